@@ -130,9 +130,9 @@ type HostState string
 
 // The isolation states of a host.
 const (
-	HostNormal      HostState = "normal"
-	HostIsolating   HostState = "isolating" // accepted, not yet confirmed by the sensor
-	HostIsolated    HostState = "isolated"
-	HostReleasing   HostState = "releasing"
-	HostUnknown HostState = "unknown"
+	HostNormal    HostState = "normal"
+	HostIsolating HostState = "isolating" // accepted, not yet confirmed by the sensor
+	HostIsolated  HostState = "isolated"
+	HostReleasing HostState = "releasing"
+	HostUnknown   HostState = "unknown"
 )

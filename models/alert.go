@@ -1,0 +1,56 @@
+package models
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// AlertSource is where an alert came from.
+type AlertSource string
+
+// The sources of alerts.
+const (
+	SourceRealtime       AlertSource = "realtime"
+	SourceHunting        AlertSource = "hunting"
+	SourceIntegration    AlertSource = "integration"
+	SourceGlobalIncident AlertSource = "global_incident"
+	SourceClientReport   AlertSource = "client_report"
+)
+
+// AlertState says what has become of an alert.
+type AlertState string
+
+// The states of an alert.
+const (
+	AlertNew    AlertState = "new"    // waits for an analyst
+	AlertLinked AlertState = "linked" // belongs to an incident
+)
+
+// Alert is one finding from a source. Every text in it may have been written by an attacker.
+type Alert struct {
+	ID         uuid.UUID   `json:"id"`
+	ClientID   uuid.UUID   `json:"client_id"`
+	Client     int         `json:"client"` // the client's number
+	Source     AlertSource `json:"source"`
+	FindingID  string      `json:"finding_id"` // the source's own id; with client and source it identifies the alert
+	Title      string      `json:"title"`
+	Detail     string      `json:"detail,omitempty"`
+	Severity   Severity    `json:"severity"`
+	Techniques []string    `json:"techniques,omitzero"` // ATT&CK ids
+	Indicators []Indicator `json:"indicators,omitzero"`
+	Hostnames  []string    `json:"hostnames,omitzero"`
+	OccurredAt time.Time   `json:"occurred_at"`
+	ReceivedAt time.Time   `json:"received_at"`
+	UpdatedAt  time.Time   `json:"updated_at"`
+	Version    int         `json:"version"`           // 1, and one more for every change the source sent
+	Problem    string      `json:"problem,omitempty"` // why it could not be normalised; "" when it could
+	State      AlertState  `json:"state"`
+	Incident   Reference   `json:"incident,omitempty"`
+}
+
+// Indicator is an indicator of compromise. Its value is written by attackers: defang it for people.
+type Indicator struct {
+	Type  string `json:"type"` // "ip", "domain", "url", "sha256", "email", "file_name", "other"
+	Value string `json:"value"`
+}

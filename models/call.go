@@ -1,0 +1,64 @@
+package models
+
+import "github.com/google/uuid"
+
+// CallOutcome is what a call came to, in our own words.
+type CallOutcome string
+
+// The outcomes of a call. Only a key press counts as having reached a person.
+const (
+	OutcomeAcknowledged CallOutcome = "acknowledged" // pressed 1
+	OutcomePassedOn     CallOutcome = "passed_on"    // pressed 3: the next contact, please
+	OutcomeNoKey        CallOutcome = "no_key"       // answered, no key pressed: a voicemail, or hung up
+	OutcomeBusy         CallOutcome = "busy"
+	OutcomeNoAnswer     CallOutcome = "no_answer"
+	OutcomeUnreachable  CallOutcome = "unreachable"
+	OutcomeCanceled     CallOutcome = "canceled" // somebody acknowledged elsewhere
+	OutcomeUnplaced     CallOutcome = "unplaced" // the carrier would not take it
+)
+
+// OutcomeOf translates a final call status of a call in which no key ended the matter.
+func OutcomeOf(s CallStatus) CallOutcome {
+	switch s {
+	case CallBusy:
+		return OutcomeBusy
+	case CallNoAnswer:
+		return OutcomeNoAnswer
+	case CallCanceled:
+		return OutcomeCanceled
+	case CallCompleted:
+		return OutcomeNoKey
+	default:
+		return OutcomeUnreachable
+	}
+}
+
+// KeyPress is a fact from the phone: the human pressed a digit during the call with this effect key.
+type KeyPress struct {
+	Effect string `json:"effect"`
+	Digit  string `json:"digit"`
+}
+
+// CallProgress is a fact from the carrier about the call with this effect key.
+type CallProgress struct {
+	Effect   string     `json:"effect"`
+	CallID   string     `json:"call_id"`
+	Status   CallStatus `json:"status"`
+	Sequence int        `json:"sequence"`
+}
+
+// RoundResult is what a call round reports to its incident.
+type RoundResult struct {
+	Round        int       `json:"round"`
+	Acknowledged bool      `json:"acknowledged"`
+	Contact      uuid.UUID `json:"contact"` // who pressed the key
+	Tried        int       `json:"tried"`   // contacts called
+}
+
+// CallResult is what one call of a round came to, as the round reports it while it goes on.
+type CallResult struct {
+	Round   int         `json:"round"`
+	Try     int         `json:"try"`
+	Contact uuid.UUID   `json:"contact"`
+	Outcome CallOutcome `json:"outcome"`
+}

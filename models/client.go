@@ -1,0 +1,90 @@
+package models
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Client is an organisation under protection.
+type Client struct {
+	ID        uuid.UUID `json:"id"`
+	Number    int       `json:"number"` // spoken and printed in references; unique, never reused
+	LegalName string    `json:"legal_name"`
+	TimeZone  string    `json:"time_zone"` // IANA name
+	Language  string    `json:"language"`  // BCP 47
+	Contract  Contract  `json:"contract"`
+	EDR       EDR       `json:"edr"`
+	Policy    Policy    `json:"policy"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Contract is what was agreed with a client. Start and End are days (midnight UTC), End inclusive.
+type Contract struct {
+	Start  time.Time `json:"start"`
+	End    time.Time `json:"end"`
+	Plan   string    `json:"plan"`             // "mdr"
+	AddOns []string  `json:"add_ons,omitzero"` // "cybersecurity_advisor"
+}
+
+// EDR says through which product and which of its tenants a client's endpoints are isolated.
+type EDR struct {
+	Vendor string `json:"vendor,omitempty"` // "crowdstrike", or "" for none
+	Tenant string `json:"tenant,omitempty"` // CrowdStrike: the client's member CID
+}
+
+// Policy is the set of numbers that pace an incident, configurable per client.
+type Policy struct {
+	RingFor        Duration              `json:"ring_for"`         // per contact
+	BusyAgainAfter Duration              `json:"busy_again_after"` // before a busy number is tried again
+	BusyTries      int                   `json:"busy_tries"`       // repeats after the first busy
+	Rounds         int                   `json:"rounds"`           // through all contacts before the SOC lead gets a task
+	RoundEvery     Duration              `json:"round_every"`      // pause between those rounds
+	SlowRoundEvery Duration              `json:"slow_round_every"` // pause between rounds after them
+	Reminders      map[Severity]Duration `json:"reminders"`        // while the turn is the client's
+	HighAgainAfter Duration              `json:"high_again_after"` // a high incident nobody acknowledged is mailed again
+	FeedbackWindow Duration              `json:"feedback_window"`  // how long after closure feedback is taken
+	TellAfter      Duration              `json:"tell_after"`       // a vendor down for this long shows on the incident
+	TryAgainEvery  Duration              `json:"try_again_every"`  // pause between batches of attempts while a vendor is down
+}
+
+// DefaultPolicy returns the numbers a client starts with.
+func DefaultPolicy() Policy {
+	day := 24 * time.Hour
+	return Policy{
+		RingFor: Duration(30 * time.Second), BusyAgainAfter: Duration(15 * time.Second), BusyTries: 3,
+		Rounds: 5, RoundEvery: Duration(time.Minute), SlowRoundEvery: Duration(30 * time.Minute),
+		Reminders: map[Severity]Duration{
+			SeverityCritical: Duration(day), SeverityHigh: Duration(3 * day),
+			SeverityMedium: Duration(7 * day), SeverityLow: Duration(7 * day),
+		},
+		HighAgainAfter: Duration(30 * time.Minute),
+		FeedbackWindow: Duration(30 * day),
+		TellAfter:      Duration(time.Minute),
+		TryAgainEvery:  Duration(time.Minute),
+	}
+}
+
+// Reminder returns the pause between reminders for a severity.
+func (p Policy) Reminder(s Severity) time.Duration {
+	if d, ok := p.Reminders[s]; ok && d > 0 {
+		return time.Duration(d)
+	}
+	return 7 * 24 * time.Hour
+}
+
+// Duration is a time.Duration written in JSON as Go writes it, such as "30s" or "72h0m0s".
+type Duration time.Duration
+
+// MarshalText writes the duration as Go writes it.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return InvalidField("", "is not a duration such as 30s or 72h")
+	}
+	*d = Duration(v)
+	return nil
+}

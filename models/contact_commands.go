@@ -1,0 +1,36 @@
+package models
+
+import "time"
+
+// Acknowledge says that a person of the client has the incident in hand, and which revision they have seen.
+type Acknowledge struct {
+	Revision int `json:"revision,omitempty"`
+}
+
+// Name returns "acknowledge".
+func (*Acknowledge) Name() string  { return "acknowledge" }
+func (*Acknowledge) roles() []Role { return anyone }
+
+func (c *Acknowledge) validate(time.Time) error {
+	if c.Revision < 0 {
+		return InvalidField("/revision", "must not be negative")
+	}
+	return nil
+}
+
+func (c *Acknowledge) events(_ Incident, ask Ask) []EventData {
+	return []EventData{&AcknowledgedBy{Channel: ask.Via, How: "acknowledged", Revision: c.Revision}}
+}
+
+// CompleteTask ends a task of the SOC. Ending a task about a vendor makes Watchfire try again.
+type CompleteTask struct {
+	Task string `json:"task"`
+}
+
+// Name returns "complete-task".
+func (*CompleteTask) Name() string               { return "complete-task" }
+func (*CompleteTask) roles() []Role              { return []Role{RoleAnalyst, RoleLead, RoleOperator} }
+func (c *CompleteTask) validate(time.Time) error { return text("/task", c.Task, 16, true) }
+func (c *CompleteTask) events(Incident, Ask) []EventData {
+	return []EventData{&TaskDone{ID: c.Task}}
+}

@@ -1,0 +1,113 @@
+package models
+
+import (
+	"slices"
+)
+
+// IsolationRequested asks for an endpoint to be isolated. A host name the incident knows is asked for again
+// with the next generation; a new one becomes a new endpoint.
+type IsolationRequested struct {
+	Endpoint string `json:"endpoint"`
+	Hostname string `json:"hostname"`
+	Reason   string `json:"reason"`
+}
+
+// Type returns "isolation_requested".
+func (*IsolationRequested) Type() EventType { return "isolation_requested" }
+
+func (d *IsolationRequested) apply(i *Incident, e Event) error {
+	if err := i.needs(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	if i.Drill {
+		return Errorf(Conflict, "a drill never isolates a real endpoint")
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(d.Endpoint)
+	if p == nil {
+		i.Endpoints = append(i.Endpoints, Endpoint{
+			ID: d.Endpoint, Hostname: d.Hostname, Observed: HostNormal, Desired: DesiredReleased,
+		})
+		p = &i.Endpoints[len(i.Endpoints)-1]
+	}
+	p.Desired, p.Generation, p.Reason, p.Since = DesiredIsolated, p.Generation+1, d.Reason, e.At
+	p.Problem, p.Kept = "", nil
+	return nil
+}
+
+// ReleaseRequested asks for an endpoint's isolation to be lifted.
+type ReleaseRequested struct {
+	Endpoint string `json:"endpoint"`
+	Reason   string `json:"reason"`
+}
+
+// Type returns "release_requested".
+func (*ReleaseRequested) Type() EventType { return "release_requested" }
+
+func (d *ReleaseRequested) apply(i *Incident, e Event) error {
+	if err := i.needs(e, "", PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(d.Endpoint)
+	if p == nil || p.Desired != DesiredIsolated {
+		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
+	}
+	p.Desired, p.Generation, p.Reason, p.Since = DesiredReleased, p.Generation+1, d.Reason, e.At
+	p.Problem, p.Kept = "", nil
+	return nil
+}
+
+// EndpointKept is the client's explicit word to leave an endpoint isolated after closure.
+type EndpointKept struct {
+	Endpoint string `json:"endpoint"`
+	Reason   string `json:"reason"`
+}
+
+// Type returns "endpoint_kept".
+func (*EndpointKept) Type() EventType { return "endpoint_kept" }
+
+func (d *EndpointKept) apply(i *Incident, e Event) error {
+	if err := i.needs(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(d.Endpoint)
+	if p == nil || p.Desired != DesiredIsolated {
+		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
+	}
+	p.Kept = &Kept{By: e.Actor, Reason: d.Reason, At: e.At}
+	return nil
+}
+
+// EndpointObserved is what the EDR itself says about an endpoint.
+type EndpointObserved struct {
+	Endpoint   string    `json:"endpoint"`
+	Generation int       `json:"generation"` // of the wish that was pursued when this was seen
+	AgentID    string    `json:"agent_id,omitempty"`
+	State      HostState `json:"state"`
+	Online     bool      `json:"online"`
+	Problem    string    `json:"problem,omitempty"` // class and code of what stands in the way
+}
+
+// Type returns "endpoint_observed".
+func (*EndpointObserved) Type() EventType { return "endpoint_observed" }
+
+func (d *EndpointObserved) apply(i *Incident, e Event) error {
+	if e.Actor.Side != SideSystem {
+		return Errorf(Forbidden, "only the EDR says what an endpoint is")
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(d.Endpoint)
+	if p == nil {
+		return Errorf(Conflict, "there is no endpoint %s", d.Endpoint)
+	}
+	p.Observed, p.Online, p.ObservedAt = d.State, d.Online, e.At
+	if d.AgentID != "" {
+		p.AgentID = d.AgentID
+	}
+	if d.Generation == p.Generation {
+		p.Problem = d.Problem
+	}
+	return nil
+}

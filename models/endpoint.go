@@ -1,0 +1,104 @@
+package models
+
+import "time"
+
+// Desired is what isolation an endpoint should have.
+type Desired string
+
+// The desired states.
+const (
+	DesiredIsolated Desired = "isolated"
+	DesiredReleased Desired = "released"
+)
+
+// Endpoint is a device of an incident: what is wanted of it and what the EDR itself says it is.
+type Endpoint struct {
+	ID         string    `json:"id"` // "e1", "e2", … within the incident
+	Hostname   string    `json:"hostname"`
+	AgentID    string    `json:"agent_id,omitempty"` // the EDR's id, once resolved to exactly one
+	Desired    Desired   `json:"desired"`
+	Generation int       `json:"generation"` // grows with every change of Desired
+	Observed   HostState `json:"observed"`
+	Online     bool      `json:"online"`
+	Problem    string    `json:"problem,omitempty"`
+	Kept       *Kept     `json:"kept,omitempty"`
+	Reason     string    `json:"reason"`
+	Since      time.Time `json:"since"`                // when Desired was set
+	ObservedAt time.Time `json:"observed_at,omitzero"` // when the EDR last said something
+}
+
+// Kept is the client's explicit word to leave an endpoint isolated after closure.
+type Kept struct {
+	By     Actor     `json:"by"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+}
+
+// Containment is the isolation of an incident's endpoints taken together.
+type Containment string
+
+// The containment states.
+const (
+	ContainmentNone      Containment = "none"
+	ContainmentRequested Containment = "requested"
+	ContainmentPartial   Containment = "partial"
+	ContainmentContained Containment = "contained"
+	ContainmentReleasing Containment = "releasing"
+	ContainmentReleased  Containment = "released"
+	ContainmentFailed    Containment = "failed"
+)
+
+// Containment derives the incident's containment from its endpoints: confirmed means the EDR said so.
+func (i Incident) Containment() Containment {
+	var wanted, isolated, releasing, failed int
+	for _, e := range i.Endpoints {
+		switch {
+		case e.Problem != "":
+			failed++
+		case e.Desired == DesiredReleased && e.Observed != HostNormal:
+			releasing++
+		}
+		if e.Desired == DesiredIsolated {
+			wanted++
+			if e.Observed == HostIsolated {
+				isolated++
+			}
+		}
+	}
+	switch {
+	case len(i.Endpoints) == 0:
+		return ContainmentNone
+	case failed > 0:
+		return ContainmentFailed
+	case wanted > 0 && isolated == wanted:
+		return ContainmentContained
+	case isolated > 0:
+		return ContainmentPartial
+	case wanted > 0:
+		return ContainmentRequested
+	case releasing > 0:
+		return ContainmentReleasing
+	default:
+		return ContainmentReleased
+	}
+}
+
+// Endpoint returns the endpoint with the given id, or nil.
+func (i *Incident) Endpoint(id string) *Endpoint {
+	for n := range i.Endpoints {
+		if i.Endpoints[n].ID == id {
+			return &i.Endpoints[n]
+		}
+	}
+	return nil
+}
+
+// endpointByHostname returns the endpoint with the given host name, or nil.
+func (i *Incident) endpointByHostname(name string) *Endpoint {
+	for n := range i.Endpoints {
+		if i.Endpoints[n].Hostname == name {
+			return &i.Endpoints[n]
+		}
+	}
+	return nil
+}
