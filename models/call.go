@@ -35,8 +35,9 @@ func OutcomeOf(s CallStatus) CallOutcome {
 
 // KeyPress is a fact from the phone: the human pressed a digit during the call with this effect key.
 type KeyPress struct {
-	Effect string `json:"effect"`
-	Digit  string `json:"digit"`
+	Effect  string    `json:"effect"`
+	Contact uuid.UUID `json:"contact"`
+	Digit   string    `json:"digit"` // 1 acknowledges, 3 passes to the next contact
 }
 
 // CallProgress is a fact from the carrier about the call with this effect key.

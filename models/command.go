@@ -33,7 +33,8 @@ type Ask struct {
 // Order is a command on its way to a workflow: the argument of every Update and Signal from a person.
 type Order struct {
 	Ask
-	Body json.RawMessage `json:"body"` // the command's fields
+	Fingerprint string          `json:"fingerprint,omitempty"` // of name and body, echoed in the answer
+	Body        json.RawMessage `json:"body"`                  // the command's fields
 }
 
 // Answer is what a command came to: the events it caused.

@@ -85,9 +85,10 @@ type EndpointObserved struct {
 	Endpoint   string    `json:"endpoint"`
 	Generation int       `json:"generation"` // of the wish that was pursued when this was seen
 	AgentID    string    `json:"agent_id,omitempty"`
-	State      HostState `json:"state"`
+	State      HostState `json:"state,omitempty"` // "" when nothing could be seen
 	Online     bool      `json:"online"`
 	Problem    string    `json:"problem,omitempty"` // class and code of what stands in the way
+	Late       bool      `json:"late,omitempty"`    // the EDR took the wish but has not confirmed it for long
 }
 
 // Type returns "endpoint_observed".
@@ -102,7 +103,9 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	if p == nil {
 		return Errorf(Conflict, "there is no endpoint %s", d.Endpoint)
 	}
-	p.Observed, p.Online, p.ObservedAt = d.State, d.Online, e.At
+	if d.State != "" {
+		p.Observed, p.Online, p.ObservedAt = d.State, d.Online, e.At
+	}
 	if d.AgentID != "" {
 		p.AgentID = d.AgentID
 	}

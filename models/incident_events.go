@@ -65,6 +65,9 @@ func (d *Published) apply(i *Incident, e Event) error {
 	if err := i.needs(e, SideSOC, PhaseInvestigating); err != nil {
 		return err
 	}
+	if !d.Expedited && i.Assessment.Summary == "" {
+		return Errorf(Conflict, "the report has no summary yet: assess the incident, or expedite it")
+	}
 	i.Phase, i.Revision, i.Expedited, i.PublishedAt = PhasePublished, 1, d.Expedited, e.At
 	i.turn(TurnClient, e.At)
 	return nil
