@@ -1,0 +1,225 @@
+package simulators
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// query answers the host search: FQL terms field:'value' joined by +.
+func (f *crowdStrike) query(r *request, cid string) answer {
+	q := r.URL.Query()
+	if bad := unknownQuery(q, "filter", "limit", "offset", "sort"); bad != "" {
+		return f.reject(opQueryHosts, bad)
+	}
+	limit, offset, err := hostPage(q)
+	if err != nil {
+		return f.reject(opQueryHosts, err.Error())
+	}
+	terms, err := parseFQL(q.Get("filter"))
+	if err != nil {
+		return f.reject(opQueryHosts, "invalid filter: "+err.Error())
+	}
+	ids := f.search(cid, terms)
+	total := len(ids)
+	ids = ids[min(offset, total):min(offset+limit, total)]
+	trace := uuidLike(randomHex(32))
+	a := jsonAnswer(http.StatusOK, map[string]any{
+		"meta": map[string]any{"query_time": 0.004, "powered_by": "device-api", "trace_id": trace,
+			"pagination": map[string]int{"offset": offset, "limit": limit, "total": total}},
+		"resources": ids, "errors": []apiError{},
+	})
+	a.header.Set("X-Cs-Traceid", trace)
+	return a
+}
+
+func (f *crowdStrike) search(cid string, terms map[string]string) []string {
+	candidates := []*host{}
+	if name, asked := terms["hostname"]; asked {
+		candidates = f.known(cid, name)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, asked := terms["hostname"]; !asked {
+		candidates = slices.Clone(f.hosts)
+	}
+	ids := []string{}
+	for _, h := range candidates {
+		missing := f.personas.current(h.hostname) == "missing"
+		wanted := func(field, value string) bool { want, asked := terms[field]; return !asked || want == value }
+		if h.cid == cid && !missing && wanted("device_id", h.id) && wanted("status", h.status) && wanted("platform_name", "Windows") {
+			ids = append(ids, h.id)
+		}
+	}
+	return ids
+}
+
+// parseFQL reads terms like hostname:'PC-1'+status:'normal'. Wildcards and lists are not simulated.
+func parseFQL(filter string) (map[string]string, error) {
+	terms := map[string]string{}
+	for rest := filter; rest != ""; {
+		field, after, found := strings.Cut(rest, ":")
+		if !found || !slices.Contains([]string{"hostname", "device_id", "status", "platform_name"}, field) {
+			return nil, errors.New("unknown field")
+		}
+		if _, twice := terms[field]; twice || after == "" || after[0] != '\'' {
+			return nil, errors.New("a value must be in single quotes and a field must not be repeated")
+		}
+		value, length, err := quotedValue(after)
+		if err != nil || strings.Contains(value, "*") {
+			return nil, errors.New("the value is not valid")
+		}
+		terms[field] = value
+		rest = after[length:]
+		if rest != "" && (rest[0] != '+' || len(rest) == 1) {
+			return nil, errors.New("terms are joined by +")
+		}
+		rest = strings.TrimPrefix(rest, "+")
+	}
+	return terms, nil
+}
+
+// details answers with the hosts of the given ids; ids it does not know become errors.
+func (f *crowdStrike) details(r *request, cid string) answer {
+	ids, bad := idsOf(r)
+	if bad != "" {
+		return f.reject(opHostDetails, bad)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	resources, errs := []any{}, []apiError{}
+	for _, id := range ids {
+		h := f.byID[id]
+		if h == nil || h.cid != cid {
+			errs = append(errs, apiError{Code: http.StatusNotFound, Message: "no details exist for this id", ID: id})
+			continue
+		}
+		resources = append(resources, f.device(h))
+	}
+	return f.reply(http.StatusOK, resources, errs...)
+}
+
+// device is a host as the API shows it. It holds f.mu.
+func (f *crowdStrike) device(h *host) map[string]any {
+	seen := h.first
+	if f.online(h) {
+		seen = f.now()
+	}
+	return map[string]any{
+		"device_id": h.id, "cid": h.cid, "hostname": h.hostname, "status": h.status,
+		"platform_name": "Windows", "platform_id": "0", "os_version": "Windows 11", "product_type_desc": "Workstation",
+		"agent_version": "7.10.0", "local_ip": "192.0.2.10", "external_ip": "198.51.100.7",
+		"first_seen": h.first.Format(time.RFC3339), "last_seen": seen.UTC().Format(time.RFC3339),
+		"modified_timestamp": h.changes[len(h.changes)-1].At.Format(time.RFC3339), "provision_status": "Provisioned",
+		"reduced_functionality_mode": "no", "tags": []string{}, "groups": []string{},
+	}
+}
+
+// onlineState answers online or offline; an id it does not know is unknown.
+func (f *crowdStrike) onlineState(r *request, cid string) answer {
+	ids, bad := idsOf(r)
+	if bad != "" {
+		return f.reject(opOnlineState, bad)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	resources := []any{}
+	for _, id := range ids {
+		row := map[string]any{"id": id, "cid": cid, "state": "unknown"}
+		if h := f.byID[id]; h != nil && h.cid == cid {
+			row["state"], row["last_seen"] = "online", f.now().UTC().Format(time.RFC3339)
+			if !f.online(h) {
+				row["state"], row["last_seen"] = "offline", h.first.Format(time.RFC3339)
+			}
+		}
+		resources = append(resources, row)
+	}
+	return f.reply(http.StatusOK, resources)
+}
+
+// act answers the device action. 202 only means accepted, and per-host errors come inside it.
+func (f *crowdStrike) act(r *request, cid string) answer {
+	var body struct {
+		ActionParameters []struct {
+			Name  string `json:"name"`
+			Value string `json:"value"`
+		} `json:"action_parameters"`
+		IDs []string `json:"ids"`
+	}
+	action := r.URL.Query().Get("action_name")
+	switch err := strictJSON(r.body, &body); {
+	case unknownQuery(r.URL.Query(), "action_name") != "":
+		return f.reject(opDeviceAction, "unknown query parameter")
+	case action != actionContain && action != actionLift:
+		return f.reject(opDeviceAction, "action_name must be contain or lift_containment")
+	case !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || err != nil:
+		return f.reject(opDeviceAction, "the body is not valid")
+	case len(body.IDs) != 1 || body.IDs[0] == "":
+		return f.reject(opDeviceAction, "exactly one id is required")
+	}
+	for _, p := range body.ActionParameters {
+		if p.Name == "" {
+			return f.reject(opDeviceAction, "an action parameter has no name")
+		}
+	}
+	id := body.IDs[0]
+	refused := f.command(id, cid, action)
+	switch {
+	case refused == nil:
+		return f.reply(http.StatusAccepted, []map[string]string{{"id": id, "path": "/devices/entities/devices/v1"}})
+	case refused.Code == http.StatusConflict:
+		return f.reply(http.StatusConflict, []any{}, *refused)
+	}
+	return f.reply(http.StatusAccepted, []any{}, *refused)
+}
+
+// idsOf reads the ids of a GET (repeated key) or a POST (JSON body).
+func idsOf(r *request) (ids []string, bad string) {
+	limit := 100
+	if r.Method == http.MethodPost {
+		var body struct {
+			IDs []string `json:"ids"`
+		}
+		if err := strictJSON(r.body, &body); err != nil || r.URL.RawQuery != "" {
+			return nil, "the body is not valid"
+		}
+		ids, limit = body.IDs, 5000
+	} else {
+		if bad := unknownQuery(r.URL.Query(), "ids"); bad != "" {
+			return nil, bad
+		}
+		ids = r.URL.Query()["ids"]
+	}
+	if len(ids) < 1 || len(ids) > limit {
+		return nil, "1 to " + itoa(limit) + " ids are required"
+	}
+	return ids, ""
+}
+
+func unknownQuery(q url.Values, known ...string) string {
+	for name, values := range q {
+		if !slices.Contains(known, name) || (len(values) > 1 && name != "ids") {
+			return "unknown or repeated query parameter " + name
+		}
+	}
+	return ""
+}
+
+func hostPage(q url.Values) (limit, offset int, err error) {
+	limit = 100
+	for name, into := range map[string]*int{"limit": &limit, "offset": &offset} {
+		if !q.Has(name) {
+			continue
+		}
+		n, err := strconv.Atoi(q.Get(name))
+		if err != nil || n < 0 || (name == "limit" && (n < 1 || n > 5000)) {
+			return 0, 0, errors.New(name + " is not valid")
+		}
+		*into = n
+	}
+	return limit, offset, nil
+}

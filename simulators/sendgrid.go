@@ -1,0 +1,184 @@
+package simulators
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The operations of the SendGrid simulator.
+const (
+	opSendMail = "send_mail"
+	opLogs     = "logs"
+)
+
+// sendGrid pretends to be SendGrid's mail/send, e-mail logs and event webhook.
+type sendGrid struct {
+	*stage
+	temper
+	apiKey, from string
+	webhook      string
+	key          *ecdsa.PrivateKey
+
+	mu       sync.Mutex
+	messages []*message // one per recipient, in the order they were accepted
+	byID     map[string]*message
+	pending  []map[string]any // events that wait for the next batch
+	batching bool
+}
+
+func newSendGrid(s *stage, o Options) *sendGrid {
+	g := &sendGrid{stage: s, apiKey: o.SendGridAPIKey, from: o.SendGridFrom,
+		webhook: o.SendGridWebhookURL, key: o.SendGridWebhookKey, byID: map[string]*message{}}
+	g.personas = newPersonas(strings.ToLower, "delivered", "hard_bounce", "suppressed", "deferred_then_delivered", "blocked")
+	return g
+}
+
+func (g *sendGrid) name() string             { return "sendgrid" }
+func (g *sendGrid) ops() []string            { return []string{opSendMail, opLogs, opCallback} }
+func (g *sendGrid) steerFaults([]Rule)       {}
+func (g *sendGrid) personasChanged([]string) {}
+
+func (g *sendGrid) route(r *request) (string, func() answer) {
+	op, deed := opUnknown, func() answer {
+		g.violations.add(g.now(), opUnknown, r.Method+" is not served on this path")
+		return sendGridErrors(http.StatusNotFound, badMail{"not found", ""})
+	}
+	id, one := strings.CutPrefix(r.URL.Path, "/v3/logs/")
+	switch {
+	case r.URL.Path == "/v3/mail/send" && r.Method == http.MethodPost:
+		op, deed = opSendMail, func() answer { return g.send(r) }
+	case r.URL.Path == "/v3/logs" && r.Method == http.MethodPost:
+		op, deed = opLogs, func() answer { return g.search(r) }
+	case one && r.Method == http.MethodGet:
+		op, deed = opLogs, func() answer { return g.logOf(id) }
+	}
+	return op, func() answer {
+		if r.Header.Get("Authorization") != "Bearer "+g.apiKey {
+			return g.refusal(http.StatusUnauthorized)
+		}
+		return deed()
+	}
+}
+
+// refusal is SendGrid's error answer for a status.
+func (g *sendGrid) refusal(status int) answer {
+	switch status {
+	case http.StatusTooManyRequests:
+		a := sendGridErrors(status, badMail{"too many requests", ""})
+		a.header.Set("X-RateLimit-Limit", "600")
+		a.header.Set("X-RateLimit-Remaining", "0")
+		a.header.Set("X-RateLimit-Reset", itoa(int(g.now().Unix())+2))
+		return a
+	case http.StatusUnauthorized:
+		return sendGridErrors(status, badMail{"The provided authorization grant is invalid, expired, or revoked", ""})
+	case http.StatusForbidden:
+		return sendGridErrors(status, badMail{"access forbidden", ""})
+	case http.StatusRequestEntityTooLarge:
+		return sendGridErrors(status, badMail{"The JSON payload you have included in your request is too large.", ""})
+	}
+	return sendGridErrors(status, badMail{strings.ToLower(http.StatusText(status)), ""})
+}
+
+// badMail is one reason why SendGrid refuses a request.
+type badMail struct{ message, field string }
+
+func sendGridErrors(status int, reasons ...badMail) answer {
+	list := []map[string]any{}
+	for _, r := range reasons {
+		e := map[string]any{"message": r.message}
+		if r.field != "" {
+			e["field"] = r.field
+		}
+		list = append(list, e)
+	}
+	return jsonAnswer(status, map[string]any{"errors": list})
+}
+
+// reject answers 400 (or 403 for the sender) and records what the client should never send.
+func (g *sendGrid) reject(op string, status int, reasons ...badMail) answer {
+	for _, r := range reasons {
+		g.violations.add(g.now(), op, strings.TrimSpace(r.field+" "+r.message))
+	}
+	return sendGridErrors(status, reasons...)
+}
+
+// send accepts a mail for every recipient and starts its delivery.
+func (g *sendGrid) send(r *request) answer {
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+		return g.reject(opSendMail, http.StatusBadRequest, badMail{"Content-Type should be application/json", ""})
+	}
+	var m mail
+	if err := strictJSON(r.body, &m); err != nil {
+		return g.reject(opSendMail, http.StatusBadRequest, badMail{"Bad Request: " + err.Error(), ""})
+	}
+	if reasons := m.check(g.now()); len(reasons) > 0 {
+		return g.reject(opSendMail, http.StatusBadRequest, reasons...)
+	}
+	if !strings.EqualFold(m.From.Email, g.from) {
+		return g.reject(opSendMail, http.StatusForbidden, badMail{"The from address does not match a verified Sender Identity. " +
+			"Mail cannot be sent until this error is resolved.", "from"})
+	}
+	if m.sandboxed() {
+		return answer{status: http.StatusOK, header: http.Header{}}
+	}
+	id := randomID()
+	for _, msg := range m.messages(id, g.now()) {
+		msg.persona = g.personas.next(msg.to)
+		g.mu.Lock()
+		g.messages = append(g.messages, msg)
+		g.byID[msg.id] = msg
+		g.mu.Unlock()
+		g.play(func(ctx context.Context) { g.live(ctx, msg) })
+	}
+	return answer{status: http.StatusAccepted, header: http.Header{"X-Message-Id": {id}}}
+}
+
+// randomID returns 22 random characters in SendGrid's style.
+func randomID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// live takes a message from accepted to its fate.
+func (g *sendGrid) live(ctx context.Context, m *message) {
+	type step struct {
+		after time.Duration
+		event string
+	}
+	steps := []step{{500 * time.Millisecond, "processed"}, {1500 * time.Millisecond, "delivered"}}
+	switch m.persona {
+	case "suppressed":
+		steps = []step{{500 * time.Millisecond, "dropped"}}
+	case "hard_bounce":
+		steps[1].event = "bounce"
+	case "blocked":
+		steps[1].event = "blocked"
+	case "deferred_then_delivered":
+		steps = []step{steps[0], {1500 * time.Millisecond, "deferred"}, {10 * time.Second, "delivered"}}
+	}
+	for _, s := range steps {
+		if !g.wait(ctx, s.after) {
+			return
+		}
+		g.happened(m, s.event)
+	}
+}
+
+// effects lists the accepted mails by address, in the order they were accepted.
+func (g *sendGrid) effects() any {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	mails := map[string][]mailEffect{}
+	for _, m := range g.messages {
+		to := strings.ToLower(m.to)
+		mails[to] = append(mails[to], m.effect())
+	}
+	return map[string]any{"mails": mails, "violations": g.violations.all()}
+}

@@ -1,0 +1,248 @@
+package simulators
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+const testRecipient = "ciso@client.example"
+
+func (w *world) mailBody() map[string]any {
+	return map[string]any{
+		"from":    map[string]any{"email": testSender, "name": "SOC"},
+		"subject": "Critical: SI-1042-0007",
+		"personalizations": []any{map[string]any{
+			"to":          []any{map[string]any{"email": testRecipient, "name": "The CISO"}},
+			"custom_args": map[string]any{"wf_delivery": "SI-1042-0007/publish/1/3f1c/mail"},
+			"headers":     map[string]any{"Message-ID": "<0123@watchfire.example>"},
+		}},
+		"content": []any{map[string]any{"type": "text/plain", "value": "Open the portal."},
+			map[string]any{"type": "text/html", "value": "<p>Open the portal.</p>"}},
+		"categories":        []any{"incident"},
+		"tracking_settings": map[string]any{"click_tracking": map[string]any{"enable": false, "enable_text": false}},
+	}
+}
+
+func asSender(r *http.Request) { r.Header.Set("Authorization", "Bearer "+testMailKey) }
+
+func (w *world) mail(change func(m, p map[string]any)) answered {
+	w.t.Helper()
+	m := w.mailBody()
+	if change != nil {
+		change(m, m["personalizations"].([]any)[0].(map[string]any))
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.do("POST", w.SendGridURL+"/v3/mail/send", "application/json", string(body), asSender)
+}
+
+func (w *world) mails(to string) []mailEffect {
+	w.t.Helper()
+	var e struct {
+		Mails map[string][]mailEffect `json:"mails"`
+	}
+	w.effects(w.SendGridURL, &e)
+	return e.Mails[to]
+}
+
+// events are those the product received with a valid signature, in order.
+func (w *world) events() []map[string]any {
+	w.t.Helper()
+	var out []map[string]any
+	for _, r := range w.product.requests("/events") {
+		if !validEventSignature(&w.key.PublicKey, r.head.Get("X-Twilio-Email-Event-Webhook-Signature"),
+			r.head.Get("X-Twilio-Email-Event-Webhook-Timestamp"), r.body) {
+			continue
+		}
+		var batch []map[string]any
+		if err := json.Unmarshal([]byte(r.body), &batch); err != nil || !strings.HasSuffix(r.body, "\r\n") {
+			w.t.Fatalf("batch %q: %v", r.body, err)
+		}
+		out = append(out, batch...)
+	}
+	return out
+}
+
+func TestAMailIsAcceptedAndDelivered(t *testing.T) {
+	w := newWorld(t)
+	a := w.mail(nil)
+	id := a.head.Get("X-Message-Id")
+	if a.status != 202 || len(a.body) != 0 || id == "" || strings.Contains(id, ".") {
+		t.Fatalf("%d %q %s", a.status, id, a.body)
+	}
+	w.until("both events arrive", func() bool { return len(w.events()) == 2 })
+	for i, want := range []string{"processed", "delivered"} {
+		e := w.events()[i]
+		if e["event"] != want || e["email"] != testRecipient || e["wf_delivery"] != "SI-1042-0007/publish/1/3f1c/mail" ||
+			e["category"] != "incident" || e["sg_event_id"] == "" || !strings.HasPrefix(e["sg_message_id"].(string), id+".") {
+			t.Errorf("event: %v", e)
+		}
+	}
+	mails := w.mails(testRecipient)
+	if len(mails) != 1 || mails[0].Status != "delivered" || mails[0].RequestID != id || mails[0].CustomArgs["wf_delivery"] == "" ||
+		mails[0].Headers["Message-ID"] != "<0123@watchfire.example>" {
+		t.Errorf("effects: %+v", mails)
+	}
+	if v := w.violations(w.SendGridURL); len(v) > 0 {
+		t.Errorf("violations: %v", v)
+	}
+}
+
+func TestPersonasOfAddresses(t *testing.T) {
+	for persona, want := range map[string]string{
+		"hard_bounce": "processed bounce/bounce", "blocked": "processed bounce/blocked", "suppressed": "dropped",
+		"deferred_then_delivered": "processed deferred delivered",
+	} {
+		t.Run(persona, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.steer(w.SendGridURL, "personas", `{"personas":{"CISO@client.example":"`+persona+`"}}`)
+			if a := w.mail(nil); a.status != 202 {
+				t.Fatalf("%d %s", a.status, a.body)
+			}
+			w.until("the events "+want, func() bool {
+				var got []string
+				for _, e := range w.events() {
+					kind := e["event"].(string)
+					if detail, ok := e["type"].(string); ok {
+						kind += "/" + detail
+					}
+					got = append(got, kind)
+				}
+				return strings.Join(got, " ") == want
+			})
+		})
+	}
+}
+
+func TestBadMailsAreRefused(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		change func(m, p map[string]any)
+		field  string
+	}{
+		"no sender":           {func(m, _ map[string]any) { delete(m, "from") }, "from.email"},
+		"bad address":         {func(_, p map[string]any) { p["to"] = []any{map[string]any{"email": "nobody"}} }, "personalizations.0.to.0.email"},
+		"no recipient":        {func(_, p map[string]any) { p["to"] = []any{} }, "personalizations.0.to"},
+		"twice the same":      {func(_, p map[string]any) { p["cc"] = p["to"] }, "personalizations.0"},
+		"no subject":          {func(m, _ map[string]any) { delete(m, "subject") }, "subject"},
+		"line in the subject": {func(m, _ map[string]any) { m["subject"] = "a\r\nBcc: x" }, "subject"},
+		"no content":          {func(m, _ map[string]any) { m["content"] = []any{} }, "content"},
+		"html before text": {func(m, _ map[string]any) {
+			c := m["content"].([]any)
+			m["content"] = []any{c[1], c[0]}
+		}, "content.1.type"},
+		"reserved header":     {func(_, p map[string]any) { p["headers"] = map[string]any{"Reply-To": "x"} }, "personalizations.0.headers.Reply-To"},
+		"line in a header":    {func(_, p map[string]any) { p["headers"] = map[string]any{"X-A": "a\nb"} }, "personalizations.0.headers.X-A"},
+		"address in args":     {func(_, p map[string]any) { p["custom_args"] = map[string]any{"k": "to " + testRecipient} }, "personalizations.0.custom_args"},
+		"number in args":      {func(_, p map[string]any) { p["custom_args"] = map[string]any{"k": "+49 30 123456"} }, "personalizations.0.custom_args"},
+		"too much in args":    {func(_, p map[string]any) { p["custom_args"] = map[string]any{"k": strings.Repeat("x", 10_000)} }, "personalizations.0.custom_args"},
+		"eleven categories":   {func(m, _ map[string]any) { m["categories"] = strings.Split("a b c d e f g h i j k", " ") }, "categories"},
+		"address as category": {func(m, _ map[string]any) { m["categories"] = []string{testRecipient} }, "categories.0"},
+		"unknown field":       {func(m, _ map[string]any) { m["idempotency_key"] = "x" }, ""},
+		"number as argument":  {func(_, p map[string]any) { p["custom_args"] = map[string]any{"k": 1} }, ""},
+		"no personalization":  {func(m, _ map[string]any) { m["personalizations"] = []any{} }, "personalizations"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := w.mail(c.change)
+			field, _ := a.get("errors", "field").(string)
+			if a.status != 400 || field != c.field || a.get("errors", "message") == "" {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		})
+	}
+	if len(w.mails(testRecipient)) != 0 || len(w.violations(w.SendGridURL)) < 18 {
+		t.Errorf("mails %v, violations %v", w.mails(testRecipient), w.violations(w.SendGridURL))
+	}
+	if a := w.mail(func(m, _ map[string]any) { m["from"] = map[string]any{"email": "other@watchfire.example"} }); a.status != 403 {
+		t.Errorf("unverified sender: %d", a.status)
+	}
+	if a := w.do("POST", w.SendGridURL+"/v3/mail/send", "application/json", "{}"); a.status != 401 {
+		t.Errorf("no key: %d", a.status)
+	}
+}
+
+func TestPersonalDataIsFoundWithoutFalseAlarms(t *testing.T) {
+	for text, want := range map[string]bool{
+		"SI-1042-0007/publish/1/550e8400-e29b-41d4-a716-446655440000/mail": false, "1732222222": false, "a+b": false,
+		"x@y.example": true, "mail:<x@y.example>": true, "+4930123456": true, "call +1 (800) 555-0100 now": true,
+	} {
+		if looksPersonal(text) != want {
+			t.Errorf("%q: %v", text, !want)
+		}
+	}
+}
+
+func TestLogsFindWhatWasProcessed(t *testing.T) {
+	w := newWorld(t)
+	search := func(query string) answered {
+		body, _ := json.Marshal(map[string]any{"query": query, "limit": 5})
+		return w.do("POST", w.SendGridURL+"/v3/logs", "application/json", string(body), asSender)
+	}
+	count := func(a answered) int { rows, _ := a.get("messages").([]any); return len(rows) }
+	w.mail(func(m, _ map[string]any) { m["subject"] = `SI-1042-0007 "quoted"` })
+	ours := `to_email="ciso@client.example" AND subject = "SI-1042-0007 \"quoted\""`
+	w.until("it is delivered", func() bool {
+		return search(ours+` AND status IN ('delivered')`).get("messages", "status") == "delivered"
+	})
+	for query, want := range map[string]int{
+		"": 1, `subject='other'`: 0, `to_email="x@client.example"`: 0, `categories IN ('incident', "x")`: 1,
+		`sg_message_id_created_at > TIMESTAMP "2020-01-01T00:00:00Z"`: 1, `sg_message_id_created_at < TIMESTAMP "2020-01-01T00:00:00Z"`: 0,
+	} {
+		if a := search(query); a.status != 200 || count(a) != want {
+			t.Errorf("%s: %d %s", query, a.status, a.body)
+		}
+	}
+	for _, query := range []string{`custom_args="x"`, `subject LIKE "x"`, `subject="x`, `subject="x" OR subject="y"`, `status IN 'x'`} {
+		if a := search(query); a.status != 400 {
+			t.Errorf("%s: %d %s", query, a.status, a.body)
+		}
+	}
+	id := search(ours).get("messages", "sg_message_id").(string)
+	a := w.do("GET", w.SendGridURL+"/v3/logs/"+url.PathEscape(id), "", "", asSender)
+	if a.status != 200 || a.get("custom_args", "wf_delivery") == nil || a.get("events", "event") != "processed" {
+		t.Errorf("one message: %d %s", a.status, a.body)
+	}
+	if a := w.do("GET", w.SendGridURL+"/v3/logs/unknown", "", "", asSender); a.status != 404 {
+		t.Errorf("unknown message: %d", a.status)
+	}
+}
+
+func TestEventFaults(t *testing.T) {
+	t.Run("missigned batches come again", func(t *testing.T) {
+		w := newWorld(t)
+		w.product.Config.Handler = w.refuseBadSignatures()
+		w.steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"missign","times":1}]}`)
+		w.mail(nil)
+		w.until("both events arrive properly signed", func() bool { return len(w.events()) == 2 })
+		if n := len(w.product.requests("/events")); n < 3 {
+			t.Errorf("%d batches", n)
+		}
+	})
+	t.Run("duplicates keep their event id", func(t *testing.T) {
+		w := newWorld(t)
+		w.steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"duplicate","times":1}]}`)
+		w.mail(nil)
+		w.until("three events arrive", func() bool { return len(w.events()) == 3 })
+		if e := w.events(); e[0]["sg_event_id"] != e[1]["sg_event_id"] {
+			t.Errorf("events: %v", e)
+		}
+	})
+}
+
+func (w *world) refuseBadSignatures() http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.product.serve(httptestDiscard{}, r)
+		all := w.product.requests("/events")
+		last := all[len(all)-1]
+		if !validEventSignature(&w.key.PublicKey, last.head.Get("X-Twilio-Email-Event-Webhook-Signature"),
+			last.head.Get("X-Twilio-Email-Event-Webhook-Timestamp"), last.body) {
+			rw.WriteHeader(http.StatusForbidden)
+		}
+	})
+}

@@ -1,0 +1,242 @@
+package simulators
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// call is one outgoing call. Fields below cut are guarded by twilio.mu.
+type call struct {
+	sid, to, from, persona string
+	form                   url.Values
+	created                time.Time
+	ctx                    context.Context // ends when the call is hung up
+	cut                    context.CancelFunc
+	outbox                 outbox
+
+	status                            string
+	updated, dialed, answered, closed time.Time
+	sequence                          int
+	keys                              []keyPress
+	said                              []utterance
+	callbacks                         []callbackRecord
+	problem                           string // why the conversation broke, "" when it did not
+}
+
+type keyPress struct {
+	Key string    `json:"key"`
+	At  time.Time `json:"at"`
+}
+
+type utterance struct {
+	Text     string    `json:"text"`
+	AfterKey string    `json:"after_key"` // the last key pressed before it, "" when none was
+	At       time.Time `json:"at"`
+}
+
+type callbackRecord struct {
+	Status   string    `json:"call_status"`
+	Sequence int       `json:"sequence"`
+	At       time.Time `json:"at"`
+	HTTP     int       `json:"http_status"` // 0 when no answer came
+	Fault    string    `json:"fault,omitempty"`
+}
+
+func (t *twilio) newCall(form url.Values, persona string) *call {
+	now := t.now().UTC()
+	c := &call{
+		sid: "CA" + randomHex(32), to: form.Get("To"), from: form.Get("From"), persona: persona,
+		form: form, created: now, updated: now, status: "queued",
+	}
+	c.ctx, c.cut = context.WithCancel(t.ctx)
+	return c
+}
+
+func (c *call) over() bool { return !c.closed.IsZero() }
+
+// seconds is the billed length of the conversation, whole seconds rounded up.
+func (c *call) seconds() int {
+	if c.answered.IsZero() || c.closed.IsZero() {
+		return 0
+	}
+	return int((c.closed.Sub(c.answered) + time.Second - 1) / time.Second)
+}
+
+// resource is the call as the API shows it.
+func (t *twilio) resource(c *call) map[string]any {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	uri := "/2010-04-01/Accounts/" + t.account + "/Calls/" + c.sid
+	m := map[string]any{
+		"sid": c.sid, "account_sid": t.account, "api_version": "2010-04-01", "direction": "outbound-api",
+		"to": c.to, "to_formatted": c.to, "from": c.from, "from_formatted": c.from, "status": c.status,
+		"date_created": rfc2822(c.created), "date_updated": rfc2822(c.updated),
+		"start_time": rfc2822(c.dialed), "end_time": rfc2822(c.closed), "duration": nil,
+		"price": nil, "price_unit": "USD", "queue_time": "0", "answered_by": nil, "caller_name": nil,
+		"forwarded_from": nil, "group_sid": nil, "parent_call_sid": nil, "trunk_sid": nil,
+		"phone_number_sid": "PN" + hexOf(t.from), "uri": uri + ".json",
+		"subresource_uris": map[string]string{
+			"notifications": uri + "/Notifications.json", "recordings": uri + "/Recordings.json", "events": uri + "/Events.json",
+		},
+	}
+	if c.over() {
+		m["duration"] = itoa(c.seconds())
+	}
+	return m
+}
+
+// rfc2822 formats a time as the API does; nil for no time.
+func rfc2822(at time.Time) any {
+	if at.IsZero() {
+		return nil
+	}
+	return at.UTC().Format(time.RFC1123Z)
+}
+
+func listCallsFields() []string {
+	return []string{"To", "From", "ParentCallSid", "Status", "StartTime", "StartTime<", "StartTime>",
+		"EndTime", "EndTime<", "EndTime>", "PageSize", "Page", "PageToken"}
+}
+
+// list answers a page of calls, newest first. A call enters the list a moment after it
+// was placed, and has no start time until it is dialed.
+func (t *twilio) list(r *request) answer {
+	q := r.URL.Query()
+	for name, values := range q {
+		if !slices.Contains(listCallsFields(), name) || len(values) > 1 {
+			return t.reject(opListCalls, badParameter("unknown or repeated parameter "+name))
+		}
+	}
+	size, page := 50, 0
+	if bad := pageNumbers(q, &size, &page); bad != nil {
+		return t.reject(opListCalls, bad)
+	}
+	match, bad := callFilter(q)
+	if bad != nil {
+		return t.reject(opListCalls, bad)
+	}
+	found := t.listed(match)
+	first := min(page*size, len(found))
+	last := min(first+size, len(found))
+	rows := []any{}
+	for _, c := range found[first:last] {
+		rows = append(rows, t.resource(c))
+	}
+	return jsonAnswer(http.StatusOK, t.page(q, rows, page, size, last < len(found)))
+}
+
+func (t *twilio) listed(match func(*call) bool) []*call {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var found []*call
+	horizon := t.now().Add(-t.scaled(listDelay))
+	for _, c := range slices.Backward(t.calls) {
+		if !c.created.After(horizon) && match(c) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+func (t *twilio) page(q url.Values, rows []any, page, size int, more bool) map[string]any {
+	at := func(n int) any {
+		p := url.Values{}
+		for name, values := range q {
+			p[name] = values
+		}
+		p.Set("PageSize", itoa(size))
+		p.Set("Page", itoa(n))
+		if n > 0 {
+			p.Set("PageToken", "PA"+itoa(n))
+		} else {
+			p.Del("PageToken")
+		}
+		return "/2010-04-01/Accounts/" + t.account + "/Calls.json?" + p.Encode()
+	}
+	m := map[string]any{"calls": rows, "page": page, "page_size": size, "start": page * size,
+		"end": page*size + max(len(rows)-1, 0), "uri": at(page), "first_page_uri": at(0),
+		"next_page_uri": nil, "previous_page_uri": nil}
+	if more {
+		m["next_page_uri"] = at(page + 1)
+	}
+	if page > 0 {
+		m["previous_page_uri"] = at(page - 1)
+	}
+	return m
+}
+
+func pageNumbers(q url.Values, size, page *int) *badCall {
+	for name, into := range map[string]*int{"PageSize": size, "Page": page} {
+		if !q.Has(name) {
+			continue
+		}
+		n, err := strconv.Atoi(q.Get(name))
+		if err != nil || n < 0 || (name == "PageSize" && (n < 1 || n > 1000)) {
+			return badParameter(name + " is not valid")
+		}
+		*into = n
+	}
+	return nil
+}
+
+// callFilter turns the query of a list into a predicate. Times compare by whole seconds.
+func callFilter(q url.Values) (func(*call) bool, *badCall) {
+	statuses := []string{"queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled"}
+	if s := q.Get("Status"); s != "" && !slices.Contains(statuses, s) {
+		return nil, badParameter("Status is not valid")
+	}
+	tests := []func(*call) bool{func(c *call) bool {
+		return (q.Get("To") == "" || c.to == q.Get("To")) && (q.Get("From") == "" || c.from == q.Get("From")) &&
+			(q.Get("Status") == "" || c.status == q.Get("Status")) && q.Get("ParentCallSid") == ""
+	}}
+	for _, name := range listCallsFields() {
+		if !strings.Contains(name, "Time") || q.Get(name) == "" {
+			continue
+		}
+		test, bad := timeFilter(name, q.Get(name))
+		if bad != nil {
+			return nil, bad
+		}
+		tests = append(tests, test)
+	}
+	return func(c *call) bool {
+		for _, test := range tests {
+			if !test(c) {
+				return false
+			}
+		}
+		return true
+	}, nil
+}
+
+func timeFilter(name, value string) (func(*call) bool, *badCall) {
+	bound, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		bound, err = time.Parse(time.DateOnly, value)
+	}
+	if err != nil {
+		return nil, badParameter(name + " is not a date")
+	}
+	return func(c *call) bool {
+		at := c.dialed
+		if strings.HasPrefix(name, "End") {
+			at = c.closed
+		}
+		if at.IsZero() {
+			return false
+		}
+		at = at.Truncate(time.Second)
+		switch name[len(name)-1] {
+		case '<':
+			return at.Before(bound)
+		case '>':
+			return !at.Before(bound)
+		}
+		return at.Format(time.DateOnly) == bound.UTC().Format(time.DateOnly)
+	}, nil
+}

@@ -1,0 +1,154 @@
+package simulators
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// callee is the person, machine or network at the other end of a call.
+type callee struct {
+	rings   time.Duration // how long it rings before something happens; 0 never rings
+	end     ending        // how the call ends unanswered; a zero ending is an answer
+	keys    []string      // pressed one by one, each at a menu
+	leaves  time.Duration // hangs up this long after the answer; 0 stays
+	machine bool
+}
+
+// ending is how a call ends.
+type ending struct {
+	status string
+	sip    string // SIP response code, "" when the call was answered
+}
+
+func calleeNames() []string {
+	return []string{"acknowledges", "hangs_up", "wrong_digit", "repeats_then_acknowledges", "passes",
+		"voicemail", "silent", "busy", "no_answer", "unreachable", "invalid"}
+}
+
+func calleeOf(persona string) callee {
+	c := callee{rings: 2 * time.Second}
+	switch persona {
+	case "acknowledges":
+		c.keys = []string{"1"}
+	case "hangs_up":
+		c.leaves = time.Second
+	case "wrong_digit":
+		c.keys = []string{"9"}
+	case "repeats_then_acknowledges":
+		c.keys = []string{"2", "1"}
+	case "passes":
+		c.keys = []string{"3"}
+	case "voicemail":
+		c.rings, c.machine = 5*time.Second, true
+	case "busy":
+		c.rings, c.end = time.Second, ending{"busy", "486"}
+	case "no_answer":
+		c.rings, c.end = time.Hour, ending{"no-answer", "487"}
+	case "unreachable":
+		c.rings, c.end = 0, ending{"failed", "480"}
+	}
+	return c
+}
+
+const (
+	queueTime   = 300 * time.Millisecond // from accepted to dialed
+	connectTime = 700 * time.Millisecond // from dialed to ringing
+)
+
+// live plays a call from the queue to its end.
+func (t *twilio) live(ctx context.Context, c *call) {
+	defer c.cut()
+	end := t.dial(c, calleeOf(c.persona))
+	if ctx.Err() != nil {
+		return // the simulator is closing: nobody is told anything more
+	}
+	t.finish(c, end)
+}
+
+// dial plays a call up to its end, which it returns. When the call is hung up from
+// outside it returns early and what it returns does not matter.
+func (t *twilio) dial(c *call, who callee) ending {
+	t.wait(c.ctx, queueTime)
+	t.advance(c, "initiated")
+	t.wait(c.ctx, connectTime)
+	if who.rings == 0 {
+		return who.end
+	}
+	t.advance(c, "ringing")
+	limit := 60 * time.Second
+	if s, err := strconv.Atoi(c.form.Get("Timeout")); err == nil {
+		limit = time.Duration(s) * time.Second
+	}
+	if who.rings >= limit {
+		t.wait(c.ctx, limit)
+		return ending{"no-answer", "487"}
+	}
+	t.wait(c.ctx, who.rings)
+	if who.end != (ending{}) {
+		return who.end
+	}
+	if !t.advance(c, "answered") {
+		return ending{}
+	}
+	return t.converse(c, who)
+}
+
+// advance moves a live call forward and reports it; false when the call is over.
+func (t *twilio) advance(c *call, event string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.over() || t.ctx.Err() != nil {
+		return false
+	}
+	c.updated = t.now().UTC()
+	reported := event
+	switch event {
+	case "ringing":
+		c.dialed, c.status = c.updated, "ringing"
+	case "answered":
+		c.answered, c.status, reported = c.updated, "in-progress", "in-progress"
+	}
+	t.report(c, event, reported, "")
+	return true
+}
+
+// finish ends a call once; later endings change nothing.
+func (t *twilio) finish(c *call, end ending) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.over() {
+		return
+	}
+	c.closed = t.now().UTC()
+	c.updated, c.status = c.closed, end.status
+	t.report(c, "completed", end.status, end.sip)
+}
+
+// report queues a status callback if the caller asked for this event. It holds t.mu.
+func (t *twilio) report(c *call, event, status, sip string) {
+	events := c.form["StatusCallbackEvent"]
+	if len(events) == 0 {
+		events = []string{"completed"}
+	}
+	if c.form.Get("StatusCallback") == "" || !slices.Contains(events, event) {
+		return
+	}
+	params := t.callParams(c, status)
+	params.Set("Timestamp", c.updated.Format(time.RFC1123Z))
+	params.Set("CallbackSource", "call-progress-events")
+	params.Set("SequenceNumber", itoa(c.sequence))
+	if event == "completed" {
+		params.Set("CallDuration", itoa(c.seconds()))
+		params.Set("Duration", itoa((c.seconds()+59)/60))
+	}
+	if sip != "" {
+		params.Set("SipResponseCode", sip)
+	}
+	d := delivery{url: c.form.Get("StatusCallback"), method: c.form.Get("StatusCallbackMethod"),
+		params: params, idempotency: randomHex(32)}
+	record := callbackRecord{Status: status, Sequence: c.sequence, At: c.updated}
+	c.sequence++
+	c.outbox.post(t.stage, func(ctx context.Context) { t.callBack(ctx, c, d, record) })
+}

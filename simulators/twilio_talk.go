@@ -1,0 +1,165 @@
+package simulators
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+)
+
+const (
+	maxDocuments   = 25              // a longer conversation is a loop
+	attentionSpan  = 3 * time.Second // how long a person listens to a menu before pressing a key
+	charsPerSecond = 15              // how fast a voice reads
+	playTime       = 3 * time.Second
+)
+
+// page is a document to ask the product for, with what is to be reported.
+type page struct {
+	url, method string
+	extra       url.Values // Digits and the like
+}
+
+// converse asks for a document after the answer, does what it says, and so on until the
+// call ends. It returns how it ended.
+func (t *twilio) converse(c *call, who callee) ending {
+	over := ending{status: "completed"}
+	ctx := c.ctx
+	if who.leaves > 0 {
+		var leave context.CancelFunc
+		ctx, leave = context.WithTimeout(ctx, t.scaled(who.leaves))
+		defer leave()
+	}
+	next := &page{url: c.form.Get("Url"), method: c.form.Get("Method")}
+	for range maxDocuments {
+		verbs, err := t.document(c, who, next)
+		if err != nil {
+			return t.broken(c, err)
+		}
+		base := next.url
+		if next = t.perform(ctx, c, &who, verbs, base); next == nil {
+			return over
+		}
+		target, err := resolved(base, next.url)
+		if err != nil {
+			return t.broken(c, &badDocument{err.Error()})
+		}
+		next.url = target
+	}
+	return t.broken(c, &badDocument{fmt.Sprintf("the conversation went on for %d documents", maxDocuments)})
+}
+
+// broken ends a conversation that cannot go on. A document no carrier understands is a
+// violation and fails the call; a product that does not answer merely ends it.
+func (t *twilio) broken(c *call, err error) ending {
+	t.mu.Lock()
+	c.problem = err.Error()
+	t.mu.Unlock()
+	var bad *badDocument
+	if errors.As(err, &bad) {
+		t.violations.add(t.now(), opVoice, bad.Error())
+		return ending{status: "failed"}
+	}
+	return ending{status: "completed"}
+}
+
+// perform does one document; nil means the call is over.
+func (t *twilio) perform(ctx context.Context, c *call, who *callee, verbs []verb, base string) *page {
+	for _, v := range verbs {
+		if ctx.Err() != nil {
+			return nil
+		}
+		switch v.name {
+		case "Gather":
+			if next := t.gather(ctx, c, who, v, base); next != nil {
+				return next
+			}
+		case "Redirect":
+			return &page{url: v.text, method: v.attrs["method"]}
+		case "Hangup", "Reject":
+			return nil
+		default:
+			t.utter(c, v)
+			t.wait(ctx, v.lasts())
+		}
+	}
+	return nil
+}
+
+// gather plays a menu and waits for a key. It returns the page that takes the result, or
+// nil when the document simply goes on.
+func (t *twilio) gather(ctx context.Context, c *call, who *callee, v verb, base string) *page {
+	patience := time.Duration(v.number("timeout", 5)) * time.Second
+	window := patience
+	for _, inner := range v.nested {
+		t.utter(c, inner)
+		window += inner.lasts()
+	}
+	next := &page{url: v.attrs["action"], method: v.attrs["method"], extra: url.Values{"Digits": {""}, "FinishedOnKey": {""}}}
+	if next.url == "" {
+		next.url = base
+	}
+	if len(who.keys) > 0 && attentionSpan < window {
+		if !t.wait(ctx, attentionSpan) {
+			return nil
+		}
+		key := who.keys[0]
+		who.keys = who.keys[1:]
+		t.press(c, key)
+		if v.number("numDigits", 0) != 1 && !t.wait(ctx, patience) {
+			return nil
+		}
+		next.extra.Set("Digits", key)
+		return next
+	}
+	if !t.wait(ctx, window) || v.attrs["actionOnEmptyResult"] != "true" {
+		return nil
+	}
+	return next
+}
+
+// lasts is how long the verb keeps the line busy.
+func (v verb) lasts() time.Duration {
+	times := max(v.number("loop", 1), 1)
+	switch v.name {
+	case "Say":
+		return time.Duration(times) * time.Duration(len(v.text)) * time.Second / charsPerSecond
+	case "Play":
+		return time.Duration(times) * playTime
+	case "Pause":
+		return time.Duration(v.number("length", 1)) * time.Second
+	}
+	return 0
+}
+
+func (t *twilio) utter(c *call, v verb) {
+	if v.name != "Say" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	u := utterance{Text: v.text, At: t.now().UTC()}
+	if n := len(c.keys); n > 0 {
+		u.AfterKey = c.keys[n-1].Key
+	}
+	c.said = append(c.said, u)
+}
+
+func (t *twilio) press(c *call, key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.keys = append(c.keys, keyPress{Key: key, At: t.now().UTC()})
+}
+
+func resolved(base, ref string) (string, error) {
+	b, err := url.Parse(base)
+	if err != nil {
+		return "", fmt.Errorf("the address of the document is not valid")
+	}
+	u, err := b.Parse(ref)
+	if err != nil || !isWebhookURL(u.String()) {
+		return "", fmt.Errorf("the document names an address that is not valid")
+	}
+	return u.String(), nil
+}

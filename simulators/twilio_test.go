@@ -1,0 +1,396 @@
+package simulators
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+type callEffects struct {
+	Calls      map[string][]callEffect `json:"calls"`
+	Violations []violation             `json:"violations"`
+}
+
+func (w *world) callForm() url.Values {
+	return url.Values{"To": {testCallee}, "From": {testFrom}, "Url": {w.product.URL + "/voice?c=a%2Fb"}, "Method": {"POST"},
+		"StatusCallback": {w.product.URL + "/status?c=a%2Fb"}, "StatusCallbackMethod": {"POST"},
+		"StatusCallbackEvent": {"initiated", "ringing", "answered", "completed"}, "Timeout": {"30"}}
+}
+
+func asAccount(r *http.Request) { r.SetBasicAuth(testSid, testToken) }
+
+func (w *world) callsURL() string { return w.TwilioURL + "/2010-04-01/Accounts/" + testSid + "/Calls" }
+
+func (w *world) place(change func(url.Values)) answered {
+	w.t.Helper()
+	form := w.callForm()
+	if change != nil {
+		change(form)
+	}
+	return w.do("POST", w.callsURL()+".json", "application/x-www-form-urlencoded", form.Encode(), asAccount)
+}
+
+func (w *world) calls() []callEffect {
+	w.t.Helper()
+	var e callEffects
+	w.effects(w.TwilioURL, &e)
+	return e.Calls[testCallee]
+}
+
+func (w *world) violations(base string) []violation {
+	w.t.Helper()
+	var e struct{ Violations []violation }
+	w.effects(base, &e)
+	return e.Violations
+}
+
+// ended waits for the nth call to be over and for its last callback.
+func (w *world) ended(n int) callEffect {
+	w.t.Helper()
+	w.until("the call ends", func() bool {
+		calls := w.calls()
+		return len(calls) > n && calls[n].Ended != nil && len(calls[n].Callbacks) > 0 &&
+			slices.Contains([]string{"completed", "busy", "failed", "no-answer", "canceled"}, calls[n].Callbacks[len(calls[n].Callbacks)-1].Status)
+	})
+	return w.calls()[n]
+}
+
+func TestACallFromQueueToKeyPress(t *testing.T) {
+	w := newWorld(t)
+	placed := w.place(nil)
+	sid, _ := placed.get("sid").(string)
+	if placed.status != 201 || placed.get("status") != "queued" || len(sid) != 34 || placed.get("start_time") != nil {
+		t.Fatalf("answer: %d %s", placed.status, placed.body)
+	}
+	call := w.ended(0)
+	if call.Status != "completed" || call.Sid != sid || len(call.Keys) != 1 || call.Keys[0].Key != "1" || call.Problem != "" {
+		t.Fatalf("call: %+v", call)
+	}
+	if len(call.Said) != 2 || call.Said[0].Text != "Press 1 to acknowledge." || call.Said[0].AfterKey != "" ||
+		call.Said[1].Text != "Recorded & done." || call.Said[1].AfterKey != "1" {
+		t.Errorf("said: %+v", call.Said)
+	}
+	if call.Answered == nil || !call.Placed.Before(*call.Answered) || !call.Answered.Before(*call.Ended) {
+		t.Errorf("interval: %+v", call)
+	}
+	var statuses, numbers []string
+	for _, r := range w.product.requests("/status") {
+		statuses = append(statuses, r.form.Get("CallStatus"))
+		numbers = append(numbers, r.form.Get("SequenceNumber"))
+	}
+	if strings.Join(statuses, " ") != "initiated ringing in-progress completed" || strings.Join(numbers, "") != "0123" {
+		t.Errorf("callbacks: %v %v", statuses, numbers)
+	}
+	last := w.product.requests("/status")[3].form
+	if last.Get("CallDuration") == "" || last.Get("CallbackSource") != "call-progress-events" || last.Get("CallSid") != sid {
+		t.Errorf("last callback: %v", last)
+	}
+	voice := w.product.requests("/voice")
+	if len(voice) != 2 || voice[0].form.Has("Digits") || voice[1].form.Get("Digits") != "1" || voice[1].uri != "/voice?k=1" {
+		t.Errorf("voice requests: %+v", voice)
+	}
+	if v := w.violations(w.TwilioURL); len(v) > 0 {
+		t.Errorf("violations: %v", v)
+	}
+}
+
+func TestEveryTwilioRequestIsSigned(t *testing.T) {
+	w := newWorld(t)
+	w.place(nil)
+	w.ended(0)
+	all := append(w.product.requests("/voice"), w.product.requests("/status")...)
+	for _, r := range all {
+		if want := independentTwilioSignature(testToken, w.product.URL+r.uri, r.form); r.head.Get("X-Twilio-Signature") != want {
+			t.Errorf("%s: signature %s, want %s", r.uri, r.head.Get("X-Twilio-Signature"), want)
+		}
+		if r.head.Get("I-Twilio-Idempotency-Token") == "" {
+			t.Errorf("%s: no idempotency token", r.uri)
+		}
+	}
+	if len(all) != 6 {
+		t.Errorf("%d requests", len(all))
+	}
+}
+
+func TestPersonasOnThePhone(t *testing.T) {
+	for _, c := range []struct {
+		persona, status, keys, sip string
+		documents                  int
+	}{
+		{"acknowledges", "completed", "1", "", 2},
+		{"wrong_digit", "completed", "9", "", 2},
+		{"repeats_then_acknowledges", "completed", "21", "", 3},
+		{"passes", "completed", "3", "", 2},
+		{"hangs_up", "completed", "", "", 1},
+		{"voicemail", "completed", "", "", 2},
+		{"silent", "completed", "", "", 2},
+		{"busy", "busy", "", "486", 0},
+		{"no_answer", "no-answer", "", "487", 0},
+		{"unreachable", "failed", "", "480", 0},
+	} {
+		t.Run(c.persona, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"`+c.persona+`"}}`)
+			w.place(nil)
+			call := w.ended(0)
+			keys := ""
+			for _, k := range call.Keys {
+				keys += k.Key
+			}
+			if call.Status != c.status || keys != c.keys || (call.Answered == nil) != (c.documents == 0) {
+				t.Errorf("call: %+v", call)
+			}
+			callbacks := w.product.requests("/status")
+			if last := callbacks[len(callbacks)-1].form; last.Get("CallStatus") != c.status || last.Get("SipResponseCode") != c.sip {
+				t.Errorf("last callback: %v", last)
+			}
+			if n := len(w.product.requests("/voice")); n != c.documents {
+				t.Errorf("%d documents asked for", n)
+			}
+		})
+	}
+}
+
+func TestPersonaSequenceAndInvalidNumber(t *testing.T) {
+	w := newWorld(t)
+	w.steer(w.TwilioURL, "personas", `{"sequence":{"`+testCallee+`":["invalid","busy","acknowledges"]}}`)
+	if a := w.place(nil); a.status != 400 || a.get("code") != 21211.0 || a.get("status") != 400.0 {
+		t.Fatalf("invalid: %d %s", a.status, a.body)
+	}
+	for range 3 {
+		w.place(nil)
+	}
+	var got []string
+	for i := range 3 {
+		got = append(got, w.ended(i).Status)
+	}
+	if strings.Join(got, " ") != "busy completed completed" {
+		t.Errorf("statuses: %v", got)
+	}
+	if v := w.violations(w.TwilioURL); len(v) > 0 {
+		t.Errorf("an invalid number is no violation: %v", v)
+	}
+}
+
+func TestRingTimeIsHonoured(t *testing.T) {
+	w := newWorld(t)
+	w.place(func(f url.Values) { f.Set("Timeout", "1") })
+	if call := w.ended(0); call.Status != "no-answer" {
+		t.Fatalf("rang longer than allowed: %+v", call)
+	}
+}
+
+func TestBadCallsAreRefused(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		change func(url.Values)
+		code   float64
+	}{
+		"no To":             {func(f url.Values) { f.Del("To") }, codeNoTo},
+		"no From":           {func(f url.Values) { f.Del("From") }, codeNoFrom},
+		"national number":   {func(f url.Values) { f.Set("To", "030123456") }, codeInvalidTo},
+		"foreign From":      {func(f url.Values) { f.Set("From", "+18005550199") }, codeInvalidFrom},
+		"nothing to say":    {func(f url.Values) { f.Del("Url") }, codeInvalidURL},
+		"two sources":       {func(f url.Values) { f.Set("Twiml", "<Response/>") }, codeInvalidURL},
+		"plain http":        {func(f url.Values) { f.Set("Url", "http://soc.example/voice") }, codeInvalidURL},
+		"underscore":        {func(f url.Values) { f.Set("StatusCallback", "https://my_soc.example/") }, codeStatusCallback},
+		"bogus event":       {func(f url.Values) { f.Add("StatusCallbackEvent", "exploded") }, codeStatusEvents},
+		"bogus method":      {func(f url.Values) { f.Set("Method", "PUT") }, codeBadParameter},
+		"bogus detection":   {func(f url.Values) { f.Set("MachineDetection", "Maybe") }, codeBadParameter},
+		"digits and amd":    {func(f url.Values) { f.Set("SendDigits", "1"); f.Set("MachineDetection", "Enable") }, codeBadParameter},
+		"timeout too long":  {func(f url.Values) { f.Set("Timeout", "601") }, codeBadParameter},
+		"timeout no number": {func(f url.Values) { f.Set("Timeout", "30s") }, codeBadParameter},
+		"unknown field":     {func(f url.Values) { f.Set("IdempotencyKey", "x") }, codeBadParameter},
+		"To twice":          {func(f url.Values) { f.Add("To", "+4930123457") }, codeBadParameter},
+		"broken Twiml":      {func(f url.Values) { f.Del("Url"); f.Set("Twiml", "<Response><Shout/></Response>") }, codeBadParameter},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if a := w.place(c.change); a.status != 400 || a.get("code") != c.code || a.get("more_info") == nil {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		})
+	}
+	if n := len(w.violations(w.TwilioURL)); n != 17 {
+		t.Errorf("%d violations", n)
+	}
+	if len(w.calls()) != 0 {
+		t.Error("a refused call was placed")
+	}
+}
+
+func TestTwilioCredentialsAndPaths(t *testing.T) {
+	w := newWorld(t)
+	a := w.do("GET", w.callsURL()+".json", "", "", func(r *http.Request) { r.SetBasicAuth(testSid, "wrong") })
+	if a.status != 401 || a.get("code") != 20003.0 {
+		t.Errorf("wrong token: %d %s", a.status, a.body)
+	}
+	a = w.do("GET", w.callsURL()+"/CA00000000000000000000000000000000.json", "", "", asAccount)
+	if a.status != 404 || a.get("code") != 20404.0 {
+		t.Errorf("unknown call: %d %s", a.status, a.body)
+	}
+}
+
+func TestCallsAppearInTheListWithADelay(t *testing.T) {
+	w := newWorld(t)
+	w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"no_answer"}}`)
+	before := time.Now().Add(-time.Second)
+	w.place(func(f url.Values) { f.Set("Timeout", "600") })
+	list := func(query string) answered { return w.do("GET", w.callsURL()+".json?"+query, "", "", asAccount) }
+	calls := func(a answered) int { rows, _ := a.get("calls").([]any); return len(rows) }
+	if n := calls(list("")); n != 0 {
+		t.Errorf("listed at once: %d", n)
+	}
+	since := url.Values{"To": {testCallee}, "From": {testFrom}, "StartTime>": {before.UTC().Format(time.RFC3339)}}.Encode()
+	w.until("the call is listed", func() bool { return calls(list(since)) == 1 })
+	for query, want := range map[string]int{
+		"To=%2B4930999999": 0, "Status=ringing": 1, "Status=completed": 0,
+		"StartTime%3E=2999-01-01": 0, "StartTime%3C=2999-01-01": 1, "PageSize=1&Page=1": 0,
+	} {
+		if a := list(query); a.status != 200 || calls(a) != want {
+			t.Errorf("%s: %d %s", query, a.status, a.body)
+		}
+	}
+	if a := list("Tag=x"); a.status != 400 {
+		t.Errorf("unknown filter: %d", a.status)
+	}
+}
+
+func TestACallIsCanceledWhileRinging(t *testing.T) {
+	w := newWorld(t)
+	w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"no_answer"}}`)
+	sid := w.place(func(f url.Values) { f.Set("Timeout", "600") }).get("sid").(string)
+	w.until("it rings", func() bool { return w.calls()[0].Status == "ringing" })
+	form := "application/x-www-form-urlencoded"
+	a := w.do("POST", w.callsURL()+"/"+sid+".json", form, "Status=canceled", asAccount)
+	if a.status != 200 || a.get("status") != "canceled" {
+		t.Fatalf("cancel: %d %s", a.status, a.body)
+	}
+	if call := w.ended(0); call.Status != "canceled" || call.Answered != nil {
+		t.Errorf("call: %+v", call)
+	}
+	if a := w.do("POST", w.callsURL()+"/"+sid+".json", form, "Status=completed", asAccount); a.status != 400 || a.get("code") != 21220.0 {
+		t.Errorf("again: %d %s", a.status, a.body)
+	}
+}
+
+func TestDocumentsNoCarrierUnderstandsFailTheCall(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind, body, status string
+		violations         int
+	}{
+		"unknown verb":       {"text/xml", `<Response><Shout>hi</Shout></Response>`, "failed", 1},
+		"unknown attribute":  {"text/xml", `<Response><Say accent="x">hi</Say></Response>`, "failed", 1},
+		"broken xml":         {"text/xml", `<Response><Say>hi</Response>`, "failed", 1},
+		"json":               {"application/json", `{}`, "failed", 1},
+		"empty document":     {"text/xml", ``, "failed", 1},
+		"endless redirect":   {"text/xml", `<Response><Redirect>/voice</Redirect></Response>`, "failed", 1},
+		"redirect elsewhere": {"text/xml", `<Response><Redirect>http://soc.example/</Redirect></Response>`, "failed", 1},
+		"nothing to do":      {"text/xml", `<Response></Response>`, "completed", 0},
+		"hang up":            {"text/xml", `<Response><Hangup/></Response>`, "completed", 0},
+		"speech markup":      {"text/xml", `<Response><Say loop="1"><prosody rate="slow">two words</prosody></Say><Pause length="1"/></Response>`, "completed", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.product.says = func(received) (int, string, string) { return 200, c.kind, c.body }
+			w.place(nil)
+			call := w.ended(0)
+			if call.Status != c.status || len(w.violations(w.TwilioURL)) != c.violations {
+				t.Errorf("call %+v, violations %v", call, w.violations(w.TwilioURL))
+			}
+			if name == "speech markup" && (len(call.Said) != 1 || call.Said[0].Text != "two words") {
+				t.Errorf("said %+v", call.Said)
+			}
+		})
+	}
+}
+
+func TestAProductThatFailsEndsTheCallWithoutViolation(t *testing.T) {
+	w := newWorld(t)
+	w.product.says = func(received) (int, string, string) { return 503, "text/plain", "" }
+	w.place(nil)
+	if call := w.ended(0); call.Status != "completed" || call.Problem == "" || len(w.violations(w.TwilioURL)) != 0 {
+		t.Errorf("call: %+v", call)
+	}
+}
+
+func TestSilenceWithoutEmptyResultFallsThrough(t *testing.T) {
+	w := newWorld(t)
+	w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"silent"}}`)
+	w.product.says = func(received) (int, string, string) {
+		return 200, "text/xml", `<Response><Gather numDigits="1" timeout="1"><Say>Press.</Say></Gather><Say>Nobody there.</Say></Response>`
+	}
+	w.place(nil)
+	call := w.ended(0)
+	if len(w.product.requests("/voice")) != 1 || len(call.Said) != 2 || call.Said[1].Text != "Nobody there." {
+		t.Errorf("call: %+v", call)
+	}
+}
+
+func TestCallbackFaults(t *testing.T) {
+	for kind, check := range map[string]func(w *world, status []received){
+		"drop": func(w *world, got []received) {
+			if len(got) != 3 || got[0].form.Get("SequenceNumber") != "1" {
+				w.t.Errorf("%d callbacks", len(got))
+			}
+		},
+		"duplicate": func(w *world, got []received) {
+			same := got[0].head.Get("I-Twilio-Idempotency-Token") == got[1].head.Get("I-Twilio-Idempotency-Token")
+			if len(got) != 5 || got[0].body != got[1].body || !same {
+				w.t.Errorf("%d callbacks", len(got))
+			}
+		},
+		"missign": func(w *world, got []received) {
+			right := independentTwilioSignature(testToken, w.product.URL+got[0].uri, got[0].form)
+			if len(got) != 4 || got[0].head.Get("X-Twilio-Signature") == right {
+				w.t.Errorf("%d callbacks", len(got))
+			}
+		},
+		"reorder": func(w *world, got []received) {
+			if len(got) != 4 || got[0].form.Get("SequenceNumber") == "0" {
+				w.t.Errorf("%d callbacks, first %v", len(got), got[0].form)
+			}
+		},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.steer(w.TwilioURL, "faults", `{"rules":[{"op":"callback","kind":"`+kind+`","times":1}]}`)
+			w.place(nil)
+			w.ended(0)
+			w.until("all callbacks are out", func() bool {
+				n := len(w.product.requests("/status"))
+				return kind == "drop" && n == 3 || kind == "duplicate" && n == 5 || n == 4 && kind != "duplicate"
+			})
+			check(w, w.product.requests("/status"))
+		})
+	}
+}
+
+func TestRetryPolicyOfCallbacks(t *testing.T) {
+	w := newWorld(t)
+	w.place(func(f url.Values) {
+		f.Set("StatusCallback", w.product.URL+"/gone#rc=2&rp=all")
+		f["StatusCallbackEvent"] = []string{"completed"}
+		f.Set("Url", w.product.URL+"/voice")
+	})
+	w.product.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.product.serve(httptestDiscard{}, r)
+		rw.WriteHeader(500)
+	})
+	w.ended(0)
+	if got := w.product.requests("/gone"); len(got) != 3 || strings.Contains(got[0].uri, "#") {
+		t.Errorf("%d attempts", len(got))
+	}
+}
+
+// httptestDiscard swallows an answer.
+type httptestDiscard struct{}
+
+func (httptestDiscard) Header() http.Header         { return http.Header{} }
+func (httptestDiscard) Write(b []byte) (int, error) { return len(b), nil }
+func (httptestDiscard) WriteHeader(int)             {}

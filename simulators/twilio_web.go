@@ -1,0 +1,245 @@
+package simulators
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // G505: the vendor signs with HMAC-SHA1
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// delivery is one request of Twilio to the product.
+type delivery struct {
+	url         string // as configured; a fragment holds connection overrides and is not sent
+	method      string // POST when empty
+	params      url.Values
+	idempotency string // the same on every retry
+}
+
+// reply is what the product answered.
+type reply struct {
+	status int
+	kind   string // media type
+	body   []byte
+}
+
+// badDocument says why no carrier could follow what the product answered.
+type badDocument struct{ reason string }
+
+func (b *badDocument) Error() string { return b.reason }
+
+// callParams are the parameters every request about a call carries.
+func (t *twilio) callParams(c *call, status string) url.Values {
+	return url.Values{"CallSid": {c.sid}, "AccountSid": {t.account}, "From": {c.from}, "To": {c.to},
+		"Caller": {c.from}, "Called": {c.to}, "CallStatus": {status}, "Direction": {"outbound-api"}, "ApiVersion": {"2010-04-01"}}
+}
+
+// document asks the product what to say next and parses the answer.
+func (t *twilio) document(c *call, who callee, p *page) ([]verb, error) {
+	if doc := c.form.Get("Twiml"); doc != "" && p.url == "" {
+		return parseTwiML([]byte(doc))
+	}
+	params := t.callParams(c, "in-progress")
+	maps.Copy(params, p.extra)
+	if c.form.Get("MachineDetection") != "" && c.form.Get("AsyncAmd") != "true" {
+		params.Set("AnsweredBy", answeredBy(who, c.form.Get("MachineDetection")))
+	}
+	d := delivery{url: p.url, method: p.method, params: params, idempotency: randomHex(32)}
+	r, err := t.ask(c.ctx, d)
+	if fallback := c.form.Get("FallbackUrl"); err != nil && fallback != "" && c.ctx.Err() == nil {
+		d = delivery{url: fallback, method: c.form.Get("FallbackMethod"), params: params, idempotency: randomHex(32)}
+		r, err = t.ask(c.ctx, d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.verbs()
+}
+
+func answeredBy(who callee, detection string) string {
+	switch {
+	case !who.machine:
+		return "human"
+	case detection == "Enable":
+		return "machine_start"
+	}
+	return "machine_end_beep"
+}
+
+// verbs reads the document of a reply; 204 is an empty document.
+func (r *reply) verbs() ([]verb, error) {
+	if r.status == http.StatusNoContent {
+		return nil, nil
+	}
+	if !slices.Contains([]string{"text/xml", "application/xml", "text/html"}, r.kind) {
+		return nil, &badDocument{"the document is not XML but " + strconv.Quote(r.kind)}
+	}
+	verbs, err := parseTwiML(r.body)
+	if err != nil {
+		return nil, &badDocument{err.Error()}
+	}
+	return verbs, nil
+}
+
+// ask requests a document, with the faults of op voice. Any status but 2xx is an error.
+func (t *twilio) ask(ctx context.Context, d delivery) (*reply, error) {
+	rule, _ := t.faults.take(opVoice)
+	token := t.token
+	switch rule.Kind {
+	case faultDrop:
+		return nil, errors.New("the request for a document was lost")
+	case faultDelay, faultReorder:
+		t.waitExactly(ctx, rule.delay())
+	case faultMissign:
+		token += "x"
+	}
+	r, err := t.deliver(ctx, d, token)
+	if rule.Kind == faultDuplicate && err == nil {
+		r, err = t.deliver(ctx, d, token)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.status/100 != 2 {
+		return nil, fmt.Errorf("the document was answered with status %d", r.status)
+	}
+	return r, nil
+}
+
+// callBack posts a status callback, with the faults of op callback, and notes the outcome.
+func (t *twilio) callBack(ctx context.Context, c *call, d delivery, record callbackRecord) {
+	rule, _ := t.faults.take(opCallback)
+	record.Fault = rule.Kind
+	token := t.token
+	switch rule.Kind {
+	case faultDrop:
+		t.noteCallback(c, record, nil)
+		return
+	case faultDelay:
+		t.waitExactly(ctx, rule.delay())
+	case faultReorder:
+		t.play(func(ctx context.Context) {
+			t.waitExactly(ctx, max(rule.delay(), t.scaled(5*time.Second)))
+			r, _ := t.deliver(ctx, d, t.token)
+			t.noteCallback(c, record, r)
+		})
+		return
+	case faultMissign:
+		token += "x"
+	case faultDuplicate:
+		r, _ := t.deliver(ctx, d, token)
+		t.noteCallback(c, record, r)
+	}
+	r, err := t.deliver(ctx, d, token)
+	if err != nil {
+		t.log.DebugContext(ctx, "status callback not delivered", "sequence", record.Sequence)
+	}
+	t.noteCallback(c, record, r)
+}
+
+func (t *twilio) noteCallback(c *call, record callbackRecord, r *reply) {
+	if r != nil {
+		record.HTTP = r.status
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.callbacks = append(c.callbacks, record)
+}
+
+// deliver sends a signed request and retries as the connection overrides in the fragment
+// say: by default once, and only when no connection could be made.
+func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*reply, error) {
+	target, overrides, _ := strings.Cut(d.url, "#")
+	o, _ := url.ParseQuery(overrides)
+	retries := 1
+	if n, err := strconv.Atoi(o.Get("rc")); err == nil && n >= 0 && n <= 5 {
+		retries = n
+	}
+	for attempt := 0; ; attempt++ {
+		r, err := t.send(ctx, d, target, token)
+		if attempt >= retries || ctx.Err() != nil || !retryable(o.Get("rp"), r, err) {
+			return r, err
+		}
+		t.wait(ctx, 500*time.Millisecond)
+	}
+}
+
+// retryable applies Twilio's retry policy: ct connect failed, rt no answer in time, 4xx, 5xx, all.
+func retryable(policy string, r *reply, err error) bool {
+	if policy == "" {
+		policy = "ct"
+	}
+	var dial *net.OpError
+	reason := ""
+	switch {
+	case errors.As(err, &dial) && dial.Op == "dial":
+		reason = "ct"
+	case err != nil:
+		reason = "rt"
+	case r.status >= 400:
+		reason = itoa(r.status/100) + "xx"
+	}
+	wanted := strings.Split(policy, ",")
+	return reason != "" && (slices.Contains(wanted, reason) || slices.Contains(wanted, "all"))
+}
+
+func (t *twilio) send(ctx context.Context, d delivery, target, token string) (*reply, error) {
+	method, signed, body := http.MethodPost, d.params, []byte(d.params.Encode())
+	if d.method == http.MethodGet {
+		method, signed, body = http.MethodGet, nil, nil
+		separator := "?"
+		if strings.Contains(target, "?") {
+			separator = "&"
+		}
+		target += separator + d.params.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("address of the product: %w", err)
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8")
+	}
+	req.Header.Set("User-Agent", "TwilioProxy/1.1")
+	req.Header.Set("I-Twilio-Idempotency-Token", d.idempotency)
+	req.Header.Set("X-Twilio-Signature", twilioSignature(token, target, signed))
+	return t.fetchReply(req)
+}
+
+func (s *stage) fetchReply(req *http.Request) (*reply, error) {
+	res, err := s.web.Do(req) //nolint:gosec // G704: calling the configured address is the purpose, and the dialer stays on loopback
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	return &reply{status: res.StatusCode, kind: kind, body: body}, nil
+}
+
+// twilioSignature is base64(HMAC-SHA1(token, url + every parameter's name and value, sorted by name)).
+func twilioSignature(token, url string, params map[string][]string) string {
+	mac := hmac.New(sha1.New, []byte(token))
+	_, _ = io.WriteString(mac, url)
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		for _, value := range params[name] {
+			_, _ = io.WriteString(mac, name+value)
+		}
+	}
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,92 @@
+package crowdstrike
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
+)
+
+const maxComment = 500 // runes
+
+// Isolate asks Falcon to cut one host off the network. nil means Falcon accepted the request or
+// already had it: the host is isolated when State says so, which for an offline host may be days
+// later. The comment is kept by Falcon beside the action, one line.
+//
+// Ambiguous: read the state before anything else. That includes a conflict Falcon reports while
+// the host is neither isolated nor about to be. Rejected: unknown host. Config: missing scope.
+func (f *Falcon) Isolate(ctx context.Context, id, comment string) error {
+	op := exchange.Op{Vendor: vendor, Name: "contain", Effect: true}
+	return f.contain(ctx, op, "contain", id, comment, models.HostIsolating, models.HostIsolated)
+}
+
+// Release asks Falcon to let one host back on the network. It is the mirror of Isolate.
+func (f *Falcon) Release(ctx context.Context, id, comment string) error {
+	op := exchange.Op{Vendor: vendor, Name: "lift containment", Effect: true}
+	return f.contain(ctx, op, "lift_containment", id, comment, models.HostReleasing, models.HostNormal)
+}
+
+// contain sends the action for exactly one host. A conflict is success when the host is already
+// in one of the states the action leads to.
+func (f *Falcon) contain(ctx context.Context, op exchange.Op, action, id, comment string, done ...models.HostState) error {
+	if !agentID.MatchString(id) {
+		return op.Failed(models.Rejected, "invalid_host_id")
+	}
+	err := f.act(ctx, op, action, id, comment)
+	var refused *models.VendorError
+	if !errors.As(err, &refused) || !conflict(refused) {
+		return err
+	}
+	if host, failed := f.State(ctx, id); failed == nil && slices.Contains(done, host.State) {
+		return nil
+	}
+	refused.Class = models.Ambiguous
+	return refused
+}
+
+func (f *Falcon) act(ctx context.Context, op exchange.Op, action, id, comment string) error {
+	path := "/devices/entities/devices-actions/v2?action_name=" + action
+	ex, err := f.send(ctx, op, request{http.MethodPost, path, newOrder(id, comment)})
+	if err != nil {
+		return err
+	}
+	affected, err := resources[struct {
+		ID string `json:"id"`
+	}](ex, op)
+	if err != nil {
+		return err
+	}
+	if len(affected) != 1 || affected[0].ID != id { // accepted, but for what?
+		return failure(ex, op)
+	}
+	return nil
+}
+
+// conflict reports Falcon's 409, as the answer's status or as the host's entry inside it. Its
+// meaning is not documented, so the state of the host decides.
+func conflict(err *models.VendorError) bool {
+	return err.HTTPStatus == http.StatusConflict || err.Code == code(http.StatusConflict)
+}
+
+type order struct {
+	IDs        []string    `json:"ids"`
+	Parameters []parameter `json:"action_parameters,omitempty"`
+}
+
+type parameter struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// newOrder names one host only: an action on a list would be many effects.
+func newOrder(id, comment string) order {
+	o := order{IDs: []string{id}}
+	if comment = plain.Line(comment, maxComment); comment != "" {
+		o.Parameters = []parameter{{Name: "comment", Value: comment}}
+	}
+	return o
+}

@@ -1,0 +1,103 @@
+package crowdstrike
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+func TestActionsNameExactlyOneHost(t *testing.T) {
+	for _, c := range []struct {
+		name, query, comment, body string
+		act                        func(*Falcon, context.Context, string, string) error
+	}{
+		{"isolate", "action_name=contain", "SI-1042-0007\r\nby analyst",
+			`{"ids":["` + aid + `"],"action_parameters":[{"name":"comment","value":"SI-1042-0007 by analyst"}]}`, (*Falcon).Isolate},
+		{"release", "action_name=lift_containment", "", `{"ids":["` + aid + `"]}`, (*Falcon).Release},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if r.Method != http.MethodPost || r.URL.Path != "/devices/entities/devices-actions/v2" ||
+					r.URL.RawQuery != c.query || string(body) != c.body {
+					t.Errorf("%s %s %s", r.Method, r.URL, body)
+				}
+				if r.Header.Get("Authorization") != "Bearer token-1" || r.Header.Get("Content-Type") != "application/json" {
+					t.Errorf("headers %v", r.Header)
+				}
+				answer(w, 202, enveloped(`[{"id":"`+aid+`","path":"/devices/entities/devices/v1"}]`, "[]"))
+			}).falcon(t)
+			wantClass(t, c.act(f, t.Context(), aid, c.comment), "")
+		})
+	}
+}
+
+func TestIsolateFailures(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		status     int
+		want       models.VendorClass
+		code       string
+	}{
+		{"error inside 202", enveloped("[]", `[{"code":404,"message":"No device","id":"`+aid+`"}]`), 202, models.Rejected, "404"},
+		{"error beside the host", enveloped(`[{"id":"`+aid+`"}]`, `[{"code":500,"message":"x"}]`), 202, models.Ambiguous, "500"},
+		{"scope missing inside 202", enveloped("[]", `[{"code":403,"message":"x"}]`), 202, models.Config, "403"},
+		{"error without code", enveloped("[]", `[{"message":"x"}]`), 202, models.Ambiguous, ""},
+		{"nobody affected", enveloped("[]", "[]"), 202, models.Ambiguous, ""},
+		{"another host affected", enveloped(`[{"id":"other"}]`, "[]"), 202, models.Ambiguous, ""},
+		{"two affected", enveloped(`[{"id":"`+aid+`"},{"id":"other"}]`, "[]"), 202, models.Ambiguous, ""},
+		{"empty 202", "", 202, models.Ambiguous, ""},
+		{"cut 202", `{"resources":[{"id"`, 202, models.Ambiguous, ""},
+		{"bad request", enveloped("[]", `[{"code":400,"message":"x"}]`), 400, models.Rejected, "400"},
+		{"scope missing", enveloped("[]", `[{"code":403,"message":"x"}]`), 403, models.Config, "403"},
+		{"broken", enveloped("[]", `[{"code":500,"message":"x"}]`), 500, models.Ambiguous, "500"},
+		{"proxy page", "<html>", 503, models.Ambiguous, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := newCloud(t, answering(c.status, c.body)).falcon(t).Isolate(t.Context(), aid, "")
+			wantClass(t, err, c.want)
+			if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" {
+				t.Errorf("got %+v", v)
+			}
+		})
+	}
+}
+
+func TestConflictIsDecidedByTheState(t *testing.T) {
+	conflictHTTP := func(w http.ResponseWriter) { answer(w, 409, enveloped("[]", `[{"code":409,"message":"x"}]`)) }
+	conflictInside := func(w http.ResponseWriter) { answer(w, 202, enveloped("[]", `[{"code":409,"message":"x"}]`)) }
+	for _, c := range []struct {
+		status           string
+		isolate, release models.VendorClass
+	}{
+		{"contained", "", models.Ambiguous},
+		{"containment_pending", "", models.Ambiguous},
+		{"normal", models.Ambiguous, ""},
+		{"lift_containment_pending", models.Ambiguous, ""},
+		{"strange", models.Ambiguous, models.Ambiguous},
+	} {
+		for _, conflict := range []func(http.ResponseWriter){conflictHTTP, conflictInside} {
+			fl := &fleet{devices: "[" + deviceJSON(aid, "PC-1", c.status) + "]"}
+			f := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/devices/entities/devices-actions/v2" {
+					conflict(w)
+					return
+				}
+				fl.ServeHTTP(w, r)
+			}).falcon(t)
+			wantClass(t, f.Isolate(t.Context(), aid, ""), c.isolate)
+			wantClass(t, f.Release(t.Context(), aid, ""), c.release)
+		}
+	}
+	unreadable := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/devices/entities/devices-actions/v2" {
+			conflictHTTP(w)
+			return
+		}
+		answer(w, 500, "")
+	}).falcon(t)
+	wantClass(t, unreadable.Isolate(t.Context(), aid, ""), models.Ambiguous)
+}

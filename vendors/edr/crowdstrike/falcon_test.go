@@ -1,0 +1,366 @@
+package crowdstrike
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+const (
+	aid    = "0123456789abcdef0123456789abcdef"
+	secret = "topsecretvalue"
+)
+
+// cloud is a pretended Falcon: the token endpoint works, the rest is the test's.
+type cloud struct {
+	*httptest.Server
+	tokens  atomic.Int32 // how many were issued
+	expires int          // seconds
+	api     http.HandlerFunc
+	token   http.HandlerFunc // instead of the working one
+}
+
+func newCloud(t *testing.T, api http.HandlerFunc) *cloud {
+	t.Helper()
+	c := &cloud{expires: 1799, api: api}
+	c.Server = httptest.NewUnstartedServer(c)
+	c.Config.ErrorLog = log.New(io.Discard, "", 0)
+	c.Start()
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-CS-TRACEID", "trace-1")
+	switch {
+	case r.URL.Path != "/oauth2/token":
+		c.api(w, r)
+	case c.token != nil:
+		c.token(w, r)
+	default:
+		answer(w, 201, fmt.Sprintf(`{"access_token":"token-%d","expires_in":%d,"token_type":"bearer"}`, c.tokens.Add(1), c.expires))
+	}
+}
+
+func (c *cloud) falcon(t *testing.T, change ...func(*Settings)) *Falcon {
+	t.Helper()
+	base, err := url.Parse(c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Settings{ClientID: "client", ClientSecret: secret, BaseURL: base}
+	for _, f := range change {
+		f(&s)
+	}
+	f, err := New(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func answer(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
+}
+
+func answering(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
+}
+
+func enveloped(resources string, errs string) string {
+	return `{"meta":{"query_time":0.1,"trace_id":"trace-1"},"resources":` + resources + `,"errors":` + errs + `}`
+}
+
+func deviceJSON(id, hostname, status string) string {
+	return fmt.Sprintf(`{"cid":"c","device_id":%q,"hostname":%q,"status":%q}`, id, hostname, status)
+}
+
+func vendorError(t *testing.T, err error) *models.VendorError {
+	t.Helper()
+	var v *models.VendorError
+	if !errors.As(err, &v) {
+		t.Fatalf("not a vendor error: %v", err)
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if strings.Contains(e.Error(), secret) || strings.Contains(e.Error(), "token-") {
+			t.Errorf("an error text holds a secret: %v", e)
+		}
+	}
+	return v
+}
+
+func wantClass(t *testing.T, err error, want models.VendorClass) {
+	t.Helper()
+	if want == "" {
+		if err != nil {
+			t.Errorf("failed: %v", err)
+		}
+		return
+	}
+	if v := vendorError(t, err); v.Class != want {
+		t.Errorf("got %+v, want %s", v, want)
+	}
+}
+
+func TestTokenRequest(t *testing.T) {
+	for member, want := range map[string]url.Values{
+		"": {"client_id": {"client"}, "client_secret": {secret}},
+		"0123456789ABCDEF0123456789ABCDEF-12": {"client_id": {"client"}, "client_secret": {secret},
+			"member_cid": {"0123456789ABCDEF0123456789ABCDEF-12"}},
+	} {
+		c := newCloud(t, answering(200, enveloped("[]", "[]")))
+		c.token = func(w http.ResponseWriter, r *http.Request) {
+			if err := r.ParseForm(); err != nil || !reflect.DeepEqual(r.PostForm, want) || r.URL.RawQuery != "" {
+				t.Errorf("form %v, query %q, %v", r.PostForm, r.URL.RawQuery, err)
+			}
+			if r.Header.Get("Authorization") != "" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+				t.Errorf("headers %v", r.Header)
+			}
+			answer(w, 201, `{"access_token":"token-x","expires_in":1799}`)
+		}
+		if _, err := c.falcon(t, func(s *Settings) { s.MemberCID = member }).Find(t.Context(), "PC-1"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTokenIsKeptUntilShortlyBeforeItsEnd(t *testing.T) {
+	c := newCloud(t, answering(200, enveloped("[]", "[]")))
+	f := c.falcon(t)
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	f.tokens.now = func() time.Time { return now }
+	for _, step := range []struct {
+		after time.Duration
+		want  int32
+	}{{0, 1}, {time.Second, 1}, {28 * time.Minute, 1}, {time.Minute, 2}, {time.Minute, 2}} {
+		now = now.Add(step.after)
+		if _, err := f.Find(t.Context(), "PC-1"); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.tokens.Load(); got != step.want {
+			t.Errorf("at %s: %d tokens, want %d", now.Format(time.TimeOnly), got, step.want)
+		}
+	}
+}
+
+func TestRefusedTokenIsReplacedOnce(t *testing.T) {
+	var requests atomic.Int32
+	c := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		if r.Header.Get("Authorization") == "Bearer token-1" {
+			answer(w, 401, `{"errors":[{"code":401,"message":"access denied, invalid bearer token"}]}`)
+			return
+		}
+		answer(w, 200, enveloped("[]", "[]"))
+	})
+	f := c.falcon(t)
+	_, err := f.Find(t.Context(), "PC-1")
+	wantClass(t, err, "")
+	_, err = f.Find(t.Context(), "PC-1")
+	wantClass(t, err, "")
+	if c.tokens.Load() != 2 || requests.Load() != 3 {
+		t.Errorf("%d tokens, %d requests", c.tokens.Load(), requests.Load())
+	}
+}
+
+func TestTokensRefusedTwiceAreAMatterOfConfiguration(t *testing.T) {
+	var requests atomic.Int32
+	c := newCloud(t, func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		answer(w, 401, `{"errors":[{"code":401,"message":"x"}]}`)
+	})
+	wantClass(t, c.falcon(t).Isolate(t.Context(), aid, ""), models.Config)
+	if c.tokens.Load() != 2 || requests.Load() != 2 {
+		t.Errorf("%d tokens, %d requests", c.tokens.Load(), requests.Load())
+	}
+}
+
+func TestWithoutTokenNothingIsSent(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		token http.HandlerFunc
+		want  models.VendorClass
+	}{
+		{"wrong secret", answering(401, `{"errors":[{"code":401}]}`), models.Config},
+		{"forbidden", answering(403, `{"errors":[{"code":403}]}`), models.Config},
+		{"unknown client", answering(400, `{"errors":[{"code":400}]}`), models.Config},
+		{"broken", answering(500, ""), models.Transient},
+		{"empty", answering(201, ""), models.Transient},
+		{"no token in it", answering(201, `{"expires_in":1799}`), models.Transient},
+		{"token with a line break", answering(201, `{"access_token":"a\r\nX: y","expires_in":1799}`), models.Transient},
+		{"cut", func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			_ = conn.Close()
+		}, models.Transient},
+		{"too many", answering(429, `{"errors":[{"code":429}]}`), models.Throttled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cloud := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("the host was acted on") })
+			cloud.token = c.token
+			wantClass(t, cloud.falcon(t).Isolate(t.Context(), aid, ""), c.want)
+		})
+	}
+}
+
+func TestWaitingForATokenEndsWithTheContext(t *testing.T) {
+	asked, over := make(chan struct{}), make(chan struct{})
+	c := newCloud(t, answering(200, enveloped("[]", "[]")))
+	c.token = func(w http.ResponseWriter, _ *http.Request) {
+		close(asked)
+		<-over
+		answer(w, 201, `{"access_token":"token-1","expires_in":1799}`)
+	}
+	f := c.falcon(t)
+	first := make(chan error, 1)
+	go func() { _, err := f.Find(context.Background(), "PC-1"); first <- err }()
+	<-asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := f.Find(ctx, "PC-1")
+	wantClass(t, err, models.Transient)
+	close(over)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFiftyAtOnceShareOneToken(t *testing.T) {
+	var mu sync.Mutex
+	contained := map[string]int{}
+	var stale atomic.Bool
+	c := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
+		if stale.Load() && r.Header.Get("Authorization") == "Bearer token-1" {
+			answer(w, 401, `{"errors":[{"code":401}]}`)
+			return
+		}
+		var body struct{ IDs []string }
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || len(body.IDs) != 1 {
+			t.Errorf("ids %v, %v", body.IDs, err)
+			return
+		}
+		mu.Lock()
+		contained[body.IDs[0]]++
+		mu.Unlock()
+		answer(w, 202, enveloped(`[{"id":"`+body.IDs[0]+`","path":"/x"}]`, "[]"))
+	})
+	f := c.falcon(t)
+	all := func(prefix string) {
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() { wantClass(t, f.Isolate(t.Context(), fmt.Sprintf("%s%d", prefix, i), ""), "") })
+		}
+		wg.Wait()
+	}
+	all("a")
+	if c.tokens.Load() != 1 {
+		t.Errorf("%d tokens for one tenant", c.tokens.Load())
+	}
+	stale.Store(true) // Falcon revokes it
+	all("b")
+	if c.tokens.Load() != 2 {
+		t.Errorf("%d tokens after one was revoked", c.tokens.Load())
+	}
+	if len(contained) != 100 {
+		t.Errorf("%d hosts", len(contained))
+	}
+	for id, n := range contained {
+		if n != 1 {
+			t.Errorf("%s contained %d times", id, n)
+		}
+	}
+}
+
+func TestWithoutAnswer(t *testing.T) {
+	t.Run("refused", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
+		gone := &url.URL{Scheme: "http", Host: l.Addr().String()}
+		f := newCloud(t, nil).falcon(t, func(s *Settings) { s.BaseURL = gone })
+		wantClass(t, f.Isolate(t.Context(), aid, ""), models.Transient)
+	})
+	t.Run("cut after the request", func(t *testing.T) {
+		var requests atomic.Int32
+		f := newCloud(t, func(w http.ResponseWriter, _ *http.Request) {
+			requests.Add(1)
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			_ = conn.Close()
+		}).falcon(t)
+		wantClass(t, f.Isolate(t.Context(), aid, ""), models.Ambiguous)
+		if requests.Load() != 1 {
+			t.Errorf("%d requests", requests.Load())
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan struct{})
+		c := newCloud(t, func(http.ResponseWriter, *http.Request) { cancel(); <-over })
+		defer close(over)
+		wantClass(t, c.falcon(t).Release(ctx, aid, ""), models.Ambiguous)
+	})
+}
+
+func TestThrottledSaysHowLong(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		fmt.Sprint(at.Unix() + 9):        9 * time.Second, // as clients in use read it
+		fmt.Sprint(at.UnixMilli() + 900): 900 * time.Millisecond,
+		"":                               0,
+	} {
+		f := newCloud(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", at.Format(http.TimeFormat))
+			w.Header().Set("X-RateLimit-RetryAfter", value)
+			answer(w, 429, `{"errors":[{"code":429,"message":"API rate limit exceeded"}]}`)
+		}).falcon(t)
+		v := vendorError(t, f.Isolate(t.Context(), aid, ""))
+		if v.Class != models.Throttled || v.RetryAfter != want || v.Code != "429" || v.RequestID != "trace-1" {
+			t.Errorf("%q: %+v", value, v)
+		}
+	}
+}
+
+func TestNewRefusesBadSettings(t *testing.T) {
+	for name, change := range map[string]func(*Settings){
+		"no id":              func(s *Settings) { s.ClientID = "" },
+		"no secret":          func(s *Settings) { s.ClientSecret = "" },
+		"member with a sign": func(s *Settings) { s.MemberCID = "a&b=c" },
+		"another host":       func(s *Settings) { s.BaseURL = &url.URL{Scheme: "https", Host: "api.crowdstrike.com.evil.example"} },
+		"another port":       func(s *Settings) { s.BaseURL = &url.URL{Scheme: "https", Host: "api.crowdstrike.com:8443"} },
+		"plain http":         func(s *Settings) { s.BaseURL = &url.URL{Scheme: "http", Host: "api.crowdstrike.com"} },
+		"private address":    func(s *Settings) { s.BaseURL = &url.URL{Scheme: "https", Host: "10.0.0.1"} },
+	} {
+		s := Settings{ClientID: "client", ClientSecret: secret}
+		change(&s)
+		if _, err := New(s); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	for _, host := range []string{"", "api.us-2.crowdstrike.com", "api.eu-1.crowdstrike.com"} {
+		s := Settings{ClientID: "client", ClientSecret: secret}
+		if host != "" {
+			s.BaseURL = &url.URL{Scheme: "https", Host: host}
+		}
+		if _, err := New(s); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}

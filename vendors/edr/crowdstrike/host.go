@@ -1,0 +1,141 @@
+package crowdstrike
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+)
+
+const (
+	maxHostname = 255
+	maxFound    = "100" // hosts of one name; more than one already needs a person
+)
+
+var agentID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+
+// Find returns the hosts with exactly this name, ignoring case. None is an empty slice, and
+// several are possible: a reinstalled host has a new id. Online is not asked for; State does.
+// Rejected: the name is empty or has wildcards or control characters.
+func (f *Falcon) Find(ctx context.Context, hostname string) ([]models.Host, error) {
+	op := exchange.Op{Vendor: vendor, Name: "find host"}
+	if !searchable(hostname) {
+		return nil, op.Failed(models.Rejected, "invalid_hostname")
+	}
+	query := url.Values{"filter": {filter(hostname)}, "limit": {maxFound}}
+	ex, err := f.send(ctx, op, request{http.MethodGet, "/devices/queries/devices/v1?" + query.Encode(), nil})
+	if err != nil {
+		return nil, err
+	}
+	ids, err := resources[string](ex, op)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	hosts, err := f.read(ctx, op, ids)
+	if err != nil {
+		return nil, err
+	}
+	var exact []models.Host
+	for _, host := range hosts {
+		if strings.EqualFold(host.Hostname, hostname) {
+			exact = append(exact, host)
+		}
+	}
+	return exact, nil
+}
+
+// State returns the host with the given id as Falcon sees it now. Online is best effort: false
+// also when Falcon did not say. Rejected: no such host.
+func (f *Falcon) State(ctx context.Context, id string) (models.Host, error) {
+	op := exchange.Op{Vendor: vendor, Name: "read host"}
+	if !agentID.MatchString(id) {
+		return models.Host{}, op.Failed(models.Rejected, "invalid_host_id")
+	}
+	hosts, err := f.read(ctx, op, []string{id})
+	if err != nil {
+		return models.Host{}, err
+	}
+	for _, host := range hosts {
+		if host.ID == id {
+			host.Online = f.online(ctx, id)
+			return host, nil
+		}
+	}
+	return models.Host{}, op.Failed(models.Rejected, "unknown_host")
+}
+
+func (f *Falcon) read(ctx context.Context, op exchange.Op, ids []string) ([]models.Host, error) {
+	body := map[string][]string{"ids": ids}
+	ex, err := f.send(ctx, op, request{http.MethodPost, "/devices/entities/devices/v2", body})
+	if err != nil {
+		return nil, err
+	}
+	devices, err := resources[device](ex, op)
+	if err != nil {
+		return nil, err
+	}
+	hosts := make([]models.Host, 0, len(devices))
+	for _, d := range devices {
+		hosts = append(hosts, models.Host{ID: d.ID, Hostname: d.Hostname, State: state(d.Status)})
+	}
+	return hosts, nil
+}
+
+type device struct {
+	ID       string `json:"device_id"`
+	Hostname string `json:"hostname"`
+	Status   string `json:"status"`
+}
+
+// online asks whether the sensor is connected; any failure counts as not known to be.
+func (f *Falcon) online(ctx context.Context, id string) bool {
+	op := exchange.Op{Vendor: vendor, Name: "read online state"}
+	path := "/devices/entities/online-state/v1?" + url.Values{"ids": {id}}.Encode()
+	ex, err := f.send(ctx, op, request{http.MethodGet, path, nil})
+	if err != nil {
+		return false
+	}
+	states, err := resources[struct {
+		ID    string `json:"id"`
+		State string `json:"state"`
+	}](ex, op)
+	if err != nil {
+		return false
+	}
+	for _, s := range states {
+		if s.ID == id {
+			return s.State == "online"
+		}
+	}
+	return false
+}
+
+// state translates Falcon's status, whose capitals have changed over the years.
+func state(status string) models.HostState {
+	switch strings.ToLower(status) {
+	case "normal":
+		return models.HostNormal
+	case "containment_pending":
+		return models.HostIsolating
+	case "contained":
+		return models.HostIsolated
+	case "lift_containment_pending":
+		return models.HostReleasing
+	}
+	return models.HostUnknown
+}
+
+func searchable(hostname string) bool {
+	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
+		!strings.ContainsAny(hostname, "*?") && !strings.ContainsFunc(hostname, unicode.IsControl)
+}
+
+// filter is the query in Falcon's filter language: one exact match, the name as a quoted literal.
+func filter(hostname string) string {
+	return "hostname:'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(hostname) + "'"
+}

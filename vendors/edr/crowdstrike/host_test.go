@@ -1,0 +1,137 @@
+package crowdstrike
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// fleet answers the three reads from what it holds.
+type fleet struct {
+	found   string // resources of the search
+	devices string // resources of the details
+	online  string // resources of the online state, "" = broken
+	filter  string // what was searched for
+	asked   []string
+}
+
+func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodGet && r.URL.Path == "/devices/queries/devices/v1":
+		f.filter = r.URL.Query().Get("filter")
+		answer(w, 200, enveloped(f.found, "[]"))
+	case r.Method == http.MethodPost && r.URL.Path == "/devices/entities/devices/v2":
+		var body struct{ IDs []string }
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		f.asked = body.IDs
+		answer(w, 200, enveloped(f.devices, "[]"))
+	case r.Method == http.MethodGet && r.URL.Path == "/devices/entities/online-state/v1" && f.online != "":
+		answer(w, 200, enveloped(f.online, "[]"))
+	default:
+		answer(w, 500, "")
+	}
+}
+
+func TestFind(t *testing.T) {
+	for _, c := range []struct {
+		name, hostname string
+		fleet          fleet
+		want           []models.Host
+		filter         string
+	}{
+		{"one", "PC-1", fleet{found: `["a1"]`, devices: "[" + deviceJSON("a1", "PC-1", "normal") + "]"},
+			[]models.Host{{ID: "a1", Hostname: "PC-1", State: models.HostNormal}}, `hostname:'PC-1'`},
+		{"two of one name", "PC-1", fleet{found: `["a1","a2"]`,
+			devices: "[" + deviceJSON("a1", "PC-1", "contained") + "," + deviceJSON("a2", "pc-1", "Normal") + "]"},
+			[]models.Host{{ID: "a1", Hostname: "PC-1", State: models.HostIsolated}, {ID: "a2", Hostname: "pc-1", State: models.HostNormal}}, `hostname:'PC-1'`},
+		{"others with a longer name are not meant", "PC-1", fleet{found: `["a1","a2"]`,
+			devices: "[" + deviceJSON("a1", "PC-10", "normal") + "," + deviceJSON("a2", "PC-1", "normal") + "]"},
+			[]models.Host{{ID: "a2", Hostname: "PC-1", State: models.HostNormal}}, `hostname:'PC-1'`},
+		{"none", "PC-1", fleet{found: `[]`}, nil, `hostname:'PC-1'`},
+		{"quotes are part of the name", `x'+hostname:!'y\`, fleet{found: `[]`}, nil, `hostname:'x\'+hostname:!\'y\\'`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := newCloud(t, c.fleet.ServeHTTP).falcon(t).Find(t.Context(), c.hostname)
+			if err != nil || !slices.Equal(got, c.want) || c.fleet.filter != c.filter {
+				t.Errorf("got %+v, %v; filter %s", got, err, c.fleet.filter)
+			}
+		})
+	}
+}
+
+func TestFindRefusesWithoutAsking(t *testing.T) {
+	f := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).falcon(t)
+	for _, hostname := range []string{"", "*", "PC-*", "PC-?", " ", "PC-1\n", "a\x00b", strings.Repeat("x", 256)} {
+		_, err := f.Find(t.Context(), hostname)
+		wantClass(t, err, models.Rejected)
+	}
+}
+
+func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
+	for _, body := range []string{"", "{}", "[]", `{"resources":null,"errors":null}`, `{"resources":["a"`, `{"resources":[1]}`} {
+		_, err := newCloud(t, answering(200, body)).falcon(t).Find(t.Context(), "PC-1")
+		wantClass(t, err, models.Transient)
+	}
+}
+
+func TestState(t *testing.T) {
+	for status, want := range map[string]models.HostState{
+		"normal": models.HostNormal, "Normal": models.HostNormal, "contained": models.HostIsolated,
+		"containment_pending": models.HostIsolating, "lift_containment_pending": models.HostReleasing,
+		"": models.HostUnknown, "uninstalled": models.HostUnknown,
+	} {
+		fl := &fleet{devices: "[" + deviceJSON(aid, "PC-1", status) + "]", online: `[{"id":"` + aid + `","state":"online"}]`}
+		got, err := newCloud(t, fl.ServeHTTP).falcon(t).State(t.Context(), aid)
+		if err != nil || got != (models.Host{ID: aid, Hostname: "PC-1", State: want, Online: true}) {
+			t.Errorf("%q: %+v, %v", status, got, err)
+		}
+		if !reflect.DeepEqual(fl.asked, []string{aid}) {
+			t.Errorf("asked for %v", fl.asked)
+		}
+	}
+}
+
+func TestOnlineIsBestEffort(t *testing.T) {
+	for _, online := range []string{"", "[]", `[{"id":"` + aid + `","state":"offline"}]`, `[{"id":"other","state":"online"}]`, "null"} {
+		fl := &fleet{devices: "[" + deviceJSON(aid, "PC-1", "contained") + "]", online: online}
+		got, err := newCloud(t, fl.ServeHTTP).falcon(t).State(t.Context(), aid)
+		if err != nil || got.Online || got.State != models.HostIsolated {
+			t.Errorf("%q: %+v, %v", online, got, err)
+		}
+	}
+}
+
+func TestStateFailures(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		status     int
+		want       models.VendorClass
+	}{
+		{"nothing known", enveloped("[]", "[]"), 200, models.Rejected},
+		{"another host", enveloped("["+deviceJSON("a2", "PC-2", "normal")+"]", "[]"), 200, models.Rejected},
+		{"error inside success", enveloped("[]", `[{"code":404,"message":"No device"}]`), 200, models.Rejected},
+		{"error inside success, no list", enveloped("null", `[{"code":500,"message":"x"}]`), 200, models.Transient},
+		{"not found", enveloped("[]", `[{"code":404,"message":"x"}]`), 404, models.Rejected},
+		{"scope missing", enveloped("[]", `[{"code":403,"message":"x"}]`), 403, models.Config},
+		{"broken", "", 500, models.Transient},
+		{"proxy page", "<html>", 502, models.Transient},
+		{"too many", "", 429, models.Throttled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := newCloud(t, answering(c.status, c.body)).falcon(t).State(t.Context(), aid)
+			wantClass(t, err, c.want)
+		})
+	}
+	f := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).falcon(t)
+	for _, id := range []string{"", "*", "a,b", "a b", "../x"} {
+		_, err := f.State(t.Context(), id)
+		wantClass(t, err, models.Rejected)
+		wantClass(t, f.Isolate(t.Context(), id, ""), models.Rejected)
+		wantClass(t, f.Release(t.Context(), id, ""), models.Rejected)
+	}
+}

@@ -1,0 +1,323 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+var (
+	effect = Op{Vendor: "acme", Name: "do it", Effect: true}
+	look   = Op{Vendor: "acme", Name: "look"}
+)
+
+// post sends one POST to the server at base and returns the exchange.
+func post(t *testing.T, ctx context.Context, base string, transport http.RoundTripper, timeout time.Duration) *Exchange {
+	t.Helper()
+	ex := begin(t, ctx, base, transport, timeout)
+	send(ex)
+	return ex
+}
+
+func begin(t *testing.T, ctx context.Context, base string, transport http.RoundTripper, timeout time.Duration) *Exchange {
+	t.Helper()
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := NewLine(u, transport, timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line.Begin(ctx)
+}
+
+// send uses a context-free request to some other host, as the SDKs do.
+func send(ex *Exchange) {
+	req, _ := http.NewRequest(http.MethodPost, "https://vendor.example/v1/act", strings.NewReader("a=b"))
+	if resp, err := ex.Client().Do(req); err == nil {
+		_ = resp.Body.Close()
+	}
+}
+
+func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func answering(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func cut(w http.ResponseWriter, _ *http.Request) {
+	conn, _, _ := http.NewResponseController(w).Hijack()
+	_ = conn.Close()
+}
+
+// brokenConn stops taking bytes when told to.
+type brokenConn struct {
+	net.Conn
+	broken atomic.Bool
+}
+
+func (c *brokenConn) Write(b []byte) (int, error) {
+	if c.broken.Load() {
+		return 0, errors.New("broken pipe")
+	}
+	return c.Conn.Write(b)
+}
+
+func refusedAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return "http://" + l.Addr().String()
+}
+
+func wantClass(t *testing.T, ex *Exchange, op Op, want models.VendorClass) {
+	t.Helper()
+	f := ex.Failure(op)
+	if f.Class != want {
+		t.Errorf("%s: class %q (status %d, cause %v), want %q", op.Name, f.Class, f.HTTPStatus, f.Cause, want)
+	}
+	if f.Vendor != op.Vendor || f.Op != op.Name {
+		t.Errorf("the error names %s %s", f.Vendor, f.Op)
+	}
+}
+
+func TestClassOfEveryStatus(t *testing.T) {
+	for status, want := range map[int]models.VendorClass{
+		200: models.Ambiguous, 202: models.Ambiguous, 302: models.Ambiguous, 307: models.Ambiguous,
+		400: models.Rejected, 401: models.Config, 403: models.Config, 404: models.Rejected,
+		405: models.Rejected, 407: models.Config, 408: models.Ambiguous, 409: models.Rejected,
+		413: models.Rejected, 422: models.Rejected, 429: models.Throttled,
+		500: models.Ambiguous, 502: models.Ambiguous, 503: models.Ambiguous, 504: models.Ambiguous,
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			s := serve(t, answering(status, "<html>not what was expected"))
+			ex := post(t, t.Context(), s.URL, nil, 0)
+			wantClass(t, ex, effect, want)
+			if want == models.Ambiguous {
+				want = models.Transient // a read may simply be repeated
+			}
+			wantClass(t, ex, look, want)
+		})
+	}
+}
+
+func TestNothingWasSent(t *testing.T) {
+	t.Run("connection refused", func(t *testing.T) {
+		wantClass(t, post(t, t.Context(), refusedAddress(t), nil, 0), effect, models.Transient)
+	})
+	t.Run("name not found", func(t *testing.T) {
+		noName := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.DNSError{Err: "no such host", Name: "vendor.example", IsNotFound: true}
+		}}
+		wantClass(t, post(t, t.Context(), "https://vendor.example", noName, 0), effect, models.Transient)
+	})
+	t.Run("certificate not trusted", func(t *testing.T) {
+		s := httptest.NewUnstartedServer(answering(200, "{}"))
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
+		defer s.Close()
+		wantClass(t, post(t, t.Context(), s.URL, nil, 0), effect, models.Transient)
+	})
+	t.Run("context over before the start", func(t *testing.T) {
+		s := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the request was sent") })
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		ex := post(t, ctx, s.URL, nil, 0)
+		wantClass(t, ex, effect, models.Transient)
+		if !errors.Is(ex.Failure(effect), context.Canceled) {
+			t.Error("the cause is not the cancelled context")
+		}
+	})
+	t.Run("kept connection broken, vendor gone", func(t *testing.T) {
+		s := serve(t, answering(200, "{}"))
+		kept := &brokenConn{}
+		transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			if kept.Conn != nil {
+				return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+			}
+			kept.Conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+			return kept, err
+		}}
+		if ex := post(t, t.Context(), s.URL, transport, 0); !ex.OK() {
+			t.Fatal("the first exchange failed")
+		}
+		kept.broken.Store(true)
+		wantClass(t, post(t, t.Context(), s.URL, transport, 0), effect, models.Transient)
+	})
+	t.Run("request never built", func(t *testing.T) {
+		wantClass(t, begin(t, t.Context(), "https://vendor.example", nil, 0), effect, models.Config)
+	})
+}
+
+func TestItMayHaveHappened(t *testing.T) {
+	t.Run("connection cut after the request", func(t *testing.T) {
+		wantClass(t, post(t, t.Context(), serve(t, cut).URL, nil, 0), effect, models.Ambiguous)
+	})
+	t.Run("no answer in time", func(t *testing.T) {
+		over := make(chan struct{})
+		s := serve(t, func(http.ResponseWriter, *http.Request) { <-over })
+		defer close(over)
+		ex := post(t, t.Context(), s.URL, nil, 30*time.Millisecond)
+		wantClass(t, ex, effect, models.Ambiguous)
+		wantClass(t, ex, look, models.Transient)
+	})
+	t.Run("cancelled while waiting", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan struct{})
+		s := serve(t, func(http.ResponseWriter, *http.Request) { cancel(); <-over })
+		defer close(over)
+		wantClass(t, post(t, ctx, s.URL, nil, 0), effect, models.Ambiguous)
+	})
+	t.Run("body cut", func(t *testing.T) {
+		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, `{"id":`)
+		})
+		ex := post(t, t.Context(), s.URL, nil, 0)
+		if err := ex.Decode(&struct{}{}); err == nil {
+			t.Error("half a body was decoded")
+		}
+		wantClass(t, ex, effect, models.Ambiguous)
+	})
+	t.Run("body without end", func(t *testing.T) {
+		s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, `{"id":"`)
+			for r.Context().Err() == nil {
+				if _, err := io.WriteString(w, strings.Repeat("x", 1<<16)); err != nil {
+					return
+				}
+			}
+		})
+		ex := post(t, t.Context(), s.URL, nil, 0)
+		if len(ex.body) > maxBody || ex.Decode(&struct{}{}) == nil {
+			t.Errorf("%d bytes were read", len(ex.body))
+		}
+		wantClass(t, ex, effect, models.Ambiguous)
+	})
+}
+
+func TestStatusIsKnownWhenTheBodyOfAnErrorIsCut(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"co`)
+	})
+	wantClass(t, post(t, t.Context(), s.URL, nil, 0), effect, models.Rejected)
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the request went elsewhere") })
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	})
+	ex := post(t, t.Context(), s.URL, nil, 0)
+	if ex.Status() != http.StatusTemporaryRedirect {
+		t.Errorf("status %d", ex.Status())
+	}
+}
+
+func TestAnExchangeSendsOnce(t *testing.T) {
+	requests := 0
+	s := serve(t, func(http.ResponseWriter, *http.Request) { requests++ })
+	ex := post(t, t.Context(), s.URL, nil, 0)
+	send(ex)
+	if requests != 1 || ex.Status() != 200 {
+		t.Errorf("%d requests, status %d", requests, ex.Status())
+	}
+}
+
+func TestRequestsGoToTheLine(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Host, "127.0.0.1:") || r.URL.Path != "/sim/v1/act" {
+			t.Errorf("host %q, path %q", r.Host, r.URL.Path)
+		}
+	})
+	if ex := post(t, t.Context(), s.URL+"/sim/", nil, 0); !ex.OK() {
+		t.Error("not sent")
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"":                               0,
+		"7":                              7 * time.Second,
+		"-7":                             0,
+		"soon":                           0,
+		"Sun, 01 Mar 2026 12:00:30 GMT":  30 * time.Second,
+		"Sun, 01 Mar 2026 11:00:30 GMT":  0,
+		fmt.Sprint(at.Unix() + 4):        4 * time.Second,
+		fmt.Sprint(at.UnixMilli() + 400): 400 * time.Millisecond,
+		fmt.Sprint(at.Unix() - 4):        0,
+		"99999999999999999":              time.Hour,
+		"86400":                          time.Hour,
+	} {
+		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", at.Format(http.TimeFormat))
+			w.Header().Set("X-RateLimit-Reset", value)
+			w.WriteHeader(429)
+		})
+		ex := post(t, t.Context(), s.URL, nil, 0)
+		if got := ex.RetryAfter("X-Absent", "X-RateLimit-Reset"); got != want {
+			t.Errorf("%q: %v, want %v", value, got, want)
+		}
+	}
+}
+
+func TestNewLine(t *testing.T) {
+	for base, good := range map[string]bool{
+		"https://api.vendor.example":     true,
+		"https://api.vendor.example/eu":  true,
+		"http://127.0.0.1:8080":          true,
+		"http://[::1]:8080":              true,
+		"http://localhost:8080":          true,
+		"http://api.vendor.example":      false,
+		"http://127.0.0.1.evil.example":  false,
+		"http://10.0.0.1":                false,
+		"ftp://127.0.0.1":                false,
+		"https://user:secret@v.example":  false,
+		"https://api.vendor.example?a=b": false,
+		"https://":                       false,
+		"api.vendor.example":             false,
+	} {
+		u, err := url.Parse(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewLine(u, nil, 0); (err == nil) != good {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
+	if _, err := NewLine(nil, nil, 0); err == nil {
+		t.Error("no base was accepted")
+	}
+	if _, err := NewLine(&url.URL{Scheme: "https", Host: "v.example"}, nil, -1); err == nil {
+		t.Error("a negative timeout was accepted")
+	}
+}

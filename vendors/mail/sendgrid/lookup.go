@@ -1,0 +1,112 @@
+package sendgrid
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sendgrid/rest"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+)
+
+// maxCandidates bounds how many messages of the same recipient and subject are opened.
+const maxCandidates = 20
+
+// Lookup finds msg in SendGrid's logs among what was accepted since a moment (SendGrid's clock;
+// subtract a few seconds for skew): same recipient and subject, and the opaque ids of msg, all
+// of them. found means SendGrid has the message, whatever became of it. Not found is no proof:
+// the logs lag behind by seconds to minutes. Rejected: msg carries no opaque id to find it by.
+func (m *Mailer) Lookup(ctx context.Context, msg models.OutboundMail, since time.Time) (vendorID string, found bool, err error) {
+	op := exchange.Op{Vendor: vendor, Name: "look up mail"}
+	if len(msg.Opaque) == 0 || !bareAddress(msg.To) {
+		return "", false, op.Failed(models.Rejected, "nothing_to_find")
+	}
+	ids, err := m.candidates(ctx, op, msg, since)
+	if err != nil {
+		return "", false, err
+	}
+	for _, id := range ids {
+		same, err := m.carries(ctx, op, id, msg.Opaque)
+		if err != nil {
+			return "", false, err
+		}
+		if same {
+			accepted, _, _ := strings.Cut(id, ".") // the part that Send returned
+			return accepted, true, nil
+		}
+	}
+	return "", false, nil
+}
+
+func (m *Mailer) candidates(ctx context.Context, op exchange.Op, msg models.OutboundMail, since time.Time) ([]string, error) {
+	question, err := json.Marshal(map[string]any{"query": query(msg, since), "limit": maxCandidates})
+	if err != nil {
+		return nil, op.Failed(models.Rejected, "query")
+	}
+	ex := m.do(ctx, rest.Post, "/v3/logs", question)
+	var page struct {
+		Messages *[]struct {
+			ID string `json:"sg_message_id"`
+		} `json:"messages"`
+	}
+	if !ex.OK() || ex.Decode(&page) != nil || page.Messages == nil {
+		return nil, failure(ex, op)
+	}
+	ids := make([]string, 0, len(*page.Messages))
+	for _, message := range *page.Messages {
+		if message.ID != "" {
+			ids = append(ids, message.ID)
+		}
+	}
+	return ids, nil
+}
+
+// carries reports whether the logged message id has all the opaque ids.
+func (m *Mailer) carries(ctx context.Context, op exchange.Op, id string, opaque map[string]string) (bool, error) {
+	ex := m.do(ctx, rest.Get, "/v3/logs/"+url.PathEscape(id), nil)
+	if ex.Status() == http.StatusNotFound { // listed but not yet, or no longer, stored
+		return false, nil
+	}
+	var detail *struct {
+		CustomArgs map[string]any `json:"custom_args"`
+	}
+	if !ex.OK() || ex.Decode(&detail) != nil || detail == nil {
+		return false, failure(ex, op)
+	}
+	for key, value := range opaque {
+		if detail.CustomArgs[key] != value {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// query asks for messages by recipient, subject and time. SendGrid documents no escape for
+// quotes, so a value with both kinds, or a backslash, is left out: the opaque ids decide anyway.
+func query(msg models.OutboundMail, since time.Time) string {
+	var conditions []string
+	for _, c := range [][2]string{{"to_email", msg.To}, {"subject", subject(msg)}} {
+		if value, ok := quoted(c[1]); ok {
+			conditions = append(conditions, c[0]+" = "+value)
+		}
+	}
+	moment := since.UTC().Truncate(time.Second).Format(time.RFC3339)
+	return strings.Join(append(conditions, `sg_message_id_created_at >= TIMESTAMP "`+moment+`"`), " AND ")
+}
+
+func quoted(s string) (string, bool) {
+	switch {
+	case strings.Contains(s, `\`):
+		return "", false
+	case !strings.Contains(s, `'`):
+		return `'` + s + `'`, true
+	case !strings.Contains(s, `"`):
+		return `"` + s + `"`, true
+	}
+	return "", false
+}

@@ -1,0 +1,186 @@
+package twilio
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	api "github.com/twilio/twilio-go/rest/api/v2010"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+)
+
+const (
+	maxRing    = 600 * time.Second // Twilio's limit
+	recentPage = 200               // calls to one number that Recent looks through
+)
+
+// Place asks Twilio to call out.To now. The answer says the call was accepted (queued), not
+// that a phone rings; progress comes to out.StatusURL and from Status. RingFor is rounded up to
+// a second and cut at ten minutes; 0 leaves Twilio's minute.
+//
+// Ambiguous: the call may exist, ask Recent. Rejected: this number will never be called.
+// Config: credentials, our own number or our own URLs are wrong.
+func (c *Caller) Place(ctx context.Context, out models.OutboundCall) (models.PlacedCall, error) {
+	op := exchange.Op{Vendor: vendor, Name: "place call", Effect: true}
+	if !e164.MatchString(out.To) {
+		return models.PlacedCall{}, op.Failed(models.Rejected, "invalid_number")
+	}
+	if !webURL(out.VoiceURL) || !webURL(out.StatusURL) {
+		return models.PlacedCall{}, op.Failed(models.Config, "invalid_url")
+	}
+	service, ex := c.service(ctx)
+	call, err := service.CreateCall(c.order(out))
+	if err != nil || !ex.OK() {
+		return models.PlacedCall{}, failure(ex, op)
+	}
+	return placed(call, ex, op)
+}
+
+func (c *Caller) order(out models.OutboundCall) *api.CreateCallParams {
+	p := (&api.CreateCallParams{}).
+		SetTo(out.To).SetFrom(c.from).
+		SetUrl(out.VoiceURL).SetMethod(http.MethodPost).
+		SetStatusCallback(out.StatusURL).SetStatusCallbackMethod(http.MethodPost).
+		SetStatusCallbackEvent([]string{"initiated", "ringing", "answered", "completed"})
+	if ring := min(out.RingFor, maxRing); ring > 0 {
+		p.SetTimeout(int((ring + time.Second - 1) / time.Second))
+	}
+	return p
+}
+
+// Status reads the call with the given id. Rejected: no such call.
+func (c *Caller) Status(ctx context.Context, id string) (models.PlacedCall, error) {
+	op := exchange.Op{Vendor: vendor, Name: "read call"}
+	if !callSID.MatchString(id) {
+		return models.PlacedCall{}, op.Failed(models.Rejected, "invalid_call_id")
+	}
+	service, ex := c.service(ctx)
+	call, err := service.FetchCall(id, nil)
+	if err != nil || !ex.OK() {
+		return models.PlacedCall{}, failure(ex, op)
+	}
+	return placed(call, ex, op)
+}
+
+// Hangup ends the call with the given id, whether it waits, rings or is being spoken on. A call
+// that is already over is success.
+func (c *Caller) Hangup(ctx context.Context, id string) error {
+	op := exchange.Op{Vendor: vendor, Name: "hang up", Effect: true}
+	if !callSID.MatchString(id) {
+		return op.Failed(models.Rejected, "invalid_call_id")
+	}
+	service, ex := c.service(ctx)
+	call, err := service.UpdateCall(id, (&api.UpdateCallParams{}).SetStatus("completed"))
+	if err == nil && ex.OK() {
+		_, err = placed(call, ex, op)
+		return err
+	}
+	refused := failure(ex, op)
+	if refused.Class != models.Rejected {
+		return refused
+	}
+	if now, err := c.Status(ctx, id); err == nil && now.Status.Final() {
+		return nil
+	}
+	return refused
+}
+
+// Recent returns our calls to a number created at or after since, newest knowledge of each: the
+// question to ask after an ambiguous Place. since is compared with Twilio's clock, in whole
+// seconds; subtract a few for skew. A call Twilio gives no creation time for is included. At
+// most 200 calls are looked through, far more than one number gets in the window that matters.
+// A call may take some seconds to be listed: an empty answer proves nothing before that.
+//
+// Waiting calls are asked for first and by status: they have no start time and could start
+// between the two questions.
+func (c *Caller) Recent(ctx context.Context, to string, since time.Time) ([]models.PlacedCall, error) {
+	op := exchange.Op{Vendor: vendor, Name: "list calls"}
+	if !e164.MatchString(to) {
+		return nil, op.Failed(models.Rejected, "invalid_number")
+	}
+	waiting, err := c.list(ctx, op, to, string(models.CallQueued))
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.list(ctx, op, to, "")
+	if err != nil {
+		return nil, err
+	}
+	return merge(append(all, waiting...), since.Truncate(time.Second)), nil
+}
+
+// merge keeps the first word on every call that is not older than since.
+func merge(calls []models.PlacedCall, since time.Time) []models.PlacedCall {
+	seen := make(map[string]bool, len(calls))
+	var kept []models.PlacedCall
+	for _, call := range calls {
+		if seen[call.ID] || (!call.At.IsZero() && call.At.Before(since)) {
+			continue
+		}
+		seen[call.ID] = true
+		kept = append(kept, call)
+	}
+	return kept
+}
+
+func (c *Caller) list(ctx context.Context, op exchange.Op, to, status string) ([]models.PlacedCall, error) {
+	params := (&api.ListCallParams{}).SetTo(to).SetFrom(c.from).SetPageSize(recentPage)
+	if status != "" {
+		params.SetStatus(status)
+	}
+	service, ex := c.service(ctx)
+	page, err := service.PageCall(params, "", "")
+	// The SDK reads an answer without a list as an empty list, which would mean "no such call".
+	var body struct {
+		Calls *[]struct{} `json:"calls"`
+	}
+	if err != nil || !ex.OK() || ex.Decode(&body) != nil || body.Calls == nil {
+		return nil, failure(ex, op)
+	}
+	calls := make([]models.PlacedCall, 0, len(page.Calls))
+	for i := range page.Calls {
+		call, ok := read(&page.Calls[i])
+		if !ok {
+			return nil, failure(ex, op)
+		}
+		calls = append(calls, call)
+	}
+	return calls, nil
+}
+
+// placed reads one call from an answer in the 200s; an answer that names no call is a failure.
+func placed(call *api.ApiV2010Call, ex *exchange.Exchange, op exchange.Op) (models.PlacedCall, error) {
+	got, ok := read(call)
+	if !ok {
+		return models.PlacedCall{}, failure(ex, op)
+	}
+	if got.At.IsZero() { // Twilio leaves date_created empty in the answer to a new call
+		got.At, _ = http.ParseTime(ex.Header().Get("Date"))
+	}
+	return got, nil
+}
+
+func read(call *api.ApiV2010Call) (got models.PlacedCall, ok bool) {
+	if call == nil || call.Sid == nil || call.Status == nil || !callSID.MatchString(*call.Sid) {
+		return models.PlacedCall{}, false
+	}
+	got = models.PlacedCall{ID: *call.Sid, Status: models.CallStatus(*call.Status)}
+	for _, at := range []*string{call.DateCreated, call.StartTime} {
+		if at == nil {
+			continue
+		}
+		if t, err := time.Parse(time.RFC1123Z, *at); err == nil {
+			got.At = t.UTC()
+			break
+		}
+	}
+	return got, true
+}
+
+func webURL(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
