@@ -1,0 +1,163 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Containment isolates and releases endpoints. It belongs to the queue "edr".
+type Containment struct {
+	Effects Effects
+	Vendor  string
+	// EDR returns the client's EDR; NotFound when the client has none.
+	EDR func(models.EDR) (EDR, error)
+	// PollEvery is the first pause between looks at an endpoint that is not confirmed; it doubles up to a minute.
+	PollEvery time.Duration
+}
+
+// EndpointInput is what is wanted of an endpoint.
+type EndpointInput struct {
+	Effect   models.Effect
+	Hostname string
+	AgentID  string // "" until resolved
+	Desired  models.Desired
+}
+
+// EndpointSeen is what the EDR says about an endpoint.
+type EndpointSeen struct {
+	AgentID string
+	State   models.HostState
+	Online  bool
+}
+
+// Resolve finds the one agent with the host name and says how it stands. None, or several, is Rejected.
+func (c *Containment) Resolve(ctx context.Context, in EndpointInput) (EndpointSeen, error) {
+	edr, err := c.edr(ctx, in)
+	if err != nil {
+		return EndpointSeen{}, failure(err, c.Effects.Settle)
+	}
+	hosts, err := edr.Find(ctx, in.Hostname)
+	if err != nil {
+		return EndpointSeen{}, failure(err, c.Effects.Settle)
+	}
+	if len(hosts) != 1 {
+		return EndpointSeen{}, failure(c.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
+	}
+	return EndpointSeen{AgentID: hosts[0].ID, State: hosts[0].State, Online: hosts[0].Online}, nil
+}
+
+// Change asks the EDR to isolate or release the endpoint, once, after looking at how it stands: a device that is
+// there already, or on its way, is left alone.
+func (c *Containment) Change(ctx context.Context, in EndpointInput) error {
+	edr, err := c.edr(ctx, in)
+	if err != nil {
+		return failure(err, c.Effects.Settle)
+	}
+	underway := func(ctx context.Context, _ store.LedgerRow) (string, bool, error) {
+		host, err := edr.State(ctx, in.AgentID)
+		return host.ID, err == nil && (host.State == goal(in.Desired) || host.State == towards(in.Desired)), err
+	}
+	_, err = c.Effects.Once(ctx, in.Effect, Act{
+		Vendor:  c.Vendor,
+		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
+		Lookup:  underway,
+		Do: func(ctx context.Context, row store.LedgerRow) (string, error) {
+			id, there, err := underway(ctx, row)
+			if there || err != nil {
+				return id, unsent(err)
+			}
+			return in.AgentID, c.act(ctx, edr, in, row)
+		},
+	})
+	return err
+}
+
+// unsent makes a failed look at a host what it is for the effect: nothing was changed.
+func unsent(err error) error {
+	var v *models.VendorError
+	if errors.As(err, &v) && v.Class == models.Ambiguous {
+		u := *v
+		u.Class = models.Transient
+		return &u
+	}
+	return err
+}
+
+func (c *Containment) act(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) error {
+	comment := "Watchfire " + row.Key
+	if in.Desired == models.DesiredIsolated {
+		return edr.Isolate(ctx, in.AgentID, comment)
+	}
+	return edr.Release(ctx, in.AgentID, comment)
+}
+
+// Confirm returns once the EDR itself says that the endpoint is as desired. Until then it fails with ErrPending,
+// whose details hold what was seen, and Temporal runs it again: waiting leaves no trace in the history.
+func (c *Containment) Confirm(ctx context.Context, in EndpointInput) (EndpointSeen, error) {
+	edr, err := c.edr(ctx, in)
+	if err != nil {
+		return EndpointSeen{}, failure(err, c.Effects.Settle)
+	}
+	host, err := edr.State(ctx, in.AgentID)
+	if err != nil {
+		return EndpointSeen{}, failure(unsent(err), c.Effects.Settle)
+	}
+	seen := EndpointSeen{AgentID: host.ID, State: host.State, Online: host.Online}
+	if host.State == goal(in.Desired) {
+		return seen, nil
+	}
+	pause := min(c.PollEvery<<min(activity.GetInfo(ctx).Attempt-1, 10), time.Minute)
+	return seen, later(ErrPending, "the EDR has not confirmed yet", pause, seen)
+}
+
+// SeenIn returns what the last look at an endpoint showed, from the error that ended a Confirm.
+func SeenIn(err error) (EndpointSeen, bool) {
+	var app *temporal.ApplicationError
+	var seen EndpointSeen
+	if errors.As(err, &app) && app.Type() == ErrPending && app.HasDetails() && app.Details(&seen) == nil {
+		return seen, true
+	}
+	return seen, false
+}
+
+func (c *Containment) edr(ctx context.Context, in EndpointInput) (EDR, error) {
+	var client models.Client
+	err := c.Effects.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) (err error) {
+		client, err = tx.Client()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read client: %w", err)
+	}
+	edr, err := c.EDR(client.EDR)
+	if models.KindOf(err) == models.NotFound {
+		return nil, c.reject("find EDR", "the client has no EDR")
+	}
+	return edr, err
+}
+
+func (c *Containment) reject(op, code string) error {
+	return &models.VendorError{Class: models.Rejected, Vendor: c.Vendor, Op: op, Code: code}
+}
+
+func goal(d models.Desired) models.HostState {
+	if d == models.DesiredIsolated {
+		return models.HostIsolated
+	}
+	return models.HostNormal
+}
+
+func towards(d models.Desired) models.HostState {
+	if d == models.DesiredIsolated {
+		return models.HostIsolating
+	}
+	return models.HostReleasing
+}

@@ -1,0 +1,154 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Effects is the ledger of external effects: the one piece of code through which everything that reaches a
+// vendor goes.
+//
+// The intent is committed before the attempt under a key the workflow chose. An attempt without an answer is
+// ambiguous: the next one waits until the settle window is over, asks the vendor, and only if the vendor knows
+// nothing claims the effect by compare-and-set and acts again.
+type Effects struct {
+	Store *store.Store
+	// Settle is how long after an attempt its outcome may still be unknown: longer than the vendor's request
+	// timeout plus its worst processing time.
+	Settle time.Duration
+	// GiveUpLookup is how long after the intent a look-up that fails stops standing in the way: from then on
+	// mails and calls are sent again, because a duplicate is better than silence. Zero means never.
+	GiveUpLookup time.Duration
+	Now          func() time.Time
+}
+
+// Act is how one kind of effect is done and looked up.
+type Act struct {
+	Vendor string
+	// Prepare reads, in the transaction that records the intent, what the effect needs. It runs on every attempt.
+	Prepare func(tx *store.Tx, row store.LedgerRow) error
+	// Lookup asks the vendor whether an earlier attempt came through.
+	Lookup func(ctx context.Context, row store.LedgerRow) (vendorID string, found bool, err error)
+	// Do has the effect and returns the vendor's id of it.
+	Do func(ctx context.Context, row store.LedgerRow) (vendorID string, err error)
+}
+
+// Once has the effect e at most once and returns its row in the ledger, accepted. Errors are application errors
+// whose type is a models.VendorClass or ErrSettling.
+func (l *Effects) Once(ctx context.Context, e models.Effect, a Act) (store.LedgerRow, error) {
+	row, fresh, err := l.intend(ctx, e, a)
+	switch {
+	case err != nil:
+		return row, err
+	case row.State == models.EffectAccepted:
+		return row, nil
+	case row.State == models.EffectRejected:
+		return row, failure(&models.VendorError{Class: models.Rejected, Vendor: a.Vendor, Op: string(e.Kind), Code: row.Reason}, 0)
+	case fresh:
+		return l.do(ctx, e, a, row)
+	}
+	return l.again(ctx, e, a, row)
+}
+
+// intend commits the intent and, when no attempt was made yet, claims the first one in the same transaction.
+func (l *Effects) intend(ctx context.Context, e models.Effect, a Act) (row store.LedgerRow, fresh bool, err error) {
+	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
+		now := l.Now()
+		if row, err = tx.Intend(e, now); err != nil {
+			return err
+		}
+		if row.State != models.EffectIntended {
+			return nil
+		}
+		if err := a.Prepare(tx, row); err != nil {
+			return err
+		}
+		if row.AttemptAt.IsZero() {
+			fresh, err = tx.Attempt(e.Key, time.Time{}, now)
+			row.AttemptAt = now
+		}
+		return err
+	})
+	if err != nil {
+		return row, false, fmt.Errorf("record intent: %w", err)
+	}
+	return row, fresh, nil
+}
+
+// again deals with an earlier attempt whose answer is not known.
+func (l *Effects) again(ctx context.Context, e models.Effect, a Act, row store.LedgerRow) (store.LedgerRow, error) {
+	if wait := row.AttemptAt.Add(l.Settle).Sub(l.Now()); wait > 0 {
+		return row, later(ErrSettling, "an earlier attempt is not settled yet", wait)
+	}
+	if row.VendorID != "" { // a callback brought it
+		return l.accept(ctx, e, a, row, row.VendorID)
+	}
+	id, found, err := a.Lookup(ctx, row)
+	switch {
+	case found:
+		return l.accept(ctx, e, a, row, id)
+	case err != nil && (l.GiveUpLookup == 0 || l.Now().Sub(row.PlannedAt) < l.GiveUpLookup):
+		return row, failure(err, l.Settle)
+	}
+	now := l.Now()
+	claimed, err := l.fence(ctx, e, row.AttemptAt, now)
+	if err != nil {
+		return row, err
+	}
+	if !claimed {
+		return row, later(ErrSettling, "another attempt was first", l.Settle)
+	}
+	row.AttemptAt = now
+	return l.do(ctx, e, a, row)
+}
+
+// do has the effect and records what the vendor said.
+func (l *Effects) do(ctx context.Context, e models.Effect, a Act, row store.LedgerRow) (store.LedgerRow, error) {
+	id, err := a.Do(ctx, row)
+	if err == nil {
+		return l.accept(ctx, e, a, row, id)
+	}
+	switch models.ClassOf(err) {
+	case models.Rejected:
+		return row, l.refuse(ctx, e, a, err)
+	case models.Ambiguous: // the attempt stays on record
+	default: // nothing was done: take the attempt back, so that the next need not settle
+		if _, ferr := l.fence(context.WithoutCancel(ctx), e, row.AttemptAt, time.Time{}); ferr != nil {
+			return row, ferr
+		}
+	}
+	return row, failure(err, l.Settle)
+}
+
+func (l *Effects) accept(ctx context.Context, e models.Effect, a Act, row store.LedgerRow, id string) (store.LedgerRow, error) {
+	row.State, row.VendorID = models.EffectAccepted, id
+	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
+		return tx.Accept(e.Key, a.Vendor, id, l.Now())
+	})
+	if err != nil {
+		return row, fmt.Errorf("record acceptance: %w", err)
+	}
+	return row, nil
+}
+
+func (l *Effects) refuse(ctx context.Context, e models.Effect, a Act, cause error) error {
+	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
+		return tx.Refuse(e.Key, a.Vendor, cause.Error(), l.Now())
+	})
+	if err != nil {
+		return fmt.Errorf("record refusal: %w", err)
+	}
+	return failure(cause, 0)
+}
+
+func (l *Effects) fence(ctx context.Context, e models.Effect, from, to time.Time) (won bool, err error) {
+	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
+		won, err = tx.Attempt(e.Key, from, to)
+		return err
+	})
+	return won, err
+}

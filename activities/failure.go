@@ -1,0 +1,43 @@
+package activities
+
+import (
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Types of application errors that workflows match on, besides the models.VendorClass values.
+const (
+	ErrSettling = "settling" // an earlier attempt is ambiguous; its settle window is not over
+	ErrPending  = "pending"  // the EDR has not confirmed yet
+)
+
+// failure turns a vendor's error into what Temporal needs: Rejected and Config end the activity, Throttled waits
+// as long as the vendor said, Ambiguous waits out the settle window, the rest follows the retry policy.
+// The text names vendor, operation and class and nothing of the vendor's answer.
+func failure(err error, settle time.Duration) error {
+	var v *models.VendorError
+	if !errors.As(err, &v) {
+		return err
+	}
+	o := temporal.ApplicationErrorOptions{Details: []any{v.Code}}
+	switch v.Class {
+	case models.Rejected, models.Config:
+		o.NonRetryable = true
+	case models.Throttled:
+		o.NextRetryDelay = v.RetryAfter
+	case models.Ambiguous:
+		o.NextRetryDelay = settle
+	}
+	return temporal.NewApplicationErrorWithOptions(v.Error(), string(v.Class), o)
+}
+
+// later asks Temporal to run the activity again after a pause; it is no failure of anything.
+func later(kind, message string, pause time.Duration, details ...any) error {
+	return temporal.NewApplicationErrorWithOptions(message, kind, temporal.ApplicationErrorOptions{
+		NextRetryDelay: max(pause, 50*time.Millisecond), Details: details, Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}

@@ -1,0 +1,99 @@
+// Package hooks takes what vendors report: what happens on a call, which key a human pressed, what became of a mail.
+//
+// The signature is checked before anything is read into meaning. Each fact moves the ledger forward and is signalled
+// to the workflow that waits for it before the vendor gets its answer. The spoken documents a carrier asks for are
+// written here too, because they are the answer on the wire.
+package hooks
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
+	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
+)
+
+// Signaller tells workflows facts. A Temporal client is one.
+type Signaller interface {
+	SignalWorkflow(ctx context.Context, workflowID, runID, signalName string, arg any) error
+}
+
+// Hooks answers the vendors.
+type Hooks struct {
+	Store      *store.Store
+	Signals    Signaller
+	Twilio     *twilio.Signatures
+	SendGrid   *sendgrid.Events
+	PublicURL  *url.URL // the address vendors were given; signatures cover it
+	Now        func() time.Time
+	Log        *slog.Logger
+	callScript script
+}
+
+// The bounds of what a vendor may send.
+const (
+	maxCallReport = 64 << 10
+	maxMailEvents = 4 << 20
+	maxFormKeys   = 100
+	signalWithin  = 3 * time.Second // a carrier waits at most fifteen seconds for its document
+)
+
+// Register adds the routes.
+func (h *Hooks) Register(r gin.IRouter) {
+	calls := r.Group("/hooks/twilio", h.fromTwilio)
+	calls.POST("/voice/:client/:token", h.voice)
+	calls.POST("/key/:client/:token", h.key)
+	calls.POST("/status/:client/:token", h.status)
+	r.POST("/hooks/sendgrid/events", h.mailEvents)
+}
+
+// body reads a request's body up to a bound; it answers 413 itself and reports false when there is more.
+func body(c *gin.Context, limit int64) ([]byte, bool) {
+	b, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		c.AbortWithStatus(http.StatusRequestEntityTooLarge)
+		return nil, false
+	case err != nil:
+		c.AbortWithStatus(http.StatusBadRequest)
+		return nil, false
+	}
+	return b, true
+}
+
+// signal tells a workflow a fact. A workflow that is gone has no use for it: that is no error, and told is false.
+func (h *Hooks) signal(ctx context.Context, workflow, name string, arg any) (told bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, signalWithin)
+	defer cancel()
+	err = h.Signals.SignalWorkflow(ctx, workflow, "", name, arg)
+	var gone *serviceerror.NotFound
+	if errors.As(err, &gone) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// fail answers a vendor that we cannot take its report now. Nothing about the inside leaves.
+func (h *Hooks) fail(c *gin.Context, what string, err error) {
+	h.Log.ErrorContext(c.Request.Context(), "vendor report not taken", "hook", what, "error", err)
+	c.AbortWithStatus(http.StatusServiceUnavailable)
+}
+
+func clientOf(c *gin.Context) (uuid.UUID, bool) {
+	id, err := uuid.Parse(c.Param("client"))
+	if err != nil {
+		c.AbortWithStatus(http.StatusNotFound)
+	}
+	return id, err == nil
+}

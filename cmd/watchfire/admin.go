@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/mail"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/config"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// runMigrate brings the database to this version's schema, and makes the application's login when asked to.
+func runMigrate(ctx context.Context, args []string, out io.Writer) error {
+	f := flag.NewFlagSet("migrate", flag.ContinueOnError)
+	login := f.String("app-user", "", "make or update the application's login of this name; its password comes from APP_DATABASE_PASSWORD")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	c, err := config.FromEnvironment(config.Migrate)
+	if err != nil {
+		return err
+	}
+	if err := store.Migrate(ctx, c.OwnerURL); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "the schema is current")
+	if *login == "" {
+		return nil
+	}
+	password := os.Getenv("APP_DATABASE_PASSWORD")
+	if password == "" {
+		return errors.New("APP_DATABASE_PASSWORD is not set")
+	}
+	return store.EnsureLogin(ctx, c.OwnerURL, *login, password)
+}
+
+// runUser adds a user and prints a bearer token. It is how the first lead gets in.
+func runUser(ctx context.Context, args []string, out io.Writer) error {
+	f := flag.NewFlagSet("user", flag.ContinueOnError)
+	name := f.String("name", "", "the person's name")
+	email := f.String("email", "", "their e-mail address")
+	role := f.String("role", "", "analyst, lead, operator; or viewer, responder, admin of a client")
+	number := f.Int("client", 0, "the client's number, for a client's user")
+	days := f.Int("days", 90, "days until the token expires")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	u := models.User{Name: *name, Email: *email, Role: models.Role(*role)}
+	if _, err := mail.ParseAddress(*email); err != nil || *name == "" || u.Role.Side() == "" || *days < 1 {
+		return errors.New("user needs -name, -email, -role and a positive -days")
+	}
+	if (u.Role.Side() == models.SideClient) != (*number > 0) {
+		return errors.New("-client belongs to the roles viewer, responder and admin, and they need it")
+	}
+	db, err := store.Open(ctx, os.Getenv("DATABASE_URL"), store.Options{MaxConns: 2})
+	if err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	defer db.Close()
+	if *number > 0 {
+		c, err := db.ClientByNumber(ctx, *number)
+		if err != nil {
+			return fmt.Errorf("client %d: %w", *number, err)
+		}
+		u.ClientID = c.ID
+	}
+	if u, err = db.CreateUser(ctx, u); err != nil {
+		return err
+	}
+	secret, hash := auth.NewToken()
+	t := models.Token{ID: uuid.New(), UserID: u.ID, Hash: hash, ExpiresAt: time.Now().AddDate(0, 0, *days)}
+	if err := db.CreateToken(ctx, t); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, secret)
+	return nil
+}
+
+// runHealth asks an address and fails unless it answers 200.
+func runHealth(ctx context.Context, args []string, _ io.Writer) error {
+	if len(args) != 1 {
+		return errors.New("health needs one address")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[0], nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("not healthy: %s", res.Status)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/watchfire-mdr/watchfire/devstack"
+	"github.com/watchfire-mdr/watchfire/devstack/stack"
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// runDev starts everything and stays up until Ctrl-C, which stops what it started and nothing else.
+func runDev(ctx context.Context, args []string, out io.Writer) error {
+	f := flag.NewFlagSet("dev", flag.ContinueOnError)
+	dir := f.String("dir", ".watchfire", "where data, logs and dev.json are kept")
+	fresh := f.Bool("fresh", false, "throw the data of earlier starts away")
+	pace := f.Float64("pace", 1, "speed of the simulated vendors and people: 0.1 is ten times faster")
+	var p stack.Ports
+	f.IntVar(&p.App, "port", 8080, "API and pages; 0 takes a free port, for this and all others")
+	f.IntVar(&p.Worker, "worker-port", 8081, "the worker's health and metrics")
+	f.IntVar(&p.Temporal, "temporal-port", 7233, "Temporal's frontend")
+	f.IntVar(&p.TemporalUI, "temporal-ui-port", 8233, "Temporal's UI")
+	f.IntVar(&p.Postgres, "postgres-port", 5433, "PostgreSQL")
+	f.IntVar(&p.Twilio, "twilio-port", 4010, "the Twilio simulator")
+	f.IntVar(&p.SendGrid, "sendgrid-port", 4011, "the SendGrid simulator")
+	f.IntVar(&p.CrowdStrike, "crowdstrike-port", 4012, "the CrowdStrike simulator")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if *fresh {
+		if err := devstack.RemovePostgres(filepath.Join(*dir, "postgres")); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(*dir); err != nil {
+			return err
+		}
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	s, err := stack.Start(ctx, stack.Options{
+		Dir: *dir, Binary: binary, Ports: p, Pace: *pace, Policy: models.DefaultPolicy(),
+		Progress: func(line string) { fmt.Fprintln(out, "starting:", line) },
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Stop()
+	tell(out, s, *dir)
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(out, "stopping")
+		return nil
+	case <-s.API.Done():
+		return fmt.Errorf("the API ended: %w", s.API.Err())
+	case <-s.Workers[0].Done():
+		return fmt.Errorf("the worker ended: %w", s.Workers[0].Err())
+	}
+}
+
+// tell says where everything is.
+func tell(out io.Writer, s *stack.Stack, dir string) {
+	d := s.Dev
+	fmt.Fprintf(out, "\nWatchfire is up.\n")
+	fmt.Fprintf(out, "  API           %s/api/v1   (tokens in %s)\n", d.App, filepath.Join(dir, "dev.json"))
+	fmt.Fprintf(out, "  Temporal UI   %s\n", d.TemporalUI)
+	fmt.Fprintf(out, "  simulators    twilio %s · sendgrid %s · crowdstrike %s\n", d.Simulators["twilio"], d.Simulators["sendgrid"], d.Simulators["crowdstrike"])
+	for _, c := range d.Clients {
+		fmt.Fprintf(out, "  client        %d %s\n", c.Number, c.LegalName)
+	}
+	fmt.Fprintf(out, "\nCtrl-C stops it; the next start finds its data again.\n")
+}

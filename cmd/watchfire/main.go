@@ -1,0 +1,64 @@
+// Command watchfire is the whole product in one binary: API, worker, migrations, and a complete stack for one machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/watchfire-mdr/watchfire/config"
+)
+
+// command is a subcommand.
+type command struct {
+	name, help string
+	run        func(ctx context.Context, args []string, out io.Writer) error
+}
+
+func commands() []command {
+	return []command{
+		{"api", "serve the API, the hooks and the pages", runAPI},
+		{"worker", "run workflows and activities", runWorker},
+		{"migrate", "bring the database to this version's schema; -app-user and APP_DATABASE_PASSWORD make the application's login", runMigrate},
+		{"user", "add a user and print a token, once; see watchfire user -h", runUser},
+		{"config", "list every setting, without secrets", func(_ context.Context, _ []string, out io.Writer) error {
+			config.List(out, os.LookupEnv)
+			return nil
+		}},
+		{"health", "ask a health address; the exit code tells", runHealth},
+		{"dev", "start everything on this machine, with simulated vendors; see watchfire dev -h", runDev},
+		{"demo", "run one critical incident from alert to closure and tell the story", runDemo},
+		{"bench", "measure against bare Temporal", runBench},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := dispatch(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "watchfire:", err)
+		os.Exit(1)
+	}
+}
+
+func dispatch(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 {
+		for _, c := range commands() {
+			if c.name == args[0] {
+				return c.run(ctx, args[1:], out)
+			}
+		}
+	}
+	for _, c := range commands() {
+		fmt.Fprintf(out, "  %-8s %s\n", c.name, c.help)
+	}
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" {
+		return nil
+	}
+	return fmt.Errorf("there is no command %q", args[0])
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/watchfire-mdr/watchfire/config"
+	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// process is what the API and the worker have in common.
+type process struct {
+	config   config.Config
+	log      *slog.Logger
+	store    *store.Store
+	temporal client.Client
+	metrics  *observability.Metrics
+}
+
+// startProcess reads the settings and connects to the database and Temporal.
+func startProcess(ctx context.Context, part config.Part) (*process, error) {
+	c, err := config.FromEnvironment(part)
+	if err != nil {
+		return nil, err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, errors.New("LOG_LEVEL is none of debug, info, warn, error")
+	}
+	p := &process{config: c, log: observability.Logger(level, os.Stdout).With("part", string(part)), metrics: observability.NewMetrics()}
+	if p.store, err = store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: c.DatabaseMax}); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	handler, err := p.metrics.Temporal()
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	p.temporal, err = client.NewLazyClient(client.Options{
+		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: observability.TemporalLogger(p.log), MetricsHandler: handler,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("temporal: %w", err)
+	}
+	return p, nil
+}
+
+func (p *process) close() {
+	p.temporal.Close()
+	p.store.Close()
+}
+
+// serve answers HTTP until ctx ends, then lets requests under way finish.
+func (p *process) serve(ctx context.Context, address string, h http.Handler) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+	}
+	p.log.InfoContext(ctx, "listening", "address", listener.Addr().String())
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	return s.Shutdown(last)
+}
+
+// every runs do now and then until ctx ends, and returns a function that waits for its end.
+func every(ctx context.Context, pause time.Duration, do func(context.Context)) (wait func()) {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(pause)
+		defer tick.Stop()
+		for {
+			do(ctx)
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return wg.Wait
+}

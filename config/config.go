@@ -1,0 +1,200 @@
+// Package config reads the process's settings from environment variables, once, and checks them.
+// A setting that would make the system unsafe stops the start with a reason.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is every setting of the product. Vendor base URLs are empty in production, where the vendors' own are used.
+type Config struct {
+	Profile     string // "production" or "dev"
+	DatabaseURL string
+	OwnerURL    string // of the database owner, for migrations only
+	DatabaseMax int    // connections of this process
+
+	TemporalAddress   string
+	TemporalNamespace string
+
+	HTTPAddress       string
+	WorkerHTTPAddress string
+	PublicURL         *url.URL
+	LogLevel          string
+
+	TwilioAccountSID, TwilioAuthToken, TwilioSecondAuthToken, TwilioFrom string
+	TwilioURL                                                            *url.URL
+	SendGridAPIKey, SendGridFrom, SendGridFromName, SendGridWebhookKey   string
+	SendGridURL                                                          *url.URL
+	CrowdStrikeClientID, CrowdStrikeClientSecret                         string
+	CrowdStrikeURL                                                       *url.URL
+
+	// VendorTimeout bounds one request to a vendor; Settle is how long its outcome may stay unknown after that.
+	VendorTimeout time.Duration
+	Settle        time.Duration
+	// EDRPollEvery is the first pause between looks at an endpoint that is not confirmed yet.
+	EDRPollEvery time.Duration
+}
+
+// Part is what a process does; it decides which settings it needs.
+type Part string
+
+// The parts a process can be.
+const (
+	API     Part = "api"
+	Worker  Part = "worker"
+	Migrate Part = "migrate"
+)
+
+// setting is one environment variable.
+type setting struct {
+	name, fallback, help string
+	secret               bool
+	needed               []Part
+	set                  func(c *Config, v string) error
+}
+
+func text(p func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error { *p(c) = v; return nil }
+}
+
+func address(p func(*Config) **url.URL) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if v == "" {
+			return nil
+		}
+		u, err := url.Parse(v)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return errors.New("is not an http or https address")
+		}
+		*p(c) = u
+		return nil
+	}
+}
+
+func span(p func(*Config) *time.Duration) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d <= 0 {
+			return errors.New("is not a duration such as 10s")
+		}
+		*p(c) = d
+		return nil
+	}
+}
+
+// settings is the one table of what can be set.
+func settings() []setting {
+	both := []Part{API, Worker}
+	return []setting{
+		{"WATCHFIRE_PROFILE", "production", "production, or dev, which allows simulators on this machine", false, nil, text(func(c *Config) *string { return &c.Profile })},
+		{"DATABASE_URL", "", "PostgreSQL, with the application's login", true, both, text(func(c *Config) *string { return &c.DatabaseURL })},
+		{"DATABASE_OWNER_URL", "", "PostgreSQL, with the owner's login; for migrations only", true, []Part{Migrate}, text(func(c *Config) *string { return &c.OwnerURL })},
+		{"DATABASE_MAX_CONNS", "20", "database connections of this process", false, nil, func(c *Config, v string) (err error) {
+			c.DatabaseMax, err = strconv.Atoi(v)
+			return err
+		}},
+		{"TEMPORAL_ADDRESS", "127.0.0.1:7233", "Temporal's frontend", false, nil, text(func(c *Config) *string { return &c.TemporalAddress })},
+		{"TEMPORAL_NAMESPACE", "default", "Temporal's namespace", false, nil, text(func(c *Config) *string { return &c.TemporalNamespace })},
+		{"HTTP_ADDRESS", ":8080", "where the API listens", false, nil, text(func(c *Config) *string { return &c.HTTPAddress })},
+		{"WORKER_HTTP_ADDRESS", ":8081", "where the worker answers /healthz, /readyz and /metrics", false, nil, text(func(c *Config) *string { return &c.WorkerHTTPAddress })},
+		{"PUBLIC_BASE_URL", "", "the address at which clients and vendors reach the API", false, both, address(func(c *Config) **url.URL { return &c.PublicURL })},
+		{"LOG_LEVEL", "info", "debug, info, warn or error", false, nil, text(func(c *Config) *string { return &c.LogLevel })},
+		{"TWILIO_ACCOUNT_SID", "", "Twilio account", false, both, text(func(c *Config) *string { return &c.TwilioAccountSID })},
+		{"TWILIO_AUTH_TOKEN", "", "Twilio auth token; also proves that a callback is Twilio's", true, both, text(func(c *Config) *string { return &c.TwilioAuthToken })},
+		{"TWILIO_SECOND_AUTH_TOKEN", "", "the other token while it is being rotated", true, nil, text(func(c *Config) *string { return &c.TwilioSecondAuthToken })},
+		{"TWILIO_FROM", "", "the number calls come from, E.164", false, both, text(func(c *Config) *string { return &c.TwilioFrom })},
+		{"TWILIO_BASE_URL", "", "a simulator instead of Twilio; dev only", false, nil, address(func(c *Config) **url.URL { return &c.TwilioURL })},
+		{"SENDGRID_API_KEY", "", "SendGrid key with the scope mail.send", true, []Part{Worker}, text(func(c *Config) *string { return &c.SendGridAPIKey })},
+		{"SENDGRID_FROM", "", "verified sender address", false, []Part{Worker}, text(func(c *Config) *string { return &c.SendGridFrom })},
+		{"SENDGRID_FROM_NAME", "Watchfire", "sender name", false, nil, text(func(c *Config) *string { return &c.SendGridFromName })},
+		{"SENDGRID_WEBHOOK_PUBLIC_KEY", "", "public key of SendGrid's signed event webhook", false, []Part{API}, text(func(c *Config) *string { return &c.SendGridWebhookKey })},
+		{"SENDGRID_BASE_URL", "", "a simulator, or https://api.eu.sendgrid.com", false, nil, address(func(c *Config) **url.URL { return &c.SendGridURL })},
+		{"CROWDSTRIKE_CLIENT_ID", "", "Falcon API client with devices:read and devices:write", false, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientID })},
+		{"CROWDSTRIKE_CLIENT_SECRET", "", "its secret", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},
+		{"CROWDSTRIKE_BASE_URL", "", "the Falcon cloud, such as https://api.eu-1.crowdstrike.com", false, nil, address(func(c *Config) **url.URL { return &c.CrowdStrikeURL })},
+		{"VENDOR_TIMEOUT", "10s", "bound of one request to a vendor", false, nil, span(func(c *Config) *time.Duration { return &c.VendorTimeout })},
+		{"VENDOR_SETTLE", "30s", "how long the outcome of an unanswered request may stay unknown", false, nil, span(func(c *Config) *time.Duration { return &c.Settle })},
+		{"EDR_POLL_EVERY", "2s", "first pause between looks at an endpoint", false, nil, span(func(c *Config) *time.Duration { return &c.EDRPollEvery })},
+	}
+}
+
+// Read reads the settings through lookup (os.LookupEnv in the product) and checks those the part needs. The error
+// names every setting that is wrong, and no value.
+func Read(part Part, lookup func(string) (string, bool)) (Config, error) {
+	var c Config
+	var problems []error
+	for _, s := range settings() {
+		v, ok := lookup(s.name)
+		if !ok || v == "" {
+			v = s.fallback
+		}
+		if v == "" {
+			for _, p := range s.needed {
+				if p == part {
+					problems = append(problems, fmt.Errorf("%s is not set: %s", s.name, s.help))
+				}
+			}
+			continue
+		}
+		if err := s.set(&c, v); err != nil {
+			problems = append(problems, fmt.Errorf("%s %w", s.name, err))
+		}
+	}
+	problems = append(problems, c.check(part))
+	return c, errors.Join(problems...)
+}
+
+// check refuses combinations that are unsafe.
+func (c Config) check(part Part) error {
+	if part == Migrate {
+		return nil
+	}
+	var problems []error
+	if c.Profile != "dev" && c.Profile != "production" {
+		problems = append(problems, errors.New("WATCHFIRE_PROFILE is neither production nor dev"))
+	}
+	if c.Profile == "production" {
+		if c.PublicURL != nil && c.PublicURL.Scheme != "https" {
+			problems = append(problems, errors.New("PUBLIC_BASE_URL must be https in production"))
+		}
+		for name, u := range map[string]*url.URL{"TWILIO_BASE_URL": c.TwilioURL, "SENDGRID_BASE_URL": c.SendGridURL, "CROWDSTRIKE_BASE_URL": c.CrowdStrikeURL} {
+			if u != nil && u.Scheme != "https" {
+				problems = append(problems, fmt.Errorf("%s must be https in production", name))
+			}
+		}
+		if c.TwilioURL != nil {
+			problems = append(problems, errors.New("TWILIO_BASE_URL belongs to the dev profile only"))
+		}
+	}
+	if c.Settle < c.VendorTimeout {
+		problems = append(problems, errors.New("VENDOR_SETTLE must not be shorter than VENDOR_TIMEOUT"))
+	}
+	return errors.Join(problems...)
+}
+
+// List writes every setting with its meaning and whether it is set; secrets are never shown.
+func List(w io.Writer, lookup func(string) (string, bool)) {
+	for _, s := range settings() {
+		v, ok := lookup(s.name)
+		switch {
+		case !ok || v == "":
+			v = "(not set)"
+			if s.fallback != "" {
+				v = s.fallback + " (default)"
+			}
+		case s.secret || strings.Contains(s.name, "SECRET"):
+			v = "(set, not shown)"
+		}
+		_, _ = fmt.Fprintf(w, "%-28s %-32s %s\n", s.name, v, s.help)
+	}
+}
+
+// FromEnvironment reads the settings of this process.
+func FromEnvironment(part Part) (Config, error) { return Read(part, os.LookupEnv) }

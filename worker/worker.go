@@ -1,0 +1,123 @@
+// Package worker binds workflows and activities to task queues. The one table of queues, with the vendors' limits,
+// is here; what the activities need is handed in.
+package worker
+
+import (
+	"fmt"
+	"net/url"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/report"
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/workflows"
+)
+
+// stickyFor is how long a workflow task waits for the worker that has the workflow in its cache. A worker that was
+// killed costs its workflows this long, once.
+const stickyFor = time.Second
+
+// stopWithin is how long running activities may go on after a stop was asked for.
+const stopWithin = 15 * time.Second
+
+// Parts are what the activities work with.
+type Parts struct {
+	Store     *store.Store
+	Mailer    activities.Mailer
+	Caller    activities.Caller
+	EDR       func(models.EDR) (activities.EDR, error)
+	Letter    report.Letterhead
+	PublicURL *url.URL
+	// Settle is how long the outcome of an unanswered request to a vendor may stay unknown.
+	Settle       time.Duration
+	EDRPollEvery time.Duration
+	Now          func() time.Time
+}
+
+// queue is one task queue: what runs there, how much at a time, and how fast the vendor behind it may be asked,
+// by all workers together.
+type queue struct {
+	name       string
+	perSecond  float64 // 0: no limit
+	concurrent int     // activities at a time in one worker
+	register   func(r worker.Registry, p Parts)
+}
+
+// queues is the table of task queues. The limits are the vendors': Twilio places one call a second per account by
+// default and queues what exceeds it; SendGrid takes 600 requests a minute and more; Falcon 6,000 requests a minute.
+func queues() []queue {
+	return []queue{
+		{models.QueueIncidents, 0, 200, func(r worker.Registry, p Parts) {
+			r.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
+			r.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
+			r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
+			r.RegisterActivity(&activities.Records{Store: p.Store, Now: p.Now})
+		}},
+		{models.QueueMail, 100, 20, func(r worker.Registry, p Parts) {
+			r.RegisterActivity(&activities.Mail{Effects: p.effects(10 * time.Minute), Mailer: p.Mailer, Vendor: "sendgrid", Letter: p.Letter})
+		}},
+		{models.QueuePhone, 20, 20, func(r worker.Registry, p Parts) {
+			r.RegisterActivity(&activities.Phone{Effects: p.effects(10 * time.Minute), Caller: p.Caller, Vendor: "twilio", PublicURL: p.PublicURL})
+		}},
+		{models.QueueEDR, 50, 20, func(r worker.Registry, p Parts) {
+			r.RegisterActivity(&activities.Containment{Effects: p.effects(0), Vendor: "crowdstrike", EDR: p.EDR, PollEvery: p.EDRPollEvery})
+		}},
+	}
+}
+
+// effects returns the ledger. giveUp is how long a look-up that fails may hold an effect back; zero is for ever.
+func (p Parts) effects(giveUp time.Duration) activities.Effects {
+	return activities.Effects{Store: p.Store, Settle: p.Settle, GiveUpLookup: giveUp, Now: p.Now}
+}
+
+// Queues names the task queues, for those who watch that somebody polls them.
+func Queues() []string {
+	var names []string
+	for _, q := range queues() {
+		names = append(names, q.name)
+	}
+	return names
+}
+
+// Workers are the running workers of one process.
+type Workers []worker.Worker
+
+// Start starts one worker per task queue. Several processes may do so side by side.
+func Start(c client.Client, p Parts) (Workers, error) {
+	var started Workers
+	for _, q := range queues() {
+		w := worker.New(c, q.name, worker.Options{
+			TaskQueueActivitiesPerSecond:       q.perSecond,
+			MaxConcurrentActivityExecutionSize: q.concurrent,
+			DisableWorkflowWorker:              q.name != models.QueueIncidents,
+			StickyScheduleToStartTimeout:       stickyFor,
+			WorkerStopTimeout:                  stopWithin,
+		})
+		q.register(w, p)
+		if err := w.Start(); err != nil {
+			started.Stop()
+			return nil, fmt.Errorf("start worker of queue %s: %w", q.name, err)
+		}
+		started = append(started, w)
+	}
+	return started, nil
+}
+
+// Stop takes no more tasks and waits for those under way, for a bounded time.
+func (ws Workers) Stop() {
+	done := make(chan struct{})
+	for _, w := range ws {
+		go func() {
+			w.Stop()
+			done <- struct{}{}
+		}()
+	}
+	for range ws {
+		<-done
+	}
+}

@@ -1,0 +1,176 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+const (
+	// talkFor is how long an answered call may go on before it counts as over.
+	talkFor = 2 * time.Minute
+	// firstLook and nextLook pace the polling that stands in for lost status callbacks.
+	firstLook = 10 * time.Second
+	nextLook  = 15 * time.Second
+)
+
+// callRound is one round of calls through a client's contacts, in their order, until a human presses a key.
+type callRound struct {
+	models.CallRoundRun
+	digits  map[string]string            // effect key -> key that ended the matter (1 or 3)
+	status  map[string]models.CallStatus // effect key -> the carrier's last word
+	seq     map[string]int
+	stopped bool
+	tried   int
+	reached *uuid.UUID
+}
+
+// CallRound calls the recipients one after the other. It reports every call and its end to the incident's workflow.
+func CallRound(ctx workflow.Context, run models.CallRoundRun) error {
+	w := &callRound{CallRoundRun: run, digits: map[string]string{}, status: map[string]models.CallStatus{}, seq: map[string]int{}}
+	w.listen(ctx)
+	for _, r := range run.Recipients {
+		if w.over() {
+			break
+		}
+		if err := w.callContact(ctx, r); err != nil {
+			return err
+		}
+	}
+	result := models.RoundResult{Round: run.Round, Tried: w.tried}
+	if w.reached != nil {
+		result.Acknowledged, result.Contact = true, *w.reached
+	}
+	w.report(ctx, models.SignalRoundEnded, result)
+	return nil
+}
+
+// listen takes what the phone, the carrier and the incident say.
+func (w *callRound) listen(ctx workflow.Context) {
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for ctx.Err() == nil {
+			var k models.KeyPress
+			workflow.GetSignalChannel(ctx, models.SignalKeyPress).Receive(ctx, &k)
+			w.digits[k.Effect] = k.Digit
+			if k.Digit == "1" && w.reached == nil {
+				w.reached = &k.Contact
+			}
+		}
+	})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for ctx.Err() == nil {
+			var p models.CallProgress
+			workflow.GetSignalChannel(ctx, models.SignalCallProgress).Receive(ctx, &p)
+			w.progress(p.Effect, p.Status, p.Sequence)
+		}
+	})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		workflow.GetSignalChannel(ctx, models.SignalStop).Receive(ctx, nil)
+		w.stopped = true
+	})
+}
+
+// progress applies the carrier's word if it is newer than the last and the call is not over already.
+func (w *callRound) progress(effect string, s models.CallStatus, sequence int) {
+	if w.status[effect].Final() || sequence < w.seq[effect] {
+		return
+	}
+	w.status[effect], w.seq[effect] = s, sequence
+}
+
+// over reports whether nobody needs to be called any more.
+func (w *callRound) over() bool { return w.reached != nil || w.stopped }
+
+// callContact calls one contact, again after a busy line as often as the policy says.
+func (w *callRound) callContact(ctx workflow.Context, r models.Recipient) error {
+	w.tried++
+	for try := 1; try <= w.Policy.BusyTries+1; try++ {
+		result, err := w.call(ctx, r, try)
+		if err != nil {
+			return err
+		}
+		w.report(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: try, Contact: r.Contact, Outcome: result})
+		if result != models.OutcomeBusy || w.over() || try > w.Policy.BusyTries {
+			return nil
+		}
+		again := workflow.AwaitOptions{Timeout: time.Duration(w.Policy.BusyAgainAfter), TimerOptions: workflow.TimerOptions{Summary: "busy: call again"}}
+		if _, err := workflow.AwaitWithOptions(ctx, again, w.over); err != nil || w.over() {
+			return err
+		}
+	}
+	return nil
+}
+
+// call places one call and sees it through.
+func (w *callRound) call(ctx workflow.Context, r models.Recipient, try int) (models.CallOutcome, error) {
+	e := models.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
+	summary := fmt.Sprintf("call contact %d of %d, try %d", w.tried, len(w.Recipients), try)
+	id, err := placeCall(ctx, summary, time.Duration(w.Policy.TellAfter), activities.CallInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	result := models.OutcomeUnplaced
+	if err == nil {
+		if result, err = w.follow(ctx, e.Key, id); err != nil {
+			return "", err
+		}
+	} else if w.over() {
+		result = models.OutcomeCanceled
+	}
+	if result == models.OutcomeCanceled && id != "" {
+		if err := hangup(ctx, activities.CallRef{ClientID: w.ClientID, CallID: id}); err != nil {
+			workflow.GetLogger(ctx).Warn("call not hung up", "error", err)
+		}
+	}
+	return result, outcome(ctx, activities.OutcomeInput{ClientID: w.ClientID, Effect: e.Key, Outcome: string(result)})
+}
+
+// follow waits until a key ends the matter, the carrier says the call is over, or the round is. When the carrier's
+// reports stay away it asks.
+func (w *callRound) follow(ctx workflow.Context, effect, id string) (models.CallOutcome, error) {
+	settled := func() bool { return w.digits[effect] != "" || w.status[effect].Final() || w.over() }
+	start := workflow.Now(ctx)
+	limit := time.Duration(w.Policy.RingFor) + talkFor
+	for pause := time.Duration(w.Policy.RingFor) + firstLook; ; pause = nextLook {
+		o := workflow.AwaitOptions{Timeout: pause, TimerOptions: workflow.TimerOptions{Summary: "no word from the carrier: ask it"}}
+		ok, err := workflow.AwaitWithOptions(ctx, o, settled)
+		if err != nil {
+			return "", err
+		}
+		if ok {
+			break
+		}
+		if s, err := callStatus(ctx, activities.CallRef{ClientID: w.ClientID, CallID: id}); err == nil && s != "" {
+			w.progress(effect, s, w.seq[effect])
+		}
+		if !settled() && workflow.Now(ctx).Sub(start) > limit {
+			return models.OutcomeUnreachable, nil
+		}
+	}
+	return w.outcome(effect), nil
+}
+
+// outcome says what a settled call came to: the key before the carrier's word.
+func (w *callRound) outcome(effect string) models.CallOutcome {
+	switch {
+	case w.digits[effect] == "1":
+		return models.OutcomeAcknowledged
+	case w.digits[effect] == "3":
+		return models.OutcomePassedOn
+	case w.status[effect].Final():
+		return models.OutcomeOf(w.status[effect])
+	default:
+		return models.OutcomeCanceled
+	}
+}
+
+func (w *callRound) report(ctx workflow.Context, signal string, arg any) {
+	if err := workflow.SignalExternalWorkflow(ctx, w.Reference.WorkflowID(), "", signal, arg).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Warn("the incident did not take a report", "signal", signal, "error", err)
+	}
+}

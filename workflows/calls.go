@@ -1,0 +1,102 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// The receivers are nil: they only give the activities their names.
+var (
+	records     *activities.Records
+	mail        *activities.Mail
+	phone       *activities.Phone
+	containment *activities.Containment
+)
+
+// local runs a store activity within the workflow task, again and again until it succeeds or refuses for good.
+func local(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: 5 * time.Second,
+		Summary:             summary,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
+}
+
+// remote runs an activity on a vendor's queue for at most patience, after which the workflow decides anew.
+func remote(ctx workflow.Context, queue, summary string, patience time.Duration) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              queue,
+		StartToCloseTimeout:    20 * time.Second,
+		ScheduleToCloseTimeout: patience,
+		Summary:                summary,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+	})
+}
+
+func record(ctx workflow.Context, in activities.RecordInput) error {
+	return workflow.ExecuteLocalActivity(local(ctx, "record "+string(in.Events[0].Type)), records.Record, in).Get(ctx, nil)
+}
+
+func decided(ctx workflow.Context, in activities.DecidedInput) (ok bool, err error) {
+	err = workflow.ExecuteLocalActivity(local(ctx, "look up the client's decision"), records.Decided, in).Get(ctx, &ok)
+	return ok, err
+}
+
+func recipients(ctx workflow.Context, in activities.RecipientsInput) (out []models.Recipient, err error) {
+	summary := "who is reached over " + string(in.Channel) + " for " + string(in.Severity)
+	err = workflow.ExecuteLocalActivity(local(ctx, summary), records.Recipients, in).Get(ctx, &out)
+	return out, err
+}
+
+func outcome(ctx workflow.Context, in activities.OutcomeInput) error {
+	return workflow.ExecuteLocalActivity(local(ctx, "note "+in.Outcome), records.Outcome, in).Get(ctx, nil)
+}
+
+func sendMail(ctx workflow.Context, summary string, patience time.Duration, in activities.MailInput) error {
+	return workflow.ExecuteActivity(remote(ctx, models.QueueMail, summary, patience), mail.Send, in).Get(ctx, nil)
+}
+
+func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (id string, err error) {
+	err = workflow.ExecuteActivity(remote(ctx, models.QueuePhone, summary, patience), phone.Place, in).Get(ctx, &id)
+	return id, err
+}
+
+func callStatus(ctx workflow.Context, in activities.CallRef) (s models.CallStatus, err error) {
+	ctx = remote(ctx, models.QueuePhone, "ask the carrier how the call stands", 15*time.Second)
+	err = workflow.ExecuteActivity(ctx, phone.Status, in).Get(ctx, &s)
+	return s, err
+}
+
+func hangup(ctx workflow.Context, in activities.CallRef) error {
+	ctx = remote(ctx, models.QueuePhone, "hang up: somebody acknowledged", time.Minute)
+	return workflow.ExecuteActivity(ctx, phone.Hangup, in).Get(ctx, nil)
+}
+
+func resolve(ctx workflow.Context, patience time.Duration, in activities.EndpointInput) (seen activities.EndpointSeen, err error) {
+	ctx = remote(ctx, models.QueueEDR, "find the one agent of endpoint "+in.Effect.Endpoint, patience)
+	err = workflow.ExecuteActivity(ctx, containment.Resolve, in).Get(ctx, &seen)
+	return seen, err
+}
+
+func change(ctx workflow.Context, patience time.Duration, in activities.EndpointInput) error {
+	ctx = remote(ctx, models.QueueEDR, string(in.Effect.Purpose)+" endpoint "+in.Effect.Endpoint, patience)
+	return workflow.ExecuteActivity(ctx, containment.Change, in).Get(ctx, nil)
+}
+
+// confirm waits up to patience for the EDR's own word. The activity fails and is run again until then.
+func confirm(ctx workflow.Context, patience time.Duration, in activities.EndpointInput) (seen activities.EndpointSeen, err error) {
+	ctx = remote(ctx, models.QueueEDR, "wait for the EDR to confirm "+in.Effect.Endpoint+" "+string(in.Desired), patience)
+	err = workflow.ExecuteActivity(ctx, containment.Confirm, in).Get(ctx, &seen)
+	if err == nil {
+		return seen, nil
+	}
+	if last, ok := activities.SeenIn(err); ok {
+		seen = last
+	}
+	return seen, err
+}

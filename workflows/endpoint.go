@@ -1,0 +1,151 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// confirmFor is how long the EDR is given before the endpoint shows as queued, with its age; then it is waited for on.
+const confirmFor = 10 * time.Minute
+
+// seldom is how often something is tried again that only a person can put right.
+const seldom = time.Hour
+
+// endpoint is one run of an endpoint's containment.
+type endpoint struct {
+	run  models.EndpointRun
+	wish workflow.ReceiveChannel
+}
+
+// Endpoint brings one endpoint to what its incident wants and reports what the EDR says. It ends when the endpoint is
+// released, or when the incident lets go of it. Opposite wishes never overlap: the newest one is pursued, and only it.
+func Endpoint(ctx workflow.Context, run models.EndpointRun) error {
+	w := &endpoint{run: run, wish: workflow.GetSignalChannel(ctx, models.SignalWanted)}
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for ctx.Err() == nil {
+			var next models.EndpointWish
+			w.wish.Receive(ctx, &next)
+			if next.Generation >= w.run.Wish.Generation {
+				w.run.Wish = next
+			}
+		}
+	})
+	for ctx.Err() == nil {
+		wish := w.run.Wish
+		retry := w.pursue(ctx, wish)
+		changed := func() bool { return w.run.Wish != wish }
+		released := w.run.Reached == wish.Generation && wish.Desired == models.DesiredReleased
+		if wish.LetGo || released && !changed() {
+			return nil
+		}
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && w.wish.Len() == 0 {
+			return workflow.NewContinueAsNewError(ctx, Endpoint, w.run)
+		}
+		if err := w.rest(ctx, wish, retry, changed); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// rest waits after a wish was pursued: for the next wish once it is reached, else for at most a pause before it is
+// pursued again.
+func (w *endpoint) rest(ctx workflow.Context, wish models.EndpointWish, pause time.Duration, changed func() bool) error {
+	if w.run.Reached == wish.Generation {
+		return workflow.Await(ctx, changed)
+	}
+	o := workflow.AwaitOptions{Timeout: pause, TimerOptions: workflow.TimerOptions{Summary: "not confirmed: look again"}}
+	_, err := workflow.AwaitWithOptions(ctx, o, changed)
+	return err
+}
+
+// pursue makes one attempt at a wish, reports what came of it, and says how long to wait before the next.
+func (w *endpoint) pursue(ctx workflow.Context, wish models.EndpointWish) time.Duration {
+	if wish.LetGo || w.run.Reached == wish.Generation {
+		return 0
+	}
+	in := activities.EndpointInput{Effect: w.effect(wish), Hostname: w.run.Hostname, AgentID: w.run.AgentID, Desired: wish.Desired}
+	patience := time.Duration(w.run.Policy.TellAfter)
+	if in.AgentID == "" && wish.Desired == models.DesiredReleased { // nothing was ever done to it
+		w.run.Reached = wish.Generation
+		w.report(ctx, wish, models.EndpointObserved{State: models.HostNormal})
+		return 0
+	}
+	if in.AgentID == "" {
+		seen, err := resolve(ctx, patience, in)
+		if err != nil {
+			w.report(ctx, wish, models.EndpointObserved{Problem: words(err)})
+			return w.pauseAfter(err)
+		}
+		in.AgentID, w.run.AgentID = seen.AgentID, seen.AgentID
+		w.report(ctx, wish, observed(seen))
+	}
+	if err := change(ctx, patience, in); err != nil {
+		w.report(ctx, wish, models.EndpointObserved{Problem: words(err)})
+		return w.pauseAfter(err)
+	}
+	w.await(ctx, wish, in)
+	return time.Duration(w.run.Policy.TryAgainEvery)
+}
+
+// pauseAfter is how long to wait after a failure. What a person must put right is looked at seldom.
+func (w *endpoint) pauseAfter(err error) time.Duration {
+	if classOf(err) == models.Transient {
+		return time.Duration(w.run.Policy.TryAgainEvery)
+	}
+	return seldom
+}
+
+// await waits for the EDR's own word, but not longer than the wish stands.
+func (w *endpoint) await(ctx workflow.Context, wish models.EndpointWish, in activities.EndpointInput) {
+	waiting, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	var seen activities.EndpointSeen
+	var err error
+	done := false
+	workflow.Go(waiting, func(ctx workflow.Context) {
+		seen, err = confirm(ctx, confirmFor, in)
+		done = true
+	})
+	if workflow.Await(ctx, func() bool { return done || w.run.Wish != wish }) != nil || !done {
+		return
+	}
+	o := observed(seen)
+	switch {
+	case err == nil:
+		w.run.Reached = wish.Generation
+	case seen.State != "":
+		o.Late = true
+	default:
+		o.Problem = words(err)
+	}
+	w.report(ctx, wish, o)
+}
+
+func (w *endpoint) effect(wish models.EndpointWish) models.Effect {
+	purpose := models.PurposeIsolate
+	if wish.Desired == models.DesiredReleased {
+		purpose = models.PurposeRelease
+	}
+	return models.EndpointEffect(w.run.Reference, w.run.ClientID, purpose, w.run.Endpoint, wish.Generation)
+}
+
+func observed(seen activities.EndpointSeen) models.EndpointObserved {
+	return models.EndpointObserved{AgentID: seen.AgentID, State: seen.State, Online: seen.Online}
+}
+
+// report tells the incident what was seen, unless it is what was told last.
+func (w *endpoint) report(ctx workflow.Context, wish models.EndpointWish, o models.EndpointObserved) {
+	o.Endpoint, o.Generation = w.run.Endpoint, wish.Generation
+	if o == w.run.Told {
+		return
+	}
+	w.run.Told = o
+	if err := workflow.SignalExternalWorkflow(ctx, w.run.Reference.WorkflowID(), "", models.SignalObserved, o).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Warn("the incident did not take a report", "endpoint", w.run.Endpoint, "error", err)
+	}
+}

@@ -1,0 +1,43 @@
+package workflows
+
+import (
+	"errors"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// refusal makes an error of models what a caller of an Update can read: its type is the kind, its only detail the
+// field. It is not retried.
+func refusal(err error) error {
+	var e *models.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return temporal.NewApplicationErrorWithOptions(e.Message, string(e.Kind), temporal.ApplicationErrorOptions{
+		NonRetryable: true, Details: []any{e.Field}, Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
+// classOf returns the vendor class of a failed activity; Transient when it ran out of time or failed for a reason
+// of our own, because then it goes on.
+func classOf(err error) models.VendorClass {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		switch c := models.VendorClass(app.Type()); c {
+		case models.Rejected, models.Config:
+			return c
+		}
+	}
+	return models.Transient
+}
+
+// words returns the class and code of a failure, for the event log.
+func words(err error) string {
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) {
+		return "no answer in time"
+	}
+	return app.Message()
+}

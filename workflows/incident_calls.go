@@ -1,0 +1,125 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// callContacts keeps call rounds going for a critical incident until a human acknowledges. It never gives up: after
+// the policy's rounds the lead gets a task and the cadence slows.
+func (w *incident) callContacts(ctx workflow.Context) {
+	for !w.run.Incident.Over() {
+		err := workflow.Await(ctx, func() bool { return w.run.Incident.NeedsCalls() || w.roundUnderway() || w.run.Incident.Over() })
+		if err != nil || w.run.Incident.Over() && !w.roundUnderway() {
+			return
+		}
+		if !w.roundUnderway() && !w.startRound(ctx) {
+			continue
+		}
+		if w.awaitRound(ctx) != nil {
+			return
+		}
+	}
+}
+
+func (w *incident) roundUnderway() bool {
+	return w.run.Incident.CallRound > 0 && w.run.Incident.CallRoundEnded.IsZero()
+}
+
+// startRound waits for the next round's time and starts it. It reports false when there was no need any more.
+func (w *incident) startRound(ctx workflow.Context) bool {
+	unneeded := func() bool { return !w.run.Incident.NeedsCalls() }
+	at := w.run.Incident.NextCallRound(w.run.Policy)
+	if stop, err := w.awaitUntil(ctx, at, fmt.Sprintf("call round %d begins", w.run.Incident.CallRound+1), unneeded); stop || err != nil {
+		return false
+	}
+	i := w.run.Incident
+	to, err := recipients(ctx, activities.RecipientsInput{ClientID: i.ClientID, Severity: i.Severity, Channel: models.ChannelVoice})
+	if err != nil || unneeded() {
+		return false
+	}
+	round := i.CallRound + 1
+	w.must(ctx, w.note(ctx, models.System(), &models.CallRoundStarted{Round: round}))
+	if len(to) == 0 {
+		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be called for severity "+string(i.Severity))
+		w.roundEnded(ctx, models.RoundResult{Round: round})
+		return false
+	}
+	w.startChild(ctx, i.Reference.CallRoundWorkflowID(round), fmt.Sprintf("%s · call round %d", i.Reference, round), models.CallRoundWorkflow,
+		models.CallRoundRun{Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.run.Policy, Recipients: to})
+	return true
+}
+
+// startChild starts a child workflow that outlives this run. One that runs already is fine.
+func (w *incident) startChild(ctx workflow.Context, id, summary, kind string, arg any) {
+	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID: id, StaticSummary: summary,
+		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+	})
+	if err := workflow.ExecuteChildWorkflow(ctx, kind, arg).GetChildWorkflowExecution().Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Info("child workflow not started", "id", id, "error", err)
+	}
+}
+
+// awaitRound waits for the round to end. As soon as anyone acknowledged anywhere the round is told to stop.
+func (w *incident) awaitRound(ctx workflow.Context) error {
+	round := w.run.Incident.CallRound
+	ended := func() bool { return !w.roundUnderway() }
+	enough := func() bool { return ended() || w.run.Incident.Acknowledged != nil || w.run.Incident.Over() }
+	limit := workflow.Now(ctx).Add(longestRound(w.run.Policy))
+	if _, err := w.awaitUntil(ctx, limit, fmt.Sprintf("call round %d takes too long", round), enough); err != nil {
+		return err
+	}
+	if !ended() && enough() {
+		stop := workflow.SignalExternalWorkflow(ctx, w.run.Incident.Reference.CallRoundWorkflowID(round), "", models.SignalStop, nil)
+		if stop.Get(ctx, nil) == nil {
+			if _, err := w.awaitUntil(ctx, workflow.Now(ctx).Add(2*time.Minute), "call round stops", ended); err != nil {
+				return err
+			}
+		}
+	}
+	if !ended() { // it was terminated by hand, or lost: never silent
+		w.roundEnded(ctx, models.RoundResult{Round: round})
+	}
+	return nil
+}
+
+// longestRound is more than any round can take: a bound against a round that somebody terminated.
+func longestRound(p models.Policy) time.Duration {
+	return 20*time.Minute + 20*time.Duration(p.BusyTries+1)*time.Duration(p.RingFor+p.BusyAgainAfter)
+}
+
+func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
+	w.must(ctx, w.note(ctx, models.System(), &models.ContactCalled{CallResult: r}))
+	if r.Outcome == models.OutcomeUnplaced {
+		w.openTask(ctx, models.TaskVendorDown, "phone", "the carrier does not take calls")
+		return
+	}
+	w.endTask(ctx, models.TaskVendorDown, "phone")
+}
+
+// reached records that a human was reached by phone.
+func (w *incident) reached(ctx workflow.Context, k models.KeyPress) {
+	if w.run.Incident.Acknowledged == nil {
+		w.must(ctx, w.note(ctx, contactActor(k.Contact), &models.AcknowledgedBy{Channel: "voice", How: "key press " + k.Digit}))
+	}
+}
+
+func (w *incident) roundEnded(ctx workflow.Context, r models.RoundResult) {
+	if r.Round != w.run.Incident.CallRound || !w.roundUnderway() {
+		return
+	}
+	w.must(ctx, w.note(ctx, models.System(), &models.CallRoundEnded{RoundResult: r}))
+	if r.Acknowledged {
+		w.reached(ctx, models.KeyPress{Contact: r.Contact, Digit: "1"})
+	} else if w.run.Incident.NeedsCalls() && r.Round >= w.run.Policy.Rounds {
+		w.openTask(ctx, models.TaskNobodyReached, "", fmt.Sprintf("nobody acknowledged after %d call rounds", r.Round))
+	}
+}

@@ -1,0 +1,74 @@
+package workflows
+
+import (
+	"slices"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// containEndpoints tells each endpoint's workflow what is wanted of it, every time that changes.
+func (w *incident) containEndpoints(ctx workflow.Context) {
+	for workflow.Await(ctx, func() bool { return w.untold() != nil || w.run.Incident.Over() }) == nil {
+		if e := w.untold(); e != nil {
+			w.tell(ctx, *e)
+			continue
+		}
+		for _, e := range w.run.Incident.Endpoints {
+			w.letGo(ctx, e)
+		}
+		return
+	}
+}
+
+// untold returns an endpoint whose workflow does not know yet what is wanted of it, or nil.
+func (w *incident) untold() *models.Endpoint {
+	n := slices.IndexFunc(w.run.Incident.Endpoints, func(e models.Endpoint) bool { return w.run.Wished[e.ID] < e.Generation })
+	if n < 0 {
+		return nil
+	}
+	return &w.run.Incident.Endpoints[n]
+}
+
+// tell passes a wish on: to the endpoint's workflow if it runs, else by starting it.
+func (w *incident) tell(ctx workflow.Context, e models.Endpoint) {
+	i := w.run.Incident
+	wish := models.EndpointWish{Desired: e.Desired, Generation: e.Generation}
+	id := i.Reference.EndpointWorkflowID(e.ID)
+	w.run.Wished[e.ID] = e.Generation
+	if e.Generation > 1 && workflow.SignalExternalWorkflow(ctx, id, "", models.SignalWanted, wish).Get(ctx, nil) == nil {
+		return
+	}
+	w.startChild(ctx, id, string(i.Reference)+" · endpoint "+e.ID, models.EndpointWorkflow, models.EndpointRun{
+		Reference: i.Reference, ClientID: i.ClientID, Endpoint: e.ID, Hostname: e.Hostname, AgentID: e.AgentID, Policy: w.run.Policy, Wish: wish,
+	})
+}
+
+// letGo ends the workflow of an endpoint that the client keeps isolated after closure.
+func (w *incident) letGo(ctx workflow.Context, e models.Endpoint) {
+	if e.Kept == nil {
+		return
+	}
+	wish := models.EndpointWish{Desired: e.Desired, Generation: e.Generation, LetGo: true}
+	id := w.run.Incident.Reference.EndpointWorkflowID(e.ID)
+	if err := workflow.SignalExternalWorkflow(ctx, id, "", models.SignalWanted, wish).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Info("endpoint workflow is gone already", "id", id)
+	}
+}
+
+// endpointObserved is the EDR's own word on an endpoint.
+func (w *incident) endpointObserved(ctx workflow.Context, o models.EndpointObserved) {
+	if err := w.note(ctx, models.System(), &o); err != nil {
+		w.must(ctx, err)
+		return
+	}
+	switch {
+	case o.Problem != "":
+		w.openTask(ctx, models.TaskUnconfirmed, o.Endpoint, "endpoint "+o.Endpoint+": "+o.Problem)
+	case o.Late:
+		w.openTask(ctx, models.TaskUnconfirmed, o.Endpoint, "endpoint "+o.Endpoint+": the EDR has not confirmed it for a long time")
+	default:
+		w.endTask(ctx, models.TaskUnconfirmed, o.Endpoint)
+	}
+}

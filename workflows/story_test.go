@@ -1,0 +1,495 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/mock"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/workflows"
+)
+
+var (
+	acme  = uuid.MustParse("6f1f3d2e-0000-4000-8000-000000001042")
+	first = uuid.MustParse("00000000-0000-4000-8000-000000000001")
+	ciso  = uuid.MustParse("00000000-0000-4000-8000-000000000002")
+)
+
+const ref = models.Reference("SI-1042-0007")
+
+// story is one incident in Temporal's test environment, where waiting costs no time. What the workflow records is
+// its own log; what it asked of the world is in mails, calls and edr.
+type story struct {
+	t        *testing.T
+	env      *testsuite.TestWorkflowEnvironment
+	events   []models.Event
+	mails    []models.Notice
+	calls    []models.Effect
+	edr      []string
+	decided  map[string]bool
+	requests int
+
+	recorded   func() // after events were recorded
+	mailFails  func() error
+	answers    func(e models.Effect) // what the person called does
+	hostState  map[string]models.HostState
+	recipients []models.Recipient
+}
+
+func newStory(t *testing.T) *story {
+	var suite testsuite.WorkflowTestSuite
+	s := &story{t: t, env: suite.NewTestWorkflowEnvironment(), decided: map[string]bool{}, hostState: map[string]models.HostState{},
+		recipients: []models.Recipient{{Contact: first, Order: 1}, {Contact: ciso, Order: 2}}}
+	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: 10 * 365 * 24 * time.Hour})
+	s.env.SetTestTimeout(time.Minute)
+	s.env.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
+	s.env.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
+	s.env.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
+	s.world()
+	return s
+}
+
+// world stands in for the store and the vendors.
+func (s *story) world() {
+	records, mail, phone, edr := &activities.Records{}, &activities.Mail{}, &activities.Phone{}, &activities.Containment{}
+	for _, a := range []any{records, mail, phone, edr} {
+		s.env.RegisterActivity(a)
+	}
+	s.env.OnActivity(records.Record, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RecordInput) error {
+		for _, e := range in.Events {
+			if e.Seq != s.seq()+1 {
+				return fmt.Errorf("event %d does not follow %d", e.Seq, s.seq())
+			}
+			s.events = append(s.events, e)
+		}
+		if s.recorded != nil {
+			s.recorded()
+		}
+		return nil
+	})
+	s.env.OnActivity(records.Recipients, mock.Anything, mock.Anything).Return(func(context.Context, activities.RecipientsInput) ([]models.Recipient, error) {
+		return s.recipients, nil
+	})
+	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) { return s.decided[in.RequestID], nil })
+	s.env.OnActivity(records.Outcome, mock.Anything, mock.Anything).Return(nil)
+	s.env.OnActivity(mail.Send, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MailInput) error {
+		if s.mailFails != nil {
+			if err := s.mailFails(); err != nil {
+				return err
+			}
+		}
+		s.mails = append(s.mails, in.Notice)
+		return nil
+	})
+	s.env.OnActivity(phone.Place, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
+		s.calls = append(s.calls, in.Effect)
+		if s.answers != nil {
+			s.env.RegisterDelayedCallback(func() { s.answers(in.Effect) }, 5*time.Second)
+		}
+		return "CA" + in.Effect.Key, nil
+	})
+	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(context.Context, activities.CallRef) (models.CallStatus, error) { return models.CallNoAnswer, nil })
+	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(nil)
+	s.env.OnActivity(edr.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		return activities.EndpointSeen{AgentID: "aid-" + in.Hostname, State: models.HostNormal, Online: true}, nil
+	})
+	s.env.OnActivity(edr.Change, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) error {
+		s.edr = append(s.edr, string(in.Desired)+" "+in.AgentID)
+		return nil
+	})
+	s.env.OnActivity(edr.Confirm, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		state := models.HostIsolated
+		if in.Desired == models.DesiredReleased {
+			state = models.HostNormal
+		}
+		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
+	})
+}
+
+func (s *story) seq() int {
+	if len(s.events) == 0 {
+		return 1 // the desk recorded the first
+	}
+	return s.events[len(s.events)-1].Seq
+}
+
+func user(role models.Role) models.Actor {
+	return models.Actor{Side: role.Side(), ID: "user-" + string(role), Role: role}
+}
+
+func (s *story) order(role models.Role, c models.Command) models.Order {
+	s.requests++
+	body, err := json.Marshal(c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	o := models.Order{Ask: models.Ask{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api"}, Body: body}
+	s.decided[o.RequestID] = role.Side() == models.SideClient
+	return o
+}
+
+// after lets a person give a command some time after the incident was opened. It must be taken.
+func (s *story) after(d time.Duration, role models.Role, c models.Command) {
+	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), nil) }, d)
+}
+
+// refusedAfter lets a person give a command that must be refused for a reason of the given kind.
+func (s *story) refusedAfter(d time.Duration, role models.Role, c models.Command, kind models.Kind) {
+	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), &kind) }, d)
+}
+
+func (s *story) give(o models.Order, name string, refused *models.Kind) {
+	fail := func(err error) {
+		var app *temporal.ApplicationError
+		switch {
+		case refused == nil:
+			s.t.Errorf("%s was refused: %v", name, err)
+		case !asApp(err, &app) || app.Type() != string(*refused):
+			s.t.Errorf("%s: %v, want a refusal of kind %s", name, err, *refused)
+		}
+	}
+	s.env.UpdateWorkflow(name, o.RequestID, &testsuite.TestUpdateCallback{
+		OnReject: fail,
+		OnAccept: func() {},
+		OnComplete: func(_ any, err error) {
+			if err != nil {
+				fail(err)
+			} else if refused != nil {
+				s.t.Errorf("%s was not refused", name)
+			}
+		},
+	}, o)
+}
+
+// signal lets an operator give a command from the Temporal UI.
+func (s *story) signalAfter(d time.Duration, o models.Order, name string) {
+	s.env.RegisterDelayedCallback(func() { s.env.SignalWorkflow(name, o) }, d)
+}
+
+func (s *story) opening(severity models.Severity) models.IncidentRun {
+	var i models.Incident
+	e := models.NewEvent(i, s.env.Now(), user(models.RoleAnalyst), &models.Opened{Reference: ref, ClientID: acme, Title: "Beaconing", Severity: severity})
+	if err := i.Apply(e); err != nil {
+		s.t.Fatal(err)
+	}
+	return models.IncidentRun{Incident: i, Policy: models.DefaultPolicy()}
+}
+
+func (s *story) run(severity models.Severity) models.Incident {
+	return s.runFrom(s.opening(severity))
+}
+
+func (s *story) runFrom(run models.IncidentRun) models.Incident {
+	s.t.Helper()
+	s.env.ExecuteWorkflow(models.IncidentWorkflow, run)
+	if err := s.env.GetWorkflowError(); err != nil && !workflow.IsContinueAsNewError(err) {
+		s.t.Fatalf("the workflow failed: %v", err)
+	}
+	return s.replay(run.Incident)
+}
+
+// replay is the incident as anyone can tell it from the recorded events alone.
+func (s *story) replay(i models.Incident) models.Incident {
+	s.t.Helper()
+	for _, e := range s.events {
+		if err := i.Apply(e); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return i
+}
+
+func (s *story) count(t models.EventType) (n int) {
+	for _, e := range s.events {
+		if e.Type == t {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *story) mailsFor(p models.Purpose) (n int) {
+	for _, m := range s.mails {
+		if m.Purpose == p {
+			n++
+		}
+	}
+	return n
+}
+
+// presses lets whoever is called press a key.
+func (s *story) presses(digit string) func(models.Effect) {
+	return func(e models.Effect) {
+		s.signalRound(e, models.SignalKeyPress, models.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: digit})
+	}
+}
+
+// hears lets the carrier report how the call ended.
+func (s *story) hears(status models.CallStatus) func(models.Effect) {
+	return func(e models.Effect) {
+		s.signalRound(e, models.SignalCallProgress, models.CallProgress{Effect: e.Key, Status: status, Sequence: 3})
+	}
+}
+
+func (s *story) signalRound(e models.Effect, name string, arg any) {
+	if err := s.env.SignalWorkflowByID(e.Workflow, name, arg); err != nil {
+		s.t.Logf("%s to %s: %v", name, e.Workflow, err)
+	}
+}
+
+const day = 24 * time.Hour
+
+func TestNinetyDaysOfWaitingWithReminders(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{})
+	s.after(95*day, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "cleaned"})
+	s.after(96*day, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	s.after(97*day, models.RoleViewer, &models.GiveFeedback{Rating: 5})
+	i := s.run(models.SeverityLow)
+	if i.Phase != models.PhaseClosed || i.Feedback == nil {
+		t.Fatalf("phase %s, feedback %v", i.Phase, i.Feedback)
+	}
+	if got := s.count("reminder_sent"); got != 13 { // 95 days less an hour, weekly
+		t.Errorf("%d reminders in 95 days, want 13", got)
+	}
+	if got, want := s.mailsFor(models.PurposeReminder), 2*13; got != want {
+		t.Errorf("%d reminder mails, want %d", got, want)
+	}
+	if s.mailsFor(models.PurposePublished) != 2 || s.mailsFor(models.PurposeClosed) != 2 || len(s.calls) != 0 {
+		t.Errorf("mails %v, calls %v", s.mails, s.calls)
+	}
+}
+
+func TestClosureBelongsToTheClient(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	request := &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "n"}
+	for n, role := range []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer} {
+		s.refusedAfter(time.Duration(n+2)*time.Minute, role, request, models.Forbidden)
+	}
+	s.refusedAfter(10*time.Minute, models.RoleAnalyst, &models.Publish{}, models.Conflict)
+	forged := s.order(models.RoleAdmin, request)
+	s.decided[forged.RequestID] = false
+	s.signalAfter(20*time.Minute, forged, "request-closure")
+	var before int
+	s.env.RegisterDelayedCallback(func() { before = s.count("closure_requested") }, 25*time.Minute)
+	s.after(30*time.Minute, models.RoleAdmin, request)
+	s.after(40*time.Minute, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	i := s.run(models.SeverityMedium)
+	if before != 0 || s.count("command_refused") != 1 {
+		t.Errorf("a forged request: %d closures requested, %d refusals recorded", before, s.count("command_refused"))
+	}
+	if i.Phase != models.PhaseClosed {
+		t.Fatalf("phase %s", i.Phase)
+	}
+	closed := s.events[slices.IndexFunc(s.events, func(e models.Event) bool { return e.Type == "closed" })]
+	if closed.Actor != user(models.RoleAdmin) {
+		t.Errorf("closed by %+v", closed.Actor)
+	}
+}
+
+func TestASecondRequestWithTheSameIDHasNoSecondEffect(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	o := s.order(models.RoleResponder, &models.Comment{Text: "is this the scanner?"})
+	s.env.RegisterDelayedCallback(func() { s.give(o, "comment", nil) }, 2*time.Minute)
+	s.signalAfter(3*time.Minute, o, "comment")
+	s.after(4*time.Minute, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeFalsePositive, Note: "scanner"})
+	s.after(5*time.Minute, models.RoleAnalyst, &models.Verify{Gone: true, Note: "scanner"})
+	s.run(models.SeverityLow)
+	if got := s.count("commented"); got != 1 {
+		t.Errorf("%d comments, want 1", got)
+	}
+}
+
+func TestCriticalIsCalledUntilAHumanPressesOne(t *testing.T) {
+	s := newStory(t)
+	s.answers = func(e models.Effect) {
+		if e.Contact == first {
+			s.hears(models.CallCompleted)(e) // a voicemail
+			return
+		}
+		s.presses("1")(e)
+	}
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(day, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "n"})
+	s.after(day+time.Hour, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	i := s.run(models.SeverityCritical)
+	if i.Acknowledged == nil || i.Acknowledged.How != "key press 1" || i.Acknowledged.By.ID != "contact:"+ciso.String() {
+		t.Fatalf("acknowledged: %+v", i.Acknowledged)
+	}
+	if len(s.calls) != 2 {
+		t.Errorf("%d calls, want one to each contact: %v", len(s.calls), s.calls)
+	}
+}
+
+func TestBusyIsTriedAgainThreeTimes(t *testing.T) {
+	s := newStory(t)
+	s.answers = func(e models.Effect) {
+		if e.Contact == first {
+			s.hears(models.CallBusy)(e)
+			return
+		}
+		s.presses("1")(e)
+	}
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(day, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "n"})
+	s.after(day+time.Hour, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	s.run(models.SeverityCritical)
+	if len(s.calls) != 5 {
+		t.Errorf("%d calls, want 4 to the busy contact and 1 to the next", len(s.calls))
+	}
+}
+
+func TestEscalationNeverGivesUp(t *testing.T) {
+	s := newStory(t)
+	s.answers = s.hears(models.CallNoAnswer)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(6*time.Hour, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.after(7*time.Hour, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "n"})
+	s.after(8*time.Hour, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	var rounds int
+	s.env.RegisterDelayedCallback(func() { rounds = s.count("call_round_started") }, 6*time.Hour-time.Second)
+	i := s.run(models.SeverityCritical)
+	if rounds < 5+10 || rounds > 5+12 { // five at once, then every half hour for nearly six hours
+		t.Errorf("%d rounds in six hours", rounds)
+	}
+	if s.count("call_round_started") != rounds {
+		t.Errorf("a round began after the acknowledgement")
+	}
+	opened := slices.ContainsFunc(i.Tasks, func(t models.Task) bool { return t.Kind == models.TaskNobodyReached && t.Done })
+	if !opened {
+		t.Errorf("tasks: %+v", i.Tasks)
+	}
+}
+
+func TestAMailVendorThatIsDownShowsAndIsWaitedFor(t *testing.T) {
+	s := newStory(t)
+	s.mailFails = func() error {
+		if s.env.Now().Sub(s.events[0].At) < time.Hour {
+			return temporal.NewApplicationError("sendgrid: send mail: transient", string(models.Transient))
+		}
+		return nil
+	}
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	var during []models.Task
+	s.env.RegisterDelayedCallback(func() { during = s.replay(s.opening(models.SeverityLow).Incident).Tasks }, 30*time.Minute)
+	s.after(2*time.Hour, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "n"})
+	s.after(3*time.Hour, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	i := s.run(models.SeverityLow)
+	if len(during) != 2 || during[0].Kind != models.TaskVendorDown || during[0].Done {
+		t.Errorf("tasks while the vendor is down: %+v", during)
+	}
+	if s.mailsFor(models.PurposePublished) != 2 {
+		t.Errorf("mails: %v", s.mails)
+	}
+	for _, task := range i.Tasks {
+		if !task.Done {
+			t.Errorf("task still open at the end: %+v", task)
+		}
+	}
+}
+
+func TestAnAddressThatIsRefusedBecomesATask(t *testing.T) {
+	s := newStory(t)
+	s.mailFails = func() error {
+		return temporal.NewNonRetryableApplicationError("sendgrid: send mail: rejected", string(models.Rejected), nil)
+	}
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Hour, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "n"})
+	s.after(2*time.Hour, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	i := s.run(models.SeverityLow)
+	if i.OpenTask(models.TaskRejected, "") == nil || i.Phase != models.PhaseClosed {
+		t.Errorf("tasks %+v, phase %s", i.Tasks, i.Phase)
+	}
+}
+
+func TestIsolationIsConfirmedByTheEDRAndReleasedBeforeClosure(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "FILESRV-01", Reason: "encrypting"})
+	s.after(2*time.Minute, models.RoleAnalyst, &models.Expedite{})
+	request := &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "n"}
+	s.refusedAfter(time.Hour, models.RoleAdmin, request, models.Conflict)
+	s.after(2*time.Hour, models.RoleResponder, &models.Release{Endpoint: "e1", Reason: "reinstalled"})
+	s.after(3*time.Hour, models.RoleAdmin, request)
+	s.after(4*time.Hour, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	i := s.run(models.SeverityHigh)
+	if i.Phase != models.PhaseClosed || i.Containment() != models.ContainmentReleased {
+		t.Fatalf("phase %s, containment %s", i.Phase, i.Containment())
+	}
+	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(s.edr, want) {
+		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+}
+
+func TestDismissedEndsAtOnce(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &models.Dismiss{Reason: "the client's own scanner"})
+	if i := s.run(models.SeverityCritical); i.Phase != models.PhaseDismissed || len(s.mails)+len(s.calls) != 0 {
+		t.Errorf("phase %s, mails %v, calls %v", i.Phase, s.mails, s.calls)
+	}
+}
+
+func TestContinueAsNewLosesNothing(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Hour, models.RoleResponder, &models.Comment{Text: "one"})
+	repeat := s.order(models.RoleResponder, &models.Comment{Text: "two"})
+	s.env.RegisterDelayedCallback(func() {
+		for range 3 {
+			s.env.SignalWorkflow("comment", s.order(models.RoleResponder, &models.Comment{Text: "burst"}))
+		}
+		s.give(repeat, "comment", nil)
+	}, 2*time.Hour)
+	s.recorded = func() { // the history grows too long while the burst is being worked on
+		if s.count("commented") == 2 {
+			s.env.RegisterDelayedCallback(func() { s.env.SetContinueAsNewSuggested(true) }, 0)
+		}
+	}
+	start := s.opening(models.SeverityMedium)
+	before := s.runFrom(start)
+	var next *workflow.ContinueAsNewError
+	if !asCAN(s.env.GetWorkflowError(), &next) {
+		t.Fatalf("the workflow did not go on in a new run: %v", s.env.GetWorkflowError())
+	}
+	if got := s.count("commented"); got != 5 {
+		t.Fatalf("%d comments before the new run, want 5", got)
+	}
+	var carried models.IncidentRun
+	if err := converter.GetDefaultDataConverter().FromPayloads(next.Input, &carried); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := asJSON(t, carried.Incident), asJSON(t, before); a != b {
+		t.Fatalf("the carried state differs from what was recorded\ncarried  %s\nrecorded %s", a, b)
+	}
+
+	after := newStory(t)
+	after.events, after.requests = s.events, 1000
+	after.env.SetStartTime(s.env.Now())
+	after.env.RegisterDelayedCallback(func() { after.give(repeat, "comment", nil) }, time.Minute)
+	after.after(8*day, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "n"})
+	after.after(8*day+time.Hour, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	after.env.ExecuteWorkflow(models.IncidentWorkflow, carried)
+	if err := after.env.GetWorkflowError(); err != nil {
+		t.Fatal(err)
+	}
+	i := after.replay(start.Incident)
+	if i.Phase != models.PhaseClosed || after.count("commented") != 5 {
+		t.Errorf("phase %s, %d comments after the repeat", i.Phase, after.count("commented"))
+	}
+	if after.mailsFor(models.PurposePublished) != 0 {
+		t.Errorf("published mails were sent again after the new run began")
+	}
+}
