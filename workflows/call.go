@@ -7,7 +7,6 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -110,7 +109,7 @@ func (w *callRound) callContact(ctx workflow.Context, r models.Recipient) error 
 func (w *callRound) call(ctx workflow.Context, r models.Recipient, try int) (models.CallOutcome, error) {
 	e := models.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
 	summary := fmt.Sprintf("call contact %d of %d, try %d", w.tried, len(w.Recipients), try)
-	id, err := placeCall(ctx, summary, time.Duration(w.Policy.TellAfter), activities.CallInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
+	id, err := placeCall(ctx, summary, time.Duration(w.Policy.TellAfter), callInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
@@ -123,11 +122,11 @@ func (w *callRound) call(ctx workflow.Context, r models.Recipient, try int) (mod
 		result = models.OutcomeCanceled
 	}
 	if result == models.OutcomeCanceled && id != "" {
-		if err := hangup(ctx, activities.CallRef{ClientID: w.ClientID, CallID: id}); err != nil {
+		if err := hangup(ctx, callRef{ClientID: w.ClientID, CallID: id}); err != nil {
 			workflow.GetLogger(ctx).Warn("call not hung up", "error", err)
 		}
 	}
-	return result, outcome(ctx, activities.OutcomeInput{ClientID: w.ClientID, Effect: e.Key, Outcome: string(result)})
+	return result, outcome(ctx, outcomeInput{ClientID: w.ClientID, Effect: e.Key, Outcome: string(result)})
 }
 
 // follow waits until a key ends the matter, the carrier says the call is over, or the round is. When the carrier's
@@ -145,7 +144,7 @@ func (w *callRound) follow(ctx workflow.Context, effect, id string) (models.Call
 		if ok {
 			break
 		}
-		if s, err := callStatus(ctx, activities.CallRef{ClientID: w.ClientID, CallID: id}); err == nil && s != "" {
+		if s, err := callStatus(ctx, callRef{ClientID: w.ClientID, CallID: id}); err == nil && s != "" {
 			w.progress(effect, s, w.seq[effect])
 		}
 		if !settled() && workflow.Now(ctx).Sub(start) > limit {

@@ -10,6 +10,19 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
+// What activities take and give, under the names the rest of the room uses.
+type (
+	recordInput     = activities.RecordInput
+	recipientsInput = activities.RecipientsInput
+	decidedInput    = activities.DecidedInput
+	outcomeInput    = activities.OutcomeInput
+	mailInput       = activities.MailInput
+	callInput       = activities.CallInput
+	callRef         = activities.CallRef
+	endpointInput   = activities.EndpointInput
+	endpointSeen    = activities.EndpointSeen
+)
+
 // The receivers are nil: they only give the activities their names.
 var (
 	records     *activities.Records

@@ -5,7 +5,6 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -68,7 +67,7 @@ func (w *endpoint) pursue(ctx workflow.Context, wish models.EndpointWish) time.D
 	if wish.LetGo || w.run.Reached == wish.Generation {
 		return 0
 	}
-	in := activities.EndpointInput{Effect: w.effect(wish), Hostname: w.run.Hostname, AgentID: w.run.AgentID, Desired: wish.Desired}
+	in := endpointInput{Effect: w.effect(wish), Hostname: w.run.Hostname, AgentID: w.run.AgentID, Desired: wish.Desired}
 	patience := time.Duration(w.run.Policy.TellAfter)
 	if in.AgentID == "" && wish.Desired == models.DesiredReleased { // nothing was ever done to it
 		w.run.Reached = wish.Generation
@@ -101,10 +100,10 @@ func (w *endpoint) pauseAfter(err error) time.Duration {
 }
 
 // await waits for the EDR's own word, but not longer than the wish stands.
-func (w *endpoint) await(ctx workflow.Context, wish models.EndpointWish, in activities.EndpointInput) {
+func (w *endpoint) await(ctx workflow.Context, wish models.EndpointWish, in endpointInput) {
 	waiting, cancel := workflow.WithCancel(ctx)
 	defer cancel()
-	var seen activities.EndpointSeen
+	var seen endpointSeen
 	var err error
 	done := false
 	workflow.Go(waiting, func(ctx workflow.Context) {
@@ -134,7 +133,7 @@ func (w *endpoint) effect(wish models.EndpointWish) models.Effect {
 	return models.EndpointEffect(w.run.Reference, w.run.ClientID, purpose, w.run.Endpoint, wish.Generation)
 }
 
-func observed(seen activities.EndpointSeen) models.EndpointObserved {
+func observed(seen endpointSeen) models.EndpointObserved {
 	return models.EndpointObserved{AgentID: seen.AgentID, State: seen.State, Online: seen.Online}
 }
 

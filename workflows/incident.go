@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -159,7 +158,7 @@ func (w *incident) recordEvents(ctx workflow.Context) {
 	for workflow.Await(ctx, func() bool { return len(w.pending) > 0 }) == nil {
 		batch := w.pending
 		w.pending = nil
-		in := activities.RecordInput{ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, Events: batch}
+		in := recordInput{ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, Events: batch}
 		for record(ctx, in) != nil {
 			if workflow.NewTimerWithOptions(ctx, 10*time.Second, workflow.TimerOptions{Summary: "the store refused events; try again"}).Get(ctx, nil) != nil {
 				return

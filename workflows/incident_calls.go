@@ -7,7 +7,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -40,7 +39,7 @@ func (w *incident) startRound(ctx workflow.Context) bool {
 		return false
 	}
 	i := w.run.Incident
-	to, err := recipients(ctx, activities.RecipientsInput{ClientID: i.ClientID, Severity: i.Severity, Channel: models.ChannelVoice})
+	to, err := recipients(ctx, recipientsInput{ClientID: i.ClientID, Severity: i.Severity, Channel: models.ChannelVoice})
 	if err != nil || unneeded() {
 		return false
 	}

@@ -3,7 +3,6 @@ package workflows
 import (
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -78,7 +77,7 @@ func (w *incident) backed(ctx workflow.Context, c models.Command, o models.Order
 	if !models.IsDecision(c) {
 		return nil
 	}
-	ok, err := decided(ctx, activities.DecidedInput{
+	ok, err := decided(ctx, decidedInput{
 		ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, RequestID: o.RequestID, Command: c.Name(), UserID: o.Actor.ID,
 	})
 	if err != nil {

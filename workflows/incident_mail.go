@@ -7,7 +7,6 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -33,7 +32,7 @@ func (w *incident) nextNotice() int {
 // address replaces a notice to everyone by one per contact whose rule matches.
 func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 	i := w.run.Incident
-	to, err := recipients(ctx, activities.RecipientsInput{ClientID: i.ClientID, Severity: i.Severity, Channel: models.ChannelEmail})
+	to, err := recipients(ctx, recipientsInput{ClientID: i.ClientID, Severity: i.Severity, Channel: models.ChannelEmail})
 	if err != nil {
 		return err
 	}
@@ -53,7 +52,7 @@ func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 
 // deliver hands one mail over, however long the vendor is down. What stands in the way is shown as a task.
 func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
-	in := activities.MailInput{ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, Notice: n}
+	in := mailInput{ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, Notice: n}
 	key := in.Effect().Key
 	if w.stored(ctx) != nil { // the message is composed from what the store has
 		return

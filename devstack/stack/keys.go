@@ -1,0 +1,87 @@
+package stack
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+const (
+	twilioFrom   = "+15005550006"
+	sendGridFrom = "soc@watchfire.example"
+)
+
+// keys are a stack's credentials, made at its first start and kept for the next.
+type keys struct {
+	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, FalconID, FalconSecret string
+	Webhook                                                                       []byte            // PKCS #8
+	Tokens                                                                        map[string]string // by e-mail of the seeded user
+
+	webhook *ecdsa.PrivateKey
+	path    string
+}
+
+func readKeys(path string) (k keys, err error) {
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		k, err = newKeys()
+	case err == nil:
+		err = json.Unmarshal(b, &k)
+	}
+	if err != nil {
+		return k, fmt.Errorf("keys of the stack: %w", err)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(k.Webhook)
+	if err != nil {
+		return k, fmt.Errorf("keys of the stack: %w", err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return k, errors.New("keys of the stack: the webhook key is not ECDSA")
+	}
+	k.webhook, k.path = key, path
+	return k, k.save()
+}
+
+func newKeys() (keys, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return keys{}, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	return keys{
+		DatabasePassword: random(), TwilioSID: "AC" + random(), TwilioToken: random(), SendGridKey: "SG." + random(),
+		FalconID: random(), FalconSecret: random(), Webhook: der, Tokens: map[string]string{},
+	}, err
+}
+
+func random() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+func (k keys) save() error {
+	b, err := json.MarshalIndent(k, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(k.path, b, 0o600)
+}
+
+func (k keys) webhookPublic() string {
+	der, err := x509.MarshalPKIXPublicKey(&k.webhook.PublicKey)
+	if err != nil {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(der)
+}

@@ -1,0 +1,149 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/simulators"
+)
+
+// Person is a seeded user at work on the public API, and nothing but the public API.
+type Person struct {
+	app, token string
+	http       *http.Client
+}
+
+// Refusal is an answer of the API that is not a success.
+type Refusal struct {
+	Status int
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Pointer string `json:"pointer"`
+		Detail  string `json:"detail"`
+	} `json:"errors"`
+}
+
+// Error tells what the API said.
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("HTTP %d: %s %s %v", r.Status, r.Title, r.Detail, r.Errors)
+}
+
+// Person returns the seeded user with a role; client is 0 for the SOC.
+func (d Dev) Person(role models.Role, client int) Person {
+	return Person{app: d.App, token: d.Token(role, client), http: &http.Client{Transport: transport}}
+}
+
+// transport keeps enough connections open for load from one machine.
+var transport = &http.Transport{MaxIdleConns: 256, MaxIdleConnsPerHost: 256}
+
+// Get reads a path below /api/v1 into out.
+func (p Person) Get(ctx context.Context, path string, out any) error {
+	_, err := p.do(ctx, http.MethodGet, path, "", nil, out)
+	return err
+}
+
+// Post sends a body to a path below /api/v1, with a new idempotency key, and reads the answer into out (nil drops it).
+func (p Person) Post(ctx context.Context, path string, body, out any) error {
+	_, err := p.PostAs(ctx, uuid.NewString(), path, body, out)
+	return err
+}
+
+// PostAs is Post under an idempotency key of the caller's. It returns the status.
+func (p Person) PostAs(ctx context.Context, key, path string, body, out any) (int, error) {
+	raw, ok := body.([]byte)
+	if !ok {
+		var err error
+		if raw, err = json.Marshal(body); err != nil {
+			return 0, err
+		}
+	}
+	return p.do(ctx, http.MethodPost, path, key, raw, out)
+}
+
+// Command gives a command to an incident.
+func (p Person) Command(ctx context.Context, r models.Reference, c models.Command) (models.Answer, error) {
+	var a models.Answer
+	err := p.Post(ctx, "/incidents/"+string(r)+"/"+c.Name(), c, &a)
+	return a, err
+}
+
+func (p Person) do(ctx context.Context, method, path, key string, body []byte, out any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, p.app+"/api/v1"+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+p.token)
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", key)
+	}
+	res, err := p.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
+	if err != nil {
+		return res.StatusCode, err
+	}
+	if res.StatusCode >= http.StatusBadRequest {
+		r := &Refusal{Status: res.StatusCode}
+		if json.Unmarshal(raw, r) != nil {
+			r.Detail = string(raw)
+		}
+		return res.StatusCode, r
+	}
+	if out == nil {
+		return res.StatusCode, nil
+	}
+	return res.StatusCode, json.Unmarshal(raw, out)
+}
+
+// Journal is what a simulator was asked, oldest first.
+func (d Dev) Journal(ctx context.Context, vendor string) ([]simulators.Entry, error) {
+	var out []simulators.Entry
+	return out, d.sim(ctx, vendor, http.MethodGet, "journal", nil, &out)
+}
+
+// Steer sends faults or personas to a simulator.
+func (d Dev) Steer(ctx context.Context, vendor, what string, body any) error {
+	return d.sim(ctx, vendor, http.MethodPost, what, body, nil)
+}
+
+// Effects is what the requests to a simulator really did.
+func (d Dev) Effects(ctx context.Context, vendor string, out any) error {
+	return d.sim(ctx, vendor, http.MethodGet, "effects", nil, out)
+}
+
+func (d Dev) sim(ctx context.Context, vendor, method, what string, body, out any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, d.Simulators[vendor]+"/_sim/"+what, bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
+		return fmt.Errorf("%s simulator: %s: %s", vendor, res.Status, b)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(res.Body).Decode(out)
+}

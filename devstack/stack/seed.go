@@ -1,0 +1,174 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Dev is what `.watchfire/dev.json` tells people and tests about a running stack.
+type Dev struct {
+	App        string            `json:"app"`
+	Worker     string            `json:"worker"`
+	Temporal   string            `json:"temporal"`
+	TemporalUI string            `json:"temporal_ui"`
+	Namespace  string            `json:"namespace"`
+	Simulators map[string]string `json:"simulators"`
+	Clients    []DevClient       `json:"clients"`
+	Users      []DevUser         `json:"users"`
+}
+
+// DevClient is a seeded client.
+type DevClient struct {
+	Number    int              `json:"number"`
+	LegalName string           `json:"legal_name"`
+	Contacts  []models.Contact `json:"contacts"`
+}
+
+// DevUser is a seeded user with their bearer token. Client is 0 for the SOC.
+type DevUser struct {
+	Name   string      `json:"name"`
+	Email  string      `json:"email"`
+	Role   models.Role `json:"role"`
+	Client int         `json:"client,omitempty"`
+	Token  string      `json:"token"`
+}
+
+// Token returns the token of the seeded user with a role; client is 0 for the SOC.
+func (d Dev) Token(role models.Role, client int) string {
+	n := slices.IndexFunc(d.Users, func(u DevUser) bool { return u.Role == role && u.Client == client })
+	if n < 0 {
+		return ""
+	}
+	return d.Users[n].Token
+}
+
+// seedClient is a client of the made-up provider. Names, numbers and addresses belong to nobody: the telephone
+// numbers are of ranges kept for fiction, the domains of those kept for examples.
+type seedClient struct {
+	number         int
+	name, zone     string
+	domain, prefix string
+}
+
+func seedClients() []seedClient {
+	return []seedClient{
+		{1042, "Nordwind Logistik GmbH", "Europe/Berlin", "nordwind.example", "+49305555"},
+		{1043, "Harbour & Vale Insurance plc", "Europe/London", "harbourvale.example", "+44207946"},
+		{1044, "Blue Mesa Health", "America/Denver", "bluemesa.example", "+13035550"},
+	}
+}
+
+// seed fills an empty provider: clients with contacts and users, and the SOC. A second start finds its data again.
+func (s *Stack) seed(ctx context.Context) error {
+	db, err := store.Open(ctx, s.AppURL(), store.Options{MaxConns: 4})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	s.Dev = Dev{App: s.appURL(), Worker: fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Worker),
+		Temporal: s.Temporal.Address, TemporalUI: s.Temporal.UIURL, Namespace: s.Temporal.Namespace,
+		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "crowdstrike": s.Simulators.CrowdStrikeURL}}
+	for _, u := range []models.User{
+		{Name: "Ada Brandt", Email: "analyst@watchfire.example", Role: models.RoleAnalyst},
+		{Name: "Tomás Ruiz", Email: "lead@watchfire.example", Role: models.RoleLead},
+		{Name: "Mina Okafor", Email: "operator@watchfire.example", Role: models.RoleOperator},
+	} {
+		if err := s.seedUser(ctx, db, u, 0); err != nil {
+			return err
+		}
+	}
+	for _, c := range seedClients() {
+		if err := s.seedClient(ctx, db, c); err != nil {
+			return fmt.Errorf("client %d: %w", c.number, err)
+		}
+	}
+	return s.keys.save()
+}
+
+func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) error {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	client, err := db.CreateClient(ctx, models.Client{
+		Number: c.number, LegalName: c.name, TimeZone: c.zone, Language: "en", Policy: s.options.Policy,
+		Contract: models.Contract{Start: start, End: start.AddDate(3, 0, -1), Plan: "mdr"}, EDR: models.EDR{Vendor: "crowdstrike"},
+	}, fmt.Sprintf("seed-client-%d", c.number))
+	if err != nil {
+		return err
+	}
+	dev := DevClient{Number: c.number, LegalName: c.name}
+	err = db.ForClient(ctx, store.SOC, client.ID, func(tx *store.Tx) error {
+		for n, role := range []string{"SOC contact", "IT operations", "CISO"} {
+			contact, err := tx.CreateContact(seedContact(c, n, role), fmt.Sprintf("seed-contact-%d-%d", c.number, n))
+			if err != nil {
+				return err
+			}
+			dev.Contacts = append(dev.Contacts, contact)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.Dev.Clients = append(s.Dev.Clients, dev)
+	for _, role := range []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin} {
+		u := models.User{ClientID: client.ID, Name: "The " + string(role) + " of " + c.name, Email: string(role) + "@" + c.domain, Role: role}
+		if err := s.seedUser(ctx, db, u, c.number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func seedContact(c seedClient, n int, role string) models.Contact {
+	names := []string{"Jonas Weber", "Priya Nair", "Elena Costa"}
+	severities := models.Severities()
+	if n == 2 { // the CISO is reached for the worst only
+		severities = []models.Severity{models.SeverityCritical, models.SeverityHigh}
+	}
+	return models.Contact{
+		Name: names[n], Role: role, Email: fmt.Sprintf("contact%d@%s", n+1, c.domain), Phone: fmt.Sprintf("%s%04d", c.prefix, 100+n),
+		Language: "en", Order: n + 1, Severities: severities, Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice},
+	}
+}
+
+// seedUser makes a user with a token, unless an earlier start did.
+func (s *Stack) seedUser(ctx context.Context, db *store.Store, u models.User, client int) error {
+	token := s.keys.Tokens[u.Email]
+	if hash, ok := auth.Hash(token); ok {
+		if _, err := db.Authenticate(ctx, hash, time.Now()); err != nil {
+			token = "" // the database was made anew
+		}
+	}
+	if token == "" {
+		created, err := db.CreateUser(ctx, u)
+		if err != nil {
+			return err
+		}
+		secret, hash := auth.NewToken()
+		if err := db.CreateToken(ctx, models.Token{ID: uuid.New(), UserID: created.ID, Hash: hash}); err != nil {
+			return err
+		}
+		token, s.keys.Tokens[u.Email] = secret, secret
+	}
+	s.Dev.Users = append(s.Dev.Users, DevUser{Name: u.Name, Email: u.Email, Role: u.Role, Client: client, Token: token})
+	return nil
+}
+
+// writeDev tells where everything is. The file holds tokens, so only its owner may read it.
+func (s *Stack) writeDev() error {
+	b, err := json.MarshalIndent(s.Dev, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.options.Dir, "dev.json"), append(b, '\n'), 0o600)
+}

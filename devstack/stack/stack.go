@@ -1,0 +1,328 @@
+// Package stack puts a whole Watchfire together on one machine: PostgreSQL, Temporal with its UI, migrations, the
+// vendor simulators, a seeded provider with several clients, and the product's own processes.
+//
+// It is what `watchfire dev`, the demo, the benchmark and the end-to-end tests run on. Everything listens on
+// 127.0.0.1, and everything it starts ends with it.
+package stack
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/devstack"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Ports are where the parts listen; 0 takes a free one.
+type Ports struct {
+	App, Worker, Temporal, TemporalUI, Postgres, Twilio, SendGrid, CrowdStrike int
+}
+
+// Options say how to run a stack.
+type Options struct {
+	Dir     string  // keeps data, logs and dev.json; created when missing
+	Binary  string  // the product's binary, whose subcommands api and worker are started
+	Ports   Ports   //
+	Pace    float64 // of the simulated vendors and people: 1 is realistic, 0.1 ten times faster; 0 is 1
+	Policy  models.Policy
+	Workers int // worker processes; 0 is 1
+	// Settle and VendorTimeout as in package config; 0 is its default.
+	Settle, VendorTimeout time.Duration
+	EDRPollEvery          time.Duration
+	MaxConns              int               // of Temporal's stores; 0 is the default
+	PostgresSettings      map[string]string // more server settings
+	Progress              func(line string) // told what is being done; nil is silent
+}
+
+// Stack is everything, running.
+type Stack struct {
+	Postgres   *devstack.Postgres
+	Temporal   *devstack.Temporal
+	Simulators *simulators.Running
+	API        *devstack.Process
+	Workers    []*devstack.Process
+	Dev        Dev
+
+	options Options
+	keys    keys
+	logs    []io.Closer
+}
+
+const (
+	database = "watchfire"
+	appLogin = "watchfire_app"
+)
+
+// Start starts everything and returns when the API says that it can do its job. On an error nothing stays behind.
+func Start(ctx context.Context, o Options) (s *Stack, err error) {
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	if o.Policy.Rounds == 0 {
+		o.Policy = models.DefaultPolicy()
+	}
+	s = &Stack{options: o}
+	defer func() {
+		if err != nil {
+			s.Stop()
+			s = nil
+		}
+	}()
+	if err := s.prepare(); err != nil {
+		return s, err
+	}
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"PostgreSQL", s.startPostgres}, {"Temporal", s.startTemporal}, {"migrations", s.migrate}, {"vendor simulators", s.startSimulators},
+		{"seeds", s.seed}, {"API", s.StartAPI}, {"worker", s.startWorkers}, {"readiness", s.awaitReady},
+	} {
+		o.Progress(step.what)
+		if err := step.do(ctx); err != nil {
+			return s, fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	return s, nil
+}
+
+// prepare makes the folders, checks the ports and reads the keys of an earlier start.
+func (s *Stack) prepare() (err error) {
+	for _, p := range []struct {
+		port int
+		name string
+	}{
+		{s.options.Ports.App, "--port"}, {s.options.Ports.Worker, "--worker-port"}, {s.options.Ports.Temporal, "--temporal-port"},
+		{s.options.Ports.TemporalUI, "--temporal-ui-port"}, {s.options.Ports.Postgres, "--postgres-port"}, {s.options.Ports.Twilio, "--twilio-port"},
+		{s.options.Ports.SendGrid, "--sendgrid-port"}, {s.options.Ports.CrowdStrike, "--crowdstrike-port"},
+	} {
+		if p.port == 0 {
+			continue
+		}
+		if err := devstack.PortFree(p.port, p.name); err != nil {
+			return err
+		}
+	}
+	for _, port := range []*int{&s.options.Ports.App, &s.options.Ports.Worker} {
+		if *port == 0 {
+			if *port, err = devstack.FreePort(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(s.options.Dir, "logs"), 0o755); err != nil {
+		return err
+	}
+	s.keys, err = readKeys(filepath.Join(s.options.Dir, "keys.json"))
+	return err
+}
+
+// log opens a part's log file.
+func (s *Stack) log(name string) (io.Writer, error) {
+	f, err := os.OpenFile(filepath.Join(s.options.Dir, "logs", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	s.logs = append(s.logs, f)
+	return f, nil
+}
+
+func (s *Stack) startPostgres(ctx context.Context) error {
+	log, err := s.log("postgres")
+	if err != nil {
+		return err
+	}
+	s.Postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{
+		Dir: filepath.Join(s.options.Dir, "postgres"), Port: s.options.Ports.Postgres, Log: log, Settings: s.options.PostgresSettings,
+	})
+	return err
+}
+
+func (s *Stack) startTemporal(ctx context.Context) error {
+	log, err := s.log("temporal")
+	if err != nil {
+		return err
+	}
+	binary, err := devstack.BuildTemporal(ctx, progress(s.options.Progress))
+	if err != nil {
+		return err
+	}
+	s.Temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{
+		Binary: binary, PG: s.Postgres, Port: s.options.Ports.Temporal, UIPort: s.options.Ports.TemporalUI, Log: log, MaxConns: s.options.MaxConns,
+	})
+	return err
+}
+
+// progress makes lines of what a long step writes.
+type progress func(string)
+
+// Write passes text on as lines.
+func (p progress) Write(b []byte) (int, error) {
+	p(string(b))
+	return len(b), nil
+}
+
+func (s *Stack) migrate(ctx context.Context) error {
+	if err := s.Postgres.CreateDatabase(ctx, database); err != nil {
+		return err
+	}
+	if err := store.Migrate(ctx, s.OwnerURL()); err != nil {
+		return err
+	}
+	return store.EnsureLogin(ctx, s.OwnerURL(), appLogin, s.keys.DatabasePassword)
+}
+
+// OwnerURL is the database with the owner's login.
+func (s *Stack) OwnerURL() string { return s.Postgres.URL(database) }
+
+// AppURL is the database with the application's login.
+func (s *Stack) AppURL() string {
+	u, err := url.Parse(s.OwnerURL())
+	if err != nil {
+		return ""
+	}
+	u.User = url.UserPassword(appLogin, s.keys.DatabasePassword)
+	return u.String()
+}
+
+func (s *Stack) startSimulators(ctx context.Context) (err error) {
+	at := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+	p := s.options.Ports
+	s.Simulators, err = simulators.Start(context.WithoutCancel(ctx), simulators.Options{
+		TwilioAddr: at(p.Twilio), SendGridAddr: at(p.SendGrid), CrowdStrikeAddr: at(p.CrowdStrike), Pace: s.options.Pace,
+		TwilioAccountSID: s.keys.TwilioSID, TwilioAuthToken: s.keys.TwilioToken, TwilioFrom: twilioFrom,
+		SendGridAPIKey: s.keys.SendGridKey, SendGridFrom: sendGridFrom,
+		SendGridWebhookURL: s.appURL() + "/hooks/sendgrid/events", SendGridWebhookKey: s.keys.webhook,
+		CrowdStrikeClientID: s.keys.FalconID, CrowdStrikeClientSecret: s.keys.FalconSecret,
+	})
+	return err
+}
+
+func (s *Stack) appURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.App) }
+
+// Env is the environment of the product's processes.
+func (s *Stack) Env() []string {
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "WATCHFIRE_PROFILE=dev",
+		"DATABASE_URL=" + s.AppURL(), "TEMPORAL_ADDRESS=" + s.Temporal.Address, "TEMPORAL_NAMESPACE=" + s.Temporal.Namespace,
+		fmt.Sprintf("HTTP_ADDRESS=127.0.0.1:%d", s.options.Ports.App), "PUBLIC_BASE_URL=" + s.appURL(),
+		"TWILIO_ACCOUNT_SID=" + s.keys.TwilioSID, "TWILIO_AUTH_TOKEN=" + s.keys.TwilioToken, "TWILIO_FROM=" + twilioFrom,
+		"TWILIO_BASE_URL=" + s.Simulators.TwilioURL,
+		"SENDGRID_API_KEY=" + s.keys.SendGridKey, "SENDGRID_FROM=" + sendGridFrom, "SENDGRID_BASE_URL=" + s.Simulators.SendGridURL,
+		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + s.keys.webhookPublic(),
+		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
+		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL,
+	}
+	for name, d := range map[string]time.Duration{
+		"VENDOR_SETTLE": s.options.Settle, "VENDOR_TIMEOUT": s.options.VendorTimeout, "EDR_POLL_EVERY": s.options.EDRPollEvery,
+	} {
+		if d > 0 {
+			env = append(env, name+"="+d.String())
+		}
+	}
+	return env
+}
+
+// StartAPI starts the API process; also again, after it was killed.
+func (s *Stack) StartAPI(ctx context.Context) (err error) {
+	log, err := s.log("api")
+	if err != nil {
+		return err
+	}
+	s.API, err = devstack.StartProcess(ctx, "api", s.options.Binary, []string{"api"}, s.Env(), log)
+	return err
+}
+
+func (s *Stack) startWorkers(ctx context.Context) error {
+	for range max(s.options.Workers, 1) {
+		if err := s.StartWorker(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StartWorker starts one more worker process. The first one's health is at Ports.Worker.
+func (s *Stack) StartWorker(ctx context.Context) error {
+	log, err := s.log(fmt.Sprintf("worker-%d", len(s.Workers)+1))
+	if err != nil {
+		return err
+	}
+	port := 0
+	if len(s.Workers) == 0 {
+		port = s.options.Ports.Worker
+	}
+	env := append(s.Env(), fmt.Sprintf("WORKER_HTTP_ADDRESS=127.0.0.1:%d", port))
+	p, err := devstack.StartProcess(ctx, "worker", s.options.Binary, []string{"worker"}, env, log)
+	if err == nil {
+		s.Workers = append(s.Workers, p)
+	}
+	return err
+}
+
+// awaitReady waits until the API says that every part answers and every queue has a worker.
+func (s *Stack) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ready(ctx, s.appURL()+"/readyz") {
+			return s.writeDev()
+		}
+		select {
+		case <-s.API.Done():
+			return fmt.Errorf("the API ended: %w; see %s", s.API.Err(), filepath.Join(s.options.Dir, "logs"))
+		case <-s.Workers[0].Done():
+			return fmt.Errorf("the worker ended: %w; see %s", s.Workers[0].Err(), filepath.Join(s.options.Dir, "logs"))
+		case <-ctx.Done():
+			return fmt.Errorf("not ready within a minute; see %s", filepath.Join(s.options.Dir, "logs"))
+		case <-tick.C:
+		}
+	}
+}
+
+func ready(ctx context.Context, address string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return false
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// Stop stops everything that was started, the newest part first.
+func (s *Stack) Stop() {
+	for _, w := range s.Workers {
+		w.Stop()
+	}
+	if s.API != nil {
+		s.API.Stop()
+	}
+	if s.Simulators != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = s.Simulators.Close(ctx) // loopback servers of our own; nothing is lost with them
+	}
+	if s.Temporal != nil {
+		s.Temporal.Stop()
+	}
+	if s.Postgres != nil {
+		s.Postgres.Stop()
+	}
+	for _, l := range s.logs {
+		_ = l.Close()
+	}
+}
