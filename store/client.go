@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type clientRow struct {
+	ID           uuid.UUID
+	Number       int
+	LegalName    string
+	TimeZone     string
+	Language     string
+	Contract     document[models.Contract]
+	EDR          document[models.EDR] `gorm:"column:edr"`
+	Policy       document[models.Policy]
+	LastIncident int
+	RequestID    string
+	CreatedAt    time.Time `gorm:"autoCreateTime:false;default:now()"`
+}
+
+// TableName names the table.
+func (clientRow) TableName() string { return "clients" }
+
+func (r clientRow) model() models.Client {
+	return models.Client{
+		ID: r.ID, Number: r.Number, LegalName: r.LegalName, TimeZone: r.TimeZone, Language: r.Language,
+		Contract: r.Contract.V, EDR: r.EDR.V, Policy: r.Policy.V, CreatedAt: r.CreatedAt.UTC(),
+	}
+}
+
+// errNumberUsed says that the sequence gave a number which was chosen by hand before.
+var errNumberUsed = errors.New("client number is used")
+
+// CreateClient adds a client. The id is chosen when it is zero, and the number, counting from 1001, when it is 0.
+// The same request id again returns the client it made. Conflict: the number is taken.
+func (s *Store) CreateClient(ctx context.Context, c models.Client, requestID string) (models.Client, error) {
+	if requestID == "" {
+		return models.Client{}, models.Errorf(models.Invalid, "a client needs a request id")
+	}
+	if c.ID == uuid.Nil {
+		c.ID = uuid.New()
+	}
+	for {
+		row, err := s.createClient(ctx, c, requestID)
+		if !errors.Is(err, errNumberUsed) {
+			return row.model(), err
+		}
+	}
+}
+
+func (s *Store) createClient(ctx context.Context, c models.Client, requestID string) (clientRow, error) {
+	row := clientRow{
+		ID: c.ID, Number: c.Number, LegalName: c.LegalName, TimeZone: c.TimeZone, Language: c.Language,
+		Contract: document[models.Contract]{c.Contract}, EDR: document[models.EDR]{c.EDR},
+		Policy: document[models.Policy]{c.Policy}, RequestID: requestID, CreatedAt: c.CreatedAt,
+	}
+	err := s.within(ctx, SOC.role(), c.ID, true, func(db *gorm.DB) error {
+		if row.Number == 0 {
+			if err := db.Raw("select nextval('client_numbers')").Scan(&row.Number).Error; err != nil {
+				return problem("choose client number", err)
+			}
+		}
+		insert := db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row)
+		if insert.Error != nil || insert.RowsAffected == 1 {
+			return problem("create client", insert.Error)
+		}
+		row = clientRow{}
+		err := problem("find client", db.Where("request_id = ?", requestID).Take(&row).Error)
+		if models.KindOf(err) != models.NotFound {
+			return err
+		}
+		if c.Number == 0 {
+			return errNumberUsed
+		}
+		return models.Errorf(models.Conflict, "client number %d is taken", c.Number)
+	})
+	return row, err
+}
+
+// ClientByNumber returns the client with a number. NotFound when there is none.
+func (s *Store) ClientByNumber(ctx context.Context, number int) (models.Client, error) {
+	var row clientRow
+	err := s.ForSOC(ctx, func(tx *Tx) error {
+		return notFound(problem("find client", tx.db.Where("number = ?", number).Take(&row).Error), "client")
+	})
+	return row.model(), err
+}
+
+// Client returns the transaction's client. NotFound when there is none with the id the transaction was begun with.
+func (tx *Tx) Client() (models.Client, error) {
+	if err := tx.needsClient(); err != nil {
+		return models.Client{}, err
+	}
+	var row clientRow
+	err := tx.db.Where("id = ?", tx.client).Take(&row).Error
+	return row.model(), notFound(problem("read client", err), "client")
+}
+
+// Clients lists the clients whose number is greater than after, in the order of their numbers.
+func (tx *Tx) Clients(after, limit int) ([]models.Client, error) {
+	var rows []clientRow
+	err := tx.db.Where("number > ?", after).Order("number").Limit(bounded(limit)).Find(&rows).Error
+	return each(rows, clientRow.model), problem("list clients", err)
+}
+
+// each turns rows into values; it returns an empty list, never nil.
+func each[R, V any](rows []R, model func(R) V) []V {
+	out := make([]V, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, model(r))
+	}
+	return out
+}

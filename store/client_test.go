@@ -1,0 +1,147 @@
+package store_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+func TestCreateClient(t *testing.T) {
+	h := newHouse(t)
+	equal(t, "first number", h.acme.Number, 1001)
+	equal(t, "second number", h.other.Number, 1002)
+	again, err := h.CreateClient(t.Context(), models.Client{LegalName: "Acme"}, "client-Acme")
+	h.ok(err)
+	if !reflect.DeepEqual(again, h.acme.Client) {
+		t.Errorf("the request again made %+v, want %+v", again, h.acme.Client)
+	}
+	chosen, err := h.CreateClient(t.Context(), models.Client{LegalName: "Chosen", Number: 1003}, "chosen")
+	h.ok(err)
+	equal(t, "chosen number", chosen.Number, 1003)
+	if chosen.CreatedAt.IsZero() {
+		t.Error("a client without a moment of creation")
+	}
+	next, err := h.CreateClient(t.Context(), models.Client{LegalName: "Next"}, "next")
+	h.ok(err)
+	equal(t, "number after one that was chosen", next.Number, 1004)
+	_, err = h.CreateClient(t.Context(), models.Client{LegalName: "Twice", Number: 1003}, "twice")
+	h.refused(err, models.Conflict)
+	_, err = h.CreateClient(t.Context(), models.Client{LegalName: "Small", Number: 42}, "small")
+	h.refused(err, models.Invalid)
+	found, err := h.ClientByNumber(t.Context(), 1001)
+	h.ok(err)
+	equal(t, "found", found.ID, h.acme.ID)
+	_, err = h.ClientByNumber(t.Context(), 4711)
+	h.refused(err, models.NotFound)
+	h.as(store.Portal, h.acme, func(tx *store.Tx) error {
+		c, err := tx.Client()
+		if !reflect.DeepEqual(c, h.acme.Client) {
+			t.Errorf("read %+v, created %+v", c, h.acme.Client)
+		}
+		return err
+	})
+}
+
+func TestContacts(t *testing.T) {
+	h := newHouse(t)
+	h.as(store.SOC, h.acme, func(tx *store.Tx) error {
+		first, err := tx.CreateContact(models.Contact{Name: "Zero", Order: 0, Severities: []models.Severity{models.SeverityLow}}, "contact-2")
+		h.ok(err)
+		again, err := tx.CreateContact(models.Contact{Name: "Another"}, "contact-2")
+		h.ok(err)
+		equal(t, "the request again", again.ID, first.ID)
+		all, err := tx.Contacts()
+		h.ok(err)
+		equal(t, "contacts", len(all), 2)
+		equal(t, "first in order", all[0].Name, "Zero")
+		if !reflect.DeepEqual(all[1], h.acme.contact) {
+			t.Errorf("read %+v, created %+v", all[1], h.acme.contact)
+		}
+		_, err = tx.Contact(h.other.contact.ID)
+		h.refused(err, models.NotFound)
+		return nil
+	})
+}
+
+func TestAuthenticate(t *testing.T) {
+	h := newHouse(t)
+	for name, token := range map[string]models.Token{
+		"lasting": {UserID: h.acme.user.ID, Hash: hash("lasting")},
+		"timely":  {UserID: h.analyst.ID, Hash: hash("timely"), ExpiresAt: noon.Add(time.Second)},
+		"expired": {UserID: h.analyst.ID, Hash: hash("expired"), ExpiresAt: noon},
+	} {
+		if err := h.CreateToken(t.Context(), token); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	before := h.Statements()
+	u, err := h.Authenticate(t.Context(), hash("lasting"), noon)
+	h.ok(err)
+	equal(t, "statements", h.Statements()-before, 2)
+	equal(t, "user", u, h.acme.user)
+	u, err = h.Authenticate(t.Context(), hash("timely"), noon)
+	h.ok(err)
+	equal(t, "user of the SOC", u, h.analyst)
+	for _, secret := range []string{"expired", "unknown", ""} {
+		_, err = h.Authenticate(t.Context(), hash(secret), noon)
+		h.refused(err, models.Unauthorized)
+	}
+	h.refused(h.CreateToken(t.Context(), models.Token{UserID: uuid.New(), Hash: hash("x")}), models.NotFound)
+	h.refused(h.CreateToken(t.Context(), models.Token{UserID: h.analyst.ID, Hash: hash("timely")}), models.Conflict)
+}
+
+func TestUsers(t *testing.T) {
+	h := newHouse(t)
+	for name, c := range map[string]struct {
+		user models.User
+		kind models.Kind
+	}{
+		"a viewer without a client":  {models.User{Role: models.RoleViewer, Email: "a@b"}, models.Invalid},
+		"an analyst with a client":   {models.User{Role: models.RoleAnalyst, Email: "a@b", ClientID: h.acme.ID}, models.Invalid},
+		"an unknown role":            {models.User{Role: "root", Email: "a@b"}, models.Invalid},
+		"an unknown client":          {models.User{Role: models.RoleViewer, Email: "a@b", ClientID: uuid.New()}, models.NotFound},
+		"an address twice":           {models.User{Role: models.RoleViewer, Email: "ACME@client.example", ClientID: h.acme.ID}, models.Conflict},
+		"an address of the SOC, too": {models.User{Role: models.RoleLead, Email: "Ada@soc.example"}, models.Conflict},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := h.CreateUser(t.Context(), c.user)
+			h.refused(err, c.kind)
+		})
+	}
+	ids := []uuid.UUID{h.acme.user.ID, h.other.user.ID, h.analyst.ID, uuid.New()}
+	for who, want := range map[store.Audience]int{store.Portal: 1, store.Worker: 1, store.SOC: 2} {
+		h.as(who, h.acme, func(tx *store.Tx) error {
+			names, err := tx.UserNames(ids)
+			equal(t, "names for "+string(who), len(names), want)
+			equal(t, "name", names[h.acme.user.ID], h.acme.user.Name)
+			return err
+		})
+	}
+}
+
+func TestDecisions(t *testing.T) {
+	h := newHouse(t)
+	i := h.published(h.acme, "open")
+	save := func(change func(*store.Decision)) error {
+		d := decision(h.acme, i.Reference, "d-1")
+		change(&d)
+		return h.ForClient(t.Context(), store.Portal, h.acme.ID, func(tx *store.Tx) error { return tx.SaveDecision(d) })
+	}
+	h.ok(save(func(*store.Decision) {}))
+	h.ok(save(func(d *store.Decision) { d.At = noon.Add(time.Hour) }))
+	h.refused(save(func(d *store.Decision) { d.Fingerprint = "another" }), models.Invalid)
+	h.refused(save(func(d *store.Decision) { d.RequestID, d.UserID = "d-2", h.other.user.ID }), models.NotFound)
+	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
+		d, err := tx.Decision("d-1", i.Reference)
+		h.ok(err)
+		equal(t, "decision", d, decision(h.acme, i.Reference, "d-1"))
+		_, err = tx.Decision("d-1", "SI-1001-0099")
+		h.refused(err, models.NotFound)
+		return nil
+	})
+}

@@ -1,0 +1,232 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type effectRow struct {
+	ClientID       uuid.UUID
+	Key            string
+	ID             uuid.UUID
+	Token          string
+	Kind           models.EffectKind
+	Incident       models.Reference
+	Purpose        models.Purpose
+	Revision       int
+	ContactID      uuid.NullUUID
+	Endpoint       string
+	Workflow       string
+	State          models.EffectState
+	Vendor         string
+	VendorID       string
+	VendorState    string
+	VendorRank     int
+	VendorSequence int
+	Outcome        string
+	Reason         string
+	Attempts       int
+	PlannedAt      time.Time
+	AttemptAt      *time.Time
+	AcceptedAt     *time.Time
+	UpdatedAt      time.Time `gorm:"autoUpdateTime:false"`
+}
+
+// TableName names the table.
+func (effectRow) TableName() string { return "effects" }
+
+// LedgerRow is an effect as the ledger knows it.
+type LedgerRow struct {
+	models.Delivery
+	Token     string // names the effect in callback addresses; unguessable, 32 hex digits
+	Workflow  string // wants to know what becomes of it
+	ClientID  uuid.UUID
+	AttemptAt time.Time // of the last attempt, zero before the first
+	Sequence  int       // the vendor's count of its last word, -1 when it does not count
+	SessionID string    // the vendor's id that may speak for the effect: the first known
+}
+
+func (r effectRow) model() LedgerRow {
+	return LedgerRow{
+		Delivery: models.Delivery{
+			ID: r.ID, Key: r.Key, Kind: r.Kind, Incident: r.Incident, Purpose: r.Purpose, Revision: r.Revision,
+			Contact: r.ContactID.UUID, Endpoint: r.Endpoint, State: r.State, Vendor: r.Vendor, VendorID: r.VendorID,
+			VendorState: r.VendorState, Outcome: r.Outcome, Reason: r.Reason, Attempts: r.Attempts,
+			PlannedAt: r.PlannedAt.UTC(), AcceptedAt: orZero(r.AcceptedAt), UpdatedAt: r.UpdatedAt.UTC(),
+		},
+		Token: r.Token, Workflow: r.Workflow, ClientID: r.ClientID, AttemptAt: orZero(r.AttemptAt),
+		Sequence: r.VendorSequence, SessionID: r.VendorID,
+	}
+}
+
+// Intend writes an effect into the ledger before its first attempt, and returns its row; the same key again
+// returns the row as it is. NotFound: the incident or the contact is not this client's.
+func (tx *Tx) Intend(e models.Effect, at time.Time) (LedgerRow, error) {
+	if err := tx.needsClient(); err != nil {
+		return LedgerRow{}, err
+	}
+	if e.ClientID != tx.client {
+		return LedgerRow{}, models.Errorf(models.NotFound, "there is no such client")
+	}
+	token := make([]byte, 16)
+	if _, err := rand.Read(token); err != nil {
+		return LedgerRow{}, fmt.Errorf("make token: %w", err)
+	}
+	row := effectRow{
+		ClientID: tx.client, Key: e.Key, ID: uuid.New(), Token: hex.EncodeToString(token), Kind: e.Kind,
+		Incident: e.Incident, Purpose: e.Purpose, Revision: e.Revision, Endpoint: e.Endpoint, Workflow: e.Workflow,
+		ContactID: uuid.NullUUID{UUID: e.Contact, Valid: e.Contact != uuid.Nil}, State: models.EffectIntended,
+		VendorRank: -1, VendorSequence: -1, PlannedAt: at.Truncate(time.Microsecond), UpdatedAt: at.Truncate(time.Microsecond),
+	}
+	insert := tx.db.Clauses(clause.OnConflict{
+		Columns: []clause.Column{{Name: "client_id"}, {Name: "key"}}, DoNothing: true,
+	}).Create(&row)
+	if insert.Error != nil || insert.RowsAffected == 1 {
+		return row.model(), problem("intend effect", insert.Error)
+	}
+	return tx.Effect(e.Key)
+}
+
+// Attempt is the fence before every attempt: it moves the time of the last attempt from previous (zero before the
+// first) to at and counts the attempt. The zero at takes an attempt back of which it is certain that nothing was
+// done. False: somebody else was first, or the effect is no longer intended.
+func (tx *Tx) Attempt(key string, previous, at time.Time) (bool, error) {
+	change := map[string]any{"attempt_at": at, "attempts": gorm.Expr("attempts + 1"), "updated_at": at}
+	if at.IsZero() {
+		change = map[string]any{"attempt_at": nil}
+	}
+	q := tx.of("effects").Where("key = ? and state = ? and attempt_at is not distinct from ?",
+		key, models.EffectIntended, orNull(previous)).UpdateColumns(change)
+	return tx.moved("attempt effect", key, q)
+}
+
+// Accept records that the vendor took an effect, under the vendor's id unless a callback has named one before.
+// Accepting again changes nothing. Conflict: it was refused.
+func (tx *Tx) Accept(key, vendor, vendorID string, at time.Time) error {
+	q := tx.of("effects").Where("key = ? and state = ?", key, models.EffectIntended).UpdateColumns(map[string]any{
+		"state": models.EffectAccepted, "vendor": vendor, "accepted_at": at, "updated_at": at,
+		"vendor_id": gorm.Expr("case when vendor_id = '' then ? else vendor_id end", vendorID),
+	})
+	return tx.settled("accept effect", key, models.EffectAccepted, q)
+}
+
+// Refuse records that the vendor will never do an effect. Refusing again changes nothing. Conflict: it was accepted.
+func (tx *Tx) Refuse(key, vendor, reason string, at time.Time) error {
+	q := tx.of("effects").Where("key = ? and state = ?", key, models.EffectIntended).UpdateColumns(map[string]any{
+		"state": models.EffectRejected, "vendor": vendor, "reason": clean(reason), "updated_at": at,
+	})
+	return tx.settled("refuse effect", key, models.EffectRejected, q)
+}
+
+// moved tells an update that came too late from one about an effect that does not exist.
+func (tx *Tx) moved(op, key string, q *gorm.DB) (bool, error) {
+	if q.Error != nil || q.RowsAffected == 1 {
+		return q.Error == nil, problem(op, q.Error)
+	}
+	_, err := tx.Effect(key)
+	return false, err
+}
+
+// settled is nil when the effect is in the wanted state, by this update or one before.
+func (tx *Tx) settled(op, key string, want models.EffectState, q *gorm.DB) error {
+	if q.Error != nil || q.RowsAffected == 1 {
+		return problem(op, q.Error)
+	}
+	row, err := tx.Effect(key)
+	if err == nil && row.State != want {
+		return models.Errorf(models.Conflict, "the effect is %s already", row.State)
+	}
+	return err
+}
+
+// Effect returns an effect by its key. NotFound also when it is another client's.
+func (tx *Tx) Effect(key string) (LedgerRow, error) { return tx.effect("key = ?", key) }
+
+// EffectByToken returns an effect by the token in a callback's address. NotFound also when it is another client's.
+func (tx *Tx) EffectByToken(token string) (LedgerRow, error) { return tx.effect("token = ?", token) }
+
+// EffectByID returns an effect by its id. NotFound also when it is another client's.
+func (tx *Tx) EffectByID(id uuid.UUID) (LedgerRow, error) { return tx.effect("id = ?", id) }
+
+func (tx *Tx) effect(condition string, value any) (LedgerRow, error) {
+	var row effectRow
+	err := tx.of("effects").Where(condition, value).Take(&row).Error
+	return row.model(), notFound(problem("read effect", err), "effect")
+}
+
+// Adopt takes the vendor's id from a callback: when none is known it becomes the effect's, which the vendor has
+// thereby accepted. It returns the row and whether vendorID is the effect's one. NotFound: no such token.
+func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bool, error) {
+	if vendorID == "" {
+		return LedgerRow{}, false, models.Errorf(models.Invalid, "the vendor named no id")
+	}
+	q := tx.of("effects").Where("token = ? and vendor_id = ''", token).UpdateColumns(map[string]any{
+		"vendor": vendor, "vendor_id": vendorID, "updated_at": at,
+		"state":       gorm.Expr("case when state = ? then ? else state end", models.EffectIntended, models.EffectAccepted),
+		"accepted_at": gorm.Expr("coalesce(accepted_at, ?)", at),
+	})
+	if q.Error != nil {
+		return LedgerRow{}, false, problem("adopt vendor's id", q.Error)
+	}
+	row, err := tx.EffectByToken(token)
+	return row, err == nil && row.Vendor == vendor && row.VendorID == vendorID, err
+}
+
+// Progress moves the vendor's word on an effect forward, never back: the sequence must be greater than the stored
+// one, or, when the vendor does not count (sequence < 0), the rank; a lower rank is stale in any case. False: stale.
+func (tx *Tx) Progress(key, vendorState string, rank, sequence int, at time.Time) (bool, error) {
+	q := tx.of("effects").Where("key = ?", key)
+	if sequence < 0 {
+		q = q.Where("vendor_rank < ?", rank)
+	} else {
+		q = q.Where("vendor_sequence < ? and vendor_rank <= ?", sequence, rank)
+	}
+	q = q.UpdateColumns(map[string]any{
+		"vendor_state": clean(vendorState), "vendor_rank": rank, "updated_at": at,
+		"vendor_sequence": gorm.Expr("greatest(vendor_sequence, ?)", sequence),
+	})
+	return tx.moved("record progress", key, q)
+}
+
+// SetOutcome records what an effect came to in our words. It never overwrites "acknowledged".
+func (tx *Tx) SetOutcome(key, outcome string, at time.Time) error {
+	q := tx.of("effects").Where("key = ? and outcome <> ?", key, string(models.OutcomeAcknowledged)).
+		UpdateColumns(map[string]any{"outcome": outcome, "updated_at": at})
+	_, err := tx.moved("record outcome", key, q)
+	return err
+}
+
+// Deliveries lists the effects of an incident with the contacts' names, in the order they were planned.
+func (tx *Tx) Deliveries(r models.Reference) ([]models.Delivery, error) {
+	rows := []struct {
+		models.Delivery
+		ContactID uuid.NullUUID
+		Accepted  *time.Time
+		Name      *string
+	}{}
+	err := tx.about("effects", "incident", r).Select(`effects.id, effects.key, effects.kind, effects.incident, effects.purpose,
+		effects.revision, effects.contact_id, effects.endpoint, effects.state, effects.vendor, effects.vendor_id,
+		effects.vendor_state, effects.outcome, effects.reason, effects.attempts, effects.planned_at,
+		effects.accepted_at as accepted, effects.updated_at, c.name`).
+		Joins("left join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").
+		Order("effects.planned_at, effects.key").Find(&rows).Error
+	out := make([]models.Delivery, 0, len(rows))
+	for _, row := range rows {
+		d := row.Delivery
+		d.Contact, d.AcceptedAt = row.ContactID.UUID, orZero(row.Accepted)
+		d.PlannedAt, d.UpdatedAt = d.PlannedAt.UTC(), d.UpdatedAt.UTC()
+		if row.Name != nil {
+			d.ContactName = *row.Name
+		}
+		out = append(out, d)
+	}
+	return out, problem("list deliveries", err)
+}

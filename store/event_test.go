@@ -1,0 +1,175 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+func TestRecordIsIdempotentAndRefusesGaps(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "open")
+	var all []models.Event
+	for n := range 4 {
+		all = append(all, h.events(&i, h.analyst.Actor(), &models.Recommended{ID: fmt.Sprintf("r%d", n+1), Text: "t"})...)
+	}
+	record := func(events ...models.Event) error {
+		return h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(i.Reference, events) })
+	}
+	h.refused(record(all[1]), models.Conflict)
+	h.ok(record(all[0], all[1]))
+	h.ok(record(all[0], all[1]))
+	h.ok(record(all[:3]...)) // overlaps what is there
+	h.refused(record(slices.Concat(all, all)...), models.Conflict)
+	h.ok(record(all...))
+	h.ok(record())
+	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
+		events, err := tx.Events(i.Reference, 0, 100)
+		h.ok(err)
+		equal(t, "events", len(events), 5)
+		replayed, err := models.Replay(events)
+		h.ok(err)
+		equal(t, "recommendations", len(replayed.Recommendations), 4)
+		after, err := tx.Events(i.Reference, 2, 2)
+		h.ok(err)
+		equal(t, "page after 2", after[0].Seq+after[1].Seq, 3+4)
+		return tx.VerifyEvents(i.Reference)
+	})
+}
+
+func TestRecordRefusesWhatIsNotLegal(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "open")
+	e := models.NewEvent(i, noon, h.acme.user.Actor(), &models.Published{Expedited: true})
+	err := h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+		return tx.Record(i.Reference, []models.Event{e})
+	})
+	h.refused(err, models.Forbidden)
+	err = h.ForClient(t.Context(), store.Worker, h.other.ID, func(tx *store.Tx) error {
+		return tx.Record(i.Reference, []models.Event{e})
+	})
+	h.refused(err, models.NotFound)
+}
+
+func TestRevisionsAreKept(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "open")
+	h.record(h.acme, &i, h.analyst.Actor(),
+		&models.Assessed{Severity: models.SeverityHigh, Assessment: models.Assessment{Title: "First"}}, &models.Published{Expedited: true},
+		&models.Assessed{Severity: models.SeverityLow, Assessment: models.Assessment{Title: "Second"}}, &models.Revised{Change: "more"})
+	h.as(store.Portal, h.acme, func(tx *store.Tx) error {
+		all, err := tx.Revisions(i.Reference)
+		h.ok(err)
+		equal(t, "revisions", len(all), 2)
+		equal(t, "first title", all[0].Assessment.Title, "First")
+		equal(t, "expedited", all[0].Expedited, true)
+		second, err := tx.Revision(i.Reference, 2)
+		h.ok(err)
+		equal(t, "second title", second.Assessment.Title, "Second")
+		equal(t, "change", second.Change, "more")
+		equal(t, "severity", second.Severity, models.SeverityLow)
+		_, err = tx.Revision(i.Reference, 3)
+		h.refused(err, models.NotFound)
+		return nil
+	})
+}
+
+func TestTamperingIsFound(t *testing.T) {
+	h := newHouse(t)
+	for name, c := range map[string]struct{ sql, want string }{
+		"a body changed":    {`update events set body = replace(body::text, '"t2"', '"x2"')::json where incident = $1 and seq = 3`, "event 3 "},
+		"a hash changed":    {`update events set hash = sha256('x') where incident = $1 and seq = 2`, "event 2 "},
+		"a type changed":    {`update events set type = 'closed' where incident = $1 and seq = 4`, "event 4 "},
+		"a moment changed":  {`update events set at = at + interval '1 second' where incident = $1 and seq = 4`, "event 4 "},
+		"an event removed":  {`delete from events where incident = $1 and seq = 3`, "event 3 "},
+		"the tail removed":  {`delete from events where incident = $1 and seq >= 5`, "event 5 "},
+		"the first removed": {`delete from events where incident = $1 and seq = 1`, "event 1 "},
+		"two events swapped": {`update events e set body = o.body, hash = o.hash, type = o.type, at = o.at from events o
+			where e.incident = $1 and o.incident = $1 and e.seq in (4, 5) and o.seq = 9 - e.seq`, "event 4 "},
+		"the state changed":    {`update incidents set state = jsonb_set(state, '{severity}', '"low"') where reference = $1`, "event 5 "},
+		"a column changed":     {`update incidents set turn = 'client' where reference = $1`, "event 5 "},
+		"the head moved back":  {`update incidents set seq = 4 where reference = $1`, "event 5 "},
+		"chained anew, forged": {`update events set body = '{}', hash = sha256('{}') where incident = $1 and seq = 1`, "event 1 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := h.open(h.acme, name)
+			for n := range 4 {
+				h.record(h.acme, &i, h.analyst.Actor(), &models.Recommended{ID: fmt.Sprintf("r%d", n+1), Text: fmt.Sprintf("t%d", n+1)})
+			}
+			verify := func() error {
+				return h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error { return tx.VerifyEvents(i.Reference) })
+			}
+			h.ok(verify())
+			tamper(t, h.ownerURL, c.sql, i.Reference)
+			if err := verify(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error naming %q", err, c.want)
+			}
+		})
+	}
+}
+
+// tamper changes rows as only the owner can: with the triggers switched off.
+func tamper(t *testing.T, ownerURL, sql string, r models.Reference) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	if err := ownerExec(ctx, ownerURL, "alter table events disable trigger user"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := ownerExec(ctx, ownerURL, "alter table events enable trigger user"); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := ownerExec(ctx, ownerURL, sql, string(r)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEvenTheOwnerCannotChangeRecordsByAccident(t *testing.T) {
+	h := newHouse(t)
+	h.everything(h.acme)
+	for _, table := range []string{"events", "report_revisions", "client_decisions", "alert_payloads", "alert_receipts"} {
+		for _, sql := range []string{"update " + table + " set client_id = client_id", "delete from " + table, "truncate " + table + " cascade"} {
+			if err := ownerExec(t.Context(), h.ownerURL, sql); err == nil || !strings.Contains(err.Error(), "WF002") {
+				t.Errorf("%s: got %v, want the trigger's refusal", sql, err)
+			}
+		}
+	}
+}
+
+func TestClosingNeedsTheClientsDecision(t *testing.T) {
+	h := newHouse(t)
+	i := h.published(h.acme, "open")
+	h.record(h.acme, &i, h.analyst.Actor(), &models.Verified{Gone: true, Note: "clean"})
+	user := h.acme.user.Actor()
+	h.record(h.acme, &i, user, &models.ClosureRequested{Decision: "d-1", Outcome: models.OutcomeResolved, Note: "done"})
+	closing := h.events(&i, user, &models.Closed{Decision: "d-1"})
+	record := func() error {
+		return h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(i.Reference, closing) })
+	}
+	h.refused(record(), models.Conflict)
+
+	elsewhere := h.published(h.acme, "elsewhere")
+	h.decide(h.acme, elsewhere.Reference, "d-2") // about another incident, under another id
+	theirs := h.published(h.other, "theirs")
+	h.decide(h.other, theirs.Reference, "d-1") // of another client, under the same id
+	h.refused(record(), models.Conflict)
+
+	h.refused(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { // straight at the table
+		return tx.Exec("update incidents set phase = 'closed' where reference = ?", i.Reference)
+	}), models.Conflict)
+	h.decide(h.acme, i.Reference, "d-1")
+	h.ok(record())
+	h.record(h.acme, &i, user, &models.FeedbackGiven{Rating: 5})
+	h.as(store.Portal, h.acme, func(tx *store.Tx) error {
+		got, err := tx.Incident(i.Reference)
+		equal(t, "phase", got.Phase, models.PhaseClosed)
+		h.ok(tx.VerifyEvents(i.Reference))
+		return err
+	})
+}

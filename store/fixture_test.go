@@ -1,0 +1,251 @@
+package store_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/store/storetest"
+)
+
+// house is a provider with two clients in a database of its own.
+type house struct {
+	*testing.T
+	*store.Store
+	ownerURL string
+	appURL   string
+	analyst  models.User
+	acme     tenant
+	other    tenant
+}
+
+// tenant is a client with one contact and one user.
+type tenant struct {
+	models.Client
+	contact models.Contact
+	user    models.User
+}
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 123456000, time.UTC)
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	ownerURL, appURL := storetest.URLs(t)
+	s, err := store.Open(t.Context(), appURL, store.Options{})
+	h := &house{T: t, Store: s, ownerURL: ownerURL, appURL: appURL}
+	h.ok(err)
+	t.Cleanup(func() { closeStore(t, s) })
+	h.analyst = h.newUser(models.User{Name: "Ada Analyst", Email: "ada@soc.example", Role: models.RoleAnalyst})
+	h.acme, h.other = h.newTenant("Acme"), h.newTenant("Other")
+	return h
+}
+
+func (h *house) newTenant(name string) tenant {
+	h.Helper()
+	c, err := h.CreateClient(h.Context(), models.Client{
+		LegalName: name, TimeZone: "Europe/Prague", Language: "en", Policy: models.DefaultPolicy(),
+		EDR: models.EDR{Vendor: "crowdstrike", Tenant: "cid"}, CreatedAt: noon,
+	}, "client-"+name)
+	h.ok(err)
+	te := tenant{Client: c}
+	te.user = h.newUser(models.User{ClientID: c.ID, Name: "User of " + name, Email: name + "@client.example", Role: models.RoleResponder})
+	h.as(store.SOC, te, func(tx *store.Tx) error {
+		te.contact, err = tx.CreateContact(models.Contact{
+			Name: "Contact of " + name, Role: "CISO", Email: "ciso@" + name, Phone: "+15005550006", Language: "en", Order: 1,
+			Severities: models.Severities(), Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice},
+		}, "contact-1")
+		return err
+	})
+	return te
+}
+
+func (h *house) newUser(u models.User) models.User {
+	h.Helper()
+	u, err := h.CreateUser(h.Context(), u)
+	h.ok(err)
+	return u
+}
+
+// as runs fn for a client and fails the test on an error.
+func (h *house) as(who store.Audience, te tenant, fn func(*store.Tx) error) {
+	h.Helper()
+	h.ok(h.ForClient(h.Context(), who, te.ID, fn))
+}
+
+// open opens an incident of a client.
+func (h *house) open(te tenant, requestID string, alerts ...uuid.UUID) models.Incident {
+	h.Helper()
+	var i models.Incident
+	h.as(store.SOC, te, func(tx *store.Tx) (err error) {
+		i, err = tx.OpenIncident(models.Opened{Title: "Ransom note", Severity: models.SeverityCritical, Alerts: alerts},
+			h.analyst.Actor(), noon, requestID, "fingerprint")
+		return err
+	})
+	return i
+}
+
+// record applies data by an actor to i and records the events.
+func (h *house) record(te tenant, i *models.Incident, by models.Actor, data ...models.EventData) {
+	h.Helper()
+	h.as(store.Worker, te, func(tx *store.Tx) error { return tx.Record(i.Reference, h.events(i, by, data...)) })
+}
+
+// events makes the next events of i and applies them.
+func (h *house) events(i *models.Incident, by models.Actor, data ...models.EventData) []models.Event {
+	h.Helper()
+	var events []models.Event
+	for _, d := range data {
+		e := models.NewEvent(*i, noon.Add(time.Duration(i.Seq)*time.Minute), by, d)
+		h.ok(i.Apply(e))
+		events = append(events, e)
+	}
+	return events
+}
+
+// published opens and publishes an incident.
+func (h *house) published(te tenant, requestID string) models.Incident {
+	h.Helper()
+	i := h.open(te, requestID)
+	h.record(te, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+	return i
+}
+
+// receive takes an alert.
+func (h *house) receive(te tenant, finding, raw, requestID string) (models.Alert, store.AlertOutcome) {
+	h.Helper()
+	var a models.Alert
+	var outcome store.AlertOutcome
+	h.as(store.SOC, te, func(tx *store.Tx) (err error) {
+		a, outcome, err = tx.ReceiveAlert(newAlert(finding, raw), []byte(raw), requestID)
+		return err
+	})
+	return a, outcome
+}
+
+func newAlert(finding, title string) models.Alert {
+	return models.Alert{
+		Source: models.SourceRealtime, FindingID: finding, Title: title, Severity: models.SeverityHigh,
+		Techniques: []string{"T1486"}, Indicators: []models.Indicator{{Type: "ip", Value: "203.0.113.7"}},
+		Hostnames: []string{"ws-1"}, OccurredAt: noon.Add(-time.Minute), ReceivedAt: noon,
+	}
+}
+
+// intend writes a mail effect into the ledger.
+func (h *house) intend(te tenant, i models.Incident, occurrence int) store.LedgerRow {
+	h.Helper()
+	var row store.LedgerRow
+	h.as(store.Worker, te, func(tx *store.Tx) (err error) {
+		row, err = tx.Intend(models.MailEffect(i.Reference, te.ID, models.PurposePublished, 1, occurrence, te.contact.ID), noon)
+		return err
+	})
+	return row
+}
+
+// decide saves a decision of the client's user.
+func (h *house) decide(te tenant, r models.Reference, requestID string) {
+	h.Helper()
+	h.as(store.Portal, te, func(tx *store.Tx) error { return tx.SaveDecision(decision(te, r, requestID)) })
+}
+
+func decision(te tenant, r models.Reference, requestID string) store.Decision {
+	return store.Decision{
+		RequestID: requestID, Incident: r, Command: "request-closure", UserID: te.user.ID, Fingerprint: "f", At: noon,
+	}
+}
+
+// everything gives a client at least one row in every table, and returns its incident.
+func (h *house) everything(te tenant) models.Incident {
+	h.Helper()
+	a, _ := h.receive(te, "finding", "{}", "alert-1")
+	i := h.open(te, "open-1", a.ID)
+	h.record(te, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+	h.decide(te, i.Reference, "decision-1")
+	row := h.intend(te, i, 1)
+	h.as(store.Worker, te, func(tx *store.Tx) error {
+		if _, _, err := tx.Adopt(row.Token, "sendgrid", "m-1", noon); err != nil {
+			return err
+		}
+		_, err := tx.SeenVendorEvent("sendgrid", "ev-1")
+		return err
+	})
+	h.ok(h.CreateToken(h.Context(), models.Token{UserID: te.user.ID, Hash: hash("token of " + te.LegalName)}))
+	return i
+}
+
+// owner runs a statement as the owner of the database, past every rule.
+func (h *house) owner(sql string, args ...any) {
+	h.Helper()
+	h.ok(ownerExec(h.Context(), h.ownerURL, sql, args...))
+}
+
+func ownerExec(ctx context.Context, ownerURL, sql string, args ...any) error {
+	conn, err := pgx.Connect(ctx, ownerURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = conn.Exec(ctx, sql, args...)
+	return err
+}
+
+// ownerTexts returns the first column of a query run as the owner.
+func ownerTexts(t *testing.T, ownerURL, sql string, args ...any) []string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), ownerURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	rows, err := conn.Query(t.Context(), sql, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (h *house) ok(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+// refused fails the test unless err is a models.Error of the kind.
+func (h *house) refused(err error, kind models.Kind) {
+	h.Helper()
+	if models.KindOf(err) != kind {
+		h.Fatalf("got error %v, want one of kind %s", err, kind)
+	}
+}
+
+func equal[T comparable](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func hash(s string) []byte {
+	sum := sha256.Sum256([]byte(s))
+	return sum[:]
+}
+
+func closeStore(t *testing.T, s *store.Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Errorf("close store: %v", err)
+	}
+}
+
+func requestID(n int) string { return fmt.Sprintf("request-%d", n) }

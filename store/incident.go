@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// maxNotRunning bounds how many incidents one NotRunning returns.
+const maxNotRunning = 1000
+
+type incidentRow struct {
+	ClientID    uuid.UUID        `gorm:"primaryKey"`
+	Reference   models.Reference `gorm:"primaryKey"`
+	Title       string
+	Severity    models.Severity
+	Phase       models.Phase
+	Turn        models.Turn
+	Containment models.Containment
+	Drill       bool
+	Expedited   bool
+	Revision    int
+	OpenTasks   int
+	Seq         int
+	LastHash    []byte
+	State       document[models.Incident]
+	RequestID   string
+	Fingerprint string
+	Running     bool
+	OpenedAt    time.Time
+	UpdatedAt   time.Time `gorm:"autoUpdateTime:false"`
+}
+
+// TableName names the table.
+func (incidentRow) TableName() string { return "incidents" }
+
+// fill sets the columns that follow from the incident.
+func (r *incidentRow) fill(client uuid.UUID, i models.Incident) {
+	r.ClientID, r.Reference, r.State.V = client, i.Reference, i
+	r.Title, r.Severity, r.Phase, r.Turn = clean(i.Assessment.Title), i.Severity, i.Phase, i.Turn
+	r.Containment, r.Drill, r.Expedited = i.Containment(), i.Drill, i.Expedited
+	r.Revision, r.Seq, r.OpenedAt, r.UpdatedAt = i.Revision, i.Seq, i.OpenedAt, i.UpdatedAt
+	r.OpenTasks = 0
+	for _, t := range i.Tasks {
+		if !t.Done {
+			r.OpenTasks++
+		}
+	}
+}
+
+// IncidentRow is an incident as a list shows it.
+type IncidentRow struct {
+	Reference   models.Reference   `json:"reference"`
+	ClientID    uuid.UUID          `json:"client_id"`
+	Client      int                `json:"client" gorm:"-"` // the client's number
+	Title       string             `json:"title"`
+	Severity    models.Severity    `json:"severity"`
+	Phase       models.Phase       `json:"phase"`
+	Turn        models.Turn        `json:"turn"`
+	Containment models.Containment `json:"containment"`
+	Drill       bool               `json:"drill"`
+	Expedited   bool               `json:"expedited"`
+	OpenTasks   int                `json:"open_tasks"`
+	OpenedAt    time.Time          `json:"opened_at"`
+	UpdatedAt   time.Time          `json:"updated_at"`
+}
+
+// IncidentFilter chooses incidents; zero fields choose all.
+type IncidentFilter struct {
+	Phase         models.Phase
+	Turn          models.Turn
+	Severity      models.Severity
+	Client        int // number
+	PublishedOnly bool
+}
+
+// OpenIncident begins an incident of the transaction's client: it allocates the client's next reference, records
+// event 1 and links the alerts. The reference of o is empty. The same request id again returns the incident it
+// opened, as it is now; with another fingerprint it is Invalid. NotFound: an alert is not this client's, Field
+// says which. Conflict: an alert belongs to another incident.
+func (tx *Tx) OpenIncident(o models.Opened, by models.Actor, at time.Time, requestID, fingerprint string) (models.Incident, error) {
+	if err := tx.mayOpen(o, requestID); err != nil {
+		return models.Incident{}, err
+	}
+	number, err := tx.nextIncident()
+	if err != nil {
+		return models.Incident{}, err
+	}
+	o.ClientID, o.Reference = tx.client, models.NewReference(number.Number, number.LastIncident)
+	if o.Alerts == nil {
+		o.Alerts = []uuid.UUID{}
+	}
+	var i models.Incident
+	e := models.NewEvent(i, at, by, &o)
+	if err := i.Apply(e); err != nil {
+		return models.Incident{}, err
+	}
+	opened, err := tx.chain(i.Reference, nil, []models.Event{e})
+	if err != nil {
+		return models.Incident{}, err
+	}
+	row := incidentRow{RequestID: requestID, Fingerprint: fingerprint, LastHash: opened[0].Hash}
+	row.fill(tx.client, i)
+	insert := tx.db.Clauses(onceByRequest()).Create(&row)
+	if insert.Error != nil {
+		return models.Incident{}, problem("open incident", insert.Error)
+	}
+	if insert.RowsAffected == 0 {
+		return tx.openedBefore(requestID, fingerprint)
+	}
+	if err := tx.db.Create(&opened).Error; err != nil {
+		return models.Incident{}, problem("record opening", err)
+	}
+	return i, tx.link(i.Reference, o.Alerts)
+}
+
+func (tx *Tx) mayOpen(o models.Opened, requestID string) error {
+	if err := tx.needsClient(); err != nil {
+		return err
+	}
+	switch {
+	case o.ClientID != uuid.Nil && o.ClientID != tx.client:
+		return models.Errorf(models.NotFound, "there is no such client")
+	case o.Reference != "":
+		return models.InvalidField("/reference", "is given by the store")
+	case requestID == "":
+		return models.Errorf(models.Invalid, "an incident needs a request id")
+	}
+	return nil
+}
+
+type incidentNumber struct{ Number, LastIncident int }
+
+// nextIncident counts the client's incidents. The client's row stays locked until the transaction ends, so
+// numbers are given without gaps, one opening after the other.
+func (tx *Tx) nextIncident() (incidentNumber, error) {
+	var n incidentNumber
+	q := tx.db.Raw("update clients set last_incident = last_incident + 1 where id = ? returning number, last_incident", tx.client).Scan(&n)
+	if q.Error == nil && q.RowsAffected == 0 {
+		return n, models.Errorf(models.NotFound, "there is no such client")
+	}
+	return n, problem("count incidents", q.Error)
+}
+
+// openedBefore gives the number taken in vain back and returns the incident a request opened.
+func (tx *Tx) openedBefore(requestID, fingerprint string) (models.Incident, error) {
+	if err := tx.db.Exec("update clients set last_incident = last_incident - 1 where id = ?", tx.client).Error; err != nil {
+		return models.Incident{}, problem("give number back", err)
+	}
+	var row incidentRow
+	err := tx.of("incidents").Where("request_id = ?", requestID).Take(&row).Error
+	if err == nil && row.Fingerprint != fingerprint {
+		return models.Incident{}, reused()
+	}
+	return row.State.V, problem("find incident", err)
+}
+
+// link gives alerts to an incident.
+func (tx *Tx) link(r models.Reference, alerts []uuid.UUID) error {
+	if len(alerts) == 0 {
+		return nil
+	}
+	q := tx.of("alerts").Where("id in ? and incident is null", alerts).UpdateColumn("incident", r)
+	if q.Error != nil || int(q.RowsAffected) == len(alerts) {
+		return problem("link alerts", q.Error)
+	}
+	var known []alertRow
+	if err := tx.of("alerts").Where("id in ?", alerts).Find(&known).Error; err != nil {
+		return problem("find alerts", err)
+	}
+	for n, id := range alerts {
+		at := slices.IndexFunc(known, func(a alertRow) bool { return a.ID == id })
+		switch {
+		case at < 0:
+			return &models.Error{Kind: models.NotFound, Field: "/alerts/" + itoa(n), Message: "there is no such alert"}
+		case known[at].Incident == nil || *known[at].Incident != r:
+			return &models.Error{Kind: models.Conflict, Field: "/alerts/" + itoa(n), Message: "belongs to another incident"}
+		}
+	}
+	return nil // one was named twice
+}
+
+// Incident returns an incident. NotFound also when it is another client's, or not published and the audience is
+// the portal.
+func (tx *Tx) Incident(r models.Reference) (models.Incident, error) {
+	var row incidentRow
+	err := tx.about("incidents", "reference", r).Select("state").Take(&row).Error
+	return row.State.V, notFound(problem("read incident", err), "incident")
+}
+
+// Incidents lists incidents, the last updated first, from after the cursor {UpdatedAt, Reference}. At most 1,000.
+func (tx *Tx) Incidents(f IncidentFilter, c Cursor, limit int) ([]IncidentRow, error) {
+	q := tx.of("incidents")
+	for column, value := range map[string]string{"phase": string(f.Phase), "turn": string(f.Turn), "severity": string(f.Severity)} {
+		if value != "" {
+			q = q.Where(clause.Eq{Column: column, Value: value})
+		}
+	}
+	if f.Client != 0 {
+		q = q.Where("client_id = (select id from clients where number = ?)", f.Client)
+	}
+	if f.PublishedOnly {
+		q = q.Where("revision >= 1")
+	}
+	rows := []IncidentRow{}
+	err := page(q, "updated_at", "reference", c, limit).Find(&rows).Error
+	for n := range rows {
+		r := &rows[n]
+		r.Client, r.OpenedAt, r.UpdatedAt = r.Reference.ClientNumber(), r.OpenedAt.UTC(), r.UpdatedAt.UTC()
+	}
+	return rows, problem("list incidents", err)
+}
+
+// MarkRunning remembers that the incident's workflow runs. Record does so too. Idempotent.
+func (tx *Tx) MarkRunning(r models.Reference) error {
+	q := tx.about("incidents", "reference", r).UpdateColumn("running", true)
+	if q.Error == nil && q.RowsAffected == 0 {
+		return models.Errorf(models.NotFound, "there is no such incident")
+	}
+	return problem("mark incident running", q.Error)
+}
+
+// NotRunning returns what to start the workflows with of incidents opened before a moment whose workflows never
+// reported that they run: the oldest first, at most 1,000.
+func (s *Store) NotRunning(ctx context.Context, openedBefore time.Time) ([]models.IncidentRun, error) {
+	var rows []struct {
+		State  document[models.Incident]
+		Policy document[models.Policy]
+	}
+	err := s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB) error {
+		return problem("find incidents not running", db.Table("incidents").Select("incidents.state, clients.policy").
+			Joins("join clients on clients.id = incidents.client_id").Where("not running and opened_at < ?", openedBefore).
+			Order("opened_at").Limit(maxNotRunning).Find(&rows).Error)
+	})
+	runs := make([]models.IncidentRun, 0, len(rows))
+	for _, r := range rows {
+		runs = append(runs, models.IncidentRun{Incident: r.State.V, Policy: r.Policy.V})
+	}
+	return runs, err
+}

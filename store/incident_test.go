@@ -1,0 +1,238 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+func TestOpenIncidentLinksItsAlerts(t *testing.T) {
+	h := newHouse(t)
+	a, _ := h.receive(h.acme, "f-1", "one", "a-1")
+	b, _ := h.receive(h.acme, "f-2", "two", "a-2")
+	i := h.open(h.acme, "open", a.ID, b.ID)
+	equal(t, "reference", i.Reference, models.NewReference(h.acme.Number, 1))
+	h.as(store.SOC, h.acme, func(tx *store.Tx) error {
+		got, err := tx.Alert(a.ID)
+		h.ok(err)
+		equal(t, "state", got.State, models.AlertLinked)
+		equal(t, "incident", got.Incident, i.Reference)
+		equal(t, "client", got.Client, h.acme.Number)
+		read, err := tx.Incident(i.Reference)
+		h.ok(err)
+		if !reflect.DeepEqual(read, i) {
+			t.Errorf("read %+v, opened %+v", read, i)
+		}
+		events, err := tx.Events(i.Reference, 0, 10)
+		h.ok(err)
+		equal(t, "events", len(events), 1)
+		equal(t, "first event", events[0].Type, models.EventType("opened"))
+		return tx.VerifyEvents(i.Reference)
+	})
+}
+
+func TestOpenIncidentRefusesAlertsItMayNotLink(t *testing.T) {
+	h := newHouse(t)
+	mine, _ := h.receive(h.acme, "f-1", "one", "a-1")
+	foreign, _ := h.receive(h.other, "f-1", "one", "a-1")
+	taken, _ := h.receive(h.acme, "f-2", "two", "a-2")
+	h.open(h.acme, "first", taken.ID)
+	for name, c := range map[string]struct {
+		alert uuid.UUID
+		kind  models.Kind
+	}{
+		"another client's": {foreign.ID, models.NotFound},
+		"unknown":          {uuid.New(), models.NotFound},
+		"linked already":   {taken.ID, models.Conflict},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
+				_, err := tx.OpenIncident(models.Opened{Title: "t", Severity: models.SeverityLow, Alerts: []uuid.UUID{mine.ID, c.alert}},
+					h.analyst.Actor(), noon, name, "f")
+				return err
+			})
+			h.refused(err, c.kind)
+			var refusal *models.Error
+			equal(t, "typed", errors.As(err, &refusal), true)
+			equal(t, "field", refusal.Field, "/alerts/1")
+		})
+	}
+	i := h.open(h.acme, "second", mine.ID)
+	equal(t, "reference after refusals", i.Reference, models.NewReference(h.acme.Number, 2))
+}
+
+func TestOpenIncidentAgain(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "same")
+	h.record(h.acme, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+	again := h.open(h.acme, "same")
+	equal(t, "reference", again.Reference, i.Reference)
+	equal(t, "phase as it is now", again.Phase, models.PhasePublished)
+	err := h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
+		_, err := tx.OpenIncident(models.Opened{Title: "t", Severity: models.SeverityLow}, h.analyst.Actor(), noon, "same", "another")
+		return err
+	})
+	h.refused(err, models.Invalid)
+	equal(t, "next reference", h.open(h.acme, "next").Reference, models.NewReference(h.acme.Number, 2))
+	equal(t, "the same id at another client", h.open(h.other, "same").Reference, models.NewReference(h.other.Number, 1))
+}
+
+func TestOpenIncidentsInParallel(t *testing.T) {
+	h := newHouse(t)
+	const parallel = 32
+	references := make([]models.Reference, 2*parallel)
+	var all sync.WaitGroup
+	for n := range references {
+		all.Go(func() {
+			id := requestID(n)
+			if n >= parallel {
+				id = "one and the same"
+			}
+			err := h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
+				i, err := tx.OpenIncident(models.Opened{Title: "t", Severity: models.SeverityLow}, h.analyst.Actor(), noon, id, "f")
+				references[n] = i.Reference
+				return err
+			})
+			if err != nil {
+				t.Errorf("open: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	seen := map[models.Reference]bool{}
+	for _, r := range references {
+		seen[r] = true
+	}
+	equal(t, "distinct references", len(seen), parallel+1)
+	for n := range parallel + 1 {
+		if r := models.NewReference(h.acme.Number, n+1); !seen[r] {
+			t.Errorf("%s was skipped", r)
+		}
+	}
+	for _, r := range references[parallel:] {
+		equal(t, "reference of the repeated request", r, references[parallel])
+	}
+}
+
+func TestIncidentListIsCompleteAndFiltered(t *testing.T) {
+	h := newHouse(t)
+	want := map[models.Reference]bool{}
+	for n := range 23 {
+		te := []tenant{h.acme, h.other}[n%2]
+		i := h.open(te, requestID(n)) // all updated at the same moment: the reference decides
+		if n%3 == 0 {
+			h.record(te, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+		}
+		want[i.Reference] = true
+	}
+	count := func(f store.IncidentFilter) int {
+		rows := listIncidents(h, f)
+		for _, r := range rows {
+			equal(t, "client's number", r.Client, r.Reference.ClientNumber())
+		}
+		return len(rows)
+	}
+	rows := listIncidents(h, store.IncidentFilter{})
+	for n, r := range rows {
+		if !want[r.Reference] {
+			t.Errorf("%s came twice or should not be there", r.Reference)
+		}
+		delete(want, r.Reference)
+		if n > 0 && rows[n-1].UpdatedAt.Before(r.UpdatedAt) {
+			t.Errorf("%s is not in order", r.Reference)
+		}
+	}
+	equal(t, "missing", len(want), 0)
+	equal(t, "published", count(store.IncidentFilter{PublishedOnly: true}), 8)
+	equal(t, "investigating", count(store.IncidentFilter{Phase: models.PhaseInvestigating}), 15)
+	equal(t, "turn of the client", count(store.IncidentFilter{Turn: models.TurnClient}), 8)
+	equal(t, "low", count(store.IncidentFilter{Severity: models.SeverityLow}), 0)
+	equal(t, "of one client", count(store.IncidentFilter{Client: h.acme.Number}), 12)
+}
+
+// listIncidents pages through the list, five at a time, with cursors written and read again.
+func listIncidents(h *house, f store.IncidentFilter) []store.IncidentRow {
+	h.Helper()
+	var all []store.IncidentRow
+	var c store.Cursor
+	for {
+		var rows []store.IncidentRow
+		h.ok(h.ForSOC(h.Context(), func(tx *store.Tx) (err error) {
+			rows, err = tx.Incidents(f, c, 5)
+			return err
+		}))
+		if all = append(all, rows...); len(rows) < 5 {
+			return all
+		}
+		last := rows[len(rows)-1]
+		var err error
+		c, err = store.ParseCursor(store.Cursor{At: last.UpdatedAt, ID: string(last.Reference)}.String())
+		h.ok(err)
+	}
+}
+
+func TestNotRunning(t *testing.T) {
+	h := newHouse(t)
+	marked, recorded, idle := h.open(h.acme, "1"), h.open(h.other, "2"), h.open(h.other, "3")
+	h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.MarkRunning(marked.Reference) })
+	h.record(h.other, &recorded, h.analyst.Actor(), &models.Published{Expedited: true})
+	runs, err := h.NotRunning(t.Context(), noon.Add(time.Second))
+	h.ok(err)
+	equal(t, "runs", len(runs), 1)
+	equal(t, "incident", runs[0].Incident.Reference, idle.Reference)
+	equal(t, "policy", runs[0].Policy.Rounds, models.DefaultPolicy().Rounds)
+	runs, err = h.NotRunning(t.Context(), noon)
+	h.ok(err)
+	equal(t, "runs of incidents just opened", len(runs), 0)
+	err = h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.MarkRunning(idle.Reference) })
+	h.refused(err, models.NotFound)
+}
+
+func TestStatementCounts(t *testing.T) {
+	h := newHouse(t)
+	a, _ := h.receive(h.acme, "f", "raw", "a")
+	count := func(what string, want int64, fn func()) {
+		t.Helper()
+		before := h.Statements()
+		fn()
+		equal(t, what, h.Statements()-before, want+3) // begin, take role, commit
+	}
+	var i models.Incident
+	count("open", 4, func() { i = h.open(h.acme, "open", a.ID) })
+	count("record", 3, func() {
+		h.record(h.acme, &i, h.analyst.Actor(), &models.Recommended{ID: "r1", Text: "t"}, &models.Recommended{ID: "r2", Text: "t"})
+	})
+	count("record and publish", 4, func() { h.record(h.acme, &i, h.analyst.Actor(), &models.Published{Expedited: true}) })
+	count("intend", 1, func() { h.intend(h.acme, i, 1) })
+	count("new alert", 3, func() {
+		h.as(store.SOC, h.acme, func(tx *store.Tx) error {
+			alert := newAlert("g", "t")
+			alert.Client = h.acme.Number
+			_, _, err := tx.ReceiveAlert(alert, []byte("raw"), "b")
+			return err
+		})
+	})
+}
+
+func TestUnusualTextIsKept(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "open")
+	hostile := "nul \x00 backslash \\u0000 quote \" angle <script> \u2028 end"
+	h.record(h.acme, &i, h.analyst.Actor(), &models.Assessed{Severity: models.SeverityLow, Assessment: models.Assessment{Title: hostile}})
+	h.as(store.SOC, h.acme, func(tx *store.Tx) error {
+		h.ok(tx.VerifyEvents(i.Reference))
+		got, err := tx.Incident(i.Reference)
+		equal(t, "title", got.Assessment.Title, "nul \uFFFD backslash \\u0000 quote \" angle <script> \u2028 end")
+		return err
+	})
+	a, _ := h.receive(h.acme, "finding \xff\x00", fmt.Sprintf("title \x00 %s", "\xfe"), "a")
+	equal(t, "finding", a.FindingID, "finding \uFFFD\uFFFD")
+}

@@ -1,0 +1,231 @@
+package store_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm/schema"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/store/storetest"
+)
+
+func TestMigrateTwiceAndConcurrently(t *testing.T) {
+	ownerURL, appURL := storetest.EmptyURL(t)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := store.Migrate(t.Context(), ownerURL); err != nil {
+				t.Errorf("migrate: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if err := store.Migrate(t.Context(), ownerURL); err != nil {
+		t.Fatalf("migrate again: %v", err)
+	}
+	s, err := store.Open(t.Context(), appURL, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	if err := s.SchemaCurrent(t.Context()); err != nil {
+		t.Errorf("schema after migration: %v", err)
+	}
+	equal(t, "applied migrations", len(ownerTexts(t, ownerURL, "select version_id::text from goose_db_version where version_id > 0")), 5)
+}
+
+func TestANewerSchemaIsRefused(t *testing.T) {
+	s, ownerURL := storetest.New(t)
+	if err := ownerExec(t.Context(), ownerURL, "insert into goose_db_version (version_id, is_applied) values (99999, true)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Migrate(t.Context(), ownerURL); err == nil || !strings.Contains(err.Error(), "99999") {
+		t.Errorf("migrate: got %v, want a refusal", err)
+	}
+	if err := s.SchemaCurrent(t.Context()); err == nil {
+		t.Error("a newer schema passes for the current one")
+	}
+}
+
+// TestRowsFitTheSchema holds every row struct against the migrated table: same columns, types and nullability.
+func TestRowsFitTheSchema(t *testing.T) {
+	ownerURL, _ := storetest.URLs(t)
+	tables := map[string]bool{}
+	for _, row := range store.Rows() {
+		parsed, err := schema.Parse(row, &sync.Map{}, schema.NamingStrategy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tables[parsed.Table] = true
+		have := map[string]string{}
+		for _, column := range ownerTexts(t, ownerURL, `select column_name || ' ' || data_type || ' ' || is_nullable
+			from information_schema.columns where table_schema = 'public' and table_name = $1`, parsed.Table) {
+			name, kind, _ := strings.Cut(column, " ")
+			have[name] = kind
+		}
+		for _, f := range parsed.Fields {
+			kind, exists := have[f.DBName]
+			if want := columnType(t, f.FieldType); !exists || kind != want {
+				t.Errorf("%s.%s: the column is %q, the field %s needs %q", parsed.Table, f.DBName, kind, f.FieldType, want)
+			}
+			delete(have, f.DBName)
+		}
+		for name := range have {
+			t.Errorf("%s.%s has no field", parsed.Table, name)
+		}
+	}
+	for _, table := range ownerTexts(t, ownerURL, `select table_name::text from information_schema.tables
+		where table_schema = 'public' and table_name <> 'goose_db_version'`) {
+		if !tables[table] {
+			t.Errorf("table %s has no row struct", table)
+		}
+	}
+}
+
+// columnType is the column a field's type needs.
+func columnType(t *testing.T, f reflect.Type) string {
+	nullable := "NO"
+	if f.Kind() == reflect.Pointer {
+		f, nullable = f.Elem(), "YES"
+	}
+	switch {
+	case f == reflect.TypeFor[uuid.NullUUID]():
+		return "uuid YES"
+	case f == reflect.TypeFor[uuid.UUID]():
+		return "uuid " + nullable
+	case f == reflect.TypeFor[time.Time]():
+		return "timestamp with time zone " + nullable
+	case strings.HasPrefix(f.Name(), "document["):
+		return "jsonb " + nullable
+	case f.Name() == "verbatim":
+		return "json " + nullable
+	case f.Kind() == reflect.String:
+		return "text " + nullable
+	case f.Kind() == reflect.Int:
+		return "integer " + nullable
+	case f.Kind() == reflect.Bool:
+		return "boolean " + nullable
+	case f == reflect.TypeFor[[]byte]():
+		return "bytea " + nullable
+	}
+	t.Fatalf("no column type is known for %s", f)
+	return ""
+}
+
+func TestOpenRefusesLoginsThatAreNotBound(t *testing.T) {
+	ownerURL, appURL := storetest.URLs(t)
+	if s, err := store.Open(t.Context(), ownerURL, store.Options{}); err == nil {
+		closeStore(t, s)
+		t.Error("a superuser was let in")
+	}
+	for name, grant := range map[string]string{
+		"bypasses row level security": "alter role %s bypassrls",
+		"owns the tables":             "alter table incidents owner to %s",
+	} {
+		t.Run(name, func(t *testing.T) {
+			role := newLogin(t, ownerURL)
+			if err := ownerExec(t.Context(), ownerURL, fmt.Sprintf(grant, role)); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := store.Open(t.Context(), withUser(t, appURL, role, "password"), store.Options{}); err == nil {
+				closeStore(t, s)
+				t.Error("the login was let in")
+			}
+		})
+	}
+	if _, err := store.Open(t.Context(), "postgres://user:hunter2@127.0.0.1:1/x", store.Options{}); models.KindOf(err) != models.Unavailable ||
+		strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "127.0.0.1") {
+		t.Errorf("nobody listens: %v", err)
+	}
+	if _, err := store.Open(t.Context(), "postgres://user:hunter2@[", store.Options{}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("not an address: %v", err)
+	}
+}
+
+func TestEnsureLogin(t *testing.T) {
+	ownerURL, appURL := storetest.URLs(t)
+	role := newLogin(t, ownerURL)
+	login := func(password string) error {
+		s, err := store.Open(t.Context(), withUser(t, appURL, role, password), store.Options{})
+		if err == nil {
+			err = s.Close()
+		}
+		return err
+	}
+	for _, password := range []string{"first", "it's \"second\"; --"} {
+		if err := store.EnsureLogin(t.Context(), ownerURL, role, password); err != nil {
+			t.Fatal(err)
+		}
+		if err := login(password); err != nil {
+			t.Errorf("log in: %v", err)
+		}
+	}
+	if login("first") == nil {
+		t.Error("the old password still works")
+	}
+	if err := ownerExec(t.Context(), ownerURL, "alter role "+role+" bypassrls inherit"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.EnsureLogin(t.Context(), ownerURL, role, "third"); err != nil {
+		t.Fatal(err)
+	}
+	if err := login("third"); err != nil {
+		t.Errorf("log in after repair: %v", err)
+	}
+	for name, err := range map[string]error{
+		"the owner":               store.EnsureLogin(t.Context(), ownerURL, ownerTexts(t, ownerURL, "select current_user::text")[0], "x"),
+		"an empty password":       store.EnsureLogin(t.Context(), ownerURL, role, ""),
+		"a password beyond ASCII": store.EnsureLogin(t.Context(), ownerURL, role, "heslo č"),
+	} {
+		if err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+func TestTheLoginItselfMayNothing(t *testing.T) {
+	ownerURL, appURL := storetest.URLs(t)
+	for _, table := range ownerTexts(t, ownerURL, "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'") {
+		if err := ownerExec(t.Context(), appURL, "select from "+table); err == nil || !strings.Contains(err.Error(), "42501") {
+			t.Errorf("%s without a role: %v", table, err)
+		}
+	}
+}
+
+// newLogin makes a login with the password "password" that ends with the test.
+func newLogin(t *testing.T, ownerURL string) string {
+	t.Helper()
+	role := "watchfire_test_" + strings.ToLower(rand.Text())
+	if err := store.EnsureLogin(t.Context(), ownerURL, role, "password"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, statement := range []string{"drop owned by " + role + " cascade", "drop role " + role} {
+			if err := ownerExec(context.WithoutCancel(t.Context()), ownerURL, statement); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return role
+}
+
+// withUser is an address with another login.
+func withUser(t *testing.T, address, user, password string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Codes raised by the triggers of the migrations.
+const (
+	codeUndecided = "WF001"
+	codeUnchanged = "WF002"
+)
+
+// databaseError is what the database said, without the text it said it in: that may hold values.
+type databaseError struct {
+	code  string // SQLSTATE, "" when the server said nothing
+	cause error
+}
+
+// Error names the SQLSTATE.
+func (e *databaseError) Error() string {
+	if e.code == "" {
+		return "the database driver failed"
+	}
+	return "the database refused with SQLSTATE " + e.code
+}
+
+// Unwrap returns the cause, for errors.As.
+func (e *databaseError) Unwrap() error { return e.cause }
+
+// problem translates an error of gorm, the driver or the server: to a models.Error where it means something to
+// people, else to an error that names the operation and hides the text.
+func problem(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", op, translate(err))
+}
+
+func translate(err error) error {
+	var known *models.Error
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.Is(err, context.Canceled), errors.Is(err, sql.ErrTxDone): // the latter follows the former
+		return context.Canceled
+	case errors.Is(err, gorm.ErrRecordNotFound), errors.Is(err, sql.ErrNoRows), errors.Is(err, pgx.ErrNoRows):
+		return models.Errorf(models.NotFound, "there is no such thing")
+	case errors.As(err, &refused):
+		return translateCode(refused)
+	case unreachable(err):
+		return models.Errorf(models.Unavailable, "the database does not answer")
+	}
+	return &databaseError{cause: err}
+}
+
+func translateCode(err *pgconn.PgError) error {
+	switch class := err.Code[:2]; {
+	case err.Code == "23505":
+		return models.Errorf(models.Conflict, "it exists already")
+	case err.Code == "23503":
+		return models.Errorf(models.NotFound, "it refers to something that does not exist")
+	case err.Code == "42501":
+		return models.Errorf(models.Forbidden, "the database does not allow this to the caller")
+	case err.Code == "22021", err.Code == "22P05":
+		return models.Errorf(models.Invalid, "a text contains a character that cannot be stored")
+	case err.Code == "23514", err.Code == "23502", class == "22":
+		return models.Errorf(models.Invalid, "a value is not one that can be stored")
+	case err.Code == codeUndecided:
+		return models.Errorf(models.Conflict, "there is no decision of the client for this closure")
+	case err.Code == codeUnchanged:
+		return models.Errorf(models.Forbidden, "this record is never changed")
+	case class == "08", class == "53", class == "57" && err.Code != "57014", class == "40":
+		return models.Errorf(models.Unavailable, "the database cannot do it now; ask again")
+	}
+	return &databaseError{code: err.Code, cause: err}
+}
+
+// unreachable reports whether err says that there was no connection or that it broke.
+func unreachable(err error) bool {
+	var connect *pgconn.ConnectError
+	var network *net.OpError
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || pgconn.SafeToRetry(err)
+}
+
+// notFound names what was looked for when err says that nothing was found.
+func notFound(err error, what string) error {
+	if models.KindOf(err) == models.NotFound {
+		return models.Errorf(models.NotFound, "there is no such %s", what)
+	}
+	return err
+}
+
+// reused is the refusal of a request id that belongs to another request.
+func reused() error {
+	return models.Errorf(models.Invalid, "Idempotency-Key was used for another request")
+}

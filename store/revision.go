@@ -1,0 +1,72 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type revisionRow struct {
+	ClientID    uuid.UUID
+	Incident    models.Reference
+	Number      int
+	PublishedAt time.Time
+	Body        verbatim
+}
+
+// TableName names the table.
+func (revisionRow) TableName() string { return "report_revisions" }
+
+func (r revisionRow) model() (models.Revision, error) {
+	var v models.Revision
+	if err := json.Unmarshal([]byte(r.Body), &v); err != nil {
+		return v, fmt.Errorf("revision %d of %s cannot be read: %w", r.Number, r.Incident, err)
+	}
+	return v, nil
+}
+
+// saveRevisions keeps editions of a report; Record calls it for the events that publish them.
+func (tx *Tx) saveRevisions(revisions []models.Revision) error {
+	for _, v := range revisions {
+		body, err := encode(v)
+		if err != nil {
+			return fmt.Errorf("revision %d: %w", v.Number, err)
+		}
+		row := revisionRow{ClientID: tx.client, Incident: v.Incident, Number: v.Number, PublishedAt: v.PublishedAt, Body: verbatim(body)}
+		if err := tx.db.Create(&row).Error; err != nil {
+			return problem("keep revision", err)
+		}
+	}
+	return nil
+}
+
+// Revisions lists the editions of an incident's report, the first first. It is empty also for an incident that
+// does not exist or that the audience may not see.
+func (tx *Tx) Revisions(r models.Reference) ([]models.Revision, error) {
+	var rows []revisionRow
+	if err := tx.about("report_revisions", "incident", r).Order("number").Find(&rows).Error; err != nil {
+		return nil, problem("list revisions", err)
+	}
+	revisions := make([]models.Revision, 0, len(rows))
+	for _, row := range rows {
+		v, err := row.model()
+		if err != nil {
+			return nil, err
+		}
+		revisions = append(revisions, v)
+	}
+	return revisions, nil
+}
+
+// Revision returns the n-th edition of an incident's report. NotFound when there is none.
+func (tx *Tx) Revision(r models.Reference, n int) (models.Revision, error) {
+	var row revisionRow
+	if err := tx.about("report_revisions", "incident", r).Where("report_revisions.number = ?", n).Take(&row).Error; err != nil {
+		return models.Revision{}, notFound(problem("read revision", err), "revision")
+	}
+	return row.model()
+}

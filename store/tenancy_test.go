@@ -1,0 +1,380 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/store/storetest"
+)
+
+const clientTables = `select distinct c.table_name::text from information_schema.columns c
+	join information_schema.tables t using (table_schema, table_name)
+	where c.table_schema = 'public' and t.table_type = 'BASE TABLE' and c.column_name = 'client_id' order by 1`
+
+// nothing fails the test for every row of a catalogue query: each is something that must not be.
+func nothing(t *testing.T, ownerURL, what, sql string) {
+	t.Helper()
+	for _, found := range ownerTexts(t, ownerURL, sql) {
+		t.Errorf("%s: %s", what, found)
+	}
+}
+
+func TestCatalogue(t *testing.T) {
+	ownerURL, _ := storetest.URLs(t)
+	if n := len(ownerTexts(t, ownerURL, clientTables)); n < 11 {
+		t.Fatalf("found %d tables with client_id, want at least 11", n)
+	}
+	nothing(t, ownerURL, "row level security is not forced", `select relname::text from pg_class
+		where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname <> 'goose_db_version'
+		and not (relrowsecurity and relforcerowsecurity)`)
+	nothing(t, ownerURL, "no policy for own rows", `select table_name::text from information_schema.columns c
+		where table_schema = 'public' and (column_name = 'client_id' or (table_name, column_name) = ('clients', 'id'))
+		and not exists (select from pg_policies p where p.tablename = c.table_name and p.policyname = 'own_client'
+			and p.permissive = 'PERMISSIVE' and p.cmd = 'ALL' and p.qual = p.with_check
+			and p.qual = format('(%s = (NULLIF(current_setting(''app.client_id''::text, true), ''''::text))::uuid)', c.column_name))`)
+	nothing(t, ownerURL, "a policy opens rows", `select tablename || '.' || policyname from pg_policies
+		where permissive = 'PERMISSIVE' and policyname <> 'own_client'
+		and not (policyname = 'every_client' and cmd = 'SELECT' and roles = '{watchfire_soc}' and qual like '%app.every_client%')
+		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens'))
+		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles = '{watchfire_soc}' and tablename = 'users')`)
+	nothing(t, ownerURL, "a role is too strong", `select rolname::text from pg_roles where rolname like 'watchfire\_%'
+		and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication or rolinherit)`)
+	nothing(t, ownerURL, "an audience may log in", `select rolname::text from pg_roles
+		where rolname in ('watchfire_soc', 'watchfire_portal', 'watchfire_worker', 'watchfire_auth') and rolcanlogin`)
+	nothing(t, ownerURL, "a unique key does not begin with the client", `select i.relname::text from pg_index x
+		join pg_class i on i.oid = x.indexrelid join pg_class r on r.oid = x.indrelid
+		join pg_attribute a on a.attrelid = r.oid and a.attnum = x.indkey[0]
+		where r.relnamespace = 'public'::regnamespace and x.indisunique and a.attname <> 'client_id'
+		and r.relname not in ('clients', 'tokens', 'goose_db_version') and i.relname <> 'users_pkey'`)
+	nothing(t, ownerURL, "a foreign key leaves the client out", `select c.conname::text from pg_constraint c
+		where c.contype = 'f' and c.confrelid not in ('clients'::regclass) and c.conrelid <> 'tokens'::regclass
+		and not exists (select from pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[1] and a.attname = 'client_id')`)
+	nothing(t, ownerURL, "a function runs with its owner's rights", `select proname::text from pg_proc
+		where pronamespace = 'public'::regnamespace and prosecdef`)
+	nothing(t, ownerURL, "a trigger function trusts the search path", `select proname::text from pg_proc
+		where pronamespace = 'public'::regnamespace and prorettype = 'trigger'::regtype
+		and not coalesce(array_to_string(proconfig, ' ') like '%search_path=pg_catalog, pg_temp%', false)`)
+}
+
+func TestGrants(t *testing.T) {
+	ownerURL, _ := storetest.URLs(t)
+	granted := `select table_name || ' ' || lower(privilege_type) || ' ' || grantee from information_schema.table_privileges
+		where table_schema = 'public' and grantee <> 'postgres' and grantee <> current_user `
+	nothing(t, ownerURL, "everybody may", granted+`and grantee = 'PUBLIC'`)
+	nothing(t, ownerURL, "rows may be removed", granted+`and privilege_type in ('DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES')`)
+	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
+	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
+		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
+		and table_name in ('events', 'report_revisions', 'client_decisions', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'vendor_events')`)
+	nothing(t, ownerURL, "an identity column may be changed", `select table_name || '.' || column_name || ' ' || grantee
+		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
+		and column_name in ('client_id', 'id', 'reference', 'key', 'token', 'request_id', 'fingerprint')`)
+	nothing(t, ownerURL, "tokens and addresses of users may be read", `select table_name || '.' || column_name || ' ' || grantee
+		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_auth'
+		and (table_name = 'tokens' or table_name = 'users' and column_name in ('email', 'role'))`)
+	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth') order by 1`)
+	want := []string{"client_decisions insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
+	if !slices.Equal(inserts, want) {
+		t.Errorf("inserts of portal and auth: got %v, want %v", inserts, want)
+	}
+}
+
+func TestNoTableShowsAnotherClientsRows(t *testing.T) {
+	h := newHouse(t)
+	h.everything(h.acme)
+	h.everything(h.other)
+	var shown, refused int
+	for _, table := range append(ownerTexts(t, h.ownerURL, clientTables), "clients") {
+		column := map[bool]string{true: "id", false: "client_id"}[table == "clients"]
+		all := ownerTexts(t, h.ownerURL, "select distinct "+column+"::text from "+table+" where "+column+" is not null")
+		equal(t, "clients with rows in "+table, len(all), 2)
+		read := func(role string, client uuid.UUID) (ids []string, err error) {
+			return ids, h.As(t.Context(), role, client, func(tx *store.Tx) error {
+				ids, err = tx.Texts("select distinct " + column + "::text from " + table + " where " + column + " is not null")
+				return err
+			})
+		}
+		for _, role := range []string{"watchfire_soc", "watchfire_portal", "watchfire_worker"} {
+			ids, err := read(role, h.acme.ID)
+			if models.KindOf(err) == models.Forbidden {
+				refused++
+				continue
+			}
+			h.ok(err)
+			if shown++; !slices.Equal(ids, []string{h.acme.ID.String()}) {
+				t.Errorf("%s reads %v from %s for %s", role, ids, table, h.acme.ID)
+			}
+			ids, err = read(role, uuid.Nil)
+			h.ok(err)
+			equal(t, "rows of "+table+" without a client", len(ids), 0)
+		}
+	}
+	if shown < 20 || refused == 0 {
+		t.Errorf("%d reads allowed and %d refused: the test does not reach the tables", shown, refused)
+	}
+}
+
+func TestNoTableTakesAnotherClientsRows(t *testing.T) {
+	h := newHouse(t)
+	h.everything(h.acme)
+	h.everything(h.other)
+	for _, table := range ownerTexts(t, h.ownerURL, clientTables) {
+		before := ownerTexts(t, h.ownerURL, "select to_jsonb(x)::text from "+table+" x order by 1")
+		for _, role := range []string{"watchfire_soc", "watchfire_portal", "watchfire_worker"} {
+			for _, client := range []uuid.UUID{h.acme.ID, uuid.Nil} {
+				err := h.As(t.Context(), role, client, func(tx *store.Tx) error {
+					return tx.Exec("insert into " + table + " select (jsonb_populate_record(null::" + table + `, to_jsonb(x) ||
+						'{"client_id": "` + h.other.ID.String() + `"}')).* from (values (1)) v left join ` + table + " x on true")
+				})
+				h.refused(err, models.Forbidden)
+			}
+		}
+		after := ownerTexts(t, h.ownerURL, "select to_jsonb(x)::text from "+table+" x order by 1")
+		if !slices.Equal(before, after) {
+			t.Errorf("%s changed", table)
+		}
+	}
+}
+
+func TestUpdatesReachOwnRowsOnly(t *testing.T) {
+	h := newHouse(t)
+	h.everything(h.acme)
+	h.everything(h.other)
+	for _, c := range []struct{ role, sql, left string }{
+		{"watchfire_soc", "update alerts set title = 'changed'", "select client_id::text from alerts where title <> 'changed'"},
+		{"watchfire_soc", "update clients set last_incident = 77", "select id::text from clients where last_incident <> 77"},
+		{"watchfire_worker", "update incidents set title = 'changed'", "select client_id::text from incidents where title <> 'changed'"},
+		{"watchfire_worker", "update effects set outcome = 'changed'", "select client_id::text from effects where outcome <> 'changed'"},
+	} {
+		h.ok(h.As(t.Context(), c.role, h.acme.ID, func(tx *store.Tx) error { return tx.Exec(c.sql) }))
+		h.ok(h.As(t.Context(), c.role, uuid.Nil, func(tx *store.Tx) error { return tx.Exec(c.sql) }))
+		if left := ownerTexts(t, h.ownerURL, c.left); !slices.Equal(left, []string{h.other.ID.String()}) {
+			t.Errorf("%s: rows left as they were are of %v", c.sql, left)
+		}
+	}
+}
+
+func TestTheSOCReadsEveryClientAndWritesNone(t *testing.T) {
+	h := newHouse(t)
+	h.everything(h.acme)
+	h.everything(h.other)
+	h.ok(h.ForSOC(t.Context(), func(tx *store.Tx) error {
+		alerts, err := tx.Alerts(store.AlertFilter{}, store.Cursor{}, 10)
+		h.ok(err)
+		equal(t, "alerts", len(alerts), 2)
+		clients, err := tx.Clients(h.acme.Number, 10)
+		h.ok(err)
+		equal(t, "clients after the first", len(clients), 1)
+		_, err = tx.CreateContact(models.Contact{Name: "x"}, "x")
+		h.refused(err, models.Forbidden)
+		_, _, err = tx.ReceiveAlert(newAlert("f", "t"), nil, "x")
+		h.refused(err, models.Forbidden)
+		return nil
+	}))
+	h.refused(h.ForSOC(t.Context(), func(tx *store.Tx) error {
+		return tx.Exec("insert into vendor_events values (?, 'v', 'e')", h.acme.ID)
+	}), models.Forbidden)
+	h.ok(h.ForSOC(t.Context(), func(tx *store.Tx) error { return tx.Exec("update alerts set title = 'changed'") }))
+	equal(t, "changed alerts", len(ownerTexts(t, h.ownerURL, "select title from alerts where title = 'changed'")), 0)
+}
+
+func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
+	h := newHouse(t)
+	i := h.everything(h.acme)
+	e := models.NewEvent(i, noon, h.analyst.Actor(), &models.Recommended{ID: "r1", Text: "t"})
+	effect := models.MailEffect(i.Reference, h.acme.ID, models.PurposeReminder, 1, 1, h.acme.contact.ID)
+	for name, c := range map[string]struct {
+		who store.Audience
+		do  func(*store.Tx) error
+	}{
+		"the portal records events": {store.Portal, func(tx *store.Tx) error { return tx.Record(i.Reference, []models.Event{e}) }},
+		"the portal inserts an event": {store.Portal, func(tx *store.Tx) error {
+			return tx.Exec("insert into events select client_id, incident, seq + 1, type, at, body, hash from events")
+		}},
+		"the portal takes an alert": {store.Portal, func(tx *store.Tx) error {
+			_, _, err := tx.ReceiveAlert(newAlert("f", "t"), nil, "x")
+			return err
+		}},
+		"the portal reads tokens of effects": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select token from effects") }},
+		"the SOC decides":                    {store.SOC, func(tx *store.Tx) error { return tx.SaveDecision(decision(h.acme, i.Reference, "x")) }},
+		"a worker decides":                   {store.Worker, func(tx *store.Tx) error { return tx.SaveDecision(decision(h.acme, i.Reference, "x")) }},
+		"the SOC records events":             {store.SOC, func(tx *store.Tx) error { return tx.Record(i.Reference, []models.Event{e}) }},
+		"the SOC intends an effect": {store.SOC, func(tx *store.Tx) error {
+			_, err := tx.Intend(effect, noon)
+			return err
+		}},
+		"a worker reads tokens":         {store.Worker, func(tx *store.Tx) error { return tx.Exec("select hash from tokens") }},
+		"the SOC reads addresses":       {store.SOC, func(tx *store.Tx) error { return tx.Exec("select email from users") }},
+		"a worker removes an event":     {store.Worker, func(tx *store.Tx) error { return tx.Exec("delete from events") }},
+		"a worker changes an event":     {store.Worker, func(tx *store.Tx) error { return tx.Exec("update events set type = 'x'") }},
+		"a worker switches a trigger":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable trigger all") }},
+		"a worker lifts row security":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable row level security") }},
+		"a worker makes a table":        {store.Worker, func(tx *store.Tx) error { return tx.Exec("create table public.x (y int)") }},
+		"the SOC changes an identifier": {store.SOC, func(tx *store.Tx) error { return tx.Exec("update alerts set client_id = id") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.refused(h.ForClient(t.Context(), c.who, h.acme.ID, c.do), models.Forbidden)
+		})
+	}
+}
+
+func TestThePortalSeesPublishedIncidentsOnly(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "open")
+	h.intend(h.acme, i, 1)
+	look := func() (list, events, revisions, deliveries int, err error) {
+		h.as(store.Portal, h.acme, func(tx *store.Tx) error {
+			rows, listErr := tx.Incidents(store.IncidentFilter{}, store.Cursor{}, 10)
+			es, eventsErr := tx.Events(i.Reference, 0, 10)
+			rs, revisionsErr := tx.Revisions(i.Reference)
+			ds, deliveriesErr := tx.Deliveries(i.Reference)
+			list, events, revisions, deliveries = len(rows), len(es), len(rs), len(ds)
+			_, err = tx.Incident(i.Reference)
+			return errors.Join(listErr, eventsErr, revisionsErr, deliveriesErr)
+		})
+		return list, events, revisions, deliveries, err
+	}
+	list, events, revisions, deliveries, err := look()
+	h.refused(err, models.NotFound)
+	equal(t, "rows before publication", list+events+revisions+deliveries, 0)
+	h.refused(h.ForClient(t.Context(), store.Portal, h.acme.ID, func(tx *store.Tx) error {
+		return tx.SaveDecision(decision(h.acme, i.Reference, "early"))
+	}), models.Forbidden)
+	h.record(h.acme, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+	list, events, revisions, deliveries, err = look()
+	h.ok(err)
+	equal(t, "rows after publication", [4]int{list, events, revisions, deliveries}, [4]int{1, 2, 1, 1})
+}
+
+// TestTransactionsDoNotLeak runs transactions of two clients over few connections, ending in every way there is,
+// and looks for rows of the other client, without any WHERE.
+func TestTransactionsDoNotLeak(t *testing.T) {
+	h := newHouse(t)
+	h.everything(h.acme)
+	h.everything(h.other)
+	s, err := store.Open(t.Context(), h.appURL, store.Options{MaxConns: 4})
+	h.ok(err)
+	defer closeStore(t, s)
+	const goroutines, rounds = 64, 32
+	var committed, ended atomic.Int64
+	var all sync.WaitGroup
+	for n := range goroutines {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(n)))
+			for range rounds {
+				if disturb(t, s, []tenant{h.acme, h.other}[random.IntN(2)], random) {
+					committed.Add(1)
+				}
+				ended.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	equal(t, "transactions", ended.Load(), goroutines*rounds)
+	if committed.Load() < goroutines*rounds/8 {
+		t.Errorf("only %d of %d transactions committed", committed.Load(), ended.Load())
+	}
+	role, client, err := s.Pooled(t.Context())
+	h.ok(err)
+	if role != "watchfire_test" || client != "" {
+		t.Errorf("a connection of the pool still is %s for %q", role, client)
+	}
+	equal(t, "rows of failed transactions", len(ownerTexts(t, h.ownerURL, "select event_id from vendor_events where event_id = 'lost'")), 0)
+}
+
+func TestBrokenConnectionsAreReplaced(t *testing.T) {
+	h := newHouse(t)
+	h.ok(h.CreateToken(t.Context(), models.Token{UserID: h.analyst.ID, Hash: hash("token")}))
+	for range 3 {
+		h.owner("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+		_, err := h.Authenticate(t.Context(), hash("token"), noon)
+		h.ok(err)
+		h.owner("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+		h.as(store.SOC, h.acme, func(tx *store.Tx) error {
+			_, err := tx.Client()
+			return err
+		})
+	}
+	h.refused(h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
+		h.owner("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+		_, err := tx.Client()
+		return err
+	}), models.Unavailable)
+}
+
+func TestASwallowedErrorIsNotACommit(t *testing.T) {
+	h := newHouse(t)
+	if err := h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+		_ = tx.Exec("select no_such_function()")
+		return nil
+	}); err == nil {
+		t.Error("the transaction claims to have committed")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := h.ForClient(ctx, store.Worker, h.acme.ID, func(tx *store.Tx) error {
+		_, err := tx.SeenVendorEvent("v", "lost")
+		cancel()
+		return err
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled before the commit: %v", err)
+	}
+	equal(t, "rows", len(ownerTexts(t, h.ownerURL, "select event_id from vendor_events")), 0)
+}
+
+var errWanted = errors.New("rolled back on purpose")
+
+// disturb runs one transaction to a random end and returns whether it committed.
+func disturb(t *testing.T, s *store.Store, te tenant, random *rand.Rand) bool {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	defer func() {
+		p := recover()
+		if err, ok := p.(error); p != nil && (!ok || !errors.Is(err, errWanted)) {
+			panic(p)
+		}
+	}()
+	end := random.IntN(5)
+	err := s.ForClient(ctx, store.Worker, te.ID, func(tx *store.Tx) error {
+		for _, table := range []string{"contacts", "events", "effects"} {
+			if random.IntN(8) == 0 && end == 1 {
+				go cancel() // in the middle of a statement, perhaps
+			}
+			ids, err := tx.Texts("select client_id::text from " + table)
+			if err != nil {
+				return err
+			}
+			if len(ids) == 0 || slices.ContainsFunc(ids, func(id string) bool { return id != te.ID.String() }) {
+				t.Errorf("%s shows rows of %v to %s", table, ids, te.ID)
+			}
+		}
+		switch end {
+		case 0:
+			return errors.Join(tx.Exec("insert into vendor_events values (?, 'v', 'lost')", te.ID), errWanted)
+		case 1:
+			cancel()
+			return tx.Exec("insert into vendor_events values (?, 'v', 'lost')", te.ID)
+		case 2:
+			panic(errWanted)
+		case 3:
+			return tx.Exec("select no_such_function()")
+		}
+		return nil
+	})
+	if _, unknown := s.Authenticate(t.Context(), hash("nobody"), noon); models.KindOf(unknown) != models.Unauthorized {
+		t.Errorf("authenticate between transactions: %v", unknown)
+	}
+	if end == 4 && err != nil {
+		t.Errorf("an undisturbed transaction failed: %v", err)
+	}
+	return err == nil
+}

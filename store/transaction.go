@@ -1,0 +1,190 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/gorm"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Audience is for whom a transaction runs: each is a role of the database with the least rights it needs.
+type Audience string
+
+// The audiences. The SOC opens incidents and takes alerts, the portal shows published incidents and takes the
+// client's decisions, workers record events and effects.
+const (
+	SOC    Audience = "soc"
+	Portal Audience = "portal"
+	Worker Audience = "worker"
+)
+
+const (
+	roleAuth = "watchfire_auth"
+	// rollbackPatience bounds a rollback, which goes on when its transaction's context has ended.
+	rollbackPatience = 5 * time.Second
+)
+
+func (a Audience) role() string { return "watchfire_" + string(a) }
+
+// Tx is a transaction of one audience for one client, or for the SOC over all clients. It is valid inside the
+// function it was handed to, in that goroutine.
+type Tx struct {
+	db       *gorm.DB
+	audience Audience
+	client   uuid.UUID // the zero UUID: every client
+}
+
+// ForClient runs fn in one transaction that sees and writes the rows of one client, with the rights of an
+// audience. It commits when fn returns nil and rolls back when fn returns an error, which is returned as it is,
+// or panics. A failed statement ends the transaction: fn must return its error.
+func (s *Store) ForClient(ctx context.Context, as Audience, client uuid.UUID, fn func(*Tx) error) error {
+	if client == uuid.Nil {
+		return errors.New("transaction for a client without its id")
+	}
+	return s.within(ctx, as.role(), client, false, func(db *gorm.DB) error {
+		return fn(&Tx{db: db, audience: as, client: client})
+	})
+}
+
+// ForSOC runs fn in one transaction of the SOC that sees the rows of every client and writes none.
+func (s *Store) ForSOC(ctx context.Context, fn func(*Tx) error) error {
+	return s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB) error {
+		return fn(&Tx{db: db, audience: SOC})
+	})
+}
+
+// within is the one way into a transaction: begin, take the role, name the client. It commits when fn returns nil;
+// anything else, a panic too, rolls back.
+func (s *Store) within(ctx context.Context, role string, client uuid.UUID, every bool, fn func(*gorm.DB) error) error {
+	conn, err := s.start(ctx, func(c *sql.Conn) error { return begin(ctx, c, roleSettings(role, client, every)) })
+	if err != nil {
+		return problem("begin", err)
+	}
+	committed := false
+	defer func() { release(conn, committed) }()
+	db := s.db.Session(&gorm.Session{NewDB: true, Context: ctx})
+	db.Statement.ConnPool = conn
+	if err := fn(db); err != nil {
+		return err
+	}
+	err = commit(ctx, conn)
+	committed = err == nil
+	return problem("commit", err)
+}
+
+// start takes a connection from the pool and makes the first request on it, which must change nothing: when the
+// connection turns out to be broken, as all are after the server was restarted, it is dropped and another one tried.
+func (s *Store) start(ctx context.Context, first func(*sql.Conn) error) (*sql.Conn, error) {
+	const tries = 10
+	for n := 1; ; n++ {
+		conn, err := s.pool.Conn(ctx)
+		broken := errors.Is(err, driver.ErrBadConn) // the pool, too, may run out of sound ones
+		if err == nil {
+			if err = first(conn); err == nil {
+				return conn, nil
+			}
+			release(conn, false)
+			broken = models.KindOf(translate(err)) == models.Unavailable
+		}
+		if n == tries || !broken || ctx.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+// release ends what is left of a transaction and gives the connection back, or drops it when that fails.
+func release(conn *sql.Conn, committed bool) {
+	if !committed {
+		ctx, cancel := context.WithTimeout(context.Background(), rollbackPatience)
+		defer cancel()
+		_ = onWire(conn, func(c *pgx.Conn) error {
+			if _, err := c.Exec(ctx, "rollback"); err != nil {
+				return driver.ErrBadConn // the pool drops the connection, and the server the transaction
+			}
+			return nil
+		})
+	}
+	_ = conn.Close() // fails when the pool has dropped it already
+}
+
+// begin opens the transaction and takes the role in one round trip.
+func begin(ctx context.Context, conn *sql.Conn, settings []any) error {
+	return onWire(conn, func(c *pgx.Conn) error {
+		var batch pgx.Batch
+		batch.Queue("begin")
+		batch.Queue(takeRole, settings...)
+		return c.SendBatch(ctx, &batch).Close()
+	})
+}
+
+// commit fails also when a statement of the transaction had failed, which the server answers with a rollback.
+func commit(ctx context.Context, conn *sql.Conn) error {
+	return onWire(conn, func(c *pgx.Conn) error {
+		tag, err := c.Exec(ctx, "commit")
+		if err == nil && tag.String() != "COMMIT" {
+			return pgx.ErrTxCommitRollback
+		}
+		return err
+	})
+}
+
+// onWire runs fn on the driver's connection.
+func onWire(conn *sql.Conn, fn func(*pgx.Conn) error) error {
+	return conn.Raw(func(wire any) error {
+		c, ok := wire.(*stdlib.Conn)
+		if !ok {
+			return errors.New("the pool is not one of pgx")
+		}
+		return fn(c.Conn())
+	})
+}
+
+// takeRole holds until the end of the transaction, however it ends.
+const takeRole = `select set_config('role', $1, true), set_config('app.client_id', $2, true), set_config('app.every_client', $3, true)`
+
+func roleSettings(role string, client uuid.UUID, every bool) []any {
+	id, all := "", "off"
+	if client != uuid.Nil {
+		id = client.String()
+	}
+	if every {
+		all = "on"
+	}
+	return []any{role, id, all}
+}
+
+// of starts a query on a table. It names the client although row level security does, so that the indexes that
+// begin with the client are used.
+func (tx *Tx) of(table string) *gorm.DB {
+	q := tx.db.Table(table)
+	if tx.client != uuid.Nil {
+		q = q.Where(table+".client_id = ?", tx.client)
+	}
+	return q
+}
+
+// about starts a query on the rows of an incident. The reference holds its client's number, so the indexes that
+// begin with the client serve the SOC too.
+func (tx *Tx) about(table, column string, r models.Reference) *gorm.DB {
+	q := tx.of(table).Where(table+"."+column+" = ?", r)
+	if tx.client == uuid.Nil {
+		q = q.Where(table+".client_id = (select id from clients where number = ?)", r.ClientNumber())
+	}
+	return q
+}
+
+// needsClient refuses to write in a transaction over all clients.
+func (tx *Tx) needsClient() error {
+	if tx.client == uuid.Nil {
+		return models.Errorf(models.Forbidden, "this needs a client")
+	}
+	return nil
+}

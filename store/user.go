@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"gorm.io/gorm"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type userRow struct {
+	ID       uuid.UUID
+	ClientID uuid.NullUUID
+	Name     string
+	Email    string
+	Role     models.Role
+}
+
+// TableName names the table.
+func (userRow) TableName() string { return "users" }
+
+type tokenRow struct {
+	ID        uuid.UUID
+	UserID    uuid.UUID
+	Hash      []byte
+	ExpiresAt *time.Time
+}
+
+// TableName names the table.
+func (tokenRow) TableName() string { return "tokens" }
+
+// CreateUser adds a login; the id is chosen when it is zero. Conflict: the client (or the SOC) has a user with
+// this address. NotFound: there is no such client. Invalid: the role does not fit the side.
+func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, error) {
+	if side := u.Role.Side(); side == "" || (side == models.SideSOC) != (u.ClientID == uuid.Nil) {
+		return models.User{}, models.InvalidField("/role", "does not fit: users of the SOC have no client, all others have one")
+	}
+	if u.ID == uuid.Nil {
+		u.ID = uuid.New()
+	}
+	row := userRow{
+		ID: u.ID, ClientID: uuid.NullUUID{UUID: u.ClientID, Valid: u.ClientID != uuid.Nil},
+		Name: u.Name, Email: u.Email, Role: u.Role,
+	}
+	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB) error {
+		return notFound(problem("create user", db.Create(&row).Error), "client")
+	})
+	return u, err
+}
+
+// CreateToken adds a bearer token of a user; the id is chosen when it is zero. NotFound: there is no such user.
+func (s *Store) CreateToken(ctx context.Context, t models.Token) error {
+	if t.ID == uuid.Nil {
+		t.ID = uuid.New()
+	}
+	row := tokenRow{ID: t.ID, UserID: t.UserID, Hash: t.Hash, ExpiresAt: orNull(t.ExpiresAt)}
+	return s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB) error {
+		return notFound(problem("create token", db.Create(&row).Error), "user")
+	})
+}
+
+// Authenticate returns the user whose token has this SHA-256. Unauthorized when there is none or it has expired.
+func (s *Store) Authenticate(ctx context.Context, tokenHash []byte, now time.Time) (models.User, error) {
+	var u models.User
+	conn, err := s.start(ctx, func(c *sql.Conn) error {
+		return onWire(c, func(wire *pgx.Conn) (err error) {
+			u, err = authenticate(ctx, wire, tokenHash, now)
+			return err
+		})
+	})
+	if err == nil {
+		release(conn, true)
+	}
+	err = problem("authenticate", err)
+	if models.KindOf(err) == models.NotFound {
+		return models.User{}, models.Errorf(models.Unauthorized, "the token is unknown or has expired")
+	}
+	return u, err
+}
+
+// authenticate takes the role and reads in one round trip: a batch is one transaction.
+func authenticate(ctx context.Context, conn *pgx.Conn, tokenHash []byte, now time.Time) (models.User, error) {
+	var u models.User
+	var client uuid.NullUUID
+	var batch pgx.Batch
+	batch.Queue(takeRole, roleSettings(roleAuth, uuid.Nil, false)...)
+	batch.Queue(`select u.id, u.client_id, u.name, u.email, u.role from tokens t join users u on u.id = t.user_id
+		where t.hash = $1 and (t.expires_at is null or t.expires_at > $2)`, tokenHash, now).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID, &client, &u.Name, &u.Email, &u.Role) })
+	err := conn.SendBatch(ctx, &batch).Close()
+	u.ClientID = client.UUID
+	return u, err
+}
+
+// UserNames returns the names of users: of the transaction's client, for the SOC also of the SOC. Others are
+// left out.
+func (tx *Tx) UserNames(ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	names := map[uuid.UUID]string{}
+	if len(ids) == 0 {
+		return names, nil
+	}
+	var rows []userRow
+	err := tx.db.Model(&userRow{}).Select("id", "name").Where("id in ?", ids).Find(&rows).Error
+	for _, r := range rows {
+		names[r.ID] = r.Name
+	}
+	return names, problem("read names", err)
+}
