@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"github.com/watchfire-mdr/watchfire/api"
+	"github.com/watchfire-mdr/watchfire/api/hooks"
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/config"
+	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
+	"github.com/watchfire-mdr/watchfire/worker"
+)
+
+// sweepEvery is how often incidents are looked for whose workflow was never started.
+const sweepEvery = 30 * time.Second
+
+// runAPI serves people, programs and vendors until it is told to stop.
+func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
+	p, err := startProcess(ctx, config.API)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	vendors, err := p.hooks()
+	if err != nil {
+		return err
+	}
+	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log})
+	handler, err := api.New(api.Options{
+		Desk: d, Auth: auth.New(p.store, time.Now), Log: p.log, Metrics: p.metrics,
+		Ready:  observability.NewReadiness(append(observability.DatabaseParts(p.store), observability.TemporalParts(p.temporal, polled())...)...),
+		Routes: []func(gin.IRouter){vendors.Register},
+	})
+	if err != nil {
+		return err
+	}
+	defer every(ctx, sweepEvery, func(ctx context.Context) {
+		if n, err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
+			p.log.WarnContext(ctx, "sweep incomplete", "error", err)
+		} else if n > 0 {
+			p.log.InfoContext(ctx, "incidents without a workflow were started", "count", n)
+		}
+	})()
+	return p.serve(ctx, p.config.HTTPAddress, handler)
+}
+
+// polled names the queues somebody must poll for the system to do its job.
+func polled() map[string]enumspb.TaskQueueType {
+	queues := map[string]enumspb.TaskQueueType{}
+	for _, q := range worker.Queues() {
+		queues[q] = enumspb.TASK_QUEUE_TYPE_ACTIVITY
+	}
+	queues[models.QueueIncidents] = enumspb.TASK_QUEUE_TYPE_WORKFLOW
+	return queues
+}
+
+// hooks makes the vendors' door.
+func (p *process) hooks() (*hooks.Hooks, error) {
+	calls, err := twilioSettings(p.config).Signatures()
+	if err != nil {
+		return nil, err
+	}
+	mails, err := sendgrid.NewEvents(p.config.SendGridWebhookKey)
+	if err != nil {
+		return nil, err
+	}
+	return &hooks.Hooks{
+		Store: p.store, Signals: p.temporal, Twilio: calls, SendGrid: mails, PublicURL: p.config.PublicURL, Now: time.Now, Log: p.log,
+	}, nil
+}
