@@ -1,0 +1,92 @@
+# Watchfire. Three targets are enough to remember: run, test, check.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+TOOL = $(GO) tool -modfile=tools/$(1).mod $(1)
+# A second module: its lint and tests run from its folder.
+SERVER := devstack/temporal
+# Packages whose tests also run under the race detector, where cgo allows it.
+RACY := ./models/... ./simulators/... ./vendors/...
+# Building must not depend on who owns the checkout, as asking git would.
+export GOFLAGS += -buildvcs=false
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: setup build ## start the whole stack with its simulators and stay up; Ctrl-C stops it
+	bin/watchfire dev
+
+.PHONY: fresh
+fresh: setup build ## like run, but forget all data first
+	bin/watchfire dev --fresh
+
+.PHONY: demo
+demo: setup build ## drive one critical incident from alert to closure; ALERT=file.json takes another alert
+	bin/watchfire demo $(if $(ALERT),--alert $(ALERT))
+
+.PHONY: bench
+bench: setup build ## measure against bare Temporal; writes out/bench.json
+	bin/watchfire bench
+
+.PHONY: setup
+setup: ## install PostgreSQL's server when missing, download modules, build the Temporal server once
+	@tools/setup.sh
+
+.PHONY: build
+build: ## build bin/watchfire
+	$(GO) build -o bin/watchfire ./cmd/watchfire
+
+.PHONY: test
+test: setup ## run all tests
+	$(GO) test -timeout 30m ./...
+	cd $(SERVER) && $(GO) vet ./... && $(GO) test ./...
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+	  echo "$(GO) test -race $(RACY)"; $(GO) test -race $(RACY); \
+	else \
+	  echo "SKIPPED: tests under the race detector, which needs cgo and a C compiler"; \
+	fi
+
+.PHONY: check
+check: format vet generated modules lint workflows vuln ## everything short of the tests: format, vet, generated code, modules, lint, workflowcheck, vulnerabilities
+
+.PHONY: generate
+generate: ## write the generated code again
+	$(GO) generate ./...
+
+.PHONY: format
+format: ## fail on files that gofmt would change
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; }
+
+.PHONY: vet
+vet: ## go vet of both modules
+	$(GO) vet ./...
+	cd $(SERVER) && $(GO) vet ./...
+
+.PHONY: generated
+generated: ## fail when generated code differs from its source
+	tools/generated.sh
+
+.PHONY: modules
+modules: ## fail when go.mod or go.sum is not tidy or a module was tampered with
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+	cd $(SERVER) && $(GO) mod verify && $(GO) mod tidy -diff
+
+.PHONY: lint
+lint: ## golangci-lint, with the import rules between the rooms; its first build takes minutes
+	@echo "golangci-lint (built once from its sources, which takes minutes)"
+	$(call TOOL,golangci-lint) run ./...
+	cd $(SERVER) && $(GO) tool -modfile=../../tools/golangci-lint.mod golangci-lint run --config ../../.golangci.yml ./...
+
+.PHONY: workflows
+workflows: ## look for non-deterministic code in the workflows
+	$(call TOOL,workflowcheck) -test=false -config workflowcheck.config.yaml ./workflows/...
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities
+	tools/vulnerabilities.sh

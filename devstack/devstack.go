@@ -1,0 +1,9 @@
+// Package devstack starts the parts a whole Watchfire needs on a bare machine:
+// a private PostgreSQL from the installed server binaries, a real Temporal
+// server with its UI (built once from the module devstack/temporal), and any
+// other process that must not outlive its parent.
+//
+// Here live finding, building, starting, stopping and killing processes. What
+// runs inside them (migrations, workers, simulators, seeds) does not: callers
+// put it together. Everything listens on 127.0.0.1 only.
+package devstack

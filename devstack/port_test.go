@@ -1,0 +1,38 @@
+package devstack_test
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/watchfire-mdr/watchfire/devstack"
+)
+
+func TestFreePortCanBeListenedOn(t *testing.T) {
+	port, err := devstack.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := devstack.PortFree(port, "HTTP_ADDRESS"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPortFreeNamesPortAndSetting(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	port := listener.Addr().(*net.TCPAddr).Port
+	err = devstack.PortFree(port, "--temporal-port")
+	if err == nil {
+		t.Fatal("a taken port counts as free")
+	}
+	for _, want := range []string{strconv.Itoa(port), "--temporal-port", "already in use"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not mention %q", err, want)
+		}
+	}
+}

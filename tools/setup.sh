@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs and downloads what `make run`, `make demo` and `make test` need on a
+# fresh machine with Go: PostgreSQL's server (from the distribution, as root
+# only), the Go modules, and the Temporal server, built once into the user's
+# cache. Done quickly when everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+oldest_postgres=15
+
+# The newest major version of an installed PostgreSQL server, 0 when there is none.
+postgres_version() {
+  local newest=0 postgres version
+  for postgres in /usr/lib/postgresql/*/bin/postgres "$(command -v postgres || true)"; do
+    [ -x "$postgres" ] && [ -x "${postgres%/*}/initdb" ] || continue
+    version=$("$postgres" --version | sed -E 's/[^0-9]*([0-9]+).*/\1/')
+    [ "$version" -le "$newest" ] || newest=$version
+  done
+  echo "$newest"
+}
+
+# Debian's packages create and start a server of their own unless told not to.
+install_postgres() {
+  export DEBIAN_FRONTEND=noninteractive
+  echo "installing the PostgreSQL server from the distribution"
+  apt-get update -q
+  apt-get install -y -q --no-install-recommends postgresql-common
+  sed -ri 's/^#?(create_main_cluster) .*$/\1 = false/' /etc/postgresql-common/createcluster.conf
+  apt-get install -y -q --no-install-recommends postgresql
+}
+
+# Runs a silent command and says every ten seconds that it still does.
+with_progress() {
+  local what=$1 begin=$SECONDS running
+  shift
+  "$@" &
+  running=$!
+  while kill -0 "$running" 2>/dev/null; do
+    for _ in {1..100}; do
+      kill -0 "$running" 2>/dev/null || break
+      sleep 0.1
+    done
+    ! kill -0 "$running" 2>/dev/null || echo "$what ... $((SECONDS - begin))s"
+  done
+  wait "$running"
+}
+
+if ! command -v go >/dev/null; then
+  echo "setup: Go $(sed -nE 's/^go ([0-9.]+)$/\1/p' go.mod) or newer is needed: https://go.dev/dl/" >&2
+  exit 1
+fi
+if [ "$(postgres_version)" -lt "$oldest_postgres" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  install_postgres
+fi
+for module in . devstack/temporal; do
+  (cd "$module" && with_progress "downloading the Go modules of $module" go mod download)
+done
+go run ./devstack/prepare
