@@ -1,0 +1,197 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/desk/desktest"
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+func TestTheSameKeyGivesTheSameAnswerAndOneEffect(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	comment := map[string]any{"text": "Was this you?"}
+	first := w.must(http.StatusOK, w.postAs("analyst", at(ref, "comment"), "k", comment))
+	again := w.must(http.StatusOK, w.postAs("analyst", at(ref, "comment"), "k", comment))
+	if string(first.body) != string(again.body) || w.engine.CarriedOut() != 1 {
+		t.Errorf("%s\n%s\n%d effects", first, again, w.engine.CarriedOut())
+	}
+	other := w.must(http.StatusUnprocessableEntity, w.postAs("analyst", at(ref, "comment"), "k", map[string]any{"text": "Or this?"}))
+	if !strings.Contains(string(other.body), "Idempotency-Key was used for another request") {
+		t.Error(other)
+	}
+	w.must(http.StatusUnprocessableEntity, w.postAs("analyst", at(ref, "recommend"), "k", comment))
+	w.must(http.StatusOK, w.postAs("lead", at(ref, "comment"), "k", comment)) // another person's key is another key
+}
+
+func TestTheSameKeyForADecisionOfTheClient(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	settle := map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."}
+	first := w.must(http.StatusOK, w.postAs("responder", at(ref, "settle"), "k", settle))
+	again := w.must(http.StatusOK, w.postAs("responder", at(ref, "settle"), "k", settle))
+	if string(first.body) != string(again.body) {
+		t.Errorf("%s\n%s", first, again)
+	}
+	settle["evidence"] = "Something else."
+	w.must(http.StatusUnprocessableEntity, w.postAs("responder", at(ref, "settle"), "k", settle))
+}
+
+func TestTheSameKeyForWhatIsMade(t *testing.T) {
+	w := newWorld(t)
+	alert := map[string]any{"client": w.acme.Number, "source": "realtime", "finding_id": "f-1", "title": "T", "severity": "high"}
+	same := func(who, path string, body map[string]any, field string) {
+		t.Helper()
+		first := w.must(http.StatusCreated, w.postAs(who, path, "k", body))
+		again := w.must(http.StatusCreated, w.postAs(who, path, "k", body))
+		if string(first.body) != string(again.body) {
+			t.Errorf("%s:\n%s\n%s", path, first, again)
+		}
+		body[field] = "Another one"
+		w.must(http.StatusUnprocessableEntity, w.postAs(who, path, "k", body))
+	}
+	same("analyst", "/api/v1/alerts", alert, "title")
+	same("analyst", "/api/v1/incidents", map[string]any{"client": w.acme.Number, "title": "T", "severity": "low"}, "title")
+	same("lead", "/api/v1/clients/1001/contacts", map[string]any{"name": "N", "language": "en", "email": "n@x.example",
+		"severities": []string{"high"}, "channels": []string{"email"}}, "name")
+	same("lead", "/api/v1/clients", map[string]any{"legal_name": "L", "time_zone": "Europe/Berlin", "language": "de",
+		"contract": map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2026-12-31T00:00:00Z", "plan": "mdr"}}, "legal_name")
+}
+
+func TestACommandWithoutFieldsNeedsNoBody(t *testing.T) {
+	w := newWorld(t)
+	ref := w.incident()
+	r := w.request("analyst", http.MethodPost, at(ref, "expedite"), nil)
+	r.Header.Set("Idempotency-Key", "k")
+	w.must(http.StatusOK, w.send(r))
+}
+
+func TestAnIllegalCommandIsRefusedWithTheReasonAndLeavesNoEvent(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	before := w.events(ref)
+	for who, refusal := range map[string]struct{ command, body, reason string }{
+		"analyst":   {"publish", `{}`, "published already"},
+		"lead":      {"request-closure", `{"outcome":"resolved","note":"n"}`, "only the client may request closure"},
+		"responder": {"request-closure", `{"outcome":"resolved","note":"n"}`, "recommendation r1 is not settled"},
+		"admin":     {"acknowledge", `{"revision":7}`, "there is no revision 7"},
+	} {
+		a := w.must(http.StatusConflict, w.post(who, at(ref, refusal.command), refusal.body))
+		if !strings.Contains(string(a.body), refusal.reason) {
+			t.Errorf("%s: %s", who, a)
+		}
+	}
+	if after := w.events(ref); after != before {
+		t.Errorf("%d events before, %d after", before, after)
+	}
+}
+
+func (w *world) events(ref models.Reference) int {
+	w.Helper()
+	var list struct{ Items []models.Event }
+	w.must(http.StatusOK, w.get("analyst", at(ref, "events"))).into(w, &list)
+	return len(list.Items)
+}
+
+func TestACommandWithoutAWorkerIsQueued(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	w.engine.Become(desktest.NoWorker)
+	var a models.Answer
+	w.must(http.StatusAccepted, w.postAs("responder", at(ref, "settle"), "k",
+		map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."})).into(t, &a)
+	left := w.engine.Signals()
+	if len(left) != 1 || left[0].Name != "settle" || left[0].Order.RequestID != a.RequestID || left[0].Order.Actor != w.users["responder"].Actor() {
+		t.Errorf("left for a worker: %+v", left)
+	}
+	if a.Command != "settle" || a.FirstSeq != 0 {
+		t.Errorf("answer: %+v", a)
+	}
+	w.engine.Become(desktest.Healthy)
+	var done models.Answer
+	w.must(http.StatusOK, w.postAs("responder", at(ref, "settle"), "k",
+		map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."})).into(t, &done)
+	if done.RequestID != a.RequestID || done.FirstSeq == 0 {
+		t.Errorf("asked again: %+v", done)
+	}
+}
+
+func TestWithoutAnEngineNothingIsPromised(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	w.engine.Become(desktest.NoService)
+	a := w.must(http.StatusServiceUnavailable, w.post("analyst", at(ref, "comment"), map[string]any{"text": "Anybody?"}))
+	if a.Header.Get("Retry-After") == "" {
+		t.Error("the answer does not say when to ask again")
+	}
+	w.must(http.StatusOK, w.get("analyst", at(ref))) // reading needs no engine
+}
+
+func TestACommandToAnIncidentThatIsOver(t *testing.T) {
+	w := newWorld(t)
+	ref := w.incident()
+	w.must(http.StatusOK, w.post("analyst", at(ref, "dismiss"), map[string]any{"reason": "A planned test."}))
+	w.engine.End(ref)
+	a := w.must(http.StatusConflict, w.post("analyst", at(ref, "assess"), map[string]any{"title": "T"}))
+	if !strings.Contains(string(a.body), "the incident is dismissed") {
+		t.Error(a)
+	}
+}
+
+func TestAnIncidentIsOpenedFromItsAlerts(t *testing.T) {
+	w := newWorld(t)
+	var first, second struct{ Alert models.Alert }
+	for finding, into := range map[string]any{"f-1": &first, "f-2": &second} {
+		severity := map[string]string{"f-1": "medium", "f-2": "critical"}[finding]
+		w.must(http.StatusCreated, w.post("analyst", "/api/v1/alerts", map[string]any{
+			"client": w.acme.Number, "source": "hunting", "finding_id": finding, "title": "Title of " + finding, "severity": severity,
+		})).into(t, into)
+	}
+	var i models.Incident
+	a := w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents", map[string]any{
+		"client": w.acme.Number, "alerts": []string{first.Alert.ID.String(), second.Alert.ID.String()}, "drill": true}))
+	a.into(t, &i)
+	if i.Assessment.Title != "Title of f-1" || i.Severity != models.SeverityCritical || !i.Drill {
+		t.Errorf("opened: %+v", i)
+	}
+	if a.Header.Get("Location") != at(i.Reference) {
+		t.Errorf("Location: %s", a.Header.Get("Location"))
+	}
+	options, run, started := w.engine.Started(i.Reference)
+	if !started || options.ID != "incident/"+string(i.Reference) || options.TaskQueue != models.QueueIncidents ||
+		options.StaticSummary != string(i.Reference)+" · critical" || run.Policy.Rounds != 5 || run.Incident.Reference != i.Reference {
+		t.Errorf("started %v: %+v %+v", started, options, run)
+	}
+	w.must(http.StatusConflict, w.post("analyst", "/api/v1/incidents", map[string]any{
+		"client": w.acme.Number, "alerts": []string{first.Alert.ID.String()}}))
+	w.must(http.StatusNotFound, w.post("analyst", "/api/v1/incidents", map[string]any{
+		"client": w.other.Number, "alerts": []string{first.Alert.ID.String()}}))
+}
+
+func TestAnIncidentOpenedWithoutAnEngineStartsLater(t *testing.T) {
+	w := newWorld(t)
+	w.engine.Become(desktest.NoService)
+	var i models.Incident
+	w.must(http.StatusAccepted, w.post("analyst", "/api/v1/incidents",
+		map[string]any{"client": w.acme.Number, "title": "T", "severity": "low"})).into(t, &i)
+	if _, err := w.desk.Sweep(t.Context()); err != nil {
+		t.Fatalf("it is too young to be swept: %v", err)
+	}
+	later := w.deskAt(time.Now().Add(time.Minute))
+	if n, err := later.Sweep(t.Context()); err == nil || n != 0 {
+		t.Errorf("swept without an engine: %d %v", n, err)
+	}
+	w.engine.Become(desktest.Healthy)
+	if n, err := later.Sweep(t.Context()); err != nil || n != 1 {
+		t.Errorf("swept: %d %v", n, err)
+	}
+	if _, _, started := w.engine.Started(i.Reference); !started {
+		t.Error("its workflow was not started")
+	}
+	if n, err := later.Sweep(t.Context()); err != nil || n != 1 { // until it says that it runs; starting again is harmless
+		t.Errorf("swept again: %d %v", n, err)
+	}
+}

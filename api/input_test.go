@@ -1,0 +1,145 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	number := fmt.Sprint(w.acme.Number)
+	alert := func(more string) string {
+		return `{"client":` + number + `,"source":"realtime","finding_id":"f","title":"t","severity":"low"` + more + `}`
+	}
+	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
+	for _, test := range []struct {
+		name, who, path, body string
+		status                int
+		pointer               string // "" for none
+	}{
+		{"not JSON", "analyst", at(ref, "comment"), `{"text":`, 400, ""},
+		{"not JSON at all", "analyst", at(ref, "comment"), `hello`, 400, ""},
+		{"two values", "analyst", at(ref, "comment"), `{"text":"a"} {}`, 400, ""},
+		{"not UTF-8", "analyst", at(ref, "comment"), "{\"text\":\"\xff\"}", 400, ""},
+		{"too deep", "analyst", "/api/v1/alerts", alert(`,"detail":` + deep), 400, ""},
+		{"field twice", "analyst", at(ref, "comment"), `{"text":"a","text":"b"}`, 400, "/text"},
+		{"no body", "analyst", at(ref, "comment"), ``, 400, ""},
+		{"unknown field", "analyst", at(ref, "comment"), `{"text":"a","phase":"closed"}`, 422, "/phase"},
+		{"field in other case", "analyst", at(ref, "comment"), `{"Text":"a","text":"b"}`, 422, "/Text"},
+		{"unknown field of an empty command", "analyst", at(ref, "publish"), `{"now":true}`, 422, "/now"},
+		{"unknown field deep inside", "analyst", at(ref, "assess"), `{"indicators":[{"type":"ip","value":"v","x/y":1}]}`, 422, "/indicators/0/x~1y"},
+		{"wrong type", "analyst", at(ref, "comment"), `{"text":7}`, 422, "/text"},
+		{"null", "analyst", at(ref, "comment"), `{"text":null}`, 422, "/text"},
+		{"an array", "analyst", at(ref, "comment"), `["text"]`, 422, ""},
+		{"missing field", "analyst", at(ref, "verify"), `{"gone":true}`, 422, "/note"},
+		{"blank text", "analyst", at(ref, "comment"), `{"text":"  "}`, 422, "/text"},
+		{"NUL", "analyst", at(ref, "comment"), `{"text":"a\u0000b"}`, 422, "/text"},
+		{"too long a text", "analyst", at(ref, "comment"), `{"text":"` + strings.Repeat("a", 16<<10+1) + `"}`, 422, "/text"},
+		{"wrong enum", "analyst", at(ref, "assess"), `{"severity":"urgent"}`, 422, "/severity"},
+		{"wrong technique", "analyst", at(ref, "assess"), `{"techniques":["T1003","X"]}`, 422, "/techniques/1"},
+		{"nothing to assess", "analyst", at(ref, "assess"), `{}`, 422, ""},
+		{"number out of range", "viewer", at(ref, "give-feedback"), `{"rating":6}`, 422, "/rating"},
+		{"number beyond all range", "viewer", at(ref, "give-feedback"), `{"rating":1e400}`, 422, "/rating"},
+		{"fraction", "viewer", at(ref, "give-feedback"), `{"rating":4.5}`, 422, "/rating"},
+		{"expiry in the past", "admin", at(ref, "settle"), `{"recommendation":"r1","outcome":"risk_accepted","reason":"r","expires_at":"2020-01-01T00:00:00Z"}`, 422, "/expires_at"},
+		{"not a time", "analyst", "/api/v1/alerts", alert(`,"occurred_at":"yesterday"`), 422, "/occurred_at"},
+		{"impossible day", "analyst", "/api/v1/alerts", alert(`,"occurred_at":"2026-02-31T00:00:00Z"`), 422, "/occurred_at"},
+		{"no such client", "analyst", "/api/v1/alerts", strings.Replace(alert(""), number, "999999", 1), 404, ""},
+		{"wildcard host", "analyst", at(ref, "isolate"), `{"hostname":"*","reason":"r"}`, 422, "/hostname"},
+		{"over-long command", "analyst", at(ref, "comment"), `{"text":"` + strings.Repeat("a", 64<<10) + `"}`, 413, ""},
+		{"over-long alert", "analyst", "/api/v1/alerts", alert(`,"detail":"` + strings.Repeat("a", 1<<20) + `"`), 413, ""},
+		{"OCSF that is no object", "analyst", "/api/v1/alerts/ocsf?source=integration&client=" + number, `[1]`, 422, ""},
+		{"OCSF for nobody", "analyst", "/api/v1/alerts/ocsf?source=integration", `{}`, 400, "/client"},
+		{"OCSF from nowhere", "analyst", "/api/v1/alerts/ocsf?source=else&client=" + number, `{}`, 400, "/source"},
+		{"no such time zone", "lead", "/api/v1/clients", `{"legal_name":"n","time_zone":"Mars/Base","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2026-12-31T00:00:00Z","plan":"mdr"}}`, 422, "/time_zone"},
+		{"contract that ends first", "lead", "/api/v1/clients", `{"legal_name":"n","time_zone":"UTC","language":"en","contract":{"start":"2026-01-02T00:00:00Z","end":"2026-01-01T00:00:00Z","plan":"mdr"}}`, 422, "/contract/end"},
+		{"client with an id", "lead", "/api/v1/clients", `{"id":"018f6a5e-0000-7000-8000-000000000001","legal_name":"n","time_zone":"UTC","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2026-12-31T00:00:00Z","plan":"mdr"}}`, 422, "/id"},
+		{"voice without a phone", "lead", "/api/v1/clients/" + number + "/contacts", `{"name":"n","language":"en","severities":["high"],"channels":["voice"]}`, 422, "/phone"},
+		{"phone that is none", "lead", "/api/v1/clients/" + number + "/contacts", `{"name":"n","language":"en","phone":"call me","severities":["high"],"channels":["voice"]}`, 422, "/phone"},
+		{"incident without anything", "analyst", "/api/v1/incidents", `{"client":` + number + `}`, 422, "/title"},
+		{"alert of nobody", "analyst", "/api/v1/incidents", `{"client":` + number + `,"alerts":["018f6a5e-0000-7000-8000-000000000001"]}`, 404, "/alerts/0"},
+	} {
+		a := w.post(test.who, test.path, test.body)
+		if a.StatusCode != test.status {
+			t.Errorf("%s: want %d, got %s", test.name, test.status, a)
+			continue
+		}
+		if a.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %s", test.name, a.Header.Get("Content-Type"))
+		}
+		if test.pointer != "" && !slices.Contains(a.pointers(t), test.pointer) {
+			t.Errorf("%s: want a pointer to %s, got %s", test.name, test.pointer, a)
+		}
+	}
+	if n := w.engine.CarriedOut(); n != 0 {
+		t.Errorf("%d refused commands had an effect", n)
+	}
+}
+
+func TestBadParametersAreBadRequests(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{
+		"/api/v1/incidents?limit=0", "/api/v1/incidents?limit=201", "/api/v1/incidents?limit=many", "/api/v1/incidents?phase=lost",
+		"/api/v1/alerts?client=abc", "/api/v1/alerts?problem=maybe", "/api/v1/alerts?cursor=" + strings.Repeat("a", 201),
+	} {
+		if a := w.get("analyst", path); a.StatusCode != http.StatusBadRequest || len(a.pointers(t)) != 1 {
+			t.Errorf("%s: %s", path, a)
+		}
+	}
+	for _, path := range []string{"/api/v1/incidents?cursor=abc", "/api/v1/alerts?cursor=MjAyNiB4", "/api/v1/clients?cursor=x"} {
+		if a := w.get("analyst", path); a.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %s", path, a)
+		}
+	}
+	for _, path := range []string{"/api/v1/incidents/SI-1-1", "/api/v1/clients/7", "/api/v1/alerts/x", "/api/v2", "/api/v1/incidents/"} {
+		w.must(http.StatusNotFound, w.get("analyst", path))
+	}
+	r := w.request("analyst", http.MethodDelete, "/api/v1/incidents", nil)
+	w.must(http.StatusMethodNotAllowed, w.send(r))
+}
+
+func TestAPostNeedsItsKeyAndItsType(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	r := w.request("analyst", http.MethodPost, at(ref, "comment"), `{"text":"a"}`)
+	if a := w.must(http.StatusBadRequest, w.send(r)); !slices.Contains(a.pointers(t), "/Idempotency-Key") {
+		t.Error(a)
+	}
+	for _, key := range []string{"", "with space", strings.Repeat("k", 129), "käse"} {
+		w.must(http.StatusBadRequest, w.postAs("analyst", at(ref, "comment"), key, `{"text":"a"}`))
+	}
+	r = w.request("analyst", http.MethodPost, at(ref, "comment"), `text=a`)
+	r.Header.Set("Idempotency-Key", "k")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w.must(http.StatusUnsupportedMediaType, w.send(r))
+}
+
+func TestOnlyAValidTokenOpens(t *testing.T) {
+	w := newWorld(t)
+	for _, header := range []string{"", "Bearer", "Bearer ", "Basic " + w.tokens["analyst"], "Bearer " + w.tokens["analyst"] + "x", w.tokens["analyst"]} {
+		r := w.request("", http.MethodGet, "/api/v1/incidents", nil)
+		r.Header.Set("Authorization", header)
+		if a := w.must(http.StatusUnauthorized, w.send(r)); a.Header.Get("WWW-Authenticate") != "Bearer" {
+			t.Error("the answer does not say how to authenticate")
+		}
+	}
+	r := w.request("", http.MethodGet, "/api/v1/incidents", nil)
+	r.Header.Set("Authorization", "bearer "+w.tokens["analyst"])
+	w.must(http.StatusOK, w.send(r))
+}
+
+func TestTenThousandUnknownFieldsAreAnsweredBriefly(t *testing.T) {
+	w := newWorld(t)
+	var b strings.Builder
+	for n := range 6000 {
+		fmt.Fprintf(&b, `"f%d":1,`, n)
+	}
+	a := w.must(http.StatusUnprocessableEntity, w.post("analyst", at(w.published(), "comment"), `{`+b.String()+`"text":"a"}`))
+	if n := len(a.pointers(t)); n == 0 || n > 100 {
+		t.Errorf("%d fields are named", n)
+	}
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/api/problem"
+	"github.com/watchfire-mdr/watchfire/observability"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+var requestIDForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// requestID names the request, by the name the caller gave it if it is a harmless one.
+func requestID(c *gin.Context) {
+	id := c.GetHeader(requestIDHeader)
+	if !requestIDForm.MatchString(id) {
+		id = uuid.NewString()
+	}
+	c.Header(requestIDHeader, id)
+}
+
+// headers keep browsers from making more of an answer than it is. Pages set their own policy over this one.
+func headers(c *gin.Context) {
+	c.Header("X-Content-Type-Options", "nosniff")
+	c.Header("X-Frame-Options", "DENY")
+	c.Header("Referrer-Policy", "no-referrer")
+	c.Header("Cache-Control", "no-store")
+	c.Header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	c.Header("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+// access logs and counts every request by its route. Paths, queries, headers and bodies are not logged: they may
+// hold what is nobody's business.
+func access(log *slog.Logger, metrics *observability.Metrics) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		began := time.Now()
+		c.Next()
+		took := time.Since(began)
+		route := c.FullPath()
+		if route == "" {
+			route = "unknown"
+		}
+		metrics.Request(method(c.Request.Method)+" "+route, c.Writer.Status(), took)
+		log.InfoContext(c.Request.Context(), "http", "method", method(c.Request.Method), "route", route, "status", c.Writer.Status(),
+			"ms", float64(took.Microseconds())/1000, "bytes", max(c.Writer.Size(), 0), "request", c.Writer.Header().Get(requestIDHeader))
+	}
+}
+
+// method keeps methods that callers make up out of logs and metrics.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "OTHER"
+}
+
+// recovery turns a panic into a problem without internals. Where it happened is logged, its value's type only.
+func recovery(log *slog.Logger) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(v) // the one panic that means to end the connection
+			}
+			log.ErrorContext(c.Request.Context(), "a handler panicked", "route", c.FullPath(), "panic", fmt.Sprintf("%T", v),
+				"stack", string(debug.Stack()), "request", c.Writer.Header().Get(requestIDHeader))
+			if !c.Writer.Written() {
+				problem.Write(c.Writer, problem.New(http.StatusInternalServerError, "Something went wrong inside Watchfire."))
+			}
+			c.Abort()
+		}()
+		c.Next()
+	}
+}
+
+// bound keeps any handler from reading more than a server should.
+func bound(c *gin.Context) {
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+}

@@ -1,0 +1,205 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// callers are the columns of the matrix. The stranger is an admin of another client.
+var callers = []string{"", "analyst", "lead", "operator", "viewer", "responder", "admin", "stranger"}
+
+// matrix says what every operation answers to whom, about things of Acme. An operation that is not here fails the
+// test. 2 stands for any 2xx.
+var matrix = map[string]string{
+	//                 anon analyst lead operator viewer responder admin stranger
+	"list-clients":   "401 2 2 2 403 403 403 403",
+	"create-client":  "401 403 2 2 403 403 403 403",
+	"get-client":     "401 2 2 2 2 2 2 404",
+	"list-contacts":  "401 2 2 2 2 2 2 404",
+	"create-contact": "401 2 2 2 403 403 403 404",
+
+	"list-alerts":   "401 2 2 2 403 403 403 403",
+	"receive-alert": "401 2 2 2 403 403 403 403",
+	"receive-ocsf":  "401 2 2 2 403 403 403 403",
+	"get-alert":     "401 2 2 2 403 403 403 403",
+	"get-alert-raw": "401 2 2 2 403 403 403 403",
+
+	"list-incidents":  "401 2 2 2 2 2 2 2",
+	"open-incident":   "401 2 2 403 403 403 403 403",
+	"get-incident":    "401 2 2 2 2 2 2 404",
+	"list-events":     "401 2 2 2 2 2 2 404",
+	"list-deliveries": "401 2 2 2 2 2 2 404",
+	"list-revisions":  "401 2 2 2 2 2 2 404",
+	"get-revision":    "401 2 2 2 2 2 2 404",
+
+	"assess":           "401 2 2 403 403 403 403 404",
+	"publish":          "401 2 2 403 403 403 403 404",
+	"expedite":         "401 2 2 403 403 403 403 404",
+	"revise":           "401 2 2 403 403 403 403 404",
+	"dismiss":          "401 2 2 403 403 403 403 404",
+	"comment":          "401 2 2 403 403 2 2 404",
+	"recommend":        "401 2 2 403 403 403 403 404",
+	"settle":           "401 409 409 409 403 2 2 404",
+	"advise-team":      "401 2 2 403 403 403 403 404",
+	"isolate":          "401 2 2 403 403 403 403 404",
+	"release":          "401 2 2 403 403 2 2 404",
+	"keep":             "401 409 409 409 403 2 2 404",
+	"acknowledge":      "401 409 409 409 2 2 2 404",
+	"complete-task":    "401 2 2 2 403 403 403 404",
+	"verify":           "401 2 2 403 403 403 403 404",
+	"request-closure":  "401 409 409 409 403 2 2 404",
+	"confirm-closure":  "401 409 409 409 403 2 2 404",
+	"withdraw-closure": "401 409 409 409 403 2 2 404",
+	"give-feedback":    "401 409 409 409 2 2 2 404",
+}
+
+func TestEveryOperationAnswersEveryRoleAsTheMatrixSays(t *testing.T) {
+	w := newWorld(t)
+	known := map[string]bool{}
+	for path, item := range w.doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			known[op.OperationID] = true
+			row := strings.Fields(matrix[op.OperationID])
+			if len(row) != len(callers) {
+				t.Errorf("%s has no row in the matrix", op.OperationID)
+				continue
+			}
+			for n, who := range callers {
+				a := w.send(w.example(who, method, path, op))
+				if got := class(a.StatusCode); got != row[n] {
+					t.Errorf("%s by %q: want %s, got %s", op.OperationID, who, row[n], a)
+				}
+			}
+		}
+	}
+	for _, operation := range auth.Operations() {
+		if !known[operation] {
+			t.Errorf("the table of permissions knows %s, the document does not", operation)
+		}
+	}
+}
+
+func class(status int) string {
+	if status/100 == 2 {
+		return "2"
+	}
+	return strconv.Itoa(status)
+}
+
+// example builds a request out of the document's own examples, about a thing in a state that allows it.
+func (w *world) example(who, method, path string, op *openapi3.Operation) *http.Request {
+	w.Helper()
+	var body any
+	if op.RequestBody != nil {
+		body = op.RequestBody.Value.Content["application/json"].Schema.Value.Example
+		if object, ok := body.(map[string]any); ok && object["client"] != nil {
+			body = map[string]any{}
+			for k, v := range object {
+				body.(map[string]any)[k] = v
+			}
+			body.(map[string]any)["client"] = w.acme.Number
+			if op.OperationID == "open-incident" {
+				body.(map[string]any)["alerts"] = []string{w.alert()}
+			}
+		}
+	}
+	replace := []string{"{number}", strconv.Itoa(w.acme.Number), "{n}", "1"}
+	if strings.Contains(path, "{reference}") {
+		replace = append(replace, "{reference}", string(w.ripe(op.OperationID, who)))
+	}
+	if strings.Contains(path, "{id}") {
+		replace = append(replace, "{id}", w.alert())
+	}
+	target := strings.NewReplacer(replace...).Replace(path)
+	if op.OperationID == "receive-ocsf" {
+		target += "?source=integration&client=" + strconv.Itoa(w.acme.Number)
+	}
+	r := w.request(who, method, target, body)
+	if method == http.MethodPost {
+		r.Header.Set("Idempotency-Key", w.newKey())
+	}
+	return r
+}
+
+// ripe returns an incident of Acme that is ready for an operation. Users of the client always get one they can see.
+func (w *world) ripe(operation, who string) models.Reference {
+	w.Helper()
+	responder := w.users["responder"]
+	switch operation {
+	case "publish", "expedite", "dismiss":
+		if u, known := w.users[who]; known && u.Role.Side() == models.SideSOC {
+			ref := w.incident()
+			w.happen(ref, w.users["analyst"].Actor(), &models.Assessed{
+				Severity: models.SeverityHigh, Assessment: models.Assessment{Title: "T", Summary: "S"}})
+			return ref
+		}
+	case "request-closure", "confirm-closure", "withdraw-closure", "give-feedback":
+		ref := w.incident()
+		w.happen(ref, w.users["analyst"].Actor(), &models.Published{Expedited: true})
+		if operation == "request-closure" {
+			return ref
+		}
+		w.happen(ref, responder.Actor(), &models.ClosureRequested{Decision: "d-" + string(ref), Outcome: models.OutcomeResolved, Note: "Done."})
+		if operation == "give-feedback" {
+			w.ok(w.store.ForClient(w.Context(), store.Portal, w.acme.ID, func(tx *store.Tx) error {
+				return tx.SaveDecision(store.Decision{RequestID: "d-" + string(ref), Incident: ref, Command: "request-closure", UserID: responder.ID})
+			}))
+			w.happen(ref, w.users["analyst"].Actor(), &models.Verified{Gone: true, Note: "Gone."})
+			w.happen(ref, responder.Actor(), &models.Closed{Decision: "d-" + string(ref)})
+		}
+		return ref
+	}
+	return w.published()
+}
+
+// alert hands in a new alert of Acme and returns its id.
+func (w *world) alert() string {
+	w.Helper()
+	var a struct{ Alert models.Alert }
+	w.must(http.StatusCreated, w.post("operator", "/api/v1/alerts", map[string]any{
+		"client": w.acme.Number, "source": "realtime", "finding_id": w.newKey(), "title": "T", "severity": "high",
+	})).into(w, &a)
+	return a.Alert.ID.String()
+}
+
+// What is somebody else's must look exactly like what does not exist.
+func TestSomebodyElsesLooksLikeNothing(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	nothing := models.NewReference(w.acme.Number, 9999)
+	for _, command := range models.Commands() {
+		path := "/" + command.Name()
+		body := w.doc.Paths.Value("/api/v1/incidents/{reference}" + path).Post.RequestBody.Value.Content["application/json"].Schema.Value.Example
+		same(t, w.post("stranger", at(ref)+path, body), w.post("stranger", at(nothing)+path, body))
+	}
+	for _, path := range []string{"", "/events", "/deliveries", "/revisions", "/revisions/1"} {
+		same(t, w.get("stranger", at(ref)+path), w.get("stranger", at(nothing)+path))
+	}
+	same(t, w.get("stranger", "/api/v1/clients/"+strconv.Itoa(w.acme.Number)), w.get("stranger", "/api/v1/clients/999999"))
+	same(t, w.get("viewer", at(w.incident())), w.get("viewer", at(nothing))) // their own, not published
+	same(t, w.get("viewer", "/api/v1/incidents/nonsense"), w.get("viewer", at(nothing)))
+}
+
+func same(t *testing.T, a, b answer) {
+	t.Helper()
+	for _, one := range []answer{a, b} {
+		one.Header.Del("X-Request-Id")
+		if one.StatusCode != http.StatusNotFound {
+			t.Errorf("want 404, got %s", one)
+		}
+	}
+	left, _ := json.Marshal(a.Header)
+	right, _ := json.Marshal(b.Header)
+	if string(a.body) != string(b.body) || string(left) != string(right) {
+		t.Errorf("they can be told apart:\n%s %s\n%s %s", a, left, b, right)
+	}
+}

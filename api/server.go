@@ -1,0 +1,54 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/watchfire-mdr/watchfire/api/problem"
+	v1 "github.com/watchfire-mdr/watchfire/api/v1"
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/observability"
+)
+
+// maxBody bounds every body, whatever the route says besides.
+const maxBody = 2 << 20
+
+// Options are the parts of a server. All but Routes are needed.
+type Options struct {
+	Desk    *desk.Desk
+	Auth    *auth.Authenticator
+	Log     *slog.Logger
+	Metrics *observability.Metrics
+	Ready   *observability.Readiness
+	Routes  []func(gin.IRouter) // of other rooms, such as the vendors' hooks
+}
+
+// New returns the handler of everything. The caller listens and sets the timeouts.
+func New(o Options) (http.Handler, error) {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.HandleMethodNotAllowed = true
+	r.RedirectTrailingSlash = false
+	if err := r.SetTrustedProxies(nil); err != nil {
+		return nil, fmt.Errorf("trust no proxy: %w", err)
+	}
+	r.Use(requestID, headers, access(o.Log, o.Metrics), recovery(o.Log), bound)
+	r.NoRoute(func(c *gin.Context) {
+		problem.Write(c.Writer, problem.New(http.StatusNotFound, "It does not exist, or you may not see it."))
+	})
+	r.NoMethod(func(c *gin.Context) {
+		problem.Write(c.Writer, problem.New(http.StatusMethodNotAllowed, "This address does not take that method."))
+	})
+	if err := v1.Register(r, o.Desk, o.Auth, o.Log); err != nil {
+		return nil, err
+	}
+	health(r, o.Ready, o.Metrics)
+	for _, add := range o.Routes {
+		add(r)
+	}
+	return r, nil
+}

@@ -1,0 +1,89 @@
+package v1
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+const defaultLimit = 50
+
+// pageOf returns how many entries a caller wants.
+func pageOf(limit int) int {
+	if limit == 0 {
+		return defaultLimit
+	}
+	return limit
+}
+
+// place reads the cursor of a list that is ordered by a number; "" is its start.
+func place(cursor string) (int, error) {
+	if cursor == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(cursor)
+	if err != nil || n < 0 || n > 1<<30 {
+		return 0, models.InvalidField("/cursor", "is not a cursor of this list")
+	}
+	return n, nil
+}
+
+// ListClients lists clients.
+func (s *server) ListClients(ctx context.Context, r ListClientsRequestObject) (ListClientsResponseObject, error) {
+	ctx, who := called(ctx)
+	after, err := place(r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	limit := pageOf(r.Params.Limit)
+	list, err := s.desk.Clients(ctx, who.user, after, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	answer := ClientList{Items: list}
+	if len(list) > limit {
+		answer.Items = list[:limit]
+		answer.Next = strconv.Itoa(list[limit-1].Number)
+	}
+	return ok(answer), nil
+}
+
+// CreateClient takes on a client.
+func (s *server) CreateClient(ctx context.Context, r CreateClientRequestObject) (CreateClientResponseObject, error) {
+	ctx, who := called(ctx)
+	c, err := s.desk.CreateClient(ctx, who.user, models.Client{
+		Number: r.Body.Number, LegalName: r.Body.LegalName, TimeZone: r.Body.TimeZone, Language: r.Body.Language,
+		Contract: r.Body.Contract, EDR: r.Body.Edr, Policy: r.Body.Policy,
+	}, r.Params.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	return reply{status: http.StatusCreated, body: c, location: fmt.Sprintf("/api/v1/clients/%d", c.Number)}, nil
+}
+
+// GetClient reads a client.
+func (s *server) GetClient(ctx context.Context, r GetClientRequestObject) (GetClientResponseObject, error) {
+	ctx, who := called(ctx)
+	c, err := s.desk.Client(ctx, who.user, r.Number)
+	return ok(c), err
+}
+
+// ListContacts lists a client's contacts.
+func (s *server) ListContacts(ctx context.Context, r ListContactsRequestObject) (ListContactsResponseObject, error) {
+	ctx, who := called(ctx)
+	list, err := s.desk.Contacts(ctx, who.user, r.Number)
+	return ok(ContactList{Items: list}), err
+}
+
+// CreateContact adds a contact.
+func (s *server) CreateContact(ctx context.Context, r CreateContactRequestObject) (CreateContactResponseObject, error) {
+	ctx, who := called(ctx)
+	c, err := s.desk.CreateContact(ctx, who.user, r.Number, models.Contact{
+		Name: r.Body.Name, Role: r.Body.Role, Email: r.Body.Email, Phone: r.Body.Phone, Language: r.Body.Language,
+		Order: r.Body.Order, Severities: r.Body.Severities, Channels: r.Body.Channels,
+	}, r.Params.IdempotencyKey)
+	return reply{status: http.StatusCreated, body: c}, err
+}

@@ -1,0 +1,106 @@
+package v1
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/watchfire-mdr/watchfire/api/problem"
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+const (
+	maxBody      = 64 << 10
+	maxAlertBody = 1 << 20
+)
+
+// identify finds out who sent the request.
+func (s *server) identify(c *gin.Context) {
+	scheme, secret, _ := strings.Cut(c.GetHeader("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		secret = ""
+	}
+	u, err := s.auth.User(c.Request.Context(), strings.TrimSpace(secret))
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	setCaller(c, caller{user: u})
+}
+
+// permit checks the role. What the caller may not even see is refused as if it did not exist.
+func (s *server) permit(c *gin.Context) {
+	op := s.spec.operation(c)
+	if op == nil {
+		s.fail(c, models.Errorf(models.Forbidden, "nobody may do this"))
+		return
+	}
+	ctx, who := called(c)
+	err := auth.Allow(name(op), who.user.Role)
+	if err == nil {
+		return
+	}
+	if ref, perr := models.ParseReference(c.Param("reference")); perr == nil {
+		if _, hidden := s.desk.Incident(ctx, who.user, ref); hidden != nil {
+			err = hidden
+		}
+	}
+	if n, perr := strconv.Atoi(c.Param("number")); perr == nil {
+		if _, hidden := s.desk.Client(ctx, who.user, n); hidden != nil {
+			err = hidden
+		}
+	}
+	s.fail(c, err)
+}
+
+// readBody reads a POST's body within its bounds and leaves it to be read again.
+func (s *server) readBody(c *gin.Context) {
+	if c.Request.Method != http.MethodPost {
+		return
+	}
+	limit := int64(maxBody)
+	if strings.HasPrefix(c.FullPath(), "/api/v1/alerts") {
+		limit = maxAlertBody
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		s.refuse(c, problem.New(http.StatusRequestEntityTooLarge, "The body is longer than "+strconv.FormatInt(limit>>10, 10)+" KiB."))
+		return
+	case err != nil:
+		s.refuse(c, problem.New(http.StatusBadRequest, "The body cannot be read."))
+		return
+	}
+	if len(body) > 0 && !isJSON(c.GetHeader("Content-Type")) {
+		s.refuse(c, problem.New(http.StatusUnsupportedMediaType, "The body must be application/json."))
+		return
+	}
+	ours := name(s.spec.operation(c)) != "receive-ocsf" // that one is taken as it is
+	if p := wellFormed(body, ours); p != nil {
+		s.refuse(c, *p)
+		return
+	}
+	c.Request.Body = io.NopCloser(bytes.NewReader(body))
+	_, who := called(c)
+	who.body = body
+	setCaller(c, who)
+}
+
+func (s *server) refuse(c *gin.Context, p problem.Problem) {
+	problem.Write(c.Writer, p)
+	c.Abort()
+}
+
+func isJSON(contentType string) bool {
+	t, params, err := mime.ParseMediaType(contentType)
+	charset := params["charset"]
+	return err == nil && t == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
+}

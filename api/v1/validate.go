@@ -1,0 +1,269 @@
+package v1
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/gin-gonic/gin"
+	ginmiddleware "github.com/oapi-codegen/gin-middleware"
+
+	"github.com/watchfire-mdr/watchfire/api/problem"
+)
+
+// maxErrors is how many wrong fields one answer names.
+const maxErrors = 100
+
+// spec is the API's document, by the routes as gin names them.
+type spec struct {
+	routes  map[string]*routers.Route
+	options ginmiddleware.Options
+}
+
+func readSpec() (*spec, error) {
+	doc, err := GetSpec()
+	if err != nil {
+		return nil, err
+	}
+	s := &spec{routes: map[string]*routers.Route{}, options: validation()}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			s.routes[method+" "+ginPath(path)] = &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op}
+		}
+	}
+	return s, nil
+}
+
+func validation() ginmiddleware.Options {
+	moment := openapi3.NewCallbackValidator(checkMoment)
+	return ginmiddleware.Options{
+		Options: openapi3filter.Options{
+			MultiError: true, SkipSettingDefaults: true,
+			AuthenticationFunc:      openapi3filter.NoopAuthenticationFunc, // identify has done it
+			SchemaValidationOptions: []openapi3.SchemaValidationOption{openapi3.WithStringFormatValidator("date-time", moment)},
+		},
+		MultiErrorHandler: func(all openapi3.MultiError) error { return all }, // the default makes text of it
+	}
+}
+
+// errMoment says that a text is no moment a person could mean.
+var errMoment = errors.New("not a moment")
+
+// checkMoment refuses what has the form of a time and is none, such as 30 February, and years nobody means, which
+// could not be written again in every time zone.
+func checkMoment(s string) error {
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil || at.Year() < 1900 || at.Year() > 2999 {
+		return errMoment
+	}
+	return nil
+}
+
+func ginPath(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// name returns an operation's name as the document writes it, such as "open-incident". The generator has made a Go
+// name of it in the copy of the document it embeds.
+func name(r *routers.Route) string {
+	var b strings.Builder
+	for n, c := range r.Operation.OperationID {
+		if unicode.IsUpper(c) && n > 0 {
+			b.WriteByte('-')
+		}
+		b.WriteRune(unicode.ToLower(c))
+	}
+	return b.String()
+}
+
+// operation returns the operation that gin has routed a request to, or nil.
+func (s *spec) operation(c *gin.Context) *routers.Route {
+	return s.routes[c.Request.Method+" "+c.FullPath()]
+}
+
+// routed hands gin's own choice of route to the validator, which would otherwise search for it again.
+type routed struct {
+	route  *routers.Route
+	params map[string]string
+}
+
+// FindRoute returns the route that gin has chosen.
+func (r routed) FindRoute(*http.Request) (*routers.Route, map[string]string, error) {
+	return r.route, r.params, nil
+}
+
+// validate checks parameters and body against the document.
+func (s *server) validate(c *gin.Context) {
+	params := map[string]string{}
+	for _, p := range c.Params {
+		params[p.Key] = p.Value
+	}
+	err := ginmiddleware.ValidateRequestFromContext(c, routed{s.spec.operation(c), params}, &s.spec.options)
+	if err == nil {
+		return
+	}
+	var all openapi3.MultiError
+	if !errors.As(err, &all) {
+		s.unreadable(c, err)
+		return
+	}
+	s.refuse(c, describe(all))
+}
+
+// describe makes one problem of what the validator found: a wrong path is not found, a wrong parameter or a missing
+// body is a bad request, wrong fields point at themselves.
+func describe(all openapi3.MultiError) problem.Problem {
+	var params, fields []problem.FieldError
+	for _, err := range all {
+		var wrong *openapi3filter.RequestError
+		if !errors.As(err, &wrong) {
+			continue
+		}
+		switch p := wrong.Parameter; {
+		case p != nil && p.In == openapi3.ParameterInPath:
+			return problem.New(http.StatusNotFound, "It does not exist, or you may not see it.")
+		case p != nil:
+			params = append(params, problem.FieldError{Pointer: "/" + escape(p.Name), Detail: ofParameter(wrong)})
+		default:
+			fields = append(fields, collect(wrong.Err)...)
+			if errors.Is(wrong.Err, openapi3filter.ErrInvalidRequired) {
+				params = append(params, problem.FieldError{Pointer: "", Detail: "a body is required"})
+			}
+		}
+	}
+	if len(params) > 0 {
+		return problem.New(http.StatusBadRequest, "The request is not valid.", params...)
+	}
+	if len(fields) == 0 {
+		return problem.New(http.StatusBadRequest, "The request cannot be read.")
+	}
+	return invalid(fields...)
+}
+
+func invalid(fields ...problem.FieldError) problem.Problem {
+	return problem.New(http.StatusUnprocessableEntity, "The request is not valid.", fields[:min(len(fields), maxErrors)]...)
+}
+
+func ofParameter(wrong *openapi3filter.RequestError) string {
+	if errors.Is(wrong.Err, openapi3filter.ErrInvalidRequired) {
+		return "is required"
+	}
+	if found := collect(wrong.Err); len(found) > 0 {
+		return found[0].Detail
+	}
+	return "is not valid"
+}
+
+// collector gathers the fields that nested errors of a schema are about, each once.
+type collector struct {
+	fields []problem.FieldError
+	seen   map[string]bool
+}
+
+func collect(err error) []problem.FieldError {
+	c := collector{seen: map[string]bool{}}
+	c.visit(err)
+	slices.SortStableFunc(c.fields, func(a, b problem.FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
+	return c.fields
+}
+
+func (c *collector) visit(err error) {
+	var all openapi3.MultiError
+	var one *openapi3.SchemaError
+	switch {
+	case len(c.fields) >= maxErrors:
+	case errors.As(err, &all):
+		for _, e := range all {
+			c.visit(e)
+		}
+	case errors.As(err, &one):
+		c.schema(one)
+	}
+}
+
+func (c *collector) schema(e *openapi3.SchemaError) {
+	pointer := ""
+	for _, part := range e.JSONPointer() {
+		pointer += "/" + escape(part)
+	}
+	if e.SchemaField == "properties" {
+		c.unknown(pointer, e)
+		return
+	}
+	c.add(pointer, words(e))
+}
+
+// unknown names the fields of an object that its schema does not have. The validator reports each of them with
+// the whole object, so the first report is enough.
+func (c *collector) unknown(pointer string, e *openapi3.SchemaError) {
+	if c.seen[pointer+"/"] {
+		return
+	}
+	c.seen[pointer+"/"] = true
+	object, _ := e.Value.(map[string]any)
+	for key := range object {
+		if _, known := e.Schema.Properties[key]; !known {
+			c.add(pointer+"/"+escape(key), "is not a field of this object")
+		}
+	}
+}
+
+func (c *collector) add(pointer, detail string) {
+	if c.seen[pointer] || len(c.fields) >= maxErrors {
+		return
+	}
+	c.seen[pointer] = true
+	c.fields = append(c.fields, problem.FieldError{Pointer: pointer, Detail: detail})
+}
+
+// words says what is wrong with a value, without repeating it.
+func words(e *openapi3.SchemaError) string {
+	s := e.Schema
+	switch e.SchemaField {
+	case "required":
+		return "is required"
+	case "nullable":
+		return "must not be null"
+	case "type":
+		return "must be of type " + strings.Join(s.Type.Slice(), " or ")
+	case "enum":
+		return "must be one of " + list(s.Enum)
+	case "minLength":
+		if s.MinLength == 1 {
+			return "must not be empty"
+		}
+		return fmt.Sprintf("must have at least %d characters", s.MinLength)
+	case "maxLength":
+		return fmt.Sprintf("must have at most %d characters", *s.MaxLength)
+	case "minItems":
+		return fmt.Sprintf("must have at least %d entries", s.MinItems)
+	case "maxItems":
+		return fmt.Sprintf("must have at most %d entries", *s.MaxItems)
+	case "minProperties":
+		return "must have at least one field"
+	case "minimum":
+		return fmt.Sprintf("must be at least %.0f", *s.Min)
+	case "maximum":
+		return fmt.Sprintf("must be at most %.0f", *s.Max)
+	case "uniqueItems":
+		return "must not hold an entry twice"
+	case "format", "pattern":
+		return "does not have the form it should have"
+	}
+	return "is not valid"
+}
+
+func list(values []any) string {
+	var names []string
+	for _, v := range values {
+		names = append(names, fmt.Sprint(v))
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,218 @@
+package api_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/watchfire-mdr/watchfire/api"
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/observability"
+)
+
+func (w *world) deskAt(now time.Time) *desk.Desk {
+	return desk.New(w.store, w.engine, desk.Options{
+		UpdateWait: 100 * time.Millisecond, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
+}
+
+func TestTheClientSeesWhatIsPublishedAndNoMore(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	w.happen(ref, w.users["analyst"].Actor(), &models.Assessed{
+		Severity: models.SeverityLow, Assessment: models.Assessment{Title: "Unpublished title", Summary: "Unpublished summary"}})
+
+	var soc, client models.Incident
+	w.must(http.StatusOK, w.get("analyst", at(ref))).into(t, &soc)
+	w.must(http.StatusOK, w.get("viewer", at(ref))).into(t, &client)
+	if soc.Assessment.Title != "Unpublished title" || soc.Severity != models.SeverityLow || len(soc.Tasks) != 1 {
+		t.Errorf("the SOC sees %+v", soc)
+	}
+	if client.Assessment.Title != "Published title" || client.Severity != models.SeverityCritical || len(client.Tasks) != 0 {
+		t.Errorf("the client sees %+v", client)
+	}
+	for _, path := range []string{at(ref), at(ref, "events"), at(ref, "revisions"), at(ref, "deliveries"), "/api/v1/incidents"} {
+		a := w.must(http.StatusOK, w.get("viewer", path))
+		for _, hidden := range []string{"Unpublished", "First title", "refuses our key"} {
+			if strings.Contains(string(a.body), hidden) {
+				t.Errorf("%s shows %q to the client: %s", path, hidden, a.body)
+			}
+		}
+	}
+	var list struct{ Items []struct{ Severity string } }
+	w.must(http.StatusOK, w.get("viewer", "/api/v1/incidents?severity=critical")).into(t, &list)
+	if len(list.Items) != 1 {
+		t.Errorf("%d critical incidents", len(list.Items))
+	}
+	w.must(http.StatusOK, w.get("viewer", "/api/v1/incidents?severity=low")).into(t, &list)
+	if len(list.Items) != 0 {
+		t.Errorf("%d low incidents", len(list.Items))
+	}
+}
+
+func TestListsArePagedWithoutLossOrRepeat(t *testing.T) {
+	w := newWorld(t)
+	for range 5 {
+		w.alert()
+		w.incident()
+	}
+	ref := w.published()
+	for path, want := range map[string]int{"/api/v1/alerts": 5, "/api/v1/incidents": 6, "/api/v1/clients": 2, at(ref, "events"): 6} {
+		seen := map[string]bool{}
+		next, pages := "", 0
+		for {
+			var page struct {
+				Items []map[string]any
+				Next  string
+			}
+			target := path + "?limit=2"
+			if next != "" {
+				target += "&cursor=" + next
+			}
+			w.must(http.StatusOK, w.get("analyst", target)).into(t, &page)
+			for _, item := range page.Items {
+				seen[fmt.Sprint(item["id"], item["reference"], item["number"], item["seq"])] = true
+			}
+			if pages++; page.Next == "" || pages > 10 {
+				break
+			}
+			next = page.Next
+		}
+		if len(seen) != want || pages != (want+1)/2 {
+			t.Errorf("%s: %d entries on %d pages, want %d", path, len(seen), pages, want)
+		}
+	}
+}
+
+func TestAlertsAreTheSameByTheirFindingNotByTheirTitle(t *testing.T) {
+	w := newWorld(t)
+	target := fmt.Sprintf("/api/v1/alerts/ocsf?source=integration&client=%d", w.acme.Number)
+	event := func(uid, desc string) string {
+		return fmt.Sprintf(`{"class_uid":2004,"severity_id":4,"finding_info":{"uid":%q,"title":"Same title","desc":%q}}`, uid, desc)
+	}
+	type receipt struct {
+		Outcome string
+		Alert   models.Alert
+	}
+	var first, unchanged, updated, second receipt
+	w.must(http.StatusCreated, w.post("operator", target, event("u1", "a"))).into(t, &first)
+	w.must(http.StatusOK, w.post("operator", target, event("u1", "a"))).into(t, &unchanged)
+	w.must(http.StatusOK, w.post("operator", target, event("u1", "b"))).into(t, &updated)
+	w.must(http.StatusCreated, w.post("operator", target, event("u2", "a"))).into(t, &second)
+	if unchanged.Outcome != "unchanged" || updated.Outcome != "updated" || updated.Alert.Version != 2 || updated.Alert.Detail != "b" {
+		t.Errorf("%+v\n%+v", unchanged, updated)
+	}
+	if updated.Alert.ID != first.Alert.ID || second.Alert.ID == first.Alert.ID {
+		t.Error("one finding became two alerts, or two became one")
+	}
+	raw := w.must(http.StatusOK, w.get("analyst", "/api/v1/alerts/"+first.Alert.ID.String()+"/raw?version=1"))
+	if string(raw.body) != event("u1", "a") {
+		t.Errorf("the body was not kept: %s", raw.body)
+	}
+}
+
+func TestAnAlertThatCannotBeReadIsKeptAndShown(t *testing.T) {
+	w := newWorld(t)
+	target := fmt.Sprintf("/api/v1/alerts/ocsf?source=integration&client=%d", w.acme.Number)
+	bodies := []string{`{"class_uid":1007,"message":"a process"}`, `{}`, `{"class_uid":2004,"finding_info":{"uid":"u","title":7}}`,
+		`{"x":"\u0000"}`, `{"a":1,"a":2}`, `{"class_uid":2004,"finding_info":"x","time":"then","observables":{},"severity_id":[]}`}
+	for _, body := range bodies {
+		var r struct{ Alert models.Alert }
+		w.must(http.StatusCreated, w.post("operator", target, body)).into(t, &r)
+		if r.Alert.Problem == "" || !strings.HasPrefix(r.Alert.FindingID, "sha256:") {
+			t.Errorf("%s: %+v", body, r.Alert)
+		}
+		raw := w.must(http.StatusOK, w.get("analyst", "/api/v1/alerts/"+r.Alert.ID.String()+"/raw"))
+		if string(raw.body) != body {
+			t.Errorf("%s was kept as %s", body, raw.body)
+		}
+	}
+	var list struct{ Items []models.Alert }
+	w.must(http.StatusOK, w.get("analyst", "/api/v1/alerts?problem=true&state=new")).into(t, &list)
+	if len(list.Items) != len(bodies) {
+		t.Errorf("analysts see %d of %d", len(list.Items), len(bodies))
+	}
+}
+
+func TestRealSamplesAreTaken(t *testing.T) {
+	folder := filepath.Join("..", "..", "shared", "testdata", "alerts")
+	if _, err := os.Stat(folder); err != nil {
+		t.Skip("the folder of real samples, ../shared/testdata/alerts, is not here; desk/testdata covers their shapes")
+	}
+	w := newWorld(t)
+	target := fmt.Sprintf("/api/v1/alerts/ocsf?source=integration&client=%d", w.acme.Number)
+	for file, readable := range map[string]bool{
+		"ocsf-guardduty-finding.json": true, "ocsf-okta-detection-finding.json": true, "aws-securityhub-guardduty.json": false,
+	} {
+		body, err := os.ReadFile(filepath.Join(folder, file))
+		w.ok(err)
+		var r struct{ Alert models.Alert }
+		w.must(http.StatusCreated, w.post("operator", target, body)).into(t, &r)
+		if (r.Alert.Problem == "") != readable {
+			t.Errorf("%s: %+v", file, r.Alert)
+		}
+	}
+}
+
+func TestHealthIsPublicAndSaysLittle(t *testing.T) {
+	w := newWorld(t)
+	w.must(http.StatusOK, w.get("", "/healthz"))
+	if a := w.must(http.StatusOK, w.get("", "/readyz")); !strings.Contains(string(a.body), `"database":"ok"`) {
+		t.Error(a)
+	}
+	w.must(http.StatusOK, w.get("analyst", "/api/v1/incidents"))
+	metrics := w.must(http.StatusOK, w.get("", "/metrics"))
+	if !strings.Contains(string(metrics.body), `watchfire_http_requests_total{operation="GET /api/v1/incidents",status="200"} 1`) {
+		t.Error("requests are not counted")
+	}
+}
+
+func TestLogsHoldNoSecretsAndNoContent(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	w.post("analyst", at(ref, "comment"), map[string]any{"text": "canary-in-body"})
+	w.get("analyst", "/api/v1/incidents?cursor=canary-in-query")
+	w.get("analyst", "/canary-in-path")
+	for _, canary := range []string{"canary", w.tokens["analyst"], w.tokens["analyst"][3:]} {
+		if strings.Contains(w.logs.String(), canary) {
+			t.Errorf("the log holds %q", canary)
+		}
+	}
+	if !strings.Contains(w.logs.String(), `"route":"/api/v1/incidents/:reference/comment"`) {
+		t.Error("the request is not logged")
+	}
+}
+
+func TestEveryAnswerCarriesItsHeadersAndAPanicTellsNothing(t *testing.T) {
+	w := newWorld(t)
+	log := observability.Logger(slog.LevelInfo, w.logs)
+	handler, err := api.New(api.Options{
+		Desk: w.desk, Auth: auth.New(w.store, time.Now), Log: log, Metrics: observability.NewMetrics(), Ready: observability.NewReadiness(),
+		Routes: []func(gin.IRouter){func(r gin.IRouter) { r.GET("/hooks/boom", func(*gin.Context) { panic("secret inside") }) }},
+	})
+	w.ok(err)
+	w.handler = handler
+	a := w.must(http.StatusInternalServerError, w.get("", "/hooks/boom"))
+	if strings.Contains(string(a.body)+w.logs.String(), "secret inside") {
+		t.Error("the panic's value got out")
+	}
+	if !strings.Contains(string(a.body), "urn:watchfire:request:"+a.Header.Get("X-Request-Id")) {
+		t.Errorf("the problem does not name its request: %s", a)
+	}
+	if a.Header.Get("X-Content-Type-Options") != "nosniff" || a.Header.Get("Content-Security-Policy") == "" {
+		t.Error("security headers are missing")
+	}
+	r := w.request("", http.MethodGet, "/healthz", nil)
+	r.Header.Set("X-Request-Id", "given-1")
+	if a := w.send(r); a.Header.Get("X-Request-Id") != "given-1" {
+		t.Error("the caller's request id is not kept")
+	}
+}

@@ -1,0 +1,243 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/api"
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/desk/desktest"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/store/storetest"
+)
+
+// world is a provider with two clients behind the real handler, store and database; only the engine is played.
+type world struct {
+	testing.TB
+	handler http.Handler
+	store   *store.Store
+	desk    *desk.Desk
+	engine  *desktest.Engine
+	logs    *bytes.Buffer
+	doc     *openapi3.T
+	router  routers.Router
+	acme    models.Client
+	other   models.Client
+	users   map[string]models.User // by role; "stranger" is an admin of the other client
+	tokens  map[string]string
+	keys    atomic.Int64
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	s, _ := storetest.New(t)
+	w := &world{TB: t, store: s, engine: desktest.New(s, time.Now), logs: &bytes.Buffer{}, users: map[string]models.User{}, tokens: map[string]string{}}
+	log := observability.Logger(slog.LevelInfo, w.logs)
+	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: 100 * time.Millisecond, Log: log})
+	var err error
+	w.handler, err = api.New(api.Options{
+		Desk: w.desk, Auth: auth.New(s, time.Now), Log: log, Metrics: observability.NewMetrics(),
+		Ready: observability.NewReadiness(observability.DatabaseParts(s)...),
+	})
+	w.ok(err)
+	w.readDocument()
+	w.acme, w.other = w.newClient("Acme"), w.newClient("Other")
+	for _, role := range []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator} {
+		w.newUser(string(role), uuid.Nil, role)
+	}
+	for _, role := range []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin} {
+		w.newUser(string(role), w.acme.ID, role)
+	}
+	w.newUser("stranger", w.other.ID, models.RoleAdmin)
+	return w
+}
+
+func (w *world) readDocument() {
+	w.Helper()
+	loader := openapi3.NewLoader()
+	doc, err := loader.LoadFromFile("openapi.yaml")
+	w.ok(err)
+	w.ok(doc.Validate(w.Context()))
+	w.doc = doc
+	w.router, err = gorillamux.NewRouter(doc)
+	w.ok(err)
+}
+
+func (w *world) newClient(name string) models.Client {
+	w.Helper()
+	c, err := w.store.CreateClient(w.Context(), models.Client{
+		LegalName: name, TimeZone: "Europe/Prague", Language: "en", Policy: models.DefaultPolicy(), CreatedAt: time.Now(),
+		Contract: models.Contract{Start: time.Now(), End: time.Now(), Plan: "mdr"},
+	}, "client-"+name)
+	w.ok(err)
+	return c
+}
+
+func (w *world) newUser(name string, client uuid.UUID, role models.Role) {
+	w.Helper()
+	u, err := w.store.CreateUser(w.Context(), models.User{ClientID: client, Name: name, Email: name + "@users.example", Role: role})
+	w.ok(err)
+	secret, hash := auth.NewToken()
+	w.ok(w.store.CreateToken(w.Context(), models.Token{UserID: u.ID, Hash: hash}))
+	w.users[name], w.tokens[name] = u, secret
+}
+
+func (w *world) ok(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) newKey() string { return fmt.Sprintf("key-%d", w.keys.Add(1)) }
+
+// answer is what a request came to.
+type answer struct {
+	*http.Response
+	body []byte
+}
+
+func (a answer) String() string { return fmt.Sprintf("%d %s", a.StatusCode, a.body) }
+
+// into reads the answer's body.
+func (a answer) into(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal(a.body, v); err != nil {
+		t.Fatalf("%s: %v", a, err)
+	}
+}
+
+// pointers lists the fields a problem points at.
+func (a answer) pointers(t testing.TB) []string {
+	t.Helper()
+	var p struct{ Errors []struct{ Pointer string } }
+	a.into(t, &p)
+	var list []string
+	for _, e := range p.Errors {
+		list = append(list, e.Pointer)
+	}
+	return list
+}
+
+func (w *world) get(who, path string) answer {
+	w.Helper()
+	return w.send(w.request(who, http.MethodGet, path, nil))
+}
+
+// post sends a body under a new key.
+func (w *world) post(who, path string, body any) answer {
+	w.Helper()
+	return w.postAs(who, path, w.newKey(), body)
+}
+
+func (w *world) postAs(who, path, key string, body any) answer {
+	w.Helper()
+	r := w.request(who, http.MethodPost, path, body)
+	r.Header.Set("Idempotency-Key", key)
+	return w.send(r)
+}
+
+// request builds a request of a user; a string is a body as it stands.
+func (w *world) request(who, method, path string, body any) *http.Request {
+	w.Helper()
+	var b []byte
+	switch v := body.(type) {
+	case nil:
+	case string:
+		b = []byte(v)
+	case []byte:
+		b = v
+	default:
+		var err error
+		b, err = json.Marshal(v)
+		w.ok(err)
+	}
+	r := httptest.NewRequestWithContext(w.Context(), method, path, bytes.NewReader(b))
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if who != "" {
+		r.Header.Set("Authorization", "Bearer "+w.tokens[who])
+	}
+	return r
+}
+
+// send answers a request and holds every answer of a documented operation against the document.
+func (w *world) send(r *http.Request) answer {
+	w.Helper()
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, r)
+	a := answer{Response: rec.Result()}
+	a.body, _ = io.ReadAll(a.Body)
+	if route, params, err := w.router.FindRoute(r); err == nil {
+		in := &openapi3filter.ResponseValidationInput{
+			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+			Status:                 a.StatusCode, Header: a.Header, Options: &openapi3filter.Options{MultiError: true},
+		}
+		in.SetBodyBytes(a.body)
+		if err := openapi3filter.ValidateResponse(context.Background(), in); err != nil {
+			w.Errorf("%s %s: the answer does not fit the document: %v\n%s", r.Method, r.URL.Path, err, a)
+		}
+	}
+	return a
+}
+
+// must fails the test when an answer has another status.
+func (w *world) must(status int, a answer) answer {
+	w.Helper()
+	if a.StatusCode != status {
+		w.Fatalf("want %d, got %s", status, a)
+	}
+	return a
+}
+
+// incident opens an incident of Acme.
+func (w *world) incident() models.Reference {
+	w.Helper()
+	var i models.Incident
+	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents",
+		map[string]any{"client": w.acme.Number, "title": "First title", "severity": "high"})).into(w, &i)
+	return i.Reference
+}
+
+func at(ref models.Reference, rest ...string) string {
+	return "/api/v1/incidents/" + strings.Join(append([]string{string(ref)}, rest...), "/")
+}
+
+// happen makes an incident change by what somebody did.
+func (w *world) happen(ref models.Reference, by models.Actor, data ...models.EventData) {
+	w.Helper()
+	w.ok(w.engine.Happen(w.Context(), ref, by, data...))
+}
+
+// published opens and publishes an incident, with what commands need to find there.
+func (w *world) published() models.Reference {
+	w.Helper()
+	ref := w.incident()
+	analyst := w.users["analyst"].Actor()
+	w.happen(ref, analyst,
+		&models.Assessed{Severity: models.SeverityCritical, Assessment: models.Assessment{Title: "Published title", Summary: "What we know."}},
+		&models.Published{}, &models.Recommended{ID: "r1", Text: "Reset the passwords."},
+		&models.IsolationRequested{Endpoint: "e1", Hostname: "dc01", Reason: "Credentials are taken."})
+	w.happen(ref, models.System(), &models.TaskOpened{ID: "t1", Kind: models.TaskConfig, Detail: "The mail vendor refuses our key."})
+	return ref
+}

@@ -1,0 +1,90 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Groups of roles, as the table below uses them.
+var (
+	everyone  = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin}
+	staff     = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator}
+	stewards  = []models.Role{models.RoleLead, models.RoleOperator}
+	handlers  = []models.Role{models.RoleAnalyst, models.RoleLead}
+	clients   = []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin}
+	deciders  = []models.Role{models.RoleResponder, models.RoleAdmin}
+	bothSides = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleResponder, models.RoleAdmin}
+)
+
+// permissions says which roles may use which operation of api/openapi.yaml. What is not here, nobody may. Which
+// client's things they may use it on is another question, answered by the database. It is never changed.
+var permissions = map[string][]models.Role{
+	"list-clients":   staff,
+	"create-client":  stewards,
+	"get-client":     everyone,
+	"list-contacts":  everyone,
+	"create-contact": staff,
+
+	"list-alerts":   staff,
+	"receive-alert": staff,
+	"receive-ocsf":  staff,
+	"get-alert":     staff,
+	"get-alert-raw": staff,
+
+	"list-incidents":  everyone,
+	"open-incident":   handlers,
+	"get-incident":    everyone,
+	"list-events":     everyone,
+	"list-deliveries": everyone,
+	"list-revisions":  everyone,
+	"get-revision":    everyone,
+
+	"assess":           handlers,
+	"publish":          handlers,
+	"expedite":         handlers,
+	"revise":           handlers,
+	"dismiss":          handlers,
+	"comment":          bothSides,
+	"recommend":        handlers,
+	"settle":           deciders,
+	"advise-team":      handlers,
+	"isolate":          handlers,
+	"release":          bothSides,
+	"keep":             deciders,
+	"acknowledge":      clients,
+	"complete-task":    staff,
+	"verify":           handlers,
+	"request-closure":  deciders,
+	"confirm-closure":  deciders,
+	"withdraw-closure": deciders,
+	"give-feedback":    clients,
+}
+
+// Allow returns nil when a role may use an operation. Otherwise it returns Forbidden, or Conflict when someone of
+// the SOC asks for what is the client's alone: then it is not their role but the process that forbids it.
+// An operation that the table does not know is Forbidden to everyone.
+func Allow(operation string, role models.Role) error {
+	allowed := permissions[operation]
+	if slices.Contains(allowed, role) {
+		return nil
+	}
+	words := strings.ReplaceAll(operation, "-", " ")
+	if len(allowed) > 0 && role.Side() == models.SideSOC && !slices.ContainsFunc(allowed, ofSOC) {
+		return models.Errorf(models.Conflict, "only the client may %s", words)
+	}
+	return models.Errorf(models.Forbidden, "the role %s may not %s", role, words)
+}
+
+// Operations lists the operations that the table knows, sorted.
+func Operations() []string {
+	var names []string
+	for name := range permissions {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func ofSOC(r models.Role) bool { return r.Side() == models.SideSOC }

@@ -1,0 +1,81 @@
+package desk
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// ReceiveAlert takes an alert of the client a.Client, with the body it came in. Alerts are the same when client,
+// source and finding id are; the same key again gives the same outcome. NotFound: there is no such client.
+func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, key string) (models.Alert, store.AlertOutcome, error) {
+	if err := auth.Allow("receive-alert", u.Role); err != nil {
+		return models.Alert{}, "", err
+	}
+	id, err := d.clientID(ctx, a.Client)
+	if err != nil {
+		return models.Alert{}, "", err
+	}
+	a.ClientID, a.ReceivedAt = id, d.moment()
+	if a.OccurredAt.IsZero() {
+		a.OccurredAt = a.ReceivedAt
+	}
+	var outcome store.AlertOutcome
+	err = d.store.ForClient(ctx, store.SOC, id, func(tx *store.Tx) (err error) {
+		a, outcome, err = tx.ReceiveAlert(a, raw, requestID(u, "receive-alert", key))
+		return err
+	})
+	return a, outcome, err
+}
+
+// ReceiveOCSF takes one OCSF event as an alert. What is not a readable Detection Finding is kept all the same, with
+// its Problem set. raw must be a JSON object.
+func (d *Desk) ReceiveOCSF(ctx context.Context, u models.User, number int, source models.AlertSource, raw []byte, key string,
+) (models.Alert, store.AlertOutcome, error) {
+	a := ReadOCSF(raw)
+	a.Client, a.Source = number, source
+	return d.ReceiveAlert(ctx, u, a, raw, key)
+}
+
+// Alert returns an alert. For the SOC.
+func (d *Desk) Alert(ctx context.Context, u models.User, id uuid.UUID) (models.Alert, error) {
+	if err := auth.Allow("get-alert", u.Role); err != nil {
+		return models.Alert{}, err
+	}
+	var a models.Alert
+	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
+		a, err = tx.Alert(id)
+		return err
+	})
+	return a, err
+}
+
+// AlertPayload returns the body a version of an alert came in; version 0 is the latest. For the SOC.
+func (d *Desk) AlertPayload(ctx context.Context, u models.User, id uuid.UUID, version int) ([]byte, error) {
+	if err := auth.Allow("get-alert-raw", u.Role); err != nil {
+		return nil, err
+	}
+	var raw []byte
+	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
+		raw, err = tx.AlertPayload(id, version)
+		return err
+	})
+	return raw, err
+}
+
+// Alerts lists alerts, the latest received first, from after the cursor. For the SOC.
+func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, c store.Cursor, limit int) ([]models.Alert, error) {
+	if err := auth.Allow("list-alerts", u.Role); err != nil {
+		return nil, err
+	}
+	var list []models.Alert
+	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Alerts(f, c, limit)
+		return err
+	})
+	return list, err
+}

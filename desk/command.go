@@ -1,0 +1,152 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Command gives a command to an incident. The answer says which events it caused. queued is true when no worker
+// answered in time: the command is then recorded durably in the workflow's history and will be judged there.
+//
+// via is the door: "api" or "portal". key is the caller's own name for the request: given again with the same
+// command, the answer is the same and there is one effect; with another command it is Invalid. Other errors:
+// NotFound when the user may not see the incident, Forbidden when their role may not do this, Conflict when the
+// incident does not allow it, Unavailable when the engine does not answer; nothing is recorded then.
+func (d *Desk) Command(ctx context.Context, u models.User, via string, ref models.Reference, c models.Command, key string,
+) (a models.Answer, queued bool, err error) {
+	body, err := canonical(c)
+	if err != nil {
+		return models.Answer{}, false, err
+	}
+	o := models.Order{
+		Ask:         models.Ask{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via},
+		Fingerprint: fingerprint(c.Name(), body), Body: body,
+	}
+	if err := d.admit(ctx, u, ref, c, o); err != nil {
+		return models.Answer{}, false, err
+	}
+	a, queued, err = d.send(ctx, u, ref, c, o)
+	if err == nil && a.Fingerprint != o.Fingerprint {
+		return models.Answer{}, false, reused()
+	}
+	return a, queued, err
+}
+
+// admit checks that the user may see the incident and give this command, and records a decision of the client
+// before anybody acts on it.
+func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c models.Command, o models.Order) error {
+	at := d.moment()
+	return d.read(ctx, u, func(tx *store.Tx) error {
+		if _, err := tx.Incident(ref); err != nil {
+			return err
+		}
+		if err := auth.Allow(c.Name(), u.Role); err != nil {
+			return err
+		}
+		// What is wrong with the command itself is wrong for any incident; the state is the workflow's to judge.
+		err := models.Incident{}.Can(c, o.Ask, at)
+		if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
+			return err
+		}
+		if !models.IsDecision(c) {
+			return nil
+		}
+		return tx.SaveDecision(store.Decision{
+			RequestID: o.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: o.Fingerprint, At: at,
+		})
+	})
+}
+
+// send asks the workflow and waits a little; without an answer it leaves the same order as a signal.
+func (d *Desk) send(ctx context.Context, u models.User, ref models.Reference, c models.Command, o models.Order) (models.Answer, bool, error) {
+	a, err := d.update(ctx, ref, c.Name(), o)
+	var refused *temporal.ApplicationError
+	switch {
+	case err == nil:
+		return a, false, nil
+	case ctx.Err() != nil: // the person went away; what they asked may or may not happen
+		return models.Answer{}, false, fmt.Errorf("%s %s: %w", c.Name(), ref, ctx.Err())
+	case errors.As(err, &refused):
+		return models.Answer{}, false, refusal(c.Name(), refused)
+	}
+	err = d.signal(ctx, ref, c.Name(), o)
+	var gone *serviceerror.NotFound
+	switch {
+	case errors.As(err, &gone):
+		return models.Answer{}, false, d.ended(ctx, u, ref)
+	case err != nil:
+		d.log.WarnContext(ctx, "the engine takes no command", "command", c.Name(), "incident", ref, "error", err.Error())
+		return models.Answer{}, false, unavailable()
+	}
+	return models.Answer{RequestID: o.RequestID, Command: c.Name(), Fingerprint: o.Fingerprint}, true, nil
+}
+
+func (d *Desk) update(ctx context.Context, ref models.Reference, name string, o models.Order) (models.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.wait)
+	defer cancel()
+	var a models.Answer
+	h, err := d.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		UpdateID: o.RequestID, WorkflowID: ref.WorkflowID(), UpdateName: name, Args: []any{o},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err != nil {
+		return a, fmt.Errorf("update %s: %w", name, err)
+	}
+	if err := h.Get(ctx, &a); err != nil {
+		return a, fmt.Errorf("update %s: %w", name, err)
+	}
+	return a, nil
+}
+
+func (d *Desk) signal(ctx context.Context, ref models.Reference, name string, o models.Order) error {
+	ctx, cancel := context.WithTimeout(ctx, d.wait)
+	defer cancel()
+	if err := d.temporal.SignalWorkflow(ctx, ref.WorkflowID(), "", name, o); err != nil {
+		return fmt.Errorf("signal %s: %w", name, err)
+	}
+	return nil
+}
+
+// refusal reads what a workflow said: its type is a kind, its first detail the field.
+func refusal(command string, e *temporal.ApplicationError) error {
+	switch k := models.Kind(e.Type()); k {
+	case models.Invalid, models.NotFound, models.Forbidden, models.Conflict, models.Unauthorized, models.Unavailable:
+		var field string
+		if e.HasDetails() {
+			_ = e.Details(&field) // without a readable field the message stands alone
+		}
+		return &models.Error{Kind: k, Field: field, Message: e.Message()}
+	}
+	return fmt.Errorf("%s failed in the workflow: %w", command, e)
+}
+
+// ended says why an incident has no running workflow: it is over, or it has not started yet.
+func (d *Desk) ended(ctx context.Context, u models.User, ref models.Reference) error {
+	var i models.Incident
+	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
+		i, err = tx.Incident(ref)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case i.Phase == models.PhaseDismissed:
+		return models.Errorf(models.Conflict, "the incident is dismissed")
+	case i.Over():
+		return models.Errorf(models.Conflict, "the incident is closed")
+	}
+	return unavailable()
+}
+
+func unavailable() error {
+	return models.Errorf(models.Unavailable, "the workflow engine does not answer; ask again")
+}

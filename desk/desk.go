@@ -1,0 +1,119 @@
+package desk
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/client"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// defaultUpdateWait is how long a person waits for a worker before their command is queued instead.
+const defaultUpdateWait = 2 * time.Second
+
+// Temporal is what the desk asks of the engine; client.Client satisfies it.
+type Temporal interface {
+	ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
+	UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error)
+	SignalWorkflow(ctx context.Context, workflowID, runID, signal string, arg any) error
+}
+
+// Options tune a Desk.
+type Options struct {
+	UpdateWait time.Duration    // how long to wait for a command's answer before it is queued; 0 means 2 s
+	Now        func() time.Time // the clock; nil means the machine's
+	Log        *slog.Logger     // nil means the default one
+}
+
+// Desk takes what people ask for. Its methods may be used from several goroutines. Errors for people are
+// models.Error; NotFound is also what somebody else's thing gives.
+type Desk struct {
+	store    *store.Store
+	temporal Temporal
+	wait     time.Duration
+	now      func() time.Time
+	log      *slog.Logger
+	clients  sync.Map // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
+}
+
+// New makes a Desk over the database and the engine.
+func New(s *store.Store, t Temporal, o Options) *Desk {
+	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, now: o.Now, log: o.Log}
+	if d.wait <= 0 {
+		d.wait = defaultUpdateWait
+	}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
+	return d
+}
+
+// moment is now as the database can keep it.
+func (d *Desk) moment() time.Time { return d.now().UTC().Truncate(time.Microsecond) }
+
+// read runs fn in a transaction that sees what u may see: the SOC everything, a client's user their client as
+// the portal shows it.
+func (d *Desk) read(ctx context.Context, u models.User, fn func(*store.Tx) error) error {
+	if u.Role.Side() == models.SideSOC {
+		return d.store.ForSOC(ctx, fn)
+	}
+	return d.store.ForClient(ctx, store.Portal, u.ClientID, fn)
+}
+
+// clientID returns the id of the client with a number. NotFound when there is none.
+func (d *Desk) clientID(ctx context.Context, number int) (uuid.UUID, error) {
+	if known, ok := d.clients.Load(number); ok {
+		if id, ok := known.(uuid.UUID); ok {
+			return id, nil
+		}
+	}
+	c, err := d.store.ClientByNumber(ctx, number)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	d.clients.Store(number, c.ID)
+	return c.ID, nil
+}
+
+// requestID names a request: the same user, scope and key are the same request.
+func requestID(u models.User, scope, key string) string {
+	return sum(u.ID.String(), scope, key)[:32]
+}
+
+// fingerprint tells one wish from another.
+func fingerprint(name string, body []byte) string {
+	h := sha256.Sum256(append([]byte(name), body...))
+	return hex.EncodeToString(h[:])
+}
+
+// canonical writes v as JSON in the one order its type has.
+func canonical(v any) (json.RawMessage, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("write %T: %w", v, err)
+	}
+	return b, nil
+}
+
+func sum(parts ...string) string {
+	h := sha256.Sum256([]byte(strings.Join(parts, "|")))
+	return hex.EncodeToString(h[:])
+}
+
+// reused is the refusal of a key that belongs to another request.
+func reused() error {
+	return models.Errorf(models.Invalid, "Idempotency-Key was used for another request")
+}

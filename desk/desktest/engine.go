@@ -1,0 +1,283 @@
+// Package desktest stands in for the workflow engine in tests of what lies in front of it: the desk, the API, the
+// pages. It judges commands with models and records events in the real store, without history, timers or children.
+package desktest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Health says what of the engine is there.
+type Health int
+
+// The healths of an engine.
+const (
+	Healthy   Health = iota // it answers at once
+	NoWorker                // it takes signals, nobody answers updates
+	NoService               // nothing answers
+)
+
+// Engine is a workflow engine in memory. Its methods may be used from several goroutines.
+type Engine struct {
+	store *store.Store
+	now   func() time.Time
+
+	mu       sync.Mutex
+	health   Health
+	started  map[string]client.StartWorkflowOptions // by workflow id
+	runs     map[string]models.IncidentRun
+	ended    map[string]bool
+	answers  map[string]models.Answer // by workflow and request id
+	signals  []Signal
+	handled  int // commands carried out
+	sequence sync.Mutex
+}
+
+// Signal is an order that was left for a worker.
+type Signal struct {
+	WorkflowID, Name string
+	Order            models.Order
+}
+
+// New makes an engine that records in s. now is its clock.
+func New(s *store.Store, now func() time.Time) *Engine {
+	return &Engine{
+		store: s, now: now, started: map[string]client.StartWorkflowOptions{}, runs: map[string]models.IncidentRun{},
+		ended: map[string]bool{}, answers: map[string]models.Answer{},
+	}
+}
+
+// Become changes what of the engine is there.
+func (e *Engine) Become(h Health) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.health = h
+}
+
+// End lets an incident's workflow end.
+func (e *Engine) End(ref models.Reference) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended[ref.WorkflowID()] = true
+}
+
+// Started returns the options and the argument an incident's workflow was started with, and whether it was.
+func (e *Engine) Started(ref models.Reference) (client.StartWorkflowOptions, models.IncidentRun, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o, ok := e.started[ref.WorkflowID()]
+	return o, e.runs[ref.WorkflowID()], ok
+}
+
+// Signals returns the orders that were left for a worker.
+func (e *Engine) Signals() []Signal {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]Signal(nil), e.signals...)
+}
+
+// CarriedOut returns how many commands had an effect.
+func (e *Engine) CarriedOut() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.handled
+}
+
+// ExecuteWorkflow starts an incident's workflow, once.
+func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
+	if err := e.answersAt(ctx); err != nil {
+		return nil, err
+	}
+	run, ok := args[0].(models.IncidentRun)
+	if !ok {
+		return nil, serviceerror.NewInvalidArgument("not an incident")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, known := e.started[o.ID]; known {
+		if e.ended[o.ID] {
+			return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it ran before", "", "")
+		}
+		return nil, nil
+	}
+	e.started[o.ID], e.runs[o.ID] = o, run
+	return nil, nil
+}
+
+// SignalWorkflow keeps an order.
+func (e *Engine) SignalWorkflow(ctx context.Context, workflowID, _, name string, arg any) error {
+	if err := e.answersAt(ctx); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.running(workflowID); err != nil {
+		return err
+	}
+	o, ok := arg.(models.Order)
+	if !ok {
+		return serviceerror.NewInvalidArgument("not an order")
+	}
+	e.signals = append(e.signals, Signal{WorkflowID: workflowID, Name: name, Order: o})
+	return nil
+}
+
+// UpdateWorkflow carries a command out.
+func (e *Engine) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	if err := e.answersAt(ctx); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	health, err := e.health, e.running(o.WorkflowID)
+	e.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if health == NoWorker {
+		<-ctx.Done()
+		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(ctx.Err())
+	}
+	order, ok := o.Args[0].(models.Order)
+	if !ok || order.RequestID != o.UpdateID {
+		return nil, serviceerror.NewInvalidArgument("not an order")
+	}
+	e.sequence.Lock()
+	defer e.sequence.Unlock()
+	a, err := e.carryOut(ctx, models.Reference(strings.TrimPrefix(o.WorkflowID, "incident/")), o.UpdateName, order)
+	return handle{workflowID: o.WorkflowID, updateID: o.UpdateID, answer: a, err: refusal(err)}, nil
+}
+
+func (e *Engine) answersAt(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.health == NoService {
+		return serviceerror.NewUnavailable("connection refused")
+	}
+	return ctx.Err()
+}
+
+func (e *Engine) running(workflowID string) error {
+	if _, ok := e.started[workflowID]; !ok || e.ended[workflowID] {
+		return serviceerror.NewNotFound("workflow execution already completed")
+	}
+	return nil
+}
+
+func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string, o models.Order) (models.Answer, error) {
+	if a, ok := e.answer(ref, o.RequestID); ok {
+		return a, nil
+	}
+	c, err := models.ParseCommand(name, o.Body)
+	if err != nil {
+		return models.Answer{}, err
+	}
+	i, err := e.Incident(ctx, ref)
+	if err != nil {
+		return models.Answer{}, err
+	}
+	events, err := i.Decide(c, o.Ask, e.now())
+	if err != nil {
+		return models.Answer{}, err
+	}
+	if err := e.record(ctx, i, events); err != nil {
+		return models.Answer{}, err
+	}
+	a := models.Answer{
+		RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint, FirstSeq: i.Seq + 1, LastSeq: i.Seq + len(events),
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answers[string(ref)+o.RequestID] = a
+	e.handled++
+	return a, nil
+}
+
+func (e *Engine) answer(ref models.Reference, request string) (models.Answer, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a, ok := e.answers[string(ref)+request]
+	return a, ok
+}
+
+// Incident returns an incident as the store has it.
+func (e *Engine) Incident(ctx context.Context, ref models.Reference) (models.Incident, error) {
+	var i models.Incident
+	err := e.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
+		i, err = tx.Incident(ref)
+		return err
+	})
+	return i, err
+}
+
+// Happen makes an incident change by what an actor did, as its workflow would.
+func (e *Engine) Happen(ctx context.Context, ref models.Reference, by models.Actor, data ...models.EventData) error {
+	e.sequence.Lock()
+	defer e.sequence.Unlock()
+	i, err := e.Incident(ctx, ref)
+	if err != nil {
+		return err
+	}
+	var events []models.Event
+	trial := i
+	for _, d := range data {
+		event := models.NewEvent(trial, e.now(), by, d)
+		if err := trial.Apply(event); err != nil {
+			return err
+		}
+		events = append(events, event)
+	}
+	return e.record(ctx, i, events)
+}
+
+func (e *Engine) record(ctx context.Context, i models.Incident, events []models.Event) error {
+	return e.store.ForClient(ctx, store.Worker, i.ClientID, func(tx *store.Tx) error { return tx.Record(i.Reference, events) })
+}
+
+// refusal is what a workflow makes of a models.Error.
+func refusal(err error) error {
+	var e *models.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return temporal.NewApplicationErrorWithOptions(e.Message, string(e.Kind),
+		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{e.Field}})
+}
+
+type handle struct {
+	workflowID, updateID string
+	answer               models.Answer
+	err                  error
+}
+
+// WorkflowID names the workflow.
+func (h handle) WorkflowID() string { return h.workflowID }
+
+// RunID is the same for every run.
+func (h handle) RunID() string { return uuid.Nil.String() }
+
+// UpdateID names the update.
+func (h handle) UpdateID() string { return h.updateID }
+
+// Get returns what the command came to.
+func (h handle) Get(_ context.Context, to any) error {
+	if h.err != nil {
+		return h.err
+	}
+	b, err := json.Marshal(h.answer)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, to)
+}

@@ -1,0 +1,169 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// sweepAfter is how old an incident without a running workflow must be before Sweep starts it.
+const sweepAfter = 30 * time.Second
+
+// Opening is what an analyst opens an incident with.
+type Opening struct {
+	Client   int             `json:"client"`   // number
+	Title    string          `json:"title"`    // "" takes the first alert's
+	Severity models.Severity `json:"severity"` // "" takes the worst of the alerts
+	Alerts   []uuid.UUID     `json:"alerts"`
+	Drill    bool            `json:"drill"`
+}
+
+// OpenIncident opens an incident and starts its workflow. running is false when the incident is recorded but the
+// engine did not answer: Sweep starts it later. The same key again returns the same incident, or Invalid when the
+// request was another one. NotFound: no such client, or an alert is not that client's. Conflict: an alert belongs
+// to an incident already.
+func (d *Desk) OpenIncident(ctx context.Context, u models.User, in Opening, key string) (i models.Incident, running bool, err error) {
+	if err := auth.Allow("open-incident", u.Role); err != nil {
+		return i, false, err
+	}
+	body, err := canonical(in)
+	if err != nil {
+		return i, false, err
+	}
+	id, err := d.clientID(ctx, in.Client)
+	if err != nil {
+		return i, false, err
+	}
+	run := models.IncidentRun{}
+	err = d.store.ForClient(ctx, store.SOC, id, func(tx *store.Tx) error {
+		c, err := tx.Client()
+		if err != nil {
+			return err
+		}
+		o, err := opened(tx, in)
+		if err != nil {
+			return err
+		}
+		run.Policy = c.Policy
+		run.Incident, err = tx.OpenIncident(o, u.Actor(), d.moment(), requestID(u, "open-incident", key), fingerprint("open-incident", body))
+		return err
+	})
+	if err != nil {
+		return i, false, err
+	}
+	if err := d.start(ctx, run); err != nil {
+		d.log.WarnContext(ctx, "an incident waits for the engine", "incident", run.Incident.Reference, "error", err.Error())
+		return run.Incident, false, nil
+	}
+	return run.Incident, true, nil
+}
+
+// opened completes an opening from its alerts.
+func opened(tx *store.Tx, in Opening) (models.Opened, error) {
+	o := models.Opened{Title: strings.TrimSpace(in.Title), Severity: in.Severity, Alerts: slices.Clone(in.Alerts), Drill: in.Drill}
+	if o.Alerts == nil {
+		o.Alerts = []uuid.UUID{}
+	}
+	switch {
+	case o.Severity != "" && !o.Severity.Valid():
+		return o, models.InvalidField("/severity", "is not a severity")
+	case len(o.Alerts) == 0 && o.Title == "":
+		return o, models.InvalidField("/title", "is required without alerts")
+	case len(o.Alerts) == 0 && o.Severity == "":
+		return o, models.InvalidField("/severity", "is required without alerts")
+	case o.Title != "" && o.Severity != "":
+		return o, nil
+	}
+	title, severity := "", models.SeverityLow
+	for n, id := range o.Alerts {
+		a, err := tx.Alert(id)
+		if models.KindOf(err) == models.NotFound {
+			return o, &models.Error{Kind: models.NotFound, Field: fmt.Sprintf("/alerts/%d", n), Message: "there is no such alert"}
+		}
+		if err != nil {
+			return o, err
+		}
+		if n == 0 {
+			title = a.Title
+		}
+		severity = worse(severity, a.Severity)
+	}
+	if o.Title == "" {
+		o.Title = title
+	}
+	if o.Severity == "" {
+		o.Severity = severity
+	}
+	return o, nil
+}
+
+// worse returns the worse of two severities; an unknown one counts for nothing.
+func worse(a, b models.Severity) models.Severity {
+	order := models.Severities()
+	if n := slices.Index(order, b); n >= 0 && n < slices.Index(order, a) {
+		return b
+	}
+	return a
+}
+
+// start starts an incident's workflow. That it runs, or ran, already is success.
+func (d *Desk) start(ctx context.Context, run models.IncidentRun) error {
+	ctx, cancel := context.WithTimeout(ctx, d.wait)
+	defer cancel()
+	i := run.Incident
+	_, err := d.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: i.Reference.WorkflowID(), TaskQueue: models.QueueIncidents,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		StaticSummary:            fmt.Sprintf("%s · %s", i.Reference, i.Severity),
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			keyword(models.AttributeClient, strconv.Itoa(i.Reference.ClientNumber())),
+			keyword(models.AttributePhase, string(i.Phase)),
+			keyword(models.AttributeTurn, string(i.Turn)),
+			keyword(models.AttributeSeverity, string(i.Severity)),
+			keyword(models.AttributeContainment, string(i.Containment())),
+			temporal.NewSearchAttributeKeyBool(models.AttributeDrill).ValueSet(i.Drill),
+		),
+	}, models.IncidentWorkflow, run)
+	var exists *serviceerror.WorkflowExecutionAlreadyStarted
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("start %s: %w", i.Reference, err)
+	}
+	return nil
+}
+
+func keyword(name, value string) temporal.SearchAttributeUpdate {
+	return temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value)
+}
+
+// Sweep starts the workflows of incidents that were recorded but never ran, because a process ended in between or
+// the engine was down. It returns how many it started. It is safe to run in several processes at once.
+func (d *Desk) Sweep(ctx context.Context) (int, error) {
+	waiting, err := d.store.NotRunning(ctx, d.moment().Add(-sweepAfter))
+	if err != nil {
+		return 0, fmt.Errorf("find incidents without a workflow: %w", err)
+	}
+	started := 0
+	for _, run := range waiting {
+		if failed := d.start(ctx, run); failed != nil {
+			err = errors.Join(err, failed)
+			continue
+		}
+		started++
+	}
+	return started, err
+}

@@ -1,0 +1,142 @@
+package desk
+
+import (
+	"context"
+	"slices"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Incident returns an incident as the user may see it: users of the client see severity and assessment of the
+// latest published revision and none of the SOC's tasks. NotFound also when they may not see it at all.
+func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (models.Incident, error) {
+	var i models.Incident
+	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
+		if i, err = tx.Incident(ref); err != nil || u.Role.Side() == models.SideSOC {
+			return err
+		}
+		published, err := tx.Revision(ref, i.Revision)
+		if err != nil {
+			return err
+		}
+		i.Severity, i.Assessment, i.Tasks = published.Severity, published.Assessment, []models.Task{}
+		return nil
+	})
+	return i, err
+}
+
+// Incidents lists incidents the user may see, the last changed first, from after the cursor. Users of the client
+// see title and severity of the latest published revision; filtered by severity, a page may be shorter for them.
+// next is the cursor after the last row looked at.
+func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFilter, c store.Cursor, limit int) (list []store.IncidentRow, next store.Cursor, err error) {
+	client := u.Role.Side() != models.SideSOC
+	severity := f.Severity
+	if client {
+		f.PublishedOnly, f.Severity = true, ""
+	}
+	err = d.read(ctx, u, func(tx *store.Tx) error {
+		rows, err := tx.Incidents(f, c, limit+1)
+		if err != nil {
+			return err
+		}
+		if len(rows) > limit {
+			rows = rows[:limit]
+			next = store.Cursor{At: rows[limit-1].UpdatedAt, ID: string(rows[limit-1].Reference)}
+		}
+		if client {
+			rows, err = asPublished(tx, rows, severity)
+		}
+		list = rows
+		return err
+	})
+	return list, next, err
+}
+
+func asPublished(tx *store.Tx, rows []store.IncidentRow, severity models.Severity) ([]store.IncidentRow, error) {
+	kept := []store.IncidentRow{}
+	for _, row := range rows {
+		revisions, err := tx.Revisions(row.Reference)
+		if err != nil {
+			return nil, err
+		}
+		if len(revisions) == 0 {
+			continue
+		}
+		last := revisions[len(revisions)-1]
+		row.Title, row.Severity, row.OpenTasks = last.Assessment.Title, last.Severity, 0
+		if severity == "" || severity == row.Severity {
+			kept = append(kept, row)
+		}
+	}
+	return kept, nil
+}
+
+// Events lists an incident's events after a sequence number. Users of the client do not see what the SOC has not
+// published. next is the sequence number to go on after, 0 at the end.
+func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, after, limit int) (list []models.Event, next int, err error) {
+	err = d.read(ctx, u, func(tx *store.Tx) error {
+		if _, err := tx.Incident(ref); err != nil {
+			return err
+		}
+		list, err = tx.Events(ref, after, limit+1)
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		next = list[limit-1].Seq
+	}
+	if u.Role.Side() != models.SideSOC {
+		list = slices.DeleteFunc(list, func(e models.Event) bool { return internal(e.Data) })
+	}
+	return list, next, nil
+}
+
+// internal reports whether an event is the SOC's own business until it publishes. What was opened says the title
+// the investigation began with.
+func internal(d models.EventData) bool {
+	switch d.(type) {
+	case *models.Opened, *models.Assessed, *models.TaskOpened, *models.TaskDone, *models.CommandRefused:
+		return true
+	}
+	return false
+}
+
+// Deliveries lists what was sent to the outside world about an incident and what became of it.
+func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference) ([]models.Delivery, error) {
+	var list []models.Delivery
+	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
+		if _, err = tx.Incident(ref); err == nil {
+			list, err = tx.Deliveries(ref)
+		}
+		return err
+	})
+	return list, err
+}
+
+// Revisions lists the published revisions of an incident's report, from the first.
+func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Reference) ([]models.Revision, error) {
+	var list []models.Revision
+	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
+		if _, err = tx.Incident(ref); err == nil {
+			list, err = tx.Revisions(ref)
+		}
+		return err
+	})
+	return list, err
+}
+
+// Revision returns one published revision. NotFound when there is none with that number.
+func (d *Desk) Revision(ctx context.Context, u models.User, ref models.Reference, n int) (models.Revision, error) {
+	var r models.Revision
+	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
+		if _, err = tx.Incident(ref); err == nil {
+			r, err = tx.Revision(ref, n)
+		}
+		return err
+	})
+	return r, err
+}

@@ -1,0 +1,69 @@
+package observability
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/opentelemetry"
+)
+
+// Metrics are the numbers of one process, read by Prometheus.
+type Metrics struct {
+	registry  *prometheus.Registry
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+}
+
+// NewMetrics makes the registry of a process, with what Go and the operating system say about it.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "watchfire_http_requests_total", Help: "HTTP requests answered.",
+		}, []string{"operation", "status"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "watchfire_http_request_seconds", Help: "How long HTTP requests took.",
+			Buckets: seconds(),
+		}, []string{"operation"}),
+	}
+	m.registry.MustRegister(m.requests, m.durations, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Request counts one answered HTTP request. operation must come from a bounded set, such as a route, never a path.
+func (m *Metrics) Request(operation string, status int, took time.Duration) {
+	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
+	m.durations.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// Registerer is where other rooms add their own numbers.
+func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
+
+// Handler answers /metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// Temporal returns what a Temporal client takes to count its own work in this registry.
+func (m *Metrics) Temporal() (client.MetricsHandler, error) {
+	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(m.registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
+	if err != nil {
+		return nil, fmt.Errorf("export the Temporal SDK's metrics: %w", err)
+	}
+	durations := metric.NewView(metric.Instrument{Kind: metric.InstrumentKindHistogram}, // the SDK records seconds
+		metric.Stream{Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: seconds()}})
+	meter := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithView(durations)).Meter("temporal-sdk")
+	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: meter}), nil
+}
+
+// seconds are the bounds of the buckets that durations fall into.
+func seconds() []float64 { return []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10} }

@@ -1,0 +1,116 @@
+package observability_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/watchfire-mdr/watchfire/observability"
+)
+
+func TestSecretsAreMaskedWhereverTheyStand(t *testing.T) {
+	var out bytes.Buffer
+	log := observability.Logger(slog.LevelInfo, &out)
+	log.Info("m", "token", "canary", slog.Group("g", slog.String("Password", "canary")), "incident", "SI-1042-0007")
+	log.Debug("canary")
+	if strings.Contains(out.String(), "canary") || !strings.Contains(out.String(), "SI-1042-0007") {
+		t.Error(out.String())
+	}
+}
+
+func TestTheSDKCountsIntoTheSameRegistry(t *testing.T) {
+	m := observability.NewMetrics()
+	h, err := m.Temporal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.WithTags(map[string]string{"operation": "StartWorkflowExecution"}).Counter("temporal_request").Inc(2)
+	h.WithTags(map[string]string{"operation": "StartWorkflowExecution"}).Timer("temporal_request_latency").Record(time.Second)
+	h.Gauge("temporal_sticky_cache_size").Update(7)
+	m.Request("GET /x", 200, time.Millisecond)
+	rec := httptest.NewRecorder()
+	m.Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for _, want := range []string{
+		`temporal_request{operation="StartWorkflowExecution"} 2`, `temporal_request_latency_seconds_bucket{operation="StartWorkflowExecution",le="0.5"} 0`, "temporal_sticky_cache_size 7",
+		`watchfire_http_requests_total{operation="GET /x",status="200"} 1`, "go_goroutines",
+	} {
+		if !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("no %s in\n%s", want, rec.Body.String())
+		}
+	}
+}
+
+func TestReadyOnlyWhenEveryPartIs(t *testing.T) {
+	good := observability.Part{Name: "good", Check: func(context.Context) error { return nil }}
+	bad := observability.Part{Name: "bad", Check: func(context.Context) error { return errors.New("postgres://secret@host") }}
+	stuck := observability.Part{Name: "stuck", Check: func(context.Context) error { select {} }}
+	for _, test := range []struct {
+		parts  []observability.Part
+		status int
+		body   string
+	}{
+		{nil, 200, `{"parts":{},"ready":true}`},
+		{[]observability.Part{good}, 200, `{"parts":{"good":"ok"},"ready":true}`},
+		{[]observability.Part{good, bad}, 503, `{"parts":{"bad":"failing","good":"ok"},"ready":false}`},
+		{[]observability.Part{good, stuck}, 503, `{"parts":{"good":"ok","stuck":"failing"},"ready":false}`},
+	} {
+		rec := httptest.NewRecorder()
+		observability.NewReadiness(test.parts...).Handler().
+			ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+		if rec.Code != test.status || rec.Body.String() != test.body {
+			t.Errorf("want %d %s, got %d %s", test.status, test.body, rec.Code, rec.Body)
+		}
+	}
+}
+
+func TestReadinessIsNotAskedAgainAtOnce(t *testing.T) {
+	asked := 0
+	r := observability.NewReadiness(observability.Part{Name: "p", Check: func(context.Context) error { asked++; return nil }})
+	for range 10 {
+		r.Check(t.Context())
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+type engine struct{ lastPoll time.Time }
+
+func (e engine) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
+	return &client.CheckHealthResponse{}, nil
+}
+
+func (e engine) DescribeTaskQueue(context.Context, string, enumspb.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
+	d := &workflowservice.DescribeTaskQueueResponse{}
+	if !e.lastPoll.IsZero() {
+		d.Pollers = []*taskqueuepb.PollerInfo{{LastAccessTime: timestamppb.New(e.lastPoll)}}
+	}
+	return d, nil
+}
+
+func TestAQueueNeedsSomebodyWhoPolls(t *testing.T) {
+	for name, test := range map[string]struct {
+		lastPoll time.Time
+		ready    bool
+	}{
+		"nobody": {time.Time{}, false}, "somebody who went": {time.Now().Add(-10 * time.Minute), false}, "somebody": {time.Now(), true},
+	} {
+		parts := observability.TemporalParts(engine{test.lastPoll}, map[string]enumspb.TaskQueueType{"incidents": enumspb.TASK_QUEUE_TYPE_WORKFLOW})
+		ready, states := observability.NewReadiness(parts...).Check(t.Context())
+		if ready != test.ready || states["temporal"] != "ok" {
+			t.Errorf("%s: %v %v", name, ready, states)
+		}
+	}
+}
