@@ -97,8 +97,7 @@ func (w *callRound) callContact(ctx workflow.Context, r models.Recipient) error 
 		if result != models.OutcomeBusy || w.over() || try > w.Policy.BusyTries {
 			return nil
 		}
-		again := workflow.AwaitOptions{Timeout: time.Duration(w.Policy.BusyAgainAfter), TimerOptions: workflow.TimerOptions{Summary: "busy: call again"}}
-		if _, err := workflow.AwaitWithOptions(ctx, again, w.over); err != nil || w.over() {
+		if stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.over); stop || err != nil {
 			return err
 		}
 	}
@@ -136,8 +135,7 @@ func (w *callRound) follow(ctx workflow.Context, effect, id string) (models.Call
 	start := workflow.Now(ctx)
 	limit := time.Duration(w.Policy.RingFor) + talkFor
 	for pause := time.Duration(w.Policy.RingFor) + firstLook; ; pause = nextLook {
-		o := workflow.AwaitOptions{Timeout: pause, TimerOptions: workflow.TimerOptions{Summary: "no word from the carrier: ask it"}}
-		ok, err := workflow.AwaitWithOptions(ctx, o, settled)
+		ok, err := awaitFor(ctx, pause, "no word from the carrier: ask it", settled)
 		if err != nil {
 			return "", err
 		}

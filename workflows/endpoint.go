@@ -57,8 +57,7 @@ func (w *endpoint) rest(ctx workflow.Context, wish models.EndpointWish, pause ti
 	if w.run.Reached == wish.Generation {
 		return workflow.Await(ctx, changed)
 	}
-	o := workflow.AwaitOptions{Timeout: pause, TimerOptions: workflow.TimerOptions{Summary: "not confirmed: look again"}}
-	_, err := workflow.AwaitWithOptions(ctx, o, changed)
+	_, err := awaitFor(ctx, pause, "not confirmed: look again", changed)
 	return err
 }
 

@@ -82,7 +82,7 @@ func (w *incident) live(ctx workflow.Context) error {
 // awaitFeedback gives the client time to rate how the incident was handled.
 func (w *incident) awaitFeedback(ctx workflow.Context, renew func() bool) error {
 	until := w.run.Incident.ClosedAt.Add(time.Duration(w.run.Policy.FeedbackWindow))
-	_, err := w.awaitUntil(ctx, until, "feedback window closes", func() bool { return w.run.Incident.Feedback != nil || renew() })
+	_, err := awaitUntil(ctx, until, "feedback window closes", func() bool { return w.run.Incident.Feedback != nil || renew() })
 	return err
 }
 
@@ -160,7 +160,7 @@ func (w *incident) recordEvents(ctx workflow.Context) {
 		w.pending = nil
 		in := recordInput{ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, Events: batch}
 		for record(ctx, in) != nil {
-			if workflow.NewTimerWithOptions(ctx, 10*time.Second, workflow.TimerOptions{Summary: "the store refused events; try again"}).Get(ctx, nil) != nil {
+			if pause(ctx, 10*time.Second, "the store refused events; try again") != nil {
 				return
 			}
 		}
@@ -189,7 +189,7 @@ func (w *incident) remindClient(ctx workflow.Context) {
 			}
 			continue
 		}
-		changed, err := w.awaitUntil(ctx, at, "remind the client: it is their turn", moved)
+		changed, err := awaitUntil(ctx, at, "remind the client: it is their turn", moved)
 		if err != nil {
 			return
 		}
@@ -200,15 +200,6 @@ func (w *incident) remindClient(ctx workflow.Context) {
 			}
 		}
 	}
-}
-
-// awaitUntil waits for a condition until a moment, with one durable timer. It reports whether the condition came first.
-func (w *incident) awaitUntil(ctx workflow.Context, at time.Time, summary string, cond func() bool) (bool, error) {
-	wait := at.Sub(workflow.Now(ctx))
-	if wait <= 0 {
-		return cond(), nil
-	}
-	return workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: summary}}, cond)
 }
 
 // openTask gives the SOC a task unless the same one is open already.

@@ -35,7 +35,7 @@ func (w *incident) roundUnderway() bool {
 func (w *incident) startRound(ctx workflow.Context) bool {
 	unneeded := func() bool { return !w.run.Incident.NeedsCalls() }
 	at := w.run.Incident.NextCallRound(w.run.Policy)
-	if stop, err := w.awaitUntil(ctx, at, fmt.Sprintf("call round %d begins", w.run.Incident.CallRound+1), unneeded); stop || err != nil {
+	if stop, err := awaitUntil(ctx, at, fmt.Sprintf("call round %d begins", w.run.Incident.CallRound+1), unneeded); stop || err != nil {
 		return false
 	}
 	i := w.run.Incident
@@ -72,14 +72,13 @@ func (w *incident) awaitRound(ctx workflow.Context) error {
 	round := w.run.Incident.CallRound
 	ended := func() bool { return !w.roundUnderway() }
 	enough := func() bool { return ended() || w.run.Incident.Acknowledged != nil || w.run.Incident.Over() }
-	limit := workflow.Now(ctx).Add(longestRound(w.run.Policy))
-	if _, err := w.awaitUntil(ctx, limit, fmt.Sprintf("call round %d takes too long", round), enough); err != nil {
+	if _, err := awaitFor(ctx, longestRound(w.run.Policy), fmt.Sprintf("watch that call round %d ends", round), enough); err != nil {
 		return err
 	}
 	if !ended() && enough() {
 		stop := workflow.SignalExternalWorkflow(ctx, w.run.Incident.Reference.CallRoundWorkflowID(round), "", models.SignalStop, nil)
 		if stop.Get(ctx, nil) == nil {
-			if _, err := w.awaitUntil(ctx, workflow.Now(ctx).Add(2*time.Minute), "call round stops", ended); err != nil {
+			if _, err := awaitFor(ctx, 2*time.Minute, "call round stops", ended); err != nil {
 				return err
 			}
 		}

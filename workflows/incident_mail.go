@@ -76,7 +76,7 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 			err = workflow.Await(ctx, func() bool { return w.run.Incident.OpenTask(models.TaskConfig, key) == nil })
 		default:
 			w.openTask(ctx, models.TaskVendorDown, key, "mail: "+words(err))
-			err = w.pause(ctx, "mail vendor is down; try again")
+			err = pause(ctx, time.Duration(w.run.Policy.TryAgainEvery), "mail vendor is down; try again")
 		}
 		if err != nil {
 			return
@@ -100,9 +100,4 @@ func (w *incident) mailFailed(ctx workflow.Context, f models.MailFact) {
 	if w.run.Incident.OpenTask(models.TaskRejected, f.Effect) == nil {
 		w.openTask(ctx, models.TaskRejected, f.Effect, "mail did not arrive: "+f.Type)
 	}
-}
-
-// pause waits before a vendor that is down is tried again.
-func (w *incident) pause(ctx workflow.Context, summary string) error {
-	return workflow.NewTimerWithOptions(ctx, time.Duration(w.run.Policy.TryAgainEvery), workflow.TimerOptions{Summary: summary}).Get(ctx, nil)
 }

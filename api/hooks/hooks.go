@@ -16,22 +16,22 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
-	"go.temporal.io/api/serviceerror"
 
+	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
 
-// Signaller tells workflows facts. A Temporal client is one.
-type Signaller interface {
-	SignalWorkflow(ctx context.Context, workflowID, runID, signalName string, arg any) error
+// Teller tells workflows facts; a desk.Desk is one. NotFound means that the workflow is over.
+type Teller interface {
+	Tell(ctx context.Context, workflow, fact string, arg any) error
 }
 
 // Hooks answers the vendors.
 type Hooks struct {
 	Store      *store.Store
-	Signals    Signaller
+	Desk       Teller
 	Twilio     *twilio.Signatures
 	SendGrid   *sendgrid.Events
 	PublicURL  *url.URL // the address vendors were given; signatures cover it
@@ -45,7 +45,6 @@ const (
 	maxCallReport = 64 << 10
 	maxMailEvents = 4 << 20
 	maxFormKeys   = 100
-	signalWithin  = 3 * time.Second // a carrier waits at most fifteen seconds for its document
 )
 
 // Register adds the routes.
@@ -74,11 +73,8 @@ func body(c *gin.Context, limit int64) ([]byte, bool) {
 
 // signal tells a workflow a fact. A workflow that is gone has no use for it: that is no error, and told is false.
 func (h *Hooks) signal(ctx context.Context, workflow, name string, arg any) (told bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, signalWithin)
-	defer cancel()
-	err = h.Signals.SignalWorkflow(ctx, workflow, "", name, arg)
-	var gone *serviceerror.NotFound
-	if errors.As(err, &gone) {
+	err = h.Desk.Tell(ctx, workflow, name, arg)
+	if models.KindOf(err) == models.NotFound {
 		return false, nil
 	}
 	return err == nil, err

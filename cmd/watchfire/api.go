@@ -29,11 +29,11 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 		return err
 	}
 	defer p.close()
-	vendors, err := p.hooks()
+	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log})
+	vendors, err := p.hooks(d)
 	if err != nil {
 		return err
 	}
-	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log})
 	handler, err := api.New(api.Options{
 		Desk: d, Auth: auth.New(p.store, time.Now), Log: p.log, Metrics: p.metrics,
 		Ready:  observability.NewReadiness(append(observability.DatabaseParts(p.store), observability.TemporalParts(p.temporal, polled())...)...),
@@ -63,7 +63,7 @@ func polled() map[string]enumspb.TaskQueueType {
 }
 
 // hooks makes the vendors' door.
-func (p *process) hooks() (*hooks.Hooks, error) {
+func (p *process) hooks(d *desk.Desk) (*hooks.Hooks, error) {
 	calls, err := twilioSettings(p.config).Signatures()
 	if err != nil {
 		return nil, err
@@ -73,6 +73,6 @@ func (p *process) hooks() (*hooks.Hooks, error) {
 		return nil, err
 	}
 	return &hooks.Hooks{
-		Store: p.store, Signals: p.temporal, Twilio: calls, SendGrid: mails, PublicURL: p.config.PublicURL, Now: time.Now, Log: p.log,
+		Store: p.store, Desk: d, Twilio: calls, SendGrid: mails, PublicURL: p.config.PublicURL, Now: time.Now, Log: p.log,
 	}, nil
 }

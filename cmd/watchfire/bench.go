@@ -3,10 +3,80 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/bench"
+	"github.com/watchfire-mdr/watchfire/devstack"
 )
 
-// runBench measures Watchfire against bare Temporal.
-func runBench(_ context.Context, _ []string, _ io.Writer) error {
-	return errors.New("the measurement is not built into this version")
+// bareWorker is the first argument that makes `watchfire bench` the bare side's worker.
+const bareWorker = "bare-worker"
+
+// runBench measures Watchfire against bare Temporal on a stack of its own. It fails when something did not run, not
+// for what was measured.
+func runBench(ctx context.Context, args []string, out io.Writer) (err error) {
+	if len(args) == 3 && args[0] == bareWorker {
+		return bench.BareWorker(ctx, args[1], args[2])
+	}
+	o, result, err := benchOptions(args)
+	if err != nil {
+		return err
+	}
+	o.Progress = func(line string) { fmt.Fprintln(out, strings.TrimRight(line, "\n")) }
+	if o.Binary, err = os.Executable(); err != nil {
+		return err
+	}
+	if o.Dir, err = os.MkdirTemp("", "watchfire-bench-"); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			fmt.Fprintln(out, "logs are kept in", o.Dir)
+			return
+		}
+		err = errors.Join(devstack.RemovePostgres(filepath.Join(o.Dir, "postgres")), os.RemoveAll(o.Dir))
+	}()
+	r, err := bench.Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	r.Tell(out)
+	return r.Write(result)
+}
+
+// benchOptions reads the command line. The default takes five minutes, -quick one.
+func benchOptions(args []string) (o bench.Options, result string, err error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	quick := f.Bool("quick", false, "two pairs of short turns: about a minute, for a look")
+	f.IntVar(&o.Pairs, "pairs", 5, "how often bare and ours take turns")
+	f.DurationVar(&o.For, "for", 2500*time.Millisecond, "how long a turn lasts")
+	f.IntVar(&o.Most, "n", 0, "operations in a turn at most; 0 is no bound")
+	clients := f.String("clients", "1,16", "how many ask at a time")
+	only := f.String("only", "", "comparisons to make: handover, open, command, lifecycle; all without it")
+	f.StringVar(&result, "out", filepath.Join("out", "bench.json"), "where everything measured is written")
+	if err := f.Parse(args); err != nil {
+		return o, "", err
+	}
+	if *quick {
+		o.Pairs, o.For = 2, time.Second
+	}
+	for _, text := range strings.Split(*clients, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return o, "", fmt.Errorf("-clients %q is not a list of numbers", *clients)
+		}
+		o.Clients = append(o.Clients, n)
+	}
+	if *only != "" {
+		o.Only = strings.Split(*only, ",")
+	}
+	o.BareArgs = func(address, namespace string) []string { return []string{"bench", bareWorker, address, namespace} }
+	return o, result, nil
 }

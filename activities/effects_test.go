@@ -1,0 +1,242 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/store/storetest"
+)
+
+// vendor is somebody outside: it counts what really happened, whatever it answers.
+type vendor struct {
+	effects atomic.Int32
+	answer  func(n int32) error // to the n-th effect
+	lookups atomic.Int32
+	down    atomic.Bool
+}
+
+func (v *vendor) act() activities.Act {
+	return activities.Act{
+		Vendor:  "test",
+		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
+		Do: func(context.Context, store.LedgerRow) (string, error) {
+			n := v.effects.Add(1)
+			if v.answer != nil {
+				if err := v.answer(n); err != nil {
+					return "", err
+				}
+			}
+			return "id-1", nil
+		},
+		Lookup: func(context.Context, store.LedgerRow) (string, bool, error) {
+			v.lookups.Add(1)
+			if v.down.Load() {
+				return "", false, failed(models.Transient)
+			}
+			return "id-1", v.effects.Load() > 0, nil
+		},
+	}
+}
+
+func failed(c models.VendorClass) error {
+	return &models.VendorError{Class: c, Vendor: "test", Op: "act"}
+}
+
+// bench is a ledger on a real database with a clock of its own.
+type bench struct {
+	*testing.T
+	ledger activities.Effects
+	effect models.Effect
+	mu     sync.Mutex
+	now    time.Time
+}
+
+const settle = 30 * time.Second
+
+func newBench(t *testing.T) *bench {
+	s, _ := storetest.New(t)
+	b := &bench{T: t, now: time.Date(2026, 3, 2, 3, 0, 0, 123456789, time.UTC)}
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var contact models.Contact
+	var ref models.Reference
+	err = s.ForClient(t.Context(), store.SOC, c.ID, func(tx *store.Tx) error {
+		contact, err = tx.CreateContact(models.Contact{Name: "C", Email: "c@acme.example", Phone: "+12025550100", Order: 1, Language: "en",
+			Severities: models.Severities(), Channels: []models.Channel{models.ChannelEmail}}, "contact")
+		if err != nil {
+			return err
+		}
+		by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
+		i, err := tx.OpenIncident(models.Opened{ClientID: c.ID, Title: "t", Severity: models.SeverityLow}, by, b.now, "open", "f")
+		ref = i.Reference
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.effect = models.MailEffect(ref, c.ID, models.PurposePublished, 1, 1, contact.ID)
+	b.ledger = activities.Effects{Store: s, Settle: settle, GiveUpLookup: 10 * time.Minute, Now: b.clock}
+	return b
+}
+
+func (b *bench) clock() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now
+}
+
+func (b *bench) later(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = b.now.Add(d)
+}
+
+// attempt runs the effect once more and wants it to end with an error of a type, "" for success.
+func (b *bench) attempt(v *vendor, want string) {
+	b.Helper()
+	_, err := b.ledger.Once(b.Context(), b.effect, v.act())
+	var app *temporal.ApplicationError
+	switch {
+	case want == "" && err != nil:
+		b.Fatalf("refused: %v", err)
+	case want != "" && (!errors.As(err, &app) || app.Type() != want):
+		b.Fatalf("got %v, want an error of type %s", err, want)
+	}
+}
+
+func (b *bench) happened(v *vendor, n int32) {
+	b.Helper()
+	if got := v.effects.Load(); got != n {
+		b.Fatalf("the effect happened %d times, want %d", got, n)
+	}
+}
+
+func TestARepeatFindsItDone(t *testing.T) {
+	b, v := newBench(t), &vendor{}
+	b.attempt(v, "")
+	b.attempt(v, "")
+	b.happened(v, 1)
+}
+
+func TestALostAnswerIsSettledThenLookedUp(t *testing.T) {
+	b := newBench(t)
+	v := &vendor{answer: func(int32) error { return failed(models.Ambiguous) }}
+	b.attempt(v, string(models.Ambiguous))
+	b.attempt(v, activities.ErrSettling)
+	if v.lookups.Load() != 0 {
+		t.Error("looked up before the settle window was over")
+	}
+	b.later(settle)
+	b.attempt(v, "")
+	b.happened(v, 1)
+}
+
+func TestWhatTheVendorNeverGotIsDoneAgainOnce(t *testing.T) {
+	b := newBench(t)
+	v := &vendor{answer: func(n int32) error {
+		if n == 1 {
+			return failed(models.Ambiguous)
+		}
+		return nil
+	}}
+	act := v.act()
+	act.Lookup = func(context.Context, store.LedgerRow) (string, bool, error) { return "", false, nil }
+	if _, err := b.ledger.Once(t.Context(), b.effect, act); err == nil {
+		t.Fatal("an ambiguous answer counted as success")
+	}
+	b.later(settle)
+	if _, err := b.ledger.Once(t.Context(), b.effect, act); err != nil {
+		t.Fatal(err)
+	}
+	b.attempt(v, "")
+	b.happened(v, 2)
+}
+
+func TestAVendorThatWasNotReachedIsAskedAgainAtOnce(t *testing.T) {
+	for _, class := range []models.VendorClass{models.Transient, models.Throttled, models.Config} {
+		b := newBench(t)
+		v := &vendor{answer: func(n int32) error {
+			if n == 1 {
+				return failed(class)
+			}
+			return nil
+		}}
+		b.attempt(v, string(class))
+		b.attempt(v, "")
+		b.happened(v, 2)
+	}
+}
+
+func TestARefusalStands(t *testing.T) {
+	b := newBench(t)
+	v := &vendor{answer: func(int32) error { return failed(models.Rejected) }}
+	b.attempt(v, string(models.Rejected))
+	b.later(time.Hour)
+	b.attempt(v, string(models.Rejected))
+	b.happened(v, 1)
+}
+
+func TestWhenNothingCanBeLookedUpADuplicateIsBetterThanSilence(t *testing.T) {
+	b := newBench(t)
+	v := &vendor{answer: func(n int32) error {
+		if n == 1 {
+			return failed(models.Ambiguous)
+		}
+		return nil
+	}}
+	v.down.Store(true)
+	b.attempt(v, string(models.Ambiguous))
+	b.later(settle)
+	b.attempt(v, string(models.Transient))
+	b.happened(v, 1)
+	b.later(10 * time.Minute)
+	b.attempt(v, "")
+	b.happened(v, 2)
+}
+
+func TestTwoWorkersAtOnceActOnce(t *testing.T) {
+	b, v := newBench(t), &vendor{}
+	var done sync.WaitGroup
+	for range 8 {
+		done.Go(func() { _, _ = b.ledger.Once(context.WithoutCancel(t.Context()), b.effect, v.act()) })
+	}
+	done.Wait()
+	b.happened(v, 1)
+}
+
+func TestACallbackThatCameFirstSettlesTheMatter(t *testing.T) {
+	b := newBench(t)
+	v := &vendor{answer: func(int32) error { return failed(models.Ambiguous) }}
+	b.attempt(v, string(models.Ambiguous))
+	err := b.ledger.Store.ForClient(t.Context(), store.Worker, b.effect.ClientID, func(tx *store.Tx) error {
+		row, err := tx.Effect(b.effect.Key)
+		if err != nil {
+			return err
+		}
+		_, mine, err := tx.Adopt(row.Token, "test", "id-from-callback", b.now)
+		if !mine {
+			t.Error("the first call that speaks for the effect was not adopted")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := b.ledger.Once(t.Context(), b.effect, v.act())
+	if err != nil || row.VendorID != "id-from-callback" {
+		t.Fatalf("row %+v, %v", row.VendorID, err)
+	}
+	b.happened(v, 1)
+}

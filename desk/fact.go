@@ -1,0 +1,27 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Tell tells a workflow a fact that a machine reports. It returns once the fact is durable. NotFound: the workflow is
+// over and has no use for it.
+func (d *Desk) Tell(ctx context.Context, workflow, fact string, arg any) error {
+	ctx, cancel := context.WithTimeout(ctx, d.wait)
+	defer cancel()
+	err := d.temporal.SignalWorkflow(ctx, workflow, "", fact, arg)
+	var gone *serviceerror.NotFound
+	switch {
+	case errors.As(err, &gone):
+		return models.Errorf(models.NotFound, "the workflow is over")
+	case err != nil:
+		return fmt.Errorf("tell %s: %w", fact, err)
+	}
+	return nil
+}
