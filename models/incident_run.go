@@ -66,6 +66,7 @@ type EndpointWish struct {
 	Desired    Desired `json:"desired"`
 	Generation int     `json:"generation"`
 	LetGo      bool    `json:"let_go,omitempty"` // the incident is over: look after the endpoint no more
+	Again      int     `json:"again,omitempty"`  // grows when a person wants it tried again at once
 }
 
 // EndpointRun is what an endpoint's workflow carries.

@@ -223,12 +223,12 @@ func TestClosureWaitsForTheEDRsWordOnARelease(t *testing.T) {
 	}
 	say(models.HostIsolated, 1)
 	mustGive(t, &i, &models.Expedite{}, models.RoleAnalyst)
-	close := &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "restored"}
-	if err := i.Can(close, ask(models.RoleAdmin), t0); models.KindOf(err) != models.Conflict {
+	request := &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "restored"}
+	if err := i.Can(request, ask(models.RoleAdmin), t0); models.KindOf(err) != models.Conflict {
 		t.Fatalf("closure with an isolated endpoint: %v", err)
 	}
 	mustGive(t, &i, &models.Release{Endpoint: "e1", Reason: "reinstalled"}, models.RoleResponder)
-	mustGive(t, &i, close, models.RoleAdmin)
+	mustGive(t, &i, request, models.RoleAdmin)
 	mustGive(t, &i, &models.Verify{Gone: true, Note: "quiet for a day"}, models.RoleAnalyst)
 	if i.Phase != models.PhaseClosureRequested {
 		t.Fatalf("phase %s although the EDR still says isolated", i.Phase)

@@ -21,6 +21,7 @@ type incident struct {
 	recorded int                    // Seq up to which the store is known to have the events
 	mailing  map[models.Notice]bool // notices whose mail is under way
 	busy     int                    // signals being worked on
+	again    []string               // endpoints a person wants tried again
 	inboxes  []workflow.ReceiveChannel
 	shown    presentation
 }
@@ -100,7 +101,7 @@ func (w *incident) finished(ctx workflow.Context) bool {
 // work and no signal is unread. Mails under way do not count: the ledger knows them, the next run goes on.
 func (w *incident) quiet(ctx workflow.Context) bool {
 	unread := slices.ContainsFunc(w.inboxes, func(c workflow.ReceiveChannel) bool { return c.Len() > 0 })
-	return len(w.pending) == 0 && w.recorded == w.run.Incident.Seq && w.busy == 0 && !unread && workflow.AllHandlersFinished(ctx)
+	return len(w.pending) == 0 && len(w.again) == 0 && w.recorded == w.run.Incident.Seq && w.busy == 0 && !unread && workflow.AllHandlersFinished(ctx)
 }
 
 // note applies what happened and lets the consequences follow. An illegal change is refused and nothing happens.
@@ -126,6 +127,8 @@ func (w *incident) take(ctx workflow.Context, e models.Event) error {
 		}
 	case *models.AcknowledgedBy:
 		w.endTask(ctx, models.TaskNobodyReached, "")
+	case *models.TaskDone:
+		w.tryAgain(e)
 	case *models.Closed:
 		w.due(models.PurposeClosed, 1)
 	}

@@ -10,9 +10,16 @@ import (
 
 // containEndpoints tells each endpoint's workflow what is wanted of it, every time that changes.
 func (w *incident) containEndpoints(ctx workflow.Context) {
-	for workflow.Await(ctx, func() bool { return w.untold() != nil || w.run.Incident.Over() }) == nil {
+	for workflow.Await(ctx, func() bool { return w.untold() != nil || len(w.again) > 0 || w.run.Incident.Over() }) == nil {
 		if e := w.untold(); e != nil {
-			w.tell(ctx, *e)
+			w.tell(ctx, *e, 0)
+			continue
+		}
+		if len(w.again) > 0 {
+			if e := w.run.Incident.Endpoint(w.again[0]); e != nil {
+				w.tell(ctx, *e, w.run.Incident.Seq)
+			}
+			w.again = w.again[1:]
 			continue
 		}
 		for _, e := range w.run.Incident.Endpoints {
@@ -32,17 +39,30 @@ func (w *incident) untold() *models.Endpoint {
 }
 
 // tell passes a wish on: to the endpoint's workflow if it runs, else by starting it.
-func (w *incident) tell(ctx workflow.Context, e models.Endpoint) {
+func (w *incident) tell(ctx workflow.Context, e models.Endpoint, again int) {
 	i := w.run.Incident
-	wish := models.EndpointWish{Desired: e.Desired, Generation: e.Generation}
+	wish := models.EndpointWish{Desired: e.Desired, Generation: e.Generation, Again: again}
 	id := i.Reference.EndpointWorkflowID(e.ID)
 	w.run.Wished[e.ID] = e.Generation
-	if e.Generation > 1 && workflow.SignalExternalWorkflow(ctx, id, "", models.SignalWanted, wish).Get(ctx, nil) == nil {
+	if (e.Generation > 1 || again > 0) && workflow.SignalExternalWorkflow(ctx, id, "", models.SignalWanted, wish).Get(ctx, nil) == nil {
 		return
 	}
 	w.startChild(ctx, id, string(i.Reference)+" · endpoint "+e.ID, models.EndpointWorkflow, models.EndpointRun{
 		Reference: i.Reference, ClientID: i.ClientID, Endpoint: e.ID, Hostname: e.Hostname, AgentID: e.AgentID, Policy: w.run.Policy, Wish: wish,
 	})
+}
+
+// tryAgain notes that a person ended the task about an endpoint: what stood in the way is put right.
+func (w *incident) tryAgain(e models.Event) {
+	d, ok := e.Data.(*models.TaskDone)
+	if !ok || e.Actor.Side != models.SideSOC {
+		return
+	}
+	for _, t := range w.run.Incident.Tasks {
+		if t.ID == d.ID && t.Kind == models.TaskUnconfirmed {
+			w.again = append(w.again, t.Effect)
+		}
+	}
 }
 
 // letGo ends the workflow of an endpoint that the client keeps isolated after closure.

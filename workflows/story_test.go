@@ -41,11 +41,12 @@ type story struct {
 	decided  map[string]bool
 	requests int
 
-	recorded   func() // after events were recorded
-	mailFails  func() error
-	answers    func(e models.Effect) // what the person called does
-	hostState  map[string]models.HostState
-	recipients []models.Recipient
+	recorded    func() // after events were recorded
+	mailFails   func() error
+	changeFails func() error
+	answers     func(e models.Effect) // what the person called does
+	hostState   map[string]models.HostState
+	recipients  []models.Recipient
 }
 
 func newStory(t *testing.T) *story {
@@ -106,6 +107,11 @@ func (s *story) world() {
 		return activities.EndpointSeen{AgentID: "aid-" + in.Hostname, State: models.HostNormal, Online: true}, nil
 	})
 	s.env.OnActivity(edr.Change, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) error {
+		if s.changeFails != nil {
+			if err := s.changeFails(); err != nil {
+				return err
+			}
+		}
 		s.edr = append(s.edr, string(in.Desired)+" "+in.AgentID)
 		return nil
 	})
@@ -431,6 +437,34 @@ func TestIsolationIsConfirmedByTheEDRAndReleasedBeforeClosure(t *testing.T) {
 	}
 	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(s.edr, want) {
 		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+}
+
+func TestAnEDRWithoutCredentialsIsTriedAgainWhenTheTaskIsDone(t *testing.T) {
+	s := newStory(t)
+	broken := true
+	s.changeFails = func() error {
+		if broken {
+			return temporal.NewNonRetryableApplicationError("crowdstrike: contain: config (HTTP 403)", string(models.Config), nil)
+		}
+		return nil
+	}
+	s.after(time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "PC-1", Reason: "beacon"})
+	var during models.Incident
+	s.env.RegisterDelayedCallback(func() {
+		during, broken = s.replay(s.opening(models.SeverityLow).Incident), false
+	}, 10*time.Minute)
+	s.after(11*time.Minute, models.RoleOperator, &models.CompleteTask{Task: "t1"})
+	var soon models.Incident
+	s.env.RegisterDelayedCallback(func() { soon = s.replay(s.opening(models.SeverityLow).Incident) }, 12*time.Minute)
+	s.after(20*time.Minute, models.RoleAnalyst, &models.Release{Endpoint: "e1", Reason: "clean"})
+	s.after(30*time.Minute, models.RoleAnalyst, &models.Dismiss{Reason: "a test"})
+	s.run(models.SeverityLow)
+	if during.Containment() != models.ContainmentFailed || during.OpenTask(models.TaskUnconfirmed, "e1") == nil {
+		t.Errorf("before: containment %s, tasks %+v", during.Containment(), during.Tasks)
+	}
+	if soon.Containment() != models.ContainmentContained {
+		t.Errorf("a minute after the task was done: containment %s", soon.Containment())
 	}
 }
 

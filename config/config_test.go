@@ -1,0 +1,71 @@
+package config_test
+
+import (
+	"bytes"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/watchfire-mdr/watchfire/config"
+)
+
+func good() map[string]string {
+	return map[string]string{
+		"DATABASE_URL": "postgres://app:s3cret@db/watchfire", "PUBLIC_BASE_URL": "https://soc.example",
+		"TWILIO_ACCOUNT_SID": "AC0123456789abcdef0123456789abcdef", "TWILIO_AUTH_TOKEN": "s3cret", "TWILIO_FROM": "+12025550100",
+		"SENDGRID_API_KEY": "SG.s3cret", "SENDGRID_FROM": "soc@mdr.example", "SENDGRID_WEBHOOK_PUBLIC_KEY": "key",
+	}
+}
+
+func lookup(env map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	}
+}
+
+func TestUnsafeSettingsStopTheStart(t *testing.T) {
+	for _, c := range []struct {
+		part        config.Part
+		name, value string
+	}{
+		{config.API, "DATABASE_URL", ""}, {config.API, "PUBLIC_BASE_URL", ""}, {config.API, "TWILIO_AUTH_TOKEN", ""},
+		{config.API, "SENDGRID_WEBHOOK_PUBLIC_KEY", ""}, {config.API, "PUBLIC_BASE_URL", "http://soc.example"},
+		{config.API, "PUBLIC_BASE_URL", "soc.example"}, {config.API, "WATCHFIRE_PROFILE", "staging"},
+		{config.Worker, "SENDGRID_API_KEY", ""}, {config.Worker, "SENDGRID_FROM", ""}, {config.Worker, "TWILIO_FROM", ""},
+		{config.Worker, "TWILIO_BASE_URL", "https://sim.example"}, {config.Worker, "SENDGRID_BASE_URL", "http://sim.example"},
+		{config.Worker, "CROWDSTRIKE_BASE_URL", "http://127.0.0.1:1"}, {config.Worker, "VENDOR_SETTLE", "1s"},
+		{config.Worker, "VENDOR_TIMEOUT", "soon"}, {config.Worker, "VENDOR_TIMEOUT", "-1s"}, {config.API, "DATABASE_MAX_CONNS", "many"},
+		{config.Migrate, "DATABASE_OWNER_URL", ""},
+	} {
+		env := maps.Clone(good())
+		env[c.name] = c.value
+		_, err := config.Read(c.part, lookup(env))
+		if err == nil || !strings.Contains(err.Error(), c.name) {
+			t.Errorf("%s with %s=%q: %v", c.part, c.name, c.value, err)
+			continue
+		}
+		if strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("the reason shows a secret: %v", err)
+		}
+	}
+}
+
+func TestGoodSettingsStart(t *testing.T) {
+	for _, part := range []config.Part{config.API, config.Worker} {
+		if _, err := config.Read(part, lookup(good())); err != nil {
+			t.Errorf("%s: %v", part, err)
+		}
+	}
+}
+
+func TestListShowsNoSecret(t *testing.T) {
+	var out bytes.Buffer
+	config.List(&out, lookup(good()))
+	if strings.Contains(out.String(), "s3cret") {
+		t.Errorf("a secret is shown:\n%s", out.String())
+	}
+	if !strings.Contains(out.String(), "https://soc.example") {
+		t.Errorf("a plain setting is not shown:\n%s", out.String())
+	}
+}
