@@ -8,30 +8,19 @@ import (
 
 // listen takes the facts that machines and child workflows report.
 func (w *incident) listen(ctx workflow.Context) {
-	w.inbox(ctx, models.SignalKeyPress, func(ctx workflow.Context, c workflow.ReceiveChannel) {
-		var k models.KeyPress
-		c.Receive(ctx, &k)
-		w.keyPressed(ctx, k)
-	})
-	w.inbox(ctx, models.SignalContactCalled, func(ctx workflow.Context, c workflow.ReceiveChannel) {
-		var r models.CallResult
-		c.Receive(ctx, &r)
-		w.contactCalled(ctx, r)
-	})
-	w.inbox(ctx, models.SignalRoundEnded, func(ctx workflow.Context, c workflow.ReceiveChannel) {
-		var r models.RoundResult
-		c.Receive(ctx, &r)
-		w.roundEnded(ctx, r)
-	})
-	w.inbox(ctx, models.SignalObserved, func(ctx workflow.Context, c workflow.ReceiveChannel) {
-		var o models.EndpointObserved
-		c.Receive(ctx, &o)
-		w.endpointObserved(ctx, o)
-	})
-	w.inbox(ctx, models.SignalMailFact, func(ctx workflow.Context, c workflow.ReceiveChannel) {
-		var f models.MailFact
-		c.Receive(ctx, &f)
-		w.mailFailed(ctx, f)
+	facts(ctx, w, models.SignalKeyPress, w.keyPressed)
+	facts(ctx, w, models.SignalContactCalled, w.contactCalled)
+	facts(ctx, w, models.SignalRoundEnded, w.roundEnded)
+	facts(ctx, w, models.SignalObserved, w.endpointObserved)
+	facts(ctx, w, models.SignalMailFact, w.mailFailed)
+}
+
+// facts hands every fact of a kind to take.
+func facts[T any](ctx workflow.Context, w *incident, name string, take func(workflow.Context, T)) {
+	w.inbox(ctx, name, func(ctx workflow.Context, c workflow.ReceiveChannel) {
+		var fact T
+		c.Receive(ctx, &fact)
+		take(ctx, fact)
 	})
 }
 

@@ -50,8 +50,8 @@ const (
 // Register adds the routes.
 func (h *Hooks) Register(r gin.IRouter) {
 	calls := r.Group("/hooks/twilio", h.fromTwilio)
-	calls.POST("/voice/:client/:token", h.voice)
-	calls.POST("/key/:client/:token", h.key)
+	calls.POST("/voice/:client/:token", h.speaking(h.voice))
+	calls.POST("/key/:client/:token", h.speaking(h.key))
 	calls.POST("/status/:client/:token", h.status)
 	r.POST("/hooks/sendgrid/events", h.mailEvents)
 }

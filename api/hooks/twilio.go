@@ -78,19 +78,23 @@ func (h *Hooks) callOf(c *gin.Context) (call, bool) {
 	return k, true
 }
 
-// voice answers what to say once a human, or a machine, has picked up. It is the last fence: a second call for the
-// same effect is hung up, so nobody is read the incident twice.
-func (h *Hooks) voice(c *gin.Context) {
-	k, ok := h.callOf(c)
-	if !ok {
-		return
+// speaking lets only the one call through that carries the effect. It is the last fence: a second call for the same
+// effect is hung up, so nobody is read the incident twice and nobody acknowledges twice.
+func (h *Hooks) speaking(then func(*gin.Context, call)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		k, ok := h.callOf(c)
+		switch {
+		case !ok:
+		case k.mine:
+			then(c, k)
+		default:
+			document(c, h, twilio.Hangup)
+		}
 	}
-	if !k.mine {
-		document(c, h, twilio.Hangup)
-		return
-	}
-	h.menu(c, k, 1, "")
 }
+
+// voice answers what to say once a human, or a machine, has picked up.
+func (h *Hooks) voice(c *gin.Context, k call) { h.menu(c, k, 1, "") }
 
 // menu says what the call is about and asks for a key.
 func (h *Hooks) menu(c *gin.Context, k call, n int, before string) {
@@ -113,15 +117,7 @@ func (h *Hooks) menu(c *gin.Context, k call, n int, before string) {
 }
 
 // key takes the digit a human pressed. "Recorded" is said only after the workflow has it for good.
-func (h *Hooks) key(c *gin.Context) {
-	k, ok := h.callOf(c)
-	if !ok {
-		return
-	}
-	if !k.mine {
-		document(c, h, twilio.Hangup)
-		return
-	}
+func (h *Hooks) key(c *gin.Context, k call) {
 	n, _ := strconv.Atoi(c.Query("n")) // signed, so ours; absent is zero
 	switch d := k.report.Digits; {
 	case d == "1" || d == "3":
