@@ -20,6 +20,10 @@ type Phone struct {
 	PublicURL *url.URL // where the carrier reaches our hooks
 }
 
+// insist asks Twilio, in the part of an address that is not sent, to report up to three times more when we do not
+// take a report. By default it tries once more, and only when it found nobody at all.
+const insist = "#rc=3&rp=all"
+
 // CallInput is a call to one contact.
 type CallInput struct {
 	Effect  models.Effect
@@ -40,7 +44,7 @@ func (p *Phone) Place(ctx context.Context, in CallInput) (string, error) {
 		},
 		Do: func(ctx context.Context, row store.LedgerRow) (string, error) {
 			call, err := p.Caller.Place(ctx, models.OutboundCall{
-				To: contact.Phone, RingFor: in.RingFor, VoiceURL: p.hook("voice", row), StatusURL: p.hook("status", row),
+				To: contact.Phone, RingFor: in.RingFor, VoiceURL: p.hook("voice", row), StatusURL: p.hook("status", row) + insist,
 			})
 			return call.ID, err
 		},

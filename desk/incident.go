@@ -151,7 +151,8 @@ func keyword(name, value string) temporal.SearchAttributeUpdate {
 }
 
 // Sweep starts the workflows of incidents that were recorded but never ran, because a process ended in between or
-// the engine was down. It returns how many it started. It is safe to run in several processes at once.
+// the engine was down. It returns how many it looked after; one that ran already, without anything to
+// record yet, is only marked as running. It is safe to run in several processes at once.
 func (d *Desk) Sweep(ctx context.Context) (int, error) {
 	waiting, err := d.store.NotRunning(ctx, d.moment().Add(-sweepAfter))
 	if err != nil {
@@ -163,6 +164,10 @@ func (d *Desk) Sweep(ctx context.Context) (int, error) {
 			err = errors.Join(err, failed)
 			continue
 		}
+		failed := d.store.ForClient(ctx, store.SOC, run.Incident.ClientID, func(tx *store.Tx) error {
+			return tx.MarkRunning(run.Incident.Reference)
+		})
+		err = errors.Join(err, failed)
 		started++
 	}
 	return started, err

@@ -14,7 +14,8 @@ const (
 	OutcomeNoAnswer     CallOutcome = "no_answer"
 	OutcomeUnreachable  CallOutcome = "unreachable"
 	OutcomeCanceled     CallOutcome = "canceled" // somebody acknowledged elsewhere
-	OutcomeUnplaced     CallOutcome = "unplaced" // the carrier would not take it
+	OutcomeUnplaced     CallOutcome = "unplaced" // the carrier does not take calls now
+	OutcomeRefused      CallOutcome = "refused"  // the carrier will never call this number
 )
 
 // OutcomeOf translates a final call status of a call in which no key ended the matter.

@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"crypto/sha256"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,4 +146,22 @@ func TestDecisions(t *testing.T) {
 		h.refused(err, models.NotFound)
 		return nil
 	})
+}
+
+func TestTokensAreRevokedAtOnce(t *testing.T) {
+	h := newHouse(t)
+	hash := sha256.Sum256([]byte("secret"))
+	h.ok(h.CreateToken(h.Context(), models.Token{UserID: h.acme.user.ID, Hash: hash[:]}))
+	known, err := h.UserByEmail(h.Context(), h.acme.ID, strings.ToUpper(h.acme.user.Email))
+	h.ok(err)
+	if known.ID != h.acme.user.ID || known.Role != h.acme.user.Role {
+		t.Fatalf("found %+v", known)
+	}
+	if _, err := h.UserByEmail(h.Context(), h.other.ID, h.acme.user.Email); models.KindOf(err) != models.NotFound {
+		t.Errorf("another client's user was found: %v", err)
+	}
+	h.ok(h.RevokeTokens(h.Context(), known.ID))
+	if _, err := h.Authenticate(h.Context(), hash[:], noon); models.KindOf(err) != models.Unauthorized {
+		t.Errorf("a revoked token is still good: %v", err)
+	}
 }

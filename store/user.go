@@ -52,6 +52,24 @@ func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, err
 	return u, err
 }
 
+// UserByEmail returns the login with an address, in any case; client is the zero UUID for the SOC's. NotFound when
+// there is none.
+func (s *Store) UserByEmail(ctx context.Context, client uuid.UUID, email string) (models.User, error) {
+	var row userRow
+	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB) error {
+		of := uuid.NullUUID{UUID: client, Valid: client != uuid.Nil}
+		return problem("find user", db.Where("client_id is not distinct from ? and lower(email) = lower(?)", of, email).Take(&row).Error)
+	})
+	return models.User{ID: row.ID, ClientID: row.ClientID.UUID, Name: row.Name, Email: row.Email, Role: row.Role}, err
+}
+
+// RevokeTokens takes all bearer tokens of a user back, at once.
+func (s *Store) RevokeTokens(ctx context.Context, user uuid.UUID) error {
+	return s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB) error {
+		return problem("revoke tokens", db.Where("user_id = ?", user).Delete(&tokenRow{}).Error)
+	})
+}
+
 // CreateToken adds a bearer token of a user; the id is chosen when it is zero. NotFound: there is no such user.
 func (s *Store) CreateToken(ctx context.Context, t models.Token) error {
 	if t.ID == uuid.Nil {

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -108,17 +109,20 @@ func (w *callRound) callContact(ctx workflow.Context, r models.Recipient) error 
 func (w *callRound) call(ctx workflow.Context, r models.Recipient, try int) (models.CallOutcome, error) {
 	e := models.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
 	summary := fmt.Sprintf("call contact %d of %d, try %d", w.tried, len(w.Recipients), try)
-	id, err := placeCall(ctx, summary, time.Duration(w.Policy.TellAfter), callInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
+	id, err := w.place(ctx, summary, callInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
 	result := models.OutcomeUnplaced
-	if err == nil {
+	switch {
+	case err == nil:
 		if result, err = w.follow(ctx, e.Key, id); err != nil {
 			return "", err
 		}
-	} else if w.over() {
-		result = models.OutcomeCanceled
+	case w.settled(e.Key):
+		result = w.outcome(e.Key)
+	case classOf(err) == models.Rejected:
+		result = models.OutcomeRefused
 	}
 	if result == models.OutcomeCanceled && id != "" {
 		if err := hangup(ctx, callRef{ClientID: w.ClientID, CallID: id}); err != nil {
@@ -128,10 +132,34 @@ func (w *callRound) call(ctx workflow.Context, r models.Recipient, try int) (mod
 	return result, outcome(ctx, outcomeInput{ClientID: w.ClientID, Effect: e.Key, Outcome: string(result)})
 }
 
+// place asks the carrier for the call. When its answer is lost, what the contact or the carrier reports meanwhile proves
+// that there was a call and how it ended: then the answer is waited for no longer.
+func (w *callRound) place(ctx workflow.Context, summary string, in callInput) (string, error) {
+	placing, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	var id string
+	err := errors.New("the carrier's answer was not waited for")
+	answered := false
+	workflow.Go(placing, func(ctx workflow.Context) {
+		id, err = placeCall(ctx, summary, time.Duration(w.Policy.TellAfter), in)
+		answered = true
+	})
+	proven := func() bool { return w.digits[in.Effect.Key] != "" || w.status[in.Effect.Key].Final() }
+	if werr := workflow.Await(ctx, func() bool { return answered || proven() }); werr != nil {
+		return "", werr
+	}
+	return id, err
+}
+
+// settled reports whether nothing more is to be waited for about a call.
+func (w *callRound) settled(effect string) bool {
+	return w.digits[effect] != "" || w.status[effect].Final() || w.over()
+}
+
 // follow waits until a key ends the matter, the carrier says the call is over, or the round is. When the carrier's
 // reports stay away it asks.
 func (w *callRound) follow(ctx workflow.Context, effect, id string) (models.CallOutcome, error) {
-	settled := func() bool { return w.digits[effect] != "" || w.status[effect].Final() || w.over() }
+	settled := func() bool { return w.settled(effect) }
 	start := workflow.Now(ctx)
 	limit := time.Duration(w.Policy.RingFor) + talkFor
 	for pause := time.Duration(w.Policy.RingFor) + firstLook; ; pause = nextLook {

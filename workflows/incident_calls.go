@@ -96,11 +96,15 @@ func longestRound(p models.Policy) time.Duration {
 
 func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
 	w.must(ctx, w.note(ctx, models.System(), &models.ContactCalled{CallResult: r}))
-	if r.Outcome == models.OutcomeUnplaced {
+	switch r.Outcome {
+	case models.OutcomeUnplaced:
 		w.openTask(ctx, models.TaskVendorDown, "phone", "the carrier does not take calls")
-		return
+	case models.OutcomeRefused:
+		w.openTask(ctx, models.TaskRejected, "phone/"+r.Contact.String(), "the carrier will not call a contact's number")
+	case models.OutcomeCanceled: // says nothing about the carrier
+	default:
+		w.endTask(ctx, models.TaskVendorDown, "phone")
 	}
-	w.endTask(ctx, models.TaskVendorDown, "phone")
 }
 
 // reached records that a human was reached by phone.

@@ -9,7 +9,10 @@ import (
 // accept takes a command as an Update with a validator, and under the same name as a Signal.
 func (w *incident) accept(ctx workflow.Context, name string) error {
 	err := workflow.SetUpdateHandlerWithOptions(ctx, name,
-		func(ctx workflow.Context, o models.Order) (models.Answer, error) { return w.carryOut(ctx, name, o) },
+		func(ctx workflow.Context, o models.Order) (models.Answer, error) {
+			ctx, _ = workflow.NewDisconnectedContext(ctx) // a cancelled workflow still takes commands
+			return w.carryOut(ctx, name, o)
+		},
 		workflow.UpdateHandlerOptions{
 			Validator:   func(ctx workflow.Context, o models.Order) error { return refusal(w.judge(ctx, name, o)) },
 			Description: "Command of a person: " + name,
@@ -24,7 +27,7 @@ func (w *incident) accept(ctx workflow.Context, name string) error {
 		defer func() { w.busy-- }()
 		if _, err := w.carryOut(ctx, name, o); err != nil {
 			// A signal cannot be refused to its sender; the refusal is kept where people look.
-			w.must(ctx, w.note(ctx, models.System(), &models.CommandRefused{Command: name, Reason: err.Error()}))
+			w.must(ctx, w.note(ctx, models.System(), &models.CommandRefused{Command: name, Reason: words(err)}))
 		}
 	})
 	return nil

@@ -903,7 +903,7 @@ type ClientInterface interface {
 
 	// CreateContactWithBody Add a contact
 	//
-	// For the SOC, and for the client's own admins.
+	// For the SOC.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -912,7 +912,7 @@ type ClientInterface interface {
 
 	// CreateContact Add a contact
 	//
-	// For the SOC, and for the client's own admins.
+	// For the SOC.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1534,7 +1534,7 @@ func (c *API) ListContacts(ctx context.Context, number ClientNumber, reqEditors 
 
 // CreateContactWithBody Add a contact
 //
-// For the SOC, and for the client's own admins.
+// For the SOC.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1553,7 +1553,7 @@ func (c *API) CreateContactWithBody(ctx context.Context, number ClientNumber, pa
 
 // CreateContact Add a contact
 //
-// For the SOC, and for the client's own admins.
+// For the SOC.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4696,7 +4696,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateContactWithBodyWithResponse Add a contact
 	//
-	// For the SOC, and for the client's own admins.
+	// For the SOC.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4705,7 +4705,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateContactWithResponse Add a contact
 	//
-	// For the SOC, and for the client's own admins.
+	// For the SOC.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7458,7 +7458,7 @@ func (c *ClientWithResponses) ListContactsWithResponse(ctx context.Context, numb
 
 // CreateContactWithBodyWithResponse Add a contact
 //
-// For the SOC, and for the client's own admins.
+// For the SOC.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7473,7 +7473,7 @@ func (c *ClientWithResponses) CreateContactWithBodyWithResponse(ctx context.Cont
 
 // CreateContactWithResponse Add a contact
 //
-// For the SOC, and for the client's own admins.
+// For the SOC.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

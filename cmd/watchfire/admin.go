@@ -44,7 +44,8 @@ func runMigrate(ctx context.Context, args []string, out io.Writer) error {
 	return store.EnsureLogin(ctx, c.OwnerURL, *login, password)
 }
 
-// runUser adds a user and prints a bearer token. It is how the first lead gets in.
+// runUser adds a user, or finds the one with this address and role, and prints a new bearer token. It is how the first
+// lead gets in, and how tokens are renewed and revoked.
 func runUser(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("user", flag.ContinueOnError)
 	name := f.String("name", "", "the person's name")
@@ -52,6 +53,7 @@ func runUser(ctx context.Context, args []string, out io.Writer) error {
 	role := f.String("role", "", "analyst, lead, operator; or viewer, responder, admin of a client")
 	number := f.Int("client", 0, "the client's number, for a client's user")
 	days := f.Int("days", 90, "days until the token expires")
+	revoke := f.Bool("revoke", false, "take the user's other tokens back first")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -74,8 +76,13 @@ func runUser(ctx context.Context, args []string, out io.Writer) error {
 		}
 		u.ClientID = c.ID
 	}
-	if u, err = db.CreateUser(ctx, u); err != nil {
+	if u, err = ensureUser(ctx, db, u); err != nil {
 		return err
+	}
+	if *revoke {
+		if err := db.RevokeTokens(ctx, u.ID); err != nil {
+			return err
+		}
 	}
 	secret, hash := auth.NewToken()
 	t := models.Token{ID: uuid.New(), UserID: u.ID, Hash: hash, ExpiresAt: time.Now().AddDate(0, 0, *days)}
@@ -84,6 +91,19 @@ func runUser(ctx context.Context, args []string, out io.Writer) error {
 	}
 	fmt.Fprintln(out, secret)
 	return nil
+}
+
+// ensureUser makes the user unless there is one with the same address and role.
+func ensureUser(ctx context.Context, db *store.Store, u models.User) (models.User, error) {
+	made, err := db.CreateUser(ctx, u)
+	if models.KindOf(err) != models.Conflict {
+		return made, err
+	}
+	known, err := db.UserByEmail(ctx, u.ClientID, u.Email)
+	if err == nil && known.Role != u.Role {
+		return known, models.Errorf(models.Conflict, "the user with this address has the role %s", known.Role)
+	}
+	return known, err
 }
 
 // runHealth asks an address and fails unless it answers 200.

@@ -56,7 +56,7 @@ func benchOptions(args []string) (o bench.Options, result string, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := f.Bool("quick", false, "two pairs of short turns: about a minute, for a look")
 	f.IntVar(&o.Pairs, "pairs", 5, "how often bare and ours take turns")
-	f.DurationVar(&o.For, "for", 2500*time.Millisecond, "how long a turn lasts")
+	f.DurationVar(&o.For, "for", 2*time.Second, "how long a turn lasts")
 	f.IntVar(&o.Most, "n", 0, "operations in a turn at most; 0 is no bound")
 	clients := f.String("clients", "1,16", "how many ask at a time")
 	only := f.String("only", "", "comparisons to make: handover, open, command, lifecycle; all without it")
@@ -65,7 +65,7 @@ func benchOptions(args []string) (o bench.Options, result string, err error) {
 		return o, "", err
 	}
 	if *quick {
-		o.Pairs, o.For = 2, time.Second
+		o.Pairs, o.For = 2, 700*time.Millisecond
 	}
 	for _, text := range strings.Split(*clients, ",") {
 		n, err := strconv.Atoi(text)

@@ -65,4 +65,4 @@ create table tokens (
 alter table tokens enable row level security;
 alter table tokens force row level security;
 create policy every_login on tokens to watchfire_auth using (true) with check (true);
-grant select, insert on tokens to watchfire_auth;
+grant select, insert, delete on tokens to watchfire_auth;

@@ -1,0 +1,72 @@
+package workflows_test
+
+import (
+	"io"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	tlog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/workflows"
+)
+
+// histories are recorded once, from real runs on a real server, and never edited: every later version of the
+// workflows must be able to replay them.
+func histories(t *testing.T) []string {
+	files, err := filepath.Glob("testdata/histories/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Fatal("there is no recorded history to replay")
+	}
+	return files
+}
+
+func replay(t *testing.T, file string, incident any) error {
+	t.Helper()
+	r := worker.NewWorkflowReplayer()
+	r.RegisterWorkflowWithOptions(incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
+	r.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
+	r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
+	quiet := tlog.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return r.ReplayWorkflowHistoryFromJSONFile(quiet, file)
+}
+
+func TestRecordedHistoriesReplay(t *testing.T) {
+	for _, file := range histories(t) {
+		if err := replay(t, file, workflows.Incident); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// TestAChangedWorkflowFailsToReplay shows that the test above is able to fail.
+func TestAChangedWorkflowFailsToReplay(t *testing.T) {
+	mutants := map[string]func(workflow.Context, models.IncidentRun) error{
+		"waits first": func(ctx workflow.Context, run models.IncidentRun) error {
+			if err := workflow.Sleep(ctx, time.Second); err != nil {
+				return err
+			}
+			return workflows.Incident(ctx, run)
+		},
+		"has another policy": func(ctx workflow.Context, run models.IncidentRun) error {
+			run.Incident.Severity = models.SeverityLow
+			return workflows.Incident(ctx, run)
+		},
+	}
+	for name, mutant := range mutants {
+		caught := false
+		for _, file := range histories(t) {
+			caught = caught || replay(t, file, mutant) != nil
+		}
+		if !caught {
+			t.Errorf("a workflow that %s replays every history", name)
+		}
+	}
+}
