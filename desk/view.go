@@ -27,14 +27,10 @@ func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference
 }
 
 // Incidents lists incidents the user may see, the last changed first, from after the cursor. Users of the client
-// see title and severity of the latest published revision; filtered by severity, a page may be shorter for them.
+// see title and severity of the latest published revision.
 // next is the cursor after the last row looked at.
 func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFilter, c store.Cursor, limit int) (list []store.IncidentRow, next store.Cursor, err error) {
-	client := u.Role.Side() != models.SideSOC
-	severity := f.Severity
-	if client {
-		f.PublishedOnly, f.Severity = true, ""
-	}
+	f.PublishedOnly = f.PublishedOnly || u.Role.Side() != models.SideSOC
 	err = d.read(ctx, u, func(tx *store.Tx) error {
 		rows, err := tx.Incidents(f, c, limit+1)
 		if err != nil {
@@ -44,32 +40,10 @@ func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFil
 			rows = rows[:limit]
 			next = store.Cursor{At: rows[limit-1].UpdatedAt, ID: string(rows[limit-1].Reference)}
 		}
-		if client {
-			rows, err = asPublished(tx, rows, severity)
-		}
 		list = rows
-		return err
+		return nil
 	})
 	return list, next, err
-}
-
-func asPublished(tx *store.Tx, rows []store.IncidentRow, severity models.Severity) ([]store.IncidentRow, error) {
-	kept := []store.IncidentRow{}
-	for _, row := range rows {
-		revisions, err := tx.Revisions(row.Reference)
-		if err != nil {
-			return nil, err
-		}
-		if len(revisions) == 0 {
-			continue
-		}
-		last := revisions[len(revisions)-1]
-		row.Title, row.Severity, row.OpenTasks = last.Assessment.Title, last.Severity, 0
-		if severity == "" || severity == row.Severity {
-			kept = append(kept, row)
-		}
-	}
-	return kept, nil
 }
 
 // Events lists an incident's events after a sequence number. Users of the client do not see what the SOC has not

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -194,16 +193,27 @@ func (tx *Tx) Incident(r models.Reference) (models.Incident, error) {
 	return row.State.V, notFound(problem("read incident", err), "incident")
 }
 
-// Incidents lists incidents, the last updated first, from after the cursor {UpdatedAt, Reference}. At most 1,000.
+// asPublished reads title and severity from the latest published revision: what the SOC knows beyond it is not the
+// portal's to see.
+const asPublished = `incidents.reference, incidents.client_id, r.body->'assessment'->>'title' as title, r.body->>'severity' as severity,
+	phase, turn, containment, drill, expedited, 0 as open_tasks, opened_at, updated_at`
+
+// Incidents lists incidents, the last updated first, from after the cursor {UpdatedAt, Reference}. At most 1,000. The
+// portal gets title and severity as last published, and no count of the SOC's tasks.
 func (tx *Tx) Incidents(f IncidentFilter, c Cursor, limit int) ([]IncidentRow, error) {
-	q := tx.of("incidents")
-	for column, value := range map[string]string{"phase": string(f.Phase), "turn": string(f.Turn), "severity": string(f.Severity)} {
+	q, severity := tx.of("incidents"), "severity"
+	if tx.audience == Portal {
+		severity = "r.body->>'severity'"
+		q = q.Select(asPublished).Joins(`join report_revisions r on r.client_id = incidents.client_id
+			and r.incident = incidents.reference and r.number = incidents.revision`)
+	}
+	for column, value := range map[string]string{"phase": string(f.Phase), "turn": string(f.Turn), severity: string(f.Severity)} {
 		if value != "" {
-			q = q.Where(clause.Eq{Column: column, Value: value})
+			q = q.Where(column+" = ?", value)
 		}
 	}
 	if f.Client != 0 {
-		q = q.Where("client_id = (select id from clients where number = ?)", f.Client)
+		q = q.Where("incidents.client_id = (select id from clients where number = ?)", f.Client)
 	}
 	if f.PublishedOnly {
 		q = q.Where("revision >= 1")
