@@ -51,8 +51,16 @@ func remote(ctx workflow.Context, queue, summary string, patience time.Duration)
 	})
 }
 
+// record is no local activity: one of those writes before the workflow task that asked for it is committed. When that
+// task is lost, with the worker or with the engine, the next one may see more signals and give the same numbers to other
+// events, and the store would keep what never happened instead of what did.
 func record(ctx workflow.Context, in activities.RecordInput) error {
-	return workflow.ExecuteLocalActivity(local(ctx, "record "+string(in.Events[0].Type)), records.Record, in).Get(ctx, nil)
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 5 * time.Second,
+		Summary:             "record " + string(in.Events[0].Type),
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
+	return workflow.ExecuteActivity(ctx, records.Record, in).Get(ctx, nil)
 }
 
 func decided(ctx workflow.Context, in activities.DecidedInput) (ok bool, err error) {

@@ -37,11 +37,12 @@ func runBench(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() {
+		removed := devstack.RemovePostgres(filepath.Join(o.Dir, "postgres"))
 		if err != nil {
 			fmt.Fprintln(out, "logs are kept in", o.Dir)
 			return
 		}
-		err = errors.Join(devstack.RemovePostgres(filepath.Join(o.Dir, "postgres")), os.RemoveAll(o.Dir))
+		err = errors.Join(removed, os.RemoveAll(o.Dir))
 	}()
 	r, err := bench.Run(ctx, o)
 	if err != nil {
@@ -54,7 +55,7 @@ func runBench(ctx context.Context, args []string, out io.Writer) (err error) {
 // benchOptions reads the command line. The default takes five minutes, -quick one.
 func benchOptions(args []string) (o bench.Options, result string, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := f.Bool("quick", false, "two pairs of short turns: about a minute, for a look")
+	quick := f.Bool("quick", false, "one pair of short turns: about a minute, for a look")
 	f.IntVar(&o.Pairs, "pairs", 5, "how often bare and ours take turns")
 	f.DurationVar(&o.For, "for", 2*time.Second, "how long a turn lasts")
 	f.IntVar(&o.Most, "n", 0, "operations in a turn at most; 0 is no bound")
@@ -65,7 +66,7 @@ func benchOptions(args []string) (o bench.Options, result string, err error) {
 		return o, "", err
 	}
 	if *quick {
-		o.Pairs, o.For = 2, 700*time.Millisecond
+		o.Pairs, o.For = 1, 1500*time.Millisecond
 	}
 	for _, text := range strings.Split(*clients, ",") {
 		n, err := strconv.Atoi(text)

@@ -1,0 +1,120 @@
+// Package bench measures Watchfire against bare Temporal: the same server, the same database, the same machine, in
+// turns. It holds the measurement, the bare side's workflows and the report. What is measured starts through package
+// devstack/stack; nothing here knows the product from inside.
+//
+// A measurement never fails for what it finds, only when something did not run. Tests gate on counts, not on time.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// Options say what to measure, and for how long.
+type Options struct {
+	Dir      string // an empty folder for data and logs
+	Binary   string // the product's binary, whose subcommand bench also runs the bare side's worker
+	BareArgs func(address, namespace string) []string
+	Pairs    int           // how often bare and ours take turns
+	Clients  []int         // how many ask at a time
+	For      time.Duration // one side's turn
+	Most     int           // operations in a turn at most; 0 is no bound
+	Only     []string      // names of comparisons; empty is all
+	Progress func(line string)
+}
+
+// Run starts a stack of its own, measures and stops it.
+func Run(ctx context.Context, o Options) (r Result, err error) {
+	a, err := openArena(ctx, o)
+	if err != nil {
+		return r, err
+	}
+	defer a.close()
+	r = Result{
+		At: time.Now().UTC(), Cores: runtime.NumCPU(), Go: runtime.Version(), Pairs: o.Pairs, TurnSeconds: o.For.Seconds(),
+		Statements: a.databases.method(), Shape: a.shape, Notes: notes(),
+	}
+	for _, c := range comparisons() {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, c.Name) {
+			continue
+		}
+		for _, clients := range o.Clients {
+			done, err := a.compare(ctx, c, clients, o)
+			if err != nil {
+				return r, fmt.Errorf("%s at %d clients: %w", c.Name, clients, err)
+			}
+			r.Comparisons = append(r.Comparisons, done)
+		}
+	}
+	if len(r.Comparisons) == 0 {
+		return r, errors.New("nothing was chosen to be measured")
+	}
+	r.Incident = perIncident(r)
+	r.MemoryMB = a.processes.memory()
+	return r, nil
+}
+
+// compare lets the two sides take turns.
+func (a *arena) compare(ctx context.Context, c comparison, clients int, o Options) (Comparison, error) {
+	out := Comparison{Name: c.Name, What: c.What, Clients: clients, Metric: c.Metric, Aims: c.Aims, CPUAim: c.CPUAim}
+	for n := range o.Pairs {
+		var p Pair
+		for _, turn := range []struct {
+			side side
+			into *Turn
+		}{{c.bare, &p.Bare}, {c.ours, &p.Ours}} {
+			t, err := a.turn(ctx, turn.side, load{clients: clients, during: o.For, most: o.Most, pause: c.pause(clients)})
+			if err != nil {
+				return out, fmt.Errorf("pair %d: %w", n+1, err)
+			}
+			*turn.into = t
+		}
+		p.Ratio, p.CPURatio = c.ratio(p), p.Ours.cpu()/p.Bare.cpu()
+		out.Pairs = append(out.Pairs, p)
+		o.Progress(fmt.Sprintf("%s, %d clients, pair %d: ratio %.2f", c.Name, clients, n+1, p.Ratio))
+	}
+	out.judge()
+	return out, nil
+}
+
+// turn prepares one side, waits until the machine's own parts are quiet, puts the load on, and reads what it cost
+// until they are quiet again.
+func (a *arena) turn(ctx context.Context, s side, l load) (t Turn, err error) {
+	op, err := s(ctx, a, l)
+	if err != nil {
+		return t, fmt.Errorf("prepare: %w", err)
+	}
+	if err := a.quiet(ctx); err != nil {
+		return t, err
+	}
+	before, err := a.before(ctx)
+	if err != nil {
+		return t, err
+	}
+	took := l.run(ctx, op.do)
+	loaded := a.processes.read()
+	if err := took.err(); err != nil {
+		return t, err
+	}
+	if op.finish != nil {
+		if took.each, err = op.finish(ctx); err != nil {
+			return t, err
+		}
+	}
+	if err := a.quiet(ctx); err != nil {
+		return t, err
+	}
+	after, err := a.after(ctx)
+	if err != nil {
+		return t, err
+	}
+	t = newTurn(took, before, loaded, after)
+	if op.history != nil {
+		t.HistoryEvents, err = op.history(ctx)
+	}
+	return t, err
+}

@@ -1,0 +1,86 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Metric says what a comparison divides: ours by bare.
+type Metric string
+
+// The metrics. Of a rate more is better, of a latency less.
+const (
+	Rate Metric = "operations per second"
+	P50  Metric = "p50"
+)
+
+// side prepares one side's turn.
+type side func(ctx context.Context, a *arena, l load) (operation, error)
+
+// operation is what one side does, again and again.
+type operation struct {
+	// do does it once. n counts from 0 over all clients. What it returns is how long it took.
+	do func(ctx context.Context, n int) (time.Duration, error)
+	// finish, when not nil, tells how long each took once all are over.
+	finish func(ctx context.Context) ([]time.Duration, error)
+	// history, when not nil, counts the events in the history of a workflow that was run.
+	history func(ctx context.Context) (float64, error)
+}
+
+// comparison is one question: how does what Watchfire does stand against the least that Temporal could do it with?
+type comparison struct {
+	Name, What string
+	Metric     Metric
+	Aims       []float64 // the aim, then the next one
+	CPUAim     float64   // 0: none
+	bare, ours side
+	rounds     bool // all clients at the same moment, then a pause
+}
+
+func comparisons() []comparison {
+	return []comparison{
+		{Name: "handover", What: "publish → mail handed to the vendor, against an update → its activity starts", Metric: P50, Aims: []float64{3},
+			bare: bareHandover, ours: oursHandover, rounds: true},
+		{Name: "open", What: "open an incident over HTTP, against the start of an empty workflow", Metric: Rate, Aims: []float64{.6, .85},
+			bare: bareOpen, ours: oursOpen},
+		{Name: "command", What: "a command over HTTP, against an empty update", Metric: P50, Aims: []float64{2.5, 1.5},
+			bare: bareCommand, ours: oursCommand},
+		{Name: "lifecycle", What: "an incident from opening to closure, against a workflow of the same shape", Metric: Rate, Aims: []float64{.6}, CPUAim: 1.7,
+			bare: bareLifecycle, ours: oursLifecycle},
+	}
+}
+
+// mailsPerSecond is the rate rounds are paced to, in mails: well below the mail queue's own limit of 100 a second,
+// which would otherwise be what is measured.
+const mailsPerSecond = 64
+
+// pause is the time from one round to the next, 0 when the clients do not wait for one another.
+func (c comparison) pause(clients int) time.Duration {
+	if !c.rounds {
+		return 0
+	}
+	return max(100*time.Millisecond, time.Duration(clients*mailsPerIncident)*time.Second/mailsPerSecond)
+}
+
+// ratio is what a pair came to.
+func (c comparison) ratio(p Pair) float64 {
+	if c.Metric == Rate {
+		return p.Ours.PerSecond / p.Bare.PerSecond
+	}
+	return p.Ours.P50 / p.Bare.P50
+}
+
+// notes say how to read the comparisons.
+func notes() []string {
+	var out []string
+	for _, c := range comparisons() {
+		out = append(out, c.Name+": "+c.What)
+	}
+	return append(out,
+		fmt.Sprintf("handover: all clients at the same moment, then a pause, so that mails stay below %d a second; the mail queue's limit is 100", mailsPerSecond),
+		"lifecycle: a low severity, so neither calls nor isolations; bare has the same number of updates, activities and local activities, which do nothing",
+		"bare activities run on their workflow's own queue, the engine's fastest way; ours run on a queue per vendor",
+		fmt.Sprintf("not measurable: other work took more than %.0f %% of the machine, or the bare side varied by more than a factor of %.0f", 100*maxOther, maxSpread),
+	)
+}

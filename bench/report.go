@@ -1,0 +1,122 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Write keeps everything that was measured as JSON.
+func (r Result) Write(path string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o644)
+}
+
+// Tell prints the result for people.
+func (r Result) Tell(out io.Writer) {
+	fmt.Fprintf(out, "\nWatchfire against bare Temporal: %d cores, %d pairs of turns of %.1f s, medians (least–greatest)\n\n", r.Cores, r.Pairs, r.TurnSeconds)
+	fmt.Fprintf(out, "%-10s %7s  %-22s %12s %12s  %-19s %-12s %s\n", "comparison", "clients", "metric", "bare", "ours", "ratio", "aim", "verdict")
+	for _, c := range r.Comparisons {
+		c.tell(out)
+	}
+	fmt.Fprintln(out)
+	for _, note := range r.Notes {
+		fmt.Fprintln(out, " ", note)
+	}
+	fmt.Fprintf(out, "\np50/p99 in ms, and how busy the machine was with anything else\n")
+	for _, c := range r.Comparisons {
+		fmt.Fprintf(out, "%-10s %7d  bare %7.1f /%7.1f   ours %7.1f /%7.1f   other work %3.0f %% of the machine\n", c.Name, c.Clients,
+			c.bare(func(t Turn) float64 { return t.P50 }), c.bare(func(t Turn) float64 { return t.P99 }),
+			c.ours(func(t Turn) float64 { return t.P50 }), c.ours(func(t Turn) float64 { return t.P99 }), 100*c.Other)
+	}
+	r.tellCosts(out)
+	r.tellIncident(out)
+}
+
+func (c Comparison) tell(out io.Writer) {
+	sign := "≤"
+	if c.Metric == Rate {
+		sign = "≥"
+	}
+	var aims []string
+	for _, a := range c.Aims {
+		aims = append(aims, fmt.Sprintf("%s %.4g", sign, a))
+	}
+	unit := "/s"
+	if c.Metric == P50 {
+		unit = "ms"
+	}
+	value := func(t Turn) float64 { return t.value(c.Metric) }
+	fmt.Fprintf(out, "%-10s %7d  %-22s %9.1f %-2s %9.1f %-2s  %-19s %-12s %s\n", c.Name, c.Clients, c.Metric,
+		c.bare(value), unit, c.ours(value), unit, c.Ratio, strings.Join(aims, ", "), c.Verdict)
+	if c.CPUAim > 0 {
+		fmt.Fprintf(out, "%-10s %7d  %-22s %9.1f %-2s %9.1f %-2s  %-19s %-12s %s\n", c.Name, c.Clients, "CPU per operation",
+			c.bare(Turn.cpu), "ms", c.ours(Turn.cpu), "ms", c.CPURatio, fmt.Sprintf("≤ %.4g", c.CPUAim), c.CPU)
+	}
+}
+
+// String writes a spread as 1.23 (1.20–1.31).
+func (s Spread) String() string { return fmt.Sprintf("%.2f (%.2f–%.2f)", s.Median, s.Min, s.Max) }
+
+func (c Comparison) bare(of func(Turn) float64) float64 {
+	return c.spread(func(p Pair) float64 { return of(p.Bare) }).Median
+}
+
+func (c Comparison) ours(of func(Turn) float64) float64 {
+	return c.spread(func(p Pair) float64 { return of(p.Ours) }).Median
+}
+
+// tellCosts prints what an operation costs whom.
+func (r Result) tellCosts(out io.Writer) {
+	names := []string{procTemporal, procPostgres, procAPI, procWorker, procBare, procLoad}
+	fmt.Fprintf(out, "\nCPU ms per operation; CPU ratios leave out the last column\n%-10s %7s %5s", "", "clients", "side")
+	for _, n := range names {
+		fmt.Fprintf(out, " %12s", strings.Fields(n)[0])
+	}
+	fmt.Fprintf(out, " %12s\n", "statements")
+	for _, c := range r.Comparisons {
+		for _, side := range []struct {
+			name string
+			of   func(func(Turn) float64) float64
+		}{{"bare", c.bare}, {"ours", c.ours}} {
+			fmt.Fprintf(out, "%-10s %7d %5s", c.Name, c.Clients, side.name)
+			for _, n := range names {
+				fmt.Fprintf(out, " %12.2f", side.of(func(t Turn) float64 { return t.CPU[n] }))
+			}
+			fmt.Fprintf(out, " %12s\n", strings.Join([]string{
+				fmt.Sprintf("%.1f ours", side.of(func(t Turn) float64 { return t.Statements[dbOurs] })),
+				fmt.Sprintf("%.1f Temporal's", side.of(func(t Turn) float64 { return t.Statements[dbTemporal] + t.Statements[dbVisibility] })),
+			}, " + "))
+		}
+	}
+}
+
+// tellIncident prints what one whole life costs.
+func (r Result) tellIncident(out io.Writer) {
+	s := r.Shape
+	fmt.Fprintf(out, "\nOne life of an incident: %d updates, %d activities, %d local activities, %d timers, %d workflow tasks, %d search attribute updates\n",
+		s.Updates, s.Activities, s.LocalActivities, s.Timers, s.WorkflowTasks, s.Attributes)
+	if r.Incident.HistoryEvents > 0 {
+		fmt.Fprintf(out, "  %.0f events in its history\n", r.Incident.HistoryEvents)
+		for _, db := range slices.Sorted(maps.Keys(r.Incident.Bytes)) {
+			fmt.Fprintf(out, "  database %-20s %6.0f statements, %7.1f KiB\n", db, r.Incident.Statements[db], r.Incident.Bytes[db]/1024)
+		}
+	}
+	fmt.Fprintf(out, "  (%s)\n", r.Statements)
+	fmt.Fprint(out, "Memory at the end:")
+	for _, name := range slices.Sorted(maps.Keys(r.MemoryMB)) {
+		fmt.Fprintf(out, " %s %.0f MB ·", name, r.MemoryMB[name])
+	}
+	fmt.Fprintln(out)
+}

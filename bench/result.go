@@ -1,0 +1,187 @@
+package bench
+
+import (
+	"slices"
+	"time"
+)
+
+// Result is everything that was measured.
+type Result struct {
+	At          time.Time          `json:"at"`
+	Cores       int                `json:"cores"`
+	Go          string             `json:"go"`
+	Pairs       int                `json:"pairs"`
+	TurnSeconds float64            `json:"turn_seconds"`
+	Statements  string             `json:"statements_are"`
+	Shape       Shape              `json:"shape"` // of one life of an incident
+	Notes       []string           `json:"notes"` // how to read the comparisons
+	Comparisons []Comparison       `json:"comparisons"`
+	Incident    Costs              `json:"per_incident"`
+	MemoryMB    map[string]float64 `json:"memory_mb"` // resident at the end
+}
+
+// Comparison is one question at one number of clients.
+type Comparison struct {
+	Name     string    `json:"name"`
+	What     string    `json:"what"`
+	Clients  int       `json:"clients"`
+	Metric   Metric    `json:"metric"`
+	Aims     []float64 `json:"aims"` // the aim, then the next one
+	CPUAim   float64   `json:"cpu_aim,omitempty"`
+	Pairs    []Pair    `json:"pairs"`
+	Ratio    Spread    `json:"ratio"`
+	CPURatio Spread    `json:"cpu_ratio"`
+	Other    float64   `json:"other_load"` // part of the machine that other work took, 0 to 1
+	Verdict  string    `json:"verdict"`
+	CPU      string    `json:"cpu_verdict,omitempty"`
+}
+
+// Pair is a turn of each side, one after the other.
+type Pair struct {
+	Bare     Turn    `json:"bare"`
+	Ours     Turn    `json:"ours"`
+	Ratio    float64 `json:"ratio"`
+	CPURatio float64 `json:"cpu_ratio"`
+}
+
+// Turn is one side under load. Everything per operation covers what the load left to be done after it, too.
+type Turn struct {
+	Operations    int                `json:"operations"`
+	Failed        int                `json:"failed"`
+	PerSecond     float64            `json:"per_second"`
+	P50           float64            `json:"p50_ms"`
+	P99           float64            `json:"p99_ms"`
+	CPU           map[string]float64 `json:"cpu_ms_per_operation"` // by process
+	Statements    map[string]float64 `json:"statements_per_operation"`
+	Bytes         map[string]float64 `json:"bytes_per_operation"` // growth, by database
+	HistoryEvents float64            `json:"history_events,omitempty"`
+	Other         float64            `json:"other_load"`
+}
+
+// Spread is a median with its least and greatest.
+type Spread struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+}
+
+// Costs are what one whole life of an incident costs: medians over the turns.
+type Costs struct {
+	HistoryEvents float64            `json:"history_events"`
+	Statements    map[string]float64 `json:"statements"`
+	Bytes         map[string]float64 `json:"bytes"`
+}
+
+// The limits of what can be measured.
+const (
+	maxOther  = 0.25 // of the machine
+	maxSpread = 2.0  // greatest to least of the bare side
+)
+
+// The verdicts.
+const (
+	met           = "met"
+	missed        = "missed"
+	notMeasurable = "not measurable"
+)
+
+func newTurn(t taken, before reading, loaded usage, after reading) Turn {
+	slices.Sort(t.each)
+	ops := float64(len(t.each))
+	out := Turn{
+		Operations: len(t.each), Failed: len(t.failed), PerSecond: ops / t.lasted.Seconds(), P50: quantile(t.each, .5), P99: quantile(t.each, .99),
+		CPU: map[string]float64{}, Statements: map[string]float64{}, Bytes: map[string]float64{}, Other: loaded.other(before.usage),
+	}
+	for name, d := range after.since(before.usage) {
+		out.CPU[name] = d.Seconds() * 1000 / ops
+	}
+	for name := range after.statements {
+		out.Statements[name] = float64(after.statements[name]-before.statements[name]) / ops
+	}
+	for name := range after.bytes {
+		out.Bytes[name] = float64(after.bytes[name]-before.bytes[name]) / ops
+	}
+	return out
+}
+
+// cpu is the work of the server, the database, the API and the workers; who asks does not count.
+func (t Turn) cpu() float64 {
+	sum := 0.0
+	for name, ms := range t.CPU {
+		if name != procLoad {
+			sum += ms
+		}
+	}
+	return sum
+}
+
+// value is what the comparison divides.
+func (t Turn) value(m Metric) float64 {
+	if m == Rate {
+		return t.PerSecond
+	}
+	return t.P50
+}
+
+// judge draws the medians and says what they are worth.
+func (c *Comparison) judge() {
+	c.Ratio = c.spread(func(p Pair) float64 { return p.Ratio })
+	c.CPURatio = c.spread(func(p Pair) float64 { return p.CPURatio })
+	c.Other = (c.spread(func(p Pair) float64 { return p.Bare.Other }).Median + c.spread(func(p Pair) float64 { return p.Ours.Other }).Median) / 2
+	c.Verdict = c.verdict(c.Ratio.Median, c.Aims, c.Metric == Rate, c.spread(func(p Pair) float64 { return p.Bare.value(c.Metric) }))
+	if c.CPUAim > 0 {
+		c.CPU = c.verdict(c.CPURatio.Median, []float64{c.CPUAim}, false, c.spread(func(p Pair) float64 { return p.Bare.cpu() }))
+	}
+}
+
+func (c *Comparison) spread(of func(Pair) float64) Spread {
+	var all []float64
+	for _, p := range c.Pairs {
+		all = append(all, of(p))
+	}
+	return middle(all)
+}
+
+// verdict says whether a ratio reaches its aims, unless the machine was too busy or the bare side too unsteady to say.
+func (c *Comparison) verdict(ratio float64, aims []float64, more bool, bare Spread) string {
+	if c.Other > maxOther || bare.Min <= 0 || bare.Max/bare.Min > maxSpread {
+		return notMeasurable
+	}
+	reached := func(aim float64) string {
+		if more && ratio >= aim || !more && ratio <= aim {
+			return met
+		}
+		return missed
+	}
+	out := reached(aims[0])
+	if len(aims) > 1 && out == met {
+		out += ", next aim " + reached(aims[1])
+	}
+	return out
+}
+
+// perIncident draws the costs of a life from the turns of the lifecycle.
+func perIncident(r Result) Costs {
+	c := Costs{Statements: map[string]float64{}, Bytes: map[string]float64{}}
+	var turns []Turn
+	for _, done := range r.Comparisons {
+		for _, p := range done.Pairs {
+			if done.Name == "lifecycle" {
+				turns = append(turns, p.Ours)
+			}
+		}
+	}
+	median := func(of func(Turn) float64) float64 {
+		var all []float64
+		for _, t := range turns {
+			all = append(all, of(t))
+		}
+		return middle(all).Median
+	}
+	c.HistoryEvents = median(func(t Turn) float64 { return t.HistoryEvents })
+	for _, db := range []string{dbOurs, dbTemporal, dbVisibility} {
+		c.Statements[db] = median(func(t Turn) float64 { return t.Statements[db] })
+		c.Bytes[db] = median(func(t Turn) float64 { return t.Bytes[db] })
+	}
+	return c
+}

@@ -1,0 +1,92 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"testing"
+	"time"
+)
+
+func TestAVerdictNeedsAQuietMachineAndASteadyBareSide(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		metric      Metric
+		aims        []float64
+		bare        []float64
+		ratio       float64
+		other       float64
+		wantVerdict string
+	}{
+		{"both aims reached", Rate, []float64{.6, .85}, []float64{100, 110}, .9, .1, "met, next aim met"},
+		{"the first aim only", Rate, []float64{.6, .85}, []float64{100, 110}, .7, .1, "met, next aim missed"},
+		{"too slow", Rate, []float64{.6, .85}, []float64{100, 110}, .5, .1, missed},
+		{"a latency is better when less", P50, []float64{2.5, 1.5}, []float64{10, 11}, 1.4, .1, "met, next aim met"},
+		{"a latency too long", P50, []float64{3}, []float64{10, 11}, 3.1, .1, missed},
+		{"somebody else was at work", Rate, []float64{.6}, []float64{100, 110}, .9, .3, notMeasurable},
+		{"the bare side is unsteady", Rate, []float64{.6}, []float64{100, 210}, .9, .1, notMeasurable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			made := Comparison{Metric: c.metric, Aims: c.aims}
+			for _, v := range c.bare {
+				p := Pair{Ratio: c.ratio, Bare: Turn{PerSecond: v, P50: v, Other: c.other}, Ours: Turn{Other: c.other}}
+				made.Pairs = append(made.Pairs, p)
+			}
+			made.judge()
+			if made.Verdict != c.wantVerdict {
+				t.Errorf("the verdict is %q, want %q", made.Verdict, c.wantVerdict)
+			}
+		})
+	}
+}
+
+func TestALoadThatFailsIsNoMeasurement(t *testing.T) {
+	refused := errors.New("refused")
+	some := load{clients: 4, during: time.Minute, most: 100}.run(t.Context(), func(_ context.Context, n int) (time.Duration, error) {
+		if n == 7 {
+			return 0, refused
+		}
+		return time.Millisecond, nil
+	})
+	if err := some.err(); err != nil || len(some.each) != 99 || len(some.failed) != 1 {
+		t.Errorf("one failure of 100: %v, %d done", err, len(some.each))
+	}
+	all := load{clients: 4, during: time.Minute, most: 10}.run(t.Context(), func(context.Context, int) (time.Duration, error) { return 0, refused })
+	if err := all.err(); !errors.Is(err, refused) {
+		t.Errorf("failures only: %v", err)
+	}
+}
+
+func TestRoundsBeginTogetherAndKeepTheirDistance(t *testing.T) {
+	l := load{clients: 3, during: time.Minute, most: 9, pause: 20 * time.Millisecond}
+	begin := time.Now()
+	if got := len(l.run(t.Context(), func(context.Context, int) (time.Duration, error) { return 0, nil }).each); got != 9 {
+		t.Errorf("%d operations, want 9", got)
+	}
+	if took := time.Since(begin); took < 2*l.pause {
+		t.Errorf("three rounds took %s, want two pauses of %s at least", took, l.pause)
+	}
+}
+
+func TestWorkOfOursIsNotWorkOfOthers(t *testing.T) {
+	p := processes{procLoad: os.Getpid()}
+	before := p.read()
+	x := 0.0
+	for begin := time.Now(); time.Since(begin) < 300*time.Millisecond; {
+		x += math.Sqrt(x + 1)
+	}
+	after := p.read()
+	if mine := after.since(before)[procLoad]; mine <= 0 {
+		t.Errorf("300 ms of work count as %s (%v)", mine, x)
+	}
+	if other := after.other(before); other < 0 || other > 1 {
+		t.Errorf("others took %v of the machine", other)
+	}
+}
+
+func TestTheMedianOfAnEvenNumberLiesBetween(t *testing.T) {
+	if got := middle([]float64{4, 1, 3, 2}); got != (Spread{Median: 2.5, Min: 1, Max: 4}) {
+		t.Errorf("the spread is %v", got)
+	}
+}

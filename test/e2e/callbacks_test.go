@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// The answer to the order is lost, two callbacks are mis-signed and the last one never comes: the call is found by
+// asking the carrier, and so is its end.
+func TestLostAndMisSignedCallbacksAreMadeUpForByAsking(t *testing.T) {
+	s := at(t, 0)
+	s.persona("no_answer", "acknowledges")
+	s.faults("twilio", rule{Op: "place_call", Kind: "reset_after", Times: 1},
+		rule{Op: "callback", Kind: "missign", Times: 2}, rule{Op: "callback", Kind: "drop", Times: 1})
+	s.faults("sendgrid", rule{Op: "callback", Kind: "drop"})
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.reached()
+	s.wantCalls(1, 1, 0)
+	s.wantMails(models.PurposePublished)
+	for _, c := range s.callsTo(0)[0].Callbacks {
+		if c.Fault == "missign" && c.HTTP != http.StatusForbidden {
+			t.Errorf("a mis-signed callback was answered with %d", c.HTTP)
+		}
+	}
+	outcomes := happened[*models.ContactCalled](s)
+	if len(outcomes) != 2 || outcomes[0].Outcome != models.OutcomeNoAnswer || outcomes[1].Outcome != models.OutcomeAcknowledged {
+		t.Errorf("the calls came to %+v", outcomes)
+	}
+}
+
+func TestDuplicateAndReorderedCallbacksCountOnce(t *testing.T) {
+	half := 0.5
+	s := at(t, 2)
+	s.persona("busy", "no_answer", "repeats_then_acknowledges")
+	s.faults("twilio", rule{Op: "callback", Kind: "reorder", Probability: &half, Seed: 7}, rule{Op: "callback", Kind: "duplicate"},
+		rule{Op: "voice", Kind: "duplicate"})
+	s.faults("sendgrid", rule{Op: "callback", Kind: "duplicate", Times: 2}, rule{Op: "callback", Kind: "reorder", Times: 2})
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.reached()
+	s.wantCalls(2, 1, 1) // the busy one is tried again, once
+	s.wantMails(models.PurposePublished)
+	if n := len(happened[*models.ContactCalled](s)); n != 4 {
+		t.Errorf("%d calls are in the history, want 4%s", n, s.story())
+	}
+	if n := len(happened[*models.AcknowledgedBy](s)); n != 1 {
+		t.Errorf("%d acknowledgements, want 1", n)
+	}
+	if n := len(happened[*models.CallRoundEnded](s)); n != 1 {
+		t.Errorf("the round ended %d times", n)
+	}
+}
+
+func TestReportsWithAWrongSignatureChangeNothing(t *testing.T) {
+	s := at(t, 1)
+	s.persona("silent")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.wantMails(models.PurposePublished)
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.inFlight(0), nil })
+	ringing := s.callsTo(0)[0]
+	client := s.contacts[0].ClientID.String()
+	token := hookToken(t, s, ringing)
+	form := "CallSid=" + ringing.Sid + "&CallStatus=completed&Digits=1&SequenceNumber=9&AccountSid=AC0&To=x&From=y"
+	event := `[{"event":"bounce","sg_event_id":"` + uuid.NewString() + `","timestamp":1,"mdr_client_id":"` + client + `","mdr_delivery_id":"` + s.deliveries()[0].ID.String() + `"}]`
+	for path, body := range map[string]string{
+		"/hooks/twilio/voice/" + client + "/" + token: form, "/hooks/twilio/key/" + client + "/" + token + "?n=1": form,
+		"/hooks/twilio/status/" + client + "/" + token: form, "/hooks/sendgrid/events": event,
+	} {
+		for _, signature := range []string{"", "bm90IGEgc2lnbmF0dXJl"} {
+			if status := report(t, path, body, signature); status != http.StatusForbidden {
+				t.Errorf("%s with signature %q was answered with %d", path, signature, status)
+			}
+		}
+	}
+	i := s.now()
+	if i.Acknowledged != nil || len(i.Tasks) != 0 {
+		t.Errorf("a report nobody signed acknowledged the incident or opened a task: %+v %+v", i.Acknowledged, i.Tasks)
+	}
+	for _, d := range s.deliveries() {
+		if d.VendorState == "bounce" || d.Outcome == string(models.OutcomeAcknowledged) {
+			t.Errorf("a report nobody signed changed the delivery %s", d.Key)
+		}
+	}
+	s.give(s.responder, &models.Acknowledge{Revision: 1})
+}
+
+// hookToken is the secret part of the address a call reports to, as the carrier was told.
+func hookToken(t *testing.T, s *scene, c call) string {
+	t.Helper()
+	var e struct {
+		Calls map[string][]struct{ Sid, URL string }
+	}
+	s.effects("twilio", &e)
+	for _, known := range e.Calls[c.To] {
+		if known.Sid == c.Sid {
+			return known.URL[strings.LastIndex(known.URL, "/")+1:]
+		}
+	}
+	t.Fatal("the carrier does not know the call")
+	return ""
+}
+
+func report(t *testing.T, path, body, signature string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, house.Dev.App+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if signature != "" {
+		req.Header.Set("X-Twilio-Signature", signature)
+		req.Header.Set("X-Twilio-Email-Event-Webhook-Signature", signature)
+		req.Header.Set("X-Twilio-Email-Event-Webhook-Timestamp", time.Now().UTC().Format("20060102"))
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}

@@ -1,0 +1,46 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+func TestNobodyAnsweringIsNeverTheEnd(t *testing.T) {
+	s := at(t, 1)
+	s.persona("no_answer", "voicemail", "hangs_up")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.until("the lead's task", func(i models.Incident) bool { return len(openTasks(i, models.TaskNobodyReached)) == 1 })
+	if i := s.now(); i.CallRound < 2 || i.Acknowledged != nil {
+		t.Errorf("the lead was asked after %d rounds, acknowledged %v", i.CallRound, i.Acknowledged)
+	}
+	s.until("a slow round after it", func(i models.Incident) bool { return i.CallRound == 3 && !i.CallRoundEnded.IsZero() })
+	s.wantCalls(3, 3, 3)
+	s.await("the fourth round", func() (bool, error) { return s.inFlight(0), nil })
+	s.give(s.responder, &models.Acknowledge{Revision: 1})
+	s.until("the calls to stop", func(i models.Incident) bool { return !i.CallRoundEnded.IsZero() })
+	calls := len(s.calls())
+	s.until("the lead's task to end", func(i models.Incident) bool { return len(openTasks(i, models.TaskNobodyReached)) == 0 })
+	s.wantOrderlyCalls()
+	if last := s.calls()[calls-1]; last.Status != "canceled" {
+		t.Errorf("the phone that rang when the client acknowledged ended as %s", last.Status)
+	}
+	s.settleQuietly()
+	s.closeIt()
+	if n := len(s.calls()); n != calls {
+		t.Errorf("%d calls after the acknowledgement", n-calls)
+	}
+	for _, c := range s.calls() {
+		if len(c.Keys) != 0 {
+			t.Errorf("a key was pressed: %v", c.Keys)
+		}
+	}
+}
+
+// settleQuietly ends the recommendation of an incident without endpoints.
+func (s *scene) settleQuietly() {
+	s.t.Helper()
+	s.give(s.responder, &models.Settle{Recommendation: "r1", Outcome: models.NotApplicable, Reason: "There are no passwords."})
+}

@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+func TestACriticalIncidentLivesFromFindingToClosure(t *testing.T) {
+	s := at(t, 0)
+	s.persona("no_answer", "repeats_then_acknowledges")
+	bystander := s.bystander()
+	s.openFromFinding()
+	s.assess()
+	s.isolate()
+	s.refused(s.analyst, http.StatusConflict, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "tidy up"})
+	s.publish()
+	s.refused(s.analyst, http.StatusConflict, &models.Publish{})
+	s.reached()
+	s.contained(models.ContainmentContained)
+	s.findableForOperators()
+	s.refused(s.analyst, http.StatusConflict, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "tidy up"})
+	s.refused(s.lead, http.StatusConflict, &models.ConfirmClosure{Reason: "tidy up"})
+	s.refused(s.viewer, http.StatusForbidden, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "I only look"})
+	s.refused(s.admin, http.StatusConflict, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "r1 is not settled"})
+	s.settle()
+	s.closeIt()
+
+	s.wantMails(models.PurposePublished, models.PurposeClosed)
+	s.mailsTellNoMoreThanTheyShould()
+	s.wantCalls(1, 1, 0)
+	s.callsTellNoMoreThanTheyShould()
+	s.wantOrders("contain", "lift_containment")
+	s.nothingReached(bystander)
+	s.wantFinished()
+}
+
+// bystander adds a contact who is not to be reached for critical incidents.
+func (s *scene) bystander() models.Contact {
+	s.t.Helper()
+	var c models.Contact
+	s.send(s.operator, fmt.Sprintf("/clients/%d/contacts", s.number), map[string]any{
+		"name": "Night desk", "language": "en", "order": 0, "email": "nightdesk@nordwind.example", "phone": "+493055550999",
+		"severities": []string{"low"}, "channels": []string{"email", "voice"},
+	}, &c)
+	return c
+}
+
+func (s *scene) openFromFinding() {
+	s.t.Helper()
+	var received struct {
+		Outcome string
+		Alert   models.Alert
+	}
+	finding := fmt.Sprintf(`{"class_uid":2004,"severity_id":5,"time":1773889800000,"finding_info":{"uid":%q,"title":%q}}`, uuid.NewString(), title)
+	s.send(s.analyst, fmt.Sprintf("/alerts/ocsf?client=%d&source=integration", s.number), []byte(finding), &received)
+	if received.Outcome != "created" || received.Alert.Problem != "" {
+		s.t.Fatalf("the finding was %s, problem %q", received.Outcome, received.Alert.Problem)
+	}
+	var i models.Incident
+	s.send(s.analyst, "/incidents", map[string]any{"client": s.number, "alerts": []uuid.UUID{received.Alert.ID}}, &i)
+	s.ref = i.Reference
+	if i.Severity != models.SeverityCritical || i.Assessment.Title != title {
+		s.t.Errorf("the incident does not take severity and title from its alert: %s %q", i.Severity, i.Assessment.Title)
+	}
+}
+
+func (s *scene) mailsTellNoMoreThanTheyShould() {
+	s.t.Helper()
+	ids := map[string]bool{}
+	for _, m := range s.mails() {
+		id := m.Headers["Message-ID"]
+		if ids[id] || id == "" || strings.Contains(id, string(s.ref)) {
+			s.t.Errorf("Message-ID %q is missing, not unique or tells something", id)
+		}
+		ids[id] = true
+		for name, value := range m.CustomArgs {
+			if _, err := uuid.Parse(value); err != nil || !slices.Contains([]string{"mdr_delivery_id", "mdr_client_id"}, name) {
+				s.t.Errorf("the vendor is told %s=%q, which is not an opaque id", name, value)
+			}
+		}
+	}
+	entries, err := house.Dev.Journal(s.t.Context(), "sendgrid")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.Contains(e.Body, string(s.ref)) {
+			continue
+		}
+		var body struct{ Content []struct{ Value string } }
+		if err := json.Unmarshal([]byte(e.Body), &body); err != nil || len(body.Content) != 2 {
+			s.t.Fatalf("a mail has %d parts: %v", len(body.Content), err)
+		}
+		link := house.Dev.App + "/portal/incidents/" + string(s.ref)
+		for _, part := range body.Content {
+			if !strings.Contains(part.Value, link) || !strings.Contains(part.Value, "critical") {
+				s.t.Errorf("a mail lacks the severity or the direct link:\n%s", part.Value)
+			}
+			if strings.Contains(part.Value, "canary-7731") || strings.Contains(part.Value, "http://evil") || strings.Contains(body.Content[1].Value, "<b>FILESRV") {
+				s.t.Errorf("a mail tells too much, or holds an attacker's link or markup:\n%s", part.Value)
+			}
+		}
+	}
+}
+
+func (s *scene) callsTellNoMoreThanTheyShould() {
+	s.t.Helper()
+	answered := s.callsTo(1)[0]
+	var said []string
+	for _, u := range answered.Said {
+		said = append(said, u.Text)
+	}
+	all := strings.Join(said, "\n")
+	if len(answered.Keys) != 2 || answered.Keys[0].Key != "2" || answered.Keys[1].Key != "1" {
+		s.t.Errorf("the second contact pressed %v, want 2 and 1", answered.Keys)
+	}
+	if strings.Count(all, spelled(s.ref)) < 2 {
+		s.t.Errorf("the reference was not read out twice:\n%s", all)
+	}
+	for _, secret := range []string{"FILESRV", "Ransomware", "Nordwind", "evil"} {
+		if strings.Contains(all, secret) {
+			s.t.Errorf("%q was said on the phone", secret)
+		}
+	}
+}
+
+func (s *scene) nothingReached(c models.Contact) {
+	s.t.Helper()
+	var mails struct{ Mails map[string][]mail }
+	var calls struct{ Calls map[string][]call }
+	s.effects("sendgrid", &mails)
+	s.effects("twilio", &calls)
+	if n := len(mails.Mails[c.Email]) + len(calls.Calls[c.Phone]); n != 0 {
+		s.t.Errorf("a contact whose rule does not match was reached %d times", n)
+	}
+}

@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/devstack"
+	"github.com/watchfire-mdr/watchfire/devstack/stack"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/test/contracts"
+)
+
+// house is the one stack that all tests of the package share. They run one after the other: faults, kills and
+// journals are everybody's.
+var house *stack.Stack
+
+var began = time.Now()
+
+// tell prints a line of progress: these tests take minutes.
+func tell(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "e2e %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) (code int) {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "watchfire-e2e-")
+	if err != nil {
+		tell("%v", err)
+		return 1
+	}
+	defer func() { tidy(dir, code) }()
+	if err := start(ctx, dir); err != nil {
+		tell("the stack did not start: %v", err)
+		return 1
+	}
+	defer house.Stop()
+	code = m.Run()
+	if err := verdict(ctx); err != nil {
+		tell("FAIL: %v", err)
+		return 1
+	}
+	return code
+}
+
+// witness looks at every source of the product, so that the go command does not take the result of an earlier run for
+// that of a changed product: it cannot know that the tests build and start a program of their own. It notes only what
+// a test looks at.
+var witness = sync.OnceValue(func() error {
+	return filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "bin" || d.Name() == "out"):
+			return fs.SkipDir
+		case !d.Type().IsRegular() || strings.HasSuffix(path, ".md"):
+			return nil
+		}
+		_, err = os.Stat(path)
+		return err
+	})
+})
+
+func start(ctx context.Context, dir string) error {
+	binary := filepath.Join(dir, "watchfire")
+	tell("building the product")
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", binary, "../../cmd/watchfire")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	var err error
+	house, err = stack.Start(ctx, stack.Options{
+		Dir: dir, Binary: binary, Pace: 0.05, Policy: policy(),
+		VendorTimeout: 2 * time.Second, Settle: 3 * time.Second, EDRPollEvery: 200 * time.Millisecond,
+		Progress: func(line string) { tell("starting: %s", line) },
+	})
+	return err
+}
+
+// policy paces the seeded clients' incidents so that minutes become seconds.
+func policy() models.Policy {
+	p := models.DefaultPolicy()
+	p.RingFor = models.Duration(5 * time.Second) // of simulated time: a quarter of a second
+	p.BusyAgainAfter, p.BusyTries = models.Duration(time.Second), 1
+	p.Rounds, p.RoundEvery, p.SlowRoundEvery = 2, models.Duration(time.Second), models.Duration(3*time.Second)
+	p.TryAgainEvery = models.Duration(time.Second)
+	return p
+}
+
+// tidy removes everything, or, after a failure, says where the logs are.
+func tidy(dir string, code int) {
+	if code != 0 {
+		tell("logs are kept in %s", filepath.Join(dir, "logs"))
+		return
+	}
+	if err := errors.Join(devstack.RemovePostgres(filepath.Join(dir, "postgres")), os.RemoveAll(dir)); err != nil {
+		tell("%v", err)
+	}
+}
+
+// verdict holds everything that was sent to the vendors in the whole run against their official contracts and
+// against what the simulators, which are stricter, have written down as violations.
+func verdict(ctx context.Context) error {
+	official, err := contracts.Open(filepath.Join("..", "..", "..", "shared", "contracts"))
+	if err != nil && !errors.Is(err, contracts.ErrMissing) {
+		return err
+	}
+	if official == nil {
+		tell("SKIPPED: the check of the journals: %v", err)
+	}
+	var wrong []error
+	for vendor := range house.Dev.Simulators {
+		entries, err := house.Dev.Journal(ctx, vendor)
+		if err != nil {
+			return err
+		}
+		for n, e := range entries {
+			if official == nil {
+				break
+			}
+			if err := official.Check(e); err != nil {
+				wrong = append(wrong, fmt.Errorf("%s, request %d, %s %s: %w", vendor, n, e.Method, e.Path, err))
+			}
+		}
+		var effects struct{ Violations []struct{ Op, Reason string } }
+		if err := house.Dev.Effects(ctx, vendor, &effects); err != nil {
+			return err
+		}
+		for _, v := range effects.Violations {
+			wrong = append(wrong, fmt.Errorf("%s: %s: %s", vendor, v.Op, v.Reason))
+		}
+		tell("%s: %d requests in the journal, %d violations", vendor, len(entries), len(effects.Violations))
+	}
+	return errors.Join(wrong...)
+}

@@ -1,0 +1,250 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	sdklog "go.temporal.io/sdk/log"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// temporal connects as an operator would.
+func temporal(t *testing.T) client.Client {
+	t.Helper()
+	c, err := client.Dial(client.Options{
+		HostPort: house.Temporal.Address, Namespace: house.Temporal.Namespace,
+		Logger: sdklog.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))),
+	})
+	if err != nil {
+		t.Fatalf("connect to Temporal: %v", err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// findableForOperators checks that the question an operator asks finds the incident.
+func (s *scene) findableForOperators() {
+	s.t.Helper()
+	c := temporal(s.t)
+	query := fmt.Sprintf("%s='critical' and %s='client' and %s='published' and %s='contained' and %s='%d' and %s=false", models.AttributeSeverity,
+		models.AttributeTurn, models.AttributePhase, models.AttributeContainment, models.AttributeClient, s.number, models.AttributeDrill)
+	s.await("the incident among the critical ones that wait for the client", func() (bool, error) {
+		found, err := c.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
+		if err != nil {
+			return false, err
+		}
+		for _, w := range found.GetExecutions() {
+			if w.GetExecution().GetWorkflowId() == s.ref.WorkflowID() {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+}
+
+// wantFinished checks how the incident and its children stand in Temporal after the feedback: completed, readable, and
+// without personal data.
+func (s *scene) wantFinished() {
+	s.t.Helper()
+	c := temporal(s.t)
+	for name, id := range map[string]string{
+		"incident": s.ref.WorkflowID(), "call-round": s.ref.CallRoundWorkflowID(1), "endpoint": s.ref.EndpointWorkflowID("e1"),
+	} {
+		s.await(id+" to be completed", func() (bool, error) {
+			d, err := c.DescribeWorkflowExecution(s.t.Context(), id, "")
+			if err != nil {
+				return false, err
+			}
+			status := d.GetWorkflowExecutionInfo().GetStatus()
+			if status != enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED && status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+				s.t.Fatalf("%s ended as %s", id, status)
+			}
+			return status == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, nil
+		})
+		h := history(s.t, c, id)
+		s.wantReadable(id, h)
+		s.wantImpersonal(id, h)
+		keep(s.t, name, h)
+	}
+	s.wantAttributes(c, map[string]any{
+		models.AttributePhase: "closed", models.AttributeTurn: "none", models.AttributeSeverity: "critical",
+		models.AttributeContainment: "released", models.AttributeClient: fmt.Sprint(s.number), models.AttributeDrill: false,
+	})
+}
+
+// wantAgreement checks that the pages, which read the database, and the workflow, which decides, tell the same story.
+func (s *scene) wantAgreement() {
+	s.t.Helper()
+	c := temporal(s.t)
+	var page, engine models.Incident
+	s.await("the pages to say what the workflow knows", func() (bool, error) {
+		v, err := c.QueryWorkflow(s.t.Context(), s.ref.WorkflowID(), "", models.QueryIncident)
+		if err != nil {
+			return false, err
+		}
+		if err = v.Get(&engine); err != nil {
+			return false, err
+		}
+		page, err = s.incident()
+		return err == nil && page.Seq >= engine.Seq, err
+	})
+	a, b := text(s.t, page), text(s.t, engine)
+	if a != b {
+		s.t.Errorf("%s: the pages and the workflow disagree:\n%s\n%s%s", s.ref, a, b, s.story())
+	}
+}
+
+func text(t *testing.T, i models.Incident) string {
+	t.Helper()
+	b, err := json.Marshal(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func (s *scene) wantAttributes(c client.Client, want map[string]any) {
+	s.t.Helper()
+	d, err := c.DescribeWorkflowExecution(s.t.Context(), s.ref.WorkflowID(), "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for name, value := range want {
+		var got any
+		p := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[name]
+		if p == nil || converter.GetDefaultDataConverter().FromPayload(p, &got) != nil || got != value {
+			s.t.Errorf("%s: search attribute %s is %v, want %v", s.ref, name, got, value)
+		}
+	}
+}
+
+func history(t *testing.T, c client.Client, id string) *historypb.History {
+	t.Helper()
+	h := &historypb.History{}
+	it := c.GetWorkflowHistory(t.Context(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for it.HasNext() {
+		e, err := it.Next()
+		if err != nil {
+			t.Fatalf("read the history of %s: %v", id, err)
+		}
+		h.Events = append(h.Events, e)
+	}
+	return h
+}
+
+// wantReadable checks that everything an operator sees has one line that says what it is.
+func (s *scene) wantReadable(id string, h *historypb.History) {
+	s.t.Helper()
+	for _, e := range h.GetEvents() {
+		switch e.GetEventType() {
+		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_TIMER_STARTED, enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+			enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED, enumspb.EVENT_TYPE_MARKER_RECORDED:
+		default:
+			continue
+		}
+		var summary string
+		p := e.GetUserMetadata().GetSummary()
+		if p == nil || converter.GetDefaultDataConverter().FromPayload(p, &summary) != nil || strings.TrimSpace(summary) == "" {
+			s.t.Errorf("%s: event %d, %s, has no summary", id, e.GetEventId(), e.GetEventType())
+		}
+	}
+}
+
+// wantImpersonal checks that no name, address or number of a person is in a history.
+func (s *scene) wantImpersonal(id string, h *historypb.History) {
+	s.t.Helper()
+	text := plain(s.t, h)
+	if !strings.Contains(text, string(s.ref)) {
+		s.t.Fatalf("the history of %s could not be read", id)
+	}
+	for _, c := range s.contacts {
+		for _, personal := range []string{c.Name, c.Email, c.Phone} {
+			if strings.Contains(text, personal) {
+				s.t.Errorf("%s: the history holds personal data of a contact", id)
+			}
+		}
+	}
+}
+
+// plain writes a history as text, with its payloads decoded.
+func plain(t *testing.T, h *historypb.History) string {
+	t.Helper()
+	raw, err := temporalproto.CustomJSONMarshalOptions{}.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`"data":\s*"([A-Za-z0-9+/=]+)"`).ReplaceAllStringFunc(string(raw), func(field string) string {
+		decoded, err := base64.StdEncoding.DecodeString(strings.Trim(field[strings.Index(field, ":")+1:], `" `))
+		if err != nil {
+			return field
+		}
+		return string(decoded)
+	})
+}
+
+// keep writes a history into the folder that WATCHFIRE_RECORD_HISTORIES names, for the replay tests. Which process on
+// which machine did the work is left out.
+func keep(t *testing.T, name string, h *historypb.History) {
+	t.Helper()
+	dir := os.Getenv("WATCHFIRE_RECORD_HISTORIES")
+	if dir == "" {
+		return
+	}
+	raw, err := temporalproto.CustomJSONMarshalOptions{}.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree any
+	if err := json.Unmarshal(raw, &tree); err != nil {
+		t.Fatal(err)
+	}
+	anonymous(tree)
+	if raw, err = json.MarshalIndent(tree, "", " "); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.HistoryFromJSON(strings.NewReader(string(raw)), client.HistoryJSONOptions{}); err != nil {
+		t.Fatalf("the history of %s could not be replayed: %v", name, err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name+".json")
+	if err := os.WriteFile(path, append(raw, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tell("  history of %d events written to %s", len(h.GetEvents()), path)
+}
+
+func anonymous(node any) {
+	switch node := node.(type) {
+	case map[string]any:
+		if _, ok := node["identity"]; ok {
+			node["identity"] = "worker"
+		}
+		if node["kind"] == "TASK_QUEUE_KIND_STICKY" {
+			node["name"] = "sticky"
+		}
+		for _, child := range node {
+			anonymous(child)
+		}
+	case []any:
+		for _, child := range node {
+			anonymous(child)
+		}
+	}
+}
