@@ -34,8 +34,36 @@ func (in MailInput) Effect() models.Effect {
 	return models.MailEffect(in.Reference, in.ClientID, n.Purpose, n.Revision, n.Occurrence, n.Contact)
 }
 
-// Send composes the message from the published revision it is about and hands it to the vendor, once.
+const (
+	// recordWithin is how long a mail waits in place for the revision it is about to be recorded, which happens at the
+	// same time; look is the pause between looks.
+	recordWithin = 2 * time.Second
+	look         = 5 * time.Millisecond
+)
+
+// errUnrecorded says that the store does not have the revision yet.
+var errUnrecorded = errors.New("the revision is not recorded yet")
+
+// Send composes the message from the published revision it is about and hands it to the vendor, once. The revision may
+// be on its way into the store: it is waited for.
 func (m *Mail) Send(ctx context.Context, in MailInput) error {
+	patience := time.After(recordWithin)
+	for {
+		err := m.send(ctx, in)
+		if !errors.Is(err, errUnrecorded) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-patience:
+			return later(ErrPending, err.Error(), time.Second)
+		case <-time.After(look):
+		}
+	}
+}
+
+func (m *Mail) send(ctx context.Context, in MailInput) error {
 	var msg models.OutboundMail
 	_, err := m.Effects.Once(ctx, in.Effect(), Act{
 		Vendor: m.Vendor,
@@ -57,6 +85,9 @@ func (m *Mail) compose(tx *store.Tx, in MailInput, row store.LedgerRow) (models.
 		return models.OutboundMail{}, m.gone(err)
 	}
 	revision, err := tx.Revision(in.Reference, in.Notice.Revision)
+	if models.KindOf(err) == models.NotFound {
+		return models.OutboundMail{}, errUnrecorded
+	}
 	if err != nil {
 		return models.OutboundMail{}, fmt.Errorf("read revision: %w", err)
 	}

@@ -87,8 +87,13 @@ func Queues() []string {
 // Workers are the running workers of one process.
 type Workers []worker.Worker
 
+// cachedWorkflows bounds how many incidents one process keeps in memory between their events, a few hundred kilobytes
+// each at most; the rest is replayed when something happens to it.
+const cachedWorkflows = 2000
+
 // Start starts one worker per task queue. Several processes may do so side by side.
 func Start(c client.Client, p Parts) (Workers, error) {
+	worker.SetStickyWorkflowCacheSize(cachedWorkflows)
 	var started Workers
 	for _, q := range queues() {
 		w := worker.New(c, q.name, worker.Options{

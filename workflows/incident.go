@@ -22,7 +22,7 @@ type incident struct {
 	mailing  map[models.Notice]bool // notices whose mail is under way
 	busy     int                    // signals being worked on
 	again    []string               // endpoints a person wants tried again
-	inboxes  []workflow.ReceiveChannel
+	inboxes  []inbox
 	shown    presentation
 }
 
@@ -100,7 +100,7 @@ func (w *incident) finished(ctx workflow.Context) bool {
 // quiet reports whether this run could end here with nothing lost: every event is in the store, no handler is at
 // work and no signal is unread. Mails under way do not count: the ledger knows them, the next run goes on.
 func (w *incident) quiet(ctx workflow.Context) bool {
-	unread := slices.ContainsFunc(w.inboxes, func(c workflow.ReceiveChannel) bool { return c.Len() > 0 })
+	unread := slices.ContainsFunc(w.inboxes, func(b inbox) bool { return b.messages.Len() > 0 })
 	return len(w.pending) == 0 && len(w.again) == 0 && w.recorded == w.run.Incident.Seq && w.busy == 0 && !unread && workflow.AllHandlersFinished(ctx)
 }
 

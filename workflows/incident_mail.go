@@ -54,9 +54,6 @@ func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 	in := mailInput{ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, Notice: n}
 	key := in.Effect().Key
-	if w.stored(ctx) != nil { // the message is composed from what the store has
-		return
-	}
 	for {
 		err := sendMail(ctx, "mail contact "+n.Contact.String()+": "+string(n.Purpose), time.Duration(w.run.Policy.TellAfter), in)
 		if ctx.Err() != nil {

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"slices"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -13,6 +15,7 @@ func (w *incident) listen(ctx workflow.Context) {
 	facts(ctx, w, models.SignalRoundEnded, w.roundEnded)
 	facts(ctx, w, models.SignalObserved, w.endpointObserved)
 	facts(ctx, w, models.SignalMailFact, w.mailFailed)
+	workflow.Go(ctx, w.attend)
 }
 
 // facts hands every fact of a kind to take.
@@ -24,15 +27,34 @@ func facts[T any](ctx workflow.Context, w *incident, name string, take func(work
 	})
 }
 
-// inbox works on a signal's messages one after the other, in the order they came.
+// inbox is a signal's messages, worked on one after the other, in the order they came.
+type inbox struct {
+	messages workflow.ReceiveChannel
+	next     func(workflow.Context, workflow.ReceiveChannel)
+}
+
 func (w *incident) inbox(ctx workflow.Context, name string, next func(workflow.Context, workflow.ReceiveChannel)) {
-	c := workflow.GetSignalChannel(ctx, name)
-	w.inboxes = append(w.inboxes, c)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for ctx.Err() == nil {
-			next(ctx, c)
+	w.inboxes = append(w.inboxes, inbox{workflow.GetSignalChannel(ctx, name), next})
+}
+
+// attend wakes an inbox at its first message. A coroutine costs at every step of the workflow, and most never get one.
+func (w *incident) attend(ctx workflow.Context) {
+	asleep := slices.Clone(w.inboxes)
+	for len(asleep) > 0 && ctx.Err() == nil {
+		first := workflow.NewSelector(ctx)
+		woken := 0
+		for n, b := range asleep {
+			first.AddReceive(b.messages, func(workflow.ReceiveChannel, bool) { woken = n })
 		}
-	})
+		first.Select(ctx)
+		b := asleep[woken]
+		asleep = slices.Delete(asleep, woken, woken+1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			for ctx.Err() == nil {
+				b.next(ctx, b.messages)
+			}
+		})
+	}
 }
 
 // keyPressed is a human on the phone. It comes here straight when the round that placed the call is over already.

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/watchfire-mdr/watchfire/devstack"
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -41,11 +43,12 @@ func runDemo(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() {
-		if err == nil {
-			err = os.RemoveAll(dir)
+		removed := devstack.RemovePostgres(filepath.Join(dir, "postgres"))
+		if err != nil {
+			fmt.Fprintln(out, "logs are kept in", dir)
 			return
 		}
-		fmt.Fprintln(out, "logs are kept in", dir)
+		err = errors.Join(removed, os.RemoveAll(dir))
 	}()
 	binary, err := os.Executable()
 	if err != nil {
