@@ -51,7 +51,7 @@ func comparisons() []comparison {
 	}
 }
 
-// mailsPerSecond is the rate rounds are paced to, in mails: well below the mail queue's own limit of 100 a second,
+// mailsPerSecond is the rate rounds are paced to, in mails: well below the mail queue's own limit,
 // which would otherwise be what is measured.
 const mailsPerSecond = 64
 
@@ -78,7 +78,7 @@ func notes() []string {
 		out = append(out, c.Name+": "+c.What)
 	}
 	return append(out,
-		fmt.Sprintf("handover: all clients at the same moment, then a pause, so that mails stay below %d a second; the mail queue's limit is 100", mailsPerSecond),
+		fmt.Sprintf("handover: all clients at the same moment, then a pause, so that mails stay below %d a second", mailsPerSecond),
 		"lifecycle: a low severity, so neither calls nor isolations; bare has the same number of updates, activities and local activities, which do nothing",
 		"bare activities run on their workflow's own queue, the engine's fastest way; ours run on a queue per vendor",
 		fmt.Sprintf("not measurable: other work took more than %.0f %% of the machine, or the bare side varied by more than a factor of %.0f", 100*maxOther, maxSpread),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -35,10 +36,45 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 		return models.Answer{}, false, err
 	}
 	a, queued, err = d.send(ctx, u, ref, c, o)
-	if err == nil && a.Fingerprint != o.Fingerprint {
+	switch {
+	case err != nil:
+		return models.Answer{}, false, err
+	case a.Fingerprint != o.Fingerprint:
 		return models.Answer{}, false, reused()
+	case !queued:
+		d.settle(ctx, u, ref, a.LastSeq)
 	}
-	return a, queued, err
+	return a, queued, nil
+}
+
+// The pace at which the store is looked at after a command, and how long at most.
+const (
+	settleLook   = 2 * time.Millisecond
+	settleWithin = time.Second
+)
+
+// settle waits until the store has an answered command, so that whoever gave it reads what they wrote. The command is
+// durable before that: a store that is slow, or down, delays the answer by a second at most and takes nothing from it.
+func (d *Desk) settle(ctx context.Context, u models.User, ref models.Reference, seq int) {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	tick := time.NewTicker(settleLook)
+	defer tick.Stop()
+	for {
+		var recorded int
+		err := d.read(ctx, u, func(tx *store.Tx) (err error) {
+			recorded, err = tx.Recorded(ref)
+			return err
+		})
+		if err != nil || recorded >= seq {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // admit checks that the user may see the incident and give this command, and records a decision of the client

@@ -193,6 +193,13 @@ func (tx *Tx) Incident(r models.Reference) (models.Incident, error) {
 	return row.State.V, notFound(problem("read incident", err), "incident")
 }
 
+// Recorded returns the Seq of an incident's last event in the store, 0 when the audience may not see it (yet).
+func (tx *Tx) Recorded(r models.Reference) (int, error) {
+	var seq int
+	err := tx.about("incidents", "reference", r).Select("seq").Scan(&seq).Error
+	return seq, problem("read incident", err)
+}
+
 // asPublished reads title and severity from the latest published revision: what the SOC knows beyond it is not the
 // portal's to see.
 const asPublished = `incidents.reference, incidents.client_id, r.body->'assessment'->>'title' as title, r.body->>'severity' as severity,

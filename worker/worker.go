@@ -48,8 +48,8 @@ type queue struct {
 	register   func(r worker.Registry, p Parts)
 }
 
-// queues is the table of task queues. The limits are the vendors': Twilio places one call a second per account by
-// default and queues what exceeds it; SendGrid takes 600 requests a minute and more; Falcon 6,000 requests a minute.
+// queues is the table of task queues. Twilio places one call a second per account by default and queues what exceeds
+// it, so its limit only bounds bursts; so do those of mail and EDR, whose vendors say with 429 when it was too much.
 func queues() []queue {
 	return []queue{
 		{models.QueueIncidents, 0, 200, func(r worker.Registry, p Parts) {
@@ -58,7 +58,7 @@ func queues() []queue {
 			r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
 			r.RegisterActivity(&activities.Records{Store: p.Store, Now: p.Now})
 		}},
-		{models.QueueMail, 100, 20, func(r worker.Registry, p Parts) {
+		{models.QueueMail, 500, 50, func(r worker.Registry, p Parts) {
 			r.RegisterActivity(&activities.Mail{Effects: p.effects(10 * time.Minute), Mailer: p.Mailer, Vendor: "sendgrid", Letter: p.Letter})
 		}},
 		{models.QueuePhone, 20, 20, func(r worker.Registry, p Parts) {

@@ -172,12 +172,6 @@ func (w *incident) recordEvents(ctx workflow.Context) {
 	}
 }
 
-// stored waits until the store has everything that has happened so far.
-func (w *incident) stored(ctx workflow.Context) error {
-	seq := w.run.Incident.Seq
-	return workflow.Await(ctx, func() bool { return w.recorded >= seq })
-}
-
 // remindClient reminds the client, by the policy, for as long as it is their turn.
 func (w *incident) remindClient(ctx workflow.Context) {
 	for !w.run.Incident.Over() {
