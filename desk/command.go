@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -49,7 +50,7 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 
 // The pace at which the store is looked at after a command, and how long at most.
 const (
-	settleLook   = 2 * time.Millisecond
+	settleLook   = 4 * time.Millisecond
 	settleWithin = time.Second
 )
 
@@ -61,41 +62,45 @@ func (d *Desk) settle(ctx context.Context, u models.User, ref models.Reference, 
 	tick := time.NewTicker(settleLook)
 	defer tick.Stop()
 	for {
-		var recorded int
-		err := d.read(ctx, u, func(tx *store.Tx) (err error) {
-			recorded, err = tx.Recorded(ref)
-			return err
-		})
-		if err != nil || recorded >= seq {
-			return
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		recorded, err := d.recorded(ctx, u, ref)
+		if err != nil && models.KindOf(err) != models.NotFound || recorded >= seq {
+			return
+		}
 	}
+}
+
+// recorded returns the number of the incident's last event in the store. NotFound when the user may not see it.
+func (d *Desk) recorded(ctx context.Context, u models.User, ref models.Reference) (int, error) {
+	if u.Role.Side() == models.SideSOC {
+		return d.store.Recorded(ctx, store.SOC, uuid.Nil, ref)
+	}
+	return d.store.Recorded(ctx, store.Portal, u.ClientID, ref)
 }
 
 // admit checks that the user may see the incident and give this command, and records a decision of the client
 // before anybody acts on it.
 func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c models.Command, o models.Order) error {
 	at := d.moment()
+	if _, err := d.recorded(ctx, u, ref); err != nil {
+		return err
+	}
+	if err := auth.Allow(c.Name(), u.Role); err != nil {
+		return err
+	}
+	// What is wrong with the command itself is wrong for any incident; the state is the workflow's to judge.
+	err := models.Incident{}.Can(c, o.Ask, at)
+	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
+		return err
+	}
+	if !models.IsDecision(c) {
+		return nil
+	}
 	return d.read(ctx, u, func(tx *store.Tx) error {
-		if _, err := tx.Incident(ref); err != nil {
-			return err
-		}
-		if err := auth.Allow(c.Name(), u.Role); err != nil {
-			return err
-		}
-		// What is wrong with the command itself is wrong for any incident; the state is the workflow's to judge.
-		err := models.Incident{}.Can(c, o.Ask, at)
-		if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
-			return err
-		}
-		if !models.IsDecision(c) {
-			return nil
-		}
 		return tx.SaveDecision(store.Decision{
 			RequestID: o.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: o.Fingerprint, At: at,
 		})

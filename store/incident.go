@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -193,11 +194,20 @@ func (tx *Tx) Incident(r models.Reference) (models.Incident, error) {
 	return row.State.V, notFound(problem("read incident", err), "incident")
 }
 
-// Recorded returns the Seq of an incident's last event in the store, 0 when the audience may not see it (yet).
-func (tx *Tx) Recorded(r models.Reference) (int, error) {
+// Recorded returns the Seq of an incident's last event in the store, in one round trip; the zero client means every
+// client, for the SOC. NotFound: the audience may not see the incident.
+func (s *Store) Recorded(ctx context.Context, as Audience, client uuid.UUID, r models.Reference) (int, error) {
 	var seq int
-	err := tx.about("incidents", "reference", r).Select("seq").Scan(&seq).Error
-	return seq, problem("read incident", err)
+	of, id := "$2", any(client)
+	if client == uuid.Nil {
+		of, id = "(select id from clients where number = $2)", r.ClientNumber()
+	}
+	err := s.send(ctx, func(b *pgx.Batch) {
+		b.Queue(takeRole, roleSettings(as.role(), client, client == uuid.Nil)...)
+		b.Queue("select seq from incidents where reference = $1 and client_id = "+of, r, id).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&seq) })
+	})
+	return seq, notFound(problem("read incident", err), "incident")
 }
 
 // asPublished reads title and severity from the latest published revision: what the SOC knows beyond it is not the

@@ -236,3 +236,22 @@ func TestUnusualTextIsKept(t *testing.T) {
 	a, _ := h.receive(h.acme, "finding \xff\x00", fmt.Sprintf("title \x00 %s", "\xfe"), "a")
 	equal(t, "finding", a.FindingID, "finding \uFFFD\uFFFD")
 }
+
+func TestRecordedIsSeenByWhoMaySeeTheIncident(t *testing.T) {
+	h := newHouse(t)
+	var i models.Incident
+	h.as(store.SOC, h.acme, func(tx *store.Tx) (err error) {
+		i, err = tx.OpenIncident(models.Opened{Title: "T", Severity: models.SeverityLow}, h.analyst.Actor(), noon, "recorded", "f")
+		return err
+	})
+	for _, c := range []struct {
+		as     store.Audience
+		client uuid.UUID
+		seen   bool
+	}{{store.SOC, uuid.Nil, true}, {store.SOC, h.acme.ID, true}, {store.SOC, h.other.ID, false}, {store.Portal, h.acme.ID, false}, {store.Worker, h.other.ID, false}} {
+		seq, err := h.Recorded(h.Context(), c.as, c.client, i.Reference)
+		if c.seen && (err != nil || seq != 1) || !c.seen && models.KindOf(err) != models.NotFound {
+			t.Errorf("%s of %s: seq %d, %v", c.as, c.client, seq, err)
+		}
+	}
+}

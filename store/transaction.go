@@ -115,6 +115,20 @@ func release(conn *sql.Conn, committed bool) {
 	_ = conn.Close() // fails when the pool has dropped it already
 }
 
+// send runs a batch that only reads, in one round trip: a batch without begin is a transaction of its own. Its first
+// statement must take the role. fill queues the statements, for every connection that is tried.
+func (s *Store) send(ctx context.Context, fill func(*pgx.Batch)) error {
+	conn, err := s.start(ctx, func(c *sql.Conn) error {
+		var batch pgx.Batch
+		fill(&batch)
+		return onWire(c, func(wire *pgx.Conn) error { return wire.SendBatch(ctx, &batch).Close() })
+	})
+	if err == nil {
+		release(conn, true)
+	}
+	return err
+}
+
 // begin opens the transaction and takes the role in one round trip.
 func begin(ctx context.Context, conn *sql.Conn, settings []any) error {
 	return onWire(conn, func(c *pgx.Conn) error {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,33 +83,17 @@ func (s *Store) CreateToken(ctx context.Context, t models.Token) error {
 // Authenticate returns the user whose token has this SHA-256. Unauthorized when there is none or it has expired.
 func (s *Store) Authenticate(ctx context.Context, tokenHash []byte, now time.Time) (models.User, error) {
 	var u models.User
-	conn, err := s.start(ctx, func(c *sql.Conn) error {
-		return onWire(c, func(wire *pgx.Conn) (err error) {
-			u, err = authenticate(ctx, wire, tokenHash, now)
-			return err
-		})
-	})
-	if err == nil {
-		release(conn, true)
-	}
-	err = problem("authenticate", err)
+	var client uuid.NullUUID
+	err := problem("authenticate", s.send(ctx, func(b *pgx.Batch) {
+		b.Queue(takeRole, roleSettings(roleAuth, uuid.Nil, false)...)
+		b.Queue(`select u.id, u.client_id, u.name, u.email, u.role from tokens t join users u on u.id = t.user_id
+			where t.hash = $1 and (t.expires_at is null or t.expires_at > $2)`, tokenHash, now).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID, &client, &u.Name, &u.Email, &u.Role) })
+	}))
+	u.ClientID = client.UUID
 	if models.KindOf(err) == models.NotFound {
 		return models.User{}, models.Errorf(models.Unauthorized, "the token is unknown or has expired")
 	}
-	return u, err
-}
-
-// authenticate takes the role and reads in one round trip: a batch is one transaction.
-func authenticate(ctx context.Context, conn *pgx.Conn, tokenHash []byte, now time.Time) (models.User, error) {
-	var u models.User
-	var client uuid.NullUUID
-	var batch pgx.Batch
-	batch.Queue(takeRole, roleSettings(roleAuth, uuid.Nil, false)...)
-	batch.Queue(`select u.id, u.client_id, u.name, u.email, u.role from tokens t join users u on u.id = t.user_id
-		where t.hash = $1 and (t.expires_at is null or t.expires_at > $2)`, tokenHash, now).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID, &client, &u.Name, &u.Email, &u.Role) })
-	err := conn.SendBatch(ctx, &batch).Close()
-	u.ClientID = client.UUID
 	return u, err
 }
 
