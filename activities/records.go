@@ -10,7 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Records are the activities that only touch the store. Workflows run them as local activities.
+// Records are the activities that only touch the store. Record runs as an ordinary activity, the others as local ones.
 type Records struct {
 	Store *store.Store
 	Now   func() time.Time
