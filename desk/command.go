@@ -48,7 +48,7 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 	return a, queued, nil
 }
 
-// The pace at which the store is looked at after a command, and how long at most.
+// The first pause before the store is looked at after a command, which then doubles, and how long at most.
 const (
 	settleLook   = 4 * time.Millisecond
 	settleWithin = time.Second
@@ -59,13 +59,11 @@ const (
 func (d *Desk) settle(ctx context.Context, u models.User, ref models.Reference, seq int) {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
-	tick := time.NewTicker(settleLook)
-	defer tick.Stop()
-	for {
+	for pause := settleLook; ; pause *= 2 {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 		recorded, err := d.recorded(ctx, u, ref)
 		if err != nil && models.KindOf(err) != models.NotFound || recorded >= seq {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -270,7 +272,9 @@ func (d *demo) write(ctx context.Context, dir string) error {
 	for name, took := range d.durations {
 		seconds[name] = took.Seconds()
 	}
-	if err := writeJSON(filepath.Join(dir, "journal.json"), d.journal); err != nil {
+	all := slices.Concat(slices.Collect(maps.Values(d.journal))...)
+	slices.SortStableFunc(all, func(a, b simulators.Entry) int { return a.At.Compare(b.At) })
+	if err := writeJSON(filepath.Join(dir, "journal.json"), all); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(dir, "demo.json"), map[string]any{
