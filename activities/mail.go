@@ -26,6 +26,7 @@ type MailInput struct {
 	ClientID  uuid.UUID
 	Reference models.Reference
 	Notice    models.Notice
+	After     int // Seq of the event it is about: the store must have it first
 }
 
 // Effect is the ledger's name for the message.
@@ -34,31 +35,30 @@ func (in MailInput) Effect() models.Effect {
 	return models.MailEffect(in.Reference, in.ClientID, n.Purpose, n.Revision, n.Occurrence, n.Contact)
 }
 
+// recordWithin is how long a mail waits in place for the store to have what it is about, which is recorded at the same
+// time; firstLook is the first pause between looks, which then doubles.
 const (
-	// recordWithin is how long a mail waits in place for the revision it is about to be recorded, which happens at the
-	// same time; look is the pause between looks.
 	recordWithin = 2 * time.Second
-	look         = 5 * time.Millisecond
+	firstLook    = 5 * time.Millisecond
 )
-
-// errUnrecorded says that the store does not have the revision yet.
-var errUnrecorded = errors.New("the revision is not recorded yet")
 
 // Send composes the message from the published revision it is about and hands it to the vendor, once. The revision may
 // be on its way into the store: it is waited for.
 func (m *Mail) Send(ctx context.Context, in MailInput) error {
-	patience := time.After(recordWithin)
-	for {
-		err := m.send(ctx, in)
-		if !errors.Is(err, errUnrecorded) {
-			return err
+	for pause := firstLook; ; pause *= 2 {
+		seq, err := m.Effects.Store.Recorded(ctx, store.Worker, in.ClientID, in.Reference)
+		switch {
+		case err != nil:
+			return fmt.Errorf("read incident: %w", err)
+		case seq >= in.After:
+			return m.send(ctx, in)
+		case pause > recordWithin/2:
+			return later(ErrPending, "what the mail is about is not recorded yet", time.Second)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-patience:
-			return later(ErrPending, err.Error(), time.Second)
-		case <-time.After(look):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -85,9 +85,6 @@ func (m *Mail) compose(tx *store.Tx, in MailInput, row store.LedgerRow) (models.
 		return models.OutboundMail{}, m.gone(err)
 	}
 	revision, err := tx.Revision(in.Reference, in.Notice.Revision)
-	if models.KindOf(err) == models.NotFound {
-		return models.OutboundMail{}, errUnrecorded
-	}
 	if err != nil {
 		return models.OutboundMail{}, fmt.Errorf("read revision: %w", err)
 	}

@@ -87,6 +87,10 @@ func Queues() []string {
 // Workers are the running workers of one process.
 type Workers []worker.Worker
 
+// pollers is how many tasks of a kind one worker asks for at a time: with the SDK's two, a burst of mails waits in line
+// for its turn to be fetched.
+const pollers = 8
+
 // cachedWorkflows bounds how many incidents one process keeps in memory between their events, a few hundred kilobytes
 // each at most; the rest is replayed when something happens to it.
 const cachedWorkflows = 2000
@@ -99,6 +103,8 @@ func Start(c client.Client, p Parts) (Workers, error) {
 		w := worker.New(c, q.name, worker.Options{
 			TaskQueueActivitiesPerSecond:       q.perSecond,
 			MaxConcurrentActivityExecutionSize: q.concurrent,
+			MaxConcurrentActivityTaskPollers:   pollers,
+			MaxConcurrentWorkflowTaskPollers:   pollers,
 			DisableWorkflowWorker:              q.name != models.QueueIncidents,
 			StickyScheduleToStartTimeout:       stickyFor,
 			WorkerStopTimeout:                  stopWithin,

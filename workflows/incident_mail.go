@@ -52,7 +52,7 @@ func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 
 // deliver hands one mail over, however long the vendor is down. What stands in the way is shown as a task.
 func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
-	in := mailInput{ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, Notice: n}
+	in := mailInput{ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, Notice: n, After: w.run.Incident.Seq}
 	key := in.Effect().Key
 	for {
 		err := sendMail(ctx, "mail contact "+n.Contact.String()+": "+string(n.Purpose), time.Duration(w.run.Policy.TellAfter), in)
