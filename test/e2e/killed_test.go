@@ -163,3 +163,44 @@ func lives(t *testing.T) {
 		s.wantAgreement()
 	}
 }
+
+// Two workers share the work, and when one of them dies for good the other one has it all.
+func TestTwoWorkersSideBySideAndThenOne(t *testing.T) {
+	s := at(t, 0)
+	s.persona("no_answer", "acknowledges")
+	first := worker()
+	s.startWorker()
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.isolate()
+	s.publish()
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.inFlight(0), nil })
+	tell("  kill -9 of the first worker")
+	first.Kill()
+	s.reached()
+	s.contained(models.ContainmentContained)
+	s.wantCalls(1, 1, 0)
+	s.wantMails(models.PurposePublished)
+	s.wantOrders("contain")
+	s.settle()
+	s.closeIt()
+}
+
+// While the API is down nobody can be read the incident and no key can be taken: the round goes on to who can.
+func TestTheAPIKilledDuringACallRound(t *testing.T) {
+	s := at(t, 1)
+	s.persona("acknowledges", "acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.inFlight(0), nil })
+	tell("  kill -9 of the API")
+	house.API.Kill()
+	s.await("the first call to be over", func() (bool, error) { return !s.inFlight(0), nil })
+	if err := house.StartAPI(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	s.reached()
+	s.wantOrderlyCalls()
+	s.wantMails(models.PurposePublished)
+}
