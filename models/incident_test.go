@@ -298,3 +298,49 @@ func roundTrip(t *rapid.T, events []models.Event) []models.Event {
 	}
 	return out
 }
+
+func TestAClosedEventNeedsEveryGuard(t *testing.T) {
+	requested := func(t *testing.T) models.Incident {
+		i := opened(t, models.SeverityLow)
+		mustGive(t, &i, &models.Expedite{}, models.RoleAnalyst)
+		mustGive(t, &i, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "done"}, models.RoleAdmin)
+		return i
+	}
+	for name, spoil := range map[string]func(*testing.T, *models.Incident){
+		"nothing is verified": func(*testing.T, *models.Incident) {},
+		"the threat is still present": func(t *testing.T, i *models.Incident) {
+			mustGive(t, i, &models.Verify{Note: "beacon"}, models.RoleLead)
+		},
+		"the request was withdrawn": func(t *testing.T, i *models.Incident) {
+			mustGive(t, i, &models.WithdrawClosure{Reason: "no"}, models.RoleAdmin)
+		},
+		"a recommendation came since": func(t *testing.T, i *models.Incident) {
+			mustGive(t, i, &models.Recommend{Text: "patch"}, models.RoleAnalyst)
+			mustGive(t, i, &models.Verify{Gone: true, Note: "quiet"}, models.RoleLead)
+		},
+		"an endpoint was isolated since": func(t *testing.T, i *models.Incident) {
+			mustGive(t, i, &models.Isolate{Hostname: "PC-1", Reason: "beacon"}, models.RoleAnalyst)
+			mustGive(t, i, &models.Verify{Gone: true, Note: "quiet"}, models.RoleLead)
+		},
+	} {
+		i := requested(t)
+		decision := i.Closure.Decision
+		spoil(t, &i)
+		if i.Phase == models.PhaseClosed {
+			t.Errorf("%s: it closed", name)
+			continue
+		}
+		e := models.NewEvent(i, t0, ask(models.RoleAdmin).Actor, &models.Closed{Decision: decision})
+		if err := i.Apply(e); err == nil {
+			t.Errorf("%s: a closed event was applied", name)
+		}
+	}
+	i := requested(t)
+	mustGive(t, &i, &models.Recommend{Text: "patch"}, models.RoleAnalyst)
+	mustGive(t, &i, &models.Verify{Gone: true, Note: "quiet"}, models.RoleLead)
+	mustGive(t, &i, &models.Settle{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "patched"}, models.RoleAdmin)
+	mustGive(t, &i, &models.Verify{Gone: true, Note: "quiet"}, models.RoleLead)
+	if i.Phase != models.PhaseClosed {
+		t.Errorf("phase %s although every guard holds", i.Phase)
+	}
+}
