@@ -154,7 +154,7 @@ func (d *Recommended) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Recommendations = append(slices.Clone(i.Recommendations), Recommendation{ID: d.ID, Text: d.Text, At: e.At})
-	if i.Phase == PhasePublished {
+	if i.Phase != PhaseInvestigating {
 		i.turn(TurnClient, e.At)
 	}
 	return nil
