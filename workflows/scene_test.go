@@ -1,0 +1,267 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/mock"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/workflows"
+)
+
+var (
+	acme  = uuid.MustParse("6f1f3d2e-0000-4000-8000-000000001042")
+	first = uuid.MustParse("00000000-0000-4000-8000-000000000001")
+	ciso  = uuid.MustParse("00000000-0000-4000-8000-000000000002")
+)
+
+const ref = models.Reference("SI-1042-0007")
+
+// story is one incident in Temporal's test environment, where waiting costs no time. What the workflow records is
+// its own log; what it asked of the world is in mails, calls and edr.
+type story struct {
+	t        *testing.T
+	env      *testsuite.TestWorkflowEnvironment
+	events   []models.Event
+	mails    []models.Notice
+	calls    []models.Effect
+	edr      []string
+	decided  map[string]bool
+	requests int
+
+	recorded    func() // after events were recorded
+	mailFails   func() error
+	changeFails func() error
+	answers     func(e models.Effect) // what the person called does
+	hostState   map[string]models.HostState
+	recipients  []models.Recipient
+}
+
+func newStory(t *testing.T) *story {
+	var suite testsuite.WorkflowTestSuite
+	s := &story{t: t, env: suite.NewTestWorkflowEnvironment(), decided: map[string]bool{}, hostState: map[string]models.HostState{},
+		recipients: []models.Recipient{{Contact: first, Order: 1}, {Contact: ciso, Order: 2}}}
+	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: 10 * 365 * 24 * time.Hour})
+	s.env.SetTestTimeout(time.Minute)
+	s.env.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
+	s.env.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
+	s.env.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
+	s.world()
+	return s
+}
+
+// world stands in for the store and the vendors.
+func (s *story) world() {
+	records, mail, phone, edr := &activities.Records{}, &activities.Mail{}, &activities.Phone{}, &activities.Containment{}
+	for _, a := range []any{records, mail, phone, edr} {
+		s.env.RegisterActivity(a)
+	}
+	s.env.OnActivity(records.Record, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RecordInput) error {
+		for _, e := range in.Events {
+			if e.Seq != s.seq()+1 {
+				return fmt.Errorf("event %d does not follow %d", e.Seq, s.seq())
+			}
+			s.events = append(s.events, e)
+		}
+		if s.recorded != nil {
+			s.recorded()
+		}
+		return nil
+	})
+	s.env.OnActivity(records.Recipients, mock.Anything, mock.Anything).Return(func(context.Context, activities.RecipientsInput) ([]models.Recipient, error) {
+		return s.recipients, nil
+	})
+	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) { return s.decided[in.RequestID], nil })
+	s.env.OnActivity(records.Outcome, mock.Anything, mock.Anything).Return(nil)
+	s.env.OnActivity(mail.Send, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MailInput) error {
+		if s.mailFails != nil {
+			if err := s.mailFails(); err != nil {
+				return err
+			}
+		}
+		s.mails = append(s.mails, in.Notice)
+		return nil
+	})
+	s.env.OnActivity(phone.Place, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
+		s.calls = append(s.calls, in.Effect)
+		if s.answers != nil {
+			s.env.RegisterDelayedCallback(func() { s.answers(in.Effect) }, 5*time.Second)
+		}
+		return "CA" + in.Effect.Key, nil
+	})
+	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(context.Context, activities.CallRef) (models.CallStatus, error) { return models.CallNoAnswer, nil })
+	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(nil)
+	s.env.OnActivity(edr.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		return activities.EndpointSeen{AgentID: "aid-" + in.Hostname, State: models.HostNormal, Online: true}, nil
+	})
+	s.env.OnActivity(edr.Change, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) error {
+		if s.changeFails != nil {
+			if err := s.changeFails(); err != nil {
+				return err
+			}
+		}
+		s.edr = append(s.edr, string(in.Desired)+" "+in.AgentID)
+		return nil
+	})
+	s.env.OnActivity(edr.Confirm, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		state := models.HostIsolated
+		if in.Desired == models.DesiredReleased {
+			state = models.HostNormal
+		}
+		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
+	})
+}
+
+func (s *story) seq() int {
+	if len(s.events) == 0 {
+		return 1 // the desk recorded the first
+	}
+	return s.events[len(s.events)-1].Seq
+}
+
+func user(role models.Role) models.Actor {
+	return models.Actor{Side: role.Side(), ID: "user-" + string(role), Role: role}
+}
+
+func (s *story) order(role models.Role, c models.Command) models.Order {
+	s.requests++
+	body, err := json.Marshal(c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	o := models.Order{Ask: models.Ask{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api"}, Body: body}
+	s.decided[o.RequestID] = role.Side() == models.SideClient
+	return o
+}
+
+// after lets a person give a command some time after the incident was opened. It must be taken.
+func (s *story) after(d time.Duration, role models.Role, c models.Command) {
+	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), nil) }, d)
+}
+
+// refusedAfter lets a person give a command that must be refused for a reason of the given kind.
+func (s *story) refusedAfter(d time.Duration, role models.Role, c models.Command, kind models.Kind) {
+	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), &kind) }, d)
+}
+
+func (s *story) give(o models.Order, name string, refused *models.Kind) {
+	fail := func(err error) {
+		var app *temporal.ApplicationError
+		switch {
+		case refused == nil:
+			s.t.Errorf("%s was refused: %v", name, err)
+		case !asApp(err, &app) || app.Type() != string(*refused):
+			s.t.Errorf("%s: %v, want a refusal of kind %s", name, err, *refused)
+		}
+	}
+	s.env.UpdateWorkflow(name, o.RequestID, &testsuite.TestUpdateCallback{
+		OnReject: fail,
+		OnAccept: func() {},
+		OnComplete: func(_ any, err error) {
+			if err != nil {
+				fail(err)
+			} else if refused != nil {
+				s.t.Errorf("%s was not refused", name)
+			}
+		},
+	}, o)
+}
+
+// signal lets an operator give a command from the Temporal UI.
+func (s *story) signalAfter(d time.Duration, o models.Order, name string) {
+	s.env.RegisterDelayedCallback(func() { s.env.SignalWorkflow(name, o) }, d)
+}
+
+func (s *story) opening(severity models.Severity) models.IncidentRun {
+	var i models.Incident
+	e := models.NewEvent(i, s.env.Now(), user(models.RoleAnalyst), &models.Opened{Reference: ref, ClientID: acme, Title: "Beaconing", Severity: severity})
+	if err := i.Apply(e); err != nil {
+		s.t.Fatal(err)
+	}
+	return models.IncidentRun{Incident: i, Policy: models.DefaultPolicy()}
+}
+
+func (s *story) run(severity models.Severity) models.Incident {
+	return s.runFrom(s.opening(severity))
+}
+
+func (s *story) runFrom(run models.IncidentRun) models.Incident {
+	s.t.Helper()
+	s.env.ExecuteWorkflow(models.IncidentWorkflow, run)
+	if err := s.env.GetWorkflowError(); err != nil && !workflow.IsContinueAsNewError(err) {
+		s.t.Fatalf("the workflow failed: %v", err)
+	}
+	return s.replay(run.Incident)
+}
+
+// replay is the incident as anyone can tell it from the recorded events alone.
+func (s *story) replay(i models.Incident) models.Incident {
+	s.t.Helper()
+	for _, e := range s.events {
+		if err := i.Apply(e); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return i
+}
+
+func (s *story) count(t models.EventType) (n int) {
+	for _, e := range s.events {
+		if e.Type == t {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *story) mailsFor(p models.Purpose) (n int) {
+	for _, m := range s.mails {
+		if m.Purpose == p {
+			n++
+		}
+	}
+	return n
+}
+
+// presses lets whoever is called press a key.
+func (s *story) presses(digit string) func(models.Effect) {
+	return func(e models.Effect) {
+		s.signalRound(e, models.SignalKeyPress, models.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: digit})
+	}
+}
+
+// hears lets the carrier report how the call ended.
+func (s *story) hears(status models.CallStatus) func(models.Effect) {
+	return func(e models.Effect) {
+		s.signalRound(e, models.SignalCallProgress, models.CallProgress{Effect: e.Key, Status: status, Sequence: 3})
+	}
+}
+
+func (s *story) signalRound(e models.Effect, name string, arg any) {
+	if err := s.env.SignalWorkflowByID(e.Workflow, name, arg); err != nil {
+		s.t.Logf("%s to %s: %v", name, e.Workflow, err)
+	}
+}
+func asApp(err error, to **temporal.ApplicationError) bool { return errors.As(err, to) }
+
+func asCAN(err error, to **workflow.ContinueAsNewError) bool { return errors.As(err, to) }
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
