@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	sdklog "go.temporal.io/sdk/log"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -247,4 +248,54 @@ func anonymous(node any) {
 			anonymous(child)
 		}
 	}
+}
+
+// A long conversation outgrows one history: the workflow goes on in a new run, and nothing of it is lost or doubled.
+func TestALongConversationGoesOnInANewRun(t *testing.T) {
+	const remarks, speakers = 1200, 4
+	s := at(t, 2)
+	s.open(models.SeverityLow)
+	s.assess()
+	s.publish()
+	c := temporal(t)
+	before, err := c.DescribeWorkflowExecution(t.Context(), s.ref.WorkflowID(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group errgroup.Group
+	for n := range speakers {
+		group.Go(func() error {
+			for k := range remarks / speakers {
+				_, err := s.responder.Command(t.Context(), s.ref, &models.Comment{Text: fmt.Sprintf("remark %d.%d", n, k)})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	after, err := c.DescribeWorkflowExecution(t.Context(), s.ref.WorkflowID(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.GetWorkflowExecutionInfo().GetExecution().GetRunId() == after.GetWorkflowExecutionInfo().GetExecution().GetRunId() {
+		t.Fatalf("still the same run after %d events", after.GetWorkflowExecutionInfo().GetHistoryLength())
+	}
+	s.wantAgreement()
+	said := map[string]int{}
+	for _, r := range happened[*models.Commented](s) {
+		said[r.Text]++
+	}
+	for text, times := range said {
+		if times != 1 {
+			t.Errorf("%q stands there %d times", text, times)
+		}
+	}
+	if len(said) != remarks {
+		t.Errorf("%d of %d remarks are there", len(said), remarks)
+	}
+	s.give(s.analyst, &models.Comment{Text: "We are on it."})
 }
