@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -82,7 +81,7 @@ func (m *Mail) send(ctx context.Context, in MailInput) error {
 func (m *Mail) compose(tx *store.Tx, in MailInput, row store.LedgerRow) (models.OutboundMail, error) {
 	contact, err := tx.Contact(in.Notice.Contact)
 	if err != nil {
-		return models.OutboundMail{}, m.gone(err)
+		return models.OutboundMail{}, fmt.Errorf("read contact: %w", err)
 	}
 	revision, err := tx.Revision(in.Reference, in.Notice.Revision)
 	if err != nil {
@@ -103,13 +102,4 @@ func (m *Mail) compose(tx *store.Tx, in MailInput, row store.LedgerRow) (models.
 	}
 	msg.Opaque = map[string]string{"mdr_delivery_id": row.ID.String(), "mdr_client_id": in.ClientID.String()}
 	return msg, nil
-}
-
-// gone makes a contact that was removed meanwhile a refusal instead of an endless retry.
-func (m *Mail) gone(err error) error {
-	var e *models.Error
-	if errors.As(err, &e) && e.Kind == models.NotFound {
-		return failure(&models.VendorError{Class: models.Rejected, Vendor: m.Vendor, Op: "send mail", Code: "contact removed"}, 0)
-	}
-	return fmt.Errorf("read contact: %w", err)
 }

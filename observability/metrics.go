@@ -45,9 +45,6 @@ func (m *Metrics) Request(operation string, status int, took time.Duration) {
 	m.durations.WithLabelValues(operation).Observe(took.Seconds())
 }
 
-// Registerer is where other rooms add their own numbers.
-func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
-
 // Handler answers /metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})

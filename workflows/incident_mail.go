@@ -94,7 +94,5 @@ func (w *incident) dropNotice(n models.Notice) {
 
 // mailFailed is the vendor's word that a mail it took never reached its reader.
 func (w *incident) mailFailed(ctx workflow.Context, f models.MailFact) {
-	if w.run.Incident.OpenTask(models.TaskRejected, f.Effect) == nil {
-		w.openTask(ctx, models.TaskRejected, f.Effect, "mail did not arrive: "+f.Type)
-	}
+	w.openTask(ctx, models.TaskRejected, f.Effect, "mail did not arrive: "+f.Type)
 }
