@@ -84,16 +84,46 @@ func (s CallStatus) Final() bool {
 
 // OutboundCall is what a carrier needs to place one call.
 type OutboundCall struct {
-	To        string        // E.164
-	VoiceURL  string        // where the carrier fetches what to say, after the answer
-	StatusURL string        // where the carrier reports progress
-	RingFor   time.Duration // whole seconds, how long to let it ring
+	To         string        // E.164
+	VoiceURL   string        // where the carrier fetches what to say, after the answer
+	StatusURL  string        // where the carrier reports progress
+	MachineURL string        // where the carrier reports whether a machine picked up; "" does not ask
+	RingFor    time.Duration // whole seconds, how long to let it ring
 }
 
 // PlacedCall is a call as the carrier knows it.
 type PlacedCall struct {
 	ID     string // the carrier's id (Twilio: CallSid)
 	Status CallStatus
+	At     time.Time // when the carrier created it
+}
+
+// TextStatus is a carrier's word on a short message (Twilio's MessageStatus values).
+type TextStatus string
+
+// Statuses of a short message; the last three are final.
+const (
+	TextAccepted    TextStatus = "accepted"
+	TextQueued      TextStatus = "queued"
+	TextSending     TextStatus = "sending"
+	TextSent        TextStatus = "sent"
+	TextDelivered   TextStatus = "delivered"
+	TextUndelivered TextStatus = "undelivered"
+	TextFailed      TextStatus = "failed"
+)
+
+// OutboundText is one short message to one phone.
+type OutboundText struct {
+	To        string // E.164
+	Body      string
+	StatusURL string // where the carrier reports progress
+}
+
+// SentText is a short message as the carrier knows it.
+type SentText struct {
+	ID     string // the carrier's id (Twilio: MessageSid)
+	Status TextStatus
+	Body   string
 	At     time.Time // when the carrier created it
 }
 
