@@ -9,7 +9,8 @@ type CallOutcome string
 const (
 	OutcomeAcknowledged CallOutcome = "acknowledged" // pressed 1
 	OutcomePassedOn     CallOutcome = "passed_on"    // pressed 3: the next contact, please
-	OutcomeNoKey        CallOutcome = "no_key"       // answered, no key pressed: a voicemail, or hung up
+	OutcomeNoKey        CallOutcome = "no_key"       // answered, no key pressed: hung up
+	OutcomeVoicemail    CallOutcome = "voicemail"    // a machine picked up: nobody was reached
 	OutcomeBusy         CallOutcome = "busy"
 	OutcomeNoAnswer     CallOutcome = "no_answer"
 	OutcomeUnreachable  CallOutcome = "unreachable"
@@ -47,6 +48,7 @@ type CallProgress struct {
 	CallID   string     `json:"call_id"`
 	Status   CallStatus `json:"status"`
 	Sequence int        `json:"sequence"`
+	Machine  bool       `json:"machine,omitzero"` // a machine picked up; says nothing of the status
 }
 
 // RoundResult is what a call round reports to its incident.

@@ -11,8 +11,9 @@ type Client struct {
 	ID        uuid.UUID `json:"id"`
 	Number    int       `json:"number"` // spoken and printed in references; unique, never reused
 	LegalName string    `json:"legal_name"`
-	TimeZone  string    `json:"time_zone"` // IANA name
-	Language  string    `json:"language"`  // BCP 47
+	TimeZone  string    `json:"time_zone"`      // IANA name
+	Language  string    `json:"language"`       // BCP 47
+	Business  Hours     `json:"business_hours"` // in TimeZone
 	Contract  Contract  `json:"contract"`
 	EDR       EDR       `json:"edr"`
 	Policy    Policy    `json:"policy"`

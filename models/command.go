@@ -87,7 +87,7 @@ func Commands() []Command {
 	return []Command{
 		&Assess{}, &Publish{}, &Expedite{}, &Revise{}, &Dismiss{}, &Comment{}, &Recommend{}, &Settle{}, &AdviseTeam{},
 		&Isolate{}, &Release{}, &Keep{}, &Acknowledge{}, &CompleteTask{}, &Verify{}, &RequestClosure{}, &ConfirmClosure{},
-		&WithdrawClosure{}, &GiveFeedback{},
+		&WithdrawClosure{}, &GiveFeedback{}, &AskQuestion{}, &AnswerQuestion{},
 	}
 }
 

@@ -1,8 +1,8 @@
 package models
 
 import (
-	"cmp"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -14,6 +14,7 @@ type Channel string
 const (
 	ChannelEmail Channel = "email"
 	ChannelVoice Channel = "voice"
+	ChannelSMS   Channel = "sms"
 )
 
 // Contact is a person of the client to notify.
@@ -28,29 +29,41 @@ type Contact struct {
 	Order      int        `json:"order"` // calls go from low to high
 	Severities []Severity `json:"severities"`
 	Channels   []Channel  `json:"channels"`
+	// Hours are when the contact is reached, in the client's time zone; empty means always. A critical incident
+	// ignores them unless HoursForCritical.
+	Hours            Hours                 `json:"hours,omitempty"`
+	HoursForCritical bool                  `json:"hours_for_critical,omitempty"`
+	Verified         map[Channel]time.Time `json:"verified,omitempty"`  // channels that were proven to reach them, and when
+	RemovedAt        time.Time             `json:"removed_at,omitzero"` // kept only for what names them
 }
 
-// Recipient is a contact as a workflow knows it: an id and a place in the order, no personal data.
-type Recipient struct {
-	Contact uuid.UUID `json:"contact"`
-	Order   int       `json:"order"`
+// Address returns where a channel reaches the contact: the mail address or the phone number.
+func (c Contact) Address(ch Channel) string {
+	if ch == ChannelEmail {
+		return c.Email
+	}
+	return c.Phone
 }
 
-// Wants reports whether the contact is to be reached over channel for incidents of this severity.
-func (c Contact) Wants(s Severity, ch Channel) bool {
-	return slices.Contains(c.Severities, s) && slices.Contains(c.Channels, ch)
-}
+// Has reports whether the contact may be reached over a channel.
+func (c Contact) Has(ch Channel) bool { return slices.Contains(c.Channels, ch) }
 
-// Recipients returns who is reached over a channel for a severity, in calling order.
-func Recipients(contacts []Contact, s Severity, ch Channel) []Recipient {
-	out := []Recipient{}
-	for _, c := range contacts {
-		if c.Wants(s, ch) {
-			out = append(out, Recipient{Contact: c.ID, Order: c.Order})
+// After returns the channel to try when one failed: text follows mail, a call follows text. A call that nobody
+// answered is followed by a text.
+func (c Contact) After(failed Channel) (Channel, bool) {
+	var rest []Channel
+	switch failed {
+	case ChannelEmail:
+		rest = []Channel{ChannelSMS, ChannelVoice}
+	case ChannelSMS:
+		rest = []Channel{ChannelVoice}
+	case ChannelVoice:
+		rest = []Channel{ChannelSMS}
+	}
+	for _, ch := range rest {
+		if c.Has(ch) {
+			return ch, true
 		}
 	}
-	slices.SortFunc(out, func(a, b Recipient) int {
-		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Contact.String(), b.Contact.String()))
-	})
-	return out
+	return "", false
 }

@@ -7,18 +7,43 @@ import (
 	"github.com/google/uuid"
 )
 
-// ContactMailed records that the mail vendor took a message for a contact.
-type ContactMailed struct {
+// Message is what is recorded of a message to a contact.
+type Message struct {
 	Contact  uuid.UUID `json:"contact"`
 	Purpose  Purpose   `json:"purpose"`
 	Revision int       `json:"revision"`
 	Effect   string    `json:"effect"` // key in the ledger
 }
 
+// ContactMailed records that the mail vendor took a message for a contact.
+type ContactMailed struct{ Message }
+
 // Type returns "contact_mailed".
 func (*ContactMailed) Type() EventType { return "contact_mailed" }
 
 func (d *ContactMailed) apply(_ *Incident, e Event) error { return systemOnly(e) }
+
+// ContactTexted records that the carrier took a text message for a contact.
+type ContactTexted struct{ Message }
+
+// Type returns "contact_texted".
+func (*ContactTexted) Type() EventType { return "contact_texted" }
+
+func (d *ContactTexted) apply(_ *Incident, e Event) error { return systemOnly(e) }
+
+// NotDelivered records that a message did not reach its contact, and over which channel they are reached instead.
+type NotDelivered struct {
+	Contact uuid.UUID `json:"contact"`
+	Channel Channel   `json:"channel"`
+	Effect  string    `json:"effect"` // key in the ledger
+	Reason  string    `json:"reason"` // "bounce", "dropped", "undelivered", "rejected", …
+	Instead Channel   `json:"instead,omitempty"`
+}
+
+// Type returns "not_delivered".
+func (*NotDelivered) Type() EventType { return "not_delivered" }
+
+func (d *NotDelivered) apply(_ *Incident, e Event) error { return systemOnly(e) }
 
 // CallRoundStarted begins a round of calls through all contacts.
 type CallRoundStarted struct {

@@ -13,13 +13,19 @@ type Purpose string
 
 // The purposes of messages and calls.
 const (
-	PurposePublished Purpose = "published"
-	PurposeRevised   Purpose = "revised"
-	PurposeReminder  Purpose = "reminder"
-	PurposePresent   Purpose = "still-present" // verification found the threat still there
-	PurposeClosed    Purpose = "closed"        // closure confirmed, feedback asked
-	PurposeIsolate   Purpose = "isolate"
-	PurposeRelease   Purpose = "release"
+	PurposePublished        Purpose = "published"
+	PurposeRevised          Purpose = "revised"
+	PurposeReminder         Purpose = "reminder"          // it is the client's turn
+	PurposeQuestion         Purpose = "question"          // a typed question was asked
+	PurposeQuestionReminder Purpose = "question-reminder" // and is not answered yet
+	PurposeApproval         Purpose = "approval"          // an isolation needs the client's word
+	PurposePresent          Purpose = "still-present"     // verification found the threat still there
+	PurposeClosed           Purpose = "closed"            // closure confirmed, feedback asked
+	PurposeReview           Purpose = "review"            // invitation to a threat review
+	PurposeTest             Purpose = "test"              // of a contact's channel
+	PurposeCode             Purpose = "code"              // that verifies a contact's channel
+	PurposeIsolate          Purpose = "isolate"
+	PurposeRelease          Purpose = "release"
 )
 
 // EffectKind is the kind of an external effect.
@@ -28,6 +34,7 @@ type EffectKind string
 // The kinds of external effects, each with its own vendor room.
 const (
 	EffectMail    EffectKind = "mail"
+	EffectText    EffectKind = "text" // a short message
 	EffectCall    EffectKind = "call"
 	EffectIsolate EffectKind = "isolate"
 	EffectRelease EffectKind = "release"
@@ -36,22 +43,39 @@ const (
 // Effect is one thing done to the outside world, at most once. Its key is chosen by the workflow from
 // what is to be done, never from an attempt number or a run id, so every retry has the same key.
 type Effect struct {
-	Key      string     `json:"key"`
-	Kind     EffectKind `json:"kind"`
-	ClientID uuid.UUID  `json:"client_id"`
-	Incident Reference  `json:"incident"`
-	Purpose  Purpose    `json:"purpose"`
-	Revision int        `json:"revision"`
-	Contact  uuid.UUID  `json:"contact"`            // for mails and calls
-	Endpoint string     `json:"endpoint,omitempty"` // for isolations and releases
-	Workflow string     `json:"workflow"`           // the workflow that wants to know what becomes of it
+	Key        string     `json:"key"`
+	Kind       EffectKind `json:"kind"`
+	ClientID   uuid.UUID  `json:"client_id"`
+	Incident   Reference  `json:"incident,omitempty"` // "" when it is about none: a test, a code
+	Purpose    Purpose    `json:"purpose"`
+	Revision   int        `json:"revision"`
+	Occurrence int        `json:"occurrence"`         // counts repeats of the same purpose and revision, from 1
+	Contact    uuid.UUID  `json:"contact"`            // for messages and calls
+	Endpoint   string     `json:"endpoint,omitempty"` // for isolations and releases
+	Workflow   string     `json:"workflow"`           // the workflow that wants to know what becomes of it
+	Rehearsal  bool       `json:"rehearsal,omitzero"` // a fire drill with simulated phones: nothing leaves the house
 }
 
-// MailEffect is the effect of mailing one contact. Occurrence counts repeats of the same purpose and revision, from 1.
-func MailEffect(r Reference, client uuid.UUID, p Purpose, revision, occurrence int, contact uuid.UUID) Effect {
+// MessageEffect is the effect of sending a notice to its one contact over its channel.
+func MessageEffect(r Reference, client uuid.UUID, n Notice) Effect {
+	kind := EffectMail
+	if n.Channel == ChannelSMS {
+		kind = EffectText
+	}
 	return Effect{
-		Key:  fmt.Sprintf("%s/%s/%d/%s/email/%d", r, p, revision, contact, occurrence),
-		Kind: EffectMail, ClientID: client, Incident: r, Purpose: p, Revision: revision, Contact: contact, Workflow: r.WorkflowID(),
+		Key:  fmt.Sprintf("%s/%s/%d/%s/%s/%d", r, n.Purpose, n.Revision, n.Contact, n.Channel, n.Occurrence),
+		Kind: kind, ClientID: client, Incident: r, Purpose: n.Purpose, Revision: n.Revision, Occurrence: n.Occurrence,
+		Contact: n.Contact, Workflow: r.WorkflowID(),
+	}
+}
+
+// CheckEffect is the effect of trying one channel of a contact, with a test message or a code, apart from any
+// incident. The request id tells one wish from the next.
+func CheckEffect(client uuid.UUID, p Purpose, contact uuid.UUID, ch Channel, request string) Effect {
+	kind := map[Channel]EffectKind{ChannelEmail: EffectMail, ChannelSMS: EffectText, ChannelVoice: EffectCall}[ch]
+	return Effect{
+		Key:  fmt.Sprintf("contact/%s/%s/%s/%s", contact, p, ch, request),
+		Kind: kind, ClientID: client, Purpose: p, Occurrence: 1, Contact: contact, Workflow: CheckWorkflowID(contact, ch),
 	}
 }
 
@@ -59,8 +83,8 @@ func MailEffect(r Reference, client uuid.UUID, p Purpose, revision, occurrence i
 func CallEffect(r Reference, client uuid.UUID, revision, round, try int, contact uuid.UUID) Effect {
 	return Effect{
 		Key:  fmt.Sprintf("%s/%s/%d/%s/voice/%d.%d", r, PurposePublished, revision, contact, round, try),
-		Kind: EffectCall, ClientID: client, Incident: r, Purpose: PurposePublished, Revision: revision, Contact: contact,
-		Workflow: r.CallRoundWorkflowID(round),
+		Kind: EffectCall, ClientID: client, Incident: r, Purpose: PurposePublished, Revision: revision, Occurrence: round,
+		Contact: contact, Workflow: r.CallRoundWorkflowID(round),
 	}
 }
 
@@ -73,7 +97,7 @@ func EndpointEffect(r Reference, client uuid.UUID, p Purpose, endpoint string, g
 	}
 	return Effect{
 		Key:  string(r) + "/" + string(p) + "/" + strconv.Itoa(generation) + "/" + endpoint + "/edr",
-		Kind: kind, ClientID: client, Incident: r, Purpose: p, Revision: generation, Endpoint: endpoint,
+		Kind: kind, ClientID: client, Incident: r, Purpose: p, Revision: generation, Occurrence: 1, Endpoint: endpoint,
 		Workflow: r.EndpointWorkflowID(endpoint),
 	}
 }
@@ -87,27 +111,39 @@ const (
 	EffectIntended EffectState = "intended" // recorded, perhaps attempted, no answer known
 	EffectAccepted EffectState = "accepted" // the vendor took it and gave an id
 	EffectRejected EffectState = "rejected" // the vendor will never do it
+	EffectCanceled EffectState = "canceled" // its reason was gone before it was tried
 )
 
 // Delivery is a row of the ledger as people see it.
 type Delivery struct {
-	ID          uuid.UUID   `json:"id"`
-	Key         string      `json:"key"`
-	Kind        EffectKind  `json:"kind"`
-	Incident    Reference   `json:"incident"`
-	Purpose     Purpose     `json:"purpose"`
-	Revision    int         `json:"revision"`
-	Contact     uuid.UUID   `json:"contact"`
-	ContactName string      `json:"contact_name,omitempty"`
-	Endpoint    string      `json:"endpoint,omitempty"`
-	State       EffectState `json:"state"`
-	Vendor      string      `json:"vendor,omitempty"`
-	VendorID    string      `json:"vendor_id,omitempty"`
-	VendorState string      `json:"vendor_state,omitempty"` // the vendor's last word: "delivered", "completed", …
-	Outcome     string      `json:"outcome,omitempty"`      // ours: "acknowledged", "voicemail or hung up", …
-	Reason      string      `json:"reason,omitempty"`       // the class and code of a failure
-	Attempts    int         `json:"attempts"`
-	PlannedAt   time.Time   `json:"planned_at"`
-	AcceptedAt  time.Time   `json:"accepted_at,omitzero"`
-	UpdatedAt   time.Time   `json:"updated_at"`
+	ID             uuid.UUID       `json:"id"`
+	Key            string          `json:"key"`
+	Kind           EffectKind      `json:"kind"`
+	Incident       Reference       `json:"incident,omitempty"`
+	Purpose        Purpose         `json:"purpose"`
+	Revision       int             `json:"revision"`
+	Occurrence     int             `json:"occurrence"`
+	Contact        uuid.UUID       `json:"contact"`
+	ContactName    string          `json:"contact_name,omitempty"`
+	Endpoint       string          `json:"endpoint,omitempty"`
+	State          EffectState     `json:"state"`
+	Vendor         string          `json:"vendor,omitempty"`
+	VendorID       string          `json:"vendor_id,omitempty"`
+	VendorState    string          `json:"vendor_state,omitempty"` // the vendor's last word: "delivered", "completed", …
+	Outcome        string          `json:"outcome,omitempty"`      // ours: "acknowledged", "voicemail", …
+	AcknowledgedBy uuid.UUID       `json:"acknowledged_by,omitzero"`
+	How            string          `json:"how,omitempty"`    // it was acknowledged: "key press 1", "reply to text message"
+	Reason         string          `json:"reason,omitempty"` // the class and code of a failure
+	Attempts       int             `json:"attempts"`
+	PlannedAt      time.Time       `json:"planned_at"` // not before
+	AcceptedAt     time.Time       `json:"accepted_at,omitzero"`
+	UpdatedAt      time.Time       `json:"updated_at"`
+	States         []DeliveryState `json:"states"` // what the vendor said, in the order it came
+}
+
+// DeliveryState is one word of a vendor on a delivery.
+type DeliveryState struct {
+	State  string    `json:"state"`
+	At     time.Time `json:"at"`               // when it happened, as the vendor says; when it came, if it does not
+	Detail string    `json:"detail,omitempty"` // an error code
 }

@@ -91,6 +91,7 @@ func EventTypes() []EventData {
 		&ContactMailed{}, &CallRoundStarted{}, &ContactCalled{}, &CallRoundEnded{}, &AcknowledgedBy{},
 		&TaskOpened{}, &TaskDone{}, &ReminderSent{}, &Verified{}, &ClosureRequested{}, &ClosureConfirmed{},
 		&ClosureWithdrawn{}, &Closed{}, &FeedbackGiven{}, &CommandRefused{},
+		&QuestionAsked{}, &QuestionAnswered{}, &QuestionReminded{}, &QuestionOverdue{}, &ContactTexted{}, &NotDelivered{},
 	}
 }
 

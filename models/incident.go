@@ -54,7 +54,9 @@ type Incident struct {
 	Reference Reference `json:"reference"`
 	ClientID  uuid.UUID `json:"client_id"`
 	Drill     bool      `json:"drill"`
-	Seq       int       `json:"seq"` // of the last event applied
+	// FireDrill is set when the incident only tries how the client is reached: every contact, once.
+	FireDrill DrillPhones `json:"fire_drill,omitempty"`
+	Seq       int         `json:"seq"` // of the last event applied
 
 	Phase     Phase     `json:"phase"`
 	Turn      Turn      `json:"turn"`
@@ -69,6 +71,7 @@ type Incident struct {
 
 	Recommendations []Recommendation `json:"recommendations"`
 	Endpoints       []Endpoint       `json:"endpoints"`
+	Questions       []Question       `json:"questions"`
 	Acknowledged    *Acknowledgement `json:"acknowledged,omitempty"`
 	Seen            []Sighting       `json:"seen"`
 	CallRound       int              `json:"call_round"` // the last one started, 0 for none
@@ -114,8 +117,8 @@ type TeamAdvice struct {
 // Acknowledgement is proof that a human of the client was reached.
 type Acknowledgement struct {
 	By      Actor     `json:"by"`
-	Channel string    `json:"channel"` // "voice", "portal", "api"
-	How     string    `json:"how"`     // "key press 1", "acknowledged"
+	Channel string    `json:"channel"` // "voice", "sms", "portal", "api"
+	How     string    `json:"how"`     // "key press 1", "reply to text message", "acknowledged"
 	At      time.Time `json:"at"`
 }
 
@@ -147,6 +150,8 @@ const (
 	TaskRejected      TaskKind = "rejected"        // the vendor will never do it
 	TaskConfig        TaskKind = "config"          // our credentials or settings are wrong
 	TaskUnconfirmed   TaskKind = "unconfirmed"     // an isolation or release the EDR does not confirm
+	TaskNotDelivered  TaskKind = "not_delivered"   // a message the vendor took never reached its contact
+	TaskUnanswered    TaskKind = "unanswered"      // a question's deadline passed
 )
 
 // Verification is the SOC's word on whether the threat is gone.
@@ -275,7 +280,7 @@ func (i Incident) heldEndpoints() []string {
 
 // NextReminder returns when the client is to be reminded, and false when no reminder is due at all.
 func (i Incident) NextReminder(p Policy) (time.Time, bool) {
-	if i.Turn != TurnClient || i.Over() {
+	if i.Turn != TurnClient || i.Over() || i.FireDrill != "" {
 		return time.Time{}, false
 	}
 	since := i.TurnSince
@@ -288,8 +293,12 @@ func (i Incident) NextReminder(p Policy) (time.Time, bool) {
 	return since.Add(p.Reminder(i.Severity)), true
 }
 
-// NeedsCalls reports whether contacts are to be phoned: critical, published and nobody reached yet.
+// NeedsCalls reports whether contacts are to be phoned: critical, published and nobody reached yet. A fire drill calls
+// everybody, once.
 func (i Incident) NeedsCalls() bool {
+	if i.FireDrill != "" {
+		return i.Published() && !i.Over() && i.CallRound == 0
+	}
 	return i.Published() && !i.Over() && i.Severity == SeverityCritical && i.Acknowledged == nil
 }
 

@@ -15,6 +15,7 @@ type Opened struct {
 	Severity  Severity    `json:"severity"`
 	Alerts    []uuid.UUID `json:"alerts"`
 	Drill     bool        `json:"drill"`
+	FireDrill DrillPhones `json:"fire_drill,omitempty"`
 }
 
 // Type returns "opened".
@@ -28,9 +29,9 @@ func (d *Opened) apply(i *Incident, e Event) error {
 		return Errorf(Conflict, "an incident needs a title and a severity")
 	}
 	*i = Incident{
-		Reference: d.Reference, ClientID: d.ClientID, Drill: d.Drill, Severity: d.Severity, Alerts: d.Alerts,
+		Reference: d.Reference, ClientID: d.ClientID, Drill: d.Drill || d.FireDrill != "", FireDrill: d.FireDrill, Severity: d.Severity, Alerts: d.Alerts,
 		Assessment: Assessment{Title: d.Title}, Phase: PhaseInvestigating, OpenedAt: e.At,
-		Recommendations: []Recommendation{}, Endpoints: []Endpoint{}, Seen: []Sighting{}, Tasks: []Task{},
+		Recommendations: []Recommendation{}, Endpoints: []Endpoint{}, Questions: []Question{}, Seen: []Sighting{}, Tasks: []Task{},
 	}
 	i.turn(TurnSOC, e.At)
 	return nil
@@ -93,7 +94,7 @@ func (d *Revised) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// Dismissed ends an investigation that found no threat.
+// Dismissed ends an investigation that found no threat, or a fire drill, which nobody needs to close.
 type Dismissed struct {
 	Reason string `json:"reason"`
 }
@@ -102,6 +103,9 @@ type Dismissed struct {
 func (*Dismissed) Type() EventType { return "dismissed" }
 
 func (d *Dismissed) apply(i *Incident, e Event) error {
+	if i.FireDrill != "" && e.Actor.Side != SideClient {
+		return i.endDrill(e)
+	}
 	if err := i.needs(e, SideSOC, PhaseInvestigating); err != nil {
 		return err
 	}
@@ -109,6 +113,16 @@ func (d *Dismissed) apply(i *Incident, e Event) error {
 		if p.Desired == DesiredIsolated || p.Observed != HostNormal {
 			return Errorf(Conflict, "endpoint %s is isolated or being released", p.ID)
 		}
+	}
+	i.Phase, i.ClosedAt = PhaseDismissed, e.At
+	i.turn(TurnNone, e.At)
+	return nil
+}
+
+// endDrill ends a fire drill in whatever phase it is.
+func (i *Incident) endDrill(e Event) error {
+	if i.Over() {
+		return Errorf(Conflict, "the drill is over")
 	}
 	i.Phase, i.ClosedAt = PhaseDismissed, e.At
 	i.turn(TurnNone, e.At)

@@ -1,6 +1,11 @@
 package models
 
-import "github.com/google/uuid"
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // Names that the desk, the hooks and the workflows share. Search attributes are keywords except
 // AttributeDrill, which is a bool.
@@ -8,6 +13,7 @@ const (
 	IncidentWorkflow  = "Incident"
 	CallRoundWorkflow = "CallRound"
 	EndpointWorkflow  = "Endpoint"
+	CheckWorkflow     = "ChannelCheck"
 
 	QueueIncidents = "incidents"
 	QueueMail      = "mail"
@@ -28,7 +34,8 @@ const (
 	SignalRoundEnded    = "round-ended"    // RoundResult, from a round to its incident
 	SignalObserved      = "observed"       // EndpointObserved, from an endpoint to its incident
 	SignalWanted        = "wanted"         // EndpointWish, from an incident to an endpoint
-	SignalMailFact      = "mail-fact"      // MailFact, from the mail hook to an incident
+	SignalUndelivered   = "undelivered"    // Undelivered, from a hook to an incident
+	SignalReply         = "reply"          // Reply, from the text hook to an incident
 
 	QueryIncident = "incident" // answers Incident
 )
@@ -39,26 +46,62 @@ type IncidentRun struct {
 	Incident Incident       `json:"incident"`
 	Policy   Policy         `json:"policy"`
 	Answers  []Answer       `json:"answers,omitempty"` // of the latest commands, to answer repeats
-	Notices  []Notice       `json:"notices,omitempty"` // mails not handed over yet
+	Notices  []Notice       `json:"notices,omitempty"` // messages not handed over yet
+	Callees  []Reach        `json:"callees,omitempty"` // contacts to be called because a message did not reach them
+	Instead  []string       `json:"instead,omitempty"` // messages another channel was tried for, so that it is tried once
 	Wished   map[string]int `json:"wished,omitempty"`  // endpoint -> generation its workflow was told
 }
 
-// Notice is a mail that is due: to one contact, or, while Contact is the zero UUID, to everyone whose rule matches.
+// Notice is a message that is due: to one contact over one channel, or, while Contact is the zero UUID, to everyone
+// whose rule matches.
 type Notice struct {
 	Purpose    Purpose   `json:"purpose"`
 	Revision   int       `json:"revision"`
 	Occurrence int       `json:"occurrence"`
 	Contact    uuid.UUID `json:"contact"`
+	Channel    Channel   `json:"channel,omitempty"`
+	At         time.Time `json:"at,omitzero"`        // not before: the contact's hours
+	Question   string    `json:"question,omitempty"` // it is about
+	Instead    bool      `json:"instead,omitempty"`  // another channel failed
+}
+
+// Over reports whether the notice's reason is gone before it was sent: the client is not to be reminded of what is
+// not theirs any more.
+func (n Notice) Over(i Incident) bool {
+	switch n.Purpose {
+	case PurposeReminder:
+		return i.Turn != TurnClient || i.Over()
+	case PurposeQuestion, PurposeQuestionReminder:
+		return i.Over() || !slices.ContainsFunc(i.Questions, func(q Question) bool { return q.ID == n.Question && q.Open() })
+	case PurposePresent:
+		return i.Over()
+	}
+	return false
 }
 
 // CallRoundRun is what a call round's workflow is started with.
 type CallRoundRun struct {
-	Reference  Reference   `json:"reference"`
-	ClientID   uuid.UUID   `json:"client_id"`
-	Revision   int         `json:"revision"`
-	Round      int         `json:"round"`
-	Policy     Policy      `json:"policy"`
-	Recipients []Recipient `json:"recipients"`
+	Reference Reference `json:"reference"`
+	ClientID  uuid.UUID `json:"client_id"`
+	Revision  int       `json:"revision"`
+	Round     int       `json:"round"`
+	Policy    Policy    `json:"policy"`
+	Calls     []Reach   `json:"calls"`
+	Everyone  bool      `json:"everyone,omitzero"` // a drill: go on after somebody acknowledged
+	Rehearsal bool      `json:"rehearsal,omitzero"`
+}
+
+// CheckRun is what a channel check's workflow is started with: one message or call to one contact, apart from any
+// incident.
+type CheckRun struct {
+	Effect  Effect   `json:"effect"`
+	Channel Channel  `json:"channel"`
+	RingFor Duration `json:"ring_for"`
+}
+
+// CheckWorkflowID is the id of the workflow that tries a contact's channel: one at a time.
+func CheckWorkflowID(contact uuid.UUID, ch Channel) string {
+	return "contact/" + contact.String() + "/" + string(ch)
 }
 
 // EndpointWish is what an incident wants of an endpoint.
@@ -82,8 +125,15 @@ type EndpointRun struct {
 	Told      EndpointObserved `json:"told"`    // the last report to the incident
 }
 
-// MailFact is what the mail vendor reported about the mail with this effect key, when it did not reach its reader.
-type MailFact struct {
+// Undelivered is a vendor's word that a message it took never reached its contact.
+type Undelivered struct {
 	Effect string `json:"effect"`
-	Type   string `json:"type"` // "bounce", "dropped", "blocked"
+	Notice Notice `json:"notice"`
+	Reason string `json:"reason"` // "bounce", "dropped", "undelivered", "failed"
+}
+
+// Reply is a contact's answer to a text message, proven by the code that was in it.
+type Reply struct {
+	Effect  string    `json:"effect"`
+	Contact uuid.UUID `json:"contact"`
 }

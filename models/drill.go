@@ -1,0 +1,105 @@
+package models
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// DrillPhones says what a fire drill reaches.
+type DrillPhones string
+
+// The phones of a fire drill.
+const (
+	PhonesReal      DrillPhones = "real"      // mails, texts and calls reach the contacts
+	PhonesSimulated DrillPhones = "simulated" // nothing leaves the house: every call rings out, every message is taken
+)
+
+// DrillReport is what a fire drill measured.
+type DrillReport struct {
+	Reference Reference      `json:"reference"`
+	Phones    DrillPhones    `json:"phones"`
+	StartedAt time.Time      `json:"started_at"`
+	EndedAt   time.Time      `json:"ended_at,omitzero"` // zero while it goes on
+	Answered  int            `json:"answered"`          // contacts who acknowledged
+	Fastest   Duration       `json:"fastest,omitzero"`  // until the first of them did
+	Contacts  []DrillContact `json:"contacts"`          // in the order they were reached
+}
+
+// DrillContact is how one contact was reached in a fire drill. Spans count from the start of the drill.
+type DrillContact struct {
+	Contact  uuid.UUID      `json:"contact"`
+	Name     string         `json:"name"`
+	Answered bool           `json:"answered"`
+	How      string         `json:"how,omitempty"`
+	After    Duration       `json:"after,omitzero"`
+	Channels []DrillChannel `json:"channels"`
+}
+
+// DrillChannel is how one attempt over one channel went.
+type DrillChannel struct {
+	Channel Channel  `json:"channel"`
+	Result  string   `json:"result"` // the outcome of a call, else the vendor's last word or our state
+	After   Duration `json:"after"`  // until that result
+	Dead    bool     `json:"dead"`   // this number or address does not work
+}
+
+// MeasureDrill makes the report of a fire drill from its deliveries.
+func MeasureDrill(i Incident, deliveries []Delivery) DrillReport {
+	r := DrillReport{Reference: i.Reference, Phones: i.FireDrill, StartedAt: i.PublishedAt, Contacts: []DrillContact{}}
+	if i.Over() {
+		r.EndedAt = i.ClosedAt
+	}
+	since := func(at time.Time) Duration { return Duration(max(at.Sub(i.PublishedAt), 0).Truncate(time.Millisecond)) }
+	sorted := slices.SortedStableFunc(slices.Values(deliveries), func(a, b Delivery) int { return a.PlannedAt.Compare(b.PlannedAt) })
+	for _, d := range sorted {
+		if d.Contact == uuid.Nil {
+			continue
+		}
+		n := slices.IndexFunc(r.Contacts, func(c DrillContact) bool { return c.Contact == d.Contact })
+		if n < 0 {
+			n = len(r.Contacts)
+			r.Contacts = append(r.Contacts, DrillContact{Contact: d.Contact, Name: d.ContactName, Channels: []DrillChannel{}})
+		}
+		c := &r.Contacts[n]
+		ch := DrillChannel{Channel: d.channel(), Result: d.result(), After: since(d.UpdatedAt), Dead: d.dead()}
+		c.Channels = append(c.Channels, ch)
+		if d.Outcome == string(OutcomeAcknowledged) && !c.Answered {
+			c.Answered, c.How, c.After = true, d.How, ch.After
+		}
+	}
+	for _, c := range r.Contacts {
+		if c.Answered {
+			r.Answered++
+			if r.Fastest == 0 || c.After < r.Fastest {
+				r.Fastest = c.After
+			}
+		}
+	}
+	return r
+}
+
+func (d Delivery) channel() Channel {
+	switch d.Kind {
+	case EffectText:
+		return ChannelSMS
+	case EffectCall:
+		return ChannelVoice
+	default:
+		return ChannelEmail
+	}
+}
+
+func (d Delivery) result() string {
+	return cmp.Or(d.Outcome, d.VendorState, string(d.State))
+}
+
+// dead reports whether a delivery shows that its number or address does not work, as opposed to nobody answering.
+func (d Delivery) dead() bool {
+	if d.State == EffectRejected || d.Outcome == string(OutcomeUnreachable) || d.Outcome == string(OutcomeRefused) {
+		return true
+	}
+	return slices.Contains([]string{"bounce", "dropped", string(TextUndelivered), string(TextFailed)}, d.VendorState)
+}
