@@ -61,20 +61,19 @@ func (c *Containment) Change(ctx context.Context, in EndpointInput) error {
 	if err != nil {
 		return failure(err, c.Effects.Settle)
 	}
-	underway := func(ctx context.Context, _ store.LedgerRow) (string, bool, error) {
+	underway := func(ctx context.Context, _ store.LedgerRow) (Receipt, bool, error) {
 		host, err := edr.State(ctx, in.AgentID)
-		return host.ID, err == nil && (host.State == goal(in.Desired) || host.State == towards(in.Desired)), err
+		return Receipt{Vendor: c.Vendor, ID: host.ID}, err == nil && (host.State == goal(in.Desired) || host.State == towards(in.Desired)), err
 	}
 	_, err = c.Effects.Once(ctx, in.Effect, Act{
-		Vendor:  c.Vendor,
 		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
 		Lookup:  underway,
-		Do: func(ctx context.Context, row store.LedgerRow) (string, error) {
-			id, there, err := underway(ctx, row)
+		Do: func(ctx context.Context, row store.LedgerRow) (Receipt, error) {
+			receipt, there, err := underway(ctx, row)
 			if there || err != nil {
-				return id, unsent(err)
+				return receipt, unsent(err)
 			}
-			return in.AgentID, c.act(ctx, edr, in, row)
+			return Receipt{Vendor: c.Vendor, ID: in.AgentID}, c.act(ctx, edr, in, row)
 		},
 	})
 	return err

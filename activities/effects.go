@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,36 +27,46 @@ type Effects struct {
 	Now          func() time.Time
 }
 
+// Receipt is a vendor's word that it took an effect.
+type Receipt struct {
+	Vendor string
+	ID     string // the vendor's id of it
+}
+
 // Act is how one kind of effect is done and looked up.
 type Act struct {
-	Vendor string
 	// Prepare reads, in the transaction that records the intent, what the effect needs. It runs on every attempt.
 	Prepare func(tx *store.Tx, row store.LedgerRow) error
 	// Lookup asks the vendor whether an earlier attempt came through.
-	Lookup func(ctx context.Context, row store.LedgerRow) (vendorID string, found bool, err error)
-	// Do has the effect and returns the vendor's id of it.
-	Do func(ctx context.Context, row store.LedgerRow) (vendorID string, err error)
+	Lookup func(ctx context.Context, row store.LedgerRow) (r Receipt, found bool, err error)
+	// Do has the effect.
+	Do func(ctx context.Context, row store.LedgerRow) (Receipt, error)
 }
 
 // Once has the effect e at most once and returns its row in the ledger, accepted. Errors are application errors
 // whose type is a models.VendorClass or ErrSettling.
 func (l *Effects) Once(ctx context.Context, e models.Effect, a Act) (store.LedgerRow, error) {
 	row, fresh, err := l.intend(ctx, e, a)
+	var never *models.VendorError
 	switch {
+	case errors.As(err, &never) && never.Class == models.Rejected:
+		return row, l.refuse(ctx, e, never)
 	case err != nil:
 		return row, err
 	case row.State == models.EffectAccepted:
 		return row, nil
-	case row.State == models.EffectRejected:
-		return row, failure(&models.VendorError{Class: models.Rejected, Vendor: a.Vendor, Op: string(e.Kind), Code: row.Reason}, 0)
+	case row.State == models.EffectRejected, row.State == models.EffectCanceled:
+		return row, failure(&models.VendorError{Class: models.Rejected, Vendor: row.Vendor, Op: string(e.Kind), Code: row.Reason}, 0)
 	case fresh:
 		return l.do(ctx, e, a, row)
 	}
 	return l.again(ctx, e, a, row)
 }
 
-// intend commits the intent and, when no attempt was made yet, claims the first one in the same transaction.
+// intend commits the intent and, when no attempt was made yet, claims the first one in the same transaction. What can
+// never be done, as Prepare says with Rejected, is on record too.
 func (l *Effects) intend(ctx context.Context, e models.Effect, a Act) (row store.LedgerRow, fresh bool, err error) {
+	var never *models.VendorError
 	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
 		now := l.Now()
 		if row, err = tx.Intend(e, now); err != nil {
@@ -64,7 +75,9 @@ func (l *Effects) intend(ctx context.Context, e models.Effect, a Act) (row store
 		if row.State != models.EffectIntended {
 			return nil
 		}
-		if err := a.Prepare(tx, row); err != nil {
+		if err := a.Prepare(tx, row); errors.As(err, &never) && never.Class == models.Rejected {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		if row.AttemptAt.IsZero() {
@@ -76,6 +89,9 @@ func (l *Effects) intend(ctx context.Context, e models.Effect, a Act) (row store
 	if err != nil {
 		return row, false, fmt.Errorf("record intent: %w", err)
 	}
+	if never != nil {
+		return row, false, never
+	}
 	return row, fresh, nil
 }
 
@@ -85,12 +101,12 @@ func (l *Effects) again(ctx context.Context, e models.Effect, a Act, row store.L
 		return row, later(ErrSettling, "an earlier attempt is not settled yet", wait)
 	}
 	if row.VendorID != "" { // a callback brought it
-		return l.accept(ctx, e, a, row, row.VendorID)
+		return l.accept(ctx, e, row, Receipt{Vendor: row.Vendor, ID: row.VendorID})
 	}
-	id, found, err := a.Lookup(ctx, row)
+	receipt, found, err := a.Lookup(ctx, row)
 	switch {
 	case found:
-		return l.accept(ctx, e, a, row, id)
+		return l.accept(ctx, e, row, receipt)
 	case err != nil && (l.GiveUpLookup == 0 || l.Now().Sub(row.PlannedAt) < l.GiveUpLookup):
 		return row, failure(err, l.Settle)
 	}
@@ -108,13 +124,13 @@ func (l *Effects) again(ctx context.Context, e models.Effect, a Act, row store.L
 
 // do has the effect and records what the vendor said.
 func (l *Effects) do(ctx context.Context, e models.Effect, a Act, row store.LedgerRow) (store.LedgerRow, error) {
-	id, err := a.Do(ctx, row)
+	receipt, err := a.Do(ctx, row)
 	if err == nil {
-		return l.accept(ctx, e, a, row, id)
+		return l.accept(ctx, e, row, receipt)
 	}
 	switch models.ClassOf(err) {
 	case models.Rejected:
-		return row, l.refuse(ctx, e, a, err)
+		return row, l.refuse(ctx, e, err)
 	case models.Ambiguous: // the attempt stays on record
 	default: // nothing was done: take the attempt back, so that the next need not settle
 		if _, ferr := l.fence(context.WithoutCancel(ctx), e, row.AttemptAt, time.Time{}); ferr != nil {
@@ -124,10 +140,10 @@ func (l *Effects) do(ctx context.Context, e models.Effect, a Act, row store.Ledg
 	return row, failure(err, l.Settle)
 }
 
-func (l *Effects) accept(ctx context.Context, e models.Effect, a Act, row store.LedgerRow, id string) (store.LedgerRow, error) {
-	row.State, row.VendorID = models.EffectAccepted, id
+func (l *Effects) accept(ctx context.Context, e models.Effect, row store.LedgerRow, r Receipt) (store.LedgerRow, error) {
+	row.State, row.Vendor, row.VendorID = models.EffectAccepted, r.Vendor, r.ID
 	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
-		return tx.Accept(e.Key, a.Vendor, id, l.Now())
+		return tx.Accept(e.Key, r.Vendor, r.ID, l.Now())
 	})
 	if err != nil {
 		return row, fmt.Errorf("record acceptance: %w", err)
@@ -135,9 +151,14 @@ func (l *Effects) accept(ctx context.Context, e models.Effect, a Act, row store.
 	return row, nil
 }
 
-func (l *Effects) refuse(ctx context.Context, e models.Effect, a Act, cause error) error {
+func (l *Effects) refuse(ctx context.Context, e models.Effect, cause error) error {
+	vendor := ""
+	var v *models.VendorError
+	if errors.As(cause, &v) {
+		vendor = v.Vendor
+	}
 	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
-		return tx.Refuse(e.Key, a.Vendor, cause.Error(), l.Now())
+		return tx.Refuse(e.Key, vendor, cause.Error(), l.Now())
 	})
 	if err != nil {
 		return fmt.Errorf("record refusal: %w", err)

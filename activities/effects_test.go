@@ -27,26 +27,27 @@ type vendor struct {
 
 func (v *vendor) act() activities.Act {
 	return activities.Act{
-		Vendor:  "test",
 		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
-		Do: func(context.Context, store.LedgerRow) (string, error) {
+		Do: func(context.Context, store.LedgerRow) (activities.Receipt, error) {
 			n := v.effects.Add(1)
 			if v.answer != nil {
 				if err := v.answer(n); err != nil {
-					return "", err
+					return activities.Receipt{}, err
 				}
 			}
-			return "id-1", nil
+			return receipt, nil
 		},
-		Lookup: func(context.Context, store.LedgerRow) (string, bool, error) {
+		Lookup: func(context.Context, store.LedgerRow) (activities.Receipt, bool, error) {
 			v.lookups.Add(1)
 			if v.down.Load() {
-				return "", false, failed(models.Transient)
+				return activities.Receipt{}, false, failed(models.Transient)
 			}
-			return "id-1", v.effects.Load() > 0, nil
+			return receipt, v.effects.Load() > 0, nil
 		},
 	}
 }
+
+var receipt = activities.Receipt{Vendor: "test", ID: "id-1"}
 
 func failed(c models.VendorClass) error {
 	return &models.VendorError{Class: c, Vendor: "test", Op: "act"}
@@ -86,7 +87,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.effect = models.MailEffect(ref, c.ID, models.PurposePublished, 1, 1, contact.ID)
+	b.effect = models.MessageEffect(ref, c.ID, models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: models.ChannelEmail})
 	b.ledger = activities.Effects{Store: s, Settle: settle, GiveUpLookup: 10 * time.Minute, Now: b.clock}
 	return b
 }
@@ -152,7 +153,9 @@ func TestWhatTheVendorNeverGotIsDoneAgainOnce(t *testing.T) {
 		return nil
 	}}
 	act := v.act()
-	act.Lookup = func(context.Context, store.LedgerRow) (string, bool, error) { return "", false, nil }
+	act.Lookup = func(context.Context, store.LedgerRow) (activities.Receipt, bool, error) {
+		return activities.Receipt{}, false, nil
+	}
 	if _, err := b.ledger.Once(t.Context(), b.effect, act); err == nil {
 		t.Fatal("an ambiguous answer counted as success")
 	}

@@ -3,9 +3,10 @@ package activities
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/report"
@@ -14,92 +15,169 @@ import (
 
 // Mail sends messages to contacts. It belongs to the queue "mail".
 type Mail struct {
-	Effects Effects
-	Mailer  Mailer
-	Vendor  string
-	Letter  report.Letterhead
+	Effects   Effects
+	Routes    Routes
+	Rehearsal Mailer // takes the mails of fire drills with simulated phones
+	Letter    report.Letterhead
 }
 
-// MailInput is a message that is due to one contact.
-type MailInput struct {
-	ClientID  uuid.UUID
-	Reference models.Reference
-	Notice    models.Notice
-	After     int // Seq of the event it is about: the store must have it first
-}
-
-// Effect is the ledger's name for the message.
-func (in MailInput) Effect() models.Effect {
-	n := in.Notice
-	return models.MailEffect(in.Reference, in.ClientID, n.Purpose, n.Revision, n.Occurrence, n.Contact)
-}
-
-// recordWithin is how long a mail waits in place for the store to have what it is about, which is recorded at the same
-// time; firstLook is the first pause between looks, which then doubles.
-const (
-	recordWithin = 2 * time.Second
-	firstLook    = 5 * time.Millisecond
-)
-
-// Send composes the message from the published revision it is about and hands it to the vendor, once. The revision may
+// Send composes the message from the published revision it is about and hands it to a mailer, once. The revision may
 // be on its way into the store: it is waited for.
-func (m *Mail) Send(ctx context.Context, in MailInput) error {
-	for pause := firstLook; ; pause *= 2 {
-		seq, err := m.Effects.Store.Recorded(ctx, store.Worker, in.ClientID, in.Reference)
-		switch {
-		case err != nil:
-			return fmt.Errorf("read incident: %w", err)
-		case seq >= in.After:
-			return m.send(ctx, in)
-		case pause > recordWithin/2:
-			return later(ErrPending, "what the mail is about is not recorded yet", time.Second)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
+func (m *Mail) Send(ctx context.Context, in MessageInput) error {
+	if err := in.awaitRecorded(ctx, m.Effects.Store); err != nil {
+		return err
 	}
+	return m.deliver(ctx, in.Effect(), func(tx *store.Tx, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
+		letter, err := in.letter(tx, c, row)
+		if err != nil {
+			return models.OutboundMail{}, err
+		}
+		msg, err := m.compose(letter, c, row)
+		first := in
+		first.Notice = models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}
+		if key := first.Effect().Key; key != row.Key {
+			msg.References = []string{m.Letter.MessageID(key)}
+		}
+		return msg, err
+	})
 }
 
-func (m *Mail) send(ctx context.Context, in MailInput) error {
+// Check sends a test or a code to a contact, once, apart from any incident.
+func (m *Mail) Check(ctx context.Context, e models.Effect) error {
+	return m.deliver(ctx, e, func(_ *store.Tx, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
+		return m.compose(report.Letter{Purpose: e.Purpose, Language: c.Language, Code: row.Code()}, c, row)
+	})
+}
+
+func (m *Mail) deliver(ctx context.Context, e models.Effect, write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error)) error {
+	routes := m.Routes
+	if e.Rehearsal {
+		routes = NewRoutes(Route{"rehearsal", m.Rehearsal})
+	}
 	var msg models.OutboundMail
-	_, err := m.Effects.Once(ctx, in.Effect(), Act{
-		Vendor: m.Vendor,
-		Prepare: func(tx *store.Tx, row store.LedgerRow) (err error) {
-			msg, err = m.compose(tx, in, row)
+	_, err := m.Effects.Once(ctx, e, Act{
+		Prepare: func(tx *store.Tx, row store.LedgerRow) error {
+			c, err := contactOf(tx, e)
+			if err != nil {
+				return err
+			}
+			msg, err = write(tx, c, row)
 			return err
 		},
-		Lookup: func(ctx context.Context, row store.LedgerRow) (string, bool, error) {
-			return m.Mailer.Lookup(ctx, msg, row.PlannedAt.Add(-time.Minute))
+		Lookup: func(ctx context.Context, row store.LedgerRow) (Receipt, bool, error) {
+			return routes.lookup(ctx, msg, row.PlannedAt.Add(-time.Minute))
 		},
-		Do: func(ctx context.Context, _ store.LedgerRow) (string, error) { return m.Mailer.Send(ctx, msg) },
+		Do: func(ctx context.Context, _ store.LedgerRow) (Receipt, error) { return routes.send(ctx, msg) },
 	})
 	return err
 }
 
-func (m *Mail) compose(tx *store.Tx, in MailInput, row store.LedgerRow) (models.OutboundMail, error) {
-	contact, err := tx.Contact(in.Notice.Contact)
-	if err != nil {
-		return models.OutboundMail{}, fmt.Errorf("read contact: %w", err)
-	}
-	revision, err := tx.Revision(in.Reference, in.Notice.Revision)
-	if err != nil {
-		return models.OutboundMail{}, fmt.Errorf("read revision: %w", err)
-	}
-	msg, err := m.Letter.Compose(report.Letter{
-		Purpose: in.Notice.Purpose, Occurrence: in.Notice.Occurrence, Language: contact.Language,
-		Reference: in.Reference, Severity: revision.Severity, Title: revision.Assessment.Title, Revision: revision.Number,
-	})
+func (m *Mail) compose(l report.Letter, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
+	msg, err := m.Letter.Compose(l)
 	if err != nil {
 		return msg, fmt.Errorf("compose mail: %w", err)
 	}
-	first := models.MailEffect(in.Reference, in.ClientID, models.PurposePublished, 1, 1, contact.ID)
-	msg.To, msg.ToName = contact.Email, contact.Name
+	msg.To, msg.ToName = c.Email, c.Name
 	msg.MessageID = m.Letter.MessageID(row.Key)
-	if row.Key != first.Key {
-		msg.References = []string{m.Letter.MessageID(first.Key)}
-	}
-	msg.Opaque = map[string]string{"mdr_delivery_id": row.ID.String(), "mdr_client_id": in.ClientID.String()}
+	msg.Opaque = map[string]string{"mdr_delivery_id": row.ID.String(), "mdr_client_id": row.ClientID.String()}
 	return msg, nil
+}
+
+// Route is a configured mailer and the name of its vendor.
+type Route struct {
+	Vendor string
+	Mailer Mailer
+}
+
+// Routes are the configured mailers in the order they are tried.
+type Routes struct {
+	routes   []Route
+	breakers []*gobreaker.TwoStepCircuitBreaker[struct{}] // one per route: open while its mailer is down
+}
+
+// A mailer counts as down after this many failures in a row, and is tried again after a while.
+const (
+	failuresToTrip = 3
+	tripFor        = 30 * time.Second
+)
+
+// NewRoutes makes routes of mailers, the preferred first.
+func NewRoutes(routes ...Route) Routes {
+	r := Routes{routes: routes}
+	for _, to := range routes {
+		r.breakers = append(r.breakers, gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+			Name: to.Vendor, Timeout: tripFor,
+			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresToTrip },
+		}))
+	}
+	return r
+}
+
+// send hands a message to the first mailer that takes it. It goes on to the next one only when it is certain that
+// nothing was sent; a mailer that is down is passed over as long as another one is not.
+func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Receipt, error) {
+	var refused error
+	var down []Route
+	for n, to := range r.routes {
+		done, err := r.breakers[n].Allow()
+		if err != nil {
+			down = append(down, to)
+			continue
+		}
+		receipt, err := to.send(ctx, msg)
+		done(sound(err))
+		if !elsewhere(err) {
+			return receipt, err
+		}
+		slog.WarnContext(ctx, "mailer did not take a mail", "vendor", to.Vendor, "class", models.ClassOf(err))
+		refused = err
+	}
+	for _, to := range down { // nobody else took it: a mailer that is down may be up again
+		receipt, err := to.send(ctx, msg)
+		if !elsewhere(err) {
+			return receipt, err
+		}
+		refused = err
+	}
+	return Receipt{}, refused
+}
+
+func (t Route) send(ctx context.Context, msg models.OutboundMail) (Receipt, error) {
+	id, err := t.Mailer.Send(ctx, msg)
+	return Receipt{Vendor: t.Vendor, ID: id}, err
+}
+
+// sound reports whether an answer shows that a mailer works, whatever it says about this one message.
+func sound(err error) error {
+	if err != nil && models.ClassOf(err) == models.Rejected {
+		return nil
+	}
+	return err
+}
+
+// elsewhere reports whether a message may go to another mailer: this one certainly did not send it.
+func elsewhere(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch models.ClassOf(err) {
+	case models.Transient, models.Throttled, models.Config:
+		return true
+	}
+	return false
+}
+
+// lookup asks the mailers whether one of them has the message. It is not known which one an earlier attempt went to.
+func (r Routes) lookup(ctx context.Context, msg models.OutboundMail, since time.Time) (Receipt, bool, error) {
+	var unknown error
+	for _, to := range r.routes {
+		id, found, err := to.Mailer.Lookup(ctx, msg, since)
+		if found {
+			return Receipt{Vendor: to.Vendor, ID: id}, true, nil
+		}
+		if err != nil {
+			unknown = err
+		}
+	}
+	return Receipt{}, false, unknown
 }

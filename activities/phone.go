@@ -9,20 +9,26 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Phone calls contacts. It belongs to the queue "phone".
+// Phone calls contacts and sends them short messages. It belongs to the queue "phone".
 type Phone struct {
 	Effects   Effects
-	Caller    Caller
+	Carrier   Carrier
 	Vendor    string
+	Rehearsal Carrier // takes the calls and texts of fire drills with simulated phones
+	Letter    report.Letterhead
 	PublicURL *url.URL // where the carrier reaches our hooks
 }
 
 // insist asks Twilio, in the part of an address that is not sent, to report up to three times more when we do not
 // take a report. By default it tries once more, and only when it found nobody at all.
 const insist = "#rc=3&rp=all"
+
+// rehearsal is the vendor's name in the ledger for what never left the house.
+const rehearsal = "rehearsal"
 
 // CallInput is a call to one contact.
 type CallInput struct {
@@ -33,61 +39,127 @@ type CallInput struct {
 // Place asks the carrier for the call, once, and returns the carrier's id of it.
 func (p *Phone) Place(ctx context.Context, in CallInput) (string, error) {
 	var contact models.Contact
+	carrier, vendor := p.carrier(in.Effect.Rehearsal)
 	row, err := p.Effects.Once(ctx, in.Effect, Act{
-		Vendor: p.Vendor,
 		Prepare: func(tx *store.Tx, _ store.LedgerRow) (err error) {
-			contact, err = tx.Contact(in.Effect.Contact)
+			contact, err = contactOf(tx, in.Effect)
 			return err
 		},
-		Lookup: func(ctx context.Context, row store.LedgerRow) (string, bool, error) {
-			return p.find(ctx, contact.Phone, row)
+		Lookup: func(ctx context.Context, row store.LedgerRow) (Receipt, bool, error) {
+			calls, err := carrier.Recent(ctx, contact.Phone, row.AttemptAt.Add(-5*time.Second))
+			var ids []string
+			for _, c := range calls {
+				ids = append(ids, c.ID)
+			}
+			return p.unclaimed(ctx, row, vendor, ids, err)
 		},
-		Do: func(ctx context.Context, row store.LedgerRow) (string, error) {
-			call, err := p.Caller.Place(ctx, models.OutboundCall{
-				To: contact.Phone, RingFor: in.RingFor, VoiceURL: p.hook("voice", row), StatusURL: p.hook("status", row) + insist,
+		Do: func(ctx context.Context, row store.LedgerRow) (Receipt, error) {
+			call, err := carrier.Place(ctx, models.OutboundCall{
+				To: contact.Phone, RingFor: in.RingFor, VoiceURL: p.hook("voice", row),
+				StatusURL: p.hook("status", row) + insist, MachineURL: p.hook("machine", row),
 			})
-			return call.ID, err
+			return Receipt{Vendor: vendor, ID: call.ID}, err
 		},
 	})
 	return row.VendorID, err
 }
 
-// find looks among the carrier's recent calls to the number for one that no effect of ours has: that is the
-// lost one. A contact is never called twice at a time, so there is at most one.
-func (p *Phone) find(ctx context.Context, to string, row store.LedgerRow) (id string, found bool, err error) {
-	calls, err := p.Caller.Recent(ctx, to, row.AttemptAt.Add(-5*time.Second))
-	if err != nil {
-		return "", false, err
+// Text sends a short message about an incident, once. What it says may be on its way into the store: it is waited for.
+func (p *Phone) Text(ctx context.Context, in MessageInput) error {
+	if err := in.awaitRecorded(ctx, p.Effects.Store); err != nil {
+		return err
 	}
+	return p.text(ctx, in.Effect(), in.letter)
+}
+
+// CheckText sends a test or a code to a contact's phone, once, apart from any incident.
+func (p *Phone) CheckText(ctx context.Context, e models.Effect) error {
+	return p.text(ctx, e, func(_ *store.Tx, c models.Contact, row store.LedgerRow) (report.Letter, error) {
+		return report.Letter{Purpose: e.Purpose, Language: c.Language, Code: row.Code()}, nil
+	})
+}
+
+func (p *Phone) text(ctx context.Context, e models.Effect, letter func(*store.Tx, models.Contact, store.LedgerRow) (report.Letter, error)) error {
+	var out models.OutboundText
+	carrier, vendor := p.carrier(e.Rehearsal)
+	_, err := p.Effects.Once(ctx, e, Act{
+		Prepare: func(tx *store.Tx, row store.LedgerRow) error {
+			c, err := contactOf(tx, e)
+			if err != nil {
+				return err
+			}
+			l, err := letter(tx, c, row)
+			if err != nil {
+				return err
+			}
+			out = models.OutboundText{To: c.Phone, StatusURL: p.hook("text", row) + insist}
+			out.Body, err = p.Letter.Text(l)
+			return err
+		},
+		Lookup: func(ctx context.Context, row store.LedgerRow) (Receipt, bool, error) {
+			texts, err := carrier.RecentTexts(ctx, out.To, row.AttemptAt.Add(-5*time.Second))
+			var ids []string
+			for _, t := range texts {
+				if t.Body == out.Body { // every text holds a code of its own
+					ids = append(ids, t.ID)
+				}
+			}
+			return p.unclaimed(ctx, row, vendor, ids, err)
+		},
+		Do: func(ctx context.Context, _ store.LedgerRow) (Receipt, error) {
+			sent, err := carrier.Text(ctx, out)
+			return Receipt{Vendor: vendor, ID: sent.ID}, err
+		},
+	})
+	return err
+}
+
+// carrier is who takes calls and texts: the real one, or, in a fire drill with simulated phones, nobody.
+func (p *Phone) carrier(rehearse bool) (Carrier, string) {
+	if rehearse {
+		return p.Rehearsal, rehearsal
+	}
+	return p.Carrier, p.Vendor
+}
+
+// unclaimed finds among the carrier's recent calls or texts to a number the one that no effect of ours has: that is
+// the lost one. A contact is never called twice at a time, so there is at most one.
+func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor string, ids []string, err error) (Receipt, bool, error) {
+	if err != nil {
+		return Receipt{}, false, err
+	}
+	found := ""
 	err = p.Effects.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
-		for _, c := range calls {
-			known, err := tx.KnownVendorID(p.Vendor, c.ID)
+		for _, id := range ids {
+			known, err := tx.KnownVendorID(vendor, id)
 			if err != nil {
 				return err
 			}
 			if !known {
-				id, found = c.ID, true
+				found = id
 			}
 		}
 		return nil
 	})
-	return id, found, err
+	return Receipt{Vendor: vendor, ID: found}, found != "", err
 }
 
-// hook is the address at which the carrier reports on a call: the token in it is known to nobody else.
+// hook is the address at which the carrier reports on an effect: the token in it is known to nobody else.
 func (p *Phone) hook(what string, row store.LedgerRow) string {
 	return p.PublicURL.JoinPath("hooks", "twilio", what, row.ClientID.String(), row.Token).String()
 }
 
 // CallRef names a call that was placed.
 type CallRef struct {
-	ClientID uuid.UUID
-	CallID   string
+	ClientID  uuid.UUID
+	CallID    string
+	Rehearsal bool
 }
 
 // Status asks the carrier how a call stands, for when its own reports stay away.
 func (p *Phone) Status(ctx context.Context, in CallRef) (models.CallStatus, error) {
-	call, err := p.Caller.Status(ctx, in.CallID)
+	carrier, _ := p.carrier(in.Rehearsal)
+	call, err := carrier.Status(ctx, in.CallID)
 	if err != nil {
 		return "", failure(err, time.Second)
 	}
@@ -96,7 +168,8 @@ func (p *Phone) Status(ctx context.Context, in CallRef) (models.CallStatus, erro
 
 // Hangup ends a call, because somebody acknowledged meanwhile.
 func (p *Phone) Hangup(ctx context.Context, in CallRef) error {
-	if err := p.Caller.Hangup(ctx, in.CallID); err != nil {
+	carrier, _ := p.carrier(in.Rehearsal)
+	if err := carrier.Hangup(ctx, in.CallID); err != nil {
 		return failure(fmt.Errorf("hang up: %w", err), time.Second)
 	}
 	return nil

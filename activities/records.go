@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,21 +31,91 @@ func (r *Records) Record(ctx context.Context, in RecordInput) error {
 	})
 }
 
-// RecipientsInput asks who is reached over a channel for a severity.
-type RecipientsInput struct {
-	ClientID uuid.UUID
-	Severity models.Severity
-	Channel  models.Channel
+// PlanInput asks who is reached about a notice to everyone, or, without one, who is called.
+type PlanInput struct {
+	ClientID  uuid.UUID
+	Reference models.Reference
+	Severity  models.Severity
+	At        time.Time
+	Notice    models.Notice
 }
 
-// Recipients returns the client's contacts to reach, in order: ids only.
-func (r *Records) Recipients(ctx context.Context, in RecipientsInput) (out []models.Recipient, err error) {
+// Plan returns who is reached, how and when: ids only. Messages that wait for a contact's hours go into the ledger at
+// once, so that people see them coming.
+func (r *Records) Plan(ctx context.Context, in PlanInput) (plan models.Plan, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
-		contacts, err := tx.Contacts()
-		out = models.Recipients(contacts, in.Severity, in.Channel)
+		d, err := tx.Directory()
+		if err != nil {
+			return err
+		}
+		plan = d.Plan(in.Severity, in.At)
+		for _, m := range plan.Messages {
+			if in.Notice.Purpose == "" || !m.At.After(in.At) {
+				continue
+			}
+			if _, err := tx.Intend(models.MessageEffect(in.Reference, in.ClientID, in.Notice.To(m)), m.At); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return plan, err
+}
+
+// FallbackInput asks how else a contact is reached after a channel failed.
+type FallbackInput struct {
+	ClientID uuid.UUID
+	Contact  uuid.UUID
+	Severity models.Severity
+	Failed   models.Channel
+	At       time.Time
+}
+
+// Fallback returns over which other channel a contact is reached, and when; the zero Reach when there is none.
+func (r *Records) Fallback(ctx context.Context, in FallbackInput) (reach models.Reach, err error) {
+	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+		d, err := tx.Directory()
+		if err != nil {
+			return err
+		}
+		n := slices.IndexFunc(d.Contacts, func(c models.Contact) bool { return c.ID == in.Contact })
+		if n < 0 { // removed meanwhile
+			return nil
+		}
+		if to, ok := d.Fallback(d.Contacts[n], in.Severity, in.Failed, in.At); ok {
+			reach = to
+		}
+		return nil
+	})
+	return reach, err
+}
+
+// RemindInput asks when a reminder that is due is sent.
+type RemindInput struct {
+	ClientID uuid.UUID
+	Severity models.Severity
+	Due      time.Time
+}
+
+// RemindAt moves a reminder into the client's business hours.
+func (r *Records) RemindAt(ctx context.Context, in RemindInput) (at time.Time, err error) {
+	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+		d, err := tx.Directory()
+		at = d.RemindAt(in.Severity, in.Due)
 		return err
 	})
-	return out, err
+	return at, err
+}
+
+// CancelInput names an effect whose reason is gone.
+type CancelInput struct {
+	ClientID uuid.UUID
+	Effect   string
+}
+
+// Cancel marks an effect that was planned and never tried as canceled.
+func (r *Records) Cancel(ctx context.Context, in CancelInput) error {
+	return r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error { return tx.Cancel(in.Effect, r.Now()) })
 }
 
 // DecidedInput names a client's decision.
@@ -74,11 +145,16 @@ type OutcomeInput struct {
 	ClientID uuid.UUID
 	Effect   string
 	Outcome  string
+	By       uuid.UUID // the contact who acknowledged, if one did
+	How      string
 }
 
 // Outcome writes our word on an effect into the ledger.
 func (r *Records) Outcome(ctx context.Context, in OutcomeInput) error {
 	return r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+		if in.By != uuid.Nil {
+			return tx.Acknowledge(in.Effect, in.By, in.How, r.Now())
+		}
 		return tx.SetOutcome(in.Effect, in.Outcome, r.Now())
 	})
 }

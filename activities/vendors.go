@@ -27,6 +27,20 @@ type Caller interface {
 	Recent(ctx context.Context, to string, since time.Time) ([]models.PlacedCall, error)
 }
 
+// Texter sends short messages through a carrier. Errors are *models.VendorError.
+type Texter interface {
+	// Text asks for a message and returns as soon as the carrier has taken it.
+	Text(ctx context.Context, t models.OutboundText) (models.SentText, error)
+	// RecentTexts lists our messages to a number since a moment, queued ones too.
+	RecentTexts(ctx context.Context, to string, since time.Time) ([]models.SentText, error)
+}
+
+// Carrier is a vendor of calls and short messages.
+type Carrier interface {
+	Caller
+	Texter
+}
+
 // EDR isolates endpoints of one client. Errors are *models.VendorError.
 type EDR interface {
 	// Find returns the devices with exactly this host name.

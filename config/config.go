@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +34,8 @@ type Config struct {
 	TwilioURL                                                            *url.URL
 	SendGridAPIKey, SendGridFrom, SendGridFromName, SendGridWebhookKey   string
 	SendGridURL                                                          *url.URL
+	Mailers                                                              []string // "sendgrid", "smtp", in the order they are tried
+	SMTPAddress, SMTPUser, SMTPPassword, SMTPFrom, SMTPFromName, SMTPTLS string
 	CrowdStrikeClientID, CrowdStrikeClientSecret                         string
 	CrowdStrikeURL                                                       *url.URL
 
@@ -111,11 +115,26 @@ func settings() []setting {
 		{"TWILIO_SECOND_AUTH_TOKEN", "", "the other token while it is being rotated", true, nil, text(func(c *Config) *string { return &c.TwilioSecondAuthToken })},
 		{"TWILIO_FROM", "", "the number calls come from, E.164", false, both, text(func(c *Config) *string { return &c.TwilioFrom })},
 		{"TWILIO_BASE_URL", "", "a simulator instead of Twilio; dev only", false, nil, address(func(c *Config) **url.URL { return &c.TwilioURL })},
-		{"SENDGRID_API_KEY", "", "SendGrid key with the scope mail.send", true, []Part{Worker}, text(func(c *Config) *string { return &c.SendGridAPIKey })},
-		{"SENDGRID_FROM", "", "verified sender address", false, []Part{Worker}, text(func(c *Config) *string { return &c.SendGridFrom })},
+		{"MAILERS", "sendgrid", "sendgrid, smtp, or both in the order they are tried: the next one stands in while one is down", false, nil, func(c *Config, v string) error {
+			for m := range strings.SplitSeq(v, ",") {
+				if m = strings.TrimSpace(m); !slices.Contains([]string{"sendgrid", "smtp"}, m) || slices.Contains(c.Mailers, m) {
+					return errors.New("is not a list of sendgrid and smtp")
+				}
+				c.Mailers = append(c.Mailers, m)
+			}
+			return nil
+		}},
+		{"SENDGRID_API_KEY", "", "SendGrid key with the scope mail.send", true, nil, text(func(c *Config) *string { return &c.SendGridAPIKey })},
+		{"SENDGRID_FROM", "", "verified sender address", false, nil, text(func(c *Config) *string { return &c.SendGridFrom })},
 		{"SENDGRID_FROM_NAME", "Watchfire", "sender name", false, nil, text(func(c *Config) *string { return &c.SendGridFromName })},
-		{"SENDGRID_WEBHOOK_PUBLIC_KEY", "", "public key of SendGrid's signed event webhook", false, []Part{API}, text(func(c *Config) *string { return &c.SendGridWebhookKey })},
+		{"SENDGRID_WEBHOOK_PUBLIC_KEY", "", "public key of SendGrid's signed event webhook", false, nil, text(func(c *Config) *string { return &c.SendGridWebhookKey })},
 		{"SENDGRID_BASE_URL", "", "a simulator, or https://api.eu.sendgrid.com", false, nil, address(func(c *Config) **url.URL { return &c.SendGridURL })},
+		{"SMTP_ADDRESS", "", "host:port of a mail server", false, nil, text(func(c *Config) *string { return &c.SMTPAddress })},
+		{"SMTP_USER", "", "login there, if it wants one", false, nil, text(func(c *Config) *string { return &c.SMTPUser })},
+		{"SMTP_PASSWORD", "", "its password", true, nil, text(func(c *Config) *string { return &c.SMTPPassword })},
+		{"SMTP_FROM", "", "sender address there", false, nil, text(func(c *Config) *string { return &c.SMTPFrom })},
+		{"SMTP_FROM_NAME", "Watchfire", "sender name there", false, nil, text(func(c *Config) *string { return &c.SMTPFromName })},
+		{"SMTP_TLS", "starttls", "starttls, implicit, or none, which only this machine's own mail server may have", false, nil, text(func(c *Config) *string { return &c.SMTPTLS })},
 		{"CROWDSTRIKE_CLIENT_ID", "", "Falcon API client with devices:read and devices:write", false, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientID })},
 		{"CROWDSTRIKE_CLIENT_SECRET", "", "its secret", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},
 		{"CROWDSTRIKE_BASE_URL", "", "the Falcon cloud, such as https://api.eu-1.crowdstrike.com", false, nil, address(func(c *Config) **url.URL { return &c.CrowdStrikeURL })},
@@ -173,8 +192,30 @@ func (c Config) check(part Part) error {
 			problems = append(problems, errors.New("TWILIO_BASE_URL belongs to the dev profile only"))
 		}
 	}
+	problems = append(problems, c.checkMail(part))
 	if c.Settle < c.VendorTimeout {
 		problems = append(problems, errors.New("VENDOR_SETTLE must not be shorter than VENDOR_TIMEOUT"))
+	}
+	return errors.Join(problems...)
+}
+
+// checkMail refuses a mailer that is not set up.
+func (c Config) checkMail(part Part) error {
+	wanted := map[string]string{}
+	if slices.Contains(c.Mailers, "sendgrid") && part == Worker {
+		wanted["SENDGRID_API_KEY"], wanted["SENDGRID_FROM"] = c.SendGridAPIKey, c.SendGridFrom
+	}
+	if slices.Contains(c.Mailers, "sendgrid") && part == API {
+		wanted["SENDGRID_WEBHOOK_PUBLIC_KEY"] = c.SendGridWebhookKey
+	}
+	if slices.Contains(c.Mailers, "smtp") && part == Worker {
+		wanted["SMTP_ADDRESS"], wanted["SMTP_FROM"] = c.SMTPAddress, c.SMTPFrom
+	}
+	var problems []error
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		if wanted[name] == "" {
+			problems = append(problems, fmt.Errorf("%s is not set, but MAILERS names its mailer", name))
+		}
 	}
 	return errors.Join(problems...)
 }

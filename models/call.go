@@ -66,3 +66,14 @@ type CallResult struct {
 	Contact uuid.UUID   `json:"contact"`
 	Outcome CallOutcome `json:"outcome"`
 }
+
+// Missed reports whether the contact could not be talked to, and will not be called again in the round.
+func (r CallResult) Missed(p Policy) bool {
+	switch r.Outcome {
+	case OutcomeNoAnswer, OutcomeNoKey, OutcomeVoicemail, OutcomeUnreachable, OutcomeRefused:
+		return true
+	case OutcomeBusy:
+		return r.Try > p.BusyTries
+	}
+	return false
+}

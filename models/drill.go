@@ -66,16 +66,16 @@ func MeasureDrill(i Incident, deliveries []Delivery) DrillReport {
 		c := &r.Contacts[n]
 		ch := DrillChannel{Channel: d.channel(), Result: d.result(), After: since(d.UpdatedAt), Dead: d.dead()}
 		c.Channels = append(c.Channels, ch)
-		if d.Outcome == string(OutcomeAcknowledged) && !c.Answered {
+		if d.Outcome == string(OutcomeAcknowledged) && (!c.Answered || ch.After < c.After) {
 			c.Answered, c.How, c.After = true, d.How, ch.After
 		}
 	}
 	for _, c := range r.Contacts {
 		if c.Answered {
-			r.Answered++
-			if r.Fastest == 0 || c.After < r.Fastest {
+			if r.Answered == 0 || c.After < r.Fastest {
 				r.Fastest = c.After
 			}
+			r.Answered++
 		}
 	}
 	return r

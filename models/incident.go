@@ -287,10 +287,16 @@ func (i Incident) NextReminder(p Policy) (time.Time, bool) {
 	if i.LastReminder.After(since) {
 		since = i.LastReminder
 	}
-	if i.Severity == SeverityHigh && i.Acknowledged == nil && i.Reminders == 0 {
+	if i.Severity != SeverityCritical && i.RemindAnytime() {
 		return since.Add(time.Duration(p.HighAgainAfter)), true
 	}
 	return since.Add(p.Reminder(i.Severity)), true
+}
+
+// RemindAnytime reports whether the next reminder ignores the client's business hours: those of critical incidents do, and
+// the one mail again about a high incident that nobody acknowledged.
+func (i Incident) RemindAnytime() bool {
+	return i.Severity == SeverityCritical || i.Severity == SeverityHigh && i.Acknowledged == nil && i.Reminders == 0
 }
 
 // NeedsCalls reports whether contacts are to be phoned: critical, published and nobody reached yet. A fire drill calls

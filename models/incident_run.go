@@ -65,6 +65,12 @@ type Notice struct {
 	Instead    bool      `json:"instead,omitempty"`  // another channel failed
 }
 
+// To returns the notice to one contact, as planned.
+func (n Notice) To(r Reach) Notice {
+	n.Contact, n.Channel, n.At = r.Contact, r.Channel, r.At
+	return n
+}
+
 // Over reports whether the notice's reason is gone before it was sent: the client is not to be reminded of what is
 // not theirs any more.
 func (n Notice) Over(i Incident) bool {

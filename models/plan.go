@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,7 +28,7 @@ type Reach struct {
 type Plan struct {
 	Messages []Reach     `json:"messages"` // one for each contact who has a channel for text
 	Calls    []Reach     `json:"calls"`    // critical only, in calling order: who can be called at that moment
-	Left     []Unreached `json:"left"`     // contacts who are not reached, and why
+	Left     []Unreached `json:"left"`     // contacts who are not reached or not called, and why
 }
 
 // Unreached is a contact who is not reached at all, or not called.
@@ -53,11 +52,16 @@ func (d Directory) Plan(s Severity, at time.Time) Plan {
 		}
 		from := d.From(c, s, at)
 		reach := func(ch Channel) Reach { return Reach{Contact: c.ID, Order: c.Order, Channel: ch, At: from} }
-		if ch, ok := c.messageChannel(); ok {
+		ch, writable := c.messageChannel()
+		if writable {
 			p.Messages = append(p.Messages, reach(ch))
 		}
 		switch {
-		case s != SeverityCritical || !c.Has(ChannelVoice):
+		case s != SeverityCritical && writable:
+		case s != SeverityCritical:
+			left("has no channel for messages")
+		case !c.Has(ChannelVoice):
+			left("has no channel for calls")
 		case !from.Equal(at):
 			left("is not called outside their hours")
 		case called[c.Phone]:
@@ -117,7 +121,7 @@ type Finding struct {
 // GoLive checks that the client can be reached at all: somebody can be called for a critical incident in every hour of
 // the week, never the same single person on every level, and every channel is verified.
 func (d Directory) GoLive() []Finding {
-	var nobody, single []string
+	var nobody, single week
 	verified := []string{}
 	for _, c := range d.inOrder() {
 		for _, ch := range c.Channels {
@@ -126,16 +130,9 @@ func (d Directory) GoLive() []Finding {
 			}
 		}
 	}
-	for _, day := range Days() {
-		for t := ClockTime(0); t < endOfDay; t += 15 {
-			slot := string(day) + " " + t.String()
-			switch d.callable(day, t) {
-			case 0:
-				nobody = append(nobody, slot)
-			case 1:
-				single = append(single, slot)
-			}
-		}
+	for n := range nobody {
+		people := d.callable(slot(n))
+		nobody[n], single[n] = people == 0, people == 1
 	}
 	return []Finding{
 		finding("reachable", spans(nobody, "nobody can be called")),
@@ -160,25 +157,30 @@ func (d Directory) callable(day Day, t ClockTime) int {
 	return len(numbers)
 }
 
-// spans joins quarters of an hour that follow each other into spans such as "sat 00:00 to mon 08:00".
-func spans(slots []string, what string) []string {
+// week says something of every quarter of an hour of a week, from Monday 00:00 on.
+type week [7 * 24 * 4]bool
+
+// slot returns the day and the time at which the n-th quarter of an hour of a week begins.
+func slot(n int) (Day, ClockTime) { return Days()[n/(24*4)], ClockTime(n % (24 * 4) * 15) }
+
+// spans joins quarters of an hour that follow each other, also from Sunday to Monday, into spans such as
+// "sat 00:00 to mon 08:00".
+func spans(is week, what string) []string {
 	out := []string{}
-	next := map[string]string{}
-	var all []string
-	for _, d := range Days() {
-		for t := ClockTime(0); t < endOfDay; t += 15 {
-			all = append(all, string(d)+" "+t.String())
-		}
+	if !slices.Contains(is[:], false) {
+		return append(out, what+" at any time")
 	}
-	for n, s := range all {
-		next[s] = all[(n+1)%len(all)]
-	}
-	for n := 0; n < len(slots); {
-		from, last := slots[n], slots[n]
-		for n++; n < len(slots) && slots[n] == next[last]; n++ {
-			last = slots[n]
+	for n := range is {
+		if !is[n] || is[(n+len(is)-1)%len(is)] {
+			continue
 		}
-		out = append(out, strings.Join([]string{what, "from", from, "to", next[last]}, " "))
+		end := n
+		for is[end] {
+			end = (end + 1) % len(is)
+		}
+		fromDay, from := slot(n)
+		toDay, to := slot(end)
+		out = append(out, fmt.Sprintf("%s from %s %s to %s %s", what, fromDay, from, toDay, to))
 	}
 	return out
 }

@@ -7,15 +7,23 @@ import (
 )
 
 var (
-	scheme = regexp.MustCompile(`(?i)\b(h)(tt)(ps?)(:)`)
-	dotted = regexp.MustCompile(`[\pL\pN_-]+(?:\.[\pL\pN_-]+)+`)
+	web    = regexp.MustCompile(`(?i)\b(h)(tt)(ps?)(:)`)
+	scheme = regexp.MustCompile(`[\pL\pN+._-]*://`)
+	dotted = regexp.MustCompile(`[\pL\pM\pN\p{So}_-]+(?:\.[\pL\pM\pN\p{So}_-]+)+`) // names may hold accents and emoji
 	mailTo = regexp.MustCompile(`([\pL\pN._%+-])@([\pL\pN-]+(?:\[?\.\]?))`)
 )
 
 // Defang makes addresses in a text harmless: no reader and no mail program can follow them by accident. It writes
-// hxxp for http, [.] for the dots of names and numbers, and [@] in mail addresses. Defanging twice is the same as once.
+// hxxp for http, [:] after other schemes, [.] for the dots of names and numbers, and [@] in mail addresses. Defanging
+// twice is the same as once.
 func Defang(s string) string {
-	s = scheme.ReplaceAllString(s, "${1}xx${3}${4}")
+	s = web.ReplaceAllString(s, "${1}xx${3}${4}")
+	s = scheme.ReplaceAllStringFunc(s, func(name string) string {
+		if strings.EqualFold(name, "hxxp://") || strings.EqualFold(name, "hxxps://") {
+			return name
+		}
+		return strings.TrimSuffix(name, "://") + "[:]//"
+	})
 	s = dotted.ReplaceAllStringFunc(s, func(name string) string { return strings.ReplaceAll(name, ".", "[.]") })
 	return mailTo.ReplaceAllString(s, "$1[@]$2")
 }

@@ -16,76 +16,103 @@ import (
 //go:embed mails
 var mailFiles embed.FS
 
-// Letterhead composes the mails of one provider.
+// Letterhead composes the mails and short messages of one provider.
 type Letterhead struct {
-	portal *url.URL
-	text   *texttemplate.Template
-	html   *htmltemplate.Template
+	portal    *url.URL
+	languages Languages
+	text      *texttemplate.Template
+	html      *htmltemplate.Template
 }
 
-// Letter is what a mail is about. By default it tells severity, title, reference and the direct link, nothing else.
-type Letter struct {
-	Purpose    models.Purpose
-	Occurrence int
-	Language   string // BCP 47; English stands in for a language without a text
-	Reference  models.Reference
-	Severity   models.Severity
-	Title      string // untrusted
-	Revision   int
+// page is what the layouts of a mail show.
+type page struct {
+	Language, Subject, Opening string
+	Rows                       []row
+	Link                       string // "" for none
 }
 
-// NewLetterhead reads the mail templates. portal is the public address of the portal.
+type row struct{ Label, Value string }
+
+// NewLetterhead reads the layouts of mails and the language files. portal is the public address of the portal.
 func NewLetterhead(portal *url.URL) (Letterhead, error) {
 	text, err := texttemplate.ParseFS(mailFiles, "mails/*.txt")
 	if err != nil {
-		return Letterhead{}, fmt.Errorf("mail templates: %w", err)
+		return Letterhead{}, fmt.Errorf("mail layouts: %w", err)
 	}
 	html, err := htmltemplate.ParseFS(mailFiles, "mails/*.html")
 	if err != nil {
-		return Letterhead{}, fmt.Errorf("mail templates: %w", err)
+		return Letterhead{}, fmt.Errorf("mail layouts: %w", err)
 	}
-	return Letterhead{portal: portal, text: text, html: html}, nil
+	languages, err := LoadLanguages()
+	if err != nil {
+		return Letterhead{}, err
+	}
+	return Letterhead{portal: portal, languages: languages, text: text, html: html}, nil
 }
 
-// openings says in one sentence why a mail is sent.
-func openings(p models.Purpose) string {
-	switch p {
-	case models.PurposePublished:
-		return "A security incident was published for you."
-	case models.PurposeRevised:
-		return "There is new information on a security incident."
-	case models.PurposeReminder:
-		return "A security incident is waiting for you."
-	case models.PurposePresent:
-		return "We looked again and found the threat still present. Closing the incident needs your confirmation."
-	case models.PurposeClosed:
-		return "The incident was closed as you requested. Please tell us how we handled it."
-	default:
-		return "There is news on a security incident."
-	}
-}
-
-// Compose writes the mail, without its addressee.
+// Compose writes the mail, without its addressee. About an incident it tells why it is sent, severity, title, reference
+// and the direct link, nothing else. A malformed reference, a severity or purpose without words, a missing code or
+// time is an error.
 func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
-	data := struct{ Opening, Severity, Title, Reference, Link string }{
-		Opening: openings(l.Purpose), Severity: string(l.Severity), Title: Defang(OneLine(l.Title, 200)),
-		Reference: string(l.Reference), Link: h.portal.JoinPath("incidents", string(l.Reference)).String(),
+	d := h.languages.draft(l)
+	p := page{
+		Language: d.tag, Subject: d.marked(subject(l)), Opening: d.marked("mail/" + string(l.Purpose)), Link: h.link(l),
+	}
+	if aboutIncident(l.Purpose) {
+		p.Rows = []row{
+			{d.write("label/severity"), d.words.Severity},
+			{d.write("label/title"), d.words.Title},
+			{d.write("label/reference"), d.words.Reference},
+		}
+	}
+	if d.err != nil {
+		return models.OutboundMail{}, fmt.Errorf("report: %w", d.err)
 	}
 	var text, html bytes.Buffer
-	if err := h.text.ExecuteTemplate(&text, "notice.txt", data); err != nil {
+	if err := h.text.ExecuteTemplate(&text, "notice.txt", p); err != nil {
 		return models.OutboundMail{}, err
 	}
-	if err := h.html.ExecuteTemplate(&html, "notice.html", data); err != nil {
+	if err := h.html.ExecuteTemplate(&html, "notice.html", p); err != nil {
 		return models.OutboundMail{}, err
 	}
-	subject := fmt.Sprintf("[%s] %s: %s", l.Reference, l.Severity, data.Title)
+	return models.OutboundMail{Subject: p.Subject, Text: text.String(), HTML: html.String()}, nil
+}
+
+// subject names the block of a mail's subject.
+func subject(l Letter) string {
 	switch {
-	case l.Purpose == models.PurposeReminder:
-		subject = fmt.Sprintf("[%s] reminder %d, %s: %s", l.Reference, l.Occurrence, l.Severity, data.Title)
+	case !aboutIncident(l.Purpose):
+		return "subject/" + string(l.Purpose)
+	case l.Purpose == models.PurposeReminder, l.Purpose == models.PurposeQuestionReminder:
+		return "subject/reminder"
 	case l.Revision > 1:
-		subject = fmt.Sprintf("[%s] revision %d, %s: %s", l.Reference, l.Revision, l.Severity, data.Title)
+		return "subject/revision"
+	default:
+		return "subject"
 	}
-	return models.OutboundMail{Subject: subject, Text: text.String(), HTML: html.String()}, nil
+}
+
+// link is where a mail leads. Tests and codes lead nowhere.
+func (h Letterhead) link(l Letter) string {
+	switch l.Purpose {
+	case models.PurposeTest, models.PurposeCode:
+		return ""
+	case models.PurposeReview:
+		return h.portal.JoinPath("reviews").String()
+	default:
+		return h.portal.JoinPath("incidents", string(l.Reference)).String()
+	}
+}
+
+// Text writes a short message: at most 160 GSM 7-bit characters (3GPP TS 23.038), no link, no title. Those that report
+// an incident ask to reply with l.Code, if there is one. Errors are those of Compose; there is none for reviews.
+func (h Letterhead) Text(l Letter) (string, error) {
+	d := h.languages.draft(l)
+	text := d.marked("sms/" + string(l.Purpose))
+	if d.err != nil {
+		return "", fmt.Errorf("report: %w", d.err)
+	}
+	return text, nil
 }
 
 // MessageID derives a mail's Message-ID from its key in the ledger: a mail sent twice after an ambiguous answer has

@@ -172,10 +172,31 @@ func TestTwilioContract(t *testing.T) {
 	w.do("GET", w.callsURL()+"/"+sid+".json", "", "", asAccount)
 	w.do("POST", w.callsURL()+"/"+sid+".json", "application/x-www-form-urlencoded", "Status=canceled", asAccount)
 	w.do("GET", w.callsURL()+"/"+sid+".json", "", "", asAccount)
+	w.contractTexts()
 	c.replay(w.journal(w.TwilioURL))
-	if c.checked < 10 {
+	if c.checked < 24 {
 		t.Errorf("only %d requests were checked", c.checked)
 	}
+}
+
+// contractTexts sends texts of every fate and looks at all of them.
+func (w *world) contractTexts() {
+	w.t.Helper()
+	w.steer(w.TwilioURL, "personas", `{"sequence":{"sms:`+testCallee+`":["text-delivered","text-undelivered","text-landline","text-chatty"]}}`)
+	for n := range 4 {
+		w.textAnswered(nil)
+		w.until("it has met its fate", func() bool { return w.texts()[n].Ended != nil })
+	}
+	w.until("an answer is in", func() bool { return len(w.inbound()) > 0 })
+	for _, x := range append(w.texts(), w.inbound()...) {
+		w.do("GET", w.textsURL()+"/"+x.Sid+".json", "", "", asAccount)
+	}
+	w.until("all are listed", func() bool {
+		query := url.Values{"To": {testCallee}, "From": {testFrom}, "DateSent>": {"2020-01-01T00:00:00Z"}, "PageSize": {"2"}}
+		rows, _ := w.do("GET", w.textsURL()+".json?"+query.Encode(), "", "", asAccount).get("messages").([]any)
+		return len(rows) == 2
+	})
+	w.do("GET", w.textsURL()+".json", "", "", asAccount)
 }
 
 func TestSendGridContract(t *testing.T) {

@@ -71,8 +71,8 @@ type counter struct {
 	journal *journal
 }
 
-func newCounter(s *stage, v vendor, secrets []string) *counter {
-	return &counter{stage: s, v: v, journal: newJournal(secrets)}
+func newCounter(s *stage, v vendor, j *journal) *counter {
+	return &counter{stage: s, v: v, journal: j}
 }
 
 // ServeHTTP journals a vendor request and performs it, or steers the simulator.
@@ -173,6 +173,11 @@ func cut(w http.ResponseWriter) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	reset(conn)
+}
+
+// reset ends a connection so that the other side sees it cut.
+func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}

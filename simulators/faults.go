@@ -12,7 +12,7 @@ import (
 // has times left applies.
 type Rule struct {
 	Op          string            `json:"op"`   // the operation, or "*" for every request
-	Kind        string            `json:"kind"` // see requestKinds and callbackKinds
+	Kind        string            `json:"kind"` // see requestKinds, callbackKinds and mailboxKinds
 	Status      int               `json:"status,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
 	Body        string            `json:"body,omitempty"`        // "" answers in the vendor's own error shape
@@ -47,8 +47,9 @@ const (
 
 // The operations through which a vendor speaks to the product.
 const (
-	opCallback = "callback" // status callbacks of calls, event batches of mail
-	opVoice    = "voice"    // Twilio asking what to say, and reporting keys
+	opCallback    = "callback"     // status callbacks of calls and texts, event batches of mail
+	opVoice       = "voice"        // Twilio asking what to say, and reporting keys
+	opInboundText = "inbound_text" // Twilio handing over what a person wrote
 )
 
 func requestKinds() []string {
@@ -60,14 +61,25 @@ func callbackKinds() []string {
 	return []string{faultDrop, faultDuplicate, faultDelay, faultReorder, faultMissign}
 }
 
+// isOutbound reports whether a vendor speaks to the product in this operation.
+func isOutbound(op string) bool { return op == opCallback || op == opVoice || op == opInboundText }
+
+// kindsOf are the kinds of fault that make sense for op.
+func kindsOf(op string, ops []string) []string {
+	switch {
+	case isOutbound(op):
+		return callbackKinds()
+	case slices.Contains(ops, opData):
+		return mailboxKinds(op)
+	}
+	return requestKinds()
+}
+
 func (r Rule) delay() time.Duration { return time.Duration(r.DelayMS) * time.Millisecond }
 
 // check reports why the rule makes no sense for a simulator with these operations.
 func (r Rule) check(ops []string) error {
-	kinds := requestKinds()
-	if r.Op == opCallback || r.Op == opVoice {
-		kinds = callbackKinds()
-	}
+	kinds := kindsOf(r.Op, ops)
 	switch {
 	case r.Op != "*" && !slices.Contains(ops, r.Op):
 		return fmt.Errorf("unknown op %q, this simulator has %v", r.Op, ops)
@@ -136,8 +148,7 @@ func (f *faults) take(op string) (Rule, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range f.rules {
-		outbound := op == opCallback || op == opVoice
-		if a.left == 0 || (a.Op != op && (a.Op != "*" || outbound)) {
+		if a.left == 0 || (a.Op != op && (a.Op != "*" || isOutbound(op))) {
 			continue
 		}
 		if a.Probability != nil && a.draw.Float64() >= *a.Probability {

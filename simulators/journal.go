@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// Entry is one request a simulated vendor received.
+// Entry is one request a simulated vendor received. Of SMTP the method is the command, the
+// path its recipients, and only what concerns a login, a recipient or a mail is kept.
 type Entry struct {
-	Vendor      string            `json:"vendor"` // "twilio", "sendgrid", "crowdstrike"
+	Vendor      string            `json:"vendor"` // "twilio", "sendgrid", "crowdstrike", "smtp"
 	At          time.Time         `json:"at"`
 	Method      string            `json:"method"`
 	Path        string            `json:"path"`  // escaped as it came
@@ -49,12 +50,15 @@ func newJournal(secrets []string) *journal {
 
 // begin notes a request on arrival; finish completes it.
 func (j *journal) begin(vendor string, at time.Time, r *http.Request, body []byte) *Entry {
-	e := &Entry{
+	return j.add(&Entry{
 		Vendor: vendor, At: at.UTC(), Method: r.Method,
 		Path: r.URL.EscapedPath(), Query: j.scrub(r.URL.RawQuery),
 		Headers: j.maskedHeaders(r.Header), ContentType: r.Header.Get("Content-Type"),
 		Body: j.scrub(maskedForm(r.Header.Get("Content-Type"), string(body))),
-	}
+	})
+}
+
+func (j *journal) add(e *Entry) *Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.entries = append(j.entries, e)

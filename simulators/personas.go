@@ -8,7 +8,7 @@ import (
 
 // personas say how a number, an address or a host behaves.
 type personas struct {
-	known    []string // the first is the default
+	known    func(key string) []string // of a folded key; the first is the default
 	fold     func(key string) string
 	mu       sync.Mutex
 	assigned map[string][]string // the nth use takes the nth, the last one repeats
@@ -16,7 +16,8 @@ type personas struct {
 }
 
 func newPersonas(fold func(string) string, known ...string) *personas {
-	return &personas{known: known, fold: fold, assigned: map[string][]string{}, used: map[string]int{}}
+	return &personas{known: func(string) []string { return known }, fold: fold,
+		assigned: map[string][]string{}, used: map[string]int{}}
 }
 
 // personaSteering is the body of POST /_sim/personas.
@@ -49,19 +50,26 @@ func (p *personas) set(s personaSteering) error {
 
 func (p *personas) check(s personaSteering) error {
 	for key, name := range s.Personas {
-		if !slices.Contains(p.known, name) {
-			return fmt.Errorf("unknown persona %q for %q, there are %v", name, key, p.known)
+		if err := p.checkName(key, name); err != nil {
+			return err
 		}
 	}
 	for key, names := range s.Sequence {
 		for _, name := range names {
-			if !slices.Contains(p.known, name) {
-				return fmt.Errorf("unknown persona %q for %q, there are %v", name, key, p.known)
+			if err := p.checkName(key, name); err != nil {
+				return err
 			}
 		}
 		if len(names) == 0 {
 			return fmt.Errorf("empty sequence for %q", key)
 		}
+	}
+	return nil
+}
+
+func (p *personas) checkName(key, name string) error {
+	if known := p.known(p.fold(key)); !slices.Contains(known, name) {
+		return fmt.Errorf("unknown persona %q for %q, there are %v", name, key, known)
 	}
 	return nil
 }
@@ -73,7 +81,7 @@ func (p *personas) next(key string) string {
 	key = p.fold(key)
 	names := p.assigned[key]
 	if len(names) == 0 {
-		return p.known[0]
+		return p.known(key)[0]
 	}
 	n := min(p.used[key], len(names)-1)
 	p.used[key]++
@@ -85,9 +93,10 @@ func (p *personas) next(key string) string {
 func (p *personas) current(key string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	names := p.assigned[p.fold(key)]
+	key = p.fold(key)
+	names := p.assigned[key]
 	if len(names) == 0 {
-		return p.known[0]
+		return p.known(key)[0]
 	}
 	return names[0]
 }

@@ -28,6 +28,8 @@ const (
 	testSender   = "soc@watchfire.example"
 	testClientID = "falconclient0001"
 	testSecret   = "falcon-secret-000001"
+
+	testSMTPPassword = "smtp-secret-000001"
 )
 
 // product is a stand-in for the application the vendors call back.
@@ -36,6 +38,7 @@ type product struct {
 	mu   sync.Mutex
 	got  []received
 	says func(r received) (status int, kind, body string) // what /voice answers
+	text func(r received) (status int, kind, body string) // what /texts answers
 }
 
 type received struct {
@@ -58,6 +61,7 @@ func newProduct(t *testing.T) *product {
 		}
 		return 200, "text/xml", `<Response><Say>Goodbye.</Say></Response>`
 	}}
+	p.text = func(received) (int, string, string) { return 204, "", "" }
 	p.Server = httptest.NewServer(http.HandlerFunc(p.serve))
 	t.Cleanup(p.Close)
 	return p
@@ -69,9 +73,9 @@ func (p *product) serve(w http.ResponseWriter, r *http.Request) {
 	got := received{path: r.URL.Path, uri: r.RequestURI, head: r.Header.Clone(), body: string(body), form: form}
 	p.mu.Lock()
 	p.got = append(p.got, got)
-	says := p.says
+	says := map[string]func(received) (int, string, string){"/voice": p.says, "/texts": p.text}[r.URL.Path]
 	p.mu.Unlock()
-	if r.URL.Path == "/voice" {
+	if says != nil {
 		status, kind, answer := says(got)
 		w.Header().Set("Content-Type", kind)
 		w.WriteHeader(status)
@@ -108,7 +112,9 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Start(t.Context(), testOptions(p.URL+"/events", key))
+	o := testOptions(p.URL+"/events", key)
+	o.TwilioInboundTextURL = p.URL + "/texts?k=a%2Fb"
+	r, err := Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +133,7 @@ func testOptions(webhook string, key *ecdsa.PrivateKey) Options {
 		TwilioAccountSID: testSid, TwilioAuthToken: testToken, TwilioFrom: testFrom,
 		SendGridAPIKey: testMailKey, SendGridFrom: testSender, SendGridWebhookURL: webhook, SendGridWebhookKey: key,
 		CrowdStrikeClientID: testClientID, CrowdStrikeClientSecret: testSecret, Pace: 0.02,
+		SMTPUser: "soc", SMTPPassword: testSMTPPassword,
 	}
 }
 
@@ -223,6 +230,9 @@ func TestStartRefusesWhatIsUnsafe(t *testing.T) {
 		"empty client secret":   func(o *Options) { o.CrowdStrikeClientSecret = "" },
 		"events without a key":  func(o *Options) { o.SendGridWebhookURL = "http://127.0.0.1/x" },
 		"account without an AC": func(o *Options) { o.TwilioAccountSID = "12" },
+		"public mail server":    func(o *Options) { o.SMTPAddr = "0.0.0.0:0" },
+		"half an SMTP login":    func(o *Options) { o.SMTPPassword = "" },
+		"texts to plain http":   func(o *Options) { o.TwilioInboundTextURL = "http://soc.example/texts" },
 		"negative pace":         func(o *Options) { o.Pace = -1 },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -302,10 +312,18 @@ func TestJournalIsBounded(t *testing.T) {
 func TestSteeringRefusesTypos(t *testing.T) {
 	w := newWorld(t)
 	for path, body := range map[string]string{
-		"faults":   `{"rules":[{"op":"plase_call","kind":"status"}]}`,
-		"faults?":  `{"rules":[{"op":"place_call","kind":"explode"}]}`,
-		"personas": `{"personas":{"+4930123456":"friendly"}}`,
-		"faults??": `{"rule":[]}`,
+		"faults":      `{"rules":[{"op":"plase_call","kind":"status"}]}`,
+		"faults?":     `{"rules":[{"op":"place_call","kind":"explode"}]}`,
+		"personas":    `{"personas":{"+4930123456":"friendly"}}`,
+		"personas?":   `{"personas":{"+4930123456":"text-silent"}}`,
+		"personas??":  `{"personas":{"sms:+4930123456":"busy"}}`,
+		"personas???": `{"sequence":{"sms:+4930123456":["text-silent","busy"]}}`,
+		"faults???":   `{"rules":[{"op":"inbound_text","kind":"status"}]}`,
+		"text":        `{"from":"030123456","body":"hello"}`,
+		"text?":       `{"from":"` + testFrom + `","body":"hello"}`,
+		"text??":      `{"from":"+4930123456","body":""}`,
+		"text???":     `{"from":"+4930123456","text":"hello"}`,
+		"faults??":    `{"rule":[]}`,
 	} {
 		if a := w.do("POST", w.TwilioURL+"/_sim/"+strings.TrimRight(path, "?"), "application/json", body); a.status != 400 {
 			t.Errorf("%s: %d", body, a.status)

@@ -32,6 +32,8 @@ func (c *counter) steer(w http.ResponseWriter, r *http.Request) {
 		send(w, jsonAnswer(http.StatusOK, map[string]any{"personas": c.v.steerPersonas().all()}))
 	case "POST /_sim/personas":
 		c.steered(w, c.setPersonas(w, r))
+	case "POST /_sim/text":
+		c.steered(w, c.sendText(w, r))
 	default:
 		send(w, jsonAnswer(http.StatusNotFound, map[string]string{"error": "no such steering path"}))
 	}
@@ -74,6 +76,29 @@ func (c *counter) setPersonas(w http.ResponseWriter, r *http.Request) error {
 	keys := slices.Collect(maps.Keys(s.Personas))
 	c.v.personasChanged(slices.AppendSeq(keys, maps.Keys(s.Sequence)))
 	return nil
+}
+
+// textSteering is the body of POST /_sim/text: what a person writes to our number now.
+type textSteering struct {
+	From string `json:"from"`
+	Body string `json:"body"`
+}
+
+// texter is a vendor whose people can write to the product by themselves.
+type texter interface {
+	steerText(s textSteering) error
+}
+
+func (c *counter) sendText(w http.ResponseWriter, r *http.Request) error {
+	t, ok := c.v.(texter)
+	if !ok {
+		return fmt.Errorf("nobody writes texts through %s", c.v.name())
+	}
+	var s textSteering
+	if err := readSteering(w, r, &s); err != nil {
+		return err
+	}
+	return t.steerText(s)
 }
 
 func readSteering(w http.ResponseWriter, r *http.Request, into any) error {

@@ -17,33 +17,68 @@ const (
 	opUnknown    = "unknown"
 )
 
-// twilio pretends to be the Calls resource of Twilio Voice.
+// twilio pretends to be the Calls and the Messages resource of Twilio.
 type twilio struct {
 	*stage
 	temper
 	account, token, from string
+	inboundURL           string // where texts of people are posted; "" posts none
 
-	mu    sync.Mutex
-	calls []*call // in the order they were placed
-	bySid map[string]*call
+	mu        sync.Mutex
+	calls     []*call // in the order they were placed
+	bySid     map[string]*call
+	texts     []*text // of both directions, in the order they were created
+	textBySid map[string]*text
+	chats     map[string]int // replies an auto-responder has given, by number
 }
 
 func newTwilio(s *stage, o Options) *twilio {
-	t := &twilio{stage: s, account: o.TwilioAccountSID, token: o.TwilioAuthToken, from: o.TwilioFrom,
-		bySid: map[string]*call{}}
+	t := &twilio{stage: s, account: o.TwilioAccountSID, token: o.TwilioAuthToken, from: o.TwilioFrom, inboundURL: o.TwilioInboundTextURL,
+		bySid: map[string]*call{}, textBySid: map[string]*text{}, chats: map[string]int{}}
 	t.personas = newPersonas(strings.TrimSpace, calleeNames()...)
+	t.personas.known = twilioPersonas
 	return t
 }
 
-func (t *twilio) name() string             { return "twilio" }
-func (t *twilio) steerFaults([]Rule)       {}
-func (t *twilio) personasChanged([]string) {}
+// twilioPersonas are those of a number on the phone, or of one that is written to.
+func twilioPersonas(key string) []string {
+	if strings.HasPrefix(key, textKey) {
+		return textPersonas()
+	}
+	return calleeNames()
+}
+
+func (t *twilio) name() string       { return "twilio" }
+func (t *twilio) steerFaults([]Rule) {}
 
 func (t *twilio) ops() []string {
-	return []string{opPlaceCall, opFetchCall, opListCalls, opUpdateCall, opCallback, opVoice}
+	return []string{opPlaceCall, opFetchCall, opListCalls, opUpdateCall, opCreateText, opFetchText, opListTexts,
+		opCallback, opVoice, opInboundText}
+}
+
+// personasChanged lets auto-responders start over.
+func (t *twilio) personasChanged(keys []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, key := range keys {
+		delete(t.chats, strings.TrimPrefix(strings.TrimSpace(key), textKey))
+	}
 }
 
 func (t *twilio) route(r *request) (string, func() answer) {
+	op, deed := t.routeCall(r)
+	if op == opUnknown {
+		op, deed = t.routeText(r)
+	}
+	return op, func() answer {
+		if user, pass, _ := r.BasicAuth(); user != t.account || pass != t.token {
+			return twilioError(http.StatusUnauthorized, 20003, "Authenticate")
+		}
+		return deed()
+	}
+}
+
+func (t *twilio) routeCall(r *request) (string, func() answer) {
 	calls := "/2010-04-01/Accounts/" + t.account + "/Calls"
 	op, deed := opUnknown, func() answer { return t.noSuchPath(r) }
 	sid, oneCall := strings.CutPrefix(r.URL.Path, calls+"/")
@@ -58,12 +93,7 @@ func (t *twilio) route(r *request) (string, func() answer) {
 	case oneCall && json && r.Method == http.MethodPost:
 		op, deed = opUpdateCall, func() answer { return t.update(r, sid) }
 	}
-	return op, func() answer {
-		if user, pass, _ := r.BasicAuth(); user != t.account || pass != t.token {
-			return twilioError(http.StatusUnauthorized, 20003, "Authenticate")
-		}
-		return deed()
-	}
+	return op, deed
 }
 
 func (t *twilio) noSuchPath(r *request) answer {
@@ -170,5 +200,5 @@ func (t *twilio) find(sid string) *call {
 	return t.bySid[sid]
 }
 
-// listDelay is how long a new call stays out of the list.
+// listDelay is how long a new call or text stays out of the list.
 const listDelay = time.Second

@@ -2,10 +2,8 @@ package simulators
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -25,6 +23,7 @@ type call struct {
 	keys                              []keyPress
 	said                              []utterance
 	callbacks                         []callbackRecord
+	detections                        []detectionRecord
 	problem                           string // why the conversation broke, "" when it did not
 }
 
@@ -87,6 +86,9 @@ func (t *twilio) resource(c *call) map[string]any {
 	if c.over() {
 		m["duration"] = itoa(c.seconds())
 	}
+	if len(c.detections) > 0 {
+		m["answered_by"], _, _ = strings.Cut(c.detections[0].AnsweredBy, "_")
+	}
 	return m
 }
 
@@ -106,28 +108,15 @@ func listCallsFields() []string {
 // list answers a page of calls, newest first. A call enters the list a moment after it
 // was placed, and has no start time until it is dialed.
 func (t *twilio) list(r *request) answer {
-	q := r.URL.Query()
-	for name, values := range q {
-		if !slices.Contains(listCallsFields(), name) || len(values) > 1 {
-			return t.reject(opListCalls, badParameter("unknown or repeated parameter "+name))
-		}
-	}
-	size, page := 50, 0
-	if bad := pageNumbers(q, &size, &page); bad != nil {
-		return t.reject(opListCalls, bad)
-	}
-	match, bad := callFilter(q)
+	q, bad := readQuery(r, listCallsFields())
 	if bad != nil {
 		return t.reject(opListCalls, bad)
 	}
-	found := t.listed(match)
-	first := min(page*size, len(found))
-	last := min(first+size, len(found))
-	rows := []any{}
-	for _, c := range found[first:last] {
-		rows = append(rows, t.resource(c))
+	match, bad := callFilter(q.Values)
+	if bad != nil {
+		return t.reject(opListCalls, bad)
 	}
-	return jsonAnswer(http.StatusOK, t.page(q, rows, page, size, last < len(found)))
+	return pageOf(t, "Calls", q, t.listed(match), t.resource)
 }
 
 func (t *twilio) listed(match func(*call) bool) []*call {
@@ -143,48 +132,7 @@ func (t *twilio) listed(match func(*call) bool) []*call {
 	return found
 }
 
-func (t *twilio) page(q url.Values, rows []any, page, size int, more bool) map[string]any {
-	at := func(n int) any {
-		p := url.Values{}
-		for name, values := range q {
-			p[name] = values
-		}
-		p.Set("PageSize", itoa(size))
-		p.Set("Page", itoa(n))
-		if n > 0 {
-			p.Set("PageToken", "PA"+itoa(n))
-		} else {
-			p.Del("PageToken")
-		}
-		return "/2010-04-01/Accounts/" + t.account + "/Calls.json?" + p.Encode()
-	}
-	m := map[string]any{"calls": rows, "page": page, "page_size": size, "start": page * size,
-		"end": page*size + max(len(rows)-1, 0), "uri": at(page), "first_page_uri": at(0),
-		"next_page_uri": nil, "previous_page_uri": nil}
-	if more {
-		m["next_page_uri"] = at(page + 1)
-	}
-	if page > 0 {
-		m["previous_page_uri"] = at(page - 1)
-	}
-	return m
-}
-
-func pageNumbers(q url.Values, size, page *int) *badCall {
-	for name, into := range map[string]*int{"PageSize": size, "Page": page} {
-		if !q.Has(name) {
-			continue
-		}
-		n, err := strconv.Atoi(q.Get(name))
-		if err != nil || n < 0 || (name == "PageSize" && (n < 1 || n > 1000)) {
-			return badParameter(name + " is not valid")
-		}
-		*into = n
-	}
-	return nil
-}
-
-// callFilter turns the query of a list into a predicate. Times compare by whole seconds.
+// callFilter turns the query of a list into a predicate.
 func callFilter(q url.Values) (func(*call) bool, *badCall) {
 	statuses := []string{"queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled"}
 	if s := q.Get("Status"); s != "" && !slices.Contains(statuses, s) {
@@ -202,7 +150,12 @@ func callFilter(q url.Values) (func(*call) bool, *badCall) {
 		if bad != nil {
 			return nil, bad
 		}
-		tests = append(tests, test)
+		tests = append(tests, func(c *call) bool {
+			if strings.HasPrefix(name, "End") {
+				return test(c.closed)
+			}
+			return test(c.dialed)
+		})
 	}
 	return func(c *call) bool {
 		for _, test := range tests {
@@ -211,32 +164,5 @@ func callFilter(q url.Values) (func(*call) bool, *badCall) {
 			}
 		}
 		return true
-	}, nil
-}
-
-func timeFilter(name, value string) (func(*call) bool, *badCall) {
-	bound, err := time.Parse(time.RFC3339, value)
-	if err != nil {
-		bound, err = time.Parse(time.DateOnly, value)
-	}
-	if err != nil {
-		return nil, badParameter(name + " is not a date")
-	}
-	return func(c *call) bool {
-		at := c.dialed
-		if strings.HasPrefix(name, "End") {
-			at = c.closed
-		}
-		if at.IsZero() {
-			return false
-		}
-		at = at.Truncate(time.Second)
-		switch name[len(name)-1] {
-		case '<':
-			return at.Before(bound)
-		case '>':
-			return !at.Before(bound)
-		}
-		return at.Format(time.DateOnly) == bound.UTC().Format(time.DateOnly)
 	}, nil
 }

@@ -76,6 +76,12 @@ func (t *twilio) checkCreate(f url.Values) *badCall {
 	if f.Get("SendDigits") != "" && f.Get("MachineDetection") != "" {
 		return badParameter("SendDigits switches MachineDetection off")
 	}
+	if f.Has("AsyncAmd") && f.Get("MachineDetection") == "" {
+		return badParameter("AsyncAmd needs MachineDetection")
+	}
+	if (f.Has("AsyncAmdStatusCallback") || f.Has("AsyncAmdStatusCallbackMethod")) && f.Get("AsyncAmd") != "true" {
+		return badParameter("AsyncAmdStatusCallback needs AsyncAmd")
+	}
 	if d := f.Get("SendDigits"); len(d) > 32 || strings.Trim(d, "0123456789ABCD#*wW") != "" {
 		return badParameter("SendDigits is not valid")
 	}

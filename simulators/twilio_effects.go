@@ -18,9 +18,12 @@ type callEffect struct {
 	Said      []utterance      `json:"said"`
 	Callbacks []callbackRecord `json:"callbacks"`
 	Problem   string           `json:"problem,omitempty"`
+
+	Detections []detectionRecord `json:"detections,omitempty"` // of who answered, when that was asked for
 }
 
-// effects lists the calls by the number called, in the order they were placed.
+// effects lists the calls and the texts by the number called or written to, and what
+// people wrote to us by their number, each in the order it happened.
 func (t *twilio) effects() any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -31,9 +34,18 @@ func (t *twilio) effects() any {
 			Placed: c.created, Answered: moment(c.answered), Ended: moment(c.closed), Seconds: c.seconds(),
 			Keys: append([]keyPress{}, c.keys...), Said: append([]utterance{}, c.said...),
 			Callbacks: append([]callbackRecord{}, c.callbacks...), Problem: c.problem,
+			Detections: append([]detectionRecord{}, c.detections...),
 		})
 	}
-	return map[string]any{"calls": calls, "violations": t.violations.all()}
+	texts, inbound := map[string][]textEffect{}, map[string][]textEffect{}
+	for _, x := range t.texts {
+		if x.direction == textInbound {
+			inbound[x.from] = append(inbound[x.from], x.effect())
+		} else {
+			texts[x.to] = append(texts[x.to], x.effect())
+		}
+	}
+	return map[string]any{"calls": calls, "texts": texts, "inbound": inbound, "violations": t.violations.all()}
 }
 
 // moment is null in JSON for no time.

@@ -92,6 +92,7 @@ func (t *twilio) dial(c *call, who callee) ending {
 	if !t.advance(c, "answered") {
 		return ending{}
 	}
+	t.detect(c, who)
 	return t.converse(c, who)
 }
 
@@ -150,5 +151,12 @@ func (t *twilio) report(c *call, event, status, sip string) {
 		params: params, idempotency: randomHex(32)}
 	record := callbackRecord{Status: status, Sequence: c.sequence, At: c.updated}
 	c.sequence++
-	c.outbox.post(t.stage, func(ctx context.Context) { t.callBack(ctx, c, d, record) })
+	c.outbox.post(t.stage, func(ctx context.Context) {
+		t.post(ctx, opCallback, d, func(fault string, r *reply) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			record.Fault, record.HTTP = fault, r.httpStatus()
+			c.callbacks = append(c.callbacks, record)
+		})
+	})
 }

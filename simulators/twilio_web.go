@@ -118,14 +118,14 @@ func (t *twilio) ask(ctx context.Context, d delivery) (*reply, error) {
 	return r, nil
 }
 
-// callBack posts a status callback, with the faults of op callback, and notes the outcome.
-func (t *twilio) callBack(ctx context.Context, c *call, d delivery, record callbackRecord) {
-	rule, _ := t.faults.take(opCallback)
-	record.Fault = rule.Kind
+// post sends something to the product, with the faults of op, and tells note of every
+// attempt what fault it had and what was answered; nil when no answer came.
+func (t *twilio) post(ctx context.Context, op string, d delivery, note func(fault string, r *reply)) {
+	rule, _ := t.faults.take(op)
 	token := t.token
 	switch rule.Kind {
 	case faultDrop:
-		t.noteCallback(c, record, nil)
+		note(rule.Kind, nil)
 		return
 	case faultDelay:
 		t.waitExactly(ctx, rule.delay())
@@ -133,29 +133,28 @@ func (t *twilio) callBack(ctx context.Context, c *call, d delivery, record callb
 		t.play(func(ctx context.Context) {
 			t.waitExactly(ctx, max(rule.delay(), t.scaled(5*time.Second)))
 			r, _ := t.deliver(ctx, d, t.token)
-			t.noteCallback(c, record, r)
+			note(rule.Kind, r)
 		})
 		return
 	case faultMissign:
 		token += "x"
 	case faultDuplicate:
 		r, _ := t.deliver(ctx, d, token)
-		t.noteCallback(c, record, r)
+		note(rule.Kind, r)
 	}
 	r, err := t.deliver(ctx, d, token)
 	if err != nil {
-		t.log.DebugContext(ctx, "status callback not delivered", "sequence", record.Sequence)
+		t.log.DebugContext(ctx, "not delivered to the product", "op", op)
 	}
-	t.noteCallback(c, record, r)
+	note(rule.Kind, r)
 }
 
-func (t *twilio) noteCallback(c *call, record callbackRecord, r *reply) {
-	if r != nil {
-		record.HTTP = r.status
+// httpStatus is that of the answer, 0 when none came.
+func (r *reply) httpStatus() int {
+	if r == nil {
+		return 0
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c.callbacks = append(c.callbacks, record)
+	return r.status
 }
 
 // deliver sends a signed request and retries as the connection overrides in the fragment

@@ -18,6 +18,8 @@ type clientRow struct {
 	LegalName    string
 	TimeZone     string
 	Language     string
+	Business     document[models.Hours]
+	CallerSecret uuid.UUID
 	Contract     document[models.Contract]
 	EDR          document[models.EDR] `gorm:"column:edr"`
 	Policy       document[models.Policy]
@@ -32,7 +34,7 @@ func (clientRow) TableName() string { return "clients" }
 func (r clientRow) model() models.Client {
 	return models.Client{
 		ID: r.ID, Number: r.Number, LegalName: r.LegalName, TimeZone: r.TimeZone, Language: r.Language,
-		Contract: r.Contract.V, EDR: r.EDR.V, Policy: r.Policy.V, CreatedAt: r.CreatedAt.UTC(),
+		Business: r.Business.V, Contract: r.Contract.V, EDR: r.EDR.V, Policy: r.Policy.V, CreatedAt: r.CreatedAt.UTC(),
 	}
 }
 
@@ -59,8 +61,8 @@ func (s *Store) CreateClient(ctx context.Context, c models.Client, requestID str
 func (s *Store) createClient(ctx context.Context, c models.Client, requestID string) (clientRow, error) {
 	row := clientRow{
 		ID: c.ID, Number: c.Number, LegalName: c.LegalName, TimeZone: c.TimeZone, Language: c.Language,
-		Contract: document[models.Contract]{c.Contract}, EDR: document[models.EDR]{c.EDR},
-		Policy: document[models.Policy]{c.Policy}, RequestID: requestID, CreatedAt: c.CreatedAt,
+		Business: hours(c.Business), CallerSecret: uuid.New(), Contract: document[models.Contract]{c.Contract},
+		EDR: document[models.EDR]{c.EDR}, Policy: document[models.Policy]{c.Policy}, RequestID: requestID, CreatedAt: c.CreatedAt,
 	}
 	err := s.within(ctx, SOC.role(), c.ID, true, func(db *gorm.DB) error {
 		if row.Number == 0 {
@@ -102,6 +104,17 @@ func (tx *Tx) Client() (models.Client, error) {
 	var row clientRow
 	err := tx.db.Where("id = ?", tx.client).Take(&row).Error
 	return row.model(), notFound(problem("read client", err), "client")
+}
+
+// CallerSecret returns the secret of the transaction's client from which the code follows that proves our calls.
+// NotFound when there is no such client.
+func (tx *Tx) CallerSecret() (uuid.UUID, error) {
+	if err := tx.needsClient(); err != nil {
+		return uuid.Nil, err
+	}
+	var row clientRow
+	err := tx.db.Select("caller_secret").Where("id = ?", tx.client).Take(&row).Error
+	return row.CallerSecret, notFound(problem("read caller's secret", err), "client")
 }
 
 // Clients lists the clients whose number is greater than after, in the order of their numbers.

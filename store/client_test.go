@@ -49,27 +49,6 @@ func TestCreateClient(t *testing.T) {
 	})
 }
 
-func TestContacts(t *testing.T) {
-	h := newHouse(t)
-	h.as(store.SOC, h.acme, func(tx *store.Tx) error {
-		first, err := tx.CreateContact(models.Contact{Name: "Zero", Order: 0, Severities: []models.Severity{models.SeverityLow}}, "contact-2")
-		h.ok(err)
-		again, err := tx.CreateContact(models.Contact{Name: "Another"}, "contact-2")
-		h.ok(err)
-		equal(t, "the request again", again.ID, first.ID)
-		all, err := tx.Contacts()
-		h.ok(err)
-		equal(t, "contacts", len(all), 2)
-		equal(t, "first in order", all[0].Name, "Zero")
-		if !reflect.DeepEqual(all[1], h.acme.contact) {
-			t.Errorf("read %+v, created %+v", all[1], h.acme.contact)
-		}
-		_, err = tx.Contact(h.other.contact.ID)
-		h.refused(err, models.NotFound)
-		return nil
-	})
-}
-
 func TestAuthenticate(t *testing.T) {
 	h := newHouse(t)
 	for name, token := range map[string]models.Token{

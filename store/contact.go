@@ -1,6 +1,10 @@
 package store
 
 import (
+	"fmt"
+	"slices"
+	"time"
+
 	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
@@ -8,17 +12,21 @@ import (
 )
 
 type contactRow struct {
-	ClientID   uuid.UUID
-	ID         uuid.UUID
-	Name       string
-	Role       string
-	Email      string
-	Phone      string
-	Language   string
-	CallOrder  int
-	Severities document[[]models.Severity]
-	Channels   document[[]models.Channel]
-	RequestID  string
+	ClientID         uuid.UUID
+	ID               uuid.UUID
+	Name             string
+	Role             string
+	Email            string
+	Phone            string
+	Language         string
+	CallOrder        int
+	Severities       document[[]models.Severity]
+	Channels         document[[]models.Channel]
+	Hours            document[models.Hours]
+	HoursForCritical bool
+	Verified         document[map[models.Channel]time.Time]
+	RemovedAt        *time.Time
+	RequestID        string
 }
 
 // TableName names the table.
@@ -28,7 +36,32 @@ func (r contactRow) model() models.Contact {
 	return models.Contact{
 		ID: r.ID, ClientID: r.ClientID, Name: r.Name, Role: r.Role, Email: r.Email, Phone: r.Phone,
 		Language: r.Language, Order: r.CallOrder, Severities: r.Severities.V, Channels: r.Channels.V,
+		Hours: r.Hours.V, HoursForCritical: r.HoursForCritical, Verified: r.Verified.V, RemovedAt: orZero(r.RemovedAt),
 	}
+}
+
+// fill sets the columns that change with a contact.
+func (r *contactRow) fill(c models.Contact) {
+	r.Name, r.Role, r.Email, r.Phone = c.Name, c.Role, c.Email, c.Phone
+	r.Language, r.CallOrder, r.HoursForCritical = c.Language, c.Order, c.HoursForCritical
+	r.Severities, r.Channels = document[[]models.Severity]{c.Severities}, document[[]models.Channel]{c.Channels}
+	r.Hours = hours(c.Hours)
+}
+
+// hours is the document of hours; none is a list, too.
+func hours(h models.Hours) document[models.Hours] {
+	return document[models.Hours]{append(models.Hours{}, h...)}
+}
+
+// verified is the document of proven channels: those that keep returns true for.
+func verified(of map[models.Channel]time.Time, keep func(models.Channel) bool) document[map[models.Channel]time.Time] {
+	kept := map[models.Channel]time.Time{}
+	for ch, at := range of {
+		if keep(ch) {
+			kept[ch] = at.UTC()
+		}
+	}
+	return document[map[models.Channel]time.Time]{kept}
 }
 
 // CreateContact adds a contact of the transaction's client; the id is chosen when it is zero. The same request id
@@ -40,11 +73,8 @@ func (tx *Tx) CreateContact(c models.Contact, requestID string) (models.Contact,
 	if requestID == "" {
 		return models.Contact{}, models.Errorf(models.Invalid, "a contact needs a request id")
 	}
-	row := contactRow{
-		ClientID: tx.client, ID: c.ID, Name: c.Name, Role: c.Role, Email: c.Email, Phone: c.Phone,
-		Language: c.Language, CallOrder: c.Order, RequestID: requestID,
-		Severities: document[[]models.Severity]{c.Severities}, Channels: document[[]models.Channel]{c.Channels},
-	}
+	row := contactRow{ClientID: tx.client, ID: c.ID, RequestID: requestID, Verified: verified(c.Verified, c.Has)}
+	row.fill(c)
 	if row.ID == uuid.Nil {
 		row.ID = uuid.New()
 	}
@@ -62,16 +92,100 @@ func onceByRequest() clause.OnConflict {
 	return clause.OnConflict{Columns: []clause.Column{{Name: "client_id"}, {Name: "request_id"}}, DoNothing: true}
 }
 
-// Contacts lists the contacts in calling order.
+// UpdateContact replaces what a contact is, but for its id and what was proven, and returns it. A channel that is gone,
+// or that leads to another address now, is no longer proven and its outstanding code is void. NotFound: the client has
+// no such contact, or it was removed.
+func (tx *Tx) UpdateContact(c models.Contact) (models.Contact, error) {
+	row, err := tx.holdContact(c.ID)
+	if err != nil {
+		return models.Contact{}, err
+	}
+	before := row.model()
+	same := func(ch models.Channel) bool {
+		return before.Has(ch) && c.Has(ch) && before.Address(ch) == c.Address(ch)
+	}
+	row.fill(c)
+	row.Verified = verified(before.Verified, same)
+	err = tx.of("contacts").Where("id = ?", c.ID).Select("name", "role", "email", "phone", "language", "call_order",
+		"severities", "channels", "hours", "hours_for_critical", "verified").Updates(&row).Error
+	if err != nil {
+		return models.Contact{}, problem("update contact", err)
+	}
+	return row.model(), tx.dropCodes(c.ID, slices.DeleteFunc(channels(), same))
+}
+
+// RemoveContact takes a contact out of the directory; it is kept for what names it. Again changes nothing. NotFound:
+// the client has no such contact.
+func (tx *Tx) RemoveContact(id uuid.UUID, at time.Time) error {
+	if err := tx.needsClient(); err != nil {
+		return err
+	}
+	q := tx.of("contacts").Where("id = ? and removed_at is null", id).UpdateColumns(map[string]any{"removed_at": at})
+	if q.Error != nil {
+		return problem("remove contact", q.Error)
+	}
+	if q.RowsAffected == 0 {
+		_, err := tx.Contact(id)
+		return err
+	}
+	return tx.dropCodes(id, channels())
+}
+
+// holdContact reads a contact that is not removed and holds its row. Whoever changes a contact or its codes holds the
+// row first, so that they wait for each other and in one order.
+func (tx *Tx) holdContact(id uuid.UUID) (contactRow, error) {
+	if err := tx.needsClient(); err != nil {
+		return contactRow{}, err
+	}
+	var row contactRow
+	err := tx.of("contacts").Where("id = ? and removed_at is null", id).
+		Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&row).Error
+	return row, notFound(problem("hold contact", err), "contact")
+}
+
+// Contacts lists the contacts that are not removed, in calling order.
 func (tx *Tx) Contacts() ([]models.Contact, error) {
 	var rows []contactRow
-	err := tx.of("contacts").Order("client_id, call_order, id").Find(&rows).Error
+	err := tx.of("contacts").Where("removed_at is null").Order("client_id, call_order, id").Find(&rows).Error
 	return each(rows, contactRow.model), problem("list contacts", err)
 }
 
-// Contact returns a contact. NotFound also when it is another client's.
+// Contact returns a contact, also one that was removed. NotFound also when it is another client's.
 func (tx *Tx) Contact(id uuid.UUID) (models.Contact, error) {
 	var row contactRow
 	err := tx.of("contacts").Where("id = ?", id).Take(&row).Error
 	return row.model(), notFound(problem("read contact", err), "contact")
+}
+
+// Directory returns what the planner needs to know of the transaction's client, in one statement. NotFound when there
+// is no such client.
+func (tx *Tx) Directory() (models.Directory, error) {
+	if err := tx.needsClient(); err != nil {
+		return models.Directory{}, err
+	}
+	var rows []struct {
+		Contact  contactRow `gorm:"embedded"`
+		TimeZone string
+		Business document[models.Hours]
+	}
+	err := tx.db.Table("clients").Select("contacts.*, clients.time_zone, clients.business").
+		Joins("left join contacts on contacts.client_id = clients.id and contacts.removed_at is null").
+		Where("clients.id = ?", tx.client).Order("contacts.call_order, contacts.id").Find(&rows).Error
+	if err != nil {
+		return models.Directory{}, problem("read directory", err)
+	}
+	if len(rows) == 0 {
+		return models.Directory{}, models.Errorf(models.NotFound, "there is no such client")
+	}
+	zone, err := time.LoadLocation(rows[0].TimeZone)
+	if err != nil {
+		return models.Directory{}, fmt.Errorf("the client's time zone: %w", err)
+	}
+	d := models.Directory{Zone: zone, Business: rows[0].Business.V, Contacts: []models.Contact{}}
+	for _, row := range rows {
+		if row.Contact.ID != uuid.Nil { // else the client has no contact
+			d.Contacts = append(d.Contacts, row.Contact.model())
+		}
+	}
+	return d, nil
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -19,9 +21,10 @@ type effectRow struct {
 	ID             uuid.UUID
 	Token          string
 	Kind           models.EffectKind
-	Incident       models.Reference
+	Incident       *models.Reference
 	Purpose        models.Purpose
 	Revision       int
+	Occurrence     int
 	ContactID      uuid.NullUUID
 	Endpoint       string
 	Workflow       string
@@ -32,6 +35,8 @@ type effectRow struct {
 	VendorRank     int
 	VendorSequence int
 	Outcome        string
+	AcknowledgedBy uuid.NullUUID
+	How            string
 	Reason         string
 	Attempts       int
 	PlannedAt      time.Time
@@ -54,21 +59,29 @@ type LedgerRow struct {
 	SessionID string    // the vendor's id that may speak for the effect: the first known
 }
 
+// Code returns the six digits that prove a channel when its contact says them back. They follow from the token, which
+// nobody is shown: only whom the message of this effect reached knows them.
+func (r LedgerRow) Code() string {
+	sum := sha256.Sum256([]byte("watchfire channel code\n" + r.Token))
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(sum[:8])%1_000_000)
+}
+
 func (r effectRow) model() LedgerRow {
 	return LedgerRow{
 		Delivery: models.Delivery{
-			ID: r.ID, Key: r.Key, Kind: r.Kind, Incident: r.Incident, Purpose: r.Purpose, Revision: r.Revision,
-			Contact: r.ContactID.UUID, Endpoint: r.Endpoint, State: r.State, Vendor: r.Vendor, VendorID: r.VendorID,
-			VendorState: r.VendorState, Outcome: r.Outcome, Reason: r.Reason, Attempts: r.Attempts,
-			PlannedAt: r.PlannedAt.UTC(), AcceptedAt: orZero(r.AcceptedAt), UpdatedAt: r.UpdatedAt.UTC(),
+			ID: r.ID, Key: r.Key, Kind: r.Kind, Incident: orEmpty(r.Incident), Purpose: r.Purpose, Revision: r.Revision,
+			Occurrence: r.Occurrence, Contact: r.ContactID.UUID, Endpoint: r.Endpoint, State: r.State, Vendor: r.Vendor,
+			VendorID: r.VendorID, VendorState: r.VendorState, Outcome: r.Outcome, AcknowledgedBy: r.AcknowledgedBy.UUID,
+			How: r.How, Reason: r.Reason, Attempts: r.Attempts, PlannedAt: r.PlannedAt.UTC(),
+			AcceptedAt: orZero(r.AcceptedAt), UpdatedAt: r.UpdatedAt.UTC(), States: []models.DeliveryState{},
 		},
 		Token: r.Token, Workflow: r.Workflow, ClientID: r.ClientID, AttemptAt: orZero(r.AttemptAt),
 		Sequence: r.VendorSequence, SessionID: r.VendorID,
 	}
 }
 
-// Intend writes an effect into the ledger before its first attempt, and returns its row; the same key again
-// returns the row as it is. NotFound: the incident or the contact is not this client's.
+// Intend writes an effect into the ledger before its first attempt, which is planned for at, and returns its row; the
+// same key again returns the row as it is. NotFound: the incident or the contact is not this client's.
 func (tx *Tx) Intend(e models.Effect, at time.Time) (LedgerRow, error) {
 	if err := tx.needsClient(); err != nil {
 		return LedgerRow{}, err
@@ -82,9 +95,12 @@ func (tx *Tx) Intend(e models.Effect, at time.Time) (LedgerRow, error) {
 	}
 	row := effectRow{
 		ClientID: tx.client, Key: e.Key, ID: uuid.New(), Token: hex.EncodeToString(token), Kind: e.Kind,
-		Incident: e.Incident, Purpose: e.Purpose, Revision: e.Revision, Endpoint: e.Endpoint, Workflow: e.Workflow,
+		Purpose: e.Purpose, Revision: e.Revision, Occurrence: e.Occurrence, Endpoint: e.Endpoint, Workflow: e.Workflow,
 		ContactID: uuid.NullUUID{UUID: e.Contact, Valid: e.Contact != uuid.Nil}, State: models.EffectIntended,
 		VendorRank: -1, VendorSequence: -1, PlannedAt: at.Truncate(time.Microsecond), UpdatedAt: at.Truncate(time.Microsecond),
+	}
+	if e.Incident != "" {
+		row.Incident = &e.Incident
 	}
 	insert := tx.db.Clauses(clause.OnConflict{
 		Columns: []clause.Column{{Name: "client_id"}, {Name: "key"}}, DoNothing: true,
@@ -124,6 +140,17 @@ func (tx *Tx) Refuse(key, vendor, reason string, at time.Time) error {
 		"state": models.EffectRejected, "vendor": vendor, "reason": clean(reason), "updated_at": at,
 	})
 	return tx.settled("refuse effect", key, models.EffectRejected, q)
+}
+
+// Cancel records that an effect's reason is gone, when no attempt at it stands; every other effect stays as it is. An
+// unknown key is no error.
+func (tx *Tx) Cancel(key string, at time.Time) error {
+	if err := tx.needsClient(); err != nil {
+		return err
+	}
+	q := tx.of("effects").Where("key = ? and state = ? and attempt_at is null", key, models.EffectIntended).
+		UpdateColumns(map[string]any{"state": models.EffectCanceled, "updated_at": at})
+	return problem("cancel effect", q.Error)
 }
 
 // moved tells an update that came too late from one about an effect that does not exist.
@@ -180,22 +207,6 @@ func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bo
 	return row, err == nil && row.Vendor == vendor && row.VendorID == vendorID, err
 }
 
-// Progress moves the vendor's word on an effect forward, never back: the sequence must be greater than the stored
-// one, or, when the vendor does not count (sequence < 0), the rank; a lower rank is stale in any case. False: stale.
-func (tx *Tx) Progress(key, vendorState string, rank, sequence int, at time.Time) (bool, error) {
-	q := tx.of("effects").Where("key = ?", key)
-	if sequence < 0 {
-		q = q.Where("vendor_rank < ?", rank)
-	} else {
-		q = q.Where("vendor_sequence < ? and vendor_rank <= ?", sequence, rank)
-	}
-	q = q.UpdateColumns(map[string]any{
-		"vendor_state": clean(vendorState), "vendor_rank": rank, "updated_at": at,
-		"vendor_sequence": gorm.Expr("greatest(vendor_sequence, ?)", sequence),
-	})
-	return tx.moved("record progress", key, q)
-}
-
 // SetOutcome records what an effect came to in our words. It never overwrites "acknowledged".
 func (tx *Tx) SetOutcome(key, outcome string, at time.Time) error {
 	q := tx.of("effects").Where("key = ? and outcome <> ?", key, string(models.OutcomeAcknowledged)).
@@ -204,29 +215,13 @@ func (tx *Tx) SetOutcome(key, outcome string, at time.Time) error {
 	return err
 }
 
-// Deliveries lists the effects of an incident with the contacts' names, in the order they were planned.
-func (tx *Tx) Deliveries(r models.Reference) ([]models.Delivery, error) {
-	rows := []struct {
-		models.Delivery
-		ContactID uuid.NullUUID
-		Accepted  *time.Time
-		Name      *string
-	}{}
-	err := tx.about("effects", "incident", r).Select(`effects.id, effects.key, effects.kind, effects.incident, effects.purpose,
-		effects.revision, effects.contact_id, effects.endpoint, effects.state, effects.vendor, effects.vendor_id,
-		effects.vendor_state, effects.outcome, effects.reason, effects.attempts, effects.planned_at,
-		effects.accepted_at as accepted, effects.updated_at, c.name`).
-		Joins("left join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").
-		Order("effects.planned_at, effects.key").Find(&rows).Error
-	out := make([]models.Delivery, 0, len(rows))
-	for _, row := range rows {
-		d := row.Delivery
-		d.Contact, d.AcceptedAt = row.ContactID.UUID, orZero(row.Accepted)
-		d.PlannedAt, d.UpdatedAt = d.PlannedAt.UTC(), d.UpdatedAt.UTC()
-		if row.Name != nil {
-			d.ContactName = *row.Name
-		}
-		out = append(out, d)
-	}
-	return out, problem("list deliveries", err)
+// Acknowledge records that a contact acknowledged an effect, and how: "key press 1". The first one stays. NotFound: the
+// effect or the contact is not this client's.
+func (tx *Tx) Acknowledge(key string, contact uuid.UUID, how string, at time.Time) error {
+	acknowledged := string(models.OutcomeAcknowledged)
+	q := tx.of("effects").Where("key = ? and outcome <> ?", key, acknowledged).UpdateColumns(map[string]any{
+		"outcome": acknowledged, "acknowledged_by": contact, "how": clean(how), "updated_at": at,
+	})
+	_, err := tx.moved("acknowledge effect", key, q)
+	return err
 }

@@ -1,12 +1,12 @@
 package store_test
 
 import (
+	"fmt"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
@@ -29,7 +29,7 @@ func TestIntendOnce(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
 	first, again := h.intend(h.acme, i, 1), h.intend(h.acme, i, 1)
-	equal(t, "row of the repeat", again, first)
+	same(t, "row of the repeat", again, first)
 	equal(t, "length of the token", len(first.Token), 32)
 	equal(t, "state", first.State, models.EffectIntended)
 	if other := h.intend(h.acme, i, 2); other.Token == first.Token || other.ID == first.ID {
@@ -39,8 +39,8 @@ func TestIntendOnce(t *testing.T) {
 		byToken, err := tx.EffectByToken(first.Token)
 		h.ok(err)
 		byID, err := tx.EffectByID(first.ID)
-		equal(t, "by token", byToken, first)
-		equal(t, "by id", byID, first)
+		same(t, "by token", byToken, first)
+		same(t, "by id", byID, first)
 		return err
 	})
 	h.as(store.Worker, h.other, func(tx *store.Tx) error {
@@ -48,7 +48,8 @@ func TestIntendOnce(t *testing.T) {
 		h.refused(err, models.NotFound)
 		return nil
 	})
-	foreign := models.MailEffect(i.Reference, h.acme.ID, models.PurposePublished, 1, 3, h.other.contact.ID)
+	foreign := message(h.other, i, models.ChannelEmail, 3)
+	foreign.ClientID = h.acme.ID
 	h.refused(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
 		_, err := tx.Intend(foreign, noon)
 		return err
@@ -147,55 +148,6 @@ func TestAdoptKeepsTheFirstID(t *testing.T) {
 	})
 }
 
-func TestProgressNeverGoesBack(t *testing.T) {
-	h := newHouse(t)
-	i := h.published(h.acme, "open")
-	for n, c := range []struct {
-		name string
-		said []struct {
-			state          string
-			rank, sequence int
-			moved          bool
-		}
-		last string
-	}{
-		{"counted", []struct {
-			state          string
-			rank, sequence int
-			moved          bool
-		}{{"initiated", 1, 0, true}, {"in-progress", 3, 2, true}, {"ringing", 2, 1, false}, {"in-progress", 3, 2, false}, {"completed", 4, 3, true}}, "completed"},
-		{"ranked", []struct {
-			state          string
-			rank, sequence int
-			moved          bool
-		}{{"processed", 0, -1, true}, {"delivered", 2, -1, true}, {"deferred", 1, -1, false}, {"delivered", 2, -1, false}}, "delivered"},
-		{"polled, then a late callback", []struct {
-			state          string
-			rank, sequence int
-			moved          bool
-		}{{"ringing", 2, 1, true}, {"completed", 4, -1, true}, {"in-progress", 3, 2, false}, {"completed", 4, 3, true}}, "completed"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			key := h.intend(h.acme, i, n+1).Key
-			for step, s := range c.said {
-				h.ledger(func(tx *store.Tx) error {
-					moved, err := tx.Progress(key, s.state, s.rank, s.sequence, noon)
-					if moved != s.moved {
-						t.Errorf("step %d (%s): moved %v, want %v", step, s.state, moved, s.moved)
-					}
-					return err
-				})
-			}
-			equal(t, "last word", h.effect(key).VendorState, c.last)
-		})
-	}
-	h.ledger(func(tx *store.Tx) error {
-		_, err := tx.Progress("no such key", "x", 1, 1, noon)
-		h.refused(err, models.NotFound)
-		return nil
-	})
-}
-
 func TestAcknowledgedStays(t *testing.T) {
 	h := newHouse(t)
 	key := h.intend(h.acme, h.published(h.acme, "open"), 1).Key
@@ -209,36 +161,107 @@ func TestAcknowledgedStays(t *testing.T) {
 	equal(t, "outcome", h.effect(key).Outcome, "acknowledged")
 }
 
-func TestVendorEventsAreSeenOnce(t *testing.T) {
-	h := newHouse(t)
-	see := func(te tenant) (seen bool) {
-		h.as(store.Worker, te, func(tx *store.Tx) (err error) {
-			seen, err = tx.SeenVendorEvent("sendgrid", "event-1")
-			return err
-		})
-		return seen
-	}
-	equal(t, "first, again, at another client", [3]bool{see(h.acme), see(h.acme), see(h.other)}, [3]bool{false, true, false})
-}
-
-func TestDeliveriesNameContacts(t *testing.T) {
+func TestTheFirstAcknowledgementStays(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
-	h.intend(h.acme, i, 1)
+	key := h.intend(h.acme, i, 1).Key
 	h.ledger(func(tx *store.Tx) error {
-		_, err := tx.Intend(models.EndpointEffect(i.Reference, h.acme.ID, models.PurposeIsolate, "e1", 1), noon.Add(time.Second))
-		return err
+		h.ok(tx.SetOutcome(key, "no_key", noon))
+		h.ok(tx.Acknowledge(key, h.acme.contact.ID, "key press 1", noon))
+		h.ok(tx.Acknowledge(key, h.acme.contact.ID, "reply to text message", noon.Add(time.Hour)))
+		h.ok(tx.SetOutcome(key, "no_key", noon))
+		h.refused(tx.Acknowledge("no such key", h.acme.contact.ID, "key press 1", noon), models.NotFound)
+		return nil
 	})
+	row := h.effect(key)
+	equal(t, "outcome", row.Outcome, "acknowledged")
+	equal(t, "by", row.AcknowledgedBy, h.acme.contact.ID)
+	equal(t, "how", row.How, "key press 1")
+	equal(t, "at", row.UpdatedAt, noon)
 	for _, who := range []store.Audience{store.SOC, store.Portal, store.Worker} {
 		h.as(who, h.acme, func(tx *store.Tx) error {
 			all, err := tx.Deliveries(i.Reference)
 			h.ok(err)
-			equal(t, "deliveries", len(all), 2)
-			equal(t, "name", all[0].ContactName, h.acme.contact.Name)
-			equal(t, "contact", all[0].Contact, h.acme.contact.ID)
-			equal(t, "endpoint", all[1].Endpoint, "e1")
-			equal(t, "contact of an isolation", all[1].Contact, uuid.Nil)
+			same(t, "as "+string(who)+" sees it", [2]any{all[0].AcknowledgedBy, all[0].How}, [2]any{h.acme.contact.ID, "key press 1"})
 			return nil
 		})
+	}
+	other := h.intend(h.acme, i, 2).Key
+	h.refused(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+		return tx.Acknowledge(other, h.other.contact.ID, "key press 1", noon)
+	}), models.NotFound)
+}
+
+func TestCancelWhatWasNotTried(t *testing.T) {
+	h := newHouse(t)
+	i := h.published(h.acme, "open")
+	fresh, tried, takenBack, accepted := h.intend(h.acme, i, 1).Key, h.intend(h.acme, i, 2).Key, h.intend(h.acme, i, 3).Key, h.intend(h.acme, i, 4).Key
+	later := noon.Add(time.Hour)
+	h.ledger(func(tx *store.Tx) error {
+		for _, key := range []string{tried, takenBack} {
+			_, err := tx.Attempt(key, time.Time{}, noon)
+			h.ok(err)
+		}
+		_, err := tx.Attempt(takenBack, noon, time.Time{})
+		h.ok(err)
+		h.ok(tx.Accept(accepted, "sendgrid", "m-1", noon))
+		for _, key := range []string{fresh, tried, takenBack, accepted, fresh, "no such key"} {
+			h.ok(tx.Cancel(key, later))
+		}
+		won, err := tx.Attempt(fresh, time.Time{}, later)
+		equal(t, "an attempt after that", won, false)
+		h.refused(tx.Accept(fresh, "sendgrid", "m-2", noon), models.Conflict)
+		return err
+	})
+	for key, want := range map[string]models.EffectState{
+		fresh: models.EffectCanceled, tried: models.EffectIntended, takenBack: models.EffectCanceled, accepted: models.EffectAccepted,
+	} {
+		equal(t, "state of "+key, h.effect(key).State, want)
+	}
+	equal(t, "canceled at", h.effect(fresh).UpdatedAt, later)
+	h.as(store.Worker, h.other, func(tx *store.Tx) error { return tx.Cancel(tried, later) })
+}
+
+func TestEffectsAboutNoIncident(t *testing.T) {
+	h := newHouse(t)
+	check := models.CheckEffect(h.acme.ID, models.PurposeCode, h.acme.contact.ID, models.ChannelSMS, "request-1")
+	planned := noon.Add(48 * time.Hour)
+	var row store.LedgerRow
+	h.ledger(func(tx *store.Tx) (err error) {
+		row, err = tx.Intend(check, planned)
+		return err
+	})
+	same(t, "read again", h.effect(check.Key), row)
+	equal(t, "incident", row.Incident, "")
+	equal(t, "kind", row.Kind, models.EffectText)
+	equal(t, "occurrence", row.Occurrence, 1)
+	equal(t, "planned at", row.PlannedAt, planned)
+	h.advance(h.acme, "twilio", store.Word{EventID: "e", Effect: row.ID, State: "sent", Sequence: -1})
+	h.soc(func(tx *store.Tx) error {
+		seen, err := tx.Effect(check.Key)
+		equal(t, "the SOC's code", seen.Code(), row.Code())
+		return err
+	})
+	h.as(store.Portal, h.acme, func(tx *store.Tx) error {
+		keys, err := tx.Texts("select key from effects union all select key from effect_states")
+		equal(t, "what the portal sees of it", len(keys), 0)
+		return err
+	})
+}
+
+func TestCodeOfAnEffect(t *testing.T) {
+	// sha256sum of "watchfire channel code\n" and the token; its first 16 hex digits modulo a million, by hand.
+	row := store.LedgerRow{Token: "00112233445566778899aabbccddeeff"}
+	equal(t, "code", row.Code(), "426803")
+	digits := regexp.MustCompile(`^[0-9]{6}$`)
+	codes := map[string]bool{}
+	for n := range 200 {
+		code := store.LedgerRow{Token: fmt.Sprintf("%032x", n)}.Code()
+		if codes[code] = true; !digits.MatchString(code) {
+			t.Errorf("code %q", code)
+		}
+	}
+	if len(codes) < 195 {
+		t.Errorf("200 tokens have %d codes", len(codes))
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
 )
 
 // document is a value kept as jsonb.
@@ -78,4 +80,12 @@ func orZero(t *time.Time) time.Time {
 		return time.Time{}
 	}
 	return t.UTC()
+}
+
+// orEmpty is the reference of a column that may be null.
+func orEmpty(r *models.Reference) models.Reference {
+	if r == nil {
+		return ""
+	}
+	return *r
 }

@@ -34,6 +34,21 @@ func (s *Store) Pooled(ctx context.Context) (role, client string, err error) {
 func Rows() []any {
 	return []any{
 		&clientRow{}, &contactRow{}, &userRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
-		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &effectRow{}, &vendorEventRow{},
+		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &effectRow{}, &effectStateRow{}, &codeRow{},
 	}
+}
+
+// MigrateTo is Migrate up to a version.
+func MigrateTo(ctx context.Context, ownerURL string, version int64) error {
+	db, err := openOwner(ownerURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	provider, err := migrator(db)
+	if err != nil {
+		return err
+	}
+	_, err = provider.UpTo(ctx, version)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func newHouse(t *testing.T) *house {
 func (h *house) newTenant(name string) tenant {
 	h.Helper()
 	c, err := h.CreateClient(h.Context(), models.Client{
-		LegalName: name, TimeZone: "Europe/Prague", Language: "en", Policy: models.DefaultPolicy(),
+		LegalName: name, TimeZone: "Europe/Prague", Language: "en", Business: models.OfficeHours(), Policy: models.DefaultPolicy(),
 		EDR: models.EDR{Vendor: "crowdstrike", Tenant: "cid"}, CreatedAt: noon,
 	}, "client-"+name)
 	h.ok(err)
@@ -142,10 +143,28 @@ func (h *house) intend(te tenant, i models.Incident, occurrence int) store.Ledge
 	h.Helper()
 	var row store.LedgerRow
 	h.as(store.Worker, te, func(tx *store.Tx) (err error) {
-		row, err = tx.Intend(models.MailEffect(i.Reference, te.ID, models.PurposePublished, 1, occurrence, te.contact.ID), noon)
+		row, err = tx.Intend(message(te, i, models.ChannelEmail, occurrence), noon)
 		return err
 	})
 	return row
+}
+
+// message is the effect of telling a client's contact of a publication.
+func message(te tenant, i models.Incident, ch models.Channel, occurrence int) models.Effect {
+	return models.MessageEffect(i.Reference, te.ID, models.Notice{
+		Purpose: models.PurposePublished, Revision: 1, Occurrence: occurrence, Contact: te.contact.ID, Channel: ch,
+	})
+}
+
+// advance takes a vendor's words as a worker of a client, and returns the effects that moved.
+func (h *house) advance(te tenant, vendor string, words ...store.Word) []store.LedgerRow {
+	h.Helper()
+	var moved []store.LedgerRow
+	h.as(store.Worker, te, func(tx *store.Tx) (err error) {
+		moved, err = tx.Advance(vendor, words, noon)
+		return err
+	})
+	return moved
 }
 
 // decide saves a decision of the client's user.
@@ -169,12 +188,11 @@ func (h *house) everything(te tenant) models.Incident {
 	h.decide(te, i.Reference, "decision-1")
 	row := h.intend(te, i, 1)
 	h.as(store.Worker, te, func(tx *store.Tx) error {
-		if _, _, err := tx.Adopt(row.Token, "sendgrid", "m-1", noon); err != nil {
-			return err
-		}
-		_, err := tx.SeenVendorEvent("sendgrid", "ev-1")
+		_, _, err := tx.Adopt(row.Token, "sendgrid", "m-1", noon)
 		return err
 	})
+	h.advance(te, "sendgrid", store.Word{EventID: "ev-1", Effect: row.ID, State: "delivered", Rank: 4, Sequence: -1})
+	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.SetCode(te.contact.ID, models.ChannelSMS, "key", noon) })
 	h.ok(h.CreateToken(h.Context(), models.Token{UserID: te.user.ID, Hash: hash("token of " + te.LegalName)}))
 	return i
 }
@@ -233,6 +251,14 @@ func equal[T comparable](t testing.TB, what string, got, want T) {
 	t.Helper()
 	if got != want {
 		t.Fatalf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// same is equal for values that cannot be compared.
+func same(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%s: got %+v, want %+v", what, got, want)
 	}
 }
 

@@ -41,7 +41,71 @@ func TestMigrateTwiceAndConcurrently(t *testing.T) {
 	if err := s.SchemaCurrent(t.Context()); err != nil {
 		t.Errorf("schema after migration: %v", err)
 	}
-	equal(t, "applied migrations", len(ownerTexts(t, ownerURL, "select version_id::text from goose_db_version where version_id > 0")), 5)
+	equal(t, "applied migrations", len(ownerTexts(t, ownerURL, "select version_id::text from goose_db_version where version_id > 0")), 6)
+}
+
+// TestMigrateReach takes a database with clients, effects and vendors' events of version 5 to the present one.
+func TestMigrateReach(t *testing.T) {
+	ownerURL, appURL := storetest.EmptyURL(t)
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(store.MigrateTo(t.Context(), ownerURL, 5))
+	ids := []uuid.UUID{uuid.New(), uuid.New()}
+	contact, effect := uuid.New(), uuid.New()
+	for n, id := range ids {
+		do(ownerExec(t.Context(), ownerURL, `insert into clients (id, number, legal_name, time_zone, language, contract, edr, policy, request_id)
+			values ($1, $2, 'Acme', 'Europe/Prague', 'en', '{}', '{}', '{}', $1::uuid::text)`, id, 1001+n))
+	}
+	do(ownerExec(t.Context(), ownerURL, `insert into contacts values
+		($1, $2, 'C', 'CISO', 'c@acme.example', '+15005550006', 'en', 1, '["critical"]', '["email", "voice"]', 'r')`, ids[0], contact))
+	do(ownerExec(t.Context(), ownerURL, `insert into incidents (client_id, reference, title, severity, phase, turn, containment, drill,
+			expedited, revision, open_tasks, seq, last_hash, state, request_id, fingerprint, opened_at, updated_at)
+		values ($1, 'SI-1001-0001', 'T', 'high', 'published', 'client', 'none', false, false, 1, 0, 1, sha256(''), '{}', 'r', 'f', $2, $2)`, ids[0], noon))
+	do(ownerExec(t.Context(), ownerURL, `insert into effects values
+		($1, 'key', $2, 'token', 'mail', 'SI-1001-0001', 'published', 1, $3, '', 'workflow', 'accepted', 'sendgrid', 'm-1', 'delivered',
+		4, -1, '', '', 1, $4, $4, $4, $4)`, ids[0], effect, contact, noon))
+	do(ownerExec(t.Context(), ownerURL, "insert into vendor_events values ($1, 'sendgrid', 'seen')", ids[0]))
+	do(store.Migrate(t.Context(), ownerURL))
+	s, err := store.Open(t.Context(), appURL, store.Options{})
+	do(err)
+	defer closeStore(t, s)
+	do(s.SchemaCurrent(t.Context()))
+	do(s.ForClient(t.Context(), store.Portal, ids[0], func(tx *store.Tx) error {
+		d, err := tx.Directory()
+		do(err)
+		same(t, "business hours", d.Business, models.OfficeHours())
+		same(t, "contact", d.Contacts, []models.Contact{{
+			ID: contact, ClientID: ids[0], Name: "C", Role: "CISO", Email: "c@acme.example", Phone: "+15005550006", Language: "en", Order: 1,
+			Severities: []models.Severity{"critical"}, Channels: []models.Channel{"email", "voice"}, Hours: models.Hours{},
+			Verified: map[models.Channel]time.Time{},
+		}})
+		all, err := tx.Deliveries("SI-1001-0001")
+		do(err)
+		same(t, "deliveries", all, []models.Delivery{{
+			ID: effect, Key: "key", Kind: "mail", Incident: "SI-1001-0001", Purpose: "published", Revision: 1, Occurrence: 1,
+			Contact: contact, ContactName: "C", State: "accepted", Vendor: "sendgrid", VendorID: "m-1", VendorState: "delivered",
+			Attempts: 1, PlannedAt: noon, AcceptedAt: noon, UpdatedAt: noon, States: []models.DeliveryState{},
+		}})
+		return nil
+	}))
+	do(s.ForClient(t.Context(), store.Worker, ids[0], func(tx *store.Tx) error {
+		moved, err := tx.Advance("sendgrid", []store.Word{{EventID: "seen", Effect: effect, State: "deferred", Rank: 2, Sequence: -1}}, noon)
+		equal(t, "effects moved by a repeat from before", len(moved), 0)
+		return err
+	}))
+	secrets := map[uuid.UUID]bool{}
+	for _, id := range ids {
+		do(s.ForClient(t.Context(), store.Worker, id, func(tx *store.Tx) error {
+			secret, err := tx.CallerSecret()
+			secrets[secret] = true
+			return err
+		}))
+	}
+	equal(t, "secrets", len(secrets), 2)
 }
 
 func TestANewerSchemaIsRefused(t *testing.T) {

@@ -30,8 +30,8 @@ func nothing(t *testing.T, ownerURL, what, sql string) {
 
 func TestCatalogue(t *testing.T) {
 	ownerURL, _ := storetest.URLs(t)
-	if n := len(ownerTexts(t, ownerURL, clientTables)); n < 11 {
-		t.Fatalf("found %d tables with client_id, want at least 11", n)
+	if n := len(ownerTexts(t, ownerURL, clientTables)); n < 12 {
+		t.Fatalf("found %d tables with client_id, want at least 12", n)
 	}
 	nothing(t, ownerURL, "row level security is not forced", `select relname::text from pg_class
 		where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname <> 'goose_db_version'
@@ -71,14 +71,17 @@ func TestGrants(t *testing.T) {
 		where table_schema = 'public' and grantee <> 'postgres' and grantee <> current_user `
 	nothing(t, ownerURL, "everybody may", granted+`and grantee = 'PUBLIC'`)
 	nothing(t, ownerURL, "rows may be removed", granted+`and privilege_type in ('DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES')
-		and not (table_name = 'tokens' and privilege_type = 'DELETE' and grantee = 'watchfire_auth')`) // to revoke them
+		and not (table_name = 'tokens' and privilege_type = 'DELETE' and grantee = 'watchfire_auth')
+		and not (table_name = 'channel_codes' and privilege_type = 'DELETE' and grantee = 'watchfire_soc')`) // to revoke them
 	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
-		and table_name in ('events', 'report_revisions', 'client_decisions', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'vendor_events')`)
+		and table_name in ('events', 'report_revisions', 'client_decisions', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states')`)
 	nothing(t, ownerURL, "an identity column may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
-		and column_name in ('client_id', 'id', 'reference', 'key', 'token', 'request_id', 'fingerprint')`)
+		and column_name in ('client_id', 'id', 'reference', 'key', 'token', 'request_id', 'fingerprint', 'contact_id', 'caller_secret')
+		and not (table_name = 'channel_codes' and column_name = 'key')`) // there it identifies nothing
+	nothing(t, ownerURL, "others than the SOC may reach codes", granted+`and table_name = 'channel_codes' and grantee <> 'watchfire_soc'`)
 	nothing(t, ownerURL, "tokens and addresses of users may be read", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_auth'
 		and (table_name = 'tokens' or table_name = 'users' and column_name in ('email', 'role'))`)
@@ -154,6 +157,9 @@ func TestUpdatesReachOwnRowsOnly(t *testing.T) {
 		{"watchfire_soc", "update alerts set title = 'changed'", "select client_id::text from alerts where title <> 'changed'"},
 		{"watchfire_soc", "update clients set last_incident = 77", "select id::text from clients where last_incident <> 77"},
 		{"watchfire_worker", "update incidents set title = 'changed'", "select client_id::text from incidents where title <> 'changed'"},
+		{"watchfire_soc", "update contacts set name = 'changed'", "select client_id::text from contacts where name <> 'changed'"},
+		{"watchfire_soc", "update channel_codes set wrong = 9", "select client_id::text from channel_codes where wrong <> 9"},
+		{"watchfire_soc", "delete from channel_codes", "select client_id::text from channel_codes"},
 		{"watchfire_worker", "update effects set outcome = 'changed'", "select client_id::text from effects where outcome <> 'changed'"},
 	} {
 		h.ok(h.As(t.Context(), c.role, h.acme.ID, func(tx *store.Tx) error { return tx.Exec(c.sql) }))
@@ -182,7 +188,7 @@ func TestTheSOCReadsEveryClientAndWritesNone(t *testing.T) {
 		return nil
 	}))
 	h.refused(h.ForSOC(t.Context(), func(tx *store.Tx) error {
-		return tx.Exec("insert into vendor_events values (?, 'v', 'e')", h.acme.ID)
+		return tx.Exec("insert into channel_codes values (?, ?, 'voice', 'key', now())", h.acme.ID, h.acme.contact.ID)
 	}), models.Forbidden)
 	h.ok(h.ForSOC(t.Context(), func(tx *store.Tx) error { return tx.Exec("update alerts set title = 'changed'") }))
 	equal(t, "changed alerts", len(ownerTexts(t, h.ownerURL, "select title from alerts where title = 'changed'")), 0)
@@ -192,7 +198,8 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 	h := newHouse(t)
 	i := h.everything(h.acme)
 	e := models.NewEvent(i, noon, h.analyst.Actor(), &models.Recommended{ID: "r1", Text: "t"})
-	effect := models.MailEffect(i.Reference, h.acme.ID, models.PurposeReminder, 1, 1, h.acme.contact.ID)
+	effect := message(h.acme, i, models.ChannelEmail, 2)
+	row := h.intend(h.acme, i, 1)
 	for name, c := range map[string]struct {
 		who store.Audience
 		do  func(*store.Tx) error
@@ -213,6 +220,22 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 			_, err := tx.Intend(effect, noon)
 			return err
 		}},
+		"the SOC records a vendor's word": {store.SOC, func(tx *store.Tx) error {
+			_, err := tx.Advance("v", []store.Word{{EventID: "e", Effect: row.ID}}, noon)
+			return err
+		}},
+		"the portal changes a contact": {store.Portal, func(tx *store.Tx) error { return tx.RemoveContact(h.acme.contact.ID, noon) }},
+		"a worker changes a contact": {store.Worker, func(tx *store.Tx) error {
+			_, err := tx.UpdateContact(h.acme.contact)
+			return err
+		}},
+		"a worker reads codes": {store.Worker, func(tx *store.Tx) error { return tx.Exec("select key from channel_codes") }},
+		"a worker changes a vendor's word": {store.Worker, func(tx *store.Tx) error {
+			return tx.Exec("update effect_states set state = 'x'")
+		}},
+		"a worker changes the caller's secret": {store.Worker, func(tx *store.Tx) error {
+			return tx.Exec("update clients set caller_secret = id")
+		}},
 		"a worker reads tokens":         {store.Worker, func(tx *store.Tx) error { return tx.Exec("select hash from tokens") }},
 		"the SOC reads addresses":       {store.SOC, func(tx *store.Tx) error { return tx.Exec("select email from users") }},
 		"a worker removes an event":     {store.Worker, func(tx *store.Tx) error { return tx.Exec("delete from events") }},
@@ -231,16 +254,19 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 func TestThePortalSeesPublishedIncidentsOnly(t *testing.T) {
 	h := newHouse(t)
 	i := h.open(h.acme, "open")
-	h.intend(h.acme, i, 1)
+	row := h.intend(h.acme, i, 1)
+	h.advance(h.acme, "sendgrid", store.Word{EventID: "ev-1", Effect: row.ID, State: "delivered", Rank: 4, Sequence: -1})
 	look := func() (list, events, revisions, deliveries int, err error) {
 		h.as(store.Portal, h.acme, func(tx *store.Tx) error {
 			rows, listErr := tx.Incidents(store.IncidentFilter{}, store.Cursor{}, 10)
 			es, eventsErr := tx.Events(i.Reference, 0, 10)
 			rs, revisionsErr := tx.Revisions(i.Reference)
 			ds, deliveriesErr := tx.Deliveries(i.Reference)
+			words, wordsErr := tx.Texts("select event_id from effect_states")
+			equal(t, "words of vendors", len(words), len(ds))
 			list, events, revisions, deliveries = len(rows), len(es), len(rs), len(ds)
 			_, err = tx.Incident(i.Reference)
-			return errors.Join(listErr, eventsErr, revisionsErr, deliveriesErr)
+			return errors.Join(listErr, eventsErr, revisionsErr, deliveriesErr, wordsErr)
 		})
 		return list, events, revisions, deliveries, err
 	}
@@ -289,7 +315,7 @@ func TestTransactionsDoNotLeak(t *testing.T) {
 	if role != "watchfire_test" || client != "" {
 		t.Errorf("a connection of the pool still is %s for %q", role, client)
 	}
-	equal(t, "rows of failed transactions", len(ownerTexts(t, h.ownerURL, "select event_id from vendor_events where event_id = 'lost'")), 0)
+	equal(t, "rows of failed transactions", len(ownerTexts(t, h.ownerURL, "select event_id from effect_states where event_id = 'lost'")), 0)
 }
 
 func TestBrokenConnectionsAreReplaced(t *testing.T) {
@@ -314,6 +340,7 @@ func TestBrokenConnectionsAreReplaced(t *testing.T) {
 
 func TestASwallowedErrorIsNotACommit(t *testing.T) {
 	h := newHouse(t)
+	row := h.intend(h.acme, h.open(h.acme, "open"), 1)
 	if err := h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
 		_ = tx.Exec("select no_such_function()")
 		return nil
@@ -322,15 +349,18 @@ func TestASwallowedErrorIsNotACommit(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	err := h.ForClient(ctx, store.Worker, h.acme.ID, func(tx *store.Tx) error {
-		_, err := tx.SeenVendorEvent("v", "lost")
+		_, err := tx.Advance("v", []store.Word{{EventID: "lost", Effect: row.ID}}, noon)
 		cancel()
 		return err
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled before the commit: %v", err)
 	}
-	equal(t, "rows", len(ownerTexts(t, h.ownerURL, "select event_id from vendor_events")), 0)
+	equal(t, "rows", len(ownerTexts(t, h.ownerURL, "select event_id from effect_states")), 0)
 }
+
+// lost inserts a row that must not stay.
+const lost = `insert into effect_states select client_id, 'v', 'lost', key, 'state', 0, '', now(), now() from effects`
 
 var errWanted = errors.New("rolled back on purpose")
 
@@ -360,10 +390,10 @@ func disturb(t *testing.T, s *store.Store, te tenant, random *rand.Rand) bool {
 		}
 		switch end {
 		case 0:
-			return errors.Join(tx.Exec("insert into vendor_events values (?, 'v', 'lost')", te.ID), errWanted)
+			return errors.Join(tx.Exec(lost), errWanted)
 		case 1:
 			cancel()
-			return tx.Exec("insert into vendor_events values (?, 'v', 'lost')", te.ID)
+			return tx.Exec(lost)
 		case 2:
 			panic(errWanted)
 		case 3:

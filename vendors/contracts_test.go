@@ -82,6 +82,8 @@ func (c *contract) wantChecked(n int) {
 
 func TestTwilioContract(t *testing.T) {
 	const account, call = "AC0123456789abcdef0123456789abcdef", "CA0123456789abcdef0123456789abcdef"
+	texts := "/2010-04-01/Accounts/" + account + "/Messages.json"
+	text := `{"sid":"SM0123456789abcdef0123456789abcdef","status":"queued","body":"x","date_created":null}`
 	calls := "/2010-04-01/Accounts/" + account + "/Calls"
 	one := `{"sid":"` + call + `","status":"queued","date_created":null}`
 	c := newContract(t, "twilio", map[string]canned{
@@ -89,6 +91,8 @@ func TestTwilioContract(t *testing.T) {
 		"GET " + calls + ".json":               {status: 200, body: `{"calls":[` + one + `]}`},
 		"GET " + calls + "/" + call + ".json":  {status: 200, body: one},
 		"POST " + calls + "/" + call + ".json": {status: 200, body: one},
+		"POST " + texts:                        {status: 201, body: text},
+		"GET " + texts:                         {status: 200, body: `{"messages":[` + text + `]}`},
 	})
 	caller, err := twilio.New(twilio.Settings{AccountSID: account, AuthToken: "token", From: "+15550001111", Transport: c})
 	if err != nil {
@@ -97,6 +101,7 @@ func TestTwilioContract(t *testing.T) {
 	if _, err = caller.Place(t.Context(), models.OutboundCall{
 		To: "+15550002222", RingFor: 25 * time.Second,
 		VoiceURL: "https://mdr.example/voice?c=1", StatusURL: "https://mdr.example/status?c=1",
+		MachineURL: "https://mdr.example/machine?c=1",
 	}); err != nil {
 		t.Error(err)
 	}
@@ -109,7 +114,15 @@ func TestTwilioContract(t *testing.T) {
 	if _, err = caller.Recent(t.Context(), "+15550002222", time.Unix(0, 0)); err != nil {
 		t.Error(err)
 	}
-	c.wantChecked(5)
+	if _, err = caller.Text(t.Context(), models.OutboundText{
+		To: "+15550002222", Body: "Ünï & <1>", StatusURL: "https://mdr.example/text?c=1",
+	}); err != nil {
+		t.Error(err)
+	}
+	if _, err = caller.RecentTexts(t.Context(), "+15550002222", time.Unix(0, 0)); err != nil {
+		t.Error(err)
+	}
+	c.wantChecked(7)
 }
 
 func TestSendGridContract(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/vendors/rehearsal"
 	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
@@ -28,8 +29,8 @@ const stopWithin = 15 * time.Second
 // Parts are what the activities work with.
 type Parts struct {
 	Store     *store.Store
-	Mailer    activities.Mailer
-	Caller    activities.Caller
+	Mailers   []activities.Route // in the order they are tried
+	Carrier   activities.Carrier
 	EDR       func(models.EDR) (activities.EDR, error)
 	Letter    report.Letterhead
 	PublicURL *url.URL
@@ -55,19 +56,34 @@ func queues() []queue {
 		{models.QueueIncidents, 0, 200, func(r worker.Registry, p Parts) {
 			r.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
+			r.RegisterWorkflowWithOptions(workflows.ChannelCheck, workflow.RegisterOptions{Name: models.CheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
 			r.RegisterActivity(&activities.Records{Store: p.Store, Now: p.Now})
 		}},
 		{models.QueueMail, 500, 50, func(r worker.Registry, p Parts) {
-			r.RegisterActivity(&activities.Mail{Effects: p.effects(10 * time.Minute), Mailer: p.Mailer, Vendor: "sendgrid", Letter: p.Letter})
+			r.RegisterActivity(&activities.Mail{
+				Effects: p.effects(p.giveUpMail()), Routes: activities.NewRoutes(p.Mailers...), Rehearsal: rehearsal.House{Now: p.Now}, Letter: p.Letter,
+			})
 		}},
 		{models.QueuePhone, 20, 20, func(r worker.Registry, p Parts) {
-			r.RegisterActivity(&activities.Phone{Effects: p.effects(10 * time.Minute), Caller: p.Caller, Vendor: "twilio", PublicURL: p.PublicURL})
+			r.RegisterActivity(&activities.Phone{
+				Effects: p.effects(10 * time.Minute), Carrier: p.Carrier, Vendor: "twilio", Rehearsal: rehearsal.House{Now: p.Now},
+				Letter: p.Letter, PublicURL: p.PublicURL,
+			})
 		}},
 		{models.QueueEDR, 50, 20, func(r worker.Registry, p Parts) {
 			r.RegisterActivity(&activities.Containment{Effects: p.effects(0), Vendor: "crowdstrike", EDR: p.EDR, PollEvery: p.EDRPollEvery})
 		}},
 	}
+}
+
+// giveUpMail is how long a mailer that cannot be asked about a mail may hold it back. When another mailer stands by it
+// is not long: a mail that comes twice has one Message-ID, and is shown once.
+func (p Parts) giveUpMail() time.Duration {
+	if len(p.Mailers) > 1 {
+		return max(2*p.Settle, time.Minute)
+	}
+	return 10 * time.Minute
 }
 
 // effects returns the ledger. giveUp is how long a look-up that fails may hold an effect back; zero is for ever.

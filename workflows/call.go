@@ -24,6 +24,7 @@ type callRound struct {
 	models.CallRoundRun
 	digits  map[string]string            // effect key -> key that ended the matter (1 or 3)
 	status  map[string]models.CallStatus // effect key -> the carrier's last word
+	machine map[string]bool              // effect key -> a machine picked up
 	seq     map[string]int
 	stopped bool
 	tried   int
@@ -32,9 +33,9 @@ type callRound struct {
 
 // CallRound calls the recipients one after the other. It reports every call and its end to the incident's workflow.
 func CallRound(ctx workflow.Context, run models.CallRoundRun) error {
-	w := &callRound{CallRoundRun: run, digits: map[string]string{}, status: map[string]models.CallStatus{}, seq: map[string]int{}}
+	w := &callRound{CallRoundRun: run, digits: map[string]string{}, status: map[string]models.CallStatus{}, machine: map[string]bool{}, seq: map[string]int{}}
 	w.listen(ctx)
-	for _, r := range run.Recipients {
+	for _, r := range run.Calls {
 		if w.over() {
 			break
 		}
@@ -66,7 +67,11 @@ func (w *callRound) listen(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			var p models.CallProgress
 			workflow.GetSignalChannel(ctx, models.SignalCallProgress).Receive(ctx, &p)
-			w.progress(p.Effect, p.Status, p.Sequence)
+			if p.Machine {
+				w.machine[p.Effect] = true
+			} else {
+				w.progress(p.Effect, p.Status, p.Sequence)
+			}
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
@@ -84,10 +89,10 @@ func (w *callRound) progress(effect string, s models.CallStatus, sequence int) {
 }
 
 // over reports whether nobody needs to be called any more.
-func (w *callRound) over() bool { return w.reached != nil || w.stopped }
+func (w *callRound) over() bool { return w.reached != nil && !w.Everyone || w.stopped }
 
 // callContact calls one contact, again after a busy line as often as the policy says.
-func (w *callRound) callContact(ctx workflow.Context, r models.Recipient) error {
+func (w *callRound) callContact(ctx workflow.Context, r models.Reach) error {
 	w.tried++
 	for try := 1; try <= w.Policy.BusyTries+1; try++ {
 		result, err := w.call(ctx, r, try)
@@ -106,9 +111,10 @@ func (w *callRound) callContact(ctx workflow.Context, r models.Recipient) error 
 }
 
 // call places one call and sees it through.
-func (w *callRound) call(ctx workflow.Context, r models.Recipient, try int) (models.CallOutcome, error) {
+func (w *callRound) call(ctx workflow.Context, r models.Reach, try int) (models.CallOutcome, error) {
 	e := models.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
-	summary := fmt.Sprintf("call contact %d of %d, try %d", w.tried, len(w.Recipients), try)
+	e.Rehearsal = w.Rehearsal
+	summary := fmt.Sprintf("call contact %d of %d, try %d", w.tried, len(w.Calls), try)
 	id, err := w.place(ctx, summary, callInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
 	if ctx.Err() != nil {
 		return "", ctx.Err()
@@ -125,11 +131,15 @@ func (w *callRound) call(ctx workflow.Context, r models.Recipient, try int) (mod
 		result = models.OutcomeRefused
 	}
 	if result == models.OutcomeCanceled && id != "" {
-		if err := hangup(ctx, callRef{ClientID: w.ClientID, CallID: id}); err != nil {
+		if err := hangup(ctx, callRef{ClientID: w.ClientID, CallID: id, Rehearsal: w.Rehearsal}); err != nil {
 			workflow.GetLogger(ctx).Warn("call not hung up", "error", err)
 		}
 	}
-	return result, outcome(ctx, outcomeInput{ClientID: w.ClientID, Effect: e.Key, Outcome: string(result)})
+	said := outcomeInput{ClientID: w.ClientID, Effect: e.Key, Outcome: string(result)}
+	if result == models.OutcomeAcknowledged {
+		said.By, said.How = r.Contact, "key press 1"
+	}
+	return result, outcome(ctx, said)
 }
 
 // place asks the carrier for the call. When its answer is lost, what the contact or the carrier reports meanwhile proves
@@ -170,7 +180,7 @@ func (w *callRound) follow(ctx workflow.Context, effect, id string) (models.Call
 		if ok {
 			break
 		}
-		if s, err := callStatus(ctx, callRef{ClientID: w.ClientID, CallID: id}); err == nil && s != "" {
+		if s, err := callStatus(ctx, callRef{ClientID: w.ClientID, CallID: id, Rehearsal: w.Rehearsal}); err == nil && s != "" {
 			w.progress(effect, s, w.seq[effect])
 		}
 		if !settled() && workflow.Now(ctx).Sub(start) > limit {
@@ -187,6 +197,8 @@ func (w *callRound) outcome(effect string) models.CallOutcome {
 		return models.OutcomeAcknowledged
 	case w.digits[effect] == "3":
 		return models.OutcomePassedOn
+	case w.status[effect] == models.CallCompleted && w.machine[effect]:
+		return models.OutcomeVoicemail
 	case w.status[effect].Final():
 		return models.OutcomeOf(w.status[effect])
 	default:

@@ -12,15 +12,18 @@ import (
 
 // What activities take and give, under the names the rest of the room uses.
 type (
-	recordInput     = activities.RecordInput
-	recipientsInput = activities.RecipientsInput
-	decidedInput    = activities.DecidedInput
-	outcomeInput    = activities.OutcomeInput
-	mailInput       = activities.MailInput
-	callInput       = activities.CallInput
-	callRef         = activities.CallRef
-	endpointInput   = activities.EndpointInput
-	endpointSeen    = activities.EndpointSeen
+	recordInput   = activities.RecordInput
+	planInput     = activities.PlanInput
+	fallbackInput = activities.FallbackInput
+	remindInput   = activities.RemindInput
+	cancelInput   = activities.CancelInput
+	decidedInput  = activities.DecidedInput
+	outcomeInput  = activities.OutcomeInput
+	messageInput  = activities.MessageInput
+	callInput     = activities.CallInput
+	callRef       = activities.CallRef
+	endpointInput = activities.EndpointInput
+	endpointSeen  = activities.EndpointSeen
 )
 
 // The receivers are nil: they only give the activities their names.
@@ -40,11 +43,14 @@ func local(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
+// activityFor bounds one run of an activity: two mailers may be asked in it, each for a vendor's timeout.
+const activityFor = 25 * time.Second
+
 // remote runs an activity on a vendor's queue for at most patience, after which the workflow decides anew.
 func remote(ctx workflow.Context, queue, summary string, patience time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              queue,
-		StartToCloseTimeout:    20 * time.Second,
+		StartToCloseTimeout:    activityFor,
 		ScheduleToCloseTimeout: patience,
 		Summary:                summary,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
@@ -68,18 +74,49 @@ func decided(ctx workflow.Context, in activities.DecidedInput) (ok bool, err err
 	return ok, err
 }
 
-func recipients(ctx workflow.Context, in activities.RecipientsInput) (out []models.Recipient, err error) {
-	summary := "who is reached over " + string(in.Channel) + " for " + string(in.Severity)
-	err = workflow.ExecuteLocalActivity(local(ctx, summary), records.Recipients, in).Get(ctx, &out)
+func plan(ctx workflow.Context, in activities.PlanInput) (out models.Plan, err error) {
+	err = workflow.ExecuteLocalActivity(local(ctx, "who is reached for "+string(in.Severity)), records.Plan, in).Get(ctx, &out)
 	return out, err
+}
+
+func fallback(ctx workflow.Context, in activities.FallbackInput) (out models.Reach, err error) {
+	err = workflow.ExecuteLocalActivity(local(ctx, "how else is the contact reached"), records.Fallback, in).Get(ctx, &out)
+	return out, err
+}
+
+func remindAt(ctx workflow.Context, in activities.RemindInput) (at time.Time, err error) {
+	err = workflow.ExecuteLocalActivity(local(ctx, "when is the client open"), records.RemindAt, in).Get(ctx, &at)
+	return at, err
+}
+
+func cancelEffect(ctx workflow.Context, in activities.CancelInput) error {
+	return workflow.ExecuteLocalActivity(local(ctx, "its reason is gone"), records.Cancel, in).Get(ctx, nil)
 }
 
 func outcome(ctx workflow.Context, in activities.OutcomeInput) error {
 	return workflow.ExecuteLocalActivity(local(ctx, "note "+in.Outcome), records.Outcome, in).Get(ctx, nil)
 }
 
-func sendMail(ctx workflow.Context, summary string, patience time.Duration, in activities.MailInput) error {
+// send hands a message to the vendor of its channel.
+func send(ctx workflow.Context, summary string, patience time.Duration, in activities.MessageInput) error {
+	if in.Notice.Channel == models.ChannelSMS {
+		return workflow.ExecuteActivity(remote(ctx, models.QueuePhone, summary, patience), phone.Text, in).Get(ctx, nil)
+	}
 	return workflow.ExecuteActivity(remote(ctx, models.QueueMail, summary, patience), mail.Send, in).Get(ctx, nil)
+}
+
+// check tries one channel of a contact.
+func check(ctx workflow.Context, patience time.Duration, in models.CheckRun) error {
+	summary := "send a " + string(in.Effect.Purpose) + " over " + string(in.Channel)
+	switch in.Channel {
+	case models.ChannelEmail:
+		return workflow.ExecuteActivity(remote(ctx, models.QueueMail, summary, patience), mail.Check, in.Effect).Get(ctx, nil)
+	case models.ChannelSMS:
+		return workflow.ExecuteActivity(remote(ctx, models.QueuePhone, summary, patience), phone.CheckText, in.Effect).Get(ctx, nil)
+	default:
+		call := activities.CallInput{Effect: in.Effect, RingFor: time.Duration(in.RingFor)}
+		return workflow.ExecuteActivity(remote(ctx, models.QueuePhone, summary, patience), phone.Place, call).Get(ctx, nil)
+	}
 }
 
 func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (id string, err error) {

@@ -19,7 +19,7 @@ type incident struct {
 	run      models.IncidentRun
 	pending  []models.Event         // applied, not yet in the store
 	recorded int                    // Seq up to which the store is known to have the events
-	mailing  map[models.Notice]bool // notices whose mail is under way
+	sending  map[models.Notice]bool // notices whose message is under way
 	busy     int                    // signals being worked on
 	again    []string               // endpoints a person wants tried again
 	inboxes  []inbox
@@ -29,7 +29,7 @@ type incident struct {
 // Incident is the life of one incident, from the moment it is opened to the client's closure and feedback.
 func Incident(ctx workflow.Context, run models.IncidentRun) error {
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // cancelling is not a way to close an incident
-	w := &incident{run: run, recorded: run.Incident.Seq, mailing: map[models.Notice]bool{}}
+	w := &incident{run: run, recorded: run.Incident.Seq, sending: map[models.Notice]bool{}}
 	w.shown = presentationOf(run.Incident)
 	if err := w.setup(ctx); err != nil {
 		return err
@@ -58,8 +58,11 @@ func (w *incident) setup(ctx workflow.Context) error {
 
 // live runs the incident until it is over, or until its history is long enough to go on in a new run.
 func (w *incident) live(ctx workflow.Context) error {
-	for _, part := range []func(workflow.Context){w.recordEvents, w.mailContacts, w.callContacts, w.containEndpoints, w.remindClient} {
+	for _, part := range []func(workflow.Context){w.recordEvents, w.messageContacts, w.callContacts, w.containEndpoints, w.remindClient} {
 		workflow.Go(ctx, part)
+	}
+	if w.run.Incident.FireDrill != "" {
+		workflow.Go(ctx, w.endDrill)
 	}
 	w.present(ctx)
 	renew := func() bool { return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && w.quiet(ctx) }
@@ -116,21 +119,27 @@ func (w *incident) take(ctx workflow.Context, e models.Event) error {
 	w.pending = append(w.pending, e)
 	switch d := e.Data.(type) {
 	case *models.Published:
-		w.due(models.PurposePublished, 1)
+		w.due(models.Notice{Purpose: models.PurposePublished, Occurrence: 1})
 	case *models.Revised:
 		if d.Material {
-			w.due(models.PurposeRevised, 1)
+			w.due(models.Notice{Purpose: models.PurposeRevised, Occurrence: 1})
 		}
 	case *models.Verified:
 		if !d.Gone && w.run.Incident.Phase == models.PhaseClosureRequested {
-			w.due(models.PurposePresent, e.Seq)
+			w.due(models.Notice{Purpose: models.PurposePresent, Occurrence: e.Seq})
 		}
 	case *models.AcknowledgedBy:
 		w.endTask(ctx, models.TaskNobodyReached, "")
 	case *models.TaskDone:
 		w.tryAgain(e)
 	case *models.Closed:
-		w.due(models.PurposeClosed, 1)
+		w.due(models.Notice{Purpose: models.PurposeClosed, Occurrence: 1})
+	case *models.QuestionAsked:
+		w.due(models.Notice{Purpose: models.PurposeQuestion, Occurrence: e.Seq, Question: d.ID})
+	case *models.QuestionReminded:
+		w.due(models.Notice{Purpose: models.PurposeQuestionReminder, Occurrence: e.Seq, Question: d.Question})
+	case *models.QuestionAnswered:
+		w.endTask(ctx, models.TaskUnanswered, d.Question)
 	}
 	return w.closeIfReady(ctx)
 }
@@ -148,12 +157,15 @@ func (w *incident) closeIfReady(ctx workflow.Context) error {
 	return w.note(ctx, by, &models.Closed{Decision: i.Closure.Decision})
 }
 
-// due plans a mail to everyone whose rule matches; one that still waits for the vendor is not planned twice.
-func (w *incident) due(p models.Purpose, occurrence int) {
-	if p == models.PurposeReminder && slices.ContainsFunc(w.run.Notices, func(n models.Notice) bool { return n.Purpose == p }) {
+// due plans a message to everyone whose rule matches; a reminder is not planned while an earlier one still waits.
+func (w *incident) due(n models.Notice) {
+	reminder := n.Purpose == models.PurposeReminder || n.Purpose == models.PurposeQuestionReminder
+	waits := func(x models.Notice) bool { return x.Purpose == n.Purpose && x.Question == n.Question }
+	if reminder && slices.ContainsFunc(w.run.Notices, waits) {
 		return
 	}
-	w.run.Notices = append(w.run.Notices, models.Notice{Purpose: p, Revision: w.run.Incident.Revision, Occurrence: occurrence})
+	n.Revision = w.run.Incident.Revision
+	w.run.Notices = append(w.run.Notices, n)
 }
 
 // recordEvents writes events to the store in order, batch by batch, for as long as the run lives.
@@ -169,33 +181,6 @@ func (w *incident) recordEvents(ctx workflow.Context) {
 		}
 		w.recorded = batch[len(batch)-1].Seq
 		w.present(ctx)
-	}
-}
-
-// remindClient reminds the client, by the policy, for as long as it is their turn.
-func (w *incident) remindClient(ctx workflow.Context) {
-	for !w.run.Incident.Over() {
-		at, wanted := w.run.Incident.NextReminder(w.run.Policy)
-		moved := func() bool {
-			now, still := w.run.Incident.NextReminder(w.run.Policy)
-			return still != wanted || !now.Equal(at)
-		}
-		if !wanted {
-			if workflow.Await(ctx, moved) != nil {
-				return
-			}
-			continue
-		}
-		changed, err := awaitUntil(ctx, at, "remind the client: it is their turn", moved)
-		if err != nil {
-			return
-		}
-		if !changed {
-			n := w.run.Incident.Reminders + 1
-			if w.note(ctx, models.System(), &models.ReminderSent{Number: n}) == nil {
-				w.due(models.PurposeReminder, n)
-			}
-		}
 	}
 }
 

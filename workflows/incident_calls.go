@@ -2,7 +2,10 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/workflow"
@@ -14,7 +17,7 @@ import (
 // the policy's rounds the lead gets a task and the cadence slows.
 func (w *incident) callContacts(ctx workflow.Context) {
 	for !w.run.Incident.Over() {
-		err := workflow.Await(ctx, func() bool { return w.run.Incident.NeedsCalls() || w.roundUnderway() || w.run.Incident.Over() })
+		err := workflow.Await(ctx, func() bool { return w.needsRound() || w.roundUnderway() || w.run.Incident.Over() })
 		if err != nil || w.run.Incident.Over() && !w.roundUnderway() {
 			return
 		}
@@ -27,22 +30,35 @@ func (w *incident) callContacts(ctx workflow.Context) {
 	}
 }
 
+// needsRound reports whether contacts are to be called: all of them for a critical incident, or those whom a message
+// did not reach.
+func (w *incident) needsRound() bool {
+	i := w.run.Incident
+	return i.NeedsCalls() || len(w.run.Callees) > 0 && i.Acknowledged == nil && !i.Over()
+}
+
 func (w *incident) roundUnderway() bool {
 	return w.run.Incident.CallRound > 0 && w.run.Incident.CallRoundEnded.IsZero()
 }
 
 // startRound waits for the next round's time and starts it. It reports false when there was no need any more.
 func (w *incident) startRound(ctx workflow.Context) bool {
-	unneeded := func() bool { return !w.run.Incident.NeedsCalls() }
-	at := w.run.Incident.NextCallRound(w.run.Policy)
+	unneeded := func() bool { return !w.needsRound() }
+	at := w.nextRound()
 	if stop, err := awaitUntil(ctx, at, fmt.Sprintf("call round %d begins", w.run.Incident.CallRound+1), unneeded); stop || err != nil {
 		return false
 	}
 	i := w.run.Incident
-	to, err := recipients(ctx, recipientsInput{ClientID: i.ClientID, Severity: i.Severity, Channel: models.ChannelVoice})
-	if err != nil || unneeded() {
-		return false
+	later := func(r models.Reach) bool { return r.At.After(workflow.Now(ctx)) }
+	to := slices.DeleteFunc(slices.Clone(w.run.Callees), later)
+	if i.NeedsCalls() {
+		p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx)})
+		if err != nil || unneeded() {
+			return false
+		}
+		to = p.Calls
 	}
+	w.run.Callees = slices.DeleteFunc(w.run.Callees, func(r models.Reach) bool { return i.NeedsCalls() || !later(r) })
 	round := i.CallRound + 1
 	w.must(ctx, w.note(ctx, models.System(), &models.CallRoundStarted{Round: round}))
 	if len(to) == 0 {
@@ -51,8 +67,18 @@ func (w *incident) startRound(ctx workflow.Context) bool {
 		return false
 	}
 	w.startChild(ctx, i.Reference.CallRoundWorkflowID(round), fmt.Sprintf("%s · call round %d", i.Reference, round), models.CallRoundWorkflow,
-		models.CallRoundRun{Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.run.Policy, Recipients: to})
+		models.CallRoundRun{Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.run.Policy, Calls: to,
+			Everyone: i.FireDrill != "", Rehearsal: w.rehearsal()})
 	return true
+}
+
+// nextRound is when the next round begins: by the policy, or, when only those are called whom a message did not reach,
+// when the first of them may be.
+func (w *incident) nextRound() time.Time {
+	if w.run.Incident.NeedsCalls() || len(w.run.Callees) == 0 {
+		return w.run.Incident.NextCallRound(w.run.Policy)
+	}
+	return slices.MinFunc(w.run.Callees, func(a, b models.Reach) int { return a.At.Compare(b.At) }).At
 }
 
 // startChild starts a child workflow that outlives this run. One that runs already is fine.
@@ -71,7 +97,10 @@ func (w *incident) startChild(ctx workflow.Context, id, summary, kind string, ar
 func (w *incident) awaitRound(ctx workflow.Context) error {
 	round := w.run.Incident.CallRound
 	ended := func() bool { return !w.roundUnderway() }
-	enough := func() bool { return ended() || w.run.Incident.Acknowledged != nil || w.run.Incident.Over() }
+	enough := func() bool {
+		i := w.run.Incident
+		return ended() || i.Over() || i.Acknowledged != nil && i.FireDrill == ""
+	}
 	if _, err := awaitFor(ctx, longestRound(w.run.Policy), fmt.Sprintf("watch that call round %d ends", round), enough); err != nil {
 		return err
 	}
@@ -105,12 +134,26 @@ func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
 	default:
 		w.endTask(ctx, models.TaskVendorDown, "phone")
 	}
+	switch {
+	case r.Outcome == models.OutcomeAcknowledged:
+		w.reached(ctx, r.Contact, "voice", "key press 1")
+	case r.Missed(w.run.Policy):
+		w.textMissed(ctx, r)
+	}
 }
 
-// reached records that a human was reached by phone.
-func (w *incident) reached(ctx workflow.Context, k models.KeyPress) {
-	if w.run.Incident.Acknowledged == nil {
-		w.must(ctx, w.note(ctx, contactActor(k.Contact), &models.AcknowledgedBy{Channel: "voice", How: "key press " + k.Digit}))
+// textMissed sends a text to a contact who did not take a call, once for each revision.
+func (w *incident) textMissed(ctx workflow.Context, r models.CallResult) {
+	i := w.run.Incident
+	n := models.Notice{Purpose: models.PurposePublished, Revision: i.Revision, Occurrence: 1, Contact: r.Contact, Channel: models.ChannelVoice}
+	w.insteadOf(ctx, n, models.MessageEffect(i.Reference, i.ClientID, n).Key, string(r.Outcome))
+}
+
+// reached records that a human was reached: the first one, or, in a fire drill, each.
+func (w *incident) reached(ctx workflow.Context, contact uuid.UUID, channel, how string) {
+	i := w.run.Incident
+	if !i.Over() && (i.Acknowledged == nil || i.FireDrill != "" && i.Acknowledged.By != contactActor(contact)) {
+		w.must(ctx, w.note(ctx, contactActor(contact), &models.AcknowledgedBy{Channel: channel, How: how}))
 	}
 }
 
@@ -120,7 +163,7 @@ func (w *incident) roundEnded(ctx workflow.Context, r models.RoundResult) {
 	}
 	w.must(ctx, w.note(ctx, models.System(), &models.CallRoundEnded{RoundResult: r}))
 	if r.Acknowledged {
-		w.reached(ctx, models.KeyPress{Contact: r.Contact, Digit: "1"})
+		w.reached(ctx, r.Contact, "voice", "key press 1")
 	} else if w.run.Incident.NeedsCalls() && r.Round >= w.run.Policy.Rounds {
 		w.openTask(ctx, models.TaskNobodyReached, "", fmt.Sprintf("nobody acknowledged after %d call rounds", r.Round))
 	}

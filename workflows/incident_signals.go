@@ -14,7 +14,8 @@ func (w *incident) listen(ctx workflow.Context) {
 	facts(ctx, w, models.SignalContactCalled, w.contactCalled)
 	facts(ctx, w, models.SignalRoundEnded, w.roundEnded)
 	facts(ctx, w, models.SignalObserved, w.endpointObserved)
-	facts(ctx, w, models.SignalMailFact, w.mailFailed)
+	facts(ctx, w, models.SignalUndelivered, w.undelivered)
+	facts(ctx, w, models.SignalReply, w.replied)
 	workflow.Go(ctx, w.attend)
 }
 
@@ -60,6 +61,11 @@ func (w *incident) attend(ctx workflow.Context) {
 // keyPressed is a human on the phone. It comes here straight when the round that placed the call is over already.
 func (w *incident) keyPressed(ctx workflow.Context, k models.KeyPress) {
 	if k.Digit == "1" {
-		w.reached(ctx, k)
+		w.reached(ctx, k.Contact, "voice", "key press 1")
 	}
+}
+
+// replied is a human who answered a text message with the code that was in it.
+func (w *incident) replied(ctx workflow.Context, r models.Reply) {
+	w.reached(ctx, r.Contact, "sms", "reply to text message")
 }

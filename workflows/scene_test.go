@@ -29,13 +29,16 @@ var (
 const ref = models.Reference("SI-1042-0007")
 
 // story is one incident in Temporal's test environment, where waiting costs no time. What the workflow records is
-// its own log; what it asked of the world is in mails, calls and edr.
+// its own log; what it asked of the world is in mails, texts, calls and edr.
 type story struct {
 	t        *testing.T
 	env      *testsuite.TestWorkflowEnvironment
 	events   []models.Event
-	mails    []models.Notice
+	mails    []sent
+	texts    []sent
 	calls    []models.Effect
+	said     map[string]activities.OutcomeInput // effect key -> our word on it
+	canceled []string
 	edr      []string
 	decided  map[string]bool
 	requests int
@@ -45,13 +48,26 @@ type story struct {
 	changeFails func() error
 	answers     func(e models.Effect) // what the person called does
 	hostState   map[string]models.HostState
-	recipients  []models.Recipient
+	directory   models.Directory
+}
+
+// sent is a message a vendor took, and when.
+type sent struct {
+	models.Notice
+	at time.Time
+}
+
+// contact is a person of the client who is reached for everything, over mail and phone.
+func contact(id uuid.UUID, order int) models.Contact {
+	return models.Contact{ID: id, Order: order, Phone: fmt.Sprintf("+4930555010%d", order), Severities: models.Severities(),
+		Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice}}
 }
 
 func newStory(t *testing.T) *story {
 	var suite testsuite.WorkflowTestSuite
 	s := &story{t: t, env: suite.NewTestWorkflowEnvironment(), decided: map[string]bool{}, hostState: map[string]models.HostState{},
-		recipients: []models.Recipient{{Contact: first, Order: 1}, {Contact: ciso, Order: 2}}}
+		said:      map[string]activities.OutcomeInput{},
+		directory: models.Directory{Zone: time.UTC, Contacts: []models.Contact{contact(first, 1), contact(ciso, 2)}}}
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: 10 * 365 * 24 * time.Hour})
 	s.env.SetTestTimeout(time.Minute)
 	s.env.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
@@ -79,18 +95,40 @@ func (s *story) world() {
 		}
 		return nil
 	})
-	s.env.OnActivity(records.Recipients, mock.Anything, mock.Anything).Return(func(context.Context, activities.RecipientsInput) ([]models.Recipient, error) {
-		return s.recipients, nil
+	s.env.OnActivity(records.Plan, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
+		return s.directory.Plan(in.Severity, in.At), nil
+	})
+	s.env.OnActivity(records.Fallback, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FallbackInput) (models.Reach, error) {
+		for _, c := range s.directory.Contacts {
+			if r, ok := s.directory.Fallback(c, in.Severity, in.Failed, in.At); ok && c.ID == in.Contact {
+				return r, nil
+			}
+		}
+		return models.Reach{}, nil
+	})
+	s.env.OnActivity(records.RemindAt, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RemindInput) (time.Time, error) {
+		return s.directory.RemindAt(in.Severity, in.Due), nil
+	})
+	s.env.OnActivity(records.Cancel, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CancelInput) error {
+		s.canceled = append(s.canceled, in.Effect)
+		return nil
 	})
 	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) { return s.decided[in.RequestID], nil })
-	s.env.OnActivity(records.Outcome, mock.Anything, mock.Anything).Return(nil)
-	s.env.OnActivity(mail.Send, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MailInput) error {
+	s.env.OnActivity(records.Outcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
+		s.said[in.Effect] = in
+		return nil
+	})
+	s.env.OnActivity(phone.Text, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+		s.texts = append(s.texts, sent{in.Notice, s.env.Now()})
+		return nil
+	})
+	s.env.OnActivity(mail.Send, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
 		if s.mailFails != nil {
 			if err := s.mailFails(); err != nil {
 				return err
 			}
 		}
-		s.mails = append(s.mails, in.Notice)
+		s.mails = append(s.mails, sent{in.Notice, s.env.Now()})
 		return nil
 	})
 	s.env.OnActivity(phone.Place, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {

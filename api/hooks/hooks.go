@@ -1,8 +1,8 @@
 // Package hooks takes what vendors report: what happens on a call, which key a human pressed, what became of a mail.
 //
 // The signature is checked before anything is read into meaning. Each fact moves the ledger forward and is signalled
-// to the workflow that waits for it before the vendor gets its answer. The spoken documents a carrier asks for are
-// written here too, because they are the answer on the wire.
+// to the workflow that waits for it before the vendor gets its answer. The documents a carrier asks for are given here
+// too, because they are the answer on the wire; their words are in report.
 package hooks
 
 import (
@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
@@ -30,14 +31,14 @@ type Teller interface {
 
 // Hooks answers the vendors.
 type Hooks struct {
-	Store      *store.Store
-	Desk       Teller
-	Twilio     *twilio.Signatures
-	SendGrid   *sendgrid.Events
-	PublicURL  *url.URL // the address vendors were given; signatures cover it
-	Now        func() time.Time
-	Log        *slog.Logger
-	callScript script
+	Store     *store.Store
+	Desk      Teller
+	Twilio    *twilio.Signatures
+	SendGrid  *sendgrid.Events // nil when mails go out another way
+	Words     report.Languages
+	PublicURL *url.URL // the address vendors were given; signatures cover it
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // The bounds of what a vendor may send.
@@ -53,7 +54,12 @@ func (h *Hooks) Register(r gin.IRouter) {
 	calls.POST("/voice/:client/:token", h.speaking(h.voice))
 	calls.POST("/key/:client/:token", h.speaking(h.key))
 	calls.POST("/status/:client/:token", h.status)
-	r.POST("/hooks/sendgrid/events", h.mailEvents)
+	calls.POST("/machine/:client/:token", h.machine)
+	calls.POST("/text/:client/:token", h.textStatus)
+	calls.POST("/text", h.textReply)
+	if h.SendGrid != nil {
+		r.POST("/hooks/sendgrid/events", h.mailEvents)
+	}
 }
 
 // body reads a request's body up to a bound; it answers 413 itself and reports false when there is more.

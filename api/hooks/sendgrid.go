@@ -26,13 +26,28 @@ func (h *Hooks) mailEvents(c *gin.Context) {
 		c.AbortWithStatus(http.StatusBadRequest)
 		return
 	}
-	for _, e := range events {
-		if err := h.mailEvent(c.Request.Context(), e); err != nil {
+	for client, words := range mailWords(events) {
+		if err := h.advance(c.Request.Context(), client, "sendgrid", words); err != nil {
 			h.fail(c, "mail events", err) // the vendor sends the batch again; what was taken is known
 			return
 		}
 	}
 	c.Status(http.StatusNoContent)
+}
+
+// mailWords sorts events by the client they are about. What is not about an effect of ours is left out.
+func mailWords(events []models.MailEvent) map[uuid.UUID][]store.Word {
+	words := map[uuid.UUID][]store.Word{}
+	for _, e := range events {
+		client, cerr := uuid.Parse(e.Opaque["mdr_client_id"])
+		delivery, derr := uuid.Parse(e.Opaque["mdr_delivery_id"])
+		rank := mailRank(e.Type)
+		if cerr != nil || derr != nil || rank == 0 {
+			continue
+		}
+		words[client] = append(words[client], store.Word{EventID: e.ID, Effect: delivery, State: e.Type, Rank: rank, Sequence: -1, At: e.At})
+	}
+	return words
 }
 
 // mailRank orders what a mail vendor says: a mail never goes back.
@@ -53,32 +68,39 @@ func mailRank(event string) int {
 	}
 }
 
-// mailEvent takes one event. It belongs to an effect of ours or is somebody else's and ignored.
-func (h *Hooks) mailEvent(ctx context.Context, e models.MailEvent) error {
-	client, cerr := uuid.Parse(e.Opaque["mdr_client_id"])
-	delivery, derr := uuid.Parse(e.Opaque["mdr_delivery_id"])
-	rank := mailRank(e.Type)
-	if cerr != nil || derr != nil || rank == 0 {
-		return nil
-	}
+// advance moves the ledger by a vendor's words on messages of one client, and tells the incidents whose message did
+// not reach its contact. They are told before the commit: a fact that could not be told is not marked as known.
+func (h *Hooks) advance(ctx context.Context, client uuid.UUID, vendor string, words []store.Word) error {
 	return h.Store.ForClient(ctx, store.Worker, client, func(tx *store.Tx) error {
-		seen, err := tx.SeenVendorEvent("sendgrid", e.ID)
-		if err != nil || seen {
-			return err
-		}
-		row, err := tx.EffectByID(delivery)
-		if models.KindOf(err) == models.NotFound {
-			return nil
-		}
+		moved, err := tx.Advance(vendor, words, h.Now())
 		if err != nil {
 			return err
 		}
-		moved, err := tx.Progress(row.Key, e.Type, rank, -1, h.Now())
-		if err != nil || !moved || e.Type != "bounce" && e.Type != "dropped" && e.Type != "blocked" {
-			return err
+		for _, row := range moved {
+			if row.Incident == "" || !lost(row.VendorState) {
+				continue
+			}
+			if _, err := h.signal(ctx, row.Workflow, models.SignalUndelivered, undelivered(row)); err != nil {
+				return err
+			}
 		}
-		// Told before the commit: a fact that could not be told is not marked as seen.
-		_, err = h.signal(ctx, row.Workflow, models.SignalMailFact, models.MailFact{Effect: row.Key, Type: e.Type})
-		return err
+		return nil
 	})
+}
+
+// lost reports whether a vendor's word says that a message never reaches its contact.
+func lost(state string) bool {
+	switch state {
+	case "bounce", "dropped", "blocked", string(models.TextUndelivered), string(models.TextFailed):
+		return true
+	}
+	return false
+}
+
+func undelivered(row store.LedgerRow) models.Undelivered {
+	n := models.Notice{Purpose: row.Purpose, Revision: row.Revision, Occurrence: row.Occurrence, Contact: row.Contact, Channel: models.ChannelEmail}
+	if row.Kind == models.EffectText {
+		n.Channel = models.ChannelSMS
+	}
+	return models.Undelivered{Effect: row.Key, Notice: n, Reason: row.VendorState}
 }

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -8,7 +9,9 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
@@ -57,14 +60,13 @@ func (h *Hooks) callOf(c *gin.Context) (call, bool) {
 		return k, false
 	}
 	form, _ := c.MustGet(formKey).(url.Values)
-	report, err := twilio.ParseReport(form)
-	if err != nil {
+	var err error
+	if k.report, err = twilio.ParseReport(form); err != nil {
 		c.AbortWithStatus(http.StatusBadRequest)
 		return k, false
 	}
-	k.report = report
 	err = h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
-		k.row, k.mine, err = tx.Adopt(c.Param("token"), vendor, report.CallID, h.Now())
+		k.row, k.mine, err = tx.Adopt(c.Param("token"), vendor, k.report.CallID, h.Now())
 		return err
 	})
 	switch {
@@ -88,32 +90,100 @@ func (h *Hooks) speaking(then func(*gin.Context, call)) gin.HandlerFunc {
 		case k.mine:
 			then(c, k)
 		default:
-			document(c, h, twilio.Hangup)
+			h.speak(c, twilio.Hangup)
 		}
 	}
 }
 
 // voice answers what to say once a human, or a machine, has picked up.
-func (h *Hooks) voice(c *gin.Context, k call) { h.menu(c, k, 1, "") }
+func (h *Hooks) voice(c *gin.Context, k call) {
+	if k.row.Purpose == models.PurposeCode {
+		h.spell(c, k)
+		return
+	}
+	h.menu(c, k, 1, "")
+}
 
-// menu says what the call is about and asks for a key.
-func (h *Hooks) menu(c *gin.Context, k call, n int, before string) {
-	var i models.Incident
-	err := h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
-		i, err = tx.Incident(k.row.Incident)
+// pickedUp is what a call is about and whom it reaches.
+type pickedUp struct {
+	incident models.Incident
+	contact  models.Contact
+	secret   uuid.UUID // of the client, for the caller code
+}
+
+func (h *Hooks) pickedUp(c *gin.Context, k call) (p pickedUp, err error) {
+	err = h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
+		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
+			return err
+		}
+		if p.incident, err = tx.Incident(k.row.Incident); err != nil {
+			return err
+		}
+		p.secret, err = tx.CallerSecret()
 		return err
 	})
+	return p, err
+}
+
+// spell says the code that verifies the phone, to whoever it reaches.
+func (h *Hooks) spell(c *gin.Context, k call) {
+	h.speak(c, func() ([]byte, error) {
+		p, err := h.pickedUp(c, k)
+		if err != nil {
+			return nil, err
+		}
+		s, err := h.Words.SpokenCode(p.contact.Language, k.row.Code())
+		if err != nil {
+			return nil, err
+		}
+		return twilio.Say(s.Text, s.Language)
+	})
+}
+
+// menu says what the call is about and asks for a key. before names a sentence that comes first.
+func (h *Hooks) menu(c *gin.Context, k call, n int, before string) {
+	h.speak(c, func() ([]byte, error) {
+		p, err := h.pickedUp(c, k)
+		if err != nil {
+			return nil, err
+		}
+		if p.incident.Acknowledged != nil && p.incident.FireDrill == "" {
+			return h.sentence(p.contact, "already")
+		}
+		code, _, err := auth.CallerCode(p.secret, h.Now())
+		if err != nil {
+			return nil, err
+		}
+		s, err := h.Words.Menu(report.Announcement{
+			Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.Severity, Drill: p.incident.Drill,
+			Code: code, Before: before,
+		})
+		if err != nil {
+			return nil, err
+		}
+		action := h.PublicURL.JoinPath("hooks", "twilio", "key", k.client.String(), k.row.Token)
+		action.RawQuery = "n=" + strconv.Itoa(n)
+		return twilio.Menu(twilio.Spoken{Text: s.Text, Language: s.Language}, action.String())
+	})
+}
+
+func (h *Hooks) sentence(contact models.Contact, name string) ([]byte, error) {
+	s, err := h.Words.Sentence(contact.Language, name)
 	if err != nil {
-		h.fail(c, "voice", err)
-		return
+		return nil, err
 	}
-	if i.Acknowledged != nil {
-		document(c, h, func() ([]byte, error) { return h.callScript.say("already") })
-		return
-	}
-	action := h.PublicURL.JoinPath("hooks", "twilio", "key", k.client.String(), k.row.Token)
-	action.RawQuery = "n=" + strconv.Itoa(n)
-	document(c, h, func() ([]byte, error) { return h.callScript.menu(before, i, action.String()) })
+	return twilio.Say(s.Text, s.Language)
+}
+
+// say answers a call with one sentence.
+func (h *Hooks) say(c *gin.Context, k call, name string) {
+	h.speak(c, func() ([]byte, error) {
+		p, err := h.pickedUp(c, k)
+		if err != nil {
+			return nil, err
+		}
+		return h.sentence(p.contact, name)
+	})
 }
 
 // key takes the digit a human pressed. "Recorded" is said only after the workflow has it for good.
@@ -123,7 +193,7 @@ func (h *Hooks) key(c *gin.Context, k call) {
 	case d == "1" || d == "3":
 		h.pressed(c, k, d, n)
 	case d == "" || n >= maxRepeats:
-		document(c, h, func() ([]byte, error) { return h.callScript.say("goodbye") })
+		h.say(c, k, "goodbye")
 	case d == "2":
 		h.menu(c, k, n+1, "")
 	default:
@@ -144,10 +214,32 @@ func (h *Hooks) pressed(c *gin.Context, k call, digit string, n int) {
 	case err != nil:
 		h.fail(c, "key", err)
 	case !told:
-		document(c, h, func() ([]byte, error) { return h.callScript.say("over") })
+		h.say(c, k, "over")
 	default:
-		document(c, h, func() ([]byte, error) { return h.callScript.say("key" + digit) })
+		h.say(c, k, "key"+digit)
 	}
+}
+
+// machine takes the carrier's word that a machine, not a human, picked up. It never counts as having reached anybody.
+func (h *Hooks) machine(c *gin.Context) {
+	k, ok := h.callOf(c)
+	if !ok {
+		return
+	}
+	form, _ := c.MustGet(formKey).(url.Values)
+	m, err := twilio.ParseMachine(form)
+	if err != nil {
+		c.AbortWithStatus(http.StatusBadRequest)
+		return
+	}
+	if k.mine && m.Machine() {
+		fact := models.CallProgress{Effect: k.row.Key, CallID: m.CallID, Machine: true}
+		if _, err := h.signal(c.Request.Context(), k.row.Workflow, models.SignalCallProgress, fact); err != nil {
+			h.fail(c, "machine", err)
+			return
+		}
+	}
+	c.Status(http.StatusNoContent)
 }
 
 // status takes the carrier's word on how a call stands. Only a final one matters to the round that waits.
@@ -169,7 +261,10 @@ func (h *Hooks) status(c *gin.Context) {
 		}
 	}
 	err := h.Store.ForClient(ctx, store.Worker, k.client, func(tx *store.Tx) error {
-		_, err := tx.Progress(k.row.Key, string(k.report.Status), 0, k.report.Sequence, h.Now())
+		_, err := tx.Advance(vendor, []store.Word{{
+			EventID: fmt.Sprintf("%s/%d/%s", k.report.CallID, k.report.Sequence, k.report.Status), Effect: k.row.ID,
+			State: string(k.report.Status), Sequence: k.report.Sequence, At: h.Now(),
+		}}, h.Now())
 		return err
 	})
 	if err != nil {
@@ -179,8 +274,8 @@ func (h *Hooks) status(c *gin.Context) {
 	c.Status(http.StatusNoContent)
 }
 
-// document answers with a spoken document.
-func document(c *gin.Context, h *Hooks, write func() ([]byte, error)) {
+// speak answers with a document.
+func (h *Hooks) speak(c *gin.Context, write func() ([]byte, error)) {
 	doc, err := write()
 	if err != nil {
 		h.fail(c, "document", err)

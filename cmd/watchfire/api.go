@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -15,6 +16,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
 	"github.com/watchfire-mdr/watchfire/worker"
 )
@@ -68,11 +70,17 @@ func (p *process) hooks(d *desk.Desk) (*hooks.Hooks, error) {
 	if err != nil {
 		return nil, err
 	}
-	mails, err := sendgrid.NewEvents(p.config.SendGridWebhookKey)
+	var mails *sendgrid.Events
+	if slices.Contains(p.config.Mailers, "sendgrid") {
+		if mails, err = sendgrid.NewEvents(p.config.SendGridWebhookKey); err != nil {
+			return nil, err
+		}
+	}
+	words, err := report.LoadLanguages()
 	if err != nil {
 		return nil, err
 	}
 	return &hooks.Hooks{
-		Store: p.store, Desk: d, Twilio: calls, SendGrid: mails, PublicURL: p.config.PublicURL, Now: time.Now, Log: p.log,
+		Store: p.store, Desk: d, Twilio: calls, SendGrid: mails, Words: words, PublicURL: p.config.PublicURL, Now: time.Now, Log: p.log,
 	}, nil
 }

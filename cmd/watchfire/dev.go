@@ -27,6 +27,7 @@ func runDev(ctx context.Context, args []string, out io.Writer) error {
 	f.IntVar(&p.Postgres, "postgres-port", 5433, "PostgreSQL")
 	f.IntVar(&p.Twilio, "twilio-port", 4010, "the Twilio simulator")
 	f.IntVar(&p.SendGrid, "sendgrid-port", 4011, "the SendGrid simulator")
+	f.IntVar(&p.SMTP, "smtp-port", 4025, "the SMTP simulator")
 	f.IntVar(&p.CrowdStrike, "crowdstrike-port", 4012, "the CrowdStrike simulator")
 	if err := f.Parse(args); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/vendors/edr/crowdstrike"
 	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
+	"github.com/watchfire-mdr/watchfire/vendors/mail/smtp"
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 	"github.com/watchfire-mdr/watchfire/worker"
 )
@@ -46,11 +47,11 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 // parts connects the activities to the vendors.
 func (p *process) parts() (worker.Parts, error) {
 	c := p.config
-	mailer, err := sendgrid.New(sendgrid.Settings{APIKey: c.SendGridAPIKey, From: c.SendGridFrom, FromName: c.SendGridFromName, BaseURL: c.SendGridURL, Timeout: c.VendorTimeout})
+	mailers, err := mailers(c)
 	if err != nil {
 		return worker.Parts{}, err
 	}
-	caller, err := twilio.New(twilioSettings(c))
+	carrier, err := twilio.New(twilioSettings(c))
 	if err != nil {
 		return worker.Parts{}, err
 	}
@@ -59,9 +60,30 @@ func (p *process) parts() (worker.Parts, error) {
 		return worker.Parts{}, err
 	}
 	return worker.Parts{
-		Store: p.store, Mailer: mailer, Caller: caller, EDR: falcons(c), Letter: letter, PublicURL: c.PublicURL,
+		Store: p.store, Mailers: mailers, Carrier: carrier, EDR: falcons(c), Letter: letter, PublicURL: c.PublicURL,
 		Settle: c.Settle, EDRPollEvery: c.EDRPollEvery, Now: time.Now,
 	}, nil
+}
+
+// mailers makes the configured mailers, in the order they are tried.
+func mailers(c config.Config) (routes []activities.Route, err error) {
+	for _, name := range c.Mailers {
+		route := activities.Route{Vendor: name}
+		if name == "smtp" {
+			route.Mailer, err = smtp.New(smtp.Settings{
+				Addr: c.SMTPAddress, User: c.SMTPUser, Password: c.SMTPPassword, From: c.SMTPFrom, FromName: c.SMTPFromName, TLS: c.SMTPTLS, Timeout: c.VendorTimeout,
+			})
+		} else {
+			route.Mailer, err = sendgrid.New(sendgrid.Settings{
+				APIKey: c.SendGridAPIKey, From: c.SendGridFrom, FromName: c.SendGridFromName, BaseURL: c.SendGridURL, Timeout: c.VendorTimeout,
+			})
+		}
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, route)
+	}
+	return routes, nil
 }
 
 func twilioSettings(c config.Config) twilio.Settings {

@@ -17,13 +17,14 @@ import (
 const (
 	twilioFrom   = "+15005550006"
 	sendGridFrom = "soc@watchfire.example"
+	smtpUser     = "watchfire"
 )
 
 // keys are a stack's credentials, made at its first start and kept for the next.
 type keys struct {
-	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, FalconID, FalconSecret string
-	Webhook                                                                       []byte            // PKCS #8
-	Tokens                                                                        map[string]string // by e-mail of the seeded user
+	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, SMTPPassword, FalconID, FalconSecret string
+	Webhook                                                                                     []byte            // PKCS #8
+	Tokens                                                                                      map[string]string // by e-mail of the seeded user
 
 	webhook *ecdsa.PrivateKey
 	path    string
@@ -59,7 +60,7 @@ func newKeys() (keys, error) {
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	return keys{
-		DatabasePassword: random(), TwilioSID: "AC" + random(), TwilioToken: random(), SendGridKey: "SG." + random(),
+		DatabasePassword: random(), TwilioSID: "AC" + random(), TwilioToken: random(), SendGridKey: "SG." + random(), SMTPPassword: random(),
 		FalconID: random(), FalconSecret: random(), Webhook: der, Tokens: map[string]string{},
 	}, err
 }

@@ -56,16 +56,16 @@ func (d Dev) Token(role models.Role, client int) string {
 // seedClient is a client of the made-up provider. Names, numbers and addresses belong to nobody: the telephone
 // numbers are of ranges kept for fiction, the domains of those kept for examples.
 type seedClient struct {
-	number         int
-	name, zone     string
-	domain, prefix string
+	number                   int
+	name, zone, domain       string
+	language, phones, mobile string // prefixes of fixed lines and of the one mobile phone; "": nobody has one
 }
 
 func seedClients() []seedClient {
 	return []seedClient{
-		{1042, "Nordwind Logistik GmbH", "Europe/Berlin", "nordwind.example", "+49305555"},
-		{1043, "Harbour & Vale Insurance plc", "Europe/London", "harbourvale.example", "+44207946"},
-		{1044, "Blue Mesa Health", "America/Denver", "bluemesa.example", "+13035550"},
+		{1042, "Nordwind Logistik GmbH", "Europe/Berlin", "nordwind.example", "de", "+4930231250", "+4917139200"},
+		{1043, "Harbour & Vale Insurance plc", "Europe/London", "harbourvale.example", "en", "+4420794600", ""},
+		{1044, "Blue Mesa Health", "America/Denver", "bluemesa.example", "en", "+130355501", "+130355501"},
 	}
 }
 
@@ -78,7 +78,7 @@ func (s *Stack) seed(ctx context.Context) error {
 	defer db.Close()
 	s.Dev = Dev{App: s.appURL(), Worker: fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Worker),
 		Temporal: s.Temporal.Address, TemporalUI: s.Temporal.UIURL, Namespace: s.Temporal.Namespace,
-		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "crowdstrike": s.Simulators.CrowdStrikeURL}}
+		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "smtp": s.Simulators.SMTPURL, "crowdstrike": s.Simulators.CrowdStrikeURL}}
 	for _, u := range []models.User{
 		{Name: "Ada Brandt", Email: "analyst@watchfire.example", Role: models.RoleAnalyst},
 		{Name: "Tomás Ruiz", Email: "lead@watchfire.example", Role: models.RoleLead},
@@ -99,7 +99,7 @@ func (s *Stack) seed(ctx context.Context) error {
 func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) error {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	client, err := db.CreateClient(ctx, models.Client{
-		Number: c.number, LegalName: c.name, TimeZone: c.zone, Language: "en", Policy: s.options.Policy,
+		Number: c.number, LegalName: c.name, TimeZone: c.zone, Language: c.language, Business: models.OfficeHours(), Policy: s.options.Policy,
 		Contract: models.Contract{Start: start, End: start.AddDate(3, 0, -1), Plan: "mdr"}, EDR: models.EDR{Vendor: "crowdstrike"},
 	}, fmt.Sprintf("seed-client-%d", c.number))
 	if err != nil {
@@ -135,10 +135,15 @@ func seedContact(c seedClient, n int, role string) models.Contact {
 	if n == 2 { // the CISO is reached for the worst only
 		severities = []models.Severity{models.SeverityCritical, models.SeverityHigh}
 	}
-	return models.Contact{
-		Name: names[n], Role: role, Email: fmt.Sprintf("contact%d@%s", n+1, c.domain), Phone: fmt.Sprintf("%s%04d", c.prefix, 100+n),
-		Language: "en", Order: n + 1, Severities: severities, Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice},
+	contact := models.Contact{
+		Name: names[n], Role: role, Email: fmt.Sprintf("contact%d@%s", n+1, c.domain), Phone: fmt.Sprintf("%s%02d", c.phones, n+1),
+		Language: c.language, Order: n + 1, Severities: severities, Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice},
 	}
+	if n == 1 && c.mobile != "" { // IT operations carries a mobile phone
+		contact.Phone = fmt.Sprintf("%s%02d", c.mobile, 50+n)
+		contact.Channels = append(contact.Channels, models.ChannelSMS)
+	}
+	return contact
 }
 
 // seedUser makes a user with a token, unless an earlier start did.

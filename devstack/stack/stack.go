@@ -23,7 +23,7 @@ import (
 
 // Ports are where the parts listen; 0 takes a free one.
 type Ports struct {
-	App, Worker, Temporal, TemporalUI, Postgres, Twilio, SendGrid, CrowdStrike int
+	App, Worker, Temporal, TemporalUI, Postgres, Twilio, SendGrid, SMTP, CrowdStrike int
 }
 
 // Options say how to run a stack.
@@ -102,7 +102,7 @@ func (s *Stack) prepare() (err error) {
 	}{
 		{s.options.Ports.App, "--port"}, {s.options.Ports.Worker, "--worker-port"}, {s.options.Ports.Temporal, "--temporal-port"},
 		{s.options.Ports.TemporalUI, "--temporal-ui-port"}, {s.options.Ports.Postgres, "--postgres-port"}, {s.options.Ports.Twilio, "--twilio-port"},
-		{s.options.Ports.SendGrid, "--sendgrid-port"}, {s.options.Ports.CrowdStrike, "--crowdstrike-port"},
+		{s.options.Ports.SendGrid, "--sendgrid-port"}, {s.options.Ports.SMTP, "--smtp-port"}, {s.options.Ports.CrowdStrike, "--crowdstrike-port"},
 	} {
 		if p.port == 0 {
 			continue
@@ -201,6 +201,7 @@ func (s *Stack) startSimulators(ctx context.Context) (err error) {
 		TwilioAccountSID: s.keys.TwilioSID, TwilioAuthToken: s.keys.TwilioToken, TwilioFrom: twilioFrom,
 		SendGridAPIKey: s.keys.SendGridKey, SendGridFrom: sendGridFrom,
 		SendGridWebhookURL: s.appURL() + "/hooks/sendgrid/events", SendGridWebhookKey: s.keys.webhook,
+		TwilioInboundTextURL: s.appURL() + "/hooks/twilio/text", SMTPAddr: at(p.SMTP), SMTPUser: smtpUser, SMTPPassword: s.keys.SMTPPassword,
 		CrowdStrikeClientID: s.keys.FalconID, CrowdStrikeClientSecret: s.keys.FalconSecret,
 	})
 	return err
@@ -217,7 +218,8 @@ func (s *Stack) Env() []string {
 		"TWILIO_ACCOUNT_SID=" + s.keys.TwilioSID, "TWILIO_AUTH_TOKEN=" + s.keys.TwilioToken, "TWILIO_FROM=" + twilioFrom,
 		"TWILIO_BASE_URL=" + s.Simulators.TwilioURL,
 		"SENDGRID_API_KEY=" + s.keys.SendGridKey, "SENDGRID_FROM=" + sendGridFrom, "SENDGRID_BASE_URL=" + s.Simulators.SendGridURL,
-		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + s.keys.webhookPublic(),
+		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + s.keys.webhookPublic(), "MAILERS=sendgrid,smtp", "SMTP_ADDRESS=" + s.Simulators.SMTPAddr,
+		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + s.keys.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
 		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
 		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL,
 	}

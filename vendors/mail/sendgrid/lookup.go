@@ -12,6 +12,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/letterhead"
 )
 
 // maxCandidates bounds how many messages of the same recipient and subject are opened.
@@ -23,7 +24,7 @@ const maxCandidates = 20
 // the logs lag behind by seconds to minutes. Rejected: msg carries no opaque id to find it by.
 func (m *Mailer) Lookup(ctx context.Context, msg models.OutboundMail, since time.Time) (vendorID string, found bool, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "look up mail"}
-	if len(msg.Opaque) == 0 || !bareAddress(msg.To) {
+	if len(msg.Opaque) == 0 || !letterhead.IsAddress(msg.To) {
 		return "", false, op.Failed(models.Rejected, "nothing_to_find")
 	}
 	ids, err := m.candidates(ctx, op, msg, since)
@@ -90,7 +91,7 @@ func (m *Mailer) carries(ctx context.Context, op exchange.Op, id string, opaque 
 // quotes, so a value with both kinds, or a backslash, is left out: the opaque ids decide anyway.
 func query(msg models.OutboundMail, since time.Time) string {
 	var conditions []string
-	for _, c := range [][2]string{{"to_email", msg.To}, {"subject", subject(msg)}} {
+	for _, c := range [][2]string{{"to_email", msg.To}, {"subject", letterhead.Subject(msg)}} {
 		if value, ok := quoted(c[1]); ok {
 			conditions = append(conditions, c[0]+" = "+value)
 		}

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	netmail "net/mail"
 	"net/url"
 	"strings"
 	"time"
@@ -24,13 +23,13 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/letterhead"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const (
 	vendor  = "sendgrid"
 	apiHost = "https://api.sendgrid.com"
-	maxName = 100 // runes of a display name
 )
 
 // Settings are what an operator configures for one SendGrid account.
@@ -55,10 +54,10 @@ type Mailer struct {
 // New checks the settings and returns a Mailer. It does not contact SendGrid. Errors name the
 // setting at fault and never its value.
 func New(s Settings) (*Mailer, error) {
-	if s.APIKey == "" || strings.ContainsFunc(s.APIKey, notVisible) {
+	if s.APIKey == "" || strings.ContainsFunc(s.APIKey, letterhead.NotVisible) {
 		return nil, errors.New("sendgrid: the API key must be visible ASCII and not empty")
 	}
-	if !bareAddress(s.From) {
+	if !letterhead.IsAddress(s.From) {
 		return nil, errors.New("sendgrid: the sender must be a mail address")
 	}
 	base := s.BaseURL
@@ -69,7 +68,7 @@ func New(s Settings) (*Mailer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sendgrid: %w", err)
 	}
-	return &Mailer{key: s.APIKey, from: mail.NewEmail(plain.Line(s.FromName, maxName), s.From), line: line}, nil
+	return &Mailer{key: s.APIKey, from: mail.NewEmail(letterhead.Name(s.FromName), s.From), line: line}, nil
 }
 
 // Send hands one message to SendGrid and returns SendGrid's id for it, the first part of the
@@ -118,10 +117,3 @@ func failure(ex *exchange.Exchange, op exchange.Op) *models.VendorError {
 	}
 	return f
 }
-
-func bareAddress(s string) bool {
-	a, err := netmail.ParseAddress(s)
-	return err == nil && a.Address == s
-}
-
-func notVisible(r rune) bool { return r <= ' ' || r > '~' }

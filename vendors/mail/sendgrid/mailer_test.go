@@ -191,7 +191,7 @@ func TestLongThreadsKeepTheFirstAndTheNearest(t *testing.T) {
 		out.References = append(out.References, fmt.Sprintf("r%d@mdr.example", i))
 	}
 	refs := strings.Fields(capture(t, out).Headers["References"])
-	if len(refs) != maxReferences || refs[0] != "<r0@mdr.example>" || refs[19] != "<r99@mdr.example>" || refs[1] != "<r81@mdr.example>" {
+	if len(refs) != 20 || refs[0] != "<r0@mdr.example>" || refs[19] != "<r99@mdr.example>" || refs[1] != "<r81@mdr.example>" {
 		t.Errorf("references %v", refs)
 	}
 }

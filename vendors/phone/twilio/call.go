@@ -14,12 +14,14 @@ import (
 
 const (
 	maxRing    = 600 * time.Second // Twilio's limit
-	recentPage = 200               // calls to one number that Recent looks through
+	recentPage = 200               // calls or texts to one number that are looked through
 )
 
 // Place asks Twilio to call out.To now. The answer says the call was accepted (queued), not
 // that a phone rings; progress comes to out.StatusURL and from Status. RingFor is rounded up to
-// a second and cut at ten minutes; 0 leaves Twilio's minute.
+// a second and cut at ten minutes; 0 leaves Twilio's minute. With out.MachineURL Twilio listens
+// in the background, while the person already hears us, and reports there whether a machine
+// picked up: see ParseMachine.
 //
 // Ambiguous: the call may exist, ask Recent. Rejected: this number will never be called.
 // Config: credentials, our own number or our own URLs are wrong.
@@ -28,7 +30,7 @@ func (c *Caller) Place(ctx context.Context, out models.OutboundCall) (models.Pla
 	if !e164.MatchString(out.To) {
 		return models.PlacedCall{}, op.Failed(models.Rejected, "invalid_number")
 	}
-	if !webURL(out.VoiceURL) || !webURL(out.StatusURL) {
+	if !webURL(out.VoiceURL) || !webURL(out.StatusURL) || (out.MachineURL != "" && !webURL(out.MachineURL)) {
 		return models.PlacedCall{}, op.Failed(models.Config, "invalid_url")
 	}
 	service, ex := c.service(ctx)
@@ -47,6 +49,10 @@ func (c *Caller) order(out models.OutboundCall) *api.CreateCallParams {
 		SetStatusCallbackEvent([]string{"initiated", "ringing", "answered", "completed"})
 	if ring := min(out.RingFor, maxRing); ring > 0 {
 		p.SetTimeout(int((ring + time.Second - 1) / time.Second))
+	}
+	if out.MachineURL != "" {
+		p.SetMachineDetection("Enable").SetAsyncAmd("true").
+			SetAsyncAmdStatusCallback(out.MachineURL).SetAsyncAmdStatusCallbackMethod(http.MethodPost)
 	}
 	return p
 }

@@ -1,11 +1,11 @@
-// Package twilio places phone calls through Twilio's Voice API, checks and reads the requests
-// Twilio makes to us, and writes the documents it reads aloud (TwiML).
+// Package twilio places phone calls and sends short messages through Twilio, checks and reads
+// the requests Twilio makes to us, and writes the documents it answers people with (TwiML).
 //
-// It does not decide whom to call, when to try again, or what a key press means.
+// It does not decide whom to reach, when to try again, or what a key press or a reply means.
 //
-// Twilio has no idempotency key: a failed Place of class models.Ambiguous may have rung a
-// phone. Recent finds such a call. Sources: Twilio's OpenAPI contract of the 2010-04-01 API and
-// its documentation of voice webhooks and TwiML.
+// Twilio has no idempotency key: a failed Place or Text of class models.Ambiguous may have
+// reached a phone. Recent and RecentTexts find what it did. Sources: Twilio's OpenAPI contract
+// of the 2010-04-01 API, its error dictionary, and its documentation of webhooks and TwiML.
 package twilio
 
 import (
@@ -31,6 +31,7 @@ const (
 var (
 	accountSID = regexp.MustCompile(`^AC[0-9a-f]{32}$`)
 	callSID    = regexp.MustCompile(`^CA[0-9a-fA-F]{32}$`)
+	textSID    = regexp.MustCompile(`^(SM|MM)[0-9a-fA-F]{32}$`)
 	e164       = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
 	tokenForm  = regexp.MustCompile(`^[a-zA-Z0-9]+$`) // the SDK refuses anything else
 )
@@ -54,7 +55,8 @@ func (s Settings) Signatures() (*Signatures, error) {
 	return NewSignatures(s.AccountSID, s.AuthToken, s.SecondAuthToken)
 }
 
-// Caller makes phone calls from one number of one account. It is safe for concurrent use.
+// Caller makes phone calls and sends short messages from one number of one account. It is safe
+// for concurrent use.
 // Every error it returns is a *models.VendorError.
 type Caller struct {
 	sid, token, from string

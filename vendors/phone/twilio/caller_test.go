@@ -118,6 +118,26 @@ func TestPlaceSendsTheOrder(t *testing.T) {
 	}
 }
 
+func TestPlaceAsksInTheBackgroundWhetherAMachineAnswers(t *testing.T) {
+	const findings = "https://mdr.example/hooks/twilio/machine?c=k1"
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		for name, want := range map[string]string{
+			"MachineDetection": "Enable", "AsyncAmd": "true",
+			"AsyncAmdStatusCallback": findings, "AsyncAmdStatusCallbackMethod": "POST", "Url": order.VoiceURL,
+		} {
+			if got := r.PostFormValue(name); got != want {
+				t.Errorf("%s=%q, want %q", name, got, want)
+			}
+		}
+		answering(201, callJSON(sid, "queued", "null"))(w, r)
+	})
+	o := order
+	o.MachineURL = findings
+	if _, err := c.Place(t.Context(), o); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPlaceTakesTheTimeOfTheAnswerWhenTwilioNamesNone(t *testing.T) {
 	c := serve(t, answering(201, callJSON(sid, "queued", "null")))
 	got, err := c.Place(t.Context(), order)
@@ -161,6 +181,12 @@ func TestPlaceRefusesWithoutAsking(t *testing.T) {
 		if v := vendorError(t, err); v.Class != models.Config {
 			t.Errorf("%q: %v", address, v)
 		}
+	}
+	o := order
+	o.MachineURL = "/relative"
+	_, err := c.Place(t.Context(), o)
+	if v := vendorError(t, err); v.Class != models.Config {
+		t.Errorf("machine URL: %v", v)
 	}
 }
 

@@ -127,3 +127,28 @@ func known(s models.CallStatus) bool {
 	}
 	return s.Final()
 }
+
+// MachineReport is what Twilio heard after a call with OutboundCall.MachineURL was picked up.
+type MachineReport struct {
+	CallID     string
+	AnsweredBy string // "human", "machine_start", "fax", "unknown", …
+}
+
+// Machine reports whether something other than a person picked up. Unknown is no machine.
+func (r MachineReport) Machine() bool {
+	return strings.HasPrefix(r.AnsweredBy, "machine_") || r.AnsweredBy == "fax"
+}
+
+// ParseMachine reads the form of a request to OutboundCall.MachineURL whose signature was
+// checked. It returns a *models.Error of kind Invalid when the call or the finding cannot be
+// understood.
+func ParseMachine(form url.Values) (MachineReport, error) {
+	r := MachineReport{CallID: form.Get("CallSid"), AnsweredBy: form.Get("AnsweredBy")}
+	switch {
+	case !callSID.MatchString(r.CallID):
+		return MachineReport{}, models.InvalidField("/CallSid", "not a call id")
+	case !answeredBy.MatchString(r.AnsweredBy):
+		return MachineReport{}, models.InvalidField("/AnsweredBy", "not a finding of who answered")
+	}
+	return r, nil
+}

@@ -1,0 +1,81 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/report"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// MessageInput is a mail or a text that is due to one contact.
+type MessageInput struct {
+	ClientID  uuid.UUID
+	Reference models.Reference
+	Notice    models.Notice
+	After     int // Seq of the event it is about: the store must have it first
+	Drill     bool
+	Rehearsal bool
+}
+
+// Effect is the ledger's name for the message.
+func (in MessageInput) Effect() models.Effect {
+	e := models.MessageEffect(in.Reference, in.ClientID, in.Notice)
+	e.Rehearsal = in.Rehearsal
+	return e
+}
+
+// recordWithin is how long a message waits in place for the store to have what it is about, which is recorded at the
+// same time; firstLook is the first pause between looks, which then doubles.
+const (
+	recordWithin = 2 * time.Second
+	firstLook    = 5 * time.Millisecond
+)
+
+// awaitRecorded waits until the store has what the message is about.
+func (in MessageInput) awaitRecorded(ctx context.Context, s *store.Store) error {
+	for pause := firstLook; ; pause *= 2 {
+		seq, err := s.Recorded(ctx, store.Worker, in.ClientID, in.Reference)
+		switch {
+		case err != nil:
+			return fmt.Errorf("read incident: %w", err)
+		case seq >= in.After:
+			return nil
+		case pause > recordWithin/2:
+			return later(ErrPending, "what the message is about is not recorded yet", time.Second)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// letter is what the message says, from the published revision it is about.
+func (in MessageInput) letter(tx *store.Tx, c models.Contact, row store.LedgerRow) (report.Letter, error) {
+	revision, err := tx.Revision(in.Reference, in.Notice.Revision)
+	if err != nil {
+		return report.Letter{}, fmt.Errorf("read revision: %w", err)
+	}
+	return report.Letter{
+		Purpose: in.Notice.Purpose, Occurrence: in.Notice.Occurrence, Language: c.Language, Reference: in.Reference,
+		Severity: revision.Severity, Title: revision.Assessment.Title, Revision: revision.Number, Drill: in.Drill, Code: row.Code(),
+	}, nil
+}
+
+// contactOf reads whom an effect is for. Somebody who is no contact any more is never reached.
+func contactOf(tx *store.Tx, e models.Effect) (models.Contact, error) {
+	c, err := tx.Contact(e.Contact)
+	if err != nil {
+		return c, fmt.Errorf("read contact: %w", err)
+	}
+	if !c.RemovedAt.IsZero() {
+		return c, &models.VendorError{Class: models.Rejected, Vendor: "watchfire", Op: string(e.Kind), Code: "contact_removed"}
+	}
+	return c, nil
+}

@@ -1,0 +1,28 @@
+package auth
+
+import (
+	"encoding/base32"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/totp"
+)
+
+// CallerCodeFor is how long a caller code is the present one.
+const CallerCodeFor = 2 * time.Minute
+
+// CallerCode returns the four digits that prove, at a moment, that a call is ours: they are spoken in the call and
+// shown to the client at that moment, and change every two minutes (RFC 6238, shortened to what people compare by
+// ear). secret is the client's.
+func CallerCode(secret uuid.UUID, at time.Time) (code string, until time.Time, err error) {
+	key := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(secret[:])
+	code, err = totp.GenerateCodeCustom(key, at, totp.ValidateOpts{
+		Period: uint(CallerCodeFor / time.Second), Digits: otp.Digits(4), Algorithm: otp.AlgorithmSHA256,
+	})
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("caller code: %w", err)
+	}
+	return code, at.UTC().Truncate(CallerCodeFor).Add(CallerCodeFor), nil
+}

@@ -1,0 +1,43 @@
+package report_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/watchfire-mdr/watchfire/report"
+)
+
+func TestDefang(t *testing.T) {
+	for in, want := range map[string]string{
+		"beacon to http://evil.example/a.php from 10.0.0.1": "beacon to hxxp://evil[.]example/a[.]php from 10[.]0[.]0[.]1",
+		"HTTPS://Evil.Example":                              "Hxxps://Evil[.]Example",
+		"mail from ceo@bank.example":                        "mail from ceo[@]bank[.]example",
+		"T1059.001 in C: drive. Done.":                      "T1059[.]001 in C: drive. Done.",
+		"ftp://host and file://host/share":                  "ftp[:]//host and file[:]//host/share",
+		"xhttp://host":                                      "xhttp[:]//host",
+		"💩.example a\u0301.example":                         "💩[.]example a\u0301[.]example",
+	} {
+		got := report.Defang(in)
+		if !strings.EqualFold(got, want) {
+			t.Errorf("Defang(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestCleaningTwiceIsCleaningOnce(t *testing.T) {
+	piece := rapid.OneOf(rapid.String(), rapid.SampledFrom(fragments()))
+	rapid.Check(t, func(t *rapid.T) {
+		in := strings.Join(rapid.SliceOfN(piece, 0, 12).Draw(t, "pieces"), "")
+		if once := report.Defang(in); report.Defang(once) != once {
+			t.Errorf("Defang twice: %q became %q", once, report.Defang(once))
+		}
+		limit := rapid.IntRange(1, 30).Draw(t, "limit")
+		line := report.OneLine(in, limit)
+		if report.OneLine(line, limit) != line || utf8.RuneCountInString(line) > limit || strings.ContainsFunc(line, unprintable) {
+			t.Errorf("OneLine(%q, %d) = %q", in, limit, line)
+		}
+	})
+}

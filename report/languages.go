@@ -1,0 +1,143 @@
+package report
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"golang.org/x/text/language"
+)
+
+//go:embed languages
+var languageFiles embed.FS
+
+// Languages holds every word a client reads or hears, one file per language. It is safe for concurrent use.
+type Languages struct {
+	matcher language.Matcher
+	all     []vocabulary // English, which stands in for the others, is the first
+}
+
+// vocabulary is one language: named blocks of plain text.
+type vocabulary struct {
+	tag    string // BCP 47, such as "de"
+	blocks *template.Template
+}
+
+// words is what a block may speak of.
+type words struct {
+	Reference            string
+	Severity, Incident   string // "high", "high-severity security incident"
+	Title                string // harmless already, and on one line
+	Revision, Occurrence int
+	Drill                bool
+	Code                 string
+	At                   time.Time
+}
+
+// LoadLanguages reads the language files. Each must have the blocks of en.tmpl, no more and no less, and use only
+// what blocks are given: the error names language and block.
+func LoadLanguages() (Languages, error) {
+	dir, err := fs.Sub(languageFiles, "languages")
+	if err != nil {
+		return Languages{}, fmt.Errorf("languages: %w", err)
+	}
+	return readLanguages(dir)
+}
+
+func readLanguages(dir fs.FS) (Languages, error) {
+	files, err := fs.Glob(dir, "*.tmpl")
+	if err != nil {
+		return Languages{}, fmt.Errorf("languages: %w", err)
+	}
+	files = slices.DeleteFunc(files, func(file string) bool { return file == "en.tmpl" })
+	var l Languages
+	var tags []language.Tag
+	for _, file := range append([]string{"en.tmpl"}, files...) {
+		v, err := readVocabulary(dir, file)
+		if err != nil {
+			return Languages{}, fmt.Errorf("languages: %w", err)
+		}
+		tag, err := language.Parse(v.tag)
+		if err != nil {
+			return Languages{}, fmt.Errorf("languages: %s is not named after a language: %w", file, err)
+		}
+		l.all, tags = append(l.all, v), append(tags, tag)
+		if err := v.check(l.all[0]); err != nil {
+			return Languages{}, fmt.Errorf("languages: %w", err)
+		}
+	}
+	l.matcher = language.NewMatcher(tags)
+	return l, nil
+}
+
+func readVocabulary(dir fs.FS, file string) (vocabulary, error) {
+	text, err := fs.ReadFile(dir, file)
+	if err != nil {
+		return vocabulary{}, err
+	}
+	blocks, err := template.New(file).Parse(string(text))
+	if err != nil {
+		return vocabulary{}, err
+	}
+	return vocabulary{tag: strings.TrimSuffix(file, ".tmpl"), blocks: blocks}, nil
+}
+
+// check compares the blocks with those of English and writes each once.
+func (v vocabulary) check(english vocabulary) error {
+	var errs []error
+	for _, name := range english.names() {
+		if v.blocks.Lookup(name) == nil {
+			errs = append(errs, fmt.Errorf("%s lacks the block %q of en", v.tag, name))
+		}
+	}
+	sample := words{Reference: "SI-1000-0001", Severity: "low", Incident: "incident", Title: "title", Drill: true, Code: "000000"}
+	for _, name := range v.names() {
+		if english.blocks.Lookup(name) == nil {
+			errs = append(errs, fmt.Errorf("%s has the block %q, which en has not", v.tag, name))
+		} else if _, err := v.write(name, sample); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// names returns the names of the blocks in order.
+func (v vocabulary) names() []string {
+	var out []string
+	for _, t := range v.blocks.Templates() {
+		if t.Name() != v.blocks.Name() {
+			out = append(out, t.Name())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// write returns a block as text, without white space around it. It is never empty.
+func (v vocabulary) write(block string, w words) (string, error) {
+	t := v.blocks.Lookup(block)
+	if t == nil {
+		return "", fmt.Errorf("%s has no block %q", v.tag, block)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, w); err != nil {
+		return "", err // names file, line and block
+	}
+	text := strings.TrimSpace(b.String())
+	if text == "" {
+		return "", fmt.Errorf("%s has an empty block %q", v.tag, block)
+	}
+	return text, nil
+}
+
+// in returns the vocabulary for what a client asked for, such as "de-AT".
+func (l Languages) in(asked string) vocabulary {
+	_, i := language.MatchStrings(l.matcher, asked)
+	return l.all[i]
+}

@@ -1,0 +1,93 @@
+package report
+
+import (
+	"errors"
+	"regexp"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Letter is what a mail or a short message is about.
+type Letter struct {
+	Purpose    models.Purpose
+	Occurrence int
+	Language   string // BCP 47, as the client wrote it; English stands in for a language without a text
+	Reference  models.Reference
+	Severity   models.Severity
+	Title      string // untrusted
+	Revision   int
+	Drill      bool
+	Code       string    // six digits: of a verification or, in a short message about an incident, what to reply with; "" leaves that out
+	At         time.Time // of a review, in the client's zone
+}
+
+var (
+	sixDigits  = regexp.MustCompile(`^[0-9]{6}$`)
+	fourDigits = regexp.MustCompile(`^[0-9]{4}$`)
+)
+
+// aboutIncident reports whether a purpose concerns one incident; the others have neither reference nor severity.
+func aboutIncident(p models.Purpose) bool {
+	return p != models.PurposeReview && p != models.PurposeTest && p != models.PurposeCode
+}
+
+// draft is a text in the making. The first error stays; what is written after it does not count.
+type draft struct {
+	vocabulary
+	words words
+	err   error
+}
+
+func (d *draft) write(block string) string {
+	if d.err != nil {
+		return ""
+	}
+	var text string
+	text, d.err = d.vocabulary.write(block, d.words)
+	return text
+}
+
+// marked writes a block that says that it is about a drill, if it is.
+func (d *draft) marked(block string) string {
+	if d.words.Drill {
+		return d.write("drill") + " " + d.write(block)
+	}
+	return d.write(block)
+}
+
+// name finds the language's words for a severity.
+func (d *draft) name(s models.Severity) {
+	d.words.Severity = d.write("severity/" + string(s))
+	d.words.Incident = d.write("incident/" + string(s))
+}
+
+// draft checks a letter and takes over what blocks may speak of.
+func (l Languages) draft(about Letter) *draft {
+	d := &draft{vocabulary: l.in(about.Language), err: about.check()}
+	d.words = words{
+		Title: Defang(OneLine(about.Title, 200)), Revision: about.Revision, Occurrence: about.Occurrence,
+		Drill: about.Drill, Code: about.Code, At: about.At,
+	}
+	if aboutIncident(about.Purpose) {
+		d.words.Reference = string(about.Reference)
+		d.name(about.Severity)
+	}
+	return d
+}
+
+// check refuses what would read as nonsense. Errors repeat nothing of the letter: codes are secret.
+func (l Letter) check() error {
+	if aboutIncident(l.Purpose) {
+		if _, err := models.ParseReference(string(l.Reference)); err != nil {
+			return err
+		}
+	}
+	switch {
+	case l.Code != "" && !sixDigits.MatchString(l.Code), l.Code == "" && l.Purpose == models.PurposeCode:
+		return errors.New("the code is not six digits")
+	case l.At.IsZero() && l.Purpose == models.PurposeReview:
+		return errors.New("the review has no time")
+	}
+	return nil
+}

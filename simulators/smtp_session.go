@@ -1,0 +1,164 @@
+package simulators
+
+import (
+	"io"
+	"net"
+	"strings"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// smtpSession is one connection of a client.
+type smtpSession struct {
+	*smtpServer
+	conn     net.Conn
+	loggedIn bool
+	to       []smtpRecipient
+}
+
+type smtpRecipient struct{ address, persona string }
+
+var (
+	errAuthNeeded  = &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
+	errNoSuchUser  = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "No such user here"}
+	errMailboxFull = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "Mailbox full"}
+	errGreylisted  = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Greylisted, try again later"}
+	errBadSender   = &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "Not a mail address"}
+	errBadAddress  = &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "Not a mail address"}
+)
+
+// AuthMechanisms offers PLAIN when a login is configured.
+func (s *smtpSession) AuthMechanisms() []string {
+	if s.user == "" {
+		return nil
+	}
+	return []string{sasl.Plain}
+}
+
+// Auth checks a login.
+func (s *smtpSession) Auth(mechanism string) (sasl.Server, error) {
+	if s.user == "" || mechanism != sasl.Plain {
+		return nil, smtp.ErrAuthUnknownMechanism
+	}
+	return sasl.NewPlainServer(func(identity, user, password string) error {
+		if (identity != "" && identity != user) || user != s.user || password != s.password {
+			s.note("AUTH", "", "", smtp.ErrAuthFailed.Code, "")
+			return smtp.ErrAuthFailed
+		}
+		s.note("AUTH", "", "", 235, "")
+		s.loggedIn = true
+		return nil
+	}), nil
+}
+
+// Mail begins a mail.
+func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
+	if s.user != "" && !s.loggedIn {
+		s.violations.add(s.now(), "mail", "a mail without a login")
+		s.note("MAIL", "", "", errAuthNeeded.Code, "")
+		return errAuthNeeded
+	}
+	if !isAddress(from) {
+		s.violations.add(s.now(), "mail", "the sender of the envelope is no mail address")
+		s.note("MAIL", "", "", errBadSender.Code, "")
+		return errBadSender
+	}
+	return nil
+}
+
+// Rcpt adds a recipient, or answers what the persona of the address says.
+func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if !isAddress(to) {
+		s.violations.add(s.now(), "rcpt", "a recipient is no mail address")
+		s.note("RCPT", to, "", errBadAddress.Code, "")
+		return errBadAddress
+	}
+	persona := s.smtpServer.personas.next(to)
+	if refused := s.welcome(to, persona); refused != nil {
+		s.note("RCPT", to, "", refused.Code, "")
+		return refused
+	}
+	s.note("RCPT", to, "", 250, "")
+	s.to = append(s.to, smtpRecipient{to, persona})
+	return nil
+}
+
+// welcome is nil when the address takes mail now.
+func (m *smtpServer) welcome(to, persona string) *smtp.SMTPError {
+	switch persona {
+	case "no-such-user":
+		return errNoSuchUser
+	case "mailbox-full":
+		return errMailboxFull
+	case "greylisted":
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		key := strings.ToLower(to)
+		if !m.greeted[key] {
+			m.greeted[key] = true
+			return errGreylisted
+		}
+	}
+	return nil
+}
+
+// Data takes the mail, unless it is no mail a correct client sends or a fault rule says so.
+func (s *smtpSession) Data(r io.Reader) error {
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	rule, _ := s.faults.take(opData)
+	switch rule.Kind {
+	case faultRefuse, faultResetBefore:
+		s.noteData(raw, 0, rule.Kind)
+		reset(s.conn)
+		return io.ErrClosedPipe
+	case faultStatus:
+		refused := &smtp.SMTPError{Code: smtpStatus(rule, 451), EnhancedCode: smtp.NoEnhancedCode, Message: "Try again later"}
+		s.noteData(raw, refused.Code, rule.Kind)
+		return refused
+	}
+	mail, err := readMail(raw)
+	if err != nil {
+		s.violations.add(s.now(), opData, err.Error())
+		s.noteData(raw, 554, rule.Kind)
+		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: err.Error()}
+	}
+	s.take(mail)
+	s.noteData(raw, 250, rule.Kind)
+	switch rule.Kind {
+	case faultResetAfter:
+		reset(s.conn)
+	case faultSlow:
+		s.waitExactly(s.ctx, rule.delay())
+	}
+	return nil
+}
+
+func (s *smtpSession) noteData(raw []byte, status int, fault string) {
+	var to []string
+	for _, r := range s.to {
+		to = append(to, r.address)
+	}
+	s.note("DATA", strings.Join(to, ","), string(raw), status, fault)
+}
+
+// take files the mail for each recipient.
+func (s *smtpSession) take(mail *smtpMail) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.to {
+		m := *mail
+		m.At, m.Persona = s.now().UTC(), r.persona
+		key := strings.ToLower(r.address)
+		s.mails[key] = append(s.mails[key], m)
+	}
+}
+
+// Reset forgets the mail that was begun.
+func (s *smtpSession) Reset() { s.to = nil }
+
+// Logout has nothing to give back.
+func (s *smtpSession) Logout() error { return nil }

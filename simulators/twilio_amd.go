@@ -1,0 +1,61 @@
+package simulators
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// detectionRecord is a report of who answered a call.
+type detectionRecord struct {
+	AnsweredBy string    `json:"answered_by"`
+	At         time.Time `json:"at"`
+	HTTP       int       `json:"http_status"` // 0 when no answer came
+	Fault      string    `json:"fault,omitempty"`
+}
+
+// detect finds out beside the conversation who answered, when AsyncAmd asks for it, and
+// reports it. A call that ends sooner is not reported.
+func (t *twilio) detect(c *call, who callee) {
+	if c.form.Get("AsyncAmd") != "true" {
+		return
+	}
+	t.play(func(ctx context.Context) {
+		verdict := answeredBy(who, c.form.Get("MachineDetection"))
+		if !t.wait(c.ctx, detectionTime(verdict)) {
+			return
+		}
+		record := detectionRecord{AnsweredBy: verdict, At: t.now().UTC()}
+		if c.form.Get("AsyncAmdStatusCallback") == "" {
+			t.detected(c, record)
+			return
+		}
+		d := delivery{url: c.form.Get("AsyncAmdStatusCallback"), method: c.form.Get("AsyncAmdStatusCallbackMethod"),
+			params: url.Values{"CallSid": {c.sid}, "AccountSid": {t.account}, "AnsweredBy": {verdict},
+				"MachineDetectionDuration": {strconv.FormatInt(detectionTime(verdict).Milliseconds(), 10)}},
+			idempotency: randomHex(32)}
+		t.post(ctx, opCallback, d, func(fault string, r *reply) {
+			record.Fault, record.HTTP = fault, r.httpStatus()
+			t.detected(c, record)
+		})
+	})
+}
+
+func (t *twilio) detected(c *call, record detectionRecord) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.detections = append(c.detections, record)
+}
+
+// detectionTime is how long one listens before the verdict: a person says hello, a
+// machine goes on talking, the end of its greeting comes later still.
+func detectionTime(verdict string) time.Duration {
+	switch verdict {
+	case "human":
+		return 2500 * time.Millisecond
+	case "machine_start":
+		return 4 * time.Second
+	}
+	return 6 * time.Second
+}

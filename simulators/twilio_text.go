@@ -1,0 +1,203 @@
+package simulators
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The operations on texts.
+const (
+	opCreateText = "create_message"
+	opFetchText  = "fetch_message"
+	opListTexts  = "list_messages"
+)
+
+// The directions of a text.
+const (
+	textOutbound = "outbound-api"
+	textAnswer   = "outbound-reply" // a Message in the answer to an inbound text
+	textInbound  = "inbound"
+)
+
+// text is one message, of us or to us. Fields below outbox are guarded by twilio.mu.
+type text struct {
+	sid, direction, to, from, body string
+	persona                        string // of the person at the other end
+	statusCallback                 string // "" for none
+	replyOf                        string // sid of the text this one answers, "" for none
+	created                        time.Time
+	outbox                         outbox
+
+	status                string
+	code                  int // why it failed, 0 when it did not
+	updated, sent, closed time.Time
+	callbacks             []textCallback
+}
+
+// textCallback is one report to the product: of the status of our text, or of a text of a person.
+type textCallback struct {
+	Status string    `json:"message_status"`
+	At     time.Time `json:"at"`
+	HTTP   int       `json:"http_status"` // 0 when no answer came
+	Fault  string    `json:"fault,omitempty"`
+}
+
+// textEffect is what became of one text.
+type textEffect struct {
+	Sid       string         `json:"sid"`
+	To        string         `json:"to"`
+	From      string         `json:"from"`
+	Persona   string         `json:"persona"`
+	Body      string         `json:"body"`
+	Status    string         `json:"status"`
+	Placed    time.Time      `json:"placed"`
+	Ended     *time.Time     `json:"ended"` // null while it is under way
+	Callbacks []textCallback `json:"callbacks"`
+	ErrorCode int            `json:"error_code,omitempty"`
+	ReplyOf   string         `json:"reply_of,omitempty"`
+}
+
+func (x *text) effect() textEffect {
+	return textEffect{Sid: x.sid, To: x.to, From: x.from, Persona: x.persona, Body: x.body, Status: x.status,
+		Placed: x.created, Ended: moment(x.closed), Callbacks: append([]textCallback{}, x.callbacks...),
+		ErrorCode: x.code, ReplyOf: x.replyOf}
+}
+
+func (t *twilio) routeText(r *request) (string, func() answer) {
+	texts := "/2010-04-01/Accounts/" + t.account + "/Messages"
+	sid, oneText := strings.CutPrefix(r.URL.Path, texts+"/")
+	sid, json := strings.CutSuffix(sid, ".json")
+	switch {
+	case r.URL.Path == texts+".json" && r.Method == http.MethodPost:
+		return opCreateText, func() answer { return t.createText(r) }
+	case r.URL.Path == texts+".json" && r.Method == http.MethodGet:
+		return opListTexts, func() answer { return t.listTexts(r) }
+	case oneText && json && r.Method == http.MethodGet:
+		return opFetchText, func() answer { return t.fetchText(r, sid) }
+	}
+	return opUnknown, func() answer { return t.noSuchPath(r) }
+}
+
+// createText accepts a text and lets it begin its life.
+func (t *twilio) createText(r *request) answer {
+	form, bad := readForm(r, []string{"To", "From", "Body", "StatusCallback"})
+	if bad == nil {
+		bad = t.checkText(form)
+	}
+	if bad != nil {
+		return t.reject(opCreateText, bad)
+	}
+	persona := t.personas.next(textKey + form.Get("To"))
+	switch persona {
+	case "text-invalid":
+		return refusedText(invalidTextTo(form.Get("To")))
+	case "text-unsubscribed":
+		return refusedText(&badCall{codeUnsubscribed, "Attempt to send to unsubscribed recipient"})
+	}
+	x := t.newText(textOutbound, form.Get("To"), form.Get("Body"), persona)
+	x.statusCallback = form.Get("StatusCallback")
+	t.checkLinks(opCreateText, x.body)
+	a := jsonAnswer(http.StatusCreated, t.textResource(x))
+	t.keep(x)
+	t.play(func(ctx context.Context) { t.liveText(ctx, x) })
+	return a
+}
+
+// refusedText answers 400 for what is no fault of the client.
+func refusedText(bad *badCall) answer {
+	return twilioError(http.StatusBadRequest, bad.code, bad.message)
+}
+
+// newText makes a text between our number and a person's.
+func (t *twilio) newText(direction, person, body, persona string) *text {
+	now := t.now().UTC()
+	x := &text{sid: "SM" + randomHex(32), direction: direction, to: person, from: t.from, body: body,
+		persona: persona, created: now, updated: now, status: "queued"}
+	if direction == textInbound {
+		x.to, x.from, x.status, x.closed = t.from, person, "received", now
+	}
+	return x
+}
+
+func (t *twilio) keep(x *text) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.texts = append(t.texts, x)
+	t.textBySid[x.sid] = x
+}
+
+func (t *twilio) fetchText(r *request, sid string) answer {
+	t.mu.Lock()
+	x := t.textBySid[sid]
+	t.mu.Unlock()
+	if x == nil {
+		return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
+	}
+	return jsonAnswer(http.StatusOK, t.textResource(x))
+}
+
+// textResource is the text as the API shows it.
+func (t *twilio) textResource(x *text) map[string]any {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	uri := "/2010-04-01/Accounts/" + t.account + "/Messages/" + x.sid
+	m := map[string]any{
+		"sid": x.sid, "account_sid": t.account, "api_version": "2010-04-01", "direction": x.direction,
+		"to": x.to, "from": x.from, "body": x.body, "status": x.status, "messaging_service_sid": nil,
+		"num_segments": itoa(segments(x.body)), "num_media": "0", "error_code": nil, "error_message": nil,
+		"date_created": rfc2822(x.created), "date_updated": rfc2822(x.updated), "date_sent": rfc2822(x.sent),
+		"price": nil, "price_unit": "USD", "uri": uri + ".json",
+		"subresource_uris": map[string]string{"media": uri + "/Media.json"},
+	}
+	if x.code != 0 {
+		m["error_code"], m["error_message"] = x.code, textError(x.code)
+	}
+	return m
+}
+
+func listTextsFields() []string {
+	return []string{"To", "From", "DateSent", "DateSent<", "DateSent>", "PageSize", "Page", "PageToken"}
+}
+
+// listTexts answers a page of texts, newest first. A text enters the list a moment after
+// it was created, and has no date until it was sent.
+func (t *twilio) listTexts(r *request) answer {
+	q, bad := readQuery(r, listTextsFields())
+	if bad != nil {
+		return t.reject(opListTexts, bad)
+	}
+	found := t.listedTexts(q)
+	for _, name := range listTextsFields() {
+		if !strings.HasPrefix(name, "Date") || q.Get(name) == "" {
+			continue
+		}
+		test, bad := timeFilter(name, q.Get(name))
+		if bad != nil {
+			return t.reject(opListTexts, bad)
+		}
+		found = slices.DeleteFunc(found, func(x *text) bool { return !test(t.sentAt(x)) })
+	}
+	return pageOf(t, "Messages", q, found, t.textResource)
+}
+
+func (t *twilio) listedTexts(q listQuery) []*text {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var found []*text
+	horizon := t.now().Add(-t.scaled(listDelay))
+	for _, x := range slices.Backward(t.texts) {
+		if !x.created.After(horizon) && (q.Get("To") == "" || x.to == q.Get("To")) && (q.Get("From") == "" || x.from == q.Get("From")) {
+			found = append(found, x)
+		}
+	}
+	return found
+}
+
+func (t *twilio) sentAt(x *text) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return x.sent
+}

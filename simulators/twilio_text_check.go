@@ -1,0 +1,89 @@
+package simulators
+
+import (
+	"net/url"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Codes of Twilio's errors for a text that is not accepted.
+const (
+	codeNoBody       = 21602
+	codeNoTextFrom   = 21603
+	codeNoTextTo     = 21604
+	codeForeignFrom  = 21606
+	codeUnsubscribed = 21610
+	codeBodyTooLong  = 21617
+	codeBadTextFrom  = 21212
+)
+
+const maxTextRunes = 1600
+
+func invalidTextTo(to string) *badCall {
+	return &badCall{codeInvalidTo, "Invalid 'To' Phone Number: " + to}
+}
+
+func (t *twilio) checkText(f url.Values) *badCall {
+	to, from, body := f.Get("To"), f.Get("From"), f.Get("Body")
+	switch {
+	case to == "":
+		return &badCall{codeNoTextTo, "A 'To' phone number is required."}
+	case from == "":
+		return &badCall{codeNoTextFrom, "A 'From' phone number is required."}
+	case !isE164(to):
+		return invalidTextTo(to)
+	case !isE164(from):
+		return &badCall{codeBadTextFrom, "The 'From' number " + from + " is not a valid phone number, shortcode, or alphanumeric sender ID."}
+	case from != t.from:
+		return &badCall{codeForeignFrom, "The 'From' phone number provided (" + from + ") is not a valid, message-capable phone number of this account."}
+	case body == "":
+		return &badCall{codeNoBody, "Message body is required."}
+	case utf8.RuneCountInString(body) > maxTextRunes:
+		return &badCall{codeBodyTooLong, "The concatenated message body exceeds the 1600 character limit."}
+	case f.Get("StatusCallback") != "" && !isWebhookURL(f.Get("StatusCallback")):
+		return &badCall{codeStatusCallback, "The StatusCallback URL is not a valid URL."}
+	}
+	return nil
+}
+
+// checkLinks records a link in a text: the product promises to send none.
+func (t *twilio) checkLinks(op, body string) {
+	lower := strings.ToLower(body)
+	for _, sign := range []string{"http://", "https://", "www."} {
+		if strings.Contains(lower, sign) {
+			t.violations.add(t.now(), op, "the text contains a link")
+			return
+		}
+	}
+}
+
+// gsm7 are the characters a segment of 160 can hold; those of gsm7Extended count twice.
+const (
+	gsm7 = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ" +
+		"ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+	gsm7Extended = "\f^{}\\[~]|€"
+)
+
+// segments is how many messages the network carries for a body (3GPP TS 23.038): 160
+// characters of its own alphabet or 70 of any other, a few less when there are several.
+func segments(body string) int {
+	units, single, several := 0, 160, 153
+	for _, r := range body {
+		switch {
+		case strings.ContainsRune(gsm7, r):
+			units++
+		case strings.ContainsRune(gsm7Extended, r):
+			units += 2
+		default:
+			single, several = 70, 67
+		}
+	}
+	if single == 70 {
+		units = len(utf16.Encode([]rune(body)))
+	}
+	if units <= single {
+		return 1
+	}
+	return (units + several - 1) / several
+}

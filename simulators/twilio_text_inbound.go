@@ -1,0 +1,118 @@
+package simulators
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// steerText makes a person write to our number now.
+func (t *twilio) steerText(s textSteering) error {
+	switch {
+	case t.inboundURL == "":
+		return errors.New("nobody is told of texts: the simulator was started without an address for them")
+	case !isE164(s.From) || s.From == t.from:
+		return errors.New("from must be another number than ours, in E.164 form")
+	case s.Body == "" || utf8.RuneCountInString(s.Body) > maxTextRunes:
+		return errors.New("body must have 1 to 1600 characters")
+	}
+	persona := t.personas.current(textKey + s.From)
+	t.play(func(ctx context.Context) { t.receive(ctx, s.From, s.Body, persona, "") })
+	return nil
+}
+
+// receive takes a text of a person, hands it to the product and sends what it answers.
+func (t *twilio) receive(ctx context.Context, person, body, persona, replyOf string) {
+	x := t.newText(textInbound, person, body, persona)
+	x.replyOf = replyOf
+	t.keep(x)
+	if t.inboundURL == "" {
+		return
+	}
+	d := delivery{url: t.inboundURL, idempotency: randomHex(32), params: url.Values{
+		"MessageSid": {x.sid}, "SmsSid": {x.sid}, "SmsMessageSid": {x.sid}, "SmsStatus": {"received"},
+		"AccountSid": {t.account}, "From": {x.from}, "To": {x.to}, "Body": {x.body},
+		"NumMedia": {"0"}, "NumSegments": {itoa(segments(x.body))}, "ApiVersion": {"2010-04-01"}}}
+	record := textCallback{Status: x.status, At: x.created}
+	t.post(ctx, opInboundText, d, func(fault string, r *reply) {
+		t.answerText(x, fault, r)
+		t.noteText(x, record, fault, r)
+	})
+}
+
+// answerText does what the product answered to a text. An answer Twilio cannot follow is
+// a violation; a product that is down, or that refuses a wrong signature, is not.
+func (t *twilio) answerText(x *text, fault string, r *reply) {
+	if r == nil || r.status >= 500 || (fault == faultMissign && r.status >= 400) {
+		return
+	}
+	bodies, err := r.texts()
+	if err != nil {
+		t.violations.add(t.now(), opInboundText, err.Error())
+		return
+	}
+	for _, body := range bodies {
+		a := t.newText(textAnswer, x.from, body, x.persona)
+		a.replyOf = x.sid
+		t.checkLinks(opInboundText, body)
+		t.keep(a)
+		t.play(func(ctx context.Context) { t.liveText(ctx, a) })
+	}
+}
+
+// texts are the bodies of the messages in a reply.
+func (r *reply) texts() ([]string, error) {
+	switch {
+	case r.status/100 != 2:
+		return nil, fmt.Errorf("the text was answered with status %d", r.status)
+	case len(r.body) == 0 && (r.status == http.StatusOK || r.status == http.StatusNoContent):
+		return nil, nil
+	case !slices.Contains([]string{"text/xml", "application/xml"}, r.kind):
+		return nil, errors.New("the answer to a text is not XML but " + strconv.Quote(r.kind))
+	}
+	return parseTextAnswer(r.body)
+}
+
+// textElement is an element of an answer with everything that may stand in it.
+type textElement struct {
+	XMLName xml.Name
+	Text    string        `xml:",chardata"`
+	Attrs   []xml.Attr    `xml:",any,attr"`
+	Inside  []textElement `xml:",any"`
+}
+
+// parseTextAnswer reads a Response of plain Messages and refuses everything else.
+func parseTextAnswer(doc []byte) ([]string, error) {
+	d := xml.NewDecoder(bytes.NewReader(doc))
+	var root textElement
+	if err := d.Decode(&root); err != nil {
+		return nil, fmt.Errorf("broken document: %w", err)
+	}
+	if after, err := nextElement(d); after != nil || (err != nil && !errors.Is(err, io.EOF)) {
+		return nil, errors.New("something follows the Response")
+	}
+	if root.XMLName.Local != "Response" || len(root.Attrs) > 0 || strings.TrimSpace(root.Text) != "" {
+		return nil, errors.New("the root must be a plain Response")
+	}
+	var bodies []string
+	for _, m := range root.Inside {
+		body := strings.TrimSpace(m.Text)
+		if m.XMLName.Local != "Message" || len(m.Attrs) > 0 || len(m.Inside) > 0 {
+			return nil, errors.New("an answer to a text holds plain Messages only")
+		}
+		if body == "" || utf8.RuneCountInString(body) > maxTextRunes {
+			return nil, errors.New("a Message needs 1 to 1600 characters")
+		}
+		bodies = append(bodies, body)
+	}
+	return bodies, nil
+}

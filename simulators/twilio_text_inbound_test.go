@@ -1,0 +1,195 @@
+package simulators
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func (w *world) answersTexts(status int, kind, body string) {
+	w.product.mu.Lock()
+	defer w.product.mu.Unlock()
+	w.product.text = func(received) (int, string, string) { return status, kind, body }
+}
+
+func TestAPersonRepliesWithTheCode(t *testing.T) {
+	w := newWorld(t)
+	w.textPersona("text-acknowledges")
+	sid := w.textAnswered(nil).get("sid").(string)
+	w.until("the reply arrives", func() bool { return len(w.inbound()) == 1 && len(w.inbound()[0].Callbacks) == 1 })
+	r := w.product.requests("/texts")[0]
+	want := url.Values{"From": {testCallee}, "To": {testFrom}, "Body": {"048213"}, "NumMedia": {"0"}, "NumSegments": {"1"},
+		"AccountSid": {testSid}, "SmsStatus": {"received"}, "ApiVersion": {"2010-04-01"}}
+	for name := range want {
+		if r.form.Get(name) != want.Get(name) {
+			t.Errorf("%s is %q", name, r.form.Get(name))
+		}
+	}
+	id := r.form.Get("MessageSid")
+	if !regexp.MustCompile(`^SM[0-9a-f]{32}$`).MatchString(id) || id == sid || r.form.Get("SmsSid") != id || r.form.Get("SmsMessageSid") != id {
+		t.Errorf("sids: %v", r.form)
+	}
+	if r.uri != "/texts?k=a%2Fb" || r.head.Get("X-Twilio-Signature") != independentTwilioSignature(testToken, w.product.URL+r.uri, r.form) {
+		t.Errorf("signature over %s", r.uri)
+	}
+	if x := w.inbound()[0]; x.ReplyOf != sid || x.Sid != id || x.Status != "received" || x.Callbacks[0].HTTP != 204 {
+		t.Errorf("inbound: %+v", x)
+	}
+	if v := w.violations(w.TwilioURL); len(v) > 0 {
+		t.Errorf("violations: %v", v)
+	}
+}
+
+func TestAPersonRepliesWithAWrongCode(t *testing.T) {
+	w := newWorld(t)
+	w.textPersona("text-wrong-code")
+	w.textAnswered(nil)
+	w.until("the reply arrives", func() bool { return len(w.product.requests("/texts")) == 1 })
+	if got := w.product.requests("/texts")[0].form.Get("Body"); !regexp.MustCompile(`^[0-9]{6}$`).MatchString(got) || got == "048213" {
+		t.Errorf("body %q", got)
+	}
+}
+
+func TestAnAutoResponderGivesUpAfterFiveTexts(t *testing.T) {
+	w := newWorld(t)
+	w.answersTexts(200, "text/xml", `<?xml version="1.0"?><Response><Message>Please reply with the code &amp; nothing else.</Message></Response>`)
+	w.textPersona("text-chatty")
+	w.textAnswered(nil)
+	w.until("the last answer has arrived", func() bool {
+		texts := w.texts()
+		return len(texts) == 6 && texts[5].Ended != nil
+	})
+	texts, inbound := w.texts(), w.inbound()
+	if len(inbound) != 5 || texts[1].ReplyOf != inbound[0].Sid || inbound[1].ReplyOf != texts[1].Sid ||
+		texts[1].Body != "Please reply with the code & nothing else." || strings.ContainsAny(inbound[0].Body, "0123456789") {
+		t.Errorf("texts %+v, inbound %+v", texts, inbound)
+	}
+	w.steer(w.TwilioURL, "personas", `{"personas":{"sms:+4930999999":"text-acknowledges"}}`)
+	w.textAnswered(func(f url.Values) { f.Set("To", "+4930999999") })
+	w.until("somebody else has replied to a later text", func() bool {
+		all := w.product.requests("/texts")
+		return all[len(all)-1].form.Get("From") == "+4930999999"
+	})
+	if n := len(w.inbound()); n != 5 {
+		t.Errorf("%d texts of the auto-responder", n)
+	}
+	w.textPersona("text-chatty")
+	w.textAnswered(nil)
+	w.until("it has started over", func() bool { return len(w.inbound()) > 5 })
+}
+
+func TestAPersonWritesFirst(t *testing.T) {
+	w := newWorld(t)
+	w.steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"048213 <b>"}`)
+	w.until("the text arrives", func() bool { return len(w.product.requests("/texts")) == 1 })
+	if got := w.product.requests("/texts")[0].form; got.Get("Body") != "048213 <b>" || got.Get("From") != testCallee {
+		t.Errorf("text: %v", got)
+	}
+	if x := w.inbound()[0]; x.ReplyOf != "" {
+		t.Errorf("inbound: %+v", x)
+	}
+}
+
+func TestAnswersToTexts(t *testing.T) {
+	for name, c := range map[string]struct {
+		status, violations, texts int
+		kind, body                string
+	}{
+		"nothing":            {204, 0, 0, "", ""},
+		"empty":              {200, 0, 0, "text/plain", ""},
+		"empty document":     {200, 0, 0, "text/xml", "<Response/>"},
+		"a message":          {200, 0, 1, "text/xml; charset=utf-8", "<Response>\n<Message>Thanks.</Message></Response>"},
+		"a link":             {200, 1, 1, "text/xml", "<Response><Message>https://x.example</Message></Response>"},
+		"json":               {200, 1, 0, "application/json", "{}"},
+		"a voice document":   {200, 1, 0, "text/xml", "<Response><Say>hi</Say></Response>"},
+		"an attribute":       {200, 1, 0, "text/xml", `<Response><Message to="+4930123457">hi</Message></Response>`},
+		"an empty message":   {200, 1, 0, "text/xml", "<Response><Message> </Message></Response>"},
+		"too long a message": {200, 1, 0, "text/xml", "<Response><Message>" + strings.Repeat("a", 1601) + "</Message></Response>"},
+		"text outside":       {200, 1, 0, "text/xml", "<Response>hi</Response>"},
+		"two documents":      {200, 1, 0, "text/xml", "<Response/><Response/>"},
+		"broken":             {200, 1, 0, "text/xml", "<Response>"},
+		"forbidden":          {403, 1, 0, "text/plain", "no"},
+		"moved":              {302, 1, 0, "text/plain", ""},
+		"down":               {503, 0, 0, "text/plain", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.answersTexts(c.status, c.kind, c.body)
+			w.steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"hello"}`)
+			w.until("the answer had its effect", func() bool {
+				in := w.inbound()
+				return len(in) == 1 && len(in[0].Callbacks) == 1 && len(w.violations(w.TwilioURL)) == c.violations && len(w.texts()) == c.texts
+			})
+			if c.texts == 1 && (w.texts()[0].ReplyOf != w.inbound()[0].Sid || w.texts()[0].From != testFrom) {
+				t.Errorf("texts: %+v", w.texts())
+			}
+		})
+	}
+}
+
+func TestFaultsOfInboundTexts(t *testing.T) {
+	right := func(w *world, r received) bool {
+		return r.head.Get("X-Twilio-Signature") == independentTwilioSignature(testToken, w.product.URL+r.uri, r.form)
+	}
+	for kind, c := range map[string]struct {
+		requests, noted int
+		signed          bool
+	}{"drop": {0, 1, true}, "duplicate": {2, 2, true}, "reorder": {1, 1, true}, "missign": {1, 1, false}} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.answersTexts(403, "text/plain", "")
+			if c.signed {
+				w.answersTexts(204, "", "")
+			}
+			w.fault(w.TwilioURL, `{"op":"inbound_text","kind":"`+kind+`","times":1}`)
+			w.steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"hello"}`)
+			w.until("it is noted", func() bool { in := w.inbound(); return len(in) == 1 && len(in[0].Callbacks) == c.noted })
+			got := w.product.requests("/texts")
+			if len(got) != c.requests || len(w.violations(w.TwilioURL)) > 0 {
+				t.Errorf("%d requests, violations %v", len(got), w.violations(w.TwilioURL))
+			}
+			for _, r := range got {
+				if right(w, r) != c.signed || r.form.Get("MessageSid") != got[0].form.Get("MessageSid") {
+					t.Errorf("request: %+v", r)
+				}
+			}
+			w.steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"again"}`)
+			w.until("the fault is used up", func() bool { return len(w.product.requests("/texts")) == c.requests+1 })
+		})
+	}
+}
+
+func TestVoiceAndTextPersonasAreApart(t *testing.T) {
+	w := newWorld(t)
+	w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"busy"," sms:`+testCallee+` ":"text-landline"}}`)
+	w.place(nil)
+	w.textAnswered(nil)
+	if call := w.ended(0); call.Status != "busy" {
+		t.Errorf("call: %+v", call)
+	}
+	w.until("the text fails", func() bool { return w.texts()[0].ErrorCode == 30006 })
+}
+
+func TestWithoutAnAddressTextsOfPeopleStayWithTheVendor(t *testing.T) {
+	r, err := Start(t.Context(), testOptions("", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	w.TwilioURL = r.TwilioURL
+	w.textPersona("text-acknowledges")
+	w.textAnswered(nil)
+	w.until("the person has replied", func() bool { return len(w.inbound()) == 1 })
+	if n := len(w.product.requests("/texts")); n != 0 || len(w.inbound()[0].Callbacks) != 0 {
+		t.Errorf("%d requests", n)
+	}
+	if a := w.do("POST", w.TwilioURL+"/_sim/text", "application/json", `{"from":"`+testCallee+`","body":"x"}`); a.status != 400 {
+		t.Errorf("steering: %d", a.status)
+	}
+	if a := w.do("POST", r.SendGridURL+"/_sim/text", "application/json", `{"from":"`+testCallee+`","body":"x"}`); a.status != 400 {
+		t.Errorf("texts by mail: %d", a.status)
+	}
+}

@@ -1,0 +1,137 @@
+package simulators
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// textKey precedes a number in the personas when it is written to and not called.
+const textKey = "sms:"
+
+func textPersonas() []string {
+	return []string{"text-delivered", "text-acknowledges", "text-wrong-code", "text-chatty", "text-undelivered",
+		"text-landline", "text-unsubscribed", "text-invalid", "text-silent"}
+}
+
+// Codes of Twilio for texts that do not arrive.
+const (
+	codeUnreachable = 30003
+	codeLandline    = 30006
+)
+
+func textError(code int) string {
+	if code == codeLandline {
+		return "Landline or unreachable carrier"
+	}
+	return "Unreachable destination handset"
+}
+
+const (
+	sendingTime   = 500 * time.Millisecond
+	deliveryTime  = 2 * time.Second
+	humanPause    = 8 * time.Second // from the sound of the phone to the answer typed
+	mostAutoTexts = 5
+)
+
+type textStep struct {
+	after  time.Duration
+	status string
+	code   int
+}
+
+// textLife is what happens to a text to such a person.
+func textLife(persona string) []textStep {
+	steps := []textStep{{0, "queued", 0}, {queueTime, "sending", 0}, {sendingTime, "sent", 0}}
+	switch persona {
+	case "text-silent":
+		return steps
+	case "text-landline":
+		return []textStep{steps[0], steps[1], {sendingTime, "failed", codeLandline}}
+	case "text-undelivered":
+		return append(steps, textStep{deliveryTime, "undelivered", codeUnreachable})
+	}
+	return append(steps, textStep{deliveryTime, "delivered", 0})
+}
+
+// liveText plays a text to its end, and the person's answer to it.
+func (t *twilio) liveText(ctx context.Context, x *text) {
+	for _, step := range textLife(x.persona) {
+		if !t.wait(ctx, step.after) {
+			return
+		}
+		t.advanceText(x, step)
+	}
+	if body := t.personReply(x); body != "" && t.wait(ctx, humanPause) {
+		t.receive(ctx, x.to, body, x.persona, x.sid)
+	}
+}
+
+func (t *twilio) advanceText(x *text, step textStep) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x.status, x.code, x.updated = step.status, step.code, t.now().UTC()
+	switch step.status {
+	case "sent":
+		x.sent = x.updated
+	case "delivered", "undelivered", "failed":
+		x.closed = x.updated
+	}
+	t.reportText(x)
+}
+
+// reportText queues a status callback if the sender asked for one. It holds t.mu.
+func (t *twilio) reportText(x *text) {
+	if x.statusCallback == "" {
+		return
+	}
+	params := url.Values{"MessageSid": {x.sid}, "SmsSid": {x.sid}, "MessageStatus": {x.status}, "SmsStatus": {x.status},
+		"AccountSid": {t.account}, "From": {x.from}, "To": {x.to}, "ApiVersion": {"2010-04-01"}}
+	if x.code != 0 {
+		params.Set("ErrorCode", itoa(x.code))
+	}
+	d := delivery{url: x.statusCallback, params: params, idempotency: randomHex(32)}
+	record := textCallback{Status: x.status, At: x.updated}
+	x.outbox.post(t.stage, func(ctx context.Context) {
+		t.post(ctx, opCallback, d, func(fault string, r *reply) { t.noteText(x, record, fault, r) })
+	})
+}
+
+func (t *twilio) noteText(x *text, record textCallback, fault string, r *reply) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	record.Fault, record.HTTP = fault, r.httpStatus()
+	x.callbacks = append(x.callbacks, record)
+}
+
+var sixDigits = regexp.MustCompile(`\b[0-9]{6}\b`)
+
+// personReply is what a person writes back to a text that arrived, "" for nothing.
+func (t *twilio) personReply(x *text) string {
+	code := sixDigits.FindString(x.body)
+	switch x.persona {
+	case "text-acknowledges":
+		return code
+	case "text-wrong-code":
+		if n, err := strconv.Atoi(code); err == nil {
+			return fmt.Sprintf("%06d", (n+1)%1_000_000)
+		}
+	case "text-chatty":
+		return t.autoReply(x.to)
+	}
+	return ""
+}
+
+// autoReply is what an auto-responder writes, until it has done so often enough.
+func (t *twilio) autoReply(number string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.chats[number] == mostAutoTexts {
+		return ""
+	}
+	t.chats[number]++
+	return "Thank you for your message. I am out of office and will read it later."
+}

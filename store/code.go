@@ -1,0 +1,92 @@
+package store
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type codeRow struct {
+	ClientID  uuid.UUID
+	ContactID uuid.UUID
+	Channel   models.Channel
+	Key       string
+	ExpiresAt time.Time
+	Wrong     int
+}
+
+// TableName names the table.
+func (codeRow) TableName() string { return "channel_codes" }
+
+func channels() []models.Channel {
+	return []models.Channel{models.ChannelEmail, models.ChannelVoice, models.ChannelSMS}
+}
+
+// SetCode keeps the key of the effect that carries the code for a channel of a contact, in place of any before, with
+// no wrong tries. NotFound: the client has no such contact, or it was removed.
+func (tx *Tx) SetCode(contact uuid.UUID, ch models.Channel, key string, expires time.Time) error {
+	if _, err := tx.holdContact(contact); err != nil {
+		return err
+	}
+	row := codeRow{ClientID: tx.client, ContactID: contact, Channel: ch, Key: key, ExpiresAt: expires}
+	err := tx.db.Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "client_id"}, {Name: "contact_id"}, {Name: "channel"}},
+		DoUpdates: clause.AssignmentColumns([]string{"key", "expires_at", "wrong"}),
+	}).Create(&row).Error
+	return problem("keep code", err)
+}
+
+// Code returns the key of the effect that carried the outstanding code for a channel of a contact, when the code
+// expires, and how many wrong tries there were. Others who ask wait until the transaction ends. NotFound when there is
+// none.
+func (tx *Tx) Code(contact uuid.UUID, ch models.Channel) (key string, expires time.Time, wrong int, err error) {
+	if _, err := tx.holdContact(contact); err != nil {
+		return "", time.Time{}, 0, err
+	}
+	var row codeRow
+	err = tx.code(contact, ch).Clauses(clause.Locking{Strength: "UPDATE"}).Take(&row).Error
+	return row.Key, row.ExpiresAt.UTC(), row.Wrong, notFound(problem("read code", err), "code")
+}
+
+// WrongCode counts a wrong try. NotFound when there is no outstanding code.
+func (tx *Tx) WrongCode(contact uuid.UUID, ch models.Channel) error {
+	if err := tx.needsClient(); err != nil {
+		return err
+	}
+	q := tx.code(contact, ch).UpdateColumns(map[string]any{"wrong": gorm.Expr("wrong + 1")})
+	if q.Error == nil && q.RowsAffected == 0 {
+		return models.Errorf(models.NotFound, "there is no such code")
+	}
+	return problem("count wrong code", q.Error)
+}
+
+// Verify records that a channel was proven to reach a contact, and takes its code away. NotFound: the client has no
+// such contact, or it was removed.
+func (tx *Tx) Verify(contact uuid.UUID, ch models.Channel, at time.Time) (models.Contact, error) {
+	row, err := tx.holdContact(contact)
+	if err != nil {
+		return models.Contact{}, err
+	}
+	row.Verified.V[ch] = at.UTC()
+	err = tx.of("contacts").Where("id = ?", contact).UpdateColumns(map[string]any{"verified": row.Verified}).Error
+	if err != nil {
+		return models.Contact{}, problem("verify channel", err)
+	}
+	return row.model(), tx.dropCodes(contact, []models.Channel{ch})
+}
+
+func (tx *Tx) code(contact uuid.UUID, ch models.Channel) *gorm.DB {
+	return tx.of("channel_codes").Where("contact_id = ? and channel = ?", contact, ch)
+}
+
+// dropCodes takes the outstanding codes of channels away.
+func (tx *Tx) dropCodes(contact uuid.UUID, of []models.Channel) error {
+	if len(of) == 0 {
+		return nil
+	}
+	return problem("drop codes", tx.of("channel_codes").Where("contact_id = ? and channel in ?", contact, of).Delete(&codeRow{}).Error)
+}

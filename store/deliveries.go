@@ -1,0 +1,71 @@
+package store
+
+import (
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// maxReplies is how many texts a reply is held against.
+const maxReplies = 50
+
+// Deliveries lists the effects of an incident with the contacts' names and the vendors' words, in the order they were
+// planned.
+func (tx *Tx) Deliveries(r models.Reference) ([]models.Delivery, error) {
+	var rows []struct {
+		Effect effectRow `gorm:"embedded"`
+		Name   string
+	}
+	err := tx.about("effects", "incident", r).Select(`effects.id, effects.key, effects.kind, effects.incident, effects.purpose,
+		effects.revision, effects.occurrence, effects.contact_id, effects.endpoint, effects.state, effects.vendor,
+		effects.vendor_id, effects.vendor_state, effects.outcome, effects.acknowledged_by, effects.how, effects.reason,
+		effects.attempts, effects.planned_at, effects.accepted_at, effects.updated_at, c.name`).
+		Joins("left join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").
+		Order("effects.planned_at, effects.key").Find(&rows).Error
+	if err != nil {
+		return nil, problem("list deliveries", err)
+	}
+	states, err := tx.states(r)
+	out := make([]models.Delivery, 0, len(rows))
+	for _, row := range rows {
+		d := row.Effect.model().Delivery
+		d.ContactName = row.Name
+		d.States = append(d.States, states[d.Key]...)
+		out = append(out, d)
+	}
+	return out, err
+}
+
+// states returns what vendors said about the effects of an incident, by the effects' keys.
+func (tx *Tx) states(r models.Reference) (map[string][]models.DeliveryState, error) {
+	var rows []effectStateRow
+	err := tx.about("effects", "incident", r).Select("s.key, s.state, s.at, s.detail").
+		Joins("join effect_states s on s.client_id = effects.client_id and s.key = effects.key").
+		Order("s.received_at, s.at, s.rank, s.event_id").Find(&rows).Error
+	said := map[string][]models.DeliveryState{}
+	for _, row := range rows {
+		said[row.Key] = append(said[row.Key], models.DeliveryState{State: row.State, At: row.At.UTC(), Detail: row.Detail})
+	}
+	return said, problem("list words of vendors", err)
+}
+
+// AwaitedReplies lists the texts about incidents that a phone number may be answering: accepted ones that were planned
+// after a moment for contacts who have the number and are not removed, the newest first, at most 50. In a transaction
+// of the SOC over all clients it finds them whoever the client is.
+func (tx *Tx) AwaitedReplies(phone string, since time.Time) ([]LedgerRow, error) {
+	var rows []effectRow
+	err := tx.of("effects").
+		Joins("join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").
+		Where("c.phone = ? and c.removed_at is null", phone).
+		Where("effects.kind = ? and effects.state = ?", models.EffectText, models.EffectAccepted).
+		Where("effects.incident is not null and effects.planned_at > ?", since).
+		Order("effects.planned_at desc, effects.key").Limit(maxReplies).Find(&rows).Error
+	return each(rows, effectRow.model), problem("list texts", err)
+}
+
+// KnownVendorID reports whether the vendor's id belongs to an effect of the transaction's client.
+func (tx *Tx) KnownVendorID(vendor, vendorID string) (bool, error) {
+	var known int64
+	err := tx.of("effects").Where("vendor = ? and vendor_id = ? and vendor_id <> ''", vendor, vendorID).Limit(1).Count(&known).Error
+	return known > 0, problem("find vendor's id", err)
+}

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
+)
+
+// maxDetail is how many characters of a vendor's text are kept.
+const maxDetail = 200
+
+// The tags name the columns, for jsonb_populate_recordset.
+type effectStateRow struct {
+	ClientID   uuid.UUID `json:"client_id"`
+	Vendor     string    `json:"vendor"`
+	EventID    string    `json:"event_id"`
+	Key        string    `json:"key"`
+	State      string    `json:"state"`
+	Rank       int       `json:"rank"`
+	Detail     string    `json:"detail"`
+	At         time.Time `json:"at"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// TableName names the table.
+func (effectStateRow) TableName() string { return "effect_states" }
+
+// Word is what a vendor said about an effect.
+type Word struct {
+	EventID  string    // the vendor's, for telling repeats; unique per vendor and client
+	Effect   uuid.UUID // the effect's id
+	State    string
+	Rank     int       // a lower one is stale
+	Sequence int       // the vendor's count: only a greater one is news; -1 when it does not count, then a greater rank is
+	At       time.Time // when it happened; the zero time when the vendor does not say
+	Detail   string    // untrusted
+}
+
+// moves reports whether the word is news to an effect.
+func (w Word) moves(r *effectRow) bool {
+	if w.Sequence < 0 {
+		return w.Rank > r.VendorRank
+	}
+	return w.Sequence > r.VendorSequence && w.Rank >= r.VendorRank
+}
+
+// Advance records words of a vendor in one go: a repeat is left out, and each effect's last word moves forward, never
+// back, as if each word came alone, in their order. It returns the effects whose last word changed, with their new
+// state, in the order in which they first did. Words about effects that are not the client's are ignored. It takes
+// three statements, however many words there are, and batches that meet wait for each other.
+func (tx *Tx) Advance(vendor string, words []Word, at time.Time) ([]LedgerRow, error) {
+	if err := tx.needsClient(); err != nil {
+		return nil, err
+	}
+	effects, err := tx.holdEffects(words)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := tx.keepWords(vendor, words, effects, at)
+	if err != nil {
+		return nil, err
+	}
+	var moved []*effectRow
+	seen := map[uuid.UUID]bool{}
+	for _, w := range fresh {
+		row := effects[w.Effect]
+		if !w.moves(row) {
+			continue
+		}
+		row.VendorState, row.VendorRank, row.VendorSequence = short(w.State), w.Rank, max(row.VendorSequence, w.Sequence)
+		row.UpdatedAt = at.Truncate(time.Microsecond)
+		if !seen[row.ID] {
+			seen[row.ID], moved = true, append(moved, row)
+		}
+	}
+	return each(moved, func(r *effectRow) LedgerRow { return r.model() }), tx.saveLastWords(moved)
+}
+
+// holdEffects reads the client's effects that words are about, by their ids, and holds their rows: in one order, so
+// that two batches never wait for each other both.
+func (tx *Tx) holdEffects(words []Word) (map[uuid.UUID]*effectRow, error) {
+	ids := make([]uuid.UUID, 0, len(words))
+	for _, w := range words {
+		ids = append(ids, w.Effect)
+	}
+	var rows []*effectRow
+	err := tx.of("effects").Where("id in (select jsonb_array_elements_text(?::jsonb)::uuid)", document[[]uuid.UUID]{ids}).
+		Order("key").Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Find(&rows).Error
+	held := make(map[uuid.UUID]*effectRow, len(rows))
+	for _, row := range rows {
+		held[row.ID] = row
+	}
+	return held, problem("hold effects", err)
+}
+
+// keepWords keeps the words about effects and returns those that had not come before.
+func (tx *Tx) keepWords(vendor string, words []Word, effects map[uuid.UUID]*effectRow, at time.Time) ([]Word, error) {
+	var rows []effectStateRow
+	var about []Word
+	repeated := map[string]bool{} // until the database says that it is new
+	for _, w := range words {
+		effect, ours := effects[w.Effect]
+		if w.EventID = clean(w.EventID); !ours || repeated[w.EventID] {
+			continue
+		}
+		repeated[w.EventID] = true
+		about, rows = append(about, w), append(rows, effectStateRow{
+			ClientID: tx.client, Vendor: vendor, EventID: w.EventID, Key: effect.Key, State: short(w.State),
+			Rank: w.Rank, Detail: short(w.Detail), At: *cmp.Or(orNull(w.At), &at), ReceivedAt: at,
+		})
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	var ids []string
+	err := tx.db.Raw(`insert into effect_states select * from jsonb_populate_recordset(null::effect_states, ?::jsonb)
+		order by event_id on conflict (client_id, vendor, event_id) do nothing returning event_id`,
+		document[[]effectStateRow]{rows}).Scan(&ids).Error
+	for _, id := range ids {
+		delete(repeated, id)
+	}
+	return slices.DeleteFunc(about, func(w Word) bool { return repeated[w.EventID] }), problem("keep words of vendor", err)
+}
+
+// saveLastWords writes the last words of effects that are held.
+func (tx *Tx) saveLastWords(moved []*effectRow) error {
+	if len(moved) == 0 {
+		return nil
+	}
+	type lastWord struct {
+		Key       string    `json:"key"`
+		State     string    `json:"vendor_state"`
+		Rank      int       `json:"vendor_rank"`
+		Sequence  int       `json:"vendor_sequence"`
+		UpdatedAt time.Time `json:"updated_at"`
+	}
+	last := each(moved, func(r *effectRow) lastWord {
+		return lastWord{r.Key, r.VendorState, r.VendorRank, r.VendorSequence, r.UpdatedAt}
+	})
+	err := tx.db.Exec(`update effects set vendor_state = w.vendor_state, vendor_rank = w.vendor_rank,
+			vendor_sequence = w.vendor_sequence, updated_at = w.updated_at
+		from jsonb_populate_recordset(null::effects, ?::jsonb) w
+		where effects.client_id = ? and effects.key = w.key`, document[[]lastWord]{last}, tx.client).Error
+	return problem("save last words of vendor", err)
+}
+
+// short makes a vendor's text storable: clean and at most 200 characters.
+func short(s string) string {
+	r := []rune(clean(s))
+	return string(r[:min(len(r), maxDetail)])
+}

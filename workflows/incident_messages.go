@@ -1,0 +1,154 @@
+package workflows
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// insteadKept bounds how many failed messages an incident remembers, so that each is made up for once.
+const insteadKept = 200
+
+// messageContacts starts a message for every notice, and turns a notice to everyone into one per contact.
+func (w *incident) messageContacts(ctx workflow.Context) {
+	for workflow.Await(ctx, func() bool { return w.nextNotice() >= 0 }) == nil {
+		n := w.run.Notices[w.nextNotice()]
+		if n.Contact == uuid.Nil {
+			if w.address(ctx, n) != nil {
+				return
+			}
+			continue
+		}
+		w.sending[n] = true
+		workflow.Go(ctx, func(ctx workflow.Context) { w.deliver(ctx, n) })
+	}
+}
+
+func (w *incident) nextNotice() int {
+	return slices.IndexFunc(w.run.Notices, func(n models.Notice) bool { return !w.sending[n] })
+}
+
+// address replaces a notice to everyone by one per contact, as planned.
+func (w *incident) address(ctx workflow.Context, all models.Notice) error {
+	i := w.run.Incident
+	to, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx), Notice: all})
+	if err != nil {
+		return err
+	}
+	at := slices.Index(w.run.Notices, all)
+	var each []models.Notice
+	for _, r := range to.Messages {
+		each = append(each, all.To(r))
+	}
+	w.run.Notices = slices.Replace(w.run.Notices, at, at+1, each...)
+	if len(each) == 0 {
+		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be told of severity "+string(i.Severity))
+	}
+	return nil
+}
+
+// deliver hands one message over when its time has come, however long the vendor is down. What stands in the way is
+// shown as a task.
+func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
+	i := w.run.Incident
+	in := messageInput{ClientID: i.ClientID, Reference: i.Reference, Notice: n, After: i.Seq, Drill: i.Drill, Rehearsal: w.rehearsal()}
+	key := in.Effect().Key
+	over := func() bool { return n.Over(w.run.Incident) }
+	if _, err := awaitUntil(ctx, n.At, "wait for the contact's hours", over); err != nil {
+		return
+	}
+	for {
+		if over() {
+			w.must(ctx, cancelEffect(ctx, cancelInput{ClientID: i.ClientID, Effect: key}))
+			w.dropNotice(n)
+			return
+		}
+		summary := string(n.Channel) + " to contact " + n.Contact.String() + ": " + string(n.Purpose)
+		err := send(ctx, summary, time.Duration(w.run.Policy.TellAfter), in)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			w.handedOver(ctx, n, key)
+			return
+		}
+		switch classOf(err) {
+		case models.Rejected:
+			w.openTask(ctx, models.TaskRejected, key, string(n.Channel)+" to a contact: "+words(err))
+			w.insteadOf(ctx, n, key, "rejected")
+			w.dropNotice(n)
+			return
+		case models.Config:
+			w.openTask(ctx, models.TaskConfig, key, string(n.Channel)+": "+words(err))
+			err = workflow.Await(ctx, func() bool { return over() || w.run.Incident.OpenTask(models.TaskConfig, key) == nil })
+		default:
+			w.openTask(ctx, models.TaskVendorDown, key, string(n.Channel)+": "+words(err))
+			_, err = awaitFor(ctx, time.Duration(w.run.Policy.TryAgainEvery), "the vendor is down; try again", over)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (w *incident) rehearsal() bool { return w.run.Incident.FireDrill == models.PhonesSimulated }
+
+func (w *incident) handedOver(ctx workflow.Context, n models.Notice, key string) {
+	m := models.Message{Contact: n.Contact, Purpose: n.Purpose, Revision: n.Revision, Effect: key}
+	if n.Channel == models.ChannelSMS {
+		w.must(ctx, w.note(ctx, models.System(), &models.ContactTexted{Message: m}))
+	} else {
+		w.must(ctx, w.note(ctx, models.System(), &models.ContactMailed{Message: m}))
+	}
+	w.dropNotice(n)
+	w.endTask(ctx, models.TaskVendorDown, key)
+}
+
+func (w *incident) dropNotice(n models.Notice) {
+	w.run.Notices = slices.DeleteFunc(w.run.Notices, func(x models.Notice) bool { return x == n })
+	delete(w.sending, n)
+}
+
+// undelivered is a vendor's word that a message it took never reached its reader.
+func (w *incident) undelivered(ctx workflow.Context, f models.Undelivered) {
+	w.openTask(ctx, models.TaskNotDelivered, f.Effect, string(f.Notice.Channel)+" did not arrive: "+f.Reason)
+	w.insteadOf(ctx, f.Notice, f.Effect, f.Reason)
+}
+
+// insteadOf reaches a contact over their next channel after a message or a call did not reach them, once.
+func (w *incident) insteadOf(ctx workflow.Context, n models.Notice, effect, reason string) {
+	i := w.run.Incident
+	if slices.Contains(w.run.Instead, effect) || i.Over() {
+		return
+	}
+	w.made(effect)
+	to, err := fallback(ctx, fallbackInput{ClientID: i.ClientID, Contact: n.Contact, Severity: i.Severity, Failed: n.Channel, At: workflow.Now(ctx)})
+	if err != nil {
+		return
+	}
+	w.must(ctx, w.note(ctx, models.System(), &models.NotDelivered{Contact: n.Contact, Channel: n.Channel, Effect: effect, Reason: reason, Instead: to.Channel}))
+	switch to.Channel {
+	case models.ChannelSMS:
+		n = n.To(to)
+		if sent := "sent " + models.MessageEffect(i.Reference, i.ClientID, n).Key; !slices.Contains(w.run.Instead, sent) {
+			w.made(sent)
+			w.run.Notices = append(w.run.Notices, n)
+		}
+	case models.ChannelVoice: // unless a round of a critical incident calls them anyway
+		if !i.NeedsCalls() && !slices.ContainsFunc(w.run.Callees, func(r models.Reach) bool { return r.Contact == to.Contact }) {
+			w.run.Callees = append(w.run.Callees, to)
+		}
+	}
+}
+
+// made remembers that a message was made up for, or that one was sent to make up for another.
+func (w *incident) made(what string) {
+	w.run.Instead = append(w.run.Instead, what)
+	if over := len(w.run.Instead) - insteadKept; over > 0 {
+		w.run.Instead = w.run.Instead[over:]
+	}
+}

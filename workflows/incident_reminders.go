@@ -1,0 +1,98 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// reminder is what the client is reminded of next, or, with overdue, a question whose deadline passes.
+type reminder struct {
+	at       time.Time
+	question string // "" for the client's turn
+	number   int
+	anytime  bool // business hours do not matter
+	overdue  bool
+}
+
+// remindClient reminds the client, by the policy, for as long as it is their turn or a question is open. What is due
+// outside their business hours waits for them; what is not due any more is not sent.
+func (w *incident) remindClient(ctx workflow.Context) {
+	for !w.run.Incident.Over() {
+		r, wanted := w.nextReminder()
+		changed := func() bool {
+			now, still := w.nextReminder()
+			return still != wanted || now != r
+		}
+		if !wanted {
+			if workflow.Await(ctx, changed) != nil {
+				return
+			}
+			continue
+		}
+		at := r.at
+		if !r.anytime {
+			in := remindInput{ClientID: w.run.Incident.ClientID, Severity: w.run.Incident.Severity, Due: r.at}
+			open, err := remindAt(ctx, in)
+			if err != nil {
+				return
+			}
+			at = open
+		}
+		gone, err := awaitUntil(ctx, at, r.summary(), changed)
+		if err != nil {
+			return
+		}
+		if !gone {
+			w.remind(ctx, r)
+		}
+	}
+}
+
+func (r reminder) summary() string {
+	switch {
+	case r.overdue:
+		return "question " + r.question + " must be answered"
+	case r.question != "":
+		return fmt.Sprintf("remind the client of question %s, %d", r.question, r.number)
+	default:
+		return "remind the client: it is their turn"
+	}
+}
+
+// nextReminder returns what is due first.
+func (w *incident) nextReminder() (reminder, bool) {
+	i := w.run.Incident
+	var all []reminder
+	if at, due := i.NextReminder(w.run.Policy); due {
+		all = append(all, reminder{at: at, number: i.Reminders + 1, anytime: i.RemindAnytime()})
+	}
+	for _, q := range i.Questions {
+		if at, n, due := q.NextReminder(); due {
+			all = append(all, reminder{at: at, question: q.ID, number: n, anytime: i.Severity == models.SeverityCritical})
+		}
+		if q.Open() && !q.Overdue {
+			all = append(all, reminder{at: q.Deadline, question: q.ID, anytime: true, overdue: true})
+		}
+	}
+	if len(all) == 0 {
+		return reminder{}, false
+	}
+	return slices.MinFunc(all, func(a, b reminder) int { return a.at.Compare(b.at) }), true
+}
+
+func (w *incident) remind(ctx workflow.Context, r reminder) {
+	switch {
+	case r.overdue:
+		w.must(ctx, w.note(ctx, models.System(), &models.QuestionOverdue{Question: r.question}))
+		w.openTask(ctx, models.TaskUnanswered, r.question, "question "+r.question+" was not answered in time")
+	case r.question != "":
+		w.must(ctx, w.note(ctx, models.System(), &models.QuestionReminded{Question: r.question, Number: r.number}))
+	case w.note(ctx, models.System(), &models.ReminderSent{Number: r.number}) == nil:
+		w.due(models.Notice{Purpose: models.PurposeReminder, Occurrence: r.number})
+	}
+}
