@@ -3,8 +3,6 @@ package desk
 import (
 	"cmp"
 	"context"
-	"reflect"
-	"slices"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/auth"
@@ -12,13 +10,16 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// CreateClient takes on a client; Number 0 takes the next free one, zero policy values take their defaults. The
-// same key again returns the same client. Conflict: the number is taken.
+// CreateClient takes on a client; Number 0 takes the next free one, zero policy values take their defaults, and so do
+// business hours that are nil. The same key again returns the same client. Conflict: the number is taken.
 func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client, key string) (models.Client, error) {
 	if err := auth.Allow("create-client", u.Role); err != nil {
 		return models.Client{}, err
 	}
 	c.Policy = withDefaults(c.Policy)
+	if c.Business == nil {
+		c.Business = models.OfficeHours()
+	}
 	c.Contract.Start, c.Contract.End = c.Contract.Start.UTC(), c.Contract.End.UTC()
 	if err := checkClient(c); err != nil {
 		return models.Client{}, err
@@ -36,6 +37,12 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 func checkClient(c models.Client) error {
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
 		return models.InvalidField("/time_zone", "is not an IANA time zone")
+	}
+	if err := checkLanguage(c.Language); err != nil {
+		return err
+	}
+	if err := c.Business.Check("/business_hours"); err != nil {
+		return err
 	}
 	if c.Contract.End.Before(c.Contract.Start) {
 		return models.InvalidField("/contract/end", "is before the start")
@@ -71,43 +78,6 @@ func withDefaults(p models.Policy) models.Policy {
 	}
 }
 
-// CreateContact adds a contact to the client with a number. The same key again returns the same contact.
-func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c models.Contact, key string) (models.Contact, error) {
-	if err := auth.Allow("create-contact", u.Role); err != nil {
-		return models.Contact{}, err
-	}
-	if err := checkContact(c); err != nil {
-		return models.Contact{}, err
-	}
-	id, err := d.clientID(ctx, number)
-	if err != nil {
-		return models.Contact{}, err
-	}
-	var made models.Contact
-	err = d.store.ForClient(ctx, store.SOC, id, func(tx *store.Tx) (err error) {
-		made, err = tx.CreateContact(c, requestID(u, "create-contact", key))
-		return err
-	})
-	if err != nil {
-		return models.Contact{}, err
-	}
-	c.ID, c.ClientID = made.ID, made.ClientID
-	if !reflect.DeepEqual(c, made) {
-		return models.Contact{}, reused()
-	}
-	return made, nil
-}
-
-func checkContact(c models.Contact) error {
-	switch {
-	case slices.Contains(c.Channels, models.ChannelEmail) && c.Email == "":
-		return models.InvalidField("/email", "is required for the channel email")
-	case slices.Contains(c.Channels, models.ChannelVoice) && c.Phone == "":
-		return models.InvalidField("/phone", "is required for the channel voice")
-	}
-	return nil
-}
-
 // Clients lists clients whose number is greater than after, in the order of their numbers. For the SOC.
 func (d *Desk) Clients(ctx context.Context, u models.User, after, limit int) ([]models.Client, error) {
 	if err := auth.Allow("list-clients", u.Role); err != nil {
@@ -134,25 +104,16 @@ func (d *Desk) Client(ctx context.Context, u models.User, number int) (models.Cl
 	return c, err
 }
 
-// Contacts lists a client's contacts in calling order. NotFound also when the client is not the user's.
-func (d *Desk) Contacts(ctx context.Context, u models.User, number int) ([]models.Contact, error) {
-	var list []models.Contact
+// inClient runs fn in the client with a number, as the user may see it. NotFound also when it is not the user's.
+func (d *Desk) inClient(ctx context.Context, u models.User, number int, fn func(*store.Tx) error) error {
 	if u.Role.Side() != models.SideSOC {
-		err := d.ownClient(ctx, u, number, func(tx *store.Tx, _ models.Client) (err error) {
-			list, err = tx.Contacts()
-			return err
-		})
-		return list, err
+		return d.ownClient(ctx, u, number, func(tx *store.Tx, _ models.Client) error { return fn(tx) })
 	}
 	id, err := d.clientID(ctx, number)
 	if err != nil {
-		return nil, err
-	}
-	err = d.store.ForClient(ctx, store.SOC, id, func(tx *store.Tx) (err error) {
-		list, err = tx.Contacts()
 		return err
-	})
-	return list, err
+	}
+	return d.store.ForClient(ctx, store.SOC, id, fn)
 }
 
 // ownClient runs fn for a client's user when the number is that of their own client, else NotFound.

@@ -44,22 +44,25 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in Opening, key 
 	if err != nil {
 		return i, false, err
 	}
-	id, err := d.clientID(ctx, in.Client)
-	if err != nil {
-		return i, false, err
-	}
+	return d.open(ctx, u, in.Client, requestID(u, "open-incident", key), fingerprint("open-incident", body),
+		func(tx *store.Tx) (models.Opened, error) { return opened(tx, in) })
+}
+
+// open opens an incident of the client with a number, as fill says, and starts its workflow.
+func (d *Desk) open(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (models.Opened, error),
+) (i models.Incident, running bool, err error) {
 	run := models.IncidentRun{}
-	err = d.store.ForClient(ctx, store.SOC, id, func(tx *store.Tx) error {
+	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
 		c, err := tx.Client()
 		if err != nil {
 			return err
 		}
-		o, err := opened(tx, in)
+		o, err := fill(tx)
 		if err != nil {
 			return err
 		}
 		run.Policy = c.Policy
-		run.Incident, err = tx.OpenIncident(o, u.Actor(), d.moment(), requestID(u, "open-incident", key), fingerprint("open-incident", body))
+		run.Incident, err = tx.OpenIncident(o, u.Actor(), d.moment(), request, fingerprint)
 		return err
 	})
 	if err != nil {

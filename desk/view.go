@@ -3,6 +3,9 @@ package desk
 import (
 	"context"
 	"slices"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
@@ -70,7 +73,7 @@ func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, 
 }
 
 // internal reports whether an event is the SOC's own business until it publishes. What was opened says the title
-// the investigation began with.
+// the investigation began with. How the client's contacts were reached, or not, is the client's business, too.
 func internal(d models.EventData) bool {
 	switch d.(type) {
 	case *models.Opened, *models.Assessed, *models.TaskOpened, *models.TaskDone, *models.CommandRefused:
@@ -79,16 +82,48 @@ func internal(d models.EventData) bool {
 	return false
 }
 
-// Deliveries lists what was sent to the outside world about an incident and what became of it.
-func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference) ([]models.Delivery, error) {
-	var list []models.Delivery
-	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
-		if _, err = tx.Incident(ref); err == nil {
-			list, err = tx.Deliveries(ref)
+// Reached is who of the client was reached first, how and when.
+type Reached struct {
+	By      string    `json:"by"`             // id of a contact or a user
+	Name    string    `json:"name,omitempty"` // of a contact
+	Channel string    `json:"channel"`
+	How     string    `json:"how"`
+	At      time.Time `json:"at"`
+}
+
+// Deliveries lists what was sent to the outside world about an incident and what became of it, and who acknowledged
+// the incident, nil for nobody.
+func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference) (list []models.Delivery, by *Reached, err error) {
+	err = d.read(ctx, u, func(tx *store.Tx) error {
+		i, err := tx.Incident(ref)
+		if err != nil {
+			return err
 		}
+		if by, err = reached(tx, i); err != nil {
+			return err
+		}
+		list, err = tx.Deliveries(ref)
 		return err
 	})
-	return list, err
+	return list, by, err
+}
+
+func reached(tx *store.Tx, i models.Incident) (*Reached, error) {
+	a := i.Acknowledged
+	if a == nil {
+		return nil, nil
+	}
+	r := &Reached{By: a.By.ID, Channel: a.Channel, How: a.How, At: a.At}
+	id, err := uuid.Parse(a.By.ID)
+	if err != nil || a.By.Role != "" { // a user
+		return r, nil
+	}
+	c, err := tx.Contact(id)
+	if models.KindOf(err) == models.NotFound {
+		return r, nil
+	}
+	r.Name = c.Name
+	return r, err
 }
 
 // Revisions lists the published revisions of an incident's report, from the first.

@@ -83,7 +83,7 @@ func (t *twilio) routeText(r *request) (string, func() answer) {
 
 // createText accepts a text and lets it begin its life.
 func (t *twilio) createText(r *request) answer {
-	form, bad := readForm(r, []string{"To", "From", "Body", "StatusCallback"})
+	form, bad := readForm(r, []string{"To", "From", "Body", "StatusCallback", "ValidityPeriod"})
 	if bad == nil {
 		bad = t.checkText(form)
 	}

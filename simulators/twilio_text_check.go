@@ -2,6 +2,7 @@ package simulators
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -16,6 +17,7 @@ const (
 	codeUnsubscribed = 21610
 	codeBodyTooLong  = 21617
 	codeBadTextFrom  = 21212
+	codeValidity     = 21625
 )
 
 const maxTextRunes = 1600
@@ -43,8 +45,16 @@ func (t *twilio) checkText(f url.Values) *badCall {
 		return &badCall{codeBodyTooLong, "The concatenated message body exceeds the 1600 character limit."}
 	case f.Get("StatusCallback") != "" && !isWebhookURL(f.Get("StatusCallback")):
 		return &badCall{codeStatusCallback, "The StatusCallback URL is not a valid URL."}
+	case !validFor(f.Get("ValidityPeriod")):
+		return &badCall{codeValidity, "ValidityPeriod must be an integer from 1 to 36000."}
 	}
 	return nil
+}
+
+// validFor reports whether a validity period is one, in seconds; none is fine.
+func validFor(seconds string) bool {
+	n, err := strconv.Atoi(seconds)
+	return seconds == "" || err == nil && n >= 1 && n <= 36000
 }
 
 // checkLinks records a link in a text: the product promises to send none.

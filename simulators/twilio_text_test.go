@@ -157,6 +157,7 @@ func TestBadTextsAreRefused(t *testing.T) {
 		"national number": {func(f url.Values) { f.Set("To", "030123456") }, 21211},
 		"foreign From":    {func(f url.Values) { f.Set("From", "+18005550199") }, 21606},
 		"named From":      {func(f url.Values) { f.Set("From", "WATCHFIRE") }, 21212},
+		"validity period": {func(f url.Values) { f.Set("ValidityPeriod", "36001") }, codeValidity},
 		"plain http":      {func(f url.Values) { f.Set("StatusCallback", "http://soc.example/") }, codeStatusCallback},
 		"unknown field":   {func(f url.Values) { f.Set("IdempotencyKey", "x") }, codeBadParameter},
 		"media":           {func(f url.Values) { f.Set("MediaUrl", "https://soc.example/x.png") }, codeBadParameter},
@@ -168,7 +169,7 @@ func TestBadTextsAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if n := len(w.violations(w.TwilioURL)); n != 11 || len(w.texts()) != 0 {
+	if n := len(w.violations(w.TwilioURL)); n != 12 || len(w.texts()) != 0 {
 		t.Errorf("%d violations, texts %v", n, w.texts())
 	}
 	if a := w.textAnswered(func(f url.Values) { f.Set("Body", strings.Repeat("ü", 1600)) }); a.status != 201 {

@@ -194,7 +194,7 @@ func TestBatchesThatMeet(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
 	var effects []store.LedgerRow
-	for n := range 20 {
+	for n := range 20 { // planned at the same moment, they are listed by their keys
 		effects = append(effects, h.intend(h.acme, i, n+1))
 	}
 	const rounds = 40
@@ -203,7 +203,7 @@ func TestBatchesThatMeet(t *testing.T) {
 		all.Go(func() {
 			for round := range rounds {
 				var words []store.Word
-				for n, e := range effects {
+				for n, e := range effects[:len(effects)-worker] { // the order must not hang on which effects there are
 					words = append(words,
 						store.Word{EventID: fmt.Sprintf("shared %d.%d", round, n), Effect: e.ID, State: "shared", Rank: 2 * round, Sequence: -1},
 						store.Word{EventID: fmt.Sprintf("own %d.%d.%d", worker, round, n), Effect: e.ID, State: fmt.Sprint(round), Rank: 2*round + 1, Sequence: -1})
@@ -221,8 +221,8 @@ func TestBatchesThatMeet(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for _, d := range h.deliveries(h.acme, i.Reference) {
+	for n, d := range h.deliveries(h.acme, i.Reference)[:17] {
 		equal(t, "last word", d.VendorState, fmt.Sprint(rounds-1))
-		equal(t, "words", len(d.States), rounds*(1+4))
+		equal(t, fmt.Sprint("words on ", n), len(d.States), rounds*(1+4))
 	}
 }

@@ -65,7 +65,7 @@ func queues() []queue {
 				Effects: p.effects(p.giveUpMail()), Routes: activities.NewRoutes(p.Mailers...), Rehearsal: rehearsal.House{Now: p.Now}, Letter: p.Letter,
 			})
 		}},
-		{models.QueuePhone, 20, 20, func(r worker.Registry, p Parts) {
+		{models.QueuePhone, 200, 50, func(r worker.Registry, p Parts) {
 			r.RegisterActivity(&activities.Phone{
 				Effects: p.effects(10 * time.Minute), Carrier: p.Carrier, Vendor: "twilio", Rehearsal: rehearsal.House{Now: p.Now},
 				Letter: p.Letter, PublicURL: p.PublicURL,

@@ -20,6 +20,7 @@ type incident struct {
 	pending  []models.Event         // applied, not yet in the store
 	recorded int                    // Seq up to which the store is known to have the events
 	sending  map[models.Notice]bool // notices whose message is under way
+	turns    workflow.Semaphore     // of messages being handed over
 	busy     int                    // signals being worked on
 	again    []string               // endpoints a person wants tried again
 	inboxes  []inbox

@@ -13,8 +13,13 @@ import (
 // insteadKept bounds how many failed messages an incident remembers, so that each is made up for once.
 const insteadKept = 200
 
+// sendingAtOnce bounds how many messages of one incident are handed over at a time: the engine allows a workflow two
+// thousand activities under way, and other incidents want their turn.
+const sendingAtOnce = 100
+
 // messageContacts starts a message for every notice, and turns a notice to everyone into one per contact.
 func (w *incident) messageContacts(ctx workflow.Context) {
+	w.turns = workflow.NewSemaphore(ctx, sendingAtOnce)
 	for workflow.Await(ctx, func() bool { return w.nextNotice() >= 0 }) == nil {
 		n := w.run.Notices[w.nextNotice()]
 		if n.Contact == uuid.Nil {
@@ -68,7 +73,11 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 			return
 		}
 		summary := string(n.Channel) + " to contact " + n.Contact.String() + ": " + string(n.Purpose)
+		if w.turns.Acquire(ctx, 1) != nil {
+			return
+		}
 		err := send(ctx, summary, time.Duration(w.run.Policy.TellAfter), in)
+		w.turns.Release(1)
 		if ctx.Err() != nil {
 			return
 		}

@@ -72,20 +72,48 @@ type AlertState = models.AlertState
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
 type Answer = models.Answer
 
+// AnswerQuestion Example: {"answer":"no","question":"q1"}
+type AnswerQuestion = models.AnswerQuestion
+
+// AskQuestion Example: {"answers":["yes","no"],"deadline":"2026-03-03T08:15:00Z","text":"Was this sign-in you?"}
+type AskQuestion = models.AskQuestion
+
 // Assess Example: {"severity":"critical","summary":"An administrator's credentials were taken and used.","techniques":["T1003.001"],"timeline":[{"at":"2026-03-02T08:15:00Z","text":"First sign-in from an unknown network"}]}
 type Assess = models.Assess
 
 // Assessment defines model for Assessment.
 type Assessment = models.Assessment
 
+// CallerCode defines model for CallerCode.
+type CallerCode struct {
+	Code string `json:"code"`
+
+	// Previous A call that began before the change speaks this one.
+	Previous string `json:"previous"`
+
+	// ValidUntil Example: 2026-03-02T08:15:00Z
+	ValidUntil Time `json:"valid_until"`
+}
+
 // Channel defines model for Channel.
 type Channel = models.Channel
+
+// ChannelCheck defines model for ChannelCheck.
+type ChannelCheck struct {
+	Channel Channel `json:"channel"`
+
+	// ExpiresAt Of the code; absent for a test message.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
 
 // Client defines model for Client.
 type Client = models.Client
 
 // ClientDetails Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"edr":{"tenant":"0123456789abcdef0123456789abcdef","vendor":"crowdstrike"},"language":"en","legal_name":"Example Manufacturing SE","time_zone":"Europe/Berlin"}
 type ClientDetails struct {
+	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
+	BusinessHours *Hours `json:"business_hours,omitempty"`
+
 	// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 	//
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
@@ -118,11 +146,24 @@ type ClientList struct {
 	Next *Next `json:"next,omitempty"`
 }
 
+// ClockTime A time of day.
+//
+// Example: 08:30
+type ClockTime = models.ClockTime
+
 // Comment Example: {"text":"Was this sign-in you?"}
 type Comment = models.Comment
 
 // CompleteTask Example: {"task":"t1"}
 type CompleteTask = models.CompleteTask
+
+// ConfirmChannel Example: {"channel":"sms","code":"012345"}
+type ConfirmChannel struct {
+	Channel Channel `json:"channel"`
+
+	// Code The six digits the contact was sent.
+	Code string `json:"code"`
+}
 
 // ConfirmClosure Example: {"reason":"The server is retired next week."}
 type ConfirmClosure = models.ConfirmClosure
@@ -146,19 +187,37 @@ type Containment = models.Containment
 // Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 type Contract = models.Contract
 
-// Delivery One mail, call, isolation or release, and what became of it.
+// Delivery One mail, text, call, isolation or release, and what became of it.
 type Delivery = models.Delivery
 
 // DeliveryList defines model for DeliveryList.
 type DeliveryList struct {
-	Items []Delivery `json:"items"`
+	// Acknowledgement Who of the client was reached first, how and when.
+	Acknowledgement *Reached   `json:"acknowledgement,omitempty"`
+	Items           []Delivery `json:"items"`
 
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
 }
 
+// DeliveryState defines model for DeliveryState.
+type DeliveryState = models.DeliveryState
+
 // Dismiss Example: {"reason":"A planned test of the client."}
 type Dismiss = models.Dismiss
+
+// DrillChannel defines model for DrillChannel.
+type DrillChannel = models.DrillChannel
+
+// DrillContact defines model for DrillContact.
+type DrillContact = models.DrillContact
+
+// DrillPhones What a fire drill reaches: `real` reaches the contacts; with `simulated` nothing leaves the house, every
+// call rings out and every message is taken.
+type DrillPhones = models.DrillPhones
+
+// DrillReport defines model for DrillReport.
+type DrillReport = models.DrillReport
 
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
 type EDR = models.EDR
@@ -180,8 +239,24 @@ type EventList struct {
 // Expedite Example: {}
 type Expedite = models.Expedite
 
+// Finding defines model for Finding.
+type Finding = models.Finding
+
 // GiveFeedback Example: {"comment":"Reached within minutes.","rating":5}
 type GiveFeedback = models.GiveFeedback
+
+// GoLive defines model for GoLive.
+type GoLive struct {
+	Findings []Finding `json:"findings"`
+
+	// Ready Every check passed.
+	Ready bool `json:"ready"`
+}
+
+// Hours Weekly hours in the client's time zone. None means always.
+//
+// Example: [{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}]
+type Hours = models.Hours
 
 // Incident defines model for Incident.
 type Incident = models.Incident
@@ -236,6 +311,14 @@ type Isolate = models.Isolate
 // Keep Example: {"endpoint":"e1","reason":"The host waits for forensics."}
 type Keep = models.Keep
 
+// LeftOut defines model for LeftOut.
+type LeftOut struct {
+	// Contact Example: 018f6a5e-0000-7000-8000-000000000001
+	Contact UUID   `json:"contact"`
+	Name    string `json:"name"`
+	Reason  string `json:"reason"`
+}
+
 // Line defines model for Line.
 type Line = string
 
@@ -260,24 +343,39 @@ type NewAlert struct {
 	Title      Title       `json:"title"`
 }
 
-// NewContact Example: {"channels":["email","voice"],"email":"ada@client.example","language":"en","name":"Ada Example","order":1,"phone":"+4930123456","role":"CISO","severities":["critical","high"]}
+// NewContact Example: {"channels":["email","sms","voice"],"email":"ada@client.example","hours":[{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}],"language":"en","name":"Ada Example","order":1,"phone":"+12025550100","role":"CISO","severities":["critical","high"]}
 type NewContact struct {
 	Channels []Channel `json:"channels"`
 
 	// Email Needed for the channel email.
-	Email    *string `json:"email,omitempty"`
-	Language string  `json:"language"`
-	Name     string  `json:"name"`
+	Email *string `json:"email,omitempty"`
+
+	// Hours When they are reached; always when left out. Critical incidents ignore it.
+	Hours *Hours `json:"hours,omitempty"`
+
+	// HoursForCritical Critical incidents keep to the hours, too.
+	HoursForCritical *bool `json:"hours_for_critical,omitempty"`
+
+	// Language BCP 47.
+	Language string `json:"language"`
+	Name     string `json:"name"`
 
 	// Order Calls go from low to high.
 	Order *int `json:"order,omitempty"`
 
-	// Phone E.164; needed for the channel voice.
+	// Phone E.164; needed for the channels voice and sms. A fixed line takes no sms.
 	Phone *string `json:"phone,omitempty"`
 
 	// Role Their function at the client, such as CISO.
 	Role       *string    `json:"role,omitempty"`
 	Severities []Severity `json:"severities"`
+}
+
+// NewFireDrill Example: {"phones":"simulated"}
+type NewFireDrill struct {
+	// Phones What a fire drill reaches: `real` reaches the contacts; with `simulated` nothing leaves the house, every
+	// call rings out and every message is taken.
+	Phones DrillPhones `json:"phones"`
 }
 
 // NewIncident Example: {"alerts":["018f6a5e-0000-7000-8000-000000000001"],"client":1042}
@@ -312,8 +410,44 @@ type OCSFEvent map[string]interface{}
 // Phase defines model for Phase.
 type Phase = models.Phase
 
+// PlannedReach defines model for PlannedReach.
+type PlannedReach struct {
+	// At Not before.
+	At      time.Time `json:"at"`
+	Channel Channel   `json:"channel"`
+
+	// Contact Example: 018f6a5e-0000-7000-8000-000000000001
+	Contact UUID   `json:"contact"`
+	Name    string `json:"name"`
+	Order   int    `json:"order"`
+}
+
 // Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
 type Policy = models.Policy
+
+// Preview Who is reached, how and when.
+type Preview struct {
+	// At Example: 2026-03-02T08:15:00Z
+	At Time `json:"at"`
+
+	// Calls In calling order; critical only.
+	Calls []PlannedReach `json:"calls"`
+
+	// Left Contacts who are not reached, or not called.
+	Left []LeftOut `json:"left"`
+
+	// Local The same moment on the client's clocks.
+	//
+	// Example: 2026-11-29T03:00:00+01:00
+	Local time.Time `json:"local"`
+
+	// Messages One for each contact who has a channel for text.
+	Messages []PlannedReach `json:"messages"`
+	Severity Severity       `json:"severity"`
+
+	// TimeZone The client's.
+	TimeZone string `json:"time_zone"`
+}
 
 // Problem An RFC 9457 problem.
 //
@@ -322,6 +456,25 @@ type Problem = problem.Problem
 
 // Publish Example: {}
 type Publish = models.Publish
+
+// Question Something the SOC asked the client.
+type Question = models.Question
+
+// Reached Who of the client was reached first, how and when.
+type Reached struct {
+	// At Example: 2026-03-02T08:15:00Z
+	At Time `json:"at"`
+
+	// By The id of a contact or a user.
+	By string `json:"by"`
+
+	// Channel voice, sms, portal or api.
+	Channel string `json:"channel"`
+	How     string `json:"how"`
+
+	// Name Absent when it is not known.
+	Name *string `json:"name,omitempty"`
+}
 
 // ReceivedAlert defines model for ReceivedAlert.
 type ReceivedAlert struct {
@@ -388,6 +541,13 @@ type TechniqueID = string
 // Techniques defines model for Techniques.
 type Techniques = []TechniqueID
 
+// TestChannel The channels email and sms; a call is tested by verifying it.
+//
+// Example: {"channel":"email"}
+type TestChannel struct {
+	Channel Channel `json:"channel"`
+}
+
 // Text At most 16 KiB of text, not blank.
 type Text = string
 
@@ -409,6 +569,15 @@ type UUID = openapi_types.UUID
 // Verify Example: {"gone":true,"note":"No activity since the reset."}
 type Verify = models.Verify
 
+// VerifyChannel Example: {"channel":"sms"}
+type VerifyChannel struct {
+	Channel Channel `json:"channel"`
+}
+
+// Window From `from` until before `to`, both on quarters of an hour. When `to` is before `from` it goes on into the
+// next day; 24:00 is the end of the day.
+type Window = models.Window
+
 // WithdrawClosure Example: {"reason":"The account was used again."}
 type WithdrawClosure = models.WithdrawClosure
 
@@ -419,6 +588,9 @@ type AlertID = openapi_types.UUID
 //
 // Example: 1042
 type ClientNumber = Number
+
+// ContactID defines model for ContactID.
+type ContactID = openapi_types.UUID
 
 // Cursor defines model for Cursor.
 type Cursor = string
@@ -511,6 +683,41 @@ type CreateContactParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ConfirmChannelParams defines parameters for ConfirmChannel.
+type ConfirmChannelParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// TestChannelParams defines parameters for TestChannel.
+type TestChannelParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// VerifyChannelParams defines parameters for VerifyChannel.
+type VerifyChannelParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// StartFireDrillParams defines parameters for StartFireDrill.
+type StartFireDrillParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetPlanParams defines parameters for GetPlan.
+type GetPlanParams struct {
+	// Severity Of what happens; critical when left out.
+	Severity *Severity `form:"severity,omitempty" json:"severity,omitempty"`
+
+	// At When it happens; now when left out. Without an offset it is the client's local time, which must exist:
+	// some hours are skipped when clocks change. An hour that comes twice is taken once; an offset chooses.
+	// Write the plus sign of an offset as %2B.
+	At *string `form:"at,omitempty" json:"at,omitempty"`
+}
+
 // ListIncidentsParams defines parameters for ListIncidents.
 type ListIncidentsParams struct {
 	// Phase Only incidents in this phase.
@@ -546,6 +753,18 @@ type AcknowledgeParams struct {
 
 // AdviseTeamParams defines parameters for AdviseTeam.
 type AdviseTeamParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AnswerQuestionParams defines parameters for AnswerQuestion.
+type AnswerQuestionParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AskQuestionParams defines parameters for AskQuestion.
+type AskQuestionParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -673,6 +892,21 @@ type CreateClientJSONRequestBody = ClientDetails
 // CreateContactJSONRequestBody defines body for CreateContact for application/json ContentType.
 type CreateContactJSONRequestBody = NewContact
 
+// UpdateContactJSONRequestBody defines body for UpdateContact for application/json ContentType.
+type UpdateContactJSONRequestBody = NewContact
+
+// ConfirmChannelJSONRequestBody defines body for ConfirmChannel for application/json ContentType.
+type ConfirmChannelJSONRequestBody = ConfirmChannel
+
+// TestChannelJSONRequestBody defines body for TestChannel for application/json ContentType.
+type TestChannelJSONRequestBody = TestChannel
+
+// VerifyChannelJSONRequestBody defines body for VerifyChannel for application/json ContentType.
+type VerifyChannelJSONRequestBody = VerifyChannel
+
+// StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
+type StartFireDrillJSONRequestBody = NewFireDrill
+
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
 
@@ -681,6 +915,12 @@ type AcknowledgeJSONRequestBody = Acknowledge
 
 // AdviseTeamJSONRequestBody defines body for AdviseTeam for application/json ContentType.
 type AdviseTeamJSONRequestBody = AdviseTeam
+
+// AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
+type AnswerQuestionJSONRequestBody = AnswerQuestion
+
+// AskQuestionJSONRequestBody defines body for AskQuestion for application/json ContentType.
+type AskQuestionJSONRequestBody = AskQuestion
 
 // AssessJSONRequestBody defines body for Assess for application/json ContentType.
 type AssessJSONRequestBody = Assess
@@ -896,6 +1136,13 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/clients/{number} (the `GetClient` operationId).
 	GetClient(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetCallerCode Read the code that proves a call to the client is ours
+	//
+	// Every call speaks the present code. It changes every two minutes.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
+	GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListContacts List a client's contacts in calling order
 	//
 	// Corresponds with GET /api/v1/clients/{number}/contacts (the `ListContacts` operationId).
@@ -918,6 +1165,123 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts (the `CreateContact` operationId).
 	CreateContact(ctx context.Context, number ClientNumber, params *CreateContactParams, body CreateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveContact Remove a contact
+	//
+	// For the SOC. They are reached no more; what they were sent keeps their name.
+	//
+	// Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
+	RemoveContact(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateContactWithBody Replace what a contact is
+	//
+	// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
+	UpdateContactWithBody(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateContact Replace what a contact is
+	//
+	// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
+	UpdateContact(ctx context.Context, number ClientNumber, id ContactID, body UpdateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmChannelWithBody Hand in the code a contact was sent
+	//
+	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
+	// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
+	// so.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
+	ConfirmChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmChannel Hand in the code a contact was sent
+	//
+	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
+	// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
+	// so.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
+	ConfirmChannel(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestChannelWithBody Send a test message over a channel of a contact
+	//
+	// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/test-channel (the `TestChannel` operationId).
+	TestChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, params *TestChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestChannel Send a test message over a channel of a contact
+	//
+	// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/test-channel (the `TestChannel` operationId).
+	TestChannel(ctx context.Context, number ClientNumber, id ContactID, params *TestChannelParams, body TestChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VerifyChannelWithBody Send a code over a channel of a contact
+	//
+	// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
+	// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
+	VerifyChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VerifyChannel Send a code over a channel of a contact
+	//
+	// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
+	// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
+	VerifyChannel(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartFireDrillWithBody Try how the client is reached
+	//
+	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
+	// is written to and called, once. After 503 the same request again goes on where it stopped.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
+	StartFireDrillWithBody(ctx context.Context, number ClientNumber, params *StartFireDrillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartFireDrill Try how the client is reached
+	//
+	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
+	// is written to and called, once. After 503 the same request again goes on where it stopped.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
+	StartFireDrill(ctx context.Context, number ClientNumber, params *StartFireDrillParams, body StartFireDrillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckGoLive Check whether the client is ready to go live
+	//
+	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
+	CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetPlan Preview who is reached
+	//
+	// Who of the client is reached, how and when, if something of a severity happens at a moment.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
+	GetPlan(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListIncidents List incidents, the last changed first
 	//
@@ -987,6 +1351,42 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
 	AdviseTeam(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AnswerQuestionWithBody Answer a question
+	//
+	// For the client's responders and admins.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
+	AnswerQuestionWithBody(ctx context.Context, reference Reference, params *AnswerQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AnswerQuestion Answer a question
+	//
+	// For the client's responders and admins.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
+	AnswerQuestion(ctx context.Context, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AskQuestionWithBody Ask the client a question with a deadline
+	//
+	// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
+	AskQuestionWithBody(ctx context.Context, reference Reference, params *AskQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AskQuestion Ask the client a question with a deadline
+	//
+	// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
+	AskQuestion(ctx context.Context, reference Reference, params *AskQuestionParams, body AskQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AssessWithBody Record what the SOC knows
 	//
@@ -1060,7 +1460,7 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/confirm-closure (the `ConfirmClosure` operationId).
 	ConfirmClosure(ctx context.Context, reference Reference, params *ConfirmClosureParams, body ConfirmClosureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListDeliveries List mails, calls, isolations and releases and what became of them
+	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 	//
 	// Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1082,6 +1482,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/dismiss (the `Dismiss` operationId).
 	Dismiss(ctx context.Context, reference Reference, params *DismissParams, body DismissJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDrillReport Read what a fire drill measured
+	//
+	// Who answered, how fast, and which numbers and addresses do not work. 409 when it is no fire drill.
+	//
+	// Corresponds with GET /api/v1/incidents/{reference}/drill-report (the `GetDrillReport` operationId).
+	GetDrillReport(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEvents List an incident's events in order
 	//
@@ -1517,6 +1924,23 @@ func (c *API) GetClient(ctx context.Context, number ClientNumber, reqEditors ...
 	return c.Client.Do(req)
 }
 
+// GetCallerCode Read the code that proves a call to the client is ours
+//
+// Every call speaks the present code. It changes every two minutes.
+//
+// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
+func (c *API) GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCallerCodeRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListContacts List a client's contacts in calling order
 //
 // Corresponds with GET /api/v1/clients/{number}/contacts (the `ListContacts` operationId).
@@ -1560,6 +1984,253 @@ func (c *API) CreateContactWithBody(ctx context.Context, number ClientNumber, pa
 // Corresponds with POST /api/v1/clients/{number}/contacts (the `CreateContact` operationId).
 func (c *API) CreateContact(ctx context.Context, number ClientNumber, params *CreateContactParams, body CreateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateContactRequest(c.Server, number, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveContact Remove a contact
+//
+// For the SOC. They are reached no more; what they were sent keeps their name.
+//
+// Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
+func (c *API) RemoveContact(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveContactRequest(c.Server, number, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateContactWithBody Replace what a contact is
+//
+// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
+func (c *API) UpdateContactWithBody(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateContactRequestWithBody(c.Server, number, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateContact Replace what a contact is
+//
+// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
+func (c *API) UpdateContact(ctx context.Context, number ClientNumber, id ContactID, body UpdateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateContactRequest(c.Server, number, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmChannelWithBody Hand in the code a contact was sent
+//
+// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
+// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
+// so.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
+func (c *API) ConfirmChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmChannelRequestWithBody(c.Server, number, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmChannel Hand in the code a contact was sent
+//
+// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
+// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
+// so.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
+func (c *API) ConfirmChannel(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmChannelRequest(c.Server, number, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestChannelWithBody Send a test message over a channel of a contact
+//
+// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/test-channel (the `TestChannel` operationId).
+func (c *API) TestChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, params *TestChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestChannelRequestWithBody(c.Server, number, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestChannel Send a test message over a channel of a contact
+//
+// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/test-channel (the `TestChannel` operationId).
+func (c *API) TestChannel(ctx context.Context, number ClientNumber, id ContactID, params *TestChannelParams, body TestChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestChannelRequest(c.Server, number, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VerifyChannelWithBody Send a code over a channel of a contact
+//
+// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
+// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
+func (c *API) VerifyChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifyChannelRequestWithBody(c.Server, number, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VerifyChannel Send a code over a channel of a contact
+//
+// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
+// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
+func (c *API) VerifyChannel(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifyChannelRequest(c.Server, number, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartFireDrillWithBody Try how the client is reached
+//
+// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
+// is written to and called, once. After 503 the same request again goes on where it stopped.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
+func (c *API) StartFireDrillWithBody(ctx context.Context, number ClientNumber, params *StartFireDrillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartFireDrillRequestWithBody(c.Server, number, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartFireDrill Try how the client is reached
+//
+// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
+// is written to and called, once. After 503 the same request again goes on where it stopped.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
+func (c *API) StartFireDrill(ctx context.Context, number ClientNumber, params *StartFireDrillParams, body StartFireDrillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartFireDrillRequest(c.Server, number, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckGoLive Check whether the client is ready to go live
+//
+// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
+func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckGoLiveRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetPlan Preview who is reached
+//
+// Who of the client is reached, how and when, if something of a severity happens at a moment.
+//
+// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
+func (c *API) GetPlan(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPlanRequest(c.Server, number, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1709,6 +2380,82 @@ func (c *API) AdviseTeamWithBody(ctx context.Context, reference Reference, param
 // Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
 func (c *API) AdviseTeam(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAdviseTeamRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AnswerQuestionWithBody Answer a question
+//
+// For the client's responders and admins.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
+func (c *API) AnswerQuestionWithBody(ctx context.Context, reference Reference, params *AnswerQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAnswerQuestionRequestWithBody(c.Server, reference, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AnswerQuestion Answer a question
+//
+// For the client's responders and admins.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
+func (c *API) AnswerQuestion(ctx context.Context, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAnswerQuestionRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AskQuestionWithBody Ask the client a question with a deadline
+//
+// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
+func (c *API) AskQuestionWithBody(ctx context.Context, reference Reference, params *AskQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAskQuestionRequestWithBody(c.Server, reference, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AskQuestion Ask the client a question with a deadline
+//
+// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
+func (c *API) AskQuestion(ctx context.Context, reference Reference, params *AskQuestionParams, body AskQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAskQuestionRequest(c.Server, reference, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1871,7 +2618,7 @@ func (c *API) ConfirmClosure(ctx context.Context, reference Reference, params *C
 	return c.Client.Do(req)
 }
 
-// ListDeliveries List mails, calls, isolations and releases and what became of them
+// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 //
 // Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
 func (c *API) ListDeliveries(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1914,6 +2661,23 @@ func (c *API) DismissWithBody(ctx context.Context, reference Reference, params *
 // Corresponds with POST /api/v1/incidents/{reference}/dismiss (the `Dismiss` operationId).
 func (c *API) Dismiss(ctx context.Context, reference Reference, params *DismissParams, body DismissJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDismissRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDrillReport Read what a fire drill measured
+//
+// Who answered, how fast, and which numbers and addresses do not work. 409 when it is no fire drill.
+//
+// Corresponds with GET /api/v1/incidents/{reference}/drill-report (the `GetDrillReport` operationId).
+func (c *API) GetDrillReport(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDrillReportRequest(c.Server, reference)
 	if err != nil {
 		return nil, err
 	}
@@ -2927,6 +3691,40 @@ func NewGetClientRequest(server string, number ClientNumber) (*http.Request, err
 	return req, nil
 }
 
+// NewGetCallerCodeRequest constructs an http.Request for the GetCallerCode method
+func NewGetCallerCodeRequest(server string, number ClientNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/caller-code", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListContactsRequest constructs an http.Request for the ListContacts method
 func NewListContactsRequest(server string, number ClientNumber) (*http.Request, error) {
 	var err error
@@ -3016,6 +3814,469 @@ func NewCreateContactRequestWithBody(server string, number ClientNumber, params 
 
 		req.Header.Set("Idempotency-Key", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewRemoveContactRequest constructs an http.Request for the RemoveContact method
+func NewRemoveContactRequest(server string, number ClientNumber, id ContactID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/contacts/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdateContactRequest calls the generic UpdateContact builder with application/json body
+func NewUpdateContactRequest(server string, number ClientNumber, id ContactID, body UpdateContactJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateContactRequestWithBody(server, number, id, "application/json", bodyReader)
+}
+
+// NewUpdateContactRequestWithBody constructs an http.Request for the UpdateContact method, with any body, and a specified content type
+func NewUpdateContactRequestWithBody(server string, number ClientNumber, id ContactID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/contacts/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewConfirmChannelRequest calls the generic ConfirmChannel builder with application/json body
+func NewConfirmChannelRequest(server string, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfirmChannelRequestWithBody(server, number, id, params, "application/json", bodyReader)
+}
+
+// NewConfirmChannelRequestWithBody constructs an http.Request for the ConfirmChannel method, with any body, and a specified content type
+func NewConfirmChannelRequestWithBody(server string, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/contacts/%s/confirm-channel", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewTestChannelRequest calls the generic TestChannel builder with application/json body
+func NewTestChannelRequest(server string, number ClientNumber, id ContactID, params *TestChannelParams, body TestChannelJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestChannelRequestWithBody(server, number, id, params, "application/json", bodyReader)
+}
+
+// NewTestChannelRequestWithBody constructs an http.Request for the TestChannel method, with any body, and a specified content type
+func NewTestChannelRequestWithBody(server string, number ClientNumber, id ContactID, params *TestChannelParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/contacts/%s/test-channel", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewVerifyChannelRequest calls the generic VerifyChannel builder with application/json body
+func NewVerifyChannelRequest(server string, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewVerifyChannelRequestWithBody(server, number, id, params, "application/json", bodyReader)
+}
+
+// NewVerifyChannelRequestWithBody constructs an http.Request for the VerifyChannel method, with any body, and a specified content type
+func NewVerifyChannelRequestWithBody(server string, number ClientNumber, id ContactID, params *VerifyChannelParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/contacts/%s/verify-channel", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewStartFireDrillRequest calls the generic StartFireDrill builder with application/json body
+func NewStartFireDrillRequest(server string, number ClientNumber, params *StartFireDrillParams, body StartFireDrillJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartFireDrillRequestWithBody(server, number, params, "application/json", bodyReader)
+}
+
+// NewStartFireDrillRequestWithBody constructs an http.Request for the StartFireDrill method, with any body, and a specified content type
+func NewStartFireDrillRequestWithBody(server string, number ClientNumber, params *StartFireDrillParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/fire-drills", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewCheckGoLiveRequest constructs an http.Request for the CheckGoLive method
+func NewCheckGoLiveRequest(server string, number ClientNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/go-live", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetPlanRequest constructs an http.Request for the GetPlan method
+func NewGetPlanRequest(server string, number ClientNumber, params *GetPlanParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/plan", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Severity != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "severity", *params.Severity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.At != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "at", *params.At, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -3310,6 +4571,126 @@ func NewAdviseTeamRequestWithBody(server string, reference Reference, params *Ad
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/incidents/%s/advise-team", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAnswerQuestionRequest calls the generic AnswerQuestion builder with application/json body
+func NewAnswerQuestionRequest(server string, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAnswerQuestionRequestWithBody(server, reference, params, "application/json", bodyReader)
+}
+
+// NewAnswerQuestionRequestWithBody constructs an http.Request for the AnswerQuestion method, with any body, and a specified content type
+func NewAnswerQuestionRequestWithBody(server string, reference Reference, params *AnswerQuestionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/answer-question", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAskQuestionRequest calls the generic AskQuestion builder with application/json body
+func NewAskQuestionRequest(server string, reference Reference, params *AskQuestionParams, body AskQuestionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAskQuestionRequestWithBody(server, reference, params, "application/json", bodyReader)
+}
+
+// NewAskQuestionRequestWithBody constructs an http.Request for the AskQuestion method, with any body, and a specified content type
+func NewAskQuestionRequestWithBody(server string, reference Reference, params *AskQuestionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/ask-question", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -3671,6 +5052,40 @@ func NewDismissRequestWithBody(server string, reference Reference, params *Dismi
 
 		req.Header.Set("Idempotency-Key", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewGetDrillReportRequest constructs an http.Request for the GetDrillReport method
+func NewGetDrillReportRequest(server string, reference Reference) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/drill-report", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -4687,6 +6102,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/clients/{number} (the `GetClient` operationId).
 	GetClientWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetClientResponse, error)
 
+	// GetCallerCodeWithResponse Read the code that proves a call to the client is ours
+	//
+	// Every call speaks the present code. It changes every two minutes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
+	GetCallerCodeWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetCallerCodeResponse, error)
+
 	// ListContactsWithResponse List a client's contacts in calling order
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -4711,6 +6135,129 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts (the `CreateContact` operationId).
 	CreateContactWithResponse(ctx context.Context, number ClientNumber, params *CreateContactParams, body CreateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateContactResponse, error)
+
+	// RemoveContactWithResponse Remove a contact
+	//
+	// For the SOC. They are reached no more; what they were sent keeps their name.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
+	RemoveContactWithResponse(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*RemoveContactResponse, error)
+
+	// UpdateContactWithBodyWithResponse Replace what a contact is
+	//
+	// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
+	UpdateContactWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateContactResponse, error)
+
+	// UpdateContactWithResponse Replace what a contact is
+	//
+	// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
+	UpdateContactWithResponse(ctx context.Context, number ClientNumber, id ContactID, body UpdateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateContactResponse, error)
+
+	// ConfirmChannelWithBodyWithResponse Hand in the code a contact was sent
+	//
+	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
+	// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
+	// so.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
+	ConfirmChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error)
+
+	// ConfirmChannelWithResponse Hand in the code a contact was sent
+	//
+	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
+	// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
+	// so.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
+	ConfirmChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error)
+
+	// TestChannelWithBodyWithResponse Send a test message over a channel of a contact
+	//
+	// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/test-channel (the `TestChannel` operationId).
+	TestChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *TestChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestChannelResponse, error)
+
+	// TestChannelWithResponse Send a test message over a channel of a contact
+	//
+	// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/test-channel (the `TestChannel` operationId).
+	TestChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *TestChannelParams, body TestChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*TestChannelResponse, error)
+
+	// VerifyChannelWithBodyWithResponse Send a code over a channel of a contact
+	//
+	// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
+	// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
+	VerifyChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyChannelResponse, error)
+
+	// VerifyChannelWithResponse Send a code over a channel of a contact
+	//
+	// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
+	// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
+	VerifyChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyChannelResponse, error)
+
+	// StartFireDrillWithBodyWithResponse Try how the client is reached
+	//
+	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
+	// is written to and called, once. After 503 the same request again goes on where it stopped.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
+	StartFireDrillWithBodyWithResponse(ctx context.Context, number ClientNumber, params *StartFireDrillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartFireDrillResponse, error)
+
+	// StartFireDrillWithResponse Try how the client is reached
+	//
+	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
+	// is written to and called, once. After 503 the same request again goes on where it stopped.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
+	StartFireDrillWithResponse(ctx context.Context, number ClientNumber, params *StartFireDrillParams, body StartFireDrillJSONRequestBody, reqEditors ...RequestEditorFn) (*StartFireDrillResponse, error)
+
+	// CheckGoLiveWithResponse Check whether the client is ready to go live
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
+	CheckGoLiveWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckGoLiveResponse, error)
+
+	// GetPlanWithResponse Preview who is reached
+	//
+	// Who of the client is reached, how and when, if something of a severity happens at a moment.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
+	GetPlanWithResponse(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*GetPlanResponse, error)
 
 	// ListIncidentsWithResponse List incidents, the last changed first
 	//
@@ -4785,6 +6332,42 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
 	AdviseTeamWithResponse(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*AdviseTeamResponse, error)
 
+	// AnswerQuestionWithBodyWithResponse Answer a question
+	//
+	// For the client's responders and admins.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
+	AnswerQuestionWithBodyWithResponse(ctx context.Context, reference Reference, params *AnswerQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error)
+
+	// AnswerQuestionWithResponse Answer a question
+	//
+	// For the client's responders and admins.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
+	AnswerQuestionWithResponse(ctx context.Context, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error)
+
+	// AskQuestionWithBodyWithResponse Ask the client a question with a deadline
+	//
+	// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
+	AskQuestionWithBodyWithResponse(ctx context.Context, reference Reference, params *AskQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AskQuestionResponse, error)
+
+	// AskQuestionWithResponse Ask the client a question with a deadline
+	//
+	// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
+	AskQuestionWithResponse(ctx context.Context, reference Reference, params *AskQuestionParams, body AskQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*AskQuestionResponse, error)
+
 	// AssessWithBodyWithResponse Record what the SOC knows
 	//
 	// For the SOC. Fields left out stay as they are. The client sees it with the next revision.
@@ -4857,7 +6440,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/confirm-closure (the `ConfirmClosure` operationId).
 	ConfirmClosureWithResponse(ctx context.Context, reference Reference, params *ConfirmClosureParams, body ConfirmClosureJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmClosureResponse, error)
 
-	// ListDeliveriesWithResponse List mails, calls, isolations and releases and what became of them
+	// ListDeliveriesWithResponse List mails, texts, calls, isolations and releases and what became of them
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4881,6 +6464,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/dismiss (the `Dismiss` operationId).
 	DismissWithResponse(ctx context.Context, reference Reference, params *DismissParams, body DismissJSONRequestBody, reqEditors ...RequestEditorFn) (*DismissResponse, error)
+
+	// GetDrillReportWithResponse Read what a fire drill measured
+	//
+	// Who answered, how fast, and which numbers and addresses do not work. 409 when it is no fire drill.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/incidents/{reference}/drill-report (the `GetDrillReport` operationId).
+	GetDrillReportWithResponse(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*GetDrillReportResponse, error)
 
 	// ListEventsWithResponse List an incident's events in order
 	//
@@ -5584,6 +7176,61 @@ func (r GetClientResponse) ContentType() string {
 	return ""
 }
 
+// GetCallerCodeResponseDefaultHeaders the declared response headers of an HTTP default response for GetCallerCode
+type GetCallerCodeResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type GetCallerCodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CallerCode
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetCallerCodeResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetCallerCodeResponse) GetJSON200() *CallerCode {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetCallerCodeResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetCallerCodeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCallerCodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCallerCodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCallerCodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListContactsResponseDefaultHeaders the declared response headers of an HTTP default response for ListContacts
 type ListContactsResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -5688,6 +7335,460 @@ func (r CreateContactResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateContactResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RemoveContactResponseDefaultHeaders the declared response headers of an HTTP default response for RemoveContact
+type RemoveContactResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type RemoveContactResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RemoveContactResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveContactResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveContactResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveContactResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveContactResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveContactResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateContactResponseDefaultHeaders the declared response headers of an HTTP default response for UpdateContact
+type UpdateContactResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type UpdateContactResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Contact
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UpdateContactResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateContactResponse) GetJSON200() *Contact {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateContactResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateContactResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateContactResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateContactResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateContactResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ConfirmChannelResponseDefaultHeaders the declared response headers of an HTTP default response for ConfirmChannel
+type ConfirmChannelResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ConfirmChannelResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Contact
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ConfirmChannelResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfirmChannelResponse) GetJSON200() *Contact {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ConfirmChannelResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfirmChannelResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfirmChannelResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfirmChannelResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfirmChannelResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TestChannelResponseDefaultHeaders the declared response headers of an HTTP default response for TestChannel
+type TestChannelResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type TestChannelResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ChannelCheck
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *TestChannelResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r TestChannelResponse) GetJSON202() *ChannelCheck {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TestChannelResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TestChannelResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TestChannelResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestChannelResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TestChannelResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// VerifyChannelResponseDefaultHeaders the declared response headers of an HTTP default response for VerifyChannel
+type VerifyChannelResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type VerifyChannelResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ChannelCheck
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *VerifyChannelResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r VerifyChannelResponse) GetJSON202() *ChannelCheck {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VerifyChannelResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VerifyChannelResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VerifyChannelResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VerifyChannelResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VerifyChannelResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// StartFireDrillResponse201Headers the declared response headers of an HTTP 201 response for StartFireDrill
+type StartFireDrillResponse201Headers struct {
+	Location *string
+}
+
+// StartFireDrillResponse202Headers the declared response headers of an HTTP 202 response for StartFireDrill
+type StartFireDrillResponse202Headers struct {
+	Location *string
+}
+
+// StartFireDrillResponseDefaultHeaders the declared response headers of an HTTP default response for StartFireDrill
+type StartFireDrillResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type StartFireDrillResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Incident
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Incident
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *StartFireDrillResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *StartFireDrillResponse202Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *StartFireDrillResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r StartFireDrillResponse) GetJSON201() *Incident {
+	return r.JSON201
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartFireDrillResponse) GetJSON202() *Incident {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StartFireDrillResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StartFireDrillResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartFireDrillResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartFireDrillResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartFireDrillResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CheckGoLiveResponseDefaultHeaders the declared response headers of an HTTP default response for CheckGoLive
+type CheckGoLiveResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type CheckGoLiveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *GoLive
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CheckGoLiveResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CheckGoLiveResponse) GetJSON200() *GoLive {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CheckGoLiveResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CheckGoLiveResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckGoLiveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckGoLiveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CheckGoLiveResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetPlanResponseDefaultHeaders the declared response headers of an HTTP default response for GetPlan
+type GetPlanResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type GetPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Preview
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetPlanResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetPlanResponse) GetJSON200() *Preview {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetPlanResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5998,6 +8099,130 @@ func (r AdviseTeamResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AdviseTeamResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// AnswerQuestionResponseDefaultHeaders the declared response headers of an HTTP default response for AnswerQuestion
+type AnswerQuestionResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type AnswerQuestionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Done
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Queued
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *AnswerQuestionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AnswerQuestionResponse) GetJSON200() *Done {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r AnswerQuestionResponse) GetJSON202() *Queued {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AnswerQuestionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AnswerQuestionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AnswerQuestionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AnswerQuestionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AnswerQuestionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// AskQuestionResponseDefaultHeaders the declared response headers of an HTTP default response for AskQuestion
+type AskQuestionResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type AskQuestionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Done
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Queued
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *AskQuestionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AskQuestionResponse) GetJSON200() *Done {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r AskQuestionResponse) GetJSON202() *Queued {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AskQuestionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AskQuestionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AskQuestionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AskQuestionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AskQuestionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6363,6 +8588,61 @@ func (r DismissResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DismissResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetDrillReportResponseDefaultHeaders the declared response headers of an HTTP default response for GetDrillReport
+type GetDrillReportResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type GetDrillReportResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DrillReport
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetDrillReportResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetDrillReportResponse) GetJSON200() *DrillReport {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDrillReportResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDrillReportResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDrillReportResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDrillReportResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDrillReportResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7443,6 +9723,21 @@ func (c *ClientWithResponses) GetClientWithResponse(ctx context.Context, number 
 	return ParseGetClientResponse(rsp)
 }
 
+// GetCallerCodeWithResponse Read the code that proves a call to the client is ours
+//
+// Every call speaks the present code. It changes every two minutes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
+func (c *ClientWithResponses) GetCallerCodeWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetCallerCodeResponse, error) {
+	rsp, err := c.GetCallerCode(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCallerCodeResponse(rsp)
+}
+
 // ListContactsWithResponse List a client's contacts in calling order
 //
 // Returns a wrapper object for the known response body format(s).
@@ -7484,6 +9779,207 @@ func (c *ClientWithResponses) CreateContactWithResponse(ctx context.Context, num
 		return nil, err
 	}
 	return ParseCreateContactResponse(rsp)
+}
+
+// RemoveContactWithResponse Remove a contact
+//
+// For the SOC. They are reached no more; what they were sent keeps their name.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
+func (c *ClientWithResponses) RemoveContactWithResponse(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*RemoveContactResponse, error) {
+	rsp, err := c.RemoveContact(ctx, number, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveContactResponse(rsp)
+}
+
+// UpdateContactWithBodyWithResponse Replace what a contact is
+//
+// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
+func (c *ClientWithResponses) UpdateContactWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateContactResponse, error) {
+	rsp, err := c.UpdateContactWithBody(ctx, number, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateContactResponse(rsp)
+}
+
+// UpdateContactWithResponse Replace what a contact is
+//
+// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
+func (c *ClientWithResponses) UpdateContactWithResponse(ctx context.Context, number ClientNumber, id ContactID, body UpdateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateContactResponse, error) {
+	rsp, err := c.UpdateContact(ctx, number, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateContactResponse(rsp)
+}
+
+// ConfirmChannelWithBodyWithResponse Hand in the code a contact was sent
+//
+// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
+// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
+// so.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
+func (c *ClientWithResponses) ConfirmChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error) {
+	rsp, err := c.ConfirmChannelWithBody(ctx, number, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmChannelResponse(rsp)
+}
+
+// ConfirmChannelWithResponse Hand in the code a contact was sent
+//
+// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
+// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
+// so.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
+func (c *ClientWithResponses) ConfirmChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error) {
+	rsp, err := c.ConfirmChannel(ctx, number, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmChannelResponse(rsp)
+}
+
+// TestChannelWithBodyWithResponse Send a test message over a channel of a contact
+//
+// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/test-channel (the `TestChannel` operationId).
+func (c *ClientWithResponses) TestChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *TestChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestChannelResponse, error) {
+	rsp, err := c.TestChannelWithBody(ctx, number, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestChannelResponse(rsp)
+}
+
+// TestChannelWithResponse Send a test message over a channel of a contact
+//
+// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/test-channel (the `TestChannel` operationId).
+func (c *ClientWithResponses) TestChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *TestChannelParams, body TestChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*TestChannelResponse, error) {
+	rsp, err := c.TestChannel(ctx, number, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestChannelResponse(rsp)
+}
+
+// VerifyChannelWithBodyWithResponse Send a code over a channel of a contact
+//
+// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
+// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
+func (c *ClientWithResponses) VerifyChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyChannelResponse, error) {
+	rsp, err := c.VerifyChannelWithBody(ctx, number, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifyChannelResponse(rsp)
+}
+
+// VerifyChannelWithResponse Send a code over a channel of a contact
+//
+// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
+// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
+func (c *ClientWithResponses) VerifyChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyChannelResponse, error) {
+	rsp, err := c.VerifyChannel(ctx, number, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifyChannelResponse(rsp)
+}
+
+// StartFireDrillWithBodyWithResponse Try how the client is reached
+//
+// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
+// is written to and called, once. After 503 the same request again goes on where it stopped.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
+func (c *ClientWithResponses) StartFireDrillWithBodyWithResponse(ctx context.Context, number ClientNumber, params *StartFireDrillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartFireDrillResponse, error) {
+	rsp, err := c.StartFireDrillWithBody(ctx, number, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartFireDrillResponse(rsp)
+}
+
+// StartFireDrillWithResponse Try how the client is reached
+//
+// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
+// is written to and called, once. After 503 the same request again goes on where it stopped.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
+func (c *ClientWithResponses) StartFireDrillWithResponse(ctx context.Context, number ClientNumber, params *StartFireDrillParams, body StartFireDrillJSONRequestBody, reqEditors ...RequestEditorFn) (*StartFireDrillResponse, error) {
+	rsp, err := c.StartFireDrill(ctx, number, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartFireDrillResponse(rsp)
+}
+
+// CheckGoLiveWithResponse Check whether the client is ready to go live
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
+func (c *ClientWithResponses) CheckGoLiveWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckGoLiveResponse, error) {
+	rsp, err := c.CheckGoLive(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckGoLiveResponse(rsp)
+}
+
+// GetPlanWithResponse Preview who is reached
+//
+// Who of the client is reached, how and when, if something of a severity happens at a moment.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
+func (c *ClientWithResponses) GetPlanWithResponse(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*GetPlanResponse, error) {
+	rsp, err := c.GetPlan(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPlanResponse(rsp)
 }
 
 // ListIncidentsWithResponse List incidents, the last changed first
@@ -7607,6 +10103,66 @@ func (c *ClientWithResponses) AdviseTeamWithResponse(ctx context.Context, refere
 	return ParseAdviseTeamResponse(rsp)
 }
 
+// AnswerQuestionWithBodyWithResponse Answer a question
+//
+// For the client's responders and admins.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
+func (c *ClientWithResponses) AnswerQuestionWithBodyWithResponse(ctx context.Context, reference Reference, params *AnswerQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error) {
+	rsp, err := c.AnswerQuestionWithBody(ctx, reference, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAnswerQuestionResponse(rsp)
+}
+
+// AnswerQuestionWithResponse Answer a question
+//
+// For the client's responders and admins.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
+func (c *ClientWithResponses) AnswerQuestionWithResponse(ctx context.Context, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error) {
+	rsp, err := c.AnswerQuestion(ctx, reference, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAnswerQuestionResponse(rsp)
+}
+
+// AskQuestionWithBodyWithResponse Ask the client a question with a deadline
+//
+// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
+func (c *ClientWithResponses) AskQuestionWithBodyWithResponse(ctx context.Context, reference Reference, params *AskQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AskQuestionResponse, error) {
+	rsp, err := c.AskQuestionWithBody(ctx, reference, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAskQuestionResponse(rsp)
+}
+
+// AskQuestionWithResponse Ask the client a question with a deadline
+//
+// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
+func (c *ClientWithResponses) AskQuestionWithResponse(ctx context.Context, reference Reference, params *AskQuestionParams, body AskQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*AskQuestionResponse, error) {
+	rsp, err := c.AskQuestion(ctx, reference, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAskQuestionResponse(rsp)
+}
+
 // AssessWithBodyWithResponse Record what the SOC knows
 //
 // For the SOC. Fields left out stay as they are. The client sees it with the next revision.
@@ -7727,7 +10283,7 @@ func (c *ClientWithResponses) ConfirmClosureWithResponse(ctx context.Context, re
 	return ParseConfirmClosureResponse(rsp)
 }
 
-// ListDeliveriesWithResponse List mails, calls, isolations and releases and what became of them
+// ListDeliveriesWithResponse List mails, texts, calls, isolations and releases and what became of them
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7768,6 +10324,21 @@ func (c *ClientWithResponses) DismissWithResponse(ctx context.Context, reference
 		return nil, err
 	}
 	return ParseDismissResponse(rsp)
+}
+
+// GetDrillReportWithResponse Read what a fire drill measured
+//
+// Who answered, how fast, and which numbers and addresses do not work. 409 when it is no fire drill.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/incidents/{reference}/drill-report (the `GetDrillReport` operationId).
+func (c *ClientWithResponses) GetDrillReportWithResponse(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*GetDrillReportResponse, error) {
+	rsp, err := c.GetDrillReport(ctx, reference, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDrillReportResponse(rsp)
 }
 
 // ListEventsWithResponse List an incident's events in order
@@ -8564,6 +11135,52 @@ func ParseGetClientResponse(rsp *http.Response) (*GetClientResponse, error) {
 	return response, nil
 }
 
+// ParseGetCallerCodeResponse parses an HTTP response from a GetCallerCodeWithResponse call
+func ParseGetCallerCodeResponse(rsp *http.Response) (*GetCallerCodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCallerCodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CallerCode
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetCallerCodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListContactsResponse parses an HTTP response from a ListContactsWithResponse call
 func ParseListContactsResponse(rsp *http.Response) (*ListContactsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8643,6 +11260,397 @@ func ParseCreateContactResponse(rsp *http.Response) (*CreateContactResponse, err
 	switch {
 	case true:
 		var headers CreateContactResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemoveContactResponse parses an HTTP response from a RemoveContactWithResponse call
+func ParseRemoveContactResponse(rsp *http.Response) (*RemoveContactResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveContactResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RemoveContactResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateContactResponse parses an HTTP response from a UpdateContactWithResponse call
+func ParseUpdateContactResponse(rsp *http.Response) (*UpdateContactResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateContactResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Contact
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers UpdateContactResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseConfirmChannelResponse parses an HTTP response from a ConfirmChannelWithResponse call
+func ParseConfirmChannelResponse(rsp *http.Response) (*ConfirmChannelResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfirmChannelResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Contact
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ConfirmChannelResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTestChannelResponse parses an HTTP response from a TestChannelWithResponse call
+func ParseTestChannelResponse(rsp *http.Response) (*TestChannelResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestChannelResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ChannelCheck
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers TestChannelResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseVerifyChannelResponse parses an HTTP response from a VerifyChannelWithResponse call
+func ParseVerifyChannelResponse(rsp *http.Response) (*VerifyChannelResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VerifyChannelResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ChannelCheck
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers VerifyChannelResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseStartFireDrillResponse parses an HTTP response from a StartFireDrillWithResponse call
+func ParseStartFireDrillResponse(rsp *http.Response) (*StartFireDrillResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartFireDrillResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Incident
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Incident
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers StartFireDrillResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers StartFireDrillResponse202Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers202 = &headers
+	case true:
+		var headers StartFireDrillResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCheckGoLiveResponse parses an HTTP response from a CheckGoLiveWithResponse call
+func ParseCheckGoLiveResponse(rsp *http.Response) (*CheckGoLiveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckGoLiveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest GoLive
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CheckGoLiveResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetPlanResponse parses an HTTP response from a GetPlanWithResponse call
+func ParseGetPlanResponse(rsp *http.Response) (*GetPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Preview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetPlanResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -8914,6 +11922,112 @@ func ParseAdviseTeamResponse(rsp *http.Response) (*AdviseTeamResponse, error) {
 	switch {
 	case true:
 		var headers AdviseTeamResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseAnswerQuestionResponse parses an HTTP response from a AnswerQuestionWithResponse call
+func ParseAnswerQuestionResponse(rsp *http.Response) (*AnswerQuestionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AnswerQuestionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Done
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Queued
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers AnswerQuestionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseAskQuestionResponse parses an HTTP response from a AskQuestionWithResponse call
+func ParseAskQuestionResponse(rsp *http.Response) (*AskQuestionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AskQuestionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Done
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Queued
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers AskQuestionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -9225,6 +12339,52 @@ func ParseDismissResponse(rsp *http.Response) (*DismissResponse, error) {
 	switch {
 	case true:
 		var headers DismissResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetDrillReportResponse parses an HTTP response from a GetDrillReportWithResponse call
+func ParseGetDrillReportResponse(rsp *http.Response) (*GetDrillReportResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDrillReportResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DrillReport
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetDrillReportResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

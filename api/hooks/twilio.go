@@ -51,33 +51,37 @@ type call struct {
 	mine   bool // the request speaks for the one call that carries this effect
 }
 
-// callOf finds the effect a request is about and, if no call of it is known yet, adopts this one: its answer to our
-// order was lost. It answers the request itself and reports false when there is nothing to go on with.
+// callOf finds the effect that a request about a call is about. It answers the request itself and reports false when
+// there is nothing to go on with.
 func (h *Hooks) callOf(c *gin.Context) (call, bool) {
-	var k call
-	var ok bool
+	form, _ := c.MustGet(formKey).(url.Values)
+	report, err := twilio.ParseReport(form)
+	if err != nil {
+		c.AbortWithStatus(http.StatusBadRequest)
+		return call{}, false
+	}
+	k, ok := h.adopt(c, report.CallID)
+	k.report = report
+	return k, ok
+}
+
+// adopt finds the effect that a request's address names and, if no call of it is known yet, adopts this one: its
+// answer to our order was lost. It answers the request itself and reports false when there is no such effect.
+func (h *Hooks) adopt(c *gin.Context, callID string) (k call, ok bool) {
 	if k.client, ok = clientOf(c); !ok {
 		return k, false
 	}
-	form, _ := c.MustGet(formKey).(url.Values)
-	var err error
-	if k.report, err = twilio.ParseReport(form); err != nil {
-		c.AbortWithStatus(http.StatusBadRequest)
-		return k, false
-	}
-	err = h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
-		k.row, k.mine, err = tx.Adopt(c.Param("token"), vendor, k.report.CallID, h.Now())
+	err := h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
+		k.row, k.mine, err = tx.Adopt(c.Param("token"), vendor, callID, h.Now())
 		return err
 	})
 	switch {
 	case models.KindOf(err) == models.NotFound:
 		c.AbortWithStatus(http.StatusNotFound)
-		return k, false
 	case err != nil:
 		h.fail(c, "call", err)
-		return k, false
 	}
-	return k, true
+	return k, err == nil
 }
 
 // speaking lets only the one call through that carries the effect. It is the last fence: a second call for the same
@@ -190,6 +194,8 @@ func (h *Hooks) say(c *gin.Context, k call, name string) {
 func (h *Hooks) key(c *gin.Context, k call) {
 	n, _ := strconv.Atoi(c.Query("n")) // signed, so ours; absent is zero
 	switch d := k.report.Digits; {
+	case k.row.Purpose == models.PurposeCode: // such a call asks for no key
+		h.say(c, k, "goodbye")
 	case d == "1" || d == "3":
 		h.pressed(c, k, d, n)
 	case d == "" || n >= maxRepeats:
@@ -222,14 +228,14 @@ func (h *Hooks) pressed(c *gin.Context, k call, digit string, n int) {
 
 // machine takes the carrier's word that a machine, not a human, picked up. It never counts as having reached anybody.
 func (h *Hooks) machine(c *gin.Context) {
-	k, ok := h.callOf(c)
-	if !ok {
-		return
-	}
 	form, _ := c.MustGet(formKey).(url.Values)
-	m, err := twilio.ParseMachine(form)
+	m, err := twilio.ParseMachine(form) // it says nothing of the call's status
 	if err != nil {
 		c.AbortWithStatus(http.StatusBadRequest)
+		return
+	}
+	k, ok := h.adopt(c, m.CallID)
+	if !ok {
 		return
 	}
 	if k.mine && m.Machine() {

@@ -24,6 +24,7 @@ import (
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
 	"github.com/watchfire-mdr/watchfire/api/problem"
+	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -80,20 +81,40 @@ type AlertState = models.AlertState
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
 type Answer = models.Answer
 
+// AnswerQuestion Example: {"answer":"no","question":"q1"}
+type AnswerQuestion = models.AnswerQuestion
+
+// AskQuestion Example: {"answers":["yes","no"],"deadline":"2026-03-03T08:15:00Z","text":"Was this sign-in you?"}
+type AskQuestion = models.AskQuestion
+
 // Assess Example: {"severity":"critical","summary":"An administrator's credentials were taken and used.","techniques":["T1003.001"],"timeline":[{"at":"2026-03-02T08:15:00Z","text":"First sign-in from an unknown network"}]}
 type Assess = models.Assess
 
 // Assessment defines model for Assessment.
 type Assessment = models.Assessment
 
+// CallerCode defines model for CallerCode.
+type CallerCode = desk.CallerCode
+
 // Channel defines model for Channel.
 type Channel = models.Channel
+
+// ChannelCheck defines model for ChannelCheck.
+type ChannelCheck struct {
+	Channel Channel `json:"channel"`
+
+	// ExpiresAt Of the code; absent for a test message.
+	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
+}
 
 // Client defines model for Client.
 type Client = models.Client
 
 // ClientDetails Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"edr":{"tenant":"0123456789abcdef0123456789abcdef","vendor":"crowdstrike"},"language":"en","legal_name":"Example Manufacturing SE","time_zone":"Europe/Berlin"}
 type ClientDetails struct {
+	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
+	BusinessHours Hours `json:"business_hours,omitempty,omitzero"`
+
 	// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 	//
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
@@ -126,11 +147,24 @@ type ClientList struct {
 	Next Next `json:"next,omitempty,omitzero"`
 }
 
+// ClockTime A time of day.
+//
+// Example: 08:30
+type ClockTime = models.ClockTime
+
 // Comment Example: {"text":"Was this sign-in you?"}
 type Comment = models.Comment
 
 // CompleteTask Example: {"task":"t1"}
 type CompleteTask = models.CompleteTask
+
+// ConfirmChannel Example: {"channel":"sms","code":"012345"}
+type ConfirmChannel struct {
+	Channel Channel `json:"channel"`
+
+	// Code The six digits the contact was sent.
+	Code string `json:"code"`
+}
 
 // ConfirmClosure Example: {"reason":"The server is retired next week."}
 type ConfirmClosure = models.ConfirmClosure
@@ -154,19 +188,37 @@ type Containment = models.Containment
 // Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 type Contract = models.Contract
 
-// Delivery One mail, call, isolation or release, and what became of it.
+// Delivery One mail, text, call, isolation or release, and what became of it.
 type Delivery = models.Delivery
 
 // DeliveryList defines model for DeliveryList.
 type DeliveryList struct {
-	Items []Delivery `json:"items"`
+	// Acknowledgement Who of the client was reached first, how and when.
+	Acknowledgement Reached    `json:"acknowledgement,omitempty,omitzero"`
+	Items           []Delivery `json:"items"`
 
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
 }
 
+// DeliveryState defines model for DeliveryState.
+type DeliveryState = models.DeliveryState
+
 // Dismiss Example: {"reason":"A planned test of the client."}
 type Dismiss = models.Dismiss
+
+// DrillChannel defines model for DrillChannel.
+type DrillChannel = models.DrillChannel
+
+// DrillContact defines model for DrillContact.
+type DrillContact = models.DrillContact
+
+// DrillPhones What a fire drill reaches: `real` reaches the contacts; with `simulated` nothing leaves the house, every
+// call rings out and every message is taken.
+type DrillPhones = models.DrillPhones
+
+// DrillReport defines model for DrillReport.
+type DrillReport = models.DrillReport
 
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
 type EDR = models.EDR
@@ -188,8 +240,19 @@ type EventList struct {
 // Expedite Example: {}
 type Expedite = models.Expedite
 
+// Finding defines model for Finding.
+type Finding = models.Finding
+
 // GiveFeedback Example: {"comment":"Reached within minutes.","rating":5}
 type GiveFeedback = models.GiveFeedback
+
+// GoLive defines model for GoLive.
+type GoLive = desk.GoLive
+
+// Hours Weekly hours in the client's time zone. None means always.
+//
+// Example: [{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}]
+type Hours = models.Hours
 
 // Incident defines model for Incident.
 type Incident = models.Incident
@@ -219,6 +282,9 @@ type Isolate = models.Isolate
 // Keep Example: {"endpoint":"e1","reason":"The host waits for forensics."}
 type Keep = models.Keep
 
+// LeftOut defines model for LeftOut.
+type LeftOut = desk.LeftOut
+
 // Line defines model for Line.
 type Line = string
 
@@ -243,24 +309,39 @@ type NewAlert struct {
 	Title      Title       `json:"title"`
 }
 
-// NewContact Example: {"channels":["email","voice"],"email":"ada@client.example","language":"en","name":"Ada Example","order":1,"phone":"+4930123456","role":"CISO","severities":["critical","high"]}
+// NewContact Example: {"channels":["email","sms","voice"],"email":"ada@client.example","hours":[{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}],"language":"en","name":"Ada Example","order":1,"phone":"+12025550100","role":"CISO","severities":["critical","high"]}
 type NewContact struct {
 	Channels []Channel `json:"channels"`
 
 	// Email Needed for the channel email.
-	Email    string `json:"email,omitempty,omitzero"`
+	Email string `json:"email,omitempty,omitzero"`
+
+	// Hours When they are reached; always when left out. Critical incidents ignore it.
+	Hours Hours `json:"hours,omitempty,omitzero"`
+
+	// HoursForCritical Critical incidents keep to the hours, too.
+	HoursForCritical bool `json:"hours_for_critical,omitempty,omitzero"`
+
+	// Language BCP 47.
 	Language string `json:"language"`
 	Name     string `json:"name"`
 
 	// Order Calls go from low to high.
 	Order int `json:"order,omitempty,omitzero"`
 
-	// Phone E.164; needed for the channel voice.
+	// Phone E.164; needed for the channels voice and sms. A fixed line takes no sms.
 	Phone string `json:"phone,omitempty,omitzero"`
 
 	// Role Their function at the client, such as CISO.
 	Role       string     `json:"role,omitempty,omitzero"`
 	Severities []Severity `json:"severities"`
+}
+
+// NewFireDrill Example: {"phones":"simulated"}
+type NewFireDrill struct {
+	// Phones What a fire drill reaches: `real` reaches the contacts; with `simulated` nothing leaves the house, every
+	// call rings out and every message is taken.
+	Phones DrillPhones `json:"phones"`
 }
 
 // NewIncident Example: {"alerts":["018f6a5e-0000-7000-8000-000000000001"],"client":1042}
@@ -295,8 +376,14 @@ type OCSFEvent map[string]interface{}
 // Phase defines model for Phase.
 type Phase = models.Phase
 
+// PlannedReach defines model for PlannedReach.
+type PlannedReach = desk.PlannedReach
+
 // Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
 type Policy = models.Policy
+
+// Preview Who is reached, how and when.
+type Preview = desk.Preview
 
 // Problem An RFC 9457 problem.
 //
@@ -305,6 +392,12 @@ type Problem = problem.Problem
 
 // Publish Example: {}
 type Publish = models.Publish
+
+// Question Something the SOC asked the client.
+type Question = models.Question
+
+// Reached Who of the client was reached first, how and when.
+type Reached = desk.Reached
 
 // ReceivedAlert defines model for ReceivedAlert.
 type ReceivedAlert struct {
@@ -371,6 +464,13 @@ type TechniqueID = string
 // Techniques defines model for Techniques.
 type Techniques = []TechniqueID
 
+// TestChannel The channels email and sms; a call is tested by verifying it.
+//
+// Example: {"channel":"email"}
+type TestChannel struct {
+	Channel Channel `json:"channel"`
+}
+
 // Text At most 16 KiB of text, not blank.
 type Text = string
 
@@ -392,6 +492,15 @@ type UUID = openapi_types.UUID
 // Verify Example: {"gone":true,"note":"No activity since the reset."}
 type Verify = models.Verify
 
+// VerifyChannel Example: {"channel":"sms"}
+type VerifyChannel struct {
+	Channel Channel `json:"channel"`
+}
+
+// Window From `from` until before `to`, both on quarters of an hour. When `to` is before `from` it goes on into the
+// next day; 24:00 is the end of the day.
+type Window = models.Window
+
 // WithdrawClosure Example: {"reason":"The account was used again."}
 type WithdrawClosure = models.WithdrawClosure
 
@@ -402,6 +511,9 @@ type AlertID = openapi_types.UUID
 //
 // Example: 1042
 type ClientNumber = Number
+
+// ContactID defines model for ContactID.
+type ContactID = openapi_types.UUID
 
 // Cursor defines model for Cursor.
 type Cursor = string
@@ -494,6 +606,41 @@ type CreateContactParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ConfirmChannelParams defines parameters for ConfirmChannel.
+type ConfirmChannelParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// TestChannelParams defines parameters for TestChannel.
+type TestChannelParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// VerifyChannelParams defines parameters for VerifyChannel.
+type VerifyChannelParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// StartFireDrillParams defines parameters for StartFireDrill.
+type StartFireDrillParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetPlanParams defines parameters for GetPlan.
+type GetPlanParams struct {
+	// Severity Of what happens; critical when left out.
+	Severity Severity `form:"severity,omitempty" json:"severity,omitempty,omitzero"`
+
+	// At When it happens; now when left out. Without an offset it is the client's local time, which must exist:
+	// some hours are skipped when clocks change. An hour that comes twice is taken once; an offset chooses.
+	// Write the plus sign of an offset as %2B.
+	At string `form:"at,omitempty" json:"at,omitempty,omitzero"`
+}
+
 // ListIncidentsParams defines parameters for ListIncidents.
 type ListIncidentsParams struct {
 	// Phase Only incidents in this phase.
@@ -529,6 +676,18 @@ type AcknowledgeParams struct {
 
 // AdviseTeamParams defines parameters for AdviseTeam.
 type AdviseTeamParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AnswerQuestionParams defines parameters for AnswerQuestion.
+type AnswerQuestionParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AskQuestionParams defines parameters for AskQuestion.
+type AskQuestionParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -656,6 +815,21 @@ type CreateClientJSONRequestBody = ClientDetails
 // CreateContactJSONRequestBody defines body for CreateContact for application/json ContentType.
 type CreateContactJSONRequestBody = NewContact
 
+// UpdateContactJSONRequestBody defines body for UpdateContact for application/json ContentType.
+type UpdateContactJSONRequestBody = NewContact
+
+// ConfirmChannelJSONRequestBody defines body for ConfirmChannel for application/json ContentType.
+type ConfirmChannelJSONRequestBody = ConfirmChannel
+
+// TestChannelJSONRequestBody defines body for TestChannel for application/json ContentType.
+type TestChannelJSONRequestBody = TestChannel
+
+// VerifyChannelJSONRequestBody defines body for VerifyChannel for application/json ContentType.
+type VerifyChannelJSONRequestBody = VerifyChannel
+
+// StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
+type StartFireDrillJSONRequestBody = NewFireDrill
+
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
 
@@ -664,6 +838,12 @@ type AcknowledgeJSONRequestBody = Acknowledge
 
 // AdviseTeamJSONRequestBody defines body for AdviseTeam for application/json ContentType.
 type AdviseTeamJSONRequestBody = AdviseTeam
+
+// AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
+type AnswerQuestionJSONRequestBody = AnswerQuestion
+
+// AskQuestionJSONRequestBody defines body for AskQuestion for application/json ContentType.
+type AskQuestionJSONRequestBody = AskQuestion
 
 // AssessJSONRequestBody defines body for Assess for application/json ContentType.
 type AssessJSONRequestBody = Assess
@@ -742,12 +922,39 @@ type ServerInterface interface {
 	// GetClient Read a client
 	// (GET /api/v1/clients/{number})
 	GetClient(c *gin.Context, number ClientNumber)
+	// GetCallerCode Read the code that proves a call to the client is ours
+	// (GET /api/v1/clients/{number}/caller-code)
+	GetCallerCode(c *gin.Context, number ClientNumber)
 	// ListContacts List a client's contacts in calling order
 	// (GET /api/v1/clients/{number}/contacts)
 	ListContacts(c *gin.Context, number ClientNumber)
 	// CreateContact Add a contact
 	// (POST /api/v1/clients/{number}/contacts)
 	CreateContact(c *gin.Context, number ClientNumber, params CreateContactParams)
+	// RemoveContact Remove a contact
+	// (DELETE /api/v1/clients/{number}/contacts/{id})
+	RemoveContact(c *gin.Context, number ClientNumber, id ContactID)
+	// UpdateContact Replace what a contact is
+	// (PUT /api/v1/clients/{number}/contacts/{id})
+	UpdateContact(c *gin.Context, number ClientNumber, id ContactID)
+	// ConfirmChannel Hand in the code a contact was sent
+	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
+	ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID, params ConfirmChannelParams)
+	// TestChannel Send a test message over a channel of a contact
+	// (POST /api/v1/clients/{number}/contacts/{id}/test-channel)
+	TestChannel(c *gin.Context, number ClientNumber, id ContactID, params TestChannelParams)
+	// VerifyChannel Send a code over a channel of a contact
+	// (POST /api/v1/clients/{number}/contacts/{id}/verify-channel)
+	VerifyChannel(c *gin.Context, number ClientNumber, id ContactID, params VerifyChannelParams)
+	// StartFireDrill Try how the client is reached
+	// (POST /api/v1/clients/{number}/fire-drills)
+	StartFireDrill(c *gin.Context, number ClientNumber, params StartFireDrillParams)
+	// CheckGoLive Check whether the client is ready to go live
+	// (GET /api/v1/clients/{number}/go-live)
+	CheckGoLive(c *gin.Context, number ClientNumber)
+	// GetPlan Preview who is reached
+	// (GET /api/v1/clients/{number}/plan)
+	GetPlan(c *gin.Context, number ClientNumber, params GetPlanParams)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(c *gin.Context, params ListIncidentsParams)
@@ -763,6 +970,12 @@ type ServerInterface interface {
 	// AdviseTeam Say whether to engage an incident response team
 	// (POST /api/v1/incidents/{reference}/advise-team)
 	AdviseTeam(c *gin.Context, reference Reference, params AdviseTeamParams)
+	// AnswerQuestion Answer a question
+	// (POST /api/v1/incidents/{reference}/answer-question)
+	AnswerQuestion(c *gin.Context, reference Reference, params AnswerQuestionParams)
+	// AskQuestion Ask the client a question with a deadline
+	// (POST /api/v1/incidents/{reference}/ask-question)
+	AskQuestion(c *gin.Context, reference Reference, params AskQuestionParams)
 	// Assess Record what the SOC knows
 	// (POST /api/v1/incidents/{reference}/assess)
 	Assess(c *gin.Context, reference Reference, params AssessParams)
@@ -775,12 +988,15 @@ type ServerInterface interface {
 	// ConfirmClosure Close although the threat may still be present
 	// (POST /api/v1/incidents/{reference}/confirm-closure)
 	ConfirmClosure(c *gin.Context, reference Reference, params ConfirmClosureParams)
-	// ListDeliveries List mails, calls, isolations and releases and what became of them
+	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 	// (GET /api/v1/incidents/{reference}/deliveries)
 	ListDeliveries(c *gin.Context, reference Reference)
 	// Dismiss End an investigation that found no threat
 	// (POST /api/v1/incidents/{reference}/dismiss)
 	Dismiss(c *gin.Context, reference Reference, params DismissParams)
+	// GetDrillReport Read what a fire drill measured
+	// (GET /api/v1/incidents/{reference}/drill-report)
+	GetDrillReport(c *gin.Context, reference Reference)
 	// ListEvents List an incident's events in order
 	// (GET /api/v1/incidents/{reference}/events)
 	ListEvents(c *gin.Context, reference Reference, params ListEventsParams)
@@ -1170,6 +1386,31 @@ func (siw *ServerInterfaceWrapper) GetClient(c *gin.Context) {
 	siw.Handler.GetClient(c, number)
 }
 
+// GetCallerCode operation middleware
+func (siw *ServerInterfaceWrapper) GetCallerCode(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetCallerCode(c, number)
+}
+
 // ListContacts operation middleware
 func (siw *ServerInterfaceWrapper) ListContacts(c *gin.Context) {
 
@@ -1245,6 +1486,378 @@ func (siw *ServerInterfaceWrapper) CreateContact(c *gin.Context) {
 	}
 
 	siw.Handler.CreateContact(c, number, params)
+}
+
+// RemoveContact operation middleware
+func (siw *ServerInterfaceWrapper) RemoveContact(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveContact(c, number, id)
+}
+
+// UpdateContact operation middleware
+func (siw *ServerInterfaceWrapper) UpdateContact(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateContact(c, number, id)
+}
+
+// ConfirmChannel operation middleware
+func (siw *ServerInterfaceWrapper) ConfirmChannel(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ConfirmChannelParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ConfirmChannel(c, number, id, params)
+}
+
+// TestChannel operation middleware
+func (siw *ServerInterfaceWrapper) TestChannel(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestChannelParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.TestChannel(c, number, id, params)
+}
+
+// VerifyChannel operation middleware
+func (siw *ServerInterfaceWrapper) VerifyChannel(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VerifyChannelParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.VerifyChannel(c, number, id, params)
+}
+
+// StartFireDrill operation middleware
+func (siw *ServerInterfaceWrapper) StartFireDrill(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartFireDrillParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.StartFireDrill(c, number, params)
+}
+
+// CheckGoLive operation middleware
+func (siw *ServerInterfaceWrapper) CheckGoLive(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CheckGoLive(c, number)
+}
+
+// GetPlan operation middleware
+func (siw *ServerInterfaceWrapper) GetPlan(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPlanParams
+
+	// ------------- Optional query parameter "severity" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "severity", c.Request.URL.Query(), &params.Severity, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter severity: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "at" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "at", c.Request.URL.Query(), &params.At, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter at: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetPlan(c, number, params)
 }
 
 // ListIncidents operation middleware
@@ -1484,6 +2097,110 @@ func (siw *ServerInterfaceWrapper) AdviseTeam(c *gin.Context) {
 	}
 
 	siw.Handler.AdviseTeam(c, reference, params)
+}
+
+// AnswerQuestion operation middleware
+func (siw *ServerInterfaceWrapper) AnswerQuestion(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reference" -------------
+	var reference Reference
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", c.Param("reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reference: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AnswerQuestionParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AnswerQuestion(c, reference, params)
+}
+
+// AskQuestion operation middleware
+func (siw *ServerInterfaceWrapper) AskQuestion(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reference" -------------
+	var reference Reference
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", c.Param("reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reference: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AskQuestionParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AskQuestion(c, reference, params)
 }
 
 // Assess operation middleware
@@ -1769,6 +2486,31 @@ func (siw *ServerInterfaceWrapper) Dismiss(c *gin.Context) {
 	}
 
 	siw.Handler.Dismiss(c, reference, params)
+}
+
+// GetDrillReport operation middleware
+func (siw *ServerInterfaceWrapper) GetDrillReport(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reference" -------------
+	var reference Reference
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", c.Param("reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reference: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetDrillReport(c, reference)
 }
 
 // ListEvents operation middleware
@@ -2530,6 +3272,15 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/clients/:number", wrapper.GetClient)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/contacts", wrapper.ListContacts)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts", wrapper.CreateContact)
+	router.DELETE(options.BaseURL+"/api/v1/clients/:number/contacts/:id", wrapper.RemoveContact)
+	router.PUT(options.BaseURL+"/api/v1/clients/:number/contacts/:id", wrapper.UpdateContact)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/verify-channel", wrapper.VerifyChannel)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/test-channel", wrapper.TestChannel)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/confirm-channel", wrapper.ConfirmChannel)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/plan", wrapper.GetPlan)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/go-live", wrapper.CheckGoLive)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/caller-code", wrapper.GetCallerCode)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/fire-drills", wrapper.StartFireDrill)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
 	router.POST(options.BaseURL+"/api/v1/alerts", wrapper.ReceiveAlert)
 	router.POST(options.BaseURL+"/api/v1/alerts/ocsf", wrapper.ReceiveOcsf)
@@ -2540,6 +3291,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/incidents/:reference", wrapper.GetIncident)
 	router.GET(options.BaseURL+"/api/v1/incidents/:reference/events", wrapper.ListEvents)
 	router.GET(options.BaseURL+"/api/v1/incidents/:reference/deliveries", wrapper.ListDeliveries)
+	router.GET(options.BaseURL+"/api/v1/incidents/:reference/drill-report", wrapper.GetDrillReport)
 	router.GET(options.BaseURL+"/api/v1/incidents/:reference/revisions", wrapper.ListRevisions)
 	router.GET(options.BaseURL+"/api/v1/incidents/:reference/revisions/:n", wrapper.GetRevision)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/assess", wrapper.Assess)
@@ -2548,6 +3300,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/revise", wrapper.Revise)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/dismiss", wrapper.Dismiss)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/comment", wrapper.Comment)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/ask-question", wrapper.AskQuestion)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/answer-question", wrapper.AnswerQuestion)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/recommend", wrapper.Recommend)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/settle", wrapper.Settle)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/advise-team", wrapper.AdviseTeam)
@@ -2948,6 +3702,47 @@ func (response GetClientdefaultApplicationProblemPlusJSONResponse) VisitGetClien
 	return err
 }
 
+type GetCallerCodeRequestObject struct {
+	Number ClientNumber `json:"number"`
+}
+
+type GetCallerCodeResponseObject interface {
+	VisitGetCallerCodeResponse(w http.ResponseWriter) error
+}
+
+type GetCallerCode200JSONResponse CallerCode
+
+func (response GetCallerCode200JSONResponse) VisitGetCallerCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCallerCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCallerCodedefaultApplicationProblemPlusJSONResponse) VisitGetCallerCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListContactsRequestObject struct {
 	Number ClientNumber `json:"number"`
 }
@@ -3020,6 +3815,373 @@ type CreateContactdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CreateContactdefaultApplicationProblemPlusJSONResponse) VisitCreateContactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveContactRequestObject struct {
+	Number ClientNumber `json:"number"`
+	ID     ContactID    `json:"id"`
+}
+
+type RemoveContactResponseObject interface {
+	VisitRemoveContactResponse(w http.ResponseWriter) error
+}
+
+type RemoveContact204Response struct {
+}
+
+func (response RemoveContact204Response) VisitRemoveContactResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveContactdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveContactdefaultApplicationProblemPlusJSONResponse) VisitRemoveContactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateContactRequestObject struct {
+	Number ClientNumber `json:"number"`
+	ID     ContactID    `json:"id"`
+	Body   *UpdateContactJSONRequestBody
+}
+
+type UpdateContactResponseObject interface {
+	VisitUpdateContactResponse(w http.ResponseWriter) error
+}
+
+type UpdateContact200JSONResponse Contact
+
+func (response UpdateContact200JSONResponse) VisitUpdateContactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateContactdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateContactdefaultApplicationProblemPlusJSONResponse) VisitUpdateContactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmChannelRequestObject struct {
+	Number ClientNumber `json:"number"`
+	ID     ContactID    `json:"id"`
+	Params ConfirmChannelParams
+	Body   *ConfirmChannelJSONRequestBody
+}
+
+type ConfirmChannelResponseObject interface {
+	VisitConfirmChannelResponse(w http.ResponseWriter) error
+}
+
+type ConfirmChannel200JSONResponse Contact
+
+func (response ConfirmChannel200JSONResponse) VisitConfirmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ConfirmChanneldefaultApplicationProblemPlusJSONResponse) VisitConfirmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestChannelRequestObject struct {
+	Number ClientNumber `json:"number"`
+	ID     ContactID    `json:"id"`
+	Params TestChannelParams
+	Body   *TestChannelJSONRequestBody
+}
+
+type TestChannelResponseObject interface {
+	VisitTestChannelResponse(w http.ResponseWriter) error
+}
+
+type TestChannel202JSONResponse ChannelCheck
+
+func (response TestChannel202JSONResponse) VisitTestChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TestChanneldefaultApplicationProblemPlusJSONResponse) VisitTestChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyChannelRequestObject struct {
+	Number ClientNumber `json:"number"`
+	ID     ContactID    `json:"id"`
+	Params VerifyChannelParams
+	Body   *VerifyChannelJSONRequestBody
+}
+
+type VerifyChannelResponseObject interface {
+	VisitVerifyChannelResponse(w http.ResponseWriter) error
+}
+
+type VerifyChannel202JSONResponse ChannelCheck
+
+func (response VerifyChannel202JSONResponse) VisitVerifyChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response VerifyChanneldefaultApplicationProblemPlusJSONResponse) VisitVerifyChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartFireDrillRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params StartFireDrillParams
+	Body   *StartFireDrillJSONRequestBody
+}
+
+type StartFireDrillResponseObject interface {
+	VisitStartFireDrillResponse(w http.ResponseWriter) error
+}
+
+type StartFireDrill201ResponseHeaders struct {
+	Location string
+}
+
+type StartFireDrill201JSONResponse struct {
+	Body    Incident
+	Headers StartFireDrill201ResponseHeaders
+}
+
+func (response StartFireDrill201JSONResponse) VisitStartFireDrillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartFireDrill202ResponseHeaders struct {
+	Location string
+}
+
+type StartFireDrill202JSONResponse struct {
+	Body    Incident
+	Headers StartFireDrill202ResponseHeaders
+}
+
+func (response StartFireDrill202JSONResponse) VisitStartFireDrillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartFireDrilldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response StartFireDrilldefaultApplicationProblemPlusJSONResponse) VisitStartFireDrillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckGoLiveRequestObject struct {
+	Number ClientNumber `json:"number"`
+}
+
+type CheckGoLiveResponseObject interface {
+	VisitCheckGoLiveResponse(w http.ResponseWriter) error
+}
+
+type CheckGoLive200JSONResponse GoLive
+
+func (response CheckGoLive200JSONResponse) VisitCheckGoLiveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckGoLivedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CheckGoLivedefaultApplicationProblemPlusJSONResponse) VisitCheckGoLiveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPlanRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params GetPlanParams
+}
+
+type GetPlanResponseObject interface {
+	VisitGetPlanResponse(w http.ResponseWriter) error
+}
+
+type GetPlan200JSONResponse Preview
+
+func (response GetPlan200JSONResponse) VisitGetPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetPlandefaultApplicationProblemPlusJSONResponse) VisitGetPlanResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3288,6 +4450,120 @@ type AdviseTeamdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AdviseTeamdefaultApplicationProblemPlusJSONResponse) VisitAdviseTeamResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AnswerQuestionRequestObject struct {
+	Reference Reference `json:"reference"`
+	Params    AnswerQuestionParams
+	Body      *AnswerQuestionJSONRequestBody
+}
+
+type AnswerQuestionResponseObject interface {
+	VisitAnswerQuestionResponse(w http.ResponseWriter) error
+}
+
+type AnswerQuestion200JSONResponse struct{ DoneJSONResponse }
+
+func (response AnswerQuestion200JSONResponse) VisitAnswerQuestionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AnswerQuestion202JSONResponse struct{ QueuedJSONResponse }
+
+func (response AnswerQuestion202JSONResponse) VisitAnswerQuestionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AnswerQuestiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AnswerQuestiondefaultApplicationProblemPlusJSONResponse) VisitAnswerQuestionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskQuestionRequestObject struct {
+	Reference Reference `json:"reference"`
+	Params    AskQuestionParams
+	Body      *AskQuestionJSONRequestBody
+}
+
+type AskQuestionResponseObject interface {
+	VisitAskQuestionResponse(w http.ResponseWriter) error
+}
+
+type AskQuestion200JSONResponse struct{ DoneJSONResponse }
+
+func (response AskQuestion200JSONResponse) VisitAskQuestionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskQuestion202JSONResponse struct{ QueuedJSONResponse }
+
+func (response AskQuestion202JSONResponse) VisitAskQuestionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskQuestiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AskQuestiondefaultApplicationProblemPlusJSONResponse) VisitAskQuestionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3614,6 +4890,47 @@ type DismissdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DismissdefaultApplicationProblemPlusJSONResponse) VisitDismissResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDrillReportRequestObject struct {
+	Reference Reference `json:"reference"`
+}
+
+type GetDrillReportResponseObject interface {
+	VisitGetDrillReportResponse(w http.ResponseWriter) error
+}
+
+type GetDrillReport200JSONResponse DrillReport
+
+func (response GetDrillReport200JSONResponse) VisitGetDrillReportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDrillReportdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDrillReportdefaultApplicationProblemPlusJSONResponse) VisitGetDrillReportResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4461,12 +5778,39 @@ type StrictServerInterface interface {
 	// GetClient Read a client
 	// (GET /api/v1/clients/{number})
 	GetClient(ctx context.Context, request GetClientRequestObject) (GetClientResponseObject, error)
+	// GetCallerCode Read the code that proves a call to the client is ours
+	// (GET /api/v1/clients/{number}/caller-code)
+	GetCallerCode(ctx context.Context, request GetCallerCodeRequestObject) (GetCallerCodeResponseObject, error)
 	// ListContacts List a client's contacts in calling order
 	// (GET /api/v1/clients/{number}/contacts)
 	ListContacts(ctx context.Context, request ListContactsRequestObject) (ListContactsResponseObject, error)
 	// CreateContact Add a contact
 	// (POST /api/v1/clients/{number}/contacts)
 	CreateContact(ctx context.Context, request CreateContactRequestObject) (CreateContactResponseObject, error)
+	// RemoveContact Remove a contact
+	// (DELETE /api/v1/clients/{number}/contacts/{id})
+	RemoveContact(ctx context.Context, request RemoveContactRequestObject) (RemoveContactResponseObject, error)
+	// UpdateContact Replace what a contact is
+	// (PUT /api/v1/clients/{number}/contacts/{id})
+	UpdateContact(ctx context.Context, request UpdateContactRequestObject) (UpdateContactResponseObject, error)
+	// ConfirmChannel Hand in the code a contact was sent
+	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
+	ConfirmChannel(ctx context.Context, request ConfirmChannelRequestObject) (ConfirmChannelResponseObject, error)
+	// TestChannel Send a test message over a channel of a contact
+	// (POST /api/v1/clients/{number}/contacts/{id}/test-channel)
+	TestChannel(ctx context.Context, request TestChannelRequestObject) (TestChannelResponseObject, error)
+	// VerifyChannel Send a code over a channel of a contact
+	// (POST /api/v1/clients/{number}/contacts/{id}/verify-channel)
+	VerifyChannel(ctx context.Context, request VerifyChannelRequestObject) (VerifyChannelResponseObject, error)
+	// StartFireDrill Try how the client is reached
+	// (POST /api/v1/clients/{number}/fire-drills)
+	StartFireDrill(ctx context.Context, request StartFireDrillRequestObject) (StartFireDrillResponseObject, error)
+	// CheckGoLive Check whether the client is ready to go live
+	// (GET /api/v1/clients/{number}/go-live)
+	CheckGoLive(ctx context.Context, request CheckGoLiveRequestObject) (CheckGoLiveResponseObject, error)
+	// GetPlan Preview who is reached
+	// (GET /api/v1/clients/{number}/plan)
+	GetPlan(ctx context.Context, request GetPlanRequestObject) (GetPlanResponseObject, error)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(ctx context.Context, request ListIncidentsRequestObject) (ListIncidentsResponseObject, error)
@@ -4482,6 +5826,12 @@ type StrictServerInterface interface {
 	// AdviseTeam Say whether to engage an incident response team
 	// (POST /api/v1/incidents/{reference}/advise-team)
 	AdviseTeam(ctx context.Context, request AdviseTeamRequestObject) (AdviseTeamResponseObject, error)
+	// AnswerQuestion Answer a question
+	// (POST /api/v1/incidents/{reference}/answer-question)
+	AnswerQuestion(ctx context.Context, request AnswerQuestionRequestObject) (AnswerQuestionResponseObject, error)
+	// AskQuestion Ask the client a question with a deadline
+	// (POST /api/v1/incidents/{reference}/ask-question)
+	AskQuestion(ctx context.Context, request AskQuestionRequestObject) (AskQuestionResponseObject, error)
 	// Assess Record what the SOC knows
 	// (POST /api/v1/incidents/{reference}/assess)
 	Assess(ctx context.Context, request AssessRequestObject) (AssessResponseObject, error)
@@ -4494,12 +5844,15 @@ type StrictServerInterface interface {
 	// ConfirmClosure Close although the threat may still be present
 	// (POST /api/v1/incidents/{reference}/confirm-closure)
 	ConfirmClosure(ctx context.Context, request ConfirmClosureRequestObject) (ConfirmClosureResponseObject, error)
-	// ListDeliveries List mails, calls, isolations and releases and what became of them
+	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 	// (GET /api/v1/incidents/{reference}/deliveries)
 	ListDeliveries(ctx context.Context, request ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error)
 	// Dismiss End an investigation that found no threat
 	// (POST /api/v1/incidents/{reference}/dismiss)
 	Dismiss(ctx context.Context, request DismissRequestObject) (DismissResponseObject, error)
+	// GetDrillReport Read what a fire drill measured
+	// (GET /api/v1/incidents/{reference}/drill-report)
+	GetDrillReport(ctx context.Context, request GetDrillReportRequestObject) (GetDrillReportResponseObject, error)
 	// ListEvents List an incident's events in order
 	// (GET /api/v1/incidents/{reference}/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
@@ -4867,6 +6220,32 @@ func (sh *strictHandler) GetClient(ctx *gin.Context, number ClientNumber) {
 	}
 }
 
+// GetCallerCode operation middleware
+func (sh *strictHandler) GetCallerCode(ctx *gin.Context, number ClientNumber) {
+	var request GetCallerCodeRequestObject
+
+	request.Number = number
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCallerCode(ctx, request.(GetCallerCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCallerCode")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetCallerCodeResponseObject); ok {
+		if err := validResponse.VisitGetCallerCodeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListContacts operation middleware
 func (sh *strictHandler) ListContacts(ctx *gin.Context, number ClientNumber) {
 	var request ListContactsRequestObject
@@ -4931,6 +6310,314 @@ func (sh *strictHandler) CreateContact(ctx *gin.Context, number ClientNumber, pa
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(CreateContactResponseObject); ok {
 		if err := validResponse.VisitCreateContactResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveContact operation middleware
+func (sh *strictHandler) RemoveContact(ctx *gin.Context, number ClientNumber, id ContactID) {
+	var request RemoveContactRequestObject
+
+	request.Number = number
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveContact(ctx, request.(RemoveContactRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveContact")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RemoveContactResponseObject); ok {
+		if err := validResponse.VisitRemoveContactResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateContact operation middleware
+func (sh *strictHandler) UpdateContact(ctx *gin.Context, number ClientNumber, id ContactID) {
+	var request UpdateContactRequestObject
+
+	request.Number = number
+	request.ID = id
+
+	var body UpdateContactJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateContact(ctx, request.(UpdateContactRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateContact")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UpdateContactResponseObject); ok {
+		if err := validResponse.VisitUpdateContactResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ConfirmChannel operation middleware
+func (sh *strictHandler) ConfirmChannel(ctx *gin.Context, number ClientNumber, id ContactID, params ConfirmChannelParams) {
+	var request ConfirmChannelRequestObject
+
+	request.Number = number
+	request.ID = id
+	request.Params = params
+
+	var body ConfirmChannelJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmChannel(ctx, request.(ConfirmChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmChannel")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ConfirmChannelResponseObject); ok {
+		if err := validResponse.VisitConfirmChannelResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestChannel operation middleware
+func (sh *strictHandler) TestChannel(ctx *gin.Context, number ClientNumber, id ContactID, params TestChannelParams) {
+	var request TestChannelRequestObject
+
+	request.Number = number
+	request.ID = id
+	request.Params = params
+
+	var body TestChannelJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestChannel(ctx, request.(TestChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestChannel")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(TestChannelResponseObject); ok {
+		if err := validResponse.VisitTestChannelResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VerifyChannel operation middleware
+func (sh *strictHandler) VerifyChannel(ctx *gin.Context, number ClientNumber, id ContactID, params VerifyChannelParams) {
+	var request VerifyChannelRequestObject
+
+	request.Number = number
+	request.ID = id
+	request.Params = params
+
+	var body VerifyChannelJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifyChannel(ctx, request.(VerifyChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifyChannel")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(VerifyChannelResponseObject); ok {
+		if err := validResponse.VisitVerifyChannelResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StartFireDrill operation middleware
+func (sh *strictHandler) StartFireDrill(ctx *gin.Context, number ClientNumber, params StartFireDrillParams) {
+	var request StartFireDrillRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	var body StartFireDrillJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartFireDrill(ctx, request.(StartFireDrillRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartFireDrill")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(StartFireDrillResponseObject); ok {
+		if err := validResponse.VisitStartFireDrillResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CheckGoLive operation middleware
+func (sh *strictHandler) CheckGoLive(ctx *gin.Context, number ClientNumber) {
+	var request CheckGoLiveRequestObject
+
+	request.Number = number
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckGoLive(ctx, request.(CheckGoLiveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckGoLive")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CheckGoLiveResponseObject); ok {
+		if err := validResponse.VisitCheckGoLiveResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPlan operation middleware
+func (sh *strictHandler) GetPlan(ctx *gin.Context, number ClientNumber, params GetPlanParams) {
+	var request GetPlanRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPlan(ctx, request.(GetPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetPlanResponseObject); ok {
+		if err := validResponse.VisitGetPlanResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -5120,6 +6807,96 @@ func (sh *strictHandler) AdviseTeam(ctx *gin.Context, reference Reference, param
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(AdviseTeamResponseObject); ok {
 		if err := validResponse.VisitAdviseTeamResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AnswerQuestion operation middleware
+func (sh *strictHandler) AnswerQuestion(ctx *gin.Context, reference Reference, params AnswerQuestionParams) {
+	var request AnswerQuestionRequestObject
+
+	request.Reference = reference
+	request.Params = params
+
+	var body AnswerQuestionJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AnswerQuestion(ctx, request.(AnswerQuestionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AnswerQuestion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AnswerQuestionResponseObject); ok {
+		if err := validResponse.VisitAnswerQuestionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AskQuestion operation middleware
+func (sh *strictHandler) AskQuestion(ctx *gin.Context, reference Reference, params AskQuestionParams) {
+	var request AskQuestionRequestObject
+
+	request.Reference = reference
+	request.Params = params
+
+	var body AskQuestionJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AskQuestion(ctx, request.(AskQuestionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AskQuestion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AskQuestionResponseObject); ok {
+		if err := validResponse.VisitAskQuestionResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -5371,6 +7148,32 @@ func (sh *strictHandler) Dismiss(ctx *gin.Context, reference Reference, params D
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(DismissResponseObject); ok {
 		if err := validResponse.VisitDismissResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDrillReport operation middleware
+func (sh *strictHandler) GetDrillReport(ctx *gin.Context, reference Reference) {
+	var request GetDrillReportRequestObject
+
+	request.Reference = reference
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDrillReport(ctx, request.(GetDrillReportRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDrillReport")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetDrillReportResponseObject); ok {
+		if err := validResponse.VisitGetDrillReportResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -6009,177 +7812,234 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"3H0Nc9s4luBfwfG2Kkk3ZUvyRxKnrmbctnvG15lONnZfV23stSHyScKYBNQAZEWT8f32LTwA/BIlkYqc",
-	"OJ3a7bEkkHgAHt73x+cgEulEcOBaBUefgzHQGCT++VZEVDPBzd8xqEiyif0Y/D4GCUSPzf8zPiIR5WQA",
-	"RAKNd4IwUNEYUmoeS+mnt8BHehwc9bvdMNDzCQRHgdKS8VHw8PAQBhMqaQrazXmcgNTnp4tTXo6BUPPj",
-	"M0UYzsLM1xOqx0EYcJqa97I4CAMJf0yZhDg40nIKRWiGQqZUB0fBdIojC9DtHRpItAZp3vrfH7ud17Qz",
-	"vP786uF5J/uw//Di895D/rnXf/iPYHFRYXCSMOD612k6AFm/lAhHPFOE46Al67E/rlzTf0gYBkfB/97N",
-	"j3HX/qp2HQAI0VQqsQSWWw6f9C0RQzxRytUMJBnAUEh4g18lTGkygBHjilBNmFZEaSo1mTE9FlPzTbaA",
-	"P6Yg5/kKIjvvKpxIGfefe+VDOO78F+38q9t5ffN/Otc/1m/1eQzpRGjg0fwXmC8u8GQsFHAymONKIpok",
-	"IEP8W9EUyFBIAvcg50TCBKj2u4A/ml0HhWuDTzSdJGbuV8PePuwfDDsRAO3sH74cdujrwV6nF3ej7nAf",
-	"Dmm35zfDXqZ8NwrAdgy0qw62sE29/qtV2/S/Ov9/2e68ZSnTi5vydzEjKeVzAlxLBniqqVD6DTnoktkY",
-	"OElgqImYLj3XBF9cgZel0zQ/VPupl4HFuIaRQ8cPMAQJPIJ6jGQ8YrG9H9KPXHJFst83viU5LEiPJKiJ",
-	"4ApycnQigWrzVkMruQaOO0onk4RZArn7T2WpZNMJI2D3EOPL7aRLaB1hinCY7QQPoQXlFy5m/FsAMqOK",
-	"3JnJ35BbMdWRSOGWKDpXBl30GCShfO6YwZjyEcQI9KngsDVwj5EyLYMzEmlKeYyQRlRKBrFF4IcweC/F",
-	"IIF0BSQTO+LHdhD59y4BydEPMqQsgfgNUQA5PRVDQ0T1VJFIxOYKDsQ9InmBA38ALeed46GuYyO/Mz0m",
-	"B929kFAzgIz9pVYQCR4rogWh6o7QEWV8p/6u7h2uvaxmaf85hekWL0Czg2Tm8kdCxhCTeCrpIJkTPGCW",
-	"JEbaKBzyGzKjOhrj5hZoB9ybaXeQ4ri58VJHBpMTiEeImzSOmZmeJu+lmIDUzNz9IU0UFOj+50DCPVMI",
-	"Zs+ILYWxxd8WRSUWjYn/3bMXCRMhtflzTsb0Hgxq4BllJ9Pr4r/C4XRrKan7Sgz+CZEhyJ86I9FxX6Yi",
-	"hkTtFNdbGNBhqQHCgIwk9SgYMT2eDnYike7ifg6ZhE4ay/zTrn0lznwcaStRlLeCxRXudbi/wJnCQAq7",
-	"qUUud1gzTrEYxwE3W/AxUCIKwsBKTwal50pDGlyXZLlXdZww5w0f7UuvG+6dRvFle7sW3zMFl0DTNrgX",
-	"SaZBMhocBacipYwTGhvEUFpSLSShUQRKmSsTCT5kMgUUkYGPqEFyww4XcDZ/5+rbegmftDkK/7LPft8G",
-	"QiRA+cL2uoFhPkPDvc63ZpsbjsxtAU0dCjWUoD3K3VjsXvXIb7+dnwZI2DRlyQKO772quw5DxmPGRzcL",
-	"l+egRmsKg7FQ2sg/9sJpSFWjx1L66dwO7hV+p1LSufm5+do8jW0hWpmHYsMuhGVtqx47z0c+hIGIoqmU",
-	"EN/QtfNdshSnmuT8vkqN54RpEolpEhMujFZDuNEKE6YMh6YDBVxbEdiP2ylrivVbK50o1QJIZfQOpufr",
-	"xl/4ceYZMZVWaF7JXw3KX9ih5iFNdcNncKThKhCNOTPSy3rqkI00zzG9QNf7tRs2ncRGqG6xX/cg61ls",
-	"L0S5QHAgqZBFnc6Kolahw+0g5njxQFfrJ0VyhqaC/PoXuY/d4tL19XtQON8yCpdxpbQR+Rr9oTUknEji",
-	"tk0z3zJVQzczapP9sRaryqSnX0d6uOEx62gx8qHq4eBLF7bJr+Eiuy9egJBAE20wKgzGU64NNob26KU1",
-	"doXBKBEDmtxkRC47fSu1VaSN3kEVu5ef0YVHmO2e1IW/4H6RHGZBGCSM30FcAfewBbT42m0Ca+X+GqpM",
-	"NaGZ4B/RFIgWb8jtkEmlbxT8cYs3/Dah2Udnf7QiPtJqOlUQh8QZMDSaKM0wbgjDHMpmHDR7mtmCo2Ay",
-	"HSRMje09HoGcSGZYW4BfOACCo/0w8NPjB6fcIcsODob9wWHUi1/DK/pyuN8d7EX9uAfd4Wv6avAyOgwW",
-	"pS8/fYlW7vXrhYMcqvWidQHmzyu1h+KC1o0srnYdCJUrWng0zJZdXlUR6AJUDamfxapt4qlSoFQb+Tzn",
-	"5Sj0sogmhoZP05RK8+VxRWB/pkgkwVAXRhNFZmhOp3fAEc8NIhtsLXLhj8Flr9vd2+l2e7gvLIWEcQiO",
-	"Pn4O0Kbd7/YPO929Trd/2X111Ds46nb/C99hKGvws9lfotiIdxgnQylSQjmZcrTpEA56JuRd8HD9gKyx",
-	"uNheFXOpUmB9BeVbfDwcQqQBwZcqJCllyUB8AhWSGO5ZBApNeE3YxluzsgYC64YS5UaSlz/LRvL8xvLT",
-	"WALVTSfJcKAhN750D5xxLecN9jeT5la/1AxqaoqwN2vrdzX1NqlV93UZGj8JlPzK6FXDgJkmTFlRGk1U",
-	"TN2Z7yZCAdoS9Zgp57eqqETfHkHX+RnLHCmT0N2mZxtz3QKJUysabg2RT8aUc0iKYhwYEmq0AsEiWGfk",
-	"qgXVv3SbcGaGk6pAw7Wk0Vox/sSPewiDyHpWWiiBEMt1Q89OP7SzZiSUj6bOtFWUxQ5qUDqBEU1urO+p",
-	"gZbLMxdwMyvTRCQsWsuX3ttR7obd/Ms5WVpJZSiNZf7lwrKKLy3sTZgfsD2FDNjSMTa7QSdeg94yVp6i",
-	"za2V5FZEW0B1oN/tv+r0+p293mW3e4T/ZwSpSUINqUxx6ej+zoSuXqdbHJujqQZOUZXo9vp7+weHL1+9",
-	"poMohmH1M6r+PBYSBUgxi82p3UEZOwPg5aM6Cs7sQsg/KJ8OaaSn5qzJxVnpFI+Cs6nZg92fQCaM1+ki",
-	"7a9u84tYvF5ltvPTyXuy/7LCTMy1K/i6+3UhAdef++Hew/NOHiFw/bkXvnp48UONG3zdpS071r/tFS7v",
-	"z/nxr8fEgF3ZInO7m0RN/Li7NGyiSApaXf46U4u9fNuwFznC8E0MRicibSRGFoiHU65+p8pKR16/movp",
-	"XxavmW4A82UdzPhgQ8rqFrFN0irMcjVcUnXXanNwfKB7NTvhXlXx/q28idU9Ma9ovCf5Ara6MehqO0mE",
-	"msqWrmSqMn+3AnkP0rq7tVkeMchNZgB3O0GNp5k6X3trNHKPNt200uK2u23aMZuKAYFMQKrcSW51DaN6",
-	"cKHZcG6oYIVxWfG2BX1x8nCZwCySl9bePiuqV7jLQZ1S9DhyaWOJVMjYcrNypEG4xv43GS8KmbUO+zrH",
-	"fi0gzghTZRNN7TH58e1Xj2+d/8ZxOoQ0zJQsu8IS07N7VQI1zHGu8T3SNNKPcIG2wm8ddFVV+6uxXK4p",
-	"457tZu4LexLOcAzmzCZUaoZG1cg+AzbUNwGqrPZr/8avbbxVRWF+3UxhLkC05SPzEvZKJlFjl5lRRehI",
-	"AsQYb1sgjTvkAsNwKY8J8Bi9HTGdq5DMJNMaOKGKpCzmbDTW5LfLExvOCza4ivEomSpmg84KzGl7WlDF",
-	"4BbHN4KXcdOfeDQfgFQQTc31vqHxPVNCVg6w1jdSxNoKyobBFC1f7ncXAwM8bhxFgGvNgTSLXhdplG1K",
-	"kymqYUn4pAXRzd6cxsgtE5lTSNg9yJqI6ncc0LYfYjR1SJgSCbpOiZDE3UJrRpwZ9B0A+vPE0EWJV5Ai",
-	"imDSzgRkVJ10Yk23q5lWlEsaTfitG97cugM8nohFr9xe7eBHjq65g3kjMO6YvQAZUlvuZ44yCAN7lpCT",
-	"06qzu47lu3jgJr5Jg9S8XSjPVE6EgiZ+0lw0bhCuk8drrsYhVfWtm994jHzGIy9u1z/R+dVkvzYJfbG2",
-	"ofV7YEcuumnrkcGNztbY3oJ4h1kMiFQFxM2PrbDVfi8LN7iEEKWNaUb4MiL1CIRvG+JVBt+ifPV1BKxT",
-	"plLWzpWd6abHxB0O0aB0WSn7hoqpX9IWj/zs9ENLwexyLMV0NCYzjO6eSBFPI+14nvkGuZ0i1v6rChv3",
-	"TBHPNRTKa47ixous0RuPFzKapJjFF2gfPiq/OYV0AJKcnJ/WGAxrTYSd63qLaU5wMgmtYJUOg/WiWTN/",
-	"sNn5bR5kgSFX5IxRrs+v5esxKIuaBarvjqmoaDQg9SPgILMkylVBh3lQbwsrwrrp72CyQuWwSVILNEMM",
-	"0CIVlzUymdJcQHBRc9U9sV+7oJJGkoObqgUrFNx7lKtR6KWw3/IZd5tKC8s82YrxCDYS6pFLZkeb41YJ",
-	"Nwqbnq0wg9DP3ow8Zldgm9fqHuoIkVEEXIStGBLKs9SbOjHf5YqsDBbFQSjhN8WGmGraGsGrAW+1t9F+",
-	"01IksvFrKMvgwNAt3AHa8ATv4RGObxvijIXsmzhnzj5NIGa6jZW9IQfyL97ihv+N3cPPAPGARnftfNHO",
-	"AxV8ABqNncGHcZIyPtU2fk5a6nt0UBtRCrxp8Jh/z0IwPWGKTISQpWy0g1YR8+7dzdC9tFlbPITzghZd",
-	"JUZZPly8jnhU7XECzXHSHQ9GrYaYeWllP5vEt4C9mEPb/J55Q0BZZVi8Z7QU+7aStOYjH6yyfyPF1IUf",
-	"r7ahZGNvrNrbkDK39qBEiVCtJIFond+t7gRLtRd8fq4WBGevPbtYsiSplzcySb45BfXcuYnBHRxpiutn",
-	"H66lMEv4H8ZXS0gZj9cHNmRy1wRaGm7GVK0Vmd7jIDTzYAx+qxkkWJIXoxDV/BA+lJ5rdBSyWK+gsU3O",
-	"77FqEl9vqw7caJcZulqJpulxfM/8LMtyjw2yGwldaZLtLxEcQtJ19T1KqVD19i8AXtrZVqi23ujhhLGK",
-	"ZGltDQZRbYbHupQt8x6tE4ibZTNsEgCuqbprjmMYa9BoA/RUrreamDFu7E0LXWTDNDs2ZHnln3a09eLd",
-	"yTNFZkIaRMtqQ9hKQRIoVrQYCV5HaheMQnlhj6L31tLj0Mnalsq4XSzl3OXUM+O/JY5ZskxWSUmRtrs7",
-	"4DGgSAo3MFme5zbSrYs625Dx/bs+iNm3kfSLAHz9rO2o7JFe6zt3Q9fICasZucGnm4y8rKZcj8yGN+Nz",
-	"G5HTxpnCbQhkW3K3lubU5/NWqE5UChrwBKpIgApHvCn9UNrw6+Lt+FIKgm90BMTlorQ0gx9zkiW8EDEk",
-	"Zp+lSJmCHXKuFbmnyRQMyffxCIM5oVrT6A6kqoQduGXGWN4iCAN81tBNmsyohB0/dDGY0FlqMlPtxByC",
-	"f81UIrMY0/7BYSHaZ8gS8CGvwvCoJsEGDqRF/2KrwEVrGLLvasoz/PFslWkUM5Ua8gYPx/rUnHPnSW5h",
-	"/sgN4EEcdXs7ztXkR+Qm2+CkkDtJJZABMD5yCZSY28jqPFRFA/uiJRM+0UgTM6Yu5Bqt8A1irq+f53/v",
-	"3HSuP3fD/kH/oTDgxV9qPS5f4D4rWJdbedLOM2f/1pDqF4BJmyPPIygC6BVP2MiSeBYzyrTCkg5GX+GK",
-	"RarmaJdEYqwNKv6ifYfc1N5q33GTtrjpbxlvT5XC4FeYZbVxGlsonfzV6+73y1VrAqk7Ng6s2+292gtK",
-	"RWo+1l7o63K65MeMBxSJs2cDEymieJpODvd34BMED9eVwjDL8p+XZGa7uhDFchArs61RWCnQHWJgMURH",
-	"cEKJ5TYEkyREkriQ2S+SXL+gfNCiVmaX+0wRMeOuempLZFlbcah/sLf2JY+UO7tBgaCvVnvniwvpNEu9",
-	"LpKltuVp6pSwX2FWCNNvTB2ycPya3FUXIR/QmP51gbNXk9ycGHAcU3KWDXKh670sGj34cf/1nkul8wHd",
-	"R8HJ+cW7ctA2hi9kd3/MRuPg+uHRcglSxj2WN4tI9akD5Xv7K0AMMXI+DPKwsxEcXSecFMWR//7r1ZW6",
-	"/vGv/o+rqx3/Z32C3PJMgy2n4m2YhJdlLVRCYWiSKDISVuhLxIxoQcz5LpZSbJzgUJ7hbKd3uP+G8PrD",
-	"QOReSIYvbdPV1Y8fe53X1x9xZw7D3v5Dvfzn8iYWiDeTZDjlEQbYUl0I+AmJmkZjQhUxGF+F4tFzLtqh",
-	"eYVGOeZeyLVomGNhaVPRt9eUOHkf3Meg23s1PKQHYESVbuel+c8r859u/g+5flHYWYxmz1x6FZUYv7fR",
-	"clm9BKJtJHQijJoiCBdZrISvTLS5Y7ARkWktfnhrVjVFC38wKn1K5R3EIeHm4Egkplybj5TH7ivrJFWE",
-	"mr8Scnb6oWD0LZi/vsh6tDF7rMesT3pJuXYsY+5jIDE/b0JHkBUMFDxzWFRpc+1FXFYa/rhaGD4091tN",
-	"hC8NhPWSICaM55Wxy5YUK5pnxO+1/1d0oBQdEQUa+O7k4ucs1qe53f+Yz8n/vXj3K7E7Wa2zlVClbqZG",
-	"NO13u/sFaYQPBdpvnHB9MVUTFjExzfJoDS6jbjHs9IqYgnLuvs1VNgT39UFv7+B1v7//6uVDzbG+9ybQ",
-	"PIT7HpRmIx/IljnHgsyrfFNMPrKu6SAMYht7uhj797JRctF7Zzbcmub3Pss1bxW7Cg65lKVLExpBOZDU",
-	"Eye1Q2xpGJUVhA/Jv0AKIiTpKrS42OjWGIZ0mtREfg2man6DJahvqK9jvfKWTyxVwOewOH0lWXEdI/du",
-	"8ZsZ47H1ITSZz0gNm8BZ8vGuPAU+TRI6SMBfosVqvCigtoC36dik+TakELNp2mx03V0zyH8zFM23z0aW",
-	"+Eyjxo9UsWItWqhEzG42mE1DkrTDCC09wreYqFmw2ntfcWV7FCQPmW1n9//w8wl5vX/wkrig2wrV9+aL",
-	"Uh18prDm7j1NrA0CpPSWn2x8OsVeI1jNVQyJvxYhivUhsfgZGlkfK9CYE5bBUbCbSREP1zbRZGrE1H4/",
-	"N978xidSRKCUuYTkjGvry/HC00BM9dEgofxu0XiTG2Pq6mYpMpOCj0JUD6hLYl8UA2ozyNwO1MkcQwZJ",
-	"7Eg0lWAnKYmKLaqd1ZqTlgCV7WoVKmTy7lfCONYEAzIQ8fyNX7tv5oPpD0bKd80JKFEJVeNFLWVtsS4P",
-	"TWYSu14XZ1JnWVKa1nYbsU0UPn1yVfkRT7HDUJgpe2Ybqc4CIlcLdh7zCsTpoCR77deLXplAW2O8s10i",
-	"GMewCtVI0fM+sapuMqNz7DThUd0mBLsZsJ0H04QmSYO11ru1MuuS3Yc1BnFPOzwV+lLCRifMd/Kw1M1V",
-	"dt120PD7rGLs1ghxuRfLYsyq/7pRteVCRmaevwMuV8O5nFFRdL1a1udqVE7bT+BCa2rvZBZmt0FFnQ+g",
-	"wNo6JlQpxPusP5UvM1oqqFrnFPoa9XbyRW4XF4oBiovI0Lxc3r2R4yNo6EeATxMmQbUwpDfLQ6rBx5Sh",
-	"Amazh5i6uykk03Khb1x3mUHSKAW5XTKPCxVs4y6wTwzmjXNYPPKthacuXwgfxkSSlljo04m2iIqFgKC8",
-	"CdrFeafX3e93ut3uywqrKFuJL847BfPnXvjKts+7/rwfvq4xhC5ZXR6Vs8WF2fz2LTurFZEwmLJEf+9O",
-	"ar8/W91yFK82qJfFhUZ3UJIUyH+ENkdXPFsahmGklozUBBKUSO4hXjwI+7pmXW9qSFf24kXKhaDfTIRi",
-	"mt3DF7BVBLHpSZW2dasHds/aXRErT6Ah03Yh81XAbRUbd3ZWusTWQMmy5kTuRc0OKX/ZgofIejFtmFCK",
-	"dYHqrNBVG7Gdven+4y5te99rI/rfcSAsTacadViwh1LJvsTEFjN/TRrmpglD2Wk0EyJWRbtuVN0kL8K5",
-	"OgtgkzSS/JkW7P2r5p5snBrS3rVSlUbyaPWsVvCyGPtyaH01nr50MpVNb3HPti7e2HduI3I+g+9bFfu4",
-	"QCm1pSnvH14Ot8XFvMIQEmFtOFgG3nM4OwYdekpYhxTlBLWGOTFaJT7GhSa5+F5+plprLNNPgveZooe8",
-	"nAhO+uQfVEbjMlsvKQ4VRSmQNcVGv0gHWshLojzfDbM3oe+dS/YOD7D6GqFj1wc76zdttqbjwswKIOx3",
-	"n7yuJBdU0S+o2SqraopfazMC4PB7i9f/okAfc0NJOVIo84lYP8omVfgvcoq5PdAnlNf5jxOEDI0lLAVC",
-	"FfmbwPB7UITpN6SrSAqUL3jtct2uN97rpl0VLMTDF9S65x9doM/hw/Orqx3/6fXDi788H/87/bf6d6pe",
-	"vPixoYJ3OpVbV1x9teLy/lyIFGyXYlopNnvx7oSMKTa6iMWi5NTGfh6LZQVKAAXgFuXi1hZ4qVRz42Ig",
-	"4vmNy09H8oBfaGG/y+rM38Rixot1yzCLZchsAZesiWijIi6YzrJ5cRRXPMztcPY+t4/NSMO2SzsXxKgv",
-	"sL4VO6w24TybN1htYSsqLG2rG+aiV89Pa6gSJ8eXl1fTbrd/ePILyWJiXShyTnoue92D1xh0XS3dWqA9",
-	"l86AVKA8ew9LsiouS+G3zTJ3CytZ71m6rA0ZOnYiQe+Q/MJ+QhIDn3RoO44mlN/VN9BZYwVCtCqZ4ZbE",
-	"vG8kd5R777TspdT4SjSxydtWSxWct0V1mhvmy8vZJqYvS1xcd3oujXFJJ2vuiF3rVo2XNgdxa+vDGMMS",
-	"ljWKlyxg3XSKdL3I4soxsebS0s7w+vOrh+ed7MP+w4vPew/5516/PlL2/4Fkw3kbq9QIGbKNunGmxF8F",
-	"oZFm90zPCSbUOwcwWhEXVIjRUo7e3JRYweeRrXHdws7n1r3Fo/6d6XEs6exLOxg4Uyza+KYKYoLhL9+w",
-	"RmR1YVvbM7Sp2CrVFwZaF+MGVNZGc3IiJtQwOi3ugIfkdja8uSVDkSRiBjEZzMn+HonGVNJIu4xY3ARE",
-	"MvvSbL1jrScWAh84WYlk8NASOXXifcKGtjQb8UBnRsIjGzKPDtUEsIY4oZwmc6XJhEV3ikwnxAV4pCK1",
-	"Mcw+QvCKU3Wn8mh4qswKyQBsGZ1454pf8R9++H0syFxMCZWw88MP5AxbMvtYoIhKyTA62C7UbtEOyuHY",
-	"QJI8v3UA3YbkNgEam//1wRi3L4gCA3tyxS1Q6o17Dhfs4q6f394zmIE0j1o7Wmw/oPPYvURjkL2Ycf8U",
-	"5THaPvKiKVlAZGjWnv/g4iMplsIGSVI6RyZvXssUodiaFGKbXJrMScLuwJbFjgXYaCj4xJQ+Ivvdfbdt",
-	"J2hsVfmWvX93cZnvFye35zGkE6GBR/POLzC/3SEXgDG1NpqDpnnIFd5EMjXLzn+8gzkZsXtQVzz7zoKK",
-	"SzdqkOBArLbyhlB8QPta9HjDMdyHY+Z0MbxLwhB/RpvPfr+/Q46ztr5aXPGCmdrNqEi/280arpv325XG",
-	"Nti03+1nP+L7IyFjiEk8lXSQzG3ZLZYkiHz5g4SqK66EwAr4lMyEvLMtVrAtsI1S3+++zgvqO4uWbx2c",
-	"Q5mdEzWXljDtTukMI7d++AEdC9VgOGXOs0uepzQxXBFijI8OScqUMsd0B/OQDGicx0u9CMl+t0eec2HD",
-	"4+x1eBFe8f3uHnl+zxQbJBCSwVQjNGb/52IqiRQJ4MP7Ia7oOQZNGEbGNQb2wOISzPjeHnluVEOihSCJ",
-	"4COcq3dgQNAIrhnV75Pn1EaiZXFub8itDVu7Jb6OrbYvPTCgYhBYcd/wmN8Qqu4cNmJE2BW//QBazjvH",
-	"5tOtcxepF25737KUabwDP4kY8V5CZmk73DdidWgplyI98g/20xsbgs4U4Ri2nZvl+iSBe0gUiQEmO+Qt",
-	"U84dJIFaTL3itzbA37eZNpPfHmHsiSWRuIZnitxy+KRvDVJlT0y5ZolrN40Bjhx2rrBRG4uAW/eZT2eb",
-	"GLW809/pusIElqqro93d2Wy2Q/HnHSFHu+5Ztfv2/OTs14szfCYPE8uJfaFn/FHQ2+naYUaFphMWHAV7",
-	"O92dPeyfocfIqzBG6r63m+evjKBGg/nZ0faLdyc75DhRgiS4b0i7IjFNYqvMALGlYZmC+A25dfh/a2PJ",
-	"ZmPs2WNpNhP8PA6OArP/x74eT4b/Pgq07OwyF9yeMeOuw5bBaAyCNCP+mNri325/fX1xK0g0y9TERx4e",
-	"wlWTO1ZppseUyqXz+4TLNgC4VNHVEJQ7IjmqxXySyDJ48kzQRvD47J9FUDBKEuVnIgpQ6RXIsAymSRbq",
-	"lwO1aO6oBzTHlt0TvH1Bg5FISTAq2DvSEOv73a5vfegTXqwV3Sx5959OTG1xkOhCQvmsLiFsx+Z0o7l1",
-	"2esy+HbfF2IY8ybiZga39aFLN8LabliFEutTjTC/zV1tTHEVSi/NUfM99JH/I+fLEgsRKS0xzJOHb0tP",
-	"HBFkMZakI0ZaL7FyrJryK25DDT32WjnDzB0Wn82iELGLv3uHES0YH+2QSxdhbF55BxPD2W23/9SR2TJ1",
-	"cWGUNhJygb6sQZWCXPULzB3OoGzzk4jnW0OXrPDCQ1nJcYEQdWi6Gl3wbb9g0e2HMOh3ew0fOXExoV+O",
-	"mn9HkZmjFoHqBOMk41Gu7oAaUxsiXEXTh7DClXZFpIaoodWjLzkFDTYj9meLneT5bZZndmskyv0Xlhln",
-	"5Igc8zmx8mohVy3DKklnoUtp9CJBxsvM2tTYLEELrySpN6ghuMtBWOyES3Lx9+NO/+DQ47xB3RV4+s4s",
-	"dA0bzPO1KmzAXAPBI5BcreUAZSzbAkew8o69iMgg1zLFzUBYYJJP4w7nqZJ/vktsdD+zPlt6s9mN/czi",
-	"h4IwWUb2v4H2BPlxeXAd/730Jo5tsOAPRmXwRG4Jy23FchDs89Pg4bp+T3clnS0V0o99KTXr4EXFS7lO",
-	"W+QU22YSCaj7295b9cfygc7W0aDfsauJ0zSySHzz8JuiJIJChM8UXUYQvL5SpADlWg2lbL66cuOPKcxV",
-	"bvYiMhmSHpLBXANq4eaPraPWM2WFnlzYeTRkc9azRppgrTJ34l7QFponJcIXWljXHLtbotVCgWA1EncL",
-	"mPTJ1FsT8d2JkMGcZEF3/uz9aS0X7gvn9UyRBGisUILxllNlZWonQ4zAtSfCmgZDCZmsMeUJKGsIZArN",
-	"hXzx/C3zydr5P0lx20J3iuEFqhm77m158mWkxDfTCoMxUJ9E/lbkxZfrXu2G7mbj3Mu/CPEu6R3YWmZ5",
-	"3dMFlFukGrufLbas5P0nuRD6qLd33S5vi0av2qLWRBCf9HL29Yod3nXtKdXSrUZi7Ac95m4X+g/XGjwS",
-	"4mGt6Rq3FSNIXqoim4lxdMJgTT7Xt3nrx9OA5i6lkVkf6Kdqk8h6QX9lClmctuby2p+3gTrHMV7e7CBW",
-	"ErjM47fyup1no5rYsrN3ZuZsLCS91FTqysU020dXw3uJHTmfeuY1dzRYMEUUi+GZIqm4XwqJr67fCBBb",
-	"i3stHL5Clk8nWGo/yINnm81fTGZoAsPXNKt/TyJxqatAze3McH9rZD33suftP7xtuGrkzu/nclH43QS4",
-	"KqZGWU9O7lMxwm3B548NuBUa9mZC3g0TMdshvzM9Ro8yQeebuTl52SOE6oo7nS1EFLKDPdrisJmQtoOq",
-	"ebWdvs4oaOAt9Id4qowiA/Erc4ryvIuswp9yWDpBIqecM1s55Yul7H63/9WXU4x7eFNemkNYqoiPdbD9",
-	"/UeMe6e1egrahUHs4j1cco/r2O/u56zO3cNSG4XrPEMUuHvpAyDypLQd8puPDiqQfAWQ31RMZ8oe8COt",
-	"aeuK58FAvm+MK3YoCDZ2KCQS1N3tv4EuXO1HJ9rrkGqbFqs1p9qWkBUSP6/XYcRuoZefDenbdKZ1or3T",
-	"YAhqN1h2VmmWJOSPKUzBsA4xWRT9jwvQPVF6XgTxwRH0tq6LU8EhyKnj6sH/iRu2BfS7oC4orZrK4+72",
-	"2JHDnI5yMqaYa5JJ/jY0rQnt2aXxPVPQ8Um4j4dptUrkMc5+aSZ/qoiUQ7gtl9i3w6uscZkgNtmmJEX6",
-	"NxBtz2MjdEJG8/iYRH62ZeS8V8bIDHMnKcwxNLdoDkYGynQeF4lmYc/watDSruKpoqSF7vtGxw8o+tnA",
-	"O5+oaEi22hDxCm2Ct4955xpJLGKXjS7XU1nnN3BAPFWXgQPv+ydkKkt4dcH8NgRGsRg2x59JAho62mXY",
-	"bh+LzmxQDUXB2pYrJJTYxFWSovKdZztoOff5JjVYhqC67NCnimo5jN83vp0Z/cmeWa4LbYxlmIHcKTR5",
-	"3j6e/T4WWKm+qhMaAsa0q/NghUgsgzGYZ63BqoiG0ObpRk8U1UpQft/IZlYBhCZ6LKajcbHDbGrInnY5",
-	"Ic4QsCEWxpCwe/BFyJd6AU7zYY+o2rtZ5qv8bjnAYTlYAaU9rJQ2SSjnEG/NaJtSlqjQ6sQhYdhTjglu",
-	"gw6krSKnXHt8bIKBEYP2yqXfwmTgivg/uugduh7bNlvMHvki6Th10DxRmuHB+xNwJqPAZX0fsGEH1WQo",
-	"ps6Gh8RjQzqBgZLLQ6jqLI+xyBIFZ66KuPmcWRmPCkE8uVFSkQHoGQDPdDJlrd1ogrzi9s7ZHDy/gB1y",
-	"YRCDR8W2D8DJmN4DGdFJrSvCXO2z++8/rgvXsIxi2gVuLyqhVIPP4gTG01bCEb4apfPl2b4KqYvoVAGJ",
-	"aUpHhumQBOid+ZMpMqaTCXgfTBnPzjyIT5T+ZfB9X7ZRV6CccDGzthxPY+64rfuzCZUbsXvo+PYqX8Pa",
-	"HrrmAU4JqIlgZvfwswfoiWJQCcbv3BRFNZCxmJXN6jOq0OiTwKamdZb3in5kY+g5XgI3X5yne5+dfjBs",
-	"FJKhzVxVYhHZ8nbJTxLPPHjfN4odqztXW4D4ytWutIQ/tA1x7M51pt4+gl2OgcAnc2xMY4uOsqSH5Xhd",
-	"5QmrB2HtCbWIYK4v9JPELoTt+0att2AE3iJiZXSgxGY2RLBJ3mvkkWWtQpGKoj7DMB3RlSWxlUNSqiM0",
-	"/rqgR9u3kSUQvyE0661UijShiRK2mkm8iKF535MniaQevO9TVvMaHel5AmLLeG+Ij7LYfuUre6uLXVGe",
-	"JKbkAH7n7BKd7kW7AtYvzd0+GyNP1h3jUVEH+eEmvDJvT/FE8cuC96cTxp6p3MTrBLOEDTcXy9zmP66f",
-	"p6xVLkOyI2KL5RJIlKtkpgitKQJWh42VFhxPFClLUP45cLOkihaL0G2MkL7nySOrosfEdy1xMe65cOZ9",
-	"9T63qQ7hXM+RJ4poCN33jWBeLKsPJ/ax1qX4qC9BOd9FZKmT8UM26hHN5aV+GEt8jAXPQ1ZDEvMgtmZI",
-	"xy1fCLdWy/rcfAvTegbU7me+Mvm10LXk0U9tWdB3Fr9HzrXv1++KTG4rDFzwuiPb/smEn1es79lC5haW",
-	"eM0St/jKKjRta1CsxRGV9WP5ViLNIuPIemg8ScbhoPvOw+5wEdjxptLuZBPmcJ9Vu/7KOnxWbvpJYoqD",
-	"7k8UaZ4HMDFFXHXwTRBm5mpfPwWVahGrFitzP0n0qoL5feMZFvcoNDg3+gUqScQ5TuvwrFDqHA/GFzn/",
-	"eI0d9kHeLytXxxTBhutJksU82WK3u3hebrKFZF05opwpFzxmK1ZPpPCF/pyhiMmSVlTKyFY14oGrD+hq",
-	"uNrMSIyN0zCShUA194aQKC0pG421rfXny/09UzbRqzCnq8JUl2Oe3WQtCinGTlyuBCGJ8jUquLrdPLng",
-	"VFeFr5j+hFmIxTwV28uInNFobIiKAcXWzS5hQlGDflbIfC5sr0eLh+uH/wkAAP//",
+	"3H2Nc9s4lue/gtPtVZJuSpZkO53YdTXrdtLTvs50MrH7UrWx14ZISMKIBNQAaEWT8f3tV3gASJCiJFKm",
+	"HWe6djOWxA98PLzv93tfOyFP5pwRpmTn6GtnSnBEBPz5jodYUc703xGRoaBz87HzaUoEQWqq/5+yCQox",
+	"QyOCBMFRrxN0ZDglCda3JfjLO8Imato5Gvb7QUct56Rz1JFKUDbp3N3dBZ05Fjghyr7zJCZCnb1ZfeXF",
+	"lCCsf3wmEYW3UP31HKtpJ+gwnOjn0qgTdAT5M6WCRJ0jJVLij2bMRYJV56iTpnClN7r9l3okShGhn/rf",
+	"n/vd17g7vvr66u55N/twcPfi6/5d/nkwvPuPzuqkgs5pTAlTv6fJiIjqqYRwxTOJGFy0Zj7mx41z+g9B",
+	"xp2jzv/cy7dxz/wq9+wAYEScKRyuXdnQ/PxdrG0qJF+zqjeMfFE3iI+BNjGTCyLQiIy5IMfwVUylQiMy",
+	"oUwirBBVEkmFhUILqqY81d9k0/8zJWKZzz80791E3Qll7vOgOOWT7n/h7j/73dfX/7t79WP1xM4iksy5",
+	"Iixc/kaWqxM8nXJJGBotYSYhjmMiAvhb4oSgMReI3BKxRILMCVZuFeBHvW9EwtzIF5zMY/3uV+PBATk4",
+	"HHdDQnD34OVP4y5+PdrvDqJ+2B8fkJe4P3CLYdhCvhreYLt6tJtIw1umwfDVpmX6H93/t2513tGEqtVF",
+	"+ZUvUILZEhGmBCWwqwmX6hgd9tFiShiKyVghnq7d1xgeXBovTdIk31TzaZANizJFJvZgfSRjIggLSTVF",
+	"UhbSyJx04a5cc8Cy33c+7/lYgLMKIuecSZIz1lNBsNJP1VyfKcJgRfF8HlPD6vf+IQ2/r/vCkNBbEsHD",
+	"zUvXcG1EJWJk0evcBWYovzG+YN9iIAss0Uy//Bjd8FSFPCE3SOKl1OSipkQgzJZWrE0xm5AIBv2GM9La",
+	"cE+AM60bZ8iTBLMIRhpiISiJDAHfBZ0Pgo9ikmwYydxc8WOzEbnnrhmS5R9ojGlMomMkCcn5KR9rJqpS",
+	"iUIe6SM44rdA5J4u8ZEoseyejFWVQPxE1RQd9vcDhPUFaOoOtSQhZ5FEiiMsZwhPMGW96rO6/3LrYdVT",
+	"+3tK0hYPQL2NpPrwh1xEJEJRKvAoXiLYYBrHWm/yNvkYLbAKp7C4Hu8gt/q1PeA49t1wqENNyTGJJkCb",
+	"OIqofj2OPwg+J0JRffbHOJbE4/tfO4LcUgnDHGgFzLvW/21V6aPhFLnfnXgRZM6F0n8u0RTfEk0asEfZ",
+	"zgz68J+3Of1KTmq/4qN/kFAz5C/dCe/aLxMekVj2/Pl6F3Rpogehhwws9agzoWqajnohT/ZgPcdUkG4S",
+	"ifzTnnkkvPkkVEajKC4FjUrS6+XBimQKOoKbRfWl3MuK6ySN4DrC9BJ87kgedoKO0QM1SS+lIknnqqA5",
+	"vaqShLls+GweelVz7RSoL+2tWnRLJbkgOGlCe6GgigiKO0edNzzBlCEcacKQSmDFBcJhSKTURybkbExF",
+	"QkAhJWyCNZFrcbhCs/kzN5/WC/JF6a1wD/vq1m3EeUwwW1lee2GQv6HmWudL0+aCg3BbIVNLQjVtAUdy",
+	"14a6N93yxx9nbzrA2BSm8QqN77+qOg5jyiLKJtcrh+ewwv4LOlMuldZ/zIFTJJG1bkvwlzNz8cD7HQuB",
+	"l/rn+nNzPLaBaqVvirS44Ea0bbrtLL/yLujwMEyFINE13vq+C5rAq+a5vC9z4yWiCoU8jSPEuLZqENM2",
+	"WEylltB4JAlTRgV21/WKdln10gqrSjUYpNR2B1XLbdefu+v0PTwVRmneKF81yZ+bS/VNCqua98CVWqqQ",
+	"cMqo1l62c4fsSn0fVSt8fVi5YOk80kp1g/W6JaJaxA4C0As4IyjhwrfpjCpqDDpYDqS3FzZ0s33iszMw",
+	"zPPj70sfs8SF4+vWwNvfIgkXaaWwEPkc3abVZJzA4trmme+orOCbGbfJ/thKVUXWM6xiPUzLmG28GORQ",
+	"eXPgoSvL5OZwnp0Xp0AIgmOlKSroTFOmNDUGZuuFcdsFnUnMRzi+zphctvtGaytpG4PDMnWv36NzRzDt",
+	"7tS5O+BukowsOkEnpmxGotJwXzYYLTy2zcEavb+CK2OFcKb4hzghSPFjdDOmQqprSf68gRN+E+Pso/Wk",
+	"GhUfeDVOJYkCZB0YCpyt+jKmGcOSFN044MDVb+scdebpKKZyas7xhIi5oFq0deALO4DO0UHQca+HD9a4",
+	"A5HdORwPRy/DQfSavMI/jQ/6o/1wGA1If/wavxr9FL7srGpf7vUFXrk/rFYO8lFtV629MX/daD34E9p2",
+	"pT/bbUMoHVHv1iCbdnFW/qC9UdXkfoaqWqfTv+tRW4FTV0/HlsI7jHeCzp/ZEzp/DlZJAGfHoY76/ac3",
+	"nJLVVHQNbt6N7DGBe3+TVf57fnd7qy1nuy+11HNaEtkJ9JJfabUbRzFleuTD/vBlt7/f7e9f9F8dDQ6P",
+	"+v3/0vIZZE3nE5ZITalEkk5YlzK05Olf1m2SXBdaifmCgOohjw2jga8kwmyJ9IvAa1lHUr7TYy7p6CU5",
+	"GXRS0LTs79aoyydcHuGJceqi130U4aVEeGojTVnUQWseXSsNPZo6qFLYVA0RfVElouFGb5w16c2jilaJ",
+	"TRIpm9BZrqaDPUtDHGv1LE0SLPSXJyVb/JlEoSBacaA4lmgBMT88IwxEmJZRvU5Rwf7cuRj0+/u9fn8A",
+	"i0MTYjb089cObFNGyMMqQv5Fs86MiseCJwgzlDJw1yJG1IKLWefu6g4YhT/ZwQqxS0lUBa2fjMckVASG",
+	"L2SAEkzjEf9CZIAicktDIu9F51W26I7G4k5GldvLWqb6zqbRVBCs6r4ko4GaivaFveEtU2JZY30zQ23z",
+	"Q/VFdb2M5mS1flYT527edF7XkfGTIMlHJq8K3ZoqRKWxksH7TOVMfzfnkkCYAOSgMXJK3o5vT6DbkiFK",
+	"wsYZ33bRs4W5akDEibH6WiPkU4g6n3Ljyi7bAVF5mgcrgf+rrwdVcX1N9+SW8rSKZUOsGym9/SMygVST",
+	"MbdWk/WLyDnBM6sFcUZKW99gGLc4ptG1Nqfjet6c0q7BInizKT5xy9ZFRM563hLfd+P088y2TTFjJPYN",
+	"a6Ilnx4ep2DHS+N82BR8qKQz9+g2icw88nRKwlkFmeVz2bQ7blx3WgWaU0HkdRVTeW+iWHrbMp/pmAuE",
+	"kSJSoYRIiSdkR1WzTBt2SFU+ntPMiV+c7SiVlBEpr6c83c6uf4WL7gIIbgocblVzT911+h6THNDAj0mi",
+	"rTbf2zcfmznkY8wmqY3O+O6Ew4rDGpMJjq9N+kQNRy3L8rHqBUrmPKbhVv3rg7nKSpLrf9o8gUaOBXAo",
+	"ZMle3rT8h3prE5Tpwttxsy3Z6Av7Wk90nDqvcHsnGp74BuJIjUwWn44JuLiG/eGr7mDY3R9c9PtH8H/a",
+	"gpjHWB/nBKYOKV2ZtTHo9v1rc7pVhGFwj/UHw/2Dw5c/vXqNR2FExuXP4M5mERdgOfFFpLdxRork2iGs",
+	"uHdHnbdmIuhvmKVjHKpUbz46f1vY1qPO21Svwd7PRMSUrdrtqywAx/H7MRhVNZjBVbCavMmQIAllERES",
+	"TbjJO/gbZxFeah3qF0H1X/1XR/2+/jyAP0rJVDsymfosw2cExQn8fPoBHfxUkvGaQXjeo2FV/t3V12Gw",
+	"f/e8m6fjXX0dBK/uXvxQqQtsZi8bXVWPzGyK63N28vsJ0sMuLZHmQ3VSFH/cW5uj6DOtOmwqI5H1Mq+N",
+	"4IzlWN8kOnMa83AGErFCc9XLgvgYRXhZzL3svzra75fCsYX9eP78c39wBbrqv4af+939qxdHn/vdQ/fV",
+	"wVG//2J1k9YwdDfENnk6T2oZtB43b+avvJ+brqaos5Nod13mMVHkAstZo8WB6zuqwr2u7KPu4SyHR9Re",
+	"k3wCrS4M5PN4tkhtLcDdAlZKYC1NK7YrAlKNLQRnuq76xSX9giI6oUpaOwHy5CE1U676GF5WGJov77az",
+	"0jAzomAklWzGrl7MZSoaZvthmc+HiFsiTEai0q9HmiWiBSGzXqciGRDbdMjGh9DeWpfkCpNrl+iUVVHK",
+	"vHlOhMzzGI3PSKs7jCs6BnZdSVYNpFJOYLlY2l8VSo0TsoztXtJJDg8q06uaWI1w9fWYi+ssPlCRI/dQ",
+	"1lxtO46LyGhWxRTTYEvgdz5dNc0qMzWrMjorB2Jd9GWVpa63PieKg1Wi0JeNqUlV3njSK9KOLaEalxmE",
+	"beaC3xKmqVsQbNKLE+NF1Wr9Kq1nFFYr/auezxRmBd6muo61EhPcls1kVVHYviBzcJltL2ilhoAK+xfk",
+	"x7s2y1I4VA/Aq1pRiO3oyt7px9KJ9espc/phlsxjdsKmURC9Z3MsFMWxNRUwZcSUmcUES6PPmr/ha1N9",
+	"UHJTvq6nAnsjannLnAnc4JRCKEPrEHgiCImg+syTQj10DkVp+nwSFkHuT4SXMkALQZUiDGGJEhoxOpkq",
+	"9MfFqSluI6bUgLIwTiU1JRieHtCe/6QUo4qia86KtOl2PFyOiJAkTDXPu8bRLZVclDawMlOocfIAYVHt",
+	"nFqYaz5IPelteffZouwQEzB3miHat9fnMaJlJvOGxPSWiIr6wveMQDg8gHSPAKIuAaKSx5BOiLhA9iw6",
+	"yQEBGchx42NbOVkijTAk82Y+ZZyXeETXo2VdRUNr3cnchEo3qwFhrhHWebC9vL6XmbBozlcT3PbXpL8v",
+	"Kvw3ljd4K1HhyVl51gMnvc/IstaUZtScxOx0GTFsc2c0UXWCjqEqkrP3cipqlV5mc48ray1PecqUtKWv",
+	"slD7Ok/FnEsCNOuqlwKTXTIoJFBXkostEayTrqhPNmuW3W+GVid1MjfFamTw5yVcmycny+m2+jcWgbB1",
+	"Zxf26B+QNAP7x0KyKoSrK5700+WaQL7eHuNURxLTKEAUMl0R6GYmC9Y4MGvpO46rZWn/Ja2nQu3ZJW3f",
+	"xAC2b5a5cjXFtPrE2KuzzWgeOppBBTacPO905/Tl0UThGDkK8PhngYxLOf12Q+sJr0zQPIDwqlaRPYaZ",
+	"1OJuOJySCBhiI+U6m1ktOnsA9bpI7avrUJuiKyu7qsXabtSZk1dDqmk9Y/8NlQltli+ZOc5OkD0TJimg",
+	"4DH6hl4zN6U2V0nQOPY8tCXCqi7fPqcsNNk4kTAVzRPMiuGOg2HvUHa2q/3NXbcRwVGV65Y6aBWtt+Io",
+	"EkRKFHEioVhuwcWsl7tlPd+WIDKNVbUz2OoCmgCwVY9zMfZMohhLeHSEOEPYJY8EegRTvkBjDIJtwtV2",
+	"dW6tg9iOL7CbYRegJsH4u9s61eR69WNTjclsN76y1R1t7LctLNMKj6/w3zazKKzOv02brGlwrOSfObeU",
+	"9YZla9PYw1XY1bap5cOUs7W6IUb6HksX4LAk8gjdCILjG/fZD8fIY+NBuZE0SbVdEd3oUw4YHjHBt/bq",
+	"KU+17QoFlZcMkgr1Gkp9ro2vBUot7bFFVJps994lA+M9r7rTqpB7007eKH8J2l7ZjyR7RkX5B4mqbCez",
+	"imgx5atWZx1jumIjz3x1HtAhwBFtdi+qr9j7RFjHmwnmS2Wq34mriKYxMXyYSMTZzmUkYyy1OrD6oj+Y",
+	"ojHMHmrBrL6QoMhgazXnb/PssGxdKktUwBU8YKLaVj74qhpYRSv6S45hNHf07T2zyI8c8TTgR5a6Wzw0",
+	"b998bBxjETydTDUlhVM0FzxKQ2VdYvobcIZJZNLLpKcrPpPIeYckOHWtGyRa9Zy53LSVsyr4IjqH9LOj",
+	"4pMTAtrO6dmbCu2iMtGne1Wd95TbuZkb10t6Czrb/bf16iz0yre5kZ7jrcT6Jnl8dauhExFJLZvMvCJ2",
+	"m/xoRA3/x4QwIjIExU11+jkORq2o7spMKl8/I/MNcQmDK7ZiWvIRZAhExbCNSHDutbOF5uU1MV/bYq1a",
+	"7jz7qgYeGM5cpcaqmuchZRT3uF/Xm7auQkRS1iBoueKcybY2p60CbXiLns0wG6F7ez0WmR2BNo/VLali",
+	"RO9ZVnyhzSGWoVVVRQEsvNJGfAW4CDz5tb0XWOHGBF6uEa88jeabpr4OKPkGIQcXBnbidqA1d/CWPMD2",
+	"tRFSNiP7JimWb7/MSURVk6ynmhLIPbjFBf/FIKhUFa7YepbiQQKNGI9iEli4u2uXmCSQSwLp1VASozy7",
+	"vqpuTqKESs2kC6p3M6ClSoV7jqWsNr1XfBh6/tkN+YjrnQy3ri1u1V/pLfmFkGiEw1mzqgSb+tqxPmQw",
+	"PylDCWWpMiXEwgjKo8NKvAzC6tbPuuesQAXpLZ1zLgpYe4eN8IDss+utf2Gx2twE/o7eVnixLRJRfQbl",
+	"CGR7RaYgOKoIgL+1SEsknCFDpFUuwlWPbbTMgZNkrRo/O+fW6vt+dWl+pZNPyCxeIkjrc/G1zF6A1PR/",
+	"ckZ66HcAnCKYSYTjBV7Kgpn6+Wsnwkuo7k9AI1GpHvoCzrCapnrygup5jwVPvNx2xTWdvjrq96EKpdYm",
+	"fqIs4ouSmBmsZIBU0OevthCqNcI886LkawNN0TYFpMyLOcT2rRvEOAgC8A77yXgrEhCga+sfBedq3Oa5",
+	"xIW69I3qWX7lnYniXwueWtSfzS6i7NprE1quqd01zooNYy4bWRPhtlzqqh0sgLc7WFzFEby9cu/AjVlt",
+	"s2TegPpamNPwa/nCrHqzxjE+3ir61ujQ+qRcZ9Nq4JMCPCRXelbb6JuThlkVUyy32msf4CLIwQDMrEZv",
+	"cNBD9fctQ4Cps2+CGB0hws1e8rFwX81X7eIlzKoH68BtGRDya2WBYjfHRHFyEt1S95Z1UMT6EMYYgrHZ",
+	"9iHOSID6Fhxgu+taEsIKK9voCGzXi62hWVluDoFCAHzbhuCon6NUTKJ64Ga7gMYoLGf1aQyqgmotgErF",
+	"9iC4vsZee93Az7Ij6iYd07ylSTOef/7+9JnMgrsOKt60QBHEWFgTCz2xOW/d95H76euGoQbWj2CYmF3F",
+	"AgRnztUzvaAgyQvJPmVW4sscn4/Z8+Cowee6hbWuZyuc5SlIratjbfgy3LM+rqiaj+TR8Afw+IDOYTE9",
+	"f2shgb10iy6zWdnQ9HSdsZotOZcPK/F3jIztwlprgwg3YZZNWd9W/lMN9VviQGGhgsIxK58ZeVu8K/+Q",
+	"Sstu/3Tcl4PAEy0DsVhWDcN9JwxlgFmIj5FeZ8ETKkkPnSmJbnGcQraAK84YLRFWCoczImSpBsM5AQD5",
+	"3oADpcA3td0tSM9duloCbD3SWUhqrjfBPSYVIDimeHj40it9GtOYuAJ9ruVVncoLO6RV32CjcmPjADfP",
+	"qisz3Pa0KjR8pLOassGNY7sj6cymsTfwHeaBvk4U9gc9m0XorshDU51TD3sRC4JGhLKJBWCE7HValXzo",
+	"BxJXIzbkCw4V0tdUAURAtLEGQsTV8/zv3nX36ms/GB4O77wLXvylMrJ8j8xIL4rWKEnyLKs0aI2ofiNk",
+	"3mTL84qQDhn4O3wBSUlSoQWmSgLulLZdmKShrNjaNZUlW6EA7rXuJA8pNlp3WKQWF/0dGav3aVX7i2bZ",
+	"d7XreCpDxLtk4NVbNvALu0m25hh+R1lzXh50fieLrNlI7aCI1VoH/YNhsQ1IR6iuKSXs9wev9juFrh+f",
+	"K9ngVRGk8nMmOX2R5oTnXPAwSpP5y4Me+ULA11zotLEOdXYNHq4F2vfx9Tdi3IKK53FrpMeiWTUkARsZ",
+	"DZmKgsexLUW/l75/j34sFQAXMN1nEvEFs80fGxLL1hYuw8P9rQ95IMTSHTquPFozk3t3JqkHeFvgTQ37",
+	"fVSZrr+ThZfq3RDCRfrQkwbMxUACXGWoFh0c4f9c0YoskEVbsagybJvVyE4ijN5m77Q4E4MMOqLz42DY",
+	"Hx4eHvYH/b5DGjjqnJ6dvy+iCUDKXMZRpnQy7VzdPRieSEKZOzv1SqUduEORG/xOSEQi0EJUjiKB4Ooq",
+	"RdFXDf/7Py8v5dWP/+n+uLzsuT8rFcE2oewguRjnucXHNohZQqxDp3ZHskwlieiEcUGcIl0Nf1LOv1x5",
+	"yIyQuYEeJibUGiDFeXV1ybcHtdsRzi7DXCktB45jgBAEgyTmC70Qmt5XOwDWhmcpBeV7g5cHx4hVEqdE",
+	"wD0gdioT2UMnaEy/kAjFlBmseokYh586KwmJ3lJeXv74edB9fWURm4LBGnRghwyzIkapQOOUhVAnb4tb",
+	"DQsLkEzDKcISaS5RHsWDo8o0Yw0laWHVLA84pSZgipESv1BB3jh/YV054VLdvQKLFca5Qzp8aWb2CWsG",
+	"7gf+a/fwsAH6z53+4NX4JT4kWtvtd3/S/7zS//Tz/0Bx9PXlVUyNLN5f8kXB96aiIAM6d9DYMWcTA2CV",
+	"cSfXLWj3rIFaEqWxBuvIoozJZUp+qEQJFjMSBYhpikMhT5nSH/VBN1+5MiCs/4rR2zcfqznuvdy2O2tY",
+	"1ZT1ZU1doWkt7upKAZBtjic5IDVnWdSwLIgrOci6xvMn5bbzgWZMcs5dTw/oYUQiRFnerbrowjTWXcbZ",
+	"X7v//CimHw30GPz70/NfsmTi+sG3E7ZE/+f8/e/IrGS591WMpbxOtXUz7PcPPIWWjTk4Tq19dp7KOQ0p",
+	"TzPYSU3LYJ6OuwOfUsBUOjCQplpSvD4c7B++Hg4PXv10V7GtH1zsIcdQuCVS0YnLlM8i1J0s5eTah0Ay",
+	"eSudoBOZet7V4oKfahWVfbD++tZcLh9M0TPkOK6rMi+pkNCH0sXfd6qq2gW88WEcQDvBzG1zBjnosbyg",
+	"d3tQBFxDhc1ozT/0IUMdbogxZ/iHhZibY1vJm7GXTDvuIZd+7BTxAP2TCI64QH1pVTQoAiZjnMYV1QOj",
+	"VC6vofP3dVZJvJGRzw3jh/uUsE/x9nCbIurSoq4XJhex5vu01rvLOAu5NBt3gaVxjEcxcXxytQmys1nq",
+	"jrfutXH9ZUhIRNOk3tVV7FSfPm2D1V4+k1noIK1q31Kmiq1kIWO+uN7hbYrEcTOKUMIRfIMX1St4+OCa",
+	"ArQnJAS5pWRRVXbADcwsGOWrOa67YpaE2uSsrDfWv4DfVfPYY+QOBOIsXtZWggt8tk4GneZr22qqoXen",
+	"yteCC/isB9ygFtpFB2qNile6Ly4cKFbCE0+zzPh2GPNwVtT4jPd8MOgOX1/09w0K4I/9wRF4wHYS8bbA",
+	"XlaHKKHnMQ6nOdbylKMp1pq+c0mBF6BJS8LGm7qb1bAWkd9PGm6M/eGlZEA2hdnaIuR+tqTufFi6rKVZ",
+	"2BPcnlKRV2I2S7P4+Mspen1w+BOytZwlXd/FPWA5Xeo1NYAu0GUJrhfChYyy65NUQn90zqBY0TGGADxV",
+	"ATIiK0AxpJtAtBM6n+5lK393ZQCQUtk5OhgO86jPH2wueKgXfxQT9JYps0+OnEY8VUejGLPZqhcjj+JU",
+	"l2stBGeTwDYjMiVhq8ZfJQChXYEqIhxTEkdWa9NcCV5SOEYNmtOtQ4+qGlS2quVRgWlnf0WUWT/qiEfL",
+	"Yzd3LHBC4GclIW0BgThFGMkYy+mqU21rjNaNJoulXW1L8a0KSUmFK7EIP1E1RYdfvpgOdYZOtU4cBZn/",
+	"Ui8jVlnx1nborbSorxwWLO6DaoM7c2NUyAB4pLbzF1xEspZf0qUglT1S4Gv3SN2A0do3SP0jVQjHcY25",
+	"VmcRZWEpsw5beJrjHY4L3Zet4Tndc7XlwN1sj+22a1E/ZL27W9PN/GbEJfAlnhCDj6NMbjPCckaiAq7Z",
+	"+ibPm3FVqNTkzWq2X3R4IE0gYt0t2+Fh86ryFpsfNyqarSq6mjWart8Wuc719dAh+C0RUbqGPbhX2jJI",
+	"KG81IEnILOQ67DQwZZtMrmD9FgfyK18gPlbEV1Ft8Zx5zfYaD9dCZisdVuE2WMRaRznexnl74s+gXmLU",
+	"Q/SCdlCWlUZYscFFjerDXS2z0bKammhkEfOsQg9SPZVE1EE19vyBxSdD5C9AMpEB0ounDT2B8JxWhPrW",
+	"4S7XxWBbw/AIs/xOa6CAe9Jcxo2WBW/gFHTQmj5Bt+2tae4fSUjoLYmy5K+KqFStLJcScnKOI0QsZoxN",
+	"CYd4koERqQGpU1o69wJbBlOpxGUlcTv0qfpIJDGxXM0GQVFyhwm7NuKFhulVSZuP0cUqn2SrPKVQTHgP",
+	"lFlySyNXblFDIyi2a21R4q3SY0IhTmNQjKicXXug14yrazyfxzQEn2sNQKNmoEK2rK9JYpq5o4HW04r8",
+	"a0yFuH3x5hXs5I6p87PuoH8w7Pb7/Z9KfLeYKXN+1vXSO/aDV3dd2wQ6eH1Xs4feR69qpsWJGfD7lpPJ",
+	"tYQfpTRW33sSuVufVpcc7PEd+qgxriBHMI499h+GpvGABbeUJt0iYzUdQSSPb6uyWMzj6ixmJevKHrzK",
+	"uWDo13MuqaK35B5iFYZYd6cKy9rqht3SZkfE6BOQ72AQlaCtyYh/MW017N4ZVU0RQXGcJbKsZmhOam9S",
+	"/rC1wQAsTIuVWsgy9u111x9Wqe11r3QevGcE0SRJFTg9idmUEgocgGPo91cYFLuCjmS7UU+J2FSNulMH",
+	"lLyl7+aK/V0QJfJ7Goj3R8WJ2BnGoXkspayN5NXkWY/0dfXwxTL4cu17YWdKi97gnLWu3phntlHZno3v",
+	"W/WmOActtWHs529ODzc43s5ggEApVRJpCYechDPXQN6f5CZvDTMEVsMSaasyi6/m6nvxnnJjtMw+6XzI",
+	"DD2Q5YgzNER/wyKcFsV6wXAoGUodUdHC91420AqGCGb5aui1CRBWKNHK3/7LQ2gVh/CU4GjnLKynZSuJ",
+	"FVP0Hp2QRdlMcXOtxwAsfbd4/M89/pg7SorVI1lejcnF2dKtbs3AM47Z3tDnmFWlmcYwMnCW0IQgLNFf",
+	"OZTHE4moOkZ9aeHmSplfuW03mO73k34FOLrfIv2zLXZ4eff88rLnPr2+e/GX59N/Jf+S/0rkixc/1jTw",
+	"3qSidcPV9QBfF3zBpSbE5+9PIdVBcRTxVc2pScA14uuAkgkowLU6U9UEmi51fGN8xKPltci8k/YLxc13",
+	"nazlVcQXrNRfjLMxNUDSoWkKnTGYyLQGsk7DDEe+DtI0YFHsjuBsG2vZ5c+eZxe5Ht9ou5u6p2PdwzWn",
+	"+Yw2WuqKJTaxxUtbbBd7ofeCBo4kb2qtLpgtojx7U8GyGDq5uLhM+/3hy9PfUFaaicotGy4G/cPXUPtb",
+	"bvvhMaYL613y2NL+3RpIhItCFWg9CC5vJtvzFC60WV6z5/6GXtJQBugKrY5t/yPokQJ57Gi0NGjFS83X",
+	"6EqaftbB3xQf3rtn/5r+SFUa6UVl3cWJVZgGL9Fv9GdgwND1VOuNkMZQHb/e4iODc1VwUq6pPd9JK9NP",
+	"jykjb5kSy4bJOvV5Qp2IBeAKlDfBQJ/XD1sUp9PmUV8Hu7Rt9ywIkxNkkoc+RhKz3N6PGtZSLS4MglJr",
+	"84NShgKV1So686guTUGw+QpAsSJScy3cHV99fXX3vJt9OLh78XX/Lv88GFbXSf5f4ARNfHYTUFdMXrt1",
+	"tP7OEQ4VvaVqiWTWLMz6WFcYyGStvlPf0Vqi54nJrWzgBbXzbnGrzRPr8u9KjisT+aj89lNWNtFA1vwi",
+	"eIJuxoInNyiF/kmmjgjdKH4ToBHX5gRDf6ZYKCKk9TZOeSp6CKrA9XVaHLnbzKPyNk9ZbuElgwK7CC+P",
+	"0fDgqN8HIWbbp1s9PMJL0/WrpH8D9EBFm/NNWARBR5rmqWm5K8r+xtShn5oX9hvMgy07GvNwlrF63uDy",
+	"EgnAYth3wpPqHRFLHS0ekU9UTSOBFzuEdArBMxvLgSBBKkmEoAbjG/b3LE+stTUDp6zpyX+uR2sLrQgW",
+	"lfl9DPE51sqw4jPCAnSzGF/foDG3WXOjJTrY14qiwKGykHewCMCHzUOz+U6VmpsRuALNUsKSGy0SqfUP",
+	"xHRsW266QWdRhiODOwAZGTERNkENx0up0JyGM4nSDJrBVjzkqVCXDMuZzCEFsNQzRCNisLyj3iW7ZD/8",
+	"8GnK0ZKnCAvS++EHZJoEuOzzEAtBoQrZTNQsUQ8M+VRqRvX8xg7oJkA3McGR/l+X/nvzAkkCyYaXzAxK",
+	"Htv7TMaUydl6fnNLyYIIfatxxEfmA2Sf2IcoQCHgC+bu0ro6VdJDSM6q8gI99/wHW6RndHoiUIKXoAfr",
+	"x1KJnKlt0OPiJYrpjJj2/1lDVfKFSnWEDvoHdtlOIVoj8yX78P78Il8vhm7OIpLMuSIsXHZ/I8ubHjon",
+	"ULubt253ywwnEaXM9hI0P87IEk3oLZGXLPvODBWmPsUSEv6Nu0NbLPoGyHzPTjgkmDOARvQLCgQZpy7t",
+	"ER0Mhz304Y8LeOibt+/eXry9ZHoeS8gUPUKQDGZGCFAk0HHSLI/XA5ARqIDsoRMU8iTRD1Pcj5jZsUs0",
+	"7Pez3LIFluZllESmeHLYH/qZZ4KEXEQkQlEq8ChemkQ+008VeTdCoTfnDEEhzYKLGRFW8Ali6uoP+q8v",
+	"GUzZ6FngXV9YhJV8mNmWQ4qsNvXMhr+FsoMffoAgZ7mSQ2rS6KPnCY61DkoiKOkOXE8avTUBGuEoT/Z/",
+	"EaCD/gA9Z9zUdpiT9SK4ZAf9ffT8lkoKPXNGqYLR6K1c8lQgwWMCNx/of16j55DApdVGpiArnaxOQV8/",
+	"2EfPRzxaIsU5ijmbwLsGh3oICoarrxoO0XNsyiiyIo1jdGNqLm6Q6+2nzEMP9VChgsFfN9jnY4TlzJIN",
+	"lDNcspuPRIll90R/urGha/nCLu87mlAFx+lnHsEREiTz+r880EZsYJigRAP0N/rzsamapxIxY6FnIYIh",
+	"ismttukjQuY99I5KG5oWBBuiv2Q3BpPgBijjJtYvvzmCPDjDbWEOzyS60crUjaaq7I7Utb+EBodwSIwy",
+	"FdOQMBPKd3hLcxxOSXfY61sQUyMg5NHe3mKx6GH4ucfFZM/eK/fenZ2+/f38LdyT1zjkcgOci0LaJjm9",
+	"vrmMzwnDc9o56uz3+r196EKkpiD2IMH/drCXQ25MSIW/4BcrJs7fn/bQSSw5imHd4JyHPI0j4zogyLTL",
+	"o5JEx+jG0v+NKYRYTKEQ0bB/ytlZ1Dnq6PU/cTjeGf27EqZi4F0fcLPHwG2oNBQN6en6ij9T03Hfrq9r",
+	"v250knr4ZHDL3V2w6eVW6urXA5DY2vc7mLEmA7AAaZtHUEpqNlwr6/m9bjw5/lmt8TjAktWhQIkPWKtQ",
+	"XepGpTYQw7oxzbM6lXxQq97V6oHm1LJ3CqevU+NK4CRQ0uaC+kD1w37fwWk6jA4T0dNT3vuH1XgbbCSE",
+	"s0HVq8Kw6ZnSBgj9rHtcNr69D14BjkyTBIulPTl26QOLkAI9IUDkApb9BCB57NEGCDZe1bHXwupoHpip",
+	"EiD5MhAnIErDDHPIvJvCHQVNACjSZKxIK6oxu2Qm7dlRr1FZ9LsD/94sI1rf6J5h+1n30IUtj9OPnJE5",
+	"SHZ9HU4smy1yF5vSbbKyV/jLFlLxVLTfyNLSDKhJP3PTQasVcsngRu+K9pI1a6vIdDO5wNN+g0akd0Fn",
+	"2B/UvOXU5qffnzR/Be2bgUEClgllKJNRFm1TTrGpbyuT6V1Qkkp7PJRjMPaqyRe9IYoY9DHbBQ09v8mg",
+	"cW60SnnwwgjjjB2hE7ZERvX14HUyqhJ4EVgUJqcSZLIMogBTPQVQYcG8kcdgbNjDgWjk3Crnv550h4cv",
+	"Hc1r0t1Ap+/1RLeIwRx/pCQG9DHgLCSCya0SoEhlLUgEo++YgwgCcqtQ3G0IK0LyaZzhHN3p3+8Qa+NN",
+	"z8+07Kl3Yr/S6M5TJovE/leiHEN+WBlcJX8vnLekDRH8UZsMjsmtEbmNRA4M++xN5+6qek33BF6sVdJP",
+	"XNsFk2wChpc0/dh76A23IBzgRjAhyupt+YgX23jQJ+j0bi2NrCpI33zsayJFCNI1DMHZKz4HKGJOFdBp",
+	"qvp6PqQyVzrZq8SkWXqARktlwDv0H62T1jNplJ5c2XkwYrOOuFqWYKUxd2of0HQ0T0qFN5NYp8PbKbqm",
+	"ooC4Y08BFQ4crDUV3+4IGi1RlgDs9t7t1nrl3tuvZxLFBEcSNBjnhJVGp7Y6xIQomcMwjgXJdI2UxUQa",
+	"nyKV4Hlkq/tvhM+p0zKepLptRvfGdl+uJa4HLb98HSvJsQemBLuy8Hc8b9pW9Wh76V52nX34vQjvAs+I",
+	"QfDPeyStkNwq19j7aqhlo+w/zZXQBz2921a5LR69aYkaM0G40+nZVxtWeM9EK7ohj8haZm17OuM4RnJO",
+	"8MycbecO1rf20FluZQPgGlIL7rfyXt0/ePGpfu9D7mH+ljX76E8DWBrwYkYyDM6WNhhMLP0Og/Yo+C2E",
+	"vGBVbXTNWWAS2TbMj0sJtsBq7aEDsewuesg9M+9Y7/qKHQpCyYXZnjvMA3Nzb6IlbLyH2J4a0nettMxA",
+	"Up+qd8qN8LFlpf/aCjZufm6DdE6iKAfoaCrqsuOXGb0RiYkiW4IoF6W+DYhxlHBBjrPY6dKU1QKPmxEy",
+	"l06/tK3Lyh6khN96xFTaloM1sHwWlARiqfoBUTtsUz9qy5Le78TVCAmYd4N9E3Tm6daoVgawqKZ5Q1uo",
+	"poIvjOoMLj/jN8RRJLRKzPgiMN5FCJwSYVKBKeRQrOzTH+AD9/fp25/Z/nd4Zj+SeYxDm2mAPUK+3/nd",
+	"s3UXXS9F8FHpdKsYAXNN0MnUaj6W2KTfGURTMwTnnb1WzukAfckU7x9bPMExvTWpEJcsS3uAF0yxNPWF",
+	"gN0K8T7EyML+SOK5rDo87gwE5p2Mm+t5qqTC4CUPkFR4KS+Z5FUH5dRsxGkGDvQ0rcniKJ/kcQsgNuE2",
+	"KGNOLbqIM1rJD+ICSxBd9zyOikj1hM/iWWYQ2AglGi31apN4fAz5NwYX0ImMcErCWab62g2h0uZ2LXBF",
+	"foRfwPJEz4A/xFoHYNjeATCvPdXruu4UWHRgkx6tt0i2ZHGcE6b1RnB1u5fwW4BmdXvrI7/d8ySY+qIn",
+	"Lpfc6RegLHGBpgQLiST9giI60WwIDHUSxyCvEq1PLaYcetoAwGBgAa9ZZC+w2QSX7KYkmW+01MnkkDDq",
+	"gCw5AXY7hBXSqFiJ8EQPYnGQT/AowlY91Dk0+kWL5w+SyKEnk7zvcat3gt7PCQPXUrnNXqZVYdMjKsgx",
+	"SW3+D/QvshnNBnJYIc5CcmSdenYNLpnXqR1smcji8AdweQ9B/iWkbq7JQ3YVJQsX8peKz+fVxs65wkLl",
+	"ndCerosjH+MjOzmybmtrTozd7oKCcO/gQJvHvtYE0IhMqCbtDWnYTyLsIZaAB1v06eal/M34x4R3Y3pL",
+	"1rplgVX+lb/T1zygkWDfULE/NjwA8tBA4BouY/PS2+DNMEfNK0D0rqwrJJyjCUexWYRH9ZvPY4PfURk6",
+	"WcUOXtfOJUB0jGSGamFrdQzcCJriuWHqCmFbhFMZVPmgx7ItAXpsdsg+0+vxUivRwgONqkc4PiTV16re",
+	"s9QbC+OLcsvZTzluNh+PJVE2FbTQcwX6eQBQilb9aDhF0K/CVNRcMr2upq8sOEvljGpZ49JTeTiTNnrV",
+	"QyemItKlISdaGVzQEBQOhWeEgYQ79oYTTjmXRPYu2SdImIHgWGx75NkiS3spluh/DX82Mm59c5g1K49V",
+	"ObvFL3Qv1R1ffT1wAJ3D/I8L98eR++N59teLvzz/r399/rF7tXJNJerCgyZOuHYq62N2+uc2OIt9E9gL",
+	"W5h0ezwkqyHbGGs7y66qU9LgNWS2VQ3zKZZrqwrmttFhzf2Aq9eVE+SvzrQ5OJ9UH4GIPJMo4bdrR6JM",
+	"YX9NJ4G+ePs4XG9Xx6wehZlVjeExqyu+p8woR9vrgrwZ7bcW083rNrM+sMiVCJRrHfLzuT4jylpZXu0h",
+	"FPTkpTWcEb+KVCrIo6T6lHAxG8d84ck2BDVY+uTk3RxhVJfMpu55xlquF+jLFhxqI8fwaPP6KiNKj/cs",
+	"B4F8qiZU0RB4OhaU2+WgsINIpIxR0/3pu7KnMqL1yl+Pi1OzBOsZWwbgYUKZq12UT8Ha0oTtn8M157hK",
+	"/O59zTo0361V4S8sppwkpJj4lOOk9tAfrt7cY/mSkPykAsJmdoO70mQ4X7K8vFxY7FHbppsjBQX2ObZd",
+	"1dn+K1He0X5wpr2NqNpMXN6yq00ZmYdFfLWNIvZwOGN8EZPIwLXt/qZtbjubvoQgtQnHsURS0ThGf6Yk",
+	"JRG4xlbNvRNvdE+Un/tDvLMMvWkFyxvOSCfnjpsv/jssWBvOYGxhDsrokvZsTy07zPkog3CDbzgYhII6",
+	"vGcPR7dUkq7DhX44SqvMIDuBt1/olz9VQspH2FZl1Lejq8yNxZGBeCxoke4JSJn92ImcQDp3//Ra1z00",
+	"8wKseouqYsJzgKtSkft7AoPzOng9TYorjvL7proTi+iC/sxXfSe6krNHIqpyKNjWlfM4MoqRa19ngTIk",
+	"T4gpbTJ66bFxKtrwr2Pa+k+VioqKkxM5e/IE6Q3xO6dGOfN3JadKBzDvNQbcjUq1mv0I9PmLaQTsXNWQ",
+	"iGbtJEjKLdREgflAM0eQrY1y6n4VScIsniw1wui+b0L8CIZvjjKlrTytsModCc9g4quHobwz5eezrGdl",
+	"p3YQTzbT0Qzv+1fj8lidLd8xeUGSRmR3+pnHRJGuspD37VPRW4MsgcGtYBpOI4wMkjxKwPWYowcqsXT4",
+	"jRVUBkO1iOxPldTyMX7f9PbWpAjqPcs9QTtTmU2Ay6E+26ezTzYbr+wR0wyMKtt4xShn0JdmtFxTkOIy",
+	"ozP4ziedv21H+X0Tm54FQThWU55OjK6ipoJgBZiWxjM1ytygO1KhbUThgKfXxUDf5Jc9oGPTvmW5qeQw",
+	"H3BQrNjPa6zmMWaMWAtlMeXIcyDaIFNr4awE01gGgLcvA+M0DBCVPDZ9uqyRBJ0fZZ6VMyKArGNOZfIt",
+	"fKoRlQl9BO08cCDW4Fo3VLHKXd7Y0TxRtuKG928gvBii7FabeRNYCONcHfPUBjmAv+zKSgSN467plLgx",
+	"Ecth8JrEqzGWyh1VGk4d4Ib1XUFRHpEoMoA3Cy5mPZsF7nUsR6AnwQAq87EgGfSjGdlD8i/vNWtiM2Z5",
+	"AiQ5GmPhonkmrXKKJZrw9sI2tpguXxuUEKwFY/QtOA7gTa1HoqmK3NlNl4RkyYz6cxalO/KwUPKgnkQj",
+	"ohaEsMyqlyZaDCG8S2ZYsqmgc/TdQ+eab7CQZPSnNIFN8S1BEzyvDOVrAfD29vuHx4E5rJO5ZoLtlfQX",
+	"2qoamgBYslIt/+ORpe24+SiSMMSpJCjCCRQXCRQTPLPFTCb10uYwFOnsrRviExWP2fi+r9jiB8NGTK4r",
+	"VdOMx8yYaeW2ixCc0FvSHRMSjXA4e4yAT2ALfq0ZWSH+6C35xQ3oiVJQYYzfuTMTK5JVHWTRxAWW4DaM",
+	"ya6haWNTkEdwp5/BIbDvi3LU/LdvPtpiWAMALvkqsZ3ZUT5ROnPD+/4DN6bbAyIsAph+2+zDbdqONDYj",
+	"ZP4wBKZVX/JFbxsFJT4qanr1o9a/6SE+UeqCsX3fpPUO+n34hJXxgYKY2ZHArOb+CLqW1+vDN3cpoDrb",
+	"RjGmYCrBKoTwgYeek2Aak+i4sniTSoRjyW2h5SqFWrXiqRKpG973qas5iw4NHAMRzqrfhR6z/tnfINvr",
+	"Y/buJ0op+QC/c3EJSWuFBBSOIp4HDncmHnDrPjjpZGiITWXlRzvAJ0tfZnj/dsrYM5lHAKxiFtPx7mqZ",
+	"XfyHjRTWSyM8Qqb/OSKxtL3lJMIVbdmqqBFm8cQjiKVR/nvQZsEU9dsC7kyQmqM+gil6orUzIiiObY1Y",
+	"rpxlYK02MbGK4GCUT5bQYHTfN4E5tay6HMdFNwoZdvchOcrZ5jD1x+yqB3SXu5dsilJ7kYesq2e7gWdY",
+	"8pVyJddM2POxryjIj+Zazwa195VtxBD/mNPGg+/a+sCczQBFZwoxSJqxQNqtxeM4q9qy9ncm+Lphfs9W",
+	"Kp+h6W5W+Mw2NvNp2spjK41Iomx/+6dTGXFuxvREBYcd3XeeuAmTQBhlFji+Rz3Ebdai/5Ft+KxH/hMG",
+	"kPt3qtTKU+AsoPOOBLOw3cifgkm1SlWrvdKfJHmVh/l90xn0SDEORYOPp7gxkpANnFbRmdd8HjbGtZ3/",
+	"fKUXXRJxu67rH5WIMqlwHGcpcaZn8B7sl33ZCtiFmGBGpc0tNDByc8Fdv0TrKKKiYBUVEE1khXpg2yza",
+	"VrgGWQCyKxWZCC+P0T4hQFIJDJDVpuu37Zr4TJpCae+dtplVFUZLdpIV9yA6rLpcylHjxWPkhbrte3LF",
+	"qQrbyi8fhip+v84TfIE99BaHU+j4wYhtP16gBN+CfuYhh3jL68ji7uru/wcAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -47,7 +47,7 @@ func (s *scene) bystander() models.Contact {
 	s.t.Helper()
 	var c models.Contact
 	s.send(s.operator, fmt.Sprintf("/clients/%d/contacts", s.number), map[string]any{
-		"name": "Night desk", "language": "en", "order": 0, "email": "nightdesk@nordwind.example", "phone": "+493055550999",
+		"name": "Night desk", "language": "en", "order": 0, "email": "nightdesk@nordwind.example", "phone": "+493023125099",
 		"severities": []string{"low"}, "channels": []string{"email", "voice"},
 	}, &c)
 	return c
@@ -101,7 +101,7 @@ func (s *scene) mailsTellNoMoreThanTheyShould() {
 		}
 		link := house.Dev.App + "/portal/incidents/" + string(s.ref)
 		for _, part := range body.Content {
-			if !strings.Contains(part.Value, link) || !strings.Contains(part.Value, "critical") {
+			if !strings.Contains(part.Value, link) || !strings.Contains(part.Value, "kritisch") { // the contacts of this client read German
 				s.t.Errorf("a mail lacks the severity or the direct link:\n%s", part.Value)
 			}
 			if strings.Contains(part.Value, "canary-7731") || strings.Contains(part.Value, "http://evil") || strings.Contains(body.Content[1].Value, "<b>FILESRV") {

@@ -26,12 +26,13 @@ func TestWhileMailIsDownTheIncidentShowsItAndGoesOnAfterwards(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			s := newcomer(t, func(*models.Policy) {})
 			s.faults("sendgrid", down(kind))
+			s.faults("smtp", rule{Op: "*", Kind: "refuse"}) // and so is the one that would stand in
 			s.open(models.SeverityCritical)
 			s.assess()
 			s.publish()
 			s.until("a task for every mail", func(i models.Incident) bool { return len(openTasks(i, models.TaskVendorDown)) == 2 })
 			s.reached() // the phone does not wait for the mail
-			s.heal("sendgrid")
+			s.heal("sendgrid", "smtp")
 			s.cleared()
 			s.wantMails(models.PurposePublished)
 		})

@@ -57,11 +57,12 @@ func stage(t *testing.T, number int, contacts []models.Contact) *scene {
 		t: t, number: number, contacts: contacts, host: fmt.Sprintf("WS-%03d.corp", hosts.Add(1)), began: time.Now(),
 		analyst: house.Dev.Person(models.RoleAnalyst, 0), lead: house.Dev.Person(models.RoleLead, 0), operator: house.Dev.Person(models.RoleOperator, 0),
 	}
-	everyone := map[string]string{}
+	phones, mailboxes := map[string]string{}, map[string]string{}
 	for _, c := range contacts {
-		everyone[c.Phone] = "acknowledges"
+		phones[c.Phone], phones["sms:"+c.Phone], mailboxes[c.Email] = "acknowledges", "text-delivered", "delivered"
 	}
-	s.steer("twilio", "personas", map[string]any{"personas": everyone})
+	s.steer("twilio", "personas", map[string]any{"personas": phones})
+	s.steer("sendgrid", "personas", map[string]any{"personas": mailboxes})
 	t.Cleanup(func() { mend(t) })
 	return s
 }
@@ -88,7 +89,7 @@ func newcomer(t *testing.T, adjust func(*models.Policy)) *scene {
 		var c models.Contact
 		err := operator.Post(t.Context(), fmt.Sprintf("/clients/%d/contacts", made.Number), map[string]any{
 			"name": fmt.Sprintf("Contact %d", n+1), "language": "en", "order": n + 1,
-			"email": fmt.Sprintf("contact%d@client%d.example", n+1, made.Number), "phone": fmt.Sprintf("+4420%05d%02d", made.Number, n),
+			"email": fmt.Sprintf("contact%d@client%d.example", n+1, made.Number), "phone": fmt.Sprintf("+4930%05d%02d", made.Number, n),
 			"severities": models.Severities(), "channels": []models.Channel{models.ChannelEmail, models.ChannelVoice},
 		}, &c)
 		if err != nil {

@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +58,8 @@ type mail struct {
 	To         string
 	Subject    string
 	Headers    map[string]string
+	MessageID  string            `json:"message_id"` // as the SMTP server saw it
+	Mailer     string            `json:"-"`
 	CustomArgs map[string]string `json:"custom_args"`
 	Accepted   time.Time         `json:"accepted_at"`
 	Events     []string
@@ -138,14 +144,43 @@ func (s *scene) inFlight(n int) bool {
 	return len(calls) > 0 && calls[len(calls)-1].Ended == nil
 }
 
-// mails returns the mails about the scene's incident.
+// mails returns the mails about the scene's incident, whichever mailer took them.
 func (s *scene) mails() (all []mail) {
 	s.t.Helper()
-	var e struct{ Mails map[string][]mail }
-	s.effects("sendgrid", &e)
-	for _, list := range e.Mails {
-		for _, m := range list {
-			if strings.Contains(m.Subject, "["+string(s.ref)+"]") {
+	for _, mailer := range []string{"sendgrid", "smtp"} {
+		var e struct{ Mails map[string][]mail }
+		s.effects(mailer, &e)
+		for to, list := range e.Mails {
+			for _, m := range list {
+				if strings.Contains(m.Subject, "["+string(s.ref)+"]") {
+					m.To, m.Mailer = to, mailer
+					all = append(all, m)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// shortMessage is what became of a text message that was really accepted, or of an answer to one.
+type shortMessage struct {
+	Sid       string
+	To        string
+	Body      string
+	Status    string
+	Placed    time.Time
+	ReplyOf   string `json:"reply_of"`
+	ErrorCode string `json:"error_code"`
+}
+
+// texts returns the texts about the scene's incident, the oldest first.
+func (s *scene) texts() (all []shortMessage) {
+	s.t.Helper()
+	var e struct{ Texts map[string][]shortMessage }
+	s.effects("twilio", &e)
+	for _, c := range s.contacts {
+		for _, m := range e.Texts[c.Phone] {
+			if strings.Contains(m.Body, string(s.ref)) {
 				all = append(all, m)
 			}
 		}
@@ -173,15 +208,15 @@ func (s *scene) wantMails(purposes ...models.Purpose) {
 	s.await("the mails", func() (bool, error) { return len(s.mails()) >= len(purposes)*len(s.contacts), nil })
 	key := map[string]string{}
 	for _, d := range s.deliveries() {
-		key[d.ID.String()] = d.Key
+		key[messageID(d.Key)] = d.Key
 	}
 	got := map[string]int{}
 	for _, m := range s.mails() {
-		got[m.To+" "+key[m.CustomArgs["mdr_delivery_id"]]]++
+		got[m.To+" "+key[m.id()]]++
 	}
 	for _, p := range purposes {
 		for _, c := range s.contacts {
-			want := c.Email + " " + models.MailEffect(s.ref, c.ClientID, p, 1, 1, c.ID).Key
+			want := c.Email + " " + fmt.Sprintf("%s/%s/1/%s/email/1", s.ref, p, c.ID)
 			if got[want] != 1 {
 				s.t.Errorf("%s: %d mails %s, want 1", s.ref, got[want], want)
 			}
@@ -191,6 +226,20 @@ func (s *scene) wantMails(purposes ...models.Purpose) {
 	for what, n := range got {
 		s.t.Errorf("%s: %d unexpected mails %s", s.ref, n, what)
 	}
+}
+
+// id is the mail's Message-ID without its brackets and its domain.
+func (m mail) id() string {
+	id := strings.Trim(cmp.Or(m.Headers["Message-ID"], m.MessageID), "<>")
+	name, _, _ := strings.Cut(id, "@")
+	return name
+}
+
+// messageID is what a delivery's mail is to be named: half of the SHA-256 of its key, so that a mail that was sent
+// twice is shown once.
+func messageID(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
 }
 
 // wantCalls checks how often each contact was called, in calling order, and that the calls did not step on each other.

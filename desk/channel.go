@@ -1,0 +1,237 @@
+package desk
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+const (
+	codeFor    = 10 * time.Minute // how long a code is worth something
+	wrongCodes = 5                // tries, after which only a new code helps
+	memoEffect = "effect"         // in a channel check's memo: the key of the effect it is about
+)
+
+// VerifyChannel sends a code over a channel of a contact and returns when it expires. The same key again gives the same
+// answer and sends nothing new. Errors: NotFound: the client with the number has no such contact; Invalid: the contact
+// does not have the channel; Conflict: another check of it is under way; Unavailable: the engine does not answer,
+// nothing is sent then.
+func (d *Desk) VerifyChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, key string) (time.Time, error) {
+	if err := auth.Allow("verify-channel", u.Role); err != nil {
+		return time.Time{}, err
+	}
+	run, err := d.checkRun(ctx, u, number, contact, ch, models.PurposeCode, requestID(u, "verify-channel", key))
+	if err != nil {
+		return time.Time{}, err
+	}
+	sent, expires, err := d.codeSent(ctx, run)
+	if err != nil || sent {
+		return expires, err
+	}
+	if err := d.startCheck(ctx, run); err != nil {
+		return time.Time{}, err
+	}
+	expires = d.moment().Add(codeFor)
+	err = d.store.ForClient(ctx, store.SOC, run.Effect.ClientID, func(tx *store.Tx) error {
+		return tx.SetCode(contact, ch, run.Effect.Key, expires)
+	})
+	return expires, err
+}
+
+// TestChannel sends a test message over a channel of a contact. Errors are those of VerifyChannel; Invalid is also a
+// call, which is tested by verifying it.
+func (d *Desk) TestChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, key string) error {
+	if err := auth.Allow("test-channel", u.Role); err != nil {
+		return err
+	}
+	if ch == models.ChannelVoice {
+		return models.InvalidField("/channel", "must be email or sms: a call is tested by verifying it")
+	}
+	run, err := d.checkRun(ctx, u, number, contact, ch, models.PurposeTest, requestID(u, "test-channel", key))
+	if err != nil {
+		return err
+	}
+	sent, err := d.intended(ctx, run.Effect)
+	if err != nil || !sent.IsZero() {
+		return err
+	}
+	return d.startCheck(ctx, run)
+}
+
+// checkRun says what a channel check's workflow is started with.
+func (d *Desk) checkRun(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, p models.Purpose, request string,
+) (models.CheckRun, error) {
+	run := models.CheckRun{Channel: ch}
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) error {
+		if _, err := reachable(tx, contact, ch); err != nil {
+			return err
+		}
+		c, err := tx.Client()
+		run.Effect = models.CheckEffect(c.ID, p, contact, ch, request)
+		run.RingFor = c.Policy.RingFor
+		return err
+	})
+	return run, err
+}
+
+// reachable returns a contact who was not removed and has the channel.
+func reachable(tx *store.Tx, contact uuid.UUID, ch models.Channel) (models.Contact, error) {
+	c, err := tx.Contact(contact)
+	switch {
+	case err != nil:
+		return c, err
+	case !c.RemovedAt.IsZero():
+		return c, models.Errorf(models.NotFound, "there is no such contact")
+	case !c.Has(ch):
+		return c, models.InvalidField("/channel", "is not a channel of this contact")
+	}
+	return c, nil
+}
+
+// codeSent reports whether the code of a request is on its way already, and when it expires.
+func (d *Desk) codeSent(ctx context.Context, run models.CheckRun) (bool, time.Time, error) {
+	var outstanding string
+	var expires time.Time
+	err := d.store.ForClient(ctx, store.SOC, run.Effect.ClientID, func(tx *store.Tx) (err error) {
+		outstanding, expires, _, err = tx.Code(run.Effect.Contact, run.Channel)
+		return err
+	})
+	if err != nil && models.KindOf(err) != models.NotFound {
+		return false, time.Time{}, err
+	}
+	if outstanding == run.Effect.Key {
+		return true, expires, nil
+	}
+	at, err := d.intended(ctx, run.Effect) // it was used, or replaced by a newer one
+	return !at.IsZero(), at.Add(codeFor), err
+}
+
+// intended returns when a worker took an effect on, or the zero time.
+func (d *Desk) intended(ctx context.Context, e models.Effect) (time.Time, error) {
+	var at time.Time
+	err := d.store.ForClient(ctx, store.SOC, e.ClientID, func(tx *store.Tx) error {
+		row, err := tx.Effect(e.Key)
+		at = row.PlannedAt
+		return err
+	})
+	if models.KindOf(err) == models.NotFound {
+		return time.Time{}, nil
+	}
+	return at, err
+}
+
+// startCheck starts a channel check's workflow. That the same check runs already is success; another one of the same
+// channel is a Conflict.
+func (d *Desk) startCheck(ctx context.Context, run models.CheckRun) error {
+	ctx, cancel := context.WithTimeout(ctx, d.wait)
+	defer cancel()
+	id := models.CheckWorkflowID(run.Effect.Contact, run.Channel)
+	_, err := d.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: models.QueueIncidents, Memo: map[string]any{memoEffect: run.Effect.Key},
+		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		StaticSummary:                            fmt.Sprintf("%s by %s", run.Effect.Purpose, run.Channel),
+	}, models.CheckWorkflow, run)
+	var exists *serviceerror.WorkflowExecutionAlreadyStarted
+	switch {
+	case errors.As(err, &exists):
+		return d.sameCheck(ctx, id, run.Effect.Key)
+	case err != nil:
+		d.log.WarnContext(ctx, "the engine takes no channel check", "error", err.Error())
+		return unavailable()
+	}
+	return nil
+}
+
+// sameCheck returns nil when the channel check that runs under an id is about an effect, else Conflict.
+func (d *Desk) sameCheck(ctx context.Context, id, effect string) error {
+	running, err := d.temporal.DescribeWorkflowExecution(ctx, id, "")
+	if err != nil {
+		d.log.WarnContext(ctx, "the engine does not describe a channel check", "error", err.Error())
+		return unavailable()
+	}
+	var about string
+	if field := running.GetWorkflowExecutionInfo().GetMemo().GetFields()[memoEffect]; field != nil {
+		about, err = memoText(field)
+	}
+	if err != nil || about != effect {
+		return models.Errorf(models.Conflict, "a check of this channel is under way")
+	}
+	return nil
+}
+
+func memoText(p *commonpb.Payload) (string, error) {
+	var text string
+	err := converter.GetDefaultDataConverter().FromPayload(p, &text)
+	return text, err
+}
+
+// ConfirmChannel takes the code a contact was sent over a channel and returns the contact with the channel verified.
+// A channel that is verified and has no code outstanding stays so. Errors: NotFound: the client with the number has no
+// such contact; Invalid: the contact does not have the channel, or the code is wrong, which counts; Conflict: no code
+// can be confirmed, a new one must be sent.
+func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, code string) (models.Contact, error) {
+	if err := auth.Allow("confirm-channel", u.Role); err != nil {
+		return models.Contact{}, err
+	}
+	var c models.Contact
+	var wrong error // a wrong code is counted, so it must not undo the transaction
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		if c, err = reachable(tx, contact, ch); err != nil {
+			return err
+		}
+		right, err := d.codeOf(tx, c, ch)
+		switch {
+		case err != nil:
+			return err
+		case right == "":
+			return nil
+		case subtle.ConstantTimeCompare([]byte(right), []byte(code)) != 1:
+			wrong = models.InvalidField("/code", "is not the code that was sent")
+			return tx.WrongCode(contact, ch)
+		}
+		c, err = tx.Verify(contact, ch, d.moment())
+		return err
+	})
+	if err != nil {
+		return models.Contact{}, err
+	}
+	return c, wrong
+}
+
+// codeOf returns the outstanding code of a contact's channel, or "" when the channel is verified and there is none.
+func (d *Desk) codeOf(tx *store.Tx, c models.Contact, ch models.Channel) (string, error) {
+	key, expires, wrong, err := tx.Code(c.ID, ch)
+	none := models.KindOf(err) == models.NotFound
+	switch {
+	case none && !c.Verified[ch].IsZero():
+		return "", nil
+	case none:
+		return "", models.Errorf(models.Conflict, "no code was sent over this channel; send one")
+	case err != nil:
+		return "", err
+	case wrong >= wrongCodes:
+		return "", models.Errorf(models.Conflict, "too many wrong codes; send a new one")
+	case !d.moment().Before(expires):
+		return "", models.Errorf(models.Conflict, "the code has expired; send a new one")
+	}
+	row, err := tx.Effect(key)
+	if models.KindOf(err) == models.NotFound {
+		return "", models.Errorf(models.Conflict, "the code is not sent yet")
+	}
+	return row.Code(), err
+}

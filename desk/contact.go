@@ -1,0 +1,144 @@
+package desk
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/google/uuid"
+	"github.com/nyaruka/phonenumbers"
+	"golang.org/x/text/language"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Contacts lists a client's contacts in calling order. NotFound also when the client is not the user's.
+func (d *Desk) Contacts(ctx context.Context, u models.User, number int) ([]models.Contact, error) {
+	var list []models.Contact
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		list, err = tx.Contacts()
+		return err
+	})
+	return list, err
+}
+
+// CreateContact adds a contact to the client with a number. The same key again returns the same contact.
+func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c models.Contact, key string) (models.Contact, error) {
+	if err := auth.Allow("create-contact", u.Role); err != nil {
+		return models.Contact{}, err
+	}
+	if err := checkContact(c); err != nil {
+		return models.Contact{}, err
+	}
+	var made models.Contact
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		made, err = tx.CreateContact(c, requestID(u, "create-contact", key))
+		return err
+	})
+	if err != nil {
+		return models.Contact{}, err
+	}
+	if !sameContact(c, made) {
+		return models.Contact{}, reused()
+	}
+	return made, nil
+}
+
+// sameContact reports whether a contact that was made is the one that is asked for, whatever was proven since.
+func sameContact(asked, made models.Contact) bool {
+	asked.ID, asked.ClientID, asked.Verified, asked.RemovedAt = made.ID, made.ClientID, made.Verified, made.RemovedAt
+	asked.Hours = append(models.Hours{}, asked.Hours...)
+	return reflect.DeepEqual(asked, made)
+}
+
+// UpdateContact replaces what the contact c.ID of the client with a number is. A channel that is gone, or that leads
+// to another address now, is no longer verified. NotFound: the client has no such contact, or it was removed.
+func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c models.Contact) (models.Contact, error) {
+	if err := auth.Allow("update-contact", u.Role); err != nil {
+		return models.Contact{}, err
+	}
+	if err := checkContact(c); err != nil {
+		return models.Contact{}, err
+	}
+	var now models.Contact
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		now, err = tx.UpdateContact(c)
+		return err
+	})
+	return now, err
+}
+
+// RemoveContact removes a contact of the client with a number: they are reached no more. Again changes nothing.
+// NotFound: the client has no such contact.
+func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id uuid.UUID) error {
+	if err := auth.Allow("remove-contact", u.Role); err != nil {
+		return err
+	}
+	return d.inClient(ctx, u, number, func(tx *store.Tx) error { return tx.RemoveContact(id, d.moment()) })
+}
+
+func checkContact(c models.Contact) error {
+	for ch, pointer := range map[models.Channel]string{
+		models.ChannelEmail: "/email", models.ChannelVoice: "/phone", models.ChannelSMS: "/phone",
+	} {
+		if c.Has(ch) && c.Address(ch) == "" {
+			return models.InvalidField(pointer, "is required for the channel %s", ch)
+		}
+	}
+	if err := checkLanguage(c.Language); err != nil {
+		return err
+	}
+	if err := checkPhone(c); err != nil {
+		return err
+	}
+	return c.Hours.Check("/hours")
+}
+
+// checkLanguage checks that a language is a BCP 47 tag of known parts.
+func checkLanguage(tag string) error {
+	if _, err := language.Parse(tag); err != nil {
+		return models.InvalidField("/language", "is not a BCP 47 language tag")
+	}
+	return nil
+}
+
+// checkPhone checks a contact's number against its country's numbering plan, as far as Google's libphonenumber knows
+// it. Whether anybody answers there only a verified channel says.
+func checkPhone(c models.Contact) error {
+	if c.Phone == "" {
+		return nil
+	}
+	n, err := phonenumbers.Parse(c.Phone, "") // no default country: only international form is read
+	if err != nil {
+		return models.InvalidField("/phone", "is not a phone number in international form")
+	}
+	if why := wrongLength(n); why != "" {
+		return models.InvalidField("/phone", "%s", why)
+	}
+	switch {
+	case !phonenumbers.IsValidNumber(n):
+		return models.InvalidField("/phone", "does not fit its country's numbering plan")
+	case phonenumbers.Format(n, phonenumbers.E164) != c.Phone:
+		return models.InvalidField("/phone", "is not in E.164 form: a plus, the country code, then the number without a leading zero or spaces")
+	case c.Has(models.ChannelSMS) && phonenumbers.GetNumberType(n) == phonenumbers.FIXED_LINE:
+		return models.InvalidField("/channels", "must not hold sms: the phone number is a fixed line")
+	}
+	return nil
+}
+
+// wrongLength says what is wrong with how long a number is, or with its country, or "".
+func wrongLength(n *phonenumbers.PhoneNumber) string {
+	switch phonenumbers.IsPossibleNumberWithReason(n) {
+	case phonenumbers.IS_POSSIBLE:
+		return ""
+	case phonenumbers.TOO_SHORT:
+		return "is too short for a number of its country"
+	case phonenumbers.TOO_LONG:
+		return "is too long for a number of its country"
+	case phonenumbers.INVALID_COUNTRY_CODE:
+		return "has a country code that does not exist"
+	default:
+		return "does not have the length of a number of its country"
+	}
+}

@@ -1,0 +1,67 @@
+package desk
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// StartFireDrill tries how the client with a number is reached: it opens a critical incident without alerts and
+// publishes it at once. via is the door, as for a command. queued is true when no worker answered in time: the drill
+// begins when one is there. The same key again goes on where a request before stopped, and returns the same incident.
+// NotFound: there is no such client. Unavailable: the engine does not answer; the drill has not begun.
+func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, number int, phones models.DrillPhones, key string,
+) (i models.Incident, queued bool, err error) {
+	if err := auth.Allow("start-fire-drill", u.Role); err != nil {
+		return i, false, err
+	}
+	if phones != models.PhonesReal && phones != models.PhonesSimulated {
+		return i, false, models.InvalidField("/phones", "must be one of real, simulated")
+	}
+	o := models.Opened{Title: "Fire drill", Severity: models.SeverityCritical, Alerts: []uuid.UUID{}, FireDrill: phones}
+	body, err := canonical(o)
+	if err != nil {
+		return i, false, err
+	}
+	i, running, err := d.open(ctx, u, number, requestID(u, "start-fire-drill", key), fingerprint("start-fire-drill", body),
+		func(*store.Tx) (models.Opened, error) { return o, nil })
+	switch {
+	case err != nil:
+		return i, false, err
+	case i.Published() || i.Over(): // a request before came this far
+		return i, false, nil
+	case !running:
+		return i, false, unavailable()
+	}
+	if _, queued, err = d.Command(ctx, u, via, i.Reference, &models.Expedite{}, key); err != nil {
+		return i, false, err
+	}
+	i, err = d.Incident(ctx, u, i.Reference)
+	return i, queued, err
+}
+
+// DrillReport returns what a fire drill measured so far. NotFound: the user may not see the incident. Conflict: it is
+// no fire drill.
+func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Reference) (models.DrillReport, error) {
+	if err := auth.Allow("get-drill-report", u.Role); err != nil {
+		return models.DrillReport{}, err
+	}
+	var r models.DrillReport
+	err := d.read(ctx, u, func(tx *store.Tx) error {
+		i, err := tx.Incident(ref)
+		if err != nil {
+			return err
+		}
+		if i.FireDrill == "" {
+			return models.Errorf(models.Conflict, "the incident is no fire drill")
+		}
+		deliveries, err := tx.Deliveries(ref)
+		r = models.MeasureDrill(i, deliveries)
+		return err
+	})
+	return r, err
+}

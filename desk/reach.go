@@ -1,0 +1,185 @@
+package desk
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Preview is who of a client is reached, how and when, if something of a severity happens at a moment.
+type Preview struct {
+	Severity models.Severity `json:"severity"`
+	At       time.Time       `json:"at"`    // in UTC
+	Local    time.Time       `json:"local"` // the same moment in the client's time zone
+	TimeZone string          `json:"time_zone"`
+	Messages []PlannedReach  `json:"messages"` // one for each contact who has a channel for text
+	Calls    []PlannedReach  `json:"calls"`    // critical only, in calling order
+	Left     []LeftOut       `json:"left"`     // contacts who are not reached, or not called, and why
+}
+
+// PlannedReach is a models.Reach with the contact's name.
+type PlannedReach struct {
+	models.Reach
+	Name string `json:"name"`
+}
+
+// LeftOut is a models.Unreached with the contact's name.
+type LeftOut struct {
+	models.Unreached
+	Name string `json:"name"`
+}
+
+// GoLive says whether a client can be reached well enough to go live.
+type GoLive struct {
+	Ready    bool             `json:"ready"` // every check passed
+	Findings []models.Finding `json:"findings"`
+}
+
+// CallerCode proves that a call to a client is ours.
+type CallerCode struct {
+	Code       string    `json:"code"`
+	Previous   string    `json:"previous"` // of a call that began before the change
+	ValidUntil time.Time `json:"valid_until"`
+}
+
+// Plan previews who of the client with a number is reached. at is RFC 3339, with seconds or without; without an offset
+// it is the client's local time, and "" is now. Errors: NotFound also when the client is not the user's; Invalid when
+// the client's clocks never show that time.
+func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Severity, at string) (Preview, error) {
+	if err := auth.Allow("get-plan", u.Role); err != nil {
+		return Preview{}, err
+	}
+	if !s.Valid() {
+		return Preview{}, models.InvalidField("/severity", "is not a severity")
+	}
+	directory, err := d.directory(ctx, u, number)
+	if err != nil {
+		return Preview{}, err
+	}
+	moment := d.moment()
+	if at != "" {
+		if moment, err = readMoment(at, directory.Zone); err != nil {
+			return Preview{}, err
+		}
+	}
+	return preview(directory, s, moment), nil
+}
+
+func preview(d models.Directory, s models.Severity, at time.Time) Preview {
+	plan, name := d.Plan(s, at), names(d.Contacts)
+	p := Preview{
+		Severity: s, At: at.UTC(), Local: at.In(d.Zone), TimeZone: d.Zone.String(),
+		Messages: []PlannedReach{}, Calls: []PlannedReach{}, Left: []LeftOut{},
+	}
+	for _, r := range plan.Messages {
+		r.At = r.At.UTC()
+		p.Messages = append(p.Messages, PlannedReach{r, name[r.Contact]})
+	}
+	for _, r := range plan.Calls {
+		r.At = r.At.UTC()
+		p.Calls = append(p.Calls, PlannedReach{r, name[r.Contact]})
+	}
+	for _, l := range plan.Left {
+		p.Left = append(p.Left, LeftOut{l, name[l.Contact]})
+	}
+	return p
+}
+
+// readMoment reads a moment that may lack seconds and offset; without an offset it is local to zone.
+func readMoment(text string, zone *time.Location) (time.Time, error) {
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z07:00"} {
+		if t, err := time.Parse(form, text); err == nil {
+			return sensible(t)
+		}
+	}
+	for _, form := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} {
+		t, err := time.ParseInLocation(form, text, zone)
+		switch {
+		case err != nil:
+		case t.Format(form) != text:
+			return time.Time{}, models.InvalidField("/at", "does not exist in the client's time zone: the clocks skip it")
+		default:
+			return sensible(t)
+		}
+	}
+	return time.Time{}, models.InvalidField("/at", "is not a moment such as 2026-11-29T03:00")
+}
+
+// sensible refuses years nobody means.
+func sensible(t time.Time) (time.Time, error) {
+	if t.Year() < 1900 || t.Year() > 2999 {
+		return time.Time{}, models.InvalidField("/at", "is not in the years 1900 to 2999")
+	}
+	return t, nil
+}
+
+// GoLive checks whether the client with a number can be reached well enough to go live. NotFound also when it is not
+// the user's.
+func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, error) {
+	if err := auth.Allow("check-go-live", u.Role); err != nil {
+		return GoLive{}, err
+	}
+	directory, err := d.directory(ctx, u, number)
+	if err != nil {
+		return GoLive{}, err
+	}
+	var swap []string
+	for id, name := range names(directory.Contacts) {
+		swap = append(swap, id.String(), name)
+	}
+	speak := strings.NewReplacer(swap...)
+	g := GoLive{Ready: true, Findings: directory.GoLive()}
+	for _, f := range g.Findings {
+		g.Ready = g.Ready && f.Passed
+		for n := range f.Details {
+			f.Details[n] = speak.Replace(f.Details[n])
+		}
+	}
+	return g, nil
+}
+
+// CallerCode returns the code that proves now that a call to the client with a number is ours. NotFound also when the
+// client is not the user's.
+func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (CallerCode, error) {
+	if err := auth.Allow("get-caller-code", u.Role); err != nil {
+		return CallerCode{}, err
+	}
+	var secret uuid.UUID
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		secret, err = tx.CallerSecret()
+		return err
+	})
+	if err != nil {
+		return CallerCode{}, err
+	}
+	var c CallerCode
+	now := d.moment()
+	if c.Previous, _, err = auth.CallerCode(secret, now.Add(-auth.CallerCodeFor)); err != nil {
+		return CallerCode{}, err
+	}
+	c.Code, c.ValidUntil, err = auth.CallerCode(secret, now)
+	return c, err
+}
+
+func (d *Desk) directory(ctx context.Context, u models.User, number int) (models.Directory, error) {
+	var directory models.Directory
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		directory, err = tx.Directory()
+		return err
+	})
+	return directory, err
+}
+
+func names(contacts []models.Contact) map[uuid.UUID]string {
+	of := map[uuid.UUID]string{}
+	for _, c := range contacts {
+		of[c.ID] = c.Name
+	}
+	return of
+}

@@ -1,0 +1,377 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// delivery returns the first delivery of a kind to the n-th contact, or nil.
+func (s *scene) delivery(kind models.EffectKind, n int) *models.Delivery {
+	s.t.Helper()
+	for _, d := range s.deliveries() {
+		if d.Kind == kind && d.Contact == s.contacts[n].ID {
+			return &d
+		}
+	}
+	return nil
+}
+
+// mailboxes says how the client's contacts' mailboxes behave, in calling order.
+func (s *scene) mailboxes(names ...string) {
+	s.t.Helper()
+	boxes := map[string]string{}
+	for n, name := range names {
+		boxes[s.contacts[n].Email] = name
+	}
+	s.steer("sendgrid", "personas", map[string]any{"personas": boxes})
+}
+
+// texter is the one contact of a seeded client with a mobile phone.
+const texter = 1
+
+func (s *scene) onText(persona string) {
+	s.t.Helper()
+	s.steer("twilio", "personas", map[string]any{"personas": map[string]string{"sms:" + s.contacts[texter].Phone: persona}})
+}
+
+func TestWhateverHappensOnThePhoneTheNextContactIsCalled(t *testing.T) {
+	for persona, want := range map[string]models.CallOutcome{
+		"hangs_up": models.OutcomeNoKey, "wrong_digit": models.OutcomeNoKey, "silent": models.OutcomeNoKey, "voicemail": models.OutcomeVoicemail,
+		"busy": models.OutcomeBusy, "no_answer": models.OutcomeNoAnswer, "unreachable": models.OutcomeUnreachable, "invalid": models.OutcomeRefused,
+		"passes": models.OutcomePassedOn,
+	} {
+		t.Run(persona, func(t *testing.T) {
+			s := at(t, 1)
+			s.persona(persona, "acknowledges")
+			s.open(models.SeverityCritical)
+			s.assess()
+			s.publish()
+			s.reached()
+			s.wantOrderlyCalls()
+			if len(s.callsTo(1)) != 1 || len(s.callsTo(2)) != 0 {
+				t.Errorf("%d and %d calls to the second and the third contact, want 1 and 0", len(s.callsTo(1)), len(s.callsTo(2)))
+			}
+			if d := s.delivery(models.EffectCall, 0); d == nil || d.Outcome != string(want) {
+				t.Errorf("the first call is on record as %+v, want %s", d, want)
+			}
+			d := s.delivery(models.EffectCall, 1)
+			if d == nil || d.AcknowledgedBy != s.contacts[1].ID || d.How != "key press 1" || d.Outcome != "acknowledged" {
+				t.Errorf("the acknowledged call is on record as %+v", d)
+			}
+			if refused := len(openTasks(s.now(), models.TaskRejected)) == 1; refused != (persona == "invalid") {
+				t.Errorf("tasks: %+v", s.now().Tasks)
+			}
+		})
+	}
+}
+
+func TestAMailThatDoesNotArriveIsMadeUpForOnTheNextChannel(t *testing.T) {
+	s := at(t, 2)
+	s.mailboxes("hard_bounce", "suppressed", "deferred_then_delivered")
+	s.open(models.SeverityHigh)
+	s.assess()
+	s.publish()
+	s.await("a call to the one without a mobile phone", func() (bool, error) { return len(s.callsTo(0)) == 1, nil })
+	s.await("a text to the one with one", func() (bool, error) { return len(s.texts()) == 1, nil })
+	s.reached()
+	s.until("a task for each", func(i models.Incident) bool { return len(openTasks(i, models.TaskNotDelivered)) == 2 })
+	s.await("the deferred mail", func() (bool, error) { return s.delivery(models.EffectMail, 2).VendorState == "delivered", nil })
+	var words []string
+	for _, w := range s.delivery(models.EffectMail, 2).States {
+		if w.At.IsZero() {
+			t.Errorf("the vendor's word %s has no time", w.State)
+		}
+		words = append(words, w.State)
+	}
+	if !slices.Contains(words, "deferred") || !slices.Contains(words, "delivered") {
+		t.Errorf("the vendor's words on the deferred mail are %v", words)
+	}
+	if to := s.texts()[0].To; to != s.contacts[texter].Phone {
+		t.Errorf("the text went to %s", to)
+	}
+	if n := len(s.calls()); n != 1 {
+		t.Errorf("%d calls, want one, to the contact whose mail bounced", n)
+	}
+	for _, e := range happened[*models.NotDelivered](s) {
+		if want := map[uuid.UUID]models.Channel{s.contacts[0].ID: models.ChannelVoice, s.contacts[1].ID: models.ChannelSMS}[e.Contact]; e.Instead != want {
+			t.Errorf("contact %s was reached over %q instead, want %q", e.Contact, e.Instead, want)
+		}
+	}
+}
+
+func TestATextThatDoesNotArriveIsMadeUpForByACall(t *testing.T) {
+	for _, persona := range []string{"text-undelivered", "text-landline", "text-unsubscribed", "text-invalid"} {
+		t.Run(persona, func(t *testing.T) {
+			s := at(t, 2)
+			s.mailboxes("delivered", "hard_bounce", "delivered")
+			s.onText(persona)
+			s.open(models.SeverityMedium)
+			s.assess()
+			s.publish()
+			s.reached()
+			if len(s.callsTo(texter)) != 1 || len(s.calls()) != 1 {
+				t.Errorf("calls %+v, want one", s.calls())
+			}
+			i := s.now()
+			if open := len(openTasks(i, models.TaskNotDelivered)) + len(openTasks(i, models.TaskRejected)); open != 2 {
+				t.Errorf("%d tasks, want one for the mail and one for the text: %+v", open, i.Tasks)
+			}
+		})
+	}
+}
+
+func TestAReplyToATextAcknowledgesAndStopsTheCalls(t *testing.T) {
+	s := at(t, 0)
+	s.persona("no_answer", "no_answer", "no_answer")
+	s.onText("text-acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.until("the acknowledgement by text", func(i models.Incident) bool { return i.Acknowledged != nil && !i.CallRoundEnded.IsZero() })
+	i := s.now()
+	if i.Acknowledged.Channel != "sms" || i.Acknowledged.How != "reply to text message" {
+		t.Errorf("acknowledged %+v", i.Acknowledged)
+	}
+	for _, c := range s.calls() {
+		if c.Placed.After(i.Acknowledged.At.Add(time.Second)) {
+			t.Errorf("a call was placed at %s, after the acknowledgement at %s", c.Placed, i.Acknowledged.At)
+		}
+	}
+	d := s.delivery(models.EffectText, texter)
+	if d == nil || d.AcknowledgedBy != s.contacts[texter].ID || d.How != "reply to text message" {
+		t.Errorf("the text is on record as %+v", d)
+	}
+	if sent := s.texts()[0].Body; !strings.Contains(sent, "kritisch") || strings.Contains(sent, "FILESRV") || strings.Contains(sent, "http") {
+		t.Errorf("the text to a contact who reads German, with no title and no link: %q", sent)
+	}
+	s.await("an answer to the reply", func() (bool, error) {
+		var e struct{ Texts map[string][]shortMessage }
+		s.effects("twilio", &e)
+		return slices.ContainsFunc(e.Texts[s.contacts[texter].Phone], func(m shortMessage) bool { return m.ReplyOf != "" }), nil
+	})
+}
+
+func TestAnAnsweringMachineDoesNotTalkToUsForEver(t *testing.T) {
+	for _, persona := range []string{"text-chatty", "text-wrong-code"} {
+		t.Run(persona, func(t *testing.T) {
+			s := at(t, 0)
+			s.persona("no_answer", "no_answer", "no_answer")
+			s.onText(persona)
+			s.open(models.SeverityCritical)
+			s.assess()
+			s.publish()
+			s.until("two rounds and the lead's task", func(i models.Incident) bool { return len(openTasks(i, models.TaskNobodyReached)) == 1 })
+			var e struct{ Texts map[string][]shortMessage }
+			s.effects("twilio", &e)
+			answers := 0
+			for _, m := range e.Texts[s.contacts[texter].Phone] {
+				if m.ReplyOf != "" && m.Placed.After(s.began) {
+					answers++
+				}
+			}
+			if answers > 1 || len(s.texts()) != 1 || s.now().Acknowledged != nil {
+				t.Errorf("%d texts, %d answers, acknowledged %v", len(s.texts()), answers, s.now().Acknowledged)
+			}
+			s.give(s.responder, &models.Acknowledge{Revision: 1})
+		})
+	}
+}
+
+func TestTheSecondMailerStandsIn(t *testing.T) {
+	s := at(t, 1)
+	s.faults("sendgrid", down("refuse"))
+	s.open(models.SeverityMedium)
+	s.assess()
+	s.publish()
+	s.await("both mails", func() (bool, error) { return len(s.mails()) == 2, nil })
+	for _, m := range s.mails() {
+		if m.Mailer != "smtp" {
+			t.Errorf("a mail was taken by %s", m.Mailer)
+		}
+	}
+	if d := s.delivery(models.EffectMail, 0); d.Vendor != "smtp" || d.State != models.EffectAccepted {
+		t.Errorf("on record as %s, %s", d.Vendor, d.State)
+	}
+	if tasks := s.now().Tasks; len(tasks) != 0 {
+		t.Errorf("tasks although every mail went out: %+v", tasks)
+	}
+}
+
+func TestTheCodeOnThePhoneIsTheOneInThePortal(t *testing.T) {
+	s := at(t, 1)
+	s.persona("no_answer", "acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.reached()
+	var shown struct {
+		Code, Previous string
+		ValidUntil     time.Time `json:"valid_until"`
+	}
+	if err := s.viewer.Get(t.Context(), fmt.Sprintf("/clients/%d/caller-code", s.number), &shown); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for _, u := range s.callsTo(1)[0].Said {
+		said.WriteString(u.Text)
+	}
+	spoken := func(code string) string { return strings.Join(strings.Split(code, ""), " ") }
+	if !strings.Contains(said.String(), spoken(shown.Code)) && !strings.Contains(said.String(), spoken(shown.Previous)) {
+		t.Errorf("the portal shows %s, before %s; said was: %s", shown.Code, shown.Previous, said.String())
+	}
+	if err := house.Dev.Person(models.RoleViewer, 1042).Get(t.Context(), fmt.Sprintf("/clients/%d/caller-code", s.number), &shown); err == nil {
+		t.Error("another client's user was shown the code")
+	}
+}
+
+var sixDigits = regexp.MustCompile(`\d{6}`)
+
+func TestAContactsChannelsAreVerifiedByCode(t *testing.T) {
+	s := newcomer(t, func(*models.Policy) {})
+	path := fmt.Sprintf("/clients/%d/contacts", s.number)
+	var c models.Contact
+	s.send(s.operator, path, map[string]any{
+		"name": "Third", "language": "de", "order": 3, "email": fmt.Sprintf("third@client%d.example", s.number), "phone": fmt.Sprintf("+49151%08d", s.number),
+		"severities": models.Severities(), "channels": []models.Channel{models.ChannelEmail, models.ChannelVoice, models.ChannelSMS},
+	}, &c)
+	path += "/" + c.ID.String()
+	for _, channel := range c.Channels {
+		s.send(s.analyst, path+"/verify-channel", map[string]any{"channel": channel}, nil)
+		var code string
+		s.await("the code over "+string(channel), func() (bool, error) {
+			code = s.codeFor(channel, c)
+			return code != "", nil
+		})
+		wrong := code[1:] + "0"
+		if _, err := s.analyst.PostAs(t.Context(), uuid.NewString(), path+"/confirm-channel", map[string]any{"channel": channel, "code": wrong}, nil); err == nil && wrong != code {
+			t.Errorf("%s: a wrong code was taken", channel)
+		}
+		if status := s.send(s.analyst, path+"/confirm-channel", map[string]any{"channel": channel, "code": code}, &c); status != http.StatusOK || c.Verified[channel].IsZero() {
+			t.Errorf("%s: %d, verified %v", channel, status, c.Verified)
+		}
+	}
+	s.send(s.analyst, path+"/test-channel", map[string]any{"channel": models.ChannelEmail}, nil)
+	s.await("the test mail", func() (bool, error) {
+		var e struct{ Mails map[string][]mail }
+		s.effects("sendgrid", &e)
+		return len(e.Mails[c.Email]) == 2, nil
+	})
+}
+
+// codeFor returns the six digits that last reached a contact over a channel.
+func (s *scene) codeFor(ch models.Channel, c models.Contact) (code string) {
+	s.t.Helper()
+	var texts struct{ Texts map[string][]shortMessage }
+	var calls struct{ Calls map[string][]call }
+	s.effects("twilio", &texts)
+	s.effects("twilio", &calls)
+	entries, err := house.Dev.Journal(s.t.Context(), "sendgrid")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	switch ch {
+	case models.ChannelSMS:
+		for _, m := range texts.Texts[c.Phone] {
+			code = sixDigits.FindString(m.Body)
+		}
+	case models.ChannelVoice:
+		for _, k := range calls.Calls[c.Phone] {
+			for _, u := range k.Said {
+				code = regexp.MustCompile(`(\d[ ,.]+){5}\d`).FindString(u.Text)
+			}
+		}
+		code = regexp.MustCompile(`\D`).ReplaceAllString(code, "")
+	default:
+		for _, e := range entries {
+			if strings.Contains(e.Body, c.Email) {
+				text := regexp.MustCompile(`"type":"text/plain","value":"(?:[^"\\]|\\.)*"`).FindString(e.Body)
+				code = sixDigits.FindString(text)
+			}
+		}
+	}
+	return code
+}
+
+func TestAFireDrillTellsWhoAnsweredAndWhichNumberIsDead(t *testing.T) {
+	s := at(t, 1)
+	s.persona("acknowledges", "invalid", "no_answer")
+	r := s.drill("real")
+	if r.Answered != 1 || len(r.Contacts) != 3 {
+		t.Fatalf("the report: %+v", r)
+	}
+	for n, want := range []struct{ answered, dead bool }{{true, false}, {false, true}, {false, false}} {
+		c := r.Contacts[slices.IndexFunc(r.Contacts, func(c models.DrillContact) bool { return c.Contact == s.contacts[n].ID })]
+		dead := slices.ContainsFunc(c.Channels, func(ch models.DrillChannel) bool { return ch.Channel == models.ChannelVoice && ch.Dead })
+		if c.Answered != want.answered || dead != want.dead || c.Answered && c.After <= 0 {
+			t.Errorf("contact %d: %+v, want answered %t, dead %t", n+1, c, want.answered, want.dead)
+		}
+	}
+	s.wantCalls(1, 0, 1) // the refused number never rang
+	for _, m := range s.mails() {
+		if !strings.Contains(m.Subject, "DRILL") {
+			t.Errorf("a mail of a drill that does not say so: %s", m.Subject)
+		}
+	}
+	if i := s.now(); i.Phase != models.PhaseDismissed || !i.Drill {
+		t.Errorf("after the drill the incident is %s, drill %t", i.Phase, i.Drill)
+	}
+}
+
+func TestAFireDrillWithSimulatedPhonesReachesNobody(t *testing.T) {
+	s := at(t, 2)
+	r := s.drill("simulated")
+	if r.Answered != 0 || len(r.Contacts) != 3 {
+		t.Errorf("the report: %+v", r)
+	}
+	if n := len(s.calls()) + len(s.mails()) + len(s.texts()); n != 0 {
+		t.Errorf("%d calls, mails and texts left the house", n)
+	}
+	for _, c := range r.Contacts {
+		if !slices.ContainsFunc(c.Channels, func(ch models.DrillChannel) bool {
+			return ch.Channel == models.ChannelVoice && ch.Result == string(models.OutcomeNoAnswer)
+		}) {
+			t.Errorf("contact %s was not called in the rehearsal: %+v", c.Contact, c.Channels)
+		}
+	}
+}
+
+// drill runs a fire drill to its end and returns its report.
+func (s *scene) drill(phones string) (r models.DrillReport) {
+	s.t.Helper()
+	var i models.Incident
+	s.send(s.lead, fmt.Sprintf("/clients/%d/fire-drills", s.number), map[string]any{"phones": phones}, &i)
+	s.ref = i.Reference
+	tell("  %s opened, a fire drill with %s phones", s.ref, phones)
+	s.until("the end of the drill", models.Incident.Over)
+	if err := s.analyst.Get(s.t.Context(), "/incidents/"+string(s.ref)+"/drill-report", &r); err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+func TestAQuestionIsMailedAndAnswered(t *testing.T) {
+	s := at(t, 1)
+	s.open(models.SeverityHigh)
+	s.assess()
+	s.publish()
+	s.give(s.analyst, &models.AskQuestion{Text: "Was this sign-in yours?", Answers: []string{"yes", "no"}, Deadline: time.Now().Add(48 * time.Hour)})
+	s.await("a mail to everybody, then one about the question", func() (bool, error) { return len(s.mails()) == 6, nil })
+	for _, m := range s.mails() {
+		if strings.Contains(m.Subject, "sign-in") {
+			t.Errorf("the question itself was mailed: %s", m.Subject)
+		}
+	}
+	s.refused(s.viewer, http.StatusForbidden, &models.AnswerQuestion{Question: "q1", Answer: "no"})
+	s.refused(s.responder, http.StatusUnprocessableEntity, &models.AnswerQuestion{Question: "q1", Answer: "perhaps"})
+	s.give(s.responder, &models.AnswerQuestion{Question: "q1", Answer: "no"})
+	s.until("the answer, and the SOC's turn", func(i models.Incident) bool { return i.Questions[0].Answer == "no" && i.Turn == models.TurnSOC })
+}
