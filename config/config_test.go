@@ -36,7 +36,7 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.Worker, "TWILIO_BASE_URL", "https://sim.example"}, {config.Worker, "SENDGRID_BASE_URL", "http://sim.example"},
 		{config.Worker, "CROWDSTRIKE_BASE_URL", "http://127.0.0.1:1"}, {config.Worker, "VENDOR_SETTLE", "1s"},
 		{config.Worker, "VENDOR_TIMEOUT", "soon"}, {config.Worker, "VENDOR_TIMEOUT", "-1s"}, {config.API, "DATABASE_MAX_CONNS", "many"},
-		{config.Migrate, "DATABASE_OWNER_URL", ""},
+		{config.Migrate, "DATABASE_OWNER_URL", ""}, {config.Worker, "MAILERS", "pigeon"}, {config.Worker, "MAILERS", "smtp,smtp"},
 	} {
 		env := maps.Clone(good())
 		env[c.name] = c.value
@@ -48,6 +48,26 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		if strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("the reason shows a secret: %v", err)
 		}
+	}
+}
+
+func TestOnlyTheMailersThatAreNamedNeedSettings(t *testing.T) {
+	smtp := maps.Clone(good())
+	maps.DeleteFunc(smtp, func(name, _ string) bool { return strings.HasPrefix(name, "SENDGRID") })
+	smtp["MAILERS"], smtp["SMTP_ADDRESS"], smtp["SMTP_FROM"] = "smtp", "mail.example:587", "soc@mdr.example"
+	for _, part := range []config.Part{config.API, config.Worker} {
+		if _, err := config.Read(part, lookup(smtp)); err != nil {
+			t.Errorf("%s with SMTP alone: %v", part, err)
+		}
+	}
+	both := maps.Clone(smtp)
+	both["MAILERS"] = "smtp, sendgrid"
+	if _, err := config.Read(config.Worker, lookup(both)); err == nil || !strings.Contains(err.Error(), "SENDGRID_API_KEY") {
+		t.Errorf("SendGrid is named and not set up: %v", err)
+	}
+	delete(smtp, "SMTP_ADDRESS")
+	if _, err := config.Read(config.Worker, lookup(smtp)); err == nil || !strings.Contains(err.Error(), "SMTP_ADDRESS") {
+		t.Errorf("SMTP is named and not set up: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -92,8 +93,8 @@ type Reached struct {
 }
 
 // Deliveries lists what was sent to the outside world about an incident and what became of it, and who acknowledged
-// the incident, nil for nobody.
-func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference) (list []models.Delivery, by *Reached, err error) {
+// the incident, the zero value for nobody.
+func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference) (list []models.Delivery, by Reached, err error) {
 	err = d.read(ctx, u, func(tx *store.Tx) error {
 		i, err := tx.Incident(ref)
 		if err != nil {
@@ -108,14 +109,15 @@ func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Referen
 	return list, by, err
 }
 
-func reached(tx *store.Tx, i models.Incident) (*Reached, error) {
+func reached(tx *store.Tx, i models.Incident) (Reached, error) {
 	a := i.Acknowledged
 	if a == nil {
-		return nil, nil
+		return Reached{}, nil
 	}
-	r := &Reached{By: a.By.ID, Channel: a.Channel, How: a.How, At: a.At}
-	id, err := uuid.Parse(a.By.ID)
-	if err != nil || a.By.Role != "" { // a user
+	by, contact := strings.CutPrefix(a.By.ID, "contact:") // as workflows name who was on the phone
+	r := Reached{By: by, Channel: a.Channel, How: a.How, At: a.At}
+	id, err := uuid.Parse(by)
+	if err != nil || !contact {
 		return r, nil
 	}
 	c, err := tx.Contact(id)

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ func TestWordsAreListedAsTheyCame(t *testing.T) {
 	i := h.published(h.acme, "open")
 	row := h.intend(h.acme, i, 1)
 	word := func(state string, rank int, at time.Time) store.Word {
-		return store.Word{EventID: state, Effect: row.ID, State: state, Rank: rank, Sequence: -1, At: at}
+		return store.Word{EventID: fmt.Sprint("event ", 9-rank), Effect: row.ID, State: state, Rank: rank, Sequence: -1, At: at}
 	}
 	second := noon.Truncate(time.Second) // a vendor may count in seconds
 	h.advance(h.acme, "v", word("delivered", 4, second), word("deferred", 2, second), word("accepted", 0, second.Add(-time.Second)))

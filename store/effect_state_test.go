@@ -131,6 +131,7 @@ func TestWordsAreKeptOnce(t *testing.T) {
 	equal(t, "effects moved", len(moved), 2)
 	equal(t, "the first that moved", moved[0].Key, second.Key)
 	equal(t, "the second that moved", moved[1].Key, first.Key)
+	equal(t, "last word on the first that moved", moved[0].VendorState, "delivered")
 	equal(t, "effects moved by the repeat", len(h.advance(h.acme, "sendgrid", batch...)), 0)
 	equal(t, "effects moved by a repeat that says more", len(h.advance(h.acme, "sendgrid", word("e1", first, "bounce", 5))), 0)
 	equal(t, "the other client's effect", h.deliveries(h.other, foreign.Incident)[0].VendorState, "")

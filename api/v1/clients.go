@@ -1,6 +1,7 @@
 package v1
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -56,7 +57,7 @@ func (s *server) CreateClient(ctx context.Context, r CreateClientRequestObject) 
 	ctx, who := called(ctx)
 	c, err := s.desk.CreateClient(ctx, who.user, models.Client{
 		Number: r.Body.Number, LegalName: r.Body.LegalName, TimeZone: r.Body.TimeZone, Language: r.Body.Language,
-		Contract: r.Body.Contract, EDR: r.Body.Edr, Policy: r.Body.Policy,
+		Business: r.Body.BusinessHours, Contract: r.Body.Contract, EDR: r.Body.Edr, Policy: r.Body.Policy,
 	}, r.Params.IdempotencyKey)
 	if err != nil {
 		return nil, err
@@ -71,19 +72,34 @@ func (s *server) GetClient(ctx context.Context, r GetClientRequestObject) (GetCl
 	return ok(c), err
 }
 
-// ListContacts lists a client's contacts.
-func (s *server) ListContacts(ctx context.Context, r ListContactsRequestObject) (ListContactsResponseObject, error) {
+// GetPlan previews who is reached.
+func (s *server) GetPlan(ctx context.Context, r GetPlanRequestObject) (GetPlanResponseObject, error) {
 	ctx, who := called(ctx)
-	list, err := s.desk.Contacts(ctx, who.user, r.Number)
-	return ok(ContactList{Items: list}), err
+	severity := cmp.Or(r.Params.Severity, models.SeverityCritical)
+	p, err := s.desk.Plan(ctx, who.user, r.Number, severity, r.Params.At)
+	return ok(p), err
 }
 
-// CreateContact adds a contact.
-func (s *server) CreateContact(ctx context.Context, r CreateContactRequestObject) (CreateContactResponseObject, error) {
+// CheckGoLive checks whether the client can be reached.
+func (s *server) CheckGoLive(ctx context.Context, r CheckGoLiveRequestObject) (CheckGoLiveResponseObject, error) {
 	ctx, who := called(ctx)
-	c, err := s.desk.CreateContact(ctx, who.user, r.Number, models.Contact{
-		Name: r.Body.Name, Role: r.Body.Role, Email: r.Body.Email, Phone: r.Body.Phone, Language: r.Body.Language,
-		Order: r.Body.Order, Severities: r.Body.Severities, Channels: r.Body.Channels,
-	}, r.Params.IdempotencyKey)
-	return reply{status: http.StatusCreated, body: c}, err
+	g, err := s.desk.GoLive(ctx, who.user, r.Number)
+	return ok(g), err
+}
+
+// GetCallerCode reads the code that proves a call is ours.
+func (s *server) GetCallerCode(ctx context.Context, r GetCallerCodeRequestObject) (GetCallerCodeResponseObject, error) {
+	ctx, who := called(ctx)
+	c, err := s.desk.CallerCode(ctx, who.user, r.Number)
+	return ok(c), err
+}
+
+// StartFireDrill tries how the client is reached.
+func (s *server) StartFireDrill(ctx context.Context, r StartFireDrillRequestObject) (StartFireDrillResponseObject, error) {
+	ctx, who := called(ctx)
+	i, queued, err := s.desk.StartFireDrill(ctx, who.user, via, r.Number, r.Body.Phones, r.Params.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	return begun(i, !queued), nil
 }

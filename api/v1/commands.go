@@ -58,6 +58,16 @@ func (s *server) Comment(ctx context.Context, r CommentRequestObject) (CommentRe
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
+// AskQuestion asks the client something.
+func (s *server) AskQuestion(ctx context.Context, r AskQuestionRequestObject) (AskQuestionResponseObject, error) {
+	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
+}
+
+// AnswerQuestion is the client's answer.
+func (s *server) AnswerQuestion(ctx context.Context, r AnswerQuestionRequestObject) (AnswerQuestionResponseObject, error) {
+	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
+}
+
 // Recommend advises the client.
 func (s *server) Recommend(ctx context.Context, r RecommendRequestObject) (RecommendResponseObject, error) {
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))

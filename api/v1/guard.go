@@ -60,9 +60,9 @@ func (s *server) permit(c *gin.Context) {
 	s.fail(c, err)
 }
 
-// readBody reads a POST's body within its bounds and leaves it to be read again.
+// readBody reads the body of a POST or PUT within its bounds and leaves it to be read again.
 func (s *server) readBody(c *gin.Context) {
-	if c.Request.Method != http.MethodPost {
+	if c.Request.Method != http.MethodPost && c.Request.Method != http.MethodPut {
 		return
 	}
 	limit := int64(maxBody)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -31,11 +32,16 @@ func (s *server) OpenIncident(ctx context.Context, r OpenIncidentRequestObject) 
 	if err != nil {
 		return nil, err
 	}
+	return begun(i, running), nil
+}
+
+// begun answers with an incident that was opened; now is false when it waits for a worker or the engine.
+func begun(i models.Incident, now bool) reply {
 	status := http.StatusCreated
-	if !running {
+	if !now {
 		status = http.StatusAccepted
 	}
-	return reply{status: status, body: i, location: "/api/v1/incidents/" + string(i.Reference)}, nil
+	return reply{status: status, body: i, location: "/api/v1/incidents/" + string(i.Reference)}
 }
 
 // GetIncident reads an incident as the caller may see it.
@@ -66,8 +72,15 @@ func (s *server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 // ListDeliveries lists what was sent to the outside world.
 func (s *server) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
 	ctx, who := called(ctx)
-	list, err := s.desk.Deliveries(ctx, who.user, r.Reference)
-	return ok(DeliveryList{Items: list}), err
+	list, by, err := s.desk.Deliveries(ctx, who.user, r.Reference)
+	return ok(DeliveryList{Items: list, Acknowledgement: by}), err
+}
+
+// GetDrillReport reads what a fire drill measured.
+func (s *server) GetDrillReport(ctx context.Context, r GetDrillReportRequestObject) (GetDrillReportResponseObject, error) {
+	ctx, who := called(ctx)
+	report, err := s.desk.DrillReport(ctx, who.user, r.Reference)
+	return ok(report), err
 }
 
 // ListRevisions lists the published revisions.

@@ -17,6 +17,10 @@ type reply struct {
 func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 
 func (r reply) write(w http.ResponseWriter) error {
+	if r.status == http.StatusNoContent {
+		w.WriteHeader(r.status)
+		return nil
+	}
 	body := r.raw
 	if body == nil {
 		var err error
@@ -39,14 +43,26 @@ func (r reply) VisitAcknowledgeResponse(w http.ResponseWriter) error { return r.
 // VisitAdviseTeamResponse writes the answer.
 func (r reply) VisitAdviseTeamResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitAnswerQuestionResponse writes the answer.
+func (r reply) VisitAnswerQuestionResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitAskQuestionResponse writes the answer.
+func (r reply) VisitAskQuestionResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitAssessResponse writes the answer.
 func (r reply) VisitAssessResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitCheckGoLiveResponse writes the answer.
+func (r reply) VisitCheckGoLiveResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitCommentResponse writes the answer.
 func (r reply) VisitCommentResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitCompleteTaskResponse writes the answer.
 func (r reply) VisitCompleteTaskResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitConfirmChannelResponse writes the answer.
+func (r reply) VisitConfirmChannelResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitConfirmClosureResponse writes the answer.
 func (r reply) VisitConfirmClosureResponse(w http.ResponseWriter) error { return r.write(w) }
@@ -63,17 +79,26 @@ func (r reply) VisitDismissResponse(w http.ResponseWriter) error { return r.writ
 // VisitExpediteResponse writes the answer.
 func (r reply) VisitExpediteResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitGetAlertResponse writes the answer.
+func (r reply) VisitGetAlertResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitGetAlertRawResponse writes the answer.
 func (r reply) VisitGetAlertRawResponse(w http.ResponseWriter) error { return r.write(w) }
 
-// VisitGetAlertResponse writes the answer.
-func (r reply) VisitGetAlertResponse(w http.ResponseWriter) error { return r.write(w) }
+// VisitGetCallerCodeResponse writes the answer.
+func (r reply) VisitGetCallerCodeResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitGetClientResponse writes the answer.
 func (r reply) VisitGetClientResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitGetDrillReportResponse writes the answer.
+func (r reply) VisitGetDrillReportResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitGetIncidentResponse writes the answer.
 func (r reply) VisitGetIncidentResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitGetPlanResponse writes the answer.
+func (r reply) VisitGetPlanResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitGetRevisionResponse writes the answer.
 func (r reply) VisitGetRevisionResponse(w http.ResponseWriter) error { return r.write(w) }
@@ -126,6 +151,9 @@ func (r reply) VisitRecommendResponse(w http.ResponseWriter) error { return r.wr
 // VisitReleaseResponse writes the answer.
 func (r reply) VisitReleaseResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitRemoveContactResponse writes the answer.
+func (r reply) VisitRemoveContactResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitRequestClosureResponse writes the answer.
 func (r reply) VisitRequestClosureResponse(w http.ResponseWriter) error { return r.write(w) }
 
@@ -135,8 +163,20 @@ func (r reply) VisitReviseResponse(w http.ResponseWriter) error { return r.write
 // VisitSettleResponse writes the answer.
 func (r reply) VisitSettleResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitStartFireDrillResponse writes the answer.
+func (r reply) VisitStartFireDrillResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitTestChannelResponse writes the answer.
+func (r reply) VisitTestChannelResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitUpdateContactResponse writes the answer.
+func (r reply) VisitUpdateContactResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitVerifyResponse writes the answer.
 func (r reply) VisitVerifyResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitVerifyChannelResponse writes the answer.
+func (r reply) VisitVerifyChannelResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitWithdrawClosureResponse writes the answer.
 func (r reply) VisitWithdrawClosureResponse(w http.ResponseWriter) error { return r.write(w) }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // clients' time zones, whatever the machine has
 
 	"github.com/watchfire-mdr/watchfire/config"
 )

@@ -38,6 +38,7 @@ type Engine struct {
 	health   Health
 	started  map[string]client.StartWorkflowOptions // by workflow id
 	runs     map[string]models.IncidentRun
+	checks   map[string]check // by workflow id
 	ended    map[string]bool
 	answers  map[string]models.Answer // by workflow and request id
 	signals  []Signal
@@ -55,6 +56,7 @@ type Signal struct {
 func New(s *store.Store, now func() time.Time) *Engine {
 	return &Engine{
 		store: s, now: now, started: map[string]client.StartWorkflowOptions{}, runs: map[string]models.IncidentRun{},
+		checks: map[string]check{},
 		ended: map[string]bool{}, answers: map[string]models.Answer{},
 	}
 }
@@ -95,10 +97,13 @@ func (e *Engine) CarriedOut() int {
 	return e.handled
 }
 
-// ExecuteWorkflow starts an incident's workflow, once.
+// ExecuteWorkflow starts an incident's workflow, once, or a channel's check.
 func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
 	if err := e.answersAt(ctx); err != nil {
 		return nil, err
+	}
+	if run, ok := args[0].(models.CheckRun); ok {
+		return nil, e.startCheck(o, run)
 	}
 	run, ok := args[0].(models.IncidentRun)
 	if !ok {

@@ -47,7 +47,7 @@ create table effect_states (
     foreign key (client_id, key) references effects (client_id, key)
 );
 create index effect_states_of_effect on effect_states (client_id, key);
-
+call guard_client_rows('effect_states');
 call keep_rows('effect_states');
 create policy published_only on effect_states as restrictive for select to watchfire_portal using (exists (
     select from effects e join incidents i on i.client_id = e.client_id and i.reference = e.incident

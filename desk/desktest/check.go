@@ -1,0 +1,82 @@
+package desktest
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// check is the last channel check that was started under its workflow's id.
+type check struct {
+	options client.StartWorkflowOptions
+	run     models.CheckRun
+	starts  int
+	running bool
+}
+
+func (e *Engine) startCheck(o client.StartWorkflowOptions, run models.CheckRun) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.checks[o.ID]
+	if before.running {
+		return serviceerror.NewWorkflowExecutionAlreadyStarted("it runs", "", "")
+	}
+	e.checks[o.ID] = check{options: o, run: run, starts: before.starts + 1, running: true}
+	return nil
+}
+
+// Check returns what the last check of a contact's channel was started with, and how many were started.
+func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkflowOptions, models.CheckRun, int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.checks[models.CheckWorkflowID(contact, ch)]
+	return c.options, c.run, c.starts
+}
+
+// Carry lets the running check of a contact's channel come to its end, as a worker would: its effect is in the ledger
+// then. It returns the effect's row.
+func (e *Engine) Carry(ctx context.Context, contact uuid.UUID, ch models.Channel) (store.LedgerRow, error) {
+	e.mu.Lock()
+	id := models.CheckWorkflowID(contact, ch)
+	c := e.checks[id]
+	c.running = false
+	e.checks[id] = c
+	e.mu.Unlock()
+	var row store.LedgerRow
+	err := e.store.ForClient(ctx, store.Worker, c.run.Effect.ClientID, func(tx *store.Tx) (err error) {
+		row, err = tx.Intend(c.run.Effect, e.now())
+		return err
+	})
+	return row, err
+}
+
+// DescribeWorkflowExecution describes a check's workflow by its memo.
+func (e *Engine) DescribeWorkflowExecution(ctx context.Context, workflowID, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	if err := e.answersAt(ctx); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, known := e.checks[workflowID]
+	if !known {
+		return nil, serviceerror.NewNotFound("no such workflow")
+	}
+	memo := &commonpb.Memo{Fields: map[string]*commonpb.Payload{}}
+	for name, value := range c.options.Memo {
+		p, err := converter.GetDefaultDataConverter().ToPayload(value)
+		if err != nil {
+			return nil, err
+		}
+		memo.Fields[name] = p
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Memo: memo}}, nil
+}
