@@ -2,12 +2,15 @@ package api_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -21,11 +24,20 @@ var callers = []string{"", "analyst", "lead", "operator", "viewer", "responder",
 // test. 2 stands for any 2xx.
 var matrix = map[string]string{
 	//                 anon analyst lead operator viewer responder admin stranger
-	"list-clients":   "401 2 2 2 403 403 403 403",
-	"create-client":  "401 403 2 2 403 403 403 403",
-	"get-client":     "401 2 2 2 2 2 2 404",
-	"list-contacts":  "401 2 2 2 2 2 2 404",
-	"create-contact": "401 2 2 2 403 403 403 404",
+	"list-clients":     "401 2 2 2 403 403 403 403",
+	"create-client":    "401 403 2 2 403 403 403 403",
+	"get-client":       "401 2 2 2 2 2 2 404",
+	"list-contacts":    "401 2 2 2 2 2 2 404",
+	"create-contact":   "401 2 2 2 403 403 403 404",
+	"update-contact":   "401 2 2 2 403 403 403 404",
+	"remove-contact":   "401 2 2 2 403 403 403 404",
+	"verify-channel":   "401 2 2 2 403 403 403 404",
+	"test-channel":     "401 2 2 2 403 403 403 404",
+	"confirm-channel":  "401 2 2 2 403 403 403 404",
+	"get-plan":         "401 2 2 2 2 2 2 404",
+	"check-go-live":    "401 2 2 2 2 2 2 404",
+	"get-caller-code":  "401 2 2 2 2 2 2 404",
+	"start-fire-drill": "401 2 2 403 403 403 403 404",
 
 	"list-alerts":   "401 2 2 2 403 403 403 403",
 	"receive-alert": "401 2 2 2 403 403 403 403",
@@ -33,13 +45,14 @@ var matrix = map[string]string{
 	"get-alert":     "401 2 2 2 403 403 403 403",
 	"get-alert-raw": "401 2 2 2 403 403 403 403",
 
-	"list-incidents":  "401 2 2 2 2 2 2 2",
-	"open-incident":   "401 2 2 403 403 403 403 403",
-	"get-incident":    "401 2 2 2 2 2 2 404",
-	"list-events":     "401 2 2 2 2 2 2 404",
-	"list-deliveries": "401 2 2 2 2 2 2 404",
-	"list-revisions":  "401 2 2 2 2 2 2 404",
-	"get-revision":    "401 2 2 2 2 2 2 404",
+	"list-incidents":   "401 2 2 2 2 2 2 2",
+	"open-incident":    "401 2 2 403 403 403 403 403",
+	"get-incident":     "401 2 2 2 2 2 2 404",
+	"list-events":      "401 2 2 2 2 2 2 404",
+	"list-deliveries":  "401 2 2 2 2 2 2 404",
+	"get-drill-report": "401 2 2 2 2 2 2 404",
+	"list-revisions":   "401 2 2 2 2 2 2 404",
+	"get-revision":     "401 2 2 2 2 2 2 404",
 
 	"assess":           "401 2 2 403 403 403 403 404",
 	"publish":          "401 2 2 403 403 403 403 404",
@@ -47,6 +60,8 @@ var matrix = map[string]string{
 	"revise":           "401 2 2 403 403 403 403 404",
 	"dismiss":          "401 2 2 403 403 403 403 404",
 	"comment":          "401 2 2 403 403 2 2 404",
+	"ask-question":     "401 2 2 403 403 403 403 404",
+	"answer-question":  "401 409 409 409 403 2 2 404",
 	"recommend":        "401 2 2 403 403 403 403 404",
 	"settle":           "401 409 409 409 403 2 2 404",
 	"advise-team":      "401 2 2 403 403 403 403 404",
@@ -101,23 +116,21 @@ func (w *world) example(who, method, path string, op *openapi3.Operation) *http.
 	var body any
 	if op.RequestBody != nil {
 		body = op.RequestBody.Value.Content["application/json"].Schema.Value.Example
-		if object, ok := body.(map[string]any); ok && object["client"] != nil {
-			body = map[string]any{}
-			for k, v := range object {
-				body.(map[string]any)[k] = v
-			}
-			body.(map[string]any)["client"] = w.acme.Number
-			if op.OperationID == "open-incident" {
-				body.(map[string]any)["alerts"] = []string{w.alert()}
-			}
-		}
 	}
 	replace := []string{"{number}", strconv.Itoa(w.acme.Number), "{n}", "1"}
 	if strings.Contains(path, "{reference}") {
 		replace = append(replace, "{reference}", string(w.ripe(op.OperationID, who)))
 	}
-	if strings.Contains(path, "{id}") {
+	contact := uuid.Nil
+	switch {
+	case strings.Contains(path, "/contacts/{id}"):
+		contact = w.contact()
+		replace = append(replace, "{id}", contact.String())
+	case strings.Contains(path, "{id}"):
 		replace = append(replace, "{id}", w.alert())
+	}
+	if object, ok := body.(map[string]any); ok {
+		body = w.completed(op.OperationID, maps.Clone(object), contact)
 	}
 	target := strings.NewReplacer(replace...).Replace(path)
 	if op.OperationID == "receive-ocsf" {
@@ -128,6 +141,23 @@ func (w *world) example(who, method, path string, op *openapi3.Operation) *http.
 		r.Header.Set("Idempotency-Key", w.newKey())
 	}
 	return r
+}
+
+// completed puts into an example what it cannot know.
+func (w *world) completed(operation string, body map[string]any, contact uuid.UUID) map[string]any {
+	w.Helper()
+	if body["client"] != nil {
+		body["client"] = w.acme.Number
+	}
+	switch operation {
+	case "open-incident":
+		body["alerts"] = []string{w.alert()}
+	case "ask-question":
+		body["deadline"] = time.Now().Add(time.Hour)
+	case "confirm-channel":
+		body["code"] = w.code(contact, models.ChannelSMS)
+	}
+	return body
 }
 
 // ripe returns an incident of Acme that is ready for an operation. Users of the client always get one they can see.
@@ -157,6 +187,13 @@ func (w *world) ripe(operation, who string) models.Reference {
 			w.happen(ref, responder.Actor(), &models.Closed{Decision: "d-" + string(ref)})
 		}
 		return ref
+	case "get-drill-report":
+		return w.drill()
+	case "answer-question":
+		ref := w.published()
+		w.happen(ref, w.users["analyst"].Actor(), &models.QuestionAsked{
+			ID: "q1", Text: "Was this you?", Answers: []string{"yes", "no"}, Deadline: time.Now().Add(time.Hour)})
+		return ref
 	}
 	return w.published()
 }
@@ -181,7 +218,7 @@ func TestSomebodyElsesLooksLikeNothing(t *testing.T) {
 		body := w.doc.Paths.Value("/api/v1/incidents/{reference}" + path).Post.RequestBody.Value.Content["application/json"].Schema.Value.Example
 		same(t, w.post("stranger", at(ref)+path, body), w.post("stranger", at(nothing)+path, body))
 	}
-	for _, path := range []string{"", "/events", "/deliveries", "/revisions", "/revisions/1"} {
+	for _, path := range []string{"", "/events", "/deliveries", "/drill-report", "/revisions", "/revisions/1"} {
 		same(t, w.get("stranger", at(ref)+path), w.get("stranger", at(nothing)+path))
 	}
 	same(t, w.get("stranger", "/api/v1/clients/"+strconv.Itoa(w.acme.Number)), w.get("stranger", "/api/v1/clients/999999"))

@@ -2,7 +2,8 @@
 // turns. It holds the measurement, the bare side's workflows and the report. What is measured starts through package
 // devstack/stack; nothing here knows the product from inside.
 //
-// A measurement never fails for what it finds, only when something did not run. Tests gate on counts, not on time.
+// A measurement never fails for how long something took, only when something did not run or was lost. Tests gate on
+// counts, not on time.
 package bench
 
 import (
@@ -23,7 +24,9 @@ type Options struct {
 	Clients  []int         // how many ask at a time
 	For      time.Duration // one side's turn
 	Most     int           // operations in a turn at most; 0 is no bound
-	Only     []string      // names of comparisons; empty is all
+	Reach    []int         // critical incidents at the same moment; 1 is one after the other
+	Contacts int           // of the client on whose mails the vendor reports all at once
+	Only     []string      // names of comparisons, "reach", "hooks"; empty is all
 	Progress func(line string)
 }
 
@@ -39,7 +42,7 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 		Statements: a.databases.method(), Shape: a.shape, Notes: notes(),
 	}
 	for _, c := range comparisons() {
-		if len(o.Only) > 0 && !slices.Contains(o.Only, c.Name) {
+		if !o.wants(c.Name) {
 			continue
 		}
 		for _, clients := range o.Clients {
@@ -50,12 +53,42 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 			r.Comparisons = append(r.Comparisons, done)
 		}
 	}
-	if len(r.Comparisons) == 0 {
+	if err := a.bursts(ctx, o, &r); err != nil {
+		return r, err
+	}
+	if len(r.Comparisons) == 0 && len(r.Reach) == 0 && r.Hooks == nil {
 		return r, errors.New("nothing was chosen to be measured")
 	}
 	r.Incident = perIncident(r)
 	r.MemoryMB = a.processes.memory()
 	return r, nil
+}
+
+func (o Options) wants(name string) bool { return len(o.Only) == 0 || slices.Contains(o.Only, name) }
+
+// bursts measures what happens when much happens at the same moment.
+func (a *arena) bursts(ctx context.Context, o Options, r *Result) error {
+	for _, n := range o.Reach {
+		if !o.wants("reach") {
+			break
+		}
+		done, err := a.reach(ctx, n)
+		if err != nil {
+			return fmt.Errorf("reach, %d at once: %w", n, err)
+		}
+		r.Reach = append(r.Reach, done)
+		o.Progress(fmt.Sprintf("reach, %d at once: p99 of the first mail %.0f ms, of the first call %.0f ms", n, done.Ours.P99, done.Call.P99))
+	}
+	if !o.wants("hooks") {
+		return nil
+	}
+	done, err := a.hooks(ctx, o.Contacts)
+	if err != nil {
+		return fmt.Errorf("hooks: %w", err)
+	}
+	r.Hooks = done
+	o.Progress(fmt.Sprintf("hooks, %d contacts: %.0f reports per second", o.Contacts, done.PerSecond))
+	return nil
 }
 
 // compare lets the two sides take turns.

@@ -22,12 +22,12 @@ const (
 func (a *arena) at(n int) people { return a.people[n%len(a.people)] }
 
 // open opens an incident.
-func (p people) open(ctx context.Context) (models.Reference, error) {
+func (p people) open(ctx context.Context, s models.Severity) (models.Reference, error) {
 	var opened struct {
 		Reference models.Reference `json:"reference"`
 	}
 	err := p.analyst.Post(ctx, "/incidents", map[string]any{
-		"client": p.client, "title": "Suspicious sign-in from a new country", "severity": models.SeverityLow,
+		"client": p.client, "title": "Suspicious sign-in from a new country", "severity": s,
 	}, &opened)
 	return opened.Reference, err
 }
@@ -35,7 +35,7 @@ func (p people) open(ctx context.Context) (models.Reference, error) {
 func oursOpen(_ context.Context, a *arena, _ load) (operation, error) {
 	return operation{do: func(ctx context.Context, n int) (time.Duration, error) {
 		return timed(func() error {
-			_, err := a.at(n).open(ctx)
+			_, err := a.at(n).open(ctx, models.SeverityLow)
 			return err
 		})
 	}}, nil
@@ -54,17 +54,19 @@ type opened struct {
 	ref models.Reference
 }
 
-func (a *arena) opened(ctx context.Context, n int) (opened, error) {
-	o := opened{by: a.at(n)}
-	var err error
-	if o.ref, err = o.by.open(ctx); err == nil {
-		_, err = o.by.analyst.Command(ctx, o.ref, assessment(n)) // its workflow runs
+// opened returns what opens an incident of a severity and assesses it.
+func (a *arena) opened(s models.Severity) func(ctx context.Context, n int) (opened, error) {
+	return func(ctx context.Context, n int) (o opened, err error) {
+		o.by = a.at(n)
+		if o.ref, err = o.by.open(ctx, s); err == nil {
+			_, err = o.by.analyst.Command(ctx, o.ref, assessment(n)) // its workflow runs
+		}
+		return o, err
 	}
-	return o, err
 }
 
 func oursCommand(ctx context.Context, a *arena, l load) (operation, error) {
-	free, err := pool(ctx, max(poolSize, l.clients), a.opened)
+	free, err := pool(ctx, max(poolSize, l.clients), a.opened(models.SeverityLow))
 	return operation{do: func(ctx context.Context, n int) (time.Duration, error) {
 		o := <-free
 		defer func() { free <- o }()
@@ -94,7 +96,7 @@ func oursLifecycle(_ context.Context, a *arena, _ load) (operation, error) {
 func (a *arena) live(ctx context.Context, n int) (ref models.Reference, took time.Duration, err error) {
 	p := a.at(n)
 	took, err = timed(func() error {
-		if ref, err = p.open(ctx); err != nil {
+		if ref, err = p.open(ctx, models.SeverityLow); err != nil {
 			return fmt.Errorf("open: %w", err)
 		}
 		for _, s := range p.script(n) {
@@ -108,7 +110,7 @@ func (a *arena) live(ctx context.Context, n int) (ref models.Reference, took tim
 }
 
 func oursHandover(ctx context.Context, a *arena, l load) (operation, error) {
-	free, err := pool(ctx, l.expected(), a.opened)
+	free, err := pool(ctx, l.expected(), a.opened(models.SeverityLow))
 	asked := map[models.Reference]time.Time{}
 	var mu sync.Mutex
 	return operation{
@@ -156,17 +158,25 @@ func (a *arena) handed(ctx context.Context, asked map[models.Reference]time.Time
 
 // mailed returns when the mail vendor was first asked to send a mail about each incident.
 func (a *arena) mailed(ctx context.Context) (map[models.Reference]time.Time, error) {
+	mails, err := a.mails(ctx)
+	firsts := map[models.Reference]time.Time{}
+	for ref, at := range mails {
+		firsts[ref] = at[0]
+	}
+	return firsts, err
+}
+
+// mails returns when the mail vendor was asked to send each mail about each incident.
+func (a *arena) mails(ctx context.Context) (map[models.Reference][]time.Time, error) {
 	journal, err := a.stack.Dev.Journal(ctx, "sendgrid")
 	if err != nil {
 		return nil, fmt.Errorf("read the mail vendor's journal: %w", err)
 	}
 	reference := regexp.MustCompile(`SI-[0-9]+-[0-9]+`)
-	firsts := map[models.Reference]time.Time{}
+	mails := map[models.Reference][]time.Time{}
 	for _, e := range journal {
 		ref := models.Reference(reference.FindString(e.Body))
-		if _, known := firsts[ref]; !known && ref != "" {
-			firsts[ref] = e.At
-		}
+		mails[ref] = append(mails[ref], e.At)
 	}
-	return firsts, nil
+	return mails, nil
 }

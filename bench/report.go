@@ -40,6 +40,8 @@ func (r Result) Tell(out io.Writer) {
 			c.bare(func(t Turn) float64 { return t.P50 }), c.bare(func(t Turn) float64 { return t.P99 }),
 			c.ours(func(t Turn) float64 { return t.P50 }), c.ours(func(t Turn) float64 { return t.P99 }), 100*c.Other)
 	}
+	r.tellReach(out)
+	r.Hooks.tell(out)
 	r.tellCosts(out)
 	r.tellIncident(out)
 }

@@ -16,6 +16,8 @@ type Result struct {
 	Shape       Shape              `json:"shape"` // of one life of an incident
 	Notes       []string           `json:"notes"` // how to read the comparisons
 	Comparisons []Comparison       `json:"comparisons"`
+	Reach       []*Reach           `json:"reach,omitempty"`
+	Hooks       *Hooks             `json:"hooks,omitempty"`
 	Incident    Costs              `json:"per_incident"`
 	MemoryMB    map[string]float64 `json:"memory_mb"` // resident at the end
 }
@@ -46,16 +48,27 @@ type Pair struct {
 
 // Turn is one side under load. Everything per operation covers what the load left to be done after it, too.
 type Turn struct {
-	Operations    int                `json:"operations"`
-	Failed        int                `json:"failed"`
-	PerSecond     float64            `json:"per_second"`
-	P50           float64            `json:"p50_ms"`
-	P99           float64            `json:"p99_ms"`
+	Operations int     `json:"operations"`
+	Failed     int     `json:"failed"`
+	PerSecond  float64 `json:"per_second"`
+	Latency
 	CPU           map[string]float64 `json:"cpu_ms_per_operation"` // by process
 	Statements    map[string]float64 `json:"statements_per_operation"`
 	Bytes         map[string]float64 `json:"bytes_per_operation"` // growth, by database
 	HistoryEvents float64            `json:"history_events,omitempty"`
 	Other         float64            `json:"other_load"`
+}
+
+// Latency is how long operations took, in ms.
+type Latency struct {
+	P50 float64 `json:"p50_ms"`
+	P99 float64 `json:"p99_ms"`
+	Max float64 `json:"max_ms"`
+}
+
+func latency(each []time.Duration) Latency {
+	each = slices.Sorted(slices.Values(each))
+	return Latency{P50: quantile(each, .5), P99: quantile(each, .99), Max: quantile(each, 1)}
 }
 
 // Spread is a median with its least and greatest.
@@ -86,10 +99,9 @@ const (
 )
 
 func newTurn(t taken, before reading, loaded usage, after reading) Turn {
-	slices.Sort(t.each)
 	ops := float64(len(t.each))
 	out := Turn{
-		Operations: len(t.each), Failed: len(t.failed), PerSecond: ops / t.lasted.Seconds(), P50: quantile(t.each, .5), P99: quantile(t.each, .99),
+		Operations: len(t.each), Failed: len(t.failed), PerSecond: ops / t.lasted.Seconds(), Latency: latency(t.each),
 		CPU: map[string]float64{}, Statements: map[string]float64{}, Bytes: map[string]float64{}, Other: loaded.other(before.usage),
 	}
 	for name, d := range after.since(before.usage) {

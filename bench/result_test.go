@@ -30,7 +30,7 @@ func TestAVerdictNeedsAQuietMachineAndASteadyBareSide(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			made := Comparison{Metric: c.metric, Aims: c.aims}
 			for _, v := range c.bare {
-				p := Pair{Ratio: c.ratio, Bare: Turn{PerSecond: v, P50: v, Other: c.other}, Ours: Turn{Other: c.other}}
+				p := Pair{Ratio: c.ratio, Bare: Turn{PerSecond: v, Latency: Latency{P50: v}, Other: c.other}, Ours: Turn{Other: c.other}}
 				made.Pairs = append(made.Pairs, p)
 			}
 			made.judge()

@@ -59,6 +59,7 @@ func TestMeasureDrill(t *testing.T) {
 	if s := snapshot(t, got); s != want {
 		t.Errorf("measured\n%s\nwant\n%s", s, want)
 	}
+	deeCall.PlannedAt = t0.Add(-s)
 	got = models.MeasureDrill(i, []models.Delivery{deeCall, annCall})
 	if got.Answered != 2 || got.Fastest != 0 {
 		t.Errorf("%d answered, the fastest after %s", got.Answered, time.Duration(got.Fastest))

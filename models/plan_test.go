@@ -225,7 +225,7 @@ func everyHour(z *time.Location) models.Directory {
 func TestThePlanInEveryHourOfTwoYears(t *testing.T) {
 	from, to := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC)
 	const quarter = 15 * time.Minute
-	for _, name := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"} {
+	for _, name := range []string{"Europe/Berlin", "Australia/Lord_Howe"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := everyHour(zone(t, name))

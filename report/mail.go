@@ -84,7 +84,7 @@ func subject(l Letter) string {
 	case !aboutIncident(l.Purpose):
 		return "subject/" + string(l.Purpose)
 	case l.Purpose == models.PurposeReminder, l.Purpose == models.PurposeQuestionReminder:
-		return "subject/reminder"
+		return "subject/" + string(l.Purpose)
 	case l.Revision > 1:
 		return "subject/revision"
 	default:

@@ -224,6 +224,7 @@ func TestCancelWhatWasNotTried(t *testing.T) {
 
 func TestEffectsAboutNoIncident(t *testing.T) {
 	h := newHouse(t)
+	i := h.published(h.acme, "open")
 	check := models.CheckEffect(h.acme.ID, models.PurposeCode, h.acme.contact.ID, models.ChannelSMS, "request-1")
 	planned := noon.Add(48 * time.Hour)
 	var row store.LedgerRow
@@ -236,7 +237,9 @@ func TestEffectsAboutNoIncident(t *testing.T) {
 	equal(t, "kind", row.Kind, models.EffectText)
 	equal(t, "occurrence", row.Occurrence, 1)
 	equal(t, "planned at", row.PlannedAt, planned)
-	h.advance(h.acme, "twilio", store.Word{EventID: "e", Effect: row.ID, State: "sent", Sequence: -1})
+	shown := h.intend(h.acme, i, 1)
+	h.advance(h.acme, "twilio", store.Word{EventID: "e1", Effect: row.ID, State: "sent", Sequence: -1},
+		store.Word{EventID: "e2", Effect: shown.ID, State: "sent", Sequence: -1})
 	h.soc(func(tx *store.Tx) error {
 		seen, err := tx.Effect(check.Key)
 		equal(t, "the SOC's code", seen.Code(), row.Code())
@@ -244,7 +247,7 @@ func TestEffectsAboutNoIncident(t *testing.T) {
 	})
 	h.as(store.Portal, h.acme, func(tx *store.Tx) error {
 		keys, err := tx.Texts("select key from effects union all select key from effect_states")
-		equal(t, "what the portal sees of it", len(keys), 0)
+		same(t, "effects and words the portal sees", keys, []string{shown.Key, shown.Key})
 		return err
 	})
 }

@@ -58,9 +58,6 @@ func TestCatalogue(t *testing.T) {
 	nothing(t, ownerURL, "a foreign key leaves the client out", `select c.conname::text from pg_constraint c
 		where c.contype = 'f' and c.confrelid not in ('clients'::regclass) and c.conrelid <> 'tokens'::regclass
 		and not exists (select from pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[1] and a.attname = 'client_id')`)
-	nothing(t, ownerURL, "an insert-only table may be changed by its owner", `select name from unnest(array['events', 'report_revisions',
-		'client_decisions', 'alert_payloads', 'alert_receipts', 'effect_states']) name
-		where not exists (select from pg_trigger where tgrelid = name::regclass and tgname = 'keep_rows' and tgenabled = 'O')`)
 	nothing(t, ownerURL, "a function runs with its owner's rights", `select proname::text from pg_proc
 		where pronamespace = 'public'::regnamespace and prosecdef`)
 	nothing(t, ownerURL, "a trigger function trusts the search path", `select proname::text from pg_proc

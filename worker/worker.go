@@ -81,7 +81,7 @@ func queues() []queue {
 // is not long: a mail that comes twice has one Message-ID, and is shown once.
 func (p Parts) giveUpMail() time.Duration {
 	if len(p.Mailers) > 1 {
-		return max(2*p.Settle, time.Minute)
+		return 2 * p.Settle
 	}
 	return 10 * time.Minute
 }

@@ -172,7 +172,11 @@ func (w *callRound) follow(ctx workflow.Context, effect, id string) (models.Call
 	settled := func() bool { return w.settled(effect) }
 	start := workflow.Now(ctx)
 	limit := time.Duration(w.Policy.RingFor) + talkFor
-	for pause := time.Duration(w.Policy.RingFor) + firstLook; ; pause = nextLook {
+	first := time.Duration(w.Policy.RingFor)
+	if !w.Rehearsal { // in a rehearsal there is no carrier that could report first
+		first += firstLook
+	}
+	for pause := first; ; pause = nextLook {
 		ok, err := awaitFor(ctx, pause, "no word from the carrier: ask it", settled)
 		if err != nil {
 			return "", err

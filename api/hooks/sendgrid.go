@@ -3,6 +3,7 @@ package hooks
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -10,6 +11,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 )
+
+// lastYear is the last that can be written down (RFC 3339). A vendor that counts milliseconds means later ones.
+const lastYear = 9999
 
 // mailEvents takes a batch of what became of mails: of several clients, in no order, some of them twice.
 func (h *Hooks) mailEvents(c *gin.Context) {
@@ -42,8 +46,11 @@ func mailWords(events []models.MailEvent) map[uuid.UUID][]store.Word {
 		client, cerr := uuid.Parse(e.Opaque["mdr_client_id"])
 		delivery, derr := uuid.Parse(e.Opaque["mdr_delivery_id"])
 		rank := mailRank(e.Type)
-		if cerr != nil || derr != nil || rank == 0 {
+		if cerr != nil || derr != nil || client == uuid.Nil || rank == 0 {
 			continue
+		}
+		if e.At.Year() > lastYear {
+			e.At = time.Time{} // the vendor does not say when
 		}
 		words[client] = append(words[client], store.Word{EventID: e.ID, Effect: delivery, State: e.Type, Rank: rank, Sequence: -1, At: e.At})
 	}

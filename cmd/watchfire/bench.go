@@ -52,7 +52,7 @@ func runBench(ctx context.Context, args []string, out io.Writer) (err error) {
 	return r.Write(result)
 }
 
-// benchOptions reads the command line. The default takes five minutes, -quick one.
+// benchOptions reads the command line. The default takes eight minutes, -quick one.
 func benchOptions(args []string) (o bench.Options, result string, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := f.Bool("quick", false, "one pair of short turns: about a minute, for a look")
@@ -60,24 +60,41 @@ func benchOptions(args []string) (o bench.Options, result string, err error) {
 	f.DurationVar(&o.For, "for", 2*time.Second, "how long a turn lasts")
 	f.IntVar(&o.Most, "n", 0, "operations in a turn at most; 0 is no bound")
 	clients := f.String("clients", "1,16", "how many ask at a time")
-	only := f.String("only", "", "comparisons to make: handover, open, command, lifecycle; all without it")
+	reach := f.String("reach", "1,500", "how many critical incidents are published at once; 1 is one after the other")
+	f.IntVar(&o.Contacts, "contacts", 2000, "mails on which the vendor reports at once")
+	only := f.String("only", "", "what to measure: handover, open, command, lifecycle, reach, hooks; all without it")
 	f.StringVar(&result, "out", filepath.Join("out", "bench.json"), "where everything measured is written")
 	if err := f.Parse(args); err != nil {
 		return o, "", err
 	}
 	if *quick {
-		o.Pairs, o.For = 1, 1500*time.Millisecond
+		o.Pairs, o.For, o.Contacts, *reach = 1, 1500*time.Millisecond, 200, "16"
 	}
-	for _, text := range strings.Split(*clients, ",") {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return o, "", fmt.Errorf("-clients %q is not a list of numbers", *clients)
-		}
-		o.Clients = append(o.Clients, n)
+	if o.Clients, err = numbers(*clients); err != nil {
+		return o, "", fmt.Errorf("-clients: %w", err)
+	}
+	if o.Reach, err = numbers(*reach); err != nil {
+		return o, "", fmt.Errorf("-reach: %w", err)
+	}
+	if o.Contacts < 1 {
+		return o, "", errors.New("-contacts must be 1 at least")
 	}
 	if *only != "" {
 		o.Only = strings.Split(*only, ",")
 	}
 	o.BareArgs = func(address, namespace string) []string { return []string{"bench", bareWorker, address, namespace} }
 	return o, result, nil
+}
+
+// numbers reads numbers from 1 on with commas between them.
+func numbers(list string) ([]int, error) {
+	var out []int
+	for _, text := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a list of numbers", list)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }

@@ -56,8 +56,7 @@ type Signal struct {
 func New(s *store.Store, now func() time.Time) *Engine {
 	return &Engine{
 		store: s, now: now, started: map[string]client.StartWorkflowOptions{}, runs: map[string]models.IncidentRun{},
-		checks: map[string]check{},
-		ended: map[string]bool{}, answers: map[string]models.Answer{},
+		checks: map[string]check{}, ended: map[string]bool{}, answers: map[string]models.Answer{},
 	}
 }
 

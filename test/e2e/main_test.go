@@ -90,7 +90,7 @@ func start(ctx context.Context, dir string) error {
 // policy paces the seeded clients' incidents so that minutes become seconds.
 func policy() models.Policy {
 	p := models.DefaultPolicy()
-	p.RingFor = models.Duration(5 * time.Second) // of simulated time: a quarter of a second
+	p.RingFor = models.Duration(8 * time.Second) // of simulated time: less than half a second
 	p.BusyAgainAfter, p.BusyTries = models.Duration(time.Second), 1
 	p.Rounds, p.RoundEvery, p.SlowRoundEvery = 2, models.Duration(time.Second), models.Duration(3*time.Second)
 	p.TryAgainEvery = models.Duration(time.Second)

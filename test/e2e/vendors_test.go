@@ -164,13 +164,10 @@ func (s *scene) mails() (all []mail) {
 
 // shortMessage is what became of a text message that was really accepted, or of an answer to one.
 type shortMessage struct {
-	Sid       string
-	To        string
-	Body      string
-	Status    string
-	Placed    time.Time
-	ReplyOf   string `json:"reply_of"`
-	ErrorCode string `json:"error_code"`
+	To      string
+	Body    string
+	Placed  time.Time
+	ReplyOf string `json:"reply_of"`
 }
 
 // texts returns the texts about the scene's incident, the oldest first.

@@ -1,0 +1,276 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/desk/desktest"
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// check is what the sending of a code answers.
+type check struct {
+	Channel   models.Channel
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func channel(ch models.Channel) map[string]any { return map[string]any{"channel": ch} }
+
+func withCode(ch models.Channel, code string) map[string]any {
+	return map[string]any{"channel": ch, "code": code}
+}
+
+// code lets a code be sent over a channel of a contact of Acme and returns it.
+func (w *world) code(contact uuid.UUID, ch models.Channel) string {
+	w.Helper()
+	w.must(http.StatusAccepted, w.post("analyst", contactPath(w, contact, "verify-channel"), channel(ch)))
+	row, err := w.engine.Carry(w.Context(), contact, ch)
+	w.ok(err)
+	return row.Code()
+}
+
+// other returns a code that is not the given one.
+func other(code string) string {
+	if code == "000000" {
+		return "000001"
+	}
+	return "000000"
+}
+
+func TestAChannelIsVerifiedByItsCode(t *testing.T) {
+	w := newWorld(t)
+	for _, ch := range []models.Channel{models.ChannelEmail, models.ChannelSMS, models.ChannelVoice} {
+		id := w.contact()
+		code := w.code(id, ch)
+		began := time.Now()
+		confirm := func(key, code string) answer {
+			return w.postAs("analyst", contactPath(w, id, "confirm-channel"), key, withCode(ch, code))
+		}
+		if a := w.must(http.StatusUnprocessableEntity, confirm("wrong", other(code))); !slices.Equal(a.pointers(t), []string{"/code"}) {
+			t.Error(a)
+		}
+		first := w.must(http.StatusOK, confirm("right", code))
+		again := w.must(http.StatusOK, confirm("right", code))
+		var c models.Contact
+		first.into(t, &c)
+		if string(first.body) != string(again.body) || len(c.Verified) != 1 || c.Verified[ch].Before(began.Truncate(time.Microsecond)) {
+			t.Errorf("%s\n%s", first, again)
+		}
+	}
+}
+
+func TestWhatACheckIsStartedWith(t *testing.T) {
+	w := newWorld(t)
+	for _, test := range []struct {
+		path    string
+		channel models.Channel
+		purpose models.Purpose
+		kind    models.EffectKind
+	}{
+		{"verify-channel", models.ChannelVoice, models.PurposeCode, models.EffectCall},
+		{"verify-channel", models.ChannelEmail, models.PurposeCode, models.EffectMail},
+		{"test-channel", models.ChannelSMS, models.PurposeTest, models.EffectText},
+		{"test-channel", models.ChannelEmail, models.PurposeTest, models.EffectMail},
+	} {
+		id := w.contact()
+		var c check
+		w.must(http.StatusAccepted, w.post("analyst", contactPath(w, id, test.path), channel(test.channel))).into(t, &c)
+		o, run, starts := w.engine.Check(id, test.channel)
+		e := run.Effect
+		if starts != 1 || o.ID != models.CheckWorkflowID(id, test.channel) || o.TaskQueue != models.QueueIncidents || run.Channel != test.channel ||
+			e.Kind != test.kind || e.Purpose != test.purpose || e.Contact != id || e.ClientID != w.acme.ID || e.Incident != "" || e.Workflow != o.ID ||
+			run.RingFor != models.DefaultPolicy().RingFor {
+			t.Errorf("%+v: %d %+v %+v", test, starts, o, run)
+		}
+		if code := test.purpose == models.PurposeCode; c.Channel != test.channel || c.ExpiresAt.IsZero() == code {
+			t.Errorf("%+v: %+v", test, c)
+		}
+		if left := time.Until(c.ExpiresAt); test.purpose == models.PurposeCode && (left > 10*time.Minute || left < 9*time.Minute) {
+			t.Errorf("the code is good for %s", left)
+		}
+	}
+}
+
+// One check of a channel at a time; the same request again is not another one, whatever became of it since.
+func TestTheSameKeyForACheck(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"verify-channel", "test-channel"} {
+		id := w.contact()
+		ask := func(key string) answer {
+			return w.postAs("analyst", contactPath(w, id, path), key, channel(models.ChannelSMS))
+		}
+		first := w.must(http.StatusAccepted, ask("k"))
+		under := func(when string) {
+			t.Helper()
+			again := w.must(http.StatusAccepted, ask("k"))
+			if _, _, starts := w.engine.Check(id, models.ChannelSMS); string(again.body) != string(first.body) || starts != 1 {
+				t.Errorf("%s, %s: %s\n%s, %d starts", path, when, first, again, starts)
+			}
+		}
+		under("while it runs")
+		if a := w.must(http.StatusConflict, ask("another")); !strings.Contains(string(a.body), "a check of this channel is under way") {
+			t.Error(a)
+		}
+		w.must(http.StatusAccepted, w.post("analyst", contactPath(w, id, path), channel(models.ChannelEmail))) // another channel
+		_, err := w.engine.Carry(t.Context(), id, models.ChannelSMS)
+		w.ok(err)
+		under("when it is over")
+		w.must(http.StatusAccepted, ask("another"))
+		if _, _, starts := w.engine.Check(id, models.ChannelSMS); starts != 2 {
+			t.Errorf("%s: %d starts", path, starts)
+		}
+	}
+}
+
+// The request of an older code, sent again, must not bring it back, nor give new tries at it.
+func TestAnOlderCodeStaysReplaced(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	verify := func(key string) string {
+		w.must(http.StatusAccepted, w.postAs("analyst", contactPath(w, id, "verify-channel"), key, channel(models.ChannelSMS)))
+		row, err := w.engine.Carry(t.Context(), id, models.ChannelSMS)
+		w.ok(err)
+		return row.Code()
+	}
+	older, newer := verify("first"), verify("second")
+	if older == newer {
+		t.Skip("both codes are the same, which happens once in a million")
+	}
+	w.must(http.StatusAccepted, w.postAs("analyst", contactPath(w, id, "verify-channel"), "first", channel(models.ChannelSMS)))
+	w.must(http.StatusUnprocessableEntity, w.post("analyst", contactPath(w, id, "confirm-channel"), withCode(models.ChannelSMS, older)))
+	w.must(http.StatusOK, w.post("analyst", contactPath(w, id, "confirm-channel"), withCode(models.ChannelSMS, newer)))
+}
+
+func TestFiveWrongCodesAreEnough(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	confirm := func(code string) answer {
+		return w.post("analyst", contactPath(w, id, "confirm-channel"), withCode(models.ChannelSMS, code))
+	}
+	first := w.code(id, models.ChannelSMS)
+	for range 5 {
+		w.must(http.StatusUnprocessableEntity, confirm(other(first)))
+	}
+	for _, code := range []string{other(first), first} {
+		if a := w.must(http.StatusConflict, confirm(code)); !strings.Contains(string(a.body), "too many wrong codes; send a new one") {
+			t.Error(a)
+		}
+	}
+	if c := w.contacts("analyst")[0]; len(c.Verified) != 0 {
+		t.Errorf("%+v", c.Verified)
+	}
+	w.must(http.StatusOK, confirm(w.code(id, models.ChannelSMS)))
+}
+
+// Tries at the same moment are counted like tries one after the other.
+func TestManyWrongCodesAtOnce(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	wrong := other(w.code(id, models.ChannelSMS))
+	statuses := make(chan int, 20)
+	for range cap(statuses) {
+		go func() {
+			statuses <- w.post("analyst", contactPath(w, id, "confirm-channel"), withCode(models.ChannelSMS, wrong)).StatusCode
+		}()
+	}
+	counted := map[int]int{}
+	for range cap(statuses) {
+		counted[<-statuses]++
+	}
+	if counted[http.StatusUnprocessableEntity] != 5 || counted[http.StatusConflict] != 15 {
+		t.Errorf("%v", counted)
+	}
+}
+
+func TestACodeThatCannotBeConfirmed(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	confirm := func() answer {
+		return w.post("analyst", contactPath(w, id, "confirm-channel"), withCode(models.ChannelSMS, "123456"))
+	}
+	if a := w.must(http.StatusConflict, confirm()); !strings.Contains(string(a.body), "no code was sent") {
+		t.Error(a)
+	}
+	w.must(http.StatusAccepted, w.post("analyst", contactPath(w, id, "verify-channel"), channel(models.ChannelSMS)))
+	if a := w.must(http.StatusConflict, confirm()); !strings.Contains(string(a.body), "not sent yet") {
+		t.Error(a)
+	}
+	row, err := w.engine.Carry(t.Context(), id, models.ChannelSMS)
+	w.ok(err)
+	later := w.deskAt(time.Now().Add(10 * time.Minute))
+	_, err = later.ConfirmChannel(t.Context(), w.users["analyst"], w.acme.Number, id, models.ChannelSMS, row.Code())
+	if models.KindOf(err) != models.Conflict || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("ten minutes later: %v", err)
+	}
+	sooner := w.deskAt(time.Now().Add(9 * time.Minute))
+	if _, err := sooner.ConfirmChannel(t.Context(), w.users["analyst"], w.acme.Number, id, models.ChannelSMS, row.Code()); err != nil {
+		t.Errorf("nine minutes later: %v", err)
+	}
+}
+
+func TestAnotherAddressIsVerifiedAnew(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	code := w.code(id, models.ChannelEmail)
+	w.must(http.StatusOK, w.post("analyst", contactPath(w, id, "confirm-channel"), withCode(models.ChannelSMS, w.code(id, models.ChannelSMS))))
+	w.must(http.StatusOK, w.put("analyst", contactPath(w, id), ada(map[string]any{"email": "new@acme.example"})))
+	w.must(http.StatusConflict, w.post("analyst", contactPath(w, id, "confirm-channel"), withCode(models.ChannelEmail, code)))
+	w.must(http.StatusOK, w.put("analyst", contactPath(w, id), ada(map[string]any{"email": "new@acme.example", "phone": "+12025550101"})))
+	if c := w.contacts("analyst")[0]; len(c.Verified) != 0 {
+		t.Errorf("%+v", c.Verified)
+	}
+}
+
+func TestChecksThatCannotBe(t *testing.T) {
+	w := newWorld(t)
+	id := w.contactWith(map[string]any{"channels": []string{"email"}}).ID
+	for n, test := range []struct {
+		path    string
+		body    map[string]any
+		pointer string
+	}{
+		{"verify-channel", channel("sms"), "/channel"},
+		{"test-channel", channel("sms"), "/channel"},
+		{"test-channel", channel("voice"), "/channel"},
+		{"confirm-channel", withCode("sms", "123456"), "/channel"},
+		{"verify-channel", channel("fax"), "/channel"},
+		{"verify-channel", map[string]any{}, "/channel"},
+		{"confirm-channel", withCode("email", "12345"), "/code"},
+		{"confirm-channel", withCode("email", "1234567"), "/code"},
+		{"confirm-channel", withCode("email", "12345a"), "/code"},
+	} {
+		a := w.post("analyst", contactPath(w, id, test.path), test.body)
+		if a.StatusCode != http.StatusUnprocessableEntity || !slices.Equal(a.pointers(t), []string{test.pointer}) {
+			t.Errorf("%d: %s", n, a)
+		}
+	}
+	a := w.post("analyst", contactPath(w, id, "test-channel"), channel("voice"))
+	if !strings.Contains(string(a.body), "a call is tested by verifying it") {
+		t.Error(a)
+	}
+	for _, path := range []string{"verify-channel", "test-channel", "confirm-channel"} {
+		r := w.request("analyst", http.MethodPost, contactPath(w, id, path), channel("email"))
+		w.must(http.StatusBadRequest, w.send(r)) // no key
+	}
+}
+
+func TestWithoutAnEngineNoCheckIsPromised(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	w.engine.Become(desktest.NoService)
+	for n, path := range []string{"verify-channel", "test-channel"} {
+		key := fmt.Sprint(n)
+		w.must(http.StatusServiceUnavailable, w.postAs("analyst", contactPath(w, id, path), key, channel(models.ChannelSMS)))
+		w.engine.Become(desktest.NoWorker) // the check waits in the engine
+		w.must(http.StatusAccepted, w.postAs("analyst", contactPath(w, id, path), key, channel(models.ChannelSMS)))
+		_, err := w.engine.Carry(t.Context(), id, models.ChannelSMS)
+		w.ok(err)
+		w.engine.Become(desktest.NoService)
+	}
+}

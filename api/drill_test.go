@@ -1,0 +1,228 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/desk/desktest"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+func (w *world) startDrill(who, key string, phones models.DrillPhones) answer {
+	w.Helper()
+	return w.postAs(who, w.clientPath("fire-drills"), key, map[string]any{"phones": phones})
+}
+
+// drill begins a fire drill of Acme.
+func (w *world) drill() models.Reference {
+	w.Helper()
+	var i models.Incident
+	w.must(http.StatusCreated, w.startDrill("analyst", w.newKey(), models.PhonesSimulated)).into(w, &i)
+	return i.Reference
+}
+
+func (w *world) incidents() []store.IncidentRow {
+	w.Helper()
+	var list struct{ Items []store.IncidentRow }
+	w.must(http.StatusOK, w.get("analyst", "/api/v1/incidents")).into(w, &list)
+	return list.Items
+}
+
+func TestAFireDrillIsOpenedAndPublishedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	var i models.Incident
+	a := w.must(http.StatusCreated, w.startDrill("lead", "k", models.PhonesReal))
+	a.into(t, &i)
+	if !i.Drill || i.FireDrill != models.PhonesReal || i.Severity != models.SeverityCritical || i.Assessment.Title != "Fire drill" ||
+		!i.Published() || !i.Expedited || len(i.Alerts) != 0 || i.ClientID != w.acme.ID || a.Header.Get("Location") != at(i.Reference) {
+		t.Errorf("%s %+v", a.Header.Get("Location"), i)
+	}
+	again := w.must(http.StatusCreated, w.startDrill("lead", "k", models.PhonesReal))
+	if string(again.body) != string(a.body) {
+		t.Errorf("%s\n%s", a, again)
+	}
+	w.must(http.StatusUnprocessableEntity, w.startDrill("lead", "k", models.PhonesSimulated))
+	if rows := w.incidents(); len(rows) != 1 || !rows[0].Drill || w.engine.CarriedOut() != 1 {
+		t.Errorf("%+v, %d commands", rows, w.engine.CarriedOut())
+	}
+	w.must(http.StatusOK, w.post("analyst", at(i.Reference, "dismiss"), map[string]any{"reason": "It is over."}))
+	w.engine.End(i.Reference)
+	w.must(http.StatusCreated, w.startDrill("lead", "k", models.PhonesReal)).into(t, &i) // still the same one
+	if i.Phase != models.PhaseDismissed {
+		t.Errorf("%+v", i)
+	}
+	w.must(http.StatusUnprocessableEntity, w.startDrill("lead", "other", "imaginary"))
+	w.must(http.StatusNotFound, w.post("lead", "/api/v1/clients/999999/fire-drills", map[string]any{"phones": "real"}))
+}
+
+// Whatever stops a drill between its opening and its publication, the same request again goes on with it.
+func TestAFireDrillGoesOnWhereItStopped(t *testing.T) {
+	w := newWorld(t)
+	w.engine.Become(desktest.NoService)
+	w.must(http.StatusServiceUnavailable, w.startDrill("analyst", "k", models.PhonesReal))
+	if rows := w.incidents(); len(rows) != 1 || rows[0].Phase != models.PhaseInvestigating {
+		t.Fatalf("%+v", rows)
+	}
+	w.engine.Become(desktest.NoWorker)
+	var i models.Incident
+	w.must(http.StatusAccepted, w.startDrill("analyst", "k", models.PhonesReal)).into(t, &i)
+	left := w.engine.Signals()
+	if len(left) != 1 || left[0].Name != "expedite" || left[0].WorkflowID != i.Reference.WorkflowID() || i.Published() {
+		t.Errorf("%+v %+v", left, i)
+	}
+	w.engine.Become(desktest.Healthy)
+	w.must(http.StatusCreated, w.startDrill("analyst", "k", models.PhonesReal)).into(t, &i)
+	if rows := w.incidents(); len(rows) != 1 || !i.Published() {
+		t.Errorf("%+v %+v", rows, i)
+	}
+	if again := w.engine.Signals(); left[0].Order.RequestID == "" || again[0].Order.RequestID != left[0].Order.RequestID {
+		t.Errorf("%+v", again)
+	}
+}
+
+func TestTheSameDrillManyTimesAtOnceIsOne(t *testing.T) {
+	w := newWorld(t)
+	answers := make(chan answer, 10)
+	for range cap(answers) {
+		go func() { answers <- w.startDrill("analyst", "k", models.PhonesReal) }()
+	}
+	for range cap(answers) {
+		w.must(http.StatusCreated, <-answers)
+	}
+	if rows := w.incidents(); len(rows) != 1 || w.engine.CarriedOut() != 1 {
+		t.Errorf("%+v, %d commands", rows, w.engine.CarriedOut())
+	}
+}
+
+func TestTheReportOfAFireDrill(t *testing.T) {
+	w := newWorld(t)
+	ada, bob := w.contactWith(map[string]any{"name": "Ada"}), w.contactWith(map[string]any{"name": "Bob", "phone": "+12025550101"})
+	ref := w.drill()
+	i, err := w.engine.Incident(t.Context(), ref)
+	w.ok(err)
+	w.ok(w.store.ForClient(t.Context(), store.Worker, w.acme.ID, func(tx *store.Tx) error {
+		answered := models.CallEffect(ref, w.acme.ID, 1, 1, 1, ada.ID)
+		if _, err := tx.Intend(answered, i.PublishedAt); err != nil {
+			return err
+		}
+		if err := tx.Acknowledge(answered.Key, ada.ID, "key press 1", i.PublishedAt.Add(42*time.Second)); err != nil {
+			return err
+		}
+		bounced := models.MessageEffect(ref, w.acme.ID, models.Notice{
+			Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: bob.ID, Channel: models.ChannelEmail})
+		if _, err := tx.Intend(bounced, i.PublishedAt.Add(time.Second)); err != nil {
+			return err
+		}
+		return tx.Refuse(bounced.Key, "sendgrid", "no such mailbox", i.PublishedAt.Add(2*time.Second))
+	}))
+	var r models.DrillReport
+	w.must(http.StatusOK, w.get("viewer", at(ref, "drill-report"))).into(t, &r)
+	if r.Reference != ref || r.Phones != models.PhonesSimulated || r.Answered != 1 || time.Duration(r.Fastest).Round(time.Second) != 42*time.Second || len(r.Contacts) != 2 {
+		t.Fatalf("%+v", r)
+	}
+	first, second := r.Contacts[0], r.Contacts[1]
+	if first.Name != "Ada" || !first.Answered || first.How != "key press 1" || second.Name != "Bob" || second.Answered || !second.Channels[0].Dead {
+		t.Errorf("%+v", r.Contacts)
+	}
+	if a := w.must(http.StatusConflict, w.get("analyst", at(w.published(), "drill-report"))); !strings.Contains(string(a.body), "no fire drill") {
+		t.Error(a)
+	}
+}
+
+func TestDeliveriesSayWhoAcknowledgedAndWhatVendorsSaid(t *testing.T) {
+	w := newWorld(t)
+	ref, ada := w.published(), w.contactWith(map[string]any{"name": "Ada"})
+	type answered struct {
+		Items           []models.Delivery
+		Acknowledgement *struct{ By, Name, Channel, How string }
+	}
+	read := func(ref models.Reference) answered {
+		t.Helper()
+		var list answered
+		w.must(http.StatusOK, w.get("viewer", at(ref, "deliveries"))).into(t, &list)
+		return list
+	}
+	if list := read(ref); list.Acknowledgement != nil || len(list.Items) != 0 {
+		t.Errorf("%+v", list)
+	}
+	w.ok(w.store.ForClient(t.Context(), store.Worker, w.acme.ID, func(tx *store.Tx) error {
+		text := models.MessageEffect(ref, w.acme.ID, models.Notice{
+			Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelSMS})
+		row, err := tx.Intend(text, time.Now())
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Advance("twilio", []store.Word{{EventID: "e1", Effect: row.ID, State: "delivered", Sequence: -1, At: time.Now(), Detail: "30003"}}, time.Now()); err != nil {
+			return err
+		}
+		gone := models.MessageEffect(ref, w.acme.ID, models.Notice{Purpose: models.PurposeReminder, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelEmail})
+		if _, err := tx.Intend(gone, time.Now().Add(time.Hour)); err != nil {
+			return err
+		}
+		if err := tx.Cancel(gone.Key, time.Now()); err != nil {
+			return err
+		}
+		return tx.Acknowledge(text.Key, ada.ID, "reply to text message", time.Now())
+	}))
+	w.happen(ref, models.Actor{Side: models.SideClient, ID: "contact:" + ada.ID.String()}, &models.AcknowledgedBy{Channel: "sms", How: "reply to text message"})
+	list := read(ref)
+	if a := list.Acknowledgement; a == nil || a.By != ada.ID.String() || a.Name != "Ada" || a.Channel != "sms" || a.How != "reply to text message" {
+		t.Errorf("%+v", a)
+	}
+	if len(list.Items) != 2 || list.Items[1].State != models.EffectCanceled {
+		t.Fatalf("%+v", list.Items)
+	}
+	d := list.Items[0]
+	if d.Kind != models.EffectText || d.AcknowledgedBy != ada.ID || d.How == "" || d.Occurrence != 1 || len(d.States) != 1 || d.States[0].Detail != "30003" {
+		t.Errorf("%+v", d)
+	}
+	byUser := w.published()
+	w.must(http.StatusOK, w.post("responder", at(byUser, "acknowledge"), map[string]any{}))
+	if a := read(byUser).Acknowledgement; a == nil || a.By != w.users["responder"].ID.String() || a.Channel != "api" {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestAQuestionIsAskedAndAnswered(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	ask := map[string]any{"text": "Was this you?", "answers": []string{"yes", "no"}, "deadline": time.Now().Add(time.Hour)}
+	w.must(http.StatusOK, w.postAs("analyst", at(ref, "ask-question"), "k", ask))
+	w.must(http.StatusOK, w.postAs("analyst", at(ref, "ask-question"), "k", ask))
+	w.happen(ref, models.System(), &models.QuestionReminded{Question: "q1", Number: 1}, &models.QuestionOverdue{Question: "q1"},
+		&models.ContactTexted{Message: models.Message{Contact: uuid.New(), Purpose: models.PurposeQuestion, Effect: "e"}},
+		&models.NotDelivered{Contact: uuid.New(), Channel: models.ChannelSMS, Effect: "e", Reason: "failed"})
+	answer := func(text string) answer {
+		return w.post("responder", at(ref, "answer-question"), map[string]any{"question": "q1", "answer": text})
+	}
+	if a := w.must(http.StatusUnprocessableEntity, answer("maybe")); a.pointers(t)[0] != "/answer" {
+		t.Error(a)
+	}
+	w.must(http.StatusOK, answer("no"))
+	w.must(http.StatusConflict, answer("yes"))
+	var i models.Incident
+	w.must(http.StatusOK, w.get("viewer", at(ref))).into(t, &i)
+	if len(i.Questions) != 1 || i.Questions[0].Answer != "no" || i.Questions[0].AnsweredBy.ID != w.users["responder"].ID.String() {
+		t.Errorf("%+v", i.Questions)
+	}
+	seen := string(w.must(http.StatusOK, w.get("viewer", at(ref, "events"))).body)
+	for _, kind := range []string{"question_asked", "question_reminded", "question_overdue", "question_answered", "contact_texted", "not_delivered"} {
+		if strings.Count(seen, `"`+kind+`"`) != 1 {
+			t.Errorf("the client does not see %s once", kind)
+		}
+	}
+	for name, body := range map[string]any{
+		"/deadline": map[string]any{"text": "t", "deadline": time.Now().Add(-time.Minute)},
+		"/answers":  map[string]any{"text": "t", "deadline": time.Now().Add(time.Hour), "answers": []string{"a", "a"}},
+		"/text":     map[string]any{"text": " ", "deadline": time.Now().Add(time.Hour)},
+	} {
+		if a := w.must(http.StatusUnprocessableEntity, w.post("analyst", at(ref, "ask-question"), body)); a.pointers(t)[0] != name {
+			t.Errorf("%s: %s", name, a)
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package hooks_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+func TestOnlyOneCallIsReadTheIncident(t *testing.T) {
+	d := newDoor(t)
+	other := url.Values{"CallSid": {otherSid}, "CallStatus": {"in-progress"}, "Digits": {"1"}}
+	d.says(d.speaks("voice", d.call, "", ""), http.StatusOK, "<Gather", "critical", "S I, 1 0 0 1, 0 0 0 1")
+	second := d.twilio("voice", d.call, "", other)
+	d.says(second, http.StatusOK, "<Hangup")
+	if strings.Contains(second.Body.String(), "<Say") {
+		t.Errorf("a second call is spoken to: %s", second.Body)
+	}
+	d.says(d.twilio("key", d.call, "?n=1", other), http.StatusOK, "<Hangup")
+	d.tells()
+	if d.row(d.call).VendorID != sid {
+		t.Errorf("the ledger has %q", d.row(d.call).VendorID)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	for _, c := range []struct {
+		digit, query string
+		says         []string
+		told         bool
+	}{
+		{"1", "?n=1", []string{"recorded"}, true},
+		{"1", "?n=3", []string{"recorded"}, true},
+		{"3", "?n=1", []string{"next contact"}, true},
+		{"2", "?n=1", []string{"<Gather", "n=2"}, false},
+		{"9", "?n=1", []string{"no meaning", "<Gather"}, false},
+		{"11", "?n=1", []string{"no meaning", "<Gather"}, false},
+		{"9", "?n=3", []string{"Goodbye"}, false},
+		{"2", "?n=3", []string{"Goodbye"}, false},
+		{"", "?n=1", []string{"Goodbye"}, false},
+	} {
+		d := newDoor(t)
+		d.says(d.speaks("key", d.call, c.query, c.digit), http.StatusOK, c.says...)
+		var want []told
+		if c.told {
+			want = append(want, pressed(d.call, d.call.Workflow, c.digit))
+		}
+		d.tells(want...)
+	}
+}
+
+func pressed(row store.LedgerRow, workflow, digit string) told {
+	return fact(workflow, "key-press", models.KeyPress{Effect: row.Key, Contact: row.Contact, Digit: digit})
+}
+
+func TestRecordedIsSaidOnlyWhenItIs(t *testing.T) {
+	d := newDoor(t)
+	incident := d.incident.Reference.WorkflowID()
+	d.engine.down = true
+	d.says(d.speaks("key", d.call, "?n=1", "1"), http.StatusOK, "could not be recorded", "<Gather")
+	d.says(d.speaks("key", d.call, "?n=3", "1"), http.StatusServiceUnavailable)
+	d.engine.down, d.engine.gone[d.call.Workflow] = false, true
+	d.says(d.speaks("key", d.call, "?n=2", "1"), http.StatusOK, "is recorded")
+	d.tells(pressed(d.call, incident, "1"))
+	d.engine.gone[incident] = true
+	d.says(d.speaks("key", d.call, "?n=2", "1"), http.StatusOK, "is over")
+	d.tells()
+}
+
+func TestACallThatVerifiesAPhoneSaysItsCodeAndTakesNoKey(t *testing.T) {
+	d := newDoor(t)
+	check := d.intend(models.CheckEffect(d.client.ID, models.PurposeCode, d.contact.ID, models.ChannelVoice, "1"))
+	w := d.speaks("voice", check, "", "")
+	d.says(w, http.StatusOK, strings.Join(strings.Split(check.Code(), ""), ", "))
+	if strings.Contains(w.Body.String(), "<Gather") {
+		t.Errorf("a menu: %s", w.Body)
+	}
+	for _, digit := range []string{"1", "2", "3", "9", ""} {
+		d.says(d.speaks("key", check, "?n=1", digit), http.StatusOK, ">Goodbye.<")
+	}
+	d.tells()
+	if row := d.row(check); row.Outcome != "" {
+		t.Errorf("got %+v", row)
+	}
+}
+
+// detects posts who picked up, as Twilio does beside the conversation: with these fields and no others.
+func (d *door) detects(row store.LedgerRow, callID, by string) *httptest.ResponseRecorder {
+	return d.twilio("machine", row, "", url.Values{"CallSid": {callID}, "AnsweredBy": {by}, "MachineDetectionDuration": {"2900"}})
+}
+
+func TestWhoPickedUp(t *testing.T) {
+	d := newDoor(t)
+	for by, machine := range map[string]bool{
+		"human": false, "unknown": false, "machine_start": true, "machine_end_beep": true, "machine_end_silence": true, "machine_end_other": true, "fax": true,
+	} {
+		d.says(d.detects(d.call, sid, by), http.StatusNoContent)
+		var want []told
+		if machine {
+			want = append(want, fact(d.call.Workflow, "call-progress", models.CallProgress{Effect: d.call.Key, CallID: sid, Machine: true}))
+		}
+		d.tells(want...)
+		d.says(d.detects(d.call, otherSid, by), http.StatusNoContent) // not the call that carries the effect
+		d.tells()
+	}
+	if row := d.row(d.call); row.VendorID != sid || row.VendorState != "" {
+		t.Errorf("got %+v", row)
+	}
+	d.engine.down = true
+	d.says(d.detects(d.call, sid, "machine_start"), http.StatusServiceUnavailable)
+	d.says(d.detects(d.call, sid, "human"), http.StatusNoContent)
+	d.engine.down, d.engine.gone[d.call.Workflow] = false, true
+	d.says(d.detects(d.call, sid, "machine_start"), http.StatusNoContent)
+	d.tells()
+}
+
+func TestCallStatusMovesForwardOnly(t *testing.T) {
+	d := newDoor(t)
+	report := func(callID, status, sequence string) int {
+		return d.twilio("status", d.call, "", url.Values{"CallSid": {callID}, "CallStatus": {status}, "SequenceNumber": {sequence}}).Code
+	}
+	for _, word := range [][3]string{
+		{sid, "initiated", "0"}, {sid, "completed", "3"}, {sid, "ringing", "1"}, {sid, "completed", "3"}, {otherSid, "busy", "9"},
+	} {
+		if code := report(word[0], word[1], word[2]); code != http.StatusNoContent {
+			t.Errorf("%v: %d", word, code)
+		}
+	}
+	d.state(d.call, "completed")
+	over := fact(d.call.Workflow, "call-progress", models.CallProgress{Effect: d.call.Key, CallID: sid, Status: models.CallCompleted, Sequence: 3})
+	d.tells(over, over) // a fact may be told twice
+	d.engine.down = true
+	if code := report(sid, "busy", "4"); code != http.StatusServiceUnavailable {
+		t.Errorf("not told: %d", code)
+	}
+	d.state(d.call, "completed")
+}

@@ -1,0 +1,142 @@
+package hooks_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// event is an event about a mail as SendGrid writes it; "blocked" is a kind of bounce.
+func event(row store.LedgerRow, id, kind string) string {
+	typed := ""
+	if kind == "blocked" {
+		kind, typed = "bounce", `,"type":"blocked"`
+	}
+	return fmt.Sprintf(`{"email":"c@acme.example","event":%q%s,"sg_event_id":%q,"sg_message_id":"m.1","timestamp":1773889800,"mdr_delivery_id":%q,"mdr_client_id":%q}`,
+		kind, typed, id, row.ID, row.ClientID)
+}
+
+// lostMail is what an incident is told of a mail that did not arrive.
+func lostMail(te tenant, row store.LedgerRow, reason string) told {
+	return fact(te.incident.Reference.WorkflowID(), "undelivered", models.Undelivered{
+		Effect: row.Key, Notice: noticeTo(te, models.ChannelEmail, row.Occurrence), Reason: reason,
+	})
+}
+
+func (d *door) state(of store.LedgerRow, want string) {
+	d.Helper()
+	if got := d.row(of).VendorState; got != want {
+		d.Errorf("the ledger says %q, want %q", got, want)
+	}
+}
+
+func TestMailEvents(t *testing.T) {
+	d := newDoor(t)
+	for n, c := range []struct {
+		batches [][]string
+		want    string
+		told    []string // reasons
+	}{
+		{[][]string{{"processed", "delivered"}}, "delivered", nil},
+		{[][]string{{"bounce", "processed"}}, "bounce", []string{"bounce"}},
+		{[][]string{{"bounce"}, {"processed", "deferred", "delivered"}}, "bounce", []string{"bounce"}},
+		{[][]string{{"delivered"}, {"deferred"}, {"processed"}}, "delivered", nil},
+		{[][]string{{"processed"}, {"deferred"}, {"dropped"}}, "dropped", []string{"dropped"}},
+		{[][]string{{"processed"}, {"blocked"}}, "blocked", []string{"blocked"}},
+		{[][]string{{"blocked", "delivered"}}, "delivered", nil},
+		{[][]string{{"delivered"}, {"bounce"}}, "bounce", []string{"bounce"}},
+		{[][]string{{"bounce", "bounce"}, {"bounce"}, {"dropped"}}, "bounce", []string{"bounce"}},
+		{[][]string{{"open", "click", "spamreport", "unsubscribe", "group_unsubscribe", "new kind"}}, "", nil},
+	} {
+		mail := d.sends(d.tenant, models.ChannelEmail, 10+n)
+		for _, batch := range c.batches {
+			var events []string
+			for _, kind := range batch {
+				events = append(events, event(mail, fmt.Sprint(n, kind), kind))
+			}
+			d.says(d.events(events...), http.StatusNoContent)
+		}
+		d.state(mail, c.want)
+		var want []told
+		for _, reason := range c.told {
+			want = append(want, lostMail(d.tenant, mail, reason))
+		}
+		d.tells(want...)
+		d.says(d.events(event(mail, fmt.Sprint(n, "again"), "processed")), http.StatusNoContent)
+		d.tells()
+	}
+}
+
+func TestABatchMixesClientsAndStrangers(t *testing.T) {
+	d := newDoor(t)
+	other := d.newTenant("Other", models.Contact{}, models.Opened{Title: title})
+	foreign := d.sends(other, models.ChannelEmail, 1)
+	stranger := func(delivery, client string) string {
+		return fmt.Sprintf(`{"event":"bounce","sg_event_id":"s%s%s","timestamp":1773889800,"mdr_delivery_id":%q,"mdr_client_id":%q}`, delivery, client, delivery, client)
+	}
+	d.says(d.events(
+		stranger(uuid.NewString(), d.client.ID.String()), // a delivery nobody knows
+		stranger(d.mail.ID.String(), uuid.NewString()),   // a client nobody knows
+		stranger(d.mail.ID.String(), uuid.Nil.String()),
+		stranger(d.mail.ID.String(), other.client.ID.String()), // of another client
+		stranger("", ""), stranger("x", "y"),
+		`{"event":7}`, `7`, `null`, `{}`, `{"event":"bounce","timestamp":-1}`,
+		event(foreign, "1", "bounce"),
+		`{"event":"delivered","sg_event_id":"late","timestamp":1773889800000,"mdr_delivery_id":"`+d.mail.ID.String()+`","mdr_client_id":"`+d.client.ID.String()+`"}`,
+		event(d.mail, "1", "bounce"),
+	), http.StatusNoContent)
+	d.state(d.mail, "bounce")
+	d.state(foreign, "bounce")
+	if len(d.engine.told) != 2 {
+		t.Fatalf("told %v", d.engine.told)
+	}
+	if d.engine.told[0].workflow != d.mail.Workflow { // clients come in no order
+		d.engine.told[0], d.engine.told[1] = d.engine.told[1], d.engine.told[0]
+	}
+	d.tells(lostMail(d.tenant, d.mail, "bounce"), lostMail(other, foreign, "bounce"))
+	d.says(d.events(), http.StatusNoContent)
+}
+
+func TestABounceOfACheckIsTheLedgersAlone(t *testing.T) {
+	d := newDoor(t)
+	for n, ch := range []models.Channel{models.ChannelEmail, models.ChannelSMS} {
+		check := d.intend(models.CheckEffect(d.client.ID, models.PurposeTest, d.contact.ID, ch, fmt.Sprint(n)))
+		want := "bounce"
+		if ch == models.ChannelEmail {
+			d.says(d.events(event(check, "1", "bounce")), http.StatusNoContent)
+		} else {
+			want = "undelivered"
+			d.says(d.texted(check, textID(check), want, "30003"), http.StatusNoContent)
+		}
+		d.state(check, want)
+	}
+	d.tells()
+}
+
+func TestAFactThatCouldNotBeToldIsTakenFromTheNextBatch(t *testing.T) {
+	d := newDoor(t)
+	second := d.sends(d.tenant, models.ChannelEmail, 2)
+	batch := []string{event(d.mail, "1", "dropped"), event(second, "2", "delivered")}
+	d.engine.down = true
+	d.says(d.events(batch...), http.StatusServiceUnavailable)
+	d.state(d.mail, "")
+	d.state(second, "")
+	d.engine.down = false
+	d.says(d.events(batch...), http.StatusNoContent)
+	d.state(d.mail, "dropped")
+	d.state(second, "delivered")
+	d.tells(lostMail(d.tenant, d.mail, "dropped"))
+}
+
+func TestABounceAfterTheIncidentIsTakenAndToldNobody(t *testing.T) {
+	d := newDoor(t)
+	d.engine.gone[d.mail.Workflow] = true
+	d.says(d.events(event(d.mail, "1", "bounce")), http.StatusNoContent)
+	d.state(d.mail, "bounce")
+	d.tells()
+}

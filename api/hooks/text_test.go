@@ -1,0 +1,247 @@
+package hooks_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// texted posts what became of a text message of ours.
+func (d *door) texted(row store.LedgerRow, id, status, code string) *httptest.ResponseRecorder {
+	form := url.Values{"MessageSid": {id}, "MessageStatus": {status}, "To": {phone}, "From": {"+15550001111"}}
+	if code != "" {
+		form.Set("ErrorCode", code)
+	}
+	return d.twilio("text", row, "", form)
+}
+
+// replies posts a text message from a number to us.
+func (d *door) replies(from, body string) *httptest.ResponseRecorder {
+	return d.signed("/hooks/twilio/text", url.Values{"MessageSid": {textSid}, "From": {from}, "To": {"+15550001111"}, "Body": {body}, "NumSegments": {"1"}})
+}
+
+// orders returns all orders of some words.
+func orders(words ...string) (all [][]string) {
+	if len(words) < 2 {
+		return [][]string{words}
+	}
+	for n, first := range words {
+		rest := append(append([]string{}, words[:n]...), words[n+1:]...)
+		for _, o := range orders(rest...) {
+			all = append(all, append([]string{first}, o...))
+		}
+	}
+	return all
+}
+
+func TestTextStatusInEveryOrder(t *testing.T) {
+	d := newDoor(t)
+	for n, order := range append(orders("queued", "sent", "delivered"), orders("sending", "sent", "undelivered")...) {
+		text := d.sends(d.tenant, models.ChannelSMS, 10+n)
+		final := "undelivered"
+		if strings.Contains(strings.Join(order, " "), " delivered") || order[0] == "delivered" {
+			final = "delivered"
+		}
+		for _, status := range append(order, order...) { // each comes twice
+			code := ""
+			if status == "undelivered" {
+				code = "30003"
+			}
+			d.says(d.texted(text, textID(text), status, code), http.StatusNoContent)
+		}
+		d.state(text, final)
+		if final == "delivered" {
+			d.tells()
+			continue
+		}
+		d.tells(fact(d.incident.Reference.WorkflowID(), "undelivered", models.Undelivered{
+			Effect: text.Key, Notice: noticeTo(d.tenant, models.ChannelSMS, 10+n), Reason: "undelivered",
+		}))
+		d.says(d.texted(text, textID(text), "delivered", ""), http.StatusNoContent)
+		d.state(text, final)
+		d.tells()
+	}
+}
+
+func TestTheCarriersErrorCodeIsKept(t *testing.T) {
+	d := newDoor(t)
+	d.says(d.texted(d.text, textID(d.text), "failed", "30007"), http.StatusNoContent)
+	var deliveries []models.Delivery
+	d.ledger(d.client.ID, func(tx *store.Tx) (err error) {
+		deliveries, err = tx.Deliveries(d.incident.Reference)
+		return err
+	})
+	for _, delivery := range deliveries {
+		if delivery.Kind == models.EffectText && (len(delivery.States) != 1 || delivery.States[0].State != "failed" || delivery.States[0].Detail != "30007") {
+			t.Errorf("got %+v", delivery.States)
+		}
+	}
+}
+
+func TestTextStatusOfAnotherMessageSaysNothing(t *testing.T) {
+	d := newDoor(t)
+	d.says(d.texted(d.text, "SM"+strings.Repeat("f", 32), "failed", ""), http.StatusNoContent)
+	d.state(d.text, "")
+	d.tells()
+	early := d.intend(models.MessageEffect(d.incident.Reference, d.client.ID, noticeTo(d.tenant, models.ChannelSMS, 2)))
+	d.says(d.texted(early, textID(early), "sent", ""), http.StatusNoContent) // the answer to our order was lost
+	if row := d.row(early); row.State != models.EffectAccepted || row.VendorID != textID(early) || row.VendorState != "sent" {
+		t.Errorf("got %+v", row)
+	}
+}
+
+func TestTextStatusThatCannotBeToldIsTakenAgain(t *testing.T) {
+	d := newDoor(t)
+	d.engine.down = true
+	d.says(d.texted(d.text, textID(d.text), "sent", ""), http.StatusNoContent) // nobody is to be told of that
+	d.says(d.texted(d.text, textID(d.text), "undelivered", "30003"), http.StatusServiceUnavailable)
+	d.state(d.text, "sent")
+	d.engine.down = false
+	d.says(d.texted(d.text, textID(d.text), "undelivered", "30003"), http.StatusNoContent)
+	d.state(d.text, "undelivered")
+	if len(d.engine.told) != 1 {
+		t.Errorf("told %v", d.engine.told)
+	}
+}
+
+// replied is what an incident is told of a contact who answered.
+func replied(te tenant, row store.LedgerRow) told {
+	return fact(te.incident.Reference.WorkflowID(), "reply", models.Reply{Effect: row.Key, Contact: te.contact.ID})
+}
+
+// acknowledged checks whether the ledger has an acknowledgement of an effect.
+func (d *door) acknowledged(of store.LedgerRow, want bool) {
+	d.Helper()
+	row := d.row(of)
+	if !want && (row.Outcome == "acknowledged" || row.AcknowledgedBy != uuid.Nil || row.How != "") {
+		d.Errorf("acknowledged: %+v", row)
+	}
+	if want && (row.Outcome != "acknowledged" || row.AcknowledgedBy != of.Contact || row.How != "reply to text message") {
+		d.Errorf("not acknowledged: %+v", row)
+	}
+}
+
+func (d *door) silent(w *httptest.ResponseRecorder) {
+	d.Helper()
+	d.says(w, http.StatusOK)
+	if got := normal(d.T, w.Body.Bytes()); got != "<Response>\n</Response>\n" {
+		d.Errorf("answered %s", got)
+	}
+}
+
+func TestTheCodeAcknowledges(t *testing.T) {
+	for name, body := range map[string]string{
+		"alone": "%s", "with words": "Yes, code %s. Thanks!", "with others": "482913 000000 %s", "on its own line": "ok\r\n%s\r\n-- \r\nsent from my phone",
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoor(t)
+			d.says(d.replies(phone, fmt.Sprintf(body, d.text.Code())), http.StatusOK, "is recorded")
+			d.tells(replied(d.tenant, d.text))
+			d.acknowledged(d.text, true)
+			d.silent(d.replies(phone, "thanks")) // there is nothing to help with
+			d.tells()
+			d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded")
+			d.acknowledged(d.text, true)
+		})
+	}
+}
+
+func TestTheCodeIsWorthNothing(t *testing.T) {
+	d := newDoor(t)
+	call, check := d.calls(d.tenant, 2), d.intend(models.CheckEffect(d.client.ID, models.PurposeCode, d.contact.ID, models.ChannelSMS, "1"))
+	d.silent(d.replies(another, d.text.Code()))
+	d.says(d.replies(phone, d.text.Code()+"7"), http.StatusOK, "not recognise")
+	for name, body := range map[string]string{
+		"inside a number": "1" + d.text.Code(), "with a gap": d.text.Code()[:3] + " " + d.text.Code()[3:], "of a call": call.Code(),
+		"of a check": check.Code(), "after many guesses": "000000 000001 000002 000003 000004 " + d.text.Code(),
+	} {
+		d.silent(d.replies(phone, body))
+		if d.acknowledged(d.text, false); t.Failed() {
+			t.Fatal(name)
+		}
+	}
+	d.now = noon.Add(30*24*time.Hour + time.Second)
+	d.silent(d.replies(phone, d.text.Code()))
+	d.acknowledged(d.text, false)
+	d.tells()
+}
+
+func TestHelpIsGivenOnceForEachMessageOfOurs(t *testing.T) {
+	d := newDoor(t)
+	for range 2 {
+		d.says(d.replies(phone, "what is this?"), http.StatusOK, "not recognise")
+		for range 3 {
+			d.silent(d.replies(phone, "what is this?"))
+			d.silent(d.replies(phone, "123456"))
+			d.silent(d.replies(another, "123456"))
+		}
+		d.now = d.now.Add(time.Minute)
+		d.sends(d.tenant, models.ChannelSMS, 2)
+	}
+	d.tells()
+	d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded") // whatever was said before
+	d.acknowledged(d.text, true)
+}
+
+func TestTheCodePicksTheIncident(t *testing.T) {
+	d := newDoor(t)
+	second, other := d.tenant, d.newTenant("Other", models.Contact{Language: "de"}, models.Opened{Title: title})
+	second.incident = d.publish(d.client.ID, models.Opened{Title: "another one"})
+	d.now = d.now.Add(time.Minute)
+	later, foreign := d.sends(second, models.ChannelSMS, 1), d.sends(other, models.ChannelSMS, 1)
+
+	d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded")
+	d.tells(replied(d.tenant, d.text))
+	d.acknowledged(later, false)
+	d.acknowledged(foreign, false)
+	d.says(d.replies(phone, foreign.Code()), http.StatusOK, "ist vermerkt")
+	d.tells(replied(other, foreign))
+	d.acknowledged(foreign, true)
+	d.acknowledged(later, false)
+	d.says(d.replies(phone, later.Code()), http.StatusOK, "is recorded")
+	d.tells(replied(second, later))
+}
+
+func TestRecordedIsAnsweredOnlyWhenItIs(t *testing.T) {
+	d := newDoor(t)
+	before := d.row(d.text)
+	d.engine.down = true
+	w := d.replies(phone, d.text.Code())
+	d.says(w, http.StatusServiceUnavailable)
+	if after := d.row(d.text); w.Body.Len() > 0 || after.Outcome != before.Outcome || after.AcknowledgedBy != before.AcknowledgedBy {
+		t.Errorf("answered %s, the ledger has %+v", w.Body, after)
+	}
+	d.engine.down, d.engine.gone[d.incident.Reference.WorkflowID()] = false, true
+	d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is over")
+	d.acknowledged(d.text, false)
+	d.tells()
+}
+
+func TestOneReplyTakenManyTimesIsOneAcknowledgement(t *testing.T) {
+	d := newDoor(t)
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			if w := d.replies(phone, d.text.Code()); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "is recorded") {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	all.Wait()
+	d.acknowledged(d.text, true)
+	for _, got := range d.engine.told {
+		if got != replied(d.tenant, d.text) {
+			t.Errorf("told %v", got)
+		}
+	}
+}

@@ -1,0 +1,195 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Hooks is what becomes of one mail to each of many contacts, and of the vendor's reports on them, which all come at
+// the same moment.
+type Hooks struct {
+	Contacts  int     `json:"contacts"`
+	First     float64 `json:"first_mail_ms"` // from the request to publish
+	Mails     float64 `json:"mails_seconds"` // from the first mail at the vendor to the last
+	Reports   int     `json:"reports"`       // processed and delivered, of every mail
+	Requests  int     `json:"requests"`      // in which they came
+	Seconds   float64 `json:"seconds"`       // from the first report to the last one in the ledger
+	PerSecond float64 `json:"reports_per_second"`
+	Bare      float64 `json:"bare_reports_per_second"` // as many requests, to a handler that checks the signature and updates one row per report
+	APIMemory float64 `json:"api_peak_mb"`
+	Other     float64 `json:"other_load"`
+}
+
+const (
+	holdPerMail   = 20 * time.Millisecond // how long reports are held back: until every mail is out
+	holdLook      = 100 * time.Millisecond
+	hooksPatience = 2 * time.Minute
+	reportsOnMail = 2 // processed, delivered
+)
+
+// hooks mails many contacts about one incident, and lets the mail vendor report on all mails at once. It fails when a
+// report is lost.
+func (a *arena) hooks(ctx context.Context, contacts int) (h *Hooks, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(contacts)*holdPerMail+hooksPatience)
+	defer cancel()
+	h = &Hooks{Contacts: contacts, Reports: contacts * reportsOnMail}
+	o, err := a.crowd(ctx, contacts)
+	if err != nil {
+		return h, fmt.Errorf("prepare: %w", err)
+	}
+	if err := h.mail(ctx, a, o); err != nil {
+		return h, err
+	}
+	before, err := a.reportRequests(ctx)
+	if err != nil {
+		return h, err
+	}
+	if err := h.burst(ctx, a, o.ref); err != nil {
+		return h, err
+	}
+	if err := a.quiet(ctx); err != nil {
+		return h, err
+	}
+	if h.Requests, err = a.reportRequests(ctx); err != nil {
+		return h, err
+	}
+	h.Requests -= before
+	h.Bare, err = a.bareReports(ctx, h.Requests, contacts)
+	return h, err
+}
+
+// crowd makes a client of many contacts, and an incident that is ready to be published.
+func (a *arena) crowd(ctx context.Context, contacts int) (opened, error) {
+	o := opened{by: a.people[0]}
+	db, err := store.Open(ctx, a.stack.AppURL(), store.Options{MaxConns: 1})
+	if err != nil {
+		return o, err
+	}
+	defer db.Close()
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	client, err := db.CreateClient(ctx, models.Client{
+		LegalName: "Long Meadow Hospitals", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(),
+		Contract: models.Contract{Start: today, End: today.AddDate(1, 0, 0), Plan: "mdr"},
+	}, "bench-crowd")
+	if err != nil {
+		return o, err
+	}
+	err = db.ForClient(ctx, store.SOC, client.ID, func(tx *store.Tx) error {
+		for n := range contacts {
+			name := fmt.Sprintf("contact%d", n+1)
+			if _, err := tx.CreateContact(models.Contact{
+				Name: name, Email: name + "@longmeadow.example", Language: "en", Order: n + 1,
+				Severities: []models.Severity{models.SeverityLow}, Channels: []models.Channel{models.ChannelEmail},
+			}, "bench-"+name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return o, err
+	}
+	o.by.client = client.Number
+	if o.ref, err = o.by.open(ctx, models.SeverityLow); err == nil {
+		_, err = o.by.analyst.Command(ctx, o.ref, assessment(0))
+	}
+	return o, err
+}
+
+// mail publishes the incident, and returns when its mails are out and the vendor is about to report on them.
+func (h *Hooks) mail(ctx context.Context, a *arena, o opened) error {
+	begin := time.Now()
+	until := begin.Add(time.Duration(h.Contacts) * holdPerMail)
+	if err := a.holdReports(ctx, until); err != nil {
+		return err
+	}
+	if _, err := o.by.analyst.Command(ctx, o.ref, &models.Publish{}); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	for time.Now().Before(until) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(holdLook, time.Until(until))):
+		}
+		if err := a.holdReports(ctx, until); err != nil {
+			return err
+		}
+	}
+	journal, err := a.mails(ctx)
+	if err != nil {
+		return err
+	}
+	mails := journal[o.ref]
+	if len(mails) != h.Contacts {
+		return fmt.Errorf("%d of %d mails were out within %s", len(mails), h.Contacts, time.Since(begin))
+	}
+	h.First = float64(mails[0].Sub(begin.Round(0)).Microseconds()) / 1000
+	h.Mails = mails[len(mails)-1].Sub(mails[0]).Seconds()
+	return nil
+}
+
+// holdReports makes the mail vendor keep what it has to report from now on until a moment.
+func (a *arena) holdReports(ctx context.Context, until time.Time) error {
+	rules := []map[string]any{}
+	if left := time.Until(until).Milliseconds(); left > 0 {
+		rules = append(rules, map[string]any{"op": "callback", "kind": "delay", "delay_ms": left})
+	}
+	return a.stack.Dev.Steer(ctx, "sendgrid", "faults", map[string]any{"clear": true, "rules": rules})
+}
+
+// burst waits until the ledger has every report.
+func (h *Hooks) burst(ctx context.Context, a *arena, ref models.Reference) error {
+	begin, before := time.Now(), a.processes.read()
+	err := await(ctx, "reports in the ledger", h.Reports, func() (n int, err error) {
+		h.APIMemory = max(h.APIMemory, a.processes.memory()[procAPI])
+		err = a.databases.conns[dbOurs].QueryRow(ctx, `select count(*) from effects e
+			join effect_states s on s.client_id = e.client_id and s.key = e.key where e.incident = $1`, string(ref)).Scan(&n)
+		return n, err
+	})
+	if err != nil {
+		return err
+	}
+	h.Seconds = time.Since(begin).Seconds()
+	h.PerSecond = float64(h.Reports) / h.Seconds
+	h.Other = a.processes.read().other(before)
+	var delivered int
+	err = a.databases.conns[dbOurs].QueryRow(ctx,
+		"select count(*) from effects where incident = $1 and vendor_state = 'delivered'", string(ref)).Scan(&delivered)
+	if err == nil && delivered != h.Contacts {
+		err = fmt.Errorf("the ledger says of %d of %d mails that they are delivered", delivered, h.Contacts)
+	}
+	return err
+}
+
+var reportsTaken = regexp.MustCompile(`watchfire_http_requests_total\{operation="POST /hooks/sendgrid/events",status="204"\} ([0-9]+)`)
+
+// reportRequests is in how many requests the API has taken reports on mails so far.
+func (a *arena) reportRequests(ctx context.Context) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.stack.Dev.App+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	page, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err
+	}
+	found := reportsTaken.FindSubmatch(page)
+	if found == nil {
+		return 0, nil
+	}
+	return strconv.Atoi(string(found[1]))
+}

@@ -1,0 +1,196 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+const (
+	reachAlone    = 100                    // incidents, when they are published one after the other
+	reachPause    = 200 * time.Millisecond // between them: the one before is acknowledged by then
+	reachPatience = 2 * time.Minute
+	reachAim      = 1000.0 // ms, of the p99
+)
+
+// Reach is how long the contacts of critical incidents that are published at the same moment wait, from the request to
+// publish until the vendors are asked to reach them. Everybody who is called acknowledges.
+type Reach struct {
+	AtOnce   int     `json:"incidents_at_once"` // 1: one after the other
+	Bare     Turn    `json:"bare"`              // an update → its activity starts
+	Ours     Turn    `json:"ours"`              // → the first mail at the vendor; per operation is per incident
+	Call     Latency `json:"call"`              // → the first call at the vendor
+	Answer   Latency `json:"answer"`            // → the answer to the request
+	Queued   int     `json:"queued"`            // requests that were answered before the workflow had: with 202
+	Verdict  string  `json:"verdict"`
+	asked    map[models.Reference]time.Time
+	answered []time.Duration
+	mu       sync.Mutex
+}
+
+// reach publishes incidents at the same moment, after as many bare workflows were asked the same way. It fails unless
+// every contact was mailed and every incident acknowledged on the phone.
+func (a *arena) reach(ctx context.Context, atOnce int) (r *Reach, err error) {
+	r = &Reach{AtOnce: atOnce, asked: map[models.Reference]time.Time{}}
+	l := load{clients: atOnce, during: reachPatience, most: atOnce, pause: reachPause}
+	if atOnce == 1 {
+		l.most = reachAlone
+	}
+	if r.Bare, err = a.turn(ctx, bareHandover, l); err != nil {
+		return r, fmt.Errorf("bare: %w", err)
+	}
+	if r.Ours, err = a.turn(ctx, r.publish, l); err != nil {
+		return r, err
+	}
+	if r.Ours.Failed > 0 {
+		return r, fmt.Errorf("%d of %d incidents were not published", r.Ours.Failed, l.most)
+	}
+	r.judge()
+	return r, nil
+}
+
+// publish is our side: it opens and assesses critical incidents, and publishes them.
+func (r *Reach) publish(ctx context.Context, a *arena, l load) (operation, error) {
+	free, err := pool(ctx, l.most, a.opened(models.SeverityCritical))
+	return operation{
+		do: func(ctx context.Context, _ int) (time.Duration, error) {
+			o := <-free
+			begin := time.Now()
+			status, err := o.by.analyst.PostAs(ctx, uuid.NewString(), "/incidents/"+string(o.ref)+"/publish", &models.Publish{}, nil)
+			r.note(o.ref, begin, status)
+			return time.Since(begin), err
+		},
+		finish: func(ctx context.Context) ([]time.Duration, error) { return r.arrivals(ctx, a) },
+	}, err
+}
+
+func (r *Reach) note(ref models.Reference, begin time.Time, status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked[ref], r.answered = begin, append(r.answered, time.Since(begin))
+	if status == http.StatusAccepted {
+		r.Queued++
+	}
+}
+
+// arrivals waits until everybody was reached, and returns how long after the requests the first mails came.
+func (r *Reach) arrivals(ctx context.Context, a *arena) ([]time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, reachPatience)
+	defer cancel()
+	err := await(ctx, "incidents mailed to everybody and acknowledged", len(r.asked), func() (int, error) { return a.acknowledged(ctx, r.asked) })
+	if err != nil {
+		return nil, err
+	}
+	called, err := a.called(ctx)
+	if err != nil {
+		return nil, err
+	}
+	calls, err := waits(r.asked, called)
+	if err != nil {
+		return nil, fmt.Errorf("calls: %w", err)
+	}
+	mailed, err := a.mailed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.Call, r.Answer = latency(calls), latency(r.answered)
+	return waits(r.asked, mailed)
+}
+
+// judge says whether contacts were reached in time.
+func (r *Reach) judge() {
+	switch {
+	case r.Ours.Other > maxOther:
+		r.Verdict = notMeasurable
+	case max(r.Ours.P99, r.Call.P99) <= reachAim:
+		r.Verdict = met
+	default:
+		r.Verdict = missed
+	}
+}
+
+// ratio divides our wait for the first mail by bare's for its activity.
+func (r *Reach) ratio() float64 { return r.Ours.P50 / r.Bare.P50 }
+
+// waits is how long after the asking something first came, for every incident.
+func waits(asked, came map[models.Reference]time.Time) ([]time.Duration, error) {
+	var each []time.Duration
+	for ref, begin := range asked {
+		at, ok := came[ref]
+		if !ok {
+			return nil, fmt.Errorf("%s never reached the vendor", ref)
+		}
+		each = append(each, at.Sub(begin.Round(0)))
+	}
+	return each, nil
+}
+
+// await looks until all that is wanted can be counted.
+func await(ctx context.Context, what string, want int, count func() (int, error)) error {
+	for {
+		n, err := count()
+		if err != nil || n >= want {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d %s of %d: %w", n, what, want, ctx.Err())
+		case <-time.After(quietLook):
+		}
+	}
+}
+
+// acknowledged counts the incidents whose contacts were all mailed, of which one acknowledged on the phone.
+func (a *arena) acknowledged(ctx context.Context, asked map[models.Reference]time.Time) (n int, err error) {
+	var refs []string
+	for ref := range asked {
+		refs = append(refs, string(ref))
+	}
+	err = a.databases.conns[dbOurs].QueryRow(ctx, `select count(*) from incidents i
+		where i.reference = any($1) and i.state ? 'acknowledged' and $2 = (select count(*) from effects e
+			where e.client_id = i.client_id and e.incident = i.reference and e.kind = 'mail' and e.state = 'accepted')`,
+		refs, len(a.stack.Dev.Clients[0].Contacts)).Scan(&n)
+	return n, err
+}
+
+// called returns when the carrier was first asked for a call about each incident. A call names the incident by the
+// token in the address where its words are fetched.
+func (a *arena) called(ctx context.Context) (map[models.Reference]time.Time, error) {
+	rows, err := a.databases.conns[dbOurs].Query(ctx, "select token, incident from effects where kind = 'call'")
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	about := map[string]models.Reference{}
+	var token, ref string
+	if _, err := pgx.ForEachRow(rows, []any{&token, &ref}, func() error {
+		about[token] = models.Reference(ref)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	journal, err := a.stack.Dev.Journal(ctx, "twilio")
+	if err != nil {
+		return nil, fmt.Errorf("read the carrier's journal: %w", err)
+	}
+	firsts := map[models.Reference]time.Time{}
+	for _, e := range slices.Backward(journal) {
+		form, err := url.ParseQuery(e.Body)
+		if err != nil {
+			continue // nothing of ours
+		}
+		if ref, ok := about[path.Base(form.Get("Url"))]; ok {
+			firsts[ref] = e.At
+		}
+	}
+	return firsts, nil
+}
