@@ -153,7 +153,20 @@ type Host struct {
 	Hostname string
 	State    HostState
 	Online   bool
+	Class    AssetClass // "" when the EDR does not say
+	Tags     []string   // as the client set them in the EDR
+	SeenAt   time.Time  // when the agent last spoke to the EDR; zero when the EDR does not say
 }
+
+// AssetClass is what kind of device a host is.
+type AssetClass string
+
+// The classes of devices.
+const (
+	ClassWorkstation      AssetClass = "workstation"
+	ClassServer           AssetClass = "server"
+	ClassDomainController AssetClass = "domain_controller"
+)
 
 // HostState is what the EDR itself says about a device's isolation.
 type HostState string
@@ -166,3 +179,28 @@ const (
 	HostReleasing HostState = "releasing"
 	HostUnknown   HostState = "unknown"
 )
+
+// ActionState is what an EDR says about one isolation or release it took.
+type ActionState string
+
+// The states of an action.
+const (
+	ActionPending   ActionState = "pending"
+	ActionSucceeded ActionState = "succeeded"
+	ActionFailed    ActionState = "failed" // also timed out, cancelled, expired, rejected
+)
+
+// Capabilities are what an EDR can do beyond isolating and releasing a device by its agent id, and saying how it stands.
+type Capabilities struct {
+	Actions bool `json:"actions"` // it gives every order an id and says what became of it
+	Queues  bool `json:"queues"`  // it keeps an order for a device that is offline
+	Classes bool `json:"classes"` // it says what kind of device a host is
+	Tags    bool `json:"tags"`    // it tells the client's tags
+}
+
+// EDRCredentials are what a client's EDR is reached with. They are kept encrypted and never leave the process.
+type EDRCredentials struct {
+	Vendor  string            `json:"vendor"`
+	BaseURL string            `json:"base_url"` // of the client's region or installation
+	Values  map[string]string `json:"values"`   // by the vendor's field names
+}
