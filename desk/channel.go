@@ -116,7 +116,7 @@ func (d *Desk) codeSent(ctx context.Context, run models.CheckRun) (bool, time.Ti
 		return true, expires, nil
 	}
 	at, err := d.intended(ctx, run.Effect) // it was used, or replaced by a newer one
-	return false, at.Add(codeFor), err
+	return !at.IsZero(), at.Add(codeFor), err
 }
 
 // intended returns when a worker took an effect on, or the zero time.

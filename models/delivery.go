@@ -132,6 +132,7 @@ type Delivery struct {
 	VendorState    string          `json:"vendor_state,omitempty"` // the vendor's last word: "delivered", "completed", …
 	Outcome        string          `json:"outcome,omitempty"`      // ours: "acknowledged", "voicemail", …
 	AcknowledgedBy uuid.UUID       `json:"acknowledged_by,omitzero"`
+	AcknowledgedAt time.Time       `json:"acknowledged_at,omitzero"`
 	How            string          `json:"how,omitempty"`    // it was acknowledged: "key press 1", "reply to text message"
 	Reason         string          `json:"reason,omitempty"` // the class and code of a failure
 	Attempts       int             `json:"attempts"`

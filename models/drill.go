@@ -64,7 +64,11 @@ func MeasureDrill(i Incident, deliveries []Delivery) DrillReport {
 			r.Contacts = append(r.Contacts, DrillContact{Contact: d.Contact, Name: d.ContactName, Channels: []DrillChannel{}})
 		}
 		c := &r.Contacts[n]
-		ch := DrillChannel{Channel: d.channel(), Result: d.result(), After: since(d.UpdatedAt), Dead: d.dead()}
+		at := d.UpdatedAt
+		if !d.AcknowledgedAt.IsZero() { // what the vendor says later does not matter
+			at = d.AcknowledgedAt
+		}
+		ch := DrillChannel{Channel: d.channel(), Result: d.result(), After: since(at), Dead: d.dead()}
 		c.Channels = append(c.Channels, ch)
 		if d.Outcome == string(OutcomeAcknowledged) && (!c.Answered || ch.After < c.After) {
 			c.Answered, c.How, c.After = true, d.How, ch.After

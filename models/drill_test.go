@@ -31,6 +31,7 @@ func TestMeasureDrill(t *testing.T) {
 	annMail.VendorState = "delivered"
 	annCall := delivery(ann, "Ann", models.EffectCall, 0, 60*s)
 	annCall.VendorState, annCall.Outcome, annCall.How = "completed", "acknowledged", "key press 1"
+	annCall.AcknowledgedAt = t0.Add(55 * s) // the call went on after the key was pressed
 	annText := delivery(ann, "Ann", models.EffectText, s, 40*s)
 	annText.VendorState, annText.Outcome, annText.How = "delivered", "acknowledged", "reply to text message"
 	bobMail := delivery(bob, "Bob", models.EffectMail, 0, 3*s)
@@ -47,7 +48,7 @@ func TestMeasureDrill(t *testing.T) {
 	want := `{"reference":"SI-1042-0008","phones":"real","started_at":"2026-03-01T03:00:00Z","answered":2,"contacts":[` +
 		`{"contact":"c0ffee00-0000-4000-8000-000000000001","name":"Ann","answered":true,"how":"reply to text message","after":"40s","channels":[` +
 		`{"channel":"email","result":"delivered","after":"2s","dead":false},` +
-		`{"channel":"voice","result":"acknowledged","after":"1m0s","dead":false},` +
+		`{"channel":"voice","result":"acknowledged","after":"55s","dead":false},` +
 		`{"channel":"sms","result":"acknowledged","after":"40s","dead":false}]},` +
 		`{"contact":"c0ffee00-0000-4000-8000-000000000002","name":"Bob","answered":false,"channels":[` +
 		`{"channel":"email","result":"bounce","after":"3s","dead":true},` +
@@ -66,7 +67,7 @@ func TestMeasureDrill(t *testing.T) {
 	}
 	i.Phase, i.ClosedAt = models.PhaseDismissed, t0.Add(time.Hour)
 	got = models.MeasureDrill(i, []models.Delivery{annCall})
-	if !got.EndedAt.Equal(t0.Add(time.Hour)) || got.Fastest != models.Duration(time.Minute) {
+	if !got.EndedAt.Equal(t0.Add(time.Hour)) || got.Fastest != models.Duration(55*s) {
 		t.Errorf("over: %+v", got)
 	}
 	if s := snapshot(t, models.MeasureDrill(i, nil).Contacts); s != "[]" {

@@ -18,7 +18,7 @@ func (tx *Tx) Deliveries(r models.Reference) ([]models.Delivery, error) {
 	}
 	err := tx.about("effects", "incident", r).Select(`effects.id, effects.key, effects.kind, effects.incident, effects.purpose,
 		effects.revision, effects.occurrence, effects.contact_id, effects.endpoint, effects.state, effects.vendor,
-		effects.vendor_id, effects.vendor_state, effects.outcome, effects.acknowledged_by, effects.how, effects.reason,
+		effects.vendor_id, effects.vendor_state, effects.outcome, effects.acknowledged_by, effects.acknowledged_at, effects.how, effects.reason,
 		effects.attempts, effects.planned_at, effects.accepted_at, effects.updated_at, c.name`).
 		Joins("left join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").
 		Order("effects.planned_at, effects.key").Find(&rows).Error

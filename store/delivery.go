@@ -36,6 +36,7 @@ type effectRow struct {
 	VendorSequence int
 	Outcome        string
 	AcknowledgedBy uuid.NullUUID
+	AcknowledgedAt *time.Time
 	How            string
 	Reason         string
 	Attempts       int
@@ -72,7 +73,8 @@ func (r effectRow) model() LedgerRow {
 			ID: r.ID, Key: r.Key, Kind: r.Kind, Incident: orEmpty(r.Incident), Purpose: r.Purpose, Revision: r.Revision,
 			Occurrence: r.Occurrence, Contact: r.ContactID.UUID, Endpoint: r.Endpoint, State: r.State, Vendor: r.Vendor,
 			VendorID: r.VendorID, VendorState: r.VendorState, Outcome: r.Outcome, AcknowledgedBy: r.AcknowledgedBy.UUID,
-			How: r.How, Reason: r.Reason, Attempts: r.Attempts, PlannedAt: r.PlannedAt.UTC(),
+			AcknowledgedAt: orZero(r.AcknowledgedAt),
+			How:            r.How, Reason: r.Reason, Attempts: r.Attempts, PlannedAt: r.PlannedAt.UTC(),
 			AcceptedAt: orZero(r.AcceptedAt), UpdatedAt: r.UpdatedAt.UTC(), States: []models.DeliveryState{},
 		},
 		Token: r.Token, Workflow: r.Workflow, ClientID: r.ClientID, AttemptAt: orZero(r.AttemptAt),
@@ -220,7 +222,7 @@ func (tx *Tx) SetOutcome(key, outcome string, at time.Time) error {
 func (tx *Tx) Acknowledge(key string, contact uuid.UUID, how string, at time.Time) error {
 	acknowledged := string(models.OutcomeAcknowledged)
 	q := tx.of("effects").Where("key = ? and outcome <> ?", key, acknowledged).UpdateColumns(map[string]any{
-		"outcome": acknowledged, "acknowledged_by": contact, "how": clean(how), "updated_at": at,
+		"outcome": acknowledged, "acknowledged_by": contact, "acknowledged_at": at, "how": clean(how), "updated_at": at,
 	})
 	_, err := tx.moved("acknowledge effect", key, q)
 	return err

@@ -177,7 +177,7 @@ func TestTheFirstAcknowledgementStays(t *testing.T) {
 	equal(t, "outcome", row.Outcome, "acknowledged")
 	equal(t, "by", row.AcknowledgedBy, h.acme.contact.ID)
 	equal(t, "how", row.How, "key press 1")
-	equal(t, "at", row.UpdatedAt, noon)
+	equal(t, "at", row.AcknowledgedAt, noon)
 	for _, who := range []store.Audience{store.SOC, store.Portal, store.Worker} {
 		h.as(who, h.acme, func(tx *store.Tx) error {
 			all, err := tx.Deliveries(i.Reference)

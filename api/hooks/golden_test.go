@@ -89,7 +89,7 @@ func (d *door) script(te, drill tenant) map[string]string {
 			d.Errorf("%s is %s", name, kind)
 		}
 		spelled := strings.Join(strings.Split(row.Code(), ""), ", ")
-		docs[name] = strings.NewReplacer(caller, "CALLER CODE", spelled, "CODE", row.ClientID.String(), "CLIENT", row.Token, "TOKEN").Replace(normal(d, w.Body.Bytes()))
+		docs[name] = strings.NewReplacer(": "+caller, ": CALLER CODE", spelled, "CODE", row.ClientID.String(), "CLIENT", row.Token, "TOKEN").Replace(normal(d, w.Body.Bytes()))
 	}
 	call := func(name, what, query, digit string) {
 		d.Helper()

@@ -24,11 +24,12 @@ alter table effects
     add constraint effects_state_check check (state in ('intended', 'accepted', 'rejected', 'canceled')),
     add occurrence      integer not null default 1,
     add acknowledged_by uuid, -- a contact
+    add acknowledged_at timestamptz,
     add how             text    not null default '', -- it was acknowledged
     add foreign key (client_id, acknowledged_by) references contacts (client_id, id);
 create index effects_texts on effects (client_id, contact_id, planned_at) where kind = 'text';
-grant select (occurrence, acknowledged_by, how) on effects to watchfire_portal;
-grant update (acknowledged_by, how) on effects to watchfire_worker;
+grant select (occurrence, acknowledged_by, acknowledged_at, how) on effects to watchfire_portal;
+grant update (acknowledged_by, acknowledged_at, how) on effects to watchfire_worker;
 
 -- Every word of a vendor on an effect; its event id tells the repeats. The ids in vendor_events said nothing of their
 -- effects; a repeat of one of them moves nothing back.
