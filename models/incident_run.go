@@ -61,8 +61,7 @@ type Notice struct {
 	Contact    uuid.UUID `json:"contact"`
 	Channel    Channel   `json:"channel,omitempty"`
 	At         time.Time `json:"at,omitzero"`        // not before: the contact's hours
-	Question   string    `json:"question,omitempty"` // it is about
-	Instead    bool      `json:"instead,omitempty"`  // another channel failed
+	Question   string    `json:"question,omitempty"` // it is about; "" stands for any open one
 }
 
 // To returns the notice to one contact, as planned.
@@ -78,7 +77,9 @@ func (n Notice) Over(i Incident) bool {
 	case PurposeReminder:
 		return i.Turn != TurnClient || i.Over()
 	case PurposeQuestion, PurposeQuestionReminder:
-		return i.Over() || !slices.ContainsFunc(i.Questions, func(q Question) bool { return q.ID == n.Question && q.Open() })
+		return i.Over() || !slices.ContainsFunc(i.Questions, func(q Question) bool {
+			return q.Open() && (n.Question == "" || q.ID == n.Question)
+		})
 	case PurposePresent:
 		return i.Over()
 	}

@@ -23,6 +23,7 @@ func TestANoticeIsOverWhenItsReasonIsGone(t *testing.T) {
 		{models.PurposeReminder, "", false, true, false, true, true},
 		{models.PurposeQuestion, "q2", false, false, true, true, true},
 		{models.PurposeQuestion, "q1", true, true, true, true, true},
+		{models.PurposeQuestion, "", false, false, true, true, true}, // makes up for one that did not arrive
 		{models.PurposeQuestion, "q3", true, true, true, true, true},
 		{models.PurposeQuestionReminder, "q2", false, false, true, true, true},
 		{models.PurposePresent, "", false, false, false, true, true},

@@ -55,7 +55,7 @@ func (l Languages) SpokenCode(language, code string) (Speech, error) {
 	return d.speech(d.write("spoken-code"))
 }
 
-// Answer is the short message that answers a reply: "recorded", "not-recognised", "over" or "already".
+// Answer is the short message that answers a reply: "recorded", "not-recognised" or "over".
 func (l Languages) Answer(language, name string) (string, error) {
 	d := &draft{vocabulary: l.in(language)}
 	text := d.write("answer/" + name)
