@@ -15,7 +15,7 @@ func TestKeysOfEffectsStayAsTheyAre(t *testing.T) {
 	contact := contactID(1)
 	for key, e := range map[string]models.Effect{
 		"SI-1042-0007/published/1/c0ffee00-0000-4000-8000-000000000001/email/1":   models.MessageEffect(ref, clientID, models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: "email"}),
-		"SI-1042-0007/published/1/c0ffee00-0000-4000-8000-000000000001/sms/1":     models.MessageEffect(ref, clientID, models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: "sms", Instead: true}),
+		"SI-1042-0007/published/1/c0ffee00-0000-4000-8000-000000000001/sms/1":     models.MessageEffect(ref, clientID, models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: "sms"}),
 		"SI-1042-0007/reminder/2/c0ffee00-0000-4000-8000-000000000001/email/3":    models.MessageEffect(ref, clientID, models.Notice{Purpose: models.PurposeReminder, Revision: 2, Occurrence: 3, Contact: contact, Channel: "email", At: t0}),
 		"SI-1042-0007/published/1/c0ffee00-0000-4000-8000-000000000001/voice/2.3": models.CallEffect(ref, clientID, 1, 2, 3, contact),
 		"contact/c0ffee00-0000-4000-8000-000000000001/test/voice/8b1d":            models.CheckEffect(clientID, models.PurposeTest, contact, "voice", "8b1d"),
@@ -66,7 +66,7 @@ func TestMessagesShareAKeyOnlyWhenTheyAreTheSame(t *testing.T) {
 			t.Fatalf("%+v and %+v share a key: %t", a, b, same)
 		}
 		held := a
-		held.At, held.Instead = t0, true
+		held.At = t0
 		if models.MessageEffect("SI-1042-0007", clientID, held).Key != models.MessageEffect("SI-1042-0007", clientID, a).Key {
 			t.Fatal("waiting for hours changes the key")
 		}
