@@ -36,6 +36,15 @@ type EndpointSeen struct {
 	AgentID string
 	State   models.HostState
 	Online  bool
+	Class   models.AssetClass
+	Tags    []string
+}
+
+// As reports whether the endpoint is as wanted.
+func (s EndpointSeen) As(d models.Desired) bool { return s.State == goal(d) }
+
+func seenOf(h models.Host) EndpointSeen {
+	return EndpointSeen{AgentID: h.ID, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags}
 }
 
 // Resolve finds the one agent with the host name and says how it stands. None, or several, is Rejected.
@@ -51,7 +60,20 @@ func (c *Containment) Resolve(ctx context.Context, in EndpointInput) (EndpointSe
 	if len(hosts) != 1 {
 		return EndpointSeen{}, failure(c.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
 	}
-	return EndpointSeen{AgentID: hosts[0].ID, State: hosts[0].State, Online: hosts[0].Online}, nil
+	return seenOf(hosts[0]), nil
+}
+
+// Look says how an endpoint stands.
+func (c *Containment) Look(ctx context.Context, in EndpointInput) (EndpointSeen, error) {
+	edr, err := c.edr(ctx, in)
+	if err != nil {
+		return EndpointSeen{}, failure(err, c.Effects.Settle)
+	}
+	host, err := edr.State(ctx, in.AgentID)
+	if err != nil {
+		return EndpointSeen{}, failure(unsent(err), c.Effects.Settle)
+	}
+	return seenOf(host), nil
 }
 
 // Change asks the EDR to isolate or release the endpoint, once, after looking at how it stands: a device that is
@@ -109,7 +131,7 @@ func (c *Containment) Confirm(ctx context.Context, in EndpointInput) (EndpointSe
 	if err != nil {
 		return EndpointSeen{}, failure(unsent(err), c.Effects.Settle)
 	}
-	seen := EndpointSeen{AgentID: host.ID, State: host.State, Online: host.Online}
+	seen := seenOf(host)
 	if host.State == goal(in.Desired) {
 		return seen, nil
 	}

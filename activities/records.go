@@ -38,6 +38,7 @@ type PlanInput struct {
 	Severity  models.Severity
 	At        time.Time
 	Notice    models.Notice
+	Approval  bool // who is called about an approval
 }
 
 // Plan returns who is reached, how and when: ids only. Messages that wait for a contact's hours go into the ledger at
@@ -49,6 +50,9 @@ func (r *Records) Plan(ctx context.Context, in PlanInput) (plan models.Plan, err
 			return err
 		}
 		plan = d.Plan(in.Severity, in.At)
+		if in.Approval {
+			plan.Calls = d.Callable(in.Severity, in.At)
+		}
 		for _, m := range plan.Messages {
 			if in.Notice.Purpose == "" || !m.At.After(in.At) {
 				continue
@@ -105,6 +109,26 @@ func (r *Records) RemindAt(ctx context.Context, in RemindInput) (at time.Time, e
 		return err
 	})
 	return at, err
+}
+
+// RuleInput asks what a client's response authority says to a request.
+type RuleInput struct {
+	ClientID uuid.UUID
+	Request  models.ResponseRequest
+}
+
+// Rule returns the decision of the client's response authority.
+func (r *Records) Rule(ctx context.Context, in RuleInput) (ruling models.Ruling, err error) {
+	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+		d, err := tx.Directory()
+		if err != nil {
+			return err
+		}
+		a, err := tx.Authority()
+		ruling = a.Decide(in.Request, d.Zone, d.Business)
+		return err
+	})
+	return ruling, err
 }
 
 // CancelInput names an effect whose reason is gone.

@@ -8,6 +8,7 @@ type CallOutcome string
 // The outcomes of a call. Only a key press counts as having reached a person.
 const (
 	OutcomeAcknowledged CallOutcome = "acknowledged" // pressed 1
+	OutcomeDeclined     CallOutcome = "declined"     // pressed 9: an approval is refused
 	OutcomePassedOn     CallOutcome = "passed_on"    // pressed 3: the next contact, please
 	OutcomeNoKey        CallOutcome = "no_key"       // answered, no key pressed: hung up
 	OutcomeVoicemail    CallOutcome = "voicemail"    // a machine picked up: nobody was reached

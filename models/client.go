@@ -45,6 +45,8 @@ type Policy struct {
 	Reminders      map[Severity]Duration `json:"reminders"`        // while the turn is the client's
 	HighAgainAfter Duration              `json:"high_again_after"` // a high incident nobody acknowledged is mailed again
 	FeedbackWindow Duration              `json:"feedback_window"`  // how long after closure feedback is taken
+	ApproveFor     Duration              `json:"approve_for"`      // an approval to isolate or release waits for an answer
+	Lease          Duration              `json:"lease"`            // an isolation lasts before the client is asked to extend or release it
 	TellAfter      Duration              `json:"tell_after"`       // a vendor down for this long shows on the incident
 	TryAgainEvery  Duration              `json:"try_again_every"`  // pause between batches of attempts while a vendor is down
 }
@@ -61,6 +63,8 @@ func DefaultPolicy() Policy {
 		},
 		HighAgainAfter: Duration(30 * time.Minute),
 		FeedbackWindow: Duration(30 * day),
+		ApproveFor:     Duration(time.Hour),
+		Lease:          Duration(3 * day),
 		TellAfter:      Duration(time.Minute),
 		TryAgainEvery:  Duration(time.Minute),
 	}

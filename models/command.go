@@ -27,7 +27,8 @@ type Command interface {
 type Ask struct {
 	RequestID string `json:"request_id"` // the same for every repeat of the same wish
 	Actor     Actor  `json:"actor"`
-	Via       string `json:"via"` // "api", "portal", "temporal"
+	Via       string `json:"via"`              // "api", "portal", "temporal"
+	Person    string `json:"person,omitempty"` // see PersonOf
 }
 
 // Order is a command on its way to a workflow: the argument of every Update and Signal from a person.
@@ -76,7 +77,7 @@ func (i Incident) Can(c Command, ask Ask, at time.Time) error {
 // in the database must back it.
 func IsDecision(c Command) bool {
 	switch c.(type) {
-	case *Settle, *Keep, *RequestClosure, *ConfirmClosure:
+	case *Settle, *Keep, *RequestClosure, *ConfirmClosure, *Approve, *Refuse, *Extend:
 		return true
 	}
 	return false
@@ -88,6 +89,7 @@ func Commands() []Command {
 		&Assess{}, &Publish{}, &Expedite{}, &Revise{}, &Dismiss{}, &Comment{}, &Recommend{}, &Settle{}, &AdviseTeam{},
 		&Isolate{}, &Release{}, &Keep{}, &Acknowledge{}, &CompleteTask{}, &Verify{}, &RequestClosure{}, &ConfirmClosure{},
 		&WithdrawClosure{}, &GiveFeedback{}, &AskQuestion{}, &AnswerQuestion{},
+		&Approve{}, &Refuse{}, &Extend{},
 	}
 }
 

@@ -44,8 +44,8 @@ func (c *Release) validate(time.Time) error {
 	return first([]error{text("/endpoint", c.Endpoint, 16, true), text("/reason", c.Reason, maxText, true)})
 }
 
-func (c *Release) events(Incident, Ask) []EventData {
-	return []EventData{&ReleaseRequested{Endpoint: c.Endpoint, Reason: c.Reason}}
+func (c *Release) events(_ Incident, ask Ask) []EventData {
+	return []EventData{&ReleaseRequested{Endpoint: c.Endpoint, Reason: c.Reason, Person: ask.Person}}
 }
 
 // Keep is the client's explicit word to leave an endpoint isolated after closure.

@@ -2,6 +2,7 @@ package models
 
 import (
 	"slices"
+	"time"
 )
 
 // IsolationRequested asks for an endpoint to be isolated. A host name the incident knows is asked for again
@@ -30,8 +31,7 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 		})
 		p = &i.Endpoints[len(i.Endpoints)-1]
 	}
-	p.Desired, p.Generation, p.Reason, p.Since = DesiredIsolated, p.Generation+1, d.Reason, e.At
-	p.Problem, p.Kept = "", nil
+	p.want(DesiredIsolated, d.Reason, "", e)
 	return nil
 }
 
@@ -39,6 +39,7 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 type ReleaseRequested struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
+	Person   string `json:"person,omitempty"` // see PersonOf
 }
 
 // Type returns "release_requested".
@@ -53,9 +54,16 @@ func (d *ReleaseRequested) apply(i *Incident, e Event) error {
 	if p == nil || p.Desired != DesiredIsolated {
 		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
 	}
-	p.Desired, p.Generation, p.Reason, p.Since = DesiredReleased, p.Generation+1, d.Reason, e.At
-	p.Problem, p.Kept = "", nil
+	p.want(DesiredReleased, d.Reason, d.Person, e)
 	return nil
+}
+
+// want changes what is wanted of an endpoint. It needs a ruling of its own.
+func (p *Endpoint) want(desired Desired, reason, person string, e Event) {
+	p.Desired, p.Generation, p.Reason, p.Since = desired, p.Generation+1, reason, e.At
+	p.RequestedBy, p.RequestedAs, p.Approval = e.Actor, person, nil
+	p.Problem, p.Kept, p.Drifted = "", nil, false
+	p.ReviewAt, p.ReviewDue = time.Time{}, time.Time{}
 }
 
 // EndpointKept is the client's explicit word to leave an endpoint isolated after closure.
@@ -82,13 +90,16 @@ func (d *EndpointKept) apply(i *Incident, e Event) error {
 
 // EndpointObserved is what the EDR itself says about an endpoint.
 type EndpointObserved struct {
-	Endpoint   string    `json:"endpoint"`
-	Generation int       `json:"generation"` // of the wish that was pursued when this was seen
-	AgentID    string    `json:"agent_id,omitempty"`
-	State      HostState `json:"state,omitempty"` // "" when nothing could be seen
-	Online     bool      `json:"online"`
-	Problem    string    `json:"problem,omitempty"` // class and code of what stands in the way
-	Late       bool      `json:"late,omitempty"`    // the EDR took the wish but has not confirmed it for long
+	Endpoint   string     `json:"endpoint"`
+	Generation int        `json:"generation"` // of the wish that was pursued when this was seen
+	AgentID    string     `json:"agent_id,omitempty"`
+	State      HostState  `json:"state,omitempty"` // "" when nothing could be seen
+	Online     bool       `json:"online"`
+	Problem    string     `json:"problem,omitempty"` // class and code of what stands in the way
+	Late       bool       `json:"late,omitempty"`    // the EDR took the wish but has not confirmed it for long
+	Drift      bool       `json:"drift,omitempty"`   // it was as wanted, and is not any more: somebody else changed it
+	Class      AssetClass `json:"class,omitempty"`
+	Tags       []string   `json:"tags,omitempty"`
 }
 
 // Type returns "endpoint_observed".
@@ -109,8 +120,14 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	if d.AgentID != "" {
 		p.AgentID = d.AgentID
 	}
+	if d.Class != "" || len(d.Tags) > 0 {
+		p.Class, p.Tags = d.Class, d.Tags
+	}
 	if d.Generation == p.Generation {
-		p.Problem = d.Problem
+		p.Problem, p.Drifted = d.Problem, d.Drift
+	}
+	if p.Desired == DesiredIsolated && p.Observed == HostIsolated && p.ReviewAt.IsZero() && p.Permitted() {
+		p.ReviewAt = e.At.Add(time.Duration(p.Approval.Lease)) // the lease begins
 	}
 	return nil
 }

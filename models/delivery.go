@@ -19,6 +19,7 @@ const (
 	PurposeQuestion         Purpose = "question"          // a typed question was asked
 	PurposeQuestionReminder Purpose = "question-reminder" // and is not answered yet
 	PurposeApproval         Purpose = "approval"          // an isolation needs the client's word
+	PurposeLease            Purpose = "lease"             // an isolation lasts long: extend or release?
 	PurposePresent          Purpose = "still-present"     // verification found the threat still there
 	PurposeClosed           Purpose = "closed"            // closure confirmed, feedback asked
 	PurposeReview           Purpose = "review"            // invitation to a threat review
@@ -85,6 +86,16 @@ func CallEffect(r Reference, client uuid.UUID, revision, round, try int, contact
 		Key:  fmt.Sprintf("%s/%s/%d/%s/voice/%d.%d", r, PurposePublished, revision, contact, round, try),
 		Kind: EffectCall, ClientID: client, Incident: r, Purpose: PurposePublished, Revision: revision, Occurrence: round,
 		Contact: contact, Workflow: r.CallRoundWorkflowID(round),
+	}
+}
+
+// ApprovalCallEffect is the effect of calling one contact about an approval; round counts how often it was asked, try
+// grows after a busy line.
+func ApprovalCallEffect(r Reference, client uuid.UUID, a ApprovalCall, round, try int, contact uuid.UUID) Effect {
+	return Effect{
+		Key:  fmt.Sprintf("%s/%s/%s/%s/voice/%d.%d", r, PurposeApproval, a.ID, contact, round, try),
+		Kind: EffectCall, ClientID: client, Incident: r, Purpose: PurposeApproval, Occurrence: round, Contact: contact,
+		Endpoint: a.Endpoint, Workflow: r.ApprovalWorkflowID(a.ID, round),
 	}
 }
 

@@ -72,6 +72,7 @@ type Incident struct {
 	Recommendations []Recommendation `json:"recommendations"`
 	Endpoints       []Endpoint       `json:"endpoints"`
 	Questions       []Question       `json:"questions"`
+	Approvals       int              `json:"approvals"` // how many were asked of the response authority
 	Acknowledged    *Acknowledgement `json:"acknowledged,omitempty"`
 	Seen            []Sighting       `json:"seen"`
 	CallRound       int              `json:"call_round"` // the last one started, 0 for none
@@ -152,6 +153,8 @@ const (
 	TaskUnconfirmed   TaskKind = "unconfirmed"     // an isolation or release the EDR does not confirm
 	TaskNotDelivered  TaskKind = "not_delivered"   // a message the vendor took never reached its contact
 	TaskUnanswered    TaskKind = "unanswered"      // a question's deadline passed
+	TaskRefused       TaskKind = "refused"         // the client or its response authority does not allow an isolation or release
+	TaskDrift         TaskKind = "drift"           // somebody changed an endpoint's isolation behind our back
 )
 
 // Verification is the SOC's word on whether the threat is gone.

@@ -32,6 +32,7 @@ const (
 	SignalStop          = "stop"           // no argument, to a call round: somebody acknowledged
 	SignalContactCalled = "contact-called" // CallResult, from a round to its incident
 	SignalRoundEnded    = "round-ended"    // RoundResult, from a round to its incident
+	SignalConsent       = "consent"        // PhoneConsent, from a round of calls for an approval to its incident
 	SignalObserved      = "observed"       // EndpointObserved, from an endpoint to its incident
 	SignalWanted        = "wanted"         // EndpointWish, from an incident to an endpoint
 	SignalUndelivered   = "undelivered"    // Undelivered, from a hook to an incident
@@ -49,7 +50,8 @@ type IncidentRun struct {
 	Notices  []Notice       `json:"notices,omitempty"` // messages not handed over yet
 	Callees  []Reach        `json:"callees,omitempty"` // contacts to be called because a message did not reach them
 	Instead  []string       `json:"instead,omitempty"` // messages another channel was tried for, so that it is tried once
-	Wished   map[string]int `json:"wished,omitempty"`  // endpoint -> generation its workflow was told
+	Wished   map[string]int `json:"wished,omitempty"`  // endpoint -> number of the wish its workflow was told
+	Rung     map[string]int `json:"rung,omitempty"`    // approval -> how often contacts were called about it
 }
 
 // Notice is a message that is due: to one contact over one channel, or, while Contact is the zero UUID, to everyone
@@ -88,14 +90,31 @@ func (n Notice) Over(i Incident) bool {
 
 // CallRoundRun is what a call round's workflow is started with.
 type CallRoundRun struct {
-	Reference Reference `json:"reference"`
-	ClientID  uuid.UUID `json:"client_id"`
-	Revision  int       `json:"revision"`
-	Round     int       `json:"round"`
-	Policy    Policy    `json:"policy"`
-	Calls     []Reach   `json:"calls"`
-	Everyone  bool      `json:"everyone,omitzero"` // a drill: go on after somebody acknowledged
-	Rehearsal bool      `json:"rehearsal,omitzero"`
+	Reference Reference     `json:"reference"`
+	ClientID  uuid.UUID     `json:"client_id"`
+	Revision  int           `json:"revision"`
+	Round     int           `json:"round"`
+	Policy    Policy        `json:"policy"`
+	Calls     []Reach       `json:"calls"`
+	Everyone  bool          `json:"everyone,omitzero"` // a drill: go on after somebody acknowledged
+	Rehearsal bool          `json:"rehearsal,omitzero"`
+	Approval  *ApprovalCall `json:"approval,omitempty"` // the calls ask for an approval
+}
+
+// ApprovalCall is what a round of calls asks an approval for.
+type ApprovalCall struct {
+	ID       string `json:"id"`
+	Endpoint string `json:"endpoint"`
+	Persons  int    `json:"persons"` // who must agree
+}
+
+// PhoneConsent is a contact's key press about an approval, or, with Ended, the word that every contact was tried.
+type PhoneConsent struct {
+	Approval string    `json:"approval"`
+	Contact  uuid.UUID `json:"contact"`
+	Person   string    `json:"person,omitempty"` // see PersonOf
+	Granted  bool      `json:"granted"`
+	Ended    bool      `json:"ended,omitzero"`
 }
 
 // CheckRun is what a channel check's workflow is started with: one message or call to one contact, apart from any
@@ -115,6 +134,7 @@ func CheckWorkflowID(contact uuid.UUID, ch Channel) string {
 type EndpointWish struct {
 	Desired    Desired `json:"desired"`
 	Generation int     `json:"generation"`
+	Permitted  bool    `json:"permitted"`        // the EDR may be asked for it; else the device is only looked up
 	LetGo      bool    `json:"let_go,omitempty"` // the incident is over: look after the endpoint no more
 	Again      int     `json:"again,omitempty"`  // grows when a person wants it tried again at once
 }
@@ -129,6 +149,7 @@ type EndpointRun struct {
 	Policy    Policy           `json:"policy"`
 	Wish      EndpointWish     `json:"wish"`
 	Reached   int              `json:"reached"` // generation the EDR last confirmed
+	Touched   bool             `json:"touched"` // the EDR was asked to change something
 	Told      EndpointObserved `json:"told"`    // the last report to the incident
 }
 

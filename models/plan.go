@@ -22,6 +22,7 @@ type Reach struct {
 	Order   int       `json:"order"`
 	Channel Channel   `json:"channel"`
 	At      time.Time `json:"at"`
+	Person  string    `json:"person,omitempty"` // see PersonOf; of calls about an approval
 }
 
 // Plan is who is reached, how and when.
@@ -72,6 +73,19 @@ func (d Directory) Plan(s Severity, at time.Time) Plan {
 		}
 	}
 	return p
+}
+
+// Callable returns who can be called at a moment about something of a severity, in calling order, whatever the severity.
+func (d Directory) Callable(s Severity, at time.Time) []Reach {
+	called := map[string]bool{}
+	calls := []Reach{}
+	for _, c := range d.inOrder() {
+		if slices.Contains(c.Severities, s) && c.Has(ChannelVoice) && !called[c.Phone] && d.From(c, s, at).Equal(at) {
+			called[c.Phone] = true
+			calls = append(calls, Reach{Contact: c.ID, Order: c.Order, Channel: ChannelVoice, At: at, Person: PersonOf(c.Email)})
+		}
+	}
+	return calls
 }
 
 // From returns when a contact may be reached about something of a severity that happens at a moment.

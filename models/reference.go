@@ -43,6 +43,11 @@ func (r Reference) CallRoundWorkflowID(n int) string {
 	return fmt.Sprintf("incident/%s/call/%d", r, n)
 }
 
+// ApprovalWorkflowID is the id of the workflow that calls contacts about an approval for the n-th time.
+func (r Reference) ApprovalWorkflowID(approval string, n int) string {
+	return fmt.Sprintf("incident/%s/approval/%s/%d", r, approval, n)
+}
+
 // EndpointWorkflowID is the id of the workflow that holds one endpoint's containment.
 func (r Reference) EndpointWorkflowID(endpoint string) string {
 	return fmt.Sprintf("incident/%s/endpoint/%s", r, endpoint)

@@ -29,11 +29,13 @@ type callRound struct {
 	stopped bool
 	tried   int
 	reached *uuid.UUID
+	agreed  map[uuid.UUID]bool // contacts who answered an approval with yes
+	refused bool               // one answered it with no
 }
 
 // CallRound calls the recipients one after the other. It reports every call and its end to the incident's workflow.
 func CallRound(ctx workflow.Context, run models.CallRoundRun) error {
-	w := &callRound{CallRoundRun: run, digits: map[string]string{}, status: map[string]models.CallStatus{}, machine: map[string]bool{}, seq: map[string]int{}}
+	w := &callRound{CallRoundRun: run, digits: map[string]string{}, status: map[string]models.CallStatus{}, machine: map[string]bool{}, agreed: map[uuid.UUID]bool{}, seq: map[string]int{}}
 	w.listen(ctx)
 	for _, r := range run.Calls {
 		if w.over() {
@@ -42,6 +44,10 @@ func CallRound(ctx workflow.Context, run models.CallRoundRun) error {
 		if err := w.callContact(ctx, r); err != nil {
 			return err
 		}
+	}
+	if run.Approval != nil {
+		w.report(ctx, models.SignalConsent, models.PhoneConsent{Approval: run.Approval.ID, Ended: true})
+		return nil
 	}
 	result := models.RoundResult{Round: run.Round, Tried: w.tried}
 	if w.reached != nil {
@@ -58,7 +64,10 @@ func (w *callRound) listen(ctx workflow.Context) {
 			var k models.KeyPress
 			workflow.GetSignalChannel(ctx, models.SignalKeyPress).Receive(ctx, &k)
 			w.digits[k.Effect] = k.Digit
-			if k.Digit == "1" && w.reached == nil {
+			switch {
+			case w.Approval != nil && (k.Digit == "1" || k.Digit == "9"):
+				w.answered(ctx, k)
+			case k.Digit == "1" && w.reached == nil:
 				w.reached = &k.Contact
 			}
 		}
@@ -89,7 +98,28 @@ func (w *callRound) progress(effect string, s models.CallStatus, sequence int) {
 }
 
 // over reports whether nobody needs to be called any more.
-func (w *callRound) over() bool { return w.reached != nil && !w.Everyone || w.stopped }
+func (w *callRound) over() bool {
+	if w.Approval != nil {
+		return w.stopped || w.refused || len(w.agreed) >= w.Approval.Persons
+	}
+	return w.reached != nil && !w.Everyone || w.stopped
+}
+
+// answered passes a contact's answer about an approval on.
+func (w *callRound) answered(ctx workflow.Context, k models.KeyPress) {
+	said := models.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == "1"}
+	for _, r := range w.Calls {
+		if r.Contact == k.Contact {
+			said.Person = r.Person
+		}
+	}
+	w.report(ctx, models.SignalConsent, said)
+	if said.Granted {
+		w.agreed[k.Contact] = true
+	} else {
+		w.refused = true
+	}
+}
 
 // callContact calls one contact, again after a busy line as often as the policy says.
 func (w *callRound) callContact(ctx workflow.Context, r models.Reach) error {
@@ -99,7 +129,9 @@ func (w *callRound) callContact(ctx workflow.Context, r models.Reach) error {
 		if err != nil {
 			return err
 		}
-		w.report(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: try, Contact: r.Contact, Outcome: result})
+		if w.Approval == nil {
+			w.report(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: try, Contact: r.Contact, Outcome: result})
+		}
 		if result != models.OutcomeBusy || w.over() || try > w.Policy.BusyTries {
 			return nil
 		}
@@ -113,6 +145,9 @@ func (w *callRound) callContact(ctx workflow.Context, r models.Reach) error {
 // call places one call and sees it through.
 func (w *callRound) call(ctx workflow.Context, r models.Reach, try int) (models.CallOutcome, error) {
 	e := models.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
+	if w.Approval != nil {
+		e = models.ApprovalCallEffect(w.Reference, w.ClientID, *w.Approval, w.Round, try, r.Contact)
+	}
 	e.Rehearsal = w.Rehearsal
 	summary := fmt.Sprintf("call contact %d of %d, try %d", w.tried, len(w.Calls), try)
 	id, err := w.place(ctx, summary, callInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
@@ -199,6 +234,8 @@ func (w *callRound) outcome(effect string) models.CallOutcome {
 	switch {
 	case w.digits[effect] == "1":
 		return models.OutcomeAcknowledged
+	case w.digits[effect] == "9":
+		return models.OutcomeDeclined
 	case w.digits[effect] == "3":
 		return models.OutcomePassedOn
 	case w.status[effect] == models.CallCompleted && w.machine[effect]:

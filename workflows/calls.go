@@ -18,6 +18,7 @@ type (
 	remindInput   = activities.RemindInput
 	cancelInput   = activities.CancelInput
 	decidedInput  = activities.DecidedInput
+	ruleInput     = activities.RuleInput
 	outcomeInput  = activities.OutcomeInput
 	messageInput  = activities.MessageInput
 	callInput     = activities.CallInput
@@ -144,6 +145,19 @@ func resolve(ctx workflow.Context, patience time.Duration, in activities.Endpoin
 func change(ctx workflow.Context, patience time.Duration, in activities.EndpointInput) error {
 	ctx = remote(ctx, models.QueueEDR, string(in.Effect.Purpose)+" endpoint "+in.Effect.Endpoint, patience)
 	return workflow.ExecuteActivity(ctx, containment.Change, in).Get(ctx, nil)
+}
+
+// look reads how an endpoint stands.
+func look(ctx workflow.Context, patience time.Duration, in activities.EndpointInput) (seen activities.EndpointSeen, err error) {
+	ctx = remote(ctx, models.QueueEDR, "look at "+in.Effect.Endpoint, patience)
+	err = workflow.ExecuteActivity(ctx, containment.Look, in).Get(ctx, &seen)
+	return seen, err
+}
+
+// rule asks what the client's response authority says.
+func rule(ctx workflow.Context, in activities.RuleInput) (out models.Ruling, err error) {
+	err = workflow.ExecuteLocalActivity(local(ctx, "what the response authority says"), records.Rule, in).Get(ctx, &out)
+	return out, err
 }
 
 // confirm waits up to patience for the EDR's own word. The activity fails and is run again until then.

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"reflect"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -10,6 +11,9 @@ import (
 
 // confirmFor is how long the EDR is given before the endpoint shows as queued, with its age; then it is waited for on.
 const confirmFor = 10 * time.Minute
+
+// reconcileEvery is how often a confirmed isolation is looked at: somebody may release it in the vendor's console.
+const reconcileEvery = time.Hour
 
 // seldom is how often something is tried again that only a person can put right.
 const seldom = time.Hour
@@ -55,10 +59,30 @@ func Endpoint(ctx workflow.Context, run models.EndpointRun) error {
 // pursued again.
 func (w *endpoint) rest(ctx workflow.Context, wish models.EndpointWish, pause time.Duration, changed func() bool) error {
 	if w.run.Reached == wish.Generation {
+		return w.watch(ctx, wish, changed)
+	}
+	if pause == 0 { // nothing more is permitted yet
 		return workflow.Await(ctx, changed)
 	}
 	_, err := awaitFor(ctx, pause, "not confirmed: look again", changed)
 	return err
+}
+
+// watch looks after a confirmed isolation for a while: one that is not there any more was changed by somebody else, which
+// is shown and not put right behind their back.
+func (w *endpoint) watch(ctx workflow.Context, wish models.EndpointWish, changed func() bool) error {
+	if moved, err := awaitFor(ctx, reconcileEvery, "look whether it is still "+string(wish.Desired), changed); moved || err != nil {
+		return err
+	}
+	in := endpointInput{Effect: w.effect(wish), Hostname: w.run.Hostname, AgentID: w.run.AgentID, Desired: wish.Desired}
+	seen, err := look(ctx, time.Duration(w.run.Policy.TellAfter), in)
+	if ctx.Err() != nil || err != nil {
+		return ctx.Err() // looked at again in an hour
+	}
+	o := observed(seen)
+	o.Drift = !seen.As(wish.Desired)
+	w.report(ctx, wish, o)
+	return nil
 }
 
 // pursue makes one attempt at a wish, reports what came of it, and says how long to wait before the next.
@@ -68,7 +92,7 @@ func (w *endpoint) pursue(ctx workflow.Context, wish models.EndpointWish) time.D
 	}
 	in := endpointInput{Effect: w.effect(wish), Hostname: w.run.Hostname, AgentID: w.run.AgentID, Desired: wish.Desired}
 	patience := time.Duration(w.run.Policy.TellAfter)
-	if in.AgentID == "" && wish.Desired == models.DesiredReleased { // nothing was ever done to it
+	if !w.run.Touched && wish.Desired == models.DesiredReleased { // nothing was ever done to it
 		w.run.Reached = wish.Generation
 		w.report(ctx, wish, models.EndpointObserved{State: models.HostNormal})
 		return 0
@@ -82,6 +106,10 @@ func (w *endpoint) pursue(ctx workflow.Context, wish models.EndpointWish) time.D
 		in.AgentID, w.run.AgentID = seen.AgentID, seen.AgentID
 		w.report(ctx, wish, observed(seen))
 	}
+	if !wish.Permitted {
+		return 0
+	}
+	w.run.Touched = true
 	if err := change(ctx, patience, in); err != nil {
 		w.report(ctx, wish, models.EndpointObserved{Problem: words(err)})
 		return w.pauseAfter(err)
@@ -133,13 +161,13 @@ func (w *endpoint) effect(wish models.EndpointWish) models.Effect {
 }
 
 func observed(seen endpointSeen) models.EndpointObserved {
-	return models.EndpointObserved{AgentID: seen.AgentID, State: seen.State, Online: seen.Online}
+	return models.EndpointObserved{AgentID: seen.AgentID, State: seen.State, Online: seen.Online, Class: seen.Class, Tags: seen.Tags}
 }
 
 // report tells the incident what was seen, unless it is what was told last.
 func (w *endpoint) report(ctx workflow.Context, wish models.EndpointWish, o models.EndpointObserved) {
 	o.Endpoint, o.Generation = w.run.Endpoint, wish.Generation
-	if o == w.run.Told {
+	if reflect.DeepEqual(o, w.run.Told) {
 		return
 	}
 	w.run.Told = o

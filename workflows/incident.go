@@ -23,6 +23,7 @@ type incident struct {
 	turns    workflow.Semaphore     // of messages being handed over
 	busy     int                    // signals being worked on
 	again    []string               // endpoints a person wants tried again
+	ringing  []string               // approvals contacts are to be called about
 	inboxes  []inbox
 	shown    presentation
 }
@@ -43,6 +44,9 @@ func (w *incident) setup(ctx workflow.Context) error {
 	if w.run.Wished == nil {
 		w.run.Wished = map[string]int{}
 	}
+	if w.run.Rung == nil {
+		w.run.Rung = map[string]int{}
+	}
 	err := workflow.SetQueryHandlerWithOptions(ctx, models.QueryIncident, func() (models.Incident, error) { return w.run.Incident, nil },
 		workflow.QueryHandlerOptions{Description: "The incident as it stands now"})
 	if err != nil {
@@ -59,7 +63,7 @@ func (w *incident) setup(ctx workflow.Context) error {
 
 // live runs the incident until it is over, or until its history is long enough to go on in a new run.
 func (w *incident) live(ctx workflow.Context) error {
-	for _, part := range []func(workflow.Context){w.recordEvents, w.messageContacts, w.callContacts, w.containEndpoints, w.remindClient} {
+	for _, part := range []func(workflow.Context){w.recordEvents, w.messageContacts, w.callContacts, w.containEndpoints, w.ringForApprovals, w.watchContainment, w.remindClient} {
 		workflow.Go(ctx, part)
 	}
 	if w.run.Incident.FireDrill != "" {
@@ -142,6 +146,7 @@ func (w *incident) take(ctx workflow.Context, e models.Event) error {
 	case *models.QuestionAnswered:
 		w.endTask(ctx, models.TaskUnanswered, d.Question)
 	}
+	w.approvalChanged(ctx, e)
 	return w.closeIfReady(ctx)
 }
 

@@ -16,6 +16,7 @@ func (w *incident) listen(ctx workflow.Context) {
 	facts(ctx, w, models.SignalObserved, w.endpointObserved)
 	facts(ctx, w, models.SignalUndelivered, w.undelivered)
 	facts(ctx, w, models.SignalReply, w.replied)
+	facts(ctx, w, models.SignalConsent, w.phoneConsent)
 	workflow.Go(ctx, w.attend)
 }
 

@@ -49,6 +49,8 @@ type story struct {
 	answers     func(e models.Effect) // what the person called does
 	hostState   map[string]models.HostState
 	directory   models.Directory
+	authority   models.Authority
+	released    bool // somebody released the device in the vendor's console
 }
 
 // sent is a message a vendor took, and when.
@@ -67,6 +69,7 @@ func newStory(t *testing.T) *story {
 	var suite testsuite.WorkflowTestSuite
 	s := &story{t: t, env: suite.NewTestWorkflowEnvironment(), decided: map[string]bool{}, hostState: map[string]models.HostState{},
 		said:      map[string]activities.OutcomeInput{},
+		authority: rules(models.DecideAuto),
 		directory: models.Directory{Zone: time.UTC, Contacts: []models.Contact{contact(first, 1), contact(ciso, 2)}}}
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: 10 * 365 * 24 * time.Hour})
 	s.env.SetTestTimeout(time.Minute)
@@ -96,7 +99,11 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(records.Plan, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
-		return s.directory.Plan(in.Severity, in.At), nil
+		p := s.directory.Plan(in.Severity, in.At)
+		if in.Approval {
+			p.Calls = s.directory.Callable(in.Severity, in.At)
+		}
+		return p, nil
 	})
 	s.env.OnActivity(records.Fallback, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FallbackInput) (models.Reach, error) {
 		for _, c := range s.directory.Contacts {
@@ -108,6 +115,16 @@ func (s *story) world() {
 	})
 	s.env.OnActivity(records.RemindAt, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RemindInput) (time.Time, error) {
 		return s.directory.RemindAt(in.Severity, in.Due), nil
+	})
+	s.env.OnActivity(records.Rule, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RuleInput) (models.Ruling, error) {
+		return s.authority.Decide(in.Request, s.directory.Zone, s.directory.Business), nil
+	})
+	s.env.OnActivity(edr.Look, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		state := models.HostIsolated
+		if s.released {
+			state = models.HostNormal
+		}
+		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
 	})
 	s.env.OnActivity(records.Cancel, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CancelInput) error {
 		s.canceled = append(s.canceled, in.Effect)
@@ -161,6 +178,13 @@ func (s *story) world() {
 	})
 }
 
+// rules is a signed response authority that decides the same about everything.
+func rules(d models.ResponseDecision) models.Authority {
+	return models.Authority{Version: 1, SignedAt: time.Unix(1, 0), Rules: []models.AuthorityRule{
+		{Name: "isolate", Action: models.DesiredIsolated, Decision: d}, {Name: "release", Action: models.DesiredReleased, Decision: models.DecideAuto},
+	}}
+}
+
 func (s *story) seq() int {
 	if len(s.events) == 0 {
 		return 1 // the desk recorded the first
@@ -178,7 +202,7 @@ func (s *story) order(role models.Role, c models.Command) models.Order {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	o := models.Order{Ask: models.Ask{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api"}, Body: body}
+	o := models.Order{Ask: models.Ask{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")}, Body: body}
 	s.decided[o.RequestID] = role.Side() == models.SideClient
 	return o
 }

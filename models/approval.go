@@ -1,0 +1,295 @@
+package models
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Approval is what the present wish for an endpoint needs before the EDR is asked for anything: the ruling of the
+// response authority and, if that says so, the word of one or two people of the client.
+type Approval struct {
+	ID         string    `json:"id"` // "a1", "a2", … within the incident
+	Ruling     Ruling    `json:"ruling"`
+	Asked      int       `json:"asked,omitzero"` // how often
+	AskedAt    time.Time `json:"asked_at,omitzero"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"` // from then on nobody may answer, until it is asked again
+	Lapsed     bool      `json:"lapsed,omitzero"`     // nobody answered in time
+	Given      []Consent `json:"given,omitempty"`
+	Granted    bool      `json:"granted"`
+	How        string    `json:"how,omitempty"` // it was granted or refused: "by rule", "approved", "nobody answered", …
+	Refused    *Consent  `json:"refused,omitempty"`
+	Lease      Duration  `json:"lease,omitzero"`       // how long an isolation lasts before it is reviewed
+	ApproveFor Duration  `json:"approve_for,omitzero"` // how long an answer is waited for
+}
+
+// Consent is one person's word.
+type Consent struct {
+	By     Actor     `json:"by"`
+	Person string    `json:"person,omitempty"` // see PersonOf: the same human as user and as contact
+	Via    string    `json:"via"`              // "portal", "api", "voice"
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// PersonOf names a human by their mail address, without telling it: a user and a contact with the same address are the
+// same person, and count once where two must agree. "" for no address.
+func PersonOf(email string) string {
+	email = strings.ToLower(strings.TrimSpace(email))
+	if email == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("person " + email))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Open reports whether the approval waits for people: it is asked and neither granted nor refused.
+func (a *Approval) Open() bool { return a != nil && !a.Granted && a.Refused == nil }
+
+// agree takes one person's consent. The same person twice counts once.
+func (a *Approval) agree(c Consent) error {
+	same := func(x Consent) bool { return x.By.ID == c.By.ID || x.Person != "" && x.Person == c.Person }
+	if slices.ContainsFunc(a.Given, same) {
+		return Errorf(Conflict, "you have approved already; a second person must agree")
+	}
+	a.Given = append(slices.Clone(a.Given), c)
+	if len(a.Given) >= a.Ruling.Persons {
+		a.Granted, a.How = true, "approved"
+	}
+	return nil
+}
+
+// Permitted reports whether the EDR may be asked for what is wanted of the endpoint now.
+func (e Endpoint) Permitted() bool { return e.Approval != nil && e.Approval.Granted }
+
+// ContainmentRuled is what the response authority says to the present wish for an endpoint.
+type ContainmentRuled struct {
+	Endpoint   string   `json:"endpoint"`
+	Generation int      `json:"generation"`
+	Approval   string   `json:"approval"`
+	AgentID    string   `json:"agent_id,omitempty"` // the one device it is about
+	Asset      Asset    `json:"asset"`
+	Ruling     Ruling   `json:"ruling"`
+	ApproveFor Duration `json:"approve_for"`
+	Lease      Duration `json:"lease"`
+}
+
+// Type returns "containment_ruled".
+func (*ContainmentRuled) Type() EventType { return "containment_ruled" }
+
+func (d *ContainmentRuled) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	p, err := i.changeEndpoint(d.Endpoint)
+	if err != nil {
+		return err
+	}
+	if d.Generation != p.Generation || p.Approval != nil {
+		return Errorf(Conflict, "endpoint %s is ruled on already", d.Endpoint)
+	}
+	a := &Approval{ID: d.Approval, Ruling: d.Ruling, Lease: d.Lease, ApproveFor: d.ApproveFor}
+	i.Approvals++
+	p.Approval = a
+	switch {
+	case i.Drill:
+		p.refuse(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
+	case p.Desired == DesiredReleased && p.RequestedBy.Side == SideClient: // the client's own word
+		a.ask(e.At)
+		return a.agree(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: "request", At: e.At})
+	case d.Ruling.Decision == DecideNever:
+		p.refuse(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
+	case d.Ruling.Decision == DecideAuto && d.Ruling.Persons < 2:
+		a.Granted, a.How = true, "by rule"
+	default:
+		a.ask(e.At)
+	}
+	return nil
+}
+
+func (a *Approval) ask(at time.Time) {
+	a.Asked++
+	a.AskedAt, a.ExpiresAt, a.Lapsed = at, at.Add(time.Duration(a.ApproveFor)), false
+}
+
+// refuse takes the present wish back: what was before is wanted again, and needs nobody's word.
+func (p *Endpoint) refuse(by *Consent) {
+	refused := *p.Approval
+	refused.Granted, refused.Refused, refused.How = true, by, "refused"
+	p.Approval = &refused
+	p.Generation++
+	p.Desired = map[Desired]Desired{DesiredIsolated: DesiredReleased, DesiredReleased: DesiredIsolated}[p.Desired]
+	p.Problem = ""
+}
+
+// openApproval returns the endpoint whose approval waits for people, in a list that may be changed.
+func (i *Incident) openApproval(id string) (*Endpoint, error) {
+	n := slices.IndexFunc(i.Endpoints, func(p Endpoint) bool { return p.Approval.Open() && p.Approval.ID == id })
+	if n < 0 {
+		return nil, Errorf(Conflict, "there is no open approval %s", id)
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := &i.Endpoints[n]
+	a := *p.Approval
+	p.Approval = &a
+	return p, nil
+}
+
+// ApprovalGiven is one person's word that an endpoint may be isolated or released.
+type ApprovalGiven struct {
+	Approval string `json:"approval"`
+	Person   string `json:"person,omitempty"`
+	Via      string `json:"via"`
+}
+
+// Type returns "approval_given".
+func (*ApprovalGiven) Type() EventType { return "approval_given" }
+
+func (d *ApprovalGiven) apply(i *Incident, e Event) error {
+	if err := i.needs(e, SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	p, err := i.openApproval(d.Approval)
+	if err != nil {
+		return err
+	}
+	if !e.At.Before(p.Approval.ExpiresAt) {
+		return Errorf(Conflict, "approval %s has expired; it will be asked for again", d.Approval)
+	}
+	return p.Approval.agree(Consent{By: e.Actor, Person: d.Person, Via: d.Via, At: e.At})
+}
+
+// ApprovalRefused is one person's word that an endpoint may not be isolated or released. One is enough.
+type ApprovalRefused struct {
+	Approval string `json:"approval"`
+	Person   string `json:"person,omitempty"`
+	Via      string `json:"via"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// Type returns "approval_refused".
+func (*ApprovalRefused) Type() EventType { return "approval_refused" }
+
+func (d *ApprovalRefused) apply(i *Incident, e Event) error {
+	if err := i.needs(e, SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	p, err := i.openApproval(d.Approval)
+	if err != nil {
+		return err
+	}
+	p.refuse(&Consent{By: e.Actor, Person: d.Person, Via: d.Via, Reason: d.Reason, At: e.At})
+	return nil
+}
+
+// ApprovalLapsed records that nobody answered in time. What the client's rule then allows is done; anything else is asked
+// for again later.
+type ApprovalLapsed struct {
+	Approval string `json:"approval"`
+}
+
+// Type returns "approval_lapsed".
+func (*ApprovalLapsed) Type() EventType { return "approval_lapsed" }
+
+func (d *ApprovalLapsed) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	p, err := i.openApproval(d.Approval)
+	if err != nil {
+		return err
+	}
+	a := p.Approval
+	if a.Ruling.Decision == DecideAskThenAuto && a.Ruling.Persons < 2 {
+		a.Granted, a.How = true, "nobody answered, as the rule allows"
+		return nil
+	}
+	a.ExpiresAt, a.Lapsed, a.Given = e.At, true, nil
+	return nil
+}
+
+// ApprovalAsked asks for an approval again after it lapsed.
+type ApprovalAsked struct {
+	Approval string `json:"approval"`
+}
+
+// Type returns "approval_asked".
+func (*ApprovalAsked) Type() EventType { return "approval_asked" }
+
+func (d *ApprovalAsked) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	p, err := i.openApproval(d.Approval)
+	if err != nil {
+		return err
+	}
+	p.Approval.ask(e.At)
+	return nil
+}
+
+// LeaseDue asks the client whether an isolation is extended or released: it has lasted its time.
+type LeaseDue struct {
+	Endpoint string `json:"endpoint"`
+}
+
+// Type returns "lease_due".
+func (*LeaseDue) Type() EventType { return "lease_due" }
+
+func (d *LeaseDue) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	p, err := i.changeEndpoint(d.Endpoint)
+	if err != nil {
+		return err
+	}
+	if p.ReviewAt.IsZero() {
+		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
+	}
+	p.ReviewDue, p.ReviewAt = e.At, e.At.Add(time.Duration(p.Approval.Lease))
+	if i.Phase == PhasePublished {
+		i.turn(TurnClient, e.At)
+	}
+	return nil
+}
+
+// LeaseExtended is the client's word that an endpoint stays isolated for another while.
+type LeaseExtended struct {
+	Endpoint string `json:"endpoint"`
+	Reason   string `json:"reason"`
+}
+
+// Type returns "lease_extended".
+func (*LeaseExtended) Type() EventType { return "lease_extended" }
+
+func (d *LeaseExtended) apply(i *Incident, e Event) error {
+	if err := i.needs(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	p, err := i.changeEndpoint(d.Endpoint)
+	if err != nil {
+		return err
+	}
+	if p.Desired != DesiredIsolated || p.ReviewAt.IsZero() {
+		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
+	}
+	p.ReviewDue, p.ReviewAt = time.Time{}, e.At.Add(time.Duration(p.Approval.Lease))
+	return nil
+}
+
+// changeEndpoint returns an endpoint in a list that may be changed.
+func (i *Incident) changeEndpoint(id string) (*Endpoint, error) {
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(id)
+	if p == nil {
+		return nil, Errorf(Conflict, "there is no endpoint %s", id)
+	}
+	if p.Approval != nil {
+		a := *p.Approval
+		p.Approval = &a
+	}
+	return p, nil
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type authorityRow struct {
+	ClientID  uuid.UUID
+	Version   int
+	Body      document[models.Authority]
+	DraftedBy uuid.UUID
+	DraftedAt time.Time
+	SignedBy  uuid.NullUUID
+	SignedAt  *time.Time
+	RequestID string
+}
+
+// TableName names the table.
+func (authorityRow) TableName() string { return "response_authorities" }
+
+func (r authorityRow) model() models.Authority {
+	a := r.Body.V
+	a.Version, a.DraftedBy, a.DraftedAt = r.Version, r.DraftedBy, r.DraftedAt.UTC()
+	a.SignedBy, a.SignedAt = r.SignedBy.UUID, orZero(r.SignedAt)
+	return a
+}
+
+// DraftAuthority adds the next version of the client's response authority, which holds once the client signs it. The
+// same request id again returns the version it made.
+func (tx *Tx) DraftAuthority(a models.Authority, requestID string) (models.Authority, error) {
+	if err := tx.needsClient(); err != nil {
+		return models.Authority{}, err
+	}
+	var known authorityRow
+	err := tx.of("response_authorities").Where("request_id = ?", requestID).Take(&known).Error
+	if err == nil {
+		return known.model(), nil
+	}
+	if models.KindOf(problem("find response authority", err)) != models.NotFound {
+		return models.Authority{}, problem("find response authority", err)
+	}
+	var latest int
+	err = tx.of("response_authorities").Select("coalesce(max(version), 0)").Scan(&latest).Error
+	if err != nil {
+		return models.Authority{}, problem("number response authority", err)
+	}
+	row := authorityRow{
+		ClientID: tx.client, Version: latest + 1, Body: document[models.Authority]{a}, DraftedBy: a.DraftedBy, DraftedAt: a.DraftedAt, RequestID: requestID,
+	}
+	return row.model(), problem("draft response authority", tx.db.Create(&row).Error)
+}
+
+// SignAuthority lets a user of the client sign a version, in a transaction of the portal. Signing again changes nothing.
+// NotFound: no such version. Conflict: a newer one is signed already.
+func (tx *Tx) SignAuthority(version int, user uuid.UUID, at time.Time) (models.Authority, error) {
+	if present, err := tx.Authority(); err != nil || present.Version > version {
+		if err == nil {
+			err = models.Errorf(models.Conflict, "version %d is signed already", present.Version)
+		}
+		return models.Authority{}, err
+	}
+	q := tx.of("response_authorities").Where("version = ? and signed_at is null", version).
+		UpdateColumns(map[string]any{"signed_by": user, "signed_at": at})
+	if q.Error != nil {
+		return models.Authority{}, problem("sign response authority", q.Error)
+	}
+	var row authorityRow
+	err := tx.of("response_authorities").Where("version = ?", version).Take(&row).Error
+	return row.model(), notFound(problem("read response authority", err), "response authority")
+}
+
+// Authority returns the response authority that holds: the newest signed version, or the zero value when none is.
+func (tx *Tx) Authority() (models.Authority, error) {
+	var rows []authorityRow
+	err := tx.of("response_authorities").Where("signed_at is not null").Order("version desc").Limit(1).Find(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return models.Authority{}, problem("read response authority", err)
+	}
+	return rows[0].model(), nil
+}
+
+// Authorities lists all versions, the newest first.
+func (tx *Tx) Authorities() ([]models.Authority, error) {
+	var rows []authorityRow
+	err := tx.of("response_authorities").Order("version desc").Limit(1000).Find(&rows).Error
+	return each(rows, authorityRow.model), problem("list response authorities", err)
+}

@@ -1,0 +1,195 @@
+package workflows_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+var isolate = &models.Isolate{Hostname: "FILESRV-01", Reason: "encrypting"}
+
+// containedBy ends a story in which one device was isolated: it is released, and the client closes.
+func (s *story) containedBy(at time.Duration) {
+	s.after(at, models.RoleResponder, &models.Release{Endpoint: "e1", Reason: "reinstalled"})
+	s.closes(at + time.Hour)
+}
+
+func (s *story) when(t models.EventType) time.Duration {
+	n := slices.IndexFunc(s.events, func(e models.Event) bool { return e.Type == t })
+	if n < 0 {
+		return -1
+	}
+	return s.events[n].At.Sub(s.events[0].At)
+}
+
+func TestAnIsolationThatIsToBeAskedWaitsForAKeyPress(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(models.DecideAsk)
+	var before []string
+	s.answers = func(e models.Effect) {
+		before = slices.Clone(s.edr)
+		s.presses("1")(e)
+	}
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.containedBy(time.Hour)
+	i := s.run(models.SeverityMedium)
+	if len(before) != 0 {
+		t.Errorf("the EDR was asked for %v before anybody approved", before)
+	}
+	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(s.edr, want) {
+		t.Fatalf("asked of the EDR: %v", s.edr)
+	}
+	if len(s.calls) != 1 || s.calls[0].Purpose != models.PurposeApproval || s.mailsFor(models.PurposeApproval) != 2 {
+		t.Errorf("calls %+v, %d mails about the approval", s.calls, s.mailsFor(models.PurposeApproval))
+	}
+	given := s.events[slices.IndexFunc(s.events, func(e models.Event) bool { return e.Type == "approval_given" })]
+	if given.Actor.ID != "contact:"+first.String() {
+		t.Errorf("the answer names %+v", given.Actor)
+	}
+	if i.Phase != models.PhaseClosed {
+		t.Errorf("phase %s", i.Phase)
+	}
+}
+
+func TestNobodyAnsweringAnApprovalLeavesTheDeviceAloneAndIsAskedAgain(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(models.DecideAsk)
+	s.answers = s.hears(models.CallNoAnswer)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.refusedAfter(2*time.Hour, models.RoleAdmin, &models.Approve{Approval: "a1"}, models.Conflict) // it has expired
+	var alone []string
+	s.env.RegisterDelayedCallback(func() { alone = slices.Clone(s.edr) }, 71*time.Hour)
+	s.after(73*time.Hour+30*time.Minute, models.RoleAdmin, &models.Approve{Approval: "a1"})
+	s.containedBy(80 * time.Hour)
+	s.run(models.SeverityHigh)
+	if len(alone) != 0 || len(s.edr) != 2 {
+		t.Errorf("before the second asking %v, in the end %v", alone, s.edr)
+	}
+	if lapsed, again := s.when("approval_lapsed"), s.when("approval_asked"); lapsed != time.Hour+2*time.Minute || again != lapsed+72*time.Hour {
+		// both counted from the first recorded event, one minute after the incident was opened
+		t.Logf("lapsed after %s, asked again after %s", lapsed, again)
+		if (again - lapsed).Round(time.Hour) != 72*time.Hour {
+			t.Errorf("asked again %s after it lapsed, want 72h", again-lapsed)
+		}
+	}
+}
+
+func TestAskThenAutoIsDoneWhenEverybodyWasTried(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(models.DecideAskThenAuto)
+	s.answers = s.hears(models.CallNoAnswer)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.containedBy(2 * time.Hour)
+	s.run(models.SeverityMedium)
+	if len(s.calls) != 2 {
+		t.Errorf("%d calls before it was done, want one to each contact", len(s.calls))
+	}
+	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(s.edr, want) {
+		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+	if at := s.when("approval_lapsed"); at < 0 || at > 10*time.Minute {
+		t.Errorf("it lapsed after %s, want right after the calls", at)
+	}
+}
+
+func TestNeverIsNeverDoneAndSaysWhy(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(models.DecideAuto)
+	s.authority.Never = []string{"FILESRV-*"}
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.closes(time.Hour)
+	i := s.run(models.SeverityMedium)
+	if len(s.edr) != 0 || i.OpenTask(models.TaskRefused, "e1") == nil {
+		t.Errorf("asked of the EDR: %v, tasks %+v", s.edr, i.Tasks)
+	}
+	if r := i.Endpoints[0].Approval.Ruling; r.Rule != "do-not-isolate list: FILESRV-*" || i.Phase != models.PhaseClosed {
+		t.Errorf("ruling %+v, phase %s", r, i.Phase)
+	}
+}
+
+func TestTwoPersonsAreTwoPeople(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(models.DecideAuto)
+	s.authority.TwoPersons = []models.Mark{{Host: "FILESRV-*"}}
+	c := contact(first, 1)
+	c.Email = "Admin@acme.example" // the same human as the admin's login
+	s.directory.Contacts = []models.Contact{c}
+	s.answers = s.presses("1")
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.refusedAfter(10*time.Minute, models.RoleAdmin, &models.Approve{Approval: "a1"}, models.Conflict)
+	var one []string
+	s.env.RegisterDelayedCallback(func() { one = slices.Clone(s.edr) }, 20*time.Minute)
+	s.after(30*time.Minute, models.RoleResponder, &models.Approve{Approval: "a1"})
+	s.after(2*time.Hour, models.RoleResponder, &models.Release{Endpoint: "e1", Reason: "reinstalled"}) // one word; the key press is the other
+	s.closes(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	if len(one) != 0 {
+		t.Errorf("with one person's word, as a contact and as a user: %v", one)
+	}
+	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(s.edr, want) {
+		t.Errorf("with two: %v", s.edr)
+	}
+}
+
+func TestTheClientCanRefuse(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(models.DecideAsk)
+	s.answers = s.presses("9")
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.closes(time.Hour)
+	i := s.run(models.SeverityMedium)
+	if len(s.edr) != 0 || i.OpenTask(models.TaskRefused, "a1") == nil || len(s.calls) != 1 {
+		t.Errorf("asked of the EDR %v, calls %d, tasks %+v", s.edr, len(s.calls), i.Tasks)
+	}
+	if i.Phase != models.PhaseClosed {
+		t.Errorf("phase %s: %v", i.Phase, i.ReadyToClose())
+	}
+}
+
+func TestAnIsolationIsReviewedEveryThreeDays(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.after(74*time.Hour, models.RoleAdmin, &models.Extend{Endpoint: "e1", Reason: "still being examined"})
+	var asked int
+	s.env.RegisterDelayedCallback(func() { asked = s.mailsFor(models.PurposeLease) }, 140*time.Hour)
+	s.containedBy(150 * time.Hour)
+	s.run(models.SeverityMedium)
+	if asked != 2 || s.mailsFor(models.PurposeLease) != 4 {
+		t.Errorf("%d mails before the second review, %d in the end; want 2 and 4 (two contacts)", asked, s.mailsFor(models.PurposeLease))
+	}
+	if len(s.edr) != 2 {
+		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+}
+
+func TestAReleaseInTheVendorsConsoleIsNoticed(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.env.RegisterDelayedCallback(func() { s.released = true }, 5*time.Hour)
+	var during models.Incident
+	s.env.RegisterDelayedCallback(func() {
+		during = s.replay(s.opening(models.SeverityMedium).Incident)
+		s.released = false
+	}, 7*time.Hour)
+	s.containedBy(10 * time.Hour)
+	i := s.run(models.SeverityMedium)
+	if during.OpenTask(models.TaskDrift, "e1") == nil || !during.Endpoints[0].Drifted || during.Containment() == models.ContainmentContained {
+		t.Errorf("an hour later: containment %s, %+v", during.Containment(), during.Tasks)
+	}
+	if len(s.edr) != 2 {
+		t.Errorf("it was put right behind somebody's back: %v", s.edr)
+	}
+	if i.OpenTask(models.TaskDrift, "e1") != nil {
+		t.Errorf("the task stays although it is isolated again: %+v", i.Tasks)
+	}
+}
