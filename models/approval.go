@@ -45,8 +45,11 @@ func PersonOf(email string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Open reports whether the approval waits for people: it is asked and neither granted nor refused.
+// Open reports whether the approval waits for people: it is neither granted nor refused.
 func (a *Approval) Open() bool { return a != nil && !a.Granted && a.Refused == nil }
+
+// Answerable reports whether people are being asked now.
+func (a *Approval) Answerable() bool { return a.Open() && a.Asked > 0 && !a.Lapsed }
 
 // agree takes one person's consent. The same person twice counts once.
 func (a *Approval) agree(c Consent) error {
@@ -97,21 +100,40 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 	case i.Drill:
 		p.refuse(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
 	case p.Desired == DesiredReleased && p.RequestedBy.Side == SideClient: // the client's own word
-		a.ask(e.At)
+		a.askIf(i.Published(), e.At)
 		return a.agree(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: "request", At: e.At})
 	case d.Ruling.Decision == DecideNever:
 		p.refuse(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
 	case d.Ruling.Decision == DecideAuto && d.Ruling.Persons < 2:
 		a.Granted, a.How = true, "by rule"
 	default:
-		a.ask(e.At)
+		a.askIf(i.Published(), e.At)
 	}
 	return nil
+}
+
+// askIf asks now if the client can see the incident; otherwise it is asked when it is published.
+func (a *Approval) askIf(published bool, at time.Time) {
+	if published {
+		a.ask(at)
+	}
 }
 
 func (a *Approval) ask(at time.Time) {
 	a.Asked++
 	a.AskedAt, a.ExpiresAt, a.Lapsed = at, at.Add(time.Duration(a.ApproveFor)), false
+}
+
+// askWaiting asks for the approvals that had to wait until the client could see the incident.
+func (i *Incident) askWaiting(at time.Time) {
+	i.Endpoints = slices.Clone(i.Endpoints)
+	for n := range i.Endpoints {
+		if p := &i.Endpoints[n]; p.Approval.Open() && p.Approval.Asked == 0 {
+			a := *p.Approval
+			a.ask(at)
+			p.Approval = &a
+		}
+	}
 }
 
 // refuse takes the present wish back: what was before is wanted again, and needs nobody's word.

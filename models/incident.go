@@ -154,6 +154,7 @@ const (
 	TaskNotDelivered  TaskKind = "not_delivered"   // a message the vendor took never reached its contact
 	TaskUnanswered    TaskKind = "unanswered"      // a question's deadline passed
 	TaskRefused       TaskKind = "refused"         // the client or its response authority does not allow an isolation or release
+	TaskUnasked       TaskKind = "unasked"         // an approval waits until the client can see the incident
 	TaskDrift         TaskKind = "drift"           // somebody changed an endpoint's isolation behind our back
 )
 

@@ -70,6 +70,7 @@ func (d *Published) apply(i *Incident, e Event) error {
 		return Errorf(Conflict, "the report has no summary yet: assess the incident, or expedite it")
 	}
 	i.Phase, i.Revision, i.Expedited, i.PublishedAt = PhasePublished, 1, d.Expedited, e.At
+	i.askWaiting(e.At)
 	i.turn(TurnClient, e.At)
 	return nil
 }

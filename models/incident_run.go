@@ -14,6 +14,7 @@ const (
 	CallRoundWorkflow = "CallRound"
 	EndpointWorkflow  = "Endpoint"
 	CheckWorkflow     = "ChannelCheck"
+	EDRCheckWorkflow  = "EDRCheck"
 
 	QueueIncidents = "incidents"
 	QueueMail      = "mail"
@@ -84,6 +85,10 @@ func (n Notice) Over(i Incident) bool {
 		})
 	case PurposePresent:
 		return i.Over()
+	case PurposeApproval:
+		return !slices.ContainsFunc(i.Endpoints, func(e Endpoint) bool { return e.Approval.Answerable() })
+	case PurposeLease:
+		return !slices.ContainsFunc(i.Endpoints, func(e Endpoint) bool { return !e.ReviewDue.IsZero() })
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"flag"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -56,6 +57,7 @@ func purposes() []models.Purpose {
 	return []models.Purpose{
 		models.PurposePublished, models.PurposeRevised, models.PurposeReminder, models.PurposePresent, models.PurposeClosed,
 		models.PurposeQuestion, models.PurposeQuestionReminder, models.PurposeApproval, models.PurposeReview,
+		models.PurposeLease,
 		models.PurposeTest, models.PurposeCode,
 	}
 }
@@ -185,7 +187,14 @@ func TestSpokenTexts(t *testing.T) {
 			speech, err = l.Menu(menu)
 			add("menu after "+menu.Before, speech, err)
 		}
-		for _, name := range []string{"already", "over", "key1", "key3", "goodbye"} {
+		for _, menu.Release = range []bool{false, true} {
+			menu.Before = ""
+			speech, err = l.Approval(menu, "")
+			add(fmt.Sprintf("approval, release %t", menu.Release), speech, err)
+			speech, err = l.Approval(menu, "FILESRV-01.corp")
+			add(fmt.Sprintf("approval, device, release %t", menu.Release), speech, err)
+		}
+		for _, name := range []string{"already", "over", "key1", "key3", "goodbye", "approved", "declined", "settled"} {
 			speech, err = l.Sentence(tag, name)
 			add(name, speech, err)
 		}

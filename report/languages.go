@@ -37,6 +37,8 @@ type words struct {
 	Revision, Occurrence int
 	Drill                bool
 	Code                 string
+	Host                 string // spelled
+	Release              bool
 	At                   time.Time
 }
 

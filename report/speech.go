@@ -19,6 +19,7 @@ type Announcement struct {
 	Drill     bool
 	Code      string // four digits that prove the caller; "" leaves the sentence out
 	Before    string // the sentence said first: "wrong", "again" or ""
+	Release   bool   // of an approval: a release is asked for, not an isolation
 }
 
 // Menu says what a call is about and which keys there are. A malformed reference or code, and a severity without
@@ -33,14 +34,35 @@ func (l Languages) Menu(a Announcement) (Speech, error) {
 	d := &draft{vocabulary: l.in(a.Language)}
 	d.words = words{Reference: spell(string(a.Reference)), Drill: a.Drill, Code: spell(a.Code)}
 	d.name(a.Severity)
-	text := d.write("menu")
-	if a.Before != "" {
-		text = d.write("say/"+a.Before) + " " + text
-	}
-	return d.speech(text)
+	return d.speech(d.after(a.Before, "menu"))
 }
 
-// Sentence says one of the sentences that end a call: "already", "over", "key1", "key3" or "goodbye".
+// Approval says that an approval is needed and which keys there are, and, with a host name, for which device. The host
+// name is confidential: it is said only after a key press. Errors as Menu.
+func (l Languages) Approval(a Announcement, host string) (Speech, error) {
+	if _, err := models.ParseReference(string(a.Reference)); err != nil {
+		return Speech{}, fmt.Errorf("report: %w", err)
+	}
+	d := &draft{vocabulary: l.in(a.Language)}
+	d.words = words{Reference: spell(string(a.Reference)), Drill: a.Drill, Code: spell(a.Code), Release: a.Release, Host: spell(OneLine(host, 64))}
+	d.name(a.Severity)
+	if host != "" {
+		return d.speech(d.after(a.Before, "approval-details"))
+	}
+	return d.speech(d.after(a.Before, "approval-menu"))
+}
+
+// after writes a block, and before it a sentence, if one is named.
+func (d *draft) after(before, block string) string {
+	text := d.write(block)
+	if before != "" {
+		text = d.write("say/"+before) + " " + text
+	}
+	return text
+}
+
+// Sentence says one of the sentences that end a call: "already", "over", "key1", "key3", "goodbye", and of
+// approvals "approved", "declined" or "settled".
 func (l Languages) Sentence(language, name string) (Speech, error) {
 	d := &draft{vocabulary: l.in(language)}
 	return d.speech(d.write("say/" + name))

@@ -23,7 +23,7 @@ type ending struct {
 }
 
 func calleeNames() []string {
-	return []string{"acknowledges", "hangs_up", "wrong_digit", "repeats_then_acknowledges", "passes",
+	return []string{"acknowledges", "hangs_up", "wrong_digit", "repeats_then_acknowledges", "passes", "approves",
 		"voicemail", "silent", "busy", "no_answer", "unreachable", "invalid"}
 }
 
@@ -38,6 +38,8 @@ func calleeOf(persona string) callee {
 		c.keys = []string{"9"}
 	case "repeats_then_acknowledges":
 		c.keys = []string{"2", "1"}
+	case "approves": // hears the details, then agrees
+		c.keys = []string{"1", "1"}
 	case "passes":
 		c.keys = []string{"3"}
 	case "voicemail":

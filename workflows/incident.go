@@ -171,6 +171,9 @@ func (w *incident) due(n models.Notice) {
 		return
 	}
 	n.Revision = w.run.Incident.Revision
+	if slices.Contains(w.run.Notices, n) {
+		return
+	}
 	w.run.Notices = append(w.run.Notices, n)
 }
 

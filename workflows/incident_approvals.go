@@ -51,8 +51,17 @@ func (w *incident) approvalChanged(ctx workflow.Context, e models.Event) {
 		switch {
 		case p.Approval.Refused != nil:
 			w.openTask(ctx, models.TaskRefused, p.ID, "endpoint "+p.ID+": "+d.Ruling.Rule)
-		case p.Approval.Open():
+		case p.Approval.Answerable():
 			w.askApproval(ctx, e.Seq, d.Approval)
+		case p.Approval.Open():
+			w.openTask(ctx, models.TaskUnasked, d.Approval, "the client must approve, and cannot be asked before the incident is published")
+		}
+	case *models.Published:
+		for n := range w.run.Incident.Endpoints {
+			if a := w.run.Incident.Endpoints[n].Approval; a.Answerable() {
+				w.endTask(ctx, models.TaskUnasked, a.ID)
+				w.askApproval(ctx, e.Seq, a.ID)
+			}
 		}
 	case *models.ApprovalAsked:
 		w.askApproval(ctx, e.Seq, d.Approval)
@@ -72,7 +81,7 @@ func (w *incident) askApproval(ctx workflow.Context, seq int, approval string) {
 // openApproval returns the endpoint whose approval still waits for people, or nil.
 func (w *incident) openApproval(id string) *models.Endpoint {
 	for n := range w.run.Incident.Endpoints {
-		if p := &w.run.Incident.Endpoints[n]; p.Approval.Open() && p.Approval.ID == id && !p.Approval.Lapsed {
+		if p := &w.run.Incident.Endpoints[n]; p.Approval.Answerable() && p.Approval.ID == id {
 			return p
 		}
 	}
@@ -82,7 +91,7 @@ func (w *incident) openApproval(id string) *models.Endpoint {
 // ringForApprovals begins the calls about approvals that are asked, and looks after those an earlier run began.
 func (w *incident) ringForApprovals(ctx workflow.Context) {
 	for _, e := range w.run.Incident.Endpoints {
-		if e.Approval.Open() && !e.Approval.Lapsed {
+		if e.Approval.Answerable() {
 			w.ringing = append(w.ringing, e.Approval.ID)
 		}
 	}
@@ -204,7 +213,7 @@ func (w *incident) nextDeadline() (deadline, bool) {
 		switch {
 		case e.Approval.Open() && e.Approval.Lapsed:
 			all = append(all, deadline{at: e.Approval.ExpiresAt.Add(w.run.Policy.Reminder(i.Severity)), approval: e.Approval.ID, endpoint: e.ID, again: true})
-		case e.Approval.Open():
+		case e.Approval.Answerable():
 			all = append(all, deadline{at: e.Approval.ExpiresAt, approval: e.Approval.ID, endpoint: e.ID})
 		case !e.ReviewAt.IsZero() && e.Desired == models.DesiredIsolated && e.Kept == nil:
 			all = append(all, deadline{at: e.ReviewAt, endpoint: e.ID})

@@ -105,6 +105,10 @@ func (h *Hooks) voice(c *gin.Context, k call) {
 		h.spell(c, k)
 		return
 	}
+	if k.row.Purpose == models.PurposeApproval {
+		h.approval(c, k, 1, 1, "")
+		return
+	}
 	h.menu(c, k, 1, "")
 }
 
@@ -196,6 +200,8 @@ func (h *Hooks) key(c *gin.Context, k call) {
 	switch d := k.report.Digits; {
 	case k.row.Purpose == models.PurposeCode: // such a call asks for no key
 		h.say(c, k, "goodbye")
+	case k.row.Purpose == models.PurposeApproval:
+		h.approvalKey(c, k)
 	case d == "1" || d == "3":
 		h.pressed(c, k, d, n)
 	case d == "" || n >= maxRepeats:

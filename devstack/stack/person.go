@@ -68,6 +68,15 @@ func (p Person) PostAs(ctx context.Context, key, path string, body, out any) (in
 	return p.do(ctx, http.MethodPost, path, key, raw, out)
 }
 
+// Put replaces what is at a path below /api/v1.
+func (p Person) Put(ctx context.Context, path string, body, out any) error {
+	raw, err := json.Marshal(body)
+	if err == nil {
+		_, err = p.do(ctx, http.MethodPut, path, "", raw, out)
+	}
+	return err
+}
+
 // Command gives a command to an incident.
 func (p Person) Command(ctx context.Context, r models.Reference, c models.Command) (models.Answer, error) {
 	var a models.Answer
@@ -81,8 +90,10 @@ func (p Person) do(ctx context.Context, method, path, key string, body []byte, o
 		return 0, err
 	}
 	req.Header.Set("Authorization", "Bearer "+p.token)
-	if method == http.MethodPost {
+	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if method == http.MethodPost {
 		req.Header.Set("Idempotency-Key", key)
 	}
 	res, err := p.http.Do(req)

@@ -79,6 +79,9 @@ func (s *Stack) seed(ctx context.Context) error {
 	s.Dev = Dev{App: s.appURL(), Worker: fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Worker),
 		Temporal: s.Temporal.Address, TemporalUI: s.Temporal.UIURL, Namespace: s.Temporal.Namespace,
 		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "smtp": s.Simulators.SMTPURL, "crowdstrike": s.Simulators.CrowdStrikeURL}}
+	for vendor, address := range s.Simulators.EDR {
+		s.Dev.Simulators[vendor] = address
+	}
 	for _, u := range []models.User{
 		{Name: "Ada Brandt", Email: "analyst@watchfire.example", Role: models.RoleAnalyst},
 		{Name: "Tomás Ruiz", Email: "lead@watchfire.example", Role: models.RoleLead},
@@ -126,7 +129,35 @@ func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) e
 			return err
 		}
 	}
-	return nil
+	signer, err := db.UserByEmail(ctx, client.ID, "admin@"+c.domain)
+	if err != nil {
+		return err
+	}
+	return SignAuthority(ctx, db, client.ID, signer.ID)
+}
+
+// SignAuthority gives a client a response authority, signed by one of its users, unless it has one: devices are isolated
+// and released at once, but for domain controllers, which are never isolated, and what carries the tag "two-persons".
+func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUID) error {
+	a := models.Authority{
+		DraftedBy: signer, DraftedAt: time.Now().UTC(), Never: []string{"DC-*"}, TwoPersons: []models.Mark{{Tag: "two-persons"}},
+		Rules: []models.AuthorityRule{
+			{Name: "isolate at once", Action: models.DesiredIsolated, Decision: models.DecideAuto},
+			{Name: "release at once", Action: models.DesiredReleased, Decision: models.DecideAuto},
+			{Name: "ask first", Action: models.DesiredIsolated, Tags: []string{"ask-first"}, Decision: models.DecideAsk},
+		},
+	}
+	err := db.ForClient(ctx, store.SOC, client, func(tx *store.Tx) (err error) {
+		a, err = tx.DraftAuthority(a, "seed-authority")
+		return err
+	})
+	if err != nil || !a.SignedAt.IsZero() {
+		return err
+	}
+	return db.ForClient(ctx, store.Portal, client, func(tx *store.Tx) error {
+		_, err := tx.SignAuthority(a.Version, signer, time.Now().UTC())
+		return err
+	})
 }
 
 func seedContact(c seedClient, n int, role string) models.Contact {

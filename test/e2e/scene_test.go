@@ -14,6 +14,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
 )
 
 // patience bounds every wait. It is generous: the machine may be busy with other tests.
@@ -25,6 +26,7 @@ type scene struct {
 	number   int
 	contacts []models.Contact // in calling order
 	host     string           // a device of this scene alone
+	vendor   string           // of the client's EDR, where it matters
 	began    time.Time
 
 	analyst, lead, operator  stack.Person
@@ -84,6 +86,7 @@ func newcomer(t *testing.T, adjust func(*models.Policy)) *scene {
 	if err != nil {
 		t.Fatalf("take on a client: %v", err)
 	}
+	authorize(t, made.ID)
 	var contacts []models.Contact
 	for n := range 2 {
 		var c models.Contact
@@ -98,6 +101,23 @@ func newcomer(t *testing.T, adjust func(*models.Policy)) *scene {
 		contacts = append(contacts, c)
 	}
 	return stage(t, made.Number, contacts)
+}
+
+// authorize lets a user of the client, who is made for it, sign a response authority that isolates and releases at once.
+func authorize(t *testing.T, client uuid.UUID) {
+	t.Helper()
+	db, err := store.Open(t.Context(), house.AppURL(), store.Options{MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	signer, err := db.CreateUser(t.Context(), models.User{ClientID: client, Name: "Signer", Email: "signer@client.example", Role: models.RoleAdmin})
+	if err == nil {
+		err = stack.SignAuthority(t.Context(), db, client, signer.ID)
+	}
+	if err != nil {
+		t.Fatalf("sign a response authority: %v", err)
+	}
 }
 
 // mend brings the stack back to where every test begins: no faults, everything running.

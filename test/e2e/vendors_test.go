@@ -31,7 +31,10 @@ type call struct {
 		Key string
 		At  time.Time
 	}
-	Said      []struct{ Text string }
+	Said []struct {
+		Text     string
+		AfterKey string `json:"after_key"`
+	}
 	Callbacks []struct {
 		Status string `json:"call_status"`
 		HTTP   int    `json:"http_status"`
