@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
@@ -16,11 +17,17 @@ import (
 // Containment isolates and releases endpoints. It belongs to the queue "edr".
 type Containment struct {
 	Effects Effects
-	Vendor  string
-	// EDR returns the client's EDR; NotFound when the client has none.
-	EDR func(models.EDR) (EDR, error)
+	// EDR returns the EDR of the client with an id; NotFound when the client has none.
+	EDR func(ctx context.Context, client uuid.UUID) (ClientEDR, error)
 	// PollEvery is the first pause between looks at an endpoint that is not confirmed; it doubles up to a minute.
 	PollEvery time.Duration
+}
+
+// ClientEDR is the EDR of one client.
+type ClientEDR struct {
+	EDR
+	Vendor string
+	SetAt  time.Time // when its credentials were entered; zero: they are the provider's own
 }
 
 // EndpointInput is what is wanted of an endpoint.
@@ -58,7 +65,7 @@ func (c *Containment) Resolve(ctx context.Context, in EndpointInput) (EndpointSe
 		return EndpointSeen{}, failure(err, c.Effects.Settle)
 	}
 	if len(hosts) != 1 {
-		return EndpointSeen{}, failure(c.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
+		return EndpointSeen{}, failure(edr.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
 	}
 	return seenOf(hosts[0]), nil
 }
@@ -85,7 +92,7 @@ func (c *Containment) Change(ctx context.Context, in EndpointInput) error {
 	}
 	underway := func(ctx context.Context, _ store.LedgerRow) (Receipt, bool, error) {
 		host, err := edr.State(ctx, in.AgentID)
-		return Receipt{Vendor: c.Vendor, ID: host.ID}, err == nil && (host.State == goal(in.Desired) || host.State == towards(in.Desired)), err
+		return Receipt{Vendor: edr.Vendor, ID: host.ID}, err == nil && (host.State == goal(in.Desired) || host.State == towards(in.Desired)), err
 	}
 	_, err = c.Effects.Once(ctx, in.Effect, Act{
 		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
@@ -95,7 +102,7 @@ func (c *Containment) Change(ctx context.Context, in EndpointInput) error {
 			if there || err != nil {
 				return receipt, unsent(err)
 			}
-			return Receipt{Vendor: c.Vendor, ID: in.AgentID}, c.act(ctx, edr, in, row)
+			return Receipt{Vendor: edr.Vendor, ID: in.AgentID}, act(ctx, edr, in, row)
 		},
 	})
 	return err
@@ -112,7 +119,7 @@ func unsent(err error) error {
 	return err
 }
 
-func (c *Containment) act(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) error {
+func act(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) error {
 	comment := "Watchfire " + row.Key
 	if in.Desired == models.DesiredIsolated {
 		return edr.Isolate(ctx, in.AgentID, comment)
@@ -149,24 +156,41 @@ func SeenIn(err error) (EndpointSeen, bool) {
 	return seen, false
 }
 
-func (c *Containment) edr(ctx context.Context, in EndpointInput) (EDR, error) {
-	var client models.Client
-	err := c.Effects.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) (err error) {
-		client, err = tx.Client()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read client: %w", err)
+// CheckConnection tries the client's EDR: whether its credentials work and may read. What the vendor refuses is an
+// answer and no failure.
+func (c *Containment) CheckConnection(ctx context.Context, client uuid.UUID) (models.EDRCheck, error) {
+	edr, err := c.EDR(ctx, client)
+	if err == nil {
+		err = edr.Check(ctx)
 	}
-	edr, err := c.EDR(client.EDR)
+	check := models.EDRCheck{OK: err == nil, SetAt: edr.SetAt}
+	if edr.EDR != nil {
+		check.Capabilities = edr.Capabilities()
+	}
+	var v *models.VendorError
+	switch {
+	case err == nil:
+		return check, nil
+	case models.KindOf(err) == models.NotFound:
+		check.Problem = string(models.Config) // there is nothing to connect to any more
+	case errors.As(err, &v):
+		check.Problem = string(v.Class)
+	default:
+		return check, err
+	}
+	return check, nil
+}
+
+func (c *Containment) edr(ctx context.Context, in EndpointInput) (ClientEDR, error) {
+	edr, err := c.EDR(ctx, in.Effect.ClientID)
 	if models.KindOf(err) == models.NotFound {
-		return nil, c.reject("find EDR", "the client has no EDR")
+		return edr, ClientEDR{Vendor: "edr"}.reject("find EDR", "the client has no EDR")
 	}
 	return edr, err
 }
 
-func (c *Containment) reject(op, code string) error {
-	return &models.VendorError{Class: models.Rejected, Vendor: c.Vendor, Op: op, Code: code}
+func (e ClientEDR) reject(op, code string) error {
+	return &models.VendorError{Class: models.Rejected, Vendor: e.Vendor, Op: op, Code: code}
 }
 
 func goal(d models.Desired) models.HostState {

@@ -51,4 +51,8 @@ type EDR interface {
 	Isolate(ctx context.Context, id, comment string) error
 	// Release asks for the isolation to be lifted; nil means accepted, not released.
 	Release(ctx context.Context, id, comment string) error
+	// Check reports whether the credentials work and may read. It changes nothing.
+	Check(ctx context.Context) error
+	// Capabilities returns what the EDR can do beyond that.
+	Capabilities() models.Capabilities
 }

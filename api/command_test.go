@@ -40,6 +40,21 @@ func TestTheSameKeyForADecisionOfTheClient(t *testing.T) {
 	w.must(http.StatusUnprocessableEntity, w.postAs("responder", at(ref, "settle"), "k", settle))
 }
 
+func TestTheSameKeyForADraft(t *testing.T) {
+	w := newWorld(t)
+	rules := map[string]any{"rules": []any{map[string]any{"name": "n", "action": "isolated", "classes": []string{}, "decision": "ask"}}}
+	first := w.must(http.StatusCreated, w.postAs("lead", w.clientPath("response-authority"), "k", rules))
+	again := w.must(http.StatusCreated, w.postAs("lead", w.clientPath("response-authority"), "k", rules))
+	if string(first.body) != string(again.body) {
+		t.Errorf("%s\n%s", first, again)
+	}
+	rules["never"] = []string{"dc-*"}
+	w.must(http.StatusUnprocessableEntity, w.postAs("lead", w.clientPath("response-authority"), "k", rules))
+	if list, _ := w.authorities("lead"); len(list) != 1 {
+		t.Errorf("%d versions", len(list))
+	}
+}
+
 func TestTheSameKeyForWhatIsMade(t *testing.T) {
 	w := newWorld(t)
 	alert := map[string]any{"client": w.acme.Number, "source": "realtime", "finding_id": "f-1", "title": "T", "severity": "high"}

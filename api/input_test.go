@@ -50,6 +50,28 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 		{"impossible day", "analyst", "/api/v1/alerts", alert(`,"occurred_at":"2026-02-31T00:00:00Z"`), 422, "/occurred_at"},
 		{"no such client", "analyst", "/api/v1/alerts", strings.Replace(alert(""), number, "999999", 1), 404, ""},
 		{"wildcard host", "analyst", at(ref, "isolate"), `{"hostname":"*","reason":"r"}`, 422, "/hostname"},
+		{"approval of nothing", "admin", at(ref, "approve"), `{"approval":""}`, 422, "/approval"},
+		{"approval for somebody else", "admin", at(ref, "approve"), `{"approval":"a1","person":"0123456789abcdef"}`, 422, "/person"},
+		{"refusal without a reason", "admin", at(ref, "refuse"), `{"approval":"a1"}`, 422, "/reason"},
+		{"blank reason to extend", "admin", at(ref, "extend"), `{"endpoint":"e1","reason":" "}`, 422, "/reason"},
+		{"authority without rules", "lead", w.clientPath("response-authority"), `{}`, 422, "/rules"},
+		{"authority that signs itself", "lead", w.clientPath("response-authority"), `{"rules":[],"signed_at":"2026-01-01T00:00:00Z"}`, 422, "/signed_at"},
+		{"rule of another action", "lead", w.clientPath("response-authority"), `{"rules":[{"name":"n","action":"delete","decision":"auto"}]}`, 422, "/rules/0/action"},
+		{"rule that decides nothing", "lead", w.clientPath("response-authority"), `{"rules":[{"name":"n","action":"isolated"}]}`, 422, "/rules/0/decision"},
+		{"rule of another class", "lead", w.clientPath("response-authority"), `{"rules":[{"name":"n","action":"isolated","classes":["printer"],"decision":"ask"}]}`, 422, "/rules/0/classes/0"},
+		{"rule with a blank name", "lead", w.clientPath("response-authority"), `{"rules":[{"name":" ","action":"isolated","decision":"ask"}]}`, 422, "/rules/0/name"},
+		{"rules of one name", "lead", w.clientPath("response-authority"), `{"rules":[{"name":"n","action":"isolated","decision":"ask"},{"name":"n","action":"released","decision":"ask"}]}`, 422, "/rules/1/name"},
+		{"pattern with a range", "lead", w.clientPath("response-authority"), `{"rules":[],"never":["dc-*","dc-[0-9]"]}`, 422, "/never/1"},
+		{"mark of two things", "lead", w.clientPath("response-authority"), `{"rules":[],"two_persons":[{"host":"a","tag":"b"}]}`, 422, "/two_persons/0"},
+		{"mark of nothing", "lead", w.clientPath("response-authority"), `{"rules":[],"two_persons":[{}]}`, 422, "/two_persons/0"},
+		{"dry run of a pattern", "viewer", w.clientPath("response-authority", "dry-run"), `{"action":"isolated","hostname":"dc-*"}`, 422, "/hostname"},
+		{"dry run at no time", "viewer", w.clientPath("response-authority", "dry-run"), `{"action":"isolated","hostname":"h","at":"2026-02-30T10:00"}`, 422, "/at"},
+		{"dry run of an unknown version", "viewer", w.clientPath("response-authority", "dry-run"), `{"action":"isolated","hostname":"h","version":7}`, 404, "/version"},
+		{"signature under no version", "admin", w.clientPath("response-authority", "7", "sign"), ``, 404, ""},
+		{"signature under version zero", "admin", w.clientPath("response-authority", "0", "sign"), ``, 404, ""},
+		{"lease that is too short", "lead", "/api/v1/clients", newClientWith(`"policy":{"lease":"10ms"}`), 422, "/policy/lease"},
+		{"approval that nobody can give", "lead", "/api/v1/clients", newClientWith(`"policy":{"approve_for":"1ms"}`), 422, "/policy/approve_for"},
+		{"EDR without its credentials", "lead", "/api/v1/clients", newClientWith(`"edr":{"vendor":"mde","tenant":"t"}`), 422, "/edr/vendor"},
 		{"over-long command", "analyst", at(ref, "comment"), `{"text":"` + strings.Repeat("a", 64<<10) + `"}`, 413, ""},
 		{"over-long alert", "analyst", "/api/v1/alerts", alert(`,"detail":"` + strings.Repeat("a", 1<<20) + `"`), 413, ""},
 		{"OCSF that is no object", "analyst", "/api/v1/alerts/ocsf?source=integration&client=" + number, `[1]`, 422, ""},
@@ -78,6 +100,10 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 	if n := w.engine.CarriedOut(); n != 0 {
 		t.Errorf("%d refused commands had an effect", n)
 	}
+}
+
+func newClientWith(more string) string {
+	return `{"legal_name":"n","time_zone":"UTC","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2026-12-31T00:00:00Z","plan":"mdr"},` + more + `}`
 }
 
 func TestBadParametersAreBadRequests(t *testing.T) {

@@ -39,6 +39,13 @@ var matrix = map[string]string{
 	"get-caller-code":  "401 2 2 2 2 2 2 404",
 	"start-fire-drill": "401 2 2 403 403 403 403 404",
 
+	"get-response-authority":     "401 2 2 2 2 2 2 404",
+	"draft-response-authority":   "401 403 2 2 403 403 403 404",
+	"sign-response-authority":    "401 409 409 409 403 403 2 404",
+	"dry-run-response-authority": "401 2 2 2 2 2 2 404",
+	"set-edr-credentials":        "401 403 2 2 403 403 403 404",
+	"check-edr-connection":       "401 2 2 2 403 403 403 404",
+
 	"list-alerts":   "401 2 2 2 403 403 403 403",
 	"receive-alert": "401 2 2 2 403 403 403 403",
 	"receive-ocsf":  "401 2 2 2 403 403 403 403",
@@ -68,6 +75,9 @@ var matrix = map[string]string{
 	"isolate":          "401 2 2 403 403 403 403 404",
 	"release":          "401 2 2 403 403 2 2 404",
 	"keep":             "401 409 409 409 403 2 2 404",
+	"approve":          "401 409 409 409 403 2 2 404",
+	"refuse":           "401 409 409 409 403 2 2 404",
+	"extend":           "401 409 409 409 403 2 2 404",
 	"acknowledge":      "401 409 409 409 2 2 2 404",
 	"complete-task":    "401 2 2 2 403 403 403 404",
 	"verify":           "401 2 2 403 403 403 403 404",
@@ -123,6 +133,10 @@ func (w *world) example(who, method, path string, op *openapi3.Operation) *http.
 	}
 	contact := uuid.Nil
 	switch {
+	case strings.Contains(path, "{version}"):
+		replace = append(replace, "{version}", strconv.Itoa(w.draft("at all")))
+	case op.OperationID == "check-edr-connection":
+		w.must(http.StatusOK, w.put("lead", w.clientPath("edr"), edrCredentials()))
 	case strings.Contains(path, "/contacts/{id}"):
 		contact = w.contact()
 		replace = append(replace, "{id}", contact.String())
@@ -189,6 +203,12 @@ func (w *world) ripe(operation, who string) models.Reference {
 		return ref
 	case "get-drill-report":
 		return w.drill()
+	case "approve", "refuse":
+		return w.ruled(models.DecideAsk, 1)
+	case "extend":
+		ref := w.ruled(models.DecideAuto, 1)
+		w.happen(ref, models.System(), &models.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent-1", State: models.HostIsolated, Online: true})
+		return ref
 	case "answer-question":
 		ref := w.published()
 		w.happen(ref, w.users["analyst"].Actor(), &models.QuestionAsked{
@@ -222,6 +242,11 @@ func TestSomebodyElsesLooksLikeNothing(t *testing.T) {
 		same(t, w.get("stranger", at(ref)+path), w.get("stranger", at(nothing)+path))
 	}
 	same(t, w.get("stranger", "/api/v1/clients/"+strconv.Itoa(w.acme.Number)), w.get("stranger", "/api/v1/clients/999999"))
+	version := strconv.Itoa(w.draft("at all"))
+	for path, body := range map[string]any{"/dry-run": isolating(nil), "/" + version + "/sign": nil} {
+		same(t, w.post("stranger", w.clientPath("response-authority")+path, body), w.post("stranger", "/api/v1/clients/999999/response-authority"+path, body))
+	}
+	same(t, w.get("stranger", w.clientPath("response-authority")), w.get("stranger", "/api/v1/clients/999999/response-authority"))
 	same(t, w.get("viewer", at(w.incident())), w.get("viewer", at(nothing))) // their own, not published
 	same(t, w.get("viewer", "/api/v1/incidents/nonsense"), w.get("viewer", at(nothing)))
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
@@ -52,8 +53,17 @@ func newWorld(t testing.TB) *world {
 	s, _ := storetest.New(t)
 	w := &world{TB: t, store: s, engine: desktest.New(s, time.Now), logs: &bytes.Buffer{}, users: map[string]models.User{}, tokens: map[string]string{}}
 	log := observability.Logger(slog.LevelInfo, w.logs)
-	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: 100 * time.Millisecond, Log: log})
-	var err error
+	keyset, err := secrets.Generate("")
+	w.ok(err)
+	box, err := secrets.Open(keyset, "")
+	w.ok(err)
+	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: 100 * time.Millisecond, Log: log, EDR: desk.EDROptions{
+		Box: box, Check: func(c models.EDRCredentials) error {
+			if c.Vendor != "crowdstrike" {
+				return models.InvalidField("/vendor", "is not a known product")
+			}
+			return nil
+		}}})
 	w.handler, err = api.New(api.Options{
 		Desk: w.desk, Auth: auth.New(s, time.Now), Log: log, Metrics: observability.NewMetrics(),
 		Ready: observability.NewReadiness(observability.DatabaseParts(s)...),

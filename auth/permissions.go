@@ -36,6 +36,13 @@ var permissions = map[string][]models.Role{
 	"get-caller-code":  everyone,
 	"start-fire-drill": handlers,
 
+	"get-response-authority":     everyone,
+	"draft-response-authority":   stewards,
+	"sign-response-authority":    {models.RoleAdmin},
+	"dry-run-response-authority": everyone,
+	"set-edr-credentials":        stewards,
+	"check-edr-connection":       staff,
+
 	"list-alerts":   staff,
 	"receive-alert": staff,
 	"receive-ocsf":  staff,
@@ -65,6 +72,9 @@ var permissions = map[string][]models.Role{
 	"isolate":          handlers,
 	"release":          bothSides,
 	"keep":             deciders,
+	"approve":          deciders,
+	"refuse":           deciders,
+	"extend":           deciders,
 	"acknowledge":      clients,
 	"complete-task":    staff,
 	"verify":           handlers,

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,11 @@ type Config struct {
 	CrowdStrikeClientID, CrowdStrikeClientSecret                         string
 	CrowdStrikeURL                                                       *url.URL
 
+	// SecretsKeyset seals the credentials of clients' EDRs; SecretsKMSURI names the key it is itself encrypted with.
+	SecretsKeyset, SecretsKMSURI string
+	// EDRExtraHosts are domains EDRs may be at beside their vendors' own.
+	EDRExtraHosts []string
+
 	// VendorTimeout bounds one request to a vendor; Settle is how long its outcome may stay unknown after that.
 	VendorTimeout time.Duration
 	Settle        time.Duration
@@ -54,6 +60,7 @@ const (
 	API     Part = "api"
 	Worker  Part = "worker"
 	Migrate Part = "migrate"
+	Keys    Part = "keys" // of the secrets; needs nothing but what is asked of it
 )
 
 // setting is one environment variable.
@@ -89,6 +96,22 @@ func span(p func(*Config) *time.Duration) func(*Config, string) error {
 			return errors.New("is not a duration such as 10s")
 		}
 		*p(c) = d
+		return nil
+	}
+}
+
+var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$`)
+
+// domains reads host names. One label alone would allow a whole top-level domain, and an address no name protects.
+func domains(p func(*Config) *[]string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		for d := range strings.SplitSeq(v, ",") {
+			d = strings.ToLower(strings.TrimSpace(d))
+			if !domain.MatchString(d) {
+				return errors.New("is not a list of domains such as kibana.example.com")
+			}
+			*p(c) = append(*p(c), d)
+		}
 		return nil
 	}
 }
@@ -138,6 +161,9 @@ func settings() []setting {
 		{"CROWDSTRIKE_CLIENT_ID", "", "Falcon API client with devices:read and devices:write", false, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientID })},
 		{"CROWDSTRIKE_CLIENT_SECRET", "", "its secret", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},
 		{"CROWDSTRIKE_BASE_URL", "", "the Falcon cloud, such as https://api.eu-1.crowdstrike.com", false, nil, address(func(c *Config) **url.URL { return &c.CrowdStrikeURL })},
+		{"SECRETS_KEYSET", "", "seals the credentials of clients' EDRs; watchfire secrets keygen prints one", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
+		{"SECRETS_KMS_URI", "", "the key of a KMS the keyset is encrypted with, if it is", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
+		{"EDR_EXTRA_HOSTS", "", "domains, with commas between, EDRs may be at beside their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
 		{"VENDOR_TIMEOUT", "10s", "bound of one request to a vendor", false, nil, span(func(c *Config) *time.Duration { return &c.VendorTimeout })},
 		{"VENDOR_SETTLE", "30s", "how long the outcome of an unanswered request may stay unknown", false, nil, span(func(c *Config) *time.Duration { return &c.Settle })},
 		{"EDR_POLL_EVERY", "2s", "first pause between looks at an endpoint", false, nil, span(func(c *Config) *time.Duration { return &c.EDRPollEvery })},
@@ -172,7 +198,7 @@ func Read(part Part, lookup func(string) (string, bool)) (Config, error) {
 
 // check refuses combinations that are unsafe.
 func (c Config) check(part Part) error {
-	if part == Migrate {
+	if part == Migrate || part == Keys {
 		return nil
 	}
 	var problems []error

@@ -37,6 +37,8 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.Worker, "CROWDSTRIKE_BASE_URL", "http://127.0.0.1:1"}, {config.Worker, "VENDOR_SETTLE", "1s"},
 		{config.Worker, "VENDOR_TIMEOUT", "soon"}, {config.Worker, "VENDOR_TIMEOUT", "-1s"}, {config.API, "DATABASE_MAX_CONNS", "many"},
 		{config.Migrate, "DATABASE_OWNER_URL", ""}, {config.Worker, "MAILERS", "pigeon"}, {config.Worker, "MAILERS", "smtp,smtp"},
+		{config.API, "EDR_EXTRA_HOSTS", "com"}, {config.API, "EDR_EXTRA_HOSTS", "a.example,"}, {config.Worker, "EDR_EXTRA_HOSTS", "10.0.0.1"},
+		{config.Worker, "EDR_EXTRA_HOSTS", "https://a.example"}, {config.Worker, "EDR_EXTRA_HOSTS", "*.a.example"},
 	} {
 		env := maps.Clone(good())
 		env[c.name] = c.value
@@ -87,5 +89,14 @@ func TestListShowsNoSecret(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "https://soc.example") {
 		t.Errorf("a plain setting is not shown:\n%s", out.String())
+	}
+}
+
+func TestMoreHostsForEDRs(t *testing.T) {
+	env := maps.Clone(good())
+	env["EDR_EXTRA_HOSTS"] = "Kibana.example, b.example.com"
+	c, err := config.Read(config.API, lookup(env))
+	if err != nil || strings.Join(c.EDRExtraHosts, " ") != "kibana.example b.example.com" {
+		t.Errorf("got %q, %v", c.EDRExtraHosts, err)
 	}
 }

@@ -52,11 +52,27 @@ func checkClient(c models.Client) error {
 			return models.InvalidField(pointer, "is not a day at midnight UTC")
 		}
 	}
-	if r := time.Duration(c.Policy.RingFor); r < 5*time.Second || r > 10*time.Minute {
-		return models.InvalidField("/policy/ring_for", "must be 5s to 10m")
+	if err := checkPolicy(c.Policy); err != nil {
+		return err
+	}
+	if c.EDR.Vendor != "" && c.EDR.Vendor != "crowdstrike" {
+		return models.InvalidField("/edr/vendor", "is not crowdstrike: another product is set with its credentials")
 	}
 	if c.EDR.Vendor != "" && c.EDR.Tenant == "" {
 		return models.InvalidField("/edr/tenant", "is required with a vendor")
+	}
+	return nil
+}
+
+func checkPolicy(p models.Policy) error {
+	if r := time.Duration(p.RingFor); r < 5*time.Second || r > 10*time.Minute {
+		return models.InvalidField("/policy/ring_for", "must be 5s to 10m")
+	}
+	if a := time.Duration(p.ApproveFor); a < time.Second || a > 30*24*time.Hour {
+		return models.InvalidField("/policy/approve_for", "must be 1s to 720h")
+	}
+	if l := time.Duration(p.Lease); l < time.Second || l > 366*24*time.Hour {
+		return models.InvalidField("/policy/lease", "must be 1s to 8784h")
 	}
 	return nil
 }
@@ -74,6 +90,7 @@ func withDefaults(p models.Policy) models.Policy {
 		RoundEvery: cmp.Or(p.RoundEvery, def.RoundEvery), SlowRoundEvery: cmp.Or(p.SlowRoundEvery, def.SlowRoundEvery),
 		Reminders: reminders, HighAgainAfter: cmp.Or(p.HighAgainAfter, def.HighAgainAfter),
 		FeedbackWindow: cmp.Or(p.FeedbackWindow, def.FeedbackWindow), TellAfter: cmp.Or(p.TellAfter, def.TellAfter),
+		ApproveFor: cmp.Or(p.ApproveFor, def.ApproveFor), Lease: cmp.Or(p.Lease, def.Lease),
 		TryAgainEvery: cmp.Or(p.TryAgainEvery, def.TryAgainEvery),
 	}
 }

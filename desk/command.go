@@ -30,7 +30,7 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 		return models.Answer{}, false, err
 	}
 	o := models.Order{
-		Ask:         models.Ask{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via},
+		Ask:         models.Ask{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
 		Fingerprint: fingerprint(c.Name(), body), Body: body,
 	}
 	if err := d.admit(ctx, u, ref, c, o); err != nil {

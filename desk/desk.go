@@ -35,6 +35,7 @@ type Options struct {
 	UpdateWait time.Duration    // how long to wait for a command's answer before it is queued; 0 means 2 s
 	Now        func() time.Time // the clock; nil means the machine's
 	Log        *slog.Logger     // nil means the default one
+	EDR        EDROptions
 }
 
 // Desk takes what people ask for. Its methods may be used from several goroutines. Errors for people are
@@ -45,12 +46,13 @@ type Desk struct {
 	wait     time.Duration
 	now      func() time.Time
 	log      *slog.Logger
+	edr      EDROptions
 	clients  sync.Map // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
 }
 
 // New makes a Desk over the database and the engine.
 func New(s *store.Store, t Temporal, o Options) *Desk {
-	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, now: o.Now, log: o.Log}
+	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, now: o.Now, log: o.Log, edr: o.EDR}
 	if d.wait <= 0 {
 		d.wait = defaultUpdateWait
 	}

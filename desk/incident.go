@@ -128,6 +128,7 @@ func (d *Desk) start(ctx context.Context, run models.IncidentRun) error {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
 	i := run.Incident
+	run.Policy = withDefaults(run.Policy) // a client may be older than a number of it
 	_, err := d.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: i.Reference.WorkflowID(), TaskQueue: models.QueueIncidents,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,

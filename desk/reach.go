@@ -62,13 +62,19 @@ func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Sev
 	if err != nil {
 		return Preview{}, err
 	}
-	moment := d.moment()
-	if at != "" {
-		if moment, err = readMoment(at, directory.Zone); err != nil {
-			return Preview{}, err
-		}
+	moment, err := d.momentIn(directory.Zone, at)
+	if err != nil {
+		return Preview{}, err
 	}
 	return preview(directory, s, moment), nil
+}
+
+// momentIn reads a moment as readMoment does; "" is now.
+func (d *Desk) momentIn(zone *time.Location, text string) (time.Time, error) {
+	if text == "" {
+		return d.moment(), nil
+	}
+	return readMoment(text, zone)
 }
 
 func preview(d models.Directory, s models.Severity, at time.Time) Preview {

@@ -36,6 +36,8 @@ func commands(t *rapid.T, now time.Time) []models.Command {
 		&models.GiveFeedback{Rating: rapid.IntRange(0, 6).Draw(t, "rating")},
 		&models.AskQuestion{Text: str("text"), Answers: rapid.SampledFrom([][]string{nil, {"yes", "no"}, {""}}).Draw(t, "answers"), Deadline: deadline},
 		&models.AnswerQuestion{Question: id("q"), Answer: rapid.SampledFrom([]string{"", "yes", "perhaps"}).Draw(t, "answer")},
+		&models.Approve{Approval: id("a")}, &models.Refuse{Approval: id("a"), Reason: str("reason")},
+		&models.Extend{Endpoint: id("e"), Reason: str("reason")},
 	}
 }
 
@@ -49,7 +51,8 @@ func TestEveryCommandTakesPartInTheSequences(t *testing.T) {
 	})
 }
 
-// happen lets the machines say something: the EDR about every endpoint, Watchfire about every open question.
+// happen lets the machines say something: the response authority and the EDR about every endpoint, Watchfire about
+// every approval, isolation and open question. The EDR does only what is permitted, but others touch it, too.
 func happen(t *rapid.T, i *models.Incident, at time.Time) (events []models.Event) {
 	say := func(d models.EventData) {
 		e := models.NewEvent(*i, at, models.System(), d)
@@ -59,8 +62,19 @@ func happen(t *rapid.T, i *models.Incident, at time.Time) (events []models.Event
 		events = append(events, e)
 	}
 	for _, p := range i.Endpoints {
+		switch {
+		case i.Over():
+		case p.Approval == nil:
+			say(anyRuling(t, *i, p))
+		case p.Approval.Open() && (p.Approval.Lapsed || p.Approval.Asked == 0):
+			say(&models.ApprovalAsked{Approval: p.Approval.ID})
+		case p.Approval.Open():
+			say(&models.ApprovalLapsed{Approval: p.Approval.ID})
+		case !p.ReviewAt.IsZero():
+			say(&models.LeaseDue{Endpoint: p.ID})
+		}
 		state := rapid.SampledFrom([]models.HostState{models.HostNormal, models.HostIsolating, models.HostIsolated, models.HostReleasing}).Draw(t, "state")
-		say(&models.EndpointObserved{Endpoint: p.ID, Generation: p.Generation, State: state, Online: true})
+		say(&models.EndpointObserved{Endpoint: p.ID, Generation: p.Generation, State: state, Online: true, Drift: rapid.Bool().Draw(t, "drift")})
 	}
 	for _, q := range i.Questions {
 		if _, n, due := q.NextReminder(); due {
@@ -99,6 +113,7 @@ func TestNoSequenceOfCommandsReachesAnIllegalState(t *testing.T) {
 				continue
 			}
 			a := ask(rapid.SampledFrom([]models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin}).Draw(t, "role"))
+			a.Person = rapid.SampledFrom([]string{"", "p1", "p2"}).Draw(t, "person")
 			events, err := give(&i, rapid.SampledFrom(commands(t, now)).Draw(t, "command"), a, now)
 			if err != nil {
 				if models.KindOf(err) == "" {
@@ -140,6 +155,7 @@ func checkStep(t *rapid.T, was, is models.Incident, events []models.Event) {
 		t.Fatalf("turn %s while it is %s", is.Turn, is.Phase)
 	}
 	checkQuestions(t, was, is)
+	checkApprovals(t, was, is, events)
 	if is.FireDrill != "" && len(is.Endpoints) > 0 {
 		t.Fatal("a fire drill isolates")
 	}

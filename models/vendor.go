@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // VendorClass says what a vendor's failure means for the effect that was tried.
@@ -204,3 +206,25 @@ type EDRCredentials struct {
 	BaseURL string            `json:"base_url"` // of the client's region or installation
 	Values  map[string]string `json:"values"`   // by the vendor's field names
 }
+
+// String names the vendor only, so that printing credentials shows nothing of them.
+func (c EDRCredentials) String() string { return "credentials of " + c.Vendor }
+
+// GoString is what String is.
+func (c EDRCredentials) GoString() string { return c.String() }
+
+// EDRCheck is what came of trying a client's EDR connection: no secret, and nothing the vendor wrote.
+type EDRCheck struct {
+	OK           bool         `json:"ok"`
+	Problem      string       `json:"problem,omitempty"` // a VendorClass, when it is not OK
+	Capabilities Capabilities `json:"capabilities"`
+	SetAt        time.Time    `json:"set_at,omitzero"` // when the credentials that were tried were entered; zero: the provider's own
+}
+
+// EDRCheckRun is what the workflow that tries a client's EDR connection is started with.
+type EDRCheckRun struct {
+	ClientID uuid.UUID `json:"client_id"`
+}
+
+// EDRCheckWorkflowID is the id of the workflow that tries the EDR connection of the client with a number: one at a time.
+func EDRCheckWorkflowID(number int) string { return fmt.Sprintf("edr/%d/check", number) }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -35,13 +36,18 @@ func (tx *Tx) DraftAuthority(a models.Authority, requestID string) (models.Autho
 	if err := tx.needsClient(); err != nil {
 		return models.Authority{}, err
 	}
-	var known authorityRow
-	err := tx.of("response_authorities").Where("request_id = ?", requestID).Take(&known).Error
-	if err == nil {
-		return known.model(), nil
+	// Whoever drafts holds the client's row first, so that they wait for each other.
+	var client clientRow
+	if err := tx.db.Select("id").Where("id = ?", tx.client).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&client).Error; err != nil {
+		return models.Authority{}, notFound(problem("hold client", err), "client")
 	}
-	if models.KindOf(problem("find response authority", err)) != models.NotFound {
+	var known []authorityRow
+	err := tx.of("response_authorities").Where("request_id = ?", requestID).Limit(1).Find(&known).Error
+	switch {
+	case err != nil:
 		return models.Authority{}, problem("find response authority", err)
+	case len(known) > 0:
+		return known[0].model(), nil
 	}
 	var latest int
 	err = tx.of("response_authorities").Select("coalesce(max(version), 0)").Scan(&latest).Error
@@ -57,11 +63,12 @@ func (tx *Tx) DraftAuthority(a models.Authority, requestID string) (models.Autho
 // SignAuthority lets a user of the client sign a version, in a transaction of the portal. Signing again changes nothing.
 // NotFound: no such version. Conflict: a newer one is signed already.
 func (tx *Tx) SignAuthority(version int, user uuid.UUID, at time.Time) (models.Authority, error) {
-	if present, err := tx.Authority(); err != nil || present.Version > version {
-		if err == nil {
-			err = models.Errorf(models.Conflict, "version %d is signed already", present.Version)
-		}
+	present, err := tx.Authority()
+	switch {
+	case err != nil:
 		return models.Authority{}, err
+	case present.Version > version:
+		return models.Authority{}, models.Errorf(models.Conflict, "version %d is signed already", present.Version)
 	}
 	q := tx.of("response_authorities").Where("version = ? and signed_at is null", version).
 		UpdateColumns(map[string]any{"signed_by": user, "signed_at": at})
@@ -69,7 +76,7 @@ func (tx *Tx) SignAuthority(version int, user uuid.UUID, at time.Time) (models.A
 		return models.Authority{}, problem("sign response authority", q.Error)
 	}
 	var row authorityRow
-	err := tx.of("response_authorities").Where("version = ?", version).Take(&row).Error
+	err = tx.of("response_authorities").Where("version = ?", version).Take(&row).Error
 	return row.model(), notFound(problem("read response authority", err), "response authority")
 }
 

@@ -193,8 +193,41 @@ func (h *house) everything(te tenant) models.Incident {
 	})
 	h.advance(te, "sendgrid", store.Word{EventID: "ev-1", Effect: row.ID, State: "delivered", Rank: 4, Sequence: -1})
 	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.SetCode(te.contact.ID, models.ChannelSMS, "key", noon) })
+	h.draft(te, "draft-1")
+	h.setEDR(te, "mde", noon)
 	h.ok(h.CreateToken(h.Context(), models.Token{UserID: te.user.ID, Hash: hash("token of " + te.LegalName)}))
 	return i
+}
+
+// draft adds a version of a client's response authority; its only rule is named after the request.
+func (h *house) draft(te tenant, requestID string) models.Authority {
+	h.Helper()
+	var a models.Authority
+	h.as(store.SOC, te, func(tx *store.Tx) (err error) {
+		a, err = tx.DraftAuthority(authority(requestID, h.analyst), requestID)
+		return err
+	})
+	return a
+}
+
+func authority(name string, by models.User) models.Authority {
+	return models.Authority{
+		Rules: []models.AuthorityRule{{
+			Name: name, Action: models.DesiredIsolated, Classes: []models.AssetClass{models.ClassServer}, Tags: []string{"prod"},
+			Severities: models.Severities(), Hours: models.HoursOutside, Decision: models.DecideAskThenAuto,
+		}},
+		Never: []string{"dc-*"}, TwoPersons: []models.Mark{{Host: "db-*"}, {Class: models.ClassServer}, {Tag: "prod"}},
+		DraftedBy: by.ID, DraftedAt: noon,
+	}
+}
+
+// sign signs a version as the client's user.
+func (h *house) sign(te tenant, version int, at time.Time) (a models.Authority, err error) {
+	err = h.ForClient(h.Context(), store.Portal, te.ID, func(tx *store.Tx) (err error) {
+		a, err = tx.SignAuthority(version, te.user.ID, at)
+		return err
+	})
+	return a, err
 }
 
 // owner runs a statement as the owner of the database, past every rule.

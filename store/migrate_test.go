@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -41,7 +42,11 @@ func TestMigrateTwiceAndConcurrently(t *testing.T) {
 	if err := s.SchemaCurrent(t.Context()); err != nil {
 		t.Errorf("schema after migration: %v", err)
 	}
-	equal(t, "applied migrations", len(ownerTexts(t, ownerURL, "select version_id::text from goose_db_version where version_id > 0")), 6)
+	files, err := filepath.Glob("migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "applied migrations", len(ownerTexts(t, ownerURL, "select version_id::text from goose_db_version where version_id > 0")), len(files))
 }
 
 // TestMigrateReach takes a database with clients, effects and vendors' events of version 5 to the present one.

@@ -77,6 +77,9 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
 		and table_name in ('events', 'report_revisions', 'client_decisions', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states')`)
+	nothing(t, ownerURL, "a response authority may be changed, or signed by others than the client", `select column_name || ' ' || grantee
+		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
+		and table_name = 'response_authorities' and not (column_name in ('signed_by', 'signed_at') and grantee = 'watchfire_portal')`)
 	nothing(t, ownerURL, "an identity column may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
 		and column_name in ('client_id', 'id', 'reference', 'key', 'token', 'request_id', 'fingerprint', 'contact_id', 'caller_secret')
@@ -85,6 +88,12 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "tokens and addresses of users may be read", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_auth'
 		and (table_name = 'tokens' or table_name = 'users' and column_name in ('email', 'role'))`)
+	nothing(t, ownerURL, "sealed secrets may be read by others than workers", `select column_name || ' ' || grantee
+		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_worker'
+		and table_name = 'edr_credentials' and (column_name in ('sealed', 'data_key') or grantee <> 'watchfire_soc')`)
+	nothing(t, ownerURL, "others than the SOC may change EDR credentials", `select column_name || ' ' || grantee
+		from information_schema.column_privileges where privilege_type in ('INSERT', 'UPDATE') and grantee like 'watchfire\_%'
+		and table_name = 'edr_credentials' and grantee <> 'watchfire_soc'`)
 	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth') order by 1`)
 	want := []string{"client_decisions insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
 	if !slices.Equal(inserts, want) {
@@ -160,6 +169,9 @@ func TestUpdatesReachOwnRowsOnly(t *testing.T) {
 		{"watchfire_soc", "update contacts set name = 'changed'", "select client_id::text from contacts where name <> 'changed'"},
 		{"watchfire_soc", "update channel_codes set wrong = 9", "select client_id::text from channel_codes where wrong <> 9"},
 		{"watchfire_soc", "delete from channel_codes", "select client_id::text from channel_codes"},
+		{"watchfire_portal", "update response_authorities set signed_by = (select user_id from client_decisions limit 1), signed_at = now()",
+			"select client_id::text from response_authorities where signed_at is null"},
+		{"watchfire_soc", "update edr_credentials set data_key = ''", "select client_id::text from edr_credentials where data_key <> ''"},
 		{"watchfire_worker", "update effects set outcome = 'changed'", "select client_id::text from effects where outcome <> 'changed'"},
 	} {
 		h.ok(h.As(t.Context(), c.role, h.acme.ID, func(tx *store.Tx) error { return tx.Exec(c.sql) }))
@@ -228,6 +240,37 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"a worker changes a contact": {store.Worker, func(tx *store.Tx) error {
 			_, err := tx.UpdateContact(h.acme.contact)
 			return err
+		}},
+		"the portal drafts a response authority": {store.Portal, func(tx *store.Tx) error {
+			_, err := tx.DraftAuthority(authority("x", h.acme.user), "x")
+			return err
+		}},
+		"a worker drafts a response authority": {store.Worker, func(tx *store.Tx) error {
+			return tx.Exec("insert into response_authorities select client_id, 9, body, drafted_by, drafted_at, null, null, 'x' from response_authorities")
+		}},
+		"the SOC signs": {store.SOC, func(tx *store.Tx) error {
+			_, err := tx.SignAuthority(1, h.acme.user.ID, noon)
+			return err
+		}},
+		"the SOC drafts what is signed already": {store.SOC, func(tx *store.Tx) error {
+			return tx.Exec("insert into response_authorities values (?, 9, '{}', ?, now(), ?, now(), 'x')", h.acme.ID, h.analyst.ID, h.acme.user.ID)
+		}},
+		"a worker signs": {store.Worker, func(tx *store.Tx) error {
+			_, err := tx.SignAuthority(1, h.acme.user.ID, noon)
+			return err
+		}},
+		"the SOC changes rules":    {store.SOC, func(tx *store.Tx) error { return tx.Exec("update response_authorities set body = '{}'") }},
+		"the portal changes rules": {store.Portal, func(tx *store.Tx) error { return tx.Exec("update response_authorities set body = '{}'") }},
+		"the SOC reads sealed secrets": {store.SOC, func(tx *store.Tx) error {
+			_, err := tx.EDRCredentials("mde")
+			return err
+		}},
+		"the portal reads EDR credentials": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select vendor from edr_credentials") }},
+		"the portal sets EDR credentials": {store.Portal, func(tx *store.Tx) error {
+			return tx.SetEDRCredentials(edrCredentials("mde", noon), models.EDR{Vendor: "mde"})
+		}},
+		"a worker sets EDR credentials": {store.Worker, func(tx *store.Tx) error {
+			return tx.SetEDRCredentials(edrCredentials("mde", noon), models.EDR{Vendor: "mde"})
 		}},
 		"a worker reads codes": {store.Worker, func(tx *store.Tx) error { return tx.Exec("select key from channel_codes") }},
 		"a worker changes a vendor's word": {store.Worker, func(tx *store.Tx) error {

@@ -3,10 +3,12 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"time"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -31,7 +33,7 @@ type Parts struct {
 	Store     *store.Store
 	Mailers   []activities.Route // in the order they are tried
 	Carrier   activities.Carrier
-	EDR       func(models.EDR) (activities.EDR, error)
+	EDR       func(ctx context.Context, client uuid.UUID) (activities.ClientEDR, error)
 	Letter    report.Letterhead
 	PublicURL *url.URL
 	// Settle is how long the outcome of an unanswered request to a vendor may stay unknown.
@@ -57,6 +59,7 @@ func queues() []queue {
 			r.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.ChannelCheck, workflow.RegisterOptions{Name: models.CheckWorkflow})
+			r.RegisterWorkflowWithOptions(workflows.EDRCheck, workflow.RegisterOptions{Name: models.EDRCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
 			r.RegisterActivity(&activities.Records{Store: p.Store, Now: p.Now})
 		}},
@@ -72,7 +75,7 @@ func queues() []queue {
 			})
 		}},
 		{models.QueueEDR, 50, 20, func(r worker.Registry, p Parts) {
-			r.RegisterActivity(&activities.Containment{Effects: p.effects(0), Vendor: "crowdstrike", EDR: p.EDR, PollEvery: p.EDRPollEvery})
+			r.RegisterActivity(&activities.Containment{Effects: p.effects(0), EDR: p.EDR, PollEvery: p.EDRPollEvery})
 		}},
 	}
 }

@@ -154,6 +154,13 @@ func look(ctx workflow.Context, patience time.Duration, in activities.EndpointIn
 	return seen, err
 }
 
+// checkEDR tries a client's EDR connection. Somebody waits for the answer, so it is tried for as long as they do.
+func checkEDR(ctx workflow.Context, run models.EDRCheckRun) (out models.EDRCheck, err error) {
+	ctx = remote(ctx, models.QueueEDR, "try the EDR connection", 20*time.Second)
+	err = workflow.ExecuteActivity(ctx, containment.CheckConnection, run.ClientID).Get(ctx, &out)
+	return out, err
+}
+
 // rule asks what the client's response authority says.
 func rule(ctx workflow.Context, in activities.RuleInput) (out models.Ruling, err error) {
 	err = workflow.ExecuteLocalActivity(local(ctx, "what the response authority says"), records.Rule, in).Get(ctx, &out)

@@ -75,6 +75,12 @@ type Answer = models.Answer
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
 type AnswerQuestion = models.AnswerQuestion
 
+// Approval What the present wish for an endpoint needs: the ruling and, if that says so, the word of one or two persons of the client.
+type Approval = models.Approval
+
+// Approve Example: {"approval":"a1"}
+type Approve = models.Approve
+
 // AskQuestion Example: {"answers":["yes","no"],"deadline":"2026-03-03T08:15:00Z","text":"Was this sign-in you?"}
 type AskQuestion = models.AskQuestion
 
@@ -83,6 +89,16 @@ type Assess = models.Assess
 
 // Assessment defines model for Assessment.
 type Assessment = models.Assessment
+
+// AssetClass defines model for AssetClass.
+type AssetClass = models.AssetClass
+
+// AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
+// some class that says never or ask also holds for a device whose class is not known.
+type AuthorityRule = models.AuthorityRule
+
+// AuthorityRules defines model for AuthorityRules.
+type AuthorityRules = []AuthorityRule
 
 // CallerCode defines model for CallerCode.
 type CallerCode struct {
@@ -94,6 +110,9 @@ type CallerCode struct {
 	// ValidUntil Example: 2026-03-02T08:15:00Z
 	ValidUntil Time `json:"valid_until"`
 }
+
+// Capabilities What the product can do beyond isolating and releasing a device.
+type Capabilities = models.Capabilities
 
 // Channel defines model for Channel.
 type Channel = models.Channel
@@ -168,6 +187,9 @@ type ConfirmChannel struct {
 // ConfirmClosure Example: {"reason":"The server is retired next week."}
 type ConfirmClosure = models.ConfirmClosure
 
+// Consent One person's word.
+type Consent = models.Consent
+
 // Contact A person of the client to notify.
 type Contact = models.Contact
 
@@ -203,6 +225,9 @@ type DeliveryList struct {
 // DeliveryState defines model for DeliveryState.
 type DeliveryState = models.DeliveryState
 
+// Desired defines model for Desired.
+type Desired = models.Desired
+
 // Dismiss Example: {"reason":"A planned test of the client."}
 type Dismiss = models.Dismiss
 
@@ -219,8 +244,33 @@ type DrillPhones = models.DrillPhones
 // DrillReport defines model for DrillReport.
 type DrillReport = models.DrillReport
 
+// DryRun Example: {"action":"isolated","at":"2026-11-29T03:00","class":"domain_controller","hostname":"dc-01.client.example"}
+type DryRun struct {
+	Action Desired `json:"action"`
+
+	// At When it is requested; now when left out. Without an offset it is the client's local time.
+	At    *string     `json:"at,omitempty"`
+	Class *AssetClass `json:"class,omitempty"`
+
+	// Hostname One exact host name.
+	Hostname Hostname `json:"hostname"`
+
+	// Severity Of the incident; critical when left out.
+	Severity *Severity `json:"severity,omitempty"`
+	Tags     *[]Tag    `json:"tags,omitempty"`
+
+	// Version To try, signed or not; the one that holds when left out.
+	Version *int `json:"version,omitempty"`
+}
+
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
 type EDR = models.EDR
+
+// EDRCheck defines model for EDRCheck.
+type EDRCheck = models.EDRCheck
+
+// EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
+type EDRCredentials = models.EDRCredentials
 
 // Endpoint defines model for Endpoint.
 type Endpoint = models.Endpoint
@@ -239,6 +289,9 @@ type EventList struct {
 // Expedite Example: {}
 type Expedite = models.Expedite
 
+// Extend Example: {"endpoint":"e1","reason":"The host waits for forensics."}
+type Extend = models.Extend
+
 // Finding defines model for Finding.
 type Finding = models.Finding
 
@@ -252,6 +305,18 @@ type GoLive struct {
 	// Ready Every check passed.
 	Ready bool `json:"ready"`
 }
+
+// HostPattern A host name, in any case, with * for any characters. Without a dot it also fits the first label of a longer
+// name.
+//
+// Example: dc-*
+type HostPattern = string
+
+// HostPatterns Do not isolate: stricter than any rule.
+type HostPatterns = []HostPattern
+
+// Hostname One exact host name.
+type Hostname = string
 
 // Hours Weekly hours in the client's time zone. None means always.
 //
@@ -321,6 +386,12 @@ type LeftOut struct {
 
 // Line defines model for Line.
 type Line = string
+
+// Mark Devices by host name, class or tag; exactly one of them.
+type Mark = models.Mark
+
+// Marks Devices on which two different persons of the client must agree.
+type Marks = []Mark
 
 // NewAlert Example: {"client":1042,"finding_id":"rt-2026-000183","hostnames":["dc01.client.example"],"indicators":[{"type":"file_name","value":"procdump64.exe"}],"occurred_at":"2026-03-02T08:15:00Z","severity":"critical","source":"realtime","techniques":["T1003.001"],"title":"Credential dumping on a domain controller"}
 type NewAlert struct {
@@ -394,6 +465,16 @@ type NewIncident struct {
 	Title    *Title    `json:"title,omitempty"`
 }
 
+// NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
+type NewResponseAuthority struct {
+	// Never Do not isolate: stricter than any rule.
+	Never *HostPatterns  `json:"never,omitempty"`
+	Rules AuthorityRules `json:"rules"`
+
+	// TwoPersons Devices on which two different persons of the client must agree.
+	TwoPersons *Marks `json:"two_persons,omitempty"`
+}
+
 // Next The cursor of the next page; absent on the last.
 type Next = string
 
@@ -406,6 +487,9 @@ type Number = int
 //
 // Example: {"class_uid":2004,"finding_info":{"title":"Suspicious sign-in","uid":"f-1"},"severity_id":4,"time":1695135922487}
 type OCSFEvent map[string]interface{}
+
+// Person The same for one human as user and as contact; tells no address.
+type Person = string
 
 // Phase defines model for Phase.
 type Phase = models.Phase
@@ -494,11 +578,31 @@ type Recommendation = models.Recommendation
 // Reference Example: SI-1042-0007
 type Reference = models.Reference
 
+// Refuse Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
+type Refuse = models.Refuse
+
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
 type Release = models.Release
 
 // RequestClosure Example: {"note":"All affected accounts were reset.","outcome":"resolved"}
 type RequestClosure = models.RequestClosure
+
+// ResponseAuthority One version of a client's response authority. It never changes; what no rule matches is asked.
+type ResponseAuthority = models.Authority
+
+// ResponseAuthorityList defines model for ResponseAuthorityList.
+type ResponseAuthorityList struct {
+	// Holds The version that holds; absent while none is signed.
+	Holds *int                `json:"holds,omitempty"`
+	Items []ResponseAuthority `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
+
+// ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
+// contact was tried and nobody answered.
+type ResponseDecision = models.ResponseDecision
 
 // Revise Example: {"change":"A second mailbox was affected.","material":true}
 type Revise = models.Revise
@@ -514,6 +618,9 @@ type RevisionList struct {
 	Next *Next `json:"next,omitempty"`
 }
 
+// Ruling defines model for Ruling.
+type Ruling = models.Ruling
+
 // Settle Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
@@ -526,6 +633,9 @@ type Severity = models.Severity
 //
 // Example: 1h30m0s
 type Span = models.Duration
+
+// Tag A tag of a device in the EDR.
+type Tag = string
 
 // Task Something a person of the SOC has to do.
 type Task = models.Task
@@ -701,6 +811,12 @@ type VerifyChannelParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// CheckEdrConnectionParams defines parameters for CheckEdrConnection.
+type CheckEdrConnectionParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // StartFireDrillParams defines parameters for StartFireDrill.
 type StartFireDrillParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -716,6 +832,24 @@ type GetPlanParams struct {
 	// some hours are skipped when clocks change. An hour that comes twice is taken once; an offset chooses.
 	// Write the plus sign of an offset as %2B.
 	At *string `form:"at,omitempty" json:"at,omitempty"`
+}
+
+// DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
+type DraftResponseAuthorityParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DryRunResponseAuthorityParams defines parameters for DryRunResponseAuthority.
+type DryRunResponseAuthorityParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// SignResponseAuthorityParams defines parameters for SignResponseAuthority.
+type SignResponseAuthorityParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // ListIncidentsParams defines parameters for ListIncidents.
@@ -759,6 +893,12 @@ type AdviseTeamParams struct {
 
 // AnswerQuestionParams defines parameters for AnswerQuestion.
 type AnswerQuestionParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ApproveParams defines parameters for Approve.
+type ApproveParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -814,6 +954,12 @@ type ExpediteParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ExtendParams defines parameters for Extend.
+type ExtendParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // GiveFeedbackParams defines parameters for GiveFeedback.
 type GiveFeedbackParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -840,6 +986,12 @@ type PublishParams struct {
 
 // RecommendParams defines parameters for Recommend.
 type RecommendParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RefuseParams defines parameters for Refuse.
+type RefuseParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -904,8 +1056,17 @@ type TestChannelJSONRequestBody = TestChannel
 // VerifyChannelJSONRequestBody defines body for VerifyChannel for application/json ContentType.
 type VerifyChannelJSONRequestBody = VerifyChannel
 
+// SetEdrCredentialsJSONRequestBody defines body for SetEdrCredentials for application/json ContentType.
+type SetEdrCredentialsJSONRequestBody = EDRCredentials
+
 // StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
 type StartFireDrillJSONRequestBody = NewFireDrill
+
+// DraftResponseAuthorityJSONRequestBody defines body for DraftResponseAuthority for application/json ContentType.
+type DraftResponseAuthorityJSONRequestBody = NewResponseAuthority
+
+// DryRunResponseAuthorityJSONRequestBody defines body for DryRunResponseAuthority for application/json ContentType.
+type DryRunResponseAuthorityJSONRequestBody = DryRun
 
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
@@ -918,6 +1079,9 @@ type AdviseTeamJSONRequestBody = AdviseTeam
 
 // AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
 type AnswerQuestionJSONRequestBody = AnswerQuestion
+
+// ApproveJSONRequestBody defines body for Approve for application/json ContentType.
+type ApproveJSONRequestBody = Approve
 
 // AskQuestionJSONRequestBody defines body for AskQuestion for application/json ContentType.
 type AskQuestionJSONRequestBody = AskQuestion
@@ -940,6 +1104,9 @@ type DismissJSONRequestBody = Dismiss
 // ExpediteJSONRequestBody defines body for Expedite for application/json ContentType.
 type ExpediteJSONRequestBody = Expedite
 
+// ExtendJSONRequestBody defines body for Extend for application/json ContentType.
+type ExtendJSONRequestBody = Extend
+
 // GiveFeedbackJSONRequestBody defines body for GiveFeedback for application/json ContentType.
 type GiveFeedbackJSONRequestBody = GiveFeedback
 
@@ -954,6 +1121,9 @@ type PublishJSONRequestBody = Publish
 
 // RecommendJSONRequestBody defines body for Recommend for application/json ContentType.
 type RecommendJSONRequestBody = Recommend
+
+// RefuseJSONRequestBody defines body for Refuse for application/json ContentType.
+type RefuseJSONRequestBody = Refuse
 
 // ReleaseJSONRequestBody defines body for Release for application/json ContentType.
 type ReleaseJSONRequestBody = Release
@@ -1251,6 +1421,33 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
 	VerifyChannel(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// SetEdrCredentialsWithBody Set what the client's EDR is reached with
+	//
+	// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
+	// the client's EDR. 503 while the provider has no keyset to seal them with.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
+	SetEdrCredentialsWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetEdrCredentials Set what the client's EDR is reached with
+	//
+	// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
+	// the client's EDR. 503 while the provider has no keyset to seal them with.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
+	SetEdrCredentials(ctx context.Context, number ClientNumber, body SetEdrCredentialsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckEdrConnection Try the connection to the client's EDR
+	//
+	// For the SOC. Nothing is changed there. 404 when the client has no EDR, 503 when no answer comes within 20 seconds.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
+	CheckEdrConnection(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// StartFireDrillWithBody Try how the client is reached
 	//
 	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
@@ -1282,6 +1479,57 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
 	GetPlan(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetResponseAuthority Read the client's response authority
+	//
+	// Who may isolate and release what, and when. The newest signed version holds; without one all is asked.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/response-authority (the `GetResponseAuthority` operationId).
+	GetResponseAuthority(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DraftResponseAuthorityWithBody Draft the next version of the response authority
+	//
+	// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
+	DraftResponseAuthorityWithBody(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DraftResponseAuthority Draft the next version of the response authority
+	//
+	// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
+	DraftResponseAuthority(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, body DraftResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DryRunResponseAuthorityWithBody Ask what the response authority would decide
+	//
+	// What would happen if a device were to be isolated or released. Nothing happens.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
+	DryRunResponseAuthorityWithBody(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DryRunResponseAuthority Ask what the response authority would decide
+	//
+	// What would happen if a device were to be isolated or released. Nothing happens.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
+	DryRunResponseAuthority(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SignResponseAuthority Sign a version of the response authority
+	//
+	// For the client's admins: nobody of the SOC signs. It holds from now on. Signed again it stays as it was; 409 when
+	// a newer version is signed already.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
+	SignResponseAuthority(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListIncidents List incidents, the last changed first
 	//
@@ -1369,6 +1617,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
 	AnswerQuestion(ctx context.Context, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveWithBody Agree that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. Where two persons must agree, each of them gives it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
+	ApproveWithBody(ctx context.Context, reference Reference, params *ApproveParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Approve Agree that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. Where two persons must agree, each of them gives it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
+	Approve(ctx context.Context, reference Reference, params *ApproveParams, body ApproveJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AskQuestionWithBody Ask the client a question with a deadline
 	//
@@ -1516,6 +1782,24 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/expedite (the `Expedite` operationId).
 	Expedite(ctx context.Context, reference Reference, params *ExpediteParams, body ExpediteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ExtendWithBody Leave an endpoint isolated for another while
+	//
+	// For the client's responders and admins, when they are asked whether an isolation goes on.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
+	ExtendWithBody(ctx context.Context, reference Reference, params *ExtendParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Extend Leave an endpoint isolated for another while
+	//
+	// For the client's responders and admins, when they are asked whether an isolation goes on.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
+	Extend(ctx context.Context, reference Reference, params *ExtendParams, body ExtendJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GiveFeedbackWithBody Rate how the incident was handled
 	//
 	// For the client, after closure.
@@ -1536,7 +1820,7 @@ type ClientInterface interface {
 
 	// IsolateWithBody Ask for an endpoint to be isolated
 	//
-	// For the SOC. It is isolated when the EDR itself says so.
+	// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1545,7 +1829,7 @@ type ClientInterface interface {
 
 	// Isolate Ask for an endpoint to be isolated
 	//
-	// For the SOC. It is isolated when the EDR itself says so.
+	// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1605,6 +1889,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/recommend (the `Recommend` operationId).
 	Recommend(ctx context.Context, reference Reference, params *RecommendParams, body RecommendJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefuseWithBody Refuse that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. One refusal is enough.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
+	RefuseWithBody(ctx context.Context, reference Reference, params *RefuseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Refuse Refuse that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. One refusal is enough.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
+	Refuse(ctx context.Context, reference Reference, params *RefuseParams, body RefuseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReleaseWithBody Ask for an endpoint's isolation to be lifted
 	//
@@ -2169,6 +2471,63 @@ func (c *API) VerifyChannel(ctx context.Context, number ClientNumber, id Contact
 	return c.Client.Do(req)
 }
 
+// SetEdrCredentialsWithBody Set what the client's EDR is reached with
+//
+// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
+// the client's EDR. 503 while the provider has no keyset to seal them with.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
+func (c *API) SetEdrCredentialsWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetEdrCredentialsRequestWithBody(c.Server, number, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetEdrCredentials Set what the client's EDR is reached with
+//
+// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
+// the client's EDR. 503 while the provider has no keyset to seal them with.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
+func (c *API) SetEdrCredentials(ctx context.Context, number ClientNumber, body SetEdrCredentialsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetEdrCredentialsRequest(c.Server, number, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckEdrConnection Try the connection to the client's EDR
+//
+// For the SOC. Nothing is changed there. 404 when the client has no EDR, 503 when no answer comes within 20 seconds.
+//
+// Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
+func (c *API) CheckEdrConnection(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckEdrConnectionRequest(c.Server, number, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // StartFireDrillWithBody Try how the client is reached
 //
 // For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
@@ -2231,6 +2590,117 @@ func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors .
 // Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
 func (c *API) GetPlan(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetPlanRequest(c.Server, number, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetResponseAuthority Read the client's response authority
+//
+// Who may isolate and release what, and when. The newest signed version holds; without one all is asked.
+//
+// Corresponds with GET /api/v1/clients/{number}/response-authority (the `GetResponseAuthority` operationId).
+func (c *API) GetResponseAuthority(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetResponseAuthorityRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DraftResponseAuthorityWithBody Draft the next version of the response authority
+//
+// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
+func (c *API) DraftResponseAuthorityWithBody(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDraftResponseAuthorityRequestWithBody(c.Server, number, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DraftResponseAuthority Draft the next version of the response authority
+//
+// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
+func (c *API) DraftResponseAuthority(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, body DraftResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDraftResponseAuthorityRequest(c.Server, number, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DryRunResponseAuthorityWithBody Ask what the response authority would decide
+//
+// What would happen if a device were to be isolated or released. Nothing happens.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
+func (c *API) DryRunResponseAuthorityWithBody(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDryRunResponseAuthorityRequestWithBody(c.Server, number, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DryRunResponseAuthority Ask what the response authority would decide
+//
+// What would happen if a device were to be isolated or released. Nothing happens.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
+func (c *API) DryRunResponseAuthority(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDryRunResponseAuthorityRequest(c.Server, number, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SignResponseAuthority Sign a version of the response authority
+//
+// For the client's admins: nobody of the SOC signs. It holds from now on. Signed again it stays as it was; 409 when
+// a newer version is signed already.
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
+func (c *API) SignResponseAuthority(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSignResponseAuthorityRequest(c.Server, number, version, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2418,6 +2888,44 @@ func (c *API) AnswerQuestionWithBody(ctx context.Context, reference Reference, p
 // Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
 func (c *API) AnswerQuestion(ctx context.Context, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAnswerQuestionRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveWithBody Agree that an endpoint is isolated or released
+//
+// For the client's responders and admins. Where two persons must agree, each of them gives it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
+func (c *API) ApproveWithBody(ctx context.Context, reference Reference, params *ApproveParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveRequestWithBody(c.Server, reference, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Approve Agree that an endpoint is isolated or released
+//
+// For the client's responders and admins. Where two persons must agree, each of them gives it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
+func (c *API) Approve(ctx context.Context, reference Reference, params *ApproveParams, body ApproveJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveRequest(c.Server, reference, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2744,6 +3252,44 @@ func (c *API) Expedite(ctx context.Context, reference Reference, params *Expedit
 	return c.Client.Do(req)
 }
 
+// ExtendWithBody Leave an endpoint isolated for another while
+//
+// For the client's responders and admins, when they are asked whether an isolation goes on.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
+func (c *API) ExtendWithBody(ctx context.Context, reference Reference, params *ExtendParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExtendRequestWithBody(c.Server, reference, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Extend Leave an endpoint isolated for another while
+//
+// For the client's responders and admins, when they are asked whether an isolation goes on.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
+func (c *API) Extend(ctx context.Context, reference Reference, params *ExtendParams, body ExtendJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExtendRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GiveFeedbackWithBody Rate how the incident was handled
 //
 // For the client, after closure.
@@ -2784,7 +3330,7 @@ func (c *API) GiveFeedback(ctx context.Context, reference Reference, params *Giv
 
 // IsolateWithBody Ask for an endpoint to be isolated
 //
-// For the SOC. It is isolated when the EDR itself says so.
+// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2803,7 +3349,7 @@ func (c *API) IsolateWithBody(ctx context.Context, reference Reference, params *
 
 // Isolate Ask for an endpoint to be isolated
 //
-// For the SOC. It is isolated when the EDR itself says so.
+// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2924,6 +3470,44 @@ func (c *API) RecommendWithBody(ctx context.Context, reference Reference, params
 // Corresponds with POST /api/v1/incidents/{reference}/recommend (the `Recommend` operationId).
 func (c *API) Recommend(ctx context.Context, reference Reference, params *RecommendParams, body RecommendJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRecommendRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefuseWithBody Refuse that an endpoint is isolated or released
+//
+// For the client's responders and admins. One refusal is enough.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
+func (c *API) RefuseWithBody(ctx context.Context, reference Reference, params *RefuseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefuseRequestWithBody(c.Server, reference, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Refuse Refuse that an endpoint is isolated or released
+//
+// For the client's responders and admins. One refusal is enough.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
+func (c *API) Refuse(ctx context.Context, reference Reference, params *RefuseParams, body RefuseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefuseRequest(c.Server, reference, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4115,6 +4699,100 @@ func NewVerifyChannelRequestWithBody(server string, number ClientNumber, id Cont
 	return req, nil
 }
 
+// NewSetEdrCredentialsRequest calls the generic SetEdrCredentials builder with application/json body
+func NewSetEdrCredentialsRequest(server string, number ClientNumber, body SetEdrCredentialsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetEdrCredentialsRequestWithBody(server, number, "application/json", bodyReader)
+}
+
+// NewSetEdrCredentialsRequestWithBody constructs an http.Request for the SetEdrCredentials method, with any body, and a specified content type
+func NewSetEdrCredentialsRequestWithBody(server string, number ClientNumber, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/edr", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCheckEdrConnectionRequest constructs an http.Request for the CheckEdrConnection method
+func NewCheckEdrConnectionRequest(server string, number ClientNumber, params *CheckEdrConnectionParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/edr/check", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewStartFireDrillRequest calls the generic StartFireDrill builder with application/json body
 func NewStartFireDrillRequest(server string, number ClientNumber, params *StartFireDrillParams, body StartFireDrillJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4277,6 +4955,214 @@ func NewGetPlanRequest(server string, number ClientNumber, params *GetPlanParams
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetResponseAuthorityRequest constructs an http.Request for the GetResponseAuthority method
+func NewGetResponseAuthorityRequest(server string, number ClientNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/response-authority", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDraftResponseAuthorityRequest calls the generic DraftResponseAuthority builder with application/json body
+func NewDraftResponseAuthorityRequest(server string, number ClientNumber, params *DraftResponseAuthorityParams, body DraftResponseAuthorityJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDraftResponseAuthorityRequestWithBody(server, number, params, "application/json", bodyReader)
+}
+
+// NewDraftResponseAuthorityRequestWithBody constructs an http.Request for the DraftResponseAuthority method, with any body, and a specified content type
+func NewDraftResponseAuthorityRequestWithBody(server string, number ClientNumber, params *DraftResponseAuthorityParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/response-authority", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewDryRunResponseAuthorityRequest calls the generic DryRunResponseAuthority builder with application/json body
+func NewDryRunResponseAuthorityRequest(server string, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDryRunResponseAuthorityRequestWithBody(server, number, params, "application/json", bodyReader)
+}
+
+// NewDryRunResponseAuthorityRequestWithBody constructs an http.Request for the DryRunResponseAuthority method, with any body, and a specified content type
+func NewDryRunResponseAuthorityRequestWithBody(server string, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/response-authority/dry-run", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewSignResponseAuthorityRequest constructs an http.Request for the SignResponseAuthority method
+func NewSignResponseAuthorityRequest(server string, number ClientNumber, version int, params *SignResponseAuthorityParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "version", version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/response-authority/%s/sign", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
 	}
 
 	return req, nil
@@ -4631,6 +5517,66 @@ func NewAnswerQuestionRequestWithBody(server string, reference Reference, params
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/incidents/%s/answer-question", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewApproveRequest calls the generic Approve builder with application/json body
+func NewApproveRequest(server string, reference Reference, params *ApproveParams, body ApproveJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewApproveRequestWithBody(server, reference, params, "application/json", bodyReader)
+}
+
+// NewApproveRequestWithBody constructs an http.Request for the Approve method, with any body, and a specified content type
+func NewApproveRequestWithBody(server string, reference Reference, params *ApproveParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/approve", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5224,6 +6170,66 @@ func NewExpediteRequestWithBody(server string, reference Reference, params *Expe
 	return req, nil
 }
 
+// NewExtendRequest calls the generic Extend builder with application/json body
+func NewExtendRequest(server string, reference Reference, params *ExtendParams, body ExtendJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewExtendRequestWithBody(server, reference, params, "application/json", bodyReader)
+}
+
+// NewExtendRequestWithBody constructs an http.Request for the Extend method, with any body, and a specified content type
+func NewExtendRequestWithBody(server string, reference Reference, params *ExtendParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/extend", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewGiveFeedbackRequest calls the generic GiveFeedback builder with application/json body
 func NewGiveFeedbackRequest(server string, reference Reference, params *GiveFeedbackParams, body GiveFeedbackJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5492,6 +6498,66 @@ func NewRecommendRequestWithBody(server string, reference Reference, params *Rec
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/incidents/%s/recommend", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewRefuseRequest calls the generic Refuse builder with application/json body
+func NewRefuseRequest(server string, reference Reference, params *RefuseParams, body RefuseJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRefuseRequestWithBody(server, reference, params, "application/json", bodyReader)
+}
+
+// NewRefuseRequestWithBody constructs an http.Request for the Refuse method, with any body, and a specified content type
+func NewRefuseRequestWithBody(server string, reference Reference, params *RefuseParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/refuse", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -6223,6 +7289,35 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
 	VerifyChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyChannelResponse, error)
 
+	// SetEdrCredentialsWithBodyWithResponse Set what the client's EDR is reached with
+	//
+	// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
+	// the client's EDR. 503 while the provider has no keyset to seal them with.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
+	SetEdrCredentialsWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetEdrCredentialsResponse, error)
+
+	// SetEdrCredentialsWithResponse Set what the client's EDR is reached with
+	//
+	// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
+	// the client's EDR. 503 while the provider has no keyset to seal them with.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
+	SetEdrCredentialsWithResponse(ctx context.Context, number ClientNumber, body SetEdrCredentialsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetEdrCredentialsResponse, error)
+
+	// CheckEdrConnectionWithResponse Try the connection to the client's EDR
+	//
+	// For the SOC. Nothing is changed there. 404 when the client has no EDR, 503 when no answer comes within 20 seconds.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
+	CheckEdrConnectionWithResponse(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*CheckEdrConnectionResponse, error)
+
 	// StartFireDrillWithBodyWithResponse Try how the client is reached
 	//
 	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
@@ -6258,6 +7353,61 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
 	GetPlanWithResponse(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*GetPlanResponse, error)
+
+	// GetResponseAuthorityWithResponse Read the client's response authority
+	//
+	// Who may isolate and release what, and when. The newest signed version holds; without one all is asked.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/response-authority (the `GetResponseAuthority` operationId).
+	GetResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetResponseAuthorityResponse, error)
+
+	// DraftResponseAuthorityWithBodyWithResponse Draft the next version of the response authority
+	//
+	// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
+	DraftResponseAuthorityWithBodyWithResponse(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DraftResponseAuthorityResponse, error)
+
+	// DraftResponseAuthorityWithResponse Draft the next version of the response authority
+	//
+	// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
+	DraftResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, body DraftResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*DraftResponseAuthorityResponse, error)
+
+	// DryRunResponseAuthorityWithBodyWithResponse Ask what the response authority would decide
+	//
+	// What would happen if a device were to be isolated or released. Nothing happens.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
+	DryRunResponseAuthorityWithBodyWithResponse(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error)
+
+	// DryRunResponseAuthorityWithResponse Ask what the response authority would decide
+	//
+	// What would happen if a device were to be isolated or released. Nothing happens.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
+	DryRunResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error)
+
+	// SignResponseAuthorityWithResponse Sign a version of the response authority
+	//
+	// For the client's admins: nobody of the SOC signs. It holds from now on. Signed again it stays as it was; 409 when
+	// a newer version is signed already.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
+	SignResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*SignResponseAuthorityResponse, error)
 
 	// ListIncidentsWithResponse List incidents, the last changed first
 	//
@@ -6349,6 +7499,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
 	AnswerQuestionWithResponse(ctx context.Context, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error)
+
+	// ApproveWithBodyWithResponse Agree that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. Where two persons must agree, each of them gives it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
+	ApproveWithBodyWithResponse(ctx context.Context, reference Reference, params *ApproveParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveResponse, error)
+
+	// ApproveWithResponse Agree that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. Where two persons must agree, each of them gives it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
+	ApproveWithResponse(ctx context.Context, reference Reference, params *ApproveParams, body ApproveJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveResponse, error)
 
 	// AskQuestionWithBodyWithResponse Ask the client a question with a deadline
 	//
@@ -6502,6 +7670,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/expedite (the `Expedite` operationId).
 	ExpediteWithResponse(ctx context.Context, reference Reference, params *ExpediteParams, body ExpediteJSONRequestBody, reqEditors ...RequestEditorFn) (*ExpediteResponse, error)
 
+	// ExtendWithBodyWithResponse Leave an endpoint isolated for another while
+	//
+	// For the client's responders and admins, when they are asked whether an isolation goes on.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
+	ExtendWithBodyWithResponse(ctx context.Context, reference Reference, params *ExtendParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExtendResponse, error)
+
+	// ExtendWithResponse Leave an endpoint isolated for another while
+	//
+	// For the client's responders and admins, when they are asked whether an isolation goes on.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
+	ExtendWithResponse(ctx context.Context, reference Reference, params *ExtendParams, body ExtendJSONRequestBody, reqEditors ...RequestEditorFn) (*ExtendResponse, error)
+
 	// GiveFeedbackWithBodyWithResponse Rate how the incident was handled
 	//
 	// For the client, after closure.
@@ -6522,7 +7708,7 @@ type ClientWithResponsesInterface interface {
 
 	// IsolateWithBodyWithResponse Ask for an endpoint to be isolated
 	//
-	// For the SOC. It is isolated when the EDR itself says so.
+	// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6531,7 +7717,7 @@ type ClientWithResponsesInterface interface {
 
 	// IsolateWithResponse Ask for an endpoint to be isolated
 	//
-	// For the SOC. It is isolated when the EDR itself says so.
+	// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6591,6 +7777,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/recommend (the `Recommend` operationId).
 	RecommendWithResponse(ctx context.Context, reference Reference, params *RecommendParams, body RecommendJSONRequestBody, reqEditors ...RequestEditorFn) (*RecommendResponse, error)
+
+	// RefuseWithBodyWithResponse Refuse that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. One refusal is enough.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
+	RefuseWithBodyWithResponse(ctx context.Context, reference Reference, params *RefuseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefuseResponse, error)
+
+	// RefuseWithResponse Refuse that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. One refusal is enough.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
+	RefuseWithResponse(ctx context.Context, reference Reference, params *RefuseParams, body RefuseJSONRequestBody, reqEditors ...RequestEditorFn) (*RefuseResponse, error)
 
 	// ReleaseWithBodyWithResponse Ask for an endpoint's isolation to be lifted
 	//
@@ -7609,6 +8813,116 @@ func (r VerifyChannelResponse) ContentType() string {
 	return ""
 }
 
+// SetEdrCredentialsResponseDefaultHeaders the declared response headers of an HTTP default response for SetEdrCredentials
+type SetEdrCredentialsResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type SetEdrCredentialsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EDR
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SetEdrCredentialsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetEdrCredentialsResponse) GetJSON200() *EDR {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetEdrCredentialsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetEdrCredentialsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetEdrCredentialsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetEdrCredentialsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetEdrCredentialsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CheckEdrConnectionResponseDefaultHeaders the declared response headers of an HTTP default response for CheckEdrConnection
+type CheckEdrConnectionResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type CheckEdrConnectionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EDRCheck
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CheckEdrConnectionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CheckEdrConnectionResponse) GetJSON200() *EDRCheck {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CheckEdrConnectionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CheckEdrConnectionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckEdrConnectionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckEdrConnectionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CheckEdrConnectionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // StartFireDrillResponse201Headers the declared response headers of an HTTP 201 response for StartFireDrill
 type StartFireDrillResponse201Headers struct {
 	Location *string
@@ -7789,6 +9103,226 @@ func (r GetPlanResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetResponseAuthorityResponseDefaultHeaders the declared response headers of an HTTP default response for GetResponseAuthority
+type GetResponseAuthorityResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type GetResponseAuthorityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResponseAuthorityList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetResponseAuthorityResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetResponseAuthorityResponse) GetJSON200() *ResponseAuthorityList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetResponseAuthorityResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetResponseAuthorityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetResponseAuthorityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetResponseAuthorityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetResponseAuthorityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DraftResponseAuthorityResponseDefaultHeaders the declared response headers of an HTTP default response for DraftResponseAuthority
+type DraftResponseAuthorityResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type DraftResponseAuthorityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ResponseAuthority
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DraftResponseAuthorityResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r DraftResponseAuthorityResponse) GetJSON201() *ResponseAuthority {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DraftResponseAuthorityResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DraftResponseAuthorityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DraftResponseAuthorityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DraftResponseAuthorityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DraftResponseAuthorityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DryRunResponseAuthorityResponseDefaultHeaders the declared response headers of an HTTP default response for DryRunResponseAuthority
+type DryRunResponseAuthorityResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type DryRunResponseAuthorityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Ruling
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DryRunResponseAuthorityResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DryRunResponseAuthorityResponse) GetJSON200() *Ruling {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DryRunResponseAuthorityResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DryRunResponseAuthorityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DryRunResponseAuthorityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DryRunResponseAuthorityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DryRunResponseAuthorityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SignResponseAuthorityResponseDefaultHeaders the declared response headers of an HTTP default response for SignResponseAuthority
+type SignResponseAuthorityResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type SignResponseAuthorityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResponseAuthority
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SignResponseAuthorityResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SignResponseAuthorityResponse) GetJSON200() *ResponseAuthority {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SignResponseAuthorityResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SignResponseAuthorityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SignResponseAuthorityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SignResponseAuthorityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SignResponseAuthorityResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8161,6 +9695,68 @@ func (r AnswerQuestionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AnswerQuestionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ApproveResponseDefaultHeaders the declared response headers of an HTTP default response for Approve
+type ApproveResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ApproveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Done
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Queued
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ApproveResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApproveResponse) GetJSON200() *Done {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ApproveResponse) GetJSON202() *Queued {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApproveResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApproveResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApproveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApproveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApproveResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8766,6 +10362,68 @@ func (r ExpediteResponse) ContentType() string {
 	return ""
 }
 
+// ExtendResponseDefaultHeaders the declared response headers of an HTTP default response for Extend
+type ExtendResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ExtendResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Done
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Queued
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ExtendResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ExtendResponse) GetJSON200() *Done {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ExtendResponse) GetJSON202() *Queued {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExtendResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExtendResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExtendResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExtendResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExtendResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GiveFeedbackResponseDefaultHeaders the declared response headers of an HTTP default response for GiveFeedback
 type GiveFeedbackResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -9070,6 +10728,68 @@ func (r RecommendResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RecommendResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RefuseResponseDefaultHeaders the declared response headers of an HTTP default response for Refuse
+type RefuseResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type RefuseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Done
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Queued
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RefuseResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RefuseResponse) GetJSON200() *Done {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RefuseResponse) GetJSON202() *Queued {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RefuseResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RefuseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RefuseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefuseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RefuseResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9922,6 +11642,53 @@ func (c *ClientWithResponses) VerifyChannelWithResponse(ctx context.Context, num
 	return ParseVerifyChannelResponse(rsp)
 }
 
+// SetEdrCredentialsWithBodyWithResponse Set what the client's EDR is reached with
+//
+// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
+// the client's EDR. 503 while the provider has no keyset to seal them with.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
+func (c *ClientWithResponses) SetEdrCredentialsWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetEdrCredentialsResponse, error) {
+	rsp, err := c.SetEdrCredentialsWithBody(ctx, number, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetEdrCredentialsResponse(rsp)
+}
+
+// SetEdrCredentialsWithResponse Set what the client's EDR is reached with
+//
+// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
+// the client's EDR. 503 while the provider has no keyset to seal them with.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
+func (c *ClientWithResponses) SetEdrCredentialsWithResponse(ctx context.Context, number ClientNumber, body SetEdrCredentialsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetEdrCredentialsResponse, error) {
+	rsp, err := c.SetEdrCredentials(ctx, number, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetEdrCredentialsResponse(rsp)
+}
+
+// CheckEdrConnectionWithResponse Try the connection to the client's EDR
+//
+// For the SOC. Nothing is changed there. 404 when the client has no EDR, 503 when no answer comes within 20 seconds.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
+func (c *ClientWithResponses) CheckEdrConnectionWithResponse(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*CheckEdrConnectionResponse, error) {
+	rsp, err := c.CheckEdrConnection(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckEdrConnectionResponse(rsp)
+}
+
 // StartFireDrillWithBodyWithResponse Try how the client is reached
 //
 // For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
@@ -9980,6 +11747,97 @@ func (c *ClientWithResponses) GetPlanWithResponse(ctx context.Context, number Cl
 		return nil, err
 	}
 	return ParseGetPlanResponse(rsp)
+}
+
+// GetResponseAuthorityWithResponse Read the client's response authority
+//
+// Who may isolate and release what, and when. The newest signed version holds; without one all is asked.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/response-authority (the `GetResponseAuthority` operationId).
+func (c *ClientWithResponses) GetResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetResponseAuthorityResponse, error) {
+	rsp, err := c.GetResponseAuthority(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetResponseAuthorityResponse(rsp)
+}
+
+// DraftResponseAuthorityWithBodyWithResponse Draft the next version of the response authority
+//
+// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
+func (c *ClientWithResponses) DraftResponseAuthorityWithBodyWithResponse(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DraftResponseAuthorityResponse, error) {
+	rsp, err := c.DraftResponseAuthorityWithBody(ctx, number, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDraftResponseAuthorityResponse(rsp)
+}
+
+// DraftResponseAuthorityWithResponse Draft the next version of the response authority
+//
+// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
+func (c *ClientWithResponses) DraftResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, body DraftResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*DraftResponseAuthorityResponse, error) {
+	rsp, err := c.DraftResponseAuthority(ctx, number, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDraftResponseAuthorityResponse(rsp)
+}
+
+// DryRunResponseAuthorityWithBodyWithResponse Ask what the response authority would decide
+//
+// What would happen if a device were to be isolated or released. Nothing happens.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
+func (c *ClientWithResponses) DryRunResponseAuthorityWithBodyWithResponse(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error) {
+	rsp, err := c.DryRunResponseAuthorityWithBody(ctx, number, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDryRunResponseAuthorityResponse(rsp)
+}
+
+// DryRunResponseAuthorityWithResponse Ask what the response authority would decide
+//
+// What would happen if a device were to be isolated or released. Nothing happens.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
+func (c *ClientWithResponses) DryRunResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error) {
+	rsp, err := c.DryRunResponseAuthority(ctx, number, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDryRunResponseAuthorityResponse(rsp)
+}
+
+// SignResponseAuthorityWithResponse Sign a version of the response authority
+//
+// For the client's admins: nobody of the SOC signs. It holds from now on. Signed again it stays as it was; 409 when
+// a newer version is signed already.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
+func (c *ClientWithResponses) SignResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*SignResponseAuthorityResponse, error) {
+	rsp, err := c.SignResponseAuthority(ctx, number, version, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSignResponseAuthorityResponse(rsp)
 }
 
 // ListIncidentsWithResponse List incidents, the last changed first
@@ -10131,6 +11989,36 @@ func (c *ClientWithResponses) AnswerQuestionWithResponse(ctx context.Context, re
 		return nil, err
 	}
 	return ParseAnswerQuestionResponse(rsp)
+}
+
+// ApproveWithBodyWithResponse Agree that an endpoint is isolated or released
+//
+// For the client's responders and admins. Where two persons must agree, each of them gives it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
+func (c *ClientWithResponses) ApproveWithBodyWithResponse(ctx context.Context, reference Reference, params *ApproveParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveResponse, error) {
+	rsp, err := c.ApproveWithBody(ctx, reference, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveResponse(rsp)
+}
+
+// ApproveWithResponse Agree that an endpoint is isolated or released
+//
+// For the client's responders and admins. Where two persons must agree, each of them gives it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
+func (c *ClientWithResponses) ApproveWithResponse(ctx context.Context, reference Reference, params *ApproveParams, body ApproveJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveResponse, error) {
+	rsp, err := c.Approve(ctx, reference, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveResponse(rsp)
 }
 
 // AskQuestionWithBodyWithResponse Ask the client a question with a deadline
@@ -10387,6 +12275,36 @@ func (c *ClientWithResponses) ExpediteWithResponse(ctx context.Context, referenc
 	return ParseExpediteResponse(rsp)
 }
 
+// ExtendWithBodyWithResponse Leave an endpoint isolated for another while
+//
+// For the client's responders and admins, when they are asked whether an isolation goes on.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
+func (c *ClientWithResponses) ExtendWithBodyWithResponse(ctx context.Context, reference Reference, params *ExtendParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExtendResponse, error) {
+	rsp, err := c.ExtendWithBody(ctx, reference, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExtendResponse(rsp)
+}
+
+// ExtendWithResponse Leave an endpoint isolated for another while
+//
+// For the client's responders and admins, when they are asked whether an isolation goes on.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
+func (c *ClientWithResponses) ExtendWithResponse(ctx context.Context, reference Reference, params *ExtendParams, body ExtendJSONRequestBody, reqEditors ...RequestEditorFn) (*ExtendResponse, error) {
+	rsp, err := c.Extend(ctx, reference, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExtendResponse(rsp)
+}
+
 // GiveFeedbackWithBodyWithResponse Rate how the incident was handled
 //
 // For the client, after closure.
@@ -10419,7 +12337,7 @@ func (c *ClientWithResponses) GiveFeedbackWithResponse(ctx context.Context, refe
 
 // IsolateWithBodyWithResponse Ask for an endpoint to be isolated
 //
-// For the SOC. It is isolated when the EDR itself says so.
+// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10434,7 +12352,7 @@ func (c *ClientWithResponses) IsolateWithBodyWithResponse(ctx context.Context, r
 
 // IsolateWithResponse Ask for an endpoint to be isolated
 //
-// For the SOC. It is isolated when the EDR itself says so.
+// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10535,6 +12453,36 @@ func (c *ClientWithResponses) RecommendWithResponse(ctx context.Context, referen
 		return nil, err
 	}
 	return ParseRecommendResponse(rsp)
+}
+
+// RefuseWithBodyWithResponse Refuse that an endpoint is isolated or released
+//
+// For the client's responders and admins. One refusal is enough.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
+func (c *ClientWithResponses) RefuseWithBodyWithResponse(ctx context.Context, reference Reference, params *RefuseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefuseResponse, error) {
+	rsp, err := c.RefuseWithBody(ctx, reference, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefuseResponse(rsp)
+}
+
+// RefuseWithResponse Refuse that an endpoint is isolated or released
+//
+// For the client's responders and admins. One refusal is enough.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
+func (c *ClientWithResponses) RefuseWithResponse(ctx context.Context, reference Reference, params *RefuseParams, body RefuseJSONRequestBody, reqEditors ...RequestEditorFn) (*RefuseResponse, error) {
+	rsp, err := c.Refuse(ctx, reference, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefuseResponse(rsp)
 }
 
 // ReleaseWithBodyWithResponse Ask for an endpoint's isolation to be lifted
@@ -11499,6 +13447,98 @@ func ParseVerifyChannelResponse(rsp *http.Response) (*VerifyChannelResponse, err
 	return response, nil
 }
 
+// ParseSetEdrCredentialsResponse parses an HTTP response from a SetEdrCredentialsWithResponse call
+func ParseSetEdrCredentialsResponse(rsp *http.Response) (*SetEdrCredentialsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetEdrCredentialsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EDR
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SetEdrCredentialsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCheckEdrConnectionResponse parses an HTTP response from a CheckEdrConnectionWithResponse call
+func ParseCheckEdrConnectionResponse(rsp *http.Response) (*CheckEdrConnectionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckEdrConnectionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EDRCheck
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CheckEdrConnectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseStartFireDrillResponse parses an HTTP response from a StartFireDrillWithResponse call
 func ParseStartFireDrillResponse(rsp *http.Response) (*StartFireDrillResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11651,6 +13691,190 @@ func ParseGetPlanResponse(rsp *http.Response) (*GetPlanResponse, error) {
 	switch {
 	case true:
 		var headers GetPlanResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetResponseAuthorityResponse parses an HTTP response from a GetResponseAuthorityWithResponse call
+func ParseGetResponseAuthorityResponse(rsp *http.Response) (*GetResponseAuthorityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetResponseAuthorityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResponseAuthorityList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetResponseAuthorityResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDraftResponseAuthorityResponse parses an HTTP response from a DraftResponseAuthorityWithResponse call
+func ParseDraftResponseAuthorityResponse(rsp *http.Response) (*DraftResponseAuthorityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DraftResponseAuthorityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ResponseAuthority
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DraftResponseAuthorityResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDryRunResponseAuthorityResponse parses an HTTP response from a DryRunResponseAuthorityWithResponse call
+func ParseDryRunResponseAuthorityResponse(rsp *http.Response) (*DryRunResponseAuthorityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DryRunResponseAuthorityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Ruling
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DryRunResponseAuthorityResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSignResponseAuthorityResponse parses an HTTP response from a SignResponseAuthorityWithResponse call
+func ParseSignResponseAuthorityResponse(rsp *http.Response) (*SignResponseAuthorityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SignResponseAuthorityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResponseAuthority
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SignResponseAuthorityResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -11975,6 +14199,59 @@ func ParseAnswerQuestionResponse(rsp *http.Response) (*AnswerQuestionResponse, e
 	switch {
 	case true:
 		var headers AnswerQuestionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseApproveResponse parses an HTTP response from a ApproveWithResponse call
+func ParseApproveResponse(rsp *http.Response) (*ApproveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApproveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Done
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Queued
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ApproveResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -12497,6 +14774,59 @@ func ParseExpediteResponse(rsp *http.Response) (*ExpediteResponse, error) {
 	return response, nil
 }
 
+// ParseExtendResponse parses an HTTP response from a ExtendWithResponse call
+func ParseExtendResponse(rsp *http.Response) (*ExtendResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExtendResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Done
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Queued
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ExtendResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGiveFeedbackResponse parses an HTTP response from a GiveFeedbackWithResponse call
 func ParseGiveFeedbackResponse(rsp *http.Response) (*GiveFeedbackResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -12749,6 +15079,59 @@ func ParseRecommendResponse(rsp *http.Response) (*RecommendResponse, error) {
 	switch {
 	case true:
 		var headers RecommendResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRefuseResponse parses an HTTP response from a RefuseWithResponse call
+func ParseRefuseResponse(rsp *http.Response) (*RefuseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefuseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Done
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Queued
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RefuseResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

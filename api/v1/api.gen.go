@@ -84,6 +84,12 @@ type Answer = models.Answer
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
 type AnswerQuestion = models.AnswerQuestion
 
+// Approval What the present wish for an endpoint needs: the ruling and, if that says so, the word of one or two persons of the client.
+type Approval = models.Approval
+
+// Approve Example: {"approval":"a1"}
+type Approve = models.Approve
+
 // AskQuestion Example: {"answers":["yes","no"],"deadline":"2026-03-03T08:15:00Z","text":"Was this sign-in you?"}
 type AskQuestion = models.AskQuestion
 
@@ -93,8 +99,21 @@ type Assess = models.Assess
 // Assessment defines model for Assessment.
 type Assessment = models.Assessment
 
+// AssetClass defines model for AssetClass.
+type AssetClass = models.AssetClass
+
+// AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
+// some class that says never or ask also holds for a device whose class is not known.
+type AuthorityRule = models.AuthorityRule
+
+// AuthorityRules defines model for AuthorityRules.
+type AuthorityRules = []AuthorityRule
+
 // CallerCode defines model for CallerCode.
 type CallerCode = desk.CallerCode
+
+// Capabilities What the product can do beyond isolating and releasing a device.
+type Capabilities = models.Capabilities
 
 // Channel defines model for Channel.
 type Channel = models.Channel
@@ -169,6 +188,9 @@ type ConfirmChannel struct {
 // ConfirmClosure Example: {"reason":"The server is retired next week."}
 type ConfirmClosure = models.ConfirmClosure
 
+// Consent One person's word.
+type Consent = models.Consent
+
 // Contact A person of the client to notify.
 type Contact = models.Contact
 
@@ -204,6 +226,9 @@ type DeliveryList struct {
 // DeliveryState defines model for DeliveryState.
 type DeliveryState = models.DeliveryState
 
+// Desired defines model for Desired.
+type Desired = models.Desired
+
 // Dismiss Example: {"reason":"A planned test of the client."}
 type Dismiss = models.Dismiss
 
@@ -220,8 +245,33 @@ type DrillPhones = models.DrillPhones
 // DrillReport defines model for DrillReport.
 type DrillReport = models.DrillReport
 
+// DryRun Example: {"action":"isolated","at":"2026-11-29T03:00","class":"domain_controller","hostname":"dc-01.client.example"}
+type DryRun struct {
+	Action Desired `json:"action"`
+
+	// At When it is requested; now when left out. Without an offset it is the client's local time.
+	At    string     `json:"at,omitempty,omitzero"`
+	Class AssetClass `json:"class,omitempty,omitzero"`
+
+	// Hostname One exact host name.
+	Hostname Hostname `json:"hostname"`
+
+	// Severity Of the incident; critical when left out.
+	Severity Severity `json:"severity,omitempty,omitzero"`
+	Tags     []Tag    `json:"tags,omitempty,omitzero"`
+
+	// Version To try, signed or not; the one that holds when left out.
+	Version int `json:"version,omitempty,omitzero"`
+}
+
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
 type EDR = models.EDR
+
+// EDRCheck defines model for EDRCheck.
+type EDRCheck = models.EDRCheck
+
+// EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
+type EDRCredentials = models.EDRCredentials
 
 // Endpoint defines model for Endpoint.
 type Endpoint = models.Endpoint
@@ -240,6 +290,9 @@ type EventList struct {
 // Expedite Example: {}
 type Expedite = models.Expedite
 
+// Extend Example: {"endpoint":"e1","reason":"The host waits for forensics."}
+type Extend = models.Extend
+
 // Finding defines model for Finding.
 type Finding = models.Finding
 
@@ -248,6 +301,18 @@ type GiveFeedback = models.GiveFeedback
 
 // GoLive defines model for GoLive.
 type GoLive = desk.GoLive
+
+// HostPattern A host name, in any case, with * for any characters. Without a dot it also fits the first label of a longer
+// name.
+//
+// Example: dc-*
+type HostPattern = string
+
+// HostPatterns Do not isolate: stricter than any rule.
+type HostPatterns = []HostPattern
+
+// Hostname One exact host name.
+type Hostname = string
 
 // Hours Weekly hours in the client's time zone. None means always.
 //
@@ -287,6 +352,12 @@ type LeftOut = desk.LeftOut
 
 // Line defines model for Line.
 type Line = string
+
+// Mark Devices by host name, class or tag; exactly one of them.
+type Mark = models.Mark
+
+// Marks Devices on which two different persons of the client must agree.
+type Marks = []Mark
 
 // NewAlert Example: {"client":1042,"finding_id":"rt-2026-000183","hostnames":["dc01.client.example"],"indicators":[{"type":"file_name","value":"procdump64.exe"}],"occurred_at":"2026-03-02T08:15:00Z","severity":"critical","source":"realtime","techniques":["T1003.001"],"title":"Credential dumping on a domain controller"}
 type NewAlert struct {
@@ -360,6 +431,16 @@ type NewIncident struct {
 	Title    Title    `json:"title,omitempty,omitzero"`
 }
 
+// NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
+type NewResponseAuthority struct {
+	// Never Do not isolate: stricter than any rule.
+	Never HostPatterns   `json:"never,omitempty,omitzero"`
+	Rules AuthorityRules `json:"rules"`
+
+	// TwoPersons Devices on which two different persons of the client must agree.
+	TwoPersons Marks `json:"two_persons,omitempty,omitzero"`
+}
+
 // Next The cursor of the next page; absent on the last.
 type Next = string
 
@@ -372,6 +453,9 @@ type Number = int
 //
 // Example: {"class_uid":2004,"finding_info":{"title":"Suspicious sign-in","uid":"f-1"},"severity_id":4,"time":1695135922487}
 type OCSFEvent map[string]interface{}
+
+// Person The same for one human as user and as contact; tells no address.
+type Person = string
 
 // Phase defines model for Phase.
 type Phase = models.Phase
@@ -417,11 +501,31 @@ type Recommendation = models.Recommendation
 // Reference Example: SI-1042-0007
 type Reference = models.Reference
 
+// Refuse Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
+type Refuse = models.Refuse
+
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
 type Release = models.Release
 
 // RequestClosure Example: {"note":"All affected accounts were reset.","outcome":"resolved"}
 type RequestClosure = models.RequestClosure
+
+// ResponseAuthority One version of a client's response authority. It never changes; what no rule matches is asked.
+type ResponseAuthority = models.Authority
+
+// ResponseAuthorityList defines model for ResponseAuthorityList.
+type ResponseAuthorityList struct {
+	// Holds The version that holds; absent while none is signed.
+	Holds int                 `json:"holds,omitempty,omitzero"`
+	Items []ResponseAuthority `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
+// ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
+// contact was tried and nobody answered.
+type ResponseDecision = models.ResponseDecision
 
 // Revise Example: {"change":"A second mailbox was affected.","material":true}
 type Revise = models.Revise
@@ -437,6 +541,9 @@ type RevisionList struct {
 	Next Next `json:"next,omitempty,omitzero"`
 }
 
+// Ruling defines model for Ruling.
+type Ruling = models.Ruling
+
 // Settle Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
@@ -449,6 +556,9 @@ type Severity = models.Severity
 //
 // Example: 1h30m0s
 type Span = models.Duration
+
+// Tag A tag of a device in the EDR.
+type Tag = string
 
 // Task Something a person of the SOC has to do.
 type Task = models.Task
@@ -624,6 +734,12 @@ type VerifyChannelParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// CheckEdrConnectionParams defines parameters for CheckEdrConnection.
+type CheckEdrConnectionParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // StartFireDrillParams defines parameters for StartFireDrill.
 type StartFireDrillParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -639,6 +755,24 @@ type GetPlanParams struct {
 	// some hours are skipped when clocks change. An hour that comes twice is taken once; an offset chooses.
 	// Write the plus sign of an offset as %2B.
 	At string `form:"at,omitempty" json:"at,omitempty,omitzero"`
+}
+
+// DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
+type DraftResponseAuthorityParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DryRunResponseAuthorityParams defines parameters for DryRunResponseAuthority.
+type DryRunResponseAuthorityParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// SignResponseAuthorityParams defines parameters for SignResponseAuthority.
+type SignResponseAuthorityParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // ListIncidentsParams defines parameters for ListIncidents.
@@ -682,6 +816,12 @@ type AdviseTeamParams struct {
 
 // AnswerQuestionParams defines parameters for AnswerQuestion.
 type AnswerQuestionParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ApproveParams defines parameters for Approve.
+type ApproveParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -737,6 +877,12 @@ type ExpediteParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ExtendParams defines parameters for Extend.
+type ExtendParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // GiveFeedbackParams defines parameters for GiveFeedback.
 type GiveFeedbackParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -763,6 +909,12 @@ type PublishParams struct {
 
 // RecommendParams defines parameters for Recommend.
 type RecommendParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RefuseParams defines parameters for Refuse.
+type RefuseParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -827,8 +979,17 @@ type TestChannelJSONRequestBody = TestChannel
 // VerifyChannelJSONRequestBody defines body for VerifyChannel for application/json ContentType.
 type VerifyChannelJSONRequestBody = VerifyChannel
 
+// SetEdrCredentialsJSONRequestBody defines body for SetEdrCredentials for application/json ContentType.
+type SetEdrCredentialsJSONRequestBody = EDRCredentials
+
 // StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
 type StartFireDrillJSONRequestBody = NewFireDrill
+
+// DraftResponseAuthorityJSONRequestBody defines body for DraftResponseAuthority for application/json ContentType.
+type DraftResponseAuthorityJSONRequestBody = NewResponseAuthority
+
+// DryRunResponseAuthorityJSONRequestBody defines body for DryRunResponseAuthority for application/json ContentType.
+type DryRunResponseAuthorityJSONRequestBody = DryRun
 
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
@@ -841,6 +1002,9 @@ type AdviseTeamJSONRequestBody = AdviseTeam
 
 // AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
 type AnswerQuestionJSONRequestBody = AnswerQuestion
+
+// ApproveJSONRequestBody defines body for Approve for application/json ContentType.
+type ApproveJSONRequestBody = Approve
 
 // AskQuestionJSONRequestBody defines body for AskQuestion for application/json ContentType.
 type AskQuestionJSONRequestBody = AskQuestion
@@ -863,6 +1027,9 @@ type DismissJSONRequestBody = Dismiss
 // ExpediteJSONRequestBody defines body for Expedite for application/json ContentType.
 type ExpediteJSONRequestBody = Expedite
 
+// ExtendJSONRequestBody defines body for Extend for application/json ContentType.
+type ExtendJSONRequestBody = Extend
+
 // GiveFeedbackJSONRequestBody defines body for GiveFeedback for application/json ContentType.
 type GiveFeedbackJSONRequestBody = GiveFeedback
 
@@ -877,6 +1044,9 @@ type PublishJSONRequestBody = Publish
 
 // RecommendJSONRequestBody defines body for Recommend for application/json ContentType.
 type RecommendJSONRequestBody = Recommend
+
+// RefuseJSONRequestBody defines body for Refuse for application/json ContentType.
+type RefuseJSONRequestBody = Refuse
 
 // ReleaseJSONRequestBody defines body for Release for application/json ContentType.
 type ReleaseJSONRequestBody = Release
@@ -946,6 +1116,12 @@ type ServerInterface interface {
 	// VerifyChannel Send a code over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/verify-channel)
 	VerifyChannel(c *gin.Context, number ClientNumber, id ContactID, params VerifyChannelParams)
+	// SetEdrCredentials Set what the client's EDR is reached with
+	// (PUT /api/v1/clients/{number}/edr)
+	SetEdrCredentials(c *gin.Context, number ClientNumber)
+	// CheckEdrConnection Try the connection to the client's EDR
+	// (POST /api/v1/clients/{number}/edr/check)
+	CheckEdrConnection(c *gin.Context, number ClientNumber, params CheckEdrConnectionParams)
 	// StartFireDrill Try how the client is reached
 	// (POST /api/v1/clients/{number}/fire-drills)
 	StartFireDrill(c *gin.Context, number ClientNumber, params StartFireDrillParams)
@@ -955,6 +1131,18 @@ type ServerInterface interface {
 	// GetPlan Preview who is reached
 	// (GET /api/v1/clients/{number}/plan)
 	GetPlan(c *gin.Context, number ClientNumber, params GetPlanParams)
+	// GetResponseAuthority Read the client's response authority
+	// (GET /api/v1/clients/{number}/response-authority)
+	GetResponseAuthority(c *gin.Context, number ClientNumber)
+	// DraftResponseAuthority Draft the next version of the response authority
+	// (POST /api/v1/clients/{number}/response-authority)
+	DraftResponseAuthority(c *gin.Context, number ClientNumber, params DraftResponseAuthorityParams)
+	// DryRunResponseAuthority Ask what the response authority would decide
+	// (POST /api/v1/clients/{number}/response-authority/dry-run)
+	DryRunResponseAuthority(c *gin.Context, number ClientNumber, params DryRunResponseAuthorityParams)
+	// SignResponseAuthority Sign a version of the response authority
+	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
+	SignResponseAuthority(c *gin.Context, number ClientNumber, version int, params SignResponseAuthorityParams)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(c *gin.Context, params ListIncidentsParams)
@@ -973,6 +1161,9 @@ type ServerInterface interface {
 	// AnswerQuestion Answer a question
 	// (POST /api/v1/incidents/{reference}/answer-question)
 	AnswerQuestion(c *gin.Context, reference Reference, params AnswerQuestionParams)
+	// Approve Agree that an endpoint is isolated or released
+	// (POST /api/v1/incidents/{reference}/approve)
+	Approve(c *gin.Context, reference Reference, params ApproveParams)
 	// AskQuestion Ask the client a question with a deadline
 	// (POST /api/v1/incidents/{reference}/ask-question)
 	AskQuestion(c *gin.Context, reference Reference, params AskQuestionParams)
@@ -1003,6 +1194,9 @@ type ServerInterface interface {
 	// Expedite Publish now with what is known
 	// (POST /api/v1/incidents/{reference}/expedite)
 	Expedite(c *gin.Context, reference Reference, params ExpediteParams)
+	// Extend Leave an endpoint isolated for another while
+	// (POST /api/v1/incidents/{reference}/extend)
+	Extend(c *gin.Context, reference Reference, params ExtendParams)
 	// GiveFeedback Rate how the incident was handled
 	// (POST /api/v1/incidents/{reference}/give-feedback)
 	GiveFeedback(c *gin.Context, reference Reference, params GiveFeedbackParams)
@@ -1018,6 +1212,9 @@ type ServerInterface interface {
 	// Recommend Advise the client to do something
 	// (POST /api/v1/incidents/{reference}/recommend)
 	Recommend(c *gin.Context, reference Reference, params RecommendParams)
+	// Refuse Refuse that an endpoint is isolated or released
+	// (POST /api/v1/incidents/{reference}/refuse)
+	Refuse(c *gin.Context, reference Reference, params RefuseParams)
 	// Release Ask for an endpoint's isolation to be lifted
 	// (POST /api/v1/incidents/{reference}/release)
 	Release(c *gin.Context, reference Reference, params ReleaseParams)
@@ -1739,6 +1936,83 @@ func (siw *ServerInterfaceWrapper) VerifyChannel(c *gin.Context) {
 	siw.Handler.VerifyChannel(c, number, id, params)
 }
 
+// SetEdrCredentials operation middleware
+func (siw *ServerInterfaceWrapper) SetEdrCredentials(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.SetEdrCredentials(c, number)
+}
+
+// CheckEdrConnection operation middleware
+func (siw *ServerInterfaceWrapper) CheckEdrConnection(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckEdrConnectionParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CheckEdrConnection(c, number, params)
+}
+
 // StartFireDrill operation middleware
 func (siw *ServerInterfaceWrapper) StartFireDrill(c *gin.Context) {
 
@@ -1858,6 +2132,196 @@ func (siw *ServerInterfaceWrapper) GetPlan(c *gin.Context) {
 	}
 
 	siw.Handler.GetPlan(c, number, params)
+}
+
+// GetResponseAuthority operation middleware
+func (siw *ServerInterfaceWrapper) GetResponseAuthority(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetResponseAuthority(c, number)
+}
+
+// DraftResponseAuthority operation middleware
+func (siw *ServerInterfaceWrapper) DraftResponseAuthority(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DraftResponseAuthorityParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DraftResponseAuthority(c, number, params)
+}
+
+// DryRunResponseAuthority operation middleware
+func (siw *ServerInterfaceWrapper) DryRunResponseAuthority(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DryRunResponseAuthorityParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DryRunResponseAuthority(c, number, params)
+}
+
+// SignResponseAuthority operation middleware
+func (siw *ServerInterfaceWrapper) SignResponseAuthority(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "version" -------------
+	var version int
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", c.Param("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter version: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SignResponseAuthorityParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.SignResponseAuthority(c, number, version, params)
 }
 
 // ListIncidents operation middleware
@@ -2149,6 +2613,58 @@ func (siw *ServerInterfaceWrapper) AnswerQuestion(c *gin.Context) {
 	}
 
 	siw.Handler.AnswerQuestion(c, reference, params)
+}
+
+// Approve operation middleware
+func (siw *ServerInterfaceWrapper) Approve(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reference" -------------
+	var reference Reference
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", c.Param("reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reference: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Approve(c, reference, params)
 }
 
 // AskQuestion operation middleware
@@ -2609,6 +3125,58 @@ func (siw *ServerInterfaceWrapper) Expedite(c *gin.Context) {
 	siw.Handler.Expedite(c, reference, params)
 }
 
+// Extend operation middleware
+func (siw *ServerInterfaceWrapper) Extend(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reference" -------------
+	var reference Reference
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", c.Param("reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reference: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExtendParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Extend(c, reference, params)
+}
+
 // GiveFeedback operation middleware
 func (siw *ServerInterfaceWrapper) GiveFeedback(c *gin.Context) {
 
@@ -2867,6 +3435,58 @@ func (siw *ServerInterfaceWrapper) Recommend(c *gin.Context) {
 	}
 
 	siw.Handler.Recommend(c, reference, params)
+}
+
+// Refuse operation middleware
+func (siw *ServerInterfaceWrapper) Refuse(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reference" -------------
+	var reference Reference
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", c.Param("reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reference: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RefuseParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Refuse(c, reference, params)
 }
 
 // Release operation middleware
@@ -3281,6 +3901,12 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/clients/:number/go-live", wrapper.CheckGoLive)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/caller-code", wrapper.GetCallerCode)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/fire-drills", wrapper.StartFireDrill)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/response-authority", wrapper.GetResponseAuthority)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority", wrapper.DraftResponseAuthority)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/:version/sign", wrapper.SignResponseAuthority)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/dry-run", wrapper.DryRunResponseAuthority)
+	router.PUT(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.SetEdrCredentials)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
 	router.POST(options.BaseURL+"/api/v1/alerts", wrapper.ReceiveAlert)
 	router.POST(options.BaseURL+"/api/v1/alerts/ocsf", wrapper.ReceiveOcsf)
@@ -3308,6 +3934,9 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/isolate", wrapper.Isolate)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/release", wrapper.Release)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/keep", wrapper.Keep)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/approve", wrapper.Approve)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/refuse", wrapper.Refuse)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/extend", wrapper.Extend)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/acknowledge", wrapper.Acknowledge)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/complete-task", wrapper.CompleteTask)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/verify", wrapper.Verify)
@@ -4038,6 +4667,90 @@ func (response VerifyChanneldefaultApplicationProblemPlusJSONResponse) VisitVeri
 	return err
 }
 
+type SetEdrCredentialsRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Body   *SetEdrCredentialsJSONRequestBody
+}
+
+type SetEdrCredentialsResponseObject interface {
+	VisitSetEdrCredentialsResponse(w http.ResponseWriter) error
+}
+
+type SetEdrCredentials200JSONResponse EDR
+
+func (response SetEdrCredentials200JSONResponse) VisitSetEdrCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetEdrCredentialsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetEdrCredentialsdefaultApplicationProblemPlusJSONResponse) VisitSetEdrCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckEdrConnectionRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params CheckEdrConnectionParams
+}
+
+type CheckEdrConnectionResponseObject interface {
+	VisitCheckEdrConnectionResponse(w http.ResponseWriter) error
+}
+
+type CheckEdrConnection200JSONResponse EDRCheck
+
+func (response CheckEdrConnection200JSONResponse) VisitCheckEdrConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckEdrConnectiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CheckEdrConnectiondefaultApplicationProblemPlusJSONResponse) VisitCheckEdrConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StartFireDrillRequestObject struct {
 	Number ClientNumber `json:"number"`
 	Params StartFireDrillParams
@@ -4182,6 +4895,176 @@ type GetPlandefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetPlandefaultApplicationProblemPlusJSONResponse) VisitGetPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResponseAuthorityRequestObject struct {
+	Number ClientNumber `json:"number"`
+}
+
+type GetResponseAuthorityResponseObject interface {
+	VisitGetResponseAuthorityResponse(w http.ResponseWriter) error
+}
+
+type GetResponseAuthority200JSONResponse ResponseAuthorityList
+
+func (response GetResponseAuthority200JSONResponse) VisitGetResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResponseAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetResponseAuthoritydefaultApplicationProblemPlusJSONResponse) VisitGetResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DraftResponseAuthorityRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params DraftResponseAuthorityParams
+	Body   *DraftResponseAuthorityJSONRequestBody
+}
+
+type DraftResponseAuthorityResponseObject interface {
+	VisitDraftResponseAuthorityResponse(w http.ResponseWriter) error
+}
+
+type DraftResponseAuthority201JSONResponse ResponseAuthority
+
+func (response DraftResponseAuthority201JSONResponse) VisitDraftResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DraftResponseAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DraftResponseAuthoritydefaultApplicationProblemPlusJSONResponse) VisitDraftResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DryRunResponseAuthorityRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params DryRunResponseAuthorityParams
+	Body   *DryRunResponseAuthorityJSONRequestBody
+}
+
+type DryRunResponseAuthorityResponseObject interface {
+	VisitDryRunResponseAuthorityResponse(w http.ResponseWriter) error
+}
+
+type DryRunResponseAuthority200JSONResponse Ruling
+
+func (response DryRunResponseAuthority200JSONResponse) VisitDryRunResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DryRunResponseAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DryRunResponseAuthoritydefaultApplicationProblemPlusJSONResponse) VisitDryRunResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignResponseAuthorityRequestObject struct {
+	Number  ClientNumber `json:"number"`
+	Version int          `json:"version"`
+	Params  SignResponseAuthorityParams
+}
+
+type SignResponseAuthorityResponseObject interface {
+	VisitSignResponseAuthorityResponse(w http.ResponseWriter) error
+}
+
+type SignResponseAuthority200JSONResponse ResponseAuthority
+
+func (response SignResponseAuthority200JSONResponse) VisitSignResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse) VisitSignResponseAuthorityResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4507,6 +5390,63 @@ type AnswerQuestiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AnswerQuestiondefaultApplicationProblemPlusJSONResponse) VisitAnswerQuestionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRequestObject struct {
+	Reference Reference `json:"reference"`
+	Params    ApproveParams
+	Body      *ApproveJSONRequestBody
+}
+
+type ApproveResponseObject interface {
+	VisitApproveResponse(w http.ResponseWriter) error
+}
+
+type Approve200JSONResponse struct{ DoneJSONResponse }
+
+func (response Approve200JSONResponse) VisitApproveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Approve202JSONResponse struct{ QueuedJSONResponse }
+
+func (response Approve202JSONResponse) VisitApproveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApprovedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApprovedefaultApplicationProblemPlusJSONResponse) VisitApproveResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5042,6 +5982,63 @@ func (response ExpeditedefaultApplicationProblemPlusJSONResponse) VisitExpediteR
 	return err
 }
 
+type ExtendRequestObject struct {
+	Reference Reference `json:"reference"`
+	Params    ExtendParams
+	Body      *ExtendJSONRequestBody
+}
+
+type ExtendResponseObject interface {
+	VisitExtendResponse(w http.ResponseWriter) error
+}
+
+type Extend200JSONResponse struct{ DoneJSONResponse }
+
+func (response Extend200JSONResponse) VisitExtendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Extend202JSONResponse struct{ QueuedJSONResponse }
+
+func (response Extend202JSONResponse) VisitExtendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExtenddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExtenddefaultApplicationProblemPlusJSONResponse) VisitExtendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GiveFeedbackRequestObject struct {
 	Reference Reference `json:"reference"`
 	Params    GiveFeedbackParams
@@ -5315,6 +6312,63 @@ type RecommenddefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RecommenddefaultApplicationProblemPlusJSONResponse) VisitRecommendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefuseRequestObject struct {
+	Reference Reference `json:"reference"`
+	Params    RefuseParams
+	Body      *RefuseJSONRequestBody
+}
+
+type RefuseResponseObject interface {
+	VisitRefuseResponse(w http.ResponseWriter) error
+}
+
+type Refuse200JSONResponse struct{ DoneJSONResponse }
+
+func (response Refuse200JSONResponse) VisitRefuseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Refuse202JSONResponse struct{ QueuedJSONResponse }
+
+func (response Refuse202JSONResponse) VisitRefuseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefusedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RefusedefaultApplicationProblemPlusJSONResponse) VisitRefuseResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5802,6 +6856,12 @@ type StrictServerInterface interface {
 	// VerifyChannel Send a code over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/verify-channel)
 	VerifyChannel(ctx context.Context, request VerifyChannelRequestObject) (VerifyChannelResponseObject, error)
+	// SetEdrCredentials Set what the client's EDR is reached with
+	// (PUT /api/v1/clients/{number}/edr)
+	SetEdrCredentials(ctx context.Context, request SetEdrCredentialsRequestObject) (SetEdrCredentialsResponseObject, error)
+	// CheckEdrConnection Try the connection to the client's EDR
+	// (POST /api/v1/clients/{number}/edr/check)
+	CheckEdrConnection(ctx context.Context, request CheckEdrConnectionRequestObject) (CheckEdrConnectionResponseObject, error)
 	// StartFireDrill Try how the client is reached
 	// (POST /api/v1/clients/{number}/fire-drills)
 	StartFireDrill(ctx context.Context, request StartFireDrillRequestObject) (StartFireDrillResponseObject, error)
@@ -5811,6 +6871,18 @@ type StrictServerInterface interface {
 	// GetPlan Preview who is reached
 	// (GET /api/v1/clients/{number}/plan)
 	GetPlan(ctx context.Context, request GetPlanRequestObject) (GetPlanResponseObject, error)
+	// GetResponseAuthority Read the client's response authority
+	// (GET /api/v1/clients/{number}/response-authority)
+	GetResponseAuthority(ctx context.Context, request GetResponseAuthorityRequestObject) (GetResponseAuthorityResponseObject, error)
+	// DraftResponseAuthority Draft the next version of the response authority
+	// (POST /api/v1/clients/{number}/response-authority)
+	DraftResponseAuthority(ctx context.Context, request DraftResponseAuthorityRequestObject) (DraftResponseAuthorityResponseObject, error)
+	// DryRunResponseAuthority Ask what the response authority would decide
+	// (POST /api/v1/clients/{number}/response-authority/dry-run)
+	DryRunResponseAuthority(ctx context.Context, request DryRunResponseAuthorityRequestObject) (DryRunResponseAuthorityResponseObject, error)
+	// SignResponseAuthority Sign a version of the response authority
+	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
+	SignResponseAuthority(ctx context.Context, request SignResponseAuthorityRequestObject) (SignResponseAuthorityResponseObject, error)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(ctx context.Context, request ListIncidentsRequestObject) (ListIncidentsResponseObject, error)
@@ -5829,6 +6901,9 @@ type StrictServerInterface interface {
 	// AnswerQuestion Answer a question
 	// (POST /api/v1/incidents/{reference}/answer-question)
 	AnswerQuestion(ctx context.Context, request AnswerQuestionRequestObject) (AnswerQuestionResponseObject, error)
+	// Approve Agree that an endpoint is isolated or released
+	// (POST /api/v1/incidents/{reference}/approve)
+	Approve(ctx context.Context, request ApproveRequestObject) (ApproveResponseObject, error)
 	// AskQuestion Ask the client a question with a deadline
 	// (POST /api/v1/incidents/{reference}/ask-question)
 	AskQuestion(ctx context.Context, request AskQuestionRequestObject) (AskQuestionResponseObject, error)
@@ -5859,6 +6934,9 @@ type StrictServerInterface interface {
 	// Expedite Publish now with what is known
 	// (POST /api/v1/incidents/{reference}/expedite)
 	Expedite(ctx context.Context, request ExpediteRequestObject) (ExpediteResponseObject, error)
+	// Extend Leave an endpoint isolated for another while
+	// (POST /api/v1/incidents/{reference}/extend)
+	Extend(ctx context.Context, request ExtendRequestObject) (ExtendResponseObject, error)
 	// GiveFeedback Rate how the incident was handled
 	// (POST /api/v1/incidents/{reference}/give-feedback)
 	GiveFeedback(ctx context.Context, request GiveFeedbackRequestObject) (GiveFeedbackResponseObject, error)
@@ -5874,6 +6952,9 @@ type StrictServerInterface interface {
 	// Recommend Advise the client to do something
 	// (POST /api/v1/incidents/{reference}/recommend)
 	Recommend(ctx context.Context, request RecommendRequestObject) (RecommendResponseObject, error)
+	// Refuse Refuse that an endpoint is isolated or released
+	// (POST /api/v1/incidents/{reference}/refuse)
+	Refuse(ctx context.Context, request RefuseRequestObject) (RefuseResponseObject, error)
 	// Release Ask for an endpoint's isolation to be lifted
 	// (POST /api/v1/incidents/{reference}/release)
 	Release(ctx context.Context, request ReleaseRequestObject) (ReleaseResponseObject, error)
@@ -6527,6 +7608,77 @@ func (sh *strictHandler) VerifyChannel(ctx *gin.Context, number ClientNumber, id
 	}
 }
 
+// SetEdrCredentials operation middleware
+func (sh *strictHandler) SetEdrCredentials(ctx *gin.Context, number ClientNumber) {
+	var request SetEdrCredentialsRequestObject
+
+	request.Number = number
+
+	var body SetEdrCredentialsJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetEdrCredentials(ctx, request.(SetEdrCredentialsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetEdrCredentials")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(SetEdrCredentialsResponseObject); ok {
+		if err := validResponse.VisitSetEdrCredentialsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CheckEdrConnection operation middleware
+func (sh *strictHandler) CheckEdrConnection(ctx *gin.Context, number ClientNumber, params CheckEdrConnectionParams) {
+	var request CheckEdrConnectionRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckEdrConnection(ctx, request.(CheckEdrConnectionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckEdrConnection")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CheckEdrConnectionResponseObject); ok {
+		if err := validResponse.VisitCheckEdrConnectionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // StartFireDrill operation middleware
 func (sh *strictHandler) StartFireDrill(ctx *gin.Context, number ClientNumber, params StartFireDrillParams) {
 	var request StartFireDrillRequestObject
@@ -6618,6 +7770,150 @@ func (sh *strictHandler) GetPlan(ctx *gin.Context, number ClientNumber, params G
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetPlanResponseObject); ok {
 		if err := validResponse.VisitGetPlanResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetResponseAuthority operation middleware
+func (sh *strictHandler) GetResponseAuthority(ctx *gin.Context, number ClientNumber) {
+	var request GetResponseAuthorityRequestObject
+
+	request.Number = number
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetResponseAuthority(ctx, request.(GetResponseAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetResponseAuthority")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetResponseAuthorityResponseObject); ok {
+		if err := validResponse.VisitGetResponseAuthorityResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DraftResponseAuthority operation middleware
+func (sh *strictHandler) DraftResponseAuthority(ctx *gin.Context, number ClientNumber, params DraftResponseAuthorityParams) {
+	var request DraftResponseAuthorityRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	var body DraftResponseAuthorityJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DraftResponseAuthority(ctx, request.(DraftResponseAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DraftResponseAuthority")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DraftResponseAuthorityResponseObject); ok {
+		if err := validResponse.VisitDraftResponseAuthorityResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DryRunResponseAuthority operation middleware
+func (sh *strictHandler) DryRunResponseAuthority(ctx *gin.Context, number ClientNumber, params DryRunResponseAuthorityParams) {
+	var request DryRunResponseAuthorityRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	var body DryRunResponseAuthorityJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DryRunResponseAuthority(ctx, request.(DryRunResponseAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DryRunResponseAuthority")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DryRunResponseAuthorityResponseObject); ok {
+		if err := validResponse.VisitDryRunResponseAuthorityResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SignResponseAuthority operation middleware
+func (sh *strictHandler) SignResponseAuthority(ctx *gin.Context, number ClientNumber, version int, params SignResponseAuthorityParams) {
+	var request SignResponseAuthorityRequestObject
+
+	request.Number = number
+	request.Version = version
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SignResponseAuthority(ctx, request.(SignResponseAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SignResponseAuthority")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(SignResponseAuthorityResponseObject); ok {
+		if err := validResponse.VisitSignResponseAuthorityResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -6852,6 +8148,51 @@ func (sh *strictHandler) AnswerQuestion(ctx *gin.Context, reference Reference, p
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(AnswerQuestionResponseObject); ok {
 		if err := validResponse.VisitAnswerQuestionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Approve operation middleware
+func (sh *strictHandler) Approve(ctx *gin.Context, reference Reference, params ApproveParams) {
+	var request ApproveRequestObject
+
+	request.Reference = reference
+	request.Params = params
+
+	var body ApproveJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Approve(ctx, request.(ApproveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Approve")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ApproveResponseObject); ok {
+		if err := validResponse.VisitApproveResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -7256,6 +8597,51 @@ func (sh *strictHandler) Expedite(ctx *gin.Context, reference Reference, params 
 	}
 }
 
+// Extend operation middleware
+func (sh *strictHandler) Extend(ctx *gin.Context, reference Reference, params ExtendParams) {
+	var request ExtendRequestObject
+
+	request.Reference = reference
+	request.Params = params
+
+	var body ExtendJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Extend(ctx, request.(ExtendRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Extend")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ExtendResponseObject); ok {
+		if err := validResponse.VisitExtendResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GiveFeedback operation middleware
 func (sh *strictHandler) GiveFeedback(ctx *gin.Context, reference Reference, params GiveFeedbackParams) {
 	var request GiveFeedbackRequestObject
@@ -7477,6 +8863,51 @@ func (sh *strictHandler) Recommend(ctx *gin.Context, reference Reference, params
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(RecommendResponseObject); ok {
 		if err := validResponse.VisitRecommendResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Refuse operation middleware
+func (sh *strictHandler) Refuse(ctx *gin.Context, reference Reference, params RefuseParams) {
+	var request RefuseRequestObject
+
+	request.Reference = reference
+	request.Params = params
+
+	var body RefuseJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Refuse(ctx, request.(RefuseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Refuse")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RefuseResponseObject); ok {
+		if err := validResponse.VisitRefuseResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -7812,234 +9243,289 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"3H2Nc9s4lue/gtPtVZJuSpZkO53YdTXrdtLTvs50MrH7UrWx14ZISMKIBNQAaEWT8f3tV3gASJCiJFKm",
-	"HWe6djOWxA98PLzv93tfOyFP5pwRpmTn6GtnSnBEBPz5jodYUc703xGRoaBz87HzaUoEQWqq/5+yCQox",
-	"QyOCBMFRrxN0ZDglCda3JfjLO8Imato5Gvb7QUct56Rz1JFKUDbp3N3dBZ05Fjghyr7zJCZCnb1ZfeXF",
-	"lCCsf3wmEYW3UP31HKtpJ+gwnOjn0qgTdAT5M6WCRJ0jJVLij2bMRYJV56iTpnClN7r9l3okShGhn/rf",
-	"n/vd17g7vvr66u55N/twcPfi6/5d/nkwvPuPzuqkgs5pTAlTv6fJiIjqqYRwxTOJGFy0Zj7mx41z+g9B",
-	"xp2jzv/cy7dxz/wq9+wAYEScKRyuXdnQ/PxdrG0qJF+zqjeMfFE3iI+BNjGTCyLQiIy5IMfwVUylQiMy",
-	"oUwirBBVEkmFhUILqqY81d9k0/8zJWKZzz80791E3Qll7vOgOOWT7n/h7j/73dfX/7t79WP1xM4iksy5",
-	"Iixc/kaWqxM8nXJJGBotYSYhjmMiAvhb4oSgMReI3BKxRILMCVZuFeBHvW9EwtzIF5zMY/3uV+PBATk4",
-	"HHdDQnD34OVP4y5+PdrvDqJ+2B8fkJe4P3CLYdhCvhreYLt6tJtIw1umwfDVpmX6H93/t2513tGEqtVF",
-	"+ZUvUILZEhGmBCWwqwmX6hgd9tFiShiKyVghnq7d1xgeXBovTdIk31TzaZANizJFJvZgfSRjIggLSTVF",
-	"UhbSyJx04a5cc8Cy33c+7/lYgLMKIuecSZIz1lNBsNJP1VyfKcJgRfF8HlPD6vf+IQ2/r/vCkNBbEsHD",
-	"zUvXcG1EJWJk0evcBWYovzG+YN9iIAss0Uy//Bjd8FSFPCE3SOKl1OSipkQgzJZWrE0xm5AIBv2GM9La",
-	"cE+AM60bZ8iTBLMIRhpiISiJDAHfBZ0Pgo9ikmwYydxc8WOzEbnnrhmS5R9ojGlMomMkCcn5KR9rJqpS",
-	"iUIe6SM44rdA5J4u8ZEoseyejFWVQPxE1RQd9vcDhPUFaOoOtSQhZ5FEiiMsZwhPMGW96rO6/3LrYdVT",
-	"+3tK0hYPQL2NpPrwh1xEJEJRKvAoXiLYYBrHWm/yNvkYLbAKp7C4Hu8gt/q1PeA49t1wqENNyTGJJkCb",
-	"OIqofj2OPwg+J0JRffbHOJbE4/tfO4LcUgnDHGgFzLvW/21V6aPhFLnfnXgRZM6F0n8u0RTfEk0asEfZ",
-	"zgz68J+3Of1KTmq/4qN/kFAz5C/dCe/aLxMekVj2/Pl6F3Rpogehhwws9agzoWqajnohT/ZgPcdUkG4S",
-	"ifzTnnkkvPkkVEajKC4FjUrS6+XBimQKOoKbRfWl3MuK6ySN4DrC9BJ87kgedoKO0QM1SS+lIknnqqA5",
-	"vaqShLls+GweelVz7RSoL+2tWnRLJbkgOGlCe6GgigiKO0edNzzBlCEcacKQSmDFBcJhSKTURybkbExF",
-	"QkAhJWyCNZFrcbhCs/kzN5/WC/JF6a1wD/vq1m3EeUwwW1lee2GQv6HmWudL0+aCg3BbIVNLQjVtAUdy",
-	"14a6N93yxx9nbzrA2BSm8QqN77+qOg5jyiLKJtcrh+ewwv4LOlMuldZ/zIFTJJG1bkvwlzNz8cD7HQuB",
-	"l/rn+nNzPLaBaqVvirS44Ea0bbrtLL/yLujwMEyFINE13vq+C5rAq+a5vC9z4yWiCoU8jSPEuLZqENM2",
-	"WEylltB4JAlTRgV21/WKdln10gqrSjUYpNR2B1XLbdefu+v0PTwVRmneKF81yZ+bS/VNCqua98CVWqqQ",
-	"cMqo1l62c4fsSn0fVSt8fVi5YOk80kp1g/W6JaJaxA4C0As4IyjhwrfpjCpqDDpYDqS3FzZ0s33iszMw",
-	"zPPj70sfs8SF4+vWwNvfIgkXaaWwEPkc3abVZJzA4trmme+orOCbGbfJ/thKVUXWM6xiPUzLmG28GORQ",
-	"eXPgoSvL5OZwnp0Xp0AIgmOlKSroTFOmNDUGZuuFcdsFnUnMRzi+zphctvtGaytpG4PDMnWv36NzRzDt",
-	"7tS5O+BukowsOkEnpmxGotJwXzYYLTy2zcEavb+CK2OFcKb4hzghSPFjdDOmQqprSf68gRN+E+Pso/Wk",
-	"GhUfeDVOJYkCZB0YCpyt+jKmGcOSFN044MDVb+scdebpKKZyas7xhIi5oFq0deALO4DO0UHQca+HD9a4",
-	"A5HdORwPRy/DQfSavMI/jQ/6o/1wGA1If/wavxr9FL7srGpf7vUFXrk/rFYO8lFtV629MX/daD34E9p2",
-	"pT/bbUMoHVHv1iCbdnFW/qC9UdXkfoaqWqfTv+tRW4FTV0/HlsI7jHeCzp/ZEzp/DlZJAGfHoY76/ac3",
-	"nJLVVHQNbt6N7DGBe3+TVf57fnd7qy1nuy+11HNaEtkJ9JJfabUbRzFleuTD/vBlt7/f7e9f9F8dDQ6P",
-	"+v3/0vIZZE3nE5ZITalEkk5YlzK05Olf1m2SXBdaifmCgOohjw2jga8kwmyJ9IvAa1lHUr7TYy7p6CU5",
-	"GXRS0LTs79aoyydcHuGJceqi130U4aVEeGojTVnUQWseXSsNPZo6qFLYVA0RfVElouFGb5w16c2jilaJ",
-	"TRIpm9BZrqaDPUtDHGv1LE0SLPSXJyVb/JlEoSBacaA4lmgBMT88IwxEmJZRvU5Rwf7cuRj0+/u9fn8A",
-	"i0MTYjb089cObFNGyMMqQv5Fs86MiseCJwgzlDJw1yJG1IKLWefu6g4YhT/ZwQqxS0lUBa2fjMckVASG",
-	"L2SAEkzjEf9CZIAicktDIu9F51W26I7G4k5GldvLWqb6zqbRVBCs6r4ko4GaivaFveEtU2JZY30zQ23z",
-	"Q/VFdb2M5mS1flYT527edF7XkfGTIMlHJq8K3ZoqRKWxksH7TOVMfzfnkkCYAOSgMXJK3o5vT6DbkiFK",
-	"wsYZ33bRs4W5akDEibH6WiPkU4g6n3Ljyi7bAVF5mgcrgf+rrwdVcX1N9+SW8rSKZUOsGym9/SMygVST",
-	"MbdWk/WLyDnBM6sFcUZKW99gGLc4ptG1Nqfjet6c0q7BInizKT5xy9ZFRM563hLfd+P088y2TTFjJPYN",
-	"a6Ilnx4ep2DHS+N82BR8qKQz9+g2icw88nRKwlkFmeVz2bQ7blx3WgWaU0HkdRVTeW+iWHrbMp/pmAuE",
-	"kSJSoYRIiSdkR1WzTBt2SFU+ntPMiV+c7SiVlBEpr6c83c6uf4WL7gIIbgocblVzT911+h6THNDAj0mi",
-	"rTbf2zcfmznkY8wmqY3O+O6Ew4rDGpMJjq9N+kQNRy3L8rHqBUrmPKbhVv3rg7nKSpLrf9o8gUaOBXAo",
-	"ZMle3rT8h3prE5Tpwttxsy3Z6Av7Wk90nDqvcHsnGp74BuJIjUwWn44JuLiG/eGr7mDY3R9c9PtH8H/a",
-	"gpjHWB/nBKYOKV2ZtTHo9v1rc7pVhGFwj/UHw/2Dw5c/vXqNR2FExuXP4M5mERdgOfFFpLdxRork2iGs",
-	"uHdHnbdmIuhvmKVjHKpUbz46f1vY1qPO21Svwd7PRMSUrdrtqywAx/H7MRhVNZjBVbCavMmQIAllERES",
-	"TbjJO/gbZxFeah3qF0H1X/1XR/2+/jyAP0rJVDsymfosw2cExQn8fPoBHfxUkvGaQXjeo2FV/t3V12Gw",
-	"f/e8m6fjXX0dBK/uXvxQqQtsZi8bXVWPzGyK63N28vsJ0sMuLZHmQ3VSFH/cW5uj6DOtOmwqI5H1Mq+N",
-	"4IzlWN8kOnMa83AGErFCc9XLgvgYRXhZzL3svzra75fCsYX9eP78c39wBbrqv4af+939qxdHn/vdQ/fV",
-	"wVG//2J1k9YwdDfENnk6T2oZtB43b+avvJ+brqaos5Nod13mMVHkAstZo8WB6zuqwr2u7KPu4SyHR9Re",
-	"k3wCrS4M5PN4tkhtLcDdAlZKYC1NK7YrAlKNLQRnuq76xSX9giI6oUpaOwHy5CE1U676GF5WGJov77az",
-	"0jAzomAklWzGrl7MZSoaZvthmc+HiFsiTEai0q9HmiWiBSGzXqciGRDbdMjGh9DeWpfkCpNrl+iUVVHK",
-	"vHlOhMzzGI3PSKs7jCs6BnZdSVYNpFJOYLlY2l8VSo0TsoztXtJJDg8q06uaWI1w9fWYi+ssPlCRI/dQ",
-	"1lxtO46LyGhWxRTTYEvgdz5dNc0qMzWrMjorB2Jd9GWVpa63PieKg1Wi0JeNqUlV3njSK9KOLaEalxmE",
-	"beaC3xKmqVsQbNKLE+NF1Wr9Kq1nFFYr/auezxRmBd6muo61EhPcls1kVVHYviBzcJltL2ilhoAK+xfk",
-	"x7s2y1I4VA/Aq1pRiO3oyt7px9KJ9espc/phlsxjdsKmURC9Z3MsFMWxNRUwZcSUmcUES6PPmr/ha1N9",
-	"UHJTvq6nAnsjannLnAnc4JRCKEPrEHgiCImg+syTQj10DkVp+nwSFkHuT4SXMkALQZUiDGGJEhoxOpkq",
-	"9MfFqSluI6bUgLIwTiU1JRieHtCe/6QUo4qia86KtOl2PFyOiJAkTDXPu8bRLZVclDawMlOocfIAYVHt",
-	"nFqYaz5IPelteffZouwQEzB3miHat9fnMaJlJvOGxPSWiIr6wveMQDg8gHSPAKIuAaKSx5BOiLhA9iw6",
-	"yQEBGchx42NbOVkijTAk82Y+ZZyXeOx822hZVz/RynoyNxHWzdpDmCuSdR5sL6/vnCYsmvPVvLj9NVnz",
-	"iwq3j2Up3kpUOIBWnvXAufIzsqw1pRk1Bzg7lEZ625QbTYudoGOIkeRSoZzBWqXO2ZTlyhLNU54yJW3F",
-	"rCyUzM5TMeeSAKm7oqfAJKUMCnnXleRiKwvrZDlqhsCaFQWYodXJuMwtuBqJ/3nl1+bJyXKWrv6NRSCj",
-	"3ZGHPfoH5NrA/rGQrMru6kIp/XS5Jv6vt8f44pHENAoQhQRZBCqdSZ41fs9aapJjhlm1QElZqtCWdsn2",
-	"N6GD7ZtlrlzNTK0+MfbqbDOaR5xmULgNJ8873Tl9eTRROEaOAjz+WSDjUimA3dB6Mi+TTw8g86o1a49h",
-	"JrW4Gw6nJAKG2Egnz2ZWi84eQCsvUvvqOtSm6MqCsGqxtht15uTVkGpaT/R/Q2VCm6VZZv62E2TPhMkl",
-	"KDiavqGzzU2pzVUSNI49x26JsKqrvs8pC00STyRMIfQEs2KU5GDYO5Sd7dZCc49vRHBU5fGlDpFFq7s4",
-	"igSREkWcSKixW3Ax6+XeXM8lJohMY1XtQ7a6gCYAbLXqXIw9kyjGEh4dIc4QdjkngR7BlC/QGINgm3C1",
-	"XZ1b61e24wvsZtgFqEkw/u62TjW5Xv3YVGMS4o2LbXVHG7t7C8u0wuMr3L7NLAqr82/TJmsaHCtpa86b",
-	"ZZ1o2do0dowVdrVtavkw5WytboiRvsfSBfg5iTxCN4Lg+MZ99qM48tg4Xm4kTVJtV0Q3+pQD9EdM8K29",
-	"espTbfJCHeYlg1xEvYZSn2vjooEKTXtsEZUmSb53ycDmz4v1tCrk3rSTE8tfgrZX9iPJnlFRNUKiKtvJ",
-	"rCJaTPmq1VnHmK7YyDNfnQdQCfBfm92L6iv2PhHWcYKC+VKZIXjiCqlpTAwfJhJxtnP1yRhLrQ6svugP",
-	"pmgMs4cSMqsvJCgykFzN+ds8Oyxbl8oSFXAFD8+otpUPLq4GVtGK/pJDH80dfXvPLPIjRzwN+JGl7hYP",
-	"zds3HxuHZgRPJ1NNSeEUzQWP0lBZT5r+BnxoEpmsNOnpis8kct4hCb5g6waJVh1uLqVt5awKvojOIWvt",
-	"qPjkhIC2c3r2pkK7qMwP6l5Vp0vldm7m/fVy5YLOdrdvvfIMvfJtbqTneCuxvkkelt1q6EREUssmM6+I",
-	"3SY/iFHD/zEhjIgMeHFTeX8On1ErGLwyk8rXz8h8QzjDwJGtmJZ8BIkFUTHaIxKce+1sfXp5TczXtsar",
-	"ljvPvqqBB4YzV+CxquZ5ABvFPe7X9aatKyyRlDWIda44Z7KtzWmrQBveomczzEbo3l6PRWZHoM1jdUuq",
-	"GNF7ltVsaHOIZSBXVcEDi8q0EZYBLgJPfm3vBVa4MYGXS8srT6P5pqmvAyrFQcjBhYGduB1ozR28JQ+w",
-	"fW1Eos3Ivklm5tsvcxJR1SRZqqYEcg9uccF/McArVfUutgymeJBAI8ajmAQWJe/a5TMJ5HJHejWUxChP",
-	"yq8qt5MooVIz6YLq3QyfqVLhnmMpq03vFR+Gnn92Qz7ieifDrWuLW/VXekt+ISQa4XDWrJjBZsx2rA8Z",
-	"zE/KUEJZqkzlsTCC8uiwEmaDsLplt+45KwhDekvnnIsCRN9hIxgh++x6619YrDY3gb+jtxVebAtgVJ9B",
-	"OQLZXsgpCI4q4uZvLUATCWfIEGmVi3DVYxstc7wlWas00M65tbLAX112YOnkEzKLlwiyAV18LbMXIKP9",
-	"n5yRHvodcKoIZhLheIGXsmCmfv7aifASQAES0EhUqoe+gDOspqmevKB63mPBEy8lXnFNp6+O+n0oXqm1",
-	"iZ8oi/iiJGYGK4kjFfT5q62fao0wz7wo+dpAU7RNASnzYg6xfesGMQ6CALzDfg7figQExNv6R8G5Grd5",
-	"LnGhnH2jepZfeWei+NeCpxYsaLOLKLv22oSWa2p3jZNpw5jLRtZEuC0Fu2oHC5jvDk1XcQRvr9w7cGNW",
-	"2yyZN6C+FuY0/Fq+MKverHGMj7eKvjU6tD4p19m0GvikAEbJVazVNvrmpGFWxRTLrfbaB7gIcjAAaqvR",
-	"GxxiUf19y4Bj6uybIEZHiHCzl3ws3FfzVbt4CbOiwzooXQa7/FpZfNnNMVGcnES31L1lHYKxPoQxhmBs",
-	"tn2IMxKgvsUU2O66loSwwso2OgLb9WJraFZWqUOgEHDitgE/6ucoFZOoHibaLlgzCstZfRqDYqJaC6BS",
-	"sT0Irq+x11438LPsCNZJxzTvhNKM55+/P30ms+CuQ5g3nVMEMRbWxCJWbE53933kfta7YaiB9SMYJmZX",
-	"sYDcmXP1TC8oSPJCsk+Zlfgyx+dj9jw4avC5bmGt69kKZ3kKUuvqWBu+DPesjyuq5iN5NPwBPD4OdFjM",
-	"6t9af2Av3aLLbFY2ND1dZ6xmS87lw0r8HSNju7DW2tjDTZhlU9a3lf9UIwSXOFBYKLxwzMpnRt4W78o/",
-	"pNKy2z8d9+Ug8ETLQCwEVsNw3wlDGc4W4mOk11nwhErSQ2dKolscp5At4Go6RkuElcLhjAhZKt1wTgAA",
-	"zDeYQinwTW13C9Jzl65WDluPdBaSmutNcI9JBQiOKR4evvQqpsY0Jq6un2t5Vadgww5p1TfYqErZOMDN",
-	"s+rKDLc9rQoNHyCtpmxw49juSDqzaewNfId5oK8Thf1Bz2YRuivy0FTn1INsxIKgEaFsYnEbIXudViUf",
-	"+oHE1YgN+YJDhfQ1VbgSEG2sASxx9Tz/u3fdvfraD4aHwzvvghd/qYws3yMz0ouiNUqSPMsqDVojqt8I",
-	"mTfZ8rwipEMG/g5fQFKSVGiBqZIAV6VtFyZpKCu2dk1lyVYEgXutO8lDio3WHRapxUV/R8bqfVrVNaNZ",
-	"9l3tOp7KEPEuGXj1lg38wm6SrTmG31HWnJcHnd/JIutRUjsoYrXWQf9gWOwe0hGqayoQ+/3Bq/1OoVnI",
-	"50o2eFXEtvycSU5fpDnhORc8jNJk/vKgR74Q8DUXGnSsA6tdA6Nr8fl9WP6N0Lig4nncGumxaFYNScBG",
-	"RkOmouBxbCvY76Xv36ONSwUuBkz3mUR8wWzPyIbEsrXzy/Bwf+tDHgjodIdGLY/WA+XeDU3q4eQWeFPD",
-	"NiFVpuvvZOGlejdEfpE+YqXBgDFIAlcZGEYHR/g/V7Qii3/RViyqjPZmNbKTCKO32TstPMUgQ5zo/DgY",
-	"9oeHh4f9Qb/vAAqOOqdn5++LIASQMpdxlCmdTDtXdw8GQ5JQ5s5OvQprhwlR5Aa/ExKRCLQQlYNPILi6",
-	"SlH0VcP//s/LS3n143+6Py4ve+7PSkWwTQQ8SC7GeW7xsQ1iloDu0KndkSxTSSI6YVwQp0hXo6aU8y9X",
-	"HjIjZG4Qi4kJtQZIcV5dXfLtsfB2RMHLoFpKy4HjGJAHwSCJ+UIvhKb31caBtVFdSkH53uDlwTFilcQp",
-	"EXAPiJ3KRPbQCRrTLyRCMWUG4l4ixuGnzkpCoreUl5c/fh50X19ZoKdgsAZU2AHKrIhRKtA4ZSGU19vi",
-	"VsPCAiTTcIqwRJpLlEfx4GA0zVhDSVpYNcvDW6mJs2KkxC9UkDfOX1hXTrhUd6/AYoVx7pAOX5qZfcKa",
-	"gfuB/9qtP2yA/nOnP3g1fokPidZ2+92f9D+v9D/9/D9QHH19eRWKI4v3l3xR8L2pKMjw0R2idszZxOBe",
-	"ZdzJNRnaPWuglkRprME6sihDeZmSHypRgsWMRAFimuJQyFOm9Ed90M1XrgwI679i9PbNx2qOey+37c4a",
-	"VjVlfVlTV2g6kru6UsBxm+NJjmPNWRY1LAviSg6yrl/9SblbfaAZk5xz1woEWh+RCFGWN7kuujCNdZdx",
-	"9tfuPz+K6UcDPQb//vT8lyyZuH7w7YQt0f85f/87MitZbpkVYymvU23dDPv9A0+hZWMOjlNrn52nck5D",
-	"ytMMrVLTMpin4+7ApxQwlQ4MEqqWFK8PB/uHr4fDg1c/3VVs6wcXe8gxFG6JVHTiMuWzCHUnSzm59pGT",
-	"TN5KJ+hEpp53tbjgp1pFZR+sv741l8sHU/QMOY7rqsxLKiS0r3Tx952qqnbBfHwYB9BO6HTbnEEOsSwv",
-	"6N0eFAHXUGEzWvMPfcjAihtC0xn+YZHp5thW8mbsJdOOe8ilHztFPED/JIIjLlBfWhUNioDJGKdxRfXA",
-	"KJXLa2gYfp1VEm9k5HPD+OE+JexTvD3cpoi6tKjrhclFrPk+rfXuMs5CLs3GXWBpHONRTByfXO2d7GyW",
-	"uuOte21cfxkSEtE0qXd1FTvVp0/bYLWXz2QWOiSs2reUqWIrWciYL653eJsicdyMIpRwBN/gRfUKHj64",
-	"XgLtCQlBbilZVJUdcINOC0b5ao7rrpgloTY5K+uN9S/gd9U89hi5A4E4i5e1leACn62TQaf52raaamj5",
-	"qfK14AI+6wE3qIV20YFao+KV7osLB4qV8MTTLDO+HcY8nBU1PuM9Hwy6w9cX/X0DHvhjf3AEHrCdRLwt",
-	"sJfVIUpolYzDaQ7RPOVoirWm71xS4AVo0smw8abuZjWsBfL3k4YbY394KRmQTWG2tojUny2pOx+WLmtp",
-	"FvYEt6dU5JWYzdIsPv5yil4fHP6EbC1nSdd3cQ9YTpd6TQ2gCzRnguuFcCGj7PokldBWnTMoVnSMIQBP",
-	"VYCMyApQDOkmEO2Ehql72crfXRkApFR2jg6Gwzzq8webCx7qxR/FBL1lyuyTI6cRT9XRKMZsturFyKM4",
-	"1eVaC8HZJLA9jExJ2KrxVwlAaFegigjHlMSR1do0V4KXFI5Rg55269CjqgaVrWp5VGDa2V8RZdaPOuLR",
-	"8tjNHQucEPhZSUhbQCBOEUYyxnK66lTbGqN1o8liaVfbUnyrQlJS4Uoswk9UTdHhly+msZ2hU60TR0Hm",
-	"v9TLiFVWvLUdeist6iuHBYv7oNrgztwYFTIAHqnt/AUXkazll3QpSGWPFPjaPVI3GLb2DVL/SBXCcVxj",
-	"rtVZRFlYyqzDFp7meIfjQvdla3hO91xtOXA325q77VrUD1nL79Z0M7+HcQl8iSfE4OMok9uMsJyRqIBr",
-	"tr439GZcFSo1ebOaXRsdHkgTiFh3y3Z42LyqvMWeyY2KZquKrmaNput3U65zfT10CH5LRJSuYQ/ulbYM",
-	"EspbDUgSMgu5DjsNTNkmkytYv8WB/MoXiI8V8VVUWzxnXrO9xsN1ntlKh1W4DRax1lGOt3HenvgzqJcY",
-	"9RAtpB2UZaURVuyLUaP6cFfLbLSspiYaWcQ8q9CDVE8lEXVQjT1/YPHJEPkLkExkgPTiaUNPIDynFaG+",
-	"dbjLdTHY1jA8wiy/0xoo4J40l3GjZcEbOAUdtKZP0G17a5r7RxISekuiLPmrIipVK8ulhJyc4wgRixlj",
-	"U8IhnmRgRGpA6pSWzr3AlsFUKnFZSdwO7a0+EklMLFezQVCU3GHCrvt4oc96VdLmYzS/yifZKk8pFBPe",
-	"A2WW3NLIlVvU0AiKXV5blHir9JhQiNMYFCMqZ9ce6DXj6hrP5zENwedaA9CoGaiQLetrkphm7mig9bQi",
-	"/xpTIW5fvHkFO7lj6vysO+gfDLv9fv+nEt8tZsqcn3W99I794NVd1/aODl7f1Wy999GrmmlxYgb8vuVk",
-	"ci3hRymN1feeRO7Wp9UlB3t8h/ZrjCvIEYxjj/2HoWk8YMEtpUm3yFhNRxDJ49uqLBbzuDqLWcm6sgev",
-	"ci4Y+vWcS6roLbmHWIUh1t2pwrK2umG3tNkRMfoE5DsYRCXohjLiX0xbDbt3RlVTRFAcZ4ksqxmak9qb",
-	"lD9sbTAAC9OZpRayjH173fWHVWp73SudB+8ZQTRJUgVOT2I2pYQCB+AY+v0VBsWuoCPZbtRTIjZVo+7U",
-	"ASXvBLy5Yn8XRIn8ngbi/VFxInaGcWgeSylrI3k1edZafV09fLEMvlz7XtiZ0qI3OGetqzfmmW1Utmfj",
-	"+1a9Kc5BS20Y+/mb08MNjrczGCBQSpVEWsIhJ+HMNZD3J7nJW8MMgdWwRNqqzOKrufpevKfcTy2zTzof",
-	"MkMPZDniDA3R37AIp0WxXjAcSoZSR1R0/r2XDbSCIYJZvhp6bQKEFUq08rf/8hA6zCE8JTjaOQvradlK",
-	"YsUUvUcDZVE2U9xc6zEAS98tHv9zjz/mjpJi9UiWV2NycbY0uVsz8Ixjtjf0OWZVaaYxjAycJTQhCEv0",
-	"Vw7l8UQiqo5RX1q4uVLmV27bDab7/aRfAY7ud1b/bIsdXt49v7zsuU+v71785fn0X8m/5L8S+eLFjzUN",
-	"vDepaN1wda3D1wVfcKl38fn7U0h1UBxFfFVzahJwjfg6oGQCCnCtzlQ1gaZLHd8YH/FoeS0y76T9QnHz",
-	"XSdreRXxBSv1F+NsTA2QdGh6SWcMJjKtgazTMMORr4M0DVgUuyM428Zadvmz59lFrsc32m7C7ulY93DN",
-	"aT6jjZa6YolNbPHSFtvFXui9oIEjyZtaqwtmiyjP3lSwLIZOLi4u035/+PL0N5SVZqJyy4aLQf/wNdT+",
-	"ltt+eIzpwnqXPLa0f7cGEuGiUAVaD4LLm8n2PIULbZbXbNW/oQU1lAG6Qqtj2/8IeqRAHjsaLQ1a8VLz",
-	"NbqSpp81/jfFh/du9b+mP1KVRnpRWXdxYhWmwUv0G/0ZGDA0S9V6I6QxVMevt/jI4FwVnJRras930sr0",
-	"02PKyFumxLJhsk59nlAnYgG4AuVNMNDn9cMWxem0edTXwS5t2z0LwuQEmeShj5HELLf3o4a1VIsLg6DU",
-	"2vyglKFAZbWKzjyqS1MQbL4CUKyI1FwLd8dXX1/dPe9mHw7uXnzdv8s/D4bVdZL/FzhBE5/dBNQVk9du",
-	"Ha2/c4RDRW+pWiKZNQuzPtYVBjJZq+/Ud7SW6HlicisbeEHtvFvcavPEuvy7kuPKRD4qv/2UlU00kDW/",
-	"CJ6gm7HgyQ1KoX+SqSNCN4rfBGjEtTnB0J8pFooIab2NU56KHoIqcH2dFkfuNvOovM1Tllt4yaDALsLL",
-	"YzQ8OOr3QYjZrutWD4/w0nT9KunfAD1Q0R19ExZB0JGmeWpa7oqyvzF16Kfmhf0G82DLjsY8nGWsnje4",
-	"vEQCsBj2nfCkekfEUkeLR+QTVdNI4MUOIZ1C8MzGciBIkEoSIajB+Ib9PcsTa23NwClrWvmf69HaQiuC",
-	"RWV+H0N8jrUyrPiMsADdLMbXN2jMbdbcaIkO9rWiKHCoLOQdLALwYfPQbL5TpeZmBK5As5Sw5EaLRGr9",
-	"AzEd25abbtBZlOHI4A5ARkZMhE1Qw/FSKjSn4UyiNINmsBUPeSrUJcNyJnNIASz1DNGIGCzvqHfJLtkP",
-	"P3yacrTkKcKC9H74AZkmAS77PMRCUKhCNhM1S9QDQz6VmlE9v7EDugnQTUxwpP/Xpf/evECSQLLhJTOD",
-	"ksf2PpMxZXK2nt/cUrIgQt9qHPGR+QDZJ/YhClAI+IK5u7SuTpX0EJKzqrxAzz3/wRbpGZ2eCJTgJejB",
-	"+rFUImdqG/S4eIliOiNooW/JGqqSL1SqI3TQP7DLdgrRGpkv2Yf35xf5ejF0cxaRZM4VYeGy+xtZ3vTQ",
-	"OYHa3bx1u1tmOIkoZbaXoPlxRpZoQm+JvGTZd2aoMPUplpDwb9wd2mLRN0Dme3bCIcGcATSiX1AgyDh1",
-	"aY/oYDjsoQ9/XMBD37x99/bi7SXT81hCpugRgmQwM0KAIoGOk2Z5vB6AjEAFZA+doJAniX6Y4n7EzI5d",
-	"omG/n+WWLbA0L6MkMsWTw/7QzzwTJOQiIhGKUoFH8dIk8pl+qsi7EQq9OWcICmkWXMyIsIJPEFNXf9B/",
-	"fclgykbPAu/6wiKs5MPMthxSZLWpZzb8LZQd/PADBDnLlRxSk0YfPU9wrHVQEkFJd+B60uitCdAIR3my",
-	"/4sAHfQH6DnjprbDnKwXwSU76O+j57dUUuiZM0oVjEZv5ZKnAgkeE7j5QP/zGj2HBC6tNjIFWelkdQr6",
-	"+sE+ej7i0RIpzlHM2QTeNTjUQ1AwXH3VcIieY1NGkRVpHKMbU3Nxg1xvP2UeeqiHChUM/rrBPh8jLGeW",
-	"bKCc4ZLdfCRKLLsn+tONDV3LF3Z539GEKjhOP/MIjpAgmdf/5YE2YgPDBCUaoL/Rn49N1TyViBkLPQsR",
-	"DFFMbrVNHxEy76F3VNrQtCDYEP0luzGYBDdAGTexfvnNEeTBGW4Lc3gm0Y1Wpm40VWV3pK79JTQ4hENi",
-	"lKmYhoSZUL7DW5rjcEq6w17fgpgaASGP9vYWi0UPw889LiZ79l659+7s9O3v52/hnrzGIZcb4FwU0jbJ",
-	"6fXNZXxOGJ7TzlFnv9fv7UMXIjUFsQcJ/reDvRxyY0Iq/AW/WDFx/v60h05iyVEM6wbnPORpHBnXAUGm",
-	"XR6VJDpGN5b+b0whxGIKhYiG/VPOzqLOUUev/4nD8c7o35UwFQPv+oCbPQZuQ6WhaEhP11f8mZqO+3Z9",
-	"Xft1o5PUwyeDW+7ugk0vt1JXvx6AxNa+38GMNRmABUjbPIJSUrPhWlnP73XjyfHPao3HAZasDgVKfMBa",
-	"hepSNyq1gRjWjWme1ankg1r1rlYPNKeWvVM4fZ0aVwIngZI2F9QHqh/2+w5O02F0mIienvLeP6zG22Aj",
-	"IZwNql4Vhk3PlDZA6Gfd47Lx7X3wCnBkmiRYLO3JsUsfWIQU6AkBIhew7CcAyWOPNkCw8aqOvRZWR/PA",
-	"TJUAyZeBOAFRGmaYQ+bdFO4oaAJAkSZjRVpRjdklM2nPjnqNyqLfHfj3ZhnR+kb3DNvPuocubHmcfuSM",
-	"zEGy6+twYtlskbvYlG6Tlb3CX7aQiqei/UaWlmZATfqZmw5arZBLBjd6V7SXrFlbRaabyQWe9hs0Ir0L",
-	"OsP+oOYtpzY//f6k+Sto3wwMErBMKEOZjLJom3KKTX1bmUzvgpJU2uOhHIOxV02+6A1RxKCP2S5o6PlN",
-	"Bo1zo1XKgxdGGGfsCJ2wJTKqrwevk1GVwIvAojA5lSCTZRAFmOopgAoL5o08BmPDHg5EI+dWOf/1pDs8",
-	"fOloXpPuBjp9rye6RQzm+CMlMaCPAWchEUxulQBFKmtBIhh9xxxEEJBbheJuQ1gRkk/jDOfoTv9+h1gb",
-	"b3p+pmVPvRP7lUZ3njJZJPa/EuUY8sPK4Cr5e+G8JW2I4I/aZHBMbo3IbSRyYNhnbzp3V9VruifwYq2S",
-	"fuLaLphkEzC8pOnH3kNvuAXhADeCCVFWb8tHvNjGgz5Bp3draWRVQfrmY18TKUKQrmEIzl7xOUARc6qA",
-	"TlPV1/MhlbnSyV4lJs3SAzRaKgPeof9onbSeSaP05MrOgxGbdcTVsgQrjblT+4Cmo3lSKryZxDod3k7R",
-	"NRUFxB17Cqhw4GCtqfh2R9BoibIEYLf3brfWK/fefj2TKCY4kqDBOCesNDq11SEmRMkchnEsSKZrpCwm",
-	"0vgUqQTPI1vdfyN8Tp2W8STVbTO6N7b7ci1xPWj55etYSY49MCXYlYW/43nTtqpH20v3suvsw+9FeBd4",
-	"RgyCf94jaYXkVrnG3ldDLRtl/2muhD7o6d22ym3x6E1L1JgJwp1Oz77asMJ7JlrRDXlE1jJr29MZxzGS",
-	"c4Jn5mw7d7C+tYfOcisbANeQWnC/lffq/sGLT/V7H3IP87es2Ud/GsDSgBczkmFwtrTBYGLpdxi0R8Fv",
-	"IeQFq2qja84Ck8i2YX5cSrAFVmsPHYhld9FD7pl5x3rXV+xQEEouzPbcYR6Ym3sTLWHjPcT21JC+a6Vl",
-	"BpL6VL1TboSPLSv911awcfNzG6RzEkU5QEdTUZcdv8zojUhMFNkSRLko9W1AjKOEC3KcxU6XpqwWeNyM",
-	"kLl0+qVtXVb2ICX81iOm0rYcrIHls6AkEEvVD4jaYZv6UVuW9H4nrkZIwLwb7JugM0+3RrUygEU1zRva",
-	"QjUVfGFUZ3D5Gb8hjiKhVWLGF4HxLkLglAiTCkwhh2Jln/4AH7i/T9/+zPa/wzP7kcxjHNpMA+wR8v3O",
-	"756tu+h6KYKPSqdbxQiYa4JOplbzscQm/c4gmpohOO/stXJOB+hLpnj/2OIJjumtSYW4ZFnaA7xgiqWp",
-	"LwTsVoj3IUYW9kcSz2XV4XFnIDDvZNxcz1MlFQYveYCkwkt5ySSvOiinZiNOM3Cgp2lNFkf5JI9bALEJ",
-	"t0EZc2rRRZzRSn4QF1iC6LrncVREqid8Fs8yg8BGKNFoqVebxONjyL8xuIBOZIRTEs4y1dduCJU2t2uB",
-	"K/Ij/AKWJ3oG/CHWOgDD9g6Aee2pXtd1p8CiA5v0aL1FsiWL45wwrTeCq9u9hN8CNKvbWx/57Z4nwdQX",
-	"PXG55E6/AGWJCzQlWEgk6RcU0YlmQ2CokzgGeZVofWox5dDTBgAGAwt4zSJ7gc0muGQ3Jcl8o6VOJoeE",
-	"UQdkyQmw2yGskEbFSoQnehCLg3yCRxG26qHOodEvWjx/kEQOPZnkfY9bvRP0fk4YuJbKbfYyrQqbHlFB",
-	"jklq83+gf5HNaDaQwwpxFpIj69Sza3DJvE7tYMtEFoc/gMt7CPIvIXVzTR6yqyhZuJC/VHw+rzZ2zhUW",
-	"Ku+E9nRdHPkYH9nJkXVbW3Ni7HYXFIR7BwfaPPa1JoBGZEI1aW9Iw34SYQ+xBDzYok83L+Vvxj8mvBvT",
-	"W7LWLQus8q/8nb7mAY0E+4aK/bHhAZCHBgLXcBmbl94Gb4Y5al4BondlXSHhHE04is0iPKrffB4b/I7K",
-	"0MkqdvC6di4BomMkM1QLW6tj4EbQFM8NU1cI2yKcyqDKBz2WbQnQY7ND9plej5daiRYeaFQ9wvEhqb5W",
-	"9Z6l3lgYX5Rbzn7KcbP5eCyJsqmghZ4r0M8DgFK06kfDKYJ+Faai5pLpdTV9ZcFZKmdUyxqXnsrDmbTR",
-	"qx46MRWRLg050crggoagcCg8Iwwk3LE3nHDKuSSyd8k+QcIMBMdi2yPPFlnaS7FE/2v4s5Fx65vDrFl5",
-	"rMrZLX6he6nu+OrrgQPoHOZ/XLg/jtwfz7O/Xvzl+X/96/OP3auVaypRFx40ccK1U1kfs9M/t8FZ7JvA",
-	"XtjCpNvjIVkN2cZY21l2VZ2SBq8hs61qmE+xXFtVMLeNDmvuB1y9rpwgf3WmzcH5pPoIROSZRAm/XTsS",
-	"ZQr7azoJ9MXbx+F6uzpm9SjMrGoMj1ld8T1lRjnaXhfkzWi/tZhuXreZ9YFFrkSgXOuQn8/1GVHWyvJq",
-	"D6GgJy+t4Yz4VaRSQR4l1aeEi9k45gtPtiGowdInJ+/mCKO6ZDZ1zzPWcr1AX7bgUBs5hkeb11cZUXq8",
-	"ZzkI5FM1oYqGwNOxoNwuB4UdRCJljJruT9+VPZURrVf+elycmiVYz9gyAA8TylztonwK1pYmbP8crjnH",
-	"VeJ372vWoflurQp/YTHlJCHFxKccJ7WH/nD15h7Ll4TkJxUQNrMb3JUmw/mS5eXlwmKP2jbdHCkosM+x",
-	"7arO9l+J8o72gzPtbUTVZuLyll1tysg8LOKrbRSxh8MZ44uYRAaubfc3bXPb2fQlBKlNOI4lkorGMfoz",
-	"JSmJwDW2au6deKN7ovzcH+KdZehNK1jecEY6OXfcfPHfYcHacAZjC3NQRpe0Z3tq2WHORxmEG3zDwSAU",
-	"1OE9ezi6pZJ0HS70w1FaZQbZCbz9Qr/8qRJSPsK2KqO+HV1lbiyODMRjQYt0T0DK7MdO5ATSufun17ru",
-	"oZkXYNVbVBUTngNclYrc3xMYnNfB62lSXHGU3zfVnVhEF/Rnvuo70ZWcPRJRlUPBtq6cx5FRjFz7OguU",
-	"IXlCTGmT0UuPjVPRhn8d09Z/qlRUVJycyNmTJ0hviN85NcqZvys5VTqAea8x4G5UqtXsR6DPX0wjYOeq",
-	"hkQ0aydBUm6hJgrMB5o5gmxtlFP3q0gSZvFkqRFG930T4kcwfHOUKW3laYVV7kh4BhNfPQzlnSk/n2U9",
-	"Kzu1g3iymY5meN+/GpfH6mz5jskLkjQiu9PPPCaKdJWFvG+fit4aZAkMbgXTcBphZJDkUQKuxxw9UIml",
-	"w2+soDIYqkVkf6qklo/x+6a3tyZFUO9Z7gnamcpsAlwO9dk+nX2y2Xhlj5hmYFTZxitGOYO+NKPlmoIU",
-	"lxmdwXc+6fxtO8rvm9j0LAjCsZrydGJ0FTUVBCvAtDSeqVHmBt2RCm0jCgc8vS4G+ia/7AEdm/Yty00l",
-	"h/mAg2LFfl5jNY8xY8RaKIspR54D0QaZWgtnJZjGMgC8fRkYp2GAqOSx6dNljSTo/CjzrJwRAWQdcyqT",
-	"b+FTjahM6CNo54EDsQbXuqGKVe7yxo7mibIVN7x/A+HFEGW32sybwEIY5+qYpzbIAfxlV1YiaBx3TafE",
-	"jYlYDoPXJF6NsVTuqNJw6gA3rO8KivKIRJEBvFlwMevZLHCvYzkCPQkGUJmPBcmgH83IHpJ/ea9ZE5sx",
-	"yxMgydEYCxfNM2mVUyzRhLcXtrHFdPnaoIRgLRijb8FxAG9qPRJNVeTObrokJEtm1J+zKN2Rh4WSB/Uk",
-	"GhG1IIRlVr000WII4V0yw5JNBZ2j7x4613yDhSSjP6UJbIpvCZrgeWUoXwuAt7ffPzwOzGGdzDUTbK+k",
-	"v9BW1dAEwJKVavkfjyxtx81HkYQhTiVBEU6guEigmOCZLWYyqZc2h6FIZ2/dEJ+oeMzG933FFj8YNmJy",
-	"XamaZjxmxkwrt12E4ITeku6YkGiEw9ljBHwCW/BrzcgK8UdvyS9uQE+Uggpj/M6dmViRrOogiyYusAS3",
-	"YUx2DU0bm4I8gjv9DA6BfV+Uo+a/ffPRFsMaAHDJV4ntzI7yidKZG973H7gx3R4QYRHA9NtmH27TdqSx",
-	"GSHzhyEwrfqSL3rbKCjxUVHTqx+1/k0P8YlSF4zt+yatd9DvwyesjA8UxMyOBGY190fQtbxeH765SwHV",
-	"2TaKMQVTCVYhhA889JwE05hEx5XFm1QiHEtuCy1XKdSqFU+VSN3wvk9dzVl0aOAYiHBW/S70mPXP/gbZ",
-	"Xh+zdz9RSskH+J2LS0haKySgcBTxPHC4M/GAW/fBSSdDQ2wqKz/aAT5Z+jLD+7dTxp7JPAJgFbOYjndX",
-	"y+ziP2yksF4a4REy/c8RiaXtLScRrmjLVkWNMIsnHkEsjfLfgzYLpqjfFnBngtQc9RFM0ROtnRFBcWxr",
-	"xHLlLANrtYmJVQQHo3yyhAaj+74JzKll1eU4LrpRyLC7D8lRzjaHqT9mVz2gu9y9ZFOU2os8ZF092w08",
-	"w5KvlCu5ZsKej31FQX4013o2qL2vbCOG+MecNh5819YH5mwGKDpTiEHSjAXSbi0ex1nVlrW/M8HXDfN7",
-	"tlL5DE13s8JntrGZT9NWHltpRBJl+9s/ncqIczOmJyo47Oi+88RNmATCKLPA8T3qIW6zFv2PbMNnPfKf",
-	"MIDcv1OlVp4CZwGddySYhe1G/hRMqlWqWu2V/iTJqzzM75vOoEeKcSgafDzFjZGEbOC0is685vOwMa7t",
-	"/OcrveiSiNt1Xf+oRJRJheM4S4kzPYP3YL/sy1bALsQEMyptbqGBkZsL7volWkcRFQWrqIBoIivUA9tm",
-	"0bbCNcgCkF2pyER4eYz2CQGSSmCArDZdv23XxGfSFEp777TNrKowWrKTrLgH0WHV5VKOGi8eIy/Ubd+T",
-	"K05V2FZ++TBU8ft1nuAL7KG3OJxCxw9GbPvxAiX4FvQzDznEW15HFndXd/8/AAD//w==",
+	"7L0Lcxs3tj/4VbDc/1acpCmReji2VFtzNZIz8SaTeCxlXTWWrgR2gyQumwADoEVzPNrPvoWDR79Asptu",
+	"KfLUP3WvhyL7gcfBeZ/f+dyL+XzBGWFK9k4+96YEJ0TAx194jBXlTH9OiIwFXZg/ex+mRBCkpvr/KZug",
+	"GDM0IkgQnOz1op6Mp2SO9W1z/OkXwiZq2js5GAyinlotSO+kJ5WgbNJ7eHiIegss8Jwo+86zlAj19qL+",
+	"yqspQVj/+I1EFN5C9dcLrKa9qMfwXD+XJr2oJ8gfGRUk6Z0okZHiaMZczLHqnfSyDK4sjO7wpR6JUkTo",
+	"p/73x0H/Ne6Pbz6/enjR938cPXz7+fAh/3t48PC/evVJRb3zlBKmfs3mIyLCU4nhim8kYnDRmvmYHzfO",
+	"6X8JMu6d9P7P/Xwb982vct8OAEbEmcLx2pWNzc9fxdpmQvI1q3rHyCd1h/gYaBMzuSQCjciYC3IKX6VU",
+	"KjQiE8okwgpRJZFUWCi0pGrKM/2Nn/4fGRGrfP6xee8m6p5T5v4elqd81v8n7v9r0H99+3/3b74PT+xt",
+	"QuYLrgiLVz+TVX2C51MuCUOjFcwkxmlKRASfJZ4TNOYCkXsiVkiQBcHKrQL8qPeNSJgb+YTni1S/+9V4",
+	"eESOjsf9mBDcP3r5w7iPX48O+8NkEA/GR+QlHgzdYhi2kK9GYbB9PdpNpFFYpuHBq03L9H/0/791q/ML",
+	"nVNVX5Sf+BLNMVshwpSgBHZ1zqU6RccDtJwShlIyVohna/c1hQdXxkvn2TzfVPPX0A+LMkUm9mC9J2Mi",
+	"CItJmCIpi2liTrpwV645YP73nc97PhbgrILIBWeS5Iz1XBCs9FM112eKMFhRvFik1LD6/f+Rht83fWFM",
+	"6D1J4OHmpWu4NqISMbLc6z1EZig/M75kf8ZAlliimX75KbrjmYr5nNwhiVdSk4uaEoEwW1mxNsVsQhIY",
+	"9AVnpLPhngFnWjfOmM/nmCUw0hgLQUliCPgh6r0TfJSS+YaRLMwV37cbkXvumiFZ/oHGmKYkOUWSkJyf",
+	"8rFmoiqTKOaJPoIjfg9EXtAl3hMlVv2zsQoJxA9UTdHx4DBCWF+Apu5QSxJzlkikOMJyhvAEU7YXPquH",
+	"L7ceVj21f2Qk6/AANNtIqg9/zEVCEpRkAo/SFYINpmmq9abCJp+iJVbxFBa3wDvIvX7tHnAc+2441LGm",
+	"5JQkE6BNnCRUvx6n7wRfEKGoPvtjnEpS4Pufe4LcUwnDHGoFrHBt8be60kfjKXK/O/EiyIILpT+u0BTf",
+	"E00asEd+Z4YD+K+wOYMgJ7Vf8dH/kFgz5E/9Ce/bL+c8IancK863cEGfzvUg9JCBpZ70JlRNs9FezOf7",
+	"sJ5jKkh/noj8r33zSHjzWayMRlFeCppUpNfLo5pkinqCm0UtSrmXgeskTeA6wvQSfOxJHveintEDNUmv",
+	"pCLz3k1Jc3oVkoS5bPhoHnrTcO0UqC/drVpyTyW5InjehvZiQRURFPdOehd8jilDONGEIZXAiguE45hI",
+	"qY9MzNmYijkBhZSwCdZErsVhjWbzZ24+rVfkk9Jb4R722a3biPOUYFZbXnthlL+h4VrnS9PlgoNwq5Gp",
+	"JaGGtoAjuVtD3Ztu+f33txc9YGwK07RG44evQsdhTFlC2eS2dniOA/Zf1JtyqbT+Yw6cInPZ6LY5/vTW",
+	"XDws/I6FwCv9c/O5OR7bQrXSNyVaXHAj2jbd9ja/8iHq8TjOhCDJLd76vis6h1ctcnlf5cYrRBWKeZYm",
+	"iHFt1SCmbbCUSi2h8UgSpowK7K7bK9tl4aUVVpVqMUip7Q6qVtuuv3TX6Xt4JozSvFG+apK/NJfqmxRW",
+	"De+BK7VUIfGUUa29bOcO/kp9H1U1vn4QXLBskWilusV63RMRFrHDCPQCzgiac1G06Ywqagw6WA6ktxc2",
+	"dLN9UmRnYJjnx78ofcwSl46vW4PC/pZJuEwrpYXI5+g2rSHjBBbXNc/8hcoA3/Tcxn/YSlVl1nMQYj1M",
+	"y5htvBjkUHVz4KG1ZXJzuPTnxSkQguBUaYqKetOMKU2Nkdl6Ydx2UW+S8hFObz2T87tvtLaKtjE8rlL3",
+	"+j26dATT7U5dugPuJsnIshf1UspmJKkM92WL0cJjuxys0fsDXBkrhL3iH+M5QYqforsxFVLdSvLHHZzw",
+	"uxT7P60n1aj4wKtxJkkSIevAUOBs1ZcxzRhWpOzGAQeuflvvpLfIRimVU3OOJ0QsBNWirQdf2AH0To6i",
+	"nns9/GGNOxDZvePxwehlPExek1f4h/HRYHQYHyRDMhi/xq9GP8Qve3Xty72+xCsPD8LKQT6q7ap1Ycyf",
+	"N1oPxQltu7I4221DqBzRwq2Rn3Z5VsVBF0bVkPsZquqcTv+hR20FTlM9HVsK7zHei3p/+Cf0/hjWSQD7",
+	"49BE/f6jMJyK1VR2DW7eDf+YyL2/zSr/I7+7u9VeLAS/x+kavqBP+UIQo5dROQXxjhkiLFlwyhRihCTy",
+	"xJjVWUrZRPOKCFFtaWNlnFSSG5/vkotE2+CaJXCB1JKjBRGSM+ksc8PqNa+obBaMktyO+dYdu1xooyjq",
+	"YTkzTpO685WPFWGnwKtoSjT7WmKqJMwNJqxZkvGtlLSV4NmE97RQpMinBRVE2jvKg/tR8LkeAUOcIcZH",
+	"PFmhOV7ZqECEtMhM9XipRPDe3L3kYxlan+lbGVug1KOQGjih94Q1VifOOdN0UFEo6urERGBmPbZVW1Ub",
+	"T8v6vN8aF6e9UdOGIGMtUCra/zCozNa4YtCXkeKFDBHEr2aZzRKTBFGG9Ort5R79wuhTgiVpSoF2Di2W",
+	"1ZygrXaduSqoKdsn5JvQkL84LtA5Z2nl5MOeGfVwiGUXeNUXMGH/mDZr060qJme7yzep57AishdpOXcT",
+	"9RKCk5QyPeSDwcHL/uCwPzi8Grw6GR6fDAb/1IQMCn7vA5ZITalEkk5YnzK04tlf1klGuS6enfIlAXtP",
+	"nhrtDr6SCLMV0i+CUFETfvKLHnPFMVLhJlEvA/PW/m49afmEqyM8M5E09HqAEi158NSG93dij6qBXXQV",
+	"sovgxsI4GxJagSo6JTZJpGxDZ7lvBJyINAbGILP5HAv95VnFAfqNRLEg2lqjOJVoCYkWeEYY2A2Ojxe9",
+	"Gh97V8PB4HBvMBjC4tA5MRv68XMPtskT8kGIkH/U+qqn4rGWmpihjEGMDDGillzMeg83D8AYipMd1ohd",
+	"SqICtH42HpNYC6NMEiEjNMc0HfFPREYoIfc0JvKL6DzkANzRQ7eTJ8vtZSP/6M7+qKkgWDV9iaeBhurI",
+	"lb3hDVNi1WB9vXds80P1RU1DO+ZkdX5W5y7Gt+m8riPjZ0GST0xeAcMFlGTjmgTbhMqZ/m7BJYHYLMjB",
+	"3Nx4VgS6LQOtImycx9Muul+YmxZEPDeutk4JWZ2n2Age5xnTbFkq5+mTRNyD6yCBoNptzJkSPE2NVVzc",
+	"kR+auc3yd3Y5k0xNueab77N0uzIbokSJEhLTRFtrI54pLapwrCAezZww0bQ516/XWhU2OQrK3u2ygdwF",
+	"xr0O6R576Eyb3eB1v2aSz7UJjaUsGN9MX61NKshGSCVHU54mxtjF9vVoOeXS3UolxGZAlu5ds7otHju9",
+	"dRPxXxAJBArBO82dWrit830sHZrDhsph7JMBNkfHTKbRhbsejNMspPe+ZXr9eKYkTUjZVfGNRKNMUkak",
+	"RHD3KcLp0mbmlBO53CFw1/einn3k1gi6y7f6XDOGN9o9XjegLVa/qCbka3/UaO0VnqwxGyydTbE03h9Y",
+	"w3ljFeoKbw2hhkZU4ZSwiJEj4AKpNOSUJU7wWCymxTkpjWd7mOcc0i/PucnpqDrEkyp9HdUyYG8+H4US",
+	"XDWDIPeUZyE1GpI+DTsakQnkXI+5DR/YAKFcEDyzlilnpCKOWwzjHqc0uQUnWTNvXIU+YBEKsyk/cQuR",
+	"JETO9gpL/KX0oZ9nkofxAo9o6k/xWi8tT7JYQV57wtGIrDikcfEUK+uWRYKkBEv4y57IvTXsXQaddBN6",
+	"78QP4iKBvENEE3i2TUeEfYYYEh/bzOS6G60gEWrvyJ8zowzcxZZ3YDTVpj2V4Wf+kZFszSNnhCykHqoZ",
+	"c0nyOSHLx2Otq4WfHeZrbxVSJE1lWRzoa0NPqTqh7DL7geerYt/XjCmVqKNDnnQ+xYyRtKi9EW0D60PB",
+	"KYRRpYn9bpJc4SHbR3c/2vMpiWcB5pbPZaMj1l62xUn/m5X/PCE+ZcWQlCJSoTmREk/Ijk6nKkeyQwqF",
+	"2M99DlV5tk6/uPXazKZJ/wQX6TOptW8cqwbuanOdvsfkZreJfiRbAzhvLt63y4dKMZtkNjmuGM09DkUB",
+	"yASntwFtKpwnw3w5TLM8tQVPabzVE/POXGVtytt/2TTtVnFd8Pb7WpvCtIoPLaxNVKWLwo6bbfGjL+1r",
+	"Qy7kknK6O9HwxAtI42vlvCzSMYEMg4PBwav+8KB/OLwaDE7g//6pZ5tifZznMHWoqPF+x2F/ULw2p1tF",
+	"GIbshMHw4PDo+OUPr17jUZyQcfVvyCZiCRfgQ+XLRG/jjJTJtUdYee9Oem/MRNDfMcvGOFaZ3nx0+aa0",
+	"rSe9N5leg/2/EpFSVvfg11kATtPfxuBebcAMbup2LGFIkDllCRESTbhJ+/47ZwleIcXRj4LqT4NXJ4OB",
+	"/nsIHyom0I5MpjnLKDKC8gT+ev4OHf1Q0Sw1gyjYTweh8qebzwfR4cOLfl4NdfN5GL16+Pa7oAa6mb1s",
+	"MdaelNlUVJmzX8+QHnZliTQfalIh9v3+2hKxItNqwqY8iayXeV3kxlmO9ackx52nPJ6BRAzYS3pZQOvF",
+	"q3Lp2+DVyeGgkg1b2o8XLz4OhjdgIf374OOgf3jz7cnHQf/YfXV0Mhh8W9+kNQzdDbFLns7njVzbBW7e",
+	"LnL5ZQG7hqLOTqLbdVmkRJErLGetFgeu76lAqFzZR31BmBwe0XhN8gl0ujBQTlGwRRprAe4WsFIi69+w",
+	"YjuQD9jaQnAOk7qrS9JPKKETqqxhaMqUIcFF1qMNLwPujZcP21lp7I0oGEmQzdjVS7nMRMtiKyzz+YCb",
+	"3hSEKf16pFkiWhIy2+sFarGw3O58DR5Ce2tTkitNrluik5ZLVQw/Rmy+2jcSctkCzpPGhtBoq+A2xU96",
+	"geGdW+W8uQrW1G1Bg6jWvSlBKs9Urx9OI4QXNEJg7pucLEhfPEVkvlAra/OKLCW1ANo24h1pI0O/Oeo1",
+	"NzHstnS708oqo1UpbNa87OvXii3jio5X9Y23x7GF/pGzkvURjl0qn4yXpqJ9Hh8F65ja+Afg6tsxF7c+",
+	"JySY4Pc4dntjix1cfKUq2+H2Ss6ot5jWjfBgGmGodDI4kEcLvZhiHDqmJrWwRTjyyvrcNaEaxyek6kB6",
+	"G9PULQg2dbxzEznXBlyd1j2FNaqzahYnh1mBX7Gp474i7raVDVmjA7Yv8q5Ms+0l+8MQUGn/ovx4N+ZV",
+	"CsePwas6MX3s6KoBtaeyfvTrKXOWgK+aMTthhQzRe7bAQlGcWqMQU0YMnosNYvjP8LUp8684pF83M3YK",
+	"I+p4y5yzo23SgNYW8UQQkgDMSzE5Hl0C+os+n4QlUGST4JWM0FJQpQhDWKI5TRidTBX6/ercoMgQU9NP",
+	"WZxmkhqsg4LG152nrKIQJcmtjSZ52nQ7Hq9GREgSZ5rn3eLknkpeTf0IluS0ThglLGlcvApzzQepJ709",
+	"PG8XZYeYo7nTDNG+vTmPER0zmQuS0nsiVmHdV/PMCFJ8I4jqRi66yJlRD+EsOskRCARWA40xWbSLHuAc",
+	"S2Hn27Yr3k4/0WbZfGGy6jZrD3GuSDZ5sL28eRjCVdtUNaU15enrKyyKKxFw9a0prXi0ovQZWTWa0oya",
+	"A+wPpZHeNs1a02Iv6hliJLlUqGaRhdQ5WxscxEI65xlT0kJTyRI21SITCy6JDaobdJHIJCIPt5cMWQif",
+	"JuWEmiGwdtX3ZmhNShuDhuK6CvscYmXz5GS1HFb/xhKQ0e7Iwx79D+RXw/6xmNRldxiRRD99UxqEibog",
+	"iWkSQS3PlNiwP1SpGg93IzXJMUNfll9RlgLa0i5l9SZItH2zzJX1EtDwibFX+81oH1ucAUIanLzC6c7p",
+	"q0ATpWPkKKDAP0tkXKm5txvaTOZ5+fQIMi+sWRcY5rwRd8Px1GQ9ttPJ/cwa0dkjaOVlaq+vQ2OKDiKv",
+	"hMXabtSZk1dLqum8ot7luBaZnRFCSdE22SVHxj26y9FSOaftCoG8H/gM2RNsclwq1bp/mhPYTanLVRI0",
+	"TQsBh8oxCIPBXVIWm5TGRBh8tAlm5ejd0cHesextt23aRyISgpNQJII6oFZI/k4SQaRECScmvXvJxSyc",
+	"7CaIzFIVjm1YzUUTALY2QC50v5EoxVLZMm+GsMuFivQIpnyJxhjE8ISr7crn2niHHV9kN8MuQEOCKe5u",
+	"51STWwFPTTWuejnskm3tnC4tU00iBZzU7ewfa6Fs030bmke1JF7ne3Pp3m5tWrvxSrvaNbW8m3K2VpPF",
+	"SN9j6QK8skSeoDtBcHrn/i5GF+WpcRPdSTrPQADd6VMOiKApwff26inPtIEOCbzXDDKz9RpKZMpSEpva",
+	"a48totKUcZoqkCKGj1bc3Jt2crkVl6DrlX1P/DMCdc0hDAC7xxItp7xuIzcx/cNVI7nxAViT4G03u5c0",
+	"N0OKRNjEZQvGVjBz9czhq1nUi4kWBnx3+IgxllodqL/od8Cp0LMHZBlX7oESg9Tdnr8t/GHZulSWqAz+",
+	"Qg5z3NgnAQ65FjZcTX/JEZEXjr4LzyzzI0c8LfiRpe5OD83qfdYOiMCWgBXV3bxsezjsH7y+GhyeDAYu",
+	"q10TVq3IL0dS1D/H/cFwz2qU7lUPX1x7Fq4PNfiCkNFgow2niPFlJWERfbAA65ghPh5LYqtKy/n+KY9x",
+	"6iFDKkcmULnSNx8O8g9X7sOJ+/DCf/r2Ly/++e+P3/dvatd8+5dgBmLsai6bV9jlu7AtFGyvqxSdN8st",
+	"zYObtfRSm1HvnAynyEWYAxmkrhSjq7KxTdCGVxwpsYog6czA0jCuTDiFM1s6Yoopa8V+G5CEt2Me+gI1",
+	"vzMhi/3NxfvW8V/Bs8lUC4B46guGjLtefwOOeolMknOFzJ0LWkLAyZ37ulffZUjXRKzgy+QSkqBPyk+e",
+	"EzBSzt9eBIyCYLpp/yacfZs70+qWi53tqSk/BMx0NcUMFZKz9dHWhxw0Kb0QBVCLvbqQKg7NpsGGB9YM",
+	"TEBvZ4dM/c3F+3XVMJV6so1mZvHah6jHZ2ELYy3kq+kbgiW4z5e21mopOJucICUwk5oItBEpuFIpSSKE",
+	"5yM6yXgmI+R8xPrkAbLyZK+BriCJul3L9oHyClgleRaEAjhz+CiJKlX22PK6e5oQbeTyJeumuofPwPtd",
+	"WOKbpqRi9rZjesnXpY0yMMKS3GYi7Z30pkot5Mn+Pl7QPZL1h3uF06UHYioqsyIGtEFwDJRP2J8liQXR",
+	"q4yR+eicT/awP6wvtKjURPhhrivocgxJkIkNaVImFU5NiPMUweyqFBj2vvtJhhexZNO+Gr4OkXGlgGFV",
+	"LPL8RqIxJWkCKftuSCWYm5d1QloKqshvLF35sHgDfhk4cOvrATwXbFAKYN/t16o55ReotEv6L4RYKzrn",
+	"JE/AC3jEmC9ut9GmNxfvPfcoAvaNecaqQdewX7yIc7ZRjXPX7ab3Jbn7uqE2nQg6ViED+pLPCcDokVS6",
+	"uu4EZKhPEQg7GyeEEeE7dm3Skcp66tbkxmaggDOy2JCeY/rY1BQvPoKU6KScvSTmOI9CW2DjajDAfG1x",
+	"qhqFp+2rWkQUOXMgNRvFdJkIB02jw+vSiL0hdYtlm0xld1eLdGhB7ilZbhHxJmHXw2QqjsgnRSwYUCht",
+	"xSVJARPY2SNix5ZkZP3grB8IBuYZBbeu4ByIcucxSMqaplGuq2w/Kyr/oBOD+yZncCXvVTkVdmvrg7oJ",
+	"Fgo/+8Oe86kStygcQ0/znmYrlOXWpKGMcZKgS+lyv7aiwIJg8DFgKVgTOAjLsB371p+RFuFarHBrDlgF",
+	"rQ6ya/NN2+AuYFCDnwwujOzE7UAb7uA9eYTt6yL11ozsTyk6fPNpQRKq2tQBNTRc3YO7XHBg1m2skDxF",
+	"rkeGOScwShoAh+QYz2MuCJM0loHQ9ZpUu63Fc9GXBL1JznJaxb/tMnW48D+aXhohDA3rTChzMIhm4FFK",
+	"Itv47NZVzgjkqhSaGO1JXugfhlCbU6nVp3WC57iJ3AkctAWWMhw2rcWfjcFtb8hH3Gyn3Lp2uFV/o/fk",
+	"R0KSEY5n7QASbBVuz2YrgcOLMjSnLFPGnBRGhT05DnZOIKwpqKd7Tq1pjN7SBeei5Cs9buUltc9utv6l",
+	"xepyE/gv9D6QL2V70jSXDI5AtrurBcFJIEP7je25Q+IZMkTaAIXIPCvKh9sE5MrOuTOAq5+4VO+cG6Fe",
+	"igfMW6uCkM+J2QrFkGYObtrvbEMC6DYkcKyIkIXADUo4BG0A93DsSnJNUDLFI5KaTJaUswkR1wwQEEyw",
+	"24cok7j/XcVoPz5c45jeu/0u7PwoTTLA5S6gstC51U+Qvk/Pxfio9fRcnWUjYiqu6HZl46eCXV3XT8kn",
+	"HKt8E6oOjONmCBE3L4qr1L/5PIgOjg8eChesiWf9FIZk/EDILF0ZyEVnl+QQXHRO0L84I3voV+hLRTCT",
+	"FpexFH/++LmX4BXgUc/BbFCZpuslMHg1zfTJEFQfirHg8wIGg+Kaib06GQwgnNVoUz5QlvBlZT+GtfqV",
+	"APP6yQL2dMa13haS9dfmuybbzIKqoOZQYmDzG8whiyDtq1hKWNNLocNtcz7pcoi2pSQ5H5rc0H/Z9AI1",
+	"MKAIOzRFUygBboOxFVBbGoAUMZu3ud/slQ+mbOFW8My2IdqcZeKvvTW59A2tu9bVw3HKZSt3U7wNXSBE",
+	"K1dld7vp06s4grcHqQQyocJOLR+ZbG6FOXW7UTqNNW/W5NaNt2pga2xofSZv/bRapLVAgyYHxtTYK7gg",
+	"LctIpg06nbyDi6DoBJp4tXqD64XUfN98d4Qm+yaIUVUT3O4l70v3NXzVLolGHk+rSf8vw6Rule1cu9nC",
+	"xPOz5J66t6zrjawPodY2pEJ++xBnJEIDC9K6nfdJUukf1OoIbDfPrKMpGK+DXGPoQLetpSTEhFVKkmbd",
+	"1nZpqKCwnLXJS9Gqb5MFUJnY7lLIjJqnr71t5f3dqQ0oHdveWO15/uVv5xY6BXHme9frzTSQ9doqnHAW",
+	"EgEb0uyKZf6GoUbWj2iYmF3FUk/QnKt7DaQkyUvVTVVWUpQ5RT5W1Drs2XCUUeTApXVvZr6+zeuvOlcC",
+	"u/Brume9rym4T+TdLA7g6btNx2VIg63gC/bSLXrNZsVD09OtZztbCk4fV/rvmGi7C5tt3OG4DeNsywa3",
+	"8qJwH+IKN4pLqBOOcRUZU2GLd+UfUmk5XjwdX8pB4ImWgdieLy3TEM8Y8o1lEB8jvc6Cz6kke+itkggy",
+	"QkyemAG0GK0QVgrHMyJkBbfC+aUgudhlk2i+qa19QdZnErvolC/cW/hGJHqBBQiRKT44flmAixnTlDj4",
+	"SsghbIJWYYdUd1e3AuMzwTDzrKYyw21Pp0Kj2BGooWxw49ju23xra/hbuLNLOeT1FPJCJKiQOQRJrCNC",
+	"2cQ2KoPSfRqqZdwlO/oLQkGFuHerUNBbj37Q2V7/TMjif4fgtqw7LFKHi/4LGavfMhXq0NGqxq4xtkgw",
+	"zWeXOrtmywYRBDfJzkIIv1DWnsVGvb9jMWspvC5sv6bRqhiYsCnOAik8OTUu83RV7XSzrRXhjqUbLYMB",
+	"Ck8alU00C/7DCnZI/vp5ofiIXXWwGmk8hd7RCR2D4qXCXaTRPJPKgGg1DpzAdLYbML+SJfTobxV2tUbI",
+	"cHB04ANuJvtZqL5B0xoMhq8OC8lPEJkISbWbcm++j14RKmooThdaCB4n2Xzx8miPfCIQsLB4HUblXdds",
+	"c00bUJ4JrelDHahNSdvY2hM09oLwRXosWvJCibhRuVChLKwecm5pvgURKNZFqIsbEUTzhemarH9Eq7kM",
+	"TZhMYTM/B3MXIJ645SGP1KixRAcNAR13aTdqaWYLa9NH6tJc+iVtIdv1+SzJNGe92QGXyCNg04U8Eb+S",
+	"ZQEIoCVetSz22THI1QYV88YDu/Zwgv+rpuRaLNeuAprVHhVWwT5LMHrj32mhVocePbX3/fBgcHB8fDwY",
+	"QumnwUrtnb+9/K0MqKmXOucoUzqZ9m4eHg1Sd06ZOzvN0AIdvmmlUTwhiYkJ+uZljKQIrg5FxYtx8P/+",
+	"r+trefP9f7kP19d77mMw6t1l3w6TVZxXnq/pUIjOXdGlS0KViE4YF8TZRWEE4GqZX+0hM0IWpuMqMfH6",
+	"CCnO1/TX/9M7eOzYu8PDDleWA6cp9EsB+zLlS70Qmt7rNaKNEYoraT97w5dHp4gFiVNa8G7ozzaXe+gM",
+	"jeknkqCUMtOiWyLG4ac6hHdhKa+vv/847L+2Rcgvo+GaBnwOHLkmRqlA44yZpqcWqM2wsAjJLJ4iLJHm",
+	"EtVRPDqwcjvWEG4nWcAObogZbKTEj1SQC+f+bSonHBBCAX6jxjh3AEuozMw+Yc3Ai9kjjREDbJbHx95g",
+	"+Gr8Eh8Tre0O+j/of17pfwb5f6A4FvXlOg6ATxqpuBbhe2MH+P7OrvtkytnEYLh77oRWRDU2DoKpJ40k",
+	"SmsN1pFFNRfOAMJQieZYzEgS2e6+Mc+YguJZltivHEgM1p9SV7NR57hf5IXfWcNaQ1muJ6/vbNqGxGDe",
+	"xmDqf6ffIEw31Y9hvArfg7Lclvqm2EG4hzPFc/XnQ36d1GwMcoiMWrz1HbbZdeXxcnarpoTd2vdYse/7",
+	"Avs3X8Ld8FLAdV6vTt1oLUAtuc3Dtsahtvl7tqQTshrq6pZdvsa+BAOx4hrWNu5Ta1T04vi2W+R1BmXe",
+	"G6aiT2uwy+JMSBNw0OIHepgs8IQUSrB8WkGjKs1ffbuuWstbl9pk8NciLd7kgs8IgwO6EFqsJ4gy5ENH",
+	"5biG8RF4/eC1+6+Y5lBMFyioCb+dX/7oq42aR+fP2Ar9P5e//YrMSlaiLEDHt5m2kQ8Gg6OCWcTGHKIp",
+	"1sq/zOSCxpRnvlOT5ojg5Bj3h0V+Awb3kekCpvWN18fDw+PXBwdHr354CGzrO98DJWCi4zk0QAd/2zSb",
+	"Y4BAzyS0p030Z+urPLX9Whl3eHjbO5dEvXcuFpoD2t4TqejElXn67JmeT4e7LcLYm5y6XtRLDFxhHem2",
+	"WX/7dzZ+2Jmz7Z3BdIQygHWQnxUbiKtCbtBO5Ym7tFp6HM/3Tq1CtnnBXfuIHK9we5AWfOKlzejMMf7O",
+	"9whs2SfEsC4LkLHAFqjQczZv3u0hV6HjLMkI/YsIjrhAA2ltDMA4JGOcpaHKRsiZIdqwbIEmtNDqS83g",
+	"/YkvIZkfaR5gc3EKUSfIpZdLIlwXcqpQiheSyFM0lFo3PBxAMwWwd0eZXN3iCabs1iM4bh+TvU+JHOnB",
+	"Edc2E8/lkt4uTap4w/dpe3KXcRqQ9C6XPC+s1lJUlnq9r63ILtRgU+X34eXLfCNKmZIb6ZhlaYpHWhQZ",
+	"IVfxKBXcFk0XtvFiNt+vOUloNm92dUgWav7lTkuT99m8cdfYofEtVfLdSr8y5cvbHd6mpXI70lXCncwW",
+	"L2oW0XrnmiB3J2YNKkCotpEbEDrwy9VrJXaF4I5xmoYBKfUvEHrRUqqAs8ZZumpsB5ckVZP8aC0ZtoFu",
+	"CgIVUH4tDNgaDLgFWKYLLDcaFQ96ML1GOefzglngJV+c8nhWVtdrsIcng8H3g6HBP9xJSbIIrDJckqVF",
+	"GXTq8r0lpxxNsTb2nVcaHIHkk3q8Td3NcbC2A3GxJKQ1OHQhyQ7y48zWllsM+yV158PSZSPdzJ7g7tSy",
+	"HIilXeLc+x/P0euj4x+QhXKpGGou9AnL6QprqEH8vsephV8VwkWN/fUQKx8Rl7LgGEMEzuoIGZEVoRQS",
+	"CCFRRjPr3r4sojpKhVUmeydHBwd54Pd3thA81os/Sgl6w5TZJ0dOI56pk1GK2azuyMwDueGacMCRi2wj",
+	"SuNPqFvuwX46dgVCRAjAWlbv1VwJXlI6Rht3bN0Mtg/Kr2p1VGCX218RZTaUMuLJ6tTNHQs8J/CzkpCS",
+	"gkCcIoxkiuW07lffmt7jRuPD6TfbCjhCUWmpcLC1zgeqpuj40ydbggd0qq2KJPIhDL2MWPkK8e2dJLKy",
+	"vnJccpcchb0l3pMZkAHwSEQZ1CvIRqEJl1RadUpDuK1A6gZD1L5B6h+hRjltMNdwXqiPTJt12MLTHO9w",
+	"XOhL2Rpe0H0HLQXczThEOkcacc/tUDfzJWVBSDMDoK5M5YozXAqNL6Igwvh24G0qNXmzmvcpnKLiEKHa",
+	"dDxzt7TA1TL3rOGKOE350tSHyVPEtJiAr6Rxglc1jVbIHIHiXb3St216zuDEoZ41ub4ZOBy/JyKI5HUF",
+	"7gzzSou1AGgEFivaLOS65hpgyraZXMn6rdvefKzKoGemCNu8ZnsFn2uZv5UOQyBdtgGbo5zCxhX2pDiD",
+	"Zjm1/lB2eNBdZ6agEVbOG2xQxf5lXb/r1EQT21LFKvQg1TNJRJMmfQWPavnJEPyPkJzLCJmW3vDgBW3i",
+	"9m7ZpGMNw/NI61oDBdjD9jIOENxyf+oUdNCGXlW37Z1p7u9JTOg9SXz+ZyAw3SjRrdII0DdFFcQGD22R",
+	"D4SULaLmdsjIKsKwfYEtcgwqcb7guU2w1bCN3ntiwQGBDYKi5A4THo8NeDNONAeSCrS5UL6/alAOGMzZ",
+	"hxubsZR8kp3ylFKp+Bc0TSP3NHEFdA00AvJpQQWRLYRIQ4lXp8c5hUiXATGlcnZb6OHIuLrFi0VKY/C5",
+	"NsAzbYUp6oq22+SmmjtaaD2dyL/WVIi7F2+FEszcMXX5tj8cHB30B4PBDxW+W06Wu3zbL2R4HUavXHuK",
+	"o+h1INdrzezyOsguJ5bJVgVhOXpyD5fKkN7hleBpikTGoJKAOnxmxjkL8KUiDPOT1SH5l7asQ7Lr1OnK",
+	"5wGiDivAtG41ymiqvvbKL7c+nS45eELOt2HqBJKfuIIE7TQtCN44Nh2Mbd8paXLdPJPvCSJ5eh9KITSP",
+	"a7KYQaHhH1yXGTD02wWXVNF78gUKDQyx6U6VlrXTDQskrNUd9rbDjNXxc+CjKvTUHnqrXEofaHzy1DTN",
+	"YBwA4NBcD4JIH0at2yKJwON2kB7ujuaN0Z8yVcz03mmjA5gbQpbWmUkKKll7Pv2r6JzBCBallOOSZSDy",
+	"i9nnIQ2nfWpbqQFRC/xLd5dbWrcv5TGU9jcqkkezs5NT9mMemzAGCfRWChvM7kTlPZgqGwkuKipt76bt",
+	"CEHt8E7q574BJN0jwJ64cVz4nNLqYv0o+Nx6mwFSUqpTfQAgboNT4Co22AG8JSpfixIS04TIPXRXylW9",
+	"00ub6CUGE981lHThSCxtOx3IR+bQGcLj2peaSTqSxXJm/i3lw8L/VETEYUNdtLIwnVLvPW2nFxlmDhzI",
+	"oCSjOabpiH8yWINWYBvPiCKCap3Tpo7Xa6ImjSVz/rC1sXcsCIylEVqsfXtToQur1PW6B4lcy1g6n2cK",
+	"YozEbEoFUh8Ern5/wH+3K4Kj341mNvsmOB9aKKpoDKHDfAryZua2Czxffk+r3hxPCLq3MyZe+9SFKkPO",
+	"4bjsFqwHFytjilWBxEo7U1n0FufsMTgc5awLaDA/vkZ4d48hI7M0iGifFGRmE1nvRYk+HLmGtwZbNgcf",
+	"KHrBvdLuw9QH2xQTLaEDuVw2zh+ZNmUmRm1sBak4h+ICmxJfa0sa7Fi2rgemBVus2yqnaGBmtkHT2p4/",
+	"neTyGSYaFdRat8gNz4HZ5g5PwSV4E1vm6Pzd+UsNPrlz7Jp9UhJpexg5e9hcAyVakpviEMwQeHdXKMGK",
+	"+Dy43M1avqeS/5P7kXvvvEMeLH/EGTpAf8cinpadACUHb8Wh3RPDgJPmS3zVNeLCLF8NvTYR0qoolwod",
+	"vjyGFGCEpwTv3g7pefm0RS1k0MbPVQOeq7iT3VybnRhL352emFyw5gGtcqG/z382OdPlBX7VSLm/zEVt",
+	"d0Nf4GD3gRRGBj4DOicIS/Q3DsB0REK6+kBaePlKjUPugx9ODwfzgdzYQPbFR1uX/vLhxfX1nvvr9cO3",
+	"f3kx/ff83/Lfc/ntt983dMRfZKLzAMMVnoSWR+GJ8WrVeiCG4rxbnLgAi7shEccl+TkPzuVv55D2qjhK",
+	"eMAV1iL5LuHreuYRsM4qTwm3/WzYc5CySutAbR/fCh+ptl8obr7ruUadtwlfGjha0xbXYEiOqekpCB/F",
+	"3DOxhKT03vaZz1ih6byASIH9WusjPdvYsVFDQkCh3AkmE9xnMHmfU+ifZzegGd+6Ms6C7kg7Nw6+IISr",
+	"+Zy2tpuKRTaxOBdbjG57YeEFLQKOhal1umAWb+ftRYAnMHR2dXWdDQYHL89/Rh7Fx4In5Xzxajg4fg0w",
+	"USWye11ijFeubX7OFg/Xtb6/KgEGNQPiLsxkez7rFZHqPE+2aVlR5zE5ADHGYXKcIgxFDlqDVlAxikYr",
+	"0zprpXkerdXiugFYnJp1uDmNCywDTh79fciUugoWV59ZhW34Ev1M/wrMmXxSEeitkO4aznPcJgzovBLM",
+	"XgNTtpNWqJ+eUkbeMCVWLZO6m/OEJpktAF1YiwIrl13Q8JyXptPlUV8HuLxt9yz8shNyksdFdGRmuX0x",
+	"u6yRanNlsJM7mx+EtEpU1gifZGtcqIhDNOi/xv3xzedXDy/6/o+jh28/Hz7kfw8PwpA6/y9wgjbO5gmo",
+	"Mqb+0YaFf+UIx4reU7VC0CDA2fQkFIWfrNWFmoeFK/Q8MTU4LWK2dt4dbrV5YlP+HeS4ci6flN9+8HXA",
+	"LWQNRHzuxoLP72x+iy3DvVP8LkIjrs0Zhv7IsFBESOsmn/JM7CEADLuz8R13m3kUVWjCDQSnq0G5ZoCi",
+	"keDVKTo4OhkMQIiZPspOR0/wykR8Kro5oNQVpLS3zTfA1kU9CYxRZtXm2YcbU8x/aI8BZ+DxtuxoyuOZ",
+	"Z/W8xeVVJ5heDPtOeFKzI2Kpo8Mj8oGqaSLwcocElFKqj808geiWtjUQ1OoGWM0XpO20ytWpTqyzNYNo",
+	"QpwJqlaXerRmWiOCRbAOhCG+wFoZVnxGWITuluPbOzTmtrpitEJHh8VOhprY4bGaD5uH+vlOlVqYETgU",
+	"lkpiuxutSXgDbBs6Np2mkRu0D4+dGIg6yNxNibCFDDhdSYUWNJ5JlHkUP1sZmydRXGtDUuboc9BPnaMR",
+	"MR29kr1rds2+++7DlKMVzxAWZO+775DpWOmqFGMsBAXAKjNRs0R7YORnUjOqF3d2QHcRuksJTvT/ujKx",
+	"u2+RJFCUcs3MoOSpva+QdYNe3N1TsiRC32p82on5A7KU7UMUANbxJXN3aV2dKlnok+TxLyI99/wHC4dh",
+	"dHoi0ByvQA/Wj6XSB8E9RHRKZ8S47RNOTJY8+USlOkFHgyO7bOcmFShfsne/XV7l68XQ3duEzBdcERav",
+	"+j+T1d0euiQA0GOi+XieF4PCSUSZnnb+44ys0ITeE3nN/HcWKENPfYolFIYaV4i2WPQNkDTgT7iB14Cm",
+	"CMXCU+tsME7ro4ODPfTu9yt46MWbX95cvblmeh4rCCKcIMjfMCME1MqU4Hu7PHnfTj2SlIzVHjpDMZ/P",
+	"9cMUL4Z67dglOhgMfPRliaV5GSWJgSk5GBwUYzOCxFwkJEFJJvAoXZmCD5qmQMf5jYDmxDmADGG05GJG",
+	"hBV8ghgItqPB62sGUzZ6Fnj3lxaMMx+m33IopdKmntnwN1Ce+t13EJ2vVvxKTRoD9GKOU62DkgRwmyLX",
+	"IFlvTYRGOMmLQr+N0NFgiF4wbmqAzcn6NrpmR4ND9OKeSgoNnEeZgtHorVzxTCDBUwI3H+l/XqMXkOiv",
+	"1UamoHqR1Kegrx8eoheQ86E4B2wQeNfwWA9BwXD1VQcH6AU25ba+mPcU3Zna3DtT8AqIZ/DQYz1UqHQt",
+	"rhvs8ynCcmbJBsper9nde6LEqn+m/7qzORfyW7u8v9A5VXCc/soTOEKC+KjDyyNtxEaGCUo0RH+nfz01",
+	"0FhUImYsdB+iOEApudc2fULIYg/9QqXNqRAEG6K/ZncGeOwOKOMu1S+/O4F6CcNtYQ7fSHSnlak7TVX+",
+	"DqO+AWGZGhpm29OmNCbM5KA4aN4Fjqekf7A3sO1LjICQJ/v7y+VyD8PPe1xM9u29cv+Xt+dvfr18A/fk",
+	"tbC53CgE4056w72BuYwvCMML2jvpHe4N9g6hJbaagtiDQtD74X6OzjghAX/Bj1ZMXP52vofOUslRCusG",
+	"5zzmWZoY1wFBTBtZKZUkOUV3lv7vTMHscgqAFYb9U87eJr2Tnl7/M9fNy9O/K3UvZ4zoA272GLgNlYai",
+	"oYxRX/FHRsCUtusLPzpxjJtBWcMtDw/RppdbqatfD5jTa9/vEKnbDMBiaW8eQaX4zXAt6sDr1o0nh8pu",
+	"NB6HbVkfCpSCg7UKKCRuVGoDMawb08LXM+eDqntXwwPNqWX/HE5fr8GVwEkA+sDFx4HqDwYD17HDAfGZ",
+	"iKKe8v7/WI23xUZCHgaoeiG40z1TAguhp3WP8+Pbf1co1JbZfI7Fyp4cu/SRhUGE/D8QudDFbgI4k/Zo",
+	"A3yk7T0RRGDFFvYJVAmQfB7vF4jSMMMcXf2udEdJEwCKtOnQLo2CXTNTHueo16gs+t1R8V5fOadvdM/Q",
+	"Wgplkz10ZWEU9CNnZAGSXV/nu4CXuYst/TPVezX+soVUCiraz2RlaQbUpL9y0869E3LxnSkeyvaSNWtD",
+	"ZLqZXOBpPzO+BAfQwWDY8JZzW8f45aT5E2jfDAwSsEwoQ15G2cYMcooNDkKVTB+iilTa57Ecg7EXJl90",
+	"QRQxQNW2JT96cefxL++0Snn0rRHGnh2hM7ZCRvUtYGh6qhJ4GVnAXqcSeFkGUYCpngKosGDeyFMwNuzh",
+	"QDRxbpXLn876B8cvHc1r0t1Ap7/piW4RgznSX0UM6GPAWUwEk1slQJnKOpAIRt8xBxEE5FahuNsQakLy",
+	"eZzhHML1P+8Qa+NNz8807m12Yj/T5KGgTJaJ/W9EOYb8uDI4JH+vnLekCxH8XpsMjsmtEbmtRA4M++2F",
+	"AXsOrOm+wMu1SvqZa7hokl3A8AJdkao9dMEtWBu4EUyIMrwt7/FyGw/6AA2dCiVS3gd1WtREyt0q1jCE",
+	"PHkw39kyumsJxTBUZPOYylzlZNeJSbP0CI1WyoC86Q+dk9Y30ig9ubLzaMRmHXGNLMGgMXduH9B2NM9K",
+	"hTeTWKfD2ym6zClAZrSngAoHw9uZim93BI1WyGeuu713u7VeuS/s1zcSpQQnEjQY54SVRqe2OsSEKJlj",
+	"rY8F8bpGxlIijU+RSvA8svr+G+Fz7rSMZ6lum9FdQDaTbCauhx2/fB0ryTGqpgQ7+KBfeN66PfRoe+m+",
+	"v84+/IsI7wrPiGn2lndHrpFcnWvsfzbUslH2n+dK6KOe3m2r3BWP3rRErZkg3On07JsNK7xvohX9mCdk",
+	"LbM2sQfIVZILgmfmbDt3sL4VypedlQ01gdCncU5ZpkyHg/r+wYvPeUIedQ/zt6zZx+I0gKUBL2bEo913",
+	"tMFgYul3GFx1we8h5AWraqNrOVI2dAN5akqwlYFrDx2IZXfRY+6Zecd611fq0LIqLszu3GEF0F/3JlrB",
+	"UH6M7WkgfddKS9+O4Ll6p9wIn1pWFl8bYOPm5y5I5yxJciC3tqLOHz9v9CYkJYpsCaJcVVr8IcbRnAty",
+	"6mOnKwMCAjxuRshCOv0Sz8lewIM05/cFYqpsy9Ea+GZb/g2xVP2ApBu2qR+1ZUm/7MQ1CAmYd4N9E/UW",
+	"2daolgfiVhareMKZqeaCL4zqDC4/4ze0/WgQ48vIeBchcEqESQWmrm6+vE+/gw+8uE9//pkdfIVn9j1Z",
+	"pDi2mQa4QMhfdn73bU1Gv5Ai+KR0ulWMgLkm6GRqNR9LbLLYRFJTMwTnnb1WzekAfclADZ1a3OkxvTep",
+	"ENfMpz3AC6ZYmvpGwPiHeB9iZGl/JOlChg6POwOReSfj5nqeKakweMkjJBVeyWsmeeignJuNOPcgks/T",
+	"miyP8lketwhiE26DPHPq0EXsaSU/iEssQXR94XFURKpnfBbfeoPARijRaKVXm6TjU8i/Mcg2TmTEUxLP",
+	"vOprN4RKm9u1xIH8iGIByzM9A8UhNjoAB90dAPPac72u606B7SJh0qP1FsmOLI5LwrTeCK5u9xJ+DxD+",
+	"bm+LCMFfeBJMfdEzl0vu9AtQlrhAU4KFRJJ+QgmdaDYEhjq09FNTMtf61HLKAT4NChsj2xiFJfYCm01w",
+	"ze4qkvlOSx0vh4RRB2TFCbDbIQxIo3IlwjM9iOVBPsOjCFv1WOfQ6Bcdnj+SiC89Zg0sj41eeUESwhTF",
+	"qUnPkQSnFqIrxszCDo5s6iKkz5xaDx+0jUUjEvO5SxH2npE3F+/3IDnTnAt7wz3V5K+VPcbRjKwAJZrD",
+	"K81J1McwdDQuiXqTiPN8qI9k1by5eF98yROrWm8u3m92KNuF7YSeVZ5AXXx4ofMY7MYuFL0P7K8Lut4u",
+	"EX61OhGVyOV0QWLsHjoaHOXJ1dZ7aknvzcX7yFInINW4rHagZJg2Zehg4DKEA241PUFNkZwxkxbUDb9+",
+	"PMJayzM/TAmILKogaV1GtqOBpQ13zDUvSHgXpHclVlaZd2tXdnEbOmxNd1COA43Q5dNQ3m8LwsBJ77rl",
+	"+QR+Z59i05g9yruA2ExKaPdsa0NMkx+FOIvJiQ2PWGlyzajJs4BWHtzy5DQ1RnJM9hBksgMlr6nocLV5",
+	"S5c8JRVfLMJuo0uFhfqRCnIBfeafr7M4H+MTu4vfOoC3NVzabnfJ1PriMGuXClSjCaARmVBN2hsKWp5F",
+	"AFmsoANLOTqWA6a04x8T3k/pPVkb4AIG+jf+i77mEVm1fUNgf2ygFSwLz6KpdBU+XbBmmKPmFSARausK",
+	"pTtowlFqFuFJI5CL1CAxBYPQ9W496xqoRoiOkfTYQbbq0QBHoSleGKauELbljMHw9Ds9lm2lJGOzQ/aZ",
+	"ha6qjVLWCriRzQiniEoZSJ2FcjY/FsaXlWGgD3mnKj4ea83cJNWXBDN00ATIK21E03hqAA1NbeI10+sK",
+	"JePWlJhRLWtcoj+PZ05J20NnprbcFXRovUstASrKdAdnIOFOC8OJp5xLIveu2QdIPQTtJM0MwqAtV7eX",
+	"Yon+r4O/Wkjhte1Y16w8VtU8wSJkSAXB4ebzkWuJcZB/uHIfTtyHF/7Tt3958c9/f/y+f1O7Johf86h6",
+	"oWtguj77Qf/cBWexbwLPyxYm/Yg8xI2yj4vA/Gs5yhyvbO9yk/zh+pHrcx3ljb/AjGZkqbUug3bp01Yt",
+	"BLnT/2x/vBLkZ4251EHEH5ECwpDraxIr7KxsKZCdsW2FZlZDcwQ9SZh3t9kx69sj/EnJFuucKm8t8jww",
+	"MEivTeaUVcSTphOt+ZuFK/V2qBPFhcDjIFk8VwU9gIP/tIr6mgGsbRhgUKns4V2RTlyGsGt5omslk70h",
+	"GbfjZvuJWPVFxh7NAAYUgyWUXxpdQmtTHuURckkMwINlmwniwrHNJHfWWD0kROmr9xn7akjdDPep3YQW",
+	"0nidCWehk3MbYY4TAtUYHWQxyVnuGqqTsCUN0x2iC3r+bE/Nw74+mx0EpBqiWHutHLBfAnUk6yvL2teV",
+	"bJY0XvCBGJEnrnFGAewUhElB8EDxuFbxOdtDl4apGXcQOIAAPFla8AsXvSLsmkHOhcktAgry6N0Ip2D+",
+	"Bb1GdPJYB/apdJ6twsFhmHfgd9e2Cv5yYeCBZjYm5L71VzXBPfDP9NAHiymWa6EH4MfG5uk7uHod5kD+",
+	"au+oBNMTKDAh30g05/drR6IM+l/DTAJ98fZxwM7o11uz+kns9NAYnhKC4Wsqn3K0vc5g8bTfWeJ3Du5k",
+	"CxCl8jGnKiBCfj7Xl03ZAEIBoAgYd46/oS2pAtSUVFBsSfUp4WI2Tvmy4LZBANSiT47CM5ukAKO6Zra+",
+	"rxCHyF1e+rIlBwClMTzavD7E6fV43+YtTp6r8VH2cT+f4IDb5ai0g0hkjIH79isLFXiiLWBknZanZgm2",
+	"EEcwKJATyhzAkXwOgQRN2MVzuOYch8Tv/mfhOi89rPUlXTk9jZBydVTeBWgP/e5A6YpeAkLykwptQPwN",
+	"7kpTBn3Ncgw6YTvrWNcCRwpQ+HJ9MXS2/0ZU4Wg/OtPeRlRdVjdv2dW2jKzQaetmG0Xs43jG+DIlicF0",
+	"3/1NzayEPQT1TzhNJZKKpin6IyMZSSDqW7e2zwqje6b8vDjEB8vQ28JcXHBGejl33HzxP2DButD0scVC",
+	"rLanKKSilGD/KIOcxKLmb2AMm/CefZzcU0n6ruvZ41FasMzsDN5+pV/+XAkpH2FX8Cl/Hl35CC1Hpg9E",
+	"SYv01qQy+7ETOYF07sM+WHH82MzL+/a1gDfSDjweAWqDwf3Dje25Ulx5lF831Z1Z2Ff0R77qO9EV9LEn",
+	"fyo9IYMkpZbccmZZaMsXIYLjqeXVcwN/G4SyObMzea7UZ4f3lZMddEo0YpQh15JfmxyhAMOuNClnT8To",
+	"qjUMFhCRp0lkA8xzyhKSWIRXyeek0CQZAODyugWnSOiPKhMBqJQzOXv2TLIwxK+cVOWsuCs5p3SdGROC",
+	"k5QysjOVatPvCejzR0rSRPrMIAgYWNsdqslLYD5g0lLvnLSxTmeChkgSZvFsqRFG93UT4ntwxuRhusvf",
+	"zpE2ouSOhGeaSarHoby3qliItZ6VndtBPNsSXTO8r9+0yFMjbVK+KWiTlYBuO/pZpESRvrJ9HLunojcG",
+	"EhWDqwvhkfFxm/aIaA7u8LzthRIr13gkQGUwVNtK8LmSWj7Gr5ve3pjaVr1nuXdyZyqzlZt5j5ru6eyD",
+	"LSOtemk1A6PKdiw2yhk0dB6t1iCpuJJ+33fmWQMP2FF+3cSmZ0EQTtWUZxOjq6ipIJAfs7Le0pF3ze9I",
+	"hba7quuYti4uf5Ff9ojOdvuWjSmd+YCjMtRkDg60SDFjJHEpnhwVnNo28NlZiHWOaSojaBQpI+PIjqyp",
+	"RzmTxSxcmSc4jQhAQlub/c/w8ydUzukTaOeR674G4R5DFYEsOjua55o1Z4f3HyC8GKLsXpt5E2wKGTU5",
+	"jnlmA2/AX3ZlJYKmaV8Q14VsbZa6ax5l6lzGuJyNbZFirf8L0KSIRIlBal5yMdvzCWA264ZxBHoSDCCY",
+	"oQ61d+/NyB6TfxVesyZeaJYnQpKjMRYuwmyq2KZYognvLpRoUaDytUFzgrVgTP4MjgNA6eshlEPRZLvp",
+	"khBfO6b/9pHjk0Jmex5olmhE1JIQ5q16aTIYIKx8zQxLNtBPjr730KXmGywmnv6UJrApvidoghfB9BIt",
+	"AN7cf/24zjCHdTLXTLA7LMo87PONNOD5kL1XBaF8OrL8tCAJVeRJJGGMM0lQgueAiiNQSvDMovCYDHOb",
+	"V1OmszduiM9UPPrxfV3x7neGjZjSQqqmnsfMoMHEbkKQfFKEJX9mtCjyGBIGShPqtnwAVp8/p526WvsQ",
+	"xcEsni29wei+bm3sF2gJWY4R2QBRsQUloNHsSIsTek/6Y0KSEY5nT0GSkUVNtC6NgCpG78mPbkDPlLpK",
+	"Y/zKHetYEQ844LMtlliCCzvdOf5oKfWpQo/rCylt4Y707M0HIMuKZB4th6KTYjTWA+4AlBCAFJrGjJLX",
+	"6fetnfgzJV03vK8/LmlYYM4byzV6O5LtjJDF49CsJlPySW+bASVKyvTXPFHoZz3EZ0pdMLb/WKFbklw7",
+	"Epg1TJ/AlCj0YC56cyh027MNvA38yhyrGKJjBVTzOaYpSU6DUFBUIpxKbmGb6hRqtebnSqRueF+nKeIc",
+	"FmiYF9pZp9Uu9CiICYUnf0KC7Xv/7mdKKfkAv3JxCXnCpfwqjhKex8V3Jp5xJv/kvMffGDGuOgwQJITx",
+	"bDIN0RoM9dkSGozua8/R0ZN47MRGe/ujsyvfGamtfvbeDvDZkpoZ3n+cAfCNLLitjDGQ0rH6AkKDxX/c",
+	"5ItmXM7jI5BUElBAoZNWXh6Xl5jVqRFm8cyTMiqj/M+gzZJHxRAkbN3uBKml+BN4VM60RUAExaktBc8N",
+	"Ao9qa3O9QwQHo3y2hAaj+7oJzJkC4apbFzAuJS1/CclRzjZn/rz3Vz0qwIl5yabEn0IwF1AHPFxAZ7FJ",
+	"WPJaVbK0SI2FsGXNKHuyaKUf1P5ntrGf6PucNh5919bnOtikevRWVRHjOkpx4Cy0Zd3vTPR5w/y+qQGc",
+	"lEGYuoVf2kojkiiVkudVAHlpxvRMBYcd3VeeCw+TQBh5rw/+grJH01jnT/AbmXYtz7uZzH9SQXaeVWyb",
+	"O+5IMEuqponAy+dgUtWp6oMd3TM3larD/LrpDPqlGye26fCguDGSkI3/h+hMP4HEmYE6/vi5NyJYENE7",
+	"+XijF10ScR8GhLuaUokokwqnqc8yzkTaO+ntw37Zl9UwrcQEMypturZphLAQXNlGH9ZRREXJKioBl8mA",
+	"evAjhQIfi2xoAIQgYV2RiSikhtsnREgqgaF9JXTNQJjhdCU1gQMeSuGdBu0qBA3J/ElWvIDEZdXlStpv",
+	"pX9JIWPDvidXnELo7EWUEADrKcI5gP95D73B8RS6fzOCkkzgUVqihKIF/U0BIKywvI4sHm4e/v8AAAD/",
+	"/w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

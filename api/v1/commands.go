@@ -98,6 +98,21 @@ func (s *server) Keep(ctx context.Context, r KeepRequestObject) (KeepResponseObj
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
+// Approve agrees that an endpoint is isolated or released.
+func (s *server) Approve(ctx context.Context, r ApproveRequestObject) (ApproveResponseObject, error) {
+	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
+}
+
+// Refuse refuses that an endpoint is isolated or released.
+func (s *server) Refuse(ctx context.Context, r RefuseRequestObject) (RefuseResponseObject, error) {
+	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
+}
+
+// Extend leaves an endpoint isolated for another while.
+func (s *server) Extend(ctx context.Context, r ExtendRequestObject) (ExtendResponseObject, error) {
+	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
+}
+
 // Acknowledge says that a person of the client has it in hand.
 func (s *server) Acknowledge(ctx context.Context, r AcknowledgeRequestObject) (AcknowledgeResponseObject, error) {
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))

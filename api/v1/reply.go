@@ -46,11 +46,17 @@ func (r reply) VisitAdviseTeamResponse(w http.ResponseWriter) error { return r.w
 // VisitAnswerQuestionResponse writes the answer.
 func (r reply) VisitAnswerQuestionResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitApproveResponse writes the answer.
+func (r reply) VisitApproveResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitAskQuestionResponse writes the answer.
 func (r reply) VisitAskQuestionResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitAssessResponse writes the answer.
 func (r reply) VisitAssessResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitCheckEdrConnectionResponse writes the answer.
+func (r reply) VisitCheckEdrConnectionResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitCheckGoLiveResponse writes the answer.
 func (r reply) VisitCheckGoLiveResponse(w http.ResponseWriter) error { return r.write(w) }
@@ -76,8 +82,17 @@ func (r reply) VisitCreateContactResponse(w http.ResponseWriter) error { return 
 // VisitDismissResponse writes the answer.
 func (r reply) VisitDismissResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitDraftResponseAuthorityResponse writes the answer.
+func (r reply) VisitDraftResponseAuthorityResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitDryRunResponseAuthorityResponse writes the answer.
+func (r reply) VisitDryRunResponseAuthorityResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitExpediteResponse writes the answer.
 func (r reply) VisitExpediteResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitExtendResponse writes the answer.
+func (r reply) VisitExtendResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitGetAlertResponse writes the answer.
 func (r reply) VisitGetAlertResponse(w http.ResponseWriter) error { return r.write(w) }
@@ -99,6 +114,9 @@ func (r reply) VisitGetIncidentResponse(w http.ResponseWriter) error { return r.
 
 // VisitGetPlanResponse writes the answer.
 func (r reply) VisitGetPlanResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitGetResponseAuthorityResponse writes the answer.
+func (r reply) VisitGetResponseAuthorityResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitGetRevisionResponse writes the answer.
 func (r reply) VisitGetRevisionResponse(w http.ResponseWriter) error { return r.write(w) }
@@ -148,6 +166,9 @@ func (r reply) VisitReceiveOcsfResponse(w http.ResponseWriter) error { return r.
 // VisitRecommendResponse writes the answer.
 func (r reply) VisitRecommendResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitRefuseResponse writes the answer.
+func (r reply) VisitRefuseResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitReleaseResponse writes the answer.
 func (r reply) VisitReleaseResponse(w http.ResponseWriter) error { return r.write(w) }
 
@@ -160,8 +181,14 @@ func (r reply) VisitRequestClosureResponse(w http.ResponseWriter) error { return
 // VisitReviseResponse writes the answer.
 func (r reply) VisitReviseResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitSetEdrCredentialsResponse writes the answer.
+func (r reply) VisitSetEdrCredentialsResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitSettleResponse writes the answer.
 func (r reply) VisitSettleResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitSignResponseAuthorityResponse writes the answer.
+func (r reply) VisitSignResponseAuthorityResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitStartFireDrillResponse writes the answer.
 func (r reply) VisitStartFireDrillResponse(w http.ResponseWriter) error { return r.write(w) }

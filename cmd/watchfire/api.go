@@ -31,7 +31,11 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 		return err
 	}
 	defer p.close()
-	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log})
+	box, err := p.box(ctx)
+	if err != nil {
+		return err
+	}
+	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, EDR: desk.EDROptions{Check: checkEDR(guard(p.config)), Box: box}})
 	vendors, err := p.hooks(d)
 	if err != nil {
 		return err

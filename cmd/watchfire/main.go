@@ -27,6 +27,7 @@ func commands() []command {
 		{"worker", "run workflows and activities", runWorker},
 		{"migrate", "bring the database to this version's schema; -app-user and APP_DATABASE_PASSWORD make the application's login", runMigrate},
 		{"user", "add a user and print a token, once; see watchfire user -h", runUser},
+		{"secrets", "keygen prints a keyset, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
 		{"config", "list every setting, without secrets", func(_ context.Context, _ []string, out io.Writer) error {
 			config.List(out, os.LookupEnv)
 			return nil

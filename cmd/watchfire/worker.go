@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/config"
-	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/observability"
 	"github.com/watchfire-mdr/watchfire/report"
-	"github.com/watchfire-mdr/watchfire/vendors/edr/crowdstrike"
 	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
 	"github.com/watchfire-mdr/watchfire/vendors/mail/smtp"
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
@@ -27,7 +24,7 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 		return err
 	}
 	defer p.close()
-	parts, err := p.parts()
+	parts, err := p.parts(ctx)
 	if err != nil {
 		return err
 	}
@@ -45,8 +42,12 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 }
 
 // parts connects the activities to the vendors.
-func (p *process) parts() (worker.Parts, error) {
+func (p *process) parts(ctx context.Context) (worker.Parts, error) {
 	c := p.config
+	edrs, err := p.edrs(ctx)
+	if err != nil {
+		return worker.Parts{}, err
+	}
 	mailers, err := mailers(c)
 	if err != nil {
 		return worker.Parts{}, err
@@ -60,7 +61,7 @@ func (p *process) parts() (worker.Parts, error) {
 		return worker.Parts{}, err
 	}
 	return worker.Parts{
-		Store: p.store, Mailers: mailers, Carrier: carrier, EDR: falcons(c), Letter: letter, PublicURL: c.PublicURL,
+		Store: p.store, Mailers: mailers, Carrier: carrier, EDR: edrs.Of, Letter: letter, PublicURL: c.PublicURL,
 		Settle: c.Settle, EDRPollEvery: c.EDRPollEvery, Now: time.Now,
 	}, nil
 }
@@ -90,29 +91,5 @@ func twilioSettings(c config.Config) twilio.Settings {
 	return twilio.Settings{
 		AccountSID: c.TwilioAccountSID, AuthToken: c.TwilioAuthToken, SecondAuthToken: c.TwilioSecondAuthToken,
 		From: c.TwilioFrom, BaseURL: c.TwilioURL, Timeout: c.VendorTimeout,
-	}
-}
-
-// falcons returns the client's Falcon: one value per member CID, because it keeps the access token.
-func falcons(c config.Config) func(models.EDR) (activities.EDR, error) {
-	var mu sync.Mutex
-	known := map[string]*crowdstrike.Falcon{}
-	return func(e models.EDR) (activities.EDR, error) {
-		if e.Vendor != "crowdstrike" {
-			return nil, models.Errorf(models.NotFound, "the client has no EDR")
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if f := known[e.Tenant]; f != nil {
-			return f, nil
-		}
-		f, err := crowdstrike.New(crowdstrike.Settings{
-			ClientID: c.CrowdStrikeClientID, ClientSecret: c.CrowdStrikeClientSecret, MemberCID: e.Tenant, BaseURL: c.CrowdStrikeURL, Timeout: c.VendorTimeout,
-		})
-		if err != nil {
-			return nil, &models.VendorError{Class: models.Config, Vendor: "crowdstrike", Op: "connect", Cause: err}
-		}
-		known[e.Tenant] = f
-		return f, nil
 	}
 }

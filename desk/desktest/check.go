@@ -34,6 +34,19 @@ func (e *Engine) startCheck(o client.StartWorkflowOptions, run models.CheckRun) 
 	return nil
 }
 
+// edrCheck is the run of a check of an EDR connection that works.
+type edrCheck struct{ client.WorkflowRun }
+
+// Get returns what came of it.
+func (edrCheck) Get(_ context.Context, to any) error {
+	c, ok := to.(*models.EDRCheck)
+	if !ok {
+		return serviceerror.NewInvalidArgument("not a check of an EDR")
+	}
+	*c = models.EDRCheck{OK: true, Capabilities: models.Capabilities{Actions: true}}
+	return nil
+}
+
 // Check returns what the last check of a contact's channel was started with, and how many were started.
 func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkflowOptions, models.CheckRun, int) {
 	e.mu.Lock()

@@ -96,13 +96,16 @@ func (e *Engine) CarriedOut() int {
 	return e.handled
 }
 
-// ExecuteWorkflow starts an incident's workflow, once, or a channel's check.
+// ExecuteWorkflow starts an incident's workflow, once, a channel's check, or the check of an EDR, which finds nothing wrong.
 func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
 	if err := e.answersAt(ctx); err != nil {
 		return nil, err
 	}
-	if run, ok := args[0].(models.CheckRun); ok {
+	switch run := args[0].(type) {
+	case models.CheckRun:
 		return nil, e.startCheck(o, run)
+	case models.EDRCheckRun:
+		return edrCheck{}, nil
 	}
 	run, ok := args[0].(models.IncidentRun)
 	if !ok {

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/watchfire-mdr/watchfire/secrets"
 )
 
 const (
@@ -23,6 +25,7 @@ const (
 // keys are a stack's credentials, made at its first start and kept for the next.
 type keys struct {
 	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, SMTPPassword, FalconID, FalconSecret string
+	Keyset                                                                                      string            // seals clients' credentials
 	Webhook                                                                                     []byte            // PKCS #8
 	Tokens                                                                                      map[string]string // by e-mail of the seeded user
 
@@ -50,6 +53,11 @@ func readKeys(path string) (k keys, err error) {
 		return k, errors.New("keys of the stack: the webhook key is not ECDSA")
 	}
 	k.webhook, k.path = key, path
+	if k.Keyset == "" {
+		if k.Keyset, err = secrets.Generate(""); err != nil {
+			return k, fmt.Errorf("keys of the stack: %w", err)
+		}
+	}
 	return k, k.save()
 }
 

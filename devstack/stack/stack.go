@@ -221,7 +221,7 @@ func (s *Stack) Env() []string {
 		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + s.keys.webhookPublic(), "MAILERS=sendgrid,smtp", "SMTP_ADDRESS=" + s.Simulators.SMTPAddr,
 		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + s.keys.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
 		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
-		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL,
+		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.Keyset,
 	}
 	for name, d := range map[string]time.Duration{
 		"VENDOR_SETTLE": s.options.Settle, "VENDOR_TIMEOUT": s.options.VendorTimeout, "EDR_POLL_EVERY": s.options.EDRPollEvery,

@@ -18,5 +18,9 @@ create table response_authorities (
 call guard_client_rows('response_authorities');
 grant select, insert on response_authorities to watchfire_soc;
 grant select on response_authorities to watchfire_portal, watchfire_worker;
--- Only the client signs.
+-- Only the client signs, and a signature stays.
+create policy draft_only on response_authorities as restrictive for insert to watchfire_soc
+    with check (signed_by is null and signed_at is null);
 grant update (signed_by, signed_at) on response_authorities to watchfire_portal;
+create policy sign_once on response_authorities as restrictive for update to watchfire_portal
+    using (signed_at is null) with check (signed_at is not null);

@@ -1,0 +1,109 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/secrets"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Connections finds the clients' EDRs and keeps them, because they keep access tokens: one for every client and version
+// of its credentials.
+type Connections struct {
+	Store *store.Store
+	Box   *secrets.Box // nil: kept credentials cannot be used
+	// Connect makes the connection of credentials. It asks nobody.
+	Connect func(models.EDRCredentials) (EDR, error)
+	// Shared returns the EDR of a client without credentials of its own, through the provider's; NotFound when the
+	// provider has none of that vendor.
+	Shared func(models.EDR) (EDR, error)
+
+	mu    sync.Mutex
+	known map[uuid.UUID]kept
+}
+
+// kept is the connection of a client as long as its credentials are the same.
+type kept struct {
+	edr    ClientEDR
+	shared models.EDR
+}
+
+// Of returns the EDR of the client with an id. NotFound: the client has none. Config: its credentials cannot be used.
+func (c *Connections) Of(ctx context.Context, client uuid.UUID) (ClientEDR, error) {
+	var e models.EDR
+	var sealed store.EDRCredentials
+	err := c.Store.ForClient(ctx, store.Worker, client, func(tx *store.Tx) error {
+		now, err := tx.Client()
+		if err != nil {
+			return err
+		}
+		if e = now.EDR; e.Vendor == "" {
+			return models.Errorf(models.NotFound, "the client has no EDR")
+		}
+		sealed, err = tx.EDRCredentials(e.Vendor)
+		if models.KindOf(err) == models.NotFound {
+			return nil
+		}
+		return err
+	})
+	if models.KindOf(err) == models.NotFound {
+		return ClientEDR{}, err
+	}
+	if err != nil {
+		return ClientEDR{}, fmt.Errorf("read the client's EDR: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, ok := c.known[client]
+	if ok && before.shared == e && before.edr.SetAt.Equal(sealed.UpdatedAt) {
+		return before.edr, nil
+	}
+	edr, err := c.connect(client, e, sealed)
+	now := ClientEDR{EDR: edr, Vendor: e.Vendor, SetAt: sealed.UpdatedAt}
+	if err != nil {
+		return ClientEDR{Vendor: e.Vendor, SetAt: sealed.UpdatedAt}, err
+	}
+	if c.known == nil {
+		c.known = map[uuid.UUID]kept{}
+	}
+	c.known[client] = kept{now, e}
+	return now, nil
+}
+
+func (c *Connections) connect(client uuid.UUID, e models.EDR, sealed store.EDRCredentials) (EDR, error) {
+	if sealed.UpdatedAt.IsZero() {
+		return c.Shared(e)
+	}
+	credentials, err := c.unseal(client, sealed)
+	if err != nil {
+		return nil, &models.VendorError{Class: models.Config, Vendor: e.Vendor, Op: "connect", Code: "sealed", Cause: err}
+	}
+	edr, err := c.Connect(credentials)
+	if err != nil {
+		return nil, &models.VendorError{Class: models.Config, Vendor: e.Vendor, Op: "connect", Code: "credentials", Cause: err}
+	}
+	return edr, nil
+}
+
+// unseal returns the credentials, which hold the address they belong to: that of the row is for people.
+func (c *Connections) unseal(client uuid.UUID, sealed store.EDRCredentials) (models.EDRCredentials, error) {
+	var credentials models.EDRCredentials
+	if c.Box == nil {
+		return credentials, errors.New("there is no keyset")
+	}
+	plain, err := c.Box.Unseal(secrets.EDRRow(client, sealed.Vendor), secrets.Sealed{Data: sealed.Sealed, Key: sealed.DataKey})
+	if err != nil {
+		return credentials, err
+	}
+	if json.Unmarshal(plain, &credentials) != nil || credentials.Vendor != sealed.Vendor || credentials.BaseURL != sealed.BaseURL {
+		return models.EDRCredentials{}, errors.New("the row was changed")
+	}
+	return credentials, nil
+}

@@ -1,0 +1,42 @@
+package v1
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// GetResponseAuthority lists the versions of a client's response authority.
+func (s *server) GetResponseAuthority(ctx context.Context, r GetResponseAuthorityRequestObject) (GetResponseAuthorityResponseObject, error) {
+	ctx, who := called(ctx)
+	list, holds, err := s.desk.Authorities(ctx, who.user, r.Number)
+	return ok(ResponseAuthorityList{Items: list, Holds: holds}), err
+}
+
+// DraftResponseAuthority adds a version.
+func (s *server) DraftResponseAuthority(ctx context.Context, r DraftResponseAuthorityRequestObject) (DraftResponseAuthorityResponseObject, error) {
+	ctx, who := called(ctx)
+	a, err := s.desk.DraftAuthority(ctx, who.user, r.Number, models.Authority{
+		Rules: r.Body.Rules, Never: r.Body.Never, TwoPersons: r.Body.TwoPersons,
+	}, r.Params.IdempotencyKey)
+	return reply{status: http.StatusCreated, body: a}, err
+}
+
+// SignResponseAuthority signs a version for the client.
+func (s *server) SignResponseAuthority(ctx context.Context, r SignResponseAuthorityRequestObject) (SignResponseAuthorityResponseObject, error) {
+	ctx, who := called(ctx)
+	a, err := s.desk.SignAuthority(ctx, who.user, r.Number, r.Version)
+	return ok(a), err
+}
+
+// DryRunResponseAuthority says what would be decided.
+func (s *server) DryRunResponseAuthority(ctx context.Context, r DryRunResponseAuthorityRequestObject) (DryRunResponseAuthorityResponseObject, error) {
+	ctx, who := called(ctx)
+	ruling, err := s.desk.DryRun(ctx, who.user, r.Number, models.ResponseRequest{
+		Action: r.Body.Action, Severity: cmp.Or(r.Body.Severity, models.SeverityCritical),
+		Asset: models.Asset{Hostname: r.Body.Hostname, Class: r.Body.Class, Tags: r.Body.Tags},
+	}, r.Body.At, r.Body.Version)
+	return ok(ruling), err
+}

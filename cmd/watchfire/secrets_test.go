@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/config"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/secrets"
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/store/storetest"
+)
+
+// vault is a database with clients' credentials, and the keyset they are sealed with.
+type vault struct {
+	*testing.T
+	store  *store.Store
+	config config.Config
+}
+
+func newVault(t *testing.T) *vault {
+	t.Helper()
+	_, appURL := storetest.URLs(t)
+	s, err := store.Open(t.Context(), appURL, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	keyset, err := secrets.Generate("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &vault{T: t, store: s, config: config.Config{DatabaseURL: appURL, SecretsKeyset: keyset}}
+}
+
+func (v *vault) box(keyset string) *secrets.Box {
+	v.Helper()
+	box, err := secrets.Open(keyset, "")
+	if err != nil {
+		v.Fatal(err)
+	}
+	return box
+}
+
+func (v *vault) client() uuid.UUID {
+	v.Helper()
+	c, err := v.store.CreateClient(v.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, uuid.NewString())
+	if err != nil {
+		v.Fatal(err)
+	}
+	return c.ID
+}
+
+func (v *vault) set(ctx context.Context, client uuid.UUID, keyset, secret string, at time.Time) error {
+	plain, err := json.Marshal(models.EDRCredentials{Vendor: "mde", Values: map[string]string{"client_secret": secret}})
+	if err != nil {
+		return err
+	}
+	sealed, err := v.box(keyset).Seal(secrets.EDRRow(client, "mde"), plain)
+	if err != nil {
+		return err
+	}
+	return v.store.ForClient(ctx, store.SOC, client, func(tx *store.Tx) error {
+		return tx.SetEDRCredentials(store.EDRCredentials{Vendor: "mde", Sealed: sealed.Data, DataKey: sealed.Key, UpdatedAt: at, UpdatedBy: uuid.New()}, models.EDR{Vendor: "mde"})
+	})
+}
+
+// secret is what a worker with a keyset unseals, or "".
+func (v *vault) secret(client uuid.UUID, keyset string) string {
+	v.Helper()
+	var kept store.EDRCredentials
+	err := v.store.ForClient(v.Context(), store.Worker, client, func(tx *store.Tx) (err error) {
+		kept, err = tx.EDRCredentials("mde")
+		return err
+	})
+	if err != nil {
+		v.Fatal(err)
+	}
+	plain, err := v.box(keyset).Unseal(secrets.EDRRow(client, "mde"), secrets.Sealed{Data: kept.Sealed, Key: kept.DataKey})
+	var c models.EDRCredentials
+	if err != nil || json.Unmarshal(plain, &c) != nil {
+		return ""
+	}
+	return c.Values["client_secret"]
+}
+
+func TestRotateWhileCredentialsAreEntered(t *testing.T) {
+	v := newVault(t)
+	old := v.config.SecretsKeyset
+	longer, err := secrets.Extend(old, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	var quiet, busy []uuid.UUID
+	for range 5 {
+		quiet, busy = append(quiet, v.client()), append(busy, v.client())
+	}
+	for _, c := range append(append([]uuid.UUID{}, quiet...), busy...) {
+		if err := v.set(t.Context(), c, old, "first", at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.config.SecretsKeyset = longer
+	var all sync.WaitGroup
+	all.Go(func() {
+		for n := range 20 {
+			for _, c := range busy {
+				if err := v.set(t.Context(), c, longer, "last", at.Add(time.Duration(n+1)*time.Second)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	for range 5 {
+		if err := rotate(t.Context(), v.config, io.Discard); err != nil {
+			t.Error(err)
+		}
+	}
+	all.Wait()
+	for _, c := range quiet {
+		if got := v.secret(c, longer); got != "first" {
+			t.Errorf("after the rotation the secret is %q", got)
+		}
+		if got := v.secret(c, old); got != "" {
+			t.Error("the old key alone unseals what was rotated")
+		}
+	}
+	for _, c := range busy {
+		if got := v.secret(c, longer); got != "last" {
+			t.Errorf("what was entered meanwhile is %q", got)
+		}
+	}
+}
+
+func TestRotateSaysWhatItCannotUnseal(t *testing.T) {
+	v := newVault(t)
+	foreign, err := secrets.Generate("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := v.client()
+	if err := v.set(t.Context(), c, foreign, "theirs", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := rotate(t.Context(), v.config, io.Discard); err == nil || !strings.HasPrefix(err.Error(), "1 credentials") {
+		t.Errorf("got %v", err)
+	}
+	if got := v.secret(c, foreign); got != "theirs" {
+		t.Error("what cannot be unsealed was changed")
+	}
+}
+
+func TestAProcessDoesNotStartWithoutTheKeyset(t *testing.T) {
+	v := newVault(t)
+	start := func(keyset string) error {
+		_, err := (&process{store: v.store, config: config.Config{SecretsKeyset: keyset}}).box(t.Context())
+		return err
+	}
+	if err := start(""); err != nil {
+		t.Errorf("nothing is kept, and no keyset is refused: %v", err)
+	}
+	if err := v.set(t.Context(), v.client(), v.config.SecretsKeyset, "x", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(v.config.SecretsKeyset); err != nil {
+		t.Errorf("with the keyset: %v", err)
+	}
+	for _, bad := range []string{"", "changeme", v.config.SecretsKeyset[1:]} {
+		if err := start(bad); err == nil || !strings.Contains(err.Error(), "SECRETS_KEYSET") {
+			t.Errorf("started with %q: %v", bad, err)
+		}
+	}
+}
+
+func TestKeygenAndExtend(t *testing.T) {
+	t.Setenv("SECRETS_KEYSET", "")
+	var first, second strings.Builder
+	if err := runSecrets(t.Context(), []string{"keygen"}, &first); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SECRETS_KEYSET", strings.TrimSpace(first.String()))
+	if err := runSecrets(t.Context(), []string{"extend"}, &second); err != nil {
+		t.Fatal(err)
+	}
+	for _, keyset := range []string{first.String(), second.String()} {
+		if _, err := secrets.Open(strings.TrimSpace(keyset), ""); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := runSecrets(t.Context(), []string{"explode"}, io.Discard); err == nil {
+		t.Error("an unknown word is accepted")
+	}
+}

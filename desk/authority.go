@@ -1,0 +1,121 @@
+package desk
+
+import (
+	"context"
+	"slices"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// Authorities lists the versions of the response authority of the client with a number, the newest first, and says which
+// one holds, 0 for none. NotFound also when the client is not the user's.
+func (d *Desk) Authorities(ctx context.Context, u models.User, number int) (list []models.Authority, holds int, err error) {
+	if err := auth.Allow("get-response-authority", u.Role); err != nil {
+		return nil, 0, err
+	}
+	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		list, err = tx.Authorities()
+		return err
+	})
+	signed := slices.IndexFunc(list, func(a models.Authority) bool { return !a.SignedAt.IsZero() })
+	if signed >= 0 {
+		holds = list[signed].Version
+	}
+	return list, holds, err
+}
+
+// DraftAuthority adds the next version of the response authority of the client with a number: the rules and lists of a.
+// It holds once the client signs it. The same key again returns the same version.
+func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a models.Authority, key string) (models.Authority, error) {
+	if err := auth.Allow("draft-response-authority", u.Role); err != nil {
+		return models.Authority{}, err
+	}
+	if err := a.Check(); err != nil {
+		return models.Authority{}, err
+	}
+	draft := content(a)
+	draft.DraftedBy, draft.DraftedAt = u.ID, d.moment()
+	var made models.Authority
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		made, err = tx.DraftAuthority(draft, requestID(u, "draft-response-authority", key))
+		return err
+	})
+	if err != nil {
+		return models.Authority{}, err
+	}
+	asked, err := canonical(content(a))
+	if err != nil {
+		return models.Authority{}, err
+	}
+	if known, err := canonical(content(made)); err != nil || string(known) != string(asked) {
+		return models.Authority{}, reused()
+	}
+	return made, nil
+}
+
+// content is what a version says, without who made it when. Its lists are never nil.
+func content(a models.Authority) models.Authority {
+	return models.Authority{
+		Rules: append([]models.AuthorityRule{}, a.Rules...), Never: append([]string{}, a.Never...), TwoPersons: append([]models.Mark{}, a.TwoPersons...),
+	}
+}
+
+// SignAuthority signs a version of the response authority of the user's own client; from then on it holds. Signed again
+// it stays as it was. NotFound: there is no such version, or the client is not theirs. Conflict: a newer version is
+// signed, or the user is of the SOC.
+func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version int) (models.Authority, error) {
+	if err := auth.Allow("sign-response-authority", u.Role); err != nil {
+		return models.Authority{}, err
+	}
+	var signed models.Authority
+	err := d.ownClient(ctx, u, number, func(tx *store.Tx, _ models.Client) (err error) {
+		signed, err = tx.SignAuthority(version, u.ID, d.moment())
+		return err
+	})
+	return signed, err
+}
+
+// DryRun says what the response authority of the client with a number would decide. at is read as Plan reads it; version
+// is the one to try, signed or not, and 0 the one that holds. NotFound: there is no such version, or the client is not
+// the user's.
+func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r models.ResponseRequest, at string, version int) (models.Ruling, error) {
+	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
+		return models.Ruling{}, err
+	}
+	var ruling models.Ruling
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) error {
+		directory, err := tx.Directory()
+		if err != nil {
+			return err
+		}
+		if r.At, err = d.momentIn(directory.Zone, at); err != nil {
+			return err
+		}
+		a, err := d.toTry(tx, version)
+		if err != nil {
+			return err
+		}
+		ruling = a.Decide(r, directory.Zone, directory.Business)
+		return nil
+	})
+	return ruling, err
+}
+
+// toTry returns a version as if it were signed, or with 0 the one that holds.
+func (d *Desk) toTry(tx *store.Tx, version int) (models.Authority, error) {
+	if version == 0 {
+		return tx.Authority()
+	}
+	list, err := tx.Authorities()
+	if err != nil {
+		return models.Authority{}, err
+	}
+	n := slices.IndexFunc(list, func(a models.Authority) bool { return a.Version == version })
+	if n < 0 {
+		return models.Authority{}, &models.Error{Kind: models.NotFound, Field: "/version", Message: "there is no such version"}
+	}
+	list[n].SignedAt = d.moment()
+	return list[n], nil
+}

@@ -1,0 +1,110 @@
+package models_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// TestNoSequenceOfApprovalsPermitsTooMuch gives only commands about endpoints, so that approvals come far.
+func TestNoSequenceOfApprovalsPermitsTooMuch(t *testing.T) {
+	reached := map[string]bool{}
+	start := opened(t, models.SeverityCritical)
+	mustGive(t, &start, &models.Expedite{}, models.RoleAnalyst)
+	mustGive(t, &start, &models.Isolate{Hostname: "PC-1", Reason: "r"}, models.RoleAnalyst)
+	rapid.Check(t, func(t *rapid.T) {
+		i, now := start, t0
+		for range 80 {
+			now = now.Add(time.Minute)
+			was := i
+			if rapid.IntRange(0, 3).Draw(t, "machine") == 0 {
+				happen(t, &i, now)
+				continue
+			}
+			role := rapid.SampledFrom([]models.Role{models.RoleAnalyst, models.RoleViewer, models.RoleResponder, models.RoleAdmin}).Draw(t, "role")
+			a := ask(role)
+			a.Person = rapid.SampledFrom([]string{"", "p1", "p2"}).Draw(t, "person")
+			events, err := give(&i, anyWord(t, i), a, now)
+			if err != nil {
+				continue
+			}
+			if c := events[0].Data; (role == models.RoleAnalyst || role == models.RoleViewer) && clientsWord(c) {
+				t.Fatalf("%s gave %s", role, c.Type())
+			}
+			checkStep(t, was, i, events)
+			for _, p := range i.Endpoints {
+				if p.Approval != nil && p.Approval.Granted {
+					reached[fmt.Sprint(p.Approval.How, p.Approval.Ruling.Persons)] = true
+				}
+			}
+			reached[string(events[0].Type)] = true
+		}
+	})
+	for _, want := range []string{"approved1", "approved2", "refused1", "by rule1", "lease_extended", "release_requested"} {
+		if !reached[want] {
+			t.Errorf("no sequence reached %q: %v", want, reached)
+		}
+	}
+}
+
+// anyWord is a command about the endpoint, mostly about its present approval.
+func anyWord(t *rapid.T, i models.Incident) models.Command {
+	approval := fmt.Sprintf("a%d", i.Approvals-rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "approval"))
+	return rapid.SampledFrom([]models.Command{
+		&models.Approve{Approval: approval}, &models.Approve{Approval: approval}, &models.Approve{Approval: approval},
+		&models.Refuse{Approval: approval, Reason: "r"}, &models.Extend{Endpoint: "e1", Reason: "r"},
+		&models.Release{Endpoint: "e1", Reason: "r"}, &models.Isolate{Hostname: "PC-1", Reason: "r"}, &models.Keep{Endpoint: "e1", Reason: "r"},
+	}).Draw(t, "command")
+}
+
+func clientsWord(d models.EventData) bool {
+	switch d.(type) {
+	case *models.ApprovalGiven, *models.ApprovalRefused, *models.LeaseExtended, *models.EndpointKept:
+		return true
+	}
+	return false
+}
+
+func anyRuling(t *rapid.T, i models.Incident, p models.Endpoint) *models.ContainmentRuled {
+	return &models.ContainmentRuled{
+		Endpoint: p.ID, Generation: p.Generation, Approval: fmt.Sprintf("a%d", i.Approvals+1), Asset: models.Asset{Hostname: p.Hostname},
+		Ruling: models.Ruling{
+			Decision: rapid.SampledFrom(models.ResponseDecisions()).Draw(t, "decision"), Rule: "rule", Version: 1, Persons: rapid.IntRange(1, 2).Draw(t, "persons"),
+		},
+		ApproveFor: models.Duration(time.Duration(rapid.IntRange(1, 30).Draw(t, "approve for")) * time.Minute), Lease: models.Duration(time.Hour),
+	}
+}
+
+// checkApprovals: no command grants a wish but the word of the client's own persons, of as many different ones as the
+// ruling asks for.
+func checkApprovals(t *rapid.T, was, is models.Incident, events []models.Event) {
+	word := slices.ContainsFunc(events, func(e models.Event) bool { return e.Type == "approval_given" && e.Actor.Side == models.SideClient })
+	for _, p := range is.Endpoints {
+		if !p.Permitted() || p.Approval.Refused != nil {
+			continue
+		}
+		if a := p.Approval; a.How == "approved" && (len(a.Given) < a.Ruling.Persons || !different(a.Given)) {
+			t.Fatalf("granted by too few: %+v", a)
+		}
+		if old := was.Endpoint(p.ID); !word && (old == nil || !old.Permitted() || old.Generation != p.Generation) {
+			t.Fatalf("granted without a word of the client: %+v", p.Approval)
+		}
+	}
+}
+
+// different reports whether consents are of different persons of the client.
+func different(given []models.Consent) bool {
+	seen := map[string]bool{}
+	for _, c := range given {
+		if c.By.Side != models.SideClient || seen[c.By.ID] || c.Person != "" && seen[c.Person] {
+			return false
+		}
+		seen[c.By.ID], seen[c.Person] = true, true
+	}
+	return true
+}

@@ -1,0 +1,94 @@
+package secrets
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	gcmpb "github.com/tink-crypto/tink-go/v2/proto/aes_gcm_go_proto"
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	aesGCM = "type.googleapis.com/google.crypto.tink.AesGcmKey"
+	// fewestBytes is how many different bytes a random key of 32 has at the very least: fewer come less than once in 10^15 keys.
+	fewestBytes = 16
+)
+
+// Generate makes a keyset of one new key, as Open takes it. When kmsURI is not "" it is encrypted with that key.
+func Generate(kmsURI string) (string, error) {
+	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return "", errors.New("secrets: no key could be made")
+	}
+	return write(handle, kmsURI)
+}
+
+// Extend adds a new key to a keyset and makes it the one that seals from now on; what the others sealed can still be
+// unsealed. It returns the longer keyset.
+func Extend(encoded, kmsURI string) (string, error) {
+	if _, err := Open(encoded, kmsURI); err != nil {
+		return "", err
+	}
+	handle, err := read(encoded, kmsURI)
+	if err != nil {
+		return "", err
+	}
+	manager := keyset.NewManagerFromHandle(handle)
+	id, err := manager.Add(aead.AES256GCMKeyTemplate())
+	if err == nil {
+		err = manager.SetPrimary(id)
+	}
+	if err == nil {
+		handle, err = manager.Handle()
+	}
+	if err != nil {
+		return "", errors.New("secrets: no key could be added")
+	}
+	return write(handle, kmsURI)
+}
+
+func write(handle *keyset.Handle, kmsURI string) (string, error) {
+	var out bytes.Buffer
+	writer := keyset.NewJSONWriter(&out)
+	if kmsURI == "" {
+		if err := insecurecleartextkeyset.Write(handle, writer); err != nil {
+			return "", errors.New("secrets: the keyset cannot be written")
+		}
+		return base64.StdEncoding.EncodeToString(out.Bytes()), nil
+	}
+	wrapping, err := kms(kmsURI)
+	if err != nil {
+		return "", err
+	}
+	if err := handle.Write(writer, wrapping); err != nil {
+		return "", errors.New("secrets: the keyset cannot be encrypted with the key of the KMS")
+	}
+	return base64.StdEncoding.EncodeToString(out.Bytes()), nil
+}
+
+// checkKeys refuses keysets whose keys are of another kind, short, or made up rather than drawn at random: a keyset
+// copied from an example is one of those.
+func checkKeys(ks *tinkpb.Keyset) error {
+	for _, k := range ks.GetKey() {
+		if k.GetKeyData().GetTypeUrl() != aesGCM || k.GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK {
+			return errors.New("secrets: the keyset has a key that is not of the kind AES256_GCM")
+		}
+		var key gcmpb.AesGcmKey
+		if proto.Unmarshal(k.GetKeyData().GetValue(), &key) != nil || len(key.GetKeyValue()) != dataKeySize {
+			return errors.New("secrets: the keyset has a key that is not of 256 bits")
+		}
+		different := map[byte]bool{}
+		for _, b := range key.GetKeyValue() {
+			different[b] = true
+		}
+		if len(different) < fewestBytes {
+			return errors.New("secrets: the keyset has a key that was not drawn at random; watchfire secrets keygen makes one")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package secrets_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/core/registry"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
+	"github.com/tink-crypto/tink-go/v2/signature"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/watchfire-mdr/watchfire/secrets"
+)
+
+var secret = []byte("s3cr3t-of-a-client")
+
+func newBox(t *testing.T) (*secrets.Box, string) {
+	t.Helper()
+	encoded, err := secrets.Generate("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(t, encoded), encoded
+}
+
+func open(t *testing.T, encoded string) *secrets.Box {
+	t.Helper()
+	box, err := secrets.Open(encoded, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
+}
+
+func seal(t *testing.T, box *secrets.Box, row string) secrets.Sealed {
+	t.Helper()
+	s, err := box.Seal(row, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func wantSecret(t *testing.T, box *secrets.Box, row string, s secrets.Sealed) {
+	t.Helper()
+	if got, err := box.Unseal(row, s); err != nil || !bytes.Equal(got, secret) {
+		t.Errorf("unsealed %d bytes, %v", len(got), err)
+	}
+}
+
+func TestWhatIsSealedCannotBeMovedOrChanged(t *testing.T) {
+	box, _ := newBox(t)
+	stranger, _ := newBox(t)
+	acme, other := uuid.New(), uuid.New()
+	row := secrets.EDRRow(acme, "mde")
+	s, again := seal(t, box, row), seal(t, box, row)
+	wantSecret(t, box, row, s)
+	if bytes.Equal(s.Data, again.Data) || bytes.Equal(s.Key, again.Key) || bytes.Contains(s.Data, secret) {
+		t.Error("it is not sealed anew each time")
+	}
+	flipped := append([]byte(nil), s.Data...)
+	flipped[len(flipped)/2] ^= 1
+	for name, c := range map[string]struct {
+		box *secrets.Box
+		row string
+		s   secrets.Sealed
+	}{
+		"another client":    {box, secrets.EDRRow(other, "mde"), s},
+		"another vendor":    {box, secrets.EDRRow(acme, "trend"), s},
+		"another keyset":    {stranger, row, s},
+		"another data key":  {box, row, secrets.Sealed{Data: s.Data, Key: again.Key}},
+		"columns exchanged": {box, row, secrets.Sealed{Data: s.Key, Key: s.Data}},
+		"changed":           {box, row, secrets.Sealed{Data: flipped, Key: s.Key}},
+		"cut":               {box, row, secrets.Sealed{Data: s.Data[:5], Key: s.Key}},
+		"empty":             {box, row, secrets.Sealed{}},
+	} {
+		if got, err := c.box.Unseal(c.row, c.s); !errors.Is(err, secrets.ErrSealed) || got != nil {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestANewKeyTakesOver(t *testing.T) {
+	box, encoded := newBox(t)
+	row := secrets.EDRRow(uuid.New(), "mde")
+	old := seal(t, box, row)
+	longer, err := secrets.Extend(encoded, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := open(t, longer)
+	wantSecret(t, both, row, old)
+	key, err := both.Reseal(row, old.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := secrets.Sealed{Data: old.Data, Key: key}
+	wantSecret(t, both, row, moved)
+	if _, err := box.Unseal(row, moved); !errors.Is(err, secrets.ErrSealed) {
+		t.Errorf("the old key alone unseals it: %v", err)
+	}
+	if _, err := both.Reseal(secrets.EDRRow(uuid.New(), "mde"), old.Key); !errors.Is(err, secrets.ErrSealed) {
+		t.Errorf("resealed for another row: %v", err)
+	}
+}
+
+func TestUnsafeKeysetsAreRefused(t *testing.T) {
+	made := func(template *tinkpb.KeyTemplate, change func(*tinkpb.Keyset)) string {
+		handle, err := keyset.NewHandle(template)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ks := insecurecleartextkeyset.KeysetMaterial(handle)
+		change(ks)
+		var out bytes.Buffer
+		if err := keyset.NewJSONWriter(&out).Write(ks); err != nil {
+			t.Fatal(err)
+		}
+		return base64.StdEncoding.EncodeToString(out.Bytes())
+	}
+	same := func(*tinkpb.Keyset) {}
+	key := func(b string) func(*tinkpb.Keyset) {
+		return func(ks *tinkpb.Keyset) { ks.Key[0].KeyData.Value = []byte("\x1a\x20" + b) } // field 3, 32 bytes
+	}
+	_, good := newBox(t)
+	for name, encoded := range map[string]string{
+		"empty":            "",
+		"not base64":       "%%%",
+		"not JSON":         base64.StdEncoding.EncodeToString([]byte("changeme")),
+		"no keys":          base64.StdEncoding.EncodeToString([]byte(`{"primaryKeyId":1,"key":[]}`)),
+		"cut":              good[:len(good)/2],
+		"not base64 twice": base64.StdEncoding.EncodeToString([]byte(good)),
+		"zeros":            made(aead.AES256GCMKeyTemplate(), key(strings.Repeat("\x00", 32))),
+		"an example's":     made(aead.AES256GCMKeyTemplate(), key(strings.Repeat("changeme", 4))),
+		"short":            made(aead.AES128GCMKeyTemplate(), same),
+		"no prefix":        made(aead.AES256GCMNoPrefixKeyTemplate(), same),
+		"another cipher":   made(aead.AES256GCMSIVKeyTemplate(), same),
+		"signing keys":     made(signature.ECDSAP256KeyTemplate(), same),
+		"disabled":         made(aead.AES256GCMKeyTemplate(), func(ks *tinkpb.Keyset) { ks.Key[0].Status = tinkpb.KeyStatusType_DISABLED }),
+	} {
+		box, err := secrets.Open(encoded, "")
+		if err == nil || box != nil {
+			t.Errorf("%s: opened", name)
+			continue
+		}
+		if len(encoded) > 8 && strings.Contains(err.Error(), encoded[:8]) {
+			t.Errorf("%s: the error quotes the keyset", name)
+		}
+	}
+}
+
+// safe stands for a KMS: one key, named by one URI.
+type safe struct{ key tink.AEAD }
+
+func (safe) Supported(uri string) bool { return strings.HasPrefix(uri, "test-kms://") }
+
+func (s safe) GetAEAD(uri string) (tink.AEAD, error) {
+	if uri != "test-kms://one" {
+		return nil, errors.New("no such key")
+	}
+	return s.key, nil
+}
+
+func TestAKeysetCanBeEncryptedWithAKMS(t *testing.T) {
+	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := aead.New(handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry.RegisterKMSClient(safe{key})
+	defer registry.ClearKMSClients()
+	encoded, err := secrets.Generate("test-kms://one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := secrets.Open(encoded, "test-kms://one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := secrets.EDRRow(uuid.New(), "mde")
+	s := seal(t, box, row)
+	longer, err := secrets.Extend(encoded, "test-kms://one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err = secrets.Open(longer, "test-kms://one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSecret(t, box, row, s)
+	for _, uri := range []string{"", "test-kms://two", "other-kms://one"} {
+		if _, err := secrets.Open(encoded, uri); err == nil {
+			t.Errorf("opened with %q", uri)
+		}
+	}
+	_, readable := newBox(t)
+	if _, err := secrets.Open(readable, "test-kms://one"); err == nil {
+		t.Error("a keyset in clear was opened as an encrypted one")
+	}
+}
+
+func TestABoxPrintsAsNothing(t *testing.T) {
+	box, _ := newBox(t)
+	for _, f := range []string{"%v", "%+v", "%#v", "%s"} {
+		if got := fmt.Sprintf(f, box); got != "secrets.Box" {
+			t.Errorf("%s: %s", f, got)
+		}
+	}
+}
