@@ -106,7 +106,7 @@ func falcons(c config.Config) func(models.EDR) (activities.EDR, error) {
 		if f := known[e.Tenant]; f != nil {
 			return f, nil
 		}
-		f, err := crowdstrike.New(crowdstrike.Settings{
+		f, err := crowdstrike.NewFalcon(crowdstrike.Settings{
 			ClientID: c.CrowdStrikeClientID, ClientSecret: c.CrowdStrikeClientSecret, MemberCID: e.Tenant, BaseURL: c.CrowdStrikeURL, Timeout: c.VendorTimeout,
 		})
 		if err != nil {

@@ -1,0 +1,242 @@
+package models
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Authority is a client's response authority: the signed rules of who may isolate and release what, and when. A version
+// is never changed; the newest signed one holds.
+type Authority struct {
+	Version    int             `json:"version"` // counts from 1
+	Rules      []AuthorityRule `json:"rules"`
+	Never      []string        `json:"never"`       // do not isolate: host names, with * for any characters
+	TwoPersons []Mark          `json:"two_persons"` // assets for which two different persons must agree
+	DraftedBy  uuid.UUID       `json:"drafted_by"`
+	DraftedAt  time.Time       `json:"drafted_at"`
+	SignedBy   uuid.UUID       `json:"signed_by,omitzero"` // a user of the client
+	SignedAt   time.Time       `json:"signed_at,omitzero"`
+}
+
+// Mark picks assets: by host name, class or tag. Exactly one field is set.
+type Mark struct {
+	Host  string     `json:"host,omitempty"` // with * for any characters
+	Class AssetClass `json:"class,omitempty"`
+	Tag   string     `json:"tag,omitempty"`
+}
+
+// AuthorityRule says what is decided about an action on the assets it matches. An empty list matches everything.
+type AuthorityRule struct {
+	Name       string           `json:"name"`
+	Action     Desired          `json:"action"` // isolated or released
+	Classes    []AssetClass     `json:"classes,omitempty"`
+	Tags       []string         `json:"tags,omitempty"` // the asset has one of them
+	Severities []Severity       `json:"severities,omitempty"`
+	Hours      AuthorityHours   `json:"hours,omitempty"`
+	Decision   ResponseDecision `json:"decision"`
+}
+
+// AuthorityHours says when a rule holds.
+type AuthorityHours string
+
+// When a rule holds: always, or by the client's business hours.
+const (
+	HoursAny      AuthorityHours = ""
+	HoursBusiness AuthorityHours = "business"
+	HoursOutside  AuthorityHours = "outside"
+)
+
+// ResponseDecision is what a rule decides.
+type ResponseDecision string
+
+// The decisions, from the strictest: of several rules that match, the strictest decides.
+const (
+	DecideNever       ResponseDecision = "never"
+	DecideAsk         ResponseDecision = "ask"
+	DecideAskThenAuto ResponseDecision = "ask_then_auto" // done when every contact was tried and nobody answered
+	DecideAuto        ResponseDecision = "auto"
+)
+
+// ResponseDecisions lists the decisions, the strictest first.
+func ResponseDecisions() []ResponseDecision {
+	return []ResponseDecision{DecideNever, DecideAsk, DecideAskThenAuto, DecideAuto}
+}
+
+// Asset is a device as the response authority sees it.
+type Asset struct {
+	Hostname string     `json:"hostname"`
+	Class    AssetClass `json:"class,omitempty"` // "" when the EDR does not say
+	Tags     []string   `json:"tags,omitempty"`
+}
+
+// ResponseRequest is what is to be decided: an action on an asset, in an incident of a severity, at a moment.
+type ResponseRequest struct {
+	Action   Desired   `json:"action"`
+	Asset    Asset     `json:"asset"`
+	Severity Severity  `json:"severity"`
+	At       time.Time `json:"at"`
+	Drill    bool      `json:"drill,omitzero"`
+}
+
+// Ruling is the decision and what made it.
+type Ruling struct {
+	Decision ResponseDecision `json:"decision"`
+	Rule     string           `json:"rule"`    // the name of the rule, or in words what stood in for one
+	Version  int              `json:"version"` // of the response authority, 0 when none is signed
+	Persons  int              `json:"persons"` // how many must agree when it is asked
+}
+
+// Decide rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. What
+// no rule matches is asked, and so is everything while no version is signed. An asset that two persons must agree on is
+// never done without asking. A rule for some class of asset that says never or ask also holds for an asset whose class
+// is not known; one that permits does not. A drill never reaches a real device.
+func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours) Ruling {
+	ruling := Ruling{Decision: DecideAsk, Rule: "no rule matches", Version: a.Version, Persons: 1}
+	if a.SignedAt.IsZero() {
+		ruling.Rule, ruling.Version = "no response authority is signed", 0
+	}
+	if r.Drill {
+		ruling.Decision, ruling.Rule = DecideNever, "a drill never reaches a real device"
+	}
+	if a.SignedAt.IsZero() || r.Drill {
+		return ruling
+	}
+	if slices.ContainsFunc(a.TwoPersons, func(m Mark) bool { return m.matches(r.Asset) }) {
+		ruling.Persons = 2
+	}
+	if r.Action == DesiredIsolated {
+		for _, pattern := range a.Never {
+			if hostMatches(pattern, r.Asset.Hostname) {
+				ruling.Decision, ruling.Rule = DecideNever, "do-not-isolate list: "+pattern
+				return ruling
+			}
+		}
+	}
+	strictness := func(d ResponseDecision) int { return slices.Index(ResponseDecisions(), d) }
+	best := len(ResponseDecisions())
+	for _, rule := range a.Rules {
+		if s := strictness(rule.Decision); s < best && rule.matches(r, zone, business) {
+			best, ruling.Decision, ruling.Rule = s, rule.Decision, rule.Name
+		}
+	}
+	if ruling.Persons > 1 && ruling.Decision != DecideNever {
+		ruling.Decision = DecideAsk
+	}
+	return ruling
+}
+
+func (rule AuthorityRule) matches(r ResponseRequest, zone *time.Location, business Hours) bool {
+	permits := rule.Decision == DecideAuto || rule.Decision == DecideAskThenAuto
+	classUnknown := r.Asset.Class == "" && !permits
+	hours := rule.Hours == HoursAny || business.Open(r.At, zone) == (rule.Hours == HoursBusiness)
+	return rule.Action == r.Action && hours &&
+		(len(rule.Classes) == 0 || classUnknown || slices.Contains(rule.Classes, r.Asset.Class)) &&
+		(len(rule.Severities) == 0 || slices.Contains(rule.Severities, r.Severity)) &&
+		(len(rule.Tags) == 0 || slices.ContainsFunc(rule.Tags, func(t string) bool { return slices.Contains(r.Asset.Tags, t) }))
+}
+
+func (m Mark) matches(a Asset) bool {
+	switch {
+	case m.Host != "":
+		return hostMatches(m.Host, a.Hostname)
+	case m.Class != "":
+		return a.Class == m.Class || a.Class == ""
+	default:
+		return slices.Contains(a.Tags, m.Tag)
+	}
+}
+
+// hostMatches reports whether a host name fits a pattern, whatever the case. A pattern without a dot also fits the first
+// label of a longer name: "DC-*" fits "dc-01.corp.example".
+func hostMatches(pattern, hostname string) bool {
+	pattern, hostname = strings.ToLower(pattern), strings.ToLower(hostname)
+	hostname = strings.ReplaceAll(hostname, "/", " ") // in a path * stops at a slash, here it does not
+	fits := func(name string) bool {
+		ok, err := path.Match(pattern, name)
+		return ok && err == nil
+	}
+	label, _, _ := strings.Cut(hostname, ".")
+	return fits(hostname) || !strings.Contains(pattern, ".") && fits(label)
+}
+
+const maxRules = 200
+
+// Check says what is wrong with a response authority.
+func (a Authority) Check() error {
+	errs := []error{}
+	for _, list := range []struct {
+		at string
+		n  int
+	}{{"/rules", len(a.Rules)}, {"/never", len(a.Never)}, {"/two_persons", len(a.TwoPersons)}} {
+		if list.n > maxRules {
+			errs = append(errs, InvalidField(list.at, "has more than %d entries", maxRules))
+		}
+	}
+	names := map[string]bool{}
+	for n, r := range a.Rules {
+		at := "/rules/" + strconv.Itoa(n)
+		errs = append(errs, r.check(at))
+		if names[r.Name] {
+			errs = append(errs, InvalidField(at+"/name", "is used twice"))
+		}
+		names[r.Name] = true
+	}
+	for n, p := range a.Never {
+		errs = append(errs, checkPattern("/never/"+strconv.Itoa(n), p))
+	}
+	for n, m := range a.TwoPersons {
+		errs = append(errs, m.check("/two_persons/"+strconv.Itoa(n)))
+	}
+	return first(errs)
+}
+
+func (rule AuthorityRule) check(at string) error {
+	errs := []error{
+		text(at+"/name", rule.Name, 100, true), oneOf(at+"/action", rule.Action, DesiredIsolated, DesiredReleased),
+		oneOf(at+"/hours", rule.Hours, HoursAny, HoursBusiness, HoursOutside), oneOf(at+"/decision", rule.Decision, ResponseDecisions()...),
+		items(at+"/classes", len(rule.Classes)), items(at+"/severities", len(rule.Severities)), items(at+"/tags", len(rule.Tags)),
+	}
+	for _, c := range rule.Classes {
+		errs = append(errs, oneOf(at+"/classes", c, ClassWorkstation, ClassServer, ClassDomainController))
+	}
+	for _, s := range rule.Severities {
+		errs = append(errs, oneOf(at+"/severities", s, Severities()...))
+	}
+	for _, t := range rule.Tags {
+		errs = append(errs, text(at+"/tags", t, 200, true))
+	}
+	return first(errs)
+}
+
+func (m Mark) check(at string) error {
+	set := 0
+	for _, s := range []string{m.Host, string(m.Class), m.Tag} {
+		if s != "" {
+			set++
+		}
+	}
+	switch {
+	case set != 1:
+		return InvalidField(at, "must name exactly one of host, class and tag")
+	case m.Host != "":
+		return checkPattern(at+"/host", m.Host)
+	case m.Class != "":
+		return oneOf(at+"/class", m.Class, ClassWorkstation, ClassServer, ClassDomainController)
+	}
+	return text(at+"/tag", m.Tag, 200, true)
+}
+
+func checkPattern(at, pattern string) error {
+	if err := text(at, pattern, 253, true); err != nil {
+		return err
+	}
+	if strings.Trim(pattern, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_*") != "" {
+		return InvalidField(at, "may hold letters, digits, dots, dashes, underscores and *")
+	}
+	return nil
+}
