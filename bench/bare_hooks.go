@@ -65,8 +65,8 @@ func (b *bareHooks) burst(ctx context.Context, batches [][]int) (time.Duration, 
 		return 0, err
 	}
 	s := &http.Server{Handler: b, ReadHeaderTimeout: hooksPatience}
-	defer s.Close()
 	go func() { _ = s.Serve(l) }()
+	defer func() { _ = s.Close() }() // everybody has been answered
 	begin := time.Now()
 	all := load{clients: len(batches), during: hooksPatience, most: len(batches)}
 	t := all.run(ctx, func(ctx context.Context, n int) (time.Duration, error) {

@@ -29,7 +29,7 @@ type Hooks struct {
 }
 
 const (
-	holdPerMail   = 20 * time.Millisecond // how long reports are held back: until every mail is out
+	holdPerMail   = 30 * time.Millisecond // how long reports are held back: until every mail is out
 	holdLook      = 100 * time.Millisecond
 	hooksPatience = 2 * time.Minute
 	reportsOnMail = 2 // processed, delivered

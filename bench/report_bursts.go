@@ -11,9 +11,9 @@ func (r Result) tellReach(out io.Writer) {
 		return
 	}
 	fmt.Fprintf(out, "\nCritical incidents, from the request to publish until a vendor is asked; p50 / p99 / greatest in ms; bare: from an update until its activity starts\n")
-	fmt.Fprintf(out, "%-9s %24s %24s %24s %24s %8s %6s  p99 ≤ %.0f ms\n", "at once", "bare", "first mail", "first call", "request answered", "mail/bare", "202", reachAim)
+	fmt.Fprintf(out, "%-9s %24s %24s %24s %24s %9s %5s %5s %5s  p99 ≤ %.0f ms\n", "at once", "bare", "first mail", "first call", "request answered", "mail/bare", "202", "503", "tasks", reachAim)
 	for _, m := range r.Reach {
-		fmt.Fprintf(out, "%-9d %24s %24s %24s %24s %8.1f %6d  %s\n", m.AtOnce, m.Bare.Latency, m.Ours.Latency, m.Call, m.Answer, m.ratio(), m.Queued, m.Verdict)
+		fmt.Fprintf(out, "%-9d %24s %24s %24s %24s %9.1f %5d %5d %5d  %s\n", m.AtOnce, m.Bare.Latency, m.Ours.Latency, m.Call, m.Answer, m.ratio(), m.Queued, m.Refused, m.Tasks, m.Verdict)
 	}
 	for _, m := range r.Reach {
 		fmt.Fprintf(out, "  %d at once, CPU ms per incident: temporal %.0f, postgres %.0f, API %.0f, worker %.0f, load and vendors %.0f; bare %.0f in all; other work %.0f %% of the machine\n",

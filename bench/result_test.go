@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
 )
 
 func TestAVerdictNeedsAQuietMachineAndASteadyBareSide(t *testing.T) {
@@ -88,5 +90,36 @@ func TestWorkOfOursIsNotWorkOfOthers(t *testing.T) {
 func TestTheMedianOfAnEvenNumberLiesBetween(t *testing.T) {
 	if got := middle([]float64{4, 1, 3, 2}); got != (Spread{Median: 2.5, Min: 1, Max: 4}) {
 		t.Errorf("the spread is %v", got)
+	}
+}
+
+func TestContactsAreReachedInTimeWhenTheSlowestHundredthIs(t *testing.T) {
+	for _, c := range []struct {
+		mail, call, other float64
+		want              string
+	}{
+		{1000, 1000, .1, met},
+		{1001, 10, .1, missed},
+		{10, 1001, .1, missed},
+		{10, 10, .3, notMeasurable},
+	} {
+		r := Reach{Ours: Turn{Latency: Latency{P99: c.mail}, Other: c.other}, Call: Latency{P99: c.call}}
+		if r.judge(); r.Verdict != c.want {
+			t.Errorf("mail after %v ms, call after %v ms, others %v: %q, want %q", c.mail, c.call, c.other, r.Verdict, c.want)
+		}
+	}
+}
+
+func TestAnIncidentThatNeverReachedTheVendorIsLost(t *testing.T) {
+	begin := time.Now()
+	asked := map[models.Reference]time.Time{"SI-1-1": begin, "SI-1-2": begin}
+	came := map[models.Reference]time.Time{"SI-1-1": begin.Add(30 * time.Millisecond)}
+	if _, err := waits(asked, came); err == nil {
+		t.Error("one of two incidents never came and that was no error")
+	}
+	came["SI-1-2"] = begin.Add(10 * time.Millisecond)
+	each, err := waits(asked, came)
+	if got := latency(each); err != nil || got.Max != 30 || got.P50 != 10 {
+		t.Errorf("they took %v (%v), want 10 ms and 30 ms", got, err)
 	}
 }

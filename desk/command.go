@@ -147,7 +147,7 @@ func (d *Desk) update(ctx context.Context, ref models.Reference, name string, o 
 }
 
 func (d *Desk) signal(ctx context.Context, ref models.Reference, name string, o models.Order) error {
-	ctx, cancel := context.WithTimeout(ctx, d.wait)
+	ctx, cancel := context.WithTimeout(ctx, signalPatience*d.wait)
 	defer cancel()
 	if err := d.temporal.SignalWorkflow(ctx, ref.WorkflowID(), "", name, o); err != nil {
 		return fmt.Errorf("signal %s: %w", name, err)

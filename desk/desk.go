@@ -22,6 +22,10 @@ import (
 // defaultUpdateWait is how long a person waits for a worker before their command is queued instead.
 const defaultUpdateWait = 2 * time.Second
 
+// signalPatience is how many times longer an engine that is busy may take to record a signal: what is refused then is
+// asked for again, which makes it busier.
+const signalPatience = 3
+
 // Temporal is what the desk asks of the engine; client.Client satisfies it.
 type Temporal interface {
 	ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)

@@ -96,12 +96,15 @@ type Ruling struct {
 // never done without asking. A rule for some class of asset that says never or ask also holds for an asset whose class
 // is not known; one that permits does not. A drill never reaches a real device.
 func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours) Ruling {
-	if r.Drill {
-		return Ruling{Decision: DecideNever, Rule: "a drill never reaches a real device", Version: a.Version, Persons: 1}
-	}
 	ruling := Ruling{Decision: DecideAsk, Rule: "no rule matches", Version: a.Version, Persons: 1}
 	if a.SignedAt.IsZero() {
-		return Ruling{Decision: DecideAsk, Rule: "no response authority is signed", Persons: 1}
+		ruling.Rule, ruling.Version = "no response authority is signed", 0
+	}
+	if r.Drill {
+		ruling.Decision, ruling.Rule = DecideNever, "a drill never reaches a real device"
+	}
+	if a.SignedAt.IsZero() || r.Drill {
+		return ruling
 	}
 	if slices.ContainsFunc(a.TwoPersons, func(m Mark) bool { return m.matches(r.Asset) }) {
 		ruling.Persons = 2
@@ -152,6 +155,7 @@ func (m Mark) matches(a Asset) bool {
 // label of a longer name: "DC-*" fits "dc-01.corp.example".
 func hostMatches(pattern, hostname string) bool {
 	pattern, hostname = strings.ToLower(pattern), strings.ToLower(hostname)
+	hostname = strings.ReplaceAll(hostname, "/", " ") // in a path * stops at a slash, here it does not
 	fits := func(name string) bool {
 		ok, err := path.Match(pattern, name)
 		return ok && err == nil
@@ -165,8 +169,13 @@ const maxRules = 200
 // Check says what is wrong with a response authority.
 func (a Authority) Check() error {
 	errs := []error{}
-	if len(a.Rules) > maxRules || len(a.Never) > maxRules || len(a.TwoPersons) > maxRules {
-		errs = append(errs, InvalidField("/rules", "a list has more than %d entries", maxRules))
+	for _, list := range []struct {
+		at string
+		n  int
+	}{{"/rules", len(a.Rules)}, {"/never", len(a.Never)}, {"/two_persons", len(a.TwoPersons)}} {
+		if list.n > maxRules {
+			errs = append(errs, InvalidField(list.at, "has more than %d entries", maxRules))
+		}
 	}
 	names := map[string]bool{}
 	for n, r := range a.Rules {
@@ -190,6 +199,7 @@ func (rule AuthorityRule) check(at string) error {
 	errs := []error{
 		text(at+"/name", rule.Name, 100, true), oneOf(at+"/action", rule.Action, DesiredIsolated, DesiredReleased),
 		oneOf(at+"/hours", rule.Hours, HoursAny, HoursBusiness, HoursOutside), oneOf(at+"/decision", rule.Decision, ResponseDecisions()...),
+		items(at+"/classes", len(rule.Classes)), items(at+"/severities", len(rule.Severities)), items(at+"/tags", len(rule.Tags)),
 	}
 	for _, c := range rule.Classes {
 		errs = append(errs, oneOf(at+"/classes", c, ClassWorkstation, ClassServer, ClassDomainController))

@@ -186,6 +186,10 @@ func reset(conn net.Conn) {
 
 // breakOff promises a whole body, sends half of it and closes the connection.
 func breakOff(w http.ResponseWriter, a answer) {
+	if a.status == http.StatusNoContent { // it has no body to break off
+		cut(w)
+		return
+	}
 	if len(a.body) == 0 {
 		a.body = []byte("{}")
 	}

@@ -27,11 +27,10 @@ type crowdStrike struct {
 	temper
 	clientID, secret string
 
-	mu       sync.Mutex
-	tokens   map[string]grant
-	hosts    []*host // in the order they became known
-	byID     map[string]*host
-	commands []hostCommand
+	fleet *fleet
+
+	mu     sync.Mutex
+	tokens map[string]grant
 }
 
 // grant is what a token allows: acting for one CID until it expires.
@@ -42,9 +41,10 @@ type grant struct {
 
 func newCrowdStrike(s *stage, o Options) *crowdStrike {
 	f := &crowdStrike{stage: s, clientID: o.CrowdStrikeClientID, secret: o.CrowdStrikeClientSecret,
-		tokens: map[string]grant{}, byID: map[string]*host{}}
-	f.personas = newPersonas(strings.ToLower, "online", "offline", "missing", "duplicate", "protected",
-		"already_contained", "errors_in_202")
+		tokens: map[string]grant{}}
+	f.personas = fleetPersonas("already_contained", "errors_in_202")
+	f.fleet = newFleet(s, f.personas)
+	f.fleet.exactNames = true
 	return f
 }
 
@@ -168,7 +168,7 @@ func (f *crowdStrike) issue(r *request) answer {
 	switch {
 	case !form.Has("client_id") || !form.Has("client_secret"):
 		return f.reject(opToken, "client_id and client_secret are required in the form")
-	case form.Get("client_id") != f.clientID || form.Get("client_secret") != f.secret:
+	case !f.knows(form.Get("client_id"), form.Get("client_secret")):
 		return f.refusal(http.StatusForbidden)
 	case !ok:
 		return f.reject(opToken, "member_cid is not a CID")
@@ -178,6 +178,11 @@ func (f *crowdStrike) issue(r *request) answer {
 	f.tokens[token] = grant{cid: cid, expires: f.now().Add(tokenLife)}
 	f.mu.Unlock()
 	return jsonAnswer(http.StatusCreated, map[string]any{"access_token": token, "token_type": "bearer", "expires_in": 1799})
+}
+
+func (f *crowdStrike) knows(clientID, secret string) bool {
+	fixed := edrValues["crowdstrike"]
+	return clientID == f.clientID && secret == f.secret || clientID == fixed["client_id"] && secret == fixed["client_secret"]
 }
 
 // cidOf is the CID to act for: the member's (with or without its checksum), or the account's own.

@@ -38,20 +38,14 @@ func (f *crowdStrike) query(r *request, cid string) answer {
 }
 
 func (f *crowdStrike) search(cid string, terms map[string]string) []string {
-	candidates := []*host{}
+	candidates := f.fleet.all(cid)
 	if name, asked := terms["hostname"]; asked {
-		candidates = f.known(cid, name)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, asked := terms["hostname"]; !asked {
-		candidates = slices.Clone(f.hosts)
+		candidates = f.fleet.named(cid, name)
 	}
 	ids := []string{}
 	for _, h := range candidates {
-		missing := f.personas.current(h.hostname) == "missing"
 		wanted := func(field, value string) bool { want, asked := terms[field]; return !asked || want == value }
-		if h.cid == cid && !missing && wanted("device_id", h.id) && wanted("status", h.status) && wanted("platform_name", "Windows") {
+		if wanted("device_id", h.id) && wanted("status", falconState(h.state)) && wanted("platform_name", "Windows") {
 			ids = append(ids, h.id)
 		}
 	}
@@ -89,12 +83,10 @@ func (f *crowdStrike) details(r *request, cid string) answer {
 	if bad != "" {
 		return f.reject(opHostDetails, bad)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	resources, errs := []any{}, []apiError{}
 	for _, id := range ids {
-		h := f.byID[id]
-		if h == nil || h.cid != cid {
+		h := f.fleet.byID(cid, id)
+		if h == nil {
 			errs = append(errs, apiError{Code: http.StatusNotFound, Message: "no details exist for this id", ID: id})
 			continue
 		}
@@ -103,19 +95,20 @@ func (f *crowdStrike) details(r *request, cid string) answer {
 	return f.reply(http.StatusOK, resources, errs...)
 }
 
-// device is a host as the API shows it. It holds f.mu.
-func (f *crowdStrike) device(h *host) map[string]any {
-	seen := h.first
-	if f.online(h) {
-		seen = f.now()
+// device is a host as the API shows it.
+func (f *crowdStrike) device(h *fleetHost) map[string]any {
+	kind := map[string]string{"workstation": "Workstation", "server": "Server", "domain_controller": "Domain Controller"}[h.class]
+	tags := []string{}
+	for _, tag := range h.tags {
+		tags = append(tags, "FalconGroupingTags/"+tag)
 	}
 	return map[string]any{
-		"device_id": h.id, "cid": h.cid, "hostname": h.hostname, "status": h.status,
-		"platform_name": "Windows", "platform_id": "0", "os_version": "Windows 11", "product_type_desc": "Workstation",
+		"device_id": h.id, "cid": h.tenant, "hostname": h.hostname, "status": falconState(h.state),
+		"platform_name": "Windows", "platform_id": "0", "os_version": "Windows 11", "product_type_desc": kind,
 		"agent_version": "7.10.0", "local_ip": "192.0.2.10", "external_ip": "198.51.100.7",
-		"first_seen": h.first.Format(time.RFC3339), "last_seen": seen.UTC().Format(time.RFC3339),
+		"first_seen": h.first.Format(time.RFC3339), "last_seen": h.lastSeen.Format(time.RFC3339),
 		"modified_timestamp": h.changes[len(h.changes)-1].At.Format(time.RFC3339), "provision_status": "Provisioned",
-		"reduced_functionality_mode": "no", "tags": []string{}, "groups": []string{},
+		"reduced_functionality_mode": "no", "tags": tags, "groups": []string{},
 	}
 }
 
@@ -125,15 +118,13 @@ func (f *crowdStrike) onlineState(r *request, cid string) answer {
 	if bad != "" {
 		return f.reject(opOnlineState, bad)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	resources := []any{}
 	for _, id := range ids {
 		row := map[string]any{"id": id, "cid": cid, "state": "unknown"}
-		if h := f.byID[id]; h != nil && h.cid == cid {
-			row["state"], row["last_seen"] = "online", f.now().UTC().Format(time.RFC3339)
-			if !f.online(h) {
-				row["state"], row["last_seen"] = "offline", h.first.Format(time.RFC3339)
+		if h := f.fleet.byID(cid, id); h != nil {
+			row["state"], row["last_seen"] = "online", h.lastSeen.Format(time.RFC3339)
+			if !h.online() {
+				row["state"] = "offline"
 			}
 		}
 		resources = append(resources, row)

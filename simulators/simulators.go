@@ -1,5 +1,5 @@
 // Package simulators pretends to be the vendors on loopback addresses: Twilio Voice and
-// Messaging, SendGrid mail, CrowdStrike Falcon and an SMTP mail server. Each simulator
+// Messaging, SendGrid mail, the EDRs of edrVendors and an SMTP mail server. Each simulator
 // refuses what the vendor would refuse, takes the time the vendor would take, calls back
 // the way the vendor calls back, fails on request, and keeps a journal of what it was asked.
 //
@@ -34,7 +34,7 @@ type Options struct {
 	SendGridWebhookURL string            // where events are posted; "" posts none
 	SendGridWebhookKey *ecdsa.PrivateKey // P-256; signs events; required with SendGridWebhookURL
 
-	CrowdStrikeClientID, CrowdStrikeClientSecret string
+	CrowdStrikeClientID, CrowdStrikeClientSecret string // taken besides EDRCredentials("crowdstrike")
 
 	// What AUTH PLAIN asks for before a mail is taken; both "" asks for nothing.
 	SMTPUser, SMTPPassword string
@@ -50,6 +50,8 @@ type Running struct {
 	TwilioURL, SendGridURL, CrowdStrikeURL string // base URLs without a trailing slash
 	SMTPURL                                string // steering of the SMTP server, without a trailing slash
 	SMTPAddr                               string // host:port of the SMTP server
+
+	EDR map[string]string // base URLs of the simulated EDRs by the vendor's name, CrowdStrike's too
 
 	stage   *stage
 	servers []*http.Server
@@ -72,7 +74,7 @@ func Start(ctx context.Context, o Options) (*Running, error) {
 	}{
 		{newTwilio(r.stage, o), o.TwilioAddr, &r.TwilioURL, newJournal(o.secrets())},
 		{newSendGrid(r.stage, o), o.SendGridAddr, &r.SendGridURL, newJournal(o.secrets())},
-		{newCrowdStrike(r.stage, o), o.CrowdStrikeAddr, &r.CrowdStrikeURL, newJournal(o.secrets())},
+		{newCrowdStrike(r.stage, o), o.CrowdStrikeAddr, &r.CrowdStrikeURL, newJournal(append(o.secrets(), edrSecrets("crowdstrike")...))},
 		{r.mail, "", &r.SMTPURL, r.mail.journal},
 	} {
 		base, err := r.serve(s.v, s.addr, s.journal)
@@ -80,6 +82,9 @@ func Start(ctx context.Context, o Options) (*Running, error) {
 			return nil, errors.Join(err, r.Close(ctx))
 		}
 		*s.url = base
+	}
+	if err := r.serveEDR(); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
 	}
 	l, err := r.listen(r.mail, o.SMTPAddr)
 	if err != nil {
@@ -108,6 +113,19 @@ func (r *Running) Close(ctx context.Context) error {
 	r.mail.close()
 	errs = append(errs, r.stage.drained(ctx))
 	return errors.Join(errs...)
+}
+
+// serveEDR starts the EDRs that need no options, each on a free port.
+func (r *Running) serveEDR() error {
+	r.EDR = map[string]string{"crowdstrike": r.CrowdStrikeURL}
+	for name, newVendor := range edrVendors {
+		base, err := r.serve(newVendor(r.stage), "", newJournal(edrSecrets(name)))
+		if err != nil {
+			return err
+		}
+		r.EDR[name] = base
+	}
+	return nil
 }
 
 func (r *Running) listen(v vendor, addr string) (net.Listener, error) {

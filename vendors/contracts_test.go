@@ -161,7 +161,7 @@ func TestCrowdStrikeContract(t *testing.T) {
 		"GET /devices/entities/online-state/v1":     {status: 200, body: listed(`{"id":"` + id + `","state":"online"}`)},
 		"POST /devices/entities/devices-actions/v2": {status: 202, body: listed(`{"id":"` + id + `","path":"/x"}`)},
 	})
-	falcon, err := crowdstrike.New(crowdstrike.Settings{ClientID: "a", ClientSecret: "b", MemberCID: id, Transport: c})
+	falcon, err := crowdstrike.NewFalcon(crowdstrike.Settings{ClientID: "a", ClientSecret: "b", MemberCID: id, Transport: c})
 	if err != nil {
 		t.Fatal(err)
 	}

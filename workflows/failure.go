@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -31,6 +32,14 @@ func classOf(err error) models.VendorClass {
 		}
 	}
 	return models.Transient
+}
+
+// queued reports whether an activity ran out of time without any failure of its own: it waited for its turn, or for a
+// worker. That says nothing about the vendor.
+func queued(err error) bool {
+	var app *temporal.ApplicationError
+	var late *temporal.TimeoutError
+	return errors.As(err, &late) && !errors.As(err, &app) && late.TimeoutType() != enumspb.TIMEOUT_TYPE_START_TO_CLOSE
 }
 
 // words returns the class and code of a failure, for the event log.

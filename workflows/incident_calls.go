@@ -135,7 +135,7 @@ func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
 		w.endTask(ctx, models.TaskVendorDown, "phone")
 	}
 	switch {
-	case r.Outcome == models.OutcomeAcknowledged:
+	case r.Outcome == models.OutcomeAcknowledged && w.run.Incident.FireDrill != "": // else the round's end says so
 		w.reached(ctx, r.Contact, "voice", "key press 1")
 	case r.Missed(w.run.Policy):
 		w.textMissed(ctx, r)

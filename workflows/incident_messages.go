@@ -85,6 +85,12 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 			w.handedOver(ctx, n, key)
 			return
 		}
+		if queued(err) {
+			if _, err := awaitFor(ctx, time.Second, "it had no turn; wait for one again", over); err != nil {
+				return
+			}
+			continue
+		}
 		switch classOf(err) {
 		case models.Rejected:
 			w.openTask(ctx, models.TaskRejected, key, string(n.Channel)+" to a contact: "+words(err))

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -240,5 +243,21 @@ func TestAFireDrillReachesEverybodyOnceAndEnds(t *testing.T) {
 		if want := map[models.DrillPhones]int{models.PhonesReal: 2}[phones]; s.count("acknowledged") != want {
 			t.Errorf("%s: %d acknowledgements, want %d", phones, s.count("acknowledged"), want)
 		}
+	}
+}
+
+func TestWaitingForATurnIsNoOutageOfTheVendor(t *testing.T) {
+	s := newStory(t)
+	s.mailFails = func() error {
+		if s.env.Now().Sub(s.events[0].At) < time.Hour {
+			return temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil) // as when it never began
+		}
+		return nil
+	}
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.closes(2 * time.Hour)
+	i := s.run(models.SeverityLow)
+	if len(i.Tasks) != 0 || s.mailsFor(models.PurposePublished) != 2 {
+		t.Errorf("tasks %+v, %d mails", i.Tasks, s.mailsFor(models.PurposePublished))
 	}
 }

@@ -52,10 +52,10 @@ func runBench(ctx context.Context, args []string, out io.Writer) (err error) {
 	return r.Write(result)
 }
 
-// benchOptions reads the command line. The default takes eight minutes, -quick one.
+// benchOptions reads the command line. The default takes twelve minutes, -quick two.
 func benchOptions(args []string) (o bench.Options, result string, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := f.Bool("quick", false, "one pair of short turns: about a minute, for a look")
+	quick := f.Bool("quick", false, "one pair of short turns and small bursts: about two minutes, for a look")
 	f.IntVar(&o.Pairs, "pairs", 5, "how often bare and ours take turns")
 	f.DurationVar(&o.For, "for", 2*time.Second, "how long a turn lasts")
 	f.IntVar(&o.Most, "n", 0, "operations in a turn at most; 0 is no bound")

@@ -18,39 +18,50 @@ const maxComment = 500 // runes
 // later. The comment is kept by Falcon beside the action, one line.
 //
 // Ambiguous: read the state before anything else. That includes a conflict Falcon reports while
-// the host is neither isolated nor about to be. Rejected: unknown host. Config: missing scope.
-func (f *Falcon) Isolate(ctx context.Context, id, comment string) error {
+// the host is not on its way anywhere. Rejected: unknown or protected host, or a release is under
+// way. Config: missing scope. The action is always "": Falcon has no ids for orders.
+func (t *Tenant) Isolate(ctx context.Context, id, comment string) (action string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "contain", Effect: true}
-	return f.contain(ctx, op, "contain", id, comment, models.HostIsolating, models.HostIsolated)
+	return "", t.contain(ctx, op, "contain", id, comment, models.HostReleasing, models.HostIsolating, models.HostIsolated)
 }
 
 // Release asks Falcon to let one host back on the network. It is the mirror of Isolate.
-func (f *Falcon) Release(ctx context.Context, id, comment string) error {
+func (t *Tenant) Release(ctx context.Context, id, comment string) (action string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "lift containment", Effect: true}
-	return f.contain(ctx, op, "lift_containment", id, comment, models.HostReleasing, models.HostNormal)
+	return "", t.contain(ctx, op, "lift_containment", id, comment, models.HostIsolating, models.HostReleasing, models.HostNormal)
+}
+
+// Action is Rejected: Falcon gives orders no ids.
+func (t *Tenant) Action(context.Context, string, string) (models.ActionState, error) {
+	return "", exchange.Op{Vendor: vendor, Name: "read action"}.Failed(models.Rejected, "no_actions")
 }
 
 // contain sends the action for exactly one host. A conflict is success when the host is already
-// in one of the states the action leads to.
-func (f *Falcon) contain(ctx context.Context, op exchange.Op, action, id, comment string, done ...models.HostState) error {
+// in one of the states the action leads to, and a refusal when it is on its way back.
+func (t *Tenant) contain(ctx context.Context, op exchange.Op, action, id, comment string, opposite models.HostState, done ...models.HostState) error {
 	if !agentID.MatchString(id) {
 		return op.Failed(models.Rejected, "invalid_host_id")
 	}
-	err := f.act(ctx, op, action, id, comment)
+	err := t.act(ctx, op, action, id, comment)
 	var refused *models.VendorError
 	if !errors.As(err, &refused) || !conflict(refused) {
 		return err
 	}
-	if host, failed := f.State(ctx, id); failed == nil && slices.Contains(done, host.State) {
+	host, failed := t.State(ctx, id)
+	switch {
+	case failed == nil && slices.Contains(done, host.State):
 		return nil
+	case failed == nil && host.State == opposite:
+		refused.Class = models.Rejected
+	default:
+		refused.Class = models.Ambiguous
 	}
-	refused.Class = models.Ambiguous
 	return refused
 }
 
-func (f *Falcon) act(ctx context.Context, op exchange.Op, action, id, comment string) error {
+func (t *Tenant) act(ctx context.Context, op exchange.Op, action, id, comment string) error {
 	path := "/devices/entities/devices-actions/v2?action_name=" + action
-	ex, err := f.send(ctx, op, request{http.MethodPost, path, newOrder(id, comment)})
+	ex, err := t.send(ctx, op, request{http.MethodPost, path, newOrder(id, comment)})
 	if err != nil {
 		return err
 	}

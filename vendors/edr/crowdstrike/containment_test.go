@@ -12,11 +12,11 @@ import (
 func TestActionsNameExactlyOneHost(t *testing.T) {
 	for _, c := range []struct {
 		name, query, comment, body string
-		act                        func(*Falcon, context.Context, string, string) error
+		act                        func(*Tenant, context.Context, string, string) (string, error)
 	}{
 		{"isolate", "action_name=contain", "SI-1042-0007\r\nby analyst",
-			`{"ids":["` + aid + `"],"action_parameters":[{"name":"comment","value":"SI-1042-0007 by analyst"}]}`, (*Falcon).Isolate},
-		{"release", "action_name=lift_containment", "", `{"ids":["` + aid + `"]}`, (*Falcon).Release},
+			`{"ids":["` + aid + `"],"action_parameters":[{"name":"comment","value":"SI-1042-0007 by analyst"}]}`, (*Tenant).Isolate},
+		{"release", "action_name=lift_containment", "", `{"ids":["` + aid + `"]}`, (*Tenant).Release},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
@@ -30,7 +30,7 @@ func TestActionsNameExactlyOneHost(t *testing.T) {
 				}
 				answer(w, 202, enveloped(`[{"id":"`+aid+`","path":"/devices/entities/devices/v1"}]`, "[]"))
 			}).falcon(t)
-			wantClass(t, c.act(f, t.Context(), aid, c.comment), "")
+			wantClass(t, only(c.act(f, t.Context(), aid, c.comment)), "")
 		})
 	}
 }
@@ -45,6 +45,7 @@ func TestIsolateFailures(t *testing.T) {
 		{"error inside 202", enveloped("[]", `[{"code":404,"message":"No device","id":"`+aid+`"}]`), 202, models.Rejected, "404"},
 		{"error beside the host", enveloped(`[{"id":"`+aid+`"}]`, `[{"code":500,"message":"x"}]`), 202, models.Ambiguous, "500"},
 		{"scope missing inside 202", enveloped("[]", `[{"code":403,"message":"x"}]`), 202, models.Config, "403"},
+		{"host protected", enveloped("[]", `[{"code":403,"message":"x","id":"`+aid+`"}]`), 202, models.Rejected, "403"},
 		{"error without code", enveloped("[]", `[{"message":"x"}]`), 202, models.Ambiguous, ""},
 		{"nobody affected", enveloped("[]", "[]"), 202, models.Ambiguous, ""},
 		{"another host affected", enveloped(`[{"id":"other"}]`, "[]"), 202, models.Ambiguous, ""},
@@ -57,7 +58,7 @@ func TestIsolateFailures(t *testing.T) {
 		{"proxy page", "<html>", 503, models.Ambiguous, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := newCloud(t, answering(c.status, c.body)).falcon(t).Isolate(t.Context(), aid, "")
+			err := only(newCloud(t, answering(c.status, c.body)).falcon(t).Isolate(t.Context(), aid, ""))
 			wantClass(t, err, c.want)
 			if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" {
 				t.Errorf("got %+v", v)
@@ -74,9 +75,9 @@ func TestConflictIsDecidedByTheState(t *testing.T) {
 		isolate, release models.VendorClass
 	}{
 		{"contained", "", models.Ambiguous},
-		{"containment_pending", "", models.Ambiguous},
+		{"containment_pending", "", models.Rejected},
 		{"normal", models.Ambiguous, ""},
-		{"lift_containment_pending", models.Ambiguous, ""},
+		{"lift_containment_pending", models.Rejected, ""},
 		{"strange", models.Ambiguous, models.Ambiguous},
 	} {
 		for _, conflict := range []func(http.ResponseWriter){conflictHTTP, conflictInside} {
@@ -88,8 +89,8 @@ func TestConflictIsDecidedByTheState(t *testing.T) {
 				}
 				fl.ServeHTTP(w, r)
 			}).falcon(t)
-			wantClass(t, f.Isolate(t.Context(), aid, ""), c.isolate)
-			wantClass(t, f.Release(t.Context(), aid, ""), c.release)
+			wantClass(t, only(f.Isolate(t.Context(), aid, "")), c.isolate)
+			wantClass(t, only(f.Release(t.Context(), aid, "")), c.release)
 		}
 	}
 	unreadable := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
@@ -99,5 +100,5 @@ func TestConflictIsDecidedByTheState(t *testing.T) {
 		}
 		answer(w, 500, "")
 	}).falcon(t)
-	wantClass(t, unreadable.Isolate(t.Context(), aid, ""), models.Ambiguous)
+	wantClass(t, only(unreadable.Isolate(t.Context(), aid, "")), models.Ambiguous)
 }

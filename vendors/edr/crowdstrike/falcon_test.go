@@ -57,21 +57,21 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (c *cloud) falcon(t *testing.T, change ...func(*Settings)) *Falcon {
+func (c *cloud) falcon(t *testing.T, change ...func(*models.EDRCredentials)) *Tenant {
 	t.Helper()
-	base, err := url.Parse(c.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := Settings{ClientID: "client", ClientSecret: secret, BaseURL: base}
+	s := credentials(c.URL)
 	for _, f := range change {
 		f(&s)
 	}
-	f, err := New(s)
+	f, err := New(s, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
+}
+
+func credentials(base string) models.EDRCredentials {
+	return models.EDRCredentials{Vendor: vendor, BaseURL: base, Values: map[string]string{"client_id": "client", "client_secret": secret}}
 }
 
 func answer(w http.ResponseWriter, status int, body string) {
@@ -135,7 +135,7 @@ func TestTokenRequest(t *testing.T) {
 			}
 			answer(w, 201, `{"access_token":"token-x","expires_in":1799}`)
 		}
-		if _, err := c.falcon(t, func(s *Settings) { s.MemberCID = member }).Find(t.Context(), "PC-1"); err != nil {
+		if _, err := c.falcon(t, func(s *models.EDRCredentials) { s.Values["member_cid"] = member }).Find(t.Context(), "PC-1"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestTokenIsKeptUntilShortlyBeforeItsEnd(t *testing.T) {
 	c := newCloud(t, answering(200, enveloped("[]", "[]")))
 	f := c.falcon(t)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	f.tokens.now = func() time.Time { return now }
+	f.tokens.Now = func() time.Time { return now }
 	for _, step := range []struct {
 		after time.Duration
 		want  int32
@@ -186,7 +186,7 @@ func TestTokensRefusedTwiceAreAMatterOfConfiguration(t *testing.T) {
 		requests.Add(1)
 		answer(w, 401, `{"errors":[{"code":401,"message":"x"}]}`)
 	})
-	wantClass(t, c.falcon(t).Isolate(t.Context(), aid, ""), models.Config)
+	wantClass(t, only(c.falcon(t).Isolate(t.Context(), aid, "")), models.Config)
 	if c.tokens.Load() != 2 || requests.Load() != 2 {
 		t.Errorf("%d tokens, %d requests", c.tokens.Load(), requests.Load())
 	}
@@ -214,7 +214,7 @@ func TestWithoutTokenNothingIsSent(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cloud := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("the host was acted on") })
 			cloud.token = c.token
-			wantClass(t, cloud.falcon(t).Isolate(t.Context(), aid, ""), c.want)
+			wantClass(t, only(cloud.falcon(t).Isolate(t.Context(), aid, "")), c.want)
 		})
 	}
 }
@@ -264,7 +264,7 @@ func TestFiftyAtOnceShareOneToken(t *testing.T) {
 	all := func(prefix string) {
 		var wg sync.WaitGroup
 		for i := range 50 {
-			wg.Go(func() { wantClass(t, f.Isolate(t.Context(), fmt.Sprintf("%s%d", prefix, i), ""), "") })
+			wg.Go(func() { wantClass(t, only(f.Isolate(t.Context(), fmt.Sprintf("%s%d", prefix, i), "")), "") })
 		}
 		wg.Wait()
 	}
@@ -294,9 +294,8 @@ func TestWithoutAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = l.Close()
-		gone := &url.URL{Scheme: "http", Host: l.Addr().String()}
-		f := newCloud(t, nil).falcon(t, func(s *Settings) { s.BaseURL = gone })
-		wantClass(t, f.Isolate(t.Context(), aid, ""), models.Transient)
+		f := newCloud(t, nil).falcon(t, func(c *models.EDRCredentials) { c.BaseURL = "http://" + l.Addr().String() })
+		wantClass(t, only(f.Isolate(t.Context(), aid, "")), models.Transient)
 	})
 	t.Run("cut after the request", func(t *testing.T) {
 		var requests atomic.Int32
@@ -305,7 +304,7 @@ func TestWithoutAnswer(t *testing.T) {
 			conn, _, _ := http.NewResponseController(w).Hijack()
 			_ = conn.Close()
 		}).falcon(t)
-		wantClass(t, f.Isolate(t.Context(), aid, ""), models.Ambiguous)
+		wantClass(t, only(f.Isolate(t.Context(), aid, "")), models.Ambiguous)
 		if requests.Load() != 1 {
 			t.Errorf("%d requests", requests.Load())
 		}
@@ -315,7 +314,7 @@ func TestWithoutAnswer(t *testing.T) {
 		over := make(chan struct{})
 		c := newCloud(t, func(http.ResponseWriter, *http.Request) { cancel(); <-over })
 		defer close(over)
-		wantClass(t, c.falcon(t).Release(ctx, aid, ""), models.Ambiguous)
+		wantClass(t, only(c.falcon(t).Release(ctx, aid, "")), models.Ambiguous)
 	})
 }
 
@@ -331,36 +330,63 @@ func TestThrottledSaysHowLong(t *testing.T) {
 			w.Header().Set("X-RateLimit-RetryAfter", value)
 			answer(w, 429, `{"errors":[{"code":429,"message":"API rate limit exceeded"}]}`)
 		}).falcon(t)
-		v := vendorError(t, f.Isolate(t.Context(), aid, ""))
+		v := vendorError(t, only(f.Isolate(t.Context(), aid, "")))
 		if v.Class != models.Throttled || v.RetryAfter != want || v.Code != "429" || v.RequestID != "trace-1" {
 			t.Errorf("%q: %+v", value, v)
 		}
 	}
 }
 
-func TestNewRefusesBadSettings(t *testing.T) {
-	for name, change := range map[string]func(*Settings){
-		"no id":              func(s *Settings) { s.ClientID = "" },
-		"no secret":          func(s *Settings) { s.ClientSecret = "" },
-		"member with a sign": func(s *Settings) { s.MemberCID = "a&b=c" },
-		"another host":       func(s *Settings) { s.BaseURL = &url.URL{Scheme: "https", Host: "api.crowdstrike.com.evil.example"} },
-		"another port":       func(s *Settings) { s.BaseURL = &url.URL{Scheme: "https", Host: "api.crowdstrike.com:8443"} },
-		"plain http":         func(s *Settings) { s.BaseURL = &url.URL{Scheme: "http", Host: "api.crowdstrike.com"} },
-		"private address":    func(s *Settings) { s.BaseURL = &url.URL{Scheme: "https", Host: "10.0.0.1"} },
+func TestNewRefusesBadCredentials(t *testing.T) {
+	for field, change := range map[string]func(*models.EDRCredentials){
+		"client_id":        func(c *models.EDRCredentials) { c.Values["client_id"] = "" },
+		"client_secret":    func(c *models.EDRCredentials) { delete(c.Values, "client_secret") },
+		"member_cid":       func(c *models.EDRCredentials) { c.Values["member_cid"] = "a&b=c" },
+		"base_url":         func(c *models.EDRCredentials) { c.BaseURL = "http://api.crowdstrike.com" },
+		"base_url: ":       func(c *models.EDRCredentials) { c.BaseURL = "https://user:" + secret + "@api.crowdstrike.com" },
+		"base_url is not ": func(c *models.EDRCredentials) { c.BaseURL = "https://api.crowdstrike.com:x" + secret },
 	} {
-		s := Settings{ClientID: "client", ClientSecret: secret}
-		change(&s)
-		if _, err := New(s); err == nil {
-			t.Errorf("%s: accepted", name)
+		c := credentials(BaseURL)
+		change(&c)
+		if _, err := New(c, nil, 0); err == nil || !strings.Contains(err.Error(), field) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", field, err)
 		}
 	}
-	for _, host := range []string{"", "api.us-2.crowdstrike.com", "api.eu-1.crowdstrike.com"} {
-		s := Settings{ClientID: "client", ClientSecret: secret}
-		if host != "" {
-			s.BaseURL = &url.URL{Scheme: "https", Host: host}
-		}
-		if _, err := New(s); err != nil {
-			t.Errorf("%s: %v", host, err)
+	for _, base := range []string{"", BaseURL, "https://api.eu-1.crowdstrike.com"} {
+		if _, err := New(credentials(base), nil, time.Second); err != nil {
+			t.Errorf("%s: %v", base, err)
 		}
 	}
 }
+
+func TestFalconIsOnlySpokenToInItsClouds(t *testing.T) {
+	for host, good := range map[string]bool{
+		"api.crowdstrike.com.evil.example": false, "api.crowdstrike.com:8443": false, "10.0.0.1": false,
+		"api.crowdstrike.com": true, "api.us-2.crowdstrike.com": true, "api.eu-1.crowdstrike.com": true,
+	} {
+		_, err := New(credentials("https://"+host), nil, 0)
+		if (err == nil) != good {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	f, err := NewFalcon(Settings{ClientID: "client", ClientSecret: secret, BaseURL: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantClass(t, f.Isolate(t.Context(), "*", ""), models.Rejected)
+	wantClass(t, f.Release(t.Context(), "*", ""), models.Rejected)
+}
+
+func TestCheck(t *testing.T) {
+	c := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.Path != "/devices/queries/devices/v1" {
+			t.Errorf("%s %s", r.Method, r.URL)
+		}
+		answer(w, 200, enveloped(`["`+aid+`"]`, "[]"))
+	})
+	wantClass(t, c.falcon(t).Check(t.Context()), "")
+	wantClass(t, newCloud(t, answering(403, enveloped("[]", `[{"code":403}]`))).falcon(t).Check(t.Context()), models.Config)
+}
+
+// only drops the action of an order: Falcon has none.
+func only(_ string, err error) error { return err }

@@ -2,10 +2,12 @@ package crowdstrike
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -22,13 +24,13 @@ var agentID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 // Find returns the hosts with exactly this name, ignoring case. None is an empty slice, and
 // several are possible: a reinstalled host has a new id. Online is not asked for; State does.
 // Rejected: the name is empty or has wildcards or control characters.
-func (f *Falcon) Find(ctx context.Context, hostname string) ([]models.Host, error) {
+func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
 	if !searchable(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	query := url.Values{"filter": {filter(hostname)}, "limit": {maxFound}}
-	ex, err := f.send(ctx, op, request{http.MethodGet, "/devices/queries/devices/v1?" + query.Encode(), nil})
+	ex, err := t.send(ctx, op, request{http.MethodGet, "/devices/queries/devices/v1?" + query.Encode(), nil})
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +38,7 @@ func (f *Falcon) Find(ctx context.Context, hostname string) ([]models.Host, erro
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	hosts, err := f.read(ctx, op, ids)
+	hosts, err := t.read(ctx, op, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -51,27 +53,30 @@ func (f *Falcon) Find(ctx context.Context, hostname string) ([]models.Host, erro
 
 // State returns the host with the given id as Falcon sees it now. Online is best effort: false
 // also when Falcon did not say. Rejected: no such host.
-func (f *Falcon) State(ctx context.Context, id string) (models.Host, error) {
+func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "read host"}
 	if !agentID.MatchString(id) {
 		return models.Host{}, op.Failed(models.Rejected, "invalid_host_id")
 	}
-	hosts, err := f.read(ctx, op, []string{id})
+	hosts, err := t.read(ctx, op, []string{id})
+	if refused := (*models.VendorError)(nil); errors.As(err, &refused) && refused.Code == code(http.StatusNotFound) {
+		refused.Code = "no_such_host"
+	}
 	if err != nil {
 		return models.Host{}, err
 	}
 	for _, host := range hosts {
 		if host.ID == id {
-			host.Online = f.online(ctx, id)
+			host.Online = t.online(ctx, id)
 			return host, nil
 		}
 	}
-	return models.Host{}, op.Failed(models.Rejected, "unknown_host")
+	return models.Host{}, op.Failed(models.Rejected, "no_such_host")
 }
 
-func (f *Falcon) read(ctx context.Context, op exchange.Op, ids []string) ([]models.Host, error) {
+func (t *Tenant) read(ctx context.Context, op exchange.Op, ids []string) ([]models.Host, error) {
 	body := map[string][]string{"ids": ids}
-	ex, err := f.send(ctx, op, request{http.MethodPost, "/devices/entities/devices/v2", body})
+	ex, err := t.send(ctx, op, request{http.MethodPost, "/devices/entities/devices/v2", body})
 	if err != nil {
 		return nil, err
 	}
@@ -81,22 +86,54 @@ func (f *Falcon) read(ctx context.Context, op exchange.Op, ids []string) ([]mode
 	}
 	hosts := make([]models.Host, 0, len(devices))
 	for _, d := range devices {
-		hosts = append(hosts, models.Host{ID: d.ID, Hostname: d.Hostname, State: state(d.Status)})
+		if !agentID.MatchString(d.ID) {
+			return nil, failure(ex, op)
+		}
+		hosts = append(hosts, d.host())
 	}
 	return hosts, nil
 }
 
 type device struct {
-	ID       string `json:"device_id"`
-	Hostname string `json:"hostname"`
-	Status   string `json:"status"`
+	ID       string   `json:"device_id"`
+	Hostname string   `json:"hostname"`
+	Status   string   `json:"status"`
+	Kind     string   `json:"product_type_desc"`
+	Tags     []string `json:"tags"`
+	LastSeen string   `json:"last_seen"`
+}
+
+func (d device) host() models.Host {
+	h := models.Host{ID: d.ID, Hostname: d.Hostname, State: state(d.Status), Class: class(d.Kind)}
+	for _, tag := range d.Tags { // "FalconGroupingTags/finance", "SensorGroupingTags/finance"
+		if _, own, found := strings.Cut(tag, "/"); found {
+			tag = own
+		}
+		h.Tags = append(h.Tags, tag)
+	}
+	if at, err := time.Parse(time.RFC3339, d.LastSeen); err == nil {
+		h.SeenAt = at
+	}
+	return h
+}
+
+func class(kind string) models.AssetClass {
+	switch kind {
+	case "Workstation":
+		return models.ClassWorkstation
+	case "Server":
+		return models.ClassServer
+	case "Domain Controller":
+		return models.ClassDomainController
+	}
+	return ""
 }
 
 // online asks whether the sensor is connected; any failure counts as not known to be.
-func (f *Falcon) online(ctx context.Context, id string) bool {
+func (t *Tenant) online(ctx context.Context, id string) bool {
 	op := exchange.Op{Vendor: vendor, Name: "read online state"}
 	path := "/devices/entities/online-state/v1?" + url.Values{"ids": {id}}.Encode()
-	ex, err := f.send(ctx, op, request{http.MethodGet, path, nil})
+	ex, err := t.send(ctx, op, request{http.MethodGet, path, nil})
 	if err != nil {
 		return false
 	}

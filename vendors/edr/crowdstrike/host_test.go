@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -57,7 +57,7 @@ func TestFind(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := newCloud(t, c.fleet.ServeHTTP).falcon(t).Find(t.Context(), c.hostname)
-			if err != nil || !slices.Equal(got, c.want) || c.fleet.filter != c.filter {
+			if err != nil || !reflect.DeepEqual(got, c.want) || c.fleet.filter != c.filter {
 				t.Errorf("got %+v, %v; filter %s", got, err, c.fleet.filter)
 			}
 		})
@@ -87,11 +87,25 @@ func TestState(t *testing.T) {
 	} {
 		fl := &fleet{devices: "[" + deviceJSON(aid, "PC-1", status) + "]", online: `[{"id":"` + aid + `","state":"online"}]`}
 		got, err := newCloud(t, fl.ServeHTTP).falcon(t).State(t.Context(), aid)
-		if err != nil || got != (models.Host{ID: aid, Hostname: "PC-1", State: want, Online: true}) {
+		if err != nil || !reflect.DeepEqual(got, models.Host{ID: aid, Hostname: "PC-1", State: want, Online: true}) {
 			t.Errorf("%q: %+v, %v", status, got, err)
 		}
 		if !reflect.DeepEqual(fl.asked, []string{aid}) {
 			t.Errorf("asked for %v", fl.asked)
+		}
+	}
+}
+
+func TestWhatIsToldOfAHost(t *testing.T) {
+	for kind, want := range map[string]models.AssetClass{
+		"Workstation": models.ClassWorkstation, "Server": models.ClassServer, "Domain Controller": models.ClassDomainController, "Pod": "", "": "",
+	} {
+		fl := &fleet{devices: `[{"device_id":"` + aid + `","hostname":"PC-1","status":"normal","product_type_desc":"` + kind + `",
+			"tags":["FalconGroupingTags/finance","SensorGroupingTags/do-not-isolate","bare"],"last_seen":"2026-03-01T12:00:00Z"}]`}
+		got, err := newCloud(t, fl.ServeHTTP).falcon(t).State(t.Context(), aid)
+		if err != nil || got.Class != want || !reflect.DeepEqual(got.Tags, []string{"finance", "do-not-isolate", "bare"}) ||
+			!got.SeenAt.Equal(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)) {
+			t.Errorf("%q: %+v, %v", kind, got, err)
 		}
 	}
 }
@@ -125,13 +139,16 @@ func TestStateFailures(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := newCloud(t, answering(c.status, c.body)).falcon(t).State(t.Context(), aid)
 			wantClass(t, err, c.want)
+			if v := vendorError(t, err); c.want == models.Rejected && v.Code != "no_such_host" {
+				t.Errorf("code %q", v.Code)
+			}
 		})
 	}
 	f := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).falcon(t)
 	for _, id := range []string{"", "*", "a,b", "a b", "../x"} {
 		_, err := f.State(t.Context(), id)
 		wantClass(t, err, models.Rejected)
-		wantClass(t, f.Isolate(t.Context(), id, ""), models.Rejected)
-		wantClass(t, f.Release(t.Context(), id, ""), models.Rejected)
+		wantClass(t, only(f.Isolate(t.Context(), id, "")), models.Rejected)
+		wantClass(t, only(f.Release(t.Context(), id, "")), models.Rejected)
 	}
 }

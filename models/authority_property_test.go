@@ -1,0 +1,251 @@
+package models_test
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+var (
+	classes = []models.AssetClass{"workstation", "server", "domain_controller"}
+	tags    = []string{"vip", "finance", "prod"}
+)
+
+func some[T comparable](t *rapid.T, label string, from []T) []T {
+	return rapid.SliceOfNDistinct(rapid.SampledFrom(from), 0, 2, rapid.ID[T]).Draw(t, label)
+}
+
+func anyPattern(t *rapid.T) string {
+	return rapid.StringMatching(`[aAb.*-]{1,6}`).Draw(t, "pattern")
+}
+
+func anyRule(t *rapid.T, name string) models.AuthorityRule {
+	return models.AuthorityRule{
+		Name: name, Action: rapid.SampledFrom([]models.Desired{"isolated", "isolated", "released"}).Draw(t, "action"),
+		Classes: some(t, "classes", classes), Tags: some(t, "tags", tags), Severities: some(t, "severities", models.Severities()),
+		Hours:    rapid.SampledFrom([]models.AuthorityHours{"", "business", "outside"}).Draw(t, "hours"),
+		Decision: rapid.SampledFrom(decisions).Draw(t, "decision"),
+	}
+}
+
+func anyMark(t *rapid.T) models.Mark {
+	return rapid.SampledFrom([]models.Mark{
+		{Host: anyPattern(t)}, {Class: rapid.SampledFrom(classes).Draw(t, "class")}, {Tag: rapid.SampledFrom(tags).Draw(t, "tag")},
+	}).Draw(t, "mark")
+}
+
+// anyAuthority is a good one, signed.
+func anyAuthority(t *rapid.T) models.Authority {
+	a := signed()
+	a.Version = rapid.IntRange(1, 9).Draw(t, "version")
+	for n := range rapid.IntRange(0, 6).Draw(t, "rules") {
+		a.Rules = append(a.Rules, anyRule(t, "rule "+strconv.Itoa(n)))
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "listed") {
+		a.Never = append(a.Never, anyPattern(t))
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "marks") {
+		a.TwoPersons = append(a.TwoPersons, anyMark(t))
+	}
+	if err := a.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// situation is a request and what the client's hours make of its moment.
+type situation struct {
+	models.ResponseRequest
+	zone     *time.Location
+	business models.Hours
+}
+
+func anySituation(t *rapid.T) situation {
+	z := zone(t, rapid.SampledFrom(zones).Draw(t, "zone"))
+	return situation{zone: z, business: anyHours(t), ResponseRequest: models.ResponseRequest{
+		Action: rapid.SampledFrom([]models.Desired{"isolated", "isolated", "released"}).Draw(t, "action"),
+		Asset: models.Asset{
+			Hostname: rapid.StringMatching(`[aAbB./-]{0,6}`).Draw(t, "host"),
+			Class:    rapid.SampledFrom(append([]models.AssetClass{""}, classes...)).Draw(t, "class"), Tags: some(t, "tags", tags),
+		},
+		Severity: rapid.SampledFrom(models.Severities()).Draw(t, "severity"), At: anyMoment(t, z),
+	}}
+}
+
+func (s situation) decide(a models.Authority) models.Ruling {
+	return a.Decide(s.ResponseRequest, s.zone, s.business)
+}
+
+// fits reads a pattern as a regular expression.
+func fits(pattern, host string) bool {
+	expression := regexp.MustCompile(`(?is)^` + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `.*`) + `$`)
+	return expression.MatchString(host) || !strings.Contains(pattern, ".") && expression.MatchString(strings.Split(host, ".")[0])
+}
+
+// holds reads a rule field by field.
+func (s situation) holds(r models.AuthorityRule) bool {
+	if r.Action != s.Action || r.Hours != "" && (r.Hours == "business") != wallOf(s.business).open(s.At, s.zone) {
+		return false
+	}
+	if len(r.Severities) > 0 && !slices.Contains(r.Severities, s.Severity) {
+		return false
+	}
+	tagged := len(r.Tags) == 0
+	for _, tag := range s.Asset.Tags {
+		tagged = tagged || slices.Contains(r.Tags, tag)
+	}
+	forbids := r.Decision == "never" || r.Decision == "ask"
+	return tagged && (len(r.Classes) == 0 || slices.Contains(r.Classes, s.Asset.Class) || s.Asset.Class == "" && forbids)
+}
+
+// marked says whether two persons must agree.
+func (s situation) marked(a models.Authority) bool {
+	return slices.ContainsFunc(a.TwoPersons, func(m models.Mark) bool {
+		return m.Host != "" && fits(m.Host, s.Asset.Hostname) || m.Tag != "" && slices.Contains(s.Asset.Tags, m.Tag) ||
+			m.Class != "" && (m.Class == s.Asset.Class || s.Asset.Class == "")
+	})
+}
+
+// ruled is the decision by the rules as they are told to people, how many must agree, and what may be named for it.
+func (s situation) ruled(a models.Authority) (decision models.ResponseDecision, persons int, names []string) {
+	persons = map[bool]int{false: 1, true: 2}[s.marked(a)]
+	for _, pattern := range a.Never {
+		if s.Action == "isolated" && fits(pattern, s.Asset.Hostname) {
+			names = append(names, listed+pattern)
+		}
+	}
+	if len(names) > 0 {
+		return "never", persons, names
+	}
+	for _, r := range a.Rules {
+		if !s.holds(r) || strictness[r.Decision] < strictness[decision] {
+			continue
+		}
+		if r.Decision != decision {
+			decision, names = r.Decision, nil
+		}
+		names = append(names, r.Name)
+	}
+	switch {
+	case len(names) == 0:
+		return "ask", persons, []string{noRule}
+	case persons == 2 && decision != "never":
+		return "ask", persons, names
+	}
+	return decision, persons, names
+}
+
+func TestTheStrictestRuleThatMatchesDecides(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := anyAuthority(t), anySituation(t)
+		got := s.decide(a)
+		decision, persons, names := s.ruled(a)
+		if got.Decision != decision || got.Persons != persons || got.Version != a.Version || !slices.Contains(names, got.Rule) {
+			t.Fatalf("%+v, want %s by one of %q, %d persons", got, decision, names, persons)
+		}
+	})
+}
+
+func TestPatternsFitWhereAStarIsAnyCharacters(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := signed(), anySituation(t)
+		s.Action, a.Never = "isolated", []string{anyPattern(t)}
+		if got := s.decide(a); (got.Decision == "never") != fits(a.Never[0], s.Asset.Hostname) {
+			t.Fatalf("%q and %q: %+v", a.Never[0], s.Asset.Hostname, got)
+		}
+	})
+}
+
+func TestTheOrderOfRulesDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := anyAuthority(t), anySituation(t)
+		was := s.decide(a)
+		a.Rules, a.Never = rapid.Permutation(a.Rules).Draw(t, "rules"), rapid.Permutation(a.Never).Draw(t, "never")
+		a.TwoPersons = rapid.Permutation(a.TwoPersons).Draw(t, "marks")
+		if got := s.decide(a); got.Decision != was.Decision || got.Persons != was.Persons {
+			t.Fatalf("%+v became %+v", was, got)
+		}
+	})
+}
+
+func TestNeverWins(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := anyAuthority(t), anySituation(t)
+		never := models.AuthorityRule{Name: "not at all", Action: s.Action, Decision: "never"}
+		a.Rules = slices.Insert(a.Rules, rapid.IntRange(0, len(a.Rules)).Draw(t, "where"), never)
+		if got := s.decide(a); got.Decision != "never" {
+			t.Fatalf("%+v", got)
+		}
+	})
+}
+
+// A first rule may permit what would have been asked; any further one can only forbid.
+func TestAnotherRuleNeverPermitsMore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := anyAuthority(t), anySituation(t)
+		a.Rules = append(a.Rules, models.AuthorityRule{Name: "the first", Action: s.Action, Decision: rapid.SampledFrom(decisions).Draw(t, "first")})
+		was := s.decide(a)
+		a.Rules = slices.Insert(a.Rules, rapid.IntRange(0, len(a.Rules)).Draw(t, "where"), anyRule(t, "another"))
+		if got := s.decide(a); strictness[got.Decision] < strictness[was.Decision] {
+			t.Fatalf("%+v became %+v", was, got)
+		}
+	})
+}
+
+func TestWhatTwoPersonsMustAgreeOnIsNeverDoneUnasked(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := anyAuthority(t), anySituation(t)
+		marks := []models.Mark{{Host: "*"}, {Class: rapid.SampledFrom(classes).Draw(t, "unless known")}}
+		if s.Asset.Class != "" {
+			marks[1].Class = s.Asset.Class
+		}
+		if len(s.Asset.Tags) > 0 {
+			marks = append(marks, models.Mark{Tag: s.Asset.Tags[0]})
+		}
+		mark := rapid.SampledFrom(marks).Draw(t, "mark")
+		a.TwoPersons = slices.Insert(a.TwoPersons, rapid.IntRange(0, len(a.TwoPersons)).Draw(t, "where"), mark)
+		if got := s.decide(a); got.Persons != 2 || got.Decision != "ask" && got.Decision != "never" {
+			t.Fatalf("%+v", got)
+		}
+	})
+}
+
+func TestADrillReachesNoDeviceAndADraftPermitsNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := anyAuthority(t), anySituation(t)
+		drill := s
+		drill.Drill = true
+		if got := drill.decide(a); got.Decision != "never" || got.Rule != aDrill {
+			t.Fatalf("a drill: %+v", got)
+		}
+		a.SignedAt = time.Time{}
+		if got, want := s.decide(a), (models.Ruling{Decision: "ask", Rule: unsigned, Persons: 1}); got != want {
+			t.Fatalf("a draft: %+v", got)
+		}
+		if got := drill.decide(a); got.Decision != "never" {
+			t.Fatalf("a drill with a draft: %+v", got)
+		}
+	})
+}
+
+func TestAHostOnTheListIsNeverIsolatedButReleasedAsEver(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := anyAuthority(t), anySituation(t)
+		s.Asset.Hostname = rapid.StringMatching(`[aAbB.-]{1,6}`).Draw(t, "host")
+		label, _, _ := strings.Cut(s.Asset.Hostname, ".")
+		pattern := rapid.SampledFrom([]string{"*", s.Asset.Hostname, strings.ToUpper(s.Asset.Hostname), label + "*"}).Draw(t, "listed as")
+		was := s.decide(a)
+		a.Never = slices.Insert(a.Never, rapid.IntRange(0, len(a.Never)).Draw(t, "where"), pattern)
+		got := s.decide(a)
+		if s.Action == "isolated" && got.Decision != "never" || s.Action == "released" && got != was {
+			t.Fatalf("%s: %+v became %+v", s.Action, was, got)
+		}
+	})
+}

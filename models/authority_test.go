@@ -1,0 +1,269 @@
+package models_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+const (
+	noRule   = "no rule matches"
+	unsigned = "no response authority is signed"
+	aDrill   = "a drill never reaches a real device"
+	listed   = "do-not-isolate list: "
+)
+
+// strictness orders the decisions as the client was told: the higher, the stricter.
+var strictness = map[models.ResponseDecision]int{"auto": 1, "ask_then_auto": 2, "ask": 3, "never": 4}
+
+var decisions = []models.ResponseDecision{"auto", "ask_then_auto", "ask", "never"}
+
+func signed(rules ...models.AuthorityRule) models.Authority {
+	return models.Authority{Version: 3, Rules: rules, SignedBy: contactID(1), SignedAt: t0}
+}
+
+func rule(name string, decision models.ResponseDecision) models.AuthorityRule {
+	return models.AuthorityRule{Name: name, Action: "isolated", Decision: decision}
+}
+
+// toIsolate is a request of a Monday at ten in the morning in Berlin.
+func toIsolate(hostname string, class models.AssetClass, tags ...string) models.ResponseRequest {
+	return models.ResponseRequest{
+		Action: "isolated", Asset: models.Asset{Hostname: hostname, Class: class, Tags: tags},
+		Severity: models.SeverityHigh, At: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC),
+	}
+}
+
+func checkRuling(t *testing.T, name string, a models.Authority, r models.ResponseRequest, want models.Ruling) {
+	t.Helper()
+	if got := a.Decide(r, zone(t, "Europe/Berlin"), models.OfficeHours()); got != want {
+		t.Errorf("%s: %+v, want %+v", name, got, want)
+	}
+}
+
+func TestEveryFieldOfARuleNarrowsIt(t *testing.T) {
+	type fields = models.AuthorityRule
+	const ws, server, dc = models.ClassWorkstation, models.ClassServer, models.ClassDomainController
+	all := fields{
+		Classes: []models.AssetClass{ws}, Tags: []string{"finance"}, Severities: []models.Severity{"high"}, Hours: "business",
+	}
+	but := func(change func(*fields)) fields {
+		f := all
+		change(&f)
+		return f
+	}
+	r := toIsolate("PC-1", ws, "finance", "berlin")
+	for _, c := range []struct {
+		name    string
+		rule    fields
+		matches bool
+	}{
+		{"an action alone", fields{}, true},
+		{"another action", fields{Action: "released"}, false},
+		{"lists that are empty", fields{Classes: []models.AssetClass{}, Tags: []string{}, Severities: []models.Severity{}}, true},
+		{"its class", fields{Classes: []models.AssetClass{ws}}, true},
+		{"one of the classes", fields{Classes: []models.AssetClass{dc, ws}}, true},
+		{"other classes", fields{Classes: []models.AssetClass{dc, server}}, false},
+		{"its first tag", fields{Tags: []string{"finance"}}, true},
+		{"one of the tags", fields{Tags: []string{"vip", "berlin"}}, true},
+		{"another tag", fields{Tags: []string{"vip"}}, false},
+		{"a part of a tag", fields{Tags: []string{"fin"}}, false},
+		{"a tag with a star", fields{Tags: []string{"*"}}, false},
+		{"its severity", fields{Severities: []models.Severity{"high"}}, true},
+		{"one of the severities", fields{Severities: []models.Severity{"critical", "high"}}, true},
+		{"a worse severity", fields{Severities: []models.Severity{"critical"}}, false},
+		{"business hours", fields{Hours: "business"}, true},
+		{"outside business hours", fields{Hours: "outside"}, false},
+		{"all at once", all, true},
+		{"all but the action", but(func(f *fields) { f.Action = "released" }), false},
+		{"all but the class", but(func(f *fields) { f.Classes = []models.AssetClass{server} }), false},
+		{"all but the tag", but(func(f *fields) { f.Tags = []string{"vip"} }), false},
+		{"all but the severity", but(func(f *fields) { f.Severities = []models.Severity{"low"} }), false},
+		{"all but the hours", but(func(f *fields) { f.Hours = "outside" }), false},
+	} {
+		for _, d := range decisions {
+			c.rule.Name, c.rule.Decision = "the rule", d
+			if c.rule.Action == "" {
+				c.rule.Action = "isolated"
+			}
+			want := models.Ruling{Decision: "ask", Rule: noRule, Version: 3, Persons: 1}
+			if c.matches {
+				want.Decision, want.Rule = d, "the rule"
+			}
+			checkRuling(t, c.name+", "+string(d), signed(c.rule), r, want)
+		}
+	}
+	tagless := fields{Name: "vip", Action: "isolated", Tags: []string{"vip"}, Decision: "never"}
+	checkRuling(t, "an asset without tags", signed(tagless), toIsolate("PC-1", ws), models.Ruling{Decision: "ask", Rule: noRule, Version: 3, Persons: 1})
+	checkRuling(t, "no rules", signed(), r, models.Ruling{Decision: "ask", Rule: noRule, Version: 3, Persons: 1})
+}
+
+func TestTheStricterOfTwoRulesDecides(t *testing.T) {
+	for _, first := range decisions {
+		for _, second := range decisions {
+			want := models.Ruling{Decision: first, Rule: "first", Version: 3, Persons: 1}
+			if strictness[second] > strictness[first] {
+				want.Decision, want.Rule = second, "second"
+			}
+			a := signed(rule("first", first), rule("second", second))
+			checkRuling(t, string(first)+" and "+string(second), a, toIsolate("PC-1", "workstation"), want)
+		}
+	}
+}
+
+// The clocks of Berlin change on 2026-03-29 and 2026-10-25 at 01:00 UTC.
+func TestRulesKeepTheClientsHoursAcrossClockChanges(t *testing.T) {
+	night := on("sun", 2*60, 3*60)
+	business, outside := rule("business", "ask"), rule("outside", "auto")
+	business.Hours, outside.Hours = "business", "outside"
+	for _, c := range []struct {
+		at, want string
+		hours    models.Hours
+	}{
+		{"2026-03-27T06:59:59Z", "outside", models.OfficeHours()},
+		{"2026-03-27T07:00:00Z", "business", models.OfficeHours()}, // Friday, 08:00 in winter
+		{"2026-03-27T16:59:59Z", "business", models.OfficeHours()},
+		{"2026-03-27T17:00:00Z", "outside", models.OfficeHours()},
+		{"2026-03-29T10:00:00Z", "outside", models.OfficeHours()},
+		{"2026-03-30T05:59:59Z", "outside", models.OfficeHours()},
+		{"2026-03-30T06:00:00Z", "business", models.OfficeHours()}, // Monday, 08:00 in summer
+		{"2026-03-30T16:00:00Z", "outside", models.OfficeHours()},
+		{"2026-10-23T06:00:00Z", "business", models.OfficeHours()},
+		{"2026-10-26T06:00:00Z", "outside", models.OfficeHours()},
+		{"2026-10-26T07:00:00Z", "business", models.OfficeHours()},
+		{"2026-03-29T00:59:59Z", "outside", night},
+		{"2026-03-29T01:00:00Z", "outside", night}, // the hour is skipped
+		{"2026-10-24T23:59:59Z", "outside", night},
+		{"2026-10-25T00:00:00Z", "business", night}, // the hour comes twice
+		{"2026-10-25T01:59:59Z", "business", night},
+		{"2026-10-25T02:00:00Z", "outside", night},
+		{"2026-10-25T02:00:00Z", "business", nil},
+	} {
+		r := toIsolate("PC-1", "workstation")
+		r.At = moment(t, c.at)
+		if got := signed(business, outside).Decide(r, zone(t, "Europe/Berlin"), c.hours); got.Rule != c.want {
+			t.Errorf("%s: %+v, want %s", c.at, got, c.want)
+		}
+	}
+}
+
+func TestAnUnknownClassIsForbiddenWhatAnyClassIs(t *testing.T) {
+	forServers := func(d models.ResponseDecision, tags ...string) models.AuthorityRule {
+		return models.AuthorityRule{Name: "servers", Action: "isolated", Classes: []models.AssetClass{"server"}, Tags: tags, Decision: d}
+	}
+	all := rule("all", "auto")
+	for _, c := range []struct {
+		name     string
+		rules    []models.AuthorityRule
+		class    models.AssetClass
+		decision models.ResponseDecision
+		rule     string
+	}{
+		{"never", []models.AuthorityRule{forServers("never")}, "", "never", "servers"},
+		{"ask", []models.AuthorityRule{forServers("ask")}, "", "ask", "servers"},
+		{"ask then auto", []models.AuthorityRule{forServers("ask_then_auto")}, "", "ask", noRule},
+		{"auto", []models.AuthorityRule{forServers("auto")}, "", "ask", noRule},
+		{"never beside auto for all", []models.AuthorityRule{all, forServers("never")}, "", "never", "servers"},
+		{"ask beside auto for all", []models.AuthorityRule{all, forServers("ask")}, "", "ask", "servers"},
+		{"ask then auto beside auto for all", []models.AuthorityRule{all, forServers("ask_then_auto")}, "", "auto", "all"},
+		{"never, without the rule's tag", []models.AuthorityRule{forServers("never", "vip")}, "", "ask", noRule},
+		{"never, a class that is known", []models.AuthorityRule{forServers("never")}, "workstation", "ask", noRule},
+		{"never beside auto for all, a class that is known", []models.AuthorityRule{all, forServers("never")}, "workstation", "auto", "all"},
+	} {
+		want := models.Ruling{Decision: c.decision, Rule: c.rule, Version: 3, Persons: 1}
+		checkRuling(t, c.name, signed(c.rules...), toIsolate("X", c.class), want)
+	}
+}
+
+func TestHostPatterns(t *testing.T) {
+	for _, c := range []struct {
+		pattern, host string
+		fits          bool
+	}{
+		{"DC-01", "DC-01", true}, {"DC-01", "dc-01", true}, {"dc-01", "DC-01", true}, {"DC-01", "DC-011", false}, {"DC-01", "ADC-01", false},
+		{"DC-01", "dc-01.corp.example", true}, {"DC-*", "dc-01.corp.example", true}, {"DC-01", "corp.dc-01", false},
+		{"corp", "dc-01.corp.example", false}, {"dc-01.corp.example", "DC-01.Corp.Example", true}, {"dc-01.corp.example", "dc-01.corp.example.net", false},
+		{"dc-01.corp", "dc-01.corp.example", false}, {"*.corp.example", "dc-01.corp.example", true}, {"*.corp.example", "corp.example", false},
+		{"*.CORP.example", "a.b.corp.EXAMPLE", true}, {"dc-01.*", "dc-01.corp.example", true}, {"dc-01.*", "dc-01", false},
+		{"dc.01", "dc-01", false}, {"dc*example", "dc-01.corp.example", true}, {"*-01", "dc-01.corp.example", true}, {"*", "x", true},
+		{"*", "x.y.z", true}, {"*", "", true}, {"***", "x.y", true}, {"*a*b*", "xaxbx", true}, {"*a*b*", "xbxax", false},
+		{"*ab", "abaab", true}, {"*", "shared/x", true}, {"db*", "db/prod", true}, {"db_1", "DB_1", true},
+		{"*", "bücher", true}, {"dc", "", false},
+	} {
+		a := signed(rule("all", "auto"), models.AuthorityRule{Name: "release", Action: "released", Decision: "auto"})
+		a.Never = []string{"other", c.pattern}
+		r := toIsolate(c.host, "server")
+		want := models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1}
+		if c.fits {
+			want.Decision, want.Rule = "never", listed+c.pattern
+		}
+		checkRuling(t, c.pattern+" lists "+c.host, a, r, want)
+		release := r
+		release.Action = "released"
+		checkRuling(t, c.pattern+" and a release of "+c.host, a, release, models.Ruling{Decision: "auto", Rule: "release", Version: 3, Persons: 1})
+		a.Never, a.TwoPersons = nil, []models.Mark{{Host: c.pattern}}
+		want = models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1}
+		if c.fits {
+			want.Decision, want.Persons = "ask", 2
+		}
+		checkRuling(t, c.pattern+" marks "+c.host, a, r, want)
+	}
+}
+
+func TestTwoPersonsAreAskedForMarkedAssets(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		marks  []models.Mark
+		asset  models.Asset
+		marked bool
+	}{
+		{"no marks", nil, models.Asset{Hostname: "DB-1", Class: "server"}, false},
+		{"by host", []models.Mark{{Host: "DB-*"}}, models.Asset{Hostname: "db-1.corp.example"}, true},
+		{"another host", []models.Mark{{Host: "DB-*"}}, models.Asset{Hostname: "web-1"}, false},
+		{"by class", []models.Mark{{Class: "server"}}, models.Asset{Hostname: "x", Class: "server"}, true},
+		{"another class", []models.Mark{{Class: "server"}}, models.Asset{Hostname: "x", Class: "workstation"}, false},
+		{"a class not known", []models.Mark{{Class: "server"}}, models.Asset{Hostname: "x"}, true},
+		{"by tag", []models.Mark{{Tag: "vip"}}, models.Asset{Hostname: "x", Class: "server", Tags: []string{"a", "vip"}}, true},
+		{"another tag", []models.Mark{{Tag: "vip"}}, models.Asset{Hostname: "vip", Class: "server", Tags: []string{"vips"}}, false},
+		{"the second mark", []models.Mark{{Host: "y"}, {Tag: "vip"}}, models.Asset{Hostname: "x", Tags: []string{"vip"}}, true},
+	} {
+		for _, action := range []models.Desired{"isolated", "released"} {
+			for _, d := range decisions {
+				one := rule("all", d)
+				one.Action = action
+				a := signed(one)
+				a.TwoPersons = c.marks
+				want := models.Ruling{Decision: d, Rule: "all", Version: 3, Persons: 1}
+				if c.marked {
+					want.Persons = 2
+					want.Decision = map[bool]models.ResponseDecision{true: "never", false: "ask"}[d == "never"]
+				}
+				r := models.ResponseRequest{Action: action, Asset: c.asset, Severity: "low", At: t0}
+				checkRuling(t, c.name+", "+string(action)+" "+string(d), a, r, want)
+				a.Rules = nil
+				checkRuling(t, c.name+" without rules", a, r, models.Ruling{Decision: "ask", Rule: noRule, Version: 3, Persons: want.Persons})
+			}
+		}
+	}
+	a := signed(rule("all", "auto"))
+	a.TwoPersons, a.Never = []models.Mark{{Host: "db"}}, []string{"db"}
+	checkRuling(t, "marked and listed", a, toIsolate("db", "server"), models.Ruling{Decision: "never", Rule: listed + "db", Version: 3, Persons: 2})
+}
+
+func TestDrillsAndDrafts(t *testing.T) {
+	r := toIsolate("db", "server")
+	drill := r
+	drill.Drill = true
+	for _, d := range decisions {
+		a := signed(rule("all", d))
+		a.Never, a.TwoPersons = []string{"*"}, []models.Mark{{Host: "*"}}
+		checkRuling(t, "a drill, "+string(d), a, drill, models.Ruling{Decision: "never", Rule: aDrill, Version: 3, Persons: 1})
+		a.SignedAt, a.SignedBy = time.Time{}, uuid.UUID{}
+		checkRuling(t, "a draft, "+string(d), a, r, models.Ruling{Decision: "ask", Rule: unsigned, Persons: 1})
+		checkRuling(t, "a drill with a draft, "+string(d), a, drill, models.Ruling{Decision: "never", Rule: aDrill, Persons: 1})
+	}
+	checkRuling(t, "nothing was ever written", models.Authority{}, r, models.Ruling{Decision: "ask", Rule: unsigned, Persons: 1})
+}

@@ -1,0 +1,160 @@
+package simulators
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The operations of the Sophos simulator, beside opToken.
+const (
+	opSophosWhoami   = "whoami"
+	opSophosList     = "list_endpoints"
+	opSophosEndpoint = "endpoint"
+	opSophosOrder    = "isolation_order" // the change
+	opSophosOrdered  = "isolation"       // the reading
+)
+
+const sophosTokenLife = time.Hour
+
+// sophos pretends to be Sophos Central: the login, the global API and the region of one tenant.
+type sophos struct {
+	*stage
+	temper
+	fleet    *fleet
+	tenant   string
+	comments map[string]string // of the last order, by endpoint
+
+	mu     sync.Mutex // guards tokens and comments
+	tokens map[string]time.Time
+}
+
+// newSophos makes the simulator. Beside every EDR's personas it knows an endpoint that isolated
+// itself, and one whose order may not be changed again so soon.
+func newSophos(s *stage) vendor {
+	v := &sophos{stage: s, tenant: uuidLike(hexOf("sophos tenant")), tokens: map[string]time.Time{}, comments: map[string]string{}}
+	v.personas = fleetPersonas("self_isolated", "too_soon")
+	v.fleet = newFleet(s, v.personas)
+	v.fleet.hostForm = uuidLike
+	return v
+}
+
+func (s *sophos) name() string { return "sophos" }
+
+func (s *sophos) ops() []string {
+	return []string{opToken, opSophosWhoami, opSophosList, opSophosEndpoint, opSophosOrder, opSophosOrdered}
+}
+
+func (s *sophos) personasChanged(names []string) { s.fleet.personasChanged(names) }
+
+// steerFaults voids all tokens at once when a rule says so.
+func (s *sophos) steerFaults(rules []Rule) {
+	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == faultExpire }) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		clear(s.tokens)
+	}
+}
+
+// effects lists the devices, the orders that took effect, and what no correct client does.
+func (s *sophos) effects() any {
+	e := s.fleet.effects()
+	e["violations"] = s.violations.all()
+	return e
+}
+
+func (s *sophos) route(r *request) (string, func() answer) {
+	const endpoints = "/endpoint/v1/endpoints"
+	id, isolation := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, endpoints+"/"), "/isolation")
+	one := strings.HasPrefix(r.URL.Path, endpoints+"/") && id != "" && !strings.Contains(id, "/")
+	switch {
+	case r.Method == http.MethodPost && r.URL.Path == "/api/v2/oauth2/token":
+		return opToken, func() answer { return s.issue(r) }
+	case r.Method == http.MethodGet && r.URL.Path == "/whoami/v1":
+		return opSophosWhoami, func() answer { return s.authorised(r, false, s.whoami) }
+	case r.Method == http.MethodGet && r.URL.Path == endpoints:
+		return opSophosList, func() answer { return s.authorised(r, true, func() answer { return s.list(r) }) }
+	case r.Method == http.MethodGet && one && isolation:
+		return opSophosOrdered, func() answer { return s.authorised(r, true, func() answer { return s.ordered(r, id) }) }
+	case r.Method == http.MethodPatch && one && isolation:
+		return opSophosOrder, func() answer { return s.authorised(r, true, func() answer { return s.order(r, id) }) }
+	case r.Method == http.MethodGet && one:
+		return opSophosEndpoint, func() answer { return s.authorised(r, true, func() answer { return s.one(r, id) }) }
+	}
+	return opUnknown, func() answer {
+		s.violations.add(s.now(), opUnknown, r.Method+" is not served on this path")
+		return s.refusal(http.StatusNotFound)
+	}
+}
+
+// refusal is Central's error answer for a status.
+func (s *sophos) refusal(status int) answer {
+	return s.error(status, strings.ReplaceAll(http.StatusText(status), " ", ""), http.StatusText(status))
+}
+
+func (s *sophos) error(status int, word, message string) answer {
+	a := jsonAnswer(status, map[string]any{
+		"error": word, "message": message, "correlationId": uuidLike(randomHex(32)), "requestId": uuidLike(randomHex(32)),
+		"createdAt": s.now().UTC().Format(time.RFC3339),
+	})
+	if status == http.StatusTooManyRequests {
+		a.header.Set("Retry-After", "2")
+	}
+	return a
+}
+
+// reject answers 400 and records what the client should never send.
+func (s *sophos) reject(op, message string) answer {
+	s.violations.add(s.now(), op, message)
+	return s.error(http.StatusBadRequest, "BadRequest", message)
+}
+
+// issue answers the token endpoint.
+func (s *sophos) issue(r *request) answer {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	form, formErr := url.ParseQuery(string(r.body))
+	fixed := edrValues["sophos"]
+	switch {
+	case err != nil || formErr != nil || kind != "application/x-www-form-urlencoded" || r.URL.RawQuery != "":
+		return s.reject(opToken, "the request must be a form")
+	case len(form) != 4 || form.Get("grant_type") != "client_credentials" || form.Get("scope") != "token":
+		return s.reject(opToken, "grant_type, scope, client_id and client_secret are required, and nothing else")
+	case form.Get("client_id") != fixed["client_id"] || form.Get("client_secret") != fixed["client_secret"]:
+		return jsonAnswer(http.StatusUnauthorized, map[string]string{"errorCode": "oauth.invalid_client_secret",
+			"message": "Unauthorized", "trackingId": uuidLike(randomHex(32))})
+	}
+	token := randomHex(64)
+	s.mu.Lock()
+	s.tokens[token] = s.now().Add(sophosTokenLife)
+	s.mu.Unlock()
+	return jsonAnswer(http.StatusOK, map[string]any{"access_token": token, "refresh_token": randomHex(64), "token_type": "bearer",
+		"expires_in": int(sophosTokenLife.Seconds()), "errorCode": "success", "message": "OK", "trackingId": uuidLike(randomHex(32))})
+}
+
+// authorised performs the deed for a good token, and in a region for the tenant in the header.
+func (s *sophos) authorised(r *request, region bool, deed func() answer) answer {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	s.mu.Lock()
+	expires, known := s.tokens[token]
+	s.mu.Unlock()
+	if !strings.EqualFold(scheme, "bearer") || !known || !s.now().Before(expires) {
+		return s.refusal(http.StatusUnauthorized)
+	}
+	if tenant := r.Header.Get("X-Tenant-Id"); region && tenant != s.tenant {
+		s.violations.add(s.now(), opUnknown, "X-Tenant-ID is not the tenant's")
+		if tenant == "" {
+			return s.refusal(http.StatusUnauthorized)
+		}
+		return s.refusal(http.StatusForbidden)
+	}
+	return deed()
+}
+
+func (s *sophos) whoami() answer {
+	return jsonAnswer(http.StatusOK, map[string]any{"id": s.tenant, "idType": "tenant", "apiHosts": map[string]string{
+		"global": "https://api.central.sophos.com", "dataRegion": "https://api-eu01.central.sophos.com"}})
+}

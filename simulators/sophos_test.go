@@ -1,0 +1,230 @@
+package simulators
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// centralUser is a client of the simulated Sophos Central.
+type centralUser struct {
+	*world
+	base, token, tenant string
+}
+
+func (w *world) sophosForm(secret string) string {
+	return "grant_type=client_credentials&scope=token&client_id=" + EDRCredentials("sophos")["client_id"] + "&client_secret=" + secret
+}
+
+func newCentralUser(t *testing.T) *centralUser {
+	t.Helper()
+	w := newWorld(t)
+	u := &centralUser{world: w, base: w.EDR["sophos"]}
+	u.logIn()
+	u.tenant, _ = u.central("GET", "/whoami/v1", "").get("id").(string)
+	if len(u.tenant) != 36 {
+		t.Fatalf("tenant %q", u.tenant)
+	}
+	return u
+}
+
+func (u *centralUser) logIn() {
+	u.t.Helper()
+	a := u.do("POST", u.base+"/api/v2/oauth2/token", "application/x-www-form-urlencoded", u.sophosForm(EDRCredentials("sophos")["client_secret"]))
+	u.token, _ = a.get("access_token").(string)
+	if a.status != 200 || u.token == "" || a.get("expires_in") != 3600.0 {
+		u.t.Fatalf("login: %d %s", a.status, a.body)
+	}
+}
+
+func (u *centralUser) central(method, path, body string) answered {
+	u.t.Helper()
+	kind := ""
+	if body != "" {
+		kind = "application/json"
+	}
+	return u.do(method, u.base+path, kind, body, func(r *http.Request) {
+		r.Header.Set("Authorization", "Bearer "+u.token)
+		r.Header.Set("X-Tenant-ID", u.tenant)
+	})
+}
+
+// ids are the endpoints the text finds.
+func (u *centralUser) ids(text string) []string {
+	u.t.Helper()
+	a := u.central("GET", "/endpoint/v1/endpoints?view=full&hostnameContains="+text, "")
+	items, ok := a.get("items").([]any)
+	if a.status != 200 || !ok {
+		u.t.Fatalf("list: %d %s", a.status, a.body)
+	}
+	var out []string
+	for _, item := range items {
+		out = append(out, item.(map[string]any)["id"].(string))
+	}
+	return out
+}
+
+func (u *centralUser) isolate(id, enabled string) answered {
+	u.t.Helper()
+	return u.central("PATCH", "/endpoint/v1/endpoints/"+id+"/isolation", `{"enabled":`+enabled+`,"comment":"SI-1"}`)
+}
+
+// status is what the endpoint reports and what was ordered.
+func (u *centralUser) status(id string) (reported, ordered any) {
+	u.t.Helper()
+	path := "/endpoint/v1/endpoints/" + id
+	return u.central("GET", path+"?view=full", "").get("isolation", "status"), u.central("GET", path+"/isolation", "").get("enabled")
+}
+
+func (u *centralUser) wantViolations(want int) {
+	u.t.Helper()
+	var e struct{ Violations []violation }
+	u.effects(u.base, &e)
+	if len(e.Violations) != want {
+		u.t.Errorf("%d violations, want %d: %+v", len(e.Violations), want, e.Violations)
+	}
+}
+
+func TestSophosIsolatesAndReleases(t *testing.T) {
+	u := newCentralUser(t)
+	id := u.ids("PC-1")[0]
+	if a := u.isolate(id, "true"); a.status != 200 || a.get("enabled") != true || a.get("comment") != "SI-1" {
+		t.Fatalf("isolate: %d %s", a.status, a.body)
+	}
+	if reported, ordered := u.status(id); reported != "notIsolated" || ordered != true {
+		t.Errorf("right after: %v, ordered %v", reported, ordered)
+	}
+	if a := u.isolate(id, "true"); a.status != 400 || a.get("error") != "BadRequest" {
+		t.Errorf("again: %d %s", a.status, a.body)
+	}
+	u.until("it is isolated", func() bool { reported, _ := u.status(id); return reported == "isolated" })
+	if a := u.isolate(id, "false"); a.status != 200 || a.get("enabled") != false {
+		t.Errorf("release: %d %s", a.status, a.body)
+	}
+	u.until("it is free", func() bool { reported, _ := u.status(id); return reported == "notIsolated" })
+	var e struct {
+		Commands []fleetCommand `json:"commands"`
+	}
+	u.effects(u.base, &e)
+	if len(e.Commands) != 2 || e.Commands[0].Action != "isolate" || e.Commands[1].Action != "release" || e.Commands[0].DeviceID != id {
+		t.Errorf("effective orders %+v", e.Commands)
+	}
+	u.wantViolations(0)
+}
+
+func TestSophosFindsEveryNameThatContainsTheText(t *testing.T) {
+	u := newCentralUser(t)
+	u.steer(u.base, "personas", `{"personas":{"GONE":"missing","TWIN":"duplicate","SRV-1":"server"}}`)
+	if n := len(u.ids("PC-10")); n != 1 {
+		t.Errorf("PC-10: %d", n)
+	}
+	if got := u.ids("pc-1"); len(got) != 2 || !slices.Contains(got, u.ids("PC-10")[0]) {
+		t.Errorf("pc-1: %v", got)
+	}
+	if n := len(u.ids("GONE")); n != 0 {
+		t.Errorf("missing: %d", n)
+	}
+	if n := len(u.ids("TWIN")); n != 2 {
+		t.Errorf("duplicate: %d", n)
+	}
+	first := u.central("GET", "/endpoint/v1/endpoints?pageSize=3&view=summary", "")
+	if key := first.get("pages", "nextKey"); key != "3" || first.get("items", "isolation") != nil {
+		t.Errorf("first page: %s", first.body)
+	}
+	if a := u.central("GET", "/endpoint/v1/endpoints?pageSize=3&pageFromKey=3", ""); len(a.get("items").([]any)) != 1 || a.get("pages", "nextKey") != nil {
+		t.Errorf("second page: %s", a.body)
+	}
+	if a := u.central("GET", "/endpoint/v1/endpoints?view=full&hostnameContains=SRV-1", ""); a.get("items", "type") != "server" {
+		t.Errorf("server: %s", a.body)
+	}
+	u.wantViolations(0)
+}
+
+func TestSophosPersonas(t *testing.T) {
+	u := newCentralUser(t)
+	u.steer(u.base, "personas", `{"personas":{"DC":"protected","OLD":"already_isolated","SELF":"self_isolated","HASTY":"too_soon","AWAY":"offline"}}`)
+	for name, want := range map[string]int{"DC": 400, "OLD": 400, "SELF": 200, "HASTY": 200, "AWAY": 200} {
+		if a := u.isolate(u.ids(name)[0], "true"); a.status != want {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	if a := u.isolate(u.ids("HASTY")[0], "false"); a.status != 400 {
+		t.Errorf("too soon: %d %s", a.status, a.body)
+	}
+	self := u.central("GET", "/endpoint/v1/endpoints?view=full&hostnameContains=SELF", "")
+	if self.get("items", "isolation").(map[string]any)["selfIsolated"] != true {
+		t.Errorf("self: %s", self.body)
+	}
+	away := u.ids("AWAY")[0]
+	if a := u.central("GET", "/endpoint/v1/endpoints/"+away, ""); a.get("online") != false {
+		t.Errorf("away: %s", a.body)
+	}
+	u.steer(u.base, "personas", `{"personas":{"AWAY":"online"}}`)
+	u.until("it is isolated", func() bool { reported, _ := u.status(away); return reported == "isolated" })
+}
+
+func TestSophosRefusals(t *testing.T) {
+	u := newCentralUser(t)
+	id := u.ids("PC-1")[0]
+	form := "application/x-www-form-urlencoded"
+	if a := u.do("POST", u.base+"/api/v2/oauth2/token", form, u.sophosForm("wrong")); a.status != 401 || a.get("errorCode") != "oauth.invalid_client_secret" {
+		t.Errorf("wrong secret: %d %s", a.status, a.body)
+	}
+	one := "/endpoint/v1/endpoints/" + id
+	violations := 0
+	for _, c := range []struct {
+		method, path, body string
+		want               int
+	}{
+		{"GET", "/endpoint/v1/endpoints?hostname=PC-1", "", 400},
+		{"GET", "/endpoint/v1/endpoints?pageSize=501", "", 400},
+		{"GET", one + "?x=1", "", 400},
+		{"GET", one + "/isolation?view=full", "", 400},
+		{"PATCH", one + "/isolation", `{}`, 400},
+		{"PATCH", one + "/isolation", `{"enabled":true,"ids":["x"]}`, 400},
+		{"POST", "/endpoint/v1/endpoints/isolation", `{"enabled":true,"ids":[]}`, 404},
+		{"DELETE", one, "", 404},
+	} {
+		violations++
+		if a := u.central(c.method, c.path, c.body); a.status != c.want || a.get("error") == nil || a.get("requestId") == nil {
+			t.Errorf("%s %s: %d %s", c.method, c.path, a.status, a.body)
+		}
+	}
+	unknown := uuidLike(hexOf("nobody"))
+	for _, a := range []answered{u.central("GET", "/endpoint/v1/endpoints/"+unknown, ""), u.isolate(unknown, "true")} {
+		if a.status != 404 {
+			t.Errorf("unknown endpoint: %d %s", a.status, a.body)
+		}
+	}
+	u.wantViolations(violations)
+	u.tenant = unknown
+	if a := u.isolate(id, "true"); a.status != 403 {
+		t.Errorf("another tenant: %d %s", a.status, a.body)
+	}
+	u.tenant = ""
+	if a := u.isolate(id, "true"); a.status != 401 {
+		t.Errorf("no tenant: %d %s", a.status, a.body)
+	}
+}
+
+func TestSophosFaults(t *testing.T) {
+	u := newCentralUser(t)
+	id := u.ids("PC-1")[0]
+	u.steer(u.base, "faults", `{"rules":[{"op":"token","kind":"expire"},{"op":"isolation_order","kind":"status","status":429,"times":1}]}`)
+	if a := u.central("GET", "/whoami/v1", ""); a.status != 401 {
+		t.Errorf("old token: %d", a.status)
+	}
+	u.logIn()
+	if a := u.isolate(id, "true"); a.status != 429 || a.head.Get("Retry-After") == "" {
+		t.Errorf("throttled: %d %v", a.status, a.head)
+	}
+	if _, ordered := u.status(id); ordered != false {
+		t.Error("a throttled order took effect")
+	}
+	for _, e := range u.journal(u.base) {
+		if secret := EDRCredentials("sophos")["client_secret"]; strings.Contains(e.Body, secret) || strings.Contains(e.Headers["Authorization"], u.token) {
+			t.Errorf("the journal holds a secret: %+v", e)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package cortex
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type act func(*Tenant, context.Context, string, string) (string, error)
+
+const nothingOrdered = `"can't create group action id for ISOLATE"`
+
+func TestOrdersNameExactlyOneHost(t *testing.T) {
+	for _, c := range []struct {
+		name, path, isolation, reply string
+		act                          act
+	}{
+		{"isolate", "/endpoints/isolate", "AGENT_UNISOLATED", `{"action_id":4711,"status":1,"endpoints_count":1}`, (*Tenant).Isolate},
+		{"release", "/endpoints/unisolate", "AGENT_ISOLATED", `{"action_id":"4711","status":"1","endpoints_count":"1"}`, (*Tenant).Release},
+		{"no count", "/endpoints/isolate", "AGENT_UNISOLATED", `{"action_id":4711,"endpoints_count":null}`, (*Tenant).Isolate},
+		{"a state Cortex does not tell", "/endpoints/isolate", "", `{"action_id":4711}`, (*Tenant).Isolate},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cl := newCloud(t)
+			cl.endpoints = endpointJSON(c.isolation)
+			cl.answers[c.path] = answering(200, `{"reply":`+c.reply+`}`)
+			got, err := c.act(cl.tenant(t), t.Context(), hostID, "SI-1042-0007")
+			want := c.path + ` {"request_data":{"endpoint_id":"` + hostID + `"}}`
+			if err != nil || got != "4711" || !slices.Equal(cl.orders(), []string{want}) {
+				t.Errorf("got %q, %v; ordered %v", got, err, cl.orders())
+			}
+		})
+	}
+}
+
+func TestTheStateDecidesWhetherToOrder(t *testing.T) {
+	for _, c := range []struct {
+		status, isolation string
+		isolate, release  string // code of the refusal, "-" for an order, "" for none
+	}{
+		{"CONNECTED", "AGENT_UNISOLATED", "-", ""},
+		{"CONNECTED", "AGENT_PENDING_ISOLATION", "", "opposite_pending"},
+		{"CONNECTED", "AGENT_ISOLATED", "", "-"},
+		{"CONNECTED", "AGENT_PENDING_ISOLATION_CANCELLATION", "opposite_pending", ""},
+		{"DISCONNECTED", "AGENT_UNISOLATED", "-", ""},
+		{"DISCONNECTED", "AGENT_PENDING_ISOLATION", "", "opposite_pending"},
+		{"LOST", "AGENT_UNISOLATED", "-", ""},
+		{"UNINSTALLED", "AGENT_UNISOLATED", "uninstalled", "uninstalled"},
+		{"UNINSTALLED", "AGENT_ISOLATED", "uninstalled", "uninstalled"},
+	} {
+		for _, tried := range []struct {
+			act  act
+			code string
+		}{{(*Tenant).Isolate, c.isolate}, {(*Tenant).Release, c.release}} {
+			cl := newCloud(t)
+			cl.endpoints = strings.Replace(endpointJSON(c.isolation), "CONNECTED", c.status, 1)
+			for _, path := range []string{"/endpoints/isolate", "/endpoints/unisolate"} {
+				cl.answers[path] = answering(200, `{"reply":{"action_id":4711,"endpoints_count":1}}`)
+			}
+			got, err := tried.act(cl.tenant(t), t.Context(), hostID, "")
+			if ordered := tried.code == "-"; ordered != (got == "4711") || ordered != (len(cl.orders()) == 1) {
+				t.Errorf("%+v: got %q; ordered %v", c, got, cl.orders())
+			}
+			if tried.code == "-" || tried.code == "" {
+				wantClass(t, err, "")
+			} else if v := vendorError(t, err); v.Class != models.Rejected || v.Code != tried.code {
+				t.Errorf("%+v: %+v", c, v)
+			}
+		}
+	}
+}
+
+func TestIsolateFailures(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer http.HandlerFunc
+		want   models.VendorClass
+		code   string
+	}{
+		{"bad request", answering(400, refused(400, `"x"`)), models.Rejected, "400"},
+		{"signature refused", answering(401, refused(401, `"x"`)), models.Config, "401"},
+		{"licence missing", answering(402, refused(402, `"x"`)), models.Config, "402"},
+		{"role may not", answering(403, refused(403, `"x"`)), models.Config, "403"},
+		{"conflict, and the host is still connected", answering(409, ""), models.Ambiguous, ""},
+		{"Cortex makes no order", answering(500, refused(500, nothingOrdered)), models.Rejected, "nothing_ordered"},
+		{"broken", answering(500, refused(500, `"database is gone"`)), models.Ambiguous, "500"},
+		{"broken with an object", answering(500, refused(500, `{"x":"can't create group action id for ISOLATE"}`)), models.Ambiguous, "500"},
+		{"proxy page", answering(503, "<html>can't create group action id for ISOLATE"), models.Ambiguous, ""},
+		{"empty", answering(200, ""), models.Ambiguous, ""},
+		{"cut inside", answering(200, `{"reply":{"action_id":47`), models.Ambiguous, ""},
+		{"nothing in it", answering(200, `{"reply":{}}`), models.Ambiguous, ""},
+		{"an id that is none", answering(200, `{"reply":{"action_id":-1}}`), models.Ambiguous, ""},
+		{"nobody affected", answering(200, `{"reply":{"action_id":4711,"endpoints_count":0}}`), models.Ambiguous, ""},
+		{"two affected", answering(200, `{"reply":{"action_id":4711,"endpoints_count":"2"}}`), models.Ambiguous, ""},
+		{"cut", cut, models.Ambiguous, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cl := newCloud(t)
+			cl.answers["/endpoints/isolate"] = c.answer
+			got, err := cl.tenant(t).Isolate(t.Context(), hostID, "")
+			wantClass(t, err, c.want)
+			if v := vendorError(t, err); v.Code != c.code || got != "" || len(cl.orders()) != 1 {
+				t.Errorf("got %q, %+v; ordered %v", got, v, cl.orders())
+			}
+		})
+	}
+}
+
+// What changes between the look and the order is seen in a second look.
+func TestSomeoneElseWasQuicker(t *testing.T) {
+	for _, refusal := range []http.HandlerFunc{answering(500, refused(500, nothingOrdered)), answering(409, "")} {
+		for isolation, want := range map[string]models.VendorClass{
+			"AGENT_ISOLATED": "", "AGENT_PENDING_ISOLATION": "", "AGENT_PENDING_ISOLATION_CANCELLATION": models.Rejected,
+		} {
+			c := newCloud(t)
+			c.answers["/endpoints/isolate"] = func(w http.ResponseWriter, r *http.Request) {
+				c.endpoints = endpointJSON(isolation)
+				refusal(w, r)
+			}
+			_, err := c.tenant(t).Isolate(t.Context(), hostID, "")
+			wantClass(t, err, want)
+			if len(c.orders()) != 1 {
+				t.Errorf("ordered %v", c.orders())
+			}
+		}
+	}
+}
+
+func TestTheSecondLookMayFail(t *testing.T) {
+	for _, c := range []struct {
+		refusal http.HandlerFunc
+		want    models.VendorClass
+	}{{answering(409, ""), models.Ambiguous}, {answering(500, refused(500, nothingOrdered)), models.Rejected}} {
+		for _, status := range []int{400, 429, 500} {
+			cl := newCloud(t)
+			cl.answers["/endpoints/isolate"] = func(w http.ResponseWriter, r *http.Request) {
+				cl.answers["/endpoints/get_endpoint"] = answering(status, "")
+				c.refusal(w, r)
+			}
+			_, err := cl.tenant(t).Isolate(t.Context(), hostID, "")
+			wantClass(t, err, c.want)
+		}
+	}
+}
+
+func TestWhenTheHostCannotBeReadNothingIsOrdered(t *testing.T) {
+	for status, want := range map[int]models.VendorClass{429: models.Throttled, 403: models.Config, 500: models.Transient} {
+		c := newCloud(t)
+		c.answers["/endpoints/get_endpoint"] = answering(status, "")
+		_, err := c.tenant(t).Release(t.Context(), hostID, "")
+		wantClass(t, err, want)
+		if len(c.orders()) != 0 {
+			t.Errorf("ordered %v", c.orders())
+		}
+	}
+}
+
+func TestAction(t *testing.T) {
+	for status, want := range map[string]models.ActionState{
+		"PENDING": models.ActionPending, "IN_PROGRESS": models.ActionPending, "PENDING_ABORT": models.ActionPending,
+		"COMPLETED_SUCCESSFULLY": models.ActionSucceeded,
+		"CANCELED":               models.ActionFailed, "CANCELLED": models.ActionFailed, "ABORTED": models.ActionFailed, "EXPIRED": models.ActionFailed,
+		"COMPLETED_PARTIAL": models.ActionFailed, "FAILED": models.ActionFailed, "TIMEOUT": models.ActionFailed,
+	} {
+		c := newCloud(t)
+		c.answers["/actions/get_action_status"] = answering(200,
+			`{"reply":{"data":{"`+otherID+`":"FAILED","`+hostID+`":"`+status+`"},"errorReasons":{"x":{"errorText":"y"}}}}`)
+		got, err := c.tenant(t).Action(t.Context(), hostID, "4711")
+		if err != nil || got != want {
+			t.Errorf("%s: %q, %v", status, got, err)
+		}
+		if c.askedSoFar()[0] != `/actions/get_action_status {"request_data":{"group_action_id":4711}}` {
+			t.Errorf("asked %s", c.askedSoFar()[0])
+		}
+	}
+}
+
+func TestActionFailures(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		want   models.VendorClass
+	}{
+		"of another host": {200, `{"reply":{"data":{"` + otherID + `":"PENDING"}}}`, models.Transient},
+		"nothing listed":  {200, `{"reply":{"data":{}}}`, models.Transient},
+		"strange status":  {200, `{"reply":{"data":{"` + hostID + `":"STRANGE"}}}`, models.Transient},
+		"cut":             {200, `{"reply":`, models.Transient},
+		"broken":          {500, refused(500, `"x"`), models.Transient},
+		"role may not":    {403, refused(403, `"x"`), models.Config},
+	} {
+		cl := newCloud(t)
+		cl.answers["/actions/get_action_status"] = answering(c.status, c.body)
+		got, err := cl.tenant(t).Action(t.Context(), hostID, "4711")
+		wantClass(t, err, c.want)
+		if got != "" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

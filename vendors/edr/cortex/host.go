@@ -1,0 +1,184 @@
+package cortex
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+)
+
+const (
+	maxHostname = 255
+	maxFound    = 100 // endpoints of one name, Cortex's own limit; more than one already needs a person
+)
+
+// Find returns the endpoints with exactly this name, ignoring case. None is an empty slice, and
+// several are possible: a reinstalled host has a new id. Endpoints whose agent was uninstalled
+// are left out. Rejected: the name is empty or has wildcards or control characters.
+func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
+	op := exchange.Op{Vendor: vendor, Name: "find host"}
+	if !searchable(hostname) {
+		return nil, op.Failed(models.Rejected, "invalid_hostname")
+	}
+	found, err := t.endpoints(ctx, op, where("hostname", spellings(hostname)...))
+	if err != nil {
+		return nil, err
+	}
+	var hosts []models.Host
+	for _, e := range found {
+		if strings.EqualFold(e.Name, hostname) && !e.uninstalled() {
+			hosts = append(hosts, e.host())
+		}
+	}
+	return hosts, nil
+}
+
+// State returns the endpoint with the given id as Cortex sees it now. Rejected: no such host.
+func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
+	e, err := t.look(ctx, id)
+	if err != nil {
+		return models.Host{}, err
+	}
+	return e.host(), nil
+}
+
+func (t *Tenant) look(ctx context.Context, id string) (endpoint, error) {
+	op := exchange.Op{Vendor: vendor, Name: "read host"}
+	if !hostIDForm.MatchString(id) {
+		return endpoint{}, op.Failed(models.Rejected, "invalid_host_id")
+	}
+	found, err := t.endpoints(ctx, op, where("endpoint_id_list", id))
+	if err != nil {
+		return endpoint{}, err
+	}
+	for _, e := range found {
+		if e.ID == id {
+			return e, nil
+		}
+	}
+	return endpoint{}, op.Failed(models.Rejected, "no_such_host")
+}
+
+// search is the request for endpoints. Without a filter it means all of them.
+type search struct {
+	Filters []condition `json:"filters,omitempty"`
+	From    int         `json:"search_from"`
+	To      int         `json:"search_to"`
+}
+
+type condition struct {
+	Field    string   `json:"field"`
+	Operator string   `json:"operator"`
+	Value    []string `json:"value"`
+}
+
+func where(field string, values ...string) search {
+	return search{Filters: []condition{{field, "in", values}}, To: maxFound}
+}
+
+func (t *Tenant) endpoints(ctx context.Context, op exchange.Op, s search) ([]endpoint, error) {
+	ex := t.send(ctx, "/endpoints/get_endpoint", s)
+	var answer struct {
+		Reply struct {
+			Endpoints *[]endpoint `json:"endpoints"`
+		} `json:"reply"`
+	}
+	if !ex.OK() || ex.Decode(&answer) != nil || answer.Reply.Endpoints == nil {
+		return nil, failure(ex, op)
+	}
+	for _, e := range *answer.Reply.Endpoints {
+		if !hostIDForm.MatchString(e.ID) {
+			return nil, failure(ex, op)
+		}
+	}
+	return *answer.Reply.Endpoints, nil
+}
+
+// endpoint is an agent as Cortex lists it.
+type endpoint struct {
+	ID        string `json:"endpoint_id"`
+	Name      string `json:"endpoint_name"`
+	Type      string `json:"endpoint_type"`
+	Status    string `json:"endpoint_status"`
+	Isolation string `json:"is_isolated"` // null for agents that cannot be isolated
+	SeenAt    int64  `json:"last_seen"`   // milliseconds since 1970
+	Tags      tags   `json:"tags"`
+}
+
+func (e endpoint) host() models.Host {
+	h := models.Host{
+		ID: e.ID, Hostname: e.Name, State: e.state(), Online: strings.EqualFold(e.Status, "CONNECTED"),
+		Class: e.class(), Tags: e.Tags,
+	}
+	if e.SeenAt > 0 {
+		h.SeenAt = time.UnixMilli(e.SeenAt).UTC()
+	}
+	return h
+}
+
+func (e endpoint) uninstalled() bool { return strings.EqualFold(e.Status, "UNINSTALLED") }
+
+func (e endpoint) state() models.HostState {
+	if e.uninstalled() {
+		return models.HostUnknown // what Cortex lists is from before
+	}
+	switch e.Isolation {
+	case "AGENT_UNISOLATED":
+		return models.HostNormal
+	case "AGENT_PENDING_ISOLATION":
+		return models.HostIsolating
+	case "AGENT_ISOLATED":
+		return models.HostIsolated
+	case "AGENT_PENDING_ISOLATION_CANCELLATION":
+		return models.HostReleasing
+	}
+	return models.HostUnknown
+}
+
+func (e endpoint) class() models.AssetClass {
+	switch e.Type {
+	case "AGENT_TYPE_WORKSTATION":
+		return models.ClassWorkstation
+	case "AGENT_TYPE_SERVER":
+		return models.ClassServer
+	}
+	return ""
+}
+
+// tags are those set in the console and those set on the endpoint. Older tenants have none, in
+// forms of their own, which count as none.
+type tags []string
+
+// UnmarshalJSON reads both lists.
+func (t *tags) UnmarshalJSON(raw []byte) error {
+	var lists struct {
+		Server   []string `json:"server_tags"`
+		Endpoint []string `json:"endpoint_tags"`
+	}
+	if json.Unmarshal(raw, &lists) == nil {
+		*t = append(lists.Server, lists.Endpoint...)
+	}
+	return nil
+}
+
+// spellings are the name as given and in the two cases it is usually stored in: the reference does
+// not say whether a filter minds the case.
+func spellings(hostname string) []string {
+	names := []string{hostname}
+	for _, name := range []string{strings.ToLower(hostname), strings.ToUpper(hostname)} {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func searchable(hostname string) bool {
+	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
+		!strings.ContainsAny(hostname, "*?") && !strings.ContainsFunc(hostname, unicode.IsControl)
+}

@@ -1,0 +1,82 @@
+// Package edr is the table of the EDR products Watchfire can isolate devices through, and the one
+// interface all of them have.
+//
+// What a product is told and what it answers is the business of its own package. Who may isolate
+// what, and whether an isolation has succeeded, is decided elsewhere: acceptance is not isolation
+// with any vendor, only the state of the device is.
+package edr
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Connection is one client's EDR. It is safe for concurrent use, and worth keeping, because it
+// keeps access tokens. Every error is a *models.VendorError.
+type Connection interface {
+	// Find returns the devices with exactly this host name, ignoring case. None is an empty slice.
+	Find(ctx context.Context, hostname string) ([]models.Host, error)
+	// State returns what the EDR itself says about a device now. Rejected: there is no such device.
+	State(ctx context.Context, id string) (models.Host, error)
+	// Isolate orders the isolation of one device and returns the order's id, "" when the vendor
+	// gives none. nil means accepted or already so, not isolated. Ambiguous: read the state before
+	// anything else.
+	Isolate(ctx context.Context, id, comment string) (action string, err error)
+	// Release orders the end of an isolation; otherwise it is like Isolate.
+	Release(ctx context.Context, id, comment string) (action string, err error)
+	// Action returns what became of an order on a device. Rejected: there is no such order, or the
+	// vendor's Capabilities have no Actions.
+	Action(ctx context.Context, id, action string) (models.ActionState, error)
+	// Check reports whether the credentials work and may read. It changes nothing.
+	Check(ctx context.Context) error
+	// Capabilities returns what the EDR can do beyond that.
+	Capabilities() models.Capabilities
+}
+
+// Product is one EDR product.
+type Product struct {
+	Vendor     string   // its name in models.EDRCredentials
+	Title      string   // its name for people
+	Fields     []Field  // the values its credentials have
+	Hosts      []string // domains the vendor's own hosts are in, https only; none where the client runs the product
+	DefaultURL string   // "" when the base URL depends on the client
+	PerSecond  float64  // requests to send to one client's EDR at most, on average
+
+	// New checks the credentials and returns the connection, without contacting the vendor. Errors
+	// name the field and never quote its value. Where there are Hosts, a secret is only ever sent to
+	// them or, for simulators, to this machine; which addresses may be contacted at all is for the
+	// caller to decide before. A nil transport is http.DefaultTransport, a timeout of 0 is 10 s for
+	// each request.
+	New func(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (Connection, error)
+}
+
+// Field is one value an operator enters.
+type Field struct {
+	Name   string // the key in models.EDRCredentials.Values
+	Secret bool   // never shown again
+	Help   string
+}
+
+// ProductOf returns the product of a vendor.
+func ProductOf(vendor string) (Product, bool) {
+	for _, p := range Products() {
+		if p.Vendor == vendor {
+			return p, true
+		}
+	}
+	return Product{}, false
+}
+
+// connect gives an adapter's constructor the type Product.New has.
+func connect[C Connection](newTenant func(models.EDRCredentials, http.RoundTripper, time.Duration) (C, error)) func(models.EDRCredentials, http.RoundTripper, time.Duration) (Connection, error) {
+	return func(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (Connection, error) {
+		tenant, err := newTenant(c, transport, timeout)
+		if err != nil {
+			return nil, err
+		}
+		return tenant, nil
+	}
+}

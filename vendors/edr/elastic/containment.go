@@ -1,0 +1,131 @@
+package elastic
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
+)
+
+const (
+	maxComment   = 500                // runes
+	codeOpposite = "opposite_pending" // our word: an order for the opposite is under way
+)
+
+// wish is where a host shall be, and what that means for where it is.
+type wish struct {
+	op             exchange.Op
+	command        string
+	done, on, away models.HostState // there, on the way there, on the way to the opposite
+}
+
+// Isolate asks Kibana to cut one host off the network and returns the id of the order. nil means
+// Kibana took the order or already had one: the host is isolated when State says so, which for an
+// offline host may be days later. The comment is kept beside the order, one line.
+//
+// Kibana takes a second order too, so the host is looked at first: an isolated host is left alone
+// and an order under way is adopted; the id is "" when Kibana no longer knows it. Ambiguous: read
+// the state before anything else. Rejected: no such host, a release is under way, the agent is
+// unenrolled or its sensor cannot isolate. Config: a privilege or the licence is missing.
+func (t *Tenant) Isolate(ctx context.Context, id, comment string) (string, error) {
+	return t.pursue(ctx, id, comment, wish{
+		op:      exchange.Op{Vendor: vendor, Name: "isolate", Effect: true},
+		command: commandIsolate, done: models.HostIsolated, on: models.HostIsolating, away: models.HostReleasing,
+	})
+}
+
+// Release asks Kibana to let one host back on the network. It is the mirror of Isolate.
+func (t *Tenant) Release(ctx context.Context, id, comment string) (string, error) {
+	return t.pursue(ctx, id, comment, wish{
+		op:      exchange.Op{Vendor: vendor, Name: "release", Effect: true},
+		command: commandRelease, done: models.HostNormal, on: models.HostReleasing, away: models.HostIsolating,
+	})
+}
+
+func (t *Tenant) pursue(ctx context.Context, id, comment string, w wish) (string, error) {
+	if !idForm.MatchString(id) {
+		return "", w.op.Failed(models.Rejected, "invalid_host_id")
+	}
+	adopted, fulfilled, err := t.fulfilled(ctx, id, w)
+	if fulfilled || err != nil {
+		return adopted, err
+	}
+	ordered, refused := t.order(ctx, id, comment, w)
+	if refused == nil {
+		return ordered, nil
+	}
+	if refused.HTTPStatus != http.StatusConflict {
+		return "", refused
+	}
+	adopted, fulfilled, err = t.fulfilled(ctx, id, w)
+	if fulfilled || opposed(err) {
+		return adopted, err
+	}
+	refused.Class = models.Ambiguous // the reference does not say what a conflict means
+	return "", refused
+}
+
+// opposed reports that the host was seen on its way to the opposite of what was wished.
+func opposed(err error) bool {
+	var refused *models.VendorError
+	return errors.As(err, &refused) && refused.Code == codeOpposite
+}
+
+// fulfilled looks whether the host is where it shall be, or on its way: then nothing is to be
+// ordered, and the order that did it is named where Kibana knows it. An error means that nothing
+// may be ordered, or that the host could not be looked at.
+func (t *Tenant) fulfilled(ctx context.Context, id string, w wish) (order string, yes bool, err error) {
+	v, err := t.look(ctx, id)
+	switch {
+	case err != nil:
+		return "", false, err
+	case v.doc.gone():
+		return "", false, w.op.Failed(models.Rejected, "unenrolled")
+	case v.host.State == w.away:
+		return "", false, w.op.Failed(models.Rejected, codeOpposite)
+	case v.host.State == w.done || v.host.State == w.on:
+		return v.newest(w.command), true, nil
+	case w.command == commandIsolate && v.doc.unable():
+		return "", false, w.op.Failed(models.Rejected, "isolation_unsupported")
+	}
+	return "", false, nil
+}
+
+// newest is the id of the host's newest order of this kind that has not failed, "" without one.
+func (v view) newest(command string) string {
+	for _, a := range v.orders {
+		if state, _ := a.state(v.host.ID); a.Command == command && state != models.ActionFailed && idForm.MatchString(a.ID) {
+			return a.ID
+		}
+	}
+	return ""
+}
+
+// order names one host only: an order for a list would be many effects.
+func (t *Tenant) order(ctx context.Context, id, comment string, w wish) (string, *models.VendorError) {
+	body := struct {
+		Hosts   []string `json:"endpoint_ids"`
+		Comment string   `json:"comment,omitempty"`
+	}{[]string{id}, plain.Line(comment, maxComment)}
+	ex := t.send(ctx, http.MethodPost, "/api/endpoint/action/"+w.command, body)
+	var answer struct {
+		Action string  `json:"action"` // all that older Kibanas answer
+		Data   *action `json:"data"`
+	}
+	if !ex.OK() || ex.Decode(&answer) != nil {
+		return "", failure(ex, w.op)
+	}
+	if d := answer.Data; d != nil {
+		if len(d.Agents) != 1 || d.Agents[0] != id || d.Command != w.command {
+			return "", failure(ex, w.op) // accepted, but for what?
+		}
+		answer.Action = d.ID
+	}
+	if !idForm.MatchString(answer.Action) {
+		return "", failure(ex, w.op)
+	}
+	return answer.Action, nil
+}

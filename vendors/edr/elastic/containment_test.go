@@ -1,0 +1,229 @@
+package elastic
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type act func(*Tenant, context.Context, string, string) (string, error)
+
+func TestOrdersNameExactlyOneHost(t *testing.T) {
+	for _, c := range []struct {
+		name, command, comment, body string
+		isolated                     bool
+		act                          act
+	}{
+		{"isolate", "isolate", "SI-1042-0007\r\nby analyst", `{"endpoint_ids":["` + agentID + `"],"comment":"SI-1042-0007 by analyst"}`, false, (*Tenant).Isolate},
+		{"release", "unisolate", "", `{"endpoint_ids":["` + agentID + `"]}`, true, (*Tenant).Release},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKibana(t)
+			k.document = documentJSON(agentID, "PC-1", c.isolated)
+			k.answers["POST /api/endpoint/action/"+c.command] = answering(200, `{"data":`+orderJSON(orderID, c.command, "2026-03-01T12:00:00Z", pending)+`}`)
+			got, err := c.act(k.tenant(t), t.Context(), agentID, c.comment)
+			if err != nil || got != orderID || !slices.Equal(k.orderedSoFar(), []string{"/api/endpoint/action/" + c.command + " " + c.body}) {
+				t.Errorf("got %q, %v; sent %v", got, err, k.orderedSoFar())
+			}
+		})
+	}
+}
+
+func TestOldKibanasAnswerWithTheIDAlone(t *testing.T) {
+	k := newKibana(t)
+	k.answers["POST /api/endpoint/action/isolate"] = answering(200, `{"action":"`+orderID+`"}`)
+	if got, err := k.tenant(t).Isolate(t.Context(), agentID, ""); err != nil || got != orderID {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestNothingIsOrderedTwice(t *testing.T) {
+	const at = "2026-03-01T11:58:00Z"
+	for _, c := range []struct {
+		name     string
+		act      act
+		isolated bool
+		orders   string
+		want     string
+		class    models.VendorClass
+		code     string
+	}{
+		{"isolated", (*Tenant).Isolate, true, orderJSON(orderID, "isolate", at, succeeded), orderID, "", ""},
+		{"isolated, and a duplicate failed", (*Tenant).Isolate, true,
+			orderJSON("o2", "isolate", "2026-03-01T11:58:30Z", failed) + "," + orderJSON(orderID, "isolate", at, succeeded), orderID, "", ""},
+		{"isolated in another way", (*Tenant).Isolate, true, "", "", "", ""},
+		{"isolation under way", (*Tenant).Isolate, false, orderJSON(orderID, "isolate", at, pending), orderID, "", ""},
+		{"release under way", (*Tenant).Isolate, true, orderJSON(orderID, "unisolate", at, pending), "", models.Rejected, "opposite_pending"},
+		{"released", (*Tenant).Release, false, orderJSON(orderID, "unisolate", at, succeeded), orderID, "", ""},
+		{"to be released", (*Tenant).Release, true, orderJSON(orderID, "unisolate", at, pending), orderID, "", ""},
+		{"to be isolated", (*Tenant).Release, false, orderJSON(orderID, "isolate", at, pending), "", models.Rejected, "opposite_pending"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKibana(t)
+			k.document, k.orders = documentJSON(agentID, "PC-1", c.isolated), c.orders
+			got, err := c.act(k.tenant(t), t.Context(), agentID, "")
+			wantClass(t, err, c.class)
+			if got != c.want || len(k.orderedSoFar()) != 0 {
+				t.Errorf("got %q; sent %v", got, k.orderedSoFar())
+			}
+			if err != nil && vendorError(t, err).Code != c.code {
+				t.Errorf("code %q", vendorError(t, err).Code)
+			}
+		})
+	}
+}
+
+func TestHostsThatCannotBeIsolated(t *testing.T) {
+	for name, change := range map[string]struct{ from, to, code string }{
+		"unenrolled":        {"healthy", "unenrolled", "unenrolled"},
+		"no such ability":   {`["isolation","scan"]`, `["scan"]`, "isolation_unsupported"},
+		"no ability at all": {`["isolation","scan"]`, `[]`, "isolation_unsupported"},
+	} {
+		k := newKibana(t)
+		k.document = strings.Replace(k.document, change.from, change.to, 1)
+		_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
+		if v := vendorError(t, err); v.Class != models.Rejected || v.Code != change.code || len(k.orderedSoFar()) != 0 {
+			t.Errorf("%s: %+v, sent %v", name, v, k.orderedSoFar())
+		}
+	}
+}
+
+func TestIsolateFailures(t *testing.T) {
+	data := func(order string) string { return `{"data":` + order + `}` }
+	order := orderJSON(orderID, "isolate", "2026-03-01T12:00:00Z", pending)
+	for _, c := range []struct {
+		name   string
+		answer http.HandlerFunc
+		want   models.VendorClass
+	}{
+		{"bad request", answering(400, `{"statusCode":400,"error":"Bad Request","message":"x"}`), models.Rejected},
+		{"unknown to Kibana", answering(404, `{"statusCode":404}`), models.Rejected},
+		{"key refused", answering(401, `{"statusCode":401}`), models.Config},
+		{"privilege or licence missing", answering(403, `{"statusCode":403}`), models.Config},
+		{"conflict, and the host is still connected", answering(409, `{"statusCode":409}`), models.Ambiguous},
+		{"broken", answering(500, `{"statusCode":500}`), models.Ambiguous},
+		{"proxy page", answering(503, "<html>"), models.Ambiguous},
+		{"moved", answering(308, ""), models.Ambiguous},
+		{"empty", answering(200, ""), models.Ambiguous},
+		{"cut inside", answering(200, `{"data":{"id"`), models.Ambiguous},
+		{"nothing in it", answering(200, "{}"), models.Ambiguous},
+		{"an id that is none", answering(200, `{"action":"../x"}`), models.Ambiguous},
+		{"another host", answering(200, data(strings.Replace(order, agentID, otherID, 1))), models.Ambiguous},
+		{"two hosts", answering(200, data(strings.Replace(order, `"]`, `","`+otherID+`"]`, 1))), models.Ambiguous},
+		{"another command", answering(200, data(strings.Replace(order, `"isolate"`, `"scan"`, 1))), models.Ambiguous},
+		{"cut", cut, models.Ambiguous},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKibana(t)
+			k.answers["POST /api/endpoint/action/isolate"] = c.answer
+			got, err := k.tenant(t).Isolate(t.Context(), agentID, "")
+			wantClass(t, err, c.want)
+			if got != "" || len(k.orderedSoFar()) != 1 {
+				t.Errorf("got %q; sent %v", got, k.orderedSoFar())
+			}
+		})
+	}
+}
+
+// What changes between the look and the order is seen in a second look.
+func TestConflictIsDecidedByTheState(t *testing.T) {
+	for _, c := range []struct {
+		name, orders, want string
+		class              models.VendorClass
+	}{
+		{"someone else isolated it", orderJSON(orderID, "isolate", "2026-03-01T11:58:00Z", pending), orderID, ""},
+		{"someone else released it", orderJSON("o1", "unisolate", "2026-03-01T11:58:00Z", pending) + "," +
+			orderJSON("o2", "isolate", "2026-03-01T11:57:00Z", pending), "", models.Rejected},
+	} {
+		k := newKibana(t)
+		k.answers["POST /api/endpoint/action/isolate"] = func(w http.ResponseWriter, _ *http.Request) {
+			k.orders = c.orders
+			answer(w, 409, `{"statusCode":409}`)
+		}
+		got, err := k.tenant(t).Isolate(t.Context(), agentID, "")
+		wantClass(t, err, c.class)
+		if got != c.want || len(k.orderedSoFar()) != 1 {
+			t.Errorf("%s: got %q; sent %v", c.name, got, k.orderedSoFar())
+		}
+	}
+	for _, status := range []int{404, 429, 500} { // the second look fails
+		k := newKibana(t)
+		k.answers["POST /api/endpoint/action/isolate"] = func(w http.ResponseWriter, _ *http.Request) {
+			k.answers["GET /api/endpoint/metadata/"+agentID] = answering(status, "")
+			answer(w, 409, `{"statusCode":409}`)
+		}
+		_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
+		wantClass(t, err, models.Ambiguous)
+	}
+}
+
+func TestWhenTheHostCannotBeReadNothingIsOrdered(t *testing.T) {
+	for status, want := range map[int]models.VendorClass{404: models.Rejected, 429: models.Throttled, 403: models.Config, 500: models.Transient} {
+		k := newKibana(t)
+		k.answers["GET /api/endpoint/metadata/"+agentID] = answering(status, "")
+		_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
+		wantClass(t, err, want)
+		if len(k.orderedSoFar()) != 0 {
+			t.Errorf("sent %v", k.orderedSoFar())
+		}
+	}
+}
+
+func TestAction(t *testing.T) {
+	own := func(p string) string { return `"agentState":{"` + agentID + `":{` + p + `}},` }
+	for _, c := range []struct {
+		name, more string
+		want       models.ActionState
+		class      models.VendorClass
+	}{
+		{"pending", pending, models.ActionPending, ""},
+		{"succeeded", succeeded, models.ActionSucceeded, ""},
+		{"failed", failed, models.ActionFailed, ""},
+		{"expired", expired, models.ActionFailed, ""},
+		{"carried out before it expired", `"isCompleted":true,"wasSuccessful":true,"isExpired":true`, models.ActionSucceeded, ""},
+		{"the other spelling", `"isComplete":true,"wasSuccessful":true`, models.ActionSucceeded, ""},
+		{"the other spelling, pending", `"isComplete":false`, models.ActionPending, ""},
+		{"the host's own entry", own(`"isCompleted":true,"wasSuccessful":false`) + pending, models.ActionFailed, ""},
+		{"the host's own entry in the other spelling", own(`"isComplete":true,"wasSuccessful":true`) + pending, models.ActionSucceeded, ""},
+		{"status alone: pending", `"status":"pending"`, models.ActionPending, ""},
+		{"status alone: successful", `"status":"successful"`, models.ActionSucceeded, ""},
+		{"status alone: failed", `"status":"failed"`, models.ActionFailed, ""},
+		{"nothing said", `"status":"strange"`, "", models.Transient},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKibana(t)
+			k.answers["GET /api/endpoint/action/"+orderID] = answering(200, `{"data":`+orderJSON(orderID, "isolate", "2026-03-01T11:58:00Z", c.more)+`}`)
+			got, err := k.tenant(t).Action(t.Context(), agentID, orderID)
+			wantClass(t, err, c.class)
+			if got != c.want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+func TestActionFailures(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		status     int
+		want       models.VendorClass
+		code       string
+	}{
+		{"unknown", `{"statusCode":404}`, 404, models.Rejected, "no_such_action"},
+		{"of another host", `{"data":` + strings.Replace(orderJSON(orderID, "isolate", "", pending), agentID, otherID, 1) + `}`, 200, models.Rejected, "no_such_action"},
+		{"another order", `{"data":` + orderJSON(otherID, "isolate", "", pending) + `}`, 200, models.Transient, ""},
+		{"broken", "", 500, models.Transient, ""},
+	} {
+		k := newKibana(t)
+		k.answers["GET /api/endpoint/action/"+orderID] = answering(c.status, c.body)
+		_, err := k.tenant(t).Action(t.Context(), agentID, orderID)
+		wantClass(t, err, c.want)
+		if v := vendorError(t, err); v.Code != c.code {
+			t.Errorf("%s: code %q", c.name, v.Code)
+		}
+	}
+}

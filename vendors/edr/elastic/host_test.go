@@ -1,0 +1,203 @@
+package elastic
+
+import (
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+func pc1(state models.HostState) models.Host {
+	return models.Host{ID: agentID, Hostname: "PC-1", State: state, Online: true,
+		SeenAt: time.Date(2026, 3, 1, 12, 0, 5, 0, time.UTC)}
+}
+
+func TestFind(t *testing.T) {
+	list := func(documents ...string) string { return `{"data":[` + strings.Join(documents, ",") + `],"total":9}` }
+	other := pc1(models.HostIsolated)
+	other.ID, other.Hostname = otherID, "pc-1"
+	for _, c := range []struct {
+		name, hostname, answer, kuery string
+		want                          []models.Host
+	}{
+		{"one", "PC-1", list(documentJSON(agentID, "PC-1", false)),
+			`united.endpoint.host.hostname: ("PC-1" or "pc-1")`, []models.Host{pc1(models.HostNormal)}},
+		{"two of one name", "Pc-1", list(documentJSON(agentID, "PC-1", false), documentJSON(otherID, "pc-1", true)),
+			`united.endpoint.host.hostname: ("Pc-1" or "pc-1" or "PC-1")`, []models.Host{pc1(models.HostNormal), other}},
+		{"others with a longer name are not meant", "PC-1", list(documentJSON(otherID, "PC-10", false), documentJSON(agentID, "PC-1", false)),
+			`united.endpoint.host.hostname: ("PC-1" or "pc-1")`, []models.Host{pc1(models.HostNormal)}},
+		{"unenrolled agents are not hosts", "PC-1", list(strings.Replace(documentJSON(otherID, "PC-1", false), "healthy", "unenrolled", 1)),
+			`united.endpoint.host.hostname: ("PC-1" or "pc-1")`, nil},
+		{"none", "PC-1", list(), `united.endpoint.host.hostname: ("PC-1" or "pc-1")`, nil},
+		{"quotes are part of the name", `x" or agent.id:"y\`, list(),
+			`united.endpoint.host.hostname: ("x\" or agent.id:\"y\\" or "X\" OR AGENT.ID:\"Y\\")`, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKibana(t)
+			var kuery string
+			k.answers["GET /api/endpoint/metadata"] = func(w http.ResponseWriter, r *http.Request) {
+				kuery = r.URL.Query().Get("kuery")
+				answer(w, 200, c.answer)
+			}
+			got, err := k.tenant(t).Find(t.Context(), c.hostname)
+			if err != nil || !reflect.DeepEqual(got, c.want) || kuery != c.kuery {
+				t.Errorf("got %+v, %v; asked %s", got, err, kuery)
+			}
+		})
+	}
+}
+
+func TestFindKnowsOrdersUnderWay(t *testing.T) {
+	k := newKibana(t)
+	k.orders = orderJSON(orderID, "isolate", "2026-03-01T11:58:00Z", pending)
+	got, err := k.tenant(t).Find(t.Context(), "PC-1")
+	if err != nil || !reflect.DeepEqual(got, []models.Host{pc1(models.HostIsolating)}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestFindRefusesWithoutAsking(t *testing.T) {
+	k := newKibana(t)
+	for _, hostname := range []string{"", "*", "PC-*", "PC-?", " ", "PC-1\n", "a\x00b", strings.Repeat("x", 256)} {
+		_, err := k.tenant(t).Find(t.Context(), hostname)
+		wantClass(t, err, models.Rejected)
+	}
+	if len(k.askedSoFar()) != 0 {
+		t.Errorf("asked %v", k.askedSoFar())
+	}
+}
+
+func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
+	for _, body := range []string{"", "{}", "[]", `{"data":null}`, `{"data":[`, `{"data":[1]}`, `{"data":[` + documentJSON("../x", "PC-1", false) + `]}`,
+		`{"data":[` + strings.Repeat(documentJSON(agentID, "PC-1", false)+",", 50) + documentJSON(otherID, "PC-1", false) + `]}`} {
+		k := newKibana(t)
+		k.answers["GET /api/endpoint/metadata"] = answering(200, body)
+		_, err := k.tenant(t).Find(t.Context(), "PC-1")
+		wantClass(t, err, models.Transient)
+	}
+}
+
+func TestStateFollowsSensorAndOrders(t *testing.T) {
+	const early, late = "2026-03-01T11:50:00Z", "2026-03-01T11:58:00Z"
+	unreported := strings.Replace(succeeded, "11:59:00", "12:00:03", 1) // later than the sensor's report
+	for _, c := range []struct {
+		name     string
+		isolated bool
+		orders   []string
+		want     models.HostState
+	}{
+		{"nothing ordered", false, nil, models.HostNormal},
+		{"isolated long ago", true, nil, models.HostIsolated},
+		{"ordered", false, []string{orderJSON("o1", "isolate", late, pending)}, models.HostIsolating},
+		{"ordered twice", false, []string{orderJSON("o1", "isolate", late, pending), orderJSON("o2", "isolate", early, pending)}, models.HostIsolating},
+		{"carried out", true, []string{orderJSON("o1", "isolate", late, succeeded)}, models.HostIsolated},
+		{"carried out, the sensor has not reported yet", false, []string{orderJSON("o1", "isolate", late, unreported)}, models.HostIsolating},
+		{"undone at the device since", false, []string{orderJSON("o1", "isolate", late, succeeded)}, models.HostNormal},
+		{"failed", false, []string{orderJSON("o1", "isolate", late, failed)}, models.HostNormal},
+		{"expired", false, []string{orderJSON("o1", "isolate", late, expired)}, models.HostNormal},
+		{"release ordered", true, []string{orderJSON("o2", "unisolate", late, pending), orderJSON("o1", "isolate", early, succeeded)}, models.HostReleasing},
+		{"released", false, []string{orderJSON("o2", "unisolate", late, succeeded), orderJSON("o1", "isolate", early, succeeded)}, models.HostNormal},
+		{"release after an isolation nobody carried out", false,
+			[]string{orderJSON("o2", "unisolate", late, pending), orderJSON("o1", "isolate", early, pending)}, models.HostReleasing},
+		{"the list may be in any order", false,
+			[]string{orderJSON("o1", "isolate", early, pending), orderJSON("o2", "unisolate", late, pending)}, models.HostReleasing},
+		{"duplicate pending on an isolated host", true, []string{orderJSON("o1", "isolate", late, pending)}, models.HostIsolated},
+		{"other commands do not matter", false, []string{orderJSON("o1", "scan", late, pending)}, models.HostNormal},
+		{"other hosts do not matter", false,
+			[]string{strings.Replace(orderJSON("o1", "isolate", late, pending), agentID, otherID, 1)}, models.HostNormal},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKibana(t)
+			k.document, k.orders = documentJSON(agentID, "PC-1", c.isolated), strings.Join(c.orders, ",")
+			got, err := k.tenant(t).State(t.Context(), agentID)
+			if err != nil || !reflect.DeepEqual(got, pc1(c.want)) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+			asked, _ := url.Parse(strings.TrimPrefix(k.askedSoFar()[len(k.askedSoFar())-1], "GET "))
+			if q := asked.Query(); !reflect.DeepEqual(q["agentIds"], []string{agentID}) || !reflect.DeepEqual(q["commands"], []string{"isolate", "unisolate"}) {
+				t.Errorf("asked for %v", q)
+			}
+		})
+	}
+}
+
+func TestOnline(t *testing.T) {
+	for status, want := range map[string]bool{"healthy": true, "unhealthy": true, "updating": true, "offline": false, "inactive": false, "": false} {
+		k := newKibana(t)
+		k.document = strings.Replace(k.document, `"healthy"`, `"`+status+`"`, 1)
+		if got, err := k.tenant(t).State(t.Context(), agentID); err != nil || got.Online != want || got.State != models.HostNormal {
+			t.Errorf("%q: %+v, %v", status, got, err)
+		}
+	}
+}
+
+func TestWhatKibanaDoesNotSayIsUnknown(t *testing.T) {
+	for name, change := range map[string][2]string{
+		"isolation":  {`"state":{"isolation":false},`, ""},
+		"unenrolled": {"healthy", "unenrolled"},
+	} {
+		k := newKibana(t)
+		k.document = strings.Replace(k.document, change[0], change[1], 1)
+		if got, err := k.tenant(t).State(t.Context(), agentID); err != nil || got.State != models.HostUnknown {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	k := newKibana(t)
+	k.document = strings.Replace(k.document, "2026-03-01T12:00:05.000Z", "", 1)
+	if got, _ := k.tenant(t).State(t.Context(), agentID); !got.SeenAt.Equal(time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)) {
+		t.Errorf("seen at %v", got.SeenAt)
+	}
+}
+
+func TestStateFailures(t *testing.T) {
+	const at = "GET /api/endpoint/metadata/" + agentID
+	for _, c := range []struct {
+		name, at string
+		answer   http.HandlerFunc
+		want     models.VendorClass
+	}{
+		{"not found", at, answering(404, `{"statusCode":404}`), models.Rejected},
+		{"another host", at, answering(200, documentJSON(otherID, "PC-1", false)), models.Transient},
+		{"empty", at, answering(200, "{}"), models.Transient},
+		{"broken", at, answering(500, ""), models.Transient},
+		{"proxy page", at, answering(502, "<html>"), models.Transient},
+		{"too many", at, answering(429, ""), models.Throttled},
+		{"forbidden", at, answering(403, ""), models.Config},
+		{"orders broken", "GET /api/endpoint/action", answering(500, ""), models.Transient},
+		{"orders missing", "GET /api/endpoint/action", answering(200, "{}"), models.Transient},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKibana(t)
+			k.answers[c.at] = c.answer
+			_, err := k.tenant(t).State(t.Context(), agentID)
+			wantClass(t, err, c.want)
+			if v := vendorError(t, err); (c.want == models.Rejected) != (v.Code == "no_such_host") {
+				t.Errorf("code %q", v.Code)
+			}
+		})
+	}
+}
+
+func TestIDsAreCheckedBeforeAsking(t *testing.T) {
+	k := newKibana(t)
+	tenant := k.tenant(t)
+	for _, id := range []string{"", "*", "a,b", "a b", "../x", "a/b", "a?b", "-", strings.Repeat("a", 129)} {
+		_, err := tenant.State(t.Context(), id)
+		wantClass(t, err, models.Rejected)
+		_, err = tenant.Isolate(t.Context(), id, "")
+		wantClass(t, err, models.Rejected)
+		_, err = tenant.Release(t.Context(), id, "")
+		wantClass(t, err, models.Rejected)
+		_, err = tenant.Action(t.Context(), id, orderID)
+		wantClass(t, err, models.Rejected)
+		_, err = tenant.Action(t.Context(), agentID, id)
+		wantClass(t, err, models.Rejected)
+	}
+	if len(k.askedSoFar()) != 0 {
+		t.Errorf("asked %v", k.askedSoFar())
+	}
+}

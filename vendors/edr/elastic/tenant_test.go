@@ -1,0 +1,276 @@
+package elastic
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+const (
+	agentID = "ed518850-681a-4d60-bb98-e22640cae2a8"
+	otherID = "9972d10e-4b9e-41aa-a534-a85e2a28ea42"
+	orderID = "233db9ea-6733-4849-9226-5a7039c7161d"
+	secret  = "bXktaWQ6bXktc2VjcmV0LXZhbHVl"
+)
+
+// kibana is a pretended Kibana: one host's document and the orders it lists. Answers stand for
+// what the test says at a method and path instead.
+type kibana struct {
+	*httptest.Server
+	document string // of GET /api/endpoint/metadata/{agentID}
+	orders   string // elements of GET /api/endpoint/action
+	answers  map[string]http.HandlerFunc
+
+	mu   sync.Mutex
+	seen []string // method, path and query
+	sent []string // bodies of POSTs
+	head http.Header
+}
+
+func newKibana(t *testing.T) *kibana {
+	t.Helper()
+	k := &kibana{document: documentJSON(agentID, "PC-1", false), answers: map[string]http.HandlerFunc{}}
+	k.Server = httptest.NewUnstartedServer(k)
+	k.Config.ErrorLog = log.New(io.Discard, "", 0)
+	k.Start()
+	t.Cleanup(k.Close)
+	return k
+}
+
+func (k *kibana) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	k.mu.Lock()
+	k.seen, k.head = append(k.seen, r.Method+" "+r.URL.RequestURI()), r.Header.Clone()
+	if r.Method == http.MethodPost {
+		k.sent = append(k.sent, r.URL.Path+" "+string(body))
+	}
+	k.mu.Unlock()
+	at := r.Method + " " + r.URL.Path
+	switch {
+	case k.answers[at] != nil:
+		k.answers[at](w, r)
+	case at == "GET /api/endpoint/metadata/"+agentID:
+		answer(w, 200, k.document)
+	case at == "GET /api/endpoint/metadata":
+		answer(w, 200, `{"data":[`+k.document+`],"page":0,"pageSize":50,"total":1}`)
+	case at == "GET /api/endpoint/action":
+		answer(w, 200, `{"page":1,"pageSize":100,"total":1,"data":[`+k.orders+`]}`)
+	default:
+		answer(w, 404, `{"statusCode":404,"error":"Not Found","message":"Not Found"}`)
+	}
+}
+
+func (k *kibana) askedSoFar() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.seen)
+}
+
+func (k *kibana) orderedSoFar() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.sent)
+}
+
+func (k *kibana) tenant(t *testing.T, values ...string) *Tenant {
+	t.Helper()
+	c := models.EDRCredentials{Vendor: vendor, BaseURL: k.URL, Values: map[string]string{"api_key": secret}}
+	for i := 0; i+1 < len(values); i += 2 {
+		c.Values[values[i]] = values[i+1]
+	}
+	tenant, err := New(c, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tenant
+}
+
+func answer(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
+}
+
+func answering(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
+}
+
+func cut(w http.ResponseWriter, _ *http.Request) {
+	conn, _, _ := http.NewResponseController(w).Hijack()
+	_ = conn.Close()
+}
+
+func documentJSON(id, hostname string, isolated bool) string {
+	state := "false"
+	if isolated {
+		state = "true"
+	}
+	return `{"host_status":"healthy","last_checkin":"2026-03-01T12:00:05.000Z","metadata":{"@timestamp":"2026-03-01T12:00:00.123456789Z",` +
+		`"Endpoint":{"capabilities":["isolation","scan"],"state":{"isolation":` + state + `},"status":"enrolled"},` +
+		`"agent":{"id":"` + id + `","type":"endpoint"},"host":{"hostname":"` + hostname + `","os":{"name":"Windows"}}}}`
+}
+
+// orderJSON is an order on the host; more are further fields.
+func orderJSON(id, command, startedAt, more string) string {
+	return `{"id":"` + id + `","agents":["` + agentID + `"],"command":"` + command + `","agentType":"endpoint","startedAt":"` + startedAt + `",` + more + `}`
+}
+
+const (
+	pending   = `"isCompleted":false,"wasSuccessful":false,"isExpired":false`
+	succeeded = `"isCompleted":true,"wasSuccessful":true,"isExpired":false,"completedAt":"2026-03-01T11:59:00Z"`
+	failed    = `"isCompleted":true,"wasSuccessful":false,"isExpired":false`
+	expired   = `"isCompleted":false,"wasSuccessful":false,"isExpired":true`
+)
+
+func vendorError(t *testing.T, err error) *models.VendorError {
+	t.Helper()
+	var v *models.VendorError
+	if !errors.As(err, &v) {
+		t.Fatalf("not a vendor error: %v", err)
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if strings.Contains(e.Error(), secret) {
+			t.Errorf("an error text holds a secret: %v", e)
+		}
+	}
+	return v
+}
+
+func wantClass(t *testing.T, err error, want models.VendorClass) {
+	t.Helper()
+	if want == "" {
+		if err != nil {
+			t.Errorf("failed: %v", err)
+		}
+		return
+	}
+	if v := vendorError(t, err); v.Class != want {
+		t.Errorf("got %+v, want %s", v, want)
+	}
+}
+
+func TestEveryRequestSaysWhoAsks(t *testing.T) {
+	k := newKibana(t)
+	wantClass(t, k.tenant(t).Check(t.Context()), "")
+	want := map[string]string{"Authorization": "ApiKey " + secret, "Kbn-Xsrf": "true", "Elastic-Api-Version": "2023-10-31"}
+	for name, value := range want {
+		if got := k.head.Get(name); got != value {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if !slices.Equal(k.askedSoFar(), []string{"GET /api/endpoint/metadata?pageSize=1"}) {
+		t.Errorf("asked %v", k.askedSoFar())
+	}
+}
+
+func TestSpacesArePartOfThePath(t *testing.T) {
+	for space, want := range map[string]string{"": "/api/", "default": "/api/", "client-7": "/s/client-7/api/"} {
+		k := newKibana(t)
+		_ = k.tenant(t, "space", space).Check(t.Context())
+		if len(k.askedSoFar()) != 1 || !strings.HasPrefix(k.askedSoFar()[0], "GET "+want) {
+			t.Errorf("%q: %v", space, k.askedSoFar())
+		}
+	}
+}
+
+func TestCheckFailures(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer http.HandlerFunc
+		want   models.VendorClass
+	}{
+		{"key refused", answering(401, `{"statusCode":401,"error":"Unauthorized"}`), models.Config},
+		{"privilege missing", answering(403, `{"statusCode":403,"error":"Forbidden"}`), models.Config},
+		{"broken", answering(500, ""), models.Transient},
+		{"another service", answering(200, `{"ok":true}`), models.Transient},
+		{"a page", answering(200, "<html>"), models.Transient},
+		{"cut", cut, models.Transient},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKibana(t)
+			k.answers["GET /api/endpoint/metadata"] = c.answer
+			wantClass(t, k.tenant(t).Check(t.Context()), c.want)
+		})
+	}
+}
+
+func TestThrottledSaysHowLong(t *testing.T) {
+	k := newKibana(t)
+	k.answers["POST /api/endpoint/action/isolate"] = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "9")
+		answer(w, 429, `{"statusCode":429,"error":"Too Many Requests"}`)
+	}
+	_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
+	if v := vendorError(t, err); v.Class != models.Throttled || v.RetryAfter != 9*time.Second {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestNothingListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	k := &kibana{Server: &httptest.Server{URL: "http://" + l.Addr().String()}}
+	_, err = k.tenant(t).Isolate(t.Context(), agentID, "")
+	wantClass(t, err, models.Transient)
+}
+
+func TestCancelledBeforeTheOrderNothingIsSent(t *testing.T) {
+	k := newKibana(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := k.tenant(t).Isolate(ctx, agentID, "")
+	wantClass(t, err, models.Transient)
+	if len(k.orderedSoFar()) != 0 {
+		t.Errorf("sent %v", k.orderedSoFar())
+	}
+}
+
+func TestNewRefusesBadCredentials(t *testing.T) {
+	for name, c := range map[string]struct {
+		base, key, space, names string
+	}{
+		"no key":            {"https://kibana.example", "", "", "api_key"},
+		"key with a break":  {"https://kibana.example", "bXktaWQ6bXktc2VjcmV0\r\nX: y", "", "api_key"},
+		"id and secret":     {"https://kibana.example", "my-id:my-secret-value", "", "api_key"},
+		"space with a path": {"https://kibana.example", secret, "../default", "space"},
+		"no address":        {"", secret, "", "base_url"},
+		"not an address":    {"https://%zz", secret, "", "base_url"},
+		"plain http":        {"http://kibana.example", secret, "", "base_url"},
+		"with a password":   {"https://u:p@kibana.example", secret, "", "base_url"},
+	} {
+		_, err := New(models.EDRCredentials{BaseURL: c.base, Values: map[string]string{"api_key": c.key, "space": c.space}}, nil, 0)
+		if err == nil || !strings.Contains(err.Error(), c.names) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, value := range []string{c.base, c.key, c.space} {
+			if value != "" && strings.Contains(err.Error(), value) {
+				t.Errorf("%s: the error quotes a value: %v", name, err)
+			}
+		}
+	}
+	good := models.EDRCredentials{BaseURL: "https://kibana.example:5601/base", Values: map[string]string{"api_key": secret}}
+	if _, err := New(good, nil, 0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	if got := newKibana(t).tenant(t).Capabilities(); got != (models.Capabilities{Actions: true, Queues: true}) {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,208 @@
+package edr_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/simulators"
+)
+
+// What an answer means when the order was not carried out.
+func TestRefusedOrders(t *testing.T) {
+	for _, c := range []struct {
+		rule simulators.Rule
+		want []models.VendorClass
+	}{
+		// Sophos says 400 also to who changes his mind too soon.
+		{simulators.Rule{Kind: "status", Status: 400}, []models.VendorClass{models.Rejected, models.Throttled}},
+		{simulators.Rule{Kind: "status", Status: 401}, []models.VendorClass{models.Config}},
+		{simulators.Rule{Kind: "status", Status: 403}, []models.VendorClass{models.Config}},
+		{simulators.Rule{Kind: "status", Status: 409}, []models.VendorClass{models.Rejected, models.Ambiguous}},
+		{simulators.Rule{Kind: "status", Status: 429}, []models.VendorClass{models.Throttled}},
+		{simulators.Rule{Kind: "status", Status: 500}, []models.VendorClass{models.Ambiguous}},
+		{simulators.Rule{Kind: "status", Status: 502, Body: "<html>proxy</html>"}, []models.VendorClass{models.Ambiguous}},
+		{simulators.Rule{Kind: "status", Status: 503, Body: "{}"}, []models.VendorClass{models.Ambiguous}},
+		{simulators.Rule{Kind: "status", Status: 307, Headers: map[string]string{"Location": "/elsewhere"}}, []models.VendorClass{models.Ambiguous}},
+		{simulators.Rule{Kind: "reset_before"}, []models.VendorClass{models.Ambiguous}},
+		{simulators.Rule{Kind: "status", Status: 200, Body: "[]"}, []models.VendorClass{models.Ambiguous}},
+	} {
+		t.Run(fmt.Sprint(c.rule.Kind, c.rule.Status, c.rule.Body), func(t *testing.T) {
+			overProducts(t, func(b *bench) {
+				if b.silent && c.rule.Status/100 == 2 {
+					return
+				}
+				for _, d := range b.directions() {
+					host, before := b.ready(d)
+					rule := c.rule
+					rule.Op = d.op
+					b.fault(rule)
+					action, err := d.act(b.Context(), host.ID, "SI-1042-0007")
+					b.wantClass(err, c.want...)
+					if action != "" {
+						b.Errorf("%s: an action %q", d.name, action)
+					}
+					if v := b.failed(err); v.Class == models.Throttled && (v.RetryAfter <= 0 || v.RetryAfter > time.Minute) {
+						b.Errorf("%s: wait for %v", d.name, v.RetryAfter)
+					}
+					b.noFault()
+					b.wantState(host.ID, d.before)
+					b.wantOrders(host.Hostname, before...)
+					if _, err := d.act(b.Context(), host.ID, "SI-1042-0007"); err != nil { // the next try goes through
+						b.Errorf("%s: %v", d.name, err)
+					}
+					b.until(host.ID, d.done)
+				}
+				for _, e := range b.journal() {
+					if strings.Contains(e.Path, "elsewhere") {
+						b.Error("a redirect was followed")
+					}
+				}
+			})
+		})
+	}
+}
+
+// The order was carried out and its answer lost: the state shows the truth, and nothing was
+// ordered twice.
+func TestLostAnswers(t *testing.T) {
+	for _, rule := range []simulators.Rule{
+		{Kind: "reset_after"}, {Kind: "truncate"}, {Kind: "empty"}, {Kind: "status_after", Status: 500}, {Kind: "slow", DelayMS: 800},
+	} {
+		t.Run(rule.Kind, func(t *testing.T) {
+			overProducts(t, func(b *bench) {
+				b.conn = b.connect(b.credentials(), 400*time.Millisecond)
+				for _, d := range b.directions() {
+					host, before := b.ready(d)
+					rule := rule
+					rule.Op, rule.Times = d.op, 1
+					b.fault(rule)
+					if _, err := d.act(b.Context(), host.ID, ""); err != nil {
+						b.wantClass(err, models.Ambiguous)
+					}
+					b.noFault()
+					b.wantOrders(host.Hostname, append(before, d.name)...)
+					b.until(host.ID, d.done)
+					if _, err := d.act(b.Context(), host.ID, ""); err != nil {
+						b.Errorf("%s again: %v", d.name, err)
+					}
+					b.wantOrders(host.Hostname, append(before, d.name)...)
+				}
+			})
+		})
+	}
+}
+
+func TestFailedReads(t *testing.T) {
+	for _, c := range []struct {
+		rule simulators.Rule
+		want []models.VendorClass
+	}{
+		{simulators.Rule{Kind: "status", Status: 401}, []models.VendorClass{models.Config}},
+		{simulators.Rule{Kind: "status", Status: 403}, []models.VendorClass{models.Config}},
+		{simulators.Rule{Kind: "status", Status: 429}, []models.VendorClass{models.Throttled}},
+		{simulators.Rule{Kind: "status", Status: 500}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{simulators.Rule{Kind: "status", Status: 502, Body: "<html>"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{simulators.Rule{Kind: "status", Status: 200, Body: "{}"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{simulators.Rule{Kind: "status", Status: 200, Body: "null"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{simulators.Rule{Kind: "reset_after"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{simulators.Rule{Kind: "truncate"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{simulators.Rule{Kind: "empty"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+	} {
+		t.Run(fmt.Sprint(c.rule.Kind, c.rule.Status, c.rule.Body), func(t *testing.T) {
+			overProducts(t, func(b *bench) {
+				host := b.newDevice("online")
+				rule := c.rule
+				rule.Op = "*"
+				b.fault(rule)
+				_, err := b.conn.State(b.Context(), host.ID)
+				b.wantClass(err, c.want...)
+				_, err = b.conn.Find(b.Context(), host.Hostname)
+				b.wantClass(err, c.want...)
+				b.wantClass(b.conn.Check(b.Context()), c.want...)
+				if v := b.failed(err); v.Class == models.Throttled && (v.RetryAfter <= 0 || v.RetryAfter > time.Minute) {
+					b.Errorf("wait for %v", v.RetryAfter)
+				}
+				b.noFault()
+				if again := b.find(host.Hostname); again.ID != host.ID {
+					b.Errorf("%+v", again)
+				}
+			})
+		})
+	}
+}
+
+// A token that became void in between costs nothing but a new one.
+func TestTokensThatExpireAreReplaced(t *testing.T) {
+	overProducts(t, func(b *bench) {
+		expire := map[string]any{"rules": []simulators.Rule{{Op: "token", Kind: "expire"}}}
+		if !b.steer("faults", expire) {
+			b.Log("no tokens")
+			return
+		}
+		for _, d := range b.directions() {
+			host, before := b.ready(d)
+			b.steer("faults", expire)
+			if _, err := d.act(b.Context(), host.ID, ""); err != nil {
+				b.Errorf("%s: %v", d.name, err)
+			}
+			b.steer("faults", expire)
+			b.until(host.ID, d.done)
+			b.wantOrders(host.Hostname, append(before, d.name)...)
+			b.fault(simulators.Rule{Op: "token", Kind: "status", Status: 500})
+			fresh := b.connect(b.credentials(), 0)
+			_, err := fresh.Isolate(b.Context(), host.ID, "")
+			b.wantClass(err, models.Transient) // without a token nothing is ordered
+			b.noFault()
+		}
+	})
+}
+
+func TestManyAtOnce(t *testing.T) {
+	overProducts(t, func(b *bench) {
+		var hosts []models.Host
+		for range 10 {
+			hosts = append(hosts, b.newDevice("online"))
+		}
+		b.steer("faults", map[string]any{"rules": []simulators.Rule{{Op: "token", Kind: "expire"}}})
+		var wg sync.WaitGroup
+		for _, host := range hosts {
+			wg.Go(func() {
+				if _, err := b.conn.Isolate(b.Context(), host.ID, ""); err != nil {
+					b.Errorf("%v", err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, host := range hosts {
+			b.until(host.ID, models.HostIsolated)
+			b.wantOrders(host.Hostname, "isolate")
+		}
+	})
+}
+
+func TestNobodyThere(t *testing.T) {
+	overProducts(t, func(b *bench) {
+		host := b.newDevice("online")
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = l.Close()
+		c := b.credentials()
+		c.BaseURL = "http://" + l.Addr().String()
+		if c.Values["login_url"] != "" {
+			c.Values["login_url"] = c.BaseURL
+		}
+		gone := b.connect(c, 0)
+		_, err = gone.Isolate(b.Context(), host.ID, "")
+		b.wantClass(err, models.Transient)
+		_, err = gone.State(b.Context(), host.ID)
+		b.wantClass(err, models.Transient)
+		b.wantClass(gone.Check(b.Context()), models.Transient)
+	})
+}

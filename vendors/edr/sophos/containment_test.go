@@ -1,0 +1,142 @@
+package sophos
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type verb = func(*Tenant, context.Context, string, string) (string, error)
+
+func TestAnOrderIsForTheEndpointInThePath(t *testing.T) {
+	for _, c := range []struct {
+		name, comment, body, reply string
+		act                        verb
+	}{
+		{"isolate", "SI-1042-0007\r\nby analyst", `{"enabled":true,"comment":"SI-1042-0007 by analyst"}`, `{"enabled":true}`, (*Tenant).Isolate},
+		{"release", "", `{"enabled":false}`, `{"enabled":false,"comment":"x"}`, (*Tenant).Release},
+	} {
+		orders := 0
+		g := region{patch: func(w http.ResponseWriter, body string) {
+			orders++
+			if body != c.body {
+				t.Errorf("%s: %s", c.name, body)
+			}
+			answer(w, 200, c.reply)
+		}}
+		action, err := c.act(newCentral(t, g.ServeHTTP).tenant(t), t.Context(), host, c.comment)
+		if err != nil || action != "" || orders != 1 {
+			t.Errorf("%s: %q, %v, %d orders", c.name, action, err, orders)
+		}
+	}
+}
+
+func TestOrderFailures(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		status     int
+		want       models.VendorClass
+		code       string
+	}{
+		{"the opposite was taken", `{"enabled":false}`, 200, models.Ambiguous, ""},
+		{"empty", "", 200, models.Ambiguous, ""},
+		{"nothing said", "{}", 202, models.Ambiguous, ""},
+		{"cut", `{"enab`, 200, models.Ambiguous, ""},
+		{"unknown", `{"error":"NotFound"}`, 404, models.Rejected, "no_such_host"},
+		{"forbidden", `{"error":"Forbidden","requestId":"r-1"}`, 403, models.Config, "Forbidden"},
+		{"broken", `{"error":"InternalServerError"}`, 500, models.Ambiguous, "InternalServerError"},
+		{"proxy page", "<html>", 503, models.Ambiguous, ""},
+	} {
+		g := region{patch: func(w http.ResponseWriter, _ string) { answer(w, c.status, c.body) }}
+		_, err := newCentral(t, g.ServeHTTP).tenant(t).Isolate(t.Context(), host, "")
+		wantClass(t, err, c.want)
+		if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status {
+			t.Errorf("%s: %+v", c.name, v)
+		}
+	}
+}
+
+func TestTheOrderInForceDecidesARefusal(t *testing.T) {
+	reported := map[string]string{
+		"free": endpointJSON(host, "PC-1", "computer", free), "isolated": endpointJSON(host, "PC-1", "computer", isolated),
+	}
+	const on, off = `{"enabled":true,"lastEnabledAt":"2026-03-01T11:00:00.000Z"}`, `{"enabled":false}`
+	const justOff = `{"enabled":false,"lastEnabledAt":"2026-03-01T11:00:00.000Z","lastDisabledAt":"2026-03-01T11:58:00.000Z"}`
+	const justOn = `{"enabled":true,"lastEnabledAt":"2026-03-01T11:58:00.000Z"}`
+	for _, c := range []struct {
+		name             string
+		status           int
+		endpoint, order  string
+		isolate, release models.VendorClass
+	}{
+		{"in force", 400, "isolated", on, "", models.Rejected},
+		{"on its way", 400, "free", on, "", models.Rejected},
+		{"not in force: never", 400, "free", off, models.Rejected, ""},
+		{"released a moment ago", 400, "free", justOff, models.Throttled, ""},
+		{"isolated a moment ago", 400, "isolated", justOn, "", models.Throttled},
+		{"conflict, in force", 409, "isolated", on, "", models.Ambiguous},
+		{"conflict, being isolated", 409, "free", on, "", models.Rejected},
+		{"conflict, being released", 409, "isolated", off, models.Rejected, ""},
+		{"conflict, for no reason", 409, "free", off, models.Ambiguous, ""},
+		{"gone", 400, "", "", models.Rejected, models.Rejected},
+		{"the order cannot be read", 400, "free", "{}", models.Ambiguous, models.Ambiguous},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := region{endpoint: reported[c.endpoint], order: c.order,
+				patch: func(w http.ResponseWriter, _ string) { answer(w, c.status, `{"error":"BadRequest"}`) }}
+			tenant := newCentral(t, g.ServeHTTP).tenant(t)
+			tenant.now = func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
+			_, err := tenant.Isolate(t.Context(), host, "")
+			wantClass(t, err, c.isolate)
+			_, released := tenant.Release(t.Context(), host, "")
+			wantClass(t, released, c.release)
+			if c.isolate == models.Throttled {
+				if v := vendorError(t, err); v.RetryAfter <= 0 || v.Code != "changed_recently" {
+					t.Errorf("%+v", v)
+				}
+			}
+		})
+	}
+}
+
+func TestThrottledSaysHowLong(t *testing.T) {
+	tenant := newCentral(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		answer(w, 429, `{"error":"TooManyRequests","correlationId":"c-1"}`)
+	}).tenant(t)
+	_, err := tenant.Release(t.Context(), host, "")
+	if v := vendorError(t, err); v.Class != models.Throttled || v.RetryAfter != 7*time.Second || v.RequestID != "c-1" {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestAnOrderIsNeverSentTwice(t *testing.T) {
+	var orders atomic.Int32
+	count := func(then http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { orders.Add(1); then(w, r) }
+	}
+	_, err := newCentral(t, count(cutting)).tenant(t).Isolate(t.Context(), host, "")
+	wantClass(t, err, models.Ambiguous)
+	over := make(chan struct{})
+	defer close(over)
+	_, err = newCentral(t, count(func(http.ResponseWriter, *http.Request) { <-over })).tenant(t, 50*time.Millisecond).Release(t.Context(), host, "")
+	wantClass(t, err, models.Ambiguous)
+	if orders.Load() != 2 {
+		t.Errorf("%d orders", orders.Load())
+	}
+}
+
+func TestThereAreNoActions(t *testing.T) {
+	tenant := newCentral(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).tenant(t)
+	_, err := tenant.Action(t.Context(), host, "1")
+	if v := vendorError(t, err); v.Class != models.Rejected || v.Code != "no_actions" {
+		t.Errorf("%+v", v)
+	}
+	if got, want := tenant.Capabilities(), (models.Capabilities{Queues: true, Classes: true}); got != want {
+		t.Errorf("%+v", got)
+	}
+}

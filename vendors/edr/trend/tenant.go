@@ -1,0 +1,188 @@
+// Package trend finds, isolates and releases hosts through Trend Vision One's API v3.0, for one API
+// token and the region it was issued in.
+//
+// It does not decide which host may be isolated or whether an isolation has succeeded: a task that
+// was taken is not isolation, only State tells. Source: Trend's own clients of the API
+// (github.com/trendmicro/vision-one-mcp-server and tm-v1-pytv1); its reference, sections Endpoint
+// Security and Response Management, is at https://automation.trendmicro.com/xdr/api-v3.
+package trend
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+)
+
+const (
+	vendor   = "trend"
+	root     = "/v3.0"
+	maxPages = 10   // of one list; each has up to 200 rows
+	maxLink  = 4096 // bytes of the link to the next page
+)
+
+var (
+	apiToken = regexp.MustCompile(`^[!-~]+$`)
+	// The hosts of the regions: the United States have none in the name, Japan has a domain of its own.
+	region = regexp.MustCompile(`^api\.(xdr\.trendmicro\.co\.jp|([a-z]{2,8}\.)?xdr\.trendmicro\.com)$`)
+	code   = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
+)
+
+// Tenant acts on the endpoints one API token reaches. It is immutable and safe for concurrent use.
+// Every error its methods return is a *models.VendorError.
+type Tenant struct {
+	line  *exchange.Line
+	token string
+	now   func() time.Time
+}
+
+// New checks the credentials (value api_token, base URL of the client's region) and returns a
+// Tenant. It does not contact Trend. The token is only ever sent to a region of Vision One or, for
+// simulators, to the loopback interface. A nil transport means http.DefaultTransport, a timeout of 0
+// means 10 s for each request. An error names the field and never its value.
+func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (*Tenant, error) {
+	token := c.Values["api_token"]
+	if !apiToken.MatchString(token) {
+		return nil, errors.New("trend: api_token is empty or has characters a token never has")
+	}
+	base, err := url.Parse(c.BaseURL)
+	if err != nil {
+		return nil, errors.New("trend: base_url is not a URL")
+	}
+	line, err := exchange.NewLine(base, transport, timeout)
+	if err != nil {
+		return nil, fmt.Errorf("trend: base_url: %w", err)
+	}
+	if !exchange.Loopback(base) && (!region.MatchString(base.Host) || base.Path != "" && base.Path != "/") {
+		return nil, errors.New("trend: base_url is not a region of Vision One")
+	}
+	return &Tenant{line: line, token: token, now: time.Now}, nil
+}
+
+// Capabilities says what Trend can do: it gives every order a task, keeps it for endpoints that are
+// offline, and tells desktops from servers.
+func (t *Tenant) Capabilities() models.Capabilities {
+	return models.Capabilities{Actions: true, Queues: true, Classes: true}
+}
+
+// Check reports whether the token is accepted and may read endpoints and response tasks.
+// Config: it is not, or may not.
+func (t *Tenant) Check(ctx context.Context) error {
+	op := exchange.Op{Vendor: vendor, Name: "check access"}
+	if _, _, err := page[endpoint](ctx, t, op, "/endpointSecurity/endpoints", url.Values{"top": {"10"}}, ""); err != nil {
+		return err
+	}
+	_, _, err := page[task](ctx, t, op, "/response/tasks", url.Values{"top": {"50"}}, "")
+	return err
+}
+
+// send makes one authorised request; body nil sends none, filter "" sends no filter. A token is
+// fixed, so a refused one is not renewed. What came of it is in the exchange.
+func (t *Tenant) send(ctx context.Context, method, path, filter string, body any) *exchange.Exchange {
+	ex := t.line.Begin(ctx)
+	var content []byte
+	if body != nil {
+		content, _ = json.Marshal(body) // strings only, cannot fail
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "https://api.xdr.trendmicro.com"+root+path, bytes.NewReader(content))
+	if err != nil {
+		return ex
+	}
+	req.Header.Set("Authorization", "Bearer "+t.token)
+	req.Header.Set("Accept", "application/json")
+	if filter != "" {
+		req.Header.Set("TMV1-Filter", filter)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json;charset=utf-8")
+	}
+	if resp, err := ex.Client().Do(req); err == nil {
+		_ = resp.Body.Close()
+	}
+	return ex
+}
+
+// all reads a list to its end.
+func all[T any](ctx context.Context, t *Tenant, op exchange.Op, path string, query url.Values, filter string) ([]T, error) {
+	var rows []T
+	for range maxPages {
+		some, next, err := page[T](ctx, t, op, path, query, filter)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, some...)
+		if next == nil {
+			return rows, nil
+		}
+		query = next
+	}
+	return nil, op.Failed(models.Rejected, "too_many_rows")
+}
+
+// page reads one page of a list and returns the query of the next one, nil on the last. The link to
+// the next page is an address we do not trust: only its query is used, on our own host and path.
+func page[T any](ctx context.Context, t *Tenant, op exchange.Op, path string, query url.Values, filter string) ([]T, url.Values, error) {
+	ex := t.send(ctx, http.MethodGet, path+"?"+query.Encode(), filter, nil)
+	var list struct {
+		Items    *[]T   `json:"items"`
+		NextLink string `json:"nextLink"`
+	}
+	if !ex.OK() || ex.Decode(&list) != nil || list.Items == nil || len(list.NextLink) > maxLink {
+		return nil, nil, failure(ex, op)
+	}
+	if list.NextLink == "" {
+		return *list.Items, nil, nil
+	}
+	link, err := url.Parse(list.NextLink)
+	if err != nil || link.RawQuery == "" {
+		return nil, nil, failure(ex, op)
+	}
+	next, err := url.ParseQuery(link.RawQuery)
+	if err != nil {
+		return nil, nil, failure(ex, op)
+	}
+	return *list.Items, next, nil
+}
+
+// apiError is what is read of an error.
+type apiError struct {
+	Error struct {
+		Code string `json:"code"`
+	} `json:"error"`
+}
+
+func (e apiError) code() string {
+	if code.MatchString(e.Error.Code) {
+		return e.Error.Code
+	}
+	return ""
+}
+
+// failure turns an exchange into an error.
+func failure(ex *exchange.Exchange, op exchange.Op) *models.VendorError {
+	f := ex.Failure(op)
+	if trace := ex.Header().Get("X-Trace-Id"); code.MatchString(trace) {
+		f.RequestID = trace
+	}
+	var body apiError
+	if !ex.OK() && ex.Decode(&body) == nil {
+		f.Code = body.code()
+	}
+	f.RetryAfter = retryAfter(ex, f.Class)
+	return f
+}
+
+func retryAfter(ex *exchange.Exchange, class models.VendorClass) time.Duration {
+	if class != models.Throttled {
+		return 0
+	}
+	return ex.RetryAfter("Retry-After")
+}
