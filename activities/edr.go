@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,8 @@ func (c *Containment) Change(ctx context.Context, in EndpointInput) error {
 			if there || err != nil {
 				return receipt, unsent(err)
 			}
-			return Receipt{Vendor: edr.Vendor, ID: in.AgentID}, act(ctx, edr, in, row)
+			order, err := act(ctx, edr, in, row)
+			return Receipt{Vendor: edr.Vendor, ID: cmp.Or(order, in.AgentID)}, err
 		},
 	})
 	return err
@@ -119,7 +121,7 @@ func unsent(err error) error {
 	return err
 }
 
-func act(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) error {
+func act(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) (order string, err error) {
 	comment := "Watchfire " + row.Key
 	if in.Desired == models.DesiredIsolated {
 		return edr.Isolate(ctx, in.AgentID, comment)
@@ -139,11 +141,31 @@ func (c *Containment) Confirm(ctx context.Context, in EndpointInput) (EndpointSe
 		return EndpointSeen{}, failure(unsent(err), c.Effects.Settle)
 	}
 	seen := seenOf(host)
-	if host.State == goal(in.Desired) {
+	order, err := c.order(ctx, edr, in)
+	switch {
+	case err != nil:
+		return seen, failure(unsent(err), c.Effects.Settle)
+	case order == models.ActionFailed && host.State != goal(in.Desired):
+		return seen, failure(edr.reject(string(in.Effect.Purpose), "action_failed"), 0)
+	case order != models.ActionPending && host.State == goal(in.Desired):
 		return seen, nil
 	}
 	pause := min(c.PollEvery<<min(activity.GetInfo(ctx).Attempt-1, 10), time.Minute)
 	return seen, later(ErrPending, "the EDR has not confirmed yet", pause, seen)
+}
+
+// order says what became of the order that was given for an effect: host and order must agree. Succeeded stands for an
+// EDR that gives no ids, and for an order that was not ours to give, because the device was as wanted already.
+func (c *Containment) order(ctx context.Context, edr ClientEDR, in EndpointInput) (state models.ActionState, err error) {
+	var row store.LedgerRow
+	err = c.Effects.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) error {
+		row, err = tx.Effect(in.Effect.Key)
+		return err
+	})
+	if err != nil || !edr.Capabilities().Actions || row.VendorID == in.AgentID || row.VendorID == "" {
+		return models.ActionSucceeded, err
+	}
+	return edr.Action(ctx, in.AgentID, row.VendorID)
 }
 
 // SeenIn returns what the last look at an endpoint showed, from the error that ended a Confirm.

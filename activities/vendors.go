@@ -47,10 +47,12 @@ type EDR interface {
 	Find(ctx context.Context, hostname string) ([]models.Host, error)
 	// State returns what the EDR itself says about a device now.
 	State(ctx context.Context, id string) (models.Host, error)
-	// Isolate asks for isolation; nil means accepted, not isolated.
-	Isolate(ctx context.Context, id, comment string) error
-	// Release asks for the isolation to be lifted; nil means accepted, not released.
-	Release(ctx context.Context, id, comment string) error
+	// Isolate asks for isolation and returns the order's id, "" when there is none; nil means accepted, not isolated.
+	Isolate(ctx context.Context, id, comment string) (action string, err error)
+	// Release asks for the isolation to be lifted; otherwise it is like Isolate.
+	Release(ctx context.Context, id, comment string) (action string, err error)
+	// Action says what became of an order on a device, for an EDR that gives ids.
+	Action(ctx context.Context, id, action string) (models.ActionState, error)
 	// Check reports whether the credentials work and may read. It changes nothing.
 	Check(ctx context.Context) error
 	// Capabilities returns what the EDR can do beyond that.

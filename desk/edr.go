@@ -56,6 +56,15 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 		if err != nil {
 			return err
 		}
+		if before.EDR.Vendor != "" && before.EDR.Vendor != c.Vendor {
+			held, err := tx.HoldsEndpoints()
+			if err != nil {
+				return err
+			}
+			if held {
+				return models.Errorf(models.Conflict, "endpoints are isolated through %s: release them first", before.EDR.Vendor)
+			}
+		}
 		now = models.EDR{Vendor: c.Vendor}
 		if before.EDR.Vendor == c.Vendor {
 			now.Tenant = before.EDR.Tenant

@@ -65,7 +65,7 @@ func (a *Approval) agree(c Consent) error {
 }
 
 // Permitted reports whether the EDR may be asked for what is wanted of the endpoint now.
-func (e Endpoint) Permitted() bool { return e.Approval != nil && e.Approval.Granted }
+func (p Endpoint) Permitted() bool { return p.Approval != nil && p.Approval.Granted }
 
 // ContainmentRuled is what the response authority says to the present wish for an endpoint.
 type ContainmentRuled struct {
@@ -177,7 +177,7 @@ func (d *ApprovalGiven) apply(i *Incident, e Event) error {
 	if err != nil {
 		return err
 	}
-	if !e.At.Before(p.Approval.ExpiresAt) {
+	if !p.Approval.Answerable() || !e.At.Before(p.Approval.ExpiresAt) {
 		return Errorf(Conflict, "approval %s has expired; it will be asked for again", d.Approval)
 	}
 	return p.Approval.agree(Consent{By: e.Actor, Person: d.Person, Via: d.Via, At: e.At})
@@ -201,6 +201,9 @@ func (d *ApprovalRefused) apply(i *Incident, e Event) error {
 	p, err := i.openApproval(d.Approval)
 	if err != nil {
 		return err
+	}
+	if !p.Approval.Answerable() {
+		return Errorf(Conflict, "approval %s has expired; it will be asked for again", d.Approval)
 	}
 	p.refuse(&Consent{By: e.Actor, Person: d.Person, Via: d.Via, Reason: d.Reason, At: e.At})
 	return nil

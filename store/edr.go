@@ -109,3 +109,13 @@ func (s *Store) KeepsEDRCredentials(ctx context.Context) (kept bool, err error) 
 	})
 	return kept, err
 }
+
+// HoldsEndpoints reports whether an incident of the client has a device that is isolated, or on its way there or back.
+func (tx *Tx) HoldsEndpoints() (bool, error) {
+	var held bool
+	err := tx.of("incidents").Select("count(*) > 0").
+		Where("containment in ? and phase not in ?", []models.Containment{
+			models.ContainmentRequested, models.ContainmentPartial, models.ContainmentContained, models.ContainmentReleasing, models.ContainmentFailed,
+		}, []models.Phase{models.PhaseClosed, models.PhaseDismissed}).Scan(&held).Error
+	return held, problem("look for isolated endpoints", err)
+}

@@ -16,21 +16,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
-// orders are a connection whose orders are told by the state of the device alone.
-type orders struct{ edr.Connection }
-
-// Isolate orders an isolation.
-func (o orders) Isolate(ctx context.Context, id, comment string) error {
-	_, err := o.Connection.Isolate(ctx, id, comment)
-	return err
-}
-
-// Release orders the end of one.
-func (o orders) Release(ctx context.Context, id, comment string) error {
-	_, err := o.Connection.Release(ctx, id, comment)
-	return err
-}
-
 // box opens the box of the clients' credentials. Without a keyset there is none, which is refused once credentials are
 // kept.
 func (p *process) box(ctx context.Context) (*secrets.Box, error) {
@@ -77,11 +62,7 @@ func connectEDR(c models.EDRCredentials, transport http.RoundTripper, timeout ti
 	if !ok {
 		return nil, models.InvalidField("/vendor", "is no EDR product Watchfire knows")
 	}
-	conn, err := product.New(c, transport, timeout)
-	if err != nil {
-		return nil, err
-	}
-	return orders{conn}, nil
+	return product.New(c, transport, timeout)
 }
 
 // checkEDR returns what says whether credentials can be those of their product, at an address that may be contacted.
