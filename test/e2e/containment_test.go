@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +51,9 @@ func TestAWorkerKilledAtRandomIsolatesEveryDeviceOnceWithEveryVendor(t *testing.
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	nemesis := make(chan error, 1)
-	go func() { nemesis <- killAtRandom(ctx, rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 7))) }()
+	seed := uint64(time.Now().UnixNano())
+	tell("  seed %d", seed)
+	go func() { nemesis <- killUntilDone(ctx, rand.New(rand.NewPCG(seed, 7))) }()
 	for _, s := range all {
 		for n := range edrHosts {
 			s.give(s.analyst, &models.Isolate{Hostname: s.device(n), Reason: "Files are being encrypted."})
@@ -73,6 +76,24 @@ func TestAWorkerKilledAtRandomIsolatesEveryDeviceOnceWithEveryVendor(t *testing.
 	}
 	for _, s := range all {
 		s.wantOneIsolationEach()
+	}
+}
+
+// killUntilDone kills the worker after pauses nobody can foresee, and starts another at once, until ctx ends.
+func killUntilDone(ctx context.Context, draw *rand.Rand) error {
+	for n := 1; ; n++ {
+		pause := time.NewTimer(time.Duration(2000+draw.IntN(4000)) * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			tell("  the worker was killed %d times", n-1)
+			return nil
+		case <-pause.C:
+		}
+		worker().Kill()
+		if err := house.StartWorker(context.WithoutCancel(ctx)); err != nil {
+			return fmt.Errorf("start the worker again: %w", err)
+		}
 	}
 }
 
@@ -109,7 +130,7 @@ func (s *scene) wantOneIsolationEach() {
 	for n := range edrHosts {
 		var done []string
 		for _, c := range e.Commands {
-			if c.Hostname == s.device(n) {
+			if strings.EqualFold(c.Hostname, s.device(n)) {
 				done = append(done, cmp.Or(map[string]string{"contain": "isolate", "lift_containment": "release"}[c.Action], c.Action))
 			}
 		}
@@ -117,7 +138,7 @@ func (s *scene) wantOneIsolationEach() {
 			s.t.Errorf("%s: device %s: %v took effect, want one isolation and then its release", s.vendor, s.device(n), done)
 		}
 		for _, h := range e.Hosts {
-			if h.Hostname == s.device(n) && h.State != "normal" && h.Status != "normal" {
+			if strings.EqualFold(h.Hostname, s.device(n)) && h.State != "normal" && h.Status != "normal" {
 				s.t.Errorf("%s: device %s ends as %s%s", s.vendor, s.device(n), h.State, h.Status)
 			}
 		}
