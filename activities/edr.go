@@ -46,13 +46,19 @@ type EndpointSeen struct {
 	Online  bool
 	Class   models.AssetClass
 	Tags    []string
+	// MayBeController as in models.Asset.
+	MayBeController bool
 }
 
 // As reports whether the endpoint is as wanted.
 func (s EndpointSeen) As(d models.Desired) bool { return s.State == goal(d) }
 
-func seenOf(h models.Host) EndpointSeen {
-	return EndpointSeen{AgentID: h.ID, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags}
+// seen is what the EDR says of a host.
+func (e ClientEDR) seen(h models.Host) EndpointSeen {
+	return EndpointSeen{
+		AgentID: h.ID, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags,
+		MayBeController: h.Class == models.ClassServer && !e.Capabilities().Controllers,
+	}
 }
 
 // Resolve finds the one agent with the host name and says how it stands. None, or several, is Rejected.
@@ -68,7 +74,7 @@ func (c *Containment) Resolve(ctx context.Context, in EndpointInput) (EndpointSe
 	if len(hosts) != 1 {
 		return EndpointSeen{}, failure(edr.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
 	}
-	return seenOf(hosts[0]), nil
+	return edr.seen(hosts[0]), nil
 }
 
 // Look says how an endpoint stands.
@@ -81,7 +87,7 @@ func (c *Containment) Look(ctx context.Context, in EndpointInput) (EndpointSeen,
 	if err != nil {
 		return EndpointSeen{}, failure(unsent(err), c.Effects.Settle)
 	}
-	return seenOf(host), nil
+	return edr.seen(host), nil
 }
 
 // Change asks the EDR to isolate or release the endpoint, once, after looking at how it stands: a device that is
@@ -140,7 +146,7 @@ func (c *Containment) Confirm(ctx context.Context, in EndpointInput) (EndpointSe
 	if err != nil {
 		return EndpointSeen{}, failure(unsent(err), c.Effects.Settle)
 	}
-	seen := seenOf(host)
+	seen := edr.seen(host)
 	order, err := c.order(ctx, edr, in)
 	switch {
 	case err != nil:

@@ -72,6 +72,13 @@ type Asset struct {
 	Hostname string     `json:"hostname"`
 	Class    AssetClass `json:"class,omitempty"` // "" when the EDR does not say
 	Tags     []string   `json:"tags,omitempty"`
+	// MayBeController says that the EDR calls it a server and does not tell domain controllers from other servers.
+	MayBeController bool `json:"may_be_controller,omitzero"`
+}
+
+// mayBe reports whether an asset is of a class, or may be of it for all that the EDR says.
+func (a Asset) mayBe(c AssetClass) bool {
+	return a.Class == c || a.Class == "" || c == ClassDomainController && a.MayBeController
 }
 
 // ResponseRequest is what is to be decided: an action on an asset, in an incident of a severity, at a moment.
@@ -93,8 +100,8 @@ type Ruling struct {
 
 // Decide rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. What
 // no rule matches is asked, and so is everything while no version is signed. An asset that two persons must agree on is
-// never done without asking. A rule for some class of asset that says never or ask also holds for an asset whose class
-// is not known; one that permits does not. A drill never reaches a real device.
+// never done without asking. A rule for some class of asset that says never or ask also holds for an asset that may be of
+// it, because the EDR does not say; one that permits does not. A drill never reaches a real device.
 func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours) Ruling {
 	ruling := Ruling{Decision: DecideAsk, Rule: "no rule matches", Version: a.Version, Persons: 1}
 	if a.SignedAt.IsZero() {
@@ -131,11 +138,13 @@ func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours
 }
 
 func (rule AuthorityRule) matches(r ResponseRequest, zone *time.Location, business Hours) bool {
-	permits := rule.Decision == DecideAuto || rule.Decision == DecideAskThenAuto
-	classUnknown := r.Asset.Class == "" && !permits
+	classed := slices.Contains(rule.Classes, r.Asset.Class)
+	if rule.Decision == DecideNever || rule.Decision == DecideAsk {
+		classed = slices.ContainsFunc(rule.Classes, r.Asset.mayBe)
+	}
 	hours := rule.Hours == HoursAny || business.Open(r.At, zone) == (rule.Hours == HoursBusiness)
 	return rule.Action == r.Action && hours &&
-		(len(rule.Classes) == 0 || classUnknown || slices.Contains(rule.Classes, r.Asset.Class)) &&
+		(len(rule.Classes) == 0 || classed) &&
 		(len(rule.Severities) == 0 || slices.Contains(rule.Severities, r.Severity)) &&
 		(len(rule.Tags) == 0 || slices.ContainsFunc(rule.Tags, func(t string) bool { return slices.Contains(r.Asset.Tags, t) }))
 }
@@ -145,14 +154,14 @@ func (m Mark) matches(a Asset) bool {
 	case m.Host != "":
 		return hostMatches(m.Host, a.Hostname)
 	case m.Class != "":
-		return a.Class == m.Class || a.Class == ""
+		return a.mayBe(m.Class)
 	default:
 		return slices.Contains(a.Tags, m.Tag)
 	}
 }
 
 // hostMatches reports whether a host name fits a pattern, whatever the case. A pattern without a dot also fits the first
-// label of a longer name: "DC-*" fits "dc-01.corp.example".
+// label of a longer name: "DC-*" fits "dc-01.corp.example". Names are those the EDR knows.
 func hostMatches(pattern, hostname string) bool {
 	pattern, hostname = strings.ToLower(pattern), strings.ToLower(hostname)
 	hostname = strings.ReplaceAll(hostname, "/", " ") // in a path * stops at a slash, here it does not

@@ -100,6 +100,8 @@ type EndpointObserved struct {
 	Drift      bool       `json:"drift,omitempty"`   // it was as wanted, and is not any more: somebody else changed it
 	Class      AssetClass `json:"class,omitempty"`
 	Tags       []string   `json:"tags,omitempty"`
+	// MayBeController as in Asset.
+	MayBeController bool `json:"may_be_controller,omitempty"`
 }
 
 // Type returns "endpoint_observed".
@@ -121,7 +123,7 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 		p.AgentID = d.AgentID
 	}
 	if d.Class != "" || len(d.Tags) > 0 {
-		p.Class, p.Tags = d.Class, d.Tags
+		p.Class, p.Tags, p.MayBeController = d.Class, d.Tags, d.MayBeController
 	}
 	if d.Generation == p.Generation {
 		p.Problem, p.Drifted = d.Problem, d.Drift

@@ -13,26 +13,28 @@ const (
 
 // Endpoint is a device of an incident: what is wanted of it and what the EDR itself says it is.
 type Endpoint struct {
-	ID          string     `json:"id"` // "e1", "e2", … within the incident
-	Hostname    string     `json:"hostname"`
-	AgentID     string     `json:"agent_id,omitempty"` // the EDR's id, once resolved to exactly one
-	Desired     Desired    `json:"desired"`
-	Generation  int        `json:"generation"` // grows with every change of Desired
-	Observed    HostState  `json:"observed"`
-	Online      bool       `json:"online"`
-	Problem     string     `json:"problem,omitempty"`
-	Kept        *Kept      `json:"kept,omitempty"`
-	Reason      string     `json:"reason"`
-	Class       AssetClass `json:"class,omitempty"`
-	Tags        []string   `json:"tags,omitempty"`
-	RequestedBy Actor      `json:"requested_by"`           // the owner of what is wanted
-	RequestedAs string     `json:"requested_as,omitempty"` // see PersonOf
-	Approval    *Approval  `json:"approval,omitempty"`     // of what is wanted now; nil until it is ruled on
-	ReviewAt    time.Time  `json:"review_at,omitzero"`     // when the client is asked to extend or release
-	ReviewDue   time.Time  `json:"review_due,omitzero"`    // when they were asked and have not answered
-	Drifted     bool       `json:"drifted,omitzero"`       // somebody changed it behind our back
-	Since       time.Time  `json:"since"`                  // when Desired was set
-	ObservedAt  time.Time  `json:"observed_at,omitzero"`   // when the EDR last said something
+	ID         string     `json:"id"` // "e1", "e2", … within the incident
+	Hostname   string     `json:"hostname"`
+	AgentID    string     `json:"agent_id,omitempty"` // the EDR's id, once resolved to exactly one
+	Desired    Desired    `json:"desired"`
+	Generation int        `json:"generation"` // grows with every change of Desired
+	Observed   HostState  `json:"observed"`
+	Online     bool       `json:"online"`
+	Problem    string     `json:"problem,omitempty"`
+	Kept       *Kept      `json:"kept,omitempty"`
+	Reason     string     `json:"reason"`
+	Class      AssetClass `json:"class,omitempty"`
+	Tags       []string   `json:"tags,omitempty"`
+	// MayBeController as in Asset.
+	MayBeController bool      `json:"may_be_controller,omitempty"`
+	RequestedBy     Actor     `json:"requested_by"`           // the owner of what is wanted
+	RequestedAs     string    `json:"requested_as,omitempty"` // see PersonOf
+	Approval        *Approval `json:"approval,omitempty"`     // of what is wanted now; nil until it is ruled on
+	ReviewAt        time.Time `json:"review_at,omitzero"`     // when the client is asked to extend or release
+	ReviewDue       time.Time `json:"review_due,omitzero"`    // when they were asked and have not answered
+	Drifted         bool      `json:"drifted,omitzero"`       // somebody changed it behind our back
+	Since           time.Time `json:"since"`                  // when Desired was set
+	ObservedAt      time.Time `json:"observed_at,omitzero"`   // when the EDR last said something
 }
 
 // Kept is the client's explicit word to leave an endpoint isolated after closure.

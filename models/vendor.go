@@ -198,6 +198,8 @@ type Capabilities struct {
 	Queues  bool `json:"queues"`  // it keeps an order for a device that is offline
 	Classes bool `json:"classes"` // it says what kind of device a host is
 	Tags    bool `json:"tags"`    // it tells the client's tags
+	// Controllers: it tells domain controllers from other servers.
+	Controllers bool `json:"controllers"`
 }
 
 // EDRCredentials are what a client's EDR is reached with. They are kept encrypted and never leave the process.

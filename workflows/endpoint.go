@@ -161,7 +161,7 @@ func (w *endpoint) effect(wish models.EndpointWish) models.Effect {
 }
 
 func observed(seen endpointSeen) models.EndpointObserved {
-	return models.EndpointObserved{AgentID: seen.AgentID, State: seen.State, Online: seen.Online, Class: seen.Class, Tags: seen.Tags}
+	return models.EndpointObserved{AgentID: seen.AgentID, State: seen.State, Online: seen.Online, Class: seen.Class, Tags: seen.Tags, MayBeController: seen.MayBeController}
 }
 
 // report tells the incident what was seen, unless it is what was told last.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/config"
@@ -52,17 +51,21 @@ func (p *process) edrs(ctx context.Context) (*activities.Connections, error) {
 			if err := check(c); err != nil { // the operator may have taken a host back
 				return nil, err
 			}
-			return connectEDR(c, transport, p.config.VendorTimeout)
+			return connectEDR(c, transport, p.config)
 		},
 	}, nil
 }
 
-func connectEDR(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (activities.EDR, error) {
+// connectEDR makes a connection that keeps its vendor's pace; simulators have none.
+func connectEDR(c models.EDRCredentials, transport http.RoundTripper, settings config.Config) (activities.EDR, error) {
 	product, ok := edr.ProductOf(c.Vendor)
 	if !ok {
 		return nil, models.InvalidField("/vendor", "is no EDR product Watchfire knows")
 	}
-	return product.New(c, transport, timeout)
+	if settings.Profile != "dev" {
+		transport = edr.Paced(transport, product.PerSecond)
+	}
+	return product.New(c, transport, settings.VendorTimeout)
 }
 
 // checkEDR returns what says whether credentials can be those of their product, at an address that may be contacted.
@@ -113,7 +116,7 @@ func sharedFalcons(c config.Config, transport http.RoundTripper) func(models.EDR
 		if c.CrowdStrikeURL != nil {
 			credentials.BaseURL = c.CrowdStrikeURL.String()
 		}
-		f, err := connectEDR(credentials, transport, c.VendorTimeout)
+		f, err := connectEDR(credentials, transport, c)
 		if err != nil {
 			return nil, &models.VendorError{Class: models.Config, Vendor: e.Vendor, Op: "connect", Code: "credentials", Cause: err}
 		}

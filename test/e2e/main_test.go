@@ -142,5 +142,40 @@ func verdict(ctx context.Context) error {
 		}
 		tell("%s: %d requests in the journal, %d violations", vendor, len(entries), len(effects.Violations))
 	}
-	return errors.Join(wrong...)
+	return errors.Join(append(wrong, neverSilent(ctx)...)...)
+}
+
+// neverSilent finds critical incidents that nobody acknowledged and nobody is being called about.
+func neverSilent(ctx context.Context) (wrong []error) {
+	analyst := house.Dev.Person(models.RoleAnalyst, 0)
+	seen, calling := 0, 0
+	for cursor := ""; ; {
+		var page struct {
+			Items []struct{ Reference models.Reference }
+			Next  string
+		}
+		if err := analyst.Get(ctx, "/incidents?severity=critical&limit=100&cursor="+cursor, &page); err != nil {
+			return append(wrong, err)
+		}
+		for _, row := range page.Items {
+			var i models.Incident
+			if err := analyst.Get(ctx, "/incidents/"+string(row.Reference), &i); err != nil {
+				return append(wrong, err)
+			}
+			if !i.Published() || i.Over() || i.FireDrill != "" {
+				continue
+			}
+			seen++
+			if i.Acknowledged == nil {
+				calling++
+				if i.CallRound == 0 && len(i.Tasks) == 0 {
+					wrong = append(wrong, fmt.Errorf("%s is critical, published and silent", i.Reference))
+				}
+			}
+		}
+		if cursor = page.Next; cursor == "" {
+			tell("%d critical incidents: all acknowledged but %d, about which the calls go on", seen, calling)
+			return wrong
+		}
+	}
 }

@@ -1,0 +1,41 @@
+package edr_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/vendors/edr"
+)
+
+type counted struct{ requests int }
+
+func (c *counted) RoundTrip(*http.Request) (*http.Response, error) {
+	c.requests++
+	return httptest.NewRecorder().Result(), nil
+}
+
+func TestRequestsKeepTheVendorsPace(t *testing.T) {
+	var vendor counted
+	transport := edr.Paced(&vendor, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // the next turn would come after a third of a second
+	defer cancel()
+	refused := 0
+	for range 5 {
+		req := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://edr.example/", nil)
+		res, err := transport.RoundTrip(req)
+		if err != nil {
+			refused++
+			continue
+		}
+		_ = res.Body.Close()
+	}
+	if vendor.requests != 3 || refused != 2 {
+		t.Errorf("%d requests at once, %d refused; want 3 and 2", vendor.requests, refused)
+	}
+	if unlimited := edr.Paced(&vendor, 0); unlimited != http.RoundTripper(&vendor) {
+		t.Errorf("no limit is %T", unlimited)
+	}
+}
