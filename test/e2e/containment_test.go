@@ -49,51 +49,45 @@ func TestAWorkerKilledAtRandomIsolatesEveryDeviceOnceWithEveryVendor(t *testing.
 			all = append(all, &i)
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	nemesis := make(chan error, 1)
 	seed := uint64(time.Now().UnixNano())
 	tell("  seed %d", seed)
-	go func() { nemesis <- killUntilDone(ctx, rand.New(rand.NewPCG(seed, 7))) }()
-	for _, s := range all {
-		for n := range edrHosts {
-			s.give(s.analyst, &models.Isolate{Hostname: s.device(n), Reason: "Files are being encrypted."})
+	draw := rand.New(rand.NewPCG(seed, 7))
+	whileKilled(t, draw, func() {
+		for _, s := range all {
+			for n := range edrHosts {
+				s.give(s.analyst, &models.Isolate{Hostname: s.device(n), Reason: "Files are being encrypted."})
+			}
 		}
-	}
-	for _, s := range all {
-		s.contained(models.ContainmentContained)
-	}
-	for _, s := range all {
-		for n := range edrHosts {
-			s.give(s.analyst, &models.Release{Endpoint: fmt.Sprintf("e%d", n+1), Reason: "Reinstalled."})
+		for _, s := range all {
+			s.contained(models.ContainmentContained)
 		}
-	}
-	for _, s := range all {
-		s.contained(models.ContainmentReleased)
-	}
-	cancel()
-	if err := <-nemesis; err != nil {
-		t.Fatal(err)
-	}
+	})
+	whileKilled(t, draw, func() {
+		for _, s := range all {
+			for n := range edrHosts {
+				s.give(s.analyst, &models.Release{Endpoint: fmt.Sprintf("e%d", n+1), Reason: "Reinstalled."})
+			}
+		}
+		for _, s := range all {
+			s.contained(models.ContainmentReleased)
+		}
+	})
 	for _, s := range all {
 		s.wantOneIsolationEach()
 	}
 }
 
-// killUntilDone kills the worker after pauses nobody can foresee, and starts another at once, until ctx ends.
-func killUntilDone(ctx context.Context, draw *rand.Rand) error {
-	for n := 1; ; n++ {
-		pause := time.NewTimer(time.Duration(2000+draw.IntN(4000)) * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			tell("  the worker was killed %d times", n-1)
-			return nil
-		case <-pause.C:
-		}
-		worker().Kill()
-		if err := house.StartWorker(context.WithoutCancel(ctx)); err != nil {
-			return fmt.Errorf("start the worker again: %w", err)
-		}
+// whileKilled does something while the worker is killed again and again, after pauses nobody can foresee. What a worker
+// had in hand when it was killed is tried again after half a minute, so the kills come to an end.
+func whileKilled(t *testing.T, draw *rand.Rand, do func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	nemesis := make(chan error, 1)
+	go func() { nemesis <- killAtRandom(ctx, draw) }()
+	do()
+	cancel()
+	if err := <-nemesis; err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,7 +155,11 @@ func neverSilent(ctx context.Context) (wrong []error) {
 			Items []struct{ Reference models.Reference }
 			Next  string
 		}
-		if err := analyst.Get(ctx, "/incidents?severity=critical&limit=100&cursor="+cursor, &page); err != nil {
+		path := "/incidents?severity=critical&limit=100"
+		if cursor != "" {
+			path += "&cursor=" + url.QueryEscape(cursor)
+		}
+		if err := analyst.Get(ctx, path, &page); err != nil {
 			return append(wrong, err)
 		}
 		for _, row := range page.Items {
