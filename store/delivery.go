@@ -182,9 +182,6 @@ func (tx *Tx) Effect(key string) (LedgerRow, error) { return tx.effect("key = ?"
 // EffectByToken returns an effect by the token in a callback's address. NotFound also when it is another client's.
 func (tx *Tx) EffectByToken(token string) (LedgerRow, error) { return tx.effect("token = ?", token) }
 
-// EffectByID returns an effect by its id. NotFound also when it is another client's.
-func (tx *Tx) EffectByID(id uuid.UUID) (LedgerRow, error) { return tx.effect("id = ?", id) }
-
 func (tx *Tx) effect(condition string, value any) (LedgerRow, error) {
 	var row effectRow
 	err := tx.of("effects").Where(condition, value).Take(&row).Error

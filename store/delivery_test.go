@@ -37,10 +37,7 @@ func TestIntendOnce(t *testing.T) {
 	}
 	h.ledger(func(tx *store.Tx) error {
 		byToken, err := tx.EffectByToken(first.Token)
-		h.ok(err)
-		byID, err := tx.EffectByID(first.ID)
 		same(t, "by token", byToken, first)
-		same(t, "by id", byID, first)
 		return err
 	})
 	h.as(store.Worker, h.other, func(tx *store.Tx) error {

@@ -161,7 +161,7 @@ func TestCrowdStrikeContract(t *testing.T) {
 		"GET /devices/entities/online-state/v1":     {status: 200, body: listed(`{"id":"` + id + `","state":"online"}`)},
 		"POST /devices/entities/devices-actions/v2": {status: 202, body: listed(`{"id":"` + id + `","path":"/x"}`)},
 	})
-	falcon, err := crowdstrike.NewFalcon(crowdstrike.Settings{ClientID: "a", ClientSecret: "b", MemberCID: id, Transport: c})
+	falcon, err := crowdstrike.New(models.EDRCredentials{Vendor: "crowdstrike", Values: map[string]string{"client_id": "a", "client_secret": "b", "member_cid": id}}, c, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,10 +171,10 @@ func TestCrowdStrikeContract(t *testing.T) {
 	if host, err := falcon.State(t.Context(), id); err != nil || !host.Online {
 		t.Errorf("%+v, %v", host, err)
 	}
-	if err := falcon.Isolate(t.Context(), id, "SI-1042-0007"); err != nil {
+	if _, err := falcon.Isolate(t.Context(), id, "SI-1042-0007"); err != nil {
 		t.Error(err)
 	}
-	if err := falcon.Release(t.Context(), id, ""); err != nil {
+	if _, err := falcon.Release(t.Context(), id, ""); err != nil {
 		t.Error(err)
 	}
 	c.wantChecked(7)

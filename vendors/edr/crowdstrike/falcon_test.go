@@ -369,12 +369,14 @@ func TestFalconIsOnlySpokenToInItsClouds(t *testing.T) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
-	f, err := NewFalcon(Settings{ClientID: "client", ClientSecret: secret, BaseURL: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}})
+	f, err := New(credentials("http://127.0.0.1:1"), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantClass(t, f.Isolate(t.Context(), "*", ""), models.Rejected)
-	wantClass(t, f.Release(t.Context(), "*", ""), models.Rejected)
+	_, err = f.Isolate(t.Context(), "*", "")
+	wantClass(t, err, models.Rejected)
+	_, err = f.Release(t.Context(), "*", "")
+	wantClass(t, err, models.Rejected)
 }
 
 func TestCheck(t *testing.T) {
