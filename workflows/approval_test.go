@@ -193,3 +193,24 @@ func TestAReleaseInTheVendorsConsoleIsNoticed(t *testing.T) {
 		t.Errorf("the task stays although it is isolated again: %+v", i.Tasks)
 	}
 }
+
+func TestAnApprovalWaitsUntilTheClientCanSeeTheIncident(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(models.DecideAsk)
+	s.answers = s.presses("1")
+	s.after(time.Minute, models.RoleAnalyst, isolate)
+	var before models.Incident
+	s.env.RegisterDelayedCallback(func() { before = s.replay(s.opening(models.SeverityMedium).Incident) }, 9*time.Minute)
+	s.after(10*time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.containedBy(time.Hour)
+	i := s.run(models.SeverityMedium)
+	if before.OpenTask(models.TaskUnasked, "a1") == nil || before.Endpoints[0].Approval.Answerable() {
+		t.Errorf("before it is published: tasks %+v, approval %+v", before.Tasks, before.Endpoints[0].Approval)
+	}
+	if len(s.calls) != 1 || s.when("approval_given") < 9*time.Minute {
+		t.Errorf("%d calls, approved after %s", len(s.calls), s.when("approval_given"))
+	}
+	if i.OpenTask(models.TaskUnasked, "a1") != nil || len(s.edr) != 2 {
+		t.Errorf("tasks %+v, asked of the EDR %v", i.Tasks, s.edr)
+	}
+}
