@@ -41,7 +41,7 @@ type Config struct {
 	CrowdStrikeURL                                                       *url.URL
 
 	// SecretsKeyset seals the credentials of clients' EDRs; SecretsKMSURI names the key it is itself encrypted with.
-	SecretsKeyset, SecretsKMSURI string
+	SecretsKeyset, SecretsKMSURI, VaultToken string
 	// EDRExtraHosts are domains EDRs may be at beside their vendors' own.
 	EDRExtraHosts []string
 
@@ -162,7 +162,8 @@ func settings() []setting {
 		{"CROWDSTRIKE_CLIENT_SECRET", "", "its secret", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},
 		{"CROWDSTRIKE_BASE_URL", "", "the Falcon cloud, such as https://api.eu-1.crowdstrike.com", false, nil, address(func(c *Config) **url.URL { return &c.CrowdStrikeURL })},
 		{"SECRETS_KEYSET", "", "seals the credentials of clients' EDRs; watchfire secrets keygen prints one", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
-		{"SECRETS_KMS_URI", "", "the key of a KMS the keyset is encrypted with, if it is", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
+		{"VAULT_TOKEN", "", "Vault's token, when SECRETS_KMS_URI is a key of Vault's", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
+		{"SECRETS_KMS_URI", "", "the key of a KMS the keyset is encrypted with, if it is: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
 		{"EDR_EXTRA_HOSTS", "", "domains, with commas between, EDRs may be at beside their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
 		{"VENDOR_TIMEOUT", "10s", "bound of one request to a vendor", false, nil, span(func(c *Config) *time.Duration { return &c.VendorTimeout })},
 		{"VENDOR_SETTLE", "30s", "how long the outcome of an unanswered request may stay unknown", false, nil, span(func(c *Config) *time.Duration { return &c.Settle })},

@@ -19,6 +19,9 @@ import (
 // kept.
 func (p *process) box(ctx context.Context) (*secrets.Box, error) {
 	if p.config.SecretsKeyset != "" {
+		if err := useKMS(p.config); err != nil {
+			return nil, fmt.Errorf("SECRETS_KMS_URI: %w", err)
+		}
 		box, err := secrets.Open(p.config.SecretsKeyset, p.config.SecretsKMSURI)
 		if err != nil {
 			return nil, fmt.Errorf("SECRETS_KEYSET: %w", err)

@@ -21,6 +21,9 @@ func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	c, err := config.FromEnvironment(config.Keys)
+	if err == nil {
+		err = useKMS(c)
+	}
 	if err != nil {
 		return err
 	}
@@ -39,6 +42,14 @@ func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintln(out, keyset)
 	}
 	return err
+}
+
+// useKMS makes the key available that the keyset is encrypted with.
+func useKMS(c config.Config) error {
+	if c.SecretsKMSURI == "" {
+		return nil
+	}
+	return secrets.UseVault(c.SecretsKMSURI, c.VaultToken, nil)
 }
 
 // rotate seals the data keys of all kept credentials with the keyset's newest key. It may be run again, and while
