@@ -277,13 +277,13 @@ func TestALongConversationGoesOnInANewRun(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	after, err := c.DescribeWorkflowExecution(t.Context(), s.ref.WorkflowID(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if before.GetWorkflowExecutionInfo().GetExecution().GetRunId() == after.GetWorkflowExecutionInfo().GetExecution().GetRunId() {
-		t.Fatalf("still the same run after %d events", after.GetWorkflowExecutionInfo().GetHistoryLength())
-	}
+	s.await("a new run, at the first moment nothing is in hand", func() (bool, error) {
+		after, err := c.DescribeWorkflowExecution(t.Context(), s.ref.WorkflowID(), "")
+		if err != nil {
+			return false, err
+		}
+		return before.GetWorkflowExecutionInfo().GetExecution().GetRunId() != after.GetWorkflowExecutionInfo().GetExecution().GetRunId(), nil
+	})
 	s.wantAgreement()
 	said := map[string]int{}
 	for _, r := range happened[*models.Commented](s) {
