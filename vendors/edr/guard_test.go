@@ -15,10 +15,11 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// names is a name server on this machine. answer gets the number of the question about addresses of IPv4, from 0.
+// names is a name server on this machine. answer gets the number of the look-up, from 0. A look-up asks for addresses of
+// IPv4 and of IPv6 at once and in no order, so that each kind of question is counted by itself.
 type names struct {
 	mu     sync.Mutex
-	asked  int
+	asked  map[dnsmessage.Type]int
 	answer func(n int) []string
 }
 
@@ -59,7 +60,7 @@ func (s *names) reply(query []byte) []byte {
 	if q.Type == dnsmessage.TypeA || q.Type == dnsmessage.TypeAAAA {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, text := range s.answer(s.asked) {
+		for _, text := range s.answer(s.asked[q.Type]) {
 			a := netip.MustParseAddr(text)
 			head := dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET, Type: q.Type}
 			switch {
@@ -69,9 +70,10 @@ func (s *names) reply(query []byte) []byte {
 				out.Answers = append(out.Answers, dnsmessage.Resource{Header: head, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
 			}
 		}
-		if q.Type == dnsmessage.TypeA {
-			s.asked++
+		if s.asked == nil {
+			s.asked = map[dnsmessage.Type]int{}
 		}
+		s.asked[q.Type]++
 	}
 	packed, err := out.Pack()
 	if err != nil {
