@@ -152,7 +152,8 @@ func (c *Containment) Confirm(ctx context.Context, in EndpointInput) (EndpointSe
 	case err != nil:
 		return seen, failure(unsent(err), c.Effects.Settle)
 	case order == models.ActionFailed && host.State != goal(in.Desired):
-		return seen, failure(edr.reject(string(in.Effect.Purpose), "action_failed"), 0)
+		return seen, temporal.NewApplicationErrorWithOptions(edr.Vendor+": "+string(in.Effect.Purpose)+": the EDR says that it failed", ErrFailed,
+			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
 	case order != models.ActionPending && host.State == goal(in.Desired):
 		return seen, nil
 	}
@@ -178,7 +179,7 @@ func (c *Containment) order(ctx context.Context, edr ClientEDR, in EndpointInput
 func SeenIn(err error) (EndpointSeen, bool) {
 	var app *temporal.ApplicationError
 	var seen EndpointSeen
-	if errors.As(err, &app) && app.Type() == ErrPending && app.HasDetails() && app.Details(&seen) == nil {
+	if errors.As(err, &app) && (app.Type() == ErrPending || app.Type() == ErrFailed) && app.HasDetails() && app.Details(&seen) == nil {
 		return seen, true
 	}
 	return seen, false

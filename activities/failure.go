@@ -13,6 +13,7 @@ import (
 const (
 	ErrSettling = "settling" // an earlier attempt is ambiguous; its settle window is not over
 	ErrPending  = "pending"  // the EDR has not confirmed yet
+	ErrFailed   = "failed"   // the EDR took the order, and says that it came to nothing
 )
 
 // failure turns a vendor's error into what Temporal needs: Rejected and Config end the activity, Throttled waits

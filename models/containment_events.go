@@ -27,7 +27,7 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 	p := i.Endpoint(d.Endpoint)
 	if p == nil {
 		i.Endpoints = append(i.Endpoints, Endpoint{
-			ID: d.Endpoint, Hostname: d.Hostname, Observed: HostNormal, Desired: DesiredReleased,
+			ID: d.Endpoint, Hostname: d.Hostname, Observed: HostUnknown, Desired: DesiredReleased,
 		})
 		p = &i.Endpoints[len(i.Endpoints)-1]
 	}
@@ -90,16 +90,17 @@ func (d *EndpointKept) apply(i *Incident, e Event) error {
 
 // EndpointObserved is what the EDR itself says about an endpoint.
 type EndpointObserved struct {
-	Endpoint   string     `json:"endpoint"`
-	Generation int        `json:"generation"` // of the wish that was pursued when this was seen
-	AgentID    string     `json:"agent_id,omitempty"`
-	State      HostState  `json:"state,omitempty"` // "" when nothing could be seen
-	Online     bool       `json:"online"`
-	Problem    string     `json:"problem,omitempty"` // class and code of what stands in the way
-	Late       bool       `json:"late,omitempty"`    // the EDR took the wish but has not confirmed it for long
-	Drift      bool       `json:"drift,omitempty"`   // it was as wanted, and is not any more: somebody else changed it
-	Class      AssetClass `json:"class,omitempty"`
-	Tags       []string   `json:"tags,omitempty"`
+	Endpoint   string `json:"endpoint"`
+	Generation int    `json:"generation"` // of the wish that was pursued when this was seen
+	AgentID    string `json:"agent_id,omitempty"`
+	// State is "" when nothing could be seen and nothing was changed since, HostUnknown when something may have been.
+	State   HostState  `json:"state,omitempty"`
+	Online  bool       `json:"online"`
+	Problem string     `json:"problem,omitempty"` // class and code of what stands in the way
+	Late    bool       `json:"late,omitempty"`    // the EDR took the wish but has not confirmed it for long
+	Drift   bool       `json:"drift,omitempty"`   // it was as wanted, and is not any more: somebody else changed it
+	Class   AssetClass `json:"class,omitempty"`
+	Tags    []string   `json:"tags,omitempty"`
 	// MayBeController as in Asset.
 	MayBeController bool `json:"may_be_controller,omitempty"`
 }
@@ -116,7 +117,11 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	if p == nil {
 		return Errorf(Conflict, "there is no endpoint %s", d.Endpoint)
 	}
-	if d.State != "" {
+	switch d.State {
+	case "": // nothing could be seen, and nothing was changed
+	case HostUnknown:
+		p.Observed = d.State
+	default:
 		p.Observed, p.Online, p.ObservedAt = d.State, d.Online, e.At
 	}
 	if d.AgentID != "" {

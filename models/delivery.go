@@ -2,7 +2,6 @@ package models
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -100,15 +99,16 @@ func ApprovalCallEffect(r Reference, client uuid.UUID, a ApprovalCall, round, tr
 }
 
 // EndpointEffect is the effect of isolating or releasing an endpoint. The generation grows with every
-// change of mind, so a late retry of an old one can be told from the present one.
-func EndpointEffect(r Reference, client uuid.UUID, p Purpose, endpoint string, generation int) Effect {
+// change of mind, so a late retry of an old one can be told from the present one; the order, from 1, grows when the EDR
+// says that it failed.
+func EndpointEffect(r Reference, client uuid.UUID, p Purpose, endpoint string, generation, order int) Effect {
 	kind := EffectIsolate
 	if p == PurposeRelease {
 		kind = EffectRelease
 	}
 	return Effect{
-		Key:  string(r) + "/" + string(p) + "/" + strconv.Itoa(generation) + "/" + endpoint + "/edr",
-		Kind: kind, ClientID: client, Incident: r, Purpose: p, Revision: generation, Occurrence: 1, Endpoint: endpoint,
+		Key:  fmt.Sprintf("%s/%s/%d/%s/edr/%d", r, p, generation, endpoint, order),
+		Kind: kind, ClientID: client, Incident: r, Purpose: p, Revision: generation, Occurrence: order, Endpoint: endpoint,
 		Workflow: r.EndpointWorkflowID(endpoint),
 	}
 }

@@ -20,8 +20,8 @@ func TestKeysOfEffectsStayAsTheyAre(t *testing.T) {
 		"SI-1042-0007/published/1/c0ffee00-0000-4000-8000-000000000001/voice/2.3": models.CallEffect(ref, clientID, 1, 2, 3, contact),
 		"contact/c0ffee00-0000-4000-8000-000000000001/test/voice/8b1d":            models.CheckEffect(clientID, models.PurposeTest, contact, "voice", "8b1d"),
 		"contact/c0ffee00-0000-4000-8000-000000000001/code/sms/8b1d":              models.CheckEffect(clientID, models.PurposeCode, contact, "sms", "8b1d"),
-		"SI-1042-0007/isolate/3/e1/edr":                                           models.EndpointEffect(ref, clientID, models.PurposeIsolate, "e1", 3),
-		"SI-1042-0007/release/4/e1/edr":                                           models.EndpointEffect(ref, clientID, models.PurposeRelease, "e1", 4),
+		"SI-1042-0007/isolate/3/e1/edr/1":                                         models.EndpointEffect(ref, clientID, models.PurposeIsolate, "e1", 3, 1),
+		"SI-1042-0007/release/4/e1/edr/2":                                         models.EndpointEffect(ref, clientID, models.PurposeRelease, "e1", 4, 2),
 	} {
 		if e.Key != key || e.ClientID != clientID {
 			t.Errorf("key %s, want %s", e.Key, key)

@@ -155,6 +155,7 @@ type EndpointRun struct {
 	Wish      EndpointWish     `json:"wish"`
 	Reached   int              `json:"reached"` // generation the EDR last confirmed
 	Touched   bool             `json:"touched"` // the EDR was asked to change something
+	Failed    int              `json:"failed"`  // orders for the present wish that the EDR refused or called failed
 	Told      EndpointObserved `json:"told"`    // the last report to the incident
 }
 

@@ -27,7 +27,7 @@ func TestDeliveriesNameContacts(t *testing.T) {
 	i := h.published(h.acme, "open")
 	row := h.intend(h.acme, i, 3)
 	h.ledger(func(tx *store.Tx) error {
-		_, err := tx.Intend(models.EndpointEffect(i.Reference, h.acme.ID, models.PurposeIsolate, "e1", 1), noon.Add(time.Second))
+		_, err := tx.Intend(models.EndpointEffect(i.Reference, h.acme.ID, models.PurposeIsolate, "e1", 1, 1), noon.Add(time.Second))
 		return err
 	})
 	h.advance(h.acme, "sendgrid", store.Word{EventID: "e", Effect: row.ID, State: "deferred", Rank: 2, Sequence: -1, Detail: "421"})

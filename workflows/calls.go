@@ -27,6 +27,9 @@ type (
 	endpointSeen  = activities.EndpointSeen
 )
 
+// errFailed is the type of the error that says that an order came to nothing.
+const errFailed = activities.ErrFailed
+
 // The receivers are nil: they only give the activities their names.
 var (
 	records     *activities.Records

@@ -32,6 +32,9 @@ func Endpoint(ctx workflow.Context, run models.EndpointRun) error {
 		for ctx.Err() == nil {
 			var next models.EndpointWish
 			w.wish.Receive(ctx, &next)
+			if next.Generation > w.run.Wish.Generation {
+				w.run.Failed = 0
+			}
 			if next.Generation >= w.run.Wish.Generation {
 				w.run.Wish = next
 			}
@@ -75,9 +78,13 @@ func (w *endpoint) watch(ctx workflow.Context, wish models.EndpointWish, changed
 		return err
 	}
 	in := endpointInput{Effect: w.effect(wish), Hostname: w.run.Hostname, AgentID: w.run.AgentID, Desired: wish.Desired}
-	seen, err := look(ctx, time.Duration(w.run.Policy.TellAfter), in)
-	if ctx.Err() != nil || err != nil {
-		return ctx.Err() // looked at again in an hour
+	seen, err := look(ctx, confirmFor, in)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		w.report(ctx, wish, unknown(err)) // looked at again in an hour
+		return nil
 	}
 	o := observed(seen)
 	o.Drift = !seen.As(wish.Desired)
@@ -111,11 +118,17 @@ func (w *endpoint) pursue(ctx workflow.Context, wish models.EndpointWish) time.D
 	}
 	w.run.Touched = true
 	if err := change(ctx, patience, in); err != nil {
-		w.report(ctx, wish, models.EndpointObserved{Problem: words(err)})
+		o := unknown(err)
+		if !unsure(err) {
+			o.State = "" // nothing was changed: it is as it was last seen
+		}
+		w.report(ctx, wish, o)
+		if classOf(err) == models.Rejected {
+			return w.nextOrder()
+		}
 		return w.pauseAfter(err)
 	}
-	w.await(ctx, wish, in)
-	return time.Duration(w.run.Policy.TryAgainEvery)
+	return w.await(ctx, wish, in)
 }
 
 // pauseAfter is how long to wait after a failure. What a person must put right is looked at seldom.
@@ -126,8 +139,16 @@ func (w *endpoint) pauseAfter(err error) time.Duration {
 	return seldom
 }
 
-// await waits for the EDR's own word, but not longer than the wish stands.
-func (w *endpoint) await(ctx workflow.Context, wish models.EndpointWish, in endpointInput) {
+// nextOrder notes that an order came to nothing, for good: what follows is another order. It says when: every day in the
+// long run, because only a person can put it right, and they say so by ending the task.
+func (w *endpoint) nextOrder() time.Duration {
+	w.run.Failed++
+	return seldom * time.Duration(min(w.run.Failed, 24))
+}
+
+// await waits for the EDR's own word, but not longer than the wish stands, and says how long to wait before the next
+// attempt. An order that the EDR itself calls failed is over: the next attempt gives another.
+func (w *endpoint) await(ctx workflow.Context, wish models.EndpointWish, in endpointInput) time.Duration {
 	waiting, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	var seen endpointSeen
@@ -137,19 +158,23 @@ func (w *endpoint) await(ctx workflow.Context, wish models.EndpointWish, in endp
 		seen, err = confirm(ctx, confirmFor, in)
 		done = true
 	})
+	pause := time.Duration(w.run.Policy.TryAgainEvery)
 	if workflow.Await(ctx, func() bool { return done || w.run.Wish != wish }) != nil || !done {
-		return
+		return pause
 	}
 	o := observed(seen)
 	switch {
 	case err == nil:
 		w.run.Reached = wish.Generation
+	case orderFailed(err):
+		o.Problem, pause = words(err), w.nextOrder()
 	case seen.State != "":
 		o.Late = true
 	default:
-		o.Problem = words(err)
+		o, pause = unknown(err), w.pauseAfter(err)
 	}
 	w.report(ctx, wish, o)
+	return pause
 }
 
 func (w *endpoint) effect(wish models.EndpointWish) models.Effect {
@@ -157,7 +182,12 @@ func (w *endpoint) effect(wish models.EndpointWish) models.Effect {
 	if wish.Desired == models.DesiredReleased {
 		purpose = models.PurposeRelease
 	}
-	return models.EndpointEffect(w.run.Reference, w.run.ClientID, purpose, w.run.Endpoint, wish.Generation)
+	return models.EndpointEffect(w.run.Reference, w.run.ClientID, purpose, w.run.Endpoint, wish.Generation, w.run.Failed+1)
+}
+
+// unknown is what there is to report when the EDR does not say how a device stands.
+func unknown(err error) models.EndpointObserved {
+	return models.EndpointObserved{State: models.HostUnknown, Problem: words(err)}
 }
 
 func observed(seen endpointSeen) models.EndpointObserved {

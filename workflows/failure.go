@@ -50,3 +50,22 @@ func words(err error) string {
 	}
 	return app.Message()
 }
+
+// unsure reports whether a failed activity may have changed something at the vendor.
+func unsure(err error) bool {
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) {
+		return !queued(err)
+	}
+	switch models.VendorClass(app.Type()) {
+	case models.Rejected, models.Config, models.Transient, models.Throttled:
+		return false
+	}
+	return true
+}
+
+// orderFailed reports whether an EDR said that an order it had taken came to nothing.
+func orderFailed(err error) bool {
+	var app *temporal.ApplicationError
+	return errors.As(err, &app) && app.Type() == errFailed
+}

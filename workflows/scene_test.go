@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,7 @@ type story struct {
 	said     map[string]activities.OutcomeInput // effect key -> our word on it
 	canceled []string
 	edr      []string
+	orders   []string // the keys of what was asked of the EDR
 	decided  map[string]bool
 	requests int
 
@@ -47,10 +49,11 @@ type story struct {
 	mailFails   func() error
 	changeFails func() error
 	answers     func(e models.Effect) // what the person called does
-	hostState   map[string]models.HostState
 	directory   models.Directory
 	authority   models.Authority
-	released    bool // somebody released the device in the vendor's console
+	released    bool                                                                // somebody released the device in the vendor's console
+	confirm     func(in activities.EndpointInput) (*activities.EndpointSeen, error) // nil, nil: as desired
+	looks       func() error
 }
 
 // sent is a message a vendor took, and when.
@@ -67,7 +70,7 @@ func contact(id uuid.UUID, order int) models.Contact {
 
 func newStory(t *testing.T) *story {
 	var suite testsuite.WorkflowTestSuite
-	s := &story{t: t, env: suite.NewTestWorkflowEnvironment(), decided: map[string]bool{}, hostState: map[string]models.HostState{},
+	s := &story{t: t, env: suite.NewTestWorkflowEnvironment(), decided: map[string]bool{},
 		said:      map[string]activities.OutcomeInput{},
 		authority: rules(models.DecideAuto),
 		directory: models.Directory{Zone: time.UTC, Contacts: []models.Contact{contact(first, 1), contact(ciso, 2)}}}
@@ -120,6 +123,11 @@ func (s *story) world() {
 		return s.authority.Decide(in.Request, s.directory.Zone, s.directory.Business), nil
 	})
 	s.env.OnActivity(edr.Look, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		if s.looks != nil {
+			if err := s.looks(); err != nil {
+				return activities.EndpointSeen{}, err
+			}
+		}
 		state := models.HostIsolated
 		if s.released {
 			state = models.HostNormal
@@ -167,9 +175,15 @@ func (s *story) world() {
 			}
 		}
 		s.edr = append(s.edr, string(in.Desired)+" "+in.AgentID)
+		s.orders = append(s.orders, in.Effect.Key)
 		return nil
 	})
 	s.env.OnActivity(edr.Confirm, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		if s.confirm != nil {
+			if seen, err := s.confirm(in); seen != nil || err != nil {
+				return *cmp.Or(seen, &activities.EndpointSeen{}), err
+			}
+		}
 		state := models.HostIsolated
 		if in.Desired == models.DesiredReleased {
 			state = models.HostNormal
