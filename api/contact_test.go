@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -239,5 +240,52 @@ func TestAClientHasBusinessHours(t *testing.T) {
 	a := w.must(http.StatusUnprocessableEntity, w.post("lead", "/api/v1/clients", body(window("10:05"))))
 	if !slices.Contains(a.pointers(t), "/business_hours/0/from") {
 		t.Error(a)
+	}
+}
+
+func TestAClientsTermsAreChanged(t *testing.T) {
+	w := newWorld(t)
+	path := fmt.Sprintf("/api/v1/clients/%d", w.acme.Number)
+	var before, after models.Client
+	w.must(http.StatusOK, w.get("lead", path)).into(t, &before)
+	terms := func(field string, value any) map[string]any {
+		b := map[string]any{"legal_name": "Acme Holding", "time_zone": "Asia/Kathmandu", "language": "de",
+			"business_hours": []any{map[string]any{"days": []string{"sun"}, "from": "10:00", "to": "15:00"}},
+			"contract":       map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2030-12-31T00:00:00Z", "plan": "mdr"},
+			"policy":         map[string]any{"rounds": 7}}
+		if field != "" {
+			b[field] = value
+		}
+		return b
+	}
+	w.must(http.StatusOK, w.put("lead", path, terms("", nil))).into(t, &after)
+	if after.LegalName != "Acme Holding" || after.TimeZone != "Asia/Kathmandu" || after.Language != "de" || len(after.Business) != 1 ||
+		after.Contract.End.Year() != 2030 || after.Policy.Rounds != 7 || after.Policy.RingFor != models.DefaultPolicy().RingFor {
+		t.Errorf("now it is %+v", after)
+	}
+	if after.ID != before.ID || after.Number != before.Number || after.EDR != before.EDR || !after.CreatedAt.Equal(before.CreatedAt) {
+		t.Errorf("it was %+v, now it is %+v", before, after)
+	}
+	var read models.Client
+	w.must(http.StatusOK, w.get("admin", path)).into(t, &read)
+	if !reflect.DeepEqual(read, after) {
+		t.Errorf("read again: %+v, want %+v", read, after)
+	}
+	for pointer, body := range map[string]map[string]any{
+		"/time_zone":               terms("time_zone", "Mars/Olympus"),
+		"/contract/end":            terms("contract", map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2025-12-31T00:00:00Z", "plan": "mdr"}),
+		"/policy/slow_round_every": terms("policy", map[string]any{"slow_round_every": "1ms"}),
+		"/policy/reminders/high":   terms("policy", map[string]any{"reminders": map[string]any{"high": "10000h"}}),
+		"/policy/rounds":           terms("policy", map[string]any{"rounds": 101}),
+		"/edr":                     terms("edr", map[string]any{"vendor": "crowdstrike", "tenant": "t"}),
+	} {
+		if a := w.must(http.StatusUnprocessableEntity, w.put("lead", path, body)); !slices.Contains(a.pointers(t), pointer) {
+			t.Errorf("%s: %s", pointer, a)
+		}
+	}
+	w.must(http.StatusNotFound, w.put("lead", "/api/v1/clients/999999", terms("", nil)))
+	w.must(http.StatusOK, w.get("lead", path)).into(t, &read)
+	if !reflect.DeepEqual(read, after) {
+		t.Errorf("after what was refused: %+v, want %+v", read, after)
 	}
 }

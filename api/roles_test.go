@@ -27,6 +27,7 @@ var matrix = map[string]string{
 	"list-clients":     "401 2 2 2 403 403 403 403",
 	"create-client":    "401 403 2 2 403 403 403 403",
 	"get-client":       "401 2 2 2 2 2 2 404",
+	"update-client":    "401 403 2 2 403 403 403 404",
 	"list-contacts":    "401 2 2 2 2 2 2 404",
 	"create-contact":   "401 2 2 2 403 403 403 404",
 	"update-contact":   "401 2 2 2 403 403 403 404",

@@ -24,6 +24,7 @@ var permissions = map[string][]models.Role{
 	"list-clients":     staff,
 	"create-client":    stewards,
 	"get-client":       everyone,
+	"update-client":    stewards,
 	"list-contacts":    everyone,
 	"create-contact":   staff,
 	"update-contact":   staff,

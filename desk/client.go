@@ -16,12 +16,11 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	if err := auth.Allow("create-client", u.Role); err != nil {
 		return models.Client{}, err
 	}
-	c.Policy = withDefaults(c.Policy)
-	if c.Business == nil {
-		c.Business = models.OfficeHours()
+	c, err := terms(c)
+	if err != nil {
+		return models.Client{}, err
 	}
-	c.Contract.Start, c.Contract.End = c.Contract.Start.UTC(), c.Contract.End.UTC()
-	if err := checkClient(c); err != nil {
+	if err := checkEDR(c.EDR); err != nil {
 		return models.Client{}, err
 	}
 	made, err := d.store.CreateClient(ctx, c, requestID(u, "create-client", key))
@@ -34,45 +33,88 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	return made, nil
 }
 
-func checkClient(c models.Client) error {
+// UpdateClient replaces what was agreed with the client whose number c has: all but its EDR, which is set with its
+// credentials. What is left open takes its default, as when a client is taken on. The policy paces incidents that are
+// opened from now on, the rest counts at once. NotFound: there is no such client.
+func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client) (models.Client, error) {
+	if err := auth.Allow("update-client", u.Role); err != nil {
+		return models.Client{}, err
+	}
+	c, err := terms(c)
+	if err != nil {
+		return models.Client{}, err
+	}
+	var now models.Client
+	err = d.inClient(ctx, u, c.Number, func(tx *store.Tx) (err error) {
+		now, err = tx.UpdateClient(c)
+		return err
+	})
+	return now, err
+}
+
+// terms fills what a client's terms leave open, and checks them.
+func terms(c models.Client) (models.Client, error) {
+	c.Policy = withDefaults(c.Policy)
+	if c.Business == nil {
+		c.Business = models.OfficeHours()
+	}
+	c.Contract.Start, c.Contract.End = c.Contract.Start.UTC(), c.Contract.End.UTC()
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
-		return models.InvalidField("/time_zone", "is not an IANA time zone")
+		return c, models.InvalidField("/time_zone", "is not an IANA time zone")
 	}
 	if err := checkLanguage(c.Language); err != nil {
-		return err
+		return c, err
 	}
 	if err := c.Business.Check("/business_hours"); err != nil {
-		return err
+		return c, err
 	}
 	if c.Contract.End.Before(c.Contract.Start) {
-		return models.InvalidField("/contract/end", "is before the start")
+		return c, models.InvalidField("/contract/end", "is before the start")
 	}
 	for pointer, t := range map[string]time.Time{"/contract/start": c.Contract.Start, "/contract/end": c.Contract.End} {
 		if !t.Equal(t.Truncate(24 * time.Hour)) {
-			return models.InvalidField(pointer, "is not a day at midnight UTC")
+			return c, models.InvalidField(pointer, "is not a day at midnight UTC")
 		}
 	}
-	if err := checkPolicy(c.Policy); err != nil {
-		return err
-	}
-	if c.EDR.Vendor != "" && c.EDR.Vendor != "crowdstrike" {
+	return c, checkPolicy(c.Policy)
+}
+
+func checkEDR(e models.EDR) error {
+	if e.Vendor != "" && e.Vendor != "crowdstrike" {
 		return models.InvalidField("/edr/vendor", "is not crowdstrike: another product is set with its credentials")
 	}
-	if c.EDR.Vendor != "" && c.EDR.Tenant == "" {
+	if e.Vendor != "" && e.Tenant == "" {
 		return models.InvalidField("/edr/tenant", "is required with a vendor")
 	}
 	return nil
 }
 
 func checkPolicy(p models.Policy) error {
-	if r := time.Duration(p.RingFor); r < 5*time.Second || r > 10*time.Minute {
-		return models.InvalidField("/policy/ring_for", "must be 5s to 10m")
+	type bounded struct {
+		field    string
+		span     models.Duration
+		from, to time.Duration
 	}
-	if a := time.Duration(p.ApproveFor); a < time.Second || a > 30*24*time.Hour {
-		return models.InvalidField("/policy/approve_for", "must be 1s to 720h")
+	const year = 366 * 24 * time.Hour
+	spans := []bounded{
+		{"ring_for", p.RingFor, 5 * time.Second, 10 * time.Minute},
+		{"busy_again_after", p.BusyAgainAfter, time.Second, time.Hour},
+		{"round_every", p.RoundEvery, time.Second, 24 * time.Hour},
+		{"slow_round_every", p.SlowRoundEvery, time.Second, 24 * time.Hour},
+		{"high_again_after", p.HighAgainAfter, time.Second, 7 * 24 * time.Hour},
+		{"feedback_window", p.FeedbackWindow, time.Second, year},
+		{"approve_for", p.ApproveFor, time.Second, 30 * 24 * time.Hour},
+		{"lease", p.Lease, time.Second, year},
+		{"tell_after", p.TellAfter, time.Second, 24 * time.Hour},
+		{"try_again_every", p.TryAgainEvery, time.Second, 24 * time.Hour},
 	}
-	if l := time.Duration(p.Lease); l < time.Second || l > 366*24*time.Hour {
-		return models.InvalidField("/policy/lease", "must be 1s to 8784h")
+	for _, s := range models.Severities() {
+		spans = append(spans, bounded{"reminders/" + string(s), p.Reminders[s], time.Second, year})
+	}
+	for _, s := range spans {
+		if d := time.Duration(s.span); d < s.from || d > s.to {
+			return models.InvalidField("/policy/"+s.field, "must be %s to %s", s.from, s.to)
+		}
 	}
 	return nil
 }

@@ -106,6 +106,22 @@ func (tx *Tx) Client() (models.Client, error) {
 	return row.model(), notFound(problem("read client", err), "client")
 }
 
+// UpdateClient replaces the terms of the transaction's client: all of c but what it is known by, and its EDR.
+func (tx *Tx) UpdateClient(c models.Client) (models.Client, error) {
+	if err := tx.needsClient(); err != nil {
+		return models.Client{}, err
+	}
+	row := clientRow{
+		LegalName: c.LegalName, TimeZone: c.TimeZone, Language: c.Language, Business: hours(c.Business),
+		Contract: document[models.Contract]{c.Contract}, Policy: document[models.Policy]{c.Policy},
+	}
+	err := tx.db.Where("id = ?", tx.client).Select("legal_name", "time_zone", "language", "business", "contract", "policy").Updates(&row).Error
+	if err != nil {
+		return models.Client{}, problem("update client", err)
+	}
+	return tx.Client()
+}
+
 // CallerSecret returns the secret of the transaction's client from which the code follows that proves our calls.
 // NotFound when there is no such client.
 func (tx *Tx) CallerSecret() (uuid.UUID, error) {

@@ -165,6 +165,27 @@ type ClientList struct {
 	Next *Next `json:"next,omitempty"`
 }
 
+// ClientTerms Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"language":"de","legal_name":"Example Manufacturing SE","time_zone":"Europe/Vienna"}
+type ClientTerms struct {
+	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
+	BusinessHours *Hours `json:"business_hours,omitempty"`
+
+	// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
+	//
+	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
+	Contract Contract `json:"contract"`
+
+	// Language BCP 47.
+	Language  string `json:"language"`
+	LegalName string `json:"legal_name"`
+
+	// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
+	Policy *Policy `json:"policy,omitempty"`
+
+	// TimeZone IANA name.
+	TimeZone string `json:"time_zone"`
+}
+
 // ClockTime A time of day.
 //
 // Example: 08:30
@@ -1041,6 +1062,9 @@ type ReceiveOcsfJSONRequestBody = OCSFEvent
 // CreateClientJSONRequestBody defines body for CreateClient for application/json ContentType.
 type CreateClientJSONRequestBody = ClientDetails
 
+// UpdateClientJSONRequestBody defines body for UpdateClient for application/json ContentType.
+type UpdateClientJSONRequestBody = ClientTerms
+
 // CreateContactJSONRequestBody defines body for CreateContact for application/json ContentType.
 type CreateContactJSONRequestBody = NewContact
 
@@ -1305,6 +1329,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/clients/{number} (the `GetClient` operationId).
 	GetClient(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateClientWithBody Replace what was agreed with a client
+	//
+	// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
+	// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
+	UpdateClientWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateClient Replace what was agreed with a client
+	//
+	// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
+	// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
+	UpdateClient(ctx context.Context, number ClientNumber, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCallerCode Read the code that proves a call to the client is ours
 	//
@@ -2216,6 +2260,46 @@ func (c *API) CreateClient(ctx context.Context, params *CreateClientParams, body
 // Corresponds with GET /api/v1/clients/{number} (the `GetClient` operationId).
 func (c *API) GetClient(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetClientRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateClientWithBody Replace what was agreed with a client
+//
+// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
+// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
+func (c *API) UpdateClientWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateClientRequestWithBody(c.Server, number, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateClient Replace what was agreed with a client
+//
+// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
+// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
+func (c *API) UpdateClient(ctx context.Context, number ClientNumber, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateClientRequest(c.Server, number, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4271,6 +4355,53 @@ func NewGetClientRequest(server string, number ClientNumber) (*http.Request, err
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewUpdateClientRequest calls the generic UpdateClient builder with application/json body
+func NewUpdateClientRequest(server string, number ClientNumber, body UpdateClientJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateClientRequestWithBody(server, number, "application/json", bodyReader)
+}
+
+// NewUpdateClientRequestWithBody constructs an http.Request for the UpdateClient method, with any body, and a specified content type
+func NewUpdateClientRequestWithBody(server string, number ClientNumber, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -7168,6 +7299,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/clients/{number} (the `GetClient` operationId).
 	GetClientWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetClientResponse, error)
 
+	// UpdateClientWithBodyWithResponse Replace what was agreed with a client
+	//
+	// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
+	// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
+	UpdateClientWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error)
+
+	// UpdateClientWithResponse Replace what was agreed with a client
+	//
+	// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
+	// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
+	UpdateClientWithResponse(ctx context.Context, number ClientNumber, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error)
+
 	// GetCallerCodeWithResponse Read the code that proves a call to the client is ours
 	//
 	// Every call speaks the present code. It changes every two minutes.
@@ -8374,6 +8525,61 @@ func (r GetClientResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetClientResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateClientResponseDefaultHeaders the declared response headers of an HTTP default response for UpdateClient
+type UpdateClientResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type UpdateClientResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Client
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UpdateClientResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateClientResponse) GetJSON200() *Client {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateClientResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateClientResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateClientResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateClientResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateClientResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11443,6 +11649,38 @@ func (c *ClientWithResponses) GetClientWithResponse(ctx context.Context, number 
 	return ParseGetClientResponse(rsp)
 }
 
+// UpdateClientWithBodyWithResponse Replace what was agreed with a client
+//
+// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
+// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
+func (c *ClientWithResponses) UpdateClientWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error) {
+	rsp, err := c.UpdateClientWithBody(ctx, number, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateClientResponse(rsp)
+}
+
+// UpdateClientWithResponse Replace what was agreed with a client
+//
+// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
+// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
+func (c *ClientWithResponses) UpdateClientWithResponse(ctx context.Context, number ClientNumber, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error) {
+	rsp, err := c.UpdateClient(ctx, number, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateClientResponse(rsp)
+}
+
 // GetCallerCodeWithResponse Read the code that proves a call to the client is ours
 //
 // Every call speaks the present code. It changes every two minutes.
@@ -13070,6 +13308,52 @@ func ParseGetClientResponse(rsp *http.Response) (*GetClientResponse, error) {
 	switch {
 	case true:
 		var headers GetClientResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateClientResponse parses an HTTP response from a UpdateClientWithResponse call
+func ParseUpdateClientResponse(rsp *http.Response) (*UpdateClientResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateClientResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Client
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers UpdateClientResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

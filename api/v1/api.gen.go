@@ -166,6 +166,27 @@ type ClientList struct {
 	Next Next `json:"next,omitempty,omitzero"`
 }
 
+// ClientTerms Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"language":"de","legal_name":"Example Manufacturing SE","time_zone":"Europe/Vienna"}
+type ClientTerms struct {
+	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
+	BusinessHours Hours `json:"business_hours,omitempty,omitzero"`
+
+	// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
+	//
+	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
+	Contract Contract `json:"contract"`
+
+	// Language BCP 47.
+	Language  string `json:"language"`
+	LegalName string `json:"legal_name"`
+
+	// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
+	Policy Policy `json:"policy,omitempty,omitzero"`
+
+	// TimeZone IANA name.
+	TimeZone string `json:"time_zone"`
+}
+
 // ClockTime A time of day.
 //
 // Example: 08:30
@@ -964,6 +985,9 @@ type ReceiveOcsfJSONRequestBody = OCSFEvent
 // CreateClientJSONRequestBody defines body for CreateClient for application/json ContentType.
 type CreateClientJSONRequestBody = ClientDetails
 
+// UpdateClientJSONRequestBody defines body for UpdateClient for application/json ContentType.
+type UpdateClientJSONRequestBody = ClientTerms
+
 // CreateContactJSONRequestBody defines body for CreateContact for application/json ContentType.
 type CreateContactJSONRequestBody = NewContact
 
@@ -1092,6 +1116,9 @@ type ServerInterface interface {
 	// GetClient Read a client
 	// (GET /api/v1/clients/{number})
 	GetClient(c *gin.Context, number ClientNumber)
+	// UpdateClient Replace what was agreed with a client
+	// (PUT /api/v1/clients/{number})
+	UpdateClient(c *gin.Context, number ClientNumber)
 	// GetCallerCode Read the code that proves a call to the client is ours
 	// (GET /api/v1/clients/{number}/caller-code)
 	GetCallerCode(c *gin.Context, number ClientNumber)
@@ -1581,6 +1608,31 @@ func (siw *ServerInterfaceWrapper) GetClient(c *gin.Context) {
 	}
 
 	siw.Handler.GetClient(c, number)
+}
+
+// UpdateClient operation middleware
+func (siw *ServerInterfaceWrapper) UpdateClient(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateClient(c, number)
 }
 
 // GetCallerCode operation middleware
@@ -3890,6 +3942,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/clients", wrapper.ListClients)
 	router.POST(options.BaseURL+"/api/v1/clients", wrapper.CreateClient)
 	router.GET(options.BaseURL+"/api/v1/clients/:number", wrapper.GetClient)
+	router.PUT(options.BaseURL+"/api/v1/clients/:number", wrapper.UpdateClient)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/contacts", wrapper.ListContacts)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts", wrapper.CreateContact)
 	router.DELETE(options.BaseURL+"/api/v1/clients/:number/contacts/:id", wrapper.RemoveContact)
@@ -4319,6 +4372,48 @@ type GetClientdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetClientdefaultApplicationProblemPlusJSONResponse) VisitGetClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateClientRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Body   *UpdateClientJSONRequestBody
+}
+
+type UpdateClientResponseObject interface {
+	VisitUpdateClientResponse(w http.ResponseWriter) error
+}
+
+type UpdateClient200JSONResponse Client
+
+func (response UpdateClient200JSONResponse) VisitUpdateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateClientdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateClientdefaultApplicationProblemPlusJSONResponse) VisitUpdateClientResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6832,6 +6927,9 @@ type StrictServerInterface interface {
 	// GetClient Read a client
 	// (GET /api/v1/clients/{number})
 	GetClient(ctx context.Context, request GetClientRequestObject) (GetClientResponseObject, error)
+	// UpdateClient Replace what was agreed with a client
+	// (PUT /api/v1/clients/{number})
+	UpdateClient(ctx context.Context, request UpdateClientRequestObject) (UpdateClientResponseObject, error)
 	// GetCallerCode Read the code that proves a call to the client is ours
 	// (GET /api/v1/clients/{number}/caller-code)
 	GetCallerCode(ctx context.Context, request GetCallerCodeRequestObject) (GetCallerCodeResponseObject, error)
@@ -7294,6 +7392,50 @@ func (sh *strictHandler) GetClient(ctx *gin.Context, number ClientNumber) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetClientResponseObject); ok {
 		if err := validResponse.VisitGetClientResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateClient operation middleware
+func (sh *strictHandler) UpdateClient(ctx *gin.Context, number ClientNumber) {
+	var request UpdateClientRequestObject
+
+	request.Number = number
+
+	var body UpdateClientJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateClient(ctx, request.(UpdateClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateClient")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(UpdateClientResponseObject); ok {
+		if err := validResponse.VisitUpdateClientResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -9243,289 +9385,292 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lc9tGtj/4VXq5/604CSiReji2VFtzNZIz8SaTeCxlXTWWrtQEmmRfAt0MuiGa49F+9q0+/cCrQQI0",
-	"pMhT/9S9HorEox+nz/v8zudByJMlZ4RJMTj5PJgTHJEUPv7CQywpZ+pzRESY0qX+c/BhTlKC5Fz9P2Uz",
-	"FGKGJgSlBEd7g2AgwjlJsLotwZ9+IWwm54OTg9EoGMj1kgxOBkKmlM0GDw8PwWCJU5wQad55FpNUvr2o",
-	"v/JqThBWP34jEIW3UPX1Esv5IBgwnKjn0mgQDFLyR0ZTEg1OZJqR4mimPE2wHJwMsgyuLIzu8KUaiZQk",
-	"VU/974+j4Ws8nN58fvXwYuj+OHr49vPhQ/73+ODhfw3qkwoG5zElTP6aJROS+qcSwhXfCMTgoob56B83",
-	"zul/pWQ6OBn8n/v5Nu7rX8W+GQCMiDOJw8aVDfXPX8XaZqngDat6x8gneYf4FGgTM7EiKZqQKU/JKXwV",
-	"UyHRhMwoEwhLRKVAQuJUohWVc56pb9z0/8hIus7nH+r3bqLuhDL797g85bPhP/HwX6Ph69v/e3jzvX9i",
-	"byOSLLkkLFz/TNb1CZ7PuSAMTdYwkxDHMUkD+CxwQtCUp4jck3SNUrIkWNpVgB/VvhEBcyOfcLKM1btf",
-	"TcdH5Oh4OgwJwcOjlz9Mh/j15HA4jkbhaHpEXuLR2C6GZgv5ahQGO1Sj3UQahWUaH7zatEz/x/D/a1qd",
-	"X2hCZX1RfuIrlGC2RoTJlBLY1YQLeYqOR2g1JwzFZCoRzxr3NYYHV8ZLkyzJN1X/NXbDokySmTlY78mU",
-	"pISFxE+RlIU00ic9tVc2HDD3+87nPR8LcNaUiCVnguSM9TwlWKqnKq7PJGGwoni5jKlm9fv/IzS/b/vC",
-	"kNB7EsHD9UsbuDaiAjGy2hs8BHooPzO+Yn/GQFZYoIV6+Sm645kMeULukMBrochFzkmKMFsbsTbHbEYi",
-	"GPQFZ6S34Z4BZ2oaZ8iTBLMIRhriNKUk0gT8EAzepXwSk2TDSJb6iu+7jcg+t2FIhn+gKaYxiU6RICTn",
-	"p3yqmKjMBAp5pI7ghN8DkRd0ifdEpuvh2VT6BOIHKufoeHQYIKwuQHN7qAUJOYsEkhxhsUB4hinb85/V",
-	"w5dbD6ua2j8ykvV4ANptJFWHP+RpRCIUZSmexGsEG0zjWOlNhU0+RSsswzksboF3kHv12j3gOObdcKhD",
-	"RckxiWZAmziKqHo9jt+lfElSSdXZn+JYkALf/zxIyT0VMMyxUsAK1xZ/qyt9NJwj+7sVLylZ8lSqj2s0",
-	"x/dEkQbskduZ8Qj+K2zOyMtJzVd88j8kVAz503DGh+bLhEckFnvF+RYuGNJEDUINGVjqyWBG5Tyb7IU8",
-	"2Yf1nNKUDJMozf/a14+EN5+FUmsU5aWgUUV6vTyqSaZgkHK9qEUp99JznaARXEeYWoKPA8HDQTDQeqAi",
-	"6bWQJBnclDSnVz5JmMuGj/qhNy3XToL60t+qRfdUkCuCky60F6ZUkpTiwcnggieYMoQjRRhCpljyFOEw",
-	"JEKoIxNyNqVpQkAhJWyGFZErcVij2fyZm0/rFfkk1VbYh3226zbhPCaY1ZbXXBjkb2i51vnS9LngINxq",
-	"ZGpIqKUtYEnuVlP3plt+//3txQAYm8Q0rtH44SvfcZhSFlE2u60dnmOP/RcM5lxIpf/oAydJIlrdluBP",
-	"b/XF48LvOE3xWv3cfm6Wx3ZQrdRNkRIXXIu2Tbe9za98CAY8DLM0JdEt3vq+K5rAq5a5vK9y4zWiEoU8",
-	"iyPEuLJqEFM2WEyFktB4IgiTWgW21+2V7TL/0qZGleowSKHsDirX266/tNepe3iWaqV5o3xVJH+pL1U3",
-	"SSxb3gNXKqlCwjmjSnvZzh3cleo+Kmt8/cC7YNkyUkp1h/W6J6lfxI4D0As4IyjhadGm06qoNuhgOZDa",
-	"XtjQzfZJkZ2BYZ4f/6L00UtcOr52DQr7WybhMq2UFiKfo920lowTWFzfPPMXKjx803Eb92ErVZVZz4GP",
-	"9TAlY7bxYpBD1c2Bh9aWyc7h0p0Xq0CkBMdSUVQwmGdMKmoM9Nan2m0XDGYxn+D41jE5t/taa6toG+Pj",
-	"KnU379GlJZh+d+rSHnA7SUZWg2AQU7YgUWW4LzuMFh7b52C13u/hylgi7BT/ECcESX6K7qY0FfJWkD/u",
-	"4ITfxdj9aTypWsUHXo0zQaIAGQeGBGeruowpxrAmZTcOOHDV2wYng2U2iamY63M8I+kypUq0DeALM4DB",
-	"yVEwsK+HP4xxByJ7cDw9mLwMx9Fr8gr/MD0aTQ7Dg2hMRtPX+NXkh/DloK592deXeOXhgV85yEe1XbUu",
-	"jPnzRuuhOKFtVxZnu20IlSNauDVw0y7Pqjjowqhacj9NVb3T6T/UqI3AaaunY0PhA8YHweAP94TBH+M6",
-	"CWB3HNqo338UhlOxmsquwc274R4T2Pd3WeV/5Hf3t9rLZcrvcdzAF9QpX6ZE62VUzEG8Y4YIi5acMokY",
-	"IZE40WZ1FlM2U7wiQFRZ2lhqJ5Xg2ue74mmkbHDFEniK5IqjJUkFZ8Ja5prVK15R2SwYJbmd8q07drlU",
-	"RlEwwGKhnSZ15yufSsJOgVfRmCj2tcJUCpgbTFixJO1bKWkr3rMJ7+mgSJFPS5oSYe4oD+7HlCdqBAxx",
-	"hhif8GiNErw2UYEAKZEZq/FSgeC9uXvJxTKUPjM0MrZAqUc+NXBG7wlrrU6cc6booKJQ1NWJWYqZ8dhW",
-	"bVVlPK3q836rXZzmRkUbKZkqgVLR/sdeZbbGFb2+jBgvhY8gftXLrJeYRIgypFZvL/foF0YfEyxIWwo0",
-	"c+iwrPoEbbXr9FVeTdk8Id+ElvzFcoHeOUsnJx92zGiAfSy7wKu+gAm7x3RZm35VMbHYXb4JNYc1EYNA",
-	"ybmbYBARHMWUqSEfjA5eDkeHw9Hh1ejVyfj4ZDT6pyJkUPAHH7BAck4FEnTGhpShNc/+0iQZRVM8O+Yr",
-	"AvaeONXaHXwlEGZrpF4EoaI2/OQXNeaKY6TCTYJBBuat+d140vIJV0d4piNp6PUIRUry4LkJ7+/EHmUL",
-	"u+jKZxfBjYVxtiS0AlX0SmyCCNGFznLfCDgRaQiMQWRJglP15VnFAfqNQGFKlLVGcSzQChIt8IIwsBss",
-	"Hy96NT4Orsaj0eHeaDSGxaEJ0Rv68fMAtskR8oGPkH9U+qqj4qmSmpihjEGMDDEiVzxdDB5uHoAxFCc7",
-	"rhG7EER6aP1sOiWhEkaZIKkIUIJpPOGfiAhQRO5pSMQX0bnPAbijh24nT5bdy1b+0Z39UfOUYNn2JY4G",
-	"WqojV+aGN0ym6xbr67xjmx+qLmob2tEnq/ezmtgY36bz2kTGz4Ikn5i8PIYLKMnaNQm2CRUL9d2SCwKx",
-	"WZCDubnxrAh0WwZaRdhYj6dZdLcwNx2IONGutl4JWZ7HWAse6xlTbFlI6+kTJL0H10EEQbXbkDOZ8jjW",
-	"VnFxR35o5zbL39nnTDI554pvvs/i7cqsjxIFikhII2WtTXgmlajCoYR4NLPCRNFmol6vtCqscxSkudtm",
-	"A9kLtHsd0j320Jkyu8Hrfs0ET5QJjYUoGN9MXa1MKshGiAVHcx5H2tjF5vVoNefC3koFxGZAlu5ds7ot",
-	"Hlq9dRPxXxABBArBO8WdOrit830sHZrDlsph6JIBNkfHdKbRhb0ejNPMp/e+ZWr9eCYFjUjZVfGNQJNM",
-	"UEaEQHD3KcLxymTmlBO57CGw1w+CgXnk1gi6zbf6XDOGN9o9TjegHVa/qCbka3/Uau0lnjWYDYbO5lho",
-	"7w+sYdJahbrCW0OovhFVOCUsYmAJuEAqLTlliRM8FovpcE5K49ke5jmH9MtzrnM6qg7xqEpfR7UM2JvP",
-	"R74EV8UgyD3lmU+NhqRPzY4mZAY511NuwgcmQCiWBC+MZcoZqYjjDsO4xzGNbsFJ1s4bV6EPWITCbMpP",
-	"3EIkERGLvcISfyl9qOfp5GG8xBMau1Pc6KXlURZKyGuPOJqQNYc0Lh5jadyyKCUxwQL+Midyr4G9C6+T",
-	"bkbvrfhBPI0g7xDRCJ5t0hFhnyGGxKcmM7nuRitIhNo78ucsKAN3seEdGM2VaU9FwzOd9uB/riRxLJBW",
-	"NVDhYm0+csii1BpJwwv+yEjWMOYFIUuh1kIvSkm0WinOp1OlDPqf7WecbtQleaOu9T2l6uUy++gGni+7",
-	"eV95zdrxwBIx9sgCz+eYMRIXlUWiTG51BjmFqK3QoeZNgtI/ZPPo/kd7PifhwsNL87ls9Puay7bEBH4z",
-	"6gaPiMuQ0QQmiZAoIULgGdnRx1VlgGZIvoj+uUvZKs/WqjO3TnnaNOmf4CJ7XHEoW3jH9XXqHp0K3iXY",
-	"Em2NF725eN8t/SrGbJaZXLxi8PjYF3QgMxzfepQ3f1oOc9U37dLiljym4VbHzzt9lTFhb/9lssI7hZEh",
-	"uOBKewrTKj60sDZBlS4KO663xY2+tK8tuZDNAervRMMTLyBrsJOvtEjHBBIaDkYHr4bjg+Hh+Go0OoH/",
-	"+6eabYzVcU5g6lDA49yc4+GoeG1Ot5IwDMkQo/HB4dHxyx9evcaTMCLT6t+QvMQinoLLlq8itY0LUibX",
-	"AWHlvTsZvNETQX/HLJviUGZq89Hlm9K2ngzeZGoN9v9K0piyesCgzgJwHP82BW9uC2ZwUzebCUMpSSiL",
-	"lICecZ1l/nfOIrxGkqMfU6o+jV6djEbq7zF8qFhcOzKZ9iyjyAjKE/jr+Tt09ENFkVUMomCuHfiqrW4+",
-	"HwSHDy+GefHVzedx8Orh2++8Cu9m9rLFNnxSZlNRbM5+PUNq2JUlUnyoTUHa9/uNFWlFptWGTTkSaZZ5",
-	"faTiGY71p+Tincc8XIBE9JhnallAycbrcqXd6NXJ4aiSfFvajxcvPo7GN2CQ/fvg42h4ePPtycfR8Nh+",
-	"dXQyGn1b36QGhm6H2CdP50krT3qBm3cLlH5ZfLClqDOT6HddljGR5AqLRafFgesH0hOZl+ZRXxCVh0e0",
-	"XpN8Ar0uDFRvFGyR1lqAvQWslMC4U4zY9qQfdrYQrH+m7lkT9BOK6IxKYybqqmjIpxH14MZLjzfl5cN2",
-	"Vho6IwpG4mUzZvViLrK0Y20XFvl8wAbX9WdSvR4plohWhCz2Bp7SLyy2+3q9h9Dc2pbkSpPrl+iE4VIV",
-	"w48Rkx73jYDUOY+vprUhNNkquHWtlVpgeOdWOa+vgjW1W9AiiHavK57KM1Xrh+MA4SUNEJj7OgUMsiVP",
-	"EUmWcm1s3jSLSS1et414J8rIUG8OBu1NDLMt/e60NMpoVQrrNS+HFpRiy7ik03V9481x7KB/5KykOaCy",
-	"S6GV9tJUtM/jI2/ZVBf/AFx9O+XprUtB8eYTPo7d3tpiB4dfqah3vL1wNBgs53Uj3Ju16KvU9A7k0SI9",
-	"uvaHTqnOZOwQ/bwyLn5FqNoNCplBkE3HFHWnBOuy4UQH6pUBV6d1R2GtyrraheVhVuBXbBsnqIi7bVVK",
-	"xuiA7QucK1Nve8n+0ARU2r8gP96teZXE4WPwql5MHzO6avzuqawf9XrKrCXginT0ThghQ9SeLXEqKY6N",
-	"UYgpIxo+xsRM3Gf4WqMKVBzSr9sZO4UR9bxl1tnRNUdBaYt4lhISAapMMRcfXQLYjDqfhEVQ0xPhtQjQ",
-	"KqVSEoawQAmNGJ3NJfr96lyD1hANIUBZGGeCamiFgsbXn6esohBF0a0JXjnatDserickFSTMFM+7xdE9",
-	"FbyaaeKtAOqcn0pY1LpWFuaaD1JNens2gFmUHUKc+k49RPP29jwm7ZnJXJCY3pN07dd9Fc8MIKM4gCBy",
-	"YIOZnGn1EM6ilRyeuGM1rhmSZbfoAc6hG3a+bbvibfUTZZYlS53Et1l7CHNFss2DzeXtwxC2uKeqKTVU",
-	"wzcXdBRXwuPqa6jkeLQa+AVZt5rSguoD7A6llt4mq1vR4iAYaGIkuVSoJq351DlTiuyFXjrnGZPCIGGJ",
-	"EhTWMkuXXBATw9dgJoEOXI+3VygZxKA21YuKIbBuxf56aG0qKb2GYlNBf47osnlyolp9q35jEchoe+Rh",
-	"j/4H0rlh/1hI6rLbD4Cinr4p60JHXZDANAqgdGhOTBIAFMVqD3crNckyQ4cCUFGWPNrSLlX8Oki0fbP0",
-	"lfWKU/+JMVe7zegeW1wAIBucvMLpzumrQBOlY2QpoMA/S2RcKfE3G9pO5jn59Agyz69ZFxhm0oq74XCu",
-	"kyy76eRuZq3o7BG08jK119ehNUV7gV78Ym036szJqyPV9F7Ab1Nqi8xOC6GoaJvskiNjH93naKlIaLe6",
-	"I+cHPkPmBOscl0px8J/mBLZT6nOVUhrHhYBD5Rj4secuKQt1BmWUaji2GWbl6N3Rwd6xGGy3bbpHIiKC",
-	"I18kglpcWMg1j6KUCIEiTnQ2+YqnC3/qW0pEFkt/bMNoLooAsLEBcqH7jUAxFtJUlTOEbS5UoEYw5ys0",
-	"xSCGZ1xuVz4b4x1mfIHZDLMALQmmuLu9U01uBTw11dhiab9LtrNzurRMNYnkcVJ3s3+MhbJN921pHtVy",
-	"hq3vzWaX27Xp7MYr7Wrf1PJuzlmjJouRusfQBXhliThBdynB8Z39uxhdFKfaTXQnaJKBALpTpxwASGOC",
-	"783Vc54pAx3yha8ZJIKrNRRIV8FEJpPYHFtEha4a1UUnRcggpbjZN+3kcisuQd8r+564Z3jKqH2QA2aP",
-	"BVrNed1GbmP6+4tUcuMDoC3B2653L2pvhhSJsI3LFowtb+bqmYVzMyAbMyUM+O5oFVMslDpQf9HvAIuh",
-	"Zg9ANra6BEUaGLw7f1u6w7J1qQxRabiHHFW5tU8CHHIdbLia/pIDMC8tfReeWeZHlng68CND3b0emvX7",
-	"rBvugak4K6q7eZX4eDw8eH01OjwZjWyOuyKsWk1hDtyofg6Ho/Ge0Sjtqx6+uNTNX46q4Qwho8FEG04R",
-	"46tKwiL6YPDcMUN8OhXEFLGWs/9jHuLYIZRUjoynUGaoPxzkH67shxP74YX79O1fXvzz3x+/H97Urvn2",
-	"L94MxNCWeLYv6Mt3YVso2FxXqXFvl1uaBzdr6aUmo946GU6RjTB7MkhtYUZfVWqbkBSvOJLpOoCkM42C",
-	"w7jU4RTOTCGJrt2s1RZuAC7eDrHo6uHczvgs9jcX7zvHf1OezeZKAIRzV5+k3fXqG3DUC6STnCtkbl3Q",
-	"AgJO9tzXvfo2Q7omYlO+ii4hCfqk/OSEgJFy/vbCYxR4002HN/7s29yZVrdczGxPdbUjFBfJOWaokJyt",
-	"jrY65KBJqYUoYGjs1YVUcWgmDdY/sHbYBWo7e2Tqby7eN1XDVMrXNpqZxWsfggFf+C2MRoRZ3aYEC3Cf",
-	"r0zl1SrlbHaCZIqZUESgjMiUSxmTKEA4mdBZxjMRIOsjVicPgJxney10BUHkbSPbB8orQKPkWRAS0NPh",
-	"oyCyVNljqvnuaUSUkctXrJ/qHr4A73dhiW/akore257pJV+XLsrABAtym6Xx4GQwl3IpTvb38ZLukWw4",
-	"3iucLjUQXcCZFSGnNWCkp3zC/CxImBK1yhjpj9b5ZA77Q3OhRaUmwg2zqaDLMqSUzExIkzIhcaxDnKcI",
-	"ZlelQL/33U3Sv4glm/bV+LWPjCsFDOtiTek3Ak0piSNI2bdDKqHqvKwT0iqlkvzG4rULi7fgl54D11wP",
-	"4Lhgi1IA8263Vu0pv0ClfdJ/IcRa0TlneQKexyPGXC29iTa9uXjvuEcRH3DKM1YNuvr94kVYtY1qnL1u",
-	"N70vyt3XLbXpKKVT6TOgL3lCALWPxMKWkUcgQ12KgN/ZOCOMpK5B2CYdqaynbk1ubIdBuCDLDek5um1O",
-	"TfFK8Pp2QoqWjJcy3ly8BxcpQIlgm0attC3nhJUkjr+kAppP4OeonEeVJjiPhxtE52pYQn9tALpaBcrN",
-	"qzrENjmz6DwbFYbycRi1jVM3JTQ7k+4Wiy450/auDonZKbmnZLVF2dCpww4fVHJEPkliUJB8CTQ2XQvY",
-	"0c6+GTO2KCPNgzMeKRiYY1ncOKVzBM6dxyAoa5vQ2VRxf1Y0Q0A7B0dSzmpLfrRyUu7Wng91Y9AXCHds",
-	"J+eYJb5VOIaO5h3NVijLrklLaWdlUp9y7r6xtsGgf/ApgEgYY9yLR7Ed9NedkQ6BYyxxZ15cRev2Cg79",
-	"TdcwM4Bvg8cOLgzMxM1AW+7gPXmE7esjCViP7E8pf3zzaUkiKrtUJLU0oe2D+1xwYNZd7KE8WW9Axjkn",
-	"0EoBIKbk4NZTnhImaCg8QfSGpL+tZXzBl4TfSc5yOkXizTL1uPA/6iYiPjQP49YoczCIq+BJTALT8e3W",
-	"1vCkyNZLtHEfRDnkgB87LqFCqU9Ngue4jdzxHLQlFsIfwK1FwrXpb27IR9xup+y69rhVf6P35EdCogkO",
-	"F92gGkw98MDkTYHrjTKUUJZJbdimWoU9Ofa2jCCsLZqpfU6tW47a0iXnaclre9zJX2ue3W79S4vV5ybw",
-	"X+i9J3PLNONpLxksgWx3nKcER55c8Tem2RAJF0gTaQt0JP2sIB9uG3QvM+fekL1+4kK+sw6NelEgMG+l",
-	"CkJmKWZrFELCOziMvzOdGKDNUopDqay2PISEIg7hIwB8nNriYB0ejfGExDqnJuZsRtJrBlgMOuzugqVR",
-	"OPyu4j44Pmxwke/dfud3w5Qm6eFyF1DjaB38J0jdp+aiveVqerbisxUxFVd0u7LxU8HCr+un5BMOZb4J",
-	"VVfKcTusipsXxVUa3nweBQfHBw+FCxoiaz/5sSg/ELKI1xpr0tolOTQYTQj6F2dkD/0KDbkIZsIAUpYi",
-	"4R8/DyK8BiDuBMwGmSm6XgGDl/NMnYyUqkMxTXlSQIOQXDGxVyejEQTWWm3KB8oivqrsx7hWSeNhXj8Z",
-	"6KDeuNbbQtlAY+ZttM0sqApqDsUOJtNCH7IAEtCKRY01vRRa+7bnkzabaVtylPXmiQ2Np3UTVI1/irCF",
-	"kdQlG+A2mBoBtaXzSRGsepsj0Fz5oAsoblOemf5Lm/Nd3LW3Oqu/pXXXuY45jLno5G4Kt+Ec+Gjlquz4",
-	"1w2KJUfwdi+VQE6W36nlYqTtrTCrbrdK7DHmTUOW33SrBtZgQ6szeeum1SHBBjpTWVio1l7BJelY0DJv",
-	"0eLlHVwE5S/QvazTG2wTqPb75tpCtNm3lGhVNcLdXvK+dF/LV+2S8uSQvdo0PtNM6laalr2bLUycnEX3",
-	"1L6lqSm0OoRK2xASue1DnJEAjQw67XbeJ0ilcVJHl/4288w4mryRQ8h6htZ723ppQnRaxiRq12Zul04S",
-	"EotFlwwZpfq2WQCZpdtdCplW89S1t528vzv1P6VT0xSsO8+//O3cgLggzlzTfrWZGqtfWYUzznwiYEPC",
-	"XxFwQDPUwPgRNRMzq1hqhppzdaeBlCR5qc6qykqKMqfIx4pahzkbljKKHLi07u3M17d5JVjvSmAffk37",
-	"rPc1BfeJvJvFATx9m+2wDK6wFQbCXLpFr9mseCh6unVsZ0vp6+NK/x1Tfndhs61bO3dhnF3Z4FZe5G/A",
-	"XOFGYQn/wjKuImMqbPGu/ENIJceLp+NLOQg80TAQ0+ymY0LkGUOuow7iU6TWOeUJFWQPvZUCQW6KzljT",
-	"0BqTNcJS4nBhQvJFMD7jl4Jovs1rUXxTWfspac5pttEpV0K4dB1Y1AKnIETm+OD4ZQG4ZkpjYoE0IVGg",
-	"DW6GGVLdXd0JFlAHw/Sz2soMuz29Co1iK6SWssGOY7tv861BE+jgzi5ls9eT2QuRoEIOE6TTTghlM9Oh",
-	"DXI/qK+qcpc87S8IBRXi3p1CQW8dDkNve/0zIcv/HYLbsu6wSD0u+i9kKn/LpK81Sadqv9YoJ940n10q",
-	"/totG0QQ7CR7CyH8Qll3FhsM/o7TRUfhdWEaVU3WxcCESbZOkcSzU+0yj9fVFj/bejDuWETSMRgg8axV",
-	"AUe74D+sYI/kr57ni4+YVQerkYZzaJod0SkoXtLfPhslmZAazqt14ASms92A+ZWszpTR2CnsaoyQ8ejo",
-	"wAXcdB52Koca12s0Gr86LCQ/QWTCJ9Vuyk0JPzpFqKihWF1omfIwypLly6M98olAwMIgh2iVt6nLaEP/",
-	"U56lStOHilSTkraxpylo7AXhi9RYlOSFYvVaHqYHJrij+ebFwmiKUBc3wosrDNPV9QeIVnMZ2jCZwmZ+",
-	"9uYuQDxxy0MeqUNliQ5aQkvu0mfV0MwW1qaO1KW+9Ev6YXZrcFqSadZ6MwMukYfHpvN5In4lqwIkQUfk",
-	"bFHs+KMxtDU+542DmB3gCP9XTck1qLJ9BTSr3TKMgn0WYfTGvdOAvo4djuvg+/HB6OD4+Hg0hiJUjdo6",
-	"OH97+VsZ2lMtdc5R5nQ2H9w8PBq4b0KZPTvtcAst0mqlQz4hkY4Juq5tjMQIrvZFxYtx8P/+r+trcfP9",
-	"f9kP19d79qM36t1nBxGdVZzXwDe0ZkTntvzTJqEKRGeMp8TaRX4s4mrBYe0hC0KWutUs0fH6AEnO/an1",
-	"f34vkR27iDgA5MpyQCXCjGv7MuYrtRCK3uvVqq2xkitpP3vjl0eniHmJUxgYcWhMl4g9dIam9BOJUEyZ",
-	"7k0uEOPwUx1MvLCU19fffxwPX5ty6JfBuKHzoIVprolRmqJpxnS3VwMZp1lYgEQWzhEWSHGJ6igeHeK5",
-	"G2vw99EsoBi3RC/WUuJHmpIL6/5tKycsJEMBCKTGOHeAbajMzDyhYeDF7JHW2AUmy+PjYDR+NX2Jj4nS",
-	"dkfDH9Q/r9Q/o/w/UByL+nIdkcAljVRci/C9tgNcY2vbdjPmbKbR5B13QmsiWxsH3tSTVhKlswZryaKa",
-	"C6ehaahACU4XJApMW+OQZ0xCGS+LzFcWrgarT7Gt2ahz3C/ywu+sYTVQlm1G7Fq6diExmLc2mIbfqTek",
-	"uo3sRz9yhmu+We7HfVNsnTzAmeS5+vMhv04oNgY5RFot3voO0+W78nixuJVzwm7Ne4zYdw2R3ZsvdT2a",
-	"eikgTDerUzdKC5ArbvKwjXGobP6BKS6FrIa6umWWr7UvQYO92E69rRv0ahW9OL7tFnmdQen3+qnoUwOK",
-	"WpilQgcclPiBbipLPCOFEiyXVtCqXvRX1zis1uvXpjZpJLhAiTex5AvC4IAuUyXWI0QZcqGjclxD+wic",
-	"fvDa/ldMcyimCxTUhN/OL3901Ubto/NnbI3+n8vffkV6JStRFqDj20zZyAej0VHBLGJTDtEUY+VfZmJJ",
-	"Q8oz1zNKcURwckyH4yK/AYP7SPcjU/rG6+Px4fHrg4OjVz88eLb1nevG4jHRcQKd38HfNs8SDGDsmTB1",
-	"n1hYvK5T00eWcYvMt72HSjB4Z2OhObTuPRGSzmyZp8ueGbh0uNsioL7OqRsEg0gDJ9Yxd9s19n9n4oe9",
-	"OdveaXRJKANoAh+t2EBcFnKDdipP3KXp0+N4vndqWrLNC24bWeTIiduDtOATL21Gb47xd65bYceOJZp1",
-	"GaiOJTaQiY6zOfNuD9kKHWtJBuhfJOWIp2gkjI0BaItkirPYV9kIOTNEGZYdcI2WSn2pGbw/8RUk8yPF",
-	"A0wuTiHqBLn0YkVS236dShTjpSDiFI2F0g0PR9DWAezdSSbWt3iGKbt1WJLbx2Tuk2mOOWGJa5uJZ3NJ",
-	"b1c6Vbzl+5Q9ucs4NVx7n0ueF1YrKSpKTe4bK7ILNdhUun14+TLfiFKm5EY6Zlkc44kSRVrIVTxKBbdF",
-	"24VtvZjt9yshEc2Sdlf7ZKHiX/a0tHmfyRu3LSZa31Il3630K2K+ut3hbUoqdyNdmdqT2eFF7SJa72w7",
-	"5v7ErEYF8NU2cg2HB365eq3ErmDggH/hhcZUv0DoRUmpAuIbZ/G6tR1cklRt8qOVZNgG/5kSqIBya6Fh",
-	"32DAHWA7bWC51ai414PpNMqEJwWzwEm+MObhoqyu1wAYT0aj70djjcS4k5JksGCFvyRLiTLoGea6XM45",
-	"mmNl7FuvNDgCySf5eJu6m+OgsRdysSSkM0x1IckO8uP01pabHbsltefD0GUr3cyc4P7UshyIpVvi3Psf",
-	"z9Hro+MfkIFyqRhqNvQJy2kLa6iGvbnHsQGCTVMbNXbXQ6x8QmzKgmUMATirA6RFVoBiSCCERBnFrAf7",
-	"oogvKSSWmRicHB0c5IHf39ky5aFa/ElM0Bsm9T5ZcprwTJ5MYswWdUdmHsj114QDol1gWmJqf0Ldcvd2",
-	"9jEr4CNCgPgyeq/iSvCS0jHauGNNM9g+KLeq1VGBXW5+RZSZUMqER+tTO3ec4oTAz1JASgoCcYowEjEW",
-	"87pffWt6jx2NC6ffbCvg8EWlhcTeJj8fqJyj40+fTAke0KmyKqLAhTDUMmLpKsS397TIyvrKccldcuT3",
-	"ljhPpkcGwCMRZVCvIFqFJmxSadUpDeG2AqlrNFPzBqF+hBrluMVc/XmhLjKt12ELT7O8w3KhL2VreEn3",
-	"LbQUcDftEOkdacQ+t0fdzJWUecHVNJS71JUr1nAptOAIvFjn2yHAqVDkzWreJ3+KikWE6tJ7zd7SAVdL",
-	"39PAFXEc85WuDxOniCkxAV8J7QSvahqdkDk8xbtqpW+7dL/BkUU9a3N9O5g6fk9SL5LXFbgz9CsN1gKg",
-	"ERjUar2QTW0+wJTtMrmS9Vu3vflUlkHPdBG2fs32Cj7bvH8rHfpAukwrOEs5hY0r7ElxBu1yat2h7PGg",
-	"2x5RXiOsnDfYoor9y/qP16mJRqa5i1HoQapngqRt2gUWPKrlJ0PwP0AiEQHSzcXhwUvaxu3dsV1IA8Nz",
-	"mO9KAwXYw+4yDhDccn/qHHTQll5Vu+29ae7vSUjoPYlc/qcnMN0q0a3SktC1Z02JCR6aIh8IKRtsz+2Q",
-	"kVWsY/MCU+ToVeJcwXOXYKtmG4P3xIADAhsERckeJjydahhpHCkOJCRoc758f9miHNCbsw83tmMp+SR7",
-	"5SmlUvEvaN9G7mlkC+haaATk05KmRHQQIi0lXp0eEwqRLg1iSsXittBNknF5i5fLmIbgc22BZ9oJU9QW",
-	"bXfJTdV3dNB6epF/nakQ9y/eCiWYuWPq8u1wPDo6GI5Gox8qfLecLHf5dljI8DoMXtlGGUfBa0+uV8Ps",
-	"8jrIPieWiU4FYTmO8wCXypDe4XXK4xilGYNKAmqRohnnzMOXioDQT1aH5F7asQ7JrFOvK58HiHqsAFO6",
-	"1SSjsfzaK7/s+vS65OAJOd+GqeNJfuISErTjuCB4w1D3UjYdsITOdXNMfpASweN7XwqhflybxfQKDffg",
-	"usyAod8uuaCS3pMvUGhgiG13qrSsvW6YJ2Gt7rA3vW6Mjp8DH1Whp/bQW2lT+kDjE6e6fQfjAACHEjUI",
-	"IlwYtW6LRCmedoP0sHe0b9H+lKliugtQFx1A3+CztM50UlDJ2nPpX0XnDEawKKUclywDkV/MPvdpON1T",
-	"20qtkDrgX9q77NLafSmPobS/QZE82p2dnLIf89j4MUigy5PfYLYnKu8GVdlIcFFRYbpIbUcI6oZ3Uj/3",
-	"LSDpHgH2xI7jwuWUVhfrx5QnxtsMkJJCnqoDAHEbHANXMcEO4C1B+VoUkZBGROyhu1Ku6p1a2kgtMZj4",
-	"trWlDUdiYRr7QD4yhx4VDte+1NbSkiwWC/1vKR8W/qciIg5b6qKVhemVeu9pN71IM3PgQBolGSWYxhP+",
-	"SWMNGoGtPSOSpFTpnCZ1vF4TNWstmfOHNcbecUpgLK3QYs3b2wpdWKW+191L5ErG0iTJJMQYid6UCqQ+",
-	"CFz1fo//blcER7cb7Wz2TXA+tFBU0RpCh7kU5M3MbRd4vvyeTr05nhB0b2dMvO6pC1WGnMNxmS1oBhcr",
-	"Y4pVgcRKO1NZ9A7n7DE4HOWsD2gwN75WeHePISOz2ItoHxVkZhtZ70SJOhy5hteALZuDDxS94E5pd2Hq",
-	"g22KiZLQnlwuE+cPdMM0HaPWtoKQnENxgUmJrzVI9fZOa+rGacAW67bKKRrpmW3QtLbnT0e5fIaJBgW1",
-	"1i5yy3Ogt7nHU3AJ3sSOOTp/t/5SjU9uHbt6n6RAyh5G1h7W10CJluC6OAQzBN7dNYqwJC4PLnezlu+p",
-	"5P/kfuTBO+eQB8sfcYYO0N9xGs7LToCSg7fi0B6kY4+T5kt81TXiwixfDbU2AVKqKBcSHb48hhRghOcE",
-	"794O6Xn5tNNayKCLn6sGPFdxJ9u5tjsxhr57PTG5YM0DWuVCf5f/rHOmywv8qpVyf5mL2v6GvsTe7gMx",
-	"jAx8BjQhCAv0Nw7AdERAuvpIGHj5So1D7oMfzw9HyUhsbGX74qOpS3/58OL6es/+9frh27+8mP87+bf4",
-	"dyK+/fb7lo74iyztPcBwhWe+5ZF4pr1atW6MvjjvFicuwOJuSMSxSX7Wg3P52zmkvUqOIu5xhXVIvot4",
-	"U888AtZZ5Sn+BqQtux9SVmkdqOzj29RFqs0XkuvvBrZl6G3EVxqOVjfo1RiSU6p7CsLHNHFMLCIxvTcd",
-	"7zNWaH+fQqTAfK30kYFpMdmqISGgUO4EkwnuM5i8yyl0zzMb0I5vXWlnQX+knRsHXxDCVXxOWdttxSKb",
-	"GZyLLUa3ubDwgg4Bx8LUel0wg7fz9sLDExg6u7q6zkajg5fnPyOH4mPAk3K+eDUeHb8GmKgS2b0uMcYr",
-	"28A/Z4uHTU34r0qAQe2AuAsz2Z7PekWEPM+TbTpW1DlMDkCMsZgcpwhDkYPSoCVUjKLJWrfOWiueR2u1",
-	"uHYABqemCTendYGlx8mjvveZUlfe4uozo7CNX6Kf6V+BOZNPMgC9FdJd/XmO24QBTSrB7AaYsp20QvX0",
-	"mDLyhsl03TGpuz1PaJPZAtCFtSiwtNkFLc95aTp9HvUmwOVtu2fgl62QEzwsoiMzw+2L2WWtVJsrjZ3c",
-	"2/wgpFWislb4JFvjQkUcotHwNR5Obz6/engxdH8cPXz7+fAh/3t84IfU+X+BE3RxNs9AldH1jyYs/CtH",
-	"OJT0nso1ggYB1qYnvij8rFEXah8WrtDzTNfgdIjZmnn3uNX6iW35t5fjikQ8Kb/94OqAO8gaiPjcTVOe",
-	"3Jn8FlOGeyf5XYAmXJkzDP2R4VSSVBg3+Zxn6R4CwLA7E9+xt+lHUYlmXENw2hqUawYoGhFen6KDo5PR",
-	"CISY7qNsdfQIr3XEp6KbA0pdQUo723wDbF0wEMAYRVZtnn24McX8h+4YcBoeb8uOxjxcOFbPO1xedYKp",
-	"xTDvhCe1OyKGOno8Ih+onEcpXu2QgFJK9TGZJxDdUrYGglpdD6v5grSdTrk61Yn1tmYQTQizlMr1pRqt",
-	"ntaE4NRbB8IQX2KlDEu+ICxAd6vp7R2aclNdMVmjo8NiJ0NF7PBYxYf1Q91851Iu9QgsCkslsd2OVie8",
-	"AbYNnepO08gO2oXHTjREHWTuxiQ1hQw4XguJljRcCJQ5FD9TGZsnUVwrQ1Lk6HPQT52jCdEdvaK9a3bN",
-	"vvvuw5yjNc8QTsned98h3bHSVimGOE0pAFbpieol2gMjPxOKUb24MwO6C9BdTHCk/teWid19iwSBopRr",
-	"pgclTs19hawb9OLunpIVSdWt2qcd6T8gS9k8RAJgHV8xe5fS1akUhT5JDv8iUHPPfzBwGFqnJylK8Br0",
-	"YPVYKlwQ3EFEx3RBtNs+4kRnyZNPVMgTdDQ6Mst2rlOB8iV799vlVb5eDN29jUiy5JKwcD38mazv9tAl",
-	"AYAeHc3HSV4MCicRZWra+Y8LskYzek/ENXPfGaAMNfU5FlAYql0hymJRN0DSgDvhGl4DmiIUC0+Ns0E7",
-	"rY8ODvbQu9+v4KEXb355c/Xmmql5rCGIcIIgf0OPEFArY4LvzfLkfTvVSGIylXvoDIU8SdTDJC+Ges3Y",
-	"BToYjVz0ZYWFfhklkYYpORgdFGMzKQl5GpEIRVmKJ/FaF3zQOAY6zm8ENCfOAWQIoxVPFyQ1gi8lGoLt",
-	"aPT6msGUtZ4F3v2VAePMh+m2HEqplKmnN/wNlKd+9x1E56sVv0KRxgi9SHCsdFASAW5TYBskq60J0ARH",
-	"eVHotwE6Go3RC8Z1DbA+Wd8G1+xodIhe3FNBoYHzJJMwGrWVa56lKOUxgZuP1D+v0QtI9FdqI5NQvUjq",
-	"U1DXjw/RC8j5kJwDNgi8a3yshiBhuOqqgwP0AutyW1fMe4rudG3unS54BcQzeOixGipUuhbXDfb5FGGx",
-	"MGQDZa/X7O49kel6eKb+ujM5F+Jbs7y/0IRKOE5/5REcoZS4qMPLI2XEBpoJCjRGf6d/PdXQWFQgpi10",
-	"F6I4QDG5VzZ9RMhyD/1ChcmpSAnWRH/N7jTw2B1Qxl2sXn53AvUSmtvCHL4R6E4pU3eKqtwdWn0DwtI1",
-	"NMy0p41pSJjOQbHQvEsczsnwYG9k2pdoASFO9vdXq9Uehp/3eDrbN/eK/V/enr/59fIN3JPXwuZyoxCM",
-	"OxmM90b6Mr4kDC/p4GRwuDfaO4SW2HIOYg8KQe/H+zk644x4/AU/GjFx+dv5HjqLBUcxrBuc85BncaRd",
-	"BwQxZWTFVJDoFN0Z+r/TBbOrOQBWaPZPOXsbDU4Gav3PbDcvR/+21L2cMaIOuN5j4DZUaIqGMkZ1xR8Z",
-	"AVParC/8aMUxbgdlDbc8PASbXm6krno9YE43vt8iUncZgMHS3jyCSvGb5lrUgtc1jSeHym41HottWR8K",
-	"lIKDtQooJHZUcgMxNI1p6eqZ80HVvav+gebUsn8Op2/Q4krgJAB9YOPjQPUHo5Ht2GGB+HREUU15/3+M",
-	"xtthIyEPA1Q9H9zpni6BhdBT0+Pc+PbfFQq1RZYkOF2bk2OWPjAwiJD/ByIXutjNAGfSHG2AjzS9J7wI",
-	"rNjAPoEqAZLP4f0CUWpmmKOr35XuKGkCQJEmHdqmUbBrpsvjLPVqlUW9Oyje6yrn1I32GUpLoWy2h64M",
-	"jIJ65IIsQbKr61wX8DJ3MaV/unqvxl+2kEpBRfuZrA3NgJr0V67bufdCLq4zxUPZXjJmrY9MN5MLPO1n",
-	"xlfgADoYjVvecm7qGL+cNH8C7ZuBQQKWCWXIySjTmEHMscZBqJLpQ1CRSvs8FFMw9vzkiy6IJBqo2rTk",
-	"Ry/uHP7lnVIpj77VwtixI3TG1kirvgUMTUdVKV4FBrDXqgROlkEUYK6mACosmDfiFIwNczgQjaxb5fKn",
-	"s+HB8UtL84p0N9Dpb2qiW8RgjvRXEQPqGHAWkpSJrRKgTGU9SASt7+iDCAJyq1DcbQg1Ifk8znAO4fqf",
-	"d4iV8abmpxv3tjuxn2n0UFAmy8T+NyItQ35cGeyTv1fWW9KHCH6vTAbL5BpEbieRA8N+e6HBnj1rup/i",
-	"VaOSfmYbLupkFzC8QFekcg9dcAPWBm4EHaL0b8t7vNrGgz5AQ6dCiZTzQZ0WNZFyt4oGhpAnD+Y7W0Z3",
-	"LaEY+opsHlOZq5zsOjEplh6gyVpqkDf1oXfS+kZopSdXdh6N2IwjrpUl6DXmzs0Duo7mWanwehJNOryZ",
-	"os2cAmRGcwpoamF4e1PxzY6gyRq5zHW793a3mpX7wn59I1BMcCRAg7FOWKF1aqNDzIgUOdb6NCVO18hY",
-	"TIT2KVIBnkdW338tfM6tlvEs1W09ugvIZhLtxPW455c3sZIco2pOsIUP+oXnrdt9jzaX7rvrzMO/iPCu",
-	"8ILoZm95d+QaydW5xv5nTS0bZf95roQ+6undtsp98ehNS9SZCcKdVs++2bDC+zpaMQx5RBqZtY49QK6S",
-	"WBK80GfbuoPVrVC+bK1sqAmEPo0JZZnUHQ7q+wcvPucRedQ9zN/SsI/FaQBLA17MiEO772mDwcRS79C4",
-	"6im/h5AXrKqJruVI2dAN5KkpwVQGNh46EMv2osfcM/2OZtdXbNGyKi7M/txhBdBf+yZawVB+jO1pIX0b",
-	"paVrR/BcvVN2hE8tK4uv9bBx/XMfpHMWRTmQW1dR546fM3ojEhNJtgRRriot/hDjKOEpOXWx07UGAQEe",
-	"tyBkKax+iROy5/EgJfy+QEyVbTlqgG825d8QS1UPiPphm+pRW5b0y05ci5CAfjfYN8FgmW2Najkgbmmw",
-	"imec6Wou+EKrzuDy035D048GMb4KtHcRAqck1anA1NbNl/fpd/CBF/fpzz+zo6/wzL4nyxiHJtMAFwj5",
-	"y87vvqnJGBZSBJ+UTreKETDXUjqbG83HEJsoNpFU1AzBeWuvVXM6QF/SUEOnBnd6Su91KsQ1c2kP8II5",
-	"Frq+ETD+Id6HGFmZH0m8FL7DY89AoN/JuL6eZ1JIDF7yAAmJ1+KaCe47KOd6I84diOTztCbLo3yWxy2A",
-	"2ITdIMecenQRO1rJD+IKCxBdX3gcJRHyGZ/Ft84gMBFKNFmr1Sbx9BTybzSyjRUZ4ZyEC6f6mg2hwuR2",
-	"rbAnP6JYwPJMz0BxiK0OwEF/B0C/9lyta9MpMF0kdHq02iLRk8VxSZjSG8HVbV/C7wHC3+5tESH4C0+C",
-	"ri965nLJnv4UlCWeojnBqUCCfkIRnSk2BIY6tPSTc5IofWo15wCfBoWNgWmMwiJzgckmuGZ3Fcl8p6SO",
-	"k0OpVgdExQmw2yH0SKNyJcIzPYjlQT7Dowhb9VjnUOsXPZ4/EqVfesxaWB4bvfIpiQiTFMc6PUcQHBuI",
-	"rhAzAzs4MamLkD5zajx80DYWTUjIE5si7Dwjby7e70Fypj4X5oZ7qshfKXuMowVZA0o0h1fqk6iOoe9o",
-	"XBL5JkrP86E+klXz5uJ98SVPrGq9uXi/2aFsFrYXepZ5AnXx4YXOY7Abu1D0PrC/Puh6u0T41ehEVCCb",
-	"0wWJsXvoaHSUJ1cb76khvTcX7wNDnYBUY7PagZJh2pShg5HNEPa41dQEFUVyxnRaUD/8+vEIq5FnfpgT",
-	"EFlUQtK6CExHA0Mb9pgrXhDxPkjvKl0bZd6uXdnFremwM91BOQ40QhdPQ3m/LQkDJ73tlucS+K19inVj",
-	"9iDvAmIyKaHds6kN0U1+JOIsJCcmPGKkyTWjOs8CWnlww5PjWBvJIdlDkMkOlNxQ0WFr81Y2eUpIvlz6",
-	"3UaXEqfyR5qSC+gz/3ydxfkYn9hd/NYCvDVwabPdJVPri8OsfSpQrSaAJmRGFWlvKGh5FgHkdA0dWMrR",
-	"sRwwpRv/mPFhTO9JY4ALGOjf+C/qmkdk1eYNnv0xgVawLByLpsJW+PTBmmGOileARKitK5TuoBlHsV6E",
-	"J41ALmONxOQNQte79TQ1UA0QnSLhsINM1aMGjkJzvNRMXSJsyhm94el3aizbSkmmeofMMwtdVVulrBVw",
-	"I9sRThGV0pM6C+VsbiyMryrDQB/yTlV8OlWauU6qLwlm6KAJkFfKiKbhXAMa6trEa6bWFUrGjSmxoErW",
-	"2ER/Hi6skraHznRtuS3oUHqXXAFUlO4OzkDCnRaGE845F0TsXbMPkHoI2kmcaYRBU65uLsUC/V8HfzWQ",
-	"wo3tWBtWHstqnmARMqSC4HDz+ci2xDjIP1zZDyf2wwv36du/vPjnvz9+P7ypXePFr3lUvdA2MG3OflA/",
-	"98FZzJvA87KFST8iD7GjHOIiMH8jR0nw2vQu18kfth+5OtdB3vgLzGhGVkrr0miXLm3VQJBb/c/0xytB",
-	"ftaYSx1E/BEpwA+53pBYYWZlSoHMjE0rNL0aiiOoScK8+82OaW6P8CclWzQ5Vd4a5HlgYJBeGyWUVcST",
-	"ohOl+euFK/V2qBPFRYqnXrJ4rgq6Bwf/aRX1hgE0NgzQqFTm8K5JLy5D2LU80bWSyd6SjLtxs/0oXQ/T",
-	"jD2aAQwoBisov9S6hNKmHMoj5JJogAfDNiPEU8s2o9xZY/QQH6Wv32fsqyF1PdyndhMaSOMmE85AJ+c2",
-	"QoIjAtUYPWQxiUXuGqqTsCEN3R2iD3r+bE7Nw746mz0EpFqiWDutHLBfPHUkzZVl3etKNksaJ/hAjIgT",
-	"2zijAHYKwqQgeKB4XKn4nO2hS83UtDsIHEAAniwM+IWNXhF2zSDnQucWAQU59G6EYzD/vF4jOnusA/tU",
-	"Os9W4WAxzHvwuytbBX+5MHBAMxsTct+6q9rgHrhnOuiD5RyLRugB+LG1efoOrm7CHMhf7RyVYHoCBUbk",
-	"G4ESft84EqnR/1pmEqiLt48Ddka93pjVT2Kn+8bwlBAMX1P5lKXtJoPF0X5vid85uJMpQBTSxZyqgAj5",
-	"+WwumzIBhAJAETDuHH9DWVIFqCkhodiSqlPC08U05quC2wYBUIs6ORIvTJICjOqamfq+Qhwid3mpy1Yc",
-	"AJSm8Gj9eh+nV+N9m7c4ea7GR9nH/XyCA3aXg9IOojRjDNy3X1mowBFtASPrtDw1Q7CFOIJGgZxRZgGO",
-	"xHMIJCjCLp7DhnPsE7/7n1Pbeemh0Zd0ZfU0QsrVUXkXoD30uwWlK3oJCMlPKrQBcTfYK3UZ9DXLMehS",
-	"01nHuBY4koDCl+uLvrP9NyILR/vRmfY2ouqzunnLrnZlZIVOWzfbKGIfhwvGVzGJNKb77m9qZyXsIah/",
-	"wnEskJA0jtEfGclIBFHfurV9VhjdM+XnxSE+GIbeFebigjMyyLnj5ov/AQvWh6aPDRZitT1FIRWlBPtH",
-	"GeQkFjV/DWPYhvfs4+ieCjK0Xc8ej9K8ZWZn8PYr9fLnSkj5CPuCT/nz6MpFaDnSfSBKWqSzJqXej53I",
-	"CaTzEPbBiOPHZl7Ot68EvJZ24PHwUBsM7h92bM+V4sqj/Lqp7szAvqI/8lXfia6gjz35U+kJaSQpueKG",
-	"M4tCW74AERzODa9ONPytF8rmzMzkuVKfGd5XTnbQKVGLUYZsS35lcvgCDLvSpFg8EaOr1jAYQEQeR4EJ",
-	"MCeURSQyCK+CJ6TQJBkA4PK6BatIqI8ySz1QKWdi8eyZZGGIXzmpikVxV3JOaTszRgRHMWVkZypVpt8T",
-	"0OePlMSRcJlBEDAwtjtUk5fAfMCkpc45aWKd1gT1kSTM4tlSI4zu6ybE9+CMycN0l7+dI2VEiR0JTzeT",
-	"lI9DeW9lsRCrmZWdm0E82xJdPbyv37TIUyNNUr4uaBOVgG43+lnGRJKhNH0c+6eiNxoSFYOrC+GJ9nHr",
-	"9ogoAXd43vZCpmvbeMRDZTBU00rwuZJaPsavm97e6NpWtWe5d3JnKjOVm3mPmv7p7IMpI616aRUDo9J0",
-	"LNbKGTR0nqwbkFRsSb/rO/OsgQfMKL9uYlOzIAjHcs6zmdZV5DwlkB+zNt7SiXPN70iFpruq7ZjWFJe/",
-	"yC97RGe7ecvGlM58wEEZajIHB1rGmDES2RRPjgpObRP47C3EmmAaiwAaRYpAO7IDY+pRzkQxC1fkCU4T",
-	"ApDQxmb/M/z8ERUJfQLtPLDd1yDco6nCk0VnRvNcs+bM8P4DhBdDlN0rM2+GdSGjIscpz0zgDfjLrqwk",
-	"pXE8TIntQtaYpW6bR+k6lykuZ2MbpFjj/wI0KSJQpJGaVzxd7LkEMJN1wzgCPQkG4M1Qh9q793pkj8m/",
-	"Cq9piBfq5QmQ4GiKUxth1lVscyzQjPcXSjQoUPnaoIRgJRijP4PjAFB6M4SyL5psNl0Q4mrH1N8ucnxS",
-	"yGzPA80CTYhcEcKcVS90BgOEla+ZZska+snS9x66VHyDhcTRn1QENsf3BM3w0pteogTAm/uvH9cZ5tAk",
-	"c/UE+8OizMM+3wgNng/Ze1UQyqcjy09LElFJnkQShjgTBEU4AVScFMUELwwKj84wN3k1ZTp7Y4f4TMWj",
-	"G9/XFe9+p9mILi2kcu54zAIaTOwmBMknSVj0Z0aLAochoaE0oW7LBWDV+bPaqa2191EczOLZ0huM7uvW",
-	"xn6BlpDlGJEJEBVbUAIazY60OKP3ZDglJJrgcPEUJBkY1ETj0vCoYvSe/GgH9EypqzTGr9yxjiVxgAMu",
-	"22KFBbiw453jj4ZSnyr02FxIaQp3hGNvLgBZViTzaDkUnRSjsQ5wB6CEAKRQN2YUvE6/b83Enynp2uF9",
-	"/XFJzQJz3liu0duRbBeELB+HZhWZkk9q2zQoUVSmv/aJQj+rIT5T6oKx/ccK3ZLk2pHAjGH6BKZEoQdz",
-	"0ZtDodueaeCt4VcSLEOIjhVQzRNMYxKdeqGgqEA4FtzANtUp1GjNz5VI7fC+TlPEOizQOC+0M06rXegx",
-	"JToUHv0JCbbv3bufKaXkA/zKxSXkCZfyqziKeB4X35l4ppn4k/Mef2NEu+owQJAQxrPZ3EdrMNRnS2gw",
-	"uq89R0dN4rETG83tj86uXGekrvrZezPAZ0tqenj/cQbAN6LgttLGQEyn8gsIDRb/cZMv2nE5h49AYkFA",
-	"AYVOWnl5XF5iVqdGmMUzT8qojPI/gzZLHhVNkLB1uxOkkuJP4FE5UxYBSSmOTSl4bhA4VFuT6+0jOBjl",
-	"syU0GN3XTWDWFPBX3dqAcSlp+UtIjnK2OfPnvbvqUQFO9Es2Jf4UgrmAOuDgAnqLTcKS16qShUFqLIQt",
-	"a0bZk0Ur3aD2P7ON/UTf57Tx6LvWnOtgkurRW1lFjOspxYEz35b1vzPB5w3z+6YGcFIGYeoXfmkrjQgi",
-	"ZUyeVwHkpR7TMxUcZnRfeS48TAJh5Lw++AvKHnVjnT/Bb6TbtTzvZjL/SQXZeVaxae64I8GsqJxHKV49",
-	"B5OqTlUfzOieualUHebXTWfQL107sXWHB8m1kYRM/N9HZ+oJJMw01PHHz4MJwSlJBycfb9SiC5Le+wHh",
-	"ruZUIMqExHHssoyzNB6cDPZhv8zLaphW6QwzKky6tm6EsEy5NI0+jKOIpiWrqARcJjzqwY8UCnwMsqEG",
-	"EIKEdUlmaSE13DwhQEKmGNpXQtcMhBmO10IROOChFN6p0a580JDMnWTJC0hcRl2upP1W+pcUMjbMe3LF",
-	"yYfOXkQJAbCeIpwD+J/30BsczqH7NyMoylI8iUuUULSgvykAhBWW15LFw83D/x8AAP//",
+	"7L0Ld9s2ti/+VfDX/9zVpKVtyY80sdddczx2Os1tp83E7slaE/vYEAlJGFGASoBWNBnfz34XNh4ESUgi",
+	"Zdp15t6uczKyxAceG/u9f/tLL+azOWeESdE7/tKbEJyQDD7+zGMsKWfqc0JEnNG5/rP3cUIyguRE/T9l",
+	"YxRjhoYEZQQnu72oJ+IJmWF12wx//pmwsZz0jvf7/agnl3PSO+4JmVE27t3f30e9Oc7wjEjzztOUZPLd",
+	"ef2VlxOCsPrxG4EovIWqr+dYTnpRj+GZei5NelEvI7/nNCNJ71hmOfFHM+LZDMvecS/P4UpvdAev1Eik",
+	"JJl66n9/6u+8wTuj6y+v71/suD8O719+Obgv/h7s3/9Hrz6pqHeWUsLkL/lsSLLwVGK44huBGFy0Yj76",
+	"x7Vz+o+MjHrHvf9/r9jGPf2r2DMDgBFxJnG8cmVj/fNXsbZ5JviKVb1l5LO8RXwEtImZWJAMDcmIZ+QE",
+	"vkqpkGhIxpQJhCWiUiAhcSbRgsoJz9U3bvq/5yRbFvOP9XvXUfeMMvv3oDzl052/451/9nfe3PzPnevv",
+	"whN7l5DZnEvC4uVPZFmf4NmEC8LQcAkziXGakiyCzwLPCBrxDJE7ki1RRuYES7sK8KPaNyJgbuQzns1T",
+	"9e7Xo8EhOTwa7cSE4J3DV9+PdvCb4cHOIOnH/dEheYX7A7sYmi0Uq+ENdkeNdh1peMs02H+9bpn+v53/",
+	"vWp1fqYzKuuL8iNfoBlmS0SYzCiBXZ1xIU/QUR8tJoShlIwk4vnKfU3hwZXx0lk+KzZV/zVww6JMkrE5",
+	"WB/IiGSExSRMkZTFNNEnPbNXrjhg7vetz3sxFuCsGRFzzgQpGOtZRrBUT1Vcn0nCYEXxfJ5Szer3/iE0",
+	"v2/6wpjQO5LAw/VLV3BtRAViZLHbu4/0UH5ifMH+iIEssEBT9fITdMtzGfMZuUUCL4UiFzkhGcJsacTa",
+	"BLMxSWDQ55yRzoZ7Cpxp1ThjPpthlsBIY5xllCSagO+j3vuMD1MyWzOSub7iu3Yjss9dMSTDP9AI05Qk",
+	"J0gQUvBTPlJMVOYCxTxRR3DI74DIPV3iA5HZcud0JEMC8SOVE3TUP4gQVhegiT3UgsScJQJJjrCYIjzG",
+	"lO2Gz+rBq42HVU3tbznJOzwAzTaSqsMf8ywhCUryDA/TJYINpmmq9CZvk0/QAst4Aovr8Q5yp167CxzH",
+	"vBsOdawoOSXJGGgTJwlVr8fp+4zPSSapOvsjnAri8f0vvYzcUQHDHCgFzLvW/62u9NF4guzvVrxkZM4z",
+	"qT4u0QTfEUUasEduZwZ9+M/bnH6Qk5qv+PAfJFYM+fPOmO+YL2c8IanY9efrXbBDZ2oQasjAUo97Yyon",
+	"+XA35rM9WM8RzcjOLMmKv/b0I+HNp7HUGkV5KWhSkV6vDmuSKeplXC+qL+VeBa4TNIHrCFNL8KkneNyL",
+	"eloPVCS9FJLMetclzel1SBIWsuGTfuh1w7WToL50t2rJHRXkkuBZG9qLMypJRnHvuHfOZ5gyhBNFGEJm",
+	"WPIM4TgmQqgjE3M2otmMgEJK2BgrIlfisEazxTPXn9ZL8lmqrbAP+2LXbch5SjCrLa+5MCre0HCti6Xp",
+	"csFBuNXI1JBQQ1vAktyNpu51t/z227vzHjA2iWlao/GD16HjMKIsoWx8Uzs8RwH7L+pNuJBK/9EHTpKZ",
+	"aHTbDH9+py8eeL/jLMNL9XPzuVke20K1UjclSlxwLdrW3fauuPI+6vE4zrOMJDd44/su6QxeNS/kfZUb",
+	"LxGVKOZ5miDGlVWDmLLBUiqUhMZDQZjUKrC9brdsl4WXNjOqVItBCmV3ULncdP2FvU7dw/NMK81r5asi",
+	"+Qt9qbpJYtnwHrhSSRUSTxhV2stm7uCuVPdRWePr+8EFy+eJUqpbrNcdycIidhCBXsAZQTOe+TadVkW1",
+	"QQfLgdT2woaut098dgaGeXH8femjl7h0fO0aePtbJuEyrZQWopij3bSGjBNYXNc882cqAnzTcRv3YSNV",
+	"lVnPfoj1MCVjNvFikEPVzYGH1pbJzuHCnRerQGQEp1JRVNSb5Ewqaoz01mfabRf1xikf4vTGMTm3+1pr",
+	"q2gbg6Mqda/eowtLMN3u1IU94HaSjCx6US+lbEqSynBftRgtPLbLwWq9P8CVsUTYKf4xnhEk+Qm6HdFM",
+	"yBtBfr+FE36bYven8aRqFR94Nc4FSSJkHBgSnK3qMqYYw5KU3TjgwFVv6x335vkwpWKiz/GYZPOMKtHW",
+	"gy/MAHrHh1HPvh7+MMYdiOze0Wh/+CoeJG/Ia/z96LA/PIj3kwHpj97g18Pv41e9uvZlX1/ilQf7YeWg",
+	"GNVm1dob85e11oM/oU1X+rPdNITKEfVujdy0y7PyB+2NqiH301TVOZ3+TY3aCJymejo2FN5jvBf1fndP",
+	"6P0+qJMAdsehifr9uzecitVUdg2u3w33mMi+v80q/624u7vVns8zfofTFXxBnfJ5RrReRsUExDtmiLBk",
+	"zimTiBGSiGNtVucpZWPFKyJElaWNpXZSCa59vgueJcoGVyyBZ0guOJqTTHAmrGWuWb3iFZXNglGSmxHf",
+	"uGMXc2UURT0sptppUne+8pEk7AR4FU2JYl8LTKWAucGEFUvSvpWSthI8m/CeFooU+TynGRHmjvLgfsj4",
+	"TI2AIc4Q40OeLNEML01UIEJKZKZqvFQgeG/hXnKxDKXP7BgZ61HqYUgNHNM7whqrE2ecKTqoKBR1dWKc",
+	"YWY8tlVbVRlPi/q832kXp7lR0UZGRkqgVLT/QVCZrXHFoC8jxXMRIohf9DLrJSYJogyp1dstPPre6FOC",
+	"BWlKgWYOLZZVn6CNdp2+KqgpmycUm9CQv1gu0DlnaeXkw44Z9XCIZXu86gFM2D2mzdp0q4qJ6fbyTag5",
+	"LInoRUrOXUe9hOAkpUwNeb+//2qnf7DTP7jsvz4eHB33+39XhAwKfu8jFkhOqECCjtkOZWjJ8z+tkoxi",
+	"VTw75QsC9p440dodfCUQZkukXgShoib85Gc15opjpMJNol4O5q353XjSiglXR3iqI2noTR8lSvLgiQnv",
+	"b8UeZQO76DJkF8GN3jgbEppHFZ0SmyBCtKGzwjcCTkQaA2MQ+WyGM/XlacUB+o1AcUaUtUZxKtACEi3w",
+	"lDCwGywf970an3qXg37/YLffH8Di0BnRG/rpSw+2yRHyfoiQf1D6qqPikZKamKGcQYwMMSIXPJv27q/v",
+	"gTH4kx3UiF0IIgO0fjoakVgJo1yQTERohmk65J+JiFBC7mhMxIPoPOQA3NJDt5Uny+5lI//o1v6oSUaw",
+	"bPoSRwMN1ZFLc8NbJrNlg/V13rH1D1UXNQ3t6JPV+Vmd2RjfuvO6ioyfBUk+MXkFDBdQkrVrEmwTKqbq",
+	"uzkXBGKzIAcLc+NZEeimDLSKsLEeT7PobmGuWxDxTLvaOiVkeZZiLXisZ0yxZSGtp0+Q7A5cBwkE1W5i",
+	"zmTG01Rbxf6OfN/MbVa8s8uZ5HLCFd/8kKebldkQJQqUkJgmylob8lwqUYVjCfFoZoWJos2Zer3SqrDO",
+	"UZDmbpsNZC/Q7nVI99hFp8rsBq/7FRN8pkxoLIRnfDN1tTKpIBshFRxNeJpoYxeb16PFhAt7KxUQmwFZ",
+	"unvF6rZ4bPXWdcR/TgQQKATvFHdq4bYu9rF0aA4aKoexSwZYHx3TmUbn9nowTvOQ3vuOqfXjuRQ0IWVX",
+	"xTcCDXNBGRECwd0nCKcLk5lTTuSyh8Be34t65pEbI+g23+pLzRhea/c43YC2WH1fTSjW/rDR2ks8XmE2",
+	"GDqbYKG9P7CGs8Yq1CXeGEINjajCKWERI0vAHqk05JQlTvBYLKbFOSmNZ3OY5wzSL8+4zumoOsSTKn0d",
+	"1jJgr78chhJcFYMgd5TnITUakj41OxqSMeRcj7gJH5gAoZgTPDWWKWekIo5bDOMOpzS5ASdZM29chT5g",
+	"EbzZlJ+4gUgSIqa73hI/lD7U83TyMJ7jIU3dKV7ppeVJHkvIa084GpIlhzQunmJp3LIoIynBAv4yJ3J3",
+	"BXsXQSfdmN5Z8YN4lkDeIaIJPNukI8I+QwyJj0xmct2N5kmE2juK50wpA3ex4R0YTZRpT8WKZzrtIfxc",
+	"SdJUIK1qIO9ibT5yyKLUGsmKF/yek3zFmKeEzIVaC70oJdFqpTgfjZQyGH52mHG6UZfkjbo29JSql8vs",
+	"oxt4sezmfeU1a8YDS8TYIQs8m2DGSOori0SZ3OoMcgpRW6FDzesEZXjI5tHdj/ZsQuJpgJcWc1nr9zWX",
+	"bYgJ/GrUDZ4QlyGjCUwSIdGMCIHHZEsfV5UBmiGFIvpnLmWrPFurztw45WndpH+Ei+xxxbFs4B3X16l7",
+	"dCp4m2BLsjFe9Pb8Q7v0qxSzcW5y8fzg8VEo6EDGOL0JKG/htBzmqm+apcXNeUrjjY6f9/oqY8Le/NNk",
+	"hbcKI0NwwZX2eNPyH+qtTVSlC2/H9ba40Zf2tSEXsjlA3Z1oeOI5ZA228pX6dEwgoWG/v/96Z7C/czC4",
+	"7PeP4f/+rmabYnWcZzB1KOBxbs7BTt+/tqBbSRiGZIj+YP/g8OjV96/f4GGckFH1b0heYgnPwGXLF4na",
+	"xikpk2uPsPLeHffe6omgv2KWj3Asc7X56OJtaVuPe29ztQZ7fyZZSlk9YFBnAThNfx2BN7cBM7ium82E",
+	"oYzMKEuUgB5znWX+V84SvESSox8yqj71Xx/3++rvAXyoWFxbMpnmLMNnBOUJ/PnsPTr8vqLIKgbhmWv7",
+	"oWqr6y/70cH9i52i+Or6yyB6ff/y26DCu569bLANn5TZVBSb019OkRp2ZYkUH2pSkPbd3sqKNJ9pNWFT",
+	"jkRWy7wuUvEMx/pDcvH0uy9JNnsGnM1jR2AkPYAd/RcljOF/c3b0lTOZ/yuZBo+noIAGvCHqgWDT4mW5",
+	"sLX/+vigX8l1L83kxYtP/cE1+D/+tf+pv3Nw/fL4U3/nyH51eNzvv6xPb4X+ZIfYpQrFZ40CVx6LaZeX",
+	"8LBwfEPN0kyi23WZp0SSSyymrRYHru/JQCKMNI96QBIMPKLxmhQT6HRhoFjKM/0biyZ7CzgFIuO9NFpy",
+	"INu3tUFu3aF1R7agn1FCx1Qar4wGIYD0NVGPJb4KOC9f3W9mQrHzWcBIgmzGrF7KRZ61LKXEopgPuLx0",
+	"uadUr0dKA0ELQqa7vUClJRabQyvBQ2hubUpypcl1S3TCcKmKn4URk436jYBM1YBrtLHfYbhR5OnSRrXA",
+	"8M6NElJfBWtqt6BBzPpOFxiWZ6rWD6cRwnMaIfCu6YxLSE4+QWQ2l0vjYsrylNTC45uId6hsevXmqNfc",
+	"ojfb0u1OS6NsVaWwXvNyJE8pboxLOlrWN94cxxbqfsFKVscvt6lr1E7Rih52dBisUmzjjoOrb0Y8u3EZ",
+	"X8H03cdxkzV2kIF/vVRDP9hcpx315pO6zyuYJBwqjA4O5NECq7rUjo6oThxukWxwaSJqilB11AES8SB5",
+	"lSnqzgjWVfoznRejDJQ6rTsKa1RF2SwLBmYFbvymYbmKuNtUFGjUddi+yEUO9LaXNHdNQKX9i4rj3ZhX",
+	"SRw/Bq/qxNNgRlcNlz+Vs0G9njJrCbiaOL0TRsgQtWdznEmKU2NOYcqIRmsyIUr3Gb7WIB6V+M+bZsaO",
+	"N6KOt8wa821TgpS2iMcZIQmAOPmlL+gCsJ3U+SQsgRK6BC9FhBYZlZIwhAWa0YTR8USi3y7PNEYU0Ygd",
+	"lMVpLqhGMvE0vu7cNxWFKEluTKzY0abd8Xg5JJkgca543g1O7qjg1cSuYMFd63RwwpLGpekw12KQatKb",
+	"k2/MomyRUaDv1EM0b2/OY7KOmcw5SekdyZZh3VfxzAgS+CPI2Yhs7gBnWj2Es2glRyDMX00jiMm8XbAO",
+	"F0gpW9+2WfG2+okyy2ZznTO7XnuIC0WyyYPN5c2jfraWrqoprQCfWF0/5a9EwEm2onDq0SAnpmTZaEpT",
+	"qg+wO5RaepsiCkWLvainiZEUUqGaIxpS50zlfxDp7IznTAoDPCdKyHPzPJtzQUzKjMYOinSeyGBzQaAB",
+	"6GpSLKwYAmuHraGH1qRwOWgorsLPKACU1k9OVIvd1W8sARltjzzs0T+gegL2j8WkLrvDeEPq6euSnHSQ",
+	"EwlMkwgq9SbE5NxADbr2DTdSkywzdKAbFWUpoC1tA5qhY7KbN0tfWS/wDp8Yc7XbjPah/CngH8LJ8053",
+	"QV8eTZSOkaUAj3+WyLiCqGE2tJnMc/LpEWReWLP2GOasEXfD8UTnNLfTyd3MGtHZI2jlZWqvr0Njig7i",
+	"KoXF2nbUWZBXS6rpHC/DZrD7zE4LocS3TbZJSbOP7nK0VMxouzI/5wc+ReYE65SySi3+H+YEtlPqcpUy",
+	"mqZewKFyDMJQjxeUxTphOck0+uEYs3L07nB/90j0Nts27SMRCcFJKBJBLQwzlHYkSUaEQAknunhjwbNp",
+	"ONM0IyJPZTi2YTQXRQDY2ACF0P1GoBQLaUAcGMI29TBSI5jwBRphEMNjLjcrnyvjHWZ8kdkMswANCcbf",
+	"3c6pprACnppqLDZB2CXb2jldWqaaRAo4qdvZP8ZC2aT7NjSPain61vdmizns2rR245V2tWtqeT/hbKUm",
+	"i5G6x9AFeGWJOEa3GcHprf3bjy6KE+0muhV0loMAulWnHPB+U4LvzNUTnisDHdLzrxjUXag1FEgXnSUm",
+	"cd8cW0SFLtLWNV4+QpdS3OybtnK5+UvQ9cp+IO4ZAdSCEMKH2WOBFhNet5GbmP7hmrDC+AAkWfC2691L",
+	"mpshPhE2cdmCsRVMFD+16IkG02ashAHfHhxmhIVSB+ov+g1QaNTsATfKFnOhROPwt+dvc3dYNi6VISqN",
+	"rlKAmDf2SYBDroUNV9NfCrzzuaVv75llfmSJpwU/MtTd6aFZfsjbwYyYAk9f3S1AGQaDnf03l/2D437f",
+	"lpQowqqV8BY4qerneKc/2DUapX3V/YMrS8PV3xo9FDIaTLThBDG+qCTkoY+mfQJmiI9Ggpia8XKxTcpj",
+	"nDpAoMqRCdSl7egP+8WHS/vh2H544T69/NOLv//r03c717VrXv4pmIsX24rq5vWzxS5sCgWb6yqQEs1y",
+	"J4vgZi190hSwWCfDCbIR5kCGpK2D6qoodB1w6SVHMltGkHSmQacYlzqcwpmp29Kl0rVS3jU44ZsRTV35",
+	"qduZkMX+9vxD6/hvxvPxRAmAeOLKAbW7Xn0DjnqBdE1BhcytC1pAwMme+7pX3xYk1ERsxhfJBdQcHJef",
+	"PCNgpJy9Ow8YBcFEzZ3rcB5q4UyrWy5mtie6uBhq+eQEM+TVQqijrQ45aFJqITzImt26kPKHZhJIwwNr",
+	"BhWitrNDpv72/MOq4rNKtehaM9O/9j7q8WnYwlgJ6Ky7AmEB7vOFKXRcZJyNj5HMMBOKCJQRmXEpU5JE",
+	"CM+GdJzzXETI+ojVyQPc9PFuA11BEHmzku0D5XlIREUWhIRmBfBREFkqpDPFs3c0IcrI5QvWTTEdn4L3",
+	"21vi66akove2Y3op1qWNMjDEgtzkWdo77k2knIvjvT08p7sk3xnseqdLDUTXS+c+wrvGZw1UK5mfBYkz",
+	"olYZI/3ROp/MYb9fXddUyfl3w1xVP2kZUkbGJqRJmZA41SHOEwSzq1Jg2PvuJhlexJJN+3rwJkTGlVT+",
+	"pV/C/Y1AI0rSBJLd7ZBKIFav6oS0yKgkv7J06cLiDfhl4MCtzqR3XLBBEr15t1ur5pTvUWmX9O+FWCs6",
+	"57hIwAt4xJiDrjDRprfnHxz38OE4Rzxn1aBr2C/uoxiuVePsddvpfUnhvm6oTScZHcmQAX3BZwRAMkkq",
+	"LGpDAjLUpQiEnY1jwkjm+vGt05HKeurG5MZmkJ9TMl+TnqO7VNUUrxle3gyJb8kEKePt+QdwkQJyD7Zp",
+	"1Erbck5YSdL0IYADfAg/J+U8qmyGi3i4AVCvhiX01wYPr1Gg3LyqRWyTMwuGtVZhKB+HftM49aqEZmfS",
+	"3WDRJmfa3tUiMTsjd5QsNigbOnXYwfFKjshnSQzoWCiBxqZrATva2jdjxpbkZPXgjEcKBuZYFjdO6QLw",
+	"dusxCMqaJnSuArg49c0Q0M7BkVSw2pIfrZyUu7HFSt0YDAXCHdspOGaJb3nH0NG8o9kKZdk1aSjtrEzq",
+	"Us7draxtMGA7fASYLcYYD8K/bMbYdmekReAYS9yaF1fB8YOCQ3/TNswMWPfgsYMLIzNxM9CGO3hHHmH7",
+	"ukgC1iP7Q6qN336ek4TKNhVJDU1o++AuFxyYdRt7qEjW65FBwQm0UgAARQWW/IhnhAkai0AQfUXS38Yy",
+	"vugh4XdSsJxWkXizTB0u/A+6Z08IPMe4NcocDOIqeJiSyDRYvLE1PBmy9RJN3AdJgfARhmqcUaHUp1WC",
+	"56iJ3AkctDkWIhzArUXCtelvbihG3Gyn7Lp2uFV/oXfkB0KSIY6n7fADTD1wz+RNgeuNMjSjLJfasM20",
+	"Cnt8FOzQQlhT8GD7nFpzKrWlc86zktf2qJW/1jy72fqXFqvLTeA/07tA5pbpfdVcMlgC2ew4zwhOArni",
+	"b01vLxJPkSbSBmBk+llRMdwmYHpmzp0B6f3IhXxvHRr1okBg3koVhMxSzJYohoR3cBh/axqfQFezDMdS",
+	"WW1FCAklHMJHgK86ssXBOjya4iFJdU5NytmYZFcMUAx02N0FS5N459uK++DoYIWLfPfm27AbpjTJAJc7",
+	"hxpH6+A/Ruo+NRftLVfTsxWfjYjJX9HNysaPnoVf10/JZxzLYhOqrpSjZigP1y/8Vdq5/tKP9o/2770L",
+	"VkTWfgxDv34kZJouNbSrtUsKJD46I+ifnJFd9Av0vyOYCYP/WoqEf/rSS/AScO9nYDbIXNH1Ahi8nOTq",
+	"ZGRUHYpRxmceGoTkiom9Pu73IbDWaFM+UpbwRWU/BrVKmgDz+tEgdXXGtd55ZQMrM2+TTWZBVVBzKHYw",
+	"mRb6kEWQgOYXNdb0Uuik3ZxP2mymTclR1psn1vR51z2HNdwwwha1VZdsgNtgZATUhkZDPjb8JkegufJe",
+	"F1DcZDw37c7W57u4a290Vn9D6651HXOcctHK3RRvwjkI0cpl2fGv+4FLjuDtQSqBnKywU8vFSJtbYVbd",
+	"bpTYY8ybFVl+o40a2AobWp3JGzetFgk20AjOwh419grOScuClkmDjkrv4SIof4Fmga3eYHuuNd8314Wl",
+	"yb5lRKuqCW73kg+l+xq+apuUJ4dc1aTPoGZSN9J0yF5vYeLZaXJH7VtW9WBXh1BpG0Iit32IMxKhvgGD",
+	"3sz7BKn0KWvp0t9knhlHUzByCFnP0OlyU+taiE7LlCTNujpu07hFYjFtkyGjVN8mCyDzbLNLIddqnrr2",
+	"ppX3d6t2w3RkevC15/kXv54ZEBfEmVIJTEYIQbo1hrIKx5yFRMCahD8fcEAz1Mj4ETUTM6tY6j1ccHWn",
+	"gZQkeanOqspKfJnj8zFf6zBnw1KGz4FL697MfH1XVIJ1rgR24de0z/pQU3CfyLvpD+Dpu9rHZXCFjTAQ",
+	"5tINes16xUPR041jOxtKXx9X+m+Z8rsNm23cSb0N42zLBjfyonC/8wo3ikv4F5Zx+YzJ2+Jt+YeQSo77",
+	"p+OhHASeaBiI6S3VMiHylCHXwArxEVLrnPEZFWQXvZMCQW6KzljT0BrDJcJS4nhqQvI+GJ/xS0E03+a1",
+	"KL6prP2MrM5pttEpV0I4dw2P1AJnIEQmeP/olQdcM6IpsRCUkCjQBDfDDKnurm4FC6iDYfpZTWWG3Z5O",
+	"hYbfeayhbLDj2OzbfGfQBFq4s0vZ7PVkdi8S5OUwQTrtkFA2Ng0RIfeDhqoqt8nTfkAoyIt7twoFvXM4",
+	"DJ3t9U+EzP9fCG7DusMidbjoP5OR/DWXoU5Arar9GqOcBNN8tqn4a7ZsEEGwk+wshPAzZe1ZbNT7K86m",
+	"LYXXuekLN1z6gQmTbJ0hiccn2mWeLqsdtTa1PN2yiKRlMEDicaMCjmbBf1jBDslfPS8UHzGrDlYjjSfQ",
+	"oz6hI1C8ZLhbPZrlQmo4r8aBE5jOZgPmF7I4VUZjq7CrMUIG/cN9F3DTediZ3NG4Xv3+4PWBl/wEkYmQ",
+	"VLsu9wD95BQhX0OxutA843GSz+avDnfJZwIBC4McolXeVU19V7Qb5nmmNH2oSDUpaWtbCIPG7glfpMai",
+	"JC8Uq9fyMAMwwS3NtyAWxqoItb8RQVxhmK6uP0C0msvQhMl4m/klmLsA8cQND3mkhrAlOmgILblNW2ND",
+	"MxtYmzpSF/rSh7SfbddPuCTTrPVmBlwij4BNF/JE/EIWHiRBS+Rs4TfY0hjaGp/z2kHM9nCC/7Om5BpU",
+	"2a4CmtXmNEbBPk0weuveaUBfBw7HtffdYL+/f3R01B9AEapGbe2dvbv4tQztqZa64CgTOp70ru8fDdx3",
+	"Rpk9O81wCy3Sapkb/EJIomOCrkkiIymCq0NRcT8O/t//eXUlrr/7T/vh6mrXfgxGvbvskKGziosa+BWd",
+	"UNGZLf+0SagC0THjGbF2URiLuFpwWHvIlJC57uxMdLw+QpLzcGr9H99VY8t+Gg4AubIcUIkw5tq+TPlC",
+	"LYSi93q1amOs5Eraz+7g1eEJYkHiFAZGHPpAzsQuOkUj+pkkKKWMgOUrEOPwUx1M3FvKq6vvPg123phy",
+	"6FfRYEWjTwvTXBOjNEOjnOnmygYyTrOwCIk8niAskOIS1VE8OsRzO9YQblvroRg3RC/WUuIHmpFz6/5t",
+	"KicsJIMHBFJjnFvANlRmZp6wYuB+9khj7AKT5fGp1x+8Hr3CR0Rpu/2d79U/r9U//eI/UBx9fbmOSOCS",
+	"RiquRfhe2wGuj7ztcptyNtZo8o47oSWRjY2DYOpJI4nSWoO1ZFHNhdPQNFSgGc6mJIlMF/GY50xCGS9L",
+	"zFcWrgarT6mt2ahz3Ad54bfWsFZQlu397TootyExmLc2mHa+VW/IdNfmT2HkDNfrttz+/trvVN7DueSF",
+	"+vOxuE4oNgY5RFot3vgO01S/8ngxvZETwm7Me4zYd/3H3ZsvdD2aeikgTK9Wp66VFiAX3ORhG+NQ2fw9",
+	"U1wKWQ11dcssX2NfggZ7sY2xG/fD1iq6P77NFnmdQen3hqno8woUtTjPhA44KPED3VTmeEy8EiyXVtCo",
+	"XvQX16ev1lrbpjZpJLhIiTcx51PC4IDOMyXWE0QZcqGjclxD+wicfvDG/uenOfjpAp6a8OvZxQ+u2qh5",
+	"dP6ULdH/uvj1F6RXshJlATq+yZWNvN/vH3pmERtxiKYYK/8iF3MaU567nlGKI4KTY7Qz8PkNGNyHupOX",
+	"0jfeHA0Ojt7s7x++/v4+sK3vXTeWgImOZwQ0H84ImuQzDGDsuTB1n1hYvK4T07aZcYvMt7mHStR7b2Oh",
+	"BbTuHRGSjm2Zp8ue6bl0uBsfUF/n1PWiXqKBE+uYu983Qu96b+KHnTnb3mt0SSgDWAU+WrGBuPRyg7Yq",
+	"T9ym6dPjeL63alqyyQtuG1kUyImbg7TgEy9tRmeO8feuz1/LjiWadRmojjk2kImOsznzbhfZCh1rSUbo",
+	"nyTjiGeoL4yNAWiLZITzNFTZCDkzRBmWLXCN5kp9qRm8P/IFJPMjxQNMLo4XdYJcerEgmSFiRCVK8VwQ",
+	"cYIGQumGB31o6wD27jAXyxs8xpTdOCzJzWMy98mswJywxLXJxLO5pDcLnSre8H3KntxmnBquvcslLwqr",
+	"lRQVdpXXV2R7NdhUun149arYiFKm5Fo6Znma4qESRVrIVTxKntui6cI2Xszm+zUjCc1nza4OyULFv+xp",
+	"afI+kzduW0w0vqVKvhvpV6R8cbPF25RUbke6MrMns8WLmkW03tvu592JWY0KEKpt5BoOD/xy9VqJbcHA",
+	"Af8iCI2pfoHQi5JSHuIbZ+mysR1cklRN8qOVZNgE/5kRqIBya6Fh32DALWA7bWC50ah40IPpNMoZn3lm",
+	"gZN8ccrjaVldrwEwHvf73/UHGolxKyXJYMGKcEmWEmXQM8x1uZxwNMHK2LdeaXAEks/y8TZ1O8fByi7C",
+	"fklIa5hqL8kO8uP01pbbBLsltefD0GUj3cyc4O7UsgKIpV3i3IcfztCbw6PvkYFyqRhqNvQJy2kLa6iG",
+	"vbnDqQGCzTIbNXbXQ6x8SGzKgmUMETirI6RFVoRSSCCERBnFrHt7wseXFBLLXPSOD/f3i8Dvb2ye8Vgt",
+	"/jAl6C2Tep8sOQ15Lo+HKWbTuiOzCOSGa8IB0S4yLTG1P6FuuQc7+5gVCBEhQHwZvVdxJXhJ6Rit3bFV",
+	"M9g8KLeq1VGBXW5+RZSZUMqQJ8sTO3ec4RmBn6WAlBQE4hRhJFIsJnW/+sb0HjsaF06/3lTAEYpKC4mD",
+	"TX4+UjlBR58/mxI8oFNlVSSRC2GoZcTSVYhv7mmRl/WVo5K75DDsLXGezIAMgEciyqBeQTQKTdik0qpT",
+	"GsJtHqlrNFPzBqF+hBrltMFcw3mhLjKt12EDT7O8w3Khh7I1PKd7FloKuJt2iHSONGKf26Fu5krKguBq",
+	"Gspd6soVa7h4LTiiINb5ZghwKhR5s5r3KZyiYhGh2vRes7e0wNXS96zgijhN+ULXh4kTxJSYgK+EdoJX",
+	"NY1WyByB4l210jdtut/gxKKeNbm+GUwdvyNZEMnrEtwZ+pUGawHQCAxqtV7IVW0+wJRtM7mS9Vu3vflI",
+	"lkHPdBG2fs3mCj7bvH8jHYZAukwrOEs53sZ5e+LPoFlOrTuUHR502yMqaISV8wYbVLE/rP94nZpoYpq7",
+	"GIUepHouSNakXaDnUS0/GYL/ERIzESHdXBwePKdN3N4t24WsYHgO811poAB72F7GAYJb4U+dgA7a0Ktq",
+	"t70zzf0DiQm9I4nL/wwEphslulVaErr2rBkxwUNT5AMhZYPtuRkysop1bF5gihyDSpwreG4TbNVso/eB",
+	"GHBAYIOgKNnDhEcjDSONE8WBhARtLpTvLxuUAwZz9uHGZiylmGSnPKVUKv6A9m3kjia2gK6BRkA+z2lG",
+	"RAsh0lDi1elxRiHSpUFMqZjeeN0kGZc3eD5PaQw+1wZ4pq0wRW3RdpvcVH1HC62nE/nXmgpx9+LNK8Es",
+	"HFMX73YG/cP9nX6//32F75aT5S7e7XgZXgfRa9so4zB6E8j1WjG7og6yy4nlolVBWIHj3MOlMqT3eJnx",
+	"NEVZzqCSgFqkaMY5C/AlHxD6yeqQ3Etb1iGZdep05YsAUYcVYEq3GuY0lV975Zddn06XHDwhZ5swdQLJ",
+	"T1xCgnaaeoI3jnUvZdMBS+hcN8fkexkRPL0LpRDqxzVZzKDQcA+uywwY+s2cCyrpHXmAQgNDbLpTpWXt",
+	"dMMCCWt1h73pdWN0/AL4qAo9tYveSZvSBxqfONHtOxgHADg0U4MgwoVR67ZIkuFRO0gPe0fzFu1PmSqm",
+	"uwC10QH0DSFL61QnBZWsPZf+5TtnMIJFKeW45DmIfD/7PKThtE9tK7VCaoF/ae+yS2v3pTyG0v5GPnk0",
+	"OzsFZT/msQljkECXp7DBbE9U0Q2qspHgoqLCdJHajBDUDu+kfu4bQNI9AuyJHce5yymtLtYPGZ8ZbzNA",
+	"Sgp5og4AxG1wClzFBDuAt0Tla1FCYpoQsYtuS7mqt2ppE7XEYOLb1pY2HImFaewD+cgcelQ4XPtSW0tL",
+	"slhM9b+lfFj4n4qIOGioi1YWplPqvaPt9CLNzIEDaZRkNMM0HfLPGmvQCGztGZEko0rnNKnj9ZqocWPJ",
+	"XDxsZewdZwTG0ggt1ry9qdCFVep63YNErmQsnc1yCTFGojelAqkPAle9P+C/2xbB0e1GM5t9HZwP9Yoq",
+	"GkPoMJeCvJ65bQPPV9zTqjfHE4LubY2J1z51ocqQCzguswWrwcXKmGJVILHSzlQWvcU5ewwORznrAhrM",
+	"ja8R3t1jyMg8DSLaJ57MbCLrnShRh6PQ8FZgyxbgA74X3CntLky9v0kxURI6kMtl4vyRbpimY9TaVhCS",
+	"cyguMCnxtQapwd5pq7pxGrDFuq1ygvp6Zms0rc3500khn2GikafW2kVueA70Nnd4Ci7Am9gyR+ev1l+q",
+	"8cmtY1fvkxRI2cPI2sP6GijRElwXh2CGwLu7RAmWxOXBFW7W8j2V/J/Cj9x77xzyYPkjztA++ivO4knZ",
+	"CVBy8FYc2r1sEHDSPMRXXSMuzIrVUGsTIaWKciHRwasjSAFGeELw9u2QnpdPO6uFDNr4uWrAcxV3sp1r",
+	"sxNj6LvTE1MI1iKgVS70d/nPOme6vMCvGyn3F4Wo7W7ocxzsPpDCyMBnQGcEYYH+wgGYjghIV+8LAy9f",
+	"qXEofPCDyUF/1hdrW9m++GTq0l/dv7i62rV/vbl/+acXk3/N/iX+NRMvX37X0BF/nmedBxgu8Ti0PBKP",
+	"tVer1o0xFOfd4MQFWNw1iTg2yc96cC5+PYO0V8lRwgOusBbJdwlf1TOPgHVWeUq4AWnD7oeUVVoHKvv4",
+	"JnORavOF5Pq7nm0ZepPwhYaj1Q16NYbkiOqegvAxmzkmlpCU3pmO9znz2t9nECkwXyt9pGdaTDZqSAgo",
+	"lFvBZIL7DCbvcgrd88wGNONbl9pZ0B1pF8bBA0K4is8pa7upWGRjg3Oxweg2F3ovaBFw9KbW6YIZvJ13",
+	"5wGewNDp5eVV3u/vvzr7CTkUHwOeVPDFy0H/6A3ARJXI7k2JMV7aBv4FWzxY1YT/sgQY1AyI25vJ5nzW",
+	"SyLkWZFs07KizmFyAGKMxeQ4QRiKHJQGLaFiFA2XunXWUvE8WqvFtQMwODWrcHMaF1gGnDzq+5ApdRks",
+	"rj41CtvgFfqJ/hmYM/ksI9BbId01nOe4SRjQWSWYvQKmbCutUD09pYy8ZTJbtkzqbs4TmmS2AHRhLQos",
+	"bXZBw3Nemk6XR30V4PKm3TPwy1bICR776MjMcHs/u6yRanOpsZM7mx+EtEpU1gifZGNcyMch6u+8wTuj",
+	"6y+v71/suD8O719+Obgv/h7shyF1/gs4QRtn8xhUGV3/aMLCv3CEY0nvqFwiaBBgbXoSisKPV+pCzcPC",
+	"FXoe6xqcFjFbM+8Ot1o/sSn/DnJcMRNPym8/ujrgFrIGIj63o4zPbk1+iynDvZX8NkJDrswZhn7PcSZJ",
+	"JoybfMLzbBcBYNitie/Y2/SjqERjriE4bQ3KFQMUjQQvT9D+4XG/D0JM91G2OnqClzriU9HNAaXOk9LO",
+	"Nl8DWxf1BDBGkVebZx+sTTH/vj0GnIbH27CjKY+njtXzFpdXnWBqMcw74UnNjoihjg6PyEcqJ0mGF1sk",
+	"oJRSfUzmCUS3lK2BoFY3wGoekLbTKlenOrHO1gyiCXGeUbm8UKPV0xoSnAXrQBjic6yUYcmnhEXodjG6",
+	"uUUjbqorhkt0eOB3MlTEDo9VfFg/1M13IuVcj8CisFQS2+1odcIbYNvQke40jeygXXjsWEPUQeZuSjJT",
+	"yIDTpZBoTuOpQLlD8TOVsUUSxZUyJEWBPgf91DkaEt3RK9m9Ylfs228/Tjha8hzhjOx++y3SHSttlWKM",
+	"s4wCYJWeqF6iXTDyc6EY1YtbM6DbCN2mBCfqf22Z2O1LJAgUpVwxPShxYu7zsm7Qi9s7ShYkU7dqn3ai",
+	"/4AsZfMQCYB1fMHsXUpXp1J4fZIc/kWk5l78YOAwtE5PMjTDS9CD1WOpcEFwBxGd0inRbvuEE50lTz5T",
+	"IY/RYf/QLNuZTgUqluz9rxeXxXoxdPsuIbM5l4TFy52fyPJ2F10QAOjR0Xw8K4pB4SSiXE27+HFKlmhM",
+	"74i4Yu47A5Shpj7BAgpDtStEWSzqBkgacCdcw2tAUwS/8NQ4G7TT+nB/fxe9/+0SHnr+9ue3l2+vmJrH",
+	"EoIIxwjyN/QIAbUyJfjOLE/Rt1ONJCUjuYtOUcxnM/Uwyf1Qrxm7QPv9vou+LLDQL6Mk0TAl+/19PzaT",
+	"kZhnCUlQkmd4mC51wQdNU6Dj4kZAc+IcQIYwWvBsSjIj+DKiIdgO+2+uGExZ61ng3V8YMM5imG7LoZRK",
+	"mXp6w99Ceeq330J0vlrxKxRp9NGLGU6VDkoSwG2KbINktTURGuKkKAp9GaHD/gC9YFzXAOuT9TK6Yof9",
+	"A/TijgoKDZyHuYTRqK1c8jxDGU8J3Hyo/nmDXkCiv1IbmYTqRVKfgrp+cIBeQM6H5BywQeBdgyM1BAnD",
+	"VVft76MXWJfbumLeE3Sra3NvdcErIJ7BQ4/UUKHS1V832OcThMXUkA2UvV6x2w9EZsudU/XXrcm5EC/N",
+	"8v5MZ1TCcfozT+AIZcRFHV4dKiM20kxQoAH6K/3ziYbGogIxbaG7EMU+SsmdsukTQua76GcqTE5FRrAm",
+	"+it2q4HHboEyblP18ttjqJfQ3Bbm8I1At0qZulVU5e7Q6hsQlq6hYaY9bUpjwnQOioXmneN4Qnb2d/um",
+	"fYkWEOJ4b2+xWOxi+HmXZ+M9c6/Y+/nd2dtfLt7CPUUtbCE3vGDccW+w29eX8TlheE57x72D3f7uAbTE",
+	"lhMQe1AIejfYK9AZxyTgL/jBiImLX8920WkqOEph3eCcxzxPE+06IIgpIyulgiQn6NbQ/60umF1MALBC",
+	"s3/K2bukd9xT639qu3k5+rel7uWMEXXA9R4Dt6FCUzSUMaorfs8JmNJmfeFHK45xMyhruOX+Plr3ciN1",
+	"1esBc3rl+y0idZsBGCzt9SOoFL9prkUteN2q8RRQ2Y3GY7Et60OBUnCwVgGFxI5KriGGVWOau3rmYlB1",
+	"72p4oAW17J3B6es1uBI4CUAf2Pg4UP1+v287dlggPh1RVFPe+4fReFtsJORhgKoXgjvd1SWwEHpa9Tg3",
+	"vr33XqG2yGcznC3NyTFLHxkYRMj/A5ELXezGgDNpjjbAR5reE0EEVmxgn0CVAMnn8H6BKDUzLNDVb0t3",
+	"lDQBoEiTDm3TKNgV0+Vxlnq1yqLeHfn3uso5daN9htJSKBvvoksDo6AeOSVzkOzqOtcFvMxdTOmfrt6r",
+	"8ZcNpOKpaD+RpaEZUJP+zHU7907IxXWmuC/bS8asDZHpenKBp/3E+AIcQPv9QcNbzkwd48NJ80fQvhkY",
+	"JGCZUIacjDKNGcQEaxyEKpneRxWptMdjMQJjL0y+6JxIooGqTUt+9OLW4V/eKpXy8KUWxo4doVO2RFr1",
+	"9TA0HVVleBEZwF6rEjhZBlGAiZoCqLBg3ogTMDbM4UA0sW6Vix9Pd/aPXlmaV6S7hk5/VRPdIAYLpL+K",
+	"GFDHgLOYZExslABlKutAImh9Rx9EEJAbheJ2Q6gJyedxhgsI13+/Q6yMNzU/3bi32Yn9QpN7T5ksE/tf",
+	"iLQM+XFlcEj+XlpvSRci+IMyGSyTWyFyW4kcGPa7cw32HFjTvQwvVirpp7bhok52AcMLdEUqd9E5N2Bt",
+	"4EbQIcrwtnzAi0086CM0dPJKpJwP6sTXRMrdKlYwhCJ5sNjZMrprCcUwVGTzmMpc5WTXiUmx9AgNl1KD",
+	"vKkPnZPWN0IrPYWy82jEZhxxjSzBoDF3Zh7QdjTPSoXXk1ilw5sp2swpQGY0p4BmFoa3MxXf7AgaLpHL",
+	"XLd7b3drtXLv7dc3AqUEJwI0GOuEFVqnNjrEmEhRYK2PMuJ0jZylRGifIhXgeWT1/dfC58xqGc9S3daj",
+	"O4dsJtFMXA86fvkqVlJgVE0ItvBBP/OidXvo0ebSPXedefiDCO8ST4lu9lZ0R66RXJ1r7H3R1LJW9p8V",
+	"Suijnt5Nq9wVj163RK2ZINxp9ezrqDfPtzvTVYRvg+qtjBSb8Yp+gWIE2wsn0tmy/wScMJbovk+6TckV",
+	"A5cX4wvEmZbwc4DcBZRxUfKQezCMOlEQefdqXvP2/AMUHxDjulKDiotGvyH76DfwHJz55svj8IVLks1E",
+	"CyX+K6PXeYpjE52BMsZxRoqShu2O+p4Om+3EPCErtQYdBIOkOTEneKppxsYl1K1QR2/dPVCcCg1DZ5Tl",
+	"UrfaqDMSePEZT8ijMpPiLSs2yJ8GHB1QChhxbRc64jRg66t3aID/jN9B7BVW1YR5C8h2aEvzCCxpLSWY",
+	"EtWV3B/0Q3vRY+6ZfsdqH2xqYdsqvvTu/LIe+rR9E62AeT+SxNikBq5U21xfjOfqJrUjfGqlzX9tgD/r",
+	"n7sgndMkKRAF2zNiQ2jO+5KQlEiyIZp3Wek1iRhHM56RExfEX2o0GuBxU0Lmwho6eEZ2A67MGb/ziKmy",
+	"LYcrcMQNDgEE9dUDkm7YpnrUhiV92IlrEJvS7wZDe7NCBykSBhFeGiVuzJkuK4QvtL4HvmftwDaNkZSO",
+	"FWk3N0TwSaZz0qkFcAiqVN4+/fFntv8VntmSUoU9Qn7Y+d0zxUE7Xq7qk9LpRjECunxGxxOj+RhiE343",
+	"U0XNkCViHQfV5CLQlzTm1YkBQB/RO52Tc8Vc/g28YIKFLrSFZhMQeEaMLMyPJJ2L0OGxZyDS72RcX89z",
+	"KSSGcE2EhMRLccUEDx2UM70RZw7N9Hm6NcqjfJbHLdKmntkgx5w6jFU4WikOorJzxFZ2Tek4SiLkMz6L",
+	"75xBYELlaLhUq03S0QkkgmmIJSsy4gmJp071NRtChUkyXOBAoo5fSfVMz4A/xEYHYL+7A6Bfe6bWddUp",
+	"MO1MdJ6+2iLRkcVxQZjSGyHmYl/C76CXhN1bH6r6gSdBF7o9c7lkT38GyhLP0ITgTCBBP6OEjhUbAkMd",
+	"ekvKCZkpfWox4YDjBxW2kenQwxJzgUlruWK3Fcl8q6SOk0OZVgdExQmw3SEMSKNyScwzPYjlQT7Dowhb",
+	"9VjnUOsXHZ4/kmQPPWYPcCXDehXuWbAVBcGpwYqLMTP4l0OTQwt5XMZNrPsXoyGJ+czmqjvPyNvzD7uQ",
+	"JazPhbnhjiryV8oe42hKlgBXzuGV+iSqYxg6GhdEvk2ys2Koj2TVvD3/4L/kiVWtt+cf1nuKzcJ2Qs+y",
+	"yOT3H+61wIPd2Iai94D9dUHXmyXCL0YnogLZ5ELI0N5Fh/3DIsvfeE8N6b09/xAZ6gTIJFteAZQM06YM",
+	"7fdtqnrAraYmqCiSM6bz07rh149HWCt55scJAZFFJVRPiMi01jC0YY+54gUJ74L0LrOlUebt2pVd3JoO",
+	"W9Md1IVBR37xNJT365wwcNLbto2uksTapxjBeKKiHY1J6YW+46ZISXebkoizmByb8IiRJleM6oQf6CnD",
+	"DU9OU20kx2QXQUkFUPKK0iJbJLqwWXxC8vk87Da6kDiTP9CMnKtRP2NncTHGJ3YXv7NIgyu4tNnukqn1",
+	"4Hh/lwpUowmgIRlTRdprKqueRSZDtoRWQOXoWIHc045/jPlOSu/IygAXMNC/8J/VNY/Iqs0bAvtjAq1g",
+	"WTgWTYUtNeuCNcMcFa8AiVBbV6ghQ2OOUr0ITxqBnKcaEiwYhK63jVrVyTdCdISEA7Ey5bcawQxN8Fwz",
+	"dYmwqasNhqffq7Fsqmka6R0yz/Ta+zbKnfQATJsRjg+PGsjhhrpKNxbGF5VhoI9FyzQ+GinNXFd3lAQz",
+	"tHKFbBJlRNN4opE1dZHsFVPrarJLwJSYUiVrbMUJj6dWSdtFpxrkwFYWKb1LLgCzTLepZyDhTrzhxBPO",
+	"BRG7V+wj5MCCdpLmGurS4CaYS7FA/2P/zwbbemVf4BUrj2U1YdXHrqlAiVx/ObS9WfaLD5f2w7H98MJ9",
+	"evmnF3//16fvdq5r1wSBlB5VL7SddFdnP6ifu+As5k3gednApB+Rh9hR7mC/Q8RKjjLDS9NEXyd/2Mb4",
+	"6lxHRQc6MKMZWSitS8Ouuvxpg4Vv9T/TqLGEPVtjLnU0+0ekgDD2/4rECjMrU5NmZmx68unVUBxBTRLm",
+	"3W12zOo+HX9QssUqp8o70wIBGBjkeSczyiriSdGJ0vz1wpWajNSJ4jzDoyBZPFcFPdCQ4WkV9RUDWNm5",
+	"QsOjmcO7JJ24DGHXiozrSklFQzJux832kmy5k+Xs0QxgyD1dQB2w1iWUNuXgRiGXRCONGLaZIJ5ZtpkU",
+	"zhqjh4QoffkhZ18NqevhPrWb0GBrrzLhDIZ3YSPMcEKgLKiDLCYxLVxDdRI2pKHblHRBz1/MqbnfU2ez",
+	"g4BUQzh1p5UDCFGgoGl1iWP7Aqf1ksYJPhAj4th2cPFQd0GYeIKnlJZ9oZmadgeBAwhQvIVBYbHRK8Ku",
+	"GORc6NwioCAHI49wCuZf0GtEx491YJ9K59koHCyYfgd+d2Wr4IcLA5eTvzYh9527qgkAR5HnbzE45hMs",
+	"VmJgwI+NzdP3cPUq8Ivi1c5RCaYnUGBCvhFoxu9WjkRqGMqGmQTq4s3jgJ2BUgZtVj+JnR4aw1NigXxN",
+	"dXyWtlcZLI72O0v8LlDGTCWskC7mVEXmKM7n6vo9E0DwkLKAcRdAMMqS8jDPhISqX6pOCc+mo5QvPLcN",
+	"AsQgdXJ0PZCD6LpiptDUi0MULi912YIDktcIHq1fH+L0arzvil47z9X4KPu4n09wwO5yVNpBlOWMgfv2",
+	"KwsVOKL1wNpOylMzBOvFETQc6Zgyi7QlnkMgQRG2fw5XnOOQ+N37ktkWYPcrfUmXVk8jpFwdVbSj2kW/",
+	"WXRE30tASHFSoR+Nu8Feqevxr1gBhpiZFk/GtcCRBDjIQl8Mne2/EOkd7Udn2puIqssy+w272paReS3f",
+	"rjdRxB6Op4wvUpLo5gLbv6mZlbCLoP4Jp6lAQtI0Rb/nJCcJRH3r1vapN7pnys/9Id4bht4Wb+WcM9Ir",
+	"uOP6i/8GC9aFpo8NKGe1T4qXilLCn6QMchJ9zV/jaTbhPXs4uaOC7Nj2e49HacEys1N4+6V6+XMlpGKE",
+	"XeH4/HF05SK0HOmGJCUt0lmTUu/HVuQE0nkH9sGI48dmXs63rwS8lnbg8QhQGwzub3Zsz5XiyqP8uqnu",
+	"1OAPo9+LVd+KruZQy/CH0hPSkGZywQ1nFl5/yAgRHE8Mr55pHOYgptKpmclzpT4zvK+c7KBlpxajDBGW",
+	"AA6xMjlCAYZtaVJMn4jRVWsYDDInT5PIBJhnlCUkMVDDgs+I160bkAiLugWrSKiPMs8CmD2nYvrsmaQ3",
+	"xK+cVMXU35WCU1oMjoTgJKWMbE2lyvR7Avr8gZI08eBlhMRLY7tDNXkJVQpMWuqckybWaU3QEEnCLJ4t",
+	"NcLovm5C/ADOmCJMd/HrGVJGlNiS8HRXU/k4lPdO+oVYq1nZmRnEsy3R1cP7+k2LIjXSJOXrgjZRCei2",
+	"o595SiTZkaahaPdU9FZj82JwdSE81D5u3acTzcAdXvRfkdnSdsAJUBkM1fS0fK6kVozx66a3t7q2Ve1Z",
+	"4Z3cmspM5WbRLKl7OvtoykirXlrFwKg0rbO1cgadxYfLFUgqtqTfNUB61sADZpRfN7GpWRCEUznh+Vjr",
+	"KnKSEciPWRpv6dC55rekQtPm17buWxWXPy8ue0Rnu3nL2pTOYsBRGfO0AAeap5gxktgUT448p7YJfHYW",
+	"Yp1hmooIOpaKSDuyI2PqUc6En4UrigSnIQFscmOz/xF+/oSKGX0C7TyybQAh3KOpIpBFZ0bzXLPmzPD+",
+	"DYQXQ5TdKTNvjHUhoyLHEc9N4A34y7asJKNpupMR2w5vZZa67WKm61xGuJyNbSCLjf8L0KSIQImGDF/w",
+	"bLrrEsBM1g3jCPQkGEAwQx1q7z7okT0m//JesyJeqJcnQoKjEc5shFlXsU2wQGPeXSjRoEAVa4NmBCvB",
+	"mPwRHAcQ+1djeYeiyWbTBSGudkz97SLHx15mexFoFmhI5IIQ5qx6oTMYIKx8xTRL1tBPlr530YXiGywm",
+	"jv6kIrAJviNojOfB9BIlAN7eff0A4zCHVTJXT7A7LMoi7PON0F0cIHuvCkL5dGT5eU4SKsmTSMIY54Kg",
+	"BM8AFSdDKcFTg8KjM8xNXk2Zzt7aIT5T8ejG93XFu99rNqJLC6mcOB4zhU4n2wlB8lkSlvyR0aLIYUho",
+	"KE2o23IBWHX+rHZqa+1DFAezeLb0BqP7urWxn6E3aTlGZAJEfi9UQKPZkhbH9I7sjAhJhjiePgVJRgY1",
+	"0bg0AqoYvSM/2AE9U+oqjfErd6xjSRzggMu2WGABLux06/ijodSnCj2uLqQ0hTvCsTcXgCwrkkW0HIpO",
+	"/GisA9wBKCEAKdQdQgWv0+87M/FnSrp2eF9/XFKzwII3lmv0tiTbKSHzx6FZRabks9o2DUqUlOmveaLQ",
+	"T2qIz5S6YGz/tkK3JLm2JDBjmD6BKeE1A/e9ORTaPppO8hp+ZYZlDNExD9V8hmlKkpMgFBQVCKeCG9im",
+	"OoUarfm5Eqkd3tdpiliHBRoUhXbGabUNPWZEh8KTPyDB9oN79zOllGKAX7m4hDzhUn4VRwkv4uJbE88o",
+	"F39w3uOvjGhXHQYIEsJ4Pp6EaA2G+mwJDUb3tefoqEk8dmKjuf3R2ZXrjNRWP/tgBvhsSU0P79/OAPhG",
+	"eG4rbQykdCQfQGiw+I+bfNGMyzl8BJIKAgoodNIqyuOKErM6NcIsnnlSRmWU/x60WfKoaIKErdueIJUU",
+	"fwKPyqmyCEhGcWpKwQuDwKHamlzvEMHBKJ8tocHovm4Cs6ZAuOrWBoxLScsPITnK2frMnw/uqkcFONEv",
+	"WZf44wVzAXXAwQV0FpuEJa9VJQuD1OiFLWtG2ZNFK92g9r6wtY1tPxS08ei7tjrXwSTVo3eyihjXUYoD",
+	"Z6Et635noi9r5vdNDeCkDMLULfzSRhoRRMqUPK8CyAs9pmcqOMzovvJceJgEwsh5ffADyh51Y50/wG+k",
+	"27U872Yy/04F2UVWsWnuuCXBLKicJBlePAeTqk5VH83onrmpVB3m101n0LhfO7F1hwfJtZGETPw/RGfq",
+	"CSTONdTxpy+9IcEZyXrHn67VoguS3YUB4S4nVCDKhMRp6rKM8yztHff2YL/My2qYVtkYMypMurZuhDDP",
+	"uDSNPoyjiGYlq6gEXCYC6sEPFAp8DLKhBhCChHVJxpmXGm6eECEhMwztK6FrBsIMp0uhCBzwULx3arSr",
+	"EDQkcydZcg+Jy6jLlbTfSv8SL2PDvKdQnELo7D5KCID1+HAO4H/eRW9xPIHu34ygJM/wMC1Rgm9Bf+MB",
+	"hHnLa8ni/vr+/wQAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -72,6 +72,16 @@ func (s *server) GetClient(ctx context.Context, r GetClientRequestObject) (GetCl
 	return ok(c), err
 }
 
+// UpdateClient replaces what was agreed with a client.
+func (s *server) UpdateClient(ctx context.Context, r UpdateClientRequestObject) (UpdateClientResponseObject, error) {
+	ctx, who := called(ctx)
+	c, err := s.desk.UpdateClient(ctx, who.user, models.Client{
+		Number: r.Number, LegalName: r.Body.LegalName, TimeZone: r.Body.TimeZone, Language: r.Body.Language,
+		Business: r.Body.BusinessHours, Contract: r.Body.Contract, Policy: r.Body.Policy,
+	})
+	return ok(c), err
+}
+
 // GetPlan previews who is reached.
 func (s *server) GetPlan(ctx context.Context, r GetPlanRequestObject) (GetPlanResponseObject, error) {
 	ctx, who := called(ctx)

@@ -196,6 +196,9 @@ func (r reply) VisitStartFireDrillResponse(w http.ResponseWriter) error { return
 // VisitTestChannelResponse writes the answer.
 func (r reply) VisitTestChannelResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitUpdateClientResponse writes the answer.
+func (r reply) VisitUpdateClientResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitUpdateContactResponse writes the answer.
 func (r reply) VisitUpdateContactResponse(w http.ResponseWriter) error { return r.write(w) }
 
