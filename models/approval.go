@@ -17,6 +17,7 @@ type Approval struct {
 	AskedAt    time.Time `json:"asked_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"` // from then on nobody may answer, until it is asked again
 	Lapsed     bool      `json:"lapsed,omitzero"`     // nobody answered in time
+	AgainAt    time.Time `json:"again_at,omitzero"`   // when it is asked for again, after it lapsed
 	Given      []Consent `json:"given,omitempty"`
 	Granted    bool      `json:"granted"`
 	How        string    `json:"how,omitempty"` // it was granted or refused: "by rule", "approved", "nobody answered", …
@@ -51,11 +52,15 @@ func (a *Approval) Open() bool { return a != nil && !a.Granted && a.Refused == n
 // Answerable reports whether people are being asked now.
 func (a *Approval) Answerable() bool { return a.Open() && a.Asked > 0 && !a.Lapsed }
 
-// agree takes one person's consent. The same person twice counts once.
+// agree takes one person's consent. The same person twice counts once; where two must agree, each must be one who can be
+// told from the other.
 func (a *Approval) agree(c Consent) error {
 	same := func(x Consent) bool { return x.By.ID == c.By.ID || x.Person != "" && x.Person == c.Person }
 	if slices.ContainsFunc(a.Given, same) {
 		return Errorf(Conflict, "you have approved already; a second person must agree")
+	}
+	if a.Ruling.Persons > 1 && c.Person == "" {
+		return Errorf(Conflict, "two persons must agree, and who approves here has no mail address to be told from others by")
 	}
 	a.Given = append(slices.Clone(a.Given), c)
 	if len(a.Given) >= a.Ruling.Persons {
@@ -64,10 +69,8 @@ func (a *Approval) agree(c Consent) error {
 	return nil
 }
 
-// Permitted reports whether the EDR may be asked for what is wanted of the endpoint now.
-func (p Endpoint) Permitted() bool { return p.Approval != nil && p.Approval.Granted }
-
-// ContainmentRuled is what the response authority says to the present wish for an endpoint.
+// ContainmentRuled is what the response authority says to the present wish for an endpoint: when it is made, when what
+// was asked is granted, and before it is asked again. What it says last counts.
 type ContainmentRuled struct {
 	Endpoint   string   `json:"endpoint"`
 	Generation int      `json:"generation"`
@@ -90,27 +93,57 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 	if err != nil {
 		return err
 	}
-	if d.Generation != p.Generation || p.Approval != nil {
+	if d.Generation != p.Generation || !p.Unruled() || p.Approval != nil && p.Approval.ID != d.Approval {
 		return Errorf(Conflict, "endpoint %s is ruled on already", d.Endpoint)
 	}
-	a := &Approval{ID: d.Approval, Ruling: d.Ruling, Lease: d.Lease, ApproveFor: d.ApproveFor}
-	i.Approvals++
-	p.Approval = a
+	first := p.Approval == nil
+	if first {
+		i.Approvals++
+		p.Approval = &Approval{ID: d.Approval}
+	}
+	a := p.Approval
+	a.Ruling, a.Lease, a.ApproveFor = d.Ruling, d.Lease, d.ApproveFor
+	own := p.Desired == DesiredReleased && p.RequestedBy.Side == SideClient
+	if first && own { // the client's own word; one that cannot be told from another is asked for again
+		_ = a.agree(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: viaRequest, At: e.At})
+	}
 	switch {
-	case i.Drill:
+	case i.Drill, d.Ruling.Decision == DecideNever && !own:
 		p.refuse(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
-	case p.Desired == DesiredReleased && p.RequestedBy.Side == SideClient: // the client's own word
-		a.askIf(i.Published(), e.At)
-		return a.agree(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: "request", At: e.At})
-	case d.Ruling.Decision == DecideNever:
-		p.refuse(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
-	case d.Ruling.Decision == DecideAuto && d.Ruling.Persons < 2:
-		a.Granted, a.How = true, "by rule"
+	case a.suffices():
+		a.Granted = true
+		p.permit(d.Lease)
+	case a.Granted: // what was granted does not suffice any more
+		a.Granted, a.How = false, ""
 	default:
 		a.askIf(i.Published(), e.At)
 	}
 	return nil
 }
+
+// Unruled reports whether the response authority has to say something about the endpoint: to a new wish, before one that
+// was granted is permitted, and before one that lapsed is asked again.
+func (p Endpoint) Unruled() bool {
+	return !p.Permitted() && (p.Approval == nil || p.Approval.Granted || p.Approval.Lapsed)
+}
+
+// suffices reports whether the ruling that holds now is met by what was said so far.
+func (a *Approval) suffices() bool {
+	alone := a.Ruling.Persons < 2
+	switch {
+	case len(a.Given) >= max(a.Ruling.Persons, 1):
+		return true
+	case a.Ruling.Decision == DecideAuto && alone:
+		a.How = "by rule"
+		return true
+	}
+	return a.Granted && a.How == nobodyAnswered && a.Ruling.Decision == DecideAskThenAuto && alone
+}
+
+// viaRequest marks the consent that lies in the client's own request.
+const viaRequest = "request"
+
+const nobodyAnswered = "nobody answered, as the rule allows"
 
 // askIf asks now if the client can see the incident; otherwise it is asked when it is published.
 func (a *Approval) askIf(published bool, at time.Time) {
@@ -121,7 +154,7 @@ func (a *Approval) askIf(published bool, at time.Time) {
 
 func (a *Approval) ask(at time.Time) {
 	a.Asked++
-	a.AskedAt, a.ExpiresAt, a.Lapsed = at, at.Add(time.Duration(a.ApproveFor)), false
+	a.AskedAt, a.ExpiresAt, a.Lapsed, a.AgainAt = at, at.Add(time.Duration(a.ApproveFor)), false, time.Time{}
 }
 
 // askWaiting asks for the approvals that had to wait until the client could see the incident.
@@ -136,14 +169,13 @@ func (i *Incident) askWaiting(at time.Time) {
 	}
 }
 
-// refuse takes the present wish back: what was before is wanted again, and needs nobody's word.
+// refuse takes the present wish back: what was last permitted is wanted again, and needs nobody's word.
 func (p *Endpoint) refuse(by *Consent) {
 	refused := *p.Approval
-	refused.Granted, refused.Refused, refused.How = true, by, "refused"
+	refused.Granted, refused.Refused, refused.How = false, by, "refused"
 	p.Approval = &refused
 	p.Generation++
-	p.Desired = map[Desired]Desired{DesiredIsolated: DesiredReleased, DesiredReleased: DesiredIsolated}[p.Desired]
-	p.Problem = ""
+	p.Desired, p.Problem = p.stands(), ""
 }
 
 // openApproval returns the endpoint whose approval waits for people, in a list that may be changed.
@@ -209,10 +241,12 @@ func (d *ApprovalRefused) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// ApprovalLapsed records that nobody answered in time. What the client's rule then allows is done; anything else is asked
-// for again later.
+// ApprovalLapsed records that nobody answered: in time, or although every contact who can be called was. In the second
+// case what the client's rule then allows is done; anything else is asked for again later.
 type ApprovalLapsed struct {
-	Approval string `json:"approval"`
+	Approval string    `json:"approval"`
+	Tried    bool      `json:"tried"`             // everybody who can be called was
+	AgainAt  time.Time `json:"again_at,omitzero"` // when it is asked for again
 }
 
 // Type returns "approval_lapsed".
@@ -227,31 +261,12 @@ func (d *ApprovalLapsed) apply(i *Incident, e Event) error {
 		return err
 	}
 	a := p.Approval
-	if a.Ruling.Decision == DecideAskThenAuto && a.Ruling.Persons < 2 {
-		a.Granted, a.How = true, "nobody answered, as the rule allows"
+	if d.Tried && a.Ruling.Decision == DecideAskThenAuto && a.Ruling.Persons < 2 {
+		a.Granted, a.How = true, nobodyAnswered
 		return nil
 	}
-	a.ExpiresAt, a.Lapsed, a.Given = e.At, true, nil
-	return nil
-}
-
-// ApprovalAsked asks for an approval again after it lapsed.
-type ApprovalAsked struct {
-	Approval string `json:"approval"`
-}
-
-// Type returns "approval_asked".
-func (*ApprovalAsked) Type() EventType { return "approval_asked" }
-
-func (d *ApprovalAsked) apply(i *Incident, e Event) error {
-	if err := systemOnly(e); err != nil {
-		return err
-	}
-	p, err := i.openApproval(d.Approval)
-	if err != nil {
-		return err
-	}
-	p.Approval.ask(e.At)
+	a.ExpiresAt, a.Lapsed, a.AgainAt = e.At, true, d.AgainAt
+	a.Given = slices.DeleteFunc(slices.Clone(a.Given), func(c Consent) bool { return c.Via != viaRequest })
 	return nil
 }
 
@@ -274,7 +289,7 @@ func (d *LeaseDue) apply(i *Incident, e Event) error {
 	if p.ReviewAt.IsZero() {
 		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
 	}
-	p.ReviewDue, p.ReviewAt = e.At, e.At.Add(time.Duration(p.Approval.Lease))
+	p.ReviewDue, p.ReviewAt = e.At, e.At.Add(time.Duration(p.Lease))
 	if i.Phase == PhasePublished {
 		i.turn(TurnClient, e.At)
 	}
@@ -298,10 +313,10 @@ func (d *LeaseExtended) apply(i *Incident, e Event) error {
 	if err != nil {
 		return err
 	}
-	if p.Desired != DesiredIsolated || p.ReviewAt.IsZero() {
+	if p.ReviewAt.IsZero() {
 		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
 	}
-	p.ReviewDue, p.ReviewAt = time.Time{}, e.At.Add(time.Duration(p.Approval.Lease))
+	p.ReviewDue, p.ReviewAt = time.Time{}, e.At.Add(time.Duration(p.Lease))
 	return nil
 }
 

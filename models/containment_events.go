@@ -31,6 +31,9 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 		})
 		p = &i.Endpoints[len(i.Endpoints)-1]
 	}
+	if p.Desired == DesiredIsolated {
+		return Errorf(Conflict, "endpoint %s is to be isolated already; completing its task has it tried again", p.ID)
+	}
 	p.want(DesiredIsolated, d.Reason, "", e)
 	return nil
 }
@@ -58,12 +61,12 @@ func (d *ReleaseRequested) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// want changes what is wanted of an endpoint. It needs a ruling of its own.
+// want changes what is wanted of an endpoint. It needs a ruling of its own, unless it takes back what was never
+// permitted. Until it is permitted, what stands goes on, with its lease.
 func (p *Endpoint) want(desired Desired, reason, person string, e Event) {
 	p.Desired, p.Generation, p.Reason, p.Since = desired, p.Generation+1, reason, e.At
 	p.RequestedBy, p.RequestedAs, p.Approval = e.Actor, person, nil
-	p.Problem, p.Kept, p.Drifted = "", nil, false
-	p.ReviewAt, p.ReviewDue = time.Time{}, time.Time{}
+	p.Problem, p.Drifted = "", false
 }
 
 // EndpointKept is the client's explicit word to leave an endpoint isolated after closure.
@@ -81,7 +84,7 @@ func (d *EndpointKept) apply(i *Incident, e Event) error {
 	}
 	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
-	if p == nil || p.Desired != DesiredIsolated {
+	if p == nil || !p.Held() {
 		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
 	}
 	p.Kept = &Kept{By: e.Actor, Reason: d.Reason, At: e.At}
@@ -133,8 +136,8 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	if d.Generation == p.Generation {
 		p.Problem, p.Drifted = d.Problem, d.Drift
 	}
-	if p.Desired == DesiredIsolated && p.Observed == HostIsolated && p.ReviewAt.IsZero() && p.Permitted() {
-		p.ReviewAt = e.At.Add(time.Duration(p.Approval.Lease)) // the lease begins
+	if p.Standing == DesiredIsolated && p.Observed == HostIsolated && p.ReviewAt.IsZero() {
+		p.ReviewAt = e.At.Add(time.Duration(p.Lease)) // the lease begins
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package models
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Desired is what isolation an endpoint should have.
 type Desired string
@@ -16,8 +20,9 @@ type Endpoint struct {
 	ID         string     `json:"id"` // "e1", "e2", … within the incident
 	Hostname   string     `json:"hostname"`
 	AgentID    string     `json:"agent_id,omitempty"` // the EDR's id, once resolved to exactly one
-	Desired    Desired    `json:"desired"`
-	Generation int        `json:"generation"` // grows with every change of Desired
+	Desired    Desired    `json:"desired"`            // what is wanted now, permitted or not
+	Generation int        `json:"generation"`         // grows with every change of Desired
+	Standing   Desired    `json:"standing,omitempty"` // what was last permitted, and so may have been ordered; "" for nothing yet
 	Observed   HostState  `json:"observed"`
 	Online     bool       `json:"online"`
 	Problem    string     `json:"problem,omitempty"`
@@ -32,6 +37,7 @@ type Endpoint struct {
 	Approval        *Approval `json:"approval,omitempty"`     // of what is wanted now; nil until it is ruled on
 	ReviewAt        time.Time `json:"review_at,omitzero"`     // when the client is asked to extend or release
 	ReviewDue       time.Time `json:"review_due,omitzero"`    // when they were asked and have not answered
+	Lease           Duration  `json:"lease,omitzero"`         // how long an isolation lasts before it is reviewed
 	Drifted         bool      `json:"drifted,omitzero"`       // somebody changed it behind our back
 	Since           time.Time `json:"since"`                  // when Desired was set
 	ObservedAt      time.Time `json:"observed_at,omitzero"`   // when the EDR last said something
@@ -58,14 +64,42 @@ const (
 	ContainmentFailed    Containment = "failed"
 )
 
-// Containment derives the incident's containment from its endpoints: confirmed means the EDR said so.
+// Permitted reports whether the EDR may be asked for what is wanted of the endpoint now.
+func (p Endpoint) Permitted() bool { return p.Desired == p.stands() }
+
+// stands returns what was last permitted of the endpoint: released, when nothing ever was.
+func (p Endpoint) stands() Desired {
+	if p.Standing == DesiredIsolated {
+		return DesiredIsolated
+	}
+	return DesiredReleased
+}
+
+// Held reports whether the endpoint is isolated on our order, or may be: its isolation was permitted, and the EDR has
+// not confirmed its release since.
+func (p Endpoint) Held() bool {
+	return p.Standing == DesiredIsolated || p.Standing == DesiredReleased && p.Observed != HostNormal
+}
+
+// permit lets the EDR be asked for what is wanted.
+func (p *Endpoint) permit(lease Duration) {
+	p.Standing, p.Lease, p.Kept = p.Desired, lease, nil
+	p.ReviewAt, p.ReviewDue = time.Time{}, time.Time{}
+}
+
+// Containment derives the incident's containment from its endpoints: confirmed means the EDR said so. Endpoints that
+// were never permitted to be isolated, and are wanted isolated no more, do not count.
 func (i Incident) Containment() Containment {
-	var wanted, isolated, releasing, failed int
+	var wanted, isolated, releasing, failed, count int
 	for _, e := range i.Endpoints {
+		if e.Standing == "" && e.Desired == DesiredReleased {
+			continue
+		}
+		count++
 		switch {
 		case e.Problem != "":
 			failed++
-		case e.Desired == DesiredReleased && e.Observed != HostNormal:
+		case e.Desired == DesiredReleased && e.Held():
 			releasing++
 		}
 		if e.Desired == DesiredIsolated {
@@ -76,7 +110,7 @@ func (i Incident) Containment() Containment {
 		}
 	}
 	switch {
-	case len(i.Endpoints) == 0:
+	case count == 0:
 		return ContainmentNone
 	case failed > 0:
 		return ContainmentFailed
@@ -103,12 +137,21 @@ func (i *Incident) Endpoint(id string) *Endpoint {
 	return nil
 }
 
-// endpointByHostname returns the endpoint with the given host name, or nil.
+// endpointByHostname returns the endpoint with the given host name, whatever its case, or nil.
 func (i *Incident) endpointByHostname(name string) *Endpoint {
 	for n := range i.Endpoints {
-		if i.Endpoints[n].Hostname == name {
+		if strings.EqualFold(i.Endpoints[n].Hostname, name) {
 			return &i.Endpoints[n]
 		}
 	}
 	return nil
+}
+
+// EndpointOfAgent returns the endpoint that is the EDR's agent with an id, or nil.
+func (i *Incident) EndpointOfAgent(id string) *Endpoint {
+	n := slices.IndexFunc(i.Endpoints, func(e Endpoint) bool { return e.AgentID == id })
+	if n < 0 {
+		return nil
+	}
+	return &i.Endpoints[n]
 }

@@ -92,7 +92,7 @@ func EventTypes() []EventData {
 		&TaskOpened{}, &TaskDone{}, &ReminderSent{}, &Verified{}, &ClosureRequested{}, &ClosureConfirmed{},
 		&ClosureWithdrawn{}, &Closed{}, &FeedbackGiven{}, &CommandRefused{},
 		&QuestionAsked{}, &QuestionAnswered{}, &QuestionReminded{}, &QuestionOverdue{}, &ContactTexted{}, &NotDelivered{},
-		&ContainmentRuled{}, &ApprovalGiven{}, &ApprovalRefused{}, &ApprovalLapsed{}, &ApprovalAsked{}, &LeaseDue{}, &LeaseExtended{},
+		&ContainmentRuled{}, &ApprovalGiven{}, &ApprovalRefused{}, &ApprovalLapsed{}, &LeaseDue{}, &LeaseExtended{},
 	}
 }
 

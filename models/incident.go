@@ -271,11 +271,11 @@ func (i Incident) closureGuards() error {
 	return nil
 }
 
-// heldEndpoints are the endpoints whose release is wanted but not confirmed by the EDR.
+// heldEndpoints are the endpoints that the EDR has not confirmed released and that the client did not choose to keep.
 func (i Incident) heldEndpoints() []string {
 	var ids []string
 	for _, e := range i.Endpoints {
-		if e.Desired == DesiredReleased && e.Observed != HostNormal {
+		if e.Held() && e.Kept == nil {
 			ids = append(ids, e.ID)
 		}
 	}

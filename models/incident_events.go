@@ -111,7 +111,7 @@ func (d *Dismissed) apply(i *Incident, e Event) error {
 		return err
 	}
 	for _, p := range i.Endpoints {
-		if p.Desired == DesiredIsolated || p.Observed != HostNormal {
+		if p.Desired == DesiredIsolated || p.Held() {
 			return Errorf(Conflict, "endpoint %s is isolated or being released", p.ID)
 		}
 	}

@@ -64,12 +64,10 @@ func happen(t *rapid.T, i *models.Incident, at time.Time) (events []models.Event
 	for _, p := range i.Endpoints {
 		switch {
 		case i.Over():
-		case p.Approval == nil:
+		case p.Unruled():
 			say(anyRuling(t, *i, p))
-		case p.Approval.Open() && (p.Approval.Lapsed || p.Approval.Asked == 0):
-			say(&models.ApprovalAsked{Approval: p.Approval.ID})
-		case p.Approval.Open():
-			say(&models.ApprovalLapsed{Approval: p.Approval.ID})
+		case p.Approval.Answerable():
+			say(&models.ApprovalLapsed{Approval: p.Approval.ID, Tried: rapid.Bool().Draw(t, "tried"), AgainAt: at})
 		case !p.ReviewAt.IsZero():
 			say(&models.LeaseDue{Endpoint: p.ID})
 		}
@@ -169,7 +167,7 @@ func checkStep(t *rapid.T, was, is models.Incident, events []models.Event) {
 	}
 	if is.Phase == models.PhaseClosed && was.Phase != models.PhaseClosed {
 		for _, e := range is.Endpoints {
-			if e.Kept == nil && (e.Desired == models.DesiredIsolated || e.Observed != models.HostNormal) {
+			if e.Kept == nil && (e.Desired == models.DesiredIsolated || e.Held()) {
 				t.Fatal("closed with an endpoint neither released nor kept")
 			}
 		}

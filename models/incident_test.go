@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -105,6 +106,7 @@ func TestClosureWaitsForTheEDRsWordOnARelease(t *testing.T) {
 	if got := i.Containment(); got != models.ContainmentRequested {
 		t.Fatalf("containment %s before the EDR said anything", got)
 	}
+	ruled(t, &i, models.Ruling{Decision: models.DecideAuto, Rule: "r", Persons: 1})
 	say(models.HostIsolated, 1)
 	mustGive(t, &i, &models.Expedite{}, models.RoleAnalyst)
 	request := &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "restored"}
@@ -114,7 +116,8 @@ func TestClosureWaitsForTheEDRsWordOnARelease(t *testing.T) {
 	mustGive(t, &i, &models.Release{Endpoint: "e1", Reason: "reinstalled"}, models.RoleResponder)
 	mustGive(t, &i, request, models.RoleAdmin)
 	mustGive(t, &i, &models.Verify{Gone: true, Note: "quiet for a day"}, models.RoleAnalyst)
-	if i.Phase != models.PhaseClosureRequested {
+	ruled(t, &i, models.Ruling{Decision: models.DecideAuto, Rule: "r", Persons: 1})
+	if i.Phase != models.PhaseClosureRequested || i.ReadyToClose() == nil {
 		t.Fatalf("phase %s although the EDR still says isolated", i.Phase)
 	}
 	say(models.HostNormal, 2)
@@ -214,5 +217,20 @@ func TestAClosedEventNeedsEveryGuard(t *testing.T) {
 	mustGive(t, &i, &models.Verify{Gone: true, Note: "quiet"}, models.RoleLead)
 	if i.Phase != models.PhaseClosed {
 		t.Errorf("phase %s although every guard holds", i.Phase)
+	}
+}
+
+// ruled lets the response authority say something about the first endpoint.
+func ruled(t *testing.T, i *models.Incident, r models.Ruling) {
+	t.Helper()
+	p := i.Endpoints[0]
+	approval := fmt.Sprintf("a%d", i.Approvals+1)
+	if p.Approval != nil {
+		approval = p.Approval.ID
+	}
+	err := i.Apply(models.NewEvent(*i, t0, models.System(), &models.ContainmentRuled{Endpoint: p.ID, Generation: p.Generation, Approval: approval, AgentID: "aid-1",
+		Ruling: r, ApproveFor: models.Duration(time.Hour), Lease: models.Duration(72 * time.Hour)}))
+	if err != nil {
+		t.Fatal(err)
 	}
 }
