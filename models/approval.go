@@ -113,9 +113,8 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 	case a.suffices():
 		a.Granted = true
 		p.permit(d.Lease)
-	case a.Granted: // what was granted does not suffice any more
+	default: // also when what was granted does not suffice any more
 		a.Granted, a.How = false, ""
-	default:
 		a.askIf(i.Published(), e.At)
 	}
 	return nil

@@ -147,6 +147,15 @@ func (i *Incident) endpointByHostname(name string) *Endpoint {
 	return nil
 }
 
+// EndpointOfApproval returns the endpoint whose present wish has the approval with an id, or nil.
+func (i *Incident) EndpointOfApproval(id string) *Endpoint {
+	n := slices.IndexFunc(i.Endpoints, func(e Endpoint) bool { return e.Approval != nil && e.Approval.ID == id })
+	if n < 0 {
+		return nil
+	}
+	return &i.Endpoints[n]
+}
+
 // EndpointOfAgent returns the endpoint that is the EDR's agent with an id, or nil.
 func (i *Incident) EndpointOfAgent(id string) *Endpoint {
 	n := slices.IndexFunc(i.Endpoints, func(e Endpoint) bool { return e.AgentID == id })

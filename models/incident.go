@@ -155,6 +155,7 @@ const (
 	TaskUnanswered    TaskKind = "unanswered"      // a question's deadline passed
 	TaskRefused       TaskKind = "refused"         // the client or its response authority does not allow an isolation or release
 	TaskUnasked       TaskKind = "unasked"         // an approval waits until the client can see the incident
+	TaskUnapproved    TaskKind = "unapproved"      // nobody of the client answered an approval in time
 	TaskDrift         TaskKind = "drift"           // somebody changed an endpoint's isolation behind our back
 )
 

@@ -113,13 +113,14 @@ type ApprovalCall struct {
 	Persons  int    `json:"persons"` // who must agree
 }
 
-// PhoneConsent is a contact's key press about an approval, or, with Ended, the word that every contact was tried.
+// PhoneConsent is a contact's key press about an approval, or, with Ended, the word that the calls are over.
 type PhoneConsent struct {
 	Approval string    `json:"approval"`
 	Contact  uuid.UUID `json:"contact"`
 	Person   string    `json:"person,omitempty"` // see PersonOf
 	Granted  bool      `json:"granted"`
 	Ended    bool      `json:"ended,omitzero"`
+	Tried    bool      `json:"tried,omitzero"` // the carrier took a call to everybody who was to be called
 }
 
 // CheckRun is what a channel check's workflow is started with: one message or call to one contact, apart from any
@@ -152,10 +153,11 @@ type EndpointRun struct {
 	Hostname  string           `json:"hostname"`
 	AgentID   string           `json:"agent_id,omitempty"`
 	Policy    Policy           `json:"policy"`
-	Wish      EndpointWish     `json:"wish"`
+	Wish      EndpointWish     `json:"wish"`    // the newest one
+	Order     EndpointWish     `json:"order"`   // the newest one that is permitted; it is pursued
 	Reached   int              `json:"reached"` // generation the EDR last confirmed
-	Touched   bool             `json:"touched"` // the EDR was asked to change something
-	Failed    int              `json:"failed"`  // orders for the present wish that the EDR refused or called failed
+	Touched   bool             `json:"touched"` // the EDR was asked to change something, or may have been
+	Spent     int              `json:"spent"`   // orders of this generation that are over: refused, failed, undone by others
 	Told      EndpointObserved `json:"told"`    // the last report to the incident
 }
 

@@ -75,12 +75,13 @@ func (d Directory) Plan(s Severity, at time.Time) Plan {
 	return p
 }
 
-// Callable returns who can be called at a moment about something of a severity, in calling order, whatever the severity.
+// Callable returns who can be called at a moment for an approval in an incident of a severity, in calling order: contacts
+// whose number was verified, for on their key press a device is isolated.
 func (d Directory) Callable(s Severity, at time.Time) []Reach {
 	called := map[string]bool{}
 	calls := []Reach{}
 	for _, c := range d.inOrder() {
-		if slices.Contains(c.Severities, s) && c.Has(ChannelVoice) && !called[c.Phone] && d.From(c, s, at).Equal(at) {
+		if slices.Contains(c.Severities, s) && c.Has(ChannelVoice) && !c.Verified[ChannelVoice].IsZero() && !called[c.Phone] && d.From(c, s, at).Equal(at) {
 			called[c.Phone] = true
 			calls = append(calls, Reach{Contact: c.ID, Order: c.Order, Channel: ChannelVoice, At: at, Person: PersonOf(c.Email)})
 		}

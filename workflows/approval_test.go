@@ -2,8 +2,11 @@ package workflows_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -64,17 +67,26 @@ func TestNobodyAnsweringAnApprovalLeavesTheDeviceAloneAndIsAskedAgain(t *testing
 	var alone []string
 	s.env.RegisterDelayedCallback(func() { alone = slices.Clone(s.edr) }, 71*time.Hour)
 	s.after(73*time.Hour+30*time.Minute, models.RoleAdmin, &models.Approve{Approval: "a1"})
+	during := s.at(10 * time.Hour)
 	s.containedBy(80 * time.Hour)
-	s.run(models.SeverityHigh)
+	i := s.run(models.SeverityHigh)
 	if len(alone) != 0 || len(s.edr) != 2 {
 		t.Errorf("before the second asking %v, in the end %v", alone, s.edr)
 	}
-	if lapsed, again := s.when("approval_lapsed"), s.when("approval_asked"); lapsed != time.Hour+2*time.Minute || again != lapsed+72*time.Hour {
-		// both counted from the first recorded event, one minute after the incident was opened
-		t.Logf("lapsed after %s, asked again after %s", lapsed, again)
-		if (again - lapsed).Round(time.Hour) != 72*time.Hour {
-			t.Errorf("asked again %s after it lapsed, want 72h", again-lapsed)
+	var asked []time.Duration
+	for _, e := range s.events {
+		if e.Type == "containment_ruled" {
+			asked = append(asked, e.At.Sub(s.events[0].At).Round(time.Hour))
 		}
+	}
+	if lapsed := s.when("approval_lapsed").Round(time.Hour); len(asked) < 2 || lapsed != time.Hour || asked[1] != 73*time.Hour {
+		t.Errorf("lapsed after %s, asked at %v; want 1h, and again 72h later", lapsed, asked)
+	}
+	if i := during; i.OpenTask(models.TaskUnapproved, "a1") == nil || !strings.Contains(i.OpenTask(models.TaskUnapproved, "a1").Detail, "asked again") {
+		t.Errorf("the SOC is not told that nobody answered: %+v", i.Tasks)
+	}
+	if i.OpenTask(models.TaskUnapproved, "a1") != nil {
+		t.Errorf("the task stays: %+v", i.Tasks)
 	}
 }
 
@@ -212,5 +224,107 @@ func TestAnApprovalWaitsUntilTheClientCanSeeTheIncident(t *testing.T) {
 	}
 	if i.OpenTask(models.TaskUnasked, "a1") != nil || len(s.edr) != 2 {
 		t.Errorf("tasks %+v, asked of the EDR %v", i.Tasks, s.edr)
+	}
+}
+
+func TestAskThenAutoIsNotDoneWhenNobodyCouldBeTried(t *testing.T) {
+	for name, change := range map[string]func(*story){
+		"nobody has a phone": func(s *story) {
+			for n := range s.directory.Contacts {
+				s.directory.Contacts[n].Channels = []models.Channel{models.ChannelEmail}
+			}
+		},
+		"the carrier takes no calls": func(s *story) {
+			s.placeFails = func() error {
+				return temporal.NewNonRetryableApplicationError("twilio: place call: config (HTTP 401)", string(models.Config), nil)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.authority = rules(models.DecideAskThenAuto)
+			change(s)
+			s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+			s.after(2*time.Minute, models.RoleAnalyst, isolate)
+			during := s.at(5 * time.Hour)
+			s.after(6*time.Hour, models.RoleAnalyst, &models.Release{Endpoint: "e1", Reason: "not needed"})
+			s.closes(8 * time.Hour)
+			i := s.run(models.SeverityMedium)
+			if len(s.edr) != 0 {
+				t.Errorf("asked of the EDR: %v", s.edr)
+			}
+			if during.OpenTask(models.TaskUnapproved, "a1") == nil {
+				t.Errorf("the SOC is not told: %+v", during.Tasks)
+			}
+			if i.OpenTask(models.TaskUnapproved, "a1") != nil || i.Phase != models.PhaseClosed {
+				t.Errorf("after it was taken back: phase %s, %+v", i.Phase, i.Tasks)
+			}
+		})
+	}
+}
+
+func TestAnApprovalAskedAtNightIsAskedAgainWhenSomebodyCanAnswer(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartTime(time.Date(2026, 3, 2, 3, 0, 0, 0, time.UTC)) // a Monday
+	s.authority = rules(models.DecideAsk)
+	for n := range s.directory.Contacts {
+		s.directory.Contacts[n].Hours = models.OfficeHours()
+	}
+	s.answers = s.presses("1")
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.containedBy(24 * time.Hour)
+	s.run(models.SeverityHigh)
+	if len(s.calls) == 0 || len(s.edr) == 0 {
+		t.Fatalf("%d calls, asked of the EDR %v", len(s.calls), s.edr)
+	}
+	if at := s.when("approval_given"); at < 4*time.Hour+58*time.Minute || at > 5*time.Hour+10*time.Minute {
+		t.Errorf("approved %s after 03:01, want soon after 08:00", at)
+	}
+	if s.mailsFor(models.PurposeApproval) != 2 {
+		t.Errorf("%d mails about it", s.mailsFor(models.PurposeApproval))
+	}
+}
+
+func TestAVersionSignedWhileAnApprovalWaitsDecides(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(models.DecideAsk)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.env.RegisterDelayedCallback(func() { s.authority.Version, s.authority.Never = 2, []string{"FILESRV-*"} }, 10*time.Minute)
+	s.after(20*time.Minute, models.RoleAdmin, &models.Approve{Approval: "a1"})
+	during := s.at(30 * time.Minute)
+	s.closes(time.Hour)
+	i := s.run(models.SeverityMedium)
+	if len(s.edr) != 0 {
+		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+	if a := during.Endpoints[0].Approval; a.Refused == nil || a.Ruling.Version != 2 || during.OpenTask(models.TaskRefused, "e1") == nil {
+		t.Errorf("approval %+v, tasks %+v", a, during.Tasks)
+	}
+	if i.Phase != models.PhaseClosed {
+		t.Errorf("phase %s", i.Phase)
+	}
+}
+
+func TestWhileAReleaseWaitsTheIsolationIsLookedAfter(t *testing.T) {
+	s := newStory(t)
+	s.authority.Rules[1].Decision = models.DecideAsk
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.after(time.Hour, models.RoleAnalyst, &models.Release{Endpoint: "e1", Reason: "reinstalled"})
+	var leases int
+	s.env.RegisterDelayedCallback(func() { leases, s.released = s.mailsFor(models.PurposeLease), true }, 80*time.Hour)
+	during := s.at(82 * time.Hour)
+	s.env.RegisterDelayedCallback(func() { s.released = false }, 83*time.Hour)
+	s.after(90*time.Hour, models.RoleAnalyst, &models.Comment{Text: "still waiting"})
+	s.after(100*time.Hour, models.RoleAdmin, &models.Keep{Endpoint: "e1", Reason: "scrapped"})
+	s.closes(101 * time.Hour)
+	s.run(models.SeverityMedium)
+	if leases == 0 {
+		t.Error("the client was not asked to extend the isolation")
+	}
+	if during.OpenTask(models.TaskDrift, "e1") == nil {
+		t.Errorf("nobody looked whether it is still isolated: %+v", during.Tasks)
 	}
 }

@@ -28,6 +28,8 @@ type callRound struct {
 	seq     map[string]int
 	stopped bool
 	tried   int
+	rung    int // contacts to whom the carrier took a call
+	missing int // contacts whom it took none to, for now
 	reached *uuid.UUID
 	agreed  map[uuid.UUID]bool // contacts who answered an approval with yes
 	refused bool               // one answered it with no
@@ -46,7 +48,7 @@ func CallRound(ctx workflow.Context, run models.CallRoundRun) error {
 		}
 	}
 	if run.Approval != nil {
-		w.report(ctx, models.SignalConsent, models.PhoneConsent{Approval: run.Approval.ID, Ended: true})
+		w.report(ctx, models.SignalConsent, models.PhoneConsent{Approval: run.Approval.ID, Ended: true, Tried: w.everybody()})
 		return nil
 	}
 	result := models.RoundResult{Round: run.Round, Tried: w.tried}
@@ -105,6 +107,11 @@ func (w *callRound) over() bool {
 	return w.reached != nil && !w.Everyone || w.stopped
 }
 
+// everybody reports whether the carrier took a call to all who were to be called, but for numbers that do not exist.
+func (w *callRound) everybody() bool {
+	return w.tried == len(w.Calls) && w.rung > 0 && w.missing == 0
+}
+
 // answered passes a contact's answer about an approval on.
 func (w *callRound) answered(ctx workflow.Context, k models.KeyPress) {
 	said := models.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == "1"}
@@ -133,6 +140,7 @@ func (w *callRound) callContact(ctx workflow.Context, r models.Reach) error {
 			w.report(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: try, Contact: r.Contact, Outcome: result})
 		}
 		if result != models.OutcomeBusy || w.over() || try > w.Policy.BusyTries {
+			w.count(result)
 			return nil
 		}
 		if stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.over); stop || err != nil {
@@ -140,6 +148,17 @@ func (w *callRound) callContact(ctx workflow.Context, r models.Reach) error {
 		}
 	}
 	return nil
+}
+
+// count notes whether the carrier took a call to a contact.
+func (w *callRound) count(result models.CallOutcome) {
+	switch result {
+	case models.OutcomeRefused:
+	case models.OutcomeUnplaced, models.OutcomeCanceled:
+		w.missing++
+	default:
+		w.rung++
+	}
 }
 
 // call places one call and sees it through.

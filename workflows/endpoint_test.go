@@ -98,3 +98,72 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 		}
 	})
 }
+
+func TestEndingADriftTaskIsolatesAgain(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.env.RegisterDelayedCallback(func() { s.released = true }, 5*time.Hour)
+	s.after(7*time.Hour, models.RoleAnalyst, &models.CompleteTask{Task: "t1"})
+	s.env.RegisterDelayedCallback(func() { s.released = false }, 7*time.Hour)
+	s.containedBy(10 * time.Hour)
+	s.run(models.SeverityMedium)
+	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/isolate/1/e1/edr/2", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(s.orders, want) {
+		t.Errorf("orders %v, want %v", s.orders, want)
+	}
+}
+
+func TestAProblemThatStaysIsToldAgainAfterItsTaskWasEnded(t *testing.T) {
+	s := newStory(t)
+	s.changeFails = func() error {
+		return temporal.NewNonRetryableApplicationError("crowdstrike: contain: config (HTTP 403)", string(models.Config), nil)
+	}
+	s.after(time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "PC-1", Reason: "beacon"})
+	s.after(10*time.Minute, models.RoleOperator, &models.CompleteTask{Task: "t1"})
+	during := s.at(12 * time.Minute)
+	s.after(20*time.Minute, models.RoleAnalyst, &models.Dismiss{Reason: "a test"})
+	s.env.RegisterDelayedCallback(func() { s.changeFails = nil }, 15*time.Minute)
+	s.after(16*time.Minute, models.RoleAnalyst, &models.Release{Endpoint: "e1", Reason: "not needed"})
+	s.run(models.SeverityLow)
+	if during.OpenTask(models.TaskUnconfirmed, "e1") == nil {
+		t.Errorf("nobody sees that it still fails: %+v", during.Tasks)
+	}
+}
+
+func TestADeviceThatWasNeverTouchedIsLeftAlone(t *testing.T) {
+	s := newStory(t)
+	s.authority.Never = []string{"FILESRV-*"}
+	s.after(time.Minute, models.RoleAnalyst, isolate)
+	s.after(10*time.Minute, models.RoleAnalyst, isolate) // refused the first time, and again
+	during := s.at(20 * time.Minute)
+	s.after(30*time.Minute, models.RoleAnalyst, &models.Dismiss{Reason: "nothing"})
+	i := s.run(models.SeverityMedium)
+	if len(s.edr) != 0 {
+		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+	if e := during.Endpoints[0]; e.Generation != 4 || e.Observed != models.HostNormal || during.Containment() != models.ContainmentNone {
+		t.Errorf("containment %s, %+v", during.Containment(), e)
+	}
+	if i.Phase != models.PhaseDismissed {
+		t.Errorf("phase %s", i.Phase)
+	}
+}
+
+func TestOneDeviceIsOneEndpoint(t *testing.T) {
+	s := newStory(t)
+	s.agent = "aid-1"
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.refusedAfter(3*time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "filesrv-01", Reason: "again"}, models.Conflict)
+	s.after(4*time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "FILESRV-01.corp.example", Reason: "the same by its long name"})
+	during := s.at(30 * time.Minute)
+	s.after(40*time.Minute, models.RoleAnalyst, &models.Release{Endpoint: "e2", Reason: "the same as e1"})
+	s.containedBy(time.Hour)
+	s.run(models.SeverityMedium)
+	if want := []string{"isolated aid-1", "released aid-1"}; !slices.Equal(s.edr, want) {
+		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+	if e := during.Endpoints[1]; e.Problem == "" || e.AgentID != "" || during.OpenTask(models.TaskUnconfirmed, "e2") == nil {
+		t.Errorf("the second endpoint: %+v, tasks %+v", e, during.Tasks)
+	}
+}

@@ -10,13 +10,15 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// unruled returns an endpoint whose present wish the response authority has not ruled on, once the one device it is
-// about is known, or nil.
+// unruled returns an endpoint about whose wish the response authority is to be asked now, once the one device it is
+// about is known, or nil. What lapsed is ruled on when its time has come again.
 func (w *incident) unruled() *models.Endpoint {
 	if w.run.Incident.Over() {
 		return nil
 	}
-	n := slices.IndexFunc(w.run.Incident.Endpoints, func(e models.Endpoint) bool { return e.Approval == nil && e.AgentID != "" })
+	n := slices.IndexFunc(w.run.Incident.Endpoints, func(e models.Endpoint) bool {
+		return e.AgentID != "" && e.Unruled() && (e.Approval == nil || !e.Approval.Lapsed)
+	})
 	if n < 0 {
 		return nil
 	}
@@ -33,11 +35,15 @@ func (w *incident) decide(ctx workflow.Context, e models.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	if now := w.run.Incident.Endpoint(e.ID); now == nil || now.Generation != e.Generation {
+	if now := w.run.Incident.Endpoint(e.ID); now == nil || now.Generation != e.Generation || !now.Unruled() {
 		return nil // something else is wanted meanwhile
 	}
+	approval := fmt.Sprintf("a%d", w.run.Incident.Approvals+1)
+	if e.Approval != nil {
+		approval = e.Approval.ID
+	}
 	w.must(ctx, w.note(ctx, models.System(), &models.ContainmentRuled{
-		Endpoint: e.ID, Generation: e.Generation, Approval: fmt.Sprintf("a%d", w.run.Incident.Approvals+1), AgentID: e.AgentID,
+		Endpoint: e.ID, Generation: e.Generation, Approval: approval, AgentID: e.AgentID,
 		Asset: asset, Ruling: ruling, ApproveFor: w.run.Policy.ApproveFor, Lease: w.run.Policy.Lease,
 	}))
 	return nil
@@ -50,7 +56,10 @@ func (w *incident) approvalChanged(ctx workflow.Context, e models.Event) {
 		p := w.run.Incident.Endpoint(d.Endpoint)
 		switch {
 		case p.Approval.Refused != nil:
+			w.endTask(ctx, models.TaskUnapproved, d.Approval)
 			w.openTask(ctx, models.TaskRefused, p.ID, "endpoint "+p.ID+": "+d.Ruling.Rule)
+		case p.Permitted():
+			w.endTask(ctx, models.TaskUnapproved, d.Approval)
 		case p.Approval.Answerable():
 			w.askApproval(ctx, e.Seq, d.Approval)
 		case p.Approval.Open():
@@ -63,12 +72,28 @@ func (w *incident) approvalChanged(ctx workflow.Context, e models.Event) {
 				w.askApproval(ctx, e.Seq, a.ID)
 			}
 		}
-	case *models.ApprovalAsked:
-		w.askApproval(ctx, e.Seq, d.Approval)
+	case *models.ApprovalLapsed:
+		if p := w.run.Incident.EndpointOfApproval(d.Approval); p.Approval.Lapsed {
+			w.openTask(ctx, models.TaskUnapproved, d.Approval, "endpoint "+p.ID+": nobody of the client answered approval "+d.Approval+
+				"; asked again "+d.AgainAt.UTC().Format(time.RFC3339))
+		}
+	case *models.ReleaseRequested:
+		w.withdrawn(ctx, d.Endpoint)
 	case *models.ApprovalRefused:
+		w.endTask(ctx, models.TaskUnapproved, d.Approval)
 		w.openTask(ctx, models.TaskRefused, d.Approval, "approval "+d.Approval+" was refused by the client")
 	case *models.LeaseDue:
 		w.due(models.Notice{Purpose: models.PurposeLease, Occurrence: e.Seq})
+	}
+}
+
+// withdrawn ends the tasks about approvals of an endpoint that nobody waits for any more.
+func (w *incident) withdrawn(ctx workflow.Context, endpoint string) {
+	for _, t := range w.run.Incident.Tasks {
+		about := t.Kind == models.TaskUnapproved || t.Kind == models.TaskUnasked
+		if about && !t.Done && w.run.Incident.EndpointOfApproval(t.Effect) == nil {
+			w.endTask(ctx, t.Kind, t.Effect)
+		}
 	}
 }
 
@@ -80,10 +105,8 @@ func (w *incident) askApproval(ctx workflow.Context, seq int, approval string) {
 
 // openApproval returns the endpoint whose approval still waits for people, or nil.
 func (w *incident) openApproval(id string) *models.Endpoint {
-	for n := range w.run.Incident.Endpoints {
-		if p := &w.run.Incident.Endpoints[n]; p.Approval.Answerable() && p.Approval.ID == id {
-			return p
-		}
+	if p := w.run.Incident.EndpointOfApproval(id); p != nil && p.Approval.Answerable() {
+		return p
 	}
 	return nil
 }
@@ -142,8 +165,8 @@ func (w *incident) phoneConsent(ctx workflow.Context, c models.PhoneConsent) {
 	switch {
 	case e == nil:
 	case c.Ended:
-		if e.Approval.Ruling.Decision == models.DecideAskThenAuto {
-			w.must(ctx, w.note(ctx, models.System(), &models.ApprovalLapsed{Approval: c.Approval}))
+		if c.Tried && e.Approval.Ruling.Decision == models.DecideAskThenAuto {
+			w.must(ctx, w.note(ctx, models.System(), &models.ApprovalLapsed{Approval: c.Approval, Tried: true}))
 		}
 	case c.Granted:
 		w.must(ctx, w.note(ctx, contactActor(c.Contact), &models.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"}))
@@ -178,10 +201,49 @@ func (w *incident) watchContainment(ctx workflow.Context) {
 		if err != nil {
 			return
 		}
-		if !gone {
-			w.must(ctx, w.note(ctx, models.System(), d.event()))
+		if !gone && w.passed(ctx, d, changed) != nil {
+			return
 		}
 	}
+}
+
+// passed does what is due when a deadline has passed.
+func (w *incident) passed(ctx workflow.Context, d deadline, changed func() bool) error {
+	e := w.run.Incident.Endpoint(d.endpoint)
+	switch {
+	case d.approval == "":
+		w.must(ctx, w.note(ctx, models.System(), &models.LeaseDue{Endpoint: d.endpoint}))
+		return nil
+	case d.again:
+		return w.decide(ctx, *e)
+	}
+	again, err := w.askAgainAt(ctx, e.Approval.AskedAt)
+	if err == nil && !changed() {
+		w.must(ctx, w.note(ctx, models.System(), &models.ApprovalLapsed{Approval: d.approval, AgainAt: again}))
+	}
+	return err
+}
+
+// askAgainAt is when an approval that was asked at a moment and not answered is asked again: by the reminder rule; when
+// nobody could be reached while it was open, as soon as somebody can.
+func (w *incident) askAgainAt(ctx workflow.Context, asked time.Time) (time.Time, error) {
+	now := workflow.Now(ctx)
+	at, err := w.firstReach(ctx, asked)
+	if err != nil || !at.Before(now) {
+		return at, err
+	}
+	return w.firstReach(ctx, now.Add(w.run.Policy.Reminder(w.run.Incident.Severity)))
+}
+
+// firstReach is when the first contact can be reached about an approval that is asked at a moment; that moment itself, if
+// nobody ever can.
+func (w *incident) firstReach(ctx workflow.Context, at time.Time) (time.Time, error) {
+	i := w.run.Incident
+	p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: at, Approval: true})
+	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
+		return at, err
+	}
+	return slices.MinFunc(p.Messages, func(a, b models.Reach) int { return a.At.Compare(b.At) }).At, nil
 }
 
 func (d deadline) summary() string {
@@ -195,27 +257,17 @@ func (d deadline) summary() string {
 	}
 }
 
-func (d deadline) event() models.EventData {
-	switch {
-	case d.approval == "":
-		return &models.LeaseDue{Endpoint: d.endpoint}
-	case d.again:
-		return &models.ApprovalAsked{Approval: d.approval}
-	default:
-		return &models.ApprovalLapsed{Approval: d.approval}
-	}
-}
-
 func (w *incident) nextDeadline() (deadline, bool) {
 	i := w.run.Incident
 	var all []deadline
 	for _, e := range i.Endpoints {
 		switch {
 		case e.Approval.Open() && e.Approval.Lapsed:
-			all = append(all, deadline{at: e.Approval.ExpiresAt.Add(w.run.Policy.Reminder(i.Severity)), approval: e.Approval.ID, endpoint: e.ID, again: true})
+			all = append(all, deadline{at: e.Approval.AgainAt, approval: e.Approval.ID, endpoint: e.ID, again: true})
 		case e.Approval.Answerable():
 			all = append(all, deadline{at: e.Approval.ExpiresAt, approval: e.Approval.ID, endpoint: e.ID})
-		case !e.ReviewAt.IsZero() && e.Desired == models.DesiredIsolated && e.Kept == nil:
+		}
+		if !e.ReviewAt.IsZero() && e.Kept == nil {
 			all = append(all, deadline{at: e.ReviewAt, endpoint: e.ID})
 		}
 	}

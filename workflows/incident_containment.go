@@ -66,7 +66,7 @@ func (w *incident) tell(ctx workflow.Context, e models.Endpoint, again int) {
 	}
 	w.startChild(ctx, id, string(i.Reference)+" · endpoint "+e.ID, models.EndpointWorkflow, models.EndpointRun{
 		Reference: i.Reference, ClientID: i.ClientID, Endpoint: e.ID, Hostname: e.Hostname, AgentID: e.AgentID, Policy: w.run.Policy, Wish: wish,
-		Touched: e.Generation > 1,
+		Touched: e.Standing != "",
 	})
 }
 
@@ -97,6 +97,9 @@ func (w *incident) letGo(ctx workflow.Context, e models.Endpoint) {
 
 // endpointObserved is the EDR's own word on an endpoint.
 func (w *incident) endpointObserved(ctx workflow.Context, o models.EndpointObserved) {
+	if p := w.run.Incident.EndpointOfAgent(o.AgentID); o.AgentID != "" && p != nil && p.ID != o.Endpoint {
+		o = models.EndpointObserved{Endpoint: o.Endpoint, Generation: o.Generation, Problem: "it is the device of endpoint " + p.ID}
+	}
 	if err := w.note(ctx, models.System(), &o); err != nil {
 		w.must(ctx, err)
 		return

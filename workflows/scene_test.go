@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/activities"
@@ -53,6 +54,8 @@ type story struct {
 	authority   models.Authority
 	released    bool                                                                // somebody released the device in the vendor's console
 	confirm     func(in activities.EndpointInput) (*activities.EndpointSeen, error) // nil, nil: as desired
+	agent       string                                                              // the one device, whatever its name; "" for one per name
+	placeFails  func() error
 	looks       func() error
 }
 
@@ -65,7 +68,8 @@ type sent struct {
 // contact is a person of the client who is reached for everything, over mail and phone.
 func contact(id uuid.UUID, order int) models.Contact {
 	return models.Contact{ID: id, Order: order, Phone: fmt.Sprintf("+4930555010%d", order), Severities: models.Severities(),
-		Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice}}
+		Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice},
+		Verified: map[models.Channel]time.Time{models.ChannelVoice: time.Unix(1, 0)}}
 }
 
 func newStory(t *testing.T) *story {
@@ -76,6 +80,7 @@ func newStory(t *testing.T) *story {
 		directory: models.Directory{Zone: time.UTC, Contacts: []models.Contact{contact(first, 1), contact(ciso, 2)}}}
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: 10 * 365 * 24 * time.Hour})
 	s.env.SetTestTimeout(time.Minute)
+	s.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // a busy machine is no deadlock
 	s.env.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
 	s.env.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
 	s.env.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
@@ -157,6 +162,11 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(phone.Place, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
+		if s.placeFails != nil {
+			if err := s.placeFails(); err != nil {
+				return "", err
+			}
+		}
 		s.calls = append(s.calls, in.Effect)
 		if s.answers != nil {
 			s.env.RegisterDelayedCallback(func() { s.answers(in.Effect) }, 5*time.Second)
@@ -166,7 +176,7 @@ func (s *story) world() {
 	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(context.Context, activities.CallRef) (models.CallStatus, error) { return models.CallNoAnswer, nil })
 	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(nil)
 	s.env.OnActivity(edr.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
-		return activities.EndpointSeen{AgentID: "aid-" + in.Hostname, State: models.HostNormal, Online: true}, nil
+		return activities.EndpointSeen{AgentID: cmp.Or(s.agent, "aid-"+in.Hostname), State: models.HostNormal, Online: true}, nil
 	})
 	s.env.OnActivity(edr.Change, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) error {
 		if s.changeFails != nil {
