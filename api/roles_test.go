@@ -206,7 +206,7 @@ func (w *world) ripe(operation, who string) models.Reference {
 		return w.drill()
 	case "approve", "refuse":
 		return w.ruled(models.DecideAsk, 1)
-	case "extend":
+	case "extend", "keep":
 		ref := w.ruled(models.DecideAuto, 1)
 		w.happen(ref, models.System(), &models.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent-1", State: models.HostIsolated, Online: true})
 		return ref
