@@ -2,7 +2,6 @@ package edr_test
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 // What an answer means when the order was not carried out.
@@ -188,18 +188,13 @@ func TestManyAtOnce(t *testing.T) {
 func TestNobodyThere(t *testing.T) {
 	overProducts(t, func(b *bench) {
 		host := b.newDevice("online")
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		_ = l.Close()
 		c := b.credentials()
-		c.BaseURL = "http://" + l.Addr().String()
+		c.BaseURL = vendortest.Nobody()
 		if c.Values["login_url"] != "" {
 			c.Values["login_url"] = c.BaseURL
 		}
 		gone := b.connect(c, 0)
-		_, err = gone.Isolate(b.Context(), host.ID, "")
+		_, err := gone.Isolate(b.Context(), host.ID, "")
 		b.wantClass(err, models.Transient)
 		_, err = gone.State(b.Context(), host.ID)
 		b.wantClass(err, models.Transient)

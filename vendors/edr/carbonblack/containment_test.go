@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func TestAnOrderNamesExactlyOneDevice(t *testing.T) {
@@ -27,10 +28,10 @@ func TestAnOrderNamesExactlyOneDevice(t *testing.T) {
 					string(body) != want || r.Header.Get("Content-Type") != "application/json" {
 					t.Errorf("%s %s %s", r.Method, r.URL, body)
 				}
-				answer(w, good.status, good.body)
+				vendortest.Answer(w, good.status, good.body)
 			})
 			action, err := act(tenant, t.Context(), id, "SI-1042-0007")
-			wantClass(t, err, "")
+			vendortest.WantClass(t, err, "")
 			if action != "" || asked != 1 {
 				t.Errorf("action %q after %d requests", action, asked)
 			}
@@ -60,10 +61,10 @@ func TestOrderFailures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			orders := 0
-			tenant := cloud(t, func(w http.ResponseWriter, _ *http.Request) { orders++; answer(w, c.status, c.body) })
+			tenant := cloud(t, func(w http.ResponseWriter, _ *http.Request) { orders++; vendortest.Answer(w, c.status, c.body) })
 			_, err := tenant.Isolate(t.Context(), id, "")
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status || orders != 1 {
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status || orders != 1 {
 				t.Errorf("got %+v after %d orders", v, orders)
 			}
 		})
@@ -83,15 +84,15 @@ func TestAConflictIsDecidedByTheState(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tenant := cloud(t, func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "/device_actions") {
-					answer(w, 409, "")
+					vendortest.Answer(w, 409, "")
 					return
 				}
-				answer(w, c.status, c.read)
+				vendortest.Answer(w, c.status, c.read)
 			})
 			_, err := tenant.Isolate(t.Context(), id, "")
-			wantClass(t, err, c.isolate)
+			vendortest.WantClass(t, err, c.isolate)
 			_, err = tenant.Release(t.Context(), id, "")
-			wantClass(t, err, c.release)
+			vendortest.WantClass(t, err, c.release)
 		})
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
@@ -35,7 +34,7 @@ var deviceID = regexp.MustCompile(`^[1-9][0-9]{0,17}$`)
 // Rejected: the name is empty, has wildcards or control characters, or finds more than 2000 devices.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
-	if !searchable(hostname) {
+	if !plain.Hostname(hostname) || strings.Contains(hostname, `\`) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	var exact []models.Host
@@ -181,11 +180,6 @@ func (d device) class() models.AssetClass {
 		return models.ClassWorkstation
 	}
 	return ""
-}
-
-func searchable(hostname string) bool {
-	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
-		!strings.ContainsAny(hostname, `*?\`) && !strings.ContainsFunc(hostname, unicode.IsControl)
 }
 
 // escape makes a name one literal of the search's language, which is Lucene's.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func deviceJSON(id int, name string, quarantined bool) string {
@@ -42,7 +43,7 @@ func TestFind(t *testing.T) {
 					string(body) != `{"query":"name:PC\\-1","start":0,"rows":200}` {
 					t.Errorf("%s %s %s", r.Method, r.URL, body)
 				}
-				answer(w, 200, c.body)
+				vendortest.Answer(w, 200, c.body)
 			})
 			got, err := tenant.Find(t.Context(), "PC-1")
 			if err != nil || !reflect.DeepEqual(got, c.want) {
@@ -63,7 +64,7 @@ func TestTheNameIsOneLiteralOfTheSearch(t *testing.T) {
 			if json.NewDecoder(r.Body).Decode(&body) != nil || body.Query != want {
 				t.Errorf("query %s, want %s", body.Query, want)
 			}
-			answer(w, 200, results())
+			vendortest.Answer(w, 200, results())
 		})
 		if _, err := tenant.Find(t.Context(), hostname); err != nil {
 			t.Error(err)
@@ -86,7 +87,7 @@ func TestFindReadsAllPages(t *testing.T) {
 			if body.Start == 200 {
 				list = []string{deviceJSON(98765, "PC-1", false)}
 			}
-			answer(w, 200, fmt.Sprintf(`{"results":[%s],"num_found":%d}`, strings.Join(list, ","), total))
+			vendortest.Answer(w, 200, fmt.Sprintf(`{"results":[%s],"num_found":%d}`, strings.Join(list, ","), total))
 		})
 	}
 	got, err := pages(201).Find(t.Context(), "PC-1")
@@ -94,7 +95,7 @@ func TestFindReadsAllPages(t *testing.T) {
 		t.Errorf("got %+v, %v after %v", got, err, starts)
 	}
 	_, err = pages(1_000_000).Find(t.Context(), "PC-1")
-	wantClass(t, err, models.Rejected)
+	vendortest.WantClass(t, err, models.Rejected)
 	if len(starts) != 10 {
 		t.Errorf("%d pages were read", len(starts))
 	}
@@ -102,21 +103,11 @@ func TestFindReadsAllPages(t *testing.T) {
 
 func TestNothingIsAskedForWhatCannotBe(t *testing.T) {
 	tenant := cloud(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
-	for _, hostname := range []string{"", "*", "PC-*", "PC-?", `CORP\PC-1`, " ", "PC-1\n", "a\x00b", strings.Repeat("x", 256)} {
-		_, err := tenant.Find(t.Context(), hostname)
-		wantClass(t, err, models.Rejected)
-	}
-	for _, bad := range []string{"", "*", "0", "-1", "+1", "01", "1,2", "1 ", "1/../2", strings.Repeat("1", 19)} {
-		_, err := tenant.State(t.Context(), bad)
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Isolate(t.Context(), bad, "")
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Release(t.Context(), bad, "")
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesNames(t, tenant.Find, `CORP\PC-1`)
+	vendortest.RefusesIDs(t, tenant, "", "*", "0", "-1", "+1", "01", "1,2", "1 ", "1/../2", strings.Repeat("1", 19))
 	state, err := tenant.Action(t.Context(), id, "1")
-	wantClass(t, err, models.Rejected)
-	if v := vendorError(t, err); state != "" || v.Code != "no_actions" {
+	vendortest.WantClass(t, err, models.Rejected)
+	if v := vendortest.ErrorOf(t, err); state != "" || v.Code != "no_actions" {
 		t.Errorf("%q, %+v", state, v)
 	}
 }
@@ -151,7 +142,7 @@ func TestWhatADeviceSaysOfItself(t *testing.T) {
 					t.Errorf("%s %s", r.Method, r.URL)
 				}
 				w.Header().Set("Date", at.Format(http.TimeFormat))
-				answer(w, 200, `{"id":98765,"name":"PC-1",`+c.more+`}`)
+				vendortest.Answer(w, 200, `{"id":98765,"name":"PC-1",`+c.more+`}`)
 			})
 			got, err := tenant.State(t.Context(), id)
 			if err != nil || !reflect.DeepEqual(got, c.want) {
@@ -162,10 +153,10 @@ func TestWhatADeviceSaysOfItself(t *testing.T) {
 }
 
 func TestStateOfNobody(t *testing.T) {
-	_, err := cloud(t, answering(404, `{"error_code":"NOT_FOUND"}`)).State(t.Context(), id)
-	if v := vendorError(t, err); v.Class != models.Rejected || v.Code != "no_such_host" {
+	_, err := cloud(t, vendortest.Answering(404, `{"error_code":"NOT_FOUND"}`)).State(t.Context(), id)
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "no_such_host" {
 		t.Errorf("%+v", v)
 	}
-	_, err = cloud(t, answering(200, deviceJSON(2, "PC-1", false))).State(t.Context(), id)
-	wantClass(t, err, models.Transient)
+	_, err = cloud(t, vendortest.Answering(200, deviceJSON(2, "PC-1", false))).State(t.Context(), id)
+	vendortest.WantClass(t, err, models.Transient)
 }

@@ -8,9 +8,7 @@
 package carbonblack
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -94,24 +92,8 @@ func (t *Tenant) Check(ctx context.Context) error {
 // send makes one authorised request; body nil sends none. A key is fixed, so a refused one is not
 // renewed. What came of it is in the exchange.
 func (t *Tenant) send(ctx context.Context, method, path string, body any) *exchange.Exchange {
-	ex := t.line.Begin(ctx)
-	var content []byte
-	if body != nil {
-		content, _ = json.Marshal(body) // strings and numbers only, cannot fail
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "https://defense.conferdeploy.net"+t.root+path, bytes.NewReader(content))
-	if err != nil {
-		return ex
-	}
-	req.Header.Set("X-Auth-Token", t.auth)
-	req.Header.Set("Accept", "application/json")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if resp, err := ex.Client().Do(req); err == nil {
-		_ = resp.Body.Close()
-	}
-	return ex
+	header := http.Header{"X-Auth-Token": {t.auth}}
+	return t.line.Send(ctx, exchange.Request{Method: method, Path: t.root + path, Header: header, Body: body})
 }
 
 // apiError is the body of a failure.

@@ -2,21 +2,19 @@ package carbonblack
 
 import (
 	"context"
-	"errors"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 const (
 	id     = "98765"
-	secret = "TOPSECRETVALUE"
+	secret = vendortest.Secret
 )
 
 func values() map[string]string {
@@ -26,57 +24,17 @@ func values() map[string]string {
 // cloud is a pretended Carbon Black Cloud.
 func cloud(t *testing.T, api http.HandlerFunc) *Tenant {
 	t.Helper()
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Auth-Token") != secret+"/APIID12345" || r.Header.Get("Authorization") != "" {
 			t.Errorf("headers %v", r.Header)
 		}
 		api(w, r)
-	}))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.Start()
-	t.Cleanup(s.Close)
+	})
 	tenant, err := New(models.EDRCredentials{BaseURL: s.URL, Values: values()}, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return tenant
-}
-
-func answer(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
-}
-
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
-}
-
-func vendorError(t *testing.T, err error) *models.VendorError {
-	t.Helper()
-	var v *models.VendorError
-	if !errors.As(err, &v) {
-		t.Fatalf("not a vendor error: %v", err)
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if strings.Contains(e.Error(), secret) {
-			t.Errorf("an error text holds the secret: %v", e)
-		}
-	}
-	return v
-}
-
-func wantClass(t *testing.T, err error, want models.VendorClass) {
-	t.Helper()
-	if want == "" {
-		if err != nil {
-			t.Errorf("failed: %v", err)
-		}
-		return
-	}
-	if v := vendorError(t, err); v.Class != want {
-		t.Errorf("got %+v, want %s", v, want)
-	}
 }
 
 func TestNewNamesTheFieldAndNotItsValue(t *testing.T) {
@@ -120,11 +78,11 @@ func TestCheckSearchesForOneDevice(t *testing.T) {
 		if r.Method != http.MethodPost || r.URL.Path != "/appservices/v6/orgs/ORG12345/devices/_search" || string(body) != `{"start":0,"rows":1}` {
 			t.Errorf("%s %s %s", r.Method, r.URL, body)
 		}
-		answer(w, 200, `{"results":[],"num_found":0}`)
+		vendortest.Answer(w, 200, `{"results":[],"num_found":0}`)
 	})
-	wantClass(t, tenant.Check(t.Context()), "")
-	wantClass(t, cloud(t, answering(401, "")).Check(t.Context()), models.Config)
-	wantClass(t, cloud(t, answering(403, "")).Check(t.Context()), models.Config)
+	vendortest.WantClass(t, tenant.Check(t.Context()), "")
+	vendortest.WantClass(t, cloud(t, vendortest.Answering(401, "")).Check(t.Context()), models.Config)
+	vendortest.WantClass(t, cloud(t, vendortest.Answering(403, "")).Check(t.Context()), models.Config)
 }
 
 func TestFailuresOfReads(t *testing.T) {
@@ -150,12 +108,12 @@ func TestFailuresOfReads(t *testing.T) {
 		{"no word on the quarantine", `{"id":98765,"results":[{"id":98765,"name":"PC-1"}]}`, 200, models.Transient, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tenant := cloud(t, answering(c.status, c.body))
+			tenant := cloud(t, vendortest.Answering(c.status, c.body))
 			_, found := tenant.Find(t.Context(), "PC-1")
 			_, state := tenant.State(t.Context(), id)
 			for _, err := range []error{found, state} {
-				wantClass(t, err, c.want)
-				if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status {
+				vendortest.WantClass(t, err, c.want)
+				if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status {
 					t.Errorf("got %+v", v)
 				}
 			}
@@ -166,27 +124,20 @@ func TestFailuresOfReads(t *testing.T) {
 func TestThrottledSaysHowLong(t *testing.T) {
 	tenant := cloud(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "300")
-		answer(w, 429, "")
+		vendortest.Answer(w, 429, "")
 	})
 	_, read := tenant.State(t.Context(), id)
 	_, act := tenant.Isolate(t.Context(), id, "")
 	for _, err := range []error{read, act} {
-		wantClass(t, err, models.Throttled)
-		if v := vendorError(t, err); v.RetryAfter != 5*time.Minute {
+		vendortest.WantClass(t, err, models.Throttled)
+		if v := vendortest.ErrorOf(t, err); v.RetryAfter != 5*time.Minute {
 			t.Errorf("got %+v", v)
 		}
 	}
 }
 
 func TestTheContextEndsARequest(t *testing.T) {
-	arrived := make(chan struct{})
-	tenant := cloud(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client left
-		close(arrived)
-		<-r.Context().Done()
-	})
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-arrived; cancel() }()
-	_, err := tenant.Isolate(ctx, id, "")
-	wantClass(t, err, models.Ambiguous)
+	_, err := cloud(t, vendortest.Hanging(cancel)).Isolate(ctx, id, "")
+	vendortest.WantClass(t, err, models.Ambiguous)
 }

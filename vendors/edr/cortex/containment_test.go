@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 type act func(*Tenant, context.Context, string, string) (string, error)
@@ -27,7 +28,7 @@ func TestOrdersNameExactlyOneHost(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newCloud(t)
 			cl.endpoints = endpointJSON(c.isolation)
-			cl.answers[c.path] = answering(200, `{"reply":`+c.reply+`}`)
+			cl.answers[c.path] = vendortest.Answering(200, `{"reply":`+c.reply+`}`)
 			got, err := c.act(cl.tenant(t), t.Context(), hostID, "SI-1042-0007")
 			want := c.path + ` {"request_data":{"endpoint_id":"` + hostID + `"}}`
 			if err != nil || got != "4711" || !slices.Equal(cl.orders(), []string{want}) {
@@ -59,15 +60,15 @@ func TestTheStateDecidesWhetherToOrder(t *testing.T) {
 			cl := newCloud(t)
 			cl.endpoints = strings.Replace(endpointJSON(c.isolation), "CONNECTED", c.status, 1)
 			for _, path := range []string{"/endpoints/isolate", "/endpoints/unisolate"} {
-				cl.answers[path] = answering(200, `{"reply":{"action_id":4711,"endpoints_count":1}}`)
+				cl.answers[path] = vendortest.Answering(200, `{"reply":{"action_id":4711,"endpoints_count":1}}`)
 			}
 			got, err := tried.act(cl.tenant(t), t.Context(), hostID, "")
 			if ordered := tried.code == "-"; ordered != (got == "4711") || ordered != (len(cl.orders()) == 1) {
 				t.Errorf("%+v: got %q; ordered %v", c, got, cl.orders())
 			}
 			if tried.code == "-" || tried.code == "" {
-				wantClass(t, err, "")
-			} else if v := vendorError(t, err); v.Class != models.Rejected || v.Code != tried.code {
+				vendortest.WantClass(t, err, "")
+			} else if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != tried.code {
 				t.Errorf("%+v: %+v", c, v)
 			}
 		}
@@ -81,29 +82,29 @@ func TestIsolateFailures(t *testing.T) {
 		want   models.VendorClass
 		code   string
 	}{
-		{"bad request", answering(400, refused(400, `"x"`)), models.Rejected, "400"},
-		{"signature refused", answering(401, refused(401, `"x"`)), models.Config, "401"},
-		{"licence missing", answering(402, refused(402, `"x"`)), models.Config, "402"},
-		{"role may not", answering(403, refused(403, `"x"`)), models.Config, "403"},
-		{"conflict, and the host is still connected", answering(409, ""), models.Ambiguous, ""},
-		{"Cortex makes no order", answering(500, refused(500, nothingOrdered)), models.Rejected, "nothing_ordered"},
-		{"broken", answering(500, refused(500, `"database is gone"`)), models.Ambiguous, "500"},
-		{"broken with an object", answering(500, refused(500, `{"x":"can't create group action id for ISOLATE"}`)), models.Ambiguous, "500"},
-		{"proxy page", answering(503, "<html>can't create group action id for ISOLATE"), models.Ambiguous, ""},
-		{"empty", answering(200, ""), models.Ambiguous, ""},
-		{"cut inside", answering(200, `{"reply":{"action_id":47`), models.Ambiguous, ""},
-		{"nothing in it", answering(200, `{"reply":{}}`), models.Ambiguous, ""},
-		{"an id that is none", answering(200, `{"reply":{"action_id":-1}}`), models.Ambiguous, ""},
-		{"nobody affected", answering(200, `{"reply":{"action_id":4711,"endpoints_count":0}}`), models.Ambiguous, ""},
-		{"two affected", answering(200, `{"reply":{"action_id":4711,"endpoints_count":"2"}}`), models.Ambiguous, ""},
-		{"cut", cut, models.Ambiguous, ""},
+		{"bad request", vendortest.Answering(400, refused(400, `"x"`)), models.Rejected, "400"},
+		{"signature refused", vendortest.Answering(401, refused(401, `"x"`)), models.Config, "401"},
+		{"licence missing", vendortest.Answering(402, refused(402, `"x"`)), models.Config, "402"},
+		{"role may not", vendortest.Answering(403, refused(403, `"x"`)), models.Config, "403"},
+		{"conflict, and the host is still connected", vendortest.Answering(409, ""), models.Ambiguous, ""},
+		{"Cortex makes no order", vendortest.Answering(500, refused(500, nothingOrdered)), models.Rejected, "nothing_ordered"},
+		{"broken", vendortest.Answering(500, refused(500, `"database is gone"`)), models.Ambiguous, "500"},
+		{"broken with an object", vendortest.Answering(500, refused(500, `{"x":"can't create group action id for ISOLATE"}`)), models.Ambiguous, "500"},
+		{"proxy page", vendortest.Answering(503, "<html>can't create group action id for ISOLATE"), models.Ambiguous, ""},
+		{"empty", vendortest.Answering(200, ""), models.Ambiguous, ""},
+		{"cut inside", vendortest.Answering(200, `{"reply":{"action_id":47`), models.Ambiguous, ""},
+		{"nothing in it", vendortest.Answering(200, `{"reply":{}}`), models.Ambiguous, ""},
+		{"an id that is none", vendortest.Answering(200, `{"reply":{"action_id":-1}}`), models.Ambiguous, ""},
+		{"nobody affected", vendortest.Answering(200, `{"reply":{"action_id":4711,"endpoints_count":0}}`), models.Ambiguous, ""},
+		{"two affected", vendortest.Answering(200, `{"reply":{"action_id":4711,"endpoints_count":"2"}}`), models.Ambiguous, ""},
+		{"cut", vendortest.Cut, models.Ambiguous, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newCloud(t)
 			cl.answers["/endpoints/isolate"] = c.answer
 			got, err := cl.tenant(t).Isolate(t.Context(), hostID, "")
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); v.Code != c.code || got != "" || len(cl.orders()) != 1 {
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code || got != "" || len(cl.orders()) != 1 {
 				t.Errorf("got %q, %+v; ordered %v", got, v, cl.orders())
 			}
 		})
@@ -112,7 +113,7 @@ func TestIsolateFailures(t *testing.T) {
 
 // What changes between the look and the order is seen in a second look.
 func TestSomeoneElseWasQuicker(t *testing.T) {
-	for _, refusal := range []http.HandlerFunc{answering(500, refused(500, nothingOrdered)), answering(409, "")} {
+	for _, refusal := range []http.HandlerFunc{vendortest.Answering(500, refused(500, nothingOrdered)), vendortest.Answering(409, "")} {
 		for isolation, want := range map[string]models.VendorClass{
 			"AGENT_ISOLATED": "", "AGENT_PENDING_ISOLATION": "", "AGENT_PENDING_ISOLATION_CANCELLATION": models.Rejected,
 		} {
@@ -122,7 +123,7 @@ func TestSomeoneElseWasQuicker(t *testing.T) {
 				refusal(w, r)
 			}
 			_, err := c.tenant(t).Isolate(t.Context(), hostID, "")
-			wantClass(t, err, want)
+			vendortest.WantClass(t, err, want)
 			if len(c.orders()) != 1 {
 				t.Errorf("ordered %v", c.orders())
 			}
@@ -134,15 +135,15 @@ func TestTheSecondLookMayFail(t *testing.T) {
 	for _, c := range []struct {
 		refusal http.HandlerFunc
 		want    models.VendorClass
-	}{{answering(409, ""), models.Ambiguous}, {answering(500, refused(500, nothingOrdered)), models.Rejected}} {
+	}{{vendortest.Answering(409, ""), models.Ambiguous}, {vendortest.Answering(500, refused(500, nothingOrdered)), models.Rejected}} {
 		for _, status := range []int{400, 429, 500} {
 			cl := newCloud(t)
 			cl.answers["/endpoints/isolate"] = func(w http.ResponseWriter, r *http.Request) {
-				cl.answers["/endpoints/get_endpoint"] = answering(status, "")
+				cl.answers["/endpoints/get_endpoint"] = vendortest.Answering(status, "")
 				c.refusal(w, r)
 			}
 			_, err := cl.tenant(t).Isolate(t.Context(), hostID, "")
-			wantClass(t, err, c.want)
+			vendortest.WantClass(t, err, c.want)
 		}
 	}
 }
@@ -150,9 +151,9 @@ func TestTheSecondLookMayFail(t *testing.T) {
 func TestWhenTheHostCannotBeReadNothingIsOrdered(t *testing.T) {
 	for status, want := range map[int]models.VendorClass{429: models.Throttled, 403: models.Config, 500: models.Transient} {
 		c := newCloud(t)
-		c.answers["/endpoints/get_endpoint"] = answering(status, "")
+		c.answers["/endpoints/get_endpoint"] = vendortest.Answering(status, "")
 		_, err := c.tenant(t).Release(t.Context(), hostID, "")
-		wantClass(t, err, want)
+		vendortest.WantClass(t, err, want)
 		if len(c.orders()) != 0 {
 			t.Errorf("ordered %v", c.orders())
 		}
@@ -167,7 +168,7 @@ func TestAction(t *testing.T) {
 		"COMPLETED_PARTIAL": models.ActionFailed, "FAILED": models.ActionFailed, "TIMEOUT": models.ActionFailed,
 	} {
 		c := newCloud(t)
-		c.answers["/actions/get_action_status"] = answering(200,
+		c.answers["/actions/get_action_status"] = vendortest.Answering(200,
 			`{"reply":{"data":{"`+otherID+`":"FAILED","`+hostID+`":"`+status+`"},"errorReasons":{"x":{"errorText":"y"}}}}`)
 		got, err := c.tenant(t).Action(t.Context(), hostID, "4711")
 		if err != nil || got != want {
@@ -193,9 +194,9 @@ func TestActionFailures(t *testing.T) {
 		"role may not":    {403, refused(403, `"x"`), models.Config},
 	} {
 		cl := newCloud(t)
-		cl.answers["/actions/get_action_status"] = answering(c.status, c.body)
+		cl.answers["/actions/get_action_status"] = vendortest.Answering(c.status, c.body)
 		got, err := cl.tenant(t).Action(t.Context(), hostID, "4711")
-		wantClass(t, err, c.want)
+		vendortest.WantClass(t, err, c.want)
 		if got != "" {
 			t.Errorf("%s: %q", name, got)
 		}

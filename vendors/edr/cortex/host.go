@@ -6,23 +6,20 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const (
-	maxHostname = 255
-	maxFound    = 100 // endpoints of one name, Cortex's own limit; more than one already needs a person
-)
+const maxFound = 100 // endpoints of one name, Cortex's own limit; more than one already needs a person
 
 // Find returns the endpoints with exactly this name, ignoring case. None is an empty slice, and
 // several are possible: a reinstalled host has a new id. Endpoints whose agent was uninstalled
 // are left out. Rejected: the name is empty or has wildcards or control characters.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
-	if !searchable(hostname) {
+	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	found, err := t.endpoints(ctx, op, where("hostname", spellings(hostname)...))
@@ -176,9 +173,4 @@ func spellings(hostname string) []string {
 		}
 	}
 	return names
-}
-
-func searchable(hostname string) bool {
-	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
-		!strings.ContainsAny(hostname, "*?") && !strings.ContainsFunc(hostname, unicode.IsControl)
 }

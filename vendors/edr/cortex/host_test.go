@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func pc1(state models.HostState) models.Host {
@@ -51,10 +52,7 @@ func TestFind(t *testing.T) {
 
 func TestFindRefusesWithoutAsking(t *testing.T) {
 	c := newCloud(t)
-	for _, hostname := range []string{"", "*", "PC-*", "PC-?", " ", "PC-1\n", "a\x00b", strings.Repeat("x", 256)} {
-		_, err := c.tenant(t).Find(t.Context(), hostname)
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesNames(t, c.tenant(t).Find)
 	if len(c.askedSoFar()) != 0 {
 		t.Errorf("asked %v", c.askedSoFar())
 	}
@@ -64,9 +62,9 @@ func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 	for _, body := range []string{"", "{}", "[]", `{"reply":null}`, `{"reply":false}`, `{"reply":{"endpoints":null}}`, `{"reply":{"endpoints":[`,
 		`{"reply":{"endpoints":[1]}}`, `{"reply":{"endpoints":[{"endpoint_id":"../x","endpoint_name":"PC-1"}]}}`} {
 		c := newCloud(t)
-		c.answers["/endpoints/get_endpoint"] = answering(200, body)
+		c.answers["/endpoints/get_endpoint"] = vendortest.Answering(200, body)
 		_, err := c.tenant(t).Find(t.Context(), "PC-1")
-		wantClass(t, err, models.Transient)
+		vendortest.WantClass(t, err, models.Transient)
 	}
 }
 
@@ -122,19 +120,19 @@ func TestStateFailures(t *testing.T) {
 		answer http.HandlerFunc
 		want   models.VendorClass
 	}{
-		{"none", answering(200, `{"reply":{"endpoints":[]}}`), models.Rejected},
-		{"another host", answering(200, `{"reply":{"endpoints":[{"endpoint_id":"`+otherID+`"}]}}`), models.Rejected},
-		{"broken", answering(500, refused(500, `"can't create group action id for ISOLATE"`)), models.Transient},
-		{"proxy page", answering(502, "<html>"), models.Transient},
-		{"too many", answering(429, ""), models.Throttled},
-		{"forbidden", answering(403, ""), models.Config},
+		{"none", vendortest.Answering(200, `{"reply":{"endpoints":[]}}`), models.Rejected},
+		{"another host", vendortest.Answering(200, `{"reply":{"endpoints":[{"endpoint_id":"`+otherID+`"}]}}`), models.Rejected},
+		{"broken", vendortest.Answering(500, refused(500, `"can't create group action id for ISOLATE"`)), models.Transient},
+		{"proxy page", vendortest.Answering(502, "<html>"), models.Transient},
+		{"too many", vendortest.Answering(429, ""), models.Throttled},
+		{"forbidden", vendortest.Answering(403, ""), models.Config},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newCloud(t)
 			cl.answers["/endpoints/get_endpoint"] = c.answer
 			_, err := cl.tenant(t).State(t.Context(), hostID)
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); (c.want == models.Rejected) != (v.Code == "no_such_host") {
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); (c.want == models.Rejected) != (v.Code == "no_such_host") {
 				t.Errorf("code %q", v.Code)
 			}
 		})
@@ -144,19 +142,10 @@ func TestStateFailures(t *testing.T) {
 func TestIDsAreCheckedBeforeAsking(t *testing.T) {
 	c := newCloud(t)
 	tenant := c.tenant(t)
-	for _, id := range []string{"", "*", "a,b", "a b", "../x", "-", strings.Repeat("a", 65)} {
-		_, err := tenant.State(t.Context(), id)
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Isolate(t.Context(), id, "")
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Release(t.Context(), id, "")
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Action(t.Context(), id, "7")
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesIDs(t, tenant, "", "*", "a,b", "a b", "../x", "-", strings.Repeat("a", 65))
 	for _, action := range []string{"", "0", "-1", "1e3", "1.0", "07", "x", strings.Repeat("9", 19)} {
 		_, err := tenant.Action(t.Context(), hostID, action)
-		wantClass(t, err, models.Rejected)
+		vendortest.WantClass(t, err, models.Rejected)
 	}
 	if len(c.askedSoFar()) != 0 {
 		t.Errorf("asked %v", c.askedSoFar())

@@ -8,7 +8,6 @@
 package cortex
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,19 +87,10 @@ func (t *Tenant) Check(ctx context.Context) error {
 // send makes one signed request; what came of it is in the exchange. Every call of this API is a
 // POST of {"request_data": …}.
 func (t *Tenant) send(ctx context.Context, path string, data any) *exchange.Exchange {
-	ex := t.line.Begin(ctx)
-	raw, _ := json.Marshal(map[string]any{"request_data": data}) // strings and numbers, cannot fail
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://cortex/public_api/v1"+path, bytes.NewReader(raw))
-	if err != nil {
-		return ex
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Content-Type", "application/json")
-	t.sign.sign(req.Header)
-	if resp, err := ex.Client().Do(req); err == nil {
-		_ = resp.Body.Close()
-	}
-	return ex
+	header := http.Header{}
+	t.sign.sign(header)
+	body := map[string]any{"request_data": data}
+	return t.line.Send(ctx, exchange.Request{Method: http.MethodPost, Path: "/public_api/v1" + path, Header: header, Body: body})
 }
 
 // refusal is the reply of every answer that is an error. The extra is text or an object.

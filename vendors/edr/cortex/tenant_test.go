@@ -5,10 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -20,13 +18,14 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 const (
 	hostID  = "aeec6a2cc92e46fab3b6f621722e9916"
 	otherID = "23a86310665d413a958926fce5b794b3"
 	keyID   = "17"
-	secret  = "Tk7d0mMbbXbwP4n2yS6dQeVh3zR8uJcL"
+	secret  = vendortest.Secret
 )
 
 // cloud is a pretended Cortex tenant: its endpoints, and what the test says at a path.
@@ -43,10 +42,7 @@ type cloud struct {
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
 	c := &cloud{endpoints: endpointJSON("AGENT_UNISOLATED"), answers: map[string]http.HandlerFunc{}}
-	c.Server = httptest.NewUnstartedServer(c)
-	c.Config.ErrorLog = log.New(io.Discard, "", 0)
-	c.Start()
-	t.Cleanup(c.Close)
+	c.Server = vendortest.Serve(t, c.ServeHTTP)
 	return c
 }
 
@@ -60,9 +56,9 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case c.answers[path] != nil:
 		c.answers[path](w, r)
 	case path == "/endpoints/get_endpoint":
-		answer(w, 200, `{"reply":{"total_count":1,"result_count":1,"endpoints":[`+c.endpoints+`]}}`)
+		vendortest.Answer(w, 200, `{"reply":{"total_count":1,"result_count":1,"endpoints":[`+c.endpoints+`]}}`)
 	default:
-		answer(w, 404, "")
+		vendortest.Answer(w, 404, "")
 	}
 }
 
@@ -92,21 +88,6 @@ func (c *cloud) tenant(t *testing.T) *Tenant {
 	return tenant
 }
 
-func answer(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
-}
-
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
-}
-
-func cut(w http.ResponseWriter, _ *http.Request) {
-	conn, _, _ := http.NewResponseController(w).Hijack()
-	_ = conn.Close()
-}
-
 func refused(status int, extra string) string {
 	return fmt.Sprintf(`{"reply":{"err_code":%d,"err_msg":"An error occurred while processing XDR public API","err_extra":%s}}`, status, extra)
 }
@@ -117,39 +98,12 @@ func endpointJSON(isolation string) string {
 		`"tags":{"server_tags":["finance"],"endpoint_tags":["vip"]}}`
 }
 
-func vendorError(t *testing.T, err error) *models.VendorError {
-	t.Helper()
-	var v *models.VendorError
-	if !errors.As(err, &v) {
-		t.Fatalf("not a vendor error: %v", err)
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if strings.Contains(e.Error(), secret) {
-			t.Errorf("an error text holds a secret: %v", e)
-		}
-	}
-	return v
-}
-
-func wantClass(t *testing.T, err error, want models.VendorClass) {
-	t.Helper()
-	if want == "" {
-		if err != nil {
-			t.Errorf("failed: %v", err)
-		}
-		return
-	}
-	if v := vendorError(t, err); v.Class != want {
-		t.Errorf("got %+v, want %s", v, want)
-	}
-}
-
 func TestEveryRequestIsSignedAnew(t *testing.T) {
 	c := newCloud(t)
 	tenant := c.tenant(t)
 	tenant.sign.now = func() time.Time { return time.UnixMilli(1772366405123) }
 	for range 2 {
-		wantClass(t, tenant.Check(t.Context()), "")
+		vendortest.WantClass(t, tenant.Check(t.Context()), "")
 	}
 	form := regexp.MustCompile(`^[0-9A-Za-z]{64}$`)
 	for _, h := range c.head {
@@ -175,7 +129,7 @@ func TestEveryRequestIsSignedAnew(t *testing.T) {
 func TestTheClockIsTheRealOne(t *testing.T) {
 	c := newCloud(t)
 	before := time.Now().UnixMilli()
-	wantClass(t, c.tenant(t).Check(t.Context()), "")
+	vendortest.WantClass(t, c.tenant(t).Check(t.Context()), "")
 	sent, err := strconv.ParseInt(c.head[0].Get("x-xdr-timestamp"), 10, 64)
 	if err != nil || sent < before || sent > time.Now().UnixMilli() {
 		t.Errorf("sent %d, %v", sent, err)
@@ -189,20 +143,20 @@ func TestCheckFailures(t *testing.T) {
 		want   models.VendorClass
 		code   string
 	}{
-		{"signature refused", answering(401, refused(401, `"x"`)), models.Config, "401"},
-		{"licence missing", answering(402, refused(402, `null`)), models.Config, "402"},
-		{"role may not", answering(403, refused(403, `{"a":1}`)), models.Config, "403"},
-		{"broken", answering(500, refused(500, `"x"`)), models.Transient, "500"},
-		{"proxy page", answering(503, "<html>"), models.Transient, ""},
-		{"another service", answering(200, `{"ok":true}`), models.Transient, ""},
-		{"cut", cut, models.Transient, ""},
+		{"signature refused", vendortest.Answering(401, refused(401, `"x"`)), models.Config, "401"},
+		{"licence missing", vendortest.Answering(402, refused(402, `null`)), models.Config, "402"},
+		{"role may not", vendortest.Answering(403, refused(403, `{"a":1}`)), models.Config, "403"},
+		{"broken", vendortest.Answering(500, refused(500, `"x"`)), models.Transient, "500"},
+		{"proxy page", vendortest.Answering(503, "<html>"), models.Transient, ""},
+		{"another service", vendortest.Answering(200, `{"ok":true}`), models.Transient, ""},
+		{"cut", vendortest.Cut, models.Transient, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newCloud(t)
 			cl.answers["/endpoints/get_endpoint"] = c.answer
 			err := cl.tenant(t).Check(t.Context())
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); v.Code != c.code {
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code {
 				t.Errorf("code %q", v.Code)
 			}
 		})
@@ -213,10 +167,10 @@ func TestThrottledSaysHowLong(t *testing.T) {
 	c := newCloud(t)
 	c.answers["/endpoints/isolate"] = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "9")
-		answer(w, 429, "")
+		vendortest.Answer(w, 429, "")
 	}
 	_, err := c.tenant(t).Isolate(t.Context(), hostID, "")
-	if v := vendorError(t, err); v.Class != models.Throttled || v.RetryAfter != 9*time.Second {
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Throttled || v.RetryAfter != 9*time.Second {
 		t.Errorf("got %+v", v)
 	}
 }
@@ -226,7 +180,7 @@ func TestCancelledBeforeTheOrderNothingIsSent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := c.tenant(t).Isolate(ctx, hostID, "")
-	wantClass(t, err, models.Transient)
+	vendortest.WantClass(t, err, models.Transient)
 	if len(c.askedSoFar()) != 0 {
 		t.Errorf("sent %v", c.askedSoFar())
 	}

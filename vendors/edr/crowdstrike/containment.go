@@ -61,7 +61,7 @@ func (t *Tenant) contain(ctx context.Context, op exchange.Op, action, id, commen
 
 func (t *Tenant) act(ctx context.Context, op exchange.Op, action, id, comment string) error {
 	path := "/devices/entities/devices-actions/v2?action_name=" + action
-	ex, err := t.send(ctx, op, request{http.MethodPost, path, newOrder(id, comment)})
+	ex, err := t.send(ctx, op, http.MethodPost, path, newOrder(id, comment))
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func TestActionsNameExactlyOneHost(t *testing.T) {
@@ -28,9 +29,9 @@ func TestActionsNameExactlyOneHost(t *testing.T) {
 				if r.Header.Get("Authorization") != "Bearer token-1" || r.Header.Get("Content-Type") != "application/json" {
 					t.Errorf("headers %v", r.Header)
 				}
-				answer(w, 202, enveloped(`[{"id":"`+aid+`","path":"/devices/entities/devices/v1"}]`, "[]"))
+				vendortest.Answer(w, 202, enveloped(`[{"id":"`+aid+`","path":"/devices/entities/devices/v1"}]`, "[]"))
 			}).falcon(t)
-			wantClass(t, only(c.act(f, t.Context(), aid, c.comment)), "")
+			vendortest.WantClass(t, only(c.act(f, t.Context(), aid, c.comment)), "")
 		})
 	}
 }
@@ -58,9 +59,9 @@ func TestIsolateFailures(t *testing.T) {
 		{"proxy page", "<html>", 503, models.Ambiguous, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := only(newCloud(t, answering(c.status, c.body)).falcon(t).Isolate(t.Context(), aid, ""))
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" {
+			err := only(newCloud(t, vendortest.Answering(c.status, c.body)).falcon(t).Isolate(t.Context(), aid, ""))
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" {
 				t.Errorf("got %+v", v)
 			}
 		})
@@ -68,8 +69,8 @@ func TestIsolateFailures(t *testing.T) {
 }
 
 func TestConflictIsDecidedByTheState(t *testing.T) {
-	conflictHTTP := func(w http.ResponseWriter) { answer(w, 409, enveloped("[]", `[{"code":409,"message":"x"}]`)) }
-	conflictInside := func(w http.ResponseWriter) { answer(w, 202, enveloped("[]", `[{"code":409,"message":"x"}]`)) }
+	conflictHTTP := vendortest.Answering(409, enveloped("[]", `[{"code":409,"message":"x"}]`))
+	conflictInside := vendortest.Answering(202, enveloped("[]", `[{"code":409,"message":"x"}]`))
 	for _, c := range []struct {
 		status           string
 		isolate, release models.VendorClass
@@ -80,25 +81,25 @@ func TestConflictIsDecidedByTheState(t *testing.T) {
 		{"lift_containment_pending", models.Rejected, ""},
 		{"strange", models.Ambiguous, models.Ambiguous},
 	} {
-		for _, conflict := range []func(http.ResponseWriter){conflictHTTP, conflictInside} {
+		for _, conflict := range []http.HandlerFunc{conflictHTTP, conflictInside} {
 			fl := &fleet{devices: "[" + deviceJSON(aid, "PC-1", c.status) + "]"}
 			f := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/devices/entities/devices-actions/v2" {
-					conflict(w)
+					conflict(w, r)
 					return
 				}
 				fl.ServeHTTP(w, r)
 			}).falcon(t)
-			wantClass(t, only(f.Isolate(t.Context(), aid, "")), c.isolate)
-			wantClass(t, only(f.Release(t.Context(), aid, "")), c.release)
+			vendortest.WantClass(t, only(f.Isolate(t.Context(), aid, "")), c.isolate)
+			vendortest.WantClass(t, only(f.Release(t.Context(), aid, "")), c.release)
 		}
 	}
 	unreadable := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/devices/entities/devices-actions/v2" {
-			conflictHTTP(w)
+			conflictHTTP(w, r)
 			return
 		}
-		answer(w, 500, "")
+		vendortest.Answer(w, 500, "")
 	}).falcon(t)
-	wantClass(t, only(unreadable.Isolate(t.Context(), aid, "")), models.Ambiguous)
+	vendortest.WantClass(t, only(unreadable.Isolate(t.Context(), aid, "")), models.Ambiguous)
 }

@@ -3,11 +3,7 @@ package crowdstrike
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,11 +15,12 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 const (
 	aid    = "0123456789abcdef0123456789abcdef"
-	secret = "topsecretvalue"
+	secret = vendortest.Secret
 )
 
 // cloud is a pretended Falcon: the token endpoint works, the rest is the test's.
@@ -38,10 +35,7 @@ type cloud struct {
 func newCloud(t *testing.T, api http.HandlerFunc) *cloud {
 	t.Helper()
 	c := &cloud{expires: 1799, api: api}
-	c.Server = httptest.NewUnstartedServer(c)
-	c.Config.ErrorLog = log.New(io.Discard, "", 0)
-	c.Start()
-	t.Cleanup(c.Close)
+	c.Server = vendortest.Serve(t, c.ServeHTTP)
 	return c
 }
 
@@ -53,7 +47,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case c.token != nil:
 		c.token(w, r)
 	default:
-		answer(w, 201, fmt.Sprintf(`{"access_token":"token-%d","expires_in":%d,"token_type":"bearer"}`, c.tokens.Add(1), c.expires))
+		vendortest.Answer(w, 201, fmt.Sprintf(`{"access_token":"token-%d","expires_in":%d,"token_type":"bearer"}`, c.tokens.Add(1), c.expires))
 	}
 }
 
@@ -74,16 +68,6 @@ func credentials(base string) models.EDRCredentials {
 	return models.EDRCredentials{Vendor: vendor, BaseURL: base, Values: map[string]string{"client_id": "client", "client_secret": secret}}
 }
 
-func answer(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
-}
-
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
-}
-
 func enveloped(resources string, errs string) string {
 	return `{"meta":{"query_time":0.1,"trace_id":"trace-1"},"resources":` + resources + `,"errors":` + errs + `}`
 }
@@ -92,40 +76,13 @@ func deviceJSON(id, hostname, status string) string {
 	return fmt.Sprintf(`{"cid":"c","device_id":%q,"hostname":%q,"status":%q}`, id, hostname, status)
 }
 
-func vendorError(t *testing.T, err error) *models.VendorError {
-	t.Helper()
-	var v *models.VendorError
-	if !errors.As(err, &v) {
-		t.Fatalf("not a vendor error: %v", err)
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if strings.Contains(e.Error(), secret) || strings.Contains(e.Error(), "token-") {
-			t.Errorf("an error text holds a secret: %v", e)
-		}
-	}
-	return v
-}
-
-func wantClass(t *testing.T, err error, want models.VendorClass) {
-	t.Helper()
-	if want == "" {
-		if err != nil {
-			t.Errorf("failed: %v", err)
-		}
-		return
-	}
-	if v := vendorError(t, err); v.Class != want {
-		t.Errorf("got %+v, want %s", v, want)
-	}
-}
-
 func TestTokenRequest(t *testing.T) {
 	for member, want := range map[string]url.Values{
 		"": {"client_id": {"client"}, "client_secret": {secret}},
 		"0123456789ABCDEF0123456789ABCDEF-12": {"client_id": {"client"}, "client_secret": {secret},
 			"member_cid": {"0123456789ABCDEF0123456789ABCDEF-12"}},
 	} {
-		c := newCloud(t, answering(200, enveloped("[]", "[]")))
+		c := newCloud(t, vendortest.Answering(200, enveloped("[]", "[]")))
 		c.token = func(w http.ResponseWriter, r *http.Request) {
 			if err := r.ParseForm(); err != nil || !reflect.DeepEqual(r.PostForm, want) || r.URL.RawQuery != "" {
 				t.Errorf("form %v, query %q, %v", r.PostForm, r.URL.RawQuery, err)
@@ -133,7 +90,7 @@ func TestTokenRequest(t *testing.T) {
 			if r.Header.Get("Authorization") != "" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 				t.Errorf("headers %v", r.Header)
 			}
-			answer(w, 201, `{"access_token":"token-x","expires_in":1799}`)
+			vendortest.Answer(w, 201, `{"access_token":"token-x","expires_in":1799}`)
 		}
 		if _, err := c.falcon(t, func(s *models.EDRCredentials) { s.Values["member_cid"] = member }).Find(t.Context(), "PC-1"); err != nil {
 			t.Error(err)
@@ -142,7 +99,7 @@ func TestTokenRequest(t *testing.T) {
 }
 
 func TestTokenIsKeptUntilShortlyBeforeItsEnd(t *testing.T) {
-	c := newCloud(t, answering(200, enveloped("[]", "[]")))
+	c := newCloud(t, vendortest.Answering(200, enveloped("[]", "[]")))
 	f := c.falcon(t)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	f.tokens.Now = func() time.Time { return now }
@@ -165,16 +122,16 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 	c := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		if r.Header.Get("Authorization") == "Bearer token-1" {
-			answer(w, 401, `{"errors":[{"code":401,"message":"access denied, invalid bearer token"}]}`)
+			vendortest.Answer(w, 401, `{"errors":[{"code":401,"message":"access denied, invalid bearer token"}]}`)
 			return
 		}
-		answer(w, 200, enveloped("[]", "[]"))
+		vendortest.Answer(w, 200, enveloped("[]", "[]"))
 	})
 	f := c.falcon(t)
 	_, err := f.Find(t.Context(), "PC-1")
-	wantClass(t, err, "")
+	vendortest.WantClass(t, err, "")
 	_, err = f.Find(t.Context(), "PC-1")
-	wantClass(t, err, "")
+	vendortest.WantClass(t, err, "")
 	if c.tokens.Load() != 2 || requests.Load() != 3 {
 		t.Errorf("%d tokens, %d requests", c.tokens.Load(), requests.Load())
 	}
@@ -184,9 +141,9 @@ func TestTokensRefusedTwiceAreAMatterOfConfiguration(t *testing.T) {
 	var requests atomic.Int32
 	c := newCloud(t, func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
-		answer(w, 401, `{"errors":[{"code":401,"message":"x"}]}`)
+		vendortest.Answer(w, 401, `{"errors":[{"code":401,"message":"x"}]}`)
 	})
-	wantClass(t, only(c.falcon(t).Isolate(t.Context(), aid, "")), models.Config)
+	vendortest.WantClass(t, only(c.falcon(t).Isolate(t.Context(), aid, "")), models.Config)
 	if c.tokens.Load() != 2 || requests.Load() != 2 {
 		t.Errorf("%d tokens, %d requests", c.tokens.Load(), requests.Load())
 	}
@@ -198,34 +155,31 @@ func TestWithoutTokenNothingIsSent(t *testing.T) {
 		token http.HandlerFunc
 		want  models.VendorClass
 	}{
-		{"wrong secret", answering(401, `{"errors":[{"code":401}]}`), models.Config},
-		{"forbidden", answering(403, `{"errors":[{"code":403}]}`), models.Config},
-		{"unknown client", answering(400, `{"errors":[{"code":400}]}`), models.Config},
-		{"broken", answering(500, ""), models.Transient},
-		{"empty", answering(201, ""), models.Transient},
-		{"no token in it", answering(201, `{"expires_in":1799}`), models.Transient},
-		{"token with a line break", answering(201, `{"access_token":"a\r\nX: y","expires_in":1799}`), models.Transient},
-		{"cut", func(w http.ResponseWriter, _ *http.Request) {
-			conn, _, _ := http.NewResponseController(w).Hijack()
-			_ = conn.Close()
-		}, models.Transient},
-		{"too many", answering(429, `{"errors":[{"code":429}]}`), models.Throttled},
+		{"wrong secret", vendortest.Answering(401, `{"errors":[{"code":401}]}`), models.Config},
+		{"forbidden", vendortest.Answering(403, `{"errors":[{"code":403}]}`), models.Config},
+		{"unknown client", vendortest.Answering(400, `{"errors":[{"code":400}]}`), models.Config},
+		{"broken", vendortest.Answering(500, ""), models.Transient},
+		{"empty", vendortest.Answering(201, ""), models.Transient},
+		{"no token in it", vendortest.Answering(201, `{"expires_in":1799}`), models.Transient},
+		{"token with a line break", vendortest.Answering(201, `{"access_token":"a\r\nX: y","expires_in":1799}`), models.Transient},
+		{"cut", vendortest.Cut, models.Transient},
+		{"too many", vendortest.Answering(429, `{"errors":[{"code":429}]}`), models.Throttled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cloud := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("the host was acted on") })
 			cloud.token = c.token
-			wantClass(t, only(cloud.falcon(t).Isolate(t.Context(), aid, "")), c.want)
+			vendortest.WantClass(t, only(cloud.falcon(t).Isolate(t.Context(), aid, "")), c.want)
 		})
 	}
 }
 
 func TestWaitingForATokenEndsWithTheContext(t *testing.T) {
 	asked, over := make(chan struct{}), make(chan struct{})
-	c := newCloud(t, answering(200, enveloped("[]", "[]")))
+	c := newCloud(t, vendortest.Answering(200, enveloped("[]", "[]")))
 	c.token = func(w http.ResponseWriter, _ *http.Request) {
 		close(asked)
 		<-over
-		answer(w, 201, `{"access_token":"token-1","expires_in":1799}`)
+		vendortest.Answer(w, 201, `{"access_token":"token-1","expires_in":1799}`)
 	}
 	f := c.falcon(t)
 	first := make(chan error, 1)
@@ -234,7 +188,7 @@ func TestWaitingForATokenEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := f.Find(ctx, "PC-1")
-	wantClass(t, err, models.Transient)
+	vendortest.WantClass(t, err, models.Transient)
 	close(over)
 	if err := <-first; err != nil {
 		t.Error(err)
@@ -247,7 +201,7 @@ func TestFiftyAtOnceShareOneToken(t *testing.T) {
 	var stale atomic.Bool
 	c := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
 		if stale.Load() && r.Header.Get("Authorization") == "Bearer token-1" {
-			answer(w, 401, `{"errors":[{"code":401}]}`)
+			vendortest.Answer(w, 401, `{"errors":[{"code":401}]}`)
 			return
 		}
 		var body struct{ IDs []string }
@@ -258,13 +212,13 @@ func TestFiftyAtOnceShareOneToken(t *testing.T) {
 		mu.Lock()
 		contained[body.IDs[0]]++
 		mu.Unlock()
-		answer(w, 202, enveloped(`[{"id":"`+body.IDs[0]+`","path":"/x"}]`, "[]"))
+		vendortest.Answer(w, 202, enveloped(`[{"id":"`+body.IDs[0]+`","path":"/x"}]`, "[]"))
 	})
 	f := c.falcon(t)
 	all := func(prefix string) {
 		var wg sync.WaitGroup
 		for i := range 50 {
-			wg.Go(func() { wantClass(t, only(f.Isolate(t.Context(), fmt.Sprintf("%s%d", prefix, i), "")), "") })
+			wg.Go(func() { vendortest.WantClass(t, only(f.Isolate(t.Context(), fmt.Sprintf("%s%d", prefix, i), "")), "") })
 		}
 		wg.Wait()
 	}
@@ -289,32 +243,24 @@ func TestFiftyAtOnceShareOneToken(t *testing.T) {
 
 func TestWithoutAnswer(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = l.Close()
-		f := newCloud(t, nil).falcon(t, func(c *models.EDRCredentials) { c.BaseURL = "http://" + l.Addr().String() })
-		wantClass(t, only(f.Isolate(t.Context(), aid, "")), models.Transient)
+		f := newCloud(t, nil).falcon(t, func(c *models.EDRCredentials) { c.BaseURL = vendortest.Nobody() })
+		vendortest.WantClass(t, only(f.Isolate(t.Context(), aid, "")), models.Transient)
 	})
 	t.Run("cut after the request", func(t *testing.T) {
 		var requests atomic.Int32
-		f := newCloud(t, func(w http.ResponseWriter, _ *http.Request) {
+		f := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
 			requests.Add(1)
-			conn, _, _ := http.NewResponseController(w).Hijack()
-			_ = conn.Close()
+			vendortest.Cut(w, r)
 		}).falcon(t)
-		wantClass(t, only(f.Isolate(t.Context(), aid, "")), models.Ambiguous)
+		vendortest.WantClass(t, only(f.Isolate(t.Context(), aid, "")), models.Ambiguous)
 		if requests.Load() != 1 {
 			t.Errorf("%d requests", requests.Load())
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		over := make(chan struct{})
-		c := newCloud(t, func(http.ResponseWriter, *http.Request) { cancel(); <-over })
-		defer close(over)
-		wantClass(t, only(c.falcon(t).Release(ctx, aid, "")), models.Ambiguous)
+		c := newCloud(t, vendortest.Hanging(cancel))
+		vendortest.WantClass(t, only(c.falcon(t).Release(ctx, aid, "")), models.Ambiguous)
 	})
 }
 
@@ -328,9 +274,9 @@ func TestThrottledSaysHowLong(t *testing.T) {
 		f := newCloud(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", at.Format(http.TimeFormat))
 			w.Header().Set("X-RateLimit-RetryAfter", value)
-			answer(w, 429, `{"errors":[{"code":429,"message":"API rate limit exceeded"}]}`)
+			vendortest.Answer(w, 429, `{"errors":[{"code":429,"message":"API rate limit exceeded"}]}`)
 		}).falcon(t)
-		v := vendorError(t, only(f.Isolate(t.Context(), aid, "")))
+		v := vendortest.ErrorOf(t, only(f.Isolate(t.Context(), aid, "")))
 		if v.Class != models.Throttled || v.RetryAfter != want || v.Code != "429" || v.RequestID != "trace-1" {
 			t.Errorf("%q: %+v", value, v)
 		}
@@ -374,9 +320,9 @@ func TestFalconIsOnlySpokenToInItsClouds(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = f.Isolate(t.Context(), "*", "")
-	wantClass(t, err, models.Rejected)
+	vendortest.WantClass(t, err, models.Rejected)
 	_, err = f.Release(t.Context(), "*", "")
-	wantClass(t, err, models.Rejected)
+	vendortest.WantClass(t, err, models.Rejected)
 }
 
 func TestCheck(t *testing.T) {
@@ -384,10 +330,10 @@ func TestCheck(t *testing.T) {
 		if r.Method != http.MethodGet || r.URL.Path != "/devices/queries/devices/v1" {
 			t.Errorf("%s %s", r.Method, r.URL)
 		}
-		answer(w, 200, enveloped(`["`+aid+`"]`, "[]"))
+		vendortest.Answer(w, 200, enveloped(`["`+aid+`"]`, "[]"))
 	})
-	wantClass(t, c.falcon(t).Check(t.Context()), "")
-	wantClass(t, newCloud(t, answering(403, enveloped("[]", `[{"code":403}]`))).falcon(t).Check(t.Context()), models.Config)
+	vendortest.WantClass(t, c.falcon(t).Check(t.Context()), "")
+	vendortest.WantClass(t, newCloud(t, vendortest.Answering(403, enveloped("[]", `[{"code":403}]`))).falcon(t).Check(t.Context()), models.Config)
 }
 
 // only drops the action of an order: Falcon has none.

@@ -8,16 +8,13 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const (
-	maxHostname = 255
-	maxFound    = "100" // hosts of one name; more than one already needs a person
-)
+const maxFound = "100" // hosts of one name; more than one already needs a person
 
 var agentID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 
@@ -26,11 +23,11 @@ var agentID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 // Rejected: the name is empty or has wildcards or control characters.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
-	if !searchable(hostname) {
+	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	query := url.Values{"filter": {filter(hostname)}, "limit": {maxFound}}
-	ex, err := t.send(ctx, op, request{http.MethodGet, "/devices/queries/devices/v1?" + query.Encode(), nil})
+	ex, err := t.send(ctx, op, http.MethodGet, "/devices/queries/devices/v1?"+query.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +73,7 @@ func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 
 func (t *Tenant) read(ctx context.Context, op exchange.Op, ids []string) ([]models.Host, error) {
 	body := map[string][]string{"ids": ids}
-	ex, err := t.send(ctx, op, request{http.MethodPost, "/devices/entities/devices/v2", body})
+	ex, err := t.send(ctx, op, http.MethodPost, "/devices/entities/devices/v2", body)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +130,7 @@ func class(kind string) models.AssetClass {
 func (t *Tenant) online(ctx context.Context, id string) bool {
 	op := exchange.Op{Vendor: vendor, Name: "read online state"}
 	path := "/devices/entities/online-state/v1?" + url.Values{"ids": {id}}.Encode()
-	ex, err := t.send(ctx, op, request{http.MethodGet, path, nil})
+	ex, err := t.send(ctx, op, http.MethodGet, path, nil)
 	if err != nil {
 		return false
 	}
@@ -165,11 +162,6 @@ func state(status string) models.HostState {
 		return models.HostReleasing
 	}
 	return models.HostUnknown
-}
-
-func searchable(hostname string) bool {
-	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
-		!strings.ContainsAny(hostname, "*?") && !strings.ContainsFunc(hostname, unicode.IsControl)
 }
 
 // filter is the query in Falcon's filter language: one exact match, the name as a quoted literal.

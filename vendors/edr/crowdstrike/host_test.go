@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 // fleet answers the three reads from what it holds.
@@ -24,16 +24,16 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodGet && r.URL.Path == "/devices/queries/devices/v1":
 		f.filter = r.URL.Query().Get("filter")
-		answer(w, 200, enveloped(f.found, "[]"))
+		vendortest.Answer(w, 200, enveloped(f.found, "[]"))
 	case r.Method == http.MethodPost && r.URL.Path == "/devices/entities/devices/v2":
 		var body struct{ IDs []string }
 		_ = json.NewDecoder(r.Body).Decode(&body)
 		f.asked = body.IDs
-		answer(w, 200, enveloped(f.devices, "[]"))
+		vendortest.Answer(w, 200, enveloped(f.devices, "[]"))
 	case r.Method == http.MethodGet && r.URL.Path == "/devices/entities/online-state/v1" && f.online != "":
-		answer(w, 200, enveloped(f.online, "[]"))
+		vendortest.Answer(w, 200, enveloped(f.online, "[]"))
 	default:
-		answer(w, 500, "")
+		vendortest.Answer(w, 500, "")
 	}
 }
 
@@ -66,16 +66,13 @@ func TestFind(t *testing.T) {
 
 func TestFindRefusesWithoutAsking(t *testing.T) {
 	f := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).falcon(t)
-	for _, hostname := range []string{"", "*", "PC-*", "PC-?", " ", "PC-1\n", "a\x00b", strings.Repeat("x", 256)} {
-		_, err := f.Find(t.Context(), hostname)
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesNames(t, f.Find)
 }
 
 func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 	for _, body := range []string{"", "{}", "[]", `{"resources":null,"errors":null}`, `{"resources":["a"`, `{"resources":[1]}`} {
-		_, err := newCloud(t, answering(200, body)).falcon(t).Find(t.Context(), "PC-1")
-		wantClass(t, err, models.Transient)
+		_, err := newCloud(t, vendortest.Answering(200, body)).falcon(t).Find(t.Context(), "PC-1")
+		vendortest.WantClass(t, err, models.Transient)
 	}
 }
 
@@ -137,18 +134,13 @@ func TestStateFailures(t *testing.T) {
 		{"too many", "", 429, models.Throttled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := newCloud(t, answering(c.status, c.body)).falcon(t).State(t.Context(), aid)
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); c.want == models.Rejected && v.Code != "no_such_host" {
+			_, err := newCloud(t, vendortest.Answering(c.status, c.body)).falcon(t).State(t.Context(), aid)
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); c.want == models.Rejected && v.Code != "no_such_host" {
 				t.Errorf("code %q", v.Code)
 			}
 		})
 	}
 	f := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).falcon(t)
-	for _, id := range []string{"", "*", "a,b", "a b", "../x"} {
-		_, err := f.State(t.Context(), id)
-		wantClass(t, err, models.Rejected)
-		wantClass(t, only(f.Isolate(t.Context(), id, "")), models.Rejected)
-		wantClass(t, only(f.Release(t.Context(), id, "")), models.Rejected)
-	}
+	vendortest.RefusesIDs(t, f, "", "*", "a,b", "a b", "../x")
 }

@@ -7,7 +7,6 @@
 package crowdstrike
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,7 +91,7 @@ func (t *Tenant) Capabilities() models.Capabilities {
 // Check reports whether the credentials work and may read hosts. It changes nothing.
 func (t *Tenant) Check(ctx context.Context) error {
 	op := exchange.Op{Vendor: vendor, Name: "check access"}
-	ex, err := t.send(ctx, op, request{http.MethodGet, "/devices/queries/devices/v1?limit=1", nil})
+	ex, err := t.send(ctx, op, http.MethodGet, "/devices/queries/devices/v1?limit=1", nil)
 	if err != nil {
 		return err
 	}
@@ -100,36 +99,9 @@ func (t *Tenant) Check(ctx context.Context) error {
 	return err
 }
 
-// request is one API call. Path includes the query.
-type request struct {
-	method, path string
-	body         any // nil = none, else JSON
-}
-
-// send makes an authorised request.
-func (t *Tenant) send(ctx context.Context, op exchange.Op, r request) (*exchange.Exchange, error) {
-	return t.tokens.Do(ctx, op, func(token string) *exchange.Exchange { return t.attempt(ctx, r, token) })
-}
-
-func (t *Tenant) attempt(ctx context.Context, r request, token string) *exchange.Exchange {
-	ex := t.line.Begin(ctx)
-	var body []byte
-	if r.body != nil {
-		body, _ = json.Marshal(r.body) // strings only, cannot fail
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, BaseURL+r.path, bytes.NewReader(body))
-	if err != nil {
-		return ex
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Accept", "application/json")
-	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if resp, err := ex.Client().Do(req); err == nil {
-		_ = resp.Body.Close()
-	}
-	return ex
+// send makes an authorised request. The path includes the query; body nil sends none.
+func (t *Tenant) send(ctx context.Context, op exchange.Op, method, path string, body any) (*exchange.Exchange, error) {
+	return t.tokens.Do(ctx, op, t.line, exchange.Request{Method: method, Path: path, Body: body})
 }
 
 // envelope is the outside of every Falcon answer. Resources is nil when the field is absent.

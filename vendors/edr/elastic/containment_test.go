@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 type act func(*Tenant, context.Context, string, string) (string, error)
@@ -24,7 +25,7 @@ func TestOrdersNameExactlyOneHost(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
 			k.document = documentJSON(agentID, "PC-1", c.isolated)
-			k.answers["POST /api/endpoint/action/"+c.command] = answering(200, `{"data":`+orderJSON(orderID, c.command, "2026-03-01T12:00:00Z", pending)+`}`)
+			k.answers["POST /api/endpoint/action/"+c.command] = vendortest.Answering(200, `{"data":`+orderJSON(orderID, c.command, "2026-03-01T12:00:00Z", pending)+`}`)
 			got, err := c.act(k.tenant(t), t.Context(), agentID, c.comment)
 			if err != nil || got != orderID || !slices.Equal(k.orderedSoFar(), []string{"/api/endpoint/action/" + c.command + " " + c.body}) {
 				t.Errorf("got %q, %v; sent %v", got, err, k.orderedSoFar())
@@ -35,7 +36,7 @@ func TestOrdersNameExactlyOneHost(t *testing.T) {
 
 func TestOldKibanasAnswerWithTheIDAlone(t *testing.T) {
 	k := newKibana(t)
-	k.answers["POST /api/endpoint/action/isolate"] = answering(200, `{"action":"`+orderID+`"}`)
+	k.answers["POST /api/endpoint/action/isolate"] = vendortest.Answering(200, `{"action":"`+orderID+`"}`)
 	if got, err := k.tenant(t).Isolate(t.Context(), agentID, ""); err != nil || got != orderID {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -66,12 +67,12 @@ func TestNothingIsOrderedTwice(t *testing.T) {
 			k := newKibana(t)
 			k.document, k.orders = documentJSON(agentID, "PC-1", c.isolated), c.orders
 			got, err := c.act(k.tenant(t), t.Context(), agentID, "")
-			wantClass(t, err, c.class)
+			vendortest.WantClass(t, err, c.class)
 			if got != c.want || len(k.orderedSoFar()) != 0 {
 				t.Errorf("got %q; sent %v", got, k.orderedSoFar())
 			}
-			if err != nil && vendorError(t, err).Code != c.code {
-				t.Errorf("code %q", vendorError(t, err).Code)
+			if err != nil && vendortest.ErrorOf(t, err).Code != c.code {
+				t.Errorf("code %q", vendortest.ErrorOf(t, err).Code)
 			}
 		})
 	}
@@ -86,7 +87,7 @@ func TestHostsThatCannotBeIsolated(t *testing.T) {
 		k := newKibana(t)
 		k.document = strings.Replace(k.document, change.from, change.to, 1)
 		_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
-		if v := vendorError(t, err); v.Class != models.Rejected || v.Code != change.code || len(k.orderedSoFar()) != 0 {
+		if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != change.code || len(k.orderedSoFar()) != 0 {
 			t.Errorf("%s: %+v, sent %v", name, v, k.orderedSoFar())
 		}
 	}
@@ -100,28 +101,28 @@ func TestIsolateFailures(t *testing.T) {
 		answer http.HandlerFunc
 		want   models.VendorClass
 	}{
-		{"bad request", answering(400, `{"statusCode":400,"error":"Bad Request","message":"x"}`), models.Rejected},
-		{"unknown to Kibana", answering(404, `{"statusCode":404}`), models.Rejected},
-		{"key refused", answering(401, `{"statusCode":401}`), models.Config},
-		{"privilege or licence missing", answering(403, `{"statusCode":403}`), models.Config},
-		{"conflict, and the host is still connected", answering(409, `{"statusCode":409}`), models.Ambiguous},
-		{"broken", answering(500, `{"statusCode":500}`), models.Ambiguous},
-		{"proxy page", answering(503, "<html>"), models.Ambiguous},
-		{"moved", answering(308, ""), models.Ambiguous},
-		{"empty", answering(200, ""), models.Ambiguous},
-		{"cut inside", answering(200, `{"data":{"id"`), models.Ambiguous},
-		{"nothing in it", answering(200, "{}"), models.Ambiguous},
-		{"an id that is none", answering(200, `{"action":"../x"}`), models.Ambiguous},
-		{"another host", answering(200, data(strings.Replace(order, agentID, otherID, 1))), models.Ambiguous},
-		{"two hosts", answering(200, data(strings.Replace(order, `"]`, `","`+otherID+`"]`, 1))), models.Ambiguous},
-		{"another command", answering(200, data(strings.Replace(order, `"isolate"`, `"scan"`, 1))), models.Ambiguous},
-		{"cut", cut, models.Ambiguous},
+		{"bad request", vendortest.Answering(400, `{"statusCode":400,"error":"Bad Request","message":"x"}`), models.Rejected},
+		{"unknown to Kibana", vendortest.Answering(404, `{"statusCode":404}`), models.Rejected},
+		{"key refused", vendortest.Answering(401, `{"statusCode":401}`), models.Config},
+		{"privilege or licence missing", vendortest.Answering(403, `{"statusCode":403}`), models.Config},
+		{"conflict, and the host is still connected", vendortest.Answering(409, `{"statusCode":409}`), models.Ambiguous},
+		{"broken", vendortest.Answering(500, `{"statusCode":500}`), models.Ambiguous},
+		{"proxy page", vendortest.Answering(503, "<html>"), models.Ambiguous},
+		{"moved", vendortest.Answering(308, ""), models.Ambiguous},
+		{"empty", vendortest.Answering(200, ""), models.Ambiguous},
+		{"cut inside", vendortest.Answering(200, `{"data":{"id"`), models.Ambiguous},
+		{"nothing in it", vendortest.Answering(200, "{}"), models.Ambiguous},
+		{"an id that is none", vendortest.Answering(200, `{"action":"../x"}`), models.Ambiguous},
+		{"another host", vendortest.Answering(200, data(strings.Replace(order, agentID, otherID, 1))), models.Ambiguous},
+		{"two hosts", vendortest.Answering(200, data(strings.Replace(order, `"]`, `","`+otherID+`"]`, 1))), models.Ambiguous},
+		{"another command", vendortest.Answering(200, data(strings.Replace(order, `"isolate"`, `"scan"`, 1))), models.Ambiguous},
+		{"cut", vendortest.Cut, models.Ambiguous},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
 			k.answers["POST /api/endpoint/action/isolate"] = c.answer
 			got, err := k.tenant(t).Isolate(t.Context(), agentID, "")
-			wantClass(t, err, c.want)
+			vendortest.WantClass(t, err, c.want)
 			if got != "" || len(k.orderedSoFar()) != 1 {
 				t.Errorf("got %q; sent %v", got, k.orderedSoFar())
 			}
@@ -142,10 +143,10 @@ func TestConflictIsDecidedByTheState(t *testing.T) {
 		k := newKibana(t)
 		k.answers["POST /api/endpoint/action/isolate"] = func(w http.ResponseWriter, _ *http.Request) {
 			k.orders = c.orders
-			answer(w, 409, `{"statusCode":409}`)
+			vendortest.Answer(w, 409, `{"statusCode":409}`)
 		}
 		got, err := k.tenant(t).Isolate(t.Context(), agentID, "")
-		wantClass(t, err, c.class)
+		vendortest.WantClass(t, err, c.class)
 		if got != c.want || len(k.orderedSoFar()) != 1 {
 			t.Errorf("%s: got %q; sent %v", c.name, got, k.orderedSoFar())
 		}
@@ -153,20 +154,20 @@ func TestConflictIsDecidedByTheState(t *testing.T) {
 	for _, status := range []int{404, 429, 500} { // the second look fails
 		k := newKibana(t)
 		k.answers["POST /api/endpoint/action/isolate"] = func(w http.ResponseWriter, _ *http.Request) {
-			k.answers["GET /api/endpoint/metadata/"+agentID] = answering(status, "")
-			answer(w, 409, `{"statusCode":409}`)
+			k.answers["GET /api/endpoint/metadata/"+agentID] = vendortest.Answering(status, "")
+			vendortest.Answer(w, 409, `{"statusCode":409}`)
 		}
 		_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
-		wantClass(t, err, models.Ambiguous)
+		vendortest.WantClass(t, err, models.Ambiguous)
 	}
 }
 
 func TestWhenTheHostCannotBeReadNothingIsOrdered(t *testing.T) {
 	for status, want := range map[int]models.VendorClass{404: models.Rejected, 429: models.Throttled, 403: models.Config, 500: models.Transient} {
 		k := newKibana(t)
-		k.answers["GET /api/endpoint/metadata/"+agentID] = answering(status, "")
+		k.answers["GET /api/endpoint/metadata/"+agentID] = vendortest.Answering(status, "")
 		_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
-		wantClass(t, err, want)
+		vendortest.WantClass(t, err, want)
 		if len(k.orderedSoFar()) != 0 {
 			t.Errorf("sent %v", k.orderedSoFar())
 		}
@@ -196,9 +197,9 @@ func TestAction(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
-			k.answers["GET /api/endpoint/action/"+orderID] = answering(200, `{"data":`+orderJSON(orderID, "isolate", "2026-03-01T11:58:00Z", c.more)+`}`)
+			k.answers["GET /api/endpoint/action/"+orderID] = vendortest.Answering(200, `{"data":`+orderJSON(orderID, "isolate", "2026-03-01T11:58:00Z", c.more)+`}`)
 			got, err := k.tenant(t).Action(t.Context(), agentID, orderID)
-			wantClass(t, err, c.class)
+			vendortest.WantClass(t, err, c.class)
 			if got != c.want {
 				t.Errorf("got %q", got)
 			}
@@ -219,10 +220,10 @@ func TestActionFailures(t *testing.T) {
 		{"broken", "", 500, models.Transient, ""},
 	} {
 		k := newKibana(t)
-		k.answers["GET /api/endpoint/action/"+orderID] = answering(c.status, c.body)
+		k.answers["GET /api/endpoint/action/"+orderID] = vendortest.Answering(c.status, c.body)
 		_, err := k.tenant(t).Action(t.Context(), agentID, orderID)
-		wantClass(t, err, c.want)
-		if v := vendorError(t, err); v.Code != c.code {
+		vendortest.WantClass(t, err, c.want)
+		if v := vendortest.ErrorOf(t, err); v.Code != c.code {
 			t.Errorf("%s: code %q", c.name, v.Code)
 		}
 	}

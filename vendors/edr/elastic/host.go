@@ -8,23 +8,20 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const (
-	maxHostname = 255
-	maxFound    = 50 // hosts of one name, as many as a list of actions can be asked for; two already need a person
-)
+const maxFound = 50 // hosts of one name, as many as a list of actions can be asked for; two already need a person
 
 // Find returns the hosts with exactly this name, ignoring case. None is an empty slice, and
 // several are possible: a reinstalled host has a new agent. Agents that have been unenrolled are
 // left out. Rejected: the name is empty or has wildcards or control characters.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
-	if !searchable(hostname) {
+	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	query := url.Values{"kuery": {filter(hostname)}, "pageSize": {strconv.Itoa(maxFound)}}
@@ -184,11 +181,6 @@ func moment(s string) time.Time {
 		return time.Time{}
 	}
 	return at.UTC()
-}
-
-func searchable(hostname string) bool {
-	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
-		!strings.ContainsAny(hostname, "*?") && !strings.ContainsFunc(hostname, unicode.IsControl)
 }
 
 // filter is the query in Kibana's query language. The field is matched to the letter, so the

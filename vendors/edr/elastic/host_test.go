@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func pc1(state models.HostState) models.Host {
@@ -41,7 +42,7 @@ func TestFind(t *testing.T) {
 			var kuery string
 			k.answers["GET /api/endpoint/metadata"] = func(w http.ResponseWriter, r *http.Request) {
 				kuery = r.URL.Query().Get("kuery")
-				answer(w, 200, c.answer)
+				vendortest.Answer(w, 200, c.answer)
 			}
 			got, err := k.tenant(t).Find(t.Context(), c.hostname)
 			if err != nil || !reflect.DeepEqual(got, c.want) || kuery != c.kuery {
@@ -62,10 +63,7 @@ func TestFindKnowsOrdersUnderWay(t *testing.T) {
 
 func TestFindRefusesWithoutAsking(t *testing.T) {
 	k := newKibana(t)
-	for _, hostname := range []string{"", "*", "PC-*", "PC-?", " ", "PC-1\n", "a\x00b", strings.Repeat("x", 256)} {
-		_, err := k.tenant(t).Find(t.Context(), hostname)
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesNames(t, k.tenant(t).Find)
 	if len(k.askedSoFar()) != 0 {
 		t.Errorf("asked %v", k.askedSoFar())
 	}
@@ -75,9 +73,9 @@ func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 	for _, body := range []string{"", "{}", "[]", `{"data":null}`, `{"data":[`, `{"data":[1]}`, `{"data":[` + documentJSON("../x", "PC-1", false) + `]}`,
 		`{"data":[` + strings.Repeat(documentJSON(agentID, "PC-1", false)+",", 50) + documentJSON(otherID, "PC-1", false) + `]}`} {
 		k := newKibana(t)
-		k.answers["GET /api/endpoint/metadata"] = answering(200, body)
+		k.answers["GET /api/endpoint/metadata"] = vendortest.Answering(200, body)
 		_, err := k.tenant(t).Find(t.Context(), "PC-1")
-		wantClass(t, err, models.Transient)
+		vendortest.WantClass(t, err, models.Transient)
 	}
 }
 
@@ -160,22 +158,22 @@ func TestStateFailures(t *testing.T) {
 		answer   http.HandlerFunc
 		want     models.VendorClass
 	}{
-		{"not found", at, answering(404, `{"statusCode":404}`), models.Rejected},
-		{"another host", at, answering(200, documentJSON(otherID, "PC-1", false)), models.Transient},
-		{"empty", at, answering(200, "{}"), models.Transient},
-		{"broken", at, answering(500, ""), models.Transient},
-		{"proxy page", at, answering(502, "<html>"), models.Transient},
-		{"too many", at, answering(429, ""), models.Throttled},
-		{"forbidden", at, answering(403, ""), models.Config},
-		{"orders broken", "GET /api/endpoint/action", answering(500, ""), models.Transient},
-		{"orders missing", "GET /api/endpoint/action", answering(200, "{}"), models.Transient},
+		{"not found", at, vendortest.Answering(404, `{"statusCode":404}`), models.Rejected},
+		{"another host", at, vendortest.Answering(200, documentJSON(otherID, "PC-1", false)), models.Transient},
+		{"empty", at, vendortest.Answering(200, "{}"), models.Transient},
+		{"broken", at, vendortest.Answering(500, ""), models.Transient},
+		{"proxy page", at, vendortest.Answering(502, "<html>"), models.Transient},
+		{"too many", at, vendortest.Answering(429, ""), models.Throttled},
+		{"forbidden", at, vendortest.Answering(403, ""), models.Config},
+		{"orders broken", "GET /api/endpoint/action", vendortest.Answering(500, ""), models.Transient},
+		{"orders missing", "GET /api/endpoint/action", vendortest.Answering(200, "{}"), models.Transient},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
 			k.answers[c.at] = c.answer
 			_, err := k.tenant(t).State(t.Context(), agentID)
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); (c.want == models.Rejected) != (v.Code == "no_such_host") {
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); (c.want == models.Rejected) != (v.Code == "no_such_host") {
 				t.Errorf("code %q", v.Code)
 			}
 		})
@@ -185,17 +183,11 @@ func TestStateFailures(t *testing.T) {
 func TestIDsAreCheckedBeforeAsking(t *testing.T) {
 	k := newKibana(t)
 	tenant := k.tenant(t)
-	for _, id := range []string{"", "*", "a,b", "a b", "../x", "a/b", "a?b", "-", strings.Repeat("a", 129)} {
-		_, err := tenant.State(t.Context(), id)
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Isolate(t.Context(), id, "")
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Release(t.Context(), id, "")
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Action(t.Context(), id, orderID)
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Action(t.Context(), agentID, id)
-		wantClass(t, err, models.Rejected)
+	bad := []string{"", "*", "a,b", "a b", "../x", "a/b", "a?b", "-", strings.Repeat("a", 129)}
+	vendortest.RefusesIDs(t, tenant, bad...)
+	for _, order := range bad {
+		_, err := tenant.Action(t.Context(), agentID, order)
+		vendortest.WantClass(t, err, models.Rejected)
 	}
 	if len(k.askedSoFar()) != 0 {
 		t.Errorf("asked %v", k.askedSoFar())

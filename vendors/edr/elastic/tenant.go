@@ -9,9 +9,7 @@
 package elastic
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -97,26 +95,12 @@ func (t *Tenant) get(ctx context.Context, path string) *exchange.Exchange {
 // send makes one authorised request; what came of it is in the exchange. Path includes the
 // query; a nil body sends none.
 func (t *Tenant) send(ctx context.Context, method, path string, body any) *exchange.Exchange {
-	ex := t.line.Begin(ctx)
-	var raw []byte
-	if body != nil {
-		raw, _ = json.Marshal(body) // strings only, cannot fail
+	header := http.Header{
+		"Authorization":       {"ApiKey " + t.key},
+		"Elastic-Api-Version": {apiVersion},
+		"Kbn-Xsrf":            {"true"}, // Kibana refuses a POST without it
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "https://kibana"+t.prefix+path, bytes.NewReader(raw))
-	if err != nil {
-		return ex
-	}
-	req.Header.Set("Authorization", "ApiKey "+t.key)
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Elastic-Api-Version", apiVersion)
-	req.Header.Set("Kbn-Xsrf", "true") // Kibana refuses a POST without it
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if resp, err := ex.Client().Do(req); err == nil {
-		_ = resp.Body.Close()
-	}
-	return ex
+	return t.line.Send(ctx, exchange.Request{Method: method, Path: t.prefix + path, Header: header, Body: body})
 }
 
 // failure turns an exchange into an error. Kibana gives no codes of its own beside the status.

@@ -2,10 +2,7 @@ package elastic
 
 import (
 	"context"
-	"errors"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,13 +12,14 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 const (
 	agentID = "ed518850-681a-4d60-bb98-e22640cae2a8"
 	otherID = "9972d10e-4b9e-41aa-a534-a85e2a28ea42"
 	orderID = "233db9ea-6733-4849-9226-5a7039c7161d"
-	secret  = "bXktaWQ6bXktc2VjcmV0LXZhbHVl"
+	secret  = vendortest.Secret
 )
 
 // kibana is a pretended Kibana: one host's document and the orders it lists. Answers stand for
@@ -41,10 +39,7 @@ type kibana struct {
 func newKibana(t *testing.T) *kibana {
 	t.Helper()
 	k := &kibana{document: documentJSON(agentID, "PC-1", false), answers: map[string]http.HandlerFunc{}}
-	k.Server = httptest.NewUnstartedServer(k)
-	k.Config.ErrorLog = log.New(io.Discard, "", 0)
-	k.Start()
-	t.Cleanup(k.Close)
+	k.Server = vendortest.Serve(t, k.ServeHTTP)
 	return k
 }
 
@@ -61,13 +56,13 @@ func (k *kibana) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case k.answers[at] != nil:
 		k.answers[at](w, r)
 	case at == "GET /api/endpoint/metadata/"+agentID:
-		answer(w, 200, k.document)
+		vendortest.Answer(w, 200, k.document)
 	case at == "GET /api/endpoint/metadata":
-		answer(w, 200, `{"data":[`+k.document+`],"page":0,"pageSize":50,"total":1}`)
+		vendortest.Answer(w, 200, `{"data":[`+k.document+`],"page":0,"pageSize":50,"total":1}`)
 	case at == "GET /api/endpoint/action":
-		answer(w, 200, `{"page":1,"pageSize":100,"total":1,"data":[`+k.orders+`]}`)
+		vendortest.Answer(w, 200, `{"page":1,"pageSize":100,"total":1,"data":[`+k.orders+`]}`)
 	default:
-		answer(w, 404, `{"statusCode":404,"error":"Not Found","message":"Not Found"}`)
+		vendortest.Answer(w, 404, `{"statusCode":404,"error":"Not Found","message":"Not Found"}`)
 	}
 }
 
@@ -96,21 +91,6 @@ func (k *kibana) tenant(t *testing.T, values ...string) *Tenant {
 	return tenant
 }
 
-func answer(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
-}
-
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
-}
-
-func cut(w http.ResponseWriter, _ *http.Request) {
-	conn, _, _ := http.NewResponseController(w).Hijack()
-	_ = conn.Close()
-}
-
 func documentJSON(id, hostname string, isolated bool) string {
 	state := "false"
 	if isolated {
@@ -133,36 +113,9 @@ const (
 	expired   = `"isCompleted":false,"wasSuccessful":false,"isExpired":true`
 )
 
-func vendorError(t *testing.T, err error) *models.VendorError {
-	t.Helper()
-	var v *models.VendorError
-	if !errors.As(err, &v) {
-		t.Fatalf("not a vendor error: %v", err)
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if strings.Contains(e.Error(), secret) {
-			t.Errorf("an error text holds a secret: %v", e)
-		}
-	}
-	return v
-}
-
-func wantClass(t *testing.T, err error, want models.VendorClass) {
-	t.Helper()
-	if want == "" {
-		if err != nil {
-			t.Errorf("failed: %v", err)
-		}
-		return
-	}
-	if v := vendorError(t, err); v.Class != want {
-		t.Errorf("got %+v, want %s", v, want)
-	}
-}
-
 func TestEveryRequestSaysWhoAsks(t *testing.T) {
 	k := newKibana(t)
-	wantClass(t, k.tenant(t).Check(t.Context()), "")
+	vendortest.WantClass(t, k.tenant(t).Check(t.Context()), "")
 	want := map[string]string{"Authorization": "ApiKey " + secret, "Kbn-Xsrf": "true", "Elastic-Api-Version": "2023-10-31"}
 	for name, value := range want {
 		if got := k.head.Get(name); got != value {
@@ -190,17 +143,17 @@ func TestCheckFailures(t *testing.T) {
 		answer http.HandlerFunc
 		want   models.VendorClass
 	}{
-		{"key refused", answering(401, `{"statusCode":401,"error":"Unauthorized"}`), models.Config},
-		{"privilege missing", answering(403, `{"statusCode":403,"error":"Forbidden"}`), models.Config},
-		{"broken", answering(500, ""), models.Transient},
-		{"another service", answering(200, `{"ok":true}`), models.Transient},
-		{"a page", answering(200, "<html>"), models.Transient},
-		{"cut", cut, models.Transient},
+		{"key refused", vendortest.Answering(401, `{"statusCode":401,"error":"Unauthorized"}`), models.Config},
+		{"privilege missing", vendortest.Answering(403, `{"statusCode":403,"error":"Forbidden"}`), models.Config},
+		{"broken", vendortest.Answering(500, ""), models.Transient},
+		{"another service", vendortest.Answering(200, `{"ok":true}`), models.Transient},
+		{"a page", vendortest.Answering(200, "<html>"), models.Transient},
+		{"cut", vendortest.Cut, models.Transient},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
 			k.answers["GET /api/endpoint/metadata"] = c.answer
-			wantClass(t, k.tenant(t).Check(t.Context()), c.want)
+			vendortest.WantClass(t, k.tenant(t).Check(t.Context()), c.want)
 		})
 	}
 }
@@ -209,23 +162,18 @@ func TestThrottledSaysHowLong(t *testing.T) {
 	k := newKibana(t)
 	k.answers["POST /api/endpoint/action/isolate"] = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "9")
-		answer(w, 429, `{"statusCode":429,"error":"Too Many Requests"}`)
+		vendortest.Answer(w, 429, `{"statusCode":429,"error":"Too Many Requests"}`)
 	}
 	_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
-	if v := vendorError(t, err); v.Class != models.Throttled || v.RetryAfter != 9*time.Second {
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Throttled || v.RetryAfter != 9*time.Second {
 		t.Errorf("got %+v", v)
 	}
 }
 
 func TestNothingListens(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	k := &kibana{Server: &httptest.Server{URL: "http://" + l.Addr().String()}}
-	_, err = k.tenant(t).Isolate(t.Context(), agentID, "")
-	wantClass(t, err, models.Transient)
+	k := &kibana{Server: &httptest.Server{URL: vendortest.Nobody()}}
+	_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
+	vendortest.WantClass(t, err, models.Transient)
 }
 
 func TestCancelledBeforeTheOrderNothingIsSent(t *testing.T) {
@@ -233,7 +181,7 @@ func TestCancelledBeforeTheOrderNothingIsSent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := k.tenant(t).Isolate(ctx, agentID, "")
-	wantClass(t, err, models.Transient)
+	vendortest.WantClass(t, err, models.Transient)
 	if len(k.orderedSoFar()) != 0 {
 		t.Errorf("sent %v", k.orderedSoFar())
 	}

@@ -48,7 +48,7 @@ func (t *Tenant) Action(ctx context.Context, id, order string) (models.ActionSta
 	if !machineID.MatchString(id) || !actionID.MatchString(order) {
 		return "", op.Failed(models.Rejected, "invalid_action_id")
 	}
-	ex, err := t.send(ctx, op, request{http.MethodGet, "/api/machineactions/" + order, nil})
+	ex, err := t.send(ctx, op, http.MethodGet, "/api/machineactions/"+order, nil)
 	if err != nil {
 		return "", err
 	}

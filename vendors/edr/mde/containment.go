@@ -99,7 +99,7 @@ func (t *Tenant) clear(ctx context.Context, op exchange.Op, all actions, o order
 // cancel ends an action that has not begun.
 func (t *Tenant) cancel(ctx context.Context, op exchange.Op, id, comment string) error {
 	body := map[string]string{"Comment": comment}
-	ex, err := t.send(ctx, op, request{http.MethodPost, "/api/machineactions/" + id + "/cancel", body})
+	ex, err := t.send(ctx, op, http.MethodPost, "/api/machineactions/"+id+"/cancel", body)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (all actions) adopt(o order) (id string, done bool) {
 
 // place sends the order for exactly one device.
 func (t *Tenant) place(ctx context.Context, op exchange.Op, id string, o order) (string, error) {
-	ex, err := t.send(ctx, op, request{http.MethodPost, "/api/machines/" + id + o.path, o})
+	ex, err := t.send(ctx, op, http.MethodPost, "/api/machines/"+id+o.path, o)
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 const (
@@ -59,13 +60,13 @@ func TestWhatIsOrdered(t *testing.T) {
 
 func TestAnOrderUnderWayIsNotOverlapped(t *testing.T) {
 	c := newCloud(t, newAction(1, isolate, "InProgress", 1, 1))
-	wantClass(t, only(c.tenant().Release(t.Context(), id, "")), models.Rejected)
+	vendortest.WantClass(t, only(c.tenant().Release(t.Context(), id, "")), models.Rejected)
 	late := newCloud(t, newAction(1, isolate, "Pending", 1, 1))
-	late.instead["POST /api/machineactions/"+nth(1)+"/cancel"] = answering(400, `{"error":{"code":"BadRequest","message":"x"}}`)
-	wantClass(t, only(late.tenant().Release(t.Context(), id, "")), models.Rejected)
+	late.instead["POST /api/machineactions/"+nth(1)+"/cancel"] = vendortest.Answering(400, `{"error":{"code":"BadRequest","message":"x"}}`)
+	vendortest.WantClass(t, only(late.tenant().Release(t.Context(), id, "")), models.Rejected)
 	unsure := newCloud(t, newAction(1, isolate, "Pending", 1, 1))
-	unsure.instead["POST /api/machineactions/"+nth(1)+"/cancel"] = cut
-	wantClass(t, only(unsure.tenant().Release(t.Context(), id, "")), models.Ambiguous)
+	unsure.instead["POST /api/machineactions/"+nth(1)+"/cancel"] = vendortest.Cut
+	vendortest.WantClass(t, only(unsure.tenant().Release(t.Context(), id, "")), models.Ambiguous)
 	for _, cl := range []*cloud{c, late, unsure} {
 		for _, sent := range cl.changes() {
 			if sent[:len(unisolatePath)] == unisolatePath {
@@ -98,10 +99,10 @@ func TestIsolateFailures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newCloud(t)
-			cl.instead[isolatePath] = answering(c.status, c.body)
+			cl.instead[isolatePath] = vendortest.Answering(c.status, c.body)
 			err := only(cl.tenant().Isolate(t.Context(), id, ""))
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status {
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status {
 				t.Errorf("%+v", v)
 			}
 			if len(cl.changes()) != 1 {
@@ -124,15 +125,15 @@ func TestLostAnswersAreLookedUp(t *testing.T) {
 		"it failed":                 {newAction(5, isolate, "Failed", 5, 6), models.Ambiguous, ""},
 		"somebody released instead": {newAction(5, unisolate, "Pending", 5, 5), models.Rejected, ""},
 	} {
-		for _, lost := range []http.HandlerFunc{cut, answering(500, ""), answering(201, ""),
-			answering(400, `{"error":{"code":"ActiveRequestAlreadyExists","message":"Action is already in progress"}}`)} {
+		for _, lost := range []http.HandlerFunc{vendortest.Cut, vendortest.Answering(500, ""), vendortest.Answering(201, ""),
+			vendortest.Answering(400, `{"error":{"code":"ActiveRequestAlreadyExists","message":"Action is already in progress"}}`)} {
 			c := newCloud(t)
 			c.instead[isolatePath] = func(w http.ResponseWriter, r *http.Request) {
 				c.actions = append(c.actions, after.action)
 				lost(w, r)
 			}
 			got, err := c.tenant().Isolate(t.Context(), id, "")
-			wantClass(t, err, after.want)
+			vendortest.WantClass(t, err, after.want)
 			if got != after.id || len(c.changes()) != 1 {
 				t.Errorf("%s: %q, sent %v", name, got, c.changes())
 			}
@@ -142,10 +143,10 @@ func TestLostAnswersAreLookedUp(t *testing.T) {
 
 func TestWithoutTheActionsNothingIsOrdered(t *testing.T) {
 	c := newCloud(t)
-	c.instead["GET /api/machineactions"] = answering(500, "")
-	wantClass(t, only(c.tenant().Isolate(t.Context(), id, "")), models.Transient)
-	wantClass(t, only(c.tenant().Isolate(t.Context(), "*", "")), models.Rejected)
-	wantClass(t, only(c.tenant().Release(t.Context(), "", "")), models.Rejected)
+	c.instead["GET /api/machineactions"] = vendortest.Answering(500, "")
+	vendortest.WantClass(t, only(c.tenant().Isolate(t.Context(), id, "")), models.Transient)
+	vendortest.WantClass(t, only(c.tenant().Isolate(t.Context(), "*", "")), models.Rejected)
+	vendortest.WantClass(t, only(c.tenant().Release(t.Context(), "", "")), models.Rejected)
 	if len(c.changes()) != 0 {
 		t.Errorf("sent %v", c.changes())
 	}
@@ -153,7 +154,7 @@ func TestWithoutTheActionsNothingIsOrdered(t *testing.T) {
 
 func TestACommentIsNeverEmpty(t *testing.T) {
 	c := newCloud(t)
-	wantClass(t, only(c.tenant().Isolate(t.Context(), id, "\r\n")), "")
+	vendortest.WantClass(t, only(c.tenant().Isolate(t.Context(), id, "\r\n")), "")
 	var body map[string]string
 	sent := c.changes()[0]
 	if err := json.Unmarshal([]byte(sent[len(isolatePath)+1:]), &body); err != nil || body["Comment"] == "" {

@@ -7,16 +7,13 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const (
-	maxHostname = 255
-	page        = 1000 // rows asked for at once; the service allows 10,000
-)
+const page = 1000 // rows asked for at once; the service allows 10,000
 
 var machineID = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
 
@@ -26,7 +23,7 @@ var machineID = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
 // control characters, or more devices begin with it than can be looked through.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
-	if !searchable(hostname) {
+	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	query := url.Values{"$filter": {"startswith(computerDnsName," + literal(strings.ToLower(hostname)) + ")"}, "$top": {"1000"}}
@@ -62,7 +59,7 @@ func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 	if !machineID.MatchString(id) {
 		return models.Host{}, op.Failed(models.Rejected, "invalid_host_id")
 	}
-	ex, err := t.send(ctx, op, request{http.MethodGet, "/api/machines/" + id, nil})
+	ex, err := t.send(ctx, op, http.MethodGet, "/api/machines/"+id, nil)
 	if err != nil {
 		return models.Host{}, err
 	}
@@ -120,11 +117,6 @@ func class(os string) models.AssetClass {
 		return models.ClassWorkstation
 	}
 	return ""
-}
-
-func searchable(hostname string) bool {
-	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
-		!strings.ContainsAny(hostname, "*?") && !strings.ContainsFunc(hostname, unicode.IsControl)
 }
 
 // literal is s in OData: in single quotes, which are doubled inside.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func TestFind(t *testing.T) {
@@ -44,21 +45,18 @@ func TestFind(t *testing.T) {
 
 func TestFindRefuses(t *testing.T) {
 	c := newCloud(t)
-	for _, hostname := range []string{"", "*", "PC-?", " PC-1", "a\x00b", strings.Repeat("x", 256)} {
-		_, err := c.tenant().Find(t.Context(), hostname)
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesNames(t, c.tenant().Find)
 	if c.tokens != 0 {
 		t.Error("a request was made")
 	}
 	c.machines[0]["id"] = "../x"
 	_, err := c.tenant().Find(t.Context(), "pc-1")
-	wantClass(t, err, models.Transient)
+	vendortest.WantClass(t, err, models.Transient)
 	for range 1000 {
 		c.machines = append(c.machines, c.machines[0])
 	}
 	_, err = c.tenant().Find(t.Context(), "pc-1")
-	wantClass(t, err, models.Rejected)
+	vendortest.WantClass(t, err, models.Rejected)
 }
 
 func TestStateFollowsFromTheActions(t *testing.T) {
@@ -123,31 +121,28 @@ func TestStateFailures(t *testing.T) {
 		want       models.VendorClass
 		code       string
 	}{
-		{"no such host", machine, answering(404, `{"error":{"code":"ResourceNotFound","message":"x"}}`), models.Rejected, "no_such_host"},
-		{"another host", machine, answering(200, `{"id":"2e5bc9d7e413ddd7902c2932e418702b84d0cc07"}`), models.Transient, ""},
-		{"forbidden", machine, answering(403, `{"error":{"code":"Forbidden","message":"x"}}`), models.Config, "Forbidden"},
-		{"broken", machine, answering(500, ""), models.Transient, ""},
-		{"cut", machine, cut, models.Transient, ""},
-		{"no list", list, answering(200, `{}`), models.Transient, ""},
-		{"half a list", list, answering(200, `{"value":[{"id"`), models.Transient, ""},
-		{"not an id", list, answering(200, `{"value":[{"id":"1","type":"Isolate","machineId":"`+id+`"}]}`), models.Transient, "invalid_answer"},
-		{"of another host", list, answering(200, `{"value":[{"id":"`+nth(1)+`","type":"Isolate","machineId":"2"}]}`), models.Transient, "invalid_answer"},
-		{"too many", list, answering(200, `{"value":[{}`+strings.Repeat(",{}", 999)+`]}`), models.Rejected, "too_many_actions"},
+		{"no such host", machine, vendortest.Answering(404, `{"error":{"code":"ResourceNotFound","message":"x"}}`), models.Rejected, "no_such_host"},
+		{"another host", machine, vendortest.Answering(200, `{"id":"2e5bc9d7e413ddd7902c2932e418702b84d0cc07"}`), models.Transient, ""},
+		{"forbidden", machine, vendortest.Answering(403, `{"error":{"code":"Forbidden","message":"x"}}`), models.Config, "Forbidden"},
+		{"broken", machine, vendortest.Answering(500, ""), models.Transient, ""},
+		{"cut", machine, vendortest.Cut, models.Transient, ""},
+		{"no list", list, vendortest.Answering(200, `{}`), models.Transient, ""},
+		{"half a list", list, vendortest.Answering(200, `{"value":[{"id"`), models.Transient, ""},
+		{"not an id", list, vendortest.Answering(200, `{"value":[{"id":"1","type":"Isolate","machineId":"`+id+`"}]}`), models.Transient, "invalid_answer"},
+		{"of another host", list, vendortest.Answering(200, `{"value":[{"id":"`+nth(1)+`","type":"Isolate","machineId":"2"}]}`), models.Transient, "invalid_answer"},
+		{"too many", list, vendortest.Answering(200, `{"value":[{}`+strings.Repeat(",{}", 999)+`]}`), models.Rejected, "too_many_actions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newCloud(t)
 			cl.instead[c.path] = c.answer
 			_, err := cl.tenant().State(t.Context(), id)
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); v.Code != c.code {
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code {
 				t.Errorf("code %q", v.Code)
 			}
 		})
 	}
-	for _, bad := range []string{"", "*", "PC-1", id + "0", "../" + id} {
-		_, err := newCloud(t).tenant().State(t.Context(), bad)
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesIDs(t, newCloud(t).tenant(), "", "*", "PC-1", id+"0", "../"+id)
 }
 
 func TestAction(t *testing.T) {
@@ -173,6 +168,6 @@ func TestAction(t *testing.T) {
 	} {
 		c.instead["GET /api/machineactions/"+order] = answer
 		_, err := c.tenant().Action(t.Context(), id, order)
-		wantClass(t, err, models.Rejected)
+		vendortest.WantClass(t, err, models.Rejected)
 	}
 }

@@ -10,9 +10,7 @@
 package mde
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -114,41 +112,14 @@ func (t *Tenant) Check(ctx context.Context) error {
 	return nil
 }
 
-// request is one API call. Path includes the query.
-type request struct {
-	method, path string
-	body         any // nil = none, else JSON
-}
-
-// send makes an authorised request.
-func (t *Tenant) send(ctx context.Context, op exchange.Op, r request) (*exchange.Exchange, error) {
-	return t.tokens.Do(ctx, op, func(token string) *exchange.Exchange { return t.attempt(ctx, r, token) })
-}
-
-func (t *Tenant) attempt(ctx context.Context, r request, token string) *exchange.Exchange {
-	ex := t.line.Begin(ctx)
-	var body []byte
-	if r.body != nil {
-		body, _ = json.Marshal(r.body) // strings only, cannot fail
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, BaseURL+r.path, bytes.NewReader(body))
-	if err != nil {
-		return ex
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Accept", "application/json")
-	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if resp, err := ex.Client().Do(req); err == nil {
-		_ = resp.Body.Close()
-	}
-	return ex
+// send makes an authorised request. The path includes the query; body nil sends none.
+func (t *Tenant) send(ctx context.Context, op exchange.Op, method, path string, body any) (*exchange.Exchange, error) {
+	return t.tokens.Do(ctx, op, t.line, exchange.Request{Method: method, Path: path, Body: body})
 }
 
 // list reads a collection. An answer without a list is no list.
 func list[T any](ctx context.Context, t *Tenant, op exchange.Op, path string, query url.Values) ([]T, error) {
-	ex, err := t.send(ctx, op, request{http.MethodGet, path + "?" + query.Encode(), nil})
+	ex, err := t.send(ctx, op, http.MethodGet, path+"?"+query.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,8 @@ package mde
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,11 +14,12 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 const (
 	id     = "1e5bc9d7e413ddd7902c2932e418702b84d0cc07"
-	secret = "topsecretvalue"
+	secret = vendortest.Secret
 )
 
 // cloud is a pretended Defender: it logs in, knows one device and its actions, and notes what was
@@ -42,10 +41,7 @@ func newCloud(t *testing.T, actions ...action) *cloud {
 	t.Helper()
 	c := &cloud{t: t, actions: actions, instead: map[string]http.HandlerFunc{},
 		machines: []map[string]any{{"id": id, "computerDnsName": "pc-1.corp.example", "healthStatus": "Active", "osPlatform": "Windows11"}}}
-	c.Server = httptest.NewUnstartedServer(c)
-	c.Config.ErrorLog = log.New(io.Discard, "", 0)
-	c.Start()
-	t.Cleanup(c.Close)
+	c.Server = vendortest.Serve(t, c.ServeHTTP)
 	return c
 }
 
@@ -67,7 +63,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := strings.TrimPrefix(r.URL.Path, "/api"); {
 	case login:
 		c.tokens++
-		answer(w, 200, fmt.Sprintf(`{"token_type":"Bearer","expires_in":3599,"access_token":"token-%d"}`, c.tokens))
+		vendortest.Answer(w, 200, fmt.Sprintf(`{"token_type":"Bearer","expires_in":3599,"access_token":"token-%d"}`, c.tokens))
 	case path == "/machines":
 		c.collection(w, c.machines)
 	case path == "/machines/"+id:
@@ -87,7 +83,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(201)
 		_ = json.NewEncoder(w).Encode(a)
 	default:
-		answer(w, 404, `{"error":{"code":"ResourceNotFound","message":"x","target":"t"}}`)
+		vendortest.Answer(w, 404, `{"error":{"code":"ResourceNotFound","message":"x","target":"t"}}`)
 	}
 }
 
@@ -121,21 +117,6 @@ func (c *cloud) changes() []string {
 	return c.asked
 }
 
-func answer(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
-}
-
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
-}
-
-func cut(w http.ResponseWriter, _ *http.Request) {
-	conn, _, _ := http.NewResponseController(w).Hijack()
-	_ = conn.Close()
-}
-
 // newAction is the nth action, created and last updated at these minutes.
 func newAction(n int, kind, status string, created, updated int) action {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -145,31 +126,6 @@ func newAction(n int, kind, status string, created, updated int) action {
 
 func nth(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
-func vendorError(t *testing.T, err error) *models.VendorError {
-	t.Helper()
-	var v *models.VendorError
-	if !errors.As(err, &v) {
-		t.Fatalf("not a vendor error: %v", err)
-	}
-	if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "token-") {
-		t.Errorf("an error text holds a secret: %v", err)
-	}
-	return v
-}
-
-func wantClass(t *testing.T, err error, want models.VendorClass) {
-	t.Helper()
-	if want == "" {
-		if err != nil {
-			t.Errorf("failed: %v", err)
-		}
-		return
-	}
-	if v := vendorError(t, err); v.Class != want {
-		t.Errorf("got %v, want %s", v, want)
-	}
-}
-
 func only(_ string, err error) error { return err }
 
 func TestLogin(t *testing.T) {
@@ -178,25 +134,25 @@ func TestLogin(t *testing.T) {
 		if r.Header.Get("Authorization") != "" || r.URL.RawQuery != "" {
 			t.Errorf("%v %v", r.Header, r.URL)
 		}
-		answer(w, 200, `{"access_token":"token-x","expires_in":3599}`)
+		vendortest.Answer(w, 200, `{"access_token":"token-x","expires_in":3599}`)
 	}
-	wantClass(t, c.tenant().Check(t.Context()), "")
+	vendortest.WantClass(t, c.tenant().Check(t.Context()), "")
 	for name, f := range map[string]struct {
 		answer http.HandlerFunc
 		class  models.VendorClass
 		code   string
 	}{
-		"wrong secret":   {answering(401, `{"error":"invalid_client","error_codes":[7000215],"trace_id":"abc","error_description":"x"}`), models.Config, "AADSTS7000215"},
-		"unknown tenant": {answering(400, `{"error":"invalid_request","error_codes":[90002]}`), models.Config, "AADSTS90002"},
-		"no number":      {answering(400, `{"error":"invalid_scope"}`), models.Config, "invalid_scope"},
-		"attacker text":  {answering(400, `{"error":"<script>"}`), models.Config, "token"},
-		"broken":         {answering(503, "<html>"), models.Transient, "token"},
-		"no token":       {answering(200, `{}`), models.Transient, "token"},
+		"wrong secret":   {vendortest.Answering(401, `{"error":"invalid_client","error_codes":[7000215],"trace_id":"abc","error_description":"x"}`), models.Config, "AADSTS7000215"},
+		"unknown tenant": {vendortest.Answering(400, `{"error":"invalid_request","error_codes":[90002]}`), models.Config, "AADSTS90002"},
+		"no number":      {vendortest.Answering(400, `{"error":"invalid_scope"}`), models.Config, "invalid_scope"},
+		"attacker text":  {vendortest.Answering(400, `{"error":"<script>"}`), models.Config, "token"},
+		"broken":         {vendortest.Answering(503, "<html>"), models.Transient, "token"},
+		"no token":       {vendortest.Answering(200, `{}`), models.Transient, "token"},
 	} {
 		c.instead["POST /contoso.example/oauth2/v2.0/token"] = f.answer
 		tenant := c.tenant()
-		wantClass(t, only(tenant.Isolate(t.Context(), id, "")), f.class)
-		if v := vendorError(t, tenant.Check(t.Context())); v.Code != f.code {
+		vendortest.WantClass(t, only(tenant.Isolate(t.Context(), id, "")), f.class)
+		if v := vendortest.ErrorOf(t, tenant.Check(t.Context())); v.Code != f.code {
 			t.Errorf("%s: code %q", name, v.Code)
 		}
 	}
@@ -214,7 +170,7 @@ func TestLoginForm(t *testing.T) {
 		if err := r.ParseForm(); err != nil || r.Method != http.MethodPost || r.URL.Path != "/contoso.example/oauth2/v2.0/token" || !reflect.DeepEqual(r.PostForm, want) {
 			t.Errorf("%s %s %v %v", r.Method, r.URL, r.PostForm, err)
 		}
-		answer(w, 403, "")
+		vendortest.Answer(w, 403, "")
 	}))
 	defer s.Close()
 	tenant, err := New(models.EDRCredentials{BaseURL: BaseURL, Values: map[string]string{
@@ -222,7 +178,7 @@ func TestLoginForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantClass(t, tenant.Check(t.Context()), models.Config)
+	vendortest.WantClass(t, tenant.Check(t.Context()), models.Config)
 	if seen != 1 {
 		t.Errorf("%d requests", seen)
 	}
@@ -234,7 +190,7 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 	c.instead["POST /api/machines/"+id+"/isolate"] = func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "Bearer token-1" {
 			refused++
-			answer(w, 401, `{"error":{"code":"Unauthorized","message":"x"}}`)
+			vendortest.Answer(w, 401, `{"error":{"code":"Unauthorized","message":"x"}}`)
 			return
 		}
 		w.WriteHeader(201)
@@ -243,8 +199,8 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 	if got, err := c.tenant().Isolate(t.Context(), id, ""); err != nil || got != nth(9) || refused != 1 || c.tokens != 2 {
 		t.Errorf("%q, %v, %d refused, %d tokens", got, err, refused, c.tokens)
 	}
-	c.instead["POST /api/machines/"+id+"/isolate"] = answering(401, `{"error":{"code":"Unauthorized","message":"x"}}`)
-	wantClass(t, only(c.tenant().Isolate(t.Context(), id, "")), models.Config)
+	c.instead["POST /api/machines/"+id+"/isolate"] = vendortest.Answering(401, `{"error":{"code":"Unauthorized","message":"x"}}`)
+	vendortest.WantClass(t, only(c.tenant().Isolate(t.Context(), id, "")), models.Config)
 }
 
 func TestNewRefusesBadCredentials(t *testing.T) {
@@ -276,9 +232,9 @@ func TestThrottledSaysHowLong(t *testing.T) {
 	c := newCloud(t)
 	c.instead["POST /api/machines/"+id+"/isolate"] = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "17")
-		answer(w, 429, `{"error":{"code":"TooManyRequests","message":"x","target":"trace-1"}}`)
+		vendortest.Answer(w, 429, `{"error":{"code":"TooManyRequests","message":"x","target":"trace-1"}}`)
 	}
-	v := vendorError(t, only(c.tenant().Isolate(t.Context(), id, "")))
+	v := vendortest.ErrorOf(t, only(c.tenant().Isolate(t.Context(), id, "")))
 	if v.Class != models.Throttled || v.RetryAfter != 17*time.Second || v.Code != "TooManyRequests" || v.RequestID != "trace-1" {
 		t.Errorf("%+v", v)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func TestAnOrderNamesExactlyOneAgent(t *testing.T) {
@@ -23,10 +24,10 @@ func TestAnOrderNamesExactlyOneAgent(t *testing.T) {
 				r.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s %s %s", r.Method, r.URL, body)
 			}
-			answer(w, 200, `{"data":{"affected":1}}`)
+			vendortest.Answer(w, 200, `{"data":{"affected":1}}`)
 		})
 		action, err := act(tenant, t.Context(), id, "SI-1042-0007")
-		wantClass(t, err, "")
+		vendortest.WantClass(t, err, "")
 		if action != "" || asked != 1 {
 			t.Errorf("action %q after %d requests", action, asked)
 		}
@@ -55,10 +56,10 @@ func TestOrderFailures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			orders := 0
-			tenant := console(t, func(w http.ResponseWriter, _ *http.Request) { orders++; answer(w, c.status, c.body) })
+			tenant := console(t, func(w http.ResponseWriter, _ *http.Request) { orders++; vendortest.Answer(w, c.status, c.body) })
 			_, err := tenant.Isolate(t.Context(), id, "")
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" || orders != 1 {
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" || orders != 1 {
 				t.Errorf("got %+v after %d orders", v, orders)
 			}
 		})
@@ -77,8 +78,8 @@ func orders(order, read http.HandlerFunc) http.HandlerFunc {
 }
 
 func TestNobodyAffectedAndConflictsAreDecidedByTheState(t *testing.T) {
-	none, conflict := answering(200, `{"data":{"affected":0}}`), answering(409, `{"errors":[{"code":4090010}]}`)
-	inside := answering(200, `{"errors":[{"code":4090010}]}`)
+	none, conflict := vendortest.Answering(200, `{"data":{"affected":0}}`), vendortest.Answering(409, `{"errors":[{"code":4090010}]}`)
+	inside := vendortest.Answering(200, `{"errors":[{"code":4090010}]}`)
 	for _, c := range []struct {
 		name             string
 		order            http.HandlerFunc
@@ -101,15 +102,15 @@ func TestNobodyAffectedAndConflictsAreDecidedByTheState(t *testing.T) {
 		{"conflict inside, isolated", inside, "disconnected", 200, "", models.Ambiguous},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tenant := console(t, orders(c.order, answering(c.status, agents(agentJSON(id, "PC-1", c.read)))))
+			tenant := console(t, orders(c.order, vendortest.Answering(c.status, agents(agentJSON(id, "PC-1", c.read)))))
 			_, err := tenant.Isolate(t.Context(), id, "")
-			wantClass(t, err, c.isolate)
+			vendortest.WantClass(t, err, c.isolate)
 			_, err = tenant.Release(t.Context(), id, "")
-			wantClass(t, err, c.release)
+			vendortest.WantClass(t, err, c.release)
 		})
 	}
-	_, err := console(t, orders(none, answering(200, agents()))).Isolate(t.Context(), id, "")
-	if v := vendorError(t, err); v.Class != models.Rejected || v.Code != "no_such_host" {
+	_, err := console(t, orders(none, vendortest.Answering(200, agents()))).Isolate(t.Context(), id, "")
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "no_such_host" {
 		t.Errorf("%+v", v)
 	}
 }

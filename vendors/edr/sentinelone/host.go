@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
@@ -31,7 +30,7 @@ var agentID = regexp.MustCompile(`^[0-9]{15,20}$`)
 // Rejected: the name is empty, has wildcards or control characters, or finds more than 1000 agents.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
-	if !searchable(hostname) {
+	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	query := url.Values{"computerName": {hostname}, "limit": {pageSize}}
@@ -160,9 +159,4 @@ func class(machineType string) models.AssetClass {
 		return models.ClassServer
 	}
 	return ""
-}
-
-func searchable(hostname string) bool {
-	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
-		!strings.ContainsAny(hostname, "*?") && !strings.ContainsFunc(hostname, unicode.IsControl)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func TestFind(t *testing.T) {
@@ -33,7 +34,7 @@ func TestFind(t *testing.T) {
 				if r.Method != http.MethodGet || r.URL.Path != "/web/api/v2.1/agents" || r.URL.RawQuery != "computerName=PC-1&limit=100" {
 					t.Errorf("%s %s", r.Method, r.URL)
 				}
-				answer(w, 200, c.body)
+				vendortest.Answer(w, 200, c.body)
 			})
 			got, err := tenant.Find(t.Context(), "PC-1")
 			if err != nil || !reflect.DeepEqual(got, c.want) {
@@ -50,9 +51,9 @@ func TestFindReadsAllPages(t *testing.T) {
 		q, _ := url.ParseQuery(r.URL.RawQuery)
 		switch {
 		case asked == 1 && !q.Has("cursor"):
-			answer(w, 200, `{"data":[`+agentJSON(other, "PC-10", "connected")+`],"pagination":{"nextCursor":"a+b/c="}}`)
+			vendortest.Answer(w, 200, `{"data":[`+agentJSON(other, "PC-10", "connected")+`],"pagination":{"nextCursor":"a+b/c="}}`)
 		case asked == 2 && q.Get("cursor") == "a+b/c=":
-			answer(w, 200, agents(agentJSON(id, "PC-1", "connected")))
+			vendortest.Answer(w, 200, agents(agentJSON(id, "PC-1", "connected")))
 		default:
 			t.Errorf("request %d: %s", asked, r.URL)
 		}
@@ -63,10 +64,10 @@ func TestFindReadsAllPages(t *testing.T) {
 	endless := 0
 	tenant = console(t, func(w http.ResponseWriter, _ *http.Request) {
 		endless++
-		answer(w, 200, `{"data":[],"pagination":{"nextCursor":"more"}}`)
+		vendortest.Answer(w, 200, `{"data":[],"pagination":{"nextCursor":"more"}}`)
 	})
 	_, err := tenant.Find(t.Context(), "PC-1")
-	wantClass(t, err, models.Rejected)
+	vendortest.WantClass(t, err, models.Rejected)
 	if endless != 10 {
 		t.Errorf("%d pages were read", endless)
 	}
@@ -74,21 +75,11 @@ func TestFindReadsAllPages(t *testing.T) {
 
 func TestNothingIsAskedForWhatCannotBe(t *testing.T) {
 	tenant := console(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
-	for _, hostname := range []string{"", "*", "PC-*", "PC-?", " ", "PC-1\n", "a\x00b", strings.Repeat("x", 256)} {
-		_, err := tenant.Find(t.Context(), hostname)
-		wantClass(t, err, models.Rejected)
-	}
-	for _, bad := range []string{"", "*", id + "," + other, id + " ", "123", "12345678901234567x", strings.Repeat("1", 21)} {
-		_, err := tenant.State(t.Context(), bad)
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Isolate(t.Context(), bad, "")
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Release(t.Context(), bad, "")
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesNames(t, tenant.Find)
+	vendortest.RefusesIDs(t, tenant, "", "*", id+","+other, id+" ", "123", "12345678901234567x", strings.Repeat("1", 21))
 	state, err := tenant.Action(t.Context(), id, "1")
-	wantClass(t, err, models.Rejected)
-	if v := vendorError(t, err); state != "" || v.Code != "no_actions" {
+	vendortest.WantClass(t, err, models.Rejected)
+	if v := vendortest.ErrorOf(t, err); state != "" || v.Code != "no_actions" {
 		t.Errorf("%q, %+v", state, v)
 	}
 }
@@ -102,7 +93,7 @@ func TestStateOfAHost(t *testing.T) {
 			if r.URL.Path != "/web/api/v2.1/agents" || r.URL.RawQuery != "ids="+id+"&limit=100" {
 				t.Errorf("%s", r.URL)
 			}
-			answer(w, 200, agents(agentJSON(other, "PC-2", "disconnected"), agentJSON(id, "PC-1", status)))
+			vendortest.Answer(w, 200, agents(agentJSON(other, "PC-2", "disconnected"), agentJSON(id, "PC-1", status)))
 		})
 		got, err := tenant.State(t.Context(), id)
 		if err != nil || got.State != want || got.ID != id {
@@ -110,8 +101,8 @@ func TestStateOfAHost(t *testing.T) {
 		}
 	}
 	for _, body := range []string{agents(), agents(agentJSON(other, "PC-2", "connected"))} {
-		_, err := console(t, answering(200, body)).State(t.Context(), id)
-		if v := vendorError(t, err); v.Class != models.Rejected || v.Code != "no_such_host" {
+		_, err := console(t, vendortest.Answering(200, body)).State(t.Context(), id)
+		if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "no_such_host" {
 			t.Errorf("%+v", v)
 		}
 	}
@@ -136,7 +127,7 @@ func TestWhatAnAgentSaysOfItself(t *testing.T) {
 				c.want.State = models.HostIsolated
 			}
 			body := fmt.Sprintf(`{"id":%q,"computerName":"PC-1","networkStatus":"disconnected",%s}`, id, c.more)
-			got, err := console(t, answering(200, agents(body))).State(t.Context(), id)
+			got, err := console(t, vendortest.Answering(200, agents(body))).State(t.Context(), id)
 			if err != nil || !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v, %v\nwant %+v", got, err, c.want)
 			}

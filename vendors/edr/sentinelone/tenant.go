@@ -9,7 +9,6 @@
 package sentinelone
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,24 +80,8 @@ func (t *Tenant) Check(ctx context.Context) error {
 // send makes one authorised request; body nil sends none. A token is fixed, so a refused one is
 // not renewed. What came of it is in the exchange.
 func (t *Tenant) send(ctx context.Context, method, path string, body any) *exchange.Exchange {
-	ex := t.line.Begin(ctx)
-	var content []byte
-	if body != nil {
-		content, _ = json.Marshal(body) // strings only, cannot fail
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "https://console"+cloud+root+path, bytes.NewReader(content))
-	if err != nil {
-		return ex
-	}
-	req.Header.Set("Authorization", "ApiToken "+t.token)
-	req.Header.Set("Accept", "application/json")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if resp, err := ex.Client().Do(req); err == nil {
-		_ = resp.Body.Close()
-	}
-	return ex
+	header := http.Header{"Authorization": {"ApiToken " + t.token}}
+	return t.line.Send(ctx, exchange.Request{Method: method, Path: root + path, Header: header, Body: body})
 }
 
 // envelope is the outside of every answer. Data is nil when the field is absent.

@@ -2,53 +2,37 @@ package sentinelone
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 const (
 	id     = "123456789012345678"
 	other  = "223456789012345678"
-	secret = "topsecrettokenvalue"
+	secret = vendortest.Secret
 )
 
 // console is a pretended SentinelOne.
 func console(t *testing.T, api http.HandlerFunc) *Tenant {
 	t.Helper()
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "ApiToken "+secret {
 			t.Errorf("authorization %q", r.Header.Get("Authorization"))
 		}
 		w.Header().Set("X-RQID", "trace-1")
 		api(w, r)
-	}))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.Start()
-	t.Cleanup(s.Close)
+	})
 	tenant, err := New(models.EDRCredentials{BaseURL: s.URL, Values: map[string]string{"api_token": secret}}, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return tenant
-}
-
-func answer(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
-}
-
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
 }
 
 func agents(list ...string) string {
@@ -57,33 +41,6 @@ func agents(list ...string) string {
 
 func agentJSON(id, name, status string) string {
 	return fmt.Sprintf(`{"id":%q,"computerName":%q,"networkStatus":%q,"isActive":true,"machineType":"desktop"}`, id, name, status)
-}
-
-func vendorError(t *testing.T, err error) *models.VendorError {
-	t.Helper()
-	var v *models.VendorError
-	if !errors.As(err, &v) {
-		t.Fatalf("not a vendor error: %v", err)
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if strings.Contains(e.Error(), secret) {
-			t.Errorf("an error text holds the token: %v", e)
-		}
-	}
-	return v
-}
-
-func wantClass(t *testing.T, err error, want models.VendorClass) {
-	t.Helper()
-	if want == "" {
-		if err != nil {
-			t.Errorf("failed: %v", err)
-		}
-		return
-	}
-	if v := vendorError(t, err); v.Class != want {
-		t.Errorf("got %+v, want %s", v, want)
-	}
 }
 
 func TestNewNamesTheFieldAndNotItsValue(t *testing.T) {
@@ -117,11 +74,11 @@ func TestCheckReadsOneAgent(t *testing.T) {
 		if r.Method != http.MethodGet || r.URL.Path != "/web/api/v2.1/agents" || r.URL.RawQuery != "limit=1" {
 			t.Errorf("%s %s", r.Method, r.URL)
 		}
-		answer(w, 200, agents())
+		vendortest.Answer(w, 200, agents())
 	})
-	wantClass(t, tenant.Check(t.Context()), "")
-	wantClass(t, console(t, answering(401, `{"errors":[{"code":4010010}]}`)).Check(t.Context()), models.Config)
-	wantClass(t, console(t, answering(403, `{"errors":[{"code":4030010}]}`)).Check(t.Context()), models.Config)
+	vendortest.WantClass(t, tenant.Check(t.Context()), "")
+	vendortest.WantClass(t, console(t, vendortest.Answering(401, `{"errors":[{"code":4010010}]}`)).Check(t.Context()), models.Config)
+	vendortest.WantClass(t, console(t, vendortest.Answering(403, `{"errors":[{"code":4030010}]}`)).Check(t.Context()), models.Config)
 }
 
 func TestFailuresOfReads(t *testing.T) {
@@ -147,12 +104,12 @@ func TestFailuresOfReads(t *testing.T) {
 		{"an id of another form", agents(agentJSON("../../x", "PC-1", "connected")), 200, models.Transient, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tenant := console(t, answering(c.status, c.body))
+			tenant := console(t, vendortest.Answering(c.status, c.body))
 			_, found := tenant.Find(t.Context(), "PC-1")
 			_, state := tenant.State(t.Context(), id)
 			for _, err := range []error{found, state} {
-				wantClass(t, err, c.want)
-				if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" {
+				vendortest.WantClass(t, err, c.want)
+				if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" {
 					t.Errorf("got %+v", v)
 				}
 			}
@@ -163,27 +120,20 @@ func TestFailuresOfReads(t *testing.T) {
 func TestThrottledSaysHowLong(t *testing.T) {
 	tenant := console(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "7")
-		answer(w, 429, `{"errors":[{"code":4290010}]}`)
+		vendortest.Answer(w, 429, `{"errors":[{"code":4290010}]}`)
 	})
 	_, read := tenant.State(t.Context(), id)
 	_, act := tenant.Isolate(t.Context(), id, "")
 	for _, err := range []error{read, act} {
-		wantClass(t, err, models.Throttled)
-		if v := vendorError(t, err); v.RetryAfter != 7*time.Second || v.Code != "4290010" {
+		vendortest.WantClass(t, err, models.Throttled)
+		if v := vendortest.ErrorOf(t, err); v.RetryAfter != 7*time.Second || v.Code != "4290010" {
 			t.Errorf("got %+v", v)
 		}
 	}
 }
 
 func TestTheContextEndsARequest(t *testing.T) {
-	arrived := make(chan struct{})
-	tenant := console(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client left
-		close(arrived)
-		<-r.Context().Done()
-	})
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-arrived; cancel() }()
-	_, err := tenant.Isolate(ctx, id, "")
-	wantClass(t, err, models.Ambiguous)
+	_, err := console(t, vendortest.Hanging(cancel)).Isolate(ctx, id, "")
+	vendortest.WantClass(t, err, models.Ambiguous)
 }

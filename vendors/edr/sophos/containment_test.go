@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 type verb = func(*Tenant, context.Context, string, string) (string, error)
@@ -26,7 +27,7 @@ func TestAnOrderIsForTheEndpointInThePath(t *testing.T) {
 			if body != c.body {
 				t.Errorf("%s: %s", c.name, body)
 			}
-			answer(w, 200, c.reply)
+			vendortest.Answer(w, 200, c.reply)
 		}}
 		action, err := c.act(newCentral(t, g.ServeHTTP).tenant(t), t.Context(), host, c.comment)
 		if err != nil || action != "" || orders != 1 {
@@ -51,10 +52,10 @@ func TestOrderFailures(t *testing.T) {
 		{"broken", `{"error":"InternalServerError"}`, 500, models.Ambiguous, "InternalServerError"},
 		{"proxy page", "<html>", 503, models.Ambiguous, ""},
 	} {
-		g := region{patch: func(w http.ResponseWriter, _ string) { answer(w, c.status, c.body) }}
+		g := region{patch: func(w http.ResponseWriter, _ string) { vendortest.Answer(w, c.status, c.body) }}
 		_, err := newCentral(t, g.ServeHTTP).tenant(t).Isolate(t.Context(), host, "")
-		wantClass(t, err, c.want)
-		if v := vendorError(t, err); v.Code != c.code || v.HTTPStatus != c.status {
+		vendortest.WantClass(t, err, c.want)
+		if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status {
 			t.Errorf("%s: %+v", c.name, v)
 		}
 	}
@@ -87,15 +88,15 @@ func TestTheOrderInForceDecidesARefusal(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := region{endpoint: reported[c.endpoint], order: c.order,
-				patch: func(w http.ResponseWriter, _ string) { answer(w, c.status, `{"error":"BadRequest"}`) }}
+				patch: func(w http.ResponseWriter, _ string) { vendortest.Answer(w, c.status, `{"error":"BadRequest"}`) }}
 			tenant := newCentral(t, g.ServeHTTP).tenant(t)
 			tenant.now = func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 			_, err := tenant.Isolate(t.Context(), host, "")
-			wantClass(t, err, c.isolate)
+			vendortest.WantClass(t, err, c.isolate)
 			_, released := tenant.Release(t.Context(), host, "")
-			wantClass(t, released, c.release)
+			vendortest.WantClass(t, released, c.release)
 			if c.isolate == models.Throttled {
-				if v := vendorError(t, err); v.RetryAfter <= 0 || v.Code != "changed_recently" {
+				if v := vendortest.ErrorOf(t, err); v.RetryAfter <= 0 || v.Code != "changed_recently" {
 					t.Errorf("%+v", v)
 				}
 			}
@@ -106,10 +107,10 @@ func TestTheOrderInForceDecidesARefusal(t *testing.T) {
 func TestThrottledSaysHowLong(t *testing.T) {
 	tenant := newCentral(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "7")
-		answer(w, 429, `{"error":"TooManyRequests","correlationId":"c-1"}`)
+		vendortest.Answer(w, 429, `{"error":"TooManyRequests","correlationId":"c-1"}`)
 	}).tenant(t)
 	_, err := tenant.Release(t.Context(), host, "")
-	if v := vendorError(t, err); v.Class != models.Throttled || v.RetryAfter != 7*time.Second || v.RequestID != "c-1" {
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Throttled || v.RetryAfter != 7*time.Second || v.RequestID != "c-1" {
 		t.Errorf("%+v", v)
 	}
 }
@@ -119,12 +120,10 @@ func TestAnOrderIsNeverSentTwice(t *testing.T) {
 	count := func(then http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { orders.Add(1); then(w, r) }
 	}
-	_, err := newCentral(t, count(cutting)).tenant(t).Isolate(t.Context(), host, "")
-	wantClass(t, err, models.Ambiguous)
-	over := make(chan struct{})
-	defer close(over)
-	_, err = newCentral(t, count(func(http.ResponseWriter, *http.Request) { <-over })).tenant(t, 50*time.Millisecond).Release(t.Context(), host, "")
-	wantClass(t, err, models.Ambiguous)
+	_, err := newCentral(t, count(vendortest.Cut)).tenant(t).Isolate(t.Context(), host, "")
+	vendortest.WantClass(t, err, models.Ambiguous)
+	_, err = newCentral(t, count(vendortest.Hanging(func() {}))).tenant(t, 50*time.Millisecond).Release(t.Context(), host, "")
+	vendortest.WantClass(t, err, models.Ambiguous)
 	if orders.Load() != 2 {
 		t.Errorf("%d orders", orders.Load())
 	}
@@ -133,7 +132,7 @@ func TestAnOrderIsNeverSentTwice(t *testing.T) {
 func TestThereAreNoActions(t *testing.T) {
 	tenant := newCentral(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).tenant(t)
 	_, err := tenant.Action(t.Context(), host, "1")
-	if v := vendorError(t, err); v.Class != models.Rejected || v.Code != "no_actions" {
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "no_actions" {
 		t.Errorf("%+v", v)
 	}
 	if got, want := tenant.Capabilities(), (models.Capabilities{Queues: true, Classes: true}); got != want {

@@ -104,13 +104,7 @@ func (t *Tenant) locate(ctx context.Context, op exchange.Op) (home, error) {
 // whoami asks whose the token is and where the data is. The answer is not trusted with the token:
 // it must name a host of Sophos.
 func (t *Tenant) whoami(ctx context.Context, op exchange.Op) (home, error) {
-	ex, err := t.tokens.Do(ctx, op, func(token string) *exchange.Exchange {
-		ex := t.global.Begin(ctx)
-		if req, err := http.NewRequestWithContext(ctx, http.MethodGet, BaseURL+"/whoami/v1", nil); err == nil {
-			finish(ex, req, token)
-		}
-		return ex
-	})
+	ex, err := t.tokens.Do(ctx, op, t.global, exchange.Request{Method: http.MethodGet, Path: "/whoami/v1"})
 	if err != nil {
 		return home{}, err
 	}

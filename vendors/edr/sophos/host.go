@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
@@ -27,7 +26,7 @@ const (
 // more than 1000 endpoints.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
-	if !searchable(hostname) {
+	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	query := url.Values{"hostnameContains": {hostname}, "pageSize": {pageSize}, "view": {"full"}}
@@ -195,11 +194,6 @@ func moment(s string) time.Time {
 		return time.Time{}
 	}
 	return at.UTC()
-}
-
-func searchable(hostname string) bool {
-	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
-		!strings.ContainsAny(hostname, "*?") && !strings.ContainsFunc(hostname, unicode.IsControl)
 }
 
 // isUnknownHost reports the error of a host that does not exist.

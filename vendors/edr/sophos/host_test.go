@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func endpointJSON(id, hostname, kind, isolation string) string {
@@ -32,10 +33,10 @@ func TestFindTakesTheExactNameFromEveryPage(t *testing.T) {
 			t.Errorf("%s", r.URL)
 		}
 		if q.Get("pageFromKey") == "" {
-			answer(w, 200, `{"items":[`+endpointJSON(other, "PC-10", "computer", free)+`],"pages":{"nextKey":"a/b=="}}`)
+			vendortest.Answer(w, 200, `{"items":[`+endpointJSON(other, "PC-10", "computer", free)+`],"pages":{"nextKey":"a/b=="}}`)
 			return
 		}
-		answer(w, 200, `{"items":[`+endpointJSON(host, "pc-1", "computer", isolated)+`,`+endpointJSON(other, "PC-1", "server", free)+`],"pages":{}}`)
+		vendortest.Answer(w, 200, `{"items":[`+endpointJSON(host, "pc-1", "computer", isolated)+`,`+endpointJSON(other, "PC-1", "server", free)+`],"pages":{}}`)
 	})
 	got, err := c.tenant(t).Find(t.Context(), "PC-1")
 	want := []models.Host{
@@ -48,25 +49,22 @@ func TestFindTakesTheExactNameFromEveryPage(t *testing.T) {
 }
 
 func TestFindEndsSomewhere(t *testing.T) {
-	_, err := newCentral(t, answering(200, `{"items":[],"pages":{"nextKey":"again"}}`)).tenant(t).Find(t.Context(), "PC")
-	if v := vendorError(t, err); v.Class != models.Rejected || v.Code != "too_many_hosts" {
+	_, err := newCentral(t, vendortest.Answering(200, `{"items":[],"pages":{"nextKey":"again"}}`)).tenant(t).Find(t.Context(), "PC")
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "too_many_hosts" {
 		t.Errorf("%+v", v)
 	}
 }
 
 func TestFindRefusesWithoutAsking(t *testing.T) {
 	tenant := newCentral(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).tenant(t)
-	for _, hostname := range []string{"", "*", "PC-*", "PC-?", " ", "PC-1\n", "a\x00b", strings.Repeat("x", 256)} {
-		_, err := tenant.Find(t.Context(), hostname)
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesNames(t, tenant.Find)
 }
 
 func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 	for _, body := range []string{"", "{}", "[]", `{"items":null}`, `{"items":[{"id"`, `{"items":[1]}`, `{"items":[{"id":"../x"}]}`,
 		`{"items":[],"pages":{"nextKey":"` + strings.Repeat("x", 2000) + `"}}`} {
-		_, err := newCentral(t, answering(200, body)).tenant(t).Find(t.Context(), "PC-1")
-		wantClass(t, err, models.Transient)
+		_, err := newCentral(t, vendortest.Answering(200, body)).tenant(t).Find(t.Context(), "PC-1")
+		vendortest.WantClass(t, err, models.Transient)
 	}
 }
 
@@ -90,10 +88,10 @@ func (g region) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if body == "" {
-		answer(w, 404, `{"error":"NotFound","requestId":"r-404"}`)
+		vendortest.Answer(w, 404, `{"error":"NotFound","requestId":"r-404"}`)
 		return
 	}
-	answer(w, 200, body)
+	vendortest.Answer(w, 200, body)
 }
 
 func TestStateHoldsTheOrderAgainstTheReport(t *testing.T) {
@@ -137,24 +135,17 @@ func TestStateFailures(t *testing.T) {
 		{"another host", region{endpoint: endpointJSON(other, "PC-1", "computer", free), order: `{"enabled":true}`}, models.Transient, ""},
 		{"order without a word", region{endpoint: good, order: `{}`}, models.Transient, ""},
 		{"order cut", region{endpoint: good, order: `{"enabled":tr`}, models.Transient, ""},
-		{"forbidden", answering(403, `{"error":"Forbidden","requestId":"r-1"}`), models.Config, "Forbidden"},
-		{"broken", answering(500, `{"error":"Internal Server Error"}`), models.Transient, "Internal_Server_Error"},
-		{"too many", answering(429, ""), models.Throttled, ""},
-		{"an error that is no code", answering(400, `{"error":"<script>"}`), models.Rejected, ""},
+		{"forbidden", vendortest.Answering(403, `{"error":"Forbidden","requestId":"r-1"}`), models.Config, "Forbidden"},
+		{"broken", vendortest.Answering(500, `{"error":"Internal Server Error"}`), models.Transient, "Internal_Server_Error"},
+		{"too many", vendortest.Answering(429, ""), models.Throttled, ""},
+		{"an error that is no code", vendortest.Answering(400, `{"error":"<script>"}`), models.Rejected, ""},
 	} {
 		_, err := newCentral(t, c.api.ServeHTTP).tenant(t).State(t.Context(), host)
-		wantClass(t, err, c.want)
-		if v := vendorError(t, err); v.Code != c.code {
+		vendortest.WantClass(t, err, c.want)
+		if v := vendortest.ErrorOf(t, err); v.Code != c.code {
 			t.Errorf("%s: %+v", c.name, v)
 		}
 	}
 	tenant := newCentral(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).tenant(t)
-	for _, id := range []string{"", "*", "isolation", host + "," + other, host + "/..", "../" + host} {
-		_, err := tenant.State(t.Context(), id)
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Isolate(t.Context(), id, "")
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Release(t.Context(), id, "")
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesIDs(t, tenant, "", "*", "isolation", host+","+other, host+"/..", "../"+host)
 }

@@ -8,9 +8,7 @@
 package sophos
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -94,32 +92,9 @@ func (t *Tenant) send(ctx context.Context, op exchange.Op, method, path string, 
 	if err != nil {
 		return nil, err
 	}
-	return t.tokens.Do(ctx, op, func(token string) *exchange.Exchange {
-		ex := at.region.Begin(ctx)
-		var content []byte
-		if body != nil {
-			content, _ = json.Marshal(body) // a flag and a string, cannot fail
-		}
-		req, err := http.NewRequestWithContext(ctx, method, BaseURL+"/endpoint/v1"+path, bytes.NewReader(content))
-		if err != nil {
-			return ex
-		}
-		req.Header.Set("X-Tenant-Id", at.tenant)
-		if body != nil {
-			req.Header.Set("Content-Type", "application/json")
-		}
-		finish(ex, req, token)
-		return ex
+	return t.tokens.Do(ctx, op, at.region, exchange.Request{
+		Method: method, Path: "/endpoint/v1" + path, Header: http.Header{"X-Tenant-Id": {at.tenant}}, Body: body,
 	})
-}
-
-// finish performs req with the token; what came of it is in the exchange.
-func finish(ex *exchange.Exchange, req *http.Request, token string) {
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Accept", "application/json")
-	if resp, err := ex.Client().Do(req); err == nil {
-		_ = resp.Body.Close()
-	}
 }
 
 // failure turns an exchange into an error.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,13 +17,14 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 const (
 	host   = "6e9567ea-bb50-40c5-9f12-42eb308e4c9b"
 	other  = "a24b74a2-68e3-4fa5-8119-95744e0ab421"
 	whose  = "11f104c5-cc4a-4a9f-bb9c-632c936dfb9f"
-	secret = "topsecretvalue"
+	secret = vendortest.Secret
 )
 
 // central is a pretended Sophos: login and whoami work, the rest is the test's.
@@ -38,10 +38,7 @@ type central struct {
 func newCentral(t *testing.T, api http.HandlerFunc) *central {
 	t.Helper()
 	c := &central{api: api}
-	c.Server = httptest.NewUnstartedServer(c)
-	c.Config.ErrorLog = log.New(io.Discard, "", 0)
-	c.Start()
-	t.Cleanup(c.Close)
+	c.Server = vendortest.Serve(t, c.ServeHTTP)
 	return c
 }
 
@@ -50,12 +47,12 @@ func (c *central) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "POST /api/v2/oauth2/token" && c.token != nil:
 		c.token(w, r)
 	case path == "POST /api/v2/oauth2/token":
-		answer(w, 200, fmt.Sprintf(`{"access_token":"token-%d","errorCode":"success","expires_in":3600,"token_type":"bearer"}`, c.tokens.Add(1)))
+		vendortest.Answer(w, 200, fmt.Sprintf(`{"access_token":"token-%d","errorCode":"success","expires_in":3600,"token_type":"bearer"}`, c.tokens.Add(1)))
 	case path == "GET /whoami/v1" && c.whoami != nil:
 		c.whoami(w, r)
 	case path == "GET /whoami/v1":
 		c.whoamis.Add(1)
-		answer(w, 200, whoamiJSON("tenant", "https://api-eu01.central.sophos.com"))
+		vendortest.Answer(w, 200, whoamiJSON("tenant", "https://api-eu01.central.sophos.com"))
 	default:
 		c.api(w, r)
 	}
@@ -78,65 +75,23 @@ func credentials(base string) models.EDRCredentials {
 	return models.EDRCredentials{Vendor: vendor, BaseURL: base, Values: map[string]string{"client_id": "client", "client_secret": secret}}
 }
 
-func answer(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
-}
-
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
-}
-
-func cutting(w http.ResponseWriter, _ *http.Request) {
-	conn, _, _ := http.NewResponseController(w).Hijack()
-	_ = conn.Close()
-}
-
-func vendorError(t *testing.T, err error) *models.VendorError {
-	t.Helper()
-	var v *models.VendorError
-	if !errors.As(err, &v) {
-		t.Fatalf("not a vendor error: %v", err)
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if strings.Contains(e.Error(), secret) || strings.Contains(e.Error(), "token-") {
-			t.Errorf("an error text holds a secret: %v", e)
-		}
-	}
-	return v
-}
-
-func wantClass(t *testing.T, err error, want models.VendorClass) {
-	t.Helper()
-	if want == "" {
-		if err != nil {
-			t.Errorf("failed: %v", err)
-		}
-		return
-	}
-	if v := vendorError(t, err); v.Class != want {
-		t.Errorf("got %+v, want %s", v, want)
-	}
-}
-
 func TestEveryRequestSaysWhoAsks(t *testing.T) {
 	c := newCentral(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer token-1" || r.Header.Get("X-Tenant-ID") != whose {
 			t.Errorf("headers %v", r.Header)
 		}
-		answer(w, 200, `{"items":[],"pages":{}}`)
+		vendortest.Answer(w, 200, `{"items":[],"pages":{}}`)
 	})
 	c.token = func(w http.ResponseWriter, r *http.Request) {
 		want := url.Values{"grant_type": {"client_credentials"}, "scope": {"token"}, "client_id": {"client"}, "client_secret": {secret}}
 		if err := r.ParseForm(); err != nil || r.PostForm.Encode() != want.Encode() || r.URL.RawQuery != "" {
 			t.Errorf("form %v, %v", r.PostForm, err)
 		}
-		answer(w, 200, `{"access_token":"token-1","expires_in":3600}`)
+		vendortest.Answer(w, 200, `{"access_token":"token-1","expires_in":3600}`)
 	}
 	tenant := c.tenant(t)
 	for range 3 {
-		wantClass(t, tenant.Check(t.Context()), "")
+		vendortest.WantClass(t, tenant.Check(t.Context()), "")
 	}
 	if c.whoamis.Load() != 1 {
 		t.Errorf("asked %d times whose the token is", c.whoamis.Load())
@@ -189,7 +144,7 @@ func TestTheTokenGoesToSophosOnly(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", c.base, err)
 		}
-		wantClass(t, tenant.Check(t.Context()), c.class)
+		vendortest.WantClass(t, tenant.Check(t.Context()), c.class)
 		if last := d.urls[len(d.urls)-1]; last != c.last || d.urls[0] != "https://id.sophos.com" || d.urls[1] != BaseURL {
 			t.Errorf("%q, region %q: went to %v", c.base, c.region, d.urls)
 		}
@@ -198,23 +153,23 @@ func TestTheTokenGoesToSophosOnly(t *testing.T) {
 
 func TestOnlyATenantsCredentialsWillDo(t *testing.T) {
 	for name, whoami := range map[string]http.HandlerFunc{
-		"partner":   answering(200, whoamiJSON("partner", "")),
-		"no id":     answering(200, `{"id":"x","idType":"tenant","apiHosts":{"dataRegion":"https://api-eu01.central.sophos.com"}}`),
-		"forbidden": answering(403, `{"error":"Forbidden","requestId":"r-1"}`),
-		"not found": answering(404, ""),
-		"refused":   answering(401, ""),
+		"partner":   vendortest.Answering(200, whoamiJSON("partner", "")),
+		"no id":     vendortest.Answering(200, `{"id":"x","idType":"tenant","apiHosts":{"dataRegion":"https://api-eu01.central.sophos.com"}}`),
+		"forbidden": vendortest.Answering(403, `{"error":"Forbidden","requestId":"r-1"}`),
+		"not found": vendortest.Answering(404, ""),
+		"refused":   vendortest.Answering(401, ""),
 	} {
 		c := newCentral(t, func(http.ResponseWriter, *http.Request) { t.Errorf("%s: the region was asked", name) })
 		c.whoami = whoami
-		wantClass(t, c.tenant(t).Check(t.Context()), models.Config)
+		vendortest.WantClass(t, c.tenant(t).Check(t.Context()), models.Config)
 	}
-	c := newCentral(t, answering(200, `{"items":[],"pages":{}}`))
-	c.whoami = answering(500, "")
+	c := newCentral(t, vendortest.Answering(200, `{"items":[],"pages":{}}`))
+	c.whoami = vendortest.Answering(500, "")
 	tenant := c.tenant(t)
 	_, err := tenant.Isolate(t.Context(), host, "")
-	wantClass(t, err, models.Transient)
+	vendortest.WantClass(t, err, models.Transient)
 	c.whoami = nil
-	wantClass(t, tenant.Check(t.Context()), "")
+	vendortest.WantClass(t, tenant.Check(t.Context()), "")
 }
 
 func TestRefusedTokenIsReplacedOnce(t *testing.T) {
@@ -227,18 +182,18 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 		c := newCentral(t, func(w http.ResponseWriter, r *http.Request) {
 			requests.Add(1)
 			if always.Load() || r.Header.Get("Authorization") == "Bearer token-1" {
-				answer(w, 401, `{"error":"Unauthorized"}`)
+				vendortest.Answer(w, 401, `{"error":"Unauthorized"}`)
 				return
 			}
-			answer(w, 200, `{"items":[],"pages":{},"enabled":true}`)
+			vendortest.Answer(w, 200, `{"items":[],"pages":{},"enabled":true}`)
 		})
 		tenant := c.tenant(t)
-		wantClass(t, act(tenant), "")
+		vendortest.WantClass(t, act(tenant), "")
 		if c.tokens.Load() != 2 || requests.Load() != 2 {
 			t.Errorf("%s: %d tokens, %d requests", name, c.tokens.Load(), requests.Load())
 		}
 		always.Store(true)
-		wantClass(t, act(tenant), models.Config)
+		vendortest.WantClass(t, act(tenant), models.Config)
 		if c.tokens.Load() != 3 || requests.Load() != 4 {
 			t.Errorf("%s, refused twice: %d tokens, %d requests", name, c.tokens.Load(), requests.Load())
 		}
@@ -252,19 +207,19 @@ func TestWithoutTokenNothingIsSent(t *testing.T) {
 		want  models.VendorClass
 		code  string
 	}{
-		{"wrong secret", answering(401, `{"errorCode":"oauth.invalid_client_secret","message":"Unauthorized","trackingId":"t-1"}`), models.Config, "oauth.invalid_client_secret"},
-		{"bad request", answering(400, `{"errorCode":"oauth.invalid"}`), models.Config, "oauth.invalid"},
-		{"broken", answering(500, ""), models.Transient, "token"},
-		{"empty", answering(200, ""), models.Transient, "token"},
-		{"cut", cutting, models.Transient, "token"},
-		{"too many", answering(429, ""), models.Throttled, "token"},
+		{"wrong secret", vendortest.Answering(401, `{"errorCode":"oauth.invalid_client_secret","message":"Unauthorized","trackingId":"t-1"}`), models.Config, "oauth.invalid_client_secret"},
+		{"bad request", vendortest.Answering(400, `{"errorCode":"oauth.invalid"}`), models.Config, "oauth.invalid"},
+		{"broken", vendortest.Answering(500, ""), models.Transient, "token"},
+		{"empty", vendortest.Answering(200, ""), models.Transient, "token"},
+		{"cut", vendortest.Cut, models.Transient, "token"},
+		{"too many", vendortest.Answering(429, ""), models.Throttled, "token"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newCentral(t, func(http.ResponseWriter, *http.Request) { t.Error("the host was acted on") })
 			s.token = c.token
 			_, err := s.tenant(t).Isolate(t.Context(), host, "")
-			wantClass(t, err, c.want)
-			if v := vendorError(t, err); v.Code != c.code {
+			vendortest.WantClass(t, err, c.want)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code {
 				t.Errorf("code %q", v.Code)
 			}
 		})
@@ -272,11 +227,11 @@ func TestWithoutTokenNothingIsSent(t *testing.T) {
 }
 
 func TestFiftyAtOnceShareOneSession(t *testing.T) {
-	c := newCentral(t, answering(200, `{"enabled":true}`))
+	c := newCentral(t, vendortest.Answering(200, `{"enabled":true}`))
 	tenant := c.tenant(t)
 	var wg sync.WaitGroup
 	for range 50 {
-		wg.Go(func() { _, err := tenant.Isolate(t.Context(), host, ""); wantClass(t, err, "") })
+		wg.Go(func() { _, err := tenant.Isolate(t.Context(), host, ""); vendortest.WantClass(t, err, "") })
 	}
 	wg.Wait()
 	if c.tokens.Load() != 1 || c.whoamis.Load() != 1 {
@@ -286,11 +241,11 @@ func TestFiftyAtOnceShareOneSession(t *testing.T) {
 
 func TestWaitingForTheHomeEndsWithTheContext(t *testing.T) {
 	asked, over := make(chan struct{}), make(chan struct{})
-	c := newCentral(t, answering(200, `{"items":[],"pages":{}}`))
+	c := newCentral(t, vendortest.Answering(200, `{"items":[],"pages":{}}`))
 	c.whoami = func(w http.ResponseWriter, _ *http.Request) {
 		close(asked)
 		<-over
-		answer(w, 200, whoamiJSON("tenant", ""))
+		vendortest.Answer(w, 200, whoamiJSON("tenant", ""))
 	}
 	tenant := c.tenant(t)
 	first := make(chan error, 1)
@@ -298,9 +253,9 @@ func TestWaitingForTheHomeEndsWithTheContext(t *testing.T) {
 	<-asked
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantClass(t, tenant.Check(ctx), models.Transient)
+	vendortest.WantClass(t, tenant.Check(ctx), models.Transient)
 	close(over)
-	wantClass(t, <-first, "")
+	vendortest.WantClass(t, <-first, "")
 }
 
 func TestNewRefusesBadCredentials(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 type verb = func(*Tenant, context.Context, string, string) (string, error)
@@ -36,7 +37,7 @@ func TestOrdersNameExactlyOneHost(t *testing.T) {
 			if body, _ := io.ReadAll(r.Body); r.URL.Path != c.path || string(body) != c.body {
 				t.Errorf("%s %s", r.URL, body)
 			}
-			answer(w, 207, accepted("00000003"))
+			vendortest.Answer(w, 207, accepted("00000003"))
 		})
 		action, err := c.act(newTenant(t, v.ServeHTTP), t.Context(), host, c.comment)
 		if err != nil || action != "00000003" || v.orders.Load() != 1 {
@@ -60,9 +61,9 @@ func TestNoOrderIsSentToAnEndpointThatIsThereOrOnItsWay(t *testing.T) {
 		{"being released already", "on", taskJSON("7", "restoreIsolate", "running", host, at), (*Tenant).Release, "", "7"},
 		{"being isolated now", "off", taskJSON("7", "isolate", "waitForApproval", host, at), (*Tenant).Release, models.Rejected, ""},
 	} {
-		v := inState(c.isolation, c.tasks, func(w http.ResponseWriter, _ *http.Request) { answer(w, 207, accepted("8")) })
+		v := inState(c.isolation, c.tasks, func(w http.ResponseWriter, _ *http.Request) { vendortest.Answer(w, 207, accepted("8")) })
 		action, err := c.act(newTenant(t, v.ServeHTTP), t.Context(), host, "")
-		wantClass(t, err, c.want)
+		vendortest.WantClass(t, err, c.want)
 		if action != c.action || v.orders.Load() != 0 {
 			t.Errorf("%s: action %q, %d orders", c.name, action, v.orders.Load())
 		}
@@ -100,10 +101,10 @@ func TestOrderFailures(t *testing.T) {
 		{"proxy page", "<html>", 503, models.Ambiguous, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := inState("off", "", answering(c.status, c.body))
+			v := inState("off", "", vendortest.Answering(c.status, c.body))
 			_, err := newTenant(t, v.ServeHTTP).Isolate(t.Context(), host, "")
-			wantClass(t, err, c.want)
-			if f := vendorError(t, err); f.Code != c.code || f.RequestID != "trace-1" || v.orders.Load() != 1 {
+			vendortest.WantClass(t, err, c.want)
+			if f := vendortest.ErrorOf(t, err); f.Code != c.code || f.RequestID != "trace-1" || v.orders.Load() != 1 {
 				t.Errorf("%+v, %d orders", f, v.orders.Load())
 			}
 		})
@@ -122,14 +123,14 @@ func TestAConflictIsDecidedByTheState(t *testing.T) {
 		{"being released", "on", taskJSON("9", "restoreIsolate", "queued", host, at), models.Rejected, ""},
 		{"for no reason", "off", "", models.Ambiguous, ""},
 	} {
-		for _, conflict := range []http.HandlerFunc{answering(409, ""), answering(207, `[{"status":409}]`)} {
+		for _, conflict := range []http.HandlerFunc{vendortest.Answering(409, ""), vendortest.Answering(207, `[{"status":409}]`)} {
 			v := inState("off", "", nil)
 			v.order = func(w http.ResponseWriter, r *http.Request) {
 				v.endpoint, v.tasks = endpointJSON(host, "PC-1", "desktop", c.isolation, "connected"), c.tasks
 				conflict(w, r)
 			}
 			action, err := newTenant(t, v.ServeHTTP).Isolate(t.Context(), host, "")
-			wantClass(t, err, c.want)
+			vendortest.WantClass(t, err, c.want)
 			if action != c.action || v.orders.Load() != 1 {
 				t.Errorf("%s: action %q, %d orders", c.name, action, v.orders.Load())
 			}
@@ -138,14 +139,12 @@ func TestAConflictIsDecidedByTheState(t *testing.T) {
 }
 
 func TestAnOrderIsNeverSentTwice(t *testing.T) {
-	v := inState("off", "", cutting)
+	v := inState("off", "", vendortest.Cut)
 	_, err := newTenant(t, v.ServeHTTP).Isolate(t.Context(), host, "")
-	wantClass(t, err, models.Ambiguous)
-	over := make(chan struct{})
-	defer close(over)
-	late := inState("on", "", func(http.ResponseWriter, *http.Request) { <-over })
+	vendortest.WantClass(t, err, models.Ambiguous)
+	late := inState("on", "", vendortest.Hanging(func() {}))
 	_, err = newTenant(t, late.ServeHTTP, 50*time.Millisecond).Release(t.Context(), host, "")
-	wantClass(t, err, models.Ambiguous)
+	vendortest.WantClass(t, err, models.Ambiguous)
 	if v.orders.Load() != 1 || late.orders.Load() != 1 {
 		t.Errorf("%d and %d orders", v.orders.Load(), late.orders.Load())
 	}
@@ -157,10 +156,10 @@ func TestWithoutKnowingTheStateNothingIsSent(t *testing.T) {
 			if r.Method != http.MethodGet {
 				t.Error("an order was sent")
 			}
-			answer(w, status, "")
+			vendortest.Answer(w, status, "")
 		})
 		_, err := tenant.Isolate(t.Context(), host, "")
-		wantClass(t, err, want)
+		vendortest.WantClass(t, err, want)
 	}
 }
 
@@ -168,10 +167,10 @@ func TestThrottledSaysHowLong(t *testing.T) {
 	for _, status := range []int{429, 207} {
 		v := inState("on", "", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "9")
-			answer(w, status, `[{"status":429}]`)
+			vendortest.Answer(w, status, `[{"status":429}]`)
 		})
 		_, err := newTenant(t, v.ServeHTTP).Release(t.Context(), host, "")
-		if f := vendorError(t, err); f.Class != models.Throttled || f.RetryAfter != 9*time.Second {
+		if f := vendortest.ErrorOf(t, err); f.Class != models.Throttled || f.RetryAfter != 9*time.Second {
 			t.Errorf("%d: %+v", status, f)
 		}
 	}

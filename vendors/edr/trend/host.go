@@ -131,7 +131,6 @@ func moment(s string) time.Time {
 // searchable reports a name that a filter in a header can carry as a literal: there is no documented
 // way to write a quote in one.
 func searchable(hostname string) bool {
-	return hostname != "" && len(hostname) <= maxHostname && strings.TrimSpace(hostname) == hostname &&
-		!strings.ContainsAny(hostname, `*?'\`) &&
-		!strings.ContainsFunc(hostname, func(r rune) bool { return r < ' ' || r > '~' })
+	return plain.Hostname(hostname) && !strings.ContainsAny(hostname, `'\`) &&
+		!strings.ContainsFunc(hostname, func(r rune) bool { return r > '~' })
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 func endpointJSON(id, name, kind, isolation, connectivity string) string {
@@ -34,14 +35,14 @@ func TestFindTakesTheExactNameFromEveryPage(t *testing.T) {
 			t.Errorf("%s, filter %q", r.URL, r.Header.Get("TMV1-Filter"))
 		}
 		if r.URL.Query().Get("skipToken") == "" {
-			answer(w, 200, `{"items":[`+endpointJSON(other, "PC-10", "desktop", "off", "connected")+`,{"endpointName":"PC-1"}],
+			vendortest.Answer(w, 200, `{"items":[`+endpointJSON(other, "PC-10", "desktop", "off", "connected")+`,{"endpointName":"PC-1"}],
 				"nextLink":"https://evil.example/elsewhere?skipToken=a%2Fb&top=200"}`)
 			return
 		}
 		if r.URL.Query().Get("skipToken") != "a/b" {
 			t.Errorf("%s", r.URL)
 		}
-		answer(w, 200, `{"items":[`+endpointJSON(host, "pc-1", "desktop", "on", "connected")+`,`+endpointJSON(other, "PC-1", "server", "off", "disconnected")+`]}`)
+		vendortest.Answer(w, 200, `{"items":[`+endpointJSON(host, "pc-1", "desktop", "on", "connected")+`,`+endpointJSON(other, "PC-1", "server", "off", "disconnected")+`]}`)
 	})
 	got, err := tenant.Find(t.Context(), "PC-1")
 	server := hostOf(other, "PC-1", models.HostNormal)
@@ -52,23 +53,20 @@ func TestFindTakesTheExactNameFromEveryPage(t *testing.T) {
 }
 
 func TestFindEndsSomewhere(t *testing.T) {
-	_, err := newTenant(t, answering(200, `{"items":[],"nextLink":"/v3.0/x?skipToken=1"}`)).Find(t.Context(), "PC")
-	wantClass(t, err, models.Rejected)
+	_, err := newTenant(t, vendortest.Answering(200, `{"items":[],"nextLink":"/v3.0/x?skipToken=1"}`)).Find(t.Context(), "PC")
+	vendortest.WantClass(t, err, models.Rejected)
 }
 
 func TestFindRefusesWithoutAsking(t *testing.T) {
 	tenant := newTenant(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
-	for _, hostname := range []string{"", "*", "PC-*", "PC-?", " ", "PC-1\n", "a\x00b", "x' or endpointName eq 'y", `a\`, "Rechner-Süd", strings.Repeat("x", 256)} {
-		_, err := tenant.Find(t.Context(), hostname)
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesNames(t, tenant.Find, "x' or endpointName eq 'y", `a\`, "Rechner-Süd")
 }
 
 func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 	for _, body := range []string{"", "{}", "[]", `{"items":null}`, `{"items":[{"agentGuid"`, `{"items":[1]}`, `{"items":[],"nextLink":"no query"}`,
 		`{"items":[{"agentGuid":"../x","endpointName":"PC-1"}]}`, `{"items":[],"nextLink":"/?` + strings.Repeat("x", 5000) + `"}`} {
-		_, err := newTenant(t, answering(200, body)).Find(t.Context(), "PC-1")
-		wantClass(t, err, models.Transient)
+		_, err := newTenant(t, vendortest.Answering(200, body)).Find(t.Context(), "PC-1")
+		vendortest.WantClass(t, err, models.Transient)
 	}
 }
 
@@ -88,11 +86,11 @@ func (v *vision) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.order(w, r)
 	case r.URL.Path == "/v3.0/response/tasks":
 		v.filter = r.URL.Query().Get("filter")
-		answer(w, 200, `{"items":[`+v.tasks+`]}`)
+		vendortest.Answer(w, 200, `{"items":[`+v.tasks+`]}`)
 	case r.URL.Path == "/v3.0/endpointSecurity/endpoints/"+host && v.endpoint != "":
-		answer(w, 200, v.endpoint)
+		vendortest.Answer(w, 200, v.endpoint)
 	default:
-		answer(w, 404, `{"error":{"code":"NotFound"}}`)
+		vendortest.Answer(w, 404, `{"error":{"code":"NotFound"}}`)
 	}
 }
 
@@ -135,30 +133,21 @@ func TestStateFailures(t *testing.T) {
 		{"unknown", &vision{}, models.Rejected, "no_such_host"},
 		{"another host", &vision{endpoint: endpointJSON(other, "PC-1", "desktop", "on", "connected")}, models.Transient, ""},
 		{"tasks cut", &vision{endpoint: endpointJSON(host, "PC-1", "desktop", "on", "connected"), tasks: `{"id"`}, models.Transient, ""},
-		{"forbidden", answering(403, `{"error":{"code":"AccessDenied"}}`), models.Config, "AccessDenied"},
-		{"broken", answering(500, `{"error":{"code":"<b>"}}`), models.Transient, ""},
-		{"too many", answering(429, ""), models.Throttled, ""},
+		{"forbidden", vendortest.Answering(403, `{"error":{"code":"AccessDenied"}}`), models.Config, "AccessDenied"},
+		{"broken", vendortest.Answering(500, `{"error":{"code":"<b>"}}`), models.Transient, ""},
+		{"too many", vendortest.Answering(429, ""), models.Throttled, ""},
 	} {
 		_, err := newTenant(t, c.api.ServeHTTP).State(t.Context(), host)
-		wantClass(t, err, c.want)
-		if v := vendorError(t, err); v.Code != c.code {
+		vendortest.WantClass(t, err, c.want)
+		if v := vendortest.ErrorOf(t, err); v.Code != c.code {
 			t.Errorf("%s: %+v", c.name, v)
 		}
 	}
 	tenant := newTenant(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
-	for _, id := range []string{"", "*", "export", host + "," + other, host + "/..", "../" + host} {
-		_, err := tenant.State(t.Context(), id)
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Isolate(t.Context(), id, "")
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Release(t.Context(), id, "")
-		wantClass(t, err, models.Rejected)
-		_, err = tenant.Action(t.Context(), id, "1")
-		wantClass(t, err, models.Rejected)
-	}
+	vendortest.RefusesIDs(t, tenant, "", "*", "export", host+","+other, host+"/..", "../"+host)
 	for _, action := range []string{"", "..", "a/b", strings.Repeat("1", 65)} {
 		_, err := tenant.Action(t.Context(), host, action)
-		wantClass(t, err, models.Rejected)
+		vendortest.WantClass(t, err, models.Rejected)
 	}
 }
 
@@ -172,7 +161,7 @@ func TestActionSaysWhatBecameOfTheTask(t *testing.T) {
 			if r.URL.Path != "/v3.0/response/tasks/00000003" {
 				t.Errorf("%s", r.URL)
 			}
-			answer(w, 200, taskJSON("00000003", "isolate", status, strings.ToUpper(host), at))
+			vendortest.Answer(w, 200, taskJSON("00000003", "isolate", status, strings.ToUpper(host), at))
 		})
 		if got, err := tenant.Action(t.Context(), host, "00000003"); err != nil || got != want {
 			t.Errorf("%s: %q, %v", status, got, err)
@@ -190,7 +179,7 @@ func TestActionSaysWhatBecameOfTheTask(t *testing.T) {
 		{200, taskJSON("3", "isolate", "strange", host, at), models.Transient},
 		{200, "", models.Transient},
 	} {
-		_, err := newTenant(t, answering(c.status, c.body)).Action(t.Context(), host, "3")
-		wantClass(t, err, c.want)
+		_, err := newTenant(t, vendortest.Answering(c.status, c.body)).Action(t.Context(), host, "3")
+		vendortest.WantClass(t, err, c.want)
 	}
 }

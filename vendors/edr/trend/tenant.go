@@ -8,9 +8,7 @@
 package trend
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -87,27 +85,14 @@ func (t *Tenant) Check(ctx context.Context) error {
 // send makes one authorised request; body nil sends none, filter "" sends no filter. A token is
 // fixed, so a refused one is not renewed. What came of it is in the exchange.
 func (t *Tenant) send(ctx context.Context, method, path, filter string, body any) *exchange.Exchange {
-	ex := t.line.Begin(ctx)
-	var content []byte
-	if body != nil {
-		content, _ = json.Marshal(body) // strings only, cannot fail
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "https://api.xdr.trendmicro.com"+root+path, bytes.NewReader(content))
-	if err != nil {
-		return ex
-	}
-	req.Header.Set("Authorization", "Bearer "+t.token)
-	req.Header.Set("Accept", "application/json")
+	header := http.Header{"Authorization": {"Bearer " + t.token}}
 	if filter != "" {
-		req.Header.Set("TMV1-Filter", filter)
+		header.Set("TMV1-Filter", filter)
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json;charset=utf-8")
+		header.Set("Content-Type", "application/json;charset=utf-8")
 	}
-	if resp, err := ex.Client().Do(req); err == nil {
-		_ = resp.Body.Close()
-	}
-	return ex
+	return t.line.Send(ctx, exchange.Request{Method: method, Path: root + path, Header: header, Body: body})
 }
 
 // all reads a list to its end.

@@ -1,36 +1,28 @@
 package trend
 
 import (
-	"errors"
-	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 const (
 	host  = "035f7d86-9872-4f54-8c78-b67d2e320462"
 	other = "135f7d86-9872-4f54-8c78-b67d2e320462"
-	token = "topsecrettoken"
+	token = vendortest.Secret
 )
-
-func newVision(t *testing.T, api http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	s := httptest.NewUnstartedServer(api)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.Start()
-	t.Cleanup(s.Close)
-	return s
-}
 
 func newTenant(t *testing.T, api http.HandlerFunc, timeout ...time.Duration) *Tenant {
 	t.Helper()
-	tenant, err := New(credentials(newVision(t, api).URL), nil, append(timeout, 0)[0])
+	s := vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Trace-Id", "trace-1")
+		api(w, r)
+	})
+	tenant, err := New(credentials(s.URL), nil, append(timeout, 0)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,49 +31,6 @@ func newTenant(t *testing.T, api http.HandlerFunc, timeout ...time.Duration) *Te
 
 func credentials(base string) models.EDRCredentials {
 	return models.EDRCredentials{Vendor: vendor, BaseURL: base, Values: map[string]string{"api_token": token}}
-}
-
-func answer(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Trace-Id", "trace-1")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
-}
-
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, status, body) }
-}
-
-func cutting(w http.ResponseWriter, _ *http.Request) {
-	conn, _, _ := http.NewResponseController(w).Hijack()
-	_ = conn.Close()
-}
-
-func vendorError(t *testing.T, err error) *models.VendorError {
-	t.Helper()
-	var v *models.VendorError
-	if !errors.As(err, &v) {
-		t.Fatalf("not a vendor error: %v", err)
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if strings.Contains(e.Error(), token) {
-			t.Errorf("an error text holds a secret: %v", e)
-		}
-	}
-	return v
-}
-
-func wantClass(t *testing.T, err error, want models.VendorClass) {
-	t.Helper()
-	if want == "" {
-		if err != nil {
-			t.Errorf("failed: %v", err)
-		}
-		return
-	}
-	if v := vendorError(t, err); v.Class != want {
-		t.Errorf("got %+v, want %s", v, want)
-	}
 }
 
 func TestNewRefusesBadCredentials(t *testing.T) {
@@ -114,9 +63,9 @@ func TestCheckReadsEndpointsAndTasks(t *testing.T) {
 		if r.Header.Get("Authorization") != "Bearer "+token {
 			t.Errorf("headers %v", r.Header)
 		}
-		answer(w, 200, `{"items":[]}`)
+		vendortest.Answer(w, 200, `{"items":[]}`)
 	})
-	wantClass(t, tenant.Check(t.Context()), "")
+	vendortest.WantClass(t, tenant.Check(t.Context()), "")
 	if strings.Join(asked, ", ") != "GET /v3.0/endpointSecurity/endpoints, GET /v3.0/response/tasks" {
 		t.Errorf("asked %v", asked)
 	}
@@ -128,6 +77,6 @@ func TestCheckReadsEndpointsAndTasks(t *testing.T) {
 		{401, `{"error":{"code":"InvalidToken"}}`, models.Config}, {403, `{"error":{"code":"AccessDenied"}}`, models.Config},
 		{500, "", models.Transient}, {200, "", models.Transient}, {200, "{}", models.Transient}, {429, "", models.Throttled},
 	} {
-		wantClass(t, newTenant(t, answering(c.status, c.body)).Check(t.Context()), c.want)
+		vendortest.WantClass(t, newTenant(t, vendortest.Answering(c.status, c.body)).Check(t.Context()), c.want)
 	}
 }

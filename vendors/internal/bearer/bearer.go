@@ -4,6 +4,7 @@ package bearer
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,22 +38,29 @@ func New(line *exchange.Line, path string, form url.Values, failure func(*exchan
 	return &Tokens{Now: time.Now, line: line, path: path, form: form, failure: failure, turn: make(chan struct{}, 1)}
 }
 
-// Do makes a request with a token. A token refused with 401 is replaced once and the request
+// Do sends r over the line with a token. A token refused with 401 is replaced once and the request
 // repeated: a refused request has had no effect. The error is that of getting a token;
 // everything else is in the exchange.
-func (t *Tokens) Do(ctx context.Context, op exchange.Op, attempt func(token string) *exchange.Exchange) (*exchange.Exchange, error) {
+func (t *Tokens) Do(ctx context.Context, op exchange.Op, line *exchange.Line, r exchange.Request) (*exchange.Exchange, error) {
 	token, err := t.get(ctx, op, "")
 	if err != nil {
 		return nil, err
 	}
-	ex := attempt(token)
+	ex := line.Send(ctx, with(token, r))
 	if ex.Status() != http.StatusUnauthorized {
 		return ex, nil
 	}
 	if token, err = t.get(ctx, op, token); err != nil {
 		return nil, err
 	}
-	return attempt(token), nil
+	return line.Send(ctx, with(token, r)), nil
+}
+
+func with(token string, r exchange.Request) exchange.Request {
+	header := http.Header{"Authorization": {"Bearer " + token}}
+	maps.Copy(header, r.Header)
+	r.Header = header
+	return r
 }
 
 // get returns a token that is good for a while and is not the one that was refused ("" = none

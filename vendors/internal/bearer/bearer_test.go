@@ -3,9 +3,12 @@ package bearer
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,9 +16,13 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
-var op = exchange.Op{Vendor: "acme", Name: "do it", Effect: true}
+var (
+	op   = exchange.Op{Vendor: "acme", Name: "do it", Effect: true}
+	look = exchange.Request{Method: http.MethodGet, Path: "/x"}
+)
 
 // house hands out tokens and answers everything else with the status of the token.
 type house struct {
@@ -28,18 +35,24 @@ type house struct {
 func newHouse(t *testing.T) (*house, *Tokens) {
 	t.Helper()
 	h := &house{seconds: 1800, status: func(string) int { return 200 }}
-	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h.Server = vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/login" {
-			w.WriteHeader(h.status(r.Header.Get("Authorization")))
+			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			w.WriteHeader(h.status(token))
 			return
 		}
 		if err := r.ParseForm(); err != nil || r.PostForm.Get("client_id") != "client" || r.Method != http.MethodPost {
 			t.Errorf("%s %v %v", r.Method, r.PostForm, err)
 		}
 		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":%d}`, h.issued.Add(1), h.seconds)
-	}))
-	t.Cleanup(h.Close)
-	base, err := url.Parse(h.URL)
+	})
+	failure := func(ex *exchange.Exchange, op exchange.Op) *models.VendorError { return ex.Failure(op) }
+	return h, New(lineTo(t, h.URL), "/login", url.Values{"client_id": {"client"}}, failure)
+}
+
+func lineTo(t *testing.T, address string) *exchange.Line {
+	t.Helper()
+	base, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,26 +60,13 @@ func newHouse(t *testing.T) (*house, *Tokens) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failure := func(ex *exchange.Exchange, op exchange.Op) *models.VendorError { return ex.Failure(op) }
-	return h, New(line, "/login", url.Values{"client_id": {"client"}}, failure)
+	return line
 }
 
 // do makes one request and returns its status.
 func do(t *testing.T, tokens *Tokens) int {
 	t.Helper()
-	ex, err := tokens.Do(t.Context(), op, func(token string) *exchange.Exchange {
-		ex := tokens.line.Begin(t.Context())
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://vendor.invalid/x", nil)
-		if err != nil {
-			t.Error(err)
-			return ex
-		}
-		req.Header.Set("Authorization", token)
-		if resp, err := ex.Client().Do(req); err == nil {
-			_ = resp.Body.Close()
-		}
-		return ex
-	})
+	ex, err := tokens.Do(t.Context(), op, tokens.line, look)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,12 +117,34 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 	}
 }
 
+func TestEveryAttemptHasTheHeadersOfTheRequest(t *testing.T) {
+	var seen []string
+	login, tokens := newHouse(t)
+	api := vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		seen = append(seen, strings.Join([]string{r.Header.Get("Authorization"), r.Header.Get("X-Tenant"), string(body)}, " "))
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	header := http.Header{"X-Tenant": {"7"}}
+	r := exchange.Request{Method: http.MethodPost, Path: "/x", Header: header, Body: []int{1}}
+	if ex, err := tokens.Do(t.Context(), op, lineTo(t, api.URL), r); err != nil || ex.Status() != 401 {
+		t.Errorf("%v, %v", ex, err)
+	}
+	if want := []string{"Bearer token-1 7 [1]", "Bearer token-2 7 [1]"}; !slices.Equal(seen, want) || login.issued.Load() != 2 {
+		t.Errorf("asked %q, %d tokens", seen, login.issued.Load())
+	}
+	if len(header) != 1 {
+		t.Errorf("the caller's headers became %v", header)
+	}
+}
+
 func TestWaitingEndsWithTheContext(t *testing.T) {
-	_, tokens := newHouse(t)
+	h, tokens := newHouse(t)
+	h.status = func(string) int { t.Error("a request was made without a token"); return 500 }
 	tokens.turn <- struct{}{} // somebody is fetching one
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := tokens.Do(ctx, op, func(string) *exchange.Exchange { t.Error("without a token"); return nil })
+	_, err := tokens.Do(ctx, op, tokens.line, look)
 	if models.ClassOf(err) != models.Transient {
 		t.Errorf("%v", err)
 	}

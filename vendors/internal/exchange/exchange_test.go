@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 var (
@@ -33,6 +34,11 @@ func post(t *testing.T, ctx context.Context, base string, transport http.RoundTr
 
 func begin(t *testing.T, ctx context.Context, base string, transport http.RoundTripper, timeout time.Duration) *Exchange {
 	t.Helper()
+	return lineTo(t, base, transport, timeout).Begin(ctx)
+}
+
+func lineTo(t *testing.T, base string, transport http.RoundTripper, timeout time.Duration) *Line {
+	t.Helper()
 	u, err := url.Parse(base)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +47,7 @@ func begin(t *testing.T, ctx context.Context, base string, transport http.RoundT
 	if err != nil {
 		t.Fatal(err)
 	}
-	return line.Begin(ctx)
+	return line
 }
 
 // send uses a context-free request to some other host, as the SDKs do.
@@ -50,27 +56,6 @@ func send(ex *Exchange) {
 	if resp, err := ex.Client().Do(req); err == nil {
 		_ = resp.Body.Close()
 	}
-}
-
-func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	s := httptest.NewUnstartedServer(h)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.Start()
-	t.Cleanup(s.Close)
-	return s
-}
-
-func answering(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}
-}
-
-func cut(w http.ResponseWriter, _ *http.Request) {
-	conn, _, _ := http.NewResponseController(w).Hijack()
-	_ = conn.Close()
 }
 
 // brokenConn stops taking bytes when told to.
@@ -84,16 +69,6 @@ func (c *brokenConn) Write(b []byte) (int, error) {
 		return 0, errors.New("broken pipe")
 	}
 	return c.Conn.Write(b)
-}
-
-func refusedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return "http://" + l.Addr().String()
 }
 
 func wantClass(t *testing.T, ex *Exchange, op Op, want models.VendorClass) {
@@ -116,7 +91,7 @@ func TestClassOfEveryStatus(t *testing.T) {
 		500: models.Ambiguous, 502: models.Ambiguous, 503: models.Ambiguous, 504: models.Ambiguous,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			s := serve(t, answering(status, "<html>not what was expected"))
+			s := vendortest.Serve(t, vendortest.Answering(status, "<html>not what was expected"))
 			ex := post(t, t.Context(), s.URL, nil, 0)
 			wantClass(t, ex, effect, want)
 			if want == models.Ambiguous {
@@ -129,7 +104,7 @@ func TestClassOfEveryStatus(t *testing.T) {
 
 func TestNothingWasSent(t *testing.T) {
 	t.Run("connection refused", func(t *testing.T) {
-		wantClass(t, post(t, t.Context(), refusedAddress(t), nil, 0), effect, models.Transient)
+		wantClass(t, post(t, t.Context(), vendortest.Nobody(), nil, 0), effect, models.Transient)
 	})
 	t.Run("name not found", func(t *testing.T) {
 		noName := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
@@ -138,14 +113,14 @@ func TestNothingWasSent(t *testing.T) {
 		wantClass(t, post(t, t.Context(), "https://vendor.example", noName, 0), effect, models.Transient)
 	})
 	t.Run("certificate not trusted", func(t *testing.T) {
-		s := httptest.NewUnstartedServer(answering(200, "{}"))
+		s := httptest.NewUnstartedServer(vendortest.Answering(200, "{}"))
 		s.Config.ErrorLog = log.New(io.Discard, "", 0)
 		s.StartTLS()
 		defer s.Close()
 		wantClass(t, post(t, t.Context(), s.URL, nil, 0), effect, models.Transient)
 	})
 	t.Run("context over before the start", func(t *testing.T) {
-		s := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the request was sent") })
+		s := vendortest.Serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the request was sent") })
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		ex := post(t, ctx, s.URL, nil, 0)
@@ -155,7 +130,7 @@ func TestNothingWasSent(t *testing.T) {
 		}
 	})
 	t.Run("kept connection broken, vendor gone", func(t *testing.T) {
-		s := serve(t, answering(200, "{}"))
+		s := vendortest.Serve(t, vendortest.Answering(200, "{}"))
 		kept := &brokenConn{}
 		transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 			if kept.Conn != nil {
@@ -177,25 +152,21 @@ func TestNothingWasSent(t *testing.T) {
 
 func TestItMayHaveHappened(t *testing.T) {
 	t.Run("connection cut after the request", func(t *testing.T) {
-		wantClass(t, post(t, t.Context(), serve(t, cut).URL, nil, 0), effect, models.Ambiguous)
+		wantClass(t, post(t, t.Context(), vendortest.Serve(t, vendortest.Cut).URL, nil, 0), effect, models.Ambiguous)
 	})
 	t.Run("no answer in time", func(t *testing.T) {
-		over := make(chan struct{})
-		s := serve(t, func(http.ResponseWriter, *http.Request) { <-over })
-		defer close(over)
+		s := vendortest.Serve(t, vendortest.Hanging(func() {}))
 		ex := post(t, t.Context(), s.URL, nil, 30*time.Millisecond)
 		wantClass(t, ex, effect, models.Ambiguous)
 		wantClass(t, ex, look, models.Transient)
 	})
 	t.Run("cancelled while waiting", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		over := make(chan struct{})
-		s := serve(t, func(http.ResponseWriter, *http.Request) { cancel(); <-over })
-		defer close(over)
+		s := vendortest.Serve(t, vendortest.Hanging(cancel))
 		wantClass(t, post(t, ctx, s.URL, nil, 0), effect, models.Ambiguous)
 	})
 	t.Run("body cut", func(t *testing.T) {
-		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		s := vendortest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, `{"id":`)
 		})
@@ -206,7 +177,7 @@ func TestItMayHaveHappened(t *testing.T) {
 		wantClass(t, ex, effect, models.Ambiguous)
 	})
 	t.Run("body without end", func(t *testing.T) {
-		s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		s := vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, `{"id":"`)
 			for r.Context().Err() == nil {
 				if _, err := io.WriteString(w, strings.Repeat("x", 1<<16)); err != nil {
@@ -223,7 +194,7 @@ func TestItMayHaveHappened(t *testing.T) {
 }
 
 func TestStatusIsKnownWhenTheBodyOfAnErrorIsCut(t *testing.T) {
-	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	s := vendortest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"co`)
@@ -232,8 +203,8 @@ func TestStatusIsKnownWhenTheBodyOfAnErrorIsCut(t *testing.T) {
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
-	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the request went elsewhere") })
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	elsewhere := vendortest.Serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the request went elsewhere") })
+	s := vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 	})
 	ex := post(t, t.Context(), s.URL, nil, 0)
@@ -244,7 +215,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 
 func TestAnExchangeSendsOnce(t *testing.T) {
 	requests := 0
-	s := serve(t, func(http.ResponseWriter, *http.Request) { requests++ })
+	s := vendortest.Serve(t, func(http.ResponseWriter, *http.Request) { requests++ })
 	ex := post(t, t.Context(), s.URL, nil, 0)
 	send(ex)
 	if requests != 1 || ex.Status() != 200 {
@@ -253,13 +224,54 @@ func TestAnExchangeSendsOnce(t *testing.T) {
 }
 
 func TestRequestsGoToTheLine(t *testing.T) {
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	s := vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.Host, "127.0.0.1:") || r.URL.Path != "/sim/v1/act" {
 			t.Errorf("host %q, path %q", r.Host, r.URL.Path)
 		}
 	})
 	if ex := post(t, t.Context(), s.URL+"/sim/", nil, 0); !ex.OK() {
 		t.Error("not sent")
+	}
+}
+
+func TestSendAsksForJSON(t *testing.T) {
+	const json = "application/json"
+	for _, c := range []struct {
+		name            string
+		request         Request
+		uri, kind, body string // kind is the type of the body
+		auth            string
+	}{
+		{"a read", Request{Method: http.MethodGet, Path: "/v1/hosts?name=PC-1", Header: http.Header{"Authorization": {"Bearer x"}}},
+			"/v1/hosts?name=PC-1", "", "", "Bearer x"},
+		{"an order", Request{Method: http.MethodPatch, Path: "/v1/hosts", Body: map[string]bool{"isolate": true}},
+			"/v1/hosts", json, `{"isolate":true}`, ""},
+		{"a type of its own", Request{Method: http.MethodPost, Path: "/", Header: http.Header{"Content-Type": {json + ";charset=utf-8"}}, Body: []int{}},
+			"/", json + ";charset=utf-8", "[]", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if r.Method != c.request.Method || r.URL.RequestURI() != c.uri || string(body) != c.body || r.Header.Get("Content-Type") != c.kind ||
+					r.Header.Get("Accept") != json || r.Header.Get("Authorization") != c.auth {
+					t.Errorf("%s %s %s, headers %v", r.Method, r.URL, body, r.Header)
+				}
+				vendortest.Answer(w, 200, `{"ok":true}`)
+			})
+			var answer struct{ OK bool }
+			if ex := lineTo(t, s.URL, nil, 0).Send(t.Context(), c.request); !ex.OK() || ex.Decode(&answer) != nil || !answer.OK {
+				t.Errorf("status %d, %+v", ex.Status(), answer)
+			}
+		})
+	}
+}
+
+func TestSendSendsNothingThatCannotBeBuilt(t *testing.T) {
+	s := vendortest.Serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
+	for _, r := range []Request{
+		{Method: http.MethodPost, Path: "/", Body: func() {}}, {Method: "NO METHOD", Path: "/"}, {Method: http.MethodGet, Path: "/%zz"},
+	} {
+		wantClass(t, lineTo(t, s.URL, nil, 0).Send(t.Context(), r), effect, models.Config)
 	}
 }
 
@@ -278,7 +290,7 @@ func TestRetryAfter(t *testing.T) {
 		"99999999999999999":              time.Hour,
 		"86400":                          time.Hour,
 	} {
-		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		s := vendortest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", at.Format(http.TimeFormat))
 			w.Header().Set("X-RateLimit-Reset", value)
 			w.WriteHeader(429)

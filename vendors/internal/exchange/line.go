@@ -1,7 +1,8 @@
 // Package exchange carries one HTTP exchange with a vendor and says what its failure means.
 // It exists because the vendors' SDKs differ in what they lose on the way: the context, the
 // status, the headers, the body of an error. Each SDK is handed an Exchange as its transport
-// and the adapter asks the Exchange, not the SDK, what happened.
+// and the adapter asks the Exchange, not the SDK, what happened. Where there is no SDK, Send makes
+// the request.
 //
 // Wire formats, credentials and error codes of a vendor do not belong here.
 package exchange

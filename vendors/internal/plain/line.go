@@ -1,5 +1,6 @@
 // Package plain makes untrusted text safe to put on one line: into a mail header, a spoken
-// sentence, a comment in a vendor's console. It knows nothing of any vendor.
+// sentence, a comment in a vendor's console. It also tells which host names may be asked for.
+// It knows nothing of any vendor.
 package plain
 
 import (
