@@ -291,8 +291,28 @@ type EDR = models.EDR
 // EDRCheck defines model for EDRCheck.
 type EDRCheck = models.EDRCheck
 
+// EDRChecked What came of the last check of the connection; absent when there was none.
+type EDRChecked = models.EDRChecked
+
 // EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
 type EDRCredentials = models.EDRCredentials
+
+// EDRField defines model for EDRField.
+type EDRField = models.EDRField
+
+// EDRProduct defines model for EDRProduct.
+type EDRProduct = models.EDRProduct
+
+// EDRProductList defines model for EDRProductList.
+type EDRProductList struct {
+	Items []EDRProduct `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
+// EDRStatus What is known of a client's EDR without asking it.
+type EDRStatus = models.EDRStatus
 
 // Endpoint defines model for Endpoint.
 type Endpoint = models.Endpoint
@@ -1143,6 +1163,12 @@ type ServerInterface interface {
 	// VerifyChannel Send a code over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/verify-channel)
 	VerifyChannel(c *gin.Context, number ClientNumber, id ContactID, params VerifyChannelParams)
+	// RemoveEdrCredentials Take back what the client's EDR is reached with
+	// (DELETE /api/v1/clients/{number}/edr)
+	RemoveEdrCredentials(c *gin.Context, number ClientNumber)
+	// GetEdr Read what is known of the client's EDR
+	// (GET /api/v1/clients/{number}/edr)
+	GetEdr(c *gin.Context, number ClientNumber)
 	// SetEdrCredentials Set what the client's EDR is reached with
 	// (PUT /api/v1/clients/{number}/edr)
 	SetEdrCredentials(c *gin.Context, number ClientNumber)
@@ -1170,6 +1196,9 @@ type ServerInterface interface {
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
 	SignResponseAuthority(c *gin.Context, number ClientNumber, version int, params SignResponseAuthorityParams)
+	// ListEdrProducts List the EDR products a client may have
+	// (GET /api/v1/edr-products)
+	ListEdrProducts(c *gin.Context)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(c *gin.Context, params ListIncidentsParams)
@@ -1988,6 +2017,56 @@ func (siw *ServerInterfaceWrapper) VerifyChannel(c *gin.Context) {
 	siw.Handler.VerifyChannel(c, number, id, params)
 }
 
+// RemoveEdrCredentials operation middleware
+func (siw *ServerInterfaceWrapper) RemoveEdrCredentials(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveEdrCredentials(c, number)
+}
+
+// GetEdr operation middleware
+func (siw *ServerInterfaceWrapper) GetEdr(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetEdr(c, number)
+}
+
 // SetEdrCredentials operation middleware
 func (siw *ServerInterfaceWrapper) SetEdrCredentials(c *gin.Context) {
 
@@ -2374,6 +2453,19 @@ func (siw *ServerInterfaceWrapper) SignResponseAuthority(c *gin.Context) {
 	}
 
 	siw.Handler.SignResponseAuthority(c, number, version, params)
+}
+
+// ListEdrProducts operation middleware
+func (siw *ServerInterfaceWrapper) ListEdrProducts(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListEdrProducts(c)
 }
 
 // ListIncidents operation middleware
@@ -3958,6 +4050,9 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority", wrapper.DraftResponseAuthority)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/:version/sign", wrapper.SignResponseAuthority)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/dry-run", wrapper.DryRunResponseAuthority)
+	router.GET(options.BaseURL+"/api/v1/edr-products", wrapper.ListEdrProducts)
+	router.DELETE(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.RemoveEdrCredentials)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.GetEdr)
 	router.PUT(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.SetEdrCredentials)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
@@ -4762,6 +4857,82 @@ func (response VerifyChanneldefaultApplicationProblemPlusJSONResponse) VisitVeri
 	return err
 }
 
+type RemoveEdrCredentialsRequestObject struct {
+	Number ClientNumber `json:"number"`
+}
+
+type RemoveEdrCredentialsResponseObject interface {
+	VisitRemoveEdrCredentialsResponse(w http.ResponseWriter) error
+}
+
+type RemoveEdrCredentials204Response struct {
+}
+
+func (response RemoveEdrCredentials204Response) VisitRemoveEdrCredentialsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveEdrCredentialsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveEdrCredentialsdefaultApplicationProblemPlusJSONResponse) VisitRemoveEdrCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEdrRequestObject struct {
+	Number ClientNumber `json:"number"`
+}
+
+type GetEdrResponseObject interface {
+	VisitGetEdrResponse(w http.ResponseWriter) error
+}
+
+type GetEdr200JSONResponse EDRStatus
+
+func (response GetEdr200JSONResponse) VisitGetEdrResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEdrdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetEdrdefaultApplicationProblemPlusJSONResponse) VisitGetEdrResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SetEdrCredentialsRequestObject struct {
 	Number ClientNumber `json:"number"`
 	Body   *SetEdrCredentialsJSONRequestBody
@@ -5160,6 +5331,46 @@ type SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse) VisitSignResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEdrProductsRequestObject struct {
+}
+
+type ListEdrProductsResponseObject interface {
+	VisitListEdrProductsResponse(w http.ResponseWriter) error
+}
+
+type ListEdrProducts200JSONResponse EDRProductList
+
+func (response ListEdrProducts200JSONResponse) VisitListEdrProductsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEdrProductsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListEdrProductsdefaultApplicationProblemPlusJSONResponse) VisitListEdrProductsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6954,6 +7165,12 @@ type StrictServerInterface interface {
 	// VerifyChannel Send a code over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/verify-channel)
 	VerifyChannel(ctx context.Context, request VerifyChannelRequestObject) (VerifyChannelResponseObject, error)
+	// RemoveEdrCredentials Take back what the client's EDR is reached with
+	// (DELETE /api/v1/clients/{number}/edr)
+	RemoveEdrCredentials(ctx context.Context, request RemoveEdrCredentialsRequestObject) (RemoveEdrCredentialsResponseObject, error)
+	// GetEdr Read what is known of the client's EDR
+	// (GET /api/v1/clients/{number}/edr)
+	GetEdr(ctx context.Context, request GetEdrRequestObject) (GetEdrResponseObject, error)
 	// SetEdrCredentials Set what the client's EDR is reached with
 	// (PUT /api/v1/clients/{number}/edr)
 	SetEdrCredentials(ctx context.Context, request SetEdrCredentialsRequestObject) (SetEdrCredentialsResponseObject, error)
@@ -6981,6 +7198,9 @@ type StrictServerInterface interface {
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
 	SignResponseAuthority(ctx context.Context, request SignResponseAuthorityRequestObject) (SignResponseAuthorityResponseObject, error)
+	// ListEdrProducts List the EDR products a client may have
+	// (GET /api/v1/edr-products)
+	ListEdrProducts(ctx context.Context, request ListEdrProductsRequestObject) (ListEdrProductsResponseObject, error)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(ctx context.Context, request ListIncidentsRequestObject) (ListIncidentsResponseObject, error)
@@ -7750,6 +7970,58 @@ func (sh *strictHandler) VerifyChannel(ctx *gin.Context, number ClientNumber, id
 	}
 }
 
+// RemoveEdrCredentials operation middleware
+func (sh *strictHandler) RemoveEdrCredentials(ctx *gin.Context, number ClientNumber) {
+	var request RemoveEdrCredentialsRequestObject
+
+	request.Number = number
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveEdrCredentials(ctx, request.(RemoveEdrCredentialsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveEdrCredentials")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RemoveEdrCredentialsResponseObject); ok {
+		if err := validResponse.VisitRemoveEdrCredentialsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetEdr operation middleware
+func (sh *strictHandler) GetEdr(ctx *gin.Context, number ClientNumber) {
+	var request GetEdrRequestObject
+
+	request.Number = number
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetEdr(ctx, request.(GetEdrRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetEdr")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetEdrResponseObject); ok {
+		if err := validResponse.VisitGetEdrResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // SetEdrCredentials operation middleware
 func (sh *strictHandler) SetEdrCredentials(ctx *gin.Context, number ClientNumber) {
 	var request SetEdrCredentialsRequestObject
@@ -8056,6 +8328,30 @@ func (sh *strictHandler) SignResponseAuthority(ctx *gin.Context, number ClientNu
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(SignResponseAuthorityResponseObject); ok {
 		if err := validResponse.VisitSignResponseAuthorityResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListEdrProducts operation middleware
+func (sh *strictHandler) ListEdrProducts(ctx *gin.Context) {
+	var request ListEdrProductsRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEdrProducts(ctx, request.(ListEdrProductsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEdrProducts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListEdrProductsResponseObject); ok {
+		if err := validResponse.VisitListEdrProductsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -9385,292 +9681,309 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Ld9s2ti/+VfDX/9zVpKVtyY80sdddczx2Os1tp83E7slaE/vYEAlJGFGASoBWNBnfz34XNh4ESUgi",
-	"Zdp15t6uczKyxAceG/u9f/tLL+azOWeESdE7/tKbEJyQDD7+zGMsKWfqc0JEnNG5/rP3cUIyguRE/T9l",
-	"YxRjhoYEZQQnu72oJ+IJmWF12wx//pmwsZz0jvf7/agnl3PSO+4JmVE27t3f30e9Oc7wjEjzztOUZPLd",
-	"ef2VlxOCsPrxG4EovIWqr+dYTnpRj+GZei5NelEvI7/nNCNJ71hmOfFHM+LZDMvecS/P4UpvdAev1Eik",
-	"JJl66n9/6u+8wTuj6y+v71/suD8O719+Obgv/h7s3/9Hrz6pqHeWUsLkL/lsSLLwVGK44huBGFy0Yj76",
-	"x7Vz+o+MjHrHvf9/r9jGPf2r2DMDgBFxJnG8cmVj/fNXsbZ5JviKVb1l5LO8RXwEtImZWJAMDcmIZ+QE",
-	"vkqpkGhIxpQJhCWiUiAhcSbRgsoJz9U3bvq/5yRbFvOP9XvXUfeMMvv3oDzl052/451/9nfe3PzPnevv",
-	"whN7l5DZnEvC4uVPZFmf4NmEC8LQcAkziXGakiyCzwLPCBrxDJE7ki1RRuYES7sK8KPaNyJgbuQzns1T",
-	"9e7Xo8EhOTwa7cSE4J3DV9+PdvCb4cHOIOnH/dEheYX7A7sYmi0Uq+ENdkeNdh1peMs02H+9bpn+v53/",
-	"vWp1fqYzKuuL8iNfoBlmS0SYzCiBXZ1xIU/QUR8tJoShlIwk4vnKfU3hwZXx0lk+KzZV/zVww6JMkrE5",
-	"WB/IiGSExSRMkZTFNNEnPbNXrjhg7vetz3sxFuCsGRFzzgQpGOtZRrBUT1Vcn0nCYEXxfJ5Szer3/iE0",
-	"v2/6wpjQO5LAw/VLV3BtRAViZLHbu4/0UH5ifMH+iIEssEBT9fITdMtzGfMZuUUCL4UiFzkhGcJsacTa",
-	"BLMxSWDQ55yRzoZ7Cpxp1ThjPpthlsBIY5xllCSagO+j3vuMD1MyWzOSub7iu3Yjss9dMSTDP9AI05Qk",
-	"J0gQUvBTPlJMVOYCxTxRR3DI74DIPV3iA5HZcud0JEMC8SOVE3TUP4gQVhegiT3UgsScJQJJjrCYIjzG",
-	"lO2Gz+rBq42HVU3tbznJOzwAzTaSqsMf8ywhCUryDA/TJYINpmmq9CZvk0/QAst4Aovr8Q5yp167CxzH",
-	"vBsOdawoOSXJGGgTJwlVr8fp+4zPSSapOvsjnAri8f0vvYzcUQHDHCgFzLvW/62u9NF4guzvVrxkZM4z",
-	"qT4u0QTfEUUasEduZwZ9+M/bnH6Qk5qv+PAfJFYM+fPOmO+YL2c8IanY9efrXbBDZ2oQasjAUo97Yyon",
-	"+XA35rM9WM8RzcjOLMmKv/b0I+HNp7HUGkV5KWhSkV6vDmuSKeplXC+qL+VeBa4TNIHrCFNL8KkneNyL",
-	"eloPVCS9FJLMetclzel1SBIWsuGTfuh1w7WToL50t2rJHRXkkuBZG9qLMypJRnHvuHfOZ5gyhBNFGEJm",
-	"WPIM4TgmQqgjE3M2otmMgEJK2BgrIlfisEazxTPXn9ZL8lmqrbAP+2LXbch5SjCrLa+5MCre0HCti6Xp",
-	"csFBuNXI1JBQQ1vAktyNpu51t/z227vzHjA2iWlao/GD16HjMKIsoWx8Uzs8RwH7L+pNuJBK/9EHTpKZ",
-	"aHTbDH9+py8eeL/jLMNL9XPzuVke20K1UjclSlxwLdrW3fauuPI+6vE4zrOMJDd44/su6QxeNS/kfZUb",
-	"LxGVKOZ5miDGlVWDmLLBUiqUhMZDQZjUKrC9brdsl4WXNjOqVItBCmV3ULncdP2FvU7dw/NMK81r5asi",
-	"+Qt9qbpJYtnwHrhSSRUSTxhV2stm7uCuVPdRWePr+8EFy+eJUqpbrNcdycIidhCBXsAZQTOe+TadVkW1",
-	"QQfLgdT2woaut098dgaGeXH8femjl7h0fO0aePtbJuEyrZQWopij3bSGjBNYXNc882cqAnzTcRv3YSNV",
-	"lVnPfoj1MCVjNvFikEPVzYGH1pbJzuHCnRerQGQEp1JRVNSb5Ewqaoz01mfabRf1xikf4vTGMTm3+1pr",
-	"q2gbg6Mqda/eowtLMN3u1IU94HaSjCx6US+lbEqSynBftRgtPLbLwWq9P8CVsUTYKf4xnhEk+Qm6HdFM",
-	"yBtBfr+FE36bYven8aRqFR94Nc4FSSJkHBgSnK3qMqYYw5KU3TjgwFVv6x335vkwpWKiz/GYZPOMKtHW",
-	"gy/MAHrHh1HPvh7+MMYdiOze0Wh/+CoeJG/Ia/z96LA/PIj3kwHpj97g18Pv41e9uvZlX1/ilQf7YeWg",
-	"GNVm1dob85e11oM/oU1X+rPdNITKEfVujdy0y7PyB+2NqiH301TVOZ3+TY3aCJymejo2FN5jvBf1fndP",
-	"6P0+qJMAdsehifr9uzecitVUdg2u3w33mMi+v80q/624u7vVns8zfofTFXxBnfJ5RrReRsUExDtmiLBk",
-	"zimTiBGSiGNtVucpZWPFKyJElaWNpXZSCa59vgueJcoGVyyBZ0guOJqTTHAmrGWuWb3iFZXNglGSmxHf",
-	"uGMXc2UURT0sptppUne+8pEk7AR4FU2JYl8LTKWAucGEFUvSvpWSthI8m/CeFooU+TynGRHmjvLgfsj4",
-	"TI2AIc4Q40OeLNEML01UIEJKZKZqvFQgeG/hXnKxDKXP7BgZ61HqYUgNHNM7whqrE2ecKTqoKBR1dWKc",
-	"YWY8tlVbVRlPi/q832kXp7lR0UZGRkqgVLT/QVCZrXHFoC8jxXMRIohf9DLrJSYJogyp1dstPPre6FOC",
-	"BWlKgWYOLZZVn6CNdp2+KqgpmycUm9CQv1gu0DlnaeXkw44Z9XCIZXu86gFM2D2mzdp0q4qJ6fbyTag5",
-	"LInoRUrOXUe9hOAkpUwNeb+//2qnf7DTP7jsvz4eHB33+39XhAwKfu8jFkhOqECCjtkOZWjJ8z+tkoxi",
-	"VTw75QsC9p440dodfCUQZkukXgShoib85Gc15opjpMJNol4O5q353XjSiglXR3iqI2noTR8lSvLgiQnv",
-	"b8UeZQO76DJkF8GN3jgbEppHFZ0SmyBCtKGzwjcCTkQaA2MQ+WyGM/XlacUB+o1AcUaUtUZxKtACEi3w",
-	"lDCwGywf970an3qXg37/YLffH8Di0BnRG/rpSw+2yRHyfoiQf1D6qqPikZKamKGcQYwMMSIXPJv27q/v",
-	"gTH4kx3UiF0IIgO0fjoakVgJo1yQTERohmk65J+JiFBC7mhMxIPoPOQA3NJDt5Uny+5lI//o1v6oSUaw",
-	"bPoSRwMN1ZFLc8NbJrNlg/V13rH1D1UXNQ3t6JPV+Vmd2RjfuvO6ioyfBUk+MXkFDBdQkrVrEmwTKqbq",
-	"uzkXBGKzIAcLc+NZEeimDLSKsLEeT7PobmGuWxDxTLvaOiVkeZZiLXisZ0yxZSGtp0+Q7A5cBwkE1W5i",
-	"zmTG01Rbxf6OfN/MbVa8s8uZ5HLCFd/8kKebldkQJQqUkJgmylob8lwqUYVjCfFoZoWJos2Zer3SqrDO",
-	"UZDmbpsNZC/Q7nVI99hFp8rsBq/7FRN8pkxoLIRnfDN1tTKpIBshFRxNeJpoYxeb16PFhAt7KxUQmwFZ",
-	"unvF6rZ4bPXWdcR/TgQQKATvFHdq4bYu9rF0aA4aKoexSwZYHx3TmUbn9nowTvOQ3vuOqfXjuRQ0IWVX",
-	"xTcCDXNBGRECwd0nCKcLk5lTTuSyh8Be34t65pEbI+g23+pLzRhea/c43YC2WH1fTSjW/rDR2ks8XmE2",
-	"GDqbYKG9P7CGs8Yq1CXeGEINjajCKWERI0vAHqk05JQlTvBYLKbFOSmNZ3OY5wzSL8+4zumoOsSTKn0d",
-	"1jJgr78chhJcFYMgd5TnITUakj41OxqSMeRcj7gJH5gAoZgTPDWWKWekIo5bDOMOpzS5ASdZM29chT5g",
-	"EbzZlJ+4gUgSIqa73hI/lD7U83TyMJ7jIU3dKV7ppeVJHkvIa084GpIlhzQunmJp3LIoIynBAv4yJ3J3",
-	"BXsXQSfdmN5Z8YN4lkDeIaIJPNukI8I+QwyJj0xmct2N5kmE2juK50wpA3ex4R0YTZRpT8WKZzrtIfxc",
-	"SdJUIK1qIO9ibT5yyKLUGsmKF/yek3zFmKeEzIVaC70oJdFqpTgfjZQyGH52mHG6UZfkjbo29JSql8vs",
-	"oxt4sezmfeU1a8YDS8TYIQs8m2DGSOori0SZ3OoMcgpRW6FDzesEZXjI5tHdj/ZsQuJpgJcWc1nr9zWX",
-	"bYgJ/GrUDZ4QlyGjCUwSIdGMCIHHZEsfV5UBmiGFIvpnLmWrPFurztw45WndpH+Ei+xxxbFs4B3X16l7",
-	"dCp4m2BLsjFe9Pb8Q7v0qxSzcW5y8fzg8VEo6EDGOL0JKG/htBzmqm+apcXNeUrjjY6f9/oqY8Le/NNk",
-	"hbcKI0NwwZX2eNPyH+qtTVSlC2/H9ba40Zf2tSEXsjlA3Z1oeOI5ZA228pX6dEwgoWG/v/96Z7C/czC4",
-	"7PeP4f/+rmabYnWcZzB1KOBxbs7BTt+/tqBbSRiGZIj+YP/g8OjV96/f4GGckFH1b0heYgnPwGXLF4na",
-	"xikpk2uPsPLeHffe6omgv2KWj3Asc7X56OJtaVuPe29ztQZ7fyZZSlk9YFBnAThNfx2BN7cBM7ium82E",
-	"oYzMKEuUgB5znWX+V84SvESSox8yqj71Xx/3++rvAXyoWFxbMpnmLMNnBOUJ/PnsPTr8vqLIKgbhmWv7",
-	"oWqr6y/70cH9i52i+Or6yyB6ff/y26DCu569bLANn5TZVBSb019OkRp2ZYkUH2pSkPbd3sqKNJ9pNWFT",
-	"jkRWy7wuUvEMx/pDcvH0uy9JNnsGnM1jR2AkPYAd/RcljOF/c3b0lTOZ/yuZBo+noIAGvCHqgWDT4mW5",
-	"sLX/+vigX8l1L83kxYtP/cE1+D/+tf+pv3Nw/fL4U3/nyH51eNzvv6xPb4X+ZIfYpQrFZ40CVx6LaZeX",
-	"8LBwfEPN0kyi23WZp0SSSyymrRYHru/JQCKMNI96QBIMPKLxmhQT6HRhoFjKM/0biyZ7CzgFIuO9NFpy",
-	"INu3tUFu3aF1R7agn1FCx1Qar4wGIYD0NVGPJb4KOC9f3W9mQrHzWcBIgmzGrF7KRZ61LKXEopgPuLx0",
-	"uadUr0dKA0ELQqa7vUClJRabQyvBQ2hubUpypcl1S3TCcKmKn4URk436jYBM1YBrtLHfYbhR5OnSRrXA",
-	"8M6NElJfBWtqt6BBzPpOFxiWZ6rWD6cRwnMaIfCu6YxLSE4+QWQ2l0vjYsrylNTC45uId6hsevXmqNfc",
-	"ojfb0u1OS6NsVaWwXvNyJE8pboxLOlrWN94cxxbqfsFKVscvt6lr1E7Rih52dBisUmzjjoOrb0Y8u3EZ",
-	"X8H03cdxkzV2kIF/vVRDP9hcpx315pO6zyuYJBwqjA4O5NECq7rUjo6oThxukWxwaSJqilB11AES8SB5",
-	"lSnqzgjWVfoznRejDJQ6rTsKa1RF2SwLBmYFbvymYbmKuNtUFGjUddi+yEUO9LaXNHdNQKX9i4rj3ZhX",
-	"SRw/Bq/qxNNgRlcNlz+Vs0G9njJrCbiaOL0TRsgQtWdznEmKU2NOYcqIRmsyIUr3Gb7WIB6V+M+bZsaO",
-	"N6KOt8wa821TgpS2iMcZIQmAOPmlL+gCsJ3U+SQsgRK6BC9FhBYZlZIwhAWa0YTR8USi3y7PNEYU0Ygd",
-	"lMVpLqhGMvE0vu7cNxWFKEluTKzY0abd8Xg5JJkgca543g1O7qjg1cSuYMFd63RwwpLGpekw12KQatKb",
-	"k2/MomyRUaDv1EM0b2/OY7KOmcw5SekdyZZh3VfxzAgS+CPI2Yhs7gBnWj2Es2glRyDMX00jiMm8XbAO",
-	"F0gpW9+2WfG2+okyy2ZznTO7XnuIC0WyyYPN5c2jfraWrqoprQCfWF0/5a9EwEm2onDq0SAnpmTZaEpT",
-	"qg+wO5RaepsiCkWLvainiZEUUqGaIxpS50zlfxDp7IznTAoDPCdKyHPzPJtzQUzKjMYOinSeyGBzQaAB",
-	"6GpSLKwYAmuHraGH1qRwOWgorsLPKACU1k9OVIvd1W8sARltjzzs0T+gegL2j8WkLrvDeEPq6euSnHSQ",
-	"EwlMkwgq9SbE5NxADbr2DTdSkywzdKAbFWUpoC1tA5qhY7KbN0tfWS/wDp8Yc7XbjPah/CngH8LJ8053",
-	"QV8eTZSOkaUAj3+WyLiCqGE2tJnMc/LpEWReWLP2GOasEXfD8UTnNLfTyd3MGtHZI2jlZWqvr0Njig7i",
-	"KoXF2nbUWZBXS6rpHC/DZrD7zE4LocS3TbZJSbOP7nK0VMxouzI/5wc+ReYE65SySi3+H+YEtlPqcpUy",
-	"mqZewKFyDMJQjxeUxTphOck0+uEYs3L07nB/90j0Nts27SMRCcFJKBJBLQwzlHYkSUaEQAknunhjwbNp",
-	"ONM0IyJPZTi2YTQXRQDY2ACF0P1GoBQLaUAcGMI29TBSI5jwBRphEMNjLjcrnyvjHWZ8kdkMswANCcbf",
-	"3c6pprACnppqLDZB2CXb2jldWqaaRAo4qdvZP8ZC2aT7NjSPain61vdmizns2rR245V2tWtqeT/hbKUm",
-	"i5G6x9AFeGWJOEa3GcHprf3bjy6KE+0muhV0loMAulWnHPB+U4LvzNUTnisDHdLzrxjUXag1FEgXnSUm",
-	"cd8cW0SFLtLWNV4+QpdS3OybtnK5+UvQ9cp+IO4ZAdSCEMKH2WOBFhNet5GbmP7hmrDC+AAkWfC2691L",
-	"mpshPhE2cdmCsRVMFD+16IkG02ashAHfHhxmhIVSB+ov+g1QaNTsATfKFnOhROPwt+dvc3dYNi6VISqN",
-	"rlKAmDf2SYBDroUNV9NfCrzzuaVv75llfmSJpwU/MtTd6aFZfsjbwYyYAk9f3S1AGQaDnf03l/2D437f",
-	"lpQowqqV8BY4qerneKc/2DUapX3V/YMrS8PV3xo9FDIaTLThBDG+qCTkoY+mfQJmiI9Ggpia8XKxTcpj",
-	"nDpAoMqRCdSl7egP+8WHS/vh2H544T69/NOLv//r03c717VrXv4pmIsX24rq5vWzxS5sCgWb6yqQEs1y",
-	"J4vgZi190hSwWCfDCbIR5kCGpK2D6qoodB1w6SVHMltGkHSmQacYlzqcwpmp29Kl0rVS3jU44ZsRTV35",
-	"qduZkMX+9vxD6/hvxvPxRAmAeOLKAbW7Xn0DjnqBdE1BhcytC1pAwMme+7pX3xYk1ERsxhfJBdQcHJef",
-	"PCNgpJy9Ow8YBcFEzZ3rcB5q4UyrWy5mtie6uBhq+eQEM+TVQqijrQ45aFJqITzImt26kPKHZhJIwwNr",
-	"BhWitrNDpv72/MOq4rNKtehaM9O/9j7q8WnYwlgJ6Ky7AmEB7vOFKXRcZJyNj5HMMBOKCJQRmXEpU5JE",
-	"CM+GdJzzXETI+ojVyQPc9PFuA11BEHmzku0D5XlIREUWhIRmBfBREFkqpDPFs3c0IcrI5QvWTTEdn4L3",
-	"21vi66akove2Y3op1qWNMjDEgtzkWdo77k2knIvjvT08p7sk3xnseqdLDUTXS+c+wrvGZw1UK5mfBYkz",
-	"olYZI/3ROp/MYb9fXddUyfl3w1xVP2kZUkbGJqRJmZA41SHOEwSzq1Jg2PvuJhlexJJN+3rwJkTGlVT+",
-	"pV/C/Y1AI0rSBJLd7ZBKIFav6oS0yKgkv7J06cLiDfhl4MCtzqR3XLBBEr15t1ur5pTvUWmX9O+FWCs6",
-	"57hIwAt4xJiDrjDRprfnHxz38OE4Rzxn1aBr2C/uoxiuVePsddvpfUnhvm6oTScZHcmQAX3BZwRAMkkq",
-	"LGpDAjLUpQiEnY1jwkjm+vGt05HKeurG5MZmkJ9TMl+TnqO7VNUUrxle3gyJb8kEKePt+QdwkQJyD7Zp",
-	"1Erbck5YSdL0IYADfAg/J+U8qmyGi3i4AVCvhiX01wYPr1Gg3LyqRWyTMwuGtVZhKB+HftM49aqEZmfS",
-	"3WDRJmfa3tUiMTsjd5QsNigbOnXYwfFKjshnSQzoWCiBxqZrATva2jdjxpbkZPXgjEcKBuZYFjdO6QLw",
-	"dusxCMqaJnSuArg49c0Q0M7BkVSw2pIfrZyUu7HFSt0YDAXCHdspOGaJb3nH0NG8o9kKZdk1aSjtrEzq",
-	"Us7draxtMGA7fASYLcYYD8K/bMbYdmekReAYS9yaF1fB8YOCQ3/TNswMWPfgsYMLIzNxM9CGO3hHHmH7",
-	"ukgC1iP7Q6qN336ek4TKNhVJDU1o++AuFxyYdRt7qEjW65FBwQm0UgAARQWW/IhnhAkai0AQfUXS38Yy",
-	"vugh4XdSsJxWkXizTB0u/A+6Z08IPMe4NcocDOIqeJiSyDRYvLE1PBmy9RJN3AdJgfARhmqcUaHUp1WC",
-	"56iJ3AkctDkWIhzArUXCtelvbihG3Gyn7Lp2uFV/oXfkB0KSIY6n7fADTD1wz+RNgeuNMjSjLJfasM20",
-	"Cnt8FOzQQlhT8GD7nFpzKrWlc86zktf2qJW/1jy72fqXFqvLTeA/07tA5pbpfdVcMlgC2ew4zwhOArni",
-	"b01vLxJPkSbSBmBk+llRMdwmYHpmzp0B6f3IhXxvHRr1okBg3koVhMxSzJYohoR3cBh/axqfQFezDMdS",
-	"WW1FCAklHMJHgK86ssXBOjya4iFJdU5NytmYZFcMUAx02N0FS5N459uK++DoYIWLfPfm27AbpjTJAJc7",
-	"hxpH6+A/Ruo+NRftLVfTsxWfjYjJX9HNysaPnoVf10/JZxzLYhOqrpSjZigP1y/8Vdq5/tKP9o/2770L",
-	"VkTWfgxDv34kZJouNbSrtUsKJD46I+ifnJFd9Av0vyOYCYP/WoqEf/rSS/AScO9nYDbIXNH1Ahi8nOTq",
-	"ZGRUHYpRxmceGoTkiom9Pu73IbDWaFM+UpbwRWU/BrVKmgDz+tEgdXXGtd55ZQMrM2+TTWZBVVBzKHYw",
-	"mRb6kEWQgOYXNdb0Uuik3ZxP2mymTclR1psn1vR51z2HNdwwwha1VZdsgNtgZATUhkZDPjb8JkegufJe",
-	"F1DcZDw37c7W57u4a290Vn9D6651HXOcctHK3RRvwjkI0cpl2fGv+4FLjuDtQSqBnKywU8vFSJtbYVbd",
-	"bpTYY8ybFVl+o40a2AobWp3JGzetFgk20AjOwh419grOScuClkmDjkrv4SIof4Fmga3eYHuuNd8314Wl",
-	"yb5lRKuqCW73kg+l+xq+apuUJ4dc1aTPoGZSN9J0yF5vYeLZaXJH7VtW9WBXh1BpG0Iit32IMxKhvgGD",
-	"3sz7BKn0KWvp0t9knhlHUzByCFnP0OlyU+taiE7LlCTNujpu07hFYjFtkyGjVN8mCyDzbLNLIddqnrr2",
-	"ppX3d6t2w3RkevC15/kXv54ZEBfEmVIJTEYIQbo1hrIKx5yFRMCahD8fcEAz1Mj4ETUTM6tY6j1ccHWn",
-	"gZQkeanOqspKfJnj8zFf6zBnw1KGz4FL697MfH1XVIJ1rgR24de0z/pQU3CfyLvpD+Dpu9rHZXCFjTAQ",
-	"5tINes16xUPR041jOxtKXx9X+m+Z8rsNm23cSb0N42zLBjfyonC/8wo3ikv4F5Zx+YzJ2+Jt+YeQSo77",
-	"p+OhHASeaBiI6S3VMiHylCHXwArxEVLrnPEZFWQXvZMCQW6KzljT0BrDJcJS4nhqQvI+GJ/xS0E03+a1",
-	"KL6prP2MrM5pttEpV0I4dw2P1AJnIEQmeP/olQdcM6IpsRCUkCjQBDfDDKnurm4FC6iDYfpZTWWG3Z5O",
-	"hYbfeayhbLDj2OzbfGfQBFq4s0vZ7PVkdi8S5OUwQTrtkFA2Ng0RIfeDhqoqt8nTfkAoyIt7twoFvXM4",
-	"DJ3t9U+EzP9fCG7DusMidbjoP5OR/DWXoU5Arar9GqOcBNN8tqn4a7ZsEEGwk+wshPAzZe1ZbNT7K86m",
-	"LYXXuekLN1z6gQmTbJ0hiccn2mWeLqsdtTa1PN2yiKRlMEDicaMCjmbBf1jBDslfPS8UHzGrDlYjjSfQ",
-	"oz6hI1C8ZLhbPZrlQmo4r8aBE5jOZgPmF7I4VUZjq7CrMUIG/cN9F3DTediZ3NG4Xv3+4PWBl/wEkYmQ",
-	"VLsu9wD95BQhX0OxutA843GSz+avDnfJZwIBC4McolXeVU19V7Qb5nmmNH2oSDUpaWtbCIPG7glfpMai",
-	"JC8Uq9fyMAMwwS3NtyAWxqoItb8RQVxhmK6uP0C0msvQhMl4m/klmLsA8cQND3mkhrAlOmgILblNW2ND",
-	"MxtYmzpSF/rSh7SfbddPuCTTrPVmBlwij4BNF/JE/EIWHiRBS+Rs4TfY0hjaGp/z2kHM9nCC/7Om5BpU",
-	"2a4CmtXmNEbBPk0weuveaUBfBw7HtffdYL+/f3R01B9AEapGbe2dvbv4tQztqZa64CgTOp70ru8fDdx3",
-	"Rpk9O81wCy3Sapkb/EJIomOCrkkiIymCq0NRcT8O/t//eXUlrr/7T/vh6mrXfgxGvbvskKGziosa+BWd",
-	"UNGZLf+0SagC0THjGbF2URiLuFpwWHvIlJC57uxMdLw+QpLzcGr9H99VY8t+Gg4AubIcUIkw5tq+TPlC",
-	"LYSi93q1amOs5Eraz+7g1eEJYkHiFAZGHPpAzsQuOkUj+pkkKKWMgOUrEOPwUx1M3FvKq6vvPg123phy",
-	"6FfRYEWjTwvTXBOjNEOjnOnmygYyTrOwCIk8niAskOIS1VE8OsRzO9YQblvroRg3RC/WUuIHmpFz6/5t",
-	"KicsJIMHBFJjnFvANlRmZp6wYuB+9khj7AKT5fGp1x+8Hr3CR0Rpu/2d79U/r9U//eI/UBx9fbmOSOCS",
-	"RiquRfhe2wGuj7ztcptyNtZo8o47oSWRjY2DYOpJI4nSWoO1ZFHNhdPQNFSgGc6mJIlMF/GY50xCGS9L",
-	"zFcWrgarT6mt2ahz3Ad54bfWsFZQlu397TootyExmLc2mHa+VW/IdNfmT2HkDNfrttz+/trvVN7DueSF",
-	"+vOxuE4oNgY5RFot3vgO01S/8ngxvZETwm7Me4zYd/3H3ZsvdD2aeikgTK9Wp66VFiAX3ORhG+NQ2fw9",
-	"U1wKWQ11dcssX2NfggZ7sY2xG/fD1iq6P77NFnmdQen3hqno8woUtTjPhA44KPED3VTmeEy8EiyXVtCo",
-	"XvQX16ev1lrbpjZpJLhIiTcx51PC4IDOMyXWE0QZcqGjclxD+wicfvDG/uenOfjpAp6a8OvZxQ+u2qh5",
-	"dP6ULdH/uvj1F6RXshJlATq+yZWNvN/vH3pmERtxiKYYK/8iF3MaU567nlGKI4KTY7Qz8PkNGNyHupOX",
-	"0jfeHA0Ojt7s7x++/v4+sK3vXTeWgImOZwQ0H84ImuQzDGDsuTB1n1hYvK4T07aZcYvMt7mHStR7b2Oh",
-	"BbTuHRGSjm2Zp8ue6bl0uBsfUF/n1PWiXqKBE+uYu983Qu96b+KHnTnb3mt0SSgDWAU+WrGBuPRyg7Yq",
-	"T9ym6dPjeL63alqyyQtuG1kUyImbg7TgEy9tRmeO8feuz1/LjiWadRmojjk2kImOsznzbhfZCh1rSUbo",
-	"nyTjiGeoL4yNAWiLZITzNFTZCDkzRBmWLXCN5kp9qRm8P/IFJPMjxQNMLo4XdYJcerEgmSFiRCVK8VwQ",
-	"cYIGQumGB31o6wD27jAXyxs8xpTdOCzJzWMy98mswJywxLXJxLO5pDcLnSre8H3KntxmnBquvcslLwqr",
-	"lRQVdpXXV2R7NdhUun149arYiFKm5Fo6Znma4qESRVrIVTxKntui6cI2Xszm+zUjCc1nza4OyULFv+xp",
-	"afI+kzduW0w0vqVKvhvpV6R8cbPF25RUbke6MrMns8WLmkW03tvu592JWY0KEKpt5BoOD/xy9VqJbcHA",
-	"Af8iCI2pfoHQi5JSHuIbZ+mysR1cklRN8qOVZNgE/5kRqIBya6Fh32DALWA7bWC50ah40IPpNMoZn3lm",
-	"gZN8ccrjaVldrwEwHvf73/UHGolxKyXJYMGKcEmWEmXQM8x1uZxwNMHK2LdeaXAEks/y8TZ1O8fByi7C",
-	"fklIa5hqL8kO8uP01pbbBLsltefD0GUj3cyc4O7UsgKIpV3i3IcfztCbw6PvkYFyqRhqNvQJy2kLa6iG",
-	"vbnDqQGCzTIbNXbXQ6x8SGzKgmUMETirI6RFVoRSSCCERBnFrHt7wseXFBLLXPSOD/f3i8Dvb2ye8Vgt",
-	"/jAl6C2Tep8sOQ15Lo+HKWbTuiOzCOSGa8IB0S4yLTG1P6FuuQc7+5gVCBEhQHwZvVdxJXhJ6Rit3bFV",
-	"M9g8KLeq1VGBXW5+RZSZUMqQJ8sTO3ec4RmBn6WAlBQE4hRhJFIsJnW/+sb0HjsaF06/3lTAEYpKC4mD",
-	"TX4+UjlBR58/mxI8oFNlVSSRC2GoZcTSVYhv7mmRl/WVo5K75DDsLXGezIAMgEciyqBeQTQKTdik0qpT",
-	"GsJtHqlrNFPzBqF+hBrltMFcw3mhLjKt12EDT7O8w3Khh7I1PKd7FloKuJt2iHSONGKf26Fu5krKguBq",
-	"Gspd6soVa7h4LTiiINb5ZghwKhR5s5r3KZyiYhGh2vRes7e0wNXS96zgijhN+ULXh4kTxJSYgK+EdoJX",
-	"NY1WyByB4l210jdtut/gxKKeNbm+GUwdvyNZEMnrEtwZ+pUGawHQCAxqtV7IVW0+wJRtM7mS9Vu3vflI",
-	"lkHPdBG2fs3mCj7bvH8jHYZAukwrOEs53sZ5e+LPoFlOrTuUHR502yMqaISV8wYbVLE/rP94nZpoYpq7",
-	"GIUepHouSNakXaDnUS0/GYL/ERIzESHdXBwePKdN3N4t24WsYHgO811poAB72F7GAYJb4U+dgA7a0Ktq",
-	"t70zzf0DiQm9I4nL/wwEphslulVaErr2rBkxwUNT5AMhZYPtuRkysop1bF5gihyDSpwreG4TbNVso/eB",
-	"GHBAYIOgKNnDhEcjDSONE8WBhARtLpTvLxuUAwZz9uHGZiylmGSnPKVUKv6A9m3kjia2gK6BRkA+z2lG",
-	"RAsh0lDi1elxRiHSpUFMqZjeeN0kGZc3eD5PaQw+1wZ4pq0wRW3RdpvcVH1HC62nE/nXmgpx9+LNK8Es",
-	"HFMX73YG/cP9nX6//32F75aT5S7e7XgZXgfRa9so4zB6E8j1WjG7og6yy4nlolVBWIHj3MOlMqT3eJnx",
-	"NEVZzqCSgFqkaMY5C/AlHxD6yeqQ3Etb1iGZdep05YsAUYcVYEq3GuY0lV975Zddn06XHDwhZ5swdQLJ",
-	"T1xCgnaaeoI3jnUvZdMBS+hcN8fkexkRPL0LpRDqxzVZzKDQcA+uywwY+s2cCyrpHXmAQgNDbLpTpWXt",
-	"dMMCCWt1h73pdWN0/AL4qAo9tYveSZvSBxqfONHtOxgHADg0U4MgwoVR67ZIkuFRO0gPe0fzFu1PmSqm",
-	"uwC10QH0DSFL61QnBZWsPZf+5TtnMIJFKeW45DmIfD/7PKThtE9tK7VCaoF/ae+yS2v3pTyG0v5GPnk0",
-	"OzsFZT/msQljkECXp7DBbE9U0Q2qspHgoqLCdJHajBDUDu+kfu4bQNI9AuyJHce5yymtLtYPGZ8ZbzNA",
-	"Sgp5og4AxG1wClzFBDuAt0Tla1FCYpoQsYtuS7mqt2ppE7XEYOLb1pY2HImFaewD+cgcelQ4XPtSW0tL",
-	"slhM9b+lfFj4n4qIOGioi1YWplPqvaPt9CLNzIEDaZRkNMM0HfLPGmvQCGztGZEko0rnNKnj9ZqocWPJ",
-	"XDxsZewdZwTG0ggt1ry9qdCFVep63YNErmQsnc1yCTFGojelAqkPAle9P+C/2xbB0e1GM5t9HZwP9Yoq",
-	"GkPoMJeCvJ65bQPPV9zTqjfHE4LubY2J1z51ocqQCzguswWrwcXKmGJVILHSzlQWvcU5ewwORznrAhrM",
-	"ja8R3t1jyMg8DSLaJ57MbCLrnShRh6PQ8FZgyxbgA74X3CntLky9v0kxURI6kMtl4vyRbpimY9TaVhCS",
-	"cyguMCnxtQapwd5pq7pxGrDFuq1ygvp6Zms0rc3500khn2GikafW2kVueA70Nnd4Ci7Am9gyR+ev1l+q",
-	"8cmtY1fvkxRI2cPI2sP6GijRElwXh2CGwLu7RAmWxOXBFW7W8j2V/J/Cj9x77xzyYPkjztA++ivO4knZ",
-	"CVBy8FYc2r1sEHDSPMRXXSMuzIrVUGsTIaWKciHRwasjSAFGeELw9u2QnpdPO6uFDNr4uWrAcxV3sp1r",
-	"sxNj6LvTE1MI1iKgVS70d/nPOme6vMCvGyn3F4Wo7W7ocxzsPpDCyMBnQGcEYYH+wgGYjghIV+8LAy9f",
-	"qXEofPCDyUF/1hdrW9m++GTq0l/dv7i62rV/vbl/+acXk3/N/iX+NRMvX37X0BF/nmedBxgu8Ti0PBKP",
-	"tVer1o0xFOfd4MQFWNw1iTg2yc96cC5+PYO0V8lRwgOusBbJdwlf1TOPgHVWeUq4AWnD7oeUVVoHKvv4",
-	"JnORavOF5Pq7nm0ZepPwhYaj1Q16NYbkiOqegvAxmzkmlpCU3pmO9znz2t9nECkwXyt9pGdaTDZqSAgo",
-	"lFvBZIL7DCbvcgrd88wGNONbl9pZ0B1pF8bBA0K4is8pa7upWGRjg3Oxweg2F3ovaBFw9KbW6YIZvJ13",
-	"5wGewNDp5eVV3u/vvzr7CTkUHwOeVPDFy0H/6A3ARJXI7k2JMV7aBv4FWzxY1YT/sgQY1AyI25vJ5nzW",
-	"SyLkWZFs07KizmFyAGKMxeQ4QRiKHJQGLaFiFA2XunXWUvE8WqvFtQMwODWrcHMaF1gGnDzq+5ApdRks",
-	"rj41CtvgFfqJ/hmYM/ksI9BbId01nOe4SRjQWSWYvQKmbCutUD09pYy8ZTJbtkzqbs4TmmS2AHRhLQos",
-	"bXZBw3Nemk6XR30V4PKm3TPwy1bICR776MjMcHs/u6yRanOpsZM7mx+EtEpU1gifZGNcyMch6u+8wTuj",
-	"6y+v71/suD8O719+Obgv/h7shyF1/gs4QRtn8xhUGV3/aMLCv3CEY0nvqFwiaBBgbXoSisKPV+pCzcPC",
-	"FXoe6xqcFjFbM+8Ot1o/sSn/DnJcMRNPym8/ujrgFrIGIj63o4zPbk1+iynDvZX8NkJDrswZhn7PcSZJ",
-	"JoybfMLzbBcBYNitie/Y2/SjqERjriE4bQ3KFQMUjQQvT9D+4XG/D0JM91G2OnqClzriU9HNAaXOk9LO",
-	"Nl8DWxf1BDBGkVebZx+sTTH/vj0GnIbH27CjKY+njtXzFpdXnWBqMcw74UnNjoihjg6PyEcqJ0mGF1sk",
-	"oJRSfUzmCUS3lK2BoFY3wGoekLbTKlenOrHO1gyiCXGeUbm8UKPV0xoSnAXrQBjic6yUYcmnhEXodjG6",
-	"uUUjbqorhkt0eOB3MlTEDo9VfFg/1M13IuVcj8CisFQS2+1odcIbYNvQke40jeygXXjsWEPUQeZuSjJT",
-	"yIDTpZBoTuOpQLlD8TOVsUUSxZUyJEWBPgf91DkaEt3RK9m9Ylfs228/Tjha8hzhjOx++y3SHSttlWKM",
-	"s4wCYJWeqF6iXTDyc6EY1YtbM6DbCN2mBCfqf22Z2O1LJAgUpVwxPShxYu7zsm7Qi9s7ShYkU7dqn3ai",
-	"/4AsZfMQCYB1fMHsXUpXp1J4fZIc/kWk5l78YOAwtE5PMjTDS9CD1WOpcEFwBxGd0inRbvuEE50lTz5T",
-	"IY/RYf/QLNuZTgUqluz9rxeXxXoxdPsuIbM5l4TFy52fyPJ2F10QAOjR0Xw8K4pB4SSiXE27+HFKlmhM",
-	"74i4Yu47A5Shpj7BAgpDtStEWSzqBkgacCdcw2tAUwS/8NQ4G7TT+nB/fxe9/+0SHnr+9ue3l2+vmJrH",
-	"EoIIxwjyN/QIAbUyJfjOLE/Rt1ONJCUjuYtOUcxnM/Uwyf1Qrxm7QPv9vou+LLDQL6Mk0TAl+/19PzaT",
-	"kZhnCUlQkmd4mC51wQdNU6Dj4kZAc+IcQIYwWvBsSjIj+DKiIdgO+2+uGExZ61ng3V8YMM5imG7LoZRK",
-	"mXp6w99Ceeq330J0vlrxKxRp9NGLGU6VDkoSwG2KbINktTURGuKkKAp9GaHD/gC9YFzXAOuT9TK6Yof9",
-	"A/TijgoKDZyHuYTRqK1c8jxDGU8J3Hyo/nmDXkCiv1IbmYTqRVKfgrp+cIBeQM6H5BywQeBdgyM1BAnD",
-	"VVft76MXWJfbumLeE3Sra3NvdcErIJ7BQ4/UUKHS1V832OcThMXUkA2UvV6x2w9EZsudU/XXrcm5EC/N",
-	"8v5MZ1TCcfozT+AIZcRFHV4dKiM20kxQoAH6K/3ziYbGogIxbaG7EMU+SsmdsukTQua76GcqTE5FRrAm",
-	"+it2q4HHboEyblP18ttjqJfQ3Bbm8I1At0qZulVU5e7Q6hsQlq6hYaY9bUpjwnQOioXmneN4Qnb2d/um",
-	"fYkWEOJ4b2+xWOxi+HmXZ+M9c6/Y+/nd2dtfLt7CPUUtbCE3vGDccW+w29eX8TlheE57x72D3f7uAbTE",
-	"lhMQe1AIejfYK9AZxyTgL/jBiImLX8920WkqOEph3eCcxzxPE+06IIgpIyulgiQn6NbQ/60umF1MALBC",
-	"s3/K2bukd9xT639qu3k5+rel7uWMEXXA9R4Dt6FCUzSUMaorfs8JmNJmfeFHK45xMyhruOX+Plr3ciN1",
-	"1esBc3rl+y0idZsBGCzt9SOoFL9prkUteN2q8RRQ2Y3GY7Et60OBUnCwVgGFxI5KriGGVWOau3rmYlB1",
-	"72p4oAW17J3B6es1uBI4CUAf2Pg4UP1+v287dlggPh1RVFPe+4fReFtsJORhgKoXgjvd1SWwEHpa9Tg3",
-	"vr33XqG2yGcznC3NyTFLHxkYRMj/A5ELXezGgDNpjjbAR5reE0EEVmxgn0CVAMnn8H6BKDUzLNDVb0t3",
-	"lDQBoEiTDm3TKNgV0+Vxlnq1yqLeHfn3uso5daN9htJSKBvvoksDo6AeOSVzkOzqOtcFvMxdTOmfrt6r",
-	"8ZcNpOKpaD+RpaEZUJP+zHU7907IxXWmuC/bS8asDZHpenKBp/3E+AIcQPv9QcNbzkwd48NJ80fQvhkY",
-	"JGCZUIacjDKNGcQEaxyEKpneRxWptMdjMQJjL0y+6JxIooGqTUt+9OLW4V/eKpXy8KUWxo4doVO2RFr1",
-	"9TA0HVVleBEZwF6rEjhZBlGAiZoCqLBg3ogTMDbM4UA0sW6Vix9Pd/aPXlmaV6S7hk5/VRPdIAYLpL+K",
-	"GFDHgLOYZExslABlKutAImh9Rx9EEJAbheJ2Q6gJyedxhgsI13+/Q6yMNzU/3bi32Yn9QpN7T5ksE/tf",
-	"iLQM+XFlcEj+XlpvSRci+IMyGSyTWyFyW4kcGPa7cw32HFjTvQwvVirpp7bhok52AcMLdEUqd9E5N2Bt",
-	"4EbQIcrwtnzAi0086CM0dPJKpJwP6sTXRMrdKlYwhCJ5sNjZMrprCcUwVGTzmMpc5WTXiUmx9AgNl1KD",
-	"vKkPnZPWN0IrPYWy82jEZhxxjSzBoDF3Zh7QdjTPSoXXk1ilw5sp2swpQGY0p4BmFoa3MxXf7AgaLpHL",
-	"XLd7b3drtXLv7dc3AqUEJwI0GOuEFVqnNjrEmEhRYK2PMuJ0jZylRGifIhXgeWT1/dfC58xqGc9S3daj",
-	"O4dsJtFMXA86fvkqVlJgVE0ItvBBP/OidXvo0ebSPXedefiDCO8ST4lu9lZ0R66RXJ1r7H3R1LJW9p8V",
-	"Suijnt5Nq9wVj163RK2ZINxp9ezrqDfPtzvTVYRvg+qtjBSb8Yp+gWIE2wsn0tmy/wScMJbovk+6TckV",
-	"A5cX4wvEmZbwc4DcBZRxUfKQezCMOlEQefdqXvP2/AMUHxDjulKDiotGvyH76DfwHJz55svj8IVLks1E",
-	"CyX+K6PXeYpjE52BMsZxRoqShu2O+p4Om+3EPCErtQYdBIOkOTEneKppxsYl1K1QR2/dPVCcCg1DZ5Tl",
-	"UrfaqDMSePEZT8ijMpPiLSs2yJ8GHB1QChhxbRc64jRg66t3aID/jN9B7BVW1YR5C8h2aEvzCCxpLSWY",
-	"EtWV3B/0Q3vRY+6ZfsdqH2xqYdsqvvTu/LIe+rR9E62AeT+SxNikBq5U21xfjOfqJrUjfGqlzX9tgD/r",
-	"n7sgndMkKRAF2zNiQ2jO+5KQlEiyIZp3Wek1iRhHM56RExfEX2o0GuBxU0Lmwho6eEZ2A67MGb/ziKmy",
-	"LYcrcMQNDgEE9dUDkm7YpnrUhiV92IlrEJvS7wZDe7NCBykSBhFeGiVuzJkuK4QvtL4HvmftwDaNkZSO",
-	"FWk3N0TwSaZz0qkFcAiqVN4+/fFntv8VntmSUoU9Qn7Y+d0zxUE7Xq7qk9LpRjECunxGxxOj+RhiE343",
-	"U0XNkCViHQfV5CLQlzTm1YkBQB/RO52Tc8Vc/g28YIKFLrSFZhMQeEaMLMyPJJ2L0OGxZyDS72RcX89z",
-	"KSSGcE2EhMRLccUEDx2UM70RZw7N9Hm6NcqjfJbHLdKmntkgx5w6jFU4WikOorJzxFZ2Tek4SiLkMz6L",
-	"75xBYELlaLhUq03S0QkkgmmIJSsy4gmJp071NRtChUkyXOBAoo5fSfVMz4A/xEYHYL+7A6Bfe6bWddUp",
-	"MO1MdJ6+2iLRkcVxQZjSGyHmYl/C76CXhN1bH6r6gSdBF7o9c7lkT38GyhLP0ITgTCBBP6OEjhUbAkMd",
-	"ekvKCZkpfWox4YDjBxW2kenQwxJzgUlruWK3Fcl8q6SOk0OZVgdExQmw3SEMSKNyScwzPYjlQT7Dowhb",
-	"9VjnUOsXHZ4/kmQPPWYPcCXDehXuWbAVBcGpwYqLMTP4l0OTQwt5XMZNrPsXoyGJ+czmqjvPyNvzD7uQ",
-	"JazPhbnhjiryV8oe42hKlgBXzuGV+iSqYxg6GhdEvk2ys2Koj2TVvD3/4L/kiVWtt+cf1nuKzcJ2Qs+y",
-	"yOT3H+61wIPd2Iai94D9dUHXmyXCL0YnogLZ5ELI0N5Fh/3DIsvfeE8N6b09/xAZ6gTIJFteAZQM06YM",
-	"7fdtqnrAraYmqCiSM6bz07rh149HWCt55scJAZFFJVRPiMi01jC0YY+54gUJ74L0LrOlUebt2pVd3JoO",
-	"W9Md1IVBR37xNJT365wwcNLbto2uksTapxjBeKKiHY1J6YW+46ZISXebkoizmByb8IiRJleM6oQf6CnD",
-	"DU9OU20kx2QXQUkFUPKK0iJbJLqwWXxC8vk87Da6kDiTP9CMnKtRP2NncTHGJ3YXv7NIgyu4tNnukqn1",
-	"4Hh/lwpUowmgIRlTRdprKqueRSZDtoRWQOXoWIHc045/jPlOSu/IygAXMNC/8J/VNY/Iqs0bAvtjAq1g",
-	"WTgWTYUtNeuCNcMcFa8AiVBbV6ghQ2OOUr0ITxqBnKcaEiwYhK63jVrVyTdCdISEA7Ey5bcawQxN8Fwz",
-	"dYmwqasNhqffq7Fsqmka6R0yz/Ta+zbKnfQATJsRjg+PGsjhhrpKNxbGF5VhoI9FyzQ+GinNXFd3lAQz",
-	"tHKFbBJlRNN4opE1dZHsFVPrarJLwJSYUiVrbMUJj6dWSdtFpxrkwFYWKb1LLgCzTLepZyDhTrzhxBPO",
-	"BRG7V+wj5MCCdpLmGurS4CaYS7FA/2P/zwbbemVf4BUrj2U1YdXHrqlAiVx/ObS9WfaLD5f2w7H98MJ9",
-	"evmnF3//16fvdq5r1wSBlB5VL7SddFdnP6ifu+As5k3gednApB+Rh9hR7mC/Q8RKjjLDS9NEXyd/2Mb4",
-	"6lxHRQc6MKMZWSitS8Ouuvxpg4Vv9T/TqLGEPVtjLnU0+0ekgDD2/4rECjMrU5NmZmx68unVUBxBTRLm",
-	"3W12zOo+HX9QssUqp8o70wIBGBjkeSczyiriSdGJ0vz1wpWajNSJ4jzDoyBZPFcFPdCQ4WkV9RUDWNm5",
-	"QsOjmcO7JJ24DGHXiozrSklFQzJux832kmy5k+Xs0QxgyD1dQB2w1iWUNuXgRiGXRCONGLaZIJ5ZtpkU",
-	"zhqjh4QoffkhZ18NqevhPrWb0GBrrzLhDIZ3YSPMcEKgLKiDLCYxLVxDdRI2pKHblHRBz1/MqbnfU2ez",
-	"g4BUQzh1p5UDCFGgoGl1iWP7Aqf1ksYJPhAj4th2cPFQd0GYeIKnlJZ9oZmadgeBAwhQvIVBYbHRK8Ku",
-	"GORc6NwioCAHI49wCuZf0GtEx491YJ9K59koHCyYfgd+d2Wr4IcLA5eTvzYh9527qgkAR5HnbzE45hMs",
-	"VmJgwI+NzdP3cPUq8Ivi1c5RCaYnUGBCvhFoxu9WjkRqGMqGmQTq4s3jgJ2BUgZtVj+JnR4aw1NigXxN",
-	"dXyWtlcZLI72O0v8LlDGTCWskC7mVEXmKM7n6vo9E0DwkLKAcRdAMMqS8jDPhISqX6pOCc+mo5QvPLcN",
-	"AsQgdXJ0PZCD6LpiptDUi0MULi912YIDktcIHq1fH+L0arzvil47z9X4KPu4n09wwO5yVNpBlOWMgfv2",
-	"KwsVOKL1wNpOylMzBOvFETQc6Zgyi7QlnkMgQRG2fw5XnOOQ+N37ktkWYPcrfUmXVk8jpFwdVbSj2kW/",
-	"WXRE30tASHFSoR+Nu8Feqevxr1gBhpiZFk/GtcCRBDjIQl8Mne2/EOkd7Udn2puIqssy+w272paReS3f",
-	"rjdRxB6Op4wvUpLo5gLbv6mZlbCLoP4Jp6lAQtI0Rb/nJCcJRH3r1vapN7pnys/9Id4bht4Wb+WcM9Ir",
-	"uOP6i/8GC9aFpo8NKGe1T4qXilLCn6QMchJ9zV/jaTbhPXs4uaOC7Nj2e49HacEys1N4+6V6+XMlpGKE",
-	"XeH4/HF05SK0HOmGJCUt0lmTUu/HVuQE0nkH9sGI48dmXs63rwS8lnbg8QhQGwzub3Zsz5XiyqP8uqnu",
-	"1OAPo9+LVd+KruZQy/CH0hPSkGZywQ1nFl5/yAgRHE8Mr55pHOYgptKpmclzpT4zvK+c7KBlpxajDBGW",
-	"AA6xMjlCAYZtaVJMn4jRVWsYDDInT5PIBJhnlCUkMVDDgs+I160bkAiLugWrSKiPMs8CmD2nYvrsmaQ3",
-	"xK+cVMXU35WCU1oMjoTgJKWMbE2lyvR7Avr8gZI08eBlhMRLY7tDNXkJVQpMWuqckybWaU3QEEnCLJ4t",
-	"NcLovm5C/ADOmCJMd/HrGVJGlNiS8HRXU/k4lPdO+oVYq1nZmRnEsy3R1cP7+k2LIjXSJOXrgjZRCei2",
-	"o595SiTZkaahaPdU9FZj82JwdSE81D5u3acTzcAdXvRfkdnSdsAJUBkM1fS0fK6kVozx66a3t7q2Ve1Z",
-	"4Z3cmspM5WbRLKl7OvtoykirXlrFwKg0rbO1cgadxYfLFUgqtqTfNUB61sADZpRfN7GpWRCEUznh+Vjr",
-	"KnKSEciPWRpv6dC55rekQtPm17buWxWXPy8ue0Rnu3nL2pTOYsBRGfO0AAeap5gxktgUT448p7YJfHYW",
-	"Yp1hmooIOpaKSDuyI2PqUc6En4UrigSnIQFscmOz/xF+/oSKGX0C7TyybQAh3KOpIpBFZ0bzXLPmzPD+",
-	"DYQXQ5TdKTNvjHUhoyLHEc9N4A34y7asJKNpupMR2w5vZZa67WKm61xGuJyNbSCLjf8L0KSIQImGDF/w",
-	"bLrrEsBM1g3jCPQkGEAwQx1q7z7okT0m//JesyJeqJcnQoKjEc5shFlXsU2wQGPeXSjRoEAVa4NmBCvB",
-	"mPwRHAcQ+1djeYeiyWbTBSGudkz97SLHx15mexFoFmhI5IIQ5qx6oTMYIKx8xTRL1tBPlr530YXiGywm",
-	"jv6kIrAJviNojOfB9BIlAN7eff0A4zCHVTJXT7A7LMoi7PON0F0cIHuvCkL5dGT5eU4SKsmTSMIY54Kg",
-	"BM8AFSdDKcFTg8KjM8xNXk2Zzt7aIT5T8ejG93XFu99rNqJLC6mcOB4zhU4n2wlB8lkSlvyR0aLIYUho",
-	"KE2o23IBWHX+rHZqa+1DFAezeLb0BqP7urWxn6E3aTlGZAJEfi9UQKPZkhbH9I7sjAhJhjiePgVJRgY1",
-	"0bg0AqoYvSM/2AE9U+oqjfErd6xjSRzggMu2WGABLux06/ijodSnCj2uLqQ0hTvCsTcXgCwrkkW0HIpO",
-	"/GisA9wBKCEAKdQdQgWv0+87M/FnSrp2eF9/XFKzwII3lmv0tiTbKSHzx6FZRabks9o2DUqUlOmveaLQ",
-	"T2qIz5S6YGz/tkK3JLm2JDBjmD6BKeE1A/e9ORTaPppO8hp+ZYZlDNExD9V8hmlKkpMgFBQVCKeCG9im",
-	"OoUarfm5Eqkd3tdpiliHBRoUhXbGabUNPWZEh8KTPyDB9oN79zOllGKAX7m4hDzhUn4VRwkv4uJbE88o",
-	"F39w3uOvjGhXHQYIEsJ4Pp6EaA2G+mwJDUb3tefoqEk8dmKjuf3R2ZXrjNRWP/tgBvhsSU0P79/OAPhG",
-	"eG4rbQykdCQfQGiw+I+bfNGMyzl8BJIKAgoodNIqyuOKErM6NcIsnnlSRmWU/x60WfKoaIKErdueIJUU",
-	"fwKPyqmyCEhGcWpKwQuDwKHamlzvEMHBKJ8tocHovm4Cs6ZAuOrWBoxLScsPITnK2frMnw/uqkcFONEv",
-	"WZf44wVzAXXAwQV0FpuEJa9VJQuD1OiFLWtG2ZNFK92g9r6wtY1tPxS08ei7tjrXwSTVo3eyihjXUYoD",
-	"Z6Et635noi9r5vdNDeCkDMLULfzSRhoRRMqUPK8CyAs9pmcqOMzovvJceJgEwsh5ffADyh51Y50/wG+k",
-	"27U872Yy/04F2UVWsWnuuCXBLKicJBlePAeTqk5VH83onrmpVB3m101n0LhfO7F1hwfJtZGETPw/RGfq",
-	"CSTONdTxpy+9IcEZyXrHn67VoguS3YUB4S4nVCDKhMRp6rKM8yztHff2YL/My2qYVtkYMypMurZuhDDP",
-	"uDSNPoyjiGYlq6gEXCYC6sEPFAp8DLKhBhCChHVJxpmXGm6eECEhMwztK6FrBsIMp0uhCBzwULx3arSr",
-	"EDQkcydZcg+Jy6jLlbTfSv8SL2PDvKdQnELo7D5KCID1+HAO4H/eRW9xPIHu34ygJM/wMC1Rgm9Bf+MB",
-	"hHnLa8ni/vr+/wQAAP//",
+	"7L2Nd9s2ti/6r+DpnbeatrQt+SNN7PXWHI+TTnObaTOxe7LWxDk2REISRiSgAqAVTcb3b78LGwAJkpBE",
+	"KnTqzD2z7u1xbJL42tjf+7c/DWKeLTgjTMnB6afBjOCECPjxNY+xopzpnxMiY0EX5p+DdzMiCFIz/f8p",
+	"m6IYMzQmSBCc7A+igYxnJMP6tQx/fE3YVM0Gp4fDYTRQqwUZnA6kEpRNB/f399FggQXOiLJjnqdEqFcv",
+	"mkNezQjC+o/fSERhFKp/vcBqNogGDGf6uzQZRANBfs+pIMngVImc+LOZcJFhNTgd5Dk86c3u6KmeiVJE",
+	"6K/+9/vh3nO8N/nw6dn9k73iH8f33346ui//PTq8/49Bc1HR4CKlhKlf8mxMRHgpMTzxjUQMHlqzHvPH",
+	"jWv6D0Emg9PB/3tQHuOB+as8sBOAGXGmcLx2Z2Pz569ib3Mh+ZpdvWXko7pFfAK0iZlcEoHGZMIFOYNf",
+	"pVQqNCZTyiTCClElkVRYKLSkasZz/Zti+b/nRKzK9cdm3E3UnVHm/j2qLvl87+9475/Dvec3///eh+/D",
+	"C3uVkGzBFWHx6meyai7wYsYlYWi8gpXEOE2JiOBniTOCJlwgckfECgmyIFi5XYA/6nMjEtZGPuJskeqx",
+	"n01Gx+T4ZLIXE4L3jp/+MNnDz8dHe6NkGA8nx+QpHo7cZhi2UO6GN9k9PdtNpOFt0+jw2aZt+n/2/ve6",
+	"3XlNM6qam/ITX6IMsxUiTAlK4FQzLtUZOhmi5YwwlJKJQjxfe64pfLg2X5rlWXmo5l+jYlqUKTK1F+st",
+	"mRBBWEzCFElZTBNz04V7cs0FK/6+830v5wKcVRC54EySkrFeCIKV/qrm+kwRBjuKF4uUGlZ/8A9p+H3b",
+	"AWNC70gCHzeDruHaiErEyHJ/cB+ZqfzM+JL9ERNZYonmevAzdMtzFfOM3CKJV1KTi5oRgTBbWbE2w2xK",
+	"Epj0C85Ib9M9B860bp4xzzLMEphpjIWgJDEEfB8N3gg+Tkm2YSYL88T33WbkvrtmSpZ/oAmmKUnOkCSk",
+	"5Kd8opmoyiWKeaKv4JjfAZF7usRbosRq73yiQgLxHVUzdDI8ihDWD6CZu9SSxJwlEimOsJwjPMWU7Yfv",
+	"6tHTrZdVL+1vOcl7vADtDpLqyx9zkZAEJbnA43SF4IBpmmq9yTvkM7TEKp7B5nq8g9zpYfeB49ix4VLH",
+	"mpJTkkyBNnGSUD08Tt8IviBCUX33JziVxOP7nwaC3FEJ0xxpBcx71v9bU+mj8Qy5vzvxIsiCC6V/XKEZ",
+	"viOaNOCMipMZDeF/3uEMg5zU/oqP/0FizZA/7k35nv1lxhOSyn1/vd4DezTTk9BTBpZ6OphSNcvH+zHP",
+	"DmA/J1SQvSwR5b8OzCdh5PNYGY2iuhU0qUmvp8cNyRQNBDeb6ku5p4HnJE3gOcL0FrwfSB4PooHRAzVJ",
+	"r6Qi2eBDRXN6FpKEpWx4bz76oeXeKVBf+tu15I5KckVw1oX2YkEVERQPTgcveIYpQzjRhCGVwIoLhOOY",
+	"SKmvTMzZhIqMgEJK2BRrItfisEGz5Tc339Yr8lHpo3Af++T2bcx5SjBrbK99MCpHaLnX5db0ueEg3Bpk",
+	"akmopS3gSO7GUPemV3777dWLATA2hWnaoPGjZ6HrMKEsoWx607g8JwH7LxrMuFRa/zEXTpFMtnotwx9f",
+	"mYdH3t+xEHil/9x+bY7HdlCt9EuJFhfciLZNr70qn7yPBjyOcyFIcoO3jndFMxhqUcr7OjdeIapQzPM0",
+	"QYxrqwYxbYOlVGoJjceSMGVUYPfcftUuC2+tsKpUh0lKbXdQtdr2/KV7Tr/Dc2GU5o3yVZP8pXlUv6Sw",
+	"avkOPKmlColnjGrtZTt3KJ7U71HV4OuHwQ3LF4lWqjvs1x0RYRE7ikAv4IygjAvfpjOqqDHoYDuQPl44",
+	"0M32ic/OwDAvr78vfcwWV66v2wPvfKskXKWVykaUa3SH1pJxAovrm2e+pjLANwtuU/ywlaqqrOcwxHqY",
+	"ljHbeDHIofrhwEcb2+TWcFncF6dACIJTpSkqGsxypjQ1RubohXHbRYNpysc4vSmYXHH6RmuraRujkzp1",
+	"rz+jS0cw/Z7UpbvgbpGMLAfRIKVsTpLadJ92mC18ts/JGr0/wJWxQrhQ/GOcEaT4GbqdUCHVjSS/38IN",
+	"v01x8U/rSTUqPvBqnEuSRMg6MBQ4W/VjTDOGFam6ccCBq0cbnA4W+Tilcmbu8ZSIhaBatA3gF3YCg9Pj",
+	"aOCGh39Y4w5E9uBkcjh+Go+S5+QZ/mFyPBwfxYfJiAwnz/Gz8Q/x00FT+3LDV3jl0WFYOShntV219ub8",
+	"aaP14C9o25P+ardNoXZFvVejYtnVVfmT9mbVkvsZquqdTv+mZ20FTls9HVsKHzA+iAa/F18Y/D5qkgAu",
+	"rkMb9ft3bzo1q6nqGtx8GsVnIjd+l13+W/l2f7u9WAh+h9M1fEHf8oUgRi+jcgbiHTNEWLLglCnECEnk",
+	"qTGr85SyqeYVEaLa0sbKOKkkNz7fJReJtsE1S+ACqSVHCyIkZ9JZ5obVa15ROyyYJbmZ8K0ndrnQRlE0",
+	"wHJunCZN5yufKMLOgFfRlGj2tcRUSVgbLFizJONbqWgrwbsJ43RQpMjHBRVE2jeqk/tR8EzPgCHOEONj",
+	"nqxQhlc2KhAhLTJTPV8qEYxbupeKWIbWZ/asjPUo9TikBk7pHWGt1YkLzjQd1BSKpjoxFZhZj23dVtXG",
+	"07K57lfGxWlf1LQhyEQLlJr2Pwoqsw2uGPRlpHghQwTxi9lms8UkQZQhvXv7pUffm31KsCRtKdCuocO2",
+	"mhu01a4zTwU1ZfuF8hBa8hfHBXrnLJ2cfLhgRgMcYtker/oMJlx8psve9KuKyfnu8k3qNayIHERazn2I",
+	"BgnBSUqZnvLh8PDp3vBob3h0NXx2Ojo5HQ7/rgkZFPzBOyyRmlGJJJ2yPcrQiud/WicZ5bp4dsqXBOw9",
+	"eWa0O/iVRJitkB4IQkVt+MlrPeeaY6TGTaJBDuat/bv1pJULrs/w3ETS0PMhSrTkwTMb3t+JPaoWdtFV",
+	"yC6CF715tiQ0jyp6JTZJpOxCZ6VvBJyINAbGIPMsw0L/8rzmAP1GolgQba1RnEq0hEQLPCcM7AbHx32v",
+	"xvvB1Wg4PNofDkewOTQj5kDffxrAMRWEfBgi5B+1vlpQ8URLTcxQziBGhhhRSy7mg/sP98AY/MWOGsQu",
+	"JVEBWj+fTEishVEuiZARyjBNx/wjkRFKyB2NifwsOg85AHf00O3kyXJn2co/urM/aiYIVm0HKWigpTpy",
+	"ZV94yZRYtdjfwju2+aP6obahHXOzer+rmYvxbbqv68j4UZDkFyavgOECSrJxTYJtQuVc/27BJYHYLMjB",
+	"0tx4VAS6LQOtJmycx9NuerExHzoQcWZcbb0SsrpIsRE8zjOm2bJUztMnibgD10ECQbWbmDMleJoaq9g/",
+	"kR/auc3KMftcSa5mXPPNt3m6XZkNUaJECYlpoq21Mc+VFlU4VhCPZk6YaNrM9PBaq8ImR0HZt102kHvA",
+	"uNch3WMfnWuzG7zu10zyTJvQWErP+Gb6aW1SQTZCKjma8TQxxi62w6PljEv3KpUQmwFZun/NmrZ47PTW",
+	"TcT/gkggUAjeae7UwW1dnmPl0hy1VA7jIhlgc3TMZBq9cM+DcZqH9N5XTO8fz5WkCam6Kr6RaJxLyoiU",
+	"CN4+Qzhd2sycaiKXuwTu+UE0sJ/cGkF3+VafGsbwRrun0A1oh9331YRy749b7b3C0zVmg6WzGZbG+wN7",
+	"mLVWoa7w1hBqaEY1TgmbGDkC9kilJaescIKHYjEd7kllPtvDPBeQfnnBTU5H3SGe1OnruJEB++HTcSjB",
+	"VTMIckd5HlKjIenTsKMxmULO9YTb8IENEMoFwXNrmXJGauK4wzTucEqTG3CStfPG1egDNsFbTfWLW4gk",
+	"IXK+723x59KH/p5JHsYLPKZpcYvXeml5kscK8toTjsZkxSGNi6dYWbcsEiQlWMK/7I3cX8PeZdBJN6V3",
+	"TvwgLhLIO0Q0gW/bdEQ4Z4gh8YnNTG660TyJ0Bij/M6cMnAXW96B0Uyb9lSu+WahPYS/q0iaSmRUDeQ9",
+	"bMxHDlmURiNZM8DvOcnXzHlOyELqvTCbUhGtTorzyUQrg+FvhxlnMeuKvNHPhr5S93LZcywmXm67Ha+6",
+	"Z+14YIUYe2SBFzPMGEl9ZZFok1vfQU4haitNqHmToAxP2X66/9lezEg8D/DSci0b/b72sS0xgV+tusET",
+	"UmTIGAJTRCqUESnxlOzo46ozQDulUET/okjZqq7WqTM3hfK0adE/wUPuuuJYtfCOm+f0OyYVvEuwJdka",
+	"L3r54m239KsUs2luc/H84PFJKOhApji9CShv4bQcVlTftEuLW/CUxlsdP2/MU9aEvfmnzQrvFEaG4EJR",
+	"2uMty/+otzdRnS68EzfHUsy+cq4tuZDLAervRsMXX0DWYCdfqU/HBBIaDoeHz/ZGh3tHo6vh8BT+39/1",
+	"alOsr3MGS4cCnsLNOdob+s+WdKsIw5AMMRwdHh2fPP3h2XM8jhMyqf8bkpdYwgW4bPky0cc4J1VyHRBW",
+	"PbvTwUuzEPRXzPIJjlWuDx9dvqwc6+ngZa734ODPRKSUNQMGTRaA0/TXCXhzWzCDD02zmTAkSEZZogX0",
+	"lJss879yluAVUhz9KKj+afjsdDjU/x7BDzWLa0cm055l+IyguoA/X7xBxz/UFFnNIDxz7TBUbfXh02F0",
+	"dP9kryy++vBpFD27//a7oMK7mb1ssQ2/KLOpKTbnv5wjPe3aFmk+1KYg7fuDtRVpPtNqw6YKElkv8/pI",
+	"xbMc6w/JxTNjXxGRPQLO5rEjMJI+gx39FyWM4X9zdvSVM5n/K5kGj+eggAa8IfqDYNPiVbWwdfjs9GhY",
+	"y3WvrOTJk/fD0Qfwf/zr8P1w7+jDt6fvh3sn7lfHp8Pht83lrdGf3BT7VKF41ipw5bGYbnkJnxeOb6lZ",
+	"2kX0uy+LlChyheW80+bA8wMVSIRR9lOfkQQDn2i9J+UCet0YKJbyTP/Wosm9Ak6ByHovrZYcyPbtbJA7",
+	"d2jTkS3pR5TQKVXWK2NACCB9TTZjiU8Dzsun99uZUFz4LGAmQTZjdy/lMhcdSymxLNcDLi9T7qn08Ehr",
+	"IGhJyHx/EKi0xHJ7aCV4Ce2rbUmusrh+iU5aLlXzszBis1G/kZCpGnCNtvY7jLeKPFPaqDcYxtwqIc1T",
+	"sKfuCFrErO9MgWF1pXr/cBohvKARAu+aybiE5OQzRLKFWlkXk8hT0giPbyPesbbp9cjRoL1Fb4+l35NW",
+	"VtmqS2Gz59VInlbcGFd0smoevL2OHdT9kpWsj1/uUtdonKI1PezkOFil2MUdB0/fTLi4KTK+gum7D+Mm",
+	"a+0gA/96pYZ+tL1OOxosZk2fVzBJOFQYHZzIgwVWTakdnVCTONwh2eDKRtQ0oZqoAyTiQfIq09QtCDZV",
+	"+pnJi9EGSpPWCwprVUXZLgsGVgVu/LZhuZq421YUaNV1OL6oiByYY69o7oaAKucXlde7Na9SOH4IXtWL",
+	"p8HOrh4u/1LOBj08Zc4SKGrizElYIUP0mS2wUBSn1pzClBGD1mRDlMXP8GsD4lGL/zxvZ+x4M+r5yJwx",
+	"3zUlSGuLeCoISQDEyS99QZeA7aTvJ2EJlNAleCUjtBRUKcIQliijCaPTmUK/XV0YjChiEDsoi9NcUoNk",
+	"4ml8/blvagpRktzYWHFBm+7E49WYCEniXPO8G5zcUcnriV3BgrvO6eCEJa1L02Gt5ST1orcn39hN2SGj",
+	"wLxppmhHb89jRM9M5gVJ6R0Rq7Duq3lmBAn8EeRsRC53gDOjHsJddJIjEOavpxHEZNEtWIdLpJSdX9uu",
+	"eDv9RJtl2cLkzG7WHuJSkWzzYft4+6ifq6Wra0prwCfW10/5OxFwkq0pnHowyIk5WbVa0pyaC1xcSiO9",
+	"bRGFpsVBNDDESEqpUM8RDalztvI/iHR2wXOmpAWekxXkuUUuFlwSmzJjsIMikycy2l4QaAG62hQLa4bA",
+	"umFrmKm1KVwOGorr8DNKAKXNi5P1Ynf9N5aAjHZXHs7oH1A9AefHYtKU3WG8If31TUlOJsiJJKZJBJV6",
+	"M2JzbqAG3fiGW6lJjhkWoBs1ZSmgLe0CmmFistsPyzzZLPAO3xj7dHEY3UP5c8A/hJvn3e6SvjyaqFwj",
+	"RwEe/6yQcQ1Rwx5oO5lXyKcHkHlhzdpjmFkr7objmclp7qaTFytrRWcPoJVXqb25D60pOoirFBZru1Fn",
+	"SV4dqaZ3vAyXwe4zOyOEEt822SUlzX26z9lSmdFuZX6FH/gc2RtsUspqtfh/mBPYLanPXRI0Tb2AQ+0a",
+	"hKEeLymLTcJyIgz64RSzavTu+HD/RA622zbdIxEJwUkoEkEdDDOUdiSJIFKihBNTvLHkYh7ONBVE5qkK",
+	"xzas5qIJAFsboBS630iUYqksiAND2KUeRnoGM75EEwxieMrVduVzbbzDzi+yh2E3oCXB+KfbO9WUVsCX",
+	"phqHTRB2yXZ2Tle2qSGRAk7qbvaPtVC26b4tzaNGir7zvbliDrc3nd14lVPtm1rezDhbq8lipN+xdAFe",
+	"WSJP0a0gOL11//aji/LMuIluJc1yEEC3+pYD3m9K8J19esZzbaBDev41g7oLvYcSmaKzxCbu22uLqDRF",
+	"2qbGy0fo0oqbG2knl5u/BX3v7FtSfCOAWhBC+LBnLNFyxps2chvTP1wTVhofgCQL3nZzekl7M8QnwjYu",
+	"WzC2goni5w490WLaTLUw4LuDw0yw1OpAc6DfAIVGrx5wo1wxF0oMDn93/rYoLsvWrbJEZdBVShDz1j4J",
+	"cMh1sOEa+kuJd75w9O19s8qPHPF04EeWunu9NKu3eTeYEVvg6au7JSjDaLR3+PxqeHQ6HLqSEk1YjRLe",
+	"EidV/zneG472rUbphrr/7MrScPW3QQ+FjAYbbThDjC9rCXnonW2fgBnik4kktma8WmyT8hinBSBQ7coE",
+	"6tL2zA+H5Q9X7odT98OT4qdv//Tk7/96//3eh8Yz3/4pmIsXu4rq9vWz5SlsCwXb52qQEu1yJ8vgZiN9",
+	"0hawOCfDGXIR5kCGpKuD6qsodBNw6RVHSqwiSDozoFOMKxNO4czWbZlS6UYp7wac8O2IpkX5aXEyIYv9",
+	"5Yu3neO/gufTmRYA8awoBzTuev0bcNRLZGoKamTuXNASAk7u3je9+q4goSFiBV8ml1BzcFr9ckbASLl4",
+	"9SJgFAQTNfc+hPNQS2da03Kxqz0zxcVQy6dmmCGvFkJfbX3JQZPSG+FB1uw3hZQ/NZtAGp5YO6gQfZw9",
+	"MvWXL96uKz6rVYtuNDP9Z++jAZ+HLYy1gM6mKxCW4D5f2kLHpeBseoqUwExqItBGpOBKpSSJEM7GdJrz",
+	"XEbI+Yj1zQPc9Ol+C11BEnWzlu0D5XlIRGUWhIJmBfCjJKpSSGeLZ+9oQrSRy5esn2I6Pgfvt7fFH9qS",
+	"ijnbB6CXkHoMJokL5UGDDG3mx/rxwhXEGSPAtqog3QbmdYklAIF9TsLc/5DeZ5Fe+1BDjUjta5Gh1tZO",
+	"V4+eeqbScgu7qKxjLMlNLtLB6WCm1EKeHhzgBd0n+d5o35MBeiKmqj/3+xAYFOFATZ39sySxIPpAMDI/",
+	"unthd+9+ffVdrTKlmOa6Kl8nNgWZ2sA7ZVLh1ATizxCsrk6s4RhRscjwJlYI5dnoeYjiawUnKx9o4BuJ",
+	"JpSkCZRkuClVoNaeNklpKagiv7J0VSRvtJDqgbu5vt6jkNUtSj0K4rd71Z72PSrtl/5/1FvalOozki62",
+	"A10tgR0bK2bCc9aueYIzDpr7PycrRBkyu9MmoYAvDJ0FMxQyvEJjUtGjm/zeXbXA+6C/4ZQYuAkDayRn",
+	"fMlKENwtkAjWZWjH8KYbmQ1uff7mlPo9+TeG2AMF9pZp3JRLCR2Wfgz99vY1ynLoFwhgHSy8ywmZ4DxV",
+	"YVYEVMV4+UGpMDOAUb70F8ZMaoy2lTEB11gDE2RIzZkqNQ29lVFYnE7VMnzaNAy1+RWYhunwY+yjck8N",
+	"7VIWoTEBFCgFiFlgLC6IbQMEOKgWFHVZtBu16eUitx/1uFqoeczhyVH35jHtO3+s47fnYB3tkUTsVdQY",
+	"PAdwsu360Tre6uDp7LFHAXp2Z9H6/rm78iA3sI8kXG+O2w/vAeL9L1+8vYT2duuEhu0naEN9Tut4+eJt",
+	"0VUUyzll02Bu33o15ryh21pVwaq2W5mDbV+4Rt+vg8zap5EsYm2l7bIGJchZzVtOz2m3XdV+Pa2HUvH1",
+	"RNrnN36OqwblzIY1anPf4DQJKgT9K6FXlu9iZduLWJW8nQbag6HkKLQ1s7IXsU9e5SWM1gzuaVlOFIjv",
+	"swKIz+bOvXzxtqBWv7lASHsMyxMfk32jU9o9t5sXOymTcVrGBhJBJyrESS55RgDyn6SyZCFa3ygSnsO8",
+	"Y0oYEUV38U0e36rXfWupVrsGBnOy2FBsYHruNqg9w6ubMfHjMkHK0Iw/xmkKOKTYFYVqPbtIKVEkTT8H",
+	"Po2P4c9JtSpEZLjM7rXtoOpJVubXFt27VdqvHapDpiZnDtp3ow+qeh2GbbNu15VnFgGqGyy7VIC6tzqU",
+	"mQpyR8lyiyAzmmrRXERxRD4qYiGUQ+UArvgE2NHOgs3OLcnJ+snZ+DpMrGBZ3Ir9sn3H7sKVsrblaevg",
+	"+s79oArEGiAsXrLadSr/aLi9YWRTcQyl9RZsp+SYFb7lXcOC5guarVGW25OWgs7JpD7l3N3aSm0LHarV",
+	"V1aEFoNglts7BhV3pEMaLFa4My+ut/oKCg7zm65Js9C5C/IP4MHILtxOtOUJ3pEHOL5erKm7Pww76eXH",
+	"BUmo6oKv0DIg6D7c54YDs+7iNy9LjwZkVHICoxQA3GrZGWvCBWGSxjKQErymhGkrKEn0OcnEpGQ5nfKK",
+	"7Tb1uPE/mg6kIShQa25WORhkieFxSiLbLv7GIBJEyNV+R4gkwghaA1N+gx3ac5tQVVICGYat/4xKrVet",
+	"k0gnbQRS4AYusJThPNVGwq+JcNoXyhm3O0K34T2e4V/oHfmRkGSM43k3mDQLezSw5SHgQaEMZZTlyvjN",
+	"hdFtT0+CjSgJa9sjxX2n0YNXH+mCc1FJTjnplJZiv91u/yub1ech8Nf0LlCgYlv8thcZjkC2e98EwUmg",
+	"JPalbWFM4jkyRNoiwGC+FZXTbYMZbtfcG174T1yqNy4i1sQ+Aa6udUQooMNshWKo64W8mO9sf0do3ixw",
+	"rLQ5V2bKoYRDwAnaSEwcBpLJAk3xmKTGn5hyNiXimgFYm8kuLnJCk3jvu5pf4eRoTSbQ/s134TheZZFB",
+	"Hz6YrNaSPEX6Pb0WkxSkl+eAbVoRk7+j27WQnzzTv6m4ko84VuUh1H0sJ+3A7D488Xdp78OnYXR4cnjv",
+	"PbAmgfCncIeLd4TM05XpYOEMlhJwnGYE/ZMzso9+gZAPwUzaNheVhN/3nwYJXkF7rwzsCZVrul4Cg1ez",
+	"XN8MQfWlmAieeaB3imsm9ux0OIT8wVaH8o6yhC9r5zFqAAYEmNdPFpC4N671yquOXltgmGyzF+qCmkNi",
+	"jU0oN5csgjobH7ulobDilIgOjaCct3hbDYhz88lwR9UMmv/NSKGuoEJdMZXp4E+YWAG1pZ+q3wJrm4fQ",
+	"Pnlv6sRvBM9tV+fNaf3FszemeLml2dcZrilOuezkh4q3wbmFaOWqmjkCNjxSHMHoQSqB0pOwt6tIBW1v",
+	"njk9vFX9grV71hQzTbZqYGuMa30nb4pldagjgH7XDt21tbtwQTrW7c9aNI59Aw9BlT/0RO80gmst3f7c",
+	"imaTbc5NEKOqJrjbIG8r77UcapfKjgKgt007dWtTKYKz7aYnzs6TO+pGKZESmpdQaxtSoeL4EGckQkPb",
+	"82Y775Ok1o65o69/m3lmPVDB1DOInEJD/8o8R+F5Qk5lu+b1u/SnVFjOuxQCaNW3zQaoXGz3NeRGzdPP",
+	"3nRyC+8CEKHN/Rhv7gS8judf/nphsSoRZ1olsInvBJkOgNoqnHIWEgEb6pp8XDXDUCPrYDRMzO6id7A+",
+	"Vy80kIokr8BJ1FmJL3N8PuZrHfZuOMrwOXBl39uZr69KwIvelcA+HJ7uW28bCu4Xcnv6E2g6tYpOMO0a",
+	"B3TXmqoYclvR7uyjW/SazYqHpqebgu1sQfh5WOm/Y2XjLmy2ddpYF8bZlQ1u5UVeFpnHc2rcKK7A/DnG",
+	"5TMm74h35R9SaTnu347P5SDwRctAbAvdjnVf5wwVfXoRnyC9z4JnVJJ99EpJk1NpqiMMguB4hbBSOJ7b",
+	"WL2POW79UhDmd4nRmm9qa1+Q9aWbLmxVIKUsir6ueoMFCJEZPjx56uFzTmhKHNI+ZBC0gQe0U2q6qzuh",
+	"n5somflWW5nhjqdXoeE3WG4pG9w8tvs2X1nQtA7u7ErRbrNm1wsReUnwkIo1JpRNbd93SAqhIfCYXcpR",
+	"PyNG5AXEO8WIXhVwc72d9c+ELP4nNrdl32GTetz012Sifs1VqOFpJ1CT1mCOwfyfXYBN2m0bRBDcInsL",
+	"IbymrDuLjQZ/xWLeUXi9sO2vxys/MGEL+wRSeHpmXObpqt44OKOskuzZCK3tVivfMRig8LRVnXq7rADY",
+	"wR7JX38vFB+xuw5WI41nSC05SugEFC9l4fFlDR8fKj0Atbh14ASWs92A+YUsz7XR2Cnsao2Q0fD4sAi4",
+	"mUI+ofYMfPFwOHp25GVFQWQiJNU+RAPqSeL3hSLkayhOF1oIHid5tnh6vE8+EghYWIBEo/Ja7OSjveHh",
+	"1fDZ6ejE4iyXCvqgwNiPBpLnQmv6ALxjc9UUiWeAcwwTvhoNh0f7w+EIeIHR2D3hi/RctOQFTK5Ggmag",
+	"G0pH8y0I+bcuQu0fRLB9CizXJpPTYIHaFibjHean9QU0Wz6yRW+iFbWslTYmPbzZLqbhLmabo5ktrE1f",
+	"qUvz6H2VqLYJ9OJJ30bcvBr9UEOmOevNTrhCHgGbLuSJ+IUsPeS1jg2CpN9H2LQKMm0IPhSdNAY4wf/Z",
+	"UHJt84y+Apr1HpxWwT5PMHpZjGl7W4yKdhWD70eHw8OTk5PhCLB2THOKwcWry1+rHQz0VpccZUans8GH",
+	"+wfrYZJR5u5OO3h211Ciyg1+ISQxMcGiFzwjKYKnQ1FxPw7+3/95fS0/fP+f7ofr6333YzDq3WcjQJNu",
+	"XEJ9ndlIeB1e6MKh3LjsVInolHEo0N1f33KlXqzT+MickAVS3CG+CRkhxXk45/6Pbx64Y9vAos9LbTug",
+	"RGHKjX2Z8qXeCE3vTVCe1i1hamk/+6Onx2eIBYlT2m5J0O4+k/voHE3oR5KglDJiSyUZhz81eyZ5W3l9",
+	"/f370d5zi/r0NBod3wc3z3WjaYhRKtAkZwDIgSwytmFhEZJ5PENYIs0l6rN48E423VhDuDrba9bSskmL",
+	"kRI/UkFeOPdvWznhkOc8vMMG49wBna62MvuFNRP3s0daQ7TZLI/3g+Ho2eQpPiFa2x3u/aD/80z/Z1j+",
+	"DxRHX19uAq8VSSM11yL83tgBVBaNskz3h5SzqWmaVXAntCKqtXEQTD1pJVE6a7COLOq5cAaBk0qUYTEn",
+	"SWRRBWKeMwWQMQXQgEPlxPqn1BVzhPALPsMLv7OGtYay3to497nLxelCYrBuYzDtfadHEHlKjE4UAggE",
+	"a9voIksu5lKZmCbI0NiGzAc4V7xUf96Vz0nNxiCHyKjFW8cwpWb1z8v5jZoRdmPHsWJ/wHMlKXQbtiNf",
+	"mkI1PSg00lmvTn3QWoBacpugbY1DbfMPbHEzZDU01S27fa19CQbT0mzxFr3eneZbePq+Nr/tFnmTQZlx",
+	"w1T0cQ1YdJwLaQIOWvxA08gFnhKvNqtIK2hVSPpL0Y68fkuL1CYDeB1p8SYXfE4YXNCF0GI9QZShInRU",
+	"jWsYH0GhHzx3//PTHPx0AU9N+PXi8seiDKl9dP6crdD/uvz1F2R2shZlATq+ybWNfDgcHntmEZtwiKZY",
+	"K/8ylwsaU54XrXE1RwQnx2Rv5PMbMLiPTcNirW88PxkdnTw/PDx+9sN94FjfFE0nAyY6zghoPpwRNMsz",
+	"DD2ncmkLQrF0sMRnUBMKKo8FIN/eKjIavHGx0LKDyB2Rik5d/WeRPTMo0uFu/L5hJqduEA0Sgw/fbC3y",
+	"QyuQ4jc2ftibs+2NAdGHMoB1PRZqNhBXXm7QTnWLu/S2fRjP9069Gbd5wV2/vhIgfnuQFnzilcPozTH+",
+	"pmhn3rExo2FdFhZugWNSTbEuzLt95Cp0nCUZoX8SwREXaOjgWABU3kD4BEoeIWeGaMOyA3zrQqsvDYP3",
+	"J76EZH6keYDNxfGiTpBLL5dEWCJGVKEULySRZ2gktW54NITudWDvjnO5ugGoppsCMn/7nOx7SpR4EY64",
+	"tpl4Lpf0ZmlSxVuOp+3JXeZpulL1ueVlxbWWotLt8uZSba84m6riHJ4+LQ+ikim5kY5ZnqZ4rEWREXI1",
+	"j5Lntmi7sa03s/15ZSShedbu6ZAs1PzL3ZY249m8cddJr/UrdfLdSr8y5cubHUbTUrkb6SrhbmaHgdpF",
+	"tCzH7FPMGriAUG0jN6jf4Jdr1krsik0KwBjBDgD6LxB60VLKA7bmLF21toMrkqpNfrSWDNu6HAA0jir3",
+	"wqBbw4Q7dCdwgeVWs+JBD2ahUWY888yCQvLFKY/nVXW9gTN/Ohx+PxwZwPmdlCTb8kKGS7K0KIPWyEUz",
+	"/xlHM6yNfeeVBkcg+age7lB3cxxk5OafQT+mXxLSuRuPl2QH+XHmaP3xvC1198PSZSvdzN7g/tSyEqGl",
+	"W+Lc2x8v0PPjkx+QxXipGWou9Anb6QprqMHDucOp7XchhIsaF887VESbsuAYQwTO6ggZkRWhFBIIIVFG",
+	"M+vBgfRh9KVFcDs+PCwDv7+xheCx3vxxStBLpsw5OXIa81ydjlPM5k1HZhnIDdeEA3pyZDv/G39C03IP",
+	"NjC1OxAiQgP7VwJ2wSCVa7TxxNatYPukil2tzwrscvtXRJkNpYx5sjpza8cCZwT+rCSkpCAQpwgjmWI5",
+	"a/rVt6b3uNkU4fQP2wo4QlFpqXCwl+k7qmbo5ONHW4IHdKqtiiQqQhgOpbKVL0YW2IFlMXnFXXIc9pYU",
+	"nsyADIBPIsqgXkG2Ck24pNK6UxrCbR6pm6YNdgSp/wg1ymmLtYbzQovItNmHLTzN8Q7HhT6XreEFPXCY",
+	"U8DdjEOkdwgS990edbOipCyIumY6VilTueIMF6/TYBRs6bS90xGVmrxZw/sUTlFxUFFdWky7VzoAbpl3",
+	"1nBFgIo19WEOMNagxxoneF3T6ITMESje1Tt906XJJ04cHFqb59vh1/E7IoIQX1fgzjBDWqyFEoXUuRjW",
+	"dTMEU7bL4irWb9P25hNVRUMzRdhmmO0VfMr6y7fSYQi9y3a8dpTjHZx3Jv4K2uXUFpeyx4vuWuEGjbBq",
+	"3mCLKvZdLbPxKkxNNLHAtlahB6meSyLaYJZ6HtXqlyH4HyGZyQjpzdOGnkB4Qdu4vTt2RVzD8IrWVloD",
+	"BTzE7jIOoN1Kf+oMdNCWXlV37L1p7m9JTOgdSYr8z0BgulWiW63zugsuxILY4KEt8oGQsofhuvnc6i1d",
+	"7AC2yDGoxBUFz12CrYZtDN4SixoIbBAUJXeZ8GRiWpbgRHMgqUCbC+X7qxblgMGcfXixHUspF9krT6mU",
+	"in9Gl2pyRxNXQNdCIyAfF1QQ2UGItJR4TXrMKES6DLoplfMbr2k+4+oGLxYpjcHn2gLotBPYqCva7pKb",
+	"at7ooPX0Iv86UyHuX7x5JZilY+ry1d5oeHy4NxwOf6jx3Wqy3OWrPS/D6yh65voBHkfPA7lea1ZX1kH2",
+	"ubBcdioIKwGeB7hShvQGrwRPU9PYgINgMhDSjHMW4Es+UvQXq0MqBu1Yh2T3qdedLwNEPVaAad1qnNNU",
+	"fe2VX25/et1y8IRcbMPUCSQ/cQUJ2mnqCd4Y8sKka/QrTa5bweQHgkie3oVSCM3n2mxmUGgUH27KDJj6",
+	"zYJLqugd+QyFBqbY9qQq29rrgQUS1poOe9vSs9a8ogk9tY9eKZfSBxqfPDOt4hgHADiU6UkQWYRRm7ZI",
+	"IvCkG6SHe6N9p4YvmSpmmp120QHMCyFL69wkBVWsPa9DUOmcwQg2pZLjkucg8v3s85CG0z21rdLxtQP+",
+	"pXvLba07l+ocKucb+eTR7u6UlP2Q1yaMQQLNbNf0XbI3qmx6WztIcFFRaZvlbkcI6oZ30rz3LSDpHgD2",
+	"xM3jRZFTWt+sHwXPrLcZICWlOtMXAOI2OAWuYoMdwFui6rMoITFNiNxHt5Vc1Vu9tYltG8WKDv4uHIml",
+	"bSIJ+cgcmlcUgPeV7v2OZLGcm/9W8mHh/9RExFFLXbS2Mb1S7x3tphcZZg4cyMAnowzTdMw/GqxBK7CN",
+	"Z0QRQbXOaVPHmzVR09aSufzY2tg7FgTm0got1o7eVujCLvW970Ei1zKWZlmuIMZIzKHUsPZB4OrxA/67",
+	"XREci9NoZ7NvgvOhXlFFawgdVqQgb2Zuu8Dzle90atrxBUH3dsbE6566UGfIJRyXPYL14GJVTLE6kFjl",
+	"ZGqb3uGePQSHo5z1AQ1WzK8V3t1DyMg8DULdJ57MbCPrC1GiL0ep4a3Bli3BB3wveKG0F2Hqw22KiZbQ",
+	"ofai0kJPQMddE6M2toJUnENxgU2J36/nG4W7LIo1rHWyBib3DA3NyjZoWtvzp5NSPsNCI0+tdZvc8h6Y",
+	"Y+7xFlyCN7Fjjs5fnb/U4JM7x645JyWRtoeRs4fNM1CiJbkpDsEMgXd3hRKsSJEHV7pZq+/U8n9KP/Lg",
+	"TeGQB8sfcYYO0V+xiGdVJ0DFwVtzaA/EKOCk+RxfdYO4MCt3Q+9NhLQqyqVCR09PIAUY4RnBu/dJelw+",
+	"bdEIGXTxczWA52ruZLfWdjfG0nevN6YUrGVAq1roX+Q/m5zp6gY/a6XcX5aitr+pL3Cw+0AKMwOfAc0I",
+	"whL9hQMwHXSZPUNDaeHlazUOpQ9+NDsaZkPZbILiud+fvLd16U/vn1xf77t/Pb//9k9PZv/K/iX/lclv",
+	"v/2+pSP+RS56DzBc4WloexSeGq9Wo01jKM67xYkLsLgbEnFckp/z4Fz+egFpr4qjhAdcYR2S7xK+rpke",
+	"Aeus3n4z+JGWbREpq/UU1PbxjSgi1fYXipvfDVwL0JuELw0c7T/AXjQYkhNqmg3CjyIrmFhCUnpHhA0g",
+	"O+sbXp/k0v1a6yMD23uyVadCQKHcCSYT3Gew+CKnsPiePYB2fOvKOAv6I+3SOPiMEK7mc9rabisW2dTi",
+	"XGwxuu2D3gAdAo7e0nrdMIu38+pFgCcwdH51dZ0Ph4dPL35GBYqPBU8q+eLVaHjyHGCiKmT3vMIYr2wU",
+	"0mOLR/drWoVcVQCD2gFxeyvZns96RaS6KJNtOlbUFZgcgBjjMDnOEIYiB61BK6gYReOV6aq1KttZN5GC",
+	"BqcWp2Ydbk7rAsuAk0f/PmRKXQWLq8+twjZ6in6mfwbmTD6qCPRWSHcN5zluEwY0qwWz18CU7aQV6q+n",
+	"lJGXTIlVx6Tu9jyhTWYLQBc2osDKZRe0vOeV5fR51dcBLm87PQu/7ISc5LGPjswst/ezy1qpNlcGO7m3",
+	"9UFIq0JlrfBJtsaFfByi4d5zvDf58OnZ/ZO94h/H999+Orov/z06DEPq/Bdwgi7O5imoMqb+0YaFf+EI",
+	"x4reUbXyWs/biHCDgUzX6kLtw8I1ep6aGpwOMVu77h6P2nyxLf8OclyZyS/Kb98VdcAdZA1EfG4ngme3",
+	"Nr/FluHeKn4boTHX5gxDv+dYKCKkdZPPeC72EQCG3dr4jnvNfIoqNOUGgtPVoFwzQNFI8OoMHR6fDocg",
+	"xEyDZaejJ3hlIj413RxQ6jwpXdjmG2DrooEExijzelfto40p5j90x4Az8HhbTjTl8bxg9bzD43UnmN4M",
+	"OyZ8qd0VsdTR4xV5R9UsEXi5QwJKJdXHZp5AdEvbGghqdQOs5jPSdjrl6tQX1tueQTQhzgVVq0s9W7Os",
+	"McEiWAfCEF9grQwrPicsQrfLyc0tmnBbXTFeoeMjv5OhJnb4rObD5qPFemdKLcwMHApLLbHdzdYkvAG2",
+	"DZ2YFtTITboIj50aiDrI3E2JsIUMOF1JhRY0nkuUFyh+tjK2TKK41oakLNHnoNE6R2NiOnol+9fsmn33",
+	"3bsZRyueIyzI/nffIdOx0lUpxlgICoBVZqFmi/bByM+lZlRPbu2EbiN0mxKc6P/rysRuv0WSQFHKNTOT",
+	"kmf2PS/rBj25vaNkSYR+1fi0E/MPyFK2H1EAWMeXzL2ldXWqpNcnqcC/iPTayz9YOAyj0xOBMrwCPVh/",
+	"lsoiCF5ARKd0TozbPuHEZMmTj1SqU3Q8PLbbdmFSgcote/Pr5VW5XwzdvkpItuCKsHi19zNZ3e6jSwIA",
+	"PSaaj7OyGBRuIsr1sss/zskKTekdkdes+J0FytBLn2EJhaHGFaItFv0CJA0UN9zAa0BTBL/w1DobjNP6",
+	"+PBwH7357Qo++uLl65dXL6+ZXscKgginCPI3zAwBtTIl+M5uT9m3U88kJRO1j85RzLNMf0xxP9Rr5y7R",
+	"4XBYRF+WWJrBKEkMTMnh8NCPzQgSc5GQBCW5wON0ZQo+aJoCHZcvApoT5wAyhNGSizkRVvAJYiDYjofP",
+	"rxks2ehZ4N1fWjDOcprFkUMplTb1zIG/hPLU776D6Hy94ldq0hiiJxlOtQ5KEsBtilyDZH00ERrjpCwK",
+	"/TZCx8MResK4qQE2N+vb6JodD4/QkzsqKXR2HucKZqOPcsVzgQRPCbx8rP/zHD2BRH+tNjIF1YukuQT9",
+	"/OgIPYGcD8U5YIPAWKMTPQUF09VPHR6iJ9iU2xbFvGfo1tTm3pqCV0A8g4+e6KlCpau/b3DOZwjLuSUb",
+	"KHu9ZrdviRKrvXP9r1ubcyG/tdv7mmZUwXX6M0/gCglSRB2eHmsjNjJMUKIR+iv985mBxqISMWOhFyGK",
+	"Q5SSO23TJ4Qs9tFrKm1OhSDYEP01uzXAY7dAGbepHvz2FOolDLeFNXwj0a1Wpm41VRVvGPUNCMvU0DDb",
+	"njalMWEmB8VB8y5wPCN7h/tD277ECAh5enCwXC73Mfx5n4vpgX1XHrx+dfHyl8uX8E5ZC1vKDS8YdzoY",
+	"7Q/NY3xBGF7QwengaH+4fwQtsdUMxB4Ugt6NDkp0xikJ+At+tGLi8teLfXSeSo5S2De45zHP08S4Dghi",
+	"2shKqSTJGbq19H9rCmaXMwCsMOyfcvYqGZwO9P6fu25eBf27Uvdqxoi+4OaMgdtQaSgayhj1E7/nBExp",
+	"u7/wRyeOcTsoa3jl/j7aNLiVunp4wJxeO75DpO4yAYulvXkGteI3w7WoA69bN58SKrvVfBy2ZXMqUAoO",
+	"1iqgkLhZqQ3EsG5Oi6KeuZxU07sanmhJLQcXcPsGLZ4ETgLQBy4+DlR/OBy6jh0OiM9EFPWSD/5hNd4O",
+	"Bwl5GKDqheBO900JLISe1n2umN/BG69QW+ZZhsXK3hy79ZGFQYT8PxC50MVuCjiT9moDfKTtPRFEYMUW",
+	"9glUCZB8Bd4vEKVhhiW6+m3ljYomABRp06FdGgW7ZqY8zlGvUVn02JH/blE5p19039BaCmXTfXRlYRT0",
+	"J+dkAZJdP1d0Aa9yF1v6Z6r3GvxlC6l4KtrPZGVpBtSkP3PTzr0Xcik6U9xX7SVr1obIdDO5wNd+ZnwJ",
+	"DqDD4ajlKxe2jvHzSfMn0L4ZGCRgmVCGChllGzPIGTY4CHUyvY9qUumAx3ICxl6YfNELoogBqrYt+dGT",
+	"2wL/8larlMffGmFcsCN0zlbIqL4ehmZBVQIvIwvY61SCQpZBFGCmlwAqLJg38gyMDXs5EE2cW+Xyp/O9",
+	"w5OnjuY16W6g01/1QreIwRLpryYG9DXgLCaCya0SoEplPUgEo++YiwgCcqtQ3G0KDSH5OO5wCeH673eJ",
+	"tfGm12ca97a7sZ9ocu8pk1Vi/wtRjiE/rAwOyd8r5y3pQwS/1SaDY3JrRG4nkQPTfvXCgD0H9vRA4OVa",
+	"Jf3cNVw0yS5geIGuSNU+esEtWBu4EUyIMnwsb/FyGw96Bw2dvBKpwgd15msi1W4VaxhCmTxYnmwV3bWC",
+	"YhgqsnlIZa52s5vEpFl6hMYrZUDe9A+9k9Y30ig9pbLzYMRmHXGtLMGgMXdhP9B1No9KhTeLWKfD2yW6",
+	"zClAZrS3gAoHw9ubim9PBI1XqMhcd2fvTmu9cu+d1zcSpQQnEjQY54SVRqe2OsSUKFlirU8EKXSNnKVE",
+	"Gp8ileB5ZM3zN8LnwmkZj1LdNrN7AdlMsp24HvU8+DpWUmJUzQh28EGvedm6PfRp++hB8Zz9+GcR3hWe",
+	"E9PsreyO3CC5Jtc4+GSoZaPsvyiV0Ae9vdt2uS8evWmLOjNBeNPp2R+iwSLf7U7XEb4tqrc2UlzGK/oF",
+	"ihFcL5zIZMv+E3DCWGL6Ppk2JdcMXF6MLxFnRsIvAHIXUMZlxUPuwTCaREHkvWt4zcsXb6H4gFjXlZ5U",
+	"XDb6DdlHv4Hn4MI3Xx6GL1wRkckOSvxXRq+LFMc2OgNljFNBypKG3a76gQmb7cU8IWu1BhMEg6Q5uSB4",
+	"bmjGxSX0q1BH79w9UJwKDUMzynJlWm00GQkMfMET8qDMpBxlzQH5y4CrA0oBI0XbhZ44Ddj6egwD8C/4",
+	"HcReYVdtmLeEbIe2NA/AkjZSgi1RXcv9QT90Dz3kmZkx1vtgUwfbVvOl9+eX9dCn3Ui0Bub9QBJjmxq4",
+	"Vm0r+mI8Vjepm+GXVtr8YQP82fy5D9I5T5ISUbA7I7aEVnhfEpISRbZE865qvSYR4yjjgpwVQfyVQaMB",
+	"HjcnZCGdoYMzsh9wZWb8ziOm2rEcr8ERtzgEENTXH0j6YZv6U1u29PNuXIvYlBkbDO3tCh2kSFhEeGWV",
+	"uClnpqwQfmH0PfA9Gwe2bYykdazIuLkhgk+EyUmnDsAhqFJ55/TH39nhV3hnK0oV9gj58+7vgS0O2vNy",
+	"Vb8onW4VI6DLCzqdWc3HEpv0u5lqaoYsEec4qCcXgb5kMK/OLAD6hN6ZnJxrVuTfwAAzLE2hLTSbgMAz",
+	"YmRp/0jShQxdHncHIjMm4+Z5niupMIRrIiQVXslrJnnoolyYg7go0Ewfp1ujOstHed0iY+rZAyqYU4+x",
+	"ioJWyouo7Ry5k11TuY6KSPWI7+KrwiCwoXI0XundJunkDBLBDMSSExnxjMTzQvW1B0KlTTJc4kCijl9J",
+	"9UjvgD/FVhfgsL8LYIa90Pu67hbYdiYmT18fkezJ4rgkTOuNEHNxg/A76CXhztaHqv7Mm2AK3R65XHK3",
+	"X4CyxAWaESwkkvQjSuhUsyEw1KG3pJqRTOtTyxkHHD+osI1shx6W2AdsWss1u61J5lstdQo5JIw6IGtO",
+	"gN0uYUAaVUtiHulFrE7yEV5FOKqHuodGv+jx/pFEtDTnNoZ4Shcr2HuJ4IuFBXzzfEday2IcnLQAisMF",
+	"iay3jt/RhIhv5DXjS4YYoZqM9z3KNogC9fxEDKmwpsMymDGmPxcFGrepslygMY7n4dwYbcS9TMRFuYD2",
+	"dmV9UX2cM0RH9HTLPPfC22Od286Y1ixjjdW5PdHWOPGr3nE4X6R4VLSvgFw6EguiZGQ7HmCbiGPPIcVS",
+	"GW6jD+u4TGuv7A4jQS/ry0Q8pKvu5Yu3l6YDzkb3t9nZ3lypS2scQHuDKrmakR5hNAc8MTFnkkoFWR3g",
+	"Ubz9y8sr5DgHScSebRkub4O3/ppJgtPy1lPhaAfFmFkg27FNhoeEzDN3+fVX0ZjEPHM2nrdfhvL8waBG",
+	"cXXtfBQlw9HL6YVZWCPQzT/Dq2ubO3oKPMmvb7Hzj9AYS4J+e/taf+QOpzkpDEXG7acivUqcS2K2PMMr",
+	"d+mKz2laRCfDI22i6rX4/NExmzlZQacF/VmcGiVC39nSJjbjU2k7hUGRglHbLVAY1kd8zW4P4ElpJcMN",
+	"TW5DjPISLmudS/Yv3V++eOsP8oVNTX05vxCruCTqMzj8Fol+AAz5c9XndhrxL9YmpBK55Gq4SWdVWUGL",
+	"BNhNcsJc95PhkcOSs/Uw18ywBr0hlKHDoSviCTpV9OI1tXLGTO5uP7rswxHdWn3y3YwAT6AKKst8Iexz",
+	"Ts1eE96L+iFW1tHh9q4a/tsgwTbRJNTMJoLaRrQPT5W/LgiDAKZraVtU2TmWjBHMp9R1XLmD3mFXwGk6",
+	"8SnEWUxObejYatrXjJpkSOi3xY2Mgva0ETy+j6DcDIh5TdmlK6BfugxnqYwUCzFghYX6kQryQs/6EQfS",
+	"yjl+4VDaK4fCuoaD2+OuuKE+OxeqT+Oy1QLQmEypJu0NVaePIstLrKBNWjVzoEQ168Y/pnwvpXfrc0Bu",
+	"4cN4nJLbUyR5RiClVbNFKNbVt9L2Rm0yBKxM00KakTN0a+SKxcu/PbVaq2lwyBk5u2a3zrl8W3CEwr9y",
+	"hm5JIm5Pa6aREYDS56pwZC5woGrKNJ8gxpd6rALWuABavT1FVYTVdRLwL/y13rIHlFx2hAC52pwcWHsh",
+	"sah0Vcl9SCpYo2adICAbZAblxmjKUWo24YsmqyxSgx4ZpNVmh8F1Td8jRCdAzUbDskgNBuwSzfDCyDiF",
+	"sIVgCNrYb/RctpW/TswJ2W96neBbpdl7WNftCMdH0g6U+0AJfjEXxpe1aaB3ZXdNPploS8iolxU9Bbp+",
+	"w7WO0BKKCgCE2eApXDO9rzYRUduFck7BY2WLE3k8d/rsPjo3eDiuCBVs1CXAW0rIfWQg8M+86cQzziXR",
+	"2uk7KJcAZS3NzZ21EDv2USzR/3f4Z9sGYW0L+TU7j1W9tsGHOauhTn34dOzaeB2WP1y5H07dD0+Kn779",
+	"05O//+v993sfGs8EMfceVE12TdfXJ8rpP/fBWexI4KTfIrMekIe4We5hv5nQWo6S4ZXzbQD/EKYdFdzr",
+	"qGxWCn4bRpZaCTXyoyi1sW1TnDpse/pWYMobzKXZ+OQBKSDcJmZNDp5dlS1ftiu27VvNbmiOoBcJ6+43",
+	"kXJ9S6c/KC9vnfPvle2WAwwMSoKSjNaclkAn2hAyG1fpR9UkihcCT4Jk8VjtlUDvni9rt6yZwNomRwZJ",
+	"017eFeklugSnVhbn1KrvWpJxN252kIjVnsjZg/kDwLG9BMgIo0tobapApoa0QwNK5VzCiAvHNpPSr2X1",
+	"kBClr97m7KshdTPdL+1RtW0Y1lm0tt1DaSNkOCFQQdpDwqv0YmhNErakYTpa9UHPn+ytuT/Qd7OH3IWW",
+	"nTcKrRzw6gK1r+ur4bvXwm6WNIXgAzEiT12zLw+gHYSJJ3gqFTyXhqkZ7xj4w6Dhg7SAXS7RgbBrBul5",
+	"Jg0VKKiwhxFOwfwLOtHo9KEu7JfSebYKB9d3pYcQhbZV8OcLAz9y2A4FCkCAtNodWc9BLU5dRirDdcIv",
+	"E/HGDfiwnns7zDpN9Kp00ksD5M0SLnqrBLG9FcohCmBDbQ7M8N1WxlaU1m2sq3lVPNUGR6ss13NQWosZ",
+	"lmuhrOCPrV0Hb+DpdRhW5dCFTx3cAsAdEvKNRBm/WzsTZdCkWyYE6oe3zwNuDVQkGpfHF/GhhObwJSG9",
+	"vqZyfEfb665wQfu93doSLNR3E5vQaR1gq7yf68vwbazLA7wEoVriuWkr14MulQrAOzRTXXIxn6R86bnU",
+	"EAD/6ZtjynoLpM1rZvEivJBZ6Y7Ujy25sOkjmhUZMLKAFNbzfVW2zHushmE1HPN44ljulKPKCSKRMwau",
+	"9a8sqlUQrYe5elZdmiVYL+RlUMWnlDnATPkYYl6asP17uOYeh8TvwSfhOnner9WRrpwOTUi1yLnsKrmP",
+	"fnMgx74Hh5DypkJbueKFMo9PEX3HS0xjYTs1WrcPRwpQnUtdPnS3/0KUd7UfnGlvI6o+0XK2nGpXRuZ1",
+	"bv2wjSIOcDxnfJmSxPQI2n2kdhbcPoIyZpymEklF0xT9npOcJJCg0FS5z73ZPVJ+7k/x3jL0rrBpLzgj",
+	"g5I7bn74b7BhfVhh2GJr19udeYlTFRhpyqC0wNf8DSx2G95zgJM7Ksme66L7cJQWrBY/h9Gv9OCPlZDK",
+	"GfYFx/fH0VURPefI9BWraJGFpa/MeexETiCd9+AcrDh+aOZVxF20gDfSDrxRAWqDyf3Nze2xUlx1ll83",
+	"1Z3bNgLo93LXd6KrBZQk/qH0hAwyqVpyy5ml1+Y5Av+V5dWZaacQhEY8tyt5rNRnp/eVkx103jZilCHC",
+	"EsiKhzKHQPBnV5qU8y/E6OqliBZgm6dJZIP/GWUJSWzHgCIhztpKZya/xpYfOkVC/6hyEYDeO5fzR88k",
+	"vSl+5aQq55WalYJTOiithOAkpYzsTKXa9PsC9PkjJWniocRJhVfWdgdQmAo4JJi0VJXpkBCHdiZoiCRh",
+	"FY+WGmF2XzchvgVnTBlCvfz1Amra5I6EZ5qTq4ehvFfKr6dez8ou7CQeLdKGmd7Xb1qUaau2fsQUt8la",
+	"sL0b/SxSosiesn3B+6eilwZiH4OrC+Gx8XGboB3KwB1etlFTYuUa2QWoDKZqW1M/VlIr5/h109tLA1Gh",
+	"z6z0Tu5MZRaAoex52D+dvbNoEHUvrWZgVCEcx2RhwZIFlXOAZw4CojlknqKP4aPGD7Kz/LqJTa+CIJyq",
+	"Gc+nRldRM0Gwibkbb+m4cM3vSIW2W7/rwLsuLv+ifOwBne12lI3ptuWEoyp0eYnxt0gxYyRx6bcceU5t",
+	"G/jsLcSaYZrKCBqPy8g4siNr6lHOpJ8hLcvkszHxkA2yP8LPn1CZ0S+gnUeumy+EewxVBDIc7Wwea0aj",
+	"nd6/gfBiiLI7beZNsam51eQ44bkNvAF/2ZWVCJqme4K4rrZrKwhcM1JTgzTB1Ux523nA+r8AFJJIlJjO",
+	"H0su5vtFcp7NumEcgZ4EEwhWD0CZ6Fszs4fkX94wa+KFZnsiJDmaYOEizKbgcoYlmnLVLz4I9vYGZQRr",
+	"wZj8ERwHGu+sT8sLRZPtoUtCiro+/e8icnzqVR2UgWaJxkQtCWGFVS9NBgOEla+ZYckGwdHR9z661HyD",
+	"xaSgP6UJbIbvCJriRTC9BBIA777+PiGwhnUy1yywP0jpMuzzjTTNmCB7r44l/eXI8uOCJFSRLyIJDSBL",
+	"gjMAtxMoJXhuwfRM9r/Nq6nS2Us3xUcqHov5fV3x7jeGjZiyT6pmVTylHYUg+agIS/7IaFFUIJ4YRGyo",
+	"qSsCsPr+Oe3UwUKEKA5W8WjpDWb3dWtjr6HFeDVGZANEPuQTIDPtSItTekf2JoQkYxzPvwRJRhb82Lo0",
+	"AqoYvSM/ugk9UuqqzPErd6xjRQpsjCLbYokluLDTneOPllK/VOhxfZGrLaqSBXsrApBVRbKMlkNBkB+N",
+	"LeChABELsIZNo2/Jm/T7yi78kZKum97XH5c0LLDkjdX6yR3Jdk7I4mFoVpMp+aiPzeBnJQ00xpaJQj/r",
+	"KT5S6oK5/dsK3Yrk2pHArGH6BUyJgmtVvTkUujeDbbyPDDROhlUM0TGvOUmGaUqSsyBIEZUIp5JbLKMm",
+	"hVqt+bESqZve12mKOIcFGpVFkNZptQs9CmJC4ckfkGD7thj7kVJKOcGvXFxCnnAlv4qjhJdx8Z2JZ5LL",
+	"Pzjv8VdGjKsOAzwMYTyfzkK0BlN9tIQGs/vac3QmBkv4QRMb7esPzq5qcPHt9bO3doKPltTM9P7tDIBv",
+	"pOe2MsZASifqMwgNNv9hky/acbkCu4KkkoACCg0xy/K4ssSsSY2wikeelFGb5b8HbVY8KoYg4eh2J0gt",
+	"xb+AR+VcWwREUJzaUvDSICgAmG2ud4jgYJaPltBgdl83gTlTIFx16wLGlaTlzyE5ytnmzJ+3xVMPCj5j",
+	"BtmU+OMFcwF1oIAL6BXkpFmVbJtA+GHLhlH2xaKVxaQOPrGN/enflrTx4Ke2PtfBJtWjV6qO5tdTigNn",
+	"oSPr/2SiTxvW900D4KQKkNUvNNZWGpFEqZQ8rgLISzOnRyo47Oy+8lx4WATCqPD64M8oezT98f4Av5Hp",
+	"uva4e8L9OxVkl1nFtkfzjgSzpGqWCLx8DCZVk6re2dk9clOpPs2vm86gw5xxYptmJIobIwnZ+H+IzvQX",
+	"SJwbGOr3nwZjggURg9P3H/SmSyLuwoBwVzNoJSYVTtMiyzgX6eB0cADnZQdrYFqJKWZU2nRt07NjIbiy",
+	"3RPKDmO+VVQBLpMB9eBHCgU+FnXSAAhBwroiU+GlhtsvREgqgaELNTR4QZjhdCU1gQMeijemQbsKwXay",
+	"4iYr7iFxWXW5lvZba7XjZWzYcUrFKYSc76OEAFiPD+cA/ud99BLHM81U9FSSXOBxWqEE34L+xgMI87bX",
+	"kcX9h/v/EwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
