@@ -13,7 +13,7 @@ const edrSecret = "edr-secret-4711"
 
 func edrCredentials() map[string]any {
 	return map[string]any{"vendor": "crowdstrike", "base_url": "https://api.eu-1.crowdstrike.com",
-		"values": map[string]any{"client_id": "id", "client_secret": edrSecret}}
+		"values": map[string]any{"client_id": "0123456789abcdef", "client_secret": edrSecret}}
 }
 
 func TestCredentialsOfAnEDRGoInAndNeverOut(t *testing.T) {
@@ -46,4 +46,35 @@ func TestCredentialsOfAnEDRGoInAndNeverOut(t *testing.T) {
 		t.Error("the logs hold the secret")
 	}
 	w.must(http.StatusNotFound, w.post("lead", "/api/v1/clients/1002/edr/check", nil)) // it has no EDR
+	w.must(http.StatusNotFound, w.get("lead", "/api/v1/clients/1002/edr"))
+}
+
+func TestThePeopleOfTheSOCLearnWhatCredentialsAre(t *testing.T) {
+	w := newWorld(t)
+	var list struct{ Items []models.EDRProduct }
+	w.must(http.StatusOK, w.get("analyst", "/api/v1/edr-products")).into(t, &list)
+	if len(list.Items) != 1 || list.Items[0].Vendor != "crowdstrike" || list.Items[0].Title == "" || !list.Items[0].Fields[1].Secret {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestAnEDRIsSeenAndTakenBack(t *testing.T) {
+	w := newWorld(t)
+	w.must(http.StatusOK, w.put("lead", w.clientPath("edr"), edrCredentials()))
+	w.must(http.StatusOK, w.post("analyst", w.clientPath("edr", "check"), nil))
+	var s models.EDRStatus
+	seen := w.must(http.StatusOK, w.get("analyst", w.clientPath("edr")))
+	if seen.into(t, &s); s.Vendor != "crowdstrike" || s.BaseURL == "" || s.Values["client_id"] != "0123456789abcdef" || s.SetBy != w.users["lead"].ID ||
+		s.Check == nil || !s.Check.OK || s.Changed || strings.Contains(string(seen.body), edrSecret) {
+		t.Errorf("%s", seen)
+	}
+	w.published() // a device is being isolated
+	moved := edrCredentials()
+	moved["base_url"] = "https://api.us-2.crowdstrike.com"
+	refused := w.must(http.StatusConflict, w.put("lead", w.clientPath("edr"), moved))
+	if !slices.Equal(refused.pointers(t), []string{"/base_url"}) {
+		t.Error(refused)
+	}
+	w.must(http.StatusConflict, w.remove("lead", w.clientPath("edr")))
+	w.must(http.StatusOK, w.put("lead", w.clientPath("edr"), edrCredentials())) // the secret alone may change
 }

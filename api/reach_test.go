@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -111,9 +112,16 @@ func TestGoLiveNamesWhatIsMissing(t *testing.T) {
 		}
 		return strings.Join(all, "; ")
 	}
-	if g := check(); g.Ready || missing(g) != "nobody can be called at any time" {
+	const noEDR, unsigned = "the client has no EDR", "no response authority is signed: every isolation is asked for"
+	if g := check(); g.Ready || missing(g) != "nobody can be called at any time; "+noEDR+"; "+unsigned {
 		t.Errorf("%+v", g)
 	}
+	w.must(http.StatusOK, w.put("lead", w.clientPath("edr"), edrCredentials()))
+	w.must(http.StatusOK, w.post("admin", w.clientPath("response-authority", strconv.Itoa(w.draft("at all")), "sign"), nil))
+	if g := check(); g.Ready || missing(g) != "nobody can be called at any time; the connection to the EDR was never checked" {
+		t.Errorf("%+v", g)
+	}
+	w.must(http.StatusOK, w.post("analyst", w.clientPath("edr", "check"), nil))
 	ada := w.contactWith(map[string]any{"name": "Ada Example", "channels": []string{"voice"}}).ID
 	bob := w.contactWith(map[string]any{"name": "Bob Example", "order": 2, "channels": []string{"voice"}, "phone": "+12025550101"}).ID
 	if g := check(); g.Ready || missing(g) != "contact Ada Example: voice is not verified; contact Bob Example: voice is not verified" {
@@ -121,7 +129,7 @@ func TestGoLiveNamesWhatIsMissing(t *testing.T) {
 	}
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, ada, "confirm-channel"), withCode("voice", w.code(ada, "voice"))))
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, bob, "confirm-channel"), withCode("voice", w.code(bob, "voice"))))
-	if g := check(); !g.Ready || missing(g) != "" || len(g.Findings) != 3 {
+	if g := check(); !g.Ready || missing(g) != "" || len(g.Findings) != 5 {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusNoContent, w.remove("analyst", contactPath(w, bob)))

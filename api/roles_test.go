@@ -44,7 +44,10 @@ var matrix = map[string]string{
 	"draft-response-authority":   "401 403 2 2 403 403 403 404",
 	"sign-response-authority":    "401 409 409 409 403 403 2 404",
 	"dry-run-response-authority": "401 2 2 2 2 2 2 404",
+	"list-edr-products":          "401 2 2 2 403 403 403 403",
+	"get-edr":                    "401 2 2 2 403 403 403 404",
 	"set-edr-credentials":        "401 403 2 2 403 403 403 404",
+	"remove-edr-credentials":     "401 403 2 2 403 403 403 404",
 	"check-edr-connection":       "401 2 2 2 403 403 403 404",
 
 	"list-alerts":   "401 2 2 2 403 403 403 403",
@@ -136,7 +139,9 @@ func (w *world) example(who, method, path string, op *openapi3.Operation) *http.
 	switch {
 	case strings.Contains(path, "{version}"):
 		replace = append(replace, "{version}", strconv.Itoa(w.draft("at all")))
-	case op.OperationID == "check-edr-connection":
+	case op.OperationID == "remove-edr-credentials" && w.users[who].Role.Side() == models.SideSOC: // no device of this one is isolated
+		replace[1] = strconv.Itoa(w.newClient(w.newKey()).Number)
+	case op.OperationID == "check-edr-connection", op.OperationID == "get-edr":
 		w.must(http.StatusOK, w.put("lead", w.clientPath("edr"), edrCredentials()))
 	case strings.Contains(path, "/contacts/{id}"):
 		contact = w.contact()

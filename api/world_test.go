@@ -58,6 +58,10 @@ func newWorld(t testing.TB) *world {
 	box, err := secrets.Open(keyset, "")
 	w.ok(err)
 	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: 100 * time.Millisecond, Log: log, EDR: desk.EDROptions{
+		Products: []models.EDRProduct{{
+			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
+			Fields: []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}},
+		}},
 		Box: box, Check: func(c models.EDRCredentials) error {
 			if c.Vendor != "crowdstrike" {
 				return models.InvalidField("/vendor", "is not a known product")

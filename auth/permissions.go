@@ -41,7 +41,10 @@ var permissions = map[string][]models.Role{
 	"draft-response-authority":   stewards,
 	"sign-response-authority":    {models.RoleAdmin},
 	"dry-run-response-authority": everyone,
+	"list-edr-products":          staff,
+	"get-edr":                    staff,
 	"set-edr-credentials":        stewards,
+	"remove-edr-credentials":     stewards,
 	"check-edr-connection":       staff,
 
 	"list-alerts":   staff,

@@ -3,6 +3,8 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -22,15 +24,40 @@ type EDRCheck = models.EDRCheck
 
 // EDROptions are what the desk needs to take credentials of EDRs.
 type EDROptions struct {
+	Products []models.EDRProduct // those there are
 	// Check refuses credentials of an unknown product, with wrong fields, or for an address that is not the vendor's.
 	// Its errors are models.Error and quote no value.
 	Check func(models.EDRCredentials) error
 	Box   *secrets.Box // nil: no credentials are taken
 }
 
+// EDRProducts lists the EDR products a client may have, and what the credentials of each consist of.
+func (d *Desk) EDRProducts(u models.User) ([]models.EDRProduct, error) {
+	return d.edr.Products, auth.Allow("list-edr-products", u.Role)
+}
+
+// EDR returns what is known of the EDR of the client with a number, without asking it: no secret. NotFound: the client
+// has none.
+func (d *Desk) EDR(ctx context.Context, u models.User, number int) (models.EDRStatus, error) {
+	if err := auth.Allow("get-edr", u.Role); err != nil {
+		return models.EDRStatus{}, err
+	}
+	var s models.EDRStatus
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		s, err = tx.EDRStatus()
+		return err
+	})
+	if err == nil && s.Vendor == "" {
+		err = noEDR()
+	}
+	return s, err
+}
+
+func noEDR() error { return models.Errorf(models.NotFound, "the client has no EDR") }
+
 // SetEDRCredentials makes c what the EDR of the client with a number is reached with, in place of any before. They are
-// sealed before they are kept, and nobody can read them back. The answer holds none of them. Unavailable: the provider
-// has no keyset to seal them with.
+// sealed before they are kept, and nobody can read the secrets back. The answer holds none of them. Unavailable: the
+// provider has no keyset to seal them with. Conflict: devices are isolated, and more than a secret would change.
 func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int, c models.EDRCredentials) (models.EDR, error) {
 	if err := auth.Allow("set-edr-credentials", u.Role); err != nil {
 		return models.EDR{}, err
@@ -49,25 +76,21 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	if err != nil {
 		return models.EDR{}, err
 	}
-	sealed.UpdatedAt, sealed.UpdatedBy = d.moment(), u.ID
+	sealed.UpdatedAt, sealed.UpdatedBy, sealed.Open = d.moment(), u.ID, d.openValues(c)
 	var now models.EDR
 	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
-		before, err := tx.Client()
+		before, err := tx.EDRStatus()
 		if err != nil {
 			return err
 		}
-		if before.EDR.Vendor != "" && before.EDR.Vendor != c.Vendor {
-			held, err := tx.HoldsEndpoints()
-			if err != nil {
+		if field := elsewhere(before, sealed); field != "" {
+			if err := holdsNothing(tx, before.Vendor, field); err != nil {
 				return err
-			}
-			if held {
-				return models.Errorf(models.Conflict, "endpoints are isolated through %s: release them first", before.EDR.Vendor)
 			}
 		}
 		now = models.EDR{Vendor: c.Vendor}
-		if before.EDR.Vendor == c.Vendor {
-			now.Tenant = before.EDR.Tenant
+		if before.Vendor == c.Vendor {
+			now.Tenant = before.Tenant
 		}
 		return tx.SetEDRCredentials(sealed, now)
 	})
@@ -76,6 +99,71 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	}
 	d.log.InfoContext(ctx, "EDR credentials were set", "client", number, "vendor", c.Vendor, "user", u.ID.String())
 	return now, nil
+}
+
+// openValues returns the values of credentials that are no secrets.
+func (d *Desk) openValues(c models.EDRCredentials) map[string]string {
+	for _, p := range d.edr.Products {
+		if p.Vendor == c.Vendor {
+			return p.Open(c)
+		}
+	}
+	return map[string]string{}
+}
+
+// elsewhere returns the first field in which credentials may lead to another EDR than the client has: each but a
+// secret. "" when they lead to the same one, or the client has none.
+func elsewhere(before models.EDRStatus, now store.EDRCredentials) string {
+	switch {
+	case before.Vendor == "":
+		return ""
+	case before.Vendor != now.Vendor:
+		return "/vendor"
+	case before.SetAt.IsZero() || before.Values == nil: // the provider's own, or set before their values were kept
+		return "/values"
+	case before.BaseURL != now.BaseURL:
+		return "/base_url"
+	}
+	names := slices.AppendSeq(slices.Collect(maps.Keys(before.Values)), maps.Keys(now.Open))
+	slices.Sort(names)
+	for _, name := range names {
+		if before.Values[name] != now.Open[name] {
+			return "/values/" + name
+		}
+	}
+	return ""
+}
+
+// holdsNothing refuses a change in a field, "" for all, that leads away from an EDR devices of the client are isolated
+// through: nobody could release them.
+func holdsNothing(tx *store.Tx, vendor, field string) error {
+	held, err := tx.HoldsEndpoints()
+	if err != nil || !held {
+		return err
+	}
+	return &models.Error{
+		Kind: models.Conflict, Field: field,
+		Message: "devices are isolated through " + vendor + ", or on their way there or back: release them first; until then only a secret may change",
+	}
+}
+
+// RemoveEDRCredentials takes back what the EDR of the client with a number is reached with: the client has no EDR
+// then, the provider's own neither. Again changes nothing. Conflict: devices are isolated through it.
+func (d *Desk) RemoveEDRCredentials(ctx context.Context, u models.User, number int) error {
+	if err := auth.Allow("remove-edr-credentials", u.Role); err != nil {
+		return err
+	}
+	return d.inClient(ctx, u, number, func(tx *store.Tx) error {
+		before, err := tx.EDRStatus()
+		if err != nil || before.Vendor == "" {
+			return err
+		}
+		if err := holdsNothing(tx, before.Vendor, ""); err != nil {
+			return err
+		}
+		d.log.InfoContext(ctx, "EDR credentials are removed", "client", number, "vendor", before.Vendor, "user", u.ID.String())
+		return tx.RemoveEDR()
+	})
 }
 
 // sealEDR seals credentials for the row they are kept in.
@@ -92,26 +180,38 @@ func sealEDR(box *secrets.Box, row string, c models.EDRCredentials) (store.EDRCr
 }
 
 // CheckEDRConnection tries whether the EDR of the client with a number takes its credentials and can be read, and
-// waits for the answer. It changes nothing. NotFound: the client has no EDR. Unavailable: no answer came in time.
+// waits for the answer, which is kept. It changes nothing there. NotFound: the client has no EDR. Unavailable: no answer
+// came in time.
 func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int) (EDRCheck, error) {
 	if err := auth.Allow("check-edr-connection", u.Role); err != nil {
 		return EDRCheck{}, err
 	}
 	var c models.Client
-	var setAt time.Time
+	var now models.EDRStatus
 	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
 		if c, err = tx.Client(); err != nil {
 			return err
 		}
-		if c.EDR.Vendor == "" {
-			return models.Errorf(models.NotFound, "the client has no EDR")
-		}
-		setAt, err = tx.EDRCredentialsSetAt(c.EDR.Vendor)
+		now, err = tx.EDRStatus()
 		return err
 	})
+	if err == nil && now.Vendor == "" {
+		err = noEDR()
+	}
 	if err != nil {
 		return EDRCheck{}, err
 	}
+	check, err := d.tryEDR(ctx, c, now.SetAt)
+	if err != nil {
+		return EDRCheck{}, err
+	}
+	return check, d.inClient(ctx, u, number, func(tx *store.Tx) error {
+		return tx.SaveEDRCheck(models.EDRChecked{Vendor: now.Vendor, OK: check.OK, Problem: check.Problem, At: d.moment(), SetAt: check.SetAt})
+	})
+}
+
+// tryEDR waits for a check of a client's EDR with the credentials that were set at a moment, or later ones.
+func (d *Desk) tryEDR(ctx context.Context, c models.Client, setAt time.Time) (EDRCheck, error) {
 	ctx, cancel := context.WithTimeout(ctx, edrCheckWait)
 	defer cancel()
 	check, err := d.runEDRCheck(ctx, c)

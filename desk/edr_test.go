@@ -93,7 +93,8 @@ func newEDRDesk(t *testing.T) *edrDesk {
 		t.Fatal(err)
 	}
 	d := &edrDesk{T: t, store: s, ownerURL: ownerURL, engine: &checks{}, log: &bytes.Buffer{}, box: box, client: c}
-	d.Desk = d.with(desk.EDROptions{Box: box, Check: func(c models.EDRCredentials) error {
+	fields := []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}}
+	d.Desk = d.with(desk.EDROptions{Box: box, Products: []models.EDRProduct{{Vendor: "mde", Fields: fields}, {Vendor: "crowdstrike", Fields: fields}}, Check: func(c models.EDRCredentials) error {
 		if c.Vendor != "mde" && c.Vendor != "crowdstrike" {
 			return models.InvalidField("/vendor", "is no EDR product")
 		}
@@ -228,6 +229,118 @@ func TestTheTenantStaysWithTheVendor(t *testing.T) {
 	now, err := d.SetEDRCredentials(t.Context(), lead, d.client.Number, withCanary("crowdstrike"))
 	if err != nil || now != d.client.EDR {
 		t.Errorf("got %+v, %v, want %+v", now, err, d.client.EDR)
+	}
+}
+
+// isolated makes one device of the client be isolated.
+func (d *edrDesk) isolated() {
+	d.Helper()
+	err := d.store.ForClient(d.Context(), store.SOC, d.client.ID, func(tx *store.Tx) error {
+		_, err := tx.OpenIncident(models.Opened{Title: "T", Severity: models.SeverityHigh}, analyst.Actor(), time.Now(), "open", "f")
+		return err
+	})
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.owner("update incidents set containment = 'contained'")
+}
+
+func (d *edrDesk) owner(sql string) {
+	d.Helper()
+	conn, err := pgx.Connect(d.Context(), d.ownerURL)
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(d.Context()))
+	if _, err := conn.Exec(d.Context(), sql); err != nil {
+		d.Fatal(err)
+	}
+}
+
+// wantConflict wants a refusal that points at a field.
+func (d *edrDesk) wantConflict(err error, field, what string) {
+	d.Helper()
+	var e *models.Error
+	if !errors.As(err, &e) || e.Kind != models.Conflict || e.Field != field {
+		d.Errorf("%s: %v, want a conflict about %q", what, err, field)
+	}
+}
+
+func TestWhileDevicesAreIsolatedTheEDRStaysTheSame(t *testing.T) {
+	d := newEDRDesk(t)
+	set := func(change func(*models.EDRCredentials)) error {
+		c := withCanary("mde")
+		change(&c)
+		_, err := d.SetEDRCredentials(t.Context(), lead, d.client.Number, c)
+		return err
+	}
+	same := func(*models.EDRCredentials) {}
+	own := func(c *models.EDRCredentials) { c.Vendor = "crowdstrike" }
+	d.isolated() // through the provider's own Falcon
+	d.wantConflict(set(own), "/values", "the first credentials of the same product")
+	d.wantConflict(set(same), "/vendor", "another product")
+	d.owner("update incidents set containment = 'released'")
+	if err := set(same); err != nil {
+		t.Fatal(err)
+	}
+	d.owner("update incidents set containment = 'releasing'")
+	for field, change := range map[string]func(*models.EDRCredentials){
+		"/vendor":           own,
+		"/base_url":         func(c *models.EDRCredentials) { c.BaseURL = "" },
+		"/values/client_id": func(c *models.EDRCredentials) { c.Values["client_id"] = "another" },
+	} {
+		d.wantConflict(set(change), field, "changed")
+	}
+	d.wantConflict(d.RemoveEDRCredentials(t.Context(), lead, d.client.Number), "", "removed")
+	if err := set(func(c *models.EDRCredentials) { c.Values["client_secret"] = "rotated" }); err != nil {
+		t.Errorf("a new secret alone: %v", err)
+	}
+	d.owner("update edr_credentials set open_values = null")
+	d.wantConflict(set(same), "/values", "after credentials whose values are not known")
+}
+
+func TestAnEDRIsSeenAndTakenBack(t *testing.T) {
+	d := newEDRDesk(t)
+	if _, err := d.SetEDRCredentials(t.Context(), lead, d.client.Number, withCanary("mde")); err != nil {
+		t.Fatal(err)
+	}
+	read := func() models.EDRStatus {
+		t.Helper()
+		s, err := d.EDR(t.Context(), analyst, d.client.Number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantNoCanary(t, "the answer", fmt.Sprintf("%+v", s))
+		return s
+	}
+	before := read()
+	if before.Vendor != "mde" || before.BaseURL != "https://api.example.com" || before.SetBy != lead.ID || before.SetAt.IsZero() ||
+		len(before.Values) != 1 || before.Values["client_id"] != "id" || before.Check != nil {
+		t.Errorf("%+v", before)
+	}
+	d.engine.answers = []models.EDRCheck{{Problem: "config", SetAt: before.SetAt}}
+	if _, err := d.CheckEDRConnection(t.Context(), analyst, d.client.Number); err != nil {
+		t.Fatal(err)
+	}
+	if s := read(); s.Check == nil || s.Check.OK || s.Check.Problem != "config" || s.Check.At.IsZero() || s.Changed {
+		t.Errorf("checked: %+v", s)
+	}
+	if _, err := d.SetEDRCredentials(t.Context(), lead, d.client.Number, withCanary("mde")); err != nil {
+		t.Fatal(err)
+	}
+	if s := read(); s.Check == nil || !s.Changed {
+		t.Errorf("changed since: %+v", s)
+	}
+	for range 2 {
+		if err := d.RemoveEDRCredentials(t.Context(), lead, d.client.Number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.EDR(t.Context(), analyst, d.client.Number); models.KindOf(err) != models.NotFound {
+		t.Errorf("removed: %v", err)
+	}
+	if strings.Contains(d.dump(), "edr_credentials {") {
+		t.Error("the credentials are still kept")
 	}
 }
 

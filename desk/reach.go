@@ -35,7 +35,7 @@ type LeftOut struct {
 	Name string `json:"name"`
 }
 
-// GoLive says whether a client can be reached well enough to go live.
+// GoLive says whether a client can go live: whether it can be reached, and its devices isolated.
 type GoLive struct {
 	Ready    bool             `json:"ready"` // every check passed
 	Findings []models.Finding `json:"findings"`
@@ -125,13 +125,25 @@ func sensible(t time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// GoLive checks whether the client with a number can be reached well enough to go live. NotFound also when it is not
-// the user's.
+// GoLive checks whether the client with a number can go live: it can be reached, its EDR too, and a response authority
+// is signed. NotFound also when it is not the user's.
 func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, error) {
 	if err := auth.Allow("check-go-live", u.Role); err != nil {
 		return GoLive{}, err
 	}
-	directory, err := d.directory(ctx, u, number)
+	var directory models.Directory
+	var edr models.EDRStatus
+	var authority models.Authority
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		if directory, err = tx.Directory(); err != nil {
+			return err
+		}
+		if edr, err = tx.EDRStatus(); err != nil {
+			return err
+		}
+		authority, err = tx.Authority()
+		return err
+	})
 	if err != nil {
 		return GoLive{}, err
 	}
@@ -140,7 +152,7 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 		swap = append(swap, id.String(), name)
 	}
 	speak := strings.NewReplacer(swap...)
-	g := GoLive{Ready: true, Findings: directory.GoLive()}
+	g := GoLive{Ready: true, Findings: append(directory.GoLive(), edr.GoLive(), authority.GoLive())}
 	for _, f := range g.Findings {
 		g.Ready = g.Ready && f.Passed
 		for n := range f.Details {

@@ -173,6 +173,15 @@ func hostMatches(pattern, hostname string) bool {
 	return fits(hostname) || !strings.Contains(pattern, ".") && fits(label)
 }
 
+// GoLive checks that the client has said who may isolate what: a, the response authority that holds, is signed.
+func (a Authority) GoLive() Finding {
+	missing := []string{}
+	if a.SignedAt.IsZero() {
+		missing = append(missing, "no response authority is signed: every isolation is asked for")
+	}
+	return finding("response_authority", missing)
+}
+
 const maxRules = 200
 
 // Check says what is wrong with a response authority.

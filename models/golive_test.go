@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +75,35 @@ func TestGoLive(t *testing.T) {
 				t.Errorf("%s: %+v\nwant %s: %q", c.name, f, want.check, want.details)
 			}
 		}
+	}
+}
+
+func TestGoLiveWantsAProvenEDR(t *testing.T) {
+	mde := models.EDR{Vendor: "mde"}
+	works, fails := &models.EDRChecked{Vendor: "mde", OK: true}, &models.EDRChecked{Vendor: "mde", Problem: "config"}
+	for want, s := range map[string]models.EDRStatus{
+		"":                       {EDR: mde, Check: works},
+		"the client has no EDR":  {},
+		"was never checked":      {EDR: mde},
+		"did not work":           {EDR: mde, Check: fails},
+		"checked: config":        {EDR: mde, Check: fails},
+		"credentials of the EDR": {EDR: mde, Check: works, Changed: true},
+	} {
+		wantFinding(t, s.GoLive(), "edr", want)
+	}
+}
+
+func TestGoLiveWantsASignedAuthority(t *testing.T) {
+	wantFinding(t, models.Authority{}.GoLive(), "response_authority", "no response authority is signed")
+	wantFinding(t, models.Authority{Version: 1, SignedAt: t0}.GoLive(), "response_authority", "")
+}
+
+// wantFinding wants a check to say that something is missing, or with "" to have passed.
+func wantFinding(t *testing.T, f models.Finding, check, missing string) {
+	t.Helper()
+	if f.Check != check || f.Passed != (missing == "") || f.Details == nil || !strings.Contains(strings.Join(f.Details, ""), missing) ||
+		len(f.Details) > 0 && missing == "" {
+		t.Errorf("%+v, want %s to say %q", f, check, missing)
 	}
 }
 

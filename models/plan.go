@@ -128,7 +128,7 @@ func (d Directory) inOrder() []Contact {
 
 // Finding is one check before a client goes live.
 type Finding struct {
-	Check   string   `json:"check"` // "reachable", "second_person", "verified"
+	Check   string   `json:"check"` // "reachable", "second_person", "verified", "edr", "response_authority"
 	Passed  bool     `json:"passed"`
 	Details []string `json:"details"` // what is missing
 }

@@ -13,7 +13,8 @@ import (
 // EDRCredentials are what a client's EDR is reached with, as they are kept: sealed.
 type EDRCredentials struct {
 	Vendor    string
-	BaseURL   string // for people; what is used is sealed
+	BaseURL   string            // for people; what is used is sealed
+	Open      map[string]string // the values that are no secrets, as with BaseURL; nil: not known
 	Sealed    []byte
 	DataKey   []byte    // of Sealed, sealed itself
 	UpdatedAt time.Time // tells one version from the next
@@ -21,30 +22,56 @@ type EDRCredentials struct {
 }
 
 type edrCredentialsRow struct {
-	ClientID  uuid.UUID
-	Vendor    string
-	BaseURL   string
-	Sealed    []byte
-	DataKey   []byte
-	UpdatedAt time.Time `gorm:"autoUpdateTime:false"`
-	UpdatedBy uuid.UUID
+	ClientID   uuid.UUID
+	Vendor     string
+	BaseURL    string
+	OpenValues *document[map[string]string]
+	Sealed     []byte
+	DataKey    []byte
+	UpdatedAt  time.Time `gorm:"autoUpdateTime:false"`
+	UpdatedBy  uuid.UUID
 }
 
 // TableName names the table.
 func (edrCredentialsRow) TableName() string { return "edr_credentials" }
 
 func (r edrCredentialsRow) model() EDRCredentials {
-	return EDRCredentials{
+	c := EDRCredentials{
 		Vendor: r.Vendor, BaseURL: r.BaseURL, Sealed: r.Sealed, DataKey: r.DataKey, UpdatedAt: r.UpdatedAt.UTC(), UpdatedBy: r.UpdatedBy,
 	}
+	if r.OpenValues != nil {
+		c.Open = r.OpenValues.V
+	}
+	return c
 }
 
-// SetEDRCredentials keeps the credentials of the client's EDR of a vendor, in place of any before, and makes that EDR
-// the client's. For the SOC, which cannot read them back. NotFound: no such client.
+// SetEDRCredentials keeps the credentials of the client's EDR of a vendor, in place of any before, also of other
+// vendors, and makes that EDR the client's. For the SOC, which cannot read them back. NotFound: no such client.
 func (tx *Tx) SetEDRCredentials(c EDRCredentials, e models.EDR) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
+	if err := tx.setEDR(e); err != nil {
+		return err
+	}
+	open := &document[map[string]string]{c.Open}
+	row := edrCredentialsRow{
+		ClientID: tx.client, Vendor: c.Vendor, BaseURL: c.BaseURL, OpenValues: open, Sealed: c.Sealed, DataKey: c.DataKey,
+		UpdatedAt: c.UpdatedAt, UpdatedBy: c.UpdatedBy,
+	}
+	err := tx.db.Clauses(clause.OnConflict{
+		Columns: []clause.Column{{Name: "client_id"}, {Name: "vendor"}},
+		// Values, not what was excluded: to read that one has to have the right to read the columns.
+		DoUpdates: clause.Assignments(map[string]any{
+			"base_url": c.BaseURL, "open_values": open, "sealed": c.Sealed, "data_key": c.DataKey, "updated_at": c.UpdatedAt, "updated_by": c.UpdatedBy,
+		}),
+	}).Create(&row).Error
+	return problem("keep EDR credentials", err)
+}
+
+// setEDR makes an EDR the client's, or none, and drops the credentials of every other. Whoever does waits for others
+// who do. NotFound: no such client.
+func (tx *Tx) setEDR(e models.EDR) error {
 	q := tx.db.Table("clients").Where("id = ?", tx.client).UpdateColumns(map[string]any{"edr": document[models.EDR]{e}})
 	switch {
 	case q.Error != nil:
@@ -52,17 +79,55 @@ func (tx *Tx) SetEDRCredentials(c EDRCredentials, e models.EDR) error {
 	case q.RowsAffected == 0:
 		return models.Errorf(models.NotFound, "there is no such client")
 	}
-	row := edrCredentialsRow{
-		ClientID: tx.client, Vendor: c.Vendor, BaseURL: c.BaseURL, Sealed: c.Sealed, DataKey: c.DataKey, UpdatedAt: c.UpdatedAt, UpdatedBy: c.UpdatedBy,
+	return problem("drop EDR credentials", tx.of("edr_credentials").Where("vendor <> ?", e.Vendor).Delete(&edrCredentialsRow{}).Error)
+}
+
+// RemoveEDR leaves the client without an EDR, and drops the credentials that are kept. Again changes nothing. NotFound:
+// no such client.
+func (tx *Tx) RemoveEDR() error {
+	if err := tx.needsClient(); err != nil {
+		return err
 	}
-	err := tx.db.Clauses(clause.OnConflict{
-		Columns: []clause.Column{{Name: "client_id"}, {Name: "vendor"}},
-		// Values, not what was excluded: to read that one has to have the right to read the columns.
-		DoUpdates: clause.Assignments(map[string]any{
-			"base_url": c.BaseURL, "sealed": c.Sealed, "data_key": c.DataKey, "updated_at": c.UpdatedAt, "updated_by": c.UpdatedBy,
-		}),
-	}).Create(&row).Error
-	return problem("keep EDR credentials", err)
+	return tx.setEDR(models.EDR{})
+}
+
+// EDRStatus returns what is known of the client's EDR. The portal is told the product, the last check and when the
+// credentials were set, and nothing else of them. NotFound: no such client.
+func (tx *Tx) EDRStatus() (models.EDRStatus, error) {
+	if err := tx.needsClient(); err != nil {
+		return models.EDRStatus{}, err
+	}
+	var client clientRow
+	err := tx.db.Select("edr", "edr_check").Where("id = ?", tx.client).Take(&client).Error
+	if err != nil {
+		return models.EDRStatus{}, notFound(problem("read client's EDR", err), "client")
+	}
+	columns := []string{"updated_at"}
+	if tx.audience != Portal {
+		columns = append(columns, "base_url", "open_values", "updated_by")
+	}
+	var rows []edrCredentialsRow
+	s := models.EDRStatus{EDR: client.EDR.V}
+	if err := tx.of("edr_credentials").Select(columns).Where("vendor = ?", s.Vendor).Limit(1).Find(&rows).Error; err != nil {
+		return models.EDRStatus{}, problem("read EDR credentials", err)
+	}
+	if len(rows) > 0 {
+		c := rows[0].model()
+		s.BaseURL, s.Values, s.SetAt, s.SetBy = c.BaseURL, c.Open, c.UpdatedAt, c.UpdatedBy
+	}
+	if last := client.EDRCheck; last != nil && last.V.Vendor == s.Vendor {
+		s.Check, s.Changed = &last.V, !last.V.SetAt.Equal(s.SetAt)
+	}
+	return s, nil
+}
+
+// SaveEDRCheck keeps what came of the last check of the client's EDR connection. For the SOC.
+func (tx *Tx) SaveEDRCheck(c models.EDRChecked) error {
+	if err := tx.needsClient(); err != nil {
+		return err
+	}
+	q := tx.db.Table("clients").Where("id = ?", tx.client).UpdateColumns(map[string]any{"edr_check": document[models.EDRChecked]{c}})
+	return problem("keep check of EDR", q.Error)
 }
 
 // EDRCredentials returns the credentials of the client's EDR of a vendor. For workers. NotFound: none are kept.
@@ -72,17 +137,7 @@ func (tx *Tx) EDRCredentials(vendor string) (EDRCredentials, error) {
 	return row.model(), notFound(problem("read EDR credentials", err), "EDR credentials")
 }
 
-// EDRCredentialsSetAt returns when the credentials of the client's EDR of a vendor were entered, or the zero time.
-func (tx *Tx) EDRCredentialsSetAt(vendor string) (time.Time, error) {
-	var at []time.Time
-	err := tx.of("edr_credentials").Where("vendor = ?", vendor).Pluck("updated_at", &at).Error
-	if err != nil || len(at) == 0 {
-		return time.Time{}, problem("read EDR credentials", err)
-	}
-	return at[0].UTC(), nil
-}
-
-// AllEDRCredentials returns all credentials that are kept of the client, also of EDRs it has no more. For workers.
+// AllEDRCredentials returns all credentials that are kept of the client. For workers.
 func (tx *Tx) AllEDRCredentials() ([]EDRCredentials, error) {
 	var rows []edrCredentialsRow
 	err := tx.of("edr_credentials").Order("client_id, vendor").Find(&rows).Error

@@ -14,7 +14,7 @@ import (
 
 func edrCredentials(vendor string, at time.Time) store.EDRCredentials {
 	return store.EDRCredentials{
-		Vendor: vendor, BaseURL: "https://api." + vendor + ".example", Sealed: []byte("sealed " + at.String()), DataKey: []byte("key " + at.String()),
+		Vendor: vendor, BaseURL: "https://api." + vendor + ".example", Open: map[string]string{"id": at.String()}, Sealed: []byte("sealed " + at.String()), DataKey: []byte("key " + at.String()),
 		UpdatedAt: at, UpdatedBy: uuid.MustParse("7d1a3c52-6f0e-4b0a-9c55-3b8f7f0b6a10"),
 	}
 }
@@ -46,7 +46,7 @@ func TestEDRCredentialsAreReplaced(t *testing.T) {
 		got, err := h.edrOf(h.acme, "mde")
 		h.ok(err)
 		want := edrCredentials("mde", at)
-		if !bytes.Equal(got.Sealed, want.Sealed) || !bytes.Equal(got.DataKey, want.DataKey) || !got.UpdatedAt.Equal(at) || got.BaseURL != want.BaseURL || got.UpdatedBy != want.UpdatedBy {
+		if !bytes.Equal(got.Sealed, want.Sealed) || !bytes.Equal(got.DataKey, want.DataKey) || !got.UpdatedAt.Equal(at) || got.BaseURL != want.BaseURL || got.Open["id"] != at.String() || got.UpdatedBy != want.UpdatedBy {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
@@ -55,16 +55,13 @@ func TestEDRCredentialsAreReplaced(t *testing.T) {
 		c, err := tx.Client()
 		equal(t, "EDR", c.EDR, models.EDR{Vendor: "trend"})
 		h.ok(err)
-		at, err := tx.EDRCredentialsSetAt("mde")
-		equal(t, "set at", at, noon.Add(time.Hour))
-		h.ok(err)
-		at, err = tx.EDRCredentialsSetAt("sophos")
-		equal(t, "never set", at, time.Time{})
-		return err
+		return nil
 	})
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
 		all, err := tx.AllEDRCredentials()
-		equal(t, "all", len(all), 2)
+		if len(all) != 1 || all[0].Vendor != "trend" { // those of another vendor are dropped
+			t.Errorf("kept are %+v", all)
+		}
 		return err
 	})
 	kept, err = h.KeepsEDRCredentials(t.Context())
@@ -75,6 +72,62 @@ func TestEDRCredentialsAreReplaced(t *testing.T) {
 	h.refused(h.ForClient(t.Context(), store.SOC, uuid.New(), func(tx *store.Tx) error {
 		return tx.SetEDRCredentials(edrCredentials("mde", noon), models.EDR{Vendor: "mde"})
 	}), models.NotFound)
+}
+
+func TestWhatIsKnownOfAnEDR(t *testing.T) {
+	h := newHouse(t)
+	status := func(who store.Audience) (s models.EDRStatus) {
+		t.Helper()
+		h.as(who, h.acme, func(tx *store.Tx) (err error) {
+			s, err = tx.EDRStatus()
+			return err
+		})
+		return s
+	}
+	same(t, "the provider's own", status(store.SOC), models.EDRStatus{EDR: models.EDR{Vendor: "crowdstrike", Tenant: "cid"}})
+	h.setEDR(h.acme, "mde", noon)
+	c := edrCredentials("mde", noon)
+	want := models.EDRStatus{EDR: models.EDR{Vendor: "mde"}, BaseURL: c.BaseURL, Values: c.Open, SetAt: noon, SetBy: c.UpdatedBy}
+	same(t, "never checked", status(store.SOC), want)
+	checked := models.EDRChecked{Vendor: "mde", Problem: "config", At: noon.Add(time.Minute), SetAt: noon}
+	save := func(tx *store.Tx) error { return tx.SaveEDRCheck(checked) }
+	h.as(store.SOC, h.acme, save)
+	h.refused(h.ForClient(t.Context(), store.Portal, h.acme.ID, save), models.Forbidden)
+	want.Check = &checked
+	same(t, "checked", status(store.SOC), want)
+	same(t, "as the portal sees it", status(store.Portal), models.EDRStatus{EDR: want.EDR, SetAt: noon, Check: &checked})
+	h.owner("update edr_credentials set open_values = null")
+	if got := status(store.SOC); got.Values != nil {
+		t.Errorf("values nobody kept: %v", got.Values)
+	}
+	h.setEDR(h.acme, "mde", noon.Add(time.Hour))
+	equal(t, "changed since the check", status(store.SOC).Changed, true)
+	h.setEDR(h.acme, "trend", noon)
+	if got := status(store.SOC); got.Check != nil || got.Changed {
+		t.Errorf("the check of another product: %+v", got)
+	}
+}
+
+func TestAnEDRIsTakenBack(t *testing.T) {
+	h := newHouse(t)
+	h.setEDR(h.acme, "mde", noon)
+	h.setEDR(h.other, "mde", noon)
+	for range 2 {
+		h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.RemoveEDR() })
+	}
+	_, err := h.edrOf(h.acme, "mde")
+	h.refused(err, models.NotFound)
+	_, err = h.edrOf(h.other, "mde")
+	h.ok(err)
+	h.as(store.SOC, h.acme, func(tx *store.Tx) error {
+		s, err := tx.EDRStatus()
+		same(t, "what is known", s, models.EDRStatus{})
+		return err
+	})
+	for _, who := range []store.Audience{store.Portal, store.Worker} {
+		h.refused(h.ForClient(t.Context(), who, h.other.ID, func(tx *store.Tx) error { return tx.RemoveEDR() }), models.Forbidden)
+	}
+	h.refused(h.ForClient(t.Context(), store.SOC, uuid.New(), func(tx *store.Tx) error { return tx.RemoveEDR() }), models.NotFound)
 }
 
 func TestADataKeyIsReplacedUnlessTheCredentialsWere(t *testing.T) {

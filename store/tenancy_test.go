@@ -72,7 +72,7 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "everybody may", granted+`and grantee = 'PUBLIC'`)
 	nothing(t, ownerURL, "rows may be removed", granted+`and privilege_type in ('DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES')
 		and not (table_name = 'tokens' and privilege_type = 'DELETE' and grantee = 'watchfire_auth')
-		and not (table_name = 'channel_codes' and privilege_type = 'DELETE' and grantee = 'watchfire_soc')`) // to revoke them
+		and not (table_name in ('channel_codes', 'edr_credentials') and privilege_type = 'DELETE' and grantee = 'watchfire_soc')`) // to revoke them
 	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
@@ -90,7 +90,8 @@ func TestGrants(t *testing.T) {
 		and (table_name = 'tokens' or table_name = 'users' and column_name in ('email', 'role'))`)
 	nothing(t, ownerURL, "sealed secrets may be read by others than workers", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_worker'
-		and table_name = 'edr_credentials' and (column_name in ('sealed', 'data_key') or grantee <> 'watchfire_soc')`)
+		and table_name = 'edr_credentials' and (column_name in ('sealed', 'data_key') or grantee <> 'watchfire_soc')
+		and not (column_name in ('client_id', 'vendor', 'updated_at') and grantee = 'watchfire_portal')`)
 	nothing(t, ownerURL, "others than the SOC may change EDR credentials", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type in ('INSERT', 'UPDATE') and grantee like 'watchfire\_%'
 		and table_name = 'edr_credentials' and grantee <> 'watchfire_soc'`)
@@ -172,6 +173,8 @@ func TestUpdatesReachOwnRowsOnly(t *testing.T) {
 		{"watchfire_portal", "update response_authorities set signed_by = (select user_id from client_decisions limit 1), signed_at = now()",
 			"select client_id::text from response_authorities where signed_at is null"},
 		{"watchfire_soc", "update edr_credentials set data_key = ''", "select client_id::text from edr_credentials where data_key <> ''"},
+		{"watchfire_soc", "delete from edr_credentials", "select client_id::text from edr_credentials"},
+		{"watchfire_soc", "update clients set edr_check = '{}'", "select id::text from clients where edr_check is null"},
 		{"watchfire_worker", "update effects set outcome = 'changed'", "select client_id::text from effects where outcome <> 'changed'"},
 	} {
 		h.ok(h.As(t.Context(), c.role, h.acme.ID, func(tx *store.Tx) error { return tx.Exec(c.sql) }))
@@ -265,7 +268,12 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 			_, err := tx.EDRCredentials("mde")
 			return err
 		}},
-		"the portal reads EDR credentials": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select vendor from edr_credentials") }},
+		"the portal reads EDR credentials":           {store.Portal, func(tx *store.Tx) error { return tx.Exec("select base_url from edr_credentials") }},
+		"the portal reads values of EDR credentials": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select open_values from edr_credentials") }},
+		"a worker drops EDR credentials":             {store.Worker, func(tx *store.Tx) error { return tx.Exec("delete from edr_credentials") }},
+		"the portal says an EDR was checked": {store.Portal, func(tx *store.Tx) error {
+			return tx.SaveEDRCheck(models.EDRChecked{Vendor: "mde", OK: true})
+		}},
 		"the portal sets EDR credentials": {store.Portal, func(tx *store.Tx) error {
 			return tx.SetEDRCredentials(edrCredentials("mde", noon), models.EDR{Vendor: "mde"})
 		}},

@@ -290,8 +290,28 @@ type EDR = models.EDR
 // EDRCheck defines model for EDRCheck.
 type EDRCheck = models.EDRCheck
 
+// EDRChecked What came of the last check of the connection; absent when there was none.
+type EDRChecked = models.EDRChecked
+
 // EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
 type EDRCredentials = models.EDRCredentials
+
+// EDRField defines model for EDRField.
+type EDRField = models.EDRField
+
+// EDRProduct defines model for EDRProduct.
+type EDRProduct = models.EDRProduct
+
+// EDRProductList defines model for EDRProductList.
+type EDRProductList struct {
+	Items []EDRProduct `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
+
+// EDRStatus What is known of a client's EDR without asking it.
+type EDRStatus = models.EDRStatus
 
 // Endpoint defines model for Endpoint.
 type Endpoint = models.Endpoint
@@ -1465,10 +1485,29 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
 	VerifyChannel(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RemoveEdrCredentials Take back what the client's EDR is reached with
+	//
+	// For the SOC's leads and operators. The credentials are dropped and the client has no EDR any more, the provider's
+	// own neither. 409 while devices of the client are isolated, or on their way there or back.
+	//
+	// Corresponds with DELETE /api/v1/clients/{number}/edr (the `RemoveEdrCredentials` operationId).
+	RemoveEdrCredentials(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetEdr Read what is known of the client's EDR
+	//
+	// For the SOC. What its credentials lead to, without the secrets, and what came of the last check. 404 when the client has none.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/edr (the `GetEdr` operationId).
+	GetEdr(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SetEdrCredentialsWithBody Set what the client's EDR is reached with
 	//
-	// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
-	// the client's EDR. 503 while the provider has no keyset to seal them with.
+	// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
+	// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
+	// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
+	// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
+	// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+	// `/values/client_id`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1477,8 +1516,12 @@ type ClientInterface interface {
 
 	// SetEdrCredentials Set what the client's EDR is reached with
 	//
-	// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
-	// the client's EDR. 503 while the provider has no keyset to seal them with.
+	// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
+	// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
+	// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
+	// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
+	// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+	// `/values/client_id`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1487,7 +1530,8 @@ type ClientInterface interface {
 
 	// CheckEdrConnection Try the connection to the client's EDR
 	//
-	// For the SOC. Nothing is changed there. 404 when the client has no EDR, 503 when no answer comes within 20 seconds.
+	// For the SOC. Nothing is changed there; what came of it is kept. 404 when the client has no EDR, 503 when no answer
+	// comes within 20 seconds.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
 	CheckEdrConnection(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1513,6 +1557,10 @@ type ClientInterface interface {
 	StartFireDrill(ctx context.Context, number ClientNumber, params *StartFireDrillParams, body StartFireDrillJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CheckGoLive Check whether the client is ready to go live
+	//
+	// `reachable`: somebody can be called for a critical incident at any time; `second_person`: never one alone;
+	// `verified`: every channel is; `edr`: the last check of its connection worked, with the credentials of now;
+	// `response_authority`: one is signed.
 	//
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1574,6 +1622,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
 	SignResponseAuthority(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListEdrProducts List the EDR products a client may have
+	//
+	// For the SOC. With each, what its credentials consist of.
+	//
+	// Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
+	ListEdrProducts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListIncidents List incidents, the last changed first
 	//
@@ -2555,10 +2610,49 @@ func (c *API) VerifyChannel(ctx context.Context, number ClientNumber, id Contact
 	return c.Client.Do(req)
 }
 
+// RemoveEdrCredentials Take back what the client's EDR is reached with
+//
+// For the SOC's leads and operators. The credentials are dropped and the client has no EDR any more, the provider's
+// own neither. 409 while devices of the client are isolated, or on their way there or back.
+//
+// Corresponds with DELETE /api/v1/clients/{number}/edr (the `RemoveEdrCredentials` operationId).
+func (c *API) RemoveEdrCredentials(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveEdrCredentialsRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetEdr Read what is known of the client's EDR
+//
+// For the SOC. What its credentials lead to, without the secrets, and what came of the last check. 404 when the client has none.
+//
+// Corresponds with GET /api/v1/clients/{number}/edr (the `GetEdr` operationId).
+func (c *API) GetEdr(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEdrRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // SetEdrCredentialsWithBody Set what the client's EDR is reached with
 //
-// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
-// the client's EDR. 503 while the provider has no keyset to seal them with.
+// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
+// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
+// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
+// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
+// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+// `/values/client_id`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2577,8 +2671,12 @@ func (c *API) SetEdrCredentialsWithBody(ctx context.Context, number ClientNumber
 
 // SetEdrCredentials Set what the client's EDR is reached with
 //
-// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
-// the client's EDR. 503 while the provider has no keyset to seal them with.
+// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
+// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
+// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
+// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
+// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+// `/values/client_id`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2597,7 +2695,8 @@ func (c *API) SetEdrCredentials(ctx context.Context, number ClientNumber, body S
 
 // CheckEdrConnection Try the connection to the client's EDR
 //
-// For the SOC. Nothing is changed there. 404 when the client has no EDR, 503 when no answer comes within 20 seconds.
+// For the SOC. Nothing is changed there; what came of it is kept. 404 when the client has no EDR, 503 when no answer
+// comes within 20 seconds.
 //
 // Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
 func (c *API) CheckEdrConnection(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2653,6 +2752,10 @@ func (c *API) StartFireDrill(ctx context.Context, number ClientNumber, params *S
 }
 
 // CheckGoLive Check whether the client is ready to go live
+//
+// `reachable`: somebody can be called for a critical incident at any time; `second_person`: never one alone;
+// `verified`: every channel is; `edr`: the last check of its connection worked, with the credentials of now;
+// `response_authority`: one is signed.
 //
 // Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2785,6 +2888,23 @@ func (c *API) DryRunResponseAuthority(ctx context.Context, number ClientNumber, 
 // Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
 func (c *API) SignResponseAuthority(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSignResponseAuthorityRequest(c.Server, number, version, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListEdrProducts List the EDR products a client may have
+//
+// For the SOC. With each, what its credentials consist of.
+//
+// Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
+func (c *API) ListEdrProducts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEdrProductsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -4830,6 +4950,74 @@ func NewVerifyChannelRequestWithBody(server string, number ClientNumber, id Cont
 	return req, nil
 }
 
+// NewRemoveEdrCredentialsRequest constructs an http.Request for the RemoveEdrCredentials method
+func NewRemoveEdrCredentialsRequest(server string, number ClientNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/edr", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetEdrRequest constructs an http.Request for the GetEdr method
+func NewGetEdrRequest(server string, number ClientNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/edr", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSetEdrCredentialsRequest calls the generic SetEdrCredentials builder with application/json body
 func NewSetEdrCredentialsRequest(server string, number ClientNumber, body SetEdrCredentialsJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5294,6 +5482,33 @@ func NewSignResponseAuthorityRequest(server string, number ClientNumber, version
 
 		req.Header.Set("Idempotency-Key", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewListEdrProductsRequest constructs an http.Request for the ListEdrProducts method
+func NewListEdrProductsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/edr-products")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -7440,10 +7655,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
 	VerifyChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyChannelResponse, error)
 
+	// RemoveEdrCredentialsWithResponse Take back what the client's EDR is reached with
+	//
+	// For the SOC's leads and operators. The credentials are dropped and the client has no EDR any more, the provider's
+	// own neither. 409 while devices of the client are isolated, or on their way there or back.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/clients/{number}/edr (the `RemoveEdrCredentials` operationId).
+	RemoveEdrCredentialsWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*RemoveEdrCredentialsResponse, error)
+
+	// GetEdrWithResponse Read what is known of the client's EDR
+	//
+	// For the SOC. What its credentials lead to, without the secrets, and what came of the last check. 404 when the client has none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/edr (the `GetEdr` operationId).
+	GetEdrWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetEdrResponse, error)
+
 	// SetEdrCredentialsWithBodyWithResponse Set what the client's EDR is reached with
 	//
-	// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
-	// the client's EDR. 503 while the provider has no keyset to seal them with.
+	// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
+	// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
+	// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
+	// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
+	// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+	// `/values/client_id`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7452,8 +7690,12 @@ type ClientWithResponsesInterface interface {
 
 	// SetEdrCredentialsWithResponse Set what the client's EDR is reached with
 	//
-	// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
-	// the client's EDR. 503 while the provider has no keyset to seal them with.
+	// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
+	// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
+	// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
+	// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
+	// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+	// `/values/client_id`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7462,7 +7704,8 @@ type ClientWithResponsesInterface interface {
 
 	// CheckEdrConnectionWithResponse Try the connection to the client's EDR
 	//
-	// For the SOC. Nothing is changed there. 404 when the client has no EDR, 503 when no answer comes within 20 seconds.
+	// For the SOC. Nothing is changed there; what came of it is kept. 404 when the client has no EDR, 503 when no answer
+	// comes within 20 seconds.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7490,6 +7733,10 @@ type ClientWithResponsesInterface interface {
 	StartFireDrillWithResponse(ctx context.Context, number ClientNumber, params *StartFireDrillParams, body StartFireDrillJSONRequestBody, reqEditors ...RequestEditorFn) (*StartFireDrillResponse, error)
 
 	// CheckGoLiveWithResponse Check whether the client is ready to go live
+	//
+	// `reachable`: somebody can be called for a critical incident at any time; `second_person`: never one alone;
+	// `verified`: every channel is; `edr`: the last check of its connection worked, with the credentials of now;
+	// `response_authority`: one is signed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7559,6 +7806,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
 	SignResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*SignResponseAuthorityResponse, error)
+
+	// ListEdrProductsWithResponse List the EDR products a client may have
+	//
+	// For the SOC. With each, what its credentials consist of.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
+	ListEdrProductsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEdrProductsResponse, error)
 
 	// ListIncidentsWithResponse List incidents, the last changed first
 	//
@@ -9019,6 +9275,109 @@ func (r VerifyChannelResponse) ContentType() string {
 	return ""
 }
 
+// RemoveEdrCredentialsResponseDefaultHeaders the declared response headers of an HTTP default response for RemoveEdrCredentials
+type RemoveEdrCredentialsResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type RemoveEdrCredentialsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RemoveEdrCredentialsResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveEdrCredentialsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveEdrCredentialsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveEdrCredentialsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveEdrCredentialsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveEdrCredentialsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetEdrResponseDefaultHeaders the declared response headers of an HTTP default response for GetEdr
+type GetEdrResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type GetEdrResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EDRStatus
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetEdrResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetEdrResponse) GetJSON200() *EDRStatus {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetEdrResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetEdrResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetEdrResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetEdrResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetEdrResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // SetEdrCredentialsResponseDefaultHeaders the declared response headers of an HTTP default response for SetEdrCredentials
 type SetEdrCredentialsResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -9529,6 +9888,61 @@ func (r SignResponseAuthorityResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SignResponseAuthorityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListEdrProductsResponseDefaultHeaders the declared response headers of an HTTP default response for ListEdrProducts
+type ListEdrProductsResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListEdrProductsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EDRProductList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListEdrProductsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEdrProductsResponse) GetJSON200() *EDRProductList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListEdrProductsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEdrProductsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEdrProductsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEdrProductsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEdrProductsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11880,10 +12294,45 @@ func (c *ClientWithResponses) VerifyChannelWithResponse(ctx context.Context, num
 	return ParseVerifyChannelResponse(rsp)
 }
 
+// RemoveEdrCredentialsWithResponse Take back what the client's EDR is reached with
+//
+// For the SOC's leads and operators. The credentials are dropped and the client has no EDR any more, the provider's
+// own neither. 409 while devices of the client are isolated, or on their way there or back.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/clients/{number}/edr (the `RemoveEdrCredentials` operationId).
+func (c *ClientWithResponses) RemoveEdrCredentialsWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*RemoveEdrCredentialsResponse, error) {
+	rsp, err := c.RemoveEdrCredentials(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveEdrCredentialsResponse(rsp)
+}
+
+// GetEdrWithResponse Read what is known of the client's EDR
+//
+// For the SOC. What its credentials lead to, without the secrets, and what came of the last check. 404 when the client has none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/edr (the `GetEdr` operationId).
+func (c *ClientWithResponses) GetEdrWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetEdrResponse, error) {
+	rsp, err := c.GetEdr(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetEdrResponse(rsp)
+}
+
 // SetEdrCredentialsWithBodyWithResponse Set what the client's EDR is reached with
 //
-// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
-// the client's EDR. 503 while the provider has no keyset to seal them with.
+// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
+// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
+// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
+// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
+// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+// `/values/client_id`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11898,8 +12347,12 @@ func (c *ClientWithResponses) SetEdrCredentialsWithBodyWithResponse(ctx context.
 
 // SetEdrCredentialsWithResponse Set what the client's EDR is reached with
 //
-// For the SOC's leads and operators. The credentials are sealed and can never be read again; the product becomes
-// the client's EDR. 503 while the provider has no keyset to seal them with.
+// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
+// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
+// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
+// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
+// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+// `/values/client_id`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11914,7 +12367,8 @@ func (c *ClientWithResponses) SetEdrCredentialsWithResponse(ctx context.Context,
 
 // CheckEdrConnectionWithResponse Try the connection to the client's EDR
 //
-// For the SOC. Nothing is changed there. 404 when the client has no EDR, 503 when no answer comes within 20 seconds.
+// For the SOC. Nothing is changed there; what came of it is kept. 404 when the client has no EDR, 503 when no answer
+// comes within 20 seconds.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11960,6 +12414,10 @@ func (c *ClientWithResponses) StartFireDrillWithResponse(ctx context.Context, nu
 }
 
 // CheckGoLiveWithResponse Check whether the client is ready to go live
+//
+// `reachable`: somebody can be called for a critical incident at any time; `second_person`: never one alone;
+// `verified`: every channel is; `edr`: the last check of its connection worked, with the credentials of now;
+// `response_authority`: one is signed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12076,6 +12534,21 @@ func (c *ClientWithResponses) SignResponseAuthorityWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseSignResponseAuthorityResponse(rsp)
+}
+
+// ListEdrProductsWithResponse List the EDR products a client may have
+//
+// For the SOC. With each, what its credentials consist of.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
+func (c *ClientWithResponses) ListEdrProductsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEdrProductsResponse, error) {
+	rsp, err := c.ListEdrProducts(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEdrProductsResponse(rsp)
 }
 
 // ListIncidentsWithResponse List incidents, the last changed first
@@ -13731,6 +14204,94 @@ func ParseVerifyChannelResponse(rsp *http.Response) (*VerifyChannelResponse, err
 	return response, nil
 }
 
+// ParseRemoveEdrCredentialsResponse parses an HTTP response from a RemoveEdrCredentialsWithResponse call
+func ParseRemoveEdrCredentialsResponse(rsp *http.Response) (*RemoveEdrCredentialsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveEdrCredentialsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RemoveEdrCredentialsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetEdrResponse parses an HTTP response from a GetEdrWithResponse call
+func ParseGetEdrResponse(rsp *http.Response) (*GetEdrResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetEdrResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EDRStatus
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetEdrResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseSetEdrCredentialsResponse parses an HTTP response from a SetEdrCredentialsWithResponse call
 func ParseSetEdrCredentialsResponse(rsp *http.Response) (*SetEdrCredentialsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14159,6 +14720,52 @@ func ParseSignResponseAuthorityResponse(rsp *http.Response) (*SignResponseAuthor
 	switch {
 	case true:
 		var headers SignResponseAuthorityResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListEdrProductsResponse parses an HTTP response from a ListEdrProductsWithResponse call
+func ParseListEdrProductsResponse(rsp *http.Response) (*ListEdrProductsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEdrProductsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EDRProductList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListEdrProductsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

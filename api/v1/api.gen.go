@@ -291,8 +291,28 @@ type EDR = models.EDR
 // EDRCheck defines model for EDRCheck.
 type EDRCheck = models.EDRCheck
 
+// EDRChecked What came of the last check of the connection; absent when there was none.
+type EDRChecked = models.EDRChecked
+
 // EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
 type EDRCredentials = models.EDRCredentials
+
+// EDRField defines model for EDRField.
+type EDRField = models.EDRField
+
+// EDRProduct defines model for EDRProduct.
+type EDRProduct = models.EDRProduct
+
+// EDRProductList defines model for EDRProductList.
+type EDRProductList struct {
+	Items []EDRProduct `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
+// EDRStatus What is known of a client's EDR without asking it.
+type EDRStatus = models.EDRStatus
 
 // Endpoint defines model for Endpoint.
 type Endpoint = models.Endpoint
@@ -1143,6 +1163,12 @@ type ServerInterface interface {
 	// VerifyChannel Send a code over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/verify-channel)
 	VerifyChannel(c *gin.Context, number ClientNumber, id ContactID, params VerifyChannelParams)
+	// RemoveEdrCredentials Take back what the client's EDR is reached with
+	// (DELETE /api/v1/clients/{number}/edr)
+	RemoveEdrCredentials(c *gin.Context, number ClientNumber)
+	// GetEdr Read what is known of the client's EDR
+	// (GET /api/v1/clients/{number}/edr)
+	GetEdr(c *gin.Context, number ClientNumber)
 	// SetEdrCredentials Set what the client's EDR is reached with
 	// (PUT /api/v1/clients/{number}/edr)
 	SetEdrCredentials(c *gin.Context, number ClientNumber)
@@ -1170,6 +1196,9 @@ type ServerInterface interface {
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
 	SignResponseAuthority(c *gin.Context, number ClientNumber, version int, params SignResponseAuthorityParams)
+	// ListEdrProducts List the EDR products a client may have
+	// (GET /api/v1/edr-products)
+	ListEdrProducts(c *gin.Context)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(c *gin.Context, params ListIncidentsParams)
@@ -1988,6 +2017,56 @@ func (siw *ServerInterfaceWrapper) VerifyChannel(c *gin.Context) {
 	siw.Handler.VerifyChannel(c, number, id, params)
 }
 
+// RemoveEdrCredentials operation middleware
+func (siw *ServerInterfaceWrapper) RemoveEdrCredentials(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveEdrCredentials(c, number)
+}
+
+// GetEdr operation middleware
+func (siw *ServerInterfaceWrapper) GetEdr(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetEdr(c, number)
+}
+
 // SetEdrCredentials operation middleware
 func (siw *ServerInterfaceWrapper) SetEdrCredentials(c *gin.Context) {
 
@@ -2374,6 +2453,19 @@ func (siw *ServerInterfaceWrapper) SignResponseAuthority(c *gin.Context) {
 	}
 
 	siw.Handler.SignResponseAuthority(c, number, version, params)
+}
+
+// ListEdrProducts operation middleware
+func (siw *ServerInterfaceWrapper) ListEdrProducts(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListEdrProducts(c)
 }
 
 // ListIncidents operation middleware
@@ -3958,6 +4050,9 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority", wrapper.DraftResponseAuthority)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/:version/sign", wrapper.SignResponseAuthority)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/dry-run", wrapper.DryRunResponseAuthority)
+	router.GET(options.BaseURL+"/api/v1/edr-products", wrapper.ListEdrProducts)
+	router.DELETE(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.RemoveEdrCredentials)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.GetEdr)
 	router.PUT(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.SetEdrCredentials)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
@@ -4762,6 +4857,82 @@ func (response VerifyChanneldefaultApplicationProblemPlusJSONResponse) VisitVeri
 	return err
 }
 
+type RemoveEdrCredentialsRequestObject struct {
+	Number ClientNumber `json:"number"`
+}
+
+type RemoveEdrCredentialsResponseObject interface {
+	VisitRemoveEdrCredentialsResponse(w http.ResponseWriter) error
+}
+
+type RemoveEdrCredentials204Response struct {
+}
+
+func (response RemoveEdrCredentials204Response) VisitRemoveEdrCredentialsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveEdrCredentialsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveEdrCredentialsdefaultApplicationProblemPlusJSONResponse) VisitRemoveEdrCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEdrRequestObject struct {
+	Number ClientNumber `json:"number"`
+}
+
+type GetEdrResponseObject interface {
+	VisitGetEdrResponse(w http.ResponseWriter) error
+}
+
+type GetEdr200JSONResponse EDRStatus
+
+func (response GetEdr200JSONResponse) VisitGetEdrResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEdrdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetEdrdefaultApplicationProblemPlusJSONResponse) VisitGetEdrResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SetEdrCredentialsRequestObject struct {
 	Number ClientNumber `json:"number"`
 	Body   *SetEdrCredentialsJSONRequestBody
@@ -5160,6 +5331,46 @@ type SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse) VisitSignResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEdrProductsRequestObject struct {
+}
+
+type ListEdrProductsResponseObject interface {
+	VisitListEdrProductsResponse(w http.ResponseWriter) error
+}
+
+type ListEdrProducts200JSONResponse EDRProductList
+
+func (response ListEdrProducts200JSONResponse) VisitListEdrProductsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEdrProductsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListEdrProductsdefaultApplicationProblemPlusJSONResponse) VisitListEdrProductsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6954,6 +7165,12 @@ type StrictServerInterface interface {
 	// VerifyChannel Send a code over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/verify-channel)
 	VerifyChannel(ctx context.Context, request VerifyChannelRequestObject) (VerifyChannelResponseObject, error)
+	// RemoveEdrCredentials Take back what the client's EDR is reached with
+	// (DELETE /api/v1/clients/{number}/edr)
+	RemoveEdrCredentials(ctx context.Context, request RemoveEdrCredentialsRequestObject) (RemoveEdrCredentialsResponseObject, error)
+	// GetEdr Read what is known of the client's EDR
+	// (GET /api/v1/clients/{number}/edr)
+	GetEdr(ctx context.Context, request GetEdrRequestObject) (GetEdrResponseObject, error)
 	// SetEdrCredentials Set what the client's EDR is reached with
 	// (PUT /api/v1/clients/{number}/edr)
 	SetEdrCredentials(ctx context.Context, request SetEdrCredentialsRequestObject) (SetEdrCredentialsResponseObject, error)
@@ -6981,6 +7198,9 @@ type StrictServerInterface interface {
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
 	SignResponseAuthority(ctx context.Context, request SignResponseAuthorityRequestObject) (SignResponseAuthorityResponseObject, error)
+	// ListEdrProducts List the EDR products a client may have
+	// (GET /api/v1/edr-products)
+	ListEdrProducts(ctx context.Context, request ListEdrProductsRequestObject) (ListEdrProductsResponseObject, error)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(ctx context.Context, request ListIncidentsRequestObject) (ListIncidentsResponseObject, error)
@@ -7750,6 +7970,58 @@ func (sh *strictHandler) VerifyChannel(ctx *gin.Context, number ClientNumber, id
 	}
 }
 
+// RemoveEdrCredentials operation middleware
+func (sh *strictHandler) RemoveEdrCredentials(ctx *gin.Context, number ClientNumber) {
+	var request RemoveEdrCredentialsRequestObject
+
+	request.Number = number
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveEdrCredentials(ctx, request.(RemoveEdrCredentialsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveEdrCredentials")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RemoveEdrCredentialsResponseObject); ok {
+		if err := validResponse.VisitRemoveEdrCredentialsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetEdr operation middleware
+func (sh *strictHandler) GetEdr(ctx *gin.Context, number ClientNumber) {
+	var request GetEdrRequestObject
+
+	request.Number = number
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetEdr(ctx, request.(GetEdrRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetEdr")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetEdrResponseObject); ok {
+		if err := validResponse.VisitGetEdrResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // SetEdrCredentials operation middleware
 func (sh *strictHandler) SetEdrCredentials(ctx *gin.Context, number ClientNumber) {
 	var request SetEdrCredentialsRequestObject
@@ -8056,6 +8328,30 @@ func (sh *strictHandler) SignResponseAuthority(ctx *gin.Context, number ClientNu
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(SignResponseAuthorityResponseObject); ok {
 		if err := validResponse.VisitSignResponseAuthorityResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListEdrProducts operation middleware
+func (sh *strictHandler) ListEdrProducts(ctx *gin.Context) {
+	var request ListEdrProductsRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEdrProducts(ctx, request.(ListEdrProductsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEdrProducts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListEdrProductsResponseObject); ok {
+		if err := validResponse.VisitListEdrProductsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -9385,293 +9681,310 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Ld9s2ti/+VfDX/9zVpKVtyY80sdddczy2O81tp83E7slaE/vYEAlJGFGASoBWNBnfz34XNh4EKVAi",
-	"ZTp15t6uczKyxAceG/u9f/tzL+azOWeESdE7/tybEJyQDD7+zGMsKWfqc0JEnNG5/rP3YUIyguRE/T9l",
-	"YxRjhoYEZQQnu72oJ+IJmWF12wx/+pmwsZz0jvf7/agnl3PSO+4JmVE27j08PES9Oc7wjEjzztOUZPLt",
-	"+eorryYEYfXjNwJReAtVX8+xnPSiHsMz9Vya9KJeRn7PaUaS3rHMcuKPZsSzGZa9416ew5Xe6A5eqZFI",
-	"STL11P/+2N95g3dGN59fP7zYcX8cPrz8fPBQ/D3Yf/iP3uqkot5ZSgmTv+SzIcnCU4nhim8EYnBRzXz0",
-	"j2vn9B8ZGfWOe///XrGNe/pXsWcGACPiTOK4dmVj/fNXsbZ5JnjNqt4x8kneIT4C2sRMLEiGhmTEM3IC",
-	"X6VUSDQkY8oEwhJRKZCQOJNoQeWE5+obN/3fc5Iti/nH+r3rqHtGmf17UJ7y6c7f8c4/+ztvbv/nzs13",
-	"4Ym9TchsziVh8fInslyd4NmEC8LQcAkziXGakiyCzwLPCBrxDJF7ki1RRuYES7sK8KPaNyJgbuQTns1T",
-	"9e7Xo8EhOTwa7cSE4J3DV9+PdvCb4cHOIOnH/dEheYX7A7sYmi0Uq+ENdkeNdh1peMs02H+9bpn+v53/",
-	"Xbc6P9MZlauL8iNfoBlmS0SYzCiBXZ1xIU/QUR8tJoShlIwk4nntvqbw4Mp46SyfFZuq/xq4YVEmydgc",
-	"rPdkRDLCYhKmSMpimuiTntkraw6Y+33r816MBThrRsScM0EKxnqWESzVUxXXZ5IwWFE8n6dUs/q9fwjN",
-	"75u+MCb0niTwcP3SGq6NqECMLHZ7D5Eeyk+ML9gfMZAFFmiqXn6C7nguYz4jd0jgpVDkIickQ5gtjVib",
-	"YDYmCQz6nDPS2XBPgTPVjTPmsxlmCYw0xllGSaIJ+CHqvcv4MCWzNSOZ6yu+azci+9yaIRn+gUaYpiQ5",
-	"QYKQgp/ykWKiMhco5ok6gkN+D0Tu6RLvicyWO6cjGRKIH6icoKP+QYSwugBN7KEWJOYsEUhyhMUU4TGm",
-	"bDd8Vg9ebTysamp/y0ne4QFotpFUHf6YZwlJUJJneJguEWwwTVOlN3mbfIIWWMYTWFyPd5B79dpd4Djm",
-	"3XCoY0XJKUnGQJs4Sah6PU7fZXxOMknV2R/hVBCP73/uZeSeChjmQClg3rX+b6tKH40nyP5uxUtG5jyT",
-	"6uMSTfA9UaQBe+R2ZtCH/7zN6Qc5qfmKD/9BYsWQP+2M+Y75csYTkopdf77eBTt0pgahhgws9bg3pnKS",
-	"D3djPtuD9RzRjOzMkqz4a08/Et58GkutUZSXgiYV6fXqcEUyRb2M60X1pdyrwHWCJnAdYWoJPvYEj3tR",
-	"T+uBiqSXQpJZ76akOb0OScJCNnzUD71puHYS1JfuVi25p4JcETxrQ3txRiXJKO4d9875DFOGcKIIQ8gM",
-	"S54hHMdECHVkYs5GNJsRUEgJG2NF5EocrtBs8cz1p/WKfJJqK+zDPtt1G3KeEsxWltdcGBVvaLjWxdJ0",
-	"ueAg3FbI1JBQQ1vAktytpu51t/z229vzHjA2iWm6QuMHr0PHYURZQtn4duXwHAXsv6g34UIq/UcfOElm",
-	"otFtM/zprb544P2Oswwv1c/N52Z5bAvVSt2UKHHBtWhbd9vb4sqHqMfjOM8yktzije+7ojN41byQ91Vu",
-	"vERUopjnaYIYV1YNYsoGS6lQEhoPBWFSq8D2ut2yXRZe2syoUi0GKZTdQeVy0/WX9jp1D88zrTSvla+K",
-	"5C/1peomiWXDe+BKJVVIPGFUaS+buYO7Ut1H5Qpf3w8uWD5PlFLdYr3uSRYWsYMI9ALOCJrxzLfptCqq",
-	"DTpYDqS2FzZ0vX3iszMwzIvj70sfvcSl42vXwNvfMgmXaaW0EMUc7aY1ZJzA4rrmmT9TEeCbjtu4Dxup",
-	"qsx69kOshykZs4kXgxyqbg48dGWZ7Bwu3XmxCkRGcCoVRUW9Sc6kosZIb32m3XZRb5zyIU5vHZNzu6+1",
-	"toq2MTiqUnf9Hl1agul2py7tAbeTZGTRi3opZVOSVIb7qsVo4bFdDlbr/QGujCXCTvGP8YwgyU/Q3Yhm",
-	"Qt4K8vsdnPC7FLs/jSdVq/jAq3EuSBIh48CQ4GxVlzHFGJak7MYBB656W++4N8+HKRUTfY7HJJtnVIm2",
-	"HnxhBtA7Pox69vXwhzHuQGT3jkb7w1fxIHlDXuPvR4f94UG8nwxIf/QGvx5+H7/qrWpf9vUlXnmwH1YO",
-	"ilFtVq29MX9eaz34E9p0pT/bTUOoHFHv1shNuzwrf9DeqBpyP01VndPp39SojcBpqqdjQ+E9xntR73f3",
-	"hN7vg1USwO44NFG/f/eGU7Gayq7B9bvhHhPZ97dZ5b8Vd3e32vN5xu9xWsMX1CmfZ0TrZVRMQLxjhghL",
-	"5pwyiRghiTjWZnWeUjZWvCJCVFnaWGonleDa57vgWaJscMUSeIbkgqM5yQRnwlrmmtUrXlHZrDGmzGgr",
-	"K2EdUBapQFhMSVI4XJx3X0n4HSN1vL07DClGGJaD3I74RtK4nCvrK+rBa8NeXj6ShJ0AU6QpUcNcYCoF",
-	"LCKsrOJ92olTUouCTADe00JjI5/mNCMiuGo/ZHymRsAQZ4jxIU+WaIaXJvwQISWb0w6XdUzvCWust5xx",
-	"pgiuorms6i3jDDPjGq4axcpKW6zO+632pZobFRFmZKQkV8XMGAS15hX2G3SapHguQgTxi15mvcQkQZQh",
-	"tXq7RejAG31KsCBNKdDMocWy6qO60YDUVwVVcvOEYhMaMjLLbjpnYa28idhxvR4OyQaPKT6C27vHtFmb",
-	"bnU+Md1ekAo1hyURvUgJ1JuolxCcpJSpIe/391/t9A92+gdX/dfHg6Pjfv/vipDBkuh9wALJCRVI0DHb",
-	"oQwtef6nOhEs6gLnKV8QMCzFiVYj4SuBMFsi9SKISTXhJz+rMVc8MBVuEvVysKPN78ZlV0y4OsJTHbJD",
-	"b/ooUSIOT0wewVbsUTYwwK5CBhjc6I2zIaF5VNEpsQkiRBs6K5ww4K2kMTAGkc9mOFNfnlY8rd8IFGdE",
-	"mYUUpwItIKMDTwkDA8Xycd998rF3Nej3D3b7/QEsDp0RvaEfP/dgmxwh74cI+QelGDsqHimpiRnKGQTj",
-	"ECNywbNp7+HmARiDP9nBCrELQWSA1k9HIxIrYZQLkokIzTBNh/wTERFKyD2NiXgUnYc8jVu6Ardymdm9",
-	"bOSI3drxNckIlk1f4migoTpyZW64YDJbNlhf54Zb/1B1UdMYkj5ZnZ/VmQ0mrjuvdWT8LEjyC5NXwEIC",
-	"JVn7QMEIomKqvptzQSAIDHKwsGueFYFuSnWrCBvrWjWL7hbmpgURz7RPr1NClmcp1oLHuuAUWxbSuhQF",
-	"ye7BR5FA9O425kxmPE21+e3vyPfN/HPFO7ucSS4nXPHN93m6WZkNUaJACYlpoqy1Ic+lElU4lhD4ZlaY",
-	"KNqcqdcrrQrrZAhp7rZpR/YC7ceHvJJddKrse3DvXzPBZ8pWx0J4Vj5TVyuTCtIeUsHRhKeJNnaxeT1a",
-	"TLiwt1IBQSCQpbvXbNXoj63euo74z4kAAoUooeJOLfzjxT6WDs1BQ+UwdlkH68NwOqXp3F4Pxmke0nvf",
-	"MrV+PJeCJqTsE/lGoGEuKCNCILj7BOF0YVKAyhlj9hDY63tRzzxyY6jeJnZ9XjGG19o9TjegLVbfVxOK",
-	"tT9stPYSj2vMBkNnEyy0mwnWcNZYhbrCG2O1oRFVOCUsYmQJ2COVhpyyxAmeisW0OCel8WyOJ51BnucZ",
-	"18kjVc97UqWvw5VU25vPh6FMWsUgyD3leUiNhuxSzY6GZAzJ3SNu4hQmEinmBE+NZcoZqYjjFsO4xylN",
-	"bsFJ1swbV6EPWARvNuUnbiCShIjprrfEj6UP9TydpYzneEhTd4pr3cE8yWMJCfQJR0Oy5JAvxlMsjf8X",
-	"ZSQlWMBf5kTu1rB3EXTSjem9FT+IZwkkOCKawLNN3iPsMwSr+MikQK+60TyJsPKO4jlTysAvbXgHRhNl",
-	"2lNR80ynPYSfK0maCqRVDeRdrM1HDumaWiOpecHvOclrxjwlZC7UWuhFKYlWK8X5aKSUwfCzw4zTjbok",
-	"b9S1oadUvVxmH93Ai2U37yuvWTMeWCLGDlng2QQzRlJfWSTK5FZnkFMIDwsd014nKMNDNo/ufrRnExJP",
-	"A7y0mMtav6+5bENM4FejbvCEuFQcTWCSCIlmRAg8Jlv6uKoM0AwplDpw5nLDyrO16sytU57WTfpHuMge",
-	"VxzLBt5xfZ26R+ectwm2JBvjRRfn79vleaWYjXOT9OdHqY9CQQcyxultQHkL5/8wV+bTLP9uzlMab3T8",
-	"vNNXGRP29p8m/bxVvBqCC66GyJuW/1BvbaIqXXg7rrfFjb60rw25kE026u5EwxPPIT2xla/Up2MCmRP7",
-	"/f3XO4P9nYPBVb9/DP/3dzXbFKvjPIOpQ6WQc3MOdvr+tQXdSsIwZF30B/sHh0evvn/9Bg/jhIyqf0OW",
-	"FEt4Bi5bvkjUNk5JmVx7hJX37rh3oSeC/opZPsKxzNXmo8uL0rYe9y5ytQZ7fyZZStlqwGCVBeA0/XUE",
-	"3twGzOAmCgWPMzKjLFECesx1OvtfOUvwEkmOfsio+tR/fdzvq78H8KFicW3JZJqzDJ8RlCfw57N36PD7",
-	"iiKrGIRnru2HyrpuPu9HBw8vdooqr5vPg+j1w8tvgwrvevaywTb8osymotic/nKK1LArS6T4UJPKt+/2",
-	"akvffKbVhE05EqmXeV3k/BmO9Yck/el3X5Fs9gw4m8eOwEh6BDv6L0oYw//m7OgrZzL/VzINHk9BAQ14",
-	"Q9QDwabFy3IFbf/18UG/klRfmsmLFx/7gxvwf/xr/2N/5+Dm5fHH/s6R/erwuN9/uTq9Gv3JDrFLFYrP",
-	"GgWuPBbTLi/hceH4hpqlmUS36zJPiSRXWExbLQ5c35OBRBhpHvWIJBh4ROM1KSbQ6cJAVZZn+jcWTfYW",
-	"cApExntptORAWnFrg9y6Q1cd2YJ+QgkdU2m8MhrtANLXxGos8VXAefnqYTMTip3PAkYSZDNm9VIu8qxl",
-	"zSYWxXzA5aXrSqV6PVIaCFoQMt3tBUo6sdgcWgkeQnNrU5IrTa5bohOGS1X8LIyYtNdvBKTEBlyjjf0O",
-	"w40iT9dQqgWGd26UkPoqWFO7BQ1i1ve6krE8U7V+OI0QntMIgXdNZ1xCFvQJIrO5XBoXU5anZCU8vol4",
-	"h8qmV2+Oes0terMt3e60NMpWVQrrNS9H8pTixriko+Xqxpvj2ELdL1hJffxymwJK7RSt6GFHh8FyyDbu",
-	"OLj6dsSzW5fxFUzffRo3WWMHGfjXS8X6g80F4VFvPln1eQWThEMV2MGBPFlgVdf00RHVicMtkg2uTERN",
-	"EaqOOkAiHiSvMkXdGcEaDmCm82KUgbJK647CGpVrNsuCgVmBG79pWK4i7jZVHxp1HbYvcpEDve0lzV0T",
-	"UGn/ouJ4N+ZVEsdPwas68TSY0VXD5V/K2aBeT5m1BFzxnd4JI2SI2rM5ziTFqTGnMGVEw0KZEKX7DF9r",
-	"tJBK/OdNM2PHG1HHW2aN+bYpQUpbxOOMkATQovwaG3QJIFLqfBKWQK1egpciQouMSkkYwgLNaMLoeCLR",
-	"b1dnGoyKaGgQyuI0F1RDpngaX3fum4pClCS3JlbsaNPueLwckkyQOFc87xYn91TwamJXsLKvdTo4YUnj",
-	"GniYazFINenNyTdmUbbIKNB36iGatzfnMVnHTOacpPSeZMuw7qt4ZgQJ/BHkbEQ2d4AzrR7CWbSSIxDm",
-	"r6YRxGTeLliHC0iWrW/brHhb/USZZbO5zpldrz3EhSLZ5MHm8uZRP1u0V9WUalAu6uun/JUIOMlqCqee",
-	"DNtiSpaNpjSl+gC7Q6mltymiULTYi3qaGEkhFao5oiF1zkAMBCHVznjOpDAId6IEcTfPszkXxKTMaJCi",
-	"SOeJDDYXBBoksCZVyYohsHYgHnpoTSqkg4ZiHVBHgdS0fnKiWlWvfmMJyGh75GGP/gHVE7B/LCarsjsM",
-	"bKSevi7JSQc5kcA0iaBSb0JMzg0Uu2vfcCM1yTJDh+5RUZYC2tI26Bw6Jrt5s/SVq5Xk4RNjrnab0T6U",
-	"PwWgRTh53uku6MujidIxshTg8c8SGVegO8yGNpN5Tj49gcwLa9Yew5w14m44nuic5nY6uZtZIzp7Aq28",
-	"TO2r69CYooMATmGxth11FuTVkmo6B+awGew+s9NCKPFtk21S0uyjuxwtFTParszP+YFPkTnBOqWsUvT/",
-	"hzmB7ZS6XKWMpqkXcKgcgzCm5CVlsU5YTjINszjGrBy9O9zfPRK9zbZN+0hEQnASikRQi/cMpR1JkhEh",
-	"UMKJLt5Y8GwazjTNiMhTGY5tGM1FEQA2NkAhdL8RKMVCGrQIhrBNPYzUCCZ8gUYYxPCYy83KZ228w4wv",
-	"MpthFqAhwfi72znVFFbAl6Yai00Qdsm2dk6XlmlFIgWc1O3sH2OhbNJ9G5pHKyn61vdmizns2rR245V2",
-	"tWtqeTfhrFaTxUjdY+gCvLJEHKO7jOD0zv7tRxfFiXYT3Qk6y0EA3alTDsDCKcH35uoJz5WBDun51wzq",
-	"LtQaCqSLzhKTuG+OLaJCF2nrGi8fCkwpbvZNW7nc/CXoemXfE/eMAGpBCOHD7LFAiwlftZGbmP7hmrDC",
-	"+ADIWvC2691LmpshPhE2cdmCsRVMFD+1MI0G02ashAHfHhxmhIVSB1Zf9Bug0KjZA0CVLeZCiQb8b8/f",
-	"5u6wbFwqQ1QaXaVAS2/skwCHXAsbbkV/KYDV55a+vWeW+ZElnhb8yFB3p4dm+T5vBzNiCjx9dbcAZRgM",
-	"dvbfXPUPjvt9W1KiCGulhLcAZFU/xzv9wa7RKO2rHh5dWboBecpFG04Q44tKQh76YPo0YIb4aCSIqRkv",
-	"F9ukPMapAwSqHJlAXdqO/rBffLiyH47thxfu08s/vfj7vz5+t3Ozcs3LPwVz8WJbUd28frbYhU2hYHNd",
-	"BVKiWe5kEdxcSZ80BSzWyXCCbIQ5kCFp66C6Kgpdh5B6xZHMlhEknWnQKcalDqdwZuq2dKn0SinvGkDy",
-	"zdCprvzU7UzIYr84f986/pvxfDxRAiCeuHJA7a5X34CjXiBdU1Ahc+uCFhBwsud+1atvCxJWRGzGF8kl",
-	"1Bwcl588I2CknL09DxgFwUTNnZtwHmrhTFu1XMxsT3RxMdTyyQlmyKuFUEdbHXLQpNRCeJA1u6tCyh+a",
-	"SSAND6wZVIjazg6Z+sX5+7ris0q16Foz07/2IerxadjCqEWO1u2HsAD3+cIUOi4yzsbHSGaYCUUEyojM",
-	"uJQpSSKEZ0M6znkuImR9xOrkAUD7eLeBriCIrAccBMrzkIiKLAgJXRHgoyCyVEhnimfvaUKUkcsXrJti",
-	"Oj4F77e3xDdNSUXvbcf0UqxLG2VgiAW5zbO0d9ybSDkXx3t7eE53Sb4z2PVOlxqIrpfOfSh5DQQbqFYy",
-	"PwsSZ0StMkb6o3U+mcP+UF/XVMn5d8Osq5+0DCkjYxPSpExInOoQ5wmC2VUpMOx9d5MML2LJpn09eBMi",
-	"40oq/9Iv4f5GoBElaQLJ7nZIJRCrV6uEtMioJL+ydOnC4g34ZeDA1WfSOy7YIInevNutVXPK96i0S/r3",
-	"QqxVCNMiAS/gEWMOusJEmy7O3zvu4cNxjnjOqkHXsF/cRzFcq8bZ67bT+5LCfd1Qm04yOpIhA/qSzwiA",
-	"ZJJUWNSGBGSoSxEIOxvHhJHMNf5bpyOV9dSNyY3NID+nZL4mPUe3w1pRvFpBfM7w8nZIfLMnSEYX5+/B",
-	"nwowP9jmXCvVzHlsJUnTx6AT8CH8nJSTrrIZLoLnBta9GsPQXxvwvEZRdfOqFoFQzixy1lrtonx2+k2D",
-	"2nXZz87+u8WiTYK1vatFFndG7ilZbNBMdJ6xw+6VHJFPkhiEslC2jc3tAt61tSPHjC3JSf3gjPsKBub4",
-	"Gzce7AIdd+sxCMqaZn+CQwVaR9S4TxdYoDnJZlQq7THFQuqsJMEBLBlaRw0JMWgc1Q4m1nG6wMJHZdoc",
-	"2guehTBwx6lvXoHVAQ6yQoSU/IPlZOONPWpWjdxQgN+x00ISlPixxzHc8XTHq3II7PY1lOJW1nYpv+9r",
-	"azYMiBAfARaNcTIEYW02Y4e749wiII4lbi1jqt0FggJRf9M2fA7NAsATCRdGZuJmoA138J48wfZ1kdys",
-	"R/aHVFFffJqThMo2lVYNXQP2wV0uOMiVNnZekYTYI4OCE2j9BYCXCoz8Ec8IEzQWgeSAmmTGjeWJ0WPS",
-	"CkjBclplGJhl6nDhf6BOclVLiIy7pszBIF6EhymJTIfKW1ublCFbB9LELZIUyCVhCMoZFUrTqxM8R03k",
-	"TuCgzbEQ4cD0SoRfuzTMDcWIm+2UXdcOt+ov9J78QEgyxPG0HS6CqXPumXwwcClShmaU5VIb7JnWto+P",
-	"gi1uCGsKimyfs9LdS23pnPOs5I0+auWHNs9utv6lxepyE/jP9D6QkWaahzWXDJZANgcEMoKTQA78hWmO",
-	"RuIp0kTaAGRNPysqhtsEJNDMuTOAwB+5kO+so2a12BGYt1IFIWMWsyWKIZEfHOHfms4x0BYuw7FUBmYR",
-	"GkMJh7AY4MaObNGzDvumeEhSnSuUcjYm2TUDdAadTuCCwEm8823FLXJ0UOP63739NuxeKk0ywOXOoXbT",
-	"Bi6OkbpPzUVHAdT0bCVrI2LyV3SzsvGj57lY1U/JJxzLYhOqLqKjZugVNy/8Vdq5+dyP9o/2H7wLaiKG",
-	"P4YhbT8QMk2XGrLW2iUFwiCdEfRPzsgu+gUaCBLMhMG1LUX4P37uJXgJeP4zMBtkruh6AQxeTnJ1MjKq",
-	"DsUo4zMP5UJyxcReH/f7EDBstCkfKEv4orIfg5UKoQDz+tEgkHXGtd565RC1GcXJJrOgKqg5WLYmg0Qf",
-	"sggS6/xizRW9FFqRN+eTNktrU9KX9VKKNY3yddNmDaOMsEWj1aUo4OEYGQG1oYGSj3m/ycFprnzQhSG3",
-	"Gc9Nv7j1eTzu2ltdrdDQumtdnx2nXLTyjMWb8BtCtHJVDmjohuqSI3h7kEog1yzsf3Ox3+ZWmFW3GyUs",
-	"GfOmJntxtFEDq7Gh1Zm8ddNqkTgEnfQsnFNjB+actCzUmTRwI7+Di6CsB7ottnqDbVrXfN9cd5km+5YR",
-	"raomuN1L3pfua/iqbVK5HCJXk0aNmkndStNifL2FiWenyT21b6lrYq8OodI2hERu+xBnJEJ9A3K9mfcJ",
-	"Uum/1uoIbDbPjKMpGBGFbG5oFbqp9y9E3WVKkmZtMbdpSCOxmLbJ/FGqb5MFkHm22aWQazVPXXvbylG9",
-	"Vb9mOjK9Bdvz/Mtfzww4DeJMqQQm04Ug3fJDWYVjzkIiYE0iow+koBlqZPyImomZVSw1by64utNASpK8",
-	"VD9WZSW+zPH5mK91mLNhKcPnwKV1b2a+vi0q3DpXArvwa9pnvV9RcL+Qd9MfwKrvykE/N0MKba81lUEj",
-	"NsJbmEs36DXrFQ9FT7eO7Wwo6X1a6b9lKvM2bLZxK/o2jLMtG9zIi8IN4yvcKC7heljG5TMmb4u35R9C",
-	"Kjnun47HchB4omEgpmdWy0TPU4ZcYy7ER0itc8ZnVJBd9FYKBDk3OhNPQ4YMlwhLieOpyR7wQQaNXwoS",
-	"D2y+juKbytrPSH2uto1Oufjp3DVyUgucgRCZ4P2jVx4gz4imxEJrQk5DEzwQM6RVd3UruEMdDNPPaioz",
-	"7PZ0KjT8jmoNZYMdx2bf5luDktDCnV3K0l9N0vciQV5uFqQJDwllY9PoEdJUaKhadJv880eEgry4d6tQ",
-	"0FuHL9HZXv9EyPz/heA2rDssUoeL/jMZyV9zGepw1KqKsTF6SzAjaZtKxmbLBhEEO8nOQgg/U9aexUa9",
-	"v+Js2lJ4nZt+d8OlH5gwSeQZknh8ol3m6bLaKWxTK9cti2NaBgMkHjcqTGkW/IcV7JD81fNC8RGz6mA1",
-	"0ngCTf4TOgLFS4bb/aNZLqSGKWscOIHpbDZgfiGLU2U0tgq7GiNk0D/cdwE3nV+eyR2NV9bvD14feMlP",
-	"EJkISbWbcm/Tj04R8jUUqwvNMx4n+Wz+6nCXfCIQsDCIKFrlrWtWXNNGmeeZ0vSh0tZkz61tjQwauyd8",
-	"kRqLkrxQhL+SMhqAP25pvgUxPuoi1P5GBPGSYbq6rgLRai5DEybjbebnYO4CxBM3POSJGt2W6KBhcuM2",
-	"7ZoNzWxgbepIXepLH9NWt12f5JJMs9abGXCJPAI2XcgT8QtZeFALLRHBhd84TGODa9zRGwed28MJ/s8V",
-	"Jdeg5XYV0Kw23TEK9mmC0YV7pwGzHTh82t53g/3+/tHRUX8AxbUajbZ39vby1zJkqVrqgqNM6HjSu3l4",
-	"MtDiGWX27DTDY7QIsmVu8AshiY4JuuaPjKQIrg5Fxf04+H//5/W1uPnuP+2H6+td+zEY9e6y84dOgC5q",
-	"+2s6vKIzW9Zqk1AFomPGM2LtojDGcrWQcuUhU0LmumM10fH6CEnOw1UAf3y3kC37hDhg58pyQNHEmGv7",
-	"MuULtRCK3lercBtjQFfSfnYHrw5PEAsSpzDw6JBdPhO76BSN6CeSoJQyApavQIzDT6sg6d5SXl9/93Gw",
-	"88aUeb+KBjUNTC389IoYpRka5Uw3jTZQeJqFRUjk8QRhgRSXqI7iyaGr27GGcDteD525ISqzlhI/0Iyc",
-	"W/dvUzlhoSY8gJMVxrkFHEVlZuYJNQP3s0caYzKYLI+Pvf7g9egVPiJK2+3vfK/+ea3+6Rf/geLo68ur",
-	"SAsuaaTiWoTvtR3g+uPb7r0pZ2ONku+4E1oS2dg4CKaeNJIorTVYSxbVXDgNuUMFmuFsSpLIdEePec4k",
-	"lCezxHxlYXiw+pTamo1VjvsoL/zWGlYNZdme5q4zdBsSg3lrg2nnW/WGTHej/hhGBHE9fMtt/W/8Duw9",
-	"nEteqD8fiuuEYmOQQ6TV4o3v0MVv1ceL6a2cEHZr3mPEvuur7t58qUvn1EsBObtenbpRWoBccJOHbYxD",
-	"ZfP3TNEsZDWsqltm+Rr7EjSIjW343bjPt1bR/fFttshXGZR+b5iKPtWgw8V5JnTAQYkf6BIzx2PiVYu5",
-	"tIJGdbC/uP6DKy3DbWqTRriLlHgTcz4lDA7oPFNiPUGUIRc6Ksc1tI/A6Qdv7H9+moOfLuCpCb+eXf7g",
-	"qo2aR+dP2RL9r8tff0F6JStRFqDj21zZyPv9/qFnFrERh2iKsfIvczGnMeW564WlOCI4OUY7A5/fgMF9",
-	"qDuUKX3jzdHg4OjN/v7h6+8fAtv6znWZCZjoeEZA8+GMoEk+wwAynwtTooqFxSE7Me2oGbeIg5t7w0S9",
-	"dzYWWkAG3xMh6dhWpLrsmZ5Lh7v1GwXonLpe1Es0IORqZd73jVDJ3pn4YWfOtncaNRPKAOpAVSs2EJde",
-	"btBWlZTbNLN6Gs/3Vs1YNnnBbYOOAhFyc5AWfOKlzejMMf7O9S9s2YlFsy4DQTLHBgrScTZn3u0iW6Fj",
-	"LckI/ZNkHPEM9YWxMQBFkoxwnoYqGyFnhijDsgVeExSwrxi8P/IFJPMjxQNMLo4XdYJcerEgmSFiRCVK",
-	"8VwQcYIGQumGB31oVwH27jAXy1s8xpTdOozMJkX1cJ/MCiwNS1ybTDybS3q70KniDd+n7MltxumQAjpb",
-	"8qIGXElRYVd5ffG4Vy5OpduHV6+KjShlSq6lY5anKR4qUaSFXMWj5Lktmi5s48Vsvl8zktB81uzqkCxU",
-	"/MuelibvM3njtnVG41uq5LuRfkXKF7dbvE1J5XakKzN7Mlu8qFlE653t6t6dmNUABqHaRq5h/sAvt1or",
-	"sS3IOUB1BCE/1S8QelFSykOy4yxdNraDS5KqSX60kgybYE0zAhVQbi00nB0MuAUcqQ0sNxoVD3ownUY5",
-	"4zPPLHCSL055PC2r6yvAksf9/nf9gUaY3EpJMhi3IlySpUQZ9EJz3TsnHE2wMvatVxocgeSTfLpN3c5x",
-	"UNsd2S8JaQ2/7SXZQX6c3tpy+2O3pPZ8GLpspJuZE9ydWlZgxrRLnHv/wxl6c3j0PTKoMxVDzYY+YTlt",
-	"YQ3VCD33ODUAt1lmo8bueoiVD4lNWbCMIQJndYS0yIpQCgmEkCijmHVvT/i4mUJimYve8eH+fhH4/Y3N",
-	"Mx6rxR+mBF0wqffJktOQ5/J4mGI2XXVkFoHccE04IPVFptWn9iesWu7BjkVmBUJECNBlRu9VXAleUjpG",
-	"a3esbgabB+VWtToqsMvNr4gyE0oZ8mR5YueOMzwj8LMUkJKCQJwijESKxWTVr74xvceOxoXTbzYVcISi",
-	"0kLiYPOiD1RO0NGnT6YED+hUWRVJ5EIYahmxdBXim3t15GV95ajkLjkMe0ucJzMgA+CRiDKoVxCNQhM2",
-	"qbTqlIZwm0fqGqXVvEGoH6FGOW0w13BeqItM63XYwNMs77Bc6LFsDc/pnkXBAu6mHSKdI43Y53aom7mS",
-	"siBonEZakrpyxRouXmuRKIjhvhnanApF3mzF+xROUbHgVW16ytlbWkCA6XtquCJOU77Q9WHiBDElJuAr",
-	"oZ3gVU2jFTJHoHhXrfRtm64+OLEAbU2ubwa/x+9JFgQduwJ3hn6lwVoANAKDxq0Xsq59CZiybSZXsn5X",
-	"bW8+kmV8Nl2ErV+zuYJPGn/5RjoMgXSZFneWcryN8/bEn0GznFp3KDs86Lb3VdAIK+cNNqhif1xf9VVq",
-	"oolpWmMUepDquSBZkzaInke1/GQI/kdIzESEdNN0ePCcNnF7t2yDUsPwHJa90kABobG9jAMEt8KfOgEd",
-	"tKFX1W57Z5r7exITek8Sl/8ZCEw3SnSrtFp0bWczYoKHpsgHQsoGs3Qzol8Vw9m8wBQ5BpU4V/DcJtiq",
-	"2UbvPTHggMAGQVGyhwmPRhoeGyeKAwkJ2lwo3182KAcM5uzDjc1YSjHJTnlKqVT8EW3pyD1NbAFdA42A",
-	"fJrTjIgWQqShxFulxxmFSJcGlqRieut1yWRc3uL5PKUx+FwbwE22gj+1RdttclP1HS20nk7kX2sqxN2L",
-	"N68Es3BMXb7dGfQP93f6/f73Fb5bTpa7fLvjZXgdRK9tA5DD6E0g16tmdkUdZJcTy0WrgrACn7qHS2VI",
-	"7/Ay42mKspxBJQG1CNiMcxbgSz7Q9RerQ3IvbVmHZNap05UvAkQdVoAp3WqY01R+7ZVfdn06XXLwhJxt",
-	"wtQJJD9xCQnaaeoJ3jjWPaJNZy+hc90ck+9lRPD0PpRCqB/XZDGDQsM9eFVmwNBv51xQSe/JIxQaGGLT",
-	"nSota6cbFkhYW3XYmx4+RscvgI+q0FO76K20KX2g8YkT3ZaEcQCAQzM1CCJcGHXVFkkyPGoH6WHvaN56",
-	"/kumiunuRm10AH1DyNI61UlBJWvPA9cunDMYwaKUclzyHES+n30eBNRundpWavHUAv/S3mWX1u5LeQyl",
-	"/Y188mh2dgrKfspjE8Ygge5VYYPZnqiiy1VlI8FFRYXpjrUZIagd3snquW8ASfcEsCd2HOcup7S6WD9k",
-	"fGa8zQApKeSJOgAQt8EpcBUT7ADeEpWvRQmJaULELror5areqaVN1BKDiW9bdtpwJBamYRHkI3PoveEg",
-	"+EvtOi3JYjHV/5byYeF/KiLioKEuWlmYTqn3nrbTizQzBw6kUZLRDNN0yD9prEEjsLVnRJKMKp3TpI6v",
-	"1kSNG0vm4mG1sXecERhLI7RY8/amQhdWqet1DxK5krF0NsslxBiJ3pQKpD4IXPX+gP9uWwRHtxvNbPZ1",
-	"cD7UK6poDKHDXAryeua2DTxfcU+rNiJfEHRva0y89qkLVYZcwHGZLagHFytjilWBxEo7U1n0FufsKTgc",
-	"5awLaDA3vkZ4d08hI/M0iGifeDKziax3okQdjkLDq8GWLcAHfC+4U9pdmHp/k2KiJHQgl8vE+SPdCE7H",
-	"qLWtICTnUFxgUuJXGr8Ge8LVdRk1YIurtsoJ6tuGNLWa1ub86aSQzzDRyFNr7SI3PAd6mzs8BZfgTWyZ",
-	"o/NX6y/V+OTWsav3SQqk7GFk7WF9DZRoCa6LQzBD4N1dogRL4vLgCjdr+Z5K/k/hR+69cw55sPwRZ2gf",
-	"/RVn8aTsBCg5eCsO7V42CDhpHuOrXiEuzIrVUGsTIaWKciHRwasjSAFGeELw9p2bnpdPO1sJGbTxc60A",
-	"z1XcyXauzU6Moe9OT0whWIuAVrnQ3+U/65zp8gK/bqTcXxaitruhz3Gw+0AKIwOfAZ0RhAX6CwdgOiIg",
-	"Xb0vDLx8pcah8MEPJgf9WV+sbdH74qOpS3/18OL6etf+9ebh5Z9eTP41+5f410y8fPldQ0f8eZ51HmC4",
-	"wuPQ8kg81l6tlS6ToTjvBicuwOKuScSxSX7Wg3P56xmkvUqOEh5whbVIvkt4XXs/AtZZ5SnhxqoNuzpS",
-	"VulyqOzj28xFqs0XkuvverYV6m3CFxqOVjce1hiSI6rbH8LHbOaYWEJSem86+efMa+ufQaTAfK30Ef1J",
-	"V+EYDF2dF7sxXAiQlFthZoIvDVbCJRi655ndaMbErrTnoDs6LyyFR8RzFdNTpndTGcnGBvRigwVuLvRe",
-	"0CL66E2t0wUz4DtvzwMMgqHTq6vrvN/ff3X2E3KQPgZJqWCSV4P+0RvAjCqR3ZsSl7wyIUmPRx481PQN",
-	"uSqhBzVD5fZmsjm59YoIeVZk3rQsr3MAHQAfYwE6ThCGigelTksoH0XDpe6jtVQMkK4U5toBGNCaOhCd",
-	"xtWWAY+P+j5kV10FK61PjfY2eIV+on8GTk0+yQiUWMh9DSc9bpIMdFaJbNdglm2lIqqnp5SRCyazZcsM",
-	"7+Y8oUmaC+AYroSEpU01aHjOS9Pp8qjXoS9v2j2DxWwlnuCxD5XMDLf3U80a6TlXGki5s/lBfKtEZY3A",
-	"SjYGiXxQov7OG7wzuvn8+uHFjvvj8OHl54OH4u/Bfhhf57+AE7TxPI9Br9HFkCZG/AtHOJb0nsolgm4B",
-	"1sAnoZD8uFYxah4jrtDzWBfktAjgmnl3uNX6iU35d5Djipn4ovz2gysKbiFrIPxzN8r47M4ku5ia3DvJ",
-	"7yI05Mq2Yej3HGeSZML4zCc8z3YRoIfdmWCPvU0/iko05hqP0xakXDOA1Ejw8gTtHx73+yDEdP9nq7An",
-	"eKnDPxVFHSDrPCntDPU1GHZRTwBjFHm16ffB2nzz79sDwmmsvA07mvJ46lg9b3F51SOmFsO8E57U7IgY",
-	"6ujwiHygcpJkeLFFNkop78ekoUCoSxkeCAp3A6zmETk8rRJ3qhPrbM0gtBDnGZXLSzVaPa0hwVmwKIQh",
-	"PsdKGZZ8SliE7haj2zs04qbUYrhEhwd+W0NF7PBYxYf1Q918J1LO9QgsJEsly92OVme/AdANHem208gO",
-	"2sXKjjVeHaTxpiQzVQ04XQqJ5jSeCpQ7SD9TJltkVFwrq1IUUHTQB56jIdHtvZLda3bNvv32w4SjJc8R",
-	"zsjut98i3b7SlizGOMsooFfpieol2gWLPxeKUb24MwO6i9BdSnCi/tfWjN29RIJAhco104MSJ+Y+LwUH",
-	"vbi7p2RBMnWrdnAn+g9IWTYPkYBexxfM3qV0dSqF1zTJgWFEau7FDwYbQ+v0JIPu7koPVo+lwkXEHV50",
-	"SqdE+/ATTnTKPPlEhTxGh/1Ds2xnOi+oWLJ3v15eFevF0N3bhMzmXBIWL3d+Isu7XXRJAK1Hh/bxrKgM",
-	"hZOIcjXt4scpWaIxvSfimrnvDGqGmvoEC6gS1X4RZbGoG6RtbA8nXGNtQIcEvwrVeB60B/twf38Xvfvt",
-	"Ch56fvHzxdXFNVPzWEJE4RhBMoceIUBYpgTfm+UpmniqkaRkJHfRKYr5bKYeJrkf9zVjF2i/33ehmAUW",
-	"+mWUJBqzZL+/7wdqMhLzLCEJSvIMD9Olrv6gaQp0XNwI0E6cA+IQRgueTUlmBF9GNB7bYf/NNYMpaz0L",
-	"XP0Lg8xZDNNtOdRVKVNPb/gF1Kp++y2E6qvlv0KRRh+9mOFU6aAkARCnyHZLVlsToSFOigrRlxE67A/Q",
-	"C8Z1QbA+WS+ja3bYP0Av7qmg0M15mEsYjdrKJc8zlPGUwM2H6p836AVk/Su1kUkoZSSrU1DXDw7QC0gA",
-	"kZwDUAi8a3CkhiBhuOqq/X30AuvaW1fZe4LudKHuna5+BfgzeOiRGiqUvfrrBvt8grCYGrKBGthrdvee",
-	"yGy5c6r+ujMJGOKlWd6f6YxKOE5/5gkcoYy4EMSrQ2XERpoJCjRAf6V/PtE4WVQgpi10F6/YRym5VzZ9",
-	"Qsh8F/1MhUmwyAjWRH/N7jQK2R1Qxl2qXn53DMUTmtvCHL4R6E4pU3eKqtwdWn0DwtIFNcz0qk1pTJhO",
-	"SLE4vXMcT8jO/m7f9DLRAkIc7+0tFotdDD/v8my8Z+4Vez+/Pbv45fIC7ikKYwu54UXmjnuD3b6+jM8J",
-	"w3PaO+4d7PZ3D6A/tpyA2IOq0PvBXgHVOCYBf8EPRkxc/nq2i05TwVEK6wbnPOZ5mmjXAUFMGVkpFSQ5",
-	"QXeG/u909exiAugVmv1Tzt4mveOeWv9T29rL0b+tey+nj6gDrvcYuA0VmqKhplFd8XtOwJQ26ws/WnGM",
-	"m+Fawy0PD9G6lxupq14PANS177fw1G0GYIC114+gUgmnuRa1SHZ14ylwsxuNxwJdrg4F6sLBWgVIEjsq",
-	"uYYY6sY0d8XNxaBWvavhgRbUsncGp6/X4ErgJICDYIPlQPX7/b5t32FR+XR4UU157x9G422xkZCUAape",
-	"CPt0V9fDQhyq7nFufHvvvKptkc9mOFuak2OWPjKYiJAMCCIXWtqNAXTSHG3AkjSNKIJwrNhgQIEqAZLP",
-	"gf8CUWpmWECt35XuKGkCQJEmN9rmVLBrpmvlLPVqlUW9O/LvdWV06kb7DKWlUDbeRVcGU0E9ckrmINnV",
-	"da4leJm7mDpAXcq3wl82kIqnov1EloZmQE36M9e93TshF9em4qFsLxmzNkSm68kFnvYT4wtwAO33Bw1v",
-	"OTNFjY8nzR9B+2ZgkIBlQhlyMsp0aRATrEERqmT6EFWk0h6PxQiMvTD5onMiiUatNv350Ys7B4Z5p1TK",
-	"w5daGDt2hE7ZEmnV1wPUdFSV4UVk0HutSuBkGUQBJmoKoMKCeSNOwNgwhwPRxLpVLn883dk/emVpXpHu",
-	"Gjr9VU10gxgsYP8qYkAdA85ikjGxUQKUqawDiaD1HX0QQUBuFIrbDWFFSD6PM1zguf77HWJlvKn56S6+",
-	"zU7sZ5o8eMpkmdj/QqRlyE8rg0Py98p6S7oQwe+VyWCZXI3IbSVyYNhvzzXyc2BN9zK8qFXST233RZ35",
-	"AoYX6IpU7qJzbpDbwI2gQ5ThbXmPF5t40Afo7uTVSzkf1ImviZRbV9QwhCKTsNjZMtRrCdIwVHHzlMpc",
-	"5WSvEpNi6REaLqVGfFMfOietb4RWegpl58mIzTjiGlmCQWPuzDyg7WielQqvJ1Gnw5sp2jQqgGk0p4Bm",
-	"FpO3MxXf7AgaLpFLY7d7b3erXrn39usbgVKCEwEajHXCCq1TGx1iTKQogNdHGXG6Rs5SIrRPkQrwPLLV",
-	"/dfC58xqGc9S3dajO4dsJtFMXA86fnkdKykAqyYEWyyhn3nRxz30aHPpnrvOPPxRhHeFp0R3fitaJa+Q",
-	"3CrX2PusqWWt7D8rlNAnPb2bVrkrHr1uiVozQbjT6tk3UW+eb3emq3DfBuJbGSk2/RX9ApUJtjFOpFNn",
-	"/wmgYSzRTaB0z5JrBi4vxheIMy3h54C/C5DjouQh9zAZdaIg8u7VvObi/D1UIhDjulKDiouuvyH76Dfw",
-	"HJz55svT8IUrks1ECyX+K6PXeYpjE52BmsZxRor6hu2O+p4Om+3EPCG1WoMOgkHSnJgTPNU0Y+MS6lYo",
-	"qrfuHqhUhe6hM8pyqfturDISePEZT8iTMpPiLTUb5E8Djg4oBYy4HgwdcRqw9dU7NNp/xu8h9gqrasK8",
-	"BX479Kh5Apa0lhJMvWot9wf90F70lHum31Hvg00thlvFl96dX9aDorZvohVk7yeSGJvUwFq1zTXJeK5u",
-	"UjvCL620+a8N8Gf9cxekc5okBbxge0ZsCM15XxKSEkk2RPOuKo0nEeNoxjNy4oL4Sw1NAzxuSshcWEMH",
-	"z8huwJU54/ceMVW25bAGVNyAEkBQXz0g6YZtqkdtWNLHnbgGsSn9bjC0Nyt0kCJh4OGlUeLGnOkaQ/hC",
-	"63vge9YObNMlSelYkXZzQwSfZDonnVo0h6BK5e3TH39m+1/hmS0pVdgj5Med3z1TKbTj5ap+UTrdKEZA",
-	"l8/oeGI0H0Nswm9tqqgZskSs46CaXAT6kgbAOjFo6CN6r3NyrpnLv4EXTLDQVbfQeQICz4iRhfmRpHMR",
-	"Ojz2DET6nYzr63kuhcQQromQkHgprpngoYNypjfizEGbPk+3RnmUz/K4RdrUMxvkmFOHsQpHK8VBVHaO",
-	"2MquKR1HSYR8xmfxrTMITKgcDZdqtUk6OoFEMI23ZEVGPCHx1Km+ZkOoMEmGCxxI1PErqZ7pGfCH2OgA",
-	"7Hd3APRrz9S61p0C09tE5+mrLRIdWRyXhCm9EWIu9iX8HhpL2L31casfeRJ0odszl0v29GegLPEMTQjO",
-	"BBL0E0roWLEhMNSh0aSckJnSpxYTDqB+UG4bmXY9LDEXmLSWa3ZXkcx3Suo4OZRpdUBUnADbHcKANCqX",
-	"xDzTg1ge5DM8irBVT3UOtX7R4fkjSfbYY/YIVzKsV+GeBVtREJwa4LgYMwOGOTQ5tJDHZdzEupkxGpKY",
-	"z2yuuvOMXJy/34UsYX0uzA33VJG/UvYYR1OyBOxyDq/UJ1Edw9DRuCTyIsnOiqE+kVVzcf7ef8kXVrUu",
-	"zt+v9xSbhe2EnmWRye8/3OuHB7uxDUXvAfvrgq43S4RfjE5EBbLJhZChvYsO+4dFlr/xnhrSuzh/Hxnq",
-	"BPwkW14BlAzTpgzt922qesCtpiaoKJIzpvPTuuHXT0dYtTzzw4SAyKISqidEZPpsGNqwx1zxgoR3QXpX",
-	"2dIo83btyi5uTYet6Q7qwqA9v/gylPfrnDBw0tsejq6SxNqnGMF4oqI3jUnphSbkpkhJt56SiLOYHJvw",
-	"iJEm14zqhB9oMMMNT05TbSTHZBdBSQVQck1pkS0SXdgsPiH5fB52G11KnMkfaEbO1aifsbO4GOMXdhe/",
-	"tbCDNVzabHfJ1Hp0vL9LBarRBNCQjKki7TWVVc8ikyFbQl+gcnSsgPFpxz/GfCel96Q2wAUM9C/8Z3XN",
-	"E7Jq84bA/phAK1gWjkVTYUvNumDNMEfFK0AirKwr1JChMUepXoQvGoGcpxofLBiEXu0hVdfWN0J0hIRD",
-	"tDLltxrODE3wXDN1ibCpqw2Gp9+psWyqaRrpHTLP9Hr9Nsqd9NBMmxGOj5UayOGGuko3FsYXlWGgD0X/",
-	"ND4aKc1cV3eUBDP0dYVsEmVE03iiYTZ1kew1U+tqskvAlJhSJWtsxQmPp1ZJ20WnGuTAVhYpvUsuAMBM",
-	"96xnIOFOvOHEE84FEbvX7APkwIJ2kuYa99LgJphLsUD/Y//PBui6tklwzcpjWU1Y9bFrKlAiN58PbaOW",
-	"/eLDlf1wbD+8cJ9e/unF3//18budm5VrgkBKT6oX2ra69dkP6ucuOIt5E3heNjDpJ+QhdpQ72G8XUctR",
-	"ZnhpOurr5A/bJV+d66hoRwdmNCMLpXVpDFaXP22A8a3+Z7o2loBoV5jLKrT9E1JAuBFATWKFmZWpSTMz",
-	"Ng369GoojqAmCfPuNjumvmnHH5RsUedUeWv6IQADgzzvZEZZRTwpOlGav164UseRVaI4z/AoSBbPVUEP",
-	"dGf4sop6zQBq21hoeDRzeJekE5ch7FqRcV0pqWhIxu242V6SLXeynD2ZAQy5pwuoA9a6hNKmHPYo5JJo",
-	"pBHDNhPEM8s2k8JZY/SQEKUv3+fsqyF1Pdwv7SY0QNt1JpwB9C5shBlOCJQFdZDFJKaFa2iVhA1p6J4l",
-	"XdDzZ3NqHvbU2ewgINUQW91p5QBCFChoqi9xbF/gtF7SOMEHYkQc23YuHgQvCBNP8JTSsi81U9PuIHAA",
-	"AaS3MCgsNnpF2DWDnAudWwQU5DDlEU7B/At6jej4qQ7sl9J5NgoHi6zfgd9d2Sr48cLA5eSvTch9665q",
-	"AsBR5PlbDI75BItaDAz4sbF5+g6urgO/KF7tHJVgegIFJuQbgWb8vnYkUsNQNswkUBdvHgfsDJQyaLP6",
-	"i9jpoTF8SSyQr6mOz9J2ncHiaL+zxO8CZcxUwgrpYk5VZI7ifNbX75kAgoeUBYy7AIJRlpSHeSYkVP1S",
-	"dUp4Nh2lfOG5bRAgBqmTo+uBHETXNTOFpl4conB5qcsWHJC8RvBo/foQp1fjfVs03nmuxkfZx/18ggN2",
-	"l6PSDqIsZwzct19ZqMARrQfWdlKemiFYL46g4UjHlFmkLfEcAgmKsP1zWHOOQ+J373Nm+4E91PqSrqye",
-	"Rki5OqroTbWLfrPoiL6XgJDipEJzGneDvVLX41+zAgwxM/2ejGuBIwlwkIW+GDrbfyHSO9pPzrQ3EVWX",
-	"ZfYbdrUtI/P6v91soog9HE8ZX6Qk0c0Ftn9TMythF0H9E05TgYSkaYp+z0lOEoj6rlrbp97onik/94f4",
-	"YBh6W7yVc85Ir+CO6y/+GyxYF5o+NqCc1aYpXipKCX+SMshJ9DV/jafZhPfs4eSeCrJje/E9HaUFy8xO",
-	"4e1X6uXPlZCKEXaF4/PH0ZWL0HKkG5KUtEhnTUq9H1uRE0jnHdgHI46fmnk5374S8FragccjQG0wuL/Z",
-	"sT1XiiuP8uumulODP4x+L1Z9K7rSXY7+UHpCGtJMLrjhzMJrFhkhguOJ4dUzjcMcxFQ6NTN5rtRnhveV",
-	"kx3079RilCHCEsAhViZHKMCwLU2K6RdidNUaBoPMydMkMgHmGWUJSQzUsOAz4rXuBiTCom7BKhLqo8yz",
-	"AGbPqZg+eybpDfErJ1Ux9Xel4JQWgyMhOEkpI1tTqTL9vgB9/kBJmnjwMkLipbHdoZq8hCoFJi11zkkT",
-	"67QmaIgkYRbPlhphdF83Ib4HZ0wRprv89QwpI0psSXi6xal8Gsp7K/1CrHpWdmYG8WxLdPXwvn7TokiN",
-	"NEn5uqBNVAK67ehnnhJJdqTpLto9FV1obF4Mri6Eh9rHrZt2ohm4w4v+KzJb2g44ASqDoZqels+V1Iox",
-	"ft30dqFrW9WeFd7JranMVG4WzZK6p7MPpoy06qVVDIxK00dbK2fQZny4rEFSsSX9rgHSswYeMKP8uolN",
-	"zYIgnMoJz8daV5GTjEB+zNJ4S4fONb8lFZqev7Z1X11c/ry47Amd7eYta1M6iwFHZczTAhxonmLGSGJT",
-	"PDnynNom8NlZiHWGaSoi6FgqIu3IjoypRzkTfhauKBKchgSwyY3N/kf4+RMqZvQLaOeRbQMI4R5NFYEs",
-	"OjOa55o1Z4b3byC8GKLsXpl5Y6wLGRU5jnhuAm/AX7ZlJRlN052M2HZ4tVnqtouZrnMZ4XI2toEsNv4v",
-	"QJMiAiUaMnzBs+muSwAzWTeMI9CTYADBDHWovXuvR/aU/Mt7TU28UC9PhARHI5zZCLOuYptggca8u1Ci",
-	"QYEq1gbNCFaCMfkjOA4g9tdjeYeiyWbTBSGudkz97SLHx15mexFoFmhI5IIQ5qx6oTMYIKx8zTRL1tBP",
-	"lr530aXiGywmjv6kIrAJvidojOfB9BIlAC7uv36AcZhDnczVE+wOi7II+3wjdBcHyN6rglB+ObL8NCcJ",
-	"leSLSMIY54KgBM8AFSdDKcFTg8KjM8xNXk2Zzi7sEJ+peHTj+7ri3e80G9GlhVROHI+ZQqeT7YQg+SQJ",
-	"S/7IaFHkMCQ0lCbUbbkArDp/Vju1tfYhioNZPFt6g9F93drYz9CbtBwjMgEivxcqoNFsSYtjek92RoQk",
-	"QxxPvwRJRgY10bg0AqoYvSc/2AE9U+oqjfErd6xjSRzggMu2WGABLux06/ijodQvFXqsL6Q0hTvCsTcX",
-	"gCwrkkW0HIpO/GisA9wBKCEAKdQdQgVfpd+3ZuLPlHTt8L7+uKRmgQVvLNfobUm2U0LmT0OzikzJJ7Vt",
-	"GpQoKdNf80Shn9QQnyl1wdj+bYVuSXJtSWDGMP0CpoTXDNz35lBo+2g6yWv4lRmWMUTHPFTzGaYpSU6C",
-	"UFBUIJwKbmCbVinUaM3PlUjt8L5OU8Q6LNCgKLQzTqtt6DEjOhSe/AEJtu/du58ppRQD/MrFJeQJl/Kr",
-	"OEp4ERffmnhGufiD8x5/ZUS76jBAkBDG8/EkRGsw1GdLaDC6rz1HR03iqRMbze1Pzq5cZ6S2+tl7M8Bn",
-	"S2p6eP92BsA3wnNbaWMgpSP5CEKDxX/a5ItmXM7hI5BUEFBAoZNWUR5XlJitUiPM4pknZVRG+e9BmyWP",
-	"iiZI2LrtCVJJ8S/gUTlVFgHJKE5NKXhhEDhUW5PrHSI4GOWzJTQY3ddNYNYUCFfd2oBxKWn5MSRHOVuf",
-	"+fPeXfWkACf6JesSf7xgLqAOOLiAzmKTsOQrVcnCIDV6YcsVo+yLRSvdoPY+s7WNbd8XtPHku1af62CS",
-	"6tFbWUWM6yjFgbPQlnW/M9HnNfP7ZgXgpAzC1C380kYaEUTKlDyvAshLPaZnKjjM6L7yXHiYBMLIeX3w",
-	"I8oedWOdP8BvpNu1PO9mMv9OBdlFVrFp7rglwSyonCQZXjwHk2qVqj6Y0T1zU6k6zK+bzqBxv3Zi6w4P",
-	"kmsjCZn4f4jO1BNInGuo44+fe0OCM5L1jj/eqEUXJLsPA8JdTahAlAmJ09RlGedZ2jvu7cF+mZetYFpl",
-	"Y8yoMOnauhHCPOPSNPowjiKalayiEnCZCKgHP1Ao8DHIhhpACBLWJRlnXmq4eUKEhMwwtK+ErhkIM5wu",
-	"hSJwwEPx3qnRrkLQkMydZMk9JC6jLlfSfiv9S7yMDfOeQnEKobP7KCEA1uPDOYD/eRdd4HgC3b8ZQUme",
-	"4WFaogTfgv7GAwjzlteSxcPNw/8JAAD//w==",
+	"7L2Nd9s2ti/6r+DpnbeatrQt+SNN7PXWHI+TTnObaTOxe7LWxDk2REISRhSgAqAVTcb3b78LGwAJkqBE",
+	"KnTqzD2z7u1xbJL42tjf+7c/DWK+WHJGmJKD00+DGcEJEfDjax5jRTnTPydExoIuzT8H72ZEEKRm+v9T",
+	"NkUxZmhMkCA42R9EAxnPyALr1xb442vCpmo2OD0cDqOBWi/J4HQglaBsOri/v48GSyzwgig75nlKhHr1",
+	"oj7k1YwgrP/4jUQURqH610usZoNowPBCf5cmg2ggyO8ZFSQZnCqREX82Ey4WWA1OB1kGT3qzO3qqZ6IU",
+	"Efqr//1+uPcc700+fHp2/2Qv/8fx/befju6Lf48O7/9jUF9UNLhIKWHql2wxJiK8lBie+EYiBg81rMf8",
+	"ceOa/kOQyeB08P8eFMd4YP4qD+wEYEacKRw37mxs/vxV7G0mJG/Y1VtGPqpbxCdAm5jJFRFoTCZckDP4",
+	"VUqlQmMypUwirBBVEkmFhUIrqmY807/Jl/97RsS6WH9sxt1E3QvK3L9H5SWf7/0d7/1zuPf85v/f+/B9",
+	"eGGvErJYckVYvP6ZrOsLvJhxSRgar2ElMU5TIiL4WeIFQRMuELkjYo0EWRKs3C7AH/W5EQlrIx/xYpnq",
+	"sZ9NRsfk+GSyFxOC946f/jDZw8/HR3ujZBgPJ8fkKR6O3GYYtlDshjfZPT3bTaThbdPo8Nmmbfp/9v53",
+	"0+68pguq6pvyE1+hBWZrRJgSlMCpLrhUZ+hkiFYzwlBKJgrxrPFcU/hwZb50kS2KQzX/GuXTokyRqb1Y",
+	"b8mECMJiEqZIymKamJsu3JMNFyz/+873vZgLcFZB5JIzSQrGeiEIVvqrmuszRRjsKF4uU2pY/cE/pOH3",
+	"bQeMCb0jCXzcDNrAtRGViJHV/uA+MlP5mfEV+yMmssISzfXgZ+iWZyrmC3KLJF5LTS5qRgTCbG3F2gyz",
+	"KUlg0i84I71N9xw4U9M8Y75YYJbATGMsBCWJIeD7aPBG8HFKFhtmsjRPfN9tRu67DVOy/ANNME1JcoYk",
+	"IQU/5RPNRFUmUcwTfQXH/A6I3NMl3hIl1nvnExUSiO+omqGT4VGEsH4AzdylliTmLJFIcYTlHOEppmw/",
+	"fFePnm69rHppf8tI1uMFaHeQVF/+mIuEJCjJBB6nawQHTNNU603eIZ+hFVbxDDbX4x3kTg+7DxzHjg2X",
+	"OtaUnJJkCrSJk4Tq4XH6RvAlEYrquz/BqSQe3/80EOSOSpjmSCtg3rP+3+pKH41nyP3diRdBllwo/eMa",
+	"zfAd0aQBZ5SfzGgI//MOZxjkpPZXfPwPEmuG/HFvyvfsLxc8Ianc99frPbBHF3oSesrAUk8HU6pm2Xg/",
+	"5osD2M8JFWRvkYjiXwfmkzDyeayMRlHeCppUpNfT45pkigaCm031pdzTwHOSJvAcYXoL3g8kjwfRwOiB",
+	"mqTXUpHF4ENJc3oWkoSFbHhvPvqh5d4pUF/627XkjkpyRfCiC+3FgioiKB6cDl7wBaYM4UQThlQCKy4Q",
+	"jmMipb4yMWcTKhYEFFLCplgTuRaHNZotvrn5tl6Rj0ofhfvYJ7dvY85Tgllte+2DUTFCy70utqbPDQfh",
+	"ViNTS0ItbQFHcjeGuje98ttvr14MgLEpTNMajR89C12HCWUJZdOb2uU5Cdh/0WDGpdL6j7lwiixkq9cW",
+	"+OMr8/DI+zsWAq/1n9uvzfHYDqqVfinR4oIb0bbptVfFk/fRgMdxJgRJbvDW8a7oAoZaFvK+yo3XiCoU",
+	"8yxNEOPaqkFM22AplVpC47EkTBkV2D23X7bLwlsrrCrVYZJS2x1Urbc9f+me0+/wTBileaN81SR/aR7V",
+	"LymsWr4DT2qpQuIZo1p72c4d8if1e1TV+PphcMOyZaKV6g77dUdEWMSOItALOCNowYVv0xlV1Bh0sB1I",
+	"Hy8c6Gb7xGdnYJgX19+XPmaLS9fX7YF3vmUSLtNKaSOKNbpDa8k4gcX1zTNfUxngmzm3yX/YSlVl1nMY",
+	"Yj1My5htvBjkUPVw4KO1bXJruMzvi1MgBMGp0hQVDWYZU5oaI3P0wrjtosE05WOc3uRMLj99o7VVtI3R",
+	"SZW6m8/o0hFMvyd16S64WyQjq0E0SCmbk6Qy3acdZguf7XOyRu8PcGWsEM4V/xgvCFL8DN1OqJDqRpLf",
+	"b+GG36Y4/6f1pBoVH3g1ziRJImQdGAqcrfoxphnDmpTdOODA1aMNTgfLbJxSOTP3eErEUlAt2gbwCzuB",
+	"welxNHDDwz+scQcie3AyORw/jUfJc/IM/zA5Ho6P4sNkRIaT5/jZ+If46aCufbnhS7zy6DCsHBSz2q5a",
+	"e3P+tNF68Be07Ul/tdumULmi3qtRvuzyqvxJe7Nqyf0MVfVOp3/Ts7YCp62eji2FDxgfRIPf8y8Mfh/V",
+	"SQDn16GN+v27N52K1VR2DW4+jfwzkRu/yy7/rXi7v91eLgW/w2kDX9C3fCmI0cuonIF4xwwRliw5ZQox",
+	"QhJ5aszqLKVsqnlFhKi2tLEyTirJjc93xUWibXDNErhAasXRkgjJmXSWuWH1mldUDmuKKbPaSi2sA8oi",
+	"lQjLOUkKh0vu3dcSfs9KHe/sjkOKEYbtIDcTvpU0Lpfa+ooGMGzYy8snirAzYIo0JXqaK0yVhE2EndW8",
+	"zzhxSmpRkAnAOB00NvJxSQWRwV37UfCFngFDnCHGxzxZowVe2/BDhLRsTnvc1im9I6y13nLBmSa4iuZS",
+	"11umAjPrGq4axdpKW9XX/cr4Uu2LmggFmWjJVTEzRkGtucZ+g06TFC9liCB+MdtstpgkiDKkd2+/CB14",
+	"s08JlqQtBdo1dNhWc1W3GpDmqaBKbr9QHEJLRubYTe8srJM3Eedcb4BDssFjip/B7fPPdNmbfnU+Od9d",
+	"kEq9hjWRg0gL1A/RICE4SSnTUz4cHj7dGx7tDY+uhs9ORyenw+HfNSGDJTF4hyVSMyqRpFO2Rxla8+xP",
+	"TSJYNgXOU74iYFjKM6NGwq8kwmyN9EAQk2rDT17rOVc8MBVuEg0ysKPt363LrlhwdYbnJmSHng9RokUc",
+	"ntk8gp3Yo2phgF2FDDB40ZtnS0LzqKJXYpNEyi50VjhhwFtJY2AMMlsssNC/PK94Wr+RKBZEm4UUpxKt",
+	"IKMDzwkDA8Xxcd998n5wNRoOj/aHwxFsDl0Qc6DvPw3gmHJCPgwR8o9aMc6peKKlJmYoYxCMQ4yoFRfz",
+	"wf2He2AM/mJHNWKXkqgArZ9PJiTWwiiTRMgILTBNx/wjkRFKyB2NifwsOg95Gnd0Be7kMnNn2coRu7Pj",
+	"ayYIVm0HyWmgpTpyZV94yZRYt9jf3A23+aP6obYxJHOzer+rCxdM3HRfm8j4UZDkFyavgIUESrLxgYIR",
+	"ROVc/27JJYEgMMjBwq55VAS6LdWtImyca9Vuer4xHzoQ8cL49HolZHWRYiN4nAtOs2WpnEtREnEHPooE",
+	"onc3MWdK8DQ15rd/Ij+0888VY/a5kkzNuOabb7N0uzIbokSJEhLTRFtrY54pLapwrCDwzZww0bS50MNr",
+	"rQqbZAhl33ZpR+4B48eHvJJ9dK7te3DvXzPJF9pWx1J6Vj7TT2uTCtIeUsnRjKeJMXaxHR6tZly6V6mE",
+	"IBDI0v1rVjf6Y6e3biL+F0QCgUKUUHOnDv7x4hxLl+aopXIY51kHm8NwJqXphXsejNMspPe+Ynr/eKYk",
+	"TUjZJ/KNRONMUkakRPD2GcLpyqYAlTPG3CVwzw+igf3k1lC9S+z6VDOGN9o9uW5AO+y+ryYUe3/cau8V",
+	"njaYDZbOZlgaNxPs4aK1CnWFt8ZqQzOqcErYxMgRsEcqLTlliRM8FIvpcE9K89keT7qAPM8LbpJHqp73",
+	"pEpfx7VU2w+fjkOZtJpBkDvKs5AaDdmlhh2NyRSSuyfcxilsJFIuCZ5by5QzUhHHHaZxh1Oa3ICTrJ03",
+	"rkIfsAneaspf3EIkCZHzfW+LP5c+9PdMljJe4jFN81vc6A7mSRYrSKBPOBqTNYd8MZ5iZf2/SJCUYAn/",
+	"sjdyv4G9y6CTbkrvnPhBXCSQ4IhoAt+2eY9wzhCs4hObAl13o3kSoTZG8Z05ZeCXtrwDo5k27als+Gau",
+	"PYS/q0iaSmRUDeQ9bMxHDumaRiNpGOD3jGQNc54TspR6L8ymlESrk+J8MtHKYPjbYcaZz7okb/Szoa9U",
+	"vVz2HPOJF9tuxyvvWTseWCLGHlngxQwzRlJfWSTa5NZ3kFMID0sT094kKMNTtp/uf7YXMxLPA7y0WMtG",
+	"v699bEtM4FerbvCE5Kk4hsAUkQotiJR4Snb0cVUZoJ1SKHXgIs8NK6/WqTM3ufK0adE/wUPuuuJYtfCO",
+	"m+f0OybnvEuwJdkaL3r54m23PK8Us2lmk/78KPVJKOhApji9CShv4fwflpf5tMu/W/KUxlsdP2/MU9aE",
+	"vfmnTT/vFK+G4EJeQ+Qty/+otzdRlS68EzfHks++dK4tuZBLNurvRsMXX0B6YidfqU/HBDInDoeHz/ZG",
+	"h3tHo6vh8BT+39/1alOsr/MClg6VQrmbc7Q39J8t6FYRhiHrYjg6PDo+efrDs+d4HCdkUv03ZEmxhAtw",
+	"2fJVoo9xTsrkOiCsfHang5dmIeivmGUTHKtMHz66fFk61tPBy0zvwcGfiUgpqwcM6iwAp+mvE/DmtmAG",
+	"H6JQ8FiQBWWJFtBTbtLZ/8pZgtdIcfSjoPqn4bPT4VD/ewQ/VCyuHZlMe5bhM4LyAv588QYd/1BRZDWD",
+	"8My1w1BZ14dPh9HR/ZO9osrrw6dR9Oz+2++CCu9m9rLFNvyizKai2Jz/co70tCtbpPlQm8q37w8aS998",
+	"ptWGTeUk0izz+sj5sxzrD0n6M2NfEbF4BJzNY0dgJH0GO/ovShjD/+bs6CtnMv9XMg0ez0EBDXhD9AfB",
+	"psXrcgXt8Nnp0bCSVF9ayZMn74ejD+D/+Nfh++He0YdvT98P907cr45Ph8Nv68tr0J/cFPtUofiiVeDK",
+	"YzHd8hI+LxzfUrO0i+h3X5YpUeQKy3mnzYHnByqQCKPspz4jCQY+0XpPigX0ujFQleWZ/q1Fk3sFnAKR",
+	"9V5aLTmQVtzZIHfu0LojW9KPKKFTqqxXxqAdQPqarMcSnwacl0/vtzOhOPdZwEyCbMbuXsplJjrWbGJZ",
+	"rAdcXqauVOnhkdZA0IqQ+f4gUNKJ5fbQSvAS2lfbklxpcf0SnbRcquJnYcSmvX4jISU24Bpt7XcYbxV5",
+	"poZSbzCMuVVCmqdgT90RtIhZ35lKxvJK9f7hNEJ4SSME3jWTcQlZ0GeILJZqbV1MIktJLTy+jXjH2qbX",
+	"I0eD9ha9PZZ+T1pZZasqhc2elyN5WnFjXNHJun7w9jp2UPcLVtIcv9ylgNI4RSt62MlxsByyizsOnr6Z",
+	"cHGTZ3wF03cfxk3W2kEG/vVSsf5oe0F4NFjO6j6vYJJwqAI7OJEHC6yamj46oSZxuEOywZWNqGlCNVEH",
+	"SMSD5FWmqVsQbOAAFiYvRhsodVrPKaxVuWa7LBhYFbjx24blKuJuW/WhVdfh+KI8cmCOvaS5GwIqnV9U",
+	"XO/WvErh+CF4VS+eBju7arj8Szkb9PCUOUsgL74zJ2GFDNFntsRCUZxacwpTRgwslA1R5j/Drw1aSCX+",
+	"87ydsePNqOcjc8Z815QgrS3iqSAkAbQov8YGXQKIlL6fhCVQq5fgtYzQSlClCENYogVNGJ3OFPrt6sKA",
+	"UREDDUJZnGaSGsgUT+Prz31TUYiS5MbGinPadCcer8dESBJnmufd4OSOSl5N7ApW9nVOBycsaV0DD2st",
+	"JqkXvT35xm7KDhkF5k0zRTt6ex4jemYyL0hK74hYh3VfzTMjSOCPIGcjcrkDnBn1EO6ikxyBMH81jSAm",
+	"y27BOlxAsuz82nbF2+kn2ixbLE3O7GbtIS4UyTYfto+3j/q5or2qptSActFcP+XvRMBJ1lA49WDYFnOy",
+	"brWkOTUXOL+URnrbIgpNi4NoYIiRFFKhmiMaUucsxEAQUu2CZ0xJi3AnSxB3y0wsuSQ2ZcaAFEUmT2S0",
+	"vSDQIoG1qUrWDIF1A/EwU2tTIR00FJuAOgqkps2Lk9Wqev03loCMdlcezugfUD0B58diUpfdYWAj/fVN",
+	"SU4myIkkpkkElXozYnNuoNjd+IZbqUmOGeboHhVlKaAt7YLOYWKy2w/LPFmvJA/fGPt0fhjdQ/lzAFqE",
+	"m+fd7oK+PJooXSNHAR7/LJFxBbrDHmg7mZfLpweQeWHN2mOYi1bcDcczk9PcTSfPV9aKzh5AKy9Te30f",
+	"WlN0EMApLNZ2o86CvDpSTe/AHC6D3Wd2Rgglvm2yS0qa+3Sfs6VyQbuV+eV+4HNkb7BJKasU/f9hTmC3",
+	"pD53SdA09QIOlWsQxpS8pCw2CcuJMDCLU8zK0bvjw/0TOdhu23SPRCQEJ6FIBHV4z1DakSSCSIkSTkzx",
+	"xoqLeTjTVBCZpSoc27CaiyYAbG2AQuh+I1GKpbJoEQxhl3oY6RnM+ApNMIjhKVfblc/GeIedX2QPw25A",
+	"S4LxT7d3qimsgC9NNQ6bIOyS7eycLm1TTSIFnNTd7B9roWzTfVuaR7UUfed7c8Ucbm86u/FKp9o3tbyZ",
+	"cdaoyWKk37F0AV5ZIk/RrSA4vXX/9qOL8sy4iW4lXWQggG71LQdg4ZTgO/v0jGfaQIf0/GsGdRd6DyUy",
+	"RWeJTdy31xZRaYq0TY2XDwWmFTc30k4uN38L+t7ZtyT/RgC1IITwYc9YotWM123kNqZ/uCasMD4Asha8",
+	"7eb0kvZmiE+EbVy2YGwFE8XPHUyjxbSZamHAdweHmWCp1YH6QL8BCo1ePQBUuWIulBjA/+78bZlflq1b",
+	"ZYnKoKsUaOmtfRLgkOtgw9X0lwJYfeno2/tmmR854unAjyx193pp1m+zbjAjtsDTV3cLUIbRaO/w+dXw",
+	"6HQ4dCUlmrBqJbwFIKv+c7w3HO1bjdINdf/ZlaVbkKfyaMMZYnxVSchD72yfBswQn0wksTXj5WKblMc4",
+	"zQGBKlcmUJe2Z344LH64cj+cuh+e5D99+6cnf//X++/3PtSe+fZPwVy82FVUt6+fLU5hWyjYPleBlGiX",
+	"O1kEN2vpk7aAxTkZzpCLMAcyJF0dVF9FoZsQUq84UmIdQdKZAZ1iXJlwCme2bsuUStdKeTcAkm+HTs3L",
+	"T/OTCVnsL1+87Rz/FTybzrQAiGd5OaBx1+vfgKNeIlNTUCFz54KWEHBy977u1XcFCTURK/gquYSag9Py",
+	"lxcEjJSLVy8CRkEwUXPvQzgPtXCm1S0Xu9ozU1wMtXxqhhnyaiH01daXHDQpvREeZM1+XUj5U7MJpOGJ",
+	"tYMK0cfZI1N/+eJtU/FZpVp0o5npP3sfDfg8bGE0Ikeb9kNYgvt8ZQsdV4Kz6SlSAjOpiUAbkYIrlZIk",
+	"QngxptOMZzJCzkesbx4AtE/3W+gKkqhmwEGgPA+JqMiCUNAVAX6URJUK6Wzx7B1NiDZy+Yr1U0zH5+D9",
+	"9rb4Q1tSMWf7APQSUo/BJHGhPOjEoc38WD+eu4I4YwTYVhkN3ODJrrAEILDPSZj7H9L7LNJrH2qoEKl9",
+	"LTLU2trp6tFTz1RabGEXlXWMJbnJRDo4HcyUWsrTgwO8pPsk2xvtezJAT8RU9Wd+wwMDVxyoqbN/liQW",
+	"RB8IRuZHdy/s7t03V99VKlPyaTZV+TqxKcjUBt4pkwqnJhB/hmB1VWINx4jyRYY3sUQoz0bPQxRfKThZ",
+	"+0AD30g0oSRNoCTDTakEtfa0TkorQRX5laXrPHmjhVQP3M3meo9cVrco9ciJ3+5Ve9r3qLRf+v9Rb2ld",
+	"qs9IutwOdLUCdmysmAnPWLsuDc44qO//nKwRZcjsTpuEAr40dBbMUFjgNRqTkh5d5/fuqgXeB/0Np8TA",
+	"TRhYIznjK1aA4G6BRLAuQzuGN93IbHDr8zen1O/JvzHEHiiwt0zjplhK6LD0Y+i3t6/RIoPGhADWwcK7",
+	"nJAJzlIVZkVAVYwXH5QKMwMY5Ut/Ycyk2mhbGRNwjQaYIENqzlSpaOitjML8dMqW4dO6YajNr8A0TCsh",
+	"Yx8Ve2pol7IIjQmgQClAzAJjcUlsvyHAQbWgqKu8r6lNLxeZ/ajH1UJdag5Pjrp3qWnfYqSJ356DdbRH",
+	"ErFXUmPwHMDJtutHTbzVwdPZY48C9OzOovX9c3flQW5gH0m43hy3H94DxPtfvnh7CX30moSGbVxoQ31O",
+	"63j54m3evhTLOWXTYG5fsxpzXtNtrapgVdutzMH2SWzQ96sgs/ZpJPNYW2G7NKAEOat5y+k57bar2q+n",
+	"9VAqvp5I+/zGz3HVoIzZsEZl7hucJkGFoH8l9MryXaxsHxOrkrfTQHswlByFtmZW9iL2yau8hNFqQ4ai",
+	"nCgQ32c5EJ/NnXv54m1OrX5zgZD2GJYnPib7Rqe0e243L3ZSJOO0jA0kgk5UiJNc8gUByH+SyoKFaH0j",
+	"T3gO844pYUTkbcw3eXzLXvetpVrtGhjMyXJDsYFp7luj9k4NCxZ4fTMmfhAnSEZaSsQ4TQG0FLsKUq2U",
+	"5/kniqTp52Ct8TH8OSmXkIgFLlKBbZOqakaW+bWFAm+VI2yH6pDWyZnDAd7osCrfnWHbFN2mWs48mnWD",
+	"ZZdyUfdWh5pUQe4oWW2RekatzTuRKI7IR0Us3nKodsBVqgDv2lkK2rklGWmenA3Gw8Ry/satjlD0+thd",
+	"ElPWtpYNwsPQCK9BFVthiZZELKhSJAH9xRjzkoPVAY1wx4RYbMFqP0aXBrLC0seY3Z6oGLwLYRjCcz9Y",
+	"BDEUCPcXIqTJlBkNt3fcrCvEoXTlnJ0WkqDEjz2OkV/P/HpVLoE7vpYC3MnaPuX3XWMFuoVE1Wo5y0Om",
+	"QZDO7Z2Q8uvcIb0XK9xZxlR7pQUFovlN12RgaH0GeRXwYGQXbifa8gTvyAMcXy9W4t0fhgn18uOSJFR1",
+	"wY1oGeh0H+5zw0GudIkHFCVVAzIqOIHRXwBGtuj4NeGCMEljGUh1bijN2gq2En1OkjQpWE6nfGm7TT1u",
+	"/I80l1xVQARrRpc5GGS/4XFKIttv/8YgLUTI1bRHiCTC6AQGfv0GOxTrNiG4pABoDHs1FlRqFbBJIp20",
+	"EUiBG7jEUobzb2uJzCZya18oZtzuCN2G93iGf6F35EdCkjGO593g3yyc08CWvYBniDK0oCxTJh4gjBp+",
+	"ehLs5ElY294v7ju1Jsb6SJeci1LSzUmndBv77Xb7X9qsPg+Bv6Z3gcIb2yO5vchwBLLdqygITgKlvi9t",
+	"D2gSz5Eh0haBE/OtqJhuGyx0u+becNB/4lK9cZG+OqYLcHWtI0JhIGZrFEO9MuT7fGcbZEL3a4FjpS3P",
+	"IgMQJRwCadAeY+KwnUx2a4rHJDV+0pSzKRHXDEDoTNZ0nuuaxHvfVfwlJ0cNGU77N9+F45OlRQZjE2Bd",
+	"W+3+FOn39FpMspNengPsaUVM/o5u10J+8lwadcWVfMSxKg6h6js6aQfS9+GJv0t7Hz4No8OTw3vvgYbE",
+	"yJ/CnTveETJP16YzhzNYCiB1uiDon5yRffQLhLIIZtK27yglMr//NEjwGtqWLcCeUJmm6xUweDXL9M0Q",
+	"VF+KieALD8xPcc3Enp0Oh5AX2epQ3lGW8FXlPEY1IIQA8/rJAi33xrVeeVXfjYWTyTZ7oSqoOZi8NlHe",
+	"XLII6od8TJqawopTIjo0uHJe8G21Lc59KcOdYhfQ1HBGcnUF5eqKqbgH18fECqgtfWL91l7bPJ/2yXtT",
+	"/34jeGbbYm8uV8ifvTFF2S3Nvs4wVHHKZSeXWbwNpi5EK1fljBiw4ZHiCEYPUgmU1IQdc3mKa3vzzOnh",
+	"reoyrN3TUKQ12aqBNRjX+k7e5MvqUB8BDcMdam1rz+aSdMQjmLXwL7+BhwC9AJrKdxrB9eZuf255E802",
+	"5yaIUVUT3G2Qt6X3Wg61S8VKDjzcph+9takUwYvtpidenCd31I1SIEDUL6HWNqRC+fEhzkiEhraXz3be",
+	"J0mlzXSnK7DdPLMeqGBKHUSEyZ3D5tzopJIEckXbdf/fpe+mwnLepcBBq75tNkBlYruvITNqnn72ppMH",
+	"exfgC23ux3hzh+Mmnn/564XF4EScaZXAJvQTZDobaqtwyllIBGyo1/Lx4gxDjayD0TAxu4vewfpcPddA",
+	"SpK8BJNRZSW+zPH5mK912LvhKMPnwKV9b2e+viqAPHpXAvtweLpvva0puF/I7elPoO7UyjvctGuI0F1r",
+	"KmPjbUXxs49u0Ws2Kx6anm5ytrMFuehhpf+OFZu7sNnW6XBdGGdXNriVF3nZcR7PqXCjuARf6BiXz5i8",
+	"I96Vf0il5bh/Oz6Xg8AXLQOxrYE71rOdM5T3H0Z8gvQ+C76gkuyjV0qaXFFT9WGQEcdrhJXC8dymFfhY",
+	"6tYvBRkJLuFb801t7QvSXJLqwlZ5YHWZ96vVGyxAiMzw4clTD3d0QlPiOghAskMb2EM7pbq7uhOqu4mS",
+	"mW+1lRnueHoVGn7j6Jaywc1ju2/zlQWD6+DOLhUj12uRvRCRl9wPKWZjQtnU9rOH/BUaAsXZpcz2M2JE",
+	"XkC8U4zoVQ6j19tZ/0zI8n9ic1v2HTapx01/TSbq10yFGrl2AmtpDVIZTFXaBbCl3bZBBMEtsrcQwmvK",
+	"urPYaPBXLOYdhdcL29Z7vPYDE7ZgUSCFp2fGZZ6uqw2RF5SVklhrobXdMAA6BgMUnraqv2+XFQA72CP5",
+	"6++F4iN218FqpPEMqRVHCZ2A4qUs7L+s4P5DBQugMbcOnMBythswv5DVuTYaO4VdrREyGh4f5gE3U6Ao",
+	"1J6BZR4OR8+OvKwoiEyEpNqHaEA9Sfw+V4R8DcXpQkvB4yRbLJ8e75OPBAIWFvjRqLwWE/pob3h4NXx2",
+	"Ojqx+NGFgj7IewdEA8kzoTV9ABSyaXWKxDPAb4YJX42Gw6P94XAEvMBo7J7wRXouWvIC1lgtlzTQ5aWj",
+	"+RaEMmyKUPsHEWwLA8u1SfI0WHi3hcl4h/mpuTBoy0e26E20pJa10sakh6PbxTTcxWxzNLOFtekrdWke",
+	"vS8T1TaBnj/p24ibV6Mfqsk0Z73ZCZfII2DThTwRv5CVhyjXsfGR9PsjmxZIpr3Ch7xDyAAn+D9rSq5t",
+	"CtJXQLPaW9Qq2OcJRi/zMW3PjlHehmPw/ehweHhycjIcAYaQaboxuHh1+Wu5M4Pe6oKjzOh0Nvhw/2C9",
+	"WRaUubvTDnbeNcooc4NfCElMTDDvcc9IiuDpUFTcj4P/939eX8sP3/+n++H6et/9GIx699ng0GRGFxBm",
+	"ZzYSXoVNunDoPS47VSI6ZRwKj/ebW8lUi5BqH5kTskSKOyQ7ISOkOA+XB/zxTRF3bIeY96+pbAdUU0y5",
+	"sS9TvtIboem9DjbUutVNJe1nf/T0+AyxIHFK2wUK0s4Xch+down9SBKUUkZsCSjj8Kd6LyhvK6+vv38/",
+	"2ntu0ayeRqPj++DmuS47NTFKBZpkDIBGkEX8NiwsQjKLZwhLpLlEdRYP3qGnG2sIV517TWhaNp8xUuJH",
+	"KsgL5/5tKyccop6H41hjnDug7lVWZr/QMHE/e6Q19JzN8ng/GI6eTZ7iE6K13eHeD/o/z/R/hsX/QHH0",
+	"9eU6oFyeNFJxLcLvjR1AZd4AzHS1SDmbmmZgOXdCa6JaGwfB1JNWEqWzBuvIopoLZ5BFqUQLLOYkiSxa",
+	"QswzpgAKJwdQcGijWP+UumKOEC7DZ3jhd9awGijrrY1zn7tcnC4kBus2BtPed3oEkaXE6EQh4EOwto0u",
+	"suJiLpWJaYIMjW3IfIAzxQv1513xnNRsDHKIjFq8dQxTFVf9vJzfqBlhN3YcK/YHPFOSQhdlO/KlqanT",
+	"g0KDoGZ16oPWAtSK2wRtaxxqm39gi7Yhq6Gubtnta+1LMFidZou36PXuNN/C0/eV+W23yOsMyowbpqKP",
+	"DSDYcSakCTho8QPNMJd4SrwysjytoFWB7C95m/XqLc1TmwyQd6TFm1zyOWFwQZdCi/UEUYby0FE5rmF8",
+	"BLl+8Nz9z09z8NMFPDXh14vLH/MypPbR+XO2Rv/r8tdfkNnJSpQF6Pgm0zby4XB47JlFbMIhmmKt/MtM",
+	"LmlMeZa3/NUcEZwck72Rz2/A4D42jZi1vvH8ZHR08vzw8PjZD/eBY32TN9MMmOh4QUDz4YygWbbA0Esr",
+	"k7Z2FUsHt3wG5aug8lhg9e0tMKPBGxcLLTqj3BGp6NSVqubZM4M8He7G74dmcuoG0SAxuPf1kr0fWoEv",
+	"v7Hxw96cbW9McwAoA2jqHVGxgbjycoN2KrHcpWfvw3i+d+o5uc0L7voQFsD324O04BMvHUZvjvE3eZv2",
+	"jg0nDeuycHdLHJNyinVu3u0jV6HjLMkI/ZMIjrhAQwczA2D5BpooUPIIOTNEG5YdYGmhsr1m8P7EV5DM",
+	"jzQPsLk4XtQJcunlighLxIgqlOKlJPIMjaTWDY+G0JUP7N1xJtc3AEF1k7cCaFNtD+8pUeBgOOLaZuK5",
+	"XNKblUkVbzmetid3mWcOIdDblhfF4VqKSrfLm6vKvTpyqvJzePq0OIhSpuRGOmZZmuKxFkVGyFU8Sp7b",
+	"ou3Gtt7M9ue1IAnNFu2eDslCzb/cbWkzns0bdx0CW79SJd+t9CtTvrrZYTQtlbuRrhLuZnYYqF1Ey3LM",
+	"PsWsQTYI1TZyg2YOfrl6rcSumKuA4RHsbKD/AqEXLaU8wG7O0nVrO7gkqdrkR2vJsK17A0D+qGIvDGo3",
+	"TLhD1wUXWG41Kx70YOYa5YIvPLMgl3xxyuN5WV2v4eefDoffD0cGSH8nJcm28pDhkiwtyqDls9U+YAdn",
+	"WBv7zisNjkDyUT3coe7mOFiQm38G/Zh+SUjnLkNekh3kx5mj9cfzttTdD0uXrXQze4P7U8sKMJluiXNv",
+	"f7xAz49PfkAWjqZiqLnQJ2ynK6yhBrrnDqe2j4cQLmqcP+/QHm3KgmMMETirI2REVoRSSCCERBnNrAcH",
+	"0m8PIC0y3fHhYRH4/Y0tBY/15o9Tgl4yZc7JkdOYZ+p0nGI2rzsyi0BuuCYcUKEjo9nZHIC65R5szGp3",
+	"IESEBs6wACKDQUrXaOOJNa1g+6TyXa3OCuxy+1dEmQ2ljHmyPnNrxwIvCPxZSUhJQSBOEUYyxXJW96tv",
+	"Te9xs8nD6R+2FXCEotJS4WCP1ndUzdDJx4+2BA/oVFsVSZSHMBz6ZitfjMwxEYti8pK75DjsLck9mQEZ",
+	"AJ9ElEG9gmwVmnBJpVWnNITbPFI3zSjsCFL/EWqU0xZrDeeF5pFpsw9beJrjHY4LfS5bw0t64OCxgLsZ",
+	"h0jvECTuuz3qZnlJWRBNzkAwKVO54gwXr4NiFGxVtb2DE5WavFnN+xROUXGoVl1aZ7tXOmCDmXcauCJA",
+	"4Jr6MAeEa1BxjRO8qml0QuYIFO/qnb7p0rwUJw65rc3z7XD5+B0RQTSyK3BnmCEt1kKBrupcDE1dGsGU",
+	"7bK4kvVbt735RJWB20wRthlmewWfsv7yrXQYQu+ynbwd5XgH552Jv4J2ObX5pezxorsWv0EjrJw32KKK",
+	"fVfLbLwOUxNNLGCvVehBqmeSiDZYrJ5HtfxlCP5HSC5khPTmaUNPILykbdzeHbs9NjC8vGWX1kABurG7",
+	"jANot8KfOgMdtKVX1R17b5r7WxITekeSPP8zEJhulehW6SjvgguxIDZ4aIt8IKTsYdNuPrdqqxo7gC1y",
+	"DCpxecFzl2CrYRuDt8SiBgIbBEXJXSY8mZhWLDjRHEgq0OZC+f6qRTlgMGcfXmzHUopF9spTSqXin9F9",
+	"m9zRxBXQtdAIyMclFUR2ECItJV6dHhcUIl0GcZLK+Q2OY7I0/2Zc3eDlMqUx+Fxb4FB2wkV1RdtdclPN",
+	"Gx20nl7kX2cqxP2LN68Es3BMXb7aGw2PD/eGw+EPFb5bTpa7fLXnZXgdRc9cn8Pj6Hkg16thdUUdZJ8L",
+	"y2SngrACuHqAS2VIb/Ba8DQ1DRs4CCYDjc04ZwG+5CNgf7E6pHzQjnVIdp963fkiQNRjBZjWrcYZTdXX",
+	"Xvnl9qfXLQdPyMU2TJ1A8hNXkKCdpp7gjSEvTLoGxtLkuuVMfiCI5OldKIXQfK7NZgaFRv7husyAqd8s",
+	"uaSK3pHPUGhgim1PqrStvR5YIGGt7rC3rUorTTnq0FP76JVyKX2g8ckz0wKPcQCAQws9CSLzMGrdFkkE",
+	"nnSD9HBvtO9A8SVTxUwT1y46gHkhZGmdm6SgkrXnoW4XzhmMYFNKOS5ZBiLfzz4PIm13Tm0rdbLtgH/p",
+	"3nJb686lPIfS+UY+ebS7OwVlP+S1CWOQQJPehn5S9kYVzXwrBwkuKiptE+DtCEHd8E7q974FJN0DwJ64",
+	"ebzIc0qrm/Wj4AvrbQZISanO9AWAuA1OgavYYAfwlqj8LEpITBMi99FtKVf1Vm9tYtthMQRB+GuWhyOx",
+	"tM0xIR+ZQ1OOHJvf4Gu63g+WZLGcm/+W8mHh/1RExFFLXbSyMb1S7x3tphcZZg4cyMAnowWm6Zh/NFiD",
+	"VmAbz4gigmqd06aO12uipq0lc/Gxxtg7FgTm0got1o7eVujCLvW970Ei1zKWLhaZghgjMYdSwdoHgavH",
+	"D/jvdkVwzE+jnc2+Cc6HekUVrSF0WJ6CvJm57QLPV7zTqb/IFwTd2xkTr3vqQpUhF3Bc9giawcXKmGJV",
+	"ILHSyVQ2vcM9ewgORznrAxosn18rvLuHkJFZGoS6TzyZ2UbW56JEX45Cw2vAli3AB3wveK6052Hqw22K",
+	"iZbQobap0kJPQCdhE6M2toJUnENxgU2J36/mG4W7R4oG1jppgMk9Q0PXqaZR09qeP50U8hkWGnlqrdvk",
+	"lvfAHHOPt+ASvIkdc3T+6vylBp/cOXbNOSmJtD2MnD1snoESLclNcQhmCLy7a5RgRfI8uMLNWn6nkv9T",
+	"+JEHb3KHPFj+iDN0iP6KRTwrOwFKDt6KQ3sgRgEnzef4qmvEhVmxG3pvIqRVUS4VOnp6AinACM8I3r2l",
+	"0+PyaYtayKCLn6sGPFdxJ7u1trsxlr57vTGFYC0CWuVC/zz/2eRMlzf4WSvl/rIQtf1NfYmD3QdSmBn4",
+	"DOiCICzRXzgA00H33DM0lBZevlLjUPjgR7Oj4WIo601QPPf7k/e2Lv3p/ZPr6333r+f33/7pyexfi3/J",
+	"fy3kt99+39IR/yITvQcYrvA0tD0KT41Xq9Z+MhTn3eLEBVjcDYk4LsnPeXAuf72AtFfFUcIDrrAOyXcJ",
+	"b+r7R8A6q7YVDX6kZbtHyirtD7V9fCPySLX9heLmdwPX2vQm4SsDR/sPsBcNhuSEmr6I8KNY5EwsISm9",
+	"I8IGkJ31Da9PMul+rfUR85OpwrEYuiYvdmu4ECApd8LMBF8a7ESeYJh/z55GOyZ2ZTwH/dF5YSl8RjxX",
+	"Mz1tereVkWxqQS+2WOD2QW+ADtFHb2m9bpgF33n1IsAgGDq/urrOhsPDpxc/oxzSxyIpFUzyajQ8eQ6Y",
+	"USWye17iklc2JOnxyKP7hr4hVyX0oHao3N5Ktie3XhGpLorMm47ldTlAB8DHOICOM4Sh4kGr0wrKR9F4",
+	"bVpsrYue3XXYoMGpBa1pAtFpXW0Z8Pjo34fsqqtgpfW51d5GT9HP9M/AqclHFYESC7mv4aTHbZKBLiqR",
+	"7QbMsp1URP31lDLykimx7pjh3Z4ntElzARzDWkhYuVSDlve8tJw+r3oT+vK207NYzE7iSR77UMnMcns/",
+	"1ayVnnNlgJR7Wx/Et0pU1gqsZGuQyAclGu49x3uTD5+e3T/Zy/9xfP/tp6P74t+jwzC+zn8BJ+jieZ6C",
+	"XmOKIW2M+BeOcKzoHVVrr7++DQ/XGMi0UTFqHyOu0PPUFOR0CODadfd41OaLbfl3kOPKhfyi/PZdXhTc",
+	"QdZA+Od2Ivji1ia72JrcW8VvIzTm2rZh6PcMC0WEtD7zGc/EPgL0sFsb7HGvmU9Rhabc4HG6gpRrBpAa",
+	"CV6focPj0+EQhJhpDO0U9gSvTfinoqgDZJ0npXNDfQOGXTSQwBhlVu0GfrQx3/yH7oBwBitvy4mmPJ7n",
+	"rJ53eLzqEdObYceEL7W7IpY6erwi76iaJQKvdshGKeX92DQUCHVpwwNB4W6A1XxGDk+nxJ3qwnrbMwgt",
+	"xJmgan2pZ2uWNSZYBItCGOJLrJVhxeeEReh2Nbm5RRNuSy3Ga3R85Lc11MQOn9V82Hw0X+9MqaWZgYNk",
+	"qWS5u9ma7DcAuqET048auUnnsbJTg1cHabwpEbaqAadrqdCSxnOJshzSz5bJFhkV19qqlAUUHTSI52hM",
+	"THuvZP+aXbPvvns342jNM4QF2f/uO2TaV7qSxRgLQQG9yizUbNE+WPyZ1Izqya2d0G2EblOCE/1/Xc3Y",
+	"7bdIEqhQuWZmUvLMvuel4KAnt3eUrIjQrxoHd2L+ASnL9iMK0Ov4irm3tK5OlfSaJuVgGJFee/EHi41h",
+	"dHoioO271oP1Z6nMI+I5XnRK58T48BNOTMo8+UilOkXHw2O7bRcmL6jYsje/Xl4V+8XQ7auELJZcERav",
+	"934m69t9dEkArceE9vGiqAyFm4gyvezij3OyRlN6R+Q1y39nUTP00mdYQpWo8Ytoi0W/oFzHe7jhBmsD",
+	"OiT4VajW82A82MeHh/vozW9X8NEXL1+/vHp5zfQ61hBROEWQzGFmCBCWKcF3dnuKJp56JimZqH10jmK+",
+	"WOiPKe7Hfe3cJTocDvNQzApLMxglicEsORwe+oEaQWIuEpKgJBN4nK5N9QdNU6Dj4kWAduIcEIcwWnEx",
+	"J8IKPkEMHtvx8Pk1gyUbPQtc/SuLzFlMMz9yqKvSpp458JdQq/rddxCqr5b/Sk0aQ/RkgVOtg5IEQJwi",
+	"1y1ZH02ExjgpKkS/jdDxcISeMG4Kgs3N+ja6ZsfDI/TkjkoKbZ7HmYLZ6KNc80wgwVMCLx/r/zxHTyDr",
+	"X6uNTEEpI6kvQT8/OkJPIAFEcQ5AITDW6ERPQcF09VOHh+gJNrW3eWXvGbo1hbq3pvoV4M/goyd6qlD2",
+	"6u8bnPMZwnJuyQZqYK/Z7VuixHrvXP/r1iZgyG/t9r6mC6rgOv2ZJ3CFBMlDEE+PtREbGSYo0Qj9lf75",
+	"zOBkUYmYsdDzeMUhSsmdtukTQpb76DWVNsFCEGyI/prdGhSyW6CM21QPfnsKxROG28IavpHoVitTt5qq",
+	"8jeM+gaEZQpqmO1Vm9KYMJOQ4nB6lziekb3D/aHtZWIEhDw9OFitVvsY/rzPxfTAvisPXr+6ePnL5Ut4",
+	"pyiMLeSGF5k7HYz2h+YxviQML+ngdHC0P9w/gv7YagZiD6pC70YHBVTjlAT8BT9aMXH568U+Ok8lRyns",
+	"G9zzmGdpYlwHBDFtZKVUkuQM3Vr6vzXVs6sZoFcY9k85e5UMTgd6/89da6+c/l3dezl9RF9wc8bAbag0",
+	"FA01jfqJ3zMCprTdX/ijE8e4Ha41vHJ/H20a3EpdPTwAUDeO7+Cpu0zAAmtvnkGlEs5wLeqQ7JrmU+Bm",
+	"t5qPA7qsTwXqwsFaBUgSNyu1gRia5rTMi5uLSdW9q+GJFtRycAG3b9DiSeAkgIPgguVA9YfDoWvf4VD5",
+	"THhRL/ngH1bj7XCQkJQBql4I+3Tf1MNCHKrpc/n8Dt54VdsyWyywWNubY7c+spiIkAwIIhda2k0BdNJe",
+	"bcCStI0ognCs2GJAgSoBki8H/wWiNMywgFq/Lb1R0gSAIm1utMupYNfM1Mo56jUqix478t/Ny+j0i+4b",
+	"WkuhbLqPriymgv7knCxBsuvn8pbgZe5i6wBNKV+Nv2whFU9F+5msLc2AmvRnbnq790IueZuK+7K9ZM3a",
+	"EJluJhf42s+Mr8ABdDgctXzlwhY1fj5p/gTaNwODBCwTylAuo2yXBjnDBhShSqb3UUUqHfBYTsDYC5Mv",
+	"ekEUMajVtj8/enKbg2HeapXy+FsjjHN2hM7ZGhnV1wPUzKlK4FVk0XudSpDLMogCzPQSQIUF80aegbFh",
+	"LweiiXOrXP50vnd48tTRvCbdDXT6q17oFjFYwP5VxIC+BpzFRDC5VQKUqawHiWD0HXMRQUBuFYq7TaEm",
+	"JB/HHS7wXP/9LrE23vT6TBffdjf2E03uPWWyTOx/Icox5IeVwSH5e+W8JX2I4LfaZHBMrkHkdhI5MO1X",
+	"Lwzyc2BPDwReNSrp5677osl8AcMLdEWq9tELbpHbwI1gQpThY3mLV9t40Dvo7uTVS+U+qDNfEym3rmhg",
+	"CEUmYXGyZajXEqRhqOLmIZW5ys2uE5Nm6REar5VBfNM/9E5a30ij9BTKzoMRm3XEtbIEg8bchf1A19k8",
+	"KhXeLKJJh7dLdGlUANNobwEVDpO3NxXfnggar1Gexu7O3p1Ws3Lvndc3EqUEJxI0GOeElUantjrElChZ",
+	"AK9PBMl1jYylRBqfIpXgeWT18zfC58JpGY9S3TazewHZTLKduB71PHgTKykAq2YEOyyh17zo4x76tH30",
+	"IH/OfvyzCO8Kz4np/Fa0Sq6RXJ1rHHwy1LJR9l8USuiD3t5tu9wXj960RZ2ZILzp9OwP0WCZ7Xanq3Df",
+	"FuJbGyku/RX9ApUJrjFOZFJn/wmgYSwxTaBMz5JrBi4vxleIMyPhl4C/C5DjsuQh9zAZTaIg8t41vObl",
+	"i7dQiUCs60pPKi66/obso9/Ac3Dhmy8PwxeuiFjIDkr8V0avyxTHNjoDNY1TQYr6ht2u+oEJm+3FPCGN",
+	"WoMJgkHSnFwSPDc04+IS+lUoqnfuHqhUhe6hC8oyZfpu1BkJDHzBE/KgzKQYpeGA/GXA1QGlgJG8B0NP",
+	"nAZsfT2GQfsX/A5ir7CrNsxb4LdDj5oHYEkbKcHWqzZyf9AP3UMPeWZmjGYfbOow3Cq+9P78sh4UtRuJ",
+	"VpC9H0hibFMDG9W2vEnGY3WTuhl+aaXNHzbAn82f+yCd8yQp4AW7M2JLaLn3JSEpUWRLNO+q0ngSMY4W",
+	"XJCzPIi/NtA0wOPmhCylM3TwguwHXJkLfucRU+VYjhtAxS0oAQT19QeSftim/tSWLf28G9ciNmXGBkN7",
+	"u0IHKRIWHl5ZJW7KmakxhF8YfQ98z8aBbbskaR0rMm5uiOATYXLSqUNzCKpU3jn98Xd2+BXe2ZJShT1C",
+	"/rz7e2Arhfa8XNUvSqdbxQjo8oJOZ1bzscQm/dammpohS8Q5DqrJRaAvGQCsM4uGPqF3JifnmuX5NzDA",
+	"DEtTdQudJyDwjBhZ2T+SdClDl8fdgciMybh5nmdKKgzhmghJhdfymkkeuigX5iAucmjTx+nWKM/yUV63",
+	"yJh69oBy5tRjrCKnleIiajtH7mTXlK6jIlI94rv4KjcIbKgcjdd6t0k6OYNEMIO35ERGPCPxPFd97YFQ",
+	"aZMMVziQqONXUj3SO+BPsdUFOOzvAphhL/S+Nt0C29vE5OnrI5I9WRyXhGm9EWIubhB+B40l3Nn6uNWf",
+	"eRNModsjl0vu9gtQlrhAM4KFRJJ+RAmdajYEhjo0mlQzstD61GrGAdQPym0j266HJfYBm9ZyzW4rkvlW",
+	"S51cDgmjDsiKE2C3SxiQRuWSmEd6EcuTfIRXEY7qoe6h0S96vH8kES3NuY0hnsLFCvZeIvhyadHfPN+R",
+	"1rIYByctIORwQSLrreN3NCHiG3nN+IohRqgm432Psg28QDU/EUMqrGm3DGaMadZFgcZtqiwXaIzjeTg3",
+	"RhtxLxNxUSygvV1ZXVQf5wzRET3dIs899/ZY57YzpjXLaLA6tyfaGid+2TsO54sUj/JeFpBLR2JBlIxs",
+	"+wNsE3HsOaRYKsNt9GEdF2ntpd1hJOhlfZmIh3TVvXzx9tK0w9no/jY725srdWWNA+h1UCZXM9IjjOaA",
+	"JybmTFKpIKsDPIq3f3l5hRznIInYs/3D5W3w1l8zSXBa3HoqHO2gGDOLaju2yfCQkHnmLr/+KhqTmC+c",
+	"jeftl6E8fzCoUVxfOx9FwXD0cnphFtYIdPNf4PW1zR09BZ7k17fY+UdojCVBv719rT9yh9OM5IYi4/ZT",
+	"kV4lziQxW77Aa3fp8s9pWkQnwyNtouq1+PzRMZs5WUPbBf1ZnBolQt/ZwiY241Np24ZBkYJR2y1qGNZH",
+	"fM1uD+BJaSXDDU1uQ4zyEi5rlUv2L91fvnjrD/KFTU19Ob8Qq7gk6jM4/BaJfgAM+XPV53Ya8S/WJqQS",
+	"ueRquElnZVlB8wTYTXLCXPeT4ZEDlrP1MNfMsAa9IZShw6Er4gk6VfTiNbVyxkzubj+67MMRXaM++W5G",
+	"gCdQBZVlvhD2OadmrwnvRf0Qa+vocHtXDv9tkGCbaBJqZhNBbVfah6fKX5eEQQDT9bfNq+wcS8YI5lPo",
+	"Oq7cQe+wK+A0bfkU4iwmpzZ0bDXta0ZNMiQ03+JGRkGv2gge30dQbgbE3FB26QroVy7DWSojxUIMWGGh",
+	"fqSCvNCzfsSBtGKOXziU9spBsjZwcHvcJTfUZ+dC9WlctloAGpMp1aS9oer0UWR5iTX0TCtnDhQQZ934",
+	"x5TvpfSuOQfkFj6Mxym5PUWSLwiktGq2CMW6+lbaRql1hoCV6WBIF+QM3Rq5YsHzb0+t1mq6HXJGzq7Z",
+	"rXMu3+YcIfevnKFbkojb04ppZASg9LkqHJkLHKiKMs0niPGVHivHOM5RV29PURlutUkC/oW/1lv2gJLL",
+	"jhAgV5uTA2vPJRaVriq5D0kFa9SsEwRkjcyg3BhNOUrNJnzRZJVlaqAkg7RabzfY1AE+QnQC1Gw0LIvU",
+	"YJAv0QwvjYxTCFsIhqCN/UbPZVv568SckP2m1xa+VZq9B3zdjnB8WO1AuQ+U4OdzYXxVmQZ6V7Ta5JOJ",
+	"toSMelnSU6AFOFzrCK2gqAAQmQ2ewjXT+2oTEbVdKOcUPFa2OJHHc6fP7qNzg4fjilDBRl0B1qWE3EcG",
+	"Av/Mm04841wSrZ2+g3IJUNbSzNxZC7FjH8US/X+Hf7Y9ERr7yTfsPFbV2gYf5qyCOvXh07Hr6XVY/HDl",
+	"fjh1PzzJf/r2T0/+/q/33+99qD0TxNx7UDXZdWBvTpTTf+6Ds9iRwEm/RWY9IA9xs9zDfmehRo6ywGvn",
+	"2wD+IUxvKrjXUdG5FPw2jKy0EmrkR15qY3uoOHXYNvgtYZbXmEu9C8oDUkC4Z0xDDp5dlS1ftiu2vVzN",
+	"bmiOoBcJ6+43kbK5v9MflJfX5Px7ZVvnAAODkqBkQStOS6ATbQiZjSs1p6oTxQuBJ0GyeKz2SqCRz5e1",
+	"Wxom0NjxyCBp2su7Jr1El+DUiuKcSvVdSzLuxs0OErHeExl7MH8AOLZXABlhdAmtTeUw1ZB2aECpnEsY",
+	"ceHYZlL4taweEqL09duMfTWkbqb7pT2qtidDk0Vrez8UNsICJwQqSHtIeJVeDK1OwpY0THurPuj5k701",
+	"9wf6bvaQu9CyDUeulQNeXaD2tbkavnst7GZJkws+ECPy1HX+8tDaQZh4gqdUwXNpmJrxjoE/DLo/SAvY",
+	"5RIdCLtmkJ5n0lCBgnJ7GOEUzL+gE41OH+rCfimdZ6twcE1YeghRaFsFf74w8COH7VCgAARIq92R9RxU",
+	"4tRFpDJcJ/wyEW/cgA/rubfDNGmiV4WTXhogb5Zw0VsliG20UAyRAxtqc2CG77Yytry0bmNdzav8qTY4",
+	"WkW5noPSWs6wbISygj+2dh28gaebMKyKoXOfOrgFgDsk5BuJFvyucSbKoEm3TAjUD2+fB9waqEg0Lo8v",
+	"4kMJzeFLQnp9TeX4jrabrnBO+73d2gIs1HcTm9BpFWCruJ/NZfg21uUBXoJQLfDctJXrQZdKBeAdmqmu",
+	"uJhPUr7yXGoIgP/0zTFlvTnS5jWzeBFeyKxwR+rHVlzY9BHNigwYWUAK6/m+KvrnPVbDsByOeTxxLHfK",
+	"UekEkcgYA9f6VxbVyonWw1w9Ky/NEqwX8jKo4lPKHGCmfAwxL03Y/j1suMch8XvwSbi2nveNOtKV06EJ",
+	"KRc5Fy0m99FvDuTY9+AQUtxU6DGXv1Dk8Smi73iBaSxs20br9uFIAapzocuH7vZfiPKu9oMz7W1E1Sda",
+	"zpZT7crIvDauH7ZRxAGO54yvUpKYHkG7j9TOgttHUMaM01QiqWiaot8zkpEEEhTqKve5N7tHys/9Kd5b",
+	"ht4VNu0FZ2RQcMfND/8NNqwPKwxbbO1q7zMvcaoEI00ZlBb4mr+BxW7Dew5wckcl2XMtdR+O0oLV4ucw",
+	"+pUe/LESUjHDvuD4/ji6yqPnHJm+YiUtMrf0lTmPncgJpPMenIMVxw/NvPK4ixbwRtqBNypAbTC5v7m5",
+	"PVaKK8/y66a6c9tGAP1e7PpOdGWaFf6h9IQMMqlaccuZpdfzOQL/leXVC9NOIQiNeG5X8lipz07vKyc7",
+	"aMNtxChDhCWQFQ9lDoHgz640KedfiNFVSxEtwDZPk8gG/xeUJSSxHQPyhDhrK52Z/BpbfugUCf2jykQA",
+	"eu9czh89k/Sm+JWTqpyXalZyTumgtBKCk5QysjOVatPvC9Dnj5SkiYcSJxVeW9sdQGFK4JBg0lJVpENC",
+	"HNqZoCGShFU8WmqE2X3dhPgWnDFFCPXy1wuoaZM7Ep7pVK4ehvJeKb+eupmVXdhJPFqkDTO9r9+0KNJW",
+	"bf2IKW6TlWB7N/pZpkSRPWWbhPdPRS8NxD4GVxfCY+PjNkE7tAB3eNFGTYm1a2QXoDKYqm1N/VhJrZjj",
+	"101vLw1EhT6zwju5M5VZAIai52H/dPbOokFUvbSagVGFcByTpQVLFlTOAZ45CIjmkHnyPoaPGj/IzvLr",
+	"Jja9CoJwqmY8mxpdRc0EwSbmbryl49w1vyMV2tb9rgNvU1z+RfHYAzrb7Sgb022LCUdl6PIC42+ZYsZI",
+	"4tJvOfKc2jbw2VuIdYFpKiNoPC4j48iOrKlHOZN+hrQsks/GxEM2WPwRfv6EygX9Atp55Lr5QrjHUEUg",
+	"w9HO5rFmNNrp/RsIL4You9Nm3hSbmltNjhOe2cAb8JddWYmgaboniOtq21hB4JqRmhqkCS5nytvOA9b/",
+	"BaCQRKLEdP5YcTHfz5PzbNYN4wj0JJhAsHoAykTfmpk9JP/yhmmIF5rtiZDkaIKFizCbgssZlmjKVb/4",
+	"INjbG7QgWAvG5I/gONB4pzktLxRNtocuCcnr+vS/88jxqVd1UASaJRoTtSKE5Va9NBkMEFa+ZoYlGwRH",
+	"R9/76FLzDRaTnP6UJrAZviNoipfB9BJIALz7+vuEwBqaZK5ZYH+Q0kXY5xtpmjFB9l4VS/rLkeXHJUmo",
+	"Il9EEhpAlgQvANxOoJTguQXTM9n/Nq+mTGcv3RQfqXjM5/d1xbvfGDZiyj6pmpXxlHYUguSjIiz5I6NF",
+	"UY54YhCxoaYuD8Dq++e0UwcLEaI4WMWjpTeY3detjb2GFuPlGJENEPmQT4DMtCMtTukd2ZsQkoxxPP8S",
+	"JBlZ8GPr0gioYvSO/Ogm9EipqzTHr9yxjhXJsTHybIsVluDCTneOP1pK/VKhx+YiV1tUJXP2lgcgy4pk",
+	"ES2HgiA/GpvDQwEiFmANm0bfktfp95Vd+CMlXTe9rz8uaVhgwRvL9ZM7ku2ckOXD0KwmU/JRH5vBz0pq",
+	"aIwtE4V+1lN8pNQFc/u3FbolybUjgVnD9AuYEjnXKntzKHRvBtt4HxlonAVWMUTHvOYkC0xTkpwFQYqo",
+	"RDiV3GIZ1SnUas2PlUjd9L5OU8Q5LNCoKIK0Tqtd6FEQEwpP/oAE27f52I+UUooJfuXiEvKES/lVHCW8",
+	"iIvvTDyTTP7BeY+/MmJcdRjgYQjj2XQWojWY6qMlNJjd156jMzFYwg+a2Ghff3B2VYGLb6+fvbUTfLSk",
+	"Zqb3b2cAfCM9t5UxBlI6UZ9BaLD5D5t80Y7L5dgVJJUEFFBoiFmUxxUlZnVqhFU88qSMyiz/PWiz5FEx",
+	"BAlHtztBain+BTwq59oiIILi1JaCFwZBDsBsc71DBAezfLSEBrP7ugnMmQLhqlsXMC4lLX8OyVHONmf+",
+	"vM2felDwGTPIpsQfL5gLqAM5XECvICf1qmTbBMIPW9aMsi8WrcwndfCJbexP/7agjQc/teZcB5tUj16p",
+	"KppfTykOnIWOrP+TiT5tWN83NYCTMkBWv9BYW2lEEqVS8rgKIC/NnB6p4LCz+8pz4WERCKPc64M/o+zR",
+	"9Mf7A/xGpuva4+4J9+9UkF1kFdsezTsSzIqqWSLw6jGYVHWqemdn98hNpeo0v246gw5zxoltmpEobowk",
+	"ZOP/ITrTXyBxZmCo338ajAkWRAxO33/Qmy6JuAsDwl3NoJWYVDhN8yzjTKSD08EBnJcdrIZpJaaYUWnT",
+	"tU3PjqXgynZPKDqM+VZRCbhMBtSDHykU+FjUSQMgBAnrikyFlxpuvxAhqQSGLtTQ4AVhhtO11AQOeCje",
+	"mAbtKgTbyfKbrLiHxGXV5Urab6XVjpexYccpFKcQcr6PEgJgPT6cA/if99FLHM80U9FTSTKBx2mJEnwL",
+	"+hsPIMzbXkcW9x/u/08AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -109,6 +109,9 @@ func (r reply) VisitGetClientResponse(w http.ResponseWriter) error { return r.wr
 // VisitGetDrillReportResponse writes the answer.
 func (r reply) VisitGetDrillReportResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitGetEdrResponse writes the answer.
+func (r reply) VisitGetEdrResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitGetIncidentResponse writes the answer.
 func (r reply) VisitGetIncidentResponse(w http.ResponseWriter) error { return r.write(w) }
 
@@ -142,6 +145,9 @@ func (r reply) VisitListContactsResponse(w http.ResponseWriter) error { return r
 // VisitListDeliveriesResponse writes the answer.
 func (r reply) VisitListDeliveriesResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitListEdrProductsResponse writes the answer.
+func (r reply) VisitListEdrProductsResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitListEventsResponse writes the answer.
 func (r reply) VisitListEventsResponse(w http.ResponseWriter) error { return r.write(w) }
 
@@ -174,6 +180,9 @@ func (r reply) VisitReleaseResponse(w http.ResponseWriter) error { return r.writ
 
 // VisitRemoveContactResponse writes the answer.
 func (r reply) VisitRemoveContactResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitRemoveEdrCredentialsResponse writes the answer.
+func (r reply) VisitRemoveEdrCredentialsResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitRequestClosureResponse writes the answer.
 func (r reply) VisitRequestClosureResponse(w http.ResponseWriter) error { return r.write(w) }

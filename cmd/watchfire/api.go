@@ -35,7 +35,9 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, EDR: desk.EDROptions{Check: checkEDR(guard(p.config)), Box: box}})
+	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, EDR: desk.EDROptions{
+		Products: edrProducts(), Check: checkEDR(guard(p.config)), Box: box,
+	}})
 	vendors, err := p.hooks(d)
 	if err != nil {
 		return err

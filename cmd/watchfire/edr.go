@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/watchfire-mdr/watchfire/activities"
@@ -61,9 +63,9 @@ func (p *process) edrs(ctx context.Context) (*activities.Connections, error) {
 
 // connectEDR makes a connection that keeps its vendor's pace; simulators have none.
 func connectEDR(c models.EDRCredentials, transport http.RoundTripper, settings config.Config) (activities.EDR, error) {
-	product, ok := edr.ProductOf(c.Vendor)
-	if !ok {
-		return nil, models.InvalidField("/vendor", "is no EDR product Watchfire knows")
+	product, err := productOf(c.Vendor)
+	if err != nil {
+		return nil, err
 	}
 	if settings.Profile != "dev" {
 		transport = edr.Paced(transport, product.PerSecond)
@@ -71,32 +73,78 @@ func connectEDR(c models.EDRCredentials, transport http.RoundTripper, settings c
 	return product.New(c, transport, settings.VendorTimeout)
 }
 
+// edrProducts are the products credentials are taken for, as people are told of them.
+func edrProducts() (list []models.EDRProduct) {
+	for _, p := range edr.Products() {
+		list = append(list, models.EDRProduct{
+			Vendor: p.Vendor, Title: p.Title, Fields: p.Fields, BaseURLRequired: p.DefaultURL == "", DefaultURL: p.DefaultURL,
+			Hosts: append([]string{}, p.Hosts...),
+		})
+	}
+	return list
+}
+
+// productOf returns the product of a vendor, or an error that names those there are.
+func productOf(vendor string) (edr.Product, error) {
+	product, ok := edr.ProductOf(vendor)
+	if ok {
+		return product, nil
+	}
+	var known []string
+	for _, p := range edr.Products() {
+		known = append(known, p.Vendor)
+	}
+	return product, models.InvalidField("/vendor", "is none of %s", strings.Join(known, ", "))
+}
+
 // checkEDR returns what says whether credentials can be those of their product, at an address that may be contacted.
-// It asks nobody.
+// It asks nobody. Its errors point at what is wrong and quote no value.
 func checkEDR(g edr.Guard) func(models.EDRCredentials) error {
 	return func(c models.EDRCredentials) error {
-		product, ok := edr.ProductOf(c.Vendor)
-		if !ok {
-			return models.InvalidField("/vendor", "is no EDR product Watchfire knows")
+		product, err := productOf(c.Vendor)
+		if err != nil {
+			return err
 		}
-		for name := range c.Values {
-			if !slices.ContainsFunc(product.Fields, func(f edr.Field) bool { return f.Name == name }) {
-				return models.InvalidField("/values", "has a field the product does not have")
+		if err := checkNames(product, c.Values); err != nil {
+			return err
+		}
+		if c.BaseURL == "" && product.DefaultURL == "" {
+			return models.InvalidField("/base_url", "must be given: %s has a different one for each client", product.Title)
+		}
+		for _, at := range []struct{ pointer, address string }{{"/base_url", c.BaseURL}, {"/values/login_url", c.Values["login_url"]}} {
+			if at.address == "" {
+				continue // the product's own
+			}
+			if err := g.CheckURL(at.address, product.Hosts); err != nil {
+				return models.InvalidField(at.pointer, "%s", err)
 			}
 		}
-		for pointer, address := range map[string]string{"/base_url": c.BaseURL, "/values/login_url": c.Values["login_url"]} {
-			if address == "" {
-				continue // the product's own, or New refuses it
-			}
-			if err := g.CheckURL(address, product.Hosts); err != nil {
-				return models.InvalidField(pointer, "%s", err)
-			}
-		}
-		if _, err := product.New(c, nil, 0); err != nil {
-			return models.InvalidField("/values", "%s", err) // names the field and quotes nothing
-		}
-		return nil
+		_, err = product.New(c, nil, 0)
+		return err
 	}
+}
+
+// checkNames refuses values of names a product does not have, and says which it has.
+func checkNames(p edr.Product, values map[string]string) error {
+	var names []string
+	for _, f := range p.Fields {
+		names = append(names, f.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(names, name) {
+			return models.InvalidField("/values/"+inPointer(name), "is no value of %s, whose values are %s", p.Title, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+// inPointer writes a name somebody made up as a part of a JSON pointer, shortened where it is very long.
+func inPointer(name string) string {
+	const most = 100
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
 // sharedFalcons returns the Falcon of a client without credentials of its own, through the provider's parent account:

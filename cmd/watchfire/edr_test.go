@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,20 +44,58 @@ func TestEveryProductTakesCredentialsForItsOwnHosts(t *testing.T) {
 			wantRefused(t, check(entered(p.Vendor, base)), "/base_url", p.Vendor+" at "+base)
 		}
 		c := entered(p.Vendor, own[p.Vendor])
-		c.Values["surprise"] = "x"
-		wantRefused(t, check(c), "/values", p.Vendor+" with an unknown field")
+		c.Values["sur/pr~se"] = "x"
+		wantRefused(t, check(c), "/values/sur~1pr~0se", p.Vendor+" with an unknown field")
 		for _, f := range p.Fields {
-			switch c := entered(p.Vendor, own[p.Vendor]); {
-			case f.Name == "login_url":
+			c := entered(p.Vendor, own[p.Vendor])
+			if f.Name == "login_url" {
 				c.Values[f.Name] = "https://169.254.169.254"
 				wantRefused(t, check(c), "/values/login_url", p.Vendor+" with a login inside")
-			case f.Secret:
-				c.Values[f.Name] = ""
-				wantRefused(t, check(c), "/values", p.Vendor+" without "+f.Name)
+				continue
+			}
+			c.Values[f.Name] = "not a value\r\n"
+			if f.Name != "client_id" && f.Name != "client_secret" { // some vendors give them no form
+				wantRefused(t, check(c), "/values/"+f.Name, p.Vendor+" with a wrong "+f.Name)
+			}
+			delete(c.Values, f.Name)
+			if !f.Optional {
+				wantRefused(t, check(c), "/values/"+f.Name, p.Vendor+" without "+f.Name)
 			}
 		}
 	}
-	wantRefused(t, check(models.EDRCredentials{Vendor: "unknown"}), "/vendor", "unknown product")
+}
+
+func TestAnErrorSaysWhatThereIs(t *testing.T) {
+	check := checkEDR(edr.Guard{})
+	err := check(models.EDRCredentials{Vendor: "unknown"})
+	wantRefused(t, err, "/vendor", "unknown product")
+	for _, p := range edr.Products() {
+		if !strings.Contains(err.Error(), p.Vendor) {
+			t.Errorf("%v does not name %s", err, p.Vendor)
+		}
+	}
+	c := entered("mde", "")
+	c.Values[strings.Repeat("ä", 1000)] = "quoted"
+	if err = check(c); err == nil || len(err.Error()) > 300 || !strings.Contains(err.Error(), "tenant_id, client_id, client_secret") || strings.Contains(err.Error(), "quoted") {
+		t.Errorf("%v", err)
+	}
+	err = check(entered("trend", ""))
+	wantRefused(t, err, "/base_url", "no address")
+	if !strings.Contains(err.Error(), "must be given") {
+		t.Error(err)
+	}
+}
+
+func TestPeopleAreToldWhatCredentialsConsistOf(t *testing.T) {
+	list := edrProducts()
+	if len(list) != len(edr.Products()) {
+		t.Fatalf("%d products", len(list))
+	}
+	for _, p := range list {
+		if p.Title == "" || len(p.Fields) == 0 || p.BaseURLRequired != (p.DefaultURL == "") || p.Hosts == nil {
+			t.Errorf("%+v", p)
+		}
+	}
 }
 
 func wantRefused(t *testing.T, err error, field, what string) {
@@ -63,6 +103,27 @@ func wantRefused(t *testing.T, err error, field, what string) {
 	var e *models.Error
 	if !errors.As(err, &e) || e.Kind != models.Invalid || e.Field != field {
 		t.Errorf("%s: %v, want one about %s", what, err, field)
+	}
+}
+
+// The table in docs/operations.md has a row for every product, with every value it has.
+func TestTheTableOfCredentialsIsWhole(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(string(doc), "\n")
+	for _, p := range edr.Products() {
+		n := slices.IndexFunc(rows, func(r string) bool { return strings.HasPrefix(r, "| `"+p.Vendor+"` | "+p.Title+" |") })
+		if n < 0 {
+			t.Errorf("%s has no row", p.Vendor)
+			continue
+		}
+		for _, f := range p.Fields {
+			if name := "`" + f.Name + "`"; !strings.Contains(rows[n], name) || strings.Contains(rows[n], "**"+name+"**") != f.Secret {
+				t.Errorf("%s: the row does not say that %s is secret or not", p.Vendor, f.Name)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package desktest
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	commonpb "go.temporal.io/api/common/v1"
@@ -35,15 +36,26 @@ func (e *Engine) startCheck(o client.StartWorkflowOptions, run models.CheckRun) 
 }
 
 // edrCheck is the run of a check of an EDR connection that works.
-type edrCheck struct{ client.WorkflowRun }
+type edrCheck struct {
+	client.WorkflowRun
+	setAt time.Time // when the credentials were
+}
+
+func (e *Engine) startEDRCheck(ctx context.Context, run models.EDRCheckRun) (c edrCheck, err error) {
+	return c, e.store.ForClient(ctx, store.Worker, run.ClientID, func(tx *store.Tx) error {
+		now, err := tx.EDRStatus()
+		c.setAt = now.SetAt
+		return err
+	})
+}
 
 // Get returns what came of it.
-func (edrCheck) Get(_ context.Context, to any) error {
+func (r edrCheck) Get(_ context.Context, to any) error {
 	c, ok := to.(*models.EDRCheck)
 	if !ok {
 		return serviceerror.NewInvalidArgument("not a check of an EDR")
 	}
-	*c = models.EDRCheck{OK: true, Capabilities: models.Capabilities{Actions: true}}
+	*c = models.EDRCheck{OK: true, SetAt: r.setAt, Capabilities: models.Capabilities{Actions: true}}
 	return nil
 }
 

@@ -105,7 +105,7 @@ func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOpti
 	case models.CheckRun:
 		return nil, e.startCheck(o, run)
 	case models.EDRCheckRun:
-		return edrCheck{}, nil
+		return e.startEDRCheck(ctx, run)
 	}
 	run, ok := args[0].(models.IncidentRun)
 	if !ok {

@@ -100,10 +100,9 @@ func (s *Stack) seed(ctx context.Context) error {
 }
 
 func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) error {
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	client, err := db.CreateClient(ctx, models.Client{
 		Number: c.number, LegalName: c.name, TimeZone: c.zone, Language: c.language, Business: models.OfficeHours(), Policy: s.options.Policy,
-		Contract: models.Contract{Start: start, End: start.AddDate(3, 0, -1), Plan: "mdr"}, EDR: models.EDR{Vendor: "crowdstrike"},
+		Contract: models.Contract{Start: seedStart, End: seedStart.AddDate(3, 0, -1), Plan: "mdr"}, EDR: models.EDR{Vendor: "crowdstrike"},
 	}, fmt.Sprintf("seed-client-%d", c.number))
 	if err != nil {
 		return err
@@ -160,6 +159,10 @@ func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUI
 	})
 }
 
+// seedStart is when the seeded clients' contracts began and their contacts' channels were verified.
+var seedStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// seedContact is the n-th contact of a client.
 func seedContact(c seedClient, n int, role string) models.Contact {
 	names := []string{"Jonas Weber", "Priya Nair", "Elena Costa"}
 	severities := models.Severities()
@@ -173,6 +176,10 @@ func seedContact(c seedClient, n int, role string) models.Contact {
 	if n == 1 && c.mobile != "" { // IT operations carries a mobile phone
 		contact.Phone = fmt.Sprintf("%s%02d", c.mobile, 50+n)
 		contact.Channels = append(contact.Channels, models.ChannelSMS)
+	}
+	contact.Verified = map[models.Channel]time.Time{}
+	for _, ch := range contact.Channels {
+		contact.Verified[ch] = seedStart
 	}
 	return contact
 }

@@ -275,12 +275,42 @@ func TestCheckTellsGoodCredentialsFromBadOnes(t *testing.T) {
 			last := map[bool]string{true: "B", false: "A"}[strings.HasSuffix(strings.TrimRight(c.Values[f.Name], "="), "A")]
 			c.Values[f.Name] = c.Values[f.Name][:len(c.Values[f.Name])-2] + last + last
 			b.wantClass(b.connect(c, 0).Check(b.Context()), models.Config)
-			delete(c.Values, f.Name)
-			if _, err := b.product.New(c, nil, 0); err == nil || !strings.Contains(err.Error(), f.Name) {
-				b.Errorf("without %s: %v", f.Name, err)
-			}
 		}
 	})
+}
+
+// What is wrong with credentials is said of the field it is wrong with, and a value that may be left out may be.
+func TestAWrongValueIsPointedAt(t *testing.T) {
+	for _, p := range edr.Products() {
+		b := &bench{T: t, product: p, base: "http://127.0.0.1:1"}
+		for _, f := range p.Fields {
+			c := b.credentials()
+			delete(c.Values, f.Name)
+			_, err := p.New(c, nil, 0)
+			if f.Optional {
+				if err != nil {
+					t.Errorf("%s without %s: %v", p.Vendor, f.Name, err)
+				}
+				continue
+			}
+			wantField(t, err, "/values/"+f.Name, p.Vendor)
+		}
+		for _, base := range []string{"::", "http://vendor.example", "https://user:pass@vendor.example"} {
+			c := b.credentials()
+			delete(c.Values, "login_url")
+			c.BaseURL = base
+			_, err := p.New(c, nil, 0)
+			wantField(t, err, "/base_url", p.Vendor+" at "+base)
+		}
+	}
+}
+
+func wantField(t *testing.T, err error, field, what string) {
+	t.Helper()
+	var e *models.Error
+	if !errors.As(err, &e) || e.Kind != models.Invalid || e.Field != field {
+		t.Errorf("%s: %v, want one about %s", what, err, field)
+	}
 }
 
 func TestSecretsGoNowhereElse(t *testing.T) {
@@ -316,7 +346,12 @@ func TestTheTable(t *testing.T) {
 		if got, ok := edr.ProductOf(p.Vendor); !ok || got.Title != p.Title || p.Title == "" || p.PerSecond <= 0 {
 			t.Errorf("%+v", p)
 		}
-		if len(p.Fields) == 0 || !slices.ContainsFunc(p.Fields, func(f edr.Field) bool { return f.Secret }) {
+		for _, f := range p.Fields {
+			if f.Help == "" {
+				t.Errorf("nothing says what %s of %s is", f.Name, p.Vendor)
+			}
+		}
+		if len(p.Fields) == 0 || !slices.ContainsFunc(p.Fields, func(f models.EDRField) bool { return f.Secret }) {
 			t.Errorf("%s has no secret: %+v", p.Vendor, p.Fields)
 		}
 	}

@@ -38,26 +38,19 @@ type Connection interface {
 
 // Product is one EDR product.
 type Product struct {
-	Vendor     string   // its name in models.EDRCredentials
-	Title      string   // its name for people
-	Fields     []Field  // the values its credentials have
-	Hosts      []string // domains the vendor's own hosts are in, https only; none where the client runs the product
-	DefaultURL string   // "" when the base URL depends on the client
-	PerSecond  float64  // requests to send to one client's EDR at most, on average
+	Vendor     string            // its name in models.EDRCredentials
+	Title      string            // its name for people
+	Fields     []models.EDRField // the values its credentials have
+	Hosts      []string          // domains the vendor's own hosts are in, https only; none where the client runs the product
+	DefaultURL string            // "" when the base URL depends on the client
+	PerSecond  float64           // requests to send to one client's EDR at most, on average
 
-	// New checks the credentials and returns the connection, without contacting the vendor. Errors
-	// name the field and never quote its value. Where there are Hosts, a secret is only ever sent to
+	// New checks the credentials and returns the connection, without contacting the vendor. Errors are
+	// models.Error, point at the field in the credentials and never quote its value. Where there are Hosts, a secret is only ever sent to
 	// them or, for simulators, to this machine; which addresses may be contacted at all is for the
 	// caller to decide before. A nil transport is http.DefaultTransport, a timeout of 0 is 10 s for
 	// each request.
 	New func(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (Connection, error)
-}
-
-// Field is one value an operator enters.
-type Field struct {
-	Name   string // the key in models.EDRCredentials.Values
-	Secret bool   // never shown again
-	Help   string
 }
 
 // ProductOf returns the product of a vendor.

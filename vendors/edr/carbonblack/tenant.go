@@ -9,8 +9,6 @@ package carbonblack
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -46,22 +44,22 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 	org, id, secret := c.Values["org_key"], c.Values["api_id"], c.Values["api_secret"]
 	switch {
 	case !orgKey.MatchString(org):
-		return nil, errors.New("carbonblack: org_key is empty or has characters it never has")
+		return nil, models.InvalidField("/values/org_key", "is empty or has characters it never has")
 	case !apiKey.MatchString(id):
-		return nil, errors.New("carbonblack: api_id is empty or has characters it never has")
+		return nil, models.InvalidField("/values/api_id", "is empty or has characters it never has")
 	case !apiKey.MatchString(secret):
-		return nil, errors.New("carbonblack: api_secret is empty or has characters it never has")
+		return nil, models.InvalidField("/values/api_secret", "is empty or has characters it never has")
 	}
 	base, err := url.Parse(c.BaseURL)
 	if err != nil {
-		return nil, errors.New("carbonblack: base_url is not a URL")
+		return nil, models.InvalidField("/base_url", "is not a URL")
 	}
 	line, err := exchange.NewLine(base, transport, timeout)
 	if err != nil {
-		return nil, fmt.Errorf("carbonblack: base_url: %w", err)
+		return nil, models.InvalidField("/base_url", "%s", err)
 	}
 	if !exchange.Loopback(base) && !console(base) {
-		return nil, errors.New("carbonblack: base_url is not a Carbon Black Cloud console")
+		return nil, models.InvalidField("/base_url", "is not a Carbon Black Cloud console")
 	}
 	return &Tenant{line: line, root: "/appservices/v6/orgs/" + org, auth: secret + "/" + id, now: time.Now}, nil
 }

@@ -10,8 +10,6 @@ package cortex
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -45,20 +43,20 @@ type Tenant struct {
 func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (*Tenant, error) {
 	base, err := url.Parse(c.BaseURL)
 	if err != nil {
-		return nil, errors.New("cortex: base_url is not a URL")
+		return nil, models.InvalidField("/base_url", "is not a URL")
 	}
 	line, err := exchange.NewLine(base, transport, timeout)
 	if err != nil {
-		return nil, fmt.Errorf("cortex: base_url: %w", err)
+		return nil, models.InvalidField("/base_url", "%s", err)
 	}
 	id, key := c.Values["api_key_id"], c.Values["api_key"]
 	switch {
 	case !exchange.Loopback(base) && !ofCortex(base):
-		return nil, errors.New("cortex: base_url is not the API of a Cortex tenant")
+		return nil, models.InvalidField("/base_url", "is not the API of a Cortex tenant")
 	case !keyIDForm.MatchString(id):
-		return nil, errors.New("cortex: api_key_id is not a number")
+		return nil, models.InvalidField("/values/api_key_id", "is not a number")
 	case !keyForm.MatchString(key):
-		return nil, errors.New("cortex: api_key is not the form of an API key")
+		return nil, models.InvalidField("/values/api_key", "is not the form of an API key")
 	}
 	return &Tenant{line: line, sign: signer{id: id, key: key, now: time.Now}}, nil
 }

@@ -189,8 +189,8 @@ func TestCancelledBeforeTheOrderNothingIsSent(t *testing.T) {
 func TestNewRefusesBadCredentials(t *testing.T) {
 	const base = "https://api-client.xdr.eu.paloaltonetworks.com"
 	for name, c := range map[string]struct{ base, id, key, names string }{
-		"no key":                {base, keyID, "", "api_key "},
-		"key with a break":      {base, keyID, secret + "\r\nX", "api_key "},
+		"no key":                {base, keyID, "", "api_key:"},
+		"key with a break":      {base, keyID, secret + "\r\nX", "api_key:"},
 		"no id":                 {base, "", secret, "api_key_id"},
 		"id of words":           {base, "seventeen", secret, "api_key_id"},
 		"no address":            {"", keyID, secret, "base_url"},

@@ -285,12 +285,12 @@ func TestThrottledSaysHowLong(t *testing.T) {
 
 func TestNewRefusesBadCredentials(t *testing.T) {
 	for field, change := range map[string]func(*models.EDRCredentials){
-		"client_id":        func(c *models.EDRCredentials) { c.Values["client_id"] = "" },
-		"client_secret":    func(c *models.EDRCredentials) { delete(c.Values, "client_secret") },
-		"member_cid":       func(c *models.EDRCredentials) { c.Values["member_cid"] = "a&b=c" },
-		"base_url":         func(c *models.EDRCredentials) { c.BaseURL = "http://api.crowdstrike.com" },
-		"base_url: ":       func(c *models.EDRCredentials) { c.BaseURL = "https://user:" + secret + "@api.crowdstrike.com" },
-		"base_url is not ": func(c *models.EDRCredentials) { c.BaseURL = "https://api.crowdstrike.com:x" + secret },
+		"client_id":         func(c *models.EDRCredentials) { c.Values["client_id"] = "" },
+		"client_secret":     func(c *models.EDRCredentials) { delete(c.Values, "client_secret") },
+		"member_cid":        func(c *models.EDRCredentials) { c.Values["member_cid"] = "a&b=c" },
+		"base_url":          func(c *models.EDRCredentials) { c.BaseURL = "http://api.crowdstrike.com" },
+		"base_url: ":        func(c *models.EDRCredentials) { c.BaseURL = "https://user:" + secret + "@api.crowdstrike.com" },
+		"base_url: is not ": func(c *models.EDRCredentials) { c.BaseURL = "https://api.crowdstrike.com:x" + secret },
 	} {
 		c := credentials(BaseURL)
 		change(&c)

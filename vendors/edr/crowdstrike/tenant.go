@@ -9,7 +9,6 @@ package crowdstrike
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -47,11 +46,11 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 	id, secret, member := c.Values["client_id"], c.Values["client_secret"], c.Values["member_cid"]
 	switch {
 	case id == "":
-		return nil, errors.New("crowdstrike: client_id must not be empty")
+		return nil, models.InvalidField("/values/client_id", "must not be empty")
 	case secret == "":
-		return nil, errors.New("crowdstrike: client_secret must not be empty")
+		return nil, models.InvalidField("/values/client_secret", "must not be empty")
 	case !memberCID.MatchString(member):
-		return nil, errors.New("crowdstrike: member_cid has characters a CID never has")
+		return nil, models.InvalidField("/values/member_cid", "has characters a CID never has")
 	}
 	address := c.BaseURL
 	if address == "" {
@@ -59,14 +58,14 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 	}
 	base, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("crowdstrike: base_url is not a URL")
+		return nil, models.InvalidField("/base_url", "is not a URL")
 	}
 	line, err := exchange.NewLine(base, transport, timeout)
 	if err != nil {
-		return nil, fmt.Errorf("crowdstrike: base_url: %w", err)
+		return nil, models.InvalidField("/base_url", "%s", err)
 	}
 	if !exchange.Loopback(base) && !slices.Contains(clouds(), base.Host) {
-		return nil, errors.New("crowdstrike: base_url is not a Falcon cloud")
+		return nil, models.InvalidField("/base_url", "is not a Falcon cloud")
 	}
 	form := url.Values{"client_id": {id}, "client_secret": {secret}}
 	if member != "" {

@@ -10,8 +10,6 @@ package elastic
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -49,22 +47,22 @@ type Tenant struct {
 func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (*Tenant, error) {
 	base, err := url.Parse(c.BaseURL)
 	if err != nil {
-		return nil, errors.New("elastic: base_url is not a URL")
+		return nil, models.InvalidField("/base_url", "is not a URL")
 	}
 	line, err := exchange.NewLine(base, transport, timeout)
 	if err != nil {
-		return nil, fmt.Errorf("elastic: base_url: %w", err)
+		return nil, models.InvalidField("/base_url", "%s", err)
 	}
 	t := &Tenant{line: line, key: c.Values["api_key"]}
 	if !keyForm.MatchString(t.key) {
-		return nil, errors.New("elastic: api_key is not an encoded API key")
+		return nil, models.InvalidField("/values/api_key", "is not an encoded API key")
 	}
 	switch space := c.Values["space"]; {
 	case space == "", space == defaultSpace:
 	case spaceForm.MatchString(space):
 		t.prefix = "/s/" + space
 	default:
-		return nil, errors.New("elastic: space has characters the id of a space never has")
+		return nil, models.InvalidField("/values/space", "has characters the id of a space never has")
 	}
 	return t, nil
 }

@@ -11,7 +11,6 @@ package mde
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -56,17 +55,17 @@ type Tenant struct {
 func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (*Tenant, error) {
 	for _, field := range []string{"tenant_id", "client_id"} {
 		if !entraID.MatchString(c.Values[field]) {
-			return nil, fmt.Errorf("mde: %s is empty or has characters an id never has", field)
+			return nil, models.InvalidField("/values/"+field, "is empty or has characters an id never has")
 		}
 	}
 	if c.Values["client_secret"] == "" {
-		return nil, errors.New("mde: client_secret must not be empty")
+		return nil, models.InvalidField("/values/client_secret", "must not be empty")
 	}
-	line, err := newLine("base_url", c.BaseURL, BaseURL, apiHost, transport, timeout)
+	line, err := newLine("/base_url", c.BaseURL, BaseURL, apiHost, transport, timeout)
 	if err != nil {
 		return nil, err
 	}
-	login, err := newLine("login_url", c.Values["login_url"], loginURL, loginHost, transport, timeout)
+	login, err := newLine("/values/login_url", c.Values["login_url"], loginURL, loginHost, transport, timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -76,20 +75,20 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 	return &Tenant{line: line, tokens: bearer.New(login, path, form, refusal)}, nil
 }
 
-func newLine(field, address, otherwise string, own *regexp.Regexp, transport http.RoundTripper, timeout time.Duration) (*exchange.Line, error) {
+func newLine(pointer, address, otherwise string, own *regexp.Regexp, transport http.RoundTripper, timeout time.Duration) (*exchange.Line, error) {
 	if address == "" {
 		address = otherwise
 	}
 	base, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("mde: %s is not a URL", field)
+		return nil, models.InvalidField(pointer, "is not a URL")
 	}
 	line, err := exchange.NewLine(base, transport, timeout)
 	if err != nil {
-		return nil, fmt.Errorf("mde: %s: %w", field, err)
+		return nil, models.InvalidField(pointer, "%s", err)
 	}
 	if !exchange.Loopback(base) && (!own.MatchString(base.Host) || strings.Trim(base.Path, "/") != "") {
-		return nil, fmt.Errorf("mde: %s is not an address of Microsoft's", field)
+		return nil, models.InvalidField(pointer, "is not an address of Microsoft's")
 	}
 	return line, nil
 }

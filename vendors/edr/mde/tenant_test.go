@@ -205,14 +205,14 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 
 func TestNewRefusesBadCredentials(t *testing.T) {
 	for field, change := range map[string]func(*models.EDRCredentials){
-		"tenant_id":     func(c *models.EDRCredentials) { c.Values["tenant_id"] = "a/../b" + secret },
-		"client_id":     func(c *models.EDRCredentials) { c.Values["client_id"] = "" },
-		"client_secret": func(c *models.EDRCredentials) { delete(c.Values, "client_secret") },
-		"base_url":      func(c *models.EDRCredentials) { c.BaseURL = "http://api.security.microsoft.com" },
-		"base_url is n": func(c *models.EDRCredentials) { c.BaseURL = "https://api.security.microsoft.com.evil.example" },
-		"base_url is":   func(c *models.EDRCredentials) { c.BaseURL = "https://10.0.0.1" },
-		"login_url is":  func(c *models.EDRCredentials) { c.Values["login_url"] = "https://login.microsoftonline.com:8443" },
-		"login_url":     func(c *models.EDRCredentials) { c.Values["login_url"] = "https://user:" + secret + "@login.example" },
+		"tenant_id":      func(c *models.EDRCredentials) { c.Values["tenant_id"] = "a/../b" + secret },
+		"client_id":      func(c *models.EDRCredentials) { c.Values["client_id"] = "" },
+		"client_secret":  func(c *models.EDRCredentials) { delete(c.Values, "client_secret") },
+		"base_url":       func(c *models.EDRCredentials) { c.BaseURL = "http://api.security.microsoft.com" },
+		"base_url: is n": func(c *models.EDRCredentials) { c.BaseURL = "https://api.security.microsoft.com.evil.example" },
+		"base_url: is":   func(c *models.EDRCredentials) { c.BaseURL = "https://10.0.0.1" },
+		"login_url: is":  func(c *models.EDRCredentials) { c.Values["login_url"] = "https://login.microsoftonline.com:8443" },
+		"login_url":      func(c *models.EDRCredentials) { c.Values["login_url"] = "https://user:" + secret + "@login.example" },
 	} {
 		c := newCloud(t).credentials()
 		change(&c)

@@ -11,7 +11,6 @@ package sentinelone
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -47,19 +46,19 @@ type Tenant struct {
 func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (*Tenant, error) {
 	token := c.Values["api_token"]
 	if !apiToken.MatchString(token) || len(token) > maxToken {
-		return nil, errors.New("sentinelone: api_token is empty or has characters a token never has")
+		return nil, models.InvalidField("/values/api_token", "is empty or has characters a token never has")
 	}
 	base, err := url.Parse(c.BaseURL)
 	if err != nil {
-		return nil, errors.New("sentinelone: base_url is not a URL")
+		return nil, models.InvalidField("/base_url", "is not a URL")
 	}
 	line, err := exchange.NewLine(base, transport, timeout)
 	if err != nil {
-		return nil, fmt.Errorf("sentinelone: base_url: %w", err)
+		return nil, models.InvalidField("/base_url", "%s", err)
 	}
 	console := strings.HasSuffix(strings.ToLower(base.Host), cloud) && strings.Trim(base.Path, "/") == ""
 	if !console && !exchange.Loopback(base) {
-		return nil, errors.New("sentinelone: base_url is not a SentinelOne console")
+		return nil, models.InvalidField("/base_url", "is not a SentinelOne console")
 	}
 	return &Tenant{line: line, token: token}, nil
 }

@@ -2,8 +2,6 @@ package sophos
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -28,41 +26,41 @@ func newLines(c models.EDRCredentials, transport http.RoundTripper, timeout time
 	login, global := loginURL, BaseURL
 	base, err := url.Parse(c.BaseURL)
 	if err != nil {
-		return l, errors.New("base_url is not a URL")
+		return l, models.InvalidField("/base_url", "is not a URL")
 	}
 	local, given := exchange.Loopback(base), c.Values["login_url"]
 	switch {
 	case local:
 		login, global = c.BaseURL, c.BaseURL
 	case c.BaseURL != "" && !isSophos(base):
-		return l, errors.New("base_url is not a host of Sophos")
+		return l, models.InvalidField("/base_url", "is not a host of Sophos")
 	case given != "":
-		return l, errors.New("login_url is for simulators on this machine only")
+		return l, models.InvalidField("/values/login_url", "is for simulators on this machine only")
 	}
 	if given != "" {
 		login = given
 	}
-	if l.login, err = l.named("login_url", login, local); err != nil {
+	if l.login, err = l.named("/values/login_url", login, local); err != nil {
 		return l, err
 	}
-	if l.global, err = l.named("base_url", global, local); err != nil {
+	if l.global, err = l.named("/base_url", global, local); err != nil {
 		return l, err
 	}
 	if c.BaseURL != "" && strings.TrimSuffix(c.BaseURL, "/") != BaseURL {
-		l.region, err = l.named("base_url", c.BaseURL, local)
+		l.region, err = l.named("/base_url", c.BaseURL, local)
 	}
 	return l, err
 }
 
 // named is the way to an address that was given in a field; local ones stay on this machine.
-func (l lines) named(field, address string, local bool) (*exchange.Line, error) {
+func (l lines) named(pointer, address string, local bool) (*exchange.Line, error) {
 	u, err := url.Parse(address)
 	if err != nil || exchange.Loopback(u) != local {
-		return nil, fmt.Errorf("%s is not an address on this machine", field)
+		return nil, models.InvalidField(pointer, "is not an address on this machine")
 	}
 	line, err := l.to(u)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", field, err)
+		return nil, models.InvalidField(pointer, "%s", err)
 	}
 	return line, nil
 }

@@ -9,8 +9,6 @@ package sophos
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -59,13 +57,13 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 	id, secret := c.Values["client_id"], c.Values["client_secret"]
 	switch {
 	case !printable.MatchString(id):
-		return nil, errors.New("sophos: client_id is empty or has characters an id never has")
+		return nil, models.InvalidField("/values/client_id", "is empty or has characters an id never has")
 	case !printable.MatchString(secret):
-		return nil, errors.New("sophos: client_secret is empty or has characters a secret never has")
+		return nil, models.InvalidField("/values/client_secret", "is empty or has characters a secret never has")
 	}
 	l, err := newLines(c, transport, timeout)
 	if err != nil {
-		return nil, fmt.Errorf("sophos: %w", err)
+		return nil, err
 	}
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"token"}, "client_id": {id}, "client_secret": {secret}}
 	return &Tenant{lines: l, tokens: bearer.New(l.login, "/api/v2/oauth2/token", form, failure), now: time.Now, turn: make(chan struct{}, 1)}, nil

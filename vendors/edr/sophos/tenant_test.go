@@ -260,14 +260,14 @@ func TestWaitingForTheHomeEndsWithTheContext(t *testing.T) {
 
 func TestNewRefusesBadCredentials(t *testing.T) {
 	for name, change := range map[string]func(*models.EDRCredentials){
-		"client_id":              func(c *models.EDRCredentials) { c.Values["client_id"] = "" },
-		"client_secret":          func(c *models.EDRCredentials) { delete(c.Values, "client_secret") },
-		"characters a secret":    func(c *models.EDRCredentials) { c.Values["client_secret"] = secret + "\r\nX: y" },
-		"base_url":               func(c *models.EDRCredentials) { c.BaseURL = "https://central.evil.example" },
-		"base_url is not a URL":  func(c *models.EDRCredentials) { c.BaseURL = "https://%zz" },
-		"base_url is not a host": func(c *models.EDRCredentials) { c.BaseURL = "http://api-eu01.central.sophos.com" },
-		"login_url":              func(c *models.EDRCredentials) { c.Values["login_url"] = "https://id.sophos.com" },
-		"login_url is not": func(c *models.EDRCredentials) {
+		"client_id":               func(c *models.EDRCredentials) { c.Values["client_id"] = "" },
+		"client_secret":           func(c *models.EDRCredentials) { delete(c.Values, "client_secret") },
+		"characters a secret":     func(c *models.EDRCredentials) { c.Values["client_secret"] = secret + "\r\nX: y" },
+		"base_url":                func(c *models.EDRCredentials) { c.BaseURL = "https://central.evil.example" },
+		"base_url: is not a URL":  func(c *models.EDRCredentials) { c.BaseURL = "https://%zz" },
+		"base_url: is not a host": func(c *models.EDRCredentials) { c.BaseURL = "http://api-eu01.central.sophos.com" },
+		"login_url":               func(c *models.EDRCredentials) { c.Values["login_url"] = "https://id.sophos.com" },
+		"login_url: is not": func(c *models.EDRCredentials) {
 			c.BaseURL, c.Values["login_url"] = "http://127.0.0.1:1", "https://id.sophos.com"
 		},
 	} {

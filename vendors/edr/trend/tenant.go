@@ -9,8 +9,6 @@ package trend
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -49,18 +47,18 @@ type Tenant struct {
 func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (*Tenant, error) {
 	token := c.Values["api_token"]
 	if !apiToken.MatchString(token) {
-		return nil, errors.New("trend: api_token is empty or has characters a token never has")
+		return nil, models.InvalidField("/values/api_token", "is empty or has characters a token never has")
 	}
 	base, err := url.Parse(c.BaseURL)
 	if err != nil {
-		return nil, errors.New("trend: base_url is not a URL")
+		return nil, models.InvalidField("/base_url", "is not a URL")
 	}
 	line, err := exchange.NewLine(base, transport, timeout)
 	if err != nil {
-		return nil, fmt.Errorf("trend: base_url: %w", err)
+		return nil, models.InvalidField("/base_url", "%s", err)
 	}
 	if !exchange.Loopback(base) && (!region.MatchString(base.Host) || base.Path != "" && base.Path != "/") {
-		return nil, errors.New("trend: base_url is not a region of Vision One")
+		return nil, models.InvalidField("/base_url", "is not a region of Vision One")
 	}
 	return &Tenant{line: line, token: token, now: time.Now}, nil
 }

@@ -35,14 +35,14 @@ func credentials(base string) models.EDRCredentials {
 
 func TestNewRefusesBadCredentials(t *testing.T) {
 	for name, c := range map[string]models.EDRCredentials{
-		"api_token is empty": {BaseURL: "https://api.xdr.trendmicro.com"},
-		"api_token":          {BaseURL: "https://api.xdr.trendmicro.com", Values: map[string]string{"api_token": token + "\r\n"}},
-		"base_url":           credentials(""),
-		"base_url:":          credentials("http://api.eu.xdr.trendmicro.com"),
-		"base_url is not a":  credentials("https://api.eu.xdr.trendmicro.com.evil.example"),
-		"is not a region":    credentials("https://api.eu.xdr.trendmicro.com:8443"),
-		"not a region":       credentials("https://evil.example/api.xdr.trendmicro.com"),
-		"a region":           credentials("https://api.eu.xdr.trendmicro.com/v3.0"),
+		"api_token: is empty": {BaseURL: "https://api.xdr.trendmicro.com"},
+		"api_token":           {BaseURL: "https://api.xdr.trendmicro.com", Values: map[string]string{"api_token": token + "\r\n"}},
+		"base_url":            credentials(""),
+		"base_url:":           credentials("http://api.eu.xdr.trendmicro.com"),
+		"base_url: is not a":  credentials("https://api.eu.xdr.trendmicro.com.evil.example"),
+		"is not a region":     credentials("https://api.eu.xdr.trendmicro.com:8443"),
+		"not a region":        credentials("https://evil.example/api.xdr.trendmicro.com"),
+		"a region":            credentials("https://api.eu.xdr.trendmicro.com/v3.0"),
 	} {
 		if _, err := New(c, nil, 0); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), token) {
 			t.Errorf("%s: %v", name, err)
