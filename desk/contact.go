@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"reflect"
 
 	"github.com/google/uuid"
 	"github.com/nyaruka/phonenumbers"
@@ -23,7 +22,8 @@ func (d *Desk) Contacts(ctx context.Context, u models.User, number int) ([]model
 	return list, err
 }
 
-// CreateContact adds a contact to the client with a number. The same key again returns the same contact.
+// CreateContact adds a contact to the client with a number. The same key again returns the same
+// contact, as it is now, or Invalid when the request was another one.
 func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c models.Contact, key string) (models.Contact, error) {
 	if err := auth.Allow("create-contact", u.Role); err != nil {
 		return models.Contact{}, err
@@ -31,25 +31,16 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	if err := checkContact(c); err != nil {
 		return models.Contact{}, err
 	}
-	var made models.Contact
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		made, err = tx.CreateContact(c, requestID(u, "create-contact", key))
-		return err
-	})
+	asked, err := wish("create-contact", c)
 	if err != nil {
 		return models.Contact{}, err
 	}
-	if !sameContact(c, made) {
-		return models.Contact{}, reused()
-	}
-	return made, nil
-}
-
-// sameContact reports whether a contact that was made is the one that is asked for, whatever was proven since.
-func sameContact(asked, made models.Contact) bool {
-	asked.ID, asked.ClientID, asked.Verified, asked.RemovedAt = made.ID, made.ClientID, made.Verified, made.RemovedAt
-	asked.Hours = append(models.Hours{}, asked.Hours...)
-	return reflect.DeepEqual(asked, made)
+	var made models.Contact
+	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		made, err = tx.CreateContact(c, requestID(u, "create-contact", key), asked)
+		return err
+	})
+	return made, err
 }
 
 // UpdateContact replaces what the contact c.ID of the client with a number is. A channel that is gone, or that leads

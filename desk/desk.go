@@ -107,6 +107,12 @@ func fingerprint(name string, body []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
+// wish is the fingerprint of what a request asks for.
+func wish(name string, asked any) (string, error) {
+	body, err := canonical(asked)
+	return fingerprint(name, body), err
+}
+
 // canonical writes v as JSON in the one order its type has.
 func canonical(v any) (json.RawMessage, error) {
 	b, err := json.Marshal(v)

@@ -737,12 +737,6 @@ type CreateContactParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// ConfirmChannelParams defines parameters for ConfirmChannel.
-type ConfirmChannelParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
 // TestChannelParams defines parameters for TestChannel.
 type TestChannelParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -751,12 +745,6 @@ type TestChannelParams struct {
 
 // VerifyChannelParams defines parameters for VerifyChannel.
 type VerifyChannelParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// CheckEdrConnectionParams defines parameters for CheckEdrConnection.
-type CheckEdrConnectionParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -780,18 +768,6 @@ type GetPlanParams struct {
 
 // DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
 type DraftResponseAuthorityParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// DryRunResponseAuthorityParams defines parameters for DryRunResponseAuthority.
-type DryRunResponseAuthorityParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// SignResponseAuthorityParams defines parameters for SignResponseAuthority.
-type SignResponseAuthorityParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1136,7 +1112,7 @@ type ServerInterface interface {
 	UpdateContact(c *gin.Context, number ClientNumber, id ContactID)
 	// ConfirmChannel Hand in the code a contact was sent
 	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
-	ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID, params ConfirmChannelParams)
+	ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID)
 	// TestChannel Send a test message over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/test-channel)
 	TestChannel(c *gin.Context, number ClientNumber, id ContactID, params TestChannelParams)
@@ -1148,7 +1124,7 @@ type ServerInterface interface {
 	SetEdrCredentials(c *gin.Context, number ClientNumber)
 	// CheckEdrConnection Try the connection to the client's EDR
 	// (POST /api/v1/clients/{number}/edr/check)
-	CheckEdrConnection(c *gin.Context, number ClientNumber, params CheckEdrConnectionParams)
+	CheckEdrConnection(c *gin.Context, number ClientNumber)
 	// StartFireDrill Try how the client is reached
 	// (POST /api/v1/clients/{number}/fire-drills)
 	StartFireDrill(c *gin.Context, number ClientNumber, params StartFireDrillParams)
@@ -1166,10 +1142,10 @@ type ServerInterface interface {
 	DraftResponseAuthority(c *gin.Context, number ClientNumber, params DraftResponseAuthorityParams)
 	// DryRunResponseAuthority Ask what the response authority would decide
 	// (POST /api/v1/clients/{number}/response-authority/dry-run)
-	DryRunResponseAuthority(c *gin.Context, number ClientNumber, params DryRunResponseAuthorityParams)
+	DryRunResponseAuthority(c *gin.Context, number ClientNumber)
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
-	SignResponseAuthority(c *gin.Context, number ClientNumber, version int, params SignResponseAuthorityParams)
+	SignResponseAuthority(c *gin.Context, number ClientNumber, version int)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(c *gin.Context, params ListIncidentsParams)
@@ -1829,33 +1805,6 @@ func (siw *ServerInterfaceWrapper) ConfirmChannel(c *gin.Context) {
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ConfirmChannelParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -1863,7 +1812,7 @@ func (siw *ServerInterfaceWrapper) ConfirmChannel(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ConfirmChannel(c, number, id, params)
+	siw.Handler.ConfirmChannel(c, number, id)
 }
 
 // TestChannel operation middleware
@@ -2028,33 +1977,6 @@ func (siw *ServerInterfaceWrapper) CheckEdrConnection(c *gin.Context) {
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params CheckEdrConnectionParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -2062,7 +1984,7 @@ func (siw *ServerInterfaceWrapper) CheckEdrConnection(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.CheckEdrConnection(c, number, params)
+	siw.Handler.CheckEdrConnection(c, number)
 }
 
 // StartFireDrill operation middleware
@@ -2278,33 +2200,6 @@ func (siw *ServerInterfaceWrapper) DryRunResponseAuthority(c *gin.Context) {
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params DryRunResponseAuthorityParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -2312,7 +2207,7 @@ func (siw *ServerInterfaceWrapper) DryRunResponseAuthority(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.DryRunResponseAuthority(c, number, params)
+	siw.Handler.DryRunResponseAuthority(c, number)
 }
 
 // SignResponseAuthority operation middleware
@@ -2339,33 +2234,6 @@ func (siw *ServerInterfaceWrapper) SignResponseAuthority(c *gin.Context) {
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params SignResponseAuthorityParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -2373,7 +2241,7 @@ func (siw *ServerInterfaceWrapper) SignResponseAuthority(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.SignResponseAuthority(c, number, version, params)
+	siw.Handler.SignResponseAuthority(c, number, version)
 }
 
 // ListIncidents operation middleware
@@ -4633,7 +4501,6 @@ func (response UpdateContactdefaultApplicationProblemPlusJSONResponse) VisitUpda
 type ConfirmChannelRequestObject struct {
 	Number ClientNumber `json:"number"`
 	ID     ContactID    `json:"id"`
-	Params ConfirmChannelParams
 	Body   *ConfirmChannelJSONRequestBody
 }
 
@@ -4806,7 +4673,6 @@ func (response SetEdrCredentialsdefaultApplicationProblemPlusJSONResponse) Visit
 
 type CheckEdrConnectionRequestObject struct {
 	Number ClientNumber `json:"number"`
-	Params CheckEdrConnectionParams
 }
 
 type CheckEdrConnectionResponseObject interface {
@@ -5088,7 +4954,6 @@ func (response DraftResponseAuthoritydefaultApplicationProblemPlusJSONResponse) 
 
 type DryRunResponseAuthorityRequestObject struct {
 	Number ClientNumber `json:"number"`
-	Params DryRunResponseAuthorityParams
 	Body   *DryRunResponseAuthorityJSONRequestBody
 }
 
@@ -5132,7 +4997,6 @@ func (response DryRunResponseAuthoritydefaultApplicationProblemPlusJSONResponse)
 type SignResponseAuthorityRequestObject struct {
 	Number  ClientNumber `json:"number"`
 	Version int          `json:"version"`
-	Params  SignResponseAuthorityParams
 }
 
 type SignResponseAuthorityResponseObject interface {
@@ -7613,12 +7477,11 @@ func (sh *strictHandler) UpdateContact(ctx *gin.Context, number ClientNumber, id
 }
 
 // ConfirmChannel operation middleware
-func (sh *strictHandler) ConfirmChannel(ctx *gin.Context, number ClientNumber, id ContactID, params ConfirmChannelParams) {
+func (sh *strictHandler) ConfirmChannel(ctx *gin.Context, number ClientNumber, id ContactID) {
 	var request ConfirmChannelRequestObject
 
 	request.Number = number
 	request.ID = id
-	request.Params = params
 
 	var body ConfirmChannelJSONRequestBody
 	var err error
@@ -7795,11 +7658,10 @@ func (sh *strictHandler) SetEdrCredentials(ctx *gin.Context, number ClientNumber
 }
 
 // CheckEdrConnection operation middleware
-func (sh *strictHandler) CheckEdrConnection(ctx *gin.Context, number ClientNumber, params CheckEdrConnectionParams) {
+func (sh *strictHandler) CheckEdrConnection(ctx *gin.Context, number ClientNumber) {
 	var request CheckEdrConnectionRequestObject
 
 	request.Number = number
-	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.CheckEdrConnection(ctx, request.(CheckEdrConnectionRequestObject))
@@ -7991,11 +7853,10 @@ func (sh *strictHandler) DraftResponseAuthority(ctx *gin.Context, number ClientN
 }
 
 // DryRunResponseAuthority operation middleware
-func (sh *strictHandler) DryRunResponseAuthority(ctx *gin.Context, number ClientNumber, params DryRunResponseAuthorityParams) {
+func (sh *strictHandler) DryRunResponseAuthority(ctx *gin.Context, number ClientNumber) {
 	var request DryRunResponseAuthorityRequestObject
 
 	request.Number = number
-	request.Params = params
 
 	var body DryRunResponseAuthorityJSONRequestBody
 	var err error
@@ -8036,12 +7897,11 @@ func (sh *strictHandler) DryRunResponseAuthority(ctx *gin.Context, number Client
 }
 
 // SignResponseAuthority operation middleware
-func (sh *strictHandler) SignResponseAuthority(ctx *gin.Context, number ClientNumber, version int, params SignResponseAuthorityParams) {
+func (sh *strictHandler) SignResponseAuthority(ctx *gin.Context, number ClientNumber, version int) {
 	var request SignResponseAuthorityRequestObject
 
 	request.Number = number
 	request.Version = version
-	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.SignResponseAuthority(ctx, request.(SignResponseAuthorityRequestObject))
@@ -9385,292 +9245,294 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Ld9s2ti/+VfDX/9zVpKVtyY80sdddczx2Os1tp83E7slaE/vYEAlJGFGASoBWNBnfz34XNh4ESUgi",
-	"Zdp15t6uczKyxAceG/u9f/tLL+azOWeESdE7/tKbEJyQDD7+zGMsKWfqc0JEnNG5/rP3cUIyguRE/T9l",
-	"YxRjhoYEZQQnu72oJ+IJmWF12wx//pmwsZz0jvf7/agnl3PSO+4JmVE27t3f30e9Oc7wjEjzztOUZPLd",
-	"ef2VlxOCsPrxG4EovIWqr+dYTnpRj+GZei5NelEvI7/nNCNJ71hmOfFHM+LZDMvecS/P4UpvdAev1Eik",
-	"JJl66n9/6u+8wTuj6y+v71/suD8O719+Obgv/h7s3/9Hrz6pqHeWUsLkL/lsSLLwVGK44huBGFy0Yj76",
-	"x7Vz+o+MjHrHvf9/r9jGPf2r2DMDgBFxJnG8cmVj/fNXsbZ5JviKVb1l5LO8RXwEtImZWJAMDcmIZ+QE",
-	"vkqpkGhIxpQJhCWiUiAhcSbRgsoJz9U3bvq/5yRbFvOP9XvXUfeMMvv3oDzl052/451/9nfe3PzPnevv",
-	"whN7l5DZnEvC4uVPZFmf4NmEC8LQcAkziXGakiyCzwLPCBrxDJE7ki1RRuYES7sK8KPaNyJgbuQzns1T",
-	"9e7Xo8EhOTwa7cSE4J3DV9+PdvCb4cHOIOnH/dEheYX7A7sYmi0Uq+ENdkeNdh1peMs02H+9bpn+v53/",
-	"vWp1fqYzKuuL8iNfoBlmS0SYzCiBXZ1xIU/QUR8tJoShlIwk4vnKfU3hwZXx0lk+KzZV/zVww6JMkrE5",
-	"WB/IiGSExSRMkZTFNNEnPbNXrjhg7vetz3sxFuCsGRFzzgQpGOtZRrBUT1Vcn0nCYEXxfJ5Szer3/iE0",
-	"v2/6wpjQO5LAw/VLV3BtRAViZLHbu4/0UH5ifMH+iIEssEBT9fITdMtzGfMZuUUCL4UiFzkhGcJsacTa",
-	"BLMxSWDQ55yRzoZ7Cpxp1ThjPpthlsBIY5xllCSagO+j3vuMD1MyWzOSub7iu3Yjss9dMSTDP9AI05Qk",
-	"J0gQUvBTPlJMVOYCxTxRR3DI74DIPV3iA5HZcud0JEMC8SOVE3TUP4gQVhegiT3UgsScJQJJjrCYIjzG",
-	"lO2Gz+rBq42HVU3tbznJOzwAzTaSqsMf8ywhCUryDA/TJYINpmmq9CZvk0/QAst4Aovr8Q5yp167CxzH",
-	"vBsOdawoOSXJGGgTJwlVr8fp+4zPSSapOvsjnAri8f0vvYzcUQHDHCgFzLvW/62u9NF4guzvVrxkZM4z",
-	"qT4u0QTfEUUasEduZwZ9+M/bnH6Qk5qv+PAfJFYM+fPOmO+YL2c8IanY9efrXbBDZ2oQasjAUo97Yyon",
-	"+XA35rM9WM8RzcjOLMmKv/b0I+HNp7HUGkV5KWhSkV6vDmuSKeplXC+qL+VeBa4TNIHrCFNL8KkneNyL",
-	"eloPVCS9FJLMetclzel1SBIWsuGTfuh1w7WToL50t2rJHRXkkuBZG9qLMypJRnHvuHfOZ5gyhBNFGEJm",
-	"WPIM4TgmQqgjE3M2otmMgEJK2BgrIlfisEazxTPXn9ZL8lmqrbAP+2LXbch5SjCrLa+5MCre0HCti6Xp",
-	"csFBuNXI1JBQQ1vAktyNpu51t/z227vzHjA2iWlao/GD16HjMKIsoWx8Uzs8RwH7L+pNuJBK/9EHTpKZ",
-	"aHTbDH9+py8eeL/jLMNL9XPzuVke20K1UjclSlxwLdrW3fauuPI+6vE4zrOMJDd44/su6QxeNS/kfZUb",
-	"LxGVKOZ5miDGlVWDmLLBUiqUhMZDQZjUKrC9brdsl4WXNjOqVItBCmV3ULncdP2FvU7dw/NMK81r5asi",
-	"+Qt9qbpJYtnwHrhSSRUSTxhV2stm7uCuVPdRWePr+8EFy+eJUqpbrNcdycIidhCBXsAZQTOe+TadVkW1",
-	"QQfLgdT2woaut098dgaGeXH8femjl7h0fO0aePtbJuEyrZQWopij3bSGjBNYXNc882cqAnzTcRv3YSNV",
-	"lVnPfoj1MCVjNvFikEPVzYGH1pbJzuHCnRerQGQEp1JRVNSb5Ewqaoz01mfabRf1xikf4vTGMTm3+1pr",
-	"q2gbg6Mqda/eowtLMN3u1IU94HaSjCx6US+lbEqSynBftRgtPLbLwWq9P8CVsUTYKf4xnhEk+Qm6HdFM",
-	"yBtBfr+FE36bYven8aRqFR94Nc4FSSJkHBgSnK3qMqYYw5KU3TjgwFVv6x335vkwpWKiz/GYZPOMKtHW",
-	"gy/MAHrHh1HPvh7+MMYdiOze0Wh/+CoeJG/Ia/z96LA/PIj3kwHpj97g18Pv41e9uvZlX1/ilQf7YeWg",
-	"GNVm1dob85e11oM/oU1X+rPdNITKEfVujdy0y7PyB+2NqiH301TVOZ3+TY3aCJymejo2FN5jvBf1fndP",
-	"6P0+qJMAdsehifr9uzecitVUdg2u3w33mMi+v80q/624u7vVns8zfofTFXxBnfJ5RrReRsUExDtmiLBk",
-	"zimTiBGSiGNtVucpZWPFKyJElaWNpXZSCa59vgueJcoGVyyBZ0guOJqTTHAmrGWuWb3iFZXNglGSmxHf",
-	"uGMXc2UURT0sptppUne+8pEk7AR4FU2JYl8LTKWAucGEFUvSvpWSthI8m/CeFooU+TynGRHmjvLgfsj4",
-	"TI2AIc4Q40OeLNEML01UIEJKZKZqvFQgeG/hXnKxDKXP7BgZ61HqYUgNHNM7whqrE2ecKTqoKBR1dWKc",
-	"YWY8tlVbVRlPi/q832kXp7lR0UZGRkqgVLT/QVCZrXHFoC8jxXMRIohf9DLrJSYJogyp1dstPPre6FOC",
-	"BWlKgWYOLZZVn6CNdp2+KqgpmycUm9CQv1gu0DlnaeXkw44Z9XCIZXu86gFM2D2mzdp0q4qJ6fbyTag5",
-	"LInoRUrOXUe9hOAkpUwNeb+//2qnf7DTP7jsvz4eHB33+39XhAwKfu8jFkhOqECCjtkOZWjJ8z+tkoxi",
-	"VTw75QsC9p440dodfCUQZkukXgShoib85Gc15opjpMJNol4O5q353XjSiglXR3iqI2noTR8lSvLgiQnv",
-	"b8UeZQO76DJkF8GN3jgbEppHFZ0SmyBCtKGzwjcCTkQaA2MQ+WyGM/XlacUB+o1AcUaUtUZxKtACEi3w",
-	"lDCwGywf970an3qXg37/YLffH8Di0BnRG/rpSw+2yRHyfoiQf1D6qqPikZKamKGcQYwMMSIXPJv27q/v",
-	"gTH4kx3UiF0IIgO0fjoakVgJo1yQTERohmk65J+JiFBC7mhMxIPoPOQA3NJDt5Uny+5lI//o1v6oSUaw",
-	"bPoSRwMN1ZFLc8NbJrNlg/V13rH1D1UXNQ3t6JPV+Vmd2RjfuvO6ioyfBUk+MXkFDBdQkrVrEmwTKqbq",
-	"uzkXBGKzIAcLc+NZEeimDLSKsLEeT7PobmGuWxDxTLvaOiVkeZZiLXisZ0yxZSGtp0+Q7A5cBwkE1W5i",
-	"zmTG01Rbxf6OfN/MbVa8s8uZ5HLCFd/8kKebldkQJQqUkJgmylob8lwqUYVjCfFoZoWJos2Zer3SqrDO",
-	"UZDmbpsNZC/Q7nVI99hFp8rsBq/7FRN8pkxoLIRnfDN1tTKpIBshFRxNeJpoYxeb16PFhAt7KxUQmwFZ",
-	"unvF6rZ4bPXWdcR/TgQQKATvFHdq4bYu9rF0aA4aKoexSwZYHx3TmUbn9nowTvOQ3vuOqfXjuRQ0IWVX",
-	"xTcCDXNBGRECwd0nCKcLk5lTTuSyh8Be34t65pEbI+g23+pLzRhea/c43YC2WH1fTSjW/rDR2ks8XmE2",
-	"GDqbYKG9P7CGs8Yq1CXeGEINjajCKWERI0vAHqk05JQlTvBYLKbFOSmNZ3OY5wzSL8+4zumoOsSTKn0d",
-	"1jJgr78chhJcFYMgd5TnITUakj41OxqSMeRcj7gJH5gAoZgTPDWWKWekIo5bDOMOpzS5ASdZM29chT5g",
-	"EbzZlJ+4gUgSIqa73hI/lD7U83TyMJ7jIU3dKV7ppeVJHkvIa084GpIlhzQunmJp3LIoIynBAv4yJ3J3",
-	"BXsXQSfdmN5Z8YN4lkDeIaIJPNukI8I+QwyJj0xmct2N5kmE2juK50wpA3ex4R0YTZRpT8WKZzrtIfxc",
-	"SdJUIK1qIO9ibT5yyKLUGsmKF/yek3zFmKeEzIVaC70oJdFqpTgfjZQyGH52mHG6UZfkjbo29JSql8vs",
-	"oxt4sezmfeU1a8YDS8TYIQs8m2DGSOori0SZ3OoMcgpRW6FDzesEZXjI5tHdj/ZsQuJpgJcWc1nr9zWX",
-	"bYgJ/GrUDZ4QlyGjCUwSIdGMCIHHZEsfV5UBmiGFIvpnLmWrPFurztw45WndpH+Ei+xxxbFs4B3X16l7",
-	"dCp4m2BLsjFe9Pb8Q7v0qxSzcW5y8fzg8VEo6EDGOL0JKG/htBzmqm+apcXNeUrjjY6f9/oqY8Le/NNk",
-	"hbcKI0NwwZX2eNPyH+qtTVSlC2/H9ba40Zf2tSEXsjlA3Z1oeOI5ZA228pX6dEwgoWG/v/96Z7C/czC4",
-	"7PeP4f/+rmabYnWcZzB1KOBxbs7BTt+/tqBbSRiGZIj+YP/g8OjV96/f4GGckFH1b0heYgnPwGXLF4na",
-	"xikpk2uPsPLeHffe6omgv2KWj3Asc7X56OJtaVuPe29ztQZ7fyZZSlk9YFBnAThNfx2BN7cBM7ium82E",
-	"oYzMKEuUgB5znWX+V84SvESSox8yqj71Xx/3++rvAXyoWFxbMpnmLMNnBOUJ/PnsPTr8vqLIKgbhmWv7",
-	"oWqr6y/70cH9i52i+Or6yyB6ff/y26DCu569bLANn5TZVBSb019OkRp2ZYkUH2pSkPbd3sqKNJ9pNWFT",
-	"jkRWy7wuUvEMx/pDcvH0uy9JNnsGnM1jR2AkPYAd/RcljOF/c3b0lTOZ/yuZBo+noIAGvCHqgWDT4mW5",
-	"sLX/+vigX8l1L83kxYtP/cE1+D/+tf+pv3Nw/fL4U3/nyH51eNzvv6xPb4X+ZIfYpQrFZ40CVx6LaZeX",
-	"8LBwfEPN0kyi23WZp0SSSyymrRYHru/JQCKMNI96QBIMPKLxmhQT6HRhoFjKM/0biyZ7CzgFIuO9NFpy",
-	"INu3tUFu3aF1R7agn1FCx1Qar4wGIYD0NVGPJb4KOC9f3W9mQrHzWcBIgmzGrF7KRZ61LKXEopgPuLx0",
-	"uadUr0dKA0ELQqa7vUClJRabQyvBQ2hubUpypcl1S3TCcKmKn4URk436jYBM1YBrtLHfYbhR5OnSRrXA",
-	"8M6NElJfBWtqt6BBzPpOFxiWZ6rWD6cRwnMaIfCu6YxLSE4+QWQ2l0vjYsrylNTC45uId6hsevXmqNfc",
-	"ojfb0u1OS6NsVaWwXvNyJE8pboxLOlrWN94cxxbqfsFKVscvt6lr1E7Rih52dBisUmzjjoOrb0Y8u3EZ",
-	"X8H03cdxkzV2kIF/vVRDP9hcpx315pO6zyuYJBwqjA4O5NECq7rUjo6oThxukWxwaSJqilB11AES8SB5",
-	"lSnqzgjWVfoznRejDJQ6rTsKa1RF2SwLBmYFbvymYbmKuNtUFGjUddi+yEUO9LaXNHdNQKX9i4rj3ZhX",
-	"SRw/Bq/qxNNgRlcNlz+Vs0G9njJrCbiaOL0TRsgQtWdznEmKU2NOYcqIRmsyIUr3Gb7WIB6V+M+bZsaO",
-	"N6KOt8wa821TgpS2iMcZIQmAOPmlL+gCsJ3U+SQsgRK6BC9FhBYZlZIwhAWa0YTR8USi3y7PNEYU0Ygd",
-	"lMVpLqhGMvE0vu7cNxWFKEluTKzY0abd8Xg5JJkgca543g1O7qjg1cSuYMFd63RwwpLGpekw12KQatKb",
-	"k2/MomyRUaDv1EM0b2/OY7KOmcw5SekdyZZh3VfxzAgS+CPI2Yhs7gBnWj2Es2glRyDMX00jiMm8XbAO",
-	"F0gpW9+2WfG2+okyy2ZznTO7XnuIC0WyyYPN5c2jfraWrqoprQCfWF0/5a9EwEm2onDq0SAnpmTZaEpT",
-	"qg+wO5RaepsiCkWLvainiZEUUqGaIxpS50zlfxDp7IznTAoDPCdKyHPzPJtzQUzKjMYOinSeyGBzQaAB",
-	"6GpSLKwYAmuHraGH1qRwOWgorsLPKACU1k9OVIvd1W8sARltjzzs0T+gegL2j8WkLrvDeEPq6euSnHSQ",
-	"EwlMkwgq9SbE5NxADbr2DTdSkywzdKAbFWUpoC1tA5qhY7KbN0tfWS/wDp8Yc7XbjPah/CngH8LJ8053",
-	"QV8eTZSOkaUAj3+WyLiCqGE2tJnMc/LpEWReWLP2GOasEXfD8UTnNLfTyd3MGtHZI2jlZWqvr0Njig7i",
-	"KoXF2nbUWZBXS6rpHC/DZrD7zE4LocS3TbZJSbOP7nK0VMxouzI/5wc+ReYE65SySi3+H+YEtlPqcpUy",
-	"mqZewKFyDMJQjxeUxTphOck0+uEYs3L07nB/90j0Nts27SMRCcFJKBJBLQwzlHYkSUaEQAknunhjwbNp",
-	"ONM0IyJPZTi2YTQXRQDY2ACF0P1GoBQLaUAcGMI29TBSI5jwBRphEMNjLjcrnyvjHWZ8kdkMswANCcbf",
-	"3c6pprACnppqLDZB2CXb2jldWqaaRAo4qdvZP8ZC2aT7NjSPain61vdmizns2rR245V2tWtqeT/hbKUm",
-	"i5G6x9AFeGWJOEa3GcHprf3bjy6KE+0muhV0loMAulWnHPB+U4LvzNUTnisDHdLzrxjUXag1FEgXnSUm",
-	"cd8cW0SFLtLWNV4+QpdS3OybtnK5+UvQ9cp+IO4ZAdSCEMKH2WOBFhNet5GbmP7hmrDC+AAkWfC2691L",
-	"mpshPhE2cdmCsRVMFD+16IkG02ashAHfHhxmhIVSB+ov+g1QaNTsATfKFnOhROPwt+dvc3dYNi6VISqN",
-	"rlKAmDf2SYBDroUNV9NfCrzzuaVv75llfmSJpwU/MtTd6aFZfsjbwYyYAk9f3S1AGQaDnf03l/2D437f",
-	"lpQowqqV8BY4qerneKc/2DUapX3V/YMrS8PV3xo9FDIaTLThBDG+qCTkoY+mfQJmiI9Ggpia8XKxTcpj",
-	"nDpAoMqRCdSl7egP+8WHS/vh2H544T69/NOLv//r03c717VrXv4pmIsX24rq5vWzxS5sCgWb6yqQEs1y",
-	"J4vgZi190hSwWCfDCbIR5kCGpK2D6qoodB1w6SVHMltGkHSmQacYlzqcwpmp29Kl0rVS3jU44ZsRTV35",
-	"qduZkMX+9vxD6/hvxvPxRAmAeOLKAbW7Xn0DjnqBdE1BhcytC1pAwMme+7pX3xYk1ERsxhfJBdQcHJef",
-	"PCNgpJy9Ow8YBcFEzZ3rcB5q4UyrWy5mtie6uBhq+eQEM+TVQqijrQ45aFJqITzImt26kPKHZhJIwwNr",
-	"BhWitrNDpv72/MOq4rNKtehaM9O/9j7q8WnYwlgJ6Ky7AmEB7vOFKXRcZJyNj5HMMBOKCJQRmXEpU5JE",
-	"CM+GdJzzXETI+ojVyQPc9PFuA11BEHmzku0D5XlIREUWhIRmBfBREFkqpDPFs3c0IcrI5QvWTTEdn4L3",
-	"21vi66akove2Y3op1qWNMjDEgtzkWdo77k2knIvjvT08p7sk3xnseqdLDUTXS+c+wrvGZw1UK5mfBYkz",
-	"olYZI/3ROp/MYb9fXddUyfl3w1xVP2kZUkbGJqRJmZA41SHOEwSzq1Jg2PvuJhlexJJN+3rwJkTGlVT+",
-	"pV/C/Y1AI0rSBJLd7ZBKIFav6oS0yKgkv7J06cLiDfhl4MCtzqR3XLBBEr15t1ur5pTvUWmX9O+FWCs6",
-	"57hIwAt4xJiDrjDRprfnHxz38OE4Rzxn1aBr2C/uoxiuVePsddvpfUnhvm6oTScZHcmQAX3BZwRAMkkq",
-	"LGpDAjLUpQiEnY1jwkjm+vGt05HKeurG5MZmkJ9TMl+TnqO7VNUUrxle3gyJb8kEKePt+QdwkQJyD7Zp",
-	"1Erbck5YSdL0IYADfAg/J+U8qmyGi3i4AVCvhiX01wYPr1Gg3LyqRWyTMwuGtVZhKB+HftM49aqEZmfS",
-	"3WDRJmfa3tUiMTsjd5QsNigbOnXYwfFKjshnSQzoWCiBxqZrATva2jdjxpbkZPXgjEcKBuZYFjdO6QLw",
-	"dusxCMqaJnSuArg49c0Q0M7BkVSw2pIfrZyUu7HFSt0YDAXCHdspOGaJb3nH0NG8o9kKZdk1aSjtrEzq",
-	"Us7draxtMGA7fASYLcYYD8K/bMbYdmekReAYS9yaF1fB8YOCQ3/TNswMWPfgsYMLIzNxM9CGO3hHHmH7",
-	"ukgC1iP7Q6qN336ek4TKNhVJDU1o++AuFxyYdRt7qEjW65FBwQm0UgAARQWW/IhnhAkai0AQfUXS38Yy",
-	"vugh4XdSsJxWkXizTB0u/A+6Z08IPMe4NcocDOIqeJiSyDRYvLE1PBmy9RJN3AdJgfARhmqcUaHUp1WC",
-	"56iJ3AkctDkWIhzArUXCtelvbihG3Gyn7Lp2uFV/oXfkB0KSIY6n7fADTD1wz+RNgeuNMjSjLJfasM20",
-	"Cnt8FOzQQlhT8GD7nFpzKrWlc86zktf2qJW/1jy72fqXFqvLTeA/07tA5pbpfdVcMlgC2ew4zwhOArni",
-	"b01vLxJPkSbSBmBk+llRMdwmYHpmzp0B6f3IhXxvHRr1okBg3koVhMxSzJYohoR3cBh/axqfQFezDMdS",
-	"WW1FCAklHMJHgK86ssXBOjya4iFJdU5NytmYZFcMUAx02N0FS5N459uK++DoYIWLfPfm27AbpjTJAJc7",
-	"hxpH6+A/Ruo+NRftLVfTsxWfjYjJX9HNysaPnoVf10/JZxzLYhOqrpSjZigP1y/8Vdq5/tKP9o/2770L",
-	"VkTWfgxDv34kZJouNbSrtUsKJD46I+ifnJFd9Av0vyOYCYP/WoqEf/rSS/AScO9nYDbIXNH1Ahi8nOTq",
-	"ZGRUHYpRxmceGoTkiom9Pu73IbDWaFM+UpbwRWU/BrVKmgDz+tEgdXXGtd55ZQMrM2+TTWZBVVBzKHYw",
-	"mRb6kEWQgOYXNdb0Uuik3ZxP2mymTclR1psn1vR51z2HNdwwwha1VZdsgNtgZATUhkZDPjb8JkegufJe",
-	"F1DcZDw37c7W57u4a290Vn9D6651HXOcctHK3RRvwjkI0cpl2fGv+4FLjuDtQSqBnKywU8vFSJtbYVbd",
-	"bpTYY8ybFVl+o40a2AobWp3JGzetFgk20AjOwh419grOScuClkmDjkrv4SIof4Fmga3eYHuuNd8314Wl",
-	"yb5lRKuqCW73kg+l+xq+apuUJ4dc1aTPoGZSN9J0yF5vYeLZaXJH7VtW9WBXh1BpG0Iit32IMxKhvgGD",
-	"3sz7BKn0KWvp0t9knhlHUzByCFnP0OlyU+taiE7LlCTNujpu07hFYjFtkyGjVN8mCyDzbLNLIddqnrr2",
-	"ppX3d6t2w3RkevC15/kXv54ZEBfEmVIJTEYIQbo1hrIKx5yFRMCahD8fcEAz1Mj4ETUTM6tY6j1ccHWn",
-	"gZQkeanOqspKfJnj8zFf6zBnw1KGz4FL697MfH1XVIJ1rgR24de0z/pQU3CfyLvpD+Dpu9rHZXCFjTAQ",
-	"5tINes16xUPR041jOxtKXx9X+m+Z8rsNm23cSb0N42zLBjfyonC/8wo3ikv4F5Zx+YzJ2+Jt+YeQSo77",
-	"p+OhHASeaBiI6S3VMiHylCHXwArxEVLrnPEZFWQXvZMCQW6KzljT0BrDJcJS4nhqQvI+GJ/xS0E03+a1",
-	"KL6prP2MrM5pttEpV0I4dw2P1AJnIEQmeP/olQdcM6IpsRCUkCjQBDfDDKnurm4FC6iDYfpZTWWG3Z5O",
-	"hYbfeayhbLDj2OzbfGfQBFq4s0vZ7PVkdi8S5OUwQTrtkFA2Ng0RIfeDhqoqt8nTfkAoyIt7twoFvXM4",
-	"DJ3t9U+EzP9fCG7DusMidbjoP5OR/DWXoU5Arar9GqOcBNN8tqn4a7ZsEEGwk+wshPAzZe1ZbNT7K86m",
-	"LYXXuekLN1z6gQmTbJ0hiccn2mWeLqsdtTa1PN2yiKRlMEDicaMCjmbBf1jBDslfPS8UHzGrDlYjjSfQ",
-	"oz6hI1C8ZLhbPZrlQmo4r8aBE5jOZgPmF7I4VUZjq7CrMUIG/cN9F3DTediZ3NG4Xv3+4PWBl/wEkYmQ",
-	"VLsu9wD95BQhX0OxutA843GSz+avDnfJZwIBC4McolXeVU19V7Qb5nmmNH2oSDUpaWtbCIPG7glfpMai",
-	"JC8Uq9fyMAMwwS3NtyAWxqoItb8RQVxhmK6uP0C0msvQhMl4m/klmLsA8cQND3mkhrAlOmgILblNW2ND",
-	"MxtYmzpSF/rSh7SfbddPuCTTrPVmBlwij4BNF/JE/EIWHiRBS+Rs4TfY0hjaGp/z2kHM9nCC/7Om5BpU",
-	"2a4CmtXmNEbBPk0weuveaUBfBw7HtffdYL+/f3R01B9AEapGbe2dvbv4tQztqZa64CgTOp70ru8fDdx3",
-	"Rpk9O81wCy3Sapkb/EJIomOCrkkiIymCq0NRcT8O/t//eXUlrr/7T/vh6mrXfgxGvbvskKGziosa+BWd",
-	"UNGZLf+0SagC0THjGbF2URiLuFpwWHvIlJC57uxMdLw+QpLzcGr9H99VY8t+Gg4AubIcUIkw5tq+TPlC",
-	"LYSi93q1amOs5Eraz+7g1eEJYkHiFAZGHPpAzsQuOkUj+pkkKKWMgOUrEOPwUx1M3FvKq6vvPg123phy",
-	"6FfRYEWjTwvTXBOjNEOjnOnmygYyTrOwCIk8niAskOIS1VE8OsRzO9YQblvroRg3RC/WUuIHmpFz6/5t",
-	"KicsJIMHBFJjnFvANlRmZp6wYuB+9khj7AKT5fGp1x+8Hr3CR0Rpu/2d79U/r9U//eI/UBx9fbmOSOCS",
-	"RiquRfhe2wGuj7ztcptyNtZo8o47oSWRjY2DYOpJI4nSWoO1ZFHNhdPQNFSgGc6mJIlMF/GY50xCGS9L",
-	"zFcWrgarT6mt2ahz3Ad54bfWsFZQlu397TootyExmLc2mHa+VW/IdNfmT2HkDNfrttz+/trvVN7DueSF",
-	"+vOxuE4oNgY5RFot3vgO01S/8ngxvZETwm7Me4zYd/3H3ZsvdD2aeikgTK9Wp66VFiAX3ORhG+NQ2fw9",
-	"U1wKWQ11dcssX2NfggZ7sY2xG/fD1iq6P77NFnmdQen3hqno8woUtTjPhA44KPED3VTmeEy8EiyXVtCo",
-	"XvQX16ev1lrbpjZpJLhIiTcx51PC4IDOMyXWE0QZcqGjclxD+wicfvDG/uenOfjpAp6a8OvZxQ+u2qh5",
-	"dP6ULdH/uvj1F6RXshJlATq+yZWNvN/vH3pmERtxiKYYK/8iF3MaU567nlGKI4KTY7Qz8PkNGNyHupOX",
-	"0jfeHA0Ojt7s7x++/v4+sK3vXTeWgImOZwQ0H84ImuQzDGDsuTB1n1hYvK4T07aZcYvMt7mHStR7b2Oh",
-	"BbTuHRGSjm2Zp8ue6bl0uBsfUF/n1PWiXqKBE+uYu983Qu96b+KHnTnb3mt0SSgDWAU+WrGBuPRyg7Yq",
-	"T9ym6dPjeL63alqyyQtuG1kUyImbg7TgEy9tRmeO8feuz1/LjiWadRmojjk2kImOsznzbhfZCh1rSUbo",
-	"nyTjiGeoL4yNAWiLZITzNFTZCDkzRBmWLXCN5kp9qRm8P/IFJPMjxQNMLo4XdYJcerEgmSFiRCVK8VwQ",
-	"cYIGQumGB31o6wD27jAXyxs8xpTdOCzJzWMy98mswJywxLXJxLO5pDcLnSre8H3KntxmnBquvcslLwqr",
-	"lRQVdpXXV2R7NdhUun149arYiFKm5Fo6Znma4qESRVrIVTxKntui6cI2Xszm+zUjCc1nza4OyULFv+xp",
-	"afI+kzduW0w0vqVKvhvpV6R8cbPF25RUbke6MrMns8WLmkW03tvu592JWY0KEKpt5BoOD/xy9VqJbcHA",
-	"Af8iCI2pfoHQi5JSHuIbZ+mysR1cklRN8qOVZNgE/5kRqIBya6Fh32DALWA7bWC50ah40IPpNMoZn3lm",
-	"gZN8ccrjaVldrwEwHvf73/UHGolxKyXJYMGKcEmWEmXQM8x1uZxwNMHK2LdeaXAEks/y8TZ1O8fByi7C",
-	"fklIa5hqL8kO8uP01pbbBLsltefD0GUj3cyc4O7UsgKIpV3i3IcfztCbw6PvkYFyqRhqNvQJy2kLa6iG",
-	"vbnDqQGCzTIbNXbXQ6x8SGzKgmUMETirI6RFVoRSSCCERBnFrHt7wseXFBLLXPSOD/f3i8Dvb2ye8Vgt",
-	"/jAl6C2Tep8sOQ15Lo+HKWbTuiOzCOSGa8IB0S4yLTG1P6FuuQc7+5gVCBEhQHwZvVdxJXhJ6Rit3bFV",
-	"M9g8KLeq1VGBXW5+RZSZUMqQJ8sTO3ec4RmBn6WAlBQE4hRhJFIsJnW/+sb0HjsaF06/3lTAEYpKC4mD",
-	"TX4+UjlBR58/mxI8oFNlVSSRC2GoZcTSVYhv7mmRl/WVo5K75DDsLXGezIAMgEciyqBeQTQKTdik0qpT",
-	"GsJtHqlrNFPzBqF+hBrltMFcw3mhLjKt12EDT7O8w3Khh7I1PKd7FloKuJt2iHSONGKf26Fu5krKguBq",
-	"Gspd6soVa7h4LTiiINb5ZghwKhR5s5r3KZyiYhGh2vRes7e0wNXS96zgijhN+ULXh4kTxJSYgK+EdoJX",
-	"NY1WyByB4l210jdtut/gxKKeNbm+GUwdvyNZEMnrEtwZ+pUGawHQCAxqtV7IVW0+wJRtM7mS9Vu3vflI",
-	"lkHPdBG2fs3mCj7bvH8jHYZAukwrOEs53sZ5e+LPoFlOrTuUHR502yMqaISV8wYbVLE/rP94nZpoYpq7",
-	"GIUepHouSNakXaDnUS0/GYL/ERIzESHdXBwePKdN3N4t24WsYHgO811poAB72F7GAYJb4U+dgA7a0Ktq",
-	"t70zzf0DiQm9I4nL/wwEphslulVaErr2rBkxwUNT5AMhZYPtuRkysop1bF5gihyDSpwreG4TbNVso/eB",
-	"GHBAYIOgKNnDhEcjDSONE8WBhARtLpTvLxuUAwZz9uHGZiylmGSnPKVUKv6A9m3kjia2gK6BRkA+z2lG",
-	"RAsh0lDi1elxRiHSpUFMqZjeeN0kGZc3eD5PaQw+1wZ4pq0wRW3RdpvcVH1HC62nE/nXmgpx9+LNK8Es",
-	"HFMX73YG/cP9nX6//32F75aT5S7e7XgZXgfRa9so4zB6E8j1WjG7og6yy4nlolVBWIHj3MOlMqT3eJnx",
-	"NEVZzqCSgFqkaMY5C/AlHxD6yeqQ3Etb1iGZdep05YsAUYcVYEq3GuY0lV975Zddn06XHDwhZ5swdQLJ",
-	"T1xCgnaaeoI3jnUvZdMBS+hcN8fkexkRPL0LpRDqxzVZzKDQcA+uywwY+s2cCyrpHXmAQgNDbLpTpWXt",
-	"dMMCCWt1h73pdWN0/AL4qAo9tYveSZvSBxqfONHtOxgHADg0U4MgwoVR67ZIkuFRO0gPe0fzFu1PmSqm",
-	"uwC10QH0DSFL61QnBZWsPZf+5TtnMIJFKeW45DmIfD/7PKThtE9tK7VCaoF/ae+yS2v3pTyG0v5GPnk0",
-	"OzsFZT/msQljkECXp7DBbE9U0Q2qspHgoqLCdJHajBDUDu+kfu4bQNI9AuyJHce5yymtLtYPGZ8ZbzNA",
-	"Sgp5og4AxG1wClzFBDuAt0Tla1FCYpoQsYtuS7mqt2ppE7XEYOLb1pY2HImFaewD+cgcelQ4XPtSW0tL",
-	"slhM9b+lfFj4n4qIOGioi1YWplPqvaPt9CLNzIEDaZRkNMM0HfLPGmvQCGztGZEko0rnNKnj9ZqocWPJ",
-	"XDxsZewdZwTG0ggt1ry9qdCFVep63YNErmQsnc1yCTFGojelAqkPAle9P+C/2xbB0e1GM5t9HZwP9Yoq",
-	"GkPoMJeCvJ65bQPPV9zTqjfHE4LubY2J1z51ocqQCzguswWrwcXKmGJVILHSzlQWvcU5ewwORznrAhrM",
-	"ja8R3t1jyMg8DSLaJ57MbCLrnShRh6PQ8FZgyxbgA74X3CntLky9v0kxURI6kMtl4vyRbpimY9TaVhCS",
-	"cyguMCnxtQapwd5pq7pxGrDFuq1ygvp6Zms0rc3500khn2GikafW2kVueA70Nnd4Ci7Am9gyR+ev1l+q",
-	"8cmtY1fvkxRI2cPI2sP6GijRElwXh2CGwLu7RAmWxOXBFW7W8j2V/J/Cj9x77xzyYPkjztA++ivO4knZ",
-	"CVBy8FYc2r1sEHDSPMRXXSMuzIrVUGsTIaWKciHRwasjSAFGeELw9u2QnpdPO6uFDNr4uWrAcxV3sp1r",
-	"sxNj6LvTE1MI1iKgVS70d/nPOme6vMCvGyn3F4Wo7W7ocxzsPpDCyMBnQGcEYYH+wgGYjghIV+8LAy9f",
-	"qXEofPCDyUF/1hdrW9m++GTq0l/dv7i62rV/vbl/+acXk3/N/iX+NRMvX37X0BF/nmedBxgu8Ti0PBKP",
-	"tVer1o0xFOfd4MQFWNw1iTg2yc96cC5+PYO0V8lRwgOusBbJdwlf1TOPgHVWeUq4AWnD7oeUVVoHKvv4",
-	"JnORavOF5Pq7nm0ZepPwhYaj1Q16NYbkiOqegvAxmzkmlpCU3pmO9znz2t9nECkwXyt9pGdaTDZqSAgo",
-	"lFvBZIL7DCbvcgrd88wGNONbl9pZ0B1pF8bBA0K4is8pa7upWGRjg3Oxweg2F3ovaBFw9KbW6YIZvJ13",
-	"5wGewNDp5eVV3u/vvzr7CTkUHwOeVPDFy0H/6A3ARJXI7k2JMV7aBv4FWzxY1YT/sgQY1AyI25vJ5nzW",
-	"SyLkWZFs07KizmFyAGKMxeQ4QRiKHJQGLaFiFA2XunXWUvE8WqvFtQMwODWrcHMaF1gGnDzq+5ApdRks",
-	"rj41CtvgFfqJ/hmYM/ksI9BbId01nOe4SRjQWSWYvQKmbCutUD09pYy8ZTJbtkzqbs4TmmS2AHRhLQos",
-	"bXZBw3Nemk6XR30V4PKm3TPwy1bICR776MjMcHs/u6yRanOpsZM7mx+EtEpU1gifZGNcyMch6u+8wTuj",
-	"6y+v71/suD8O719+Obgv/h7shyF1/gs4QRtn8xhUGV3/aMLCv3CEY0nvqFwiaBBgbXoSisKPV+pCzcPC",
-	"FXoe6xqcFjFbM+8Ot1o/sSn/DnJcMRNPym8/ujrgFrIGIj63o4zPbk1+iynDvZX8NkJDrswZhn7PcSZJ",
-	"JoybfMLzbBcBYNitie/Y2/SjqERjriE4bQ3KFQMUjQQvT9D+4XG/D0JM91G2OnqClzriU9HNAaXOk9LO",
-	"Nl8DWxf1BDBGkVebZx+sTTH/vj0GnIbH27CjKY+njtXzFpdXnWBqMcw74UnNjoihjg6PyEcqJ0mGF1sk",
-	"oJRSfUzmCUS3lK2BoFY3wGoekLbTKlenOrHO1gyiCXGeUbm8UKPV0xoSnAXrQBjic6yUYcmnhEXodjG6",
-	"uUUjbqorhkt0eOB3MlTEDo9VfFg/1M13IuVcj8CisFQS2+1odcIbYNvQke40jeygXXjsWEPUQeZuSjJT",
-	"yIDTpZBoTuOpQLlD8TOVsUUSxZUyJEWBPgf91DkaEt3RK9m9Ylfs228/Tjha8hzhjOx++y3SHSttlWKM",
-	"s4wCYJWeqF6iXTDyc6EY1YtbM6DbCN2mBCfqf22Z2O1LJAgUpVwxPShxYu7zsm7Qi9s7ShYkU7dqn3ai",
-	"/4AsZfMQCYB1fMHsXUpXp1J4fZIc/kWk5l78YOAwtE5PMjTDS9CD1WOpcEFwBxGd0inRbvuEE50lTz5T",
-	"IY/RYf/QLNuZTgUqluz9rxeXxXoxdPsuIbM5l4TFy52fyPJ2F10QAOjR0Xw8K4pB4SSiXE27+HFKlmhM",
-	"74i4Yu47A5Shpj7BAgpDtStEWSzqBkgacCdcw2tAUwS/8NQ4G7TT+nB/fxe9/+0SHnr+9ue3l2+vmJrH",
-	"EoIIxwjyN/QIAbUyJfjOLE/Rt1ONJCUjuYtOUcxnM/Uwyf1Qrxm7QPv9vou+LLDQL6Mk0TAl+/19PzaT",
-	"kZhnCUlQkmd4mC51wQdNU6Dj4kZAc+IcQIYwWvBsSjIj+DKiIdgO+2+uGExZ61ng3V8YMM5imG7LoZRK",
-	"mXp6w99Ceeq330J0vlrxKxRp9NGLGU6VDkoSwG2KbINktTURGuKkKAp9GaHD/gC9YFzXAOuT9TK6Yof9",
-	"A/TijgoKDZyHuYTRqK1c8jxDGU8J3Hyo/nmDXkCiv1IbmYTqRVKfgrp+cIBeQM6H5BywQeBdgyM1BAnD",
-	"VVft76MXWJfbumLeE3Sra3NvdcErIJ7BQ4/UUKHS1V832OcThMXUkA2UvV6x2w9EZsudU/XXrcm5EC/N",
-	"8v5MZ1TCcfozT+AIZcRFHV4dKiM20kxQoAH6K/3ziYbGogIxbaG7EMU+SsmdsukTQua76GcqTE5FRrAm",
-	"+it2q4HHboEyblP18ttjqJfQ3Bbm8I1At0qZulVU5e7Q6hsQlq6hYaY9bUpjwnQOioXmneN4Qnb2d/um",
-	"fYkWEOJ4b2+xWOxi+HmXZ+M9c6/Y+/nd2dtfLt7CPUUtbCE3vGDccW+w29eX8TlheE57x72D3f7uAbTE",
-	"lhMQe1AIejfYK9AZxyTgL/jBiImLX8920WkqOEph3eCcxzxPE+06IIgpIyulgiQn6NbQ/60umF1MALBC",
-	"s3/K2bukd9xT639qu3k5+rel7uWMEXXA9R4Dt6FCUzSUMaorfs8JmNJmfeFHK45xMyhruOX+Plr3ciN1",
-	"1esBc3rl+y0idZsBGCzt9SOoFL9prkUteN2q8RRQ2Y3GY7Et60OBUnCwVgGFxI5KriGGVWOau3rmYlB1",
-	"72p4oAW17J3B6es1uBI4CUAf2Pg4UP1+v287dlggPh1RVFPe+4fReFtsJORhgKoXgjvd1SWwEHpa9Tg3",
-	"vr33XqG2yGcznC3NyTFLHxkYRMj/A5ELXezGgDNpjjbAR5reE0EEVmxgn0CVAMnn8H6BKDUzLNDVb0t3",
-	"lDQBoEiTDm3TKNgV0+Vxlnq1yqLeHfn3uso5daN9htJSKBvvoksDo6AeOSVzkOzqOtcFvMxdTOmfrt6r",
-	"8ZcNpOKpaD+RpaEZUJP+zHU7907IxXWmuC/bS8asDZHpenKBp/3E+AIcQPv9QcNbzkwd48NJ80fQvhkY",
-	"JGCZUIacjDKNGcQEaxyEKpneRxWptMdjMQJjL0y+6JxIooGqTUt+9OLW4V/eKpXy8KUWxo4doVO2RFr1",
-	"9TA0HVVleBEZwF6rEjhZBlGAiZoCqLBg3ogTMDbM4UA0sW6Vix9Pd/aPXlmaV6S7hk5/VRPdIAYLpL+K",
-	"GFDHgLOYZExslABlKutAImh9Rx9EEJAbheJ2Q6gJyedxhgsI13+/Q6yMNzU/3bi32Yn9QpN7T5ksE/tf",
-	"iLQM+XFlcEj+XlpvSRci+IMyGSyTWyFyW4kcGPa7cw32HFjTvQwvVirpp7bhok52AcMLdEUqd9E5N2Bt",
-	"4EbQIcrwtnzAi0086CM0dPJKpJwP6sTXRMrdKlYwhCJ5sNjZMrprCcUwVGTzmMpc5WTXiUmx9AgNl1KD",
-	"vKkPnZPWN0IrPYWy82jEZhxxjSzBoDF3Zh7QdjTPSoXXk1ilw5sp2swpQGY0p4BmFoa3MxXf7AgaLpHL",
-	"XLd7b3drtXLv7dc3AqUEJwI0GOuEFVqnNjrEmEhRYK2PMuJ0jZylRGifIhXgeWT1/dfC58xqGc9S3daj",
-	"O4dsJtFMXA86fvkqVlJgVE0ItvBBP/OidXvo0ebSPXedefiDCO8ST4lu9lZ0R66RXJ1r7H3R1LJW9p8V",
-	"Suijnt5Nq9wVj163RK2ZINxp9ezrqDfPtzvTVYRvg+qtjBSb8Yp+gWIE2wsn0tmy/wScMJbovk+6TckV",
-	"A5cX4wvEmZbwc4DcBZRxUfKQezCMOlEQefdqXvP2/AMUHxDjulKDiotGvyH76DfwHJz55svj8IVLks1E",
-	"CyX+K6PXeYpjE52BMsZxRoqShu2O+p4Om+3EPCErtQYdBIOkOTEneKppxsYl1K1QR2/dPVCcCg1DZ5Tl",
-	"UrfaqDMSePEZT8ijMpPiLSs2yJ8GHB1QChhxbRc64jRg66t3aID/jN9B7BVW1YR5C8h2aEvzCCxpLSWY",
-	"EtWV3B/0Q3vRY+6ZfsdqH2xqYdsqvvTu/LIe+rR9E62AeT+SxNikBq5U21xfjOfqJrUjfGqlzX9tgD/r",
-	"n7sgndMkKRAF2zNiQ2jO+5KQlEiyIZp3Wek1iRhHM56RExfEX2o0GuBxU0Lmwho6eEZ2A67MGb/ziKmy",
-	"LYcrcMQNDgEE9dUDkm7YpnrUhiV92IlrEJvS7wZDe7NCBykSBhFeGiVuzJkuK4QvtL4HvmftwDaNkZSO",
-	"FWk3N0TwSaZz0qkFcAiqVN4+/fFntv8VntmSUoU9Qn7Y+d0zxUE7Xq7qk9LpRjECunxGxxOj+RhiE343",
-	"U0XNkCViHQfV5CLQlzTm1YkBQB/RO52Tc8Vc/g28YIKFLrSFZhMQeEaMLMyPJJ2L0OGxZyDS72RcX89z",
-	"KSSGcE2EhMRLccUEDx2UM70RZw7N9Hm6NcqjfJbHLdKmntkgx5w6jFU4WikOorJzxFZ2Tek4SiLkMz6L",
-	"75xBYELlaLhUq03S0QkkgmmIJSsy4gmJp071NRtChUkyXOBAoo5fSfVMz4A/xEYHYL+7A6Bfe6bWddUp",
-	"MO1MdJ6+2iLRkcVxQZjSGyHmYl/C76CXhN1bH6r6gSdBF7o9c7lkT38GyhLP0ITgTCBBP6OEjhUbAkMd",
-	"ekvKCZkpfWox4YDjBxW2kenQwxJzgUlruWK3Fcl8q6SOk0OZVgdExQmw3SEMSKNyScwzPYjlQT7Dowhb",
-	"9VjnUOsXHZ4/kmQPPWYPcCXDehXuWbAVBcGpwYqLMTP4l0OTQwt5XMZNrPsXoyGJ+czmqjvPyNvzD7uQ",
-	"JazPhbnhjiryV8oe42hKlgBXzuGV+iSqYxg6GhdEvk2ys2Koj2TVvD3/4L/kiVWtt+cf1nuKzcJ2Qs+y",
-	"yOT3H+61wIPd2Iai94D9dUHXmyXCL0YnogLZ5ELI0N5Fh/3DIsvfeE8N6b09/xAZ6gTIJFteAZQM06YM",
-	"7fdtqnrAraYmqCiSM6bz07rh149HWCt55scJAZFFJVRPiMi01jC0YY+54gUJ74L0LrOlUebt2pVd3JoO",
-	"W9Md1IVBR37xNJT365wwcNLbto2uksTapxjBeKKiHY1J6YW+46ZISXebkoizmByb8IiRJleM6oQf6CnD",
-	"DU9OU20kx2QXQUkFUPKK0iJbJLqwWXxC8vk87Da6kDiTP9CMnKtRP2NncTHGJ3YXv7NIgyu4tNnukqn1",
-	"4Hh/lwpUowmgIRlTRdprKqueRSZDtoRWQOXoWIHc045/jPlOSu/IygAXMNC/8J/VNY/Iqs0bAvtjAq1g",
-	"WTgWTYUtNeuCNcMcFa8AiVBbV6ghQ2OOUr0ITxqBnKcaEiwYhK63jVrVyTdCdISEA7Ey5bcawQxN8Fwz",
-	"dYmwqasNhqffq7Fsqmka6R0yz/Ta+zbKnfQATJsRjg+PGsjhhrpKNxbGF5VhoI9FyzQ+GinNXFd3lAQz",
-	"tHKFbBJlRNN4opE1dZHsFVPrarJLwJSYUiVrbMUJj6dWSdtFpxrkwFYWKb1LLgCzTLepZyDhTrzhxBPO",
-	"BRG7V+wj5MCCdpLmGurS4CaYS7FA/2P/zwbbemVf4BUrj2U1YdXHrqlAiVx/ObS9WfaLD5f2w7H98MJ9",
-	"evmnF3//16fvdq5r1wSBlB5VL7SddFdnP6ifu+As5k3gednApB+Rh9hR7mC/Q8RKjjLDS9NEXyd/2Mb4",
-	"6lxHRQc6MKMZWSitS8Ouuvxpg4Vv9T/TqLGEPVtjLnU0+0ekgDD2/4rECjMrU5NmZmx68unVUBxBTRLm",
-	"3W12zOo+HX9QssUqp8o70wIBGBjkeSczyiriSdGJ0vz1wpWajNSJ4jzDoyBZPFcFPdCQ4WkV9RUDWNm5",
-	"QsOjmcO7JJ24DGHXiozrSklFQzJux832kmy5k+Xs0QxgyD1dQB2w1iWUNuXgRiGXRCONGLaZIJ5ZtpkU",
-	"zhqjh4QoffkhZ18NqevhPrWb0GBrrzLhDIZ3YSPMcEKgLKiDLCYxLVxDdRI2pKHblHRBz1/MqbnfU2ez",
-	"g4BUQzh1p5UDCFGgoGl1iWP7Aqf1ksYJPhAj4th2cPFQd0GYeIKnlJZ9oZmadgeBAwhQvIVBYbHRK8Ku",
-	"GORc6NwioCAHI49wCuZf0GtEx491YJ9K59koHCyYfgd+d2Wr4IcLA5eTvzYh9527qgkAR5HnbzE45hMs",
-	"VmJgwI+NzdP3cPUq8Ivi1c5RCaYnUGBCvhFoxu9WjkRqGMqGmQTq4s3jgJ2BUgZtVj+JnR4aw1NigXxN",
-	"dXyWtlcZLI72O0v8LlDGTCWskC7mVEXmKM7n6vo9E0DwkLKAcRdAMMqS8jDPhISqX6pOCc+mo5QvPLcN",
-	"AsQgdXJ0PZCD6LpiptDUi0MULi912YIDktcIHq1fH+L0arzvil47z9X4KPu4n09wwO5yVNpBlOWMgfv2",
-	"KwsVOKL1wNpOylMzBOvFETQc6Zgyi7QlnkMgQRG2fw5XnOOQ+N37ktkWYPcrfUmXVk8jpFwdVbSj2kW/",
-	"WXRE30tASHFSoR+Nu8Feqevxr1gBhpiZFk/GtcCRBDjIQl8Mne2/EOkd7Udn2puIqssy+w272paReS3f",
-	"rjdRxB6Op4wvUpLo5gLbv6mZlbCLoP4Jp6lAQtI0Rb/nJCcJRH3r1vapN7pnys/9Id4bht4Wb+WcM9Ir",
-	"uOP6i/8GC9aFpo8NKGe1T4qXilLCn6QMchJ9zV/jaTbhPXs4uaOC7Nj2e49HacEys1N4+6V6+XMlpGKE",
-	"XeH4/HF05SK0HOmGJCUt0lmTUu/HVuQE0nkH9sGI48dmXs63rwS8lnbg8QhQGwzub3Zsz5XiyqP8uqnu",
-	"1OAPo9+LVd+KruZQy/CH0hPSkGZywQ1nFl5/yAgRHE8Mr55pHOYgptKpmclzpT4zvK+c7KBlpxajDBGW",
-	"AA6xMjlCAYZtaVJMn4jRVWsYDDInT5PIBJhnlCUkMVDDgs+I160bkAiLugWrSKiPMs8CmD2nYvrsmaQ3",
-	"xK+cVMXU35WCU1oMjoTgJKWMbE2lyvR7Avr8gZI08eBlhMRLY7tDNXkJVQpMWuqckybWaU3QEEnCLJ4t",
-	"NcLovm5C/ADOmCJMd/HrGVJGlNiS8HRXU/k4lPdO+oVYq1nZmRnEsy3R1cP7+k2LIjXSJOXrgjZRCei2",
-	"o595SiTZkaahaPdU9FZj82JwdSE81D5u3acTzcAdXvRfkdnSdsAJUBkM1fS0fK6kVozx66a3t7q2Ve1Z",
-	"4Z3cmspM5WbRLKl7OvtoykirXlrFwKg0rbO1cgadxYfLFUgqtqTfNUB61sADZpRfN7GpWRCEUznh+Vjr",
-	"KnKSEciPWRpv6dC55rekQtPm17buWxWXPy8ue0Rnu3nL2pTOYsBRGfO0AAeap5gxktgUT448p7YJfHYW",
-	"Yp1hmooIOpaKSDuyI2PqUc6En4UrigSnIQFscmOz/xF+/oSKGX0C7TyybQAh3KOpIpBFZ0bzXLPmzPD+",
-	"DYQXQ5TdKTNvjHUhoyLHEc9N4A34y7asJKNpupMR2w5vZZa67WKm61xGuJyNbSCLjf8L0KSIQImGDF/w",
-	"bLrrEsBM1g3jCPQkGEAwQx1q7z7okT0m//JesyJeqJcnQoKjEc5shFlXsU2wQGPeXSjRoEAVa4NmBCvB",
-	"mPwRHAcQ+1djeYeiyWbTBSGudkz97SLHx15mexFoFmhI5IIQ5qx6oTMYIKx8xTRL1tBPlr530YXiGywm",
-	"jv6kIrAJviNojOfB9BIlAN7eff0A4zCHVTJXT7A7LMoi7PON0F0cIHuvCkL5dGT5eU4SKsmTSMIY54Kg",
-	"BM8AFSdDKcFTg8KjM8xNXk2Zzt7aIT5T8ejG93XFu99rNqJLC6mcOB4zhU4n2wlB8lkSlvyR0aLIYUho",
-	"KE2o23IBWHX+rHZqa+1DFAezeLb0BqP7urWxn6E3aTlGZAJEfi9UQKPZkhbH9I7sjAhJhjiePgVJRgY1",
-	"0bg0AqoYvSM/2AE9U+oqjfErd6xjSRzggMu2WGABLux06/ijodSnCj2uLqQ0hTvCsTcXgCwrkkW0HIpO",
-	"/GisA9wBKCEAKdQdQgWv0+87M/FnSrp2eF9/XFKzwII3lmv0tiTbKSHzx6FZRabks9o2DUqUlOmveaLQ",
-	"T2qIz5S6YGz/tkK3JLm2JDBjmD6BKeE1A/e9ORTaPppO8hp+ZYZlDNExD9V8hmlKkpMgFBQVCKeCG9im",
-	"OoUarfm5Eqkd3tdpiliHBRoUhXbGabUNPWZEh8KTPyDB9oN79zOllGKAX7m4hDzhUn4VRwkv4uJbE88o",
-	"F39w3uOvjGhXHQYIEsJ4Pp6EaA2G+mwJDUb3tefoqEk8dmKjuf3R2ZXrjNRWP/tgBvhsSU0P79/OAPhG",
-	"eG4rbQykdCQfQGiw+I+bfNGMyzl8BJIKAgoodNIqyuOKErM6NcIsnnlSRmWU/x60WfKoaIKErdueIJUU",
-	"fwKPyqmyCEhGcWpKwQuDwKHamlzvEMHBKJ8tocHovm4Cs6ZAuOrWBoxLScsPITnK2frMnw/uqkcFONEv",
-	"WZf44wVzAXXAwQV0FpuEJa9VJQuD1OiFLWtG2ZNFK92g9r6wtY1tPxS08ei7tjrXwSTVo3eyihjXUYoD",
-	"Z6Et635noi9r5vdNDeCkDMLULfzSRhoRRMqUPK8CyAs9pmcqOMzovvJceJgEwsh5ffADyh51Y50/wG+k",
-	"27U872Yy/04F2UVWsWnuuCXBLKicJBlePAeTqk5VH83onrmpVB3m101n0LhfO7F1hwfJtZGETPw/RGfq",
-	"CSTONdTxpy+9IcEZyXrHn67VoguS3YUB4S4nVCDKhMRp6rKM8yztHff2YL/My2qYVtkYMypMurZuhDDP",
-	"uDSNPoyjiGYlq6gEXCYC6sEPFAp8DLKhBhCChHVJxpmXGm6eECEhMwztK6FrBsIMp0uhCBzwULx3arSr",
-	"EDQkcydZcg+Jy6jLlbTfSv8SL2PDvKdQnELo7D5KCID1+HAO4H/eRW9xPIHu34ygJM/wMC1Rgm9Bf+MB",
-	"hHnLa8ni/vr+/wQAAP//",
+	"7L0Lcxs39i/4VbDcuxUnaUnUy7Gl2pq/RnIm3mQSj6VcV42lK4HdIIk/mwADoEVzPNrPvoWDR6ObINlN",
+	"tRx59qZmEorsBx4H531+53Mv5dMZZ4Qp2Tv53BsTnBEBH3/hKVaUM/05IzIVdGb+7H0YE0GQGuv/UzZC",
+	"KWZoQJAgONvtJT2ZjskU69um+NMvhI3UuHdy0O8nPbWYkd5JTypB2aj38PCQ9GZY4ClR9p1nORHq7cXy",
+	"K6/GBGH94zcSUXgL1V/PsBr3kh7DU/1cmvWSniB/FFSQrHeiREHC0Qy5mGLVO+kVBVwZjO7wpR6JUkTo",
+	"p/6vj/2d13hnePP51cOLHf/H0cO3nw8fyr/3Dx7+R295UknvPKeEqV+L6YCI+FRSuOIbiRhctGI+5se1",
+	"c/ofggx7J73/c6/cxj3zq9yzA4ARcaZwunJlU/PzV7G2hZB8xareMfJJ3SE+BNrETM6JQAMy5IKcwlc5",
+	"lQoNyIgyibBCVEkkFRYKzaka80J/46f/R0HEopx/at67jrqnlLm/96tTPtv5J975V3/n9e3/vXPzfXxi",
+	"bzMynXFFWLr4mSyWJ3g+5pIwNFjATFKc50Qk8FniKUFDLhC5J2KBBJkRrNwqwI9634iEuZFPeDrL9btf",
+	"DfePyNHxcCclBO8cvfxhuINfDw539rN+2h8ekZe4v+8Ww7CFcjWCwe7o0a4jjWCZ9g9erVum/2Pn/121",
+	"Or/QKVXLi/ITn6MpZgtEmBKUwK5OuVSn6LiP5mPCUE6GCvFi5b7m8ODaeOm0mJabav7a98OiTJGRPVjv",
+	"yZAIwlISp0jKUpqZky7clSsOmP996/NejgU4qyByxpkkJWM9FwQr/VTN9ZkiDFYUz2Y5Nax+77+l4fdN",
+	"X5gSek8yeLh56QqujahEjMx3ew+JGcrPjM/ZnzGQOZZool9+iu54oVI+JXdI4oXU5KLGRCDMFlasjTEb",
+	"kQwGfcEZ6Wy4Z8CZVo0z5dMpZhmMNMVCUJIZAn5Ieu8EH+RkumYkM3PF9+1G5J67YkiWf6AhpjnJTpEk",
+	"pOSnfKiZqCokSnmmj+CA3wORB7rEe6LEYudsqGIC8QNVY3TcP0wQ1hegsTvUkqScZRIpjrCcIDzClO3G",
+	"z+rhy42HVU/tHwUpOjwAzTaS6sOfcpGRDGWFwIN8gWCDaZ5rvSnY5FM0xyodw+IGvIPc69fuAsex74ZD",
+	"nWpKzkk2AtrEWUb163H+TvAZEYrqsz/EuSQB3//cE+SeShjmvlbAgmvD35aVPpqOkfvdiRdBZlwo/XGB",
+	"xvieaNKAPfI7s9+Hf4LN6Uc5qf2KD/6bpJohf9oZ8R375ZRnJJe74XyDC3boVA9CDxlY6klvRNW4GOym",
+	"fLoH6zmkguxMM1H+tWceCW8+S5XRKKpLQbOa9Hp5tCSZkp7gZlFDKfcycp2kGVxHmF6Cjz3J017SM3qg",
+	"JumFVGTau6loTq9ikrCUDR/NQ28arp0C9aW7VcvuqSRXBE/b0F4qqCKC4t5J74JPMWUIZ5owpBJYcYFw",
+	"mhIp9ZFJORtSMSWgkBI2wprItThcotnymetP6xX5pPRWuId9dus24DwnmC0tr70wKd/QcK3LpelywUG4",
+	"LZGpJaGGtoAjuVtD3etu+f33txc9YGwK03yJxg9fxY7DkLKMstHt0uE5jth/SW/MpdL6jzlwikxlo9um",
+	"+NNbc/F+8DsWAi/0z83n5nhsC9VK35RpccGNaFt329vyyoekx9O0EIJkt3jj+67oFF41K+V9nRsvEFUo",
+	"5UWeIca1VYOYtsFyKrWExgNJmDIqsLtut2qXxZdWWFWqxSCltjuoWmy6/tJdp+/hhTBK81r5qkn+0lyq",
+	"b1JYNbwHrtRShaRjRrX2spk7+Cv1fVQt8fWD6IIVs0wr1S3W656IuIjdT0Av4IygKRehTWdUUWPQwXIg",
+	"vb2woevtk5CdgWFeHv9Q+pglrhxftwbB/lZJuEorlYUo5+g2rSHjBBbXNc/8hcoI3/Tcxn/YSFVV1nMQ",
+	"Yz1My5hNvBjkUH1z4KFLy+TmcOnPi1MgBMG50hSV9MYFU5oaE7P1wrjtkt4o5wOc33om53ffaG01bWP/",
+	"uE7dq/fo0hFMtzt16Q64myQj817SyymbkKw23JctRguP7XKwRu+PcGWsEPaKf4qnBCl+iu6GVEh1K8kf",
+	"d3DC73Ls/7SeVKPiA6/GhSRZgqwDQ4GzVV/GNGNYkKobBxy4+m29k96sGORUjs05HhExE1SLth58YQfQ",
+	"OzlKeu718Ic17kBk946HB4OX6X72mrzCPwyP+oPD9CDbJ/3ha/xq8EP6sresfbnXV3jl4UFcOShHtVm1",
+	"Dsb8ea31EE5o05XhbDcNoXZEg1sTP+3qrMJBB6NqyP0MVXVOp//Qo7YCp6meji2F9xjvJb0//BN6f+wv",
+	"kwD2x6GJ+v1HMJya1VR1Da7fDf+YxL2/zSr/o7y7u9WezQS/x/kKvqBP+UwQo5dROQbxjhkiLJtxyhRi",
+	"hGTyxJjVRU7ZSPOKBFFtaWNlnFSSG5/vnItM2+CaJXCB1JyjGRGSM+ksc8PqNa+obRaMktwO+cYdu5xp",
+	"oyjpYTkxTpNl5ysfKsJOgVfRnGj2NcdUSZgbTFizJONbqWgr0bMJ72mhSJFPMyqItHdUB/ej4FM9AoY4",
+	"Q4wPeLZAU7ywUYEEaZGZ6/FSieC9pXvJxzK0PrNjZWxAqUcxNXBE7wlrrE6cc6bpoKZQLKsTI4GZ9djW",
+	"bVVtPM2X5/3WuDjtjZo2BBlqgVLT/vejyuwSV4z6MnI8kzGC+NUss1likiHKkF693dKjH4w+J1iSphRo",
+	"59BiWc0J2mjXmauimrJ9QrkJDfmL4wKdc5ZWTj7smVEPx1h2wKsewYT9Y9qsTbeqmJxsL9+knsOCyF6i",
+	"5dxN0ssIznLK9JAP+gcvd/qHO/3Dq/6rk/3jk37/n5qQQcHvfcASqTGVSNIR26EMLXjxl1WSUa6KZ+d8",
+	"TsDek6dGu4OvJMJsgfSLIFTUhJ/8osdcc4zUuEnSK8C8tb9bT1o54foIz0wkDb3uo0xLHjy24f2t2KNq",
+	"YBddxewiuDEYZ0NCC6iiU2KTRMo2dFb6RsCJSFNgDLKYTrHQX57VHKDfSJQKoq01inOJ5pBogSeEgd3g",
+	"+Hjo1fjYu9rv9w93+/19WBw6JWZDP37uwTZ5Qj6IEfKPWl/1VDzUUhMzVDCIkSFG1JyLSe/h5gEYQzjZ",
+	"/SVil5KoCK2fDYck1cKokETIBE0xzQf8E5EJysg9TYl8FJ3HHIBbeui28mS5vWzkH93aHzUWBKumL/E0",
+	"0FAdubI3vGFKLBqsr/eOrX+ovqhpaMecrM7P6tTF+Nad11Vk/CxI8guTV8RwASXZuCbBNqFyor+bcUkg",
+	"NgtysDQ3nhWBbspAqwkb5/G0i+4X5qYFEU+Nq61TQlbnOTaCx3nGNFuWynn6JBH34DrIIKh2m3KmBM9z",
+	"YxWHO/JDM7dZ+c4uZ1KoMdd8832Rb1ZmY5QoUUZSmmlrbcALpUUVThXEo5kTJpo2p/r1WqvCJkdB2btd",
+	"NpC7wLjXId1jF51psxu87tdM8qk2obGUgfHN9NXapIJshFxyNOZ5ZoxdbF+P5mMu3a1UQmwGZOnuNVu2",
+	"xVOnt64j/gsigUAheKe5Uwu3dbmPlUNz2FA5TH0ywPromMk0unDXg3FaxPTet0yvHy+UpBmpuiq+kWhQ",
+	"SMqIlAjuPkU4n9vMnGoilzsE7vpe0rOP3BhBd/lWn5eM4bV2j9cNaIvVD9WEcu2PGq29wqMVZoOlszGW",
+	"xvsDazhtrEJd4Y0h1NiIapwSFjFxBByQSkNOWeEET8ViWpyTyng2h3nOIf3ynJucjrpDPKvT19FSBuzN",
+	"56NYgqtmEOSe8iKmRkPSp2FHAzKCnOsht+EDGyCUM4In1jLljNTEcYth3OOcZrfgJGvmjavRByxCMJvq",
+	"EzcQSUbkZDdY4sfSh36eSR7GMzyguT/FK720PCtSBXntGUcDsuCQxsVzrKxbFgmSEyzhL3sid1ewdxl1",
+	"0o3ovRM/iIsM8g4RzeDZNh0R9hliSHxoM5OX3WiBRFh6R/mcCWXgLra8A6OxNu2pXPFMrz3En6tInktk",
+	"VA0UXGzMRw5ZlEYjWfGCPwpSrBjzhJCZ1GthFqUiWp0U58OhVgbjz44zTj/qirzR18aeUvdy2X30Ay+X",
+	"3b6vumbNeGCFGDtkgedjzBjJQ2WRaJNbn0FOIWorTah5naCMD9k+uvvRno9JOonw0nIua/2+9rINMYHf",
+	"rLrBM+IzZAyBKSIVmhIp8Yhs6eOqM0A7pFhE/9ynbFVn69SZW688rZv0T3CRO644VQ284+Y6fY9JBW8T",
+	"bMk2xoveXLxvl36VYzYqbC5eGDw+jgUdyAjntxHlLZ6Ww3z1TbO0uBnPabrR8fPOXGVN2Nt/2azwVmFk",
+	"CC740p5gWuFDg7VJ6nQR7LjZFj/6yr425EIuB6i7Ew1PvICswVa+0pCOCSQ0HPQPXu3sH+wc7l/1+yfw",
+	"v3/q2eZYH+cpTB0KeLybc3+nH15b0q0iDEMyRH//4PDo+OUPr17jQZqRYf1vSF5iGRfgsuXzTG/jhFTJ",
+	"tUdYde9Oem/MRNDfMSuGOFWF3nx0+aayrSe9N4Veg72/EpFTthwwWGYBOM9/G4I3twEzuFk2mwlDgkwp",
+	"y7SAHnGTZf53zjK8QIqjHwXVn/qvTvp9/fc+fKhZXFsymeYsI2QE1Qn89fwdOvqhpshqBhGYawexaqub",
+	"zwfJ4cOLnbL46ubzfvLq4dvvogrvevaywTb8osymptic/XqG9LBrS6T5UJOCtO/3VlakhUyrCZvyJLJa",
+	"5nWRimc51p+Si2fefUXE9BlwtoAdgZH0CHb0PylhDP+Hs6OvnMn8/5Jp8HQCCmjEG6IfCDYtXlQLW/uv",
+	"Tg77tVz3ykxevPjY378B/8e/Dz72dw5vvj352N85dl8dnfT73y5Pb4X+5IbYpQrFp40CVwGLaZeX8Lhw",
+	"fEPN0k6i23WZ5USRKywnrRYHru+pSCKMso96RBIMPKLxmpQT6HRhoFgqMP0biyZ3CzgFEuu9tFpyJNu3",
+	"tUHu3KHLjmxJP6GMjqiyXhkDQgDpa3I5lvgy4rx8+bCZCaXeZwEjibIZu3o5l4VoWUqJZTkfcHmZck+l",
+	"X4+0BoLmhEx2e5FKSyw3h1aih9De2pTkKpPrluik5VI1PwsjNhv1GwmZqhHXaGO/w2CjyDOljXqB4Z0b",
+	"JaS5CtbUbUGDmPW9KTCszlSvH84ThGc0QeBdMxmXkJx8ish0phbWxSSKnCyFxzcR70Db9PrNSa+5RW+3",
+	"pdudVlbZqkths+bVSJ5W3BhXdLhY3nh7HFuo+yUrWR2/3Kau0ThFa3rY8VG0SrGNOw6uvh1yceszvqLp",
+	"u0/jJmvsIAP/eqWGfn9znXbSm42XfV7RJGFBprysI4yYAVAzDglu9tJTxFm+8FUvHnUA3P44ywjkn0w1",
+	"gwXX7eMStmOF29GFerLArykFpENqEptbJENc2YifPkhmeWAdIbmW6dMnCDYoAlOTt6PXdPks+hPQqMqz",
+	"WZYOzArCDE3DhjVxvKlo0ZoTsH2Jj2wYsqxYFobAK/uXlOynMS9VOH0KXtqJJ8SOrh7O/1LOEP16ypyl",
+	"4mv2zE7Y00v0ns2wUBTn1tzDlBGDJmVDqP4zfG1ARmrxqdfNjLFgRB1vmXM2tE1Z0tosHglCMgCZCktz",
+	"0CVgT+nzSVgGJX4ZXsgEzQVVijCEJZrSjNHRWKHfr84NhhUxiCKUpXkhqUFaCTTS7txLNYUty25tLNvT",
+	"ptvxdDEgQpK00DzvFmf3VPJ64lm0ILB1ujphWePSeZhrOUg96c3JQXZRtsh4MHeaIdq3N+cxomMmc0Fy",
+	"ek/EIq6ba56ZQIFBAjklictt4Myor3AWneSIpCHU0xxSMmsXTMQlksvWt202DJz+pM3G6czk9K7XbtJS",
+	"0W3yYHt586ikq/Wra3IrwDFW13eFKxFx4q0o7HoySIwJWTSa0oSaA+wPpZHetshD02Iv6RliJKVUqOew",
+	"xtRNi0wQRWI75wVT0gLjyQoy3qwQMy6JTekx2EaJyWPZ31ywaAHEmhQza4bA2mF/mKE1KayOGrKr8D1K",
+	"gKf1k5P1Ynz9G8tARrsjD3v031DdAfvHUrIsu+N4SPrp65KwTBAWSUyzBCoJx8TmBEGNvPFdN1KTHDP0",
+	"oCA1ZSmiLW0D6mFixps3y1y5XIAePzH2ar8Z7VMNJoDPCCcvON0lfQU0UTlGjgIC/lkh4xrih93QZjLP",
+	"y6cnkHlxzTpgmNNG3A2nY5Nz3U4n9zNrRGdPoJVXqX15HRpTdBT3KS7WtqPOkrxaUk3neB4uwz5kdkYI",
+	"ZaFtsk3KnHt0l6OlckrblSF6P/UZsifYpLzVsAL+NCe1m1KXqyRongcBkdoxiENRXlKWmoTqTBh0xhFm",
+	"1eji0cHusexttm3aR0oygrNYpIQ6mGgoPckyQaREGSemuGTOxSSeCSuILHIVj71YzUUTALY2QCl0v5Eo",
+	"x1JZkAmGsEuNTPQIxnyOhhjE8IirzcrnyniMHV9iN8MuQEOCCXe3c6oprYAvTTUOOyHuMm7tPK8s05JE",
+	"ijjR29k/1kLZpPs2NI+WSgic780Vm7i1ae3Gq+xq19TybszZSk0WI32PpQvwyhJ5gu4Ewfmd+zuMfspT",
+	"4ya6k3RagAC606cc8Ihzgu/t1WNeaAMdygeuGdSF6DWUyBTFZbawwB5bRKUpIjc1aCGCmFbc3Ju2crmF",
+	"S9D1yr4n/hkRVIUYAondY4nmY75sIzcx/eM1a6XxEUYtQEVsboaERNjEZQvGVjR+cubQHS3mzkgLA759",
+	"LGSIpVYHll/0O6Dk6NkDrpUrNkOZ6RPQnr/N/GHZuFSWqAz6Swmy3tgnAQ65Fjbckv5S4rHPHH0Hz6zy",
+	"I0c8LfiRpe5OD83ifdEOBsUWoIbqbgkasb+/c/D6qn940u+7khdNWEslxiWOq/453env71qN0r3q4dGV",
+	"ryvDiAbCyUcbThHj81rCIPpg2ztghvhwKImtaa8WA+U8xbkHLKodmUjd3I75cFB+uHIfTtyHF/7Tt395",
+	"8c9/f/x+52bpmm//Es0VTF3Fd/P63nIXNoWq7XU1yItmuZ1lcHMpvdMW2DgnwylyEfBIBqer0+qqaHUd",
+	"sOoVR0osEkiKM6BYjCsTTuHM1pWZUu6lUuM1OOabEVd9eazfmZjF/ubifev4r+DFaKwFQDr25YrGXa+/",
+	"AUe9RKbmoUbmzgUtIeDkzv2yV98VTCyJWMHn2SXURJxUnzwlYKScv72IGAXRRNKdm3iebOlMW7Zc7GxP",
+	"TfEz1BqqMWYoqNUwGQKmqwssRACps7sspMKh2QTX+MCaQZno7eyQqb+5eL+qOK5WzbrWzAyvfUh6fBK3",
+	"MFYCTpuuRViC+3xuCzHngrPRCVICM6mJQBuRgiuVkyxBeDqgo4IXMkHOR6xPHuC6j3Yb6AqSqLXZIxWk",
+	"pDILQkEzBfgoiaoU+tni3nuaEW3k8jnrptiPT8D7HSzxTVNSMXvbMb2U69JGGRhgSW4LkfdOemOlZvJk",
+	"bw/P6C4pdvZ3g9OlB2LquYsQgd7gx0aqqezPkqSC6FXGyHx0zid72B9W113VahL8MFfVdzqGJMjIhjQp",
+	"kwrnJsR5imB2dQqMe9/9JOOLWLFpX+2/jpFxrdRgEZaYfyPRkJI8g2R8N6QKyNbLZUKaC6rIbyxf+LB4",
+	"A34ZOXCrM/09F2yQ5G/f7deqOeUHVNol/Qch1prOOSoTBCMeMeahNWy06c3Fe889QrjQIS9YPega94uH",
+	"KItr1Th33XZ6X1a6rxtq05mgQxUzoC/5lACIJ8mlQ5XIQIb6FIG4s3FEGBG+X+A6Hamqp25MvmwGSToh",
+	"szXpOaaL1pLiNcWL2wEJLZkoZby5eA8uUkAWwi7NW2tb3gmrSJ4/BhCBD+DnrJpHJaa4jIdbgPd6WMJ8",
+	"bfH6GgXK7ataxDY5c2BdaxWG6nHoN41Tr0q49ibdLZZtcrrdXS0SxwW5p2S+Qdkwqc0eLlhxRD4pYkHR",
+	"Ygk0Ll0L2NH2eapmbFlBNubRwsA8y+LWKV0C8m49BklZ04TOVQAcZ6EZAtq5yeX1rLbiR6sm5W5sAbNs",
+	"DMYC4Z7tlByzwreCY+hp3tNsjbLcmjSUdk4mdSnn7lfWXlgwID4ETBlrjEfhaTZjgPsz0iJwjBVuzYvr",
+	"4P1RwWG+aRtmBix+8NjBhYmduB1owx28J0+wfV0kAZuR/SnV0G8+zUhGVZuKqYYmtHtwlwsOzLqNPVQm",
+	"6/XIfskJjFIAAEol1v2QC8IkTWUkiL4i6W9jmWHymPA7KVlOq0i8XaYOF/5H01MoBu5j3RpVDgZxFTzI",
+	"SWIbQN66GiOBXL1EE/dBViKQxKEkp1Rq9WmV4DluInciB22GpYwHcJci4cb0tzeUI262U25dO9yqv9F7",
+	"8iMh2QCnk3b4BrZeuWfzpsD1RhmaUlYoY9gKo8KeHEc7yBDWFNzYPWepeZbe0hnnouK1PW7lr7XPbrb+",
+	"lcXqchP4L/Q+krlle3M1lwyOQDY7zgXBWSRX/I3tPUbSCTJE2gAszTwrKYfbBOzPzrkzoL+fuFTvnENj",
+	"uWgRmLdWBSGzFLMFSiHhHRzG39nGLNB1TeBUaautDCGhjEP4CPBfh6542YRHczwgucmpyTkbEXHNAGXB",
+	"hN19sDRLd76ruQ+OD1e4yHdvv4u7YSqTjHC5C6jBdA7+E6Tv03Mx3nI9PVeR2oiYwhXdrGz8FFj4y/op",
+	"+YRTVW5C3ZVy3AyF4uZFuEo7N5/7ycHxwUNwwYrI2k9xaNoPhEzyhYGedXZJiRRIpwT9izOyi36F/nwE",
+	"M2nxaSuR8I+fexleAC7/FMwGVWi6ngODV+NCnwxB9aEYCj4N0CoU10zs1Um/D4G1RpvygbKMz2v7sb9U",
+	"SRNhXj9ZJLHOuNbboGxgZeZttsksqAtqDsUONtPCHLIEEtDCosYlvRQ6fTfnky6baVNylPPmyTV96E3d",
+	"qoFDRtihypqSDXAbDK2A2tAIKcSu3+QItFc+mAKKW8EL245tfb6Lv/bWZPU3tO5a11mnOZet3E3pJhyG",
+	"GK1cVR3/tnKYI3h7lEogJyvu1PIx0uZWmFO3GyX2WPNmRZbfcKMGtsKG1mfy1k+rRYINNKpzsEyNvYIz",
+	"0rKgZdyg49M7uAjKX6CZYas3uJ5wzffNd4lpsm+CGFU1w+1e8r5yX8NXbZPy5JG1mvRBNEzqVtkO3ust",
+	"TDw9y+6pe8uqHvH6EGptQyrktw9xRhLUt2DVm3mfJLU+ai1d+pvMM+toikYOIesZOnFuaq0L0WmVk6xZ",
+	"18ltGssoLCdtMmS06ttkAVQhNrsUCqPm6WtvW3l/t2qHTIe2R2B7nn/527kFmUGcaZXAZoQQZFp3aKtw",
+	"xFlMBKxJ+AsBBwxDTawf0TAxu4qV3sglV/caSEWSV+qs6qwklDkhHwu1Dns2HGWEHLiy7s3M17dlJVjn",
+	"SmAXfk33rPdLCu4X8m6GA/jyXffTKrjCRhgIe+kGvWa94qHp6daznQ2lr08r/bdM+d2GzTbu9N6GcbZl",
+	"gxt5Ubwfe40bpRX8C8e4QsYUbPG2/EMqLcfD0/FYDgJPtAzE9r5qmRB5xpBvsIX4EOl1FnxKJdlFb5VE",
+	"kJtiMtYMtMZggbBSOJ3YkHwIFmj9UhDNd3ktmm9qa1+Q1TnNLjrlSwhnviGTXmABQmSMD45fBsA1Q5oT",
+	"B5EJiQJNcDPskJbd1a1gC00wzDyrqcxw29Op0Ag7ozWUDW4cm32bby2aQAt3diWbfTmZPYgEBTlMkE47",
+	"IJSNbMNGyP2gsarKbfK0HxEKCuLerUJBbz0OQ2d7/TMhs/8dgtuw7rBIHS76L2SofitUrFNRq2q/xign",
+	"0TSfbSr+mi0bRBDcJDsLIfxCWXsWm/T+jsWkpfC6sH3rBoswMGGTrQVSeHRqXOb5ot7xa1NL1i2LSFoG",
+	"AxQeNSrgaBb8hxXskPz182LxEbvqYDXSdAw99DM6BMVLxbvpo2khlYHzahw4gelsNmB+JfMzbTS2Crta",
+	"I2S/f3TgA24mD1uoHYPr1e/vvzoMkp8gMhGTajfVHqUfvSIUaihOF5oJnmbFdPbyaJd8IhCwsMghRuVd",
+	"1XR4RTtkXgit6UNFqk1JW9viGDT2QPgiPRYteaFYfSkPMwJj3NJ8i2JhrIpQhxsRxT2G6Zr6A0TruQxN",
+	"mEywmZ+juQsQT9zwkCdqWFuhg4bQktu0XbY0s4G16SN1aS59THvcdv2OKzLNWW92wBXyiNh0MU/Er2Qe",
+	"QBK0RPaWYQMwg/Ft8DlvPARuD2f4v5aUXIt621VAs948xyrYZxlGb/w7LSjtvseZ7X2/f9A/OD4+7u9D",
+	"EapBbe2dv738rQrtqZe65ChjOhr3bh6eDHx4Spk7O81wCx3SapUb/EpIZmKCvokjIzmCq2NR8TAO/r/+",
+	"6/pa3nz/X+7D9fWu+xiNenfZwcNkFZc18Cs6taJzV/7pklAloiPGBXF2URwruV5wuPSQCSEz03mamHh9",
+	"ghTn8dT6P7/rx5b9PjxAc205oBJhxI19mfO5XghN78vVqo2xnGtpP7v7L49OEYsSp7Qw59Cncip30Rka",
+	"0k8kQzllBCxfiRiHn5bBzoOlvL7+/uP+zmtbDv0y2V/RiNTBNC+JUSrQsGCm+bOFjDMsLEGySMcIS6S5",
+	"RH0UTw7x3I41xNvqBijGDdGLjZT4kQpy4dy/TeWEg2QIgECWGOcWsA21mdknrBh4mD3SGLvAZnl87PX3",
+	"Xw1f4mOitd3+zg/6X6/0v/rlP6A4hvryMiKBTxqpuRbhe2MH+D73rgtvztnIoN177oQWRDU2DqKpJ40k",
+	"SmsN1pFFPRfOQNNQiaZYTEiW2C7nKS+YgjJeltmvHFwN1p9yV7OxzHEf5YXfWsNaQVmuN7nv8NyGxGDe",
+	"xmDa+U6/QZiu0h/jyBm+F2+1Pf9N2Em9hwvFS/XnQ3md1GwMcoiMWrzxHbbpf+3xcnKrxoTd2vdYse/7",
+	"o/s3X5p6NP1SQJherU7daC1AzbnNw7bGobb5e7a4FLIaltUtu3yNfQkG7MU17m7cr9uo6OH4NlvkywzK",
+	"vDdORZ9WoKilhZAm4KDFD3R7meERCUqwfFpBo3rRX30fwaXW3y61ySDBJVq8yRmfEAYHdCa0WM8QZciH",
+	"jqpxDeMj8PrBa/dPmOYQpgsEasJv55c/+mqj5tH5M7ZA/8/lb78is5K1KAvQ8W2hbeSDfv8oMIvYkEM0",
+	"xVr5l4Wc0ZTywve00hwRnBzDnf2Q34DBfWQ6jWl94/Xx/uHx64ODo1c/PES29Z3vFhMx0fGUgObDGUHj",
+	"YooBjL2Qtu4TS4fXdWrbSjPukPk293hJeu9cLLSE1r0nUtGRK/P02TM9nw53GwLqm5y6XtLLDHDiMubu",
+	"D43Qu97Z+GFnzrZ3Bl0SygBWgY/WbCCugtygrcoTt2lK9TSe762aqmzygrtGFiVy4uYgLfjEK5vRmWP8",
+	"ne9D2LJjiWFdFqpjhi1kouds3rzbRa5Cx1mSCfoXERxxgfrS2hiAtkiGuMhjlY2QM0O0YdkC12im1Zcl",
+	"g/cnPodkfqR5gM3FCaJOkEsv50RYIkZUoRzPJJGnaF9q3fCwD20dwN4dFHJxC31rbj2W5OYx2fuUKDEn",
+	"HHFtMvFcLunt3KSKN3yftie3GaeBa+9yycvCai1FpVvl9RXZQQ02VX4fXr4sN6KSKbmWjlmR53igRZER",
+	"cjWPUuC2aLqwjRez+X5NSUaLabOrY7JQ8y93Wpq8z+aNuxYTjW+pk+9G+pU5n99u8TYtlduRrhLuZLZ4",
+	"UbOI1jvXnb07MWtQAWK1jdzA4YFfbrlWYlswcMC/iEJj6l8g9KKlVID4xlm+aGwHVyRVk/xoLRk2wX8K",
+	"AhVQfi0M7BsMuAVspwssNxoVj3owvUY55dPALPCSL815Oqmq60sAjCf9/vf9fYPEuJWSZLFgZbwkS4sy",
+	"6Bnmu3COORpjbew7rzQ4Askn9XSbup3jYGWX47AkpDVMdZBkB/lxZmurbYz9krrzYemykW5mT3B3alkJ",
+	"xNIuce79j+fo9dHxD8hCudQMNRf6hOV0hTXUwN7c49wCwQrhosb+eoiVD4hLWXCMIQFndYKMyEpQDgmE",
+	"kCijmXVvT4b4klJhVcjeydHBQRn4/Z3NBE/14g9ygt4wZfbJkdOAF+pkkGM2WXZkloHceE04INoltmWn",
+	"8ScsW+7Rzj52BWJECBBfVu/VXAleUjlGa3ds1Qw2D8qvan1UYJfbXxFlNpQy4Nni1M0dCzwl8LOSkJKC",
+	"QJwijGSO5XjZr74xvceNxofTbzYVcMSi0lLhaJOfD1SN0fGnT2HrSG1VZIkPYehlxMpXiG/uaVFU9ZXj",
+	"irvkKO4t8Z7MiAyARyLKoF5BNgpNuKTSulMawm0BqRs0U/sGqX+EGuW8wVzjeaE+Mm3WYQNPc7zDcaHH",
+	"sjU8o3sOWgq4m3GIdI404p7boW7mS8qi4GoGyl2ZyhVnuAQtOJIo1vlmCHAqNXmzJe9TPEXFIUK16b3m",
+	"bmmBq2XuWcEVcZ7zuakPk6eIaTEBX0njBK9rGq2QOSLFu3qlb9t0v8GZQz1rcn0zmDp+T0QUyesK3Bnm",
+	"lRZrAdAILGq1WchVbT7AlG0zuYr1u2x786Gqgp6ZImzzms0VfMr6yzfSYQyky7aCc5QTbFywJ+EMmuXU",
+	"+kPZ4UF3PaKiRlg1b7BBFfvj+qMvUxPNbHMXq9CDVC8kEU3aBQYe1eqTIfifIDmVCTLNz+HBM9rE7d2y",
+	"XcgKhucx37UGCrCH7WUcILiV/tQx6KANvapu2zvT3N+TlNB7kvn8z0hgulGiW60loW/PKogNHtoiHwgp",
+	"W2zPzZCRdaxj+wJb5BhV4nzBc5tgq2EbvffEggMCGwRFyR0mPBwaGGmcaQ4kFWhzsXx/1aAcMJqzDzc2",
+	"YynlJDvlKZVS8Ue0byP3NHMFdA00AvJpRgWRLYRIQ4m3TI9TCpEuA2JK5eQ26CbJuLrFs1lOU/C5NsAz",
+	"bYUp6oq22+SmmjtaaD2dyL/WVIi7F29BCWbpmLp8u7PfPzrY6ff7P9T4bjVZ7vLtTpDhdZi8co0yjpLX",
+	"kVyvFbMr6yC7nFghWxWElTjOPVwpQ3qHF4LnORIFg0oC6pCiGecswpdCQOgvVofkX9qyDsmuU6crXwaI",
+	"OqwA07rVoKC5+torv9z6dLrk4Ak534SpE0l+4goStPM8ELxpanop2w5Y0uS6eSbfE0Ty/D6WQmge12Qx",
+	"o0LDP3hZZsDQb2dcUkXvySMUGhhi052qLGunGxZJWFt22NteN1bHL4GP6tBTu+itcil9oPHJU9O+g3EA",
+	"gENTPQgifRh12RbJBB62g/RwdzRv0f4lU8VMF6A2OoC5IWZpnZmkoIq159O/QucMRrAolRyXogCRH2af",
+	"xzSc9qltlVZILfAv3V1uad2+VMdQ2d8kJI9mZ6ek7Kc8NnEMEujyFDeY3Ykqu0HVNhJcVFTaLlKbEYLa",
+	"4Z0sn/sGkHRPAHvixnHhc0rri/Wj4FPrbQZISalO9QGAuA3OgavYYAfwlqR6LcpISjMid9FdJVf1Ti9t",
+	"ppcYTHzX2tKFI7G0jX0gH5lDjwqPa19pa+lIFsuJ+XclHxb+UxMRhw110drCdEq997SdXmSYOXAgg5KM",
+	"ppjmA/7JYA1agW08I4oIqnVOmzq+XBM1aiyZy4etjL1jQWAsjdBi7dubCl1Ypa7XPUrkWsbS6bRQEGMk",
+	"ZlNqkPogcPX7I/67bREc/W40s9nXwfnQoKiiMYQO8ynI65nbNvB85T2tenN8QdC9rTHx2qcu1BlyCcdl",
+	"t2A1uFgVU6wOJFbZmdqitzhnT8HhKGddQIP58TXCu3sKGVnkUUT7LJCZTWS9FyX6cJQa3gps2RJ8IPSC",
+	"e6Xdh6kPNikmWkJHcrlsnD8xDdNMjNrYClJxDsUFNiV+qUFqtHfaqm6cFmxx2VY5RX0zszWa1ub86ayU",
+	"zzDRJFBr3SI3PAdmmzs8BZfgTWyZo/N35y81+OTOsWv2SUmk7WHk7GFzDZRoSW6KQzBD4N1doAwr4vPg",
+	"Sjdr9Z5a/k/pR+698w55sPwRZ+gA/R2LdFx1AlQcvDWHdk/sR5w0j/FVLxEXZuVq6LVJkFZFuVTo8OUx",
+	"pAAjPCZ4+3ZIz8unLZZCBm38XEvAczV3sptrsxNj6bvTE1MK1jKgVS309/nPJme6usCvGin3l6Wo7W7o",
+	"MxztPpDDyMBnQKcEYYn+xgGYjkhIV+9LCy9fq3EoffD748P+tC/XtrJ98dHWpb98eHF9vev+ev3w7V9e",
+	"jP89/bf891R+++33DR3xF4XoPMBwhUex5VF4ZLxaS90YY3HeDU5cgMVdk4jjkvycB+fyt3NIe1UcZTzi",
+	"CmuRfJfxVT3zCFhntafEG5A27H5IWa11oLaPb4WPVNsvFDff9VzL0NuMzw0crWnQazAkh9T0FISPYuqZ",
+	"WEZyem873hcsaH8vIFJgv9b6SM+2mGzUkBBQKLeCyQT3GUze5xT659kNaMa3royzoDvSLo2DR4RwNZ/T",
+	"1nZTschGFudig9FtLwxe0CLgGEyt0wWzeDtvLyI8gaGzq6vrot8/eHn+M/IoPhY8qeSLV/v949cAE1Uh",
+	"u9cVxnjlGviXbPFwVRP+qwpgUDMg7mAmm/NZr4hU52WyTcuKOo/JAYgxDpPjFGEoctAatIKKUTRYmNZZ",
+	"C83z6FItrhuAxalZhZvTuMAy4uTR38dMqatocfWZVdj2X6Kf6V+BOZNPKgG9FdJd43mOm4QBndaC2Stg",
+	"yrbSCvXTc8rIG6bEomVSd3Oe0CSzBaALl6LAymUXNDznlel0edRXAS5v2j0Lv+yEnORpiI7MLLcPs8sa",
+	"qTZXBju5s/lBSKtCZY3wSTbGhUIcov7Oa7wzvPn86uHFjv/j6OHbz4cP5d/7B3FInf8JnKCNs3kEqoyp",
+	"f7Rh4V85wqmi91QtEDQIcDY9iUXhRyt1oeZh4Ro9j0wNTouYrZ13h1ttntiUf0c5rpzKL8pvP/g64Bay",
+	"BiI+d0PBp3c2v8WW4d4pfpegAdfmDEN/FFgoIqR1k495IXYRAIbd2fiOu808iio04gaC09WgXDNA0cjw",
+	"4hQdHJ30+yDETB9lp6NneGEiPjXdHFDqAintbfM1sHVJTwJjlEW9efbh2hTzH9pjwBl4vA07mvN04lk9",
+	"b3F53QmmF8O+E57U7IhY6ujwiHygapwJPN8iAaWS6mMzTyC6pW0NBLW6EVbziLSdVrk69Yl1tmYQTUgL",
+	"QdXiUo/WTGtAsIjWgTDEZ1grw4pPCEvQ3Xx4e4eG3FZXDBbo6DDsZKiJHR6r+bB5qJ/vWKmZGYFDYakl",
+	"trvRmoQ3wLahQ9NpGrlB+/DYiYGog8zdnAhbyIDzhVRoRtOJRIVH8bOVsWUSxbU2JGWJPgf91DkaENPR",
+	"K9u9Ztfsu+8+jDla8AJhQXa/+w6ZjpWuSjHFQlAArDITNUu0C0Z+ITWjenFnB3SXoLuc4Ez/15WJ3X2L",
+	"JIGilGtmBiVP7X1B1g16cXdPyZwIfavxaWfmD8hStg9RAFjH58zdpXV1qmTQJ8njXyR67uUPFg7D6PRE",
+	"oClegB6sH0ulD4J7iOicTohx22ecmCx58olKdYKO+kd22c5NKpBesjP07rfLKxevnxDAnJaEZRJJ7ybx",
+	"K8nQ3duMTGdcEZYudn4mi7td5Oub3cLD2USFXgjD1OHXCVmAb4UzgowLxKxCMAccdtOEXADs8pWoHl5m",
+	"wgJjvZBY+jqAeYLmY07uibh2ee36N9BLdtEZvBkm6LmHge6AhgthUat1ZBiH+NHBgbvZCiG9+Ra3F7Ps",
+	"mtlkuBkRaEKNgPJLwDKPR8gFXBKci+Dtlh54+bsL7NgLJmSxi979fpVcs4s3v7y5egPP1sPRGxeUleqd",
+	"znha6JNUBgL08BkhGQRVThDks5j9ARTPnOB7Sy6Vlb9mORkqPf+UT6fwRh7Gvu2eSXTQ7/twlF5eQyqZ",
+	"gW056B+EsSpBUi4ykqGsEHiQL0wBDM21PnHNgjsB3opz2GSM5lxM9PrBJghiMOmO+q/NFI3eCdGOuQUn",
+	"LUfpjwCUlmnT1xyAN1Cu+913sHD1Cmipj0ofvZjiXOvkJAMcq8Q1jNZLmqABzsoi2W8TdNTfRy8YNzXR",
+	"htN8m1yzo/4henFPJYWG1oNCwWg0ASx4IZDgOYGbjxKY0QsofNBqNFNQzUmWp6Cv3z9ELyAHRnEOWCnw",
+	"rv1jPQQFw9VXHRygF9iUH/vi5lN0Z2qV70wBMCDAwUOP9VCh8jdcN9jmU4TlxJINlAFfs7v3RInFzpn+",
+	"687moMhv7fL+QqdUAXv5K8+AcQjiozAvj7RRnxihINE++jv966mBCtOn2XgsfMjmAOXknuQSZYTMdtEv",
+	"VNocE0GwIfJrdmeA2O6AMO5y/fK7E6gfMdIH5vCNRHdaubzTROXvMOos0JXhJcy2681pSpjJyXFQxTOc",
+	"jsnOwW7ftnMxAlOe7O3N5/NdDD/vcjHas/fKvV/enr/59fIN3FPWBpdyNAhOnvT2d/vmMj4jDM9o76R3",
+	"uNvfPYQW4WoMagAUxt7v75VolSMS8Z/8aMXm5W/nu+gslxzlsG5wzlNe5JlxpWimIaY4p5Jkp+jO0v+d",
+	"KSCejwHAw4hDytnbrHfS0+t/5rqbefp3pf/VDBp9wM0eA7fRnFtTNJR16iv+KAi4Fuz6wo9OPcHNoL3h",
+	"loeHZN3LrRaiXw8Y3Cvf7xC62wzAYouvH0GtGNBwLerA/FaNp4QObzQeh/W5PBQojQfrHVBZ3KjUGmJY",
+	"NaaZr+8uB7XsbY4PtKSWvXM4fb0GVwInASgIly8AVH/Q77sOJg6Y0ERY9ZT3/ttaAC02EvJSQPWNwb/u",
+	"mpJgCMWtepwf3967oHBdFtMpFgt7cuzSJxYWEvIhQeRCV78R4G7aow1wmrYXRxSRFlsYLNCtQPJ5/GMg",
+	"SsMMS7T5u8odFU0AKNKmh3vt45qZckFHvfAeGFwS3luEGpd7hlZdKBsZ1RDkFJVoQmbKam2p74pe5S62",
+	"FNJUMy7xlw2kEiimP5OFpRnQxv7KTXv7TsjFd+p4qNqP1syPkel6coGn/cz4HBxiB/39hrec27rOx5Pm",
+	"T6CHMzDQwFKjDHkZZRVeOcYGF6JOpg9JTSrt8VQOwfiNky+6IIoY4O4fDXWiF3ceD/ROa5RH3xph7NkR",
+	"OmMLZPThAFPUU5XA88QCGDuVwMsyiIqAxQAaLJh78hSML3s4EM2chn/509nOwfFLR/OadNfQ6W96ohvE",
+	"YIl8WBMD+hhwlhLB5EYJUKWyDiSC0XfMQQQBuVEobjeEJSH5PM5wCWn7n3eItdms52caGTc7sZ9p9hAo",
+	"k1Vi/xtRjiE/rQyOyd8r5z3qQgS/1yaDY3IrRG4rkQPDfnthwK8ja7on8Hylkn7mGlCa5B8wvEBXpGoX",
+	"XXALXgdOFBOyjW/LezzfxIM+QIOroGTM++ROQ02k2r1jBUMokynLna2i3VZQHWNFR0+pzNVO9jIxaZae",
+	"oMFCGdA7/aFz0vpGGqWnVHaejNisY7KRJRg15s7tA9qO5lmp8GYSq3R4O0WXSQZIlfYUUOFgiTtT8e2O",
+	"oMEC+Ux+t/dut1Yr98F+fSNRTnAmQYNxTmlpdGqrQ4yIkiX2/FAQr2sULCfS+FqpRCN6b1BmqvtvhM+5",
+	"0zKepbptRncB2V2ymbje7/jlq1hJidk1JtjBKf3Cy1b2sUfbS/f8dfbhjyK8Kzwhpvld2S16ieSWucbe",
+	"Z0Mta2X/eamEPunp3bTKXfHodUvUmgnCnU7Pvkl6s2K7M11HPLco59pIcRnA6FcoznC9gRKTPfwvwE1j",
+	"memDZdq2XDNweTE+R5wZCT8DCGJAXZcVD3kQPzCJkyi41/CaNxfvIepCrOtKDyotGx/H7KPfwXNwHpov",
+	"T8MXroiYyhZK/FdGr7McpzY6A2WdI0HKyM52R33PhBF3Up6RlVqDiaNCEqGcETwxNOPiEvpWwBVw7h4o",
+	"1oUGqlPKCmVajywzEnjxOc/IkzKT8i0rNiicho+l6WPk2lB0xGnA1tfvMA0PBL+HWDSsqg17lxD20Kbn",
+	"CVjSWkqwJbsruT/oh+6ip9wz847VPtjcwdjVfOnd+WUDNG73JloDN38iibFJDVyptvk+Ic/VTepG+KWV",
+	"tvC1Ef5sfu6CdM6yrERYbM+ILaF570tGcqLIhmjeVa33JmIcTbkgpz6IvzDoPMDjJoTMpDN08JTsRlyZ",
+	"U34fEFNtW45W4KpbXAYI6usHZN2wTf2oDUv6uBPXIDZl3g2G9maFDjIkLEK+skrciDNTZglfGH0PfM/G",
+	"gW0bRZm8FXBzQwSfCJOjTx2gRVSlCvbpzz+z/a/wzFaUKhwQ8uPO754tltoJcne/KJ1uFCOgyws6GlvN",
+	"xxKbDLu7amqGLBHnOKgnRJm8Jkh7SkzDCLBCIGZ4zcaYZZDJdmrB4of03qbr+NQcePcYS1OTDH05ICaN",
+	"GJnbH0k+k7Fz5Y5HYmM8jJsbeKGkwhDKSZBUeCGR5LEzdG726NwDvz6JYVJ9ybM8SIkx4uz6erbTYRTC",
+	"b3V5xLQFI7eyWCoHTRGpnvEpe+tVfRsER4OFXm2SD09N0hqASfn0vzFJJ16ptRtCpU2enONICk5YM/ZM",
+	"lb9wiI0OwEF3B8C89lyv66pTYBu3mIoEvUWyI1vikjCtEUI0xb2E30PXDLe3ISj3I0+CKel75hLHnX4B",
+	"ahAXaEywkEjSTyijI82GwASHLppqTKZaU7LJvAbbJLG9iFhmL7AJK9fsriZz77TQ8GJEGEEva+b9docw",
+	"IkyqxT/P9CBWB/kMjyJs1VOdQ6MddHj+SCYee8we4SSG9Sodr2AFSoJzi4qXYmaRPgc2OxYytKwD2HRq",
+	"RgOS8imR16zSgezNxftdyP8158LecE81+WtdjXE0IQsAZufwSnMS9TGMHY1Lot5k4rwc6hOpWm8u3ocv",
+	"+cKq1puL9+t9wHZhO6FnVebohw8Pmv3BbmxD0XvA/rqg680S4VerE1GJXNog5F7voqP+UWAkGL+oJb03",
+	"F+8TS50ADuU6rgIlw7QpQwd9l4QecZjpCWqK5IyZzLPe09LFSpb3YUxA4lAFVQ3SGUd2a90p1Uc5411Q",
+	"zpVYWF3cTb3qezZk1JpsoIAtE9R2hXx6wvltRhh4z11/SV/i4axDjGA8Sdk3x+baQoN0W01l2mIpxFlK",
+	"TmzcwgqDa0ZNJg40v+GWpea5MVGhkAhsWk2IKl7x5KpZ5y69Tio+m8X9OZcKC/UjFeRCj/oZe3HLMX5h",
+	"P+5bB4m4gsna7a5YSo8OxHep/zSaABqQEdWkvabi6VmkGIgF9Cyqhq1KiKF2/GPEd3J6T1ZGnoCB/o3/",
+	"oq95QlZt3xDZHxsBBcPAs2gqXQ1YF6wZ5qh5BUiEpXWF4i404ig3i/BFQ4Oz3GCXRaPDy/2tVrUcThAd",
+	"BmWktk7YQK2hMZ4Zpq4QtgXA0bjxOz2WTcVGQ7ND9plBH+JGSY0B0mozwglxXCPJ1VDw6MfC+Lw2DPSh",
+	"7O3Gh0OtWJuyi4pghp6z4GDVNjBNxwYC1FTzXjO9rjbtAyyBCdWyxpWC8HTidKxddGbQGFzJj1ab1BzA",
+	"1Uw/fQYS7jQYTjrmXBK5e80+QHIqaCd5YTA5LcCDvRRL9H8d/NWCcK9sYLxi5bGqZ5KGIDs1zJObz0eu",
+	"icxB+eHKfThxH174T9/+5cU///3x+52bpWuiiE9PmqToWv6uTkvQP3fBWeybwHGygUk/IQ9xo9zBYSuL",
+	"lRxlihe227/JynAd/PW5LmMIxgpmZK61LoMP6xObLWi/0/9sR8kKSO4Sc1mG3X9CCog3KViR8WBnZYvF",
+	"7Ixt80CzGpoj6EnCvLtNW1ndUORPyoJY5RN5a3s1AAODBOxsSllNPGk60Zq/WbhKN5RlorgQeBgli+eq",
+	"oEc6R3xZRX3FAFa22DA4bvbwLkgnHj/YtTIVulbr0JCM23GzvUwsdkTBnswAhqTQORToGl1Ca1MeFxWS",
+	"PAwkimWbGeLCsc2s9LVYPSRG6Yv3BYtzwO4p1bztSzvpLIb3KgvMYoWXKr7BGOkmO0hOSs/OMgXanTXt",
+	"ULogx8+W6B/29NHqIBzUELbdK9UAdhQpFFpdOti+cGi9oPByC6SAPHGdYgJ0X5AFgdyopDtfGp5kvDng",
+	"vwG0cGnBTVzsiLBrBgkLJmcHKMjD1SOcg/UWdfrQEftzNY6NrNlh7nfgtNaWAn48K/ap6mvzVN/6q5rg",
+	"UpTp7w6aYjbGciU0BPzY2Dh8B1evwoQoX+3dhGD4AQFl5BuJpvx+5UiUQatsGIbXF28eB+wMZPgbo/aL",
+	"WMmxMXxJiIyvqbzN0fYqc8HTfmf50CUYmS0QlcoHbOqAFeX5XF3WZt33AX4U8N0SH0XbMQE0mlRQDEv1",
+	"KeFiMsz5PHCaIADS0SfHlMl45KprZusvgyhA6XDSl805AFwN4dHm9TFGrcf7tmzJ81xV/6qH+fm45t0u",
+	"J5UdRKJgDJynX5mjvkRmKzHMTqtTswQbePENaumIMgdAJZ+DG18TdngOV5zjmPjd+yxcp7CHlZ6cK6dm",
+	"EVItGiq7Vu2i3x2IYmijE1KeVGhb429wV5oy9WtWYiYK2wnKGvYcKUCNLNW92Nn+G1HB0X5ypr2JqLqs",
+	"Pt+wq20ZWdAZ7mYTRezhdML4PCeZ6UGw/ZuaKfm7CMqCcJ5LJBXNc/RHQQqSQcx12dY9C0b3TPl5OMQH",
+	"y9DbwpBccEZ6JXdcf/E/YMG60PSxxdest1MJ8jgqsIyUQUJfqPkblMkmvGcPZ/dUkh3Xpe/pKC1afXUG",
+	"b7/SL3+uhFSOsCt4mz+Prnx8lCPTt6SiRXprUpn92IqcQDrvwD5YcfzUzMt71rWAN9IOHBYRaoPB/cON",
+	"7blSXHWUXzfVmckgjP4oV30ruppBIcCfSk/IIH2pObecWQZtJG0Fj+HVUwAJkVGooTM7k+dKfXZ4XznZ",
+	"QWdPI0YZIiwDeF5tcsTc+9vSpJx8IUZXLwCwgJU8zxIb3p1SqBYzCLyST0nQ1BsA+sqkf6dI6I+qEBEo",
+	"mzM5efZMMhjiV06qchLuSskpHTRFRnCWU0a2plJt+n0B+vyRkjwLUFekwgtru0ORdQVsCUxaqkrUcYg0",
+	"OhM0RpIwi2dLjTC6r5sQ34MzpoyyXf52jrQRJbckPNP8VD0N5b1VYRXTalZ2bgfxXAG57PC+ftOiTEy0",
+	"KfGmGkzW4rHt6GeWE0V2lO072j0VvTGQtRhcXQgPjI/btPO0DTzKNi1KLFyjnAiVwVBt68vnSmrlGL9u",
+	"entjCkP1npXeya2pzJY9lj2VuqezD7YGs+6l1QyMKtth2yhn0IB8sFgBMOLq4X2fpGdKapVRft3EpmdB",
+	"EM7VmBcjo6uosSCQ3rKw3tKBd81vSYW2G7Dr8LcqLn9RXvaEznb7lrUJleWAkyoUaImZM8sxYyRzCZYc",
+	"BU5tG/jsLMQ6xTSXCTQ2lYlxZCfW1KOcyTAHVpb5SQMCkN3WZv8z/PwZlVP6BbTzxHULhHCPoYpIDpsd",
+	"zTNlK254/wHCiyHK7rWZN8KmjFCT45AXNvAG/GVbViJonu8I4rrmrcwRd43CTJXJEFdzoS2Sr/V/AcgS",
+	"kSgzSNpzLia7Pn/Ltw5DoCfBAKL54VD59t6M7Cn5V/CaFfFCszwJkhwNsXARZlNDNsYSjXh3oUQLjlSu",
+	"DZoSrAVj9mdwHACyXw1xHYsm202XhPjKLf23jxyfBHnlZaBZogFRc0KYt+qlyWCAsPI1MyzZICI5+t5F",
+	"l5pvsJR4+lOawMb4nqARnkXTS7QAeHP/9eNuwxxWyVwzwe4gGsuwzzfSNDeA7L06NuOXI8tPM5JRRb6I",
+	"JExxIQnK8BQgZQTKCZ5YCBuT323zaqp09sYN8ZmKRz++ryve/c6wEVPYR9XY85gJNADZTgiST4qw7M+M",
+	"FiUegMEgTELVlA/A6vPntFNX6R6jOJjFs6U3GN3XrY39Ai07qzEiGyAKG4sClMuWtDii92RnSEg2wOnk",
+	"S5BkYgEDrUsjoorRe/KjG9Azpa7KGL9yxzpWxJf7+2yLOZbgws63jj9aSv1SocfVZYy27kZ69uYDkFVF",
+	"soyWQ81IGI31aDWAwwMIf6ZxpuTL9PvWTvyZkq4b3tcflzQssOSN1Qq5Lcl2QsjsaWhWkyn5pLfNQAJl",
+	"Vfprnij0sx7iM6UuGNt/rNCtSK4tCcwapl/AlAh6ZIfeHArdEG3DeQN+MsUqNd3fS7DvKaY5yU6jQExU",
+	"IpxLbkGTlinUas3PlUjd8L5OU8Q5LNB+WWhnnVbb0KMgJhSe/QkJtu/9u58ppZQD/MrFJeQJV/KrOMp4",
+	"GRffmniGhfyT8x5/Y8S46jAAgBDGi9E4Rmsw1GdLaDC6rz1HR0/iqRMb7e1Pzq58w6C2+tl7O8BnS2pm",
+	"eP9xBsA3MnBbGWMgp0P1CEKDxX/a5ItmXM7DG5BcElBAocFUWR5XlpgtUyPM4pknZdRG+Z9BmxWPiiFI",
+	"2LrtCVJL8S/gUTnTFgERFOe2FLw0CDymrM31jhEcjPLZEhqM7usmMGcKxKtuXcC4krT8GJKjnK3P/Hnv",
+	"r3pSgBPzknWJP0EwF1AHPFxAZ7FJWPKlqmRpcRKDsOWSUfbFopV+UHuf2dp+r+9L2njyXVud62CT6tFb",
+	"Vcdr6yjFgbPYlnW/M8nnNfP7ZgngpIqh1C160kYakUSpnDyvAshLM6ZnKjjs6L7yXHiYBMLIe33wI8oe",
+	"TVeaP8FvZHqdPO9OLP9JBdllVrHtebglwcypGmcCz5+DSbVMVR/s6J65qVQf5tdNZ9DP3jixTX8FxY2R",
+	"hGz8P0Zn+gkkLQzQ8MfPvQHBgojeyccbveiSiPs4INzVmEpEmVQ4z32WcSHy3klvD/bLvmwJ00qMMKPS",
+	"pmubNgQzwZVts2EdRVRUrKIKcJmMqAc/UijwscCEBkAIEtYVGYkgNdw+IUFSCQxdHaFnBcIM5wupCRzw",
+	"UIJ3GrSrGLIj8ydZ8QCJy6rLtbTfWveQIGPDvqdUnGLY6CFKCID1hHAO4H/eRW9wOoam2IygrBB4kFco",
+	"IbSgvwkAwoLldWTxcPPw/wUAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
