@@ -226,6 +226,27 @@ func TestNumbersAreHeldAgainstTheirNumberingPlan(t *testing.T) {
 	}
 }
 
+func TestAContactsMailAddressIsOneAMailerTakes(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	for _, good := range []string{"ada@acme.example", "o'neil+soc@mail-1.acme.example", "ADA_X@Acme.Example", "ada@büro.example"} {
+		w.must(http.StatusOK, w.put("analyst", contactPath(w, id), ada(map[string]any{"email": good})))
+	}
+	for _, bad := range []string{
+		"a,b@c.de", "a<b>@c.de", "ops@client..example", "a@b.c,d", "a@b.c;d@e.f", ".a@b.de", "a.@b.de", "a..b@c.de", "<a@b.de>", `"a"@b.de`,
+		"a@b.de.", "a@.b.de", "a@-b.de", "a@b-.de", "a@b_c.de", "a@[192.0.2.1]", "a@b!c.de", "a(x)@b.de", "a@b.de(x)", "ada", "ada@acme",
+	} {
+		for _, a := range []answer{
+			w.post("analyst", w.clientPath("contacts"), ada(map[string]any{"email": bad})),
+			w.put("analyst", contactPath(w, id), ada(map[string]any{"email": bad, "channels": []string{"voice"}})),
+		} {
+			if a.StatusCode != http.StatusUnprocessableEntity || !slices.Equal(a.pointers(t), []string{"/email"}) {
+				t.Errorf("%s: %s", bad, a)
+			}
+		}
+	}
+}
+
 func TestAContactsFieldsPointAtThemselves(t *testing.T) {
 	w := newWorld(t)
 	id := w.contact()
@@ -257,6 +278,7 @@ func TestAContactsFieldsPointAtThemselves(t *testing.T) {
 		"no such channel":    {map[string]any{"channels": []string{"fax"}}, "/channels/0"},
 		"sms without phone":  {map[string]any{"channels": []string{"sms"}, "phone": nil}, "/phone"},
 		"mail without email": {map[string]any{"email": nil}, "/email"},
+		"blank name":         {map[string]any{"name": " \t"}, "/name"},
 		"verified by hand":   {map[string]any{"verified": map[string]any{}}, "/verified"},
 	} {
 		for _, a := range []answer{w.post("analyst", w.clientPath("contacts"), ada(test.change)), w.put("analyst", contactPath(w, id), ada(test.change))} {
@@ -336,6 +358,7 @@ func TestAClientsTermsAreChanged(t *testing.T) {
 		t.Errorf("read again: %+v, want %+v", read, after)
 	}
 	for pointer, body := range map[string]map[string]any{
+		"/legal_name":              terms("legal_name", "  "),
 		"/time_zone":               terms("time_zone", "Mars/Olympus"),
 		"/contract/end":            terms("contract", map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2025-12-31T00:00:00Z", "plan": "mdr"}),
 		"/policy/slow_round_every": terms("policy", map[string]any{"slow_round_every": "1ms"}),

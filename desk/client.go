@@ -56,6 +56,9 @@ func terms(c models.Client) (models.Client, error) {
 		c.Business = models.OfficeHours()
 	}
 	c.Contract.Start, c.Contract.End = c.Contract.Start.UTC(), c.Contract.End.UTC()
+	if err := checkBlank("/legal_name", c.LegalName); err != nil {
+		return c, err
+	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
 		return c, models.InvalidField("/time_zone", "is not an IANA time zone")
 	}

@@ -2,6 +2,9 @@ package desk
 
 import (
 	"context"
+	"net/mail"
+	"regexp"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/nyaruka/phonenumbers"
@@ -70,6 +73,9 @@ func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id 
 }
 
 func checkContact(c models.Contact) error {
+	if err := checkBlank("/name", c.Name); err != nil {
+		return err
+	}
 	for ch, pointer := range map[models.Channel]string{
 		models.ChannelEmail: "/email", models.ChannelVoice: "/phone", models.ChannelSMS: "/phone",
 	} {
@@ -80,10 +86,36 @@ func checkContact(c models.Contact) error {
 	if err := checkLanguage(c.Language); err != nil {
 		return err
 	}
+	if err := checkEmail(c.Email); err != nil {
+		return err
+	}
 	if err := checkPhone(c); err != nil {
 		return err
 	}
 	return c.Hours.Check("/hours")
+}
+
+// checkBlank refuses a text of nothing but space.
+func checkBlank(pointer, s string) error {
+	if strings.TrimSpace(s) == "" {
+		return models.InvalidField(pointer, "must not be blank")
+	}
+	return nil
+}
+
+var mailHost = regexp.MustCompile(`^[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?(\.[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?)+$`)
+
+// checkEmail checks that a contact's address, if there is one, is what a mailer takes: the address alone, at a host whose
+// name has a dot.
+func checkEmail(s string) error {
+	if s == "" {
+		return nil
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != s || !mailHost.MatchString(s[strings.LastIndex(s, "@")+1:]) {
+		return models.InvalidField("/email", "is not one mail address such as ada@client.example")
+	}
+	return nil
 }
 
 // checkLanguage checks that a language is a BCP 47 tag of known parts.

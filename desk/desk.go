@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -94,6 +95,15 @@ func (d *Desk) clientID(ctx context.Context, number int) (uuid.UUID, error) {
 	}
 	d.clients.Store(number, c.ID)
 	return c.ID, nil
+}
+
+// pointing makes a NotFound that points at nothing point at the field which names what is not there.
+func pointing(pointer string, err error) error {
+	var e *models.Error
+	if errors.As(err, &e) && e.Kind == models.NotFound && e.Field == "" {
+		return &models.Error{Kind: models.NotFound, Field: pointer, Message: e.Message}
+	}
+	return err
 }
 
 // requestID names a request: the same user, scope and key are the same request.

@@ -44,8 +44,9 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in Opening, key 
 	if err != nil {
 		return i, false, err
 	}
-	return d.open(ctx, u, in.Client, requestID(u, "open-incident", key), asked,
+	i, running, err = d.open(ctx, u, in.Client, requestID(u, "open-incident", key), asked,
 		func(tx *store.Tx) (models.Opened, error) { return opened(tx, in) })
+	return i, running, pointing("/client", err)
 }
 
 // open opens an incident of the client with a number, as fill says, and starts its workflow.

@@ -88,7 +88,7 @@ func (s *Store) createClient(ctx context.Context, c models.Client, requestID, fi
 		if c.Number == 0 {
 			return errNumberUsed
 		}
-		return models.Errorf(models.Conflict, "client number %d is taken", c.Number)
+		return &models.Error{Kind: models.Conflict, Field: "/number", Message: "is taken"}
 	})
 	return row, err
 }

@@ -142,7 +142,9 @@ type ClientDetails struct {
 	Edr *EDR `json:"edr,omitempty"`
 
 	// Language BCP 47.
-	Language  string `json:"language"`
+	Language string `json:"language"`
+
+	// LegalName Not blank.
 	LegalName string `json:"legal_name"`
 
 	// Number A client's number, as spoken and printed in references.
@@ -176,7 +178,9 @@ type ClientTerms struct {
 	Contract Contract `json:"contract"`
 
 	// Language BCP 47.
-	Language  string `json:"language"`
+	Language string `json:"language"`
+
+	// LegalName Not blank.
 	LegalName string `json:"legal_name"`
 
 	// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
@@ -422,7 +426,7 @@ type NewAlert struct {
 	Client Number  `json:"client"`
 	Detail *string `json:"detail,omitempty"`
 
-	// FindingID The source's own id.
+	// FindingID The source's own id; not blank.
 	FindingID  string      `json:"finding_id"`
 	Hostnames  *[]string   `json:"hostnames,omitempty"`
 	Indicators *Indicators `json:"indicators,omitempty"`
@@ -432,14 +436,16 @@ type NewAlert struct {
 	Severity   Severity    `json:"severity"`
 	Source     AlertSource `json:"source"`
 	Techniques *Techniques `json:"techniques,omitempty"`
-	Title      Title       `json:"title"`
+
+	// Title Not blank.
+	Title Title `json:"title"`
 }
 
 // NewContact Example: {"channels":["email","sms","voice"],"email":"ada@client.example","hours":[{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}],"language":"en","name":"Ada Example","order":1,"phone":"+12025550100","role":"CISO","severities":["critical","high"]}
 type NewContact struct {
 	Channels []Channel `json:"channels"`
 
-	// Email Needed for the channel email.
+	// Email One address and nothing else, at a host name with a dot; needed for the channel email.
 	Email *string `json:"email,omitempty"`
 
 	// Hours When they are reached; always when left out. Critical incidents ignore it.
@@ -450,7 +456,9 @@ type NewContact struct {
 
 	// Language BCP 47.
 	Language string `json:"language"`
-	Name     string `json:"name"`
+
+	// Name Not blank.
+	Name string `json:"name"`
 
 	// Order Calls go from low to high.
 	Order *int `json:"order,omitempty"`
@@ -483,7 +491,9 @@ type NewIncident struct {
 	// Drill A drill is marked, never counted, and never reaches a real EDR.
 	Drill    *bool     `json:"drill,omitempty"`
 	Severity *Severity `json:"severity,omitempty"`
-	Title    *Title    `json:"title,omitempty"`
+
+	// Title Not blank.
+	Title *Title `json:"title,omitempty"`
 }
 
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
@@ -679,7 +689,7 @@ type TestChannel struct {
 	Channel Channel `json:"channel"`
 }
 
-// Text At most 16 KiB of text, not blank.
+// Text Not blank.
 type Text = string
 
 // Time Example: 2026-03-02T08:15:00Z
@@ -688,7 +698,7 @@ type Time = time.Time
 // TimelineEntry defines model for TimelineEntry.
 type TimelineEntry = models.TimelineEntry
 
-// Title defines model for Title.
+// Title Not blank.
 type Title = string
 
 // Turn defines model for Turn.
