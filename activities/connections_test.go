@@ -75,7 +75,7 @@ func newBox(t *testing.T) *secrets.Box {
 
 func (c *clinic) client(e models.EDR) uuid.UUID {
 	c.Helper()
-	made, err := c.Store.CreateClient(c.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(), EDR: e}, uuid.NewString())
+	made, err := c.Store.CreateClient(c.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(), EDR: e}, uuid.NewString(), "")
 	if err != nil {
 		c.Fatal(err)
 	}

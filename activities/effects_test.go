@@ -67,7 +67,7 @@ const settle = 30 * time.Second
 func newBench(t *testing.T) *bench {
 	s, _ := storetest.New(t)
 	b := &bench{T: t, now: time.Date(2026, 3, 2, 3, 0, 0, 123456789, time.UTC)}
-	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client")
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func newBench(t *testing.T) *bench {
 	var ref models.Reference
 	err = s.ForClient(t.Context(), store.SOC, c.ID, func(tx *store.Tx) error {
 		contact, err = tx.CreateContact(models.Contact{Name: "C", Email: "c@acme.example", Phone: "+12025550100", Order: 1, Language: "en",
-			Severities: models.Severities(), Channels: []models.Channel{models.ChannelEmail}}, "contact")
+			Severities: models.Severities(), Channels: []models.Channel{models.ChannelEmail}}, "contact", "")
 		if err != nil {
 			return err
 		}

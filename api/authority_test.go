@@ -285,7 +285,7 @@ func TestARefusalAndAnExtension(t *testing.T) {
 func TestAnIncidentOfAnOldClientHasEveryNumber(t *testing.T) {
 	w := newWorld(t)
 	c, err := w.store.CreateClient(t.Context(), models.Client{LegalName: "Old", TimeZone: "UTC", Language: "en", CreatedAt: time.Now(),
-		Policy: models.Policy{Rounds: 7}}, "client-old")
+		Policy: models.Policy{Rounds: 7}}, "client-old", "")
 	w.ok(err)
 	var i models.Incident
 	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents", map[string]any{"client": c.Number, "title": "T", "severity": "low"})).into(t, &i)

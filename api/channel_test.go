@@ -128,6 +128,50 @@ func TestTheSameKeyForACheck(t *testing.T) {
 	}
 }
 
+// A key belongs to one contact's one channel, also when nothing came of the request.
+func TestAKeyOfAnotherCheck(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"verify-channel", "test-channel"} {
+		id, another := w.contact(), w.contact()
+		ask := func(id uuid.UUID, key string, ch models.Channel) answer {
+			return w.postAs("analyst", contactPath(w, id, path), path+key, channel(ch))
+		}
+		w.must(http.StatusAccepted, ask(id, "k", models.ChannelEmail))
+		w.must(http.StatusConflict, ask(id, "late", models.ChannelEmail))
+		for n, a := range []answer{
+			ask(id, "k", models.ChannelSMS), ask(another, "k", models.ChannelEmail), ask(another, "k", models.ChannelSMS),
+			ask(id, "late", models.ChannelSMS),
+		} {
+			if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Idempotency-Key was used for another request") {
+				t.Errorf("%s, %d: %s", path, n, a)
+			}
+		}
+		for contact, ch := range map[uuid.UUID]models.Channel{id: models.ChannelSMS, another: models.ChannelEmail} {
+			if _, _, starts := w.engine.Check(contact, ch); starts != 0 {
+				t.Errorf("%s: a refused check was started", path)
+			}
+		}
+	}
+}
+
+// What became of the contact since does not change the answer to a request that was carried out.
+func TestTheSameCheckOfAContactThatChanged(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	verify := func() answer {
+		return w.postAs("analyst", contactPath(w, id, "verify-channel"), "k", channel(models.ChannelSMS))
+	}
+	first := w.must(http.StatusAccepted, verify())
+	w.must(http.StatusOK, w.put("analyst", contactPath(w, id), ada(map[string]any{"channels": []string{"email"}, "phone": nil})))
+	if again := w.must(http.StatusAccepted, verify()); string(again.body) != string(first.body) {
+		t.Errorf("%s\n%s", first, again)
+	}
+	w.must(http.StatusNoContent, w.remove("analyst", contactPath(w, id)))
+	if again := w.must(http.StatusAccepted, verify()); string(again.body) != string(first.body) {
+		t.Errorf("%s\n%s", first, again)
+	}
+}
+
 // The request of an older code, sent again, must not bring it back, nor give new tries at it.
 func TestAnOlderCodeStaysReplaced(t *testing.T) {
 	w := newWorld(t)
@@ -254,7 +298,7 @@ func TestChecksThatCannotBe(t *testing.T) {
 	if !strings.Contains(string(a.body), "a call is tested by verifying it") {
 		t.Error(a)
 	}
-	for _, path := range []string{"verify-channel", "test-channel", "confirm-channel"} {
+	for _, path := range []string{"verify-channel", "test-channel"} {
 		r := w.request("analyst", http.MethodPost, contactPath(w, id, path), channel("email"))
 		w.must(http.StatusBadRequest, w.send(r)) // no key
 	}

@@ -101,6 +101,70 @@ func TestAContactIsReplacedAndRemoved(t *testing.T) {
 	w.must(http.StatusNotFound, w.put("analyst", contactPath(w, id), change))
 }
 
+func TestTheSameKeyForAContact(t *testing.T) {
+	w := newWorld(t)
+	create := func(changes map[string]any) answer {
+		return w.postAs("analyst", w.clientPath("contacts"), "k", ada(changes))
+	}
+	var c, again models.Contact
+	w.must(http.StatusCreated, create(nil)).into(t, &c)
+	refused := func(when string) {
+		t.Helper()
+		for field, value := range map[string]any{"name": "Eve", "email": "eve@acme.example", "order": 2, "hours_for_critical": true} {
+			a := create(map[string]any{field: value})
+			if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Idempotency-Key was used for another request") {
+				t.Errorf("%s, another %s: %s", when, field, a)
+			}
+		}
+	}
+	refused("as it was made")
+	w.must(http.StatusOK, w.put("lead", contactPath(w, c.ID), ada(map[string]any{"name": "Eve"})))
+	w.must(http.StatusCreated, create(nil)).into(t, &again)
+	if again.ID != c.ID || again.Name != "Eve" {
+		t.Errorf("after a change the request again gives %+v", again)
+	}
+	refused("after a change")
+	w.must(http.StatusNoContent, w.remove("lead", contactPath(w, c.ID)))
+	w.must(http.StatusCreated, create(nil)).into(t, &again)
+	if again.ID != c.ID || again.RemovedAt.IsZero() || len(w.contacts("analyst")) != 0 {
+		t.Errorf("after the removal the request again gives %+v", again)
+	}
+}
+
+func TestTheSameKeyForAClient(t *testing.T) {
+	w := newWorld(t)
+	contract := func(end string) map[string]any {
+		return map[string]any{"start": "2026-01-01T00:00:00Z", "end": end, "plan": "mdr"}
+	}
+	create := func(changes map[string]any) answer {
+		b := map[string]any{"legal_name": "New", "time_zone": "UTC", "language": "en", "contract": contract("2026-12-31T00:00:00Z")}
+		maps.Copy(b, changes)
+		return w.postAs("lead", "/api/v1/clients", "k", b)
+	}
+	first := w.must(http.StatusCreated, create(nil))
+	if again := w.must(http.StatusCreated, create(nil)); string(again.body) != string(first.body) {
+		t.Errorf("%s\n%s", first, again)
+	}
+	for field, value := range map[string]any{
+		"legal_name": "Newer", "time_zone": "Europe/Berlin", "language": "de", "contract": contract("2027-12-31T00:00:00Z"),
+		"policy": map[string]any{"rounds": 7}, "business_hours": []any{}, "number": 4711,
+		"edr": map[string]any{"vendor": "crowdstrike", "tenant": "t"},
+	} {
+		a := create(map[string]any{field: value})
+		if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Idempotency-Key was used for another request") {
+			t.Errorf("another %s: %s", field, a)
+		}
+	}
+	var c, again models.Client
+	first.into(t, &c)
+	w.must(http.StatusOK, w.put("lead", fmt.Sprintf("/api/v1/clients/%d", c.Number), map[string]any{
+		"legal_name": "Newer", "time_zone": "UTC", "language": "en", "contract": contract("2026-12-31T00:00:00Z")}))
+	w.must(http.StatusCreated, create(nil)).into(t, &again)
+	if again.ID != c.ID || again.LegalName != "Newer" {
+		t.Errorf("after a change the request again gives %+v", again)
+	}
+}
+
 // A contact of another client, one that was removed and one that never was look alike, for everyone.
 func TestAnotherClientsContactIsNone(t *testing.T) {
 	w := newWorld(t)
@@ -162,6 +226,27 @@ func TestNumbersAreHeldAgainstTheirNumberingPlan(t *testing.T) {
 	}
 }
 
+func TestAContactsMailAddressIsOneAMailerTakes(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	for _, good := range []string{"ada@acme.example", "o'neil+soc@mail-1.acme.example", "ADA_X@Acme.Example", "ada@büro.example"} {
+		w.must(http.StatusOK, w.put("analyst", contactPath(w, id), ada(map[string]any{"email": good})))
+	}
+	for _, bad := range []string{
+		"a,b@c.de", "a<b>@c.de", "ops@client..example", "a@b.c,d", "a@b.c;d@e.f", ".a@b.de", "a.@b.de", "a..b@c.de", "<a@b.de>", `"a"@b.de`,
+		"a@b.de.", "a@.b.de", "a@-b.de", "a@b-.de", "a@b_c.de", "a@[192.0.2.1]", "a@b!c.de", "a(x)@b.de", "a@b.de(x)", "ada", "ada@acme",
+	} {
+		for _, a := range []answer{
+			w.post("analyst", w.clientPath("contacts"), ada(map[string]any{"email": bad})),
+			w.put("analyst", contactPath(w, id), ada(map[string]any{"email": bad, "channels": []string{"voice"}})),
+		} {
+			if a.StatusCode != http.StatusUnprocessableEntity || !slices.Equal(a.pointers(t), []string{"/email"}) {
+				t.Errorf("%s: %s", bad, a)
+			}
+		}
+	}
+}
+
 func TestAContactsFieldsPointAtThemselves(t *testing.T) {
 	w := newWorld(t)
 	id := w.contact()
@@ -193,6 +278,7 @@ func TestAContactsFieldsPointAtThemselves(t *testing.T) {
 		"no such channel":    {map[string]any{"channels": []string{"fax"}}, "/channels/0"},
 		"sms without phone":  {map[string]any{"channels": []string{"sms"}, "phone": nil}, "/phone"},
 		"mail without email": {map[string]any{"email": nil}, "/email"},
+		"blank name":         {map[string]any{"name": " \t"}, "/name"},
 		"verified by hand":   {map[string]any{"verified": map[string]any{}}, "/verified"},
 	} {
 		for _, a := range []answer{w.post("analyst", w.clientPath("contacts"), ada(test.change)), w.put("analyst", contactPath(w, id), ada(test.change))} {
@@ -272,6 +358,7 @@ func TestAClientsTermsAreChanged(t *testing.T) {
 		t.Errorf("read again: %+v, want %+v", read, after)
 	}
 	for pointer, body := range map[string]map[string]any{
+		"/legal_name":              terms("legal_name", "  "),
 		"/time_zone":               terms("time_zone", "Mars/Olympus"),
 		"/contract/end":            terms("contract", map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2025-12-31T00:00:00Z", "plan": "mdr"}),
 		"/policy/slow_round_every": terms("policy", map[string]any{"slow_round_every": "1ms"}),

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/watchfire-mdr/watchfire/models"
 )
 
 func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
@@ -48,7 +50,18 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 		{"expiry in the past", "admin", at(ref, "settle"), `{"recommendation":"r1","outcome":"risk_accepted","reason":"r","expires_at":"2020-01-01T00:00:00Z"}`, 422, "/expires_at"},
 		{"not a time", "analyst", "/api/v1/alerts", alert(`,"occurred_at":"yesterday"`), 422, "/occurred_at"},
 		{"impossible day", "analyst", "/api/v1/alerts", alert(`,"occurred_at":"2026-02-31T00:00:00Z"`), 422, "/occurred_at"},
-		{"no such client", "analyst", "/api/v1/alerts", strings.Replace(alert(""), number, "999999", 1), 404, ""},
+		{"no such client", "analyst", "/api/v1/alerts", strings.Replace(alert(""), number, "999999", 1), 404, "/client"},
+		{"incident of no such client", "analyst", "/api/v1/incidents", `{"client":999999,"title":"t","severity":"low"}`, 404, "/client"},
+		{"alert with a blank title", "analyst", "/api/v1/alerts", strings.Replace(alert(""), `"t"`, `" "`, 1), 422, "/title"},
+		{"alert with a blank finding", "analyst", "/api/v1/alerts", strings.Replace(alert(""), `"f"`, `"\t"`, 1), 422, "/finding_id"},
+		{"too long a text of umlauts", "analyst", at(ref, "assess"), `{"title":"` + strings.Repeat("ü", 201) + `"}`, 422, "/title"},
+		{"integer with a point", "viewer", at(ref, "give-feedback"), `{"rating":5.0}`, 422, "/rating"},
+		{"integer with an exponent", "lead", "/api/v1/clients", newClientWith(`"policy":{"rounds":1e1}`), 422, "/policy/rounds"},
+		{"span that is no duration", "lead", "/api/v1/clients", newClientWith(`"policy":{"round_every":"999999h999999h999999h"}`), 422, "/policy/round_every"},
+		{"reminder that is no duration", "lead", "/api/v1/clients", newClientWith(`"policy":{"reminders":{"low":"999999h999999h999999h"}}`), 422, "/policy/reminders/low"},
+		{"client without a name", "lead", "/api/v1/clients", strings.Replace(newClientWith(`"edr":{}`), `"n"`, `" \u00a0"`, 1), 422, "/legal_name"},
+		{"number that is taken", "lead", "/api/v1/clients", newClientWith(`"number":` + number), 409, "/number"},
+		{"rule for a blank tag", "lead", w.clientPath("response-authority"), `{"rules":[{"name":"n","action":"isolated","decision":"ask","tags":["a"," "]}]}`, 422, "/rules/0/tags/1"},
 		{"wildcard host", "analyst", at(ref, "isolate"), `{"hostname":"*","reason":"r"}`, 422, "/hostname"},
 		{"approval of nothing", "admin", at(ref, "approve"), `{"approval":""}`, 422, "/approval"},
 		{"approval for somebody else", "admin", at(ref, "approve"), `{"approval":"a1","person":"0123456789abcdef"}`, 422, "/person"},
@@ -99,6 +112,20 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 	}
 	if n := w.engine.CarriedOut(); n != 0 {
 		t.Errorf("%d refused commands had an effect", n)
+	}
+}
+
+// What the document calls characters are characters, however many bytes they take.
+func TestLengthsAreCountedInCharacters(t *testing.T) {
+	w := newWorld(t)
+	title := strings.Repeat("ü", 199) + "🔥"
+	var i models.Incident
+	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents",
+		map[string]any{"client": w.acme.Number, "title": title, "severity": "high"})).into(t, &i)
+	for _, body := range []map[string]any{
+		{"title": title}, {"summary": strings.Repeat("ü", 16<<10)}, {"assets": []string{strings.Repeat("ü", 500)}},
+	} {
+		w.must(http.StatusOK, w.post("analyst", at(i.Reference, "assess"), body))
 	}
 }
 

@@ -157,7 +157,7 @@ func (w *world) example(who, method, path string, op *openapi3.Operation) *http.
 		target += "?source=integration&client=" + strconv.Itoa(w.acme.Number)
 	}
 	r := w.request(who, method, target, body)
-	if method == http.MethodPost {
+	if op.Parameters.GetByInAndName(openapi3.ParameterInHeader, "Idempotency-Key") != nil {
 		r.Header.Set("Idempotency-Key", w.newKey())
 	}
 	return r

@@ -101,7 +101,7 @@ func (w *world) newClient(name string) models.Client {
 	c, err := w.store.CreateClient(w.Context(), models.Client{
 		LegalName: name, TimeZone: "Europe/Prague", Language: "en", Policy: models.DefaultPolicy(), CreatedAt: time.Now(),
 		Contract: models.Contract{Start: time.Now(), End: time.Now(), Plan: "mdr"},
-	}, "client-"+name)
+	}, "client-"+name, "")
 	w.ok(err)
 	return c
 }

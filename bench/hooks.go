@@ -78,7 +78,7 @@ func (a *arena) crowd(ctx context.Context, contacts int) (opened, error) {
 	client, err := db.CreateClient(ctx, models.Client{
 		LegalName: "Long Meadow Hospitals", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(),
 		Contract: models.Contract{Start: today, End: today.AddDate(1, 0, 0), Plan: "mdr"},
-	}, "bench-crowd")
+	}, "bench-crowd", "")
 	if err != nil {
 		return o, err
 	}
@@ -88,7 +88,7 @@ func (a *arena) crowd(ctx context.Context, contacts int) (opened, error) {
 			if _, err := tx.CreateContact(models.Contact{
 				Name: name, Email: name + "@longmeadow.example", Language: "en", Order: n + 1,
 				Severities: []models.Severity{models.SeverityLow}, Channels: []models.Channel{models.ChannelEmail},
-			}, "bench-"+name); err != nil {
+			}, "bench-"+name, ""); err != nil {
 				return err
 			}
 		}

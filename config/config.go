@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"regexp"
@@ -14,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Config is every setting of the product. Vendor base URLs are empty in production, where the vendors' own are used.
@@ -81,10 +84,49 @@ func address(p func(*Config) **url.URL) func(*Config, string) error {
 			return nil
 		}
 		u, err := url.Parse(v)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return errors.New("is not an http or https address")
 		}
 		*p(c) = u
+		return nil
+	}
+}
+
+// origin reads an address that is a scheme and a host, with a port or without, and nothing else: what vendors sign is an
+// address that is made of it and of a request's own path.
+func origin(p func(*Config) **url.URL) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if err := address(p)(c, v); err != nil {
+			return err
+		}
+		u := *p(c)
+		if u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(v, "#") {
+			return errors.New("must be a scheme and a host alone, such as https://soc.example.com: no user, path, query or fragment")
+		}
+		*p(c) = &url.URL{Scheme: u.Scheme, Host: u.Host}
+		return nil
+	}
+}
+
+var phoneNumber = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
+
+func phone(p func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if !phoneNumber.MatchString(v) {
+			return errors.New("is not a phone number in E.164 form: a plus, the country code, then the number without spaces")
+		}
+		*p(c) = v
+		return nil
+	}
+}
+
+func number(p func(*Config) *int, from, to int) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < from || n > to {
+			return fmt.Errorf("is not a number from %d to %d", from, to)
+		}
+		*p(c) = n
 		return nil
 	}
 }
@@ -123,20 +165,17 @@ func settings() []setting {
 		{"WATCHFIRE_PROFILE", "production", "production, or dev, which allows simulators on this machine", false, nil, text(func(c *Config) *string { return &c.Profile })},
 		{"DATABASE_URL", "", "PostgreSQL, with the application's login", true, both, text(func(c *Config) *string { return &c.DatabaseURL })},
 		{"DATABASE_OWNER_URL", "", "PostgreSQL, with the owner's login; for migrations only", true, []Part{Migrate}, text(func(c *Config) *string { return &c.OwnerURL })},
-		{"DATABASE_MAX_CONNS", "20", "database connections of this process", false, nil, func(c *Config, v string) (err error) {
-			c.DatabaseMax, err = strconv.Atoi(v)
-			return err
-		}},
+		{"DATABASE_MAX_CONNS", "20", "database connections of this process", false, nil, number(func(c *Config) *int { return &c.DatabaseMax }, 1, 1000)},
 		{"TEMPORAL_ADDRESS", "127.0.0.1:7233", "Temporal's frontend", false, nil, text(func(c *Config) *string { return &c.TemporalAddress })},
 		{"TEMPORAL_NAMESPACE", "default", "Temporal's namespace", false, nil, text(func(c *Config) *string { return &c.TemporalNamespace })},
 		{"HTTP_ADDRESS", ":8080", "where the API listens", false, nil, text(func(c *Config) *string { return &c.HTTPAddress })},
 		{"WORKER_HTTP_ADDRESS", ":8081", "where the worker answers /healthz, /readyz and /metrics", false, nil, text(func(c *Config) *string { return &c.WorkerHTTPAddress })},
-		{"PUBLIC_BASE_URL", "", "the address at which clients and vendors reach the API", false, both, address(func(c *Config) **url.URL { return &c.PublicURL })},
+		{"PUBLIC_BASE_URL", "", "the address at which clients and vendors reach the API: scheme and host", false, both, origin(func(c *Config) **url.URL { return &c.PublicURL })},
 		{"LOG_LEVEL", "info", "debug, info, warn or error", false, nil, text(func(c *Config) *string { return &c.LogLevel })},
 		{"TWILIO_ACCOUNT_SID", "", "Twilio account", false, both, text(func(c *Config) *string { return &c.TwilioAccountSID })},
 		{"TWILIO_AUTH_TOKEN", "", "Twilio auth token; also proves that a callback is Twilio's", true, both, text(func(c *Config) *string { return &c.TwilioAuthToken })},
 		{"TWILIO_SECOND_AUTH_TOKEN", "", "the other token while it is being rotated", true, nil, text(func(c *Config) *string { return &c.TwilioSecondAuthToken })},
-		{"TWILIO_FROM", "", "the number calls come from, E.164", false, both, text(func(c *Config) *string { return &c.TwilioFrom })},
+		{"TWILIO_FROM", "", "the number calls come from, E.164", false, both, phone(func(c *Config) *string { return &c.TwilioFrom })},
 		{"TWILIO_BASE_URL", "", "a simulator instead of Twilio; dev only", false, nil, address(func(c *Config) **url.URL { return &c.TwilioURL })},
 		{"MAILERS", "sendgrid", "sendgrid, smtp, or both in the order they are tried: the next one stands in while one is down", false, nil, func(c *Config, v string) error {
 			for m := range strings.SplitSeq(v, ",") {
@@ -165,8 +204,8 @@ func settings() []setting {
 		{"VAULT_TOKEN", "", "Vault's token, when SECRETS_KMS_URI is a key of Vault's", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
 		{"SECRETS_KMS_URI", "", "the key of a KMS the keyset is encrypted with, if it is: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
 		{"EDR_EXTRA_HOSTS", "", "domains, with commas between, EDRs may be at beside their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
-		{"VENDOR_TIMEOUT", "10s", "bound of one request to a vendor", false, nil, span(func(c *Config) *time.Duration { return &c.VendorTimeout })},
-		{"VENDOR_SETTLE", "30s", "how long the outcome of an unanswered request may stay unknown", false, nil, span(func(c *Config) *time.Duration { return &c.Settle })},
+		{"VENDOR_TIMEOUT", "10s", "bound of one request to a vendor, at most 12s", false, nil, span(func(c *Config) *time.Duration { return &c.VendorTimeout })},
+		{"VENDOR_SETTLE", "30s", "how long the outcome of an unanswered request may stay unknown; longer than VENDOR_TIMEOUT", false, nil, span(func(c *Config) *time.Duration { return &c.Settle })},
 		{"EDR_POLL_EVERY", "2s", "first pause between looks at an endpoint", false, nil, span(func(c *Config) *time.Duration { return &c.EDRPollEvery })},
 	}
 }
@@ -197,6 +236,9 @@ func Read(part Part, lookup func(string) (string, bool)) (Config, error) {
 	return c, errors.Join(problems...)
 }
 
+// longestVendorTimeout lets two mailers be asked within the 25 s that workflows give one run of an activity.
+const longestVendorTimeout = 12 * time.Second
+
 // check refuses combinations that are unsafe.
 func (c Config) check(part Part) error {
 	if part == Migrate || part == Keys {
@@ -220,8 +262,11 @@ func (c Config) check(part Part) error {
 		}
 	}
 	problems = append(problems, c.checkMail(part))
-	if c.Settle < c.VendorTimeout {
-		problems = append(problems, errors.New("VENDOR_SETTLE must not be shorter than VENDOR_TIMEOUT"))
+	if c.VendorTimeout > longestVendorTimeout {
+		problems = append(problems, fmt.Errorf("VENDOR_TIMEOUT is longer than %s", longestVendorTimeout))
+	}
+	if c.Settle <= c.VendorTimeout {
+		problems = append(problems, errors.New("VENDOR_SETTLE must be longer than VENDOR_TIMEOUT"))
 	}
 	return errors.Join(problems...)
 }
@@ -247,7 +292,33 @@ func (c Config) checkMail(part Part) error {
 	return errors.Join(problems...)
 }
 
-// List writes every setting with its meaning and whether it is set; secrets are never shown.
+// Warnings says what works and is probably not meant.
+func Warnings(lookup func(string) (string, bool)) []string {
+	var all []string
+	for _, name := range []string{"DATABASE_URL", "DATABASE_OWNER_URL"} {
+		if v, _ := lookup(name); mayBeRead(v) {
+			all = append(all, name+" lets a database on another machine be reached without TLS: "+
+				"say sslmode=verify-full, unless the network between is yours alone")
+		}
+	}
+	return all
+}
+
+// mayBeRead reports whether a connection to another machine's database may go without TLS.
+func mayBeRead(database string) bool {
+	c, err := pgconn.ParseConfig(database)
+	if database == "" || err != nil {
+		return false // whoever connects says what is wrong
+	}
+	ways := append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
+	return slices.ContainsFunc(ways, func(way *pgconn.FallbackConfig) bool {
+		ip := net.ParseIP(way.Host)
+		here := way.Host == "localhost" || ip != nil && ip.IsLoopback() || strings.HasPrefix(way.Host, "/") || strings.HasPrefix(way.Host, "@")
+		return way.TLSConfig == nil && !here
+	})
+}
+
+// List writes every setting with its meaning and whether it is set, and what to think about; secrets are never shown.
 func List(w io.Writer, lookup func(string) (string, bool)) {
 	for _, s := range settings() {
 		v, ok := lookup(s.name)
@@ -261,6 +332,9 @@ func List(w io.Writer, lookup func(string) (string, bool)) {
 			v = "(set, not shown)"
 		}
 		_, _ = fmt.Fprintf(w, "%-28s %-32s %s\n", s.name, v, s.help)
+	}
+	for _, warning := range Warnings(lookup) {
+		_, _ = fmt.Fprintf(w, "\nwarning: %s\n", warning)
 	}
 }
 

@@ -35,7 +35,13 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.Worker, "SENDGRID_API_KEY", ""}, {config.Worker, "SENDGRID_FROM", ""}, {config.Worker, "TWILIO_FROM", ""},
 		{config.Worker, "TWILIO_BASE_URL", "https://sim.example"}, {config.Worker, "SENDGRID_BASE_URL", "http://sim.example"},
 		{config.Worker, "CROWDSTRIKE_BASE_URL", "http://127.0.0.1:1"}, {config.Worker, "VENDOR_SETTLE", "1s"},
-		{config.Worker, "VENDOR_TIMEOUT", "soon"}, {config.Worker, "VENDOR_TIMEOUT", "-1s"}, {config.API, "DATABASE_MAX_CONNS", "many"},
+		{config.Worker, "VENDOR_TIMEOUT", "soon"}, {config.Worker, "VENDOR_TIMEOUT", "-1s"}, {config.API, "DATABASE_MAX_CONNS", "s3cret"},
+		{config.API, "DATABASE_MAX_CONNS", "0"}, {config.Worker, "DATABASE_MAX_CONNS", "1001"}, {config.API, "DATABASE_MAX_CONNS", "-1"},
+		{config.API, "PUBLIC_BASE_URL", "https://soc.example/watchfire"}, {config.Worker, "PUBLIC_BASE_URL", "https://soc.example/?s3cret=1"},
+		{config.API, "PUBLIC_BASE_URL", "https://soc.example?"}, {config.API, "PUBLIC_BASE_URL", "https://soc.example/#"},
+		{config.API, "PUBLIC_BASE_URL", "https://u:s3cret@soc.example"}, {config.API, "PUBLIC_BASE_URL", "https://:443"},
+		{config.API, "TWILIO_FROM", "s3cret"}, {config.Worker, "TWILIO_FROM", "0301234567"}, {config.Worker, "TWILIO_FROM", "+1 202 555 0100"},
+		{config.Worker, "VENDOR_TIMEOUT", "13s"}, {config.Worker, "VENDOR_SETTLE", "10s"},
 		{config.Migrate, "DATABASE_OWNER_URL", ""}, {config.Worker, "MAILERS", "pigeon"}, {config.Worker, "MAILERS", "smtp,smtp"},
 		{config.API, "EDR_EXTRA_HOSTS", "com"}, {config.API, "EDR_EXTRA_HOSTS", "a.example,"}, {config.Worker, "EDR_EXTRA_HOSTS", "10.0.0.1"},
 		{config.Worker, "EDR_EXTRA_HOSTS", "https://a.example"}, {config.Worker, "EDR_EXTRA_HOSTS", "*.a.example"},
@@ -77,6 +83,48 @@ func TestGoodSettingsStart(t *testing.T) {
 	for _, part := range []config.Part{config.API, config.Worker} {
 		if _, err := config.Read(part, lookup(good())); err != nil {
 			t.Errorf("%s: %v", part, err)
+		}
+	}
+}
+
+func TestThePublicAddressIsASchemeAndAHost(t *testing.T) {
+	for given, want := range map[string]string{
+		"https://soc.example": "https://soc.example", "https://soc.example/": "https://soc.example", "https://soc.example:8443": "https://soc.example:8443",
+	} {
+		env := maps.Clone(good())
+		env["PUBLIC_BASE_URL"] = given
+		if c, err := config.Read(config.API, lookup(env)); err != nil || c.PublicURL.String() != want {
+			t.Errorf("%s: %v, %v", given, c.PublicURL, err)
+		}
+	}
+}
+
+func TestADatabaseElsewhereWithoutTLSIsWarnedOf(t *testing.T) {
+	for address, warned := range map[string]bool{
+		"postgres://app:s3cret@db/watchfire":                                      true, // sslmode is prefer
+		"postgres://app:s3cret@db/watchfire?sslmode=disable":                      true,
+		"postgres://app:s3cret@10.0.0.7:5433/watchfire?sslmode=allow":             true,
+		"host=db user=app password=s3cret dbname=watchfire sslmode=disable":       true,
+		"postgres://app:s3cret@localhost,db/watchfire?sslmode=disable":            true,
+		"postgres://app:s3cret@db/watchfire?sslmode=require":                      false,
+		"postgres://app:s3cret@db/watchfire?sslmode=verify-full":                  false,
+		"postgres://app:s3cret@localhost/watchfire":                               false,
+		"postgres://app:s3cret@127.0.0.1:5433/watchfire?sslmode=disable":          false,
+		"postgres://app:s3cret@[::1]/watchfire?sslmode=disable":                   false,
+		"postgres:///watchfire?host=/var/run/postgresql&user=app&password=s3cret": false,
+		"": false,
+	} {
+		for _, name := range []string{"DATABASE_URL", "DATABASE_OWNER_URL"} {
+			env := lookup(map[string]string{name: address})
+			got := config.Warnings(env)
+			var out bytes.Buffer
+			config.List(&out, env)
+			if warned != (len(got) == 1 && strings.Contains(got[0], name)) || warned != strings.Contains(out.String(), "warning: "+name) {
+				t.Errorf("%s=%s: %v", name, address, got)
+			}
+			if strings.Contains(out.String(), "s3cret") {
+				t.Errorf("the list shows a secret:\n%s", out.String())
+			}
 		}
 	}
 }

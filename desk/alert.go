@@ -16,9 +16,14 @@ func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	if err := auth.Allow("receive-alert", u.Role); err != nil {
 		return models.Alert{}, "", err
 	}
+	for pointer, s := range map[string]string{"/title": a.Title, "/finding_id": a.FindingID} {
+		if err := checkBlank(pointer, s); err != nil {
+			return models.Alert{}, "", err
+		}
+	}
 	id, err := d.clientID(ctx, a.Client)
 	if err != nil {
-		return models.Alert{}, "", err
+		return models.Alert{}, "", pointing("/client", err)
 	}
 	a.ClientID, a.ReceivedAt = id, d.moment()
 	if a.OccurredAt.IsZero() {

@@ -27,28 +27,14 @@ const (
 
 // VerifyChannel sends a code over a channel of a contact and returns when it expires. The same key again gives the same
 // answer and sends nothing new. Errors: NotFound: the client with the number has no such contact; Invalid: the contact
-// does not have the channel; Conflict: another check of it is under way; Unavailable: the engine does not answer,
-// nothing is sent then.
+// does not have the channel, or the key was used for another request; Conflict: another check of it is under way;
+// Unavailable: the engine does not answer, nothing is sent then.
 func (d *Desk) VerifyChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, key string) (time.Time, error) {
 	if err := auth.Allow("verify-channel", u.Role); err != nil {
 		return time.Time{}, err
 	}
-	run, err := d.checkRun(ctx, u, number, contact, ch, models.PurposeCode, requestID(u, "verify-channel", key))
-	if err != nil {
-		return time.Time{}, err
-	}
-	sent, expires, err := d.codeSent(ctx, run)
-	if err != nil || sent {
-		return expires, err
-	}
-	if err := d.startCheck(ctx, run); err != nil {
-		return time.Time{}, err
-	}
-	expires = d.moment().Add(codeFor)
-	err = d.store.ForClient(ctx, store.SOC, run.Effect.ClientID, func(tx *store.Tx) error {
-		return tx.SetCode(contact, ch, run.Effect.Key, expires)
-	})
-	return expires, err
+	begun, err := d.check(ctx, u, number, checkOf{"verify-channel", models.PurposeCode, contact, ch, key})
+	return begun.Add(codeFor), err
 }
 
 // TestChannel sends a test message over a channel of a contact. Errors are those of VerifyChannel; Invalid is also a
@@ -60,31 +46,60 @@ func (d *Desk) TestChannel(ctx context.Context, u models.User, number int, conta
 	if ch == models.ChannelVoice {
 		return models.InvalidField("/channel", "must be email or sms: a call is tested by verifying it")
 	}
-	run, err := d.checkRun(ctx, u, number, contact, ch, models.PurposeTest, requestID(u, "test-channel", key))
-	if err != nil {
-		return err
-	}
-	sent, err := d.intended(ctx, run.Effect)
-	if err != nil || !sent.IsZero() {
-		return err
-	}
-	return d.startCheck(ctx, run)
+	_, err := d.check(ctx, u, number, checkOf{"test-channel", models.PurposeTest, contact, ch, key})
+	return err
 }
 
-// checkRun says what a channel check's workflow is started with.
-func (d *Desk) checkRun(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, p models.Purpose, request string,
-) (models.CheckRun, error) {
-	run := models.CheckRun{Channel: ch}
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) error {
-		if _, err := reachable(tx, contact, ch); err != nil {
+// checkOf is a wish to try a channel of a contact.
+type checkOf struct {
+	name    string
+	purpose models.Purpose
+	contact uuid.UUID
+	channel models.Channel
+	key     string // the caller's own
+}
+
+// check starts a channel check, unless the same request did before, and returns when it began.
+func (d *Desk) check(ctx context.Context, u models.User, number int, c checkOf) (time.Time, error) {
+	request := requestID(u, c.name, c.key)
+	run, begun, err := d.askCheck(ctx, u, number, c, request)
+	if err != nil || !begun.IsZero() {
+		return begun, err
+	}
+	if err := d.startCheck(ctx, run); err != nil {
+		return time.Time{}, err
+	}
+	err = d.store.ForClient(ctx, store.SOC, run.Effect.ClientID, func(tx *store.Tx) (err error) {
+		now := d.moment()
+		if begun, err = tx.BeginCheck(request, now); err != nil || !begun.Equal(now) || c.purpose != models.PurposeCode {
 			return err
 		}
-		c, err := tx.Client()
-		run.Effect = models.CheckEffect(c.ID, p, contact, ch, request)
-		run.RingFor = c.Policy.RingFor
+		return tx.SetCode(c.contact, c.channel, run.Effect.Key, begun.Add(codeFor))
+	})
+	return begun, err
+}
+
+// askCheck keeps what is asked for. It returns what the check's workflow is started with, or when that was done.
+func (d *Desk) askCheck(ctx context.Context, u models.User, number int, c checkOf, request string) (run models.CheckRun, begun time.Time, err error) {
+	asked, err := wish(c.name, []string{c.contact.String(), string(c.channel)})
+	if err != nil {
+		return run, begun, err
+	}
+	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
+		if begun, err = tx.AskCheck(request, asked); err != nil || !begun.IsZero() {
+			return err
+		}
+		if _, err := reachable(tx, c.contact, c.channel); err != nil {
+			return err
+		}
+		client, err := tx.Client()
+		run = models.CheckRun{
+			Effect:  models.CheckEffect(client.ID, c.purpose, c.contact, c.channel, request),
+			Channel: c.channel, RingFor: client.Policy.RingFor,
+		}
 		return err
 	})
-	return run, err
+	return run, begun, err
 }
 
 // reachable returns a contact who was not removed and has the channel.
@@ -99,38 +114,6 @@ func reachable(tx *store.Tx, contact uuid.UUID, ch models.Channel) (models.Conta
 		return c, models.InvalidField("/channel", "is not a channel of this contact")
 	}
 	return c, nil
-}
-
-// codeSent reports whether the code of a request is on its way already, and when it expires.
-func (d *Desk) codeSent(ctx context.Context, run models.CheckRun) (bool, time.Time, error) {
-	var outstanding string
-	var expires time.Time
-	err := d.store.ForClient(ctx, store.SOC, run.Effect.ClientID, func(tx *store.Tx) (err error) {
-		outstanding, expires, _, err = tx.Code(run.Effect.Contact, run.Channel)
-		return err
-	})
-	if err != nil && models.KindOf(err) != models.NotFound {
-		return false, time.Time{}, err
-	}
-	if outstanding == run.Effect.Key {
-		return true, expires, nil
-	}
-	at, err := d.intended(ctx, run.Effect) // it was used, or replaced by a newer one
-	return !at.IsZero(), at.Add(codeFor), err
-}
-
-// intended returns when a worker took an effect on, or the zero time.
-func (d *Desk) intended(ctx context.Context, e models.Effect) (time.Time, error) {
-	var at time.Time
-	err := d.store.ForClient(ctx, store.SOC, e.ClientID, func(tx *store.Tx) error {
-		row, err := tx.Effect(e.Key)
-		at = row.PlannedAt
-		return err
-	})
-	if models.KindOf(err) == models.NotFound {
-		return time.Time{}, nil
-	}
-	return at, err
 }
 
 // startCheck starts a channel check's workflow. That the same check runs already is success; another one of the same

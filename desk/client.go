@@ -11,26 +11,23 @@ import (
 )
 
 // CreateClient takes on a client; Number 0 takes the next free one, zero policy values take their defaults, and so do
-// business hours that are nil. The same key again returns the same client. Conflict: the number is taken.
+// business hours that are nil. The same key again returns the same client, as it is now, or Invalid when the request was
+// another one. Conflict: the number is taken.
 func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client, key string) (models.Client, error) {
 	if err := auth.Allow("create-client", u.Role); err != nil {
 		return models.Client{}, err
 	}
-	c, err := terms(c)
+	asked, err := wish("create-client", c)
 	if err != nil {
+		return models.Client{}, err
+	}
+	if c, err = terms(c); err != nil {
 		return models.Client{}, err
 	}
 	if err := checkEDR(c.EDR); err != nil {
 		return models.Client{}, err
 	}
-	made, err := d.store.CreateClient(ctx, c, requestID(u, "create-client", key))
-	if err != nil {
-		return models.Client{}, err
-	}
-	if made.LegalName != c.LegalName || c.Number != 0 && made.Number != c.Number {
-		return models.Client{}, reused()
-	}
-	return made, nil
+	return d.store.CreateClient(ctx, c, requestID(u, "create-client", key), asked)
 }
 
 // UpdateClient replaces what was agreed with the client whose number c has: all but its EDR, which is set with its
@@ -59,6 +56,9 @@ func terms(c models.Client) (models.Client, error) {
 		c.Business = models.OfficeHours()
 	}
 	c.Contract.Start, c.Contract.End = c.Contract.Start.UTC(), c.Contract.End.UTC()
+	if err := checkBlank("/legal_name", c.LegalName); err != nil {
+		return c, err
+	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
 		return c, models.InvalidField("/time_zone", "is not an IANA time zone")
 	}

@@ -2,7 +2,9 @@ package desk
 
 import (
 	"context"
-	"reflect"
+	"net/mail"
+	"regexp"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/nyaruka/phonenumbers"
@@ -23,7 +25,8 @@ func (d *Desk) Contacts(ctx context.Context, u models.User, number int) ([]model
 	return list, err
 }
 
-// CreateContact adds a contact to the client with a number. The same key again returns the same contact.
+// CreateContact adds a contact to the client with a number. The same key again returns the same
+// contact, as it is now, or Invalid when the request was another one.
 func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c models.Contact, key string) (models.Contact, error) {
 	if err := auth.Allow("create-contact", u.Role); err != nil {
 		return models.Contact{}, err
@@ -31,25 +34,16 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	if err := checkContact(c); err != nil {
 		return models.Contact{}, err
 	}
-	var made models.Contact
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		made, err = tx.CreateContact(c, requestID(u, "create-contact", key))
-		return err
-	})
+	asked, err := wish("create-contact", c)
 	if err != nil {
 		return models.Contact{}, err
 	}
-	if !sameContact(c, made) {
-		return models.Contact{}, reused()
-	}
-	return made, nil
-}
-
-// sameContact reports whether a contact that was made is the one that is asked for, whatever was proven since.
-func sameContact(asked, made models.Contact) bool {
-	asked.ID, asked.ClientID, asked.Verified, asked.RemovedAt = made.ID, made.ClientID, made.Verified, made.RemovedAt
-	asked.Hours = append(models.Hours{}, asked.Hours...)
-	return reflect.DeepEqual(asked, made)
+	var made models.Contact
+	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		made, err = tx.CreateContact(c, requestID(u, "create-contact", key), asked)
+		return err
+	})
+	return made, err
 }
 
 // UpdateContact replaces what the contact c.ID of the client with a number is. A channel that is gone, or that leads
@@ -79,6 +73,9 @@ func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id 
 }
 
 func checkContact(c models.Contact) error {
+	if err := checkBlank("/name", c.Name); err != nil {
+		return err
+	}
 	for ch, pointer := range map[models.Channel]string{
 		models.ChannelEmail: "/email", models.ChannelVoice: "/phone", models.ChannelSMS: "/phone",
 	} {
@@ -89,10 +86,36 @@ func checkContact(c models.Contact) error {
 	if err := checkLanguage(c.Language); err != nil {
 		return err
 	}
+	if err := checkEmail(c.Email); err != nil {
+		return err
+	}
 	if err := checkPhone(c); err != nil {
 		return err
 	}
 	return c.Hours.Check("/hours")
+}
+
+// checkBlank refuses a text of nothing but space.
+func checkBlank(pointer, s string) error {
+	if strings.TrimSpace(s) == "" {
+		return models.InvalidField(pointer, "must not be blank")
+	}
+	return nil
+}
+
+var mailHost = regexp.MustCompile(`^[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?(\.[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?)+$`)
+
+// checkEmail checks that a contact's address, if there is one, is what a mailer takes: the address alone, at a host whose
+// name has a dot.
+func checkEmail(s string) error {
+	if s == "" {
+		return nil
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != s || !mailHost.MatchString(s[strings.LastIndex(s, "@")+1:]) {
+		return models.InvalidField("/email", "is not one mail address such as ada@client.example")
+	}
+	return nil
 }
 
 // checkLanguage checks that a language is a BCP 47 tag of known parts.

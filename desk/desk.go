@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -96,6 +97,15 @@ func (d *Desk) clientID(ctx context.Context, number int) (uuid.UUID, error) {
 	return c.ID, nil
 }
 
+// pointing makes a NotFound that points at nothing point at the field which names what is not there.
+func pointing(pointer string, err error) error {
+	var e *models.Error
+	if errors.As(err, &e) && e.Kind == models.NotFound && e.Field == "" {
+		return &models.Error{Kind: models.NotFound, Field: pointer, Message: e.Message}
+	}
+	return err
+}
+
 // requestID names a request: the same user, scope and key are the same request.
 func requestID(u models.User, scope, key string) string {
 	return sum(u.ID.String(), scope, key)[:32]
@@ -105,6 +115,12 @@ func requestID(u models.User, scope, key string) string {
 func fingerprint(name string, body []byte) string {
 	h := sha256.Sum256(append([]byte(name), body...))
 	return hex.EncodeToString(h[:])
+}
+
+// wish is the fingerprint of what a request asks for.
+func wish(name string, asked any) (string, error) {
+	body, err := canonical(asked)
+	return fingerprint(name, body), err
 }
 
 // canonical writes v as JSON in the one order its type has.

@@ -23,11 +23,11 @@ func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, nu
 		return i, false, models.InvalidField("/phones", "must be one of real, simulated")
 	}
 	o := models.Opened{Title: "Fire drill", Severity: models.SeverityCritical, Alerts: []uuid.UUID{}, FireDrill: phones}
-	body, err := canonical(o)
+	asked, err := wish("start-fire-drill", o)
 	if err != nil {
 		return i, false, err
 	}
-	i, running, err := d.open(ctx, u, number, requestID(u, "start-fire-drill", key), fingerprint("start-fire-drill", body),
+	i, running, err := d.open(ctx, u, number, requestID(u, "start-fire-drill", key), asked,
 		func(*store.Tx) (models.Opened, error) { return o, nil })
 	switch {
 	case err != nil:

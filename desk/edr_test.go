@@ -80,7 +80,7 @@ func newEDRDesk(t *testing.T) *edrDesk {
 	s, ownerURL := storetest.New(t)
 	c, err := s.CreateClient(t.Context(), models.Client{
 		LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(), EDR: models.EDR{Vendor: "crowdstrike", Tenant: "cid"},
-	}, "client")
+	}, "client", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +385,7 @@ func TestAConnectionThatCannotBeTried(t *testing.T) {
 
 func (d *edrDesk) withoutEDR() int {
 	d.Helper()
-	c, err := d.store.CreateClient(d.Context(), models.Client{LegalName: "Bare", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "bare")
+	c, err := d.store.CreateClient(d.Context(), models.Client{LegalName: "Bare", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "bare", "")
 	if err != nil {
 		d.Fatal(err)
 	}

@@ -40,12 +40,13 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in Opening, key 
 	if err := auth.Allow("open-incident", u.Role); err != nil {
 		return i, false, err
 	}
-	body, err := canonical(in)
+	asked, err := wish("open-incident", in)
 	if err != nil {
 		return i, false, err
 	}
-	return d.open(ctx, u, in.Client, requestID(u, "open-incident", key), fingerprint("open-incident", body),
+	i, running, err = d.open(ctx, u, in.Client, requestID(u, "open-incident", key), asked,
 		func(tx *store.Tx) (models.Opened, error) { return opened(tx, in) })
+	return i, running, pointing("/client", err)
 }
 
 // open opens an incident of the client with a number, as fill says, and starts its workflow.

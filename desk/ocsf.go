@@ -108,7 +108,7 @@ func unreadable(e ocsfEvent, err error) string {
 		return "it has no class_uid, so it is not an OCSF event"
 	case e.ClassUID.String() != strconv.Itoa(detectionFinding):
 		return "class_uid is not 2004 (Detection Finding)"
-	case e.Finding.UID == "":
+	case plain(e.Finding.UID, maxFindingID) == "":
 		return "it has no finding_info.uid"
 	}
 	return ""

@@ -95,6 +95,7 @@ func FuzzReadOCSF(f *testing.F) {
 		f.Add(body)
 	}
 	f.Add([]byte(`{"class_uid":2004,"time":1e999,"finding_info":{"uid":"\u0000\ud800","title":"` + strings.Repeat("ü", 300) + `"}}`))
+	f.Add([]byte(`{"class_uid":2004,"finding_info":{"uid":"` + strings.Repeat(" ", 600) + `u","title":"t"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a := desk.ReadOCSF(body)
 		for _, s := range append([]string{a.FindingID, a.Title, a.Detail, a.Problem}, a.Hostnames...) {
@@ -102,7 +103,7 @@ func FuzzReadOCSF(f *testing.F) {
 				t.Errorf("unfit text %q", s)
 			}
 		}
-		if len(a.Title) > 200 || len(a.FindingID) > 500 || a.Title == "" || !a.Severity.Valid() || len(a.Indicators) > 100 {
+		if len(a.Title) > 200 || len(a.FindingID) > 500 || a.FindingID == "" || a.Title == "" || !a.Severity.Valid() || len(a.Indicators) > 100 {
 			t.Errorf("out of bounds: %+v", a)
 		}
 		if _, err := json.Marshal(a); err != nil {

@@ -1,6 +1,7 @@
 package devstack_test
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/watchfire-mdr/watchfire/config"
 )
 
 // composeFile is the part of docker-compose.yml that the tests look at.
@@ -119,6 +122,26 @@ func TestComposeHoldsNoSecrets(t *testing.T) {
 			if secret.MatchString(variable) && !fromEnvironment.MatchString(value) {
 				t.Errorf("%s: %s must come from the environment", name, variable)
 			}
+		}
+	}
+}
+
+func TestComposePassesEverySetting(t *testing.T) {
+	passed := map[string]bool{}
+	for _, service := range readCompose(t).Services {
+		for variable := range service.Environment {
+			passed[variable] = true
+		}
+	}
+	var list bytes.Buffer
+	config.List(&list, func(string) (string, bool) { return "", false })
+	lines := strings.Split(strings.TrimSpace(list.String()), "\n")
+	if len(lines) < 30 {
+		t.Fatalf("only %d settings are listed", len(lines))
+	}
+	for _, line := range lines {
+		if name, _, _ := strings.Cut(line, " "); !passed[name] {
+			t.Errorf("%s reaches no service", name)
 		}
 	}
 }

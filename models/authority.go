@@ -219,14 +219,14 @@ func (rule AuthorityRule) check(at string) error {
 		oneOf(at+"/hours", rule.Hours, HoursAny, HoursBusiness, HoursOutside), oneOf(at+"/decision", rule.Decision, ResponseDecisions()...),
 		items(at+"/classes", len(rule.Classes)), items(at+"/severities", len(rule.Severities)), items(at+"/tags", len(rule.Tags)),
 	}
-	for _, c := range rule.Classes {
-		errs = append(errs, oneOf(at+"/classes", c, ClassWorkstation, ClassServer, ClassDomainController))
+	for n, c := range rule.Classes {
+		errs = append(errs, oneOf(at+"/classes/"+strconv.Itoa(n), c, ClassWorkstation, ClassServer, ClassDomainController))
 	}
-	for _, s := range rule.Severities {
-		errs = append(errs, oneOf(at+"/severities", s, Severities()...))
+	for n, s := range rule.Severities {
+		errs = append(errs, oneOf(at+"/severities/"+strconv.Itoa(n), s, Severities()...))
 	}
-	for _, t := range rule.Tags {
-		errs = append(errs, text(at+"/tags", t, 200, true))
+	for n, t := range rule.Tags {
+		errs = append(errs, text(at+"/tags/"+strconv.Itoa(n), t, 200, true))
 	}
 	return first(errs)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Command is what a person asks an incident to do. Its name is the name of the workflow's Update and
@@ -129,13 +130,13 @@ const (
 	maxItems = 100
 )
 
-// text checks a text's presence and length in bytes.
+// text checks a text's presence and its length in characters, which bounds its bytes to four times as many.
 func text(pointer, s string, limit int, required bool) error {
 	switch {
 	case required && strings.TrimSpace(s) == "":
 		return InvalidField(pointer, "is required")
-	case len(s) > limit:
-		return InvalidField(pointer, "is longer than %d bytes", limit)
+	case utf8.RuneCountInString(s) > limit:
+		return InvalidField(pointer, "is longer than %d characters", limit)
 	}
 	return nil
 }

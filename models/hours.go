@@ -72,8 +72,8 @@ func (h Hours) Check(pointer string) error {
 		if len(w.Days) == 0 {
 			return InvalidField(at+"/days", "is required")
 		}
-		for _, d := range w.Days {
-			if err := oneOf(at+"/days", d, Days()...); err != nil {
+		for m, d := range w.Days {
+			if err := oneOf(at+"/days/"+strconv.Itoa(m), d, Days()...); err != nil {
 				return err
 			}
 		}

@@ -206,9 +206,9 @@ func TestBadHoursAreRefusedWhereTheyStand(t *testing.T) {
 	}{
 		"too many windows":           {slices.Repeat(models.Hours{good}, 22), "/hours"},
 		"no day":                     {models.Hours{good, {From: 480, To: 540}}, "/hours/1/days"},
-		"an unknown day":             {on("monday", 480, 540), "/hours/0/days"},
-		"a day in capitals":          {on("Mon", 480, 540), "/hours/0/days"},
-		"an empty day":               {models.Hours{{Days: []models.Day{"mon", ""}, From: 480, To: 540}}, "/hours/0/days"},
+		"an unknown day":             {on("monday", 480, 540), "/hours/0/days/0"},
+		"a day in capitals":          {on("Mon", 480, 540), "/hours/0/days/0"},
+		"an empty day":               {models.Hours{{Days: []models.Day{"mon", ""}, From: 480, To: 540}}, "/hours/0/days/1"},
 		"from between quarters":      {on("mon", 485, 540), "/hours/0/from"},
 		"from the end of the day":    {on("mon", 1440, 60), "/hours/0/from"},
 		"to between quarters":        {models.Hours{good, good, {Days: weekdays, From: 480, To: 541}}, "/hours/2/to"},

@@ -26,6 +26,7 @@ type clientRow struct {
 	Policy       document[models.Policy]
 	LastIncident int
 	RequestID    string
+	Fingerprint  string
 	CreatedAt    time.Time `gorm:"autoCreateTime:false;default:now()"`
 }
 
@@ -43,8 +44,9 @@ func (r clientRow) model() models.Client {
 var errNumberUsed = errors.New("client number is used")
 
 // CreateClient adds a client. The id is chosen when it is zero, and the number, counting from 1001, when it is 0.
-// The same request id again returns the client it made. Conflict: the number is taken.
-func (s *Store) CreateClient(ctx context.Context, c models.Client, requestID string) (models.Client, error) {
+// The same request id again returns the client it made, as it is now; with another fingerprint it is Invalid. Conflict: the
+// number is taken.
+func (s *Store) CreateClient(ctx context.Context, c models.Client, requestID, fingerprint string) (models.Client, error) {
 	if requestID == "" {
 		return models.Client{}, models.Errorf(models.Invalid, "a client needs a request id")
 	}
@@ -52,18 +54,22 @@ func (s *Store) CreateClient(ctx context.Context, c models.Client, requestID str
 		c.ID = uuid.New()
 	}
 	for {
-		row, err := s.createClient(ctx, c, requestID)
+		row, err := s.createClient(ctx, c, requestID, fingerprint)
 		if !errors.Is(err, errNumberUsed) {
-			return row.model(), err
+			if err != nil {
+				return models.Client{}, err
+			}
+			return row.model(), nil
 		}
 	}
 }
 
-func (s *Store) createClient(ctx context.Context, c models.Client, requestID string) (clientRow, error) {
+func (s *Store) createClient(ctx context.Context, c models.Client, requestID, fingerprint string) (clientRow, error) {
 	row := clientRow{
 		ID: c.ID, Number: c.Number, LegalName: c.LegalName, TimeZone: c.TimeZone, Language: c.Language,
 		Business: hours(c.Business), CallerSecret: uuid.New(), Contract: document[models.Contract]{c.Contract},
-		EDR: document[models.EDR]{c.EDR}, Policy: document[models.Policy]{c.Policy}, RequestID: requestID, CreatedAt: c.CreatedAt,
+		EDR: document[models.EDR]{c.EDR}, Policy: document[models.Policy]{c.Policy}, RequestID: requestID,
+		Fingerprint: fingerprint, CreatedAt: c.CreatedAt,
 	}
 	err := s.within(ctx, SOC.role(), c.ID, true, func(db *gorm.DB) error {
 		if row.Number == 0 {
@@ -78,12 +84,12 @@ func (s *Store) createClient(ctx context.Context, c models.Client, requestID str
 		row = clientRow{}
 		err := problem("find client", db.Where("request_id = ?", requestID).Take(&row).Error)
 		if models.KindOf(err) != models.NotFound {
-			return err
+			return sameRequest(row.Fingerprint, fingerprint, err)
 		}
 		if c.Number == 0 {
 			return errNumberUsed
 		}
-		return models.Errorf(models.Conflict, "client number %d is taken", c.Number)
+		return &models.Error{Kind: models.Conflict, Field: "/number", Message: "is taken"}
 	})
 	return row, err
 }

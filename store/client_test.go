@@ -17,23 +17,23 @@ func TestCreateClient(t *testing.T) {
 	h := newHouse(t)
 	equal(t, "first number", h.acme.Number, 1001)
 	equal(t, "second number", h.other.Number, 1002)
-	again, err := h.CreateClient(t.Context(), models.Client{LegalName: "Acme"}, "client-Acme")
+	again, err := h.CreateClient(t.Context(), models.Client{LegalName: "Acme"}, "client-Acme", "")
 	h.ok(err)
 	if !reflect.DeepEqual(again, h.acme.Client) {
 		t.Errorf("the request again made %+v, want %+v", again, h.acme.Client)
 	}
-	chosen, err := h.CreateClient(t.Context(), models.Client{LegalName: "Chosen", Number: 1003}, "chosen")
+	chosen, err := h.CreateClient(t.Context(), models.Client{LegalName: "Chosen", Number: 1003}, "chosen", "")
 	h.ok(err)
 	equal(t, "chosen number", chosen.Number, 1003)
 	if chosen.CreatedAt.IsZero() {
 		t.Error("a client without a moment of creation")
 	}
-	next, err := h.CreateClient(t.Context(), models.Client{LegalName: "Next"}, "next")
+	next, err := h.CreateClient(t.Context(), models.Client{LegalName: "Next"}, "next", "")
 	h.ok(err)
 	equal(t, "number after one that was chosen", next.Number, 1004)
-	_, err = h.CreateClient(t.Context(), models.Client{LegalName: "Twice", Number: 1003}, "twice")
+	_, err = h.CreateClient(t.Context(), models.Client{LegalName: "Twice", Number: 1003}, "twice", "")
 	h.refused(err, models.Conflict)
-	_, err = h.CreateClient(t.Context(), models.Client{LegalName: "Small", Number: 42}, "small")
+	_, err = h.CreateClient(t.Context(), models.Client{LegalName: "Small", Number: 42}, "small", "")
 	h.refused(err, models.Invalid)
 	found, err := h.ClientByNumber(t.Context(), 1001)
 	h.ok(err)

@@ -27,6 +27,7 @@ type contactRow struct {
 	Verified         document[map[models.Channel]time.Time]
 	RemovedAt        *time.Time
 	RequestID        string
+	Fingerprint      string
 }
 
 // TableName names the table.
@@ -65,15 +66,15 @@ func verified(of map[models.Channel]time.Time, keep func(models.Channel) bool) d
 }
 
 // CreateContact adds a contact of the transaction's client; the id is chosen when it is zero. The same request id
-// again returns the contact it made.
-func (tx *Tx) CreateContact(c models.Contact, requestID string) (models.Contact, error) {
+// again returns the contact it made, as it is now; with another fingerprint it is Invalid.
+func (tx *Tx) CreateContact(c models.Contact, requestID, fingerprint string) (models.Contact, error) {
 	if err := tx.needsClient(); err != nil {
 		return models.Contact{}, err
 	}
 	if requestID == "" {
 		return models.Contact{}, models.Errorf(models.Invalid, "a contact needs a request id")
 	}
-	row := contactRow{ClientID: tx.client, ID: c.ID, RequestID: requestID, Verified: verified(c.Verified, c.Has)}
+	row := contactRow{ClientID: tx.client, ID: c.ID, RequestID: requestID, Fingerprint: fingerprint, Verified: verified(c.Verified, c.Has)}
 	row.fill(c)
 	if row.ID == uuid.Nil {
 		row.ID = uuid.New()
@@ -84,7 +85,7 @@ func (tx *Tx) CreateContact(c models.Contact, requestID string) (models.Contact,
 	}
 	row = contactRow{}
 	err := tx.of("contacts").Where("request_id = ?", requestID).Take(&row).Error
-	return row.model(), problem("find contact", err)
+	return row.model(), sameRequest(row.Fingerprint, fingerprint, problem("find contact", err))
 }
 
 // onceByRequest makes an insert do nothing when its client's request id has been used.

@@ -23,9 +23,9 @@ func TestContacts(t *testing.T) {
 		first, err := tx.CreateContact(models.Contact{
 			Name: "Zero", Order: 0, Severities: []models.Severity{models.SeverityLow}, Channels: []models.Channel{models.ChannelSMS},
 			Hours: nights, HoursForCritical: true, Verified: map[models.Channel]time.Time{models.ChannelSMS: noon},
-		}, "contact-2")
+		}, "contact-2", "")
 		h.ok(err)
-		again, err := tx.CreateContact(models.Contact{Name: "Another"}, "contact-2")
+		again, err := tx.CreateContact(models.Contact{Name: "Another"}, "contact-2", "")
 		h.ok(err)
 		same(t, "the request again", again, first)
 		all, err := tx.Contacts()
@@ -142,7 +142,7 @@ func TestRemoveContact(t *testing.T) {
 func TestDirectory(t *testing.T) {
 	h := newHouse(t)
 	h.soc(func(tx *store.Tx) error {
-		_, err := tx.CreateContact(models.Contact{Name: "Zero", Hours: nights}, "contact-2")
+		_, err := tx.CreateContact(models.Contact{Name: "Zero", Hours: nights}, "contact-2", "")
 		return err
 	})
 	for _, who := range []store.Audience{store.SOC, store.Portal, store.Worker} {
@@ -171,9 +171,9 @@ func TestDirectory(t *testing.T) {
 
 func TestBusinessHours(t *testing.T) {
 	h := newHouse(t)
-	always, err := h.CreateClient(t.Context(), models.Client{LegalName: "Always", TimeZone: "UTC"}, "always")
+	always, err := h.CreateClient(t.Context(), models.Client{LegalName: "Always", TimeZone: "UTC"}, "always", "")
 	h.ok(err)
-	again, err := h.CreateClient(t.Context(), models.Client{LegalName: "Always"}, "always")
+	again, err := h.CreateClient(t.Context(), models.Client{LegalName: "Always"}, "always", "")
 	h.ok(err)
 	same(t, "no windows", again.Business, models.Hours{})
 	same(t, "no windows, at once", always.Business, again.Business)
@@ -246,6 +246,71 @@ func TestCodes(t *testing.T) {
 		h.refused(err, models.NotFound)
 		return nil
 	})
+}
+
+func TestChecks(t *testing.T) {
+	h := newHouse(t)
+	h.soc(func(tx *store.Tx) error {
+		_, err := tx.BeginCheck("r", noon)
+		h.refused(err, models.NotFound)
+		for range 2 {
+			begun, err := tx.AskCheck("r", "mail")
+			h.ok(err)
+			equal(t, "begun before it began", begun, time.Time{})
+		}
+		for range 2 {
+			begun, err := tx.BeginCheck("r", noon)
+			h.ok(err)
+			equal(t, "begun", begun, noon)
+		}
+		begun, err := tx.BeginCheck("r", noon.Add(time.Hour))
+		h.ok(err)
+		equal(t, "begun again", begun, noon)
+		begun, err = tx.AskCheck("r", "mail")
+		h.ok(err)
+		equal(t, "begun when asked again", begun, noon)
+		_, err = tx.AskCheck("r", "text")
+		h.refused(err, models.Invalid)
+		return nil
+	})
+	h.as(store.SOC, h.other, func(tx *store.Tx) error {
+		begun, err := tx.AskCheck("r", "text")
+		equal(t, "another client's", begun, time.Time{})
+		return err
+	})
+}
+
+// TestTheFingerprintTellsRequestsApart makes a client and a contact, and asks for them again.
+func TestTheFingerprintTellsRequestsApart(t *testing.T) {
+	h := newHouse(t)
+	client := func(requestID, fingerprint string) (models.Client, error) {
+		return h.CreateClient(t.Context(), models.Client{LegalName: "New", TimeZone: "UTC"}, requestID, fingerprint)
+	}
+	contact := func(requestID, fingerprint string) (c models.Contact, err error) {
+		err = h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) (err error) {
+			c, err = tx.CreateContact(models.Contact{Name: "New"}, requestID, fingerprint)
+			return err
+		})
+		return c, err
+	}
+	made, err := client("r", "a")
+	h.ok(err)
+	again, err := client("r", "a")
+	h.ok(err)
+	same(t, "the client again", again, made)
+	_, err = client("r", "b")
+	h.refused(err, models.Invalid)
+	_, err = client("client-Acme", "b") // made without a fingerprint
+	h.ok(err)
+	first, err := contact("r", "a")
+	h.ok(err)
+	second, err := contact("r", "a")
+	h.ok(err)
+	same(t, "the contact again", second, first)
+	_, err = contact("r", "b")
+	h.refused(err, models.Invalid)
+	_, err = contact("contact-1", "b")
+	h.ok(err)
 }
 
 // TestTriesOfACodeWait counts wrong tries that come at once: each sees those before it.

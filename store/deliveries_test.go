@@ -82,10 +82,10 @@ func TestAwaitedReplies(t *testing.T) {
 	phone := h.acme.contact.Phone // both tenants' contacts have it
 	var removed, another models.Contact
 	h.soc(func(tx *store.Tx) (err error) {
-		removed, err = tx.CreateContact(models.Contact{Name: "Removed", Phone: phone}, "contact-2")
+		removed, err = tx.CreateContact(models.Contact{Name: "Removed", Phone: phone}, "contact-2", "")
 		h.ok(err)
 		h.ok(tx.RemoveContact(removed.ID, noon))
-		another, err = tx.CreateContact(models.Contact{Name: "Another", Phone: "+15005550001"}, "contact-3")
+		another, err = tx.CreateContact(models.Contact{Name: "Another", Phone: "+15005550001"}, "contact-3", "")
 		return err
 	})
 	text := func(te tenant, i models.Incident, n int, at time.Time, change func(*models.Effect)) string {

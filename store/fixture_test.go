@@ -53,7 +53,7 @@ func (h *house) newTenant(name string) tenant {
 	c, err := h.CreateClient(h.Context(), models.Client{
 		LegalName: name, TimeZone: "Europe/Prague", Language: "en", Business: models.OfficeHours(), Policy: models.DefaultPolicy(),
 		EDR: models.EDR{Vendor: "crowdstrike", Tenant: "cid"}, CreatedAt: noon,
-	}, "client-"+name)
+	}, "client-"+name, "")
 	h.ok(err)
 	te := tenant{Client: c}
 	te.user = h.newUser(models.User{ClientID: c.ID, Name: "User of " + name, Email: name + "@client.example", Role: models.RoleResponder})
@@ -61,7 +61,7 @@ func (h *house) newTenant(name string) tenant {
 		te.contact, err = tx.CreateContact(models.Contact{
 			Name: "Contact of " + name, Role: "CISO", Email: "ciso@" + name, Phone: "+15005550006", Language: "en", Order: 1,
 			Severities: models.Severities(), Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice},
-		}, "contact-1")
+		}, "contact-1", "")
 		return err
 	})
 	return te
@@ -193,6 +193,10 @@ func (h *house) everything(te tenant) models.Incident {
 	})
 	h.advance(te, "sendgrid", store.Word{EventID: "ev-1", Effect: row.ID, State: "delivered", Rank: 4, Sequence: -1})
 	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.SetCode(te.contact.ID, models.ChannelSMS, "key", noon) })
+	h.as(store.SOC, te, func(tx *store.Tx) error {
+		_, err := tx.AskCheck("check-1", "fingerprint")
+		return err
+	})
 	h.draft(te, "draft-1")
 	h.setEDR(te, "mde", noon)
 	h.ok(h.CreateToken(h.Context(), models.Token{UserID: te.user.ID, Hash: hash("token of " + te.LegalName)}))

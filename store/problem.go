@@ -106,6 +106,15 @@ func notFound(err error, what string) error {
 	return err
 }
 
+// sameRequest returns err, or refuses a request id that is known with another fingerprint. None is kept of what is older
+// than fingerprints.
+func sameRequest(known, asked string, err error) error {
+	if err == nil && known != "" && known != asked {
+		return reused()
+	}
+	return err
+}
+
 // reused is the refusal of a request id that belongs to another request.
 func reused() error {
 	return models.Errorf(models.Invalid, "Idempotency-Key was used for another request")

@@ -169,6 +169,7 @@ func TestUpdatesReachOwnRowsOnly(t *testing.T) {
 		{"watchfire_worker", "update incidents set title = 'changed'", "select client_id::text from incidents where title <> 'changed'"},
 		{"watchfire_soc", "update contacts set name = 'changed'", "select client_id::text from contacts where name <> 'changed'"},
 		{"watchfire_soc", "update channel_codes set wrong = 9", "select client_id::text from channel_codes where wrong <> 9"},
+		{"watchfire_soc", "update channel_checks set begun_at = now()", "select client_id::text from channel_checks where begun_at is null"},
 		{"watchfire_soc", "delete from channel_codes", "select client_id::text from channel_codes"},
 		{"watchfire_portal", "update response_authorities set signed_by = (select user_id from client_decisions limit 1), signed_at = now()",
 			"select client_id::text from response_authorities where signed_at is null"},
@@ -196,7 +197,7 @@ func TestTheSOCReadsEveryClientAndWritesNone(t *testing.T) {
 		clients, err := tx.Clients(h.acme.Number, 10)
 		h.ok(err)
 		equal(t, "clients after the first", len(clients), 1)
-		_, err = tx.CreateContact(models.Contact{Name: "x"}, "x")
+		_, err = tx.CreateContact(models.Contact{Name: "x"}, "x", "")
 		h.refused(err, models.Forbidden)
 		_, _, err = tx.ReceiveAlert(newAlert("f", "t"), nil, "x")
 		h.refused(err, models.Forbidden)

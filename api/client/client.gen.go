@@ -142,7 +142,9 @@ type ClientDetails struct {
 	Edr *EDR `json:"edr,omitempty"`
 
 	// Language BCP 47.
-	Language  string `json:"language"`
+	Language string `json:"language"`
+
+	// LegalName Not blank.
 	LegalName string `json:"legal_name"`
 
 	// Number A client's number, as spoken and printed in references.
@@ -176,7 +178,9 @@ type ClientTerms struct {
 	Contract Contract `json:"contract"`
 
 	// Language BCP 47.
-	Language  string `json:"language"`
+	Language string `json:"language"`
+
+	// LegalName Not blank.
 	LegalName string `json:"legal_name"`
 
 	// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
@@ -442,7 +446,7 @@ type NewAlert struct {
 	Client Number  `json:"client"`
 	Detail *string `json:"detail,omitempty"`
 
-	// FindingID The source's own id.
+	// FindingID The source's own id; not blank.
 	FindingID  string      `json:"finding_id"`
 	Hostnames  *[]string   `json:"hostnames,omitempty"`
 	Indicators *Indicators `json:"indicators,omitempty"`
@@ -452,14 +456,16 @@ type NewAlert struct {
 	Severity   Severity    `json:"severity"`
 	Source     AlertSource `json:"source"`
 	Techniques *Techniques `json:"techniques,omitempty"`
-	Title      Title       `json:"title"`
+
+	// Title Not blank.
+	Title Title `json:"title"`
 }
 
 // NewContact Example: {"channels":["email","sms","voice"],"email":"ada@client.example","hours":[{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}],"language":"en","name":"Ada Example","order":1,"phone":"+12025550100","role":"CISO","severities":["critical","high"]}
 type NewContact struct {
 	Channels []Channel `json:"channels"`
 
-	// Email Needed for the channel email.
+	// Email One address and nothing else, at a host name with a dot; needed for the channel email.
 	Email *string `json:"email,omitempty"`
 
 	// Hours When they are reached; always when left out. Critical incidents ignore it.
@@ -470,7 +476,9 @@ type NewContact struct {
 
 	// Language BCP 47.
 	Language string `json:"language"`
-	Name     string `json:"name"`
+
+	// Name Not blank.
+	Name string `json:"name"`
 
 	// Order Calls go from low to high.
 	Order *int `json:"order,omitempty"`
@@ -503,7 +511,9 @@ type NewIncident struct {
 	// Drill A drill is marked, never counted, and never reaches a real EDR.
 	Drill    *bool     `json:"drill,omitempty"`
 	Severity *Severity `json:"severity,omitempty"`
-	Title    *Title    `json:"title,omitempty"`
+
+	// Title Not blank.
+	Title *Title `json:"title,omitempty"`
 }
 
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
@@ -699,7 +709,7 @@ type TestChannel struct {
 	Channel Channel `json:"channel"`
 }
 
-// Text At most 16 KiB of text, not blank.
+// Text Not blank.
 type Text = string
 
 // Time Example: 2026-03-02T08:15:00Z
@@ -708,7 +718,7 @@ type Time = time.Time
 // TimelineEntry defines model for TimelineEntry.
 type TimelineEntry = models.TimelineEntry
 
-// Title defines model for Title.
+// Title Not blank.
 type Title = string
 
 // Turn defines model for Turn.
@@ -834,12 +844,6 @@ type CreateContactParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// ConfirmChannelParams defines parameters for ConfirmChannel.
-type ConfirmChannelParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
 // TestChannelParams defines parameters for TestChannel.
 type TestChannelParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -848,12 +852,6 @@ type TestChannelParams struct {
 
 // VerifyChannelParams defines parameters for VerifyChannel.
 type VerifyChannelParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// CheckEdrConnectionParams defines parameters for CheckEdrConnection.
-type CheckEdrConnectionParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -877,18 +875,6 @@ type GetPlanParams struct {
 
 // DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
 type DraftResponseAuthorityParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// DryRunResponseAuthorityParams defines parameters for DryRunResponseAuthority.
-type DryRunResponseAuthorityParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// SignResponseAuthorityParams defines parameters for SignResponseAuthority.
-type SignResponseAuthorityParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1427,25 +1413,25 @@ type ClientInterface interface {
 
 	// ConfirmChannelWithBody Hand in the code a contact was sent
 	//
-	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
-	// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
-	// so.
+	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
+	// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
+	// no code outstanding, stays so.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
-	ConfirmChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ConfirmChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ConfirmChannel Hand in the code a contact was sent
 	//
-	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
-	// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
-	// so.
+	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
+	// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
+	// no code outstanding, stays so.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
-	ConfirmChannel(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ConfirmChannel(ctx context.Context, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TestChannelWithBody Send a test message over a channel of a contact
 	//
@@ -1534,7 +1520,7 @@ type ClientInterface interface {
 	// comes within 20 seconds.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
-	CheckEdrConnection(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CheckEdrConnection(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StartFireDrillWithBody Try how the client is reached
 	//
@@ -1604,7 +1590,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
-	DryRunResponseAuthorityWithBody(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DryRunResponseAuthorityWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DryRunResponseAuthority Ask what the response authority would decide
 	//
@@ -1613,7 +1599,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
-	DryRunResponseAuthority(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DryRunResponseAuthority(ctx context.Context, number ClientNumber, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SignResponseAuthority Sign a version of the response authority
 	//
@@ -1621,7 +1607,7 @@ type ClientInterface interface {
 	// a newer version is signed already.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
-	SignResponseAuthority(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SignResponseAuthority(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEdrProducts List the EDR products a client may have
 	//
@@ -2492,15 +2478,15 @@ func (c *API) UpdateContact(ctx context.Context, number ClientNumber, id Contact
 
 // ConfirmChannelWithBody Hand in the code a contact was sent
 //
-// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
-// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
-// so.
+// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
+// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
+// no code outstanding, stays so.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
-func (c *API) ConfirmChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewConfirmChannelRequestWithBody(c.Server, number, id, params, contentType, body)
+func (c *API) ConfirmChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmChannelRequestWithBody(c.Server, number, id, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2513,15 +2499,15 @@ func (c *API) ConfirmChannelWithBody(ctx context.Context, number ClientNumber, i
 
 // ConfirmChannel Hand in the code a contact was sent
 //
-// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
-// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
-// so.
+// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
+// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
+// no code outstanding, stays so.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
-func (c *API) ConfirmChannel(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewConfirmChannelRequest(c.Server, number, id, params, body)
+func (c *API) ConfirmChannel(ctx context.Context, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmChannelRequest(c.Server, number, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2699,8 +2685,8 @@ func (c *API) SetEdrCredentials(ctx context.Context, number ClientNumber, body S
 // comes within 20 seconds.
 //
 // Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
-func (c *API) CheckEdrConnection(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCheckEdrConnectionRequest(c.Server, number, params)
+func (c *API) CheckEdrConnection(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckEdrConnectionRequest(c.Server, number)
 	if err != nil {
 		return nil, err
 	}
@@ -2849,8 +2835,8 @@ func (c *API) DraftResponseAuthority(ctx context.Context, number ClientNumber, p
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
-func (c *API) DryRunResponseAuthorityWithBody(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDryRunResponseAuthorityRequestWithBody(c.Server, number, params, contentType, body)
+func (c *API) DryRunResponseAuthorityWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDryRunResponseAuthorityRequestWithBody(c.Server, number, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2868,8 +2854,8 @@ func (c *API) DryRunResponseAuthorityWithBody(ctx context.Context, number Client
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
-func (c *API) DryRunResponseAuthority(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDryRunResponseAuthorityRequest(c.Server, number, params, body)
+func (c *API) DryRunResponseAuthority(ctx context.Context, number ClientNumber, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDryRunResponseAuthorityRequest(c.Server, number, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2886,8 +2872,8 @@ func (c *API) DryRunResponseAuthority(ctx context.Context, number ClientNumber, 
 // a newer version is signed already.
 //
 // Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
-func (c *API) SignResponseAuthority(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSignResponseAuthorityRequest(c.Server, number, version, params)
+func (c *API) SignResponseAuthority(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSignResponseAuthorityRequest(c.Server, number, version)
 	if err != nil {
 		return nil, err
 	}
@@ -4750,18 +4736,18 @@ func NewUpdateContactRequestWithBody(server string, number ClientNumber, id Cont
 }
 
 // NewConfirmChannelRequest calls the generic ConfirmChannel builder with application/json body
-func NewConfirmChannelRequest(server string, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody) (*http.Request, error) {
+func NewConfirmChannelRequest(server string, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewConfirmChannelRequestWithBody(server, number, id, params, "application/json", bodyReader)
+	return NewConfirmChannelRequestWithBody(server, number, id, "application/json", bodyReader)
 }
 
 // NewConfirmChannelRequestWithBody constructs an http.Request for the ConfirmChannel method, with any body, and a specified content type
-func NewConfirmChannelRequestWithBody(server string, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewConfirmChannelRequestWithBody(server string, number ClientNumber, id ContactID, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4799,19 +4785,6 @@ func NewConfirmChannelRequestWithBody(server string, number ClientNumber, id Con
 	}
 
 	req.Header.Add("Content-Type", contentType)
-
-	if params != nil {
-
-		var headerParam0 string
-
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-		if err != nil {
-			return nil, err
-		}
-
-		req.Header.Set("Idempotency-Key", headerParam0)
-
-	}
 
 	return req, nil
 }
@@ -5066,7 +5039,7 @@ func NewSetEdrCredentialsRequestWithBody(server string, number ClientNumber, con
 }
 
 // NewCheckEdrConnectionRequest constructs an http.Request for the CheckEdrConnection method
-func NewCheckEdrConnectionRequest(server string, number ClientNumber, params *CheckEdrConnectionParams) (*http.Request, error) {
+func NewCheckEdrConnectionRequest(server string, number ClientNumber) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5094,19 +5067,6 @@ func NewCheckEdrConnectionRequest(server string, number ClientNumber, params *Ch
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
-	}
-
-	if params != nil {
-
-		var headerParam0 string
-
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-		if err != nil {
-			return nil, err
-		}
-
-		req.Header.Set("Idempotency-Key", headerParam0)
-
 	}
 
 	return req, nil
@@ -5374,18 +5334,18 @@ func NewDraftResponseAuthorityRequestWithBody(server string, number ClientNumber
 }
 
 // NewDryRunResponseAuthorityRequest calls the generic DryRunResponseAuthority builder with application/json body
-func NewDryRunResponseAuthorityRequest(server string, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody) (*http.Request, error) {
+func NewDryRunResponseAuthorityRequest(server string, number ClientNumber, body DryRunResponseAuthorityJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewDryRunResponseAuthorityRequestWithBody(server, number, params, "application/json", bodyReader)
+	return NewDryRunResponseAuthorityRequestWithBody(server, number, "application/json", bodyReader)
 }
 
 // NewDryRunResponseAuthorityRequestWithBody constructs an http.Request for the DryRunResponseAuthority method, with any body, and a specified content type
-func NewDryRunResponseAuthorityRequestWithBody(server string, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewDryRunResponseAuthorityRequestWithBody(server string, number ClientNumber, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5417,24 +5377,11 @@ func NewDryRunResponseAuthorityRequestWithBody(server string, number ClientNumbe
 
 	req.Header.Add("Content-Type", contentType)
 
-	if params != nil {
-
-		var headerParam0 string
-
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-		if err != nil {
-			return nil, err
-		}
-
-		req.Header.Set("Idempotency-Key", headerParam0)
-
-	}
-
 	return req, nil
 }
 
 // NewSignResponseAuthorityRequest constructs an http.Request for the SignResponseAuthority method
-func NewSignResponseAuthorityRequest(server string, number ClientNumber, version int, params *SignResponseAuthorityParams) (*http.Request, error) {
+func NewSignResponseAuthorityRequest(server string, number ClientNumber, version int) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5469,19 +5416,6 @@ func NewSignResponseAuthorityRequest(server string, number ClientNumber, version
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
-	}
-
-	if params != nil {
-
-		var headerParam0 string
-
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-		if err != nil {
-			return nil, err
-		}
-
-		req.Header.Set("Idempotency-Key", headerParam0)
-
 	}
 
 	return req, nil
@@ -7597,25 +7531,25 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmChannelWithBodyWithResponse Hand in the code a contact was sent
 	//
-	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
-	// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
-	// so.
+	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
+	// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
+	// no code outstanding, stays so.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
-	ConfirmChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error)
+	ConfirmChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error)
 
 	// ConfirmChannelWithResponse Hand in the code a contact was sent
 	//
-	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
-	// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
-	// so.
+	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
+	// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
+	// no code outstanding, stays so.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
-	ConfirmChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error)
+	ConfirmChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error)
 
 	// TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 	//
@@ -7710,7 +7644,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
-	CheckEdrConnectionWithResponse(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*CheckEdrConnectionResponse, error)
+	CheckEdrConnectionWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckEdrConnectionResponse, error)
 
 	// StartFireDrillWithBodyWithResponse Try how the client is reached
 	//
@@ -7786,7 +7720,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
-	DryRunResponseAuthorityWithBodyWithResponse(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error)
+	DryRunResponseAuthorityWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error)
 
 	// DryRunResponseAuthorityWithResponse Ask what the response authority would decide
 	//
@@ -7795,7 +7729,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
-	DryRunResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error)
+	DryRunResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error)
 
 	// SignResponseAuthorityWithResponse Sign a version of the response authority
 	//
@@ -7805,7 +7739,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
-	SignResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*SignResponseAuthorityResponse, error)
+	SignResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*SignResponseAuthorityResponse, error)
 
 	// ListEdrProductsWithResponse List the EDR products a client may have
 	//
@@ -12200,15 +12134,15 @@ func (c *ClientWithResponses) UpdateContactWithResponse(ctx context.Context, num
 
 // ConfirmChannelWithBodyWithResponse Hand in the code a contact was sent
 //
-// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
-// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
-// so.
+// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
+// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
+// no code outstanding, stays so.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
-func (c *ClientWithResponses) ConfirmChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error) {
-	rsp, err := c.ConfirmChannelWithBody(ctx, number, id, params, contentType, body, reqEditors...)
+func (c *ClientWithResponses) ConfirmChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error) {
+	rsp, err := c.ConfirmChannelWithBody(ctx, number, id, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -12217,15 +12151,15 @@ func (c *ClientWithResponses) ConfirmChannelWithBodyWithResponse(ctx context.Con
 
 // ConfirmChannelWithResponse Hand in the code a contact was sent
 //
-// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts; after five, and
-// when the code has expired, only a new code helps. A channel that is verified, with no code outstanding, stays
-// so.
+// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
+// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
+// no code outstanding, stays so.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
-func (c *ClientWithResponses) ConfirmChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ConfirmChannelParams, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error) {
-	rsp, err := c.ConfirmChannel(ctx, number, id, params, body, reqEditors...)
+func (c *ClientWithResponses) ConfirmChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error) {
+	rsp, err := c.ConfirmChannel(ctx, number, id, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -12373,8 +12307,8 @@ func (c *ClientWithResponses) SetEdrCredentialsWithResponse(ctx context.Context,
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
-func (c *ClientWithResponses) CheckEdrConnectionWithResponse(ctx context.Context, number ClientNumber, params *CheckEdrConnectionParams, reqEditors ...RequestEditorFn) (*CheckEdrConnectionResponse, error) {
-	rsp, err := c.CheckEdrConnection(ctx, number, params, reqEditors...)
+func (c *ClientWithResponses) CheckEdrConnectionWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckEdrConnectionResponse, error) {
+	rsp, err := c.CheckEdrConnection(ctx, number, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -12497,8 +12431,8 @@ func (c *ClientWithResponses) DraftResponseAuthorityWithResponse(ctx context.Con
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
-func (c *ClientWithResponses) DryRunResponseAuthorityWithBodyWithResponse(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error) {
-	rsp, err := c.DryRunResponseAuthorityWithBody(ctx, number, params, contentType, body, reqEditors...)
+func (c *ClientWithResponses) DryRunResponseAuthorityWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error) {
+	rsp, err := c.DryRunResponseAuthorityWithBody(ctx, number, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -12512,8 +12446,8 @@ func (c *ClientWithResponses) DryRunResponseAuthorityWithBodyWithResponse(ctx co
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
-func (c *ClientWithResponses) DryRunResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, params *DryRunResponseAuthorityParams, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error) {
-	rsp, err := c.DryRunResponseAuthority(ctx, number, params, body, reqEditors...)
+func (c *ClientWithResponses) DryRunResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, body DryRunResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error) {
+	rsp, err := c.DryRunResponseAuthority(ctx, number, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -12528,8 +12462,8 @@ func (c *ClientWithResponses) DryRunResponseAuthorityWithResponse(ctx context.Co
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
-func (c *ClientWithResponses) SignResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, version int, params *SignResponseAuthorityParams, reqEditors ...RequestEditorFn) (*SignResponseAuthorityResponse, error) {
-	rsp, err := c.SignResponseAuthority(ctx, number, version, params, reqEditors...)
+func (c *ClientWithResponses) SignResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*SignResponseAuthorityResponse, error) {
+	rsp, err := c.SignResponseAuthority(ctx, number, version, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

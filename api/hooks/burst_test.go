@@ -25,7 +25,7 @@ func (d *door) crowd(plan func(contact uuid.UUID) models.Effect) (rows []store.L
 	var contacts []uuid.UUID
 	d.ok(d.store.ForClient(d.Context(), store.SOC, d.client.ID, func(tx *store.Tx) error {
 		for n := range burst {
-			c, err := tx.CreateContact(models.Contact{Name: fmt.Sprint("Contact ", n), Language: "en"}, fmt.Sprint("crowd ", n))
+			c, err := tx.CreateContact(models.Contact{Name: fmt.Sprint("Contact ", n), Language: "en"}, fmt.Sprint("crowd ", n), "")
 			if err != nil {
 				return err
 			}

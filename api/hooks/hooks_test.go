@@ -138,12 +138,12 @@ func (d *door) ok(err error) {
 func (d *door) newTenant(name string, contact models.Contact, opened models.Opened) (te tenant) {
 	d.Helper()
 	var err error
-	te.client, err = d.store.CreateClient(d.Context(), models.Client{LegalName: name, TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, uuid.NewString())
+	te.client, err = d.store.CreateClient(d.Context(), models.Client{LegalName: name, TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, uuid.NewString(), "")
 	d.ok(err)
 	contact.Email, contact.Phone, contact.Order, contact.Severities = "c@acme.example", phone, 1, models.Severities()
 	contact.Channels = []models.Channel{models.ChannelEmail, models.ChannelVoice, models.ChannelSMS}
 	d.ok(d.store.ForClient(d.Context(), store.SOC, te.client.ID, func(tx *store.Tx) (err error) {
-		te.contact, err = tx.CreateContact(contact, "contact")
+		te.contact, err = tx.CreateContact(contact, "contact", "")
 		return err
 	}))
 	te.incident = d.publish(te.client.ID, opened)

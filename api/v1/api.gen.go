@@ -143,7 +143,9 @@ type ClientDetails struct {
 	Edr EDR `json:"edr,omitempty,omitzero"`
 
 	// Language BCP 47.
-	Language  string `json:"language"`
+	Language string `json:"language"`
+
+	// LegalName Not blank.
 	LegalName string `json:"legal_name"`
 
 	// Number A client's number, as spoken and printed in references.
@@ -177,7 +179,9 @@ type ClientTerms struct {
 	Contract Contract `json:"contract"`
 
 	// Language BCP 47.
-	Language  string `json:"language"`
+	Language string `json:"language"`
+
+	// LegalName Not blank.
 	LegalName string `json:"legal_name"`
 
 	// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
@@ -408,7 +412,7 @@ type NewAlert struct {
 	Client Number `json:"client"`
 	Detail string `json:"detail,omitempty,omitzero"`
 
-	// FindingID The source's own id.
+	// FindingID The source's own id; not blank.
 	FindingID  string     `json:"finding_id"`
 	Hostnames  []string   `json:"hostnames,omitempty,omitzero"`
 	Indicators Indicators `json:"indicators,omitempty,omitzero"`
@@ -418,14 +422,16 @@ type NewAlert struct {
 	Severity   Severity    `json:"severity"`
 	Source     AlertSource `json:"source"`
 	Techniques Techniques  `json:"techniques,omitempty,omitzero"`
-	Title      Title       `json:"title"`
+
+	// Title Not blank.
+	Title Title `json:"title"`
 }
 
 // NewContact Example: {"channels":["email","sms","voice"],"email":"ada@client.example","hours":[{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}],"language":"en","name":"Ada Example","order":1,"phone":"+12025550100","role":"CISO","severities":["critical","high"]}
 type NewContact struct {
 	Channels []Channel `json:"channels"`
 
-	// Email Needed for the channel email.
+	// Email One address and nothing else, at a host name with a dot; needed for the channel email.
 	Email string `json:"email,omitempty,omitzero"`
 
 	// Hours When they are reached; always when left out. Critical incidents ignore it.
@@ -436,7 +442,9 @@ type NewContact struct {
 
 	// Language BCP 47.
 	Language string `json:"language"`
-	Name     string `json:"name"`
+
+	// Name Not blank.
+	Name string `json:"name"`
 
 	// Order Calls go from low to high.
 	Order int `json:"order,omitempty,omitzero"`
@@ -469,7 +477,9 @@ type NewIncident struct {
 	// Drill A drill is marked, never counted, and never reaches a real EDR.
 	Drill    bool     `json:"drill,omitempty,omitzero"`
 	Severity Severity `json:"severity,omitempty,omitzero"`
-	Title    Title    `json:"title,omitempty,omitzero"`
+
+	// Title Not blank.
+	Title Title `json:"title,omitempty,omitzero"`
 }
 
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
@@ -622,7 +632,7 @@ type TestChannel struct {
 	Channel Channel `json:"channel"`
 }
 
-// Text At most 16 KiB of text, not blank.
+// Text Not blank.
 type Text = string
 
 // Time Example: 2026-03-02T08:15:00Z
@@ -631,7 +641,7 @@ type Time = time.Time
 // TimelineEntry defines model for TimelineEntry.
 type TimelineEntry = models.TimelineEntry
 
-// Title defines model for Title.
+// Title Not blank.
 type Title = string
 
 // Turn defines model for Turn.
@@ -757,12 +767,6 @@ type CreateContactParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// ConfirmChannelParams defines parameters for ConfirmChannel.
-type ConfirmChannelParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
 // TestChannelParams defines parameters for TestChannel.
 type TestChannelParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -771,12 +775,6 @@ type TestChannelParams struct {
 
 // VerifyChannelParams defines parameters for VerifyChannel.
 type VerifyChannelParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// CheckEdrConnectionParams defines parameters for CheckEdrConnection.
-type CheckEdrConnectionParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -800,18 +798,6 @@ type GetPlanParams struct {
 
 // DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
 type DraftResponseAuthorityParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// DryRunResponseAuthorityParams defines parameters for DryRunResponseAuthority.
-type DryRunResponseAuthorityParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// SignResponseAuthorityParams defines parameters for SignResponseAuthority.
-type SignResponseAuthorityParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1156,7 +1142,7 @@ type ServerInterface interface {
 	UpdateContact(c *gin.Context, number ClientNumber, id ContactID)
 	// ConfirmChannel Hand in the code a contact was sent
 	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
-	ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID, params ConfirmChannelParams)
+	ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID)
 	// TestChannel Send a test message over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/test-channel)
 	TestChannel(c *gin.Context, number ClientNumber, id ContactID, params TestChannelParams)
@@ -1174,7 +1160,7 @@ type ServerInterface interface {
 	SetEdrCredentials(c *gin.Context, number ClientNumber)
 	// CheckEdrConnection Try the connection to the client's EDR
 	// (POST /api/v1/clients/{number}/edr/check)
-	CheckEdrConnection(c *gin.Context, number ClientNumber, params CheckEdrConnectionParams)
+	CheckEdrConnection(c *gin.Context, number ClientNumber)
 	// StartFireDrill Try how the client is reached
 	// (POST /api/v1/clients/{number}/fire-drills)
 	StartFireDrill(c *gin.Context, number ClientNumber, params StartFireDrillParams)
@@ -1192,10 +1178,10 @@ type ServerInterface interface {
 	DraftResponseAuthority(c *gin.Context, number ClientNumber, params DraftResponseAuthorityParams)
 	// DryRunResponseAuthority Ask what the response authority would decide
 	// (POST /api/v1/clients/{number}/response-authority/dry-run)
-	DryRunResponseAuthority(c *gin.Context, number ClientNumber, params DryRunResponseAuthorityParams)
+	DryRunResponseAuthority(c *gin.Context, number ClientNumber)
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
-	SignResponseAuthority(c *gin.Context, number ClientNumber, version int, params SignResponseAuthorityParams)
+	SignResponseAuthority(c *gin.Context, number ClientNumber, version int)
 	// ListEdrProducts List the EDR products a client may have
 	// (GET /api/v1/edr-products)
 	ListEdrProducts(c *gin.Context)
@@ -1858,33 +1844,6 @@ func (siw *ServerInterfaceWrapper) ConfirmChannel(c *gin.Context) {
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ConfirmChannelParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -1892,7 +1851,7 @@ func (siw *ServerInterfaceWrapper) ConfirmChannel(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ConfirmChannel(c, number, id, params)
+	siw.Handler.ConfirmChannel(c, number, id)
 }
 
 // TestChannel operation middleware
@@ -2107,33 +2066,6 @@ func (siw *ServerInterfaceWrapper) CheckEdrConnection(c *gin.Context) {
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params CheckEdrConnectionParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -2141,7 +2073,7 @@ func (siw *ServerInterfaceWrapper) CheckEdrConnection(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.CheckEdrConnection(c, number, params)
+	siw.Handler.CheckEdrConnection(c, number)
 }
 
 // StartFireDrill operation middleware
@@ -2357,33 +2289,6 @@ func (siw *ServerInterfaceWrapper) DryRunResponseAuthority(c *gin.Context) {
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params DryRunResponseAuthorityParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -2391,7 +2296,7 @@ func (siw *ServerInterfaceWrapper) DryRunResponseAuthority(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.DryRunResponseAuthority(c, number, params)
+	siw.Handler.DryRunResponseAuthority(c, number)
 }
 
 // SignResponseAuthority operation middleware
@@ -2418,33 +2323,6 @@ func (siw *ServerInterfaceWrapper) SignResponseAuthority(c *gin.Context) {
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params SignResponseAuthorityParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -2452,7 +2330,7 @@ func (siw *ServerInterfaceWrapper) SignResponseAuthority(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.SignResponseAuthority(c, number, version, params)
+	siw.Handler.SignResponseAuthority(c, number, version)
 }
 
 // ListEdrProducts operation middleware
@@ -4728,7 +4606,6 @@ func (response UpdateContactdefaultApplicationProblemPlusJSONResponse) VisitUpda
 type ConfirmChannelRequestObject struct {
 	Number ClientNumber `json:"number"`
 	ID     ContactID    `json:"id"`
-	Params ConfirmChannelParams
 	Body   *ConfirmChannelJSONRequestBody
 }
 
@@ -4977,7 +4854,6 @@ func (response SetEdrCredentialsdefaultApplicationProblemPlusJSONResponse) Visit
 
 type CheckEdrConnectionRequestObject struct {
 	Number ClientNumber `json:"number"`
-	Params CheckEdrConnectionParams
 }
 
 type CheckEdrConnectionResponseObject interface {
@@ -5259,7 +5135,6 @@ func (response DraftResponseAuthoritydefaultApplicationProblemPlusJSONResponse) 
 
 type DryRunResponseAuthorityRequestObject struct {
 	Number ClientNumber `json:"number"`
-	Params DryRunResponseAuthorityParams
 	Body   *DryRunResponseAuthorityJSONRequestBody
 }
 
@@ -5303,7 +5178,6 @@ func (response DryRunResponseAuthoritydefaultApplicationProblemPlusJSONResponse)
 type SignResponseAuthorityRequestObject struct {
 	Number  ClientNumber `json:"number"`
 	Version int          `json:"version"`
-	Params  SignResponseAuthorityParams
 }
 
 type SignResponseAuthorityResponseObject interface {
@@ -7833,12 +7707,11 @@ func (sh *strictHandler) UpdateContact(ctx *gin.Context, number ClientNumber, id
 }
 
 // ConfirmChannel operation middleware
-func (sh *strictHandler) ConfirmChannel(ctx *gin.Context, number ClientNumber, id ContactID, params ConfirmChannelParams) {
+func (sh *strictHandler) ConfirmChannel(ctx *gin.Context, number ClientNumber, id ContactID) {
 	var request ConfirmChannelRequestObject
 
 	request.Number = number
 	request.ID = id
-	request.Params = params
 
 	var body ConfirmChannelJSONRequestBody
 	var err error
@@ -8067,11 +7940,10 @@ func (sh *strictHandler) SetEdrCredentials(ctx *gin.Context, number ClientNumber
 }
 
 // CheckEdrConnection operation middleware
-func (sh *strictHandler) CheckEdrConnection(ctx *gin.Context, number ClientNumber, params CheckEdrConnectionParams) {
+func (sh *strictHandler) CheckEdrConnection(ctx *gin.Context, number ClientNumber) {
 	var request CheckEdrConnectionRequestObject
 
 	request.Number = number
-	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.CheckEdrConnection(ctx, request.(CheckEdrConnectionRequestObject))
@@ -8263,11 +8135,10 @@ func (sh *strictHandler) DraftResponseAuthority(ctx *gin.Context, number ClientN
 }
 
 // DryRunResponseAuthority operation middleware
-func (sh *strictHandler) DryRunResponseAuthority(ctx *gin.Context, number ClientNumber, params DryRunResponseAuthorityParams) {
+func (sh *strictHandler) DryRunResponseAuthority(ctx *gin.Context, number ClientNumber) {
 	var request DryRunResponseAuthorityRequestObject
 
 	request.Number = number
-	request.Params = params
 
 	var body DryRunResponseAuthorityJSONRequestBody
 	var err error
@@ -8308,12 +8179,11 @@ func (sh *strictHandler) DryRunResponseAuthority(ctx *gin.Context, number Client
 }
 
 // SignResponseAuthority operation middleware
-func (sh *strictHandler) SignResponseAuthority(ctx *gin.Context, number ClientNumber, version int, params SignResponseAuthorityParams) {
+func (sh *strictHandler) SignResponseAuthority(ctx *gin.Context, number ClientNumber, version int) {
 	var request SignResponseAuthorityRequestObject
 
 	request.Number = number
 	request.Version = version
-	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.SignResponseAuthority(ctx, request.(SignResponseAuthorityRequestObject))
@@ -9681,310 +9551,312 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L2Nd9s2ti/6r+DpnbeatrQt+SNN7PXWHI+TTnObaTOxe7LWxDk2REISRhSgAqAVTcb3b78LGwAJkqBE",
-	"KnTqzD2z7u1xbJL42tjf+7c/DWK+WHJGmJKD00+DGcEJEfDjax5jRTnTPydExoIuzT8H72ZEEKRm+v9T",
-	"NkUxZmhMkCA42R9EAxnPyALr1xb442vCpmo2OD0cDqOBWi/J4HQglaBsOri/v48GSyzwgig75nlKhHr1",
-	"oj7k1YwgrP/4jUQURqH610usZoNowPBCf5cmg2ggyO8ZFSQZnCqREX82Ey4WWA1OB1kGT3qzO3qqZ6IU",
-	"Efqr//1+uPcc700+fHp2/2Qv/8fx/befju6Lf48O7/9jUF9UNLhIKWHql2wxJiK8lBie+EYiBg81rMf8",
-	"ceOa/kOQyeB08P8eFMd4YP4qD+wEYEacKRw37mxs/vxV7G0mJG/Y1VtGPqpbxCdAm5jJFRFoTCZckDP4",
-	"VUqlQmMypUwirBBVEkmFhUIrqmY807/Jl/97RsS6WH9sxt1E3QvK3L9H5SWf7/0d7/1zuPf85v/f+/B9",
-	"eGGvErJYckVYvP6ZrOsLvJhxSRgar2ElMU5TIiL4WeIFQRMuELkjYo0EWRKs3C7AH/W5EQlrIx/xYpnq",
-	"sZ9NRsfk+GSyFxOC946f/jDZw8/HR3ujZBgPJ8fkKR6O3GYYtlDshjfZPT3bTaThbdPo8Nmmbfp/9v53",
-	"0+68pguq6pvyE1+hBWZrRJgSlMCpLrhUZ+hkiFYzwlBKJgrxrPFcU/hwZb50kS2KQzX/GuXTokyRqb1Y",
-	"b8mECMJiEqZIymKamJsu3JMNFyz/+873vZgLcFZB5JIzSQrGeiEIVvqrmuszRRjsKF4uU2pY/cE/pOH3",
-	"bQeMCb0jCXzcDNrAtRGViJHV/uA+MlP5mfEV+yMmssISzfXgZ+iWZyrmC3KLJF5LTS5qRgTCbG3F2gyz",
-	"KUlg0i84I71N9xw4U9M8Y75YYJbATGMsBCWJIeD7aPBG8HFKFhtmsjRPfN9tRu67DVOy/ANNME1JcoYk",
-	"IQU/5RPNRFUmUcwTfQXH/A6I3NMl3hIl1nvnExUSiO+omqGT4VGEsH4AzdylliTmLJFIcYTlHOEppmw/",
-	"fFePnm69rHppf8tI1uMFaHeQVF/+mIuEJCjJBB6nawQHTNNU603eIZ+hFVbxDDbX4x3kTg+7DxzHjg2X",
-	"OtaUnJJkCrSJk4Tq4XH6RvAlEYrquz/BqSQe3/80EOSOSpjmSCtg3rP+3+pKH41nyP3diRdBllwo/eMa",
-	"zfAd0aQBZ5SfzGgI//MOZxjkpPZXfPwPEmuG/HFvyvfsLxc8Ianc99frPbBHF3oSesrAUk8HU6pm2Xg/",
-	"5osD2M8JFWRvkYjiXwfmkzDyeayMRlHeCppUpNfT45pkigaCm031pdzTwHOSJvAcYXoL3g8kjwfRwOiB",
-	"mqTXUpHF4ENJc3oWkoSFbHhvPvqh5d4pUF/627XkjkpyRfCiC+3FgioiKB6cDl7wBaYM4UQThlQCKy4Q",
-	"jmMipb4yMWcTKhYEFFLCplgTuRaHNZotvrn5tl6Rj0ofhfvYJ7dvY85Tgllte+2DUTFCy70utqbPDQfh",
-	"ViNTS0ItbQFHcjeGuje98ttvr14MgLEpTNMajR89C12HCWUJZdOb2uU5Cdh/0WDGpdL6j7lwiixkq9cW",
-	"+OMr8/DI+zsWAq/1n9uvzfHYDqqVfinR4oIb0bbptVfFk/fRgMdxJgRJbvDW8a7oAoZaFvK+yo3XiCoU",
-	"8yxNEOPaqkFM22AplVpC47EkTBkV2D23X7bLwlsrrCrVYZJS2x1Urbc9f+me0+/wTBileaN81SR/aR7V",
-	"LymsWr4DT2qpQuIZo1p72c4d8if1e1TV+PphcMOyZaKV6g77dUdEWMSOItALOCNowYVv0xlV1Bh0sB1I",
-	"Hy8c6Gb7xGdnYJgX19+XPmaLS9fX7YF3vmUSLtNKaSOKNbpDa8k4gcX1zTNfUxngmzm3yX/YSlVl1nMY",
-	"Yj1My5htvBjkUPVw4KO1bXJruMzvi1MgBMGp0hQVDWYZU5oaI3P0wrjtosE05WOc3uRMLj99o7VVtI3R",
-	"SZW6m8/o0hFMvyd16S64WyQjq0E0SCmbk6Qy3acdZguf7XOyRu8PcGWsEM4V/xgvCFL8DN1OqJDqRpLf",
-	"b+GG36Y4/6f1pBoVH3g1ziRJImQdGAqcrfoxphnDmpTdOODA1aMNTgfLbJxSOTP3eErEUlAt2gbwCzuB",
-	"welxNHDDwz+scQcie3AyORw/jUfJc/IM/zA5Ho6P4sNkRIaT5/jZ+If46aCufbnhS7zy6DCsHBSz2q5a",
-	"e3P+tNF68Be07Ul/tdumULmi3qtRvuzyqvxJe7Nqyf0MVfVOp3/Ts7YCp62eji2FDxgfRIPf8y8Mfh/V",
-	"SQDn16GN+v27N52K1VR2DW4+jfwzkRu/yy7/rXi7v91eLgW/w2kDX9C3fCmI0cuonIF4xwwRliw5ZQox",
-	"QhJ5aszqLKVsqnlFhKi2tLEyTirJjc93xUWibXDNErhAasXRkgjJmXSWuWH1mldUDmuKKbPaSi2sA8oi",
-	"lQjLOUkKh0vu3dcSfs9KHe/sjkOKEYbtIDcTvpU0Lpfa+ooGMGzYy8snirAzYIo0JXqaK0yVhE2EndW8",
-	"zzhxSmpRkAnAOB00NvJxSQWRwV37UfCFngFDnCHGxzxZowVe2/BDhLRsTnvc1im9I6y13nLBmSa4iuZS",
-	"11umAjPrGq4axdpKW9XX/cr4Uu2LmggFmWjJVTEzRkGtucZ+g06TFC9liCB+MdtstpgkiDKkd2+/CB14",
-	"s08JlqQtBdo1dNhWc1W3GpDmqaBKbr9QHEJLRubYTe8srJM3Eedcb4BDssFjip/B7fPPdNmbfnU+Od9d",
-	"kEq9hjWRg0gL1A/RICE4SSnTUz4cHj7dGx7tDY+uhs9ORyenw+HfNSGDJTF4hyVSMyqRpFO2Rxla8+xP",
-	"TSJYNgXOU74iYFjKM6NGwq8kwmyN9EAQk2rDT17rOVc8MBVuEg0ysKPt363LrlhwdYbnJmSHng9RokUc",
-	"ntk8gp3Yo2phgF2FDDB40ZtnS0LzqKJXYpNEyi50VjhhwFtJY2AMMlsssNC/PK94Wr+RKBZEm4UUpxKt",
-	"IKMDzwkDA8Xxcd998n5wNRoOj/aHwxFsDl0Qc6DvPw3gmHJCPgwR8o9aMc6peKKlJmYoYxCMQ4yoFRfz",
-	"wf2He2AM/mJHNWKXkqgArZ9PJiTWwiiTRMgILTBNx/wjkRFKyB2NifwsOg95Gnd0Be7kMnNn2coRu7Pj",
-	"ayYIVm0HyWmgpTpyZV94yZRYt9jf3A23+aP6obYxJHOzer+rCxdM3HRfm8j4UZDkFyavgIUESrLxgYIR",
-	"ROVc/27JJYEgMMjBwq55VAS6LdWtImyca9Vuer4xHzoQ8cL49HolZHWRYiN4nAtOs2WpnEtREnEHPooE",
-	"onc3MWdK8DQ15rd/Ij+0888VY/a5kkzNuOabb7N0uzIbokSJEhLTRFtrY54pLapwrCDwzZww0bS50MNr",
-	"rQqbZAhl33ZpR+4B48eHvJJ9dK7te3DvXzPJF9pWx1J6Vj7TT2uTCtIeUsnRjKeJMXaxHR6tZly6V6mE",
-	"IBDI0v1rVjf6Y6e3biL+F0QCgUKUUHOnDv7x4hxLl+aopXIY51kHm8NwJqXphXsejNMspPe+Ynr/eKYk",
-	"TUjZJ/KNRONMUkakRPD2GcLpyqYAlTPG3CVwzw+igf3k1lC9S+z6VDOGN9o9uW5AO+y+ryYUe3/cau8V",
-	"njaYDZbOZlgaNxPs4aK1CnWFt8ZqQzOqcErYxMgRsEcqLTlliRM8FIvpcE9K89keT7qAPM8LbpJHqp73",
-	"pEpfx7VU2w+fjkOZtJpBkDvKs5AaDdmlhh2NyRSSuyfcxilsJFIuCZ5by5QzUhHHHaZxh1Oa3ICTrJ03",
-	"rkIfsAneaspf3EIkCZHzfW+LP5c+9PdMljJe4jFN81vc6A7mSRYrSKBPOBqTNYd8MZ5iZf2/SJCUYAn/",
-	"sjdyv4G9y6CTbkrvnPhBXCSQ4IhoAt+2eY9wzhCs4hObAl13o3kSoTZG8Z05ZeCXtrwDo5k27als+Gau",
-	"PYS/q0iaSmRUDeQ9bMxHDumaRiNpGOD3jGQNc54TspR6L8ymlESrk+J8MtHKYPjbYcaZz7okb/Szoa9U",
-	"vVz2HPOJF9tuxyvvWTseWCLGHlngxQwzRlJfWSTa5NZ3kFMID0sT094kKMNTtp/uf7YXMxLPA7y0WMtG",
-	"v699bEtM4FerbvCE5Kk4hsAUkQotiJR4Snb0cVUZoJ1SKHXgIs8NK6/WqTM3ufK0adE/wUPuuuJYtfCO",
-	"m+f0OybnvEuwJdkaL3r54m23PK8Us2lmk/78KPVJKOhApji9CShv4fwflpf5tMu/W/KUxlsdP2/MU9aE",
-	"vfmnTT/vFK+G4EJeQ+Qty/+otzdRlS68EzfHks++dK4tuZBLNurvRsMXX0B6YidfqU/HBDInDoeHz/ZG",
-	"h3tHo6vh8BT+39/1alOsr/MClg6VQrmbc7Q39J8t6FYRhiHrYjg6PDo+efrDs+d4HCdkUv03ZEmxhAtw",
-	"2fJVoo9xTsrkOiCsfHang5dmIeivmGUTHKtMHz66fFk61tPBy0zvwcGfiUgpqwcM6iwAp+mvE/DmtmAG",
-	"H6JQ8FiQBWWJFtBTbtLZ/8pZgtdIcfSjoPqn4bPT4VD/ewQ/VCyuHZlMe5bhM4LyAv588QYd/1BRZDWD",
-	"8My1w1BZ14dPh9HR/ZO9osrrw6dR9Oz+2++CCu9m9rLFNvyizKai2Jz/co70tCtbpPlQm8q37w8aS998",
-	"ptWGTeUk0izz+sj5sxzrD0n6M2NfEbF4BJzNY0dgJH0GO/ovShjD/+bs6CtnMv9XMg0ez0EBDXhD9AfB",
-	"psXrcgXt8Nnp0bCSVF9ayZMn74ejD+D/+Nfh++He0YdvT98P907cr45Ph8Nv68tr0J/cFPtUofiiVeDK",
-	"YzHd8hI+LxzfUrO0i+h3X5YpUeQKy3mnzYHnByqQCKPspz4jCQY+0XpPigX0ujFQleWZ/q1Fk3sFnAKR",
-	"9V5aLTmQVtzZIHfu0LojW9KPKKFTqqxXxqAdQPqarMcSnwacl0/vtzOhOPdZwEyCbMbuXsplJjrWbGJZ",
-	"rAdcXqauVOnhkdZA0IqQ+f4gUNKJ5fbQSvAS2lfbklxpcf0SnbRcquJnYcSmvX4jISU24Bpt7XcYbxV5",
-	"poZSbzCMuVVCmqdgT90RtIhZ35lKxvJK9f7hNEJ4SSME3jWTcQlZ0GeILJZqbV1MIktJLTy+jXjH2qbX",
-	"I0eD9ha9PZZ+T1pZZasqhc2elyN5WnFjXNHJun7w9jp2UPcLVtIcv9ylgNI4RSt62MlxsByyizsOnr6Z",
-	"cHGTZ3wF03cfxk3W2kEG/vVSsf5oe0F4NFjO6j6vYJJwqAI7OJEHC6yamj46oSZxuEOywZWNqGlCNVEH",
-	"SMSD5FWmqVsQbOAAFiYvRhsodVrPKaxVuWa7LBhYFbjx24blKuJuW/WhVdfh+KI8cmCOvaS5GwIqnV9U",
-	"XO/WvErh+CF4VS+eBju7arj8Szkb9PCUOUsgL74zJ2GFDNFntsRCUZxacwpTRgwslA1R5j/Drw1aSCX+",
-	"87ydsePNqOcjc8Z815QgrS3iqSAkAbQov8YGXQKIlL6fhCVQq5fgtYzQSlClCENYogVNGJ3OFPrt6sKA",
-	"UREDDUJZnGaSGsgUT+Prz31TUYiS5MbGinPadCcer8dESBJnmufd4OSOSl5N7ApW9nVOBycsaV0DD2st",
-	"JqkXvT35xm7KDhkF5k0zRTt6ex4jemYyL0hK74hYh3VfzTMjSOCPIGcjcrkDnBn1EO6ikxyBMH81jSAm",
-	"y27BOlxAsuz82nbF2+kn2ixbLE3O7GbtIS4UyTYfto+3j/q5or2qptSActFcP+XvRMBJ1lA49WDYFnOy",
-	"brWkOTUXOL+URnrbIgpNi4NoYIiRFFKhmiMaUucsxEAQUu2CZ0xJi3AnSxB3y0wsuSQ2ZcaAFEUmT2S0",
-	"vSDQIoG1qUrWDIF1A/EwU2tTIR00FJuAOgqkps2Lk9Wqev03loCMdlcezugfUD0B58diUpfdYWAj/fVN",
-	"SU4myIkkpkkElXozYnNuoNjd+IZbqUmOGeboHhVlKaAt7YLOYWKy2w/LPFmvJA/fGPt0fhjdQ/lzAFqE",
-	"m+fd7oK+PJooXSNHAR7/LJFxBbrDHmg7mZfLpweQeWHN2mOYi1bcDcczk9PcTSfPV9aKzh5AKy9Te30f",
-	"WlN0EMApLNZ2o86CvDpSTe/AHC6D3Wd2Rgglvm2yS0qa+3Sfs6VyQbuV+eV+4HNkb7BJKasU/f9hTmC3",
-	"pD53SdA09QIOlWsQxpS8pCw2CcuJMDCLU8zK0bvjw/0TOdhu23SPRCQEJ6FIBHV4z1DakSSCSIkSTkzx",
-	"xoqLeTjTVBCZpSoc27CaiyYAbG2AQuh+I1GKpbJoEQxhl3oY6RnM+ApNMIjhKVfblc/GeIedX2QPw25A",
-	"S4LxT7d3qimsgC9NNQ6bIOyS7eycLm1TTSIFnNTd7B9roWzTfVuaR7UUfed7c8Ucbm86u/FKp9o3tbyZ",
-	"cdaoyWKk37F0AV5ZIk/RrSA4vXX/9qOL8sy4iW4lXWQggG71LQdg4ZTgO/v0jGfaQIf0/GsGdRd6DyUy",
-	"RWeJTdy31xZRaYq0TY2XDwWmFTc30k4uN38L+t7ZtyT/RgC1IITwYc9YotWM123kNqZ/uCasMD4Asha8",
-	"7eb0kvZmiE+EbVy2YGwFE8XPHUyjxbSZamHAdweHmWCp1YH6QL8BCo1ePQBUuWIulBjA/+78bZlflq1b",
-	"ZYnKoKsUaOmtfRLgkOtgw9X0lwJYfeno2/tmmR854unAjyx193pp1m+zbjAjtsDTV3cLUIbRaO/w+dXw",
-	"6HQ4dCUlmrBqJbwFIKv+c7w3HO1bjdINdf/ZlaVbkKfyaMMZYnxVSchD72yfBswQn0wksTXj5WKblMc4",
-	"zQGBKlcmUJe2Z344LH64cj+cuh+e5D99+6cnf//X++/3PtSe+fZPwVy82FVUt6+fLU5hWyjYPleBlGiX",
-	"O1kEN2vpk7aAxTkZzpCLMAcyJF0dVF9FoZsQUq84UmIdQdKZAZ1iXJlwCme2bsuUStdKeTcAkm+HTs3L",
-	"T/OTCVnsL1+87Rz/FTybzrQAiGd5OaBx1+vfgKNeIlNTUCFz54KWEHBy977u1XcFCTURK/gquYSag9Py",
-	"lxcEjJSLVy8CRkEwUXPvQzgPtXCm1S0Xu9ozU1wMtXxqhhnyaiH01daXHDQpvREeZM1+XUj5U7MJpOGJ",
-	"tYMK0cfZI1N/+eJtU/FZpVp0o5npP3sfDfg8bGE0Ikeb9kNYgvt8ZQsdV4Kz6SlSAjOpiUAbkYIrlZIk",
-	"QngxptOMZzJCzkesbx4AtE/3W+gKkqhmwEGgPA+JqMiCUNAVAX6URJUK6Wzx7B1NiDZy+Yr1U0zH5+D9",
-	"9rb4Q1tSMWf7APQSUo/BJHGhPOjEoc38WD+eu4I4YwTYVhkN3ODJrrAEILDPSZj7H9L7LNJrH2qoEKl9",
-	"LTLU2trp6tFTz1RabGEXlXWMJbnJRDo4HcyUWsrTgwO8pPsk2xvtezJAT8RU9Wd+wwMDVxyoqbN/liQW",
-	"RB8IRuZHdy/s7t03V99VKlPyaTZV+TqxKcjUBt4pkwqnJhB/hmB1VWINx4jyRYY3sUQoz0bPQxRfKThZ",
-	"+0AD30g0oSRNoCTDTakEtfa0TkorQRX5laXrPHmjhVQP3M3meo9cVrco9ciJ3+5Ve9r3qLRf+v9Rb2ld",
-	"qs9IutwOdLUCdmysmAnPWLsuDc44qO//nKwRZcjsTpuEAr40dBbMUFjgNRqTkh5d5/fuqgXeB/0Np8TA",
-	"TRhYIznjK1aA4G6BRLAuQzuGN93IbHDr8zen1O/JvzHEHiiwt0zjplhK6LD0Y+i3t6/RIoPGhADWwcK7",
-	"nJAJzlIVZkVAVYwXH5QKMwMY5Ut/Ycyk2mhbGRNwjQaYIENqzlSpaOitjML8dMqW4dO6YajNr8A0TCsh",
-	"Yx8Ve2pol7IIjQmgQClAzAJjcUlsvyHAQbWgqKu8r6lNLxeZ/ajH1UJdag5Pjrp3qWnfYqSJ356DdbRH",
-	"ErFXUmPwHMDJtutHTbzVwdPZY48C9OzOovX9c3flQW5gH0m43hy3H94DxPtfvnh7CX30moSGbVxoQ31O",
-	"63j54m3evhTLOWXTYG5fsxpzXtNtrapgVdutzMH2SWzQ96sgs/ZpJPNYW2G7NKAEOat5y+k57bar2q+n",
-	"9VAqvp5I+/zGz3HVoIzZsEZl7hucJkGFoH8l9MryXaxsHxOrkrfTQHswlByFtmZW9iL2yau8hNFqQ4ai",
-	"nCgQ32c5EJ/NnXv54m1OrX5zgZD2GJYnPib7Rqe0e243L3ZSJOO0jA0kgk5UiJNc8gUByH+SyoKFaH0j",
-	"T3gO844pYUTkbcw3eXzLXvetpVrtGhjMyXJDsYFp7luj9k4NCxZ4fTMmfhAnSEZaSsQ4TQG0FLsKUq2U",
-	"5/kniqTp52Ct8TH8OSmXkIgFLlKBbZOqakaW+bWFAm+VI2yH6pDWyZnDAd7osCrfnWHbFN2mWs48mnWD",
-	"ZZdyUfdWh5pUQe4oWW2RekatzTuRKI7IR0Us3nKodsBVqgDv2lkK2rklGWmenA3Gw8Ry/satjlD0+thd",
-	"ElPWtpYNwsPQCK9BFVthiZZELKhSJAH9xRjzkoPVAY1wx4RYbMFqP0aXBrLC0seY3Z6oGLwLYRjCcz9Y",
-	"BDEUCPcXIqTJlBkNt3fcrCvEoXTlnJ0WkqDEjz2OkV/P/HpVLoE7vpYC3MnaPuX3XWMFuoVE1Wo5y0Om",
-	"QZDO7Z2Q8uvcIb0XK9xZxlR7pQUFovlN12RgaH0GeRXwYGQXbifa8gTvyAMcXy9W4t0fhgn18uOSJFR1",
-	"wY1oGeh0H+5zw0GudIkHFCVVAzIqOIHRXwBGtuj4NeGCMEljGUh1bijN2gq2En1OkjQpWE6nfGm7TT1u",
-	"/I80l1xVQARrRpc5GGS/4XFKIttv/8YgLUTI1bRHiCTC6AQGfv0GOxTrNiG4pABoDHs1FlRqFbBJIp20",
-	"EUiBG7jEUobzb2uJzCZya18oZtzuCN2G93iGf6F35EdCkjGO593g3yyc08CWvYBniDK0oCxTJh4gjBp+",
-	"ehLs5ElY294v7ju1Jsb6SJeci1LSzUmndBv77Xb7X9qsPg+Bv6Z3gcIb2yO5vchwBLLdqygITgKlvi9t",
-	"D2gSz5Eh0haBE/OtqJhuGyx0u+becNB/4lK9cZG+OqYLcHWtI0JhIGZrFEO9MuT7fGcbZEL3a4FjpS3P",
-	"IgMQJRwCadAeY+KwnUx2a4rHJDV+0pSzKRHXDEDoTNZ0nuuaxHvfVfwlJ0cNGU77N9+F45OlRQZjE2Bd",
-	"W+3+FOn39FpMspNengPsaUVM/o5u10J+8lwadcWVfMSxKg6h6js6aQfS9+GJv0t7Hz4No8OTw3vvgYbE",
-	"yJ/CnTveETJP16YzhzNYCiB1uiDon5yRffQLhLIIZtK27yglMr//NEjwGtqWLcCeUJmm6xUweDXL9M0Q",
-	"VF+KieALD8xPcc3Enp0Oh5AX2epQ3lGW8FXlPEY1IIQA8/rJAi33xrVeeVXfjYWTyTZ7oSqoOZi8NlHe",
-	"XLII6od8TJqawopTIjo0uHJe8G21Lc59KcOdYhfQ1HBGcnUF5eqKqbgH18fECqgtfWL91l7bPJ/2yXtT",
-	"/34jeGbbYm8uV8ifvTFF2S3Nvs4wVHHKZSeXWbwNpi5EK1fljBiw4ZHiCEYPUgmU1IQdc3mKa3vzzOnh",
-	"reoyrN3TUKQ12aqBNRjX+k7e5MvqUB8BDcMdam1rz+aSdMQjmLXwL7+BhwC9AJrKdxrB9eZuf255E802",
-	"5yaIUVUT3G2Qt6X3Wg61S8VKDjzcph+9takUwYvtpidenCd31I1SIEDUL6HWNqRC+fEhzkiEhraXz3be",
-	"J0mlzXSnK7DdPLMeqGBKHUSEyZ3D5tzopJIEckXbdf/fpe+mwnLepcBBq75tNkBlYruvITNqnn72ppMH",
-	"exfgC23ux3hzh+Mmnn/564XF4EScaZXAJvQTZDobaqtwyllIBGyo1/Lx4gxDjayD0TAxu4vewfpcPddA",
-	"SpK8BJNRZSW+zPH5mK912LvhKMPnwKV9b2e+viqAPHpXAvtweLpvva0puF/I7elPoO7UyjvctGuI0F1r",
-	"KmPjbUXxs49u0Ws2Kx6anm5ytrMFuehhpf+OFZu7sNnW6XBdGGdXNriVF3nZcR7PqXCjuARf6BiXz5i8",
-	"I96Vf0il5bh/Oz6Xg8AXLQOxrYE71rOdM5T3H0Z8gvQ+C76gkuyjV0qaXFFT9WGQEcdrhJXC8dymFfhY",
-	"6tYvBRkJLuFb801t7QvSXJLqwlZ5YHWZ96vVGyxAiMzw4clTD3d0QlPiOghAskMb2EM7pbq7uhOqu4mS",
-	"mW+1lRnueHoVGn7j6Jaywc1ju2/zlQWD6+DOLhUj12uRvRCRl9wPKWZjQtnU9rOH/BUaAsXZpcz2M2JE",
-	"XkC8U4zoVQ6j19tZ/0zI8n9ic1v2HTapx01/TSbq10yFGrl2AmtpDVIZTFXaBbCl3bZBBMEtsrcQwmvK",
-	"urPYaPBXLOYdhdcL29Z7vPYDE7ZgUSCFp2fGZZ6uqw2RF5SVklhrobXdMAA6BgMUnraqv2+XFQA72CP5",
-	"6++F4iN218FqpPEMqRVHCZ2A4qUs7L+s4P5DBQugMbcOnMBythswv5DVuTYaO4VdrREyGh4f5gE3U6Ao",
-	"1J6BZR4OR8+OvKwoiEyEpNqHaEA9Sfw+V4R8DcXpQkvB4yRbLJ8e75OPBAIWFvjRqLwWE/pob3h4NXx2",
-	"Ojqx+NGFgj7IewdEA8kzoTV9ABSyaXWKxDPAb4YJX42Gw6P94XAEvMBo7J7wRXouWvIC1lgtlzTQ5aWj",
-	"+RaEMmyKUPsHEWwLA8u1SfI0WHi3hcl4h/mpuTBoy0e26E20pJa10sakh6PbxTTcxWxzNLOFtekrdWke",
-	"vS8T1TaBnj/p24ibV6Mfqsk0Z73ZCZfII2DThTwRv5CVhyjXsfGR9PsjmxZIpr3Ch7xDyAAn+D9rSq5t",
-	"CtJXQLPaW9Qq2OcJRi/zMW3PjlHehmPw/ehweHhycjIcAYaQaboxuHh1+Wu5M4Pe6oKjzOh0Nvhw/2C9",
-	"WRaUubvTDnbeNcooc4NfCElMTDDvcc9IiuDpUFTcj4P/939eX8sP3/+n++H6et/9GIx699ng0GRGFxBm",
-	"ZzYSXoVNunDoPS47VSI6ZRwKj/ebW8lUi5BqH5kTskSKOyQ7ISOkOA+XB/zxTRF3bIeY96+pbAdUU0y5",
-	"sS9TvtIboem9DjbUutVNJe1nf/T0+AyxIHFK2wUK0s4Xch+down9SBKUUkZsCSjj8Kd6LyhvK6+vv38/",
-	"2ntu0ayeRqPj++DmuS47NTFKBZpkDIBGkEX8NiwsQjKLZwhLpLlEdRYP3qGnG2sIV517TWhaNp8xUuJH",
-	"KsgL5/5tKyccop6H41hjnDug7lVWZr/QMHE/e6Q19JzN8ng/GI6eTZ7iE6K13eHeD/o/z/R/hsX/QHH0",
-	"9eU6oFyeNFJxLcLvjR1AZd4AzHS1SDmbmmZgOXdCa6JaGwfB1JNWEqWzBuvIopoLZ5BFqUQLLOYkiSxa",
-	"QswzpgAKJwdQcGijWP+UumKOEC7DZ3jhd9awGijrrY1zn7tcnC4kBus2BtPed3oEkaXE6EQh4EOwto0u",
-	"suJiLpWJaYIMjW3IfIAzxQv1513xnNRsDHKIjFq8dQxTFVf9vJzfqBlhN3YcK/YHPFOSQhdlO/KlqanT",
-	"g0KDoGZ16oPWAtSK2wRtaxxqm39gi7Yhq6Gubtnta+1LMFidZou36PXuNN/C0/eV+W23yOsMyowbpqKP",
-	"DSDYcSakCTho8QPNMJd4SrwysjytoFWB7C95m/XqLc1TmwyQd6TFm1zyOWFwQZdCi/UEUYby0FE5rmF8",
-	"BLl+8Nz9z09z8NMFPDXh14vLH/MypPbR+XO2Rv/r8tdfkNnJSpQF6Pgm0zby4XB47JlFbMIhmmKt/MtM",
-	"LmlMeZa3/NUcEZwck72Rz2/A4D42jZi1vvH8ZHR08vzw8PjZD/eBY32TN9MMmOh4QUDz4YygWbbA0Esr",
-	"k7Z2FUsHt3wG5aug8lhg9e0tMKPBGxcLLTqj3BGp6NSVqubZM4M8He7G74dmcuoG0SAxuPf1kr0fWoEv",
-	"v7Hxw96cbW9McwAoA2jqHVGxgbjycoN2KrHcpWfvw3i+d+o5uc0L7voQFsD324O04BMvHUZvjvE3eZv2",
-	"jg0nDeuycHdLHJNyinVu3u0jV6HjLMkI/ZMIjrhAQwczA2D5BpooUPIIOTNEG5YdYGmhsr1m8P7EV5DM",
-	"jzQPsLk4XtQJcunlighLxIgqlOKlJPIMjaTWDY+G0JUP7N1xJtc3AEF1k7cCaFNtD+8pUeBgOOLaZuK5",
-	"XNKblUkVbzmetid3mWcOIdDblhfF4VqKSrfLm6vKvTpyqvJzePq0OIhSpuRGOmZZmuKxFkVGyFU8Sp7b",
-	"ou3Gtt7M9ue1IAnNFu2eDslCzb/cbWkzns0bdx0CW79SJd+t9CtTvrrZYTQtlbuRrhLuZnYYqF1Ey3LM",
-	"PsWsQTYI1TZyg2YOfrl6rcSumKuA4RHsbKD/AqEXLaU8wG7O0nVrO7gkqdrkR2vJsK17A0D+qGIvDGo3",
-	"TLhD1wUXWG41Kx70YOYa5YIvPLMgl3xxyuN5WV2v4eefDoffD0cGSH8nJcm28pDhkiwtyqDls9U+YAdn",
-	"WBv7zisNjkDyUT3coe7mOFiQm38G/Zh+SUjnLkNekh3kx5mj9cfzttTdD0uXrXQze4P7U8sKMJluiXNv",
-	"f7xAz49PfkAWjqZiqLnQJ2ynK6yhBrrnDqe2j4cQLmqcP+/QHm3KgmMMETirI2REVoRSSCCERBnNrAcH",
-	"0m8PIC0y3fHhYRH4/Y0tBY/15o9Tgl4yZc7JkdOYZ+p0nGI2rzsyi0BuuCYcUKEjo9nZHIC65R5szGp3",
-	"IESEBs6wACKDQUrXaOOJNa1g+6TyXa3OCuxy+1dEmQ2ljHmyPnNrxwIvCPxZSUhJQSBOEUYyxXJW96tv",
-	"Te9xs8nD6R+2FXCEotJS4WCP1ndUzdDJx4+2BA/oVFsVSZSHMBz6ZitfjMwxEYti8pK75DjsLck9mQEZ",
-	"AJ9ElEG9gmwVmnBJpVWnNITbPFI3zSjsCFL/EWqU0xZrDeeF5pFpsw9beJrjHY4LfS5bw0t64OCxgLsZ",
-	"h0jvECTuuz3qZnlJWRBNzkAwKVO54gwXr4NiFGxVtb2DE5WavFnN+xROUXGoVl1aZ7tXOmCDmXcauCJA",
-	"4Jr6MAeEa1BxjRO8qml0QuYIFO/qnb7p0rwUJw65rc3z7XD5+B0RQTSyK3BnmCEt1kKBrupcDE1dGsGU",
-	"7bK4kvVbt735RJWB20wRthlmewWfsv7yrXQYQu+ynbwd5XgH552Jv4J2ObX5pezxorsWv0EjrJw32KKK",
-	"fVfLbLwOUxNNLGCvVehBqmeSiDZYrJ5HtfxlCP5HSC5khPTmaUNPILykbdzeHbs9NjC8vGWX1kABurG7",
-	"jANot8KfOgMdtKVX1R17b5r7WxITekeSPP8zEJhulehW6SjvgguxIDZ4aIt8IKTsYdNuPrdqqxo7gC1y",
-	"DCpxecFzl2CrYRuDt8SiBgIbBEXJXSY8mZhWLDjRHEgq0OZC+f6qRTlgMGcfXmzHUopF9spTSqXin9F9",
-	"m9zRxBXQtdAIyMclFUR2ECItJV6dHhcUIl0GcZLK+Q2OY7I0/2Zc3eDlMqUx+Fxb4FB2wkV1RdtdclPN",
-	"Gx20nl7kX2cqxP2LN68Es3BMXb7aGw2PD/eGw+EPFb5bTpa7fLXnZXgdRc9cn8Pj6Hkg16thdUUdZJ8L",
-	"y2SngrACuHqAS2VIb/Ba8DQ1DRs4CCYDjc04ZwG+5CNgf7E6pHzQjnVIdp963fkiQNRjBZjWrcYZTdXX",
-	"Xvnl9qfXLQdPyMU2TJ1A8hNXkKCdpp7gjSEvTLoGxtLkuuVMfiCI5OldKIXQfK7NZgaFRv7husyAqd8s",
-	"uaSK3pHPUGhgim1PqrStvR5YIGGt7rC3rUorTTnq0FP76JVyKX2g8ckz0wKPcQCAQws9CSLzMGrdFkkE",
-	"nnSD9HBvtO9A8SVTxUwT1y46gHkhZGmdm6SgkrXnoW4XzhmMYFNKOS5ZBiLfzz4PIm13Tm0rdbLtgH/p",
-	"3nJb686lPIfS+UY+ebS7OwVlP+S1CWOQQJPehn5S9kYVzXwrBwkuKiptE+DtCEHd8E7q974FJN0DwJ64",
-	"ebzIc0qrm/Wj4AvrbQZISanO9AWAuA1OgavYYAfwlqj8LEpITBMi99FtKVf1Vm9tYtthMQRB+GuWhyOx",
-	"tM0xIR+ZQ1OOHJvf4Gu63g+WZLGcm/+W8mHh/1RExFFLXbSyMb1S7x3tphcZZg4cyMAnowWm6Zh/NFiD",
-	"VmAbz4gigmqd06aO12uipq0lc/Gxxtg7FgTm0got1o7eVujCLvW970Ei1zKWLhaZghgjMYdSwdoHgavH",
-	"D/jvdkVwzE+jnc2+Cc6HekUVrSF0WJ6CvJm57QLPV7zTqb/IFwTd2xkTr3vqQpUhF3Bc9giawcXKmGJV",
-	"ILHSyVQ2vcM9ewgORznrAxosn18rvLuHkJFZGoS6TzyZ2UbW56JEX45Cw2vAli3AB3wveK6052Hqw22K",
-	"iZbQobap0kJPQCdhE6M2toJUnENxgU2J36/mG4W7R4oG1jppgMk9Q0PXqaZR09qeP50U8hkWGnlqrdvk",
-	"lvfAHHOPt+ASvIkdc3T+6vylBp/cOXbNOSmJtD2MnD1snoESLclNcQhmCLy7a5RgRfI8uMLNWn6nkv9T",
-	"+JEHb3KHPFj+iDN0iP6KRTwrOwFKDt6KQ3sgRgEnzef4qmvEhVmxG3pvIqRVUS4VOnp6AinACM8I3r2l",
-	"0+PyaYtayKCLn6sGPFdxJ7u1trsxlr57vTGFYC0CWuVC/zz/2eRMlzf4WSvl/rIQtf1NfYmD3QdSmBn4",
-	"DOiCICzRXzgA00H33DM0lBZevlLjUPjgR7Oj4WIo601QPPf7k/e2Lv3p/ZPr6333r+f33/7pyexfi3/J",
-	"fy3kt99+39IR/yITvQcYrvA0tD0KT41Xq9Z+MhTn3eLEBVjcDYk4LsnPeXAuf72AtFfFUcIDrrAOyXcJ",
-	"b+r7R8A6q7YVDX6kZbtHyirtD7V9fCPySLX9heLmdwPX2vQm4SsDR/sPsBcNhuSEmr6I8KNY5EwsISm9",
-	"I8IGkJ31Da9PMul+rfUR85OpwrEYuiYvdmu4ECApd8LMBF8a7ESeYJh/z55GOyZ2ZTwH/dF5YSl8RjxX",
-	"Mz1tereVkWxqQS+2WOD2QW+ADtFHb2m9bpgF33n1IsAgGDq/urrOhsPDpxc/oxzSxyIpFUzyajQ8eQ6Y",
-	"USWye17iklc2JOnxyKP7hr4hVyX0oHao3N5Ktie3XhGpLorMm47ldTlAB8DHOICOM4Sh4kGr0wrKR9F4",
-	"bVpsrYue3XXYoMGpBa1pAtFpXW0Z8Pjo34fsqqtgpfW51d5GT9HP9M/AqclHFYESC7mv4aTHbZKBLiqR",
-	"7QbMsp1URP31lDLykimx7pjh3Z4ntElzARzDWkhYuVSDlve8tJw+r3oT+vK207NYzE7iSR77UMnMcns/",
-	"1ayVnnNlgJR7Wx/Et0pU1gqsZGuQyAclGu49x3uTD5+e3T/Zy/9xfP/tp6P74t+jwzC+zn8BJ+jieZ6C",
-	"XmOKIW2M+BeOcKzoHVVrr7++DQ/XGMi0UTFqHyOu0PPUFOR0CODadfd41OaLbfl3kOPKhfyi/PZdXhTc",
-	"QdZA+Od2Ivji1ia72JrcW8VvIzTm2rZh6PcMC0WEtD7zGc/EPgL0sFsb7HGvmU9Rhabc4HG6gpRrBpAa",
-	"CV6focPj0+EQhJhpDO0U9gSvTfinoqgDZJ0npXNDfQOGXTSQwBhlVu0GfrQx3/yH7oBwBitvy4mmPJ7n",
-	"rJ53eLzqEdObYceEL7W7IpY6erwi76iaJQKvdshGKeX92DQUCHVpwwNB4W6A1XxGDk+nxJ3qwnrbMwgt",
-	"xJmgan2pZ2uWNSZYBItCGOJLrJVhxeeEReh2Nbm5RRNuSy3Ga3R85Lc11MQOn9V82Hw0X+9MqaWZgYNk",
-	"qWS5u9ma7DcAuqET048auUnnsbJTg1cHabwpEbaqAadrqdCSxnOJshzSz5bJFhkV19qqlAUUHTSI52hM",
-	"THuvZP+aXbPvvns342jNM4QF2f/uO2TaV7qSxRgLQQG9yizUbNE+WPyZ1Izqya2d0G2EblOCE/1/Xc3Y",
-	"7bdIEqhQuWZmUvLMvuel4KAnt3eUrIjQrxoHd2L+ASnL9iMK0Ov4irm3tK5OlfSaJuVgGJFee/EHi41h",
-	"dHoioO271oP1Z6nMI+I5XnRK58T48BNOTMo8+UilOkXHw2O7bRcmL6jYsje/Xl4V+8XQ7auELJZcERav",
-	"934m69t9dEkArceE9vGiqAyFm4gyvezij3OyRlN6R+Q1y39nUTP00mdYQpWo8Ytoi0W/oFzHe7jhBmsD",
-	"OiT4VajW82A82MeHh/vozW9X8NEXL1+/vHp5zfQ61hBROEWQzGFmCBCWKcF3dnuKJp56JimZqH10jmK+",
-	"WOiPKe7Hfe3cJTocDvNQzApLMxglicEsORwe+oEaQWIuEpKgJBN4nK5N9QdNU6Dj4kWAduIcEIcwWnEx",
-	"J8IKPkEMHtvx8Pk1gyUbPQtc/SuLzFlMMz9yqKvSpp458JdQq/rddxCqr5b/Sk0aQ/RkgVOtg5IEQJwi",
-	"1y1ZH02ExjgpKkS/jdDxcISeMG4Kgs3N+ja6ZsfDI/TkjkoKbZ7HmYLZ6KNc80wgwVMCLx/r/zxHTyDr",
-	"X6uNTEEpI6kvQT8/OkJPIAFEcQ5AITDW6ERPQcF09VOHh+gJNrW3eWXvGbo1hbq3pvoV4M/goyd6qlD2",
-	"6u8bnPMZwnJuyQZqYK/Z7VuixHrvXP/r1iZgyG/t9r6mC6rgOv2ZJ3CFBMlDEE+PtREbGSYo0Qj9lf75",
-	"zOBkUYmYsdDzeMUhSsmdtukTQpb76DWVNsFCEGyI/prdGhSyW6CM21QPfnsKxROG28IavpHoVitTt5qq",
-	"8jeM+gaEZQpqmO1Vm9KYMJOQ4nB6lziekb3D/aHtZWIEhDw9OFitVvsY/rzPxfTAvisPXr+6ePnL5Ut4",
-	"pyiMLeSGF5k7HYz2h+YxviQML+ngdHC0P9w/gv7YagZiD6pC70YHBVTjlAT8BT9aMXH568U+Ok8lRyns",
-	"G9zzmGdpYlwHBDFtZKVUkuQM3Vr6vzXVs6sZoFcY9k85e5UMTgd6/89da6+c/l3dezl9RF9wc8bAbag0",
-	"FA01jfqJ3zMCprTdX/ijE8e4Ha41vHJ/H20a3EpdPTwAUDeO7+Cpu0zAAmtvnkGlEs5wLeqQ7JrmU+Bm",
-	"t5qPA7qsTwXqwsFaBUgSNyu1gRia5rTMi5uLSdW9q+GJFtRycAG3b9DiSeAkgIPgguVA9YfDoWvf4VD5",
-	"THhRL/ngH1bj7XCQkJQBql4I+3Tf1MNCHKrpc/n8Dt54VdsyWyywWNubY7c+spiIkAwIIhda2k0BdNJe",
-	"bcCStI0ognCs2GJAgSoBki8H/wWiNMywgFq/Lb1R0gSAIm1utMupYNfM1Mo56jUqix478t/Ny+j0i+4b",
-	"WkuhbLqPriymgv7knCxBsuvn8pbgZe5i6wBNKV+Nv2whFU9F+5msLc2AmvRnbnq790IueZuK+7K9ZM3a",
-	"EJluJhf42s+Mr8ABdDgctXzlwhY1fj5p/gTaNwODBCwTylAuo2yXBjnDBhShSqb3UUUqHfBYTsDYC5Mv",
-	"ekEUMajVtj8/enKbg2HeapXy+FsjjHN2hM7ZGhnV1wPUzKlK4FVk0XudSpDLMogCzPQSQIUF80aegbFh",
-	"LweiiXOrXP50vnd48tTRvCbdDXT6q17oFjFYwP5VxIC+BpzFRDC5VQKUqawHiWD0HXMRQUBuFYq7TaEm",
-	"JB/HHS7wXP/9LrE23vT6TBffdjf2E03uPWWyTOx/Icox5IeVwSH5e+W8JX2I4LfaZHBMrkHkdhI5MO1X",
-	"Lwzyc2BPDwReNSrp5677osl8AcMLdEWq9tELbpHbwI1gQpThY3mLV9t40Dvo7uTVS+U+qDNfEym3rmhg",
-	"CEUmYXGyZajXEqRhqOLmIZW5ys2uE5Nm6REar5VBfNM/9E5a30ij9BTKzoMRm3XEtbIEg8bchf1A19k8",
-	"KhXeLKJJh7dLdGlUANNobwEVDpO3NxXfnggar1Gexu7O3p1Ws3Lvndc3EqUEJxI0GOeElUantjrElChZ",
-	"AK9PBMl1jYylRBqfIpXgeWT18zfC58JpGY9S3TazewHZTLKduB71PHgTKykAq2YEOyyh17zo4x76tH30",
-	"IH/OfvyzCO8Kz4np/Fa0Sq6RXJ1rHHwy1LJR9l8USuiD3t5tu9wXj960RZ2ZILzp9OwP0WCZ7Xanq3Df",
-	"FuJbGyku/RX9ApUJrjFOZFJn/wmgYSwxTaBMz5JrBi4vxleIMyPhl4C/C5DjsuQh9zAZTaIg8t41vObl",
-	"i7dQiUCs60pPKi66/obso9/Ac3Dhmy8PwxeuiFjIDkr8V0avyxTHNjoDNY1TQYr6ht2u+oEJm+3FPCGN",
-	"WoMJgkHSnFwSPDc04+IS+lUoqnfuHqhUhe6hC8oyZfpu1BkJDHzBE/KgzKQYpeGA/GXA1QGlgJG8B0NP",
-	"nAZsfT2GQfsX/A5ir7CrNsxb4LdDj5oHYEkbKcHWqzZyf9AP3UMPeWZmjGYfbOow3Cq+9P78sh4UtRuJ",
-	"VpC9H0hibFMDG9W2vEnGY3WTuhl+aaXNHzbAn82f+yCd8yQp4AW7M2JLaLn3JSEpUWRLNO+q0ngSMY4W",
-	"XJCzPIi/NtA0wOPmhCylM3TwguwHXJkLfucRU+VYjhtAxS0oAQT19QeSftim/tSWLf28G9ciNmXGBkN7",
-	"u0IHKRIWHl5ZJW7KmakxhF8YfQ98z8aBbbskaR0rMm5uiOATYXLSqUNzCKpU3jn98Xd2+BXe2ZJShT1C",
-	"/rz7e2Arhfa8XNUvSqdbxQjo8oJOZ1bzscQm/dammpohS8Q5DqrJRaAvGQCsM4uGPqF3JifnmuX5NzDA",
-	"DEtTdQudJyDwjBhZ2T+SdClDl8fdgciMybh5nmdKKgzhmghJhdfymkkeuigX5iAucmjTx+nWKM/yUV63",
-	"yJh69oBy5tRjrCKnleIiajtH7mTXlK6jIlI94rv4KjcIbKgcjdd6t0k6OYNEMIO35ERGPCPxPFd97YFQ",
-	"aZMMVziQqONXUj3SO+BPsdUFOOzvAphhL/S+Nt0C29vE5OnrI5I9WRyXhGm9EWIubhB+B40l3Nn6uNWf",
-	"eRNModsjl0vu9gtQlrhAM4KFRJJ+RAmdajYEhjo0mlQzstD61GrGAdQPym0j266HJfYBm9ZyzW4rkvlW",
-	"S51cDgmjDsiKE2C3SxiQRuWSmEd6EcuTfIRXEY7qoe6h0S96vH8kES3NuY0hnsLFCvZeIvhyadHfPN+R",
-	"1rIYByctIORwQSLrreN3NCHiG3nN+IohRqgm432Psg28QDU/EUMqrGm3DGaMadZFgcZtqiwXaIzjeTg3",
-	"RhtxLxNxUSygvV1ZXVQf5wzRET3dIs899/ZY57YzpjXLaLA6tyfaGid+2TsO54sUj/JeFpBLR2JBlIxs",
-	"+wNsE3HsOaRYKsNt9GEdF2ntpd1hJOhlfZmIh3TVvXzx9tK0w9no/jY725srdWWNA+h1UCZXM9IjjOaA",
-	"JybmTFKpIKsDPIq3f3l5hRznIInYs/3D5W3w1l8zSXBa3HoqHO2gGDOLaju2yfCQkHnmLr/+KhqTmC+c",
-	"jeftl6E8fzCoUVxfOx9FwXD0cnphFtYIdPNf4PW1zR09BZ7k17fY+UdojCVBv719rT9yh9OM5IYi4/ZT",
-	"kV4lziQxW77Aa3fp8s9pWkQnwyNtouq1+PzRMZs5WUPbBf1ZnBolQt/ZwiY241Np24ZBkYJR2y1qGNZH",
-	"fM1uD+BJaSXDDU1uQ4zyEi5rlUv2L91fvnjrD/KFTU19Ob8Qq7gk6jM4/BaJfgAM+XPV53Ya8S/WJqQS",
-	"ueRquElnZVlB8wTYTXLCXPeT4ZEDlrP1MNfMsAa9IZShw6Er4gk6VfTiNbVyxkzubj+67MMRXaM++W5G",
-	"gCdQBZVlvhD2OadmrwnvRf0Qa+vocHtXDv9tkGCbaBJqZhNBbVfah6fKX5eEQQDT9bfNq+wcS8YI5lPo",
-	"Oq7cQe+wK+A0bfkU4iwmpzZ0bDXta0ZNMiQ03+JGRkGv2gge30dQbgbE3FB26QroVy7DWSojxUIMWGGh",
-	"fqSCvNCzfsSBtGKOXziU9spBsjZwcHvcJTfUZ+dC9WlctloAGpMp1aS9oer0UWR5iTX0TCtnDhQQZ934",
-	"x5TvpfSuOQfkFj6Mxym5PUWSLwiktGq2CMW6+lbaRql1hoCV6WBIF+QM3Rq5YsHzb0+t1mq6HXJGzq7Z",
-	"rXMu3+YcIfevnKFbkojb04ppZASg9LkqHJkLHKiKMs0niPGVHivHOM5RV29PURlutUkC/oW/1lv2gJLL",
-	"jhAgV5uTA2vPJRaVriq5D0kFa9SsEwRkjcyg3BhNOUrNJnzRZJVlaqAkg7RabzfY1AE+QnQC1Gw0LIvU",
-	"YJAv0QwvjYxTCFsIhqCN/UbPZVv568SckP2m1xa+VZq9B3zdjnB8WO1AuQ+U4OdzYXxVmQZ6V7Ta5JOJ",
-	"toSMelnSU6AFOFzrCK2gqAAQmQ2ewjXT+2oTEbVdKOcUPFa2OJHHc6fP7qNzg4fjilDBRl0B1qWE3EcG",
-	"Av/Mm04841wSrZ2+g3IJUNbSzNxZC7FjH8US/X+Hf7Y9ERr7yTfsPFbV2gYf5qyCOvXh07Hr6XVY/HDl",
-	"fjh1PzzJf/r2T0/+/q/33+99qD0TxNx7UDXZdWBvTpTTf+6Ds9iRwEm/RWY9IA9xs9zDfmehRo6ywGvn",
-	"2wD+IUxvKrjXUdG5FPw2jKy0EmrkR15qY3uoOHXYNvgtYZbXmEu9C8oDUkC4Z0xDDp5dlS1ftiu2vVzN",
-	"bmiOoBcJ6+43kbK5v9MflJfX5Px7ZVvnAAODkqBkQStOS6ATbQiZjSs1p6oTxQuBJ0GyeKz2SqCRz5e1",
-	"Wxom0NjxyCBp2su7Jr1El+DUiuKcSvVdSzLuxs0OErHeExl7MH8AOLZXABlhdAmtTeUw1ZB2aECpnEsY",
-	"ceHYZlL4taweEqL09duMfTWkbqb7pT2qtidDk0Vrez8UNsICJwQqSHtIeJVeDK1OwpY0THurPuj5k701",
-	"9wf6bvaQu9CyDUeulQNeXaD2tbkavnst7GZJkws+ECPy1HX+8tDaQZh4gqdUwXNpmJrxjoE/DLo/SAvY",
-	"5RIdCLtmkJ5n0lCBgnJ7GOEUzL+gE41OH+rCfimdZ6twcE1YeghRaFsFf74w8COH7VCgAARIq92R9RxU",
-	"4tRFpDJcJ/wyEW/cgA/rubfDNGmiV4WTXhogb5Zw0VsliG20UAyRAxtqc2CG77Yytry0bmNdzav8qTY4",
-	"WkW5noPSWs6wbISygj+2dh28gaebMKyKoXOfOrgFgDsk5BuJFvyucSbKoEm3TAjUD2+fB9waqEg0Lo8v",
-	"4kMJzeFLQnp9TeX4jrabrnBO+73d2gIs1HcTm9BpFWCruJ/NZfg21uUBXoJQLfDctJXrQZdKBeAdmqmu",
-	"uJhPUr7yXGoIgP/0zTFlvTnS5jWzeBFeyKxwR+rHVlzY9BHNigwYWUAK6/m+KvrnPVbDsByOeTxxLHfK",
-	"UekEkcgYA9f6VxbVyonWw1w9Ky/NEqwX8jKo4lPKHGCmfAwxL03Y/j1suMch8XvwSbi2nveNOtKV06EJ",
-	"KRc5Fy0m99FvDuTY9+AQUtxU6DGXv1Dk8Smi73iBaSxs20br9uFIAapzocuH7vZfiPKu9oMz7W1E1Sda",
-	"zpZT7crIvDauH7ZRxAGO54yvUpKYHkG7j9TOgttHUMaM01QiqWiaot8zkpEEEhTqKve5N7tHys/9Kd5b",
-	"ht4VNu0FZ2RQcMfND/8NNqwPKwxbbO1q7zMvcaoEI00ZlBb4mr+BxW7Dew5wckcl2XMtdR+O0oLV4ucw",
-	"+pUe/LESUjHDvuD4/ji6yqPnHJm+YiUtMrf0lTmPncgJpPMenIMVxw/NvPK4ixbwRtqBNypAbTC5v7m5",
-	"PVaKK8/y66a6c9tGAP1e7PpOdGWaFf6h9IQMMqlaccuZpdfzOQL/leXVC9NOIQiNeG5X8lipz07vKyc7",
-	"aMNtxChDhCWQFQ9lDoHgz640KedfiNFVSxEtwDZPk8gG/xeUJSSxHQPyhDhrK52Z/BpbfugUCf2jykQA",
-	"eu9czh89k/Sm+JWTqpyXalZyTumgtBKCk5QysjOVatPvC9Dnj5SkiYcSJxVeW9sdQGFK4JBg0lJVpENC",
-	"HNqZoCGShFU8WmqE2X3dhPgWnDFFCPXy1wuoaZM7Ep7pVK4ehvJeKb+eupmVXdhJPFqkDTO9r9+0KNJW",
-	"bf2IKW6TlWB7N/pZpkSRPWWbhPdPRS8NxD4GVxfCY+PjNkE7tAB3eNFGTYm1a2QXoDKYqm1N/VhJrZjj",
-	"101vLw1EhT6zwju5M5VZAIai52H/dPbOokFUvbSagVGFcByTpQVLFlTOAZ45CIjmkHnyPoaPGj/IzvLr",
-	"Jja9CoJwqmY8mxpdRc0EwSbmbryl49w1vyMV2tb9rgNvU1z+RfHYAzrb7Sgb022LCUdl6PIC42+ZYsZI",
-	"4tJvOfKc2jbw2VuIdYFpKiNoPC4j48iOrKlHOZN+hrQsks/GxEM2WPwRfv6EygX9Atp55Lr5QrjHUEUg",
-	"w9HO5rFmNNrp/RsIL4You9Nm3hSbmltNjhOe2cAb8JddWYmgaboniOtq21hB4JqRmhqkCS5nytvOA9b/",
-	"BaCQRKLEdP5YcTHfz5PzbNYN4wj0JJhAsHoAykTfmpk9JP/yhmmIF5rtiZDkaIKFizCbgssZlmjKVb/4",
-	"INjbG7QgWAvG5I/gONB4pzktLxRNtocuCcnr+vS/88jxqVd1UASaJRoTtSKE5Va9NBkMEFa+ZoYlGwRH",
-	"R9/76FLzDRaTnP6UJrAZviNoipfB9BJIALz7+vuEwBqaZK5ZYH+Q0kXY5xtpmjFB9l4VS/rLkeXHJUmo",
-	"Il9EEhpAlgQvANxOoJTguQXTM9n/Nq+mTGcv3RQfqXjM5/d1xbvfGDZiyj6pmpXxlHYUguSjIiz5I6NF",
-	"UY54YhCxoaYuD8Dq++e0UwcLEaI4WMWjpTeY3detjb2GFuPlGJENEPmQT4DMtCMtTukd2ZsQkoxxPP8S",
-	"JBlZ8GPr0gioYvSO/Ogm9EipqzTHr9yxjhXJsTHybIsVluDCTneOP1pK/VKhx+YiV1tUJXP2lgcgy4pk",
-	"ES2HgiA/GpvDQwEiFmANm0bfktfp95Vd+CMlXTe9rz8uaVhgwRvL9ZM7ku2ckOXD0KwmU/JRH5vBz0pq",
-	"aIwtE4V+1lN8pNQFc/u3FbolybUjgVnD9AuYEjnXKntzKHRvBtt4HxlonAVWMUTHvOYkC0xTkpwFQYqo",
-	"RDiV3GIZ1SnUas2PlUjd9L5OU8Q5LNCoKIK0Tqtd6FEQEwpP/oAE27f52I+UUooJfuXiEvKES/lVHCW8",
-	"iIvvTDyTTP7BeY+/MmJcdRjgYQjj2XQWojWY6qMlNJjd156jMzFYwg+a2Ghff3B2VYGLb6+fvbUTfLSk",
-	"Zqb3b2cAfCM9t5UxBlI6UZ9BaLD5D5t80Y7L5dgVJJUEFFBoiFmUxxUlZnVqhFU88qSMyiz/PWiz5FEx",
-	"BAlHtztBain+BTwq59oiIILi1JaCFwZBDsBsc71DBAezfLSEBrP7ugnMmQLhqlsXMC4lLX8OyVHONmf+",
-	"vM2felDwGTPIpsQfL5gLqAM5XECvICf1qmTbBMIPW9aMsi8WrcwndfCJbexP/7agjQc/teZcB5tUj16p",
-	"KppfTykOnIWOrP+TiT5tWN83NYCTMkBWv9BYW2lEEqVS8rgKIC/NnB6p4LCz+8pz4WERCKPc64M/o+zR",
-	"9Mf7A/xGpuva4+4J9+9UkF1kFdsezTsSzIqqWSLw6jGYVHWqemdn98hNpeo0v246gw5zxoltmpEobowk",
-	"ZOP/ITrTXyBxZmCo338ajAkWRAxO33/Qmy6JuAsDwl3NoJWYVDhN8yzjTKSD08EBnJcdrIZpJaaYUWnT",
-	"tU3PjqXgynZPKDqM+VZRCbhMBtSDHykU+FjUSQMgBAnrikyFlxpuvxAhqQSGLtTQ4AVhhtO11AQOeCje",
-	"mAbtKgTbyfKbrLiHxGXV5Urab6XVjpexYccpFKcQcr6PEgJgPT6cA/if99FLHM80U9FTSTKBx2mJEnwL",
-	"+hsPIMzbXkcW9x/u/08AAAD//w==",
+	"7L2Lcxs31i/4r2C5dytO0pJIPRxbqq3v08jOxJtM4rGU66qxfCWwGyQxbAIMgBbN8Wj/9i0cPBrdBMlu",
+	"quXIs3fq+2ZkqbvxOjjv8zufeymfzTkjTMne6efehOCMCPjxF55iRTnTP2dEpoLOzT977ydEEKQm+v8p",
+	"G6MUMzQkSBCc7feSnkwnZIb1azP86RfCxmrSOz3s95OeWs5J77QnlaBs3Lu/v096cyzwjCg75nlOhHrz",
+	"anXIqwlBWP/xG4kojEL1r+dYTXpJj+GZ/i7NeklPkD8KKkjWO1WiIOFsRlzMsOqd9ooCngxmd/Rcz0Qp",
+	"IvRX/9eH/t5LvDf6+PnF/bM9/4/j+28/H92X/x4c3v+P3uqikt5FTglTvxazIRHxpaTwxDcSMXhozXrM",
+	"Hzeu6X8IMuqd9v7Pg/IYD8xf5YGdAMyIM4XTtTubmj9/FXtbCMnX7OotI5/ULeIjoE3M5IIINCQjLsgZ",
+	"/CqnUqEhGVMmEVaIKomkwkKhBVUTXujf+OX/URCxLNefmnE3UfeMMvfvQXXJ53v/wHv/6u+9vPm/9z5+",
+	"H1/Ym4zM5lwRli5/JsvVBV5MuCQMDZewkhTnOREJ/CzxjKARF4jcEbFEgswJVm4X4I/63IiEtZFPeDbP",
+	"9dgvRoNjcnwy2ksJwXvHz38Y7eGXw6O9QdZP+6Nj8hz3B24zDFsodyOY7J6e7SbSCLZpcPhi0zb9H3v/",
+	"77rd+YXOqFrdlJ/4As0wWyLClKAETnXGpTpDJ320mBCGcjJSiBdrzzWHD9fmS2fFrDxU86+BnxZliozt",
+	"xXpHRkQQlpI4RVKW0szcdOGeXHPB/N93vu/lXICzCiLnnElSMtYLQbDSX9VcnynCYEfxfJ5Tw+oP/ikN",
+	"v286YEroHcng42bQNVwbUYkYWez37hMzlZ8ZX7A/YyILLNFUD36GbnmhUj4jt0jipdTkoiZEIMyWVqxN",
+	"MBuTDCb9ijPS2XTPgTOtm2fKZzPMMphpioWgJDMEfJ/03go+zMlsw0zm5onv283IfXfNlCz/QCNMc5Kd",
+	"IUlIyU/5SDNRVUiU8kxfwSG/AyIPdIl3RInl3vlIxQTie6om6KR/lCCsH0ATd6klSTnLJFIcYTlFeIwp",
+	"24/f1aPnWy+rXtrfC1J0eAGaHSTVlz/lIiMZygqBh/kSwQHTPNd6U3DIZ2iBVTqBzQ14B7nTw+4Dx7Fj",
+	"w6VONSXnJBsDbeIso3p4nL8VfE6Eovruj3AuScD3P/cEuaMSpjnQCljwbPi3VaWPphPk/u7EiyBzLpT+",
+	"cYkm+I5o0oAz8icz6MN/gsPpRzmp/RUf/pOkmiF/2hvzPfvLGc9ILvfD9QYP7NGZnoSeMrDU096Yqkkx",
+	"3E/57AD2c0QF2ZtlovzXgfkkjHyeKqNRVLeCZjXp9fx4RTIlPcHNpoZS7nnkOUkzeI4wvQUfepKnvaRn",
+	"9EBN0kupyKz3saI5vYhJwlI2fDAf/dhw7xSoL93tWnZHJbkieNaG9lJBFREU9057r/gMU4ZwpglDKoEV",
+	"FwinKZFSX5mUsxEVMwIKKWFjrIlci8MVmi2/ufm2XpFPSh+F+9hnt29DznOC2cr22geTcoSGe11uTZcb",
+	"DsJthUwtCTW0BRzJ3Rjq3vTK77+/edUDxqYwzVdo/OhF7DqMKMsoG9+sXJ6TiP2X9CZcKq3/mAunyEw2",
+	"em2GP70xDw+Cv2Mh8FL/ufnaHI9toVrplzItLrgRbZtee1M+eZ/0eJoWQpDsBm8d74rOYKh5Ke/r3HiJ",
+	"qEIpL/IMMa6tGsS0DZZTqSU0HkrClFGB3XP7VbssvrXCqlItJim13UHVctvzl+45/Q4vhFGaN8pXTfKX",
+	"5lH9ksKq4TvwpJYqJJ0wqrWX7dzBP6nfo2qFrx9GN6yYZ1qpbrFfd0TERewgAb2AM4JmXIQ2nVFFjUEH",
+	"24H08cKBbrZPQnYGhnl5/UPpY7a4cn3dHgTnWyXhKq1UNqJcozu0howTWFzXPPMXKiN803Mb/8NWqqqy",
+	"nsMY62FaxmzjxSCH6ocDH13ZJreGS39fnAIhCM6VpqikNymY0tSYmKMXxm2X9MY5H+L8xjM5f/pGa6tp",
+	"G4OTOnWvP6NLRzDdntSlu+BukYwsekkvp2xKstp0n7eYLXy2y8kavT/ClbFC2Cv+KZ4RpPgZuh1RIdWN",
+	"JH/cwg2/zbH/p/WkGhUfeDUuJMkSZB0YCpyt+jGmGcOSVN044MDVo/VOe/NimFM5Mfd4TMRcUC3aevAL",
+	"O4He6XHSc8PDP6xxByK7dzI6HD5PB9lL8gL/MDruD4/Sw2xA+qOX+MXwh/R5b1X7csNXeOXRYVw5KGe1",
+	"XbUO5vx5o/UQLmjbk+Fqt02hdkWDVxO/7OqqwkkHs2rI/QxVdU6nf9eztgKnqZ6OLYX3GO8lvT/8F3p/",
+	"DFZJAPvr0ET9/iOYTs1qqroGN5+G/0zixm+zy38v3+5ut+dzwe9wvoYv6Fs+F8ToZVROQLxjhgjL5pwy",
+	"hRghmTw1ZnWRUzbWvCJBVFvaWBknleTG57vgItM2uGYJXCC14GhOhORMOsvcsHrNK2qHNcaUWW1lJawD",
+	"yiKVCMspyUqHi/fuawm/Z6VOcHbHMcUIw3aQmxHfShqXc219JT0YNu7l5SNF2BkwRZoTPc0FpkrCJsLO",
+	"at5nnDgVtSjKBGCcFhob+TSngsjorv0o+EzPgCHOEONDni3RDC9t+CFBWjbnHW7rmN4R1lhvueBME1xN",
+	"c1nVW8YCM+sarhvF2kpbrK77jfGl2hc1EQoy0pKrZmYMolrzCvuNOk1yPJcxgvjVbLPZYpIhypDevf0y",
+	"dBDMPidYkqYUaNfQYlvNVd1qQJqnoiq5/UJ5CA0ZmWM3nbOwVt5E7LleD8dkQ8AUH8Dt/Wfa7E23Op+c",
+	"7i5IpV7DksheogXqx6SXEZzllOkpH/YPn+/1j/b6R1f9F6eDk9N+/x+akMGS6L3HEqkJlUjSMdujDC15",
+	"8V/rRLBcFzjP+YKAYSnPjBoJv5IIsyXSA0FMqgk/+UXPueaBqXGTpFeAHW3/bl125YLrMzw3ITv0so8y",
+	"LeLwxOYR7MQeVQMD7CpmgMGLwTwbElpAFZ0SmyRStqGz0gkD3kqaAmOQxWyGhf7lec3T+o1EqSDaLKQ4",
+	"l2gBGR14ShgYKI6Ph+6TD72rQb9/tN/vD2Bz6IyYA/3wuQfH5An5MEbIP2rF2FPxSEtNzFDBIBiHGFEL",
+	"Lqa9+4/3wBjCxQ5WiF1KoiK0fj4akVQLo0ISIRM0wzQf8k9EJigjdzQl8kF0HvM07ugK3Mll5s6ykSN2",
+	"Z8fXRBCsmg7iaaChOnJlX3jNlFg22F/vhtv8Uf1Q0xiSuVmd39WZCyZuuq/ryPhJkOQXJq+IhQRKsvGB",
+	"ghFE5VT/bs4lgSAwyMHSrnlSBLot1a0mbJxr1W6635iPLYh4Znx6nRKyusixETzOBafZslTOpSiJuAMf",
+	"RQbRu5uUMyV4nhvzOzyRH5r558oxu1xJoSZc8813Rb5dmY1RokQZSWmmrbUhL5QWVThVEPhmTpho2pzp",
+	"4bVWhU0yhLJvu7Qj94Dx40NeyT461/Y9uPevmeQzbatjKQMrn+mntUkFaQ+55GjC88wYu9gOjxYTLt2r",
+	"VEIQCGTp/jVbNfpTp7duIv5XRAKBQpRQc6cW/vHyHCuX5qihcpj6rIPNYTiT0vTKPQ/GaRHTe98wvX+8",
+	"UJJmpOoT+UaiYSEpI1IiePsM4XxhU4CqGWPuErjne0nPfnJrqN4ldn1eMYY32j1eN6Atdj9UE8q9P260",
+	"9wqP15gNls4mWBo3E+zhrLEKdYW3xmpjM6pxStjExBFwQCoNOWWFEzwWi2lxTyrz2R5PuoA8zwtukkfq",
+	"nvesTl/HK6m2Hz8fxzJpNYMgd5QXMTUasksNOxqSMSR3j7iNU9hIpJwTPLWWKWekJo5bTOMO5zS7ASdZ",
+	"M29cjT5gE4LVVL+4hUgyIqf7wRY/lD7090yWMp7jIc39LV7rDuZZkSpIoM84GpIlh3wxnmNl/b9IkJxg",
+	"Cf+yN3J/DXuXUSfdmN458YO4yCDBEdEMvm3zHuGcIVjFRzYFetWNFkiElTHK70wpA7+05R0YTbRpT+Wa",
+	"b3rtIf5dRfJcIqNqoOBhYz5ySNc0GsmaAf4oSLFmzlNC5lLvhdmUimh1UpyPRloZjH87zjj9rCvyRj8b",
+	"+0rdy2XP0U+83HY7XnXPmvHACjF2yAIvJpgxkofKItEmt76DnEJ4WJqY9iZBGZ+y/XT3s72YkHQa4aXl",
+	"Wjb6fe1jW2ICv1l1g2fEp+IYAlNEKjQjUuIx2dHHVWeAdkqx1IELnxtWXa1TZ2688rRp0T/BQ+664lQ1",
+	"8I6b5/Q7Jue8TbAl2xovev3qXbs8rxyzcWGT/sIo9Uks6EDGOL+JKG/x/B/my3ya5d/NeU7TrY6ft+Yp",
+	"a8Le/Mumn7eKV0NwwdcQBcsKPxrsTVKni+DEzbH42VfOtSEXcslG3d1o+OIrSE9s5SsN6ZhA5sRh//DF",
+	"3uBw72hw1e+fwv/9Q682x/o6z2DpUCnk3ZyDvX74bEm3ijAMWRf9weHR8cnzH168xMM0I6P6vyFLimVc",
+	"gMuWLzJ9jFNSJdceYdWzO+29NgtBf8OsGOFUFfrw0eXryrGe9l4Xeg8O/kJETtlqwGCVBeA8/20E3twG",
+	"zOBjEgseCzKjLNMCesxNOvvfOMvwEimOfhRU/9R/cdrv638P4IeaxbUjk2nOMkJGUF3AXy7eouMfaoqs",
+	"ZhCBuXYYK+v6+PkwObp/tldWeX38PEhe3H/7XVThrbKXelxToWGO2bQ2jcMGZuMX5UM1nef813OkV1Sb",
+	"tmZRTYrivj9YWxUX8rMmHMxTz3px2EU6oGVmf0o+oBn7iojZE2B6AacC++kBnOp/UsIY/g/nVP+5/Of/",
+	"l/yEp1NQWyM+FP1BsITxslp3239xetSvpeJXVvLs2Yf+4CN4Tf59+KG/d/Tx29MP/b0T96vj037/29Xl",
+	"rdG63BS7VLz4rFG4K+A+7bIZHhbEb6iP2kV0uy/znChyheW01ebA8z0VSZ9R9lMPSJ2BTzTek3IBnW4M",
+	"1HIFDoPGUsu9Aq6ExPo8rW4dSUZubcY7J+qq+1vSTyijY6qsL8dgJEDSm1yNQD6PuDyf329nQqn3dMBM",
+	"omzG7l7OZSFaVnpiWa4HHGWmGlXp4ZFWTtCCkOl+L1IIiuX2gEz0EtpXm5JcZXHdEp20XKrmnWHEJst+",
+	"IyGRNuJQbeytGG4VeabyUm8wjLlVQpqnYE/dETSIdN+Z+sfqSvX+4TxBeE4TBD45k6cJudNniMzmamkd",
+	"U6LIyUpQfRvxDpc9M3LSa+4HsMfS7Ukrq4fVpbDZ82r8T+t0jCs6Wq4evL2OLSyBkpWsj3ruUnZpXKk1",
+	"D9TJcbSIso0TD56+GXFx4/PEokm/j+Nca+xWA698pcR/sL2MPOnNJ6uesmhqsSAzXpY5RiwEKGmHtDj7",
+	"6BniLF/6ohwPigDBApxlBLJWZprBgsP3YWnesbry6EY9WrjYVCrSETXp0C1SKK5snFBfJLM9sI+Qksv0",
+	"7RMEG5CDmcn20Xu6ehf9DWhUhNostwdWBcGJpsHGmjjeVlNpzQk4vsTHQwxZViwLQ+CV80tK9tOYlyqc",
+	"PgYv7cRJYmdXTwL4Un4SPTxlzlLxJYXmJOztJfrM5lgoinNr7mHKiAG7soFX/zP82mCg1KJaL5sZY8GM",
+	"Oj4y54dom+iktVk8FoRkgIEVVg6hS4DG0veTsAwqEDO8lAlaCKoUYQhLNKMZo+OJQr9fXRiILWIATyhL",
+	"80JSAwQTaKTdeZ5qCluW3dgIuKdNd+LpckiEJGmhed4Nzu6o5PV0tWi9Yuskd8KyxpX9sNZyknrR21OK",
+	"7KbskCdh3jRTtKM35zGiYybziuT0johlXDfXPDOBsoQEMlESlxHBmVFf4S46yRFJXqgnR6Rk3i4EiUug",
+	"mZ1f224YOP1Jm42zuckE3qzdpKWi2+TD9vHmsUxXiljX5NZgd6yvCgt3IuLEW1MO9miIHVOybLSkKTUX",
+	"2F9KI71taYimxV7SM8RISqlQz3yNqZsWOCEKFHfBC6akxe2TFeC+eSHmXBKbCGSglxKT/TLYXuZo8c2a",
+	"1FprhsDaQZOYqTWp+44asuvgR0r8qc2Lk3WsAP03loGMdlcezuifUBMC58dSsiq743BN+uubUrdM6BZJ",
+	"TLME6g8nxGYSQQm/8V03UpMcM/SYJTVlKaIt7YI5YiLN2w/LPLlaHx+/MfZpfxjtExSmAB8JNy+43SV9",
+	"BTRRuUaOAgL+WSHjGiCJPdBmMs/Lp0eQeXHNOmCYs0bcDacTk6ndTif3K2tEZ4+glVepfXUfGlN0FJYq",
+	"LtZ2o86SvFpSTedwIy4vP2R2RghloW2yS6Kd+3SXs6VyRtsVL3o/9TmyN9gkytWgDP40J7VbUpe7JGie",
+	"BwGR2jWII2VeUpaaNOxMGPDIMWbV6OLx4f6J7G23bdpHSjKCs1ikhDoUayhYyTJBpEQZJ6YkZcHFNJ4/",
+	"K4gschWPvVjNRRMAtjZAKXS/kSjHUlkMDIawS6hM9AwmfIFGGMTwmKvtyufaeIydX2IPw25AQ4IJT7dz",
+	"qimtgC9NNQ5xIe4ybu08r2zTikSKONHb2T/WQtmm+zY0j1YKD5zvzZWouL1p7carnGrX1PJ2wtlaTRYj",
+	"/Y6lC/DKEnmKbgXB+a37dxj9lGfGTXQr6awAAXSrbznAJecE39mnJ7zQBjoUHVwzqCbReyiRKaXLbDmC",
+	"vbaISlN6birXQoAzrbi5kXZyuYVb0PXOviP+GxEshhhuiT1jiRYTvmojNzH945VupfERRi1ARWxuhoRE",
+	"2MRlC8ZWNH5y7sAnLVLPWAsDvnssZISlVgdWB/odsHX06gF2y5Woocy0MWjP3+b+smzdKktUBjOmxIBv",
+	"7JMAh1wLG25Ffynh4ueOvoNvVvmRI54W/MhSd6eXZvmuaAeeYstWQ3W3hJoYDPYOX171j077fVcoowlr",
+	"pTC5hJnVf073+oN9q1G6oe4fXC+7BU/LRxvOEOOLWi4hem+7T2CG+Ggkia2Er5YQ5TzFuYc5ql2ZSLXd",
+	"nvnhsPzhyv1w6n545n/69r+e/ePfH77f+7jyzLf/FU0jTF2dePOq4PIUtoWq7XM1oIxmaZ9lcHMl89OW",
+	"5TgnwxlyEfBIcqer7uqq1HUT7usVR0osE0iKM1BajCsTTuHMVqOZAvCVAuUNMOvbAWF9Ua0/mZjF/vrV",
+	"u9bxX8GL8UQLgHTiixyNu17/Bhz1EplKiRqZOxe0hICTu/erXn1XZrEiYgVfZJdQSXFa/fKMgJFy8eZV",
+	"xCiIJpLufYyn0JbOtFXLxa72zJRMQ4WimmCGggoPkyFgms7ARgRAPPurQiqcmk1wjU+sGQCKPs4Omfrr",
+	"V+/WldTVamA3mpnhs/dJj0/jFsZaPGzTVAlLcJ8vbPnmQnA2PkVKYCY1EWgjUnClcpIlCM+GdFzwQibI",
+	"+Yj1zQPY+fF+A11BErUxe6SCr1RmQSjo9QA/SqIq5YG2JPiOZkQbuXzBuikR5FPwfgdb/LEpqZizfQR6",
+	"ianHYJK4UB70F9Fmfqof964gzhgBtlXFODcouQssAd7sIQl9/5v0HkR6zUMNNSK1ryWGWhs7XQN66phK",
+	"yy1so7IOsSQ3hch7p72JUnN5enCA53SfFHuD/UAG6IkYrIIibONgQJgjlYL2z5KkgugDwcj86O6F3b37",
+	"9TWFtaIaP811tctObAoytoF3yqTCuQnEnyFYXZ1Y4zEiv8j4JlYI5cXgZYzia7UyyxA+4RuJRpTkGZSM",
+	"uClVAOSer5LSQlBFfmP50idvNJDqkbu5vh7Fy+oGpSie+O1eNaf9gEq7pf8f9ZauSvUJyefb4bsWwI6N",
+	"FTPiBWvWeyJelKT3f0qWiDJkdqdJQgGfGzqLZijM8BINSUWPXuX37qpF3gf9DefEgGgYsCY54QtW5nxu",
+	"AXqwLkM7RjDdxGxw4/M3p9Ttyb81xB6BDbBM46ZcSuyw9GPo93e/oFkB7RYBgoTFdzkjI1zkKs6KgKoY",
+	"Lz8oFWYGBiuU/sKYSSujbWVMwDXWgB8ZUnOmSk1Db2QU+tOpWobPVw1DbX5FpmEaJBn7qNxTQ7uUJWhI",
+	"ANtKAQ4YGItzYrsoAbqrhXpd+G6tNv1dFPajAVeL9d45PDlq33uneeOUdfz2HKyjPZKJvYoag6cAubZd",
+	"P1rHWx3onj32JELP7iwa3z93Vx7lBnaRhBvMcfvhPUK8//Wrd5fQHXCd0LDtGG2oz2kdr1+9801ZsZxS",
+	"No7m9q1XY85XdFurKljVditzsN0f1+j7dehc+zSSPtZW2i5rsI+c1bzl9Jx221bt19N6LBVfT6R5fuND",
+	"XDWoYDasUZv7BqdJVCHoXgm9snwXK9udxarkzTTQDgwlR6GNmZW9iF3yqiBhtN5moix3isT3mYcXtLlz",
+	"r1+989QatkyIaY9xeRIizW90SrvndvNiZ2UyTsPYQCboSMU4ySWfEWhkQHJZshCtb/iE5zjvGBNGhG/O",
+	"vsnjW/W6by0la9aWYUrmG4oNTMviFWpv1YZhhpc3QxIGcaJkpKVEivMcoFixq3DVSrnPP1Ekzx+CIMeH",
+	"8OesWkIiZrhMBbatt+oZWebXFuC8UY6wHapFWidnDt14o8Oqenf6TVN019Wa+mjWDZZtylndWy1qZgW5",
+	"o2SxReoZtdb3V1EckU+KWBTpWO2Aq1QB3rV7iZ6ZW1aQrSWEMDHP37jVEcoOJrtLYsqa1rJBeBja+61R",
+	"xRZYojkRM6oUyUB/Mca85GB1QHvfISEWMbHeZdKlgSywDJFztycqRu9CHFzxPAwWQQzFVFx6EbLOlBn0",
+	"t/cRXVWIY+nKnp2WkqDCjwOO4a+nv161S+COr6EAd7K2S/l9t7ZC3gK9arWc+ZBpFHp0e38nf51bpPdi",
+	"hVvLmHoHuKhANL9pmwwMDd0grwIeTOzC7UQbnuAdeYTj68RKvPvT4Kxef5qTjKo2uBYNA53uw11uOMiV",
+	"NvGAsqSqRwYlJzD6C4Djln3MRlwQJmkqI6nOa0qztoLBJA9JkiYly2mVL223qcON/5F6yVUHbLBmdJWD",
+	"QfYbHuYk0VYZZ9mNQYJIkKtpTxDJhNEJDKj8DXbY3E1CcFkJOxn3asyo1CrgOol00kQgRW7gHEsZz79d",
+	"SWQ2kVv7QjnjZkfoNrzDM/wrvSM/EpINcTpth1xn4aZ6tuwFPEOUoRllhTLxAGHU8NOTaH9Swpp2tHHf",
+	"WWnNrI90zrmoJN2ctEq3sd9utv+VzeryEPgv9C5SeGM7PzcXGY5AtnsVBcFZpNT3te1sTdIpMkTaIHBi",
+	"vpWU022C8G7X3Bm6+09cqrcu0reKOQNcXeuIUBiI2RKlUK8M+T7f2baf0NNb4FRpy7PMAEQZh0AaNP0Y",
+	"Oewpk92a4yHJjZ8052xMxDUDkDyTNe1zXbN077uav+TkaE2G0/7Nd/H4ZGWR0dgEWNdWuz9F+j29FpPs",
+	"pJfnAIUaEVO4o9u1kJ8Cl8aq4ko+4VSVh1D3HZ00AxH8+Czcpb2Pn/vJ4cnhffDAmsTIn+L9SN4TMs2X",
+	"pt+IM1hKeHg6I+hfnJF99CuEsghm0jYlqSQyf/jcy/ASmrHNwJ5QhabrBTB4NSn0zRBUX4qR4LMAbFBx",
+	"zcRenPb7kBfZ6FDeU5bxRe08BitACBHm9ZOFj+6Ma70Jqr7XFk5m2+yFuqDmYPLaRHlzyRKoHwoxaVYU",
+	"VpwT0aJtl/OCb6ttce5LGe9/O4NWjQA7ZNQV5NUVU3EPro+RFVBbut+GDcu2eT7tk/em/v1G8MI2+95c",
+	"ruCfvTFF2Q3NvtYwWWnOZSuXWboNRi9GK1fVjBgL/MQRjB6lEiipiTvmfIprc/PM6eGN6jKs3bOmSGu0",
+	"VQNbY1zrO3njl9WiPgLaoDvA3caezTlpiUcwaeBffgsPAXoBtMpvNYLrON783Hxr0CbnJohRVTPcbpB3",
+	"lfcaDrVLxYrHTG7SZd/aVIrg2XbTE8/OszvqRikRIFYvodY2pEL++BBnJEF926FoO++TpNY8u9UV2G6e",
+	"WQ9UNKUOIsLkzmGHbnRSSQK5ojd1j9aaRbXvJqqwnLYpcNCqb5MNUIXY7msojJqnn71p5cHeBfhCm/sp",
+	"3ty3eR3Pv/ztwmKEIs60SmAT+gky/Rq1VTjmLCYCNtRrhXhxhqEm1sFomJjdxeBgQ67uNZCKJK/AZNRZ",
+	"SShzQj4Wah32bjjKCDlwZd+bma9vSiCPzpXALhye7lvvVhTcL+T2DCew6tTyfXua9XJorzVVsfG2ovjZ",
+	"R7foNZsVD01PN57tbEEuelzpv2PF5i5stnE6XBvG2ZYNbuVFQXZcwHNq3CitwBc6xhUypuCId+UfUmk5",
+	"Ht6Oh3IQ+KJlILbhcct6tnOGfFdlxEdI77PgMyrJPnqjpMkVNVUfBhlxuERYKZxObVpBiPVu/VKQkeAS",
+	"vjXf1Na+IOtLUl3YygdW574Lr95gAUJkgg9Pnge4oyOaE9fhAJIdmsAe2imtuqtboc6bKJn5VlOZ4Y6n",
+	"U6ERtsNuKBvcPLb7Nt9YMLgW7uxKMfJqLXIQIgqS+yHFbEgoG9su/ZC/QmOgOLuU2T4gRhQExFvFiN54",
+	"GL3OzvpnQub/Oza3Zd9hkzrc9F/ISP1WqFh72lZgLY1BKqOpSrsAtjTbNogguEV2FkL4hbL2LDbp/Q2L",
+	"aUvh9co2Kx8uw8CELVgUSOHxmXGZ58t6m+cZZZUk1pXQ2m4YAC2DAQqPG9XfN8sKgB3skPz192LxEbvr",
+	"YDXSdILUgqOMjkDxUrYtgaz1JYAKFkBjbhw4geVsN2B+JYtzbTS2CrtaI2TQPz70ATdToCjUnoFl7vcH",
+	"L46CrCiITMSk2sekRwNJ/MErQqGG4nShueBpVszmz4/3yScCAQsL/GhUXosJfbTXP7zqvzgdnFj86FJB",
+	"7/neBklP8kJoTR8AhWxanSLpBPCbYcJXg37/aL/fHwAvMBp7IHyRnouWvIA1tpJLGulC09J8i0IZrotQ",
+	"hwcRbVsDy7VJ8hQAR+JNvZrwm+BcP6+vEdrykS0qFK1oaI0UMxlA6raxEnex4Bz5bOFy+nZdmkfvq/S1",
+	"Tbb7J0NzcfNq9EMr4s0ZcnbCFUqJmHcxp8SvZBGAy7Xs0STDBtCmW5PptPDRNzPp4Qz/94q+a/uXdBXb",
+	"rDdPtbr2eYbRaz+mbS8y8B1Det8PDvuHJycn/QHACZn+G72LN5e/VZs06K0umcuEjie9j/eP1kZmRpm7",
+	"O80Q6F3PjNW4uINmhJpVm6xLcgBSV65Ru94rk6cAmQhniBGSmbii7/7PSI5gmFhkPYyl/6//vr6WH7//",
+	"b/fD9fW++zEaOe+yv6PJri5h0M5sNL0OvXThEIBchqtEdMw4FC/vr2+XUy9kWvnIlJA5Utyh4QmZIMV5",
+	"vMTgz+8J2X03SN++p7ZTUKwx5sZ8zflC75G+Q6tYRo07/dSyivYHz4/X0a20TbAgq30m99E5GtFPJEM5",
+	"ZcRWmDIOf1pthRXs8vX19x8Gey8tWNbzZHB8H91X18RnRUpTgUYFAxwTZAHFDVtMkCzSCcISac5Tn8Wj",
+	"NwBqx27iRe1Bj5uGvW2M5PmRCvLKeZebyh4H2BfARK4w4x1A/Wors19YM/EwOaUxsp1NIvnQ6w9ejJ7j",
+	"E6KV6f7eD/q/Xuj/6pf/Ab00VMdX8ep8TkrNcwm/N2YGlb7/mWmakXM2Nr3QPONCS6Ia2x7RzJZGUqq1",
+	"guzIop5qZ4BLqUQzLKYkSywYQ8oLpgBpx+MzODBTrH/KXa1IDPbhAU7+nbW2NZT1zobRz12qTxsSg3Ub",
+	"e2zvOz2CKHJi9KwYriIY80a/WXAxlcqETEG8pjYi38OF4qVK9b58ToISwZaQyta7T7aOYYru6p+X0xs1",
+	"IezGjmM1gh4vlKTQX9qOfGlK9vSg0H9ovYr2USsIasFt/re1PfHYmJlZYWZ5v6rC2e1r7KowUKBmi7fY",
+	"Cu4038HT97X5bTf4VxmUGTdORZ/WYGynhZAmnqHFD/QCneMxCarUfNZCo/rbX30D+vot9ZlTBic80eJN",
+	"zvmUMLigc6HFeoYoQz4yVQ2bGBeE1w9euv+EWRRhNkKgJvx2cfmjr3JqHvw/Z0v0/1z+9isyO1kL4gAd",
+	"3xTaBD/s948DU4uNOARrrBPhspBzmlJe+I7HmiOCD2W0Nwj5Ddjzx6YPtdY3Xp4Mjk5eHh4ev/jhPnKs",
+	"b30v0YgHQCvxWvPhjKBJMcPQqquQtjQWS4fmfAbVsaDyWONgewfQpPfWhVrLxit3RCo6dpWwPjmn57Pt",
+	"bsJ2ayZlr5f0MgOrv1oR+EMjbOe3NjzZmS/vrek9AFUG61pTRFRkn3q0UwXnLi2LH8exvlPLzW1Odtfm",
+	"sMTV3x4DBpd75TA687u/9V3qW/azNKzLounNcUqqGdze8ttHrgDIGZkJ+hcRHHGB+g7FBrD4DfJRpKIS",
+	"UnKItjlboN5C4fyKLfwTX0CtANI8wKb6BEEtSNWXCyIsESOqUI7nksgzNJBaNzzqQ9M/MIWHhVzeAMLV",
+	"je800KSYH95TooTZcMS1zcRzqao3C5OJ3nA8bU/uMk+PUNDZlpe151qKSrfLm4vWgzJ1qvw5PH9eHkQl",
+	"EXMjHbMiz/FQiyIj5GpeqsCj0XRjG29m8/OakYwWs2ZPx2Sh5l/utjQZz6aluwaEjV+pk+9W+pU5X9zs",
+	"MJqWyu1IVwl3M1sM1CxgZjlml2LWACfESie5AUsHl91qKcaukK4AERJtnKD/ApEdLaUCPHDO8mVjO7gi",
+	"qZqkX2vJsK05BCAKqXIvDCg4TLhFUwcXt240Kx51bnqNcsZngVngJV+a83RaVddX4PlP+/3v+wOD07+T",
+	"kmQ7hci4Z1uLMugobbUP2MEJ1sa+c1iDI5B8Uo93qLs5Dmbk5l9RP2ZYcdK6iVGQwwfpd+Zow/GCLXX3",
+	"w9JlI93M3uDu1LISq6ZdXt67Hy/Qy+OTH5BFu6kZai6yCtvp6naoQQa6w7ltEyKEC0r75x2YpM2IcIwh",
+	"AWd1gozISlAO+YmQh6OZde9Aht0HpAW+Oz48LOPKv7O54Kne/GFO0GumzDk5chryQp2C133VkVnGieMl",
+	"5wA6nRjNzqYYrFru0b6vdgdiRGjQEkucMxikco02nti6FWyflN/V+qzALrd/RZTZKMuQZ8szt3Ys8IzA",
+	"n5U0QS0QpwgjmWM5WfWrb80ecrPx0fqP2+pDYpFuqXC0Bex7qibo5NMnW+EHdKqtiizxIQwH7tnIFyM9",
+	"5GJZq15xlxzHvSXekxmRAfBJRBmUQ8hGoQmXs1p3SkMkLiB10+vCjiD1H6EEOm+w1njaqY92m33YwtMc",
+	"73Bc6KFsDc/pgUPfAu5mHCKdI5y473aom/mKtShYnQkaK1MY4wyXoEFjEu2Etb1BFJWavNmK9ymeAeNA",
+	"s9p05navtIAeM++s4YqAsGvKzxzOrgHdNU7wuqbRCvgjUhusd/qmTW9UnDlguCbPN4P943dERMHOrsCd",
+	"YYa0UA4leKtzMaxrAgmmbJvFVazfVdubj1QVF87UeJththcIKusv30qHMXAw2yjcUU5wcMGZhCtolrLr",
+	"L2WHF911EI4aYdW0xAZF8rtaZsNlnJpoZvGArUIPUr2QRDSBeg08qtUvQ/A/QXImE6Q3Txt6AuE5beL2",
+	"btlMcg3D8x3BtAYKyJDtZRwgx5X+1AnooA29qu7YO9Pc35GU0DuS+fTSSGC6UfJcrWG9Cy6kgtjgoa0h",
+	"gpByAH27+dzqnXDsALaGMqrE+XrqNsFWwzZ674gFJQQ2CIqSu0x4NDKdXnCmOZBUoM3FyglUg2rDaEkA",
+	"vNiMpZSL7JSnVCrRH9Dcm9zRzNXnNdAIyKc5FUS2ECINJd4qPc4oRLoMoCWV0xucpmRu/s24usHzeU5T",
+	"8Lk2gLlsBbvqasLb5LuaN1poPZ3Iv9ZUiLsXb0GFZ+mYunyzN+gfH+71+/0fany3mkd3+WYvyPA6Sl64",
+	"NorHyctIrtea1ZVlll0urJCt6s1KXOwerlQ5vcVLwfPc9IPgIJgM8jbjnEX4Ugiw/cXKnPygLcuc7D51",
+	"uvNlgKjDAjOtWw0LmquvvbDM7U+nWw6ekIttkD2R5CeuIOk7zwPBm0JemHT9kaXJdfNMvieI5PldLIXQ",
+	"fK7JZkaFhv/wqsyAqd/MuaSK3pEHKDQwxaYnVdnWTg8skrC26rC3nVBrPT9Wka320RvlUvpA45NnpsMe",
+	"44Avh2Z6EkT6MOqqLZIJPGqHGOLeaN7g4kumipkesW10APNCzNI6N0lBFWsvAPUunTMYwaZUclyKAkR+",
+	"mJgeBfJundpWaZTbAl7TveW21p1LdQ6V801C8mh2d0rKfsxrE4c4gR7Aa9pV2RtV9gquHSS4qKi0PYa3",
+	"AxC1g1NZvfcNEO8eAVXFzeOVzymtb9aPgs+stxkQK6U60xcA4jY4B65igx3AW5LqsygjKc2I3Ee3lVzV",
+	"W721me22xRAE4a+ZD0diaXtvmtob6Pnhof8NfKdrLWFJFsup+e9KPiz8T01EHDXURWsb0yn13tF2epFh",
+	"5sCBDDozmmGaD/knA2VoBbbxjCgiqNY5ber4ap3VuLFkLj+2NvaOBYG5NAKjtaM3FbqwS13ve5TItYyl",
+	"s1mhIMZIzKHUoPxB4OrxI/67XQEi/Wk0s9k3oQXRoKiiMUIP8ynIm5nbLuh/5Tut2pd8QUy/nSH32qcu",
+	"1BlyifZlj2A9dlkVsqyOU1Y5mdqmt7hnj8HhKGddII/5+TWC03sMGVnkUST9LJCZTWS9FyX6cpQa3hro",
+	"2hLbIPSCe6Xdh6kPtykmWkLHurJKi2wBjYpNjNrYClJxDsUFNiV+v55vFG9OKdaw1tEaFN4z1HeNcNZq",
+	"Wtvzp7NSPsNCk0CtdZvc8B6YY+7wFlyCN7Fljs7fnL/UlBU7x645JyWRtoeRs4dd6bHxO5hqBYbAu7tE",
+	"GVbE58GVbtbqO7X8n9KP3HvrHfJg+SPO0CH6GxbppOoEqDh4aw7tnhhEnDQP8VWvEBdm5W7ovYHq7BmX",
+	"Ch09P4EUYIQnBO/eMepp+bTFSsigjZ9rBdeu5k52a212Yyx9d3pjSsFaBrSq4AE+/9nkTFc3+EUj5f6y",
+	"FLXdTX2Oo80NcpgZ+AzojCAs0V854N5Bc94z1JcWvb5W41D64AeTo/6sL0P6HfO9rPANtGr4dIFX/tkH",
+	"W8n+/P7Z9fW++9fL+2//69nk37N/y3/P5Lffft/QP/+qHLKzbbvC49iuKTw2zq6Vppc71NYDGO+G/ByX",
+	"++ccO5e/XUA2rOIo4xEPWYucvIyv6zZIwGirNzONfqRhk0nKak0Xtdl8I3wA2/5CcfO7nmuoepPxhQHB",
+	"/SeYkQa5ckRNN0b4Ucw8b8tITu+IsHFlZ5TD66NCul9rNcX8ZIpzLHKvSZfdGkUEIMydkDrBxQY74fMO",
+	"/ffsaTTjbVfGodAdnZcGxAPCvJoXaou8qehkYwuTscUwtw8GA7QISgZL63TDLM7Pm1cRBsHQ+dXVddHv",
+	"Hz6/+Bl59CBkE5Q977wa9E9eAlJVhexeVrjklY1UBjzy6H5Nt5KrClBRMyzwYCXbc16viFQXZUJOy6o7",
+	"j9sBgDMOt+MMYSiE0Fq2gqpSNFyaxl7LslP4KkJR79Ti46zD62lchBlxBOnfx8ytq2gB9jpsFUv62yQA",
+	"ndUC22sQ0XbSEPXXc8rIa6bEsmWCd/O73yTLBVASVyLCymUaNLzPleV0eaXjydIPgc25siDQTuhJnoYY",
+	"zcwy/DAJrZGqc2UQnDtbOkS+KgTYCMZka/goRDLq773Ee6OPn1/cP9vz/zi+//bz0X3578FhHHnnfwIz",
+	"aOOTHoNqY8okbfT4V45wqugdVcugsb8NHK/wkPFa3ah59LhG6mNTqtMitGvX3eFRmy82ZeFRpitn8ouy",
+	"3Pe+XLiFuIHA0O1I8NmtTYOx1bq3it8maMi11cPQHwUWighpvekTXoh9BJBjtzYM5F4zn6IKjbkBAnWl",
+	"KtcMwDYyvDxDh8en/T7IMdOR2unsGV6awFBNVweAvEBQexN+A2Je0pPAM2VRb0N+tDET/Yf28HMGmW/L",
+	"ieY8nXopwFs8XveV6c2wY8KXml0RSx0dXpH3VE0ygRc75KlUMoJsggoEwbTtgaCkN8JqHpDd0yqlp76w",
+	"zvYMgg5pIahaXurZmmUNCRbRchGG+BxrfVjxKWEJul2Mbm7RiNsijOESHR+F/RQ1scNnNR82H/XrnSg1",
+	"NzNwYC21/Hc3W5MXBxA4dGQaYSM3aR9FOzVIdpDgmxNh6x1wvpQKzWk6lajwOIC2gLbMtbjWhqUsQeqg",
+	"Mz1HQ2L6imX71+yafffd+wlHS14gLMj+d98h0zfTFTOmWAgKuFZmoWaL9sHoL6RmVM9u7YRuE3SbE5zp",
+	"/3XVZLffIkmgduWamUnJM/tekJyDnt3eUbIgQr9qXN+Z+QckM9uPKMC14wvm3tLqOlUy6NbkYTISvfby",
+	"DxY1w6j1REC/ecYVfJZKHyv3QNU5nRLj3c84Mcn05BOV6hQd94/ttl2YjCG9Zefo7W+XVy6sPyWAfC0J",
+	"yySS3m3id5Kh2zcZmc25Iixd7v1Mlrf7yJdBu42Hu4kKvRGGqcNfp2QJvhbOCDIuEbMLwRpw2NMTUgaw",
+	"S2uienqZiR5M9EZi6csFFglaTDi5I+Lapb/rv4Feso/OYWTl2vgD9zAIH9D2Iax9tY4N4zc/Pjx0L1sh",
+	"pA/fogdjll0zmzM3JwJNqRFQfgtY5mELuYBHgnsRjG7pgZd/d/Ef+8CULPfR29+vkmv26vUvr69ew7f1",
+	"dPTBBdWn+qQznhb6JpXxAj19RkgGsZdTBGkv5nwABzQn+M6SS2Xnr1lORkqvP+WzGYzIwxC5PTOJDvt9",
+	"H7XS22tIJTPoLof9wzCkJUjKRUYylBUCD/OlqZOhudYnrlnwJqBgcQ6HjNGCi6nePzgEQQx03XH/pVmi",
+	"0TshKLKw8KblLP0VgAo0bf2aC/Aaqnq/+w42rl4oLfVV6aNnM5xrnZxkAHeVuLbVeksTNMRZWUv7bYKO",
+	"+wP0jHFTOm04zbfJNTvuH6Fnd1RS6Lc9LBTMRhPAkhcCCZ4TePk4gRU9g/oIrUYzBUWfZHUJ+vnBEXoG",
+	"qTKKc4BUgbEGJ3oKCqarnzo8RM+wqVL2NdBn6NaUNN+aOmEAioOPnuipQoFwuG9wzGcIy6klG6gWvma3",
+	"74gSy71z/a9bm6oiv7Xb+wudUQXs5S88A8YhiA/WPD9GP9O/JEYoSDRAf6N/OTOIYvo2G6eFj+wcopzc",
+	"kVyijJD5PvqFSpuKIgg2RH7Nbg1e2y0Qxm2uB789hTITI31gDd9IdKuVy1tNVP4No84CXRlewmzT4Jym",
+	"hJnUHYeSPMfphOwd7vdtUxkjMOXpwcFisdjH8Od9LsYH9l158Mubi9e/Xr6Gd8oS4lKOBjHM095gv28e",
+	"43PC8Jz2TntH+/39I2hUriagBkD97N3goAS1HJOIC+VHKzYvf7vYR+e55CiHfYN7nvIizwz0uWYaYoZz",
+	"Kkl2hm4t/d+aOuPFBHA+jDiknL3Jeqc9vf/nrseap3+HEFBNtNEX3JwxcBvNuTVFQ/WnfuKPgoDXwe4v",
+	"/NGpJ7gZqji8cn+fbBrcaiF6eID/Xju+AwdvMwELa755BrWaQcO1qMP8WzefErW80XwcJOjqVKCCHqx3",
+	"AG9xs1IbiGHdnOa+DLyc1KrDOT7RkloOLuD29Ro8CZwEECNcWgFQ/WG/7/qoOPxCE4jVSz74p7UAWhwk",
+	"pK+A6htDid03lcMQsVv3OT+/g7dBfbssZjMslvbm2K1PLHokpE2CyIXegmOA57RXG1A3bUeQKHAttmhZ",
+	"oFuB5PMwyUCUhhmWQPe3lTcqmgBQpM0i99rHNTNVhY56YRyYXBK+W4Qal/uGxVA3qiHIKSrRlMyV1dpS",
+	"35u9yl1sxaQpelzhL1tIJVBMfyZLSzOgjf2Fmyb7nZCL7xdyX7UfrZkfI9PN5AJf+5nxBTjEDvuDhq9c",
+	"2PLPh5PmT6CHMzDQwFKjDHkZZRVeOcEGPqJOpvdJTSod8FSOwPiNky96RRQx+N4/GupEz249bOit1iiP",
+	"vzXC2LMjdM6WyOjDAfSopyqBF4nFOXYqgZdlEBgBiwE0WDD35BkYX/ZyIJo5Df/yp/O9w5PnjuY16W6g",
+	"09/0QreIwRIgsSYG9DXgLCWCya0SoEplHUgEo++YiwgCcqtQ3G0KK0LyadzhEvn2P+8Sa7NZr8+0U252",
+	"Yz/T7D5QJqvE/leiHEN+XBkck79XznvUhQh+p00Gx+TWiNxWIgem/eaVwciO7OmBwIu1Svq5a4NpcoTA",
+	"8AJdkap99IpbjDtwopiobfxY3uHFNh70HtpsBZVl3id3Fmoi1f4faxhCmXNZnmwVFLcC/hirTXpMZa52",
+	"s1eJSbP0BA2XymDj6R86J61vpFF6SmXn0YjNOiYbWYJRY+7CfqDtbJ6UCm8WsU6Ht0t0mWUAaGlvARUO",
+	"vbgzFd+eCBoukU/4d2fvTmu9ch+c1zcS5QRnpiuRc0pLo1NbHWJMlCwh6keCeF2jYDmRxtdKJRrTOwNG",
+	"Uz1/I3wunJbxJNVtM7tXkOAlm4nrQceDr2MlJbTXhGCHuvQLLxvqxz5tHz3wz9mPP4jwrvCUmBZ8Zc/q",
+	"FZJb5RoHnw21bJT9F6US+qi3d9sud8WjN21RayYIbzo9+2PSmxe73ek6MLoFQ9dGiksURr9CDYdrIZSY",
+	"JON/Abway0wnLdPd5ZqBy4vxBeLMSPg5IBUDOLuseMiD+IHJnUTBu4bXvH71DqIuxLqu9KTSsv1yzD76",
+	"HTwHF6H58jh84YqImWyhxH9l9DrPcWqjM1D9ORakjOzsdtUPTBhxL+UZWas1mDgq5BHKOcFTQzMuLqFf",
+	"BfgB5+6Bml5o4zqjrFCmQ8kqI4GBL3hGHpWZlKOsOaBwGT6Wpq+R61bREacBW1+PYfoiCH4HsWjYVRv2",
+	"LpHuoZvPI7CkjZRgK3vXcn/QD91Dj3lmZoz1Ptjcod3VfOnd+WUD0G43Eq1hoD+SxNimBq5V23w7kafq",
+	"JnUz/NJKWzhshD+bP3dBOudZVgIxtmfEltC89yUjOVFkSzTvqta9EzGOZlyQMx/EXxoQH+BxU0Lm0hk6",
+	"eEb2I67MGb8LiKl2LMdr4NctfAME9fUHsm7Ypv7Uli192I1rEJsyY4OhvV2hgwwJC6SvrBI35sxUY8Iv",
+	"jL4HvmfjwHbNZiFvBdzcEMEnwqTpU4d7EVWpgnP68+9s/yu8sxWlCgeE/LD7e2CLp/aC3N0vSqdbxQjo",
+	"8oKOJ1bzscQmwyawmpohS8Q5DuoJUSavCdKeEtNXAqwQiBleswlmGWSynVlM+RG9s+k6PjUHxp5gaUqX",
+	"oX0HxKQRIwv7R5LPZexeueuR2BgP4+YFXiipMIRyEiQVXkokeewOXZgzuvD4sI9imFQHeZIXKTFGnN1f",
+	"z3Y6jEL4oy6vmLZg5E4WS+WiKSLVE75lb7yq7xqJD5d6t0k+OjNJa4A55dP/JiSdeqXWHgiVNnlygSMp",
+	"OGHZ2BNV/sIpNroAh91dADPshd7XdbfA9ncxFQn6iGRHtsQlYVojhGiKG4TfQXMNd7YhdvcDb4Kp6nvi",
+	"EsfdfgFqEBdoQrCQSNJPKKNjzYbABIdmm2pCZlpTssm8BgIlsS2LWGYfsAkr1+y2JnNvtdDwYkQYQS9r",
+	"5v1ulzAiTKrFP0/0IlYn+QSvIhzVY91Dox10eP9IJhoaahuDN6XzFCy5TPD53CLgBV4hrSQxDu5XQAni",
+	"giTWD8fvaEbEN/Ka8QVDjFBNxvsBZRsshXrmIYYkV9NyGgwU07CMAo3bJFgu0BCn03jWizbPXmfiolxA",
+	"c4uxvqguzhniHnq6ZQa79+NYt7UzkzXLWGNPbk+hNe75qt8bzhcpnvh+HpAlR1JBtHJslF5sU2zsOeRY",
+	"KsNt9GEdB1pxuDuMRP2nrzPxmE6416/eXZqWQBsd22ZnO3OSLqxuD/0equRqRnqCcRrwsaScSSoV5GuA",
+	"r/D2r6+vkOMcJBN7toe6vI3e+msmCc7LW0+Fox2UYmaRfYc2zR1SLc/c5ddfRUOS8pmz3oL9MpQXDgbV",
+	"mMtr530oGY5eTifMwtpwbv4zvHR1OKfAk8J6Fzv/BA2xJOj3d7/oj9zhvCDezmPcfirRq8SFJGbLZ3jp",
+	"Lp3/nKZFdNI/umaG8YX80TGbKVlC6wn9WZwbJULf2dLaNeNTaVunQfmBUdstchrWR3zNbg/gSWklww3N",
+	"bmOM8hIua51Ldi/dX796Fw7yhU1NfTm/EKu4JOoBHH6LRD8AhvxQ9bmZRvyrtQmpRC5tGm7SWVVWUJ/a",
+	"uklOmOt+0j9y4Hq20uWaGdagN4QydNh35TlRn4hevKZWzpjJyn1kIbNWHXw/IXClqYKKr1CGhoxPc8eM",
+	"d6I9iKX1U7ilV+NyGwTQJpKC4t5MUNtY9/GJ6rc5YRBZdC16ffmb46gYwXxKVcXVIegddpWmprOgQpyl",
+	"5NTGdK2ifM2oyVKE/mHciBhot5vA4/sI6sCAFlW8GtRV+i9c6rFURgjF+KfCQv1IBXmlZ/2EI1zlHL9w",
+	"jOuNQ5Vdw4DtcVe8SA9OUurSNmy0ADQkY6pJe0M16JNIvxJLaPtWDemXcGzt+MeY7+X0bn1yxi18GA9z",
+	"cnsKNdqQa6rZ4pDYW2l7va4yBKxME0Y6I2fo1ogFi/9/e2qVTtOwkTNyds1unW/41nME7x45Q7ckE7en",
+	"NcvGyC8ZclU4Muu2N5tUVU8ZX+ixPEyzB469PUVVxNh1Auyv/Be9ZY8ouewIEXK1yTKwdi+xqHTlwl1I",
+	"KlijZp0gIFfIDOqA0Zij3GzCF80imecGDTNKq6sdE9c1sU8QHQWIAxZSwoB3ogmeGxmnELZYEVET+a2e",
+	"y7a61JE5IfvNoLN9o/z3ALu7GeGEyOCROhyojfdzYXxRmwZ6X3YL5aORNmSMdljRU6CLOVzrBC0g2x9A",
+	"pQ3wwzXT+2ozBLVZJ6cUHE62apCnU6eO7qNzA9zjqkPBxFwALqeEpEQGAv8smE464VwSrVy+hzoGUNby",
+	"wtxZiwVkH8US/V+Hf7FtHda2xF+z81jViw5CqLYaPNbHz8euLdlh+cOV++HU/fDM//Ttfz37x78/fL/3",
+	"ceWZKD7go+azuyby6zPY9J+74Cx2JPCxb5FZj8hD3Cz3cNgcaS1HmeGlc00A/xCmvRbc6zLcbNwujCy0",
+	"Emrkh6+BsW1gnDpsexRXYNdXmMtqI5dHpIB425s1yXF2Vbau2K7YtqM1u6E5gl4krLvbDMf1Lar+pIS5",
+	"db67N7b7DzAwqNXJZrTmcwQ60YaQ2bhKf61Vongl8ChKFk/VXon0IvqydsuaCaxt2pQYqCNzeZekk+AQ",
+	"nFpZNVMri2tIxu242UEmlnuiYI/mDwC/9AKwHIwuobUpD6kN+YAGPct5dBEXjm1mpVvK6iExSl++K1ic",
+	"A3ZPqWa0L+3PtF0h1hmktvtEqeIbOKpuEkllEMFapUB7sqbBVhfk+NkS/f2BvlodZA40bATilWrAxYvU",
+	"lK6vMm9fY7pZUHi5BVJAnrreYwEwPMiCQG5UKmMuDU8yzi1wZ0H/CWlxsFyaAWHXDHLbTHonUJA3ZxHO",
+	"wXqL+sDomP25GsdW1uy6uHTg39eWAn44Kw7Dbs3AkQAbRyu9iYOZqwZ5yzBfvHz2dSbeugEf129uh1mn",
+	"B16VLnJpIL9ZxkVnBRK2JUM5hMc/1Mr4BN9t5Uu+4mxjuckb/1QTeKmyis0hTM0nWK5FeII/Njbc38LT",
+	"66CdyqG9RxuMcrjcGflGohm/WzsTZUCnG2bT6Ye3zwNuDRTqGYfDF/FgxObwJZGuvqYqdUfb666wp/3O",
+	"bm2JKRo6aU3csY47Vd7P9dXpNtIUwECCTCxhzrSNGSCcSgWYFpqpLriYjnK+CBxaCPDw9M0x1a4egPKa",
+	"WRiFIGBVOgP1YwsubO6FZkUGoysiRPV835QN+J6qWVYNhjydKJI75aRygkgUjIFj+yuLKZUAqyUU6Vl1",
+	"aZZgg4CTAR8fU+ZwJOVTiDhpwg7v4Zp7HBO/B5+F6wt6v1ZHunIqMCHV2t+yR+U++t1hIYf+E0LKmwpN",
+	"6vwLZRKcIvqOl9DHwvZ9tE4XjhSAP5eqeOxu/5Wo4Go/OtPeRlRdgshsOdW2jCzoA/txG0Uc4HTK+CIn",
+	"mekmtPtIzQywfQTVvTjPJZKK5jn6oyAFySA9YFXlPg9m90T5eTjFe8vQ26KJveKM9EruuPnhv8OGdWGF",
+	"YQuTXe+SFmQdVdCVKYO8/FDzN2DRTXjPAc7uqCR7rifv41FatIj6HEa/0oM/VUIqZ9gVSt2fR1c+ds2R",
+	"6UBW0SK9pa/MeexETiCd9+AcrDh+bOblox5awBtpB86kCLXB5P7u5vZUKa46y6+b6sxiEEZ/lLu+E12Z",
+	"toZ/Kj0hA9ipFtxyZhk0jbaFuIZXzwDrS0YRA8/tSp4q9dnpfeVkB328jRhliLAMUsqhRiASetmVJuX0",
+	"CzG6eh2fxZ3meZbY0PuMQtG3AdL36WjWVjoz2S22ds8pEvpHVYgIIt25nD55JhlM8SsnVTmtFHx4TukQ",
+	"pjKCs5wysjOVatPvC9Dnj5TkWQCeJhVeWtsdsFIqmIlg0lJVJiNCFNiZoDGShFU8WWqE2X3dhPgOnDFl",
+	"BPTytwsoCJM7Ep5pda4eh/LeqLAYeT0ru7CTeKq4mnZ6X79pUSaN2uoNUxkma7HydvQzz4kie8q2E++e",
+	"il4b5HkMri6Eh8bHbYJ2tg9X2W1NiaXrdxehMpiqbWL9VEmtnOPXTW+vDb6DPrPSO7kzlVn0grI1Yvd0",
+	"9t5CKdS9tJqBUYVwmpK5xRAWVE4BtTiKE+ZgbXy7wydKapVZft3EpldBEM7VhBdjo6uoiSDYxNyNt3To",
+	"XfM7UqFt8u8a9a6Ly78qH3tEZ7sdZWOyaznhpIroXULfzXPMGMlc8itHgVPbBj47C7HOMM1lghT5pGRi",
+	"HNmJNfUoZzLMT5Zl7tiQBLAAsz/Dz59ROaNfQDtPXNNfCPcYqojkF9rZPFG24qb3HyC8GKLsTpt5Y2wq",
+	"XjU5jnhhA2/AX3ZlJYLm+Z4grvnt2vx91+/TVACNcDVP3QLyW/8XYCUSiTLTEGPBxXTf59b5DqAI9CSY",
+	"QDR3H4o035mZPSb/CoZZEy8025MgydEICxdhNuWOEyzRmKtuwTVwsDdoRrAWjNmfwXGgH836tLxYNNke",
+	"uiTEV9Xpf/vI8WmQ818GmiUaErUghHmrXpoMBggrXzPDkg2woaPvfXSp+QZLiac/pQlsgu8IGuN5NL0E",
+	"EgDvvv72GbCGdTLXLLA7pOUy7PONND2KIHuvDrH85cjy05xkVJEvIgkNmkmGZ4AMJ1BO8NQi0Znce5tX",
+	"U6Wz126KT1Q8+vl9XfHut4aNmKJLqiZVMKIdhSD5pAjL/sxoUeLhQgxQNFS0+QCsvn9OO3WgDDGKg1U8",
+	"WXqD2X3d2tgv0Hm7GiOyAaIQLwlgjXakxTG9I3sjQrIhTqdfgiQTi/trXRoRVYzekR/dhJ4odVXm+JU7",
+	"1rEiHpnCZ1sssAQXdr5z/NFS6pcKPa4vMbU1UdKzNx+ArCqSZbQc6nnCaKzHVgI4KQDqNf2vJV+l3zd2",
+	"4U+UdN30vv64pGGBJW+sVi/uSLZTQuaPQ7OaTMknfWwGvSpbgTJsmCj0s57iE6UumNt/rNCtSK4dCcwa",
+	"pl/AlPBcq+rNodDUGGzjfWSAaWZYpRAdC3p2zDDNSXYWhQiiEuFccosktEqhVmt+qkTqpvd1miLOYYEG",
+	"ZRGkdVrtQo+CmFB49ick2L7zYz9RSikn+JWLS8gTruRXcZTxMi6+M/GMCvkn5z3+xohx1WEAZyGMF+NJ",
+	"jNZgqk+W0GB2X3uOzsgA8T5qYqN9/dHZVQ1rvbl+9s5O8MmSmpnef5wB8I0M3FbGGMjpSD2A0GDzHzf5",
+	"ohmX89ATJJcEFFDoE1mWx5UlZqvUCKt44kkZtVn+Z9BmxaNiCBKObneC1FL8C3hUzrVFQATFuS0FLw0C",
+	"D39sc71jBAezfLKEBrP7ugnMmQLxqlsXMK4kLT+E5ChnmzN/3vmnHhV8xgyyKfEnCOYC6oCHC+gU5GS1",
+	"Ktl2UAjDlitG2ReLVvpJHXxmG9u2vytp49FPbX2ug02qR29UHUuvoxQHzmJH1v3JJJ83rO+bFYCTKr5V",
+	"t8hWW2lEEqVy8rQKIC/NnJ6o4LCz+8pz4WERCCPv9cEPKHs0zeX+BL+RaVn2tBuq/ScVZJdZxbZ18Y4E",
+	"s6Bqkgm8eAom1SpVvbeze+KmUn2aXzedQXs248Q2rUAUN0YSsvH/GJ3pL5C0MCDQHz73hgQLInqnHz7q",
+	"TZdE3MUB4a4m0IdLKpznPsu4EHnvtHcA52UHW8G0EmPMqLTp2qZjxlxwZXsXlO25QquoAlwmI+rBjxQK",
+	"fCxopAEQgoR1RcYiSA23X0iQVAJDc2Zor4Iww/lSagIHPJRgTIN2FUPdZP4mKx4gcVl1uZb2W2t0E2Rs",
+	"2HFKxSmGWx+ihABYTwjnAP7nffQapxPNVPRUskLgYV6hhNCC/iYACAu215HF/cf7/y8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

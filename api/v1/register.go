@@ -2,9 +2,12 @@ package v1
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -55,8 +58,15 @@ func (s *server) fail(c *gin.Context, err error) {
 	c.Abort()
 }
 
-// unreadable answers to what passed validation but not decoding; the document is too wide there.
-func (s *server) unreadable(c *gin.Context, _ error) {
+// unreadable answers to what passed validation but not decoding: the document is too wide there. 5.0 is an integer to
+// it, which Go does not read as one.
+func (s *server) unreadable(c *gin.Context, err error) {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		pointer := "/" + strings.ReplaceAll(wrong.Field, ".", "/")
+		s.refuse(c, invalid(problem.FieldError{Pointer: pointer, Detail: "must be written as a whole number, without point and exponent"}))
+		return
+	}
 	problem.Write(c.Writer, problem.New(http.StatusBadRequest, "The request cannot be read."))
 	c.Abort()
 }

@@ -16,6 +16,7 @@ import (
 	ginmiddleware "github.com/oapi-codegen/gin-middleware"
 
 	"github.com/watchfire-mdr/watchfire/api/problem"
+	"github.com/watchfire-mdr/watchfire/models"
 )
 
 // maxErrors is how many wrong fields one answer names.
@@ -43,11 +44,14 @@ func readSpec() (*spec, error) {
 
 func validation() ginmiddleware.Options {
 	moment := openapi3.NewCallbackValidator(checkMoment)
+	span := openapi3.NewCallbackValidator(func(s string) error { return new(models.Duration).UnmarshalText([]byte(s)) })
 	return ginmiddleware.Options{
 		Options: openapi3filter.Options{
 			MultiError: true, SkipSettingDefaults: true,
-			AuthenticationFunc:      openapi3filter.NoopAuthenticationFunc, // identify has done it
-			SchemaValidationOptions: []openapi3.SchemaValidationOption{openapi3.WithStringFormatValidator("date-time", moment)},
+			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, // identify has done it
+			SchemaValidationOptions: []openapi3.SchemaValidationOption{
+				openapi3.WithStringFormatValidator("date-time", moment), openapi3.WithStringFormatValidator("go-duration", span),
+			},
 		},
 		MultiErrorHandler: func(all openapi3.MultiError) error { return all }, // the default makes text of it
 	}

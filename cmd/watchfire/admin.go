@@ -30,6 +30,9 @@ func runMigrate(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	for _, warning := range config.Warnings(os.LookupEnv) {
+		fmt.Fprintln(out, "warning:", warning)
+	}
 	if err := store.Migrate(ctx, c.OwnerURL); err != nil {
 		return err
 	}

@@ -38,6 +38,9 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 		return nil, errors.New("LOG_LEVEL is none of debug, info, warn, error")
 	}
 	p := &process{config: c, log: observability.Logger(level, os.Stdout).With("part", string(part)), metrics: observability.NewMetrics()}
+	for _, warning := range config.Warnings(os.LookupEnv) {
+		p.log.WarnContext(ctx, warning)
+	}
 	if p.store, err = store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: c.DatabaseMax}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}

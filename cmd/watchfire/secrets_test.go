@@ -51,7 +51,7 @@ func (v *vault) box(keyset string) *secrets.Box {
 
 func (v *vault) client() uuid.UUID {
 	v.Helper()
-	c, err := v.store.CreateClient(v.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, uuid.NewString())
+	c, err := v.store.CreateClient(v.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, uuid.NewString(), "")
 	if err != nil {
 		v.Fatal(err)
 	}

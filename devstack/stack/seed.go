@@ -103,14 +103,14 @@ func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) e
 	client, err := db.CreateClient(ctx, models.Client{
 		Number: c.number, LegalName: c.name, TimeZone: c.zone, Language: c.language, Business: models.OfficeHours(), Policy: s.options.Policy,
 		Contract: models.Contract{Start: seedStart, End: seedStart.AddDate(3, 0, -1), Plan: "mdr"}, EDR: models.EDR{Vendor: "crowdstrike"},
-	}, fmt.Sprintf("seed-client-%d", c.number))
+	}, fmt.Sprintf("seed-client-%d", c.number), "")
 	if err != nil {
 		return err
 	}
 	dev := DevClient{Number: c.number, LegalName: c.name}
 	err = db.ForClient(ctx, store.SOC, client.ID, func(tx *store.Tx) error {
 		for n, role := range []string{"SOC contact", "IT operations", "CISO"} {
-			contact, err := tx.CreateContact(seedContact(c, n, role), fmt.Sprintf("seed-contact-%d-%d", c.number, n))
+			contact, err := tx.CreateContact(seedContact(c, n, role), fmt.Sprintf("seed-contact-%d-%d", c.number, n), "")
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// checkRow is a request to try a channel of a contact.
+type checkRow struct {
+	ClientID    uuid.UUID
+	RequestID   string
+	Fingerprint string
+	BegunAt     *time.Time
+}
+
+// TableName names the table.
+func (checkRow) TableName() string { return "channel_checks" }
+
+// AskCheck keeps that a channel of a contact is to be tried, and returns when the check began, or the zero time. The
+// same request id again changes nothing; with another fingerprint it is Invalid.
+func (tx *Tx) AskCheck(requestID, fingerprint string) (time.Time, error) {
+	if err := tx.needsClient(); err != nil {
+		return time.Time{}, err
+	}
+	row := checkRow{ClientID: tx.client, RequestID: requestID, Fingerprint: fingerprint}
+	insert := tx.db.Clauses(onceByRequest()).Create(&row)
+	if insert.Error != nil || insert.RowsAffected == 1 {
+		return time.Time{}, problem("keep check", insert.Error)
+	}
+	row, err := tx.check(requestID)
+	return orZero(row.BegunAt), sameRequest(row.Fingerprint, fingerprint, err)
+}
+
+// BeginCheck records that a check which was asked for began, unless it had begun before, and returns when it did.
+// NotFound: nobody asked for it.
+func (tx *Tx) BeginCheck(requestID string, at time.Time) (time.Time, error) {
+	if err := tx.needsClient(); err != nil {
+		return time.Time{}, err
+	}
+	q := tx.of("channel_checks").Where("request_id = ? and begun_at is null", requestID).UpdateColumns(map[string]any{"begun_at": at})
+	if q.Error != nil {
+		return time.Time{}, problem("begin check", q.Error)
+	}
+	row, err := tx.check(requestID)
+	return orZero(row.BegunAt), err
+}
+
+func (tx *Tx) check(requestID string) (checkRow, error) {
+	var row checkRow
+	err := tx.of("channel_checks").Where("request_id = ?", requestID).Take(&row).Error
+	return row, notFound(problem("find check", err), "check")
+}
