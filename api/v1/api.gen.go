@@ -215,6 +215,14 @@ type Consent = models.Consent
 // Contact A person of the client to notify.
 type Contact = models.Contact
 
+// ContactDeliveryList defines model for ContactDeliveryList.
+type ContactDeliveryList struct {
+	Items []Delivery `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
 // ContactList defines model for ContactList.
 type ContactList struct {
 	Items []Contact `json:"items"`
@@ -231,7 +239,7 @@ type Containment = models.Containment
 // Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 type Contract = models.Contract
 
-// Delivery One mail, text, call, isolation or release, and what became of it.
+// Delivery One mail, text, call, isolation or release, and what became of it. A test or a code is about no incident.
 type Delivery = models.Delivery
 
 // DeliveryList defines model for DeliveryList.
@@ -743,6 +751,15 @@ type ConfirmChannelParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListContactDeliveriesParams defines parameters for ListContactDeliveries.
+type ListContactDeliveriesParams struct {
+	// Cursor The `next` of the answer before; the list begins at its start without it.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit How many entries at most; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // TestChannelParams defines parameters for TestChannel.
 type TestChannelParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -875,6 +892,15 @@ type CompleteTaskParams struct {
 type ConfirmClosureParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListDeliveriesParams defines parameters for ListDeliveries.
+type ListDeliveriesParams struct {
+	// Cursor The `next` of the answer before; the list begins at its start without it.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit How many entries at most; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
 // DismissParams defines parameters for Dismiss.
@@ -1137,6 +1163,9 @@ type ServerInterface interface {
 	// ConfirmChannel Hand in the code a contact was sent
 	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
 	ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID, params ConfirmChannelParams)
+	// ListContactDeliveries List what was sent to a contact and what became of it
+	// (GET /api/v1/clients/{number}/contacts/{id}/deliveries)
+	ListContactDeliveries(c *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams)
 	// TestChannel Send a test message over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/test-channel)
 	TestChannel(c *gin.Context, number ClientNumber, id ContactID, params TestChannelParams)
@@ -1208,7 +1237,7 @@ type ServerInterface interface {
 	ConfirmClosure(c *gin.Context, reference Reference, params ConfirmClosureParams)
 	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 	// (GET /api/v1/incidents/{reference}/deliveries)
-	ListDeliveries(c *gin.Context, reference Reference)
+	ListDeliveries(c *gin.Context, reference Reference, params ListDeliveriesParams)
 	// Dismiss End an investigation that found no threat
 	// (POST /api/v1/incidents/{reference}/dismiss)
 	Dismiss(c *gin.Context, reference Reference, params DismissParams)
@@ -1864,6 +1893,59 @@ func (siw *ServerInterfaceWrapper) ConfirmChannel(c *gin.Context) {
 	}
 
 	siw.Handler.ConfirmChannel(c, number, id, params)
+}
+
+// ListContactDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListContactDeliveries(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListContactDeliveriesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListContactDeliveries(c, number, id, params)
 }
 
 // TestChannel operation middleware
@@ -2994,6 +3076,25 @@ func (siw *ServerInterfaceWrapper) ListDeliveries(c *gin.Context) {
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeliveriesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -3001,7 +3102,7 @@ func (siw *ServerInterfaceWrapper) ListDeliveries(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ListDeliveries(c, reference)
+	siw.Handler.ListDeliveries(c, reference, params)
 }
 
 // Dismiss operation middleware
@@ -3950,6 +4051,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/verify-channel", wrapper.VerifyChannel)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/test-channel", wrapper.TestChannel)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/confirm-channel", wrapper.ConfirmChannel)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/contacts/:id/deliveries", wrapper.ListContactDeliveries)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/plan", wrapper.GetPlan)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/go-live", wrapper.CheckGoLive)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/caller-code", wrapper.GetCallerCode)
@@ -4662,6 +4764,49 @@ type ConfirmChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ConfirmChanneldefaultApplicationProblemPlusJSONResponse) VisitConfirmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListContactDeliveriesRequestObject struct {
+	Number ClientNumber `json:"number"`
+	ID     ContactID    `json:"id"`
+	Params ListContactDeliveriesParams
+}
+
+type ListContactDeliveriesResponseObject interface {
+	VisitListContactDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListContactDeliveries200JSONResponse ContactDeliveryList
+
+func (response ListContactDeliveries200JSONResponse) VisitListContactDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListContactDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListContactDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListContactDeliveriesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5841,6 +5986,7 @@ func (response ConfirmClosuredefaultApplicationProblemPlusJSONResponse) VisitCon
 
 type ListDeliveriesRequestObject struct {
 	Reference Reference `json:"reference"`
+	Params    ListDeliveriesParams
 }
 
 type ListDeliveriesResponseObject interface {
@@ -6948,6 +7094,9 @@ type StrictServerInterface interface {
 	// ConfirmChannel Hand in the code a contact was sent
 	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
 	ConfirmChannel(ctx context.Context, request ConfirmChannelRequestObject) (ConfirmChannelResponseObject, error)
+	// ListContactDeliveries List what was sent to a contact and what became of it
+	// (GET /api/v1/clients/{number}/contacts/{id}/deliveries)
+	ListContactDeliveries(ctx context.Context, request ListContactDeliveriesRequestObject) (ListContactDeliveriesResponseObject, error)
 	// TestChannel Send a test message over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/test-channel)
 	TestChannel(ctx context.Context, request TestChannelRequestObject) (TestChannelResponseObject, error)
@@ -7651,6 +7800,34 @@ func (sh *strictHandler) ConfirmChannel(ctx *gin.Context, number ClientNumber, i
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ConfirmChannelResponseObject); ok {
 		if err := validResponse.VisitConfirmChannelResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListContactDeliveries operation middleware
+func (sh *strictHandler) ListContactDeliveries(ctx *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams) {
+	var request ListContactDeliveriesRequestObject
+
+	request.Number = number
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListContactDeliveries(ctx, request.(ListContactDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListContactDeliveries")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListContactDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListContactDeliveriesResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -8568,10 +8745,11 @@ func (sh *strictHandler) ConfirmClosure(ctx *gin.Context, reference Reference, p
 }
 
 // ListDeliveries operation middleware
-func (sh *strictHandler) ListDeliveries(ctx *gin.Context, reference Reference) {
+func (sh *strictHandler) ListDeliveries(ctx *gin.Context, reference Reference, params ListDeliveriesParams) {
 	var request ListDeliveriesRequestObject
 
 	request.Reference = reference
+	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ListDeliveries(ctx, request.(ListDeliveriesRequestObject))
@@ -9385,292 +9563,294 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Ld9s2ti/+VfDX/9zVpKVtyY80sdddczx2Os1tp83E7slaE/vYEAlJGFGASoBWNBnfz34XNh4ESUgi",
-	"Zdp15t6uczKyxAceG/u9f/tLL+azOWeESdE7/tKbEJyQDD7+zGMsKWfqc0JEnNG5/rP3cUIyguRE/T9l",
-	"YxRjhoYEZQQnu72oJ+IJmWF12wx//pmwsZz0jvf7/agnl3PSO+4JmVE27t3f30e9Oc7wjEjzztOUZPLd",
-	"ef2VlxOCsPrxG4EovIWqr+dYTnpRj+GZei5NelEvI7/nNCNJ71hmOfFHM+LZDMvecS/P4UpvdAev1Eik",
-	"JJl66n9/6u+8wTuj6y+v71/suD8O719+Obgv/h7s3/9Hrz6pqHeWUsLkL/lsSLLwVGK44huBGFy0Yj76",
-	"x7Vz+o+MjHrHvf9/r9jGPf2r2DMDgBFxJnG8cmVj/fNXsbZ5JviKVb1l5LO8RXwEtImZWJAMDcmIZ+QE",
-	"vkqpkGhIxpQJhCWiUiAhcSbRgsoJz9U3bvq/5yRbFvOP9XvXUfeMMvv3oDzl052/451/9nfe3PzPnevv",
-	"whN7l5DZnEvC4uVPZFmf4NmEC8LQcAkziXGakiyCzwLPCBrxDJE7ki1RRuYES7sK8KPaNyJgbuQzns1T",
-	"9e7Xo8EhOTwa7cSE4J3DV9+PdvCb4cHOIOnH/dEheYX7A7sYmi0Uq+ENdkeNdh1peMs02H+9bpn+v53/",
-	"vWp1fqYzKuuL8iNfoBlmS0SYzCiBXZ1xIU/QUR8tJoShlIwk4vnKfU3hwZXx0lk+KzZV/zVww6JMkrE5",
-	"WB/IiGSExSRMkZTFNNEnPbNXrjhg7vetz3sxFuCsGRFzzgQpGOtZRrBUT1Vcn0nCYEXxfJ5Szer3/iE0",
-	"v2/6wpjQO5LAw/VLV3BtRAViZLHbu4/0UH5ifMH+iIEssEBT9fITdMtzGfMZuUUCL4UiFzkhGcJsacTa",
-	"BLMxSWDQ55yRzoZ7Cpxp1ThjPpthlsBIY5xllCSagO+j3vuMD1MyWzOSub7iu3Yjss9dMSTDP9AI05Qk",
-	"J0gQUvBTPlJMVOYCxTxRR3DI74DIPV3iA5HZcud0JEMC8SOVE3TUP4gQVhegiT3UgsScJQJJjrCYIjzG",
-	"lO2Gz+rBq42HVU3tbznJOzwAzTaSqsMf8ywhCUryDA/TJYINpmmq9CZvk0/QAst4Aovr8Q5yp167CxzH",
-	"vBsOdawoOSXJGGgTJwlVr8fp+4zPSSapOvsjnAri8f0vvYzcUQHDHCgFzLvW/62u9NF4guzvVrxkZM4z",
-	"qT4u0QTfEUUasEduZwZ9+M/bnH6Qk5qv+PAfJFYM+fPOmO+YL2c8IanY9efrXbBDZ2oQasjAUo97Yyon",
-	"+XA35rM9WM8RzcjOLMmKv/b0I+HNp7HUGkV5KWhSkV6vDmuSKeplXC+qL+VeBa4TNIHrCFNL8KkneNyL",
-	"eloPVCS9FJLMetclzel1SBIWsuGTfuh1w7WToL50t2rJHRXkkuBZG9qLMypJRnHvuHfOZ5gyhBNFGEJm",
-	"WPIM4TgmQqgjE3M2otmMgEJK2BgrIlfisEazxTPXn9ZL8lmqrbAP+2LXbch5SjCrLa+5MCre0HCti6Xp",
-	"csFBuNXI1JBQQ1vAktyNpu51t/z227vzHjA2iWlao/GD16HjMKIsoWx8Uzs8RwH7L+pNuJBK/9EHTpKZ",
-	"aHTbDH9+py8eeL/jLMNL9XPzuVke20K1UjclSlxwLdrW3fauuPI+6vE4zrOMJDd44/su6QxeNS/kfZUb",
+	"7L0Lc9s4tj/4VbDa/1aSbtqW/Egndm3N9djp6Wz3dGdi903VxL42REISRhSgJkArmoz3s2/h4EGQAiVS",
+	"phOn9991b0aW+MDj4LzP73zuxXw254wwKXrHn3sTghOSwcdfeIwl5Ux9ToiIMzrXf/Y+TEhGkJyo/6ds",
+	"jGLM0JCgjOBktxf1RDwhM6xum+FPvxA2lpPe8X6/H/Xkck56xz0hM8rGvfv7+6g3xxmeEWneeZqSTL49",
+	"X33l5YQgrH58JhCFt1D19RzLSS/qMTxTz6VJL+pl5I+cZiTpHcssJ/5oRjybYdk77uU5XOmN7uClGomU",
+	"JFNP/Z+P/Z3XeGd0/fnV/fMd98fh/YvPB/fF34P9+//VW51U1DtLKWHy13w2JFl4KjFc8UwgBhfVzEf/",
+	"uHZO/ysjo95x7//cK7ZxT/8q9swAYEScSRzXrmysf/4m1jbPBK9Z1VtGPslbxEdAm5iJBcnQkIx4Rk7g",
+	"q5QKiYZkTJlAWCIqBRISZxItqJzwXH3jpv9HTrJlMf9Yv3cddc8os38PylM+3fkn3vl3f+f1zf+9c/19",
+	"eGJvEzKbc0lYvPyZLFcneDbhgjA0XMJMYpymJIvgs8AzgkY8Q+SOZEuUkTnB0q4C/Kj2jQiYG/mEZ/NU",
+	"vfvVaHBIDo9GOzEheOfw5Q+jHfx6eLAzSPpxf3RIXuL+wC6GZgvFaniD3VGjXUca3jIN9l+tW6b/Y+f/",
+	"rVudX+iMytVF+Ykv0AyzJSJMZpTArs64kCfoqI8WE8JQSkYS8bx2X1N4cGW8dJbPik3Vfw3csCiTZGwO",
+	"1nsyIhlhMQlTJGUxTfRJz+yVNQfM/b71eS/GApw1I2LOmSAFYz3LCJbqqYrrM0kYrCiez1OqWf3ev4Tm",
+	"901fGBN6RxJ4uH5pDddGVCBGFru9+0gP5WfGF+xrDGSBBZqql5+gW57LmM/ILRJ4KRS5yAnJEGZLI9Ym",
+	"mI1JAoM+54x0NtxT4Ex144z5bIZZAiONcZZRkmgCvo967zI+TMlszUjm+orv243IPrdmSIZ/oBGmKUlO",
+	"kCCk4Kd8pJiozAWKeaKO4JDfAZF7usR7IrPlzulIhgTiByon6Kh/ECGsLkATe6gFiTlLBJIcYTFFeIwp",
+	"2w2f1YOXGw+rmto/cpJ3eACabSRVhz/mWUISlOQZHqZLBBtM01TpTd4mn6AFlvEEFtfjHeROvXYXOI55",
+	"NxzqWFFySpIx0CZOEqpej9N3GZ+TTFJ19kc4FcTj+597GbmjAoY5UAqYd63/26rSR+MJsr9b8ZKROc+k",
+	"+rhEE3xHFGnAHrmdGfThP29z+kFOar7iw3+RWDHkTztjvmO+nPGEpGLXn693wQ6dqUGoIQNLPe6NqZzk",
+	"w92Yz/ZgPUc0IzuzJCv+2tOPhDefxlJrFOWloElFer08XJFMUS/jelF9KfcycJ2gCVxHmFqCjz3B417U",
+	"03qgIumlkGTWuy5pTq9CkrCQDR/1Q68brp0E9aW7VUvuqCCXBM/a0F6cUUkyinvHvXM+w5QhnCjCEDLD",
+	"kmcIxzERQh2ZmLMRzWYEFFLCxlgRuRKHKzRbPHP9ab0kn6TaCvuwz3bdhpynBLOV5TUXRsUbGq51sTRd",
+	"LjgItxUyNSTU0BawJHejqXvdLb///va8B4xNYpqu0PjBq9BxGFGWUDa+WTk8RwH7L+pNuJBK/9EHTpKZ",
+	"aHTbDH96qy8eeL/jLMNL9XPzuVke20K1UjclSlxwLdrW3fa2uPI+6vE4zrOMJDd44/su6QxeNS/kfZUb",
 	"LxGVKOZ5miDGlVWDmLLBUiqUhMZDQZjUKrC9brdsl4WXNjOqVItBCmV3ULncdP2FvU7dw/NMK81r5asi",
-	"+Qt9qbpJYtnwHrhSSRUSTxhV2stm7uCuVPdRWePr+8EFy+eJUqpbrNcdycIidhCBXsAZQTOe+TadVkW1",
-	"QQfLgdT2woaut098dgaGeXH8femjl7h0fO0aePtbJuEyrZQWopij3bSGjBNYXNc882cqAnzTcRv3YSNV",
-	"lVnPfoj1MCVjNvFikEPVzYGH1pbJzuHCnRerQGQEp1JRVNSb5Ewqaoz01mfabRf1xikf4vTGMTm3+1pr",
-	"q2gbg6Mqda/eowtLMN3u1IU94HaSjCx6US+lbEqSynBftRgtPLbLwWq9P8CVsUTYKf4xnhEk+Qm6HdFM",
-	"yBtBfr+FE36bYven8aRqFR94Nc4FSSJkHBgSnK3qMqYYw5KU3TjgwFVv6x335vkwpWKiz/GYZPOMKtHW",
-	"gy/MAHrHh1HPvh7+MMYdiOze0Wh/+CoeJG/Ia/z96LA/PIj3kwHpj97g18Pv41e9uvZlX1/ilQf7YeWg",
-	"GNVm1dob85e11oM/oU1X+rPdNITKEfVujdy0y7PyB+2NqiH301TVOZ3+TY3aCJymejo2FN5jvBf1fndP",
-	"6P0+qJMAdsehifr9uzecitVUdg2u3w33mMi+v80q/624u7vVns8zfofTFXxBnfJ5RrReRsUExDtmiLBk",
-	"zimTiBGSiGNtVucpZWPFKyJElaWNpXZSCa59vgueJcoGVyyBZ0guOJqTTHAmrGWuWb3iFZXNglGSmxHf",
-	"uGMXc2UURT0sptppUne+8pEk7AR4FU2JYl8LTKWAucGEFUvSvpWSthI8m/CeFooU+TynGRHmjvLgfsj4",
-	"TI2AIc4Q40OeLNEML01UIEJKZKZqvFQgeG/hXnKxDKXP7BgZ61HqYUgNHNM7whqrE2ecKTqoKBR1dWKc",
-	"YWY8tlVbVRlPi/q832kXp7lR0UZGRkqgVLT/QVCZrXHFoC8jxXMRIohf9DLrJSYJogyp1dstPPre6FOC",
-	"BWlKgWYOLZZVn6CNdp2+KqgpmycUm9CQv1gu0DlnaeXkw44Z9XCIZXu86gFM2D2mzdp0q4qJ6fbyTag5",
-	"LInoRUrOXUe9hOAkpUwNeb+//2qnf7DTP7jsvz4eHB33+39XhAwKfu8jFkhOqECCjtkOZWjJ8z+tkoxi",
-	"VTw75QsC9p440dodfCUQZkukXgShoib85Gc15opjpMJNol4O5q353XjSiglXR3iqI2noTR8lSvLgiQnv",
-	"b8UeZQO76DJkF8GN3jgbEppHFZ0SmyBCtKGzwjcCTkQaA2MQ+WyGM/XlacUB+o1AcUaUtUZxKtACEi3w",
-	"lDCwGywf970an3qXg37/YLffH8Di0BnRG/rpSw+2yRHyfoiQf1D6qqPikZKamKGcQYwMMSIXPJv27q/v",
-	"gTH4kx3UiF0IIgO0fjoakVgJo1yQTERohmk65J+JiFBC7mhMxIPoPOQA3NJDt5Uny+5lI//o1v6oSUaw",
-	"bPoSRwMN1ZFLc8NbJrNlg/V13rH1D1UXNQ3t6JPV+Vmd2RjfuvO6ioyfBUk+MXkFDBdQkrVrEmwTKqbq",
-	"uzkXBGKzIAcLc+NZEeimDLSKsLEeT7PobmGuWxDxTLvaOiVkeZZiLXisZ0yxZSGtp0+Q7A5cBwkE1W5i",
-	"zmTG01Rbxf6OfN/MbVa8s8uZ5HLCFd/8kKebldkQJQqUkJgmylob8lwqUYVjCfFoZoWJos2Zer3SqrDO",
-	"UZDmbpsNZC/Q7nVI99hFp8rsBq/7FRN8pkxoLIRnfDN1tTKpIBshFRxNeJpoYxeb16PFhAt7KxUQmwFZ",
-	"unvF6rZ4bPXWdcR/TgQQKATvFHdq4bYu9rF0aA4aKoexSwZYHx3TmUbn9nowTvOQ3vuOqfXjuRQ0IWVX",
-	"xTcCDXNBGRECwd0nCKcLk5lTTuSyh8Be34t65pEbI+g23+pLzRhea/c43YC2WH1fTSjW/rDR2ks8XmE2",
-	"GDqbYKG9P7CGs8Yq1CXeGEINjajCKWERI0vAHqk05JQlTvBYLKbFOSmNZ3OY5wzSL8+4zumoOsSTKn0d",
-	"1jJgr78chhJcFYMgd5TnITUakj41OxqSMeRcj7gJH5gAoZgTPDWWKWekIo5bDOMOpzS5ASdZM29chT5g",
-	"EbzZlJ+4gUgSIqa73hI/lD7U83TyMJ7jIU3dKV7ppeVJHkvIa084GpIlhzQunmJp3LIoIynBAv4yJ3J3",
-	"BXsXQSfdmN5Z8YN4lkDeIaIJPNukI8I+QwyJj0xmct2N5kmE2juK50wpA3ex4R0YTZRpT8WKZzrtIfxc",
-	"SdJUIK1qIO9ibT5yyKLUGsmKF/yek3zFmKeEzIVaC70oJdFqpTgfjZQyGH52mHG6UZfkjbo29JSql8vs",
-	"oxt4sezmfeU1a8YDS8TYIQs8m2DGSOori0SZ3OoMcgpRW6FDzesEZXjI5tHdj/ZsQuJpgJcWc1nr9zWX",
-	"bYgJ/GrUDZ4QlyGjCUwSIdGMCIHHZEsfV5UBmiGFIvpnLmWrPFurztw45WndpH+Ei+xxxbFs4B3X16l7",
-	"dCp4m2BLsjFe9Pb8Q7v0qxSzcW5y8fzg8VEo6EDGOL0JKG/htBzmqm+apcXNeUrjjY6f9/oqY8Le/NNk",
-	"hbcKI0NwwZX2eNPyH+qtTVSlC2/H9ba40Zf2tSEXsjlA3Z1oeOI5ZA228pX6dEwgoWG/v/96Z7C/czC4",
-	"7PeP4f/+rmabYnWcZzB1KOBxbs7BTt+/tqBbSRiGZIj+YP/g8OjV96/f4GGckFH1b0heYgnPwGXLF4na",
-	"xikpk2uPsPLeHffe6omgv2KWj3Asc7X56OJtaVuPe29ztQZ7fyZZSlk9YFBnAThNfx2BN7cBM7ium82E",
-	"oYzMKEuUgB5znWX+V84SvESSox8yqj71Xx/3++rvAXyoWFxbMpnmLMNnBOUJ/PnsPTr8vqLIKgbhmWv7",
-	"oWqr6y/70cH9i52i+Or6yyB6ff/y26DCu569bLANn5TZVBSb019OkRp2ZYkUH2pSkPbd3sqKNJ9pNWFT",
-	"jkRWy7wuUvEMx/pDcvH0uy9JNnsGnM1jR2AkPYAd/RcljOF/c3b0lTOZ/yuZBo+noIAGvCHqgWDT4mW5",
-	"sLX/+vigX8l1L83kxYtP/cE1+D/+tf+pv3Nw/fL4U3/nyH51eNzvv6xPb4X+ZIfYpQrFZ40CVx6LaZeX",
-	"8LBwfEPN0kyi23WZp0SSSyymrRYHru/JQCKMNI96QBIMPKLxmhQT6HRhoFjKM/0biyZ7CzgFIuO9NFpy",
-	"INu3tUFu3aF1R7agn1FCx1Qar4wGIYD0NVGPJb4KOC9f3W9mQrHzWcBIgmzGrF7KRZ61LKXEopgPuLx0",
-	"uadUr0dKA0ELQqa7vUClJRabQyvBQ2hubUpypcl1S3TCcKmKn4URk436jYBM1YBrtLHfYbhR5OnSRrXA",
-	"8M6NElJfBWtqt6BBzPpOFxiWZ6rWD6cRwnMaIfCu6YxLSE4+QWQ2l0vjYsrylNTC45uId6hsevXmqNfc",
-	"ojfb0u1OS6NsVaWwXvNyJE8pboxLOlrWN94cxxbqfsFKVscvt6lr1E7Rih52dBisUmzjjoOrb0Y8u3EZ",
-	"X8H03cdxkzV2kIF/vVRDP9hcpx315pO6zyuYJBwqjA4O5NECq7rUjo6oThxukWxwaSJqilB11AES8SB5",
-	"lSnqzgjWVfoznRejDJQ6rTsKa1RF2SwLBmYFbvymYbmKuNtUFGjUddi+yEUO9LaXNHdNQKX9i4rj3ZhX",
-	"SRw/Bq/qxNNgRlcNlz+Vs0G9njJrCbiaOL0TRsgQtWdznEmKU2NOYcqIRmsyIUr3Gb7WIB6V+M+bZsaO",
-	"N6KOt8wa821TgpS2iMcZIQmAOPmlL+gCsJ3U+SQsgRK6BC9FhBYZlZIwhAWa0YTR8USi3y7PNEYU0Ygd",
-	"lMVpLqhGMvE0vu7cNxWFKEluTKzY0abd8Xg5JJkgca543g1O7qjg1cSuYMFd63RwwpLGpekw12KQatKb",
-	"k2/MomyRUaDv1EM0b2/OY7KOmcw5SekdyZZh3VfxzAgS+CPI2Yhs7gBnWj2Es2glRyDMX00jiMm8XbAO",
-	"F0gpW9+2WfG2+okyy2ZznTO7XnuIC0WyyYPN5c2jfraWrqoprQCfWF0/5a9EwEm2onDq0SAnpmTZaEpT",
-	"qg+wO5RaepsiCkWLvainiZEUUqGaIxpS50zlfxDp7IznTAoDPCdKyHPzPJtzQUzKjMYOinSeyGBzQaAB",
-	"6GpSLKwYAmuHraGH1qRwOWgorsLPKACU1k9OVIvd1W8sARltjzzs0T+gegL2j8WkLrvDeEPq6euSnHSQ",
-	"EwlMkwgq9SbE5NxADbr2DTdSkywzdKAbFWUpoC1tA5qhY7KbN0tfWS/wDp8Yc7XbjPah/CngH8LJ8053",
-	"QV8eTZSOkaUAj3+WyLiCqGE2tJnMc/LpEWReWLP2GOasEXfD8UTnNLfTyd3MGtHZI2jlZWqvr0Njig7i",
-	"KoXF2nbUWZBXS6rpHC/DZrD7zE4LocS3TbZJSbOP7nK0VMxouzI/5wc+ReYE65SySi3+H+YEtlPqcpUy",
-	"mqZewKFyDMJQjxeUxTphOck0+uEYs3L07nB/90j0Nts27SMRCcFJKBJBLQwzlHYkSUaEQAknunhjwbNp",
-	"ONM0IyJPZTi2YTQXRQDY2ACF0P1GoBQLaUAcGMI29TBSI5jwBRphEMNjLjcrnyvjHWZ8kdkMswANCcbf",
-	"3c6pprACnppqLDZB2CXb2jldWqaaRAo4qdvZP8ZC2aT7NjSPain61vdmizns2rR245V2tWtqeT/hbKUm",
-	"i5G6x9AFeGWJOEa3GcHprf3bjy6KE+0muhV0loMAulWnHPB+U4LvzNUTnisDHdLzrxjUXag1FEgXnSUm",
-	"cd8cW0SFLtLWNV4+QpdS3OybtnK5+UvQ9cp+IO4ZAdSCEMKH2WOBFhNet5GbmP7hmrDC+AAkWfC2691L",
-	"mpshPhE2cdmCsRVMFD+16IkG02ashAHfHhxmhIVSB+ov+g1QaNTsATfKFnOhROPwt+dvc3dYNi6VISqN",
-	"rlKAmDf2SYBDroUNV9NfCrzzuaVv75llfmSJpwU/MtTd6aFZfsjbwYyYAk9f3S1AGQaDnf03l/2D437f",
-	"lpQowqqV8BY4qerneKc/2DUapX3V/YMrS8PV3xo9FDIaTLThBDG+qCTkoY+mfQJmiI9Ggpia8XKxTcpj",
-	"nDpAoMqRCdSl7egP+8WHS/vh2H544T69/NOLv//r03c717VrXv4pmIsX24rq5vWzxS5sCgWb6yqQEs1y",
-	"J4vgZi190hSwWCfDCbIR5kCGpK2D6qoodB1w6SVHMltGkHSmQacYlzqcwpmp29Kl0rVS3jU44ZsRTV35",
-	"qduZkMX+9vxD6/hvxvPxRAmAeOLKAbW7Xn0DjnqBdE1BhcytC1pAwMme+7pX3xYk1ERsxhfJBdQcHJef",
-	"PCNgpJy9Ow8YBcFEzZ3rcB5q4UyrWy5mtie6uBhq+eQEM+TVQqijrQ45aFJqITzImt26kPKHZhJIwwNr",
-	"BhWitrNDpv72/MOq4rNKtehaM9O/9j7q8WnYwlgJ6Ky7AmEB7vOFKXRcZJyNj5HMMBOKCJQRmXEpU5JE",
-	"CM+GdJzzXETI+ojVyQPc9PFuA11BEHmzku0D5XlIREUWhIRmBfBREFkqpDPFs3c0IcrI5QvWTTEdn4L3",
-	"21vi66akove2Y3op1qWNMjDEgtzkWdo77k2knIvjvT08p7sk3xnseqdLDUTXS+c+wrvGZw1UK5mfBYkz",
-	"olYZI/3ROp/MYb9fXddUyfl3w1xVP2kZUkbGJqRJmZA41SHOEwSzq1Jg2PvuJhlexJJN+3rwJkTGlVT+",
-	"pV/C/Y1AI0rSBJLd7ZBKIFav6oS0yKgkv7J06cLiDfhl4MCtzqR3XLBBEr15t1ur5pTvUWmX9O+FWCs6",
-	"57hIwAt4xJiDrjDRprfnHxz38OE4Rzxn1aBr2C/uoxiuVePsddvpfUnhvm6oTScZHcmQAX3BZwRAMkkq",
-	"LGpDAjLUpQiEnY1jwkjm+vGt05HKeurG5MZmkJ9TMl+TnqO7VNUUrxle3gyJb8kEKePt+QdwkQJyD7Zp",
-	"1Erbck5YSdL0IYADfAg/J+U8qmyGi3i4AVCvhiX01wYPr1Gg3LyqRWyTMwuGtVZhKB+HftM49aqEZmfS",
-	"3WDRJmfa3tUiMTsjd5QsNigbOnXYwfFKjshnSQzoWCiBxqZrATva2jdjxpbkZPXgjEcKBuZYFjdO6QLw",
-	"dusxCMqaJnSuArg49c0Q0M7BkVSw2pIfrZyUu7HFSt0YDAXCHdspOGaJb3nH0NG8o9kKZdk1aSjtrEzq",
-	"Us7draxtMGA7fASYLcYYD8K/bMbYdmekReAYS9yaF1fB8YOCQ3/TNswMWPfgsYMLIzNxM9CGO3hHHmH7",
-	"ukgC1iP7Q6qN336ek4TKNhVJDU1o++AuFxyYdRt7qEjW65FBwQm0UgAARQWW/IhnhAkai0AQfUXS38Yy",
-	"vugh4XdSsJxWkXizTB0u/A+6Z08IPMe4NcocDOIqeJiSyDRYvLE1PBmy9RJN3AdJgfARhmqcUaHUp1WC",
-	"56iJ3AkctDkWIhzArUXCtelvbihG3Gyn7Lp2uFV/oXfkB0KSIY6n7fADTD1wz+RNgeuNMjSjLJfasM20",
-	"Cnt8FOzQQlhT8GD7nFpzKrWlc86zktf2qJW/1jy72fqXFqvLTeA/07tA5pbpfdVcMlgC2ew4zwhOArni",
-	"b01vLxJPkSbSBmBk+llRMdwmYHpmzp0B6f3IhXxvHRr1okBg3koVhMxSzJYohoR3cBh/axqfQFezDMdS",
-	"WW1FCAklHMJHgK86ssXBOjya4iFJdU5NytmYZFcMUAx02N0FS5N459uK++DoYIWLfPfm27AbpjTJAJc7",
-	"hxpH6+A/Ruo+NRftLVfTsxWfjYjJX9HNysaPnoVf10/JZxzLYhOqrpSjZigP1y/8Vdq5/tKP9o/2770L",
-	"VkTWfgxDv34kZJouNbSrtUsKJD46I+ifnJFd9Av0vyOYCYP/WoqEf/rSS/AScO9nYDbIXNH1Ahi8nOTq",
-	"ZGRUHYpRxmceGoTkiom9Pu73IbDWaFM+UpbwRWU/BrVKmgDz+tEgdXXGtd55ZQMrM2+TTWZBVVBzKHYw",
-	"mRb6kEWQgOYXNdb0Uuik3ZxP2mymTclR1psn1vR51z2HNdwwwha1VZdsgNtgZATUhkZDPjb8JkegufJe",
-	"F1DcZDw37c7W57u4a290Vn9D6651HXOcctHK3RRvwjkI0cpl2fGv+4FLjuDtQSqBnKywU8vFSJtbYVbd",
-	"bpTYY8ybFVl+o40a2AobWp3JGzetFgk20AjOwh419grOScuClkmDjkrv4SIof4Fmga3eYHuuNd8314Wl",
-	"yb5lRKuqCW73kg+l+xq+apuUJ4dc1aTPoGZSN9J0yF5vYeLZaXJH7VtW9WBXh1BpG0Iit32IMxKhvgGD",
-	"3sz7BKn0KWvp0t9knhlHUzByCFnP0OlyU+taiE7LlCTNujpu07hFYjFtkyGjVN8mCyDzbLNLIddqnrr2",
-	"ppX3d6t2w3RkevC15/kXv54ZEBfEmVIJTEYIQbo1hrIKx5yFRMCahD8fcEAz1Mj4ETUTM6tY6j1ccHWn",
-	"gZQkeanOqspKfJnj8zFf6zBnw1KGz4FL697MfH1XVIJ1rgR24de0z/pQU3CfyLvpD+Dpu9rHZXCFjTAQ",
-	"5tINes16xUPR041jOxtKXx9X+m+Z8rsNm23cSb0N42zLBjfyonC/8wo3ikv4F5Zx+YzJ2+Jt+YeQSo77",
-	"p+OhHASeaBiI6S3VMiHylCHXwArxEVLrnPEZFWQXvZMCQW6KzljT0BrDJcJS4nhqQvI+GJ/xS0E03+a1",
-	"KL6prP2MrM5pttEpV0I4dw2P1AJnIEQmeP/olQdcM6IpsRCUkCjQBDfDDKnurm4FC6iDYfpZTWWG3Z5O",
-	"hYbfeayhbLDj2OzbfGfQBFq4s0vZ7PVkdi8S5OUwQTrtkFA2Ng0RIfeDhqoqt8nTfkAoyIt7twoFvXM4",
-	"DJ3t9U+EzP9fCG7DusMidbjoP5OR/DWXoU5Arar9GqOcBNN8tqn4a7ZsEEGwk+wshPAzZe1ZbNT7K86m",
-	"LYXXuekLN1z6gQmTbJ0hiccn2mWeLqsdtTa1PN2yiKRlMEDicaMCjmbBf1jBDslfPS8UHzGrDlYjjSfQ",
-	"oz6hI1C8ZLhbPZrlQmo4r8aBE5jOZgPmF7I4VUZjq7CrMUIG/cN9F3DTediZ3NG4Xv3+4PWBl/wEkYmQ",
-	"VLsu9wD95BQhX0OxutA843GSz+avDnfJZwIBC4McolXeVU19V7Qb5nmmNH2oSDUpaWtbCIPG7glfpMai",
-	"JC8Uq9fyMAMwwS3NtyAWxqoItb8RQVxhmK6uP0C0msvQhMl4m/klmLsA8cQND3mkhrAlOmgILblNW2ND",
-	"MxtYmzpSF/rSh7SfbddPuCTTrPVmBlwij4BNF/JE/EIWHiRBS+Rs4TfY0hjaGp/z2kHM9nCC/7Om5BpU",
-	"2a4CmtXmNEbBPk0weuveaUBfBw7HtffdYL+/f3R01B9AEapGbe2dvbv4tQztqZa64CgTOp70ru8fDdx3",
-	"Rpk9O81wCy3Sapkb/EJIomOCrkkiIymCq0NRcT8O/t//eXUlrr/7T/vh6mrXfgxGvbvskKGziosa+BWd",
-	"UNGZLf+0SagC0THjGbF2URiLuFpwWHvIlJC57uxMdLw+QpLzcGr9H99VY8t+Gg4AubIcUIkw5tq+TPlC",
-	"LYSi93q1amOs5Eraz+7g1eEJYkHiFAZGHPpAzsQuOkUj+pkkKKWMgOUrEOPwUx1M3FvKq6vvPg123phy",
-	"6FfRYEWjTwvTXBOjNEOjnOnmygYyTrOwCIk8niAskOIS1VE8OsRzO9YQblvroRg3RC/WUuIHmpFz6/5t",
-	"KicsJIMHBFJjnFvANlRmZp6wYuB+9khj7AKT5fGp1x+8Hr3CR0Rpu/2d79U/r9U//eI/UBx9fbmOSOCS",
-	"RiquRfhe2wGuj7ztcptyNtZo8o47oSWRjY2DYOpJI4nSWoO1ZFHNhdPQNFSgGc6mJIlMF/GY50xCGS9L",
-	"zFcWrgarT6mt2ahz3Ad54bfWsFZQlu397TootyExmLc2mHa+VW/IdNfmT2HkDNfrttz+/trvVN7DueSF",
-	"+vOxuE4oNgY5RFot3vgO01S/8ngxvZETwm7Me4zYd/3H3ZsvdD2aeikgTK9Wp66VFiAX3ORhG+NQ2fw9",
-	"U1wKWQ11dcssX2NfggZ7sY2xG/fD1iq6P77NFnmdQen3hqno8woUtTjPhA44KPED3VTmeEy8EiyXVtCo",
-	"XvQX16ev1lrbpjZpJLhIiTcx51PC4IDOMyXWE0QZcqGjclxD+wicfvDG/uenOfjpAp6a8OvZxQ+u2qh5",
-	"dP6ULdH/uvj1F6RXshJlATq+yZWNvN/vH3pmERtxiKYYK/8iF3MaU567nlGKI4KTY7Qz8PkNGNyHupOX",
-	"0jfeHA0Ojt7s7x++/v4+sK3vXTeWgImOZwQ0H84ImuQzDGDsuTB1n1hYvK4T07aZcYvMt7mHStR7b2Oh",
-	"BbTuHRGSjm2Zp8ue6bl0uBsfUF/n1PWiXqKBE+uYu983Qu96b+KHnTnb3mt0SSgDWAU+WrGBuPRyg7Yq",
-	"T9ym6dPjeL63alqyyQtuG1kUyImbg7TgEy9tRmeO8feuz1/LjiWadRmojjk2kImOsznzbhfZCh1rSUbo",
-	"nyTjiGeoL4yNAWiLZITzNFTZCDkzRBmWLXCN5kp9qRm8P/IFJPMjxQNMLo4XdYJcerEgmSFiRCVK8VwQ",
-	"cYIGQumGB31o6wD27jAXyxs8xpTdOCzJzWMy98mswJywxLXJxLO5pDcLnSre8H3KntxmnBquvcslLwqr",
-	"lRQVdpXXV2R7NdhUun149arYiFKm5Fo6Znma4qESRVrIVTxKntui6cI2Xszm+zUjCc1nza4OyULFv+xp",
-	"afI+kzduW0w0vqVKvhvpV6R8cbPF25RUbke6MrMns8WLmkW03tvu592JWY0KEKpt5BoOD/xy9VqJbcHA",
-	"Af8iCI2pfoHQi5JSHuIbZ+mysR1cklRN8qOVZNgE/5kRqIBya6Fh32DALWA7bWC50ah40IPpNMoZn3lm",
-	"gZN8ccrjaVldrwEwHvf73/UHGolxKyXJYMGKcEmWEmXQM8x1uZxwNMHK2LdeaXAEks/y8TZ1O8fByi7C",
-	"fklIa5hqL8kO8uP01pbbBLsltefD0GUj3cyc4O7UsgKIpV3i3IcfztCbw6PvkYFyqRhqNvQJy2kLa6iG",
-	"vbnDqQGCzTIbNXbXQ6x8SGzKgmUMETirI6RFVoRSSCCERBnFrHt7wseXFBLLXPSOD/f3i8Dvb2ye8Vgt",
-	"/jAl6C2Tep8sOQ15Lo+HKWbTuiOzCOSGa8IB0S4yLTG1P6FuuQc7+5gVCBEhQHwZvVdxJXhJ6Rit3bFV",
-	"M9g8KLeq1VGBXW5+RZSZUMqQJ8sTO3ec4RmBn6WAlBQE4hRhJFIsJnW/+sb0HjsaF06/3lTAEYpKC4mD",
-	"TX4+UjlBR58/mxI8oFNlVSSRC2GoZcTSVYhv7mmRl/WVo5K75DDsLXGezIAMgEciyqBeQTQKTdik0qpT",
-	"GsJtHqlrNFPzBqF+hBrltMFcw3mhLjKt12EDT7O8w3Khh7I1PKd7FloKuJt2iHSONGKf26Fu5krKguBq",
-	"Gspd6soVa7h4LTiiINb5ZghwKhR5s5r3KZyiYhGh2vRes7e0wNXS96zgijhN+ULXh4kTxJSYgK+EdoJX",
-	"NY1WyByB4l210jdtut/gxKKeNbm+GUwdvyNZEMnrEtwZ+pUGawHQCAxqtV7IVW0+wJRtM7mS9Vu3vflI",
-	"lkHPdBG2fs3mCj7bvH8jHYZAukwrOEs53sZ5e+LPoFlOrTuUHR502yMqaISV8wYbVLE/rP94nZpoYpq7",
-	"GIUepHouSNakXaDnUS0/GYL/ERIzESHdXBwePKdN3N4t24WsYHgO811poAB72F7GAYJb4U+dgA7a0Ktq",
-	"t70zzf0DiQm9I4nL/wwEphslulVaErr2rBkxwUNT5AMhZYPtuRkysop1bF5gihyDSpwreG4TbNVso/eB",
-	"GHBAYIOgKNnDhEcjDSONE8WBhARtLpTvLxuUAwZz9uHGZiylmGSnPKVUKv6A9m3kjia2gK6BRkA+z2lG",
-	"RAsh0lDi1elxRiHSpUFMqZjeeN0kGZc3eD5PaQw+1wZ4pq0wRW3RdpvcVH1HC62nE/nXmgpx9+LNK8Es",
-	"HFMX73YG/cP9nX6//32F75aT5S7e7XgZXgfRa9so4zB6E8j1WjG7og6yy4nlolVBWIHj3MOlMqT3eJnx",
-	"NEVZzqCSgFqkaMY5C/AlHxD6yeqQ3Etb1iGZdep05YsAUYcVYEq3GuY0lV975Zddn06XHDwhZ5swdQLJ",
-	"T1xCgnaaeoI3jnUvZdMBS+hcN8fkexkRPL0LpRDqxzVZzKDQcA+uywwY+s2cCyrpHXmAQgNDbLpTpWXt",
-	"dMMCCWt1h73pdWN0/AL4qAo9tYveSZvSBxqfONHtOxgHADg0U4MgwoVR67ZIkuFRO0gPe0fzFu1PmSqm",
-	"uwC10QH0DSFL61QnBZWsPZf+5TtnMIJFKeW45DmIfD/7PKThtE9tK7VCaoF/ae+yS2v3pTyG0v5GPnk0",
-	"OzsFZT/msQljkECXp7DBbE9U0Q2qspHgoqLCdJHajBDUDu+kfu4bQNI9AuyJHce5yymtLtYPGZ8ZbzNA",
-	"Sgp5og4AxG1wClzFBDuAt0Tla1FCYpoQsYtuS7mqt2ppE7XEYOLb1pY2HImFaewD+cgcelQ4XPtSW0tL",
-	"slhM9b+lfFj4n4qIOGioi1YWplPqvaPt9CLNzIEDaZRkNMM0HfLPGmvQCGztGZEko0rnNKnj9ZqocWPJ",
-	"XDxsZewdZwTG0ggt1ry9qdCFVep63YNErmQsnc1yCTFGojelAqkPAle9P+C/2xbB0e1GM5t9HZwP9Yoq",
-	"GkPoMJeCvJ65bQPPV9zTqjfHE4LubY2J1z51ocqQCzguswWrwcXKmGJVILHSzlQWvcU5ewwORznrAhrM",
-	"ja8R3t1jyMg8DSLaJ57MbCLrnShRh6PQ8FZgyxbgA74X3CntLky9v0kxURI6kMtl4vyRbpimY9TaVhCS",
-	"cyguMCnxtQapwd5pq7pxGrDFuq1ygvp6Zms0rc3500khn2GikafW2kVueA70Nnd4Ci7Am9gyR+ev1l+q",
-	"8cmtY1fvkxRI2cPI2sP6GijRElwXh2CGwLu7RAmWxOXBFW7W8j2V/J/Cj9x77xzyYPkjztA++ivO4knZ",
-	"CVBy8FYc2r1sEHDSPMRXXSMuzIrVUGsTIaWKciHRwasjSAFGeELw9u2QnpdPO6uFDNr4uWrAcxV3sp1r",
-	"sxNj6LvTE1MI1iKgVS70d/nPOme6vMCvGyn3F4Wo7W7ocxzsPpDCyMBnQGcEYYH+wgGYjghIV+8LAy9f",
-	"qXEofPCDyUF/1hdrW9m++GTq0l/dv7i62rV/vbl/+acXk3/N/iX+NRMvX37X0BF/nmedBxgu8Ti0PBKP",
-	"tVer1o0xFOfd4MQFWNw1iTg2yc96cC5+PYO0V8lRwgOusBbJdwlf1TOPgHVWeUq4AWnD7oeUVVoHKvv4",
-	"JnORavOF5Pq7nm0ZepPwhYaj1Q16NYbkiOqegvAxmzkmlpCU3pmO9znz2t9nECkwXyt9pGdaTDZqSAgo",
-	"lFvBZIL7DCbvcgrd88wGNONbl9pZ0B1pF8bBA0K4is8pa7upWGRjg3Oxweg2F3ovaBFw9KbW6YIZvJ13",
-	"5wGewNDp5eVV3u/vvzr7CTkUHwOeVPDFy0H/6A3ARJXI7k2JMV7aBv4FWzxY1YT/sgQY1AyI25vJ5nzW",
-	"SyLkWZFs07KizmFyAGKMxeQ4QRiKHJQGLaFiFA2XunXWUvE8WqvFtQMwODWrcHMaF1gGnDzq+5ApdRks",
-	"rj41CtvgFfqJ/hmYM/ksI9BbId01nOe4SRjQWSWYvQKmbCutUD09pYy8ZTJbtkzqbs4TmmS2AHRhLQos",
-	"bXZBw3Nemk6XR30V4PKm3TPwy1bICR776MjMcHs/u6yRanOpsZM7mx+EtEpU1gifZGNcyMch6u+8wTuj",
-	"6y+v71/suD8O719+Obgv/h7shyF1/gs4QRtn8xhUGV3/aMLCv3CEY0nvqFwiaBBgbXoSisKPV+pCzcPC",
-	"FXoe6xqcFjFbM+8Ot1o/sSn/DnJcMRNPym8/ujrgFrIGIj63o4zPbk1+iynDvZX8NkJDrswZhn7PcSZJ",
-	"JoybfMLzbBcBYNitie/Y2/SjqERjriE4bQ3KFQMUjQQvT9D+4XG/D0JM91G2OnqClzriU9HNAaXOk9LO",
-	"Nl8DWxf1BDBGkVebZx+sTTH/vj0GnIbH27CjKY+njtXzFpdXnWBqMcw74UnNjoihjg6PyEcqJ0mGF1sk",
-	"oJRSfUzmCUS3lK2BoFY3wGoekLbTKlenOrHO1gyiCXGeUbm8UKPV0xoSnAXrQBjic6yUYcmnhEXodjG6",
-	"uUUjbqorhkt0eOB3MlTEDo9VfFg/1M13IuVcj8CisFQS2+1odcIbYNvQke40jeygXXjsWEPUQeZuSjJT",
-	"yIDTpZBoTuOpQLlD8TOVsUUSxZUyJEWBPgf91DkaEt3RK9m9Ylfs228/Tjha8hzhjOx++y3SHSttlWKM",
-	"s4wCYJWeqF6iXTDyc6EY1YtbM6DbCN2mBCfqf22Z2O1LJAgUpVwxPShxYu7zsm7Qi9s7ShYkU7dqn3ai",
-	"/4AsZfMQCYB1fMHsXUpXp1J4fZIc/kWk5l78YOAwtE5PMjTDS9CD1WOpcEFwBxGd0inRbvuEE50lTz5T",
-	"IY/RYf/QLNuZTgUqluz9rxeXxXoxdPsuIbM5l4TFy52fyPJ2F10QAOjR0Xw8K4pB4SSiXE27+HFKlmhM",
-	"74i4Yu47A5Shpj7BAgpDtStEWSzqBkgacCdcw2tAUwS/8NQ4G7TT+nB/fxe9/+0SHnr+9ue3l2+vmJrH",
-	"EoIIxwjyN/QIAbUyJfjOLE/Rt1ONJCUjuYtOUcxnM/Uwyf1Qrxm7QPv9vou+LLDQL6Mk0TAl+/19PzaT",
-	"kZhnCUlQkmd4mC51wQdNU6Dj4kZAc+IcQIYwWvBsSjIj+DKiIdgO+2+uGExZ61ng3V8YMM5imG7LoZRK",
-	"mXp6w99Ceeq330J0vlrxKxRp9NGLGU6VDkoSwG2KbINktTURGuKkKAp9GaHD/gC9YFzXAOuT9TK6Yof9",
-	"A/TijgoKDZyHuYTRqK1c8jxDGU8J3Hyo/nmDXkCiv1IbmYTqRVKfgrp+cIBeQM6H5BywQeBdgyM1BAnD",
-	"VVft76MXWJfbumLeE3Sra3NvdcErIJ7BQ4/UUKHS1V832OcThMXUkA2UvV6x2w9EZsudU/XXrcm5EC/N",
-	"8v5MZ1TCcfozT+AIZcRFHV4dKiM20kxQoAH6K/3ziYbGogIxbaG7EMU+SsmdsukTQua76GcqTE5FRrAm",
-	"+it2q4HHboEyblP18ttjqJfQ3Bbm8I1At0qZulVU5e7Q6hsQlq6hYaY9bUpjwnQOioXmneN4Qnb2d/um",
-	"fYkWEOJ4b2+xWOxi+HmXZ+M9c6/Y+/nd2dtfLt7CPUUtbCE3vGDccW+w29eX8TlheE57x72D3f7uAbTE",
-	"lhMQe1AIejfYK9AZxyTgL/jBiImLX8920WkqOEph3eCcxzxPE+06IIgpIyulgiQn6NbQ/60umF1MALBC",
-	"s3/K2bukd9xT639qu3k5+rel7uWMEXXA9R4Dt6FCUzSUMaorfs8JmNJmfeFHK45xMyhruOX+Plr3ciN1",
-	"1esBc3rl+y0idZsBGCzt9SOoFL9prkUteN2q8RRQ2Y3GY7Et60OBUnCwVgGFxI5KriGGVWOau3rmYlB1",
-	"72p4oAW17J3B6es1uBI4CUAf2Pg4UP1+v287dlggPh1RVFPe+4fReFtsJORhgKoXgjvd1SWwEHpa9Tg3",
-	"vr33XqG2yGcznC3NyTFLHxkYRMj/A5ELXezGgDNpjjbAR5reE0EEVmxgn0CVAMnn8H6BKDUzLNDVb0t3",
-	"lDQBoEiTDm3TKNgV0+Vxlnq1yqLeHfn3uso5daN9htJSKBvvoksDo6AeOSVzkOzqOtcFvMxdTOmfrt6r",
-	"8ZcNpOKpaD+RpaEZUJP+zHU7907IxXWmuC/bS8asDZHpenKBp/3E+AIcQPv9QcNbzkwd48NJ80fQvhkY",
-	"JGCZUIacjDKNGcQEaxyEKpneRxWptMdjMQJjL0y+6JxIooGqTUt+9OLW4V/eKpXy8KUWxo4doVO2RFr1",
-	"9TA0HVVleBEZwF6rEjhZBlGAiZoCqLBg3ogTMDbM4UA0sW6Vix9Pd/aPXlmaV6S7hk5/VRPdIAYLpL+K",
-	"GFDHgLOYZExslABlKutAImh9Rx9EEJAbheJ2Q6gJyedxhgsI13+/Q6yMNzU/3bi32Yn9QpN7T5ksE/tf",
-	"iLQM+XFlcEj+XlpvSRci+IMyGSyTWyFyW4kcGPa7cw32HFjTvQwvVirpp7bhok52AcMLdEUqd9E5N2Bt",
-	"4EbQIcrwtnzAi0086CM0dPJKpJwP6sTXRMrdKlYwhCJ5sNjZMrprCcUwVGTzmMpc5WTXiUmx9AgNl1KD",
-	"vKkPnZPWN0IrPYWy82jEZhxxjSzBoDF3Zh7QdjTPSoXXk1ilw5sp2swpQGY0p4BmFoa3MxXf7AgaLpHL",
-	"XLd7b3drtXLv7dc3AqUEJwI0GOuEFVqnNjrEmEhRYK2PMuJ0jZylRGifIhXgeWT1/dfC58xqGc9S3daj",
-	"O4dsJtFMXA86fvkqVlJgVE0ItvBBP/OidXvo0ebSPXedefiDCO8ST4lu9lZ0R66RXJ1r7H3R1LJW9p8V",
-	"Suijnt5Nq9wVj163RK2ZINxp9ezrqDfPtzvTVYRvg+qtjBSb8Yp+gWIE2wsn0tmy/wScMJbovk+6TckV",
-	"A5cX4wvEmZbwc4DcBZRxUfKQezCMOlEQefdqXvP2/AMUHxDjulKDiotGvyH76DfwHJz55svj8IVLks1E",
-	"CyX+K6PXeYpjE52BMsZxRoqShu2O+p4Om+3EPCErtQYdBIOkOTEneKppxsYl1K1QR2/dPVCcCg1DZ5Tl",
-	"UrfaqDMSePEZT8ijMpPiLSs2yJ8GHB1QChhxbRc64jRg66t3aID/jN9B7BVW1YR5C8h2aEvzCCxpLSWY",
-	"EtWV3B/0Q3vRY+6ZfsdqH2xqYdsqvvTu/LIe+rR9E62AeT+SxNikBq5U21xfjOfqJrUjfGqlzX9tgD/r",
-	"n7sgndMkKRAF2zNiQ2jO+5KQlEiyIZp3Wek1iRhHM56RExfEX2o0GuBxU0Lmwho6eEZ2A67MGb/ziKmy",
-	"LYcrcMQNDgEE9dUDkm7YpnrUhiV92IlrEJvS7wZDe7NCBykSBhFeGiVuzJkuK4QvtL4HvmftwDaNkZSO",
-	"FWk3N0TwSaZz0qkFcAiqVN4+/fFntv8VntmSUoU9Qn7Y+d0zxUE7Xq7qk9LpRjECunxGxxOj+RhiE343",
-	"U0XNkCViHQfV5CLQlzTm1YkBQB/RO52Tc8Vc/g28YIKFLrSFZhMQeEaMLMyPJJ2L0OGxZyDS72RcX89z",
-	"KSSGcE2EhMRLccUEDx2UM70RZw7N9Hm6NcqjfJbHLdKmntkgx5w6jFU4WikOorJzxFZ2Tek4SiLkMz6L",
-	"75xBYELlaLhUq03S0QkkgmmIJSsy4gmJp071NRtChUkyXOBAoo5fSfVMz4A/xEYHYL+7A6Bfe6bWddUp",
-	"MO1MdJ6+2iLRkcVxQZjSGyHmYl/C76CXhN1bH6r6gSdBF7o9c7lkT38GyhLP0ITgTCBBP6OEjhUbAkMd",
-	"ekvKCZkpfWox4YDjBxW2kenQwxJzgUlruWK3Fcl8q6SOk0OZVgdExQmw3SEMSKNyScwzPYjlQT7Dowhb",
-	"9VjnUOsXHZ4/kmQPPWYPcCXDehXuWbAVBcGpwYqLMTP4l0OTQwt5XMZNrPsXoyGJ+czmqjvPyNvzD7uQ",
-	"JazPhbnhjiryV8oe42hKlgBXzuGV+iSqYxg6GhdEvk2ys2Koj2TVvD3/4L/kiVWtt+cf1nuKzcJ2Qs+y",
-	"yOT3H+61wIPd2Iai94D9dUHXmyXCL0YnogLZ5ELI0N5Fh/3DIsvfeE8N6b09/xAZ6gTIJFteAZQM06YM",
-	"7fdtqnrAraYmqCiSM6bz07rh149HWCt55scJAZFFJVRPiMi01jC0YY+54gUJ74L0LrOlUebt2pVd3JoO",
-	"W9Md1IVBR37xNJT365wwcNLbto2uksTapxjBeKKiHY1J6YW+46ZISXebkoizmByb8IiRJleM6oQf6CnD",
-	"DU9OU20kx2QXQUkFUPKK0iJbJLqwWXxC8vk87Da6kDiTP9CMnKtRP2NncTHGJ3YXv7NIgyu4tNnukqn1",
-	"4Hh/lwpUowmgIRlTRdprKqueRSZDtoRWQOXoWIHc045/jPlOSu/IygAXMNC/8J/VNY/Iqs0bAvtjAq1g",
-	"WTgWTYUtNeuCNcMcFa8AiVBbV6ghQ2OOUr0ITxqBnKcaEiwYhK63jVrVyTdCdISEA7Ey5bcawQxN8Fwz",
-	"dYmwqasNhqffq7Fsqmka6R0yz/Ta+zbKnfQATJsRjg+PGsjhhrpKNxbGF5VhoI9FyzQ+GinNXFd3lAQz",
-	"tHKFbBJlRNN4opE1dZHsFVPrarJLwJSYUiVrbMUJj6dWSdtFpxrkwFYWKb1LLgCzTLepZyDhTrzhxBPO",
-	"BRG7V+wj5MCCdpLmGurS4CaYS7FA/2P/zwbbemVf4BUrj2U1YdXHrqlAiVx/ObS9WfaLD5f2w7H98MJ9",
-	"evmnF3//16fvdq5r1wSBlB5VL7SddFdnP6ifu+As5k3gednApB+Rh9hR7mC/Q8RKjjLDS9NEXyd/2Mb4",
-	"6lxHRQc6MKMZWSitS8Ouuvxpg4Vv9T/TqLGEPVtjLnU0+0ekgDD2/4rECjMrU5NmZmx68unVUBxBTRLm",
-	"3W12zOo+HX9QssUqp8o70wIBGBjkeSczyiriSdGJ0vz1wpWajNSJ4jzDoyBZPFcFPdCQ4WkV9RUDWNm5",
-	"QsOjmcO7JJ24DGHXiozrSklFQzJux832kmy5k+Xs0QxgyD1dQB2w1iWUNuXgRiGXRCONGLaZIJ5ZtpkU",
-	"zhqjh4QoffkhZ18NqevhPrWb0GBrrzLhDIZ3YSPMcEKgLKiDLCYxLVxDdRI2pKHblHRBz1/MqbnfU2ez",
-	"g4BUQzh1p5UDCFGgoGl1iWP7Aqf1ksYJPhAj4th2cPFQd0GYeIKnlJZ9oZmadgeBAwhQvIVBYbHRK8Ku",
-	"GORc6NwioCAHI49wCuZf0GtEx491YJ9K59koHCyYfgd+d2Wr4IcLA5eTvzYh9527qgkAR5HnbzE45hMs",
-	"VmJgwI+NzdP3cPUq8Ivi1c5RCaYnUGBCvhFoxu9WjkRqGMqGmQTq4s3jgJ2BUgZtVj+JnR4aw1NigXxN",
-	"dXyWtlcZLI72O0v8LlDGTCWskC7mVEXmKM7n6vo9E0DwkLKAcRdAMMqS8jDPhISqX6pOCc+mo5QvPLcN",
-	"AsQgdXJ0PZCD6LpiptDUi0MULi912YIDktcIHq1fH+L0arzvil47z9X4KPu4n09wwO5yVNpBlOWMgfv2",
-	"KwsVOKL1wNpOylMzBOvFETQc6Zgyi7QlnkMgQRG2fw5XnOOQ+N37ktkWYPcrfUmXVk8jpFwdVbSj2kW/",
-	"WXRE30tASHFSoR+Nu8Feqevxr1gBhpiZFk/GtcCRBDjIQl8Mne2/EOkd7Udn2puIqssy+w272paReS3f",
-	"rjdRxB6Op4wvUpLo5gLbv6mZlbCLoP4Jp6lAQtI0Rb/nJCcJRH3r1vapN7pnys/9Id4bht4Wb+WcM9Ir",
-	"uOP6i/8GC9aFpo8NKGe1T4qXilLCn6QMchJ9zV/jaTbhPXs4uaOC7Nj2e49HacEys1N4+6V6+XMlpGKE",
-	"XeH4/HF05SK0HOmGJCUt0lmTUu/HVuQE0nkH9sGI48dmXs63rwS8lnbg8QhQGwzub3Zsz5XiyqP8uqnu",
-	"1OAPo9+LVd+KruZQy/CH0hPSkGZywQ1nFl5/yAgRHE8Mr55pHOYgptKpmclzpT4zvK+c7KBlpxajDBGW",
-	"AA6xMjlCAYZtaVJMn4jRVWsYDDInT5PIBJhnlCUkMVDDgs+I160bkAiLugWrSKiPMs8CmD2nYvrsmaQ3",
-	"xK+cVMXU35WCU1oMjoTgJKWMbE2lyvR7Avr8gZI08eBlhMRLY7tDNXkJVQpMWuqckybWaU3QEEnCLJ4t",
-	"NcLovm5C/ADOmCJMd/HrGVJGlNiS8HRXU/k4lPdO+oVYq1nZmRnEsy3R1cP7+k2LIjXSJOXrgjZRCei2",
-	"o595SiTZkaahaPdU9FZj82JwdSE81D5u3acTzcAdXvRfkdnSdsAJUBkM1fS0fK6kVozx66a3t7q2Ve1Z",
-	"4Z3cmspM5WbRLKl7OvtoykirXlrFwKg0rbO1cgadxYfLFUgqtqTfNUB61sADZpRfN7GpWRCEUznh+Vjr",
-	"KnKSEciPWRpv6dC55rekQtPm17buWxWXPy8ue0Rnu3nL2pTOYsBRGfO0AAeap5gxktgUT448p7YJfHYW",
-	"Yp1hmooIOpaKSDuyI2PqUc6En4UrigSnIQFscmOz/xF+/oSKGX0C7TyybQAh3KOpIpBFZ0bzXLPmzPD+",
-	"DYQXQ5TdKTNvjHUhoyLHEc9N4A34y7asJKNpupMR2w5vZZa67WKm61xGuJyNbSCLjf8L0KSIQImGDF/w",
-	"bLrrEsBM1g3jCPQkGEAwQx1q7z7okT0m//JesyJeqJcnQoKjEc5shFlXsU2wQGPeXSjRoEAVa4NmBCvB",
-	"mPwRHAcQ+1djeYeiyWbTBSGudkz97SLHx15mexFoFmhI5IIQ5qx6oTMYIKx8xTRL1tBPlr530YXiGywm",
-	"jv6kIrAJviNojOfB9BIlAN7eff0A4zCHVTJXT7A7LMoi7PON0F0cIHuvCkL5dGT5eU4SKsmTSMIY54Kg",
-	"BM8AFSdDKcFTg8KjM8xNXk2Zzt7aIT5T8ejG93XFu99rNqJLC6mcOB4zhU4n2wlB8lkSlvyR0aLIYUho",
-	"KE2o23IBWHX+rHZqa+1DFAezeLb0BqP7urWxn6E3aTlGZAJEfi9UQKPZkhbH9I7sjAhJhjiePgVJRgY1",
-	"0bg0AqoYvSM/2AE9U+oqjfErd6xjSRzggMu2WGABLux06/ijodSnCj2uLqQ0hTvCsTcXgCwrkkW0HIpO",
-	"/GisA9wBKCEAKdQdQgWv0+87M/FnSrp2eF9/XFKzwII3lmv0tiTbKSHzx6FZRabks9o2DUqUlOmveaLQ",
-	"T2qIz5S6YGz/tkK3JLm2JDBjmD6BKeE1A/e9ORTaPppO8hp+ZYZlDNExD9V8hmlKkpMgFBQVCKeCG9im",
-	"OoUarfm5Eqkd3tdpiliHBRoUhXbGabUNPWZEh8KTPyDB9oN79zOllGKAX7m4hDzhUn4VRwkv4uJbE88o",
-	"F39w3uOvjGhXHQYIEsJ4Pp6EaA2G+mwJDUb3tefoqEk8dmKjuf3R2ZXrjNRWP/tgBvhsSU0P79/OAPhG",
-	"eG4rbQykdCQfQGiw+I+bfNGMyzl8BJIKAgoodNIqyuOKErM6NcIsnnlSRmWU/x60WfKoaIKErdueIJUU",
-	"fwKPyqmyCEhGcWpKwQuDwKHamlzvEMHBKJ8tocHovm4Cs6ZAuOrWBoxLScsPITnK2frMnw/uqkcFONEv",
-	"WZf44wVzAXXAwQV0FpuEJa9VJQuD1OiFLWtG2ZNFK92g9r6wtY1tPxS08ei7tjrXwSTVo3eyihjXUYoD",
-	"Z6Et635noi9r5vdNDeCkDMLULfzSRhoRRMqUPK8CyAs9pmcqOMzovvJceJgEwsh5ffADyh51Y50/wG+k",
-	"27U872Yy/04F2UVWsWnuuCXBLKicJBlePAeTqk5VH83onrmpVB3m101n0LhfO7F1hwfJtZGETPw/RGfq",
-	"CSTONdTxpy+9IcEZyXrHn67VoguS3YUB4S4nVCDKhMRp6rKM8yztHff2YL/My2qYVtkYMypMurZuhDDP",
-	"uDSNPoyjiGYlq6gEXCYC6sEPFAp8DLKhBhCChHVJxpmXGm6eECEhMwztK6FrBsIMp0uhCBzwULx3arSr",
-	"EDQkcydZcg+Jy6jLlbTfSv8SL2PDvKdQnELo7D5KCID1+HAO4H/eRW9xPIHu34ygJM/wMC1Rgm9Bf+MB",
-	"hHnLa8ni/vr+/wQAAP//",
+	"+Qt9qbpJYtnwHrhSSRUSTxhV2stm7uCuVPdRucLX94MLls8TpVS3WK87koVF7CACvYAzgmY88206rYpq",
+	"gw6WA6nthQ1db5/47AwM8+L4+9JHL3Hp+No18Pa3TMJlWiktRDFHu2kNGSewuK555i9UBPim4zbuw0aq",
+	"KrOe/RDrYUrGbOLFIIeqmwMPXVkmO4cLd16sApERnEpFUVFvkjOpqDHSW59pt13UG6d8iNMbx+Tc7mut",
+	"raJtDI6q1F2/RxeWYLrdqQt7wO0kGVn0ol5K2ZQkleG+bDFaeGyXg9V6f4ArY4mwU/xjPCNI8hN0O6KZ",
+	"kDeC/HELJ/w2xe5P40nVKj7wapwLkkTIODAkOFvVZUwxhiUpu3HAgave1jvuzfNhSsVEn+MxyeYZVaKt",
+	"B1+YAfSOD6OefT38YYw7ENm9o9H+8GU8SF6TV/iH0WF/eBDvJwPSH73Gr4Y/xC97q9qXfX2JVx7sh5WD",
+	"YlSbVWtvzJ/XWg/+hDZd6c920xAqR9S7NXLTLs/KH7Q3qobcT1NV53T6DzVqI3Ca6unYUHiP8V7U+8M9",
+	"offHYJUEsDsOTdTvP7zhVKymsmtw/W64x0T2/W1W+R/F3d2t9nye8Tuc1vAFdcrnGdF6GRUTEO+YIcKS",
+	"OadMIkZIIo61WZ2nlI0Vr4gQVZY2ltpJJbj2+S54ligbXLEEniG54GhOMsGZsJa5ZvWKV1Q2C0ZJbkZ8",
+	"445dzJVRFPWwmGqnyarzlY8kYSfAq2hKFPtaYCoFzA0mrFiS9q2UtJXg2YT3tFCkyKc5zYgwd5QH92PG",
+	"Z2oEDHGGGB/yZIlmeGmiAhFSIjNV46UCwXsL95KLZSh9ZsfIWI9SD0Nq4JjeEdZYnTjjTNFBRaFYVSfG",
+	"GWbGY1u1VZXxtFid91vt4jQ3KtrIyEgJlIr2PwgqsytcMejLSPFchAjiV73MeolJgihDavV2C4++N/qU",
+	"YEGaUqCZQ4tl1Sdoo12nrwpqyuYJxSY05C+WC3TOWVo5+bBjRj0cYtker3oAE3aPabM23apiYrq9fBNq",
+	"DksiepGSc9dRLyE4SSlTQ97v77/c6R/s9A8u+6+OB0fH/f4/FSGDgt/7gAWSEyqQoGO2Qxla8vwvdZJR",
+	"1MWzU74gYO+JE63dwVcCYbZE6kUQKmrCT35RY644RircJOrlYN6a340nrZhwdYSnOpKGXvdRoiQPnpjw",
+	"/lbsUTawiy5DdhHc6I2zIaF5VNEpsQkiRBs6K3wj4ESkMTAGkc9mOFNfnlYcoM8EijOirDWKU4EWkGiB",
+	"p4SB3WD5uO/V+Ni7HPT7B7v9/gAWh86I3tCPn3uwTY6Q90OE/KPSVx0Vj5TUxAzlDGJkiBG54Nm0d399",
+	"D4zBn+xghdiFIDJA66ejEYmVMMoFyUSEZpimQ/6JiAgl5I7GRDyIzkMOwC09dFt5suxeNvKPbu2PmmQE",
+	"y6YvcTTQUB25NDe8YTJbNlhf5x1b/1B1UdPQjj5ZnZ/VmY3xrTuvdWT8JEjyC5NXwHABJVm7JsE2oWKq",
+	"vptzQSA2C3KwMDeeFIFuykCrCBvr8TSL7hbmugURz7SrrVNClmcp1oLHesYUWxbSevoEye7AdZBAUO0m",
+	"5kxmPE21VezvyA/N3GbFO7ucSS4nXPHN93m6WZkNUaJACYlpoqy1Ic+lElU4lhCPZlaYKNqcqdcrrQrr",
+	"HAVp7rbZQPYC7V6HdI9ddKrMbvC6XzHBZ8qExkJ4xjdTVyuTCrIRUsHRhKeJNnaxeT1aTLiwt1IBsRmQ",
+	"pbtXbNUWj63euo74z4kAAoXgneJOLdzWxT6WDs1BQ+UwdskA66NjOtPo3F4Pxmke0nvfMrV+PJeCJqTs",
+	"qngm0DAXlBEhENx9gnC6MJk55UQuewjs9b2oZx65MYJu860+rxjDa+0epxvQFqvvqwnF2h82WnuJxzVm",
+	"g6GzCRba+wNrOGusQl3ijSHU0IgqnBIWMbIE7JFKQ05Z4gSPxWJanJPSeDaHec4g/fKM65yOqkM8qdLX",
+	"4UoG7PXnw1CCq2IQ5I7yPKRGQ9KnZkdDMoac6xE34QMTIBRzgqfGMuWMVMRxi2Hc4ZQmN+Aka+aNq9AH",
+	"LII3m/ITNxBJQsR011vih9KHep5OHsZzPKSpO8W1Xlqe5LGEvPaEoyFZckjj4imWxi2LMpISLOAvcyJ3",
+	"a9i7CDrpxvTOih/EswTyDhFN4NkmHRH2GWJIfGQyk1fdaJ5EWHlH8ZwpZeAuNrwDo4ky7amoeabTHsLP",
+	"lSRNBdKqBvIu1uYjhyxKrZHUvOCPnOQ1Y54SMhdqLfSilESrleJ8NFLKYPjZYcbpRl2SN+ra0FOqXi6z",
+	"j27gxbKb95XXrBkPLBFjhyzwbIIZI6mvLBJlcqszyClEbYUONa8TlOEhm0d3P9qzCYmnAV5azGWt39dc",
+	"tiEm8JtRN3hCXIaMJjBJhEQzIgQeky19XFUGaIYUiuifuZSt8mytOnPjlKd1k/4JLrLHFceygXdcX6fu",
+	"0angbYItycZ40Zvz9+3Sr1LMxrnJxfODx0ehoAMZ4/QmoLyF03KYq75plhY35ymNNzp+3umrjAl782+T",
+	"Fd4qjAzBBVfa403Lf6i3NlGVLrwd19viRl/a14ZcyOYAdXei4YnnkDXYylfq0zGBhIb9/v6rncH+zsHg",
+	"st8/hv/7p5ptitVxnsHUoYDHuTkHO33/2oJuJWEYkiH6g/2Dw6OXP7x6jYdxQkbVvyF5iSU8A5ctXyRq",
+	"G6ekTK49wsp7d9x7oyeC/o5ZPsKxzNXmo4s3pW097r3J1Rrs/ZVkKWWrAYNVFoDT9LcReHMbMIPrVbOZ",
+	"MJSRGWWJEtBjrrPM/85ZgpdIcvRjRtWn/qvjfl/9PYAPFYtrSybTnGX4jKA8gb+evUOHP1QUWcUgPHNt",
+	"P1Rtdf15Pzq4f75TFF9dfx5Er+5ffBdUeNezlw224RdlNhXF5vTXU6SGXVkixYeaFKR9v1dbkeYzrSZs",
+	"ypFIvczrIhXPcKyvkoun331JstkT4GweOwIj6QHs6L8pYQz/ydnRN85k/n/JNHg8BQU04A1RDwSbFi/L",
+	"ha39V8cH/Uque2kmz59/7A+uwf/xn/2P/Z2D6xfHH/s7R/arw+N+/8Xq9Gr0JzvELlUoPmsUuPJYTLu8",
+	"hIeF4xtqlmYS3a7LPCWSXGIxbbU4cH1PBhJhpHnUA5Jg4BGN16SYQKcLA8VSnunfWDTZW8ApEBnvpdGS",
+	"A9m+rQ1y6w5ddWQL+gkldEyl8cpoEAJIXxOrscSXAefly/vNTCh2PgsYSZDNmNVLucizlqWUWBTzAZeX",
+	"LveU6vVIaSBoQch0txeotMRic2gleAjNrU1JrjS5bolOGC5V8bMwYrJRnwnIVA24Rhv7HYYbRZ4ubVQL",
+	"DO/cKCH1VbCmdgsaxKzvdIFheaZq/XAaITynEQLvms64hOTkE0Rmc7k0LqYsT8lKeHwT8Q6VTa/eHPWa",
+	"W/RmW7rdaWmUraoU1mtejuQpxY1xSUfL1Y03x7GFul+wkvr45TZ1jdopWtHDjg6DVYpt3HFw9c2IZzcu",
+	"4yuYvvs4brLGDjLwr5dq6Aeb67Sj3nyy6vMKJgmHCqODA3m0wKoutaMjqhOHWyQbXJqImiJUHXWARDxI",
+	"XmWKujOCdZX+TOfFKANlldYdhTWqomyWBQOzAjd+07BcRdxtKgo06jpsX+QiB3rbS5q7JqDS/kXF8W7M",
+	"qySOH4NXnZOU3pFs2YXHwT7rK/kc9IQ6cZ2Y5a7G/7/kTCizpo0r8tOkZaQmUUQ4x5mkODX2IaaMaPgp",
+	"E3N1n+FrjUpSCWi9bma9eSPqmAatd6JtjpNSf/E4IyQBVCq/lgddAFiVYjiEJVATmOCliNAio1IShrBA",
+	"M5owOp5I9PvlmQa9IhqChLI4zQXV0CyeCtudP6qi4SXJjQl+O9q0Ox4vhyQTJM4VE7/ByR0VvJqpFqwg",
+	"bJ3fTljSuNYe5loMUk16czaRWZQtUiT0nXqI5u3NmWbWMdd0LC6ozCshEEFFQgRJKJFNhuBM67twFq0o",
+	"rOYtoFMdXwU1WBlhUHMF+XuMO5ibUPpETObtgpS4QIjZ+rbNBofVy5Q5OpvrXOH1WlNcKNBNHmwubx7t",
+	"tDWEVQ2xBnSjvm7MX4mAc7CmYOzRoDamZNloSlOqz7k7u1prMcUjimR7UU/TLCmERzU3NqTGGsSDIMLb",
+	"Gc+ZFAZwT5QQ9+Z5NueCmFQhjZkU6fyYweZCSANM1qRIWvEN1g5TRA+tScF20ECuww0pgKPWT05Ui/zV",
+	"bywBUW6PPOzRv6BqBPaPxWRVxIdxltTT1yV36eAuEpgmEVQoTojJNYLae+0Tb6UWOrCRik4VUKq2AQvR",
+	"sejNm6WvXC1sD58Yc7XbjPYpDFPAfYSTVxCVRwils2O33WOaJdqtwIeYXWwmD53segR5GNa6PS45a8TS",
+	"cDzRCdzfkuFRpu/VRWhMw0EEqbAg244eC9pqSTKdI4PYXH2fvWmxk/hGyzbJd/bRXY6WihltV9DoPN6n",
+	"yBxfo9yVUQe+mrvbTqnLVcpomnqhlcoxCINaXlAW69TsJNM4j2PMynHKw/3dI9HbbPS0j7kkBCehmAu1",
+	"gNOgiydJRoRACSe6TGXBs2k4pzYjIk9lOIpjdBVFANgYB4WYfSZQioU0cBUMYZtkGakRTPgCjTAI3jGX",
+	"m9XN2siOGV9kNsMsQEOC8Xe3c6op9P4vTTUWhSHsfG7thi8t04quE3DHt7N4jE2ySdttaBCtFCNYL6Mt",
+	"W7Fr09phWdrVrqnl3YSzWt0VI3WPoQvwPxNxjG4zgtNb+7cfRxUn2n90K+gsBwF0q045IBunBN+Zqyc8",
+	"V5Y7FCJcMagwUWsokC6vS0yJgjm2ynKHcnRdzeZjkSmtzb5pK1+cvwRdr+x74p4RwGcIYZmYPRZoMeGr",
+	"VnETYz9c/VaYG4CZC3EFvXtJc8PDJ8Imvlwwr4Ip8acWJ9Kg94yVMODbw+CMsFDqwOqLfge8HTV7QMiy",
+	"ZWso0R0H2vO3uTssG5fKEJXGkSng2ht7IcBT18JqW9FfCmT3uaVv75llfmSJpwU/MtTd6aFZvs/bAaqY",
+	"UlZf3S3gJwaDnf3Xl/2D437fFs8owlopVi4QYdXP8U5/sGs0Svuq+wfX0Ibr3DVOKuRumDDECWJ8UUk9",
+	"RB9MowjMEB+NBDHV8eWyopTHOHXQR5UjE6jA29Ef9osPl/bDsf3w3H168Zfn//zPx+93rleuefGXYNZh",
+	"bGvHm1cKF7uwKehtrquAZzTLEi3CuCuJoqZUxzoNT5CNpQdyQW3FV1flr+sgWi85ktkygvQ6Da/FuNRx",
+	"Fs5MhZouCl8pWl6DiL4Zu9UV2rqdCVnsb87ft450ZzwfT5QAiCeu8FH78dU34MEXSFdPVMjcOp0FRKLs",
+	"uV/149vSixURm/FFcgHVFcflJ88IGClnb88DRkEwJXXnOpxxW7jPVi0XM9sTXUYNVYtyghnyqj7U0VaH",
+	"HDQptRAeOM/uqpDyh2ZSZcMDawaKorazQ6b+5vx9XZldpS52rZnpX3sf9fg0bGHUQlfr/kdYgMN8YUo6",
+	"Fxln42MkM8yEIgJlRGZcypQkEcKzIR3nPBcRsl5hdfIAIX6820BXEETe1LJ9oDwPc6nI95DQlgE+CiJL",
+	"JYOmTPiOJkQZuXzBuikb5FPwd3tLfN2UVPTedkwvxbq0UQaGWJCbPEt7x72JlHNxvLeH53SX5DuDXe90",
+	"qYHoyvDcx7LXSLSBuizzsyBxRtQqY6Q/WueTOez39RVcleoGN8y6SlHLkDIyNrFOyoTEqY59niCYXZUC",
+	"w/52N8nwIpZs2leD1yEyrhQtLP1i9WcCjShJE0jrt0MqwXW9XCWkRUYl+Y2lSxcvb8AvAweuvmbAccEG",
+	"5QLm3W6tmlO+R6Vd0r8XVK3onOMi1TDgEWMOpMPEl96cv3fcwwceHfGcVcOsYb+4j9e4Vo2z122n9yWF",
+	"+7qhNp1kdCRDBvQFnxGAAyWpsPgUCchQlzsQdjaOCSOZ6zy4Tkcq66kb0zibgZtOyXxN3o7ux7WieM3w",
+	"8mZIfEsmSBlvzt+DixQwirBNGFfalnPCSpKmD4FW4EP4OSknWGUzXETADVR8NSyhvzbIf41C4+ZVLaKZ",
+	"nFnYr7UKQ/k49JtGputSt51Jd4NFm+xwe1eLFPSM3FGy2KBs6CRpBzwsOSKfJDHwaqHMGpvHBexoa9+M",
+	"GVuSk/rBGY8UDMyxLG6c0gW079ZjEJQ1TV2tg/I49c0Q0M7BkVSw2pIfrZx+vLGZzKoxGAp9O7ZTcMwS",
+	"3/KOoaN5R7MVyrJr0lDaWZnUpZy7q63iMLBCfAToNGsyteRmNHF3RloEjrHErXlxtQ1AUHDob9qGmQHV",
+	"Hzx2cGFkJm4G2nAH78gjbF8X2cF6ZF8l1eDNpzlJqGxTe9XQhLYP7nLBgVm3sYeK9LweGRScQCsFAMVU",
+	"oOaPeEaYoLEIBNFr0vw2FixGDwm/k4LltIrEm2XqcOF/1N2JQjBBxq1R5mAQV8HDlESmleSNrVbKkK0M",
+	"aeI+SAoskzAo5YwKpT7VCZ6jJnIncNDmWIhwAHclEq5Nf3NDMeJmO2XXtcOt+hu9Iz8SkgxxPG2HlGAq",
+	"n3smaQpcb5ShGWW51IZtplXY46NgLxrCmsIk2+estOFSWzrnPCt5bY9a+WvNs5utf2mxutwE/gu9C2Ru",
+	"mS5fzSWDJZDNjvOM4CSQRP7GdDEj8RRpIm0Au6afFRXDbQIbaObcGWTgT1zId9ahsVr+CMxbqYKQS4rZ",
+	"EsWQCQ8O4+9Mixfo35bhWCqrrQghoYRD+AiQZEe2DFqHR1M8JKnOqUk5G5PsigFegw67u2BpEu98V3Ef",
+	"HB3UuMh3b74Lu2FKkwxwuXOo5rQO/mOk7lNz0d5yNT1b29qImPwV3axs/ORZ+Kv6KfmEY1lsQtWVctQM",
+	"z+L6ub9KO9ef+9H+0f69d0FNZO2nMMjtB0Km6VKD2Fq7pMAcpDOC/s0Z2UW/Qqc/gpkwSLelSPjHz70E",
+	"LwHhfwZmg8wVXS+AwctJrk5GRtWhGGV85uFeSK6Y2Kvjfh8Ca4025QNlCV9U9mOwUmITYF4/GUyyzrjW",
+	"W69QoDbtNtlkFlQFNYfyBpNpoQ9ZBAlofvnmil4KPcOb80mbzbQpOcp688Sajva6u7IGVkbY4tPqIg1w",
+	"G4yMgNrQUslHwd/kCDRX3uuSiZuM56ax2/p8F3ftjc7jb2jdta7YjlMuWrmb4k2IDiFauSw7/nXnc8kR",
+	"vD1IJZCTFXZquRhpcyvMqtuNEnuMeVOT5TfaqIHV2NDqTN64abVIsIGWdxbgqbFXcE5alrBMGvSOegcX",
+	"QcELtEVs9QbbXa75vrl+M032LSNaVU1wu5e8L93X8FXbpDw5jK4mHRU1k7qRphf4egsTz06TO2rfUtdt",
+	"Xh1CpW0Iidz2Ic5IhPoG9noz7xOk0pGtpUt/k3lmHE3ByCFkPUNPz01NeiE6LVOSNOtfuU2LGonFtE2G",
+	"jFJ9myyAzLPNLoVcq3nq2ptW3t+tGivTkek22J7nX/x2ZuBqEGdKJTAZIQTpJiDKKhxzFhIBaxL+fGgF",
+	"zVAj40fUTMysYqnLcsHVnQZSkuSlIqsqK/Fljs/HfK3DnA1LGT4HLq17M/P1bdFfuHMlsAu/pn3W+xUF",
+	"9wt5N/0BfPn+/XEZdWEjPoS5dINes17xUPR049jOhmLXx5X+W6b8bsNmG/eMb8M427LBjbwo3Nm9wo3i",
+	"EjCGZVw+Y/K2eFv+IaSS4/7peCgHgScaBmK6aLVMiDxlyLXqQnyE1DpnfEYF2UVvpUCQm6Iz1jTmxnCJ",
+	"sJQ4npqQvA87aPxSEM23eS2KbyprPyP1Oc02OuVKCOeutZNa4AyEyATvH730IHpGNCUWbBMSBZoAapgh",
+	"rbqrWwEg6mCYflZTmWG3p1Oh4fdYaygb7Dg2+zbfGvyAFu7sUjb7ajK7FwnycpggnXZIKBub1o+Q+0FD",
+	"VZXb5Gk/IBTkxb1bhYLeOuSFzvb6Z0Lm/zsEt2HdYZE6XPRfyEj+lstQz6NW1X6NcU2CaT7bVPw1WzaI",
+	"INhJdhZC+IWy9iw26v0dZ9OWwuvcdMAbLv3AhEm2zpDE4xPtMk+X1d5hm5q7bllE0jIYIPG4UQFHs+A/",
+	"rGCH5K+eF4qPmFUHq5HGE+jGn9ARKF4y3JcfzXIhNc5X48AJTGezAfMrWZwqo7FV2NUYIYP+4b4LuOk8",
+	"7EzuaMCvfn/w6sBLfoLIREiqXZe7nX50ipCvoVhdaJ7xOMln85eHu+QTgYCFgQ3RKm9d++Kaxso8z5Sm",
+	"DxWpJiVtbbNk0Ng94YvUWJTkhWL1lTzMACByS/MtiIVRF6H2NyKIoAzT1fUHiFZzGZowGW8zPwdzFyCe",
+	"uOEhj9T6tkQHDUE0t2ngbGhmA2tTR+pCX/qQRrvtOieXZJq13syAS+QRsOlCnohfycKDJGiJES78VmIa",
+	"LVwjkV47MN0eTvB/rSi5Bj+3q4BmtQ2PUbBPE4zeuHcaeNuBQ6ztfT/Y7+8fHR31B1CEqvFpe2dvL34r",
+	"g5iqpS44yoSOJ73r+0eDMZ5RZs9OM0BDiylb5ga/EpLomKBrB8lIiuDqUFTcj4P/z39dXYnr7//Lfri6",
+	"2rUfg1HvLnuB6Kzioga+pucrOrPlnzYJVSA6Zjwj1i4Koy5XCw5XHjIlZK57WBMdr4+Q5DycWv/1+4ds",
+	"2TnEQT1XlgMqEcZc25cpX6iFUPS+Wq3aGBW6kvazO3h5eIJYkDiFAUyHjpczsYtO0Yh+IglKKSNg+QrE",
+	"OPy0CpvuLeXV1fcfBzuvTTn0y2hQ09LUAlKviFGaoVHOdBtpAxKnWViERB5PEBZIcYnqKB4dzLodawg3",
+	"6PXwmhviNGsp8SPNyLl1/zaVExaSwQMCWWGcW8A2VGZmnlAzcD97pDF2gcny+NjrD16NXuIjorTd/s4P",
+	"6p9X6p9+8R8ojr6+vIpI4JJGKq5F+F7bAa5jvu3nm3I21rj5jjuhJZGNjYNg6kkjidJag7VkUc2F09A0",
+	"VKAZzqYkiUy/9JjnTEIZL0vMVxauBqtPqa3ZWOW4D/LCb61h1VCW7XLuekW3ITGYtzaYdr5Tb8h0f+qP",
+	"YeQM19W33Oj/2u/J3sO55IX686G4Tig2BjlEWi3e+A5dUVZ9vJjeyAlhN+Y9Ruy7TuvuzRe6Hk29FKCn",
+	"69Wpa6UFyAU3edjGOFQ2f88Ul0JWw6q6ZZavsS9Bg73YFuCNO39rFd0f32aLfJVB6feGqehTDYpanGdC",
+	"BxyU+IG+MXM8Jl4JlksraFQv+qvrSLjSRNymNmkkuEiJNzHnU8LggM4zJdYTRBlyoaNyXEP7CJx+8Nr+",
+	"56c5+OkCnprw29nFj67aqHl0/pQt0f9z8duvSK9kJcoCdHyTKxt5v98/9MwiNuIQTTFW/kUu5jSmPHfd",
+	"sRRHBCfHaGfg8xswuA91zzKlb7w+Ghwcvd7fP3z1w31gW9+5vjMBEx3PCGg+nBE0yWcYUNpzYeo+sbB4",
+	"XSemQTXjFplvc7eYqPfOxkILMN07IiQd2zJPlz3Tc+lwNz7Svs6p60W9RAMnrqLs/tAIveudiR925mx7",
+	"p9EloQygDny0YgNx6eUGbVWeuE17q8fxfG/VnmWTF9y27CiQEzcHacEnXtqMzhzj71xHw5a9WTTrMlAd",
+	"c2wgEx1nc+bdLrIVOtaSjNC/ScYRz1BfGBsD0BbJCOdpqLIRcmaIMixb4BrNlfqyYvD+xBeQzI8UDzC5",
+	"OF7UCXLpxYJkhogRlSjFc0HECRoIpRse9KHfA9i7w1wsb/AYU3bjsCQ3j8ncJ7MCc8IS1yYTz+aS3ix0",
+	"qnjD9yl7cptxaoD2Lpe8KKxWUlTYVV5fke3VYFPp9uHly2IjSpmSa+mY5WmKh0oUaSFX8Sh5boumC9t4",
+	"MZvv14wkNJ81uzokCxX/sqelyftM3rjtPdH4lir5bqRfkfLFzRZvU1K5HenKzJ7MFi9qFtF6Z/u8dydm",
+	"NSpAqLaRazg88Mut1kpsCwYO+BdBaEz1C4RelJTyEN84S5eN7eCSpGqSH60kwyb4z4xABZRbCw37BgNu",
+	"AdtpA8uNRsWDHkynUc74zDMLnOSLUx5Py+r6CgDjcb//fX+gkRi3UpIMFqwIl2QpUQbd0Vw/zwlHE6yM",
+	"feuVBkcg+SQfb1O3cxzU9kv2S0Jaw1R7SXaQH6e3ttwQ2S2pPR+GLhvpZuYEd6eWFUAs7RLn3v94hl4f",
+	"Hv2ADJRLxVCzoU9YTltYQzXszR1ODRBsltmosbseYuVDYlMWLGOIwFkdIS2yIpRCAiEkyihm3dsTPr6k",
+	"kFjmond8uL9fBH5/Z/OMx2rxhylBb5jU+2TJachzeTxMMZuuOjKLQG64JhwQ7SLT/FP7E1Yt92AvH7MC",
+	"ISIEiC+j9yquBC8pHaO1O1Y3g82DcqtaHRXY5eZXRJkJpQx5sjyxc8cZnhH4WQpISUEgThFGIsVisupX",
+	"35jeY0fjwunXmwo4QlFpIXGwrc8HKifo6NMnU4IHdKqsiiRyIQy1jFi6CvHNPS3ysr5yVHKXHIa9Jc6T",
+	"GZAB8EhEGdQriEahCZtUWnVKQ7jNI3WNZmreINSPUKOcNphrOC/URab1OmzgaZZ3WC70ULaG53TPQksB",
+	"d9MOkc6RRuxzO9TNXElZEFxNQ7lLXbliDRevBUcUxDrfDAFOhSJvtuJ9CqeoWESoNt3W7C0tcLX0PTVc",
+	"EacpX+j6MHGCmBIT8JXQTvCqptEKmSNQvKtW+qZN9xucWNSzJtc3g6njdyQLInldgjtDv9JgLQAagUGt",
+	"1gtZ1+YDTNk2kytZv6u2Nx/JMuiZLsLWr9lcwSeNv3wjHYZAukzzN0s53sZ5e+LPoFlOrTuUHR502yAq",
+	"aISV8wYbVLE/rNP6KjXRxDR3MQo9SPVckKxJg0DPo1p+MgT/IyRmIkK6jTo8eE6buL1btgupYXgO811p",
+	"oAB72F7GAYJb4U+dgA7a0Ktqt70zzf09iQm9I4nL/wwEphslulWaELq+rRkxwUNT5AMhZYPtuRkysop1",
+	"bF5gihyDSpwreG4TbNVso/eeGHBAYIOgKNnDhEcjDSONE8WBhARtLpTvLxuUAwZz9uHGZiylmGSnPKVU",
+	"Kv6A9m3kjia2gK6BRkA+zWlGRAsh0lDirdLjjEKkS4OYUjG98fpHMi5v8Hye0hh8rg3wTFthitqi7Ta5",
+	"qfqOFlpPJ/KvNRXi7sWbV4JZOKYu3u4M+of7O/1+/4cK3y0ny1283fEyvA6iV7ZRxmH0OpDrVTO7og6y",
+	"y4nlolVBWIHj3MOlMqR3eJnxNEVZzqCSgFqkaMY5C/AlHxD6i9UhuZe2rEMy69TpyhcBog4rwJRuNcxp",
+	"Kr/1yi+7Pp0uOXhCzjZh6gSSn7iEBO009QRvHOvuyaYDltC5bo7J9zIieHoXSiHUj2uymEGh4R68KjNg",
+	"6DdzLqikd+QBCg0MselOlZa10w0LJKytOuxNrxuj4xfAR1XoqV30VtqUPtD4xIlu38E4AMChmRoEES6M",
+	"umqLJBketYP0sHc0b8r+JVPFdBegNjqAviFkaZ3qpKCStefSv3znDEawKKUclzwHke9nn4c0nPapbaVW",
+	"SC3wL+1ddmntvpTHUNrfyCePZmenoOzHPDZhDBLo8hQ2mO2JKrpBVTYSXFRUmC5SmxGC2uGdrJ77BpB0",
+	"jwB7Ysdx7nJKq4v1Y8ZnxtsMkJJCnqgDAHEbnAJXMcEO4C1R+VqUkJgmROyi21Ku6q1a2kQtMZj4trWl",
+	"DUdiYRr7QD4yhx4VDte+1NbSkiwWU/1vKR8W/qciIg4a6qKVhemUeu9oO71IM3PgQBolGc0wTYf8k8Ya",
+	"NAJbe0YkyajSOU3q+GpN1LixZC4eVht7xxmBsTRCizVvbyp0YZW6XvcgkSsZS2ezXEKMkehNqUDqg8BV",
+	"7w/477ZFcHS70cxmXwfnQ72iisYQOsylIK9nbtvA8xX3tOrN8QVB97bGxGufulBlyAUcl9mCenCxMqZY",
+	"FUistDOVRW9xzh6Dw1HOuoAGc+NrhHf3GDIyT4OI9oknM5vIeidK1OEoNLwabNkCfMD3gjul3YWp9zcp",
+	"JkpCB3K5TJw/0g3TdIxa2wpCcg7FBSYlfqVBarB3Wl03TgO2uGqrnKC+ntkaTWtz/nRSyGeYaOSptXaR",
+	"G54Dvc0dnoIL8Ca2zNH5u/WXanxy69jV+yQFUvYwsvawvgZKtATXxSGYIfDuLlGCJXF5cIWbtXxPJf+n",
+	"8CP33jmHPFj+iDO0j/6Os3hSdgKUHLwVh3YvGwScNA/xVa8QF2bFaqi1iZBSRbmQ6ODlEaQAIzwhePt2",
+	"SE/Lp52thAza+LlWgOcq7mQ712YnxtB3pyemEKxFQKtc6O/yn3XOdHmBXzVS7i8KUdvd0Oc42H0ghZGB",
+	"z4DOCMIC/Y0DMB0RkK7eFwZevlLjUPjgB5OD/qwv1rayff7R1KW/vH9+dbVr/3p9/+Ivzyf/mf1H/Gcm",
+	"Xrz4vqEj/jzPOg8wXOJxaHkkHmuv1ko3xlCcd4MTF2Bx1yTi2CQ/68G5+O0M0l4lRwkPuMJaJN8lvK5n",
+	"HgHrrPKUcAPSht0PKau0DlT28U3mItXmC8n1dz3bMvQm4QsNR6sb9GoMyRHVPQXhYzZzTCwhKb0zHe9z",
+	"5rW/zyBSYL5W+kjPtJhs1JAQUCi3gskE9xlM3uUUuueZDWjGty61s6A70i6MgweEcBWfU9Z2U7HIxgbn",
+	"YoPRbS70XtAi4OhNrdMFM3g7b88DPIGh08vLq7zf33959jNyKD4GPKngi5eD/tFrgIkqkd3rEmO8tA38",
+	"C7Z4UNeE/7IEGNQMiNubyeZ81ksi5FmRbNOyos5hcgBijMXkOEEYihyUBi2hYhQNl7p11lLxPLpSi2sH",
+	"YHBq6nBzGhdYBpw86vuQKXUZLK4+NQrb4CX6mf4VmDP5JCPQWyHdNZznuEkY0FklmF0DU7aVVqienlJG",
+	"3jCZLVsmdTfnCU0yWwC6cCUKLG12QcNzXppOl0e9DnB50+4Z+GUr5ASPfXRkZri9n13WSLW51NjJnc0P",
+	"QlolKmuET7IxLuTjEPV3XuOd0fXnV/fPd9wfh/cvPh/cF38P9sOQOv8NnKCNs3kMqoyufzRh4V85wrGk",
+	"d1QuETQIsDY9CUXhx7W6UPOwcIWex7oGp0XM1sy7w63WT2zKv4McV8zEF+W3H1wdcAtZAxGf21HGZ7cm",
+	"v8WU4d5KfhuhIVfmDEN/5DiTJBPGTT7hebaLADDs1sR37G36UVSiMdcQnLYG5YoBikaClydo//C43wch",
+	"pvsoWx09wUsd8ano5oBS50lpZ5uvga2LegIYo8irzbMP1qaY/9AeA07D423Y0ZTHU8fqeYvLq04wtRjm",
+	"nfCkZkfEUEeHR+QDlZMkw4stElBKqT4m8wSiW8rWQFCrG2A1D0jbaZWrU51YZ2sG0YQ4z6hcXqjR6mkN",
+	"Cc6CdSAM8TlWyrDkU8IidLsY3dyiETfVFcMlOjzwOxkqYofHKj6sH+rmO5FyrkdgUVgqie12tDrhDbBt",
+	"6Eh3mkZ20C48dqwh6iBzNyWZKWTA6VJINKfxVKDcofiZytgiieJKGZKiQJ+DfuocDYnu6JXsXrEr9t13",
+	"HyYcLXmOcEZ2v/sO6Y6VtkoxxllGAbBKT1Qv0S4Y+blQjOr5rRnQbYRuU4IT9b+2TOz2BRIEilKumB6U",
+	"ODH3eVk36PntHSULkqlbtU870X9AlrJ5iATAOr5g9i6lq1MpvD5JDv8iUnMvfjBwGFqnJxma4SXoweqx",
+	"VLgguIOITumUaLd9wonOkiefqJDH6LB/aJbtTKcCFUv27reLy2K9GLp9m5DZnEvC4uXOz2R5u4suCAD0",
+	"6Gg+nhXFoHASUa6mXfw4JUs0pndEXDH3nQHKUFOfYAGFodoVoiwWdQMkDbgTruE1oCmCX3hqnA3aaX24",
+	"v7+L3v1+CQ89f/PLm8s3V0zNYwlBhGME+Rt6hIBamRJ8Z5an6NupRpKSkdxFpyjms5l6mOR+qNeMXaD9",
+	"ft9FXxZY6JdRkmiYkv3+vh+byUjMs4QkKMkzPEyXuuCDpinQcXEjoDlxDiBDGC14NiWZEXwZ0RBsh/3X",
+	"VwymrPUs8O4vDBhnMUy35VBKpUw9veFvoDz1u+8gOl+t+BWKNPro+QynSgclCeA2RbZBstqaCA1xUhSF",
+	"vojQYX+AnjOua4D1yXoRXbHD/gF6fkcFhQbOw1zCaNRWLnmeoYynBG4+VP+8Rs8h0V+pjUxC9SJZnYK6",
+	"fnCAnkPOh+QcsEHgXYMjNQQJw1VX7e+j51iX27pi3hN0q2tzb3XBKyCewUOP1FCh0tVfN9jnE4TF1JAN",
+	"lL1esdv3RGbLnVP1163JuRAvzPL+QmdUwnH6K0/gCGXERR1eHiojNtJMUKAB+jv964mGxqICMW2huxDF",
+	"PkrJnbLpE0Lmu+gXKkxORUawJvordquBx26BMm5T9fLbY6iX0NwW5vBMoFulTN0qqnJ3aPUNCEvX0DDT",
+	"njalMWE6B8VC885xPCE7+7t9075ECwhxvLe3WCx2Mfy8y7PxnrlX7P3y9uzNrxdv4J6iFraQG14w7rg3",
+	"2O3ry/icMDynvePewW5/9wBaYssJiD0oBL0b7BXojGMS8Bf8aMTExW9nu+g0FRylsG5wzmOep4l2HRDE",
+	"lJGVUkGSE3Rr6P9WF8wuJgBYodk/5ext0jvuqfU/td28HP3bUvdyxog64HqPgdtQoSkayhjVFX/kBExp",
+	"s77woxXHuBmUNdxyfx+te7mRuur1gDld+36LSN1mAAZLe/0IKsVvmmtRC15XN54CKrvReCy25epQoBQc",
+	"rFVAIbGjkmuIoW5Mc1fPXAxq1bsaHmhBLXtncPp6Da4ETgLQBzY+DlS/3+/bjh0WiE9HFNWU9/5lNN4W",
+	"Gwl5GKDqheBOd3UJLISe6h7nxrf3zivUFvlshrOlOTlm6SMDgwj5fyByoYvdGHAmzdEG+EjTeyKIwIoN",
+	"7BOoEiD5HN4vEKVmhgW6+m3pjpImABRp0qFtGgW7Yro8zlKvVlnUuyP/Xlc5p260z1BaCmXjXXRpYBTU",
+	"I6dkDpJdXee6gJe5iyn909V7K/xlA6l4KtrPZGloBtSkv3Ldzr0TcnGdKe7L9pIxa0Nkup5c4Gk/M74A",
+	"B9B+f9DwljNTx/hw0vwJtG8GBglYJpQhJ6NMYwYxwRoHoUqm91FFKu3xWIzA2AuTLzonkmigatOSHz2/",
+	"dfiXt0qlPHyhhbFjR+iULZFWfT0MTUdVGV5EBrDXqgROlkEUYKKmACosmDfiBIwNczgQTaxb5eKn0539",
+	"o5eW5hXprqHT39REN4jBAumvIgbUMeAsJhkTGyVAmco6kAha39EHEQTkRqG43RBWhOTTOMMFhOuf7xAr",
+	"403NTzfubXZiP9Pk3lMmy8T+NyItQ35cGRySv5fWW9KFCH6vTAbL5GpEbiuRA8N+e67BngNrupfhRa2S",
+	"fmobLupkFzC8QFekchedcwPWBm4EHaIMb8t7vNjEgz5AQyevRMr5oE58TaTcraKGIRTJg8XOltFdSyiG",
+	"oSKbx1TmKid7lZgUS4/QcCk1yJv60DlpPRNa6SmUnUcjNuOIa2QJBo25M/OAtqN5Uiq8nkSdDm+maDOn",
+	"AJnRnAKaWRjezlR8syNouEQuc93uvd2teuXe269nAqUEJwI0GOuEFVqnNjrEmEhRYK2PMuJ0jZylRGif",
+	"IhXgeWSr+6+Fz5nVMp6kuq1Hdw7ZTKKZuB50/PI6VlJgVE0ItvBBv/CidXvo0ebSPXedefiDCO8ST4lu",
+	"9lZ0R14huVWusfdZU8ta2X9WKKGPeno3rXJXPHrdErVmgnCn1bOvo9483+5MVxG+Daq3MlJsxiv6FYoR",
+	"bC+cSGfL/htwwlii+z7pNiVXDFxejC8QZ1rCzwFyF1DGRclD7sEw6kRB5N2rec2b8/dQfECM60oNKi4a",
+	"/Ybso9/Bc3Dmmy+PwxcuSTYTLZT4b4xe5ymOTXQGyhjHGSlKGrY76ns6bLYT84TUag06CAZJc2JO8FTT",
+	"jI1LqFuhjt66e6A4FRqGzijLpW61scpI4MVnPCGPykyKt9RskD8NODqgFDDi2i50xGnA1lfv0AD/Gb+D",
+	"2CusqgnzFpDt0JbmEVjSWkowJaq13B/0Q3vRY+6Zfke9Dza1sG0VX3p3flkPfdq+iVbAvB9JYmxSA2vV",
+	"NtcX46m6Se0Iv7TS5r82wJ/1z12QzmmSFIiC7RmxITTnfUlISiTZEM27rPSaRIyjGc/IiQviLzUaDfC4",
+	"KSFzYQ0dPCO7AVfmjN95xFTZlsMaHHGDQwBBffWApBu2qR61YUkfduIaxKb0u8HQ3qzQQYqEQYSXRokb",
+	"c6bLCuELre+B71k7sE1jJKVjRdrNDRF8kumcdGoBHIIqlbdPX//M9r/BM1tSqrBHyA87v3umOGjHy1X9",
+	"onS6UYyALp/R8cRoPobYhN/NVFEzZIlYx0E1uQj0JY15dWIA0Ef0TufkXDGXfwMvmGChC22h2QQEnhEj",
+	"C/MjSecidHjsGYj0OxnX1/NcCokhXBMhIfFSXDHBQwflTG/EmUMzfZpujfIon+Rxi7SpZzbIMacOYxWO",
+	"VoqDqOwcsZVdUzqOpjbP5ttvTJL5O6apiKCsRhvn0MFCI8p7qYhQQGQu4AkxkXxGFkRINNcNPnRE3+Td",
+	"+JjD6oBwCx4NMjNAvp7OfV7M4dv2zpams6xT84vpdqbWO8sZlCElgx2daaxp6FoLQVCIu3x1haM5gStC",
+	"fMLC5kN1aRGwb1GcenjgM4Fui6N6C14FYymbHBI0XCo2RNLRCWRIauwxo0tdsXhC4qkzCg2rosKk3y5w",
+	"MHzvVxk+UfngD7GRcNjv7rjq156pla2TEKbVj65hUbskOrLGLwhTNhXEI+1L+B30WbG767PUB0oJXQT6",
+	"xHU2y7EyMCR4hiYEZwIJ+gkldEyNONJ9V+WEzBSfW0w4YFxC9XlkulexxFxgUr6u2G1Fa71VGpnT0TKt",
+	"KouKgyxwDtFWx7BcLvZED2J5kE/wKMJWPdY51Lp3h+ePJNlDj9kDwiywXkXoAvwoguDU4CjGmBls2KHJ",
+	"L4ccRxNC0b29lVDjM1vH4byGb87f70IGvT4X5oY7qshfGUKMoylZApQ/h1fqk6iOYehoXBD5JsnOiqE+",
+	"ksX/5vy9/5IvbIa8OX+/PopiFrYTepZFlYv/cK89JOzGNhS9B+yvC7reLBF+NWoRFcgm3kL1wi467B8W",
+	"FTAmsmBI7835+8hQJ8CJ2dIjoGSYNmVov2/LOAIuZzVBRZGcMZ272Q2/fjzCquWZHyYERBaVUFkkosIU",
+	"8I+54gUJ74L0LrOlVXnN2pXDP5oOW9Md1EwmGTWNSB+f8n6bEwYBLNvS1FVZWd8NRjCeqGjVZNLdoSe/",
+	"KeDTndgk4iwmxyZ06AxkqpPhoN8Sd3a4diDFZBdBuRFQck3ZnS2gXtgMVyH5fB42tS8kzuSPNCPnatRP",
+	"OJBSjPELh1LeWhTOGi5ttrvQ8rrIhelSgWo0ATQkY6pIe03V4ZPI8smW0CarHDkuUK3a8Y8x31F2d23w",
+	"Fxjo3/gv6ppHZNXmDYH9MUkIYFk4Fk2FLcPsgjXDHBWvAImwsq5QX4nGHKV6Eb5odH6eari8oO9ytaVa",
+	"XZfrCNEREg7gzZSma3Q/NMFzzdQlwqbmPJi68U6NZVO930jvkHmm1/q6UV6xB+7bjHB86OBAfQPUHLux",
+	"ML6oDAN9KNoJ8tFIaea68qkkmKHNMWRaKSOaxhONOqsLyK+YWleTeQWmxJQqWWOrsXg8tUraLjrVACC2",
+	"6k7pXXIBeH4Ckr0YSLgTbzjxhHNBxO4V+wD54aCdpLmGgTWYIuZSLND/tf9Xg/te2zO7ZuWxrCZz+7hO",
+	"FZid68+Htm/RfvHh0n44th+eu08v/vL8n//5+P3O9co1QZCxR9ULbZfp+swg9XMXnMW8CTwvG5j0I/IQ",
+	"O8od7HdPqeUoM7xEVPAUS50Ylen+O3Cuo6I7I5jRJuahIYldbYHpE2H1P9PEtITLvMJcVjs9PCIFhPti",
+	"1CQdmVmVozymX6VeDcUR1CRh3t1mjtX3sPlKiUh1TpW3pj0IMDCogUhmlFXEk6ITpfnrhSs14FklivMM",
+	"j4Jk8VQV9ECzki+rqNcMoLari4YONId3STpxGcKuFdUIlXKjhmTcjpvtJdlyJ8vZoxnAEMZaQI281iWU",
+	"NuWgeCHPSqPwGLaZIJ5ZtpkUzhqjh4Qoffk+Z98Mqevhfmk3ocGdrzPhDL59YSPMcEKgZK6DDD8xLVxD",
+	"qyRsSEO38OmCnj+bU3O/p85mBwGphq0GnFYOAF2BYr/68t/2xX/rJY0TfCBGxLHtbuQhUoMw8QRPqWTh",
+	"QjM17Q7SceelMKV4Cyxs9IqwKwb5SDrvDijItVhAOAXzL+g1ouPHOrBfSufZKBxso4kO/O7KVsEPFwYu",
+	"BWdtsvpbd1UTcJqiBsbi08wnWNTiw8CPjc3Td3B1HTBM8WrnqATTEygwIc8EmvG72pFIDdHaMJNAXbx5",
+	"HLAzUOajzeovYqeHxvAlcXK+pSwqS9t1Bouj/c6yp/y0N6gSF9LFnKqoNcX5rK9tNQEED0UOGHcBkqQs",
+	"KQ8PUEioiKfqlPBsOkr5wnPbIEDTUidH18o5+LorZoqwvThE4fJSly04oNyN4NH69SFOr8b7tuhD9VSN",
+	"j7KP++kEB+wuR6UdRFnOGLhvv7FQgSNaD8jwpDw1Q7BeHEFD9Y4psyh04ikEEhRh++ew5hyHxO/e58y2",
+	"x7uv9SVdWj2NkHLlYNGqbRf9bpFDfS8BIcVJhV5N7gZ7pcaquGIFUGhm2p8Z1wJHEqBSC30xdLb/RqR3",
+	"tB+daW8iqi4hKDbsaltG5rVDvN5EEXs4njK+SEmiG29s/6ZmVsIugtpASNUWkqYp+iMnOUkg6rtqbZ96",
+	"o3ui/Nwf4r1h6G2xiM45I72CO66/+B+wYF1o+tgA1lZ7CHmpKCVsVsogJ9HX/DXWbBPes4eTOyrIjm1N",
+	"+XiUFizBPIW3X6qXP1VCKkbYFcbV16MrF6HlSDfrKWmRzpqUej+2IieQzjuwD0YcPzbzcr59JeC1tAOP",
+	"R4DaYHD/sGN7qhRXHuW3TXWnBpsb/VGs+lZ0NYdyhq9KT0jD/ckFN5xZeL1TI0RwPDG8eqYxyoN4Y6dm",
+	"Jk+V+szwvnGyg3a2WowyRFgCGN3K5AgFGLalSTH9QoyuWsNgUGt5mkQmwDyjLCGJgeEWfEa8TvaA0lnU",
+	"LVhFQn2UeRbAszoV0yfPJL0hfuOkKqb+rhSc0uLTJAQnKWVkaypVpt8XoM8fKUkTD3pJSLw0tjsgLZQQ",
+	"18Ckpc45aWKd1gQNkSTM4slSI4zu2ybE9+CMKcJ0F7+dIWVEiS0JT3f8lY9DeW+lX4hVz8rOzCCebPm6",
+	"Ht63b1oUqZEmKV8XtIlKQLcd/cxTIsmONM12u6eiNxq3GoOryxSpY6R72KIZuMOL3kQyW9ruUAEqg6Ga",
+	"fq9PldSKMX7b9PZG17aqPSu8k1tTmancLBqJdU9nH0wZadVLC4Xc0rSV18oZdN0fLmtQhizchWsO9qRB",
+	"Ocwov21iU7MgCKdywvOx1lXkJCOQH7M03tKhc81vSYUNYDbe+qi7BTyVAcvYNQ235nhMbNsZjjw3soXT",
+	"CAJl/FkQMr4CNMbMAzyJtAs9MkYm5Uz4+b8iBJah9JevEWFIqJjRL2AXRLY5JwSa9K4G8vfMaJ5qvp4Z",
+	"3p9AbDJE2Z0yMMdYl1Aqchzx3IT8gLNty8QymqY7GbFNKmvz421vQV1hM8LlPHADJG48b4DxRgRKNJD/",
+	"gmfTXZd6ZvJ9GEegocEAgrnxUPX3Xo/sMfmP95qaSKVenggJjkY4s7FtXT83wQKNeXdBTIPNVqwNmhGs",
+	"RHLyNTgO9NGol2+hOLbZdEGIq1pTf7uY9bGXU1+EuAUaErkghDl/gtC5ExDQvmKaJWtANkvfu+hC8Q0W",
+	"E0d/UhHYBN8RNMZzUYcx9ebu24f9hznUyUw9we4QYouA0zOhe6tA3mAVGvbLkeWnOUmoJF9EEsY4FwQl",
+	"eAZ4PBlKCZ4a/B+d224yesp09sYO8YmKRze+byvS/k6zEV3USOXE8Zgp9B/aTgiST5Kw5GvGqSKHXqEB",
+	"bqFizIV+1fmz2qmt8g9RHMziydIbjO7b1sZ+gY7B5eiUCU35HYoBB2dLWhzTO7IzIiQZ4nj6JUgyMlim",
+	"xpkSUMXoHfnRDuiJUldpjN+4Sx9L4qAOXJ7HAgtwnqdbRz4NpX6poGd9CacpGRKOvbnQZ1mRLOL0UO7i",
+	"x4Ed1A+AGAFConagCL5Kv2/NxJ8o6drhffsRUc0CC95Yrg7ckmynhMwfh2YVmZJPats0HFJSpr/mKUo/",
+	"qyE+UeqCsf1phW5Jcm1JYMYw/QKmhNei3/fmUGjGCrax9QjPsIwhLuf1GphhmpLkJAhCRQXCqeAGMGqV",
+	"Qo3W/FSJ1A7v2zRFrMMCDYoSP+O02oYeM6KD8MlXSO197979RCmlGOA3Li4hQ7mU2cVRwouI/NbEM8rF",
+	"V864/I0R7arDAH5CGM/HkxCtwVCfLKHB6L717CA1icdOqTS3Pzq7cv3K2upn780Anyyp6eH96QyAZ8Jz",
+	"W2ljIKUj+QBCg8V/3LSPZlzOITOQVBBQQKG/XVGYVxS3rVIjzOKJp4NURvnnoM2SR0UTJGzd9gSppPgX",
+	"8KicKouAZBSnpgi9MAgcnq7JMg8RHIzyyRIajO7bJjBrCoTrfW3AuJQu/RCSo5ytxwJ57656VGgV/ZJ1",
+	"KHJeMBfwDhxQQWexSVjylXpoYTAivbDlilH2xaKVblB7n9nadtPvC9p49F2rz3Uw6fzoraxi1XWU4sBZ",
+	"aMu635no85r5PVuBVinDP3UL/LSRRgSRMiVPq/TyQo/piQoOM7pvPAsfJoEwcl4f/ICCS93S5yv4jXSj",
+	"mKfdxubPVApe5DOblqtbEsyCykmS4cVTMKlWqeqDGd0TN5Wqw/y26ewST4lxYuveEpJrIwmZ+H+IztQT",
+	"SJxrkOWPn3tDgjOS9Y4/XqtFFyS7C0PRXU6oQJQJidPUZRnnWdo77u3BfpmXraBpZWPMqDDp2roFwzzj",
+	"0rQYMY4impWsohJkmgioBz9SKC0ymIoaukhECMR45qWGmydESMgMQ1NZ6NeBMMPpUigCByQW750aZysE",
+	"SsncSZbcwwAz6nIl7bfSOcXL2DDvKRSnEC68j08CMEE+kAT4n3fRGxxPoCc/IyjJMzxMS5TgW9DPPGgy",
+	"b3ktWdxf3/9/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
