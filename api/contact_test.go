@@ -177,6 +177,8 @@ func TestAnotherClientsContactIsNone(t *testing.T) {
 	same(t, w.put("analyst", other(foreign), ada(nil)), w.put("analyst", other(nobody), ada(nil)))
 	same(t, w.put("analyst", contactPath(w, removed), ada(nil)), w.put("analyst", contactPath(w, nobody), ada(nil)))
 	same(t, w.remove("analyst", other(foreign)), w.remove("analyst", other(nobody)))
+	same(t, w.get("analyst", other(foreign, "deliveries")), w.get("analyst", other(nobody, "deliveries")))
+	same(t, w.get("stranger", contactPath(w, foreign, "deliveries")), w.get("stranger", contactPath(w, nobody, "deliveries")))
 	for command, body := range map[string]any{
 		"verify-channel": map[string]any{"channel": "sms"}, "test-channel": map[string]any{"channel": "email"},
 		"confirm-channel": map[string]any{"channel": "sms", "code": "123456"},

@@ -134,57 +134,23 @@ func TestTheReportOfAFireDrill(t *testing.T) {
 	}
 }
 
-func TestDeliveriesSayWhoAcknowledgedAndWhatVendorsSaid(t *testing.T) {
+func TestTheReportOfALargeFireDrillCountsEverything(t *testing.T) {
 	w := newWorld(t)
-	ref, ada := w.published(), w.contactWith(map[string]any{"name": "Ada"})
-	type answered struct {
-		Items           []models.Delivery
-		Acknowledgement *struct{ By, Name, Channel, How string }
-	}
-	read := func(ref models.Reference) answered {
-		t.Helper()
-		var list answered
-		w.must(http.StatusOK, w.get("viewer", at(ref, "deliveries"))).into(t, &list)
-		return list
-	}
-	if list := read(ref); list.Acknowledgement != nil || len(list.Items) != 0 {
-		t.Errorf("%+v", list)
-	}
-	w.ok(w.store.ForClient(t.Context(), store.Worker, w.acme.ID, func(tx *store.Tx) error {
-		text := models.MessageEffect(ref, w.acme.ID, models.Notice{
-			Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelSMS})
-		row, err := tx.Intend(text, time.Now())
-		if err != nil {
-			return err
+	contacts := []uuid.UUID{w.contact(), w.contact()}
+	ref := w.drill()
+	const many = 600 // to each; more than are read at once
+	w.ledger(func(tx *store.Tx) error {
+		for n := range 2 * many {
+			if _, err := tx.Intend(models.CallEffect(ref, w.acme.ID, 1, 1, n+1, contacts[n%2]), time.Now()); err != nil {
+				return err
+			}
 		}
-		if _, err := tx.Advance("twilio", []store.Word{{EventID: "e1", Effect: row.ID, State: "delivered", Sequence: -1, At: time.Now(), Detail: "30003"}}, time.Now()); err != nil {
-			return err
-		}
-		gone := models.MessageEffect(ref, w.acme.ID, models.Notice{Purpose: models.PurposeReminder, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelEmail})
-		if _, err := tx.Intend(gone, time.Now().Add(time.Hour)); err != nil {
-			return err
-		}
-		if err := tx.Cancel(gone.Key, time.Now()); err != nil {
-			return err
-		}
-		return tx.Acknowledge(text.Key, ada.ID, "reply to text message", time.Now())
-	}))
-	w.happen(ref, models.Actor{Side: models.SideClient, ID: "contact:" + ada.ID.String()}, &models.AcknowledgedBy{Channel: "sms", How: "reply to text message"})
-	list := read(ref)
-	if a := list.Acknowledgement; a == nil || a.By != ada.ID.String() || a.Name != "Ada" || a.Channel != "sms" || a.How != "reply to text message" {
-		t.Errorf("%+v", a)
-	}
-	if len(list.Items) != 2 || list.Items[1].State != models.EffectCanceled {
-		t.Fatalf("%+v", list.Items)
-	}
-	d := list.Items[0]
-	if d.Kind != models.EffectText || d.AcknowledgedBy != ada.ID || d.How == "" || d.Occurrence != 1 || len(d.States) != 1 || d.States[0].Detail != "30003" {
-		t.Errorf("%+v", d)
-	}
-	byUser := w.published()
-	w.must(http.StatusOK, w.post("responder", at(byUser, "acknowledge"), map[string]any{}))
-	if a := read(byUser).Acknowledgement; a == nil || a.By != w.users["responder"].ID.String() || a.Channel != "api" {
-		t.Errorf("%+v", a)
+		return nil
+	})
+	var r models.DrillReport
+	w.must(http.StatusOK, w.get("analyst", at(ref, "drill-report"))).into(t, &r)
+	if len(r.Contacts) != 2 || len(r.Contacts[0].Channels) != many || len(r.Contacts[1].Channels) != many {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
 )
 
 func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
@@ -135,16 +137,23 @@ func newClientWith(more string) string {
 
 func TestBadParametersAreBadRequests(t *testing.T) {
 	w := newWorld(t)
+	ref, contact := w.published(), w.contact()
 	for _, path := range []string{
 		"/api/v1/incidents?limit=0", "/api/v1/incidents?limit=201", "/api/v1/incidents?limit=many", "/api/v1/incidents?phase=lost",
 		"/api/v1/alerts?client=abc", "/api/v1/alerts?problem=maybe", "/api/v1/alerts?cursor=" + strings.Repeat("a", 201),
+		at(ref, "deliveries?limit=201"), contactPath(w, contact, "deliveries?limit=0"),
 	} {
 		if a := w.get("analyst", path); a.StatusCode != http.StatusBadRequest || len(a.pointers(t)) != 1 {
 			t.Errorf("%s: %s", path, a)
 		}
 	}
-	for _, path := range []string{"/api/v1/incidents?cursor=abc", "/api/v1/alerts?cursor=MjAyNiB4", "/api/v1/clients?cursor=x"} {
-		if a := w.get("analyst", path); a.StatusCode != http.StatusUnprocessableEntity {
+	foreign := store.Cursor{At: time.Now(), ID: string(ref)}.String() // of the list of incidents
+	for _, path := range []string{
+		"/api/v1/incidents?cursor=abc", "/api/v1/alerts?cursor=MjAyNiB4", "/api/v1/clients?cursor=x", "/api/v1/alerts?cursor=" + foreign,
+		at(ref, "deliveries?cursor=abc"), at(ref, "deliveries?cursor="+foreign), contactPath(w, contact, "deliveries?cursor=abc"),
+		contactPath(w, contact, "deliveries?cursor="+foreign),
+	} {
+		if a := w.get("analyst", path); a.StatusCode != http.StatusUnprocessableEntity || !slices.Equal(a.pointers(t), []string{"/cursor"}) {
 			t.Errorf("%s: %s", path, a)
 		}
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
+// deliveriesAtOnce is how many deliveries a report reads in one go; the store returns no more than 1,000.
+const deliveriesAtOnce = 500
+
 // StartFireDrill tries how the client with a number is reached: it opens a critical incident without alerts and
 // publishes it at once. via is the door, as for a command. queued is true when no worker answered in time: the drill
 // begins when one is there. The same key again goes on where a request before stopped, and returns the same incident.
@@ -59,9 +62,23 @@ func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Refere
 		if i.FireDrill == "" {
 			return models.Errorf(models.Conflict, "the incident is no fire drill")
 		}
-		deliveries, err := tx.Deliveries(ref)
+		deliveries, err := allDeliveries(tx, ref)
 		r = models.MeasureDrill(i, deliveries)
 		return err
 	})
 	return r, err
+}
+
+// allDeliveries reads what was sent about an incident, from page to page.
+func allDeliveries(tx *store.Tx, ref models.Reference) ([]models.Delivery, error) {
+	var all []models.Delivery
+	for c := (store.Cursor{}); ; {
+		page, err := tx.Deliveries(ref, c, deliveriesAtOnce)
+		all = append(all, page...)
+		if err != nil || len(page) < deliveriesAtOnce {
+			return all, err
+		}
+		last := page[len(page)-1]
+		c = store.Cursor{At: last.PlannedAt, ID: last.ID.String()}
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -86,16 +87,17 @@ func internal(d models.EventData) bool {
 // Reached is who of the client was reached first, how and when.
 type Reached struct {
 	By      string    `json:"by"`             // id of a contact or a user
-	Name    string    `json:"name,omitempty"` // of a contact
+	Name    string    `json:"name,omitempty"` // "" when it is not known
 	Channel string    `json:"channel"`
 	How     string    `json:"how"`
 	At      time.Time `json:"at"`
 }
 
-// Deliveries lists what was sent to the outside world about an incident and what became of it, and who acknowledged
-// the incident, the zero value for nobody.
-func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference) (list []models.Delivery, by Reached, err error) {
-	err = d.read(ctx, u, func(tx *store.Tx) error {
+// Deliveries lists what was sent to the outside world about an incident and what became of it, in the order it was
+// planned, from after the cursor, and who acknowledged the incident, the zero value for nobody.
+func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference, c store.Cursor, limit int,
+) (list []models.Delivery, by Reached, err error) {
+	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
 		i, err := tx.Incident(ref)
 		if err != nil {
 			return err
@@ -103,10 +105,19 @@ func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Referen
 		if by, err = reached(tx, i); err != nil {
 			return err
 		}
-		list, err = tx.Deliveries(ref)
+		list, err = tx.Deliveries(ref, c, limit)
 		return err
 	})
 	return list, by, err
+}
+
+// readOf is read for the long lists of one incident. The SOC names the client, too: in a transaction over all clients
+// the database expects next to no rows, and for one page would read and sort the whole list.
+func (d *Desk) readOf(ctx context.Context, u models.User, ref models.Reference, fn func(*store.Tx) error) error {
+	if u.Role.Side() == models.SideSOC {
+		return d.inClient(ctx, u, ref.ClientNumber(), fn)
+	}
+	return d.read(ctx, u, fn)
 }
 
 func reached(tx *store.Tx, i models.Incident) (Reached, error) {
@@ -117,8 +128,13 @@ func reached(tx *store.Tx, i models.Incident) (Reached, error) {
 	by, contact := strings.CutPrefix(a.By.ID, "contact:") // as workflows name who was on the phone
 	r := Reached{By: by, Channel: a.Channel, How: a.How, At: a.At}
 	id, err := uuid.Parse(by)
-	if err != nil || !contact {
+	if err != nil {
 		return r, nil
+	}
+	if !contact {
+		names, err := tx.UserNames([]uuid.UUID{id})
+		r.Name = names[id]
+		return r, err
 	}
 	c, err := tx.Contact(id)
 	if models.KindOf(err) == models.NotFound {
@@ -126,6 +142,24 @@ func reached(tx *store.Tx, i models.Incident) (Reached, error) {
 	}
 	r.Name = c.Name
 	return r, err
+}
+
+// ContactDeliveries lists what was sent to a contact of the client with a number, tests and codes too, and what became
+// of it, the newest first, from after the cursor. For the SOC. NotFound: the client has no such contact; one that was
+// removed it still has.
+func (d *Desk) ContactDeliveries(ctx context.Context, u models.User, number int, contact uuid.UUID, c store.Cursor, limit int,
+) ([]models.Delivery, error) {
+	if err := auth.Allow("list-contact-deliveries", u.Role); err != nil {
+		return nil, err
+	}
+	var list []models.Delivery
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		if _, err = tx.Contact(contact); err == nil {
+			list, err = tx.ContactDeliveries(contact, c, limit)
+		}
+		return err
+	})
+	return list, err
 }
 
 // Revisions lists the published revisions of an incident's report, from the first.

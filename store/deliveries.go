@@ -3,6 +3,9 @@ package store
 import (
 	"time"
 
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -10,38 +13,58 @@ import (
 const maxReplies = 50
 
 // Deliveries lists the effects of an incident with the contacts' names and the vendors' words, in the order they were
-// planned.
-func (tx *Tx) Deliveries(r models.Reference) ([]models.Delivery, error) {
+// planned, from after the cursor {PlannedAt, ID}. At most 1,000.
+func (tx *Tx) Deliveries(r models.Reference, c Cursor, limit int) ([]models.Delivery, error) {
+	q := tx.about("effects", "incident", r)
+	if c != (Cursor{}) {
+		q = q.Where("(effects.planned_at, effects.id) > (?, ?)", c.At, c.ID)
+	}
+	return tx.deliveries(q.Order("effects.planned_at, effects.id").Limit(bounded(limit)), c)
+}
+
+// ContactDeliveries lists the effects that are meant for a contact, tests and codes too, as Deliveries does, but the
+// newest planned first.
+func (tx *Tx) ContactDeliveries(contact uuid.UUID, c Cursor, limit int) ([]models.Delivery, error) {
+	q := tx.of("effects").Where("effects.contact_id = ?", contact)
+	return tx.deliveries(page(q, "effects.planned_at", "effects.id", c, limit), c)
+}
+
+// deliveries reads a page of one client's effects, which begins after the cursor.
+func (tx *Tx) deliveries(q *gorm.DB, c Cursor) ([]models.Delivery, error) {
+	if _, err := uuid.Parse(c.ID); err != nil && c != (Cursor{}) {
+		return nil, models.InvalidField("/cursor", "is not a cursor of this list")
+	}
 	var rows []struct {
 		Effect effectRow `gorm:"embedded"`
 		Name   string
 	}
-	err := tx.about("effects", "incident", r).Select(`effects.id, effects.key, effects.kind, effects.incident, effects.purpose,
+	err := q.Select(`effects.client_id, effects.id, effects.key, effects.kind, effects.incident, effects.purpose,
 		effects.revision, effects.occurrence, effects.contact_id, effects.endpoint, effects.state, effects.vendor,
 		effects.vendor_id, effects.vendor_state, effects.outcome, effects.acknowledged_by, effects.acknowledged_at, effects.how, effects.reason,
 		effects.attempts, effects.planned_at, effects.accepted_at, effects.updated_at, c.name`).
-		Joins("left join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").
-		Order("effects.planned_at, effects.key").Find(&rows).Error
-	if err != nil {
-		return nil, problem("list deliveries", err)
+		Joins("left join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").Find(&rows).Error
+	out, keys := make([]models.Delivery, 0, len(rows)), make([]string, 0, len(rows))
+	if err != nil || len(rows) == 0 {
+		return out, problem("list deliveries", err)
 	}
-	states, err := tx.states(r)
-	out := make([]models.Delivery, 0, len(rows))
 	for _, row := range rows {
 		d := row.Effect.model().Delivery
 		d.ContactName = row.Name
-		d.States = append(d.States, states[d.Key]...)
-		out = append(out, d)
+		out, keys = append(out, d), append(keys, d.Key)
+	}
+	words, err := tx.words(rows[0].Effect.ClientID, keys)
+	for n := range out {
+		out[n].States = append(out[n].States, words[out[n].Key]...)
 	}
 	return out, err
 }
 
-// states returns what vendors said about the effects of an incident, by the effects' keys.
-func (tx *Tx) states(r models.Reference) (map[string][]models.DeliveryState, error) {
+// words returns what vendors said about effects of a client, by the effects' keys, in the order it came.
+func (tx *Tx) words(client uuid.UUID, keys []string) (map[string][]models.DeliveryState, error) {
 	var rows []effectStateRow
-	err := tx.about("effects", "incident", r).Select("s.key, s.state, s.at, s.detail").
-		Joins("join effect_states s on s.client_id = effects.client_id and s.key = effects.key").
-		Order("s.received_at, s.at, s.rank, s.event_id").Find(&rows).Error
+	err := tx.db.Model(&effectStateRow{}).Select("key", "state", "at", "detail").
+		Where("client_id = ? and key = any(array(select jsonb_array_elements_text(?::jsonb)))", client, document[[]string]{keys}).
+		Order("received_at, at, rank, event_id").Find(&rows).Error
 	said := map[string][]models.DeliveryState{}
 	for _, row := range rows {
 		said[row.Key] = append(said[row.Key], models.DeliveryState{State: row.State, At: row.At.UTC(), Detail: row.Detail})

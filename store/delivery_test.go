@@ -177,7 +177,7 @@ func TestTheFirstAcknowledgementStays(t *testing.T) {
 	equal(t, "at", row.AcknowledgedAt, noon)
 	for _, who := range []store.Audience{store.SOC, store.Portal, store.Worker} {
 		h.as(who, h.acme, func(tx *store.Tx) error {
-			all, err := tx.Deliveries(i.Reference)
+			all, err := tx.Deliveries(i.Reference, store.Cursor{}, 10)
 			h.ok(err)
 			same(t, "as "+string(who)+" sees it", [2]any{all[0].AcknowledgedBy, all[0].How}, [2]any{h.acme.contact.ID, "key press 1"})
 			return nil

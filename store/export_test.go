@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
 // Exec runs a statement as the transaction's audience.
@@ -17,6 +19,32 @@ func (tx *Tx) Texts(sql string, args ...any) ([]string, error) {
 	var out []string
 	err := tx.db.Raw(sql, args...).Scan(&out).Error
 	return out, problem("test query", err)
+}
+
+// Query is a query as it ran, and how many rows it found.
+type Query struct {
+	SQL  string
+	Rows int64
+}
+
+type recorder struct {
+	logger.Interface
+	queries []Query
+}
+
+// Trace keeps a query.
+func (r *recorder) Trace(_ context.Context, _ time.Time, ran func() (string, int64), _ error) {
+	sql, rows := ran()
+	r.queries = append(r.queries, Query{sql, rows})
+}
+
+// Watched runs fn in the transaction and returns the queries that it made.
+func (tx *Tx) Watched(fn func(*Tx) error) ([]Query, error) {
+	r := &recorder{Interface: logger.Discard}
+	watched := *tx
+	watched.db = tx.db.Session(&gorm.Session{Logger: r})
+	err := fn(&watched)
+	return r.queries, err
 }
 
 // As runs fn as any role with any client, or none.

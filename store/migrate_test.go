@@ -88,7 +88,7 @@ func TestMigrateReach(t *testing.T) {
 			Severities: []models.Severity{"critical"}, Channels: []models.Channel{"email", "voice"}, Hours: models.Hours{},
 			Verified: map[models.Channel]time.Time{},
 		}})
-		all, err := tx.Deliveries("SI-1001-0001")
+		all, err := tx.Deliveries("SI-1001-0001", store.Cursor{}, 10)
 		do(err)
 		same(t, "deliveries", all, []models.Delivery{{
 			ID: effect, Key: "key", Kind: "mail", Incident: "SI-1001-0001", Purpose: "published", Revision: 1, Occurrence: 1,

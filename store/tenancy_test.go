@@ -313,7 +313,7 @@ func TestThePortalSeesPublishedIncidentsOnly(t *testing.T) {
 			rows, listErr := tx.Incidents(store.IncidentFilter{}, store.Cursor{}, 10)
 			es, eventsErr := tx.Events(i.Reference, 0, 10)
 			rs, revisionsErr := tx.Revisions(i.Reference)
-			ds, deliveriesErr := tx.Deliveries(i.Reference)
+			ds, deliveriesErr := tx.Deliveries(i.Reference, store.Cursor{}, 10)
 			words, wordsErr := tx.Texts("select event_id from effect_states")
 			equal(t, "words of vendors", len(words), len(ds))
 			list, events, revisions, deliveries = len(rows), len(es), len(rs), len(ds)

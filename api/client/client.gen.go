@@ -218,6 +218,14 @@ type Consent = models.Consent
 // Contact A person of the client to notify.
 type Contact = models.Contact
 
+// ContactDeliveryList defines model for ContactDeliveryList.
+type ContactDeliveryList struct {
+	Items []Delivery `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
+
 // ContactList defines model for ContactList.
 type ContactList struct {
 	Items []Contact `json:"items"`
@@ -234,7 +242,7 @@ type Containment = models.Containment
 // Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 type Contract = models.Contract
 
-// Delivery One mail, text, call, isolation or release, and what became of it.
+// Delivery One mail, text, call, isolation or release, and what became of it. A test or a code is about no incident.
 type Delivery = models.Delivery
 
 // DeliveryList defines model for DeliveryList.
@@ -844,6 +852,15 @@ type CreateContactParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListContactDeliveriesParams defines parameters for ListContactDeliveries.
+type ListContactDeliveriesParams struct {
+	// Cursor The `next` of the answer before; the list begins at its start without it.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many entries at most; 50 when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // TestChannelParams defines parameters for TestChannel.
 type TestChannelParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -958,6 +975,15 @@ type CompleteTaskParams struct {
 type ConfirmClosureParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListDeliveriesParams defines parameters for ListDeliveries.
+type ListDeliveriesParams struct {
+	// Cursor The `next` of the answer before; the list begins at its start without it.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many entries at most; 50 when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // DismissParams defines parameters for Dismiss.
@@ -1433,9 +1459,18 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
 	ConfirmChannel(ctx context.Context, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListContactDeliveries List what was sent to a contact and what became of it
+	//
+	// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first. Also of a contact
+	// who was removed.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/contacts/{id}/deliveries (the `ListContactDeliveries` operationId).
+	ListContactDeliveries(ctx context.Context, number ClientNumber, id ContactID, params *ListContactDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// TestChannelWithBody Send a test message over a channel of a contact
 	//
-	// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+	// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
+	// check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1444,7 +1479,8 @@ type ClientInterface interface {
 
 	// TestChannel Send a test message over a channel of a contact
 	//
-	// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+	// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
+	// check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1813,8 +1849,10 @@ type ClientInterface interface {
 
 	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 	//
+	// In the order they were planned. Every page says who acknowledged first.
+	//
 	// Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
-	ListDeliveries(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListDeliveries(ctx context.Context, reference Reference, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DismissWithBody End an investigation that found no threat
 	//
@@ -2518,9 +2556,28 @@ func (c *API) ConfirmChannel(ctx context.Context, number ClientNumber, id Contac
 	return c.Client.Do(req)
 }
 
+// ListContactDeliveries List what was sent to a contact and what became of it
+//
+// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first. Also of a contact
+// who was removed.
+//
+// Corresponds with GET /api/v1/clients/{number}/contacts/{id}/deliveries (the `ListContactDeliveries` operationId).
+func (c *API) ListContactDeliveries(ctx context.Context, number ClientNumber, id ContactID, params *ListContactDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListContactDeliveriesRequest(c.Server, number, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // TestChannelWithBody Send a test message over a channel of a contact
 //
-// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
+// check of the channel is under way.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2539,7 +2596,8 @@ func (c *API) TestChannelWithBody(ctx context.Context, number ClientNumber, id C
 
 // TestChannel Send a test message over a channel of a contact
 //
-// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
+// check of the channel is under way.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3318,9 +3376,11 @@ func (c *API) ConfirmClosure(ctx context.Context, reference Reference, params *C
 
 // ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 //
+// In the order they were planned. Every page says who acknowledged first.
+//
 // Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
-func (c *API) ListDeliveries(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListDeliveriesRequest(c.Server, reference)
+func (c *API) ListDeliveries(ctx context.Context, reference Reference, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeliveriesRequest(c.Server, reference, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4789,6 +4849,86 @@ func NewConfirmChannelRequestWithBody(server string, number ClientNumber, id Con
 	return req, nil
 }
 
+// NewListContactDeliveriesRequest constructs an http.Request for the ListContactDeliveries method
+func NewListContactDeliveriesRequest(server string, number ClientNumber, id ContactID, params *ListContactDeliveriesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/contacts/%s/deliveries", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewTestChannelRequest calls the generic TestChannel builder with application/json body
 func NewTestChannelRequest(server string, number ClientNumber, id ContactID, params *TestChannelParams, body TestChannelJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -6190,7 +6330,7 @@ func NewConfirmClosureRequestWithBody(server string, reference Reference, params
 }
 
 // NewListDeliveriesRequest constructs an http.Request for the ListDeliveries method
-func NewListDeliveriesRequest(server string, reference Reference) (*http.Request, error) {
+func NewListDeliveriesRequest(server string, reference Reference, params *ListDeliveriesParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6213,6 +6353,45 @@ func NewListDeliveriesRequest(server string, reference Reference) (*http.Request
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -7551,9 +7730,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
 	ConfirmChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error)
 
+	// ListContactDeliveriesWithResponse List what was sent to a contact and what became of it
+	//
+	// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first. Also of a contact
+	// who was removed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/contacts/{id}/deliveries (the `ListContactDeliveries` operationId).
+	ListContactDeliveriesWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ListContactDeliveriesParams, reqEditors ...RequestEditorFn) (*ListContactDeliveriesResponse, error)
+
 	// TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 	//
-	// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+	// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
+	// check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7562,7 +7752,8 @@ type ClientWithResponsesInterface interface {
 
 	// TestChannelWithResponse Send a test message over a channel of a contact
 	//
-	// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+	// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
+	// check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7951,10 +8142,12 @@ type ClientWithResponsesInterface interface {
 
 	// ListDeliveriesWithResponse List mails, texts, calls, isolations and releases and what became of them
 	//
+	// In the order they were planned. Every page says who acknowledged first.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
-	ListDeliveriesWithResponse(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*ListDeliveriesResponse, error)
+	ListDeliveriesWithResponse(ctx context.Context, reference Reference, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*ListDeliveriesResponse, error)
 
 	// DismissWithBodyWithResponse End an investigation that found no threat
 	//
@@ -9093,6 +9286,61 @@ func (r ConfirmChannelResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ConfirmChannelResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListContactDeliveriesResponseDefaultHeaders the declared response headers of an HTTP default response for ListContactDeliveries
+type ListContactDeliveriesResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListContactDeliveriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ContactDeliveryList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListContactDeliveriesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListContactDeliveriesResponse) GetJSON200() *ContactDeliveryList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListContactDeliveriesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListContactDeliveriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListContactDeliveriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListContactDeliveriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListContactDeliveriesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12166,9 +12414,26 @@ func (c *ClientWithResponses) ConfirmChannelWithResponse(ctx context.Context, nu
 	return ParseConfirmChannelResponse(rsp)
 }
 
+// ListContactDeliveriesWithResponse List what was sent to a contact and what became of it
+//
+// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first. Also of a contact
+// who was removed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/contacts/{id}/deliveries (the `ListContactDeliveries` operationId).
+func (c *ClientWithResponses) ListContactDeliveriesWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ListContactDeliveriesParams, reqEditors ...RequestEditorFn) (*ListContactDeliveriesResponse, error) {
+	rsp, err := c.ListContactDeliveries(ctx, number, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListContactDeliveriesResponse(rsp)
+}
+
 // TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 //
-// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
+// check of the channel is under way.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12183,7 +12448,8 @@ func (c *ClientWithResponses) TestChannelWithBodyWithResponse(ctx context.Contex
 
 // TestChannelWithResponse Send a test message over a channel of a contact
 //
-// For the SOC. It proves nothing by itself; 409 while another check of the channel is under way.
+// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
+// check of the channel is under way.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12818,11 +13084,13 @@ func (c *ClientWithResponses) ConfirmClosureWithResponse(ctx context.Context, re
 
 // ListDeliveriesWithResponse List mails, texts, calls, isolations and releases and what became of them
 //
+// In the order they were planned. Every page says who acknowledged first.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
-func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*ListDeliveriesResponse, error) {
-	rsp, err := c.ListDeliveries(ctx, reference, reqEditors...)
+func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, reference Reference, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*ListDeliveriesResponse, error) {
+	rsp, err := c.ListDeliveries(ctx, reference, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -14033,6 +14301,52 @@ func ParseConfirmChannelResponse(rsp *http.Response) (*ConfirmChannelResponse, e
 	switch {
 	case true:
 		var headers ConfirmChannelResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListContactDeliveriesResponse parses an HTTP response from a ListContactDeliveriesWithResponse call
+func ParseListContactDeliveriesResponse(rsp *http.Response) (*ListContactDeliveriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListContactDeliveriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ContactDeliveryList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListContactDeliveriesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -70,11 +70,17 @@ func (d *door) settled(rows []store.LedgerRow, want func(n int) string) {
 	d.Helper()
 	states := map[string]string{}
 	d.ledger(d.client.ID, func(tx *store.Tx) error {
-		deliveries, err := tx.Deliveries(d.incident.Reference)
-		for _, delivery := range deliveries {
-			states[delivery.Key] = delivery.VendorState
+		const atOnce = 1000
+		for c := (store.Cursor{}); ; {
+			deliveries, err := tx.Deliveries(d.incident.Reference, c, atOnce)
+			for _, delivery := range deliveries {
+				states[delivery.Key] = delivery.VendorState
+				c = store.Cursor{At: delivery.PlannedAt, ID: delivery.ID.String()}
+			}
+			if err != nil || len(deliveries) < atOnce {
+				return err
+			}
 		}
-		return err
 	})
 	wrong := 0
 	for n, row := range rows {

@@ -78,7 +78,7 @@ func TestTheCarriersErrorCodeIsKept(t *testing.T) {
 	d.says(d.texted(d.text, textID(d.text), "failed", "30007"), http.StatusNoContent)
 	var deliveries []models.Delivery
 	d.ledger(d.client.ID, func(tx *store.Tx) (err error) {
-		deliveries, err = tx.Deliveries(d.incident.Reference)
+		deliveries, err = tx.Deliveries(d.incident.Reference, store.Cursor{}, 10)
 		return err
 	})
 	for _, delivery := range deliveries {

@@ -219,6 +219,14 @@ type Consent = models.Consent
 // Contact A person of the client to notify.
 type Contact = models.Contact
 
+// ContactDeliveryList defines model for ContactDeliveryList.
+type ContactDeliveryList struct {
+	Items []Delivery `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
 // ContactList defines model for ContactList.
 type ContactList struct {
 	Items []Contact `json:"items"`
@@ -235,7 +243,7 @@ type Containment = models.Containment
 // Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 type Contract = models.Contract
 
-// Delivery One mail, text, call, isolation or release, and what became of it.
+// Delivery One mail, text, call, isolation or release, and what became of it. A test or a code is about no incident.
 type Delivery = models.Delivery
 
 // DeliveryList defines model for DeliveryList.
@@ -767,6 +775,15 @@ type CreateContactParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListContactDeliveriesParams defines parameters for ListContactDeliveries.
+type ListContactDeliveriesParams struct {
+	// Cursor The `next` of the answer before; the list begins at its start without it.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit How many entries at most; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // TestChannelParams defines parameters for TestChannel.
 type TestChannelParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -881,6 +898,15 @@ type CompleteTaskParams struct {
 type ConfirmClosureParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListDeliveriesParams defines parameters for ListDeliveries.
+type ListDeliveriesParams struct {
+	// Cursor The `next` of the answer before; the list begins at its start without it.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit How many entries at most; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
 // DismissParams defines parameters for Dismiss.
@@ -1143,6 +1169,9 @@ type ServerInterface interface {
 	// ConfirmChannel Hand in the code a contact was sent
 	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
 	ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID)
+	// ListContactDeliveries List what was sent to a contact and what became of it
+	// (GET /api/v1/clients/{number}/contacts/{id}/deliveries)
+	ListContactDeliveries(c *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams)
 	// TestChannel Send a test message over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/test-channel)
 	TestChannel(c *gin.Context, number ClientNumber, id ContactID, params TestChannelParams)
@@ -1223,7 +1252,7 @@ type ServerInterface interface {
 	ConfirmClosure(c *gin.Context, reference Reference, params ConfirmClosureParams)
 	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 	// (GET /api/v1/incidents/{reference}/deliveries)
-	ListDeliveries(c *gin.Context, reference Reference)
+	ListDeliveries(c *gin.Context, reference Reference, params ListDeliveriesParams)
 	// Dismiss End an investigation that found no threat
 	// (POST /api/v1/incidents/{reference}/dismiss)
 	Dismiss(c *gin.Context, reference Reference, params DismissParams)
@@ -1852,6 +1881,59 @@ func (siw *ServerInterfaceWrapper) ConfirmChannel(c *gin.Context) {
 	}
 
 	siw.Handler.ConfirmChannel(c, number, id)
+}
+
+// ListContactDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListContactDeliveries(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListContactDeliveriesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListContactDeliveries(c, number, id, params)
 }
 
 // TestChannel operation middleware
@@ -2964,6 +3046,25 @@ func (siw *ServerInterfaceWrapper) ListDeliveries(c *gin.Context) {
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeliveriesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -2971,7 +3072,7 @@ func (siw *ServerInterfaceWrapper) ListDeliveries(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ListDeliveries(c, reference)
+	siw.Handler.ListDeliveries(c, reference, params)
 }
 
 // Dismiss operation middleware
@@ -3920,6 +4021,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/verify-channel", wrapper.VerifyChannel)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/test-channel", wrapper.TestChannel)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/confirm-channel", wrapper.ConfirmChannel)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/contacts/:id/deliveries", wrapper.ListContactDeliveries)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/plan", wrapper.GetPlan)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/go-live", wrapper.CheckGoLive)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/caller-code", wrapper.GetCallerCode)
@@ -4634,6 +4736,49 @@ type ConfirmChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ConfirmChanneldefaultApplicationProblemPlusJSONResponse) VisitConfirmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListContactDeliveriesRequestObject struct {
+	Number ClientNumber `json:"number"`
+	ID     ContactID    `json:"id"`
+	Params ListContactDeliveriesParams
+}
+
+type ListContactDeliveriesResponseObject interface {
+	VisitListContactDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListContactDeliveries200JSONResponse ContactDeliveryList
+
+func (response ListContactDeliveries200JSONResponse) VisitListContactDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListContactDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListContactDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListContactDeliveriesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5926,6 +6071,7 @@ func (response ConfirmClosuredefaultApplicationProblemPlusJSONResponse) VisitCon
 
 type ListDeliveriesRequestObject struct {
 	Reference Reference `json:"reference"`
+	Params    ListDeliveriesParams
 }
 
 type ListDeliveriesResponseObject interface {
@@ -7033,6 +7179,9 @@ type StrictServerInterface interface {
 	// ConfirmChannel Hand in the code a contact was sent
 	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
 	ConfirmChannel(ctx context.Context, request ConfirmChannelRequestObject) (ConfirmChannelResponseObject, error)
+	// ListContactDeliveries List what was sent to a contact and what became of it
+	// (GET /api/v1/clients/{number}/contacts/{id}/deliveries)
+	ListContactDeliveries(ctx context.Context, request ListContactDeliveriesRequestObject) (ListContactDeliveriesResponseObject, error)
 	// TestChannel Send a test message over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/test-channel)
 	TestChannel(ctx context.Context, request TestChannelRequestObject) (TestChannelResponseObject, error)
@@ -7744,6 +7893,34 @@ func (sh *strictHandler) ConfirmChannel(ctx *gin.Context, number ClientNumber, i
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ConfirmChannelResponseObject); ok {
 		if err := validResponse.VisitConfirmChannelResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListContactDeliveries operation middleware
+func (sh *strictHandler) ListContactDeliveries(ctx *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams) {
+	var request ListContactDeliveriesRequestObject
+
+	request.Number = number
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListContactDeliveries(ctx, request.(ListContactDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListContactDeliveries")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListContactDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListContactDeliveriesResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -8734,10 +8911,11 @@ func (sh *strictHandler) ConfirmClosure(ctx *gin.Context, reference Reference, p
 }
 
 // ListDeliveries operation middleware
-func (sh *strictHandler) ListDeliveries(ctx *gin.Context, reference Reference) {
+func (sh *strictHandler) ListDeliveries(ctx *gin.Context, reference Reference, params ListDeliveriesParams) {
 	var request ListDeliveriesRequestObject
 
 	request.Reference = reference
+	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ListDeliveries(ctx, request.(ListDeliveriesRequestObject))
@@ -9551,312 +9729,315 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L2Lcxs31i/4r2C5dytO0pJIPRxbqq3v08jOxJtM4rGU66qxfCWwGyQxbAIMgBbN8Wj/9i0cPBrdBMlu",
-	"quXIs3fq+2ZkqbvxOjjv8zufeymfzTkjTMne6efehOCMCPjxF55iRTnTP2dEpoLOzT977ydEEKQm+v8p",
-	"G6MUMzQkSBCc7feSnkwnZIb1azP86RfCxmrSOz3s95OeWs5J77QnlaBs3Lu/v096cyzwjCg75nlOhHrz",
-	"anXIqwlBWP/xG4kojEL1r+dYTXpJj+GZ/i7NeklPkD8KKkjWO1WiIOFsRlzMsOqd9ooCngxmd/Rcz0Qp",
-	"IvRX/9eH/t5LvDf6+PnF/bM9/4/j+28/H92X/x4c3v+P3uqikt5FTglTvxazIRHxpaTwxDcSMXhozXrM",
-	"Hzeu6X8IMuqd9v7Pg/IYD8xf5YGdAMyIM4XTtTubmj9/FXtbCMnX7OotI5/ULeIjoE3M5IIINCQjLsgZ",
-	"/CqnUqEhGVMmEVaIKomkwkKhBVUTXujf+OX/URCxLNefmnE3UfeMMvfvQXXJ53v/wHv/6u+9vPm/9z5+",
-	"H1/Ym4zM5lwRli5/JsvVBV5MuCQMDZewkhTnOREJ/CzxjKARF4jcEbFEgswJVm4X4I/63IiEtZFPeDbP",
-	"9dgvRoNjcnwy2ksJwXvHz38Y7eGXw6O9QdZP+6Nj8hz3B24zDFsodyOY7J6e7SbSCLZpcPhi0zb9H3v/",
-	"77rd+YXOqFrdlJ/4As0wWyLClKAETnXGpTpDJ320mBCGcjJSiBdrzzWHD9fmS2fFrDxU86+BnxZliozt",
-	"xXpHRkQQlpI4RVKW0szcdOGeXHPB/N93vu/lXICzCiLnnElSMtYLQbDSX9VcnynCYEfxfJ5Tw+oP/ikN",
-	"v286YEroHcng42bQNVwbUYkYWez37hMzlZ8ZX7A/YyILLNFUD36GbnmhUj4jt0jipdTkoiZEIMyWVqxN",
-	"MBuTDCb9ijPS2XTPgTOtm2fKZzPMMphpioWgJDMEfJ/03go+zMlsw0zm5onv283IfXfNlCz/QCNMc5Kd",
-	"IUlIyU/5SDNRVUiU8kxfwSG/AyIPdIl3RInl3vlIxQTie6om6KR/lCCsH0ATd6klSTnLJFIcYTlFeIwp",
-	"24/f1aPnWy+rXtrfC1J0eAGaHSTVlz/lIiMZygqBh/kSwQHTPNd6U3DIZ2iBVTqBzQ14B7nTw+4Dx7Fj",
-	"w6VONSXnJBsDbeIso3p4nL8VfE6Eovruj3AuScD3P/cEuaMSpjnQCljwbPi3VaWPphPk/u7EiyBzLpT+",
-	"cYkm+I5o0oAz8icz6MN/gsPpRzmp/RUf/pOkmiF/2hvzPfvLGc9ILvfD9QYP7NGZnoSeMrDU096Yqkkx",
-	"3E/57AD2c0QF2ZtlovzXgfkkjHyeKqNRVLeCZjXp9fx4RTIlPcHNpoZS7nnkOUkzeI4wvQUfepKnvaRn",
-	"9EBN0kupyKz3saI5vYhJwlI2fDAf/dhw7xSoL93tWnZHJbkieNaG9lJBFREU9057r/gMU4ZwpglDKoEV",
-	"FwinKZFSX5mUsxEVMwIKKWFjrIlci8MVmi2/ufm2XpFPSh+F+9hnt29DznOC2cr22geTcoSGe11uTZcb",
-	"DsJthUwtCTW0BRzJ3Rjq3vTK77+/edUDxqYwzVdo/OhF7DqMKMsoG9+sXJ6TiP2X9CZcKq3/mAunyEw2",
-	"em2GP70xDw+Cv2Mh8FL/ufnaHI9toVrplzItLrgRbZtee1M+eZ/0eJoWQpDsBm8d74rOYKh5Ke/r3HiJ",
-	"qEIpL/IMMa6tGsS0DZZTqSU0HkrClFGB3XP7VbssvrXCqlItJim13UHVctvzl+45/Q4vhFGaN8pXTfKX",
-	"5lH9ksKq4TvwpJYqJJ0wqrWX7dzBP6nfo2qFrx9GN6yYZ1qpbrFfd0TERewgAb2AM4JmXIQ2nVFFjUEH",
-	"24H08cKBbrZPQnYGhnl5/UPpY7a4cn3dHgTnWyXhKq1UNqJcozu0howTWFzXPPMXKiN803Mb/8NWqqqy",
-	"nsMY62FaxmzjxSCH6ocDH13ZJreGS39fnAIhCM6VpqikNymY0tSYmKMXxm2X9MY5H+L8xjM5f/pGa6tp",
-	"G4OTOnWvP6NLRzDdntSlu+BukYwsekkvp2xKstp0n7eYLXy2y8kavT/ClbFC2Cv+KZ4RpPgZuh1RIdWN",
-	"JH/cwg2/zbH/p/WkGhUfeDUuJMkSZB0YCpyt+jGmGcOSVN044MDVo/VOe/NimFM5Mfd4TMRcUC3aevAL",
-	"O4He6XHSc8PDP6xxByK7dzI6HD5PB9lL8gL/MDruD4/Sw2xA+qOX+MXwh/R5b1X7csNXeOXRYVw5KGe1",
-	"XbUO5vx5o/UQLmjbk+Fqt02hdkWDVxO/7OqqwkkHs2rI/QxVdU6nf9eztgKnqZ6OLYX3GO8lvT/8F3p/",
-	"DFZJAPvr0ET9/iOYTs1qqroGN5+G/0zixm+zy38v3+5ut+dzwe9wvoYv6Fs+F8ToZVROQLxjhgjL5pwy",
-	"hRghmTw1ZnWRUzbWvCJBVFvaWBknleTG57vgItM2uGYJXCC14GhOhORMOsvcsHrNK2qHNcaUWW1lJawD",
-	"yiKVCMspyUqHi/fuawm/Z6VOcHbHMcUIw3aQmxHfShqXc219JT0YNu7l5SNF2BkwRZoTPc0FpkrCJsLO",
-	"at5nnDgVtSjKBGCcFhob+TSngsjorv0o+EzPgCHOEONDni3RDC9t+CFBWjbnHW7rmN4R1lhvueBME1xN",
-	"c1nVW8YCM+sarhvF2kpbrK77jfGl2hc1EQoy0pKrZmYMolrzCvuNOk1yPJcxgvjVbLPZYpIhypDevf0y",
-	"dBDMPidYkqYUaNfQYlvNVd1qQJqnoiq5/UJ5CA0ZmWM3nbOwVt5E7LleD8dkQ8AUH8Dt/Wfa7E23Op+c",
-	"7i5IpV7DksheogXqx6SXEZzllOkpH/YPn+/1j/b6R1f9F6eDk9N+/x+akMGS6L3HEqkJlUjSMdujDC15",
-	"8V/rRLBcFzjP+YKAYSnPjBoJv5IIsyXSA0FMqgk/+UXPueaBqXGTpFeAHW3/bl125YLrMzw3ITv0so8y",
-	"LeLwxOYR7MQeVQMD7CpmgMGLwTwbElpAFZ0SmyRStqGz0gkD3kqaAmOQxWyGhf7lec3T+o1EqSDaLKQ4",
-	"l2gBGR14ShgYKI6Ph+6TD72rQb9/tN/vD2Bz6IyYA/3wuQfH5An5MEbIP2rF2FPxSEtNzFDBIBiHGFEL",
-	"Lqa9+4/3wBjCxQ5WiF1KoiK0fj4akVQLo0ISIRM0wzQf8k9EJigjdzQl8kF0HvM07ugK3Mll5s6ykSN2",
-	"Z8fXRBCsmg7iaaChOnJlX3jNlFg22F/vhtv8Uf1Q0xiSuVmd39WZCyZuuq/ryPhJkOQXJq+IhQRKsvGB",
-	"ghFE5VT/bs4lgSAwyMHSrnlSBLot1a0mbJxr1W6635iPLYh4Znx6nRKyusixETzOBafZslTOpSiJuAMf",
-	"RQbRu5uUMyV4nhvzOzyRH5r558oxu1xJoSZc8813Rb5dmY1RokQZSWmmrbUhL5QWVThVEPhmTpho2pzp",
-	"4bVWhU0yhLJvu7Qj94Dx40NeyT461/Y9uPevmeQzbatjKQMrn+mntUkFaQ+55GjC88wYu9gOjxYTLt2r",
-	"VEIQCGTp/jVbNfpTp7duIv5XRAKBQpRQc6cW/vHyHCuX5qihcpj6rIPNYTiT0vTKPQ/GaRHTe98wvX+8",
-	"UJJmpOoT+UaiYSEpI1IiePsM4XxhU4CqGWPuErjne0nPfnJrqN4ldn1eMYY32j1eN6Atdj9UE8q9P260",
-	"9wqP15gNls4mWBo3E+zhrLEKdYW3xmpjM6pxStjExBFwQCoNOWWFEzwWi2lxTyrz2R5PuoA8zwtukkfq",
-	"nvesTl/HK6m2Hz8fxzJpNYMgd5QXMTUasksNOxqSMSR3j7iNU9hIpJwTPLWWKWekJo5bTOMO5zS7ASdZ",
-	"M29cjT5gE4LVVL+4hUgyIqf7wRY/lD7090yWMp7jIc39LV7rDuZZkSpIoM84GpIlh3wxnmNl/b9IkJxg",
-	"Cf+yN3J/DXuXUSfdmN458YO4yCDBEdEMvm3zHuGcIVjFRzYFetWNFkiElTHK70wpA7+05R0YTbRpT+Wa",
-	"b3rtIf5dRfJcIqNqoOBhYz5ySNc0GsmaAf4oSLFmzlNC5lLvhdmUimh1UpyPRloZjH87zjj9rCvyRj8b",
-	"+0rdy2XP0U+83HY7XnXPmvHACjF2yAIvJpgxkofKItEmt76DnEJ4WJqY9iZBGZ+y/XT3s72YkHQa4aXl",
-	"Wjb6fe1jW2ICv1l1g2fEp+IYAlNEKjQjUuIx2dHHVWeAdkqx1IELnxtWXa1TZ2688rRp0T/BQ+664lQ1",
-	"8I6b5/Q7Jue8TbAl2xovev3qXbs8rxyzcWGT/sIo9Uks6EDGOL+JKG/x/B/my3ya5d/NeU7TrY6ft+Yp",
-	"a8Le/Mumn7eKV0NwwdcQBcsKPxrsTVKni+DEzbH42VfOtSEXcslG3d1o+OIrSE9s5SsN6ZhA5sRh//DF",
-	"3uBw72hw1e+fwv/9Q682x/o6z2DpUCnk3ZyDvX74bEm3ijAMWRf9weHR8cnzH168xMM0I6P6vyFLimVc",
-	"gMuWLzJ9jFNSJdceYdWzO+29NgtBf8OsGOFUFfrw0eXryrGe9l4Xeg8O/kJETtlqwGCVBeA8/20E3twG",
-	"zOBjEgseCzKjLNMCesxNOvvfOMvwEimOfhRU/9R/cdrv638P4IeaxbUjk2nOMkJGUF3AXy7eouMfaoqs",
-	"ZhCBuXYYK+v6+PkwObp/tldWeX38PEhe3H/7XVThrbKXelxToWGO2bQ2jcMGZuMX5UM1nef813OkV1Sb",
-	"tmZRTYrivj9YWxUX8rMmHMxTz3px2EU6oGVmf0o+oBn7iojZE2B6AacC++kBnOp/UsIY/g/nVP+5/Of/",
-	"l/yEp1NQWyM+FP1BsITxslp3239xetSvpeJXVvLs2Yf+4CN4Tf59+KG/d/Tx29MP/b0T96vj037/29Xl",
-	"rdG63BS7VLz4rFG4K+A+7bIZHhbEb6iP2kV0uy/znChyheW01ebA8z0VSZ9R9lMPSJ2BTzTek3IBnW4M",
-	"1HIFDoPGUsu9Aq6ExPo8rW4dSUZubcY7J+qq+1vSTyijY6qsL8dgJEDSm1yNQD6PuDyf329nQqn3dMBM",
-	"omzG7l7OZSFaVnpiWa4HHGWmGlXp4ZFWTtCCkOl+L1IIiuX2gEz0EtpXm5JcZXHdEp20XKrmnWHEJst+",
-	"IyGRNuJQbeytGG4VeabyUm8wjLlVQpqnYE/dETSIdN+Z+sfqSvX+4TxBeE4TBD45k6cJudNniMzmamkd",
-	"U6LIyUpQfRvxDpc9M3LSa+4HsMfS7Ukrq4fVpbDZ82r8T+t0jCs6Wq4evL2OLSyBkpWsj3ruUnZpXKk1",
-	"D9TJcbSIso0TD56+GXFx4/PEokm/j+Nca+xWA698pcR/sL2MPOnNJ6uesmhqsSAzXpY5RiwEKGmHtDj7",
-	"6BniLF/6ohwPigDBApxlBLJWZprBgsP3YWnesbry6EY9WrjYVCrSETXp0C1SKK5snFBfJLM9sI+Qksv0",
-	"7RMEG5CDmcn20Xu6ehf9DWhUhNostwdWBcGJpsHGmjjeVlNpzQk4vsTHQwxZViwLQ+CV80tK9tOYlyqc",
-	"PgYv7cRJYmdXTwL4Un4SPTxlzlLxJYXmJOztJfrM5lgoinNr7mHKiAG7soFX/zP82mCg1KJaL5sZY8GM",
-	"Oj4y54dom+iktVk8FoRkgIEVVg6hS4DG0veTsAwqEDO8lAlaCKoUYQhLNKMZo+OJQr9fXRiILWIATyhL",
-	"80JSAwQTaKTdeZ5qCluW3dgIuKdNd+LpckiEJGmhed4Nzu6o5PV0tWi9Yuskd8KyxpX9sNZyknrR21OK",
-	"7KbskCdh3jRTtKM35zGiYybziuT0johlXDfXPDOBsoQEMlESlxHBmVFf4S46yRFJXqgnR6Rk3i4EiUug",
-	"mZ1f224YOP1Jm42zuckE3qzdpKWi2+TD9vHmsUxXiljX5NZgd6yvCgt3IuLEW1MO9miIHVOybLSkKTUX",
-	"2F9KI71taYimxV7SM8RISqlQz3yNqZsWOCEKFHfBC6akxe2TFeC+eSHmXBKbCGSglxKT/TLYXuZo8c2a",
-	"1FprhsDaQZOYqTWp+44asuvgR0r8qc2Lk3WsAP03loGMdlcezuifUBMC58dSsiq743BN+uubUrdM6BZJ",
-	"TLME6g8nxGYSQQm/8V03UpMcM/SYJTVlKaIt7YI5YiLN2w/LPLlaHx+/MfZpfxjtExSmAB8JNy+43SV9",
-	"BTRRuUaOAgL+WSHjGiCJPdBmMs/Lp0eQeXHNOmCYs0bcDacTk6ndTif3K2tEZ4+glVepfXUfGlN0FJYq",
-	"LtZ2o86SvFpSTedwIy4vP2R2RghloW2yS6Kd+3SXs6VyRtsVL3o/9TmyN9gkytWgDP40J7VbUpe7JGie",
-	"BwGR2jWII2VeUpaaNOxMGPDIMWbV6OLx4f6J7G23bdpHSjKCs1ikhDoUayhYyTJBpEQZJ6YkZcHFNJ4/",
-	"K4gschWPvVjNRRMAtjZAKXS/kSjHUlkMDIawS6hM9AwmfIFGGMTwmKvtyufaeIydX2IPw25AQ4IJT7dz",
-	"qimtgC9NNQ5xIe4ybu08r2zTikSKONHb2T/WQtmm+zY0j1YKD5zvzZWouL1p7carnGrX1PJ2wtlaTRYj",
-	"/Y6lC/DKEnmKbgXB+a37dxj9lGfGTXQr6awAAXSrbznAJecE39mnJ7zQBjoUHVwzqCbReyiRKaXLbDmC",
-	"vbaISlN6birXQoAzrbi5kXZyuYVb0PXOviP+GxEshhhuiT1jiRYTvmojNzH945VupfERRi1ARWxuhoRE",
-	"2MRlC8ZWNH5y7sAnLVLPWAsDvnssZISlVgdWB/odsHX06gF2y5Woocy0MWjP3+b+smzdKktUBjOmxIBv",
-	"7JMAh1wLG25Ffynh4ueOvoNvVvmRI54W/MhSd6eXZvmuaAeeYstWQ3W3hJoYDPYOX171j077fVcoowlr",
-	"pTC5hJnVf073+oN9q1G6oe4fXC+7BU/LRxvOEOOLWi4hem+7T2CG+Ggkia2Er5YQ5TzFuYc5ql2ZSLXd",
-	"nvnhsPzhyv1w6n545n/69r+e/ePfH77f+7jyzLf/FU0jTF2dePOq4PIUtoWq7XM1oIxmaZ9lcHMl89OW",
-	"5TgnwxlyEfBIcqer7uqq1HUT7usVR0osE0iKM1BajCsTTuHMVqOZAvCVAuUNMOvbAWF9Ua0/mZjF/vrV",
-	"u9bxX8GL8UQLgHTiixyNu17/Bhz1EplKiRqZOxe0hICTu/erXn1XZrEiYgVfZJdQSXFa/fKMgJFy8eZV",
-	"xCiIJpLufYyn0JbOtFXLxa72zJRMQ4WimmCGggoPkyFgms7ARgRAPPurQiqcmk1wjU+sGQCKPs4Omfrr",
-	"V+/WldTVamA3mpnhs/dJj0/jFsZaPGzTVAlLcJ8vbPnmQnA2PkVKYCY1EWgjUnClcpIlCM+GdFzwQibI",
-	"+Yj1zQPY+fF+A11BErUxe6SCr1RmQSjo9QA/SqIq5YG2JPiOZkQbuXzBuikR5FPwfgdb/LEpqZizfQR6",
-	"ianHYJK4UB70F9Fmfqof964gzhgBtlXFODcouQssAd7sIQl9/5v0HkR6zUMNNSK1ryWGWhs7XQN66phK",
-	"yy1so7IOsSQ3hch7p72JUnN5enCA53SfFHuD/UAG6IkYrIIibONgQJgjlYL2z5KkgugDwcj86O6F3b37",
-	"9TWFtaIaP811tctObAoytoF3yqTCuQnEnyFYXZ1Y4zEiv8j4JlYI5cXgZYzia7UyyxA+4RuJRpTkGZSM",
-	"uClVAOSer5LSQlBFfmP50idvNJDqkbu5vh7Fy+oGpSie+O1eNaf9gEq7pf8f9ZauSvUJyefb4bsWwI6N",
-	"FTPiBWvWeyJelKT3f0qWiDJkdqdJQgGfGzqLZijM8BINSUWPXuX37qpF3gf9DefEgGgYsCY54QtW5nxu",
-	"AXqwLkM7RjDdxGxw4/M3p9Ttyb81xB6BDbBM46ZcSuyw9GPo93e/oFkB7RYBgoTFdzkjI1zkKs6KgKoY",
-	"Lz8oFWYGBiuU/sKYSSujbWVMwDXWgB8ZUnOmSk1Db2QU+tOpWobPVw1DbX5FpmEaJBn7qNxTQ7uUJWhI",
-	"ANtKAQ4YGItzYrsoAbqrhXpd+G6tNv1dFPajAVeL9d45PDlq33uneeOUdfz2HKyjPZKJvYoag6cAubZd",
-	"P1rHWx3onj32JELP7iwa3z93Vx7lBnaRhBvMcfvhPUK8//Wrd5fQHXCd0LDtGG2oz2kdr1+9801ZsZxS",
-	"No7m9q1XY85XdFurKljVditzsN0f1+j7dehc+zSSPtZW2i5rsI+c1bzl9Jx221bt19N6LBVfT6R5fuND",
-	"XDWoYDasUZv7BqdJVCHoXgm9snwXK9udxarkzTTQDgwlR6GNmZW9iF3yqiBhtN5moix3isT3mYcXtLlz",
-	"r1+989QatkyIaY9xeRIizW90SrvndvNiZ2UyTsPYQCboSMU4ySWfEWhkQHJZshCtb/iE5zjvGBNGhG/O",
-	"vsnjW/W6by0la9aWYUrmG4oNTMviFWpv1YZhhpc3QxIGcaJkpKVEivMcoFixq3DVSrnPP1Ekzx+CIMeH",
-	"8OesWkIiZrhMBbatt+oZWebXFuC8UY6wHapFWidnDt14o8Oqenf6TVN019Wa+mjWDZZtylndWy1qZgW5",
-	"o2SxReoZtdb3V1EckU+KWBTpWO2Aq1QB3rV7iZ6ZW1aQrSWEMDHP37jVEcoOJrtLYsqa1rJBeBja+61R",
-	"xRZYojkRM6oUyUB/Mca85GB1QHvfISEWMbHeZdKlgSywDJFztycqRu9CHFzxPAwWQQzFVFx6EbLOlBn0",
-	"t/cRXVWIY+nKnp2WkqDCjwOO4a+nv161S+COr6EAd7K2S/l9t7ZC3gK9arWc+ZBpFHp0e38nf51bpPdi",
-	"hVvLmHoHuKhANL9pmwwMDd0grwIeTOzC7UQbnuAdeYTj68RKvPvT4Kxef5qTjKo2uBYNA53uw11uOMiV",
-	"NvGAsqSqRwYlJzD6C4Djln3MRlwQJmkqI6nOa0qztoLBJA9JkiYly2mVL223qcON/5F6yVUHbLBmdJWD",
-	"QfYbHuYk0VYZZ9mNQYJIkKtpTxDJhNEJDKj8DXbY3E1CcFkJOxn3asyo1CrgOol00kQgRW7gHEsZz79d",
-	"SWQ2kVv7QjnjZkfoNrzDM/wrvSM/EpINcTpth1xn4aZ6tuwFPEOUoRllhTLxAGHU8NOTaH9Swpp2tHHf",
-	"WWnNrI90zrmoJN2ctEq3sd9utv+VzeryEPgv9C5SeGM7PzcXGY5AtnsVBcFZpNT3te1sTdIpMkTaIHBi",
-	"vpWU022C8G7X3Bm6+09cqrcu0reKOQNcXeuIUBiI2RKlUK8M+T7f2baf0NNb4FRpy7PMAEQZh0AaNP0Y",
-	"Oewpk92a4yHJjZ8052xMxDUDkDyTNe1zXbN077uav+TkaE2G0/7Nd/H4ZGWR0dgEWNdWuz9F+j29FpPs",
-	"pJfnAIUaEVO4o9u1kJ8Cl8aq4ko+4VSVh1D3HZ00AxH8+Czcpb2Pn/vJ4cnhffDAmsTIn+L9SN4TMs2X",
-	"pt+IM1hKeHg6I+hfnJF99CuEsghm0jYlqSQyf/jcy/ASmrHNwJ5QhabrBTB4NSn0zRBUX4qR4LMAbFBx",
-	"zcRenPb7kBfZ6FDeU5bxRe08BitACBHm9ZOFj+6Ma70Jqr7XFk5m2+yFuqDmYPLaRHlzyRKoHwoxaVYU",
-	"VpwT0aJtl/OCb6ttce5LGe9/O4NWjQA7ZNQV5NUVU3EPro+RFVBbut+GDcu2eT7tk/em/v1G8MI2+95c",
-	"ruCfvTFF2Q3NvtYwWWnOZSuXWboNRi9GK1fVjBgL/MQRjB6lEiipiTvmfIprc/PM6eGN6jKs3bOmSGu0",
-	"VQNbY1zrO3njl9WiPgLaoDvA3caezTlpiUcwaeBffgsPAXoBtMpvNYLrON783Hxr0CbnJohRVTPcbpB3",
-	"lfcaDrVLxYrHTG7SZd/aVIrg2XbTE8/OszvqRikRIFYvodY2pEL++BBnJEF926FoO++TpNY8u9UV2G6e",
-	"WQ9UNKUOIsLkzmGHbnRSSQK5ojd1j9aaRbXvJqqwnLYpcNCqb5MNUIXY7msojJqnn71p5cHeBfhCm/sp",
-	"3ty3eR3Pv/ztwmKEIs60SmAT+gky/Rq1VTjmLCYCNtRrhXhxhqEm1sFomJjdxeBgQ67uNZCKJK/AZNRZ",
-	"SShzQj4Wah32bjjKCDlwZd+bma9vSiCPzpXALhye7lvvVhTcL+T2DCew6tTyfXua9XJorzVVsfG2ovjZ",
-	"R7foNZsVD01PN57tbEEuelzpv2PF5i5stnE6XBvG2ZYNbuVFQXZcwHNq3CitwBc6xhUypuCId+UfUmk5",
-	"Ht6Oh3IQ+KJlILbhcct6tnOGfFdlxEdI77PgMyrJPnqjpMkVNVUfBhlxuERYKZxObVpBiPVu/VKQkeAS",
-	"vjXf1Na+IOtLUl3YygdW574Lr95gAUJkgg9Pnge4oyOaE9fhAJIdmsAe2imtuqtboc6bKJn5VlOZ4Y6n",
-	"U6ERtsNuKBvcPLb7Nt9YMLgW7uxKMfJqLXIQIgqS+yHFbEgoG9su/ZC/QmOgOLuU2T4gRhQExFvFiN54",
-	"GL3OzvpnQub/Oza3Zd9hkzrc9F/ISP1WqFh72lZgLY1BKqOpSrsAtjTbNogguEV2FkL4hbL2LDbp/Q2L",
-	"aUvh9co2Kx8uw8CELVgUSOHxmXGZ58t6m+cZZZUk1pXQ2m4YAC2DAQqPG9XfN8sKgB3skPz192LxEbvr",
-	"YDXSdILUgqOMjkDxUrYtgaz1JYAKFkBjbhw4geVsN2B+JYtzbTS2CrtaI2TQPz70ATdToCjUnoFl7vcH",
-	"L46CrCiITMSk2sekRwNJ/MErQqGG4nShueBpVszmz4/3yScCAQsL/GhUXosJfbTXP7zqvzgdnFj86FJB",
-	"7/neBklP8kJoTR8AhWxanSLpBPCbYcJXg37/aL/fHwAvMBp7IHyRnouWvIA1tpJLGulC09J8i0IZrotQ",
-	"hwcRbVsDy7VJ8hQAR+JNvZrwm+BcP6+vEdrykS0qFK1oaI0UMxlA6raxEnex4Bz5bOFy+nZdmkfvq/S1",
-	"Tbb7J0NzcfNq9EMr4s0ZcnbCFUqJmHcxp8SvZBGAy7Xs0STDBtCmW5PptPDRNzPp4Qz/94q+a/uXdBXb",
-	"rDdPtbr2eYbRaz+mbS8y8B1Det8PDvuHJycn/QHACZn+G72LN5e/VZs06K0umcuEjie9j/eP1kZmRpm7",
-	"O80Q6F3PjNW4uINmhJpVm6xLcgBSV65Ru94rk6cAmQhniBGSmbii7/7PSI5gmFhkPYyl/6//vr6WH7//",
-	"b/fD9fW++zEaOe+yv6PJri5h0M5sNL0OvXThEIBchqtEdMw4FC/vr2+XUy9kWvnIlJA5Utyh4QmZIMV5",
-	"vMTgz+8J2X03SN++p7ZTUKwx5sZ8zflC75G+Q6tYRo07/dSyivYHz4/X0a20TbAgq30m99E5GtFPJEM5",
-	"ZcRWmDIOf1pthRXs8vX19x8Gey8tWNbzZHB8H91X18RnRUpTgUYFAxwTZAHFDVtMkCzSCcISac5Tn8Wj",
-	"NwBqx27iRe1Bj5uGvW2M5PmRCvLKeZebyh4H2BfARK4w4x1A/Wors19YM/EwOaUxsp1NIvnQ6w9ejJ7j",
-	"E6KV6f7eD/q/Xuj/6pf/Ab00VMdX8ep8TkrNcwm/N2YGlb7/mWmakXM2Nr3QPONCS6Ia2x7RzJZGUqq1",
-	"guzIop5qZ4BLqUQzLKYkSywYQ8oLpgBpx+MzODBTrH/KXa1IDPbhAU7+nbW2NZT1zobRz12qTxsSg3Ub",
-	"e2zvOz2CKHJi9KwYriIY80a/WXAxlcqETEG8pjYi38OF4qVK9b58ToISwZaQyta7T7aOYYru6p+X0xs1",
-	"IezGjmM1gh4vlKTQX9qOfGlK9vSg0H9ovYr2USsIasFt/re1PfHYmJlZYWZ5v6rC2e1r7KowUKBmi7fY",
-	"Cu4038HT97X5bTf4VxmUGTdORZ/WYGynhZAmnqHFD/QCneMxCarUfNZCo/rbX30D+vot9ZlTBic80eJN",
-	"zvmUMLigc6HFeoYoQz4yVQ2bGBeE1w9euv+EWRRhNkKgJvx2cfmjr3JqHvw/Z0v0/1z+9isyO1kL4gAd",
-	"3xTaBD/s948DU4uNOARrrBPhspBzmlJe+I7HmiOCD2W0Nwj5Ddjzx6YPtdY3Xp4Mjk5eHh4ev/jhPnKs",
-	"b30v0YgHQCvxWvPhjKBJMcPQqquQtjQWS4fmfAbVsaDyWONgewfQpPfWhVrLxit3RCo6dpWwPjmn57Pt",
-	"bsJ2ayZlr5f0MgOrv1oR+EMjbOe3NjzZmS/vrek9AFUG61pTRFRkn3q0UwXnLi2LH8exvlPLzW1Odtfm",
-	"sMTV3x4DBpd75TA687u/9V3qW/azNKzLounNcUqqGdze8ttHrgDIGZkJ+hcRHHGB+g7FBrD4DfJRpKIS",
-	"UnKItjlboN5C4fyKLfwTX0CtANI8wKb6BEEtSNWXCyIsESOqUI7nksgzNJBaNzzqQ9M/MIWHhVzeAMLV",
-	"je800KSYH95TooTZcMS1zcRzqao3C5OJ3nA8bU/uMk+PUNDZlpe151qKSrfLm4vWgzJ1qvw5PH9eHkQl",
-	"EXMjHbMiz/FQiyIj5GpeqsCj0XRjG29m8/OakYwWs2ZPx2Sh5l/utjQZz6aluwaEjV+pk+9W+pU5X9zs",
-	"MJqWyu1IVwl3M1sM1CxgZjlml2LWACfESie5AUsHl91qKcaukK4AERJtnKD/ApEdLaUCPHDO8mVjO7gi",
-	"qZqkX2vJsK05BCAKqXIvDCg4TLhFUwcXt240Kx51bnqNcsZngVngJV+a83RaVddX4PlP+/3v+wOD07+T",
-	"kmQ7hci4Z1uLMugobbUP2MEJ1sa+c1iDI5B8Uo93qLs5Dmbk5l9RP2ZYcdK6iVGQwwfpd+Zow/GCLXX3",
-	"w9JlI93M3uDu1LISq6ZdXt67Hy/Qy+OTH5BFu6kZai6yCtvp6naoQQa6w7ltEyKEC0r75x2YpM2IcIwh",
-	"AWd1gozISlAO+YmQh6OZde9Aht0HpAW+Oz48LOPKv7O54Kne/GFO0GumzDk5chryQp2C133VkVnGieMl",
-	"5wA6nRjNzqYYrFru0b6vdgdiRGjQEkucMxikco02nti6FWyflN/V+qzALrd/RZTZKMuQZ8szt3Ys8IzA",
-	"n5U0QS0QpwgjmWM5WfWrb80ecrPx0fqP2+pDYpFuqXC0Bex7qibo5NMnW+EHdKqtiizxIQwH7tnIFyM9",
-	"5GJZq15xlxzHvSXekxmRAfBJRBmUQ8hGoQmXs1p3SkMkLiB10+vCjiD1H6EEOm+w1njaqY92m33YwtMc",
-	"73Bc6KFsDc/pgUPfAu5mHCKdI5y473aom/mKtShYnQkaK1MY4wyXoEFjEu2Etb1BFJWavNmK9ymeAeNA",
-	"s9p05navtIAeM++s4YqAsGvKzxzOrgHdNU7wuqbRCvgjUhusd/qmTW9UnDlguCbPN4P943dERMHOrsCd",
-	"YYa0UA4leKtzMaxrAgmmbJvFVazfVdubj1QVF87UeJththcIKusv30qHMXAw2yjcUU5wcMGZhCtolrLr",
-	"L2WHF911EI4aYdW0xAZF8rtaZsNlnJpoZvGArUIPUr2QRDSBeg08qtUvQ/A/QXImE6Q3Txt6AuE5beL2",
-	"btlMcg3D8x3BtAYKyJDtZRwgx5X+1AnooA29qu7YO9Pc35GU0DuS+fTSSGC6UfJcrWG9Cy6kgtjgoa0h",
-	"gpByAH27+dzqnXDsALaGMqrE+XrqNsFWwzZ674gFJQQ2CIqSu0x4NDKdXnCmOZBUoM3FyglUg2rDaEkA",
-	"vNiMpZSL7JSnVCrRH9Dcm9zRzNXnNdAIyKc5FUS2ECINJd4qPc4oRLoMoCWV0xucpmRu/s24usHzeU5T",
-	"8Lk2gLlsBbvqasLb5LuaN1poPZ3Iv9ZUiLsXb0GFZ+mYunyzN+gfH+71+/0fany3mkd3+WYvyPA6Sl64",
-	"NorHyctIrtea1ZVlll0urJCt6s1KXOwerlQ5vcVLwfPc9IPgIJgM8jbjnEX4Ugiw/cXKnPygLcuc7D51",
-	"uvNlgKjDAjOtWw0LmquvvbDM7U+nWw6ekIttkD2R5CeuIOk7zwPBm0JemHT9kaXJdfNMvieI5PldLIXQ",
-	"fK7JZkaFhv/wqsyAqd/MuaSK3pEHKDQwxaYnVdnWTg8skrC26rC3nVBrPT9Wka320RvlUvpA45NnpsMe",
-	"44Avh2Z6EkT6MOqqLZIJPGqHGOLeaN7g4kumipkesW10APNCzNI6N0lBFWsvAPUunTMYwaZUclyKAkR+",
-	"mJgeBfJundpWaZTbAl7TveW21p1LdQ6V801C8mh2d0rKfsxrE4c4gR7Aa9pV2RtV9gquHSS4qKi0PYa3",
-	"AxC1g1NZvfcNEO8eAVXFzeOVzymtb9aPgs+stxkQK6U60xcA4jY4B65igx3AW5LqsygjKc2I3Ee3lVzV",
-	"W721me22xRAE4a+ZD0diaXtvmtob6Pnhof8NfKdrLWFJFsup+e9KPiz8T01EHDXURWsb0yn13tF2epFh",
-	"5sCBDDozmmGaD/knA2VoBbbxjCgiqNY5ber4ap3VuLFkLj+2NvaOBYG5NAKjtaM3FbqwS13ve5TItYyl",
-	"s1mhIMZIzKHUoPxB4OrxI/67XQEi/Wk0s9k3oQXRoKiiMUIP8ynIm5nbLuh/5Tut2pd8QUy/nSH32qcu",
-	"1BlyifZlj2A9dlkVsqyOU1Y5mdqmt7hnj8HhKGddII/5+TWC03sMGVnkUST9LJCZTWS9FyX6cpQa3hro",
-	"2hLbIPSCe6Xdh6kPtykmWkLHurJKi2wBjYpNjNrYClJxDsUFNiV+v55vFG9OKdaw1tEaFN4z1HeNcNZq",
-	"Wtvzp7NSPsNCk0CtdZvc8B6YY+7wFlyCN7Fljs7fnL/UlBU7x645JyWRtoeRs4dd6bHxO5hqBYbAu7tE",
-	"GVbE58GVbtbqO7X8n9KP3HvrHfJg+SPO0CH6GxbppOoEqDh4aw7tnhhEnDQP8VWvEBdm5W7ovYHq7BmX",
-	"Ch09P4EUYIQnBO/eMepp+bTFSsigjZ9rBdeu5k52a212Yyx9d3pjSsFaBrSq4AE+/9nkTFc3+EUj5f6y",
-	"FLXdTX2Oo80NcpgZ+AzojCAs0V854N5Bc94z1JcWvb5W41D64AeTo/6sL0P6HfO9rPANtGr4dIFX/tkH",
-	"W8n+/P7Z9fW++9fL+2//69nk37N/y3/P5Lffft/QP/+qHLKzbbvC49iuKTw2zq6Vppc71NYDGO+G/ByX",
-	"++ccO5e/XUA2rOIo4xEPWYucvIyv6zZIwGirNzONfqRhk0nKak0Xtdl8I3wA2/5CcfO7nmuoepPxhQHB",
-	"/SeYkQa5ckRNN0b4Ucw8b8tITu+IsHFlZ5TD66NCul9rNcX8ZIpzLHKvSZfdGkUEIMydkDrBxQY74fMO",
-	"/ffsaTTjbVfGodAdnZcGxAPCvJoXaou8qehkYwuTscUwtw8GA7QISgZL63TDLM7Pm1cRBsHQ+dXVddHv",
-	"Hz6/+Bl59CBkE5Q977wa9E9eAlJVhexeVrjklY1UBjzy6H5Nt5KrClBRMyzwYCXbc16viFQXZUJOy6o7",
-	"j9sBgDMOt+MMYSiE0Fq2gqpSNFyaxl7LslP4KkJR79Ti46zD62lchBlxBOnfx8ytq2gB9jpsFUv62yQA",
-	"ndUC22sQ0XbSEPXXc8rIa6bEsmWCd/O73yTLBVASVyLCymUaNLzPleV0eaXjydIPgc25siDQTuhJnoYY",
-	"zcwy/DAJrZGqc2UQnDtbOkS+KgTYCMZka/goRDLq773Ee6OPn1/cP9vz/zi+//bz0X3578FhHHnnfwIz",
-	"aOOTHoNqY8okbfT4V45wqugdVcugsb8NHK/wkPFa3ah59LhG6mNTqtMitGvX3eFRmy82ZeFRpitn8ouy",
-	"3Pe+XLiFuIHA0O1I8NmtTYOx1bq3it8maMi11cPQHwUWighpvekTXoh9BJBjtzYM5F4zn6IKjbkBAnWl",
-	"KtcMwDYyvDxDh8en/T7IMdOR2unsGV6awFBNVweAvEBQexN+A2Je0pPAM2VRb0N+tDET/Yf28HMGmW/L",
-	"ieY8nXopwFs8XveV6c2wY8KXml0RSx0dXpH3VE0ygRc75KlUMoJsggoEwbTtgaCkN8JqHpDd0yqlp76w",
-	"zvYMgg5pIahaXurZmmUNCRbRchGG+BxrfVjxKWEJul2Mbm7RiNsijOESHR+F/RQ1scNnNR82H/XrnSg1",
-	"NzNwYC21/Hc3W5MXBxA4dGQaYSM3aR9FOzVIdpDgmxNh6x1wvpQKzWk6lajwOIC2gLbMtbjWhqUsQeqg",
-	"Mz1HQ2L6imX71+yafffd+wlHS14gLMj+d98h0zfTFTOmWAgKuFZmoWaL9sHoL6RmVM9u7YRuE3SbE5zp",
-	"/3XVZLffIkmgduWamUnJM/tekJyDnt3eUbIgQr9qXN+Z+QckM9uPKMC14wvm3tLqOlUy6NbkYTISvfby",
-	"DxY1w6j1REC/ecYVfJZKHyv3QNU5nRLj3c84Mcn05BOV6hQd94/ttl2YjCG9Zefo7W+XVy6sPyWAfC0J",
-	"yySS3m3id5Kh2zcZmc25Iixd7v1Mlrf7yJdBu42Hu4kKvRGGqcNfp2QJvhbOCDIuEbMLwRpw2NMTUgaw",
-	"S2uienqZiR5M9EZi6csFFglaTDi5I+Lapb/rv4Feso/OYWTl2vgD9zAIH9D2Iax9tY4N4zc/Pjx0L1sh",
-	"pA/fogdjll0zmzM3JwJNqRFQfgtY5mELuYBHgnsRjG7pgZd/d/Ef+8CULPfR29+vkmv26vUvr69ew7f1",
-	"dPTBBdWn+qQznhb6JpXxAj19RkgGsZdTBGkv5nwABzQn+M6SS2Xnr1lORkqvP+WzGYzIwxC5PTOJDvt9",
-	"H7XS22tIJTPoLof9wzCkJUjKRUYylBUCD/OlqZOhudYnrlnwJqBgcQ6HjNGCi6nePzgEQQx03XH/pVmi",
-	"0TshKLKw8KblLP0VgAo0bf2aC/Aaqnq/+w42rl4oLfVV6aNnM5xrnZxkAHeVuLbVeksTNMRZWUv7bYKO",
-	"+wP0jHFTOm04zbfJNTvuH6Fnd1RS6Lc9LBTMRhPAkhcCCZ4TePk4gRU9g/oIrUYzBUWfZHUJ+vnBEXoG",
-	"qTKKc4BUgbEGJ3oKCqarnzo8RM+wqVL2NdBn6NaUNN+aOmEAioOPnuipQoFwuG9wzGcIy6klG6gWvma3",
-	"74gSy71z/a9bm6oiv7Xb+wudUQXs5S88A8YhiA/WPD9GP9O/JEYoSDRAf6N/OTOIYvo2G6eFj+wcopzc",
-	"kVyijJD5PvqFSpuKIgg2RH7Nbg1e2y0Qxm2uB789hTITI31gDd9IdKuVy1tNVP4No84CXRlewmzT4Jym",
-	"hJnUHYeSPMfphOwd7vdtUxkjMOXpwcFisdjH8Od9LsYH9l158Mubi9e/Xr6Gd8oS4lKOBjHM095gv28e",
-	"43PC8Jz2TntH+/39I2hUriagBkD97N3goAS1HJOIC+VHKzYvf7vYR+e55CiHfYN7nvIizwz0uWYaYoZz",
-	"Kkl2hm4t/d+aOuPFBHA+jDiknL3Jeqc9vf/nrseap3+HEFBNtNEX3JwxcBvNuTVFQ/WnfuKPgoDXwe4v",
-	"/NGpJ7gZqji8cn+fbBrcaiF6eID/Xju+AwdvMwELa755BrWaQcO1qMP8WzefErW80XwcJOjqVKCCHqx3",
-	"AG9xs1IbiGHdnOa+DLyc1KrDOT7RkloOLuD29Ro8CZwEECNcWgFQ/WG/7/qoOPxCE4jVSz74p7UAWhwk",
-	"pK+A6htDid03lcMQsVv3OT+/g7dBfbssZjMslvbm2K1PLHokpE2CyIXegmOA57RXG1A3bUeQKHAttmhZ",
-	"oFuB5PMwyUCUhhmWQPe3lTcqmgBQpM0i99rHNTNVhY56YRyYXBK+W4Qal/uGxVA3qiHIKSrRlMyV1dpS",
-	"35u9yl1sxaQpelzhL1tIJVBMfyZLSzOgjf2Fmyb7nZCL7xdyX7UfrZkfI9PN5AJf+5nxBTjEDvuDhq9c",
-	"2PLPh5PmT6CHMzDQwFKjDHkZZRVeOcEGPqJOpvdJTSod8FSOwPiNky96RRQx+N4/GupEz249bOit1iiP",
-	"vzXC2LMjdM6WyOjDAfSopyqBF4nFOXYqgZdlEBgBiwE0WDD35BkYX/ZyIJo5Df/yp/O9w5PnjuY16W6g",
-	"09/0QreIwRIgsSYG9DXgLCWCya0SoEplHUgEo++YiwgCcqtQ3G0KK0LyadzhEvn2P+8Sa7NZr8+0U252",
-	"Yz/T7D5QJqvE/leiHEN+XBkck79XznvUhQh+p00Gx+TWiNxWIgem/eaVwciO7OmBwIu1Svq5a4NpcoTA",
-	"8AJdkap99IpbjDtwopiobfxY3uHFNh70HtpsBZVl3id3Fmoi1f4faxhCmXNZnmwVFLcC/hirTXpMZa52",
-	"s1eJSbP0BA2XymDj6R86J61vpFF6SmXn0YjNOiYbWYJRY+7CfqDtbJ6UCm8WsU6Ht0t0mWUAaGlvARUO",
-	"vbgzFd+eCBoukU/4d2fvTmu9ch+c1zcS5QRnpiuRc0pLo1NbHWJMlCwh6keCeF2jYDmRxtdKJRrTOwNG",
-	"Uz1/I3wunJbxJNVtM7tXkOAlm4nrQceDr2MlJbTXhGCHuvQLLxvqxz5tHz3wz9mPP4jwrvCUmBZ8Zc/q",
-	"FZJb5RoHnw21bJT9F6US+qi3d9sud8WjN21RayYIbzo9+2PSmxe73ek6MLoFQ9dGiksURr9CDYdrIZSY",
-	"JON/Abway0wnLdPd5ZqBy4vxBeLMSPg5IBUDOLuseMiD+IHJnUTBu4bXvH71DqIuxLqu9KTSsv1yzD76",
-	"HTwHF6H58jh84YqImWyhxH9l9DrPcWqjM1D9ORakjOzsdtUPTBhxL+UZWas1mDgq5BHKOcFTQzMuLqFf",
-	"BfgB5+6Bml5o4zqjrFCmQ8kqI4GBL3hGHpWZlKOsOaBwGT6Wpq+R61bREacBW1+PYfoiCH4HsWjYVRv2",
-	"LpHuoZvPI7CkjZRgK3vXcn/QD91Dj3lmZoz1Ptjcod3VfOnd+WUD0G43Eq1hoD+SxNimBq5V23w7kafq",
-	"JnUz/NJKWzhshD+bP3dBOudZVgIxtmfEltC89yUjOVFkSzTvqta9EzGOZlyQMx/EXxoQH+BxU0Lm0hk6",
-	"eEb2I67MGb8LiKl2LMdr4NctfAME9fUHsm7Ypv7Uli192I1rEJsyY4OhvV2hgwwJC6SvrBI35sxUY8Iv",
-	"jL4HvmfjwHbNZiFvBdzcEMEnwqTpU4d7EVWpgnP68+9s/yu8sxWlCgeE/LD7e2CLp/aC3N0vSqdbxQjo",
-	"8oKOJ1bzscQmwyawmpohS8Q5DuoJUSavCdKeEtNXAqwQiBleswlmGWSynVlM+RG9s+k6PjUHxp5gaUqX",
-	"oX0HxKQRIwv7R5LPZexeueuR2BgP4+YFXiipMIRyEiQVXkokeewOXZgzuvD4sI9imFQHeZIXKTFGnN1f",
-	"z3Y6jEL4oy6vmLZg5E4WS+WiKSLVE75lb7yq7xqJD5d6t0k+OjNJa4A55dP/JiSdeqXWHgiVNnlygSMp",
-	"OGHZ2BNV/sIpNroAh91dADPshd7XdbfA9ncxFQn6iGRHtsQlYVojhGiKG4TfQXMNd7YhdvcDb4Kp6nvi",
-	"EsfdfgFqEBdoQrCQSNJPKKNjzYbABIdmm2pCZlpTssm8BgIlsS2LWGYfsAkr1+y2JnNvtdDwYkQYQS9r",
-	"5v1ulzAiTKrFP0/0IlYn+QSvIhzVY91Dox10eP9IJhoaahuDN6XzFCy5TPD53CLgBV4hrSQxDu5XQAni",
-	"giTWD8fvaEbEN/Ka8QVDjFBNxvsBZRsshXrmIYYkV9NyGgwU07CMAo3bJFgu0BCn03jWizbPXmfiolxA",
-	"c4uxvqguzhniHnq6ZQa79+NYt7UzkzXLWGNPbk+hNe75qt8bzhcpnvh+HpAlR1JBtHJslF5sU2zsOeRY",
-	"KsNt9GEdB1pxuDuMRP2nrzPxmE6416/eXZqWQBsd22ZnO3OSLqxuD/0equRqRnqCcRrwsaScSSoV5GuA",
-	"r/D2r6+vkOMcJBN7toe6vI3e+msmCc7LW0+Fox2UYmaRfYc2zR1SLc/c5ddfRUOS8pmz3oL9MpQXDgbV",
-	"mMtr530oGY5eTifMwtpwbv4zvHR1OKfAk8J6Fzv/BA2xJOj3d7/oj9zhvCDezmPcfirRq8SFJGbLZ3jp",
-	"Lp3/nKZFdNI/umaG8YX80TGbKVlC6wn9WZwbJULf2dLaNeNTaVunQfmBUdstchrWR3zNbg/gSWklww3N",
-	"bmOM8hIua51Ldi/dX796Fw7yhU1NfTm/EKu4JOoBHH6LRD8AhvxQ9bmZRvyrtQmpRC5tGm7SWVVWUJ/a",
-	"uklOmOt+0j9y4Hq20uWaGdagN4QydNh35TlRn4hevKZWzpjJyn1kIbNWHXw/IXClqYKKr1CGhoxPc8eM",
-	"d6I9iKX1U7ilV+NyGwTQJpKC4t5MUNtY9/GJ6rc5YRBZdC16ffmb46gYwXxKVcXVIegddpWmprOgQpyl",
-	"5NTGdK2ifM2oyVKE/mHciBhot5vA4/sI6sCAFlW8GtRV+i9c6rFURgjF+KfCQv1IBXmlZ/2EI1zlHL9w",
-	"jOuNQ5Vdw4DtcVe8SA9OUurSNmy0ADQkY6pJe0M16JNIvxJLaPtWDemXcGzt+MeY7+X0bn1yxi18GA9z",
-	"cnsKNdqQa6rZ4pDYW2l7va4yBKxME0Y6I2fo1ogFi/9/e2qVTtOwkTNyds1unW/41nME7x45Q7ckE7en",
-	"NcvGyC8ZclU4Muu2N5tUVU8ZX+ixPEyzB469PUVVxNh1Auyv/Be9ZY8ouewIEXK1yTKwdi+xqHTlwl1I",
-	"KlijZp0gIFfIDOqA0Zij3GzCF80imecGDTNKq6sdE9c1sU8QHQWIAxZSwoB3ogmeGxmnELZYEVET+a2e",
-	"y7a61JE5IfvNoLN9o/z3ALu7GeGEyOCROhyojfdzYXxRmwZ6X3YL5aORNmSMdljRU6CLOVzrBC0g2x9A",
-	"pQ3wwzXT+2ozBLVZJ6cUHE62apCnU6eO7qNzA9zjqkPBxFwALqeEpEQGAv8smE464VwSrVy+hzoGUNby",
-	"wtxZiwVkH8US/V+Hf7FtHda2xF+z81jViw5CqLYaPNbHz8euLdlh+cOV++HU/fDM//Ttfz37x78/fL/3",
-	"ceWZKD7go+azuyby6zPY9J+74Cx2JPCxb5FZj8hD3Cz3cNgcaS1HmeGlc00A/xCmvRbc6zLcbNwujCy0",
-	"Emrkh6+BsW1gnDpsexRXYNdXmMtqI5dHpIB425s1yXF2Vbau2K7YtqM1u6E5gl4krLvbDMf1Lar+pIS5",
-	"db67N7b7DzAwqNXJZrTmcwQ60YaQ2bhKf61Vongl8ChKFk/VXon0IvqydsuaCaxt2pQYqCNzeZekk+AQ",
-	"nFpZNVMri2tIxu242UEmlnuiYI/mDwC/9AKwHIwuobUpD6kN+YAGPct5dBEXjm1mpVvK6iExSl++K1ic",
-	"A3ZPqWa0L+3PtF0h1hmktvtEqeIbOKpuEkllEMFapUB7sqbBVhfk+NkS/f2BvlodZA40bATilWrAxYvU",
-	"lK6vMm9fY7pZUHi5BVJAnrreYwEwPMiCQG5UKmMuDU8yzi1wZ0H/CWlxsFyaAWHXDHLbTHonUJA3ZxHO",
-	"wXqL+sDomP25GsdW1uy6uHTg39eWAn44Kw7Dbs3AkQAbRyu9iYOZqwZ5yzBfvHz2dSbeugEf129uh1mn",
-	"B16VLnJpIL9ZxkVnBRK2JUM5hMc/1Mr4BN9t5Uu+4mxjuckb/1QTeKmyis0hTM0nWK5FeII/Njbc38LT",
-	"66CdyqG9RxuMcrjcGflGohm/WzsTZUCnG2bT6Ye3zwNuDRTqGYfDF/FgxObwJZGuvqYqdUfb666wp/3O",
-	"bm2JKRo6aU3csY47Vd7P9dXpNtIUwECCTCxhzrSNGSCcSgWYFpqpLriYjnK+CBxaCPDw9M0x1a4egPKa",
-	"WRiFIGBVOgP1YwsubO6FZkUGoysiRPV835QN+J6qWVYNhjydKJI75aRygkgUjIFj+yuLKZUAqyUU6Vl1",
-	"aZZgg4CTAR8fU+ZwJOVTiDhpwg7v4Zp7HBO/B5+F6wt6v1ZHunIqMCHV2t+yR+U++t1hIYf+E0LKmwpN",
-	"6vwLZRKcIvqOl9DHwvZ9tE4XjhSAP5eqeOxu/5Wo4Go/OtPeRlRdgshsOdW2jCzoA/txG0Uc4HTK+CIn",
-	"mekmtPtIzQywfQTVvTjPJZKK5jn6oyAFySA9YFXlPg9m90T5eTjFe8vQ26KJveKM9EruuPnhv8OGdWGF",
-	"YQuTXe+SFmQdVdCVKYO8/FDzN2DRTXjPAc7uqCR7rifv41FatIj6HEa/0oM/VUIqZ9gVSt2fR1c+ds2R",
-	"6UBW0SK9pa/MeexETiCd9+AcrDh+bOblox5awBtpB86kCLXB5P7u5vZUKa46y6+b6sxiEEZ/lLu+E12Z",
-	"toZ/Kj0hA9ipFtxyZhk0jbaFuIZXzwDrS0YRA8/tSp4q9dnpfeVkB328jRhliLAMUsqhRiASetmVJuX0",
-	"CzG6eh2fxZ3meZbY0PuMQtG3AdL36WjWVjoz2S22ds8pEvpHVYgIIt25nD55JhlM8SsnVTmtFHx4TukQ",
-	"pjKCs5wysjOVatPvC9Dnj5TkWQCeJhVeWtsdsFIqmIlg0lJVJiNCFNiZoDGShFU8WWqE2X3dhPgOnDFl",
-	"BPTytwsoCJM7Ep5pda4eh/LeqLAYeT0ru7CTeKq4mnZ6X79pUSaN2uoNUxkma7HydvQzz4kie8q2E++e",
-	"il4b5HkMri6Eh8bHbYJ2tg9X2W1NiaXrdxehMpiqbWL9VEmtnOPXTW+vDb6DPrPSO7kzlVn0grI1Yvd0",
-	"9t5CKdS9tJqBUYVwmpK5xRAWVE4BtTiKE+ZgbXy7wydKapVZft3EpldBEM7VhBdjo6uoiSDYxNyNt3To",
-	"XfM7UqFt8u8a9a6Ly78qH3tEZ7sdZWOyaznhpIroXULfzXPMGMlc8itHgVPbBj47C7HOMM1lghT5pGRi",
-	"HNmJNfUoZzLMT5Zl7tiQBLAAsz/Dz59ROaNfQDtPXNNfCPcYqojkF9rZPFG24qb3HyC8GKLsTpt5Y2wq",
-	"XjU5jnhhA2/AX3ZlJYLm+Z4grvnt2vx91+/TVACNcDVP3QLyW/8XYCUSiTLTEGPBxXTf59b5DqAI9CSY",
-	"QDR3H4o035mZPSb/CoZZEy8025MgydEICxdhNuWOEyzRmKtuwTVwsDdoRrAWjNmfwXGgH836tLxYNNke",
-	"uiTEV9Xpf/vI8WmQ818GmiUaErUghHmrXpoMBggrXzPDkg2woaPvfXSp+QZLiac/pQlsgu8IGuN5NL0E",
-	"EgDvvv72GbCGdTLXLLA7pOUy7PONND2KIHuvDrH85cjy05xkVJEvIgkNmkmGZ4AMJ1BO8NQi0Znce5tX",
-	"U6Wz126KT1Q8+vl9XfHut4aNmKJLqiZVMKIdhSD5pAjL/sxoUeLhQgxQNFS0+QCsvn9OO3WgDDGKg1U8",
-	"WXqD2X3d2tgv0Hm7GiOyAaIQLwlgjXakxTG9I3sjQrIhTqdfgiQTi/trXRoRVYzekR/dhJ4odVXm+JU7",
-	"1rEiHpnCZ1sssAQXdr5z/NFS6pcKPa4vMbU1UdKzNx+ArCqSZbQc6nnCaKzHVgI4KQDqNf2vJV+l3zd2",
-	"4U+UdN30vv64pGGBJW+sVi/uSLZTQuaPQ7OaTMknfWwGvSpbgTJsmCj0s57iE6UumNt/rNCtSK4dCcwa",
-	"pl/AlPBcq+rNodDUGGzjfWSAaWZYpRAdC3p2zDDNSXYWhQiiEuFccosktEqhVmt+qkTqpvd1miLOYYEG",
-	"ZRGkdVrtQo+CmFB49ick2L7zYz9RSikn+JWLS8gTruRXcZTxMi6+M/GMCvkn5z3+xohx1WEAZyGMF+NJ",
-	"jNZgqk+W0GB2X3uOzsgA8T5qYqN9/dHZVQ1rvbl+9s5O8MmSmpnef5wB8I0M3FbGGMjpSD2A0GDzHzf5",
-	"ohmX89ATJJcEFFDoE1mWx5UlZqvUCKt44kkZtVn+Z9BmxaNiCBKObneC1FL8C3hUzrVFQATFuS0FLw0C",
-	"D39sc71jBAezfLKEBrP7ugnMmQLxqlsXMK4kLT+E5ChnmzN/3vmnHhV8xgyyKfEnCOYC6oCHC+gU5GS1",
-	"Ktl2UAjDlitG2ReLVvpJHXxmG9u2vytp49FPbX2ug02qR29UHUuvoxQHzmJH1v3JJJ83rO+bFYCTKr5V",
-	"t8hWW2lEEqVy8rQKIC/NnJ6o4LCz+8pz4WERCCPv9cEPKHs0zeX+BL+RaVn2tBuq/ScVZJdZxbZ18Y4E",
-	"s6Bqkgm8eAom1SpVvbeze+KmUn2aXzedQXs248Q2rUAUN0YSsvH/GJ3pL5C0MCDQHz73hgQLInqnHz7q",
-	"TZdE3MUB4a4m0IdLKpznPsu4EHnvtHcA52UHW8G0EmPMqLTp2qZjxlxwZXsXlO25QquoAlwmI+rBjxQK",
-	"fCxopAEQgoR1RcYiSA23X0iQVAJDc2Zor4Iww/lSagIHPJRgTIN2FUPdZP4mKx4gcVl1uZb2W2t0E2Rs",
-	"2HFKxSmGWx+ihABYTwjnAP7nffQapxPNVPRUskLgYV6hhNCC/iYACAu215HF/cf7/y8AAP//",
+	"7L0Lcxs3tj/4VbDc/1acpCWReji2VFtzNbIz8SaTeCzl76qxfCWwGyQxbAIMgBbN8Wg/+xYOHo1ugmQ3",
+	"3bLl7J26d0aWuhuvg/M+v/Oxl/LZnDPClOydfuxNCM6IgB9/4SlWlDP9c0ZkKujc/LP3dkIEQWqi/5+y",
+	"MUoxQ0OCBMHZfi/pyXRCZli/NsMffiFsrCa908N+P+mp5Zz0TntSCcrGvfv7+6Q3xwLPiLJjnudEqFcv",
+	"Voe8mhCE9R+/kYjCKFT/eo7VpJf0GJ7p79Ksl/QE+aOggmS9UyUKEs5mxMUMq95pryjgyWB2R0/1TJQi",
+	"Qn/1v9/1957jvdH7j8/un+z5fxzff/vx6L789+Dw/n/1VheV9C5ySpj6tZgNiYgvJYUnvpGIwUNr1mP+",
+	"uHFN/0uQUe+0938elMd4YP4qD+wEYEacKZyu3dnU/Pmr2NtCSL5mV28Z+aBuER8BbWImF0SgIRlxQc7g",
+	"VzmVCg3JmDKJsEJUSSQVFgotqJrwQv/GL/+Pgohluf7UjLuJumeUuX8Pqks+3/sn3vt3f+/5zf+99/77",
+	"+MJeZWQ254qwdPkzWa4u8GLCJWFouISVpDjPiUjgZ4lnBI24QOSOiCUSZE6wcrsAf9TnRiSsjXzAs3mu",
+	"x342GhyT45PRXkoI3jt++sNoDz8fHu0Nsn7aHx2Tp7g/cJth2EK5G8Fk9/RsN5FGsE2Dw2ebtun/2Pt/",
+	"1+3OL3RG1eqm/MQXaIbZEhGmBCVwqjMu1Rk66aPFhDCUk5FCvFh7rjl8uDZfOitm5aGafw38tChTZGwv",
+	"1hsyIoKwlMQpkrKUZuamC/fkmgvm/77zfS/nApxVEDnnTJKSsV4IgpX+qub6TBEGO4rn85waVn/wL2n4",
+	"fdMBU0LvSAYfN4Ou4dqISsTIYr93n5ip/Mz4gn2JiSywRFM9+Bm65YVK+YzcIomXUpOLmhCBMFtasTbB",
+	"bEwymPQLzkhn0z0HzrRunimfzTDLYKYpFoKSzBDwfdJ7LfgwJ7MNM5mbJ75vNyP33TVTsvwDjTDNSXaG",
+	"JCElP+UjzURVIVHKM30Fh/wOiDzQJd4QJZZ75yMVE4hvqZqgk/5RgrB+AE3cpZYk5SyTSHGE5RThMaZs",
+	"P35Xj55uvax6af8oSNHhBWh2kFRf/pSLjGQoKwQe5ksEB0zzXOtNwSGfoQVW6QQ2N+Ad5E4Puw8cx44N",
+	"lzrVlJyTbAy0ibOM6uFx/lrwORGK6rs/wrkkAd//2BPkjkqY5kArYMGz4d9WlT6aTpD7uxMvgsy5UPrH",
+	"JZrgO6JJA87In8ygD/8JDqcf5aT2V3z4L5Jqhvxhb8z37C9nPCO53A/XGzywR2d6EnrKwFJPe2OqJsVw",
+	"P+WzA9jPERVkb5aJ8l8H5pMw8nmqjEZR3Qqa1aTX0+MVyZT0BDebGkq5p5HnJM3gOcL0FrzrSZ72kp7R",
+	"AzVJL6Uis977iub0LCYJS9nwznz0fcO9U6C+dLdr2R2V5IrgWRvaSwVVRFDcO+294DNMGcKZJgypBFZc",
+	"IJymREp9ZVLORlTMCCikhI2xJnItDldotvzm5tt6RT4ofRTuYx/dvg05zwlmK9trH0zKERrudbk1XW44",
+	"CLcVMrUk1NAWcCR3Y6h70yu///7qRQ8Ym8I0X6Hxo2ex6zCiLKNsfLNyeU4i9l/Sm3CptP5jLpwiM9no",
+	"tRn+8Mo8PAj+joXAS/3n5mtzPLaFaqVfyrS44Ea0bXrtVfnkfdLjaVoIQbIbvHW8KzqDoealvK9z4yWi",
+	"CqW8yDPEuLZqENM2WE6lltB4KAlTRgV2z+1X7bL41gqrSrWYpNR2B1XLbc9fuuf0O7wQRmneKF81yV+a",
+	"R/VLCquG78CTWqqQdMKo1l62cwf/pH6PqhW+fhjdsGKeaaW6xX7dEREXsYME9ALOCJpxEdp0RhU1Bh1s",
+	"B9LHCwe62T4J2RkY5uX1D6WP2eLK9XV7EJxvlYSrtFLZiHKN7tAaMk5gcV3zzF+ojPBNz238D1upqsp6",
+	"DmOsh2kZs40XgxyqHw58dGWb3Bou/X1xCoQgOFeaopLepGBKU2Nijl4Yt13SG+d8iPMbz+T86RutraZt",
+	"DE7q1L3+jC4dwXR7UpfugrtFMrLoJb2csinJatN92mK28NkuJ2v0/ghXxgphr/ineEaQ4mfodkSFVDeS",
+	"/HELN/w2x/6f1pNqVHzg1biQJEuQdWAocLbqx5hmDEtSdeOAA1eP1jvtzYthTuXE3OMxEXNBtWjrwS/s",
+	"BHqnx0nPDQ//sMYdiOzeyehw+DQdZM/JM/zD6Lg/PEoPswHpj57jZ8Mf0qe9Ve3LDV/hlUeHceWgnNV2",
+	"1TqY88eN1kO4oG1PhqvdNoXaFQ1eTfyyq6sKJx3MqiH3M1TVOZ3+Q8/aCpymejq2FN5jvJf0/vBf6P0x",
+	"WCUB7K9DE/X7j2A6Naup6hrcfBr+M4kbv80u/6N8u7vdns8Fv8P5Gr6gb/lcEKOXUTkB8Y4ZIiybc8oU",
+	"YoRk8tSY1UVO2VjzigRRbWljZZxUkhuf74KLTNvgmiVwgdSCozkRkjPpLHPD6jWvqB3WGFNmtZWVsA4o",
+	"i1QiLKckKx0u3ruvJfyelTrB2R3HFCMM20FuRnwraVzOtfWV9GDYuJeXjxRhZ8AUaU70NBeYKgmbCDur",
+	"eZ9x4lTUoigTgHFaaGzkw5wKIqO79qPgMz0DhjhDjA95tkQzvLThhwRp2Zx3uK1jekdYY73lgjNNcDXN",
+	"ZVVvGQvMrGu4bhRrK22xuu5XxpdqX9REKMhIS66amTGIas0r7DfqNMnxXMYI4lezzWaLSYYoQ3r39svQ",
+	"QTD7nGBJmlKgXUOLbTVXdasBaZ6KquT2C+UhNGRkjt10zsJaeROx53o9HJMNAVP8BG7vP9Nmb7rV+eR0",
+	"d0Eq9RqWRPYSLVDfJ72M4CynTE/5sH/4dK9/tNc/uuo/Ox2cnPb7/9SEDJZE7y2WSE2oRJKO2R5laMmL",
+	"v6wTwXJd4DznCwKGpTwzaiT8SiLMlkgPBDGpJvzkFz3nmgemxk2SXgF2tP27ddmVC67P8NyE7NDzPsq0",
+	"iMMTm0ewE3tUDQywq5gBBi8G82xIaAFVdEpskkjZhs5KJwx4K2kKjEEWsxkW+pfnNU/rNxKlgmizkOJc",
+	"ogVkdOApYWCgOD4euk/e9a4G/f7Rfr8/gM2hM2IO9N3HHhyTJ+TDGCH/qBVjT8UjLTUxQwWDYBxiRC24",
+	"mPbu398DYwgXO1ghdimJitD6+WhEUi2MCkmETNAM03zIPxCZoIzc0ZTIT6LzmKdxR1fgTi4zd5aNHLE7",
+	"O74mgmDVdBBPAw3VkSv7wkumxLLB/no33OaP6oeaxpDMzer8rs5cMHHTfV1Hxo+CJD8zeUUsJFCSjQ8U",
+	"jCAqp/p3cy4JBIFBDpZ2zaMi0G2pbjVh41yrdtP9xrxvQcQz49PrlJDVRY6N4HEuOM2WpXIuRUnEHfgo",
+	"Moje3aScKcHz3Jjf4Yn80Mw/V47Z5UoKNeGab74p8u3KbIwSJcpISjNtrQ15obSowqmCwDdzwkTT5kwP",
+	"r7UqbJIhlH3bpR25B4wfH/JK9tG5tu/BvX/NJJ9pWx1LGVj5TD+tTSpIe8glRxOeZ8bYxXZ4tJhw6V6l",
+	"EoJAIEv3r9mq0Z86vXUT8b8gEggUooSaO7Xwj5fnWLk0Rw2Vw9RnHWwOw5mUphfueTBOi5je+4rp/eOF",
+	"kjQjVZ/INxINC0kZkRLB22cI5wubAlTNGHOXwD3fS3r2k1tD9S6x6+OKMbzR7vG6AW2x+6GaUO79caO9",
+	"V3i8xmywdDbB0riZYA9njVWoK7w1VhubUY1TwiYmjoADUmnIKSuc4KFYTIt7UpnP9njSBeR5XnCTPFL3",
+	"vGd1+jpeSbV9//E4lkmrGQS5o7yIqdGQXWrY0ZCMIbl7xG2cwkYi5ZzgqbVMOSM1cdxiGnc4p9kNOMma",
+	"eeNq9AGbEKym+sUtRJIROd0PtvhT6UN/z2Qp4zke0tzf4rXuYJ4VqYIE+oyjIVlyyBfjOVbW/4sEyQmW",
+	"8C97I/fXsHcZddKN6Z0TP4iLDBIcEc3g2zbvEc4ZglV8ZFOgV91ogURYGaP8zpQy8Etb3oHRRJv2VK75",
+	"ptce4t9VJM8lMqoGCh425iOHdE2jkawZ4I+CFGvmPCVkLvVemE2piFYnxflopJXB+LfjjNPPuiJv9LOx",
+	"r9S9XPYc/cTLbbfjVfesGQ+sEGOHLPBighkjeagsEm1y6zvIKYSHpYlpbxKU8SnbT3c/24sJSacRXlqu",
+	"ZaPf1z62JSbwm1U3eEZ8Ko4hMEWkQjMiJR6THX1cdQZopxRLHbjwuWHV1Tp15sYrT5sW/RM85K4rTlUD",
+	"77h5Tr9jcs7bBFuyrfGily/etMvzyjEbFzbpL4xSn8SCDmSM85uI8hbP/2G+zKdZ/t2c5zTd6vh5bZ6y",
+	"JuzNv236eat4NQQXfA1RsKzwo8HeJHW6CE7cHIuffeVcG3Ihl2zU3Y2GL76A9MRWvtKQjglkThz2D5/t",
+	"DQ73jgZX/f4p/N8/9WpzrK/zDJYOlULezTnY64fPlnSrCMOQddEfHB4dnzz94dlzPEwzMqr/G7KkWMYF",
+	"uGz5ItPHOCVVcu0RVj27095LsxD0d8yKEU5VoQ8fXb6sHOtp72Wh9+Dgr0TklK0GDFZZAM7z30bgzW3A",
+	"DN4nseCxIDPKMi2gx9yks/+dswwvkeLoR0H1T/1np/2+/vcAfqhZXDsymeYsI2QE1QX89eI1Ov6hpshq",
+	"BhGYa4exsq73Hw+To/sne2WV1/uPg+TZ/bffRRXeKnupxzUVGuaYTWvTOGxgNn5WPlTTec5/PUd6RbVp",
+	"axbVpCju+4O1VXEhP2vCwTz1rBeHXaQDWmb2RfIBzdhXRMweAdMLOBXYT5/Aqf43JYzhPzmn+vPyn/9f",
+	"8hOeTkFtjfhQ9AfBEsbLat1t/9npUb+Wil9ZyZMn7/qD9+A1+c/hu/7e0ftvT9/1907cr45P+/1vV5e3",
+	"RutyU+xS8eKzRuGugPu0y2b4tCB+Q33ULqLbfZnnRJErLKetNgee76lI+oyyn/qE1Bn4ROM9KRfQ6cZA",
+	"LVfgMGgstdwr4EpIrM/T6taRZOTWZrxzoq66vyX9gDI6psr6cgxGAiS9ydUI5NOIy/Pp/XYmlHpPB8wk",
+	"ymbs7uVcFqJlpSeW5XrAUWaqUZUeHmnlBC0Ime73IoWgWG4PyEQvoX21KclVFtct0UnLpWreGUZssuw3",
+	"EhJpIw7Vxt6K4VaRZyov9QbDmFslpHkK9tQdQYNI952pf6yuVO8fzhOE5zRB4JMzeZqQO32GyGyultYx",
+	"JYqcrATVtxHvcNkzIye95n4AeyzdnrSyelhdCps9r8b/tE7HuKKj5erB2+vYwhIoWcn6qOcuZZfGlVrz",
+	"QJ0cR4so2zjx4OmbERc3Pk8smvT7MM61xm418MpXSvwH28vIk958suopi6YWCzLjZZljxEKAknZIi7OP",
+	"niHO8qUvyvGgCBAswFlGIGtlphksOHw/Lc07Vlce3agHCxebSkU6oiYdukUKxZWNE+qLZLYH9hFScpm+",
+	"fYJgA3IwM9k+ek9X76K/AY2KUJvl9sCqIDjRNNhYE8fbaiqtOQHHl/h4iCHLimVhCLxyfknJfhrzUoXT",
+	"h+ClL0hO74hYduEscd/6Qu4Ss6BOvD52u+tZDZ9zJZQ508vXSBrSsuyIaCKcY6Eozq39iikjBr3LRpL9",
+	"z/BrA+pSC9M9b2ZdBjPqmAadY6Vt5pZWz/FYEJIBqFdYCoUuAetLMxzCMiipzPBSJmghqFKEISzRjGaM",
+	"jicK/X51YTDDiEFwoSzNC0kNsk2gYnfnSqtpoFl2Y0P6njbdiafLIRGSpIVm4jc4u6OS1/PvogWYrbP2",
+	"CcsaQxXAWstJ6kVvz5Gym7JD4od500zRjt6caYqOuaZncVFjQwuBBOosEkitSVyKB2dGH4e76ERhPRsD",
+	"nZuoMajp2kiESjLISmTcowTFkkJSMm8XesUlwM7Or203iJzeqM3l2dxkQG/W6tJSwW/yYft48xiuK8Gs",
+	"a7BrMEvWV8OFOxFxXq4pg3swpJIpWTZa0pSae+7vrtFabEmMJtle0jM0S0rhUc/4janZFjAiCpB3wQum",
+	"pMUrlBXAwnkh5lwSmwBlIKcSk/Uz2F7eaXHdmtSYa77B2kGymKk1qXePGvDrYFdK3K3Ni5N1jAT9N5aB",
+	"KHdXHs7oX1ALA+fHUrIq4uMwVfrrm1LWTMgaSUyzBOouJ8RmUAF0gfHZt1ILPVZLTaeKKFW7YK2YCPv2",
+	"wzJPruICxG+MfdofRvvEjCnAZsLNK4kqIITK3XHHHjDNCu3W0FfsKTaTh152PYA8jGvdAZecNWJpOJ2Y",
+	"tPSvyfCo0vfqJjSm4SgAV1yQ7UaPJW21JJnOgVVcBULI3ozYyUKjZZeUQvfpLmdL5Yy2K9P0HvlzZK+v",
+	"Ve6qoA1fzB3vltTlLgma50Hop3YN4pigl5SlJuE8EwYmc4xZNY56fLh/InvbjZ72MaGM4CwWE6IOrxt0",
+	"8SwTREqUcWKKbxZcTOOZwoLIIlfxKJPVVTQBYGsclGL2G4lyLJVF+2AIu9TRRM9gwhdohEHwjrnarm6u",
+	"jTzZ+SX2MOwGNCSY8HQ7p5pS7//cVOOwJeLO8dZhgso2reg6kXBBO4vH2iTbtN2GBtFKiYXzMrpiHLc3",
+	"rR2WlVPtmlpeTzhbq7tipN+xdAH+ZyJP0a0gOL91/w7jvPLM+I9uJZ0VIIBu9S0HYOic4Dv79IQX2nKH",
+	"8oprBnUzeg8lMkWDmS28sNdWW+5QZG9q9EIoN621uZF28sWFW9D1zr4h/hsR1IkYQos9Y4kWE75qFTcx",
+	"9uM1faW5EcZnQD9sbniERNjElwvmVTRSdO5gNi0m0VgLA7571GeEpVYHVgf6HVCE9OoBYMwV46HMNGxo",
+	"z9/m/rJs3SpLVAYdp0S7b+yFAE9dC6ttRX8pgfHnjr6Db1b5kSOeFvzIUnenl2b5pmgHE2MLdEN1twTV",
+	"GAz2Dp9f9Y9O+31XEqQJa6UEuwTU1X9O9/qDfatRuqHuP7kyeAtymA9DnCHGF7WsSfTW9tnADPHRSBJb",
+	"818tlsp5inMP6FS7MpG6wj3zw2H5w5X74dT98MT/9O1fnvzzP+++33u/8sy3f4kmTKauIr55/XN5CtuC",
+	"8va5GiRIswTXMoy7kuNqC5Cc0/AMuVh/JI3V1bF1VdS7CeH2iiMllgmk/xnQMMaVibNwZuvuTKn7Sin2",
+	"BkD57dC3vnzYn0zMYn/54k3rSLfgxXiiBUA68eWcxo+vfwMefIlMTUiNzJ3TWUIkyt37VT++KyhZEbGC",
+	"L7JLqBk5rX55RsBIuXj1ImIURFNm997Hk4VL99mq5WJXe2aKw6EWU00wQ0Eti8mFMO11YCMCyKH9VSEV",
+	"Ts2m8sYn1gzqRR9nh0z95Ys364oHa9W+G83M8Nn7pMencQtjLfK3aR+FJTjMF7ZQdSE4G58iJTCTmgi0",
+	"ESm4UjnJEoRnQzoueCET5LzC+uYBwP54v4GuIInamCdTQZIq8z0UdLWAHyVRlUJIW/x8RzOijVy+YN0U",
+	"Q/Ip+LuDLX7flFTM2T4AvcTUYzBJXIwPOqloMz/Vj3tXEGeMANuqorkbPOAFlgDk9impi/9Dep9Ees2D",
+	"CzUita8lhlobO10DeuqYSsstbKOyDrEkN4XIe6e9iVJzeXpwgOd0nxR7g/1ABuiJGFSGImxYYeCmIzWR",
+	"9s+SpILoA8HI/Ojuhd29+/XVk7XyIT/NdVXaTmwKMrYRecqkwrmJ0J8hWF2dWONRIb/I+CZWCOXZ4HmM",
+	"4mtVQcsQKOIbiUaU5BkUx7gpVaDynq6S0kJQRX5j+dJndTSQ6pG7ub7yxsvqBkU3nvjtXjWn/YBKu6X/",
+	"H/WWrkr1Ccnn24HKFsCOjRUz4gVr1mUjXn6l939KlogyZHanSQoBnxs6i+YkzPASDUlFj17l9+6qRd4H",
+	"/Q3nxMCFGFgqOeELVma3boG0sC5DO0Yw3cRscOPzN6fU7cm/NsQeAUiwTOOmXErssPRj6Pc3v6BZAY0l",
+	"AWyFxXc5IyNc5CrOioCqGC8/KBVmBvArlP7CmEkro21lTMA11sA8GVJzpkpNQ29kFPrTqVqGT1cNQ21+",
+	"RaZhWkEZ+6jcU0O7lCVoSADFSwHiGRiLc2L7RQGOrQW1Xfi+tDbRXxT2owFXi3UZOjw5at9lqHmLmHX8",
+	"9hysoz2Sib2KGoOnAC63XT9ax1sdvKA99iRCz+4sGt8/d1ce5AZ2kZ0bzHH74T1AvP/lizeX0AdxndCw",
+	"jSdtqM9pHS9fvPHtZ7GcUja2R99UjTlf0W2tqmBV263Mwfa5XKPv10GC7dNI+lhbabusQXlyVvOW03Pa",
+	"bVu1X0/roVR8PZHmGY2f4qpBBbNhjdrcNzhNogpB90roleW7WNk+NFYlb6aBdmAoOQptzKzsReySVwUp",
+	"ovWGGmVhVyS+zzyQos2We/nijafWsDlETHuMy5MQU3+jU9o9t5sXOyuTcRrGBjJBRyrGSS75jEDLBpLL",
+	"koVofcNnQsd5x5gwInwb+k0e36rXfWvRXLMGFFMy31CFYJozr1B7q4YTM7y8GZIwiBMlIy0lUpznADqL",
+	"XS2vVsp9/okief4pWHl8CH/OqrUlYobL5F/bZKyekWV+baHcG2UF26FaJHJy5nCcNzqsqnen3zQpd11V",
+	"rY9m3WDZpnDXvdWiOliQO0oWW6SeUWt9JxnFEfmgiMXLjhUVuBIW4F27FyOauWUF2VosCRPz/I1bHaHs",
+	"1bK7JKasadUehIehkeEaVWyBJZoTMaNKkQz0F2PMSw5WBzQyHhJisSHr/TRdGsgCyxAjeHuiYvQuxGEk",
+	"z8NgEcRQTG2pFyHrTJlBf3vH1FWFOJag7NlpKQkq/DjgGP56+utVuwTu+BoKcCdru5Tfd2uxACykrVbL",
+	"2cZ6GrW9k5W/zi3Se7HCrWVMvdddVCCa37RNBobWdZBXAQ8mduF2og1P8I48wPF1YiXefTHgrpcf5iSj",
+	"qg2CR8NAp/twlxsOcqVNPKAsouqRQckJjP4CMMBlx7YRF4RJmspIqvOaYqytsDfJpyRJk5LltMqXttvU",
+	"4cb/SL3kqkNTWDO6ysEg+w0Pc5Joq4yz7MZgXiTIVe8niGTC6AQGPv8GOxTyJiG4rATYjHs1ZlRqFXCd",
+	"RDppIpAiN3COpYzn364kMpvIrX2hnHGzI3Qb3uEZ/o3ekR8JyYY4nbbD6LPAWj1b8wKeIcrQjLJCmXiA",
+	"MGr46Um0EythTXv3uO+sNKHWRzrnXFSSbk5apdvYbzfb/8pmdXkI/Bd6Fym8sT2um4sMRyDbvYqC4CxS",
+	"A/zS9vAm6RQZIm0QODHfSsrpNsGyt2vuDMf+Jy7VaxfpW0XXAa6udUQoBcRsiVIoZIZ8n+9sg1PoXi5w",
+	"qrTlWWYAooxDIA3am4wcypbJbs3xkOTGT5pzNibimgEcoMma9rmuWbr3Xc1fcnK0JsNp/+a7eHyyssho",
+	"bAKsa6vdnyL9nl6LSXbSy3PQSY2IKdzR7VrIT4FLY1VxJR9wqspDqPuOTprBJb5/Eu7S3vuP/eTw5PA+",
+	"eGBNYuRP8c4rbwmZ5kvTWcUZLCUQPp0R9G/OyD76FUJZBDNp269UEpnffexleAlt52ZgT6hC0/UCGLya",
+	"FPpmCKovxUjwWQCrqLhmYs9O+33Ii2x0KG8py/iidh6DFYSECPP6yQJld8a1XgV13murJrNt9kJdUHMw",
+	"eW2ivLlkCdQPheg7Kworzolo0aDMecG31bY496WMd/qdQVNKAFgy6gry6oqpsQfXx8gKqC19fsPWbNs8",
+	"n/bJe1PxfiN4Yduaby5X8M/emDLshmZfa0CwNOeylcss3QYYGKOVq2pGjIW44ghGj1IJlNTEHXM+xbW5",
+	"eeb08EZ1GdbuWVOkNdqqga0xrvWdvPHLalEfAQ3fHbRwY8/mnLREIJg08C+/hocAr2CYUzlpNYLrrd78",
+	"3HwT1CbnJohRVTPcbpA3lfcaDrVLxYpHh95+/b1NpQiebTc98ew8u6NulBLzYfUSam1DKuSPD3FGEtS3",
+	"vZi28z5Jam3CW12B7eaZ9UBFU+ogIkzuHErqRieVJJArelP3aK1ZVPu+qQrLaZsCB636NtkAVYjtvobC",
+	"qHn62ZtWHuxdoC60uZ/izR2q1/H8y98uLBoq4kyrBDahnyDTmVJbhWPOYiJgQ71WiIxnGGpiHYyGidld",
+	"DA425OpeA6lI8gpGRp2VhDIn5GOh1mHvhqOMkANX9r2Z+eoVtgdQArtweLpvvVlRcD+T2zOcwKpTy3co",
+	"ata1or3WVAXN2wrvZx/dotdsVjw0Pd14trMFq+hhpf+OFZu7sNnG6XBtGGdbNriVFwXZcQHPqXGjtIJr",
+	"6BhXyJiCI96Vf0il5Xh4Oz6Vg8AXLQOxrZ1b1rOdM+T7RyM+QnqfBZ9RSfbRKyVNrqip+jCQicMlwkrh",
+	"dGrTCkJUe+uXgowEl/Ct+aa29gVZX5LqwlY+sDr3/Yb1BgsQIhN8ePI0QFgd0Zy4Xg6Q7NAED9FOadVd",
+	"3Qpf30TJzLeaygx3PJ0KjbDxd0PZ4Oax3bf5ysK/tXBnV4qRV2uRgxBRkNwPKWZDQtnYQCWY/BUaA8XZ",
+	"pcz2E2JEQUC8VYzolQfO6+ysfyZk/j+xuS37DpvU4ab/Qkbqt0LFGvG2AmtpDEsZTVXaBbCl2bZBBMEt",
+	"srMQwi+UtWexSe/vWExbCq8Xti37cBkGJmzBokAKj8+Myzxf1htazyirJLGuhNZ2wwBoGQxQeNyo/r5Z",
+	"VgDsYIfkr78Xi4/YXQerkaYTpBYcZXQEipeyDRhkrQMDVLAATHPjwAksZ7sB8ytZnGujsVXY1Rohg/7x",
+	"oQ+4mQJFofYMXnO/P3h2FGRFQWQiJtXeJz0aSOJ3XhEKNRSnC80FT7NiNn96vE8+EAhYWNRHo/JasOij",
+	"vf7hVf/Z6eDEAkuXCnrPd3FIepIXQmv6AChk0+oUSScA7AwTvhr0+0f7/f4AeIHR2APhi/RctOQFrLGV",
+	"XNJIv52W5lsUynBdhDo8iGiDHliuTZKnADgSb1/WhN8E5/pxfY3Qlo9sUaFoRUNrpJjJAES3jZW4iwXn",
+	"yGcLl9O369I8el+lr22y3T8ZmoubV6MfWhFvzpCzE65QSsS8izklfiWLAFyuZTcqGba6Nn2pTE+J975t",
+	"Sw9n+L9W9F3bqaWr2Ga9TazVtc8zjF76MW0jlYHvjdL7fnDYPzw5OekPAE7IdBrpXby6/K3ajkJvdclc",
+	"JnQ86b2/f7CGOTPK3N1pBk3vuoOsxsUdNCPUrNpkXZIDwrpyLen1Xpk8BchEOEOMkMzEFY2gMtNEMEws",
+	"sh7G0v/7v66v5fvv/8v9cH29736MRs677GRpsqtLGLQzG02vQy9dOAQgl+EqER0zDsXL++sbA9ULmVY+",
+	"MiVkjhR3aHhCJkhxHi8x+PLdL7vve+kbFdV2Coo1xtyYrzlf6D3Sd2gVy6hxT6NaVtH+4OnxOrqVtt0X",
+	"ZLXP5D46RyP6gWQop4zYClPG4U+rTb+CXb6+/v7dYO+5Bct6mgyO76P76toVrUhpKtCoYIBjgiyEuGGL",
+	"CZJFOkFYIs156rN48FZH7dhNvKg96ObTsIuPkTw/UkFeOO9yU9njAPsCmMgVZrwDqF9tZfYLayYeJqc0",
+	"RrazSSTvev3Bs9FTfEK0Mt3f+0H/1zP9X/3yP6CXhur4Kl6dz0mpeS7h98bMoNJ3ejPdNHLOxqbrm2dc",
+	"aElUY9sjmtnSSEq1VpAdWdRT7QxwKZVohsWUZIkFY0h5wRQg7Xh8BgdmivVPuasVicE+fIKTf2etbQ1l",
+	"vbFh9HOX6tOGxGDdxh7b+06PIIqcGD0rhqsIxrzRbxZcTKUyIVMQr6mNyPdwoXipUr0tn5OgRLAlpLL1",
+	"7pOtY5iiu/rn5fRGTQi7seNYjaDHCyUpdNK2I1+akj09KDQmWq+ivdcKglpwm/9tbU88NmZmVphZ3q+q",
+	"cHb7GrsqDBSo2eIttoI7zTfw9H1tftsN/lUGZcaNU9GHNRjbaSGkiWdo8QNdT+d4TIIqNZ+10Kj+9lff",
+	"ar9+S33mlMEJT7R4k3M+JQwu6FxosZ4hypCPTFXDJsYF4fWD5+4/YRZFmI0QqAm/XVz+6Kucmgf/z9kS",
+	"/T+Xv/2KzE7WgjhAxzeFNsEP+/3jwNRiIw7BGutEuCzknKaUF763s+aI4EMZ7Q1CfgP2/LHpuK31jecn",
+	"g6OT54eHx89+uI8c62vfNTXiAdBKvNZ8OCNoUsww9PAqpC2NxdKhOZ9BdSyoPNY42N7rNOm9dqHWstXK",
+	"HZGKjl0lrE/O6flsu5uwD5tJ2eslvczA6q9WBP7QCNv5tQ1PdubLe216D0CVwbrWFBEV2ace7VTBuUtz",
+	"5odxrO/UXHSbk901dCxx9bfHgMHlXjmMzvzur30//padOw3rsmh6c5ySaga3t/z2kSsAckZmgv5NBEdc",
+	"oL5DsQEsfoN8FKmohJQcom3OFqi3UDi/Ygv/xBdQK4A0D7CpPkFQC1L15YIIS8SIKpTjuSTyDA2k1g2P",
+	"+tANEEzhYSGXN4BwdeM7DTQp5of3lChhNhxxbTPxXKrqzcJkojccT9uTu8zTIxR0tuVl7bmWotLt8uai",
+	"9aBMnSp/Dk+flgdRScTcSMesyHM81KLICLmalyrwaDTd2Mab2fy8ZiSjxazZ0zFZqPmXuy1NxrNp6a4z",
+	"YeNX6uS7lX5lzhc3O4ympXI70lXC3cwWAzULmFmO2aWYNcAJsdJJbsDSwWW3WoqxK6QrQIREGyfov0Bk",
+	"R0upAA+cs3zZ2A6uSKom6ddaMmxrDgGIQqrcCwMKDhNu0dTBxa0bzYpHnZteo5zxWWAWeMmX5jydVtX1",
+	"FXj+037/+/7A4PTvpCTZTiEy7tnWogx6Z1vtA3ZwgrWx7xzW4AgkH9TDHepujoMZufl31I8ZVpy0bmIU",
+	"5PBB+p052nC8YEvd/bB02Ug3sze4O7WsxKppl5f35scL9Pz45Adk0W5qhpqLrMJ2urodapCB7nBu24QI",
+	"4YLS/nkHJmkzIhxjSMBZnSAjshKUQ34i5OFoZt07kGH3AWmB744PD8u48u9sLniqN3+YE/SSKXNOjpyG",
+	"vFCn4HVfdWSWceJ4yTmATidGs7MpBquWe7TTq92BGBEatMQS5wwGqVyjjSe2bgXbJ+V3tT4rsMvtXxFl",
+	"Nsoy5NnyzK0dCzwj8GclTVALxCnCSOZYTlb96luzh9xsfLT+/bb6kFikWyocbfr6lqoJOvnwwVb4AZ1q",
+	"qyJLfAjDgXs28sVID7lY1qpX3CXHcW+J92RGZAB8ElEG5RCyUWjC5azWndIQiQtI3fS6sCNI/Ucogc4b",
+	"rDWeduqj3WYftvA0xzscF/pUtobn9MChbwF3Mw6RzhFO3Hc71M18xVoUrM4EjZUpjHGGS9CgMYl2wtre",
+	"IIpKTd5sxfsUz4BxoFltenG7V1pAj5l31nBFQNg15WcOZ9eA7honeF3TaAX8EakN1jt906Y3Ks4cMFyT",
+	"55vB/vE7IqJgZ1fgzjBDWiiHErzVuRjWNYEEU7bN4irW76rtzUeqigtnarzNMNsLBJX1l2+lwxg4mG0N",
+	"7ignOLjgTMIVNEvZ9Zeyw4vu2gdHjbBqWmKDIvldLbPhMk5NNLN4wFahB6leSCKaQL0GHtXqlyH4nyA5",
+	"kwnSm6cNPYHwnDZxe7dsJrmG4fmOYFoDBWTI9jIOkONKf+oEdNCGXlV37J1p7m9ISugdyXx6aSQw3Sh5",
+	"rtai3gUXUkFs8NDWEEFIOYC+3Xxu9U44dgBbQxlV4nw9dZtgq2EbvTfEghICGwRFyV0mPBqZTi840xxI",
+	"KtDmYuUEqkG1YbQkAF5sxlLKRXbKUyqV6J/Q3Jvc0czV5zXQCMiHORVEthAiDSXeKj3OKES6DKAlldMb",
+	"nKZkbv7NuLrB83lOU/C5NoC5bAW76mrC2+S7mjdaaD2dyL/WVIi7F29BhWfpmLp8tTfoHx/u9fv9H2p8",
+	"t5pHd/lqL8jwOkqeuTaKx8nzSK7XmtWVZZZdLqyQrerNSlzsHq5UOb3GS8Hz3PSD4CCYDPI245xF+FII",
+	"sP3Zypz8oC3LnOw+dbrzZYCowwIzrVsNC5qrr72wzO1Pp1sOnpCLbZA9keQnriDpO88DwZtCXph0/ZGl",
+	"yXXzTL4niOT5XSyF0HyuyWZGhYb/8KrMgKnfzLmkit6RT1BoYIpNT6qyrZ0eWCRhbdVhbzuh1np+rCJb",
+	"7aNXyqX0gcYnz0yHPcYBXw7N9CSI9GHUVVskE3jUDjHEvdG8wcXnTBUzPWLb6ADmhZildW6SgirWXgDq",
+	"XTpnMIJNqeS4FAWI/DAxPQrk3Tq1rdIotwW8pnvLba07l+ocKuebhOTR7O6UlP2Q1yYOcQI9gNe0q7I3",
+	"quwVXDtIcFFRaXsMbwcgagensnrvGyDePQCqipvHC59TWt+sHwWfWW8zIFZKdaYvAMRtcA5cxQY7gLck",
+	"1WdRRlKaEbmPbiu5qrd6azPbbYshCMJfMx+OxNL23jS1N9Dzw0P/G/hO11rCkiyWU/PflXxY+J+aiDhq",
+	"qIvWNqZT6r2j7fQiw8yBAxl0ZjTDNB/yDwbK0Aps4xlRRFCtc9rU8dU6q3FjyVx+bG3sHQsCc2kERmtH",
+	"byp0YZe63vcokWsZS2ezQkGMkZhDqUH5g8DV40f8d7sCRPrTaGazb0ILokFRRWOEHuZTkDczt13Q/8p3",
+	"WrUv+YyYfjtD7rVPXagz5BLtyx7BeuyyKmRZHaescjK1TW9xzx6Cw1HOukAe8/NrBKf3EDKyyKNI+lkg",
+	"M5vIei9K9OUoNbw10LUltkHoBfdKuw9TH25TTLSEjnVllRbZAhoVmxi1sRWk4hyKC2xK/H493yjenFKs",
+	"Ya2jNSi8Z6jvGuGs1bS2509npXyGhSaBWus2ueE9MMfc4S24BG9iyxydvzt/qSkrdo5dc05KIm0PI2cP",
+	"u9Jj43cw1QoMgXd3iTKsiM+DK92s1Xdq+T+lH7n32jvkwfJHnKFD9Hcs0knVCVBx8NYc2j0xiDhpPsVX",
+	"vUJcmJW7ofcGqrNnXCp09PQEUoARnhC8e8eox+XTFishgzZ+rhVcu5o72a212Y2x9N3pjSkFaxnQqoIH",
+	"+PxnkzNd3eBnjZT7y1LUdjf1OY42N8hhZuAzoDOCsER/44B7B815z1BfWvT6Wo1D6YMfTI76s74M6XfM",
+	"97LCN9Cq4dMFXvkn72wl+9P7J9fX++5fz++//cuTyX9m/5H/mclvv/2+oX/+RTlkZ9t2hcexXVN4bJxd",
+	"K00vd6itBzDeDfk5LvfPOXYuf7uAbFjFUcYjHrIWOXkZX9dtkIDRVm9mGv1IwyaTlNWaLmqz+Ub4ALb9",
+	"heLmdz3XUPUm4wsDgvsvMCMNcuWImm6M8KOYed6WkZzeEWHjys4oh9dHhXS/1mqK+ckU51jkXpMuuzWK",
+	"CECYOyF1gosNdsLnHfrv2dNoxtuujEOhOzovDYhPCPNqXqgt8qaik40tTMYWw9w+GAzQIigZLK3TDbM4",
+	"P69eRBgEQ+dXV9dFv3/49OJn5NGDkE1Q9rzzatA/eQ5IVRWye17hklc2UhnwyKP7Nd1KripARc2wwIOV",
+	"bM95vSJSXZQJOS2r7jxuBwDOONyOM4ShEEJr2QqqStFwaRp7LctO4asIRb1Ti4+zDq+ncRFmxBGkfx8z",
+	"t66iBdjrsFUs6W+TAHRWC2yvQUTbSUPUX88pIy+ZEsuWCd7N736TLBdASVyJCCuXadDwPleW0+WVjidL",
+	"fwpszpUFgXZCT/I0xGhmluGHSWiNVJ0rg+Dc2dIh8lUhwEYwJlvDRyGSUX/vOd4bvf/47P7Jnv/H8f23",
+	"H4/uy38PDuPIO/8bmEEbn/QYVBtTJmmjx79yhFNF76haBo39beB4hYeM1+pGzaPHNVIfm1KdFqFdu+4O",
+	"j9p8sSkLjzJdOZOfleW+9eXCLcQNBIZuR4LPbm0ajK3WvVX8NkFDrq0ehv4osFBESOtNn/BC7COAHLu1",
+	"YSD3mvkUVWjMDRCoK1W5ZgC2keHlGTo8Pu33QY6ZjtROZ8/w0gSGaro6AOQFgtqb8BsQ85KeBJ4pi3ob",
+	"8qONmeg/tIefM8h8W0405+nUSwHe4vG6r0xvhh0TvtTsiljq6PCKvKVqkgm82CFPpZIRZBNUIAimbQ8E",
+	"Jb0RVvMJ2T2tUnrqC+tszyDokBaCquWlnq1Z1pBgES0XYYjPsdaHFZ8SlqDbxejmFo24LcIYLtHxUdhP",
+	"URM7fFbzYfNRv96JUnMzAwfWUst/d7M1eXEAgUNHphE2cpP2UbRTg2QHCb45EbbeAedLqdCcplOJCo8D",
+	"aAtoy1yLa21YyhKkDjrTczQkpq9Ytn/Nrtl3372dcLTkBcKC7H/3HTJ9M10xY4qFoIBrZRZqtmgfjP5C",
+	"akb15NZO6DZBtznBmf5fV012+y2SBGpXrpmZlDyz7wXJOejJ7R0lCyL0q8b1nZl/QDKz/YgCXDu+YO4t",
+	"ra5TJYNuTR4mI9FrL/9gUTOMWk8E9JtnXMFnqfSxcg9UndMpMd79jBOTTE8+UKlO0XH/2G7bhckY0lt2",
+	"jl7/dnnlwvpTAsjXkrBMIundJn4nGbp9lZHZnCvC0uXez2R5u498GbTbeLibqNAbYZg6/HVKluBr4Ywg",
+	"4xIxuxCsAYc9PSFlALu0Jqqnl5nowURvJJa+XGCRoMWEkzsirl36u/4b6CX76BxGVq6NP3APg/ABbR/C",
+	"2lfr2DB+8+PDQ/eyFUL68C16MGbZNbM5c3Mi0JQaAeW3gGUetpALeCS4F8Holh54+XcX/7EPTMlyH73+",
+	"/Sq5Zi9e/vLy6iV8W09HH1xQfapPOuNpoW9SGS/Q02eEZBB7OUWQ9mLOB3BAc4LvLLlUdv6a5WSk9PpT",
+	"PpvBiDwMkdszk+iw3/dRK729hlQyg+5y2D8MQ1qCpFxkJENZIfAwX5o6GZprfeKaBW8CChbncMgYLbiY",
+	"6v2DQxDEQNcd95+bJRq9E4IiCwtvWs7SXwGoQNPWr7kAL6Gq97vvYOPqhdJSX5U+ejLDudbJSQZwV4lr",
+	"W623NEFDnJW1tN8m6Lg/QE8YN6XThtN8m1yz4/4RenJHJYV+28NCwWw0ASx5IZDgOYGXjxNY0ROoj9Bq",
+	"NFNQ9ElWl6CfHxyhJ5AqozgHSBUYa3Cip6Bguvqpw0P0BJsqZV8DfYZuTUnzrakTBqA4+OiJnioUCIf7",
+	"Bsd8hrCcWrKBauFrdvuGKLHcO9f/urWpKvJbu72/0BlVwF7+yjNgHIL4YM3TY/Qz/WtihIJEA/R3+tcz",
+	"gyimb7NxWvjIziHKyR3JJcoIme+jX6i0qSiCYEPk1+zW4LXdAmHc5nrw21MoMzHSB9bwjUS3Wrm81UTl",
+	"3zDqLNCV4SXMNg3OaUqYSd1xKMlznE7I3uF+3zaVMQJTnh4cLBaLfQx/3udifGDflQe/vLp4+evlS3in",
+	"LCEu5WgQwzztDfb75jE+JwzPae+0d7Tf3z+CRuVqAmoA1M/eDQ5KUMsxibhQfrRi8/K3i310nkuOctg3",
+	"uOcpL/LMQJ9rpiFmOKeSZGfo1tL/rakzXkwA58OIQ8rZq6x32tP7f+56rHn6dwgB1UQbfcHNGQO30Zxb",
+	"UzRUf+on/igIeB3s/sIfnXqCm6GKwyv398mmwa0WoocH+O+14ztw8DYTsLDmm2dQqxk0XIs6zL918ylR",
+	"yxvNx0GCrk4FKujBegfwFjcrtYEY1s1p7svAy0mtOpzjEy2p5eACbl+vwZPASQAxwqUVANUf9vuuj4rD",
+	"LzSBWL3kg39ZC6DFQUL6Cqi+MZTYfVM5DBG7dZ/z8zt4HdS3y2I2w2Jpb47d+sSiR0LaJIhc6C04BnhO",
+	"e7UBddN2BIkC12KLlgW6FUg+D5MMRGmYYQl0f1t5o6IJAEXaLHKvfVwzU1XoqBfGgckl4btFqHG5b1gM",
+	"daMagpyiEk3JXFmtLfW92avcxVZMmqLHFf6yhVQCxfRnsrQ0A9rYX7lpst8Jufh+IfdV+9Ga+TEy3Uwu",
+	"8LWfGV+AQ+ywP2j4yoUt//x00vwJ9HAGBhpYapQhL6Oswisn2MBH1Mn0PqlJpQOeyhEYv3HyRS+IIgbf",
+	"+0dDnejJrYcNvdUa5fG3Rhh7doTO2RIZfTiAHvVUJfAisTjHTiXwsgwCI2AxgAYL5p48A+PLXg5EM6fh",
+	"X/50vnd48tTRvCbdDXT6m17oFjFYAiTWxIC+BpylRDC5VQJUqawDiWD0HXMRQUBuFYq7TWFFSD6OO1wi",
+	"3/75LrE2m/X6TDvlZjf2I83uA2WySux/I8ox5IeVwTH5e+W8R12I4DfaZHBMbo3IbSVyYNqvXhiM7Mie",
+	"Hgi8WKukn7s2mCZHCAwv0BWp2kcvuMW4AyeKidrGj+UNXmzjQW+hzVZQWeZ9cmehJlLt/7GGIZQ5l+XJ",
+	"VkFxK+CPsdqkh1Tmajd7lZg0S0/QcKkMNp7+oXPS+kYapadUdh6M2KxjspElGDXmLuwH2s7mUanwZhHr",
+	"dHi7RJdZBoCW9hZQ4dCLO1Px7Ymg4RL5hH939u601iv3wXl9I1FOcGa6EjmntDQ6tdUhxkTJEqJ+JIjX",
+	"NQqWE2l8rVSiMb0zYDTV8zfC58JpGY9S3TazewEJXrKZuB50PPg6VlJCe00IdqhLv/CyoX7s0/bRA/+c",
+	"/fgnEd4VnhLTgq/sWb1Ccqtc4+CjoZaNsv+iVEIf9PZu2+WuePSmLWrNBOFNp2e/T3rzYrc7XQdGt2Do",
+	"2khxicLoV6jhcC2EEpNk/G+AV2OZ6aRlurtcM3B5Mb5AnBkJPwekYgBnlxUPeRA/MLmTKHjX8JqXL95A",
+	"1IVY15WeVFq2X47ZR7+D5+AiNF8ehi9cETGTLZT4r4xe5zlObXQGqj/HgpSRnd2u+oEJI+6lPCNrtQYT",
+	"R4U8QjkneGpoxsUl9KsAP+DcPVDTC21cZ5QVynQoWWUkMPAFz8iDMpNylDUHFC7Dx9L0NXLdKjriNGDr",
+	"6zFMXwTB7yAWDbtqw94l0j1083kAlrSREmxl71ruD/qhe+ghz8yMsd4Hmzu0u5ovvTu/bADa7UaiNQz0",
+	"B5IY29TAtWqbbyfyWN2kboafW2kLh43wZ/PnLkjnPMtKIMb2jNgSmve+ZCQnimyJ5l3VuncixtGMC3Lm",
+	"g/hLA+IDPG5KyFw6QwfPyH7ElTnjdwEx1Y7leA38uoVvgKC+/kDWDdvUn9qypZ924xrEpszYYGhvV+gg",
+	"Q8IC6SurxI05M9WY8Auj74Hv2TiwXbNZyFsBNzdE8IkwafrU4V5EVargnL78ne1/hXe2olThgJA/7f4e",
+	"2OKpvSB397PS6VYxArq8oOOJ1XwsscmwCaymZsgScY6DekKUyWuCtKfE9JUAKwRihtdsglkGmWxnFlN+",
+	"RO9suo5PzYGxJ1ia0mVo3wExacTIwv6R5HMZu1fueiQ2xsO4eYEXSioMoZwESYWXEkkeu0MX5owuPD7s",
+	"gxgm1UEe5UVKjBFn99eznQ6jEP6oyyumLRi5k8VSuWi2KtFVFmxNf/k7prlMAHfcmN3Q0sNA7AdJl1At",
+	"ZR/gGbExekYWRCo0Nx1PTKzeZtSEIMzXbDHhDk0bpGGE+gJt+kW5hq/b71pZznKdAl8utzOF3dvEoOZo",
+	"6erpzLAbaOML4U2IqHxxVaI5gWtCfMRi5G19axEwX1neevjgNxLdllf1FvwF1gZ2HfaHS82GSD46M9mc",
+	"AMZmtaRrlk5IOvXmnmVVVNq04gWOBubDkspHahiFU2wkHA67u65m2Au9s+skhO19ZKp19CnJjuzsS8K0",
+	"tQSRRjcIv4PGM+50Q5b6iVLCVLw+cm3McSwBJgIXaEKwkEjSDyijY2rFkWlEqyZkpvmcTXQ38ECJbefF",
+	"MvuATea6Zrc1ffRWK1RexRJGCZY111fkHqKdrmG1MO6RXsTqJB/hVYSjeqh7aDTnDu8fyURDJ8bGwGYZ",
+	"WAAvRyb4fG7RIQOPqTYgGIfQBCBocUES66PmdzQj4ht5zfiCIUaoJuP9gLINzkg9KxdDArhpxw7Gu2nm",
+	"R4HGbYI4F2iI02k8I0zrfS8zcVEuoLk3pb6oLs4ZYoJ6umV1h/dx2pCOcyFplrFGQdquX5vQVTUmBOeL",
+	"FE98rxvIICWpIFrV9hqaUyJcM3XDbfRhHQcWY7g7jERjCy8z8ZAO6pcv3lyadlkbgz5mZzsLICys3Qu9",
+	"UKrkakZ6hDFM8D+mnEmtpGv1EPTC27+9vEKOc5BM7M0Fz4pUydvorb9mkuC8vPVUONpBKWYW9XpoS0Ag",
+	"DfnMXX79Va2d8pnzbAT7ZSgvHAwqlZfXzjNXMhy9nE6YhfVvuPnP8NLVqJ0CTwprwez8EzTEkqDf3/yi",
+	"P3KH84J4Hwjj9lMJ6OCFJGbLZ3jpLp3/nKZFdNI/0tapXkvIHx2zmZIltGXRn8W5USL0nS09QWZ8Km1b",
+	"QSjNMZq7RRXE+oiv2e0BPCmtZLih2W2MUV7CZa1zye6l+8sXb8JBPrMbRl/Oz8QqLon6BA6/RaIfAEP+",
+	"VPW5mUb8qzULqUSupABu0llVVlCf9r1JTpjrftI/csCTtgrsmhnWoDeEMnTYd6VrUX+hXrymVs6YyVh/",
+	"YCGzVh18OyFwpamCashQhoaMT3PHjHeiPYils+bt0qsx6w0CaBNJQeF7JqhtOv3wRPXbnDCIurv21b40",
+	"1HFUjGA+parianT0DrsqbNN1UyHOUnJq8x2874+aDF7orce9i9G4tqEAGXzhmhZVvFLaoWAsXFq+VEYI",
+	"xfinwkL9SAV5oWf9iKO/5Rw/c/z3lUNcXsOA7XGXBmwXCXxd2oaNFoCGZEw1aW+olH4UqYliCS0Rq+ku",
+	"JVRhO/4x5ns5vVufuHQLH8bDnNyeAn4B5GFrtjgk9lbaPsirDAEr06CUzsgZujViwfbGuD21SqdpZsoZ",
+	"Obtmty5ucus5gnePnKFbkonb05plY+SXDLkqHJkNaZlNqqqnjC/0WB7C3IMq356iKpryOgH2N/6L3rIH",
+	"lFx2hAi52kQyWLuXWFS6UvouJBWsUbNOEJArZAY18mjMUW424bNmWM1zgxQbpdXVbqLlxai2EU0QHQVo",
+	"HBZuxQDbogmeGxmnELY4KlET+bWey7aa7ZE5IfvNs/KWNKoNCXDtmxFOiJofqVED3Ag/F8YXtWmgt2Un",
+	"XT4aaUPGaIcVPQU6/MO1TtACKmEAcN2Aolwzva82e1abdXJKweFkK2p5OnXq6D46N6BWrnIaTMwFYNZK",
+	"SNhlIPDPgumkE84l0crlW6jxAWUtL8ydtThZ9lEs0f91+Ffb8qQKXjgY7B0+v+ofnfb7a3Yeq3pBTghj",
+	"WIOOe//x2LXsOyx/uHI/nLofnvifvv3Lk3/+5933e+9XnoliZz5ozPG1IHeULDZkd+o/d8FZ7EjgY98i",
+	"sx6Qh7hZ7uGwcdhajjLDS+eaAP4hTOs5uNdlKoZxu9jotpEfvj7Mtkhy6rDt311pSbDCXFabHD0gBcRb",
+	"Qq1JHLWrqsbzbatmsxuaI+hFwrq7zf5d377tCyWTrvPdvbKdsYCBQR1bNqM1nyPQiTaEzMZVes+tEsUL",
+	"gUdRsnis9kqkT9fntVvWTGBtQ7PEwICZy7sknQSH4NTKirJayWhDMm7HzQ4ysdwTBXswfwD4pReAc2J0",
+	"Ca1Nebh5yJU1yHLOo4u4cGwzK91SVg+JUfryTcHiHLB7SjWjfW5/pu2Yss4gtZ1ZShXfQLV1k2QtgwjW",
+	"KgXakzXN57ogx4+W6O8P9NXqIHOgYZMcr1QDZmSk3no9AkP7+uvNgsLLLZAC8tT15QuaJoAsCORGpWrs",
+	"0vAk49wyCUJLaauhAdHPBGMJu2aQ92lSn4GCvDmLcA7WW9QHRsfsy2ocW1mz63DUgX9fWwr401lxGHZr",
+	"ljkJuFFa6U0cBGM1yFuG+eKl5S8z8doN+LB+czvMOj3wqnSRSwOHzzIuOstFtO1KyiE8NqhWxif4bitf",
+	"8mmoG0uxXvmnmkCvlRWeDn1tPsFyLfoZ/LGx4f4anl4He1YO7T3aYJTD5c7INxLN+N3amSgDyN4wm04/",
+	"vH0ecGugiNU4HD6LByM2h8+JAvc1ZRI72l53hT3td3Zrw9Tv0klr4o51TLbyfq5HbrCRpgAiFWRiCQGo",
+	"bcwA/VcqwHvRTHXBxXSU80Xg0EKAFalvjqkE9+Cs18xCjAQBq9IZqB9bcGFzLzQrMvh1ESGq5/uqbE75",
+	"WM2yajDk8USR3CknlRNEomAMHNtfWUypBB8uYXrPqkuzBBsEnAww/5gyh7EqH0PESRN2eA/X3OOY+D34",
+	"KFzP3Pu1OtKVU4EJqdbFl/1b99HvDic89J8QUt5UaODoXyiT4BTRd7yEBRe2J6p1unCkABi9VMVjd/tv",
+	"RAVX+8GZ9jai6hJgacuptmVkQY/k99so4gCnU8YXOclMp63dR2pmgO0jqHyHciWpaJ6jPwpSkAzSA1ZV",
+	"7vNgdo+Un4dTvLcMvS3S3gvOSK/kjpsf/gdsWBdWGLYQ8vUOgkHWUQV5nDLIyw81fwOk3oT3HODsjkqy",
+	"5/pVPxylRQEGzmH0Kz34YyWkcoZdITh+ObrysWuOTHe+ihbpLX1lzmMncgLpvAfnYMXxQzMvH/XQAt5I",
+	"O3AmRagNJvcPN7fHSnHVWX7dVGcWgzD6o9z1nejKtPz8ovSEDJitWnDLmWXQUN0WqRtePQMcPBlF0zy3",
+	"K3ms1Gen95WTHfS4N2KUIcIySCmHGoFI6GVXmpTTz8To6nV8FpOd51liQ+8zCoAIpsmET0ezttKZyW6x",
+	"tXtOkdA/qkJE0BrP5fTRM8lgil85qcpppeDDc0qHvpYRnOWUkZ2pVJt+n4E+f6QkzwJgQanw0trugCNU",
+	"wRMFk5aqMhkRosDOBI2RJKzi0VIjzO7rJsQ34IwpI6CXv11AQZjckfD0s3Znu6e8VyosRl7Pyi7sJB4r",
+	"5qyd3tdvWpRJo7Z6w1SGyVqsvB39zHOiyJ6yrfa7p6KXpisDBleXBWrBNmhne9SVnQiVWLpekBEqg6na",
+	"Bu+PldTKOX7d9PbS4DvoMyu9kztTmUUvKNuGdk9nby2UQt1LC2AmCuE0JXOLry2onAKidxRDz0E++Vag",
+	"j5TUKrP8uolNr4IgnKsJL8ZGV1ETQbCJuRtv6dC75nekwgZQU69CTPkSfNECRu3bjqRzPCauqRpHgRvZ",
+	"QUpF8yf+LChRXwAeahaAfiXGhZ5YI5NyJsPMaBkDjNL6y5eIMGRUzuhnsAsS14obAk3mVCOZjXY2j5Sh",
+	"uen9CcQmQ5TdaQNzjE2trSbHES9syA84265MTNA83xPEtaReWznguvCa2qMRrmbI2zYZ1vMGCKZEosy0",
+	"qVlwMd33WX2+Ly8CDQ0mEK0agPLQN2ZmD8l/gmHWRCrN9iRIcjTCwsW2TaHlBEs05qpbWA8c7A2aEaxF",
+	"cvYlOA50iVov32JxbHvokhBfz6f/7WPWp0G1QRnilmhI1IIQ5v0J0uROQED7mhmWbOBGHX3vo0vNN1hK",
+	"PP0pTWATfEfQGM/lOpzFl3dff1MbWMM6mWkW2B3+eRlw+kaazmGQN1gHPv98ZPlhTjKqyGeRhAZHJcMz",
+	"wKQTKCd4ajHwTNa/zeip0tlLN8VHKh79/L6uSPtrw0ZMuSdVkyoM0o5CkHxQhGVfMk6VeKASA98OtXQ+",
+	"9Kvvn9NOHRxEjOJgFY+W3mB2X7c29gv0w69Gp2xoKkRqAkClHWlxTO/I3oiQbIjT6ecgycSicVtnSkQV",
+	"o3fkRzehR0pdlTl+5S59rIjHxPB5HgsswXme7xz5tJT6uYKe64tbbTWW9OzNhz6rimQZp4dKojAO7FGd",
+	"AMgKUIKNA0XyVfp9ZRf+SEnXTe/rj4gaFljyxmrd5I5kOyVk/jA0q8mUfNDHZnCzshUQxYYpSj/rKT5S",
+	"6oK5/WmFbkVy7Uhg1jD9DKaE51pVbw6FVuNgGzuP8AyrFOJyQSedGaY5yc6i4ERUIpxLbjGMVinUas2P",
+	"lUjd9L5OU8Q5LNCgLL+0Tqtd6FEQE4TPvkBq7xs/9iOllHKCX7m4hAzlSmYXRxkvI/I7E8+okF844/I3",
+	"RoyrDgMsDGG8GE9itAZTfbSEBrP72rODRgYC+EFTKu3rD86uaijvzfWzN3aCj5bUzPT+dAbANzJwWxlj",
+	"IKcj9QmEBpv/sGkfzbicB70guSSggEL31rIwryxuW6VGWMUjTwepzfLPQZsVj4ohSDi63QlSS/HP4FE5",
+	"1xYBERTntgi9NAg88LLNMo8RHMzy0RIazO7rJjBnCsTrfV3AuJIu/SkkRznbjAXyxj/1oLA3ZpBN+HpB",
+	"MBfwDjxQQafwKqv10LZ3Qxi2XDHKPlu00k/q4CO7X3tugJPoaePBT219roNN50evVB3Fr6MUB85iR9b9",
+	"ySQfN6zvmxVolSqyVreYWltpRBKlcvK4Si8vzZweqeCws/vKs/BhEQgj7/XBn1BwadrafQG/kWmW9rhb",
+	"uf2ZSsHLfGbbUHxHgllQNckEXjwGk2qVqt7a2T1yU6k+za+bzqAxnHFimyYkihsjCdn4f4zO9BdIWhj4",
+	"6Xcfe0OCBRG903fv9aZLIu7iUHRXE+gAJhXOc59lXIi8d9o7gPOyg62gaYkxZlTadG3Tq2MuuLJdE8rG",
+	"YKFVVIFMkxH14EcKpUUWrtJAF8kEgRgXQWq4/UKCpBIYWqZDYxeEGc6XUhM4ILEEYxqcrRjeJ/M3WfEA",
+	"A8yqy7W031qLnSBjw45TKk4xxPwQnwRggkIgCfA/76OXOJ1opqKnkhUCD/MKJYQW9DcBNFmwvY4s7t/f",
+	"/38BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
 )
 
 // ListContacts lists a client's contacts.
@@ -62,4 +63,20 @@ func (s *server) ConfirmChannel(ctx context.Context, r ConfirmChannelRequestObje
 	ctx, who := called(ctx)
 	c, err := s.desk.ConfirmChannel(ctx, who.user, r.Number, r.ID, r.Body.Channel, r.Body.Code)
 	return ok(c), err
+}
+
+// ListContactDeliveries lists what was sent to a contact.
+func (s *server) ListContactDeliveries(ctx context.Context, r ListContactDeliveriesRequestObject) (ListContactDeliveriesResponseObject, error) {
+	ctx, who := called(ctx)
+	cursor, err := store.ParseCursor(r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	limit := pageOf(r.Params.Limit)
+	list, err := s.desk.ContactDeliveries(ctx, who.user, r.Number, r.ID, cursor, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	items, next := deliveryPage(list, limit)
+	return ok(ContactDeliveryList{Items: items, Next: next}), nil
 }

@@ -72,8 +72,26 @@ func (s *server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 // ListDeliveries lists what was sent to the outside world.
 func (s *server) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
 	ctx, who := called(ctx)
-	list, by, err := s.desk.Deliveries(ctx, who.user, r.Reference)
-	return ok(DeliveryList{Items: list, Acknowledgement: by}), err
+	cursor, err := store.ParseCursor(r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	limit := pageOf(r.Params.Limit)
+	list, by, err := s.desk.Deliveries(ctx, who.user, r.Reference, cursor, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	items, next := deliveryPage(list, limit)
+	return ok(DeliveryList{Items: items, Acknowledgement: by, Next: next}), nil
+}
+
+// deliveryPage cuts a list that was asked for with one more than limit, and returns the cursor of the next page.
+func deliveryPage(list []models.Delivery, limit int) (items []models.Delivery, next string) {
+	if len(list) <= limit {
+		return list, ""
+	}
+	last := list[limit-1]
+	return list[:limit], store.Cursor{At: last.PlannedAt, ID: last.ID.String()}.String()
 }
 
 // GetDrillReport reads what a fire drill measured.

@@ -139,6 +139,9 @@ func (r reply) VisitListAlertsResponse(w http.ResponseWriter) error { return r.w
 // VisitListClientsResponse writes the answer.
 func (r reply) VisitListClientsResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitListContactDeliveriesResponse writes the answer.
+func (r reply) VisitListContactDeliveriesResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitListContactsResponse writes the answer.
 func (r reply) VisitListContactsResponse(w http.ResponseWriter) error { return r.write(w) }
 

@@ -254,11 +254,9 @@ func (d *demo) write(ctx context.Context, dir string) error {
 		return err
 	}
 	if d.ref != "" {
-		var list struct{ Items []models.Delivery }
-		if err := d.analyst.Get(ctx, "/incidents/"+string(d.ref)+"/deliveries", &list); err != nil {
+		if err := d.readDeliveries(ctx); err != nil {
 			return fmt.Errorf("read deliveries: %w", err)
 		}
-		d.deliveries = list.Items
 	}
 	for vendor := range d.dev.Simulators {
 		entries, err := d.dev.Journal(ctx, vendor)
@@ -280,6 +278,25 @@ func (d *demo) write(ctx context.Context, dir string) error {
 	return writeJSON(filepath.Join(dir, "demo.json"), map[string]any{
 		"incident": d.incident, "events": d.events, "deliveries": d.deliveries, "durations_seconds": seconds,
 	})
+}
+
+// readDeliveries reads every page of them.
+func (d *demo) readDeliveries(ctx context.Context) error {
+	path := "/incidents/" + string(d.ref) + "/deliveries?limit=200"
+	for target := path; ; {
+		var page struct {
+			Items []models.Delivery
+			Next  string
+		}
+		if err := d.analyst.Get(ctx, target, &page); err != nil {
+			return err
+		}
+		d.deliveries = append(d.deliveries, page.Items...)
+		if page.Next == "" {
+			return nil
+		}
+		target = path + "&cursor=" + page.Next
+	}
 }
 
 func writeJSON(path string, v any) error {

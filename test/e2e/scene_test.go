@@ -245,13 +245,23 @@ func happened[D models.EventData](s *scene) (found []D) {
 	return found
 }
 
-func (s *scene) deliveries() []models.Delivery {
+func (s *scene) deliveries() (all []models.Delivery) {
 	s.t.Helper()
-	var list struct{ Items []models.Delivery }
-	if err := s.analyst.Get(s.t.Context(), "/incidents/"+string(s.ref)+"/deliveries", &list); err != nil {
-		s.t.Fatalf("read deliveries: %v", err)
+	path := "/incidents/" + string(s.ref) + "/deliveries?limit=200"
+	for target := path; ; {
+		var page struct {
+			Items []models.Delivery
+			Next  string
+		}
+		if err := s.analyst.Get(s.t.Context(), target, &page); err != nil {
+			s.t.Fatalf("read deliveries: %v", err)
+		}
+		all = append(all, page.Items...)
+		if page.Next == "" {
+			return all
+		}
+		target = path + "&cursor=" + page.Next
 	}
-	return list.Items
 }
 
 // send posts and insists while parts are down, under one key, as a program should.
