@@ -38,7 +38,8 @@ type PlanInput struct {
 	Severity  models.Severity
 	At        time.Time
 	Notice    models.Notice
-	Approval  bool // who is called about an approval
+	Waiting   []models.Notice // whoever one of these waits for gets no message over its channel
+	Approval  bool            // who is called about an approval
 }
 
 // Plan returns who is reached, how and when: ids only. Messages that wait for a contact's hours go into the ledger at
@@ -49,7 +50,7 @@ func (r *Records) Plan(ctx context.Context, in PlanInput) (plan models.Plan, err
 		if err != nil {
 			return err
 		}
-		plan = d.Plan(in.Severity, in.At)
+		plan = d.Plan(in.Severity, in.At).Without(in.Waiting)
 		if in.Approval {
 			plan.Calls = d.Callable(in.Severity, in.At)
 		}

@@ -163,13 +163,8 @@ func (w *incident) closeIfReady(ctx workflow.Context) error {
 	return w.note(ctx, by, &models.Closed{Decision: i.Closure.Decision})
 }
 
-// due plans a message to everyone whose rule matches; a reminder is not planned while an earlier one still waits.
+// due plans a message to everyone whose rule matches.
 func (w *incident) due(n models.Notice) {
-	reminder := n.Purpose == models.PurposeReminder || n.Purpose == models.PurposeQuestionReminder
-	waits := func(x models.Notice) bool { return x.Purpose == n.Purpose && x.Question == n.Question }
-	if reminder && slices.ContainsFunc(w.run.Notices, waits) {
-		return
-	}
 	n.Revision = w.run.Incident.Revision
 	if slices.Contains(w.run.Notices, n) {
 		return

@@ -37,10 +37,12 @@ func (w *incident) nextNotice() int {
 	return slices.IndexFunc(w.run.Notices, func(n models.Notice) bool { return !w.sending[n] })
 }
 
-// address replaces a notice to everyone by one per contact, as planned.
+// address replaces a notice to everyone by one per contact, as planned. Who still waits for an earlier reminder gets no
+// other one.
 func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 	i := w.run.Incident
-	to, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx), Notice: all})
+	waiting := w.reminding(all)
+	to, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx), Notice: all, Waiting: waiting})
 	if err != nil {
 		return err
 	}
@@ -50,10 +52,23 @@ func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 		each = append(each, all.To(r))
 	}
 	w.run.Notices = slices.Replace(w.run.Notices, at, at+1, each...)
-	if len(each) == 0 {
+	if len(each) == 0 && len(waiting) == 0 {
 		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be told of severity "+string(i.Severity))
 	}
 	return nil
+}
+
+// reminding returns the reminders of the same that wait for a contact.
+func (w *incident) reminding(n models.Notice) (waiting []models.Notice) {
+	if n.Purpose != models.PurposeReminder && n.Purpose != models.PurposeQuestionReminder {
+		return nil
+	}
+	for _, x := range w.run.Notices {
+		if x.Contact != uuid.Nil && x.Purpose == n.Purpose && x.Question == n.Question {
+			waiting = append(waiting, x)
+		}
+	}
+	return waiting
 }
 
 // deliver hands one message over when its time has come, however long the vendor is down. What stands in the way is

@@ -47,6 +47,7 @@ type story struct {
 
 	recorded    func() // after events were recorded
 	mailFails   func() error
+	textFails   func() error
 	changeFails func() error
 	answers     func(e models.Effect) // what the person called does
 	directory   models.Directory
@@ -102,7 +103,7 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(records.Plan, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
-		p := s.directory.Plan(in.Severity, in.At)
+		p := s.directory.Plan(in.Severity, in.At).Without(in.Waiting)
 		if in.Approval {
 			p.Calls = s.directory.Callable(in.Severity, in.At)
 		}
@@ -144,6 +145,11 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(phone.Text, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+		if s.textFails != nil {
+			if err := s.textFails(); err != nil {
+				return err
+			}
+		}
 		s.texts = append(s.texts, sent{in.Notice, s.env.Now()})
 		return nil
 	})
