@@ -132,15 +132,21 @@ func (r *Records) Rule(ctx context.Context, in RuleInput) (ruling models.Ruling,
 	return ruling, err
 }
 
-// CancelInput names an effect whose reason is gone.
+// CancelInput is an effect that is not wanted any more.
 type CancelInput struct {
-	ClientID uuid.UUID
-	Effect   string
+	Effect models.Effect
+	Reason string // "" when the effect's own reason is gone
 }
 
-// Cancel marks an effect that was planned and never tried as canceled.
+// Cancel marks an effect as canceled, so that it is never tried, also when it was not planned yet. What was tried stays
+// as it is.
 func (r *Records) Cancel(ctx context.Context, in CancelInput) error {
-	return r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error { return tx.Cancel(in.Effect, r.Now()) })
+	return r.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) error {
+		if _, err := tx.Intend(in.Effect, r.Now()); err != nil {
+			return err
+		}
+		return tx.Cancel(in.Effect.Key, in.Reason, r.Now())
+	})
 }
 
 // DecidedInput names a client's decision.

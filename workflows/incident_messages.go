@@ -71,20 +71,22 @@ func (w *incident) reminding(n models.Notice) (waiting []models.Notice) {
 	return waiting
 }
 
-// deliver hands one message over when its time has come, however long the vendor is down. What stands in the way is
-// shown as a task.
+// deliver hands one message over when its time has come, however long the vendor is down, unless a newer one replaces
+// it. What stands in the way is shown as a task.
 func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 	i := w.run.Incident
 	in := messageInput{ClientID: i.ClientID, Reference: i.Reference, Notice: n, After: i.Seq, Drill: i.Drill, Rehearsal: w.rehearsal()}
 	key := in.Effect().Key
-	over := func() bool { return n.Over(w.run.Incident) }
+	over := func() bool { return !w.sending[n] || n.Over(w.run.Incident) }
 	if _, err := awaitUntil(ctx, n.At, "wait for the contact's hours", over); err != nil {
 		return
 	}
+	w.collapse(ctx, n)
 	for {
 		if over() {
-			w.must(ctx, cancelEffect(ctx, cancelInput{ClientID: i.ClientID, Effect: key}))
-			w.dropNotice(n)
+			if w.sending[n] {
+				w.takeBack(ctx, n, "")
+			}
 			return
 		}
 		summary := string(n.Channel) + " to contact " + n.Contact.String() + ": " + string(n.Purpose)
@@ -98,6 +100,10 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 		}
 		if err == nil {
 			w.handedOver(ctx, n, key)
+			return
+		}
+		if !w.sending[n] { // replaced while it was tried
+			w.takeBack(ctx, n, models.ReasonSuperseded)
 			return
 		}
 		if queued(err) {
@@ -123,6 +129,32 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 			return
 		}
 	}
+}
+
+// collapse takes back what is replaced by something newer, of the messages that are due to the contact of a notice.
+func (w *incident) collapse(ctx workflow.Context, to models.Notice) {
+	var due []models.Notice
+	for _, n := range w.run.Notices {
+		if n.Contact == to.Contact && !n.At.After(workflow.Now(ctx)) {
+			due = append(due, n)
+		}
+	}
+	for _, old := range due {
+		if w.sending[old] && slices.ContainsFunc(due, func(n models.Notice) bool { return n.Replaces(old) }) {
+			w.takeBack(ctx, old, models.ReasonSuperseded)
+		}
+	}
+}
+
+// takeBack drops a message that is not wanted any more, and what it opened. The ledger keeps it from being tried.
+func (w *incident) takeBack(ctx workflow.Context, n models.Notice, reason string) {
+	e := models.MessageEffect(w.run.Incident.Reference, w.run.Incident.ClientID, n)
+	w.dropNotice(n)
+	w.busy++
+	w.must(ctx, cancelEffect(ctx, cancelInput{Effect: e, Reason: reason}))
+	w.busy--
+	w.endTask(ctx, models.TaskVendorDown, e.Key)
+	w.endTask(ctx, models.TaskConfig, e.Key)
 }
 
 func (w *incident) rehearsal() bool { return w.run.Incident.FireDrill == models.PhonesSimulated }

@@ -1,7 +1,9 @@
 package workflows_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,5 +72,105 @@ func TestOneContactsHoursHoldUpNobodyElsesQuestion(t *testing.T) {
 	}
 	if got := len(numbers(s.mails, first, models.PurposeQuestionReminder)); got != 1 {
 		t.Errorf("who is reached from 16:00 was mailed %d reminders at once, want 1", got)
+	}
+}
+
+// told are the mails a contact got, with the time in Berlin.
+func (s *story) told(contact uuid.UUID) (mails []string) {
+	for _, m := range s.mails {
+		if m.Contact == contact {
+			mails = append(mails, fmt.Sprintf("%s %s %d", m.at.In(berlin(s.t)).Format("Mon 15:04"), m.Purpose, m.Revision))
+		}
+	}
+	return mails
+}
+
+// superseded are the messages to a contact that the ledger has as replaced by a newer one.
+func (s *story) superseded(contact uuid.UUID) (mails []string) {
+	for _, c := range s.canceled {
+		if c.Effect.Contact == contact && c.Reason == models.ReasonSuperseded {
+			mails = append(mails, fmt.Sprintf("%s %d", c.Effect.Purpose, c.Effect.Revision))
+		}
+	}
+	slices.Sort(mails)
+	return mails
+}
+
+func (s *story) revises(at ...time.Duration) {
+	for _, d := range at {
+		s.after(d, models.RoleAnalyst, &models.Revise{Change: "more is known", Material: true})
+	}
+}
+
+func TestAWeekendsNewsIsOneMailOnMonday(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartTime(friday)
+	s.directory.Zone = berlin(t)
+	office := contact(first, 1)
+	office.Hours = models.OfficeHours()
+	s.directory.Contacts = []models.Contact{office, contact(ciso, 2)}
+	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{})
+	s.revises(2*time.Hour, 3*time.Hour, 4*time.Hour)
+	s.closes(5 * time.Hour)
+	s.run(models.SeverityMedium)
+	if got, want := s.told(first), []string{"Mon 08:00 closed 4"}; !slices.Equal(got, want) {
+		t.Errorf("who has office hours was mailed %v, want %v", got, want)
+	}
+	if got, want := s.superseded(first), []string{"published 1", "revised 2", "revised 3", "revised 4"}; !slices.Equal(got, want) {
+		t.Errorf("superseded in the ledger %v, want each once: %v", got, want)
+	}
+	want := []string{"Fri 18:30 published 1", "Fri 19:30 revised 2", "Fri 20:30 revised 3", "Fri 21:30 revised 4", "Fri 22:31 closed 4"}
+	if got := s.told(ciso); !slices.Equal(got, want) {
+		t.Errorf("who is reached at any time was mailed %v, want %v", got, want)
+	}
+}
+
+func TestACriticalReportIsSentAlthoughLessIsTrueByThen(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartTime(friday)
+	s.directory.Zone = berlin(t)
+	office := contact(first, 1)
+	office.Hours, office.HoursForCritical = models.OfficeHours(), true
+	s.directory.Contacts = []models.Contact{office, contact(ciso, 2)}
+	s.answers = s.presses("1")
+	low := models.SeverityLow
+	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{})
+	s.revises(2 * time.Hour)
+	s.after(3*time.Hour, models.RoleAnalyst, &models.Assess{Severity: &low})
+	s.revises(4*time.Hour, 5*time.Hour)
+	s.closes(6 * time.Hour)
+	s.run(models.SeverityCritical)
+	got := s.told(first)
+	slices.Sort(got)
+	if want := []string{"Mon 08:00 closed 4", "Mon 08:00 revised 2"}; !slices.Equal(got, want) {
+		t.Errorf("mailed %v, want %v", got, want)
+	}
+}
+
+func TestAfterAnOutageOnlyTheNewestGoesOut(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartTime(friday)
+	s.mailFails = func() error {
+		if s.env.Now().Sub(friday) < 6*time.Hour {
+			return temporal.NewApplicationError("sendgrid: send mail: transient", string(models.Transient))
+		}
+		return nil
+	}
+	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{})
+	s.revises(time.Hour+20*time.Second, 3*time.Hour) // the first while the report is tried
+	s.closes(day)
+	i := s.run(models.SeverityMedium)
+	for _, c := range []uuid.UUID{first, ciso} {
+		if got := s.told(c); len(got) != 2 || !strings.HasSuffix(got[0], " revised 3") || !strings.HasSuffix(got[1], " closed 3") {
+			t.Errorf("mailed %v, want the last revision and, a day later, that it was closed", got)
+		}
+		if got, want := slices.Compact(s.superseded(c)), []string{"published 1", "revised 2"}; !slices.Equal(got, want) {
+			t.Errorf("superseded in the ledger %v, want %v", got, want)
+		}
+	}
+	for _, task := range i.Tasks {
+		if !task.Done {
+			t.Errorf("after the outage the SOC still has %+v", task)
+		}
 	}
 }

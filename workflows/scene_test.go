@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ type story struct {
 	texts    []sent
 	calls    []models.Effect
 	said     map[string]activities.OutcomeInput // effect key -> our word on it
-	canceled []string
+	canceled []activities.CancelInput
 	edr      []string
 	orders   []string // the keys of what was asked of the EDR
 	decided  map[string]bool
@@ -136,7 +137,7 @@ func (s *story) world() {
 		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
 	})
 	s.env.OnActivity(records.Cancel, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CancelInput) error {
-		s.canceled = append(s.canceled, in.Effect)
+		s.canceled = append(s.canceled, in)
 		return nil
 	})
 	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) { return s.decided[in.RequestID], nil })
@@ -154,6 +155,9 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(mail.Send, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+		if s.refuses(in) {
+			return temporal.NewNonRetryableApplicationError("mail: rejected", string(models.Rejected), nil)
+		}
 		if s.mailFails != nil {
 			if err := s.mailFails(); err != nil {
 				return err
@@ -196,6 +200,11 @@ func (s *story) world() {
 		}
 		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
 	})
+}
+
+// refuses reports whether the ledger keeps a message from being sent, because it was canceled.
+func (s *story) refuses(in activities.MessageInput) bool {
+	return slices.ContainsFunc(s.canceled, func(c activities.CancelInput) bool { return c.Effect.Key == in.Effect().Key })
 }
 
 // rules is a signed response authority that decides the same about everything.
