@@ -160,5 +160,5 @@ type Delivery struct {
 type DeliveryState struct {
 	State  string    `json:"state"`
 	At     time.Time `json:"at"`               // when it happened, as the vendor says; when it came, if it does not
-	Detail string    `json:"detail,omitempty"` // an error code
+	Detail string    `json:"detail,omitempty"` // an error code, or what a mail server said: untrusted
 }
