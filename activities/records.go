@@ -38,7 +38,8 @@ type PlanInput struct {
 	Severity  models.Severity
 	At        time.Time
 	Notice    models.Notice
-	Approval  bool // who is called about an approval
+	Waiting   []models.Notice // whoever one of these waits for gets no message over its channel
+	Approval  bool            // who is called about an approval
 }
 
 // Plan returns who is reached, how and when: ids only. Messages that wait for a contact's hours go into the ledger at
@@ -49,7 +50,7 @@ func (r *Records) Plan(ctx context.Context, in PlanInput) (plan models.Plan, err
 		if err != nil {
 			return err
 		}
-		plan = d.Plan(in.Severity, in.At)
+		plan = d.Plan(in.Severity, in.At).Without(in.Waiting)
 		if in.Approval {
 			plan.Calls = d.Callable(in.Severity, in.At)
 		}
@@ -131,15 +132,21 @@ func (r *Records) Rule(ctx context.Context, in RuleInput) (ruling models.Ruling,
 	return ruling, err
 }
 
-// CancelInput names an effect whose reason is gone.
+// CancelInput is an effect that is not wanted any more.
 type CancelInput struct {
-	ClientID uuid.UUID
-	Effect   string
+	Effect models.Effect
+	Reason string // "" when the effect's own reason is gone
 }
 
-// Cancel marks an effect that was planned and never tried as canceled.
+// Cancel marks an effect as canceled, so that it is never tried, also when it was not planned yet. What was tried stays
+// as it is.
 func (r *Records) Cancel(ctx context.Context, in CancelInput) error {
-	return r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error { return tx.Cancel(in.Effect, r.Now()) })
+	return r.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) error {
+		if _, err := tx.Intend(in.Effect, r.Now()); err != nil {
+			return err
+		}
+		return tx.Cancel(in.Effect.Key, in.Reason, r.Now())
+	})
 }
 
 // DecidedInput names a client's decision.

@@ -168,7 +168,7 @@ func TestDeliveriesSayWhoAcknowledgedAndWhatVendorsSaid(t *testing.T) {
 		if _, err := tx.Intend(gone, time.Now().Add(time.Hour)); err != nil {
 			return err
 		}
-		if err := tx.Cancel(gone.Key, time.Now()); err != nil {
+		if err := tx.Cancel(gone.Key, "", time.Now()); err != nil {
 			return err
 		}
 		return tx.Acknowledge(text.Key, ada.ID, "reply to text message", time.Now())

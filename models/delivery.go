@@ -125,6 +125,9 @@ const (
 	EffectCanceled EffectState = "canceled" // its reason was gone before it was tried
 )
 
+// ReasonSuperseded is why a message was canceled that a newer one to the same contact replaced.
+const ReasonSuperseded = "superseded"
+
 // Delivery is a row of the ledger as people see it.
 type Delivery struct {
 	ID             uuid.UUID       `json:"id"`
@@ -145,7 +148,7 @@ type Delivery struct {
 	AcknowledgedBy uuid.UUID       `json:"acknowledged_by,omitzero"`
 	AcknowledgedAt time.Time       `json:"acknowledged_at,omitzero"`
 	How            string          `json:"how,omitempty"`    // it was acknowledged: "key press 1", "reply to text message"
-	Reason         string          `json:"reason,omitempty"` // the class and code of a failure
+	Reason         string          `json:"reason,omitempty"` // the class and code of a failure, or why it was canceled
 	Attempts       int             `json:"attempts"`
 	PlannedAt      time.Time       `json:"planned_at"` // not before
 	AcceptedAt     time.Time       `json:"accepted_at,omitzero"`
@@ -157,5 +160,5 @@ type Delivery struct {
 type DeliveryState struct {
 	State  string    `json:"state"`
 	At     time.Time `json:"at"`               // when it happened, as the vendor says; when it came, if it does not
-	Detail string    `json:"detail,omitempty"` // an error code
+	Detail string    `json:"detail,omitempty"` // an error code, or what a mail server said: untrusted
 }

@@ -65,6 +65,7 @@ type Notice struct {
 	Channel    Channel   `json:"channel,omitempty"`
 	At         time.Time `json:"at,omitzero"`        // not before: the contact's hours
 	Question   string    `json:"question,omitempty"` // it is about; "" stands for any open one
+	Severity   Severity  `json:"severity,omitempty"` // of the incident when it fell due; "" when that is not known
 }
 
 // To returns the notice to one contact, as planned.
@@ -89,6 +90,26 @@ func (n Notice) Over(i Incident) bool {
 		return !slices.ContainsFunc(i.Endpoints, func(e Endpoint) bool { return e.Approval.Answerable() })
 	case PurposeLease:
 		return !slices.ContainsFunc(i.Endpoints, func(e Endpoint) bool { return !e.ReviewDue.IsZero() })
+	}
+	return false
+}
+
+// Replaces reports whether an older notice to the same contact over the same channel need not be sent any more, because
+// this one says as much. What may be the word of a critical report stays, unless this is the word of a critical one too.
+func (n Notice) Replaces(old Notice) bool {
+	report := old.Purpose == PurposePublished || old.Purpose == PurposeRevised
+	critical := old.Severity == SeverityCritical || old.Severity == ""
+	switch {
+	case n.Contact != old.Contact || n.Channel != old.Channel:
+		return false
+	case n.Purpose == PurposeRevised:
+		return report && n.Revision > old.Revision && (!critical || n.Severity == SeverityCritical)
+	case n.Purpose == PurposeReminder, n.Purpose == PurposeQuestionReminder:
+		return old.Purpose == n.Purpose && old.Question == n.Question && n.Occurrence > old.Occurrence
+	case n.Purpose == PurposeClosed && report:
+		return !critical
+	case n.Purpose == PurposeClosed:
+		return slices.Contains([]Purpose{PurposeReminder, PurposeQuestion, PurposeQuestionReminder}, old.Purpose)
 	}
 	return false
 }

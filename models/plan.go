@@ -75,6 +75,15 @@ func (d Directory) Plan(s Severity, at time.Time) Plan {
 	return p
 }
 
+// Without leaves out the messages to contacts for whom one of the waiting ones waits over the same channel.
+func (p Plan) Without(waiting []Notice) Plan {
+	waits := func(r Reach) bool {
+		return slices.ContainsFunc(waiting, func(n Notice) bool { return n.Contact == r.Contact && n.Channel == r.Channel })
+	}
+	p.Messages = slices.DeleteFunc(slices.Clone(p.Messages), waits)
+	return p
+}
+
 // Callable returns who can be called at a moment for an approval in an incident of a severity, in calling order: contacts
 // whose number was verified, for on their key press a device is isolated.
 func (d Directory) Callable(s Severity, at time.Time) []Reach {

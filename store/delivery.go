@@ -144,14 +144,14 @@ func (tx *Tx) Refuse(key, vendor, reason string, at time.Time) error {
 	return tx.settled("refuse effect", key, models.EffectRejected, q)
 }
 
-// Cancel records that an effect's reason is gone, when no attempt at it stands; every other effect stays as it is. An
-// unknown key is no error.
-func (tx *Tx) Cancel(key string, at time.Time) error {
+// Cancel records that an effect is not wanted any more, and why ("" when its own reason is gone), when no attempt at it
+// stands; every other effect stays as it is. An unknown key is no error.
+func (tx *Tx) Cancel(key, reason string, at time.Time) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
 	q := tx.of("effects").Where("key = ? and state = ? and attempt_at is null", key, models.EffectIntended).
-		UpdateColumns(map[string]any{"state": models.EffectCanceled, "updated_at": at})
+		UpdateColumns(map[string]any{"state": models.EffectCanceled, "reason": reason, "updated_at": at})
 	return problem("cancel effect", q.Error)
 }
 

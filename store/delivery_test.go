@@ -203,7 +203,7 @@ func TestCancelWhatWasNotTried(t *testing.T) {
 		h.ok(err)
 		h.ok(tx.Accept(accepted, "sendgrid", "m-1", noon))
 		for _, key := range []string{fresh, tried, takenBack, accepted, fresh, "no such key"} {
-			h.ok(tx.Cancel(key, later))
+			h.ok(tx.Cancel(key, models.ReasonSuperseded, later))
 		}
 		won, err := tx.Attempt(fresh, time.Time{}, later)
 		equal(t, "an attempt after that", won, false)
@@ -216,7 +216,9 @@ func TestCancelWhatWasNotTried(t *testing.T) {
 		equal(t, "state of "+key, h.effect(key).State, want)
 	}
 	equal(t, "canceled at", h.effect(fresh).UpdatedAt, later)
-	h.as(store.Worker, h.other, func(tx *store.Tx) error { return tx.Cancel(tried, later) })
+	equal(t, "canceled because it is", h.effect(fresh).Reason, models.ReasonSuperseded)
+	equal(t, "what was tried has the reason", h.effect(tried).Reason, "")
+	h.as(store.Worker, h.other, func(tx *store.Tx) error { return tx.Cancel(tried, "", later) })
 }
 
 func TestEffectsAboutNoIncident(t *testing.T) {

@@ -94,7 +94,7 @@ func remindAt(ctx workflow.Context, in activities.RemindInput) (at time.Time, er
 }
 
 func cancelEffect(ctx workflow.Context, in activities.CancelInput) error {
-	return workflow.ExecuteLocalActivity(local(ctx, "its reason is gone"), records.Cancel, in).Get(ctx, nil)
+	return workflow.ExecuteLocalActivity(local(ctx, "it is not wanted any more"), records.Cancel, in).Get(ctx, nil)
 }
 
 func outcome(ctx workflow.Context, in activities.OutcomeInput) error {

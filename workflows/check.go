@@ -16,7 +16,7 @@ const checkFor = 10 * time.Minute
 func ChannelCheck(ctx workflow.Context, run models.CheckRun) error {
 	if err := check(ctx, checkFor, run); err != nil {
 		workflow.GetLogger(ctx).Warn("channel check not sent", "class", classOf(err))
-		return cancelEffect(ctx, cancelInput{ClientID: run.Effect.ClientID, Effect: run.Effect.Key})
+		return cancelEffect(ctx, cancelInput{Effect: run.Effect})
 	}
 	return nil
 }

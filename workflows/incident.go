@@ -21,7 +21,7 @@ type incident struct {
 	recorded int                    // Seq up to which the store is known to have the events
 	sending  map[models.Notice]bool // notices whose message is under way
 	turns    workflow.Semaphore     // of messages being handed over
-	busy     int                    // signals being worked on
+	busy     int                    // signals being worked on, messages being taken back
 	again    []string               // endpoints a person wants tried again
 	ringing  []string               // approvals contacts are to be called about
 	inboxes  []inbox
@@ -163,14 +163,9 @@ func (w *incident) closeIfReady(ctx workflow.Context) error {
 	return w.note(ctx, by, &models.Closed{Decision: i.Closure.Decision})
 }
 
-// due plans a message to everyone whose rule matches; a reminder is not planned while an earlier one still waits.
+// due plans a message to everyone whose rule matches.
 func (w *incident) due(n models.Notice) {
-	reminder := n.Purpose == models.PurposeReminder || n.Purpose == models.PurposeQuestionReminder
-	waits := func(x models.Notice) bool { return x.Purpose == n.Purpose && x.Question == n.Question }
-	if reminder && slices.ContainsFunc(w.run.Notices, waits) {
-		return
-	}
-	n.Revision = w.run.Incident.Revision
+	n.Revision, n.Severity = w.run.Incident.Revision, w.run.Incident.Severity
 	if slices.Contains(w.run.Notices, n) {
 		return
 	}

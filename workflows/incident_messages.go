@@ -37,10 +37,12 @@ func (w *incident) nextNotice() int {
 	return slices.IndexFunc(w.run.Notices, func(n models.Notice) bool { return !w.sending[n] })
 }
 
-// address replaces a notice to everyone by one per contact, as planned.
+// address replaces a notice to everyone by one per contact, as planned. Who still waits for an earlier reminder gets no
+// other one.
 func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 	i := w.run.Incident
-	to, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx), Notice: all})
+	waiting := w.reminding(all)
+	to, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx), Notice: all, Waiting: waiting})
 	if err != nil {
 		return err
 	}
@@ -50,26 +52,41 @@ func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 		each = append(each, all.To(r))
 	}
 	w.run.Notices = slices.Replace(w.run.Notices, at, at+1, each...)
-	if len(each) == 0 {
+	if len(each) == 0 && len(waiting) == 0 {
 		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be told of severity "+string(i.Severity))
 	}
 	return nil
 }
 
-// deliver hands one message over when its time has come, however long the vendor is down. What stands in the way is
-// shown as a task.
+// reminding returns the reminders of the same that wait for a contact.
+func (w *incident) reminding(n models.Notice) (waiting []models.Notice) {
+	if n.Purpose != models.PurposeReminder && n.Purpose != models.PurposeQuestionReminder {
+		return nil
+	}
+	for _, x := range w.run.Notices {
+		if x.Contact != uuid.Nil && x.Purpose == n.Purpose && x.Question == n.Question {
+			waiting = append(waiting, x)
+		}
+	}
+	return waiting
+}
+
+// deliver hands one message over when its time has come, however long the vendor is down, unless a newer one replaces
+// it. What stands in the way is shown as a task.
 func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 	i := w.run.Incident
 	in := messageInput{ClientID: i.ClientID, Reference: i.Reference, Notice: n, After: i.Seq, Drill: i.Drill, Rehearsal: w.rehearsal()}
 	key := in.Effect().Key
-	over := func() bool { return n.Over(w.run.Incident) }
+	over := func() bool { return !w.sending[n] || n.Over(w.run.Incident) }
 	if _, err := awaitUntil(ctx, n.At, "wait for the contact's hours", over); err != nil {
 		return
 	}
+	w.collapse(ctx, n)
 	for {
 		if over() {
-			w.must(ctx, cancelEffect(ctx, cancelInput{ClientID: i.ClientID, Effect: key}))
-			w.dropNotice(n)
+			if w.sending[n] {
+				w.takeBack(ctx, n, "")
+			}
 			return
 		}
 		summary := string(n.Channel) + " to contact " + n.Contact.String() + ": " + string(n.Purpose)
@@ -83,6 +100,10 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 		}
 		if err == nil {
 			w.handedOver(ctx, n, key)
+			return
+		}
+		if !w.sending[n] { // replaced while it was tried
+			w.takeBack(ctx, n, models.ReasonSuperseded)
 			return
 		}
 		if queued(err) {
@@ -108,6 +129,32 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 			return
 		}
 	}
+}
+
+// collapse takes back what is replaced by something newer, of the messages that are due to the contact of a notice.
+func (w *incident) collapse(ctx workflow.Context, to models.Notice) {
+	var due []models.Notice
+	for _, n := range w.run.Notices {
+		if n.Contact == to.Contact && !n.At.After(workflow.Now(ctx)) {
+			due = append(due, n)
+		}
+	}
+	for _, old := range due {
+		if w.sending[old] && slices.ContainsFunc(due, func(n models.Notice) bool { return n.Replaces(old) }) {
+			w.takeBack(ctx, old, models.ReasonSuperseded)
+		}
+	}
+}
+
+// takeBack drops a message that is not wanted any more, and what it opened. The ledger keeps it from being tried.
+func (w *incident) takeBack(ctx workflow.Context, n models.Notice, reason string) {
+	e := models.MessageEffect(w.run.Incident.Reference, w.run.Incident.ClientID, n)
+	w.dropNotice(n)
+	w.busy++
+	w.must(ctx, cancelEffect(ctx, cancelInput{Effect: e, Reason: reason}))
+	w.busy--
+	w.endTask(ctx, models.TaskVendorDown, e.Key)
+	w.endTask(ctx, models.TaskConfig, e.Key)
 }
 
 func (w *incident) rehearsal() bool { return w.run.Incident.FireDrill == models.PhonesSimulated }

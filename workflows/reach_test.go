@@ -173,7 +173,7 @@ func TestAReminderIsTakenBackWhenItsReasonIsGone(t *testing.T) {
 			t.Errorf("reminded at %s although it was not their turn", m.at)
 		}
 	}
-	if len(s.canceled) == 0 || !strings.Contains(s.canceled[0], "/reminder/") {
+	if len(s.canceled) == 0 || !strings.Contains(s.canceled[0].Effect.Key, "/reminder/") {
 		t.Errorf("canceled in the ledger: %v", s.canceled)
 	}
 }

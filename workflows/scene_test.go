@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ type story struct {
 	texts    []sent
 	calls    []models.Effect
 	said     map[string]activities.OutcomeInput // effect key -> our word on it
-	canceled []string
+	canceled []activities.CancelInput
 	edr      []string
 	orders   []string // the keys of what was asked of the EDR
 	decided  map[string]bool
@@ -48,6 +49,7 @@ type story struct {
 
 	recorded    func() // after events were recorded
 	mailFails   func() error
+	textFails   func() error
 	changeFails func() error
 	answers     func(e models.Effect) // what the person called does
 	directory   models.Directory
@@ -107,7 +109,7 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(records.Plan, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
-		p := s.directory.Plan(in.Severity, in.At)
+		p := s.directory.Plan(in.Severity, in.At).Without(in.Waiting)
 		if in.Approval {
 			p.Calls = s.directory.Callable(in.Severity, in.At)
 		}
@@ -140,7 +142,7 @@ func (s *story) world() {
 		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
 	})
 	s.env.OnActivity(records.Cancel, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CancelInput) error {
-		s.canceled = append(s.canceled, in.Effect)
+		s.canceled = append(s.canceled, in)
 		return nil
 	})
 	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) { return s.decided[in.RequestID], nil })
@@ -149,10 +151,18 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(phone.Text, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+		if s.textFails != nil {
+			if err := s.textFails(); err != nil {
+				return err
+			}
+		}
 		s.texts = append(s.texts, sent{in.Notice, s.env.Now()})
 		return nil
 	})
 	s.env.OnActivity(mail.Send, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+		if s.refuses(in) {
+			return temporal.NewNonRetryableApplicationError("mail: rejected", string(models.Rejected), nil)
+		}
 		if s.mailFails != nil {
 			if err := s.mailFails(); err != nil {
 				return err
@@ -200,6 +210,11 @@ func (s *story) world() {
 		}
 		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
 	})
+}
+
+// refuses reports whether the ledger keeps a message from being sent, because it was canceled.
+func (s *story) refuses(in activities.MessageInput) bool {
+	return slices.ContainsFunc(s.canceled, func(c activities.CancelInput) bool { return c.Effect.Key == in.Effect().Key })
 }
 
 // rules is a signed response authority that decides the same about everything.

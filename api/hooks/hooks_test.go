@@ -218,6 +218,16 @@ func (d *door) row(of store.LedgerRow) (row store.LedgerRow) {
 	return row
 }
 
+// deliveries reads the ledger as people see it.
+func (d *door) deliveries() (all []models.Delivery) {
+	d.Helper()
+	d.ledger(d.client.ID, func(tx *store.Tx) (err error) {
+		all, err = tx.Deliveries(d.incident.Reference, store.Cursor{}, 1000)
+		return err
+	})
+	return all
+}
+
 // twilio posts a form as Twilio would, to the address of an effect: signed over the public address and the sorted form.
 func (d *door) twilio(what string, row store.LedgerRow, query string, form url.Values) *httptest.ResponseRecorder {
 	return d.signed("/hooks/twilio/"+what+"/"+row.ClientID.String()+"/"+row.Token+query, form)

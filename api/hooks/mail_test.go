@@ -3,6 +3,7 @@ package hooks_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -69,6 +70,30 @@ func TestMailEvents(t *testing.T) {
 		d.tells(want...)
 		d.says(d.events(event(mail, fmt.Sprint(n, "again"), "processed")), http.StatusNoContent)
 		d.tells()
+	}
+}
+
+func TestAMailServersWordsAreKeptWithoutAddresses(t *testing.T) {
+	d := newDoor(t)
+	for n, c := range []struct{ fields, want string }{
+		{`"reason":"550 5.1.1 <c@acme.example>: Recipient address rejected: User unknown in virtual mailbox table","status":"5.1.1"`,
+			"550 5.1.1 [address] Recipient address rejected: User unknown in virtual mailbox table"},
+		{`"reason":"550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient C.O'Neil+soc@mail.acme.example not found by SMTP address lookup"`,
+			"550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient [address] not found by SMTP address lookup"},
+		{`"reason":"550 no such user: \"c acme\"@acme.example, see mailto:post%40acme.example\r\nDSN: 5.1.1\u2028done"`,
+			"550 no such user: [address] see [address] DSN: 5.1.1 done"},
+		{`"reason":"` + strings.Repeat("c@acme.example <b>no</b> ", 100) + `"`, strings.Repeat("[address] <b>no</b> ", 10)},
+		{`"reason":""`, ""},
+	} {
+		mail := d.sends(d.tenant, models.ChannelEmail, 10+n)
+		bounce := strings.Replace(event(mail, fmt.Sprint(n), "bounce"), "{", "{"+c.fields+",", 1)
+		d.says(d.events(bounce), http.StatusNoContent)
+		d.tells(lostMail(d.tenant, mail, "bounce")) // the workflow learns that it bounced and no word of the server's
+		for _, delivery := range d.deliveries() {
+			if delivery.Key == mail.Key && (len(delivery.States) != 1 || delivery.States[0].Detail != c.want) {
+				t.Errorf("the ledger has %+v, want %q", delivery.States, c.want)
+			}
+		}
 	}
 }
 

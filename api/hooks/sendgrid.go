@@ -3,6 +3,8 @@ package hooks
 import (
 	"context"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -52,9 +54,19 @@ func mailWords(events []models.MailEvent) map[uuid.UUID][]store.Word {
 		if e.At.Year() > lastYear {
 			e.At = time.Time{} // the vendor does not say when
 		}
-		words[client] = append(words[client], store.Word{EventID: e.ID, Effect: delivery, State: e.Type, Rank: rank, Sequence: -1, At: e.At})
+		words[client] = append(words[client], store.Word{
+			EventID: e.ID, Effect: delivery, State: e.Type, Rank: rank, Sequence: -1, At: e.At, Detail: withoutAddresses(e.Reason),
+		})
 	}
 	return words
+}
+
+// addresses match what holds an @, plain or encoded, up to the next space, with the quoted name before it.
+var addresses = regexp.MustCompile(`(?:"[^"]*"|\S)*(?:@|%40|＠)\S*`)
+
+// withoutAddresses is what a mail server said, on one line: it often quotes the mailbox, and others.
+func withoutAddresses(said string) string {
+	return strings.Join(strings.Fields(addresses.ReplaceAllString(said, "[address]")), " ")
 }
 
 // mailRank orders what a mail vendor says: a mail never goes back.

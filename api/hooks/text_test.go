@@ -76,12 +76,7 @@ func TestTextStatusInEveryOrder(t *testing.T) {
 func TestTheCarriersErrorCodeIsKept(t *testing.T) {
 	d := newDoor(t)
 	d.says(d.texted(d.text, textID(d.text), "failed", "30007"), http.StatusNoContent)
-	var deliveries []models.Delivery
-	d.ledger(d.client.ID, func(tx *store.Tx) (err error) {
-		deliveries, err = tx.Deliveries(d.incident.Reference, store.Cursor{}, 10)
-		return err
-	})
-	for _, delivery := range deliveries {
+	for _, delivery := range d.deliveries() {
 		if delivery.Kind == models.EffectText && (len(delivery.States) != 1 || delivery.States[0].State != "failed" || delivery.States[0].Detail != "30007") {
 			t.Errorf("got %+v", delivery.States)
 		}

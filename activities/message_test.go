@@ -1,0 +1,77 @@
+package activities_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+func TestADrillWithSimulatedPhonesReachesNoVendor(t *testing.T) {
+	for _, rehearsal := range []bool{true, false} {
+		o := newOffice(t)
+		mail, text := o.message(o.effect.Contact, models.ChannelEmail), o.message(o.effect.Contact, models.ChannelSMS)
+		mail.Rehearsal, text.Rehearsal = rehearsal, rehearsal
+		call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
+		call.Rehearsal = rehearsal
+		o.ok(o.mail.Send(t.Context(), mail))
+		o.ok(o.phone.Text(t.Context(), text))
+		id, err := o.phone.Place(t.Context(), activities.CallInput{Effect: call})
+		o.ok(err)
+		placed := activities.CallRef{ClientID: call.ClientID, CallID: id, Rehearsal: rehearsal}
+		_, err = o.phone.Status(t.Context(), placed)
+		o.ok(err)
+		o.ok(o.phone.Hangup(t.Context(), placed))
+
+		taker, other := o.vendor, o.pretend
+		vendors := []string{"post", "carrier", "carrier"}
+		if rehearsal {
+			taker, other, vendors = o.pretend, o.vendor, []string{"rehearsal", "rehearsal", "rehearsal"}
+		}
+		if want := []string{"mail", "text", "call", "status", "hangup"}; !slices.Equal(taker.asked, want) || len(other.asked) > 0 {
+			t.Errorf("rehearsal %t: asked for %v, and elsewhere for %v", rehearsal, taker.asked, other.asked)
+		}
+		for n, e := range []models.Effect{mail.Effect(), text.Effect(), call} {
+			if row := o.row(e); row.Vendor != vendors[n] {
+				t.Errorf("rehearsal %t: the ledger has the %s at %q, want %q", rehearsal, e.Kind, row.Vendor, vendors[n])
+			}
+		}
+	}
+}
+
+func TestWhoWasRemovedIsReachedNoMore(t *testing.T) {
+	o := newOffice(t)
+	c := o.hires("gone", nil)
+	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(c.ID, o.now) })
+	call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, c.ID)
+	checked := models.CheckEffect(o.effect.ClientID, models.PurposeTest, c.ID, models.ChannelEmail, "r")
+	texted := models.CheckEffect(o.effect.ClientID, models.PurposeTest, c.ID, models.ChannelSMS, "r")
+	mail, text := o.message(c.ID, models.ChannelEmail), o.message(c.ID, models.ChannelSMS)
+	for _, does := range []struct {
+		effect models.Effect
+		it     func() error
+	}{
+		{mail.Effect(), func() error { return o.mail.Send(t.Context(), mail) }},
+		{text.Effect(), func() error { return o.phone.Text(t.Context(), text) }},
+		{checked, func() error { return o.mail.Check(t.Context(), checked) }},
+		{texted, func() error { return o.phone.CheckText(t.Context(), texted) }},
+		{call, func() error { _, err := o.phone.Place(t.Context(), activities.CallInput{Effect: call}); return err }},
+	} {
+		var app *temporal.ApplicationError
+		if err := does.it(); !errors.As(err, &app) || app.Type() != string(models.Rejected) || !app.NonRetryable() {
+			t.Errorf("%s: %v, want a refusal for good", does.effect.Key, err)
+		}
+		if row := o.row(does.effect); row.State != models.EffectRejected || !strings.Contains(row.Reason, "contact_removed") {
+			t.Errorf("%s: in the ledger %s, %q", does.effect.Key, row.State, row.Reason)
+		}
+	}
+	if len(o.vendor.asked) > 0 {
+		t.Errorf("vendors were asked for %v", o.vendor.asked)
+	}
+}

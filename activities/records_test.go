@@ -1,0 +1,205 @@
+package activities_test
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/report"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// outside is a vendor of mail and phone that takes everything and notes what it was asked.
+type outside struct {
+	activities.Carrier
+	asked []string
+}
+
+func (o *outside) ask(what string) (id string) {
+	o.asked = append(o.asked, what)
+	return what + "-1"
+}
+
+func (o *outside) Send(context.Context, models.OutboundMail) (string, error) {
+	return o.ask("mail"), nil
+}
+
+func (o *outside) Lookup(context.Context, models.OutboundMail, time.Time) (string, bool, error) {
+	return "", false, nil
+}
+
+func (o *outside) Text(context.Context, models.OutboundText) (models.SentText, error) {
+	return models.SentText{ID: o.ask("text")}, nil
+}
+
+func (o *outside) Place(context.Context, models.OutboundCall) (models.PlacedCall, error) {
+	return models.PlacedCall{ID: o.ask("call")}, nil
+}
+
+func (o *outside) Status(context.Context, string) (models.PlacedCall, error) {
+	o.ask("status")
+	return models.PlacedCall{Status: models.CallNoAnswer}, nil
+}
+
+func (o *outside) Hangup(context.Context, string) error {
+	o.ask("hangup")
+	return nil
+}
+
+// office is a client's published incident and everything its contacts are reached through.
+type office struct {
+	*bench
+	records         activities.Records
+	mail            activities.Mail
+	phone           activities.Phone
+	vendor, pretend *outside // pretend takes what a drill with simulated phones sends
+}
+
+func newOffice(t *testing.T) *office {
+	b := newBench(t)
+	address, err := url.Parse("https://soc.example")
+	b.ok(err)
+	head, err := report.NewLetterhead(address)
+	b.ok(err)
+	o := &office{bench: b, vendor: &outside{}, pretend: &outside{}}
+	o.records = activities.Records{Store: b.ledger.Store, Now: b.clock}
+	o.mail = activities.Mail{Effects: b.ledger, Routes: activities.NewRoutes(activities.Route{Vendor: "post", Mailer: o.vendor}), Rehearsal: o.pretend, Letter: head}
+	o.phone = activities.Phone{Effects: b.ledger, Carrier: o.vendor, Vendor: "carrier", Rehearsal: o.pretend, Letter: head, PublicURL: address}
+	by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
+	b.ok(o.records.Record(t.Context(), activities.RecordInput{ClientID: b.effect.ClientID, Reference: b.effect.Incident,
+		Events: []models.Event{{Seq: 2, At: b.now, Type: "published", Actor: by, Data: &models.Published{Expedited: true}}}}))
+	return o
+}
+
+func (b *bench) ok(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (o *office) as(role store.Audience, fn func(*store.Tx) error) {
+	o.Helper()
+	o.ok(o.ledger.Store.ForClient(o.Context(), role, o.effect.ClientID, fn))
+}
+
+// hires adds a contact who is reached for everything over mail and text.
+func (o *office) hires(name string, h models.Hours) (c models.Contact) {
+	o.Helper()
+	o.as(store.SOC, func(tx *store.Tx) (err error) {
+		c, err = tx.CreateContact(models.Contact{Name: name, Email: name + "@acme.example", Phone: "+12025550101", Order: 2, Language: "en", Hours: h,
+			Severities: models.Severities(), Channels: []models.Channel{models.ChannelEmail, models.ChannelSMS}}, name, "")
+		return err
+	})
+	return c
+}
+
+func (o *office) message(contact uuid.UUID, ch models.Channel) activities.MessageInput {
+	return activities.MessageInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, After: 2,
+		Notice: models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: ch}}
+}
+
+// row is an effect as the ledger has it; the zero row when it has none.
+func (o *office) row(e models.Effect) (row store.LedgerRow) {
+	o.Helper()
+	o.as(store.Worker, func(tx *store.Tx) (err error) {
+		row, err = tx.Effect(e.Key)
+		if models.KindOf(err) == models.NotFound {
+			return nil
+		}
+		return err
+	})
+	return row
+}
+
+func TestAMessageThatWaitsForHoursStandsInTheLedger(t *testing.T) {
+	o := newOffice(t)
+	early, reminded := o.hires("early", models.OfficeHours()), o.hires("reminded", models.OfficeHours())
+	notice := models.Notice{Purpose: models.PurposeReminder, Revision: 1, Occurrence: 2}
+	waits := notice
+	waits.Contact, waits.Channel, waits.Occurrence = reminded.ID, models.ChannelEmail, 1
+	in := activities.PlanInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, Severity: models.SeverityLow, At: o.now, Notice: notice,
+		Waiting: []models.Notice{waits}}
+	effect := func(contact uuid.UUID) models.Effect {
+		n := notice
+		n.Contact, n.Channel = contact, models.ChannelEmail
+		return models.MessageEffect(in.Reference, in.ClientID, n)
+	}
+	asked := in
+	asked.Notice = models.Notice{} // who is called
+	_, err := o.records.Plan(t.Context(), asked)
+	o.ok(err)
+	o.as(store.Worker, func(tx *store.Tx) error {
+		planned, err := tx.Deliveries(in.Reference)
+		if len(planned) > 0 {
+			t.Errorf("asking who is called planned %+v", planned)
+		}
+		return err
+	})
+	for range 2 { // the engine may ask twice
+		plan, err := o.records.Plan(t.Context(), in)
+		if err != nil || len(plan.Messages) != 2 {
+			t.Fatalf("plan %+v, %v; want a message to each but the one who waits", plan, err)
+		}
+	}
+	opens := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
+	if row := o.row(effect(early.ID)); row.State != models.EffectIntended || !row.PlannedAt.Equal(opens) {
+		t.Errorf("in the ledger %q for %s, want it planned for %s", row.State, row.PlannedAt, opens)
+	}
+	if row := o.row(effect(reminded.ID)); row.State != "" {
+		t.Errorf("the ledger has a second reminder for who waits for the first: %+v", row.Delivery)
+	}
+	if row := o.row(effect(o.effect.Contact)); row.State != "" {
+		t.Errorf("what goes out at once is planned: %+v", row.Delivery)
+	}
+}
+
+func TestWhatWasCanceledIsNeverSent(t *testing.T) {
+	o := newOffice(t)
+	canceled, sent := o.message(o.effect.Contact, models.ChannelEmail), o.message(o.effect.Contact, models.ChannelSMS)
+	o.ok(o.phone.Text(t.Context(), sent))
+	for _, in := range []activities.MessageInput{canceled, sent} {
+		o.ok(o.records.Cancel(t.Context(), activities.CancelInput{Effect: in.Effect(), Reason: models.ReasonSuperseded}))
+	}
+	if err := o.mail.Send(t.Context(), canceled); err == nil || len(o.vendor.asked) != 1 {
+		t.Errorf("the vendor was asked for %v; %v", o.vendor.asked, err)
+	}
+	if row := o.row(canceled.Effect()); row.State != models.EffectCanceled || row.Reason != models.ReasonSuperseded {
+		t.Errorf("in the ledger: %s, %q", row.State, row.Reason)
+	}
+	if row := o.row(sent.Effect()); row.State != models.EffectAccepted || row.Reason != "" {
+		t.Errorf("what was sent before is in the ledger as %s, %q", row.State, row.Reason)
+	}
+}
+
+func TestWhoWasRemovedHasNoOtherChannel(t *testing.T) {
+	o := newOffice(t)
+	c := o.hires("early", models.OfficeHours())
+	in := activities.FallbackInput{ClientID: o.effect.ClientID, Contact: c.ID, Severity: models.SeverityLow, Failed: models.ChannelEmail, At: o.now}
+	if to, err := o.records.Fallback(t.Context(), in); err != nil || to.Channel != models.ChannelSMS || to.At.Hour() != 8 {
+		t.Errorf("reached over %+v, %v; want a text at 08:00", to, err)
+	}
+	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(c.ID, o.now) })
+	if to, err := o.records.Fallback(t.Context(), in); err != nil || to != (models.Reach{}) {
+		t.Errorf("after they were removed: %+v, %v", to, err)
+	}
+}
+
+func TestAnAcknowledgementStaysTheLastWordOnACall(t *testing.T) {
+	o := newOffice(t)
+	call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
+	_, err := o.phone.Place(t.Context(), activities.CallInput{Effect: call})
+	o.ok(err)
+	for _, said := range []activities.OutcomeInput{{Outcome: "voicemail"}, {By: o.effect.Contact, How: "key press 1"}, {Outcome: "no_answer"}} {
+		said.ClientID, said.Effect = call.ClientID, call.Key
+		o.ok(o.records.Outcome(t.Context(), said))
+	}
+	if row := o.row(call); row.Outcome != string(models.OutcomeAcknowledged) || row.AcknowledgedBy != o.effect.Contact || row.How != "key press 1" {
+		t.Errorf("in the ledger: %q by %s, %q", row.Outcome, row.AcknowledgedBy, row.How)
+	}
+}
