@@ -135,7 +135,7 @@ func TestAMessageThatWaitsForHoursStandsInTheLedger(t *testing.T) {
 	_, err := o.records.Plan(t.Context(), asked)
 	o.ok(err)
 	o.as(store.Worker, func(tx *store.Tx) error {
-		planned, err := tx.Deliveries(in.Reference)
+		planned, err := tx.Deliveries(in.Reference, store.Cursor{}, 1000)
 		if len(planned) > 0 {
 			t.Errorf("asking who is called planned %+v", planned)
 		}
