@@ -41,11 +41,12 @@ type EndpointInput struct {
 
 // EndpointSeen is what the EDR says about an endpoint.
 type EndpointSeen struct {
-	AgentID string
-	State   models.HostState
-	Online  bool
-	Class   models.AssetClass
-	Tags    []string
+	AgentID  string
+	Hostname string // as the EDR knows it
+	State    models.HostState
+	Online   bool
+	Class    models.AssetClass
+	Tags     []string
 	// MayBeController as in models.Asset.
 	MayBeController bool
 }
@@ -56,7 +57,7 @@ func (s EndpointSeen) As(d models.Desired) bool { return s.State == goal(d) }
 // seen is what the EDR says of a host.
 func (e ClientEDR) seen(h models.Host) EndpointSeen {
 	return EndpointSeen{
-		AgentID: h.ID, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags,
+		AgentID: h.ID, Hostname: h.Hostname, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags,
 		MayBeController: h.Class == models.ClassServer && !e.Capabilities().Controllers,
 	}
 }

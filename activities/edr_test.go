@@ -24,7 +24,7 @@ type sensor struct {
 func (*sensor) Capabilities() models.Capabilities { return models.Capabilities{Actions: true} }
 
 func (s *sensor) State(_ context.Context, id string) (models.Host, error) {
-	return models.Host{ID: id, State: s.state, Online: true}, nil
+	return models.Host{ID: id, Hostname: "pc-1.corp.example", State: s.state, Online: true}, nil
 }
 
 func (s *sensor) Isolate(context.Context, string, string) (string, error) {
@@ -67,7 +67,7 @@ func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T)
 		var seen activities.EndpointSeen
 		return seen, value.Get(&seen)
 	}
-	if seen, err := order(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" {
+	if seen, err := order(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" || seen.Hostname != "pc-1.corp.example" {
 		t.Errorf("a failed order: seen %+v, error %v", seen, err)
 	}
 	edr.broken = false

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strconv"
@@ -69,11 +70,19 @@ func ResponseDecisions() []ResponseDecision {
 
 // Asset is a device as the response authority sees it.
 type Asset struct {
-	Hostname string     `json:"hostname"`
-	Class    AssetClass `json:"class,omitempty"` // "" when the EDR does not say
-	Tags     []string   `json:"tags,omitempty"`
+	Hostname   string     `json:"hostname"`              // as it was asked for
+	DeviceName string     `json:"device_name,omitempty"` // as the EDR knows it; "" while that is not known
+	Class      AssetClass `json:"class,omitempty"`       // "" when the EDR does not say
+	Tags       []string   `json:"tags,omitempty"`
 	// MayBeController says that the EDR calls it a server and does not tell domain controllers from other servers.
 	MayBeController bool `json:"may_be_controller,omitzero"`
+}
+
+// named reports whether a pattern fits one of the asset's names. A name that only shortens the EDR's own is left out:
+// the longer one says which device it is.
+func (a Asset) named(pattern string) bool {
+	label, _, _ := strings.Cut(a.DeviceName, ".")
+	return hostMatches(pattern, cmp.Or(a.DeviceName, a.Hostname)) || !strings.EqualFold(a.Hostname, label) && hostMatches(pattern, a.Hostname)
 }
 
 // mayBe reports whether an asset is of a class, or may be of it for all that the EDR says.
@@ -118,7 +127,7 @@ func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours
 	}
 	if r.Action == DesiredIsolated {
 		for _, pattern := range a.Never {
-			if hostMatches(pattern, r.Asset.Hostname) {
+			if r.Asset.named(pattern) {
 				ruling.Decision, ruling.Rule = DecideNever, "do-not-isolate list: "+pattern
 				return ruling
 			}
@@ -152,7 +161,7 @@ func (rule AuthorityRule) matches(r ResponseRequest, zone *time.Location, busine
 func (m Mark) matches(a Asset) bool {
 	switch {
 	case m.Host != "":
-		return hostMatches(m.Host, a.Hostname)
+		return a.named(m.Host)
 	case m.Class != "":
 		return a.mayBe(m.Class)
 	default:
@@ -160,17 +169,18 @@ func (m Mark) matches(a Asset) bool {
 	}
 }
 
-// hostMatches reports whether a host name fits a pattern, whatever the case. A pattern without a dot also fits the first
-// label of a longer name: "DC-*" fits "dc-01.corp.example". Names are those the EDR knows.
+// hostMatches reports whether a host name fits a pattern, whatever the case. Where one of the two has no dot, it may be
+// short for any domain: "DC-*" fits "dc-01.corp.example", and "dc-01.corp.example" fits "DC-01".
 func hostMatches(pattern, hostname string) bool {
 	pattern, hostname = strings.ToLower(pattern), strings.ToLower(hostname)
 	hostname = strings.ReplaceAll(hostname, "/", " ") // in a path * stops at a slash, here it does not
-	fits := func(name string) bool {
+	fits := func(pattern, name string) bool {
 		ok, err := path.Match(pattern, name)
 		return ok && err == nil
 	}
-	label, _, _ := strings.Cut(hostname, ".")
-	return fits(hostname) || !strings.Contains(pattern, ".") && fits(label)
+	short, _, long := strings.Cut(hostname, ".")
+	first, _, dotted := strings.Cut(pattern, ".")
+	return fits(pattern, hostname) || !dotted && fits(pattern, short) || !long && fits(first, hostname)
 }
 
 const maxRules = 200

@@ -93,6 +93,7 @@ type EndpointObserved struct {
 	Endpoint   string `json:"endpoint"`
 	Generation int    `json:"generation"` // of the wish that was pursued when this was seen
 	AgentID    string `json:"agent_id,omitempty"`
+	DeviceName string `json:"device_name,omitempty"` // the EDR's own name of the device
 	// State is "" when nothing could be seen and nothing was changed since, HostUnknown when something may have been.
 	State   HostState  `json:"state,omitempty"`
 	Online  bool       `json:"online"`
@@ -126,6 +127,9 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	}
 	if d.AgentID != "" {
 		p.AgentID = d.AgentID
+	}
+	if d.DeviceName != "" {
+		p.DeviceName = d.DeviceName
 	}
 	if d.Class != "" || len(d.Tags) > 0 {
 		p.Class, p.Tags, p.MayBeController = d.Class, d.Tags, d.MayBeController

@@ -1,6 +1,9 @@
 package models
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Desired is what isolation an endpoint should have.
 type Desired string
@@ -13,9 +16,10 @@ const (
 
 // Endpoint is a device of an incident: what is wanted of it and what the EDR itself says it is.
 type Endpoint struct {
-	ID         string     `json:"id"` // "e1", "e2", … within the incident
-	Hostname   string     `json:"hostname"`
-	AgentID    string     `json:"agent_id,omitempty"` // the EDR's id, once resolved to exactly one
+	ID         string     `json:"id"`                    // "e1", "e2", … within the incident
+	Hostname   string     `json:"hostname"`              // as it was asked for
+	DeviceName string     `json:"device_name,omitempty"` // as the EDR knows it; "" until it was found there
+	AgentID    string     `json:"agent_id,omitempty"`    // the EDR's id, once resolved to exactly one
 	Desired    Desired    `json:"desired"`
 	Generation int        `json:"generation"` // grows with every change of Desired
 	Observed   HostState  `json:"observed"`
@@ -35,6 +39,14 @@ type Endpoint struct {
 	Drifted         bool      `json:"drifted,omitzero"`       // somebody changed it behind our back
 	Since           time.Time `json:"since"`                  // when Desired was set
 	ObservedAt      time.Time `json:"observed_at,omitzero"`   // when the EDR last said something
+}
+
+// Name is what the device is called: the EDR's own name once it is known.
+func (p Endpoint) Name() string { return cmp.Or(p.DeviceName, p.Hostname) }
+
+// Asset is the endpoint as the response authority sees it.
+func (p Endpoint) Asset() Asset {
+	return Asset{Hostname: p.Hostname, DeviceName: p.DeviceName, Class: p.Class, Tags: p.Tags, MayBeController: p.MayBeController}
 }
 
 // Kept is the client's explicit word to leave an endpoint isolated after closure.

@@ -284,6 +284,25 @@ type DryRun struct {
 	Version *int `json:"version,omitempty"`
 }
 
+// DryRunRuling defines model for DryRunRuling.
+type DryRunRuling struct {
+	// Assumes What may make the ruling on the real device another one.
+	Assumes []string `json:"assumes"`
+
+	// Decision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
+	// contact was tried and nobody answered.
+	Decision ResponseDecision `json:"decision"`
+
+	// Persons As in a ruling.
+	Persons int `json:"persons"`
+
+	// Rule As in a ruling.
+	Rule string `json:"rule"`
+
+	// Version As in a ruling.
+	Version int `json:"version"`
+}
+
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
 type EDR = models.EDR
 
@@ -328,7 +347,8 @@ type GoLive struct {
 }
 
 // HostPattern A host name, in any case, with * for any characters. Without a dot it also fits the first label of a longer
-// name.
+// name; with one, its first label also fits a name without a dot, whose domain nobody knows. A device is judged
+// by the name it was asked for by and by the EDR's own.
 //
 // Example: dc-*
 type HostPattern = string
@@ -9434,7 +9454,7 @@ type DryRunResponseAuthorityResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Ruling
+	JSON200 *DryRunRuling
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -9442,7 +9462,7 @@ type DryRunResponseAuthorityResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DryRunResponseAuthorityResponse) GetJSON200() *Ruling {
+func (r DryRunResponseAuthorityResponse) GetJSON200() *DryRunRuling {
 	return r.JSON200
 }
 
@@ -14095,7 +14115,7 @@ func ParseDryRunResponseAuthorityResponse(rsp *http.Response) (*DryRunResponseAu
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Ruling
+		var dest DryRunRuling
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

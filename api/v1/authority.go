@@ -31,6 +31,11 @@ func (s *server) SignResponseAuthority(ctx context.Context, r SignResponseAuthor
 	return ok(a), err
 }
 
+// dryRunAssumes is what a dry run cannot know of a real device.
+func dryRunAssumes() []string {
+	return []string{"The EDR knows the device by the name given here: its own name for it is judged as well."}
+}
+
 // DryRunResponseAuthority says what would be decided.
 func (s *server) DryRunResponseAuthority(ctx context.Context, r DryRunResponseAuthorityRequestObject) (DryRunResponseAuthorityResponseObject, error) {
 	ctx, who := called(ctx)
@@ -38,5 +43,7 @@ func (s *server) DryRunResponseAuthority(ctx context.Context, r DryRunResponseAu
 		Action: r.Body.Action, Severity: cmp.Or(r.Body.Severity, models.SeverityCritical),
 		Asset: models.Asset{Hostname: r.Body.Hostname, Class: r.Body.Class, Tags: r.Body.Tags},
 	}, r.Body.At, r.Body.Version)
-	return ok(ruling), err
+	return ok(DryRunRuling{
+		Decision: ruling.Decision, Rule: ruling.Rule, Version: ruling.Version, Persons: ruling.Persons, Assumes: dryRunAssumes(),
+	}), err
 }
