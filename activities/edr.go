@@ -47,8 +47,8 @@ type EndpointSeen struct {
 	Online   bool
 	Class    models.AssetClass
 	Tags     []string
-	// MayBeController as in models.Asset.
-	MayBeController bool
+	// MayBeController and TagsUnknown as in models.Asset.
+	MayBeController, TagsUnknown bool
 }
 
 // As reports whether the endpoint is as wanted.
@@ -59,6 +59,7 @@ func (e ClientEDR) seen(h models.Host) EndpointSeen {
 	return EndpointSeen{
 		AgentID: h.ID, Hostname: h.Hostname, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags,
 		MayBeController: h.Class == models.ClassServer && !e.Capabilities().Controllers,
+		TagsUnknown:     !e.Capabilities().Tags,
 	}
 }
 

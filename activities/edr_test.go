@@ -74,7 +74,7 @@ func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T)
 		var seen activities.EndpointSeen
 		return seen, value.Get(&seen)
 	}
-	if seen, err := order(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" || seen.Hostname != "pc-1.corp.example" {
+	if seen, err := order(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" || seen.Hostname != "pc-1.corp.example" || !seen.TagsUnknown {
 		t.Errorf("a failed order: seen %+v, error %v", seen, err)
 	}
 	edr.broken = false

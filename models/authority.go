@@ -76,6 +76,8 @@ type Asset struct {
 	Tags       []string   `json:"tags,omitempty"`
 	// MayBeController says that the EDR calls it a server and does not tell domain controllers from other servers.
 	MayBeController bool `json:"may_be_controller,omitzero"`
+	// TagsUnknown says that the EDR does not tell tags: it may have any.
+	TagsUnknown bool `json:"tags_unknown,omitzero"`
 }
 
 // named reports whether a pattern fits one of the asset's names. A name that only shortens the EDR's own is left out:
@@ -89,6 +91,9 @@ func (a Asset) named(pattern string) bool {
 func (a Asset) mayBe(c AssetClass) bool {
 	return a.Class == c || a.Class == "" || c == ClassDomainController && a.MayBeController
 }
+
+// mayHave reports whether an asset has a tag, or may have it for all that the EDR says.
+func (a Asset) mayHave(tag string) bool { return a.TagsUnknown || slices.Contains(a.Tags, tag) }
 
 // ResponseRequest is what is to be decided: an action on an asset, in an incident of a severity, at a moment.
 type ResponseRequest struct {
@@ -109,8 +114,8 @@ type Ruling struct {
 
 // Decide rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. What
 // no rule matches is asked, and so is everything while no version is signed. An asset that two persons must agree on is
-// never done without asking. A rule for some class of asset that says never or ask also holds for an asset that may be of
-// it, because the EDR does not say; one that permits does not. A drill never reaches a real device.
+// never done without asking. A rule for some class or tag that says never or ask also holds for an asset that may be of it
+// or have it, because the EDR does not say; one that permits does not. A drill never reaches a real device.
 func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours) Ruling {
 	ruling := Ruling{Decision: DecideAsk, Rule: "no rule matches", Version: a.Version, Persons: 1}
 	if a.SignedAt.IsZero() {
@@ -143,19 +148,30 @@ func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours
 	if ruling.Persons > 1 && ruling.Decision != DecideNever {
 		ruling.Decision = DecideAsk
 	}
+	if r.Asset.TagsUnknown {
+		known := r
+		known.Asset.TagsUnknown = false
+		if other := a.Decide(known, zone, business); other.Decision != ruling.Decision || other.Rule != ruling.Rule || other.Persons != ruling.Persons {
+			ruling.Rule += tagsUnknown
+		}
+	}
 	return ruling
 }
 
+// tagsUnknown is added to what made a ruling when an asset's unknown tags did.
+const tagsUnknown = " (the EDR does not tell tags)"
+
 func (rule AuthorityRule) matches(r ResponseRequest, zone *time.Location, business Hours) bool {
 	classed := slices.Contains(rule.Classes, r.Asset.Class)
+	tagged := slices.ContainsFunc(rule.Tags, func(t string) bool { return slices.Contains(r.Asset.Tags, t) })
 	if rule.Decision == DecideNever || rule.Decision == DecideAsk {
-		classed = slices.ContainsFunc(rule.Classes, r.Asset.mayBe)
+		classed, tagged = slices.ContainsFunc(rule.Classes, r.Asset.mayBe), slices.ContainsFunc(rule.Tags, r.Asset.mayHave)
 	}
 	hours := rule.Hours == HoursAny || business.Open(r.At, zone) == (rule.Hours == HoursBusiness)
 	return rule.Action == r.Action && hours &&
 		(len(rule.Classes) == 0 || classed) &&
 		(len(rule.Severities) == 0 || slices.Contains(rule.Severities, r.Severity)) &&
-		(len(rule.Tags) == 0 || slices.ContainsFunc(rule.Tags, func(t string) bool { return slices.Contains(r.Asset.Tags, t) }))
+		(len(rule.Tags) == 0 || tagged)
 }
 
 func (m Mark) matches(a Asset) bool {
@@ -165,7 +181,7 @@ func (m Mark) matches(a Asset) bool {
 	case m.Class != "":
 		return a.mayBe(m.Class)
 	default:
-		return slices.Contains(a.Tags, m.Tag)
+		return a.mayHave(m.Tag)
 	}
 }
 

@@ -80,6 +80,12 @@ func anySituation(t *rapid.T) situation {
 	}}
 }
 
+// withoutTags is the same situation with an EDR that does not tell tags.
+func (s situation) withoutTags() situation {
+	s.Asset.Tags, s.Asset.TagsUnknown = nil, true
+	return s
+}
+
 func (s situation) decide(a models.Authority) models.Ruling {
 	return a.Decide(s.ResponseRequest, s.zone, s.business)
 }
@@ -117,13 +123,14 @@ func (s situation) holds(r models.AuthorityRule) bool {
 		tagged = tagged || slices.Contains(r.Tags, tag)
 	}
 	forbids := r.Decision == "never" || r.Decision == "ask"
+	tagged = tagged || s.Asset.TagsUnknown && forbids
 	return tagged && (len(r.Classes) == 0 || slices.Contains(r.Classes, s.Asset.Class) || s.Asset.Class == "" && forbids)
 }
 
 // marked says whether two persons must agree.
 func (s situation) marked(a models.Authority) bool {
 	return slices.ContainsFunc(a.TwoPersons, func(m models.Mark) bool {
-		return m.Host != "" && s.named(m.Host) || m.Tag != "" && slices.Contains(s.Asset.Tags, m.Tag) ||
+		return m.Host != "" && s.named(m.Host) || m.Tag != "" && (s.Asset.TagsUnknown || slices.Contains(s.Asset.Tags, m.Tag)) ||
 			m.Class != "" && (m.Class == s.Asset.Class || s.Asset.Class == "")
 	})
 }
@@ -162,8 +169,34 @@ func TestTheStrictestRuleThatMatchesDecides(t *testing.T) {
 		a, s := anyAuthority(t), anySituation(t)
 		got := s.decide(a)
 		decision, persons, names := s.ruled(a)
-		if got.Decision != decision || got.Persons != persons || got.Version != a.Version || !slices.Contains(names, got.Rule) {
+		if got.Decision != decision || got.Persons != persons || got.Version != a.Version || !slices.Contains(names, strings.TrimSuffix(got.Rule, noTags)) {
 			t.Fatalf("%+v, want %s by one of %q, %d persons", got, decision, names, persons)
+		}
+	})
+}
+
+// What some tag forbids, has asked or has two persons agree on also holds where the EDR does not tell tags, and what a tag
+// permits is not done.
+func TestUnknownTagsAreTheWorstTags(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := anyAuthority(t), anySituation(t)
+		told, got := s.decide(a), s.withoutTags().decide(a)
+		if decision, persons, _ := s.withoutTags().ruled(a); got.Decision != decision || got.Persons != persons {
+			t.Fatalf("%+v, want %s, %d persons", got, decision, persons)
+		}
+		if got.Persons < told.Persons || strictness[told.Decision] > 2 && strictness[got.Decision] < strictness[told.Decision] {
+			t.Fatalf("%+v became %+v", told, got)
+		}
+		none := s
+		none.Asset.Tags = nil
+		if without := none.decide(a); !strings.HasPrefix(got.Rule, listed) && (without != got) != strings.HasSuffix(got.Rule, noTags) {
+			t.Fatalf("without tags %+v, not told %+v: the ruling says why, and only then", without, got)
+		}
+		a.Rules = slices.DeleteFunc(a.Rules, func(r models.AuthorityRule) bool {
+			return len(r.Tags) == 0 || r.Decision == "never" || r.Decision == "ask"
+		})
+		if got := s.withoutTags().decide(a); got.Decision == "auto" || got.Decision == "ask_then_auto" {
+			t.Fatalf("permitted by a tag nobody knows: %+v", got)
 		}
 	})
 }

@@ -14,6 +14,7 @@ const (
 	unsigned = "no response authority is signed"
 	aDrill   = "a drill never reaches a real device"
 	listed   = "do-not-isolate list: "
+	noTags   = " (the EDR does not tell tags)"
 )
 
 // strictness orders the decisions as the client was told: the higher, the stricter.
@@ -176,6 +177,24 @@ func TestAnUnknownClassIsForbiddenWhatAnyClassIs(t *testing.T) {
 		want := models.Ruling{Decision: c.decision, Rule: c.rule, Version: 3, Persons: 1}
 		checkRuling(t, c.name, signed(c.rules...), toIsolate("X", c.class), want)
 	}
+}
+
+func TestTagsThatAreNotTold(t *testing.T) {
+	tagged := func(d models.ResponseDecision) models.AuthorityRule {
+		r := rule("production", d)
+		r.Tags = []string{"production"}
+		return r
+	}
+	r := toIsolate("PC-1", "workstation")
+	r.Asset.TagsUnknown = true
+	all := rule("all", "auto")
+	checkRuling(t, "never", signed(all, tagged("never")), r, models.Ruling{Decision: "never", Rule: "production" + noTags, Version: 3, Persons: 1})
+	checkRuling(t, "ask", signed(all, tagged("ask")), r, models.Ruling{Decision: "ask", Rule: "production" + noTags, Version: 3, Persons: 1})
+	checkRuling(t, "auto", signed(tagged("auto")), r, models.Ruling{Decision: "ask", Rule: noRule, Version: 3, Persons: 1})
+	checkRuling(t, "nothing by tag", signed(all), r, models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1})
+	marked := signed(all)
+	marked.TwoPersons = []models.Mark{{Tag: "production"}}
+	checkRuling(t, "a mark", marked, r, models.Ruling{Decision: "ask", Rule: "all" + noTags, Version: 3, Persons: 2})
 }
 
 func TestHostPatterns(t *testing.T) {

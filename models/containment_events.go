@@ -102,8 +102,9 @@ type EndpointObserved struct {
 	Drift   bool       `json:"drift,omitempty"`   // it was as wanted, and is not any more: somebody else changed it
 	Class   AssetClass `json:"class,omitempty"`
 	Tags    []string   `json:"tags,omitempty"`
-	// MayBeController as in Asset.
+	// MayBeController and TagsUnknown as in Asset.
 	MayBeController bool `json:"may_be_controller,omitempty"`
+	TagsUnknown     bool `json:"tags_unknown,omitempty"`
 }
 
 // Type returns "endpoint_observed".
@@ -131,8 +132,8 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	if d.DeviceName != "" {
 		p.DeviceName = d.DeviceName
 	}
-	if d.Class != "" || len(d.Tags) > 0 {
-		p.Class, p.Tags, p.MayBeController = d.Class, d.Tags, d.MayBeController
+	if d.Class != "" || len(d.Tags) > 0 || d.TagsUnknown {
+		p.Class, p.Tags, p.MayBeController, p.TagsUnknown = d.Class, d.Tags, d.MayBeController, d.TagsUnknown
 	}
 	if d.Generation == p.Generation {
 		p.Problem, p.Drifted = d.Problem, d.Drift

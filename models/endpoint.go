@@ -29,8 +29,9 @@ type Endpoint struct {
 	Reason     string     `json:"reason"`
 	Class      AssetClass `json:"class,omitempty"`
 	Tags       []string   `json:"tags,omitempty"`
-	// MayBeController as in Asset.
+	// MayBeController and TagsUnknown as in Asset.
 	MayBeController bool      `json:"may_be_controller,omitempty"`
+	TagsUnknown     bool      `json:"tags_unknown,omitempty"`
 	RequestedBy     Actor     `json:"requested_by"`           // the owner of what is wanted
 	RequestedAs     string    `json:"requested_as,omitempty"` // see PersonOf
 	Approval        *Approval `json:"approval,omitempty"`     // of what is wanted now; nil until it is ruled on
@@ -46,7 +47,10 @@ func (p Endpoint) Name() string { return cmp.Or(p.DeviceName, p.Hostname) }
 
 // Asset is the endpoint as the response authority sees it.
 func (p Endpoint) Asset() Asset {
-	return Asset{Hostname: p.Hostname, DeviceName: p.DeviceName, Class: p.Class, Tags: p.Tags, MayBeController: p.MayBeController}
+	return Asset{
+		Hostname: p.Hostname, DeviceName: p.DeviceName, Class: p.Class, Tags: p.Tags,
+		MayBeController: p.MayBeController, TagsUnknown: p.TagsUnknown,
+	}
 }
 
 // Kept is the client's explicit word to leave an endpoint isolated after closure.

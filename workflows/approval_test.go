@@ -129,6 +129,19 @@ func TestAnotherNameForADeviceOnTheListIsNoWayAroundIt(t *testing.T) {
 	}
 }
 
+func TestARuleByTagHoldsWhereTheEDRTellsNoTags(t *testing.T) {
+	s := newStory(t)
+	s.authority, s.tagless = rules(models.DecideAuto), true
+	s.authority.Rules = append(s.authority.Rules, models.AuthorityRule{Name: "vip", Action: models.DesiredIsolated, Tags: []string{"vip"}, Decision: models.DecideNever})
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.closes(time.Hour)
+	i := s.run(models.SeverityMedium)
+	if r := i.Endpoints[0].Approval.Ruling; len(s.edr) != 0 || r.Decision != models.DecideNever || r.Rule != "vip (the EDR does not tell tags)" {
+		t.Errorf("asked of the EDR: %v, ruling %+v", s.edr, r)
+	}
+}
+
 func TestTwoPersonsAreTwoPeople(t *testing.T) {
 	s := newStory(t)
 	s.authority = rules(models.DecideAuto)

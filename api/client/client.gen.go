@@ -94,7 +94,8 @@ type Assessment = models.Assessment
 type AssetClass = models.AssetClass
 
 // AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
-// some class that says never or ask also holds for a device whose class is not known.
+// some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
+// the ruling says so.
 type AuthorityRule = models.AuthorityRule
 
 // AuthorityRules defines model for AuthorityRules.
@@ -279,6 +280,9 @@ type DryRun struct {
 	// Severity Of the incident; critical when left out.
 	Severity *Severity `json:"severity,omitempty"`
 	Tags     *[]Tag    `json:"tags,omitempty"`
+
+	// TagsUnknown The EDR does not tell tags.
+	TagsUnknown *bool `json:"tags_unknown,omitempty"`
 
 	// Version To try, signed or not; the one that holds when left out.
 	Version *int `json:"version,omitempty"`
