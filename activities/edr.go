@@ -41,13 +41,14 @@ type EndpointInput struct {
 
 // EndpointSeen is what the EDR says about an endpoint.
 type EndpointSeen struct {
-	AgentID string
-	State   models.HostState
-	Online  bool
-	Class   models.AssetClass
-	Tags    []string
-	// MayBeController as in models.Asset.
-	MayBeController bool
+	AgentID  string
+	Hostname string // as the EDR knows it
+	State    models.HostState
+	Online   bool
+	Class    models.AssetClass
+	Tags     []string
+	// MayBeController and TagsUnknown as in models.Asset.
+	MayBeController, TagsUnknown bool
 }
 
 // As reports whether the endpoint is as wanted.
@@ -56,8 +57,9 @@ func (s EndpointSeen) As(d models.Desired) bool { return s.State == goal(d) }
 // seen is what the EDR says of a host.
 func (e ClientEDR) seen(h models.Host) EndpointSeen {
 	return EndpointSeen{
-		AgentID: h.ID, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags,
+		AgentID: h.ID, Hostname: h.Hostname, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags,
 		MayBeController: h.Class == models.ClassServer && !e.Capabilities().Controllers,
+		TagsUnknown:     !e.Capabilities().Tags,
 	}
 }
 
@@ -91,15 +93,20 @@ func (c *Containment) Look(ctx context.Context, in EndpointInput) (EndpointSeen,
 }
 
 // Change asks the EDR to isolate or release the endpoint, once, after looking at how it stands: a device that is
-// there already, or on its way, is left alone.
+// there already, or on its way, is left alone, unless the EDR may hide what was ordered against it before.
 func (c *Containment) Change(ctx context.Context, in EndpointInput) error {
 	edr, err := c.edr(ctx, in)
 	if err != nil {
 		return failure(err, c.Effects.Settle)
 	}
+	hidden, err := c.hidden(ctx, edr, in.Effect)
+	if err != nil {
+		return err
+	}
 	underway := func(ctx context.Context, _ store.LedgerRow) (Receipt, bool, error) {
 		host, err := edr.State(ctx, in.AgentID)
-		return Receipt{Vendor: edr.Vendor, ID: host.ID}, err == nil && (host.State == goal(in.Desired) || host.State == towards(in.Desired)), err
+		there := host.State == goal(in.Desired) && !hidden || host.State == towards(in.Desired)
+		return Receipt{Vendor: edr.Vendor, ID: host.ID}, err == nil && there, err
 	}
 	_, err = c.Effects.Once(ctx, in.Effect, Act{
 		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
@@ -114,6 +121,19 @@ func (c *Containment) Change(ctx context.Context, in EndpointInput) error {
 		},
 	})
 	return err
+}
+
+// hidden reports whether the EDR may hide an order against this one: one was given for the endpoint before, and what the
+// EDR says of a device does not show what is under way.
+func (c *Containment) hidden(ctx context.Context, edr ClientEDR, e models.Effect) (given bool, err error) {
+	if edr.Capabilities().Underway {
+		return false, nil
+	}
+	err = c.Effects.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
+		given, err = tx.OrderedAgainst(e)
+		return err
+	})
+	return given, err
 }
 
 // unsent makes a failed look at a host what it is for the effect: nothing was changed.
@@ -135,8 +155,9 @@ func act(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) (o
 	return edr.Release(ctx, in.AgentID, comment)
 }
 
-// Confirm returns once the EDR itself says that the endpoint is as desired. Until then it fails with ErrPending,
-// whose details hold what was seen, and Temporal runs it again: waiting leaves no trace in the history.
+// Confirm returns once the EDR itself says that the endpoint is as desired; where it may hide an order against that one,
+// once the device was heard of since. Until then it fails with ErrPending, whose details hold what was seen, and Temporal
+// runs it again: waiting leaves no trace in the history.
 func (c *Containment) Confirm(ctx context.Context, in EndpointInput) (EndpointSeen, error) {
 	edr, err := c.edr(ctx, in)
 	if err != nil {
@@ -147,32 +168,55 @@ func (c *Containment) Confirm(ctx context.Context, in EndpointInput) (EndpointSe
 		return EndpointSeen{}, failure(unsent(err), c.Effects.Settle)
 	}
 	seen := edr.seen(host)
-	order, err := c.order(ctx, edr, in)
+	row, err := c.row(ctx, in.Effect)
+	if err != nil {
+		return seen, failure(err, c.Effects.Settle)
+	}
+	hidden, err := c.hidden(ctx, edr, in.Effect)
+	if err != nil {
+		return seen, failure(err, c.Effects.Settle)
+	}
+	order, err := order(ctx, edr, in, row)
 	switch {
 	case err != nil:
 		return seen, failure(unsent(err), c.Effects.Settle)
 	case order == models.ActionFailed && host.State != goal(in.Desired):
 		return seen, temporal.NewApplicationErrorWithOptions(edr.Vendor+": "+string(in.Effect.Purpose)+": the EDR says that it failed", ErrFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
-	case order != models.ActionPending && host.State == goal(in.Desired):
+	case order == models.ActionPending || host.State != goal(in.Desired):
+	case hidden && !edr.Capabilities().Actions && !heard(host, row.AcceptedAt):
+		seen.State = towards(in.Desired) // it may look so from before, with both orders yet to come
+	default:
 		return seen, nil
 	}
 	pause := min(c.PollEvery<<min(activity.GetInfo(ctx).Attempt-1, 10), time.Minute)
 	return seen, later(ErrPending, "the EDR has not confirmed yet", pause, seen)
 }
 
-// order says what became of the order that was given for an effect: host and order must agree. Succeeded stands for an
-// EDR that gives no ids, and for an order that was not ours to give, because the device was as wanted already.
-func (c *Containment) order(ctx context.Context, edr ClientEDR, in EndpointInput) (state models.ActionState, err error) {
-	var row store.LedgerRow
-	err = c.Effects.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) error {
-		row, err = tx.Effect(in.Effect.Key)
+func (c *Containment) row(ctx context.Context, e models.Effect) (row store.LedgerRow, err error) {
+	err = c.Effects.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
+		row, err = tx.Effect(e.Key)
 		return err
 	})
-	if err != nil || !edr.Capabilities().Actions || row.VendorID == in.AgentID || row.VendorID == "" {
-		return models.ActionSucceeded, err
+	return row, err
+}
+
+// order says what became of the order that was given for an effect: host and order must agree. Succeeded stands for an
+// EDR that gives no ids, and for an order that was not ours to give, because the device was as wanted already.
+func order(ctx context.Context, edr ClientEDR, in EndpointInput, row store.LedgerRow) (models.ActionState, error) {
+	if !edr.Capabilities().Actions || row.VendorID == in.AgentID || row.VendorID == "" {
+		return models.ActionSucceeded, nil
 	}
 	return edr.Action(ctx, in.AgentID, row.VendorID)
+}
+
+// heard reports whether the device spoke to its EDR after a moment, by which it knows the orders given until then. Where
+// the EDR does not say when it did, being online must do.
+func heard(h models.Host, since time.Time) bool {
+	if h.SeenAt.IsZero() {
+		return h.Online
+	}
+	return h.SeenAt.After(since)
 }
 
 // SeenIn returns what the last look at an endpoint showed, from the error that ended a Confirm.

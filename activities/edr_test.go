@@ -3,6 +3,7 @@ package activities_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ type sensor struct {
 func (*sensor) Capabilities() models.Capabilities { return models.Capabilities{Actions: true} }
 
 func (s *sensor) State(_ context.Context, id string) (models.Host, error) {
-	return models.Host{ID: id, State: s.state, Online: true}, nil
+	return models.Host{ID: id, Hostname: "pc-1.corp.example", State: s.state, Online: true}, nil
 }
 
 func (s *sensor) Isolate(context.Context, string, string) (string, error) {
@@ -42,8 +43,8 @@ func (s *sensor) Action(_ context.Context, _, order string) (models.ActionState,
 	return s.orders[order], nil
 }
 
-func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T) {
-	b, edr := newBench(t), &sensor{state: models.HostNormal, orders: map[string]models.ActionState{}, broken: true}
+// containment is the activities on the bench's ledger, with an EDR.
+func (b *bench) containment(edr activities.EDR) (*testsuite.TestActivityEnvironment, *activities.Containment) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	work := &activities.Containment{Effects: b.ledger, PollEvery: time.Second,
@@ -51,6 +52,12 @@ func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T)
 			return activities.ClientEDR{EDR: edr, Vendor: "mde"}, nil
 		}}
 	env.RegisterActivity(work)
+	return env, work
+}
+
+func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T) {
+	b, edr := newBench(t), &sensor{state: models.HostNormal, orders: map[string]models.ActionState{}, broken: true}
+	env, work := b.containment(edr)
 	order := func(n int) (activities.EndpointSeen, error) {
 		in := activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: models.DesiredIsolated,
 			Effect: models.EndpointEffect(b.effect.Incident, b.effect.ClientID, models.PurposeIsolate, "e1", 1, n)}
@@ -67,7 +74,7 @@ func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T)
 		var seen activities.EndpointSeen
 		return seen, value.Get(&seen)
 	}
-	if seen, err := order(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" {
+	if seen, err := order(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" || seen.Hostname != "pc-1.corp.example" || !seen.TagsUnknown {
 		t.Errorf("a failed order: seen %+v, error %v", seen, err)
 	}
 	edr.broken = false
@@ -76,5 +83,66 @@ func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T)
 	}
 	if len(edr.orders) != 2 {
 		t.Errorf("%d orders, want 2", len(edr.orders))
+	}
+}
+
+// hiding is an EDR that shows a device as it last was, whatever is under way: an order reaches it when it is next heard of.
+type hiding struct {
+	activities.EDR
+	can    models.Capabilities
+	state  models.HostState
+	seen   time.Time
+	orders []string
+}
+
+func (h *hiding) Capabilities() models.Capabilities { return h.can }
+
+func (h *hiding) State(_ context.Context, id string) (models.Host, error) {
+	return models.Host{ID: id, Hostname: "pc-1", State: h.state, SeenAt: h.seen}, nil
+}
+
+func (h *hiding) Isolate(context.Context, string, string) (string, error) {
+	h.orders = append(h.orders, "isolate")
+	return "", nil
+}
+
+func (h *hiding) Release(context.Context, string, string) (string, error) {
+	h.orders = append(h.orders, "release")
+	return "", nil
+}
+
+func TestAnEDRThatHidesOrdersIsAlwaysGivenTheOppositeAndBelievedWhenTheDeviceWasHeardOf(t *testing.T) {
+	b := newBench(t)
+	edr := &hiding{state: models.HostNormal, seen: b.now.Add(-time.Hour), can: models.Capabilities{Queues: true}}
+	env, work := b.containment(edr)
+	wish := func(n int, p models.Purpose, d models.Desired) activities.EndpointInput {
+		return activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: d, Effect: models.EndpointEffect(b.effect.Incident, b.effect.ClientID, p, "e1", n, 1)}
+	}
+	isolate, release := wish(1, models.PurposeIsolate, models.DesiredIsolated), wish(2, models.PurposeRelease, models.DesiredReleased)
+	for _, in := range []activities.EndpointInput{isolate, release, release} {
+		if _, err := env.ExecuteActivity(work.Change, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"isolate", "release"}; !slices.Equal(edr.orders, want) {
+		t.Fatalf("ordered %v, want %v", edr.orders, want)
+	}
+	_, err := env.ExecuteActivity(work.Confirm, release)
+	if seen, waits := activities.SeenIn(err); !waits || seen.State != models.HostReleasing {
+		t.Errorf("a device that was not heard of: %+v, %v", seen, err)
+	}
+	edr.seen = b.now.Add(time.Second)
+	if _, err := env.ExecuteActivity(work.Confirm, release); err != nil {
+		t.Errorf("a device that was heard of: %v", err)
+	}
+	// What was never ordered against is believed at once, and not ordered.
+	edr.seen, edr.orders = b.now.Add(-time.Hour), nil
+	other := wish(3, models.PurposeRelease, models.DesiredReleased)
+	other.Effect = models.EndpointEffect(b.effect.Incident, b.effect.ClientID, models.PurposeRelease, "e2", 3, 1)
+	if _, err := env.ExecuteActivity(work.Change, other); err != nil || len(edr.orders) != 0 {
+		t.Errorf("ordered %v, %v", edr.orders, err)
+	}
+	if _, err := env.ExecuteActivity(work.Confirm, other); err != nil {
+		t.Error(err)
 	}
 }

@@ -171,6 +171,11 @@ func TestADryRunSaysWhatWouldBeDecided(t *testing.T) {
 			}
 		}
 	}
+	var answer struct{ Assumes []string }
+	w.must(http.StatusOK, w.post("lead", w.clientPath("response-authority", "dry-run"), isolating(nil))).into(t, &answer)
+	if !strings.Contains(strings.Join(answer.Assumes, " "), "name") {
+		t.Errorf("the answer does not say that only the typed name was judged: %q", answer.Assumes)
+	}
 	if n := w.engine.CarriedOut(); n != 0 {
 		t.Errorf("%d dry runs had an effect", n)
 	}

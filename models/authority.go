@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strconv"
@@ -69,17 +70,30 @@ func ResponseDecisions() []ResponseDecision {
 
 // Asset is a device as the response authority sees it.
 type Asset struct {
-	Hostname string     `json:"hostname"`
-	Class    AssetClass `json:"class,omitempty"` // "" when the EDR does not say
-	Tags     []string   `json:"tags,omitempty"`
+	Hostname   string     `json:"hostname"`              // as it was asked for
+	DeviceName string     `json:"device_name,omitempty"` // as the EDR knows it; "" while that is not known
+	Class      AssetClass `json:"class,omitempty"`       // "" when the EDR does not say
+	Tags       []string   `json:"tags,omitempty"`
 	// MayBeController says that the EDR calls it a server and does not tell domain controllers from other servers.
 	MayBeController bool `json:"may_be_controller,omitzero"`
+	// TagsUnknown says that the EDR does not tell tags: it may have any.
+	TagsUnknown bool `json:"tags_unknown,omitzero"`
+}
+
+// named reports whether a pattern fits one of the asset's names. A name that only shortens the EDR's own is left out:
+// the longer one says which device it is.
+func (a Asset) named(pattern string) bool {
+	label, _, _ := strings.Cut(a.DeviceName, ".")
+	return hostMatches(pattern, cmp.Or(a.DeviceName, a.Hostname)) || !strings.EqualFold(a.Hostname, label) && hostMatches(pattern, a.Hostname)
 }
 
 // mayBe reports whether an asset is of a class, or may be of it for all that the EDR says.
 func (a Asset) mayBe(c AssetClass) bool {
 	return a.Class == c || a.Class == "" || c == ClassDomainController && a.MayBeController
 }
+
+// mayHave reports whether an asset has a tag, or may have it for all that the EDR says.
+func (a Asset) mayHave(tag string) bool { return a.TagsUnknown || slices.Contains(a.Tags, tag) }
 
 // ResponseRequest is what is to be decided: an action on an asset, in an incident of a severity, at a moment.
 type ResponseRequest struct {
@@ -100,8 +114,8 @@ type Ruling struct {
 
 // Decide rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. What
 // no rule matches is asked, and so is everything while no version is signed. An asset that two persons must agree on is
-// never done without asking. A rule for some class of asset that says never or ask also holds for an asset that may be of
-// it, because the EDR does not say; one that permits does not. A drill never reaches a real device.
+// never done without asking. A rule for some class or tag that says never or ask also holds for an asset that may be of it
+// or have it, because the EDR does not say; one that permits does not. A drill never reaches a real device.
 func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours) Ruling {
 	ruling := Ruling{Decision: DecideAsk, Rule: "no rule matches", Version: a.Version, Persons: 1}
 	if a.SignedAt.IsZero() {
@@ -118,7 +132,7 @@ func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours
 	}
 	if r.Action == DesiredIsolated {
 		for _, pattern := range a.Never {
-			if hostMatches(pattern, r.Asset.Hostname) {
+			if r.Asset.named(pattern) {
 				ruling.Decision, ruling.Rule = DecideNever, "do-not-isolate list: "+pattern
 				return ruling
 			}
@@ -134,43 +148,55 @@ func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours
 	if ruling.Persons > 1 && ruling.Decision != DecideNever {
 		ruling.Decision = DecideAsk
 	}
+	if r.Asset.TagsUnknown {
+		known := r
+		known.Asset.TagsUnknown = false
+		if other := a.Decide(known, zone, business); other.Decision != ruling.Decision || other.Rule != ruling.Rule || other.Persons != ruling.Persons {
+			ruling.Rule += tagsUnknown
+		}
+	}
 	return ruling
 }
 
+// tagsUnknown is added to what made a ruling when an asset's unknown tags did.
+const tagsUnknown = " (the EDR does not tell tags)"
+
 func (rule AuthorityRule) matches(r ResponseRequest, zone *time.Location, business Hours) bool {
 	classed := slices.Contains(rule.Classes, r.Asset.Class)
+	tagged := slices.ContainsFunc(rule.Tags, func(t string) bool { return slices.Contains(r.Asset.Tags, t) })
 	if rule.Decision == DecideNever || rule.Decision == DecideAsk {
-		classed = slices.ContainsFunc(rule.Classes, r.Asset.mayBe)
+		classed, tagged = slices.ContainsFunc(rule.Classes, r.Asset.mayBe), slices.ContainsFunc(rule.Tags, r.Asset.mayHave)
 	}
 	hours := rule.Hours == HoursAny || business.Open(r.At, zone) == (rule.Hours == HoursBusiness)
 	return rule.Action == r.Action && hours &&
 		(len(rule.Classes) == 0 || classed) &&
 		(len(rule.Severities) == 0 || slices.Contains(rule.Severities, r.Severity)) &&
-		(len(rule.Tags) == 0 || slices.ContainsFunc(rule.Tags, func(t string) bool { return slices.Contains(r.Asset.Tags, t) }))
+		(len(rule.Tags) == 0 || tagged)
 }
 
 func (m Mark) matches(a Asset) bool {
 	switch {
 	case m.Host != "":
-		return hostMatches(m.Host, a.Hostname)
+		return a.named(m.Host)
 	case m.Class != "":
 		return a.mayBe(m.Class)
 	default:
-		return slices.Contains(a.Tags, m.Tag)
+		return a.mayHave(m.Tag)
 	}
 }
 
-// hostMatches reports whether a host name fits a pattern, whatever the case. A pattern without a dot also fits the first
-// label of a longer name: "DC-*" fits "dc-01.corp.example". Names are those the EDR knows.
+// hostMatches reports whether a host name fits a pattern, whatever the case. Where one of the two has no dot, it may be
+// short for any domain: "DC-*" fits "dc-01.corp.example", and "dc-01.corp.example" fits "DC-01".
 func hostMatches(pattern, hostname string) bool {
 	pattern, hostname = strings.ToLower(pattern), strings.ToLower(hostname)
 	hostname = strings.ReplaceAll(hostname, "/", " ") // in a path * stops at a slash, here it does not
-	fits := func(name string) bool {
+	fits := func(pattern, name string) bool {
 		ok, err := path.Match(pattern, name)
 		return ok && err == nil
 	}
-	label, _, _ := strings.Cut(hostname, ".")
-	return fits(hostname) || !strings.Contains(pattern, ".") && fits(label)
+	short, _, long := strings.Cut(hostname, ".")
+	first, _, dotted := strings.Cut(pattern, ".")
+	return fits(pattern, hostname) || !dotted && fits(pattern, short) || !long && fits(first, hostname)
 }
 
 // GoLive checks that the client has said who may isolate what: a, the response authority that holds, is signed.

@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -72,11 +73,17 @@ func anySituation(t *rapid.T) situation {
 	return situation{zone: z, business: anyHours(t), ResponseRequest: models.ResponseRequest{
 		Action: rapid.SampledFrom([]models.Desired{"isolated", "isolated", "released"}).Draw(t, "action"),
 		Asset: models.Asset{
-			Hostname: rapid.StringMatching(`[aAbB./-]{0,6}`).Draw(t, "host"),
-			Class:    rapid.SampledFrom(append([]models.AssetClass{""}, classes...)).Draw(t, "class"), Tags: some(t, "tags", tags),
+			Hostname: rapid.StringMatching(`[aAbB./-]{0,6}`).Draw(t, "host"), DeviceName: rapid.StringMatching(`[aAbB./-]{0,6}`).Draw(t, "device"),
+			Class: rapid.SampledFrom(append([]models.AssetClass{""}, classes...)).Draw(t, "class"), Tags: some(t, "tags", tags),
 		},
 		Severity: rapid.SampledFrom(models.Severities()).Draw(t, "severity"), At: anyMoment(t, z),
 	}}
+}
+
+// withoutTags is the same situation with an EDR that does not tell tags.
+func (s situation) withoutTags() situation {
+	s.Asset.Tags, s.Asset.TagsUnknown = nil, true
+	return s
 }
 
 func (s situation) decide(a models.Authority) models.Ruling {
@@ -85,8 +92,22 @@ func (s situation) decide(a models.Authority) models.Ruling {
 
 // fits reads a pattern as a regular expression.
 func fits(pattern, host string) bool {
-	expression := regexp.MustCompile(`(?is)^` + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `.*`) + `$`)
-	return expression.MatchString(host) || !strings.Contains(pattern, ".") && expression.MatchString(strings.Split(host, ".")[0])
+	matches := func(pattern, host string) bool {
+		return regexp.MustCompile(`(?is)^` + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `.*`) + `$`).MatchString(host)
+	}
+	dotted := func(name string) bool { return strings.Contains(name, ".") }
+	first := func(name string) string { return strings.Split(name, ".")[0] }
+	return matches(pattern, host) || !dotted(pattern) && matches(pattern, first(host)) || !dotted(host) && matches(first(pattern), host)
+}
+
+// named says whether a pattern fits a name of the device: the EDR's, or the one that was typed where it says more than the
+// EDR's first label.
+func (s situation) named(pattern string) bool {
+	if s.Asset.DeviceName != "" && fits(pattern, s.Asset.DeviceName) {
+		return true
+	}
+	short := s.Asset.DeviceName != "" && strings.EqualFold(s.Asset.Hostname, strings.Split(s.Asset.DeviceName, ".")[0])
+	return !short && fits(pattern, s.Asset.Hostname)
 }
 
 // holds reads a rule field by field.
@@ -102,13 +123,14 @@ func (s situation) holds(r models.AuthorityRule) bool {
 		tagged = tagged || slices.Contains(r.Tags, tag)
 	}
 	forbids := r.Decision == "never" || r.Decision == "ask"
+	tagged = tagged || s.Asset.TagsUnknown && forbids
 	return tagged && (len(r.Classes) == 0 || slices.Contains(r.Classes, s.Asset.Class) || s.Asset.Class == "" && forbids)
 }
 
 // marked says whether two persons must agree.
 func (s situation) marked(a models.Authority) bool {
 	return slices.ContainsFunc(a.TwoPersons, func(m models.Mark) bool {
-		return m.Host != "" && fits(m.Host, s.Asset.Hostname) || m.Tag != "" && slices.Contains(s.Asset.Tags, m.Tag) ||
+		return m.Host != "" && s.named(m.Host) || m.Tag != "" && (s.Asset.TagsUnknown || slices.Contains(s.Asset.Tags, m.Tag)) ||
 			m.Class != "" && (m.Class == s.Asset.Class || s.Asset.Class == "")
 	})
 }
@@ -117,7 +139,7 @@ func (s situation) marked(a models.Authority) bool {
 func (s situation) ruled(a models.Authority) (decision models.ResponseDecision, persons int, names []string) {
 	persons = map[bool]int{false: 1, true: 2}[s.marked(a)]
 	for _, pattern := range a.Never {
-		if s.Action == "isolated" && fits(pattern, s.Asset.Hostname) {
+		if s.Action == "isolated" && s.named(pattern) {
 			names = append(names, listed+pattern)
 		}
 	}
@@ -147,8 +169,34 @@ func TestTheStrictestRuleThatMatchesDecides(t *testing.T) {
 		a, s := anyAuthority(t), anySituation(t)
 		got := s.decide(a)
 		decision, persons, names := s.ruled(a)
-		if got.Decision != decision || got.Persons != persons || got.Version != a.Version || !slices.Contains(names, got.Rule) {
+		if got.Decision != decision || got.Persons != persons || got.Version != a.Version || !slices.Contains(names, strings.TrimSuffix(got.Rule, noTags)) {
 			t.Fatalf("%+v, want %s by one of %q, %d persons", got, decision, names, persons)
+		}
+	})
+}
+
+// What some tag forbids, has asked or has two persons agree on also holds where the EDR does not tell tags, and what a tag
+// permits is not done.
+func TestUnknownTagsAreTheWorstTags(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, s := anyAuthority(t), anySituation(t)
+		told, got := s.decide(a), s.withoutTags().decide(a)
+		if decision, persons, _ := s.withoutTags().ruled(a); got.Decision != decision || got.Persons != persons {
+			t.Fatalf("%+v, want %s, %d persons", got, decision, persons)
+		}
+		if got.Persons < told.Persons || strictness[told.Decision] > 2 && strictness[got.Decision] < strictness[told.Decision] {
+			t.Fatalf("%+v became %+v", told, got)
+		}
+		none := s
+		none.Asset.Tags = nil
+		if without := none.decide(a); !strings.HasPrefix(got.Rule, listed) && (without != got) != strings.HasSuffix(got.Rule, noTags) {
+			t.Fatalf("without tags %+v, not told %+v: the ruling says why, and only then", without, got)
+		}
+		a.Rules = slices.DeleteFunc(a.Rules, func(r models.AuthorityRule) bool {
+			return len(r.Tags) == 0 || r.Decision == "never" || r.Decision == "ask"
+		})
+		if got := s.withoutTags().decide(a); got.Decision == "auto" || got.Decision == "ask_then_auto" {
+			t.Fatalf("permitted by a tag nobody knows: %+v", got)
 		}
 	})
 }
@@ -157,8 +205,8 @@ func TestPatternsFitWhereAStarIsAnyCharacters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := signed(), anySituation(t)
 		s.Action, a.Never = "isolated", []string{anyPattern(t)}
-		if got := s.decide(a); (got.Decision == "never") != fits(a.Never[0], s.Asset.Hostname) {
-			t.Fatalf("%q and %q: %+v", a.Never[0], s.Asset.Hostname, got)
+		if got := s.decide(a); (got.Decision == "never") != s.named(a.Never[0]) {
+			t.Fatalf("%q and %+v: %+v", a.Never[0], s.Asset, got)
 		}
 	})
 }
@@ -239,8 +287,10 @@ func TestAHostOnTheListIsNeverIsolatedButReleasedAsEver(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)
 		s.Asset.Hostname = rapid.StringMatching(`[aAbB.-]{1,6}`).Draw(t, "host")
-		label, _, _ := strings.Cut(s.Asset.Hostname, ".")
-		pattern := rapid.SampledFrom([]string{"*", s.Asset.Hostname, strings.ToUpper(s.Asset.Hostname), label + "*"}).Draw(t, "listed as")
+		s.Asset.DeviceName = rapid.StringMatching(`([aAbB.-]{1,6})?`).Draw(t, "device")
+		name := cmp.Or(s.Asset.DeviceName, s.Asset.Hostname)
+		label, _, _ := strings.Cut(name, ".")
+		pattern := rapid.SampledFrom([]string{"*", name, strings.ToUpper(name), label + "*"}).Draw(t, "listed as")
 		was := s.decide(a)
 		a.Never = slices.Insert(a.Never, rapid.IntRange(0, len(a.Never)).Draw(t, "where"), pattern)
 		got := s.decide(a)

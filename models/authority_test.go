@@ -14,6 +14,7 @@ const (
 	unsigned = "no response authority is signed"
 	aDrill   = "a drill never reaches a real device"
 	listed   = "do-not-isolate list: "
+	noTags   = " (the EDR does not tell tags)"
 )
 
 // strictness orders the decisions as the client was told: the higher, the stricter.
@@ -178,6 +179,24 @@ func TestAnUnknownClassIsForbiddenWhatAnyClassIs(t *testing.T) {
 	}
 }
 
+func TestTagsThatAreNotTold(t *testing.T) {
+	tagged := func(d models.ResponseDecision) models.AuthorityRule {
+		r := rule("production", d)
+		r.Tags = []string{"production"}
+		return r
+	}
+	r := toIsolate("PC-1", "workstation")
+	r.Asset.TagsUnknown = true
+	all := rule("all", "auto")
+	checkRuling(t, "never", signed(all, tagged("never")), r, models.Ruling{Decision: "never", Rule: "production" + noTags, Version: 3, Persons: 1})
+	checkRuling(t, "ask", signed(all, tagged("ask")), r, models.Ruling{Decision: "ask", Rule: "production" + noTags, Version: 3, Persons: 1})
+	checkRuling(t, "auto", signed(tagged("auto")), r, models.Ruling{Decision: "ask", Rule: noRule, Version: 3, Persons: 1})
+	checkRuling(t, "nothing by tag", signed(all), r, models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1})
+	marked := signed(all)
+	marked.TwoPersons = []models.Mark{{Tag: "production"}}
+	checkRuling(t, "a mark", marked, r, models.Ruling{Decision: "ask", Rule: "all" + noTags, Version: 3, Persons: 2})
+}
+
 func TestHostPatterns(t *testing.T) {
 	for _, c := range []struct {
 		pattern, host string
@@ -187,7 +206,9 @@ func TestHostPatterns(t *testing.T) {
 		{"DC-01", "dc-01.corp.example", true}, {"DC-*", "dc-01.corp.example", true}, {"DC-01", "corp.dc-01", false},
 		{"corp", "dc-01.corp.example", false}, {"dc-01.corp.example", "DC-01.Corp.Example", true}, {"dc-01.corp.example", "dc-01.corp.example.net", false},
 		{"dc-01.corp", "dc-01.corp.example", false}, {"*.corp.example", "dc-01.corp.example", true}, {"*.corp.example", "corp.example", false},
-		{"*.CORP.example", "a.b.corp.EXAMPLE", true}, {"dc-01.*", "dc-01.corp.example", true}, {"dc-01.*", "dc-01", false},
+		{"*.CORP.example", "a.b.corp.EXAMPLE", true}, {"dc-01.*", "dc-01.corp.example", true}, {"dc-01.*", "dc-01", true},
+		{"dc-01.corp.example", "DC-01", true}, {"dc-*.corp.example", "dc-01", true}, {"*.corp.example", "dc-01", true},
+		{"dc-01.corp.example", "dc-011", false}, {"dc-01.corp.example", "dc-01.branch.example", false},
 		{"dc.01", "dc-01", false}, {"dc*example", "dc-01.corp.example", true}, {"*-01", "dc-01.corp.example", true}, {"*", "x", true},
 		{"*", "x.y.z", true}, {"*", "", true}, {"***", "x.y", true}, {"*a*b*", "xaxbx", true}, {"*a*b*", "xbxax", false},
 		{"*ab", "abaab", true}, {"*", "shared/x", true}, {"db*", "db/prod", true}, {"db_1", "DB_1", true},
@@ -210,6 +231,38 @@ func TestHostPatterns(t *testing.T) {
 			want.Decision, want.Persons = "ask", 2
 		}
 		checkRuling(t, c.pattern+" marks "+c.host, a, r, want)
+	}
+}
+
+// A device has the name somebody typed and the one its EDR knows it by.
+func TestADeviceIsJudgedByBothItsNames(t *testing.T) {
+	for _, c := range []struct {
+		pattern, typed, device string
+		fits                   bool
+	}{
+		{"dc01.corp.example", "dc01", "dc01.corp.example", true}, {"dc01.corp.example", "dc01", "DC01.CORP.EXAMPLE", true},
+		{"dc01.corp.example", "dc01", "dc01.branch.example", false}, // what was typed is short for another one
+		{"dc01.corp.example", "dc01", "DC01", true}, {"dc01.corp.example", "dc01", "", true},
+		{"dc01.corp.example", "dc01.corp.example", "DC01", true}, {"fs-*", "10.0.0.5", "fs-1.corp.example", true},
+		{"alias", "alias", "fs-1.corp.example", true}, {"alias", "other", "fs-1.corp.example", false},
+		{"*.corp.example", "ws1", "ws1.corp.example", true}, {"*.corp.example", "ws1", "ws1.branch.example", false},
+	} {
+		r := toIsolate(c.typed, "server")
+		r.Asset.DeviceName = c.device
+		a := signed(rule("all", "auto"))
+		a.Never = []string{c.pattern}
+		want := models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1}
+		if c.fits {
+			want.Decision, want.Rule = "never", listed+c.pattern
+		}
+		name := c.pattern + " and " + c.typed + ", of the EDR " + c.device
+		checkRuling(t, name, a, r, want)
+		a.Never, a.TwoPersons = nil, []models.Mark{{Host: c.pattern}}
+		want = models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1}
+		if c.fits {
+			want.Decision, want.Persons = "ask", 2
+		}
+		checkRuling(t, name+", marked", a, r, want)
 	}
 }
 

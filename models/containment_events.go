@@ -96,6 +96,7 @@ type EndpointObserved struct {
 	Endpoint   string `json:"endpoint"`
 	Generation int    `json:"generation"` // of the wish that was pursued when this was seen
 	AgentID    string `json:"agent_id,omitempty"`
+	DeviceName string `json:"device_name,omitempty"` // the EDR's own name of the device
 	// State is "" when nothing could be seen and nothing was changed since, HostUnknown when something may have been.
 	State   HostState  `json:"state,omitempty"`
 	Online  bool       `json:"online"`
@@ -104,8 +105,9 @@ type EndpointObserved struct {
 	Drift   bool       `json:"drift,omitempty"`   // it was as wanted, and is not any more: somebody else changed it
 	Class   AssetClass `json:"class,omitempty"`
 	Tags    []string   `json:"tags,omitempty"`
-	// MayBeController as in Asset.
+	// MayBeController and TagsUnknown as in Asset.
 	MayBeController bool `json:"may_be_controller,omitempty"`
+	TagsUnknown     bool `json:"tags_unknown,omitempty"`
 }
 
 // Type returns "endpoint_observed".
@@ -130,8 +132,11 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	if d.AgentID != "" {
 		p.AgentID = d.AgentID
 	}
-	if d.Class != "" || len(d.Tags) > 0 {
-		p.Class, p.Tags, p.MayBeController = d.Class, d.Tags, d.MayBeController
+	if d.DeviceName != "" {
+		p.DeviceName = d.DeviceName
+	}
+	if d.Class != "" || len(d.Tags) > 0 || d.TagsUnknown {
+		p.Class, p.Tags, p.MayBeController, p.TagsUnknown = d.Class, d.Tags, d.MayBeController, d.TagsUnknown
 	}
 	if d.Generation == p.Generation {
 		p.Problem, p.Drifted = d.Problem, d.Drift

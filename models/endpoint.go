@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -17,12 +18,13 @@ const (
 
 // Endpoint is a device of an incident: what is wanted of it and what the EDR itself says it is.
 type Endpoint struct {
-	ID         string     `json:"id"` // "e1", "e2", … within the incident
-	Hostname   string     `json:"hostname"`
-	AgentID    string     `json:"agent_id,omitempty"` // the EDR's id, once resolved to exactly one
-	Desired    Desired    `json:"desired"`            // what is wanted now, permitted or not
-	Generation int        `json:"generation"`         // grows with every change of Desired
-	Standing   Desired    `json:"standing,omitempty"` // what was last permitted, and so may have been ordered; "" for nothing yet
+	ID         string     `json:"id"`                    // "e1", "e2", … within the incident
+	Hostname   string     `json:"hostname"`              // as it was asked for
+	DeviceName string     `json:"device_name,omitempty"` // as the EDR knows it; "" until it was found there
+	AgentID    string     `json:"agent_id,omitempty"`    // the EDR's id, once resolved to exactly one
+	Desired    Desired    `json:"desired"`               // what is wanted now, permitted or not
+	Generation int        `json:"generation"`            // grows with every change of Desired
+	Standing   Desired    `json:"standing,omitempty"`    // what was last permitted, and so may have been ordered; "" for nothing yet
 	Observed   HostState  `json:"observed"`
 	Online     bool       `json:"online"`
 	Problem    string     `json:"problem,omitempty"`
@@ -30,8 +32,9 @@ type Endpoint struct {
 	Reason     string     `json:"reason"`
 	Class      AssetClass `json:"class,omitempty"`
 	Tags       []string   `json:"tags,omitempty"`
-	// MayBeController as in Asset.
+	// MayBeController and TagsUnknown as in Asset.
 	MayBeController bool      `json:"may_be_controller,omitempty"`
+	TagsUnknown     bool      `json:"tags_unknown,omitempty"`
 	RequestedBy     Actor     `json:"requested_by"`           // the owner of what is wanted
 	RequestedAs     string    `json:"requested_as,omitempty"` // see PersonOf
 	Approval        *Approval `json:"approval,omitempty"`     // of what is wanted now; nil until it is ruled on
@@ -41,6 +44,17 @@ type Endpoint struct {
 	Drifted         bool      `json:"drifted,omitzero"`       // somebody changed it behind our back
 	Since           time.Time `json:"since"`                  // when Desired was set
 	ObservedAt      time.Time `json:"observed_at,omitzero"`   // when the EDR last said something
+}
+
+// Name is what the device is called: the EDR's own name once it is known.
+func (p Endpoint) Name() string { return cmp.Or(p.DeviceName, p.Hostname) }
+
+// Asset is the endpoint as the response authority sees it.
+func (p Endpoint) Asset() Asset {
+	return Asset{
+		Hostname: p.Hostname, DeviceName: p.DeviceName, Class: p.Class, Tags: p.Tags,
+		MayBeController: p.MayBeController, TagsUnknown: p.TagsUnknown,
+	}
 }
 
 // Kept is the client's explicit word to leave an endpoint isolated after closure.

@@ -200,6 +200,9 @@ type Capabilities struct {
 	Tags    bool `json:"tags"`    // it tells the client's tags
 	// Controllers: it tells domain controllers from other servers.
 	Controllers bool `json:"controllers"`
+	// Underway: what it says of a device's isolation shows the orders that are under way, and an isolation however old.
+	// Without it "normal" may hide an isolation that is yet to come, or that is forgotten.
+	Underway bool `json:"underway"`
 }
 
 // EDRCredentials are what a client's EDR is reached with. They are kept encrypted and never leave the process.

@@ -109,7 +109,7 @@ func (c *carbonBlack) shown(h *fleetHost) map[string]any {
 	}
 	return map[string]any{
 		"id": id, "name": h.hostname, "status": status, "os": "WINDOWS", "os_version": system, "windows_platform": platform,
-		"quarantined":       h.state == hostIsolated || h.state == hostReleasing,
+		"quarantined":       h.settled() == hostIsolated,
 		"last_contact_time": seen.UTC().Format("2006-01-02T15:04:05.000Z"), "registered_time": h.first.Format("2006-01-02T15:04:05.000Z"),
 		"deployment_type": "ENDPOINT", "sensor_version": "3.9.1.2464", "passive_mode": false, "policy_name": "Standard",
 		"asset_group": groups, "target_priority": "MEDIUM",

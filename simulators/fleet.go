@@ -113,6 +113,16 @@ func newFleet(s *stage, p *personas) *fleet {
 // online reports whether the sensor was connected when the picture was taken.
 func (h *fleetHost) online() bool { return h.persona != "offline" }
 
+// settled is the state the device is in for all that its sensor knows: without what it is on its way to.
+func (h *fleetHost) settled() string {
+	for _, c := range slices.Backward(h.changes) {
+		if c.State == hostNormal || c.State == hostIsolated {
+			return c.State
+		}
+	}
+	return hostNormal
+}
+
 // named returns the agents of a host name: none for "missing", two for "duplicate".
 func (f *fleet) named(tenant, hostname string) []*fleetHost {
 	persona := f.personas.current(hostname)

@@ -179,6 +179,21 @@ func (tx *Tx) settled(op, key string, want models.EffectState, q *gorm.DB) error
 // Effect returns an effect by its key. NotFound also when it is another client's.
 func (tx *Tx) Effect(key string) (LedgerRow, error) { return tx.effect("key = ?", key) }
 
+// OrderedAgainst reports whether the opposite of an isolation or release may have reached the EDR for the same endpoint
+// before: it was accepted, or an attempt at it was made.
+func (tx *Tx) OrderedAgainst(e models.Effect) (bool, error) {
+	opposite := models.EffectIsolate
+	if e.Kind == models.EffectIsolate {
+		opposite = models.EffectRelease
+	}
+	var rows []effectRow
+	err := tx.about("effects", "incident", e.Incident).Select("key").
+		Where("endpoint = ? and kind = ? and revision < ?", e.Endpoint, opposite, e.Revision).
+		Where("state = ? or state = ? and attempt_at is not null", models.EffectAccepted, models.EffectIntended).
+		Limit(1).Find(&rows).Error
+	return len(rows) > 0, problem("find order", err)
+}
+
 // EffectByToken returns an effect by the token in a callback's address. NotFound also when it is another client's.
 func (tx *Tx) EffectByToken(token string) (LedgerRow, error) { return tx.effect("token = ?", token) }
 

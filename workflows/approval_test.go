@@ -125,6 +125,35 @@ func TestNeverIsNeverDoneAndSaysWhy(t *testing.T) {
 	}
 }
 
+func TestAnotherNameForADeviceOnTheListIsNoWayAroundIt(t *testing.T) {
+	s := newStory(t)
+	s.authority, s.device = rules(models.DecideAuto), "dc01.corp.example"
+	s.authority.Never = []string{"dc01.corp.example"}
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.closes(time.Hour)
+	i := s.run(models.SeverityMedium)
+	if len(s.edr) != 0 || i.Endpoints[0].Approval.Ruling.Decision != models.DecideNever {
+		t.Errorf("asked of the EDR: %v, ruling %+v", s.edr, i.Endpoints[0].Approval.Ruling)
+	}
+	if e := i.Endpoints[0]; e.Name() != "dc01.corp.example" || e.Hostname != "FILESRV-01" {
+		t.Errorf("the approver is shown %q for %q", e.Name(), e.Hostname)
+	}
+}
+
+func TestARuleByTagHoldsWhereTheEDRTellsNoTags(t *testing.T) {
+	s := newStory(t)
+	s.authority, s.tagless = rules(models.DecideAuto), true
+	s.authority.Rules = append(s.authority.Rules, models.AuthorityRule{Name: "vip", Action: models.DesiredIsolated, Tags: []string{"vip"}, Decision: models.DecideNever})
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.closes(time.Hour)
+	i := s.run(models.SeverityMedium)
+	if r := i.Endpoints[0].Approval.Ruling; len(s.edr) != 0 || r.Decision != models.DecideNever || r.Rule != "vip (the EDR does not tell tags)" {
+		t.Errorf("asked of the EDR: %v, ruling %+v", s.edr, r)
+	}
+}
+
 func TestTwoPersonsAreTwoPeople(t *testing.T) {
 	s := newStory(t)
 	s.authority = rules(models.DecideAuto)

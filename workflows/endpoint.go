@@ -230,7 +230,7 @@ func unknown(err error) models.EndpointObserved {
 }
 
 func observed(seen endpointSeen) models.EndpointObserved {
-	return models.EndpointObserved{AgentID: seen.AgentID, State: seen.State, Online: seen.Online, Class: seen.Class, Tags: seen.Tags, MayBeController: seen.MayBeController}
+	return models.EndpointObserved{AgentID: seen.AgentID, DeviceName: seen.Hostname, State: seen.State, Online: seen.Online, Class: seen.Class, Tags: seen.Tags, MayBeController: seen.MayBeController, TagsUnknown: seen.TagsUnknown}
 }
 
 // report tells the incident what was seen, unless it is what was told last.

@@ -28,7 +28,7 @@ func (w *incident) unruled() *models.Endpoint {
 // decide asks the response authority about what is wanted of an endpoint.
 func (w *incident) decide(ctx workflow.Context, e models.Endpoint) error {
 	i := w.run.Incident
-	asset := models.Asset{Hostname: e.Hostname, Class: e.Class, Tags: e.Tags, MayBeController: e.MayBeController}
+	asset := e.Asset()
 	ruling, err := rule(ctx, ruleInput{ClientID: i.ClientID, Request: models.ResponseRequest{
 		Action: e.Desired, Asset: asset, Severity: i.Severity, At: workflow.Now(ctx), Drill: i.Drill,
 	}})

@@ -59,6 +59,8 @@ type story struct {
 	agent       string                                                              // the one device, whatever its name; "" for one per name
 	placeFails  func() error
 	looks       func() error
+	tagless     bool   // the EDR tells no tags
+	device      string // what the EDR calls every device, "" for what was typed
 }
 
 // sent is a message a vendor took, and when.
@@ -186,7 +188,7 @@ func (s *story) world() {
 	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(context.Context, activities.CallRef) (models.CallStatus, error) { return models.CallNoAnswer, nil })
 	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(nil)
 	s.env.OnActivity(edr.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
-		return activities.EndpointSeen{AgentID: cmp.Or(s.agent, "aid-"+in.Hostname), State: models.HostNormal, Online: true}, nil
+		return activities.EndpointSeen{AgentID: cmp.Or(s.agent, "aid-"+in.Hostname), Hostname: cmp.Or(s.device, in.Hostname), TagsUnknown: s.tagless, State: models.HostNormal, Online: true}, nil
 	})
 	s.env.OnActivity(edr.Change, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) error {
 		if s.changeFails != nil {

@@ -94,7 +94,8 @@ type Assessment = models.Assessment
 type AssetClass = models.AssetClass
 
 // AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
-// some class that says never or ask also holds for a device whose class is not known.
+// some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
+// the ruling says so.
 type AuthorityRule = models.AuthorityRule
 
 // AuthorityRules defines model for AuthorityRules.
@@ -292,8 +293,30 @@ type DryRun struct {
 	Severity *Severity `json:"severity,omitempty"`
 	Tags     *[]Tag    `json:"tags,omitempty"`
 
+	// TagsUnknown The EDR does not tell tags.
+	TagsUnknown *bool `json:"tags_unknown,omitempty"`
+
 	// Version To try, signed or not; the one that holds when left out.
 	Version *int `json:"version,omitempty"`
+}
+
+// DryRunRuling defines model for DryRunRuling.
+type DryRunRuling struct {
+	// Assumes What may make the ruling on the real device another one.
+	Assumes []string `json:"assumes"`
+
+	// Decision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
+	// contact was tried and nobody answered.
+	Decision ResponseDecision `json:"decision"`
+
+	// Persons As in a ruling.
+	Persons int `json:"persons"`
+
+	// Rule As in a ruling.
+	Rule string `json:"rule"`
+
+	// Version As in a ruling.
+	Version int `json:"version"`
 }
 
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
@@ -360,7 +383,8 @@ type GoLive struct {
 }
 
 // HostPattern A host name, in any case, with * for any characters. Without a dot it also fits the first label of a longer
-// name.
+// name; with one, its first label also fits a name without a dot, whose domain nobody knows. A device is judged
+// by the name it was asked for by and by the EDR's own.
 //
 // Example: dc-*
 type HostPattern = string
@@ -9975,7 +9999,7 @@ type DryRunResponseAuthorityResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Ruling
+	JSON200 *DryRunRuling
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -9983,7 +10007,7 @@ type DryRunResponseAuthorityResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DryRunResponseAuthorityResponse) GetJSON200() *Ruling {
+func (r DryRunResponseAuthorityResponse) GetJSON200() *DryRunRuling {
 	return r.JSON200
 }
 
@@ -14904,7 +14928,7 @@ func ParseDryRunResponseAuthorityResponse(rsp *http.Response) (*DryRunResponseAu
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Ruling
+		var dest DryRunRuling
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func (h *Hooks) approval(c *gin.Context, k call, stage, n int, before string) {
 		}
 		host := ""
 		if stage > 1 {
-			host = e.Hostname
+			host = e.Name()
 		}
 		s, err := h.Words.Approval(report.Announcement{
 			Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.Severity, Drill: p.incident.Drill,

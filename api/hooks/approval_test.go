@@ -9,16 +9,16 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-const device = "FILESRV-01"
+const device = "FILESRV-01" // as the EDR knows it; somebody typed another name
 
 // asks puts a call about an approval to isolate a device on the ledger.
 func (d *door) asks() store.LedgerRow {
 	d.Helper()
 	i := &d.incident
-	d.record(i, analyst, &models.IsolationRequested{Endpoint: "e1", Hostname: device, Reason: "encrypting"})
-	d.record(i, models.System(), &models.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "aid-1", State: models.HostNormal, Online: true})
+	d.record(i, analyst, &models.IsolationRequested{Endpoint: "e1", Hostname: "files", Reason: "encrypting"})
+	d.record(i, models.System(), &models.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "aid-1", DeviceName: device, State: models.HostNormal, Online: true})
 	d.record(i, models.System(), &models.ContainmentRuled{
-		Endpoint: "e1", Generation: 1, Approval: "a1", AgentID: "aid-1", Asset: models.Asset{Hostname: device},
+		Endpoint: "e1", Generation: 1, Approval: "a1", AgentID: "aid-1", Asset: models.Asset{Hostname: "files", DeviceName: device},
 		Ruling: models.Ruling{Decision: models.DecideAsk, Rule: "ask", Persons: 1}, ApproveFor: models.DefaultPolicy().ApproveFor,
 	})
 	return d.intend(models.ApprovalCallEffect(i.Reference, d.client.ID, models.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, d.contact.ID))

@@ -31,12 +31,22 @@ func (s *server) SignResponseAuthority(ctx context.Context, r SignResponseAuthor
 	return ok(a), err
 }
 
+// dryRunAssumes is what a dry run cannot know of a real device.
+func dryRunAssumes() []string {
+	return []string{
+		"The EDR knows the device by the name given here: its own name for it is judged as well.",
+		"The EDR tells tags, unless tags_unknown is set: where it does not, rules that forbid or ask and two-person marks by tag hold.",
+	}
+}
+
 // DryRunResponseAuthority says what would be decided.
 func (s *server) DryRunResponseAuthority(ctx context.Context, r DryRunResponseAuthorityRequestObject) (DryRunResponseAuthorityResponseObject, error) {
 	ctx, who := called(ctx)
 	ruling, err := s.desk.DryRun(ctx, who.user, r.Number, models.ResponseRequest{
 		Action: r.Body.Action, Severity: cmp.Or(r.Body.Severity, models.SeverityCritical),
-		Asset: models.Asset{Hostname: r.Body.Hostname, Class: r.Body.Class, Tags: r.Body.Tags},
+		Asset: models.Asset{Hostname: r.Body.Hostname, Class: r.Body.Class, Tags: r.Body.Tags, TagsUnknown: r.Body.TagsUnknown},
 	}, r.Body.At, r.Body.Version)
-	return ok(ruling), err
+	return ok(DryRunRuling{
+		Decision: ruling.Decision, Rule: ruling.Rule, Version: ruling.Version, Persons: ruling.Persons, Assumes: dryRunAssumes(),
+	}), err
 }

@@ -75,7 +75,8 @@ func console(u *url.URL) bool {
 }
 
 // Capabilities says what Carbon Black can do: it has no ids for quarantines, keeps them for
-// devices that are offline, tells clients from servers, and the client's asset groups.
+// devices that are offline, tells clients from servers, and the client's asset groups. It does not
+// show what is under way.
 func (t *Tenant) Capabilities() models.Capabilities {
 	return models.Capabilities{Queues: true, Classes: true, Tags: true}
 }

@@ -71,7 +71,7 @@ func ofCortex(base *url.URL) bool {
 // Capabilities says what Cortex XDR can do: it names every order, keeps it for an endpoint that
 // is offline, and tells servers from workstations, though not domain controllers from servers.
 func (t *Tenant) Capabilities() models.Capabilities {
-	return models.Capabilities{Actions: true, Queues: true, Classes: true, Tags: true}
+	return models.Capabilities{Actions: true, Queues: true, Classes: true, Tags: true, Underway: true}
 }
 
 // Check reads one endpoint, whichever comes first. Config: the key is refused, lacks a permission

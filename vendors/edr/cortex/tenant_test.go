@@ -220,7 +220,7 @@ func TestNewRefusesBadCredentials(t *testing.T) {
 }
 
 func TestCapabilities(t *testing.T) {
-	want := models.Capabilities{Actions: true, Queues: true, Classes: true, Tags: true}
+	want := models.Capabilities{Actions: true, Queues: true, Classes: true, Tags: true, Underway: true}
 	if got := newCloud(t).tenant(t).Capabilities(); got != want {
 		t.Errorf("%+v", got)
 	}

@@ -84,7 +84,7 @@ func clouds() []string {
 
 // Capabilities returns what Falcon can do beyond the ordinary. An order has no id.
 func (t *Tenant) Capabilities() models.Capabilities {
-	return models.Capabilities{Queues: true, Classes: true, Tags: true, Controllers: true}
+	return models.Capabilities{Queues: true, Classes: true, Tags: true, Controllers: true, Underway: true}
 }
 
 // Check reports whether the credentials work and may read hosts. It changes nothing.

@@ -70,7 +70,7 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 // Capabilities says what Elastic Defend can do: it names every order and keeps it, for two weeks,
 // for a host that is offline. It tells the operating system but not what the device is for.
 func (t *Tenant) Capabilities() models.Capabilities {
-	return models.Capabilities{Actions: true, Queues: true}
+	return models.Capabilities{Actions: true, Queues: true, Underway: true}
 }
 
 // Check reads one host, whichever comes first. Config: the key is refused or lacks a privilege.

@@ -218,7 +218,7 @@ func TestNewRefusesBadCredentials(t *testing.T) {
 }
 
 func TestCapabilities(t *testing.T) {
-	if got := newKibana(t).tenant(t).Capabilities(); got != (models.Capabilities{Actions: true, Queues: true}) {
+	if got := newKibana(t).tenant(t).Capabilities(); got != (models.Capabilities{Actions: true, Queues: true, Underway: true}) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -94,7 +94,8 @@ func newLine(pointer, address, otherwise string, own *regexp.Regexp, transport h
 }
 
 // Capabilities returns what Defender can do beyond the ordinary. It does not tell a domain
-// controller from another server.
+// controller from another server, and of an isolation that is older than its actions are kept it knows
+// nothing.
 func (t *Tenant) Capabilities() models.Capabilities {
 	return models.Capabilities{Actions: true, Queues: true, Classes: true, Tags: true}
 }

@@ -66,7 +66,7 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 // Capabilities says what SentinelOne can do: it has no ids for isolations, keeps them for agents
 // that are offline, and tells machine type and tags.
 func (t *Tenant) Capabilities() models.Capabilities {
-	return models.Capabilities{Queues: true, Classes: true, Tags: true}
+	return models.Capabilities{Queues: true, Classes: true, Tags: true, Underway: true}
 }
 
 // Check reports whether the token is accepted and may read agents. Config: it is not, or may not.

@@ -135,7 +135,7 @@ func TestThereAreNoActions(t *testing.T) {
 	if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "no_actions" {
 		t.Errorf("%+v", v)
 	}
-	if got, want := tenant.Capabilities(), (models.Capabilities{Queues: true, Classes: true}); got != want {
+	if got, want := tenant.Capabilities(), (models.Capabilities{Queues: true, Classes: true, Underway: true}); got != want {
 		t.Errorf("%+v", got)
 	}
 }

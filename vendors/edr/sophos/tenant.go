@@ -72,7 +72,7 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 // Capabilities says what Sophos can do: it has no ids for orders, keeps them for endpoints that are
 // offline, and tells computers from servers.
 func (t *Tenant) Capabilities() models.Capabilities {
-	return models.Capabilities{Queues: true, Classes: true}
+	return models.Capabilities{Queues: true, Classes: true, Underway: true}
 }
 
 // Check reports whether the credentials are those of a tenant and may read its endpoints.

@@ -66,7 +66,7 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 // Capabilities says what Trend can do: it gives every order a task, keeps it for endpoints that are
 // offline, and tells desktops from servers.
 func (t *Tenant) Capabilities() models.Capabilities {
-	return models.Capabilities{Actions: true, Queues: true, Classes: true}
+	return models.Capabilities{Actions: true, Queues: true, Classes: true, Underway: true}
 }
 
 // Check reports whether the token is accepted and may read endpoints and response tasks.
