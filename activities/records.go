@@ -173,12 +173,16 @@ type OutcomeInput struct {
 	How      string
 }
 
-// Outcome writes our word on an effect into the ledger.
+// Outcome writes our word on an effect into the ledger. An effect that was never begun has no row, and no outcome.
 func (r *Records) Outcome(ctx context.Context, in OutcomeInput) error {
-	return r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		if in.By != uuid.Nil {
 			return tx.Acknowledge(in.Effect, in.By, in.How, r.Now())
 		}
 		return tx.SetOutcome(in.Effect, in.Outcome, r.Now())
 	})
+	if models.KindOf(err) == models.NotFound {
+		return nil
+	}
+	return err
 }

@@ -28,6 +28,7 @@ type callRound struct {
 	seq     map[string]int
 	stopped bool
 	tried   int
+	noting  int // outcomes that are not in the ledger yet
 	reached *uuid.UUID
 	agreed  map[uuid.UUID]bool // contacts who answered an approval with yes
 	refused bool               // one answered it with no
@@ -45,16 +46,21 @@ func CallRound(ctx workflow.Context, run models.CallRoundRun) error {
 			return err
 		}
 	}
-	if run.Approval != nil {
-		w.report(ctx, models.SignalConsent, models.PhoneConsent{Approval: run.Approval.ID, Ended: true})
-		return nil
+	w.ended(ctx)
+	return workflow.Await(ctx, func() bool { return w.noting == 0 })
+}
+
+// ended tells the incident that nobody is called any more.
+func (w *callRound) ended(ctx workflow.Context) {
+	if w.Approval != nil {
+		w.report(ctx, models.SignalConsent, models.PhoneConsent{Approval: w.Approval.ID, Ended: true})
+		return
 	}
-	result := models.RoundResult{Round: run.Round, Tried: w.tried}
+	result := models.RoundResult{Round: w.Round, Tried: w.tried}
 	if w.reached != nil {
 		result.Acknowledged, result.Contact = true, *w.reached
 	}
 	w.report(ctx, models.SignalRoundEnded, result)
-	return nil
 }
 
 // listen takes what the phone, the carrier and the incident say.
@@ -174,7 +180,19 @@ func (w *callRound) call(ctx workflow.Context, r models.Reach, try int) (models.
 	if result == models.OutcomeAcknowledged {
 		said.By, said.How = r.Contact, "key press 1"
 	}
-	return result, outcome(ctx, said)
+	w.note(ctx, said)
+	return result, nil
+}
+
+// note writes our word on a call into the ledger, however long that takes: nobody waits for it.
+func (w *callRound) note(ctx workflow.Context, said outcomeInput) {
+	w.noting++
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		if err := outcome(ctx, said); err != nil {
+			workflow.GetLogger(ctx).Error("outcome of a call not noted", "error", err)
+		}
+		w.noting--
+	})
 }
 
 // place asks the carrier for the call. When its answer is lost, what the contact or the carrier reports meanwhile proves

@@ -38,12 +38,17 @@ var (
 	containment *activities.Containment
 )
 
-// local runs a store activity within the workflow task, again and again until it succeeds or refuses for good.
+// forever is longer than any incident lives.
+const forever = 100 * 365 * 24 * time.Hour
+
+// local runs a store activity within the workflow task, again and again until it succeeds or refuses for good. Without
+// a bound of its own on the whole, the bound on one attempt would be that too.
 func local(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		StartToCloseTimeout: 5 * time.Second,
-		Summary:             summary,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+		StartToCloseTimeout:    5 * time.Second,
+		ScheduleToCloseTimeout: forever,
+		Summary:                summary,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
 }
 

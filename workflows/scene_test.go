@@ -34,10 +34,12 @@ const ref = models.Reference("SI-1042-0007")
 type story struct {
 	t        *testing.T
 	env      *testsuite.TestWorkflowEnvironment
+	began    time.Time
 	events   []models.Event
 	mails    []sent
 	texts    []sent
 	calls    []models.Effect
+	hungUp   []string                           // the carrier's ids of calls
 	said     map[string]activities.OutcomeInput // effect key -> our word on it
 	canceled []string
 	edr      []string
@@ -48,7 +50,11 @@ type story struct {
 	recorded    func() // after events were recorded
 	mailFails   func() error
 	changeFails func() error
-	answers     func(e models.Effect) // what the person called does
+	answers     func(e models.Effect)             // what the person called does
+	placeFails  func(e models.Effect) error       // what the carrier says to an order for a call
+	planFails   func() error                      // what the store says when it is asked whom to reach
+	noteFails   func(effect string) error         // what the store says to our word on an effect
+	callStands  func(id string) models.CallStatus // what the carrier says about a call when it is asked
 	directory   models.Directory
 	authority   models.Authority
 	released    bool                                                                // somebody released the device in the vendor's console
@@ -102,6 +108,11 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(records.Plan, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
+		if s.planFails != nil {
+			if err := s.planFails(); err != nil {
+				return models.Plan{}, err
+			}
+		}
 		p := s.directory.Plan(in.Severity, in.At)
 		if in.Approval {
 			p.Calls = s.directory.Callable(in.Severity, in.At)
@@ -140,6 +151,11 @@ func (s *story) world() {
 	})
 	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) { return s.decided[in.RequestID], nil })
 	s.env.OnActivity(records.Outcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
+		if s.noteFails != nil {
+			if err := s.noteFails(in.Effect); err != nil {
+				return err
+			}
+		}
 		s.said[in.Effect] = in
 		return nil
 	})
@@ -157,14 +173,27 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(phone.Place, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
+		if s.placeFails != nil {
+			if err := s.placeFails(in.Effect); err != nil {
+				return "", err
+			}
+		}
 		s.calls = append(s.calls, in.Effect)
 		if s.answers != nil {
 			s.env.RegisterDelayedCallback(func() { s.answers(in.Effect) }, 5*time.Second)
 		}
 		return "CA" + in.Effect.Key, nil
 	})
-	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(context.Context, activities.CallRef) (models.CallStatus, error) { return models.CallNoAnswer, nil })
-	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(nil)
+	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) (models.CallStatus, error) {
+		if s.callStands != nil {
+			return s.callStands(in.CallID), nil
+		}
+		return models.CallNoAnswer, nil
+	})
+	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) error {
+		s.hungUp = append(s.hungUp, in.CallID)
+		return nil
+	})
 	s.env.OnActivity(edr.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
 		return activities.EndpointSeen{AgentID: "aid-" + in.Hostname, State: models.HostNormal, Online: true}, nil
 	})
@@ -274,12 +303,16 @@ func (s *story) run(severity models.Severity) models.Incident {
 
 func (s *story) runFrom(run models.IncidentRun) models.Incident {
 	s.t.Helper()
+	s.began = s.env.Now()
 	s.env.ExecuteWorkflow(models.IncidentWorkflow, run)
 	if err := s.env.GetWorkflowError(); err != nil && !workflow.IsContinueAsNewError(err) {
 		s.t.Fatalf("the workflow failed: %v", err)
 	}
 	return s.replay(run.Incident)
 }
+
+// since is how long ago the incident was opened.
+func (s *story) since() time.Duration { return s.env.Now().Sub(s.began) }
 
 // replay is the incident as anyone can tell it from the recorded events alone.
 func (s *story) replay(i models.Incident) models.Incident {
