@@ -2,13 +2,18 @@ package workflows_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/mock"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
 // expedites lets the SOC publish an hour after the start.
@@ -64,5 +69,64 @@ func TestADatabaseThatIsDownIsWaitedFor(t *testing.T) {
 	s.run(models.SeverityCritical)
 	if at := s.moments("acknowledged"); s.mailsFor(models.PurposePublished) != 2 || len(at) != 1 || at[0] > 2*time.Hour+time.Minute {
 		t.Errorf("%d mails, acknowledged at %v", s.mailsFor(models.PurposePublished), at)
+	}
+}
+
+func TestALongListIsCalledToItsEndAndNobodyTwiceAtATime(t *testing.T) {
+	s := newStory(t)
+	s.directory.Contacts = nil
+	for n := range 200 {
+		c := contact(uuid.MustParse(fmt.Sprintf("00000000-0000-4000-8000-%012d", n+1)), n+1)
+		c.Phone = fmt.Sprintf("+4930555%05d", n)
+		s.directory.Contacts = append(s.directory.Contacts, c)
+	}
+	s.answers = func(e models.Effect) {
+		if e.Contact == s.directory.Contacts[189].ID {
+			s.presses("1")(e)
+			return
+		}
+		s.env.RegisterDelayedCallback(func() { s.hears(models.CallNoAnswer)(e) }, 25*time.Second)
+	}
+	s.expedites()
+	s.closes(8 * time.Hour)
+	i := s.run(models.SeverityCritical)
+	if i.CallRound != 1 || len(s.calls) != 190 {
+		t.Errorf("%d calls in %d rounds, want 190 in one", len(s.calls), i.CallRound)
+	}
+	if at := s.moments("acknowledged"); len(at) != 1 || at[0] > 3*time.Hour {
+		t.Errorf("acknowledged at %v", at)
+	}
+}
+
+func TestARoundThatIsLostIsFollowedByAnother(t *testing.T) {
+	s := newStory(t)
+	s.expedites()
+	s.closes(8 * time.Hour)
+	lost := true
+	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(ctx workflow.Context, in models.CallRoundRun) error {
+		if lost { // somebody terminated it
+			lost = false
+			return nil
+		}
+		return workflows.CallRound(ctx, in)
+	})
+	s.answers = s.presses("1")
+	i := s.run(models.SeverityCritical)
+	if at := s.moments("acknowledged"); len(at) != 1 || at[0] > 90*time.Minute || i.CallRound != 2 {
+		t.Errorf("acknowledged at %v, in round %d", at, i.CallRound)
+	}
+}
+
+func TestAnAcknowledgementOfARoundGivenUpForLostCounts(t *testing.T) {
+	s := newStory(t)
+	s.expedites()
+	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(workflow.Context, models.CallRoundRun) error { return nil })
+	s.env.RegisterDelayedCallback(func() {
+		s.env.SignalWorkflow(models.SignalRoundEnded, models.RoundResult{Round: 1, Acknowledged: true, Contact: ciso})
+	}, 3*time.Hour)
+	s.closes(8 * time.Hour)
+	i := s.run(models.SeverityCritical)
+	if at := s.moments("acknowledged"); len(at) != 1 || at[0] != 3*time.Hour || i.CallRound < 2 {
+		t.Errorf("acknowledged at %v, in round %d", at, i.CallRound)
 	}
 }

@@ -24,6 +24,7 @@ type incident struct {
 	busy     int                    // signals being worked on
 	again    []string               // endpoints a person wants tried again
 	ringing  []string               // approvals contacts are to be called about
+	heard    time.Time              // when the present call round last reported
 	inboxes  []inbox
 	shown    presentation
 }

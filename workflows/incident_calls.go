@@ -93,7 +93,8 @@ func (w *incident) startChild(ctx workflow.Context, id, summary, kind string, ar
 	}
 }
 
-// awaitRound waits for the round to end. As soon as anyone acknowledged anywhere the round is told to stop.
+// awaitRound waits for the round to end. As soon as anyone acknowledged anywhere the round is told to stop, and also when
+// it has been silent for longer than a call can take.
 func (w *incident) awaitRound(ctx workflow.Context) error {
 	round := w.run.Incident.CallRound
 	ended := func() bool { return !w.roundUnderway() }
@@ -101,10 +102,14 @@ func (w *incident) awaitRound(ctx workflow.Context) error {
 		i := w.run.Incident
 		return ended() || i.Over() || i.Acknowledged != nil && i.FireDrill == ""
 	}
-	if _, err := awaitFor(ctx, longestRound(w.run.Policy), fmt.Sprintf("watch that call round %d ends", round), enough); err != nil {
-		return err
+	w.heard = workflow.Now(ctx)
+	until := func() time.Time { return w.heard.Add(longestSilence(w.run.Policy)) }
+	for !enough() && workflow.Now(ctx).Before(until()) {
+		if _, err := awaitUntil(ctx, until(), fmt.Sprintf("watch that call round %d goes on", round), enough); err != nil {
+			return err
+		}
 	}
-	if !ended() && enough() {
+	if !ended() {
 		stop := workflow.SignalExternalWorkflow(ctx, w.run.Incident.Reference.CallRoundWorkflowID(round), "", models.SignalStop, nil)
 		if stop.Get(ctx, nil) == nil {
 			if _, err := awaitFor(ctx, 2*time.Minute, "call round stops", ended); err != nil {
@@ -118,12 +123,13 @@ func (w *incident) awaitRound(ctx workflow.Context) error {
 	return nil
 }
 
-// longestRound is more than any round can take: a bound against a round that somebody terminated.
-func longestRound(p models.Policy) time.Duration {
-	return 20*time.Minute + 20*time.Duration(p.BusyTries+1)*time.Duration(p.RingFor+p.BusyAgainAfter)
+// longestSilence is more than a round can take from one report to the next, which is one call.
+func longestSilence(p models.Policy) time.Duration {
+	return 20*time.Minute + time.Duration(p.TellAfter+p.RingFor+p.BusyAgainAfter)
 }
 
 func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
+	w.heard = workflow.Now(ctx)
 	w.must(ctx, w.note(ctx, models.System(), &models.ContactCalled{CallResult: r}))
 	switch r.Outcome {
 	case models.OutcomeUnplaced:
@@ -135,7 +141,7 @@ func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
 		w.endTask(ctx, models.TaskVendorDown, "phone")
 	}
 	switch {
-	case r.Outcome == models.OutcomeAcknowledged && w.run.Incident.FireDrill != "": // else the round's end says so
+	case r.Outcome == models.OutcomeAcknowledged:
 		w.reached(ctx, r.Contact, "voice", "key press 1")
 	case r.Missed(w.run.Policy):
 		w.textMissed(ctx, r)
@@ -158,13 +164,14 @@ func (w *incident) reached(ctx workflow.Context, contact uuid.UUID, channel, how
 }
 
 func (w *incident) roundEnded(ctx workflow.Context, r models.RoundResult) {
+	if r.Acknowledged { // also when the round was given up for lost
+		w.reached(ctx, r.Contact, "voice", "key press 1")
+	}
 	if r.Round != w.run.Incident.CallRound || !w.roundUnderway() {
 		return
 	}
 	w.must(ctx, w.note(ctx, models.System(), &models.CallRoundEnded{RoundResult: r}))
-	if r.Acknowledged {
-		w.reached(ctx, r.Contact, "voice", "key press 1")
-	} else if w.run.Incident.NeedsCalls() && r.Round >= w.run.Policy.Rounds {
+	if w.run.Incident.NeedsCalls() && r.Round >= w.run.Policy.Rounds {
 		w.openTask(ctx, models.TaskNobodyReached, "", fmt.Sprintf("nobody acknowledged after %d call rounds", r.Round))
 	}
 }
