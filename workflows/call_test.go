@@ -3,6 +3,8 @@ package workflows_test
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,13 +77,13 @@ func TestADatabaseThatIsDownIsWaitedFor(t *testing.T) {
 func TestALongListIsCalledToItsEndAndNobodyTwiceAtATime(t *testing.T) {
 	s := newStory(t)
 	s.directory.Contacts = nil
-	for n := range 200 {
+	for n := range 70 {
 		c := contact(uuid.MustParse(fmt.Sprintf("00000000-0000-4000-8000-%012d", n+1)), n+1)
 		c.Phone = fmt.Sprintf("+4930555%05d", n)
 		s.directory.Contacts = append(s.directory.Contacts, c)
 	}
 	s.answers = func(e models.Effect) {
-		if e.Contact == s.directory.Contacts[189].ID {
+		if e.Contact == s.directory.Contacts[64].ID {
 			s.presses("1")(e)
 			return
 		}
@@ -90,10 +92,10 @@ func TestALongListIsCalledToItsEndAndNobodyTwiceAtATime(t *testing.T) {
 	s.expedites()
 	s.closes(8 * time.Hour)
 	i := s.run(models.SeverityCritical)
-	if i.CallRound != 1 || len(s.calls) != 190 {
-		t.Errorf("%d calls in %d rounds, want 190 in one", len(s.calls), i.CallRound)
+	if i.CallRound != 1 || len(s.calls) != 65 {
+		t.Errorf("%d calls in %d rounds, want 65 in one", len(s.calls), i.CallRound)
 	}
-	if at := s.moments("acknowledged"); len(at) != 1 || at[0] > 3*time.Hour {
+	if at := s.moments("acknowledged"); len(at) != 1 || at[0] > 2*time.Hour {
 		t.Errorf("acknowledged at %v", at)
 	}
 }
@@ -128,5 +130,75 @@ func TestAnAcknowledgementOfARoundGivenUpForLostCounts(t *testing.T) {
 	i := s.run(models.SeverityCritical)
 	if at := s.moments("acknowledged"); len(at) != 1 || at[0] != 3*time.Hour || i.CallRound < 2 {
 		t.Errorf("acknowledged at %v, in round %d", at, i.CallRound)
+	}
+}
+
+// atOffice is a contact who is reached in office hours only, unless it is critical.
+func atOffice(id uuid.UUID, order int) models.Contact {
+	c := contact(id, order)
+	c.Hours = models.OfficeHours()
+	return c
+}
+
+// calledAt are the moments at which calls began, in the client's time zone.
+func (s *story) calledAt() (at []string) {
+	for _, e := range s.events {
+		if e.Type == "call_round_started" {
+			at = append(at, e.At.In(s.directory.Zone).Format("Mon 15:04"))
+		}
+	}
+	return at
+}
+
+func TestACallInsteadOfAMailWaitsForTheContactsHours(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartTime(friday)
+	s.directory.Zone = berlin(t)
+	s.directory.Contacts = []models.Contact{atOffice(first, 1), contact(ciso, 2)}
+	s.answers = s.hears(models.CallNoAnswer)
+	s.expedites() // 18:30
+	s.lostAfter(2*time.Hour, "bounce", published(s.directory.Contacts[0], models.ChannelEmail))
+	s.closes(4 * day)
+	s.run(models.SeverityMedium)
+	if want := []string{"Mon 08:00"}; !slices.Equal(s.calledAt(), want) || len(s.calls) != 1 {
+		t.Errorf("called at %v, want %v", s.calledAt(), want)
+	}
+}
+
+func TestWhoMayBeCalledAtOnceDoesNotWaitForAnother(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartTime(friday)
+	s.directory.Zone = berlin(t)
+	s.directory.Contacts = []models.Contact{atOffice(first, 1), contact(ciso, 2)}
+	s.answers = s.hears(models.CallNoAnswer)
+	s.expedites()
+	s.lostAfter(2*time.Hour, "bounce", published(s.directory.Contacts[0], models.ChannelEmail))
+	s.lostAfter(3*time.Hour, "bounce", published(s.directory.Contacts[1], models.ChannelEmail))
+	s.closes(4 * day)
+	s.run(models.SeverityMedium)
+	if want := []string{"Fri 20:30", "Mon 08:00"}; !slices.Equal(s.calledAt(), want) || s.calls[0].Contact != ciso {
+		t.Errorf("called at %v, want %v; %+v", s.calledAt(), want, s.calls)
+	}
+}
+
+// raises lets the SOC find an incident to be of a severity, and tell the client a minute later.
+func (s *story) raises(at time.Duration, severity models.Severity) {
+	s.after(at, models.RoleAnalyst, &models.Assess{Severity: &severity})
+	s.after(at+time.Minute, models.RoleAnalyst, &models.Revise{Change: "worse", Material: true})
+}
+
+func TestRaisedToCriticalWhileACallWaitsForItsHoursIsCalledAtOnce(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartTime(friday)
+	s.directory.Zone = berlin(t)
+	s.directory.Contacts = []models.Contact{atOffice(first, 1), contact(ciso, 2)}
+	s.answers = s.presses("1")
+	s.expedites()
+	s.lostAfter(2*time.Hour, "bounce", published(s.directory.Contacts[0], models.ChannelEmail))
+	s.raises(20*time.Hour, models.SeverityCritical)
+	s.closes(4 * day)
+	s.run(models.SeverityMedium)
+	if at := s.calledAt(); len(at) != 1 || !strings.HasPrefix(at[0], "Sat 13:3") {
+		t.Errorf("called at %v", at)
 	}
 }

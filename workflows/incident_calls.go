@@ -41,11 +41,13 @@ func (w *incident) roundUnderway() bool {
 	return w.run.Incident.CallRound > 0 && w.run.Incident.CallRoundEnded.IsZero()
 }
 
-// startRound waits for the next round's time and starts it. It reports false when there was no need any more.
+// startRound waits for the next round's time and starts it. It reports false when there was no need any more, or when
+// that time changed.
 func (w *incident) startRound(ctx workflow.Context) bool {
 	unneeded := func() bool { return !w.needsRound() }
 	at := w.nextRound()
-	if stop, err := awaitUntil(ctx, at, fmt.Sprintf("call round %d begins", w.run.Incident.CallRound+1), unneeded); stop || err != nil {
+	changed := func() bool { return unneeded() || w.nextRound().Before(at) }
+	if stop, err := awaitUntil(ctx, at, fmt.Sprintf("call round %d begins", w.run.Incident.CallRound+1), changed); stop || err != nil {
 		return false
 	}
 	i := w.run.Incident
