@@ -202,3 +202,74 @@ func TestRaisedToCriticalWhileACallWaitsForItsHoursIsCalledAtOnce(t *testing.T) 
 		t.Errorf("called at %v", at)
 	}
 }
+
+// instead is what the client sees: over which channel a contact is reached after another one failed.
+func (s *story) instead() (channels []models.Channel) {
+	for _, e := range s.events {
+		if d, ok := e.Data.(*models.NotDelivered); ok {
+			channels = append(channels, d.Instead)
+		}
+	}
+	return channels
+}
+
+func TestNoCallIsPromisedThatNobodyMakes(t *testing.T) {
+	s := newStory(t)
+	s.expedites()
+	s.after(2*time.Hour, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.lostAfter(3*time.Hour, "bounce", published(contact(first, 1), models.ChannelEmail))
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityMedium)
+	if want := []models.Channel{""}; !slices.Equal(s.instead(), want) || len(s.calls) != 0 {
+		t.Errorf("instead %q, %d calls", s.instead(), len(s.calls))
+	}
+}
+
+func TestWhoWasTextedIsNotSaidToBeTextedAgain(t *testing.T) {
+	s := newStory(t)
+	c := contact(first, 1)
+	c.Channels = []models.Channel{models.ChannelSMS, models.ChannelVoice}
+	s.directory.Contacts = []models.Contact{c}
+	s.answers = s.hears(models.CallNoAnswer)
+	s.expedites()
+	s.after(90*time.Minute, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityCritical)
+	of := func(ns []sent) (n int) {
+		for _, x := range ns {
+			if x.Purpose == models.PurposePublished {
+				n++
+			}
+		}
+		return n
+	}
+	if len(s.calls) < 2 || of(s.texts) != 1 {
+		t.Errorf("%d calls, texts %+v", len(s.calls), s.texts)
+	}
+	if want := []models.Channel{""}; !slices.Equal(s.instead(), want) {
+		t.Errorf("after a missed call, instead %q", s.instead())
+	}
+}
+
+func TestANumberThatIsRefusedIsTexted(t *testing.T) {
+	s := newStory(t)
+	c := contact(first, 1)
+	c.Channels = append(c.Channels, models.ChannelSMS)
+	s.directory.Contacts = []models.Contact{c, contact(ciso, 2)}
+	s.placeFails = func(e models.Effect) error {
+		if e.Contact == first {
+			return temporal.NewNonRetryableApplicationError("twilio: place call: rejected", string(models.Rejected), nil)
+		}
+		return nil
+	}
+	s.answers = s.presses("1")
+	s.expedites()
+	s.closes(8 * time.Hour)
+	i := s.run(models.SeverityCritical)
+	if len(s.texts) == 0 || s.texts[0].Contact != first || !slices.Equal(s.instead(), []models.Channel{models.ChannelSMS}) {
+		t.Errorf("texts %+v, instead %q", s.texts, s.instead())
+	}
+	if i.OpenTask(models.TaskRejected, "phone/"+first.String()) == nil || i.Acknowledged == nil {
+		t.Errorf("tasks %+v, acknowledged %+v", i.Tasks, i.Acknowledged)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -121,7 +122,8 @@ func (s *story) world() {
 	})
 	s.env.OnActivity(records.Fallback, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FallbackInput) (models.Reach, error) {
 		for _, c := range s.directory.Contacts {
-			if r, ok := s.directory.Fallback(c, in.Severity, in.Failed, in.At); ok && c.ID == in.Contact {
+			r, ok := s.directory.Fallback(c, in.Severity, in.Notice.Channel, in.At)
+			if ok && c.ID == in.Notice.Contact && !s.texted(in.Notice.To(r)) {
 				return r, nil
 			}
 		}
@@ -309,6 +311,12 @@ func (s *story) runFrom(run models.IncidentRun) models.Incident {
 		s.t.Fatalf("the workflow failed: %v", err)
 	}
 	return s.replay(run.Incident)
+}
+
+// texted reports whether a text was handed over already, as the ledger knows.
+func (s *story) texted(n models.Notice) bool {
+	key := models.MessageEffect(ref, acme, n).Key
+	return slices.ContainsFunc(s.texts, func(x sent) bool { return models.MessageEffect(ref, acme, x.Notice).Key == key })
 }
 
 // since is how long ago the incident was opened.
