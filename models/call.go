@@ -15,6 +15,7 @@ const (
 	OutcomeBusy         CallOutcome = "busy"
 	OutcomeNoAnswer     CallOutcome = "no_answer"
 	OutcomeUnreachable  CallOutcome = "unreachable"
+	OutcomeUnknown      CallOutcome = "unknown"  // the carrier told no end of it: we gave it up and hung up
 	OutcomeCanceled     CallOutcome = "canceled" // somebody acknowledged elsewhere
 	OutcomeUnplaced     CallOutcome = "unplaced" // the carrier does not take calls now
 	OutcomeRefused      CallOutcome = "refused"  // the carrier will never call this number
@@ -71,7 +72,7 @@ type CallResult struct {
 // Missed reports whether the contact could not be talked to, and will not be called again in the round.
 func (r CallResult) Missed(p Policy) bool {
 	switch r.Outcome {
-	case OutcomeNoAnswer, OutcomeNoKey, OutcomeVoicemail, OutcomeUnreachable, OutcomeRefused:
+	case OutcomeNoAnswer, OutcomeNoKey, OutcomeVoicemail, OutcomeUnreachable, OutcomeUnknown, OutcomeRefused:
 		return true
 	case OutcomeBusy:
 		return r.Try > p.BusyTries

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/mock"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -271,5 +272,115 @@ func TestANumberThatIsRefusedIsTexted(t *testing.T) {
 	}
 	if i.OpenTask(models.TaskRejected, "phone/"+first.String()) == nil || i.Acknowledged == nil {
 		t.Errorf("tasks %+v, acknowledged %+v", i.Tasks, i.Acknowledged)
+	}
+}
+
+func TestNobodyIsCalledAfterAnAcknowledgementElsewhere(t *testing.T) {
+	s := newStory(t)
+	var canceled []string
+	s.env.SetOnActivityCanceledListener(func(info *activity.Info) { canceled = append(canceled, info.ActivityType.Name) })
+	s.placeFails = func(models.Effect) error {
+		return temporal.NewApplicationError("twilio: place call: transient", string(models.Transient))
+	}
+	s.expedites()
+	s.after(time.Hour+5*time.Second, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.closes(8 * time.Hour)
+	i := s.run(models.SeverityCritical)
+	if want := []string{"Place"}; !slices.Equal(canceled, want) {
+		t.Errorf("canceled %v: the carrier is asked on", canceled)
+	}
+	if ended := s.moments("call_round_ended"); len(ended) != 1 || ended[0] > time.Hour+10*time.Second || i.CallRound != 1 {
+		t.Errorf("the round ended at %v", ended)
+	}
+	for key, said := range s.said {
+		if said.Outcome != string(models.OutcomeCanceled) {
+			t.Errorf("%s: %s", key, said.Outcome)
+		}
+	}
+}
+
+func TestACallUnderWayIsHungUpAfterAnAcknowledgementElsewhere(t *testing.T) {
+	s := newStory(t)
+	s.expedites()
+	s.after(time.Hour+20*time.Second, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityCritical)
+	if len(s.calls) != 1 || !slices.Equal(s.hungUp, []string{"CA" + s.calls[0].Key}) {
+		t.Fatalf("%d calls, hung up %v", len(s.calls), s.hungUp)
+	}
+	if said := s.said[s.calls[0].Key].Outcome; said != string(models.OutcomeCanceled) {
+		t.Errorf("the ledger says %q", said)
+	}
+}
+
+func TestACallInProgressIsNotGivenUp(t *testing.T) {
+	s := newStory(t)
+	s.callStands = func(string) models.CallStatus { return models.CallInProgress }
+	s.answers = func(e models.Effect) { s.env.RegisterDelayedCallback(func() { s.presses("1")(e) }, 4*time.Minute) }
+	s.expedites()
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityCritical)
+	if len(s.calls) != 1 || s.said[s.calls[0].Key].By != first || len(s.hungUp) != 0 {
+		t.Errorf("%d calls, said %+v, hung up %v", len(s.calls), s.said, s.hungUp)
+	}
+}
+
+func TestAKeyPressCountsAfterTheCallWasGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		contacts int // with one, the round is over when the key is pressed
+	}{{"the round goes on", 2}, {"the round is over", 1}} {
+		s := newStory(t)
+		s.directory.Contacts = s.directory.Contacts[:c.contacts]
+		s.callStands = func(string) models.CallStatus { return models.CallQueued } // and the carrier tells nothing more
+		s.answers = func(e models.Effect) {
+			if e.Contact != first || e.Occurrence > 1 {
+				return
+			}
+			s.env.RegisterDelayedCallback(func() {
+				press := models.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: "1"}
+				if s.env.SignalWorkflowByID(e.Workflow, models.SignalKeyPress, press) != nil {
+					s.env.SignalWorkflow(models.SignalKeyPress, press)
+				}
+			}, 190*time.Second)
+		}
+		s.expedites()
+		s.closes(8 * time.Hour)
+		i := s.run(models.SeverityCritical)
+		key := s.calls[0].Key
+		if i.Acknowledged == nil || s.said[key].By != first || s.said[key].How != "key press 1" {
+			t.Errorf("%s: acknowledged %+v, the ledger says %+v", c.name, i.Acknowledged, s.said[key])
+		}
+		if len(s.hungUp) == 0 || s.hungUp[0] != "CA"+key || len(s.calls) != c.contacts {
+			t.Errorf("%s: %d calls, hung up %v", c.name, len(s.calls), s.hungUp)
+		}
+		var outcomes []models.CallOutcome
+		for _, e := range s.events {
+			if d, ok := e.Data.(*models.ContactCalled); ok && d.Contact == first {
+				outcomes = append(outcomes, d.Outcome)
+			}
+		}
+		if outcomes[0] != models.OutcomeUnknown {
+			t.Errorf("%s: outcomes %v", c.name, outcomes)
+		}
+	}
+}
+
+func TestALateWordOfTheCarrierDoesNotUndoANewerOne(t *testing.T) {
+	s := newStory(t)
+	s.directory.Contacts = s.directory.Contacts[:1]
+	s.answers = func(e models.Effect) {
+		if e.Occurrence > 1 {
+			return
+		}
+		s.signalRound(e, models.SignalCallProgress, models.CallProgress{Effect: e.Key, Status: models.CallInProgress, Sequence: 2})
+		s.signalRound(e, models.SignalCallProgress, models.CallProgress{Effect: e.Key, Status: models.CallBusy, Sequence: 1})
+		s.env.RegisterDelayedCallback(func() { s.presses("1")(e) }, 20*time.Second)
+	}
+	s.expedites()
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityCritical)
+	if len(s.calls) != 1 || s.said[s.calls[0].Key].By != first {
+		t.Errorf("%d calls, said %+v", len(s.calls), s.said)
 	}
 }

@@ -128,8 +128,11 @@ func check(ctx workflow.Context, patience time.Duration, in models.CheckRun) err
 	}
 }
 
+// placeCall asks the carrier for a call. Canceled, it is not tried again; what was begun is waited for, and may succeed.
 func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (id string, err error) {
-	err = workflow.ExecuteActivity(remote(ctx, models.QueuePhone, summary, patience), phone.Place, in).Get(ctx, &id)
+	o := workflow.GetActivityOptions(remote(ctx, models.QueuePhone, summary, patience))
+	o.WaitForCancellation = true
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), phone.Place, in).Get(ctx, &id)
 	return id, err
 }
 
@@ -140,7 +143,7 @@ func callStatus(ctx workflow.Context, in activities.CallRef) (s models.CallStatu
 }
 
 func hangup(ctx workflow.Context, in activities.CallRef) error {
-	ctx = remote(ctx, models.QueuePhone, "hang up: somebody acknowledged", time.Minute)
+	ctx = remote(ctx, models.QueuePhone, "hang up", time.Minute)
 	return workflow.ExecuteActivity(ctx, phone.Hangup, in).Get(ctx, nil)
 }
 

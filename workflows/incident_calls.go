@@ -127,7 +127,7 @@ func (w *incident) awaitRound(ctx workflow.Context) error {
 
 // longestSilence is more than a round can take from one report to the next, which is one call.
 func longestSilence(p models.Policy) time.Duration {
-	return 20*time.Minute + time.Duration(p.TellAfter+p.RingFor+p.BusyAgainAfter)
+	return 2*longestCall + time.Duration(p.TellAfter+p.RingFor+p.BusyAgainAfter)
 }
 
 func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
@@ -144,7 +144,7 @@ func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
 	}
 	switch {
 	case r.Outcome == models.OutcomeAcknowledged:
-		w.reached(ctx, r.Contact, "voice", "key press 1")
+		w.reached(ctx, r.Contact, "voice", keyPress1)
 	case r.Missed(w.run.Policy):
 		w.textMissed(ctx, r)
 	}
@@ -167,7 +167,7 @@ func (w *incident) reached(ctx workflow.Context, contact uuid.UUID, channel, how
 
 func (w *incident) roundEnded(ctx workflow.Context, r models.RoundResult) {
 	if r.Acknowledged { // also when the round was given up for lost
-		w.reached(ctx, r.Contact, "voice", "key press 1")
+		w.reached(ctx, r.Contact, "voice", keyPress1)
 	}
 	if r.Round != w.run.Incident.CallRound || !w.roundUnderway() {
 		return
