@@ -125,6 +125,9 @@ const (
 	EffectCanceled EffectState = "canceled" // its reason was gone before it was tried
 )
 
+// Rehearsal is the vendor's name in the ledger for what never left the house.
+const Rehearsal = "rehearsal"
+
 // Delivery is a row of the ledger as people see it.
 type Delivery struct {
 	ID             uuid.UUID       `json:"id"`

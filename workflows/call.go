@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,10 +13,10 @@ import (
 )
 
 const (
-	// talkFor is how long after ringing a call may go on without a sign of life, and longestCall with one, before we give
-	// it up.
-	talkFor     = 2 * time.Minute
+	// longestCall is how long a call may go on, whatever the carrier says, before we give it up.
 	longestCall = 10 * time.Minute
+	// passes is how often in a round those are called whose line is taken by other calls of ours.
+	passes = 5
 	// firstLook and nextLook pace the polling that stands in for lost status callbacks.
 	firstLook = 10 * time.Second
 	nextLook  = 15 * time.Second
@@ -28,8 +29,8 @@ type callRound struct {
 	models.CallRoundRun
 	calls   map[string]*phoneCall // by effect key
 	stopped bool
-	noting  int // outcomes that are not in the ledger yet
-	tried   int
+	noting  int               // outcomes that are not in the ledger yet
+	tries   map[uuid.UUID]int // contact -> calls
 	reached *uuid.UUID
 	agreed  map[uuid.UUID]bool // contacts who answered an approval with yes
 	refused bool               // one answered it with no
@@ -38,6 +39,7 @@ type callRound struct {
 // phoneCall is what is known of one call.
 type phoneCall struct {
 	try      int
+	reason   string            // why it was not placed
 	digit    string            // that ended the matter: 1, 3 or 9
 	status   models.CallStatus // the carrier's last word
 	sequence int               // of that word
@@ -48,13 +50,12 @@ type phoneCall struct {
 
 // CallRound calls the recipients one after the other. It reports every call and its end to the incident's workflow.
 func CallRound(ctx workflow.Context, run models.CallRoundRun) error {
-	w := &callRound{CallRoundRun: run, calls: map[string]*phoneCall{}, agreed: map[uuid.UUID]bool{}}
+	w := &callRound{CallRoundRun: run, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, agreed: map[uuid.UUID]bool{}}
 	w.listen(ctx)
-	for _, r := range run.Calls {
-		if w.over() {
-			break
-		}
-		if err := w.callContact(ctx, r); err != nil {
+	left := run.Calls
+	for pass := 1; pass <= passes && len(left) > 0 && !w.over(); pass++ {
+		var err error
+		if left, err = w.callEach(ctx, left); err != nil {
 			return err
 		}
 	}
@@ -68,7 +69,7 @@ func (w *callRound) ended(ctx workflow.Context) {
 		w.report(ctx, models.SignalConsent, models.PhoneConsent{Approval: w.Approval.ID, Ended: true})
 		return
 	}
-	result := models.RoundResult{Round: w.Round, Tried: w.tried}
+	result := models.RoundResult{Round: w.Round, Tried: len(w.tries)}
 	if w.reached != nil {
 		result.Acknowledged, result.Contact = true, *w.reached
 	}
@@ -156,22 +157,39 @@ func (w *callRound) answered(ctx workflow.Context, k models.KeyPress) {
 	}
 }
 
-// callContact calls one contact, again after a busy line as often as the policy says.
-func (w *callRound) callContact(ctx workflow.Context, r models.Reach) error {
-	w.tried++
-	for try := 1; try <= w.Policy.BusyTries+1; try++ {
-		result, err := w.call(ctx, r, try)
+// callEach calls contacts one after the other, until nobody needs to be called any more. It returns those whom other
+// calls of ours kept from being called, to be called once more.
+func (w *callRound) callEach(ctx workflow.Context, to []models.Reach) (engaged []models.Reach, err error) {
+	for _, r := range to {
+		if w.over() {
+			return nil, nil
+		}
+		result, err := w.callContact(ctx, r)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if result != models.OutcomeBusy || w.over() || try > w.Policy.BusyTries {
-			return nil
-		}
-		if stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.over); stop || err != nil {
-			return err
+		if result == models.OutcomeEngaged {
+			engaged = append(engaged, r)
 		}
 	}
-	return nil
+	return engaged, nil
+}
+
+// callContact calls one contact, again after a busy line as often as the policy says.
+func (w *callRound) callContact(ctx workflow.Context, r models.Reach) (result models.CallOutcome, err error) {
+	for again := 0; again <= w.Policy.BusyTries; again++ {
+		if w.tries[r.Contact] > 0 {
+			stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.over)
+			if stop || err != nil {
+				return result, err
+			}
+		}
+		w.tries[r.Contact]++
+		if result, err = w.call(ctx, r, w.tries[r.Contact]); err != nil || !result.Busy() || w.over() {
+			return result, err
+		}
+	}
+	return result, nil
 }
 
 // call places one call, sees it through and tells what it came to.
@@ -183,12 +201,12 @@ func (w *callRound) call(ctx workflow.Context, r models.Reach, try int) (models.
 	e.Rehearsal = w.Rehearsal
 	c := &phoneCall{try: try}
 	w.calls[e.Key] = c
-	summary := fmt.Sprintf("call contact %d of %d, try %d", w.tried, len(w.Calls), try)
+	summary := fmt.Sprintf("call contact %d of %d, try %d", slices.Index(w.Calls, r)+1, len(w.Calls), try)
 	id, err := w.place(ctx, c, summary, callInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	result := models.OutcomeUnplaced
+	var result models.CallOutcome
 	switch {
 	case err == nil:
 		if result, err = w.follow(ctx, c, id); err != nil {
@@ -196,8 +214,8 @@ func (w *callRound) call(ctx workflow.Context, r models.Reach, try int) (models.
 		}
 	case c.ended() || w.over():
 		result = c.outcome()
-	case classOf(err) == models.Rejected:
-		result = models.OutcomeRefused
+	default:
+		result, c.reason = unplaced(err), words(err)
 	}
 	w.tell(ctx, e.Key, r.Contact, result)
 	if id != "" && (result == models.OutcomeCanceled || result == models.OutcomeUnknown) {
@@ -206,6 +224,20 @@ func (w *callRound) call(ctx workflow.Context, r models.Reach, try int) (models.
 		}
 	}
 	return result, nil
+}
+
+// unplaced says why there was no call.
+func unplaced(err error) models.CallOutcome {
+	switch {
+	case engaged(err):
+		return models.OutcomeEngaged
+	case classOf(err) == models.Rejected:
+		return models.OutcomeRefused
+	case classOf(err) == models.Config:
+		return models.OutcomeMisconfigured
+	default:
+		return models.OutcomeUnplaced
+	}
 }
 
 // tell reports what a call came to, and writes it into the ledger, however long that takes: nobody waits for it.
@@ -224,7 +256,7 @@ func (w *callRound) tell(ctx workflow.Context, effect string, contact uuid.UUID,
 		w.noting--
 	})
 	if w.Approval == nil {
-		w.report(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: c.try, Contact: contact, Outcome: result})
+		w.report(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: c.try, Contact: contact, Outcome: result, Reason: c.reason})
 	}
 }
 
@@ -259,7 +291,7 @@ func (w *callRound) follow(ctx workflow.Context, c *phoneCall, id string) (model
 	settled := func() bool { return c.ended() || w.over() }
 	placed := workflow.Now(ctx)
 	c.alive = placed
-	limit := time.Duration(w.Policy.RingFor) + talkFor
+	limit := time.Duration(w.Policy.RingFor) + models.TalkFor
 	pause := time.Duration(w.Policy.RingFor)
 	if !w.Rehearsal { // in a rehearsal there is no carrier that could report first
 		pause += firstLook

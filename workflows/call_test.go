@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/workflows"
 )
@@ -382,5 +383,76 @@ func TestALateWordOfTheCarrierDoesNotUndoANewerOne(t *testing.T) {
 	s.run(models.SeverityCritical)
 	if len(s.calls) != 1 || s.said[s.calls[0].Key].By != first {
 		t.Errorf("%d calls, said %+v", len(s.calls), s.said)
+	}
+}
+
+func TestAWrongKeyOfTheCarrierIsATaskOfItsOwn(t *testing.T) {
+	s := newStory(t)
+	s.placeFails = func(models.Effect) error {
+		if s.since() < 90*time.Minute {
+			return temporal.NewNonRetryableApplicationError("twilio: place call: config (HTTP 401) code 20003", string(models.Config), nil)
+		}
+		return nil
+	}
+	s.answers = s.presses("1")
+	s.expedites()
+	var during models.Incident
+	s.env.RegisterDelayedCallback(func() { during = s.replay(s.opening(models.SeverityCritical).Incident) }, 80*time.Minute)
+	s.closes(8 * time.Hour)
+	i := s.run(models.SeverityCritical)
+	task := during.OpenTask(models.TaskConfig, "phone")
+	if task == nil || !strings.Contains(task.Detail, "config (HTTP 401) code 20003") || during.OpenTask(models.TaskVendorDown, "phone") != nil {
+		t.Errorf("tasks while the key is wrong: %+v", during.Tasks)
+	}
+	if i.OpenTask(models.TaskConfig, "phone") != nil || i.Acknowledged == nil {
+		t.Errorf("tasks when it is right again: %+v", i.Tasks)
+	}
+}
+
+func TestRoundsThatCallTheSameNumberTakeTurns(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(models.DecideAsk)
+	s.directory.Contacts = s.directory.Contacts[:1]
+	for _, h := range []string{"A", "B", "C"} {
+		s.after(time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "PC-" + h, Reason: "beacon"})
+	}
+	var free time.Duration // when the line is
+	engaged := 0
+	s.placeFails = func(models.Effect) error {
+		if s.since() < free {
+			engaged++
+			return temporal.NewApplicationError("another call of ours to the number is under way", activities.ErrEngaged)
+		}
+		free = s.since() + 55*time.Second
+		return nil
+	}
+	s.answers = func(e models.Effect) {
+		s.env.RegisterDelayedCallback(func() { s.hears(models.CallNoAnswer)(e) }, 49*time.Second)
+	}
+	s.expedites()
+	var during models.Incident
+	var calls []models.Effect
+	s.env.RegisterDelayedCallback(func() {
+		during, calls = s.replay(s.opening(models.SeverityCritical).Incident), slices.Clone(s.calls)
+	}, time.Hour+6*time.Minute)
+	s.after(time.Hour+7*time.Minute, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	for n := range 3 {
+		s.after(time.Hour+time.Duration(n+8)*time.Minute, models.RoleAdmin, &models.Refuse{Approval: fmt.Sprintf("a%d", n+1), Reason: "later"})
+	}
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityCritical)
+	rung := map[string]bool{}
+	for _, c := range calls {
+		rung[c.Workflow] = true
+	}
+	for _, round := range []string{ref.CallRoundWorkflowID(1), ref.ApprovalWorkflowID("a1", 1), ref.ApprovalWorkflowID("a2", 1), ref.ApprovalWorkflowID("a3", 1)} {
+		if !rung[round] {
+			t.Errorf("%s never reached the phone; the line was engaged %d times", round, engaged)
+		}
+	}
+	for _, task := range during.Tasks {
+		if !task.Done {
+			t.Errorf("task %+v", task)
+		}
 	}
 }

@@ -30,6 +30,9 @@ type (
 // errFailed is the type of the error that says that an order came to nothing.
 const errFailed = activities.ErrFailed
 
+// errEngaged is the type of the error that says that another call of ours to the number is under way.
+const errEngaged = activities.ErrEngaged
+
 // The receivers are nil: they only give the activities their names.
 var (
 	records     *activities.Records
@@ -129,9 +132,11 @@ func check(ctx workflow.Context, patience time.Duration, in models.CheckRun) err
 }
 
 // placeCall asks the carrier for a call. Canceled, it is not tried again; what was begun is waited for, and may succeed.
+// A line that is taken by another call of ours is not waited for here.
 func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (id string, err error) {
 	o := workflow.GetActivityOptions(remote(ctx, models.QueuePhone, summary, patience))
 	o.WaitForCancellation = true
+	o.RetryPolicy.NonRetryableErrorTypes = []string{errEngaged}
 	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), phone.Place, in).Get(ctx, &id)
 	return id, err
 }

@@ -135,12 +135,15 @@ func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
 	w.must(ctx, w.note(ctx, models.System(), &models.ContactCalled{CallResult: r}))
 	switch r.Outcome {
 	case models.OutcomeUnplaced:
-		w.openTask(ctx, models.TaskVendorDown, "phone", "the carrier does not take calls")
+		w.openTask(ctx, models.TaskVendorDown, "phone", "the carrier does not take calls: "+r.Reason)
+	case models.OutcomeMisconfigured:
+		w.openTask(ctx, models.TaskConfig, "phone", "calls: "+r.Reason)
 	case models.OutcomeRefused:
-		w.openTask(ctx, models.TaskRejected, "phone/"+r.Contact.String(), "the carrier will not call a contact's number")
-	case models.OutcomeCanceled: // says nothing about the carrier
+		w.openTask(ctx, models.TaskRejected, "phone/"+r.Contact.String(), "the carrier will not call a contact's number: "+r.Reason)
+	case models.OutcomeCanceled, models.OutcomeEngaged: // say nothing about the carrier
 	default:
 		w.endTask(ctx, models.TaskVendorDown, "phone")
+		w.endTask(ctx, models.TaskConfig, "phone")
 	}
 	switch {
 	case r.Outcome == models.OutcomeAcknowledged:
