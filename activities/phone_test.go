@@ -22,12 +22,14 @@ type carrier struct {
 	activities.Carrier
 	mu    sync.Mutex
 	calls []models.PlacedCall
+	to    string // the number of the last one
 	loses bool
 }
 
-func (c *carrier) Place(context.Context, models.OutboundCall) (models.PlacedCall, error) {
+func (c *carrier) Place(_ context.Context, out models.OutboundCall) (models.PlacedCall, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.to = out.To
 	if c.loses {
 		return models.PlacedCall{}, failed(models.Ambiguous)
 	}
@@ -170,5 +172,33 @@ func TestALostCallIsNotTakenForAnotherClients(t *testing.T) {
 	l.place(l.call(0, 1), "")
 	if id := l.ledgerSays(l.call(0, 1)).VendorID; id != "CA2" {
 		t.Errorf("the lost call is %s, which is the other client's", id)
+	}
+}
+
+func TestAContactIsCalledAsTheyAreKnownAtThatMoment(t *testing.T) {
+	l := newLine(t)
+	change := func(fn func(tx *store.Tx) error) {
+		t.Helper()
+		if err := l.ledger.Store.ForClient(t.Context(), store.SOC, l.clients[0], fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(func(tx *store.Tx) error {
+		c, err := tx.Contact(l.contact[0])
+		if err != nil {
+			return err
+		}
+		c.Phone = "+12025550188"
+		_, err = tx.UpdateContact(c)
+		return err
+	})
+	l.place(l.call(0, 1), "")
+	if l.carrier.to != "+12025550188" {
+		t.Errorf("called %s", l.carrier.to)
+	}
+	change(func(tx *store.Tx) error { return tx.RemoveContact(l.contact[0], l.clock()) })
+	l.place(l.call(0, 2), string(models.Rejected))
+	if len(l.carrier.calls) != 1 {
+		t.Error("a contact who was removed is called")
 	}
 }

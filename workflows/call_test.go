@@ -456,3 +456,65 @@ func TestRoundsThatCallTheSameNumberTakeTurns(t *testing.T) {
 		}
 	}
 }
+
+func TestRaisedToCriticalNeedsANewAcknowledgement(t *testing.T) {
+	s := newStory(t)
+	s.answers = s.presses("1")
+	s.expedites()
+	s.after(2*time.Hour, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.raises(3*time.Hour, models.SeverityCritical) // the client reads it a minute later
+	s.raises(4*time.Hour, models.SeverityHigh)
+	s.raises(5*time.Hour, models.SeverityCritical)
+	s.closes(8 * time.Hour)
+	i := s.run(models.SeverityMedium)
+	if at := s.moments("call_round_started"); !slices.Equal(at, []time.Duration{3*time.Hour + time.Minute}) {
+		t.Errorf("called at %v, want once, when it is published as critical", at)
+	}
+	if s.count("acknowledged") != 2 || i.Acknowledged == nil || i.Acknowledged.Channel != "voice" || i.Acknowledged.Severity != models.SeverityCritical {
+		t.Errorf("%d acknowledgements, the last %+v", s.count("acknowledged"), i.Acknowledged)
+	}
+}
+
+func TestWhatIsOnlyAssessedCallsNobody(t *testing.T) {
+	s := newStory(t)
+	s.expedites()
+	critical := models.SeverityCritical
+	s.after(2*time.Hour, models.RoleAnalyst, &models.Assess{Severity: &critical})
+	s.closes(30 * time.Hour)
+	s.run(models.SeverityMedium)
+	if s.count("call_round_started") != 0 || s.count("reminder_sent") != 0 {
+		t.Errorf("%d rounds of calls and %d reminders, by a severity the client was not told", s.count("call_round_started"), s.count("reminder_sent"))
+	}
+}
+
+func TestLoweredTheRoundStops(t *testing.T) {
+	s := newStory(t)
+	s.answers = func(e models.Effect) {
+		s.env.RegisterDelayedCallback(func() { s.hears(models.CallNoAnswer)(e) }, 20*time.Second)
+	}
+	s.expedites()
+	low := models.SeverityLow
+	s.after(time.Hour+8*time.Second, models.RoleAnalyst, &models.Assess{Severity: &low})
+	s.after(time.Hour+10*time.Second, models.RoleAnalyst, &models.Revise{Change: "a test of their own"})
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityCritical)
+	if len(s.calls) != 1 || s.count("call_round_started") != 1 || !slices.Equal(s.hungUp, []string{"CA" + s.calls[0].Key}) {
+		t.Errorf("%d calls, hung up %v", len(s.calls), s.hungUp)
+	}
+}
+
+func TestACallInsteadOfAMailStopsWithAnAcknowledgement(t *testing.T) {
+	s := newStory(t)
+	s.answers = func(e models.Effect) {
+		s.env.RegisterDelayedCallback(func() { s.hears(models.CallBusy)(e) }, 10*time.Second)
+	}
+	s.expedites()
+	s.lostAfter(2*time.Hour, "bounce", published(s.directory.Contacts[0], models.ChannelEmail))
+	s.lostAfter(2*time.Hour+time.Second, "bounce", published(s.directory.Contacts[1], models.ChannelEmail))
+	s.after(2*time.Hour+5*time.Second, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityMedium)
+	if len(s.calls) != 1 || len(s.hungUp) != 1 || s.count("call_round_started") != 1 {
+		t.Errorf("%d calls, %d hung up, %d rounds", len(s.calls), len(s.hungUp), s.count("call_round_started"))
+	}
+}

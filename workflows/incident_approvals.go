@@ -123,7 +123,7 @@ func (w *incident) ringForApproval(ctx workflow.Context, approval string) {
 // ring starts the calls. It reports false when there is nobody to call, or nothing to call about any more.
 func (w *incident) ring(ctx workflow.Context, approval string, round int) bool {
 	i := w.run.Incident
-	p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx), Approval: true})
+	p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true})
 	e := w.openApproval(approval)
 	if err != nil || e == nil || len(p.Calls) == 0 {
 		return false
@@ -212,7 +212,7 @@ func (w *incident) nextDeadline() (deadline, bool) {
 	for _, e := range i.Endpoints {
 		switch {
 		case e.Approval.Open() && e.Approval.Lapsed:
-			all = append(all, deadline{at: e.Approval.ExpiresAt.Add(w.run.Policy.Reminder(i.Severity)), approval: e.Approval.ID, endpoint: e.ID, again: true})
+			all = append(all, deadline{at: e.Approval.ExpiresAt.Add(w.run.Policy.Reminder(i.PublishedSeverity)), approval: e.Approval.ID, endpoint: e.ID, again: true})
 		case e.Approval.Answerable():
 			all = append(all, deadline{at: e.Approval.ExpiresAt, approval: e.Approval.ID, endpoint: e.ID})
 		case !e.ReviewAt.IsZero() && e.Desired == models.DesiredIsolated && e.Kept == nil:

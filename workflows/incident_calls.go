@@ -54,7 +54,7 @@ func (w *incident) startRound(ctx workflow.Context) bool {
 	later := func(r models.Reach) bool { return r.At.After(workflow.Now(ctx)) }
 	to := slices.DeleteFunc(slices.Clone(w.run.Callees), later)
 	if i.NeedsCalls() {
-		p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx)})
+		p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx)})
 		if err != nil || unneeded() {
 			return false
 		}
@@ -64,7 +64,7 @@ func (w *incident) startRound(ctx workflow.Context) bool {
 	round := i.CallRound + 1
 	w.must(ctx, w.note(ctx, models.System(), &models.CallRoundStarted{Round: round}))
 	if len(to) == 0 {
-		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be called for severity "+string(i.Severity))
+		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be called for severity "+string(i.PublishedSeverity))
 		w.roundEnded(ctx, models.RoundResult{Round: round})
 		return false
 	}
@@ -95,14 +95,14 @@ func (w *incident) startChild(ctx workflow.Context, id, summary, kind string, ar
 	}
 }
 
-// awaitRound waits for the round to end. As soon as anyone acknowledged anywhere the round is told to stop, and also when
-// it has been silent for longer than a call can take.
+// awaitRound waits for the round to end. As soon as anyone acknowledged anywhere, or no calls are needed any more, the
+// round is told to stop, and also when it has been silent for longer than a call can take.
 func (w *incident) awaitRound(ctx workflow.Context) error {
-	round := w.run.Incident.CallRound
+	round, needed := w.run.Incident.CallRound, w.run.Incident.NeedsCalls()
 	ended := func() bool { return !w.roundUnderway() }
 	enough := func() bool {
 		i := w.run.Incident
-		return ended() || i.Over() || i.Acknowledged != nil && i.FireDrill == ""
+		return ended() || i.Over() || needed && !i.NeedsCalls() || i.Acknowledged != nil && i.FireDrill == ""
 	}
 	w.heard = workflow.Now(ctx)
 	until := func() time.Time { return w.heard.Add(longestSilence(w.run.Policy)) }

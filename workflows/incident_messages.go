@@ -142,7 +142,7 @@ func (w *incident) insteadOf(ctx workflow.Context, n models.Notice, effect, reas
 	}
 	w.run.Instead = append(w.run.Instead, effect)
 	w.run.Instead = w.run.Instead[max(len(w.run.Instead)-insteadKept, 0):]
-	to, err := fallback(ctx, fallbackInput{ClientID: i.ClientID, Reference: i.Reference, Notice: n, Severity: i.Severity, At: workflow.Now(ctx)})
+	to, err := fallback(ctx, fallbackInput{ClientID: i.ClientID, Reference: i.Reference, Notice: n, Severity: i.PublishedSeverity, At: workflow.Now(ctx)})
 	if err != nil {
 		return
 	}
