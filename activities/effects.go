@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -35,7 +37,9 @@ type Receipt struct {
 
 // Act is how one kind of effect is done and looked up.
 type Act struct {
-	// Prepare reads, in the transaction that records the intent, what the effect needs. It runs on every attempt.
+	// Prepare reads, in the transaction that records the intent, what the effect needs. It runs on every attempt. With
+	// Rejected it says that the effect can never be done, with an application error that its time has not come: both leave
+	// the intent on record, and no attempt.
 	Prepare func(tx *store.Tx, row store.LedgerRow) error
 	// Lookup asks the vendor whether an earlier attempt came through.
 	Lookup func(ctx context.Context, row store.LedgerRow) (r Receipt, found bool, err error)
@@ -63,10 +67,9 @@ func (l *Effects) Once(ctx context.Context, e models.Effect, a Act) (store.Ledge
 	return l.again(ctx, e, a, row)
 }
 
-// intend commits the intent and, when no attempt was made yet, claims the first one in the same transaction. What can
-// never be done, as Prepare says with Rejected, is on record too.
+// intend commits the intent and, when no attempt was made yet, claims the first one in the same transaction.
 func (l *Effects) intend(ctx context.Context, e models.Effect, a Act) (row store.LedgerRow, fresh bool, err error) {
-	var never *models.VendorError
+	var held error
 	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
 		now := l.Now()
 		if row, err = tx.Intend(e, now); err != nil {
@@ -75,7 +78,10 @@ func (l *Effects) intend(ctx context.Context, e models.Effect, a Act) (row store
 		if row.State != models.EffectIntended {
 			return nil
 		}
-		if err := a.Prepare(tx, row); errors.As(err, &never) && never.Class == models.Rejected {
+		var never *models.VendorError
+		var early *temporal.ApplicationError
+		if err := a.Prepare(tx, row); errors.As(err, &never) && never.Class == models.Rejected || errors.As(err, &early) {
+			held = err
 			return nil
 		} else if err != nil {
 			return err
@@ -89,10 +95,7 @@ func (l *Effects) intend(ctx context.Context, e models.Effect, a Act) (row store
 	if err != nil {
 		return row, false, fmt.Errorf("record intent: %w", err)
 	}
-	if never != nil {
-		return row, false, never
-	}
-	return row, fresh, nil
+	return row, fresh, held
 }
 
 // again deals with an earlier attempt whose answer is not known.

@@ -12,6 +12,7 @@ import (
 // Types of application errors that workflows match on, besides the models.VendorClass values.
 const (
 	ErrSettling = "settling" // an earlier attempt is ambiguous; its settle window is not over
+	ErrEngaged  = "engaged"  // another call of ours to the number is under way
 	ErrPending  = "pending"  // the EDR has not confirmed yet
 	ErrFailed   = "failed"   // the EDR took the order, and says that it came to nothing
 )

@@ -27,8 +27,8 @@ type Phone struct {
 // take a report. By default it tries once more, and only when it found nobody at all.
 const insist = "#rc=3&rp=all"
 
-// rehearsal is the vendor's name in the ledger for what never left the house.
-const rehearsal = "rehearsal"
+// engagedFor is how long a call that a workflow waits for is put off when the number is engaged.
+const engagedFor = 15 * time.Second
 
 // CallInput is a call to one contact.
 type CallInput struct {
@@ -41,8 +41,14 @@ func (p *Phone) Place(ctx context.Context, in CallInput) (string, error) {
 	var contact models.Contact
 	carrier, vendor := p.carrier(in.Effect.Rehearsal)
 	row, err := p.Effects.Once(ctx, in.Effect, Act{
-		Prepare: func(tx *store.Tx, _ store.LedgerRow) (err error) {
-			contact, err = contactOf(tx, in.Effect)
+		Prepare: func(tx *store.Tx, row store.LedgerRow) (err error) {
+			if contact, err = contactOf(tx, in.Effect); err != nil || in.Effect.Rehearsal || !row.AttemptAt.IsZero() {
+				return err
+			}
+			engaged, err := tx.Engaged(contact.Phone, row.ID, p.Effects.Now().Add(-in.RingFor-models.TalkFor))
+			if engaged {
+				return later(ErrEngaged, "another call of ours to the number is under way", engagedFor)
+			}
 			return err
 		},
 		Lookup: func(ctx context.Context, row store.LedgerRow) (Receipt, bool, error) {
@@ -117,7 +123,7 @@ func (p *Phone) text(ctx context.Context, e models.Effect, letter func(*store.Tx
 // carrier is who takes calls and texts: the real one, or, in a fire drill with simulated phones, nobody.
 func (p *Phone) carrier(rehearse bool) (Carrier, string) {
 	if rehearse {
-		return p.Rehearsal, rehearsal
+		return p.Rehearsal, models.Rehearsal
 	}
 	return p.Carrier, p.Vendor
 }
@@ -131,7 +137,7 @@ func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor strin
 	found := ""
 	err = p.Effects.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
 		for _, id := range ids {
-			known, err := tx.KnownVendorID(vendor, id)
+			known, err := tx.KnownVendorID(vendor, id) // two clients may have the number
 			if err != nil {
 				return err
 			}

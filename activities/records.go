@@ -67,30 +67,36 @@ func (r *Records) Plan(ctx context.Context, in PlanInput) (plan models.Plan, err
 	return plan, err
 }
 
-// FallbackInput asks how else a contact is reached after a channel failed.
+// FallbackInput asks how else the contact of a notice is reached after its channel failed.
 type FallbackInput struct {
-	ClientID uuid.UUID
-	Contact  uuid.UUID
-	Severity models.Severity
-	Failed   models.Channel
-	At       time.Time
+	ClientID  uuid.UUID
+	Reference models.Reference
+	Notice    models.Notice
+	Severity  models.Severity
+	At        time.Time
 }
 
-// Fallback returns over which other channel a contact is reached, and when; the zero Reach when there is none.
+// Fallback returns over which other channel a contact is reached, and when; the zero Reach when there is none, or when
+// the notice has gone that way before.
 func (r *Records) Fallback(ctx context.Context, in FallbackInput) (reach models.Reach, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
 		if err != nil {
 			return err
 		}
-		n := slices.IndexFunc(d.Contacts, func(c models.Contact) bool { return c.ID == in.Contact })
+		n := slices.IndexFunc(d.Contacts, func(c models.Contact) bool { return c.ID == in.Notice.Contact })
 		if n < 0 { // removed meanwhile
 			return nil
 		}
-		if to, ok := d.Fallback(d.Contacts[n], in.Severity, in.Failed, in.At); ok {
-			reach = to
+		to, ok := d.Fallback(d.Contacts[n], in.Severity, in.Notice.Channel, in.At)
+		if !ok {
+			return nil
 		}
-		return nil
+		_, err = tx.Effect(models.MessageEffect(in.Reference, in.ClientID, in.Notice.To(to)).Key)
+		if models.KindOf(err) == models.NotFound {
+			reach, err = to, nil
+		}
+		return err
 	})
 	return reach, err
 }
@@ -180,12 +186,16 @@ type OutcomeInput struct {
 	How      string
 }
 
-// Outcome writes our word on an effect into the ledger.
+// Outcome writes our word on an effect into the ledger. An effect that was never begun has no row, and no outcome.
 func (r *Records) Outcome(ctx context.Context, in OutcomeInput) error {
-	return r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		if in.By != uuid.Nil {
 			return tx.Acknowledge(in.Effect, in.By, in.How, r.Now())
 		}
 		return tx.SetOutcome(in.Effect, in.Outcome, r.Now())
 	})
+	if models.KindOf(err) == models.NotFound {
+		return nil
+	}
+	return err
 }

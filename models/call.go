@@ -1,24 +1,37 @@
 package models
 
-import "github.com/google/uuid"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// TalkFor is how long after ringing a call may go on without a sign of life before it counts as over.
+const TalkFor = 2 * time.Minute
 
 // CallOutcome is what a call came to, in our own words.
 type CallOutcome string
 
 // The outcomes of a call. Only a key press counts as having reached a person.
 const (
-	OutcomeAcknowledged CallOutcome = "acknowledged" // pressed 1
-	OutcomeDeclined     CallOutcome = "declined"     // pressed 9: an approval is refused
-	OutcomePassedOn     CallOutcome = "passed_on"    // pressed 3: the next contact, please
-	OutcomeNoKey        CallOutcome = "no_key"       // answered, no key pressed: hung up
-	OutcomeVoicemail    CallOutcome = "voicemail"    // a machine picked up: nobody was reached
-	OutcomeBusy         CallOutcome = "busy"
-	OutcomeNoAnswer     CallOutcome = "no_answer"
-	OutcomeUnreachable  CallOutcome = "unreachable"
-	OutcomeCanceled     CallOutcome = "canceled" // somebody acknowledged elsewhere
-	OutcomeUnplaced     CallOutcome = "unplaced" // the carrier does not take calls now
-	OutcomeRefused      CallOutcome = "refused"  // the carrier will never call this number
+	OutcomeAcknowledged  CallOutcome = "acknowledged" // pressed 1
+	OutcomeDeclined      CallOutcome = "declined"     // pressed 9: an approval is refused
+	OutcomePassedOn      CallOutcome = "passed_on"    // pressed 3: the next contact, please
+	OutcomeNoKey         CallOutcome = "no_key"       // answered, no key pressed: hung up
+	OutcomeVoicemail     CallOutcome = "voicemail"    // a machine picked up: nobody was reached
+	OutcomeBusy          CallOutcome = "busy"
+	OutcomeNoAnswer      CallOutcome = "no_answer"
+	OutcomeUnreachable   CallOutcome = "unreachable"
+	OutcomeUnknown       CallOutcome = "unknown"       // the carrier told no end of it: we gave it up and hung up
+	OutcomeCanceled      CallOutcome = "canceled"      // somebody acknowledged elsewhere
+	OutcomeEngaged       CallOutcome = "engaged"       // another call of ours to the number is under way
+	OutcomeUnplaced      CallOutcome = "unplaced"      // the carrier does not take calls now
+	OutcomeMisconfigured CallOutcome = "misconfigured" // our credentials or settings at the carrier are wrong
+	OutcomeRefused       CallOutcome = "refused"       // the carrier will never call this number
 )
+
+// Busy reports whether the line was in use, by us or by others.
+func (o CallOutcome) Busy() bool { return o == OutcomeBusy || o == OutcomeEngaged }
 
 // OutcomeOf translates a final call status of a call in which no key ended the matter.
 func OutcomeOf(s CallStatus) CallOutcome {
@@ -66,15 +79,14 @@ type CallResult struct {
 	Try     int         `json:"try"`
 	Contact uuid.UUID   `json:"contact"`
 	Outcome CallOutcome `json:"outcome"`
+	Reason  string      `json:"reason,omitempty"` // class and code, when no call was placed
 }
 
 // Missed reports whether the contact could not be talked to, and will not be called again in the round.
 func (r CallResult) Missed(p Policy) bool {
 	switch r.Outcome {
-	case OutcomeNoAnswer, OutcomeNoKey, OutcomeVoicemail, OutcomeUnreachable, OutcomeRefused:
+	case OutcomeNoAnswer, OutcomeNoKey, OutcomeVoicemail, OutcomeUnreachable, OutcomeUnknown, OutcomeRefused:
 		return true
-	case OutcomeBusy:
-		return r.Try > p.BusyTries
 	}
-	return false
+	return r.Outcome.Busy() && r.Try > p.BusyTries
 }

@@ -108,7 +108,7 @@ func (d *AcknowledgedBy) apply(i *Incident, e Event) error {
 		return Errorf(Conflict, "there is no revision %d", d.Revision)
 	}
 	if i.Acknowledged == nil {
-		i.Acknowledged = &Acknowledgement{By: e.Actor, Channel: d.Channel, How: d.How, At: e.At}
+		i.Acknowledged = &Acknowledgement{Severity: i.PublishedSeverity, By: e.Actor, Channel: d.Channel, How: d.How, At: e.At}
 	}
 	seen := func(s Sighting) bool { return s.By == e.Actor && s.Revision == d.Revision }
 	if d.Revision > 0 && !slices.ContainsFunc(i.Seen, seen) {

@@ -128,6 +128,9 @@ const (
 // ReasonSuperseded is why a message was canceled that a newer one to the same contact replaced.
 const ReasonSuperseded = "superseded"
 
+// Rehearsal is the vendor's name in the ledger for what never left the house.
+const Rehearsal = "rehearsal"
+
 // Delivery is a row of the ledger as people see it.
 type Delivery struct {
 	ID             uuid.UUID       `json:"id"`

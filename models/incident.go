@@ -61,8 +61,10 @@ type Incident struct {
 	Phase     Phase     `json:"phase"`
 	Turn      Turn      `json:"turn"`
 	TurnSince time.Time `json:"turn_since"`
-	Severity  Severity  `json:"severity"`
-	Expedited bool      `json:"expedited"`
+	Severity  Severity  `json:"severity"` // as the SOC sees it now
+	// PublishedSeverity is that of the latest revision: the one the client is called, told and reminded by.
+	PublishedSeverity Severity `json:"published_severity,omitempty"`
+	Expedited         bool     `json:"expedited"`
 
 	Alerts       []uuid.UUID `json:"alerts"`
 	Assessment   Assessment  `json:"assessment"`
@@ -117,10 +119,11 @@ type TeamAdvice struct {
 
 // Acknowledgement is proof that a human of the client was reached.
 type Acknowledgement struct {
-	By      Actor     `json:"by"`
-	Channel string    `json:"channel"` // "voice", "sms", "portal", "api"
-	How     string    `json:"how"`     // "key press 1", "reply to text message", "acknowledged"
-	At      time.Time `json:"at"`
+	Severity Severity  `json:"severity"` // of the revision the client saw then
+	By       Actor     `json:"by"`
+	Channel  string    `json:"channel"` // "voice", "sms", "portal", "api"
+	How      string    `json:"how"`     // "key press 1", "reply to text message", "acknowledged"
+	At       time.Time `json:"at"`
 }
 
 // Sighting records who has seen which revision.
@@ -292,25 +295,25 @@ func (i Incident) NextReminder(p Policy) (time.Time, bool) {
 	if i.LastReminder.After(since) {
 		since = i.LastReminder
 	}
-	if i.Severity != SeverityCritical && i.RemindAnytime() {
+	if i.PublishedSeverity != SeverityCritical && i.RemindAnytime() {
 		return since.Add(time.Duration(p.HighAgainAfter)), true
 	}
-	return since.Add(p.Reminder(i.Severity)), true
+	return since.Add(p.Reminder(i.PublishedSeverity)), true
 }
 
 // RemindAnytime reports whether the next reminder ignores the client's business hours: those of critical incidents do, and
 // the one mail again about a high incident that nobody acknowledged.
 func (i Incident) RemindAnytime() bool {
-	return i.Severity == SeverityCritical || i.Severity == SeverityHigh && i.Acknowledged == nil && i.Reminders == 0
+	return i.PublishedSeverity == SeverityCritical || i.PublishedSeverity == SeverityHigh && i.Acknowledged == nil && i.Reminders == 0
 }
 
-// NeedsCalls reports whether contacts are to be phoned: critical, published and nobody reached yet. A fire drill calls
+// NeedsCalls reports whether contacts are to be phoned: published as critical and nobody reached yet. A fire drill calls
 // everybody, once.
 func (i Incident) NeedsCalls() bool {
 	if i.FireDrill != "" {
 		return i.Published() && !i.Over() && i.CallRound == 0
 	}
-	return i.Published() && !i.Over() && i.Severity == SeverityCritical && i.Acknowledged == nil
+	return !i.Over() && i.PublishedSeverity == SeverityCritical && i.Acknowledged == nil
 }
 
 // NextCallRound returns when the next round through all contacts begins.

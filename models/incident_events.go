@@ -70,6 +70,7 @@ func (d *Published) apply(i *Incident, e Event) error {
 		return Errorf(Conflict, "the report has no summary yet: assess the incident, or expedite it")
 	}
 	i.Phase, i.Revision, i.Expedited, i.PublishedAt = PhasePublished, 1, d.Expedited, e.At
+	i.PublishedSeverity = i.Severity
 	i.askWaiting(e.At)
 	i.turn(TurnClient, e.At)
 	return nil
@@ -89,6 +90,10 @@ func (d *Revised) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Revision++
+	i.PublishedSeverity = i.Severity
+	if i.Severity == SeverityCritical && i.Acknowledged != nil && i.Acknowledged.Severity != SeverityCritical {
+		i.Acknowledged = nil // of something less severe: somebody must be reached again
+	}
 	if i.Phase == PhasePublished && d.Material {
 		i.turn(TurnClient, e.At)
 	}

@@ -86,9 +86,28 @@ func (tx *Tx) AwaitedReplies(phone string, since time.Time) ([]LedgerRow, error)
 	return each(rows, effectRow.model), problem("list texts", err)
 }
 
-// KnownVendorID reports whether the vendor's id belongs to an effect of the transaction's client.
-func (tx *Tx) KnownVendorID(vendor, vendorID string) (bool, error) {
-	var known int64
-	err := tx.of("effects").Where("vendor = ? and vendor_id = ? and vendor_id <> ''", vendor, vendorID).Limit(1).Count(&known).Error
-	return known > 0, problem("find vendor's id", err)
+// KnownVendorID reports whether the vendor's id belongs to an effect of any client.
+func (tx *Tx) KnownVendorID(vendor, vendorID string) (known bool, err error) {
+	err = tx.overEveryClient(func(db *gorm.DB) error {
+		return db.Raw("select exists (select from effects where vendor = ? and vendor_id = ? and vendor_id <> '')", vendor, vendorID).Scan(&known).Error
+	})
+	return known, problem("find vendor's id", err)
+}
+
+// Engaged reports whether a call of ours to a phone number is under way, whichever client's contact has it: one other than
+// an effect, tried after a moment, of which neither the carrier nor we have told an end. Rehearsals do not count. Until the
+// transaction ends nobody else is told about the number.
+func (tx *Tx) Engaged(phone string, but uuid.UUID, since time.Time) (engaged bool, err error) {
+	if err := tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "call "+phone).Error; err != nil {
+		return false, problem("wait for number", err)
+	}
+	err = tx.overEveryClient(func(db *gorm.DB) error {
+		return db.Raw(`select exists (select from effects e join contacts c on c.client_id = e.client_id and c.id = e.contact_id
+			where c.phone = ? and e.kind = ? and e.id <> ? and e.attempt_at > ? and e.state in ? and e.vendor <> ?
+				and e.outcome = '' and e.vendor_state not in ?)`,
+			phone, models.EffectCall, but, since, []models.EffectState{models.EffectIntended, models.EffectAccepted}, models.Rehearsal,
+			[]models.CallStatus{models.CallCompleted, models.CallBusy, models.CallFailed, models.CallNoAnswer, models.CallCanceled},
+		).Scan(&engaged).Error
+	})
+	return engaged, problem("look for calls to number", err)
 }

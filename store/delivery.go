@@ -104,6 +104,9 @@ func (tx *Tx) Intend(e models.Effect, at time.Time) (LedgerRow, error) {
 	if e.Incident != "" {
 		row.Incident = &e.Incident
 	}
+	if e.Rehearsal {
+		row.Vendor = models.Rehearsal
+	}
 	insert := tx.db.Clauses(clause.OnConflict{
 		Columns: []clause.Column{{Name: "client_id"}, {Name: "key"}}, DoNothing: true,
 	}).Create(&row)

@@ -175,6 +175,21 @@ func roleSettings(role string, client uuid.UUID, every bool) []any {
 	return []any{role, id, all}
 }
 
+// overEveryClient runs fn, which only reads, with the SOC's sight of every client, and takes the transaction's own role
+// again. When fn fails the transaction is lost.
+func (tx *Tx) overEveryClient(fn func(*gorm.DB) error) error {
+	become := func(settings []any) error {
+		return tx.db.Exec("select set_config('role', ?, true), set_config('app.client_id', ?, true), set_config('app.every_client', ?, true)", settings...).Error
+	}
+	if err := become(roleSettings(SOC.role(), uuid.Nil, true)); err != nil {
+		return err
+	}
+	if err := fn(tx.db); err != nil {
+		return err
+	}
+	return become(roleSettings(tx.audience.role(), tx.client, tx.client == uuid.Nil))
+}
+
 // of starts a query on a table. It names the client although row level security does, so that the indexes that
 // begin with the client are used.
 func (tx *Tx) of(table string) *gorm.DB {

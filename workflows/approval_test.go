@@ -264,7 +264,7 @@ func TestAskThenAutoIsNotDoneWhenNobodyCouldBeTried(t *testing.T) {
 			}
 		},
 		"the carrier takes no calls": func(s *story) {
-			s.placeFails = func() error {
+			s.placeFails = func(models.Effect) error {
 				return temporal.NewNonRetryableApplicationError("twilio: place call: config (HTTP 401)", string(models.Config), nil)
 			}
 		},

@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,51 +13,68 @@ import (
 )
 
 const (
-	// talkFor is how long an answered call may go on before it counts as over.
-	talkFor = 2 * time.Minute
+	// longestCall is how long a call may go on, whatever the carrier says, before we give it up.
+	longestCall = 10 * time.Minute
+	// passes is how often in a round those are called whose line is taken by other calls of ours.
+	passes = 5
 	// firstLook and nextLook pace the polling that stands in for lost status callbacks.
 	firstLook = 10 * time.Second
 	nextLook  = 15 * time.Second
+	// keyPress1 is how a contact acknowledges on the phone, as people read it.
+	keyPress1 = "key press 1"
 )
 
 // callRound is one round of calls through a client's contacts, in their order, until a human presses a key.
 type callRound struct {
 	models.CallRoundRun
-	digits  map[string]string            // effect key -> key that ended the matter (1 or 3)
-	status  map[string]models.CallStatus // effect key -> the carrier's last word
-	machine map[string]bool              // effect key -> a machine picked up
-	seq     map[string]int
+	calls   map[string]*phoneCall // by effect key
 	stopped bool
-	tried   int
-	rung    int // contacts to whom the carrier took a call
-	missing int // contacts whom it took none to, for now
+	noting  int                              // outcomes that are not in the ledger yet
+	tries   map[uuid.UUID]int                // contact -> calls
+	came    map[uuid.UUID]models.CallOutcome // contact -> what the last call came to
 	reached *uuid.UUID
 	agreed  map[uuid.UUID]bool // contacts who answered an approval with yes
 	refused bool               // one answered it with no
 }
 
+// phoneCall is what is known of one call.
+type phoneCall struct {
+	try      int
+	reason   string            // why it was not placed
+	digit    string            // that ended the matter: 1, 3 or 9
+	status   models.CallStatus // the carrier's last word
+	sequence int               // of that word
+	machine  bool              // a machine picked up
+	alive    time.Time         // the last sign of life
+	over     bool              // its outcome is told
+}
+
 // CallRound calls the recipients one after the other. It reports every call and its end to the incident's workflow.
 func CallRound(ctx workflow.Context, run models.CallRoundRun) error {
-	w := &callRound{CallRoundRun: run, digits: map[string]string{}, status: map[string]models.CallStatus{}, machine: map[string]bool{}, agreed: map[uuid.UUID]bool{}, seq: map[string]int{}}
+	w := &callRound{CallRoundRun: run, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, came: map[uuid.UUID]models.CallOutcome{}, agreed: map[uuid.UUID]bool{}}
 	w.listen(ctx)
-	for _, r := range run.Calls {
-		if w.over() {
-			break
-		}
-		if err := w.callContact(ctx, r); err != nil {
+	left := run.Calls
+	for pass := 1; pass <= passes && len(left) > 0 && !w.over(); pass++ {
+		var err error
+		if left, err = w.callEach(ctx, left); err != nil {
 			return err
 		}
 	}
-	if run.Approval != nil {
-		w.report(ctx, models.SignalConsent, models.PhoneConsent{Approval: run.Approval.ID, Ended: true, Tried: w.everybody()})
-		return nil
+	w.ended(ctx)
+	return workflow.Await(ctx, func() bool { return w.noting == 0 })
+}
+
+// ended tells the incident that nobody is called any more.
+func (w *callRound) ended(ctx workflow.Context) {
+	if w.Approval != nil {
+		w.report(ctx, models.SignalConsent, models.PhoneConsent{Approval: w.Approval.ID, Ended: true, Tried: w.everybody()})
+		return
 	}
-	result := models.RoundResult{Round: run.Round, Tried: w.tried}
+	result := models.RoundResult{Round: w.Round, Tried: len(w.tries)}
 	if w.reached != nil {
 		result.Acknowledged, result.Contact = true, *w.reached
 	}
 	w.report(ctx, models.SignalRoundEnded, result)
-	return nil
 }
 
 // listen takes what the phone, the carrier and the incident say.
@@ -65,23 +83,16 @@ func (w *callRound) listen(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			var k models.KeyPress
 			workflow.GetSignalChannel(ctx, models.SignalKeyPress).Receive(ctx, &k)
-			w.digits[k.Effect] = k.Digit
-			switch {
-			case w.Approval != nil && (k.Digit == "1" || k.Digit == "9"):
-				w.answered(ctx, k)
-			case k.Digit == "1" && w.reached == nil:
-				w.reached = &k.Contact
-			}
+			w.pressed(ctx, k)
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			var p models.CallProgress
 			workflow.GetSignalChannel(ctx, models.SignalCallProgress).Receive(ctx, &p)
-			if p.Machine {
-				w.machine[p.Effect] = true
-			} else {
-				w.progress(p.Effect, p.Status, p.Sequence)
+			if c := w.calls[p.Effect]; c != nil {
+				c.machine = c.machine || p.Machine
+				c.progress(workflow.Now(ctx), p.Status, p.Sequence)
 			}
 		}
 	})
@@ -91,13 +102,37 @@ func (w *callRound) listen(ctx workflow.Context) {
 	})
 }
 
-// progress applies the carrier's word if it is newer than the last and the call is not over already.
-func (w *callRound) progress(effect string, s models.CallStatus, sequence int) {
-	if w.status[effect].Final() || sequence < w.seq[effect] {
+// pressed takes a key. It counts also when the call was given up before.
+func (w *callRound) pressed(ctx workflow.Context, k models.KeyPress) {
+	c := w.calls[k.Effect]
+	if c == nil || c.digit == k.Digit {
 		return
 	}
-	w.status[effect], w.seq[effect] = s, sequence
+	switch {
+	case w.Approval != nil && (k.Digit == "1" || k.Digit == "9"):
+		w.answered(ctx, k)
+	case k.Digit == "1" && w.reached == nil:
+		w.reached = &k.Contact
+	}
+	c.digit = k.Digit
+	if c.over {
+		w.tell(ctx, k.Effect, k.Contact, c.outcome())
+	}
 }
+
+// progress applies the carrier's word if it is newer than the last and the call is not over already.
+func (c *phoneCall) progress(at time.Time, s models.CallStatus, sequence int) {
+	if s == "" || c.status.Final() || sequence < c.sequence {
+		return
+	}
+	c.status, c.sequence = s, sequence
+	if s == models.CallInProgress {
+		c.alive = at
+	}
+}
+
+// ended reports whether a key or the carrier ended the call.
+func (c *phoneCall) ended() bool { return c.digit != "" || c.status.Final() }
 
 // over reports whether nobody needs to be called any more.
 func (w *callRound) over() bool {
@@ -105,11 +140,6 @@ func (w *callRound) over() bool {
 		return w.stopped || w.refused || len(w.agreed) >= w.Approval.Persons
 	}
 	return w.reached != nil && !w.Everyone || w.stopped
-}
-
-// everybody reports whether the carrier took a call to all who were to be called, but for numbers that do not exist.
-func (w *callRound) everybody() bool {
-	return w.tried == len(w.Calls) && w.rung > 0 && w.missing == 0
 }
 
 // answered passes a contact's answer about an approval on.
@@ -128,77 +158,129 @@ func (w *callRound) answered(ctx workflow.Context, k models.KeyPress) {
 	}
 }
 
-// callContact calls one contact, again after a busy line as often as the policy says.
-func (w *callRound) callContact(ctx workflow.Context, r models.Reach) error {
-	w.tried++
-	for try := 1; try <= w.Policy.BusyTries+1; try++ {
-		result, err := w.call(ctx, r, try)
+// everybody reports whether the carrier took a call to all who were to be called, but for numbers it never calls.
+func (w *callRound) everybody() bool {
+	rung := 0
+	for _, r := range w.Calls {
+		switch w.came[r.Contact] {
+		case models.OutcomeRefused:
+		case "", models.OutcomeUnplaced, models.OutcomeMisconfigured, models.OutcomeEngaged, models.OutcomeCanceled:
+			return false
+		default:
+			rung++
+		}
+	}
+	return rung > 0
+}
+
+// callEach calls contacts one after the other, until nobody needs to be called any more. It returns those whom other
+// calls of ours kept from being called, to be called once more.
+func (w *callRound) callEach(ctx workflow.Context, to []models.Reach) (engaged []models.Reach, err error) {
+	for _, r := range to {
+		if w.over() {
+			return nil, nil
+		}
+		result, err := w.callContact(ctx, r)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if w.Approval == nil {
-			w.report(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: try, Contact: r.Contact, Outcome: result})
-		}
-		if result != models.OutcomeBusy || w.over() || try > w.Policy.BusyTries {
-			w.count(result)
-			return nil
-		}
-		if stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.over); stop || err != nil {
-			return err
+		w.came[r.Contact] = result
+		if result == models.OutcomeEngaged {
+			engaged = append(engaged, r)
 		}
 	}
-	return nil
+	return engaged, nil
 }
 
-// count notes whether the carrier took a call to a contact.
-func (w *callRound) count(result models.CallOutcome) {
-	switch result {
-	case models.OutcomeRefused:
-	case models.OutcomeUnplaced, models.OutcomeCanceled:
-		w.missing++
-	default:
-		w.rung++
+// callContact calls one contact, again after a busy line as often as the policy says.
+func (w *callRound) callContact(ctx workflow.Context, r models.Reach) (result models.CallOutcome, err error) {
+	for again := 0; again <= w.Policy.BusyTries; again++ {
+		if w.tries[r.Contact] > 0 {
+			stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.over)
+			if stop || err != nil {
+				return result, err
+			}
+		}
+		w.tries[r.Contact]++
+		if result, err = w.call(ctx, r, w.tries[r.Contact]); err != nil || !result.Busy() || w.over() {
+			return result, err
+		}
 	}
+	return result, nil
 }
 
-// call places one call and sees it through.
+// call places one call, sees it through and tells what it came to.
 func (w *callRound) call(ctx workflow.Context, r models.Reach, try int) (models.CallOutcome, error) {
 	e := models.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
 	if w.Approval != nil {
 		e = models.ApprovalCallEffect(w.Reference, w.ClientID, *w.Approval, w.Round, try, r.Contact)
 	}
 	e.Rehearsal = w.Rehearsal
-	summary := fmt.Sprintf("call contact %d of %d, try %d", w.tried, len(w.Calls), try)
-	id, err := w.place(ctx, summary, callInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
+	c := &phoneCall{try: try}
+	w.calls[e.Key] = c
+	summary := fmt.Sprintf("call contact %d of %d, try %d", slices.Index(w.Calls, r)+1, len(w.Calls), try)
+	id, err := w.place(ctx, c, summary, callInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	result := models.OutcomeUnplaced
+	var result models.CallOutcome
 	switch {
 	case err == nil:
-		if result, err = w.follow(ctx, e.Key, id); err != nil {
+		if result, err = w.follow(ctx, c, id); err != nil {
 			return "", err
 		}
-	case w.settled(e.Key):
-		result = w.outcome(e.Key)
-	case classOf(err) == models.Rejected:
-		result = models.OutcomeRefused
+	case c.ended() || w.over():
+		result = c.outcome()
+	default:
+		result, c.reason = unplaced(err), words(err)
 	}
-	if result == models.OutcomeCanceled && id != "" {
+	w.tell(ctx, e.Key, r.Contact, result)
+	if id != "" && (result == models.OutcomeCanceled || result == models.OutcomeUnknown) {
 		if err := hangup(ctx, callRef{ClientID: w.ClientID, CallID: id, Rehearsal: w.Rehearsal}); err != nil {
 			workflow.GetLogger(ctx).Warn("call not hung up", "error", err)
 		}
 	}
-	said := outcomeInput{ClientID: w.ClientID, Effect: e.Key, Outcome: string(result)}
-	if result == models.OutcomeAcknowledged {
-		said.By, said.How = r.Contact, "key press 1"
+	return result, nil
+}
+
+// unplaced says why there was no call.
+func unplaced(err error) models.CallOutcome {
+	switch {
+	case engaged(err):
+		return models.OutcomeEngaged
+	case classOf(err) == models.Rejected:
+		return models.OutcomeRefused
+	case classOf(err) == models.Config:
+		return models.OutcomeMisconfigured
+	default:
+		return models.OutcomeUnplaced
 	}
-	return result, outcome(ctx, said)
+}
+
+// tell reports what a call came to, and writes it into the ledger, however long that takes: nobody waits for it.
+func (w *callRound) tell(ctx workflow.Context, effect string, contact uuid.UUID, result models.CallOutcome) {
+	c := w.calls[effect]
+	c.over = true
+	said := outcomeInput{ClientID: w.ClientID, Effect: effect, Outcome: string(result)}
+	if result == models.OutcomeAcknowledged {
+		said.By, said.How = contact, keyPress1
+	}
+	w.noting++
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		if err := outcome(ctx, said); err != nil {
+			workflow.GetLogger(ctx).Error("outcome of a call not noted", "error", err)
+		}
+		w.noting--
+	})
+	if w.Approval == nil {
+		w.report(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: c.try, Contact: contact, Outcome: result, Reason: c.reason})
+	}
 }
 
 // place asks the carrier for the call. When its answer is lost, what the contact or the carrier reports meanwhile proves
-// that there was a call and how it ended: then the answer is waited for no longer.
-func (w *callRound) place(ctx workflow.Context, summary string, in callInput) (string, error) {
+// that there was a call and how it ended: then the answer is waited for no longer. When nobody is to be called any more
+// it is not asked again, and an answer under way is waited for: what was placed is hung up.
+func (w *callRound) place(ctx workflow.Context, c *phoneCall, summary string, in callInput) (string, error) {
 	placing, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	var id string
@@ -208,29 +290,30 @@ func (w *callRound) place(ctx workflow.Context, summary string, in callInput) (s
 		id, err = placeCall(ctx, summary, time.Duration(w.Policy.TellAfter), in)
 		answered = true
 	})
-	proven := func() bool { return w.digits[in.Effect.Key] != "" || w.status[in.Effect.Key].Final() }
-	if werr := workflow.Await(ctx, func() bool { return answered || proven() }); werr != nil {
+	if werr := workflow.Await(ctx, func() bool { return answered || c.ended() || w.over() }); werr != nil {
 		return "", werr
+	}
+	if !answered && !c.ended() {
+		cancel()
+		if werr := workflow.Await(ctx, func() bool { return answered || c.ended() }); werr != nil {
+			return "", werr
+		}
 	}
 	return id, err
 }
 
-// settled reports whether nothing more is to be waited for about a call.
-func (w *callRound) settled(effect string) bool {
-	return w.digits[effect] != "" || w.status[effect].Final() || w.over()
-}
-
 // follow waits until a key ends the matter, the carrier says the call is over, or the round is. When the carrier's
-// reports stay away it asks.
-func (w *callRound) follow(ctx workflow.Context, effect, id string) (models.CallOutcome, error) {
-	settled := func() bool { return w.settled(effect) }
-	start := workflow.Now(ctx)
-	limit := time.Duration(w.Policy.RingFor) + talkFor
-	first := time.Duration(w.Policy.RingFor)
+// reports stay away it asks. A call that shows no sign of life is given up.
+func (w *callRound) follow(ctx workflow.Context, c *phoneCall, id string) (models.CallOutcome, error) {
+	settled := func() bool { return c.ended() || w.over() }
+	placed := workflow.Now(ctx)
+	c.alive = placed
+	limit := time.Duration(w.Policy.RingFor) + models.TalkFor
+	pause := time.Duration(w.Policy.RingFor)
 	if !w.Rehearsal { // in a rehearsal there is no carrier that could report first
-		first += firstLook
+		pause += firstLook
 	}
-	for pause := first; ; pause = nextLook {
+	for ; ; pause = nextLook {
 		ok, err := awaitFor(ctx, pause, "no word from the carrier: ask it", settled)
 		if err != nil {
 			return "", err
@@ -238,29 +321,30 @@ func (w *callRound) follow(ctx workflow.Context, effect, id string) (models.Call
 		if ok {
 			break
 		}
-		if s, err := callStatus(ctx, callRef{ClientID: w.ClientID, CallID: id, Rehearsal: w.Rehearsal}); err == nil && s != "" {
-			w.progress(effect, s, w.seq[effect])
+		if s, err := callStatus(ctx, callRef{ClientID: w.ClientID, CallID: id, Rehearsal: w.Rehearsal}); err == nil {
+			c.progress(workflow.Now(ctx), s, c.sequence)
 		}
-		if !settled() && workflow.Now(ctx).Sub(start) > limit {
-			return models.OutcomeUnreachable, nil
+		now := workflow.Now(ctx)
+		if !settled() && (now.Sub(c.alive) > limit || now.Sub(placed) > longestCall) {
+			return models.OutcomeUnknown, nil
 		}
 	}
-	return w.outcome(effect), nil
+	return c.outcome(), nil
 }
 
 // outcome says what a settled call came to: the key before the carrier's word.
-func (w *callRound) outcome(effect string) models.CallOutcome {
+func (c *phoneCall) outcome() models.CallOutcome {
 	switch {
-	case w.digits[effect] == "1":
+	case c.digit == "1":
 		return models.OutcomeAcknowledged
-	case w.digits[effect] == "9":
+	case c.digit == "9":
 		return models.OutcomeDeclined
-	case w.digits[effect] == "3":
+	case c.digit == "3":
 		return models.OutcomePassedOn
-	case w.status[effect] == models.CallCompleted && w.machine[effect]:
+	case c.status == models.CallCompleted && c.machine:
 		return models.OutcomeVoicemail
-	case w.status[effect].Final():
-		return models.OutcomeOf(w.status[effect])
+	case c.status.Final():
+		return models.OutcomeOf(c.status)
 	default:
 		return models.OutcomeCanceled
 	}

@@ -30,6 +30,9 @@ type (
 // errFailed is the type of the error that says that an order came to nothing.
 const errFailed = activities.ErrFailed
 
+// errEngaged is the type of the error that says that another call of ours to the number is under way.
+const errEngaged = activities.ErrEngaged
+
 // The receivers are nil: they only give the activities their names.
 var (
 	records     *activities.Records
@@ -38,12 +41,17 @@ var (
 	containment *activities.Containment
 )
 
-// local runs a store activity within the workflow task, again and again until it succeeds or refuses for good.
+// forever is longer than any incident lives.
+const forever = 100 * 365 * 24 * time.Hour
+
+// local runs a store activity within the workflow task, again and again until it succeeds or refuses for good. Without
+// a bound of its own on the whole, the bound on one attempt would be that too.
 func local(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		StartToCloseTimeout: 5 * time.Second,
-		Summary:             summary,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+		StartToCloseTimeout:    5 * time.Second,
+		ScheduleToCloseTimeout: forever,
+		Summary:                summary,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
 }
 
@@ -123,8 +131,13 @@ func check(ctx workflow.Context, patience time.Duration, in models.CheckRun) err
 	}
 }
 
+// placeCall asks the carrier for a call. Canceled, it is not tried again; what was begun is waited for, and may succeed.
+// A line that is taken by another call of ours is not waited for here.
 func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (id string, err error) {
-	err = workflow.ExecuteActivity(remote(ctx, models.QueuePhone, summary, patience), phone.Place, in).Get(ctx, &id)
+	o := workflow.GetActivityOptions(remote(ctx, models.QueuePhone, summary, patience))
+	o.WaitForCancellation = true
+	o.RetryPolicy.NonRetryableErrorTypes = []string{errEngaged}
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), phone.Place, in).Get(ctx, &id)
 	return id, err
 }
 
@@ -135,7 +148,7 @@ func callStatus(ctx workflow.Context, in activities.CallRef) (s models.CallStatu
 }
 
 func hangup(ctx workflow.Context, in activities.CallRef) error {
-	ctx = remote(ctx, models.QueuePhone, "hang up: somebody acknowledged", time.Minute)
+	ctx = remote(ctx, models.QueuePhone, "hang up", time.Minute)
 	return workflow.ExecuteActivity(ctx, phone.Hangup, in).Get(ctx, nil)
 }
 

@@ -24,12 +24,9 @@ func refusal(err error) error {
 // classOf returns the vendor class of a failed activity; Transient when it ran out of time or failed for a reason
 // of our own, because then it goes on.
 func classOf(err error) models.VendorClass {
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
-		switch c := models.VendorClass(app.Type()); c {
-		case models.Rejected, models.Config:
-			return c
-		}
+	switch c := models.VendorClass(typeOf(err)); c {
+	case models.Rejected, models.Config:
+		return c
 	}
 	return models.Transient
 }
@@ -64,8 +61,17 @@ func unsure(err error) bool {
 	return true
 }
 
+// engaged reports whether a call was not placed because another one of ours to the number is under way.
+func engaged(err error) bool { return typeOf(err) == errEngaged }
+
 // orderFailed reports whether an EDR said that an order it had taken came to nothing.
-func orderFailed(err error) bool {
+func orderFailed(err error) bool { return typeOf(err) == errFailed }
+
+// typeOf returns the type of the application error in err, or "".
+func typeOf(err error) string {
 	var app *temporal.ApplicationError
-	return errors.As(err, &app) && app.Type() == errFailed
+	if !errors.As(err, &app) {
+		return ""
+	}
+	return app.Type()
 }

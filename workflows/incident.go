@@ -24,6 +24,7 @@ type incident struct {
 	busy     int                    // signals being worked on, messages being taken back
 	again    []string               // endpoints a person wants tried again
 	ringing  []string               // approvals contacts are to be called about
+	heard    time.Time              // when the present call round last reported
 	inboxes  []inbox
 	shown    presentation
 }
@@ -165,7 +166,7 @@ func (w *incident) closeIfReady(ctx workflow.Context) error {
 
 // due plans a message to everyone whose rule matches.
 func (w *incident) due(n models.Notice) {
-	n.Revision, n.Severity = w.run.Incident.Revision, w.run.Incident.Severity
+	n.Revision, n.Severity = w.run.Incident.Revision, w.run.Incident.PublishedSeverity
 	if slices.Contains(w.run.Notices, n) {
 		return
 	}

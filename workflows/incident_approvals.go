@@ -146,7 +146,7 @@ func (w *incident) ringForApproval(ctx workflow.Context, approval string) {
 // ring starts the calls. It reports false when there is nobody to call, or nothing to call about any more.
 func (w *incident) ring(ctx workflow.Context, approval string, round int) bool {
 	i := w.run.Incident
-	p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx), Approval: true})
+	p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true})
 	e := w.openApproval(approval)
 	if err != nil || e == nil || len(p.Calls) == 0 {
 		return false
@@ -232,14 +232,14 @@ func (w *incident) askAgainAt(ctx workflow.Context, asked time.Time) (time.Time,
 	if err != nil || !at.Before(now) {
 		return at, err
 	}
-	return w.firstReach(ctx, now.Add(w.run.Policy.Reminder(w.run.Incident.Severity)))
+	return w.firstReach(ctx, now.Add(w.run.Policy.Reminder(w.run.Incident.PublishedSeverity)))
 }
 
 // firstReach is when the first contact can be reached about an approval that is asked at a moment; that moment itself, if
 // nobody ever can.
 func (w *incident) firstReach(ctx workflow.Context, at time.Time) (time.Time, error) {
 	i := w.run.Incident
-	p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: at, Approval: true})
+	p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: at, Approval: true})
 	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
 		return at, err
 	}

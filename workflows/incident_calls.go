@@ -41,18 +41,20 @@ func (w *incident) roundUnderway() bool {
 	return w.run.Incident.CallRound > 0 && w.run.Incident.CallRoundEnded.IsZero()
 }
 
-// startRound waits for the next round's time and starts it. It reports false when there was no need any more.
+// startRound waits for the next round's time and starts it. It reports false when there was no need any more, or when
+// that time changed.
 func (w *incident) startRound(ctx workflow.Context) bool {
 	unneeded := func() bool { return !w.needsRound() }
 	at := w.nextRound()
-	if stop, err := awaitUntil(ctx, at, fmt.Sprintf("call round %d begins", w.run.Incident.CallRound+1), unneeded); stop || err != nil {
+	changed := func() bool { return unneeded() || w.nextRound().Before(at) }
+	if stop, err := awaitUntil(ctx, at, fmt.Sprintf("call round %d begins", w.run.Incident.CallRound+1), changed); stop || err != nil {
 		return false
 	}
 	i := w.run.Incident
 	later := func(r models.Reach) bool { return r.At.After(workflow.Now(ctx)) }
 	to := slices.DeleteFunc(slices.Clone(w.run.Callees), later)
 	if i.NeedsCalls() {
-		p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx)})
+		p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx)})
 		if err != nil || unneeded() {
 			return false
 		}
@@ -62,7 +64,7 @@ func (w *incident) startRound(ctx workflow.Context) bool {
 	round := i.CallRound + 1
 	w.must(ctx, w.note(ctx, models.System(), &models.CallRoundStarted{Round: round}))
 	if len(to) == 0 {
-		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be called for severity "+string(i.Severity))
+		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be called for severity "+string(i.PublishedSeverity))
 		w.roundEnded(ctx, models.RoundResult{Round: round})
 		return false
 	}
@@ -93,18 +95,23 @@ func (w *incident) startChild(ctx workflow.Context, id, summary, kind string, ar
 	}
 }
 
-// awaitRound waits for the round to end. As soon as anyone acknowledged anywhere the round is told to stop.
+// awaitRound waits for the round to end. As soon as anyone acknowledged anywhere, or no calls are needed any more, the
+// round is told to stop, and also when it has been silent for longer than a call can take.
 func (w *incident) awaitRound(ctx workflow.Context) error {
-	round := w.run.Incident.CallRound
+	round, needed := w.run.Incident.CallRound, w.run.Incident.NeedsCalls()
 	ended := func() bool { return !w.roundUnderway() }
 	enough := func() bool {
 		i := w.run.Incident
-		return ended() || i.Over() || i.Acknowledged != nil && i.FireDrill == ""
+		return ended() || i.Over() || needed && !i.NeedsCalls() || i.Acknowledged != nil && i.FireDrill == ""
 	}
-	if _, err := awaitFor(ctx, longestRound(w.run.Policy), fmt.Sprintf("watch that call round %d ends", round), enough); err != nil {
-		return err
+	w.heard = workflow.Now(ctx)
+	until := func() time.Time { return w.heard.Add(longestSilence(w.run.Policy)) }
+	for !enough() && workflow.Now(ctx).Before(until()) {
+		if _, err := awaitUntil(ctx, until(), fmt.Sprintf("watch that call round %d goes on", round), enough); err != nil {
+			return err
+		}
 	}
-	if !ended() && enough() {
+	if !ended() {
 		stop := workflow.SignalExternalWorkflow(ctx, w.run.Incident.Reference.CallRoundWorkflowID(round), "", models.SignalStop, nil)
 		if stop.Get(ctx, nil) == nil {
 			if _, err := awaitFor(ctx, 2*time.Minute, "call round stops", ended); err != nil {
@@ -118,25 +125,29 @@ func (w *incident) awaitRound(ctx workflow.Context) error {
 	return nil
 }
 
-// longestRound is more than any round can take: a bound against a round that somebody terminated.
-func longestRound(p models.Policy) time.Duration {
-	return 20*time.Minute + 20*time.Duration(p.BusyTries+1)*time.Duration(p.RingFor+p.BusyAgainAfter)
+// longestSilence is more than a round can take from one report to the next, which is one call.
+func longestSilence(p models.Policy) time.Duration {
+	return 2*longestCall + time.Duration(p.TellAfter+p.RingFor+p.BusyAgainAfter)
 }
 
 func (w *incident) contactCalled(ctx workflow.Context, r models.CallResult) {
+	w.heard = workflow.Now(ctx)
 	w.must(ctx, w.note(ctx, models.System(), &models.ContactCalled{CallResult: r}))
 	switch r.Outcome {
 	case models.OutcomeUnplaced:
-		w.openTask(ctx, models.TaskVendorDown, "phone", "the carrier does not take calls")
+		w.openTask(ctx, models.TaskVendorDown, "phone", "the carrier does not take calls: "+r.Reason)
+	case models.OutcomeMisconfigured:
+		w.openTask(ctx, models.TaskConfig, "phone", "calls: "+r.Reason)
 	case models.OutcomeRefused:
-		w.openTask(ctx, models.TaskRejected, "phone/"+r.Contact.String(), "the carrier will not call a contact's number")
-	case models.OutcomeCanceled: // says nothing about the carrier
+		w.openTask(ctx, models.TaskRejected, "phone/"+r.Contact.String(), "the carrier will not call a contact's number: "+r.Reason)
+	case models.OutcomeCanceled, models.OutcomeEngaged: // say nothing about the carrier
 	default:
 		w.endTask(ctx, models.TaskVendorDown, "phone")
+		w.endTask(ctx, models.TaskConfig, "phone")
 	}
 	switch {
-	case r.Outcome == models.OutcomeAcknowledged && w.run.Incident.FireDrill != "": // else the round's end says so
-		w.reached(ctx, r.Contact, "voice", "key press 1")
+	case r.Outcome == models.OutcomeAcknowledged:
+		w.reached(ctx, r.Contact, "voice", keyPress1)
 	case r.Missed(w.run.Policy):
 		w.textMissed(ctx, r)
 	}
@@ -158,13 +169,14 @@ func (w *incident) reached(ctx workflow.Context, contact uuid.UUID, channel, how
 }
 
 func (w *incident) roundEnded(ctx workflow.Context, r models.RoundResult) {
+	if r.Acknowledged { // also when the round was given up for lost
+		w.reached(ctx, r.Contact, "voice", keyPress1)
+	}
 	if r.Round != w.run.Incident.CallRound || !w.roundUnderway() {
 		return
 	}
 	w.must(ctx, w.note(ctx, models.System(), &models.CallRoundEnded{RoundResult: r}))
-	if r.Acknowledged {
-		w.reached(ctx, r.Contact, "voice", "key press 1")
-	} else if w.run.Incident.NeedsCalls() && r.Round >= w.run.Policy.Rounds {
+	if w.run.Incident.NeedsCalls() && r.Round >= w.run.Policy.Rounds {
 		w.openTask(ctx, models.TaskNobodyReached, "", fmt.Sprintf("nobody acknowledged after %d call rounds", r.Round))
 	}
 }

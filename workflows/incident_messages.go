@@ -42,7 +42,7 @@ func (w *incident) nextNotice() int {
 func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 	i := w.run.Incident
 	waiting := w.reminding(all)
-	to, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.Severity, At: workflow.Now(ctx), Notice: all, Waiting: waiting})
+	to, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Notice: all, Waiting: waiting})
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (w *incident) address(ctx workflow.Context, all models.Notice) error {
 	}
 	w.run.Notices = slices.Replace(w.run.Notices, at, at+1, each...)
 	if len(each) == 0 && len(waiting) == 0 {
-		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be told of severity "+string(i.Severity))
+		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be told of severity "+string(i.PublishedSeverity))
 	}
 	return nil
 }
@@ -187,30 +187,24 @@ func (w *incident) insteadOf(ctx workflow.Context, n models.Notice, effect, reas
 	if slices.Contains(w.run.Instead, effect) || i.Over() {
 		return
 	}
-	w.made(effect)
-	to, err := fallback(ctx, fallbackInput{ClientID: i.ClientID, Contact: n.Contact, Severity: i.Severity, Failed: n.Channel, At: workflow.Now(ctx)})
+	w.run.Instead = append(w.run.Instead, effect)
+	w.run.Instead = w.run.Instead[max(len(w.run.Instead)-insteadKept, 0):]
+	to, err := fallback(ctx, fallbackInput{ClientID: i.ClientID, Reference: i.Reference, Notice: n, Severity: i.PublishedSeverity, At: workflow.Now(ctx)})
 	if err != nil {
 		return
 	}
+	i = w.run.Incident
+	other := n.To(to)
+	same := func(x models.Notice) bool {
+		return models.MessageEffect(i.Reference, i.ClientID, x).Key == models.MessageEffect(i.Reference, i.ClientID, other).Key
+	}
+	switch {
+	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.run.Notices, same), to.Channel == models.ChannelVoice && i.Acknowledged != nil:
+		to.Channel = "" // the text is on its way; nobody is called any more
+	case to.Channel == models.ChannelSMS:
+		w.run.Notices = append(w.run.Notices, other)
+	case to.Channel == models.ChannelVoice && !i.NeedsCalls() && !slices.ContainsFunc(w.run.Callees, func(r models.Reach) bool { return r.Contact == to.Contact }):
+		w.run.Callees = append(w.run.Callees, to) // a round of a critical incident calls them anyway
+	}
 	w.must(ctx, w.note(ctx, models.System(), &models.NotDelivered{Contact: n.Contact, Channel: n.Channel, Effect: effect, Reason: reason, Instead: to.Channel}))
-	switch to.Channel {
-	case models.ChannelSMS:
-		n = n.To(to)
-		if sent := "sent " + models.MessageEffect(i.Reference, i.ClientID, n).Key; !slices.Contains(w.run.Instead, sent) {
-			w.made(sent)
-			w.run.Notices = append(w.run.Notices, n)
-		}
-	case models.ChannelVoice: // unless a round of a critical incident calls them anyway
-		if !i.NeedsCalls() && !slices.ContainsFunc(w.run.Callees, func(r models.Reach) bool { return r.Contact == to.Contact }) {
-			w.run.Callees = append(w.run.Callees, to)
-		}
-	}
-}
-
-// made remembers that a message was made up for, or that one was sent to make up for another.
-func (w *incident) made(what string) {
-	w.run.Instead = append(w.run.Instead, what)
-	if over := len(w.run.Instead) - insteadKept; over > 0 {
-		w.run.Instead = w.run.Instead[over:]
-	}
 }

@@ -36,7 +36,7 @@ func (w *incident) remindClient(ctx workflow.Context) {
 		}
 		at := r.at
 		if !r.anytime {
-			in := remindInput{ClientID: w.run.Incident.ClientID, Severity: w.run.Incident.Severity, Due: r.at}
+			in := remindInput{ClientID: w.run.Incident.ClientID, Severity: w.run.Incident.PublishedSeverity, Due: r.at}
 			open, err := remindAt(ctx, in)
 			if err != nil {
 				return
@@ -73,7 +73,7 @@ func (w *incident) nextReminder() (reminder, bool) {
 	}
 	for _, q := range i.Questions {
 		if at, n, due := q.NextReminder(); due {
-			all = append(all, reminder{at: at, question: q.ID, number: n, anytime: i.Severity == models.SeverityCritical})
+			all = append(all, reminder{at: at, question: q.ID, number: n, anytime: i.PublishedSeverity == models.SeverityCritical})
 		}
 		if q.Open() && !q.Overdue {
 			all = append(all, reminder{at: q.Deadline, question: q.ID, anytime: true, overdue: true})

@@ -61,9 +61,14 @@ func (w *incident) attend(ctx workflow.Context) {
 
 // keyPressed is a human on the phone. It comes here straight when the round that placed the call is over already.
 func (w *incident) keyPressed(ctx workflow.Context, k models.KeyPress) {
-	if k.Digit == "1" {
-		w.reached(ctx, k.Contact, "voice", "key press 1")
+	if k.Digit != "1" {
+		return
 	}
+	w.reached(ctx, k.Contact, "voice", keyPress1)
+	w.busy++
+	defer func() { w.busy-- }()
+	said := outcomeInput{ClientID: w.run.Incident.ClientID, Effect: k.Effect, Outcome: string(models.OutcomeAcknowledged), By: k.Contact, How: keyPress1}
+	w.must(ctx, outcome(ctx, said))
 }
 
 // replied is a human who answered a text message with the code that was in it.

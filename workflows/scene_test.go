@@ -36,10 +36,12 @@ const ref = models.Reference("SI-1042-0007")
 type story struct {
 	t        *testing.T
 	env      *testsuite.TestWorkflowEnvironment
+	began    time.Time
 	events   []models.Event
 	mails    []sent
 	texts    []sent
 	calls    []models.Effect
+	hungUp   []string                           // the carrier's ids of calls
 	said     map[string]activities.OutcomeInput // effect key -> our word on it
 	canceled []activities.CancelInput
 	edr      []string
@@ -51,13 +53,16 @@ type story struct {
 	mailFails   func() error
 	textFails   func() error
 	changeFails func() error
-	answers     func(e models.Effect) // what the person called does
+	answers     func(e models.Effect)             // what the person called does
+	placeFails  func(e models.Effect) error       // what the carrier says to an order for a call
+	planFails   func() error                      // what the store says when it is asked whom to reach
+	noteFails   func(effect string) error         // what the store says to our word on an effect
+	callStands  func(id string) models.CallStatus // what the carrier says about a call when it is asked
 	directory   models.Directory
 	authority   models.Authority
 	released    bool                                                                // somebody released the device in the vendor's console
 	confirm     func(in activities.EndpointInput) (*activities.EndpointSeen, error) // nil, nil: as desired
 	agent       string                                                              // the one device, whatever its name; "" for one per name
-	placeFails  func() error
 	looks       func() error
 	tagless     bool   // the EDR tells no tags
 	device      string // what the EDR calls every device, "" for what was typed
@@ -111,6 +116,11 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(records.Plan, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
+		if s.planFails != nil {
+			if err := s.planFails(); err != nil {
+				return models.Plan{}, err
+			}
+		}
 		p := s.directory.Plan(in.Severity, in.At).Without(in.Waiting)
 		if in.Approval {
 			p.Calls = s.directory.Callable(in.Severity, in.At)
@@ -119,7 +129,8 @@ func (s *story) world() {
 	})
 	s.env.OnActivity(records.Fallback, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FallbackInput) (models.Reach, error) {
 		for _, c := range s.directory.Contacts {
-			if r, ok := s.directory.Fallback(c, in.Severity, in.Failed, in.At); ok && c.ID == in.Contact {
+			r, ok := s.directory.Fallback(c, in.Severity, in.Notice.Channel, in.At)
+			if ok && c.ID == in.Notice.Contact && !s.texted(in.Notice.To(r)) {
 				return r, nil
 			}
 		}
@@ -149,6 +160,11 @@ func (s *story) world() {
 	})
 	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) { return s.decided[in.RequestID], nil })
 	s.env.OnActivity(records.Outcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
+		if s.noteFails != nil {
+			if err := s.noteFails(in.Effect); err != nil {
+				return err
+			}
+		}
 		s.said[in.Effect] = in
 		return nil
 	})
@@ -175,7 +191,7 @@ func (s *story) world() {
 	})
 	s.env.OnActivity(phone.Place, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
 		if s.placeFails != nil {
-			if err := s.placeFails(); err != nil {
+			if err := s.placeFails(in.Effect); err != nil {
 				return "", err
 			}
 		}
@@ -185,8 +201,16 @@ func (s *story) world() {
 		}
 		return "CA" + in.Effect.Key, nil
 	})
-	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(context.Context, activities.CallRef) (models.CallStatus, error) { return models.CallNoAnswer, nil })
-	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(nil)
+	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) (models.CallStatus, error) {
+		if s.callStands != nil {
+			return s.callStands(in.CallID), nil
+		}
+		return models.CallNoAnswer, nil
+	})
+	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) error {
+		s.hungUp = append(s.hungUp, in.CallID)
+		return nil
+	})
 	s.env.OnActivity(edr.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
 		return activities.EndpointSeen{AgentID: cmp.Or(s.agent, "aid-"+in.Hostname), Hostname: cmp.Or(s.device, in.Hostname), TagsUnknown: s.tagless, State: models.HostNormal, Online: true}, nil
 	})
@@ -301,12 +325,22 @@ func (s *story) run(severity models.Severity) models.Incident {
 
 func (s *story) runFrom(run models.IncidentRun) models.Incident {
 	s.t.Helper()
+	s.began = s.env.Now()
 	s.env.ExecuteWorkflow(models.IncidentWorkflow, run)
 	if err := s.env.GetWorkflowError(); err != nil && !workflow.IsContinueAsNewError(err) {
 		s.t.Fatalf("the workflow failed: %v", err)
 	}
 	return s.replay(run.Incident)
 }
+
+// texted reports whether a text was handed over already, as the ledger knows.
+func (s *story) texted(n models.Notice) bool {
+	key := models.MessageEffect(ref, acme, n).Key
+	return slices.ContainsFunc(s.texts, func(x sent) bool { return models.MessageEffect(ref, acme, x.Notice).Key == key })
+}
+
+// since is how long ago the incident was opened.
+func (s *story) since() time.Duration { return s.env.Now().Sub(s.began) }
 
 // replay is the incident as anyone can tell it from the recorded events alone.
 func (s *story) replay(i models.Incident) models.Incident {

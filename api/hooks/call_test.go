@@ -27,6 +27,14 @@ func TestOnlyOneCallIsReadTheIncident(t *testing.T) {
 	}
 }
 
+func TestTheSeverityThatIsSpokenIsTheOneTheClientReads(t *testing.T) {
+	d := newDoor(t)
+	d.record(&d.incident, analyst, &models.Assessed{Severity: models.SeverityLow, Assessment: d.incident.Assessment})
+	d.says(d.speaks("voice", d.call, "", ""), http.StatusOK, "<Gather", "critical")
+	d.record(&d.incident, analyst, &models.Revised{Change: "a test of their own"})
+	d.says(d.speaks("voice", d.call, "", ""), http.StatusOK, "<Gather", "low")
+}
+
 func TestKeys(t *testing.T) {
 	for _, c := range []struct {
 		digit, query string

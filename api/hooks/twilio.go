@@ -163,7 +163,7 @@ func (h *Hooks) menu(c *gin.Context, k call, n int, before string) {
 			return nil, err
 		}
 		s, err := h.Words.Menu(report.Announcement{
-			Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.Severity, Drill: p.incident.Drill,
+			Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity, Drill: p.incident.Drill,
 			Code: code, Before: before,
 		})
 		if err != nil {

@@ -1,0 +1,204 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// carrier takes every call, and loses the answer if it is told to.
+type carrier struct {
+	activities.Carrier
+	mu    sync.Mutex
+	calls []models.PlacedCall
+	to    string // the number of the last one
+	loses bool
+}
+
+func (c *carrier) Place(_ context.Context, out models.OutboundCall) (models.PlacedCall, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.to = out.To
+	if c.loses {
+		return models.PlacedCall{}, failed(models.Ambiguous)
+	}
+	call := models.PlacedCall{ID: fmt.Sprintf("CA%d", len(c.calls)+1)}
+	c.calls = append(c.calls, call)
+	return call, nil
+}
+
+func (c *carrier) Recent(context.Context, string, time.Time) ([]models.PlacedCall, error) {
+	return c.calls, nil
+}
+
+// line is a phone with a number that contacts of two clients have.
+type line struct {
+	*bench
+	carrier *carrier
+	phone   activities.Phone
+	clients [2]uuid.UUID
+	contact [2]uuid.UUID
+	ref     [2]models.Reference
+}
+
+func newLine(t *testing.T) *line {
+	l := &line{bench: newBench(t), carrier: &carrier{}}
+	l.phone = activities.Phone{Effects: l.ledger, Carrier: l.carrier, Rehearsal: l.carrier, Vendor: "twilio", PublicURL: &url.URL{Scheme: "https", Host: "watchfire.example"}}
+	for n := range l.clients {
+		c, err := l.ledger.Store.CreateClient(t.Context(), models.Client{LegalName: fmt.Sprint("Client ", n), TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, fmt.Sprint("line ", n), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.clients[n] = c.ID
+		err = l.ledger.Store.ForClient(t.Context(), store.SOC, c.ID, func(tx *store.Tx) error {
+			contact, err := tx.CreateContact(models.Contact{Name: "C", Phone: "+12025550177", Order: 1, Language: "en",
+				Severities: models.Severities(), Channels: []models.Channel{models.ChannelVoice}}, "contact", "")
+			if err != nil {
+				return err
+			}
+			by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
+			i, err := tx.OpenIncident(models.Opened{ClientID: c.ID, Title: "t", Severity: models.SeverityCritical}, by, l.now, "open", "f")
+			l.contact[n], l.ref[n] = contact.ID, i.Reference
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// call is a call of a client's incident, in its round.
+func (l *line) call(client, round int) models.Effect {
+	return models.CallEffect(l.ref[client], l.clients[client], 1, round, 1, l.contact[client])
+}
+
+// place orders a call and wants it to end with an error of a type, "" for success.
+func (l *line) place(e models.Effect, want string) {
+	l.Helper()
+	_, err := l.phone.Place(l.Context(), activities.CallInput{Effect: e, RingFor: 30 * time.Second})
+	var app *temporal.ApplicationError
+	switch {
+	case want == "" && err != nil:
+		l.Fatalf("refused: %v", err)
+	case want != "" && (!errors.As(err, &app) || app.Type() != want):
+		l.Fatalf("got %v, want an error of type %s", err, want)
+	}
+}
+
+func (l *line) ledgerSays(e models.Effect) (row store.LedgerRow) {
+	l.Helper()
+	err := l.ledger.Store.ForClient(l.Context(), store.Worker, e.ClientID, func(tx *store.Tx) (err error) {
+		row, err = tx.Effect(e.Key)
+		return err
+	})
+	if err != nil {
+		l.Fatal(err)
+	}
+	return row
+}
+
+func TestANumberIsEngagedWhileWeCallIt(t *testing.T) {
+	for _, other := range []int{0, 1} { // the same client's contact, and another's with the same number
+		l := newLine(t)
+		l.place(l.call(0, 1), "")
+		l.place(l.call(other, 2), activities.ErrEngaged)
+		if len(l.carrier.calls) != 1 {
+			t.Fatalf("the carrier was asked for %d calls", len(l.carrier.calls))
+		}
+		if row := l.ledgerSays(l.call(other, 2)); row.State != models.EffectIntended || row.Attempts != 0 {
+			t.Errorf("the ledger says %s after %d attempts", row.State, row.Attempts)
+		}
+		l.place(l.call(0, 1), "") // the same call again is found done
+		l.later(151 * time.Second)
+		l.place(l.call(other, 2), "") // a call nobody tells the end of holds the number for a while
+	}
+}
+
+func TestANumberIsFreeWhenTheCallIsOver(t *testing.T) {
+	for name, end := range map[string]func(l *line) error{
+		"our word": func(l *line) error {
+			r := activities.Records{Store: l.ledger.Store, Now: l.clock}
+			return r.Outcome(l.Context(), activities.OutcomeInput{ClientID: l.clients[0], Effect: l.call(0, 1).Key, Outcome: string(models.OutcomeNoAnswer)})
+		},
+		"the carrier's": func(l *line) error {
+			return l.ledger.Store.ForClient(l.Context(), store.Worker, l.clients[0], func(tx *store.Tx) error {
+				_, err := tx.Advance("twilio", []store.Word{{EventID: "1", Effect: l.ledgerSays(l.call(0, 1)).ID, State: string(models.CallNoAnswer), Sequence: 3}}, l.clock())
+				return err
+			})
+		},
+	} {
+		l := newLine(t)
+		l.place(l.call(0, 1), "")
+		if err := end(l); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		l.place(l.call(1, 1), "")
+	}
+}
+
+func TestARehearsalEngagesNoNumber(t *testing.T) {
+	l := newLine(t)
+	rehearsal := l.call(0, 1)
+	rehearsal.Rehearsal = true
+	l.carrier.loses = true
+	l.place(rehearsal, string(models.Ambiguous))
+	l.carrier.loses = false
+	l.place(l.call(1, 1), "")
+	rehearsal = l.call(0, 2)
+	rehearsal.Rehearsal = true
+	l.place(rehearsal, "")
+}
+
+func TestALostCallIsNotTakenForAnotherClients(t *testing.T) {
+	l := newLine(t)
+	l.place(l.call(1, 1), "") // CA1
+	l.later(151 * time.Second)
+	l.carrier.loses = true
+	l.place(l.call(0, 1), string(models.Ambiguous))
+	l.later(settle)
+	l.carrier.loses = false
+	l.place(l.call(0, 1), "")
+	if id := l.ledgerSays(l.call(0, 1)).VendorID; id != "CA2" {
+		t.Errorf("the lost call is %s, which is the other client's", id)
+	}
+}
+
+func TestAContactIsCalledAsTheyAreKnownAtThatMoment(t *testing.T) {
+	l := newLine(t)
+	change := func(fn func(tx *store.Tx) error) {
+		t.Helper()
+		if err := l.ledger.Store.ForClient(t.Context(), store.SOC, l.clients[0], fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(func(tx *store.Tx) error {
+		c, err := tx.Contact(l.contact[0])
+		if err != nil {
+			return err
+		}
+		c.Phone = "+12025550188"
+		_, err = tx.UpdateContact(c)
+		return err
+	})
+	l.place(l.call(0, 1), "")
+	if l.carrier.to != "+12025550188" {
+		t.Errorf("called %s", l.carrier.to)
+	}
+	change(func(tx *store.Tx) error { return tx.RemoveContact(l.contact[0], l.clock()) })
+	l.place(l.call(0, 2), string(models.Rejected))
+	if len(l.carrier.calls) != 1 {
+		t.Error("a contact who was removed is called")
+	}
+}

@@ -1,0 +1,7 @@
+-- A number is engaged while we call it, and a vendor's id belongs to one effect, whichever client's: both are looked up
+-- over all clients.
+
+-- +goose Up
+create index effects_calls on effects (client_id, contact_id, attempt_at) where kind = 'call';
+drop index effects_vendor_id;
+create index effects_vendor_id on effects (vendor_id) where vendor_id <> '';
