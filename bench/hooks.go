@@ -69,39 +69,48 @@ func (a *arena) hooks(ctx context.Context, contacts int) (h *Hooks, err error) {
 // crowd makes a client of many contacts, and an incident that is ready to be published.
 func (a *arena) crowd(ctx context.Context, contacts int) (opened, error) {
 	o := opened{by: a.people[0]}
-	db, err := store.Open(ctx, a.stack.AppURL(), store.Options{MaxConns: 1})
-	if err != nil {
-		return o, err
-	}
-	defer db.Close()
-	today := time.Now().UTC().Truncate(24 * time.Hour)
-	client, err := db.CreateClient(ctx, models.Client{
-		LegalName: "Long Meadow Hospitals", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(),
-		Contract: models.Contract{Start: today, End: today.AddDate(1, 0, 0), Plan: "mdr"},
-	}, "bench-crowd", "")
-	if err != nil {
-		return o, err
-	}
-	err = db.ForClient(ctx, store.SOC, client.ID, func(tx *store.Tx) error {
-		for n := range contacts {
-			name := fmt.Sprintf("contact%d", n+1)
-			if _, err := tx.CreateContact(models.Contact{
-				Name: name, Email: name + "@longmeadow.example", Language: "en", Order: n + 1,
-				Severities: []models.Severity{models.SeverityLow}, Channels: []models.Channel{models.ChannelEmail},
-			}, "bench-"+name, ""); err != nil {
-				return err
-			}
+	err := a.inStore(ctx, func(db *store.Store) error {
+		client, err := db.CreateClient(ctx, newClient("Long Meadow Hospitals"), "bench-crowd", "")
+		if err != nil {
+			return err
 		}
-		return nil
+		o.by.client = client.Number
+		return db.ForClient(ctx, store.SOC, client.ID, func(tx *store.Tx) error {
+			for n := range contacts {
+				name := fmt.Sprintf("contact%d", n+1)
+				if _, err := tx.CreateContact(models.Contact{
+					Name: name, Email: name + "@longmeadow.example", Language: "en", Order: n + 1,
+					Severities: []models.Severity{models.SeverityLow}, Channels: []models.Channel{models.ChannelEmail},
+				}, "bench-"+name, ""); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	})
 	if err != nil {
 		return o, err
 	}
-	o.by.client = client.Number
-	if o.ref, err = o.by.open(ctx, models.SeverityLow); err == nil {
-		_, err = o.by.analyst.Command(ctx, o.ref, assessment(0))
+	return a.openedBy(ctx, o.by, models.SeverityLow, 0)
+}
+
+// inStore runs fn with the stack's database.
+func (a *arena) inStore(ctx context.Context, fn func(*store.Store) error) error {
+	db, err := store.Open(ctx, a.stack.AppURL(), store.Options{MaxConns: 1})
+	if err != nil {
+		return err
 	}
-	return o, err
+	defer db.Close()
+	return fn(db)
+}
+
+// newClient is a client without contacts.
+func newClient(name string) models.Client {
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	return models.Client{
+		LegalName: name, TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(),
+		Contract: models.Contract{Start: today, End: today.AddDate(1, 0, 0), Plan: "mdr"},
+	}
 }
 
 // mail publishes the incident, and returns when its mails are out and the vendor is about to report on them.

@@ -56,13 +56,16 @@ type opened struct {
 
 // opened returns what opens an incident of a severity and assesses it.
 func (a *arena) opened(s models.Severity) func(ctx context.Context, n int) (opened, error) {
-	return func(ctx context.Context, n int) (o opened, err error) {
-		o.by = a.at(n)
-		if o.ref, err = o.by.open(ctx, s); err == nil {
-			_, err = o.by.analyst.Command(ctx, o.ref, assessment(n)) // its workflow runs
-		}
-		return o, err
+	return func(ctx context.Context, n int) (opened, error) { return a.openedBy(ctx, a.at(n), s, n) }
+}
+
+// openedBy opens and assesses an incident: its workflow runs.
+func (a *arena) openedBy(ctx context.Context, by people, s models.Severity, n int) (o opened, err error) {
+	o.by = by
+	if o.ref, err = by.open(ctx, s); err == nil {
+		_, err = by.analyst.Command(ctx, o.ref, assessment(n))
 	}
+	return o, err
 }
 
 func oursCommand(ctx context.Context, a *arena, l load) (operation, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
 )
 
 const (
@@ -63,9 +64,18 @@ func (a *arena) reach(ctx context.Context, atOnce int) (r *Reach, err error) {
 	return r, nil
 }
 
-// publish is our side: it opens and assesses critical incidents, and publishes them.
+// publish is our side: it opens and assesses critical incidents, each of a client of its own, because one phone is called
+// about one incident at a time, and publishes them.
 func (r *Reach) publish(ctx context.Context, a *arena, l load) (operation, error) {
-	free, err := pool(ctx, l.most, a.opened(models.SeverityCritical))
+	numbers, err := a.newcomers(ctx, l.most)
+	if err != nil {
+		return operation{}, err
+	}
+	free, err := pool(ctx, l.most, func(ctx context.Context, n int) (opened, error) {
+		by := a.at(n)
+		by.client = numbers[n]
+		return a.openedBy(ctx, by, models.SeverityCritical, n)
+	})
 	return operation{
 		do: func(ctx context.Context, _ int) (time.Duration, error) {
 			o := <-free
@@ -228,4 +238,36 @@ func (a *arena) called(ctx context.Context) (map[models.Reference]time.Time, err
 		}
 	}
 	return firsts, nil
+}
+
+// newcomers makes clients with as many contacts as the seeded ones have, each with a phone of their own, and returns the
+// clients' numbers.
+func (a *arena) newcomers(ctx context.Context, n int) (numbers []int, err error) {
+	err = a.inStore(ctx, func(db *store.Store) error {
+		for c := range n {
+			name := fmt.Sprintf("%d-%d", n, c)
+			client, err := db.CreateClient(ctx, newClient("Newcomer "+name), "bench-newcomer-"+name, "")
+			if err != nil {
+				return err
+			}
+			numbers = append(numbers, client.Number)
+			err = db.ForClient(ctx, store.SOC, client.ID, func(tx *store.Tx) error {
+				for k := range a.stack.Dev.Clients[0].Contacts {
+					_, err := tx.CreateContact(models.Contact{
+						Name: "Contact", Email: fmt.Sprintf("contact%d@newcomer%s.example", k+1, name), Phone: fmt.Sprintf("+49301%03d%03d%d", n, c, k),
+						Language: "en", Order: k + 1, Severities: models.Severities(), Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice},
+					}, fmt.Sprintf("bench-newcomer-%s-%d", name, k), "")
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return numbers, err
 }
