@@ -34,7 +34,7 @@ func (s *Store) Pooled(ctx context.Context) (role, client string, err error) {
 func Rows() []any {
 	return []any{
 		&clientRow{}, &contactRow{}, &userRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
-		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &effectRow{}, &effectStateRow{}, &codeRow{}, &authorityRow{},
+		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &effectRow{}, &effectStateRow{}, &codeRow{}, &authorityRow{}, &switchRow{}, &passRow{}, switchRow{}, passRow{},
 		&edrCredentialsRow{},
 	}
 }

@@ -389,6 +389,9 @@ type Indicators = []Indicator
 // Isolate Example: {"hostname":"dc01.client.example","reason":"Credentials are being taken from it."}
 type Isolate = models.Isolate
 
+// IsolationSwitch Whether the client's devices may be isolated at present, and who said so. Of a client, present only while it is paused.
+type IsolationSwitch = models.IsolationSwitch
+
 // Keep Example: {"endpoint":"e1","reason":"The host waits for forensics."}
 type Keep = models.Keep
 
@@ -602,6 +605,12 @@ type Severity = models.Severity
 // Example: 1h30m0s
 type Span = models.Duration
 
+// SwitchReason Example: {"reason":"An analyst's session was stolen."}
+type SwitchReason struct {
+	// Reason Why; rulings, and so the client, are told it.
+	Reason string `json:"reason"`
+}
+
 // Tag A tag of a device in the EDR.
 type Tag = string
 
@@ -791,6 +800,12 @@ type StartFireDrillParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// PauseIsolationParams defines parameters for PauseIsolation.
+type PauseIsolationParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // GetPlanParams defines parameters for GetPlan.
 type GetPlanParams struct {
 	// Severity Of what happens; critical when left out.
@@ -816,6 +831,12 @@ type DryRunResponseAuthorityParams struct {
 
 // SignResponseAuthorityParams defines parameters for SignResponseAuthority.
 type SignResponseAuthorityParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ResumeIsolationParams defines parameters for ResumeIsolation.
+type ResumeIsolationParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1033,11 +1054,17 @@ type SetEdrCredentialsJSONRequestBody = EDRCredentials
 // StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
 type StartFireDrillJSONRequestBody = NewFireDrill
 
+// PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
+type PauseIsolationJSONRequestBody = SwitchReason
+
 // DraftResponseAuthorityJSONRequestBody defines body for DraftResponseAuthority for application/json ContentType.
 type DraftResponseAuthorityJSONRequestBody = NewResponseAuthority
 
 // DryRunResponseAuthorityJSONRequestBody defines body for DryRunResponseAuthority for application/json ContentType.
 type DryRunResponseAuthorityJSONRequestBody = DryRun
+
+// ResumeIsolationJSONRequestBody defines body for ResumeIsolation for application/json ContentType.
+type ResumeIsolationJSONRequestBody = SwitchReason
 
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
@@ -1179,6 +1206,9 @@ type ServerInterface interface {
 	// CheckGoLive Check whether the client is ready to go live
 	// (GET /api/v1/clients/{number}/go-live)
 	CheckGoLive(c *gin.Context, number ClientNumber)
+	// PauseIsolation Let no device of the client be isolated
+	// (POST /api/v1/clients/{number}/pause-isolation)
+	PauseIsolation(c *gin.Context, number ClientNumber, params PauseIsolationParams)
 	// GetPlan Preview who is reached
 	// (GET /api/v1/clients/{number}/plan)
 	GetPlan(c *gin.Context, number ClientNumber, params GetPlanParams)
@@ -1194,6 +1224,9 @@ type ServerInterface interface {
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
 	SignResponseAuthority(c *gin.Context, number ClientNumber, version int, params SignResponseAuthorityParams)
+	// ResumeIsolation Let the client's devices be isolated again
+	// (POST /api/v1/clients/{number}/resume-isolation)
+	ResumeIsolation(c *gin.Context, number ClientNumber, params ResumeIsolationParams)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(c *gin.Context, params ListIncidentsParams)
@@ -2166,6 +2199,58 @@ func (siw *ServerInterfaceWrapper) CheckGoLive(c *gin.Context) {
 	siw.Handler.CheckGoLive(c, number)
 }
 
+// PauseIsolation operation middleware
+func (siw *ServerInterfaceWrapper) PauseIsolation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseIsolationParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PauseIsolation(c, number, params)
+}
+
 // GetPlan operation middleware
 func (siw *ServerInterfaceWrapper) GetPlan(c *gin.Context) {
 
@@ -2398,6 +2483,58 @@ func (siw *ServerInterfaceWrapper) SignResponseAuthority(c *gin.Context) {
 	}
 
 	siw.Handler.SignResponseAuthority(c, number, version, params)
+}
+
+// ResumeIsolation operation middleware
+func (siw *ServerInterfaceWrapper) ResumeIsolation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeIsolationParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ResumeIsolation(c, number, params)
 }
 
 // ListIncidents operation middleware
@@ -3983,6 +4120,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/:version/sign", wrapper.SignResponseAuthority)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/dry-run", wrapper.DryRunResponseAuthority)
 	router.PUT(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.SetEdrCredentials)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/pause-isolation", wrapper.PauseIsolation)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/resume-isolation", wrapper.ResumeIsolation)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
 	router.POST(options.BaseURL+"/api/v1/alerts", wrapper.ReceiveAlert)
@@ -4984,6 +5123,49 @@ func (response CheckGoLivedefaultApplicationProblemPlusJSONResponse) VisitCheckG
 	return err
 }
 
+type PauseIsolationRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params PauseIsolationParams
+	Body   *PauseIsolationJSONRequestBody
+}
+
+type PauseIsolationResponseObject interface {
+	VisitPauseIsolationResponse(w http.ResponseWriter) error
+}
+
+type PauseIsolation200JSONResponse IsolationSwitch
+
+func (response PauseIsolation200JSONResponse) VisitPauseIsolationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseIsolationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PauseIsolationdefaultApplicationProblemPlusJSONResponse) VisitPauseIsolationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPlanRequestObject struct {
 	Number ClientNumber `json:"number"`
 	Params GetPlanParams
@@ -5184,6 +5366,49 @@ type SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse) VisitSignResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeIsolationRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params ResumeIsolationParams
+	Body   *ResumeIsolationJSONRequestBody
+}
+
+type ResumeIsolationResponseObject interface {
+	VisitResumeIsolationResponse(w http.ResponseWriter) error
+}
+
+type ResumeIsolation200JSONResponse IsolationSwitch
+
+func (response ResumeIsolation200JSONResponse) VisitResumeIsolationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeIsolationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResumeIsolationdefaultApplicationProblemPlusJSONResponse) VisitResumeIsolationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6990,6 +7215,9 @@ type StrictServerInterface interface {
 	// CheckGoLive Check whether the client is ready to go live
 	// (GET /api/v1/clients/{number}/go-live)
 	CheckGoLive(ctx context.Context, request CheckGoLiveRequestObject) (CheckGoLiveResponseObject, error)
+	// PauseIsolation Let no device of the client be isolated
+	// (POST /api/v1/clients/{number}/pause-isolation)
+	PauseIsolation(ctx context.Context, request PauseIsolationRequestObject) (PauseIsolationResponseObject, error)
 	// GetPlan Preview who is reached
 	// (GET /api/v1/clients/{number}/plan)
 	GetPlan(ctx context.Context, request GetPlanRequestObject) (GetPlanResponseObject, error)
@@ -7005,6 +7233,9 @@ type StrictServerInterface interface {
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
 	SignResponseAuthority(ctx context.Context, request SignResponseAuthorityRequestObject) (SignResponseAuthorityResponseObject, error)
+	// ResumeIsolation Let the client's devices be isolated again
+	// (POST /api/v1/clients/{number}/resume-isolation)
+	ResumeIsolation(ctx context.Context, request ResumeIsolationRequestObject) (ResumeIsolationResponseObject, error)
 	// ListIncidents List incidents, the last changed first
 	// (GET /api/v1/incidents)
 	ListIncidents(ctx context.Context, request ListIncidentsRequestObject) (ListIncidentsResponseObject, error)
@@ -7916,6 +8147,51 @@ func (sh *strictHandler) CheckGoLive(ctx *gin.Context, number ClientNumber) {
 	}
 }
 
+// PauseIsolation operation middleware
+func (sh *strictHandler) PauseIsolation(ctx *gin.Context, number ClientNumber, params PauseIsolationParams) {
+	var request PauseIsolationRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	var body PauseIsolationJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseIsolation(ctx, request.(PauseIsolationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseIsolation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PauseIsolationResponseObject); ok {
+		if err := validResponse.VisitPauseIsolationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetPlan operation middleware
 func (sh *strictHandler) GetPlan(ctx *gin.Context, number ClientNumber, params GetPlanParams) {
 	var request GetPlanRequestObject
@@ -8080,6 +8356,51 @@ func (sh *strictHandler) SignResponseAuthority(ctx *gin.Context, number ClientNu
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(SignResponseAuthorityResponseObject); ok {
 		if err := validResponse.VisitSignResponseAuthorityResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeIsolation operation middleware
+func (sh *strictHandler) ResumeIsolation(ctx *gin.Context, number ClientNumber, params ResumeIsolationParams) {
+	var request ResumeIsolationRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	var body ResumeIsolationJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeIsolation(ctx, request.(ResumeIsolationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeIsolation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ResumeIsolationResponseObject); ok {
+		if err := validResponse.VisitResumeIsolationResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -9409,296 +9730,304 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lc9s4tj/4VbDa/1aSbtqWbCed2LU112O7p7Pd052xPTdVE/vaEAlJGJGAmgCtaDLez76FA4AESVAi",
-	"ZTrtzP677s3IEh94HJz3+Z0vg5AnC84Ik2Jw9GUwIzgiKXz8hYdYUs7U54iIMKUL/efg44ykBMmZ+n/K",
-	"pijEDI0JSgmOdgfBQIQzkmB1W4I//0LYVM4GR/vDYTCQqwUZHA2ETCmbDh4eHoLBAqc4IdK88yQmqXx/",
-	"Vn/l1YwgrH58IRCFt1D19QLL2SAYMJyo59JoEAxS8ntGUxINjmSaEXc0E54mWA6OBlkGVzqjO3ijRiIl",
-	"SdVT/+fTcOcd3pncfHn78HIn/+Pw4dWXg4fi79H+w/8a1CcVDE5jSpj8NUvGJPVPJYQrXgjE4KKG+egf",
-	"187pf6VkMjga/J97xTbu6V/FnhkAjIgzicPGlQ31z9/E2map4A2resfIZ3mH+ARoEzOxJCkakwlPyTF8",
-	"FVMh0ZhMKRMIS0SlQELiVKIllTOeqW/y6f+ekXRVzD/U711H3Qll9u9ReconO//AO/8a7ry7/b93br73",
-	"T+x9RJIFl4SFq5/Jqj7B0xkXhKHxCmYS4jgmaQCfBU4ImvAUkXuSrlBKFgRLuwrwo9o3ImBu5DNOFrF6",
-	"99vJ6JAcvp7shITgncM3P0x28Lvxwc4oGobDySF5g4cjuxiaLRSr4Qx2R412HWk4yzTaf7tumf6Pnf+3",
-	"aXV+oQmV9UX5iS9RgtkKESZTSmBXEy7kMXo9RMsZYSgmE4l41rivMTy4Ml6aZEmxqfqvUT4syiSZmoN1",
-	"QSYkJSwkfoqkLKSRPumpvbLhgOW/b33ei7EAZ02JWHAmSMFYT1OCpXqq4vpMEgYriheLmGpWv/dPofl9",
-	"2xeGhN6TCB6uX9rAtREViJHl7uAh0EP5mfEl+yMGssQCzdXLj9Edz2TIE3KHBF4JRS5yRlKE2cqItRlm",
-	"UxLBoM84I70N9wQ4U9M4Q54kmEUw0hCnKSWRJuCHYPAh5eOYJGtGstBXfN9tRPa5DUMy/ANNMI1JdIwE",
-	"IQU/5RPFRGUmUMgjdQTH/B6I3NElLohMVzsnE+kTiB+pnKHXw4MAYXUBmtlDLUjIWSSQ5AiLOcJTTNmu",
-	"/6wevNl4WNXU/paRrMcD0G4jqTr8IU8jEqEoS/E4XiHYYBrHSm9yNvkYLbEMZ7C4Du8g9+q1u8BxzLvh",
-	"UIeKkmMSTYE2cRRR9Xocf0j5gqSSqrM/wbEgDt//MkjJPRUwzJFSwJxr3d/qSh8NZ8j+bsVLShY8lerj",
-	"Cs3wPVGkAXuU78xoCP85mzP0clLzFR//k4SKIX/emfId82XCIxKLXXe+zgU7NFGDUEMGlno0mFI5y8a7",
-	"IU/2YD0nNCU7SZQWf+3pR8KbT0KpNYryUtCoIr3eHNYkUzBIuV5UV8q98VwnaATXEaaW4NNA8HAQDLQe",
-	"qEh6JSRJBjclzemtTxIWsuGTfuhNy7WToL70t2rRPRXkiuCkC+2FKZUkpXhwNDjjCaYM4UgRhpApljxF",
-	"OAyJEOrIhJxNaJoQUEgJm2JF5Eoc1mi2eOb603pFPku1FfZhX+y6jTmPCWa15TUXBsUbWq51sTR9LjgI",
-	"txqZGhJqaQtYkrvV1L3ulr///f3ZABibxDSu0fjBW99xmFAWUTa9rR2e1x77LxjMuJBK/9EHTpJEtLot",
-	"wZ/f64tHzu84TfFK/dx+bpbHdlCt1E2REhdci7Z1t70vrnwIBjwMszQl0S3e+L4rmsCrFoW8r3LjFaIS",
-	"hTyLI8S4smoQUzZYTIWS0HgsCJNaBbbX7ZbtMv/SpkaV6jBIoewOKlebrr+016l7eJZqpXmtfFUkf6kv",
-	"VTdJLFveA1cqqULCGaNKe9nMHfIr1X1U1vj6vnfBskWklOoO63VPUr+IHQWgF3BGUMJT16bTqqg26GA5",
-	"kNpe2ND19onLzsAwL46/K330EpeOr10DZ3/LJFymldJCFHO0m9aScQKL65tn/kKFh2/m3Cb/sJGqyqxn",
-	"38d6mJIxm3gxyKHq5sBDa8tk53CZnxerQKQEx1JRVDCYZUwqagz01qfabRcMpjEf4/g2Z3L57mutraJt",
-	"jF5Xqbt5jy4twfS7U5f2gNtJMrIcBIOYsjmJKsN902G08Ng+B6v1fg9XxhLhXPEPcUKQ5MfobkJTIW8F",
-	"+f0OTvhdjPM/jSdVq/jAq3EmSBQg48CQ4GxVlzHFGFak7MYBB6562+BosMjGMRUzfY6nJF2kVIm2AXxh",
-	"BjA4OgwG9vXwhzHuQGQPXk/2x2/CUfSOvMU/TA6H44NwPxqR4eQdfjv+IXwzqGtf9vUlXnmw71cOilFt",
-	"Vq2dMX9Zaz24E9p0pTvbTUOoHFHn1iCfdnlW7qCdUbXkfpqqeqfTv6lRG4HTVk/HhsIHjA+Cwe/5Ewa/",
-	"j+okgPPj0Eb9/t0ZTsVqKrsG1+9G/pjAvr/LKv+tuLu/1V4sUn6P4wa+oE75IiVaL6NiBuIdM0RYtOCU",
-	"ScQIicSRNquzmLKp4hUBosrSxlI7qQTXPt8lTyNlgyuWwFMklxwtSCo4E9Yy16xe8YrKZsEoye2Eb9yx",
-	"y4UyioIBFnPtNKk7X/lEEnYMvIrGRLGvJaZSwNxgwoolad9KSVvxnk14TwdFinxe0JQIc0d5cD+mPFEj",
-	"YIgzxPiYRyuU4JWJCgRIicxYjZcKBO8t3Et5LEPpMztGxjqUeuhTA6f0nrDW6sQpZ4oOKgpFXZ2YppgZ",
-	"j23VVlXG07I+7/faxWluVLSRkokSKBXtf+RVZmtc0evLiPFC+AjiV73MeolJhChDavV2C4++M/qYYEHa",
-	"UqCZQ4dl1Sdoo12nr/JqyuYJxSa05C+WC/TOWTo5+XDOjAbYx7IdXvUIJpw/psva9KuKifn28k2oOayI",
-	"GARKzt0Eg4jgKKZMDXl/uP9mZ3iwMzy4Gr49Gr0+Gg7/oQgZFPzBRyyQnFGBBJ2yHcrQimd/apKMoime",
-	"HfMlAXtPHGvtDr4SCLMVUi+CUFEbfvKLGnPFMVLhJsEgA/PW/G48acWEqyM80ZE09G6IIiV58MyE97di",
-	"j7KFXXTls4vgRmecLQnNoYpeiU0QIbrQWeEbASciDYExiCxJcKq+PKk4QF8IFKZEWWsUxwItIdECzwkD",
-	"u8Hycder8WlwNRoOD3aHwxEsDk2I3tBPXwawTTkh7/sI+Uelr+ZUPFFSEzOUMYiRIUbkkqfzwcPNAzAG",
-	"d7KjGrELQaSH1k8mExIqYZQJkooAJZjGY/6ZiABF5J6GRDyKzn0OwC09dFt5suxetvKPbu2PmqUEy7Yv",
-	"yWmgpTpyZW44ZzJdtVjf3Du2/qHqorahHX2yej+riY3xrTuvTWT8LEjyK5OXx3ABJVm7JsE2oWKuvltw",
-	"QSA2C3KwMDeeFYFuykCrCBvr8TSLni/MTQciTrSrrVdClqcx1oLHesYUWxbSevoESe/BdRBBUO025Eym",
-	"PI61VezuyA/t3GbFO/ucSSZnXPHNiyzerMz6KFGgiIQ0UtbamGdSiSocSohHMytMFG0m6vVKq8I6R0Ga",
-	"u202kL1Au9ch3WMXnSizG7zu10zwRJnQWAgwr/HUscGZukl9DUkJseBoxuNI27zYjAItZ1yUnyDg9Jyf",
-	"XaCIEwFBG0niGA7WNXOsfmPo716zuvEeWkV33Wk5IwIoGqJ9ip118HMXG186ZQcttckwzx5YH07TqUln",
-	"9nqwZjOfovyeqeXjmRQ0ImXfxguBxpmgjAiB4O5jhOOlSeUpZ37ZU2OvHwQD88iNIXeboPWlZj2vNZRy",
-	"ZYJ2WH1XryjW/rDV2isK89sZhiJnWGh3Eaxh0lrnusIbY66+EVVYKyxiYAnYIZWWrLXEOp6KJ3U4J6Xx",
-	"bI4LnUK+5inXSSBVD3pUpa/DWsrszZdDX0asYhDknvLMp3dDlqhmXGMyhSTtCTfxBhNRFAuC58aU5YxU",
-	"5HeHYdzjmEa34FVr576r0AcsgjOb8hM3EElExHzXWeLH0od6ns42xgs8pnF+ihvdujzKQgmJ8BFHY7Li",
-	"kPfFYyyNHxelJCZYwF/mRO42sHfh9epN6b2VV4inESQqIhrBs03+IuwzBJ34xKQy1/1ujkSovaN4zpwy",
-	"8C8b3oHRjAslQRuemasb/ucqOSeQ1k2Qc7G2NzmkXWoVpuEFv2ckaxjznJCFUGuhF6UkhK3Y55OJ0h79",
-	"z/YzznzUJXmjrvU/JWMRSZd41axDw+LySTE6MeNL/XwYukDwDLTEK61sq/3VJMQZmvGlVjt0HseGzCVL",
-	"SPnKFftuJlzeNGf87fhx6WD0yI5PZ5gxEruaLkkwjRU/4BRCzkLHydcJbf+QzaP7H+3pjIRzD18v5rLW",
-	"aW0u2xDQ+M2oPjwieXqPJnZJhEQJEQJPyZYOuiozNkPypSOc5vlm5dla1eo2V+TWTfonuMiyDhzKFq59",
-	"fZ26R+exd4kURRuDXednF91yx2LMpplJJHQj3699ERMyxfGtR5H05xSxvHSoXU7fgsc03Oi1+qCvMvb3",
-	"7b9MSnunGDhERvK6JGda7kOdtQmqdOHsuN6WfPSlfW3JhWwCU38nGp54BimPnRy9Lh0TyMbYH+6/3Rnt",
-	"7xyMrobDI/i/f6jZxlgd5wSmDtVHuY92tDN0ry3oVhKGIZNjONo/OHz95oe37/A4jMik+jdkXrGIp+Bv",
-	"5stIbeOclMl1QFh5744G53oi6K+YZRMcykxtPro8L23r0eA8U2uw92eSxpTVox11FoDj+LcJuKJbMIOb",
-	"us1PGEpJQhmIxynXKfJ/5SzCKyQ5+jGl6tPw7dFwqP4ewYeK9bclk2nPMlxGUJ7An08/oMMfKkq1YhCO",
-	"6bjvKxW7+bIfHDy83Ckqx26+jIK3D6++8yrf69nLBjv1qzKbipJ18usJUsOuLJHiQ22q6b7fayync5lW",
-	"GzaVk0izzOsjj9BwrD8kkVC/+4qkyTPgbA47AoPtEezovylhDP+Hs6NvnMn8/5Jp8HAOCqjHM6MeCPY1",
-	"XpWrcodvjw6GlUT90kxevvw0HN2AL+bf+5+GOwc3r44+DXde268Oj4bDV/XpNehPdoh9qlA8aRV1c1hM",
-	"t6SKx+UStNQszST6XZdFTCS5wmLeaXHg+oH0ZPFI86hHZPDAI1qvSTGBXhcGKr0c07+1aLK3gFMgMJ5U",
-	"oyV7UpU7G+TWNVt3qgv6GUV0SqXxEGkEBci9E/VA6BuPI/XNw2YmFOY+CxiJl82Y1Yu5yNKOdaBYFPMB",
-	"95uuVZXq9UhpIGhJyHx34CkTxWJzmMd7CM2tbUmuNLl+iU4YLlXxszBiUmlfCEiz9bhpW/sdxhtFnq7L",
-	"VAsM79woIfVVsKZ2C1oE3O91dWR5pmr9cBwgvKABAu+aTheFzOpjRJKFXBkXU5rFpBbb30S8Y2XTqzcH",
-	"g/YWvdmWfndaGmWrKoX1mpejikpxY1zSyaq+8eY4dlD3C1bSHEvdpihTO0UretjrQ2+JZRd3HFx9O+Hp",
-	"bZ6u5s09fho3WWsHGTjMSwAAo81F5sFgMav7vLwZzr6qbu9AnizIq+sE6YTqrOcOmRJXJrqnCFVHQCCL",
-	"EDJvmaLulGANMZDoOIMyUOq0nlNYqxLQdik8MCtw47cNEVbE3aaKRqOuw/YFeeRAb3tJc9cEVNq/oDje",
-	"rXmVxOFT8KpePA1mdNXQ/ddyNqjXU2YtgbygT++EETJE7dkCp5Li2JhTmDKioaZMuDT/DF9rBJJK/Odd",
-	"O2PHGVHPW2aN+a75TEpbxNOUkAgQqNy6HXQJwFTqfBIWQf1fhFciQMuUSkkYwgIlNGJ0OpPo71enGuCK",
-	"aLgRysI4E1TDsDgaX3/um4pCFEW3Jm6d06bd8XA1JqkgYaZ43i2O7qng1aw0b7Vg51x2wqLWdfUw12KQ",
-	"atKbE4HMomyR3aDv1EM0b2/PY9KemcwZiek9SVd+3VfxzACqDwLIHwmcIDSoh3AWreTwpBxUUxpCsugW",
-	"rMMFzMvWt21WvK1+osyyZKETftdrD2GhSLZ5sLm8fdTPFgJWNaUG5Izm4i93JTxOsoaqryfDy5iTVasp",
-	"zak+wPmh1NLbVIAoWhwEA02MpJAK1QRXnzpnYAu8MG2nPGNSGNQ8UYLNW2Tpggti0nc08FGgc1ZGm6sZ",
-	"DbpYm0pnxRBYN2AQPbQ2VddeQ7EJ/KNAf1o/OVGt1Fe/sQhktD3ysEf/hNIP2D8Wkrrs9oMlqaevS7jS",
-	"QU4kMI0CKDO0STS6gF77hlupSZYZ5oghFWXJoy1tg/ihY7KbN0tfWa9O958Yc3W+Gd1D+XMAb4ST55zu",
-	"gr4cmigdI0sBDv8skXEFDsRsaDuZl8unJ5B5fs3aYZhJK+6Gw5nOr+6mk+cza0VnT6CVl6m9vg6tKdoL",
-	"CuUXa9tRZ0FeHammd7APm03vMjsthCLXNtkmJc0+us/RUpHQbjWKuR/4BJkTrFPKKkACf5gT2E6pz1VK",
-	"aRw7AYfKMfDjVF5SFurk6SjV0I1TzMrRu8P93ddisNm26R6JiAiOfJEIajGkoSAlilIiRFFgsuTp3J+v",
-	"mhKRxdIf2zCai05W1TZAIXRfCBRjIQ0CBUPYph4GagQzvkQTDGJ4yuVm5bMx3mHGF5jNMAvQkmDc3e2d",
-	"agor4GtTjQVW8LtkOzunS8tUk0geJ3U3+8dYKJt035bmUa1cwPrebGGJXZvObrzSrvZNLR9mnDVqship",
-	"ewxdgFeWiCN0lxIc39m/3eiiONZuojtBkwwE0J065QBWHBN8b66e8UwZ6FAqcM2gBkStoUC6Yi4yRQTm",
-	"2CIqdIW5rjdz4cWU4mbftJXLzV2Cvlf2guTP8EAu+OBJzB4LtJzxuo3cxvT316cVxgfA4IK3Xe9e1N4M",
-	"cYmwjcsWjC1voviJhX40gDxTJQz49sg2EyyUOlB/0d8BQkfNHkCvbGEZinQTge78bZEflo1LZYhKQ8MU",
-	"COytfRLgkOtgw9X0lwKsfWHp23lmmR9Z4unAjwx193poVhdZN4wUU2zqqrsFosRotLP/7mp4cDQc2uoS",
-	"RVi1+uMC5FX9HO4MR7tGo7Svenh0lau/dF1Dn0JGg4k2HCPGl5WEPPTR9H7ADPHJRBBT8F4u/Il5iOMc",
-	"zahyZDw1cjv6w37x4cp+OLIfXuafXv3p5T/+/en7nZvaNa/+5M3FC205ePta3mIXNoWCzXUVPIx2uZNF",
-	"cLOWPmkKWKyT4RjZCLMnQ9LWZPVVoGoeeWtwTfxqb600e025VyOG6xVHMl0FkMKm8bcYlzo4w5mpSNPl",
-	"4rUi5TWQ6ZvBXfPC2nyfvfY/MIGLHBurhnyRJY3aSoJXKMFz4gLUcWZQ4HGclwoyXc9nqkl9oM4HG0Gd",
-	"69v3mNJyg4znEZUCUabTWyiblvZgf/3qAzwYafnEglf4nXgNpOR51noIfZce8vUyI3Uhee16BPmO+2jl",
-	"/Oyic+ZByrPpTKke4SwvitWBIvUNhIgE0tUsFQZrgx8CQp1W4tTjSbYUpqbcpXwZXUK1y1H5yQkB8/j0",
-	"/ZnHHPWmCO/c+DOgCzdunXmY2R7rEns4AXKGGXKqcJRQUeIFdHi1EA7S025dPXKHZlKX/QNrh7CjtrNH",
-	"deL87KKp7LFSM73WweFe+xAM+Nxv2zbioOtmWgCyMdHhSCrQMuVseoRkiplQRBAgOUu5lDGJAoSTMZ1m",
-	"PBMBstEJxaWh3cB0t4WWKoi8bVQ4gPIcAK8i/0ZCjw/4KIgslXCaEvJ7GpH0hUB8yfop4+RziLs4S3zT",
-	"llT03vZML8W6dFFDx1iQ2yyNB0eDmZQLcbS3hxd0l2Q7o13ndKmBaNSAzG2MoGGNPXVy5mdBwpSoVcZI",
-	"f7RuT3PYH5or6irVJvkwmyp3LUNKydQE0ykTEsc6uH6MYHZVCvSLjHyS/kUsSdu3o3c+Mq4UkaxcIIMX",
-	"Ak0oiSMos7BDKmG/vakT0jKlkvzG4lWekNGCX3oOXHMNR84FW5RvmHfna9We8h0q7ZP+neB+ReuaFqmf",
-	"Hl8sywFcTJzz/Owi5x4uiu2EZ6wa7vdHZFzwz7UGhL1uO4sjKgInLe04PdE8Y6Ih+Kv0dCoFiSfgnNaK",
-	"hL61eWE0jnodBNe3PlFKJ9LnQbrkCQGIWxILC6ESgSjPc2T85sKUMJLm3TTXK5auoVZXCE2GByAWT3ha",
-	"3e/Xh1uj+s7JYk0Sm25EV1MSE7y6HRPX3m80rfReUYmwLTZQmmHZ4HoERAgfw89ROdswTXCRNWJ6JFSD",
-	"d/praxq2SScxr+qQAcCZxbtbq9yUj+6wbTZHU9p/7vi4xaJLZYG9q0P5QkruKVluUIx0gn2OuC05Ip8l",
-	"MbiCvjQzm9QIrHNrD6YZW5SR5sEZvy0MLOci3IRuCkzrrccgKGub9twESXPimkxgSYC7tRALTfZ2A5vb",
-	"6GPe1mVy5HBkcBtAZzjMVi2QayArJWeBhRAp8VDntOdHKz8aFQK2S99SAbBiuk/Rf99YaGRQuPgEwH6M",
-	"Z8yLC7UZrT8/ih2yOLDEnVl+tc2GV4jpb7rmfEDXDHCfw4WBmbgZaMsdvCdPsH19ZOTrkf0hpf/nnxck",
-	"orJLeWBLr4J9cJ8LDjKhi4lYZM4OyKjgBJpHAXJZ0ZViwlPCBA2FJ6OlIQN3Y01t8JhcGFKwnE5pMWaZ",
-	"elz4H3X3Lx+SlfH0lDkYBDnxOCaBadV6awvqUmSLl9p4VKICbscP+ppQIYwLdMsmgV75tsBC+LMpamkp",
-	"2htibihG3G6n7Lr2uFV/offkR0KiMQ7n3cA8THH+wCQxgjeSMpRQlklt66daUz567e31RFhbGHL7nFqb",
-	"O7WlC54bL1qMvO4U7jDPbrf+pcXqcxP4L/Tek0Zpuui1lwyWQDZHsVKCI0/hxrnpEkjCOdJE2kLV0s8K",
-	"iuG2Qdk0c+4NYfMnLuQH6+OpV+gC81aqIKR5Y7ZCIVSfgA/9O9NCCfojpjiUyjgs4rko4hDLBYjmia3U",
-	"17kKMR6TWCe4xZxNSXrN1FtMgg1n6n1KYDgXF4/BMCK4NH9RYBCfjQVrOg4p1VnsopPchSPQP7NoSqJr",
-	"Zhr5w5OqVj0a6w7R5przswvjFtYpOnliRRTufFd1ABw0BDV2b7/zO85Ke+BhwmdQD21DMkdI3aeWWsc3",
-	"1Orb6vBWtO5u+GZd6KdGZ4hSn8lnHMqCRnzOkBaIMDcv3VXaufkyDPZf7z84FzRE4X/yQ1Z/JGQerzQk",
-	"tbXOCgRRmhD0L87ILvoVGn0SzITBrS5lzXz6MojwChp8JGDVyEwduyXIHznL1MFNqTqzk5QnDnKM5IrH",
-	"vj0aDiEI32pTPlIW8WVlP0a1qjsPb/3JoPr1xlTfOyVGjVn60SarpapHcDhgJitLH+sAklXdAuia2oxj",
-	"knZoBWEzHzclUlr/q/D3VIPe9zqsrmPZCFu0aY/zb0NHNbcJxibXrbnyQRdb3aY8M30d1+fG5dfe6gqg",
-	"lsZnZ8yDMOaik9Mt3ISJ4qOVq3KoBjwJSHIEb/dSCeRv+l17eVS7vZForYFWSYDG+mrICJ5sVBAbTHx1",
-	"Jm/zaXVIxoOOlxYirbVvdEE6Fr/NWrSO+wAXQakcdEXt9AbbXLL9vuXtptrsW0q0Jh3hbi+5KN3X8lXb",
-	"pEfmKHdtGqpqJnUrCU42G8A4OYmUKlQtN6wfQqVtCIny7dNa2dCA2G/mfYJUGjJ2DGxssh6NH8wb64UK",
-	"CWjpu6lHN+QTyJhE7drXbtOhSmIx75JNpzTzNgsgs3SzxyPTap669raTD3yrvup0YpqNduf5l7+dGsAn",
-	"xJlSCUwOD0G6B5DS3aec+UTAmuRgF5xEM9TAuDk1EzOrWGqyXnD1XAMpSfJSTWaVlbgyx+VjrtZhzoal",
-	"DJcDl9a9nXX9vqga7V0J7MPtap91UVNwv5Lz1R1A3bWWw6m3Q9/trjWVgVg2QsaYSzfoNesVD0VPtznb",
-	"2VAm/7TSf8vygG3YbMueY90YZ1c2uJEXDYKizVnBcyrcKCxh5VjG5TImZ4u35R9CKjnuno7HchB4omEg",
-	"polexxTWE4byTn2IT5Ba55QnVJBd9F4KBNlEOsdQw/CMVwhLicO5SUxwgTuN2ww8QjYTSfFNZe2npLn+",
-	"wQbP8nLjRd7ZTS1wCkJkhvdfv3FAriY0JhauFtIl2mDsmCHVvemdIER1rE4/q63MsNvTq9BwWyy2lA12",
-	"HJtdr+8N8kgHb3up8qVe+OIEqpysM0iAHhPKpqbzK2TAUF8F9jY1HY+IVDlh+U6Rqvc5Zktve/0zIYv/",
-	"HSHcsO6wSD0u+i9kIn/LpK+DWafK4NaISN5kp22qg9stGwQ47CR7i3D8Qll3FhsM/orTeUfhdWYaYI5X",
-	"btzE7UF5rF3m8araCXBTb+ctC846BgMknrYq9mqXmwAr2CP5q+f54iNm1cFqpOEMySVHEZ2A4iUNxqyo",
-	"gMwmmZAa+q914ASms9mA+ZUsT5TR2CkqbIyQ0fBwP48H6sz5VO5oDMDhcPT2wMnNgsiET6rdlJsdf8oV",
-	"IVdDsbrQIuVhlCWLN4e75DOBgIVBGdIqb1P38oa+6jxLlaYP1esmMW9tr3TQ2B3hi9RYTGEbrmejeiDF",
-	"O5pvXtycpgC6uxFeDHKYrg4NIlpNtWjDZJzN/OJNrYB44oaHPFHn6xIdtISh3aZ/u6GZDaxNHalLfelj",
-	"+mx3a5xekmnWejMDLpGHx6bzeSJ+JUsHvqQjyr5wm/FpvH2N5XuTw1EPcIT/q6bkGgTqvgKa1UZWRsE+",
-	"iTA6z99pAKJHOebz4PvR/nD/9evXwxEUrGuE58Hp+8vfyjDAaqkLjjKj09ng5uHJgMATyuzZaYdxalGZ",
-	"y9zgV0IikzogC/hnBFf7ouJuHPx//uv6Wtx8/1/2w/X1rv3ojXr32U1H51YXeBkNHZzRqS0VtzmyAtEp",
-	"4ymxdpEft7xaIlp7yJyQhW5hT3S8PkCSc3+BwR/fgWfL3js5WHplOaAeY8q1fRnzpVoIRe/1WvTWuOqV",
-	"rKTd0ZvDY8S8xClMywHoX5tAksyEfiYRiikjYPkKxDj8VG884Czl9fX3n0Y77wx0wptg1NCg2EK618Qo",
-	"TdEkY7qLvKkw0iwsQCILZwgLpLhEvXToieHgu7EGf7ttB/G8JdK5lhI/0pScWfdvWzlh4Vsc0KAa49wC",
-	"4qUyM/OEhoG72SOtcU5MlsenwXD0dvIGvyZK2x3u/KD+eav+GRb/geLo6st19JI8aaTiWoTvtR1ARd5t",
-	"QkMox5xNdeeJnDuhFZGtjQNv6kkridJZg7VkUU3V0zBWVKAEp3MSBYhBw+KQZ0xC4TWLzFcW2gpr4AhT",
-	"uVLnuI/ywm+tYTVQlgWWyDu/dyExmLc2mHa+U29Idbf5T36UnbxH96fBkqdzIXVM88aFwRjgTPJC/flY",
-	"XCcUG4McIq0Wb3yHrqurPl7Mb+WMsFvzHiP2BzyTgkLLPvPmS12Vp14KaPTN6tSN0gLkkt/mgBzKOFQ2",
-	"/8CUA0NWQ13dMsvX2pcgLEBHtz7+WkV3x7fZIq8zKP1ePxV9bkBcDLNU6IAD5ISSzxIt8JQ4hWh5WkGr",
-	"Ct9f856e1VOapzZp1MhAiTex4HPC4IAuUiXWI0QZykNH5biG9hHk+sE7+5+b5uCmCzhqwm+nlz/mxVDt",
-	"o/MnbIX+n8vffkV6JStRFqDj20zZyPvD4aFjFrEJh2iKsfIvM7GgIeVZ3l9OcURwckx2Ri6/AYP7UHf9",
-	"U/rGu9ejg9fv9vcP3/7w4NnWD3nnJo+JjhMCmg9nBM2yBEPjhkyY6lcsLLbfsWk3z7hF8dzcbykYfLCx",
-	"0AKG+54ISae22DXPnhnk6XC3bvMNnVM3CAaRBlmt43P/0Arp74OJH/bmbPugkWihSqEJqLhiA3Hp5AZt",
-	"VaS5TYO4p/F8b9XgaJMX3Da9KVBWNwdpwSde2ozeHOMf8p6gHbsbadZlwFUW2MCr5pwtN+92kS0gspZk",
-	"gP5FUo54iobC2Bi6VHWCs9hXeAk5M0QZlh0w0BZKfakZvD/xJdQaIMUDTC6OE3WCXHqxJKkhYkQlivFC",
-	"EHGMRkLphgdDaAED9u44E6tbPMWU3ea4s5vHZO6TaYESYolrk4lnc0lvlzpVvOX7lD25zTh1a4c+l7wo",
-	"L1dSVNhVXl+X7lSiU5nvw5s3xUaUMiXX0jHL4hiPlSjSQq7iUXLcFm0XtvVitt+vhEQ0S9pd7ZOFin/Z",
-	"09LmfSZv3LajaX1LlXw30q+I+fJ2i7cpqdyNdGVqT2aHF7WLaBmO2aeY1dgIvtJLrqEzwS9Xr5XYtnEA",
-	"oIB4YXTVLxB6UVLKQYfkLF61toNLkqpNfrSSDJugglMCFVD5WmhQRxhwB4hfG1huNSru9WDmGmXCE8cs",
-	"yCVfGPNwXlbXa2CtR8Ph98ORRm3dSkkyuNHCX5KlRBn0F8w74s44mmFl7FuvNDgCyWf5dJu6neOgseO4",
-	"WxLSGdLeSbKD/Di9teWW4vmS2vNh6LKVbmZOcH9qWQFH0y1x7uLHU/Tu8PUPyADaVAw1G/qE5bSFNVRD",
-	"h9zj2IBGp6mNGufXQ6x8TGzKgmUMATirA6RFVoBiSCCERBnFrAd7wsWiFRLLTAyODvf3i8Dv39ki5aFa",
-	"/HFM0DmTep8sOY15Jo/GMWbzuiOzCOT6S9YBgzAw7XO1P6FuuXu7gJkV8BEhgLIZvVdxJXhJ6Rit3bGm",
-	"GWweVL6q1VGBXW5+RZSZUMqYR6tjO3ec4oTAz1LoclcQpwgjEWMxawPJVXUBm9Hk4fSbTQUcvqi0kNjb",
-	"EOwjlTP0+vNnU4IHdKqsiijIQxhqGbGso2819r/JyvrK65K75NDvLck9mR4ZAI9ElEG9gmgVmrBJpVWn",
-	"NITbHFLXWMXmDUL9CCXUcYu5+vNC88i0XocNPM3yDsuFHsvW8ILuWYAt4G7aIdI7EIp9bo+6WV5S5sWh",
-	"020fpK5csYaL064n8PZF2NwugApF3qzmffKnqFhcrC59Gu0tHdDF9D0NXBHHMV/q+jBxjJgSE/CV0E7w",
-	"qqbRCTjEU7yrVvq2S6csHFnstzbXtwPr4/ck9eKZXYE7Q7/SQEEUQAXWxdDUEghM2S6TK1m/ddubT2QZ",
-	"+k0XYevXbK7gk8ZfvpEOfRhipm2kpRxn45w9cWfQLqc2P5Q9HnTbT85rhJXzBltUsW9rmY1XfmqikWkE",
-	"ZRR6kOqZIGmb1qKOR7X8ZAj+B0gkIkBq8ZShlyK8oG3c3h1bCzUwvLw/hNJAAeSuu4wDgLnCnzoDHbSl",
-	"V9Vue2+a+wUJCb0nUZ7/6QlMt0p0q7QvzVs5p8QED02RD4SUDQzqZuDMKjq1eYEpcvQqcXnBc5dgq2Yb",
-	"gwtiIBKBDYKiZA8Tnkw08DeOFAcSErQ5X76/bFEO6M3ZhxvbsZRikr3ylFKp+CNaPZJ7GtkCuhYaAfm8",
-	"oCkRHYRIS4lXp8eEQqRLQ7lSMb91Os8yLm/xYhHTEHyuLVBdOyGr2qLtLrmp+o4OWk8v8q8zFeL+xZtT",
-	"glk4pi7f74yGh/s7w+HwhwrfLSfLXb7fcTK8DoK3tqnOYfDOk+vVMLuiDrLPiWWiU0FYgbw9wKUypA94",
-	"lfI4RmnGoJKAWghrxjnz8CUXwvur1SHlL+1Yh2TWqdeVLwJEPVaAKd1qnNFYfuuVX3Z9el1y8IScbsLU",
-	"8SQ/cQkJ2nHsCN4w1H3XTbc8oXPdciY/SIng8b0vhVA/rs1ieoVG/uC6zICh3y64oJLek0coNDDEtjtV",
-	"WtZeN8yTsFZ32Ju2QEbHL4CPqtBTu+i9tCl9oPGJY91whXEAgEOJGgQReRi1botEKZ50g/Swd2wWmnmG",
-	"xVdMFdM9vrroAPoGn6V1opOCStZenv7lOmcwgkUp5bhkGYh8N/vcp+F0T20rdafqAM9Z9JrSS2v3pTyG",
-	"0v4GLnm0OzsFZT/lsfFjkEAPN7/BbE9U0eutspHgoqLC9IjbjBDUDe+kfu5bQNI9AexJrRNbbbF+THli",
-	"vM0AKSnksToAELfBMXAVE+wA3hKUr0URCWlExC66K+Wq3qmljdQSg4lv2+DacCQWphUT5CNrmM4c3b/U",
-	"AteSLBZz/W8pHxb+pyIiDlrqopWF6ZV672k3vUgzc+BAGsQZJZjGY/5ZYw0aga09I5KkVOmcJnW8XhM1",
-	"bS2Zi4c1xt5xSmAsrcBszdvbCl1Ypb7X3UvkSsbSJMkkxBiJ3pQK4j8IXPV+j/9uWwTHfDfa2ezr4Hyo",
-	"U1TRGkKH5SnI65nbNvB8xT2dOpR8RdC9rTHxuqcuVBlyAcdltqAZXKyMKVYFEivtTGXRO5yzp+BwlLM+",
-	"oMHy8bXCu3sKGdnQifVJup3m2LIF+IDrBc+V9sf2QH1v4vyBbnGnY9TaVhCScyguMCnxj2uQasAW67bK",
-	"MRrqma3RtPppodryHOht7vEUXII3sWOOzl+tv1SjnFvHrt4nKZCyh5G1h/U1UKIluC4OwQyBd3eFIixJ",
-	"ngdXuFnL91Tyfwo/8uBD7pAHyx9xhvbRX3EazspOgJKDt+LQHqQjj5PmMb7qGnFhVqyGWpsAKVWUC4kO",
-	"3ryGFGCEZwRv3xTqefm001rIoIufqwY8V3En27m2OzGGvns9MYVgLQJa5UL/PP9Z50yXF/htK+X+shC1",
-	"/Q19gb3NEWIYGfgMaEIQFugvHIDpiIB09aEw8PKVGofCBz+aHQyToVjbfPjlJ1OX/ubh5fX1rv3r3cOr",
-	"P72c/Tv5t/h3Il69+r6lI/4sS3sPMFzhqW95JJ5qr1atf6YvzrvBiQuwuGsScWySn/XgXP52CmmvkqOI",
-	"e1xhHZLvIt7UOZCAddaqu3rLHpCUVRooKvv4Ns0j1eYLyfV3A9vk9TbiSw1Hq1sqawzJCdWdFeFjmuRM",
-	"LCIxvSepCSBb6xtun2TCfq30kYHpxtmqLSOgUG4FkwnuM5h8nlOYP89sQDu+daWdBf2RdmEcPCKEq/ic",
-	"srbbikU2NTgXG4xuc6Hzgg4BR2dqvS6Ywdt5f+bhCQydXF1dZ8Ph/pvTn1GO4mPAkwq+eDUavn4HMFEl",
-	"sntXYoxXJgrpsMWDh4ZWIVclwKB2QNzOTDbns14RIU+LZJuOFXU5JgcgxlhMjmOEochBadASKkbReKU7",
-	"e60Uz6O1Wlw7AINT04Sb07rA0uPkUd/7TKkrb3H1iVHYRm/Qz/TPwJzJZxmA3grprv48x03CgCaVYHYD",
-	"TNlWWqF6ekwZOWcyXXVM6m7PE9pktgB0YS0KLG12QctzXppOn0e9CXB50+4Z+GUr5AQPXXRkZri9m13W",
-	"SrW50tjJvc0PQlolKmuFT7IxLuTiEA133uGdyc2Xtw8vd/I/Dh9efTl4KP4e7fshdf4bOEEXZ/MUVBld",
-	"/2jCwr9yhENJ76lcIWgQYG164ovCTxt1ofZh4Qo9T3UNToeYrZl3j1utn9iWf3s5rkjEV+W3H/M64A6y",
-	"BiI+d5OUJ3cmv8WU4d5JfhegMYfma+j3DKeSpMK4yWc8S3cRAIbdmfiOvU0/iko05RqC09agXDNA0Yjw",
-	"6hjtHx4NhyDEdDdpq6NHeKUjPhXdHFDqHCmd2+ZrYOuCgQDGKLJqC/GDtSnmP3THgNPweBt2NObhPGf1",
-	"vMPlVSeYWgzzTnhSuyNiqKPHI/KRylmU4uUWCSilVB+TeQLRLWVrIKjV9bCaR6TtdMrVqU6stzWDaEKY",
-	"pVSuLtVo9bTGBKfeOhCG+AIrZVjyOWEBultObu/QhJvqivEKHR64jRYVscNjFR/WD83nO5NyoUdgUVgq",
-	"ie12tDrhDbBt6EQ3wkZ20Hl47EhD1EHmbkxSU8iA45WQaEHDuUBZjuJnKmOLJIprZUiKAn0OuspzNCa6",
-	"o1e0e82u2XfffZxxtOIZwinZ/e47pBtq2irFEKcpBcAqPVG9RLtg5GdCMaqXd2ZAdwG6iwmO1P/aMrG7",
-	"V0gQKEq5ZnpQ4tjc52TdoJd395QsSapu1T7tSP8BWcrmIRIA6/iS2buUrk6lcPok5fgXgZp78YOBw9A6",
-	"PUmhM7vSg9VjqciD4DlEdEznRLvt8xbv5DMV8ggdDg/Nsp3qVKBiyT78dnlVrBdDd+8jkiy4JCxc7fxM",
-	"Vne76JIAQI+O5uOkKAaFk4gyNe3ixzlZoSm9J+Ka5d8ZoAw19RkWUBiqXSHKYlE3QNJAfsI1vAY0RXAL",
-	"T42zQTutD/f3d9GHv1/BQ8/Ofzm/Or9mah4rCCIcIcjf0CME1MqY4HuzPEVbUTWSmEzkLjpBIU8S9TDJ",
-	"3VCvGbtA+8NhHn1ZYqFfRkmkYUr2h/tubCYlIU8jEqEoS/E41t1BlzSOgY6LGwHNiXMAGcJoydM5SY3g",
-	"S4mGYDscvrtmMGWtZ4F3f2nAOIth5lsOpVTK1NMbfg7lqd99B9H5asWvUKQxRC8THCsdlESA2xTY/s1q",
-	"awI0xlFRFPoqQIfDEXrJuK4B1ifrVXDNDocH6OU9FRT6S48zCaNRW7niWYpSHhO4+VD98w69hER/pTYy",
-	"CdWLpD4Fdf3oAL2EnA/JOWCDwLtGr9UQJAxXXbW/j15iXW6bF/Meoztdm3unC14B8Qwe+loNFSpd3XWD",
-	"fT5GWMwN2UDZ6zW7uyAyXe2cqL/uTM6FeGWW9xeaUAnH6c88giOUkjzq8OZQGbGBZoICjdBf6Z+PNTQW",
-	"FYhpCz0PUeyjmNwrmz4iZLGLfqHC5FSkBGuiv2Z3GnjsDijjLlYvvzuCegnNbWEOLwS6U8rUnaKq/A6t",
-	"vgFh6RoaRrQyFdOQMJ2DYqF5FzickZ393aFpX6IFhDja21sul7sYft7l6XTP3Cv2fnl/ev7r5TncU9TC",
-	"FnLDCcYdDUa7Q30ZXxCGF3RwNDjYHe4eQMduOQOxB4Wg96O9Ap1xSjz+gh+NmLj87XQXncSCoxjWDc55",
-	"yLM40q4DgpgysmIqSHSM7gz93+mC2eUMACs0+6ecvY8GRwO1/ie2m1dO/7bUvZwxog643mPgNlRoioYy",
-	"RnXF7xkBU9qsL/xoxTFuB2UNtzw8BOtebqSuej1gTje+3yJSdxmAwdJeP4JK8ZvmWtSC1zWNp4DKbjUe",
-	"i21ZHwqUgoO1CigkdlRyDTE0jWmR1zMXg6p7V/0DLahl7xRO36DFlcBJAPrAxseB6veHQ9uxwwLx6Yii",
-	"mvLeP43G22EjIQ8DVD0f3OmuLoGF0FPT4/Lx7X1wCrVFliQ4XZmTY5Y+MDCIkP8HIhe62E0BZ9IcbYCP",
-	"NL0nvAis2MA+gSoBki/H+wWi1MywQFe/K91R0gSAIk06tE2jYNdMl8dZ6tUqi3p34N6bV86pG+0zlJZC",
-	"2XQXXRkYBfXIOVmAZFfX4cSw2TJ3MaV/unqvxl82kIqjov1MVoZmQE36M9fd5nshl7wzxUPZXjJmrY9M",
-	"15MLPO1nxpfgANofjlrecmrqGB9Pmj+B9s3AIAHLhDKUyyjTmEHMsMZBqJLpQ1CRSns8FBMw9vzki86I",
-	"JBqo+kdNnejlXY5/eadUysNXWhjn7AidsBXSqq+DoZlTVYqXgQHstSpBLssgCjBTUwAVFswbcWz64uvX",
-	"08i6VS5/OtnZf/3G0rwi3TV0+pua6AYxWCD9VcSAOgachSRlYqMEKFNZDxJB6zv6IIKA3CgUtxtCTUg+",
-	"jzNcQLj+5x1iZbyp+enGve1O7BcaPTjKZJnY/0KkZchPK4N98vfKekv6EMEXymSwTK5B5HYSOTDs92ca",
-	"7NmzpnspXjYq6Se24aJOdgHDC3RFKnfRGTdgbeBG0CFK/7Zc4OUmHvQRGjo5JVK5D+rY1UTK3SoaGEKR",
-	"PFjsbBndtYRi6CuyeUplrnKy68SkWHqAxiupQd7Uh95J64XQSk+h7DwZsRlHXCtL0GvMnZoHdB3Ns1Lh",
-	"9SSadHgzRZs5BciM5hTQ1MLw9qbimx1B4xXKM9ft3tvdalbunf16IVBMcCRAg7FOWKF1aqNDTIkUBdb6",
-	"JCW5rpGxmAjtU6QCPI+svv9a+JxaLeNZqtt6dGeQzSTaietRzy9vYiUFRtWMYAsf9AsvWrf7Hm0u3cuv",
-	"Mw9/FOFd4TnRzd6K7sg1kqtzjb0vmlrWyv7TQgl90tO7aZX74tHrlqgzE4Q7rZ59EwwW2XZnuorwbVC9",
-	"lZFiM17Rr1CMYHvhBDpb9l+AE8Yi3fdJtym5ZuDyYnyJONMSfgGQu4AyLkoecgeGUScKIudezWvOzy6g",
-	"+IAY15UaVFg0+vXZR38Hz8Gpa748DV+4ImkiOijx3xi9LmIcmugMlDFOU1KUNGx31Pd02Gwn5BFp1Bp0",
-	"EAyS5sSC4LmmGRuXULdCHb1190BxKjQMTSjLpG61UWck8OJTHpEnZSbFWxo2yJ0GHB1QChjJ2y70xGnA",
-	"1lfv0AD/Kb+H2CusqgnzFpDt0JbmCVjSWkowJaqN3B/0Q3vRU+6ZfkezDza2sG0VX3p/flkHfdq+iVbA",
-	"vJ9IYmxSAxvVtrwvxnN1k9oRfm2lzX2thz/rn/sgnZMoKhAFuzNiQ2i59yUiMZFkQzTvqtJrEjGOEp6S",
-	"4zyIv9JoNMDj5oQshDV0cEJ2Pa7MhN87xFTZlsMGHHGDQwBBffWAqB+2qR61YUkfd+JaxKb0u8HQ3qzQ",
-	"QYqEQYSXRombcqbLCuELre+B71k7sE1jJKVjBdrNDRF8kuqcdGoBHLwqlbNPf/yZHX6DZ7akVGGHkB93",
-	"fvdMcdCOk6v6Vel0oxgBXT6l05nRfAyxCbebqaJmyBKxjoNqchHoSxrz6tgAoE/ovc7JuWZ5/g28YIaF",
-	"LrSFZhMQeEaMLM2PJF4I3+GxZyDQ72RcX88zKSSGcE2AhMQrcc0E9x2UU70Rpzma6fN0a5RH+SyPW6BN",
-	"PbNBOXPqMVaR00pxEJWdI7aya0rHURIhn/FZfJ8bBCZUjsYrtdoknhxDIpiGWLIiI5yRcJ6rvmZDqDBJ",
-	"hkvsSdRxK6me6Rlwh9jqAOz3dwD0a0/VujadAtPOROfpqy0SPVkcl4QpvRFiLvYl/B56Sdi9daGqH3kS",
-	"dKHbM5dL9vSnoCzxFM0ITgUS9DOK6FSxITDUobeknJFE6VPLGQccP6iwDUyHHhaZC0xayzW7q0jmOyV1",
-	"cjmUanVAVJwA2x1CjzQql8Q804NYHuQzPIqwVU91DrV+0eP5I1H62GP2CFcyrFfhngVbURAcG6y4EDOD",
-	"fzk2ObSQx2XcxLp/MRqTkCc2Vz33jJyfXexClrA+F+aGe6rIXyl7jKM5WQFcOYdX6pOojqHvaFwSeR6l",
-	"p8VQn8iqOT+7cF/ylVWt87OL9Z5is7C90LMsMvndhzst8GA3tqHoPWB/fdD1Zonwq9GJqEA2uRAytHfR",
-	"4fCwyPI33lNDeudnF4GhToBMsuUVQMkwbcrQ/tCmqnvcamqCiiI5Yzo/rR9+/XSE1cgzP84IiCwqoXpC",
-	"BKa1hqENe8wVL4h4H6R3la6MMm/Xruzi1nTYme6gLgw68ouvQ3m/LQgDJ71t25hXklj7FCMYT1C0ozEp",
-	"vdB33BQp6W5TEnEWkiMTHjHS5JpRnfADPWW44clxrI3kkOwiKKkASm4oLbJFokubxSckXyz8bqNLiVP5",
-	"I03JmRr1M3YWF2P8yu7i9xZpsIFLm+0umVqPjvf3qUC1mgAakylVpL2msupZZDKkK2gFVI6OFcg93fjH",
-	"lO/E9J40BriAgf6F/6KueUJWbd7g2R8TaAXLImfRVNhSsz5YM8xR8QqQCLV1hRoyNOUo1ovwVSOQi1hD",
-	"gnmD0PW2UU2dfANEJ0jkIFam/FYjmKEZXmimLhE2dbXe8PQHNZZNNU0TvUPmmU5731a5kw6AaTvCceFR",
-	"PTncUFeZj4XxZWUY6GPRMo1PJkoz19UdJcEMrVwhm0QZ0TScaWRNXSR7zdS6muwSMCXmVMkaW3HCw7lV",
-	"0nbRiQY5sJVFSu+SS8As023qGUi4Y2c44YxzQcTuNfsIObCgncSZhro0uAnmUizQ/7X/Z4Nt3dgXuGHl",
-	"sawmrLrYNRUokZsvh7Y3y37x4cp+OLIfXuafXv3p5T/+/en7nZvaNV4gpSfVC20n3ebsB/VzH5zFvAk8",
-	"LxuY9BPyEDvKHex2iGjkKAlemSb6OvnDNsZX5zooOtCBGc3IUmldGnY1z582WPhW/zONGkvYszXmUkez",
-	"f0IK8GP/NyRWmFmZmjQzY9OTT6+G4ghqkjDvfrNjmvt0/EHJFk1OlfemBQIwMMjzjhLKKuJJ0YnS/PXC",
-	"lZqM1IniLMUTL1k8VwXd05Dh6yrqDQNo7Fyh4dHM4V2RXlyGsGtFxnWlpKIlGXfjZntRutpJM/ZkBjDk",
-	"ni6hDljrEkqbyuFGIZdEI40Ythkhnlq2GRXOGqOH+Ch9dZGxb4bU9XC/tpvQLJJG2G4y5AySd2EpJDgi",
-	"UBzUQy6TmBcOojohGwLRzUr6oOov5uw87KkT2kNYqiWoeq6bAxSRp6ypudCxe5nTenmTiz8QJuLI9nFx",
-	"sHdBpDjip5ScfalZm3YKgRsIsLyFwWKxMSzCrhlkXugMI6CgHEwe4RiMQK/viE6f6th+Lc1no4iwkPo9",
-	"eN+VxYIfLxLyzPy1abnv86vawHAU2f4WiWMxw6IRCQN+bG2kfoCrmyAwilfn7kowQIECI/JCoITfN45E",
-	"ajDKlvkE6uLN44CdgYIGbVx/FWvdN4aviQjyLVXzWdpuMlty2u8t/bvAGjP1sELmkacqPkdxPpur+EwY",
-	"wcHLAsZdwMEoe8pBPhMSan+pOiU8nU9ivnScNwhwg9TJ0VVBOVDXNTPlpk40onB8qcuWHPC8JvBo/Xof",
-	"p1fjfV903HmuJkjZ0/18QgR2l4PSDqI0YwycuN9YwCAnWgey7bg8NUOwTjRBg5JOKbN4W+I5hBMUYbvn",
-	"sOEc+8Tv3pfUNgJ7aPQoXVk9jZByjVTRlGoX/d1iJLq+AkKKkwpdafIb7JW6Kv+aFZCIqWn0ZBwMHEkA",
-	"hSz0Rd/Z/guRztF+cqa9iaj6LLbfsKtdGZnT+O1mE0Xs4XDO+DImkW4xsP2b2lkJuwiqoHAcCyQkjWP0",
-	"e0YyEkHst25znzije6b83B3ig2HoXVFXzjgjg4I7rr/4b7BgfWj62EBzVrulOAkpJRRKyiAz0dX8Napm",
-	"G96zh6N7KsiObcL3dJTmLTY7gbdfqZc/V0IqRtgXms8fR1d5nJYj3ZakpEXm1qTU+7EVOYF03oF9MOL4",
-	"qZlX7uFXAl5LO/B4eKgNBvc3O7bnSnHlUX7bVHdiUIjR78Wqb0VXC6ho+EPpCWlgM7nkhjMLp0tkgAgO",
-	"Z4ZXJxqN2YusdGJm8lypzwzvGyc7aNypxShDhEWARqxMDl+YYVuaFPOvxOiqlQwGn5PHUWDCzAllEYkM",
-	"4LDgCXF6dgMeYVG9YBUJ9VFmqQe550TMnz2TdIb4jZOqmLu7UnBKi8QRERzFlJGtqVSZfl+BPn+kJI4c",
-	"kBkh8crY7lBTXsKWApOW5s5JE/G0JqiPJGEWz5YaYXTfNiFegDOmCNNd/naKlBEltiQ83dtUPg3lvZdu",
-	"OVYzKzs1g3i2hbp6eN++aVEkSJrUfF3WJioB3W70s4iJJDvStBXtn4rONUIvBlcXwmPt49bdOlEC7vCi",
-	"C4tMV7YPjofKYKims+VzJbVijN82vZ3rCle1Z4V3cmsqM/WbRcuk/unsoykmrXppFQOj0jTQ1soZ9Bcf",
-	"rxrwVGxhf94G6VnDD5hRftvEpmZBEI7ljGdTravIWUogP2ZlvKXj3DW/JRWaZr+2gV9TXP6suOwps4X0",
-	"W9YmdhYDDsrIpwVE0CLGjJHIJnpy5Di1TeCztxBrgmksAuhbKgLtyA6MqUc5E24urigSnMYEEMqNzf5H",
-	"+PkjKhL6FbTzwDYDhHCPpgpPLp0ZzXPNnTPD+w8QXgxRdq/MvCnW5YyKHCc8M4E34C/bspKUxvFOSmxT",
-	"vMZcddvLTFe7THA5J9sAFxv/F2BKEYEiDRy+5Ol8N08AM1k3jCPQk2AA3jx1qMC70CN70mzH4jUN8UK9",
-	"PAESHE1waiPMupZthgWa8v5CiQYLqlgblBCsBGP0R3AcwO1vRvT2RZPNpgtC8goy9XceOT5y8tuLQLNA",
-	"YyKXhLDcqhc6gwHCytdMs2QNAGXpexddKr7BQpLTn1QENsP3BE3xwpteogTA+f23DzMOc2iSuXqC/SFS",
-	"FmGfF0L3coDsvSoU5dcjy88LElFJvookDHEmCIpwAtg4KYoJnhssHp1nbvJqynR2bof4TMVjPr5vK979",
-	"QbMRXWBI5SznMXPod7KdECSfJWHRHxktCnIkCQ2oCdVbeQBWnT+rndqKex/FwSyeLb3B6L5tbewX6FBa",
-	"jhGZAJHbERUwabakxSm9JzsTQqIxDudfgyQDg51oXBoeVYzekx/tgJ4pdZXG+I071rEkOexAnm2xxAJc",
-	"2PHW8UdDqV8r9NhcTmkKd0TO3vIAZFmRLKLlUHTiRmNz2B0AFAKoQt0nVPA6/b43E3+mpGuH9+3HJTUL",
-	"LHhjuVJvS7KdE7J4GppVZEo+q23T0ERRmf7aJwr9rIb4TKkLxvYfK3RLkmtLAjOG6VcwJZyW4K43h0Lz",
-	"R9NPXoOwJFiGEB1zsM0TTGMSHXsBoahAOBbcgDfVKdRozc+VSO3wvk1TxDos0KgotDNOq23oMSU6FB79",
-	"AQm2F/m7nymlFAP8xsUl5AmX8qs4ingRF9+aeCaZ+IPzHn9jRLvqMACREMaz6cxHazDUZ0toMLpvPUdH",
-	"TeKpExvN7U/OrvL+SF31swszwGdLanp4/3EGwAvhuK20MRDTiXwEocHiP23yRTsul+MjkFgQUEChn1ZR",
-	"HleUmNWpEWbxzJMyKqP8z6DNkkdFEyRs3fYEqaT4V/ConCiLgKQUx6YUvDAIcmxbk+vtIzgY5bMlNBjd",
-	"t01g1hTwV93agHEpafkxJEc5W5/5c5Ff9aQAJ/ol6xJ/nGAuoA7kcAG9xSZhyWtVycLgNTphy5pR9tWi",
-	"lfmg9r6wte1tLwraePJda851MEn16L2s4sb1lOLAmW/L+t+Z4Mua+b2oAZyUQZj6hV/aSCOCSBmT51UA",
-	"eanH9EwFhxndN54LD5NAGOVeH/yIskfdXucP8Bvppi3Pu6XMf1JBdpFVbFo8bkkwSypnUYqXz8GkqlPV",
-	"RzO6Z24qVYf5bdMZtO/XTmzd50FybSQhE//30Zl6AgkzDXj86ctgTHBK0sHRpxu16IKk935AuKsZFYgy",
-	"IXEc51nGWRoPjgZ7sF/mZTVMq3SKGRUmXVu3Q1ikXJp2H8ZRRNOSVVQCLhMe9eBHCgU+BtlQAwhBwrok",
-	"09RJDTdPCJCQKYYmltA7A2GG45VQBA54KM47NdqVDxqS5SdZcgeJy6jLlbTfShcTJ2PDvKdQnHwY7S5K",
-	"CID1uHAO4H/eRec4nEEPcEZQlKV4HJcowbWgXzgAYc7yWrJ4uHn4/wIAAP//",
+	"7L0Lc9tGtj/4VXq5/604CUSRkuzYUm3N1UjORJtM4pE0f1eN5Ss1gSbZQ6CbQTdEczzaz77Vpx94NUiA",
+	"ghx59qbu9VAkHv04fd7ndz4PQp4sOSNMisHx58Gc4Iik8PEXHmJJOVOfIyLClC71n4P3c5ISJOfq/ymb",
+	"oRAzNCEoJTgaDoKBCOckweq2BH/6hbCZnA+OD0ajYCDXSzI4HgiZUjYbPDw8BIMlTnFCpHnnaUxSeXFe",
+	"f+X1nCCsfvxGIApvoerrJZbzQTBgOFHPpdEgGKTk94ymJBocyzQjxdFMeZpgOTgeZBlcWRjd4Ss1EilJ",
+	"qp763x9Ge2/w3vTj59cPL/bcH0cP334+fMj/Hh88/K9BfVLB4CymhMlfs2RCUv9UQrjiG4EYXNQwH/3j",
+	"xjn9r5RMB8eD/3M/38Z9/avYNwOAEXEmcdi4sqH++atY2ywVvGFV7xj5JO8QnwJtYiZWJEUTMuUpOYGv",
+	"YiokmpAZZQJhiagUSEicSrSics4z9Y2b/u8ZSdf5/EP93k3UnVBm/x6Xp3y69w+896/R3pvb/3vv4/f+",
+	"iV1EJFlySVi4/pms6xM8m3NBGJqsYSYhjmOSBvBZ4ISgKU8RuSfpGqVkSbC0qwA/qn0jAuZGPuFkGat3",
+	"v56Oj8jRy+leSAjeO3r1w3QPv5kc7o2jUTiaHpFXeDS2i6HZQr4ahcHuqdFuIo3CMo0PXm9apv9j7/9t",
+	"Wp1faEJlfVF+4iuUYLZGhMmUEtjVhAt5gl6O0GpOGIrJVCKeNe5rDA+ujJcmWZJvqv5r7IZFmSQzc7Au",
+	"yZSkhIXET5GUhTTSJz21VzYcMPf7zuc9Hwtw1pSIJWeC5Iz1LCVYqqcqrs8kYbCieLmMqWb1+/8Umt+3",
+	"fWFI6D2J4OH6pQ1cG1GBGFkNBw+BHsrPjK/YHzGQFRZooV5+gu54JkOekDsk8FoocpFzkiLM1kaszTGb",
+	"kQgGfc4Z6W24p8CZmsYZ8iTBLIKRhjhNKYk0AT8Eg3cpn8Qk2TCSpb7i+24jss9tGJLhH2iKaUyiEyQI",
+	"yfkpnyomKjOBQh6pIzjh90DkBV3iksh0vXc6lT6B+J7KOXo5OgwQVheguT3UgoScRQJJjrBYIDzDlA39",
+	"Z/Xw1dbDqqb2t4xkPR6AdhtJ1eEPeRqRCEVZiifxGsEG0zhWelNhk0/QCstwDotb4B3kXr12CBzHvBsO",
+	"dagoOSbRDGgTRxFVr8fxu5QvSSqpOvtTHAtS4PufBym5pwKGOVYKWOHa4m91pY+Gc2R/t+IlJUueSvVx",
+	"jeb4nijSgD1yOzMewX+FzRl5Oan5ik/+SULFkD/tzfie+TLhEYnFsDjfwgV7NFGDUEMGlno8mFE5zybD",
+	"kCf7sJ5TmpK9JErzv/b1I+HNp6HUGkV5KWhUkV6vjmqSKRikXC9qUcq98lwnaATXEaaW4MNA8HAQDLQe",
+	"qEh6LSRJBh9LmtNrnyTMZcMH/dCPLddOgvrS36pF91SQa4KTLrQXplSSlOLB8eCcJ5gyhCNFGEKmWPIU",
+	"4TAkQqgjE3I2pWlCQCElbIYVkStxWKPZ/JmbT+s1+STVVtiHfbbrNuE8JpjVltdcGORvaLnW+dL0ueAg",
+	"3GpkakiopS1gSe5WU/emW/7+94vzATA2iWlco/HD177jMKUsomx2Wzs8Lz32XzCYcyGV/qMPnCSJaHVb",
+	"gj9d6IvHhd9xmuK1+rn93CyP7aBaqZsiJS64Fm2bbrvIr3wIBjwMszQl0S3e+r5rmsCrlrm8r3LjNaIS",
+	"hTyLI8S4smoQUzZYTIWS0HgiCJNaBbbXDct2mX9pU6NKdRikUHYHlett11/Z69Q9PEu10rxRviqSv9KX",
+	"qpskli3vgSuVVCHhnFGlvWznDu5KdR+VNb5+4F2wbBkppbrDet2T1C9ixwHoBZwRlPC0aNNpVVQbdLAc",
+	"SG0vbOhm+6TIzsAwz49/UfroJS4dX7sGhf0tk3CZVkoLkc/RblpLxgksrm+e+QsVHr7puI37sJWqyqzn",
+	"wMd6mJIx23gxyKHq5sBDa8tk53DlzotVIFKCY6koKhjMMyYVNQZ661PttgsGs5hPcHzrmJzbfa21VbSN",
+	"8csqdTfv0ZUlmH536soecDtJRlaDYBBTtiBRZbivOowWHtvnYLXe7+HKWCLsFP8QJwRJfoLupjQV8laQ",
+	"3+/ghN/F2P1pPKlaxQdejTNBogAZB4YEZ6u6jCnGsCZlNw44cNXbBseDZTaJqZjrczwj6TKlSrQN4Asz",
+	"gMHxUTCwr4c/jHEHInvwcnoweRWOozfkNf5hejSaHIYH0ZiMpm/w68kP4atBXfuyry/xysMDv3KQj2q7",
+	"al0Y8+eN1kNxQtuuLM522xAqR7Rwa+CmXZ5VcdCFUbXkfpqqeqfTv6lRG4HTVk/HhsIHjA+Cwe/uCYPf",
+	"x3USwO44tFG/fy8Mp2I1lV2Dm3fDPSaw7++yyn/L7+5vtZfLlN/juIEvqFO+TInWy6iYg3jHDBEWLTll",
+	"EjFCInGszeospmymeEWAqLK0sdROKsG1z3fF00jZ4Iol8BTJFUdLkgrOhLXMNatXvKKyWTBKcjvlW3fs",
+	"aqmMomCAxUI7TerOVz6VhJ0Ar6IxUexrhakUMDeYsGJJ2rdS0la8ZxPe00GRIp+WNCXC3FEe3I8pT9QI",
+	"GOIMMT7h0RoleG2iAgFSIjNW46UCwXtz95KLZSh9Zs/I2AKlHvnUwBm9J6y1OnHGmaKDikJRVydmKWbG",
+	"Y1u1VZXxtKrP+0K7OM2NijZSMlUCpaL9j73KbI0ren0ZMV4KH0H8qpdZLzGJEGVIrd4w9+gXRh8TLEhb",
+	"CjRz6LCs+gRttev0VV5N2Twh34SW/MVygd45SycnH3bMaIB9LLvAqx7BhN1juqxNv6qYWOwu34Saw5qI",
+	"QaDk3MdgEBEcxZSpIR+MDl7tjQ73RofXo9fH45fHo9E/FCGDgj94jwWScyqQoDO2Rxla8+xPTZJRNMWz",
+	"Y74iYO+JE63dwVcCYbZG6kUQKmrDT35RY644RircJBhkYN6a340nLZ9wdYSnOpKG3oxQpCQPnpvw/k7s",
+	"Ubawi659dhHcWBhnS0IrUEWvxCaIEF3oLPeNgBORhsAYRJYkOFVfnlYcoN8IFKZEWWsUxwKtINECLwgD",
+	"u8Hy8aJX48PgejwaHQ5HozEsDk2I3tAPnwewTY6QD3yE/KPSVx0VT5XUxAxlDGJkiBG54uli8PDxARhD",
+	"cbLjGrELQaSH1k+nUxIqYZQJkooAJZjGE/6JiABF5J6GRDyKzn0OwB09dDt5suxetvKP7uyPmqcEy7Yv",
+	"cTTQUh25Nje8ZTJdt1hf5x3b/FB1UdvQjj5ZvZ/VxMb4Np3XJjJ+FiT5hcnLY7iAkqxdk2CbULFQ3y25",
+	"IBCbBTmYmxvPikC3ZaBVhI31eJpFdwvzsQMRJ9rV1ishy7MYa8FjPWOKLQtpPX2CpPfgOoggqHYbciZT",
+	"HsfaKi7uyA/t3Gb5O/ucSSbnXPHNyyzersz6KFGgiIQ0UtbahGdSiSocSohHMytMFG0m6vVKq8I6R0Ga",
+	"u202kL1Au9ch3WOITpXZDV73GyZ4okxoLASY13hWsMGZukl9DUkJseBozuNI27zYjAKt5lyUnyDg9Lw9",
+	"v0QRJwKCNpLEMRysG1aw+o2hP7xhdeM9tIruptNyTgRQNET7FDvr4OfON750yg5bapOhyx7YHE7TqUnn",
+	"9nqwZjOfonzB1PLxTAoakbJv4xuBJpmgjAiB4O4ThOOVSeUpZ37ZU2OvHwQD88itIXeboPW5Zj1vNJSc",
+	"MkE7rH5Rr8jX/qjV2isK89sZhiLnWGh3Eaxh0lrnusZbY66+EVVYKyxiYAm4QCotWWuJdTwVT+pwTkrj",
+	"2R4XOoN8zTOuk0CqHvSoSl9HtZTZj5+PfBmxikGQe8ozn94NWaKacU3IDJK0p9zEG0xEUSwJXhhTljNS",
+	"kd8dhnGPYxrdgletnfuuQh+wCIXZlJ+4hUgiIhbDwhI/lj7U83S2MV7iCY3dKW506/IoCyUkwkccTcia",
+	"Q94Xj7E0flyUkphgAX+ZEzlsYO/C69Wb0XsrrxBPI0hURDSCZ5v8RdhnCDrxqUllrvvdChKh9o78OQvK",
+	"wL9seAdGcy6UBG14plM3/M9Vck4grZugwsXa3uSQdqlVmIYX/J6RrGHMC0KWQq2FXpSSELZin0+nSnv0",
+	"P9vPON2oS/JGXet/SsYikq7wulmHhsXl03x0Ys5X+vkwdIHgGWiF11rZVvurSYgzNOcrrXboPI4tmUuW",
+	"kNzK5ftuJlzetML42/Hj0sHokR2fzTFjJC5quiTBNFb8gFMIOQsdJ98ktP1DNo/uf7RncxIuPHw9n8tG",
+	"p7W5bEtA4zej+vCIuPQeTeySCIkSIgSekR0ddFVmbIbkS0c4c/lm5dla1erWKXKbJv0TXGRZBw5lC9e+",
+	"vk7do/PYu0SKoq3Brrfnlx1zx+zZvF3iNsGJC3v91YrKcK4DKWyWmVzEYvD8pS/oQmY4vvXoov60JOaq",
+	"j9qlBS55TMOtjq93+ipjwt/+y2TFdwqjQ3DFlTYVplV8aGFtgippFYhG76wbfYk0WjIymwPVH1OAJ55D",
+	"1mQnX3HxKBBI6DgYHbzeGx/sHY6vR6Nj+L9/qNnGWHGEBKYOBUzOzTveGxWvzUlfEoYhGWQ0Pjg8evnq",
+	"h9dv8CSMyLT6NyRvsYin4LLmq0ht44KUyXVAWHnvjgdv9UTQXzHLpjiUmdp8dPW2tK3Hg7eZWoP9P5M0",
+	"pqweMKlzERzHv03Bm92Cn3ysuw0IQylJKAMJO+M6y/6vnEV4jSRHP6ZUfRq9Ph6N1N9j+FAxIHfkU+25",
+	"TpERlCfw57N36OiHil6uGETB+jzwVZt9/HwQHD682MuLzz5+HgevH779zqu/b2YvW0zdL8psKnra6a+n",
+	"SA27skSKD7UpyPt+v7Eir8i02rApRyLNYrOPVETDsf6QXET97muSJs+AsxXYEdh8j2BH/5sSxvB/ODv6",
+	"ypnM/y+ZBg8XoMN6nDvqgWCi43W5sHf0+vhwVMn1L83kxYsPo/FHcOf8++DDaO/w47fHH0Z7L+1XR8ej",
+	"0bf16TXoT3aIfapQPGkVuCuwmG55GY9LR2ipWZpJ9Lsuy5hIco3FotPiwPUD6UkEkuZRj0gCgke0XpN8",
+	"Ar0uDBSLFbwHrUWTvQX8CoFxxhot2ZPt3Nmmt97dul9e0E8oojMqjZNJgzBA+p6ox1JfeXyxrx62M6HQ",
+	"uT1gJF42Y1Yv5iJLO5aSYpHPBzx4utxVqtcjpYGgFSGL4cBTaYrF9kiR9xCaW9uSXGly/RKdMFyq4qph",
+	"xGTjfiMgU9fj6W3tuphsFXm6tFMtMLxzq4TUV8Ga2i1oEbO/1wWW5Zmq9cNxgPCSBggcdDrjFJKzTxBJ",
+	"lnJtvFRpFpNaesA24p0om169ORi0t+jNtvS709IoW1UprNe8HJhUihvjkk7X9Y03x7GDup+zkuZw7C51",
+	"ndqvWtHDXh55qzS7ePTg6tspT29dxps3fbn9SLu4yVo7yMDnXsIQGG+vUw8Gy3nd5+VNkvYVhnsH8mRx",
+	"Yl1qSKdU+yY7JFtcmwChIlQdRIFEREjeZYq6U4I1SkGiQxXKQKnTuqOwVlWk7bKAYFYQCWgbZayIu21F",
+	"kUZdh+0LXPBBb3tJc9cEVNq/ID/erXmVxOFT8KpePA1mdNXo/5dyNqjXU2YtAVcTqHfCCBmi9myJU0lx",
+	"bMwpTBnRaFUm4uo+w9caxKQSQnrTztgpjKjnLbPGfNeUKKUt4llKSAQgVsXSH3QF2FbqfBIWQQlhhNci",
+	"QKuUSkkYwgIlNGJ0Npfo79dnGiOLaMQSysI4E1QjuRQ0vv7cNxWFKIpuTejb0abd8XA9IakgYaZ43i2O",
+	"7qng1cQ2b8Fh53R4wqLWpfkw13yQatLbc4nMouyQIKHv1EM0b2/PY9Kemcw5iek9Sdd+3VfxzAAKGAJI",
+	"QQkKcWxQD+EsWsnhyVqoZkWEZNkt3odzpJidb9uueFv9RJllyVLnDG/WHsJckWzzYHN5+6ifrSWsakoN",
+	"4BvN9WPFlfA4yRoKx54McmNB1q2mtKD6ALtDqaW3KSJRtDiwgVuSS4VqjqxPnTPIB16ktzOeMSkM8J4o",
+	"Ie8ts3TJBTEZQBo7KdBpL+PtBZEGoKxNsbRiCKwbtogeWpvCba+h2IQfkgNIbZ6cqBb7q99YBDLaHnnY",
+	"o39C9QjsHwtJXXb78ZbU0zflbOkgJxKYRgFUKto8HF2Dr33DrdQkywwd6EhFWfJoS7uAhuiY7PbN0lfW",
+	"C9z9J8Zc7Tajeyh/AfiPcPIKpzunrwJNlI6RpYAC/yyRcQVRxGxoO5nn5NMTyDy/Zl1gmEkr7obDuU7R",
+	"7qaTu5m1orMn0MrL1F5fh9YU7cWV8ou13agzJ6+OVNM7XohNyC8yOy2EoqJtsktWm310n6OlIqHdyhyd",
+	"H/gUmROss9IqWAR/mBPYTqnPVUppHBcCDpVj4Ie6vKIs1PnXUarRH2eYlaN3RwfDl2Kw3bbpHomICI58",
+	"kQhqYaihpiWKUiJEXqOy4unCn/KaEpHF0h/bMJqLznfVNkAudL8RKMZCGhALhrDNXgzUCOZ8haYYxPCM",
+	"y+3KZ2O8w4wvMJthFqAlwRR3t3eqya2AL001FpvB75Lt7JwuLVNNInmc1N3sH2OhbNN9W5pHtYoD63uz",
+	"tSl2bTq78Uq72je1vJtz1qjJYqTuMXQBXlkijtFdSnB8Z/8uRhfFiXYT3QmaZCCA7tQpB7zjmOB7c/Wc",
+	"Z8pAh2qDGwZlJGoNBdJFd5GpQzDHFlGhi9R1yVoRoUwpbvZNO7ncikvQ98peEvcMD2qDD+HE7LFAqzmv",
+	"28htTH9/iVtufACSLnjb9e5F7c2QIhG2cdmCseXNNT+16JEG02emhAHfHRxnioVSB+ov+jug8KjZA26W",
+	"rU1Dke5D0J2/Ld1h2bpUhqg0ukwO4t7aJwEOuQ42XE1/yfHel5a+C88s8yNLPB34kaHuXg/N+jLrBrNi",
+	"6lWL6m4OSjEe7x28uR4dHo9GtkBFEVathDnHiVU/h3uj8dBolPZVD48ulPVXv2v0VMhoMNGGE8T4qpKQ",
+	"h96b9hGYIT6dCmJq5su1QzEPcewAkSpHxlNmt6c/HOQfru2HY/vhhfv07Z9e/OPfH77f+1i75ts/eXPx",
+	"QltR3r4cON+FbaFgc10FUqNd7mQe3KylT5oaGOtkOEE2wuzJkLRlXX3VuJpH3hpoFL/aW6vu3lAx1ggD",
+	"e82RTNcBpLBpCC/GpQ7OcGaK2nTFea3OeQPq+nZ8WFeb6/bZa/8DE7h08Fo18IwsadRWErxGCV6QIsYd",
+	"ZwZIHseu2pDpkkBTkOrDhT7cigtd377HVKcbcD2PqBSIMp3eQtmstAcHm1cfEMZIyyfmvMLvxGsgJc+z",
+	"NqPwF+nBrZcZaRHV165H4HbcRytvzy87Zx6kPJvNleoRzl1drQ4UqW8gRCSQrmapMFgb/BAQ6rQSpx5P",
+	"sqUwNeUu5avoCqpdjstPTgiYx2cX5x5z1JsivPfRnwGdu3HrzMPM9kRX6cMJkHPMUKEKRwkVJV5Ah1cL",
+	"UQCLGtbVo+LQTOqyf2DtQHrUdvaoTrw9v2yqnKyUXW90cBSvfQgGfOG3bRuh1HU/LsDpmOpwJBVolXI2",
+	"O0YyxUwoIgiQnKdcyphEAcLJhM4ynokA2eiE4tLQsWA2bKGlCiJvGxUOoLwCBliefyOhTQh8FESWqkBN",
+	"Ffo9jUj6jUB8xfqpBOULiLsUlvhjW1LRe9szveTr0kUNnWBBbrM0HhwP5lIuxfH+Pl7SIcn2xsPC6VID",
+	"0cADWbG3gkZG9tTJmZ8FCVOiVhkj/dG6Pc1hf2iuqKtUm7hhNhX/WoaUkpkJplMmJI51cP0EweyqFOgX",
+	"GW6S/kUsSdvX4zc+Mq4UkayLWAjfCDSlJI6gzMIOqQQf96pOSKuUSvIbi9cuIaMFv/QcuOYaDscFW5Rv",
+	"mHe7tWpP+QUq7ZP+C8H9itY1y1M/Pb5Y5jBgTJzz7fml4x5FINwpz1g13O+PyBTxQzcaEPa63SyOKA+c",
+	"tLTj9ERdxkRD8Ffp6VQKEk/BOa0VCX1r88JoKPY6jq5vfaKUTqXPg3TFEwIouSQWFoUlAlHucmT85sKM",
+	"MJK6hpybFcuioVZXCE2GB4AeT3la3e+XRzsDAy/IckMSm+5lV1MSE7y+nZCivd9oWum9ohJhW2ygNMOy",
+	"wfUIlBE+gZ+jcrZhmuA8a8S0WagG7/TX1jRsk05iXtUhA4AzC5m3UbkpH91R22yOprR/5/i4xaJLZYG9",
+	"q0P5QkruKVltUYx0gr0D7ZYckU+SGGhCX5qZTWoE1rmzB9OMLcpI8+CM3xYG5rgIN6GbHBZ75zEIytqm",
+	"PTeh2pwWTSawJMDdmouFJnu7gc1t9THv6jI5LnBkcBtAcznM1i3AbyArxbHAXIiUeGjhtLuj5Y5GhYDt",
+	"0rdUAKyY7lP03zcWGhkgLz4FvCDjGfNCS20H/HdHsUMWB5a4M8uvdurwCjH9TdecD2i8Ae5zuDAwEzcD",
+	"bbmD9+QJtq+PjHw9sj+k9P/tpyWJqOxSHtjSq2Af3OeCg0zoYiLmmbMDMs45geZRAH6WN7aY8pQwQUPh",
+	"yWhpyMDdWlMbPCYXhuQsp1NajFmmHhf+R91AzAeGZTw9ZQ4GQU48iUlgur3e2oK6FNnipTYelSiH2/Hj",
+	"xiZUCOMC3bHPoFe+LbEQ/myKWlqK9oaYG/IRt9spu649btVf6D35kZBogsNFNzAPU5w/MEmM4I2kDCWU",
+	"ZVLb+qnWlI9fettFEdYWydw+p9YpT23pkjvjRYuRl53CHebZ7da/tFh9bgL/hd570ihNI772ksESyPYo",
+	"Vkpw5CnceGsaDZJwgTSRtlC19LOCfLhtgDrNnHsD6fyJC/nO+njqFbrAvJUqCGnemK1RCNUn4EP/znRh",
+	"ghaLKQ6lMg7zeC6KOMRyAeV5aiv1da5CjCck1gluMWczkt4w9RaTYMOZep8SGIWL88dgGBFc6l4UGNBo",
+	"Y8GapkVKdRZDdOpcOAL9M4tmJLphE+1xgydVrXo00U2mzTVvzy+NW1in6LjEiijc+67qADhsCGoMb7/z",
+	"O85Ke+BhwudQD21DMsdI3aeWWsc31Orb6vBWtF7c8O260E+NzhClPpNPOJQ5jficIS0QYT6+KK7S3sfP",
+	"o+Dg5cFD4YKGKPxPftTr94Qs4rVGtbbWWQ5CShOC/sUZGaJfoVcowUwY6OtS1syHz4MIr6FHSAJWjczU",
+	"sVuB/JHzTB3clKozO015UkCOkVzx2NfHoxEE4VttynvKIr6q7Me4VnXn4a0/GVS/3pjqRaHEqDFLP9pm",
+	"tVT1CA4HzGRl6WMdQLJqsQC6pjbjmKQduknYzMdtiZTW/yr8bdmgfb4Oq+tYNsIWsNrj/NvSlK3YR2Ob",
+	"69Zc+aCLrW5TnpnWkJtz49y1t7oCqKXx2RnzIIy56OR0C7dhovho5bocqgFPApIcwdu9VAL5m37Xnotq",
+	"tzcSrTXQKgnQWF8NGcHTrQpig4mvzuStm1aHZDxommkh0lr7RpekY/HbvEX3uXdwEZTKQWPVTm+w/Snb",
+	"75vrWNVm31KiNekId3vJZem+lq/aJT3Sody16cmqmdStJDjZbgDj5DRSqlC13LB+CJW2ISRy26e1spHB",
+	"wd/O+wSp9HTsGNjYZj0aP5g31gsVEtAVeFubb8gnkDGJ2nXA3aXJlcRi0SWbTmnmbRZAZul2j0em1Tx1",
+	"7W0nH/hOrdnp1PQr7c7zr347M4BPiDOlEpgcHoJ0GyGlu88484mADcnBRXASzVAD4+bUTMysYqlPe87V",
+	"nQZSkuSlmswqKynKnCIfK2od5mxYyihy4NK6t7OuL/Kq0d6VwD7crvZZlzUF9ws5X4sDqLvWHCJ7O/Td",
+	"7lpTGYhlK2SMuXSLXrNZ8VD0dOvYzpYy+aeV/juWB+zCZlu2LevGOLuywa28aBDkndJynlPhRmEJK8cy",
+	"riJjKmzxrvxDSCXHi6fjsRwEnmgYiOnD1zGF9ZQh1+wP8SlS65zyhAoyRBdSIMgm0jmGGoZnskZYShwu",
+	"TGJCEbjTuM3AI2QzkRTfVNZ+SprrH2zwzJUbL11zOLXAKQiROT54+aoAcjWlMbFwtZAu0QZjxwyp7k3v",
+	"BCGqY3X6WW1lht2eXoVGsUtjS9lgx7Hd9XphkEc6eNtLlS/1wpdCoKqQdQYJ0BNC2cw0j4UMGOqrwN6l",
+	"puMRkapCWL5TpOrCYbb0t9eVfhy+vA6nwDlz3jYZTPAaTfIsc4Slbe5vcY04YIsgwYfoN6iCjnUisbkM",
+	"cRav8xI7KpBuI/K0WKFWpOctS3x13Z78IH8WKXTQK7AZwcNcSmxDw6qQhhlSF3rIN69HuviZkOX/RI63",
+	"rD8sUo+L/guZyt8y6WuO16livDVSlpfId6kab7dsEPiyk+wt8vULZd1FbzD4K04XHZWac8P2JutiPK3Y",
+	"3vREh1LidbXJ5La24TsWInYMEkk8a1UE2C5nBVawR/JXz/PFzcyqgzeBhnMkVxxFdAoKuTTYw6ICPpxk",
+	"QmpIyNYBNZjOdsP2V7I6jUnaCZffGqfj0dGBixPriopU7mlsyNFo/PqwkLMHESuftvOx3Ef7g5NeRc3V",
+	"6sjLlIdRlixfHQ3JJwKBLIM+pU2hpsb4DS37eZYqCxBQDUzC5sY2/GDJFZQypMZiCh5xPUvZAzXf0az3",
+	"4ik1JVYUN8KLTQ/T1SFjRKspOG2YTGEzP3tTbiDOvOUhT9RUvUQHLeGJdzDnLc1sYW3qSF3pSx/Twr1b",
+	"T/6STLNWvRlwiTw8tr7PQ/UrWRVgbTp2XxDFPo+6D4PGeP7oYMoHOML/VTN+DDJ5X4HuaoMzY3idRhi9",
+	"de80wOFjhwU++H58MDp4+fLlaAxABhr5e3B2cfVbGR5aLXXOUeZ0Nh98fHgygPiEMnt22mHfWrTuMjf4",
+	"lZDIpJTIHBYcwdW+bIlifsR//9fNjfj4/X/ZDzc3Q/vRmw3RZ5clnXOf46g0NAdHZxZCwOZOC0RnjKfE",
+	"2st+PPtq6XDtIQtClkhyC6eTigBJzv2FJ398Z6YdezI5EP3KckCdzoxrv0PMV2ohFL3XMQpa4+1XstWG",
+	"41dHJ4h5iVOYVhTQGjmB5Kkp/UQiFFNGwCMiEOPwU70hRWEpb26+/zDee2MgNV4F44be1xbqvyZGaYqm",
+	"GQNYBWQqz6wXQGThHGGBFJeol5Q9cZuAbqzB38m9gITfEgFfS4kfaUrObVigrZywsD4FMKka49wB+qfq",
+	"gdBfNwy8mFXUGv/GZP98GIzGr6ev8EuitN3R3g/qn9fqn1H+HyiORX25jmrjkokqLmf4XtsBVLguJBpa",
+	"O+ZspjuSOO6E1kS2Ng68KUmtJEpnDdaSRTWFU8ObUYESnC5IFCAGvbBDnjEJBfksMl9ZyDOsAUVMRVOd",
+	"4z4qOrOzhtVAWRZw5NTmaHUhMZi3Npj2vlNvSLOYaJ3Ih77k2r9/GKx4uhBSx7o/FuFRBjiTPFd/3ufX",
+	"CcXGILdMq8Vb36HrLauPF4tbOSfs1rzHiP0BzyQ4FN2br3S1pnopdCloVqc+Ki1ArvitA2pRxqGy+Qem",
+	"TByyXerqllm+1r4EYYFbtrss7G5ewtUPlfFtt8jrDEq/109FnxqQOMMsFToQBbnC5JNESzwjhQJFl27S",
+	"qvL7V9frtXpKnY9co4kGSryJJV8QBgd0mSqxHiHKkAspluNd2kfg9IM39r9i+ksxjaSgJvx2dvWjK5Jr",
+	"n7Vxytbo/7n67VekV7ISfQM6vs2UjXwwGh0VzCI25eA7N1b+VSaWNKQ8c30HFUcEJ8d0b1zkN2BwH+lu",
+	"kErfePNyfPjyzcHB0esfHjzb+s519PKY6DghoPlwRtA8SzA09MiEqYrGwmI+nkBZJag8Bt11ex+uYPDO",
+	"xshzePZ7IiSd2SJol1U1cGmSt8WmLDrXchAMIg2+W8dt/6EVAuQ7E1fuzdn2TiMUQ/VKE4B1xQbispAz",
+	"tlPx7i6NA5/G871T46ttXnDbDClH390evAefeGkzenOMv3O9Yjt2vdKsy4DuLLGB3XWczZl3Q2QLy6wl",
+	"GaB/kZQjnqKRMDaGLmGe4iz2FeRCLhVRhmUHbLylUl9qBu9PfAU1KEjxAJOjVYg6QY2FWJHUEDGiEsV4",
+	"KYg4QWOhdMPDEbQGAnt3kon1LZ5hym4dHvH2MZn7ZJqjx1ji2mbi2Rzj25UuIWj5PmVP7jJOBxIglDC+",
+	"HY9uE8o2pNHbiG8RVAxlTKfQm9I3SVz52wmC3mjTLLUYdg6tYIhelr0PJ9BrQncPAVOZ8RWCBiGKrS8J",
+	"K/gTjPOgdGi3razubtIndeUIC0phEJagNkMzFMAYqHQk9+pVTnOlZOGNR5ZlcYwnSupqeV5xnhU8NG1p",
+	"qO21cXvSTEhEs6Td1T6xr1i1ZQxt3mdKJ2xHpta3VE/qVoISMV/d7vA2pYB0O6UytUyow4vaBe+McOhT",
+	"o9DwIL4UEq7RY8EFWS8X2jXRA4BwvEjS6heIMimBXABI5Sxetzb5S0K5TYmAYmjb0LJTAkWAbi00rikM",
+	"uAPKtY2htxoV9zprnfKc8KRgATkhH8Y8XJQtkxpe8fFo9P1orIGLd9IHDXS68FclKv4PYsQ1hZ5zNMcC",
+	"YeeAB58n+SSfblN385E0Nt0vVkV17upQyDOFFFG9teWu+m5J7fkwdNlKDTUnuD8NNEdk6pY7evnjGXpz",
+	"9PIHZDCdKjapjfLCctraMqrRc+5xbHDT09QGyN31kBYwITY7wzKGAPzyAdIiK0Ax5NBCTpBi1oN9UYRj",
+	"FhLLTAyOjw4O8hj339ky5aFa/ElM0Fsm9T5ZcprwTB5PYswWdZ9tHrP2ozYADGdgOkhr10ndSeFthGdW",
+	"wEeEgEtoVHzFleAlpWO0cceaZrB9UG5Vq6MCF4T5FVFmokYTHq1P7NxxihMCP0uhK75BnCKMRIzFvA0q",
+	"XdXbbUbjMgc+bqth8gXghcTennjvqZyjl58+mSpUoFNlQEWBi9aoZcSyDkDX2AIqK+srL0ueoSO/Y8g5",
+	"bT0yAB6JKIOSHdEqCmPzqqv+d4gsFkhdw3WbNwj1I6AIxC3m6k+NdkF4vQ5beJrlHZYLPZat4SXdtxhz",
+	"wN2076d3LCD73B51M1dV6YVi1J1PpC7esoZLoWNV4G0Nsr1jBhVgv9Ucbf5sHAsN16VVqb2lA8CevqeB",
+	"K+I45itdIilOEFNiAr4S2t9f1TQ6Yed46tfVSt92aRaHIwt/2Ob6dniV/J6kXki/a/Dc6FcaNJQcq8N6",
+	"U5q6YoEp22VyJeu3bnvzqSyjH2ocAv2a7UWs0oQGttKhD0bPdE61lFPYuMKeFGfQLn3YHcoeD7ptqeg1",
+	"wsopki2AHB6Xgl+nJhqZXmhGoQepngmStumuW3Ael58MeQ4BEokIkFo8ZeilCC9pGw9/x+5aDQzPtUhR",
+	"GijgPHaXcYCxmLuO56CDtnQg223vTXO/JCGh9yRyqa6eGHyrnL5KB1/XzTwlJk5q6twgem6QgLdjx1YB",
+	"2s0LTJ2vV4lzNf9d4sqabQwuiUEJBTYIipI9THg61dj3OFIcSEjQ5nylDbJFRay3PAFubMdS8kn2ylNK",
+	"aAmP6HZK7mlka0hbaATk05KmRHQQIi0lXp0eEwpBPY1mTMXittB8mXF5i5fLmIbgc20BbNwJXNjiFnRJ",
+	"w9V3dNB6epF/nakQ9y/eClXIuWPq6mJvPDo62BuNRj9U+G45L/DqYq+QzHYYvLZ9pY6CN560tobZ5aXA",
+	"fU4sE51qInPw+QEuVVy9w+uUxzFKMwZFE9SiuDPOmYcvFVHsv1jJlXtpx5Irs069rnweIOqx2E3pVpOM",
+	"xvJrL3Kz69PrkoMn5GwbrJQnz4tLyEWP44LgDU3w0DSMFDqtzzH5QUoEj+992ZL6cW0W0ys03IPrMgOG",
+	"frvkgkp6Tx6h0MAQ2+5UaVl73TBPbl7dYW86YxkdP8f+qqKvDdGFtNmLoPGJE91ziHHAQESJGgQRecy4",
+	"ZotEKZ52Q7Wxd7QvD/6SWXG6zV0XHUDf4LO0TnX+U8nac5luRecMRrAopXSeLAORX0y092k43bP4Sg3a",
+	"OiDU5u3W9NLafSmPobS/QZE82p2dnLKf8tj4YXigjaHfYLYnKm93WNlIZlIrNDlsB8nqBvlTP/ctUBmf",
+	"APmn1oywtlg/pjwx3mZAVRXyRB0AiNvgGLiKCXYAbwnK16KIhDQiYojuSmm5d2ppI7XEYOLbTtA2HImF",
+	"6UYGqdcaqdY1uCh1gbYki8VC/1tK/YX/qYiIw5a6aGVheqXee9pNL9LMHDiQxjFHCabxhH/ScJtGYGvP",
+	"iCQpVTqnyZKvl3/NWkvm/GGNsXecEhhLKzxn8/a2QhdWqe919xK5krE0STIJMUaiN6XS9AIErnq/x3+3",
+	"K4ip2412NvsmRCtaqB9pjSLFXLb1Zua2C0Jlfk+nJj1fEHdyZ1jI7qkLVYacI9KZLWjG1yvD6lWx9Eo7",
+	"U1n0DufsKTgc5awPdDw3vlaQj08hIxuaET9Jw1+XF5rjLBS94E5pf2wb4AsT5w90l0cdo9a2gpCcQx2F",
+	"yf5/XI9ggzdat1VO0EjPbIOm1U8X4ZbnQG9zj6fgCryJHXN0/mr9pRro3zp29T5JgZQ9jKw9rK+BajTB",
+	"dR0MZgi8u2sUYUlcHlzuZi3fU8n/yf3Ig3fOIQ+WP+IMHaC/4jScl50AJQdvxaE9SMceJ81jfNU14sIs",
+	"Xw21NgFSqigXEh2+egkpwAjPCd69L9rz8mmntZBBFz9XDXux4k62c213Ygx993picsGaB7TKmAYu/1nn",
+	"TG+BAWsYuBO1/Q19ib39QWIYGfgMaEIQFugvHLAZiYB09ZEwHRYq5Ry5D348PxwlI7Gx//aLD6YE/9XD",
+	"i5ubof3rzcO3f3ox/3fyb/HvRHz77fctHfHnWdp7gEEjqV06Wm9r+jgX8KnibzheQ6KX0omUiq7MHyF5",
+	"THz+9/xgVSP26xPTs17o6l7BS9XzyqiRPI4Ao6He7bjbEfN7hB+CwTWe+QhG4pn289Wa6voi31vc2oCV",
+	"vSE1yaY9Wp/W1W9nkAgsOYq4xznYIR0x4k3tRAnYq60QAFs2hqWs0lV1wqP1bepi9+YLyfV3A9v5+Tbi",
+	"K41Rrfusa2DZKdXtVuFjmji2HpGY3pPUhNStPwJun2bCfq00tIFp0duqVytA0+6EnQsORZi8y7J0zzMb",
+	"0I6TX2v3SW+HvWAuPSKorTg/SSluqyiwmQE52eKGMBcWXtAhBFuYWq8LZsCWLs49PIGh0+vrm2w0Onh1",
+	"9jNyEE4GOSuXFNfj0cs3gBFWIrs3JVFxbeKyBUFx+NDQP+i6hBbVDp2/MJPtGb7XRMizPP2oYzmlA2QB",
+	"uCALyHKCMJR9KJtCQrkwmqx1u7+14nm0VohtB2BAippAk1pX13rcXup7rxDwVtafGhV2/Ar9TP8MzJl8",
+	"kgFo8pAA7M/83CYMaFIJ7zdg1O2kJ6unx5SRt0ym645p7u15QptcH8CtrMXFpc23aHnOS9Pp86g3obBv",
+	"2z2Dye4Fw1UCilWtjVetlL1rDaje2/wgyFeislbgNFsjZUUQqtHeG7w3/fj59cOLPffH0cO3nw8f8r/H",
+	"B348pf8NnKCLDjoDVUZXhJpA+a8c4VDSeyrXCLqGWC8H8eUlzBp1ofaB8go9z3RVUocotpl3j1utn9iW",
+	"f3s5rkjEF+W3710ReAdZAzGwu2nKkzuT8WMKk+8kvwvQhENHRvR7hlNJUmECB3OepUMEaHF3JuJlb9OP",
+	"ohLNuMZftVU5NwwgVCK8PkEHR8ejEQgx3WLe6ugRXusYWEU3B4jCgpR23ooNmIXBQABjFBmrovFvTLr/",
+	"oTsAoMZG3LKjMQ8XjtXzDpdX3YJqMcw74Untjoihjh6PyHsq51GKVzuk5JSSn0wuDhi8ytZAUL280ejt",
+	"zFI6ZS9VJ9bbmkF8JcxSKtdXarR6WhOCU29lDEN8iZUyLPmCsADdraa3d2jKTb3JZI2ODovdVxWxw2MV",
+	"H9YPdfOdS7nUI7AQPBXHgR2tTgEEYCM61d3xkR20Cxgea9AFyGWOSWpKO8CDgZY0XAiUOQhHUyucOyFu",
+	"lCEpcuhBLNQM0YToNn/R8IbdsO++ez/naM0zhFMy/O47pLvs2rrNEKcpBbQyPVG9REMw8jOhGNWLOzOg",
+	"uwDdxQRH6n9t4dzdt0gQKNO5YXpQ4sTcV8hDQi/u7ilZkVTdqr38kf4D8rbNQySgFfIVs3cpXZ1KUWie",
+	"5rAoAjX3/AeDhaJ1epJCawSlB6vHUuHSAhw+eEwXRAcyIk503QD5RIU8RkejI7NsZzo5Kl+yd79dXefr",
+	"xdDdRUSSJZeEheu9n8n6boiuCKAz6fwGnOTlsXASUaamnf+4IGs0o/dE3DD3nUFJUVOfYwGlstoVoiwW",
+	"dQOkUbgTrrFVoFNKsRTXOBu0G//o4GCI3v39Gh56/vaXt9dvb5iaxxrCKscIMlr0CAGyNCb43ixP3mtY",
+	"jSQmUzlEpyjkSaIeJnkx+G3GLtDBaOTiUSss9MsoiTRGzcHooBitSknI04hEKMpSPIl1y+AVjWOg4/xG",
+	"gPLiHBCmMFrxdEFSI/hSoj10R6M3NwymrPUsiHesDBJrPky35VBcpkw9veFvoWD3u+/AtVetgRaKNEbo",
+	"RYJjpYOSCEC7AtvUXW1NgCY4ystkvw3Q0WiMXjCuq6L1yfo2uGFHo0P04p4KCk3nJ5mE0aitXPMsRSmP",
+	"Cdx8pP55g15A6YNp2SEklqQ+BXX9+BC9gCwYyTmgpcC7xi/VECQMV111cIBeYF2A7MqbT9Cdrla+0yXA",
+	"AHcHD32phgq1v8V1g30+QVgsDNlAIfANu7skMl3vnaq/7kwWivjWLO8vNKESjtOfeUQNmo2Nw7w6UkZs",
+	"oJmgQGP0V/rnE42LRgVi2kJ3QZsDFJN7ZdNHhCyH6BcqTJZJSrAm+ht2p1Hn7oAy7mL18rtjqCDR3Bbm",
+	"8I1Ad0qZulNU5e7Q6hsQlq4qYkQrUzENCdNZORaXeYnDOdk7GI5MTyMtIMTx/v5qtRpi+HnI09m+uVfs",
+	"/3Jx9vbXq7dwT14dnMuNQnjyeDAejvRlfEkYXtLB8eBwOBoeDsDWmYPYg9LY+/F+Ds05Ix5/wY9GTFz9",
+	"djZEp7HgKIZ1g3Me8iyOtOuAIKaMrJgKEp2gO0P/d7qEeDUHCA/N/ilnF9HgeKDW/9S2+HP0b4v/yzk0",
+	"6oDrPQZuQ4WmaCjsVFf8nhEwpc36wo9WHON2OOZwy8NDsOnlRuqq1wPgeOP7LRx5lwEYIPXNI6iUA2qu",
+	"RS1yYdN4cpz0VuOxwKb1oUBxPFiruguQGZXcQAxNY1q6Cu98UHXvqn+gObXsn8HpG7S4EjgJgEHYjAGg",
+	"+oPRyLZrsSiMOsaqprz/T6PxdthIyEwBVc+HdTvURcEQjGt6nBvf/rtC6brIkgSna3NyzNIHBgMTMiJB",
+	"5EJryxmAjJqjDdihpvGIF34XGyAsUCVA8jmwZyBKzQxzaP270h0lTQAo0iSI28QSdsN0waClXq2yqHcH",
+	"xXtdLSGAi5lnKC2FstkQXRtgCfXIBVmCZFfX4cSw2TJ3McWQup6xxl+2kEpBRfuZrA3NgJr0Zx6teyMX",
+	"15bkoWwvGbPWR6abyQWe9jPjK3AAHYzGLW85M5WdjyfNn0D7ZmCQgGVCGXIyynTlEHOskSGqZPoQVKTS",
+	"Pg/FFIw9P/micyKJRin/UVMnenHnwE/vlEp59K0Wxo4doVO2Rlr1LQCoOqpK8SowaM1WJXCyDKIAczUF",
+	"UGHBvBEnYGyYw4FoZN0qVz+d7h28fGVpXpHuBjr9TU10ixjMYR4rYgCw+FhIUia2SoAylfUgEbS+ow8i",
+	"CMitQnG3IdSE5PM4wzl+73/eIVbGm5qf7ubd7sR+ptFDQZksE/tfiLQM+WllsE/+XltvSR8i+FKZDJbJ",
+	"NYjcTiIHhn1xrpG+PWu6n+JVo5J+aruw6vQfMLxAV6RyiM65ga8DN4IOUfq35RKvtvGg99DNq1A05nxQ",
+	"J0VNpNyqpIEh5OmU+c6WoX1LuI6+sqOnVOYqJ7tOTIqlB2iylhr2Tn3onbS+EVrpyZWdJyM244hrZQl6",
+	"jbkz84Cuo3lWKryeRJMOb6ZoM6cAq9KcAppaDObeVHyzI2iyRi6X3+693a1m5b6wX98IFBMcCdBgrBNW",
+	"aJ3a6BAzIkUOtD9NidM1MhYTISwe8Izea5yZ8v5r4XNmtYxnqW7r0Z1DNpNoJ67HPb+8iZXkqF1zgi2g",
+	"0i88dKm4vkebS/fddebhjyK8a7wgutNf3jK9RnJ1rrH/WVPLRtl/liuhT3p6t61yXzx60xJ1ZoJwp9Wz",
+	"PwaDZbbbma7CuxtId2Wk2Bxg9CuUZ9hGSIHOH/4XIKexSDf90ujeN6yA7q0l/BJAiAFiXpQ85AVgSp0o",
+	"WEQG17zm7fkllGMQ47pSgwrz7t8+++jv4Dk4K5ovT8MXrkmaiA5K/FdGr8sYhyY6A4Wds5TkRR67HfV9",
+	"HTbbC7nupe3VGnQQDJLmxJLghaYZG5dQtwKygHX3QLkudIs1qPRebfUMXnzGI/KkzCR/S8MGFacBRweU",
+	"AkZcz42eOA3Y+uodurtDyu8h9gqrKnkFxB56Ej0BS9pICaZot5H7g35oL3rKPdPvaPbBxhbIruJL788v",
+	"W8Djtm+iFXjzJ5IY29TARrXNNUV5rm5SO8IvrbQVX+vhz/rnPkjnNIpyjMXujNgQmvO+RCQmkmyJ5l1X",
+	"Go0ixlHCU3Ligvhrjc8DPG5ByFJYQwcnZOhxZSb8vkBMlW05akBWN8gMENRXD4j6YZvqUVuW9HEnrkVs",
+	"Sr8bDO3tCh2kSBiMfGmUuBlnutASvtD6HvietQPbdMVSOlag3dwQwSepzkmnFtLCq1IV9umPP7Ojr/DM",
+	"lpQqXCDkx53ffVMctFfIVf2idLpVjIAun9LZ3Gg+hthEsZWtombIErGOg2pyEehLGgXsxEDCT+m9zsm5",
+	"YS7/Bl4wx0KXHkP7DQg8I0ZW5kcSL4Xv8NgzEOh3Mq6v55kUEkO4JkBC4rW4YYL7DsqZ3ogzh+/6PN0a",
+	"5VE+y+MWaFPPbJBjTj3GKhyt5AcRKjh3smtKx1ESIZ/xWbxwBoEJlaPJWq02iacnkAimQaesyAjnJFw4",
+	"1ddsCBUmyXCFPYk6xUqqZ3oGikNsdQAO+jsA+rVnal2bToFp8KLz9NUWiZ4sjivClN4IMRf7En4P3TXs",
+	"3hbBux95EnSh2zOXS/b0p6As8RTNCU4FEvQTiuhMsSEw1KGxqJyTROlTqzkHZEOosA1MzyIWmQtMWssN",
+	"u6tI5jsldZwcSrU6ICpOgN0OoUcalUtinulBLA/yGR5F2KqnOodav+jx/JEofewxe4QrGdYrd8+CrSgI",
+	"jg16XoiZQQSdmBxayOMybmLdvBpNSMgTm6vuPCNvzy+HkCWsz4W54Z4q8lfKHuNoQdYA4M7hlfokqmPo",
+	"OxpXRL6N0rN8qE9k1bw9vyy+5AurWm/PLzd7is3C9kLPMs/kLz680BQQdmMXit4H9tcHXW+XCL8anYgK",
+	"ZJMLIUN7iI5GR3mWv/GeGtJ7e34ZGOoEEClbXgGUbDunHoxsqrrHraYmqCiSM6bz0/rh109HWI088/2c",
+	"gMiiEqonDKqJow17zBUviHgfpHedro0yb9eu7OLWdNiZ7qAuLEqpaT/59JT325IwcNLbRpauksTapxjB",
+	"eIK8QY9J6YWm86ZISfffkoizkByb8IiRJjeM6oQf6LLDDU+OY20kh2SIoKQCKLmhtMgWia5sFp+QfLn0",
+	"u42uJE7ljzQl52rUz9hZnI/xC7uLLyz2YgOXNttdMrUeHe/vU4FqNQE0ITOqSHtDZdWzyGRI19AcqRwd",
+	"y5F7uvGPGd+L6T1pDHABA/0L/0Vd84Ss2rzBsz8m0AqWhWPRVNhSsz5YM8xR8QqQCLV1hRoyNOMo1ovw",
+	"RSOQS5wJsue6fH8JHu9Xm10c2IkrqFYVQ/Rjng6hlIq8IzkVOiyoGDeOBde4lUZM3DDTcD9COIZVPnF7",
+	"67q6gxsTCa5lh+lZLtRecDZE73Be162ZPGAXClNp6WP2cMuFW81nyuxLyG9fWBt3i6MH4dedLAK82vZe",
+	"IswEGi4Y/LZyFcAk7/LfmbstYw0x6E3hqLeha+oMHiA6RcJBwJnidY2IiOZ4qVUiibCpSvcmd7xTY9lW",
+	"ETjVZ8A8s9AuvFXmcQEQuSWhFeCWPRUQcKrcWNQRLw8Dvc9bMPLpVNm1ujaqxCegNTTkYgXKLg7nGqlX",
+	"l5jfMLWuJjcLDPEFVZqardfi4cKaOEN0qiFCbF2eslrkChD/BKSDMdAPTwrDCeecC6JYwXvIIAfdPs40",
+	"dK5BHTGXYoH+r4M/G6z8xj7jDSuPZTXdu4j8VAHi+fj5yPZ6Osg/XNsPx/bDC/fp2z+9+Me/P3y/97F2",
+	"jReG7EmtKtuZuzl3SP3cB1cwbwK/5RYV5wklsB3lHi52nGnkKAleW35VFFpwroO8oyU4oRhZKZtFwzi7",
+	"6gPTW8NaT6bxawnLusZc6t0xnpAC/L1EGtKSzKxMRaeZsenxqVdDcQQ1SZh3v7llzX1//qBUpSaX5IUV",
+	"qIqBQZWEUq4q4knRiVJu9MKVmhbVieI8xVMvWTxX89bT4OXLmrkNA2jshKPBBc3hXZNeHO6wa3m9QqUg",
+	"qSUZd+Nm+1G63kuzpzMtQF1cQRW91iWUNuXAeiETS+P0OLWfp5ZtRrmr0+ghPkpfX2bsqyF1Pdwvrdab",
+	"RdKI/U1uENMZILezExwRKK3rIRNQLHL3ap2QDYHo5kd9UPVnc3Ye9tUJ7SGo27JJg9PNAcjLUxTYXCbc",
+	"vUhws7ypWOrHti9UAbkaREpB/JRKG640a2uyr20EmLAbBnlLOj9PGNPfMEZj3Hs9r3T2VMf2S2k+W0WE",
+	"bdHRQ+xKWSz4aURClnxJHxM47JeEL2OwCHWOwlI7c6g0pT66banOrUsIZqZZoFGCNdQXEKZOCzLP80MR",
+	"qPn9j9PnOTp9SmxKawSipArAHm8jaVeqtbFO48Jd1QaXKS//stBMyzkWjdBI8GNrv8s7uLoJEyl/tYtf",
+	"gU8FmGpEvhEo4feNI5Eanbhlgpm6ePs4gNlAhZv2F30RB5RvDF8SIuprKu+2tN1kiTva760eKAefNAAJ",
+	"QrpUhCpgU34+m8u6TVy5AKAIukiOD8YZKUJhCglgEIr1r3i6mMZ8VfBHIgCSUydHl4k65MYbZvAHCuHp",
+	"3JerLltxAHicwqP1631SRY33Im9K91yt6nLo8/nEjO0uB6UdRGnGGET1vrIIsiPaAobnSXlqhmAL4WWN",
+	"Uj2jzAIwiucQX1aEXTyHDefYJ373P6e2V+ZDo5P02poehJSLZvO+jUP0dwuaW3R/EZKfVGjc5m6wV2qY",
+	"lhuWY+Smphei8ZlxJAElODeBfGf7L0QWjvaTM+1tRNUn+sqWXe3KyAq9UT9uo4h9HC4YX8Uk0j1ndn9T",
+	"O8N3iKAsFsexQELSOEa/ZySDqDJf1t1Ip4XRPVN+Xhzig2HoXWG4zjkjg5w7br74b7BgfRiv2GA1V9tn",
+	"FTIUS7DElEGqelHz1zDLbXjPPo7uqSB7tk/t01Gat/r4FN5+rV7+XAkpH2Ff8G5/HF25xB2OdJ+qkhbp",
+	"HCRS78dO5ATSeQ/2YScHSXfm5YJWSsBraafTberUBoP7mx3bc6W48ii/bqo7NbD06Pd81XeiK50B9YfS",
+	"E9JIl3LFDWcWhUbKASI4nBtenWh4fi/U3qmZyXOlPjO8r5zsoLe1FqMMERYBPH0pYa4QOduVJsXiCzG6",
+	"ammbcF1EbbpfQllEIoNAL3hCNGagtpVOdHKSKWezioT6KLPUA+V2KhbPnkkWhviVk6pYFHcl55QWmiki",
+	"OIopIztTqTL9vgB9/khJHBVQx4TEa2O7A8hICWwQTFrqnJMmiG9NUB9JwiyeLTXC6L5uQrwEZ0weeb76",
+	"7QwpI0rsSHi6/bd8Gsq7kMX63GZWdmYG8WyRG/Twvn7TIs/5NbVaus5ZVHIUutHPMiaS7EnTZ7p/Knqr",
+	"IdsxuLoQnmgft27fjBJwh+dtuWS6to3RPFQGQzWtjp8rqeVj/Lrp7a2GPFB7lnsnd6YyU9Cf99Drn87e",
+	"m8h91UurGBiVCIchWRrw3ZSKBcD9egG2LNKL64v3rPFozCi/bmJTsyAIx3LOs5nWVeQ8JZDytTbe0olz",
+	"ze9Ihab7u+3o2hSXP88ve8oEOP2WjbnK+YCDMhR2jhm3jDFjJLK5yxwVnNom8NlbiDXBNBYBNLIWgXZk",
+	"B3l5lSjXRLmcvQmBlhXGZv8j/PwRFQn9Atp5YLvDQrhHU4UnPdSM5rmmg5rh/QcIL4You1dm3kzX/4Gn",
+	"YsozE3gD/rIrK0lpHO+lxHZJbSy/sM0tdQHXFJfLDAySvfF/AcggESjSnSRWPF0MXU6jybphHIGeBAPw",
+	"ll5ASfalHtmTJvDmr2mIF+rlCZDgaIpTG2HWxc1zLNCM9xdKNOCA+dqghGAlGKM/guNAI5fmFg++aLLZ",
+	"dEGIKztVf7vI8XGhZCMPNAs0IXJFCHNWvdAZDBBWvmGaJeusRUvfQ3Sl+AYLiaM/qQhsju8JmuGlN71E",
+	"CYC3919/3wmYQ5PM1RPsD6I4D/t8I3RzH8jeq2ITfzmy/LQkEZXki0jCEGeCoAgnAJaWopjghQFn06UT",
+	"Jq+mTGdv7RCfqXh04/u64t3vNBvRNbNUzh2PWUADrN2EIPkkCYv+yGhR4KCFNMKyzsW2AVh1/lzxv4Fg",
+	"8VEczOLZ0huM7uvWxn6BltXlGJEJEBVbZENK/Y60OKP3ZG9KSDTB4eJLkGRgwHSNS8OjitF78qMd0DOl",
+	"rtIYv3LHOpbE4dC4bIsVFuDCjneOPxpK/VKhx+YKYVOLJhx7cwHIsiKZR8uhjqoYjXU4bIAwB9i1unG0",
+	"4HX6vTATf6aka4f39cclNQvMeWO5+HRHsl0QsnwamlVkSj6pbdNYdVGZ/tonCv2shvhMqQvG9h8rdEuS",
+	"a0cCM4bpFzAlHNcqe3ModAMG23iINCpXgmUI0bFCs4sE05hEJ16EQCo0DpRG86tTqNGanyuR2uF9naaI",
+	"dVigcV47apxWu9BjSnQoPPoDEmwv3bufKaXkA/zKxSXkCZfyqziKeB4X35l4ppn4g/Mef2NEu+owYOsQ",
+	"xrPZ3EdrMNRnS2gwuq89R0dN4qkTG83tT86u6kCJLfWzSzPAZ0tqenj/cQbAN6LgttLGQEyn8hGEBov/",
+	"tMkX7bicg/wgsSCggEKDxbw8Li8xq1MjzOKZJ2VURvmfQZslj4omSNi63QlSSfEv4FE5VRYBSSmOTSl4",
+	"bhA4sHOT6+0jOBjlsyU0GN3XTWDWFPBX3dqAcSlp+TEkRznbnPlz6a56Uswe/ZJNiT+FYC6gDji4gN5i",
+	"k7DktapkYSBIC2HLmlH2xaKVblD7n9nGfueXOW08+a415zqYpHp0IatQiD2lOHDm27L+dyb4vGF+39QA",
+	"Tsq4Yv0iim2lEUGkjMnzKoC80mN6rrBOenRfeS48TAJh5Lw++BFlj7rf2h/gN9JdvJ53j7H/pILsPKvY",
+	"9PzdkWBWVM6jFK+eg0lVp6r3ZnTP3FSqDvPrprNrvCDGia0b/0iujSRk4v8+OlNPIGGmMbw/fB5MCE5J",
+	"Ojj+8FEtuiDpvR8Q7npOBaJMSBzHLss4S+PB8WAf9su8rIZplc4wo8Kka+v+OMuUS9P/yTiKaFqyikrA",
+	"ZcKjHvxIocDHgHVqACFIWJdklhZSw80TAiRkiqGrMTRTQpjheC0UgQMeSuGdGu3Kh3bK3EmWvIDEZdTl",
+	"Stpvpa1VIWPDvCdXnHxtB4ooIQDWU4RzAP/zEL3F4Rz6izCCoizFk7hECUUL+psCQFhheS1ZPHx8+P8C",
+	"AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
