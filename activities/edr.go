@@ -116,11 +116,33 @@ func (c *Containment) Change(ctx context.Context, in EndpointInput) error {
 			if there || err != nil {
 				return receipt, unsent(err)
 			}
+			if err := c.permitted(ctx, edr, in); err != nil {
+				return receipt, err
+			}
 			order, err := act(ctx, edr, in, row)
 			return Receipt{Vendor: edr.Vendor, ID: cmp.Or(order, in.AgentID)}, err
 		},
 	})
 	return err
+}
+
+// permitted refuses an isolation while the client's are paused: one that was ruled on before, or approved since.
+func (c *Containment) permitted(ctx context.Context, edr ClientEDR, in EndpointInput) error {
+	if in.Desired != models.DesiredIsolated {
+		return nil
+	}
+	var s models.IsolationSwitch
+	err := c.Effects.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) (err error) {
+		s, err = tx.IsolationSwitch()
+		return err
+	})
+	switch {
+	case err != nil:
+		return &models.VendorError{Class: models.Transient, Vendor: edr.Vendor, Op: "isolate host", Code: "store", Cause: err}
+	case s.Paused:
+		return edr.reject("isolate host", "isolation_paused")
+	}
+	return nil
 }
 
 // hidden reports whether the EDR may hide an order against this one: one was given for the endpoint before, and what the

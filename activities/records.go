@@ -118,13 +118,17 @@ func (r *Records) RemindAt(ctx context.Context, in RemindInput) (at time.Time, e
 	return at, err
 }
 
-// RuleInput asks what a client's response authority says to a request.
+// RuleInput asks what a client's response authority says to a request about an endpoint.
 type RuleInput struct {
-	ClientID uuid.UUID
-	Request  models.ResponseRequest
+	ClientID   uuid.UUID
+	Request    models.ResponseRequest
+	Reference  models.Reference
+	Endpoint   string
+	Generation int // of what is wanted of it
 }
 
-// Rule returns the decision of the client's response authority.
+// Rule returns the decision of the client's response authority. While isolation is paused it permits none, and more than
+// the client's policy permits in a while are asked.
 func (r *Records) Rule(ctx context.Context, in RuleInput) (ruling models.Ruling, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
@@ -132,9 +136,34 @@ func (r *Records) Rule(ctx context.Context, in RuleInput) (ruling models.Ruling,
 			return err
 		}
 		a, err := tx.Authority()
+		if err != nil {
+			return err
+		}
 		ruling = a.Decide(in.Request, d.Zone, d.Business)
+		if in.Request.Action == models.DesiredIsolated && ruling.Decision != models.DecideNever {
+			ruling, err = r.limited(tx, in, ruling)
+		}
 		return err
 	})
+	return ruling, err
+}
+
+// limited is what remains of a ruling that lets a device be isolated, once the switch and the limit were looked at.
+func (r *Records) limited(tx *store.Tx, in RuleInput, ruling models.Ruling) (models.Ruling, error) {
+	s, err := tx.IsolationSwitch()
+	ruling = s.Hold(ruling)
+	if err != nil || !ruling.Unasked() {
+		return ruling, err
+	}
+	c, err := tx.Client()
+	if err != nil {
+		return ruling, err
+	}
+	now := r.Now()
+	passes, err := tx.PassIsolation(in.Reference, in.Endpoint, in.Generation, c.Policy.IsolationLimit(), now.Add(-models.IsolationWindow), now)
+	if !passes {
+		ruling = c.Policy.Exceeded(ruling)
+	}
 	return ruling, err
 }
 

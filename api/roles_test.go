@@ -50,6 +50,8 @@ var matrix = map[string]string{
 	"set-edr-credentials":        "401 403 2 2 403 403 403 404",
 	"remove-edr-credentials":     "401 403 2 2 403 403 403 404",
 	"check-edr-connection":       "401 2 2 2 403 403 403 404",
+	"pause-isolation":            "401 403 2 2 403 403 2 404",
+	"resume-isolation":           "401 403 2 2 403 403 2 404",
 
 	"list-alerts":   "401 2 2 2 403 403 403 403",
 	"receive-alert": "401 2 2 2 403 403 403 403",

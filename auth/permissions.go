@@ -9,13 +9,15 @@ import (
 
 // Groups of roles, as the table below uses them.
 var (
-	everyone  = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin}
-	staff     = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator}
-	stewards  = []models.Role{models.RoleLead, models.RoleOperator}
-	handlers  = []models.Role{models.RoleAnalyst, models.RoleLead}
-	clients   = []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin}
-	deciders  = []models.Role{models.RoleResponder, models.RoleAdmin}
-	bothSides = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleResponder, models.RoleAdmin}
+	everyone = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin}
+	staff    = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator}
+	stewards = []models.Role{models.RoleLead, models.RoleOperator}
+	handlers = []models.Role{models.RoleAnalyst, models.RoleLead}
+	clients  = []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin}
+	deciders = []models.Role{models.RoleResponder, models.RoleAdmin}
+	// keyHolders stop all isolations of a client. Analysts do not: they are the ones who isolate.
+	keyHolders = []models.Role{models.RoleLead, models.RoleOperator, models.RoleAdmin}
+	bothSides  = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleResponder, models.RoleAdmin}
 )
 
 // permissions says which roles may use which operation of api/openapi.yaml. What is not here, nobody may. Which
@@ -47,6 +49,8 @@ var permissions = map[string][]models.Role{
 	"set-edr-credentials":        stewards,
 	"remove-edr-credentials":     stewards,
 	"check-edr-connection":       staff,
+	"pause-isolation":            keyHolders,
+	"resume-isolation":           keyHolders,
 
 	"list-alerts":   staff,
 	"receive-alert": staff,

@@ -133,7 +133,7 @@ func withDefaults(p models.Policy) models.Policy {
 		Reminders: reminders, HighAgainAfter: cmp.Or(p.HighAgainAfter, def.HighAgainAfter),
 		FeedbackWindow: cmp.Or(p.FeedbackWindow, def.FeedbackWindow), TellAfter: cmp.Or(p.TellAfter, def.TellAfter),
 		ApproveFor: cmp.Or(p.ApproveFor, def.ApproveFor), Lease: cmp.Or(p.Lease, def.Lease),
-		TryAgainEvery: cmp.Or(p.TryAgainEvery, def.TryAgainEvery),
+		TryAgainEvery: cmp.Or(p.TryAgainEvery, def.TryAgainEvery), IsolationsPer10Min: p.IsolationLimit(),
 	}
 }
 
@@ -152,15 +152,44 @@ func (d *Desk) Clients(ctx context.Context, u models.User, after, limit int) ([]
 
 // Client returns the client with a number. NotFound also when it is not the user's.
 func (d *Desk) Client(ctx context.Context, u models.User, number int) (models.Client, error) {
-	if u.Role.Side() == models.SideSOC {
-		return d.store.ClientByNumber(ctx, number)
-	}
 	var c models.Client
-	err := d.ownClient(ctx, u, number, func(_ *store.Tx, own models.Client) error {
-		c = own
-		return nil
+	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		if c, err = tx.Client(); err != nil {
+			return err
+		}
+		s, err := tx.IsolationSwitch()
+		if s.Paused {
+			c.IsolationPaused = &s
+		}
+		return err
 	})
 	return c, err
+}
+
+// PauseIsolation lets no device of the client with a number be isolated from now on; what is isolated stays so, and
+// releases go on. While it is paused nothing changes. NotFound also when the client is not the user's.
+func (d *Desk) PauseIsolation(ctx context.Context, u models.User, number int, reason string) (models.IsolationSwitch, error) {
+	return d.switchIsolation(ctx, u, number, "pause-isolation", models.IsolationSwitch{Paused: true, Reason: reason})
+}
+
+// ResumeIsolation takes PauseIsolation back, whoever paused it.
+func (d *Desk) ResumeIsolation(ctx context.Context, u models.User, number int, reason string) (models.IsolationSwitch, error) {
+	return d.switchIsolation(ctx, u, number, "resume-isolation", models.IsolationSwitch{Reason: reason})
+}
+
+func (d *Desk) switchIsolation(ctx context.Context, u models.User, number int, operation string, s models.IsolationSwitch) (now models.IsolationSwitch, err error) {
+	if err := auth.Allow(operation, u.Role); err != nil {
+		return now, err
+	}
+	s.Side, s.By, s.At = u.Role.Side(), u.ID, d.moment()
+	if err := s.Check(); err != nil {
+		return now, err
+	}
+	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
+		now, err = tx.SwitchIsolation(s)
+		return err
+	})
+	return now, err
 }
 
 // inClient runs fn in the client with a number, as the user may see it. NotFound also when it is not the user's.

@@ -18,6 +18,8 @@ type Client struct {
 	EDR       EDR       `json:"edr"`
 	Policy    Policy    `json:"policy"`
 	CreatedAt time.Time `json:"created_at"`
+	// IsolationPaused says that none of its devices is isolated at present; nil: they may be. Only Desk.Client tells it.
+	IsolationPaused *IsolationSwitch `json:"isolation_paused,omitempty"`
 }
 
 // Contract is what was agreed with a client. Start and End are days (midnight UTC), End inclusive.
@@ -49,6 +51,8 @@ type Policy struct {
 	Lease          Duration              `json:"lease"`            // an isolation lasts before the client is asked to extend or release it
 	TellAfter      Duration              `json:"tell_after"`       // a vendor down for this long shows on the incident
 	TryAgainEvery  Duration              `json:"try_again_every"`  // pause between batches of attempts while a vendor is down
+	// IsolationsPer10Min is how many devices are isolated unasked within ten minutes; see IsolationLimit.
+	IsolationsPer10Min int `json:"isolations_per_10_min,omitzero"`
 }
 
 // DefaultPolicy returns the numbers a client starts with.
@@ -67,6 +71,8 @@ func DefaultPolicy() Policy {
 		Lease:          Duration(3 * day),
 		TellAfter:      Duration(time.Minute),
 		TryAgainEvery:  Duration(time.Minute),
+
+		IsolationsPer10Min: 5,
 	}
 }
 

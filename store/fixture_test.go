@@ -199,6 +199,14 @@ func (h *house) everything(te tenant) models.Incident {
 	})
 	h.draft(te, "draft-1")
 	h.setEDR(te, "mde", noon)
+	h.as(store.SOC, te, func(tx *store.Tx) error {
+		_, err := tx.SwitchIsolation(models.IsolationSwitch{Paused: true, Side: models.SideSOC, By: h.analyst.ID, At: noon, Reason: "r"})
+		return err
+	})
+	h.as(store.Worker, te, func(tx *store.Tx) error {
+		_, err := tx.PassIsolation(i.Reference, "e1", 1, 1, noon, noon)
+		return err
+	})
 	h.ok(h.CreateToken(h.Context(), models.Token{UserID: te.user.ID, Hash: hash("token of " + te.LegalName)}))
 	return i
 }

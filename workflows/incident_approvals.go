@@ -29,7 +29,7 @@ func (w *incident) unruled() *models.Endpoint {
 func (w *incident) decide(ctx workflow.Context, e models.Endpoint) error {
 	i := w.run.Incident
 	asset := e.Asset()
-	ruling, err := rule(ctx, ruleInput{ClientID: i.ClientID, Request: models.ResponseRequest{
+	ruling, err := rule(ctx, ruleInput{ClientID: i.ClientID, Reference: i.Reference, Endpoint: e.ID, Generation: e.Generation, Request: models.ResponseRequest{
 		Action: e.Desired, Asset: asset, Severity: i.Severity, At: workflow.Now(ctx), Drill: i.Drill,
 	}})
 	if err != nil {

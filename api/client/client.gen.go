@@ -450,6 +450,9 @@ type Indicators = []Indicator
 // Isolate Example: {"hostname":"dc01.client.example","reason":"Credentials are being taken from it."}
 type Isolate = models.Isolate
 
+// IsolationSwitch Whether the client's devices may be isolated at present, and who said so. Of a client, present only while it is paused.
+type IsolationSwitch = models.IsolationSwitch
+
 // Keep Example: {"endpoint":"e1","reason":"The host waits for forensics."}
 type Keep = models.Keep
 
@@ -716,6 +719,12 @@ type Severity = models.Severity
 //
 // Example: 1h30m0s
 type Span = models.Duration
+
+// SwitchReason Example: {"reason":"An analyst's session was stolen."}
+type SwitchReason struct {
+	// Reason Why; rulings, and so the client, are told it.
+	Reason string `json:"reason"`
+}
 
 // Tag A tag of a device in the EDR.
 type Tag = string
@@ -1142,11 +1151,17 @@ type SetEdrCredentialsJSONRequestBody = EDRCredentials
 // StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
 type StartFireDrillJSONRequestBody = NewFireDrill
 
+// PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
+type PauseIsolationJSONRequestBody = SwitchReason
+
 // DraftResponseAuthorityJSONRequestBody defines body for DraftResponseAuthority for application/json ContentType.
 type DraftResponseAuthorityJSONRequestBody = NewResponseAuthority
 
 // DryRunResponseAuthorityJSONRequestBody defines body for DryRunResponseAuthority for application/json ContentType.
 type DryRunResponseAuthorityJSONRequestBody = DryRun
+
+// ResumeIsolationJSONRequestBody defines body for ResumeIsolation for application/json ContentType.
+type ResumeIsolationJSONRequestBody = SwitchReason
 
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
@@ -1611,6 +1626,26 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// PauseIsolationWithBody Let no device of the client be isolated
+	//
+	// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
+	// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
+	PauseIsolationWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseIsolation Let no device of the client be isolated
+	//
+	// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
+	// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
+	PauseIsolation(ctx context.Context, number ClientNumber, body PauseIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetPlan Preview who is reached
 	//
 	// Who of the client is reached, how and when, if something of a severity happens at a moment.
@@ -1668,6 +1703,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
 	SignResponseAuthority(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeIsolationWithBody Let the client's devices be isolated again
+	//
+	// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
+	ResumeIsolationWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeIsolation Let the client's devices be isolated again
+	//
+	// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
+	ResumeIsolation(ctx context.Context, number ClientNumber, body ResumeIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEdrProducts List the EDR products a client may have
 	//
@@ -2838,6 +2891,46 @@ func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors .
 	return c.Client.Do(req)
 }
 
+// PauseIsolationWithBody Let no device of the client be isolated
+//
+// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
+// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
+func (c *API) PauseIsolationWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseIsolationRequestWithBody(c.Server, number, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseIsolation Let no device of the client be isolated
+//
+// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
+// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
+func (c *API) PauseIsolation(ctx context.Context, number ClientNumber, body PauseIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseIsolationRequest(c.Server, number, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetPlan Preview who is reached
 //
 // Who of the client is reached, how and when, if something of a severity happens at a moment.
@@ -2956,6 +3049,44 @@ func (c *API) DryRunResponseAuthority(ctx context.Context, number ClientNumber, 
 // Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
 func (c *API) SignResponseAuthority(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSignResponseAuthorityRequest(c.Server, number, version)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeIsolationWithBody Let the client's devices be isolated again
+//
+// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
+func (c *API) ResumeIsolationWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeIsolationRequestWithBody(c.Server, number, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeIsolation Let the client's devices be isolated again
+//
+// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
+func (c *API) ResumeIsolation(ctx context.Context, number ClientNumber, body ResumeIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeIsolationRequest(c.Server, number, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5330,6 +5461,53 @@ func NewCheckGoLiveRequest(server string, number ClientNumber) (*http.Request, e
 	return req, nil
 }
 
+// NewPauseIsolationRequest calls the generic PauseIsolation builder with application/json body
+func NewPauseIsolationRequest(server string, number ClientNumber, body PauseIsolationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPauseIsolationRequestWithBody(server, number, "application/json", bodyReader)
+}
+
+// NewPauseIsolationRequestWithBody constructs an http.Request for the PauseIsolation method, with any body, and a specified content type
+func NewPauseIsolationRequestWithBody(server string, number ClientNumber, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/pause-isolation", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetPlanRequest constructs an http.Request for the GetPlan method
 func NewGetPlanRequest(server string, number ClientNumber, params *GetPlanParams) (*http.Request, error) {
 	var err error
@@ -5581,6 +5759,53 @@ func NewSignResponseAuthorityRequest(server string, number ClientNumber, version
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewResumeIsolationRequest calls the generic ResumeIsolation builder with application/json body
+func NewResumeIsolationRequest(server string, number ClientNumber, body ResumeIsolationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResumeIsolationRequestWithBody(server, number, "application/json", bodyReader)
+}
+
+// NewResumeIsolationRequestWithBody constructs an http.Request for the ResumeIsolation method, with any body, and a specified content type
+func NewResumeIsolationRequestWithBody(server string, number ClientNumber, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/resume-isolation", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -7892,6 +8117,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLiveWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckGoLiveResponse, error)
 
+	// PauseIsolationWithBodyWithResponse Let no device of the client be isolated
+	//
+	// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
+	// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
+	PauseIsolationWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseIsolationResponse, error)
+
+	// PauseIsolationWithResponse Let no device of the client be isolated
+	//
+	// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
+	// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
+	PauseIsolationWithResponse(ctx context.Context, number ClientNumber, body PauseIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseIsolationResponse, error)
+
 	// GetPlanWithResponse Preview who is reached
 	//
 	// Who of the client is reached, how and when, if something of a severity happens at a moment.
@@ -7955,6 +8200,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
 	SignResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*SignResponseAuthorityResponse, error)
+
+	// ResumeIsolationWithBodyWithResponse Let the client's devices be isolated again
+	//
+	// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
+	ResumeIsolationWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeIsolationResponse, error)
+
+	// ResumeIsolationWithResponse Let the client's devices be isolated again
+	//
+	// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
+	ResumeIsolationWithResponse(ctx context.Context, number ClientNumber, body ResumeIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeIsolationResponse, error)
 
 	// ListEdrProductsWithResponse List the EDR products a client may have
 	//
@@ -9825,6 +10088,61 @@ func (r CheckGoLiveResponse) ContentType() string {
 	return ""
 }
 
+// PauseIsolationResponseDefaultHeaders the declared response headers of an HTTP default response for PauseIsolation
+type PauseIsolationResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type PauseIsolationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IsolationSwitch
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PauseIsolationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PauseIsolationResponse) GetJSON200() *IsolationSwitch {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PauseIsolationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PauseIsolationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseIsolationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseIsolationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PauseIsolationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetPlanResponseDefaultHeaders the declared response headers of an HTTP default response for GetPlan
 type GetPlanResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -10094,6 +10412,61 @@ func (r SignResponseAuthorityResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SignResponseAuthorityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResumeIsolationResponseDefaultHeaders the declared response headers of an HTTP default response for ResumeIsolation
+type ResumeIsolationResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ResumeIsolationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IsolationSwitch
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResumeIsolationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeIsolationResponse) GetJSON200() *IsolationSwitch {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResumeIsolationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeIsolationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeIsolationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeIsolationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeIsolationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12654,6 +13027,38 @@ func (c *ClientWithResponses) CheckGoLiveWithResponse(ctx context.Context, numbe
 	return ParseCheckGoLiveResponse(rsp)
 }
 
+// PauseIsolationWithBodyWithResponse Let no device of the client be isolated
+//
+// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
+// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
+func (c *ClientWithResponses) PauseIsolationWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseIsolationResponse, error) {
+	rsp, err := c.PauseIsolationWithBody(ctx, number, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseIsolationResponse(rsp)
+}
+
+// PauseIsolationWithResponse Let no device of the client be isolated
+//
+// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
+// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
+func (c *ClientWithResponses) PauseIsolationWithResponse(ctx context.Context, number ClientNumber, body PauseIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseIsolationResponse, error) {
+	rsp, err := c.PauseIsolation(ctx, number, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseIsolationResponse(rsp)
+}
+
 // GetPlanWithResponse Preview who is reached
 //
 // Who of the client is reached, how and when, if something of a severity happens at a moment.
@@ -12758,6 +13163,36 @@ func (c *ClientWithResponses) SignResponseAuthorityWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseSignResponseAuthorityResponse(rsp)
+}
+
+// ResumeIsolationWithBodyWithResponse Let the client's devices be isolated again
+//
+// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
+func (c *ClientWithResponses) ResumeIsolationWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeIsolationResponse, error) {
+	rsp, err := c.ResumeIsolationWithBody(ctx, number, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeIsolationResponse(rsp)
+}
+
+// ResumeIsolationWithResponse Let the client's devices be isolated again
+//
+// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
+func (c *ClientWithResponses) ResumeIsolationWithResponse(ctx context.Context, number ClientNumber, body ResumeIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeIsolationResponse, error) {
+	rsp, err := c.ResumeIsolation(ctx, number, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeIsolationResponse(rsp)
 }
 
 // ListEdrProductsWithResponse List the EDR products a client may have
@@ -14775,6 +15210,52 @@ func ParseCheckGoLiveResponse(rsp *http.Response) (*CheckGoLiveResponse, error) 
 	return response, nil
 }
 
+// ParsePauseIsolationResponse parses an HTTP response from a PauseIsolationWithResponse call
+func ParsePauseIsolationResponse(rsp *http.Response) (*PauseIsolationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseIsolationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IsolationSwitch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PauseIsolationResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetPlanResponse parses an HTTP response from a GetPlanWithResponse call
 func ParseGetPlanResponse(rsp *http.Response) (*GetPlanResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14992,6 +15473,52 @@ func ParseSignResponseAuthorityResponse(rsp *http.Response) (*SignResponseAuthor
 	switch {
 	case true:
 		var headers SignResponseAuthorityResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResumeIsolationResponse parses an HTTP response from a ResumeIsolationWithResponse call
+func ParseResumeIsolationResponse(rsp *http.Response) (*ResumeIsolationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeIsolationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IsolationSwitch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ResumeIsolationResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

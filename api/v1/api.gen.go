@@ -421,6 +421,9 @@ type Indicators = []Indicator
 // Isolate Example: {"hostname":"dc01.client.example","reason":"Credentials are being taken from it."}
 type Isolate = models.Isolate
 
+// IsolationSwitch Whether the client's devices may be isolated at present, and who said so. Of a client, present only while it is paused.
+type IsolationSwitch = models.IsolationSwitch
+
 // Keep Example: {"endpoint":"e1","reason":"The host waits for forensics."}
 type Keep = models.Keep
 
@@ -639,6 +642,12 @@ type Severity = models.Severity
 //
 // Example: 1h30m0s
 type Span = models.Duration
+
+// SwitchReason Example: {"reason":"An analyst's session was stolen."}
+type SwitchReason struct {
+	// Reason Why; rulings, and so the client, are told it.
+	Reason string `json:"reason"`
+}
 
 // Tag A tag of a device in the EDR.
 type Tag = string
@@ -1065,11 +1074,17 @@ type SetEdrCredentialsJSONRequestBody = EDRCredentials
 // StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
 type StartFireDrillJSONRequestBody = NewFireDrill
 
+// PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
+type PauseIsolationJSONRequestBody = SwitchReason
+
 // DraftResponseAuthorityJSONRequestBody defines body for DraftResponseAuthority for application/json ContentType.
 type DraftResponseAuthorityJSONRequestBody = NewResponseAuthority
 
 // DryRunResponseAuthorityJSONRequestBody defines body for DryRunResponseAuthority for application/json ContentType.
 type DryRunResponseAuthorityJSONRequestBody = DryRun
+
+// ResumeIsolationJSONRequestBody defines body for ResumeIsolation for application/json ContentType.
+type ResumeIsolationJSONRequestBody = SwitchReason
 
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
@@ -1220,6 +1235,9 @@ type ServerInterface interface {
 	// CheckGoLive Check whether the client is ready to go live
 	// (GET /api/v1/clients/{number}/go-live)
 	CheckGoLive(c *gin.Context, number ClientNumber)
+	// PauseIsolation Let no device of the client be isolated
+	// (POST /api/v1/clients/{number}/pause-isolation)
+	PauseIsolation(c *gin.Context, number ClientNumber)
 	// GetPlan Preview who is reached
 	// (GET /api/v1/clients/{number}/plan)
 	GetPlan(c *gin.Context, number ClientNumber, params GetPlanParams)
@@ -1235,6 +1253,9 @@ type ServerInterface interface {
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
 	SignResponseAuthority(c *gin.Context, number ClientNumber, version int)
+	// ResumeIsolation Let the client's devices be isolated again
+	// (POST /api/v1/clients/{number}/resume-isolation)
+	ResumeIsolation(c *gin.Context, number ClientNumber)
 	// ListEdrProducts List the EDR products a client may have
 	// (GET /api/v1/edr-products)
 	ListEdrProducts(c *gin.Context)
@@ -2259,6 +2280,31 @@ func (siw *ServerInterfaceWrapper) CheckGoLive(c *gin.Context) {
 	siw.Handler.CheckGoLive(c, number)
 }
 
+// PauseIsolation operation middleware
+func (siw *ServerInterfaceWrapper) PauseIsolation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PauseIsolation(c, number)
+}
+
 // GetPlan operation middleware
 func (siw *ServerInterfaceWrapper) GetPlan(c *gin.Context) {
 
@@ -2437,6 +2483,31 @@ func (siw *ServerInterfaceWrapper) SignResponseAuthority(c *gin.Context) {
 	}
 
 	siw.Handler.SignResponseAuthority(c, number, version)
+}
+
+// ResumeIsolation operation middleware
+func (siw *ServerInterfaceWrapper) ResumeIsolation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ResumeIsolation(c, number)
 }
 
 // ListEdrProducts operation middleware
@@ -4058,6 +4129,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.DELETE(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.RemoveEdrCredentials)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.GetEdr)
 	router.PUT(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.SetEdrCredentials)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/pause-isolation", wrapper.PauseIsolation)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/resume-isolation", wrapper.ResumeIsolation)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
 	router.POST(options.BaseURL+"/api/v1/alerts", wrapper.ReceiveAlert)
@@ -5176,6 +5249,48 @@ func (response CheckGoLivedefaultApplicationProblemPlusJSONResponse) VisitCheckG
 	return err
 }
 
+type PauseIsolationRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Body   *PauseIsolationJSONRequestBody
+}
+
+type PauseIsolationResponseObject interface {
+	VisitPauseIsolationResponse(w http.ResponseWriter) error
+}
+
+type PauseIsolation200JSONResponse IsolationSwitch
+
+func (response PauseIsolation200JSONResponse) VisitPauseIsolationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseIsolationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PauseIsolationdefaultApplicationProblemPlusJSONResponse) VisitPauseIsolationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPlanRequestObject struct {
 	Number ClientNumber `json:"number"`
 	Params GetPlanParams
@@ -5374,6 +5489,48 @@ type SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SignResponseAuthoritydefaultApplicationProblemPlusJSONResponse) VisitSignResponseAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeIsolationRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Body   *ResumeIsolationJSONRequestBody
+}
+
+type ResumeIsolationResponseObject interface {
+	VisitResumeIsolationResponse(w http.ResponseWriter) error
+}
+
+type ResumeIsolation200JSONResponse IsolationSwitch
+
+func (response ResumeIsolation200JSONResponse) VisitResumeIsolationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeIsolationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResumeIsolationdefaultApplicationProblemPlusJSONResponse) VisitResumeIsolationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7230,6 +7387,9 @@ type StrictServerInterface interface {
 	// CheckGoLive Check whether the client is ready to go live
 	// (GET /api/v1/clients/{number}/go-live)
 	CheckGoLive(ctx context.Context, request CheckGoLiveRequestObject) (CheckGoLiveResponseObject, error)
+	// PauseIsolation Let no device of the client be isolated
+	// (POST /api/v1/clients/{number}/pause-isolation)
+	PauseIsolation(ctx context.Context, request PauseIsolationRequestObject) (PauseIsolationResponseObject, error)
 	// GetPlan Preview who is reached
 	// (GET /api/v1/clients/{number}/plan)
 	GetPlan(ctx context.Context, request GetPlanRequestObject) (GetPlanResponseObject, error)
@@ -7245,6 +7405,9 @@ type StrictServerInterface interface {
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
 	SignResponseAuthority(ctx context.Context, request SignResponseAuthorityRequestObject) (SignResponseAuthorityResponseObject, error)
+	// ResumeIsolation Let the client's devices be isolated again
+	// (POST /api/v1/clients/{number}/resume-isolation)
+	ResumeIsolation(ctx context.Context, request ResumeIsolationRequestObject) (ResumeIsolationResponseObject, error)
 	// ListEdrProducts List the EDR products a client may have
 	// (GET /api/v1/edr-products)
 	ListEdrProducts(ctx context.Context, request ListEdrProductsRequestObject) (ListEdrProductsResponseObject, error)
@@ -8237,6 +8400,50 @@ func (sh *strictHandler) CheckGoLive(ctx *gin.Context, number ClientNumber) {
 	}
 }
 
+// PauseIsolation operation middleware
+func (sh *strictHandler) PauseIsolation(ctx *gin.Context, number ClientNumber) {
+	var request PauseIsolationRequestObject
+
+	request.Number = number
+
+	var body PauseIsolationJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseIsolation(ctx, request.(PauseIsolationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseIsolation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PauseIsolationResponseObject); ok {
+		if err := validResponse.VisitPauseIsolationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetPlan operation middleware
 func (sh *strictHandler) GetPlan(ctx *gin.Context, number ClientNumber, params GetPlanParams) {
 	var request GetPlanRequestObject
@@ -8399,6 +8606,50 @@ func (sh *strictHandler) SignResponseAuthority(ctx *gin.Context, number ClientNu
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(SignResponseAuthorityResponseObject); ok {
 		if err := validResponse.VisitSignResponseAuthorityResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeIsolation operation middleware
+func (sh *strictHandler) ResumeIsolation(ctx *gin.Context, number ClientNumber) {
+	var request ResumeIsolationRequestObject
+
+	request.Number = number
+
+	var body ResumeIsolationJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeIsolation(ctx, request.(ResumeIsolationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeIsolation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ResumeIsolationResponseObject); ok {
+		if err := validResponse.VisitResumeIsolationResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -9753,322 +10004,329 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lc9w2tj/4VbC9/y07CSW3Xo4t1dZcjexMvMkkHkv5u2oiXwlNorsxYgMdAlS7x6P97Fs4BwBBNlpN",
-	"SpQtZ+/UvTOyRBKvg/M+v/NpkMrZXAomtBocfhpMGc1YAT/+LFOquRTm54yptOBz/Ofg/ZQVjOip+X8u",
-	"JiSlgowYKRjNtgfJQKVTNqPmtRn9+DMTEz0dHO4Oh8lAL+dscDhQuuBiMri5uUkGc1rQGdN2zOOcFfrN",
-	"q9Uhz6aMUPPHJ4pwGIWbX8+png6SgaAz812eDZJBwf4oecGywaEuShbOZiyLGdWDw0FZwpPB7Paem5lo",
-	"zQrz1f/+fbj1km6NP3x6cfN0y/9j/+abT3s31b93dm/+12B1UcngJOdM6F/K2YgV8aWk8MQTRQQ8tGY9",
-	"+Mdb1/S/CjYeHA7+z2fVMT7Dv6pndgIwIyk0TdfubIp//ir2tiyUXLOrl4J91JdEjoE2qVALVpARG8uC",
-	"HcGvcq40GbEJF4pQTbhWRGlaaLLgeipL8xu//D9KViyr9ac47m3UPePC/XunvuTjrX/SrX8Pt15e/N9b",
-	"H76LL+xNxmZzqZlIlz+x5eoCT6ZSMUFGS1hJSvOcFQn8rOiMkbEsCLtmxZIUbM6odrsAfzTnxhSsjX2k",
-	"s3luxn4x3tln+wfjrZQxurX//PvxFn052tvayYbpcLzPntPhjtsMZAvVbgST3TKzvY00gm3a2X1x2zb9",
-	"H1v/77rd+ZnPuF7dlB/lgsyoWBImdMEZnOpMKn1EDoZkMWWC5GysiSzXnmsOH27Ml8/KWXWo+K8dPy0u",
-	"NJvYi/WOjVnBRMriFMlFyjO86YV7cs0F83+/832v5gKctWBqLoViFWM9KRjV5quG6wvNBOwonc9zjqz+",
-	"2b8U8vu2A6aMX7MMPo6DruHahCsi2GJ7cJPgVH4SciG+xEQWVJErM/gRuZSlTuWMXRJFl8qQi56yglCx",
-	"tGJtSsWEZTDpV1Kw3qZ7DJxp3TxTOZtRkcFMU1oUnGVIwDfJ4G0hRzmb3TKTOT7xXbcZue+umZLlH2RM",
-	"ec6yI6IYq/ipHBsmqktFUpmZKziS10DkgS7xjuliuXU81jGB+J7rKTkY7iWEmgfI1F1qxVIpMkW0JFRd",
-	"ETqhXGzH7+re842X1SztHyUre7wA7Q6Sm8ufyiJjGcnKgo7yJYED5nlu9KbgkI/Igup0Cpsb8A52bYbd",
-	"Bo5jx4ZLnRpKzlk2AdqkWcbN8DR/W8g5KzQ3d39Mc8UCvv9pULBrrmCaO0YBC54N/7aq9PF0StzfnXgp",
-	"2FwW2vy4JFN6zQxpwBn5k9kZwn+CwxlGOan9lRz9i6WGIX/cmsgt+8uZzFiutsP1Bg9s8ZmZhJkysNTD",
-	"wYTraTnaTuXsGeznmBdsa5YV1b+e4Sdh5ONUo0ZR3wqeNaTX8/0VyZQMCombGkq555HnFM/gOSbMFvw+",
-	"UDIdJAPUAw1JL5Vms8GHmub0IiYJK9nwO370Q8u906C+9Ldr2TVX7IzRWRfaSwuuWcHp4HDwSs4oF4Rm",
-	"hjCULqiWBaFpypQyVyaVYsyLGQOFlIkJNURuxOEKzVbfvP22nrGP2hyF+9gnt28jKXNGxcr22geTaoSW",
-	"e11tTZ8bDsJthUwtCbW0BRzJXSB13/bKb7+9eTUAxqYpz1dofO9F7DqMuci4mFysXJ6DiP2XDKZSaaP/",
-	"4IXTbKZavTajH9/gwzvB32lR0KX5c/u1OR7bQbUyL2VGXEgUbbe99qZ68iYZyDQti4JlF3TjeGd8BkPN",
-	"K3nf5MZLwjVJZZlnREhj1RBhbLCcKyOh6UgxoVEFds9t1+2y+NYWVpXqMEll7A6ul5ueP3XPmXdkWaDS",
-	"fKt8NSR/io+alzTVLd+BJ41UYelUcKO9bOYO/knzHtcrfH03umHlPDNKdYf9umZFXMTuJKAXSMHITBah",
-	"TYeqKBp0sB3EHC8c6O32ScjOwDCvrn8ofXCLa9fX7UFwvnUSrtNKbSOqNbpDa8k4gcX1zTN/5irCNz23",
-	"8T9spKo669mNsR5hZMwmXgxyqHk48NGVbXJrOPX3xSkQBaO5NhSVDKal0IYaEzz6At12yWCSyxHNLzyT",
-	"86ePWltD29g5aFL3+jM6dQTT70mdugvuFinYYpAMci6uWNaY7vMOs4XP9jlZ1PsjXJlqQr3in9IZI1oe",
-	"kcsxL5S+UOyPS7jhlzn1/7SeVFTxgVfTUrEsIdaBocHZah4ThjEsWd2NAw5cM9rgcDAvRzlXU7zHE1bM",
-	"C25E2wB+YScwONxPBm54+Ic17kBkDw7Gu6Pn6U72kr2g34/3h6O9dDfbYcPxS/pi9H36fLCqfbnha7xy",
-	"bzeuHFSz2qxaB3P+dKv1EC5o05PhajdNoXFFg1cTv+z6qsJJB7Nqyf2Qqnqn03+YWVuB01ZPp5bCB0IO",
-	"ksEf/guDP3ZWSYD669BG/f4jmE7Daqq7Bm8/Df+ZxI3fZZf/Ub3d327P54W8pvkavmBu+bxgqJdxNQXx",
-	"TgVhIptLLjQRjGXqEM3qMudiYnhFQrixtKlGJ5WS6PNdyCIzNrhhCbIgeiHJnBVKCuUsc2T1hlc0DmtC",
-	"ubDaykpYB5RFrghVVyyrHC7eu28k/JaVOsHZ7ccUIwrbwS7GciNpnM6N9ZUMYNi4l1eONRNHwBR5zsw0",
-	"F5RrBZsIO2t4HzpxampRlAnAOB00NvZxzgumorv2QyFnZgaCSEGEHMlsSWZ0acMPCTGyOe9xWyf8monW",
-	"esuJFIbgGprLqt4yKaiwruGmUWystMXqut+gL9W+aIiwYGMjuRpmxk5Ua15hv1GnSU7nKkYQv+A24xaz",
-	"jHBBzO5tV6GDYPY5o4q1pUC7hg7bild1owGJT0VVcvuF6hBaMjLHbnpnYZ28idRzvQGNyYaAKd6D2/vP",
-	"dNmbfnU+dXV3QarMGpZMDRIjUD8kg4zRLOfCTHl3uPt8a7i3Ndw7G7443Dk4HA7/aQgZLInBe6qInnJF",
-	"FJ+ILS7IUpZ/WSeC1brAeS4XDAxLdYRqJPxKESqWxAwEMak2/ORnM+eGB6bBTZJBCXa0/bt12VULbs7w",
-	"GEN25OWQZEbE0anNI7gTe9QtDLCzmAEGLwbzbEloAVX0SmyKKdWFzionDHgreQqMQZWzGS3ML48bntYn",
-	"iqQFM2Yhp7kiC8jooFdMgIHi+HjoPvl9cLYzHO5tD4c7sDl8xvBAf/80gGPyhLwbI+QfjGLsqXhspCYV",
-	"pBQQjCOC6YUsrgY3H26AMYSL3VkhdqWYjtD68XjMUiOMSsUKlZAZ5flIfmQqIRm75ilT96LzmKfxjq7A",
-	"O7nM3Fm2csTe2fE1LRjVbQfxNNBSHTmzL7wWuli22F/vhrv9o+ahtjEkvFm939WZCybedl/XkfGjIMnP",
-	"TF4RCwmUZPSBghHE1ZX53VwqBkFgkIOVXfOoCHRTqltD2DjXqt10vzEfOhDxDH16vRKyPskpCh7ngjNs",
-	"WWnnUlSsuAYfRQbRu4tUCl3IPEfzOzyR79v556ox+1xJqafS8M13Zb5ZmY1RoiIZS3lmrLWRLLURVTTV",
-	"EPgWTpgY2pyZ4Y1WRTEZQtu3XdqRewD9+JBXsk2OjX0P7v1zoeTM2OpUKbDj6SQw9oV5yfwash9yJclU",
-	"5hnavNTOgiymUtW/oOD2vH71jmSSKYgOaZbncLHOReBesB6F7XOx6iVInaJ72215xRRQNIQVDTvr4FCv",
-	"Dr52y/ZaapOpT1O4PW6HOVCv3PNgzZYxRfmNMNsnS614xupOlCeKjErFBVOKwNtHhOYLmzNUTzFzt8Y9",
-	"P0gG9pMbY/suE+zTivV8q6HklQneYfdDvaLa+/1We28oLG5nWIqcUoV+KdjDWWud64xuDO7GZtRgrbCJ",
-	"iSPggFRastYa63gontThntTmszkAdQKJoScSs02arvqsSV/7K7m5Hz7tx1JvDYNg11yWMb0b0lGRcY3Y",
-	"BLLBx9IGNmzoUs0ZvbKmrBSsIb87TOOa5jy7AK9aO/ddgz5gE4LV1L+4gUgypq62gy2+L32Y72FaM53T",
-	"Ec/9LV7rP5ZZmWrIuM8kGbGlhAQzmVNtHcakYDmjCv5lb+T2Gvauol69Cb928orIIoOMSMIz+LZNlIRz",
-	"huiWHNuc6VW/WyARVsaovnPFBTiyLe+gZCqVkaBrvunVjfh3jZxTBHUTEjyM9qaE/E5UYdYM8EfJyjVz",
-	"vmJsrsxe4KbUhLAT+3I8Ntpj/NtxxulnXZM35tn4V0qRsWJBl+t1aNhcOa5mp6Zygd+HqSsC3yALukRl",
-	"25wvkpAUZCoXqHZgwsiGFClHSH7nqnO3C64fWjD/dvy4djF6ZMcnUyoEy0NNl80ozw0/kBxi2woD8rcJ",
-	"7fiU7af7n+3JlKVXEb5ereVWp7V9bENA41er+siM+TwiJHbNlCYzphSdsDs66JrM2E4plvdw4hPb6qt1",
-	"qtWFV+RuW/SP8JBjHTTVLVz7+Jx5BxPmu0SKso3Brtev3nVLUsupmJQ2YzEMsR/EIiZsQvOLiCIZT14S",
-	"vkapXfLgXOY83ei1eotPWfv74t82d75TsB0iI74AKlhW+NFgb5ImXQQnjsfiZ18715ZcyGVK9Xej4Yuv",
-	"ILeyk6M3pGMGaR+7w90XWzu7W3s7Z8PhIfzfP81qc2qu8wyWDmVO3ke7szUMn63oVjNBIWVkuLO7t3/w",
-	"/PsXL+kozdi4+W9I8RKZLMDfLBeZOcYrVifXARP1szscvMaFkL9TUY5pqktz+OT0de1YDwevS7MHz/7K",
-	"ipyL1WjHKgugef7rGFzRLZjBhyQW+S7YjAsQjxOJufh/lyKjS6Il+aHg5qfhi8Ph0Px7B35oWH93ZDLt",
-	"WUbICOoL+OvJW7L/fUOpNgwiMB13YzVpHz7tJns3T7eqErUPn3aSFzfffBtVvuvspRmU1WSUU3HVmMZu",
-	"CxP2s/Khhv51/MsxMStqTNuwqDYVfd89W1vSF/KzNhzMU896cdhHLqNlZl8kmRHHPmPF7BEwvYBTgS13",
-	"D071vzkTgv7JOdWfl//8/5KfyPQK1NaIP8d8EKxyuqwXDQ9fHO4NG3UEtZU8ffr7cOcDeHD+s/v7cGvv",
-	"wzeHvw+3Dtyv9g+Hw29Wl7dG63JT7FPxkrNWsbqA+3RLxbhfBkJLfdQuot99medMszOqrjptDjw/0JHc",
-	"H20/dY+8H/hE6z2pFtDrxkAhWuAwaC213CvgSkis/9Xq1pFM6s5mvHPorrriFf9IMj7h2vqVEOABMvbU",
-	"avj0ecT9+vxmMxNKvacDZhJlM3b3cqnKomOZKlXVesBph6W02gxPjHJCFoxdbQ8iVaxUbQ4ORS+hfbUt",
-	"ydUW1y/RKculGt4ZwWym7xMFWcAR525rb8Voo8jDslGzwTDmRgmJT8GeuiNoEaa/xuLN+krN/tE8IXTO",
-	"EwI+OUwyhcTvI8Jmc720jqmizNlKRsAm4h0tBzhyMmjvB7DH0u9Ja6uHNaUw7nk9Fml0OiE1Hy9XD95e",
-	"xw6WQMVK1kdg71Iziq7UhgfqYD9aAdrFiQdPX4xlceGT3KIZyw/jXGvtVgM3ew2fYGdzDXwymE9XPWXR",
-	"vOiCzWRVoxmxEKAeH3L67KNHRIp86SuKPKIDBC5oljFIuZkZBgsO3/vlqMeK4qMb9WChayyz5GOOudwd",
-	"8j/ObMzSXCTcHthHyCcW5vYVjCJCwwyjJ2ZPV++ivwGtKmjbJSbBqiA40Tbw2RDHmwpCrTkBx5f4eAiS",
-	"Zc2yQAKvnV9SsZ/WvFTT9CF46SuW82tWLPtwlrhvfSF3CS6oF6+P3e5mhsXnXAkXzvTyBZ5IWpYdMUOE",
-	"c1poTnNrv1IuGEKP2ai2/xl+jYg0jTDdy3bWZTCjnmnQOVa6pp0Z9ZxOCsYyQCQL67jIKQCVGYbDRAb1",
-	"oBldqoQsCq41E4QqMuOZ4JOpJr+dnSDgGUP4GS7SvFQcYXkCFbs/V1pDA82yC5te4GnTnXi6HLFCsbQ0",
-	"TPyCZtdcyWbyYLR6tHPJARNZa5wFWGs1SbPozfladlPukISCb+IU7ejtmWbRM9f0LC5qbBghkECRSAJp",
-	"PkmQKwD6ONxFJwqbmSHkGKPGoKYbIxHK4CClUkgPcRRLUEnZvFvolVboQHd+bbNB5PRGYy7P5pi+fbtW",
-	"l1YKfpsP28fbx3Bd/WhTg10DuLK+lC/ciYjzck0N34PBrFyxZaslXXG85/7uotZi63kMyQ6SAdIsq4RH",
-	"M105pmZbtIsout+JLIVWFmxR1dAW52Uxl4rZZCzEy0owA2lnc22qBaVrUyBv+IbohieDU2tTrF8Z8DH4",
-	"UqoUrA+uNOQaGUlcFuwI/5VSkbKcZS5dJCGqNOYsM5YGWCGUCLZgBWSKFmye05RlNpesBUhNhVJ2+26q",
-	"JqKE+ZvIQHdwPAaI4l9QOQQEgzNvQyDw9dvy9TBGThTlWQJVqi4HC4EeMEjQSQ/1yDYNJS6ixd0FmQZD",
-	"+pupA59cRVGIX1H7tD+M7pkgVwAyCle9ouKAEGqX1R17wKVrl6WBVWNPsZ0A9sLyAQRwXM0P2PKsFQ+l",
-	"6RRz8r8mS6dO36ub0JqGK7iyhjtNEFYUsgCWlRiFZIFoLUZeOP8yXlSHBgwowllWMKWYUaJX2VNcIt+N",
-	"ziua7UiKvcPbuLKOkG2i/MxC6+suuZHu033OlqsZ71Ys60MLx8SyBaul1qEzvlhcwS2pz10qeJ4HMazG",
-	"9Yojs55ykWIWf1YgWOmEinpAeH93+0ANNltv3YNbGaNZTP3gDjUdjAq8nlWl00IWV/HE6YKpMtdxhcYq",
-	"XU53MVZOJb6fKJJTpS3mitFcvFIjEa12TEGgT6TerDevDaHZ+SX2MOwGtCSY8HR7p5rKgPncVOMQPuJe",
-	"/s7xjto2rehQkbhHN9PNGleb1PaWlt1K3Ypzl7oKJ7c3nT2vtVPtm1reTqVYqxNTYt6xdAGOdKYOyWXB",
-	"aH7p/h0GrNUROsIuFZ+VIIAuzS0HeO6c0Wv79FSWiiVYs3IuoBjJ7KEiWLqZ2WoWe20JVwh1gIWPIaCe",
-	"0QbdSHdyKoZb0PfOvmP+GxHsjxhOjj1jRRZTuWret/FaxAslKzMmDDSB3tneoAmJsI1TGsy2aMjr2IGd",
-	"WmSoiREG8u7hqzFVRh1YHeg3wHIyqweYN1fhSDJsm9Gdv839Zdm4VZaoEKOo6jnQ2p0CLscO1uCK/lK1",
-	"J5g7+g6+WedHjng68CNL3b1emuW7shtYj616DtXdCtpkZ2dr9+XZcO9wOHRlToawVgrhK1hj8+d0a7iz",
-	"bTVKN9TNvcutN+C3+XjKERFy0Uj/JO+tfUMFkeOxYhZ5oV6BlsuU5h5Wq3FlIsWaW/jDbvXDmfvh0P3w",
-	"1P/0zV+e/vM/v3+39WHlmW/+Es38TB0uQfui8uoUNmUX2OcawCztMnWrePRKsq6tpHLezyPikhYi+biu",
-	"OLCvSmn7yQsLsBNXe1cwAm6pO1yLWnwmiS6WCWRFIhCckBrDT1LY0kjELViplr+lScBmOGNf4e3POepX",
-	"ACbwzoO0rUCwlLO12sqMLsmMXrEQklG6/Ama+5pVgYWltqw5BmO+txHGfPX47oNxYLEgI6IS/BjUrqZ2",
-	"Bru37z7g1LGWX6x4RdwduIaUIt+6vWlESA9+v+xMQxBqtx+JP/EYrbx+9a5zskghy8nUqB7p1FdnYyjM",
-	"/AaCYIpgWVWDwbq4jYJgrpM4q6EwV5O1otwVcpGdQtnVYf3LMwbm8cmbVxFzNJp1vvUhnm9fOYRXmYdd",
-	"7RFiPcAN0FMqSFAOhulE2F4LNiKAHNteVY/Cqdls+PjE2kE9mePsUZ14/erduvrbRvH+rQ6O8NmbZCCv",
-	"4rbtWuT/Kv4ix+jC5IosCikmh0QXVChDBAnR00JqnbMsIXQ24pNSliohLs5BwA8qxnyy3UJLVUzfmmpW",
-	"Q5KrUqY0dLWBHxXTtVpii2VwzTNWPFFELkQ/9cTyCiI4wRZ/aEsqeLYPQC8xwwzEiwuTQyclqjRJzePe",
-	"CSmFYCDi6t0cEA98QRUAOd4n+/d/SO9epNc+XNYgUvtagtTa2t0f0FPPVFptYRdjaUQVuyiLfHA4mGo9",
-	"V4fPntE532bl1s52IAPMRBBkpQwb1iDcfKSs2P5ZsbRg5kAowR/dvbC7d7O+ALlRgeenuQ7owInNgk1s",
-	"UgsXStMck1yOCKyuSaxxxcYvMr6JNUJ5sfMyRvGNwrpliPvyRJExZ3kG9WVuSjWozOerpLQouGa/inzp",
-	"E6NaSPXI3VxfvOZldYu6NU/8dq/a035Apf3S/w9mS1el+pTl881AhQtgx2g/j2Up2nXZiVcwmv2/Ykuj",
-	"A+PutMnCkXOks2haj7FgRqxmc63ye3fVIu+D/kZzhug/iEenpnIhqgTxDQAx1lltxwimm+AGtz5/PKV+",
-	"T/4tEnsEY8QyjYtqKbHDMo+R3979TGYlNJYF7CQR3+WMjWmZ6zgrAqoSsvqg0lQg0l8o/Qs0qVdG28iY",
-	"gGusQW1DUnOmSkNDb+WO8KdTt2mfr9q0xlSPTANbwaF9VO0p0i4XCRkxAOXTAHUIjoU5s/3iAMfaglov",
-	"fF9qWytTlPajAVeLmee7B3vdu4y1bxG1jt8eg3W0xbJiq6bG0CsAl9ysH63jrQ5e1B57EqFndxat75+7",
-	"Kw9yA/tIcA/muPnwHiCD5fWrd6fQB3Wd0LCNZ22Q2Wkdr1+98wknVF1xMbFH31aNOV7Rba2qYFXbjczB",
-	"9rldo+83QcLt00T5KG9lu6wBbXNW84bTc9ptV7XfTOuhVHwzkfZJwfdx1VhQttW53+I0iSoE/SuhZ5bv",
-	"Um37UFmVvJ0G2oOh5Ci0NbOyF7FPXhVkWTcb6lS1kZHMEuFxUW3+5+tX7zy1hs1hYtpjXJ6EPTVuDYe4",
-	"5+4WP8mqNLCWUSlc6Bp8Dp8Uazge14rlY0i1QQmNr67fGPR7rPaWie1PVvCxjjG0Uzlj0DmG5ariZEbt",
-	"8TUNcRY2YYLZtnphynHUTR6GnVbd2zbVHhoBjWXRPO+D/Ts3y7li81uKjrCR/MrN7NQcZ0aXFyMWhjrX",
-	"RpXwYLkm1KVWGgOiHmu6B0ynHMGfs3opWTGjVa6/bYjYzFvEX7uoWJsiADtUhzRqKRzm/K3Otfo9H96a",
-	"g9+iiN7HfC+o6lKn797qAAZQsGvOFhskNKrgvuuVloR91Mxi+8dqiFzFGvDZu9ce49yykm2sjYaJeZYj",
-	"rT5T9ZW6u9bARdsiXUiigKarazimYRdzVsy41iwDXQsdD0qChQRN10eMWVjaZu9flyy1oCqEJ9+czhu9",
-	"C3EE2+MwsAXxHiwl9+Jundm1hn1vzAS6a2D7MJA01eZRsWzhx+BZGGmuhGNNNgSMyXMBf4sbd81RSUud",
-	"xqkffao012sRRixot7FUxK1Venpzcz/PNTrk8FNNO4uyZvvPqHDG33TNzIdunpDkBA8mduF2oi1P8Jo9",
-	"wPH1YjhffzE4wNcf5yzjugsuUMvYr/twnxsO4qtLiKQqzRywnYoTII8CoPOqieVYFkwonqpI3cGaEs+N",
-	"YFrJfSoWWMVyOhUv2G3qceN/4F5ANgFvrGehzsEgFZWOcpYYQ1WK7ALzPxLiMEESwrICVQ9Mnrmgrs9C",
-	"m6hkVsH2xh09M66UzWCJCb6DNnIvcgPnVKl4MvxKVQEGs+0L1YzbHaHb8B7P8G/8mv3AWDai6VU35E8L",
-	"1zewhW3gLOOCzLgoNYZICtT2Dw+izamZaNvOzH1npS+/OdK59NYaypeDTtlq9tvt9r+2WX0egvyZX0eq",
-	"62zb//YiwxHIZkdrwWgWQRZ4DQn5mPCARNpCB8NvJdV023TrsGvurVPHj1Lpty74uYrZBVzd6IhQ70vF",
-	"kqQAjwApUN/ans9m5bSgqTYGbpWOSzIJsUVo9TR22H2Yap7TEcvRdZxLMWHFuTCj2PoIKcx4RpIED1ef",
-	"oTCjys1sBkps5yhrhdvOxUanVtvk2PusFPlXmU1Ydi5GGIqGLzXdGGS0BKPEPvP61Tvrd8UKC58Xn6Vb",
-	"3zY9HntrctK2L76NR5RrZxCNJoHab22cQ2LeM1uN6Wlm9x1eXCtaDw98s5L041rvj9Gr2Uea6opGYt6f",
-	"FhixH56Gu7T14dMw2T3YvQkeWJNE/WO89dV7xq7yJba2cmZb1YmEzxj5txRsm/wCwUdGhbL9r2pFD79/",
-	"GmR0CY1CZ2Du6NJcuwXIHz0tzcUtuLmz40LOAixZLQ2PfXE4HEIOdatDec9FJheN89hZgYWJ8NYfbXeA",
-	"3pjqmwDcYm3ldrbJnGnqERIumC2qwWudQK2hgxxDL8AY6ph5OiUucx3ay1GuGNGySjin6sr1jRNs4VKV",
-	"V/RxmrOiQ0tKF/fYVEfnHNYq3tt9Bm2IIasatTHitbGIt3RDZ/ewGecmX7d98gZhQi4KWaJ+v6E0yj97",
-	"gVASLa3aziiKaS5VJ8djugllNUZrZ/UcKIsLKAmMHqUSKN+Luzd9UnN769OZGa1qwKxZt6YgdLxRwVzj",
-	"OzB3+sIvq0MtVk6VvnB47K39w3PWEbZl2sJL/xYeApCXUc7VtCMwjHvnISpgjBxWOgDDGS0t16p7is3N",
-	"srlGdk8zm9qBDeW2bYsu5buXtSIx36G7DYkVDI2GjHYb5F3tvZZD3aWQz6P/b+ZU3rrVjM42OwHo7Dgz",
-	"Wl8TYmeVX9gD9VSDCujQH9MmNq0YE7Wd7XRbNxvK1he4hhiVJuzaoWDf6i5UDBKZL5q+xTWL6t7UWxvB",
-	"3KHuyxghbTZAl8Vmr0+JGq159qJTyOIuyEIFH/PUh1C7iafTX08s2jWRwmg/ttqEEWybbHjHJK7T3FLG",
-	"GiKfIu9PrKsX+a3dxeBgQwHklaWa0lGDJGqyklA8hnwsVJDs3XCUEQqL2r63cyR43fQB9N0+XM/uW+9W",
-	"dPnP5IAOJ7DqXvQd6Np1Jequ4NVBUTfCt9pHN6hgt+tIhp4uPNvZgEX3sIrKHQvZ78JmW+dqdmGcXdng",
-	"Rl4UpG4GPKfBjdIabq1jXCFjCo74rvxDaSPHw9txXw4CX7QMJDOSACOHHYotjwXh7lUix8TscyFnXLFt",
-	"8kYrTGTGkiSExB0tCdWaplc2jyTsWmI9hOD8ctUIhm/SfEELtr5S3wUQfSR97pvhmw0uQIhM6e7B8wBB",
-	"e8xz5nr1QHZLG7xbO6XVwEGn/ikYr8RvtZUZ7nh6FRr2o11kg5vHZi/zGwvv2SGwUMNoWIVoCIJ1QeUJ",
-	"5D+OGBcTRJDBhCUewwq7C/rAPaJ1QWpCp2jdGw+M2ttZ/8TY/H+ipBv2HTapx03/mY31r6WONX3vhGHV",
-	"GnY4mpt2FxyrdtsGsRy3yN6COT9z0Z3FJoO/0+Kqo/B6BfEUZWRSECKy1bQF0XRyhNGBfIkF9QgtZE3U",
-	"Wob1SpDzbtAoHeMemk5awZK0y8+AHeyR/M33YqEgu+tgNYK/aSFJxsegeGnbYEc1OuxAeRXA8LeOEcFy",
-	"Nhswv7DFsTEaOwXArRGyM9zf9aFPrJ4t9Bbi8Q+HOy/2gvw0CMLEpNqHZMADSfy7V4RCDcXpQvNCplk5",
-	"mz/f32YfGXj3LMguqry2GcDe1nD3bPjicOfANg6oFPSB79KTDJQsC6PpA86azaPULJ0CcD9M+GxnONzb",
-	"Hg53gBegxh4IX2LmYiFY6GrycKSfWkfzrUKObZErEB5EtAEbLNdWcHBwY8bbU7bhN8G5flpfwLbhIxtU",
-	"KF7T0FopZioASe9iJd7FgnPks4HLmdt1io/e1Olrk2z3T4bm4u2rMQ+tiDdnyNkJ1yglYt7FnBK/sEWA",
-	"udmx2yBcJWd4YN9B7Bn0wbflGtCM/teKvms7cfUVxm22Abe69nFGyWs/pm2UteN7Xw2+29kd7h4cHAx3",
-	"AGUNO0kNTt6c/lpvN2S2umIuUz6ZDj7cPFhDtBkX7u60az0yi2JQ/yo8oDQWVNvsbJZDBw1NaKUcYGIH",
-	"pGocEcEAON8Vt9l1ERgmlkQQpg3893+dn6sP3/2X++H8fNv9GE0S6LNTMabTV+iQRzZxoIlId+Li1C7X",
-	"WBE+ERIq67fXN35rVtmtfOSKsTnR0oGEFiohWsp4TcmX727cf19j34iusVNQnTORaL7mcmH2yNyhVVC2",
-	"1j3rGvld2zvP99fRrbLtHKGMYQbpRmP+kWUk54LZ8mch4U+rTR2DXT4//+73na2XFkPwebKzfxPdV9eO",
-	"bkVK84KMSwEgO8QWpyFbTIgq0ymhihjOs1p19sCt7LqxmzjiQtCtrWWXNpQ8P/CCvXLe5bayx+GYBui5",
-	"K8z4DlinjZXZL6yZeJiH0xrw0+a7/D4Y7rwYP6cHzCjTw63vzX+9MP81rP4Demmojq/CePr0mYbnEn6P",
-	"ZgZXvpMndkvKpZhgV0/PuMiS6da2RzQJp5WU6qwgO7JoJj0injNXZEaLK5YlFikklaXQAAPlwUMcxjNF",
-	"BEVbHBTDJLmHk//OWtsaynIIi8cuK6kLicG60R7b+taMUJQ5Qz0rBjcLxjzqNwtZXCmNIdMPIR7kgJZa",
-	"VirV++o5BUqEWELW3uAm2TgGVlk2P6+uLvSUiQs7jtUIBrLUimesGvkUazTNoNB4br2K9sEoCHohLzwy",
-	"pbE96QTNzKzEWd6sqnB2+1q7KpRDqtzsEXGn+Q6evmnMb7PBv8qgcNw4FX1c03ogLQuF8QzIrmUfNZnT",
-	"CQvKEn3WQqvicHtdI7fUJ3lh+4TEiDc1l1dMwAWdF0asZ4QL4iNT9bAJuiC8fvDS/SfMogizEQI14deT",
-	"0x98vVn74P+xWJL/5/TXXwjuZCOIA3R8URoTfHc43A9MLTGWEKyxToTTUs15ymXpe/cbjgg+lPHWTshv",
-	"wJ439r65P4c7z18e7OwdvNzd3X/x/U3kWN/6rtgRD4BR4o3mIwUj03JGoUdjqWwtNFUO5P4IKhRB5bHG",
-	"weZe1sngrQu1Vp2trpnSfOJKn31yzsAnBl6EfTYxu3CQDDLsNrJaAvp9K8j7tzY82Zsv7y22ZIF6j3Wd",
-	"gCIqsk89ulPJ7l2a7z+MY/1OzaM3Odldw96q3cjmGDC43GuH0Zvf/a3Mebq8Q2dmZF0W6nFOU1ZPVveW",
-	"3zZxpVjOyEzIv1khiSzI0EEsYTUwwHJFalshJYcZm7NDKiQgJazYwj/KBVRtEMMDbKpPENSCqgS1YIUl",
-	"YsI1yelcMXVEdpTRDfeG0O0VTOFRqZYXAL924RuwtEFvgPd0UWHAOOLaZOK5rNqLBSbdtxzP2JN3maeH",
-	"pOhtyyuwASNFldvl21EKAlwCrv05PH9eHUQtEfNWOhZlntOREUUo5BpeqsCj0XZjW29m+/OasYyXs3ZP",
-	"x2Sh4V/utrQZz2bQu86zrV9pku9G+lW5XFzcYTQjlbuRri7czewwULuAmeWYfYpZRMqIFbFK7CEBLrt6",
-	"1cl98IYBEybaT8b8BSI7RkoFbRKkyJet7eCapGqTfm0kw6aeOQB3pau9wO4GNlG99dRc3LrVrGTUuek1",
-	"ypmcBWaBl3xpLtOrurq+0rXkcDj8briD7UvupCTZBkoq7tk2oszsk9NrYQen1Bj7zmENjkD2UT/cod7N",
-	"cTBjF/+O+jHD4pjOvd2CHD5Iv8OjDccLttTdD0uXrXQze4P7U8sqcKJueXnvfjghL/cPvicW3qhhqLnI",
-	"KmynKzHiiM5yTXPbPakoXFDaP++QTm1GhGMMCTirE4IiKyE55CdCHo5h1oNnKixJURaVcX93t4or/ybm",
-	"hUzN5o9yRl4LjefkyGkkS30IXvdVR+a6DqPvQ0T0xFbboT9h1XKPdvK2OxAjQoTyrED4YJDaNbr1xNat",
-	"YPOk/K42ZwV2uf0r4cJGWUYyWx65tdOCzhj8WSsMaoE4JZSonKppGzS3pgvYzsZH6z9sqg+JRbqVptGm",
-	"3u+5npKDjx9tMSLQqbEqssSHMBzybOtGsGVdXzmouUv2494S78mMyAD4JOECyiFUq9CEy1ltOqUhEheQ",
-	"OjbtsSMo80coRs9brDWeduqj3bgPG3ia4x2OC92XrdE5f+bg1oC7oUOkd6wZ990edTNfsRaFMMSgscbC",
-	"GGe4BH1rk2iDwM1987gy5C1WvE/xDBiHktYh8cO/0gFrDt9ZwxUB/hnLzxwINCJCoxO8qWl0gmCJlDGb",
-	"nb7o0oqaZg4JsM3z7XAe5TUrouh2Z+DOwCEtqEYF+eBcDOt642K1ZYfF1azfVdtbjnUdCBDL2XGYzQWC",
-	"2vrLN9JhDKYNXq4oJzi44EzCFbRL2fWXsseL7rq1R42welriBjyA+1hmo2WcmnhmwaqtQg9SvVSsaIND",
-	"HHhU61+G4H9C1EwlxGyeMfQKQue8jdu7Y4/dNQzPN0o0GijgCHaXcYDhV/lTp6CDtvSqumPvTXN/x1LG",
-	"r1nm00sjgelWyXPAYbAbdhhcSAtmg4e2hghCygEu8+3n1mzTZAewNZRRJc7XU3cJtiLbGLxjFoUS2CAo",
-	"Su4y0fEY2xDRzHAgpUGbi5UT6BbVhtGSAHixHUupFtkrT6lVoq+JoLThC+yaZ64+r4VGwD7OecFUByHS",
-	"UuKt0uOMQ6QLEUy5urqgacrm+G8h9QWdz3Oegs+1Ba5pJ5xdVxPeJd8V3+ig9fQi/zpTIe1fvAUVnpVj",
-	"6vTN1s5wf3drOBx+3+C79Ty60zdbQYbXXvLCdZfdT15Gcr3WrK4qs+xzYaXqVG9WgbYPaK3K6S1dFjLP",
-	"sVmJBMGE6OdCShHhSyH6+2crc/KDdixzsvvU685XAaIeC8yMbjUqea6/9sIytz+9bjl4Qk42oQtFkp+k",
-	"hqTvPA8Ebwp5Ycq1jVeY6+aZ/KBgSubXsRRC/FybzYwKDf/hVZkBU7+YS8U1v2b3UGhgim1PqratvR5Y",
-	"JGFt1WFv++M2GtKsgnBtkzfapfSBxqeOsP2jkAClR2ZmEkz5MOqqLZIVdNwNMcS90b77yudMFcNm1110",
-	"AHwhZmkdY1JQzdoLUNwr5wwlsCm1HJeyBJEfJqZHkds7p7bV2jR3ADqtmi7j1rpzqc+hdr5JSB7t7k5F",
-	"2Q95beIQJ9DMfE0vNXujqqbnjYMEFxVXtln6ZgCibnAqq/e+BTjfA6CqrLQkX9msHwo5s95mAOdU+shc",
-	"AIjb0By4ig12AG9J6s+SjKU8Y2qbXNZyVS/N1ma2FZwgEIQ/Fz4cSZVtDIu1NwB46ns9IFKp6yViSZaq",
-	"K/zvWj4s/E9DROy11EUbG9Mr9V7zbnoRMnPgQIiTTWaU5yP5EVEXrcBGz4hmBTc6p00dX62zmrSWzNXH",
-	"1sbeacFgLq1gge3obYUu7FLf+x4lciNj+WxWaogxMjyURlMFELhm/Ij/7q5Ylv402tnst6EF8aCoojVC",
-	"j/ApyLczt/sBFXbqV/MZMf3uDLnXPXWhyZArtC97BOuxy+qQZU2cstrJNDa9wz17CA7HpegDeczPrxWc",
-	"3kPIyDKP9jTIApnZRtZ7UWIuR6XhrUHZrbANQi+4V9p9mHp3k2JiJHSsZbCyyBbQRRtj1GgrKC0lFBfY",
-	"lPjtZr5RvHNqsYa1jtcABh+Roet8tFbT2pw/nVXyGRaaBGqt2+SW9wCPucdbcArexI45On93/lIsK3aO",
-	"XTwnrYixh4mzh13pMfodsFpBEPDuLklGNfN5cJWbtf5OI/+n8iMP3nqHPFj+RAqyS/5Oi3RadwLUHLwN",
-	"h/ag2Ik4ae7jq14hLiqq3TB7A9XZM6k02Xt+ACnAhE4ZvXuLsMfl0y5WQgZd/FwruHYNd7Jba7sbY+m7",
-	"1xtTCdYqoFUHD/D5z5gzXd/gF62U+9NK1PY39TmNtpnIYWbgM+AzRqgif5OAewedo4/IUFmg/kaNQ+WD",
-	"35nuDWdDFdLvRG5lpW9l1sCnC7zyT3+3lezPb56en2+7f728+eYvT6f/mf1H/Wemvvnmu5b++VfVkL1t",
-	"2xmdxHZN0wk6u1Y6st6hth7AeG/Jz3G5f86xc/rrCWTDakkyGfGQdcjJy+S69pIMjLZmp93oR1p2FeWi",
-	"0WXTmM0XhQ9g219oib8buG6/F5lcIAjuv8CMROTKMcf2m/BjMfO8LWM5v2aFjSs7oxxeH5fK/dqoKfgT",
-	"FudY5F5Ml90YRQQgzDshdYKLDXbC5x3679nTaMfbztCh0B+dVwbEPcK8hhcai7yt6BQTC5OxwTC3DwYD",
-	"dAhKBkvrdcMszs+bVxEGIcjx2dl5ORzuPj/5iXj0IGITlD3vPNsZHrwEpKoa2b2scckzG6kMeOTezZrG",
-	"LGc1oKJ2WODBSjbnvJ4xpU+qhJyOVXcetwMAZxxuxxGhUAhhtGwNVaVktMQWa8uqjf0qQtHg0OLjrMPr",
-	"aV2EGXEEmd/HzK2zaAH2OmwVS/qbJACfNQLbaxDR7qQhmq/nXLDXQhfLjgne7e9+mywXQElciQhrl2nQ",
-	"8j7XltPnlY4nS98HNufMgkA7oadkGmI0C8vwwyS0VqrOGSI497Z0iHzVCLAVjMnG8FGIZDTcekm3xh8+",
-	"vbh5uuX/sX/zzae9m+rfO7tx5J3/Dcygi096AqoNlkna6PEvktBU82uulwTaFDjTn8WC9ZO1ulH76HGD",
-	"1CdYqtMhtGvX3eNR4xfbsvAo01Uz9VlZ7ntfLtxB3EBg6HJcyNmlTYOx1bqXWl4mZCSh2x35o6SFZoWy",
-	"3vSpLIttApBjlzYM5F7DT3FNJhKBQF2pyrkAsI2MLo/I7v7hcAhyDFuQO509o0sMDDV0dQDICwS1N+Fv",
-	"QcxLBgp4piqbfef3bs1E/747/Bwi82040VymV14KyA6PN31lZjPsmPCldlfEUkePV+Q919OsoIs75KnU",
-	"MoJsggoEwYztQaCkN8Jq7pHd0ymlp7mw3vYMgg5pWXC9PDWzxWWNGC2i5SKCyDk1+rCWV0wk5HIxvrgk",
-	"Y2mLMEZLsr8XdrY0xA6fNXwYP+rXO9V6jjNwYC2N/Hc3W8yLAwgcPsaW5MRN2kfRDhHJDhJ8c1bYegea",
-	"L5Umc55eKVJ6HEBbQFvlWpwL3x0Pfkmxd96IYQu0bPtcnItvv30/lWQpS0ILtv3ttwQ7mLpixpQWBQdc",
-	"K1wobtE2GP2lMozq6aWd0GVCLnNGM/O/rprs8huiGNSunAuclDqy7wXJOeTp5TVnC1aYV9H1neE/IJnZ",
-	"fkQDrp1cCPeWUde5VkG3Jg+TkZi1V3+wqBmo1rMCeuQLqeGzXPlYuQeqzvkVQ+++b7bPPnKlD8n+cN9u",
-	"2wlmDJktOyZvfz09c2H9KwbI14qJTBHl3SZ+JwW5fJOx2VxqJtLl1k9seblNfBm023i4m6Q0G4FMHf56",
-	"xZbga5GCEXSJ4C4Ea6Bhd1VIGaAurYmb6WUYPZiajaTKlwssoG8qu2bFuUt/N38DvWSbHMPIsEDPPRDh",
-	"A9o+hLWv1rGBfvP93V33shVC5vAtejAV2bmwOXNzVpArjgLKb4HIPGyhLOCR4F4Eo1t6kNXfXfzHPnDF",
-	"ltvk7W9nybl49frn12ev4dtmOubggupTc9KZTEtzk6p4gZm+YCyD2MshgbQXPB/AAc0ZvbbkUtv5c5Gz",
-	"sTbrT+VsBiPKMERuz0yR3eHQR63M9iKpZIjusjvcDUNaBUtlkbGMZGVBRzm2p13w3OgT5yJ4E1CwpIRD",
-	"pmQhiyuzf3AIBUPouv3hS1wi6p0QFFlYeNNqlv4KQAWasX7xAryGqt5vv4WNaxZKK3NVhuTpjOZGJ2cZ",
-	"wF0lroG42dKEjGhW1dJ+k5D94Q55KiSWTiOn+SY5F/vDPfL0misOnc9HpYbZGAJYyrIghcwZvLyfwIqe",
-	"Qn2EUaOFhqJPtroE8/zOHnkKqTJaSoBUgbF2DswUNEzXPLW7S55SrFL2NdBH5BJLmi+xThiA4uCjB2aq",
-	"UCAc7hsc8xGh6sqSDVQLn4vLd0wXy61j869Lm6qivrHb+zOfcQ3s5a8yA8ZRMB+seb5PfuJ/TVAoKLJD",
-	"/s7/eoSIYuY2o9PCR3Z2Sc6uWa5Ixth8m/zMlU1FKRhFIj8Xl4jXdgmEcZmbwS8PocwEpQ+s4Ykil0a5",
-	"vDRE5d9AdRboCnmJYKhc5jxlAlN3HErynKZTtrW7PbRNZVBgqsNnzxaLxTaFP2/LYvLMvque/fzm5PUv",
-	"p6/hnaqEuJKjQQzzcLCzPcTH5JwJOueDw8He9nB7D1rG6ymoAVA/e73zrAK1nLCIC+UHKzZPfz3ZJse5",
-	"kiSHfYN7nsoyzxD63DCNYkZzrlh2RC4t/V9infFiCjgfKA65FG+yweHA7P+x67Hm6d8hBNQTbcwFxzMG",
-	"bmM4t6FoqP40T/xRMvA62P2FPzr1hLZDFYdXbm6S2wa3WogZHuC/147vwMG7TMDCmt8+g0bNIHIt7jD/",
-	"1s2nQi1vNR8HCbo6FaigB+sdwFvcrPQtxLBuTnNfBl5NatXhHJ9oRS3PTuD2DVo8CZwEECNcWgFQ/e5w",
-	"6PqoOPxCDMSaJT/7l7UAOhwkpK+A6htDid3GymGI2K37nJ/fs7dBfbsqZzNaLO3NsVufhA1YQeRCb8EJ",
-	"wHPaqw2om7YjSBS4llq0LNCtQPJ5mGQgSmSGFdD9Ze2NmiYAFGmzyL32cS6wqtBRL4wDk0vCd8tQ43Lf",
-	"sBjqqBqCnOKKXLG5tlpbSmeWzda5i62YxKLHFf6ygVQCxfQntrQ0A9rYX2W27I1cfL+Qm7r9aM38GJne",
-	"Ti7wtZ+EXIBDbHe40/KVE1v+eX/S/BH0cAEGGlhqXBAvo6zCq6YU4SOaZHqTNKTSM5mqMRi/cfIlr5hm",
-	"iO/9A1IneXrpYUMvjUa5/w0KY8+OyLFYEtSHA+hRT1UFXSQW59ipBF6WQWAELAbQYMHcU0dgfNnLQXjm",
-	"NPzTH4+3dg+eO5o3pHsLnf5qFrpBDFYAiQ0xYK6BFCkrhNooAepU1oNEQH0HLyIIyI1C8W5TWBGSj+MO",
-	"V8i3f75LbMxmsz5sp9zuxn7i2U2gTNaJ/W9MO4b8sDI4Jn/PnPeoDxH8zpgMjsmtEbmdRA5M+80rxMiO",
-	"7Omzgi7WKunHrg0m5giB4QW6Itfb5JW0GHfgRMGobfxY3tHFJh70HtpsBZVl3id3FGoi9f4faxhClXNZ",
-	"nWwdFLcG/hirTXpIZa5xs1eJybD0hIyWGrHxzA+9k9YThUpPpew8GLFZx2QrSzBqzJ3YD3SdzaNS4XER",
-	"63R4u0SXWQaAlvYW8MKhF/em4tsTIaMl8Qn/7uzdaa1X7oPzeqJIzmiGXYmcU1qhTm11iAnTqoKoHxfM",
-	"6xqlyJlCXytXZMKvEYymfv4ofE6clvEo1W2c3StI8FLtxPVOz4OvYyUVtNeUUYe69LOsGurHPm0ffeaf",
-	"sx+/F+Gd0SuGLfiqntUrJLfKNZ59Qmq5VfafVErog97eTbvcF4++bYs6M0F40+nZH5LBvLzbnW4Co1sw",
-	"dGOkuERh8gvUcLgWQgkmGf8b4NVEhp20sLvLuQCXl5ALIgVK+DkgFQM4u6p5yIP4AeZOkuBd5DWvX72D",
-	"qAuzriszqbRqvxyzj34Dz8FJaL48DF84Y8VMdVDivzJ6nec0tdEZqP6cFKyK7Nztqj/DMOJWKjO2VmvA",
-	"OCrkEao5o1dIMy4uYV4F+AHn7oGaXmjjOuOi1NihZJWRwMAnMmMPykyqUdYcULgMH0sz18h1q+iJ04Ct",
-	"b8bAvgiFvIZYNOyqDXtXSPfQzecBWNKtlGAre9dyf9AP3UMPeWY4xnofbO7Q7hq+9P78sgFotxuJNzDQ",
-	"H0hibFID16ptvp3IY3WTuhl+bqUtHDbCn/HPfZDOcZZVQIzdGbElNO99yVjONNsQzTtrdO8kQpKZLNiR",
-	"D+IvEcQHeNwVY3PlDB06Y9sRV+ZMXgfE1DiW/TXw6xa+AYL65gNZP2zTfGrDlt7vxrWITeHYYGhvVugg",
-	"Q8IC6WurxE2kwGpM+AXqe+B7Rge2azYLeSvg5oYIPiswTZ873IuoShWc05e/s8Ov8M7WlCoaEPL97u8z",
-	"Wzy1FeTuflY63ShGQJcv+GRqNR9LbCpsAmuoGbJEnOOgmRCFeU2Q9pRgXwmwQiBmeC6mVGSQyXZkMeXH",
-	"/Nqm6/jUHBh7ShWWLkP7DohJE8EW9o8sn6vYvXLXI7ExHiHxBVlqpSmEchKiNF0qomTsDp3gGZ14fNgH",
-	"MUzqgzzKi5SgEWf317OdHqMQ/qirK2YsGHUni6V20WxVoqss2Jj+8nfKc5UA7jia3dDSAyH2g6RLqJay",
-	"D8iM2Ri9YAumNJljxxOM1duMmhCE+VwsptKhaYM0jFBfoE2/qtbwdftda8tZrlPgq+X2prB7mxjUHCNd",
-	"PZ0hu4E2vhDehIjKF1cl2hO4IcRHLEbeN7eWAPNV1a2HDz5R5LK6qpfgL7A2sOuwP1oaNsTy8RFmcwIY",
-	"m9WSzkU6ZemVN/csq+LKphUvaDQwH5ZUPlLDKJxiK+Gw2991xWFPzM6ukxC29xFW65hTUj3Z2adMGGsJ",
-	"Io1uEHkNjWfc6YYs9Z5SAiteH7k25jhWASaCLMiU0UIRxT+SjE+4FUfYiFZP2czwOZvojvBAiW3nJTL7",
-	"gE3mOheXDX300ihUXsUqUAlWDddX5B6SO13DemHcI72I9Uk+wqsIR/VQ9xA15x7vH8uKlk6MWwObVWAB",
-	"vBxZIedziw4ZeEyNASEkhCYAQUsWLLE+annNM1Y8UedCLgQRjBsy3g4oG3FGmlm5FBLAsR07GO/YzI8D",
-	"jdsEcVmQEU2v4hlhRu97nRUn1QLae1Oai+rjnCEmaKZbVXd4H6cN6TgXkmEZaxSkzfo1hq7qMSE4X6Jl",
-	"4nvdQAYpSwtmVG2voTklwjVTR25jDms/sBjD3REsGlt4nRUP6aB+/erdKbbLujXogzvbWwBhYe1e6IVS",
-	"J1cc6RHGMMH/mEqhjJJu1EPQCy//9vqMOM7BsmJrXsisTLW6jN76c6EYzatbzwtHOySlwqJej2wJCKQh",
-	"H7nLb75qtFM5c56NYL+Q8sLBoFJ5ee48cxXDMcvphVlY/4ab/4wuXY3aIfCksBbMzj8hI6oY+e3dz+Yj",
-	"1zQvmfeBCGk/lYAOXiqGWz6jS3fp/OcMLZKD4Z6xTs1aQv7omM0VW0JbFvNZmqMSYe5s5QnC8bmybQWh",
-	"NAc1d4sqSM0Rn4vLZ/CkspLhgmeXMUZ5Cpe1ySX7l+6vX70LB/nMbhhzOT8Tqzhl+h4cfoNEfwYM+b7q",
-	"czuN+BdrFnJFXEkB3KSjuqzgPu37NjmB1/1guOeAJ20V2LlA1mA2hAuyO3Sla1F/oVm8oVYpBGasP7CQ",
-	"WasOvp8yuNJcQzVkKENDxme4YyZ70R6KpbPm7dLrMetbBNBtJAWF71nBbdPphyeqX+dMQNTdta/2paGO",
-	"o1IC86lUFVejY3bYVWFj101NpEjZoc138L4/jhm80FtPehcjurahABl84YYWdbxS2qFgLFxavtIohGL8",
-	"U9NC/8AL9srM+hFHf6s5fub47xuHuLyGAdvjrgzYPhL4+rQNWy2AjNiEG9K+pVL6UaQmFktoiVhPd6mg",
-	"Crvxj4ncyvn1+sSlS/gwHeXs8hDwCyAP27DFEbO30vZBXmUIVGODUj5jR+QSxYLtjXF5aJVObGYqBTs6",
-	"F5cubnLpOYJ3jxyRS5YVl4cNywbllwq5KhyZDWnhJtXVUyEXZiwPYe5BlS8PSR1NeZ0A+5v82WzZA0ou",
-	"O0KEXG0iGazdSyyuXCl9H5IK1mhYJwjIFTKDGnkykSTHTfisGVbzHJFio7S62k20uhj1NqIJ4eMAjcPC",
-	"rSCwLZnSOco4TajFUYmayG/NXDbVbI/xhOw3j6pb0qo2JMC1b0c4IWp+pEYNcCP8XIRcNKZB3leddOV4",
-	"bAwZ1A5regp0+IdrnZAFVMIA4DqCopwLs682e9aYdeqKg8PJVtTK9Mqpo9vkGEGtXOU0mJgLwKxVkLAr",
-	"QOAfBdNJp1IqZpTL91DjA8paXuKdtThZ9lGqyP+1+1fb8qQOXrizs7X78my4dzgcrtl5qpsFOSGMYQM6",
-	"7sOnfdeyb7f64cz9cOh+eOp/+uYvT//5n9+/2/qw8kwUO/NBY45vC3bN2eKW7E7z5z44ix0JfOwbZNYD",
-	"8hA3yy0aNg5by1FmdOlcE8A/Cmw9B/e6SsVAt4uNbqP88PVhtkWSU4dt/+5aS4IV5rLa5OgBKSDeEmpN",
-	"4qhdVT2eb1s1424YjmAWCevuN/t3ffu2L5RMus5398Z2xgIGBnVs2Yw3fI5AJ8YQwo2r9Z5bJYpXBR1H",
-	"yeKx2iuRPl2f125ZM4G1Dc0ShAHDy7tkvQSH4NSqirJGyWhLMu7GzZ5lxXKrKMWD+QPAL70AnBPUJYw2",
-	"5eHmIVcWkeWcR5fIwrHNrHJLWT0kRunLd6WIc8D+KRVH+9z+TLtG7Juyziy1/VkqRR8B2/pJtVZBHGuV",
-	"Du35Ygu6PojykyX9m2fmgvWQP9CyVY5XrQE5MlJ1vR6HoXsV9u3iwksvkAXq0HXnC1ongEQIpEetduwU",
-	"ORO6uDBNaKlsTTTg+mFIlolzAdmfmAANFOSNWkJzsOGinjA+EV9W79jIoF2fox68/MZeoPdnyGHwrV3+",
-	"JKBHGdU3cUCM9VBvFeyLF5i/zoq3bsCH9Z7bYdZpg2eVo1whKL7IZNFbRqJtWlIN4RFCjUo+pdcb+ZJP",
-	"Rr21IOuNf6oNAFtV5+kw2OZTqtZioMEfW5vvb+HpdeBn1dDerw2mOVzujD1RZCav185EIyx7y5w68/Dm",
-	"ecCtgVJWdDt8Fj9GbA6fEwvua8ondrS97gp72u/t1oYJ4JWrFqOPTWS26n6ux2+w8aYAKBVkYgUEaCzN",
-	"AANYaUB9MUx1IYurcS4XgVuLAGKkuTlYD+4hWs+FBRoJwlaVS9A8tpCFzcAwrAhR7CJC1Mz3TdWi8rEa",
-	"Z/WQyOOJJblTTmonSIpSCHBvf2WRpQqCuALrPaovzRJsEHZCeP4JFw5pVT2GuJMh7PAerrnHMfH77FPh",
-	"OuferNWRzpwKzFi9Or7q4rpNfnNo4aEXhbHqpkIbR/9ClQqnmbnjFTh4YTujWteLJBrg0StVPHa3/8Z0",
-	"cLUfnGlvIqo+YZY2nGpXRhZ0Sv6wiSKe0fRKyEXOMuy3dfeR2hlg2wTq36FoSWme5+SPkpUsgySBVZX7",
-	"OJjdI+Xn4RRvLEPvirf3Sgo2qLjj7Q//AzasDyuMWiD5Zh/BIPeohj/OBWTnh5o/wqm34T3PaHbNFdty",
-	"XasfjtKiMAPHMPqZGfyxElI1w75wHL8cXfkItiTYo6+mRXpLX+N53ImcQDpvwTlYcfzQzMvHPoyAR2kH",
-	"zqQItcHk/uHm9lgprj7Lr5vqcDGEkj+qXb8TXWHjzy9KTwQhbfVCWs6sgrbqtlQdefUM0PBUFFPz2K7k",
-	"sVKfnd5XTnbQ6R7FqCBMZJBYDpUCkQDMXWlSXX0mRtes5rPI7DLPEhuAn3GARcBWEz4pzdpKR5jjYiv4",
-	"nCJhftRlEcFsPFZXj55JBlP8yklVXdXKPjyndBhsGaNZzgW7M5Ua0+8z0OcPnOVZAC+oNF1a2x3QhGqo",
-	"omDScl2lJEIs2JmgMZKEVTxaaoTZfd2E+A6cMVUE9PTXEygLU3ckPPOs3dn+Ke+NDkuS17OyEzuJx4o8",
-	"a6f39ZsWVeqoreHA+jDViJV3o595zjTb0rbhfv9U9Bp7M1BwdVm4FmqDdrZTXdWPUBdL1xEyQmUwVdvm",
-	"/bGSWjXHr5veXiPKgzmzyjt5ZyqzGAZV89D+6ey9BVRoemkB0kQTmqZsblG2C66uANc7iqTngJ98Q9BH",
-	"Smq1WX7dxGZWwQjN9VSWE9RV9LRgFGPu6C0dedf8HamwBeDUmxBZvoJgtLBR27Yv6ZxOmGutJkngRnbA",
-	"UtH8iT8LVtQXAImaBdBfCbrQE2tkcilUmB+tYrBRRn/5EhGGjKsZ/wx2QeIackOgCU81kt9oZ/NIGZqb",
-	"3p9AbArCxbUxMCcUK24NOY5laUN+wNnuysQKnudbBXONqdfWD7hevFiBNKb1PHnbLMN63gDHlCmSYbOa",
-	"hSyutn1Wn+/OS0BDgwlEawegSPQdzuxBU1irYdZEKnF7EqIkGdPCxbax3HJKFZlI3S+4Bw32hswYNSI5",
-	"+xIcB3pFrZdvsTi2PXTFmK/qM//2MevDoOagCnErMmJ6wZjw/gSFuRMQ0D4XyJIRdNTR9zY5NXxDpMzT",
-	"nzYENqXXjEzoXK1DW3x9/fW3toE1rJOZuMD+UNCrgNMThf3DIG+wCX/++cjy45xlXLPPIgkRTSWjM0Cm",
-	"K0jO6JVFwsPcf5vRU6ez126Kj1Q8+vl9XZH2t8hGsOiT62kdDOmOQpB91ExkXzJOlXi4EgRxh4o6H/o1",
-	"989ppw4UIkZxsIpHS28wu69bG/sZuuLXo1M2NBXiNQGs0h1pccKv2daYsWxE06vPQZKJxeS2zpSIKsav",
-	"2Q9uQo+Uumpz/Mpd+lQzj4zh8zwWVIHzPL9z5NNS6ucKeq4vcbXVWMqzNx/6rCuSVZweKonCOLDHdgI4",
-	"K8AKRgeKkqv0+8Yu/JGSrpve1x8RRRZY8cZ69eQdyfaKsfnD0KwhU/bRHBuiZ2UrUIotU5R+MlN8pNQF",
-	"c/vTCt2a5LojgVnD9DOYEp5r1b05HBqOg23sPMIzqlOIywX9dGaU5yw7ikIUcUVorqRFMlqlUKs1P1Yi",
-	"ddP7Ok0R57AgO1X5pXVa3YUeC4ZB+OwLpPa+82M/UkqpJviVi0vIUK5ldkmSySoif2fiGZfqC2dc/ioY",
-	"uuoogMMwIcvJNEZrMNVHS2gwu689O2iMQMAPmlJpX39wdtXAem+vn72zE3y0pIbT+9MZAE9U4LZCYyDn",
-	"Y30PQoPNf9i0j3ZczoNesFwxUEChh2tVmFcVt61SI6zikaeDNGb556DNmkcFCRKO7u4EaaT4Z/CoHBuL",
-	"gBWc5rYIvTIIPPyyzTKPERzM8tESGszu6yYwZwrE631dwLiWLn0fkuNS3I4F8s4/9aCwNzjIbSh7QTAX",
-	"8A48UEGv8Cqr9dC2g0MYtlwxyj5btNJP6tkncbP23AAt0dPGg5/a+lwHm85P3ugmll9PKQ5SxI6s/5NJ",
-	"Pt2yvicr0Cp1ZK1+MbU20ohiWufscZVenuKcHqngsLP7yrPwYRGEEu/1ofcouMTmdl/Ab4Qt0x53Q7c/",
-	"Uyl4lc9s24rfkWAWXE+zgi4eg0m1SlXv7eweuanUnObXTWfQHg6d2NiKREs0koiN/8fozHyBpSWCUP/+",
-	"aTBitGDF4PD3D2bTFSuu41B0Z1PoA6Y0zXOfZVwW+eBw8AzOyw62gqZVTKjgyqZrY8eOeSG17Z1QtQcL",
-	"raIaZJqKqAc/cCgtsnCVCF2kEgJivAhSw+0XEqJ0QaFxOrR3IVTQfKkMgQMSSzAm4mzF8D6Fv8laBhhg",
-	"Vl1upP02Gu0EGRt2nEpxiuHmh/gkABMUAkmA/3mbvKbp1DAVM5WsLOgor1FCaEE/CaDJgu11ZHHz4eb/",
-	"CwAA//8=",
+	"7L0Lcxs3tj/4VbDc/5adpCVTL8eWamuuRnYm3mQSj6X8XTWRrwR2gySGTYBpoEVzPNrPvoVzADS6CZLd",
+	"EmXL2Tt174wsdTdeB+d9fudTL5XTmRRMaNU7/tQbM5qxAn78WaZUcynMzxlTacFn+M/e+zErGNFj8/9c",
+	"jEhKBRkwUjCa7faSnkrHbErNa1P68WcmRnrcO97v95OeXsxY77indMHFqHd7e5v0ZrSgU6btmKc5K/Sb",
+	"V8tDXowZoeaPTxThMAo3v55RPe4lPUGn5rs86yW9gv1R8oJlvWNdlCyczVAWU6p7x72yhCeD2R08NzPR",
+	"mhXmq//9e3/nJd0Zfvj04vbpjv/H4e03nw5uq3/v7d/+r97yopLeWc6Z0L+U0wEr4ktJ4Yknigh4aMV6",
+	"8I9r1/S/CjbsHff+z2fVMT7Dv6pndgIwIyk0TVfubIp//ir2tiyUXLGr14J91NdEDoE2qVBzVpABG8qC",
+	"ncCvcq40GbARF4pQTbhWRGlaaDLneixL8xu//D9KViyq9ac47jrqnnLh/r1XX/Lpzj/pzr/7Oy+v/u+d",
+	"D9/FF/YmY9OZ1Eyki5/YYnmBZ2OpmCCDBawkpXnOigR+VnTKyFAWhN2wYkEKNmNUu12AP5pzYwrWxj7S",
+	"6Sw3Y78Y7h2yw6PhTsoY3Tl8/v1wh74cHOzsZf20Pzxkz2l/z20GsoVqN4LJ7pjZriONYJv29l+s26b/",
+	"Y+f/XbU7P/Mp18ub8qOckykVC8KELjiDU51KpU/IUZ/Mx0yQnA01keXKc83hw4358mk5rQ4V/7Xnp8WF",
+	"ZiN7sd6xISuYSFmcIrlIeYY3vXBPrrhg/u93vu/VXICzFkzNpFCsYqxnBaPafNVwfaGZgB2ls1nOkdU/",
+	"+5dCft92wJTxG5bBx3HQFVybcEUEm+/2bhOcyk9CzsWXmMicKjIxg5+Qa1nqVE7ZNVF0oQy56DErCBUL",
+	"K9bGVIxYBpN+JQXb2nRPgTOtmmcqp1MqMphpSouCswwJ+DbpvS3kIGfTNTOZ4RPfdZuR++6KKVn+QYaU",
+	"5yw7IYqxip/KoWGiulQklZm5ggN5A0Qe6BLvmC4WO6dDHROI77kek6P+QUKoeYCM3aVWLJUiU0RLQtWE",
+	"0BHlYjd+Vw+eb7ysZmn/KFm5xQvQ7iC5ufypLDKWkaws6CBfEDhgnudGbwoO+YTMqU7HsLkB72A3Zthd",
+	"4Dh2bLjUqaHknGUjoE2aZdwMT/O3hZyxQnNz94c0Vyzg+596BbvhCqa5ZxSw4Nnwb8tKH0/HxP3diZeC",
+	"zWShzY8LMqY3zJAGnJE/mb0+/Cc4nH6Uk9pfycG/WGoY8sedkdyxv5zKjOVqN1xv8MAOn5pJmCkDSz3u",
+	"jbgel4PdVE6fwX4OecF2pllR/esZfhJGPk01ahT1reBZQ3o9P1ySTEmvkLipoZR7HnlO8QyeY8Jswe89",
+	"JdNe0kM90JD0Qmk27X2oaU4vYpKwkg2/40c/tNw7DerL9nYtu+GKXTA67UJ7acE1KzjtHfdeySnlgtDM",
+	"EIbSBdWyIDRNmVLmyqRSDHkxZaCQMjGihsiNOFyi2eqb62/rBfuozVG4j31y+zaQMmdULG2vfTCpRmi5",
+	"19XWbHPDQbgtkakloZa2gCO5K6Tuda/89tubVz1gbJryfInGD17ErsOQi4yL0dXS5TmK2H9JbyyVNvoP",
+	"XjjNpqrVa1P68Q0+vBf8nRYFXZg/t1+b47EdVCvzUmbEhUTRtu61N9WTt0lPpmlZFCy7ohvHu+BTGGpW",
+	"yfsmN14QrkkqyzwjQhqrhghjg+VcGQlNB4oJjSqwe263bpfFt7awqlSHSSpjd3C92PT8uXvOvCPLApXm",
+	"tfLVkPw5Pmpe0lS3fAeeNFKFpWPBjfaymTv4J817XC/x9f3ohpWzzCjVHfbrhhVxEbuXgF4gBSNTWYQ2",
+	"HaqiaNDBdhBzvHCg6+2TkJ2BYV5d/1D64BbXrq/bg+B86yRcp5XaRlRrdIfWknECi9s2z/yZqwjf9NzG",
+	"/7CRquqsZz/GeoSRMZt4Mcih5uHAR5e2ya3h3N8Xp0AUjObaUFTSG5dCG2pM8OgLdNslvVEuBzS/8kzO",
+	"nz5qbQ1tY++oSd2rz+jcEcx2T+rcXXC3SMHmvaSXczFhWWO6zzvMFj67zcmi3h/hylQT6hX/lE4Z0fKE",
+	"XA95ofSVYn9cww2/zqn/p/WkoooPvJqWimUJsQ4MDc5W85gwjGHB6m4ccOCa0XrHvVk5yLka4z0esWJW",
+	"cCPaevALO4He8WHSc8PDP6xxByK7dzTcHzxP97KX7AX9fnjYHxyk+9ke6w9f0heD79PnvWXtyw1f45UH",
+	"+3HloJrVZtU6mPOntdZDuKBNT4ar3TSFxhUNXk38suurCicdzKol90Oq2jqd/sPM2gqctno6tRTeE7KX",
+	"9P7wX+j9sbdMAtRfhzbq9x/BdBpWU901uP40/GcSN36XXf5H9fb2dns2K+QNzVfwBXPLZwVDvYyrMYh3",
+	"KggT2UxyoYlgLFPHaFaXORcjwysSwo2lTTU6qZREn+9cFpmxwQ1LkAXRc0lmrFBSKGeZI6s3vKJxWCPK",
+	"hdVWlsI6oCxyRaiasKxyuHjvvpHwO1bqBGd3GFOMKGwHuxrKjaRxPjPWV9KDYeNeXjnUTJwAU+Q5M9Oc",
+	"U64VbCLsrOF96MSpqUVRJgDjdNDY2McZL5iK7toPhZyaGQgiBRFyILMFmdKFDT8kxMjmfIvbOuI3TLTW",
+	"W86kMATX0FyW9ZZRQYV1DTeNYmOlzZfX/QZ9qfZFQ4QFGxrJ1TAz9qJa8xL7jTpNcjpTMYL4BbcZt5hl",
+	"hAtidm+3Ch0Es88ZVawtBdo1dNhWvKobDUh8KqqS2y9Uh9CSkTl2s3UW1smbSD3X69GYbAiY4j24vf9M",
+	"l73Zrs6nJncXpMqsYcFULzEC9UPSyxjNci7MlPf7+893+gc7/YOL/ovjvaPjfv+fhpDBkui9p4roMVdE",
+	"8ZHY4YIsZPmXVSJYrQqc53LOwLBUJ6hGwq8UoWJBzEAQk2rDT342c254YBrcJOmVYEfbv1uXXbXg5gxP",
+	"MWRHXvZJZkQcHds8gjuxR93CALuIGWDwYjDPloQWUMVWiU0xpbrQWeWEAW8lT4ExqHI6pYX55WnD0/pE",
+	"kbRgxizkNFdkDhkddMIEGCiOj4fuk997F3v9/sFuv78Hm8OnDA/09089OCZPyPsxQv7BKMaeiodGalJB",
+	"SgHBOCKYnsti0rv9cAuMIVzs3hKxK8V0hNZPh0OWGmFUKlaohEwpzwfyI1MJydgNT5m6F53HPI13dAXe",
+	"yWXmzrKVI/bOjq9xwahuO4ingZbqyIV94bXQxaLF/no33PqPmofaxpDwZm39rk5dMHHdfV1Fxo+CJD8z",
+	"eUUsJFCS0QcKRhBXE/O7mVQMgsAgByu75lER6KZUt4awca5Vu+l+Yz50IOIp+vS2Ssj6LKcoeJwLzrBl",
+	"pZ1LUbHiBnwUGUTvrlIpdCHzHM3v8ES+b+efq8bc5kpKPZaGb74r883KbIwSFclYyjNjrQ1kqY2ooqmG",
+	"wLdwwsTQ5tQMb7QqiskQ2r7t0o7cA+jHh7ySXXJq7Htw718KJafGVqdKgR1PR4GxL8xL5teQ/ZArScYy",
+	"z9DmpXYWZD6Wqv4FBbfn9at3JJNMQXRIszyHi3UpAveC9SjsXoplL0HqFN11t+UVU0DREFY07KyDQ706",
+	"+NotO2ipTaY+TWF93A5zoF6558GaLWOK8hthtk+WWvGM1Z0oTxQZlIoLphSBt08Izec2Z6ieYuZujXu+",
+	"l/TsJzfG9l0m2Kcl63mtoeSVCd5h90O9otr7w1Z7bygsbmdYihxThX4p2MNpa53rgm4M7sZm1GCtsImJ",
+	"I+CAVFqy1hrreCie1OGe1OazOQB1BomhZxKzTZqu+qxJX4dLubkfPh3GUm8Ng2A3XJYxvRvSUZFxDdgI",
+	"ssGH0gY2bOhSzRidWFNWCtaQ3x2mcUNznl2BV62d+65BH7AJwWrqX9xAJBlTk91gi+9LH+Z7mNZMZ3TA",
+	"c3+LV/qPZVamGjLuM0kGbCEhwUzmVFuHMSlYzqiCf9kbubuCvauoV2/Eb5y8IrLIICOS8Ay+bRMl4Zwh",
+	"uiWHNmd62e8WSISlMarvTLgAR7blHZSMpTISdMU3vboR/66Rc4qgbkKCh9HelJDfiSrMigH+KFm5Ys4T",
+	"xmbK7AVuSk0IO7Evh0OjPca/HWecftY1eWOejX+lFBkr5nSxWoeGzZXDanZqLOf4fZi6IvANMqcLVLbN",
+	"+SIJSUHGco5qByaMbEiRcoTkd646d7vg+qEF82/Hj2sXY4vs+GxMhWB5qOmyKeW54QeSQ2xbYUB+ndCO",
+	"T9l+evuzPRuzdBLh69Va1jqt7WMbAhq/WtVHZsznESGxa6Y0mTKl6Ijd0UHXZMZ2SrG8hzOf2FZfrVOt",
+	"rrwit27RP8JDjnXQVLdw7eNz5h1MmO8SKco2Brtev3rXMUnN3c2rGW0TnHjjnj+fc52OMZAiRqVNegyj",
+	"9EexoAsb0fwqoovG85+EL3Nql384kzlPNzq+3uJT1oS/+rdNv+8Ur4fgiq+hCpYVfjTYm6RJWgHR4Mn6",
+	"2ddIoyUjc8lW22MK8MVXkJ7ZyVccXgUGmSP7/f0XO3v7Owd7F/3+MfzfP81qc2o4whSWDpVS3s27t9MP",
+	"n61IXzNBIeukv7d/cHj0/PsXL+kgzdiw+W/IEhOZLMBlLeeZOcYJq5Nrj4n62R33XuNCyN+pKIc01aU5",
+	"fHL+unasx73XpdmDZ39lRc7FcsBkmYvQPP91CN7sFvzkQxILnhdsygVI2JHEdP6/S5HRBdGS/FBw81P/",
+	"xXG/b/69Bz80DMg78qn2XCdkBPUF/PXsLTn8vqGXGwYRWJ/7sbK2D5/2k4PbpztVlduHT3vJi9tvvo3q",
+	"73X20ozrajLIqZg0prHfwgr+rHyoocKd/nJKzIoa0zYsqk1R4HfPVlYFhvysDQfz1LNaom4jHdIysy+S",
+	"D4ljX7Bi+giYXsCpwBy8B6f635wJQf/knOrPy3/+f8lPZDoBzTfiEjIfBMOeLup1x/0Xxwf9RilCbSVP",
+	"n/7e3/sATqD/7P/e3zn48M3x7/2dI/erw+N+/5vl5a3QutwUt6l4yWmrcF/Afbplc9wviaGlPmoXsd19",
+	"meVMswuqJp02B57v6Uj6kLafukfqEHyi9Z5UC9jqxkAtW+BzaC213CvgjUisC9fq1pFk7M6eAOcTXvbm",
+	"K/6RZHzEtXVNIUYEJP2p5Qjs84gH9/ntZiaUemcJzCTKZuzu5VKVRcdKV6qq9YDfD6txtRmeGOWEzBmb",
+	"7PYihbBUbY4vRS+hfbUtydUWt12iU5ZLNRw8gtlk4ScKEokj/uHWDo/BRpGHladmg2HMjRISn4I9dUfQ",
+	"ItJ/g/Wf9ZWa/aN5QuiMJwTcepinCrnjJ4RNZ3phfVtFmbOlpIJNxDtY9HDkpNfeD2CPZbsnra0e1pTC",
+	"uOf1cKbR6YTUfLhYPnh7HTtYAhUrWR3EvUvZKXpjGx6oo8NoEWkXPyA8fTWUxZXPk4smPbefaRfnWmu3",
+	"GnjqaxAHe5vL6JPebLzsKYumVhdsKqsyz4iFACX9kBZoHz0hUuQLX5TkQSEg9kGzjEHWztQwWPAZ3y/N",
+	"PVZXH92oB4t+Y6UmH3L0uHZIIbmwYU9zkXB7YB8hJVmY21cwiiAPUwzAmD1dvov+BrQqwm2X2wSrgvhG",
+	"29hpQxxvqim15gQcX+JDKkiWNcsCCbx2fknFflrzUk3Th+Clr1jOb1ix2IazxH3rC7lLcEFb8frY7W4m",
+	"aXzOlXDhTC9fI4qkZdkRM0Q4o4XmNLf2K+WCIXqZDYz7n+HXCGrTiPS9bGddBjPaMg06x0rXzDWjntNR",
+	"wVgGoGZhKRg5B6wzw3CYyKCkNKMLlZB5wbVmglBFpjwTfDTW5LeLM8RMY4hgw0Wal4ojsk+gYm/PldbQ",
+	"QLPsymYoeNp0J54uBqxQLC0NE7+i2Q1Xspl/GC1A7Vy1wETWGqoB1lpN0ix6c8qX3ZQ75LHgmzhFO3p7",
+	"pllsmWt6Fhc1NowQSKDOJIFMoSRINwB9HO6iE4XN5BJyioFnUNONkQiVdJCVKaRHSYrluKRs1i16SyuA",
+	"oTu/ttkgcnqjMZenM8wAX6/VpZWC3+bD9vH2MVxXgtrUYFdgtqyuBgx3IuK8XFEG+GBILRO2aLWkCcd7",
+	"7u8uai22JMiQbM+F4VklPJoZzzE12wJmRAECz2QptLJ4jaoG2Dgri5lUzOZzIeRWgklMe5vLWy2uXZsa",
+	"e8M3RDdIGpxam3r/yoCPIaBSpWB9cKUhXclI4rJgJ/ivlIqU5SxzGScJUaUxZ5mxNMAKoUSwOSsg2bRg",
+	"s5ymLLPpaC1wbiqgs/W7qZqgFOZvIgPdwfEYIIp/QfEREAzOvA2BwNfXpfxhjJwoyrMECl1dGhdiRWCQ",
+	"oJMe6sFxGkpcRIu7C7gNhvQ3Uwc+uQzEEL+i9ml/GN0zQSaAUwpXvaLigBBql9Ude8Cla5elAXdjT7Gd",
+	"APbC8gEEcFzND9jytBUPpekY0/q/JkunTt/Lm9CahivEs4Y7TRBWFLIAlpUYhWSOgC9GXjj/Ml5UBygM",
+	"QMRZVjClmFGil9lTXCLfjc4rmu1IiltHyHGVISHbRPmZhdbXXdIr3ae3OVuuprxbva0PLZwSyxasllpH",
+	"3/hicQW3pG3uUsHzPIhhNa5XHNz1nIsUCwGyAvFOR1TUA8KH+7tHqrfZeuse3MoYzWLqB3fA62BU4PWs",
+	"iqXmspjEc68LpspcxxUaq3Q53cVYOZX4fqJITpW2sC1Gc/FKjUTA2yEFgT6SerPevDKEZueX2MOwG9CS",
+	"YMLT3TrVVAbM56YaBxIS9/J3jnfUtmlJh4rEPbqZbta42qS2t7TslkpfnLvUFUm5vensea2d6rap5e1Y",
+	"ipU6MSXmHUsX4Ehn6phcF4zm1+7fYcBanaAj7FrxaQkC6NrcckD4zhm9sU+PZalYgmUvlwLqmcweKoLV",
+	"n5ktiLHXlnCFaAlYOxli8hlt0I10J6diuAXb3tl3zH8jAh8Sg9qxZ6zIfCyXzfs2Xot4rWVlxoSBJtA7",
+	"2xs0IRG2cUqD2RYNeZ06vFQLLjUywkDePXw1pMqoA8sD/QZwUGb1gBTniiRJhp03uvO3mb8sG7fKEhXC",
+	"HFVtC1q7U8Dl2MEaXNJfqg4HM0ffwTfr/MgRTwd+ZKl7q5dm8a7shvdjC6dDdbdCR9nb29l/edE/OO73",
+	"XaWUIaylWvoKGdn8Od3p7+1ajdINdXvviu0NEHA+nnJChJw30j/Je2vfUEHkcKiYBW+oF7HlMqW5R+Zq",
+	"XJlIvecO/rBf/XDhfjh2Pzz1P33zl6f//M/v3+18WHrmm79EMz9TB23Qvi69OoVN2QX2uQa2S7tM3Soe",
+	"vZSsa4uxnPfzhLikhUg+rqsv3Faxtf3klcXoiau9SzADa0oXVwIfX0iii0UCWZGIJSekxvCTFLa6EqEP",
+	"lgru1/QZ2IyI7IvE/TlH/QrABN55nLclFJdyulJbmdIFmdIJC1EdpcufoLkvexVYm2oro2NI6AcbkdCX",
+	"j+8+MAkWTjIiKsGPQe1qamewv373AeqOtfxixSvi7sAVpBT51vq+EyE9+P2yMw1xrN1+JP7EY7Ty+tW7",
+	"zskihSxHY6N6pGNf4I2hMPMbCIIpgmVVDQbr4jYKgrlO4iyHwlxN1pJyV8h5dg5lV8f1L08ZmMdnb15F",
+	"zNFo1vnOh3i+feUQXmYedrUnCBcBN0CPqSBBORimE2GHLtiIALVsd1k9Cqdms+HjE2uHFmWOc4vqxOtX",
+	"71aV8Dbq/9c6OMJnb5OenMRt25XNA6r4ixyiC5MrMi+kGB0TXVChDBEkRI8LqXXOsoTQ6YCPSlmqhLg4",
+	"BwE/qBjy0W4LLVUxvTbVrAZGV6VMaWiMAz8qpmvlyBYO4YZnrHiiiJyL7ZQkywlEcIIt/tCWVPBsH4Be",
+	"YoYZiBcXJodmTFRpkprHvRNSCsFAxNUbQiCk+JwqwIK8T/bv/5DevUivfbisQaT2tQSptbW7P6CnLVNp",
+	"tYVdjKUBVeyqLPLecW+s9UwdP3tGZ3yXlTt7u4EMMBNBnJYy7HmDiPWRsmL7Z8XSgpkDoQR/dPfC7t7t",
+	"6gLkRgWen+YqrAQnNgs2skktXChNc0xyOSGwuiaxxhUbv8j4JtYI5cXeyxjFNwrrFiF0zBNFhpzlGdSX",
+	"uSnV0DafL5PSvOCa/SryhU+MaiHVI3dzdfGal9Ut6tY88du9ak/7AZVul/5/MFu6LNXHLJ9txjqcAztG",
+	"+3koS9GuUU+8gtHs/4QtjA6Mu9MmC0fOkM6iaT3Gghmwms21zO/dVYu8D/obzRkCCCGknRrLuagSxDdg",
+	"zFhntR0jmG6CG9z6/PGUtnvyb5HYIzAllmlcVUuJHZZ5jPz27mcyLaE3LcAvifguZ2xIy1zHWRFQlZDV",
+	"B5WmAsECQ+lfoEm9NNpGxgRcYwXwG5KaM1UaGnord4Q/nbpN+3zZpjWmemQa2E0O7aNqT5F2uUjIgAGu",
+	"nwa0RHAszJhtOQdQ2BYXe+5bW9tamaK0Hw24Wsw83z866N6orH2XqVX89hSsox2WFTs1NYZOAJ9ys360",
+	"irc6hFJ77EmEnt1ZtL5/7q48yA3cRoJ7MMfNh/cAGSyvX707h1aqq4SG7V1rg8xO63j96p1POKFqwsXI",
+	"Hn1bNeZ0Sbe1qoJVbTcyB9sqd4W+38QZt08T5aO8le2yAvfNWc0bTs9pt13VfjOth1LxzUTaJwXfx1Vj",
+	"cd2W577GaRJVCLavhF5Yvku1bWVlVfJ2GugWDCVHoa2Zlb2I2+RVQZZ1sydPVRsZySwRHlrV5n++fvXO",
+	"U2vYXyamPcblSdiWY204xD13t/hJVqWBtYxK4UJX4HP4pFjD8bhWLB9Cqg1KaHx19cag32O5PU1sf7KC",
+	"D3WMoZ3LKYPmMyxXFSczao+vaYizsBETzHbmC1OOo27yMOy07N62qfbQS2goi+Z5Hx3eud/OhM3WFB1h",
+	"L/qlm9mpv86ULq4GLAx1rowq4cFyTahLrTQGRD3WdA+kTzmAP2f1UrJiSqtcf9tTsZm3iL92UbE2RQB2",
+	"qA5p1FI42Pq1zrX6Pe+vzcFvUUTvY75XVHWp03dvdQADKNgNZ/MNEhpVcN84S0vCPmpm2wPEaohcxRrw",
+	"2bvXHuPcspJtrI2GiXmWI60+U7WmurvWwEXbIl1IooC+rSs4pmEXM1ZMudYsA10LHQ9KgoUEfdsHjFlk",
+	"22b7YJcsNacqRDjfnM4bvQtxENzTMLAF8R4sJffibpXZtYJ9b8wEumtg+ziQNNXmUbFo4cfgWRhproRj",
+	"TTYEjMlzAX+LG3fNUUlLncapH9tUaW5WIoxY3G9jqYi1VXp6c39AzzU65PBTTTuLsmYH0ahwxt90zcyH",
+	"hqCQ5AQPJnbhdqItT/CGPcDxbcVwvvlicICvP85YxnUXXKCWsV/34W1uOIivLiGSqjSzx/YqToA8CrDS",
+	"qz6YQ1kwoXiqInUHK0o8N4JpJfepWGAVy+lUvGC3aYsb/wP3ArIJeGM9C3UOBqmodJCzxBiqUmRXmP+R",
+	"EIcJkhCWFah6YPLMFXWtGtpEJbMKtjfu6JlypWwGS0zwHbWRe5EbOKNKxZPhl6oKMJhtX6hm3O4I3YZv",
+	"8Qz/xm/YD4xlA5pOuiF/Wri+ni1sA2cZF2TKRakxRFKgtn98FO1vzUTbjmjuO0ut/c2RzqS31lC+HHXK",
+	"VrPfbrf/tc3a5iHIn/lNpLpuiOfdXmQ4AtnsaC0YzSLIAq8hIR8THpBIW+hg+K2kmm6bhh92zVtr9vGj",
+	"VPqtC34uY3YBVzc6ItT7UrEgKcAjQArUt7ZttFk5LWiqjYFbpeOSTEJsEbpFDR12H6aa53TAcnQd51KM",
+	"WHEpzCi2PkIKM56RJMHD1WcozKhyM5uBEtt8ylrhtvmx0anVLjn1PitF/lVmI5ZdigGGouFLTTcGGSzA",
+	"KLHPvH71zvpdscLC58Vn6c63TY/HwYqctN2rb+MR5doZRKNJoPZbG+eYmPfMVmN6mtl9hxfXitbDA9+s",
+	"JP240vtj9Gr2kaa6opGY96cFRuyHp+Eu7Xz41E/2j/ZvgwdWJFH/GO+e9Z6xSb7A7ljObKuamfApI/+W",
+	"gu2SXyD4yKhQtoVWrejh90+9jC6g1+gUzB1dmms3B/mjx6W5uAU3d3ZYyGmAJaul4bEvjvt9yKFudSjv",
+	"ucjkvHEee0uwMBHe+qPtDrA1pvomALdYWbmdbTJnmnqEhAtmi2rwWidQa+ggx9ALMIQ6Zp6Oictchw51",
+	"lCtGtKwSzqmauNZzgs1dqvKSPk5zVnToauniHpvq6JzDWsXbw0+hkzFkVaM2Rrw2FvGWbmgOH/bz3OTr",
+	"tk/eIkzIVSFL1O83lEb5Z68QSqKlVdsZRTHNperkeEw3oazGaO2ingNlcQElgdGjVALle3H3pk9qbm99",
+	"OjOjVQ2YNetWFIQONyqYK3wH5k5f+WV1qMXKqdJXDo+9tX94xjrCtoxbeOnfwkMA8jLIuRp3BIZx7zxE",
+	"BYyRw0oHYDiDheVadU+xuVk218juaWZTO7An3a7t8qV8A7RWJOabfLchsYKh0ZDRboO8q73Xcqi7FPJ5",
+	"9P/NnMpbt5rR6WYnAJ2eZkbra0LsLPMLe6CealAB7ftj2sSmFWOitrOdbutmQ9n6AlcQo9KE3TgU7LXu",
+	"QsUgkfmq6VtcsajufcG1Ecwd6r6MEdJmA3RZbPb6lKjRmmevOoUs7oIsVPAhT30ItZt4Ov/1zKJdEymM",
+	"9mOrTRjBzsuGd4ziOs2aMtYQ+RR5f2Jdvchv7S4GBxsKIK8s1ZSOGiRRk5WE4jHkY6GCZO+Go4xQWNT2",
+	"vZ0jweumD6DvbsP17L71bkmX/0wO6HACy+5F38SuXVei7gpeHRR1I3yrfXSDCrZeRzL0dOXZzgYsuodV",
+	"VO5YyH4XNts6V7ML4+zKBjfyoiB1M+A5DW6U1nBrHeMKGVNwxHflH0obOR7ejvtyEPiiZSCZkQQYOexQ",
+	"bHkqCHevEjkkZp8LOeWK7ZI3WmEiM5YkISTuYEGo1jSd2DySsGuJ9RCC88tVIxi+SfM5LdjqSn0XQPSR",
+	"9Jnvp282uAAhMqb7R88DBO0hz5nr1QPZLW3wbu2UlgMHnfqnYLwSv9VWZrjj2arQsB/tIhvcPDZ7md9Y",
+	"eM8OgYUaRsMyREMQrAsqTyD/ccC4GCGCDCYs8RhW2F3QB+4RrQtSEzpF6954YNTtnXWjhWksDccrcN7z",
+	"gA5n5dP+bYYKoZrMCqagshB9XxJg+oiSu+TXKpU6cY+5TgcWDIYrgp1XH7ZRihPpVZfXGAJZJJ0rnpOt",
+	"eFZjM0qmlZTYhEzdIA07pS70UB3eFuniJ8Zm/xM937D/sElb3PSf2VD/WkYU9Y7YZq3hqKNEfhd8s3bb",
+	"BjE+t8itBfl+5qK76E16f6fFpKNS88qyvcEiDB3aKuuCaDo6wahRvkCgBYScsq6LWub9UvD7bpA5HeNh",
+	"mo5awdW0y9uBHdwi+ZvvxUKEdtfBmwB+yLkkGR+CQq5t4yXV6LwEZXfQnqF17BCWs9mw/YXNT3NWdGpK",
+	"6IzTvf7hvg+JY1V1oXewT0O/v/fiIMhbhOBcTNv5kPR4oKH97qVXqLk6HXlWyDQrp7Pnh7vsIwOvrwVf",
+	"RlPINok42OnvX/RfHO8d2YYSleHW892bkp6SZWEsQMDfs/m1mqVjaOgAE77Y6/cPdvv9PeAFaMkFShkx",
+	"c7HQPHQ5qTzSZ6+jWV8hCrfIIQkPItqYD5ZrK3s4uLfjbUvb8JvgXD+tLmzc8JENqjWvae6tFHYVgOd3",
+	"8R7cxbJ35LOBy5nbdY6P3tbpa5Ns90+GboT1qzEPLYk3Z+DbCdcoJWL2x5xVv7B5gMXasQslXCVnkGI/",
+	"Suwl9cG3a+vRjP7Xkh1kO7RtK7zfbA9vbbDTjJLXfkzbQG3P90Trfbe3398/Ojrq7wH6HnYY6529Of+1",
+	"3obKbHXFXMZ8NO59uH2wRnlTLtzdadeSZhrFJv9VeKBxLLS3Wfssh84qmtBKOcCEH0jhOSGCQUMFV/Ro",
+	"10VgmFhySZhO8t//dXmpPnz3X+6Hy8td92M0eWSbHayxzKJCDT2xCSVNpMIzl7/gctAV4SMhAXFhd3VD",
+	"wGb15dJHJozNiJYOPLZQCdFSxmuNvnzX6+33u/YNChs7BVVbI4lujVzOzR6ZO7QM1te6l2Ej72937/nh",
+	"KrpVts0nlLdMIQ1tyD+yjORcMFsWLyT8abnZZ7DLl5ff/b6389JiSz5P9g5vo/vq2hQuSWlekGEpAHyJ",
+	"2KJF52RQZTomVBHDeZarER+4xWE3dhNH4gi6+LXs3oeS5wdesFcu6tBW9jh82wBVeYkZ3wEDt+ngwF+v",
+	"mHiYn9UaCNbmQf3e6++9GD6nR8wo0/2d781/vTD/1a/+A3ppqI4vw7v6tKqGRxt+j2YGV77DK3bRyqUY",
+	"YbdXz7jIgunWtkc0OauVlOqsIDuyaCbDIs43V2RKiwnLEosgk8pSaIAH86AyDvubIrKmLRqLYdXcI/hz",
+	"Z61tBWU55M1Tl63WhcRg3WiP7XxrRijKnKGeFYMhBmMe9Zu5LCZKYyj9Q4gT2qOllpVK9b56ToESIRaQ",
+	"zdm7TTaOgdW3zc+ryZUeM3Flx7EaQU+WGvyVfuRzrN01g0JDwtUq2gejIOi5vPKIpcb2pCM0M7MSZ3m7",
+	"rMLZ7WvtqlAOwXSzR8Sd5jt4+rYxv80G/zKDwnHjVPRxRUuKtCwUxrkg65p91GRGRywoV/XZLK1AA+x1",
+	"jdxS74LHthqJEW9qJidMwAWdFUasZ4QL4iOW9XAauiC8fvDS/SfMrgmzVAI14dez8x98HWL7pJBTsSD/",
+	"z/mvvxDcyUZwD+j4qjQm+H6/fxiYWmIowTVvnQjnpZrxlMtSAXrxDsbwwIcy3NkL+Q3Y88beN/fneO/5",
+	"y6O9g6OX+/uHL76/jRzrW98tPeIBMEq80XykYGRcTin07iyVrZGnyjU/OIHKVVB5rHGwucd50nvrQvBV",
+	"x7MbpjQfuZJ4n7TV8wmjV2H/Vcw67SW9DLvQLJcGf9+qFcJbG7bemi/vLbbqgTqgVR2iIiqyT0m7Uyl3",
+	"9741D+VYv1NT8U1OdtfIuWpDszk3AFzutcPYmt/9rcx5urhDx25kXRYCdEZTVg8uestvl7gSPWdkJuTf",
+	"rJBEFqTvoLewShzg2iJBQ0jVYsbm7JAiCwgaS7bwj3IO1TzE8ACbAhYEtaBaRc1ZYYmYcE1yOlNMnZA9",
+	"ZXTDgz50AQZTeFCqxRXA8l35xjxtUD3gPV1U2ECOuDaZeC7b+mqOxRgtxzP25F3m6SEjlBHGV3v9qykX",
+	"awoKXEA5RNcmpcBiAltEqJkvJDwh0Nd9WBYOzN1jV+ySo7pj4gTaN2IHUDCVhZwTaPJp2PqMicDVYP0K",
+	"tUu7aWc9KsvWqKvC2zAKg3IEtR6oI4Dm4NqT3PPnFc3VcpHXXllR5jkdGKmL8rzhkAucN21pqO2zeXvS",
+	"nLKMl9N2T8fEvmHVjjG0Gc8Wkbjmy61fad7UjQSlcjm/usNoRgHpdkt14ZhQh4HaxQatcNimRoFgMbEM",
+	"FYltVMA7WS+8uk8eCcAiRVsqmb9AEMsI5KBTiBT5orXJXxPKbSoQDEPb1DYKEN90tRfY4MPWarSemgvR",
+	"t5qVjPpxvfI8ldPAAvJCPs1lOqlbJkuNe477/e/6e9jB5076oO0hpuJOfMP/QYxYRQt2cEwVod43Dz5P",
+	"9lE/3KHezUcyZVf/jrpsw/qwzu0NgzRWyEDFow3HC7bU3Q9Ll63UUHuDt6eBVvhc3VJT3/1wRl4eHn1P",
+	"LMJXwyZ1QWTYTldlxxGg6IbmtoFYUbj4u3/egf3a5A/HGBLwyycERVZCckjRhZQjw6x7z1RYlaUsMOnh",
+	"/n4VQv9NzAqZms0f5Iy8FhrPyZHTQJb6GAIMyz7bVU1234dNARJbcIquk2UnRbSZvd2BGBEimm2FQwmD",
+	"1K7R2hNbtYLNk/K72pwVuCDsXwkXNqA0kNnixK2dFnTK4M9aYfwOxCmhROVUjdsAGja93XY2PjHhw6YS",
+	"qVhQX2ka7Wv/nusxOfr40dbjAp0aAypLfLTGgS+37oVc1vWVo5pn6DDuGPJO24gMgE8SLqAiSLWKwri0",
+	"7ab/HYKOAalj3yo7gjJ/BDyGvMVa45nXPrCP+7CBpzne4bjQfdkanfFnDnEQuBv6frYOt+S+u0XdzBdt",
+	"RlE8MT6usTbMGS5B6+Yk2iNzc+tIrsB+W3K0xZN9HFBghxwX/0oHuEV8ZwVXBAR0rMB0OOgIio7+/qam",
+	"0QmFKFLJb3b6qks3dpo5MMw2z7eDOpU3rIgCPF6A5waHtLgyFeqJ86asag+NBccdFlezfpdtbznUdSxM",
+	"RHTAYTbXyGobGthIhzGkQni5opzg4IIzCVfQLjvZX8otXnSL6xQ3wuoZmBsgMe6f4b9MTTyzeO1WoQep",
+	"XipWtIHiDpzH9S9DnkNC1FQlxGyeMfQKQme8jYe/Y5vpFQzP9wo1GihAaXaXcQBjWbmOx6CDtnQgu2Pf",
+	"mub+jqWM37DMZ9JGYvCt8gSBw2BD+DCOkhbMxkltGR1EzwNo8vXn1uxUZgewZcRRJc5DCnSJKyPb6L1j",
+	"FogV2CAoSu4y0eEQO3HRzHAgpUGbi1VO6BYFt9HqB3ixHUupFrlVnlIDY1gRLGrDF9gNz1yJaguNgH2c",
+	"8YKpDkKkpcRbpscph6AegvhyNbmiacpm+G8h9RWdzXKegs+1BbRvJ6hpB4vQJbUX3+ig9WxF/nWmQrp9",
+	"8RYUOVeOqfM3O3v9w/2dfr//fYPv1lMGz9/sBMlsB8kL12D5MHkZSWtbsbqq0nibCytVp5LLqm9Bj9YK",
+	"ut7SRSHzHPv1SBBM2ABASCkifClsgPDZKrr8oB0ruuw+bXXnqwDRFmvpjG41KHmuv/YaOrc/W91y8ISc",
+	"bQLYiuR5SQ357XkeCN7UBg8Bhr4wotooX57J9wqmZH4Ty5bEz7XZzKjQ8B9elhkw9auZVFzzG3YPhQam",
+	"2Pakatu61QOL5OYtO+xti+hGT6ZlHLpd8ka77EXQ+NQJdkAVEtAkydRMgqkqZrxki2QFHXYDzXFvtK8+",
+	"/pxZcdjvvYsOgC/ELK1TzH+qWXtBI4PKOUMJbEotnacsQeSHOfjR5gWds/hqnco7YP1Wfcdxa9251OdQ",
+	"O98kJI92d6ei7Ie8NnGUH+jnv6KdoL1RVd//xkEKm1qB5LAZg6sbotDyvW+BT/kAwEJLXfmXNuuHQk6t",
+	"txnwaZU+MRcA4jY0B65igx3AW5L6syRjKc+Y2iXXtbTca7O1me2GKAgE4S+FD0dSZXsjY5kRYP76dicI",
+	"1uva6ViSpWqC/11L/YX/aYiIg5a6aGNjtkq9N7ybXoTMHDgQQsWTKeX5QH5E4FErsNEzolnBjc5ps+SX",
+	"S8pGrSVz9bGVsXdaMJhLK2RsO3pboQu7tO19jxK5kbF8Oi01xBgZHkqjrwgIXDN+xH93VzhXfxrtbPZ1",
+	"gFk8qB9pDVIlfLb1euZ2P6zOTi2bPiOs5Z1RJ7unLjQZcgV4Z49gNXxfHbWvCdVXO5nGpne4Zw/B4bgU",
+	"2wDf8/NrhSj5EDKyzKNtPbJAZraR9V6UmMtRaXgr8kIrGIfQC+6Vdh+m3t+kmBgJHeuarSyIBzSSxxg1",
+	"2gpKSwl1FDb7f7eZbxRvHlysYK3DFZjZJ6Tvmn+t1LQ2p4pnlXyGhSaBWus2ueU9wGPe4i04B29ixxyd",
+	"vzt/KVZQO8cunpNWxNjDxNnDrsoa/Q5YmCEIeHcXJKOa+Ty4ys1af6eR/1P5kXtvvUMeLH8iBdknf6dF",
+	"Oq47AWoO3oZDu1fsRZw09/FVLxEXFdVumL2BQvSpVJocPD+CFGBCx4zevUve4/JpF0shgy5+riVox4Y7",
+	"2a213Y2x9L3VG1MJ1iqgVcdJ8PnPmDO9AWVsxcS9qN3e1Gc02mklh5mBz4BPGaGK/E0C9CM0Tz8hfWV7",
+	"VTTKOSof/N74oD/tq5B+R3InK303vwZEY+CVf/q7Ldp/fvv08nLX/evl7Td/eTr+z/Q/6j9T9c0337X0",
+	"z7+qhtzetgF+2zt/BdpaRN4zfGrYHs0XkP9lVCWjuRurSGmZs5hbvrpvzUD+4sTYs1yMlG9eGRbVG1tH",
+	"yzyLNL3vCni5ylF8m/Qu6ChGR5qO0P231Kb5DsAKgNC9JmPJZUM6V9f5r2eQH6wlyWTEZ9ghSzGTq3rO",
+	"MjBjW+EOtmw1zEWj9e5AZourwof07S+0xN/1XAvwq0zOERn7X2BYI5ztkGNPXvixmHpun7Gc37DCRtqd",
+	"mwJeH5bK/doobvgTVmZZOO+hbtXdF9Bx7wTfC05H2Amfiem/Z0+jHbe/QBfL1m5+YFLdI/BtpAMrOG2r",
+	"TIiRxUjZ4KqwDwYDdAjTBkvb6oZZkKc3ryIMQpDTi4vLst/ff372E/HQUcSmbHtpcrHXP3oJMGU1sntZ",
+	"kxsXNnYbSI2D2xXdmi5qKFXtGgQEK9mcBXzBlD6rUpQ6llx60BZAG3KgLSeEQmmIsTs0lBSTwQL7Li4M",
+	"A+RLxdpuAhYcaRVYU+sK3IhrzPw+KhGi1fergHUs6W+SAHzaCPWvgMO7k85svp5zwV4LXSw6pry3v/tt",
+	"8n4AInMpRq5d7kXL+1xbzjavdDx9/D6YSRcWGT4KyWsElmgaJc9bKX8XCOu+taVDLLBGgK0wbDYG1EIY",
+	"q/7OS7oz/PDpxe3THf+Pw9tvPh3cVv/e24/DLv1vYAZddNIRqDZYOGrj6b9IQlPNb7heEOhd4pwhLJa+",
+	"MFqpG7WPpzdIfYTFSx2C3XbdWzxq/GJbFh5lumqqPivLfe9rxTuIGwiVXQ8LOb22iUG2fvlay+uEDCS0",
+	"wCR/lLTQrFA2vjCWZbFLAG/u2gbG3Gv4Ka7JSCIKrCveuRSAtJLRxQnZPzzu90GOjRmBemjU2TO6wFBZ",
+	"Q1cHdMRAUHunxhq4xKSngGeqUjR7AqzNzf++O/YgwjJuONFcphMvBWSHx5veQ7MZdkz4UrsrYqlji1fk",
+	"PdfjrKDzO2Tu1HKkbMoOGMDG9iBQ5LzWCO7MUjolOTUXtrU9gzBMWhZcL87NbHFZA0aLaAGNIHJGjT6s",
+	"5YSJhFzPh1fXZChtWcpgQQ4Pwna3htjhs4YP40f9esdaz3AGDqmn4Uhws8VMQcA/4kOG5rubtI8rHiM2",
+	"A6Q856ywFSDg0SAznk4UKT0IpC0prpwSl8K3zIRfUmyoOWDYFzHbvRSX4ttv348lWciS0ILtfvstwbbG",
+	"rrwzpUXBAdQMF4pbtAtGf6kMo3p6bSd0nZDrnNHM/K+rr7v+higG1TyXAielTux7QboSeXp9w9mcFeZV",
+	"DAZk+A9I77Yf0QBqKOfCvWXUda5V0MLNQ1YkZu3VHyxkCqr1rIAGDUJq+CxXPnvAo5TnfMIw3pFJhuUF",
+	"7CNX+pgc9g/ttp1hDpXZslPy9tfzC5foMGEAe66YyBRR3m3id1KQ6zcZm86kZiJd7PzEFte7xBeGu42H",
+	"u0lKsxHI1OGvE7YAX4sUjKBLBHchWAMNWy5DEgV1iV7cTC/DeMrYbCRVvoBiDs2U2Q0rLl1BgPkb6CW7",
+	"5BRGhgV67oHwLtALJqwGto4NjCQc7u+7l60QModvoaOpyC6FzSKcsYJMOAoovwUi8+41WcAjwb0IRrf0",
+	"IKu/u4iYfWDCFrvk7W8XyaV49frn1xev4dtmOubggnpcc9KZTEtzk6oIipm+YCyDaNQxgUQgPB8Agc0Z",
+	"vbHkUtv5S5GzoTbrT+V0CiPKMGnAnpki+/2+j+OZ7UVSyRDaZ7+/Hwb5CpbKImMZycqCDnLsWT3nudEn",
+	"LkXwJkCgSQmHTMlcFhOzf3AIBUMX5mH/JS4R9U4IE80ttm01S38FoCbPWL94AV5DnfO338LGNUvHlbkq",
+	"ffJ0SnOjk7MMsM4SMuVKmdswYYuEDGhWVRd/k5DD/h55KiQWkyOn+Sa5FIf9A/L0his+yFlCBqWG2RgC",
+	"WMiyIIXMGbx8mMCKnkLFiG2kojTVbHkJ5vm9A/IUkoe0lAAyA2PtHZkpaJiueWp/nzylWLftq8JPyDUW",
+	"eV9j5TSgBMJHj8xUoWQ63Dc45hNC1cSSDdRPX4rrd0wXi51T869rm7yjvrHb+zOfcg3s5a8y4xYEyIWv",
+	"nh+Sn/hfExQKiuyRv/O/niCcnLnN6LTwsa59krMbliuSMTbbJT9zZZNzCkaRyC/FNYL1XQNhXOdm8Otj",
+	"KLxB6QNreKLItVEurw1R+TdQnQW6Ql4iGCqXOU+ZwGQmB5E9o+mY7ezv9m2nKRSY6vjZs/l8vkvhz7uy",
+	"GD2z76pnP785e/3L+Wt4pyqqruRoENU97u3t9vExOWOCznjvuHew29896IHtNwY1ACqKb/aeVYimIxZx",
+	"ofxgxeb5r2e75DRXkuSwb3DPU1nmGeLeG6ZRTGnOFctOyLWl/2usvJ6PAfkExSGX4k3WO+6Z/T91jRc9",
+	"/TvMhHrqkbngeMbAbQznNhQN9bDmiT9KBl4Hu7/wR6ee0HaQ8vDK7W2ybnCrhZjhAft95fgOGb7LBCym",
+	"/foZNKookWtxB/i4aj4VZH2r+Tg82OWpAKYAWO/Ym8nOSq8hhlVzmvnC+GpSyw7n+EQranl2Brev1+JJ",
+	"4CSAoeESLYDq9/t910THgVdiaNos+dm/rAXQ4SAhoQdU3xhE8C7WUkMMc9Xn/PyevQ0q/lU5ndJiYW+O",
+	"3fok7MoMIhcajo4Am9VebYBcte1goqjF1OKHgW4Fks9jZANRIjOsuhxc196oaQJAkTav3msflwLrLB31",
+	"wjgwuSR8tww1LvcNC6CPqiHIKa7IhM201dpSOrVsts5dbA0ploEu8ZcNpBIopj+xhaUZ0Mb+KrPF1sjF",
+	"N4u5rduP1syPkel6coGv/STkHBxi+/29lq+c2YLY+5Pmj6CHCzDQwFLjgngZZRVeNaYIqNEk09ukIZWe",
+	"yVQNwfiNky95xTRDcPcfkDrJ02uPGXttNMrDb1AYe3ZETsWCoD4c4M56qiroPLEg104l8LIMAiNgMYAG",
+	"C+aeOgHjy14OwjOn4Z//eLqzf/Tc0bwh3TV0+qtZ6AYxWKFjNsQAQBiKlBVCbZQAdSrbgkRAfQcvIgjI",
+	"jULxblNYEpKP4w5XsMd/vktszGazPuyx3u7GfuLZbaBM1on9b0w7hvywMjgmfy+c92gbIvidMRkck1sh",
+	"cjuJHJj2m1cIkB7Z02cFna9U0k9db1zMmgLDC3RFrnfJK2lR/8CJglHb+LG8o/NNPOg99FgLau28T+4k",
+	"1ETqzV9WMIQqC7U62Toicg0OM1at9ZDKXONmLxOTYekJGSw0ogWaH7ZOWk8UKj2VsvNgxGYdk60swagx",
+	"d2Y/0HU2j0qFx0Ws0uHtEl1mGUB82lvACwddvTUV354IGSyIL4FwZ+9Oa7VyH5zXE0VyRjNsSeWc0gp1",
+	"aqtDjJhWVX+CYcG8rlGKnCnlYJRH/Abheernj8LnzGkZj1Ldxtm9ggQv1U5c72158FWspAI7GzPqcKh+",
+	"lqnPYI592j76zD9nP34vwrugE4b9F6tG9kskt8w1nn1Calkr+88qJfRBb++mXd4Wj163RZ2ZILzp9OwP",
+	"SW9W3u1ON1HxLRK+MVJc6jT5BapaXP+oBNOu/w2AcyLDNmoIin4pAlB0lPAzwG4GZH5V85AH8QPMnQwB",
+	"1ZHXvH71DqIuzLquzKTSqid7zD76DTwHZ6H58jB84YIVU9VBif/K6HWW09RGZ6AedlSwKrJzt6v+DMOI",
+	"O6nEDudRrQHjqJBHqGaMTpBmXFzCvAqADM7dA1XO0MPXgvlHtdUzGPhMZuxBmUk1yooDCpfhY2nmGrlW",
+	"JVviNGDrmzGwKUYhbyAWDbuqZQP7H1o5PQBLWksJttZ5JfcH/dA99JBnhmOs9sHmDv+v4Uvfnl82gDF3",
+	"I/EGKvwDSYxNauBKtc33knmsblI3w8+ttIXDRvgz/nkbpHOaZRU0ZXdGbAnNe18yljPNNkTzLhqtW4mQ",
+	"ZCoLduKD+AuENQIeN2FsppyhQ6dsN+LKnMqbgJgax3K4ApDeAlpAUN98INsO2zSf2rCl97txLWJTODYY",
+	"2psVOsiQsK0FtFXiRlJgfSr8AvU98D2jA9t1Goa8FXBzQwSfFZimzx0SSFSlCs7py9/Z/ld4Z2tKFQ0I",
+	"+X7395ktntoJcnc/K51uFCOgyxd8NLaajyU2FXYANtQMWSLOcdBMiMK8Jkh7SrDTBlghEDO8FGMqMshk",
+	"O7Eo+0N+Y9N1fGoOjD2mCou5oaEJxKSJYHP7R5bPVOxeueuR2BiPkPiCLLXSFEI5CVGaLhRRMnaHzvCM",
+	"zjxi7oMYJvVBHuVFStCIs/vr2c4WoxD+qKsrBrWrd7JYahfNViW6yoKN6S9/pzxXCSCxo9kNTU6w6UCQ",
+	"dAnVUvYBmTEboxdszpQmM+wBg7F6m1ETwlJfivlYOnxxkIYR6gu06VfVGr5uv2ttOYtVCny13K0p7N4m",
+	"BjXHSFdPZ8huoIczhDchovLFVYn2BG4I8RGLkffNrSXAfFV16+GDTxS5rq7qNfgLrA1ss0PIYGHYEMuH",
+	"J5jNCfB0Vku6FOmYpRNv7llWxZVNK57TaGA+LKl8pIZROMVWwmF/e9cVhz0zO7tKQthuUFitY05JbcnO",
+	"PmfCWEsQaXSDyBtoxeNON2Sp95QSWPH6yLUxx7EKMBFkQcaMFooo/pFkfMStOMIuxHrMpobP2UR3BExK",
+	"bIMzkdkHbDLXpbhu6KPXRqHyKlaBSrBquL4i95Dc6RrWC+Me6UWsT/IRXkU4qoe6h6g5b/H+saxo6cRY",
+	"G9isAgvg5cgKOZtZvMzAY2oMCCEhNAGYYrJgifVRyxueseKJuhRyLohg3JDxbkDZrjFtPR0rbFMLxju2",
+	"N+RA4zZBXBZkQNNJPCPM6H2vs+KsWkB7b0pzUds4Z4gJmulW1R3ex2lDOs6FZFjGCgVps36Noat6TAjO",
+	"l2iZ+O4/kEHK0oJplVQamlMiXCd95DbmsA4DizHcHcGisYXXWfGQDurXr96dYwOxtUEf3NmtBRDm1u6F",
+	"7jB1csWRHmEME/yPqRTKKOlGPQS98Ppvry+I4xwsK3ZmhczKVKvr6K2/FIrRvLr1vHC0Q1IqLA74wJaA",
+	"QBryibv85qtGO5VT59kI9gspLxwMKpUXl84zVzEcs5ytMAvr33Dzn9KFq1E7Bp4U1oLZ+SdkQBUjv737",
+	"2XzkhuYl8z4QIe2nEtDBS8Vwy6d04S6d/5yhRXLUPzDWqVlLyB8ds5mwBTSqMZ+lOSoR5s5WniAcnyvb",
+	"aBFKc1BztziL1Bzxpbh+Bk8qKxmueHYdY5TncFmbXHL70v31q3fhIJ/ZDWMu52diFedM34PDb5Doz4Ah",
+	"31d9bqcR/2LNQq6IKymAm3RSlxXcp32vkxN43Y/6Bw6K01aBXQpkDbYB/X7fla5F/YVm8YZapRCYsf7A",
+	"QmalOvh+zOBKcw3VkKEMDRmf4Y6Z3Ir2UCycNW+XXo9ZrxFA60gKCt+zgts23A9PVL/OmICou2vo7UtD",
+	"HUelBOZTqSquRsfssKvCxj6kmkiRsmOb7+B9fxwzeKHboPQuRnRtQwEy+MINLep4pbRDwZi7tHylUQjF",
+	"+Kemhf6BF+yVmfUjjv5Wc/zM8d83DoN6BQO2x10ZsNtI4NumbdhqAWTARtyQ9ppK6UeRmlgsoElkPd2l",
+	"girsxj9GcifnN6sTl67hw3SQs+tjwC+APGzDFgfM3krbGXqZIVCNLVv5lJ2QaxQLtlvI9bFVOrG9qxTs",
+	"5FJcu7jJtecI3j1yQq5ZVlwfNywblF8q5KpwZDakhZtUV0+FnJuxPKi7h5m+PiZ1fOlVAuxv8mezZQ8o",
+	"uewIEXK1iWSwdi+xuHKl9NuQVLBGwzpBQC6RGdTIk5EkOW7CZ82wmhkFfQctBdcI8YFFXtw6a/hPnihs",
+	"Pql2yQ9VuqfRkvxcISmtyBiEaGmuJMKZW6l56dE+Cc1hl0/82TrDyIdiUZQW2BVMmbOQYpe8pRWOj40i",
+	"LJQtmZjTqD4Gr7zxu/kwoqsG3PuZzQa/NpxEXBN0fX3MqW0lnsagjZaF360buoPKzu3Mq2c5AkdHGfVy",
+	"c+FKKtS7CieEDwMoGos1hDjXZExnqOBpQi2IUNQ/9NbMZRNgwRBJ2H7zpBIRrQqjgjYXLQktaKIRKdCE",
+	"S+HnYm5ofRrkfdVYWw6HxopH06h2zXNpFmBkWkLmUAYG/RcQEehSmH21qeO0YERNOHhbbTm5TCfOFtsl",
+	"p4jo5mADwL8yB8BmBdnqArTdk2A66VhKxcxNfg8FbmCp5CUKLAsSZx+livxf+3+1HZDqyJ17ezv7Ly/6",
+	"B8f9/oqdp7pZjRZieDZwEz98OnQdPPerHy7cD8fuh6f+p2/+8vSf//n9u50PS89EgWMfNOD+tmA3nM3X",
+	"pDabP2+DK9iRIMC0QWF7QAHqZrlDwz6CKznKlC4cvwplDtzrKg8JfY42tQOVJ18caTumOVvQtvOvdShZ",
+	"Yi7LPc8ekALiHeJWZE3bVdWTWWzndtwNwxHMImHd2019X93N8QtlUq9yXL9xAtUwMCjiNLpRQzwZOjG6",
+	"CW5crRXlMlG8KugwShaP1ViPtO37vEb7igms7G+YIAYeXt4F20pkFE6tKqds1Eu3JONu3OxZVix2ivLh",
+	"LANQF+cA8oO6hNGmfK8FSBRHWEWvtcvCsc2s8slaPSRG6Yt3pYhzwO1TKo72ubVyu0Zso7TKJ2PbNVVW",
+	"LqIVbqfOQAVB3GU6tOeLHSm3QZSfLOnfPjMXbAvJMy07Z3nVGmBTI5ADq0FIukMQrBcXDTv52DXrDPqG",
+	"gEQIpEetcPIcOdMq69Zl2jBxKSD1GbP/lTW8LV+zpnXUDcxH4svqHRsZtGt7toUQl7EX6MMw5HL6OR00",
+	"4PyfMTnLmccsJTP0hHBtY+iYR4yJ91NGbfTWqaDovwS6smFY/F48K8Ws7388Jg/gMakxCZclEMpROKJN",
+	"FBnmQrRLZwcwP2OMJQ4Xt555U+VexPE+XmfFWzfgwwYz7TCr7JOLKm6psEeJyGSxtQRx20OqGsIDNhsj",
+	"cUxvNkpKXxuwtj72jX+qDR5mVXbvIDFnY6pWQlLCH1s7lN7C06uwKKuhfZgRnEUgbjL2RJGpvFk5E41d",
+	"MlqmOJuHN88D+DggC6Aj7LN41mJz+JzQnF9TeYej7VVX2NP+1m5tWI9TRc4wGaQJlFndz9VwOjb8H+BW",
+	"g5ZW4bJKwUJIdqUBhMsw1bksJsNczgNHKwEAX3NzEJ7DI2ZfCov7FGQRVE5q89hcFjYhzrAiBBWNCGwz",
+	"3zdVD+XH6i6oR6gfT2jfnXJSO0FSlEJAtPErC/RXiPAVdvpJfWmWYIMsAOyWMuLCAV+rx5AGYAg7vIcr",
+	"7nFM/D77VLjW7rcrdaQLZ5QxVgcrqdqM75LfXPOG0K/HWHVToc+wf6HKTNbM3PGqV0NhW3dbZ6AkGrpV",
+	"VMZh7G7/jengaj84095EVNtEvdtwql0ZWdDK/8MminhG04mQ85xl2P7w7iO1cwnsEoAjgRpSpXmekz9K",
+	"VkK0W86WVe7TYHaPlJ+HU7y1DL0r/OkrKViv4o7rH/4HbNg2/ALU9vVotnUNUkFr7SC4gGKpUPPH7hZt",
+	"eM8zmt1wxXY0o9OHpbQo6sspjH5hBn+shFTNcFuwul+OrnxCkSTYMrWmRXrfk8bzuBM5gXTegXO4k++p",
+	"O/Py0Tgj4FHaYRrQMrXB5P7h5vZYKa4+y6+b6nAxhJI/ql2/E11hZtYXpSeCCON6Li1nVph3Agh2FjkE",
+	"efUUwElVFOL41K7ksVKfnd5XTnbmSKwYFYSJDOp8aol8QUjwrjSpJp+J0TWLq5Xvbu/SEKccUGqw84/P",
+	"Eba20glmXdmCaqdImB91WUQgdE/V5NEzyWCKXzmpqkmtCs9zSgeJmTGa5VywO1OpMf0+A33+wFmeBWiv",
+	"StOFtd0B3K0G8gwmLddVhjhkJzgTNEaSsIpHS40wu6+bEN+BM6aKyZ//egZVuuqOhGeetTu7fcp7o0OE",
+	"iNWs7MxO4rECgdvpff2mRZXMbEvqsFxXNbI3utHPLGea7WiqJg9DRa+xVQ4FV5dFz6I2aGcbh1btYXWx",
+	"cA16I1QGU70wM328pFbN8eumt9cIumPOrPJO3pnKLKRM1ct5+3T23iZFNL20gDClCU1TNrNNDwquJtBm",
+	"IQps6nD4fH/mR0pqtVl+3cRmVsEIzfVYliPUVfS4YBRj7ugtHXjX/B2psAX+35uw0UeFiGtR/HZtm+gZ",
+	"HTHX6VKSwI3scP6i+RN/Fui+L4DZNw2QGBN0oSdVwZmqV4lFUPyM/vIlIgwZV1P+GeyCxMJwYdU5nmok",
+	"49bO5pEyNDe9P4HYFISLG2NgjrAiEnwkQ1nakB9wtrsysYLn+U7BZrLQaytaXGt0rIkb0nrlhu1dZD1v",
+	"ACvNFMmwd9hcFpNdn2fqm6UT0NBgAtFqFqjZf4cze9Ck6mqYFZFK3J6EKEmGtHCxbax+H1NFRlJvF2uJ",
+	"BntDpowakZx9CY4DrftWy7dYHNseumLMF+Kaf/uY9XFQBVOFuBUZMD1nTHh/gsLcCQhoXwpkyZiK6uh7",
+	"l5wbviFS5ulPGwIb0xtGRnSmVoHfvr75+juNwRpWyUxc4PaaUlQBpycK2zlC3mCzG8XnI8uPM5ZxzT6L",
+	"JERwq4xOASi0IDmjEwtMitUoNqOnTmev3RQfqXj08/u6Iu1vkY1gGTLX4zo23R2FIPuomci+ZJwq8ehR",
+	"2FMDE+xd6NfcPw+HYDF6YhQHq3i09Aaz+7q1sZ+ZES316JQNTYXweVAncUdaHPEbtjNkLBvQdPI5SDKx",
+	"LRKsMyWiivEb9oOb0COlrtocv3KXPtXMAxX5PI85VeA8z+8c+bSU+rmCnquLrm19oPLszYc+64pkFaeH",
+	"2rYwDuyh9gBdEKDb0YGi5DL9vrELf6Sk66b39UdEkQVWvLFez3tHsp0wNnsYmjVkyj6aY0Mww2wJ2bZl",
+	"itJPZoqPlLpgbn9aoVuTXHckMGuYfgZTwnOtujeHKzLkAmxj5xGeUp1CXC5obzalPGfZSRQxjitExkJg",
+	"uWUKtVrzYyVSN72v0xRxDguyVxUEW6fVXeixYBiEz75Aau87P/YjpZRqgl+5uIQM5VpmlySZrCLydyae",
+	"Yam+cMblr4Khq44CXBETshyNY7QGU320hAaz+9qzg4aIy/6gKZX29QdnV8vQkS31s3d2go+W1HB6fzoD",
+	"4IkK3FZoDOR8qO9BaLD5D5v20Y7LeRgWlisGCii01K4K86ritmVqhFU88nSQxiz/HLRZ86ggQcLR3Z0g",
+	"jRT/DB6VU2MRsILT3BahVwaBR8O3WeYxgoNZPlpCg9l93QTmTIF4va8LGNfSpe9DclyK9Vgg7/xTDwrE",
+	"hIOsw30MgrmAd+CBCrYKr7JcD20b6oRhyyWj7LNFK/2knn0StyvPDfA7PW08+KmtznWw6fzkjW6iS24p",
+	"xUGK2JFt/2SST2vW92QJWqWO9bZdlLeNNKKY1jl7XKWX5zinRyo47Oy+8ix8WAShxHt96D0KLrHX6Bfw",
+	"G2EHy8fdX/PPVApe5TNzRUbyznVmc67HWUHnj8GkWqaq93Z2j9xUak7z66Yz6NaJTmzsDKUlGknExv9j",
+	"dGa+wNISYdF//9QbMFqwonf8+wez6YoVN3EouosxtGVUmua5zzIui7x33HsG52UHW0LTKkZUcGXTtbGB",
+	"0qyQ2rayqbo1hlZRDTJNRdSDHziUFlkAVYQuUgkBMV4EqeH2CwlRuqB8NMa272ZYmi+UIXBAYgnGRJyt",
+	"GAKt8DdZywADzKrLjbTfRt+zIGPDjlMpTrFODiE+CcAEhUAS4H/eJa9pOoaOK4KRrCzoIK9RQmhBPwmg",
+	"yYLtdWRx++H2/wsAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -36,6 +36,7 @@ func dryRunAssumes() []string {
 	return []string{
 		"The EDR knows the device by the name given here: its own name for it is judged as well.",
 		"The EDR tells tags, unless tags_unknown is set: where it does not, rules that forbid or ask and two-person marks by tag hold.",
+		"Isolation is not paused, and the client's limit of isolations within ten minutes is not reached.",
 	}
 }
 

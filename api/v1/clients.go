@@ -72,6 +72,20 @@ func (s *server) GetClient(ctx context.Context, r GetClientRequestObject) (GetCl
 	return ok(c), err
 }
 
+// PauseIsolation lets no device of a client be isolated.
+func (s *server) PauseIsolation(ctx context.Context, r PauseIsolationRequestObject) (PauseIsolationResponseObject, error) {
+	ctx, who := called(ctx)
+	now, err := s.desk.PauseIsolation(ctx, who.user, r.Number, r.Body.Reason)
+	return ok(now), err
+}
+
+// ResumeIsolation lets a client's devices be isolated again.
+func (s *server) ResumeIsolation(ctx context.Context, r ResumeIsolationRequestObject) (ResumeIsolationResponseObject, error) {
+	ctx, who := called(ctx)
+	now, err := s.desk.ResumeIsolation(ctx, who.user, r.Number, r.Body.Reason)
+	return ok(now), err
+}
+
 // UpdateClient replaces what was agreed with a client.
 func (s *server) UpdateClient(ctx context.Context, r UpdateClientRequestObject) (UpdateClientResponseObject, error) {
 	ctx, who := called(ctx)

@@ -58,6 +58,12 @@ func (r reply) VisitAssessResponse(w http.ResponseWriter) error { return r.write
 // VisitCheckEdrConnectionResponse writes the answer.
 func (r reply) VisitCheckEdrConnectionResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitPauseIsolationResponse writes the answer.
+func (r reply) VisitPauseIsolationResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitResumeIsolationResponse writes the answer.
+func (r reply) VisitResumeIsolationResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitCheckGoLiveResponse writes the answer.
 func (r reply) VisitCheckGoLiveResponse(w http.ResponseWriter) error { return r.write(w) }
 
