@@ -75,11 +75,14 @@ func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, 
 }
 
 // internal reports whether an event is the SOC's own business until it publishes. What was opened says the title
-// the investigation began with. How the client's contacts were reached, or not, is the client's business, too.
+// the investigation began with. How the client's contacts were reached, or not, is the client's business, too, and so
+// is what was refused to its own people.
 func internal(d models.EventData) bool {
-	switch d.(type) {
-	case *models.Opened, *models.Assessed, *models.TaskOpened, *models.TaskDone, *models.CommandRefused:
+	switch d := d.(type) {
+	case *models.Opened, *models.Assessed, *models.TaskOpened, *models.TaskDone:
 		return true
+	case *models.CommandRefused:
+		return d.By.Side != models.SideClient
 	}
 	return false
 }
