@@ -44,7 +44,7 @@ func (e ReceivedAlertOutcome) Valid() bool {
 // Acknowledge Example: {"revision":1}
 type Acknowledge = models.Acknowledge
 
-// Actor defines model for Actor.
+// Actor Who did something; `people` of the answer says who that is.
 type Actor = models.Actor
 
 // AdviseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
@@ -337,6 +337,11 @@ type EventList struct {
 
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
+
+	// People Who the people in this answer are, by the id they have there.
+	//
+	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+	People People `json:"people"`
 }
 
 // Expedite Example: {}
@@ -414,6 +419,9 @@ type IncidentRow struct {
 	// UpdatedAt Example: 2026-03-02T08:15:00Z
 	UpdatedAt Time `json:"updated_at"`
 }
+
+// IncidentView defines model for IncidentView.
+type IncidentView = models.IncidentView
 
 // Indicator An indicator of compromise. Its value is written by attackers.
 //
@@ -547,8 +555,16 @@ type Number = int
 // Example: {"class_uid":2004,"finding_info":{"title":"Suspicious sign-in","uid":"f-1"},"severity_id":4,"time":1695135922487}
 type OCSFEvent map[string]interface{}
 
-// Person The same for one human as user and as contact; tells no address.
-type Person = string
+// People Who the people in this answer are, by the id they have there.
+//
+// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+type People = models.People
+
+// Person defines model for Person.
+type Person = models.Person
+
+// PersonMark The same for one human as user and as contact; tells no address.
+type PersonMark = string
 
 // Phase defines model for Phase.
 type Phase = models.Phase
@@ -657,7 +673,15 @@ type ResponseAuthorityList struct {
 
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
+
+	// People Who the people in this answer are, by the id they have there.
+	//
+	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+	People People `json:"people"`
 }
+
+// ResponseAuthorityView defines model for ResponseAuthorityView.
+type ResponseAuthorityView = models.AuthorityView
 
 // ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
 // contact was tried and nobody answered.
@@ -675,7 +699,15 @@ type RevisionList struct {
 
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
+
+	// People Who the people in this answer are, by the id they have there.
+	//
+	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+	People People `json:"people"`
 }
+
+// RevisionView defines model for RevisionView.
+type RevisionView = models.RevisionView
 
 // Ruling defines model for Ruling.
 type Ruling = models.Ruling
@@ -9920,7 +9952,7 @@ type DraftResponseAuthorityResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *ResponseAuthority
+	JSON201 *ResponseAuthorityView
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -9928,7 +9960,7 @@ type DraftResponseAuthorityResponse struct {
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
-func (r DraftResponseAuthorityResponse) GetJSON201() *ResponseAuthority {
+func (r DraftResponseAuthorityResponse) GetJSON201() *ResponseAuthorityView {
 	return r.JSON201
 }
 
@@ -10030,7 +10062,7 @@ type SignResponseAuthorityResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ResponseAuthority
+	JSON200 *ResponseAuthorityView
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -10038,7 +10070,7 @@ type SignResponseAuthorityResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r SignResponseAuthorityResponse) GetJSON200() *ResponseAuthority {
+func (r SignResponseAuthorityResponse) GetJSON200() *ResponseAuthorityView {
 	return r.JSON200
 }
 
@@ -10271,7 +10303,7 @@ type GetIncidentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Incident
+	JSON200 *IncidentView
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -10279,7 +10311,7 @@ type GetIncidentResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetIncidentResponse) GetJSON200() *Incident {
+func (r GetIncidentResponse) GetJSON200() *IncidentView {
 	return r.JSON200
 }
 
@@ -11848,7 +11880,7 @@ type GetRevisionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Revision
+	JSON200 *RevisionView
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -11856,7 +11888,7 @@ type GetRevisionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetRevisionResponse) GetJSON200() *Revision {
+func (r GetRevisionResponse) GetJSON200() *RevisionView {
 	return r.JSON200
 }
 
@@ -14858,7 +14890,7 @@ func ParseDraftResponseAuthorityResponse(rsp *http.Response) (*DraftResponseAuth
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest ResponseAuthority
+		var dest ResponseAuthorityView
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -14950,7 +14982,7 @@ func ParseSignResponseAuthorityResponse(rsp *http.Response) (*SignResponseAuthor
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ResponseAuthority
+		var dest ResponseAuthorityView
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -15161,7 +15193,7 @@ func ParseGetIncidentResponse(rsp *http.Response) (*GetIncidentResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Incident
+		var dest IncidentView
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -16504,7 +16536,7 @@ func ParseGetRevisionResponse(rsp *http.Response) (*GetRevisionResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Revision
+		var dest RevisionView
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
