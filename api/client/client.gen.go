@@ -942,6 +942,15 @@ type ListIncidentsParams struct {
 	// Client Only incidents of the client with this number.
 	Client *Number `form:"client,omitempty" json:"client,omitempty"`
 
+	// Containment Only incidents whose endpoints taken together are in this state.
+	Containment *Containment `form:"containment,omitempty" json:"containment,omitempty"`
+
+	// OpenTasks With true, only incidents with tasks of the SOC that are open; with false, only those without. To a client's users none has any.
+	OpenTasks *bool `form:"open_tasks,omitempty" json:"open_tasks,omitempty"`
+
+	// Drill With true, only drills; with false, none.
+	Drill *bool `form:"drill,omitempty" json:"drill,omitempty"`
+
 	// Cursor The `next` of the answer before; the list begins at its start without it.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -5687,6 +5696,42 @@ func NewListIncidentsRequest(server string, params *ListIncidentsParams) (*http.
 		if params.Client != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "client", *params.Client, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Containment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "containment", *params.Containment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.OpenTasks != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "open_tasks", *params.OpenTasks, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Drill != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "drill", *params.Drill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

@@ -865,6 +865,15 @@ type ListIncidentsParams struct {
 	// Client Only incidents of the client with this number.
 	Client Number `form:"client,omitempty" json:"client,omitempty,omitzero"`
 
+	// Containment Only incidents whose endpoints taken together are in this state.
+	Containment Containment `form:"containment,omitempty" json:"containment,omitempty,omitzero"`
+
+	// OpenTasks With true, only incidents with tasks of the SOC that are open; with false, only those without. To a client's users none has any.
+	OpenTasks *bool `form:"open_tasks,omitempty" json:"open_tasks,omitempty"`
+
+	// Drill With true, only drills; with false, none.
+	Drill *bool `form:"drill,omitempty" json:"drill,omitempty"`
+
 	// Cursor The `next` of the answer before; the list begins at its start without it.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
@@ -2498,6 +2507,30 @@ func (siw *ServerInterfaceWrapper) ListIncidents(c *gin.Context) {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "client", c.Request.URL.Query(), &params.Client, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter client: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "containment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "containment", c.Request.URL.Query(), &params.Containment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter containment: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "open_tasks" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "open_tasks", c.Request.URL.Query(), &params.OpenTasks, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter open_tasks: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "drill" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "drill", c.Request.URL.Query(), &params.Drill, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter drill: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -9980,103 +10013,105 @@ var swaggerSpec = []string{
 	"LRCZR7WVBTwS3ItgdEsPsvy7i//YByZsuU/e/HqVXIuXr356dfUKvm2mYw4uKJY2J53JdG5uUhkvMNMX",
 	"jGUQezklkKWF5wMYdjmjd5ZcKjt/LXI21Gb9qZxOYUQZJhzYM1PksN/3USuzvUgqGYIRHfYPw5BWwVJZ",
 	"ZCwj2bygg3yJZV08N/rEtQjeBJBEKeGQKVnIYmL2TyHYHiKbHvdf4BJR74SgyMKiX5ez9FcACiaN9YsX",
-	"4BUUoX/3HWxcva5fmavSJ0+mNDc6OcsADTEhU66UuQ0TtkzIgGZl6fe3CTnuH5AnQmKlP3Kab5Nrcdw/",
-	"Ik/uuOKDnCVkMNcwG0MASzkvSCFzBi8fJ7CiJ1DOY9RooaFGma0uwTx/cESeQOKRlhIQgGCsgxMzBQ3T",
-	"NU8dHpInFIvqfcn+GbnFCvxbLGsHHFH46ImZKtSzh/sGx3xGqJpYsoHi9mtx+5bpYrl3bv51axN/1Ld2",
-	"e3/iU66BvfxZZsA4CuaDNc+Oyd/4nxMUCoockL/zP58h4KS5zei08JGdQ5KzO5YrkjE22yc/cWUTewpG",
-	"kcivxS3Ced4CYdzmZvDbU6iKQukDa/hGkVujXN4aovJvoDoLdIW8RNhG+zlPmcBEKAfTOKPpmO0d7vdt",
-	"zzEUmOr06dPFYrFP4c/7shg9te+qpz+9vnj18+UreKeseC/laBDDPO0d7PfxMTljgs5477R3tN/fP+qB",
-	"7TcGNQDKve8OnpaYxyMWcaH8aMXm5S8X++Q8V5LksG9wz1M5zzPsjGGYRjGlOVcsOyO3lv5vsSx+MQZY",
-	"GhSHXIrXWe+0Z/b/3PUl9fTvAC2qaUvmguMZOzBNoGgoVjZP/D5n4HWw+wt/dOoJbdZ0Al65v082DW61",
-	"EDM8dIdYO77rHdFmArbrxeYZ1EpckWtxBwm7bj4lbGSj+TjE6NWpAOADWO+ANeRmpTcQw7o5zTxqQTmp",
-	"VYdzfKIltTy9gNvXa/AkcBJIA3FpBUD1h/2+a7Pl4G0xEGuW/PRf1gJocZCQDASqbwxEfB8L3SFit+5z",
-	"fn5P3wRwDGo+ndJiaW+O3frEggtDEiqIXOjHOwL0Znu1AZTZNoyK4ppTC+4GuhVIPo+iD0SJzLDsg3Jb",
-	"eaOiCQBF2qIHr31cCyyCddQL48DkkvDdeahxuW/YFhuoGoKc4opM2ExbrS2lU8tmq9zFFvhije4Kf9lC",
-	"KoFi+je2tDQD2tifZbbsjFx8O6n7qv1ozfwYmW4mF/ja34RcgEPsEKGBG7xyYauVP500/wp6uAADDSw1",
-	"LoiXUVbhVWOKaCd1Mr1PalLpqUzVEIzfOPmSl0wzbP/wI1IneXLrUaVvjUZ5/C0KY8+OyLlYEtSHA2Rq",
-	"T1UFXSQWBt+pBF6WQWAELAbQYMHcU2dgfNnLQXjmNPzLv57vHZ48czRvSHcDnf5iFrpFDJZ4njUxYK6B",
-	"FCkrhNoqAapU1oFEQH0HLyIIyK1CcbcprAjJx3GHS2D0P94lNmazWR9hd7bj8/Yb+5Fn94EyWSX2vzDt",
-	"GPLDyuCY/L1y3qMuRPBbYzI4JrdG5LYSOTDt1y+xhUJkT58WdLFWST93XZIxRwgML9AVud4nL6WFZAQn",
-	"CkZt48fyli628aB30IUxKIT0PrmzUBOptodawxDKnMvyZKsYzhWs0lgp3UMqc7WbvUpMhqUnZLDUCOVo",
-	"fuictL5RqPSUys6DEZt1TDayBKPG3IX9QNvZPCoVHhexToe3S3SZZYC/am8BLxzYdmcqvj0RMlgSXz7h",
-	"zt6d1nrlPjivbxTJGc2waZ1zSivUqa0OMWJalR1MhgXzusZc5Eyhr5UrMuJ3iJ1UPX8UPhdOy3iU6jbO",
-	"7iUkeKlm4vqg48HXsZISiW7MqAMJ+0mmPl839mn76FP/nP34JxHeFZ0w7NDqVcZVklvlGk8/IrVslP0X",
-	"pRL6oLd32y53xaM3bVFrJghvOj37fdKbzXe703Ucf4vdb4wUlyhMfoYaDtdhLsEk438DGqDIsNEiNv+6",
-	"FuDyEnJBpEAJPwNgbegloCoe8iB+gLmTJHgXec2rl28h6sKs68pMKi2788fso1/Bc3ARmi8PwxeuWDFV",
-	"LZT4r4xeZzlNbXQGamlHBSsjO7td9acYRtxLJbaqiWoNGEeFPEI1Y3SCNOPiEuZVQMtw7h6okIYu31Mu",
-	"5hobWK0yEhj4QmbsQZlJOcqaAwqX4WNp5hq55iodcRqw9c0Y2MajkHcQi4ZdtWHvsjEDNHt7AJa0kRJs",
-	"nfRa7g/6oXvoIc8Mx1jvg80dOGPNl96dXzbAmHcj8Rpk/wNJjG1q4Fq1zXe/eaxuUjfDz620hcNG+DP+",
-	"uQvSOc+yEje0PSO2hOa9LxnLmWZbonlXtebOREgylQU780H8JWJOAY+bMDZTztChU7YfcWVO5V1ATLVj",
-	"OV7TLcCCYUBQ33wg64Ztmk9t2dJPu3ENYlM4Nhja2xU6yJCwfR+0VeJGUmA1JvwC9T3wPaMD2/Uih7wV",
-	"cHNDBJ8VmKbPHYpIVKUKzunL39n+V3hnK0oVDQj50+7vU1s8tRfk7n5WOt0qRkCXL/hobDUfS2wq7BFu",
-	"qBmyRJzjoJ4QhXlNkPaUYBsUsEIgZngtxlRkkMl2ZlsgDPmdTdfxqTkw9pgqLF2GbjMQkyaCLewfWT5T",
-	"sXvlrkdiYzxC4gtyrpWmEMpJiNJ0qYiSsTt0gWd04eGMH8QwqQ7yKC9Sgkac3V/PdjqMQvijLq+YsWDU",
-	"ThZL5aLZqkRXWbA1/eXvlOcqAZh8NLuhAw12hAiSLqFayj4gM2Zj9IItmNJkhg16MFZvM2pCzPBrsRhL",
-	"B/4O0jBCfYE2/bJcw9ftd60sZ7lOgS+X25nC7m1iUHOwe6ylM2Q30OUdwpsQUfniqkRzAjeE+IjFyLv6",
-	"1hJgvqq89fDBbxS5La/qLfgLrA1ss0PIYGnYEMuHZ5jNCdiBVku6FumYpRNv7llWxZVNK17QaGA+LKl8",
-	"pIZROMVGwuGwu+uKw16YnV0nIWyrLqzWMaekOrKzL5kw1hJEGt0g8g76JLnTDVnqJ0oJrHh95NqY41gF",
-	"mAiyIGNGC0UU/0AyPuJWHGHfZD1mU8PnbKI7wgMltvucyOwDNpnrWtzW9NFbo1B5FatAJVjVXF+Re0h2",
-	"uobVwrhHehGrk3yEVxGO6qHuIWrOHd4/lhUNnRgbA5tlYAG8HFkhZzOLtRl4TI0BISSEJgBBSxYssT5q",
-	"ecczVnyjroVcCCIYN2S8H1A24ozUs3IpJIDLnGrbARN7T3KgcZsgLgsyoOkknhFm9L5XWXFRLqC5N6W+",
-	"qC7OGWKCZrpldYf3cdqQjnMhGZaxRkHarl9j6KoaE4LzJVomvjUTZJCytGBG1fYamlMiMAlFaeQ25rCO",
-	"A4sx3B3BorGFV1nxkA7qVy/fXmJ3t41BH9zZzgIIC2v3QuueKrniSI8whgn+x1QKZZR0ox6CXnj7l1dX",
-	"xHEOlhV7s0Jm81Sr2+itvxaK0by89bxwtENSKixI+8CWgEAa8pm7/OarRjuVU+fZCPYLKS8cDCqVl9fO",
-	"M1cyHLOcTpiF9W+4+U/p0tWonQJPCmvB7PwTMqCKkV/f/mQ+ckfzOfM+ECHtpxLQweeK4ZZP6dJdOv85",
-	"Q4vkpH9krFOzlpA/OmYzYUvoImQ+S3NUIsydLT1BOD5XtgsmlOag5m5RBak54mtx+xSeVFYy3PDsNsYo",
-	"L+Gy1rlk99L91cu34SCf2Q1jLudnYhWXTH8Ch98i0Z8CQ/5U9bmZRvyzNQu5Iq6kAG7SWVVWcJ/2vUlO",
-	"4HU/6R854ElbBXYtkDWYDeGCHPZd6VrUX2gWb6hVCoEZ6w8sZNaqg+/GDK4011ANGcrQkPEZ7pjJTrSH",
-	"Yumsebv0asx6gwDaRFJQ+J4V3PZIf3ii+mXGBETdXbd1XxrqOColMJ9SVXE1OmaHXRU2NonVRIqUndp8",
-	"B+/745jBC60gpXcxomsbCpDBF25oUccrpR0KxsKl5SuNQijGPzUt9I+8YC/NrB9x9Lec42eO/752+NVr",
-	"GLA97tKA7SKBr0vbsNECyICNuCHtDZXSjyI1sVhCB89quksJVdiOf4zkXs7v1icu3cKH6SBnt6eAXwB5",
-	"2IYtDpi9lbZt9ypDoBr76fIpOyO3KBZsK5fbU6t0Yu9dKdjZtbh1cZNbzxG8e+SM3LKsuD2tWTYov1TI",
-	"VeHIbEgLN6mqngq5MGN5QHgPqnx7SqpoyusE2F/kT2bLHlBy2REi5GoTyWDtXmJx5Urpu5BUsEbDOkFA",
-	"rpAZ1MiTkSQ5bsJnzbCa5YgUG6XV1ea35cWodr1NCB8GaBwWbgWBbcmYzlDGaUItjkrURH5j5rKtZnuI",
-	"J2S/eVbekka1IUGXgGaEE/YgiNSoAW6En4uQi9o0yLuy8bMcDo0hg9phRU/JpVmAudYJWUAlDACuIyjK",
-	"tTD7arNnjVmnJhwcTraiVqYTp47uk3MEtXKV02BiLgCzVkHCrgCBfxZMJx1LqZhRLt9BjQ8oa/kc76zF",
-	"ybKPUkX+r8M/2wYyVfDCg4O9wxdX/aPTfn/NzlNdL8gJYQxr0HHvPx67DpOH5Q9X7odT98MT/9O3f3ry",
-	"z//89v3e+5VnotiZDxpzfFOwO84WG7I7zZ+74Cx2JPCxb5FZD8hD3Cz3aNjnbi1HmdKlc00A/yiwUyLc",
-	"6zIVA90uNrqN8sPXh9mOXk4dtu3mKy0JVpjLak+qB6SAeAezNYmjdlXVeL7tLI67YTiCWSSsu9vs3/Xd",
-	"Br9QMuk6391r28gNGBjUsWVTXvM5Ap0YQwg3rtIqcZUoXhZ0GCWLx2qvRNqqfV67Jd4Wbg2bs2SdIBQY",
-	"XuAl6yRABCdXVpXVykYbknI7jvY0K5Z7xVw8mE8AfNMLwDpBfcJoVB5yHvJlEV3OeXWJLBzrzErXlNVF",
-	"YtS+fDsXcS7YPbXiaJ/bp2m7pqwzSm13llLNR7i2bhKtVRDFWqVAe7LYzq8Lcvxoif7+qblaHWQPNGyU",
-	"4xVrwI2M1FyvR2FoX4O9WVh42QWSQJ26TodB4wSQB4HsqFSOXSJPQgcXJgktla2IBlQ/DMgycS0g9xPT",
-	"n4GCvElLaA4WXNQPxkfiy2odjdiz63TUgZ/fWAz009lxGH5rlkEJ+FFG+U0cFGM12FuG++Il5q+y4o0b",
-	"8GH953aYdfrgVekqVwiLLzJZdJaTaNuWlEN4jFCjlI/p3Vbe5NNRN5ZkvfZPNYFgKys9HQrbbEzVWhQ0",
-	"+GNjA/4NPL0O/qwc2nu2wTiHC56xbxSZyru1M9EIzN4wq848vH0ecGugmBUdD5/FkxGbw+dEg/uaMood",
-	"ba+7wp72O7u1YQp46azF+GMdm628n+sRHGzEKYBKBblYQgEaWzNAAVYacF8MU13IYjLM5SJwbBHAjDQ3",
-	"ByvCPUjrtbBQI0HgqnQKmscWsrA5GIYVIY5dRJCa+b4uW34+VvOsGhR5PNEkd8pJ5QRJMRcCHNxfWWyp",
-	"BCEu4XrPqkuzBBsEnhCgf8SFw1pVjyHyZAg7vIdr7nFM/D79WLhOxPdrdaQrpwYzVq2PL7vi7pNfHV54",
-	"6EdhrLyp0MjRv1Amw2lm7ngJD17YlqfW+SKJBoD0Uh2P3e2/MB1c7Qdn2ps0Yre3XYItbTnZtsws6D79",
-	"fhtVPKXpRMhFzjLsurX7SM0MsX0CVfBQuqQ0z3Py+5zNWQapAqtq93kwu0fK08Mp3lum3hZ176UUrFdy",
-	"yM0P/wM2rAtLjFo4+Xo3wSADqYJCzgXk6IfaP4KqN+E/T2l2xxXbc53AH47SomAD5zD6lRn8sRJSOcOu",
-	"0By/HF35OLYk2Kmvokl6a1/jeexETiCh9+AcrEh+aOblIyBGyKPEA6dShNpgcv9wc3usFFed5ddNdbgY",
-	"Qsnv5a7vRFfY/vOL0hNBYFu9kJYzq6C5ui1YR149BUw8FUXWPLcreazUZ6f3lZMd9LtHMSoIExmkl0O9",
-	"QCQEsytNqslnYnT1mj6Lzy7zLLFh+CkHcARsOOFT06y9dIaZLraOzykS5kc9LyLIjedq8uiZZDDFr5xU",
-	"1aRS/OE5pUNiyxjNci7YzlRqzL/PQJ8/cpZnAcig0nRp7XfAFKpgi4JZy3WZmAjRYGeGxkgSVvFoqRFm",
-	"93UT4ltwyJSR0MtfLqA4TO1IeOZZu7PdU95rHRYmr2dlF3YSjxV/1k7v6zctygRSW8mBVWKqFjNvRz+z",
-	"nGm2p23b/e6p6BV2aKDg7rKgLdQG7my/urIroS6Wri9khMpgqrbZ+2MltXKOXze9vUKsB3NmpYdyZyqz",
-	"SAZlC9Hu6eydhVWoe2oB2EQTmqZsZrG2C64mgO4dxdNz8E++LegjJbXKLL9uYjOrYITmeiznI9RV9Lhg",
-	"FOPu6C0dePf8jlTYAHbqdYgvXwIxWvCofduddEZHzDVYkyRwIzt4qWgOxR8FMeoLQEVNAwCwBF3oiTUy",
-	"uRQqzJJWMfAoo798iQhDxtWUfwa7IHFtuSHYhKcayXC0s3mkDM1N7w8gNgXh4s4YmCOKdbeGHIdybsN+",
-	"wNl2ZWIFz/O9grn21GurCFxHXqxDGtJqtrxtmWE9b4BmyhTJsGXNQhaTfZ/d53v0EtDQYALRCgIoFX2L",
-	"M3tI/hMMsyZSiduTECXJkBYuvo1Fl2OqyEjqbiE+aLA3ZMqoEcnZl+A40DFqvXyLxbLtoSvGfG2f+beP",
-	"W58GlQdlmFuRAdMLxoT3JyjMn4Cg9rVAlozQo46+98ml4RsiZZ7+tCGwMb1jZERnah3m4qu7r7/BDaxh",
-	"nczEBXaHhV4GnL5R2EUMcgfrIOifjyw/zFjGNfsskhAxVTI6BXy6guSMTiweHmb/26yeKp29clN8pOLR",
-	"z+/rirS/QTaCpZ9cj6uQSDsKQfZBM5F9yThV4kFLEMod6up86NfcP6edOmiIGMXBKh4tvcHsvm5t7Cfo",
-	"jV+NTtnQVIjaBOBKO9LiiN+xvSFj2YCmk89BkolF5rbOlIgqxu/Yj25Cj5S6KnP8yl36VDOPj+HzPBZU",
-	"gfM83znyaSn1cwU91xe62qos5dmbD31WFckyTg8VRWEc2CM8AagVIAajA0XJVfp9bRf+SEnXTe/rj4gi",
-	"Cyx5Y7V+ckeynTA2exiaNWTKPphjQwytbAVQsWGK0t/MFB8pdcHc/rBCtyK5diQwa5h+BlPCc62qN4dD",
-	"23GwjZ1HeEp1CnG5oKvOlPKcZWdRoCKuCM2VtHhGqxRqtebHSqRuel+nKeIcFuSgLMG0Tqtd6LFgGITP",
-	"vkBq71s/9iOllHKCX7m4hAzlSmaXJJksI/I7E89wrr5wxuUvgqGrjgJEDBNyPhrHaA2m+mgJDWb3tWcH",
-	"DREO+EFTKu3rD86uaojvzfWzt3aCj5bUcHp/OAPgGxW4rdAYyPlQfwKhweY/bNpHMy7nwS9YrhgooNDJ",
-	"tSzOK4vbVqkRVvHI00Fqs/xj0GbFo4IECUe3O0EaKf4ZPCrnxiJgBae5LUQvDQIPwmyzzGMEB7N8tIQG",
-	"s/u6CcyZAvGaXxcwrqRLfwrJcSk244G89U89KPwNDrIJay8I5gLmgQcr6BRiZbUm2vZxCMOWK0bZZ4tW",
-	"+kk9/Sju154bYCZ62njwU9tUme1T+slrXUf16yjNQYrYsXV/OsnHDev7ZgVipYqy1S2+1lY6UUzrnD2u",
-	"8stLnNMjFR52dl95Jj4sglDiPT/0E4ousc3dF/AdYfO0x93a7Y9UDl7mNNsG4zsSzILrcVbQxWMwq1ap",
-	"6p2d3SM3l+rT/LrpDBrFoSMbm5JoiYYSsTkAMTozX2DpHOGof/vYGzBasKJ3+tt7s+mKFXdxSLqrMXQE",
-	"U5rmuc80nhd577T3FM7LDraCqlWMqODKpmxj745ZIbXtolA2Cgstowp0moqoBz9yKC+y0JUIYaQSAmK8",
-	"CNLD7RcSonRBoYU6NHohVNB8qQyBAxpLMCbibcWwP4W/yVoGWGBWZa6l/tZa7gRZG3acUnGKIeiHGCUA",
-	"FxSCSYAPep+8ounYMBUzlWxe0EFeoYTQiv4mgCgLtteRxf37+/8vAAD//w==",
+	"4BUUoX/3HWxcva5fmavSJ0+mNDc6OcsADTEhU66UuQ0TtkzIgAJ6zlxAYVVZBf5tQo77B+SJkFj0j0zn",
+	"2+RaHPePyJM7rvggZwkZzDVMzNDCUs4LUsicwcvHCSzuCVT2GI1aaChXZqurMc8fHJEnkIOkpQQwIBjr",
+	"4MRMQcPMzVOHh+QJxfp6X71/Rm6xGP8WK9wBUhQ+emKmCqXt4RbCiZ8RqiaWgqDO/VrcvmW6WO6dm3/d",
+	"2hwg9a3d6Z/4lGvgNH+WGfCQgvm4zbNj8jf+5wTlgyIH5O/8z2eIPWkuNvovfJDnkOTsjuWKZIzN9slP",
+	"XNkcn4JRpPdrcYvInrdAI7e5Gfz2FAqkUBDBGr5R5NbombeGvvwbqNkCiSFbEbbnfs5TJjAnyiE2zmg6",
+	"ZnuH+33bfgxlpzp9+nSxWOxT+PO+LEZP7bvq6U+vL179fPkK3imL30uRGoQzT3sH+318TM6YoDPeO+0d",
+	"7ff3j3pgBo5BI4DK77uDpyX88YhFvCk/Wgl6+cvFPjnPlSQ57Btc+VTO8wybZBj+UUxpzhXLzsitvQq3",
+	"WCG/GANCDUpGLsXrrHfaM/t/7lqUevp32BbVDCZz1/GMHa4mUDTULZsnfp8zcEDY/YU/Ok2FNus/Aa/c",
+	"3yebBrcKiRkeGkWsHd+1kWgzAdsAY/MMatWuyMC4Q4ddN58SQbLRfBx49OpUAPsBDHmAHXKz0huIYd2c",
+	"Zh7AoJzUqu85PtGSWp5ewO3rNXgSOAlkhLgMA6D6w37fddxySLcYkzVLfvovawy0OEjICwItOIYnvo81",
+	"7xC8W/c5P7+nbwJkBjWfTmmxtDfHbn1icYYhHxWkL7TmHQGQs73agM9se0dFIc6pxXkDNQuEoAfUB6JE",
+	"Zli2RLmtvFFRCoAibf2DV0SuBdbDOuqFcWBySfjuPFS+3Ddstw3UEkFOcUUmbKatApfSqWWzVe5ia32x",
+	"XHeFv2whlUBH/RtbWpoBxezPMlt2Ri6+s9R91ZS0Fn+MTDeTC3ztb0ahMFR2iCjBDV65sIXLn06afwWV",
+	"XICtBkYbF8TLKKv7qjFF4JM6md4nNan0VKZqCHZwnHzJS6YZdoL4EamTPLn1ANO3Rrk8/haFsWdH5Fws",
+	"CarGAUi1p6qCLhKLiO9UAi/LIEYCxgMos2D5qTOww+zlIDxzyv7lX8/3Dk+eOZo3pLuBTn8xC90iBkto",
+	"z5oYMNdAipQVQm2VAFUq60AioL6DFxEE5FahuNsUVoTk47jDJUb6H+8SGwvarI+wO9v8efuN/ciz+0CZ",
+	"rBL7X5h2DPlhZXBM/l45R1IXIvitMRkck1sjcluJHJj265fYTSGyp08LulirpJ+7hsmYLgSGF+iKXO+T",
+	"l9KiM4I/BQO48WN5SxfbeNA7aMgY1ER699xZqIlUO0WtYQhl+mV5slU45wpsaayq7iGVudrNXiUmw9IT",
+	"MlhqRHU0P3ROWt8oVHpKZefBiM36KBtZglFj7sJ+oO1sHpUKj4tYp8PbJbokM4BitbeAFw53uzMV354I",
+	"GSyJr6RwZ+9Oa71yH5zXN4rkjGbYv875pxXq1FaHGDGtymYmw4J5XWMucqbQ7coVGfE7hFGqnj8Knwun",
+	"ZTxKdRtn9xJyvVQzcX3Q8eDrWEkJSjdm1OGF/SRTn7ob+7R99Kl/zn78kwjvik4YNmv1KuMqya1yjacf",
+	"kVo2yv6LUgl90Nu7bZe74tGbtqg1E4Q3nZ79PunN5rvd6Tqkv4XxN0aKyxkmP0M5h2s2l2C+8b8BGFBk",
+	"2HMR+4BdC3B5CbkgUqCEnwHGNrQVUBVneRBKwDRKEryLvObVy7cQgGHWdWUmlZaN+mP20a/gObgIzZeH",
+	"4QtXrJiqFkr8V0avs5ymNlADZbWjgpVBnt2u+lOMKO6lErvWRLUGDKlCSqGaMTpBmnFxCfMqAGc4dw8U",
+	"S0PD7ykXc429rFYZCQx8ITP2oMykHGXNAYXL8GE1c41cn5WOOA3Y+mYM7OhRyDsIS8Ou2gh42aMB+r49",
+	"AEvaSAm2ZHot9wf90D30kGeGY6z3weYOp7HmS+/OLxvAzbuReA29/4EkxjY1cK3a5hvhPFY3qZvh51ba",
+	"wmEj/Bn/3AXpnGdZCSHanhFbQvPel4zlTLMt0byrWp9nIiSZyoKd+Xj+EuGngMdNGJspZ+jQKduPuDKn",
+	"8i4gptqxHK9pHGBxMSC+bz6QdcM2zae2bOmn3bgGsSkcGwzt7QodJEvYFhDaKnEjKbAwE36B+h74ntGB",
+	"7dqSQwoLuLkhgs8KzNjnDlAkqlIF5/Tl72z/K7yzFaWKBoT8aff3qa2j2gvSeD8rnW4VI6DLF3w0tpqP",
+	"JTYVtgs31AxZIs5xUM+NwhQnyIBKsCMKWCEQM7wWYyoySGo7s90QhvzOZu74LB0Ye0wVVjFD4xmISRPB",
+	"FvaPLJ+p2L1y1yOxMR4h8QU510pTCOUkRGm6VETJ2B26wDO68MjGD2KYVAd5lBcpQSPO7q9nOx1GIfxR",
+	"l1fMWDBqJ4ulctFsgaIrMtia/vJ3ynOVAGI+mt3QjAabQwT5l1A4ZR+QGbMxesEWTGkyw149GKu3GTUh",
+	"fPi1WIylw4EHaRihvkCbflmu4ev2u1aWs1ynwJfL7Uxh9zYxqDnYSNbSGbIbaPgO4U2IqHxxVaI5gRtC",
+	"fMRi5F19awkwX1XeevjgN4rcllf1FvwF1ga22SFksDRsiOXDM0zsBBhBqyVdi3TM0ok39yyr4spmGC9o",
+	"NDAfVlc+UsMonGIj4XDY3XXFYS/Mzq6TELZrFxbumFNSHdnZl0wYawkijW4QeQctk9zphiz1E6UEFr8+",
+	"cm3McawCTARZkDGjhSKKfyAZH3ErjrCFsh6zqeFzNucdkYIS24hOZPYBm8x1LW5r+uitUai8ilWgEqxq",
+	"rq/IPSQ7XcNqjdwjvYjVST7CqwhH9VD3EDXnDu8fy4qGToyNgc0ysABejqyQs5mF3Qw8psaAEBJCEwCm",
+	"JQuWWB+1vOMZK75R15CiLxg3ZLwfUDZCjtSzcikkgMucatsME9tQcqBxmyAuCzKg6SSeEWb0vldZcVEu",
+	"oLk3pb6oLs4ZYoJmumWhh/dx2pCOcyEZlrFGQdquX2PoqhoTgvMlWia+SxNkkLK0YEbV9hqaUyIwCUVp",
+	"5DbmsI4DizHcHcGisYVXWfGQDupXL99eYqO3jUEf3NnOAggLa/disUmFXHGkRxjDBP9jKoUySrpRD0Ev",
+	"vP3LqyviOAfLir1ZIbN5qtVt9NZfC8VoXt56XjjaISkVFq99YEtAIA35zF1+81Wjncqp82wE+4WUFw4G",
+	"RcvLa+eZKxmOWU4nzML6N9z8p3TpytVOgSeFZWF2/gkZUMXIr29/Mh+5o/mceR+IkPZTCejgc8Vwy6d0",
+	"6S6d/5yhRXLSPzLWqVlLyB8ds5mwJTQUMp+lOSoR5s6WniAcnyvbEBNKc1BztwCD1Bzxtbh9Ck8qKxlu",
+	"eHYbY5SXcFnrXLJ76f7q5dtwkM/shjGX8zOxikumP4HDb5HoT4Ehf6r63Ewj/tmahVwRV1IAN+msKiu4",
+	"T/veJCfwup/0jxwGpa0CuxbIGsyGcEEO+650LeovNIs31CqFwIz1BxYya9XBd2MGV5prKIwMZWjI+Ax3",
+	"zGQn2kOxdNa8XXo1Zr1BAG0iKaiBzwpu26U/PFH9MmMCou6u8bqvEnUclRKYT6mquBods8OuIBv7xWoi",
+	"RcpObb6D9/1xzOCFrpDSuxjRtQ21yOALN7So40XTDhBj4dLylUYhFOOfmhb6R16wl2bWjzj6W87xM8d/",
+	"Xzso6zUM2B53acB2kcDXpW3YaAFkwEbckPaGoulHkZpYLKGZZzXdpUQtbMc/RnIv53frE5du4cN0kLPb",
+	"U4AygDxswxYHzN5K28F7lSFQja11+ZSdkVsUC7ary+2pVTqxDa8U7Oxa3Lq4ya3nCN49ckZuWVbcntYs",
+	"G5RfKuSqcGQ2pIWbVFVPhVyYsTw2vMdXvj0lVWDldQLsL/Ins2UPKLnsCBFytYlksHYvsbhyVfVdSCpY",
+	"o2GdICBXyAxq5MlIkhw34bNmWM1yBI2N0upqH9zyYlQb4CaEDwNgDou8ghi3ZExnKOM0oRZSJWoivzFz",
+	"2VazPcQTst88K29Jo9qQoGFAM8IJ2xFEatQAQsLPRchFbRrkXdkDWg6HxpBB7bCip+TSLMBc64QsoBIG",
+	"sNcRH+VamH212bPGrFMTDg4nW1Er04lTR/fJOeJbucppMDEXAF+rIGFXgMA/C6aTjqVUzCiX76DGB5S1",
+	"fI531kJm2UepIv/X4Z9tL5kqjuHBwd7hi6v+0Wm/v2bnqa4X5ISIhjUUufcfj12zycPyhyv3w6n74Yn/",
+	"6ds/Pfnnf377fu/9yjNRGM0HjTm+KdgdZ4sN2Z3mz11wFjsS+Ni3yKwH5CFulns0bHm3lqNM6dK5JoB/",
+	"FNg0Ee51mYqBbhcb3Ub54evDbHMvpw7bzvOV7gQrzGW1PdUDUkC8mdmaxFG7qmo83zYZx90wHMEsEtbd",
+	"bfbv+saDXyiZdJ3v7rXt6QYMDOrYsimv+RyBTowhhBtX6Zq4ShQvCzqMksVjtVciHdY+r90S7xC3hs1Z",
+	"sk4QFQwv8JJ1EiCCkyurymplow1JuR1He5oVy71iLh7MJwC+6QVgnaA+YTQqjz4P+bIINOe8ukQWjnVm",
+	"pWvK6iIxal++nYs4F+yeWnG0z+3TtA1U1hmltlFLqeYjcls3idYqiGKtUqA9Wezs1wU5frREf//UXK0O",
+	"sgca9szxijVASEZqrtejMLSvwd4sLLzsAkmgTl3Tw6CHAsiDQHZUKscukSehgwuThJbKVkQDwB8GZJm4",
+	"FpD7ienPQEHepCU0Bwsu6gfjI/FltY5G7Nk1PerAz28sBvrp7DgMvzXLoAT8KKP8Jg6VsRrsLcN98RLz",
+	"V1nxxg34sP5zO8w6ffCqdJUrRMgXmSw6y0m0HUzKITxcqFHKx/RuK2/y6agbS7Je+6eaQLCVlZ4OhW02",
+	"pmotChr8sbEB/waeXgd/Vg7tPdtgnMMFz9g3ikzl3dqZaMRob5hVZx7ePg+4NVDMio6Hz+LJiM3hy6HB",
+	"rZyMVIC0bdEg0Y+h5Yj5kHgj9D6IhnAxbTPJi+CdBrh1waThLwAWHMijSiUzGrAEEabxfQ1LtXbtPrmS",
+	"YdkfYvxCr7oxNfbRWtowX7+BwTfB4IXQ0GrCZ3tyhvjXexhHLyz6dYN1Y7ysuiCXCRObYGYjQ93M7WvK",
+	"R3eccZ0A8JyzM54fFhCUrn6MXteR/Uruvh7/w8YrA8xd0KpKIElDoAGctNKAGmRE8kIWk2EuF4FblADi",
+	"qOG7iCfg0X6vhQWqCcKepUvZPLaQhc3gMYIMURAjapiZ7+uyd+xjNe6rIbXHE4t0p5xUTpAUcyEgPPKV",
+	"RSZLNOsS9/msujRLsEHYEjs9jLhwSL3qMcQtDWGH93DNPY4pb08/Fq6l9f1aDfvKGVGMVdEVyvbK++RX",
+	"BzwfeuEYK28qdAT1L5SplJqZO17izBe2d6513ckV4Rm7239hOrjaD860N9lTbm+7hOracrJtmVnQxvz9",
+	"Nqp4StOJkIucZdi+bfeRmpnx+wQwFKDwTWme5+T3OZuzDBJNVo2282B2j5Snh1O8t0y9LWbjSylYr+SQ",
+	"mx/+B2xYF3Y8tX0J6m0pg/y1Cpw9F1DhEdqOiM7fhP88pdkdV2zPtZR/OEqLQlWcw+hXZvDHSkjlDLvC",
+	"Av1ydOWzICTBlo8VTdL7ijSex07kBBJ6D87BiuSHZl4+fmaEPEo8cElGqA0m9w83t8dKcdVZft1Uh4sh",
+	"lPxe7vpOdIV9ZL8oPRGERdYLaTmzCrr0W7gD5NVTQFRUUVzWc7uSx0p9dnpfOdmZI7FiVHjvFVSbRAJ4",
+	"u9KkmnwmRlevCLXo/jLPEpvEMeUArYHtSnxio7WXzjBPylaBOkXC/KjnRQT381xNHj2TDKb4lZOqmlRK",
+	"hzyndDh+GaNZzgXbmUqN+fcZ6PNHzvIsgKhUmi6t/Q6IVBVkWjBruS7TWiGXwJmhMZKEVTxaaoTZfd2E",
+	"+BYcMmUc/fKXCygtVDsSnnnW7mz3lPdah2Xt61nZhZ3EY0UvttP7+k2LMv3Y1gFhjaGqZVy0o59ZzjTb",
+	"01RNHoaKXmF/DwruLgv5Q23Y1zY+LNtb6mLpGoxGqAymemVm+nhJrZzj101vrxApxJxZ6aHcmcosDkbZ",
+	"i7Z7OntnQTnqnlqAxdGEpimbWaT2gqsJYMNH0RgdeJjvL/tISa0yy6+b2MwqGKG5Hsv5CHUVPS4YxawN",
+	"9JYOvHt+RypsAFr2OuxOUMJ4WuixfdvmdkZHzLXnkyRwIztwsmgGzh8Fb+wLAI1NA/i4BF3oiTUyuRQq",
+	"zLFXMegxo798iQhDxtWUfwa7IHH93SHYhKcayY+1s3mkDM1N7w8gNgXh4s4YmCOKVduGHIdybsN+wNl2",
+	"ZWIFz/O9grk+52trUFxrZ6xiG9JqrYVtuGI9b4CFyxTJsOHRQhaTfZ8b6ps9E9DQYALR+hMoNH6LM3tI",
+	"/hMMsyZSiduTECXJkBYuvo0lu2OqyEjqbgFiaLA3ZMqoEcnZl+A40G9svXyLxbLtoSvGfGWo+bePW58G",
+	"dStlmFuRAdMLxoT3JyjMn4Cg9rVAlozAtY6+98ml4RsiZZ7+tCGwMb1jZERnah1i56u7r789EqxhnczE",
+	"BXaHpF8GnL5R2IMOMk/rEPqfjyw/zFjGNfsskhAReTI6BXTDguSMTiyaItaO2KyeKp29clN8pOLRz+/r",
+	"irS/QTaChcNcj6uAWjsKQfZBM5F9yThV4iFvsBEAVGX60K+5f047dcAiMYqDVTxaeoPZfd3a2E/MiJZq",
+	"dMqGpkLML4Dm2pEWR/yO7Q0ZywY0nXwOkkwsrrt1pkRUMX7HfnQTeqTUVZnjV+7Sp5p5dBWf57GgCpzn",
+	"+c6RT0upnyvoub5M2tb0Kc/efOizqkiWcXqoRwvjwB4fDCDRAG8aHShKrtLva7vwR0q6bnpff0QUWWDJ",
+	"G6vVtzuS7YSx2cPQrCFT9sEcGyKwZStwnA1TlP5mpvhIqQvm9ocVuhXJtSOBWcP0M5gSnmtVvTkcmtaD",
+	"bew8wlOqU4jLBT2ZppTnLDuLwlxxRWiupEXDWqVQqzU/ViJ10/s6TRHnsCAHZQGvdVrtQo8FwyB89gVS",
+	"e9/6sR8ppZQT/MrFJWQoVzK7JMlkGZHfmXiGc/WFMy5/EQxddRQAhpiQ89E4Rmsw1UdLaDC7rz07aIhg",
+	"0g+aUmlff3B2VesX0Fw/e2sn+GhJDaf3hzMAvlGB2wqNgZwP9ScQGmz+w6Z9NONyHjqF5YqBAgp9gMvi",
+	"vLK4bZUaYRWPPB2kNss/Bm1WPCpIkHB0uxOkkeKfwaNybiwCVnCa20L00iDwEN42yzxGcDDLR0toMLuv",
+	"m8CcKRCv+XUB40q69KeQHJdiM5rMW//Ug4In4SCbkBqDYC5gHniwgk4BelZrom0XkDBsuWKUfbZopZ/U",
+	"04/ifu25AeKmp40HP7VNldk+pZ+81nVMyI7SHKSIHVv3p5N83LC+b1YAeqoYbd2is22lE8W0ztnjKr+8",
+	"xDk9UuFhZ/eVZ+LDIggl3vNDP6HoEpskfgHfEbbee9yNAf9I5eBlTrNtT78jwSy4HmcFXTwGs2qVqt7Z",
+	"2T1yc6k+za+bzqDNIDqysaWNlmgoEZsDEKMz8wWWzhHM/LePvQGjBSt6p7+9N5uuWHEXBzS8GkM/OaVp",
+	"nvtM43mR9057T+G87GArqFrFiAqubMo2dn6ZFVLbHhxlm7nQMqoA76mIevAjh/IiC3yKEEYqISDGiyA9",
+	"3H4hIUoXFBrwQ5sgQgXNl8oQOKCxBGMi3lYMOVb4m6xlgAVmVeZa6m+tYVOQtWHHKRWnWP+FEKME4IJC",
+	"MAnwQe+TVzQdG6ZippLNCzrIK5QQWtHfBBBlIW6gJYv79/f/XwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -19,6 +19,7 @@ func (s *server) ListIncidents(ctx context.Context, r ListIncidentsRequestObject
 	}
 	list, next, err := s.desk.Incidents(ctx, who.user, store.IncidentFilter{
 		Phase: r.Params.Phase, Turn: r.Params.Turn, Severity: r.Params.Severity, Client: r.Params.Client,
+		Containment: r.Params.Containment, OpenTasks: r.Params.OpenTasks, Drill: r.Params.Drill,
 	}, cursor, pageOf(r.Params.Limit))
 	return ok(IncidentList{Items: list, Next: next.String()}), err
 }
