@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -208,5 +209,33 @@ func TestAnIncidentOpenedWithoutAnEngineStartsLater(t *testing.T) {
 	}
 	if n, err := later.Sweep(t.Context()); err != nil || n != 0 {
 		t.Errorf("swept again: %d %v", n, err)
+	}
+}
+
+func TestARefusalIsShownToTheSideThatAsked(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	w.engine.Become(desktest.NoWorker)
+	var a models.Answer
+	w.must(http.StatusAccepted, w.post("responder", at(ref, "approve"), map[string]any{"approval": "a1"})).into(t, &a)
+	w.happen(ref, models.System(),
+		&models.CommandRefused{Command: "approve", Reason: "no open approval", RequestID: a.RequestID, By: w.users["responder"].Actor()},
+		&models.CommandRefused{Command: "revise", Reason: "not published", RequestID: "r2", By: w.users["analyst"].Actor()},
+		&models.CommandRefused{Command: "keep", Reason: "recorded before it was kept who asked"})
+	for who, want := range map[string][]string{"analyst": {"approve", "revise", "keep"}, "responder": {"approve"}, "viewer": {"approve"}} {
+		var list struct{ Items []models.Event }
+		w.must(http.StatusOK, w.get(who, at(ref, "events"))).into(t, &list)
+		var seen []string
+		for _, e := range list.Items {
+			if d, ok := e.Data.(*models.CommandRefused); ok {
+				seen = append(seen, d.Command)
+				if d.Command == "approve" && (d.RequestID != a.RequestID || d.By != w.users["responder"].Actor()) {
+					t.Errorf("%s cannot tell whose it was: %+v", who, d)
+				}
+			}
+		}
+		if !slices.Equal(seen, want) {
+			t.Errorf("%s sees refusals of %v, want %v", who, seen, want)
+		}
 	}
 }

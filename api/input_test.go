@@ -147,6 +147,18 @@ func TestBadParametersAreBadRequests(t *testing.T) {
 			t.Errorf("%s: %s", path, a)
 		}
 	}
+	for path, pointer := range map[string]string{
+		"/api/v1/incidents?open_task=true": "/open_task", "/api/v1/incidents?limit=5&Phase=closed": "/Phase",
+		at(ref) + "?revision=1": "/revision", "/api/v1/clients?a%2Fb": "/a~1b", "/api/v1/incidents?limit=%zz": "", "/api/v1/incidents?drill=perhaps": "/drill",
+		"/api/v1/incidents?containment=lost": "/containment", "/api/v1/alerts?open_tasks=true": "/open_tasks",
+	} {
+		if a := w.get("analyst", path); a.StatusCode != http.StatusBadRequest || !slices.Equal(a.pointers(t), []string{pointer}) {
+			t.Errorf("%s: %s", path, a)
+		}
+	}
+	if a := w.post("analyst", at(ref, "comment?dry=true"), map[string]any{"text": "t"}); a.StatusCode != http.StatusBadRequest || w.engine.CarriedOut() != 0 {
+		t.Errorf("a command with a parameter it does not have: %s", a)
+	}
 	foreign := store.Cursor{At: time.Now(), ID: string(ref)}.String() // of the list of incidents
 	for _, path := range []string{
 		"/api/v1/incidents?cursor=abc", "/api/v1/alerts?cursor=MjAyNiB4", "/api/v1/clients?cursor=x", "/api/v1/alerts?cursor=" + foreign,

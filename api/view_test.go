@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/store"
 )
 
 func (w *world) deskAt(now time.Time) *desk.Desk {
@@ -55,6 +57,42 @@ func TestTheClientSeesWhatIsPublishedAndNoMore(t *testing.T) {
 	w.must(http.StatusOK, w.get("viewer", "/api/v1/incidents?severity=low")).into(t, &list)
 	if len(list.Items) != 0 {
 		t.Errorf("%d low incidents", len(list.Items))
+	}
+}
+
+func TestIncidentsAreFoundByWhatIsOpenAtNight(t *testing.T) {
+	w := newWorld(t)
+	quiet, busy := w.incident(), w.published() // the second has an open task and an endpoint to be isolated
+	w.happen(quiet, w.users["analyst"].Actor(), &models.Published{Expedited: true})
+	var drill models.Incident
+	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents",
+		map[string]any{"client": w.acme.Number, "title": "T", "severity": "low", "drill": true})).into(t, &drill)
+	w.happen(drill.Reference, w.users["analyst"].Actor(), &models.Published{Expedited: true})
+	w.must(http.StatusOK, w.post("responder", at(quiet, "comment"), map[string]any{"text": "Your turn."}))
+	all := []models.Reference{quiet, busy, drill.Reference}
+	for query, want := range map[string]struct{ analyst, viewer []models.Reference }{
+		"open_tasks=true":       {all[1:2], nil}, // the SOC's tasks are not the client's to find
+		"open_tasks=false":      {[]models.Reference{quiet, drill.Reference}, all},
+		"drill=true":            {all[2:], all[2:]},
+		"drill=false":           {all[:2], all[:2]},
+		"containment=requested": {all[1:2], all[1:2]},
+		"containment=none":      {[]models.Reference{quiet, drill.Reference}, []models.Reference{quiet, drill.Reference}},
+		"containment=failed":    {nil, nil},
+		"turn=soc":              {all[:1], all[:1]},
+		"turn=client&drill=false&open_tasks=true&containment=requested": {all[1:2], nil},
+	} {
+		for who, want := range map[string][]models.Reference{"analyst": want.analyst, "viewer": want.viewer} {
+			var list struct{ Items []store.IncidentRow }
+			w.must(http.StatusOK, w.get(who, "/api/v1/incidents?"+query)).into(t, &list)
+			var found []models.Reference
+			for _, row := range list.Items {
+				found = append(found, row.Reference)
+			}
+			slices.Sort(found)
+			if !slices.Equal(found, want) {
+				t.Errorf("%s finds %v with %s, want %v", who, found, query, want)
+			}
+		}
 	}
 }
 

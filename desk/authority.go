@@ -9,48 +9,55 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Authorities lists the versions of the response authority of the client with a number, the newest first, and says which
-// one holds, 0 for none. NotFound also when the client is not the user's.
-func (d *Desk) Authorities(ctx context.Context, u models.User, number int) (list []models.Authority, holds int, err error) {
+// Authorities lists the versions of the response authority of the client with a number, the newest first, and says who
+// drafted and signed them and which one holds, 0 for none. NotFound also when the client is not the user's.
+func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
+) (list []models.Authority, who models.People, holds int, err error) {
 	if err := auth.Allow("get-response-authority", u.Role); err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		list, err = tx.Authorities()
+		if list, err = tx.Authorities(); err != nil {
+			return err
+		}
+		who, err = people(tx, everybody(list))
 		return err
 	})
 	signed := slices.IndexFunc(list, func(a models.Authority) bool { return !a.SignedAt.IsZero() })
 	if signed >= 0 {
 		holds = list[signed].Version
 	}
-	return list, holds, err
+	return list, who, holds, err
 }
 
 // DraftAuthority adds the next version of the response authority of the client with a number: the rules and lists of a.
 // It holds once the client signs it. The same key again returns the same version.
-func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a models.Authority, key string) (models.Authority, error) {
+func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a models.Authority, key string,
+) (made models.AuthorityView, err error) {
 	if err := auth.Allow("draft-response-authority", u.Role); err != nil {
-		return models.Authority{}, err
+		return made, err
 	}
 	if err := a.Check(); err != nil {
-		return models.Authority{}, err
+		return made, err
 	}
 	draft := content(a)
 	draft.DraftedBy, draft.DraftedAt = u.ID, d.moment()
-	var made models.Authority
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		made, err = tx.DraftAuthority(draft, requestID(u, "draft-response-authority", key))
+	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		if made.Authority, err = tx.DraftAuthority(draft, requestID(u, "draft-response-authority", key)); err != nil {
+			return err
+		}
+		made.People, err = people(tx, made.Actors())
 		return err
 	})
 	if err != nil {
-		return models.Authority{}, err
+		return models.AuthorityView{}, err
 	}
 	asked, err := canonical(content(a))
 	if err != nil {
-		return models.Authority{}, err
+		return models.AuthorityView{}, err
 	}
-	if known, err := canonical(content(made)); err != nil || string(known) != string(asked) {
-		return models.Authority{}, reused()
+	if known, err := canonical(content(made.Authority)); err != nil || string(known) != string(asked) {
+		return models.AuthorityView{}, reused()
 	}
 	return made, nil
 }
@@ -65,13 +72,16 @@ func content(a models.Authority) models.Authority {
 // SignAuthority signs a version of the response authority of the user's own client; from then on it holds. Signed again
 // it stays as it was. NotFound: there is no such version, or the client is not theirs. Conflict: a newer version is
 // signed, or the user is of the SOC.
-func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version int) (models.Authority, error) {
+func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version int) (models.AuthorityView, error) {
+	var signed models.AuthorityView
 	if err := auth.Allow("sign-response-authority", u.Role); err != nil {
-		return models.Authority{}, err
+		return signed, err
 	}
-	var signed models.Authority
 	err := d.ownClient(ctx, u, number, func(tx *store.Tx, _ models.Client) (err error) {
-		signed, err = tx.SignAuthority(version, u.ID, d.moment())
+		if signed.Authority, err = tx.SignAuthority(version, u.ID, d.moment()); err != nil {
+			return err
+		}
+		signed.People, err = people(tx, signed.Actors())
 		return err
 	})
 	return signed, err

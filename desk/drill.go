@@ -43,8 +43,8 @@ func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, nu
 	if _, queued, err = d.Command(ctx, u, via, i.Reference, &models.Expedite{}, key); err != nil {
 		return i, false, err
 	}
-	i, err = d.Incident(ctx, u, i.Reference)
-	return i, queued, err
+	now, err := d.Incident(ctx, u, i.Reference)
+	return now.Incident, queued, err
 }
 
 // DrillReport returns what a fire drill measured so far. NotFound: the user may not see the incident. Conflict: it is

@@ -3,7 +3,6 @@ package desk
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,20 +14,29 @@ import (
 
 // Incident returns an incident as the user may see it: users of the client see severity and assessment of the
 // latest published revision and none of the SOC's tasks. NotFound also when they may not see it at all.
-func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (models.Incident, error) {
-	var i models.Incident
-	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
-		if i, err = tx.Incident(ref); err != nil || u.Role.Side() == models.SideSOC {
+func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (models.IncidentView, error) {
+	var v models.IncidentView
+	err := d.readOf(ctx, u, ref, func(tx *store.Tx) (err error) {
+		if v.Incident, err = seen(tx, u, ref); err != nil {
 			return err
 		}
-		published, err := tx.Revision(ref, i.Revision)
-		if err != nil {
-			return err
-		}
-		i.Severity, i.Assessment, i.Tasks = published.Severity, published.Assessment, []models.Task{}
-		return nil
+		v.People, err = people(tx, v.Actors())
+		return err
 	})
-	return i, err
+	return v, err
+}
+
+func seen(tx *store.Tx, u models.User, ref models.Reference) (models.Incident, error) {
+	i, err := tx.Incident(ref)
+	if err != nil || u.Role.Side() == models.SideSOC {
+		return i, err
+	}
+	published, err := tx.Revision(ref, i.Revision)
+	if err != nil {
+		return i, err
+	}
+	i.Severity, i.Assessment, i.Tasks = published.Severity, published.Assessment, []models.Task{}
+	return i, nil
 }
 
 // Incidents lists incidents the user may see, the last changed first, from after the cursor. Users of the client
@@ -51,35 +59,39 @@ func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFil
 	return list, next, err
 }
 
-// Events lists an incident's events after a sequence number. Users of the client do not see what the SOC has not
-// published. next is the sequence number to go on after, 0 at the end.
-func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, after, limit int) (list []models.Event, next int, err error) {
-	err = d.read(ctx, u, func(tx *store.Tx) error {
+// Events lists an incident's events after a sequence number, and who is in them. Users of the client do not see what the
+// SOC has not published. next is the sequence number to go on after, 0 at the end.
+func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, after, limit int,
+) (list []models.Event, who models.People, next int, err error) {
+	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
 		if _, err := tx.Incident(ref); err != nil {
 			return err
 		}
-		list, err = tx.Events(ref, after, limit+1)
+		if list, err = tx.Events(ref, after, limit+1); err != nil {
+			return err
+		}
+		if len(list) > limit {
+			list = list[:limit]
+			next = list[limit-1].Seq
+		}
+		if u.Role.Side() != models.SideSOC {
+			list = slices.DeleteFunc(list, func(e models.Event) bool { return internal(e.Data) })
+		}
+		who, err = people(tx, everybody(list))
 		return err
 	})
-	if err != nil {
-		return nil, 0, err
-	}
-	if len(list) > limit {
-		list = list[:limit]
-		next = list[limit-1].Seq
-	}
-	if u.Role.Side() != models.SideSOC {
-		list = slices.DeleteFunc(list, func(e models.Event) bool { return internal(e.Data) })
-	}
-	return list, next, nil
+	return list, who, next, err
 }
 
 // internal reports whether an event is the SOC's own business until it publishes. What was opened says the title
-// the investigation began with. How the client's contacts were reached, or not, is the client's business, too.
+// the investigation began with. How the client's contacts were reached, or not, is the client's business, too, and so
+// is what was refused to its own people.
 func internal(d models.EventData) bool {
-	switch d.(type) {
-	case *models.Opened, *models.Assessed, *models.TaskOpened, *models.TaskDone, *models.CommandRefused:
+	switch d := d.(type) {
+	case *models.Opened, *models.Assessed, *models.TaskOpened, *models.TaskDone:
 		return true
+	case *models.CommandRefused:
+		return d.By.Side != models.SideClient
 	}
 	return false
 }
@@ -111,8 +123,8 @@ func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Referen
 	return list, by, err
 }
 
-// readOf is read for the long lists of one incident. The SOC names the client, too: in a transaction over all clients
-// the database expects next to no rows, and for one page would read and sort the whole list.
+// readOf is read for one incident with its lists and people. The SOC names the client, too: in a transaction over all
+// clients the database expects next to no rows, and for one page would read and sort the whole list.
 func (d *Desk) readOf(ctx context.Context, u models.User, ref models.Reference, fn func(*store.Tx) error) error {
 	if u.Role.Side() == models.SideSOC {
 		return d.inClient(ctx, u, ref.ClientNumber(), fn)
@@ -125,22 +137,11 @@ func reached(tx *store.Tx, i models.Incident) (Reached, error) {
 	if a == nil {
 		return Reached{}, nil
 	}
-	by, contact := strings.CutPrefix(a.By.ID, "contact:") // as workflows name who was on the phone
-	r := Reached{By: by, Channel: a.Channel, How: a.How, At: a.At}
-	id, err := uuid.Parse(by)
-	if err != nil {
-		return r, nil
+	who, err := people(tx, []models.Actor{a.By})
+	r := Reached{By: a.By.ID, Name: who[a.By.ID].Name, Channel: a.Channel, How: a.How, At: a.At}
+	if id, ok := a.By.Contact(); ok {
+		r.By = id.String()
 	}
-	if !contact {
-		names, err := tx.UserNames([]uuid.UUID{id})
-		r.Name = names[id]
-		return r, err
-	}
-	c, err := tx.Contact(id)
-	if models.KindOf(err) == models.NotFound {
-		return r, nil
-	}
-	r.Name = c.Name
 	return r, err
 }
 
@@ -162,26 +163,33 @@ func (d *Desk) ContactDeliveries(ctx context.Context, u models.User, number int,
 	return list, err
 }
 
-// Revisions lists the published revisions of an incident's report, from the first.
-func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Reference) ([]models.Revision, error) {
-	var list []models.Revision
-	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
-		if _, err = tx.Incident(ref); err == nil {
-			list, err = tx.Revisions(ref)
+// Revisions lists the published revisions of an incident's report, from the first, and who is in them.
+func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Reference) (list []models.Revision, who models.People, err error) {
+	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
+		if _, err := tx.Incident(ref); err != nil {
+			return err
 		}
+		if list, err = tx.Revisions(ref); err != nil {
+			return err
+		}
+		who, err = people(tx, everybody(list))
 		return err
 	})
-	return list, err
+	return list, who, err
 }
 
 // Revision returns one published revision. NotFound when there is none with that number.
-func (d *Desk) Revision(ctx context.Context, u models.User, ref models.Reference, n int) (models.Revision, error) {
-	var r models.Revision
-	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
-		if _, err = tx.Incident(ref); err == nil {
-			r, err = tx.Revision(ref, n)
+func (d *Desk) Revision(ctx context.Context, u models.User, ref models.Reference, n int) (models.RevisionView, error) {
+	var v models.RevisionView
+	err := d.readOf(ctx, u, ref, func(tx *store.Tx) (err error) {
+		if _, err = tx.Incident(ref); err != nil {
+			return err
 		}
+		if v.Revision, err = tx.Revision(ref, n); err != nil {
+			return err
+		}
+		v.People, err = people(tx, v.Actors())
 		return err
 	})
-	return r, err
+	return v, err
 }

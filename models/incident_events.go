@@ -349,10 +349,13 @@ func (d *FeedbackGiven) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// CommandRefused records a command that came as a signal, whose sender could not be told.
+// CommandRefused records a command that came as a signal, whose sender could not be told. By is who asked, and RequestID
+// what the answer to them named the command by.
 type CommandRefused struct {
-	Command string `json:"command"`
-	Reason  string `json:"reason"`
+	Command   string `json:"command"`
+	Reason    string `json:"reason"`
+	RequestID string `json:"request_id,omitempty"`
+	By        Actor  `json:"by,omitzero"`
 }
 
 // Type returns "command_refused".

@@ -48,6 +48,7 @@ type IncidentRun struct {
 	Incident Incident       `json:"incident"`
 	Policy   Policy         `json:"policy"`
 	Answers  []Answer       `json:"answers,omitempty"` // of the latest commands, to answer repeats
+	Refused  []Answer       `json:"refused,omitempty"` // the latest commands that were refused when nobody could be told
 	Notices  []Notice       `json:"notices,omitempty"` // messages not handed over yet
 	Callees  []Reach        `json:"callees,omitempty"` // contacts to be called because a message did not reach them
 	Instead  []string       `json:"instead,omitempty"` // messages another channel was tried for, so that it is tried once

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -60,8 +61,25 @@ type Token struct {
 // Actor is who did something: a user, a contact on the phone, or the system. Ids only, no names.
 type Actor struct {
 	Side Side   `json:"side"`
-	ID   string `json:"id,omitempty"` // user or contact id; empty for the system
+	ID   string `json:"id,omitempty"` // of a user, or of a contact after "contact:"; empty for the system
 	Role Role   `json:"role,omitempty"`
+}
+
+const contactPrefix = "contact:"
+
+// ContactActor returns a contact as an actor: a person of the client who is not logged in.
+func ContactActor(id uuid.UUID) Actor {
+	return Actor{Side: SideClient, ID: contactPrefix + id.String()}
+}
+
+// Contact returns the id of the contact the actor is, and whether it is one.
+func (a Actor) Contact() (uuid.UUID, bool) {
+	id, contact := strings.CutPrefix(a.ID, contactPrefix)
+	if !contact {
+		return uuid.Nil, false
+	}
+	found, err := uuid.Parse(id)
+	return found, err == nil
 }
 
 // System is the actor of what Watchfire does by itself.

@@ -103,6 +103,19 @@ func TestUsers(t *testing.T) {
 			return err
 		})
 	}
+	h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.RemoveContact(h.acme.contact.ID, noon) })
+	for _, who := range []store.Audience{store.Portal, store.SOC} {
+		h.as(who, h.acme, func(tx *store.Tx) error {
+			before := h.Statements()
+			names, err := tx.ContactNames([]uuid.UUID{h.acme.contact.ID, h.other.contact.ID, uuid.New()})
+			equal(t, "contacts named for "+string(who), len(names), 1)
+			equal(t, "name of a removed contact", names[h.acme.contact.ID], h.acme.contact.Name)
+			_, none := tx.ContactNames(nil)
+			h.ok(none)
+			equal(t, "statements", h.Statements()-before, 1)
+			return err
+		})
+	}
 }
 
 func TestDecisions(t *testing.T) {

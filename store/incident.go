@@ -76,7 +76,10 @@ type IncidentFilter struct {
 	Phase         models.Phase
 	Turn          models.Turn
 	Severity      models.Severity
-	Client        int // number
+	Containment   models.Containment
+	Client        int   // number
+	OpenTasks     *bool // with open tasks, or without; to the portal none has any
+	Drill         *bool
 	PublishedOnly bool
 }
 
@@ -224,9 +227,24 @@ func (tx *Tx) Incidents(f IncidentFilter, c Cursor, limit int) ([]IncidentRow, e
 		q = q.Select(asPublished).Joins(`join report_revisions r on r.client_id = incidents.client_id
 			and r.incident = incidents.reference and r.number = incidents.revision`)
 	}
-	for column, value := range map[string]string{"phase": string(f.Phase), "turn": string(f.Turn), severity: string(f.Severity)} {
+	for column, value := range map[string]string{
+		"phase": string(f.Phase), "turn": string(f.Turn), "containment": string(f.Containment), severity: string(f.Severity),
+	} {
 		if value != "" {
 			q = q.Where(column+" = ?", value)
+		}
+	}
+	tasks := "open_tasks > 0"
+	if tx.audience == Portal {
+		tasks = "false"
+	}
+	for condition, wanted := range map[string]*bool{tasks: f.OpenTasks, "drill": f.Drill} {
+		switch {
+		case wanted == nil:
+		case *wanted:
+			q = q.Where(condition)
+		default:
+			q = q.Where("not (" + condition + ")")
 		}
 	}
 	if f.Client != 0 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -253,5 +254,39 @@ func TestRecordedIsSeenByWhoMaySeeTheIncident(t *testing.T) {
 		if c.seen && (err != nil || seq != 1) || !c.seen && models.KindOf(err) != models.NotFound {
 			t.Errorf("%s of %s: seq %d, %v", c.as, c.client, seq, err)
 		}
+	}
+}
+
+// Among many incidents the few that somebody has to look at are found by an index, in the order they are listed.
+func TestRareIncidentsAreFoundByAnIndex(t *testing.T) {
+	h := newHouse(t)
+	h.open(h.acme, "open")
+	h.owner(`insert into incidents (client_id, reference, title, severity, phase, turn, containment, drill, expedited, revision,
+			open_tasks, seq, last_hash, state, request_id, fingerprint, opened_at, updated_at)
+		select client_id, reference || n, title, severity, phase, case when n % 500 = 0 then 'soc' else 'none' end,
+			case when n % 500 = 1 then 'failed' else 'none' end, n % 500 = 2, expedited, revision, case when n % 500 = 3 then 1 else 0 end,
+			seq, last_hash, state, 'request ' || n, fingerprint, opened_at, updated_at + n * interval '1 second'
+		from incidents, generate_series(1, 20000) n`)
+	h.owner("analyze incidents")
+	yes := true
+	for index, f := range map[string]store.IncidentFilter{
+		"incidents_with_open_tasks": {OpenTasks: &yes}, "incidents_drills": {Drill: &yes},
+		"incidents_by_containment": {Containment: models.ContainmentFailed}, "incidents_by_turn": {Turn: models.TurnSOC},
+	} {
+		h.ok(h.ForSOC(t.Context(), func(tx *store.Tx) error {
+			queries, err := tx.Watched(func(tx *store.Tx) error {
+				rows, err := tx.Incidents(f, store.Cursor{}, 100)
+				if len(rows) < 40 || len(rows) > 41 {
+					t.Errorf("%s: %d incidents", index, len(rows))
+				}
+				return err
+			})
+			h.ok(err)
+			lines, err := tx.Texts("explain " + queries[0].SQL)
+			if plan := strings.Join(lines, "\n"); !strings.Contains(plan, index) {
+				t.Errorf("%s is not used:\n%s", index, plan)
+			}
+			return err
+		}))
 	}
 }

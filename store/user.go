@@ -100,14 +100,27 @@ func (s *Store) Authenticate(ctx context.Context, tokenHash []byte, now time.Tim
 // UserNames returns the names of users: of the transaction's client, for the SOC also of the SOC. Others are
 // left out.
 func (tx *Tx) UserNames(ids []uuid.UUID) (map[uuid.UUID]string, error) {
-	names := map[uuid.UUID]string{}
+	return names(tx.db.Table("users"), ids)
+}
+
+// ContactNames returns the names of contacts of the transaction's client, also of those that were removed. Others are
+// left out.
+func (tx *Tx) ContactNames(ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	return names(tx.of("contacts"), ids)
+}
+
+func names(q *gorm.DB, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	found := map[uuid.UUID]string{}
 	if len(ids) == 0 {
-		return names, nil
+		return found, nil
 	}
-	var rows []userRow
-	err := tx.db.Model(&userRow{}).Select("id", "name").Where("id in ?", ids).Find(&rows).Error
+	var rows []struct {
+		ID   uuid.UUID
+		Name string
+	}
+	err := q.Select("id", "name").Where("id in ?", ids).Find(&rows).Error
 	for _, r := range rows {
-		names[r.ID] = r.Name
+		found[r.ID] = r.Name
 	}
-	return names, problem("read names", err)
+	return found, problem("read names", err)
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -210,9 +209,4 @@ func (w *incident) must(ctx workflow.Context, err error) {
 	if err != nil {
 		workflow.GetLogger(ctx).Error("an event of our own was refused", "error", err)
 	}
-}
-
-// contactActor is a contact as an actor: a person of the client who is not logged in.
-func contactActor(id uuid.UUID) models.Actor {
-	return models.Actor{Side: models.SideClient, ID: "contact:" + id.String()}
 }

@@ -169,9 +169,9 @@ func (w *incident) phoneConsent(ctx workflow.Context, c models.PhoneConsent) {
 			w.must(ctx, w.note(ctx, models.System(), &models.ApprovalLapsed{Approval: c.Approval, Tried: true}))
 		}
 	case c.Granted:
-		w.must(ctx, w.note(ctx, contactActor(c.Contact), &models.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"}))
+		w.must(ctx, w.note(ctx, models.ContactActor(c.Contact), &models.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"}))
 	default:
-		w.must(ctx, w.note(ctx, contactActor(c.Contact), &models.ApprovalRefused{Approval: c.Approval, Person: c.Person, Via: "voice"}))
+		w.must(ctx, w.note(ctx, models.ContactActor(c.Contact), &models.ApprovalRefused{Approval: c.Approval, Person: c.Person, Via: "voice"}))
 	}
 }
 

@@ -163,8 +163,8 @@ func (w *incident) textMissed(ctx workflow.Context, r models.CallResult) {
 // reached records that a human was reached: the first one, or, in a fire drill, each.
 func (w *incident) reached(ctx workflow.Context, contact uuid.UUID, channel, how string) {
 	i := w.run.Incident
-	if !i.Over() && (i.Acknowledged == nil || i.FireDrill != "" && i.Acknowledged.By != contactActor(contact)) {
-		w.must(ctx, w.note(ctx, contactActor(contact), &models.AcknowledgedBy{Channel: channel, How: how}))
+	if !i.Over() && (i.Acknowledged == nil || i.FireDrill != "" && i.Acknowledged.By != models.ContactActor(contact)) {
+		w.must(ctx, w.note(ctx, models.ContactActor(contact), &models.AcknowledgedBy{Channel: channel, How: how}))
 	}
 }
 

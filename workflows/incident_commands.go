@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"slices"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -26,11 +28,21 @@ func (w *incident) accept(ctx workflow.Context, name string) error {
 		w.busy++
 		defer func() { w.busy-- }()
 		if _, err := w.carryOut(ctx, name, o); err != nil {
-			// A signal cannot be refused to its sender; the refusal is kept where people look.
-			w.must(ctx, w.note(ctx, models.System(), &models.CommandRefused{Command: name, Reason: words(err)}))
+			w.refused(ctx, name, o, words(err))
 		}
 	})
 	return nil
+}
+
+// refused keeps a refusal where people look, because a signal cannot be refused to its sender. One that comes again is
+// known by its request id.
+func (w *incident) refused(ctx workflow.Context, name string, o models.Order, reason string) {
+	a := models.Answer{RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint}
+	if o.RequestID != "" && slices.Contains(w.run.Refused, a) {
+		return
+	}
+	w.run.Refused = latest(append(w.run.Refused, a))
+	w.must(ctx, w.note(ctx, models.System(), &models.CommandRefused{Command: name, Reason: reason, RequestID: o.RequestID, By: o.Actor}))
 }
 
 // judge says why an order would be refused. It changes nothing.
@@ -102,11 +114,11 @@ func (w *incident) answered(request string) *models.Answer {
 	return nil
 }
 
-func (w *incident) remember(a models.Answer) {
-	w.run.Answers = append(w.run.Answers, a)
-	if over := len(w.run.Answers) - answersKept; over > 0 {
-		w.run.Answers = w.run.Answers[over:]
-	}
+func (w *incident) remember(a models.Answer) { w.run.Answers = latest(append(w.run.Answers, a)) }
+
+// latest returns as many of the last answers as an incident remembers.
+func latest(list []models.Answer) []models.Answer {
+	return list[max(0, len(list)-answersKept):]
 }
 
 func parse(name string, o models.Order) (models.Command, error) {

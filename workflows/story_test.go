@@ -284,3 +284,31 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 		t.Errorf("published mails were sent again after the new run began")
 	}
 }
+
+func TestARefusedSignalSaysWhoseItWasAndWhichOnce(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	o := s.order(models.RoleResponder, &models.Approve{Approval: "a1"})
+	other := s.order(models.RoleAdmin, &models.Refuse{Approval: "a1", Reason: "no"})
+	other.RequestID = o.RequestID // a key that was used for two wishes
+	s.signalAfter(10*time.Minute, o, "approve")
+	s.signalAfter(11*time.Minute, o, "approve")
+	s.signalAfter(12*time.Minute, other, "refuse")
+	s.after(30*time.Minute, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeFalsePositive, Note: "n"})
+	s.after(40*time.Minute, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	s.run(models.SeverityLow)
+	var refused []models.CommandRefused
+	for _, e := range s.events {
+		if d, ok := e.Data.(*models.CommandRefused); ok {
+			refused = append(refused, *d)
+		}
+	}
+	const reason = "there is no open approval a1"
+	want := []models.CommandRefused{
+		{Command: "approve", Reason: reason, RequestID: o.RequestID, By: user(models.RoleResponder)},
+		{Command: "refuse", Reason: reason, RequestID: o.RequestID, By: user(models.RoleAdmin)},
+	}
+	if !slices.Equal(refused, want) {
+		t.Errorf("refused: %+v, want %+v", refused, want)
+	}
+}

@@ -44,7 +44,7 @@ func (e ReceivedAlertOutcome) Valid() bool {
 // Acknowledge Example: {"revision":1}
 type Acknowledge = models.Acknowledge
 
-// Actor defines model for Actor.
+// Actor Who did something; `people` of the answer says who that is.
 type Actor = models.Actor
 
 // AdviseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
@@ -360,6 +360,11 @@ type EventList struct {
 
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
+
+	// People Who the people in this answer are, by the id they have there.
+	//
+	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+	People People `json:"people"`
 }
 
 // Expedite Example: {}
@@ -438,6 +443,9 @@ type IncidentRow struct {
 	// UpdatedAt Example: 2026-03-02T08:15:00Z
 	UpdatedAt Time `json:"updated_at"`
 }
+
+// IncidentView defines model for IncidentView.
+type IncidentView = models.IncidentView
 
 // Indicator An indicator of compromise. Its value is written by attackers.
 //
@@ -574,8 +582,16 @@ type Number = int
 // Example: {"class_uid":2004,"finding_info":{"title":"Suspicious sign-in","uid":"f-1"},"severity_id":4,"time":1695135922487}
 type OCSFEvent map[string]interface{}
 
-// Person The same for one human as user and as contact; tells no address.
-type Person = string
+// People Who the people in this answer are, by the id they have there.
+//
+// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+type People = models.People
+
+// Person defines model for Person.
+type Person = models.Person
+
+// PersonMark The same for one human as user and as contact; tells no address.
+type PersonMark = string
 
 // Phase defines model for Phase.
 type Phase = models.Phase
@@ -684,7 +700,15 @@ type ResponseAuthorityList struct {
 
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
+
+	// People Who the people in this answer are, by the id they have there.
+	//
+	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+	People People `json:"people"`
 }
+
+// ResponseAuthorityView defines model for ResponseAuthorityView.
+type ResponseAuthorityView = models.AuthorityView
 
 // ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
 // contact was tried and nobody answered.
@@ -702,7 +726,15 @@ type RevisionList struct {
 
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
+
+	// People Who the people in this answer are, by the id they have there.
+	//
+	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+	People People `json:"people"`
 }
+
+// RevisionView defines model for RevisionView.
+type RevisionView = models.RevisionView
 
 // Ruling defines model for Ruling.
 type Ruling = models.Ruling
@@ -942,6 +974,15 @@ type ListIncidentsParams struct {
 
 	// Client Only incidents of the client with this number.
 	Client *Number `form:"client,omitempty" json:"client,omitempty"`
+
+	// Containment Only incidents whose endpoints taken together are in this state.
+	Containment *Containment `form:"containment,omitempty" json:"containment,omitempty"`
+
+	// OpenTasks With true, only incidents with tasks of the SOC that are open; with false, only those without. To a client's users none has any.
+	OpenTasks *bool `form:"open_tasks,omitempty" json:"open_tasks,omitempty"`
+
+	// Drill With true, only drills; with false, none.
+	Drill *bool `form:"drill,omitempty" json:"drill,omitempty"`
 
 	// Cursor The `next` of the answer before; the list begins at its start without it.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -5913,6 +5954,42 @@ func NewListIncidentsRequest(server string, params *ListIncidentsParams) (*http.
 
 		}
 
+		if params.Containment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "containment", *params.Containment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.OpenTasks != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "open_tasks", *params.OpenTasks, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Drill != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "drill", *params.Drill, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -10262,7 +10339,7 @@ type DraftResponseAuthorityResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *ResponseAuthority
+	JSON201 *ResponseAuthorityView
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -10270,7 +10347,7 @@ type DraftResponseAuthorityResponse struct {
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
-func (r DraftResponseAuthorityResponse) GetJSON201() *ResponseAuthority {
+func (r DraftResponseAuthorityResponse) GetJSON201() *ResponseAuthorityView {
 	return r.JSON201
 }
 
@@ -10372,7 +10449,7 @@ type SignResponseAuthorityResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ResponseAuthority
+	JSON200 *ResponseAuthorityView
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -10380,7 +10457,7 @@ type SignResponseAuthorityResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r SignResponseAuthorityResponse) GetJSON200() *ResponseAuthority {
+func (r SignResponseAuthorityResponse) GetJSON200() *ResponseAuthorityView {
 	return r.JSON200
 }
 
@@ -10668,7 +10745,7 @@ type GetIncidentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Incident
+	JSON200 *IncidentView
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -10676,7 +10753,7 @@ type GetIncidentResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetIncidentResponse) GetJSON200() *Incident {
+func (r GetIncidentResponse) GetJSON200() *IncidentView {
 	return r.JSON200
 }
 
@@ -12245,7 +12322,7 @@ type GetRevisionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Revision
+	JSON200 *RevisionView
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -12253,7 +12330,7 @@ type GetRevisionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetRevisionResponse) GetJSON200() *Revision {
+func (r GetRevisionResponse) GetJSON200() *RevisionView {
 	return r.JSON200
 }
 
@@ -15363,7 +15440,7 @@ func ParseDraftResponseAuthorityResponse(rsp *http.Response) (*DraftResponseAuth
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest ResponseAuthority
+		var dest ResponseAuthorityView
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -15455,7 +15532,7 @@ func ParseSignResponseAuthorityResponse(rsp *http.Response) (*SignResponseAuthor
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ResponseAuthority
+		var dest ResponseAuthorityView
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -15712,7 +15789,7 @@ func ParseGetIncidentResponse(rsp *http.Response) (*GetIncidentResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Incident
+		var dest IncidentView
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -17055,7 +17132,7 @@ func ParseGetRevisionResponse(rsp *http.Response) (*GetRevisionResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Revision
+		var dest RevisionView
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -53,7 +53,7 @@ func (e ReceivedAlertOutcome) Valid() bool {
 // Acknowledge Example: {"revision":1}
 type Acknowledge = models.Acknowledge
 
-// Actor defines model for Actor.
+// Actor Who did something; `people` of the answer says who that is.
 type Actor = models.Actor
 
 // AdviseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
@@ -361,6 +361,11 @@ type EventList struct {
 
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
+
+	// People Who the people in this answer are, by the id they have there.
+	//
+	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+	People People `json:"people"`
 }
 
 // Expedite Example: {}
@@ -409,6 +414,9 @@ type IncidentList struct {
 
 // IncidentRow defines model for IncidentRow.
 type IncidentRow = store.IncidentRow
+
+// IncidentView defines model for IncidentView.
+type IncidentView = models.IncidentView
 
 // Indicator An indicator of compromise. Its value is written by attackers.
 //
@@ -540,8 +548,16 @@ type Number = int
 // Example: {"class_uid":2004,"finding_info":{"title":"Suspicious sign-in","uid":"f-1"},"severity_id":4,"time":1695135922487}
 type OCSFEvent map[string]interface{}
 
-// Person The same for one human as user and as contact; tells no address.
-type Person = string
+// People Who the people in this answer are, by the id they have there.
+//
+// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+type People = models.People
+
+// Person defines model for Person.
+type Person = models.Person
+
+// PersonMark The same for one human as user and as contact; tells no address.
+type PersonMark = string
 
 // Phase defines model for Phase.
 type Phase = models.Phase
@@ -607,7 +623,15 @@ type ResponseAuthorityList struct {
 
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
+
+	// People Who the people in this answer are, by the id they have there.
+	//
+	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+	People People `json:"people"`
 }
+
+// ResponseAuthorityView defines model for ResponseAuthorityView.
+type ResponseAuthorityView = models.AuthorityView
 
 // ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
 // contact was tried and nobody answered.
@@ -625,7 +649,15 @@ type RevisionList struct {
 
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
+
+	// People Who the people in this answer are, by the id they have there.
+	//
+	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
+	People People `json:"people"`
 }
+
+// RevisionView defines model for RevisionView.
+type RevisionView = models.RevisionView
 
 // Ruling defines model for Ruling.
 type Ruling = models.Ruling
@@ -865,6 +897,15 @@ type ListIncidentsParams struct {
 
 	// Client Only incidents of the client with this number.
 	Client Number `form:"client,omitempty" json:"client,omitempty,omitzero"`
+
+	// Containment Only incidents whose endpoints taken together are in this state.
+	Containment Containment `form:"containment,omitempty" json:"containment,omitempty,omitzero"`
+
+	// OpenTasks With true, only incidents with tasks of the SOC that are open; with false, only those without. To a client's users none has any.
+	OpenTasks *bool `form:"open_tasks,omitempty" json:"open_tasks,omitempty"`
+
+	// Drill With true, only drills; with false, none.
+	Drill *bool `form:"drill,omitempty" json:"drill,omitempty"`
 
 	// Cursor The `next` of the answer before; the list begins at its start without it.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
@@ -2561,6 +2602,30 @@ func (siw *ServerInterfaceWrapper) ListIncidents(c *gin.Context) {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "client", c.Request.URL.Query(), &params.Client, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter client: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "containment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "containment", c.Request.URL.Query(), &params.Containment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter containment: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "open_tasks" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "open_tasks", c.Request.URL.Query(), &params.OpenTasks, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter open_tasks: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "drill" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "drill", c.Request.URL.Query(), &params.Drill, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter drill: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -5384,7 +5449,7 @@ type DraftResponseAuthorityResponseObject interface {
 	VisitDraftResponseAuthorityResponse(w http.ResponseWriter) error
 }
 
-type DraftResponseAuthority201JSONResponse ResponseAuthority
+type DraftResponseAuthority201JSONResponse ResponseAuthorityView
 
 func (response DraftResponseAuthority201JSONResponse) VisitDraftResponseAuthorityResponse(w http.ResponseWriter) error {
 
@@ -5468,7 +5533,7 @@ type SignResponseAuthorityResponseObject interface {
 	VisitSignResponseAuthorityResponse(w http.ResponseWriter) error
 }
 
-type SignResponseAuthority200JSONResponse ResponseAuthority
+type SignResponseAuthority200JSONResponse ResponseAuthorityView
 
 func (response SignResponseAuthority200JSONResponse) VisitSignResponseAuthorityResponse(w http.ResponseWriter) error {
 
@@ -5704,7 +5769,7 @@ type GetIncidentResponseObject interface {
 	VisitGetIncidentResponse(w http.ResponseWriter) error
 }
 
-type GetIncident200JSONResponse Incident
+type GetIncident200JSONResponse IncidentView
 
 func (response GetIncident200JSONResponse) VisitGetIncidentResponse(w http.ResponseWriter) error {
 
@@ -7109,7 +7174,7 @@ type GetRevisionResponseObject interface {
 	VisitGetRevisionResponse(w http.ResponseWriter) error
 }
 
-type GetRevision200JSONResponse Revision
+type GetRevision200JSONResponse RevisionView
 
 func (response GetRevision200JSONResponse) VisitGetRevisionResponse(w http.ResponseWriter) error {
 
@@ -10004,329 +10069,337 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lcxs3tj/4VbDc/5adpCVTL8eWamuuRnYm3mQSj6X8XTWRrwR2gySGTYBpoEVzPNrPvoVzADS6CZLd",
-	"EmXL2Tt174wsdTdeB+d9fudTL5XTmRRMaNU7/tQbM5qxAn78WaZUcynMzxlTacFn+M/e+zErGNFj8/9c",
-	"jEhKBRkwUjCa7faSnkrHbErNa1P68WcmRnrcO97v95OeXsxY77indMHFqHd7e5v0ZrSgU6btmKc5K/Sb",
-	"V8tDXowZoeaPTxThMAo3v55RPe4lPUGn5rs86yW9gv1R8oJlvWNdlCyczVAWU6p7x72yhCeD2R08NzPR",
-	"mhXmq//9e3/nJd0Zfvj04vbpjv/H4e03nw5uq3/v7d/+r97yopLeWc6Z0L+U0wEr4ktJ4Yknigh4aMV6",
-	"8I9r1/S/CjbsHff+z2fVMT7Dv6pndgIwIyk0TVfubIp//ir2tiyUXLGr14J91NdEDoE2qVBzVpABG8qC",
-	"ncCvcq40GbARF4pQTbhWRGlaaDLneixL8xu//D9KViyq9ac47jrqnnLh/r1XX/Lpzj/pzr/7Oy+v/u+d",
-	"D9/FF/YmY9OZ1Eyki5/YYnmBZ2OpmCCDBawkpXnOigR+VnTKyFAWhN2wYkEKNmNUu12AP5pzYwrWxj7S",
-	"6Sw3Y78Y7h2yw6PhTsoY3Tl8/v1wh74cHOzsZf20Pzxkz2l/z20GsoVqN4LJ7pjZriONYJv29l+s26b/",
-	"Y+f/XbU7P/Mp18ub8qOckykVC8KELjiDU51KpU/IUZ/Mx0yQnA01keXKc83hw4358mk5rQ4V/7Xnp8WF",
-	"ZiN7sd6xISuYSFmcIrlIeYY3vXBPrrhg/u93vu/VXICzFkzNpFCsYqxnBaPafNVwfaGZgB2ls1nOkdU/",
-	"+5dCft92wJTxG5bBx3HQFVybcEUEm+/2bhOcyk9CzsWXmMicKjIxg5+Qa1nqVE7ZNVF0oQy56DErCBUL",
-	"K9bGVIxYBpN+JQXb2nRPgTOtmmcqp1MqMphpSouCswwJ+DbpvS3kIGfTNTOZ4RPfdZuR++6KKVn+QYaU",
-	"5yw7IYqxip/KoWGiulQklZm5ggN5A0Qe6BLvmC4WO6dDHROI77kek6P+QUKoeYCM3aVWLJUiU0RLQtWE",
-	"0BHlYjd+Vw+eb7ysZmn/KFm5xQvQ7iC5ufypLDKWkaws6CBfEDhgnudGbwoO+YTMqU7HsLkB72A3Zthd",
-	"4Dh2bLjUqaHknGUjoE2aZdwMT/O3hZyxQnNz94c0Vyzg+596BbvhCqa5ZxSw4Nnwb8tKH0/HxP3diZeC",
-	"zWShzY8LMqY3zJAGnJE/mb0+/Cc4nH6Uk9pfycG/WGoY8sedkdyxv5zKjOVqN1xv8MAOn5pJmCkDSz3u",
-	"jbgel4PdVE6fwX4OecF2pllR/esZfhJGPk01ahT1reBZQ3o9P1ySTEmvkLipoZR7HnlO8QyeY8Jswe89",
-	"JdNe0kM90JD0Qmk27X2oaU4vYpKwkg2/40c/tNw7DerL9nYtu+GKXTA67UJ7acE1KzjtHfdeySnlgtDM",
-	"EIbSBdWyIDRNmVLmyqRSDHkxZaCQMjGihsiNOFyi2eqb62/rBfuozVG4j31y+zaQMmdULG2vfTCpRmi5",
-	"19XWbHPDQbgtkakloZa2gCO5K6Tuda/89tubVz1gbJryfInGD17ErsOQi4yL0dXS5TmK2H9JbyyVNvoP",
-	"XjjNpqrVa1P68Q0+vBf8nRYFXZg/t1+b47EdVCvzUmbEhUTRtu61N9WTt0lPpmlZFCy7ohvHu+BTGGpW",
-	"yfsmN14QrkkqyzwjQhqrhghjg+VcGQlNB4oJjSqwe263bpfFt7awqlSHSSpjd3C92PT8uXvOvCPLApXm",
-	"tfLVkPw5Pmpe0lS3fAeeNFKFpWPBjfaymTv4J817XC/x9f3ohpWzzCjVHfbrhhVxEbuXgF4gBSNTWYQ2",
-	"HaqiaNDBdhBzvHCg6+2TkJ2BYV5d/1D64BbXrq/bg+B86yRcp5XaRlRrdIfWknECi9s2z/yZqwjf9NzG",
-	"/7CRquqsZz/GeoSRMZt4Mcih5uHAR5e2ya3h3N8Xp0AUjObaUFTSG5dCG2pM8OgLdNslvVEuBzS/8kzO",
-	"nz5qbQ1tY++oSd2rz+jcEcx2T+rcXXC3SMHmvaSXczFhWWO6zzvMFj67zcmi3h/hylQT6hX/lE4Z0fKE",
-	"XA95ofSVYn9cww2/zqn/p/WkoooPvJqWimUJsQ4MDc5W85gwjGHB6m4ccOCa0XrHvVk5yLka4z0esWJW",
-	"cCPaevALO4He8WHSc8PDP6xxByK7dzTcHzxP97KX7AX9fnjYHxyk+9ke6w9f0heD79PnvWXtyw1f45UH",
-	"+3HloJrVZtU6mPOntdZDuKBNT4ar3TSFxhUNXk38suurCicdzKol90Oq2jqd/sPM2gqctno6tRTeE7KX",
-	"9P7wX+j9sbdMAtRfhzbq9x/BdBpWU901uP40/GcSN36XXf5H9fb2dns2K+QNzVfwBXPLZwVDvYyrMYh3",
-	"KggT2UxyoYlgLFPHaFaXORcjwysSwo2lTTU6qZREn+9cFpmxwQ1LkAXRc0lmrFBSKGeZI6s3vKJxWCPK",
-	"hdVWlsI6oCxyRaiasKxyuHjvvpHwO1bqBGd3GFOMKGwHuxrKjaRxPjPWV9KDYeNeXjnUTJwAU+Q5M9Oc",
-	"U64VbCLsrOF96MSpqUVRJgDjdNDY2McZL5iK7toPhZyaGQgiBRFyILMFmdKFDT8kxMjmfIvbOuI3TLTW",
-	"W86kMATX0FyW9ZZRQYV1DTeNYmOlzZfX/QZ9qfZFQ4QFGxrJ1TAz9qJa8xL7jTpNcjpTMYL4BbcZt5hl",
-	"hAtidm+3Ch0Es88ZVawtBdo1dNhWvKobDUh8KqqS2y9Uh9CSkTl2s3UW1smbSD3X69GYbAiY4j24vf9M",
-	"l73Zrs6nJncXpMqsYcFULzEC9UPSyxjNci7MlPf7+893+gc7/YOL/ovjvaPjfv+fhpDBkui9p4roMVdE",
-	"8ZHY4YIsZPmXVSJYrQqc53LOwLBUJ6hGwq8UoWJBzEAQk2rDT342c254YBrcJOmVYEfbv1uXXbXg5gxP",
-	"MWRHXvZJZkQcHds8gjuxR93CALuIGWDwYjDPloQWUMVWiU0xpbrQWeWEAW8lT4ExqHI6pYX55WnD0/pE",
-	"kbRgxizkNFdkDhkddMIEGCiOj4fuk997F3v9/sFuv78Hm8OnDA/09089OCZPyPsxQv7BKMaeiodGalJB",
-	"SgHBOCKYnsti0rv9cAuMIVzs3hKxK8V0hNZPh0OWGmFUKlaohEwpzwfyI1MJydgNT5m6F53HPI13dAXe",
-	"yWXmzrKVI/bOjq9xwahuO4ingZbqyIV94bXQxaLF/no33PqPmofaxpDwZm39rk5dMHHdfV1Fxo+CJD8z",
-	"eUUsJFCS0QcKRhBXE/O7mVQMgsAgByu75lER6KZUt4awca5Vu+l+Yz50IOIp+vS2Ssj6LKcoeJwLzrBl",
-	"pZ1LUbHiBnwUGUTvrlIpdCHzHM3v8ES+b+efq8bc5kpKPZaGb74r883KbIwSFclYyjNjrQ1kqY2ooqmG",
-	"wLdwwsTQ5tQMb7QqiskQ2r7t0o7cA+jHh7ySXXJq7Htw718KJafGVqdKgR1PR4GxL8xL5teQ/ZArScYy",
-	"z9DmpXYWZD6Wqv4FBbfn9at3JJNMQXRIszyHi3UpAveC9SjsXoplL0HqFN11t+UVU0DREFY07KyDQ706",
-	"+NotO2ipTaY+TWF93A5zoF6558GaLWOK8hthtk+WWvGM1Z0oTxQZlIoLphSBt08Izec2Z6ieYuZujXu+",
-	"l/TsJzfG9l0m2Kcl63mtoeSVCd5h90O9otr7w1Z7bygsbmdYihxThX4p2MNpa53rgm4M7sZm1GCtsImJ",
-	"I+CAVFqy1hrreCie1OGe1OazOQB1BomhZxKzTZqu+qxJX4dLubkfPh3GUm8Ng2A3XJYxvRvSUZFxDdgI",
-	"ssGH0gY2bOhSzRidWFNWCtaQ3x2mcUNznl2BV62d+65BH7AJwWrqX9xAJBlTk91gi+9LH+Z7mNZMZ3TA",
-	"c3+LV/qPZVamGjLuM0kGbCEhwUzmVFuHMSlYzqiCf9kbubuCvauoV2/Eb5y8IrLIICOS8Ay+bRMl4Zwh",
-	"uiWHNmd62e8WSISlMarvTLgAR7blHZSMpTISdMU3vboR/66Rc4qgbkKCh9HelJDfiSrMigH+KFm5Ys4T",
-	"xmbK7AVuSk0IO7Evh0OjPca/HWecftY1eWOejX+lFBkr5nSxWoeGzZXDanZqLOf4fZi6IvANMqcLVLbN",
-	"+SIJSUHGco5qByaMbEiRcoTkd646d7vg+qEF82/Hj2sXY4vs+GxMhWB5qOmyKeW54QeSQ2xbYUB+ndCO",
-	"T9l+evuzPRuzdBLh69Va1jqt7WMbAhq/WtVHZsznESGxa6Y0mTKl6Ijd0UHXZMZ2SrG8hzOf2FZfrVOt",
-	"rrwit27RP8JDjnXQVLdw7eNz5h1MmO8SKco2Brtev3rXMUnN3c2rGW0TnHjjnj+fc52OMZAiRqVNegyj",
-	"9EexoAsb0fwqoovG85+EL3Nql384kzlPNzq+3uJT1oS/+rdNv+8Ur4fgiq+hCpYVfjTYm6RJWgHR4Mn6",
-	"2ddIoyUjc8lW22MK8MVXkJ7ZyVccXgUGmSP7/f0XO3v7Owd7F/3+MfzfP81qc2o4whSWDpVS3s27t9MP",
-	"n61IXzNBIeukv7d/cHj0/PsXL+kgzdiw+W/IEhOZLMBlLeeZOcYJq5Nrj4n62R33XuNCyN+pKIc01aU5",
-	"fHL+unasx73XpdmDZ39lRc7FcsBkmYvQPP91CN7sFvzkQxILnhdsygVI2JHEdP6/S5HRBdGS/FBw81P/",
-	"xXG/b/69Bz80DMg78qn2XCdkBPUF/PXsLTn8vqGXGwYRWJ/7sbK2D5/2k4PbpztVlduHT3vJi9tvvo3q",
-	"73X20ozrajLIqZg0prHfwgr+rHyoocKd/nJKzIoa0zYsqk1R4HfPVlYFhvysDQfz1LNaom4jHdIysy+S",
-	"D4ljX7Bi+giYXsCpwBy8B6f635wJQf/knOrPy3/+f8lPZDoBzTfiEjIfBMOeLup1x/0Xxwf9RilCbSVP",
-	"n/7e3/sATqD/7P/e3zn48M3x7/2dI/erw+N+/5vl5a3QutwUt6l4yWmrcF/Afbplc9wviaGlPmoXsd19",
-	"meVMswuqJp02B57v6Uj6kLafukfqEHyi9Z5UC9jqxkAtW+BzaC213CvgjUisC9fq1pFk7M6eAOcTXvbm",
-	"K/6RZHzEtXVNIUYEJP2p5Qjs84gH9/ntZiaUemcJzCTKZuzu5VKVRcdKV6qq9YDfD6txtRmeGOWEzBmb",
-	"7PYihbBUbY4vRS+hfbUtydUWt12iU5ZLNRw8gtlk4ScKEokj/uHWDo/BRpGHladmg2HMjRISn4I9dUfQ",
-	"ItJ/g/Wf9ZWa/aN5QuiMJwTcepinCrnjJ4RNZ3phfVtFmbOlpIJNxDtY9HDkpNfeD2CPZbsnra0e1pTC",
-	"uOf1cKbR6YTUfLhYPnh7HTtYAhUrWR3EvUvZKXpjGx6oo8NoEWkXPyA8fTWUxZXPk4smPbefaRfnWmu3",
-	"GnjqaxAHe5vL6JPebLzsKYumVhdsKqsyz4iFACX9kBZoHz0hUuQLX5TkQSEg9kGzjEHWztQwWPAZ3y/N",
-	"PVZXH92oB4t+Y6UmH3L0uHZIIbmwYU9zkXB7YB8hJVmY21cwiiAPUwzAmD1dvov+BrQqwm2X2wSrgvhG",
-	"29hpQxxvqim15gQcX+JDKkiWNcsCCbx2fknFflrzUk3Th+Clr1jOb1ix2IazxH3rC7lLcEFb8frY7W4m",
-	"aXzOlXDhTC9fI4qkZdkRM0Q4o4XmNLf2K+WCIXqZDYz7n+HXCGrTiPS9bGddBjPaMg06x0rXzDWjntNR",
-	"wVgGoGZhKRg5B6wzw3CYyKCkNKMLlZB5wbVmglBFpjwTfDTW5LeLM8RMY4hgw0Wal4ojsk+gYm/PldbQ",
-	"QLPsymYoeNp0J54uBqxQLC0NE7+i2Q1Xspl/GC1A7Vy1wETWGqoB1lpN0ix6c8qX3ZQ75LHgmzhFO3p7",
-	"pllsmWt6Fhc1NowQSKDOJIFMoSRINwB9HO6iE4XN5BJyioFnUNONkQiVdJCVKaRHSYrluKRs1i16SyuA",
-	"oTu/ttkgcnqjMZenM8wAX6/VpZWC3+bD9vH2MVxXgtrUYFdgtqyuBgx3IuK8XFEG+GBILRO2aLWkCcd7",
-	"7u8uai22JMiQbM+F4VklPJoZzzE12wJmRAECz2QptLJ4jaoG2Dgri5lUzOZzIeRWgklMe5vLWy2uXZsa",
-	"e8M3RDdIGpxam3r/yoCPIaBSpWB9cKUhXclI4rJgJ/ivlIqU5SxzGScJUaUxZ5mxNMAKoUSwOSsg2bRg",
-	"s5ymLLPpaC1wbiqgs/W7qZqgFOZvIgPdwfEYIIp/QfEREAzOvA2BwNfXpfxhjJwoyrMECl1dGhdiRWCQ",
-	"oJMe6sFxGkpcRIu7C7gNhvQ3Uwc+uQzEEL+i9ml/GN0zQSaAUwpXvaLigBBql9Ude8Cla5elAXdjT7Gd",
-	"APbC8gEEcFzND9jytBUPpekY0/q/JkunTt/Lm9CahivEs4Y7TRBWFLIAlpUYhWSOgC9GXjj/Ml5UBygM",
-	"QMRZVjClmFGil9lTXCLfjc4rmu1IiltHyHGVISHbRPmZhdbXXdIr3ae3OVuuprxbva0PLZwSyxasllpH",
-	"3/hicQW3pG3uUsHzPIhhNa5XHNz1nIsUCwGyAvFOR1TUA8KH+7tHqrfZeuse3MoYzWLqB3fA62BU4PWs",
-	"iqXmspjEc68LpspcxxUaq3Q53cVYOZX4fqJITpW2sC1Gc/FKjUTA2yEFgT6SerPevDKEZueX2MOwG9CS",
-	"YMLT3TrVVAbM56YaBxIS9/J3jnfUtmlJh4rEPbqZbta42qS2t7TslkpfnLvUFUm5vensea2d6rap5e1Y",
-	"ipU6MSXmHUsX4Ehn6phcF4zm1+7fYcBanaAj7FrxaQkC6NrcckD4zhm9sU+PZalYgmUvlwLqmcweKoLV",
-	"n5ktiLHXlnCFaAlYOxli8hlt0I10J6diuAXb3tl3zH8jAh8Sg9qxZ6zIfCyXzfs2Xot4rWVlxoSBJtA7",
-	"2xs0IRG2cUqD2RYNeZ06vFQLLjUywkDePXw1pMqoA8sD/QZwUGb1gBTniiRJhp03uvO3mb8sG7fKEhXC",
-	"HFVtC1q7U8Dl2MEaXNJfqg4HM0ffwTfr/MgRTwd+ZKl7q5dm8a7shvdjC6dDdbdCR9nb29l/edE/OO73",
-	"XaWUIaylWvoKGdn8Od3p7+1ajdINdXvviu0NEHA+nnJChJw30j/Je2vfUEHkcKiYBW+oF7HlMqW5R+Zq",
-	"XJlIvecO/rBf/XDhfjh2Pzz1P33zl6f//M/v3+18WHrmm79EMz9TB23Qvi69OoVN2QX2uQa2S7tM3Soe",
-	"vZSsa4uxnPfzhLikhUg+rqsv3Faxtf3klcXoiau9SzADa0oXVwIfX0iii0UCWZGIJSekxvCTFLa6EqEP",
-	"lgru1/QZ2IyI7IvE/TlH/QrABN55nLclFJdyulJbmdIFmdIJC1EdpcufoLkvexVYm2oro2NI6AcbkdCX",
-	"j+8+MAkWTjIiKsGPQe1qamewv373AeqOtfxixSvi7sAVpBT51vq+EyE9+P2yMw1xrN1+JP7EY7Ty+tW7",
-	"zskihSxHY6N6pGNf4I2hMPMbCIIpgmVVDQbr4jYKgrlO4iyHwlxN1pJyV8h5dg5lV8f1L08ZmMdnb15F",
-	"zNFo1vnOh3i+feUQXmYedrUnCBcBN0CPqSBBORimE2GHLtiIALVsd1k9Cqdms+HjE2uHFmWOc4vqxOtX",
-	"71aV8Dbq/9c6OMJnb5OenMRt25XNA6r4ixyiC5MrMi+kGB0TXVChDBEkRI8LqXXOsoTQ6YCPSlmqhLg4",
-	"BwE/qBjy0W4LLVUxvTbVrAZGV6VMaWiMAz8qpmvlyBYO4YZnrHiiiJyL7ZQkywlEcIIt/tCWVPBsH4Be",
-	"YoYZiBcXJodmTFRpkprHvRNSCsFAxNUbQiCk+JwqwIK8T/bv/5DevUivfbisQaT2tQSptbW7P6CnLVNp",
-	"tYVdjKUBVeyqLPLecW+s9UwdP3tGZ3yXlTt7u4EMMBNBnJYy7HmDiPWRsmL7Z8XSgpkDoQR/dPfC7t7t",
-	"6gLkRgWen+YqrAQnNgs2skktXChNc0xyOSGwuiaxxhUbv8j4JtYI5cXeyxjFNwrrFiF0zBNFhpzlGdSX",
-	"uSnV0DafL5PSvOCa/SryhU+MaiHVI3dzdfGal9Ut6tY88du9ak/7AZVul/5/MFu6LNXHLJ9txjqcAztG",
-	"+3koS9GuUU+8gtHs/4QtjA6Mu9MmC0fOkM6iaT3Gghmwms21zO/dVYu8D/obzRkCCCGknRrLuagSxDdg",
-	"zFhntR0jmG6CG9z6/PGUtnvyb5HYIzAllmlcVUuJHZZ5jPz27mcyLaE3LcAvifguZ2xIy1zHWRFQlZDV",
-	"B5WmAsECQ+lfoEm9NNpGxgRcYwXwG5KaM1UaGnord4Q/nbpN+3zZpjWmemQa2E0O7aNqT5F2uUjIgAGu",
-	"nwa0RHAszJhtOQdQ2BYXe+5bW9tamaK0Hw24Wsw83z866N6orH2XqVX89hSsox2WFTs1NYZOAJ9ys360",
-	"irc6hFJ77EmEnt1ZtL5/7q48yA3cRoJ7MMfNh/cAGSyvX707h1aqq4SG7V1rg8xO63j96p1POKFqwsXI",
-	"Hn1bNeZ0Sbe1qoJVbTcyB9sqd4W+38QZt08T5aO8le2yAvfNWc0bTs9pt13VfjOth1LxzUTaJwXfx1Vj",
-	"cd2W577GaRJVCLavhF5Yvku1bWVlVfJ2GugWDCVHoa2Zlb2I2+RVQZZ1sydPVRsZySwRHlrV5n++fvXO",
-	"U2vYXyamPcblSdiWY204xD13t/hJVqWBtYxK4UJX4HP4pFjD8bhWLB9Cqg1KaHx19cag32O5PU1sf7KC",
-	"D3WMoZ3LKYPmMyxXFSczao+vaYizsBETzHbmC1OOo27yMOy07N62qfbQS2goi+Z5Hx3eud/OhM3WFB1h",
-	"L/qlm9mpv86ULq4GLAx1rowq4cFyTahLrTQGRD3WdA+kTzmAP2f1UrJiSqtcf9tTsZm3iL92UbE2RQB2",
-	"qA5p1FI42Pq1zrX6Pe+vzcFvUUTvY75XVHWp03dvdQADKNgNZ/MNEhpVcN84S0vCPmpm2wPEaohcxRrw",
-	"2bvXHuPcspJtrI2GiXmWI60+U7WmurvWwEXbIl1IooC+rSs4pmEXM1ZMudYsA10LHQ9KgoUEfdsHjFlk",
-	"22b7YJcsNacqRDjfnM4bvQtxENzTMLAF8R4sJffibpXZtYJ9b8wEumtg+ziQNNXmUbFo4cfgWRhproRj",
-	"TTYEjMlzAX+LG3fNUUlLncapH9tUaW5WIoxY3G9jqYi1VXp6c39AzzU65PBTTTuLsmYH0ahwxt90zcyH",
-	"hqCQ5AQPJnbhdqItT/CGPcDxbcVwvvlicICvP85YxnUXXKCWsV/34W1uOIivLiGSqjSzx/YqToA8CrDS",
-	"qz6YQ1kwoXiqInUHK0o8N4JpJfepWGAVy+lUvGC3aYsb/wP3ArIJeGM9C3UOBqmodJCzxBiqUmRXmP+R",
-	"EIcJkhCWFah6YPLMFXWtGtpEJbMKtjfu6JlypWwGS0zwHbWRe5EbOKNKxZPhl6oKMJhtX6hm3O4I3YZv",
-	"8Qz/xm/YD4xlA5pOuiF/Wri+ni1sA2cZF2TKRakxRFKgtn98FO1vzUTbjmjuO0ut/c2RzqS31lC+HHXK",
-	"VrPfbrf/tc3a5iHIn/lNpLpuiOfdXmQ4AtnsaC0YzSLIAq8hIR8THpBIW+hg+K2kmm6bhh92zVtr9vGj",
-	"VPqtC34uY3YBVzc6ItT7UrEgKcAjQArUt7ZttFk5LWiqjYFbpeOSTEJsEbpFDR12H6aa53TAcnQd51KM",
-	"WHEpzCi2PkIKM56RJMHD1WcozKhyM5uBEtt8ylrhtvmx0anVLjn1PitF/lVmI5ZdigGGouFLTTcGGSzA",
-	"KLHPvH71zvpdscLC58Vn6c63TY/HwYqctN2rb+MR5doZRKNJoPZbG+eYmPfMVmN6mtl9hxfXitbDA9+s",
-	"JP240vtj9Gr2kaa6opGY96cFRuyHp+Eu7Xz41E/2j/ZvgwdWJFH/GO+e9Z6xSb7A7ljObKuamfApI/+W",
-	"gu2SXyD4yKhQtoVWrejh90+9jC6g1+gUzB1dmms3B/mjx6W5uAU3d3ZYyGmAJaul4bEvjvt9yKFudSjv",
-	"ucjkvHEee0uwMBHe+qPtDrA1pvomALdYWbmdbTJnmnqEhAtmi2rwWidQa+ggx9ALMIQ6Zp6Oictchw51",
-	"lCtGtKwSzqmauNZzgs1dqvKSPk5zVnToauniHpvq6JzDWsXbw0+hkzFkVaM2Rrw2FvGWbmgOH/bz3OTr",
-	"tk/eIkzIVSFL1O83lEb5Z68QSqKlVdsZRTHNperkeEw3oazGaO2ingNlcQElgdGjVALle3H3pk9qbm99",
-	"OjOjVQ2YNetWFIQONyqYK3wH5k5f+WV1qMXKqdJXDo+9tX94xjrCtoxbeOnfwkMA8jLIuRp3BIZx7zxE",
-	"BYyRw0oHYDiDheVadU+xuVk218juaWZTO7An3a7t8qV8A7RWJOabfLchsYKh0ZDRboO8q73Xcqi7FPJ5",
-	"9P/NnMpbt5rR6WYnAJ2eZkbra0LsLPMLe6CealAB7ftj2sSmFWOitrOdbutmQ9n6AlcQo9KE3TgU7LXu",
-	"QsUgkfmq6VtcsajufcG1Ecwd6r6MEdJmA3RZbPb6lKjRmmevOoUs7oIsVPAhT30ItZt4Ov/1zKJdEymM",
-	"9mOrTRjBzsuGd4ziOs2aMtYQ+RR5f2Jdvchv7S4GBxsKIK8s1ZSOGiRRk5WE4jHkY6GCZO+Go4xQWNT2",
-	"vZ0jweumD6DvbsP17L71bkmX/0wO6HACy+5F38SuXVei7gpeHRR1I3yrfXSDCrZeRzL0dOXZzgYsuodV",
-	"VO5YyH4XNts6V7ML4+zKBjfyoiB1M+A5DW6U1nBrHeMKGVNwxHflH0obOR7ejvtyEPiiZSCZkQQYOexQ",
-	"bHkqCHevEjkkZp8LOeWK7ZI3WmEiM5YkISTuYEGo1jSd2DySsGuJ9RCC88tVIxi+SfM5LdjqSn0XQPSR",
-	"9Jnvp282uAAhMqb7R88DBO0hz5nr1QPZLW3wbu2UlgMHnfqnYLwSv9VWZrjj2arQsB/tIhvcPDZ7md9Y",
-	"eM8OgYUaRsMyREMQrAsqTyD/ccC4GCGCDCYs8RhW2F3QB+4RrQtSEzpF6954YNTtnXWjhWksDccrcN7z",
-	"gA5n5dP+bYYKoZrMCqagshB9XxJg+oiSu+TXKpU6cY+5TgcWDIYrgp1XH7ZRihPpVZfXGAJZJJ0rnpOt",
-	"eFZjM0qmlZTYhEzdIA07pS70UB3eFuniJ8Zm/xM937D/sElb3PSf2VD/WkYU9Y7YZq3hqKNEfhd8s3bb",
-	"BjE+t8itBfl+5qK76E16f6fFpKNS88qyvcEiDB3aKuuCaDo6wahRvkCgBYScsq6LWub9UvD7bpA5HeNh",
-	"mo5awdW0y9uBHdwi+ZvvxUKEdtfBmwB+yLkkGR+CQq5t4yXV6LwEZXfQnqF17BCWs9mw/YXNT3NWdGpK",
-	"6IzTvf7hvg+JY1V1oXewT0O/v/fiIMhbhOBcTNv5kPR4oKH97qVXqLk6HXlWyDQrp7Pnh7vsIwOvrwVf",
-	"RlPINok42OnvX/RfHO8d2YYSleHW892bkp6SZWEsQMDfs/m1mqVjaOgAE77Y6/cPdvv9PeAFaMkFShkx",
-	"c7HQPHQ5qTzSZ6+jWV8hCrfIIQkPItqYD5ZrK3s4uLfjbUvb8JvgXD+tLmzc8JENqjWvae6tFHYVgOd3",
-	"8R7cxbJ35LOBy5nbdY6P3tbpa5Ns90+GboT1qzEPLYk3Z+DbCdcoJWL2x5xVv7B5gMXasQslXCVnkGI/",
-	"Suwl9cG3a+vRjP7Xkh1kO7RtK7zfbA9vbbDTjJLXfkzbQG3P90Trfbe3398/Ojrq7wH6HnYY6529Of+1",
-	"3obKbHXFXMZ8NO59uH2wRnlTLtzdadeSZhrFJv9VeKBxLLS3Wfssh84qmtBKOcCEH0jhOSGCQUMFV/Ro",
-	"10VgmFhySZhO8t//dXmpPnz3X+6Hy8td92M0eWSbHayxzKJCDT2xCSVNpMIzl7/gctAV4SMhAXFhd3VD",
-	"wGb15dJHJozNiJYOPLZQCdFSxmuNvnzX6+33u/YNChs7BVVbI4lujVzOzR6ZO7QM1te6l2Ej72937/nh",
-	"KrpVts0nlLdMIQ1tyD+yjORcMFsWLyT8abnZZ7DLl5ff/b6389JiSz5P9g5vo/vq2hQuSWlekGEpAHyJ",
-	"2KJF52RQZTomVBHDeZarER+4xWE3dhNH4gi6+LXs3oeS5wdesFcu6tBW9jh82wBVeYkZ3wEDt+ngwF+v",
-	"mHiYn9UaCNbmQf3e6++9GD6nR8wo0/2d781/vTD/1a/+A3ppqI4vw7v6tKqGRxt+j2YGV77DK3bRyqUY",
-	"YbdXz7jIgunWtkc0OauVlOqsIDuyaCbDIs43V2RKiwnLEosgk8pSaIAH86AyDvubIrKmLRqLYdXcI/hz",
-	"Z61tBWU55M1Tl63WhcRg3WiP7XxrRijKnKGeFYMhBmMe9Zu5LCZKYyj9Q4gT2qOllpVK9b56ToESIRaQ",
-	"zdm7TTaOgdW3zc+ryZUeM3Flx7EaQU+WGvyVfuRzrN01g0JDwtUq2gejIOi5vPKIpcb2pCM0M7MSZ3m7",
-	"rMLZ7WvtqlAOwXSzR8Sd5jt4+rYxv80G/zKDwnHjVPRxRUuKtCwUxrkg65p91GRGRywoV/XZLK1AA+x1",
-	"jdxS74LHthqJEW9qJidMwAWdFUasZ4QL4iOW9XAauiC8fvDS/SfMrgmzVAI14dez8x98HWL7pJBTsSD/",
-	"z/mvvxDcyUZwD+j4qjQm+H6/fxiYWmIowTVvnQjnpZrxlMtSAXrxDsbwwIcy3NkL+Q3Y88beN/fneO/5",
-	"y6O9g6OX+/uHL76/jRzrW98tPeIBMEq80XykYGRcTin07iyVrZGnyjU/OIHKVVB5rHGwucd50nvrQvBV",
-	"x7MbpjQfuZJ4n7TV8wmjV2H/Vcw67SW9DLvQLJcGf9+qFcJbG7bemi/vLbbqgTqgVR2iIiqyT0m7Uyl3",
-	"9741D+VYv1NT8U1OdtfIuWpDszk3AFzutcPYmt/9rcx5urhDx25kXRYCdEZTVg8uestvl7gSPWdkJuTf",
-	"rJBEFqTvoLewShzg2iJBQ0jVYsbm7JAiCwgaS7bwj3IO1TzE8ACbAhYEtaBaRc1ZYYmYcE1yOlNMnZA9",
-	"ZXTDgz50AQZTeFCqxRXA8l35xjxtUD3gPV1U2ECOuDaZeC7b+mqOxRgtxzP25F3m6SEjlBHGV3v9qykX",
-	"awoKXEA5RNcmpcBiAltEqJkvJDwh0Nd9WBYOzN1jV+ySo7pj4gTaN2IHUDCVhZwTaPJp2PqMicDVYP0K",
-	"tUu7aWc9KsvWqKvC2zAKg3IEtR6oI4Dm4NqT3PPnFc3VcpHXXllR5jkdGKmL8rzhkAucN21pqO2zeXvS",
-	"nLKMl9N2T8fEvmHVjjG0Gc8Wkbjmy61fad7UjQSlcjm/usNoRgHpdkt14ZhQh4HaxQatcNimRoFgMbEM",
-	"FYltVMA7WS+8uk8eCcAiRVsqmb9AEMsI5KBTiBT5orXJXxPKbSoQDEPb1DYKEN90tRfY4MPWarSemgvR",
-	"t5qVjPpxvfI8ldPAAvJCPs1lOqlbJkuNe477/e/6e9jB5076oO0hpuJOfMP/QYxYRQt2cEwVod43Dz5P",
-	"9lE/3KHezUcyZVf/jrpsw/qwzu0NgzRWyEDFow3HC7bU3Q9Ll63UUHuDt6eBVvhc3VJT3/1wRl4eHn1P",
-	"LMJXwyZ1QWTYTldlxxGg6IbmtoFYUbj4u3/egf3a5A/HGBLwyycERVZCckjRhZQjw6x7z1RYlaUsMOnh",
-	"/n4VQv9NzAqZms0f5Iy8FhrPyZHTQJb6GAIMyz7bVU1234dNARJbcIquk2UnRbSZvd2BGBEimm2FQwmD",
-	"1K7R2hNbtYLNk/K72pwVuCDsXwkXNqA0kNnixK2dFnTK4M9aYfwOxCmhROVUjdsAGja93XY2PjHhw6YS",
-	"qVhQX2ka7Wv/nusxOfr40dbjAp0aAypLfLTGgS+37oVc1vWVo5pn6DDuGPJO24gMgE8SLqAiSLWKwri0",
-	"7ab/HYKOAalj3yo7gjJ/BDyGvMVa45nXPrCP+7CBpzne4bjQfdkanfFnDnEQuBv6frYOt+S+u0XdzBdt",
-	"RlE8MT6usTbMGS5B6+Yk2iNzc+tIrsB+W3K0xZN9HFBghxwX/0oHuEV8ZwVXBAR0rMB0OOgIio7+/qam",
-	"0QmFKFLJb3b6qks3dpo5MMw2z7eDOpU3rIgCPF6A5waHtLgyFeqJ86asag+NBccdFlezfpdtbznUdSxM",
-	"RHTAYTbXyGobGthIhzGkQni5opzg4IIzCVfQLjvZX8otXnSL6xQ3wuoZmBsgMe6f4b9MTTyzeO1WoQep",
-	"XipWtIHiDpzH9S9DnkNC1FQlxGyeMfQKQme8jYe/Y5vpFQzP9wo1GihAaXaXcQBjWbmOx6CDtnQgu2Pf",
-	"mub+jqWM37DMZ9JGYvCt8gSBw2BD+DCOkhbMxkltGR1EzwNo8vXn1uxUZgewZcRRJc5DCnSJKyPb6L1j",
-	"FogV2CAoSu4y0eEQO3HRzHAgpUGbi1VO6BYFt9HqB3ixHUupFrlVnlIDY1gRLGrDF9gNz1yJaguNgH2c",
-	"8YKpDkKkpcRbpscph6AegvhyNbmiacpm+G8h9RWdzXKegs+1BbRvJ6hpB4vQJbUX3+ig9WxF/nWmQrp9",
-	"8RYUOVeOqfM3O3v9w/2dfr//fYPv1lMGz9/sBMlsB8kL12D5MHkZSWtbsbqq0nibCytVp5LLqm9Bj9YK",
-	"ut7SRSHzHPv1SBBM2ABASCkifClsgPDZKrr8oB0ruuw+bXXnqwDRFmvpjG41KHmuv/YaOrc/W91y8ISc",
-	"bQLYiuR5SQ357XkeCN7UBg8Bhr4wotooX57J9wqmZH4Ty5bEz7XZzKjQ8B9elhkw9auZVFzzG3YPhQam",
-	"2Pakatu61QOL5OYtO+xti+hGT6ZlHLpd8ka77EXQ+NQJdkAVEtAkydRMgqkqZrxki2QFHXYDzXFvtK8+",
-	"/pxZcdjvvYsOgC/ELK1TzH+qWXtBI4PKOUMJbEotnacsQeSHOfjR5gWds/hqnco7YP1Wfcdxa9251OdQ",
-	"O98kJI92d6ei7Ie8NnGUH+jnv6KdoL1RVd//xkEKm1qB5LAZg6sbotDyvW+BT/kAwEJLXfmXNuuHQk6t",
-	"txnwaZU+MRcA4jY0B65igx3AW5L6syRjKc+Y2iXXtbTca7O1me2GKAgE4S+FD0dSZXsjY5kRYP76dicI",
-	"1uva6ViSpWqC/11L/YX/aYiIg5a6aGNjtkq9N7ybXoTMHDgQQsWTKeX5QH5E4FErsNEzolnBjc5ps+SX",
-	"S8pGrSVz9bGVsXdaMJhLK2RsO3pboQu7tO19jxK5kbF8Oi01xBgZHkqjrwgIXDN+xH93VzhXfxrtbPZ1",
-	"gFk8qB9pDVIlfLb1euZ2P6zOTi2bPiOs5Z1RJ7unLjQZcgV4Z49gNXxfHbWvCdVXO5nGpne4Zw/B4bgU",
-	"2wDf8/NrhSj5EDKyzKNtPbJAZraR9V6UmMtRaXgr8kIrGIfQC+6Vdh+m3t+kmBgJHeuarSyIBzSSxxg1",
-	"2gpKSwl1FDb7f7eZbxRvHlysYK3DFZjZJ6Tvmn+t1LQ2p4pnlXyGhSaBWus2ueU9wGPe4i04B29ixxyd",
-	"vzt/KVZQO8cunpNWxNjDxNnDrsoa/Q5YmCEIeHcXJKOa+Ty4ys1af6eR/1P5kXtvvUMeLH8iBdknf6dF",
-	"Oq47AWoO3oZDu1fsRZw09/FVLxEXFdVumL2BQvSpVJocPD+CFGBCx4zevUve4/JpF0shgy5+riVox4Y7",
-	"2a213Y2x9L3VG1MJ1iqgVcdJ8PnPmDO9AWVsxcS9qN3e1Gc02mklh5mBz4BPGaGK/E0C9CM0Tz8hfWV7",
-	"VTTKOSof/N74oD/tq5B+R3InK303vwZEY+CVf/q7Ldp/fvv08nLX/evl7Td/eTr+z/Q/6j9T9c0337X0",
-	"z7+qhtzetgF+2zt/BdpaRN4zfGrYHs0XkP9lVCWjuRurSGmZs5hbvrpvzUD+4sTYs1yMlG9eGRbVG1tH",
-	"yzyLNL3vCni5ylF8m/Qu6ChGR5qO0P231Kb5DsAKgNC9JmPJZUM6V9f5r2eQH6wlyWTEZ9ghSzGTq3rO",
-	"MjBjW+EOtmw1zEWj9e5AZourwof07S+0xN/1XAvwq0zOERn7X2BYI5ztkGNPXvixmHpun7Gc37DCRtqd",
-	"mwJeH5bK/doobvgTVmZZOO+hbtXdF9Bx7wTfC05H2Amfiem/Z0+jHbe/QBfL1m5+YFLdI/BtpAMrOG2r",
-	"TIiRxUjZ4KqwDwYDdAjTBkvb6oZZkKc3ryIMQpDTi4vLst/ff372E/HQUcSmbHtpcrHXP3oJMGU1sntZ",
-	"kxsXNnYbSI2D2xXdmi5qKFXtGgQEK9mcBXzBlD6rUpQ6llx60BZAG3KgLSeEQmmIsTs0lBSTwQL7Li4M",
-	"A+RLxdpuAhYcaRVYU+sK3IhrzPw+KhGi1fergHUs6W+SAHzaCPWvgMO7k85svp5zwV4LXSw6pry3v/tt",
-	"8n4AInMpRq5d7kXL+1xbzjavdDx9/D6YSRcWGT4KyWsElmgaJc9bKX8XCOu+taVDLLBGgK0wbDYG1EIY",
-	"q/7OS7oz/PDpxe3THf+Pw9tvPh3cVv/e24/DLv1vYAZddNIRqDZYOGrj6b9IQlPNb7heEOhd4pwhLJa+",
-	"MFqpG7WPpzdIfYTFSx2C3XbdWzxq/GJbFh5lumqqPivLfe9rxTuIGwiVXQ8LOb22iUG2fvlay+uEDCS0",
-	"wCR/lLTQrFA2vjCWZbFLAG/u2gbG3Gv4Ka7JSCIKrCveuRSAtJLRxQnZPzzu90GOjRmBemjU2TO6wFBZ",
-	"Q1cHdMRAUHunxhq4xKSngGeqUjR7AqzNzf++O/YgwjJuONFcphMvBWSHx5veQ7MZdkz4UrsrYqlji1fk",
-	"PdfjrKDzO2Tu1HKkbMoOGMDG9iBQ5LzWCO7MUjolOTUXtrU9gzBMWhZcL87NbHFZA0aLaAGNIHJGjT6s",
-	"5YSJhFzPh1fXZChtWcpgQQ4Pwna3htjhs4YP40f9esdaz3AGDqmn4Uhws8VMQcA/4kOG5rubtI8rHiM2",
-	"A6Q856ywFSDg0SAznk4UKT0IpC0prpwSl8K3zIRfUmyoOWDYFzHbvRSX4ttv348lWciS0ILtfvstwbbG",
-	"rrwzpUXBAdQMF4pbtAtGf6kMo3p6bSd0nZDrnNHM/K+rr7v+higG1TyXAielTux7QboSeXp9w9mcFeZV",
-	"DAZk+A9I77Yf0QBqKOfCvWXUda5V0MLNQ1YkZu3VHyxkCqr1rIAGDUJq+CxXPnvAo5TnfMIw3pFJhuUF",
-	"7CNX+pgc9g/ttp1hDpXZslPy9tfzC5foMGEAe66YyBRR3m3id1KQ6zcZm86kZiJd7PzEFte7xBeGu42H",
-	"u0lKsxHI1OGvE7YAX4sUjKBLBHchWAMNWy5DEgV1iV7cTC/DeMrYbCRVvoBiDs2U2Q0rLl1BgPkb6CW7",
-	"5BRGhgV67oHwLtALJqwGto4NjCQc7u+7l60QModvoaOpyC6FzSKcsYJMOAoovwUi8+41WcAjwb0IRrf0",
-	"IKu/u4iYfWDCFrvk7W8XyaV49frn1xev4dtmOubggnpcc9KZTEtzk6oIipm+YCyDaNQxgUQgPB8Agc0Z",
-	"vbHkUtv5S5GzoTbrT+V0CiPKMGnAnpki+/2+j+OZ7UVSyRDaZ7+/Hwb5CpbKImMZycqCDnLsWT3nudEn",
-	"LkXwJkCgSQmHTMlcFhOzf3AIBUMX5mH/JS4R9U4IE80ttm01S38FoCbPWL94AV5DnfO338LGNUvHlbkq",
-	"ffJ0SnOjk7MMsM4SMuVKmdswYYuEDGhWVRd/k5DD/h55KiQWkyOn+Sa5FIf9A/L0his+yFlCBqWG2RgC",
-	"WMiyIIXMGbx8mMCKnkLFiG2kojTVbHkJ5vm9A/IUkoe0lAAyA2PtHZkpaJiueWp/nzylWLftq8JPyDUW",
-	"eV9j5TSgBMJHj8xUoWQ63Dc45hNC1cSSDdRPX4rrd0wXi51T869rm7yjvrHb+zOfcg3s5a8y4xYEyIWv",
-	"nh+Sn/hfExQKiuyRv/O/niCcnLnN6LTwsa59krMbliuSMTbbJT9zZZNzCkaRyC/FNYL1XQNhXOdm8Otj",
-	"KLxB6QNreKLItVEurw1R+TdQnQW6Ql4iGCqXOU+ZwGQmB5E9o+mY7ezv9m2nKRSY6vjZs/l8vkvhz7uy",
-	"GD2z76pnP785e/3L+Wt4pyqqruRoENU97u3t9vExOWOCznjvuHew29896IHtNwY1ACqKb/aeVYimIxZx",
-	"ofxgxeb5r2e75DRXkuSwb3DPU1nmGeLeG6ZRTGnOFctOyLWl/2usvJ6PAfkExSGX4k3WO+6Z/T91jRc9",
-	"/TvMhHrqkbngeMbAbQznNhQN9bDmiT9KBl4Hu7/wR6ee0HaQ8vDK7W2ybnCrhZjhAft95fgOGb7LBCym",
-	"/foZNKookWtxB/i4aj4VZH2r+Tg82OWpAKYAWO/Ym8nOSq8hhlVzmvnC+GpSyw7n+EQranl2Brev1+JJ",
-	"4CSAoeESLYDq9/t910THgVdiaNos+dm/rAXQ4SAhoQdU3xhE8C7WUkMMc9Xn/PyevQ0q/lU5ndJiYW+O",
-	"3fok7MoMIhcajo4Am9VebYBcte1goqjF1OKHgW4Fks9jZANRIjOsuhxc196oaQJAkTav3msflwLrLB31",
-	"wjgwuSR8tww1LvcNC6CPqiHIKa7IhM201dpSOrVsts5dbA0ploEu8ZcNpBIopj+xhaUZ0Mb+KrPF1sjF",
-	"N4u5rduP1syPkel6coGv/STkHBxi+/29lq+c2YLY+5Pmj6CHCzDQwFLjgngZZRVeNaYIqNEk09ukIZWe",
-	"yVQNwfiNky95xTRDcPcfkDrJ02uPGXttNMrDb1AYe3ZETsWCoD4c4M56qiroPLEg104l8LIMAiNgMYAG",
-	"C+aeOgHjy14OwjOn4Z//eLqzf/Tc0bwh3TV0+qtZ6AYxWKFjNsQAQBiKlBVCbZQAdSrbgkRAfQcvIgjI",
-	"jULxblNYEpKP4w5XsMd/vktszGazPuyx3u7GfuLZbaBM1on9b0w7hvywMjgmfy+c92gbIvidMRkck1sh",
-	"cjuJHJj2m1cIkB7Z02cFna9U0k9db1zMmgLDC3RFrnfJK2lR/8CJglHb+LG8o/NNPOg99FgLau28T+4k",
-	"1ETqzV9WMIQqC7U62Toicg0OM1at9ZDKXONmLxOTYekJGSw0ogWaH7ZOWk8UKj2VsvNgxGYdk60swagx",
-	"d2Y/0HU2j0qFx0Ws0uHtEl1mGUB82lvACwddvTUV354IGSyIL4FwZ+9Oa7VyH5zXE0VyRjNsSeWc0gp1",
-	"aqtDjJhWVX+CYcG8rlGKnCnlYJRH/Abheernj8LnzGkZj1Ldxtm9ggQv1U5c72158FWspAI7GzPqcKh+",
-	"lqnPYI592j76zD9nP34vwrugE4b9F6tG9kskt8w1nn1Calkr+88qJfRBb++mXd4Wj163RZ2ZILzp9OwP",
-	"SW9W3u1ON1HxLRK+MVJc6jT5BapaXP+oBNOu/w2AcyLDNmoIin4pAlB0lPAzwG4GZH5V85AH8QPMnQwB",
-	"1ZHXvH71DqIuzLquzKTSqid7zD76DTwHZ6H58jB84YIVU9VBif/K6HWW09RGZ6AedlSwKrJzt6v+DMOI",
-	"O6nEDudRrQHjqJBHqGaMTpBmXFzCvAqADM7dA1XO0MPXgvlHtdUzGPhMZuxBmUk1yooDCpfhY2nmGrlW",
-	"JVviNGDrmzGwKUYhbyAWDbuqZQP7H1o5PQBLWksJttZ5JfcH/dA99JBnhmOs9sHmDv+v4Uvfnl82gDF3",
-	"I/EGKvwDSYxNauBKtc33knmsblI3w8+ttIXDRvgz/nkbpHOaZRU0ZXdGbAnNe18yljPNNkTzLhqtW4mQ",
-	"ZCoLduKD+AuENQIeN2FsppyhQ6dsN+LKnMqbgJgax3K4ApDeAlpAUN98INsO2zSf2rCl97txLWJTODYY",
-	"2psVOsiQsK0FtFXiRlJgfSr8AvU98D2jA9t1Goa8FXBzQwSfFZimzx0SSFSlCs7py9/Z/ld4Z2tKFQ0I",
-	"+X7395ktntoJcnc/K51uFCOgyxd8NLaajyU2FXYANtQMWSLOcdBMiMK8Jkh7SrDTBlghEDO8FGMqMshk",
-	"O7Eo+0N+Y9N1fGoOjD2mCou5oaEJxKSJYHP7R5bPVOxeueuR2BiPkPiCLLXSFEI5CVGaLhRRMnaHzvCM",
-	"zjxi7oMYJvVBHuVFStCIs/vr2c4WoxD+qKsrBrWrd7JYahfNViW6yoKN6S9/pzxXCSCxo9kNTU6w6UCQ",
-	"dAnVUvYBmTEboxdszpQmM+wBg7F6m1ETwlJfivlYOnxxkIYR6gu06VfVGr5uv2ttOYtVCny13K0p7N4m",
-	"BjXHSFdPZ8huoIczhDchovLFVYn2BG4I8RGLkffNrSXAfFV16+GDTxS5rq7qNfgLrA1ss0PIYGHYEMuH",
-	"J5jNCfB0Vku6FOmYpRNv7llWxZVNK57TaGA+LKl8pIZROMVWwmF/e9cVhz0zO7tKQthuUFitY05JbcnO",
-	"PmfCWEsQaXSDyBtoxeNON2Sp95QSWPH6yLUxx7EKMBFkQcaMFooo/pFkfMStOMIuxHrMpobP2UR3BExK",
-	"bIMzkdkHbDLXpbhu6KPXRqHyKlaBSrBquL4i95Dc6RrWC+Me6UWsT/IRXkU4qoe6h6g5b/H+saxo6cRY",
-	"G9isAgvg5cgKOZtZvMzAY2oMCCEhNAGYYrJgifVRyxueseKJuhRyLohg3JDxbkDZrjFtPR0rbFMLxju2",
-	"N+RA4zZBXBZkQNNJPCPM6H2vs+KsWkB7b0pzUds4Z4gJmulW1R3ex2lDOs6FZFjGCgVps36Noat6TAjO",
-	"l2iZ+O4/kEHK0oJplVQamlMiXCd95DbmsA4DizHcHcGisYXXWfGQDurXr96dYwOxtUEf3NmtBRDm1u6F",
-	"7jB1csWRHmEME/yPqRTKKOlGPQS98Ppvry+I4xwsK3ZmhczKVKvr6K2/FIrRvLr1vHC0Q1IqLA74wJaA",
-	"QBryibv85qtGO5VT59kI9gspLxwMKpUXl84zVzEcs5ytMAvr33Dzn9KFq1E7Bp4U1oLZ+SdkQBUjv737",
-	"2XzkhuYl8z4QIe2nEtDBS8Vwy6d04S6d/5yhRXLUPzDWqVlLyB8ds5mwBTSqMZ+lOSoR5s5WniAcnyvb",
-	"aBFKc1BztziL1Bzxpbh+Bk8qKxmueHYdY5TncFmbXHL70v31q3fhIJ/ZDWMu52diFedM34PDb5Doz4Ah",
-	"31d9bqcR/2LNQq6IKymAm3RSlxXcp32vkxN43Y/6Bw6K01aBXQpkDbYB/X7fla5F/YVm8YZapRCYsf7A",
-	"QmalOvh+zOBKcw3VkKEMDRmf4Y6Z3Ir2UCycNW+XXo9ZrxFA60gKCt+zgts23A9PVL/OmICou2vo7UtD",
-	"HUelBOZTqSquRsfssKvCxj6kmkiRsmOb7+B9fxwzeKHboPQuRnRtQwEy+MINLep4pbRDwZi7tHylUQjF",
-	"+Kemhf6BF+yVmfUjjv5Wc/zM8d83DoN6BQO2x10ZsNtI4NumbdhqAWTARtyQ9ppK6UeRmlgsoElkPd2l",
-	"girsxj9GcifnN6sTl67hw3SQs+tjwC+APGzDFgfM3krbGXqZIVCNLVv5lJ2QaxQLtlvI9bFVOrG9qxTs",
-	"5FJcu7jJtecI3j1yQq5ZVlwfNywblF8q5KpwZDakhZtUV0+FnJuxPKi7h5m+PiZ1fOlVAuxv8mezZQ8o",
-	"uewIEXK1iWSwdi+xuHKl9NuQVLBGwzpBQC6RGdTIk5EkOW7CZ82wmhkFfQctBdcI8YFFXtw6a/hPnihs",
-	"Pql2yQ9VuqfRkvxcISmtyBiEaGmuJMKZW6l56dE+Cc1hl0/82TrDyIdiUZQW2BVMmbOQYpe8pRWOj40i",
-	"LJQtmZjTqD4Gr7zxu/kwoqsG3PuZzQa/NpxEXBN0fX3MqW0lnsagjZaF360buoPKzu3Mq2c5AkdHGfVy",
-	"c+FKKtS7CieEDwMoGos1hDjXZExnqOBpQi2IUNQ/9NbMZRNgwRBJ2H7zpBIRrQqjgjYXLQktaKIRKdCE",
-	"S+HnYm5ofRrkfdVYWw6HxopH06h2zXNpFmBkWkLmUAYG/RcQEehSmH21qeO0YERNOHhbbTm5TCfOFtsl",
-	"p4jo5mADwL8yB8BmBdnqArTdk2A66VhKxcxNfg8FbmCp5CUKLAsSZx+livxf+3+1HZDqyJ17ezv7Ly/6",
-	"B8f9/oqdp7pZjRZieDZwEz98OnQdPPerHy7cD8fuh6f+p2/+8vSf//n9u50PS89EgWMfNOD+tmA3nM3X",
-	"pDabP2+DK9iRIMC0QWF7QAHqZrlDwz6CKznKlC4cvwplDtzrKg8JfY42tQOVJ18caTumOVvQtvOvdShZ",
-	"Yi7LPc8ekALiHeJWZE3bVdWTWWzndtwNwxHMImHd2019X93N8QtlUq9yXL9xAtUwMCjiNLpRQzwZOjG6",
-	"CW5crRXlMlG8KugwShaP1ViPtO37vEb7igms7G+YIAYeXt4F20pkFE6tKqds1Eu3JONu3OxZVix2ivLh",
-	"LANQF+cA8oO6hNGmfK8FSBRHWEWvtcvCsc2s8slaPSRG6Yt3pYhzwO1TKo72ubVyu0Zso7TKJ2PbNVVW",
-	"LqIVbqfOQAVB3GU6tOeLHSm3QZSfLOnfPjMXbAvJMy07Z3nVGmBTI5ADq0FIukMQrBcXDTv52DXrDPqG",
-	"gEQIpEetcPIcOdMq69Zl2jBxKSD1GbP/lTW8LV+zpnXUDcxH4svqHRsZtGt7toUQl7EX6MMw5HL6OR00",
-	"4PyfMTnLmccsJTP0hHBtY+iYR4yJ91NGbfTWqaDovwS6smFY/F48K8Ws7388Jg/gMakxCZclEMpROKJN",
-	"FBnmQrRLZwcwP2OMJQ4Xt555U+VexPE+XmfFWzfgwwYz7TCr7JOLKm6psEeJyGSxtQRx20OqGsIDNhsj",
-	"cUxvNkpKXxuwtj72jX+qDR5mVXbvIDFnY6pWQlLCH1s7lN7C06uwKKuhfZgRnEUgbjL2RJGpvFk5E41d",
-	"MlqmOJuHN88D+DggC6Aj7LN41mJz+JzQnF9TeYej7VVX2NP+1m5tWI9TRc4wGaQJlFndz9VwOjb8H+BW",
-	"g5ZW4bJKwUJIdqUBhMsw1bksJsNczgNHKwEAX3NzEJ7DI2ZfCov7FGQRVE5q89hcFjYhzrAiBBWNCGwz",
-	"3zdVD+XH6i6oR6gfT2jfnXJSO0FSlEJAtPErC/RXiPAVdvpJfWmWYIMsAOyWMuLCAV+rx5AGYAg7vIcr",
-	"7nFM/D77VLjW7rcrdaQLZ5QxVgcrqdqM75LfXPOG0K/HWHVToc+wf6HKTNbM3PGqV0NhW3dbZ6AkGrpV",
-	"VMZh7G7/jengaj84095EVNtEvdtwql0ZWdDK/8MminhG04mQ85xl2P7w7iO1cwnsEoAjgRpSpXmekz9K",
-	"VkK0W86WVe7TYHaPlJ+HU7y1DL0r/OkrKViv4o7rH/4HbNg2/ALU9vVotnUNUkFr7SC4gGKpUPPH7hZt",
-	"eM8zmt1wxXY0o9OHpbQo6sspjH5hBn+shFTNcFuwul+OrnxCkSTYMrWmRXrfk8bzuBM5gXTegXO4k++p",
-	"O/Py0Tgj4FHaYRrQMrXB5P7h5vZYKa4+y6+b6nAxhJI/ql2/E11hZtYXpSeCCON6Li1nVph3Agh2FjkE",
-	"efUUwElVFOL41K7ksVKfnd5XTnbmSKwYFYSJDOp8aol8QUjwrjSpJp+J0TWLq5Xvbu/SEKccUGqw84/P",
-	"Eba20glmXdmCaqdImB91WUQgdE/V5NEzyWCKXzmpqkmtCs9zSgeJmTGa5VywO1OpMf0+A33+wFmeBWiv",
-	"StOFtd0B3K0G8gwmLddVhjhkJzgTNEaSsIpHS40wu6+bEN+BM6aKyZ//egZVuuqOhGeetTu7fcp7o0OE",
-	"iNWs7MxO4rECgdvpff2mRZXMbEvqsFxXNbI3utHPLGea7WiqJg9DRa+xVQ4FV5dFz6I2aGcbh1btYXWx",
-	"cA16I1QGU70wM328pFbN8eumt9cIumPOrPJO3pnKLKRM1ct5+3T23iZFNL20gDClCU1TNrNNDwquJtBm",
-	"IQps6nD4fH/mR0pqtVl+3cRmVsEIzfVYliPUVfS4YBRj7ugtHXjX/B2psAX+35uw0UeFiGtR/HZtm+gZ",
-	"HTHX6VKSwI3scP6i+RN/Fui+L4DZNw2QGBN0oSdVwZmqV4lFUPyM/vIlIgwZV1P+GeyCxMJwYdU5nmok",
-	"49bO5pEyNDe9P4HYFISLG2NgjrAiEnwkQ1nakB9wtrsysYLn+U7BZrLQaytaXGt0rIkb0nrlhu1dZD1v",
-	"ACvNFMmwd9hcFpNdn2fqm6UT0NBgAtFqFqjZf4cze9Ck6mqYFZFK3J6EKEmGtHCxbax+H1NFRlJvF2uJ",
-	"BntDpowakZx9CY4DrftWy7dYHNseumLMF+Kaf/uY9XFQBVOFuBUZMD1nTHh/gsLcCQhoXwpkyZiK6uh7",
-	"l5wbviFS5ulPGwIb0xtGRnSmVoHfvr75+juNwRpWyUxc4PaaUlQBpycK2zlC3mCzG8XnI8uPM5ZxzT6L",
-	"JERwq4xOASi0IDmjEwtMitUoNqOnTmev3RQfqXj08/u6Iu1vkY1gGTLX4zo23R2FIPuomci+ZJwq8ehR",
-	"2FMDE+xd6NfcPw+HYDF6YhQHq3i09Aaz+7q1sZ+ZES316JQNTYXweVAncUdaHPEbtjNkLBvQdPI5SDKx",
-	"LRKsMyWiivEb9oOb0COlrtocv3KXPtXMAxX5PI85VeA8z+8c+bSU+rmCnquLrm19oPLszYc+64pkFaeH",
-	"2rYwDuyh9gBdEKDb0YGi5DL9vrELf6Sk66b39UdEkQVWvLFez3tHsp0wNnsYmjVkyj6aY0Mww2wJ2bZl",
-	"itJPZoqPlLpgbn9aoVuTXHckMGuYfgZTwnOtujeHKzLkAmxj5xGeUp1CXC5obzalPGfZSRQxjitExkJg",
-	"uWUKtVrzYyVSN72v0xRxDguyVxUEW6fVXeixYBiEz75Aau87P/YjpZRqgl+5uIQM5VpmlySZrCLydyae",
-	"Yam+cMblr4Khq44CXBETshyNY7QGU320hAaz+9qzg4aIy/6gKZX29QdnV8vQkS31s3d2go+W1HB6fzoD",
-	"4IkK3FZoDOR8qO9BaLD5D5v20Y7LeRgWlisGCii01K4K86ritmVqhFU88nSQxiz/HLRZ86ggQcLR3Z0g",
-	"jRT/DB6VU2MRsILT3BahVwaBR8O3WeYxgoNZPlpCg9l93QTmTIF4va8LGNfSpe9DclyK9Vgg7/xTDwrE",
-	"hIOsw30MgrmAd+CBCrYKr7JcD20b6oRhyyWj7LNFK/2knn0StyvPDfA7PW08+KmtznWw6fzkjW6iS24p",
-	"xUGK2JFt/2SST2vW92QJWqWO9bZdlLeNNKKY1jl7XKWX5zinRyo47Oy+8ix8WAShxHt96D0KLrHX6Bfw",
-	"G2EHy8fdX/PPVApe5TNzRUbyznVmc67HWUHnj8GkWqaq93Z2j9xUak7z66Yz6NaJTmzsDKUlGknExv9j",
-	"dGa+wNISYdF//9QbMFqwonf8+wez6YoVN3EouosxtGVUmua5zzIui7x33HsG52UHW0LTKkZUcGXTtbGB",
-	"0qyQ2rayqbo1hlZRDTJNRdSDHziUFlkAVYQuUgkBMV4EqeH2CwlRuqB8NMa272ZYmi+UIXBAYgnGRJyt",
-	"GAKt8DdZywADzKrLjbTfRt+zIGPDjlMpTrFODiE+CcAEhUAS4H/eJa9pOoaOK4KRrCzoIK9RQmhBPwmg",
-	"yYLtdWRx++H2/wsAAP//",
+	"7L0Lcxu5tT/4VbDc/5Y9My2ZenlsqbZyFdmTeDMZO5bmuioj/yWQDZIImwCngRbNONrPvoVzADS6CZLd",
+	"UsuWZ2/q3kSWuhuvg/M+v/O5N5SzuRRMaNU7/tybMJqyHH78WQ6p5lKYn1Omhjmf4z97HyYsZ0RPzP9z",
+	"MSZDKsiAkZzRdLeX9NRwwmbUvDajn35mYqwnveP9fj/p6eWc9Y57SudcjHu3t7dJb05zOmPajnmasVy/",
+	"ebU65MWEEWr++EQRDqNw8+s51ZNe0hN0Zr7L017Sy9nvBc9Z2jvWecHC2YxkPqO6d9wrCngymN3BczMT",
+	"rVluvvq/f+vvvKQ7o4+fX9w+3fH/OLz97vPBbfnvvf3b/9VbXVTSO8s4E/qXYjZgeXwpQ3jiiSICHlqz",
+	"HvzjxjX9r5yNese9//NZeYzP8K/qmZ0AzEgKTYdrd3aIf/4m9rbIlVyzq9eCfdLXRI6ANqlQC5aTARvJ",
+	"nJ3ArzKuNBmwMReKUE24VkRpmmuy4HoiC/Mbv/zfC5Yvy/UPcdxN1D3jwv17r7rk051/0p1/93deXv3f",
+	"Ox9/iC/sTcpmc6mZGC7/xparCzybSMUEGSxhJUOaZSxP4GdFZ4yMZE7YDcuXJGdzRrXbBfijOTemYG3s",
+	"E53NMzP2i9HeITs8Gu0MGaM7h89/HO3Ql4ODnb20P+yPDtlz2t9zm4FsodyNYLI7ZrabSCPYpr39F5u2",
+	"6f/Y+X/X7c7PfMb16qb8VS7IjIolYULnnMGpzqTSJ+SoTxYTJkjGRprIYu25ZvDh2nz5rJiVh4r/2vPT",
+	"4kKzsb1Y79mI5UwMWZwiuRjyFG967p5cc8H83+9838u5AGfNmZpLoVjJWM9yRrX5quH6QjMBO0rn84wj",
+	"q3/2L4X8vumAQ8ZvWAofx0HXcG3CFRFssdu7TXAqfxNyIb7GRBZUkakZ/IRcy0IP5YxdE0WXypCLnrCc",
+	"ULG0Ym1CxZilMOlXUrDOpnsKnGndPIdyNqMihZkOaZ5zliIB3ya9d7kcZGy2YSZzfOKHdjNy310zJcs/",
+	"yIjyjKUnRDFW8lM5MkxUF4oMZWqu4EDeAJEHusR7pvPlzulIxwTiB64n5Kh/kBBqHiATd6kVG0qRKqIl",
+	"oWpK6JhysRu/qwfPt15Ws7R/FKzo8AI0O0huLv9Q5ilLSVrkdJAtCRwwzzKjN/2rSMdmVxdUDyewrwHb",
+	"YDdmxF3yYUI1fmlUKJaax4zSZehXXQrzEjxJru2oV/bB6wSEG3z22p7jFU+tlOTKiUkq0oRwQa4HS/PK",
+	"BLacpbuXAvicXTGwkqG5PxlLx3AjaJpys2iavcvlnOWaG44zopligbT53MvZDVewOXtG7QueDf+2qmry",
+	"4YS4vzuhlrO5zLX5cUkm9IYZggTK8PSw14f/BCTRj/Jv+ys5+BcbGjHwaWcsd+wvZzJlmdoN1xs8sMNn",
+	"ZhJmysDIj3tjrifFYHcoZ8/gKEc8ZzuzNC//9Qw/CSOfDnVMj/kwkSTlKVFyxoANnZDrOZPzjNUVG8u0",
+	"JNFIGmb91W3l6er3344IJYUyuoPMzRep0/7s7bu2/zy+PiF0oAxNGd0CdIml0my2W1Xvnh+uyOukl0s8",
+	"9FD2P488p3gKzzFhjui3npLDXtJD7dhcdBiw97Ey4IuYflBKzN/wox8bnq0Gpa67U01vuGIXjM7a3I1h",
+	"zjXLOe0d917JGeWC0NQQrtI51TIndDhkSpnrP5RixPMZAzWdiTE1l9AoCSt3qvzmZh52wT5pcxTuY5/d",
+	"vg2kzBgVK9trH0zKERrudbk1XW44iHzzdnX1SEINLSRHcld4Yza98uuvb171gN1ryrMVGj94EbsOIy5S",
+	"Lsb288ELRxGrOOlNpNJGK8RLrNlMNXptRj+9wYf3gr/TPKdL8+fma3Pip4XCaV5KjRCVKPA3vfamfPI2",
+	"6cnhsMhzll7RreNd8BkMNS+1oDrzXBKuyVAWWUqENLYeEcYyzbgyEtbyMzAM3HM1dhbf2twqmC0mqYw1",
+	"xvVy2/Pn7jnzjixyNCU2ah2G5M/xUfOSprrhO/CkkXpsOBHc6ALbuYN/0rzH9Qpf349uWDFPjanRYr9u",
+	"WB5XAfYS0JakYGQm89DSRQUdRRNsBzHHCwe62WoL2Rm4K8rrH0of3OLK9XV7EJxvlYSrtFLZiHKN7tAa",
+	"Mk5gcV3zzJ+5ivBNz238D1upqsp69mOsRxgZs40XgxyqHw58dGWb3BrO/X1xCkTOaKYNRSW9SSG0ocYE",
+	"jz5HZ2bSG2dyQLMrz+T86aNWWdM29o7q1L3+jM4dwXR7UufugrtFCrboJb2MiylLa9N93mK28NkuJ4vW",
+	"UIQrUw1qJppDQzpjRMsTcj3iudJXiv1+DTf8OqP+n9a/jNYP8GpqrJmEWLeOBhe0eUwYxrBkVecWuLXN",
+	"aL3j3rwYZFxN8B6PWT7PuRFtPfiFnUDv+DDpueHhH6Wp1DvuHY32B8+He+lL9oL+ODrsDw6G++ke649e",
+	"0heDH4fPe6valxu+wisP9uPKQTmrz1tV62DOnzdaN+GCtj0ZrnbbFGpXNHg18cuuriqcdDCrhtwPqapz",
+	"Ov2HmbUVOE31dGopvCdkL+n97r/Q+31vlQSovw5N1O/fg+nUrKaqw3TzafjPJG78Nrv8j/Lt7nZ7Ps/l",
+	"Dc3W8AVzy+c5Q72MqwmIdyoIE+lccqGJYCxVx2j2FxkXY+uqGKHdC1awkugJX8g8NTatYQnGZl1IMme5",
+	"kkI52xlZ/aqpDL4lq62sBLtAWeQKPSKlG8rHPIyE37FSJzi7w5hiRGE72NVIbiWN87mxvpIeDBv3fcuR",
+	"ZuIEmCLPmJnmgnKtvMUOvA9dWxW1KMoEYJwWGhv7NOc5U9Fd+ymXM/RRSUGEHMh0SWZ0aX0XCTGyOetw",
+	"W8f8honGesuZFIbgaprLqt4yzqmwDvO6UWystMXqut+gh9m+aIjQ+uFqZsZeVGteYb9Rp0lG5ypGEL/g",
+	"NuMWs5RwQczu7ZYBlWD2GaOKNaVAu4YW24pXdasBiU9FVXL7hfIQGjIyx246Z2GtvJ3Uc70ejcmGgCne",
+	"g9v7z7TZm251PjW9uyBVZg1LpnqJEagfk17KaJpxYaa8399/vtM/2OkfXPRfHO8dHff7/zSEDJZE7wNV",
+	"6L1WfCx2uCBLWfxpnQhW69IJMrlgYFiqE1Qj4VeKULEkZiCI1DXhJz+bOdc8MDVukvQKsKPt363Lrlxw",
+	"fYanGMgkL/skNSKOTmx2xZ3Yo25ggF3EDDB4MZhnQ0ILqKJTYlNMqTZ0VjphwFvJh8AYVDGb0dz88rTm",
+	"aX2iyDBnxizkNFNkAXkudMoEGCiOj4fuk996F3v9/sFuv78Hm8NnDA/0t889OCZPyPsxQv7JKMaeikdG",
+	"alJBCgEhSiKYXsh82rv9eAuMIVzs3gqxK8V0hNZPRyM2NMKoUCxXCZlRng3kJ6YSkrIbPmTqXnQe8zTe",
+	"0RV4J5eZO8tGjtg7O74mOaO66SCeBhqqIxf2hddC58sG++vdcJs/ah5qGuPCm9X5XZ25EOum+7qOjB8F",
+	"SX5h8opYSKAkow8UjCCupuZ3c6kYhMZBDpZ2zaMi0G0JgDVh41yrdtP9xnxsQcQz9Ol1Ssj6LKMoeJwL",
+	"zrBlpZ1LUbH8BnwUKUTvroZS6FxmGZrf4Yn82Mw/V47Z5UoKPZGGb74vsu3KbIwSFUnZkKfGWhvIQhtR",
+	"RYcaAvPCCRNDmzMzvNGqKKaI2Ai1T8ZyD6AfH8Lcu+TU2Pfg3r8USs6MrU6VAjuejgNjX5iXzK8hJyRT",
+	"kkxklqLNS+0syGIiVfULCm7P61fvSSqZguiQZlkGFwsTKKx7wXoUdi/Fqpdg6BTdTbflFVNA0RBWNOys",
+	"hUO9PPjKLTtoqE0OfRrF5rgdZoa9cs+DNVvEFOU3AtIECq14yqpOlCeKDArFBVOKwNsnhGYLm0lVTbxz",
+	"t8Y930t69pNbY/suP+7zivW80VDyygRvsfuhXlHu/WGjvTcUFrczLEVOqEK/FOzhrLHOdUG3BndjM6qx",
+	"VtjExBFwQCoNWWuFdTwUT2pxTyrz2R6AOoN02TOJ2SZ1V31ap6/DlYzlj58PYwnJhkGwGy6LmN4NSbrI",
+	"uAZsDDnyI2kDGzZ0qeaMTq0pKwWrye8W07ihGU+vwKvWzH1Xow/YhGA11S9uIZKUqelusMX3pQ/zPUz2",
+	"pnM64Jm/xWv9xzIthhrqEFJJBmwpIe1OZlRbhzHJWcaogn/ZG7m7hr2rqFdvzG+cvCIyTyFjjvAUvm0z",
+	"seCcIbolRzaTfNXvFkiElTHK70y5AEe25R2UTKRyOV6Rb3p1I/5dI+cUQd2EBA+jvSkh6xVVmDUD/F6w",
+	"Ys2cp4zNldkL3JSKEHZiX45GRnuMfzvOOP2sK/LGPBv/SiFSli/ocr0ODZsL+W52dmoiF/h9mLoi8A2y",
+	"oEtUts35IglJQSZygWoHJoxsSZFyhOR3rjx3u+DqoQXzb8aPKxejQ3Z8NqFCsCzUdNmM8szwA8khtq0w",
+	"IL9JaMenbD/d/WzPJmw4jfD1ci0bndb2sS0BjbdW9ZEpq+RFUqKZ0mTGlKJjdkcHXZ0Z2ynF8h7OfGJb",
+	"dbVOtbryitymRf8VHnKsgw51A9c+PmfewTKCNpGidGuw6/Wr9y2T1NzdvJrTJsGJN+758wXXwwkGUsS4",
+	"sEmPYZT+KBZ0YWOaXUV00Xj+k/DFX83yD+cy48Otjq93+JQ14a/+bYsSWsXrIbjiK8uCZYUfDfYmqZNW",
+	"QDR4sn72FdJoyMhcslV3TAG++ArSM1v5isOrwCBzZL+//2Jnb3/nYO+i3z+G//unWW1GDUeYwdKhfsy7",
+	"efd2+uGzJelrJihknfT39g8Oj57/+OIlHQxTNqr/G7LERCpzcFnLRWqOccqq5Npjonp2x73XuBDydyqK",
+	"ER3qwhw+OX9dOdbj3uvC7MGzP7M842I1YLLKRWiWvR2BN7sBP/mYxILnOZtxARJ2LI1FeEL+LkVKl0RL",
+	"8lPOzU/9F8f9vvn3HvxQMyDvyKeac52QEVQX8Oezd+Twx5pebhhEYH3ux4r9Pn7eTw5un+6UtX8fP+8l",
+	"L26/+z6qv1fZSz2uq8kgo2Jam8Z+Ayv4i/Khmgp3+sspMSuKFAw0KZX84dnaWsmQnzXhYJ561kvULtIh",
+	"LTP7KvmQOPYFy2ePgOkFnArMwXtwqv/mTAj6B+dUf1z+8/9LfiKHU9B8Iy4h80Ew7OmyWo3df3F80K+V",
+	"IlRW8vTpb/29j+AE+s/+b/2dg4/fHf/W3zlyvzo87ve/W13eGq3LTbFLxUvOGoX7Au7TLpvjfkkMDfVR",
+	"u4hu92WeMc0uqJq22hx4vqcj6UPafuoeqUPwicZ7Ui6g042BWrbA59BYarlXwBuRWBeu1a0jyditPQHO",
+	"J7zqzVf8E0n5mGvrmrK1kwuqyuKTSjr+igf3+e12JjT0zhKYSZTN2N3LpCrylpW4VJXrAb8fVhZrMzwx",
+	"yglZMDbd7UUKdanaHl+KXkL7alOSqyyuW6JTlkvVHDyC2WThJwoSiSP+4cYOj8FWkYeVp2aDYcytEhKe",
+	"+jvNp5iP6Y6hQbT/BmtAq6s1e0izhNA5Twi49jBXFfLHTwibzfXS+rfyImMriQXbCHiw7OHISa+5L8Ae",
+	"Tbenra0uVpfEuO/VkKbR64TUfLRcPXx7JVtYAyU7WR/IvUvpKXpka16oo8NoIWkbXyA8fTWS+ZXPlYsm",
+	"PjefaRsHW2PXGnjrK+APe9tL/ZPefLLqLYumV+dsJstSz4iVALADkBpoHz0hUmRLX5jk4TIg/kHTFOEa",
+	"ZobJgt/4fqnusdr66EY9WAQcqzX5iKPXtUUayYUNfZqLhNsD+whpycLcvpxRxMCYYRDG7OnqXfQ3oFEh",
+	"brP8JlgVxDiaxk9rInlbXak1KeD4Eh9WQbKsWBdI4JXzS0r205iXajp8CF76imX8huXLLhwm7ltfyWWC",
+	"C+rE82O3u56o8SVXwoUzv3ydKJKWZUfMEOGc5prTzNqwlAuGuG42OO5/hl8j3E8t2veymYUZzKhjGnTO",
+	"lbbZa0ZFp+OcsbRExLFpk+QcUOAMw2EihbLSlC5VQhY515oJQhWZ8VTw8USTXy/OEE2OIbYPF8OsUBwx",
+	"jwI1uzt3Wk0LTdMrm6XgadOd+HA5YLliw8Iw8Sua3nAl6zmI0SLU1pULTKSN4RpgreUkzaK3p33ZTblD",
+	"Lgu+iVO0ozdnmnnHXNOzuKjBYYRAArUmCWQLJUHKAejjcBedKKwnmJBTDD6Dmm4MRaimg8xMIT2IVCzP",
+	"Zcjm7SK4tARBuvNr240ipzcak3k2xyzwzVrdsFTwm3zYPt48juvKUOsa7BrclvUVgeFONEFQemC0lilb",
+	"NlrSlOM993cXtRZbFmRItudC8awUHvWs55iabUEzotCJZ7IQWlkkS1WBspwX+VwqZnO6EBYswUSmve0l",
+	"rhbxr0mdveEboh0sDU6tSc1/acDHsGGpUrA+uNKQsmQkcZGzEwvYRcWQZSx1WScJUYUxZ5mxNMAKoUSw",
+	"Bcsh4TRn84wOWWpT0hpg3ZRgbJt3U9WBKczfRAq6g+MxQBT/ggIkIBiceRMCga9vSvvDODlRlCN0nU/l",
+	"QrwIDBS00kM9QE5NiYtocXcBuMGw/nbqwCdXwRjiV9Q+7Q+jfTbIFBBc4aqXVBwQQuWyumMPuHTlstQg",
+	"b+wpNhPAXlg+gACOq/kBW5414qF0OMHU/m/J0qnS9+omNKbhEvWs5k4ThOW5zIFlAbLgAkFfjLxwPma8",
+	"qA5qGZAM0zRnSjGjRK+yp7hEvhudlzTbkhQ7R8lx1SEh20T5mYbW111SLN2nu5wtVzPerubWhxdOiWUL",
+	"VkutInB8tdiCW1KXu5TzLAviWLXrFYe9PediiMUAaY5IsGMqqkHhw/3dI9Xbbr21D3CljKYx9YM7SHow",
+	"KvB6lgVTC5lP4/nXOVNFpuMKjVW6nO5irJxSfD9RJKNKW+gWo7l4pUYiFPCIgkAfS71db14bRrPzS+xh",
+	"2A1oSDDh6XZONaUB86WpxgGFxL38reMdlW1a0aEicY92pps1rrap7Q0tu5XyF+cudYVSbm9ae14rp9o1",
+	"tbybSLFWJ6bEvGPpAhzpTB2T65zR7Nr9OwxaqxN0hF0rPitAAF2bWw7Y5xmjN/bpiSwUS7D05VJATZPZ",
+	"Q0WwAjS1RTH22hKuEDEB6ydDXD6jDbqR7uRUDLeg6519z/w3IhAiMbgde8aIwbxi3jfxWsTrLUszJgw0",
+	"gd7Z3KAJibCJUxrMtmjI69RhplqAqbERBvLu4asRVUYdWB3oV4CEMqsHtDhXKElS7EnSnr/N/WXZulWW",
+	"qBDqqGzo0NidAi7HFtbgiv5S9n6YO/oOvlnlR454WvAjS92dXprl+6Id5o8tng7V3RIhZW9vZ//lRf/g",
+	"uN931VKGsFbq6Ut0ZPPn4U5/b9dqlG6o23tXbW+BgfPxlBMi5KKWAko+WPuGCiJHI8UsgEO1kC2TQ5p5",
+	"dK7alYnUfO7gD/vlDxfuh2P3w1P/03d/evrP//z2w87HlWe++1M0+3Po4A2a16aXp7Atu8A+V8N3aZat",
+	"W8ajVxJ2bUGW836eEJe0EMnJdTWGXRVc209eWZyeuNq7AjWwoXxxLfjxhSQ6XyaQGYl4ckJqDD9JYSss",
+	"Ef5gpeh+Qy+E7ajIvlDcn3PUrwBM4L3HeltBcilma7WVGV2SGZ2yENlRuvwJmvnSV4H1qbY6OoaGfrAV",
+	"DX31+O4DlWAhJSOiEvwY1K6mcgb7m3cf4O5Ywy+WvCLuDlxDSpFvbe6NEdKD3y870xDL2u1H4k88Riuv",
+	"X71vnSySy2I8MarHcOKLvDEUZn4DQTBFsLSqxmBd3EZBMNdJnNVQmKvLWlHucrlIz6H06rj65RkD8/js",
+	"zauIORrNPN/5GM+5Lx3Cq8zDrvYEISPgBugJFSQoCcN0IuxdBhsRIJftrqpH4dRsRnx8Ys0Qo8xxdqhO",
+	"vH71fl0Zbw0DYKODI3z2NunJady2XdtAoIy/yBG6MLkii1yK8THRORXKEEFC9CSXWmcsTQidDfi4kIVK",
+	"iItzEPCDihEf7zbQUhXTG1PNKoB0ZcqUhr5Q8KNieqVVyzyXNzxl+RNF5EJ0U5YspxDBCbb4Y1NSwbN9",
+	"AHqJGWYgXlyYHNpUUaXJ0DzunZBSCAYirtoUAmHFF1QBHuR9MoD/h/TuRXrNw2U1IrWvJUitjd39AT11",
+	"TKXlFrYxlgZUsasiz3rHvYnWc3X87Bmd811W7OztBjLATASxWoqw7w2i1kdKi+2fFRvmzBwIJfijuxd2",
+	"927XFyHXqvD8NNfhJTixmbOxTWrhQmmaYZLLCYHV1Yk1rtj4RcY3sUIoL/Zexii+Vly3DOFjnigy4ixL",
+	"ocbMTamCuPl8lZQWOdfsrciWPjGqgVSP3M31BWxeVjeoXfPEb/eqOe0HVNot/f9ktnRVqk9YNt+Od7gA",
+	"doz280gWolmznngVo9n/KVsaHRh3p0kWjpwjnUXTeowFM2AVm2uV37urFnkf9DeaMQQRQlg7NZELUSaI",
+	"b8GZsc5qO0Yw3QQ3uPH54yl1e/LvkNgjUCWWaVyVS4kdlnmM/Pr+ZzIroGsvQDCJ+C6nbESLTMdZEVCV",
+	"kOUHlaYCAQND6Z+jSb0y2lbGBFxjDfgbkpozVWoaeiN3hD+dqk37fNWmNaZ6ZBrYUQ7to3JPkXa5SMiA",
+	"AbafBsREcCzMmW07B3DYFht74Zt+21qZvLAfDbhazDzfPzpo36yseaepdfz2FKyjHZbmOxU1hk4Bo3K7",
+	"frSOtzqUUnvsSYSe3Vk0vn/urjzIDewiwT2Y4/bDe4AMltev3p9Dk9l1QsN29bVBZqd1vH713iecUDXl",
+	"YmyPvqkac7qi21pVwaq2W5mDbSK8Rt+vY43bp4nyUd7SdlmD/eas5i2n57Tbtmq/mdZDqfhmIs2Tgu/j",
+	"qrHYbqtz3+A0iSoE3SuhF5bvUm3bWVmVvJkG2oGh5Ci0MbOyF7FLXhVkWdf78pS1kZHMEuHhVW3+5+tX",
+	"7z21hj1mYtpjXJ6ErTk2hkPcc3eLn6RlGljDqBQudA1Gh0+KNRyPa8WyEaTaoITGV9dvDPo9VlvUxPYn",
+	"zflIxxjauZwxaEDDMlVyMqP2+JqGOAsbM8Fsd74w5TjqJg/DTqvubZtqD/2ERjKvn/fR4Z177kzZfEPR",
+	"EXbpX7mZrXrszOjyasDCUOfaqBIeLNeEutRKY0BUY033QPuUA/hzWi0ly2e0zPW3fRXreYv4axcVa1IE",
+	"YIdqkUYthYOu3+hcq97z/sYc/AZF9D7me0VV21p992YLUICc3XC22CKlUQ33DbS0JOyTZrZNQKyOyFWt",
+	"Aa+9e/0xzi0t2Nb6aJiYZzvS6jRli6q7aw5cNC3UhUQK6N+6hmsaljFn+YxrzVLQt9D5oCRYSdBffsCY",
+	"RbittxF2CVMLqkKk8+0pvdH7EAfDPQ2DWxDzwXJyL/LWmV5rWPjWbKC7BrePA2lTbh4Vywa+DJ6G0eZS",
+	"QFbkQ8CcPCfwN7l21xyVNNRrnArSpVpzsxZpxOJ/G2tFbKzU09v7BHqu0SKPn2raWpzVO4lGBTT+pm12",
+	"PjQGhUQneDCxC7cTbXiCN+wBjq8T4/mma1jApDdncr69CdA7fCpuZ/uPRA3uT3OWct0GWKhh4Nh9uMuT",
+	"ArnXJr5S1nX22F7JQpC5Adh62UhzJHMmFB+qSNHCmvrQrWhcyX3KHVjJq1pVPtht6nDjf+JestbRcqxb",
+	"osr6II+VDjKWGCtXivQKk0cS4gBFEsLSHHUWzLy5oq7XQ5OQZlri/sa9RDOulE1/iUnMoyYCM3J151Sp",
+	"eCb9SkkCRsLtC+WMmx2h2/AOz/Av/Ib9xFg6oMNpO+hQi/fXs1Vx4Gnjgsy4KDTGV3I0FY6Pog2ymWja",
+	"Us19p36qe+ZI59KbeiiYjlqlutlvN9v/ymZ1eQjyZ34TKc0b4Xk3lzWOQLZ7aXNG0wgswWvI5sdsCSTS",
+	"Bsobfispp9ukY4hdc2fdQv4qlX7nIqergF/A1Y1yCcXCVCzJELAVIH/qe9t32qyc5nSojXVc5vKSVEJg",
+	"EtpNjRz4H+apZ3TAMvQ7Z1KMWX4pzCi2uEIKM56RJMHD5WcozKj0UZuBEtu9yprwtnuyUcbVLjn1Di9F",
+	"/lWkY5ZeigHGseFLdR8IGSzBmrHPvH713jptsTzDJ9Wnw53v6+6SgzUJbbtX38fD0ZUziIaiwF6wxtEx",
+	"Me+ZrcbcNrP7DmyuEa2HB75du/rrWteRUcjZJzrUJY3EXEcNQGY/Pg13aefj536yf7R/GzywJgP7r/H2",
+	"Wx8Ym2ZLbK/l7L2yGwqfMfJvKdgu+QUil4wKZXtwVSomfvvcS+kSmpXOwE7Shbl2C5A/elKYi5tzc2dH",
+	"uZwFYLRaGh774rjfhwTsRofygYtULmrnsbeCKRPhrX+17QU6Y6pvAmSMtWXf6TY7qK5HSLhgtiIHr3UC",
+	"hYoOrwzdByMogubDCXFp79DijnLFiJZltjpVU9e7TrCFy3Ne0cdpxvIWbTFd0GRbEZ7zdqt4f/kZtEKG",
+	"lGzUxojXxiKu1i3d5cOGoNsc5fbJW8QYucplgfr9lroq/+wV4lA0NIdbQzAOM6laeS2H22BaY7R2UU2g",
+	"sqCCksDoUSqB2r+4b9RnRDc3W52Z0aiAzJp1a6pJR1sVzDVOB3Onr/yyWhRyZVTpKwfo3ti5PGctMV8m",
+	"DVz87+AhQIgZZFxNWqLKuHceonzGyGGlAySdwdJyraqL2dwsm6hk9zS1eSHY1G7XtglTvoNaIxLzXcKb",
+	"kFjO0GhIabtB3lfeazjUXaoAffuA7ZzKW7ea0dl2JwCdnaZG66vj86zyC3ugnmpQAe37Y9rGphVjorKz",
+	"rW7rdkPZOhHXEKPShN04GO2NfkbFIAv6qu6UXLOo9o3FtRHMLYrG1LTZBugi3+71KVCjNc9etYp13AWW",
+	"KOcjPvTx13bi6fztmYXLJlIY7ceWqjCCrZsN7xjHdZoNNbAhbCry/sT6iJHf2l0MDjYUQF5ZqigdFTyj",
+	"OisJxWPIx0IFyd4NRxmhsKjsezNHgtdNH0Df7cJn7b71fkWX/0IZX+EEVt2Lvgtes7ZG7RW8KqLqVuxX",
+	"++gWFWyzjmTo6cqznS1Adg+rqNyxCv4ubLZxomcbxtmWDW7lRUHeZ8BzatxoWAG9dYwrZEzBEd+Vfyht",
+	"5Hh4O+7LQeCLFQby35wtmmuZnpXdJvV7eq8o1dro1MeNHBUm3ylXTY14xDhsi/LVU0G4e5XIETELz+WM",
+	"K7ZL3miFqeFY5IUgw4MloVrT4dRm5oS9YKzbFDyCrr7DLJ1mC5qz9dgHLhzr8xLmhjLdZ4ocJOuE7h89",
+	"DzDJRzxjrgMS5As1QRC2U1qNprTqSoPRX/xWU0HqjuchzryNwHTz2O56f2MBU1tEWyqoF6ugF0EEM6jl",
+	"gYzSAeNijJg8mALGY+hrd8FzuEcIM0j0aBXCfOOhZrs761pj2FhSk9dqvTsGvfDKF1LYfB9CNZnnTEGt",
+	"JjoEJQAfEiV3ydsyOT1xj7neERZehyuC/Wwftv2M03PK3rkxTLdIglw8y13xtMJmlByWonMb1ned7eOU",
+	"2tBDeXgd0sXfGJv/T0rBlv2HTepw039mI/22iFgvLdHiGgN8R4n8LohxzbYNAp9ukZ1FPn/mor3oTXqQ",
+	"otpOqXll2d5gGcZTbd16TjQdn2AoLVsidAWCeFl/TqWWYSUj4G4gRC2DhJqOGwEANUtmgh3skPzN92Jx",
+	"U7vr4GIB5+xCkpSPwErRtpWVqvWygkJGaHjROKDqcpa3WPu/sMVpxvJWrR6dxb7XP9z3eQJYp57rHex8",
+	"0e/vvTgIskAhYhnTdj4mPR5oaL956RVqrk5HnudymBaz+fPDXfaJgfVg4azRPrRtNw52+vsX/RfHe0e2",
+	"RUdpzfZ8P6ykp2SRG7MYEA1ttrJmwwm0yIAJX+z1+we7/f4e8AI0bwOljJi5WLAjupqmH+le2NLXUWI0",
+	"N0isCQ8i2u4QlmtrpTj4/OPNYJvwm+BcP68vFd3ykS2qNa9o7o0UdhW0I2jjUrmLu8ORzxYuZ27XOT56",
+	"W6WvbbLdPxn6VjavRkdsb+/1sBOuUErEFxLz4P3CFgG6bcvennCVnEGKXT6xO9dH3wCvR1P6Xyt2kO15",
+	"11XOQ73pvrXBTlNKXvsxbUu6Pd9lrvfD3n5//+joqL8HeIbYs6139ub8bbWxl9nqkrlM+HjS+3j7YK0H",
+	"Z1y4u9Osyc8sivb+VnjodoQusDUQLINeNZrQUjnALCjIazohgkGLCldGatdFYJhYxk2YY/O//+vyUn38",
+	"4b/cD5eXu+7HaEZNl33BsWilxGE9sVk2dezHM5fU4TL6FeFjIQHDYnd9i8V6PevKR6aMzYmWDo43VwnR",
+	"Usart75+L/Huu4j7lo+1nYI6uLFEt0YmF2aPzB1ahT9s3B2ylgy5u/f8cB3dKts4FYqFZpCbN+KfWEoy",
+	"LpgFGhAS/rTaPjXY5cvLH37b23lp0TqfJ3uHt9F9dY0fV6Q0z8moEABnRWwZqHMyqGI4IVQRw3lW6zsf",
+	"uGlkO3YTxzYJ+iI27IeIkucnnrNXLhTTVPY4xOAAp3qFGd8BVbju4MBfr5l4mLTWGFrXJof91uvvvRg9",
+	"p0fMKNP9nR/Nf70w/9Uv/wN6aaiOrwLm+lyzmkcbfo9mBle+Zy72JcukGGP/XM+4yJLpxrZHNGOtkZRq",
+	"rSA7sqhnCCNyOldkRvMpSxOLyTOUhdAAuOZhehyaOkWsUluCF0P/uUdE7M5a2xrKclimpy6Frw2JwbrR",
+	"Htv53oyQFxlDPSsG7AzGPOo3C5lPlcb8go8h8mqPFlqWKtWH8jkFSoRYQoorhJW2jIH1zPXPq+mVnjBx",
+	"ZcexGkFPFhr8lX7kc6yGNoNCi8f1KtpHoyDohbzyGLDG9qRjNDPTAmd5u6rC2e1r7KpQDhN2u0fEneZ7",
+	"ePq2Nr/tBv8qg8Jx41T0aU2Tj2GRK4xzQSo6+6TJnI5ZUPzrU3wawTDY6xq5pd4Fj41KEiPe1FxOmYAL",
+	"Os+NWE8JF8SHcavhNHRBeP3gpftPmHIUpu4EasLbs/OffFVn80yZU7Ek/8/5218I7mQtuAd0fFUYE3y/",
+	"3z8MTC0xkuCat06E80LN+ZDLQgEe9A7G8MCHMtrZC/kN2PPG3jf353jv+cujvYOjl/v7hy9+vI0c6zsf",
+	"pl2HarK93n0V2eTDBDVWjONi+jpXtvjbqNOJq0rgKarYUC7ssSiCLWok1sw1K62z03QG+2NNL2r/iZEK",
+	"xylvb1cxVqp5W5u8f3bbOvT/2a1c8X6vgbwI6tAxdCSkRhykEyOKAyCkQjFjNdijsLf0/O0ZbrkDO93u",
+	"LY+qoBDWMiNAz55r6xq/9ncfYadXMsgjWnG7wFLSU0ul2axthAk++rHhEedYWt7xETvXe8TjZoxmY2lI",
+	"wcikmFHoPmx2F9gbVa59ywnU3YOJYY3xJhv6zuUBlT0bb5jSfOxAPXzmaM9nrV+FHaQx9b2X9FLso7UK",
+	"bPBjo2Yu72zuTHcbi83GoBhxXY+7iEnq82LvBETRvvPWQwWyvI3cxvDdFtRyrejLRlrbE5QgxFU5jM7i",
+	"XO9kxofL1jDyzKoKFsR4ToesGsz3npZd4uqEnVMnIf9muTR8re/AAxHjAgAnI0F6yBdlVyObL9QsTx8w",
+	"gFZ8T3+VCygpJIYH2DzUIIgMJXMgS5GIjQzI6FwxdUL2lBEAB33oYw6up0GhllcALHrlW4s1wSWC93Re",
+	"ops54trmUnElH1cLrAhrON6Ejyd3macHvFFG+b3a618Zgb++qsklcIT9AUghsKLJVjJr5quZT4ghZTIq",
+	"cteOwiPv7JKjqiPwBBrQYg9jcE0JuSDQptiw9TkTgWvP+vEql3bbznpcqc6oq0QLMgq6cgS1GWYoABbi",
+	"2pPc8+clzVUKIjZeWVFkGR0Y5QL155oDPHCWNqWhps9mzUlzxlJezJo9HVOzDat2jKHJeLaSzbWPb/xK",
+	"/aZuJSiVycXVHUYzCki7W6pzx4RaDNQsFm+FQ5caBUJdxTLCJDaCgmhAtfrzPnlbAOwWbQpn/gJBYyOQ",
+	"g15HUmTLxi62ilBuUgZlGNq2xneAWanLvcAWRbZgrPHUXEpMo1nJaNzEK88zOQs8Dl7IDzM5nFY9ASut",
+	"x477/R/6e9iD7E76oO2CqOJBM8P/QYxYRQt2cEKVsdRsLAxiDOyTfrhDvZtPcsau/h0NkYRFqq0btAa5",
+	"9JAGj0cbjhdsqbsfli4bqaH2BnengZYIg+1Swd//dEZeHh79SCxGYc3B4ZI2YDtdqa816G9oZlsg5rnL",
+	"d/HPO7hym2zlGEMCcbCEoMhKSAZ1ApDiZ5h175kKS0OVhVY+3N8vU1Z+FfNcDs3mDzJGXguN5+TIaSAL",
+	"fQwBvdUYybo24R/CtiaJrXpHV+Wq+yF2vdwOxIgQ8bhLJF0YpHKNNp7YuhVsn5Tf1fqswOVn/0q4sAHc",
+	"gUyXJ27tNKczBn/WCuPlIE4JJSqjatIEkrUeXbKz8YlAH7fVacaSaJSmtvqndoJcT8jRp08WFADo1BhQ",
+	"aeKjow4+vnE396KqrxxVPLGHcUesD5JEZAB8knABZYmqUdTTlUnU410Q5A9IHTvv2RGU+SOAwmQN1hqv",
+	"dPCJNLgPW3ia4x2OC92XrdE5f+YwU4G7oe+nc8w3990OdTNfOR7FIcZ8FOfjtIZL0Hw+iXb53d78liuw",
+	"31YcbfHkOgdz2iKnzL/SAiwW31nDFaGHA5aBu04O2NYB42t1TaMVFFoETsTsdIvlpoymDs63yfPNwJrl",
+	"Dcuj8LQX4LnBIS24VQm95Lwp6xrcI+pBi8VVrN9V21uOdBXJF2FlcJjthfrahuK20mEMZxVeLiknOLjg",
+	"TMIVNPOW+0vZ4UW34HJxI6ya8bwFl+f+FTWr1MRT23HCKvQg1QvF8ibNBALncfXLkFeUEDVTCTGbZwy9",
+	"nNA5b+Lhb9kov3FIqb2MAxDe0nU8AR20oQPZHXtnmvt7NmT8hqU+cz2S89IoLxc4TKGHclaJowxzZvMS",
+	"bC0vZKsEzRU2n1u916IdwGIZRJU4j2vSJo8D2UbvPbMw0sAGQVFyl4mORthLEEKmXGnQ5mKVSrpB1X+0",
+	"2ghebMZSykV2ylMqiDBrgkVN+AK74amrk2+gEbBPc54z1UKINJR4q/Q44xDUQwhyrqZXdDhkc/y3kPqK",
+	"zucZH4LPtQEweSuwfIfN0iaVHt9oofV0Iv9aUyHtXrwFSAulY+r8zc5e/3B/p9/v/1jju9UU3fM3O0Hy",
+	"6EHywrWIP0xeRtJI16yuhDvocmGFalXiXHZe6dFKAeU7usxllmHHMQmCCVuYCClFhC+FLVy+WAWlH7Rl",
+	"BaXdp053vgwQdVi7anSrQcEz/a3XrLr96XTLwRNytg3lL5JXKTVkLGVZIHiHNngITTRyI6qN8uWZfC9n",
+	"SmY3sexk/FyTzYwKDf/hVZkBU7+aS8U1v2H3UGhgik1PqrKtnR5YJBd21WFvm9zXuspFUpnIG+2yhUHj",
+	"UyfYw1lIgLQlMzMJpsqY8YotkuZ01A65y73RvNr/S2ahKj5uh1BkX4hZWqeY/1Sx9oI2LKVzhhLYlEo6",
+	"T1GAyA9rXqKtV1pnzQJ2mmrQtmql81ruYMhgs9y5VOdQOd8kJI9md6ek7Ie8NnGosYlc3xDV3ihw08Nz",
+	"tYMUNrUCyWE7EGA7WLPVe98AJPcx9eVYWUA7rKbY+r8maFN1GQ9Aqa98PUCdGn/K5cy68wGFXOkTw2Eg",
+	"MEYzYNs2mgTMO6k+S1I25ClTu+S6UmdwbWg3tQ1zBYEsh0vh471U2fb5WDcJyO6+GxZCsruOa5YnUDXF",
+	"/67UMsD/1GTwQUNlv7YxnW76DW+neKK0BBaPDUHIjPJsID8hvLTViND1pFnOjVJvy35Wa2THjVWf8mNr",
+	"kxtozmAujfof2NGbajWwS13ve5TIjRLDZ7NCQxCX4aHU2k6BRmPGjzhI7wra7U+jmVNkEywiDwriGkMR",
+	"Cl8+sll63A+RuVVHvy8IXnxnbOH2uSF1CVbCmtojWA/SWsVmrQOyVk6mtukt7tlDcDguRRcQq35+jXCD",
+	"H5cSgjNvq3v49X5NlaMy+S5Jo8iirbDSQANpopp5wQwH6Q2SNWnMJcpPGLTxNqbPqtjfpkcbfSeSemjT",
+	"UiCvz6VUoGmrtJRQZmeLVXbr6XHxbv35GkE1WtNn4oT0XafNtYbB9sqGtNR2YKFJYIW5TW7IVfCYOySc",
+	"c3B+t0wp+7tz7yPAhotD4DlpRXKupsS5bxwIB7rJsI5IEAhGLElKNfNpm2VUoPpOLV2tDHv03vn4ETiq",
+	"iBRkn/yd5sNJ1WdViUfU4i+9fC/iU7xPaGW1QE2Uu2H2BnBKZlJpcvD8CDLWCZ0weveWtI8rBJOvRLja",
+	"uGVX4JBr0Q+31mY3xtJ3pzemVFPK+GsVRsen62OK/5YSwTUT94pLd1Of02h3sgxmBi4uPmOEKvIXCcjA",
+	"TEF1RV/Z/k616qMyZLQ3OejP+iqk37HcSQvfOreG4BsEkZ7+ZjFdnt8+vbzcdf96efvdn55O/jP7j/rP",
+	"TH333Q8Nw0mvyiG72zaA93zvr0BT+9IHMk4N26PZEtIVjeJp7CBjYyotMxaLIpX3rZ53sjwhOUgB5TtF",
+	"h5grxnLUMksB9CdZAU9td/PicY3bpHdBxzE60nSM3mrXJq7SJLol7g50tdiQYOeSd6sFxVAHlMqIi7tF",
+	"Um0q1zV5Z+AUaARL27C3Pxe1XvcDmS6vcp+BYn+hJf4OlAeRyvwqlQvsJvEvcFMgBPyIYxN8+DGfeW6f",
+	"sozfsNwmhjinD7w+KpT7tVHc8CcsJLQtMEa6UTt9QJS/E+Q9+MhhJ3zisP+ePY1m3P4CHVad3fzAQL1H",
+	"noaRDizntKkyIcYWQmuL48c+GAzQIqsgWFqnG2YxAN+8ijAIQU4vLi6Lfn//+dnfiEcWJLbCwEuTi73+",
+	"0UtAsayQ3cuK3LiwqQaB1Di4XdPh8KICYtisqU6wku1J6xdM6bMyo65lhbDH9AIwOofpdUIoVDIZu0ND",
+	"BTwZLLFX8dIwQL6C5eEmYLHz1mH5NS4Yjzgaze+jEiEKzrIOd82S/jYJwGe1zJQ1aKl30pnN1zMu2Guh",
+	"82XLCo3md79JmhogKK+kdGiXKtTwPleW0+WVjlc73AdS78J2U1kDrCEsww+zSBspfxfYCqWzpUPoukKA",
+	"jbBgtsZ/Q5TD/s5LujP6+PnF7dMd/4/D2+8+H9yW/97bj6Py/TcwgzY66RhUG6xztukfv0hCh5rfcL0k",
+	"0O/LOUNYLNtmvFY3ap7+USP1MdbatcjNsOvu8Kjxi01ZeJTpqpn6oiz3g4c2aCFuIPB4Pcrl7Nrmsdly",
+	"+2strxMykNA2mvxe0FyzXNlozUQW+S4BONJrG2Z0r+GnuCZjiSDhrtbsUgAQV0qXJ2T/8LjfBzk2YQTK",
+	"91FnT+kSA481XR3AcwNB7Z0aG9B0k54CnqkKUW8Zs7GU5Mf20LSI2rvlRDM5nHopIFs8Xvcems2wY8KX",
+	"ml0RSx0dXpEPXE/SnC7ukGhWSemzGWZgABvbg0BN/kYjuDVLaZWTV19YZ3sGQa1hkXO9PDezxWUNGM2j",
+	"9V6CyDk1+rCWUyYScr0YXV2TkbRVVIMlOTwIW8QbYofPGj6MH/XrnWg9xxk4ILeaI8HNFhNbAR6Pjxia",
+	"727SPkp7jFAikKGfsdwWLIFHg8z5cKpI4TGCbQV86ZS4FL7NNPySYhPqAcNewunupbgU33//YSLJUhaE",
+	"5mz3++/J6xuWL3018pDmOQfMS1wobtEuGP0AL0aeXtsJXSfkOmM0Nf/rykGvvyOKQfHZpcBJqRP7XpBd",
+	"R55e33C2YLl5FYMBKf4DqhHsRzRg3sqFcG8ZdZ1rFbQ99QgriVl7+QeL8INqPcuhf4+QGj7rwelY6ptY",
+	"ZHzKMN6RSobVMOwTV/qYHPYP7badYcqf2bJT8u7t+YVLG5ky6IqhmEgVUd5t4ndSkOs3KZvNpWZiuNz5",
+	"G1te7xKPY+A2Hu4mKcxGIFOHv04BL09B4Te6RHAXgjVQJCoohYLnFtTlJXIzvRTjKROzkVT5ep9FQhYT",
+	"yW5YfunqV8zfQC/ZJacwMizQcw9EI4JWYWHxunVsYCThcH/fvWyFkDl821mAivRS2KTXOcvJlKOA8lsg",
+	"Uu9ekzk8EtyLYHRLD7L8u4uI2QembLlL3v16kVyKV69/fn3xGr5tpmMOLigfNyedymFhblIZQTHTF4yl",
+	"EI06JpC3hucDAIYZozeWXCo7fykyNtJm/UM5m8GIMkzBsGemyH6/7+N4ZnuRVFJEotrv74dBvpwNZZ6y",
+	"lKRFTgfZEgvdeGb0iUsRvAkImVLCIVOykPnU7J9CpEV0YR72X+ISUe+EMNHCQp+Xs/RXAEpIjfWLF+A1",
+	"lOV//z1sXB3pQJmr0idPZzQzOjlLAQozITOulLkNU7ZMyIACnlAhoNSsrIv/LiGH/T3yVEiEQUCm811y",
+	"KQ77B+TpDVd8kLGEDAoNEzO0sJRFTnKZMXj5MIHFPYVaJ9tyS2mq2epqzPN7B+QpZGVpKQEeCcbaOzJT",
+	"0DBz89T+PnlKEXHA4xmckGuEJ7jGmn/Ak4WPHpmpQrF/uIVw4ieEqqmlIKj8vxTX75nOlzun5l/XNitK",
+	"fWd3+mc+4xo4zZ9lyi18lYtkPT8kf+N/TlA+KLJH/s7/fILAo+Zio//Ch732ScZuWKZIyth8l/zMlc16",
+	"yhlFer8U1wjreg00cp2Zwa+PoWQMBRGs4Yki10bPvDb05d9AzRZIDNmKYKhnZnzIBGaJObjOOR1O2M7+",
+	"bt/2JETZqY6fPVssFrsU/rwr8/Ez+6569vObs9e/nL+Gd0o4gFKkBgHe497ebh8fk3Mm6Jz3jnsHu/3d",
+	"gx6YgRPQCKAW/mbvWYl9PWYRb8pPVoKevz3bJaeZkiSDfYMrP5RFlmKHFMM/8hnNuGLpCbm2V+EaMQMW",
+	"E8DsQcnIpXiT9o57Zv9PXd9iT/8O7aOa02XuOp6xA1UFioZKbvPE7wUDB4TdX/ij01Ros+Yj8MrtbbJp",
+	"cKuQmOGhS8ja8V0PkTYTsN1PNs+gVv+LDIw7aOB18ynhQxvNxyGHr04F0DDAkMcufnZWegMxrJvT3EM6",
+	"lJNa9T3HJ1pSy7MzuH29Bk8CJ4EcGZdzAVS/3++7dmsO5hij1GbJz/5ljYEWBwmZUqAFx8DkdxEFAMKZ",
+	"6z7n5/fsXYBVoYrZjOZLe3Ps1icWZBoydEH6Qr/uMaB426sN4Ny2cVgU355a5DtQs0AI+m4KQJTIDMt+",
+	"ONeVNypKAVCkrQjxisilwAphR70wDkwuCd8tQuXLfcO2WkEtEeQUV2TK5toqcEM6s2y2yl1s9TMWMK/w",
+	"ly2kEuiof2NLSzOgmP1ZpsvOyMW3FbutmpLW4o+R6WZyga/9zSgUhsr2ESK6wStntpT7/qT5V1DJBdhq",
+	"YLRxQbyMsrqvmlCEgqmT6W1Sk0rP5FCNwA6Oky95xTTDNiA/IXWSp9ceXfzaKJeH36Ew9uyInIolQdU4",
+	"QCj3VJXTRWLbITiVwMsyiJGA8QDKLFh+6gTsMHs5CE+dsn/+19Od/aPnjuYN6W6g07dmoVvEYInrWhMD",
+	"AL4phiwXaqsEqFJZBxIB9R28iCAgtwrFu01hRUg+jjtcAuT/8S6xsaDN+gi7sR3ht9/Yzzy9DZTJKrH/",
+	"hWnHkB9WBsfk74VzJHUhgt8bk8ExuTUit5XIgWm/eYWtNCJ7+iyni7VK+qnroo4JVGB4ga7I9S55JS1e",
+	"JfhTMIAbP5b3dLGNB32AbpxBlah3z52Emki1TdgahlAmpJYnW8XyrgC5xuoMH1KZq93sVWIyLD0hg6VG",
+	"nEvzQ+ek9USh0lMqOw9GbNZH2cgSjBpzZ/YDbWfzqFR4XMQ6Hd4u0SWZATitvQU8d6Drnan49kTIYEl8",
+	"bYk7e3da65X74LyeKJIxmmLzQuefVqhTWx1izLQqO9mMcuZ1jUJkTCkHAD7mNwgsVT1/FD5nTst4lOo2",
+	"zu4V5HqpZuJ6r+PB17GSEqZvwqhDUPtZDn0yc+zT9tFn/jn78XsR3gWdMuzU61XGVZJb5RrPPiO1bJT9",
+	"Z6US+qC3d9sud8WjN21RayYIbzo9+2PSmxd3u9P1fg62h4MxUlwWNfkFClxcp8EEM7D/DVCJIsWGmwjn",
+	"fykCOH+U8HNAHYeeEqriLA9CCZhGGbYCQF7z+tV7CMAw67oykxr6RtEqZh/9Cp6Ds9B8eRi+cMHymWqh",
+	"xH9j9DrP6NAGaqDQeJyzMshzt6v+DCOKO0OJLYuiWgOGVCGlUM0ZnSLNuLiEeRWgRJy7B8rHodu7bUMR",
+	"1VbPYOAzmbIHZSblKGsOKFyGD6uZa+Sa7HTEacDWN2NgO5dc3kBYGnZVy1rXCmj69wAsaSMl2CLytdwf",
+	"9EP30EOeGY6x3gebOeTKmi+9O79sAMDvRuK1fgYPJDG2qYFr1TbfBemxukndDL+00hYOG+HP+OcuSOc0",
+	"TUtQ1faM2BKa976kLGOabYnmXdSafBMhyUzm7MTH85cIyAU8bsrYXDlDh87YbsSVOZM3ATHVjuVwTSsF",
+	"ixQC8X3zgbQbtmk+tWVL73fjGsSmcGwwtLcrdJAsYZtiaKvEjaXAUlX4Bep74HtGB7brSQ8pLODmhgg+",
+	"yzFjnzuIlahKFZzT17+z/W/wzlaUKhoQ8v3u7zNbR7UTpPF+UTrdKkZAl8/5eGI1H0tsKuwVb6gZskSc",
+	"46CeG4UpTpABlWCPGLBCIGZ4KSZUpJDUdmL7Q4z4jc3c8Vk6MPaEKqzrhlY8EJMmgi3sH1k2V7F75a5H",
+	"YmM8QuILstBKUwjlJERpulREydgdOsMzOvNYzw9imFQHeZQXKUEjzu6vZzsdRiH8UZdXDMpY72SxVC6a",
+	"LVB0RQZb01/+TnmmEughgGY3tOfBdhlB/iUUTtkHZMpsjF6wBVOazLF7EcbqbUZNCKh+KRYT6ZDxQRpG",
+	"qC/Qpl+Va/i2/a6V5SzXKfDlcjtT2L1NDGoOdhG2dIbsBrr9Q3gTIipfXZVoTuCGEB+xGPlQ31oCzFeV",
+	"tx4++ESR6/KqXoO/wNrANjuEDJaGDbFsdIKJnQCsaLWkSzGcsOHUm3uWVXFlM4wXNBqYD6srH6lhFE6x",
+	"kXDY7+664rBnZmfXSQjbxwwLd8wpqY7s7HMmjLUEkUY3iLyBJlLudEOWek8pgcWvj1wbcxwrBxNB5mTC",
+	"aK6I4p9IysfciiPsn60nbGb4nM15R+ykxLbmE6l9wCZzXYrrmj56bRQqr2LlqASrmusrcg/Jna5htUbu",
+	"kV7E6iQf4VWEo3qoe4iac4f3j6V5QyfGxsBmGVgAL0eay/ncApEGHlNjQAgJoQmAF5M5S6yPWt7wlOVP",
+	"1CWk6AvGDRnvBpTtWipX07HCBstgvGNjTg40bhPEZU4GdDiNZ4QZve91mp+VC2juTakvqotzhpigmW5Z",
+	"6OF9nDak41xIhmWsUZC269cYuqrGhOB8iZaJ71sFGaRsmDOtklJDc0oEJqEojdzGHNZhYDGGuyNYNLbw",
+	"Os0f0kH9+tX7c2x9tzHogzvbWQBhYe1eLDapkCuO9AhjmOB/HEqhjJJu1EPQC6//8vqCOM7B0nxnnsu0",
+	"GGp1Hb31l0IxmpW3nueOdsiQCotgP7AlIJCGfOIuv/mq0U7lzHk2gv1CygsHg6Ll5aXzzJUMxyynE2Zh",
+	"/Rtu/jO6dOVqx8CTwrIwO/+EDKhi5Nf3P5uP3NCsYN4HIqT9VAI6eKEYbvmMLt2l858ztEiO+gfGOjVr",
+	"CfmjYzZTtoQWS+azNEMlwtzZ0hOE43NlW4RCaQ5q7hZykZojvhTXz+BJZSXDFU+vY4zyHC5rnUt2L91f",
+	"v3ofDvKF3TDmcn4hVnHO9D04/BaJ/gwY8n3V52Ya8S/WLOSKuJICuEknVVnBfdr3JjmB1/2of+BQOW0V",
+	"2KVA1mA2hAuy33ela1F/oVm8oVYpBGasP7CQWasOfpgwuNJcQ2FkKENDxme4Yyo70R7ypbPm7dKrMesN",
+	"AmgTSUENfJpz20D+4Ynq7ZwJiLq7VvS+StRxVEpgPqWq4mp0zA67gmzsoKuJFEN2bPMdvO+PYwYv9MmU",
+	"3sWIrm2oRQZfuKFFHS+adoAYC5eWrzQKoRj/1DTXP/GcvTKzfsTR33KOXzj++8aBe69hwPa4SwO2iwS+",
+	"Lm3DRgsgAzbmhrQ3FE0/itTEfAntTavpLiVqYTv+MZY7Gb9Zn7h0DR+mg4xdHwOUAeRhG7Y4YPZW2p7m",
+	"qwyBamw2zGfshFyjWLB9bq6PrdKJjYmlYCeX4trFTa49R/DukRNyzdL8+rhm2aD8UiFXhSOzIS3cpKp6",
+	"KuTCjOXR8j3i9PUxqUJNrxNgf5E/my17QMllR4iQq00kg7V7icWVq6rvQlLBGg3rBAG5QmZQI0/GkmS4",
+	"CV80w2puFPQdtBRcC88HFnlx66zmP3misG2q2iU/lemeRkvyc4WktDxlEKKlmZKIbG6l5qUH/iQ0g10+",
+	"8WfrDCMfikVRmmM/O2XOQopd8o6WkD42irBUtmRiQaP6GLzyxu/mw4iuCobvFzYb/NpwEnFN0HWkMqfW",
+	"STyNQQM4i8RbNXQHpZ3bmlfPM8SQjjLq1bbYpVSo9sNOCB8FqDQWdgghr8mEzlHB04RaPKGof+idmcs2",
+	"wIIRkrD95kkpIhoVRgX9QxoSWtCdJFKgCZfCz8Xc0Oo0yIeyJbwcjYwVj6ZR5Zpn0izAyLSELKAMDFox",
+	"IDjQpTD7alPHac6ImnLwttpycjmcOltsl5wiuJuDDQD/ygKwmxVkqwvQdk+C6QwnUipmbvIHKHADSyUr",
+	"UGBZvDj7KFXk/9r/s20tVQXx3Nvb2X950T847vfX7DzV9Wq0EM6zBqH48fOh6z27X/5w4X44dj889T99",
+	"96en//zPbz/sfFx5Jooh+6AB93c5u+FssSG12fy5C65gR4IA0xaF7QEFqJvlDg07YK7lKDO6dPwqlDlw",
+	"r8s8JPQ52tQOVJ58caTt9edsQdT3skqzkhXmstqt7gEpIN7bcE3WtF1VNZkFkljcbhiOYBYJ6+429X19",
+	"H9KvlEm9znH9xglUw8CgiNPoRjXxZOjE6Ca4cZUmqqtE8SqnoyhZPFZjPdJw8csa7fGGkWvYnCXrBCHx",
+	"8AIvWSfRUTi5sqSyVjPdkJTbcbRnab7cyYuHsw5AZVwA0A/qE0aj8q0XIFkcURa95i5zxzrT0i9rdZEY",
+	"tS/fFyLOBbunVhztS2vmdo3YVWmdX8Z2byotXQQv7KbWQAWB3FU6tOeL7T67IMrPlvRvn5kL1kECTcNG",
+	"Wl69BhTVCOzAeiCS9jAEm0VGzVY+dp1QgzYiIBUCCVIpnjxHzrTOwnXZNkxcCkh/xgoAZY1vy9eseR11",
+	"BfOx+Lq6RyMm7TqhdRDqMnYDfRimXMy+pKMGggDYEdDDmJI5ekS4trF0zCfGBPwZozaK61RR9GMCbdlw",
+	"LH4vnp1i1vc/npMH8JxUGIXLFghlKRzRNooMcyKapbUDqJ8xyhIHlVvNwClzMOK4H6/T/J0b8GGDmnaY",
+	"dXbKRRm/VNi2RKQy7yxR3LaVKofwGM7GWJzQm63S0tcIbKyTfeOfaoKLWZbfO2jM+YSqtdCU8MfGjqV3",
+	"8PQ6TMpyaB9uBKcRiJyUPVFkJm/WzkRj44yGqc7m4e3zAD4OCAPoEPsiHrbYHL4eROfKyUgF7Q8sRC/6",
+	"17QcM5+n1AhSFULUXMzaTPIseKcBmGgwafgLILgHGlIFXgIdKwRh//F9DUu1/pZdciHDWmwEXofAw4Qa",
+	"u30tbZivX8Hgm7BJQ7x+NeXzHTnHpgQ7mNyU25YEDdaNSQzVBbn0xNgEUxuu72Zu31KRkOOM6wSA55yd",
+	"8fywqquMv2JKUR1uteTu60GZbBJJAIQOen6J7msINMD4Vxqg3IxIXsh8OsrkInDXE4CBNnwXQV48BPul",
+	"sOhhQS5KGeowjy1kbtMqjSBDaNqIumfm+6Zscf5YnU7VPIfHkyDiTjmpnCDJCyEgZv2NpYuULQZKMP6T",
+	"6tIswQa5JNh+Z8yFg09XjyGZxBB2eA/X3OOY8vbsc85GLGdiyG7XatgXzqxnrAp5Q5ViSkF4kfzquoGE",
+	"3mHGypsKjav9C2V+u2bmjpfNP3Lb4t26lOWK8Izd7b8wHVztB2famyx8t7dd4iduOdm2zOy9O/NqnClK",
+	"Fc/ocCrkImMp9tS8+0jNHEu7BIBtoBpZaZ5l5PeCFZA3IeerRttpMLtHytPDKd5apt4WSPeVFKxXcsjN",
+	"D/8DNqwLzxK1zWLqvYKDpOJKjxEuoOwutB2xZUoT/vOMpjdcsR3N6OxhKS2KH3QKo1+YwR8rIZUz7Aqg",
+	"+evRlU9NkwT78FY0Se+91HgedyInkNA7cA538l62Z14+rmuEPEo8TChbpTaY3D/c3B4rxVVn+W1THS6G",
+	"UPJ7uet3oivM8fuq9EQQq14vpOXMCjOYAAvRYtAgr54BzK2KgmWf2pU8Vuqz0/vGyc4ciRWjwnuvKimh",
+	"QWD5rjSppl+I0dXL9G3LFZmlLqF1xgHvCHtI+Wxzay+dYP6eLc13ioT5URd5BIz5VE0fPZMMpviNk6qa",
+	"Vuo5Pad04Kopo2nGBbszlRrz7wvQ50+cZWmAG6w0XVr7HWACK3DhYNZyXdYaQI6LM0NjJAmreLTUCLP7",
+	"tgnxPThkysyO87dnUO+t7kh45lm7s91T3hsdYo2sZ2VndhKPFVLeTu/bNy3KtHhbnImF36qWA9SOfuYZ",
+	"02xHUzV9GCp6jU2XKLi7LA4btWFf24227Dms86Xr+hyhMpjqhZnp4yW1co7fNr29Rvgmc2alh/LOVGbB",
+	"icoG4d3T2QebVlP31AJWmSZ0OGRz2z4j52oKDTuiELkO0dE3/X6kpFaZ5bdNbGYVjNBMT2QxRl1FT3JG",
+	"MWsDvaUD756/IxU2QJJ8E7aMKbGVLR7kru09Pqdj5nqmShK4kR1iZDQD548CAvkV0B9nAaZngi70pCxd",
+	"VNV6wwgepNFfvkaEIeVqxr+AXZBYQDfEL8BTjeRt29k8UobmpvcHEJuCcHFjDMwx1taCj2QkCxv2A852",
+	"VyaW8yzbydlc5npjbZTrt4/VlSNarQGyXbCs5w0AypkiKXahW8h8uuuzlX0HfgIaGkwgWhcF6A/vcWYP",
+	"mppfDrMmUonbkxAlyYjmLr6NOAoTqshY6m5Ru2iwN2TGqBHJ6dfgONAEcr18i8Wy7aErxnxJt/m3j1sf",
+	"B/VUZZhbkQHTC8aE9ycozJ+AoPalQJaMycyOvnfJueEbYsg8/WlDYBN6w8iYztU6GOXXN99+zzpYwzqZ",
+	"iQvsrr1JGXB6orAxKGSe1vuafDmy/DRnKdfsi0hChElL6QwgZ3OSMTq1ELdY02Szeqp09tpN8ZGKRz+/",
+	"byvS/g7ZCBa0cz2pohzeUQiyT5qJ9GvGqRKPQ4bdWbBEw4V+zf3zwBoW7SlGcbCKR0tvMLtvWxv7mRnR",
+	"Uo1O2dBUCMQIlTZ3pMUxv2E7I8bSAR1OvwRJJrbZhnWmRFQxfsN+chN6pNRVmeM37tKnmnnIK5/nsaAK",
+	"nOfZnSOfllK/VNBzffm+rTJVnr350GdVkSzj9FAhGcaBPWgj4FRCEwB0oCi5Sr9v7MIfKem66X37EVFk",
+	"gSVvrFaF35Fsp4zNH4ZmDZmyT+bYEBYzXcFIbpii9DczxUdKXTC3P6zQrUiuOxKYNUy/gCnhuVbVm8MV",
+	"GXEBtrHzCM+oHkJcLmiUN6M8Y+lJFHuQK8RYQ4jCVQq1WvNjJVI3vW/TFHEOC7JXlpRbp9Vd6DFnGIRP",
+	"v0Jq73s/9iOllHKC37i4hAzlSmaXJKksI/J3Jp5Rob5yxuVbwdBVRwH4iglZjCcxWoOpPlpCg9l969lB",
+	"I0T4f9CUSvv6g7OrVRDShvrZezvBR0tqOL0/nAHwRAVuKzQGMj7S9yA02PyHTftoxuU8mA/LFAMFFJqz",
+	"l8V5ZXHbKjXCKh55Okhtln8M2qx4VJAg4ejuTpBGin8Bj8qpsQhYzmlmC9FLg8D3VbBZ5jGCg1k+WkKD",
+	"2X3bBOZMgXjNrwsYV9Kl70NyXIrNaDLv/VMPCueFg2xCEA2CuYB54MEKOgXoWa2Jtq2ZwrDlilH2xaKV",
+	"flLPPovbtecGSLCeNh781DZVZvuUfvJG17FKO0pzkCJ2bN2fTvJ5w/qerAD0VFEDu8UL3EonimmdscdV",
+	"fnmOc3qkwsPO7hvPxIdFEEq854feo+gSO9d+Bd8R9kN93N1a/0jl4GVOM1dkLO9ca7bgepLmdPEYzKpV",
+	"qvpgZ/fIzaX6NL9tOoPer+jIxj5jWqKhRGwOQIzOzBfYsECQ/d8+9waM5izvHf/20Wy6YvlNHNDwYgJN",
+	"PpWmWeYzjYs86x33nsF52cFWULXyMRVc2ZRtbMc1z6W2jZHK3p+hZVQB3lMR9eAnDuVFFooXIYxUQkCM",
+	"50F6uP1CQpTOKR9PNPZuI1TQbKkMgQMaSzAm4m3FsIyFv8laBlhgVmWupf7WuugFWRt2nFJxivUFCTFK",
+	"AC4oBJMAH/QueU2HE+jfIxhJi5wOsgolhFb0kwCiLMQNtGRx+/H2/wsAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -11,8 +11,8 @@ import (
 // GetResponseAuthority lists the versions of a client's response authority.
 func (s *server) GetResponseAuthority(ctx context.Context, r GetResponseAuthorityRequestObject) (GetResponseAuthorityResponseObject, error) {
 	ctx, who := called(ctx)
-	list, holds, err := s.desk.Authorities(ctx, who.user, r.Number)
-	return ok(ResponseAuthorityList{Items: list, Holds: holds}), err
+	list, people, holds, err := s.desk.Authorities(ctx, who.user, r.Number)
+	return ok(ResponseAuthorityList{Items: list, People: people, Holds: holds}), err
 }
 
 // DraftResponseAuthority adds a version.

@@ -19,6 +19,7 @@ func (s *server) ListIncidents(ctx context.Context, r ListIncidentsRequestObject
 	}
 	list, next, err := s.desk.Incidents(ctx, who.user, store.IncidentFilter{
 		Phase: r.Params.Phase, Turn: r.Params.Turn, Severity: r.Params.Severity, Client: r.Params.Client,
+		Containment: r.Params.Containment, OpenTasks: r.Params.OpenTasks, Drill: r.Params.Drill,
 	}, cursor, pageOf(r.Params.Limit))
 	return ok(IncidentList{Items: list, Next: next.String()}), err
 }
@@ -58,11 +59,11 @@ func (s *server) ListEvents(ctx context.Context, r ListEventsRequestObject) (Lis
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := s.desk.Events(ctx, who.user, r.Reference, after, pageOf(r.Params.Limit))
+	list, people, next, err := s.desk.Events(ctx, who.user, r.Reference, after, pageOf(r.Params.Limit))
 	if err != nil {
 		return nil, err
 	}
-	answer := EventList{Items: list}
+	answer := EventList{Items: list, People: people}
 	if next > 0 {
 		answer.Next = strconv.Itoa(next)
 	}
@@ -104,8 +105,8 @@ func (s *server) GetDrillReport(ctx context.Context, r GetDrillReportRequestObje
 // ListRevisions lists the published revisions.
 func (s *server) ListRevisions(ctx context.Context, r ListRevisionsRequestObject) (ListRevisionsResponseObject, error) {
 	ctx, who := called(ctx)
-	list, err := s.desk.Revisions(ctx, who.user, r.Reference)
-	return ok(RevisionList{Items: list}), err
+	list, people, err := s.desk.Revisions(ctx, who.user, r.Reference)
+	return ok(RevisionList{Items: list, People: people}), err
 }
 
 // GetRevision reads one published revision.

@@ -3,7 +3,9 @@ package v1
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -109,7 +111,12 @@ func (s *server) validate(c *gin.Context) {
 	for _, p := range c.Params {
 		params[p.Key] = p.Value
 	}
-	err := ginmiddleware.ValidateRequestFromContext(c, routed{s.spec.operation(c), params}, &s.spec.options)
+	op := s.spec.operation(c)
+	if unknown := unknownParameters(op, c.Request.URL); len(unknown) > 0 {
+		s.refuse(c, problem.New(http.StatusBadRequest, "The request is not valid.", unknown...))
+		return
+	}
+	err := ginmiddleware.ValidateRequestFromContext(c, routed{op, params}, &s.spec.options)
 	if err == nil {
 		return
 	}
@@ -119,6 +126,22 @@ func (s *server) validate(c *gin.Context) {
 		return
 	}
 	s.refuse(c, describe(all))
+}
+
+// unknownParameters names the parameters in a query that the operation does not have: a filter that is misspelt must not
+// pass for none.
+func unknownParameters(op *routers.Route, u *url.URL) []problem.FieldError {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return []problem.FieldError{{Pointer: "", Detail: "the query cannot be read"}}
+	}
+	var unknown []problem.FieldError
+	for _, key := range slices.Sorted(maps.Keys(query)) {
+		if op.Operation.Parameters.GetByInAndName(openapi3.ParameterInQuery, key) == nil && len(unknown) < maxErrors {
+			unknown = append(unknown, problem.FieldError{Pointer: "/" + escape(key), Detail: "is not a parameter of this operation"})
+		}
+	}
+	return unknown
 }
 
 // describe makes one problem of what the validator found: a wrong path is not found, a wrong parameter or a missing

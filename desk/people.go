@@ -1,0 +1,54 @@
+package desk
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// people says who actors are, in two statements at most. Names are those the transaction may see: to a client, people of
+// the SOC are a side and a role.
+func people(tx *store.Tx, actors []models.Actor) (models.People, error) {
+	found := models.People{}
+	var users, contacts []uuid.UUID
+	for _, a := range actors {
+		if _, known := found[a.ID]; known || a.ID == "" {
+			continue
+		}
+		p := models.Person{Side: a.Side, Role: string(a.Role)}
+		if id, ok := a.Contact(); ok {
+			p.Role = "contact"
+			contacts = append(contacts, id)
+		} else if id, err := uuid.Parse(a.ID); err == nil {
+			users = append(users, id)
+		}
+		found[a.ID] = p
+	}
+	ofUsers, err := tx.UserNames(users)
+	if err != nil {
+		return nil, err
+	}
+	ofContacts, err := tx.ContactNames(contacts)
+	if err != nil {
+		return nil, err
+	}
+	for key, p := range found {
+		if id, ok := (models.Actor{ID: key}).Contact(); ok {
+			p.Name = ofContacts[id]
+		} else if id, err := uuid.Parse(key); err == nil {
+			p.Name = ofUsers[id]
+		}
+		found[key] = p
+	}
+	return found, nil
+}
+
+// everybody lists the actors of all entries of a list.
+func everybody[T interface{ Actors() []models.Actor }](list []T) []models.Actor {
+	var all []models.Actor
+	for _, entry := range list {
+		all = append(all, entry.Actors()...)
+	}
+	return all
+}

@@ -1,0 +1,7 @@
+-- What people look for at night among all incidents, the last changed first.
+
+-- +goose Up
+create index incidents_with_open_tasks on incidents (updated_at, reference) where open_tasks > 0;
+create index incidents_drills on incidents (updated_at, reference) where drill;
+create index incidents_by_containment on incidents (containment, updated_at, reference);
+create index incidents_by_turn on incidents (turn, updated_at, reference);
