@@ -132,20 +132,24 @@ func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) e
 	if err != nil {
 		return err
 	}
-	return SignAuthority(ctx, db, client.ID, signer.ID)
+	// Domain controllers are never isolated, and some tags ask first; Falcon tells both.
+	a := AtOnce()
+	a.Never, a.TwoPersons = []string{"DC-*"}, []models.Mark{{Tag: "two-persons"}}
+	a.Rules = append(a.Rules, models.AuthorityRule{Name: "ask first", Action: models.DesiredIsolated, Tags: []string{"ask-first"}, Decision: models.DecideAsk})
+	return SignAuthority(ctx, db, client.ID, signer.ID, a)
 }
 
-// SignAuthority gives a client a response authority, signed by one of its users, unless it has one: devices are isolated
-// and released at once, but for domain controllers, which are never isolated, and what carries the tag "two-persons".
-func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUID) error {
-	a := models.Authority{
-		DraftedBy: signer, DraftedAt: time.Now().UTC(), Never: []string{"DC-*"}, TwoPersons: []models.Mark{{Tag: "two-persons"}},
-		Rules: []models.AuthorityRule{
-			{Name: "isolate at once", Action: models.DesiredIsolated, Decision: models.DecideAuto},
-			{Name: "release at once", Action: models.DesiredReleased, Decision: models.DecideAuto},
-			{Name: "ask first", Action: models.DesiredIsolated, Tags: []string{"ask-first"}, Decision: models.DecideAsk},
-		},
-	}
+// AtOnce is a response authority by which every device is isolated and released at once.
+func AtOnce() models.Authority {
+	return models.Authority{Rules: []models.AuthorityRule{
+		{Name: "isolate at once", Action: models.DesiredIsolated, Decision: models.DecideAuto},
+		{Name: "release at once", Action: models.DesiredReleased, Decision: models.DecideAuto},
+	}}
+}
+
+// SignAuthority gives a client a response authority, signed by one of its users, unless it has one.
+func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUID, a models.Authority) error {
+	a.DraftedBy, a.DraftedAt = signer, time.Now().UTC()
 	err := db.ForClient(ctx, store.SOC, client, func(tx *store.Tx) (err error) {
 		a, err = tx.DraftAuthority(a, "seed-authority")
 		return err
