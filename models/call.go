@@ -53,7 +53,7 @@ func OutcomeOf(s CallStatus) CallOutcome {
 type KeyPress struct {
 	Effect  string    `json:"effect"`
 	Contact uuid.UUID `json:"contact"`
-	Digit   string    `json:"digit"` // 1 acknowledges, 3 passes to the next contact
+	Digit   string    `json:"digit"` // 1 acknowledges or approves, 9 refuses an approval, 3 passes to the next contact
 }
 
 // CallProgress is a fact from the carrier about the call with this effect key.

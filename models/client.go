@@ -32,7 +32,7 @@ type Contract struct {
 
 // EDR says through which product and which of its tenants a client's endpoints are isolated.
 type EDR struct {
-	Vendor string `json:"vendor,omitempty"` // "crowdstrike", or "" for none
+	Vendor string `json:"vendor,omitempty"` // such as "crowdstrike", or "" for none
 	Tenant string `json:"tenant,omitempty"` // CrowdStrike: the client's member CID
 }
 
@@ -51,7 +51,7 @@ type Policy struct {
 	Lease          Duration              `json:"lease"`            // an isolation lasts before the client is asked to extend or release it
 	TellAfter      Duration              `json:"tell_after"`       // a vendor down for this long shows on the incident
 	TryAgainEvery  Duration              `json:"try_again_every"`  // pause between batches of attempts while a vendor is down
-	// IsolationsPer10Min is how many devices are isolated unasked within ten minutes; see IsolationLimit.
+	// IsolationsPer10Min is how many devices are isolated within ten minutes before each further one is asked; see IsolationLimit.
 	IsolationsPer10Min int `json:"isolations_per_10_min,omitzero"`
 }
 

@@ -28,7 +28,7 @@ const (
 	AttributeContainment = "WatchfireContainment"
 	AttributeDrill       = "WatchfireDrill"
 
-	SignalKeyPress      = "key-press"      // KeyPress, to a call round
+	SignalKeyPress      = "key-press"      // KeyPress, to a call round, or to its incident when that is over
 	SignalCallProgress  = "call-progress"  // CallProgress, to a call round
 	SignalStop          = "stop"           // no argument, to a call round: somebody acknowledged
 	SignalContactCalled = "contact-called" // CallResult, from a round to its incident
