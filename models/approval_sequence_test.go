@@ -19,7 +19,7 @@ func TestNoSequenceOfApprovalsPermitsTooMuch(t *testing.T) {
 	mustGive(t, &start, &models.Isolate{Hostname: "PC-1", Reason: "r"}, models.RoleAnalyst)
 	rapid.Check(t, func(t *rapid.T) {
 		i, now := start, t0
-		for range 120 {
+		for range 300 {
 			now = now.Add(time.Minute)
 			was := i
 			if rapid.IntRange(0, 5).Draw(t, "machine") == 0 {
