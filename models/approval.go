@@ -63,10 +63,22 @@ func (a *Approval) agree(c Consent) error {
 		return Errorf(Conflict, "two persons must agree, and who approves here has no mail address to be told from others by")
 	}
 	a.Given = append(slices.Clone(a.Given), c)
-	if len(a.Given) >= a.Ruling.Persons {
+	if a.agreed() {
 		a.Granted, a.How = true, "approved"
 	}
 	return nil
+}
+
+// agreed reports whether as many persons have agreed as must. Where two must, only those count who can be told apart: one
+// person may have agreed while one was enough.
+func (a *Approval) agreed() bool {
+	count := 0
+	for _, c := range a.Given {
+		if c.Person != "" || a.Ruling.Persons < 2 {
+			count++
+		}
+	}
+	return count >= max(a.Ruling.Persons, 1)
 }
 
 // ContainmentRuled is what the response authority says to the present wish for an endpoint: when it is made, when what
@@ -130,7 +142,7 @@ func (p Endpoint) Unruled() bool {
 func (a *Approval) suffices() bool {
 	alone := a.Ruling.Persons < 2
 	switch {
-	case len(a.Given) >= max(a.Ruling.Persons, 1):
+	case a.agreed():
 		return true
 	case a.Ruling.Decision == DecideAuto && alone:
 		a.How = "by rule"
