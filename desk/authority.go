@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -38,9 +39,23 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 	draft := content(a)
 	draft.DraftedBy, draft.DraftedAt = u.ID, d.moment()
 	var made models.Authority
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err := d.change(ctx, u, number, "draft-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
+		list, err := tx.Authorities()
+		if err != nil {
+			return "", nil, err
+		}
+		latest := models.Authority{}
+		if len(list) > 0 {
+			latest = list[0]
+		}
 		made, err = tx.DraftAuthority(draft, requestID(u, "draft-response-authority", key))
-		return err
+		if err != nil || made.Version <= latest.Version { // the same request made it before
+			return "", nil, err
+		}
+		if fields, err = differences(content(latest), content(made)); err != nil {
+			return "", nil, err
+		}
+		return strconv.Itoa(made.Version), append(fields, "version"), nil
 	})
 	if err != nil {
 		return models.Authority{}, err
@@ -70,9 +85,20 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 		return models.Authority{}, err
 	}
 	var signed models.Authority
-	err := d.ownClient(ctx, u, number, func(tx *store.Tx, _ models.Client) (err error) {
-		signed, err = tx.SignAuthority(version, u.ID, d.moment())
-		return err
+	err := d.change(ctx, u, number, "sign-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
+		list, err := tx.Authorities()
+		if err != nil {
+			return "", nil, err
+		}
+		if signed, err = tx.SignAuthority(version, u.ID, d.moment()); err != nil {
+			return "", nil, err
+		}
+		for _, before := range list {
+			if before.Version == version && before.SignedAt.IsZero() {
+				fields = []string{"signed_at", "signed_by"}
+			}
+		}
+		return strconv.Itoa(version), fields, nil
 	})
 	return signed, err
 }

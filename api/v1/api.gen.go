@@ -130,6 +130,17 @@ type ChannelCheck struct {
 // Client defines model for Client.
 type Client = models.Client
 
+// ClientChange defines model for ClientChange.
+type ClientChange = models.ClientChange
+
+// ClientChangeList defines model for ClientChangeList.
+type ClientChangeList struct {
+	Items []ClientChange `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
 // ClientDetails Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"edr":{"tenant":"0123456789abcdef0123456789abcdef","vendor":"crowdstrike"},"language":"en","legal_name":"Example Manufacturing SE","time_zone":"Europe/Berlin"}
 type ClientDetails struct {
 	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
@@ -802,6 +813,15 @@ type CreateClientParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListClientChangesParams defines parameters for ListClientChanges.
+type ListClientChangesParams struct {
+	// Cursor The `next` of the answer before; the list begins at its start without it.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit How many entries at most; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // CreateContactParams defines parameters for CreateContact.
 type CreateContactParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -1193,6 +1213,9 @@ type ServerInterface interface {
 	// GetCallerCode Read the code that proves a call to the client is ours
 	// (GET /api/v1/clients/{number}/caller-code)
 	GetCallerCode(c *gin.Context, number ClientNumber)
+	// ListClientChanges List who changed what the client is set up with
+	// (GET /api/v1/clients/{number}/changes)
+	ListClientChanges(c *gin.Context, number ClientNumber, params ListClientChangesParams)
 	// ListContacts List a client's contacts in calling order
 	// (GET /api/v1/clients/{number}/contacts)
 	ListContacts(c *gin.Context, number ClientNumber)
@@ -1747,6 +1770,50 @@ func (siw *ServerInterfaceWrapper) GetCallerCode(c *gin.Context) {
 	}
 
 	siw.Handler.GetCallerCode(c, number)
+}
+
+// ListClientChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListClientChanges(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListClientChangesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListClientChanges(c, number, params)
 }
 
 // ListContacts operation middleware
@@ -4131,6 +4198,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PUT(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.SetEdrCredentials)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/pause-isolation", wrapper.PauseIsolation)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/resume-isolation", wrapper.ResumeIsolation)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/changes", wrapper.ListClientChanges)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
 	router.POST(options.BaseURL+"/api/v1/alerts", wrapper.ReceiveAlert)
@@ -4627,6 +4695,48 @@ type GetCallerCodedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetCallerCodedefaultApplicationProblemPlusJSONResponse) VisitGetCallerCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClientChangesRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params ListClientChangesParams
+}
+
+type ListClientChangesResponseObject interface {
+	VisitListClientChangesResponse(w http.ResponseWriter) error
+}
+
+type ListClientChanges200JSONResponse ClientChangeList
+
+func (response ListClientChanges200JSONResponse) VisitListClientChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClientChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListClientChangesdefaultApplicationProblemPlusJSONResponse) VisitListClientChangesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7345,6 +7455,9 @@ type StrictServerInterface interface {
 	// GetCallerCode Read the code that proves a call to the client is ours
 	// (GET /api/v1/clients/{number}/caller-code)
 	GetCallerCode(ctx context.Context, request GetCallerCodeRequestObject) (GetCallerCodeResponseObject, error)
+	// ListClientChanges List who changed what the client is set up with
+	// (GET /api/v1/clients/{number}/changes)
+	ListClientChanges(ctx context.Context, request ListClientChangesRequestObject) (ListClientChangesResponseObject, error)
 	// ListContacts List a client's contacts in calling order
 	// (GET /api/v1/clients/{number}/contacts)
 	ListContacts(ctx context.Context, request ListContactsRequestObject) (ListContactsResponseObject, error)
@@ -7892,6 +8005,33 @@ func (sh *strictHandler) GetCallerCode(ctx *gin.Context, number ClientNumber) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetCallerCodeResponseObject); ok {
 		if err := validResponse.VisitGetCallerCodeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListClientChanges operation middleware
+func (sh *strictHandler) ListClientChanges(ctx *gin.Context, number ClientNumber, params ListClientChangesParams) {
+	var request ListClientChangesRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListClientChanges(ctx, request.(ListClientChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListClientChanges")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListClientChangesResponseObject); ok {
+		if err := validResponse.VisitListClientChangesResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -10004,329 +10144,336 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lcxs3tj/4VbDc/5adpCVTL8eWamuuRnYm3mQSj6X8XTWRrwR2gySGTYBpoEVzPNrPvoVzADS6CZLd",
-	"EmXL2Tt174wsdTdeB+d9fudTL5XTmRRMaNU7/tQbM5qxAn78WaZUcynMzxlTacFn+M/e+zErGNFj8/9c",
-	"jEhKBRkwUjCa7faSnkrHbErNa1P68WcmRnrcO97v95OeXsxY77indMHFqHd7e5v0ZrSgU6btmKc5K/Sb",
-	"V8tDXowZoeaPTxThMAo3v55RPe4lPUGn5rs86yW9gv1R8oJlvWNdlCyczVAWU6p7x72yhCeD2R08NzPR",
-	"mhXmq//9e3/nJd0Zfvj04vbpjv/H4e03nw5uq3/v7d/+r97yopLeWc6Z0L+U0wEr4ktJ4Yknigh4aMV6",
-	"8I9r1/S/CjbsHff+z2fVMT7Dv6pndgIwIyk0TVfubIp//ir2tiyUXLGr14J91NdEDoE2qVBzVpABG8qC",
-	"ncCvcq40GbARF4pQTbhWRGlaaDLneixL8xu//D9KViyq9ac47jrqnnLh/r1XX/Lpzj/pzr/7Oy+v/u+d",
-	"D9/FF/YmY9OZ1Eyki5/YYnmBZ2OpmCCDBawkpXnOigR+VnTKyFAWhN2wYkEKNmNUu12AP5pzYwrWxj7S",
-	"6Sw3Y78Y7h2yw6PhTsoY3Tl8/v1wh74cHOzsZf20Pzxkz2l/z20GsoVqN4LJ7pjZriONYJv29l+s26b/",
-	"Y+f/XbU7P/Mp18ub8qOckykVC8KELjiDU51KpU/IUZ/Mx0yQnA01keXKc83hw4358mk5rQ4V/7Xnp8WF",
-	"ZiN7sd6xISuYSFmcIrlIeYY3vXBPrrhg/u93vu/VXICzFkzNpFCsYqxnBaPafNVwfaGZgB2ls1nOkdU/",
-	"+5dCft92wJTxG5bBx3HQFVybcEUEm+/2bhOcyk9CzsWXmMicKjIxg5+Qa1nqVE7ZNVF0oQy56DErCBUL",
-	"K9bGVIxYBpN+JQXb2nRPgTOtmmcqp1MqMphpSouCswwJ+DbpvS3kIGfTNTOZ4RPfdZuR++6KKVn+QYaU",
-	"5yw7IYqxip/KoWGiulQklZm5ggN5A0Qe6BLvmC4WO6dDHROI77kek6P+QUKoeYCM3aVWLJUiU0RLQtWE",
-	"0BHlYjd+Vw+eb7ysZmn/KFm5xQvQ7iC5ufypLDKWkaws6CBfEDhgnudGbwoO+YTMqU7HsLkB72A3Zthd",
-	"4Dh2bLjUqaHknGUjoE2aZdwMT/O3hZyxQnNz94c0Vyzg+596BbvhCqa5ZxSw4Nnwb8tKH0/HxP3diZeC",
-	"zWShzY8LMqY3zJAGnJE/mb0+/Cc4nH6Uk9pfycG/WGoY8sedkdyxv5zKjOVqN1xv8MAOn5pJmCkDSz3u",
-	"jbgel4PdVE6fwX4OecF2pllR/esZfhJGPk01ahT1reBZQ3o9P1ySTEmvkLipoZR7HnlO8QyeY8Jswe89",
-	"JdNe0kM90JD0Qmk27X2oaU4vYpKwkg2/40c/tNw7DerL9nYtu+GKXTA67UJ7acE1KzjtHfdeySnlgtDM",
-	"EIbSBdWyIDRNmVLmyqRSDHkxZaCQMjGihsiNOFyi2eqb62/rBfuozVG4j31y+zaQMmdULG2vfTCpRmi5",
-	"19XWbHPDQbgtkakloZa2gCO5K6Tuda/89tubVz1gbJryfInGD17ErsOQi4yL0dXS5TmK2H9JbyyVNvoP",
-	"XjjNpqrVa1P68Q0+vBf8nRYFXZg/t1+b47EdVCvzUmbEhUTRtu61N9WTt0lPpmlZFCy7ohvHu+BTGGpW",
-	"yfsmN14QrkkqyzwjQhqrhghjg+VcGQlNB4oJjSqwe263bpfFt7awqlSHSSpjd3C92PT8uXvOvCPLApXm",
-	"tfLVkPw5Pmpe0lS3fAeeNFKFpWPBjfaymTv4J817XC/x9f3ohpWzzCjVHfbrhhVxEbuXgF4gBSNTWYQ2",
-	"HaqiaNDBdhBzvHCg6+2TkJ2BYV5d/1D64BbXrq/bg+B86yRcp5XaRlRrdIfWknECi9s2z/yZqwjf9NzG",
-	"/7CRquqsZz/GeoSRMZt4Mcih5uHAR5e2ya3h3N8Xp0AUjObaUFTSG5dCG2pM8OgLdNslvVEuBzS/8kzO",
-	"nz5qbQ1tY++oSd2rz+jcEcx2T+rcXXC3SMHmvaSXczFhWWO6zzvMFj67zcmi3h/hylQT6hX/lE4Z0fKE",
-	"XA95ofSVYn9cww2/zqn/p/WkoooPvJqWimUJsQ4MDc5W85gwjGHB6m4ccOCa0XrHvVk5yLka4z0esWJW",
-	"cCPaevALO4He8WHSc8PDP6xxByK7dzTcHzxP97KX7AX9fnjYHxyk+9ke6w9f0heD79PnvWXtyw1f45UH",
-	"+3HloJrVZtU6mPOntdZDuKBNT4ar3TSFxhUNXk38suurCicdzKol90Oq2jqd/sPM2gqctno6tRTeE7KX",
-	"9P7wX+j9sbdMAtRfhzbq9x/BdBpWU901uP40/GcSN36XXf5H9fb2dns2K+QNzVfwBXPLZwVDvYyrMYh3",
-	"KggT2UxyoYlgLFPHaFaXORcjwysSwo2lTTU6qZREn+9cFpmxwQ1LkAXRc0lmrFBSKGeZI6s3vKJxWCPK",
-	"hdVWlsI6oCxyRaiasKxyuHjvvpHwO1bqBGd3GFOMKGwHuxrKjaRxPjPWV9KDYeNeXjnUTJwAU+Q5M9Oc",
-	"U64VbCLsrOF96MSpqUVRJgDjdNDY2McZL5iK7toPhZyaGQgiBRFyILMFmdKFDT8kxMjmfIvbOuI3TLTW",
-	"W86kMATX0FyW9ZZRQYV1DTeNYmOlzZfX/QZ9qfZFQ4QFGxrJ1TAz9qJa8xL7jTpNcjpTMYL4BbcZt5hl",
-	"hAtidm+3Ch0Es88ZVawtBdo1dNhWvKobDUh8KqqS2y9Uh9CSkTl2s3UW1smbSD3X69GYbAiY4j24vf9M",
-	"l73Zrs6nJncXpMqsYcFULzEC9UPSyxjNci7MlPf7+893+gc7/YOL/ovjvaPjfv+fhpDBkui9p4roMVdE",
-	"8ZHY4YIsZPmXVSJYrQqc53LOwLBUJ6hGwq8UoWJBzEAQk2rDT342c254YBrcJOmVYEfbv1uXXbXg5gxP",
-	"MWRHXvZJZkQcHds8gjuxR93CALuIGWDwYjDPloQWUMVWiU0xpbrQWeWEAW8lT4ExqHI6pYX55WnD0/pE",
-	"kbRgxizkNFdkDhkddMIEGCiOj4fuk997F3v9/sFuv78Hm8OnDA/09089OCZPyPsxQv7BKMaeiodGalJB",
-	"SgHBOCKYnsti0rv9cAuMIVzs3hKxK8V0hNZPh0OWGmFUKlaohEwpzwfyI1MJydgNT5m6F53HPI13dAXe",
-	"yWXmzrKVI/bOjq9xwahuO4ingZbqyIV94bXQxaLF/no33PqPmofaxpDwZm39rk5dMHHdfV1Fxo+CJD8z",
-	"eUUsJFCS0QcKRhBXE/O7mVQMgsAgByu75lER6KZUt4awca5Vu+l+Yz50IOIp+vS2Ssj6LKcoeJwLzrBl",
-	"pZ1LUbHiBnwUGUTvrlIpdCHzHM3v8ES+b+efq8bc5kpKPZaGb74r883KbIwSFclYyjNjrQ1kqY2ooqmG",
-	"wLdwwsTQ5tQMb7QqiskQ2r7t0o7cA+jHh7ySXXJq7Htw718KJafGVqdKgR1PR4GxL8xL5teQ/ZArScYy",
-	"z9DmpXYWZD6Wqv4FBbfn9at3JJNMQXRIszyHi3UpAveC9SjsXoplL0HqFN11t+UVU0DREFY07KyDQ706",
-	"+NotO2ipTaY+TWF93A5zoF6558GaLWOK8hthtk+WWvGM1Z0oTxQZlIoLphSBt08Izec2Z6ieYuZujXu+",
-	"l/TsJzfG9l0m2Kcl63mtoeSVCd5h90O9otr7w1Z7bygsbmdYihxThX4p2MNpa53rgm4M7sZm1GCtsImJ",
-	"I+CAVFqy1hrreCie1OGe1OazOQB1BomhZxKzTZqu+qxJX4dLubkfPh3GUm8Ng2A3XJYxvRvSUZFxDdgI",
-	"ssGH0gY2bOhSzRidWFNWCtaQ3x2mcUNznl2BV62d+65BH7AJwWrqX9xAJBlTk91gi+9LH+Z7mNZMZ3TA",
-	"c3+LV/qPZVamGjLuM0kGbCEhwUzmVFuHMSlYzqiCf9kbubuCvauoV2/Eb5y8IrLIICOS8Ay+bRMl4Zwh",
-	"uiWHNmd62e8WSISlMarvTLgAR7blHZSMpTISdMU3vboR/66Rc4qgbkKCh9HelJDfiSrMigH+KFm5Ys4T",
-	"xmbK7AVuSk0IO7Evh0OjPca/HWecftY1eWOejX+lFBkr5nSxWoeGzZXDanZqLOf4fZi6IvANMqcLVLbN",
-	"+SIJSUHGco5qByaMbEiRcoTkd646d7vg+qEF82/Hj2sXY4vs+GxMhWB5qOmyKeW54QeSQ2xbYUB+ndCO",
-	"T9l+evuzPRuzdBLh69Va1jqt7WMbAhq/WtVHZsznESGxa6Y0mTKl6Ijd0UHXZMZ2SrG8hzOf2FZfrVOt",
-	"rrwit27RP8JDjnXQVLdw7eNz5h1MmO8SKco2Brtev3rXMUnN3c2rGW0TnHjjnj+fc52OMZAiRqVNegyj",
-	"9EexoAsb0fwqoovG85+EL3Nql384kzlPNzq+3uJT1oS/+rdNv+8Ur4fgiq+hCpYVfjTYm6RJWgHR4Mn6",
-	"2ddIoyUjc8lW22MK8MVXkJ7ZyVccXgUGmSP7/f0XO3v7Owd7F/3+MfzfP81qc2o4whSWDpVS3s27t9MP",
-	"n61IXzNBIeukv7d/cHj0/PsXL+kgzdiw+W/IEhOZLMBlLeeZOcYJq5Nrj4n62R33XuNCyN+pKIc01aU5",
-	"fHL+unasx73XpdmDZ39lRc7FcsBkmYvQPP91CN7sFvzkQxILnhdsygVI2JHEdP6/S5HRBdGS/FBw81P/",
-	"xXG/b/69Bz80DMg78qn2XCdkBPUF/PXsLTn8vqGXGwYRWJ/7sbK2D5/2k4PbpztVlduHT3vJi9tvvo3q",
-	"73X20ozrajLIqZg0prHfwgr+rHyoocKd/nJKzIoa0zYsqk1R4HfPVlYFhvysDQfz1LNaom4jHdIysy+S",
-	"D4ljX7Bi+giYXsCpwBy8B6f635wJQf/knOrPy3/+f8lPZDoBzTfiEjIfBMOeLup1x/0Xxwf9RilCbSVP",
-	"n/7e3/sATqD/7P/e3zn48M3x7/2dI/erw+N+/5vl5a3QutwUt6l4yWmrcF/Afbplc9wviaGlPmoXsd19",
-	"meVMswuqJp02B57v6Uj6kLafukfqEHyi9Z5UC9jqxkAtW+BzaC213CvgjUisC9fq1pFk7M6eAOcTXvbm",
-	"K/6RZHzEtXVNIUYEJP2p5Qjs84gH9/ntZiaUemcJzCTKZuzu5VKVRcdKV6qq9YDfD6txtRmeGOWEzBmb",
-	"7PYihbBUbY4vRS+hfbUtydUWt12iU5ZLNRw8gtlk4ScKEokj/uHWDo/BRpGHladmg2HMjRISn4I9dUfQ",
-	"ItJ/g/Wf9ZWa/aN5QuiMJwTcepinCrnjJ4RNZ3phfVtFmbOlpIJNxDtY9HDkpNfeD2CPZbsnra0e1pTC",
-	"uOf1cKbR6YTUfLhYPnh7HTtYAhUrWR3EvUvZKXpjGx6oo8NoEWkXPyA8fTWUxZXPk4smPbefaRfnWmu3",
-	"GnjqaxAHe5vL6JPebLzsKYumVhdsKqsyz4iFACX9kBZoHz0hUuQLX5TkQSEg9kGzjEHWztQwWPAZ3y/N",
-	"PVZXH92oB4t+Y6UmH3L0uHZIIbmwYU9zkXB7YB8hJVmY21cwiiAPUwzAmD1dvov+BrQqwm2X2wSrgvhG",
-	"29hpQxxvqim15gQcX+JDKkiWNcsCCbx2fknFflrzUk3Th+Clr1jOb1ix2IazxH3rC7lLcEFb8frY7W4m",
-	"aXzOlXDhTC9fI4qkZdkRM0Q4o4XmNLf2K+WCIXqZDYz7n+HXCGrTiPS9bGddBjPaMg06x0rXzDWjntNR",
-	"wVgGoGZhKRg5B6wzw3CYyKCkNKMLlZB5wbVmglBFpjwTfDTW5LeLM8RMY4hgw0Wal4ojsk+gYm/PldbQ",
-	"QLPsymYoeNp0J54uBqxQLC0NE7+i2Q1Xspl/GC1A7Vy1wETWGqoB1lpN0ix6c8qX3ZQ75LHgmzhFO3p7",
-	"pllsmWt6Fhc1NowQSKDOJIFMoSRINwB9HO6iE4XN5BJyioFnUNONkQiVdJCVKaRHSYrluKRs1i16SyuA",
-	"oTu/ttkgcnqjMZenM8wAX6/VpZWC3+bD9vH2MVxXgtrUYFdgtqyuBgx3IuK8XFEG+GBILRO2aLWkCcd7",
-	"7u8uai22JMiQbM+F4VklPJoZzzE12wJmRAECz2QptLJ4jaoG2Dgri5lUzOZzIeRWgklMe5vLWy2uXZsa",
-	"e8M3RDdIGpxam3r/yoCPIaBSpWB9cKUhXclI4rJgJ/ivlIqU5SxzGScJUaUxZ5mxNMAKoUSwOSsg2bRg",
-	"s5ymLLPpaC1wbiqgs/W7qZqgFOZvIgPdwfEYIIp/QfEREAzOvA2BwNfXpfxhjJwoyrMECl1dGhdiRWCQ",
-	"oJMe6sFxGkpcRIu7C7gNhvQ3Uwc+uQzEEL+i9ml/GN0zQSaAUwpXvaLigBBql9Ude8Cla5elAXdjT7Gd",
-	"APbC8gEEcFzND9jytBUPpekY0/q/JkunTt/Lm9CahivEs4Y7TRBWFLIAlpUYhWSOgC9GXjj/Ml5UBygM",
-	"QMRZVjClmFGil9lTXCLfjc4rmu1IiltHyHGVISHbRPmZhdbXXdIr3ae3OVuuprxbva0PLZwSyxasllpH",
-	"3/hicQW3pG3uUsHzPIhhNa5XHNz1nIsUCwGyAvFOR1TUA8KH+7tHqrfZeuse3MoYzWLqB3fA62BU4PWs",
-	"iqXmspjEc68LpspcxxUaq3Q53cVYOZX4fqJITpW2sC1Gc/FKjUTA2yEFgT6SerPevDKEZueX2MOwG9CS",
-	"YMLT3TrVVAbM56YaBxIS9/J3jnfUtmlJh4rEPbqZbta42qS2t7TslkpfnLvUFUm5vensea2d6rap5e1Y",
-	"ipU6MSXmHUsX4Ehn6phcF4zm1+7fYcBanaAj7FrxaQkC6NrcckD4zhm9sU+PZalYgmUvlwLqmcweKoLV",
-	"n5ktiLHXlnCFaAlYOxli8hlt0I10J6diuAXb3tl3zH8jAh8Sg9qxZ6zIfCyXzfs2Xot4rWVlxoSBJtA7",
-	"2xs0IRG2cUqD2RYNeZ06vFQLLjUywkDePXw1pMqoA8sD/QZwUGb1gBTniiRJhp03uvO3mb8sG7fKEhXC",
-	"HFVtC1q7U8Dl2MEaXNJfqg4HM0ffwTfr/MgRTwd+ZKl7q5dm8a7shvdjC6dDdbdCR9nb29l/edE/OO73",
-	"XaWUIaylWvoKGdn8Od3p7+1ajdINdXvviu0NEHA+nnJChJw30j/Je2vfUEHkcKiYBW+oF7HlMqW5R+Zq",
-	"XJlIvecO/rBf/XDhfjh2Pzz1P33zl6f//M/v3+18WHrmm79EMz9TB23Qvi69OoVN2QX2uQa2S7tM3Soe",
-	"vZSsa4uxnPfzhLikhUg+rqsv3Faxtf3klcXoiau9SzADa0oXVwIfX0iii0UCWZGIJSekxvCTFLa6EqEP",
-	"lgru1/QZ2IyI7IvE/TlH/QrABN55nLclFJdyulJbmdIFmdIJC1EdpcufoLkvexVYm2oro2NI6AcbkdCX",
-	"j+8+MAkWTjIiKsGPQe1qamewv373AeqOtfxixSvi7sAVpBT51vq+EyE9+P2yMw1xrN1+JP7EY7Ty+tW7",
-	"zskihSxHY6N6pGNf4I2hMPMbCIIpgmVVDQbr4jYKgrlO4iyHwlxN1pJyV8h5dg5lV8f1L08ZmMdnb15F",
-	"zNFo1vnOh3i+feUQXmYedrUnCBcBN0CPqSBBORimE2GHLtiIALVsd1k9Cqdms+HjE2uHFmWOc4vqxOtX",
-	"71aV8Dbq/9c6OMJnb5OenMRt25XNA6r4ixyiC5MrMi+kGB0TXVChDBEkRI8LqXXOsoTQ6YCPSlmqhLg4",
-	"BwE/qBjy0W4LLVUxvTbVrAZGV6VMaWiMAz8qpmvlyBYO4YZnrHiiiJyL7ZQkywlEcIIt/tCWVPBsH4Be",
-	"YoYZiBcXJodmTFRpkprHvRNSCsFAxNUbQiCk+JwqwIK8T/bv/5DevUivfbisQaT2tQSptbW7P6CnLVNp",
-	"tYVdjKUBVeyqLPLecW+s9UwdP3tGZ3yXlTt7u4EMMBNBnJYy7HmDiPWRsmL7Z8XSgpkDoQR/dPfC7t7t",
-	"6gLkRgWen+YqrAQnNgs2skktXChNc0xyOSGwuiaxxhUbv8j4JtYI5cXeyxjFNwrrFiF0zBNFhpzlGdSX",
-	"uSnV0DafL5PSvOCa/SryhU+MaiHVI3dzdfGal9Ut6tY88du9ak/7AZVul/5/MFu6LNXHLJ9txjqcAztG",
-	"+3koS9GuUU+8gtHs/4QtjA6Mu9MmC0fOkM6iaT3Gghmwms21zO/dVYu8D/obzRkCCCGknRrLuagSxDdg",
-	"zFhntR0jmG6CG9z6/PGUtnvyb5HYIzAllmlcVUuJHZZ5jPz27mcyLaE3LcAvifguZ2xIy1zHWRFQlZDV",
-	"B5WmAsECQ+lfoEm9NNpGxgRcYwXwG5KaM1UaGnord4Q/nbpN+3zZpjWmemQa2E0O7aNqT5F2uUjIgAGu",
-	"nwa0RHAszJhtOQdQ2BYXe+5bW9tamaK0Hw24Wsw83z866N6orH2XqVX89hSsox2WFTs1NYZOAJ9ys360",
-	"irc6hFJ77EmEnt1ZtL5/7q48yA3cRoJ7MMfNh/cAGSyvX707h1aqq4SG7V1rg8xO63j96p1POKFqwsXI",
-	"Hn1bNeZ0Sbe1qoJVbTcyB9sqd4W+38QZt08T5aO8le2yAvfNWc0bTs9pt13VfjOth1LxzUTaJwXfx1Vj",
-	"cd2W577GaRJVCLavhF5Yvku1bWVlVfJ2GugWDCVHoa2Zlb2I2+RVQZZ1sydPVRsZySwRHlrV5n++fvXO",
-	"U2vYXyamPcblSdiWY204xD13t/hJVqWBtYxK4UJX4HP4pFjD8bhWLB9Cqg1KaHx19cag32O5PU1sf7KC",
-	"D3WMoZ3LKYPmMyxXFSczao+vaYizsBETzHbmC1OOo27yMOy07N62qfbQS2goi+Z5Hx3eud/OhM3WFB1h",
-	"L/qlm9mpv86ULq4GLAx1rowq4cFyTahLrTQGRD3WdA+kTzmAP2f1UrJiSqtcf9tTsZm3iL92UbE2RQB2",
-	"qA5p1FI42Pq1zrX6Pe+vzcFvUUTvY75XVHWp03dvdQADKNgNZ/MNEhpVcN84S0vCPmpm2wPEaohcxRrw",
-	"2bvXHuPcspJtrI2GiXmWI60+U7WmurvWwEXbIl1IooC+rSs4pmEXM1ZMudYsA10LHQ9KgoUEfdsHjFlk",
-	"22b7YJcsNacqRDjfnM4bvQtxENzTMLAF8R4sJffibpXZtYJ9b8wEumtg+ziQNNXmUbFo4cfgWRhproRj",
-	"TTYEjMlzAX+LG3fNUUlLncapH9tUaW5WIoxY3G9jqYi1VXp6c39AzzU65PBTTTuLsmYH0ahwxt90zcyH",
-	"hqCQ5AQPJnbhdqItT/CGPcDxbcVwvvlicICvP85YxnUXXKCWsV/34W1uOIivLiGSqjSzx/YqToA8CrDS",
-	"qz6YQ1kwoXiqInUHK0o8N4JpJfepWGAVy+lUvGC3aYsb/wP3ArIJeGM9C3UOBqmodJCzxBiqUmRXmP+R",
-	"EIcJkhCWFah6YPLMFXWtGtpEJbMKtjfu6JlypWwGS0zwHbWRe5EbOKNKxZPhl6oKMJhtX6hm3O4I3YZv",
-	"8Qz/xm/YD4xlA5pOuiF/Wri+ni1sA2cZF2TKRakxRFKgtn98FO1vzUTbjmjuO0ut/c2RzqS31lC+HHXK",
-	"VrPfbrf/tc3a5iHIn/lNpLpuiOfdXmQ4AtnsaC0YzSLIAq8hIR8THpBIW+hg+K2kmm6bhh92zVtr9vGj",
-	"VPqtC34uY3YBVzc6ItT7UrEgKcAjQArUt7ZttFk5LWiqjYFbpeOSTEJsEbpFDR12H6aa53TAcnQd51KM",
-	"WHEpzCi2PkIKM56RJMHD1WcozKhyM5uBEtt8ylrhtvmx0anVLjn1PitF/lVmI5ZdigGGouFLTTcGGSzA",
-	"KLHPvH71zvpdscLC58Vn6c63TY/HwYqctN2rb+MR5doZRKNJoPZbG+eYmPfMVmN6mtl9hxfXitbDA9+s",
-	"JP240vtj9Gr2kaa6opGY96cFRuyHp+Eu7Xz41E/2j/ZvgwdWJFH/GO+e9Z6xSb7A7ljObKuamfApI/+W",
-	"gu2SXyD4yKhQtoVWrejh90+9jC6g1+gUzB1dmms3B/mjx6W5uAU3d3ZYyGmAJaul4bEvjvt9yKFudSjv",
-	"ucjkvHEee0uwMBHe+qPtDrA1pvomALdYWbmdbTJnmnqEhAtmi2rwWidQa+ggx9ALMIQ6Zp6Oictchw51",
-	"lCtGtKwSzqmauNZzgs1dqvKSPk5zVnToauniHpvq6JzDWsXbw0+hkzFkVaM2Rrw2FvGWbmgOH/bz3OTr",
-	"tk/eIkzIVSFL1O83lEb5Z68QSqKlVdsZRTHNperkeEw3oazGaO2ingNlcQElgdGjVALle3H3pk9qbm99",
-	"OjOjVQ2YNetWFIQONyqYK3wH5k5f+WV1qMXKqdJXDo+9tX94xjrCtoxbeOnfwkMA8jLIuRp3BIZx7zxE",
-	"BYyRw0oHYDiDheVadU+xuVk218juaWZTO7An3a7t8qV8A7RWJOabfLchsYKh0ZDRboO8q73Xcqi7FPJ5",
-	"9P/NnMpbt5rR6WYnAJ2eZkbra0LsLPMLe6CealAB7ftj2sSmFWOitrOdbutmQ9n6AlcQo9KE3TgU7LXu",
-	"QsUgkfmq6VtcsajufcG1Ecwd6r6MEdJmA3RZbPb6lKjRmmevOoUs7oIsVPAhT30ItZt4Ov/1zKJdEymM",
-	"9mOrTRjBzsuGd4ziOs2aMtYQ+RR5f2Jdvchv7S4GBxsKIK8s1ZSOGiRRk5WE4jHkY6GCZO+Go4xQWNT2",
-	"vZ0jweumD6DvbsP17L71bkmX/0wO6HACy+5F38SuXVei7gpeHRR1I3yrfXSDCrZeRzL0dOXZzgYsuodV",
-	"VO5YyH4XNts6V7ML4+zKBjfyoiB1M+A5DW6U1nBrHeMKGVNwxHflH0obOR7ejvtyEPiiZSCZkQQYOexQ",
-	"bHkqCHevEjkkZp8LOeWK7ZI3WmEiM5YkISTuYEGo1jSd2DySsGuJ9RCC88tVIxi+SfM5LdjqSn0XQPSR",
-	"9Jnvp282uAAhMqb7R88DBO0hz5nr1QPZLW3wbu2UlgMHnfqnYLwSv9VWZrjj2arQsB/tIhvcPDZ7md9Y",
-	"eM8OgYUaRsMyREMQrAsqTyD/ccC4GCGCDCYs8RhW2F3QB+4RrQtSEzpF6954YNTtnXWjhWksDccrcN7z",
-	"gA5n5dP+bYYKoZrMCqagshB9XxJg+oiSu+TXKpU6cY+5TgcWDIYrgp1XH7ZRihPpVZfXGAJZJJ0rnpOt",
-	"eFZjM0qmlZTYhEzdIA07pS70UB3eFuniJ8Zm/xM937D/sElb3PSf2VD/WkYU9Y7YZq3hqKNEfhd8s3bb",
-	"BjE+t8itBfl+5qK76E16f6fFpKNS88qyvcEiDB3aKuuCaDo6wahRvkCgBYScsq6LWub9UvD7bpA5HeNh",
-	"mo5awdW0y9uBHdwi+ZvvxUKEdtfBmwB+yLkkGR+CQq5t4yXV6LwEZXfQnqF17BCWs9mw/YXNT3NWdGpK",
-	"6IzTvf7hvg+JY1V1oXewT0O/v/fiIMhbhOBcTNv5kPR4oKH97qVXqLk6HXlWyDQrp7Pnh7vsIwOvrwVf",
-	"RlPINok42OnvX/RfHO8d2YYSleHW892bkp6SZWEsQMDfs/m1mqVjaOgAE77Y6/cPdvv9PeAFaMkFShkx",
-	"c7HQPHQ5qTzSZ6+jWV8hCrfIIQkPItqYD5ZrK3s4uLfjbUvb8JvgXD+tLmzc8JENqjWvae6tFHYVgOd3",
-	"8R7cxbJ35LOBy5nbdY6P3tbpa5Ns90+GboT1qzEPLYk3Z+DbCdcoJWL2x5xVv7B5gMXasQslXCVnkGI/",
-	"Suwl9cG3a+vRjP7Xkh1kO7RtK7zfbA9vbbDTjJLXfkzbQG3P90Trfbe3398/Ojrq7wH6HnYY6529Of+1",
-	"3obKbHXFXMZ8NO59uH2wRnlTLtzdadeSZhrFJv9VeKBxLLS3Wfssh84qmtBKOcCEH0jhOSGCQUMFV/Ro",
-	"10VgmFhySZhO8t//dXmpPnz3X+6Hy8td92M0eWSbHayxzKJCDT2xCSVNpMIzl7/gctAV4SMhAXFhd3VD",
-	"wGb15dJHJozNiJYOPLZQCdFSxmuNvnzX6+33u/YNChs7BVVbI4lujVzOzR6ZO7QM1te6l2Ej72937/nh",
-	"KrpVts0nlLdMIQ1tyD+yjORcMFsWLyT8abnZZ7DLl5ff/b6389JiSz5P9g5vo/vq2hQuSWlekGEpAHyJ",
-	"2KJF52RQZTomVBHDeZarER+4xWE3dhNH4gi6+LXs3oeS5wdesFcu6tBW9jh82wBVeYkZ3wEDt+ngwF+v",
-	"mHiYn9UaCNbmQf3e6++9GD6nR8wo0/2d781/vTD/1a/+A3ppqI4vw7v6tKqGRxt+j2YGV77DK3bRyqUY",
-	"YbdXz7jIgunWtkc0OauVlOqsIDuyaCbDIs43V2RKiwnLEosgk8pSaIAH86AyDvubIrKmLRqLYdXcI/hz",
-	"Z61tBWU55M1Tl63WhcRg3WiP7XxrRijKnKGeFYMhBmMe9Zu5LCZKYyj9Q4gT2qOllpVK9b56ToESIRaQ",
-	"zdm7TTaOgdW3zc+ryZUeM3Flx7EaQU+WGvyVfuRzrN01g0JDwtUq2gejIOi5vPKIpcb2pCM0M7MSZ3m7",
-	"rMLZ7WvtqlAOwXSzR8Sd5jt4+rYxv80G/zKDwnHjVPRxRUuKtCwUxrkg65p91GRGRywoV/XZLK1AA+x1",
-	"jdxS74LHthqJEW9qJidMwAWdFUasZ4QL4iOW9XAauiC8fvDS/SfMrgmzVAI14dez8x98HWL7pJBTsSD/",
-	"z/mvvxDcyUZwD+j4qjQm+H6/fxiYWmIowTVvnQjnpZrxlMtSAXrxDsbwwIcy3NkL+Q3Y88beN/fneO/5",
-	"y6O9g6OX+/uHL76/jRzrW98tPeIBMEq80XykYGRcTin07iyVrZGnyjU/OIHKVVB5rHGwucd50nvrQvBV",
-	"x7MbpjQfuZJ4n7TV8wmjV2H/Vcw67SW9DLvQLJcGf9+qFcJbG7bemi/vLbbqgTqgVR2iIiqyT0m7Uyl3",
-	"9741D+VYv1NT8U1OdtfIuWpDszk3AFzutcPYmt/9rcx5urhDx25kXRYCdEZTVg8uestvl7gSPWdkJuTf",
-	"rJBEFqTvoLewShzg2iJBQ0jVYsbm7JAiCwgaS7bwj3IO1TzE8ACbAhYEtaBaRc1ZYYmYcE1yOlNMnZA9",
-	"ZXTDgz50AQZTeFCqxRXA8l35xjxtUD3gPV1U2ECOuDaZeC7b+mqOxRgtxzP25F3m6SEjlBHGV3v9qykX",
-	"awoKXEA5RNcmpcBiAltEqJkvJDwh0Nd9WBYOzN1jV+ySo7pj4gTaN2IHUDCVhZwTaPJp2PqMicDVYP0K",
-	"tUu7aWc9KsvWqKvC2zAKg3IEtR6oI4Dm4NqT3PPnFc3VcpHXXllR5jkdGKmL8rzhkAucN21pqO2zeXvS",
-	"nLKMl9N2T8fEvmHVjjG0Gc8Wkbjmy61fad7UjQSlcjm/usNoRgHpdkt14ZhQh4HaxQatcNimRoFgMbEM",
-	"FYltVMA7WS+8uk8eCcAiRVsqmb9AEMsI5KBTiBT5orXJXxPKbSoQDEPb1DYKEN90tRfY4MPWarSemgvR",
-	"t5qVjPpxvfI8ldPAAvJCPs1lOqlbJkuNe477/e/6e9jB5076oO0hpuJOfMP/QYxYRQt2cEwVod43Dz5P",
-	"9lE/3KHezUcyZVf/jrpsw/qwzu0NgzRWyEDFow3HC7bU3Q9Ll63UUHuDt6eBVvhc3VJT3/1wRl4eHn1P",
-	"LMJXwyZ1QWTYTldlxxGg6IbmtoFYUbj4u3/egf3a5A/HGBLwyycERVZCckjRhZQjw6x7z1RYlaUsMOnh",
-	"/n4VQv9NzAqZms0f5Iy8FhrPyZHTQJb6GAIMyz7bVU1234dNARJbcIquk2UnRbSZvd2BGBEimm2FQwmD",
-	"1K7R2hNbtYLNk/K72pwVuCDsXwkXNqA0kNnixK2dFnTK4M9aYfwOxCmhROVUjdsAGja93XY2PjHhw6YS",
-	"qVhQX2ka7Wv/nusxOfr40dbjAp0aAypLfLTGgS+37oVc1vWVo5pn6DDuGPJO24gMgE8SLqAiSLWKwri0",
-	"7ab/HYKOAalj3yo7gjJ/BDyGvMVa45nXPrCP+7CBpzne4bjQfdkanfFnDnEQuBv6frYOt+S+u0XdzBdt",
-	"RlE8MT6usTbMGS5B6+Yk2iNzc+tIrsB+W3K0xZN9HFBghxwX/0oHuEV8ZwVXBAR0rMB0OOgIio7+/qam",
-	"0QmFKFLJb3b6qks3dpo5MMw2z7eDOpU3rIgCPF6A5waHtLgyFeqJ86asag+NBccdFlezfpdtbznUdSxM",
-	"RHTAYTbXyGobGthIhzGkQni5opzg4IIzCVfQLjvZX8otXnSL6xQ3wuoZmBsgMe6f4b9MTTyzeO1WoQep",
-	"XipWtIHiDpzH9S9DnkNC1FQlxGyeMfQKQme8jYe/Y5vpFQzP9wo1GihAaXaXcQBjWbmOx6CDtnQgu2Pf",
-	"mub+jqWM37DMZ9JGYvCt8gSBw2BD+DCOkhbMxkltGR1EzwNo8vXn1uxUZgewZcRRJc5DCnSJKyPb6L1j",
-	"FogV2CAoSu4y0eEQO3HRzHAgpUGbi1VO6BYFt9HqB3ixHUupFrlVnlIDY1gRLGrDF9gNz1yJaguNgH2c",
-	"8YKpDkKkpcRbpscph6AegvhyNbmiacpm+G8h9RWdzXKegs+1BbRvJ6hpB4vQJbUX3+ig9WxF/nWmQrp9",
-	"8RYUOVeOqfM3O3v9w/2dfr//fYPv1lMGz9/sBMlsB8kL12D5MHkZSWtbsbqq0nibCytVp5LLqm9Bj9YK",
-	"ut7SRSHzHPv1SBBM2ABASCkifClsgPDZKrr8oB0ruuw+bXXnqwDRFmvpjG41KHmuv/YaOrc/W91y8ISc",
-	"bQLYiuR5SQ357XkeCN7UBg8Bhr4wotooX57J9wqmZH4Ty5bEz7XZzKjQ8B9elhkw9auZVFzzG3YPhQam",
-	"2Pakatu61QOL5OYtO+xti+hGT6ZlHLpd8ka77EXQ+NQJdkAVEtAkydRMgqkqZrxki2QFHXYDzXFvtK8+",
-	"/pxZcdjvvYsOgC/ELK1TzH+qWXtBI4PKOUMJbEotnacsQeSHOfjR5gWds/hqnco7YP1Wfcdxa9251OdQ",
-	"O98kJI92d6ei7Ie8NnGUH+jnv6KdoL1RVd//xkEKm1qB5LAZg6sbotDyvW+BT/kAwEJLXfmXNuuHQk6t",
-	"txnwaZU+MRcA4jY0B65igx3AW5L6syRjKc+Y2iXXtbTca7O1me2GKAgE4S+FD0dSZXsjY5kRYP76dicI",
-	"1uva6ViSpWqC/11L/YX/aYiIg5a6aGNjtkq9N7ybXoTMHDgQQsWTKeX5QH5E4FErsNEzolnBjc5ps+SX",
-	"S8pGrSVz9bGVsXdaMJhLK2RsO3pboQu7tO19jxK5kbF8Oi01xBgZHkqjrwgIXDN+xH93VzhXfxrtbPZ1",
-	"gFk8qB9pDVIlfLb1euZ2P6zOTi2bPiOs5Z1RJ7unLjQZcgV4Z49gNXxfHbWvCdVXO5nGpne4Zw/B4bgU",
-	"2wDf8/NrhSj5EDKyzKNtPbJAZraR9V6UmMtRaXgr8kIrGIfQC+6Vdh+m3t+kmBgJHeuarSyIBzSSxxg1",
-	"2gpKSwl1FDb7f7eZbxRvHlysYK3DFZjZJ6Tvmn+t1LQ2p4pnlXyGhSaBWus2ueU9wGPe4i04B29ixxyd",
-	"vzt/KVZQO8cunpNWxNjDxNnDrsoa/Q5YmCEIeHcXJKOa+Ty4ys1af6eR/1P5kXtvvUMeLH8iBdknf6dF",
-	"Oq47AWoO3oZDu1fsRZw09/FVLxEXFdVumL2BQvSpVJocPD+CFGBCx4zevUve4/JpF0shgy5+riVox4Y7",
-	"2a213Y2x9L3VG1MJ1iqgVcdJ8PnPmDO9AWVsxcS9qN3e1Gc02mklh5mBz4BPGaGK/E0C9CM0Tz8hfWV7",
-	"VTTKOSof/N74oD/tq5B+R3InK303vwZEY+CVf/q7Ldp/fvv08nLX/evl7Td/eTr+z/Q/6j9T9c0337X0",
-	"z7+qhtzetgF+2zt/BdpaRN4zfGrYHs0XkP9lVCWjuRurSGmZs5hbvrpvzUD+4sTYs1yMlG9eGRbVG1tH",
-	"yzyLNL3vCni5ylF8m/Qu6ChGR5qO0P231Kb5DsAKgNC9JmPJZUM6V9f5r2eQH6wlyWTEZ9ghSzGTq3rO",
-	"MjBjW+EOtmw1zEWj9e5AZourwof07S+0xN/1XAvwq0zOERn7X2BYI5ztkGNPXvixmHpun7Gc37DCRtqd",
-	"mwJeH5bK/doobvgTVmZZOO+hbtXdF9Bx7wTfC05H2Amfiem/Z0+jHbe/QBfL1m5+YFLdI/BtpAMrOG2r",
-	"TIiRxUjZ4KqwDwYDdAjTBkvb6oZZkKc3ryIMQpDTi4vLst/ff372E/HQUcSmbHtpcrHXP3oJMGU1sntZ",
-	"kxsXNnYbSI2D2xXdmi5qKFXtGgQEK9mcBXzBlD6rUpQ6llx60BZAG3KgLSeEQmmIsTs0lBSTwQL7Li4M",
-	"A+RLxdpuAhYcaRVYU+sK3IhrzPw+KhGi1fergHUs6W+SAHzaCPWvgMO7k85svp5zwV4LXSw6pry3v/tt",
-	"8n4AInMpRq5d7kXL+1xbzjavdDx9/D6YSRcWGT4KyWsElmgaJc9bKX8XCOu+taVDLLBGgK0wbDYG1EIY",
-	"q/7OS7oz/PDpxe3THf+Pw9tvPh3cVv/e24/DLv1vYAZddNIRqDZYOGrj6b9IQlPNb7heEOhd4pwhLJa+",
-	"MFqpG7WPpzdIfYTFSx2C3XbdWzxq/GJbFh5lumqqPivLfe9rxTuIGwiVXQ8LOb22iUG2fvlay+uEDCS0",
-	"wCR/lLTQrFA2vjCWZbFLAG/u2gbG3Gv4Ka7JSCIKrCveuRSAtJLRxQnZPzzu90GOjRmBemjU2TO6wFBZ",
-	"Q1cHdMRAUHunxhq4xKSngGeqUjR7AqzNzf++O/YgwjJuONFcphMvBWSHx5veQ7MZdkz4UrsrYqlji1fk",
-	"PdfjrKDzO2Tu1HKkbMoOGMDG9iBQ5LzWCO7MUjolOTUXtrU9gzBMWhZcL87NbHFZA0aLaAGNIHJGjT6s",
-	"5YSJhFzPh1fXZChtWcpgQQ4Pwna3htjhs4YP40f9esdaz3AGDqmn4Uhws8VMQcA/4kOG5rubtI8rHiM2",
-	"A6Q856ywFSDg0SAznk4UKT0IpC0prpwSl8K3zIRfUmyoOWDYFzHbvRSX4ttv348lWciS0ILtfvstwbbG",
-	"rrwzpUXBAdQMF4pbtAtGf6kMo3p6bSd0nZDrnNHM/K+rr7v+higG1TyXAielTux7QboSeXp9w9mcFeZV",
-	"DAZk+A9I77Yf0QBqKOfCvWXUda5V0MLNQ1YkZu3VHyxkCqr1rIAGDUJq+CxXPnvAo5TnfMIw3pFJhuUF",
-	"7CNX+pgc9g/ttp1hDpXZslPy9tfzC5foMGEAe66YyBRR3m3id1KQ6zcZm86kZiJd7PzEFte7xBeGu42H",
-	"u0lKsxHI1OGvE7YAX4sUjKBLBHchWAMNWy5DEgV1iV7cTC/DeMrYbCRVvoBiDs2U2Q0rLl1BgPkb6CW7",
-	"5BRGhgV67oHwLtALJqwGto4NjCQc7u+7l60QModvoaOpyC6FzSKcsYJMOAoovwUi8+41WcAjwb0IRrf0",
-	"IKu/u4iYfWDCFrvk7W8XyaV49frn1xev4dtmOubggnpcc9KZTEtzk6oIipm+YCyDaNQxgUQgPB8Agc0Z",
-	"vbHkUtv5S5GzoTbrT+V0CiPKMGnAnpki+/2+j+OZ7UVSyRDaZ7+/Hwb5CpbKImMZycqCDnLsWT3nudEn",
-	"LkXwJkCgSQmHTMlcFhOzf3AIBUMX5mH/JS4R9U4IE80ttm01S38FoCbPWL94AV5DnfO338LGNUvHlbkq",
-	"ffJ0SnOjk7MMsM4SMuVKmdswYYuEDGhWVRd/k5DD/h55KiQWkyOn+Sa5FIf9A/L0his+yFlCBqWG2RgC",
-	"WMiyIIXMGbx8mMCKnkLFiG2kojTVbHkJ5vm9A/IUkoe0lAAyA2PtHZkpaJiueWp/nzylWLftq8JPyDUW",
-	"eV9j5TSgBMJHj8xUoWQ63Dc45hNC1cSSDdRPX4rrd0wXi51T869rm7yjvrHb+zOfcg3s5a8y4xYEyIWv",
-	"nh+Sn/hfExQKiuyRv/O/niCcnLnN6LTwsa59krMbliuSMTbbJT9zZZNzCkaRyC/FNYL1XQNhXOdm8Otj",
-	"KLxB6QNreKLItVEurw1R+TdQnQW6Ql4iGCqXOU+ZwGQmB5E9o+mY7ezv9m2nKRSY6vjZs/l8vkvhz7uy",
-	"GD2z76pnP785e/3L+Wt4pyqqruRoENU97u3t9vExOWOCznjvuHew29896IHtNwY1ACqKb/aeVYimIxZx",
-	"ofxgxeb5r2e75DRXkuSwb3DPU1nmGeLeG6ZRTGnOFctOyLWl/2usvJ6PAfkExSGX4k3WO+6Z/T91jRc9",
-	"/TvMhHrqkbngeMbAbQznNhQN9bDmiT9KBl4Hu7/wR6ee0HaQ8vDK7W2ybnCrhZjhAft95fgOGb7LBCym",
-	"/foZNKookWtxB/i4aj4VZH2r+Tg82OWpAKYAWO/Ym8nOSq8hhlVzmvnC+GpSyw7n+EQranl2Brev1+JJ",
-	"4CSAoeESLYDq9/t910THgVdiaNos+dm/rAXQ4SAhoQdU3xhE8C7WUkMMc9Xn/PyevQ0q/lU5ndJiYW+O",
-	"3fok7MoMIhcajo4Am9VebYBcte1goqjF1OKHgW4Fks9jZANRIjOsuhxc196oaQJAkTav3msflwLrLB31",
-	"wjgwuSR8tww1LvcNC6CPqiHIKa7IhM201dpSOrVsts5dbA0ploEu8ZcNpBIopj+xhaUZ0Mb+KrPF1sjF",
-	"N4u5rduP1syPkel6coGv/STkHBxi+/29lq+c2YLY+5Pmj6CHCzDQwFLjgngZZRVeNaYIqNEk09ukIZWe",
-	"yVQNwfiNky95xTRDcPcfkDrJ02uPGXttNMrDb1AYe3ZETsWCoD4c4M56qiroPLEg104l8LIMAiNgMYAG",
-	"C+aeOgHjy14OwjOn4Z//eLqzf/Tc0bwh3TV0+qtZ6AYxWKFjNsQAQBiKlBVCbZQAdSrbgkRAfQcvIgjI",
-	"jULxblNYEpKP4w5XsMd/vktszGazPuyx3u7GfuLZbaBM1on9b0w7hvywMjgmfy+c92gbIvidMRkck1sh",
-	"cjuJHJj2m1cIkB7Z02cFna9U0k9db1zMmgLDC3RFrnfJK2lR/8CJglHb+LG8o/NNPOg99FgLau28T+4k",
-	"1ETqzV9WMIQqC7U62Toicg0OM1at9ZDKXONmLxOTYekJGSw0ogWaH7ZOWk8UKj2VsvNgxGYdk60swagx",
-	"d2Y/0HU2j0qFx0Ws0uHtEl1mGUB82lvACwddvTUV354IGSyIL4FwZ+9Oa7VyH5zXE0VyRjNsSeWc0gp1",
-	"aqtDjJhWVX+CYcG8rlGKnCnlYJRH/Abheernj8LnzGkZj1Ldxtm9ggQv1U5c72158FWspAI7GzPqcKh+",
-	"lqnPYI592j76zD9nP34vwrugE4b9F6tG9kskt8w1nn1Calkr+88qJfRBb++mXd4Wj163RZ2ZILzp9OwP",
-	"SW9W3u1ON1HxLRK+MVJc6jT5BapaXP+oBNOu/w2AcyLDNmoIin4pAlB0lPAzwG4GZH5V85AH8QPMnQwB",
-	"1ZHXvH71DqIuzLquzKTSqid7zD76DTwHZ6H58jB84YIVU9VBif/K6HWW09RGZ6AedlSwKrJzt6v+DMOI",
-	"O6nEDudRrQHjqJBHqGaMTpBmXFzCvAqADM7dA1XO0MPXgvlHtdUzGPhMZuxBmUk1yooDCpfhY2nmGrlW",
-	"JVviNGDrmzGwKUYhbyAWDbuqZQP7H1o5PQBLWksJttZ5JfcH/dA99JBnhmOs9sHmDv+v4Uvfnl82gDF3",
-	"I/EGKvwDSYxNauBKtc33knmsblI3w8+ttIXDRvgz/nkbpHOaZRU0ZXdGbAnNe18yljPNNkTzLhqtW4mQ",
-	"ZCoLduKD+AuENQIeN2FsppyhQ6dsN+LKnMqbgJgax3K4ApDeAlpAUN98INsO2zSf2rCl97txLWJTODYY",
-	"2psVOsiQsK0FtFXiRlJgfSr8AvU98D2jA9t1Goa8FXBzQwSfFZimzx0SSFSlCs7py9/Z/ld4Z2tKFQ0I",
-	"+X7395ktntoJcnc/K51uFCOgyxd8NLaajyU2FXYANtQMWSLOcdBMiMK8Jkh7SrDTBlghEDO8FGMqMshk",
-	"O7Eo+0N+Y9N1fGoOjD2mCou5oaEJxKSJYHP7R5bPVOxeueuR2BiPkPiCLLXSFEI5CVGaLhRRMnaHzvCM",
-	"zjxi7oMYJvVBHuVFStCIs/vr2c4WoxD+qKsrBrWrd7JYahfNViW6yoKN6S9/pzxXCSCxo9kNTU6w6UCQ",
-	"dAnVUvYBmTEboxdszpQmM+wBg7F6m1ETwlJfivlYOnxxkIYR6gu06VfVGr5uv2ttOYtVCny13K0p7N4m",
-	"BjXHSFdPZ8huoIczhDchovLFVYn2BG4I8RGLkffNrSXAfFV16+GDTxS5rq7qNfgLrA1ss0PIYGHYEMuH",
-	"J5jNCfB0Vku6FOmYpRNv7llWxZVNK57TaGA+LKl8pIZROMVWwmF/e9cVhz0zO7tKQthuUFitY05JbcnO",
-	"PmfCWEsQaXSDyBtoxeNON2Sp95QSWPH6yLUxx7EKMBFkQcaMFooo/pFkfMStOMIuxHrMpobP2UR3BExK",
-	"bIMzkdkHbDLXpbhu6KPXRqHyKlaBSrBquL4i95Dc6RrWC+Me6UWsT/IRXkU4qoe6h6g5b/H+saxo6cRY",
-	"G9isAgvg5cgKOZtZvMzAY2oMCCEhNAGYYrJgifVRyxueseKJuhRyLohg3JDxbkDZrjFtPR0rbFMLxju2",
-	"N+RA4zZBXBZkQNNJPCPM6H2vs+KsWkB7b0pzUds4Z4gJmulW1R3ex2lDOs6FZFjGCgVps36Noat6TAjO",
-	"l2iZ+O4/kEHK0oJplVQamlMiXCd95DbmsA4DizHcHcGisYXXWfGQDurXr96dYwOxtUEf3NmtBRDm1u6F",
-	"7jB1csWRHmEME/yPqRTKKOlGPQS98Ppvry+I4xwsK3ZmhczKVKvr6K2/FIrRvLr1vHC0Q1IqLA74wJaA",
-	"QBryibv85qtGO5VT59kI9gspLxwMKpUXl84zVzEcs5ytMAvr33Dzn9KFq1E7Bp4U1oLZ+SdkQBUjv737",
-	"2XzkhuYl8z4QIe2nEtDBS8Vwy6d04S6d/5yhRXLUPzDWqVlLyB8ds5mwBTSqMZ+lOSoR5s5WniAcnyvb",
-	"aBFKc1BztziL1Bzxpbh+Bk8qKxmueHYdY5TncFmbXHL70v31q3fhIJ/ZDWMu52diFedM34PDb5Doz4Ah",
-	"31d9bqcR/2LNQq6IKymAm3RSlxXcp32vkxN43Y/6Bw6K01aBXQpkDbYB/X7fla5F/YVm8YZapRCYsf7A",
-	"QmalOvh+zOBKcw3VkKEMDRmf4Y6Z3Ir2UCycNW+XXo9ZrxFA60gKCt+zgts23A9PVL/OmICou2vo7UtD",
-	"HUelBOZTqSquRsfssKvCxj6kmkiRsmOb7+B9fxwzeKHboPQuRnRtQwEy+MINLep4pbRDwZi7tHylUQjF",
-	"+Kemhf6BF+yVmfUjjv5Wc/zM8d83DoN6BQO2x10ZsNtI4NumbdhqAWTARtyQ9ppK6UeRmlgsoElkPd2l",
-	"girsxj9GcifnN6sTl67hw3SQs+tjwC+APGzDFgfM3krbGXqZIVCNLVv5lJ2QaxQLtlvI9bFVOrG9qxTs",
-	"5FJcu7jJtecI3j1yQq5ZVlwfNywblF8q5KpwZDakhZtUV0+FnJuxPKi7h5m+PiZ1fOlVAuxv8mezZQ8o",
-	"uewIEXK1iWSwdi+xuHKl9NuQVLBGwzpBQC6RGdTIk5EkOW7CZ82wmhkFfQctBdcI8YFFXtw6a/hPnihs",
-	"Pql2yQ9VuqfRkvxcISmtyBiEaGmuJMKZW6l56dE+Cc1hl0/82TrDyIdiUZQW2BVMmbOQYpe8pRWOj40i",
-	"LJQtmZjTqD4Gr7zxu/kwoqsG3PuZzQa/NpxEXBN0fX3MqW0lnsagjZaF360buoPKzu3Mq2c5AkdHGfVy",
-	"c+FKKtS7CieEDwMoGos1hDjXZExnqOBpQi2IUNQ/9NbMZRNgwRBJ2H7zpBIRrQqjgjYXLQktaKIRKdCE",
-	"S+HnYm5ofRrkfdVYWw6HxopH06h2zXNpFmBkWkLmUAYG/RcQEehSmH21qeO0YERNOHhbbTm5TCfOFtsl",
-	"p4jo5mADwL8yB8BmBdnqArTdk2A66VhKxcxNfg8FbmCp5CUKLAsSZx+livxf+3+1HZDqyJ17ezv7Ly/6",
-	"B8f9/oqdp7pZjRZieDZwEz98OnQdPPerHy7cD8fuh6f+p2/+8vSf//n9u50PS89EgWMfNOD+tmA3nM3X",
-	"pDabP2+DK9iRIMC0QWF7QAHqZrlDwz6CKznKlC4cvwplDtzrKg8JfY42tQOVJ18caTumOVvQtvOvdShZ",
-	"Yi7LPc8ekALiHeJWZE3bVdWTWWzndtwNwxHMImHd2019X93N8QtlUq9yXL9xAtUwMCjiNLpRQzwZOjG6",
-	"CW5crRXlMlG8KugwShaP1ViPtO37vEb7igms7G+YIAYeXt4F20pkFE6tKqds1Eu3JONu3OxZVix2ivLh",
-	"LANQF+cA8oO6hNGmfK8FSBRHWEWvtcvCsc2s8slaPSRG6Yt3pYhzwO1TKo72ubVyu0Zso7TKJ2PbNVVW",
-	"LqIVbqfOQAVB3GU6tOeLHSm3QZSfLOnfPjMXbAvJMy07Z3nVGmBTI5ADq0FIukMQrBcXDTv52DXrDPqG",
-	"gEQIpEetcPIcOdMq69Zl2jBxKSD1GbP/lTW8LV+zpnXUDcxH4svqHRsZtGt7toUQl7EX6MMw5HL6OR00",
-	"4PyfMTnLmccsJTP0hHBtY+iYR4yJ91NGbfTWqaDovwS6smFY/F48K8Ws7388Jg/gMakxCZclEMpROKJN",
-	"FBnmQrRLZwcwP2OMJQ4Xt555U+VexPE+XmfFWzfgwwYz7TCr7JOLKm6psEeJyGSxtQRx20OqGsIDNhsj",
-	"cUxvNkpKXxuwtj72jX+qDR5mVXbvIDFnY6pWQlLCH1s7lN7C06uwKKuhfZgRnEUgbjL2RJGpvFk5E41d",
-	"MlqmOJuHN88D+DggC6Aj7LN41mJz+JzQnF9TeYej7VVX2NP+1m5tWI9TRc4wGaQJlFndz9VwOjb8H+BW",
-	"g5ZW4bJKwUJIdqUBhMsw1bksJsNczgNHKwEAX3NzEJ7DI2ZfCov7FGQRVE5q89hcFjYhzrAiBBWNCGwz",
-	"3zdVD+XH6i6oR6gfT2jfnXJSO0FSlEJAtPErC/RXiPAVdvpJfWmWYIMsAOyWMuLCAV+rx5AGYAg7vIcr",
-	"7nFM/D77VLjW7rcrdaQLZ5QxVgcrqdqM75LfXPOG0K/HWHVToc+wf6HKTNbM3PGqV0NhW3dbZ6AkGrpV",
-	"VMZh7G7/jengaj84095EVNtEvdtwql0ZWdDK/8MminhG04mQ85xl2P7w7iO1cwnsEoAjgRpSpXmekz9K",
-	"VkK0W86WVe7TYHaPlJ+HU7y1DL0r/OkrKViv4o7rH/4HbNg2/ALU9vVotnUNUkFr7SC4gGKpUPPH7hZt",
-	"eM8zmt1wxXY0o9OHpbQo6sspjH5hBn+shFTNcFuwul+OrnxCkSTYMrWmRXrfk8bzuBM5gXTegXO4k++p",
-	"O/Py0Tgj4FHaYRrQMrXB5P7h5vZYKa4+y6+b6nAxhJI/ql2/E11hZtYXpSeCCON6Li1nVph3Agh2FjkE",
-	"efUUwElVFOL41K7ksVKfnd5XTnbmSKwYFYSJDOp8aol8QUjwrjSpJp+J0TWLq5Xvbu/SEKccUGqw84/P",
-	"Eba20glmXdmCaqdImB91WUQgdE/V5NEzyWCKXzmpqkmtCs9zSgeJmTGa5VywO1OpMf0+A33+wFmeBWiv",
-	"StOFtd0B3K0G8gwmLddVhjhkJzgTNEaSsIpHS40wu6+bEN+BM6aKyZ//egZVuuqOhGeetTu7fcp7o0OE",
-	"iNWs7MxO4rECgdvpff2mRZXMbEvqsFxXNbI3utHPLGea7WiqJg9DRa+xVQ4FV5dFz6I2aGcbh1btYXWx",
-	"cA16I1QGU70wM328pFbN8eumt9cIumPOrPJO3pnKLKRM1ct5+3T23iZFNL20gDClCU1TNrNNDwquJtBm",
-	"IQps6nD4fH/mR0pqtVl+3cRmVsEIzfVYliPUVfS4YBRj7ugtHXjX/B2psAX+35uw0UeFiGtR/HZtm+gZ",
-	"HTHX6VKSwI3scP6i+RN/Fui+L4DZNw2QGBN0oSdVwZmqV4lFUPyM/vIlIgwZV1P+GeyCxMJwYdU5nmok",
-	"49bO5pEyNDe9P4HYFISLG2NgjrAiEnwkQ1nakB9wtrsysYLn+U7BZrLQaytaXGt0rIkb0nrlhu1dZD1v",
-	"ACvNFMmwd9hcFpNdn2fqm6UT0NBgAtFqFqjZf4cze9Ck6mqYFZFK3J6EKEmGtHCxbax+H1NFRlJvF2uJ",
-	"BntDpowakZx9CY4DrftWy7dYHNseumLMF+Kaf/uY9XFQBVOFuBUZMD1nTHh/gsLcCQhoXwpkyZiK6uh7",
-	"l5wbviFS5ulPGwIb0xtGRnSmVoHfvr75+juNwRpWyUxc4PaaUlQBpycK2zlC3mCzG8XnI8uPM5ZxzT6L",
-	"JERwq4xOASi0IDmjEwtMitUoNqOnTmev3RQfqXj08/u6Iu1vkY1gGTLX4zo23R2FIPuomci+ZJwq8ehR",
-	"2FMDE+xd6NfcPw+HYDF6YhQHq3i09Aaz+7q1sZ+ZES316JQNTYXweVAncUdaHPEbtjNkLBvQdPI5SDKx",
-	"LRKsMyWiivEb9oOb0COlrtocv3KXPtXMAxX5PI85VeA8z+8c+bSU+rmCnquLrm19oPLszYc+64pkFaeH",
-	"2rYwDuyh9gBdEKDb0YGi5DL9vrELf6Sk66b39UdEkQVWvLFez3tHsp0wNnsYmjVkyj6aY0Mww2wJ2bZl",
-	"itJPZoqPlLpgbn9aoVuTXHckMGuYfgZTwnOtujeHKzLkAmxj5xGeUp1CXC5obzalPGfZSRQxjitExkJg",
-	"uWUKtVrzYyVSN72v0xRxDguyVxUEW6fVXeixYBiEz75Aau87P/YjpZRqgl+5uIQM5VpmlySZrCLydyae",
-	"Yam+cMblr4Khq44CXBETshyNY7QGU320hAaz+9qzg4aIy/6gKZX29QdnV8vQkS31s3d2go+W1HB6fzoD",
-	"4IkK3FZoDOR8qO9BaLD5D5v20Y7LeRgWlisGCii01K4K86ritmVqhFU88nSQxiz/HLRZ86ggQcLR3Z0g",
-	"jRT/DB6VU2MRsILT3BahVwaBR8O3WeYxgoNZPlpCg9l93QTmTIF4va8LGNfSpe9DclyK9Vgg7/xTDwrE",
-	"hIOsw30MgrmAd+CBCrYKr7JcD20b6oRhyyWj7LNFK/2knn0StyvPDfA7PW08+KmtznWw6fzkjW6iS24p",
-	"xUGK2JFt/2SST2vW92QJWqWO9bZdlLeNNKKY1jl7XKWX5zinRyo47Oy+8ix8WAShxHt96D0KLrHX6Bfw",
-	"G2EHy8fdX/PPVApe5TNzRUbyznVmc67HWUHnj8GkWqaq93Z2j9xUak7z66Yz6NaJTmzsDKUlGknExv9j",
-	"dGa+wNISYdF//9QbMFqwonf8+wez6YoVN3EouosxtGVUmua5zzIui7x33HsG52UHW0LTKkZUcGXTtbGB",
-	"0qyQ2rayqbo1hlZRDTJNRdSDHziUFlkAVYQuUgkBMV4EqeH2CwlRuqB8NMa272ZYmi+UIXBAYgnGRJyt",
-	"GAKt8DdZywADzKrLjbTfRt+zIGPDjlMpTrFODiE+CcAEhUAS4H/eJa9pOoaOK4KRrCzoIK9RQmhBPwmg",
-	"yYLtdWRx++H2/wsAAP//",
+	"7L0Lcxs39i/4VbDcuxUnacnUw44t1db/amRn4p1M4rGU66qJfCWQDZIYNQEGQIvmeLSffQvnAGh0EyS7",
+	"JcqWs//UTEKR/cDj4LzP73zqDeV0JgUTRveOPvUmjOZMwcef5ZAaLoX9nDM9VHyGf/beT5hixEzs/7kY",
+	"kyEVZMCIYjTf7WU9PZywKbW3TenHn5kYm0nvaL/fz3pmMWO9o542iotx7/b2NuvNqKJTZtw7TwqmzJtX",
+	"y688nzBC7Y/faMLhLdx+PaNm0st6gk7tc3ney3qK/VFyxfLekVEli0czkmpKTe+oV5ZwZTS6g+d2JMYw",
+	"ZZ/6v3/v77ykO6MPn17cPtkJfxzefvvp4Lb6e2//9n/0lieV9U4LzoT5pZwOmEpPZQhXfKOJgItWzAd/",
+	"XDun/6HYqHfU+z+fVtv4FH/VT90AYERSGDpcubJD/PmrWNtSabliVa8E+2iuiBwBbVKh50yRARtJxY7h",
+	"q4JrQwZszIUm1BBuNNGGKkPm3Exkab8J0/+jZGpRzX+I711H3VMu/N979Smf7PyT7vy7v/Py8v/e+fB9",
+	"emJvcjadScPEcPE3tlie4OlEaibIYAEzGdKiYCqDz5pOGRlJRdgNUwui2IxR41cBfrT7xjTMjX2k01lh",
+	"3/1itHfIDp+NdoaM0Z3D5z+MdujLwcHOXt4f9keH7Dnt7/nFQLZQrUY02B072nWkES3T3v6Ldcv0f+z8",
+	"v6tW52c+5WZ5UX6SczKlYkGYMIoz2NWp1OaYPOuT+YQJUrCRIbJcua8FPLgxXj4tp9Wm4l97YVhcGDZ2",
+	"B+sdGzHFxJClKZKLIc/xpCt/5YoDFn6/83mvxgKcVTE9k0KzirGeKkaNfarl+sIwAStKZ7OCI6t/+i+N",
+	"/L7tC4eM37AcHo4vXcG1CddEsPlu7zbDofxNyLn4EgOZU02u7cuPyZUszVBO2RXRdKEtuZgJU4SKhRNr",
+	"EyrGLIdBv5KCbW24J8CZVo1zKKdTKnIY6ZAqxVmOBHyb9d4qOSjYdM1IZnjF991G5J+7YkiOf5AR5QXL",
+	"j4lmrOKncmSZqCk1GcrcHsGBvAEij3SJd8yoxc7JyKQE4ntuJuRZ/yAj1F5AJv5QazaUItfESEL1NaFj",
+	"ysVu+qwePN94WO3U/lGycosHoN1Gcnv4h1LlLCd5qeigWBDYYF4UVm+KNvmYzKkZTmBxI97Bbuxrd4Hj",
+	"uHfDoR5aSi5YPgbapHnO7etp8VbJGVOG27M/ooVmEd//1FPshmsY5p5VwKJr49+WlT4+nBD/uxcvis2k",
+	"MvbjgkzoDbOkAXsUdmavD/9Em9NPclL3lRz8iw0tQ/64M5Y77supzFmhd+P5Rhfs8KkdhB0ysNSj3pib",
+	"STnYHcrpU1jPEVdsZ5qr6q+n+Eh488nQoEZRXwqeN6TX88MlyZT1lMRFjaXc88R1mudwHRN2CX7vaTns",
+	"ZT3UAy1JL7Rh096Hmub0IiUJK9nwOz70Q8u1M6C+bG/V8huu2Tmj0y60N1TcMMVp76j3Sk4pF4TmljC0",
+	"UdRIRehwyLS2R2YoxYirKQOFlIkxtURuxeESzVbPXH9az9lHY7fCP+yTX7eBlAWjYml53YVZ9YaWa10t",
+	"zTYXHITbEpk6EmppC3iSu0TqXnfLb7+9edUDxmYoL5Zo/OBF6jiMuMi5GF8uHZ5nCfsv602kNlb/wQNn",
+	"2FS3um1KP77Bi/ei36lSdGF/bj83z2M7qFb2ptyKC4mibd1tb6orb7OeHA5LpVh+STe+75xP4VWzSt43",
+	"ufGCcEOGsixyIqS1aoiwNljBtZXQdKCZMKgC++t263ZZemmVU6U6DFJbu4Obxabrz/x19h5ZKlSa18pX",
+	"S/JneKm9yVDT8h640koVNpwIbrWXzdwhXGnv42aJr+8nF6yc5Vap7rBeN0ylRexeBnqBFIxMpYptOlRF",
+	"0aCD5SB2e2FD19snMTsDw7w6/rH0wSWuHV+/BtH+1km4Tiu1hajm6DetJeMEFrdtnvkz1wm+GbhN+LCR",
+	"quqsZz/FeoSVMZt4Mcih5ubAQ5eWyc/hLJwXr0AoRgtjKSrrTUphLDVmuPUK3XZZb1zIAS0uA5MLu49a",
+	"W0Pb2HvWpO7Ve3TmCWa7O3XmD7ifpGDzXtYruLhmeWO4zzuMFh67zcGi3p/gytQQGhT/IZ0yYuQxuRpx",
+	"pc2lZn9cwQm/Kmj403lSUcUHXk1LzfKMOAeGAWervUxYxrBgdTcOOHDt23pHvVk5KLie4DkeMzVT3Iq2",
+	"HnzhBtA7Osx6/vXwhzPuQGT3no32B8+He/lL9oL+MDrsDw6G+/ke649e0heDH4bPe8val399jVce7KeV",
+	"g2pUm1XraMyf1loP8YQ2XRnPdtMQGkc0ujUL067PKh50NKqW3A+paut0+g87aidw2urp1FF4T8he1vsj",
+	"PKH3x94yCdBwHNqo339Ew2lYTXXX4PrdCI/J/Pu7rPI/qru3t9qzmZI3tFjBF+wpnymGehnXExDvVBAm",
+	"8pnkwhDBWK6P0KwuCy7GlldkhFtLmxp0UmmJPt+5VLm1wS1LkIqYuSQzprQU2lvmyOotr2hs1phy4bSV",
+	"pbAOKItcE6qvWV45XIJ330r4HSd1or07TClGFJaDXY7kRtI4m1nrK+vBa9NeXjkyTBwDU+QFs8OcU240",
+	"LCKsrOV96MSpqUVJJgDv6aCxsY8zrphOrtqPSk7tCASRggg5kPmCTOnChR8yYmVzscVlHfMbJlrrLadS",
+	"WIJraC7LestYUeFcw02j2Fpp8+V5v0FfqrvREqFiIyu5GmbGXlJrXmK/SadJQWc6RRC/4DLjErOccEHs",
+	"6u1WoYNo9AWjmrWlQDeHDsuKR3WjAYlXJVVy94RqE1oyMs9uts7COnkTaeB6PZqSDRFTvAe3D4/psjbb",
+	"1fn09d0FqbZzWDDdy6xA/ZD1ckbzggs75P3+/vOd/sFO/+C8/+Jo79lRv/9PS8hgSfTeU03MhGui+Vjs",
+	"cEEWsvyvVSJYrwqcF3LOwLDUx6hGwleaULEg9kUQk2rDT362Y254YBrcJOuVYEe7353Lrppwc4QnGLIj",
+	"L/sktyKOTlwewZ3Yo2lhgJ2nDDC4MRpnS0KLqGKrxKaZ1l3orHLCgLeSD4Ex6HI6pcp+edLwtH6jyVAx",
+	"axZyWmgyh4wOes0EGCiej8fuk99753v9/sFuv78Hi8OnDDf090892KZAyPspQv7RKsaBikdWalJBSgHB",
+	"OCKYmUt13bv9cAuMIZ7s3hKxa81MgtZPRiM2tMKo1EzpjEwpLwbyI9MZydkNHzJ9LzpPeRrv6Aq8k8vM",
+	"72UrR+ydHV8Txahp+5JAAy3VkXN3w2th1KLF+gY33PqH2ovaxpDwZG39rE59MHHdeV1Fxo+CJD8zeSUs",
+	"JFCS0QcKRhDX1/a7mdQMgsAgByu75lER6KZUt4aw8a5Vt+hhYT50IOIp+vS2SsjmtKAoeLwLzrJlbbxL",
+	"UTN1Az6KHKJ3l0MpjJJFgeZ3vCM/tPPPVe/c5kxKM5GWb74ri83KbIoSNcnZkOfWWhvI0lhRRYcGAt/C",
+	"CxNLm1P7eqtVUUyGMO5un3bkL0A/PuSV7JITa9+De/9CaDm1tjrVGux4Oo6MfWFvsl9D9kOhJZnIIkeb",
+	"l7pRkPlE6voTNJye16/ekVwyDdEhw4oCDtaFiNwLzqOweyGWvQRDr+iuOy2vmAaKhrCiZWcdHOrVxtdO",
+	"2UFLbXIY0hTWx+0wB+qVvx6s2TKlKL8RdvlkaTTPWd2J8o0mg1JzwbQmcPcxocXc5QzVU8z8qfHX97Ke",
+	"e+TG2L7PBPu0ZD2vNZSCMsE7rH6sV1Rrf9hq7S2Fpe0MR5ETqtEvBWs4ba1zndONwd3UiBqsFRYx8wQc",
+	"kUpL1lpjHQ/Fkzqck9p4NgegTiEx9FRitknTVZ836etwKTf3w6fDVOqtZRDshssypXdDOioyrgEbQzb4",
+	"SLrAhgtd6hmj186UlYI15HeHYdzQgueX4FVr575r0AcsQjSb+hM3EEnO9PVutMT3pQ/7PExrpjM64EU4",
+	"xSv9xzIvhwYy7nNJBmwhIcFMFtQ4hzFRrGBUw1/uRO6uYO866dUb8xsvr4hUOWREEp7Ds12iJOwzRLfk",
+	"yOVML/vdIomw9I7qOddcgCPb8Q5KJlJbCbrimUHdSD/XyjlNUDch0cVob0rI70QVZsUL/ihZuWLM14zN",
+	"tF0LXJSaEPZiX45GVntMPzvNOMOoa/LGXpt+SilypuZ0sVqHhsWVo2p0eiLn+HwYuibwDDKnC1S27f4i",
+	"CUlBJnKOagcmjGxIkfKEFFau2nc34fqmReNvx49rB2OL7Ph0QoVgRazpsinlheUHkkNsW2NAfp3QTg/Z",
+	"PXr7oz2dsOF1gq9Xc1nrtHaXbQho/OpUH5mzkEeExG6YNmTKtKZjdkcHXZMZuyGl8h5OQ2JbfbZetboM",
+	"ity6Sf8EF3nWQYemhWsfr7P3YMJ8l0hRvjHY9frVu45Jav5sXs5om+DEG3/92Zyb4QQDKWJcuqTHOEr/",
+	"LBV0YWNaXCZ00XT+kwhlTu3yD2ey4MONjq+3eJUz4S//7dLvO8XrIbgSaqiiacUPjdYma5JWRDS4s2H0",
+	"NdJoych8stX2mAI88RT0q+Vj0p5mB4u2lDhYBLpoaID1dEOOVie4dhuaXpqIRpwV+SrFx9VhZESXwwmh",
+	"mlzNJlKwq4xc4XY8tY+5HEl1ZU24K2vajDjLn+qpvjpGSSjY3Fe5od4BsUt+w0SGFwwta7XWsfsN6sJY",
+	"HlRYwYpdcsaGihkUrgIsbKqwCoLlMHmQnJAMb3/QzGR+9HZkQhq0tVOZrvubM13vlepqaWNFPae13cLP",
+	"aLZxTU7evkG9xs+Am2oLMNlvxy1pY4+T2TxrE+A328a6xLOVLrPK3SbicDBFwqUg4i++GIpQb08Rlzhw",
+	"w0RuDX+/pUu5szxWzQg3mhWjzRNO8SLIjBxY7gGLEe9JOAJdmIk7+g/EUraRNlkb5xfJnsQRvIIc9k4B",
+	"tVhfYJBet9/ff7Gzt79zsHfe7x/B//5pRUJBLR1OQT4A2wixsL2dfnxtpR8YJiik5vX39g8Onz3/4cVL",
+	"OhjmbNT8G1JpLYFCXE/Oc0tf16wu03tM1AXcUe81ToT8nYpyRIemtFRJzl7XZN9R73Vp1+DpX5gquFiO",
+	"Ki+rWrQofh1ByK+F0vUhS2UYKTblAsyQscSap79LkdMFMZL8qLj91H9x1O/bv/fgQ8PLdkdlrr1qFmtL",
+	"9Qn85fQtOfyhcfqtFhW56PZTtb8fPu1nB7dPdqpS4A+f9rIXt99+l3Ry1HWwZvKLIYOCiuuUZN3gKvys",
+	"ylrDzj355YTYGSV4Z5vK6e+friydjjlBGzUvUM9qhrE95vcl2d45U9NHwPQiTgVi7x6c6n9xJgT9k3Oq",
+	"Py//+f8lP5HDazC1En5z+0DwftJFHZyh/+LooN+o16rN5MmT3/t7H8BT/p/93/s7Bx++Pfq9v/PMf3V4",
+	"1O9/uzy9FdqkH+I2VUk5bZUTEXGfbilv98v0aqlnu0lsd11mBTPsnOrrTosD1/dMIsfSuEfdI78SHtF6",
+	"TaoJbHVhoOA3csy2llr+FnDZZi7O5XTrRMVKZ3epD5wtW56afyQ5H3PjjETvYqC6qtCr1Swthbme325m",
+	"QsPgUYaRJNmMW71C6lJ1hAOgupoPBEcQssDY1xOrnJA5Y9e7vQRaANWbg/DJQ+hubUtytcltl+i041IN",
+	"L7hgrqLiGw3VFokg2hY9bFiebxcY3rlRQuJVsKZ+C1qkQ91gkXx9pnb9aJEROuMZgdgHJvNDgc0xYdOZ",
+	"WbgAgCoLtpR5tYl4weFh3wwOkNYbrrfOd+FopqQwrnk958PqdEIaPlosb7w7jh0sgYqVrM50uUttPoas",
+	"Go7EZ4fJSvsuwRK4+nIk1WVIJk5WhrQfaZcIROvYA4Qzazgwe5uxRrIeuI/b1J8oNpVVLXzCQgBXL+RO",
+	"u0uPiRTFIlRuBuQccKTSPEeP8tQyWHAy3q8WKAU+klyoB0sRwnJ2cLd3zLM7rxzrGpcH1hHqNoQ9fYpR",
+	"RMKZYpTarunyWQwnoBVSQbsEUJgVBIHbJpg0xPGmwntnTsD2ZSHujGRZsyyQwGv7l1XspzUvNXT4ELz0",
+	"FSv4DVOLbThL/LO+kLsEJ7QVr49b7qXgzWecCRfe9AqF9Ehajh0xS4QzqgynhbNfKRcMIR5d9lD4DF8j",
+	"8lcjTvOynXUZjWjLNOgdK13Te616TseKsRyQH+N6WXIGgJCW4TCRQxgvpwudkbnixjBBqCZTngs+nhjy",
+	"2/kpAksyhPniYliUmiP8WaRib8+V1tBA8/zSpXEF2vQ7PlwMmNJsWFomfknzG65lM0k7WaXfubSLibw1",
+	"ng3MtRqknXSL2B8uyh2S/fBOHKJ7e3umqbbMNQOLSxobVghkUIyXQTplFuVkgT4OZ9GLwmYGHjnB7BxQ",
+	"062RCOXGkLouZICSSyUCDtmsW4oLrVDY7nxb+5QDay5PZ1gms16rG1YKfpsHu8vbJ7r4Ov2mBrsC2Gp1",
+	"yXS8Em0i5w8MZ3XNFq2mdM3xnIezi1qLq5u0JNvzuUqsEh7NspCUmu1QhZIoqqeyFEY7UFtdQ7WdlWom",
+	"NXNJr4hLmGGm595mDAAH/tkGiMTyDdENtwuH1gYUpTLgUzDRVGuYHxxpyGSwkrhUzOW1DKkYsoLlPi0v",
+	"I7q05izLXUYK5r4wBRn5is0KOoRUjpZgYBUa5PrV1E3kHvubyEF38DwGiOJfUKEJBIMjb0Mg8PR1edEu",
+	"iUNTnmeABuBzXRFQB4MEnfTQgCDWUOISWtxdEMAwpL+ZOvDKZbSa9BF1V4fN6J6icg1gznDUKyqOCKF2",
+	"WP22R1y6dlgamGBuF9sJ4CAsH0AAp9X8iC1PW/FQOpxg7dPXZOnU6fseWYMVLGTDnSYIU0oqYFmZVUjm",
+	"iIpl5YX3L+NB9ajrgNae54ppzawSvcye0hL5bnRe0WxHUtw6jJgvn4vZJsrPPLa+7pKD7h+9zdFyPeXd",
+	"QAlCaOGEOLbgtNQ6RNEXiyv4KW1zlRQviiiG1TheaQTsMy6GWC2VKwSFHlNRDwgf7u8+073N1lv34FbO",
+	"aJ5SP7jvTgFGBR7PqqJ0LtV1ukBFMV0WKxI1ndLldRdr5VTi+xtNCqqNw7aymktQaiSigo8oCPSxNJ0T",
+	"MKsQmhtf5jbDLUBLgol3d+tUUxkwn5tqPJJS2svfOd5RW6YWWcwdTTdnXG1S21tadkv1gd5d6itJ/dp0",
+	"9rzWdnXb1PJ2IsVKnZgSe4+jC3CkM31ErhSjxZX/Ow5Y62N0hF1pPi1BAF3ZUw5tEApGb9zVE1lqlmFt",
+	"4IWAok+7hppgiXzuqgbdsYXMaXrNBCa9x8ClkALt3nQnp2K8BNte2XcsPCOBsZTCI3N7rMl8IpfN+zZe",
+	"i3RBemXGxIEm0DvbGzQxEbZxSoPZlgx5hSoPh8A3tsJA3j18NaLaqgPLL/oNMPPs7AFO01eSkxzbE3Xn",
+	"b7NwWDYulSMqxIKreru0dqe4wpHW1uCS/lK1gZl5+o6eWedHnng68CNH3Vs9NIt3ZTdQNIcuEau7FYTU",
+	"3t7O/svz/sFRv+/LSS1hLQGOVPDx9ufhTn9v12mU/lW394a12ICTGeIpx0TIeSP9k7x39g0VRI5Gmpml",
+	"chKr8sghLQJ8YePIJIrid/DDfvXh3H848h+ehE/f/teTf/7n9+93Pixd8+1/JTM/hx7/pT14R7ULm7IL",
+	"3HUNAKx2mbpVPHopWddVrHrv5zHxSQuJfFxfhL0tRAr3yEsHZJZWe5ewWNbUd69Ehz+XxKhFBlmRoZ4M",
+	"w09SuBJ0xIdZQiVZ04xlM2x8QNII+5z0KwATeBfAMJegrsrpSm1lShdkSq9ZDH0rff4ELQI2gMACfgcf",
+	"kSqiO9hYRLe8fffBknGYuwlRCX4M6mZT24P99asPeKCs5RMrXpF2B64gpcSz1jfniekhrJcbaQz279cj",
+	"CzueopXXr951ThZRshxPrOoxnAQUDAyF2W8gCKYJllU1GKyP22gI5nqJsxwK8zVZS8qdkvP8DMqujupP",
+	"njIwj0/fvEqYo8ms850P6Xz7yiG8zDzcbI8RUwdOgJlQQaJyMEwnwjaGsBARtOPusnoUD81lw6cH1g5S",
+	"z27nFtWJ16/ercI5aICkrHVwxNfeZj15nbZtV3ZYqeIvcoQuTK7JXEkxPiJGUaEtEWTETJQ0pmB5Ruh0",
+	"wMelLHVGfJyDgB9UjPh4t4WWqplZm2pWQ+ysUqYMdA+Dj5qZGmaDw4y54TlT32jiyrHvj9sgryGCEy3x",
+	"h7akgnv7APSSMsywftyFyaFjHdUGa72DE1IKwUDE1St/se/CnGoAzL1P9u9/k969SK99uKxBpO62DKm1",
+	"tbs/oqctU2m1hF2MpQHV7LJURe+oNzFmpo+ePqUzvsvKnb3dSAbYgSCYVRk3BsO2HomyYvezBkgDqw8R",
+	"/OjPhVu929UFyI0KvDDMVYAyXmwqNnZJLVxoQwtMcjkmMLsmsaYVmzDJ9CLWCOXF3ssUxTcK6xYxvtY3",
+	"mkA5PtSX+SHVIImfL5PSXHHDfhXFIiRGtZDqibO5ungtyOoWdWuB+N1ataf9iEq3S/8/2iVdluoTVsw2",
+	"A8LOgR2j/TySpWjXzSxdwWjX/5otrA6Mq9MmC0fOkM6SaT3Wghmwms21zO/9UUvcD/obLRiirCGMiJ7I",
+	"uagSxDcAcTlntXtHNNwMF7j1/uMubXfn3yKxJ7CcHNO4rKaS2ix7Gfnt3c9kWkIDb0RuSa9yzka0LEya",
+	"FQFVCVk9UBsqEFE1lv4KTeqlt21kTKtwbOwkkNS8qdLQ0Fu5I8Lu1G3a58s2rTXVE8PAlptoH1VrirTL",
+	"RUYGDMBPDUDKmoAKI5XrF+CaB8xD/39XK6NK99CIqyUxbp4ddO/m2L4V3yp+ewLW0Q7L1U5NjaHXAOK7",
+	"WT9axVs9jLPb9ixBz34vWp8/f1Ye5ARuI8E9GuPmzXuADJbXr96dQb/pVULDNfh2QWavdbx+9S4knFB9",
+	"zcXYbX1bNeZkSbd1qsIyyFWaOTgcpRX6frMZg0dd0iHKW9kuK8AxvdW8Yfe8dttV7bfDeigV3w6kfVLw",
+	"fVw1DvxyeexrnCZJhWD7Sui547vUuH5/TiVvp4FuwVDyFNqaWbmDuE1eFWVZNxuXVbWRicwSEfCnXf5n",
+	"jOUVN+FKaY9peRL3LlobDvHX3S1+kldpYC2jUjjRFfgcISnWcjyEK4NUG5TQeOvqhUG/x3IPr9T65IqP",
+	"TIqhnckpgw5drNAswo/TVU1DmoWNmYhQ6ta7yeOw07J726XaQ8O1kVTN/X52eOemZNdstqboyJp+iZPZ",
+	"qQnZlC4uBywOda6MKuHGckOoT620BkQ91nQPOGQ5gJ/zeimZmtIq1981nm3mLeLXPirWpgjAvapDGrUU",
+	"vrfHWuda/Zz31+bgtyiiDzHfS6q71On7uzqAASh2w9l8g4R2uISe2I0k7KNhrodKqobIV6wBn7177TGO",
+	"LS/ZxtpoGFhgOdLpM1X/vrtrDVy0LdKFJApobr2CY1p2MWNqyo1hOeha6HjQEiykCb1hZMCYg/9u9lj3",
+	"yVJzquM2EJvTeZNnIY0UflIDotTMuFLyIO5WmV0r2PfGTKC7BraPIklTLR4VixZ+DJ7HkeZKONZkQ8SY",
+	"AhcIp7hx1jyVtNRpvPqxTZXmZiXCiGuOgOCj66r0zOYmqoFrdMjhp4Z2FmXNNstJ4YzfdM3Mh67JkOQE",
+	"F2Zu4m6gLXfwhj3A9m3FcL75YnCArz/OWM5NF1yglrFf/+BtLjiIry4hkqo0s8f2Kk6APAoaSlTNgkdS",
+	"MaH5UCfqDlaUeG4E08ruU7HAKpbTqXjBLdMWF/5HHgRkE/DGeRbqHAxSUemgYJk1VKXILzH/IyMeEyQj",
+	"LFeoemDyzGXAX24Tlcwr2N60o2fKtXYZLCnB96yN3EucwBnVOp0Mv1RVgMFsd0M14nZb6Bd8i3v4V37D",
+	"fmQsH9DhdTfkTwfX13OFbeAs44JMuSgNhkgUavtHz5Yh1SqwvzYatHtOc1f37JbOZLDWUL4865St5p7d",
+	"bv1ri7XNTZA/85tEdd0I97u9yPAEstnRqhjNE8gCryEhHxMekEhb6GD4rKwabpuuSG7OW+uI9JPU5q0P",
+	"fi5jdgFXtzoi1PtSsSBDgEeAFKjvXG99O3Oq6NBYA7dKxyW5hNgitNQbeew+TDUv6IAV6DoupBgzdSHs",
+	"W1x9hBT2fVaSRBdXj6EwosrNbF+UuQ59zgp3HeKtTq13yUnwWWnyrzIfs/xCDDAUDU9qujHIYAFGibvm",
+	"9at3zu+KFRYhLz4f7nzX9HgcrMhJ2738Lh1Rru1BMpoEar+zcY6Ivc8uNaan2dX3eHGtaD3e8M1K0k8r",
+	"vT9Wr2Yf6dBUNJLy/rTAiP3wJF6lnQ+f+tn+s/3b6IIVSdQ/pVsMvmfsulhgC0FvtlUdn/iUkX9LwXbJ",
+	"LxB8ZFRo12ewVvTw+6deThfQkHkK5o4p7bGbg/wxk9IeXMXtmR0pOY2wZI20PPbFUb8POdStNuU9F7mc",
+	"N/ZjbwkWJsFbf3ItVLbGVN9E4BYrK7fzTeZMU4+QcMBcUQ0e6wxqDT3kGHoBRlDHzIcT4jPXoY0n5ZoR",
+	"I6uEc6qvfX9OweY+VXlJH6cFUx1a//q4x6Y6Ou+wTtDeT3JOptDuHbKql7phLHtL15Yt0VrT402+bnfl",
+	"LcKEXCpZon6/oTQqXHuJUBItrdrOKIrDQupOjsfhJpTVFK2d13OgHC6gJPD2JJVA+V7avRmSmttbn97M",
+	"aFUD5sy6FQWho40K5grfgT3Tl2FaHWqxCqrNpcdjb+0fnrGOsC2TFl76t3ARgLwMCq4nHYFh/D0PUQFj",
+	"5bA2ERjOYOG4Vt1TbE+WyzVya5q71A5s3LnrWiHq0CWyFYn9w93RisQUQ6Mhp91e8q52X8tX3aWQL6D/",
+	"b+ZUwbo1jE43OwHo9CS3Wl8TYmeZX7gNDVSDCmg/bNMmNq0ZE7WV7XRaNxvKzhe4ghi1IezGo2CvdRdq",
+	"BonMl03f4opJVSenLYKpsYK5Q92XNULaLIAp1WavT4karb32slPI4i7IQoqP+DCEULuJp7NfTx3aNZHC",
+	"aj+u2oQRbE9vecc4rdOsKWONkU+R92fO1Yv81q1itLGxAArKUk3pqEESNVlJLB5jPhYrSO5seMqIhUVt",
+	"3ds5EoJu+gD67jZcz/5Z75Z0+c/kgI4HsOxeDJ0+23Ul6q7g1UFRN8K3uks3qGDrdSRLT5eB7WzAontY",
+	"ReWOhex3YbOtczW7MM6ubHAjL4pSNyOe0+BGwxpurWdcMWOKtviu/EMbK8fj03FfDgJPdAwkt5IAI4cd",
+	"ii1PBOH+ViJHxK6zklOu2S55YzQmMmNJEkLiDhaEGkOH1y6PJO5a4jyE4Pzy1QiWb9JiThVbXanvA4gh",
+	"kj6zm+AfUyoQIhO6/+x5hKA94gXzvXogu6UN3q0b0nLgoFP/FIxX4rPaygy/PVsVGu6hXWSDH8dmL/Mb",
+	"B+/ZIbBQw2hYhmiIgnVR5QnkPw4YF2NEkMGEJZ7CCrsL+sA9onVRakKnaN2bAIy6vb1u9HlOpeEEBS54",
+	"HtDhrEPav8tQIdSQmWIaKgvR9yUBpo9ouUt+rVKpM3+Z73TgwGC4Jtie+mEbpXiRXrXCTiGQJdK50jnZ",
+	"9+pK2yANN6Qu9FBt3hbp4m+Mzf47er5h/WGRtrjoP7OR+bVMKOodsc1aw1Enifwu+Gbtlg1ifH6SWwvy",
+	"/cxFd9Gb9f5O1XVHpeaVY3uDRRw6dFXWihg6PsaoUbFAoAWEnHKui1rm/VLw+26QOR3jYYaOW8HVtMvb",
+	"gRXcIvnb56VChG7VwZsAfsi5JDkfgUJuXOMl3ei8BGV30J6hdewQprPZsP2FzU8Kpjo1JfTG6V7/cD+E",
+	"xLGqWpkd7NPQ7++9OIjyFiE4l9J2PmQ9HmlovwfpFWuuXkeeKTnMy+ns+eEu+8jA6+vAl9EUck0iDnb6",
+	"++f9F0d7z1xDicpw64XuTVlPy1JZCxDw91x+rWHDCTR0gAGf7/X7B7v9/h7wArTkIqWM2LE4aB66nFSe",
+	"6LPX0ayvEIVb5JDEG5FszAfTdZU9HNzb6balbfhNtK+fVhc2bnjIBtWa1zT3Vgq7jsDzu3gP7mLZe/LZ",
+	"wOXs6TrDS2/r9LVJtocrYzfC+tnYi5bEmzfw3YBrlJIw+1POql/YPMJi7diFEo6SN0ixHyX2kvoQ2rX1",
+	"aE7/55Id5Dq0bSu832wP72ywk5yS1+GdroHaXuiJ1vt+b7+//+zZs/4eoO9hh7He6ZuzX+ttqOxSV8xl",
+	"wseT3ofbB2uUN+XCn512LWmmSWzyX0UAGsdCe5e1zwrorGIIrZQDTPiBFJ5jIhg0VPBFj25eBF6TSi6J",
+	"00n+9/+8uNAfvv+f/sPFxa7/mEwe2WYHayyzqFBDj11CSROp8NTnL/gcdE34WEhAXNhd3RCwWX259JBr",
+	"xmbESA8eq3RGjJTpWqMv3/V6+/2uQ4PCxkpB1dZYolujkHO7RvYMLYP1te5l2Mj72917friKbrVr8wnl",
+	"LVNIQxvxjywnBRfMlcULCT8tN/uMVvni4vvf93ZeOmzJ59ne4W1yXX2bwiUpzRUZlQLAl4grWvROBl0O",
+	"J4RqYjnPcjXiA7c47MZu0kgcURe/lt37UPL8yBV75aMObWWPx7eNUJWXmPEdMHCbDg78esXA4/ys1kCw",
+	"Lg/q915/78XoOX3GrDLd3/nB/uuF/Ve/+gf00lgdX4Z3DWlVDY82fI9mBtehwyt20SqkGGO318C4yIKZ",
+	"1rZHMjmrlZTqrCB7smgmwyLON9dkStU1yzOHIDOUpTAADxZAZTz2N0VkTVc0lsKquUfw585a2wrK8sib",
+	"Jz5brQuJwbzRHtv5zr5BlQVDPSsFQwzGPOo3c6mutcFQ+ocYJ7RHSyMrlep9dZ0GJUIsIJuzd5ttfAdW",
+	"3zYfr68vzYSJS/cepxH0ZGnAXxnefIa1u/al0JBwtYr2wSoIZi4vA2KptT3pGM3MvMRR3i6rcG75Wrsq",
+	"tEcw3ewR8bv5Dq6+bYxvs8G/zKDwvWkq+riiJcWwVBrjXJB1zT4aMqNjFpWrhmyWVqAB7rgmTmlwwWNb",
+	"jcyKNz2T10zAAZ0pK9ZzwgUJEct6OA1dEEE/eOn/ibNr4iyVSE349fTsx1CH2D4p5EQsyP9z9usvBFey",
+	"EdwDOr4srQm+3+8fRqaWGElwzTsnwlmpZ3zIZakBvXgHY3jgQxnt7MX8Bux5a+/b83O09/zls72DZy/3",
+	"9w9f/HCb2Na3oVt6wgNglXir+UjByKScUujdWWpXI0+1b35wDJWroPI442Bzj/Os99aH4KuOZzdMGz72",
+	"JfEhaasXEkYv4/6rmHXay3o5dqFZLg3+oVUrhLcubL01X95bbNUDdUCrOkQlVOSQknanUu7ufWseyrF+",
+	"p6bim5zsvpFz1YZmc24AuNxrm7E1v/tbWfDh4g4du5F1OQjQGR2yenAxWH67xJfoeSMzI/9mShKpSN9D",
+	"b2GVOMC1JYKGkKrFrM3ZIUUWEDSWbOGf5ByqeYjlAS4FLApqQbWKnjPliJhwQwo600wfkz1tdcODPnQB",
+	"BlN4UOrFJcDyXYbGPG1QPeA+oypsIE9cm0w8n219OcdijJbvs/bkXcYZICO0FcaXe/3LKRdrCgp8QDlG",
+	"1yalwGICV0RoWCgkPCbQ131UKg/mHrArdsmzumPiGNo3YgdQMJWFnBNo8mnZ+oyJyNXg/Aq1Q7tpZQMq",
+	"y9aoq8LbsAqD9gS1HqgjgubgJpDc8+cVzdVykdceWVEWBR1YqYvyvOGQi5w3bWmo7bVFe9KcspyX03ZX",
+	"p8S+ZdWeMbR5nysi8c2XW9/SPKkbCUoXcn55h7dZBaTbKTXKM6EOL2oXG3TCYZsaBYLFpDJUJLZRAe9k",
+	"vfDqPnkkAIuUbKlkf4EglhXIUacQKYpFa5O/JpTbVCBYhrapbRQgvplqLbDBh6vVaD00H6JvNSqZ9OMG",
+	"5Xkqp5EFFIT8sJDD67plstS456jf/76/hx187qQPuh5iOu3Et/wfxIhTtGAFJ1QTGnzz4PNkH83Dberd",
+	"fCRTdvnvpMs2rg/r3N4wSmOFDFTc2vh90ZL68+HospUa6k7w9jTQCp+rW2rqux9PycvDZz8Qh/DVsEl9",
+	"EBmW01fZcQQouqGFayCmlI+/h+s92K9L/vCMIQO/fEZQZGWkgBRdSDmyzLr3VMdVWdoBkx7u71ch9N/E",
+	"TMmhXfxBwchrYXCfPDkNZGmOIMCw7LNd1WT3fdwUIHMFp+g6WXZSJJvZuxVIESGi2VY4lPCS2jFau2Or",
+	"ZrB5UGFVm6MCF4T7lXDhAkoDmS+O/dypolMGPxuN8TsQp4QSXVA9aQNo2PR2u9GExIQPm0qkUkF9bWiy",
+	"r/17bibk2cePrh4X6NQaUHkWojUefLl1L+Syrq88q3mGDtOOoeC0TcgAeCThAiqCdKsojE/bbvrfIegY",
+	"kTr2rXJv0PZHwGMoWsw1nXkdAvu4Dht4mucdngvdl63RGX/qEQeBu6HvZ+twS/65W9TNQtFmEsUT4+MG",
+	"a8O84RK1bs6SPTI3t47kGuy3JUdbOtnHAwV2yHEJt3SAW8R7VnBFQEDHCkyPg46g6Ojvb2oanVCIEpX8",
+	"dqUvu3Rjp7kHw2xzfTuoU3nDVBLg8Rw8N/hKhytToZ54b8qq9tBYcNxhcjXrd9n2liNTx8JERAd8zeYa",
+	"WeNCAxvpMIVUCDdXlBNtXLQn8QzaZSeHQ7nFg+5wndJGWD0DcwMkxv0z/JepiecOr90p9CDVS81UGyju",
+	"yHlcfzLkOWRET3VG7OJZQ08ROuNtPPwd20yvYHihV6jVQAFKs7uMAxjLynU8AR20pQPZb/vWNPd3bMj4",
+	"DctDJm0iBt8qTxA4DDaEj+MoQ8VcnNSV0UH0PIImX79vzU5l7gWujDipxAVIgS5xZWQbvXfMAbECGwRF",
+	"yR8mOhphJy6aWw6kDWhzqcoJ06LgNln9ADe2YynVJLfKU2pgDCuCRW34ArvhuS9RbaERsI8zrpjuIERa",
+	"SrxlepxyCOohiC/X15d0OGQz/FtIc0lns4IPwefaAtq3E9S0h0XoktqLd3TQerYi/zpTId2+eIuKnCvH",
+	"1Nmbnb3+4f5Ov9//ocF36ymDZ292omS2g+yFb7B8mL1MpLWtmF1VabzNiZW6U8ll1begR2sFXW/pQsmi",
+	"wH49EgQTNgAQUooEX4obIHy2iq7w0o4VXW6dtrryVYBoi7V0VrcalLwwX3sNnV+frS45eEJONwFsJfK8",
+	"pIH89qKIBO/QBQ8Bhl5ZUW2Vr8Dke4ppWdyksiXxcW0WMyk0woOXZQYM/XImNTf8ht1DoYEhtt2p2rJu",
+	"dcMSuXnLDnvXIrrRk2kZh26XvDE+exE0Pn2MHVCFBDRJMrWDYLqKGS/ZIrmio26gOf6O9tXHnzMrDvu9",
+	"d9EB8IaUpXWC+U81ay9qZFA5ZyiBRaml85QliPw4Bz/ZvKBzFl+tU3kHrN+q7zgurd+X+hhq+5vF5NHu",
+	"7FSU/ZDHJo3yA/38V7QTdCeq6vvf2EjhUiuQHDZjcHVDFFo+9y3wKR8AWGipK//SYv2o5NR5mwGfVptj",
+	"ewAgbkML4Cou2AG8JatfS3I25DnTu+SqlpZ7ZZc2d90QBYEg/IUI4UiqXW9kLDMCzN/Q7gTBen07HUey",
+	"VF/jv2upv/Cfhog4aKmLNhZmq9R7w7vpRcjMgQMhVDyZUl4M5EcEHnUCGz0jhiludU6XJb9cUjZuLZmr",
+	"h62MvVPFYCytkLHd29sKXVilba97ksitjOXTaWkgxshwUxp9RUDg2vcn/Hd3hXMNu9HOZl8HmMWj+pHW",
+	"IFUiZFuvZ273w+rs1LLpM8Ja3hl1snvqQpMhV4B3bgtWw/fVUfuaUH21nWkseodz9hAcjkuxDfC9ML5W",
+	"iJIPISPLItnWI49kZhtZH0SJPRyVhrciL7SCcYi94EFpD2Hq/U2KiZXQqa7Z2oF4QCN5jFGjraCNlFBH",
+	"4bL/d5v5RunmwWoFax2twMw+Jn3f/GulprU5VTyv5DNMNIvUWr/ILc8BbvMWT8EZeBM75uj83ftLsYLa",
+	"O3Zxn4wm1h4m3h72Vdbod8DCDEHAu7sgOTUs5MFVbtb6PY38n8qP3HsbHPJg+RMpyD75O1XDSd0JUHPw",
+	"NhzaPbWXcNLcx1e9RFxUVKth1wYK0adSG3Lw/BmkABM6YfTuXfIel09bLYUMuvi5lqAdG+5kP9d2J8bR",
+	"91ZPTCVYq4BWHSch5D9jzvQGlLEVAw+idntDn9Fkp5UCRgY+Az5lhGryVwnQj9A8/Zj0tetV0SjnqHzw",
+	"e5OD/rSvY/ody528DN38GhCNkVf+ye+uaP/57ZOLi13/18vbb//ryeQ/0//o/0z1t99+39I//6p65faW",
+	"DfDb3oUj0NYiCp7hE8v2aLGA/C+rKlnN3VpF2siCpdzy1XlrBvIXx9ae5WKsQ/PKuKje2jpGFnmi6X1X",
+	"wMtVjuLbrHdOxyk6MnSM7r+lNs13AFYAhO41GUs+G9K7us5+PYX8YCNJLhM+ww5Zirlc1XOWgRnbCnew",
+	"ZathLhqtdwcyX1yqENJ3XxiJ3/V8C/DLXM4RGftfYFgjnO2IY09e+KimgdvnrOA3TLlIu3dTwO2jUvuv",
+	"reKGn7Ayy8F5j0yr7r6Ajnsn+F5wOsJKhEzM8Dy3G+24/Tm6WLZ28iOT6h6BbysdmOK0rTIhxg4jZYOr",
+	"wl0YvaBDmDaa2lYXzIE8vXmVYBCCnJyfX5T9/v7z07+RAB1FXMp2kCbne/1nLwGmrEZ2L2ty49zFbiOp",
+	"cXC7olvTeQ2lql2DgGgmm7OAz5k2p1WKUseSywDaAmhDHrTlmFAoDbF2h4GSYjJYYN/FhWWAfKlY2w/A",
+	"gSOtAmtqXYGbcI3Z75MSIVl9vwpYx5H+JgnAp41Q/wo4vDvpzPbpBRfstTBq0THlvf3Zb5P3AxCZSzFy",
+	"43MvWp7n2nS2eaTT6eP3wUw6d8jwSUheK7BE0yh53kr5O0dY961NHWKBNQJshWGzMaAWw1j1d17SndGH",
+	"Ty9un+yEPw5vv/10cFv9vbefhl36X8AMuuikY1BtsHDUxdN/kYQODb/hZkGgd4l3hrBU+sJ4pW7UPp7e",
+	"IPUxFi91CHa7eW9xq/GJbVl4kunqqf6sLPd9qBXvIG4gVHY1UnJ65RKDXP3ylZFXGRlIaIFJ/iipMkxp",
+	"F1+YyFLtEsCbu3KBMX8bPoobMpaIAuuLdy4EIK3kdHFM9g+P+n2QYxNGoB4adfacLjBU1tDVAR0xEtTB",
+	"qbEGLjHraeCZuhTNngBrc/N/6I49iLCMG3a0kMPrIAVkh8ub3kO7GO6d8KR2R8RRxxaPyHtuJrmi8ztk",
+	"7tRypFzKDhjA1vYgUOS81gjuzFI6JTk1J7a1NYMwzLBU3CzO7GhxWgNGVbKARhA5o1YfNvKaiYxczUeX",
+	"V2QkXVnKYEEOD+J2t5bY4bGWD+NDw3wnxsxwBB6pp+FI8KPFTEHAP+Ijhua7H3SIKx4hNgOkPBdMuQoQ",
+	"8GiQGR9ea1IGEEhXUlw5JS5EaJkJX1JsqDlg2Bcx370QF+K7795PJFnIklDFdr/7jmBbY1/eOaRKcQA1",
+	"w4niEu2C0V9qy6ieXLkBXWXkqmA0t//19XVX3xLNoJrnQuCg9LG7L0pXIk+ubjibM2VvxWBAjn9Aerd7",
+	"iAFQQzkX/i6rrnOjoxZuAbIis3OvfnCQKajWMwUNGoQ08FiuQ/ZAQCkv+DXDeEcuGZYXsI9cmyNy2D90",
+	"y3aKOVR2yU7I21/Pzn2iwzUD2HPNRK6JDm6TsJKCXL3J2XQmDRPDxc7f2OJql4TCcL/wcDZJaRcCmTr8",
+	"es0W4GuRghF0ieAqRHOgcctlSKKgPtGL2+HlGE+Z2IWkOhRQzKGZMrth6sIXBNjfQC/ZJSfwZphg4B4I",
+	"7wK9YOJqYOfYwEjC4f6+v9kJIbv5DjqaivxCuCzCGVPkmqOACksg8uBekwouic5F9HZHD7L63UfE3AXX",
+	"bLFL3v52nl2IV69/fn3+Gp5th2M3LqrHtTudy2FpT1IVQbHDF4zlEI06IpAIhPsDILAFozeOXGorfyEK",
+	"NjJ2/kM5ncIbZZw04PZMk/1+P8Tx7PIiqeQI7bPf34+DfIoNpcpZTvJS0UGBPavnvLD6xIWI7gQINClh",
+	"kymZS3Vt1w82QTF0YR72X+IUUe+EMNHcYdtWowxHAGryrPWLB+A11Dl/9x0sXLN0XNuj0idPprSwOjnL",
+	"AessI1OutT0N12yRkQHNq+ribzNy2N8jT4TEYnLkNN9mF+Kwf0Ce3HDNBwXLyKA0MBpLAAtZKqJkweDm",
+	"wwxm9AQqRlwjFW2oYctTsNfvHZAnkDxkpASQGXjX3jM7BAPDtVft75MnFOu2Q1X4MbnCIu8rrJwGlEB4",
+	"6DM7VCiZjtcNtvmYUH3tyAbqpy/E1Ttm1GLnxP515ZJ39LdueX/mU26AvfxF5tyBAPnw1fND8jf+lwyF",
+	"giZ75O/8L8cIJ2dPMzotQqxrnxTshhWa5IzNdsnPXLvkHMUoEvmFuEKwvisgjKvCvvzqCApvUPrAHL7R",
+	"5Moql1eWqMIdqM4CXSEvEQyVy4IPmcBkJg+RPaPDCdvZ3+27TlMoMPXR06fz+XyXws+7Uo2funv105/f",
+	"nL7+5ew13FMVVVdyNIrqHvX2dvt4mZwxQWe8d9Q72O3vHvTA9puAGgAVxTd7TytE0zFLuFB+dGLz7NfT",
+	"XXJSaEkKWDc450NZFjni3lumoaa04Jrlx+TK0f8VVl7PJ4B8guKQS/Em7x317Pqf+MaLgf49ZkI99cge",
+	"cNxj4DaWc1uKhnpYe8UfJQOvg1tf+NGrJ7QdpDzccnubrXu500Ls6wH7feX7PTJ8lwE4TPv1I2hUUSLX",
+	"4h7wcdV4Ksj6VuPxeLDLQwFMAbDesTeTG5VZQwyrxjQLhfHVoJYdzumBVtTy9BROX6/FlcBJAEPDJ1oA",
+	"1e/3+76JjgevxNC0nfLTfzkLoMNGQkIPqL4piOBdrKWGGOaqx4XxPX0bVfzrcjqlauFOjlv6LO7KDCIX",
+	"Go6OAZvVHW2AXHXtYJKoxdThh4FuBZIvYGQDUSIzrLocXNXuqGkCQJEurz5oHxcC6yw99cJ7YHBZfG8Z",
+	"a1z+GQ5AH1VDkFNck2s2M05rG9KpY7N17uJqSLEMdIm/bCCVSDH9G1s4mgFt7C8yX2yNXEKzmNu6/ejM",
+	"/BSZricXeNrfhJyDQ2y/v9fyllNXEHt/0vwJ9HABBhpYalyQIKOcwqsnFAE1mmR6mzWk0lM51CMwftPk",
+	"S14xwxDc/UekTvLkKmDGXlmN8vBbFMaBHZETsSCoD0e4s4GqFJ1nDuTaqwRBlkFgBCwG0GDB3NPHYHy5",
+	"w0F47jX8s59OdvafPfc0b0l3DZ3+aie6QQxW6JgNMQAQhmLIlNAbJUCdyrYgEVDfwYMIAnKjULzbEJaE",
+	"5OM4wxXs8Z/vEFuz2c4Pe6y3O7GfeH4bKZN1Yv8rM54hP6wMTsnfc+892oYIfmdNBs/kVojcTiIHhv3m",
+	"FQKkJ9b0qaLzlUr6ie+Ni1lTYHiBrsjNLnklHeofOFEwapvelnd0vokHvYcea1GtXfDJHceaSL35ywqG",
+	"UGWhVjtbR0SuwWGmqrUeUplrnOxlYrIsPSODhUG0QPth66T1jUalp1J2HozYnGOylSWYNOZO3QO6juZR",
+	"qfA4iVU6vJuizywDiE93Crjy0NVbU/HdjpDBgoQSCL/3frdWK/fRfn2jScFoji2pvFNao07tdIgxM7rq",
+	"TzBSLOgapSiY1h5GecxvEJ6nvv8ofE69lvEo1W0c3StI8NLtxPXell++ipVUYGcTRj0O1c9yGDKYU492",
+	"lz4N17mH34vwzuk1w/6LVSP7JZJb5hpPPyG1rJX9p5US+qCnd9Mqb4tHr1uizkwQ7vR69oesNyvvdqab",
+	"qPgOCd8aKT51mvwCVS2+f1SGadf/BsA5kWMbNQRFvxARKDpK+BlgNwMyv655yKP4AeZOxoDqyGtev3oH",
+	"URfmXFd2UMOqJ3vKPvoNPAensfnyMHzhnKmp7qDEf2X0Oivo0EVnoB52rFgV2bnbUX+KYcSdocQO50mt",
+	"AeOokEeoZ4xeI834uIS9FQAZvLsHqpyhh68D809qq6fw4lOZswdlJtVbVmxQPI0QS7PHyLcq2RKnAVvf",
+	"vgObYih5A7FoWFUjG9j/0MrpAVjSWkrA7WujO4Z1ChgdEN12nkzB5sGTeeSh+uwlOcszRyXwgQ2hDRmk",
+	"o/oqeMWm8sZ+a+xZzi7EUkUdZ5o4eAb05kA9XQaMKWJEwKFqT6xaVhBswu9+1uUUfEo+Wnsh0BfuHJm+",
+	"/acD5yu4NvZyoB0mZwXDcCudQg+1AooppGZRTQEgCczjZ4LjHdaKTpm18uw7A6ayL8DwHdrCiZcQ9kTF",
+	"dZritJUK72L6fwZFHqeyUp13yQvbUtjnExm2KQTCq5NpqaqcAdP97AfUnaSV6hnsvr/oIbcF37E6SFJU",
+	"p77m5dxe4CTqM+DfxBttGx5Ipdtkp620q0Kzp8cax/Aj/NxWVfzahAKFP2+DdE7yvMKO7a4pOUIL7tGc",
+	"FcywDeH280ZvZSIkmUrFjgNzWSDuGCgh14zNtPdE0CnbTcQarDSriKmxLYcrOkY4xBnIugFxuB29xj5q",
+	"w5Le78S1CB7ju8ETttnighQm1/vDOCtrLAUWkMMXaJBBcAgjTL4VOCSWgRIAKTZMBcVljc0T7dOXP7P9",
+	"r/DM1qweGhHy/c7vU1fduBMl139WOt0oRkDBVHw8caaJIzYdt+i21AxpXN6z18xYxMRDyEvMsBUOuAkg",
+	"qH8hJlTkkGp67NpgjPiNy6cLuXPw7gnViLYAHYcgacRq+e5HVsx06lz545G5IKyQeIMsjTYUYq0Z0YYu",
+	"NNEydYZOcY9OA6T1g3gO6i95lAcpQy+LW9/AdrYYJgxbXR0xKC6/k0uhdtBc2TBnLfPT/k55YQ1J9tGg",
+	"Xwy6EGFXkCgrGsoZ3QUyZ3XTc4ZNmtAEdSlvMW78hbBavmsAANJwlS2F17+q5vB121O16SxWKfDVdLdo",
+	"VdGKokC6BjpDdgNN1iH/AEKeX1yVaE/glhAfsRh531xaAsxXV6ceHviNJlfVUb0Ch55zUnkHyGBh2RAr",
+	"RseYbg34kU5LuhDgzgnmnmNVXLu8/zlNZs7ENc+P1DCKh9hKOOxv77jia0/tyq6SEK5dG5bT2V3SW7Kz",
+	"z5iw1hKkAviXyBvoleV3N2ap95QSWJL+yLUxz7EUmAhSkQmjShPNP5Kcj7kTR9gm3EzY1PI5V4mCiGaZ",
+	"60AocneBy7a8EFcNffTKKlRBxVKoBOuGbzpxDsmdjmG9cvWRHsT6IB/hUYSteqhziJrzFs8fy1VLJ8ba",
+	"zIPI4U4VI7mSs5nzrEeOU2tACAkuegD9k4plLogkb3jO1Df6Qsi5IIJxS8a7EWX7ztH1fMm4jzQY79h/",
+	"lAONuwoOqciADq/TKZtW73udq9NqAu29Kc1JbWOfIWhvh9v0On+jfczVu5DWOJ8369cYW64HbWF/iZFZ",
+	"aM8FKd5sqJjRWaWheSUCs8S0QW5jN+swshjj1REsGfx7nauHdFC/fvXuDDv8rY3K4spuLcI3d3YvtG+q",
+	"kyu+6REmGYD/cSiFtkq6VQ9BL7z66+tz4jkHy9XOTMm8HBp9lTz1F0IzWlSnnitPO2RIhQtiDVyNFtQJ",
+	"HPvDb59qtVM59Z6NaL2Q8uKXAZTA4sJ75iqGY6ezFWbh/Bt+/FO68EWkR8CT4mJNN/6MDKhm5Ld3P9uH",
+	"3NCiZMEHIqR7VAY6eKkZLvmULvyhC4+ztEie9Q+sdWrnEvNHz2yu2QI6SdnH0gKVCHtmK08Qvp9r1wkV",
+	"audQc3dAqNRu8YW4egpXaicZLnl+lWKUZ3BYm1xy+9L99at38Us+sxvGHs7PxCrOmLkHh98g0Z8CQ76v",
+	"+txOI/6liov7eCmcpOO6rOChLmOdnMDj/qx/4LFyXZnmhUDWYBeEC7Lf97WlSX+hnbylVikElpQ8sJBZ",
+	"qQ6+nzA40txAuXIsQ2PGZ7ljLreiPaiFt+bd1OtJJWsE0DqSAmSKXHHXJ//hierXGROQFuM77ofabc9R",
+	"KYHxVKqKL6KzK+xhErBRsCFSDNmRS0gKvj+OKfbQDlQGFyO6tgEhAHzhlhZNGsrAw9TMfd2MNiiEUvzT",
+	"UGV+5Iq9sqN+xNHfaoyfOf77xoPEr2DAbrsrA3YbGbbbtA1bTYAM2Jhb0l4DZfAocofVArq41rNeKizR",
+	"bvxjLHcKfrM6s/AKHkwHBbs6AoARKJSwbHHA3Kl0rduXGQI12FOZT9kxuUKx4Nr5XB05pRP7L0vBji/E",
+	"lY+bXAWOENwjx+SK5erqqGHZoPzSMVeFLXMhLVykunoq5Ny+K3RdCDjwV0ekDgC/SoD9Vf5sl+wBJZd7",
+	"Q4JcXaYnzD1ILK491sU2JBXM0bJOEJBLZAYgFmQsSYGL8FkzrCAtcCfkCX4OkZe2zlYlWO6SH6t8bKsl",
+	"hbFC1qjKmQpZiNBvwEnNiwDHS2gBq3wc9tYbRiEUm7m8SGjbp+1eSLFL3tIKaMtFERba1TTNaVIfg1ve",
+	"hNV8GNFVQ9b+zGZDmBsOIq0J+sZbdte2Ek9j0OfO4WPXDd1BZed25tWzApHdk4x6uft3JRXqbb8zwkcR",
+	"VpQDA0MgejKhM1TwDKEO5SvpH3prx7IJUcTl1LpnHlciolXlYtSHpiWhRV1uEhXUcCjCWOwJrQ+DvK86",
+	"38vRyFrxaBrVjnkh7QSsTMvIHOo0oUEKQnZdCLuurraDKkb0NQdvq8N7kMNrb4vtkhOEXPS4HuBfmQOi",
+	"uoZyEgHa7nE0nOFESs3sSX4PFahgqRQlCiyH4ugupZr8X/t/cS3K6tC6e3s7+y/P+wdH/f6KlaemWS4a",
+	"g+w2gE0/fDr0LXb3qw/n/sOR//AkfPr2v5788z+/f7/zYemaJLLzgwbc3yp2w9l8Te2B/XkbXMG9CQJM",
+	"GxS2BxSgfpQ7NG70uZKjTOnC86tY5sC5rvKQ0OfoUjtQeQrVy66lobcFUd8rai2ElpjLclPCB6SAdAvH",
+	"FVnTblaJOgq/GpYj2EnCvLdbm7K63eoXyqRe5bh+4wWqZWBQZW11o4Z4snRidRNcuFqv2GWieKXoKEkW",
+	"j9VYT/TV/LxG+4oBrGxAmiFIJR7eBdtKZBR2rap3bgAatCTjbtzsaa4WO6p8OMsA1MU5oHChLmG1qdAM",
+	"BRLFEfc0aO1SebaZVz5Zp4ekKH3xrhRpDrh9SsW3fW6t3M0R+5yt8sm4fmqVlYtwotupM9BREHeZDt3+",
+	"YsvYbRDlJ0f6t0/tAdtC8kzL1nZBtQZc4wQmyGqUoO4YIevFRcNOPvLddKPGPiARIulRq2w+Q860yrr1",
+	"mTZMXAhIfcbsf+0Mb8fXnGmddAPzsfiyesdGBu37Em4hxGXtBfowDLmcfk4HDTj/scozgAr74lFuXAwd",
+	"84gx8X7KqIveehUU/ZdAVy4Mi89LZ6XY+f23x+QBPCY1JuGzBGI5Clu0iSLjXIh26eyAtmmNscwDV9cz",
+	"b6rcizQgz+tcvfUvfNhgpnvNKvvkvIpbamwiJHKptpYg7pq8Va8IiOrWSJzQm42SMtQGrK2PfROuagNY",
+	"W+FieMza2YTqlZix8GNrh9JbuHoVWGz16hBmBGcRiJucfaPJVN6sHInBNjYtU5ztxZvHAXwcSqDREfZZ",
+	"PGupMXxO7NyvqbzD0/aqIxxof2unNq7HqSJnmAzSRLKtzudqvCsX/o+A5UFLq4CTpWBxzwRtACXPMtW5",
+	"VNejQs4jRysBhG17chA/J0DaXwgHzBZlEVROanvZXCqXEGdZEaL+JgS2He+bqsn5Y3UX1CPUjye073c5",
+	"q+0gUaUQEG38ygL9VcuGqrnBcX1qjmCjLABsZzTmwiPT68eQBmAJOz6HK85xSvw+/aTYiCkmhux2pY50",
+	"7o0yxupoQlRrpjUEhshvvrtK7NdjrDqp0Ag83FBlJhtAcamaqSjXW985AyUx0E6mMg5TZ/uvzERH+8GZ",
+	"9iai2iYs5YZd7crI3vn9rkcHkhTxlA6vhZwXLMf+pHd/UzuXwC4BOBKoIdWGFwX5o2QlRLvlbFnlPolG",
+	"90j5eTzEW8fQu+ITv5KC9SruuP7if8CCbcMvQF3jnWbf5SgVtNavhQsoloo1f2w/04b3PKX5DddsxzA6",
+	"fVhKS6K+nMDbz+3LHyshVSPcFu71l6OrkFAkCfY0rmmRwfdkcD/uRE4gnXdgH+7ke+rOvEI0zgp4lHaY",
+	"BrRMbTC4f/ixPVaKq4/y66Y6nAyh5I9q1e9EV5iZ9UXpiWALADOXjjNrzDsBiEmHHIK8egrowTqJQX7i",
+	"ZvJYqc8N7ysnO7slTowKwkQOdT61RL4oJHhXmtTXn4nRNYurY/RDh97IAaUGW3OFHGFnKx1j1pUrqPaK",
+	"hP1oSpXAuD7R14+eSUZD/MpJVV/XqvACp/SYtTmjecEFuzOVWtPvM9Dnj4jLGeCYtaELZ7sDuFsNhR1M",
+	"Wm6qDHHITvAmaIokYRaPlhphdF83Ib4DZ0wVkz/79RSqdPUdCc9e61Z2+5T3xsQIEatZ2akbxGNF6nfD",
+	"+/pNiyqZ2ZXUYbmubmRvdKOfWcEM2zFUXz8MFb3GXlYUXF0OPYu6oJ3r7Fv1bzZq4TtoJ6gMhnpuR/p4",
+	"Sa0a49dNb68RdMfuWeWdvDOVOUiZqtn69unsvUuKaHppAWHKEDocspnrSqK4voY+KElgU4/DFxqoP1JS",
+	"q43y6yY2OwtGaGEmshyjrmImilGMuaO3dBBc83ekwhb4f2/iTjwVIq5D8dt1fdxndMx8K1pJIjeyx/lL",
+	"5k/8WaD7vgBm3zRCYszQhV4D0a9ViSVQ/Kz+8iUiDDnXU/4Z7ILMwXBh1TnuaiLj1o3mkTI0P7w/gdgU",
+	"hIsba2COsSISfCQjWbqQH3C2uzIxxYtiR7GZVGZtRQu6JXxN3IjWKzdcczHneQNYaaZJjs395lJd74Y8",
+	"U5fvIyQBDQ0GkKxmgZr9dziyB02qrl6zIlKJy5MRLcmIKh/bxur3CdVkLM12sZZotDZkyqgVyfmX4DjQ",
+	"W3O1fEvFsd2ma8ZCIa79O8Ssj6IqmCrErcmAmTljIvgTNOZOQED7QiBLxlRUT9+75MzyDTFkgf6MJbAJ",
+	"vWFkTGd6Ffjt65uvvxUgzGGVzMQJbq8pRRVw+kZjv1XIG2x2o/h8ZPlxxnJu2GeRhAhuldMpAIUqUjB6",
+	"7YBJsRrFZfTU6ey1H+IjFY9hfF9XpP0tshEsQ+ZmUsemu6MQZB8NE/mXjFNlAT0Ke2pggr0P/drzF+AQ",
+	"HEZPiuJgFo+W3mB0X7c29jOzoqUenXKhqRg+D+ok7kiLY37DdkaM5QM6vP4cJJm5FgnOmZJQxfgN+9EP",
+	"6JFSV22MX7lLnxoWgIpCnsecanCeF3eOfDpK/VxBz9VF164+UAf2FkKfdUWyitNDbVscBw5Qe4AuCNDt",
+	"6EDRcpl+37iJP1LS9cP7+iOiyAIr3liv570j2V4zNnsYmrVkyj7abUMww3wJ2bZlitLf7BAfKXXB2P60",
+	"Qrcmue5IYM4w/QymROBadW8O12TEBdjG3iM8pWYIcbmovdmU8oLlx0nEOK4RGQuB5ZYp1GnNj5VI/fC+",
+	"TlPEOyzIXlUQ7JxWd6FHxTAIn3+B1N534d2PlFKqAX7l4hIylGuZXZLksorI35l4RqX+whmXvwqGrjoK",
+	"cEVMyHI8SdEaDPXREhqM7mvPDhohLvuDplS62x+cXS1DR7bUz965AT5aUsPh/ekMgG905LZCY6DgI3MP",
+	"QoPFf9i0j3ZcLsCwsEIzUECh531VmFcVty1TI8zikaeDNEb556DNmkcFCRK27u4EaaX4Z/ConFiLgClO",
+	"C1eEXhkEAQ3fZZmnCA5G+WgJDUb3dROYNwXS9b4+YFxLl74PyXEp1mOBvAtXPSgQE75kHe5jFMwFvIMA",
+	"VLBVeJXlemjXUCcOWy4ZZZ8tWhkG9fSTuF25b4DfGWjjwXdtda6DS+cnb0wTXXJLKQ5SpLZs+zuTfVoz",
+	"v2+WoFXqWG/bRXnbSCOaGVOwx1V6eYZjeqSCw43uK8/Ch0kQSoLXh96j4BJ7jX4BvxF2sHzc/TX/TKXg",
+	"VT4z12Qs71xnNudmkis6fwwm1TJVvXeje+SmUnOYXzedQbdOdGJjZygj0UgiLv6fojP7BDYsERb990+9",
+	"AaOKqd7R7x/somumbtJQdOcTaMuoDS2KkGVcqqJ31HsK++VetoSmpcZUcO3StbGB0kxJ41rZVN0aY6uo",
+	"BpmmE+rBjxxKixyAKkIX6YyAGFdRarh7Qka0UZSPJ9j23b6WFgttCRyQWKJ3Is5WCoFWhJNsZIQB5tTl",
+	"Rtpvo+9ZlLHh3lMpTqlODjE+CcAExUAS4H/eJa/pcAIdVwQjeanooKhRQmxBfxNBk0XL68ni9sPt/xcA",
+	"AP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
