@@ -52,6 +52,7 @@ var matrix = map[string]string{
 	"check-edr-connection":       "401 2 2 2 403 403 403 404",
 	"pause-isolation":            "401 403 2 2 403 403 2 404",
 	"resume-isolation":           "401 403 2 2 403 403 2 404",
+	"list-client-changes":        "401 2 2 2 403 403 2 404",
 
 	"list-alerts":   "401 2 2 2 403 403 403 403",
 	"receive-alert": "401 2 2 2 403 403 403 403",

@@ -17,7 +17,9 @@ var (
 	deciders = []models.Role{models.RoleResponder, models.RoleAdmin}
 	// keyHolders stop all isolations of a client. Analysts do not: they are the ones who isolate.
 	keyHolders = []models.Role{models.RoleLead, models.RoleOperator, models.RoleAdmin}
-	bothSides  = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleResponder, models.RoleAdmin}
+	// overseers are told who changed what a client is set up with.
+	overseers = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleAdmin}
+	bothSides = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleResponder, models.RoleAdmin}
 )
 
 // permissions says which roles may use which operation of api/openapi.yaml. What is not here, nobody may. Which
@@ -51,6 +53,7 @@ var permissions = map[string][]models.Role{
 	"check-edr-connection":       staff,
 	"pause-isolation":            keyHolders,
 	"resume-isolation":           keyHolders,
+	"list-client-changes":        overseers,
 
 	"list-alerts":   staff,
 	"receive-alert": staff,

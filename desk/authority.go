@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -42,12 +43,25 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 	}
 	draft := content(a)
 	draft.DraftedBy, draft.DraftedAt = u.ID, d.moment()
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		if made.Authority, err = tx.DraftAuthority(draft, requestID(u, "draft-response-authority", key)); err != nil {
-			return err
+	err := d.change(ctx, u, number, "draft-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
+		list, err := tx.Authorities()
+		if err != nil {
+			return "", nil, err
 		}
-		made.People, err = people(tx, made.Actors())
-		return err
+		latest := models.Authority{}
+		if len(list) > 0 {
+			latest = list[0]
+		}
+		if made.Authority, err = tx.DraftAuthority(draft, requestID(u, "draft-response-authority", key)); err != nil {
+			return "", nil, err
+		}
+		if made.People, err = people(tx, made.Actors()); err != nil || made.Version <= latest.Version { // made by the same request before
+			return "", nil, err
+		}
+		if fields, err = differences(content(latest), content(made.Authority)); err != nil {
+			return "", nil, err
+		}
+		return strconv.Itoa(made.Version), append(fields, "version"), nil
 	})
 	if err != nil {
 		return models.AuthorityView{}, err
@@ -77,12 +91,23 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 	if err := auth.Allow("sign-response-authority", u.Role); err != nil {
 		return signed, err
 	}
-	err := d.ownClient(ctx, u, number, func(tx *store.Tx, _ models.Client) (err error) {
-		if signed.Authority, err = tx.SignAuthority(version, u.ID, d.moment()); err != nil {
-			return err
+	err := d.change(ctx, u, number, "sign-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
+		list, err := tx.Authorities()
+		if err != nil {
+			return "", nil, err
 		}
-		signed.People, err = people(tx, signed.Actors())
-		return err
+		if signed.Authority, err = tx.SignAuthority(version, u.ID, d.moment()); err != nil {
+			return "", nil, err
+		}
+		if signed.People, err = people(tx, signed.Actors()); err != nil {
+			return "", nil, err
+		}
+		for _, before := range list {
+			if before.Version == version && before.SignedAt.IsZero() {
+				fields = []string{"signed_at", "signed_by"}
+			}
+		}
+		return strconv.Itoa(version), fields, nil
 	})
 	return signed, err
 }

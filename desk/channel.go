@@ -71,7 +71,11 @@ func (d *Desk) check(ctx context.Context, u models.User, number int, c checkOf) 
 	}
 	err = d.store.ForClient(ctx, store.SOC, run.Effect.ClientID, func(tx *store.Tx) (err error) {
 		now := d.moment()
-		if begun, err = tx.BeginCheck(request, now); err != nil || !begun.Equal(now) || c.purpose != models.PurposeCode {
+		if begun, err = tx.BeginCheck(request, now); err != nil || !begun.Equal(now) {
+			return err
+		}
+		err = d.note(tx, u, c.name, c.contact.String(), []string{string(c.channel)})
+		if err != nil || c.purpose != models.PurposeCode {
 			return err
 		}
 		return tx.SetCode(c.contact, c.channel, run.Effect.Key, begun.Add(codeFor))
@@ -173,7 +177,7 @@ func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, co
 	}
 	var c models.Contact
 	var wrong error // a wrong code is counted, so it must not undo the transaction
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err := d.changeContact(ctx, u, number, "confirm-channel", contact, func(tx *store.Tx) (err error) {
 		if c, err = reachable(tx, contact, ch); err != nil {
 			return err
 		}

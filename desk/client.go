@@ -42,9 +42,16 @@ func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client)
 		return models.Client{}, err
 	}
 	var now models.Client
-	err = d.inClient(ctx, u, c.Number, func(tx *store.Tx) (err error) {
-		now, err = tx.UpdateClient(c)
-		return err
+	err = d.change(ctx, u, c.Number, "update-client", func(tx *store.Tx) (_ string, fields []string, err error) {
+		before, err := tx.Client()
+		if err != nil {
+			return "", nil, err
+		}
+		if now, err = tx.UpdateClient(c); err != nil {
+			return "", nil, err
+		}
+		fields, err = differences(before, now)
+		return "", fields, err
 	})
 	return now, err
 }
@@ -185,9 +192,15 @@ func (d *Desk) switchIsolation(ctx context.Context, u models.User, number int, o
 	if err := s.Check(); err != nil {
 		return now, err
 	}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
-		now, err = tx.SwitchIsolation(s)
-		return err
+	err = d.change(ctx, u, number, operation, func(tx *store.Tx) (_ string, fields []string, err error) {
+		before, err := tx.IsolationSwitch()
+		if err != nil {
+			return "", nil, err
+		}
+		if now, err = tx.SwitchIsolation(s); now.Paused != before.Paused {
+			fields = []string{"isolation_paused"}
+		}
+		return "", fields, err
 	})
 	return now, err
 }

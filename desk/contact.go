@@ -38,10 +38,15 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	if err != nil {
 		return models.Contact{}, err
 	}
+	c.ID = uuid.New()
 	var made models.Contact
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err = d.change(ctx, u, number, "create-contact", func(tx *store.Tx) (_ string, fields []string, err error) {
 		made, err = tx.CreateContact(c, requestID(u, "create-contact", key), asked)
-		return err
+		if err != nil || made.ID != c.ID { // the same request made it before
+			return "", nil, err
+		}
+		fields, err = differences(models.Contact{ID: made.ID, ClientID: made.ClientID}, made)
+		return made.ID.String(), fields, err
 	})
 	return made, err
 }
@@ -56,7 +61,7 @@ func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c m
 		return models.Contact{}, err
 	}
 	var now models.Contact
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err := d.changeContact(ctx, u, number, "update-contact", c.ID, func(tx *store.Tx) (err error) {
 		now, err = tx.UpdateContact(c)
 		return err
 	})
@@ -69,7 +74,27 @@ func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id 
 	if err := auth.Allow("remove-contact", u.Role); err != nil {
 		return err
 	}
-	return d.inClient(ctx, u, number, func(tx *store.Tx) error { return tx.RemoveContact(id, d.moment()) })
+	return d.changeContact(ctx, u, number, "remove-contact", id, func(tx *store.Tx) error { return tx.RemoveContact(id, d.moment()) })
+}
+
+// changeContact runs fn, which changes one contact of the client with a number, and notes what it changed. NotFound: the
+// client has no such contact.
+func (d *Desk) changeContact(ctx context.Context, u models.User, number int, operation string, id uuid.UUID, fn func(*store.Tx) error) error {
+	return d.change(ctx, u, number, operation, func(tx *store.Tx) (string, []string, error) {
+		before, err := tx.Contact(id)
+		if err == nil {
+			err = fn(tx)
+		}
+		if err != nil {
+			return "", nil, err
+		}
+		after, err := tx.Contact(id)
+		if err != nil {
+			return "", nil, err
+		}
+		fields, err := differences(before, after)
+		return id.String(), fields, err
+	})
 }
 
 func checkContact(c models.Contact) error {

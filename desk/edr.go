@@ -78,27 +78,42 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	}
 	sealed.UpdatedAt, sealed.UpdatedBy, sealed.Open = d.moment(), u.ID, d.openValues(c)
 	var now models.EDR
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	err = d.change(ctx, u, number, "set-edr-credentials", func(tx *store.Tx) (_ string, fields []string, err error) {
 		before, err := tx.EDRStatus()
 		if err != nil {
-			return err
+			return "", nil, err
 		}
 		if field := elsewhere(before, sealed); field != "" {
 			if err := holdsNothing(tx, before.Vendor, field); err != nil {
-				return err
+				return "", nil, err
 			}
 		}
 		now = models.EDR{Vendor: c.Vendor}
 		if before.Vendor == c.Vendor {
 			now.Tenant = before.Tenant
 		}
-		return tx.SetEDRCredentials(sealed, now)
+		if err := tx.SetEDRCredentials(sealed, now); err != nil {
+			return "", nil, err
+		}
+		fields, err = differences(open(before), models.EDRStatus{EDR: now, BaseURL: sealed.BaseURL, Values: sealed.Open})
+		for name := range c.Values {
+			if _, known := sealed.Open[name]; !known { // a secret: whether it is another one nobody can tell
+				fields = append(fields, "values/"+name)
+			}
+		}
+		slices.Sort(fields)
+		return c.Vendor, fields, err
 	})
 	if err != nil {
 		return models.EDR{}, err
 	}
 	d.log.InfoContext(ctx, "EDR credentials were set", "client", number, "vendor", c.Vendor, "user", u.ID.String())
 	return now, nil
+}
+
+// open returns what of a client's EDR was set by somebody and is no secret.
+func open(s models.EDRStatus) models.EDRStatus {
+	return models.EDRStatus{EDR: s.EDR, BaseURL: s.BaseURL, Values: s.Values}
 }
 
 // openValues returns the values of credentials that are no secrets.
@@ -153,16 +168,20 @@ func (d *Desk) RemoveEDRCredentials(ctx context.Context, u models.User, number i
 	if err := auth.Allow("remove-edr-credentials", u.Role); err != nil {
 		return err
 	}
-	return d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	return d.change(ctx, u, number, "remove-edr-credentials", func(tx *store.Tx) (string, []string, error) {
 		before, err := tx.EDRStatus()
 		if err != nil || before.Vendor == "" {
-			return err
+			return "", nil, err
 		}
 		if err := holdsNothing(tx, before.Vendor, ""); err != nil {
-			return err
+			return "", nil, err
 		}
 		d.log.InfoContext(ctx, "EDR credentials are removed", "client", number, "vendor", before.Vendor, "user", u.ID.String())
-		return tx.RemoveEDR()
+		if err := tx.RemoveEDR(); err != nil {
+			return "", nil, err
+		}
+		fields, err := differences(open(before), models.EDRStatus{})
+		return before.Vendor, fields, err
 	})
 }
 

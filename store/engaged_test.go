@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ func TestOnlyOneAtATimeIsToldThatANumberIsFree(t *testing.T) {
 	i := h.published(h.acme, "open-1")
 	e := models.CallEffect(i.Reference, h.acme.ID, 1, 1, 1, h.acme.contact.ID)
 	second := make(chan bool, 1)
+	var asking sync.WaitGroup
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
 		row, err := tx.Intend(e, noon)
 		h.ok(err)
@@ -21,10 +23,12 @@ func TestOnlyOneAtATimeIsToldThatANumberIsFree(t *testing.T) {
 		equal(t, "engaged before anybody is called", engaged, false)
 		_, err = tx.Attempt(e.Key, time.Time{}, noon)
 		h.ok(err)
-		go h.as(store.Worker, h.other, func(tx *store.Tx) error { // their contact has the same number
-			engaged, err := tx.Engaged(h.other.contact.Phone, h.other.contact.ID, noon.Add(-time.Minute))
-			second <- engaged
-			return err
+		asking.Go(func() {
+			h.as(store.Worker, h.other, func(tx *store.Tx) error { // their contact has the same number
+				engaged, err := tx.Engaged(h.other.contact.Phone, h.other.contact.ID, noon.Add(-time.Minute))
+				second <- engaged
+				return err
+			})
 		})
 		waits := "select count(*)::text from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())"
 		for len(second) == 0 && ownerTexts(t, h.ownerURL, waits)[0] != "1" {
@@ -33,6 +37,7 @@ func TestOnlyOneAtATimeIsToldThatANumberIsFree(t *testing.T) {
 		return nil
 	})
 	equal(t, "engaged for whoever asked meanwhile", <-second, true)
+	asking.Wait() // for the end of their transaction, too
 	h.as(store.Worker, h.other, func(tx *store.Tx) error {
 		_, err := tx.Effect(e.Key)
 		h.refused(err, models.NotFound)

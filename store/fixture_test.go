@@ -203,12 +203,20 @@ func (h *house) everything(te tenant) models.Incident {
 		_, err := tx.SwitchIsolation(models.IsolationSwitch{Paused: true, Side: models.SideSOC, By: h.analyst.ID, At: noon, Reason: "r"})
 		return err
 	})
+	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.Note(h.change(h.analyst, noon)) })
 	h.as(store.Worker, te, func(tx *store.Tx) error {
 		_, err := tx.PassIsolation(i.Reference, "e1", 1, 1, noon, noon)
 		return err
 	})
 	h.ok(h.CreateToken(h.Context(), models.Token{UserID: te.user.ID, Hash: hash("token of " + te.LegalName)}))
 	return i
+}
+
+// change is that somebody moved a contact to another phone.
+func (h *house) change(by models.User, at time.Time) models.ClientChange {
+	return models.ClientChange{
+		At: at, By: by.ID, Side: by.Role.Side(), Operation: "update-contact", Subject: h.acme.contact.ID.String(), Fields: []string{"phone"},
+	}
 }
 
 // draft adds a version of a client's response authority; its only rule is named after the request.

@@ -129,6 +129,17 @@ type ChannelCheck struct {
 // Client defines model for Client.
 type Client = models.Client
 
+// ClientChange defines model for ClientChange.
+type ClientChange = models.ClientChange
+
+// ClientChangeList defines model for ClientChangeList.
+type ClientChangeList struct {
+	Items []ClientChange `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
+
 // ClientDetails Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"edr":{"tenant":"0123456789abcdef0123456789abcdef","vendor":"crowdstrike"},"language":"en","legal_name":"Example Manufacturing SE","time_zone":"Europe/Berlin"}
 type ClientDetails struct {
 	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
@@ -911,6 +922,15 @@ type CreateClientParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListClientChangesParams defines parameters for ListClientChanges.
+type ListClientChangesParams struct {
+	// Cursor The `next` of the answer before; the list begins at its start without it.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many entries at most; 50 when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // CreateContactParams defines parameters for CreateContact.
 type CreateContactParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -1468,6 +1488,16 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
 	GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListClientChanges List who changed what the client is set up with
+	//
+	// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
+	// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
+	// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
+	// the fields are told, never what was or is in them.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/changes (the `ListClientChanges` operationId).
+	ListClientChanges(ctx context.Context, number ClientNumber, params *ListClientChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListContacts List a client's contacts in calling order
 	//
@@ -2514,6 +2544,26 @@ func (c *API) UpdateClient(ctx context.Context, number ClientNumber, body Update
 // Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
 func (c *API) GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetCallerCodeRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListClientChanges List who changed what the client is set up with
+//
+// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
+// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
+// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
+// the fields are told, never what was or is in them.
+//
+// Corresponds with GET /api/v1/clients/{number}/changes (the `ListClientChanges` operationId).
+func (c *API) ListClientChanges(ctx context.Context, number ClientNumber, params *ListClientChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListClientChangesRequest(c.Server, number, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4792,6 +4842,79 @@ func NewGetCallerCodeRequest(server string, number ClientNumber) (*http.Request,
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListClientChangesRequest constructs an http.Request for the ListClientChanges method
+func NewListClientChangesRequest(server string, number ClientNumber, params *ListClientChangesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/changes", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -7982,6 +8105,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
 	GetCallerCodeWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetCallerCodeResponse, error)
 
+	// ListClientChangesWithResponse List who changed what the client is set up with
+	//
+	// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
+	// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
+	// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
+	// the fields are told, never what was or is in them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/changes (the `ListClientChanges` operationId).
+	ListClientChangesWithResponse(ctx context.Context, number ClientNumber, params *ListClientChangesParams, reqEditors ...RequestEditorFn) (*ListClientChangesResponse, error)
+
 	// ListContactsWithResponse List a client's contacts in calling order
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -9382,6 +9517,61 @@ func (r GetCallerCodeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetCallerCodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListClientChangesResponseDefaultHeaders the declared response headers of an HTTP default response for ListClientChanges
+type ListClientChangesResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListClientChangesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ClientChangeList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListClientChangesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListClientChangesResponse) GetJSON200() *ClientChangeList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListClientChangesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListClientChangesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListClientChangesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListClientChangesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListClientChangesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12766,6 +12956,24 @@ func (c *ClientWithResponses) GetCallerCodeWithResponse(ctx context.Context, num
 	return ParseGetCallerCodeResponse(rsp)
 }
 
+// ListClientChangesWithResponse List who changed what the client is set up with
+//
+// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
+// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
+// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
+// the fields are told, never what was or is in them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/changes (the `ListClientChanges` operationId).
+func (c *ClientWithResponses) ListClientChangesWithResponse(ctx context.Context, number ClientNumber, params *ListClientChangesParams, reqEditors ...RequestEditorFn) (*ListClientChangesResponse, error) {
+	rsp, err := c.ListClientChanges(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListClientChangesResponse(rsp)
+}
+
 // ListContactsWithResponse List a client's contacts in calling order
 //
 // Returns a wrapper object for the known response body format(s).
@@ -14611,6 +14819,52 @@ func ParseGetCallerCodeResponse(rsp *http.Response) (*GetCallerCodeResponse, err
 	switch {
 	case true:
 		var headers GetCallerCodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListClientChangesResponse parses an HTTP response from a ListClientChangesWithResponse call
+func ParseListClientChangesResponse(rsp *http.Response) (*ListClientChangesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListClientChangesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ClientChangeList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListClientChangesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -130,6 +130,17 @@ type ChannelCheck struct {
 // Client defines model for Client.
 type Client = models.Client
 
+// ClientChange defines model for ClientChange.
+type ClientChange = models.ClientChange
+
+// ClientChangeList defines model for ClientChangeList.
+type ClientChangeList struct {
+	Items []ClientChange `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
 // ClientDetails Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"edr":{"tenant":"0123456789abcdef0123456789abcdef","vendor":"crowdstrike"},"language":"en","legal_name":"Example Manufacturing SE","time_zone":"Europe/Berlin"}
 type ClientDetails struct {
 	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
@@ -834,6 +845,15 @@ type CreateClientParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListClientChangesParams defines parameters for ListClientChanges.
+type ListClientChangesParams struct {
+	// Cursor The `next` of the answer before; the list begins at its start without it.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit How many entries at most; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // CreateContactParams defines parameters for CreateContact.
 type CreateContactParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -1234,6 +1254,9 @@ type ServerInterface interface {
 	// GetCallerCode Read the code that proves a call to the client is ours
 	// (GET /api/v1/clients/{number}/caller-code)
 	GetCallerCode(c *gin.Context, number ClientNumber)
+	// ListClientChanges List who changed what the client is set up with
+	// (GET /api/v1/clients/{number}/changes)
+	ListClientChanges(c *gin.Context, number ClientNumber, params ListClientChangesParams)
 	// ListContacts List a client's contacts in calling order
 	// (GET /api/v1/clients/{number}/contacts)
 	ListContacts(c *gin.Context, number ClientNumber)
@@ -1788,6 +1811,50 @@ func (siw *ServerInterfaceWrapper) GetCallerCode(c *gin.Context) {
 	}
 
 	siw.Handler.GetCallerCode(c, number)
+}
+
+// ListClientChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListClientChanges(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListClientChangesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListClientChanges(c, number, params)
 }
 
 // ListContacts operation middleware
@@ -4196,6 +4263,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PUT(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.SetEdrCredentials)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/pause-isolation", wrapper.PauseIsolation)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/resume-isolation", wrapper.ResumeIsolation)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/changes", wrapper.ListClientChanges)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
 	router.POST(options.BaseURL+"/api/v1/alerts", wrapper.ReceiveAlert)
@@ -4692,6 +4760,48 @@ type GetCallerCodedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetCallerCodedefaultApplicationProblemPlusJSONResponse) VisitGetCallerCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClientChangesRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params ListClientChangesParams
+}
+
+type ListClientChangesResponseObject interface {
+	VisitListClientChangesResponse(w http.ResponseWriter) error
+}
+
+type ListClientChanges200JSONResponse ClientChangeList
+
+func (response ListClientChanges200JSONResponse) VisitListClientChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClientChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListClientChangesdefaultApplicationProblemPlusJSONResponse) VisitListClientChangesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7410,6 +7520,9 @@ type StrictServerInterface interface {
 	// GetCallerCode Read the code that proves a call to the client is ours
 	// (GET /api/v1/clients/{number}/caller-code)
 	GetCallerCode(ctx context.Context, request GetCallerCodeRequestObject) (GetCallerCodeResponseObject, error)
+	// ListClientChanges List who changed what the client is set up with
+	// (GET /api/v1/clients/{number}/changes)
+	ListClientChanges(ctx context.Context, request ListClientChangesRequestObject) (ListClientChangesResponseObject, error)
 	// ListContacts List a client's contacts in calling order
 	// (GET /api/v1/clients/{number}/contacts)
 	ListContacts(ctx context.Context, request ListContactsRequestObject) (ListContactsResponseObject, error)
@@ -7957,6 +8070,33 @@ func (sh *strictHandler) GetCallerCode(ctx *gin.Context, number ClientNumber) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetCallerCodeResponseObject); ok {
 		if err := validResponse.VisitGetCallerCodeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListClientChanges operation middleware
+func (sh *strictHandler) ListClientChanges(ctx *gin.Context, number ClientNumber, params ListClientChangesParams) {
+	var request ListClientChangesRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListClientChanges(ctx, request.(ListClientChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListClientChanges")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListClientChangesResponseObject); ok {
+		if err := validResponse.VisitListClientChangesResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -10069,337 +10209,344 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lcxu5tT/4VbDc/5Y9My2ZenlsqbZyFdmTeDMZO5bmuioj/yWQDZIImwCngRbNONrPvoVzADS6CZLd",
-	"UsuWZ2/q3kSWuhuvg/M+v/O5N5SzuRRMaNU7/tybMJqyHH78WQ6p5lKYn1Omhjmf4z97HyYsZ0RPzP9z",
-	"MSZDKsiAkZzRdLeX9NRwwmbUvDajn35mYqwnveP9fj/p6eWc9Y57SudcjHu3t7dJb05zOmPajnmasVy/",
-	"ebU65MWEEWr++EQRDqNw8+s51ZNe0hN0Zr7L017Sy9nvBc9Z2jvWecHC2YxkPqO6d9wrCngymN3BczMT",
-	"rVluvvq/f+vvvKQ7o4+fX9w+3fH/OLz97vPBbfnvvf3b/9VbXVTSO8s4E/qXYjZgeXwpQ3jiiSICHlqz",
-	"HvzjxjX9r5yNese9//NZeYzP8K/qmZ0AzEgKTYdrd3aIf/4m9rbIlVyzq9eCfdLXRI6ANqlQC5aTARvJ",
-	"nJ3ArzKuNBmwMReKUE24VkRpmmuy4HoiC/Mbv/zfC5Yvy/UPcdxN1D3jwv17r7rk051/0p1/93deXv3f",
-	"Ox9/iC/sTcpmc6mZGC7/xparCzybSMUEGSxhJUOaZSxP4GdFZ4yMZE7YDcuXJGdzRrXbBfijOTemYG3s",
-	"E53NMzP2i9HeITs8Gu0MGaM7h89/HO3Ql4ODnb20P+yPDtlz2t9zm4FsodyNYLI7ZrabSCPYpr39F5u2",
-	"6f/Y+X/X7c7PfMb16qb8VS7IjIolYULnnMGpzqTSJ+SoTxYTJkjGRprIYu25ZvDh2nz5rJiVh4r/2vPT",
-	"4kKzsb1Y79mI5UwMWZwiuRjyFG967p5cc8H83+9838u5AGfNmZpLoVjJWM9yRrX5quH6QjMBO0rn84wj",
-	"q3/2L4X8vumAQ8ZvWAofx0HXcG3CFRFssdu7TXAqfxNyIb7GRBZUkakZ/IRcy0IP5YxdE0WXypCLnrCc",
-	"ULG0Ym1CxZilMOlXUrDOpnsKnGndPIdyNqMihZkOaZ5zliIB3ya9d7kcZGy2YSZzfOKHdjNy310zJcs/",
-	"yIjyjKUnRDFW8lM5MkxUF4oMZWqu4EDeAJEHusR7pvPlzulIxwTiB64n5Kh/kBBqHiATd6kVG0qRKqIl",
-	"oWpK6JhysRu/qwfPt15Ws7R/FKzo8AI0O0huLv9Q5ilLSVrkdJAtCRwwzzKjN/2rSMdmVxdUDyewrwHb",
-	"YDdmxF3yYUI1fmlUKJaax4zSZehXXQrzEjxJru2oV/bB6wSEG3z22p7jFU+tlOTKiUkq0oRwQa4HS/PK",
-	"BLacpbuXAvicXTGwkqG5PxlLx3AjaJpys2iavcvlnOWaG44zopligbT53MvZDVewOXtG7QueDf+2qmry",
-	"4YS4vzuhlrO5zLX5cUkm9IYZggTK8PSw14f/BCTRj/Jv+ys5+BcbGjHwaWcsd+wvZzJlmdoN1xs8sMNn",
-	"ZhJmysDIj3tjrifFYHcoZ8/gKEc8ZzuzNC//9Qw/CSOfDnVMj/kwkSTlKVFyxoANnZDrOZPzjNUVG8u0",
-	"JNFIGmb91W3l6er3344IJYUyuoPMzRep0/7s7bu2/zy+PiF0oAxNGd0CdIml0my2W1Xvnh+uyOukl0s8",
-	"9FD2P488p3gKzzFhjui3npLDXtJD7dhcdBiw97Ey4IuYflBKzN/wox8bnq0Gpa67U01vuGIXjM7a3I1h",
-	"zjXLOe0d917JGeWC0NQQrtI51TIndDhkSpnrP5RixPMZAzWdiTE1l9AoCSt3qvzmZh52wT5pcxTuY5/d",
-	"vg2kzBgVK9trH0zKERrudbk1XW44iHzzdnX1SEINLSRHcld4Yza98uuvb171gN1ryrMVGj94EbsOIy5S",
-	"Lsb288ELRxGrOOlNpNJGK8RLrNlMNXptRj+9wYf3gr/TPKdL8+fma3Pip4XCaV5KjRCVKPA3vfamfPI2",
-	"6cnhsMhzll7RreNd8BkMNS+1oDrzXBKuyVAWWUqENLYeEcYyzbgyEtbyMzAM3HM1dhbf2twqmC0mqYw1",
-	"xvVy2/Pn7jnzjixyNCU2ah2G5M/xUfOSprrhO/CkkXpsOBHc6ALbuYN/0rzH9Qpf349uWDFPjanRYr9u",
-	"WB5XAfYS0JakYGQm89DSRQUdRRNsBzHHCwe62WoL2Rm4K8rrH0of3OLK9XV7EJxvlYSrtFLZiHKN7tAa",
-	"Mk5gcV3zzJ+5ivBNz238D1upqsp69mOsRxgZs40XgxyqHw58dGWb3BrO/X1xCkTOaKYNRSW9SSG0ocYE",
-	"jz5HZ2bSG2dyQLMrz+T86aNWWdM29o7q1L3+jM4dwXR7UufugrtFCrboJb2MiylLa9N93mK28NkuJ4vW",
-	"UIQrUw1qJppDQzpjRMsTcj3iudJXiv1+DTf8OqP+n9a/jNYP8GpqrJmEWLeOBhe0eUwYxrBkVecWuLXN",
-	"aL3j3rwYZFxN8B6PWT7PuRFtPfiFnUDv+DDpueHhH6Wp1DvuHY32B8+He+lL9oL+ODrsDw6G++ke649e",
-	"0heDH4fPe6valxu+wisP9uPKQTmrz1tV62DOnzdaN+GCtj0ZrnbbFGpXNHg18cuuriqcdDCrhtwPqapz",
-	"Ov2HmbUVOE31dGopvCdkL+n97r/Q+31vlQSovw5N1O/fg+nUrKaqw3TzafjPJG78Nrv8j/Lt7nZ7Ps/l",
-	"Dc3W8AVzy+c5Q72MqwmIdyoIE+lccqGJYCxVx2j2FxkXY+uqGKHdC1awkugJX8g8NTatYQnGZl1IMme5",
-	"kkI52xlZ/aqpDL4lq62sBLtAWeQKPSKlG8rHPIyE37FSJzi7w5hiRGE72NVIbiWN87mxvpIeDBv3fcuR",
-	"ZuIEmCLPmJnmgnKtvMUOvA9dWxW1KMoEYJwWGhv7NOc5U9Fd+ymXM/RRSUGEHMh0SWZ0aX0XCTGyOetw",
-	"W8f8honGesuZFIbg6kbTquIyzqmwHvO6VWzMtMXqwt+gi9m+aKjQOuJqdsZeVG1e4b9Rr0lG5ypGEb/g",
-	"PuMes5RwQcz27ZYRlWD2GaOKNSVBu4YW+4p3dasFiU9FdXL7hfIQGnIyx28652Gt3J3Us70ejQmHgCve",
-	"g937z7TZm26VPjW9uyRVZg1LpnqJkagfk17KaJpxYaa8399/vtM/2OkfXPRfHO8dHff7/zSEDKZE7wNV",
-	"6L5WfCx2uCBLWfxpnQxW6/IJMrlgYFmqE9Qj4VeKULEkZiAI1TVhKD+bOW/mJkmvAEPa/t367MoF12d4",
-	"ipFM8rJPUiPj6MSmV9yJP+oGFthFzAKDF4N5NiS0gCo6JTbFlGpDZ6UXBtyVfAiMQRWzGc3NL09rrtYn",
-	"igxzZuxCTjNFFpDoQqdMgIXi+HjoP/mtd7HX7x/s9vt7sDl8xvBAf/vcg2PyhLwfI+SfjGbsqXhkxCYV",
-	"pBAQoySC6YXMp73bj7fAGMLF7q0Qu1JMR2j9dDRiQyOMCsVylZAZ5dlAfmIqISm74UOm7kXnMVfjHX2B",
-	"d/KZubNs5Im9s+drkjOqmw7iaaChPnJhX3gtdL5ssL/eD7f5o+ahpkEuvFmd39WZi7Fuuq/ryPhRkOQX",
-	"Jq+IiQRaMjpBwQriamp+N5eKQWwc5GBp2DwqAt2WAVgTNs63ajfdb8zHFkQ8Q6dep4SszzKKgsf54Axb",
-	"Vtr5FBXLb8BJkUL47moohc5llqH9HZ7Ij80cdOWYXa6k0BNp+Ob7ItuuzMYoUZGUDXlqzLWBLLQRVXSo",
-	"ITIvnDAxtDkzwxutimKOiA1R+2ws9wA68iHOvUtOjYEP/v1LoeTMGOtUKTDk6Tiw9oV5yfwakkIyJclE",
-	"ZikavdTOgiwmUlW/oOD2vH71nqSSKQgPaZZlcLEwg8L6F6xLYfdSrLoJhk7R3XRbXjEFFA1xRcPOWnjU",
-	"y4Ov3LKDhtrk0OdRbA7cYWrYK/c8WLNFTFF+IyBPoNCKp6zqRXmiyKBQXDClCLx9Qmi2sKlU1cw7d2vc",
-	"872kZz+5NbjvEuQ+r1jPGw0lr0zwFrsf6hXl3h822ntDYXE7w1LkhCp0TMEezhrrXBd0a3Q3NqMaa4VN",
-	"TBwBB6TSkLVWWMdD8aQW96Qyn+0RqDPIlz2TmG5S99Wndfo6XElZ/vj5MJaRbBgEu+GyiOndkKWLjGvA",
-	"xpAkP5I2smFjl2rO6NSaslKwmvxuMY0bmvH0Ctxqzfx3NfqATQhWU/3iFiJJmZruBlt8X/ow38Nsbzqn",
-	"A575W7zWgSzTYqihECGVZMCWEvLuZEa19RiTnGWMKviXvZG7a9i7inr1xvzGySsi8xRS5ghP4ds2FQvO",
-	"GcJbcmRTyVf9boFEWBmj/M6UC/BkW95ByUQql+QV+aZXN+LfNXJOEdRNSPAw2psS0l5RhVkzwO8FK9bM",
-	"ecrYXJm9wE2pCGEn9uVoZLTH+LfjjNPPuiJvzLPxrxQiZfmCLtfr0LC5kPBmZ6cmcoHfh6krAt8gC7pE",
-	"ZducL5KQFGQiF6h2YMbIlhwpR0h+58pztwuuHlow/2b8uHIxOmTHZxMqBMtCTZfNKM8MP5AcgtsKI/Kb",
-	"hHZ8yvbT3c/2bMKG0whfL9ey0WltH9sS0XhrVR+ZskpiJCWaKU1mTCk6Znd00NWZsZ1SLPHhzGe2VVfr",
-	"VKsrr8htWvRf4SHHOuhQN3Dt43PmHawjaBMqSrdGu16/et8yS83dzas5bRKceOOeP19wPZxgIEWMC5v1",
-	"GIbpj2JBFzam2VVEF40nQAlf/dUsAXEuMz7c6vh6h09ZE/7q37YqoVXAHoIrvrQsWFb40WBvkjppBUSD",
-	"J+tnXyGNhozMZVt1xxTgi68gP7OVrzi8CgxSR/b7+y929vZ3DvYu+v1j+L9/mtVm1HCEGSwdCsi8m3dv",
-	"px8+W5K+ZoJC2kl/b//g8Oj5jy9e0sEwZaP6vyFNTKQyB5e1XKTmGKesSq49Jqpnd9x7jQshf6eiGNGh",
-	"Lszhk/PXlWM97r0uzB48+zPLMy5WAyarXIRm2dsReLMb8JOPSSx6nrMZFyBhx9JYhCfk71KkdEm0JD/l",
-	"3PzUf3Hc75t/78EPNQPyjnyqOdcJGUF1AX8+e0cOf6zp5YZBBNbnfqza7+Pn/eTg9ulOWfz38fNe8uL2",
-	"u++j+nuVvdTjupoMMiqmtWnsN7CCvygfqqlwp7+cErOiSMVAk1rJH56tLZYM+VkTDuapZ71E7SIf0jKz",
-	"r5IQiWNfsHz2CJhewKnAHLwHp/pvzoSgf3BO9cflP/+/5CdyOAXNN+ISMh8Ew54uq+XY/RfHB/1aLUJl",
-	"JU+f/tbf+whOoP/s/9bfOfj43fFv/Z0j96vD437/u9XlrdG63BS7VLzkrFG4L+A+7bI57pfE0FAftYvo",
-	"dl/mGdPsgqppq82B53s6kj6k7afukToEn2i8J+UCOt0YKGYLfA6NpZZ7BbwRiXXhWt06ko3d2hPgfMKr",
-	"3nzFP5GUj7m2rilbPLmgqqw+qeTjr3hwn99uZ0JD7yyBmUTZjN29TKoib1mKS1W5HvD7YWmxNsMTo5yQ",
-	"BWPT3V6kUpeq7fGl6CW0rzYlucriuiU6ZblUzcEjmM0WfqIgkzjiH27s8BhsFXlYemo2GMbcKiHhqb/T",
-	"fIr5mO4YGkT7b7AItLpas4c0Swid84SAaw9zVSGB/ISw2VwvrX8rLzK2kliwjYAHyx6OnPSa+wLs0XR7",
-	"2trqYnVJjPteDWkavU5IzUfL1cO3V7KFNVCyk/WB3LvUnqJHtuaFOjqMVpK28QXC01cjmV/5XLlo4nPz",
-	"mbZxsDV2rYG3voL+sLe91j/pzSer3rJoenXOZrKs9YxYCYA7AKmB9tETIkW29JVJHi8D4h80TRGvYWaY",
-	"LPiN75frHiuuj27Ug0XAsVyTjzh6XVukkVzY0Ke5SLg9sI+QlizM7csZRRCMGQZhzJ6u3kV/AxpV4jbL",
-	"b4JVQYyjafy0JpK3FZZakwKOL/FhFSTLinWBBF45v6RkP415qabDh+Clr1jGb1i+7MJh4r71lVwmuKBO",
-	"PD92u+uJGl9yJVw488sXiiJpWXbEDBHOaa45zawNS7lgCOxmg+P+Z/g14v3Uon0vm1mYwYw6pkHnXGmb",
-	"vWZUdDrOGUtLSBybNknOAQbOMBwmUqgrTelSJWSRc62ZIFSRGU8FH080+fXiDOHkGIL7cDHMCsUR9ChQ",
-	"s7tzp9W00DS9slkKnjbdiQ+XA5YrNiwME7+i6Q1Xsp6DGK1CbV25wETaGK8B1lpO0ix6e9qX3ZQ75LLg",
-	"mzhFO3pzppl3zDU9i4saHEYIJFBrkkC2UBKkHIA+DnfRicJ6ggk5xeAzqOnGUIRyOsjMFNKjSMXyXIZs",
-	"3i6CS0sUpDu/tt0ocnqjMZlnc8wC36zVDUsFv8mH7ePN47iuDrWuwa4BbllfERjuRBMIpQeGa5myZaMl",
-	"TTnec393UWuxZUGGZHsuFM9K4VHPeo6p2RY1I4qdeCYLoZWFslQVLMt5kc+lYjanC3HBEkxk2tte42oh",
-	"/5oU2hu+Idrh0uDUmhT9lwZ8DByWKgXrgysNKUtGEhc5O7GIXVQMWcZSl3WSEFUYc5YZSwOsEEoEW7Ac",
-	"Ek5zNs/okKU2Ja0B2E2JxrZ5N1UdmcL8TaSgOzgeA0TxLyhAAoLBmTchEPj6prQ/jJMTRTli1/lULgSM",
-	"wEBBKz3UI+TUlLiIFncXhBsM62+nDnxyFY0hfkXt0/4w2meDTAHCFa56ScUBIVQuqzv2gEtXLksN88ae",
-	"YjMB7IXlAwjguJofsOVZIx5KhxNM7f+WLJ0qfa9uQmMaLmHPau40QVieyxxYFkALLhD1xcgL52PGi+qw",
-	"lgHKME1zphQzSvQqe4pL5LvReUmzLUmxc5gcVx0Ssk2Un2lofd0lxdJ9usvZcjXj7WpufXjhlFi2YLXU",
-	"KgTHV4stuCV1uUs5z7IgjlW7XnHc23MuhlgMkOYIBTumohoUPtzfPVK97dZb+wBXymgaUz+4w6QHowKv",
-	"Z1kwtZD5NJ5/nTNVZDqu0Fily+kuxsopxfcTRTKqtMVuMZqLV2okYgGPKAj0sdTb9ea1YTQ7v8Qeht2A",
-	"hgQTnm7nVFMaMF+aahxQSNzL3zreUdmmFR0qEvdoZ7pZ42qb2t7Qslspf3HuUlco5famtee1cqpdU8u7",
-	"iRRrdWJKzDuWLsCRztQxuc4Zza7dv8OgtTpBR9i14rMCBNC1ueUAfp4xemOfnshCsQRLXy4F1DSZPVQE",
-	"K0BTWxRjry3hChETsH4yBOYz2qAb6U5OxXALut7Z98x/IwIhEoPbsWeMIMwr5n0Tr0W83rI0Y8JAE+id",
-	"zQ2akAibOKXBbIuGvE4daKpFmBobYSDvHr4aUWXUgdWBfgVMKLN6gItzhZIkxaYk7fnb3F+WrVtliQqh",
-	"jsqODo3dKeBybGENrugvZfOHuaPv4JtVfuSIpwU/stTd6aVZvi/aYf7Y4ulQ3S0RUvb2dvZfXvQPjvt9",
-	"Vy1lCGulnr6ERzZ/Hu7093atRumGur131fYWHDgfTzkhQi5qKaDkg7VvqCByNFLMAjhUC9kyOaSZR+eq",
-	"XZlIzecO/rBf/nDhfjh2Pzz1P333p6f//M9vP+x8XHnmuz9Fsz+HDt6geW16eQrbsgvsczV8l2bZumU8",
-	"eiVh1xZkOe/nCXFJC5GcXFdj2FXBtf3klcXpiau9K1ADG8oX16IfX0ii82UCmZGIJyekxvCTFLbCEuEP",
-	"VoruNzRD2A6L7AvF/TlH/QrABN57rLcVJJditlZbmdElmdEpC6EdpcufoJkvfRVYn2qro2Nw6Adb4dBX",
-	"j+8+UAkWUzIiKsGPQe1qKmewv3n3Ae6ONfxiySvi7sA1pBT51ubmGCE9+P2yMw3BrN1+JP7EY7Ty+tX7",
-	"1skiuSzGE6N6DCe+yBtDYeY3EARTBEuragzWxW0UBHOdxFkNhbm6rBXlLpeL9BxKr46rX54xMI/P3ryK",
-	"mKPRzPOdj/Gc+9IhvMo87GpPEDICboCeUEGCkjBMJ8LmZbARAXLZ7qp6FE7NZsTHJ9YMMcocZ4fqxOtX",
-	"79eV8dYwADY6OMJnb5OenMZt27UdBMr4ixyhC5MrssilGB8TnVOhDBEkRE9yqXXG0oTQ2YCPC1mohLg4",
-	"BwE/qBjx8W4DLVUxvTHVrAJIV6ZMaWgMBT8qpld6tcxzecNTlj9RRC5EN2XJcgoRnGCLPzYlFTzbB6CX",
-	"mGEG4sWFyaFPFVWaDM3j3gkphWAg4qpdIRBXfEEV4EHeJwP4f0jvXqTXPFxWI1L7WoLU2tjdH9BTx1Ra",
-	"bmEbY2lAFbsq8qx33JtoPVfHz57ROd9lxc7ebiADzEQQq6UIG98gbH2ktNj+WbFhzsyBUII/unthd+92",
-	"fRFyrQrPT3MdXoITmzkb26QWLpSmGSa5nBBYXZ1Y44qNX2R8EyuE8mLvZYzia8V1yxA+5okiI86yFGrM",
-	"3JQqiJvPV0lpkXPN3ops6ROjGkj1yN1cX8DmZXWD2jVP/HavmtN+QKXd0v9PZktXpfqEZfPteIcLYMdo",
-	"P49kIZp164lXMZr9n7Kl0YFxd5pk4cg50lk0rcdYMANWsblW+b27apH3QX+jGUMQIYS1UxO5EGWC+Bac",
-	"GeustmME001wgxufP55Styf/Dok9AlVimcZVuZTYYZnHyK/vfyazAtr2AgSTiO9yyka0yHScFQFVCVl+",
-	"UGkqEDAwlP45mtQro21lTMA11oC/Iak5U6WmoTdyR/jTqdq0z1dtWmOqR6aBLeXQPir3FGmXi4QMGGD7",
-	"aUBMBMfCnNm+cwCHbbGxF77rt62VyQv70YCrxczz/aOD9t3KmreaWsdvT8E62mFpvlNRY+gUMCq360fr",
-	"eKtDKbXHnkTo2Z1F4/vn7sqD3MAuEtyDOW4/vAfIYHn96v05dJldJzRsW18bZHZax+tX733CCVVTLsb2",
-	"6JuqMacruq1VFaxqu5U52C7Ca/T9Ota4fZooH+UtbZc12G/Oat5yek67bav2m2k9lIpvJtI8Kfg+rhqL",
-	"7bY69w1Ok6hC0L0SemH5LtW2n5VVyZtpoB0YSo5CGzMrexG75FVBlnW9MU9ZGxnJLBEeXtXmf75+9d5T",
-	"a9hkJqY9xuVJ2JpjYzjEPXe3+ElapoE1jErhQtdgdPikWMPxuFYsG0GqDUpofHX9xqDfY7VFTWx/0pyP",
-	"dIyhncsZgwY0LFMlJzNqj69piLOwMRPMtucLU46jbvIw7LTq3rap9tBQaCTz+nkfHd65586UzTcUHWGb",
-	"/pWb2arHzowurwYsDHWujSrhwXJNqEutNAZENdZ0D7RPOYA/p9VSsnxGy1x/21ixnreIv3ZRsSZFAHao",
-	"FmnUUjjo+o3Oteo972/MwW9QRO9jvldUta3Vd2+2AAXI2Q1niy1SGtVw30FLS8I+aWbbBMTqiFzVGvDa",
-	"u9cf49zSgm2tj4aJebYjrU5Ttqi6u+bARdNCXUikgAaua7imYRlzls+41iwFfQudD0qClQQN5geMWYTb",
-	"eh9hlzC1oCpEOt+e0hu9D3Ew3NMwuAUxHywn9yJvnem1hoVvzQa6a3D7OJA25eZRsWzgy+BpGG0uBWRF",
-	"PgTMyXMCf5Nrd81RSUO9xqkgXao1N2uRRiz+t7FWxMZKPb29UaDnGi3y+KmmrcVZvZVoVEDjb9pm50Nn",
-	"UEh0ggcTu3A70YYneMMe4Pg6MZ5vuoYFTHpzJufbmwC9w6fidrb/SNTg/jRnKddtgIUaBo7dh7s8KZB7",
-	"beIrZV1nj+2VLASZG4Ctl500RzJnQvGhihQtrKkP3YrGldyn3IGVvKpV5YPdpg43/ifuJWsdLce6Jaqs",
-	"D/JY6SBjibFypUivMHkkIQ5QJCEszVFnwcybK+p6PTQJaaYl7m/cSzTjStn0l5jEPGoiMCNXd06VimfS",
-	"r5QkYCTcvlDOuNkRug3v8Az/wm/YT4ylAzqctoMOtXh/PVsVB542LsiMi0JjfCVHU+H4KNohm4mmLdXc",
-	"d+qnumeOdC69qYeC6ahVqpv9drP9r2xWl4cgf+Y3kdK8EZ53c1njCGS7lzZnNI3AEryGbH7MlkAibaC8",
-	"4beScrpNOobYNXfWLeSvUul3LnK6CvgFXN0ol1AsTMWSDAFbAfKnvreNp83KaU6H2ljHZS4vSSUEJqHd",
-	"1MiB/2GeekYHLEO/cybFmOWXwoxiiyukMOMZSRI8XH6GwoxKH7UZKLHdq6wJb9snG2Vc7ZJT7/BS5F9F",
-	"OmbppRhgHBu+VPeBkMESrBn7zOtX763TFsszfFJ9Otz5vu4uOViT0LZ79X08HF05g2goCuwFaxwdE/Oe",
-	"2WrMbTO778DmGtF6eODbtau/rnUdGYWcfaJDXdJIzHXUAGT249Nwl3Y+fu4n+0f7t8EDazKw/xpvv/WB",
-	"sWm2xPZazt4ru6HwGSP/loLtkl8gcsmoULYHV6Vi4rfPvZQuoVnpDOwkXZhrtwD5oyeFubg5N3d2lMtZ",
-	"AEarpeGxL477fUjAbnQoH7hI5aJ2HnsrmDIR3vpX216gM6b6JkDGWFv2nW6zg+p6hIQLZity8FonUKjo",
-	"8MrQfTCCImg+nBCX9g4t7ihXjGhZZqtTNXW96wRbuDznFX2cZixv0RbTBU22FeE5b7eKN5ifQStkSMlG",
-	"bYx4bSziat3SXj5sCLrNUW6fvEWMkatcFqjfb6mr8s9eIQ5FQ3O4NQTjMJOqlddyuA2mNUZrF9UEKgsq",
-	"KAmMHqUSqP2L+0Z9RnRzs9WZGY0KyKxZt6aadLRVwVzjdDB3+sovq0UhV0aVvnKA7o2dy3PWEvNl0sDF",
-	"/w4eAoSYQcbVpCWqjHvnIcpnjBxWOkDSGSwt16q6mM3NsolKdk9TmxeCTe12bZsw5TuoNSIx3yW8CYnl",
-	"DI2GlLYb5H3lvYZD3aUK0LcP2M6pvHWrGZ1tdwLQ2WlqtL46Ps8qv7AH6qkGFdC+P6ZtbFoxJio72+q2",
-	"bjeUrRNxDTEqTdiNg9He6GdUDLKgr+pOyTWLat9YXBvB3KJoTE2bbYAu8u1enwI1WvPsVatYx11giXI+",
-	"4kMff20nns7fnlm4bCKF0X5sqQoj2LrZ8I5xXKfZUAMbwqYi70+sjxj5rd3F4GBDAeSVpYrSUcEzqrOS",
-	"UDyGfCxUkOzdcJQRCovKvjdzJHjd9AH03S581u5b71d0+S+U8RVOYNW96LvgNWtr1F7BqyKqbsV+tY9u",
-	"UcE260iGnq4829kCZPewisodq+DvwmYbJ3q2YZxt2eBWXhTkfQY8p8aNhhXQW8e4QsYUHPFd+YfSRo6H",
-	"t+O+HAS+WGEg/83ZormW6VnZbVK/p/eKUq2NTn3cyFFh8p1y1dSIR4zDtihfPRWEu1eJHBGz8FzOuGK7",
-	"5I1WmBqORV4IMjxYEqo1HU5tZk7YC8a6TcEj6Oo7zNJptqA5W4994MKxPi9hbijTfabIQbJO6P7R8wCT",
-	"fMQz5jogQb5QEwRhO6XVaEqrrjQY/cVvNRWk7nge4szbCEw3j+2u9zcWMLVFtKWCerEKehFEMINaHsgo",
-	"HTAuxojJgylgPIa+dhc8h3uEMINEj1YhzDceara7s641ho0lNXmt1rtj0AuvfCGFzfchVJN5zhTUaqJD",
-	"UALwIVFyl7wtk9MT95jrHWHhdbgi2M/2YdvPOD2n7J0bw3SLJMjFs9wVTytsRslhKTq3YX3X2T5OqQ09",
-	"lIfXIV38jbH5/6QUbNl/2KQON/1nNtJvi4j10hItrjHAd5TI74IY12zbIPDpFtlZ5PNnLtqL3qQHKart",
-	"lJpXlu0NlmE81dat50TT8QmG0rIlQlcgiJf151RqGVYyAu4GQtQySKjpuBEAULNkJtjBDsnffC8WN7W7",
-	"Di4WcM4uJEn5CKwUbVtZqVovKyhkhIYXjQOqLmd5i7X/C1ucZixv1erRWex7/cN9nyeAdeq53sHOF/3+",
-	"3ouDIAsUIpYxbedj0uOBhvabl16h5up05Hkuh2kxmz8/3GWfGFgPFs4a7UPbduNgp79/0X9xvHdkW3SU",
-	"1mzP98NKekoWuTGLAdHQZitrNpxAiwyY8MVev3+w2+/vAS9A8zZQyoiZiwU7oqtp+pHuhS19HSVGc4PE",
-	"mvAgou0OYbm2VoqDzz/eDLYJvwnO9fP6UtEtH9miWvOK5t5IYVdBO4I2LpW7uDsc+WzhcuZ2neOjt1X6",
-	"2ibb/ZOhb2XzanTE9vZeDzvhCqVEfCExD94vbBGg27bs7QlXyRmk2OUTu3N99A3wejSl/7ViB9med13l",
-	"PNSb7lsb7DSl5LUf07ak2/Nd5no/7O3394+Ojvp7gGeIPdt6Z2/O31Ybe5mtLpnLhI8nvY+3D9Z6cMaF",
-	"uzvNmvzMomjvb4WHbkfoAlsDwTLoVaMJLZUDzIKCvKYTIhi0qHBlpHZdBIaJZdyEOTb/+78uL9XHH/7L",
-	"/XB5uet+jGbUdNkXHItWShzWE5tlU8d+PHNJHS6jXxE+FhIwLHbXt1is17OufGTK2Jxo6eB4c5UQLWW8",
-	"euvr9xLvvou4b/lY2ymogxtLdGtkcmH2yNyhVfjDxt0ha8mQu3vPD9fRrbKNU6FYaAa5eSP+iaUk44JZ",
-	"oAEh4U+r7VODXb68/OG3vZ2XFq3zebJ3eBvdV9f4cUVK85yMCgFwVsSWgTongyqGE0IVMZxntb7zgZtG",
-	"tmM3cWyToC9iw36IKHl+4jl75UIxTWWPQwwOcKpXmPEdUIXrDg789ZqJh0lrjaF1bXLYb73+3ovRc3rE",
-	"jDLd3/nR/NcL81/98j+gl4bq+Cpgrs81q3m04fdoZnDle+ZiX7JMijH2z/WMiyyZbmx7RDPWGkmp1gqy",
-	"I4t6hjAip3NFZjSfsjSxmDxDWQgNgGsepsehqVPEKrUleDH0n3tExO6sta2hLIdleupS+NqQGKwb7bGd",
-	"780IeZEx1LNiwM5gzKN+s5D5VGnML/gYIq/2aKFlqVJ9KJ9ToESIJaS4QlhpyxhYz1z/vJpe6QkTV3Yc",
-	"qxH0ZKHBX+lHPsdqaDMotHhcr6J9NAqCXsgrjwFrbE86RjMzLXCWt6sqnN2+xq4K5TBht3tE3Gm+h6dv",
-	"a/PbbvCvMigcN05Fn9Y0+RgWucI4F6Sis0+azOmYBcW/PsWnEQyDva6RW+pd8NioJDHiTc3llAm4oPPc",
-	"iPWUcEF8GLcaTkMXhNcPXrr/hClHYepOoCa8PTv/yVd1Ns+UORVL8v+cv/2F4E7WgntAx1eFMcH3+/3D",
-	"wNQSIwmueetEOC/UnA+5LBTgQe9gDA98KKOdvZDfgD1v7H1zf473nr882js4erm/f/jix9vIsb7zYdp1",
-	"qCbb691XkU0+TFBjxTgupq9zZYu/jTqduKoEnqKKDeXCHosi2KJGYs1cs9I6O01nsD/W9KL2nxipcJzy",
-	"9nYVY6Wat7XJ+2e3rUP/n93KFe/3GsiLoA4dQ0dCasRBOjGiOABCKhQzVoM9CntLz9+e4ZY7sNPt3vKo",
-	"CgphLTMC9Oy5tq7xa3/3EXZ6JYM8ohW3CywlPbVUms3aRpjgox8bHnGOpeUdH7FzvUc8bsZoNpaGFIxM",
-	"ihmF7sNmd4G9UeXat5xA3T2YGNYYb7Kh71weUNmz8YYpzccO1MNnjvZ81vpV2EEaU997SS/FPlqrwAY/",
-	"Nmrm8s7mznS3sdhsDIoR1/W4i5ikPi/2TkAU7TtvPVQgy9vIbQzfbUEt14q+bKS1PUEJQlyVw+gszvVO",
-	"Zny4bA0jz6yqYEGM53TIqsF872nZJa5O2Dl1EvJvlkvD1/oOPBAxLgBwMhKkh3xRdjWy+ULN8vQBA2jF",
-	"9/RXuYCSQmJ4gM1DDYLIUDIHshSJ2MiAjM4VUydkTxkBcNCHPubgehoUankFwKJXvrVYE1wieE/nJbqZ",
-	"I65tLhVX8nG1wIqwhuNN+Hhyl3l6wBtllN+rvf6VEfjrq5pcAkfYH4AUAiuabCWzZr6a+YQYUiajInft",
-	"KDzyzi45qjoCT6ABLfYwBteUkAsCbYoNW58zEbj2rB+vcmm37azHleqMukq0IKOgK0dQm2GGAmAhrj3J",
-	"PX9e0lylIGLjlRVFltGBUS5Qf645wANnaVMaavps1pw0ZyzlxazZ0zE127BqxxiajGcr2Vz7+Mav1G/q",
-	"VoJSmVxc3WE0o4C0u6U6d0yoxUDNYvFWOHSpUSDUVSwjTGIjKIgGVKs/75O3BcBu0aZw5i8QNDYCOeh1",
-	"JEW2bOxiqwjlJmVQhqFta3wHmJW63AtsUWQLxhpPzaXENJqVjMZNvPI8k7PA4+CF/DCTw2nVE7DSeuy4",
-	"3/+hv4c9yO6kD9ouiCoeNDP8H8SIVbRgBydUGUvNxsIgxsA+6Yc71Lv5JGfs6t/REElYpNq6QWuQSw9p",
-	"8Hi04XjBlrr7YemykRpqb3B3GmiJMNguFfz9T2fk5eHRj8RiFNYcHC5pA7bTlfpag/6GZrYFYp67fBf/",
-	"vIMrt8lWjjEkEAdLCIqshGRQJwApfoZZ956psDRUWWjlw/39MmXlVzHP5dBs/iBj5LXQeE6OnAay0McQ",
-	"0FuNkaxrE/4hbGuS2Kp3dFWuuh9i18vtQIwIEY+7RNKFQSrXaOOJrVvB9kn5Xa3PClx+9q+ECxvAHch0",
-	"eeLWTnM6Y/BnrTBeDuKUUKIyqiZNIFnr0SU7G58I9HFbnWYsiUZpaqt/aifI9YQcffpkQQGATo0BlSY+",
-	"Ourg4xt3cy+q+spRxRN7GHfE+iBJRAbAJwkXUJaoGkU9XZlEPd4FQf6A1LHznh1BmT8CKEzWYK3xSgef",
-	"SIP7sIWnOd7huNB92Rqd82cOMxW4G/p+Osd8c9/tUDfzleNRHGLMR3E+Tmu4BM3nk2iX3+3Nb7kC+23F",
-	"0RZPrnMwpy1yyvwrLcBi8Z01XBF6OGAZuOvkgG0dML5W1zRaQaFF4ETMTrdYbspo6uB8mzzfDKxZ3rA8",
-	"Ck97AZ4bHNKCW5XQS86bsq7BPaIetFhcxfpdtb3lSFeRfBFWBofZXqivbShuKx3GcFbh5ZJygoMLziRc",
-	"QTNvub+UHV50Cy4XN8KqGc9bcHnuX1GzSk08tR0nrEIPUr1QLG/STCBwHle/DHlFCVEzlRCzecbQywmd",
-	"8yYe/paN8huHlNrLOADhLV3HE9BBGzqQ3bF3prm/Z0PGb1jqM9cjOS+N8nKBwxR6KGeVOMowZzYvwdby",
-	"QrZK0Fxh87nVey3aASyWQVSJ87gmbfI4kG303jMLIw1sEBQld5noaIS9BCFkypUGbS5WqaQbVP1Hq43g",
-	"xWYspVxkpzylggizJljUhC+wG566OvkGGgH7NOc5Uy2ESEOJt0qPMw5BPYQg52p6RYdDNsd/C6mv6Hye",
-	"8SH4XBsAk7cCy3fYLG1S6fGNFlpPJ/KvNRXS7sVbgLRQOqbO3+zs9Q/3d/r9/o81vltN0T1/sxMkjx4k",
-	"L1yL+MPkZSSNdM3qSriDLhdWqFYlzmXnlR6tFFC+o8tcZhl2HJMgmLCFiZBSRPhS2MLli1VQ+kFbVlDa",
-	"fep058sAUYe1q0a3GhQ80996zarbn063HDwhZ9tQ/iJ5lVJDxlKWBYJ3aIOH0EQjN6LaKF+eyfdypmR2",
-	"E8tOxs812cyo0PAfXpUZMPWruVRc8xt2D4UGptj0pCrb2umBRXJhVx32tsl9ratcJJWJvNEuWxg0PnWC",
-	"PZyFBEhbMjOTYKqMGa/YImlOR+2Qu9wbzav9v2QWquLjdghF9oWYpXWK+U8Vay9ow1I6ZyiBTamk8xQF",
-	"iPyw5iXaeqV11ixgp6kGbatWOq/lDoYMNsudS3UOlfNNQvJodndKyn7IaxOHGpvI9Q1R7Y0CNz08VztI",
-	"YVMrkBy2AwG2gzVbvfcNQHIfU1+OlQW0w2qKrf9rgjZVl/EAlPrK1wPUqfGnXM6sOx9QyJU+MRwGAmM0",
-	"A7Zto0nAvJPqsyRlQ54ytUuuK3UG14Z2U9swVxDIcrgUPt5LlW2fj3WTgOzuu2EhJLvruGZ5AlVT/O9K",
-	"LQP8T00GHzRU9msb0+mm3/B2iidKS2Dx2BCEzCjPBvITwktbjQhdT5rl3Cj1tuxntUZ23Fj1KT+2NrmB",
-	"5gzm0qj/gR29qVYDu9T1vkeJ3CgxfDYrNARxGR5Kre0UaDRm/IiD9K6g3f40mjlFNsEi8qAgrjEUofDl",
-	"I5ulx/0QmVt19PuC4MV3xhZunxtSl2AlrKk9gvUgrVVs1joga+Vkapve4p49BIfjUnQBsern1wg3+HEp",
-	"ITjztrqHX+/XVDkqk++SNIos2gorDTSQJqqZF8xwkN4gWZPGXKL8hEEbb2P6rIr9bXq00XciqYc2LQXy",
-	"+lxKBZq2SksJZXa2WGW3nh4X79afrxFUozV9Jk5I33XaXGsYbK9sSEttBxaaBFaY2+SGXAWPuUPCOQfn",
-	"d8uUsr879z4CbLg4BJ6TViTnakqc+8aBcKCbDOuIBIFgxJKkVDOftllGBarv1NLVyrBH752PH4GjikhB",
-	"9snfaT6cVH1WlXhELf7Sy/ciPsX7hFZWC9REuRtmbwCnZCaVJgfPjyBjndAJo3dvSfu4QjD5SoSrjVt2",
-	"BQ65Fv1wa212Yyx9d3pjSjWljL9WYXR8uj6m+G8pEVwzca+4dDf1OY12J8tgZuDi4jNGqCJ/kYAMzBRU",
-	"V/SV7e9Uqz4qQ0Z7k4P+rK9C+h3LnbTwrXNrCL5BEOnpbxbT5fnt08vLXfevl7ff/enp5D+z/6j/zNR3",
-	"3/3QMJz0qhyyu20DeM/3/go0tS99IOPUsD2aLSFd0Siexg4yNqbSMmOxKFJ53+p5J8sTkoMUUL5TdIi5",
-	"YixHLbMUQH+SFfDUdjcvHte4TXoXdByjI03H6K12beIqTaJb4u5AV4sNCXYuebdaUAx1QKmMuLhbJNWm",
-	"cl2TdwZOgUawtA17+3NR63U/kOnyKvcZKPYXWuLvQHkQqcyvUrnAbhL/AjcFQsCPODbBhx/zmef2Kcv4",
-	"DcttYohz+sDro0K5XxvFDX/CQkLbAmOkG7XTB0T5O0Heg48cdsInDvvv2dNoxu0v0GHV2c0PDNR75GkY",
-	"6cByTpsqE2JsIbS2OH7sg8EALbIKgqV1umEWA/DNqwiDEOT04uKy6Pf3n5/9jXhkQWIrDLw0udjrH70E",
-	"FMsK2b2syI0Lm2oQSI2D2zUdDi8qIIbNmuoEK9metH7BlD4rM+paVgh7TC8Ao3OYXieEQiWTsTs0VMCT",
-	"wRJ7FS8NA+QrWB5uAhY7bx2WX+OC8Yij0fw+KhGi4CzrcNcs6W+TAHxWy0xZg5Z6J53ZfD3jgr0WOl+2",
-	"rNBofvebpKkBgvJKSod2qUIN73NlOV1e6Xi1w30g9S5sN5U1wBrCMvwwi7SR8neBrVA6WzqErisE2AgL",
-	"Zmv8N0Q57O+8pDujj59f3D7d8f84vP3u88Ft+e+9/Tgq338DM2ijk45BtcE6Z5v+8YskdKj5DddLAv2+",
-	"nDOExbJtxmt1o+bpHzVSH2OtXYvcDLvuDo8av9iUhUeZrpqpL8pyP3hogxbiBgKP16Nczq5tHpstt7/W",
-	"8johAwlto8nvBc01y5WN1kxkke8SgCO9tmFG9xp+imsylggS7mrNLgUAcaV0eUL2D4/7fZBjE0agfB91",
-	"9pQuMfBY09UBPDcQ1N6psQFNN+kp4JmqEPWWMRtLSX5sD02LqL1bTjSTw6mXArLF43XvodkMOyZ8qdkV",
-	"sdTR4RX5wPUkzeniDolmlZQ+m2EGBrCxPQjU5G80gluzlFY5efWFdbZnENQaFjnXy3MzW1zWgNE8Wu8l",
-	"iJxTow9rOWUiIdeL0dU1GUlbRTVYksODsEW8IXb4rOHD+FG/3onWc5yBA3KrORLcbDGxFeDx+Iih+e4m",
-	"7aO0xwglAhn6GcttwRJ4NMicD6eKFB4j2FbAl06JS+HbTMMvKTahHjDsJZzuXopL8f33HyaSLGVBaM52",
-	"v/+evL5h+dJXIw9pnnPAvMSF4hbtgtEP8GLk6bWd0HVCrjNGU/O/rhz0+juiGBSfXQqclDqx7wXZdeTp",
-	"9Q1nC5abVzEYkOI/oBrBfkQD5q1cCPeWUde5VkHbU4+wkpi1l3+wCD+o1rMc+vcIqeGzHpyOpb6JRcan",
-	"DOMdqWRYDcM+caWPyWH/0G7bGab8mS07Je/enl+4tJEpg64YiolUEeXdJn4nBbl+k7LZXGomhsudv7Hl",
-	"9S7xOAZu4+FuksJsBDJ1+OsU8PIUFH6jSwR3IVgDRaKCUih4bkFdXiI300sxnjIxG0mVr/dZJGQxkeyG",
-	"5ZeufsX8DfSSXXIKI8MCPfdANCJoFRYWr1vHBkYSDvf33ctWCJnDt50FqEgvhU16nbOcTDkKKL8FIvXu",
-	"NZnDI8G9CEa39CDLv7uImH1gypa75N2vF8mlePX659cXr+HbZjrm4ILycXPSqRwW5iaVERQzfcFYCtGo",
-	"YwJ5a3g+AGCYMXpjyaWy85ciYyNt1j+UsxmMKMMUDHtmiuz3+z6OZ7YXSSVFJKr9/n4Y5MvZUOYpS0la",
-	"5HSQLbHQjWdGn7gUwZuAkCklHDIlC5lPzf4pRFpEF+Zh/yUuEfVOCBMtLPR5OUt/BaCE1Fi/eAFeQ1n+",
-	"99/DxtWRDpS5Kn3ydEYzo5OzFKAwEzLjSpnbMGXLhAwo4AkVAkrNyrr47xJy2N8jT4VEGARkOt8ll+Kw",
-	"f0Ce3nDFBxlLyKDQMDFDC0tZ5CSXGYOXDxNY3FOodbItt5Smmq2uxjy/d0CeQlaWlhLgkWCsvSMzBQ0z",
-	"N0/t75OnFBEHPJ7BCblGeIJrrPkHPFn46JGZKhT7h1sIJ35CqJpaCoLK/0tx/Z7pfLlzav51bbOi1Hd2",
-	"p3/mM66B0/xZptzCV7lI1vND8jf+5wTlgyJ75O/8zycIPGouNvovfNhrn2TshmWKpIzNd8nPXNmsp5xR",
-	"pPdLcY2wrtdAI9eZGfz6GErGUBDBGp4ocm30zGtDX/4N1GyBxJCtCIZ6ZsaHTGCWmIPrnNPhhO3s7/Zt",
-	"T0KUner42bPFYrFL4c+7Mh8/s++qZz+/OXv9y/lreKeEAyhFahDgPe7t7fbxMTlngs5577h3sNvfPeiB",
-	"GTgBjQBq4W/2npXY12MW8ab8ZCXo+duzXXKaKUky2De48kNZZCl2SDH8I5/RjCuWnpBrexWuETNgMQHM",
-	"HpSMXIo3ae+4Z/b/1PUt9vTv0D6qOV3mruMZO1BVoGio5DZP/F4wcEDY/YU/Ok2FNms+Aq/c3iabBrcK",
-	"iRkeuoSsHd/1EGkzAdv9ZPMMavW/yMC4gwZeN58SPrTRfBxy+OpUAA0DDHns4mdnpTcQw7o5zT2kQzmp",
-	"Vd9zfKIltTw7g9vXa/AkcBLIkXE5F0D1+/2+a7fmYI4xSm2W/Oxf1hhocZCQKQVacAxMfhdRACCcue5z",
-	"fn7P3gVYFaqYzWi+tDfHbn1iQaYhQxekL/TrHgOKt73aAM5tG4dF8e2pRb4DNQuEoO+mAESJzLDsh3Nd",
-	"eaOiFABF2ooQr4hcCqwQdtQL48DkkvDdIlS+3DdsqxXUEkFOcUWmbK6tAjekM8tmq9zFVj9jAfMKf9lC",
-	"KoGO+je2tDQDitmfZbrsjFx8W7HbqilpLf4YmW4mF/ja34xCYahsHyGiG7xyZku570+afwWVXICtBkYb",
-	"F8TLKKv7qglFKJg6md4mNan0TA7VCOzgOPmSV0wzbAPyE1IneXrt0cWvjXJ5+B0KY8+OyKlYElSNA4Ry",
-	"T1U5XSS2HYJTCbwsgxgJGA+gzILlp07ADrOXg/DUKfvnfz3d2T967mjekO4GOn1rFrpFDJa4rjUxAOCb",
-	"YshyobZKgCqVdSARUN/BiwgCcqtQvNsUVoTk47jDJUD+H+8SGwvarI+wG9sRfvuN/czT20CZrBL7X5h2",
-	"DPlhZXBM/l44R1IXIvi9MRkck1sjcluJHJj2m1fYSiOyp89yulirpJ+6LuqYQAWGF+iKXO+SV9LiVYI/",
-	"BQO48WN5TxfbeNAH6MYZVIl699xJqIlU24StYQhlQmp5slUs7wqQa6zO8CGVudrNXiUmw9ITMlhqxLk0",
-	"P3ROWk8UKj2lsvNgxGZ9lI0swagxd2Y/0HY2j0qFx0Ws0+HtEl2SGYDT2lvAcwe63pmKb0+EDJbE15a4",
-	"s3entV65D87riSIZoyk2L3T+aYU6tdUhxkyrspPNKGde1yhExpRyAOBjfoPAUtXzR+Fz5rSMR6lu4+xe",
-	"Qa6Xaiau9zoefB0rKWH6Jow6BLWf5dAnM8c+bR995p+zH78X4V3QKcNOvV5lXCW5Va7x7DNSy0bZf1Yq",
-	"oQ96e7ftclc8etMWtWaC8KbTsz8mvXlxtztd7+dgezgYI8VlUZNfoMDFdRpMMAP73wCVKFJsuIlw/pci",
-	"gPNHCT8H1HHoKaEqzvIglIBplGErAOQ1r1+9hwAMs64rM6mhbxStYvbRr+A5OAvNl4fhCxcsn6kWSvw3",
-	"Rq/zjA5toAYKjcc5K4M8d7vqzzCiuDOU2LIoqjVgSBVSCtWc0SnSjItLmFcBSsS5e6B8HLq92zYUUW31",
-	"DAY+kyl7UGZSjrLmgMJl+LCauUauyU5HnAZsfTMGtnPJ5Q2EpWFXtax1rYCmfw/AkjZSgi0iX8v9QT90",
-	"Dz3kmeEY632wmUOurPnSu/PLBgD8biRe62fwQBJjmxq4Vm3zXZAeq5vUzfBLK23hsBH+jH/ugnRO07QE",
-	"VW3PiC2hee9LyjKm2ZZo3kWtyTcRksxkzk58PH+JgFzA46aMzZUzdOiM7UZcmTN5ExBT7VgO17RSsEgh",
-	"EN83H0i7YZvmU1u29H43rkFsCscGQ3u7QgfJErYphrZK3FgKLFWFX6C+B75ndGC7nvSQwgJubojgsxwz",
-	"9rmDWImqVME5ff072/8G72xFqaIBId/v/j6zdVQ7QRrvF6XTrWIEdPmcjydW87HEpsJe8YaaIUvEOQ7q",
-	"uVGY4gQZUAn2iAErBGKGl2JCRQpJbSe2P8SI39jMHZ+lA2NPqMK6bmjFAzFpItjC/pFlcxW7V+56JDbG",
-	"IyS+IAutNIVQTkKUpktFlIzdoTM8ozOP9fwghkl1kEd5kRI04uz+erbTYRTCH3V5xaCM9U4WS+Wi2QJF",
-	"V2SwNf3l75RnKoEeAmh2Q3sebJcR5F9C4ZR9QKbMxugFWzClyRy7F2Gs3mbUhIDql2IxkQ4ZH6RhhPoC",
-	"bfpVuYZv2+9aWc5ynQJfLrczhd3bxKDmYBdhS2fIbqDbP4Q3IaLy1VWJ5gRuCPERi5EP9a0lwHxVeevh",
-	"g08UuS6v6jX4C6wNbLNDyGBp2BDLRieY2AnAilZLuhTDCRtOvblnWRVXNsN4QaOB+bC68pEaRuEUGwmH",
-	"/e6uKw57ZnZ2nYSwfcywcMeckurIzj5nwlhLEGl0g8gbaCLlTjdkqfeUElj8+si1McexcjARZE4mjOaK",
-	"KP6JpHzMrTjC/tl6wmaGz9mcd8ROSmxrPpHaB2wy16W4rumj10ah8ipWjkqwqrm+IveQ3OkaVmvkHulF",
-	"rE7yEV5FOKqHuoeoOXd4/1iaN3RibAxsloEF8HKkuZzPLRBp4DE1BoSQEJoAeDGZs8T6qOUNT1n+RF1C",
-	"ir5g3JDxbkDZrqVyNR0rbLAMxjs25uRA4zZBXOZkQIfTeEaY0ftep/lZuYDm3pT6oro4Z4gJmumWhR7e",
-	"x2lDOs6FZFjGGgVpu36NoatqTAjOl2iZ+L5VkEHKhjnTKik1NKdEYBKK0shtzGEdBhZjuDuCRWMLr9P8",
-	"IR3Ur1+9P8fWdxuDPriznQUQFtbuxWKTCrniSI8whgn+x6EUyijpRj0EvfD6L68viOMcLM135rlMi6FW",
-	"19FbfykUo1l563nuaIcMqbAI9gNbAgJpyCfu8puvGu1UzpxnI9gvpLxwMChaXl46z1zJcMxyOmEW1r/h",
-	"5j+jS1eudgw8KSwLs/NPyIAqRn59/7P5yA3NCuZ9IELaTyWggxeK4ZbP6NJdOv85Q4vkqH9grFOzlpA/",
-	"OmYzZUtosWQ+SzNUIsydLT1BOD5XtkUolOag5m4hF6k54ktx/QyeVFYyXPH0OsYoz+Gy1rlk99L99av3",
-	"4SBf2A1jLucXYhXnTN+Dw2+R6M+AId9XfW6mEf9izUKuiCspgJt0UpUV3Kd9b5ITeN2P+gcOldNWgV0K",
-	"ZA1mQ7gg+31Xuhb1F5rFG2qVQmDG+gMLmbXq4IcJgyvNNRRGhjI0ZHyGO6ayE+0hXzpr3i69GrPeIIA2",
-	"kRTUwKc5tw3kH56o3s6ZgKi7a0Xvq0QdR6UE5lOqKq5Gx+ywK8jGDrqaSDFkxzbfwfv+OGbwQp9M6V2M",
-	"6NqGWmTwhRta1PGiaQeIsXBp+UqjEIrxT01z/RPP2Ssz60cc/S3n+IXjv28cuPcaBmyPuzRgu0jg69I2",
-	"bLQAMmBjbkh7Q9H0o0hNzJfQ3rSa7lKiFrbjH2O5k/Gb9YlL1/BhOsjY9TFAGUAetmGLA2Zvpe1pvsoQ",
-	"qMZmw3zGTsg1igXb5+b62Cqd2JhYCnZyKa5d3OTacwTvHjkh1yzNr49rlg3KLxVyVTgyG9LCTaqqp0Iu",
-	"zFgeLd8jTl8fkyrU9DoB9hf5s9myB5RcdoQIudpEMli7l1hcuar6LiQVrNGwThCQK2QGNfJkLEmGm/BF",
-	"M6zmRkHfQUvBtfB8YJEXt85q/pMnCtumql3yU5nuabQkP1dISstTBiFamimJyOZWal564E9CM9jlE3+2",
-	"zjDyoVgUpTn2s1PmLKTYJe9oCeljowhLZUsmFjSqj8Erb/xuPozoqmD4fmGzwa8NJxHXBF1HKnNqncTT",
-	"GDSAs0i8VUN3UNq5rXn1PEMM6SijXm2LXUqFaj/shPBRgEpjYYcQ8ppM6BwVPE2oxROK+ofemblsAywY",
-	"IQnbb56UIqJRYVTQP6QhoQXdSSIFmnAp/FzMDa1Og3woW8LL0chY8WgaVa55Js0CjExLyALKwKAVA4ID",
-	"XQqzrzZ1nOaMqCkHb6stJ5fDqbPFdskpgrs52ADwrywAu1lBtroAbfckmM5wIqVi5iZ/gAI3sFSyAgWW",
-	"xYuzj1JF/q/9P9vWUlUQz729nf2XF/2D435/zc5TXa9GC+E8axCKHz8fut6z++UPF+6HY/fDU//Td396",
-	"+s///PbDzseVZ6IYsg8acH+XsxvOFhtSm82fu+AKdiQIMG1R2B5QgLpZ7tCwA+ZajjKjS8evQpkD97rM",
-	"Q0Kfo03tQOXJF0faXn/OFkR9L6s0K1lhLqvd6h6QAuK9DddkTdtVVZNZIInF7YbhCGaRsO5uU9/X9yH9",
-	"SpnU6xzXb5xANQwMijiNblQTT4ZOjG6CG1dporpKFK9yOoqSxWM11iMNF7+s0R5vGLmGzVmyThASDy/w",
-	"knUSHYWTK0sqazXTDUm5HUd7lubLnbx4OOsAVMYFAP2gPmE0Kt96AZLFEWXRa+4yd6wzLf2yVheJUfvy",
-	"fSHiXLB7asXRvrRmbteIXZXW+WVs96bS0kXwwm5qDVQQyF2lQ3u+2O6zC6L8bEn/9pm5YB0k0DRspOXV",
-	"a0BRjcAOrAciaQ9DsFlk1GzlY9cJNWgjAlIhkCCV4slz5EzrLFyXbcPEpYD0Z6wAUNb4tnzNmtdRVzAf",
-	"i6+rezRi0q4TWgehLmM30IdhysXsSzpqIAiAHQE9jCmZo0eEaxtLx3xiTMCfMWqjuE4VRT8m0JYNx+L3",
-	"4tkpZn3/4zl5AM9JhVG4bIFQlsIRbaPIMCeiWVo7gPoZoyxxULnVDJwyByOO+/E6zd+5AR82qGmHWWen",
-	"XJTxS4VtS0Qq884SxW1bqXIIj+FsjMUJvdkqLX2NwMY62Tf+qSa4mGX5vYPGnE+oWgtNCX9s7Fh6B0+v",
-	"w6Qsh/bhRnAagchJ2RNFZvJm7Uw0Ns5omOpsHt4+D+DjgDCADrEv4mGLzeHrQXSunIxU0P7AQvSif03L",
-	"MfN5So0gVSFEzcWszSTPgncagIkGk4a/AIJ7oCFV4CXQsUIQ9h/f17BU62/ZJRcyrMVG4HUIPEyosdvX",
-	"0ob5+hUMvgmbNMTrV1M+35FzbEqwg8lNuW1J0GDdmMRQXZBLT4xNMLXh+m7m9i0VCTnOuE4AeM7ZGc8P",
-	"q7rK+CumFNXhVkvuvh6UySaRBEDooOeX6L6GQAOMf6UBys2I5IXMp6NMLgJ3PQEYaMN3EeTFQ7BfCose",
-	"FuSilKEO89hC5jat0ggyhKaNqHtmvm/KFueP1elUzXN4PAki7pSTygmSvBACYtbfWLpI2WKgBOM/qS7N",
-	"EmyQS4Ltd8ZcOPh09RiSSQxhh/dwzT2OKW/PPudsxHImhux2rYZ94cx6xqqQN1QpphSEF8mvrhtI6B1m",
-	"rLyp0Ljav1Dmt2tm7njZ/CO3Ld6tS1muCM/Y3f4L08HVfnCmvcnCd3vbJX7ilpNty8zeuzOvxpmiVPGM",
-	"DqdCLjKWYk/Nu4/UzLG0SwDYBqqRleZZRn4vWAF5E3K+arSdBrN7pDw9nOKtZeptgXRfScF6JYfc/PA/",
-	"YMO68CxR2yym3is4SCqu9BjhAsruQtsRW6Y04T/PaHrDFdvRjM4eltKi+EGnMPqFGfyxElI5w64Amr8e",
-	"XfnUNEmwD29Fk/TeS43ncSdyAgm9A+dwJ+9le+bl47pGyKPEw4SyVWqDyf3Dze2xUlx1lt821eFiCCW/",
-	"l7t+J7rCHL+vSk8Eser1QlrOrDCDCbAQLQYN8uoZwNyqKFj2qV3JY6U+O71vnOzMkVgxKrz3qpISGgSW",
-	"70qTavqFGF29TN+2XJFZ6hJaZxzwjrCHlM82t/bSCebv2dJ8p0iYH3WRR8CYT9X00TPJYIrfOKmqaaWe",
-	"03NKB66aMppmXLA7U6kx/74Aff7EWZYGuMFK06W13wEmsAIXDmYt12WtAeS4ODM0RpKwikdLjTC7b5sQ",
-	"34NDpszsOH97BvXe6o6EZ561O9s95b3RIdbIelZ2ZifxWCHl7fS+fdOiTIu3xZlY+K1qOUDt6GeeMc12",
-	"NFXTh6Gi19h0iYK7y+KwURv2td1oy57DOl+6rs8RKoOpXpiZPl5SK+f4bdPba4RvMmdWeijvTGUWnKhs",
-	"EN49nX2waTV1Ty1glWlCh0M2t+0zcq6m0LAjCpHrEB190+9HSmqVWX7bxGZWwQjN9EQWY9RV9CRnFLM2",
-	"0Fs68O75O1JhAyTJN2HLmBJb2eJB7tre43M6Zq5nqiSBG9khRkYzcP4oIJBfAf1xFmB6JuhCT8rSRVWt",
-	"N4zgQRr95WtEGFKuZvwL2AWJBXRD/AI81Ujetp3NI2Vobnp/ALEpCBc3xsAcY20t+EhGsrBhP+Bsd2Vi",
-	"Oc+ynZzNZa431ka5fvtYXTmi1Rog2wXLet4AoJwpkmIXuoXMp7s+W9l34CegocEEonVRgP7wHmf2oKn5",
-	"5TBrIpW4PQlRkoxo7uLbiKMwoYqMpe4WtYsGe0NmjBqRnH4NjgNNINfLt1gs2x66YsyXdJt/+7j1cVBP",
-	"VYa5FRkwvWBMeH+CwvwJCGpfCmTJmMzs6HuXnBu+IYbM0582BDahN4yM6Vytg1F+ffPt96yDNayTmbjA",
-	"7tqblAGnJwobg0Lmab2vyZcjy09zlnLNvogkRJi0lM4AcjYnGaNTC3GLNU02q6dKZ6/dFB+pePTz+7Yi",
-	"7e+QjWBBO9eTKsrhHYUg+6SZSL9mnCrxOGTYnQVLNFzo19w/D6xh0Z5iFAereLT0BrP7trWxn5kRLdXo",
-	"lA1NhUCMUGlzR1oc8xu2M2IsHdDh9EuQZGKbbVhnSkQV4zfsJzehR0pdlTl+4y59qpmHvPJ5HguqwHme",
-	"3TnyaSn1SwU915fv2ypT5dmbD31WFckyTg8VkmEc2IM2Ak4lNAFAB4qSq/T7xi78kZKum963HxFFFljy",
-	"xmpV+B3JdsrY/GFo1pAp+2SODWEx0xWM5IYpSn8zU3yk1AVz+8MK3YrkuiOBWcP0C5gSnmtVvTlckREX",
-	"YBs7j/CM6iHE5YJGeTPKM5aeRLEHuUKMNYQoXKVQqzU/ViJ10/s2TRHnsCB7ZUm5dVrdhR5zhkH49Cuk",
-	"9r73Yz9SSikn+I2LS8hQrmR2SZLKMiJ/Z+IZFeorZ1y+FQxddRSAr5iQxXgSozWY6qMlNJjdt54dNEKE",
-	"/wdNqbSvPzi7WgUhbaifvbcTfLSkhtP7wxkAT1TgtkJjIOMjfQ9Cg81/2LSPZlzOg/mwTDFQQKE5e1mc",
-	"Vxa3rVIjrOKRp4PUZvnHoM2KRwUJEo7u7gRppPgX8KicGouA5ZxmthC9NAh8XwWbZR4jOJjloyU0mN23",
-	"TWDOFIjX/LqAcSVd+j4kx6XYjCbz3j/1oHBeOMgmBNEgmAuYBx6soFOAntWaaNuaKQxbrhhlXyxa6Sf1",
-	"7LO4XXtugATraePBT21TZbZP6SdvdB2rtKM0Bylix9b96SSfN6zvyQpATxU1sFu8wK10opjWGXtc5Zfn",
-	"OKdHKjzs7L7xTHxYBKHEe37oPYousXPtV/AdYT/Ux92t9Y9UDl7mNHNFxvLOtWYLridpThePwaxapaoP",
-	"dnaP3FyqT/PbpjPo/YqObOwzpiUaSsTmAMTozHyBDQsE2f/tc2/AaM7y3vFvH82mK5bfxAENLybQ5FNp",
-	"mmU+07jIs95x7xmclx1sBVUrH1PBlU3ZxnZc81xq2xip7P0ZWkYV4D0VUQ9+4lBeZKF4EcJIJQTEeB6k",
-	"h9svJETpnPLxRGPvNkIFzZbKEDigsQRjIt5WDMtY+JusZYAFZlXmWupvrYtekLVhxykVp1hfkBCjBOCC",
-	"QjAJ8EHvktd0OIH+PYKRtMjpIKtQQmhFPwkgykLcQEsWtx9v/78AAAD//w==",
+	"7L0Lcxs3tj/4VbDc/5adpCVTL8eWamuuRnYm3mQSj6VcV03kvwSyQRLDJsA00KI5Hu1n38I5ABrdBMlu",
+	"qWXL2ZuaSSiyH3gcnPf5nU+9oZzNpWBCq97xp96E0ZTl8PFnOaSaS2E+p0wNcz7HP3vvJyxnRE/M/7kY",
+	"kyEVZMBIzmi620t6ajhhM2pum9GPPzMx1pPe8X6/n/T0cs56xz2lcy7Gvdvb26Q3pzmdMW3feZqxXL95",
+	"tfrKiwkj1Pz4RBEOb+Hm6znVk17SE3RmnsvTXtLL2R8Fz1naO9Z5wcLRjGQ+o7p33CsKuDIY3cFzMxKt",
+	"WW6e+r9/7++8pDujD59e3D7d8X8c3n7z6eC2/Htv//Z/9VYnlfTOMs6E/qWYDVgen8oQrniiiICL1swH",
+	"f9w4p/+Vs1HvuPd/Piu38Rn+qp7ZAcCIpNB0uHZlh/jzV7G2Ra7kmlW9FuyjviZyBLRJhVqwnAzYSObs",
+	"BL7KuNJkwMZcKEI14VoRpWmuyYLriSzMN376fxQsX5bzH+J7N1H3jAv39151yqc7/6Q7/+7vvLz6v3c+",
+	"fBef2JuUzeZSMzFc/sSWqxM8m0jFBBksYSZDmmUsT+CzojNGRjIn7IblS5KzOaParQL8aPaNKZgb+0hn",
+	"88y8+8Vo75AdHo12hozRncPn34926MvBwc5e2h/2R4fsOe3vucVAtlCuRjDYHTPaTaQRLNPe/otNy/R/",
+	"7Py/61bnZz7jenVRfpQLMqNiSZjQOWewqzOp9Ak56pPFhAmSsZEmsli7rxk8uDZePitm5abiX3t+WFxo",
+	"NrYH6x0bsZyJIYtTJBdDnuJJz92Vaw6Y//3O570cC3DWnKm5FIqVjPUsZ1SbpxquLzQTsKJ0Ps84svpn",
+	"/1LI75u+cMj4DUvh4fjSNVybcEUEW+z2bhMcyk9CLsSXGMiCKjI1Lz8h17LQQzlj10TRpTLkoicsJ1Qs",
+	"rVibUDFmKQz6lRSss+GeAmdaN86hnM2oSGGkQ5rnnKVIwLdJ720uBxmbbRjJHK/4rt2I3HPXDMnyDzKi",
+	"PGPpCVGMlfxUjgwT1YUiQ5maIziQN0DkgS7xjul8uXM60jGB+J7rCTnqHySEmgvIxB1qxYZSpIpoSaia",
+	"EjqmXOzGz+rB862H1UztHwUrOjwAzTaSm8M/lHnKUpIWOR1kSwIbzLPM6E3/KtKxWdUF1cMJrGvANtiN",
+	"eeMueT+hGp80KhRLzWVG6TL0qy6FuQmuJNf2rVf2wusEhBs89tru4xVPrZTkyolJKtKEcEGuB0tzywSW",
+	"nKW7lwL4nJ0xsJKhOT8ZS8dwImiacjNpmr3N5ZzlmhuOM6KZYoG0+dTL2Q1XsDh7Ru0Lrg1/W1U1+XBC",
+	"3O9OqOVsLnNtPi7JhN4wQ5BAGZ4e9vrwT0AS/Sj/tl/Jwb/Y0IiBjztjuWO/nMmUZWo3nG9wwQ6fmUGY",
+	"IQMjP+6NuZ4Ug92hnD2DrRzxnO3M0rz86xk+Et58OtQxPeb9RJKUp0TJGQM2dEKu50zOM1ZXbCzTkkQj",
+	"aZj5V5eVp6vP/3VEKCmU0R1kbp5InfZnT9+1/fP4+oTQgTI0ZXQL0CWWSrPZblW9e364Iq+TXi5x00PZ",
+	"/zxyneIpXMeE2aLfe0oOe0kPtWNz0OGFvQ+VF76I6QelxPwdH/qh4d5qUOq629X0hit2weiszdkY5lyz",
+	"nNPece+VnFEuCE0N4SqdUy1zQodDppQ5/kMpRjyfMVDTmRhTcwiNkrBypspnbuZhF+yjNlvhHvbJrdtA",
+	"yoxRsbK89sKkfEPDtS6XpssFB5Fv7q7OHkmooYXkSO4KT8ymW3777c2rHrB7TXm2QuMHL2LHYcRFysXY",
+	"Pj644ShiFSe9iVTaaIV4iDWbqUa3zejHN3jxXvA7zXO6ND83n5sTPy0UTnNTaoSoRIG/6bY35ZW3SU8O",
+	"h0Wes/SKbn3fBZ/Bq+alFlRnnkvCNRnKIkuJkMbWI8JYphlXRsJafgaGgbuuxs7iS5tbBbPFIJWxxrhe",
+	"brv+3F1n7pFFjqbERq3DkPw5Xmpu0lQ3vAeuNFKPDSeCG11gO3fwV5r7uF7h6/vRBSvmqTE1WqzXDcvj",
+	"KsBeAtqSFIzMZB5auqigo2iC5SBme2FDN1ttITsDd0V5/EPpg0tcOb5uDYL9rZJwlVYqC1HO0W1aQ8YJ",
+	"LK5rnvkzVxG+6bmN/7CVqqqsZz/GeoSRMdt4Mcih+ubAQ1eWyc3h3J8Xp0DkjGbaUFTSmxRCG2pMcOtz",
+	"dGYmvXEmBzS78kzO7z5qlTVtY++oTt3r9+jcEUy3O3XuDribpGCLXtLLuJiytDbc5y1GC4/tcrBoDUW4",
+	"MtWgZqI5NKQzRrQ8Idcjnit9pdgf13DCrzPq/7T+ZbR+gFdTY80kxLp1NLigzWXCMIYlqzq3wK1t3tY7",
+	"7s2LQcbVBM/xmOXznBvR1oMv7AB6x4dJz70e/ihNpd5x72i0P3g+3Etfshf0+9Fhf3Aw3E/3WH/0kr4Y",
+	"fD983lvVvtzrK7zyYD+uHJSj+rRVtQ7G/GmjdRNOaNuV4Wy3DaF2RINbEz/t6qzCQQejasj9kKo6p9N/",
+	"mFFbgdNUT6eWwntC9pLeH/4JvT/2VkmA+uPQRP3+IxhOzWqqOkw374Z/TOLe32aV/1He3d1qz+e5vKHZ",
+	"Gr5gTvk8Z6iXcTUB8U4FYSKdSy40EYyl6hjN/iLjYmxdFSO0e8EKVhI94QuZp8amNSzB2KwLSeYsV1Io",
+	"Zzsjq181lcG3ZLWVlWAXKItcoUekdEP5mIeR8DtW6gR7dxhTjCgsB7saya2kcT431lfSg9fGfd9ypJk4",
+	"AabIM2aGuaBcK2+xA+9D11ZFLYoyAXhPC42NfZzznKnoqv2Qyxn6qKQgQg5kuiQzurS+i4QY2Zx1uKxj",
+	"fsNEY73lTApDcHWjaVVxGedUWI953So2ZtpideJv0MVsbzRUaB1xNTtjL6o2r/DfqNcko3MVo4hfcJ1x",
+	"jVlKuCBm+XbLiEow+oxRxZqSoJ1Di3XFs7rVgsSrojq5fUK5CQ05meM3nfOwVu5O6tlej8aEQ8AV78Hu",
+	"/WParE23Sp+a3l2SKjOHJVO9xEjUD0kvZTTNuDBD3u/vP9/pH+z0Dy76L473jo77/X8aQgZToveeKnRf",
+	"Kz4WO1yQpSz+sk4Gq3X5BJlcMLAs1QnqkfCVIlQsiXkRhOqaMJSfzZg3c5OkV4AhbX+3PrtywvURnmIk",
+	"k7zsk9TIODqx6RV34o+6gQV2EbPA4MZgnA0JLaCKTolNMaXa0FnphQF3JR8CY1DFbEZz8+VpzdX6RJFh",
+	"zoxdyGmmyAISXeiUCbBQHB8P/Se/9y72+v2D3X5/DxaHzxhu6O+ferBNnpD3Y4T8g9GMPRWPjNikghQC",
+	"YpREML2Q+bR3++EWGEM42b0VYleK6Qitn45GbGiEUaFYrhIyozwbyI9MJSRlN3zI1L3oPOZqvKMv8E4+",
+	"M7eXjTyxd/Z8TXJGddOXeBpoqI9c2BteC50vG6yv98Ntfqi5qGmQC09W52d15mKsm87rOjJ+FCT5mckr",
+	"YiKBloxOULCCuJqa7+ZSMYiNgxwsDZtHRaDbMgBrwsb5Vu2i+4X50IKIZ+jU65SQ9VlGUfA4H5xhy0o7",
+	"n6Ji+Q04KVII310NpdC5zDK0v8Md+b6Zg658Z5czKfREGr75rsi2K7MxSlQkZUOeGnNtIAttRBUdaojM",
+	"CydMDG3OzOuNVkUxR8SGqH02lrsAHfkQ594lp8bAB//+pVByZox1qhQY8nQcWPvC3GS+hqSQTEkykVmK",
+	"Ri+1oyCLiVTVJyg4Pa9fvSOpZArCQ5plGRwszKCw/gXrUti9FKtugqFTdDedlldMAUVDXNGwsxYe9XLj",
+	"K6fsoKE2OfR5FJsDd5ga9spdD9ZsEVOU3wjIEyi04imrelGeKDIoFBdMKQJ3nxCaLWwqVTXzzp0ad30v",
+	"6dlHbg3uuwS5TyvW80ZDySsTvMXqh3pFufaHjdbeUFjczrAUOaEKHVOwhrPGOtcF3RrdjY2oxlphERNH",
+	"wAGpNGStFdbxUDypxTmpjGd7BOoM8mXPJKab1H31aZ2+DldSlj98OoxlJBsGwW64LGJ6N2TpIuMasDEk",
+	"yY+kjWzY2KWaMzq1pqwUrCa/WwzjhmY8vQK3WjP/XY0+YBGC2VSfuIVIUqamu8ES35c+zPMw25vO6YBn",
+	"/hSvdSDLtBhqKERIJRmwpYS8O5lRbT3GJGcZowr+sidydw17V1Gv3pjfOHlFZJ5CyhzhKTzbpmLBPkN4",
+	"S45sKvmq3y2QCCvvKJ8z5QI82ZZ3UDKRyiV5RZ7p1Y34c42cUwR1ExJcjPamhLRXVGHWvOCPghVrxjxl",
+	"bK7MWuCiVISwE/tyNDLaY/zZccbpR12RN+ba+FMKkbJ8QZfrdWhYXEh4s6NTE7nA58PQFYFnkAVdorJt",
+	"9hdJSAoykQtUOzBjZEuOlCMkv3LlvtsJVzctGH8zflw5GB2y47MJFYJloabLZpRnhh9IDsFthRH5TUI7",
+	"PmT76O5HezZhw2mEr5dz2ei0tpdtiWj8alUfmbJKYiQlmilNZkwpOmZ3dNDVmbEdUizx4cxntlVn61Sr",
+	"K6/IbZr0j3CRYx10qBu49vE6cw/WEbQJFaVbo12vX71rmaXmzubVnDYJTrxx158vuB5OMJAixoXNegzD",
+	"9EexoAsb0+wqoovGE6CEr/5qloA4lxkfbnV8vcWrrAl/9W9bldAqYA/BFV9aFkwrfGiwNkmdtAKiwZ31",
+	"o6+QRkNG5rKtumMK8MQz0K9Wj0lzmh0sm1LiYOnpoqYBVvMNOVqd4NqtaXpxIhpxlqXrFB9bnpIQVQwn",
+	"hCpyPZ9Iwa4Tco3b8cw85mok82tjwl0b02bEWfpMzdT1CUpCwRY+/Rv0Dohd8hsmEpsbblirsY7tb1Au",
+	"h+UHxHKpXXLOhjnTKFwFWNg0x+IQlsLkQXJCtr75QTGduNGbkQmp0daOpbrub091vVeuq6GNNWWuxnbz",
+	"P/t6idO3b1CvcTPgutwCzPbbsUvaJFN+Ywb8dttYFXi24tVnaSXBH3MkbA4i/uJqxAh19hSxmQM3TKS2",
+	"QAC2dCV5loeqGeFasWy0fcIxXgSpkQPDPWAxwj3xR6ANM7FH/4FYShd5k5VxfpH0SRzBK0hibxVQC/UF",
+	"Bvl1+/39Fzt7+zsHexf9/jH8759GJGTU0OEM5AOwDR8L29vph9eW+oFmgkJuXn9v/+Dw6Pn3L17SwTBl",
+	"o/rfkEtrCBTienKRGvqasqpM7zFRFXDHvdc4EfJ3KooRHerCUCU5f12Rfce914VZg2d/ZXnGxWpUeVXV",
+	"oln26whCfg2Urg9JLMUoZzMuwAwZSyILfUL+LkVKl0RL8kPOzaf+i+N+3/y9Bx9qXrY7KnPNVbNQW6pO",
+	"4K9nb8nh97XTb7SowEW3HyuJ/vBpPzm4fbpTVkh/+LSXvLj95tuok6Oqg9WTXzQZZFRMY5J1i6vwsypr",
+	"NTv39JdTYmYU4Z1NCsq/e7a2ojzkBE3UPE896xlGd8zvS7K9C5bPHgHTCzgViL17cKr/5kwI+ifnVH9e",
+	"/vP/S34ih1MwtSJ+c/NA8H7SZRWzov/i+KBfK9iqzOTp09/7ex/AU/6f/d/7Owcfvjn+vb9z5L46PO73",
+	"v1md3hpt0g2xS1VSzhrlRATcp13K2/0yvRrq2XYS3a7LPGOaXVA1bbU4cH1PR3IstX3UPfIr4RGN16Sc",
+	"QKcLAxW/gWO2sdRyt4DLNrFxLqtbR0pWWrtLXeBs1fJU/CNJ+ZhrayQ6FwNVZYlepWhpJcz1/HY7Exp6",
+	"jzKMJMpm7OplUhV5S7wCqsr5QHAE8Re0eT0xyglZMDbd7UXgDKjaHoSPHkJ7a1OSq0yuW6JTlkvVvOCC",
+	"2ZKKJwrKLSJBtA49bFifbxYY3rlVQsJVf6f5FJPW3TY0SIm6wUr56mzNGtIsIXTOEwLxD0zohyqbE8Jm",
+	"c720QYC8yNhK9tU2Aganh3kzOEEab7rqnPfC8YxJYlz3at6H0euE1Hy0XN18eyRbWAMlO1mf7XKXAn0M",
+	"W9WciUeH0XL7NgETuPpqJPMrn1AcrQ5pPtI2UYjG8QcIaVYgcva2A6IkPXAhN6lBydlMlgXxESsB3L2Q",
+	"P20vPSFSZEtfvulBhcCZStMUvcozw2TB0Xi/gqAYAkl0oR4sTQhr2sHl3jLX7qJ0ritcHlhHqN0Q5vTl",
+	"jCJS0Awj1WZNV8+iPwGN4AqaJYHCrCAQ3DTJpCaSt1XfW5MCti/xsWcky4p1gQRe2b+kZD+Neammw4fg",
+	"pa9Yxm9YvuzCYeKe9YVcJjihTjw/drlXAjifcSZcOPPLV9MjaVl2xAwRzmmuOc2sDUu5YIh+aTOI/Gf4",
+	"GkHRarGal80szGBEHdOgc660TfE1Kjod54ylJW6YzS0n54CVaRgOEymE8lK6VAlZ5FxrJghVZMZTwccT",
+	"TX67OEPMTYYIaFwMs0JxRIYL1Ozu3Gk1LTRNr2wql6dNt+PD5YDlig0Lw8SvaHrDlawnakdL9VuXdzGR",
+	"Nga1gbmWgzSTbhD/w0W5Q8If3olDtG9vzjTzjrmmZ3FRg8MIgQQK8hJIqUyCvCzQx+EsOlFYz8Ijp5ih",
+	"A2q6MRSh5hjS14X0UHuxZMAhm7dLc6ElVNydb2uedmBM5tkcS2U2a3XDUsFv8mB7efNkF1esX9dg16Bb",
+	"rS+bDleiSfT8gTGtpmzZaEpTjufcn13UWmztpCHZnstXYqXwqJeGxNRsCy0UBZg9k4XQyuL9qgrg77zI",
+	"51Ixm/iK4IkJZnvubQcCsLioTdBIDN8Q7cC7cGhNkFFKAz6GoE2VgvnBkYZsBiOJi5zZ3JYhFUOWsdSl",
+	"5iVEFcacZanNSsH8F5ZDVn7O5hkdQjpHQ0SwErJy82qqOnyP+U2koDs4HgNE8S+o0gSCwZE3IRB4+qbc",
+	"aJvIoShHgE+f74qoOhgoaKWHehixmhIX0eLuAgOGYf3t1IFXrkLWxI+ovdpvRvs0lSngXMNRL6k4IITK",
+	"YXXbHnDpymGpAYPZXWwmgL2wfAABHFfzA7Y8a8RD6XCC9U9fk6VTpe97ZA6W2JA1d5ogLM9lDiwL8FcX",
+	"CI1l5IXzMeNBdYD0gPeapjlTihklepU9xSXy3ei8pNmWpNg5lpgroQvZJsrPNLS+7pKH7h7d5Wi5mvF2",
+	"wAQ+vHBKLFuwWmoVp+iLxRbclLpcpZxnWRDHqh2vODj4ORdDrJhKc8TLHlNRDQof7u8eqd526619gCtl",
+	"NI2pH9w17gCjAo9nWVW6kPk0XqSSM1Vka5I1rdLldBdj5ZTi+4kiGVXaAlwZzcUrNRIB00cUBPpY6tZJ",
+	"mGUYzY4vsZthF6AhwYS72znVlAbM56Yah6YU9/K3jndUlqlBJnNL080aV9vU9oaW3UqNoHOXumpStzat",
+	"Pa+VXe2aWt5OpFirE1Ni7rF0AY50po7Jdc5odu3+DoPW6gQdYdeKzwoQQNfmlEOHiIzRG3v1RBaKJVgf",
+	"eCmg8NOsoSJYJp/aykF7bCF7mk6ZwMT3EL0U0qDtm+7kVAyXoOuVfcf8MyI4SzFMMrvHiFS/Yt438VrE",
+	"i9JLMyYMNIHe2dygCYmwiVMazLZoyMtXelgYvrERBvLu4asRVUYdWH3RbwCcZ2YPmJqumpyk2LmpPX+b",
+	"+8OydaksUSEeXNn2prE7xRaPNLYGV/SXskPO3NF38MwqP3LE04IfWeru9NAs3xXtgNEswkSo7pYwUnt7",
+	"O/svL/oHx/2+Kyk1hLUCOlJiyJufhzv9vV2rUbpX3d4b2mILWKaPp5wQIRe1FFDy3to3VBA5GimmV0pK",
+	"jMojhzTzEIa1IxMpjN/BD/vlhwv34dh9eOo/ffOXp//8z+/f7XxYueabv0SzP4cOA6Y5gEe5C9uyC+x1",
+	"NRCsZtm6ZTx6JWHXVq067+cJcUkLkZxcV4jdFSqFfeSVBTOLq70reCwbarzXQsRfSKLzZQKZkb6mDMNP",
+	"UtgydMSIWUEm2dAxZjt2vEfT8Psc9SsAE3jnATFX4K6K2VptZUaXZEanLMS/lS5/gmYeH0BgEb+FkIgV",
+	"0h1sLaRb3b774MlY4N2IqAQ/BrWzqezB/ubVB0xQ1vCJJa+IuwPXkFLkWZs7CIX04NfLjjRE/Hfrkfgd",
+	"j9HK61fvWieL5LIYT4zqMZx4JAwMhZlvIAimCJZW1Risi9soCOY6ibMaCnN1WSvKXS4X6TmUXh1Xnzxj",
+	"YB6fvXkVMUejmec7H+I596VDeJV52NmeIK4OnAA9oYIEJWGYToQdHmEhAnjH3VX1KByazYiPD6wZrJ7Z",
+	"zg7Videv3q3DOqgBpWx0cITX3iY9OY3btmvbrJTxFzlCFyZXZJFLMT4mOqdCGSJIiJ7kUuuMpQmhswEf",
+	"F7JQCXFxDgJ+UDHi490GWqpiemOqWQW1s0yZ0tA9Dz4qplcaWs1zecNTlj9RxJZk3x+7QU4hghMs8Yem",
+	"pIJ7+wD0EjPMsIbchsmhmR9VGuu9vRNSCsFAxFWrf7H5woIqAM29Twbw/5DevUivebisRqT2tgSptbG7",
+	"P6Cnjqm0XMI2xtKAKnZV5FnvuDfReq6Onz2jc77Lip293UAGmIEgoFURdgfD3h6R0mL7swJYA6MPEfzo",
+	"zoVdvdv1Rci1Kjw/zHWgMk5s5mxsk1q4UJpmmORyQmB2dWKNKzZ+kvFFrBDKi72XMYqvFdctQ4ytJ4pA",
+	"ST7UmLkhVWCJn6+S0iLnmv0qsqVPjGog1SNnc30Bm5fVDWrXPPHbtWpO+wGVdkv/P5glXZXqE5bNt4PC",
+	"LoAdo/08koVo1tIsXsVo1n/KlkYHxtVpkoUj50hn0bQeY8EMWMXmWuX37qhF7gf9jWYMkdYQSkRN5EKU",
+	"CeJbwLiss9q+IxhuggvceP9xl7rd+bdI7BE8J8s0rsqpxDbLXEZ+e/czmRXQ2xzRW+KrnLIRLTIdZ0VA",
+	"VUKWD1SaCkRVDaV/jib1ytu2MqZ1WDZmEkhqzlSpaeiN3BF+d6o27fNVm9aY6pFhYN9NtI/KNUXa5SIh",
+	"AwYAqBpgZbVHhpG57RlgGwjgCgW1MnlhHxpwtSjOzdFB+5aOzfvxreO3p2Ad7bA036moMXQKQL7b9aN1",
+	"vNVBOdttTyL07Pai8flzZ+VBTmAXCe7BGLdv3gNksLx+9e4cWnGvExq297kNMjut4/Wrdz7hhKopF2O7",
+	"9U3VmNMV3daqCqtAV3HmYLGU1uj79YYMDnlJ+ShvabusAch0VvOW3XPabVu13wzroVR8M5DmScH3cdVY",
+	"AMzVsW9wmkQVgu6V0AvLd6m2Tf+sSt5MA+3AUHIU2phZ2YPYJa8Ksqzr3cvK2shIZonwGNQ2/zPE8wo7",
+	"ccW0x7g8CfsXbQyHuOvuFj9JyzSwhlEpnOgajA6fFGs4HkKWQaoNSmi8df3CoN9jtY9XbH3SnI90jKGd",
+	"yxmDLl0sUyzAkFNlTUOchY2ZCJDqNrvJw7DTqnvbptpD17WRzOv7fXR458ZkUzbfUHRkTL/IyWzViGxG",
+	"l1cDFoY610aVcGO5JtSlVhoDohprugckshzAz2m1lCyf0TLX33afrect4tcuKtakCMC+qkUatRSuv8dG",
+	"51r1nPc35uA3KKL3Md8rqtrW6rs7W4AC5OyGs8UWKW3xCR3Ba0nYR81sL5VYHZGrWgNee/f6YxxbWrCt",
+	"9dEwMM92pNVpyj5+d9ccuGhaqAuJFNDleg3XNCxjzvIZ15qloG+h80FJsJIm9IaRAWMWBrzebN0lTC2o",
+	"CttBbE/pjZ6HOGL4aQWQUjFty8m9yFtneq1h4Vuzge4a3D4OpE25eFQsG/gyeBpGm0sBWZEPAXPynMCf",
+	"5NpZc1TSUK9xKkiXas3NWqQR2yQBQUg3Verp7d1UPddokcdPNW0tzur9lqMCGr9pm50P7ZMh0QkuTOzE",
+	"7UAb7uANe4Dt68R4vukaFjDpzZmcb++U9havitvZ/iFRg/vjnKVctwEWahg4dg/ucqdA7rWJr5R1nT22",
+	"V7IQZG7QkaJsNzySOROKD1WkaGFNfehWNK7kPuUOrORVrSof7DJ1uPA/cC9Z62g51i1RZX2Qx0oHGUuM",
+	"lStFeoXJIwlxgCIJYWmOOgtm3lx5AOcmIc20xP2Ne4lmXCmb/hKTmEdNBGbk6M6pUvFM+pWSBIyE2xvK",
+	"ETfbQrfgHe7h3/gN+4GxdECH03bQoRbvr2er4sDTxgWZcVFojK/kaCocH61ispVogU3Ub/uc+q7umS2d",
+	"S2/qoWA6apXqZp/dbP0ri9XlJsif+U2kNG+E+91c1jgC2e6lzRlNI7AEryGbH7MlkEgbKG/4rKQcbpO2",
+	"SnbOnbVU+lEq/dZFTlcBv4CrG+USioWpWJIhYCtA/tS3tju/mTnN6VAb67jM5SWphMAk9OQbOfA/zFPP",
+	"6IBl6HfOpBiz/FKYt9jiCinM+4wkCS4uH0NhRKWP2rwosS3+rAlve8wbZVztklPv8FLkX0U6ZumlGGAc",
+	"G55U94GQwRKsGXvN61fvrNMWyzN8Un063Pm27i45WJPQtnv1bTwcXdmDaCgK7AVrHB0Tc59ZasxtM6vv",
+	"wOYa0Xq44du1qx/Xuo6MQs4+0qEuaSTmOmoAMvvhabhKOx8+9ZP9o/3b4II1Gdg/xnsUvmdsmi2xB6Gz",
+	"98qWUXzGyL+lYLvkF4hcMiqUbVRYqZj4/VMvpUvo6DwDO0kX5tgtQP7oSWEObs7NmR3lchaA0WppeOyL",
+	"434fErAbbcp7LlK5qO3H3gqmTIS3/mh7sHTGVN8EyBhry77TbXZQXY+QcMBsRQ4e6wQKFR1eGboPRlAE",
+	"zYcT4tLeoQ8o5YoRLctsdaqmrsGnYAuX57yij9OM5S16B7ugybYiPOftjtDej3JBZtAvHlKyV9pprLpa",
+	"N9Y80UrX5G2OcnvlLWKMXOWyQP1+S12Vv/YKcSgamsOtIRiHmVStvJbDbTCtMVq7qCZQWVBBSeDtUSqB",
+	"2r+4b9RnRDc3W52Z0aiAzJp1a6pJR1sVzDVOB3Omr/y0WhRyZVTpKwfo3ti5PGctMV8mDVz8b+EiQIgZ",
+	"ZFxNWqLKuHseonzGyGGlAySdwdJyraqL2Zwsm6hk1zS1eSHY+XPX9lJUvs1kIxL7h72jEYnlDI2GlLZ7",
+	"ybvKfQ1fdZcqQN8+YDun8tatZnS23QlAZ6ep0frq+Dyr/MJuqKcaVED7fpu2sWnFmKisbKvTut1Qtk7E",
+	"NcSoNGE3DkZ7o59RMciCvqo7JddMqjw5TeFPtRHMLYrG1LTZAugi3+71KVCjNddetYp13AWWKOcjPvTx",
+	"13bi6fzXMwuXTaQw2o8tVWEE+9sb3jGO6zQbamBD2FTk/Yn1ESO/tasYbGwogLyyVFE6KnhGdVYSiseQ",
+	"j4UKkj0bjjJCYVFZ92aOBK+bPoC+24XP2j3r3You/5kyvsIBrLoXfavQZm2N2it4VUTVrdiv9tItKthm",
+	"HcnQ05VnO1uA7B5WUbljFfxd2GzjRM82jLMtG9zKi4K8z4Dn1LjRsAJ66xhXyJiCLb4r/1DayPHwdNyX",
+	"g8ATKwzkvzlbNNcyPSu7Tern9F5RqrXRqQ8bOSoMvlOumhrxiHHYFuWrp4JwdyuRI2ImnssZV2yXvNEK",
+	"U8OxyAtBhgdLQrWmw6nNzAl7wVi3KXgEXX2HmTrNFjRn67EPXDjW5yXMDWW6xxQ5SNYJ3T96HmCSj3jG",
+	"XAckyBdqgiBsh7QaTWnVlQajv/ispoLUbc9D7HkbgenGsd31/sYCpraItlRQL1ZBL4IIZlDLAxmlA8bF",
+	"GDF5MAWMx9DX7oLncI8QZpDo0SqE+cZDzXa317Xu2bGkJq/VencMeuGVL6Sw+T6EajLPmYJaTXQISgA+",
+	"JErukl/L5PTEXeZ6R1h4Ha4INv1+2PYzTs8pG4zHMN0iCXLxLPd79fqts30cUht6KDevQ7r4ibH5/6QU",
+	"bFl/WKQOF/1nNtK/FhHrpSVaXGOA7yiR3wUxrtmyQeDTTbKzyOfPXLQXvUkPUlTbKTWvLNsbLMN4qq1b",
+	"z4mm4xMMpWVLhK5AEC/rz6nUMqxkBNwNhKhlkFDTcSMAoGbJTLCCHZK/eV4sbmpXHVws4JxdSJLyEVgp",
+	"2rayUrVeVlDICA0vGgdUXc7yFmv/F7Y4zVjeqtWjs9j3+of7Pk8A69RzvYOdL/r9vRcHQRYoRCxj2s6H",
+	"pMcDDe13L71CzdXpyPNcDtNiNn9+uMs+MrAeLJw12oe27cbBTn//ov/ieO/Itugordme74eV9JQscmMW",
+	"A6KhzVbWbDiBFhkw4Iu9fv9gt9/fA16A5m2glBEzFgt2RFfT9CPdC1v6OkqM5gaJNeFGRNsdwnRtrRQH",
+	"n3+8GWwTfhPs66f1paJbHrJFteYVzb2Rwq6CdgRtXCp3cXc48tnC5czpOsdLb6v0tU22+ytD38rm2eiI",
+	"7e29HnbAFUqJ+EJiHrxf2CJAt23Z2xOOkjNIscsnduf64Bvg9WhK/2vFDrI977rKeag33bc22GlKyWv/",
+	"TtuSbs93met9t7ff3z86OurvAZ4h9mzrnb05/7Xa2MssdclcJnw86X24fbDWgzMu3Nlp1uRnFkV7/1V4",
+	"6HaELrA1ECyDXjWa0FI5wCwoyGs6IYJBiwpXRmrnReA1sYybMMfmf//X5aX68N1/uQ+Xl7vuYzSjpsu+",
+	"4Fi0UuKwntgsmzr245lL6nAZ/YrwsZCAYbG7vsVivZ515SFTxuZESwfHm6uEaCnj1Vtfvpd4913EfcvH",
+	"2kpBHdxYolsjkwuzRuYMrcIfNu4OWUuG3N17friObpVtnArFQjPIzRvxjywlGRfMAg0ICT+ttk8NVvny",
+	"8rvf93ZeWrTO58ne4W10XV3jxxUpzXMyKgTAWRFbBuqcDKoYTghVxHCe1frOB24a2Y7dxLFNgr6IDfsh",
+	"ouT5gefslQvFNJU9DjE4wKleYcZ3QBWuOzjw6zUDD5PWGkPr2uSw33v9vRej5/SIGWW6v/O9+dcL869+",
+	"+Q/opaE6vgqY63PNah5t+B7NDK58z1zsS5ZJMcb+uZ5xkSXTjW2PaMZaIynVWkF2ZFHPEEbkdK7IjOZT",
+	"liYWk2coC6EBcM3D9Dg0dYpYpbYEL4b+c4+I2J21tjWU5bBMT10KXxsSg3mjPbbzrXlDXmQM9awYsDMY",
+	"86jfLGQ+VRrzCz6EyKs9WmhZqlTvy+sUKBFiCSmuEFba8g6sZ64/Xk2v9ISJK/seqxH0ZKHBX+nffI7V",
+	"0Oal0OJxvYr2wSgIeiGvPAassT3pGM3MtMBR3q6qcHb5GrsqlMOE3e4Rcbv5Dq6+rY1vu8G/yqDwvXEq",
+	"+rimycewyBXGuSAVnX3UZE7HLCj+9Sk+jWAY7HGNnFLvgsdGJYkRb2oup0zAAZ3nRqynhAviw7jVcBq6",
+	"ILx+8NL9E6Ychak7gZrw69n5D76qs3mmzKlYkv/n/NdfCK5kLbgHdHxVGBN8v98/DEwtMZLgmrdOhPNC",
+	"zfmQy0IBHvQOxvDAhzLa2Qv5Ddjzxt435+d47/nLo72Do5f7+4cvvr+NbOtbH6Zdh2qyvd59Fdnk/QQ1",
+	"VozjYvo6V7b426jTiatK4Cmq2FAu7LEogiVqJNbMMSuts9N0ButjTS9q/8RIheOUt7erGCvVvK1N3j+7",
+	"bB36/+xSrni/10BeBHXoGDoSUiMO0okRxQEQUqGYsRrsVthTev7rGS65Azvd7i2PqqAQ1jJvgJ4919Y1",
+	"fu3PPsJOr2SQR7TidoGlpKeWSrNZ2wgTPPRDwy3OsbS84y12rveIx80YzcbSkIKRSTGj0H3YrC6wN6pc",
+	"+5YTqLsHE8Ma400W9K3LAyp7Nt4wpfnYgXr4zNGez1q/CjtIY+p7L+ml2EdrFdjg+0bNXN7a3JnuFhab",
+	"jUEx4roedxGT1OfF3gmIon3nrYcKZHkbuY3huy2o5VrRl420ticoQYirshmdxbneyowPl61h5JlVFSyI",
+	"8ZwOWTWY7z0tu8TVCTunTkL+zXJp+FrfgQcixgUATkaC9JAvyq5GNl+oWZ4+YACt+J5+lAsoKSSGB9g8",
+	"1CCIDCVzIEuRiI0MyOhcMXVC9pQRAAd96GMOrqdBoZZXACx65VuLNcElgvt0XqKbOeLa5lJxJR9XC6wI",
+	"a/i+CR9P7jJOD3ijjPJ7tde/MgJ/fVWTS+AI+wOQQmBFk61k1sxXM58QQ8pkVOSuHYVH3tklR1VH4Ak0",
+	"oMUexuCaEnJBoE2xYetzJgLXnvXjVQ7ttpX1uFKdUVeJFmQUdOUIajPMUAAsxLUnuefPS5qrFERsPLKi",
+	"yDI6MMoF6s81B3jgLG1KQ02vzZqT5oylvJg1uzqmZhtW7RhDk/fZSjbXPr7xLfWTupWgVCYXV3d4m1FA",
+	"2p1SnTsm1OJFzWLxVjh0qVEg1FUsI0xiIyiIBlSrP++TtwXAbtGmcOYXCBobgRz0OpIiWzZ2sVWEcpMy",
+	"KMPQtjW+A8xKXa4FtiiyBWONh+ZSYhqNSkbjJl55nslZ4HHwQn6YyeG06glYaT123O9/19/DHmR30gdt",
+	"F0QVD5oZ/g9ixCpasIITqoylZmNhEGNgH/XDberdfJIzdvXvaIgkLFJt3aA1yKWHNHjc2vB9wZK682Hp",
+	"spEaak9wdxpoiTDYLhX83Q9n5OXh0ffEYhTWHBwuaQOW05X6WoP+hma2BWKeu3wXf72DK7fJVo4xJBAH",
+	"SwiKrIRkUCcAKX6GWfeeqbA0VFlo5cP9/TJl5Tcxz+XQLP4gY+S10LhPjpwGstDHENBbjZGsaxP+Pmxr",
+	"ktiqd3RVrrofYsfLrUCMCBGPu0TShZdUjtHGHVs3g+2D8qtaHxW4/OyvhAsbwB3IdHni5k5zOmPws1YY",
+	"LwdxSihRGVWTJpCs9eiSHY1PBPqwrU4zlkSjNLXVP7Ud5HpCjj5+tKAAQKfGgEoTHx118PGNu7kXVX3l",
+	"qOKJPYw7Yn2QJCID4JGECyhLVI2inq5Moh7vgiB/QOrYec++QZkfARQmazDXeKWDT6TBddjC0xzvcFzo",
+	"vmyNzvkzh5kK3A19P51jvrnndqib+crxKA4x5qM4H6c1XILm80m0y+/25rdcgf224miLJ9c5mNMWOWX+",
+	"lhZgsXjPGq4IPRywDNx1csC2Dhhfq2saraDQInAiZqVbTDdlNHVwvk2ubwbWLG9YHoWnvQDPDb7SgluV",
+	"0EvOm7KuwT2iHrSYXMX6XbW95UhXkXwRVgZfs71QX9tQ3FY6jOGsws0l5QQbF+xJOINm3nJ/KDs86BZc",
+	"Lm6EVTOet+Dy3L+iZpWaeGo7TliFHqR6oVjepJlA4DyuPhnyihKiZiohZvGMoZcTOudNPPwtG+U3Dim1",
+	"l3EAwlu6jieggzZ0ILtt70xzf8eGjN+w1GeuR3JeGuXlAocp9FDOKnGUYc5sXoKt5YVslaC5wuZ9q/da",
+	"tC+wWAZRJc7jmrTJ40C20XvHLIw0sEFQlNxhoqMR9hKEkClXGrS5WKWSblD1H602ghubsZRykp3ylAoi",
+	"zJpgURO+wG546urkG2gE7OOc50y1ECINJd4qPc44BPUQgpyr6RUdDtkc/xZSX9H5POND8Lk2ACZvBZbv",
+	"sFnapNLjHS20nk7kX2sqpN2LtwBpoXRMnb/Z2esf7u/0+/3va3y3mqJ7/mYnSB49SF64FvGHyctIGuma",
+	"2ZVwB11OrFCtSpzLzis9WimgfEuXucwy7DgmQTBhCxMhpYjwpbCFy2eroPQvbVlBadep05UvA0Qd1q4a",
+	"3WpQ8Ex/7TWrbn06XXLwhJxtQ/mL5FVKDRlLWRYI3qENHkITjdyIaqN8eSbfy5mS2U0sOxkf12Qxo0LD",
+	"P3hVZsDQr+ZScc1v2D0UGhhi052qLGunGxbJhV112Nsm97WucpFUJvJGu2xh0PjUCfZwFhIgbcnMDIKp",
+	"Mma8YoukOR21Q+5ydzSv9v+cWaiKj9shFNkbYpbWKeY/Vay9oA1L6ZyhBBalks5TFCDyw5qXaOuV1lmz",
+	"gJ2mGrStWum8ljsYMlgsty/VMVT2NwnJo9nZKSn7IY9NHGpsItc3RLUnCtz0cF1tI4VNrUBy2A4E2A7W",
+	"bPXcNwDJfUx9OVYm0A6rKTb/LwnaVJ3GA1DqK18PUKfGH3I5s+58QCFX+sRwGAiM0QzYto0mAfNOqteS",
+	"lA15ytQuua7UGVwb2k1tw1xBIMvhUvh4L1W2fT7WTQKyu++GhZDsruOa5QlUTfHflVoG+E9NBh80VPZr",
+	"C9Ppot/wdoonSktg8dgQhMwozwbyI8JLW40IXU+a5dwo9bbsZ7VGdtxY9Skftja5geYMxtKo/4F9e1Ot",
+	"Blap63WPErlRYvhsVmgI4jLclFrbKdBozPsjDtK7gnb73WjmFNkEi8iDgrjGUITCl49slh73Q2Ru1dHv",
+	"M4IX3xlbuH1uSF2ClbCmdgvWg7RWsVnrgKyVnakteotz9hAcjkvRBcSqH18j3ODHpYTgyNvqHn6+X1Ll",
+	"qAy+S9IosmgrrDTQQJqoZl4ww0Z6g2RNGnOJ8hMGbbyN6bMq9rfp0UbfiaQe2rQUyOtzKRVo2iotJZTZ",
+	"2WKV3Xp6XLxbf75GUI3W9Jk4IX3XaXOtYbC9siEttR2YaBJYYW6RG3IV3OYOCeccnN8tU8r+7tz7CLDh",
+	"4hC4T1qRnKspce4bB8KBbjKsIxIEghFLklLNfNpmGRWo3lNLVyvDHr23Pn4EjioiBdknf6f5cFL1WVXi",
+	"EbX4Sy/fi/gU7xNaWS1QE+VqmLUBnJKZVJocPD+CjHVCJ4zevSXt4wrB5CsRrjZu2RU45Fr0w8212Ymx",
+	"9N3piSnVlDL+WoXR8en6mOK/pURwzcC94tLd0Oc02p0sg5GBi4vPGKGK/E0CMjBTUF3RV7a/U636qAwZ",
+	"7U0O+rO+Cul3LHfSwrfOrSH4BkGkp79bTJfnt08vL3fdXy9vv/nL08l/Zv9R/5mpb775rmE46VX5yu6W",
+	"DeA93/kj0NS+9IGMU8P2aLaEdEWjeBo7yNiYSsuMxaJI5Xmr550sT0gOUkD5TtEh5oqxHLXMUgD9SVbA",
+	"U9udvHhc4zbpXdBxjI40HaO32rWJqzSJbom7A10tNiTYueTdakEx1AGlMuLibpFUm8p1Td4ZOAUawdI2",
+	"7O3PRa3X/UCmy6vcZ6DYL7TE70B5EKnMr1K5wG4S/wI3BULAjzg2wYeP+cxz+5Rl/IblNjHEOX3g9lGh",
+	"3NdGccNPWEhoW2CMdKN2+oAofyfIe/CRw0r4xGH/PLsbzbj9BTqsOjv5gYF6jzwNIx1YzmlTZUKMLYTW",
+	"FsePvTB4QYusgmBqnS6YxQB88yrCIAQ5vbi4LPr9/ednPxGPLEhshYGXJhd7/aOXgGJZIbuXFblxYVMN",
+	"AqlxcLumw+FFBcSwWVOdYCbbk9YvmNJnZUZdywphj+kFYHQO0+uEUKhkMnaHhgp4Mlhir+KlYYB8BcvD",
+	"DcBi563D8mtcMB5xNJrvoxIhCs6yDnfNkv42CcBntcyUNWipd9KZzdMzLthrofNlywqN5me/SZoaICiv",
+	"pHRolyrU8DxXptPlkY5XO9wHUu/CdlNZA6whLMMPs0gbKX8X2Aqls6lD6LpCgI2wYLbGf0OUw/7OS7oz",
+	"+vDpxe3THf/H4e03nw5uy7/39uOofP8NzKCNTjoG1QbrnG36xy+S0KHmN1wvCfT7cs4QFsu2Ga/VjZqn",
+	"f9RIfYy1di1yM+y8O9xqfGJTFh5lumqmPivLfe+hDVqIGwg8Xo9yObu2eWy23P5ay+uEDCS0jSZ/FDTX",
+	"LFc2WjORRb5LAI702oYZ3W34KK7JWCJIuKs1uxQAxJXS5QnZPzzu90GOTRiB8n3U2VO6xMBjTVcH8NxA",
+	"UHunxgY03aSngGeqQtRbxmwsJfm+PTQtovZu2dFMDqdeCsgWl9e9h2Yx7DvhSc2OiKWODo/Ie64naU4X",
+	"d0g0q6T02QwzMICN7UGgJn+jEdyapbTKyatPrLM1g6DWsMi5Xp6b0eK0Bozm0XovQeScGn1YyykTCble",
+	"jK6uyUjaKqrBkhwehC3iDbHDYw0fxof6+U60nuMIHJBbzZHgRouJrQCPx0cMzXc3aB+lPUYoEcjQz1hu",
+	"C5bAo0HmfDhVpPAYwbYCvnRKXArfZhq+pNiEesCwl3C6eykuxbffvp9IspQFoTnb/fZb8vqG5UtfjTyk",
+	"ec4B8xIniku0C0Y/wIuRp9d2QNcJuc4YTc1/XTno9TdEMSg+uxQ4KHVi7wuy68jT6xvOFiw3t2IwIMU/",
+	"oBrBPkQD5q1cCHeXUde5VkHbU4+wkpi5lz9YhB9U61kO/XuE1PBYD07HUt/EIuNThvGOVDKshmEfudLH",
+	"5LB/aJftDFP+zJKdkre/nl+4tJEpg64YiolUEeXdJn4lBbl+k7LZXGomhsudn9jyepd4HAO38HA2SWEW",
+	"Apk6/DoFvDwFhd/oEsFVCOZAkaigFAquW1CXl8jN8FKMp0zMQlLl630WCVlMJLth+aWrXzG/gV6yS07h",
+	"zTBBzz0QjQhahYXF69axgZGEw/19d7MVQmbzbWcBKtJLYZNe5ywnU44Cyi+BSL17TeZwSXAugrdbepDl",
+	"7y4iZi+YsuUuefvbRXIpXr3++fXFa3i2GY7ZuKB83Ox0KoeFOUllBMUMXzCWQjTqmEDeGu4PABhmjN5Y",
+	"cqms/KXI2Eib+Q/lbAZvlGEKht0zRfb7fR/HM8uLpJIiEtV+fz8M8uVsKPOUpSQtcjrIlljoxjOjT1yK",
+	"4E5AyJQSNpmShcynZv0UIi2iC/Ow/xKniHonhIkWFvq8HKU/AlBCaqxfPACvoSz/229h4epIB8oclT55",
+	"OqOZ0clZClCYCZlxpcxpmLJlQgYU8IQKAaVmZV38Nwk57O+Rp0IiDAIynW+SS3HYPyBPb7jig4wlZFBo",
+	"GJihhaUscpLLjMHNhwlM7inUOtmWW0pTzVZnY67fOyBPIStLSwnwSPCuvSMzBA0jN1ft75OnFBEHPJ7B",
+	"CblGeIJrrPkHPFl46JEZKhT7h0sIO35CqJpaCoLK/0tx/Y7pfLlzav66tllR6hu70j/zGdfAaf4qU27h",
+	"q1wk6/kh+Yn/NUH5oMge+Tv/6wkCj5qDjf4LH/baJxm7YZkiKWPzXfIzVzbrKWcU6f1SXCOs6zXQyHVm",
+	"Xn59DCVjKIhgDk8UuTZ65rWhL38HarZAYshWBEM9M+NDJjBLzMF1zulwwnb2d/u2JyHKTnX87Nlisdil",
+	"8POuzMfP7L3q2c9vzl7/cv4a7inhAEqRGgR4j3t7u328TM6ZoHPeO+4d7PZ3D3pgBk5AI4Ba+Ju9ZyX2",
+	"9ZhFvCk/WAl6/uvZLjnNlCQZrBsc+aEsshQ7pBj+kc9oxhVLT8i1PQrXiBmwmABmD0pGLsWbtHfcM+t/",
+	"6voWe/p3aB/VnC5z1nGPHagqUDRUcpsr/igYOCDs+sKPTlOhzZqPwC23t8mml1uFxLweuoSsfb/rIdJm",
+	"ALb7yeYR1Op/kYFxBw28bjwlfGij8Tjk8NWhABoGGPLYxc+OSm8ghnVjmntIh3JQq77n+EBLanl2Bqev",
+	"1+BK4CSQI+NyLoDq9/t9127NwRxjlNpM+dm/rDHQYiMhUwq04BiY/C6iAEA4c93j/PievQ2wKlQxm9F8",
+	"aU+OXfrEgkxDhi5IX+jXPQYUb3u0AZzbNg6L4ttTi3wHahYIQd9NAYgSmWHZD+e6ckdFKQCKtBUhXhG5",
+	"FFgh7KgX3gODS8J7i1D5cs+wrVZQSwQ5xRWZsrm2CtyQziybrXIXW/2MBcwr/GULqQQ66k9saWkGFLO/",
+	"ynTZGbn4tmK3VVPSWvwxMt1MLvC0n4xCYahsHyGiG9xyZku570+aP4JKLsBWA6ONC+JllNV91YQiFEyd",
+	"TG+TmlR6JodqBHZwnHzJK6YZtgH5AamTPL326OLXRrk8/AaFsWdH5FQsCarGAUK5p6qcLhLbDsGpBF6W",
+	"QYwEjAdQZsHyUydgh9nDQXjqlP3zH0939o+eO5o3pLuBTn81E90iBktc15oYAPBNMWS5UFslQJXKOpAI",
+	"qO/gQQQBuVUo3m0IK0LycZzhEiD/z3eIjQVt5kfYje0Iv/3EfuLpbaBMVon9b0w7hvywMjgmfy+cI6kL",
+	"EfzOmAyOya0Rua1EDgz7zStspRFZ02c5XaxV0k9dF3VMoALDC3RFrnfJK2nxKsGfggHc+La8o4ttPOg9",
+	"dOMMqkS9e+4k1ESqbcLWMIQyIbXc2SqWdwXINVZn+JDKXO1krxKTYekJGSw14lyaD52T1hOFSk+p7DwY",
+	"sVkfZSNLMGrMndkHtB3No1LhcRLrdHg7RZdkBuC09hTw3IGud6bi2x0hgyXxtSVu791urVfug/16okjG",
+	"aIrNC51/WqFObXWIMdOq7GQzypnXNQqRMaUcAPiY3yCwVHX/UficOS3jUarbOLpXkOulmonrvY5fvo6V",
+	"lDB9E0YdgtrPcuiTmWOPtpc+89fZh9+L8C7olGGnXq8yrpLcKtd49gmpZaPsPyuV0Ac9vdtWuSsevWmJ",
+	"WjNBuNPp2R+S3ry425mu93OwPRyMkeKyqMkvUODiOg0mmIH9b4BKFCk23EQ4/0sRwPmjhJ8D6jj0lFAV",
+	"Z3kQSsA0yrAVAPKa16/eQQCGWdeVGdTQN4pWMfvoN/AcnIXmy8PwhQuWz1QLJf4ro9d5Roc2UAOFxuOc",
+	"lUGeux31ZxhR3BlKbFkU1RowpAophWrO6BRpxsUlzK0AJeLcPVA+Dt3ebRuKqLZ6Bi8+kyl7UGZSvmXN",
+	"BoXT8GE1c4xck52OOA3Y+uYd2M4llzcQloZV1bLWtQKa/j0AS9pICbh9TXRHv04eXQYC3daTKdjCezKP",
+	"HcikuSRlaWKpBD6wITSshMxUBy+Qs5m8Md9qc5aTS7FSXMeZIhZYBL05UFqXAGMKGBFwqMoTy2YrZE4x",
+	"gQR+VsUMfEoucHsp0BduHZmuUbSFlcy40ubyi7JJHERe6Qy6bWZQVyFV2K8MIBoW4TPB8Q5rRWfMWHnm",
+	"nR4N3NViuF6e/sRLiICi4jqLcdpShbfh/T+DIo9TWavO2zyGrhT2xUT6bfIx8fJkGqoq5sB0P/sBtSdp",
+	"rXoGu+8ueshtwXesD5Jk5amveDm7C5wEHTLcm3it4cgDqXTb7LS1dpVvU/ZY4xhuhJ/bqgpfG1Gg8Ocu",
+	"SOc0TUvU4/aakiU07x5NWcY02xJuv6h14SdCkpnM2YlnLktEzAMlZMrYXDlPBJ2x3UiswUizkphq23K4",
+	"pteJhfKBBBwQh93oNeZRW5b0fieuQfAY3w2esO0WF2Qz2a412lpZYymwlhy+QIMMgkMYYbJ9KjHHDJQA",
+	"SLFhuVdcNtg8wT59+TPb/wrPbMXqoQEh3+/8PrOFjjtBnv1npdOtYgQUzJyPJ9Y0scSGtpcdtaFmSONy",
+	"nr168iLmIEKKYoJNnMBNAEH9SzGhIoWs0xPbwGXEb2xqnU+jg3dPqELgBeiVBUkjRsu3P7JsrmLnyh2P",
+	"xAZhhcQbZKGVphBrTYjSdKmIkrEzdIZ7dObB2B/Ec1B9yaM8SAl6Wez6erbTYZjQb3V5xKDO/E4uhcpB",
+	"sxXEnDXMT/s75ZkxJNlHjX4x6J+F/WyCBGmobLQXyJRVTc85thdDE9SmvIUdDy6F0fJt6wqQhutsKbz+",
+	"VTmHr9ueqkxnuU6BL6fboVVFS4qybb4tnSG7oZoMGOQfQMjzi6sSzQncEOIjFiPv60tLgPmq8tTDA58o",
+	"cl0e1Wtw6FknlXOADJaGDbFsdIKZ14B8arWkSwHuHG/uWVbFlS0BWNBo5kxY/vxIDaNwiI2Ew353xxVf",
+	"e2ZWdp2EsI0GsbLO7JLqyM4+Z8JYS5AK4F4ib6DLm9vdkKXeU0pgdfoj18Ycx8rBRJA5mTCaK6L4R5Ly",
+	"MbfiCBvc6wmbGT5ni1IQ3CyxvTNFai+w2ZaX4rqmj14bhcqrWDkqwarmm46cQ3KnY1gtYn2kB7E6yEd4",
+	"FGGrHuocoubc4fljad7QibEx8yBwuNOckTSX87n1rAeOU2NACAkuesD/kzlLbBBJ3vCU5U/UJdTQCMYN",
+	"Ge8GlO16nlfzJcMO6GC8Y+dcDjRuKzhkTgZ0OI2nbBq973Wan5UTaO5NqU+qi32GoL0Zbt3r/ES5mKtz",
+	"IW1wPm/XrzG2XA3awv4SLRPfWA5SvNkwZ1olpYbmlAjMElMauY3ZrMPAYgxXR7Bo8O91mj+kg/r1q3fn",
+	"2JtyY1QWV7azCN/C2r1YDVYhV3zTI0wyAP/jUApllHSjHoJeeP231xfEcQ6W5jvzXKbFUKvr6Km/FIrR",
+	"rDz1PHe0Q4ZU2CDWwNZoQZ3AiTv85qlGO5Uz59kI1gspL3wZoAosL51nrmQ4ZjqdMAvr33Djn9Glqyc9",
+	"Bp4U1m3a8SdkQBUjv7372TzkhmYF8z4QIe2jEtDBC8VwyWd06Q6df5yhRXLUPzDWqZlLyB8ds5myJfRA",
+	"M4+lGSoR5syWniB8P1e2hy/UzqHmbjFRqdniS3H9DK5UVjJc8fQ6xijP4bDWuWT30v31q3fhSz6zG8Yc",
+	"zs/EKs6ZvgeH3yLRnwFDvq/63Ewj/qWMi7t4KZykk6qs4L4uY5OcwON+1D9wsLm2TPNSIGswC8IF2e+7",
+	"2tKov9BM3lCrFAJLSh5YyKxVB99PGBxprqFyOZShIeMz3DGVnWgP+dJZ83bq1aSSDQJoE0kBSEWa8yxT",
+	"n4eofp0zAWkxFhi1LON2HJUSGE+pqrgiOrPCDjEBW1xrIsWQHduEJO/745hiD41spXcxomsbwALAF25o",
+	"UcdRDRxizcLVzSiNQijGPzXN9Q88Z6/MqB9x9Lcc42eO/75x6PtrGLDd7tKA7SLDtkvbsNEEyICNuSHt",
+	"DagGjyJ3OF9C/+Fq1ksJK9qOf4zlTsZv1mcWXsOD6SBj18eANQKFEoYtDpg9lahxRRgC1dgNnM/YCblG",
+	"sWAbUV0fW6UTO4dLwU4uxbWLm1x7juDdIyfkmqX59XHNskH5pUKuCltmQ1q4SFX1VMiFeZdvZ+Eh4a+P",
+	"SRULfp0A+5v82SzZA0ou+4YIudpMT5i7l1hcOdiLLiQVzNGwThCQK2QGIBZkLEmGi/BZM6wgLXDH5wl+",
+	"DpEXt87WJVjukh/KfGyjJfmxQtZonrLcZyFC6wErNS89Mi+hGazyid9bZxj5UGxi8yKh4aQyeyHFLnlL",
+	"S8wtG0VYKlvTtKBRfQxueeNX82FEVwVk+zObDX5uOIi4Juhaxpld6ySexqBDo4XKrhq6g9LObc2r5xmC",
+	"vEcZ9Wrf+lIqVBvWJ4SPAtgoiwuGmPRkQueo4GlCLeBX1D/01oxlG6KIzam1zzwpRUSjysWgwU9DQgva",
+	"B0UqqOFQ+LGYE1odBnnv9FVB5GhkrHg0jSrHPJNmAkamJWQBdZrQKwXRuy6FWVdb20FzRtSUg7fV4j3I",
+	"4dTZYrvkFNEXHa4H+FcWAK6uoJxEgLZ7EgxnOJFSMXOS30MFKlgqWYECywI62kupIv/X/l9t77cqyu7e",
+	"3s7+y4v+wXG/v2blqa6Xi4Z4uzWM0w+fDl1z6P3yw4X7cOw+PPWfvvnL03/+5/fvdj6sXBMFeX7QgPvb",
+	"nN1wtthQe2B+7oIr2DdBgGmLwvaAAtSNcoeGLWrXcpQZXTp+FcocONdlHhL6HG1qBypPvnrZNuN0tiDq",
+	"e1mlm9AKc1ltJ/mAFBBvProma9rOKlJH4VbDcAQzSZh3t7Up6xsFf6FM6nWO6zdOoBoGBlXWRjeqiSdD",
+	"J0Y3wYWrdDleJYpXOR1FyeKxGuuRjqif12iPd3Rdw+YsWSeIWYkHeMk6iY7CzpU1zzVQg4ak3I6jPUvz",
+	"5U5ePJx1ACrjApC4UJ8wGpXvjQLJ4giD6jV3mTvWmZZ+WauLxKh9+a4QcS7YPbXi2z63Zm7niG3P1vll",
+	"bHu10tJFdNFuag1UEMhdpUO7v9iPtwui/GRJ//aZOWAdJNA07HTn1WuAOY7ggqxHCmqPE7JZZNRs5WPX",
+	"qjjo8wNSIZAglermc+RM6yxcl23DxKWA9GesAFDW+LZ8zZrXUVcwH4svq3s0YtKuVWEHoS5jN9CHYcrF",
+	"7HM6aiAIgNWeHmfYFZFybWPpmE+MCfgzRm0U16mi6McE2rLhWHxePDvFzO9/PCcP4DmpMAqXLRDKUtii",
+	"bRQZ5kQ0S2sH1E1jlCUOy7qagVPmYMSBeV6n+Vv3wocNatrXrLNTLsr4pcK+QiKVeWeJ4rbvW/kKD7Ju",
+	"jMUJvdkqLX2NwMY62Tf+qibAtSU+hsOunU+oWosdCz82diy9havXgcaWr/bhRnAagchJ2RNFZvJm7Ug0",
+	"drZpmOpsLt4+DuDjUAqNDrHP4mGLjeHLYeiu7IxU0J/EYmijf03LMfN5So0wjyFEzcWszSDPgnsaoP0G",
+	"g4ZfoMVCoCFV8F/QsUKwL4cDLTBTtf6WXXIhw1ps7IwAgYcJNXb7WtowT7+Cl28CDw4baqgpn+/IOXYN",
+	"2cHkptz2DGkwb0xiqE7IpSfGBpjacH03Y/uaioQcZ1wnADzn7Iznh1VdZfwVU4rqeMgld1+PmmaTSIJO",
+	"BaDnl/DbhkCDJhxKA9aiEckLmU9HmVwE7noCOO2G7yIKk++RcCksvF+Qi1KGOsxlC5nbtEojyBA7OqLu",
+	"mfH6JILH63Sq5jk8ngQRt8tJZQdJXggBMeuvLF2k7AFSdss4qU7NEmyQS4L9scZcuP4G6jEkkxjCDs/h",
+	"mnMcU96efcrZiOVMDNntWg37wpn1jFUxqahSTCkIL5LfXLue0DvMWHlSobO8v6HMb9eABVR258nZDUcT",
+	"GVzKckV4xs7235gOjvaDM+1NFr5b2y4BTrfsbFtm9s7teTXOFKWKZ3Q4FXKRsRSb3t79Tc0cS7sEgG2g",
+	"GllpnmXkj4IVkDch56tG22kwukfK08Mh3lqm3hbp+pUUrFdyyM0X/wMWrAvPErXdnOrNvIOk4koTIC6g",
+	"7C60HbGnURP+84ymN1yxHc3o7GEpLYofdApvvzAvf6yEVI6wKwT1L0dXPjVNEmyUXdEkvfdS437ciZxA",
+	"Qu/APtzJe9meefm4rhHyKPEwoWyV2mBw/3Bje6wUVx3l1011OBlCyR/lqt+JrjDH74vSE8FmEnohLWdW",
+	"mMEEYKUWgwZ59QxwqFUUzf7UzuSxUp8d3ldOdmZLrBgV3ntVSQkNAst3pUk1/UyMrl6mH+JoWhxQDnhH",
+	"2OTNZ5tbe+kE8/dsab5TJMxHXeQRtPRTNX30TDIY4ldOqmpaqef0nNKhH6eMphkX7M5Uasy/z0CfPyDC",
+	"qwf2Vpourf0OMIEVPH8wa7kuaw0gx8WZoTGShFk8WmqE0X3dhPgOHDJlZsf5r2dQ763uSHjmWruy3VPe",
+	"Gx1ijaxnZWd2EI+154Md3tdvWpRp8bY4Ewu/VS0HqB39zDOm2Y6mavowVPQau6JRcHdZHDZqw762XXTZ",
+	"FFznS9eWPUJlMNQLM9LHS2rlGL9uenuN8E1mz0oP5Z2pzIITlR38u6ez9zatpu6pBawyTehwyOa2v03O",
+	"1RQ66kQhch2io+/K/0hJrTLKr5vYzCwYoZmeyGKMuoqe5Ixi1gZ6SwfePX9HKmyAJPkm7OlUYitbPMhd",
+	"gvWNczpmrqmxJIEb2SFGRjNw/iwgkF8A/XEWYHom6EKvtGOo1BtG8CCN/vIlIgwpVzP+GeyCxAK6IX4B",
+	"7mokb9uO5pEyNDe8P4HYFISLG2NgjrG2FnwkI1nYsB9wtrsysZxn2U7O5jLXG2uj0C3hqitHtFoDZNvU",
+	"Wc8bAJQzRVJsE7mQ+XTXZyvbjDEhCWhoMIBoXRSgP7zDkT1oan75mjWRSlyehChJRjR38W3EUZhQRcZS",
+	"d4vaRYO1ITNGjUhOvwTHgS6t6+VbLJZtN10x5ku6zd8+bn0c1FOVYW5FBkwvGBPen6AwfwKC2pcCWTIm",
+	"Mzv63iXnhm+IIfP0pw2BTegNI2M6V+tglF/ffP1NJWEO62QmTrC79iZlwOmJws69kHla72vy+cjy45yl",
+	"XLPPIgkRJi2lM4CczUnG6NRC3GJNk83qqdLZazfERyoe/fi+rkj7W2QjWNDO9aSKcnhHIcg+aibSLxmn",
+	"SjwOGXZnwRINF/o1588Da1i0pxjFwSweLb3B6L5ubexnZkRLNTplQ1MhECNU2tyRFsf8hu2MGEsHdDj9",
+	"HCSZ2GYb1pkSUcX4DfvBDeiRUldljF+5S59q5iGvfJ7Hgipwnmd3jnxaSv1cQc/15fu2ylR59uZDn1VF",
+	"sozTQ4VkGAf2oI2AUwlNANCBouQq/b6xE3+kpOuG9/VHRJEFlryxWhV+R7KdMjZ/GJo1ZMo+mm1DWMx0",
+	"BSO5YYrST2aIj5S6YGx/WqFbkVx3JDBrmH4GU8Jzrao3hysy4gJsY+cRnlE9hLhc0ChvRnnG0pMo9iBX",
+	"iLGGEIWrFGq15sdKpG54X6cp4hwWZK8sKbdOq7vQY84wCJ9+gdTed/7dj5RSygF+5eISMpQrmV2SpLKM",
+	"yN+ZeEaF+sIZl78Khq46CsBXTMhiPInRGgz10RIajO5rzw4aIcL/g6ZU2tsfnF2tgpA21M/e2QE+WlLD",
+	"4f3pDIAnKnBboTGQ8ZG+B6HB4j9s2kczLufBfFimGCigTBFaBjmC4rZVaoRZPPJ0kNoo/xy0WfGoIEHC",
+	"1t2dII0U/wwelVNjEbCc08wWopcGge+rYLPMYwQHo3y0hAaj+7oJzJkC8ZpfFzCupEvfh+S4FJvRZN75",
+	"qx4UzgtfsglBNAjmAuaBByvoFKBntSbatmYKw5YrRtlni1b6QT37JG7X7hsgwXraePBd21SZ7VP6yRtd",
+	"xyrtKM1Biti2db87yacN83uyAtBTRQ3sFi9wK50opnXGHlf55TmO6ZEKDzu6rzwTHyZBKPGeH3qPokvs",
+	"XPsFfEfYD/Vxd2v9M5WDlznNXJGxvHOt2YLrSZrTxWMwq1ap6r0d3SM3l+rD/LrpDHq/oiMb+4xpiYYS",
+	"sTkAMTozT2DDAkH2f//UGzCas7x3/PsHs+iK5TdxQMOLCTT5VJpmmc80LvKsd9x7BvtlX7aCqpWPqeDK",
+	"pmxjO655LrVtjFT2/gwtowrwnoqoBz9wKC+yULwIYaQSAmI8D9LD7RMSonRO+XiisXcboYJmS2UIHNBY",
+	"gnci3lYMy1j4k6xlgAVmVeZa6m+ti16QtWHfUypOsb4gIUYJwAWFYBLgg94lr+lwAv17BCNpkdNBVqGE",
+	"0Ip+EkCUhbiBlixuP9z+fwEAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
 )
 
 const defaultLimit = 50
@@ -70,6 +71,17 @@ func (s *server) GetClient(ctx context.Context, r GetClientRequestObject) (GetCl
 	ctx, who := called(ctx)
 	c, err := s.desk.Client(ctx, who.user, r.Number)
 	return ok(c), err
+}
+
+// ListClientChanges lists who changed what a client is set up with.
+func (s *server) ListClientChanges(ctx context.Context, r ListClientChangesRequestObject) (ListClientChangesResponseObject, error) {
+	ctx, who := called(ctx)
+	cursor, err := store.ParseCursor(r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := s.desk.ClientChanges(ctx, who.user, r.Number, cursor, pageOf(r.Params.Limit))
+	return ok(ClientChangeList{Items: list, Next: next.String()}), err
 }
 
 // PauseIsolation lets no device of a client be isolated.

@@ -142,6 +142,9 @@ func (r reply) VisitKeepResponse(w http.ResponseWriter) error { return r.write(w
 // VisitListAlertsResponse writes the answer.
 func (r reply) VisitListAlertsResponse(w http.ResponseWriter) error { return r.write(w) }
 
+// VisitListClientChangesResponse writes the answer.
+func (r reply) VisitListClientChangesResponse(w http.ResponseWriter) error { return r.write(w) }
+
 // VisitListClientsResponse writes the answer.
 func (r reply) VisitListClientsResponse(w http.ResponseWriter) error { return r.write(w) }
 

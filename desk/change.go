@@ -1,0 +1,102 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// ClientChanges lists who changed what the client with a number is set up with, the newest first, from after the cursor.
+// next is the cursor of the next page, zero at the end. NotFound also when the client is not the user's.
+func (d *Desk) ClientChanges(ctx context.Context, u models.User, number int, c store.Cursor, limit int) (list []models.ClientChange, next store.Cursor, err error) {
+	if err := auth.Allow("list-client-changes", u.Role); err != nil {
+		return nil, next, err
+	}
+	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+		list, err = tx.Changes(c, limit+1)
+		return err
+	})
+	if len(list) > limit {
+		list = list[:limit]
+		next = store.Cursor{At: list[limit-1].At, ID: list[limit-1].ID.String()}
+	}
+	return list, next, err
+}
+
+// change runs fn, which changes what the client with a number is set up with, as inClient does, one at a time of one
+// client. It notes that the user changed the fields of a subject that fn returns; none: nothing was changed.
+func (d *Desk) change(ctx context.Context, u models.User, number int, operation string,
+	fn func(*store.Tx) (subject string, fields []string, err error),
+) error {
+	return d.inClient(ctx, u, number, func(tx *store.Tx) error {
+		if err := tx.ChangesInTurn(); err != nil {
+			return err
+		}
+		subject, fields, err := fn(tx)
+		if err != nil || len(fields) == 0 {
+			return err
+		}
+		return d.note(tx, u, operation, subject, fields)
+	})
+}
+
+func (d *Desk) note(tx *store.Tx, u models.User, operation, subject string, fields []string) error {
+	return tx.Note(models.ClientChange{
+		At: d.moment(), By: u.ID, Side: u.Role.Side(), Operation: operation, Subject: subject, Fields: fields,
+	})
+}
+
+// differences names the fields in which two things differ as JSON, fields of objects in them as in "policy/ring_for",
+// sorted. What is empty is as good as absent.
+func differences(before, after any) ([]string, error) {
+	left, right := map[string]string{}, map[string]string{}
+	if err := errors.Join(leaves(left, before), leaves(right, after)); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(left, func(name, value string) bool {
+		same := right[name] == value
+		if same {
+			delete(right, name)
+		}
+		return same
+	})
+	maps.Copy(left, right)
+	return slices.Sorted(maps.Keys(left)), nil
+}
+
+// leaves puts the fields of v that are not empty into of, by their names.
+func leaves(of map[string]string, v any) error {
+	body, err := canonical(v)
+	if err != nil {
+		return err
+	}
+	return leavesUnder(of, "", body)
+}
+
+func leavesUnder(of map[string]string, name string, body json.RawMessage) error {
+	switch text := string(body); {
+	case text == "null", text == `""`, text == "[]":
+		return nil
+	case text[0] != '{':
+		of[name] = text
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return fmt.Errorf("read %q: %w", name, err)
+	}
+	for field, value := range fields {
+		if err := leavesUnder(of, strings.TrimPrefix(name+"/"+field, "/"), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}

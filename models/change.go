@@ -1,0 +1,19 @@
+package models
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ClientChange says who changed something a client is set up with, and what, but not from what to what.
+type ClientChange struct {
+	ID        uuid.UUID `json:"id"`
+	At        time.Time `json:"at"`
+	By        uuid.UUID `json:"by"`
+	ByName    string    `json:"by_name,omitempty"` // "" when it is not known
+	Side      Side      `json:"side"`              // of who changed it
+	Operation string    `json:"operation"`         // of the API
+	Subject   string    `json:"subject,omitempty"` // id of a contact, version of an authority, vendor of an EDR; "": the client itself
+	Fields    []string  `json:"fields"`            // their names, such as "policy/ring_for"
+}

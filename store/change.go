@@ -1,0 +1,80 @@
+package store
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+type changeRow struct {
+	ClientID  uuid.UUID
+	At        time.Time
+	ID        uuid.UUID
+	ByUser    uuid.UUID
+	Side      models.Side
+	Operation string
+	Subject   string
+	Fields    document[[]string]
+}
+
+// TableName names the table.
+func (changeRow) TableName() string { return "client_changes" }
+
+func (r changeRow) model() models.ClientChange {
+	return models.ClientChange{
+		ID: r.ID, At: r.At.UTC(), By: r.ByUser, Side: r.Side, Operation: r.Operation, Subject: r.Subject, Fields: r.Fields.V,
+	}
+}
+
+// ChangesInTurn lets transactions that change what the client is set up with wait for each other: what one reads before
+// and after its change differs by nothing else.
+func (tx *Tx) ChangesInTurn() error {
+	if err := tx.needsClient(); err != nil {
+		return err
+	}
+	return problem("wait for changes", tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "changes of "+tx.client.String()).Error)
+}
+
+// Note keeps who changed something the client is set up with, beside the change itself; the id is chosen. It is never
+// changed or removed. Forbidden: the side is not the one the transaction runs for.
+func (tx *Tx) Note(c models.ClientChange) error {
+	if err := tx.needsClient(); err != nil {
+		return err
+	}
+	row := changeRow{
+		ClientID: tx.client, At: c.At.Truncate(time.Microsecond), ID: uuid.New(), ByUser: c.By, Side: c.Side,
+		Operation: c.Operation, Subject: c.Subject, Fields: document[[]string]{append([]string{}, c.Fields...)},
+	}
+	return problem("note change", tx.db.Create(&row).Error)
+}
+
+// Changes lists what Note kept of the client with the names of the people, also those of the SOC, the newest first, from
+// after the cursor {At, ID}. At most 1,000.
+func (tx *Tx) Changes(c Cursor, limit int) ([]models.ClientChange, error) {
+	if err := tx.needsClient(); err != nil {
+		return nil, err
+	}
+	if _, err := uuid.Parse(c.ID); err != nil && c != (Cursor{}) {
+		return nil, models.InvalidField("/cursor", "is not a cursor of this list")
+	}
+	var rows []changeRow
+	if err := page(tx.of("client_changes"), "at", "id", c, limit).Find(&rows).Error; err != nil {
+		return nil, problem("list changes", err)
+	}
+	list, people := each(rows, changeRow.model), make([]uuid.UUID, 0, len(rows))
+	for _, row := range rows {
+		people = append(people, row.ByUser)
+	}
+	var names map[uuid.UUID]string
+	err := tx.overEveryClient(func(*gorm.DB) (err error) { // the portal does not see the SOC's people
+		names, err = tx.UserNames(people)
+		return err
+	})
+	for n := range list {
+		list[n].ByName = names[list[n].By]
+	}
+	return list, problem("read names", err)
+}
