@@ -43,7 +43,7 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 	}
 	draft := content(a)
 	draft.DraftedBy, draft.DraftedAt = u.ID, d.moment()
-	err := d.change(ctx, u, number, "draft-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
+	err = d.change(ctx, u, number, "draft-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
 		list, err := tx.Authorities()
 		if err != nil {
 			return "", nil, err
