@@ -23,7 +23,7 @@ import (
 
 func (w *world) deskAt(now time.Time) *desk.Desk {
 	return desk.New(w.store, w.engine, desk.Options{
-		UpdateWait: 100 * time.Millisecond, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
+		UpdateWait: time.Minute, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
 }
 
 func TestTheClientSeesWhatIsPublishedAndNoMore(t *testing.T) {

@@ -57,7 +57,7 @@ func newWorld(t testing.TB) *world {
 	w.ok(err)
 	box, err := secrets.Open(keyset, "")
 	w.ok(err)
-	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: 100 * time.Millisecond, Log: log, EDR: desk.EDROptions{
+	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, EDR: desk.EDROptions{
 		Products: []models.EDRProduct{{
 			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
 			Fields: []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}},

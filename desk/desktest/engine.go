@@ -152,9 +152,8 @@ func (e *Engine) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOpti
 	if err != nil {
 		return nil, err
 	}
-	if health == NoWorker {
-		<-ctx.Done()
-		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(ctx.Err())
+	if health == NoWorker { // what the client says once the caller's time is over, without the wait
+		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(context.DeadlineExceeded)
 	}
 	order, ok := o.Args[0].(models.Order)
 	if !ok || order.RequestID != o.UpdateID {
