@@ -122,7 +122,7 @@ func TestAnOrderIsNeverSentTwice(t *testing.T) {
 	}
 	_, err := newCentral(t, count(vendortest.Cut)).tenant(t).Isolate(t.Context(), host, "")
 	vendortest.WantClass(t, err, models.Ambiguous)
-	_, err = newCentral(t, count(vendortest.Hanging(func() {}))).tenant(t, 50*time.Millisecond).Release(t.Context(), host, "")
+	_, err = newCentral(t, count(vendortest.Hanging(func() {}))).tenant(t, time.Second).Release(t.Context(), host, "")
 	vendortest.WantClass(t, err, models.Ambiguous)
 	if orders.Load() != 2 {
 		t.Errorf("%d orders", orders.Load())

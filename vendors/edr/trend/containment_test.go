@@ -143,7 +143,7 @@ func TestAnOrderIsNeverSentTwice(t *testing.T) {
 	_, err := newTenant(t, v.ServeHTTP).Isolate(t.Context(), host, "")
 	vendortest.WantClass(t, err, models.Ambiguous)
 	late := inState("on", "", vendortest.Hanging(func() {}))
-	_, err = newTenant(t, late.ServeHTTP, 50*time.Millisecond).Release(t.Context(), host, "")
+	_, err = newTenant(t, late.ServeHTTP, time.Second).Release(t.Context(), host, "")
 	vendortest.WantClass(t, err, models.Ambiguous)
 	if v.orders.Load() != 1 || late.orders.Load() != 1 {
 		t.Errorf("%d and %d orders", v.orders.Load(), late.orders.Load())

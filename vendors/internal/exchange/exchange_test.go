@@ -156,7 +156,7 @@ func TestItMayHaveHappened(t *testing.T) {
 	})
 	t.Run("no answer in time", func(t *testing.T) {
 		s := vendortest.Serve(t, vendortest.Hanging(func() {}))
-		ex := post(t, t.Context(), s.URL, nil, 30*time.Millisecond)
+		ex := post(t, t.Context(), s.URL, nil, time.Second)
 		wantClass(t, ex, effect, models.Ambiguous)
 		wantClass(t, ex, look, models.Transient)
 	})

@@ -260,7 +260,7 @@ func TestTooSlow(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r)
 			<-over
 			return nil
-		}}, time.Second, models.Ambiguous},
+		}}, 3 * time.Second, models.Ambiguous},
 	} {
 		m := mailerAt(t, Settings{Addr: c.relay.listen(t, "none"), TLS: "none", Timeout: c.timeout})
 		_, err := m.Send(t.Context(), letter)

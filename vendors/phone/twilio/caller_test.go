@@ -277,7 +277,7 @@ func TestPlaceWithoutAnswer(t *testing.T) {
 		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
 		defer s.Close()
 		defer close(over)
-		_, err := callerAt(t, s.URL, 30*time.Millisecond).Place(t.Context(), order)
+		_, err := callerAt(t, s.URL, time.Second).Place(t.Context(), order)
 		if v := vendorError(t, err); v.Class != models.Ambiguous || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %+v", v)
 		}
