@@ -45,7 +45,7 @@ func (w *world) cbAct(toggle, id string) answered {
 }
 
 func TestADeviceIsQuarantinedAndReleased(t *testing.T) {
-	w := newWorld(t)
+	w := unhurried(t)
 	id := w.cbDevice("FIN-1")
 	if w.cbRead(id, "quarantined") != false || w.cbRead(id, "name") != "FIN-1" || w.cbRead(id, "windows_platform") != "CLIENT_X64" {
 		t.Errorf("at first: %s", w.cb("GET", "/devices/"+id, "").body)

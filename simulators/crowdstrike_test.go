@@ -68,7 +68,7 @@ func (w *world) hostEffects() (hosts []hostEffect, commands []hostCommand) {
 }
 
 func TestAHostIsContainedAndReleased(t *testing.T) {
-	w := newWorld(t)
+	w := unhurried(t)
 	w.login()
 	id := w.agent("FIN-LAPTOP-1")
 	if id != w.agent("FIN-LAPTOP-1") || len(id) != 32 || len(w.agents("fin-laptop-1")) != 0 {

@@ -58,7 +58,7 @@ func (w *world) fleetEffects(vendor string) (e fleetEffects) {
 }
 
 func TestKibanaIsolatesAndReleases(t *testing.T) {
-	w := newWorld(t)
+	w := unhurried(t)
 	id := w.kibanaHost("PC-1")
 	for _, c := range []struct {
 		command  string

@@ -17,12 +17,12 @@ type defender struct {
 	base, token string
 }
 
-func newDefender(t *testing.T) *defender {
-	w := newWorld(t)
+func newDefender(w *world) *defender {
+	w.t.Helper()
 	d := &defender{world: w, base: w.EDR["mde"]}
 	a := d.login(nil)
 	if d.token, _ = a.get("access_token").(string); a.status != 200 || d.token == "" {
-		t.Fatalf("login: %d %s", a.status, a.body)
+		w.t.Fatalf("login: %d %s", a.status, a.body)
 	}
 	return d
 }
@@ -60,7 +60,7 @@ func (d *defender) actions(machine string) []any {
 const isolation = `{"Comment":"x","IsolationType":"Full"}`
 
 func TestDefenderIsolatesThroughActions(t *testing.T) {
-	d := newDefender(t)
+	d := newDefender(unhurried(t))
 	id := d.machine("pc-1")
 	if a := d.api("GET", "machines/pc-1", ""); a.get("id") != id || a.get("healthStatus") != "Active" {
 		t.Errorf("by name: %s", a.body)
@@ -94,7 +94,7 @@ func TestDefenderIsolatesThroughActions(t *testing.T) {
 }
 
 func TestDefenderCancelsWhatHasNotBegun(t *testing.T) {
-	d := newDefender(t)
+	d := newDefender(newWorld(t))
 	d.steer(d.base, "personas", `{"personas":{"pc-1":"offline"}}`)
 	id := d.machine("pc-1")
 	action, _ := d.api("POST", "machines/"+id+"/isolate", isolation).get("id").(string)
@@ -108,7 +108,7 @@ func TestDefenderCancelsWhatHasNotBegun(t *testing.T) {
 
 // The order of issue 5903: isolate, isolate, release; what remains is an isolated device.
 func TestDefendersDuplicateRunsAfterTheRelease(t *testing.T) {
-	d := newDefender(t)
+	d := newDefender(unhurried(t))
 	d.steer(d.base, "personas", `{"personas":{"pc-1":"double_isolate","pc-2":"returns_pending","pc-3":"already_isolated"}}`)
 	id := d.machine("pc-1")
 	first, second := d.api("POST", "machines/"+id+"/isolate", isolation), d.api("POST", "machines/"+id+"/isolate", isolation)
@@ -135,7 +135,7 @@ func TestDefendersDuplicateRunsAfterTheRelease(t *testing.T) {
 }
 
 func TestDefenderRefusals(t *testing.T) {
-	d := newDefender(t)
+	d := newDefender(newWorld(t))
 	d.steer(d.base, "personas", `{"personas":{"dc-1":"protected","gone":"missing"}}`)
 	id := d.machine("pc-1")
 	for name, c := range map[string]struct {
@@ -195,7 +195,7 @@ func TestDefenderContract(t *testing.T) {
 	}
 	c := &contract{t: t, answers: true}
 	c.routers = append(c.routers, r)
-	d := newDefender(t)
+	d := newDefender(newWorld(t))
 	d.web.Transport = c
 	d.steer(d.base, "personas", `{"personas":{"pc-2":"tagged","pc-3":"offline","pc-4":"protected","pc-5":"already_isolated"}}`)
 	for _, name := range []string{"pc-1", "pc-2", "pc-3", "pc-4", "pc-5"} {

@@ -215,7 +215,7 @@ func TestLogsFindWhatWasProcessed(t *testing.T) {
 
 func TestEventFaults(t *testing.T) {
 	t.Run("missigned batches come again", func(t *testing.T) {
-		w := newWorld(t)
+		w := unhurried(t)
 		w.product.Config.Handler = w.refuseBadSignatures()
 		w.steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"missign","times":1}]}`)
 		w.mail(nil)
@@ -225,7 +225,7 @@ func TestEventFaults(t *testing.T) {
 		}
 	})
 	t.Run("duplicates keep their event id", func(t *testing.T) {
-		w := newWorld(t)
+		w := unhurried(t)
 		w.steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"duplicate","times":1}]}`)
 		w.mail(nil)
 		w.until("three events arrive", func() bool { return len(w.events()) == 3 })

@@ -57,7 +57,7 @@ func (w *world) edrEffects(vendor string) (e edrEffects) {
 }
 
 func TestAnAgentIsDisconnectedAndConnected(t *testing.T) {
-	w := newWorld(t)
+	w := unhurried(t)
 	id := w.s1Agent("FIN-1")
 	if w.s1Read(id, "networkStatus") != "connected" || w.s1Read(id, "machineType") != "desktop" || w.s1Read(id, "isActive") != true {
 		t.Errorf("at first: %s", w.s1("GET", "/agents?ids="+id, "").body)

@@ -95,7 +95,7 @@ func (p *product) requests(path string) []received {
 	return out
 }
 
-// world is a set of simulators with a product behind them, fifty times faster than life.
+// world is a set of simulators with a product behind them.
 type world struct {
 	t *testing.T
 	*Running
@@ -105,7 +105,19 @@ type world struct {
 	bearer  string // of CrowdStrike
 }
 
+// newWorld is fifty times faster than life: for what is waited for.
 func newWorld(t *testing.T) *world {
+	t.Helper()
+	return worldAt(t, 0.02)
+}
+
+// unhurried is for tests that look at something before it is over: a sensor takes almost half a second.
+func unhurried(t *testing.T) *world {
+	t.Helper()
+	return worldAt(t, 0.2)
+}
+
+func worldAt(t *testing.T, pace float64) *world {
 	t.Helper()
 	p := newProduct(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -113,6 +125,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	o := testOptions(p.URL+"/events", key)
+	o.Pace = pace
 	o.TwilioInboundTextURL = p.URL + "/texts?k=a%2Fb"
 	r, err := Start(t.Context(), o)
 	if err != nil {

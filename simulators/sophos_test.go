@@ -17,14 +17,13 @@ func (w *world) sophosForm(secret string) string {
 	return "grant_type=client_credentials&scope=token&client_id=" + EDRCredentials("sophos")["client_id"] + "&client_secret=" + secret
 }
 
-func newCentralUser(t *testing.T) *centralUser {
-	t.Helper()
-	w := newWorld(t)
+func newCentralUser(w *world) *centralUser {
+	w.t.Helper()
 	u := &centralUser{world: w, base: w.EDR["sophos"]}
 	u.logIn()
 	u.tenant, _ = u.central("GET", "/whoami/v1", "").get("id").(string)
 	if len(u.tenant) != 36 {
-		t.Fatalf("tenant %q", u.tenant)
+		w.t.Fatalf("tenant %q", u.tenant)
 	}
 	return u
 }
@@ -87,7 +86,7 @@ func (u *centralUser) wantViolations(want int) {
 }
 
 func TestSophosIsolatesAndReleases(t *testing.T) {
-	u := newCentralUser(t)
+	u := newCentralUser(unhurried(t))
 	id := u.ids("PC-1")[0]
 	if a := u.isolate(id, "true"); a.status != 200 || a.get("enabled") != true || a.get("comment") != "SI-1" {
 		t.Fatalf("isolate: %d %s", a.status, a.body)
@@ -114,7 +113,7 @@ func TestSophosIsolatesAndReleases(t *testing.T) {
 }
 
 func TestSophosFindsEveryNameThatContainsTheText(t *testing.T) {
-	u := newCentralUser(t)
+	u := newCentralUser(newWorld(t))
 	u.steer(u.base, "personas", `{"personas":{"GONE":"missing","TWIN":"duplicate","SRV-1":"server"}}`)
 	if n := len(u.ids("PC-10")); n != 1 {
 		t.Errorf("PC-10: %d", n)
@@ -142,7 +141,7 @@ func TestSophosFindsEveryNameThatContainsTheText(t *testing.T) {
 }
 
 func TestSophosPersonas(t *testing.T) {
-	u := newCentralUser(t)
+	u := newCentralUser(newWorld(t))
 	u.steer(u.base, "personas", `{"personas":{"DC":"protected","OLD":"already_isolated","SELF":"self_isolated","HASTY":"too_soon","AWAY":"offline"}}`)
 	for name, want := range map[string]int{"DC": 400, "OLD": 400, "SELF": 200, "HASTY": 200, "AWAY": 200} {
 		if a := u.isolate(u.ids(name)[0], "true"); a.status != want {
@@ -165,7 +164,7 @@ func TestSophosPersonas(t *testing.T) {
 }
 
 func TestSophosRefusals(t *testing.T) {
-	u := newCentralUser(t)
+	u := newCentralUser(newWorld(t))
 	id := u.ids("PC-1")[0]
 	form := "application/x-www-form-urlencoded"
 	if a := u.do("POST", u.base+"/api/v2/oauth2/token", form, u.sophosForm("wrong")); a.status != 401 || a.get("errorCode") != "oauth.invalid_client_secret" {
@@ -209,7 +208,7 @@ func TestSophosRefusals(t *testing.T) {
 }
 
 func TestSophosFaults(t *testing.T) {
-	u := newCentralUser(t)
+	u := newCentralUser(newWorld(t))
 	id := u.ids("PC-1")[0]
 	u.steer(u.base, "faults", `{"rules":[{"op":"token","kind":"expire"},{"op":"isolation_order","kind":"status","status":429,"times":1}]}`)
 	if a := u.central("GET", "/whoami/v1", ""); a.status != 401 {

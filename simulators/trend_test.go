@@ -14,9 +14,7 @@ type visionUser struct {
 	base string
 }
 
-func newVisionUser(t *testing.T) visionUser {
-	t.Helper()
-	w := newWorld(t)
+func newVisionUser(w *world) visionUser {
 	return visionUser{w, w.EDR["trend"]}
 }
 
@@ -77,7 +75,7 @@ func (u visionUser) wantViolations(want int) {
 }
 
 func TestTrendIsolatesAndRestores(t *testing.T) {
-	u := newVisionUser(t)
+	u := newVisionUser(unhurried(t))
 	id := u.id("PC-1")
 	inventory := func() any { return u.vision("GET", "/endpointSecurity/endpoints/"+id, "", "").get("isolationStatus") }
 	status, task := u.order("isolate", id)
@@ -103,7 +101,7 @@ func TestTrendIsolatesAndRestores(t *testing.T) {
 }
 
 func TestTrendPersonas(t *testing.T) {
-	u := newVisionUser(t)
+	u := newVisionUser(newWorld(t))
 	u.steer(u.base, "personas", `{"personas":{"GONE":"missing","TWIN":"duplicate","DC":"protected","OLD":"already_isolated","ODD":"errors_in_207","AWAY":"offline","BAD":"fails","SRV":"server"}}`)
 	for name, want := range map[string]int{"GONE": 0, "TWIN": 2} {
 		if got := u.found("endpointName eq '" + name + "'"); len(got) != want {
@@ -135,7 +133,7 @@ func TestTrendPersonas(t *testing.T) {
 }
 
 func TestTrendListsTasks(t *testing.T) {
-	u := newVisionUser(t)
+	u := newVisionUser(newWorld(t))
 	u.steer(u.base, "personas", `{"personas":{"A":"offline","B":"offline"}}`)
 	u.order("isolate", u.id("A"))
 	u.order("isolate", u.id("B"))
@@ -163,7 +161,7 @@ func TestTrendListsTasks(t *testing.T) {
 }
 
 func TestTrendPagesAreLinked(t *testing.T) {
-	u := newVisionUser(t)
+	u := newVisionUser(newWorld(t))
 	for i := range 12 {
 		u.id("PC-" + itoa(i))
 	}
@@ -179,7 +177,7 @@ func TestTrendPagesAreLinked(t *testing.T) {
 }
 
 func TestTrendRefusals(t *testing.T) {
-	u := newVisionUser(t)
+	u := newVisionUser(newWorld(t))
 	id := u.id("PC-1")
 	if a := u.do("GET", u.base+"/v3.0/endpointSecurity/endpoints", "", ""); a.status != 401 || a.get("error", "code") != "Unauthorized" {
 		t.Errorf("no token: %d %s", a.status, a.body)

@@ -50,10 +50,12 @@ func (w *world) violations(base string) []violation {
 // ended waits for the nth call to be over and for its last callback.
 func (w *world) ended(n int) callEffect {
 	w.t.Helper()
+	last := func(c callbackRecord) bool {
+		return slices.Contains([]string{"completed", "busy", "failed", "no-answer", "canceled"}, c.Status)
+	}
 	w.until("the call ends", func() bool {
 		calls := w.calls()
-		return len(calls) > n && calls[n].Ended != nil && len(calls[n].Callbacks) > 0 &&
-			slices.Contains([]string{"completed", "busy", "failed", "no-answer", "canceled"}, calls[n].Callbacks[len(calls[n].Callbacks)-1].Status)
+		return len(calls) > n && calls[n].Ended != nil && slices.ContainsFunc(calls[n].Callbacks, last)
 	})
 	return w.calls()[n]
 }
@@ -235,7 +237,7 @@ func TestTwilioCredentialsAndPaths(t *testing.T) {
 }
 
 func TestCallsAppearInTheListWithADelay(t *testing.T) {
-	w := newWorld(t)
+	w := unhurried(t)
 	w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"no_answer"}}`)
 	before := time.Now().Add(-time.Second)
 	w.place(func(f url.Values) { f.Set("Timeout", "600") })
@@ -358,7 +360,7 @@ func TestCallbackFaults(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := unhurried(t)
 			w.steer(w.TwilioURL, "faults", `{"rules":[{"op":"callback","kind":"`+kind+`","times":1}]}`)
 			w.place(nil)
 			w.ended(0)
@@ -373,14 +375,14 @@ func TestCallbackFaults(t *testing.T) {
 
 func TestRetryPolicyOfCallbacks(t *testing.T) {
 	w := newWorld(t)
+	w.product.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.product.serve(httptestDiscard{}, r)
+		rw.WriteHeader(500)
+	})
 	w.place(func(f url.Values) {
 		f.Set("StatusCallback", w.product.URL+"/gone#rc=2&rp=all")
 		f["StatusCallbackEvent"] = []string{"completed"}
 		f.Set("Url", w.product.URL+"/voice")
-	})
-	w.product.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.product.serve(httptestDiscard{}, r)
-		rw.WriteHeader(500)
 	})
 	w.ended(0)
 	if got := w.product.requests("/gone"); len(got) != 3 || strings.Contains(got[0].uri, "#") {

@@ -216,7 +216,7 @@ func TestSegments(t *testing.T) {
 }
 
 func TestTextsAppearInTheListWithADelay(t *testing.T) {
-	w := newWorld(t)
+	w := unhurried(t)
 	list := func(query string) answered { return w.do("GET", w.textsURL()+".json?"+query, "", "", asAccount) }
 	texts := func(a answered) int { rows, _ := a.get("messages").([]any); return len(rows) }
 	since := url.Values{"To": {testCallee}, "From": {testFrom}, "DateSent>": {time.Now().UTC().Add(-time.Minute).Format(time.RFC3339)}}.Encode()
@@ -273,7 +273,7 @@ func TestFaultsOfTextCallbacks(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := unhurried(t)
 			w.fault(w.TwilioURL, `{"op":"callback","kind":"`+kind+`","times":1}`)
 			w.textAnswered(nil)
 			w.statuses("delivered")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ const ref = models.Reference("SI-1042-0007")
 type story struct {
 	t        *testing.T
 	env      *testsuite.TestWorkflowEnvironment
+	mu       sync.Mutex // activities run side by side; what follows is what they did
 	began    time.Time
 	events   []models.Event
 	mails    []sent
@@ -104,6 +106,8 @@ func (s *story) world() {
 		s.env.RegisterActivity(a)
 	}
 	s.env.OnActivity(records.Record, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RecordInput) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		for _, e := range in.Events {
 			if e.Seq != s.seq()+1 {
 				return fmt.Errorf("event %d does not follow %d", e.Seq, s.seq())
@@ -116,6 +120,8 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(records.Plan, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.planFails != nil {
 			if err := s.planFails(); err != nil {
 				return models.Plan{}, err
@@ -128,6 +134,8 @@ func (s *story) world() {
 		return p, nil
 	})
 	s.env.OnActivity(records.Fallback, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FallbackInput) (models.Reach, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		for _, c := range s.directory.Contacts {
 			r, ok := s.directory.Fallback(c, in.Severity, in.Notice.Channel, in.At)
 			if ok && c.ID == in.Notice.Contact && !s.texted(in.Notice.To(r)) {
@@ -137,12 +145,18 @@ func (s *story) world() {
 		return models.Reach{}, nil
 	})
 	s.env.OnActivity(records.RemindAt, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RemindInput) (time.Time, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		return s.directory.RemindAt(in.Severity, in.Due), nil
 	})
 	s.env.OnActivity(records.Rule, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RuleInput) (models.Ruling, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		return s.authority.Decide(in.Request, s.directory.Zone, s.directory.Business), nil
 	})
 	s.env.OnActivity(edr.Look, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.looks != nil {
 			if err := s.looks(); err != nil {
 				return activities.EndpointSeen{}, err
@@ -155,11 +169,19 @@ func (s *story) world() {
 		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
 	})
 	s.env.OnActivity(records.Cancel, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CancelInput) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.canceled = append(s.canceled, in)
 		return nil
 	})
-	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) { return s.decided[in.RequestID], nil })
+	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.decided[in.RequestID], nil
+	})
 	s.env.OnActivity(records.Outcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.noteFails != nil {
 			if err := s.noteFails(in.Effect); err != nil {
 				return err
@@ -169,6 +191,8 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(phone.Text, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.textFails != nil {
 			if err := s.textFails(); err != nil {
 				return err
@@ -178,6 +202,8 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(mail.Send, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.refuses(in) {
 			return temporal.NewNonRetryableApplicationError("mail: rejected", string(models.Rejected), nil)
 		}
@@ -190,6 +216,8 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(phone.Place, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.placeFails != nil {
 			if err := s.placeFails(in.Effect); err != nil {
 				return "", err
@@ -202,19 +230,27 @@ func (s *story) world() {
 		return "CA" + in.Effect.Key, nil
 	})
 	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) (models.CallStatus, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.callStands != nil {
 			return s.callStands(in.CallID), nil
 		}
 		return models.CallNoAnswer, nil
 	})
 	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.hungUp = append(s.hungUp, in.CallID)
 		return nil
 	})
 	s.env.OnActivity(edr.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		return activities.EndpointSeen{AgentID: cmp.Or(s.agent, "aid-"+in.Hostname), Hostname: cmp.Or(s.device, in.Hostname), TagsUnknown: s.tagless, State: models.HostNormal, Online: true}, nil
 	})
 	s.env.OnActivity(edr.Change, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.changeFails != nil {
 			if err := s.changeFails(); err != nil {
 				return err
@@ -225,6 +261,8 @@ func (s *story) world() {
 		return nil
 	})
 	s.env.OnActivity(edr.Confirm, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.confirm != nil {
 			if seen, err := s.confirm(in); seen != nil || err != nil {
 				return *cmp.Or(seen, &activities.EndpointSeen{}), err

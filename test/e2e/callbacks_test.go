@@ -63,7 +63,7 @@ func TestDuplicateAndReorderedCallbacksCountOnce(t *testing.T) {
 
 func TestReportsWithAWrongSignatureChangeNothing(t *testing.T) {
 	s := at(t, 1)
-	s.persona("silent")
+	s.persona("silent", "silent", "silent") // nobody else acknowledges meanwhile
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()

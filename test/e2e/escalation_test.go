@@ -1,13 +1,16 @@
 package e2e
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
 func TestNobodyAnsweringIsNeverTheEnd(t *testing.T) {
 	s := at(t, 1)
+	s.ringFor(time.Minute) // of simulated time: three seconds, in which the acknowledgement must stop the phone
 	s.persona("no_answer", "voicemail", "hangs_up")
 	s.open(models.SeverityCritical)
 	s.assess()
@@ -43,4 +46,23 @@ func TestNobodyAnsweringIsNeverTheEnd(t *testing.T) {
 func (s *scene) settleQuietly() {
 	s.t.Helper()
 	s.give(s.responder, &models.Settle{Recommendation: "r1", Outcome: models.NotApplicable, Reason: "There are no passwords."})
+}
+
+// ringFor lets phones ring for as long in the client's incidents that are opened until the test is over.
+func (s *scene) ringFor(d time.Duration) {
+	s.t.Helper()
+	var c models.Client
+	if err := s.analyst.Get(s.t.Context(), s.client(""), &c); err != nil {
+		s.t.Fatal(err)
+	}
+	put := func(ctx context.Context, p models.Policy) {
+		body := map[string]any{"legal_name": c.LegalName, "time_zone": c.TimeZone, "language": c.Language, "business_hours": c.Business, "contract": c.Contract, "policy": p}
+		if err := s.operator.Put(ctx, s.client(""), body, nil); err != nil {
+			s.t.Errorf("set the client's pace: %v", err)
+		}
+	}
+	longer := c.Policy
+	longer.RingFor = models.Duration(d)
+	put(s.t.Context(), longer)
+	s.t.Cleanup(func() { put(context.WithoutCancel(s.t.Context()), c.Policy) })
 }

@@ -87,7 +87,10 @@ func TestAMailThatDoesNotArriveIsMadeUpForOnTheNextChannel(t *testing.T) {
 	s.await("a text to the one with one", func() (bool, error) { return len(s.texts()) == 1, nil })
 	s.reached()
 	s.until("a task for each", func(i models.Incident) bool { return len(openTasks(i, models.TaskNotDelivered)) == 2 })
-	s.await("the deferred mail", func() (bool, error) { return s.delivery(models.EffectMail, 2).VendorState == "delivered", nil })
+	s.await("the deferred mail", func() (bool, error) {
+		d := s.delivery(models.EffectMail, 2)
+		return d != nil && d.VendorState == "delivered", nil
+	})
 	var words []string
 	for _, w := range s.delivery(models.EffectMail, 2).States {
 		if w.At.IsZero() {
@@ -149,8 +152,12 @@ func TestAReplyToATextAcknowledgesAndStopsTheCalls(t *testing.T) {
 			t.Errorf("a call was placed at %s, after the acknowledgement at %s", c.Placed, i.Acknowledged.At)
 		}
 	}
-	d := s.delivery(models.EffectText, texter)
-	if d == nil || d.AcknowledgedBy != s.contacts[texter].ID || d.How != "reply to text message" {
+	var d *models.Delivery
+	s.await("the ledger to know who replied", func() (bool, error) { // it is written after the incident was told
+		d = s.delivery(models.EffectText, texter)
+		return d != nil && d.AcknowledgedBy != uuid.Nil, nil
+	})
+	if d.AcknowledgedBy != s.contacts[texter].ID || d.How != "reply to text message" {
 		t.Errorf("the text is on record as %+v", d)
 	}
 	if sent := s.texts()[0].Body; !strings.Contains(sent, "kritisch") || strings.Contains(sent, "FILESRV") || strings.Contains(sent, "http") {
@@ -201,9 +208,10 @@ func TestTheSecondMailerStandsIn(t *testing.T) {
 			t.Errorf("a mail was taken by %s", m.Mailer)
 		}
 	}
-	if d := s.delivery(models.EffectMail, 0); d.Vendor != "smtp" || d.State != models.EffectAccepted {
-		t.Errorf("on record as %s, %s", d.Vendor, d.State)
-	}
+	s.await("the ledger to know who took the mail", func() (bool, error) {
+		d := s.delivery(models.EffectMail, 0)
+		return d != nil && d.Vendor == "smtp" && d.State == models.EffectAccepted, nil
+	})
 	if tasks := s.now().Tasks; len(tasks) != 0 {
 		t.Errorf("tasks although every mail went out: %+v", tasks)
 	}

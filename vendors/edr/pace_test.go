@@ -20,10 +20,13 @@ func (c *counted) RoundTrip(*http.Request) (*http.Response, error) {
 func TestRequestsKeepTheVendorsPace(t *testing.T) {
 	var vendor counted
 	transport := edr.Paced(&vendor, 3)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // the next turn would come after a third of a second
-	defer cancel()
 	refused := 0
-	for range 5 {
+	for n := range 5 {
+		ctx, cancel := t.Context(), func() {}
+		if n >= 3 { // the next turn would come after a third of a second
+			ctx, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+		}
+		defer cancel()
 		req := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://edr.example/", nil)
 		res, err := transport.RoundTrip(req)
 		if err != nil {
