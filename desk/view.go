@@ -123,8 +123,8 @@ func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Referen
 	return list, by, err
 }
 
-// readOf is read for one incident with its lists and people. The SOC names the client, too: in a transaction over all
-// clients the database expects next to no rows, and for one page would read and sort the whole list.
+// readOf is read for one incident with its lists and people. The SOC names the client, too: the indexes of those begin
+// with it.
 func (d *Desk) readOf(ctx context.Context, u models.User, ref models.Reference, fn func(*store.Tx) error) error {
 	if u.Role.Side() == models.SideSOC {
 		return d.inClient(ctx, u, ref.ClientNumber(), fn)

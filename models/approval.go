@@ -22,7 +22,6 @@ type Approval struct {
 	Granted    bool      `json:"granted"`
 	How        string    `json:"how,omitempty"` // it was granted or refused: "by rule", "approved", "nobody answered", …
 	Refused    *Consent  `json:"refused,omitempty"`
-	Lease      Duration  `json:"lease,omitzero"`       // how long an isolation lasts before it is reviewed
 	ApproveFor Duration  `json:"approve_for,omitzero"` // how long an answer is waited for
 }
 
@@ -114,7 +113,7 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 		p.Approval = &Approval{ID: d.Approval}
 	}
 	a := p.Approval
-	a.Ruling, a.Lease, a.ApproveFor = d.Ruling, d.Lease, d.ApproveFor
+	a.Ruling, a.ApproveFor = d.Ruling, d.ApproveFor
 	own := p.Desired == DesiredReleased && p.RequestedBy.Side == SideClient
 	if first && own { // the client's own word; one that cannot be told from another is asked for again
 		_ = a.agree(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: viaRequest, At: e.At})

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -237,10 +236,8 @@ func (d *demo) name(id uuid.UUID) string {
 
 // who names an actor.
 func (d *demo) who(a models.Actor) string {
-	if id, ok := strings.CutPrefix(a.ID, "contact:"); ok {
-		if parsed, err := uuid.Parse(id); err == nil {
-			return d.name(parsed)
-		}
+	if id, ok := a.Contact(); ok {
+		return d.name(id)
 	}
 	if a.Side == models.SideClient {
 		return "the client's " + string(a.Role)
