@@ -26,11 +26,11 @@ type Connections struct {
 	Shared func(models.EDR) (EDR, error)
 
 	mu    sync.Mutex
-	known map[uuid.UUID]kept
+	known map[uuid.UUID]keptConnection
 }
 
-// kept is the connection of a client as long as its credentials are the same.
-type kept struct {
+// keptConnection is the connection of a client as long as its credentials are the same.
+type keptConnection struct {
 	edr    ClientEDR
 	shared models.EDR
 }
@@ -71,9 +71,9 @@ func (c *Connections) Of(ctx context.Context, client uuid.UUID) (ClientEDR, erro
 		return ClientEDR{Vendor: e.Vendor, SetAt: sealed.UpdatedAt}, err
 	}
 	if c.known == nil {
-		c.known = map[uuid.UUID]kept{}
+		c.known = map[uuid.UUID]keptConnection{}
 	}
-	c.known[client] = kept{now, e}
+	c.known[client] = keptConnection{now, e}
 	return now, nil
 }
 

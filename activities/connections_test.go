@@ -205,11 +205,11 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 func TestCheckConnectionAnswersWhateverTheVendorSays(t *testing.T) {
 	for name, c := range map[string]struct {
 		check error
-		want  models.EDRCheck
+		want  models.EDRCheckResult
 	}{
-		"fine":      {nil, models.EDRCheck{OK: true, SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
-		"refused":   {failed(models.Config), models.EDRCheck{Problem: "config", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
-		"throttled": {failed(models.Throttled), models.EDRCheck{Problem: "throttled", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
+		"fine":      {nil, models.EDRCheckResult{OK: true, SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
+		"refused":   {failed(models.Config), models.EDRCheckResult{Problem: "config", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
+		"throttled": {failed(models.Throttled), models.EDRCheckResult{Problem: "throttled", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clinic := newClinic(t)

@@ -39,8 +39,8 @@ type EndpointInput struct {
 	Desired  models.Desired
 }
 
-// EndpointSeen is what the EDR says about an endpoint.
-type EndpointSeen struct {
+// EndpointReport is what the EDR says about an endpoint.
+type EndpointReport struct {
 	AgentID  string
 	Hostname string // as the EDR knows it
 	State    models.HostState
@@ -51,83 +51,83 @@ type EndpointSeen struct {
 	MayBeController, TagsUnknown bool
 }
 
-// As reports whether the endpoint is as wanted.
-func (s EndpointSeen) As(d models.Desired) bool { return s.State == goal(d) }
+// IsAs reports whether the endpoint is as wanted.
+func (s EndpointReport) IsAs(d models.Desired) bool { return s.State == confirmedState(d) }
 
-// seen is what the EDR says of a host.
-func (e ClientEDR) seen(h models.Host) EndpointSeen {
-	return EndpointSeen{
+// reportOf is what the EDR says of a host.
+func (e ClientEDR) reportOf(h models.Host) EndpointReport {
+	return EndpointReport{
 		AgentID: h.ID, Hostname: h.Hostname, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags,
 		MayBeController: h.Class == models.ClassServer && !e.Capabilities().Controllers,
 		TagsUnknown:     !e.Capabilities().Tags,
 	}
 }
 
-// Resolve finds the one agent with the host name and says how it stands. None, or several, is Rejected.
-func (c *Containment) Resolve(ctx context.Context, in EndpointInput) (EndpointSeen, error) {
-	edr, err := c.edr(ctx, in)
+// FindDevice finds the one agent with the host name and says how it stands. None, or several, is Rejected.
+func (c *Containment) FindDevice(ctx context.Context, in EndpointInput) (EndpointReport, error) {
+	edr, err := c.clientEDR(ctx, in)
 	if err != nil {
-		return EndpointSeen{}, failure(err, c.Effects.Settle)
+		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
 	hosts, err := edr.Find(ctx, in.Hostname)
 	if err != nil {
-		return EndpointSeen{}, failure(err, c.Effects.Settle)
+		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
 	if len(hosts) != 1 {
-		return EndpointSeen{}, failure(edr.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
+		return EndpointReport{}, applicationError(edr.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
 	}
-	return edr.seen(hosts[0]), nil
+	return edr.reportOf(hosts[0]), nil
 }
 
-// Look says how an endpoint stands.
-func (c *Containment) Look(ctx context.Context, in EndpointInput) (EndpointSeen, error) {
-	edr, err := c.edr(ctx, in)
+// ReadState says how an endpoint stands.
+func (c *Containment) ReadState(ctx context.Context, in EndpointInput) (EndpointReport, error) {
+	edr, err := c.clientEDR(ctx, in)
 	if err != nil {
-		return EndpointSeen{}, failure(err, c.Effects.Settle)
+		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
 	host, err := edr.State(ctx, in.AgentID)
 	if err != nil {
-		return EndpointSeen{}, failure(unsent(err), c.Effects.Settle)
+		return EndpointReport{}, applicationError(asNothingSent(err), c.Effects.Settle)
 	}
-	return edr.seen(host), nil
+	return edr.reportOf(host), nil
 }
 
-// Change asks the EDR to isolate or release the endpoint, once, after looking at how it stands: a device that is
+// SendAction asks the EDR to isolate or release the endpoint, once, after looking at how it stands: a device that is
 // there already, or on its way, is left alone, unless the EDR may hide what was ordered against it before.
-func (c *Containment) Change(ctx context.Context, in EndpointInput) error {
-	edr, err := c.edr(ctx, in)
+func (c *Containment) SendAction(ctx context.Context, in EndpointInput) error {
+	edr, err := c.clientEDR(ctx, in)
 	if err != nil {
-		return failure(err, c.Effects.Settle)
+		return applicationError(err, c.Effects.Settle)
 	}
-	hidden, err := c.hidden(ctx, edr, in.Effect)
+	hidden, err := c.oppositeMayBePending(ctx, edr, in.Effect)
 	if err != nil {
 		return err
 	}
-	underway := func(ctx context.Context, _ store.LedgerRow) (Receipt, bool, error) {
+	underway := func(ctx context.Context, _ store.LedgerRow) (Acceptance, bool, error) {
 		host, err := edr.State(ctx, in.AgentID)
-		there := host.State == goal(in.Desired) && !hidden || host.State == towards(in.Desired)
-		return Receipt{Vendor: edr.Vendor, ID: host.ID}, err == nil && there, err
+		there := host.State == confirmedState(in.Desired) && !hidden || host.State == pendingState(in.Desired)
+		return Acceptance{Vendor: edr.Vendor, ID: host.ID}, err == nil && there, err
 	}
-	_, err = c.Effects.Once(ctx, in.Effect, Act{
+	_, err = c.Effects.Once(ctx, in.Effect, EffectSteps{
 		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
 		Lookup:  underway,
-		Do: func(ctx context.Context, row store.LedgerRow) (Receipt, error) {
+		Send: func(ctx context.Context, row store.LedgerRow) (Acceptance, error) {
 			receipt, there, err := underway(ctx, row)
 			if there || err != nil {
-				return receipt, unsent(err)
+				return receipt, asNothingSent(err)
 			}
-			if err := c.permitted(ctx, edr, in); err != nil {
+			if err := c.checkNotPaused(ctx, edr, in); err != nil {
 				return receipt, err
 			}
-			order, err := act(ctx, edr, in, row)
-			return Receipt{Vendor: edr.Vendor, ID: cmp.Or(order, in.AgentID)}, err
+			order, err := sendAction(ctx, edr, in, row)
+			return Acceptance{Vendor: edr.Vendor, ID: cmp.Or(order, in.AgentID)}, err
 		},
 	})
 	return err
 }
 
-// permitted refuses an isolation while the client's are paused: one that was ruled on before, or approved since.
-func (c *Containment) permitted(ctx context.Context, edr ClientEDR, in EndpointInput) error {
+// checkNotPaused refuses an isolation while the client's are paused: one that was ruled on before, or approved since.
+func (c *Containment) checkNotPaused(ctx context.Context, edr ClientEDR, in EndpointInput) error {
 	if in.Desired != models.DesiredIsolated {
 		return nil
 	}
@@ -145,21 +145,21 @@ func (c *Containment) permitted(ctx context.Context, edr ClientEDR, in EndpointI
 	return nil
 }
 
-// hidden reports whether the EDR may hide an order against this one: one was given for the endpoint before, and what the
+// oppositeMayBePending reports whether the EDR may hide an order against this one: one was given for the endpoint before, and what the
 // EDR says of a device does not show what is under way.
-func (c *Containment) hidden(ctx context.Context, edr ClientEDR, e models.Effect) (given bool, err error) {
+func (c *Containment) oppositeMayBePending(ctx context.Context, edr ClientEDR, e models.Effect) (given bool, err error) {
 	if edr.Capabilities().Underway {
 		return false, nil
 	}
 	err = c.Effects.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
-		given, err = tx.OrderedAgainst(e)
+		given, err = tx.OppositeActionSent(e)
 		return err
 	})
 	return given, err
 }
 
-// unsent makes a failed look at a host what it is for the effect: nothing was changed.
-func unsent(err error) error {
+// asNothingSent makes a failed look at a host what it is for the effect: nothing was changed.
+func asNothingSent(err error) error {
 	var v *models.VendorError
 	if errors.As(err, &v) && v.Class == models.Ambiguous {
 		u := *v
@@ -169,7 +169,7 @@ func unsent(err error) error {
 	return err
 }
 
-func act(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) (order string, err error) {
+func sendAction(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) (order string, err error) {
 	comment := "Watchfire " + row.Key
 	if in.Desired == models.DesiredIsolated {
 		return edr.Isolate(ctx, in.AgentID, comment)
@@ -177,45 +177,45 @@ func act(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) (o
 	return edr.Release(ctx, in.AgentID, comment)
 }
 
-// Confirm returns once the EDR itself says that the endpoint is as desired; where it may hide an order against that one,
+// ConfirmState returns once the EDR itself says that the endpoint is as desired; where it may hide an order against that one,
 // once the device was heard of since. Until then it fails with ErrPending, whose details hold what was seen, and Temporal
 // runs it again: waiting leaves no trace in the history.
-func (c *Containment) Confirm(ctx context.Context, in EndpointInput) (EndpointSeen, error) {
-	edr, err := c.edr(ctx, in)
+func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (EndpointReport, error) {
+	edr, err := c.clientEDR(ctx, in)
 	if err != nil {
-		return EndpointSeen{}, failure(err, c.Effects.Settle)
+		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
 	host, err := edr.State(ctx, in.AgentID)
 	if err != nil {
-		return EndpointSeen{}, failure(unsent(err), c.Effects.Settle)
+		return EndpointReport{}, applicationError(asNothingSent(err), c.Effects.Settle)
 	}
-	seen := edr.seen(host)
-	row, err := c.row(ctx, in.Effect)
+	seen := edr.reportOf(host)
+	row, err := c.effectRow(ctx, in.Effect)
 	if err != nil {
-		return seen, failure(err, c.Effects.Settle)
+		return seen, applicationError(err, c.Effects.Settle)
 	}
-	hidden, err := c.hidden(ctx, edr, in.Effect)
+	hidden, err := c.oppositeMayBePending(ctx, edr, in.Effect)
 	if err != nil {
-		return seen, failure(err, c.Effects.Settle)
+		return seen, applicationError(err, c.Effects.Settle)
 	}
-	order, err := order(ctx, edr, in, row)
+	order, err := actionState(ctx, edr, in, row)
 	switch {
 	case err != nil:
-		return seen, failure(unsent(err), c.Effects.Settle)
-	case order == models.ActionFailed && host.State != goal(in.Desired):
-		return seen, temporal.NewApplicationErrorWithOptions(edr.Vendor+": "+string(in.Effect.Purpose)+": the EDR says that it failed", ErrFailed,
+		return seen, applicationError(asNothingSent(err), c.Effects.Settle)
+	case order == models.ActionFailed && host.State != confirmedState(in.Desired):
+		return seen, temporal.NewApplicationErrorWithOptions(edr.Vendor+": "+string(in.Effect.Purpose)+": the EDR says that it failed", ErrActionFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
-	case order == models.ActionPending || host.State != goal(in.Desired):
-	case hidden && !edr.Capabilities().Actions && !heard(host, row.AcceptedAt):
-		seen.State = towards(in.Desired) // it may look so from before, with both orders yet to come
+	case order == models.ActionPending || host.State != confirmedState(in.Desired):
+	case hidden && !edr.Capabilities().Actions && !checkedInSince(host, row.AcceptedAt):
+		seen.State = pendingState(in.Desired) // it may look so from before, with both orders yet to come
 	default:
 		return seen, nil
 	}
 	pause := min(c.PollEvery<<min(activity.GetInfo(ctx).Attempt-1, 10), time.Minute)
-	return seen, later(ErrPending, "the EDR has not confirmed yet", pause, seen)
+	return seen, retryAfter(ErrPending, "the EDR has not confirmed yet", pause, seen)
 }
 
-func (c *Containment) row(ctx context.Context, e models.Effect) (row store.LedgerRow, err error) {
+func (c *Containment) effectRow(ctx context.Context, e models.Effect) (row store.LedgerRow, err error) {
 	err = c.Effects.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
 		row, err = tx.Effect(e.Key)
 		return err
@@ -223,29 +223,29 @@ func (c *Containment) row(ctx context.Context, e models.Effect) (row store.Ledge
 	return row, err
 }
 
-// order says what became of the order that was given for an effect: host and order must agree. Succeeded stands for an
+// actionState says what became of the order that was given for an effect: host and order must agree. Succeeded stands for an
 // EDR that gives no ids, and for an order that was not ours to give, because the device was as wanted already.
-func order(ctx context.Context, edr ClientEDR, in EndpointInput, row store.LedgerRow) (models.ActionState, error) {
+func actionState(ctx context.Context, edr ClientEDR, in EndpointInput, row store.LedgerRow) (models.ActionState, error) {
 	if !edr.Capabilities().Actions || row.VendorID == in.AgentID || row.VendorID == "" {
 		return models.ActionSucceeded, nil
 	}
 	return edr.Action(ctx, in.AgentID, row.VendorID)
 }
 
-// heard reports whether the device spoke to its EDR after a moment, by which it knows the orders given until then. Where
+// checkedInSince reports whether the device spoke to its EDR after a moment, by which it knows the orders given until then. Where
 // the EDR does not say when it did, being online must do.
-func heard(h models.Host, since time.Time) bool {
+func checkedInSince(h models.Host, since time.Time) bool {
 	if h.SeenAt.IsZero() {
 		return h.Online
 	}
 	return h.SeenAt.After(since)
 }
 
-// SeenIn returns what the last look at an endpoint showed, from the error that ended a Confirm.
-func SeenIn(err error) (EndpointSeen, bool) {
+// ReportIn returns what the last look at an endpoint showed, from the error that ended a Confirm.
+func ReportIn(err error) (EndpointReport, bool) {
 	var app *temporal.ApplicationError
-	var seen EndpointSeen
-	if errors.As(err, &app) && (app.Type() == ErrPending || app.Type() == ErrFailed) && app.HasDetails() && app.Details(&seen) == nil {
+	var seen EndpointReport
+	if errors.As(err, &app) && (app.Type() == ErrPending || app.Type() == ErrActionFailed) && app.HasDetails() && app.Details(&seen) == nil {
 		return seen, true
 	}
 	return seen, false
@@ -253,12 +253,12 @@ func SeenIn(err error) (EndpointSeen, bool) {
 
 // CheckConnection tries the client's EDR: whether its credentials work and may read. What the vendor refuses is an
 // answer and no failure.
-func (c *Containment) CheckConnection(ctx context.Context, client uuid.UUID) (models.EDRCheck, error) {
+func (c *Containment) CheckConnection(ctx context.Context, client uuid.UUID) (models.EDRCheckResult, error) {
 	edr, err := c.EDR(ctx, client)
 	if err == nil {
 		err = edr.Check(ctx)
 	}
-	check := models.EDRCheck{OK: err == nil, SetAt: edr.SetAt}
+	check := models.EDRCheckResult{OK: err == nil, SetAt: edr.SetAt}
 	if edr.EDR != nil {
 		check.Capabilities = edr.Capabilities()
 	}
@@ -276,7 +276,7 @@ func (c *Containment) CheckConnection(ctx context.Context, client uuid.UUID) (mo
 	return check, nil
 }
 
-func (c *Containment) edr(ctx context.Context, in EndpointInput) (ClientEDR, error) {
+func (c *Containment) clientEDR(ctx context.Context, in EndpointInput) (ClientEDR, error) {
 	edr, err := c.EDR(ctx, in.Effect.ClientID)
 	if models.KindOf(err) == models.NotFound {
 		return edr, ClientEDR{Vendor: "edr"}.reject("find EDR", "the client has no EDR")
@@ -288,14 +288,14 @@ func (e ClientEDR) reject(op, code string) error {
 	return &models.VendorError{Class: models.Rejected, Vendor: e.Vendor, Op: op, Code: code}
 }
 
-func goal(d models.Desired) models.HostState {
+func confirmedState(d models.Desired) models.HostState {
 	if d == models.DesiredIsolated {
 		return models.HostIsolated
 	}
 	return models.HostNormal
 }
 
-func towards(d models.Desired) models.HostState {
+func pendingState(d models.Desired) models.HostState {
 	if d == models.DesiredIsolated {
 		return models.HostIsolating
 	}

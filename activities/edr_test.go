@@ -58,20 +58,20 @@ func (b *bench) containment(edr activities.EDR) (*testsuite.TestActivityEnvironm
 func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T) {
 	b, edr := newBench(t), &sensor{state: models.HostNormal, orders: map[string]models.ActionState{}, broken: true}
 	env, work := b.containment(edr)
-	order := func(n int) (activities.EndpointSeen, error) {
+	order := func(n int) (activities.EndpointReport, error) {
 		in := activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: models.DesiredIsolated,
 			Effect: models.EndpointEffect(b.effect.Incident, b.effect.ClientID, models.PurposeIsolate, "e1", 1, n)}
 		for range 2 { // the second finds it done
-			if _, err := env.ExecuteActivity(work.Change, in); err != nil {
+			if _, err := env.ExecuteActivity(work.SendAction, in); err != nil {
 				t.Fatal(err)
 			}
 		}
-		value, err := env.ExecuteActivity(work.Confirm, in)
+		value, err := env.ExecuteActivity(work.ConfirmState, in)
 		if err != nil {
-			seen, _ := activities.SeenIn(err)
+			seen, _ := activities.ReportIn(err)
 			return seen, err
 		}
-		var seen activities.EndpointSeen
+		var seen activities.EndpointReport
 		return seen, value.Get(&seen)
 	}
 	if seen, err := order(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" || seen.Hostname != "pc-1.corp.example" || !seen.TagsUnknown {
@@ -120,29 +120,29 @@ func TestAnEDRThatHidesOrdersIsAlwaysGivenTheOppositeAndBelievedWhenTheDeviceWas
 	}
 	isolate, release := wish(1, models.PurposeIsolate, models.DesiredIsolated), wish(2, models.PurposeRelease, models.DesiredReleased)
 	for _, in := range []activities.EndpointInput{isolate, release, release} {
-		if _, err := env.ExecuteActivity(work.Change, in); err != nil {
+		if _, err := env.ExecuteActivity(work.SendAction, in); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if want := []string{"isolate", "release"}; !slices.Equal(edr.orders, want) {
 		t.Fatalf("ordered %v, want %v", edr.orders, want)
 	}
-	_, err := env.ExecuteActivity(work.Confirm, release)
-	if seen, waits := activities.SeenIn(err); !waits || seen.State != models.HostReleasing {
+	_, err := env.ExecuteActivity(work.ConfirmState, release)
+	if seen, waits := activities.ReportIn(err); !waits || seen.State != models.HostReleasing {
 		t.Errorf("a device that was not heard of: %+v, %v", seen, err)
 	}
 	edr.seen = b.now.Add(time.Second)
-	if _, err := env.ExecuteActivity(work.Confirm, release); err != nil {
+	if _, err := env.ExecuteActivity(work.ConfirmState, release); err != nil {
 		t.Errorf("a device that was heard of: %v", err)
 	}
 	// What was never ordered against is believed at once, and not ordered.
 	edr.seen, edr.orders = b.now.Add(-time.Hour), nil
 	other := wish(3, models.PurposeRelease, models.DesiredReleased)
 	other.Effect = models.EndpointEffect(b.effect.Incident, b.effect.ClientID, models.PurposeRelease, "e2", 3, 1)
-	if _, err := env.ExecuteActivity(work.Change, other); err != nil || len(edr.orders) != 0 {
+	if _, err := env.ExecuteActivity(work.SendAction, other); err != nil || len(edr.orders) != 0 {
 		t.Errorf("ordered %v, %v", edr.orders, err)
 	}
-	if _, err := env.ExecuteActivity(work.Confirm, other); err != nil {
+	if _, err := env.ExecuteActivity(work.ConfirmState, other); err != nil {
 		t.Error(err)
 	}
 }

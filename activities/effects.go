@@ -29,46 +29,46 @@ type Effects struct {
 	Now          func() time.Time
 }
 
-// Receipt is a vendor's word that it took an effect.
-type Receipt struct {
+// Acceptance is a vendor's word that it took an effect.
+type Acceptance struct {
 	Vendor string
 	ID     string // the vendor's id of it
 }
 
-// Act is how one kind of effect is done and looked up.
-type Act struct {
+// EffectSteps is how one kind of effect is done and looked up.
+type EffectSteps struct {
 	// Prepare reads, in the transaction that records the intent, what the effect needs. It runs on every attempt. With
 	// Rejected it says that the effect can never be done, with an application error that its time has not come: both leave
 	// the intent on record, and no attempt.
 	Prepare func(tx *store.Tx, row store.LedgerRow) error
 	// Lookup asks the vendor whether an earlier attempt came through.
-	Lookup func(ctx context.Context, row store.LedgerRow) (r Receipt, found bool, err error)
-	// Do has the effect.
-	Do func(ctx context.Context, row store.LedgerRow) (Receipt, error)
+	Lookup func(ctx context.Context, row store.LedgerRow) (r Acceptance, found bool, err error)
+	// Send has the effect.
+	Send func(ctx context.Context, row store.LedgerRow) (Acceptance, error)
 }
 
 // Once has the effect e at most once and returns its row in the ledger, accepted. Errors are application errors
 // whose type is a models.VendorClass or ErrSettling.
-func (l *Effects) Once(ctx context.Context, e models.Effect, a Act) (store.LedgerRow, error) {
+func (l *Effects) Once(ctx context.Context, e models.Effect, a EffectSteps) (store.LedgerRow, error) {
 	row, fresh, err := l.intend(ctx, e, a)
 	var never *models.VendorError
 	switch {
 	case errors.As(err, &never) && never.Class == models.Rejected:
-		return row, l.refuse(ctx, e, never)
+		return row, l.reject(ctx, e, never)
 	case err != nil:
 		return row, err
 	case row.State == models.EffectAccepted:
 		return row, nil
 	case row.State == models.EffectRejected, row.State == models.EffectCanceled:
-		return row, failure(&models.VendorError{Class: models.Rejected, Vendor: row.Vendor, Op: string(e.Kind), Code: row.Reason}, 0)
+		return row, applicationError(&models.VendorError{Class: models.Rejected, Vendor: row.Vendor, Op: string(e.Kind), Code: row.Reason}, 0)
 	case fresh:
-		return l.do(ctx, e, a, row)
+		return l.attempt(ctx, e, a, row)
 	}
-	return l.again(ctx, e, a, row)
+	return l.resume(ctx, e, a, row)
 }
 
 // intend commits the intent and, when no attempt was made yet, claims the first one in the same transaction.
-func (l *Effects) intend(ctx context.Context, e models.Effect, a Act) (row store.LedgerRow, fresh bool, err error) {
+func (l *Effects) intend(ctx context.Context, e models.Effect, a EffectSteps) (row store.LedgerRow, fresh bool, err error) {
 	var held error
 	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
 		now := l.Now()
@@ -98,20 +98,20 @@ func (l *Effects) intend(ctx context.Context, e models.Effect, a Act) (row store
 	return row, fresh, held
 }
 
-// again deals with an earlier attempt whose answer is not known.
-func (l *Effects) again(ctx context.Context, e models.Effect, a Act, row store.LedgerRow) (store.LedgerRow, error) {
+// resume deals with an earlier attempt whose answer is not known.
+func (l *Effects) resume(ctx context.Context, e models.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
 	if wait := row.AttemptAt.Add(l.Settle).Sub(l.Now()); wait > 0 {
-		return row, later(ErrSettling, "an earlier attempt is not settled yet", wait)
+		return row, retryAfter(ErrSettling, "an earlier attempt is not settled yet", wait)
 	}
 	if row.VendorID != "" { // a callback brought it
-		return l.accept(ctx, e, row, Receipt{Vendor: row.Vendor, ID: row.VendorID})
+		return l.accept(ctx, e, row, Acceptance{Vendor: row.Vendor, ID: row.VendorID})
 	}
 	receipt, found, err := a.Lookup(ctx, row)
 	switch {
 	case found:
 		return l.accept(ctx, e, row, receipt)
 	case err != nil && (l.GiveUpLookup == 0 || l.Now().Sub(row.PlannedAt) < l.GiveUpLookup):
-		return row, failure(err, l.Settle)
+		return row, applicationError(err, l.Settle)
 	}
 	now := l.Now()
 	claimed, err := l.fence(ctx, e, row.AttemptAt, now)
@@ -119,31 +119,31 @@ func (l *Effects) again(ctx context.Context, e models.Effect, a Act, row store.L
 		return row, err
 	}
 	if !claimed {
-		return row, later(ErrSettling, "another attempt was first", l.Settle)
+		return row, retryAfter(ErrSettling, "another attempt was first", l.Settle)
 	}
 	row.AttemptAt = now
-	return l.do(ctx, e, a, row)
+	return l.attempt(ctx, e, a, row)
 }
 
-// do has the effect and records what the vendor said.
-func (l *Effects) do(ctx context.Context, e models.Effect, a Act, row store.LedgerRow) (store.LedgerRow, error) {
-	receipt, err := a.Do(ctx, row)
+// attempt has the effect and records what the vendor said.
+func (l *Effects) attempt(ctx context.Context, e models.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
+	receipt, err := a.Send(ctx, row)
 	if err == nil {
 		return l.accept(ctx, e, row, receipt)
 	}
 	switch models.ClassOf(err) {
 	case models.Rejected:
-		return row, l.refuse(ctx, e, err)
+		return row, l.reject(ctx, e, err)
 	case models.Ambiguous: // the attempt stays on record
 	default: // nothing was done: take the attempt back, so that the next need not settle
 		if _, ferr := l.fence(context.WithoutCancel(ctx), e, row.AttemptAt, time.Time{}); ferr != nil {
 			return row, ferr
 		}
 	}
-	return row, failure(err, l.Settle)
+	return row, applicationError(err, l.Settle)
 }
 
-func (l *Effects) accept(ctx context.Context, e models.Effect, row store.LedgerRow, r Receipt) (store.LedgerRow, error) {
+func (l *Effects) accept(ctx context.Context, e models.Effect, row store.LedgerRow, r Acceptance) (store.LedgerRow, error) {
 	row.State, row.Vendor, row.VendorID = models.EffectAccepted, r.Vendor, r.ID
 	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
 		return tx.Accept(e.Key, r.Vendor, r.ID, l.Now())
@@ -154,19 +154,19 @@ func (l *Effects) accept(ctx context.Context, e models.Effect, row store.LedgerR
 	return row, nil
 }
 
-func (l *Effects) refuse(ctx context.Context, e models.Effect, cause error) error {
+func (l *Effects) reject(ctx context.Context, e models.Effect, cause error) error {
 	vendor := ""
 	var v *models.VendorError
 	if errors.As(cause, &v) {
 		vendor = v.Vendor
 	}
 	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
-		return tx.Refuse(e.Key, vendor, cause.Error(), l.Now())
+		return tx.Reject(e.Key, vendor, cause.Error(), l.Now())
 	})
 	if err != nil {
 		return fmt.Errorf("record refusal: %w", err)
 	}
-	return failure(cause, 0)
+	return applicationError(cause, 0)
 }
 
 func (l *Effects) fence(ctx context.Context, e models.Effect, from, to time.Time) (won bool, err error) {

@@ -25,29 +25,29 @@ type vendor struct {
 	down    atomic.Bool
 }
 
-func (v *vendor) act() activities.Act {
-	return activities.Act{
+func (v *vendor) act() activities.EffectSteps {
+	return activities.EffectSteps{
 		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
-		Do: func(context.Context, store.LedgerRow) (activities.Receipt, error) {
+		Send: func(context.Context, store.LedgerRow) (activities.Acceptance, error) {
 			n := v.effects.Add(1)
 			if v.answer != nil {
 				if err := v.answer(n); err != nil {
-					return activities.Receipt{}, err
+					return activities.Acceptance{}, err
 				}
 			}
 			return receipt, nil
 		},
-		Lookup: func(context.Context, store.LedgerRow) (activities.Receipt, bool, error) {
+		Lookup: func(context.Context, store.LedgerRow) (activities.Acceptance, bool, error) {
 			v.lookups.Add(1)
 			if v.down.Load() {
-				return activities.Receipt{}, false, failed(models.Transient)
+				return activities.Acceptance{}, false, failed(models.Transient)
 			}
 			return receipt, v.effects.Load() > 0, nil
 		},
 	}
 }
 
-var receipt = activities.Receipt{Vendor: "test", ID: "id-1"}
+var receipt = activities.Acceptance{Vendor: "test", ID: "id-1"}
 
 func failed(c models.VendorClass) error {
 	return &models.VendorError{Class: c, Vendor: "test", Op: "act"}
@@ -87,7 +87,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.effect = models.MessageEffect(ref, c.ID, models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: models.ChannelEmail})
+	b.effect = models.MessageEffect(ref, c.ID, models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: models.ChannelEmail})
 	b.ledger = activities.Effects{Store: s, Settle: settle, GiveUpLookup: 10 * time.Minute, Now: b.clock}
 	return b
 }
@@ -153,8 +153,8 @@ func TestWhatTheVendorNeverGotIsDoneAgainOnce(t *testing.T) {
 		return nil
 	}}
 	act := v.act()
-	act.Lookup = func(context.Context, store.LedgerRow) (activities.Receipt, bool, error) {
-		return activities.Receipt{}, false, nil
+	act.Lookup = func(context.Context, store.LedgerRow) (activities.Acceptance, bool, error) {
+		return activities.Acceptance{}, false, nil
 	}
 	if _, err := b.ledger.Once(t.Context(), b.effect, act); err == nil {
 		t.Fatal("an ambiguous answer counted as success")

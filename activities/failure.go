@@ -11,16 +11,16 @@ import (
 
 // Types of application errors that workflows match on, besides the models.VendorClass values.
 const (
-	ErrSettling = "settling" // an earlier attempt is ambiguous; its settle window is not over
-	ErrEngaged  = "engaged"  // another call of ours to the number is under way
-	ErrPending  = "pending"  // the EDR has not confirmed yet
-	ErrFailed   = "failed"   // the EDR took the order, and says that it came to nothing
+	ErrSettling     = "settling" // an earlier attempt is ambiguous; its settle window is not over
+	ErrEngaged      = "engaged"  // another call of ours to the number is under way
+	ErrPending      = "pending"  // the EDR has not confirmed yet
+	ErrActionFailed = "failed"   // the EDR took the order, and says that it came to nothing
 )
 
-// failure turns a vendor's error into what Temporal needs: Rejected and Config end the activity, Throttled waits
+// applicationError turns a vendor's error into what Temporal needs: Rejected and Config end the activity, Throttled waits
 // as long as the vendor said, Ambiguous waits out the settle window, the rest follows the retry policy.
 // The text names vendor, operation and class and nothing of the vendor's answer.
-func failure(err error, settle time.Duration) error {
+func applicationError(err error, settle time.Duration) error {
 	var v *models.VendorError
 	if !errors.As(err, &v) {
 		return err
@@ -37,8 +37,8 @@ func failure(err error, settle time.Duration) error {
 	return temporal.NewApplicationErrorWithOptions(v.Error(), string(v.Class), o)
 }
 
-// later asks Temporal to run the activity again after a pause; it is no failure of anything.
-func later(kind, message string, pause time.Duration, details ...any) error {
+// retryAfter asks Temporal to run the activity again after a pause; it is no failure of anything.
+func retryAfter(kind, message string, pause time.Duration, details ...any) error {
 	return temporal.NewApplicationErrorWithOptions(message, kind, temporal.ApplicationErrorOptions{
 		NextRetryDelay: max(pause, 50*time.Millisecond), Details: details, Category: temporal.ApplicationErrorCategoryBenign,
 	})

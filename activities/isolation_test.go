@@ -24,7 +24,7 @@ func (b *bench) may() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	rules := []models.AuthorityRule{{Name: "isolate", Action: models.DesiredIsolated, Decision: models.DecideAuto}, {Name: "release", Action: models.DesiredReleased, Decision: models.DecideAuto}}
+	rules := []models.Rule{{Name: "isolate", Action: models.DesiredIsolated, Decision: models.DecideAuto}, {Name: "release", Action: models.DesiredReleased, Decision: models.DecideAuto}}
 	b.in(store.SOC, func(tx *store.Tx) error {
 		_, err := tx.DraftAuthority(models.Authority{Rules: rules, DraftedAt: b.now}, "draft")
 		return err
@@ -46,9 +46,9 @@ func (b *bench) in(who store.Audience, fn func(*store.Tx) error) {
 func (b *bench) rule(n int, d models.Desired) models.Ruling {
 	b.Helper()
 	r := activities.Records{Store: b.ledger.Store, Now: b.clock}
-	ruling, err := r.Rule(context.Background(), activities.RuleInput{
+	ruling, err := r.EvaluateAuthority(context.Background(), activities.EvaluateAuthorityInput{
 		ClientID: b.effect.ClientID, Reference: b.effect.Incident, Endpoint: fmt.Sprintf("e%d", n), Generation: 1,
-		Request: models.ResponseRequest{Action: d, Asset: models.Asset{Hostname: "h"}, Severity: models.SeverityHigh, At: b.clock()},
+		Request: models.Request{Action: d, Asset: models.Asset{Hostname: "h"}, Severity: models.SeverityHigh, At: b.clock()},
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -93,7 +93,7 @@ func TestNothingIsIsolatedWhileIsolationIsPaused(t *testing.T) {
 	edr := &hiding{state: models.HostNormal, can: models.Capabilities{Underway: true}}
 	env, work := b.containment(edr)
 	change := func(n int, p models.Purpose, d models.Desired) error {
-		_, err := env.ExecuteActivity(work.Change, activities.EndpointInput{AgentID: "aid-1", Desired: d,
+		_, err := env.ExecuteActivity(work.SendAction, activities.EndpointInput{AgentID: "aid-1", Desired: d,
 			Effect: models.EndpointEffect(b.effect.Incident, b.effect.ClientID, p, "e1", n, 1)})
 		return err
 	}

@@ -17,13 +17,13 @@ import (
 type Mail struct {
 	Effects   Effects
 	Routes    Routes
-	Rehearsal Mailer // takes the mails of fire drills with simulated phones
+	Simulated Mailer // takes the mails of fire drills with simulated phones
 	Letter    report.Letterhead
 }
 
-// Send composes the message from the published revision it is about and hands it to a mailer, once. The revision may
+// SendMail composes the message from the published revision it is about and hands it to a mailer, once. The revision may
 // be on its way into the store: it is waited for.
-func (m *Mail) Send(ctx context.Context, in MessageInput) error {
+func (m *Mail) SendMail(ctx context.Context, in MessageInput) error {
 	if err := in.awaitRecorded(ctx, m.Effects.Store); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (m *Mail) Send(ctx context.Context, in MessageInput) error {
 		}
 		msg, err := m.compose(letter, c, row)
 		first := in
-		first.Notice = models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}
+		first.Notification = models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}
 		if key := first.Effect().Key; key != row.Key {
 			msg.References = []string{m.Letter.MessageID(key)}
 		}
@@ -42,8 +42,8 @@ func (m *Mail) Send(ctx context.Context, in MessageInput) error {
 	})
 }
 
-// Check sends a test or a code to a contact, once, apart from any incident.
-func (m *Mail) Check(ctx context.Context, e models.Effect) error {
+// SendCheckMail sends a test or a code to a contact, once, apart from any incident.
+func (m *Mail) SendCheckMail(ctx context.Context, e models.Effect) error {
 	return m.deliver(ctx, e, func(_ *store.Tx, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
 		return m.compose(report.Letter{Purpose: e.Purpose, Language: c.Language, Code: row.Code()}, c, row)
 	})
@@ -51,11 +51,11 @@ func (m *Mail) Check(ctx context.Context, e models.Effect) error {
 
 func (m *Mail) deliver(ctx context.Context, e models.Effect, write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error)) error {
 	routes := m.Routes
-	if e.Rehearsal {
-		routes = NewRoutes(Route{"rehearsal", m.Rehearsal})
+	if e.Simulated {
+		routes = NewRoutes(Route{"rehearsal", m.Simulated})
 	}
 	var msg models.OutboundMail
-	_, err := m.Effects.Once(ctx, e, Act{
+	_, err := m.Effects.Once(ctx, e, EffectSteps{
 		Prepare: func(tx *store.Tx, row store.LedgerRow) error {
 			c, err := contactOf(tx, e)
 			if err != nil {
@@ -64,10 +64,10 @@ func (m *Mail) deliver(ctx context.Context, e models.Effect, write func(*store.T
 			msg, err = write(tx, c, row)
 			return err
 		},
-		Lookup: func(ctx context.Context, row store.LedgerRow) (Receipt, bool, error) {
+		Lookup: func(ctx context.Context, row store.LedgerRow) (Acceptance, bool, error) {
 			return routes.lookup(ctx, msg, row.PlannedAt.Add(-time.Minute))
 		},
-		Do: func(ctx context.Context, _ store.LedgerRow) (Receipt, error) { return routes.send(ctx, msg) },
+		Send: func(ctx context.Context, _ store.LedgerRow) (Acceptance, error) { return routes.send(ctx, msg) },
 	})
 	return err
 }
@@ -115,7 +115,7 @@ func NewRoutes(routes ...Route) Routes {
 
 // send hands a message to the first mailer that takes it. It goes on to the next one only when it is certain that
 // nothing was sent; a mailer that is down is passed over as long as another one is not.
-func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Receipt, error) {
+func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, error) {
 	var refused error
 	var down []Route
 	for n, to := range r.routes {
@@ -125,8 +125,8 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Receipt, err
 			continue
 		}
 		receipt, err := to.send(ctx, msg)
-		done(sound(err))
-		if !elsewhere(err) {
+		done(vendorHealthy(err))
+		if !tryNextMailer(err) {
 			return receipt, err
 		}
 		slog.WarnContext(ctx, "mailer did not take a mail", "vendor", to.Vendor, "class", models.ClassOf(err))
@@ -134,29 +134,29 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Receipt, err
 	}
 	for _, to := range down { // nobody else took it: a mailer that is down may be up again
 		receipt, err := to.send(ctx, msg)
-		if !elsewhere(err) {
+		if !tryNextMailer(err) {
 			return receipt, err
 		}
 		refused = err
 	}
-	return Receipt{}, refused
+	return Acceptance{}, refused
 }
 
-func (t Route) send(ctx context.Context, msg models.OutboundMail) (Receipt, error) {
+func (t Route) send(ctx context.Context, msg models.OutboundMail) (Acceptance, error) {
 	id, err := t.Mailer.Send(ctx, msg)
-	return Receipt{Vendor: t.Vendor, ID: id}, err
+	return Acceptance{Vendor: t.Vendor, ID: id}, err
 }
 
-// sound reports whether an answer shows that a mailer works, whatever it says about this one message.
-func sound(err error) error {
+// vendorHealthy reports whether an answer shows that a mailer works, whatever it says about this one message.
+func vendorHealthy(err error) error {
 	if err != nil && models.ClassOf(err) == models.Rejected {
 		return nil
 	}
 	return err
 }
 
-// elsewhere reports whether a message may go to another mailer: this one certainly did not send it.
-func elsewhere(err error) bool {
+// tryNextMailer reports whether a message may go to another mailer: this one certainly did not send it.
+func tryNextMailer(err error) bool {
 	if err == nil {
 		return false
 	}
@@ -168,16 +168,16 @@ func elsewhere(err error) bool {
 }
 
 // lookup asks the mailers whether one of them has the message. It is not known which one an earlier attempt went to.
-func (r Routes) lookup(ctx context.Context, msg models.OutboundMail, since time.Time) (Receipt, bool, error) {
+func (r Routes) lookup(ctx context.Context, msg models.OutboundMail, since time.Time) (Acceptance, bool, error) {
 	var unknown error
 	for _, to := range r.routes {
 		id, found, err := to.Mailer.Lookup(ctx, msg, since)
 		if found {
-			return Receipt{Vendor: to.Vendor, ID: id}, true, nil
+			return Acceptance{Vendor: to.Vendor, ID: id}, true, nil
 		}
 		if err != nil {
 			unknown = err
 		}
 	}
-	return Receipt{}, false, unknown
+	return Acceptance{}, false, unknown
 }

@@ -14,18 +14,18 @@ import (
 
 // MessageInput is a mail or a text that is due to one contact.
 type MessageInput struct {
-	ClientID  uuid.UUID
-	Reference models.Reference
-	Notice    models.Notice
-	After     int // Seq of the event it is about: the store must have it first
-	Drill     bool
-	Rehearsal bool
+	ClientID     uuid.UUID
+	Reference    models.Reference
+	Notification models.Notification
+	After        int // Seq of the event it is about: the store must have it first
+	Drill        bool
+	Simulated    bool
 }
 
 // Effect is the ledger's name for the message.
 func (in MessageInput) Effect() models.Effect {
-	e := models.MessageEffect(in.Reference, in.ClientID, in.Notice)
-	e.Rehearsal = in.Rehearsal
+	e := models.MessageEffect(in.Reference, in.ClientID, in.Notification)
+	e.Simulated = in.Simulated
 	return e
 }
 
@@ -46,7 +46,7 @@ func (in MessageInput) awaitRecorded(ctx context.Context, s *store.Store) error 
 		case seq >= in.After:
 			return nil
 		case pause > recordWithin/2:
-			return later(ErrPending, "what the message is about is not recorded yet", time.Second)
+			return retryAfter(ErrPending, "what the message is about is not recorded yet", time.Second)
 		}
 		select {
 		case <-ctx.Done():
@@ -58,12 +58,12 @@ func (in MessageInput) awaitRecorded(ctx context.Context, s *store.Store) error 
 
 // letter is what the message says, from the published revision it is about.
 func (in MessageInput) letter(tx *store.Tx, c models.Contact, row store.LedgerRow) (report.Letter, error) {
-	revision, err := tx.Revision(in.Reference, in.Notice.Revision)
+	revision, err := tx.Revision(in.Reference, in.Notification.Revision)
 	if err != nil {
 		return report.Letter{}, fmt.Errorf("read revision: %w", err)
 	}
 	return report.Letter{
-		Purpose: in.Notice.Purpose, Occurrence: in.Notice.Occurrence, Language: c.Language, Reference: in.Reference,
+		Purpose: in.Notification.Purpose, Occurrence: in.Notification.Occurrence, Language: c.Language, Reference: in.Reference,
 		Severity: revision.Severity, Title: revision.Assessment.Title, Revision: revision.Number, Drill: in.Drill, Code: row.Code(),
 	}, nil
 }

@@ -17,17 +17,17 @@ func TestADrillWithSimulatedPhonesReachesNoVendor(t *testing.T) {
 	for _, rehearsal := range []bool{true, false} {
 		o := newOffice(t)
 		mail, text := o.message(o.effect.Contact, models.ChannelEmail), o.message(o.effect.Contact, models.ChannelSMS)
-		mail.Rehearsal, text.Rehearsal = rehearsal, rehearsal
+		mail.Simulated, text.Simulated = rehearsal, rehearsal
 		call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
-		call.Rehearsal = rehearsal
-		o.ok(o.mail.Send(t.Context(), mail))
-		o.ok(o.phone.Text(t.Context(), text))
-		id, err := o.phone.Place(t.Context(), activities.CallInput{Effect: call})
+		call.Simulated = rehearsal
+		o.ok(o.mail.SendMail(t.Context(), mail))
+		o.ok(o.phone.SendText(t.Context(), text))
+		id, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call})
 		o.ok(err)
-		placed := activities.CallRef{ClientID: call.ClientID, CallID: id, Rehearsal: rehearsal}
-		_, err = o.phone.Status(t.Context(), placed)
+		placed := activities.CallRef{ClientID: call.ClientID, CallID: id, Simulated: rehearsal}
+		_, err = o.phone.ReadCallStatus(t.Context(), placed)
 		o.ok(err)
-		o.ok(o.phone.Hangup(t.Context(), placed))
+		o.ok(o.phone.HangUp(t.Context(), placed))
 
 		taker, other := o.vendor, o.pretend
 		vendors := []string{"post", "carrier", "carrier"}
@@ -50,18 +50,18 @@ func TestWhoWasRemovedIsReachedNoMore(t *testing.T) {
 	c := o.hires("gone", nil)
 	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(c.ID, o.now) })
 	call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, c.ID)
-	checked := models.CheckEffect(o.effect.ClientID, models.PurposeTest, c.ID, models.ChannelEmail, "r")
-	texted := models.CheckEffect(o.effect.ClientID, models.PurposeTest, c.ID, models.ChannelSMS, "r")
+	checked := models.ChannelCheckEffect(o.effect.ClientID, models.PurposeTest, c.ID, models.ChannelEmail, "r")
+	texted := models.ChannelCheckEffect(o.effect.ClientID, models.PurposeTest, c.ID, models.ChannelSMS, "r")
 	mail, text := o.message(c.ID, models.ChannelEmail), o.message(c.ID, models.ChannelSMS)
 	for _, does := range []struct {
 		effect models.Effect
 		it     func() error
 	}{
-		{mail.Effect(), func() error { return o.mail.Send(t.Context(), mail) }},
-		{text.Effect(), func() error { return o.phone.Text(t.Context(), text) }},
-		{checked, func() error { return o.mail.Check(t.Context(), checked) }},
-		{texted, func() error { return o.phone.CheckText(t.Context(), texted) }},
-		{call, func() error { _, err := o.phone.Place(t.Context(), activities.CallInput{Effect: call}); return err }},
+		{mail.Effect(), func() error { return o.mail.SendMail(t.Context(), mail) }},
+		{text.Effect(), func() error { return o.phone.SendText(t.Context(), text) }},
+		{checked, func() error { return o.mail.SendCheckMail(t.Context(), checked) }},
+		{texted, func() error { return o.phone.SendCheckText(t.Context(), texted) }},
+		{call, func() error { _, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call}); return err }},
 	} {
 		var app *temporal.ApplicationError
 		if err := does.it(); !errors.As(err, &app) || app.Type() != string(models.Rejected) || !app.NonRetryable() {

@@ -18,14 +18,14 @@ type Phone struct {
 	Effects   Effects
 	Carrier   Carrier
 	Vendor    string
-	Rehearsal Carrier // takes the calls and texts of fire drills with simulated phones
+	Simulated Carrier // takes the calls and texts of fire drills with simulated phones
 	Letter    report.Letterhead
 	PublicURL *url.URL // where the carrier reaches our hooks
 }
 
-// insist asks Twilio, in the part of an address that is not sent, to report up to three times more when we do not
+// callbackRetryFragment asks Twilio, in the part of an address that is not sent, to report up to three times more when we do not
 // take a report. By default it tries once more, and only when it found nobody at all.
-const insist = "#rc=3&rp=all"
+const callbackRetryFragment = "#rc=3&rp=all"
 
 // engagedFor is how long a call that a workflow waits for is put off when the number is engaged.
 const engagedFor = 15 * time.Second
@@ -36,22 +36,22 @@ type CallInput struct {
 	RingFor time.Duration
 }
 
-// Place asks the carrier for the call, once, and returns the carrier's id of it.
-func (p *Phone) Place(ctx context.Context, in CallInput) (string, error) {
+// PlaceCall asks the carrier for the call, once, and returns the carrier's id of it.
+func (p *Phone) PlaceCall(ctx context.Context, in CallInput) (string, error) {
 	var contact models.Contact
-	carrier, vendor := p.carrier(in.Effect.Rehearsal)
-	row, err := p.Effects.Once(ctx, in.Effect, Act{
+	carrier, vendor := p.carrier(in.Effect.Simulated)
+	row, err := p.Effects.Once(ctx, in.Effect, EffectSteps{
 		Prepare: func(tx *store.Tx, row store.LedgerRow) (err error) {
-			if contact, err = contactOf(tx, in.Effect); err != nil || in.Effect.Rehearsal || !row.AttemptAt.IsZero() {
+			if contact, err = contactOf(tx, in.Effect); err != nil || in.Effect.Simulated || !row.AttemptAt.IsZero() {
 				return err
 			}
-			engaged, err := tx.Engaged(contact.Phone, row.ID, p.Effects.Now().Add(-in.RingFor-models.TalkFor))
+			engaged, err := tx.IsEngaged(contact.Phone, row.ID, p.Effects.Now().Add(-in.RingFor-models.TalkFor))
 			if engaged {
-				return later(ErrEngaged, "another call of ours to the number is under way", engagedFor)
+				return retryAfter(ErrEngaged, "another call of ours to the number is under way", engagedFor)
 			}
 			return err
 		},
-		Lookup: func(ctx context.Context, row store.LedgerRow) (Receipt, bool, error) {
+		Lookup: func(ctx context.Context, row store.LedgerRow) (Acceptance, bool, error) {
 			calls, err := carrier.Recent(ctx, contact.Phone, row.AttemptAt.Add(-5*time.Second))
 			var ids []string
 			for _, c := range calls {
@@ -59,36 +59,36 @@ func (p *Phone) Place(ctx context.Context, in CallInput) (string, error) {
 			}
 			return p.unclaimed(ctx, row, vendor, ids, err)
 		},
-		Do: func(ctx context.Context, row store.LedgerRow) (Receipt, error) {
+		Send: func(ctx context.Context, row store.LedgerRow) (Acceptance, error) {
 			call, err := carrier.Place(ctx, models.OutboundCall{
 				To: contact.Phone, RingFor: in.RingFor, VoiceURL: p.hook("voice", row),
-				StatusURL: p.hook("status", row) + insist, MachineURL: p.hook("machine", row),
+				StatusURL: p.hook("status", row) + callbackRetryFragment, MachineURL: p.hook("machine", row),
 			})
-			return Receipt{Vendor: vendor, ID: call.ID}, err
+			return Acceptance{Vendor: vendor, ID: call.ID}, err
 		},
 	})
 	return row.VendorID, err
 }
 
-// Text sends a short message about an incident, once. What it says may be on its way into the store: it is waited for.
-func (p *Phone) Text(ctx context.Context, in MessageInput) error {
+// SendText sends a short message about an incident, once. What it says may be on its way into the store: it is waited for.
+func (p *Phone) SendText(ctx context.Context, in MessageInput) error {
 	if err := in.awaitRecorded(ctx, p.Effects.Store); err != nil {
 		return err
 	}
-	return p.text(ctx, in.Effect(), in.letter)
+	return p.deliver(ctx, in.Effect(), in.letter)
 }
 
-// CheckText sends a test or a code to a contact's phone, once, apart from any incident.
-func (p *Phone) CheckText(ctx context.Context, e models.Effect) error {
-	return p.text(ctx, e, func(_ *store.Tx, c models.Contact, row store.LedgerRow) (report.Letter, error) {
+// SendCheckText sends a test or a code to a contact's phone, once, apart from any incident.
+func (p *Phone) SendCheckText(ctx context.Context, e models.Effect) error {
+	return p.deliver(ctx, e, func(_ *store.Tx, c models.Contact, row store.LedgerRow) (report.Letter, error) {
 		return report.Letter{Purpose: e.Purpose, Language: c.Language, Code: row.Code()}, nil
 	})
 }
 
-func (p *Phone) text(ctx context.Context, e models.Effect, letter func(*store.Tx, models.Contact, store.LedgerRow) (report.Letter, error)) error {
+func (p *Phone) deliver(ctx context.Context, e models.Effect, letter func(*store.Tx, models.Contact, store.LedgerRow) (report.Letter, error)) error {
 	var out models.OutboundText
-	carrier, vendor := p.carrier(e.Rehearsal)
-	_, err := p.Effects.Once(ctx, e, Act{
+	carrier, vendor := p.carrier(e.Simulated)
+	_, err := p.Effects.Once(ctx, e, EffectSteps{
 		Prepare: func(tx *store.Tx, row store.LedgerRow) error {
 			c, err := contactOf(tx, e)
 			if err != nil {
@@ -98,11 +98,11 @@ func (p *Phone) text(ctx context.Context, e models.Effect, letter func(*store.Tx
 			if err != nil {
 				return err
 			}
-			out = models.OutboundText{To: c.Phone, StatusURL: p.hook("text", row) + insist}
+			out = models.OutboundText{To: c.Phone, StatusURL: p.hook("text", row) + callbackRetryFragment}
 			out.Body, err = p.Letter.Text(l)
 			return err
 		},
-		Lookup: func(ctx context.Context, row store.LedgerRow) (Receipt, bool, error) {
+		Lookup: func(ctx context.Context, row store.LedgerRow) (Acceptance, bool, error) {
 			texts, err := carrier.RecentTexts(ctx, out.To, row.AttemptAt.Add(-5*time.Second))
 			var ids []string
 			for _, t := range texts {
@@ -112,9 +112,9 @@ func (p *Phone) text(ctx context.Context, e models.Effect, letter func(*store.Tx
 			}
 			return p.unclaimed(ctx, row, vendor, ids, err)
 		},
-		Do: func(ctx context.Context, _ store.LedgerRow) (Receipt, error) {
+		Send: func(ctx context.Context, _ store.LedgerRow) (Acceptance, error) {
 			sent, err := carrier.Text(ctx, out)
-			return Receipt{Vendor: vendor, ID: sent.ID}, err
+			return Acceptance{Vendor: vendor, ID: sent.ID}, err
 		},
 	})
 	return err
@@ -123,21 +123,21 @@ func (p *Phone) text(ctx context.Context, e models.Effect, letter func(*store.Tx
 // carrier is who takes calls and texts: the real one, or, in a fire drill with simulated phones, nobody.
 func (p *Phone) carrier(rehearse bool) (Carrier, string) {
 	if rehearse {
-		return p.Rehearsal, models.Rehearsal
+		return p.Simulated, models.VendorSimulated
 	}
 	return p.Carrier, p.Vendor
 }
 
 // unclaimed finds among the carrier's recent calls or texts to a number the one that no effect of ours has: that is
 // the lost one. A contact is never called twice at a time, so there is at most one.
-func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor string, ids []string, err error) (Receipt, bool, error) {
+func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor string, ids []string, err error) (Acceptance, bool, error) {
 	if err != nil {
-		return Receipt{}, false, err
+		return Acceptance{}, false, err
 	}
 	found := ""
 	err = p.Effects.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
 		for _, id := range ids {
-			known, err := tx.KnownVendorID(vendor, id) // two clients may have the number
+			known, err := tx.IsKnownVendorID(vendor, id) // two clients may have the number
 			if err != nil {
 				return err
 			}
@@ -147,7 +147,7 @@ func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor strin
 		}
 		return nil
 	})
-	return Receipt{Vendor: vendor, ID: found}, found != "", err
+	return Acceptance{Vendor: vendor, ID: found}, found != "", err
 }
 
 // hook is the address at which the carrier reports on an effect: the token in it is known to nobody else.
@@ -159,24 +159,24 @@ func (p *Phone) hook(what string, row store.LedgerRow) string {
 type CallRef struct {
 	ClientID  uuid.UUID
 	CallID    string
-	Rehearsal bool
+	Simulated bool
 }
 
-// Status asks the carrier how a call stands, for when its own reports stay away.
-func (p *Phone) Status(ctx context.Context, in CallRef) (models.CallStatus, error) {
-	carrier, _ := p.carrier(in.Rehearsal)
+// ReadCallStatus asks the carrier how a call stands, for when its own reports stay away.
+func (p *Phone) ReadCallStatus(ctx context.Context, in CallRef) (models.CallStatus, error) {
+	carrier, _ := p.carrier(in.Simulated)
 	call, err := carrier.Status(ctx, in.CallID)
 	if err != nil {
-		return "", failure(err, time.Second)
+		return "", applicationError(err, time.Second)
 	}
 	return call.Status, nil
 }
 
-// Hangup ends a call, because somebody acknowledged meanwhile.
-func (p *Phone) Hangup(ctx context.Context, in CallRef) error {
-	carrier, _ := p.carrier(in.Rehearsal)
+// HangUp ends a call, because somebody acknowledged meanwhile.
+func (p *Phone) HangUp(ctx context.Context, in CallRef) error {
+	carrier, _ := p.carrier(in.Simulated)
 	if err := carrier.Hangup(ctx, in.CallID); err != nil {
-		return failure(fmt.Errorf("hang up: %w", err), time.Second)
+		return applicationError(fmt.Errorf("hang up: %w", err), time.Second)
 	}
 	return nil
 }

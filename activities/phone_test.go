@@ -54,7 +54,7 @@ type line struct {
 
 func newLine(t *testing.T) *line {
 	l := &line{bench: newBench(t), carrier: &carrier{}}
-	l.phone = activities.Phone{Effects: l.ledger, Carrier: l.carrier, Rehearsal: l.carrier, Vendor: "twilio", PublicURL: &url.URL{Scheme: "https", Host: "watchfire.example"}}
+	l.phone = activities.Phone{Effects: l.ledger, Carrier: l.carrier, Simulated: l.carrier, Vendor: "twilio", PublicURL: &url.URL{Scheme: "https", Host: "watchfire.example"}}
 	for n := range l.clients {
 		c, err := l.ledger.Store.CreateClient(t.Context(), models.Client{LegalName: fmt.Sprint("Client ", n), TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, fmt.Sprint("line ", n), "")
 		if err != nil {
@@ -87,7 +87,7 @@ func (l *line) call(client, round int) models.Effect {
 // place orders a call and wants it to end with an error of a type, "" for success.
 func (l *line) place(e models.Effect, want string) {
 	l.Helper()
-	_, err := l.phone.Place(l.Context(), activities.CallInput{Effect: e, RingFor: 30 * time.Second})
+	_, err := l.phone.PlaceCall(l.Context(), activities.CallInput{Effect: e, RingFor: 30 * time.Second})
 	var app *temporal.ApplicationError
 	switch {
 	case want == "" && err != nil:
@@ -130,11 +130,11 @@ func TestANumberIsFreeWhenTheCallIsOver(t *testing.T) {
 	for name, end := range map[string]func(l *line) error{
 		"our word": func(l *line) error {
 			r := activities.Records{Store: l.ledger.Store, Now: l.clock}
-			return r.Outcome(l.Context(), activities.OutcomeInput{ClientID: l.clients[0], Effect: l.call(0, 1).Key, Outcome: string(models.OutcomeNoAnswer)})
+			return r.SetOutcome(l.Context(), activities.OutcomeInput{ClientID: l.clients[0], Effect: l.call(0, 1).Key, Outcome: string(models.OutcomeNoAnswer)})
 		},
 		"the carrier's": func(l *line) error {
 			return l.ledger.Store.ForClient(l.Context(), store.Worker, l.clients[0], func(tx *store.Tx) error {
-				_, err := tx.Advance("twilio", []store.Word{{EventID: "1", Effect: l.ledgerSays(l.call(0, 1)).ID, State: string(models.CallNoAnswer), Sequence: 3}}, l.clock())
+				_, err := tx.Advance("twilio", []store.VendorReport{{EventID: "1", Effect: l.ledgerSays(l.call(0, 1)).ID, State: string(models.CallNoAnswer), Sequence: 3}}, l.clock())
 				return err
 			})
 		},
@@ -151,13 +151,13 @@ func TestANumberIsFreeWhenTheCallIsOver(t *testing.T) {
 func TestARehearsalEngagesNoNumber(t *testing.T) {
 	l := newLine(t)
 	rehearsal := l.call(0, 1)
-	rehearsal.Rehearsal = true
+	rehearsal.Simulated = true
 	l.carrier.loses = true
 	l.place(rehearsal, string(models.Ambiguous))
 	l.carrier.loses = false
 	l.place(l.call(1, 1), "")
 	rehearsal = l.call(0, 2)
-	rehearsal.Rehearsal = true
+	rehearsal.Simulated = true
 	l.place(rehearsal, "")
 }
 

@@ -33,18 +33,18 @@ func (r *Records) Record(ctx context.Context, in RecordInput) error {
 
 // PlanInput asks who is reached about a notice to everyone, or, without one, who is called.
 type PlanInput struct {
-	ClientID  uuid.UUID
-	Reference models.Reference
-	Severity  models.Severity
-	At        time.Time
-	Notice    models.Notice
-	Waiting   []models.Notice // whoever one of these waits for gets no message over its channel
-	Approval  bool            // who is called about an approval
+	ClientID     uuid.UUID
+	Reference    models.Reference
+	Severity     models.Severity
+	At           time.Time
+	Notification models.Notification
+	Waiting      []models.Notification // whoever one of these waits for gets no message over its channel
+	Approval     bool                  // who is called about an approval
 }
 
-// Plan returns who is reached, how and when: ids only. Messages that wait for a contact's hours go into the ledger at
+// PlanRecipients returns who is reached, how and when: ids only. Messages that wait for a contact's hours go into the ledger at
 // once, so that people see them coming.
-func (r *Records) Plan(ctx context.Context, in PlanInput) (plan models.Plan, err error) {
+func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (plan models.Plan, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
 		if err != nil {
@@ -55,10 +55,10 @@ func (r *Records) Plan(ctx context.Context, in PlanInput) (plan models.Plan, err
 			plan.Calls = d.Callable(in.Severity, in.At)
 		}
 		for _, m := range plan.Messages {
-			if in.Notice.Purpose == "" || !m.At.After(in.At) {
+			if in.Notification.Purpose == "" || !m.At.After(in.At) {
 				continue
 			}
-			if _, err := tx.Intend(models.MessageEffect(in.Reference, in.ClientID, in.Notice.To(m)), m.At); err != nil {
+			if _, err := tx.Intend(models.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(m)), m.At); err != nil {
 				return err
 			}
 		}
@@ -69,30 +69,30 @@ func (r *Records) Plan(ctx context.Context, in PlanInput) (plan models.Plan, err
 
 // FallbackInput asks how else the contact of a notice is reached after its channel failed.
 type FallbackInput struct {
-	ClientID  uuid.UUID
-	Reference models.Reference
-	Notice    models.Notice
-	Severity  models.Severity
-	At        time.Time
+	ClientID     uuid.UUID
+	Reference    models.Reference
+	Notification models.Notification
+	Severity     models.Severity
+	At           time.Time
 }
 
-// Fallback returns over which other channel a contact is reached, and when; the zero Reach when there is none, or when
+// PlanFallback returns over which other channel a contact is reached, and when; the zero Reach when there is none, or when
 // the notice has gone that way before.
-func (r *Records) Fallback(ctx context.Context, in FallbackInput) (reach models.Reach, err error) {
+func (r *Records) PlanFallback(ctx context.Context, in FallbackInput) (reach models.Recipient, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
 		if err != nil {
 			return err
 		}
-		n := slices.IndexFunc(d.Contacts, func(c models.Contact) bool { return c.ID == in.Notice.Contact })
+		n := slices.IndexFunc(d.Contacts, func(c models.Contact) bool { return c.ID == in.Notification.Contact })
 		if n < 0 { // removed meanwhile
 			return nil
 		}
-		to, ok := d.Fallback(d.Contacts[n], in.Severity, in.Notice.Channel, in.At)
+		to, ok := d.Fallback(d.Contacts[n], in.Severity, in.Notification.Channel, in.At)
 		if !ok {
 			return nil
 		}
-		_, err = tx.Effect(models.MessageEffect(in.Reference, in.ClientID, in.Notice.To(to)).Key)
+		_, err = tx.Effect(models.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(to)).Key)
 		if models.KindOf(err) == models.NotFound {
 			reach, err = to, nil
 		}
@@ -101,15 +101,15 @@ func (r *Records) Fallback(ctx context.Context, in FallbackInput) (reach models.
 	return reach, err
 }
 
-// RemindInput asks when a reminder that is due is sent.
-type RemindInput struct {
+// ReminderInput asks when a reminder that is due is sent.
+type ReminderInput struct {
 	ClientID uuid.UUID
 	Severity models.Severity
 	Due      time.Time
 }
 
-// RemindAt moves a reminder into the client's business hours.
-func (r *Records) RemindAt(ctx context.Context, in RemindInput) (at time.Time, err error) {
+// PlanReminder moves a reminder into the client's business hours.
+func (r *Records) PlanReminder(ctx context.Context, in ReminderInput) (at time.Time, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
 		at = d.RemindAt(in.Severity, in.Due)
@@ -118,18 +118,18 @@ func (r *Records) RemindAt(ctx context.Context, in RemindInput) (at time.Time, e
 	return at, err
 }
 
-// RuleInput asks what a client's response authority says to a request about an endpoint.
-type RuleInput struct {
+// EvaluateAuthorityInput asks what a client's response authority says to a request about an endpoint.
+type EvaluateAuthorityInput struct {
 	ClientID   uuid.UUID
-	Request    models.ResponseRequest
+	Request    models.Request
 	Reference  models.Reference
 	Endpoint   string
 	Generation int // of what is wanted of it
 }
 
-// Rule returns the decision of the client's response authority. While isolation is paused it permits none, and more than
+// EvaluateAuthority returns the decision of the client's response authority. While isolation is paused it permits none, and more than
 // the client's policy permits in a while are asked.
-func (r *Records) Rule(ctx context.Context, in RuleInput) (ruling models.Ruling, err error) {
+func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInput) (ruling models.Ruling, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
 		if err != nil {
@@ -139,20 +139,20 @@ func (r *Records) Rule(ctx context.Context, in RuleInput) (ruling models.Ruling,
 		if err != nil {
 			return err
 		}
-		ruling = a.Decide(in.Request, d.Zone, d.Business)
+		ruling = a.Evaluate(in.Request, d.Zone, d.Business)
 		if in.Request.Action == models.DesiredIsolated && ruling.Decision != models.DecideNever {
-			ruling, err = r.limited(tx, in, ruling)
+			ruling, err = r.applyIsolationLimit(tx, in, ruling)
 		}
 		return err
 	})
 	return ruling, err
 }
 
-// limited is what remains of a ruling that lets a device be isolated, once the switch and the limit were looked at.
-func (r *Records) limited(tx *store.Tx, in RuleInput, ruling models.Ruling) (models.Ruling, error) {
+// applyIsolationLimit is what remains of a ruling that lets a device be isolated, once the switch and the limit were looked at.
+func (r *Records) applyIsolationLimit(tx *store.Tx, in EvaluateAuthorityInput, ruling models.Ruling) (models.Ruling, error) {
 	s, err := tx.IsolationSwitch()
 	ruling = s.Hold(ruling)
-	if err != nil || !ruling.Unasked() {
+	if err != nil || !ruling.IsAutomatic() {
 		return ruling, err
 	}
 	c, err := tx.Client()
@@ -173,9 +173,9 @@ type CancelInput struct {
 	Reason string // "" when the effect's own reason is gone
 }
 
-// Cancel marks an effect as canceled, so that it is never tried, also when it was not planned yet. What was tried stays
+// CancelEffect marks an effect as canceled, so that it is never tried, also when it was not planned yet. What was tried stays
 // as it is.
-func (r *Records) Cancel(ctx context.Context, in CancelInput) error {
+func (r *Records) CancelEffect(ctx context.Context, in CancelInput) error {
 	return r.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) error {
 		if _, err := tx.Intend(in.Effect, r.Now()); err != nil {
 			return err
@@ -184,8 +184,8 @@ func (r *Records) Cancel(ctx context.Context, in CancelInput) error {
 	})
 }
 
-// DecidedInput names a client's decision.
-type DecidedInput struct {
+// DecisionInput names a client's decision.
+type DecisionInput struct {
 	ClientID  uuid.UUID
 	Reference models.Reference
 	RequestID string
@@ -193,8 +193,8 @@ type DecidedInput struct {
 	UserID    string
 }
 
-// Decided reports whether the client's own row backs a decision: same request, same command, same person.
-func (r *Records) Decided(ctx context.Context, in DecidedInput) (decided bool, err error) {
+// HasDecision reports whether the client's own row backs a decision: same request, same command, same person.
+func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (decided bool, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Decision(in.RequestID, in.Reference)
 		if models.KindOf(err) == models.NotFound {
@@ -215,8 +215,8 @@ type OutcomeInput struct {
 	How      string
 }
 
-// Outcome writes our word on an effect into the ledger. An effect that was never begun has no row, and no outcome.
-func (r *Records) Outcome(ctx context.Context, in OutcomeInput) error {
+// SetOutcome writes our word on an effect into the ledger. An effect that was never begun has no row, and no outcome.
+func (r *Records) SetOutcome(ctx context.Context, in OutcomeInput) error {
 	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		if in.By != uuid.Nil {
 			return tx.Acknowledge(in.Effect, in.By, in.How, r.Now())

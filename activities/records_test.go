@@ -68,8 +68,8 @@ func newOffice(t *testing.T) *office {
 	b.ok(err)
 	o := &office{bench: b, vendor: &outside{}, pretend: &outside{}}
 	o.records = activities.Records{Store: b.ledger.Store, Now: b.clock}
-	o.mail = activities.Mail{Effects: b.ledger, Routes: activities.NewRoutes(activities.Route{Vendor: "post", Mailer: o.vendor}), Rehearsal: o.pretend, Letter: head}
-	o.phone = activities.Phone{Effects: b.ledger, Carrier: o.vendor, Vendor: "carrier", Rehearsal: o.pretend, Letter: head, PublicURL: address}
+	o.mail = activities.Mail{Effects: b.ledger, Routes: activities.NewRoutes(activities.Route{Vendor: "post", Mailer: o.vendor}), Simulated: o.pretend, Letter: head}
+	o.phone = activities.Phone{Effects: b.ledger, Carrier: o.vendor, Vendor: "carrier", Simulated: o.pretend, Letter: head, PublicURL: address}
 	by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
 	b.ok(o.records.Record(t.Context(), activities.RecordInput{ClientID: b.effect.ClientID, Reference: b.effect.Incident,
 		Events: []models.Event{{Seq: 2, At: b.now, Type: "published", Actor: by, Data: &models.Published{Expedited: true}}}}))
@@ -101,7 +101,7 @@ func (o *office) hires(name string, h models.Hours) (c models.Contact) {
 
 func (o *office) message(contact uuid.UUID, ch models.Channel) activities.MessageInput {
 	return activities.MessageInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, After: 2,
-		Notice: models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: ch}}
+		Notification: models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: ch}}
 }
 
 // row is an effect as the ledger has it; the zero row when it has none.
@@ -120,19 +120,19 @@ func (o *office) row(e models.Effect) (row store.LedgerRow) {
 func TestAMessageThatWaitsForHoursStandsInTheLedger(t *testing.T) {
 	o := newOffice(t)
 	early, reminded := o.hires("early", models.OfficeHours()), o.hires("reminded", models.OfficeHours())
-	notice := models.Notice{Purpose: models.PurposeReminder, Revision: 1, Occurrence: 2}
+	notice := models.Notification{Purpose: models.PurposeReminder, Revision: 1, Occurrence: 2}
 	waits := notice
 	waits.Contact, waits.Channel, waits.Occurrence = reminded.ID, models.ChannelEmail, 1
-	in := activities.PlanInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, Severity: models.SeverityLow, At: o.now, Notice: notice,
-		Waiting: []models.Notice{waits}}
+	in := activities.PlanInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, Severity: models.SeverityLow, At: o.now, Notification: notice,
+		Waiting: []models.Notification{waits}}
 	effect := func(contact uuid.UUID) models.Effect {
 		n := notice
 		n.Contact, n.Channel = contact, models.ChannelEmail
 		return models.MessageEffect(in.Reference, in.ClientID, n)
 	}
 	asked := in
-	asked.Notice = models.Notice{} // who is called
-	_, err := o.records.Plan(t.Context(), asked)
+	asked.Notification = models.Notification{} // who is called
+	_, err := o.records.PlanRecipients(t.Context(), asked)
 	o.ok(err)
 	o.as(store.Worker, func(tx *store.Tx) error {
 		planned, err := tx.Deliveries(in.Reference, store.Cursor{}, 1000)
@@ -142,7 +142,7 @@ func TestAMessageThatWaitsForHoursStandsInTheLedger(t *testing.T) {
 		return err
 	})
 	for range 2 { // the engine may ask twice
-		plan, err := o.records.Plan(t.Context(), in)
+		plan, err := o.records.PlanRecipients(t.Context(), in)
 		if err != nil || len(plan.Messages) != 2 {
 			t.Fatalf("plan %+v, %v; want a message to each but the one who waits", plan, err)
 		}
@@ -162,11 +162,11 @@ func TestAMessageThatWaitsForHoursStandsInTheLedger(t *testing.T) {
 func TestWhatWasCanceledIsNeverSent(t *testing.T) {
 	o := newOffice(t)
 	canceled, sent := o.message(o.effect.Contact, models.ChannelEmail), o.message(o.effect.Contact, models.ChannelSMS)
-	o.ok(o.phone.Text(t.Context(), sent))
+	o.ok(o.phone.SendText(t.Context(), sent))
 	for _, in := range []activities.MessageInput{canceled, sent} {
-		o.ok(o.records.Cancel(t.Context(), activities.CancelInput{Effect: in.Effect(), Reason: models.ReasonSuperseded}))
+		o.ok(o.records.CancelEffect(t.Context(), activities.CancelInput{Effect: in.Effect(), Reason: models.ReasonSuperseded}))
 	}
-	if err := o.mail.Send(t.Context(), canceled); err == nil || len(o.vendor.asked) != 1 {
+	if err := o.mail.SendMail(t.Context(), canceled); err == nil || len(o.vendor.asked) != 1 {
 		t.Errorf("the vendor was asked for %v; %v", o.vendor.asked, err)
 	}
 	if row := o.row(canceled.Effect()); row.State != models.EffectCanceled || row.Reason != models.ReasonSuperseded {
@@ -181,12 +181,12 @@ func TestWhoWasRemovedHasNoOtherChannel(t *testing.T) {
 	o := newOffice(t)
 	c := o.hires("early", models.OfficeHours())
 	in := activities.FallbackInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, Severity: models.SeverityLow, At: o.now,
-		Notice: models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}}
-	if to, err := o.records.Fallback(t.Context(), in); err != nil || to.Channel != models.ChannelSMS || to.At.Hour() != 8 {
+		Notification: models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}}
+	if to, err := o.records.PlanFallback(t.Context(), in); err != nil || to.Channel != models.ChannelSMS || to.At.Hour() != 8 {
 		t.Errorf("reached over %+v, %v; want a text at 08:00", to, err)
 	}
 	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(c.ID, o.now) })
-	if to, err := o.records.Fallback(t.Context(), in); err != nil || to != (models.Reach{}) {
+	if to, err := o.records.PlanFallback(t.Context(), in); err != nil || to != (models.Recipient{}) {
 		t.Errorf("after they were removed: %+v, %v", to, err)
 	}
 }
@@ -194,11 +194,11 @@ func TestWhoWasRemovedHasNoOtherChannel(t *testing.T) {
 func TestAnAcknowledgementStaysTheLastWordOnACall(t *testing.T) {
 	o := newOffice(t)
 	call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
-	_, err := o.phone.Place(t.Context(), activities.CallInput{Effect: call})
+	_, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call})
 	o.ok(err)
 	for _, said := range []activities.OutcomeInput{{Outcome: "voicemail"}, {By: o.effect.Contact, How: "key press 1"}, {Outcome: "no_answer"}} {
 		said.ClientID, said.Effect = call.ClientID, call.Key
-		o.ok(o.records.Outcome(t.Context(), said))
+		o.ok(o.records.SetOutcome(t.Context(), said))
 	}
 	if row := o.row(call); row.Outcome != string(models.OutcomeAcknowledged) || row.AcknowledgedBy != o.effect.Contact || row.How != "key press 1" {
 		t.Errorf("in the ledger: %q by %s, %q", row.Outcome, row.AcknowledgedBy, row.How)
@@ -213,13 +213,13 @@ func TestACallThatWasNeverBegunHasNoOutcome(t *testing.T) {
 		{Outcome: string(models.OutcomeAcknowledged), By: b.effect.Contact, How: "key press 1"},
 	} {
 		in.ClientID, in.Effect = b.effect.ClientID, b.effect.Key
-		if err := r.Outcome(t.Context(), in); err != nil {
+		if err := r.SetOutcome(t.Context(), in); err != nil {
 			t.Errorf("%s, with nothing in the ledger: %v", in.Outcome, err)
 		}
 	}
 	b.attempt(&vendor{}, "")
 	in := activities.OutcomeInput{ClientID: b.effect.ClientID, Effect: b.effect.Key, Outcome: string(models.OutcomeNoAnswer)}
-	if err := r.Outcome(t.Context(), in); err != nil {
+	if err := r.SetOutcome(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
 	row, err := b.ledger.Once(t.Context(), b.effect, (&vendor{}).act())
@@ -230,7 +230,7 @@ func TestACallThatWasNeverBegunHasNoOutcome(t *testing.T) {
 
 func TestAContactIsNotReachedTheSameWayTwice(t *testing.T) {
 	b := newBench(t)
-	n := models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Channel: models.ChannelVoice}
+	n := models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Channel: models.ChannelVoice}
 	err := b.ledger.Store.ForClient(t.Context(), store.SOC, b.effect.ClientID, func(tx *store.Tx) error {
 		c, err := tx.CreateContact(models.Contact{Name: "D", Email: "d@acme.example", Phone: "+12025550101", Order: 2, Language: "en",
 			Severities: models.Severities(), Channels: []models.Channel{models.ChannelSMS, models.ChannelVoice}}, "another", "")
@@ -242,8 +242,8 @@ func TestAContactIsNotReachedTheSameWayTwice(t *testing.T) {
 	}
 	r := activities.Records{Store: b.ledger.Store, Now: b.clock}
 	after := func() models.Channel {
-		to, err := r.Fallback(t.Context(), activities.FallbackInput{
-			ClientID: b.effect.ClientID, Reference: b.effect.Incident, Notice: n, Severity: models.SeverityCritical, At: b.clock(),
+		to, err := r.PlanFallback(t.Context(), activities.FallbackInput{
+			ClientID: b.effect.ClientID, Reference: b.effect.Incident, Notification: n, Severity: models.SeverityCritical, At: b.clock(),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -253,7 +253,7 @@ func TestAContactIsNotReachedTheSameWayTwice(t *testing.T) {
 	if got := after(); got != models.ChannelSMS {
 		t.Errorf("after a missed call: %q", got)
 	}
-	b.effect = models.MessageEffect(b.effect.Incident, b.effect.ClientID, n.To(models.Reach{Contact: n.Contact, Channel: models.ChannelSMS}))
+	b.effect = models.MessageEffect(b.effect.Incident, b.effect.ClientID, n.AddressedTo(models.Recipient{Contact: n.Contact, Channel: models.ChannelSMS}))
 	b.attempt(&vendor{}, "")
 	if got := after(); got != "" {
 		t.Errorf("after a missed call, when the text was sent before: %q", got)

@@ -57,7 +57,7 @@ func (w *world) dryRun(who string, body map[string]any) (r models.Ruling) {
 }
 
 // ruled is a published incident whose endpoint e1 the response authority has ruled on.
-func (w *world) ruled(d models.ResponseDecision, persons int) models.Reference {
+func (w *world) ruled(d models.Decision, persons int) models.Reference {
 	w.Helper()
 	ref := w.published()
 	asset := models.Asset{Hostname: "dc01", Class: models.ClassServer, Tags: []string{"production"}}
@@ -157,7 +157,7 @@ func TestADryRunSaysWhatWouldBeDecided(t *testing.T) {
 	for _, who := range []string{"analyst", "lead", "operator", "viewer", "responder", "admin"} {
 		for name, c := range map[string]struct {
 			changes  map[string]any
-			decision models.ResponseDecision
+			decision models.Decision
 			persons  int
 		}{
 			"a rule":           {nil, "auto", 1},
@@ -192,7 +192,7 @@ func TestADryRunKnowsTheClientsHoursAndTheSeverity(t *testing.T) {
 	}})).into(t, &draft)
 	for _, test := range []struct {
 		at, severity string
-		want         models.ResponseDecision
+		want         models.Decision
 	}{
 		{"2026-11-30T07:59", "", "ask_then_auto"}, {"2026-11-30T08:00", "", "ask"}, {"2026-11-30T18:00:00Z", "critical", "ask_then_auto"},
 		{"2026-11-30T18:00:00+01:00", "critical", "ask"}, {"2026-11-30T18:00", "high", "ask"},
@@ -214,7 +214,7 @@ func TestOnePersonApprovesAndTheClientsOwnRowBacksIt(t *testing.T) {
 	if e.AgentID != "agent-1" || e.Class != models.ClassServer || e.Approval.Granted || e.Approval.ID != "a1" || e.RequestedBy != w.users["analyst"].Actor() {
 		t.Errorf("asked: %+v", e)
 	}
-	var a models.Answer
+	var a models.CommandResult
 	w.must(http.StatusOK, w.post("responder", at(ref, "approve"), map[string]any{"approval": "a1"})).into(t, &a)
 	given := w.endpoint("viewer", ref).Approval
 	if !given.Granted || len(given.Given) != 1 || given.Given[0].By != w.users["responder"].Actor() || given.Given[0].Via != "api" ||
@@ -258,7 +258,7 @@ func TestARefusalAndAnExtension(t *testing.T) {
 	w := newWorld(t)
 	ref := w.ruled(models.DecideAsk, 2)
 	w.must(http.StatusOK, w.post("admin", at(ref, "refuse"), map[string]any{"approval": "a1", "reason": "Payroll runs on it."}))
-	if e := w.endpoint("viewer", ref); e.Desired != models.DesiredReleased || e.Approval.Refused == nil || e.Approval.Refused.Reason != "Payroll runs on it." {
+	if e := w.endpoint("viewer", ref); e.Desired != models.DesiredReleased || e.Approval.Denied == nil || e.Approval.Denied.Reason != "Payroll runs on it." {
 		t.Errorf("refused: %+v", e)
 	}
 	ref = w.ruled(models.DecideAuto, 1)

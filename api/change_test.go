@@ -14,11 +14,11 @@ import (
 )
 
 // changes reads all that was changed of Acme, in pages of three.
-func (w *world) changes(who string) (list []models.ClientChange) {
+func (w *world) changes(who string) (list []models.AuditEntry) {
 	w.Helper()
 	for target := w.clientPath("changes?limit=3"); len(list) < 100; {
 		var page struct {
-			Items []models.ClientChange
+			Items []models.AuditEntry
 			Next  string
 		}
 		w.must(http.StatusOK, w.get(who, target)).into(w, &page)
@@ -120,7 +120,7 @@ func TestWhoChangedWhatIsNoted(t *testing.T) {
 	if id, err := uuid.Parse(added.Subject); err != nil || !slices.ContainsFunc(w.contacts("lead"), func(c models.Contact) bool { return c.ID == id }) {
 		t.Errorf("the contact that was added: %+v", added)
 	}
-	if ours, theirs := w.changes("lead"), w.changes("admin"); !slices.EqualFunc(ours, theirs, func(a, b models.ClientChange) bool {
+	if ours, theirs := w.changes("lead"), w.changes("admin"); !slices.EqualFunc(ours, theirs, func(a, b models.AuditEntry) bool {
 		return a.ID == b.ID && a.ByName == b.ByName && a.ByName != ""
 	}) {
 		t.Errorf("the client reads %+v, the SOC %+v", theirs, ours)

@@ -116,7 +116,7 @@ func TestACommandWithoutAWorkerIsQueued(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()
 	w.engine.Become(desktest.NoWorker)
-	var a models.Answer
+	var a models.CommandResult
 	w.must(http.StatusAccepted, w.postAs("responder", at(ref, "settle"), "k",
 		map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."})).into(t, &a)
 	left := w.engine.Signals()
@@ -127,7 +127,7 @@ func TestACommandWithoutAWorkerIsQueued(t *testing.T) {
 		t.Errorf("answer: %+v", a)
 	}
 	w.engine.Become(desktest.Healthy)
-	var done models.Answer
+	var done models.CommandResult
 	w.must(http.StatusOK, w.postAs("responder", at(ref, "settle"), "k",
 		map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."})).into(t, &done)
 	if done.RequestID != a.RequestID || done.FirstSeq == 0 {
@@ -216,18 +216,18 @@ func TestARefusalIsShownToTheSideThatAsked(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()
 	w.engine.Become(desktest.NoWorker)
-	var a models.Answer
+	var a models.CommandResult
 	w.must(http.StatusAccepted, w.post("responder", at(ref, "approve"), map[string]any{"approval": "a1"})).into(t, &a)
 	w.happen(ref, models.System(),
-		&models.CommandRefused{Command: "approve", Reason: "no open approval", RequestID: a.RequestID, By: w.users["responder"].Actor()},
-		&models.CommandRefused{Command: "revise", Reason: "not published", RequestID: "r2", By: w.users["analyst"].Actor()},
-		&models.CommandRefused{Command: "keep", Reason: "recorded before it was kept who asked"})
+		&models.CommandRejected{Command: "approve", Reason: "no open approval", RequestID: a.RequestID, By: w.users["responder"].Actor()},
+		&models.CommandRejected{Command: "revise", Reason: "not published", RequestID: "r2", By: w.users["analyst"].Actor()},
+		&models.CommandRejected{Command: "keep", Reason: "recorded before it was kept who asked"})
 	for who, want := range map[string][]string{"analyst": {"approve", "revise", "keep"}, "responder": {"approve"}, "viewer": {"approve"}} {
 		var list struct{ Items []models.Event }
 		w.must(http.StatusOK, w.get(who, at(ref, "events"))).into(t, &list)
 		var seen []string
 		for _, e := range list.Items {
-			if d, ok := e.Data.(*models.CommandRefused); ok {
+			if d, ok := e.Data.(*models.CommandRejected); ok {
 				seen = append(seen, d.Command)
 				if d.Command == "approve" && (d.RequestID != a.RequestID || d.By != w.users["responder"].Actor()) {
 					t.Errorf("%s cannot tell whose it was: %+v", who, d)

@@ -22,7 +22,7 @@ func (w *world) ledger(fn func(*store.Tx) error) {
 // mail plans a mail about an incident of Acme and returns its key.
 func (w *world) mail(ref models.Reference, contact uuid.UUID, occurrence int, planned time.Time) string {
 	w.Helper()
-	e := models.MessageEffect(ref, w.acme.ID, models.Notice{
+	e := models.MessageEffect(ref, w.acme.ID, models.Notification{
 		Purpose: models.PurposeReminder, Revision: 1, Occurrence: occurrence, Contact: contact, Channel: models.ChannelEmail})
 	w.ledger(func(tx *store.Tx) error {
 		_, err := tx.Intend(e, planned)
@@ -110,7 +110,7 @@ func TestDeliveriesToAContact(t *testing.T) {
 	row, err := w.engine.Carry(t.Context(), ada, models.ChannelSMS)
 	w.ok(err)
 	w.ledger(func(tx *store.Tx) error {
-		_, err := tx.Advance("twilio", []store.Word{{EventID: "e1", Effect: row.ID, State: "undelivered", Sequence: -1, At: began, Detail: "30003"}}, time.Now())
+		_, err := tx.Advance("twilio", []store.VendorReport{{EventID: "e1", Effect: row.ID, State: "undelivered", Sequence: -1, At: began, Detail: "30003"}}, time.Now())
 		return err
 	})
 
@@ -155,16 +155,16 @@ func TestDeliveriesSayWhoAcknowledgedAndWhatVendorsSaid(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	w.ledger(func(tx *store.Tx) error {
-		text := models.MessageEffect(ref, w.acme.ID, models.Notice{
+		text := models.MessageEffect(ref, w.acme.ID, models.Notification{
 			Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelSMS})
 		row, err := tx.Intend(text, time.Now())
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Advance("twilio", []store.Word{{EventID: "e1", Effect: row.ID, State: "delivered", Sequence: -1, At: time.Now(), Detail: "30003"}}, time.Now()); err != nil {
+		if _, err := tx.Advance("twilio", []store.VendorReport{{EventID: "e1", Effect: row.ID, State: "delivered", Sequence: -1, At: time.Now(), Detail: "30003"}}, time.Now()); err != nil {
 			return err
 		}
-		gone := models.MessageEffect(ref, w.acme.ID, models.Notice{Purpose: models.PurposeReminder, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelEmail})
+		gone := models.MessageEffect(ref, w.acme.ID, models.Notification{Purpose: models.PurposeReminder, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelEmail})
 		if _, err := tx.Intend(gone, time.Now().Add(time.Hour)); err != nil {
 			return err
 		}

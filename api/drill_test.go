@@ -39,7 +39,7 @@ func TestAFireDrillIsOpenedAndPublishedAtOnce(t *testing.T) {
 	a := w.must(http.StatusCreated, w.startDrill("lead", "k", models.PhonesReal))
 	a.into(t, &i)
 	if !i.Drill || i.FireDrill != models.PhonesReal || i.Severity != models.SeverityCritical || i.Assessment.Title != "Fire drill" ||
-		!i.Published() || !i.Expedited || len(i.Alerts) != 0 || i.ClientID != w.acme.ID || a.Header.Get("Location") != at(i.Reference) {
+		!i.IsPublished() || !i.Expedited || len(i.Alerts) != 0 || i.ClientID != w.acme.ID || a.Header.Get("Location") != at(i.Reference) {
 		t.Errorf("%s %+v", a.Header.Get("Location"), i)
 	}
 	again := w.must(http.StatusCreated, w.startDrill("lead", "k", models.PhonesReal))
@@ -72,12 +72,12 @@ func TestAFireDrillGoesOnWhereItStopped(t *testing.T) {
 	var i models.Incident
 	w.must(http.StatusAccepted, w.startDrill("analyst", "k", models.PhonesReal)).into(t, &i)
 	left := w.engine.Signals()
-	if len(left) != 1 || left[0].Name != "expedite" || left[0].WorkflowID != i.Reference.WorkflowID() || i.Published() {
+	if len(left) != 1 || left[0].Name != "expedite" || left[0].WorkflowID != i.Reference.WorkflowID() || i.IsPublished() {
 		t.Errorf("%+v %+v", left, i)
 	}
 	w.engine.Become(desktest.Healthy)
 	w.must(http.StatusCreated, w.startDrill("analyst", "k", models.PhonesReal)).into(t, &i)
-	if rows := w.incidents(); len(rows) != 1 || !i.Published() {
+	if rows := w.incidents(); len(rows) != 1 || !i.IsPublished() {
 		t.Errorf("%+v %+v", rows, i)
 	}
 	if again := w.engine.Signals(); left[0].Order.RequestID == "" || again[0].Order.RequestID != left[0].Order.RequestID {
@@ -113,12 +113,12 @@ func TestTheReportOfAFireDrill(t *testing.T) {
 		if err := tx.Acknowledge(answered.Key, ada.ID, "key press 1", i.PublishedAt.Add(42*time.Second)); err != nil {
 			return err
 		}
-		bounced := models.MessageEffect(ref, w.acme.ID, models.Notice{
+		bounced := models.MessageEffect(ref, w.acme.ID, models.Notification{
 			Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: bob.ID, Channel: models.ChannelEmail})
 		if _, err := tx.Intend(bounced, i.PublishedAt.Add(time.Second)); err != nil {
 			return err
 		}
-		return tx.Refuse(bounced.Key, "sendgrid", "no such mailbox", i.PublishedAt.Add(2*time.Second))
+		return tx.Reject(bounced.Key, "sendgrid", "no such mailbox", i.PublishedAt.Add(2*time.Second))
 	}))
 	var r models.DrillReport
 	w.must(http.StatusOK, w.get("viewer", at(ref, "drill-report"))).into(t, &r)
@@ -161,7 +161,7 @@ func TestAQuestionIsAskedAndAnswered(t *testing.T) {
 	w.must(http.StatusOK, w.postAs("analyst", at(ref, "ask-question"), "k", ask))
 	w.must(http.StatusOK, w.postAs("analyst", at(ref, "ask-question"), "k", ask))
 	w.happen(ref, models.System(), &models.QuestionReminded{Question: "q1", Number: 1}, &models.QuestionOverdue{Question: "q1"},
-		&models.ContactTexted{Message: models.Message{Contact: uuid.New(), Purpose: models.PurposeQuestion, Effect: "e"}},
+		&models.ContactTexted{MessageRecord: models.MessageRecord{Contact: uuid.New(), Purpose: models.PurposeQuestion, Effect: "e"}},
 		&models.NotDelivered{Contact: uuid.New(), Channel: models.ChannelSMS, Effect: "e", Reason: "failed"})
 	answer := func(text string) answer {
 		return w.post("responder", at(ref, "answer-question"), map[string]any{"question": "q1", "answer": text})

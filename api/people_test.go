@@ -34,9 +34,9 @@ func TestAnAnswerNamesThePeopleInIt(t *testing.T) {
 	}))
 	analyst, responder, stranger := w.users["analyst"].Actor(), w.users["responder"].Actor(), w.users["stranger"].Actor()
 	w.happen(ref, models.ContactActor(ada), &models.AcknowledgedBy{Channel: "voice", How: "key press 1"})
-	w.happen(ref, responder, &models.Settled{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "Done."})
+	w.happen(ref, responder, &models.RecommendationSettled{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "Done."})
 	w.happen(ref, stranger, &models.Commented{Text: "I am of another client."})
-	w.happen(ref, models.System(), &models.CommandRefused{Command: "approve", Reason: "r", RequestID: "x", By: w.users["admin"].Actor()})
+	w.happen(ref, models.System(), &models.CommandRejected{Command: "approve", Reason: "r", RequestID: "x", By: w.users["admin"].Actor()})
 	w.happen(ref, analyst, &models.Revised{Change: "c"})
 
 	contact := models.ContactActor(ada).ID

@@ -20,7 +20,7 @@ func (w *world) plan(who, query string) desk.Preview {
 	return p
 }
 
-func namesOf(list []desk.PlannedReach) string {
+func namesOf(list []desk.PlannedRecipient) string {
 	var names []string
 	for _, r := range list {
 		names = append(names, r.Name+" "+string(r.Channel))
@@ -46,8 +46,8 @@ func TestThePlanSaysWhoIsReachedWhen(t *testing.T) {
 	if at := sunday.Messages[1].At; !at.Equal(time.Date(2026, 11, 30, 7, 30, 0, 0, time.UTC)) {
 		t.Errorf("Bob is written to at %s", at)
 	}
-	if len(sunday.Left) != 2 || sunday.Left[0].Name != "Bob" || sunday.Left[1].Name != "Cyd" || sunday.Left[0].Reason == "" {
-		t.Errorf("%+v", sunday.Left)
+	if len(sunday.Skipped) != 2 || sunday.Skipped[0].Name != "Bob" || sunday.Skipped[1].Name != "Cyd" || sunday.Skipped[0].Reason == "" {
+		t.Errorf("%+v", sunday.Skipped)
 	}
 	monday := w.plan("analyst", "?severity=critical&at=2026-11-30T09:00:00%2B01:00")
 	if namesOf(monday.Calls) != "Ada voice, Bob voice" {
@@ -104,7 +104,7 @@ func TestGoLiveNamesWhatIsMissing(t *testing.T) {
 	}
 	missing := func(g desk.GoLive) string {
 		var all []string
-		for _, f := range g.Findings {
+		for _, f := range g.Checks {
 			if f.Passed != (len(f.Details) == 0) {
 				t.Errorf("%+v", f)
 			}
@@ -129,7 +129,7 @@ func TestGoLiveNamesWhatIsMissing(t *testing.T) {
 	}
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, ada, "confirm-channel"), withCode("voice", w.code(ada, "voice"))))
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, bob, "confirm-channel"), withCode("voice", w.code(bob, "voice"))))
-	if g := check(); !g.Ready || missing(g) != "" || len(g.Findings) != 5 {
+	if g := check(); !g.Ready || missing(g) != "" || len(g.Checks) != 5 {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusNoContent, w.remove("analyst", contactPath(w, bob)))

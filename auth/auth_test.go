@@ -81,7 +81,7 @@ func TestCommandsAreAllowedToTheRolesTheIncidentAccepts(t *testing.T) {
 	for _, c := range models.Commands() {
 		for _, role := range []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin} {
 			u := models.User{ID: uuid.New(), Role: role}
-			err := models.Incident{}.Can(c, models.Ask{RequestID: "r", Actor: u.Actor(), Via: "api"}, time.Unix(0, 0))
+			err := models.Incident{}.Can(c, models.CommandContext{RequestID: "r", Actor: u.Actor(), Via: "api"}, time.Unix(0, 0))
 			accepts := models.KindOf(err) != models.Forbidden
 			if allows := auth.Allow(c.Name(), role) == nil; allows != accepts {
 				t.Errorf("%s by %s: the table says %v, the incident says %v", c.Name(), role, allows, accepts)

@@ -9,26 +9,26 @@ import (
 
 // Groups of roles, as the table below uses them.
 var (
-	everyone = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin}
-	staff    = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator}
-	stewards = []models.Role{models.RoleLead, models.RoleOperator}
-	handlers = []models.Role{models.RoleAnalyst, models.RoleLead}
-	clients  = []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin}
-	deciders = []models.Role{models.RoleResponder, models.RoleAdmin}
-	// keyHolders stop all isolations of a client. Analysts do not: they are the ones who isolate.
-	keyHolders = []models.Role{models.RoleLead, models.RoleOperator, models.RoleAdmin}
-	// overseers are told who changed what a client is set up with.
-	overseers = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleAdmin}
-	bothSides = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleResponder, models.RoleAdmin}
+	everyone       = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin}
+	staff          = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator}
+	clientManagers = []models.Role{models.RoleLead, models.RoleOperator}
+	handlers       = []models.Role{models.RoleAnalyst, models.RoleLead}
+	clients        = []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin}
+	deciders       = []models.Role{models.RoleResponder, models.RoleAdmin}
+	// mayPauseIsolation stop all isolations of a client. Analysts do not: they are the ones who isolate.
+	mayPauseIsolation = []models.Role{models.RoleLead, models.RoleOperator, models.RoleAdmin}
+	// auditReaders are told who changed what a client is set up with.
+	auditReaders = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleAdmin}
+	bothSides    = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleResponder, models.RoleAdmin}
 )
 
 // permissions says which roles may use which operation of api/openapi.yaml. What is not here, nobody may. Which
 // client's things they may use it on is another question, answered by the database. It is never changed.
 var permissions = map[string][]models.Role{
 	"list-clients":            staff,
-	"create-client":           stewards,
+	"create-client":           clientManagers,
 	"get-client":              everyone,
-	"update-client":           stewards,
+	"update-client":           clientManagers,
 	"list-contacts":           everyone,
 	"create-contact":          staff,
 	"update-contact":          staff,
@@ -43,17 +43,17 @@ var permissions = map[string][]models.Role{
 	"start-fire-drill":        handlers,
 
 	"get-response-authority":     everyone,
-	"draft-response-authority":   stewards,
+	"draft-response-authority":   clientManagers,
 	"sign-response-authority":    {models.RoleAdmin},
 	"dry-run-response-authority": everyone,
 	"list-edr-products":          staff,
 	"get-edr":                    staff,
-	"set-edr-credentials":        stewards,
-	"remove-edr-credentials":     stewards,
+	"set-edr-credentials":        clientManagers,
+	"remove-edr-credentials":     clientManagers,
 	"check-edr-connection":       staff,
-	"pause-isolation":            keyHolders,
-	"resume-isolation":           keyHolders,
-	"list-client-changes":        overseers,
+	"pause-isolation":            mayPauseIsolation,
+	"resume-isolation":           mayPauseIsolation,
+	"list-client-changes":        auditReaders,
 
 	"list-alerts":   staff,
 	"receive-alert": staff,

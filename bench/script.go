@@ -19,7 +19,7 @@ func (p people) script(n int) []step {
 		{p.analyst, &models.Publish{}},
 		{p.responder, &models.Acknowledge{Revision: 1}},
 		{p.responder, &models.Comment{Text: "The user is travelling and has confirmed one of the two sign-ins."}},
-		{p.responder, &models.Settle{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "Password reset, sessions ended."}},
+		{p.responder, &models.SettleRecommendation{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "Password reset, sessions ended."}},
 		{p.analyst, &models.Verify{Gone: true, Note: "No sign-in from that address since."}},
 		{p.admin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "Resolved."}},
 		{p.admin, &models.GiveFeedback{Rating: 5, Comment: "Quick and clear."}},

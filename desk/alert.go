@@ -23,7 +23,7 @@ func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	}
 	id, err := d.clientID(ctx, a.Client)
 	if err != nil {
-		return models.Alert{}, "", pointing("/client", err)
+		return models.Alert{}, "", withPointer("/client", err)
 	}
 	a.ClientID, a.ReceivedAt = id, d.moment()
 	if a.OccurredAt.IsZero() {

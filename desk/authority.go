@@ -21,7 +21,7 @@ func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
 		if list, err = tx.Authorities(); err != nil {
 			return err
 		}
-		who, err = people(tx, everybody(list))
+		who, err = people(tx, actorsOf(list))
 		return err
 	})
 	signed := slices.IndexFunc(list, func(a models.Authority) bool { return !a.SignedAt.IsZero() })
@@ -41,9 +41,9 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 	if err := a.Check(); err != nil {
 		return made, err
 	}
-	draft := content(a)
+	draft := authorityContent(a)
 	draft.DraftedBy, draft.DraftedAt = u.ID, d.moment()
-	err = d.change(ctx, u, number, "draft-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
+	err = d.changeSettings(ctx, u, number, "draft-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
 		list, err := tx.Authorities()
 		if err != nil {
 			return "", nil, err
@@ -58,7 +58,7 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 		if made.People, err = people(tx, made.Actors()); err != nil || made.Version <= latest.Version { // made by the same request before
 			return "", nil, err
 		}
-		if fields, err = differences(content(latest), content(made.Authority)); err != nil {
+		if fields, err = differences(authorityContent(latest), authorityContent(made.Authority)); err != nil {
 			return "", nil, err
 		}
 		return strconv.Itoa(made.Version), append(fields, "version"), nil
@@ -66,20 +66,20 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 	if err != nil {
 		return models.AuthorityView{}, err
 	}
-	asked, err := canonical(content(a))
+	asked, err := canonical(authorityContent(a))
 	if err != nil {
 		return models.AuthorityView{}, err
 	}
-	if known, err := canonical(content(made.Authority)); err != nil || string(known) != string(asked) {
+	if known, err := canonical(authorityContent(made.Authority)); err != nil || string(known) != string(asked) {
 		return models.AuthorityView{}, reused()
 	}
 	return made, nil
 }
 
-// content is what a version says, without who made it when. Its lists are never nil.
-func content(a models.Authority) models.Authority {
+// authorityContent is what a version says, without who made it when. Its lists are never nil.
+func authorityContent(a models.Authority) models.Authority {
 	return models.Authority{
-		Rules: append([]models.AuthorityRule{}, a.Rules...), Never: append([]string{}, a.Never...), TwoPersons: append([]models.Mark{}, a.TwoPersons...),
+		Rules: append([]models.Rule{}, a.Rules...), Never: append([]string{}, a.Never...), TwoPersons: append([]models.AssetSelector{}, a.TwoPersons...),
 	}
 }
 
@@ -91,7 +91,7 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 	if err := auth.Allow("sign-response-authority", u.Role); err != nil {
 		return signed, err
 	}
-	err := d.change(ctx, u, number, "sign-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
+	err := d.changeSettings(ctx, u, number, "sign-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
 		list, err := tx.Authorities()
 		if err != nil {
 			return "", nil, err
@@ -115,7 +115,7 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 // DryRun says what the response authority of the client with a number would decide. at is read as Plan reads it; version
 // is the one to try, signed or not, and 0 the one that holds. NotFound: there is no such version, or the client is not
 // the user's.
-func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r models.ResponseRequest, at string, version int) (models.Ruling, error) {
+func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r models.Request, at string, version int) (models.Ruling, error) {
 	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
 		return models.Ruling{}, err
 	}
@@ -132,7 +132,7 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r models.R
 		if err != nil {
 			return err
 		}
-		ruling = a.Decide(r, directory.Zone, directory.Business)
+		ruling = a.Evaluate(r, directory.Zone, directory.Business)
 		return nil
 	})
 	return ruling, err

@@ -14,14 +14,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// ClientChanges lists who changed what the client with a number is set up with, the newest first, from after the cursor.
+// AuditLog lists who changed what the client with a number is set up with, the newest first, from after the cursor.
 // next is the cursor of the next page, zero at the end. NotFound also when the client is not the user's.
-func (d *Desk) ClientChanges(ctx context.Context, u models.User, number int, c store.Cursor, limit int) (list []models.ClientChange, next store.Cursor, err error) {
+func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, c store.Cursor, limit int) (list []models.AuditEntry, next store.Cursor, err error) {
 	if err := auth.Allow("list-client-changes", u.Role); err != nil {
 		return nil, next, err
 	}
 	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		list, err = tx.Changes(c, limit+1)
+		list, err = tx.AuditLog(c, limit+1)
 		return err
 	})
 	if len(list) > limit {
@@ -31,25 +31,25 @@ func (d *Desk) ClientChanges(ctx context.Context, u models.User, number int, c s
 	return list, next, err
 }
 
-// change runs fn, which changes what the client with a number is set up with, as inClient does, one at a time of one
+// changeSettings runs fn, which changes what the client with a number is set up with, as inClient does, one at a time of one
 // client. It notes that the user changed the fields of a subject that fn returns; none: nothing was changed.
-func (d *Desk) change(ctx context.Context, u models.User, number int, operation string,
+func (d *Desk) changeSettings(ctx context.Context, u models.User, number int, operation string,
 	fn func(*store.Tx) (subject string, fields []string, err error),
 ) error {
 	return d.inClient(ctx, u, number, func(tx *store.Tx) error {
-		if err := tx.ChangesInTurn(); err != nil {
+		if err := tx.LockClientSettings(); err != nil {
 			return err
 		}
 		subject, fields, err := fn(tx)
 		if err != nil || len(fields) == 0 {
 			return err
 		}
-		return d.note(tx, u, operation, subject, fields)
+		return d.appendAudit(tx, u, operation, subject, fields)
 	})
 }
 
-func (d *Desk) note(tx *store.Tx, u models.User, operation, subject string, fields []string) error {
-	return tx.Note(models.ClientChange{
+func (d *Desk) appendAudit(tx *store.Tx, u models.User, operation, subject string, fields []string) error {
+	return tx.AppendAudit(models.AuditEntry{
 		At: d.moment(), By: u.ID, Side: u.Role.Side(), Operation: operation, Subject: subject, Fields: fields,
 	})
 }

@@ -33,7 +33,7 @@ func (d *Desk) VerifyChannel(ctx context.Context, u models.User, number int, con
 	if err := auth.Allow("verify-channel", u.Role); err != nil {
 		return time.Time{}, err
 	}
-	begun, err := d.check(ctx, u, number, checkOf{"verify-channel", models.PurposeCode, contact, ch, key})
+	begun, err := d.startChannelCheck(ctx, u, number, channelCheckRequest{"verify-channel", models.PurposeCode, contact, ch, key})
 	return begun.Add(codeFor), err
 }
 
@@ -46,12 +46,12 @@ func (d *Desk) TestChannel(ctx context.Context, u models.User, number int, conta
 	if ch == models.ChannelVoice {
 		return models.InvalidField("/channel", "must be email or sms: a call is tested by verifying it")
 	}
-	_, err := d.check(ctx, u, number, checkOf{"test-channel", models.PurposeTest, contact, ch, key})
+	_, err := d.startChannelCheck(ctx, u, number, channelCheckRequest{"test-channel", models.PurposeTest, contact, ch, key})
 	return err
 }
 
-// checkOf is a wish to try a channel of a contact.
-type checkOf struct {
+// channelCheckRequest is a wish to try a channel of a contact.
+type channelCheckRequest struct {
 	name    string
 	purpose models.Purpose
 	contact uuid.UUID
@@ -59,22 +59,22 @@ type checkOf struct {
 	key     string // the caller's own
 }
 
-// check starts a channel check, unless the same request did before, and returns when it began.
-func (d *Desk) check(ctx context.Context, u models.User, number int, c checkOf) (time.Time, error) {
+// startChannelCheck starts a channel check, unless the same request did before, and returns when it began.
+func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int, c channelCheckRequest) (time.Time, error) {
 	request := requestID(u, c.name, c.key)
-	run, begun, err := d.askCheck(ctx, u, number, c, request)
+	run, begun, err := d.requestChannelCheck(ctx, u, number, c, request)
 	if err != nil || !begun.IsZero() {
 		return begun, err
 	}
-	if err := d.startCheck(ctx, run); err != nil {
+	if err := d.startCheckWorkflow(ctx, run); err != nil {
 		return time.Time{}, err
 	}
 	err = d.store.ForClient(ctx, store.SOC, run.Effect.ClientID, func(tx *store.Tx) (err error) {
 		now := d.moment()
-		if begun, err = tx.BeginCheck(request, now); err != nil || !begun.Equal(now) {
+		if begun, err = tx.BeginChannelCheck(request, now); err != nil || !begun.Equal(now) {
 			return err
 		}
-		err = d.note(tx, u, c.name, c.contact.String(), []string{string(c.channel)})
+		err = d.appendAudit(tx, u, c.name, c.contact.String(), []string{string(c.channel)})
 		if err != nil || c.purpose != models.PurposeCode {
 			return err
 		}
@@ -83,22 +83,22 @@ func (d *Desk) check(ctx context.Context, u models.User, number int, c checkOf) 
 	return begun, err
 }
 
-// askCheck keeps what is asked for. It returns what the check's workflow is started with, or when that was done.
-func (d *Desk) askCheck(ctx context.Context, u models.User, number int, c checkOf, request string) (run models.CheckRun, begun time.Time, err error) {
-	asked, err := wish(c.name, []string{c.contact.String(), string(c.channel)})
+// requestChannelCheck keeps what is asked for. It returns what the check's workflow is started with, or when that was done.
+func (d *Desk) requestChannelCheck(ctx context.Context, u models.User, number int, c channelCheckRequest, request string) (run models.ChannelCheckInput, begun time.Time, err error) {
+	asked, err := requestFingerprint(c.name, []string{c.contact.String(), string(c.channel)})
 	if err != nil {
 		return run, begun, err
 	}
 	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
-		if begun, err = tx.AskCheck(request, asked); err != nil || !begun.IsZero() {
+		if begun, err = tx.RequestChannelCheck(request, asked); err != nil || !begun.IsZero() {
 			return err
 		}
-		if _, err := reachable(tx, c.contact, c.channel); err != nil {
+		if _, err := contactWithChannel(tx, c.contact, c.channel); err != nil {
 			return err
 		}
 		client, err := tx.Client()
-		run = models.CheckRun{
-			Effect:  models.CheckEffect(client.ID, c.purpose, c.contact, c.channel, request),
+		run = models.ChannelCheckInput{
+			Effect:  models.ChannelCheckEffect(client.ID, c.purpose, c.contact, c.channel, request),
 			Channel: c.channel, RingFor: client.Policy.RingFor,
 		}
 		return err
@@ -106,8 +106,8 @@ func (d *Desk) askCheck(ctx context.Context, u models.User, number int, c checkO
 	return run, begun, err
 }
 
-// reachable returns a contact who was not removed and has the channel.
-func reachable(tx *store.Tx, contact uuid.UUID, ch models.Channel) (models.Contact, error) {
+// contactWithChannel returns a contact who was not removed and has the channel.
+func contactWithChannel(tx *store.Tx, contact uuid.UUID, ch models.Channel) (models.Contact, error) {
 	c, err := tx.Contact(contact)
 	switch {
 	case err != nil:
@@ -120,23 +120,23 @@ func reachable(tx *store.Tx, contact uuid.UUID, ch models.Channel) (models.Conta
 	return c, nil
 }
 
-// startCheck starts a channel check's workflow. That the same check runs already is success; another one of the same
+// startCheckWorkflow starts a channel check's workflow. That the same check runs already is success; another one of the same
 // channel is a Conflict.
-func (d *Desk) startCheck(ctx context.Context, run models.CheckRun) error {
+func (d *Desk) startCheckWorkflow(ctx context.Context, run models.ChannelCheckInput) error {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
-	id := models.CheckWorkflowID(run.Effect.Contact, run.Channel)
+	id := models.ChannelCheckWorkflowID(run.Effect.Contact, run.Channel)
 	_, err := d.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: models.QueueIncidents, Memo: map[string]any{memoEffect: run.Effect.Key},
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            fmt.Sprintf("%s by %s", run.Effect.Purpose, run.Channel),
-	}, models.CheckWorkflow, run)
+	}, models.ChannelCheckWorkflow, run)
 	var exists *serviceerror.WorkflowExecutionAlreadyStarted
 	switch {
 	case errors.As(err, &exists):
-		return d.sameCheck(ctx, id, run.Effect.Key)
+		return d.isSameCheck(ctx, id, run.Effect.Key)
 	case err != nil:
 		d.log.WarnContext(ctx, "the engine takes no channel check", "error", err.Error())
 		return unavailable()
@@ -144,8 +144,8 @@ func (d *Desk) startCheck(ctx context.Context, run models.CheckRun) error {
 	return nil
 }
 
-// sameCheck returns nil when the channel check that runs under an id is about an effect, else Conflict.
-func (d *Desk) sameCheck(ctx context.Context, id, effect string) error {
+// isSameCheck returns nil when the channel check that runs under an id is about an effect, else Conflict.
+func (d *Desk) isSameCheck(ctx context.Context, id, effect string) error {
 	running, err := d.temporal.DescribeWorkflowExecution(ctx, id, "")
 	if err != nil {
 		d.log.WarnContext(ctx, "the engine does not describe a channel check", "error", err.Error())
@@ -178,7 +178,7 @@ func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, co
 	var c models.Contact
 	var wrong error // a wrong code is counted, so it must not undo the transaction
 	err := d.changeContact(ctx, u, number, "confirm-channel", contact, func(tx *store.Tx) (err error) {
-		if c, err = reachable(tx, contact, ch); err != nil {
+		if c, err = contactWithChannel(tx, contact, ch); err != nil {
 			return err
 		}
 		right, err := d.codeOf(tx, c, ch)

@@ -17,11 +17,11 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	if err := auth.Allow("create-client", u.Role); err != nil {
 		return models.Client{}, err
 	}
-	asked, err := wish("create-client", c)
+	asked, err := requestFingerprint("create-client", c)
 	if err != nil {
 		return models.Client{}, err
 	}
-	if c, err = terms(c); err != nil {
+	if c, err = clientTerms(c); err != nil {
 		return models.Client{}, err
 	}
 	if err := checkEDR(c.EDR); err != nil {
@@ -37,12 +37,12 @@ func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client)
 	if err := auth.Allow("update-client", u.Role); err != nil {
 		return models.Client{}, err
 	}
-	c, err := terms(c)
+	c, err := clientTerms(c)
 	if err != nil {
 		return models.Client{}, err
 	}
 	var now models.Client
-	err = d.change(ctx, u, c.Number, "update-client", func(tx *store.Tx) (_ string, fields []string, err error) {
+	err = d.changeSettings(ctx, u, c.Number, "update-client", func(tx *store.Tx) (_ string, fields []string, err error) {
 		before, err := tx.Client()
 		if err != nil {
 			return "", nil, err
@@ -56,8 +56,8 @@ func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client)
 	return now, err
 }
 
-// terms fills what a client's terms leave open, and checks them.
-func terms(c models.Client) (models.Client, error) {
+// clientTerms fills what a client's terms leave open, and checks them.
+func clientTerms(c models.Client) (models.Client, error) {
 	c.Policy = withDefaults(c.Policy)
 	if c.Business == nil {
 		c.Business = models.OfficeHours()
@@ -192,7 +192,7 @@ func (d *Desk) switchIsolation(ctx context.Context, u models.User, number int, o
 	if err := s.Check(); err != nil {
 		return now, err
 	}
-	err = d.change(ctx, u, number, operation, func(tx *store.Tx) (_ string, fields []string, err error) {
+	err = d.changeSettings(ctx, u, number, operation, func(tx *store.Tx) (_ string, fields []string, err error) {
 		before, err := tx.IsolationSwitch()
 		if err != nil {
 			return "", nil, err

@@ -24,56 +24,56 @@ import (
 // NotFound when the user may not see the incident, Forbidden when their role may not do this, Conflict when the
 // incident does not allow it, Unavailable when the engine does not answer; nothing is recorded then.
 func (d *Desk) Command(ctx context.Context, u models.User, via string, ref models.Reference, c models.Command, key string,
-) (a models.Answer, queued bool, err error) {
+) (a models.CommandResult, queued bool, err error) {
 	body, err := canonical(c)
 	if err != nil {
-		return models.Answer{}, false, err
+		return models.CommandResult{}, false, err
 	}
-	o := models.Order{
-		Ask:         models.Ask{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
-		Fingerprint: fingerprint(c.Name(), body), Body: body,
+	o := models.CommandRequest{
+		CommandContext: models.CommandContext{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
+		Fingerprint:    fingerprint(c.Name(), body), Body: body,
 	}
 	if err := d.admit(ctx, u, ref, c, o); err != nil {
-		return models.Answer{}, false, err
+		return models.CommandResult{}, false, err
 	}
 	a, queued, err = d.send(ctx, u, ref, c, o)
 	switch {
 	case err != nil:
-		return models.Answer{}, false, err
+		return models.CommandResult{}, false, err
 	case a.Fingerprint != o.Fingerprint:
-		return models.Answer{}, false, reused()
+		return models.CommandResult{}, false, reused()
 	case !queued:
-		d.settle(ctx, u, ref, a.LastSeq)
+		d.awaitRecorded(ctx, u, ref, a.LastSeq)
 	}
 	return a, queued, nil
 }
 
 // The first pause before the store is looked at after a command, which then doubles, and how long at most.
 const (
-	settleLook   = 4 * time.Millisecond
-	settleWithin = time.Second
+	recordedFirstLook = 4 * time.Millisecond
+	recordedWithin    = time.Second
 )
 
-// settle waits until the store has an answered command, so that whoever gave it reads what they wrote. The command is
+// awaitRecorded waits until the store has an answered command, so that whoever gave it reads what they wrote. The command is
 // durable before that: a store that is slow, or down, delays the answer by a second at most and takes nothing from it.
-func (d *Desk) settle(ctx context.Context, u models.User, ref models.Reference, seq int) {
-	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Reference, seq int) {
+	ctx, cancel := context.WithTimeout(ctx, recordedWithin)
 	defer cancel()
-	for pause := settleLook; ; pause *= 2 {
+	for pause := recordedFirstLook; ; pause *= 2 {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		recorded, err := d.recorded(ctx, u, ref)
+		recorded, err := d.recordedSeq(ctx, u, ref)
 		if err != nil && models.KindOf(err) != models.NotFound || recorded >= seq {
 			return
 		}
 	}
 }
 
-// recorded returns the number of the incident's last event in the store. NotFound when the user may not see it.
-func (d *Desk) recorded(ctx context.Context, u models.User, ref models.Reference) (int, error) {
+// recordedSeq returns the number of the incident's last event in the store. NotFound when the user may not see it.
+func (d *Desk) recordedSeq(ctx context.Context, u models.User, ref models.Reference) (int, error) {
 	if u.Role.Side() == models.SideSOC {
 		return d.store.Recorded(ctx, store.SOC, uuid.Nil, ref)
 	}
@@ -82,16 +82,16 @@ func (d *Desk) recorded(ctx context.Context, u models.User, ref models.Reference
 
 // admit checks that the user may see the incident and give this command, and records a decision of the client
 // before anybody acts on it.
-func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c models.Command, o models.Order) error {
+func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c models.Command, o models.CommandRequest) error {
 	at := d.moment()
-	if _, err := d.recorded(ctx, u, ref); err != nil {
+	if _, err := d.recordedSeq(ctx, u, ref); err != nil {
 		return err
 	}
 	if err := auth.Allow(c.Name(), u.Role); err != nil {
 		return err
 	}
 	// What is wrong with the command itself is wrong for any incident; the state is the workflow's to judge.
-	err := models.Incident{}.Can(c, o.Ask, at)
+	err := models.Incident{}.Can(c, o.CommandContext, at)
 	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
 		return err
 	}
@@ -106,33 +106,33 @@ func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c
 }
 
 // send asks the workflow and waits a little; without an answer it leaves the same order as a signal.
-func (d *Desk) send(ctx context.Context, u models.User, ref models.Reference, c models.Command, o models.Order) (models.Answer, bool, error) {
+func (d *Desk) send(ctx context.Context, u models.User, ref models.Reference, c models.Command, o models.CommandRequest) (models.CommandResult, bool, error) {
 	a, err := d.update(ctx, ref, c.Name(), o)
 	var refused *temporal.ApplicationError
 	switch {
 	case err == nil:
 		return a, false, nil
 	case ctx.Err() != nil: // the person went away; what they asked may or may not happen
-		return models.Answer{}, false, fmt.Errorf("%s %s: %w", c.Name(), ref, ctx.Err())
+		return models.CommandResult{}, false, fmt.Errorf("%s %s: %w", c.Name(), ref, ctx.Err())
 	case errors.As(err, &refused):
-		return models.Answer{}, false, refusal(c.Name(), refused)
+		return models.CommandResult{}, false, rejectionOf(c.Name(), refused)
 	}
 	err = d.signal(ctx, ref, c.Name(), o)
 	var gone *serviceerror.NotFound
 	switch {
 	case errors.As(err, &gone):
-		return models.Answer{}, false, d.ended(ctx, u, ref)
+		return models.CommandResult{}, false, d.endedReason(ctx, u, ref)
 	case err != nil:
 		d.log.WarnContext(ctx, "the engine takes no command", "command", c.Name(), "incident", ref, "error", err.Error())
-		return models.Answer{}, false, unavailable()
+		return models.CommandResult{}, false, unavailable()
 	}
-	return models.Answer{RequestID: o.RequestID, Command: c.Name(), Fingerprint: o.Fingerprint}, true, nil
+	return models.CommandResult{RequestID: o.RequestID, Command: c.Name(), Fingerprint: o.Fingerprint}, true, nil
 }
 
-func (d *Desk) update(ctx context.Context, ref models.Reference, name string, o models.Order) (models.Answer, error) {
+func (d *Desk) update(ctx context.Context, ref models.Reference, name string, o models.CommandRequest) (models.CommandResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
-	var a models.Answer
+	var a models.CommandResult
 	h, err := d.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		UpdateID: o.RequestID, WorkflowID: ref.WorkflowID(), UpdateName: name, Args: []any{o},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -146,7 +146,7 @@ func (d *Desk) update(ctx context.Context, ref models.Reference, name string, o 
 	return a, nil
 }
 
-func (d *Desk) signal(ctx context.Context, ref models.Reference, name string, o models.Order) error {
+func (d *Desk) signal(ctx context.Context, ref models.Reference, name string, o models.CommandRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, signalPatience*d.wait)
 	defer cancel()
 	if err := d.temporal.SignalWorkflow(ctx, ref.WorkflowID(), "", name, o); err != nil {
@@ -155,8 +155,8 @@ func (d *Desk) signal(ctx context.Context, ref models.Reference, name string, o 
 	return nil
 }
 
-// refusal reads what a workflow said: its type is a kind, its first detail the field.
-func refusal(command string, e *temporal.ApplicationError) error {
+// rejectionOf reads what a workflow said: its type is a kind, its first detail the field.
+func rejectionOf(command string, e *temporal.ApplicationError) error {
 	switch k := models.Kind(e.Type()); k {
 	case models.Invalid, models.NotFound, models.Forbidden, models.Conflict, models.Unauthorized, models.Unavailable:
 		var field string
@@ -168,8 +168,8 @@ func refusal(command string, e *temporal.ApplicationError) error {
 	return fmt.Errorf("%s failed in the workflow: %w", command, e)
 }
 
-// ended says why an incident has no running workflow: it is over, or it has not started yet.
-func (d *Desk) ended(ctx context.Context, u models.User, ref models.Reference) error {
+// endedReason says why an incident has no running workflow: it is over, or it has not started yet.
+func (d *Desk) endedReason(ctx context.Context, u models.User, ref models.Reference) error {
 	var i models.Incident
 	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
 		i, err = tx.Incident(ref)
@@ -180,7 +180,7 @@ func (d *Desk) ended(ctx context.Context, u models.User, ref models.Reference) e
 		return err
 	case i.Phase == models.PhaseDismissed:
 		return models.Errorf(models.Conflict, "the incident is dismissed")
-	case i.Over():
+	case i.IsOver():
 		return models.Errorf(models.Conflict, "the incident is closed")
 	}
 	return unavailable()

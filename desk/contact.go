@@ -34,13 +34,13 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	if err := checkContact(c); err != nil {
 		return models.Contact{}, err
 	}
-	asked, err := wish("create-contact", c)
+	asked, err := requestFingerprint("create-contact", c)
 	if err != nil {
 		return models.Contact{}, err
 	}
 	c.ID = uuid.New()
 	var made models.Contact
-	err = d.change(ctx, u, number, "create-contact", func(tx *store.Tx) (_ string, fields []string, err error) {
+	err = d.changeSettings(ctx, u, number, "create-contact", func(tx *store.Tx) (_ string, fields []string, err error) {
 		made, err = tx.CreateContact(c, requestID(u, "create-contact", key), asked)
 		if err != nil || made.ID != c.ID { // the same request made it before
 			return "", nil, err
@@ -80,7 +80,7 @@ func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id 
 // changeContact runs fn, which changes one contact of the client with a number, and notes what it changed. NotFound: the
 // client has no such contact.
 func (d *Desk) changeContact(ctx context.Context, u models.User, number int, operation string, id uuid.UUID, fn func(*store.Tx) error) error {
-	return d.change(ctx, u, number, operation, func(tx *store.Tx) (string, []string, error) {
+	return d.changeSettings(ctx, u, number, operation, func(tx *store.Tx) (string, []string, error) {
 		before, err := tx.Contact(id)
 		if err == nil {
 			err = fn(tx)

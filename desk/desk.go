@@ -97,8 +97,8 @@ func (d *Desk) clientID(ctx context.Context, number int) (uuid.UUID, error) {
 	return c.ID, nil
 }
 
-// pointing makes a NotFound that points at nothing point at the field which names what is not there.
-func pointing(pointer string, err error) error {
+// withPointer makes a NotFound that points at nothing point at the field which names what is not there.
+func withPointer(pointer string, err error) error {
 	var e *models.Error
 	if errors.As(err, &e) && e.Kind == models.NotFound && e.Field == "" {
 		return &models.Error{Kind: models.NotFound, Field: pointer, Message: e.Message}
@@ -108,7 +108,7 @@ func pointing(pointer string, err error) error {
 
 // requestID names a request: the same user, scope and key are the same request.
 func requestID(u models.User, scope, key string) string {
-	return sum(u.ID.String(), scope, key)[:32]
+	return hashParts(u.ID.String(), scope, key)[:32]
 }
 
 // fingerprint tells one wish from another.
@@ -117,8 +117,8 @@ func fingerprint(name string, body []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// wish is the fingerprint of what a request asks for.
-func wish(name string, asked any) (string, error) {
+// requestFingerprint is the fingerprint of what a request asks for.
+func requestFingerprint(name string, asked any) (string, error) {
 	body, err := canonical(asked)
 	return fingerprint(name, body), err
 }
@@ -132,7 +132,7 @@ func canonical(v any) (json.RawMessage, error) {
 	return b, nil
 }
 
-func sum(parts ...string) string {
+func hashParts(parts ...string) string {
 	h := sha256.Sum256([]byte(strings.Join(parts, "|")))
 	return hex.EncodeToString(h[:])
 }

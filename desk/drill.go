@@ -26,16 +26,16 @@ func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, nu
 		return i, false, models.InvalidField("/phones", "must be one of real, simulated")
 	}
 	o := models.Opened{Title: "Fire drill", Severity: models.SeverityCritical, Alerts: []uuid.UUID{}, FireDrill: phones}
-	asked, err := wish("start-fire-drill", o)
+	asked, err := requestFingerprint("start-fire-drill", o)
 	if err != nil {
 		return i, false, err
 	}
-	i, running, err := d.open(ctx, u, number, requestID(u, "start-fire-drill", key), asked,
+	i, running, err := d.openIncident(ctx, u, number, requestID(u, "start-fire-drill", key), asked,
 		func(*store.Tx) (models.Opened, error) { return o, nil })
 	switch {
 	case err != nil:
 		return i, false, err
-	case i.Published() || i.Over(): // a request before came this far
+	case i.IsPublished() || i.IsOver(): // a request before came this far
 		return i, false, nil
 	case !running:
 		return i, false, unavailable()

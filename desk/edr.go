@@ -20,7 +20,7 @@ import (
 const edrCheckWait = 20 * time.Second
 
 // EDRCheck is what came of trying a client's EDR connection.
-type EDRCheck = models.EDRCheck
+type EDRCheck = models.EDRCheckResult
 
 // EDROptions are what the desk needs to take credentials of EDRs.
 type EDROptions struct {
@@ -78,13 +78,13 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	}
 	sealed.UpdatedAt, sealed.UpdatedBy, sealed.Open = d.moment(), u.ID, d.openValues(c)
 	var now models.EDR
-	err = d.change(ctx, u, number, "set-edr-credentials", func(tx *store.Tx) (_ string, fields []string, err error) {
+	err = d.changeSettings(ctx, u, number, "set-edr-credentials", func(tx *store.Tx) (_ string, fields []string, err error) {
 		before, err := tx.EDRStatus()
 		if err != nil {
 			return "", nil, err
 		}
-		if field := elsewhere(before, sealed); field != "" {
-			if err := holdsNothing(tx, before.Vendor, field); err != nil {
+		if field := firstIdentityChange(before, sealed); field != "" {
+			if err := requireNoIsolatedEndpoints(tx, before.Vendor, field); err != nil {
 				return "", nil, err
 			}
 		}
@@ -95,7 +95,7 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 		if err := tx.SetEDRCredentials(sealed, now); err != nil {
 			return "", nil, err
 		}
-		fields, err = differences(open(before), models.EDRStatus{EDR: now, BaseURL: sealed.BaseURL, Values: sealed.Open})
+		fields, err = differences(publicStatus(before), models.EDRStatus{EDR: now, BaseURL: sealed.BaseURL, Values: sealed.Open})
 		for name := range c.Values {
 			if _, known := sealed.Open[name]; !known { // a secret: whether it is another one nobody can tell
 				fields = append(fields, "values/"+name)
@@ -111,8 +111,8 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	return now, nil
 }
 
-// open returns what of a client's EDR was set by somebody and is no secret.
-func open(s models.EDRStatus) models.EDRStatus {
+// publicStatus returns what of a client's EDR was set by somebody and is no secret.
+func publicStatus(s models.EDRStatus) models.EDRStatus {
 	return models.EDRStatus{EDR: s.EDR, BaseURL: s.BaseURL, Values: s.Values}
 }
 
@@ -126,9 +126,9 @@ func (d *Desk) openValues(c models.EDRCredentials) map[string]string {
 	return map[string]string{}
 }
 
-// elsewhere returns the first field in which credentials may lead to another EDR than the client has: each but a
+// firstIdentityChange returns the first field in which credentials may lead to another EDR than the client has: each but a
 // secret. "" when they lead to the same one, or the client has none.
-func elsewhere(before models.EDRStatus, now store.EDRCredentials) string {
+func firstIdentityChange(before models.EDRStatus, now store.EDRCredentials) string {
 	switch {
 	case before.Vendor == "":
 		return ""
@@ -149,10 +149,10 @@ func elsewhere(before models.EDRStatus, now store.EDRCredentials) string {
 	return ""
 }
 
-// holdsNothing refuses a change in a field, "" for all, that leads away from an EDR devices of the client are isolated
+// requireNoIsolatedEndpoints refuses a change in a field, "" for all, that leads away from an EDR devices of the client are isolated
 // through: nobody could release them.
-func holdsNothing(tx *store.Tx, vendor, field string) error {
-	held, err := tx.HoldsEndpoints()
+func requireNoIsolatedEndpoints(tx *store.Tx, vendor, field string) error {
+	held, err := tx.HasIsolatedEndpoints()
 	if err != nil || !held {
 		return err
 	}
@@ -168,19 +168,19 @@ func (d *Desk) RemoveEDRCredentials(ctx context.Context, u models.User, number i
 	if err := auth.Allow("remove-edr-credentials", u.Role); err != nil {
 		return err
 	}
-	return d.change(ctx, u, number, "remove-edr-credentials", func(tx *store.Tx) (string, []string, error) {
+	return d.changeSettings(ctx, u, number, "remove-edr-credentials", func(tx *store.Tx) (string, []string, error) {
 		before, err := tx.EDRStatus()
 		if err != nil || before.Vendor == "" {
 			return "", nil, err
 		}
-		if err := holdsNothing(tx, before.Vendor, ""); err != nil {
+		if err := requireNoIsolatedEndpoints(tx, before.Vendor, ""); err != nil {
 			return "", nil, err
 		}
 		d.log.InfoContext(ctx, "EDR credentials are removed", "client", number, "vendor", before.Vendor, "user", u.ID.String())
 		if err := tx.RemoveEDR(); err != nil {
 			return "", nil, err
 		}
-		fields, err := differences(open(before), models.EDRStatus{})
+		fields, err := differences(publicStatus(before), models.EDRStatus{})
 		return before.Vendor, fields, err
 	})
 }
@@ -225,7 +225,7 @@ func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int
 		return EDRCheck{}, err
 	}
 	return check, d.inClient(ctx, u, number, func(tx *store.Tx) error {
-		return tx.SaveEDRCheck(models.EDRChecked{Vendor: now.Vendor, OK: check.OK, Problem: check.Problem, At: d.moment(), SetAt: check.SetAt})
+		return tx.SaveEDRCheck(models.EDRCheckRecord{Vendor: now.Vendor, OK: check.OK, Problem: check.Problem, At: d.moment(), SetAt: check.SetAt})
 	})
 }
 
@@ -247,7 +247,7 @@ func (d *Desk) runEDRCheck(ctx context.Context, c models.Client) (check EDRCheck
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		StaticSummary:            "try the EDR connection",
-	}, models.EDRCheckWorkflow, models.EDRCheckRun{ClientID: c.ID})
+	}, models.EDRCheckWorkflow, models.EDRCheckInput{ClientID: c.ID})
 	if err == nil {
 		err = run.Get(ctx, &check)
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Tell tells a workflow a fact that a machine reports. It returns once the fact is durable. NotFound: the workflow is
+// SignalFact tells a workflow a fact that a machine reports. It returns once the fact is durable. NotFound: the workflow is
 // over and has no use for it.
-func (d *Desk) Tell(ctx context.Context, workflow, fact string, arg any) error {
+func (d *Desk) SignalFact(ctx context.Context, workflow, fact string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*d.wait) // a carrier wants its answer within five seconds
 	defer cancel()
 	err := d.temporal.SignalWorkflow(ctx, workflow, "", fact, arg)

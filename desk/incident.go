@@ -23,8 +23,8 @@ import (
 // sweepAfter is how old an incident without a running workflow must be before Sweep starts it.
 const sweepAfter = 30 * time.Second
 
-// Opening is what an analyst opens an incident with.
-type Opening struct {
+// OpenIncidentRequest is what an analyst opens an incident with.
+type OpenIncidentRequest struct {
 	Client   int             `json:"client"`   // number
 	Title    string          `json:"title"`    // "" takes the first alert's
 	Severity models.Severity `json:"severity"` // "" takes the worst of the alerts
@@ -36,23 +36,23 @@ type Opening struct {
 // engine did not answer: Sweep starts it later. The same key again returns the same incident, or Invalid when the
 // request was another one. NotFound: no such client, or an alert is not that client's. Conflict: an alert belongs
 // to an incident already.
-func (d *Desk) OpenIncident(ctx context.Context, u models.User, in Opening, key string) (i models.Incident, running bool, err error) {
+func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentRequest, key string) (i models.Incident, running bool, err error) {
 	if err := auth.Allow("open-incident", u.Role); err != nil {
 		return i, false, err
 	}
-	asked, err := wish("open-incident", in)
+	asked, err := requestFingerprint("open-incident", in)
 	if err != nil {
 		return i, false, err
 	}
-	i, running, err = d.open(ctx, u, in.Client, requestID(u, "open-incident", key), asked,
-		func(tx *store.Tx) (models.Opened, error) { return opened(tx, in) })
-	return i, running, pointing("/client", err)
+	i, running, err = d.openIncident(ctx, u, in.Client, requestID(u, "open-incident", key), asked,
+		func(tx *store.Tx) (models.Opened, error) { return completeOpening(tx, in) })
+	return i, running, withPointer("/client", err)
 }
 
-// open opens an incident of the client with a number, as fill says, and starts its workflow.
-func (d *Desk) open(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (models.Opened, error),
+// openIncident opens an incident of the client with a number, as fill says, and starts its workflow.
+func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (models.Opened, error),
 ) (i models.Incident, running bool, err error) {
-	run := models.IncidentRun{}
+	run := models.State{}
 	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
 		c, err := tx.Client()
 		if err != nil {
@@ -69,21 +69,21 @@ func (d *Desk) open(ctx context.Context, u models.User, number int, request, fin
 	if err != nil {
 		return i, false, err
 	}
-	if err := d.start(ctx, run); err != nil {
+	if err := d.startIncident(ctx, run); err != nil {
 		d.log.WarnContext(ctx, "an incident waits for the engine", "incident", run.Incident.Reference, "error", err.Error())
 		return run.Incident, false, nil
 	}
 	return run.Incident, true, nil
 }
 
-// opened completes an opening from its alerts.
-func opened(tx *store.Tx, in Opening) (models.Opened, error) {
+// completeOpening completes an opening from its alerts.
+func completeOpening(tx *store.Tx, in OpenIncidentRequest) (models.Opened, error) {
 	o := models.Opened{Title: strings.TrimSpace(in.Title), Severity: in.Severity, Alerts: slices.Clone(in.Alerts), Drill: in.Drill}
 	if o.Alerts == nil {
 		o.Alerts = []uuid.UUID{}
 	}
 	switch {
-	case o.Severity != "" && !o.Severity.Valid():
+	case o.Severity != "" && !o.Severity.IsValid():
 		return o, models.InvalidField("/severity", "is not a severity")
 	case len(o.Alerts) == 0 && o.Title == "":
 		return o, models.InvalidField("/title", "is required without alerts")
@@ -124,8 +124,8 @@ func worse(a, b models.Severity) models.Severity {
 	return a
 }
 
-// start starts an incident's workflow. That it runs, or ran, already is success.
-func (d *Desk) start(ctx context.Context, run models.IncidentRun) error {
+// startIncident starts an incident's workflow. That it runs, or ran, already is success.
+func (d *Desk) startIncident(ctx context.Context, run models.State) error {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
 	i := run.Incident
@@ -159,13 +159,13 @@ func keyword(name, value string) temporal.SearchAttributeUpdate {
 // the engine was down. It returns how many it looked after; one that ran already, without anything to
 // record yet, is only marked as running. It is safe to run in several processes at once.
 func (d *Desk) Sweep(ctx context.Context) (int, error) {
-	waiting, err := d.store.NotRunning(ctx, d.moment().Add(-sweepAfter))
+	waiting, err := d.store.IncidentsNotRunning(ctx, d.moment().Add(-sweepAfter))
 	if err != nil {
 		return 0, fmt.Errorf("find incidents without a workflow: %w", err)
 	}
 	started := 0
 	for _, run := range waiting {
-		if failed := d.start(ctx, run); failed != nil {
+		if failed := d.startIncident(ctx, run); failed != nil {
 			err = errors.Join(err, failed)
 			continue
 		}

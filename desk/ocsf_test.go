@@ -58,7 +58,7 @@ func TestWhatIsNoDetectionFindingIsMarked(t *testing.T) {
 		"process-activity.json": "class_uid is not 2004", "not-ocsf.json": "no class_uid",
 	} {
 		a := read(t, file)
-		if !strings.Contains(a.Problem, problem) || !strings.HasPrefix(a.FindingID, "sha256:") || a.Title == "" || !a.Severity.Valid() {
+		if !strings.Contains(a.Problem, problem) || !strings.HasPrefix(a.FindingID, "sha256:") || a.Title == "" || !a.Severity.IsValid() {
 			t.Errorf("%s: %+v", file, a)
 		}
 	}
@@ -103,7 +103,7 @@ func FuzzReadOCSF(f *testing.F) {
 				t.Errorf("unfit text %q", s)
 			}
 		}
-		if len(a.Title) > 200 || len(a.FindingID) > 500 || a.FindingID == "" || a.Title == "" || !a.Severity.Valid() || len(a.Indicators) > 100 {
+		if len(a.Title) > 200 || len(a.FindingID) > 500 || a.FindingID == "" || a.Title == "" || !a.Severity.IsValid() || len(a.Indicators) > 100 {
 			t.Errorf("out of bounds: %+v", a)
 		}
 		if _, err := json.Marshal(a); err != nil {

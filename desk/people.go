@@ -44,8 +44,8 @@ func people(tx *store.Tx, actors []models.Actor) (models.People, error) {
 	return found, nil
 }
 
-// everybody lists the actors of all entries of a list.
-func everybody[T interface{ Actors() []models.Actor }](list []T) []models.Actor {
+// actorsOf lists the actors of all entries of a list.
+func actorsOf[T interface{ Actors() []models.Actor }](list []T) []models.Actor {
 	var all []models.Actor
 	for _, entry := range list {
 		all = append(all, entry.Actors()...)

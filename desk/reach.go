@@ -14,31 +14,31 @@ import (
 
 // Preview is who of a client is reached, how and when, if something of a severity happens at a moment.
 type Preview struct {
-	Severity models.Severity `json:"severity"`
-	At       time.Time       `json:"at"`    // in UTC
-	Local    time.Time       `json:"local"` // the same moment in the client's time zone
-	TimeZone string          `json:"time_zone"`
-	Messages []PlannedReach  `json:"messages"` // one for each contact who has a channel for text
-	Calls    []PlannedReach  `json:"calls"`    // critical only, in calling order
-	Left     []LeftOut       `json:"left"`     // contacts who are not reached, or not called, and why
+	Severity models.Severity    `json:"severity"`
+	At       time.Time          `json:"at"`    // in UTC
+	Local    time.Time          `json:"local"` // the same moment in the client's time zone
+	TimeZone string             `json:"time_zone"`
+	Messages []PlannedRecipient `json:"messages"` // one for each contact who has a channel for text
+	Calls    []PlannedRecipient `json:"calls"`    // critical only, in calling order
+	Skipped  []SkippedContact   `json:"left"`     // contacts who are not reached, or not called, and why
 }
 
-// PlannedReach is a models.Reach with the contact's name.
-type PlannedReach struct {
-	models.Reach
+// PlannedRecipient is a models.Recipient with the contact's name.
+type PlannedRecipient struct {
+	models.Recipient
 	Name string `json:"name"`
 }
 
-// LeftOut is a models.Unreached with the contact's name.
-type LeftOut struct {
-	models.Unreached
+// SkippedContact is a models.Skipped with the contact's name.
+type SkippedContact struct {
+	models.Skipped
 	Name string `json:"name"`
 }
 
 // GoLive says whether a client can go live: whether it can be reached, and its devices isolated.
 type GoLive struct {
-	Ready    bool             `json:"ready"` // every check passed
-	Findings []models.Finding `json:"findings"`
+	Ready  bool                 `json:"ready"` // every check passed
+	Checks []models.GoLiveCheck `json:"findings"`
 }
 
 // CallerCode proves that a call to a client is ours.
@@ -55,7 +55,7 @@ func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Sev
 	if err := auth.Allow("get-plan", u.Role); err != nil {
 		return Preview{}, err
 	}
-	if !s.Valid() {
+	if !s.IsValid() {
 		return Preview{}, models.InvalidField("/severity", "is not a severity")
 	}
 	directory, err := d.directory(ctx, u, number)
@@ -81,18 +81,18 @@ func preview(d models.Directory, s models.Severity, at time.Time) Preview {
 	plan, name := d.Plan(s, at), names(d.Contacts)
 	p := Preview{
 		Severity: s, At: at.UTC(), Local: at.In(d.Zone), TimeZone: d.Zone.String(),
-		Messages: []PlannedReach{}, Calls: []PlannedReach{}, Left: []LeftOut{},
+		Messages: []PlannedRecipient{}, Calls: []PlannedRecipient{}, Skipped: []SkippedContact{},
 	}
 	for _, r := range plan.Messages {
 		r.At = r.At.UTC()
-		p.Messages = append(p.Messages, PlannedReach{r, name[r.Contact]})
+		p.Messages = append(p.Messages, PlannedRecipient{r, name[r.Contact]})
 	}
 	for _, r := range plan.Calls {
 		r.At = r.At.UTC()
-		p.Calls = append(p.Calls, PlannedReach{r, name[r.Contact]})
+		p.Calls = append(p.Calls, PlannedRecipient{r, name[r.Contact]})
 	}
-	for _, l := range plan.Left {
-		p.Left = append(p.Left, LeftOut{l, name[l.Contact]})
+	for _, l := range plan.Skipped {
+		p.Skipped = append(p.Skipped, SkippedContact{l, name[l.Contact]})
 	}
 	return p
 }
@@ -101,7 +101,7 @@ func preview(d models.Directory, s models.Severity, at time.Time) Preview {
 func readMoment(text string, zone *time.Location) (time.Time, error) {
 	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z07:00"} {
 		if t, err := time.Parse(form, text); err == nil {
-			return sensible(t)
+			return checkYear(t)
 		}
 	}
 	for _, form := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} {
@@ -111,14 +111,14 @@ func readMoment(text string, zone *time.Location) (time.Time, error) {
 		case t.Format(form) != text:
 			return time.Time{}, models.InvalidField("/at", "does not exist in the client's time zone: the clocks skip it")
 		default:
-			return sensible(t)
+			return checkYear(t)
 		}
 	}
 	return time.Time{}, models.InvalidField("/at", "is not a moment such as 2026-11-29T03:00")
 }
 
-// sensible refuses years nobody means.
-func sensible(t time.Time) (time.Time, error) {
+// checkYear refuses years nobody means.
+func checkYear(t time.Time) (time.Time, error) {
 	if t.Year() < 1900 || t.Year() > 2999 {
 		return time.Time{}, models.InvalidField("/at", "is not in the years 1900 to 2999")
 	}
@@ -152,8 +152,8 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 		swap = append(swap, id.String(), name)
 	}
 	speak := strings.NewReplacer(swap...)
-	g := GoLive{Ready: true, Findings: append(directory.GoLive(), edr.GoLive(), authority.GoLive())}
-	for _, f := range g.Findings {
+	g := GoLive{Ready: true, Checks: append(directory.GoLive(), edr.GoLive(), authority.GoLive())}
+	for _, f := range g.Checks {
 		g.Ready = g.Ready && f.Passed
 		for n := range f.Details {
 			f.Details[n] = speak.Replace(f.Details[n])

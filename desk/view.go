@@ -14,10 +14,10 @@ import (
 
 // Incident returns an incident as the user may see it: users of the client see severity and assessment of the
 // latest published revision and none of the SOC's tasks. NotFound also when they may not see it at all.
-func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (models.IncidentView, error) {
-	var v models.IncidentView
+func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (models.View, error) {
+	var v models.View
 	err := d.readOf(ctx, u, ref, func(tx *store.Tx) (err error) {
-		if v.Incident, err = seen(tx, u, ref); err != nil {
+		if v.Incident, err = incidentAsSeenBy(tx, u, ref); err != nil {
 			return err
 		}
 		v.People, err = people(tx, v.Actors())
@@ -26,7 +26,7 @@ func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference
 	return v, err
 }
 
-func seen(tx *store.Tx, u models.User, ref models.Reference) (models.Incident, error) {
+func incidentAsSeenBy(tx *store.Tx, u models.User, ref models.Reference) (models.Incident, error) {
 	i, err := tx.Incident(ref)
 	if err != nil || u.Role.Side() == models.SideSOC {
 		return i, err
@@ -75,22 +75,22 @@ func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, 
 			next = list[limit-1].Seq
 		}
 		if u.Role.Side() != models.SideSOC {
-			list = slices.DeleteFunc(list, func(e models.Event) bool { return internal(e.Data) })
+			list = slices.DeleteFunc(list, func(e models.Event) bool { return isInternal(e.Data) })
 		}
-		who, err = people(tx, everybody(list))
+		who, err = people(tx, actorsOf(list))
 		return err
 	})
 	return list, who, next, err
 }
 
-// internal reports whether an event is the SOC's own business until it publishes. What was opened says the title
+// isInternal reports whether an event is the SOC's own business until it publishes. What was opened says the title
 // the investigation began with. How the client's contacts were reached, or not, is the client's business, too, and so
 // is what was refused to its own people.
-func internal(d models.EventData) bool {
+func isInternal(d models.EventData) bool {
 	switch d := d.(type) {
 	case *models.Opened, *models.Assessed, *models.TaskOpened, *models.TaskDone:
 		return true
-	case *models.CommandRefused:
+	case *models.CommandRejected:
 		return d.By.Side != models.SideClient
 	}
 	return false
@@ -172,7 +172,7 @@ func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Referenc
 		if list, err = tx.Revisions(ref); err != nil {
 			return err
 		}
-		who, err = people(tx, everybody(list))
+		who, err = people(tx, actorsOf(list))
 		return err
 	})
 	return list, who, err

@@ -16,12 +16,12 @@ type Approval struct {
 	Asked      int       `json:"asked,omitzero"` // how often
 	AskedAt    time.Time `json:"asked_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"` // from then on nobody may answer, until it is asked again
-	Lapsed     bool      `json:"lapsed,omitzero"`     // nobody answered in time
-	AgainAt    time.Time `json:"again_at,omitzero"`   // when it is asked for again, after it lapsed
+	Expired    bool      `json:"lapsed,omitzero"`     // nobody answered in time
+	NextAskAt  time.Time `json:"again_at,omitzero"`   // when it is asked for again, after it lapsed
 	Given      []Consent `json:"given,omitempty"`
 	Granted    bool      `json:"granted"`
 	How        string    `json:"how,omitempty"` // it was granted or refused: "by rule", "approved", "nobody answered", …
-	Refused    *Consent  `json:"refused,omitempty"`
+	Denied     *Consent  `json:"refused,omitempty"`
 	ApproveFor Duration  `json:"approve_for,omitzero"` // how long an answer is waited for
 }
 
@@ -45,15 +45,15 @@ func PersonOf(email string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Open reports whether the approval waits for people: it is neither granted nor refused.
-func (a *Approval) Open() bool { return a != nil && !a.Granted && a.Refused == nil }
+// IsOpen reports whether the approval waits for people: it is neither granted nor refused.
+func (a *Approval) IsOpen() bool { return a != nil && !a.Granted && a.Denied == nil }
 
-// Answerable reports whether people are being asked now.
-func (a *Approval) Answerable() bool { return a.Open() && a.Asked > 0 && !a.Lapsed }
+// IsAnswerable reports whether people are being asked now.
+func (a *Approval) IsAnswerable() bool { return a.IsOpen() && a.Asked > 0 && !a.Expired }
 
-// agree takes one person's consent. The same person twice counts once; where two must agree, each must be one who can be
+// addConsent takes one person's consent. The same person twice counts once; where two must agree, each must be one who can be
 // told from the other.
-func (a *Approval) agree(c Consent) error {
+func (a *Approval) addConsent(c Consent) error {
 	same := func(x Consent) bool { return x.By.ID == c.By.ID || x.Person != "" && x.Person == c.Person }
 	if slices.ContainsFunc(a.Given, same) {
 		return Errorf(Conflict, "you have approved already; a second person must agree")
@@ -62,15 +62,15 @@ func (a *Approval) agree(c Consent) error {
 		return Errorf(Conflict, "two persons must agree, and who approves here has no mail address to be told from others by")
 	}
 	a.Given = append(slices.Clone(a.Given), c)
-	if a.agreed() {
+	if a.hasEnoughConsents() {
 		a.Granted, a.How = true, "approved"
 	}
 	return nil
 }
 
-// agreed reports whether as many persons have agreed as must. Where two must, only those count who can be told apart: one
+// hasEnoughConsents reports whether as many persons have agreed as must. Where two must, only those count who can be told apart: one
 // person may have agreed while one was enough.
-func (a *Approval) agreed() bool {
+func (a *Approval) hasEnoughConsents() bool {
 	count := 0
 	for _, c := range a.Given {
 		if c.Person != "" || a.Ruling.Persons < 2 {
@@ -100,11 +100,11 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	p, err := i.changeEndpoint(d.Endpoint)
+	p, err := i.mutableEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
-	if d.Generation != p.Generation || !p.Unruled() || p.Approval != nil && p.Approval.ID != d.Approval {
+	if d.Generation != p.Generation || !p.NeedsRuling() || p.Approval != nil && p.Approval.ID != d.Approval {
 		return Errorf(Conflict, "endpoint %s is ruled on already", d.Endpoint)
 	}
 	first := p.Approval == nil
@@ -116,32 +116,32 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 	a.Ruling, a.ApproveFor = d.Ruling, d.ApproveFor
 	own := p.Desired == DesiredReleased && p.RequestedBy.Side == SideClient
 	if first && own { // the client's own word; one that cannot be told from another is asked for again
-		_ = a.agree(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: viaRequest, At: e.At})
+		_ = a.addConsent(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: viaRequest, At: e.At})
 	}
 	switch {
 	case i.Drill, d.Ruling.Decision == DecideNever && !own:
-		p.refuse(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
-	case a.suffices():
+		p.deny(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
+	case a.isSatisfied():
 		a.Granted = true
 		p.permit(d.Lease)
 	default: // also when what was granted does not suffice any more
 		a.Granted, a.How = false, ""
-		a.askIf(i.Published(), e.At)
+		a.askWhenPublished(i.IsPublished(), e.At)
 	}
 	return nil
 }
 
-// Unruled reports whether the response authority has to say something about the endpoint: to a new wish, before one that
+// NeedsRuling reports whether the response authority has to say something about the endpoint: to a new wish, before one that
 // was granted is permitted, and before one that lapsed is asked again.
-func (p Endpoint) Unruled() bool {
-	return !p.Permitted() && (p.Approval == nil || p.Approval.Granted || p.Approval.Lapsed)
+func (p Endpoint) NeedsRuling() bool {
+	return !p.IsPermitted() && (p.Approval == nil || p.Approval.Granted || p.Approval.Expired)
 }
 
-// suffices reports whether the ruling that holds now is met by what was said so far.
-func (a *Approval) suffices() bool {
+// isSatisfied reports whether the ruling that holds now is met by what was said so far.
+func (a *Approval) isSatisfied() bool {
 	alone := a.Ruling.Persons < 2
 	switch {
-	case a.agreed():
+	case a.hasEnoughConsents():
 		return true
 	case a.Ruling.Decision == DecideAuto && alone:
 		a.How = "by rule"
@@ -155,8 +155,8 @@ const viaRequest = "request"
 
 const nobodyAnswered = "nobody answered, as the rule allows"
 
-// askIf asks now if the client can see the incident; otherwise it is asked when it is published.
-func (a *Approval) askIf(published bool, at time.Time) {
+// askWhenPublished asks now if the client can see the incident; otherwise it is asked when it is published.
+func (a *Approval) askWhenPublished(published bool, at time.Time) {
 	if published {
 		a.ask(at)
 	}
@@ -164,14 +164,14 @@ func (a *Approval) askIf(published bool, at time.Time) {
 
 func (a *Approval) ask(at time.Time) {
 	a.Asked++
-	a.AskedAt, a.ExpiresAt, a.Lapsed, a.AgainAt = at, at.Add(time.Duration(a.ApproveFor)), false, time.Time{}
+	a.AskedAt, a.ExpiresAt, a.Expired, a.NextAskAt = at, at.Add(time.Duration(a.ApproveFor)), false, time.Time{}
 }
 
-// askWaiting asks for the approvals that had to wait until the client could see the incident.
-func (i *Incident) askWaiting(at time.Time) {
+// askWaitingApprovals asks for the approvals that had to wait until the client could see the incident.
+func (i *Incident) askWaitingApprovals(at time.Time) {
 	i.Endpoints = slices.Clone(i.Endpoints)
 	for n := range i.Endpoints {
-		if p := &i.Endpoints[n]; p.Approval.Open() && p.Approval.Asked == 0 {
+		if p := &i.Endpoints[n]; p.Approval.IsOpen() && p.Approval.Asked == 0 {
 			a := *p.Approval
 			a.ask(at)
 			p.Approval = &a
@@ -179,18 +179,18 @@ func (i *Incident) askWaiting(at time.Time) {
 	}
 }
 
-// refuse takes the present wish back: what was last permitted is wanted again, and needs nobody's word.
-func (p *Endpoint) refuse(by *Consent) {
+// deny takes the present wish back: what was last permitted is wanted again, and needs nobody's word.
+func (p *Endpoint) deny(by *Consent) {
 	refused := *p.Approval
-	refused.Granted, refused.Refused, refused.How = false, by, "refused"
+	refused.Granted, refused.Denied, refused.How = false, by, "refused"
 	p.Approval = &refused
 	p.Generation++
-	p.Desired, p.Problem = p.stands(), ""
+	p.Desired, p.Problem = p.permittedState(), ""
 }
 
-// openApproval returns the endpoint whose approval waits for people, in a list that may be changed.
-func (i *Incident) openApproval(id string) (*Endpoint, error) {
-	n := slices.IndexFunc(i.Endpoints, func(p Endpoint) bool { return p.Approval.Open() && p.Approval.ID == id })
+// mutableApproval returns the endpoint whose approval waits for people, in a list that may be changed.
+func (i *Incident) mutableApproval(id string) (*Endpoint, error) {
+	n := slices.IndexFunc(i.Endpoints, func(p Endpoint) bool { return p.Approval.IsOpen() && p.Approval.ID == id })
 	if n < 0 {
 		return nil, Errorf(Conflict, "there is no open approval %s", id)
 	}
@@ -212,21 +212,21 @@ type ApprovalGiven struct {
 func (*ApprovalGiven) Type() EventType { return "approval_given" }
 
 func (d *ApprovalGiven) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	p, err := i.openApproval(d.Approval)
+	p, err := i.mutableApproval(d.Approval)
 	if err != nil {
 		return err
 	}
-	if !p.Approval.Answerable() || !e.At.Before(p.Approval.ExpiresAt) {
+	if !p.Approval.IsAnswerable() || !e.At.Before(p.Approval.ExpiresAt) {
 		return Errorf(Conflict, "approval %s has expired; it will be asked for again", d.Approval)
 	}
-	return p.Approval.agree(Consent{By: e.Actor, Person: d.Person, Via: d.Via, At: e.At})
+	return p.Approval.addConsent(Consent{By: e.Actor, Person: d.Person, Via: d.Via, At: e.At})
 }
 
-// ApprovalRefused is one person's word that an endpoint may not be isolated or released. One is enough.
-type ApprovalRefused struct {
+// ApprovalDenied is one person's word that an endpoint may not be isolated or released. One is enough.
+type ApprovalDenied struct {
 	Approval string `json:"approval"`
 	Person   string `json:"person,omitempty"`
 	Via      string `json:"via"`
@@ -234,48 +234,48 @@ type ApprovalRefused struct {
 }
 
 // Type returns "approval_refused".
-func (*ApprovalRefused) Type() EventType { return "approval_refused" }
+func (*ApprovalDenied) Type() EventType { return "approval_refused" }
 
-func (d *ApprovalRefused) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+func (d *ApprovalDenied) apply(i *Incident, e Event) error {
+	if err := i.require(e, SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	p, err := i.openApproval(d.Approval)
+	p, err := i.mutableApproval(d.Approval)
 	if err != nil {
 		return err
 	}
-	if !p.Approval.Answerable() {
+	if !p.Approval.IsAnswerable() {
 		return Errorf(Conflict, "approval %s has expired; it will be asked for again", d.Approval)
 	}
-	p.refuse(&Consent{By: e.Actor, Person: d.Person, Via: d.Via, Reason: d.Reason, At: e.At})
+	p.deny(&Consent{By: e.Actor, Person: d.Person, Via: d.Via, Reason: d.Reason, At: e.At})
 	return nil
 }
 
-// ApprovalLapsed records that nobody answered: in time, or although every contact who can be called was. In the second
+// ApprovalExpired records that nobody answered: in time, or although every contact who can be called was. In the second
 // case what the client's rule then allows is done; anything else is asked for again later.
-type ApprovalLapsed struct {
-	Approval string    `json:"approval"`
-	Tried    bool      `json:"tried"`             // everybody who can be called was
-	AgainAt  time.Time `json:"again_at,omitzero"` // when it is asked for again
+type ApprovalExpired struct {
+	Approval  string    `json:"approval"`
+	AllCalled bool      `json:"tried"`             // everybody who can be called was
+	NextAskAt time.Time `json:"again_at,omitzero"` // when it is asked for again
 }
 
 // Type returns "approval_lapsed".
-func (*ApprovalLapsed) Type() EventType { return "approval_lapsed" }
+func (*ApprovalExpired) Type() EventType { return "approval_lapsed" }
 
-func (d *ApprovalLapsed) apply(i *Incident, e Event) error {
+func (d *ApprovalExpired) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	p, err := i.openApproval(d.Approval)
+	p, err := i.mutableApproval(d.Approval)
 	if err != nil {
 		return err
 	}
 	a := p.Approval
-	if d.Tried && a.Ruling.Decision == DecideAskThenAuto && a.Ruling.Persons < 2 {
+	if d.AllCalled && a.Ruling.Decision == DecideAskThenAuto && a.Ruling.Persons < 2 {
 		a.Granted, a.How = true, nobodyAnswered
 		return nil
 	}
-	a.ExpiresAt, a.Lapsed, a.AgainAt = e.At, true, d.AgainAt
+	a.ExpiresAt, a.Expired, a.NextAskAt = e.At, true, d.NextAskAt
 	a.Given = slices.DeleteFunc(slices.Clone(a.Given), func(c Consent) bool { return c.Via != viaRequest })
 	return nil
 }
@@ -292,7 +292,7 @@ func (d *LeaseDue) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	p, err := i.changeEndpoint(d.Endpoint)
+	p, err := i.mutableEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (d *LeaseDue) apply(i *Incident, e Event) error {
 	}
 	p.ReviewDue, p.ReviewAt = e.At, e.At.Add(time.Duration(p.Lease))
 	if i.Phase == PhasePublished {
-		i.turn(TurnClient, e.At)
+		i.setTurn(TurnClient, e.At)
 	}
 	return nil
 }
@@ -316,10 +316,10 @@ type LeaseExtended struct {
 func (*LeaseExtended) Type() EventType { return "lease_extended" }
 
 func (d *LeaseExtended) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	p, err := i.changeEndpoint(d.Endpoint)
+	p, err := i.mutableEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
@@ -330,8 +330,8 @@ func (d *LeaseExtended) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// changeEndpoint returns an endpoint in a list that may be changed.
-func (i *Incident) changeEndpoint(id string) (*Endpoint, error) {
+// mutableEndpoint returns an endpoint in a list that may be changed.
+func (i *Incident) mutableEndpoint(id string) (*Endpoint, error) {
 	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(id)
 	if p == nil {

@@ -9,44 +9,44 @@ type Approve struct {
 
 // Name returns "approve".
 func (*Approve) Name() string               { return "approve" }
-func (*Approve) roles() []Role              { return decider }
-func (c *Approve) validate(time.Time) error { return text("/approval", c.Approval, 16, true) }
-func (c *Approve) events(_ Incident, ask Ask) []EventData {
+func (*Approve) roles() []Role              { return deciderRoles }
+func (c *Approve) validate(time.Time) error { return CheckText("/approval", c.Approval, 16, true) }
+func (c *Approve) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ApprovalGiven{Approval: c.Approval, Person: ask.Person, Via: ask.Via}}
 }
 
-// Refuse is one person's word that an endpoint may not be isolated or released.
-type Refuse struct {
+// Deny is one person's word that an endpoint may not be isolated or released.
+type Deny struct {
 	Approval string `json:"approval"`
 	Reason   string `json:"reason"`
 }
 
 // Name returns "refuse".
-func (*Refuse) Name() string  { return "refuse" }
-func (*Refuse) roles() []Role { return decider }
+func (*Deny) Name() string  { return "refuse" }
+func (*Deny) roles() []Role { return deciderRoles }
 
-func (c *Refuse) validate(time.Time) error {
-	return first([]error{text("/approval", c.Approval, 16, true), text("/reason", c.Reason, maxText, true)})
+func (c *Deny) validate(time.Time) error {
+	return FirstError([]error{CheckText("/approval", c.Approval, 16, true), CheckText("/reason", c.Reason, MaxText, true)})
 }
 
-func (c *Refuse) events(_ Incident, ask Ask) []EventData {
-	return []EventData{&ApprovalRefused{Approval: c.Approval, Person: ask.Person, Via: ask.Via, Reason: c.Reason}}
+func (c *Deny) events(_ Incident, ask CommandContext) []EventData {
+	return []EventData{&ApprovalDenied{Approval: c.Approval, Person: ask.Person, Via: ask.Via, Reason: c.Reason}}
 }
 
-// Extend is the client's word that an endpoint stays isolated for another while.
-type Extend struct {
+// ExtendIsolation is the client's word that an endpoint stays isolated for another while.
+type ExtendIsolation struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
 }
 
 // Name returns "extend".
-func (*Extend) Name() string  { return "extend" }
-func (*Extend) roles() []Role { return decider }
+func (*ExtendIsolation) Name() string  { return "extend" }
+func (*ExtendIsolation) roles() []Role { return deciderRoles }
 
-func (c *Extend) validate(time.Time) error {
-	return first([]error{text("/endpoint", c.Endpoint, 16, true), text("/reason", c.Reason, maxText, true)})
+func (c *ExtendIsolation) validate(time.Time) error {
+	return FirstError([]error{CheckText("/endpoint", c.Endpoint, 16, true), CheckText("/reason", c.Reason, MaxText, true)})
 }
 
-func (c *Extend) events(Incident, Ask) []EventData {
+func (c *ExtendIsolation) events(Incident, CommandContext) []EventData {
 	return []EventData{&LeaseExtended{Endpoint: c.Endpoint, Reason: c.Reason}}
 }

@@ -63,14 +63,14 @@ func anyWord(t *rapid.T, i models.Incident) models.Command {
 	approval := fmt.Sprintf("a%d", i.Approvals-rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "approval"))
 	return rapid.SampledFrom([]models.Command{
 		&models.Approve{Approval: approval}, &models.Approve{Approval: approval}, &models.Approve{Approval: approval},
-		&models.Refuse{Approval: approval, Reason: "r"}, &models.Extend{Endpoint: "e1", Reason: "r"},
-		&models.Release{Endpoint: "e1", Reason: "r"}, &models.Isolate{Hostname: "PC-1", Reason: "r"}, &models.Keep{Endpoint: "e1", Reason: "r"},
+		&models.Deny{Approval: approval, Reason: "r"}, &models.ExtendIsolation{Endpoint: "e1", Reason: "r"},
+		&models.Release{Endpoint: "e1", Reason: "r"}, &models.Isolate{Hostname: "PC-1", Reason: "r"}, &models.KeepIsolated{Endpoint: "e1", Reason: "r"},
 	}).Draw(t, "command")
 }
 
 func clientsWord(d models.EventData) bool {
 	switch d.(type) {
-	case *models.ApprovalGiven, *models.ApprovalRefused, *models.LeaseExtended, *models.EndpointKept:
+	case *models.ApprovalGiven, *models.ApprovalDenied, *models.LeaseExtended, *models.EndpointKept:
 		return true
 	}
 	return false
@@ -84,7 +84,7 @@ func anyRuling(t *rapid.T, i models.Incident, p models.Endpoint) *models.Contain
 	return &models.ContainmentRuled{
 		Endpoint: p.ID, Generation: p.Generation, Approval: approval, Asset: models.Asset{Hostname: p.Hostname},
 		Ruling: models.Ruling{
-			Decision: rapid.SampledFrom(models.ResponseDecisions()).Draw(t, "decision"), Rule: "rule", Version: 1, Persons: rapid.IntRange(1, 2).Draw(t, "persons"),
+			Decision: rapid.SampledFrom(models.Decisions()).Draw(t, "decision"), Rule: "rule", Version: 1, Persons: rapid.IntRange(1, 2).Draw(t, "persons"),
 		},
 		ApproveFor: models.Duration(time.Duration(rapid.IntRange(1, 30).Draw(t, "approve for")) * time.Minute), Lease: models.Duration(time.Hour),
 	}
@@ -97,9 +97,9 @@ func checkApprovals(t *rapid.T, was, is models.Incident, events []models.Event) 
 	for _, p := range is.Endpoints {
 		var before models.Desired
 		if old := was.Endpoint(p.ID); old != nil {
-			before = old.Standing
+			before = old.Permitted
 		}
-		if p.Standing == before {
+		if p.Permitted == before {
 			continue
 		}
 		n := slices.IndexFunc(events, func(e models.Event) bool {

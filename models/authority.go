@@ -15,57 +15,57 @@ import (
 // is never changed; the newest signed one holds.
 type Authority struct {
 	Version    int             `json:"version"` // counts from 1
-	Rules      []AuthorityRule `json:"rules"`
+	Rules      []Rule          `json:"rules"`
 	Never      []string        `json:"never"`       // do not isolate: host names, with * for any characters
-	TwoPersons []Mark          `json:"two_persons"` // assets for which two different persons must agree
+	TwoPersons []AssetSelector `json:"two_persons"` // assets for which two different persons must agree
 	DraftedBy  uuid.UUID       `json:"drafted_by"`
 	DraftedAt  time.Time       `json:"drafted_at"`
 	SignedBy   uuid.UUID       `json:"signed_by,omitzero"` // a user of the client
 	SignedAt   time.Time       `json:"signed_at,omitzero"`
 }
 
-// Mark picks assets: by host name, class or tag. Exactly one field is set.
-type Mark struct {
+// AssetSelector picks assets: by host name, class or tag. Exactly one field is set.
+type AssetSelector struct {
 	Host  string     `json:"host,omitempty"` // with * for any characters
 	Class AssetClass `json:"class,omitempty"`
 	Tag   string     `json:"tag,omitempty"`
 }
 
-// AuthorityRule says what is decided about an action on the assets it matches. An empty list matches everything.
-type AuthorityRule struct {
-	Name       string           `json:"name"`
-	Action     Desired          `json:"action"` // isolated or released
-	Classes    []AssetClass     `json:"classes,omitempty"`
-	Tags       []string         `json:"tags,omitempty"` // the asset has one of them
-	Severities []Severity       `json:"severities,omitempty"`
-	Hours      AuthorityHours   `json:"hours,omitempty"`
-	Decision   ResponseDecision `json:"decision"`
+// Rule says what is decided about an action on the assets it matches. An empty list matches everything.
+type Rule struct {
+	Name       string       `json:"name"`
+	Action     Desired      `json:"action"` // isolated or released
+	Classes    []AssetClass `json:"classes,omitempty"`
+	Tags       []string     `json:"tags,omitempty"` // the asset has one of them
+	Severities []Severity   `json:"severities,omitempty"`
+	Hours      RuleHours    `json:"hours,omitempty"`
+	Decision   Decision     `json:"decision"`
 }
 
-// AuthorityHours says when a rule holds.
-type AuthorityHours string
+// RuleHours says when a rule holds.
+type RuleHours string
 
 // When a rule holds: always, or by the client's business hours.
 const (
-	HoursAny      AuthorityHours = ""
-	HoursBusiness AuthorityHours = "business"
-	HoursOutside  AuthorityHours = "outside"
+	HoursAny      RuleHours = ""
+	HoursBusiness RuleHours = "business"
+	HoursOutside  RuleHours = "outside"
 )
 
-// ResponseDecision is what a rule decides.
-type ResponseDecision string
+// Decision is what a rule decides.
+type Decision string
 
 // The decisions, from the strictest: of several rules that match, the strictest decides.
 const (
-	DecideNever       ResponseDecision = "never"
-	DecideAsk         ResponseDecision = "ask"
-	DecideAskThenAuto ResponseDecision = "ask_then_auto" // done when every contact was tried and nobody answered
-	DecideAuto        ResponseDecision = "auto"
+	DecideNever       Decision = "never"
+	DecideAsk         Decision = "ask"
+	DecideAskThenAuto Decision = "ask_then_auto" // done when every contact was tried and nobody answered
+	DecideAuto        Decision = "auto"
 )
 
-// ResponseDecisions lists the decisions, the strictest first.
-func ResponseDecisions() []ResponseDecision {
-	return []ResponseDecision{DecideNever, DecideAsk, DecideAskThenAuto, DecideAuto}
+// Decisions lists the decisions, the strictest first.
+func Decisions() []Decision {
+	return []Decision{DecideNever, DecideAsk, DecideAskThenAuto, DecideAuto}
 }
 
 // Asset is a device as the response authority sees it.
@@ -80,23 +80,23 @@ type Asset struct {
 	TagsUnknown bool `json:"tags_unknown,omitzero"`
 }
 
-// named reports whether a pattern fits one of the asset's names. A name that only shortens the EDR's own is left out:
+// hasName reports whether a pattern fits one of the asset's names. A name that only shortens the EDR's own is left out:
 // the longer one says which device it is.
-func (a Asset) named(pattern string) bool {
+func (a Asset) hasName(pattern string) bool {
 	label, _, _ := strings.Cut(a.DeviceName, ".")
 	return hostMatches(pattern, cmp.Or(a.DeviceName, a.Hostname)) || !strings.EqualFold(a.Hostname, label) && hostMatches(pattern, a.Hostname)
 }
 
-// mayBe reports whether an asset is of a class, or may be of it for all that the EDR says.
-func (a Asset) mayBe(c AssetClass) bool {
+// mayBeOf reports whether an asset is of a class, or may be of it for all that the EDR says.
+func (a Asset) mayBeOf(c AssetClass) bool {
 	return a.Class == c || a.Class == "" || c == ClassDomainController && a.MayBeController
 }
 
 // mayHave reports whether an asset has a tag, or may have it for all that the EDR says.
 func (a Asset) mayHave(tag string) bool { return a.TagsUnknown || slices.Contains(a.Tags, tag) }
 
-// ResponseRequest is what is to be decided: an action on an asset, in an incident of a severity, at a moment.
-type ResponseRequest struct {
+// Request is what is to be decided: an action on an asset, in an incident of a severity, at a moment.
+type Request struct {
 	Action   Desired   `json:"action"`
 	Asset    Asset     `json:"asset"`
 	Severity Severity  `json:"severity"`
@@ -106,17 +106,17 @@ type ResponseRequest struct {
 
 // Ruling is the decision and what made it.
 type Ruling struct {
-	Decision ResponseDecision `json:"decision"`
-	Rule     string           `json:"rule"`    // the name of the rule, or in words what stood in for one
-	Version  int              `json:"version"` // of the response authority, 0 when none is signed
-	Persons  int              `json:"persons"` // how many must agree when it is asked
+	Decision Decision `json:"decision"`
+	Rule     string   `json:"rule"`    // the name of the rule, or in words what stood in for one
+	Version  int      `json:"version"` // of the response authority, 0 when none is signed
+	Persons  int      `json:"persons"` // how many must agree when it is asked
 }
 
-// Decide rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. What
+// Evaluate rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. What
 // no rule matches is asked, and so is everything while no version is signed. An asset that two persons must agree on is
 // never done without asking. A rule for some class or tag that says never or ask also holds for an asset that may be of it
 // or have it, because the EDR does not say; one that permits does not. A drill never reaches a real device.
-func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours) Ruling {
+func (a Authority) Evaluate(r Request, zone *time.Location, business Hours) Ruling {
 	ruling := Ruling{Decision: DecideAsk, Rule: "no rule matches", Version: a.Version, Persons: 1}
 	if a.SignedAt.IsZero() {
 		ruling.Rule, ruling.Version = "no response authority is signed", 0
@@ -127,19 +127,19 @@ func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours
 	if a.SignedAt.IsZero() || r.Drill {
 		return ruling
 	}
-	if slices.ContainsFunc(a.TwoPersons, func(m Mark) bool { return m.matches(r.Asset) }) {
+	if slices.ContainsFunc(a.TwoPersons, func(m AssetSelector) bool { return m.matches(r.Asset) }) {
 		ruling.Persons = 2
 	}
 	if r.Action == DesiredIsolated {
 		for _, pattern := range a.Never {
-			if r.Asset.named(pattern) {
+			if r.Asset.hasName(pattern) {
 				ruling.Decision, ruling.Rule = DecideNever, "do-not-isolate list: "+pattern
 				return ruling
 			}
 		}
 	}
-	strictness := func(d ResponseDecision) int { return slices.Index(ResponseDecisions(), d) }
-	best := len(ResponseDecisions())
+	strictness := func(d Decision) int { return slices.Index(Decisions(), d) }
+	best := len(Decisions())
 	for _, rule := range a.Rules {
 		if s := strictness(rule.Decision); s < best && rule.matches(r, zone, business) {
 			best, ruling.Decision, ruling.Rule = s, rule.Decision, rule.Name
@@ -151,7 +151,7 @@ func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours
 	if r.Asset.TagsUnknown {
 		known := r
 		known.Asset.TagsUnknown = false
-		if other := a.Decide(known, zone, business); other.Decision != ruling.Decision || other.Rule != ruling.Rule || other.Persons != ruling.Persons {
+		if other := a.Evaluate(known, zone, business); other.Decision != ruling.Decision || other.Rule != ruling.Rule || other.Persons != ruling.Persons {
 			ruling.Rule += tagsUnknown
 		}
 	}
@@ -161,11 +161,11 @@ func (a Authority) Decide(r ResponseRequest, zone *time.Location, business Hours
 // tagsUnknown is added to what made a ruling when an asset's unknown tags did.
 const tagsUnknown = " (the EDR does not tell tags)"
 
-func (rule AuthorityRule) matches(r ResponseRequest, zone *time.Location, business Hours) bool {
+func (rule Rule) matches(r Request, zone *time.Location, business Hours) bool {
 	classed := slices.Contains(rule.Classes, r.Asset.Class)
 	tagged := slices.ContainsFunc(rule.Tags, func(t string) bool { return slices.Contains(r.Asset.Tags, t) })
 	if rule.Decision == DecideNever || rule.Decision == DecideAsk {
-		classed, tagged = slices.ContainsFunc(rule.Classes, r.Asset.mayBe), slices.ContainsFunc(rule.Tags, r.Asset.mayHave)
+		classed, tagged = slices.ContainsFunc(rule.Classes, r.Asset.mayBeOf), slices.ContainsFunc(rule.Tags, r.Asset.mayHave)
 	}
 	hours := rule.Hours == HoursAny || business.Open(r.At, zone) == (rule.Hours == HoursBusiness)
 	return rule.Action == r.Action && hours &&
@@ -174,12 +174,12 @@ func (rule AuthorityRule) matches(r ResponseRequest, zone *time.Location, busine
 		(len(rule.Tags) == 0 || tagged)
 }
 
-func (m Mark) matches(a Asset) bool {
+func (m AssetSelector) matches(a Asset) bool {
 	switch {
 	case m.Host != "":
-		return a.named(m.Host)
+		return a.hasName(m.Host)
 	case m.Class != "":
-		return a.mayBe(m.Class)
+		return a.mayBeOf(m.Class)
 	default:
 		return a.mayHave(m.Tag)
 	}
@@ -200,12 +200,12 @@ func hostMatches(pattern, hostname string) bool {
 }
 
 // GoLive checks that the client has said who may isolate what: a, the response authority that holds, is signed.
-func (a Authority) GoLive() Finding {
+func (a Authority) GoLive() GoLiveCheck {
 	missing := []string{}
 	if a.SignedAt.IsZero() {
 		missing = append(missing, "no response authority is signed: every isolation is asked for")
 	}
-	return finding("response_authority", missing)
+	return NewGoLiveCheck("response_authority", missing)
 }
 
 const maxRules = 200
@@ -236,28 +236,28 @@ func (a Authority) Check() error {
 	for n, m := range a.TwoPersons {
 		errs = append(errs, m.check("/two_persons/"+strconv.Itoa(n)))
 	}
-	return first(errs)
+	return FirstError(errs)
 }
 
-func (rule AuthorityRule) check(at string) error {
+func (rule Rule) check(at string) error {
 	errs := []error{
-		text(at+"/name", rule.Name, 100, true), oneOf(at+"/action", rule.Action, DesiredIsolated, DesiredReleased),
-		oneOf(at+"/hours", rule.Hours, HoursAny, HoursBusiness, HoursOutside), oneOf(at+"/decision", rule.Decision, ResponseDecisions()...),
-		items(at+"/classes", len(rule.Classes)), items(at+"/severities", len(rule.Severities)), items(at+"/tags", len(rule.Tags)),
+		CheckText(at+"/name", rule.Name, 100, true), CheckOneOf(at+"/action", rule.Action, DesiredIsolated, DesiredReleased),
+		CheckOneOf(at+"/hours", rule.Hours, HoursAny, HoursBusiness, HoursOutside), CheckOneOf(at+"/decision", rule.Decision, Decisions()...),
+		CheckCount(at+"/classes", len(rule.Classes)), CheckCount(at+"/severities", len(rule.Severities)), CheckCount(at+"/tags", len(rule.Tags)),
 	}
 	for n, c := range rule.Classes {
-		errs = append(errs, oneOf(at+"/classes/"+strconv.Itoa(n), c, ClassWorkstation, ClassServer, ClassDomainController))
+		errs = append(errs, CheckOneOf(at+"/classes/"+strconv.Itoa(n), c, ClassWorkstation, ClassServer, ClassDomainController))
 	}
 	for n, s := range rule.Severities {
-		errs = append(errs, oneOf(at+"/severities/"+strconv.Itoa(n), s, Severities()...))
+		errs = append(errs, CheckOneOf(at+"/severities/"+strconv.Itoa(n), s, Severities()...))
 	}
 	for n, t := range rule.Tags {
-		errs = append(errs, text(at+"/tags/"+strconv.Itoa(n), t, 200, true))
+		errs = append(errs, CheckText(at+"/tags/"+strconv.Itoa(n), t, 200, true))
 	}
-	return first(errs)
+	return FirstError(errs)
 }
 
-func (m Mark) check(at string) error {
+func (m AssetSelector) check(at string) error {
 	set := 0
 	for _, s := range []string{m.Host, string(m.Class), m.Tag} {
 		if s != "" {
@@ -270,13 +270,13 @@ func (m Mark) check(at string) error {
 	case m.Host != "":
 		return checkPattern(at+"/host", m.Host)
 	case m.Class != "":
-		return oneOf(at+"/class", m.Class, ClassWorkstation, ClassServer, ClassDomainController)
+		return CheckOneOf(at+"/class", m.Class, ClassWorkstation, ClassServer, ClassDomainController)
 	}
-	return text(at+"/tag", m.Tag, 200, true)
+	return CheckText(at+"/tag", m.Tag, 200, true)
 }
 
 func checkPattern(at, pattern string) error {
-	if err := text(at, pattern, 253, true); err != nil {
+	if err := CheckText(at, pattern, 253, true); err != nil {
 		return err
 	}
 	if strings.Trim(pattern, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_*") != "" {

@@ -28,7 +28,7 @@ func TestHostilePatternsAreNotSlow(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		began := time.Now()
-		got := a.Decide(toIsolate(strings.Repeat("a", 253), "server"), time.UTC, nil)
+		got := a.Evaluate(toIsolate(strings.Repeat("a", 253), "server"), time.UTC, nil)
 		if took := time.Since(began); took > limit {
 			t.Errorf("%s: a decision took %s", name, took)
 		}
@@ -40,23 +40,23 @@ func TestHostilePatternsAreNotSlow(t *testing.T) {
 
 func TestBadAuthoritiesAreRefusedWhereTheyAreWrong(t *testing.T) {
 	type authority = models.Authority
-	onRule := func(change func(*models.AuthorityRule)) func(*authority) {
+	onRule := func(change func(*models.Rule)) func(*authority) {
 		return func(a *authority) { change(&a.Rules[1]) }
 	}
 	never := func(pattern string) func(*authority) {
 		return func(a *authority) { a.Never = []string{"dc-*", pattern} }
 	}
-	mark := func(m models.Mark) func(*authority) {
-		return func(a *authority) { a.TwoPersons = []models.Mark{{Host: "db"}, {Tag: "vip"}, m} }
+	mark := func(m models.AssetSelector) func(*authority) {
+		return func(a *authority) { a.TwoPersons = []models.AssetSelector{{Host: "db"}, {Tag: "vip"}, m} }
 	}
-	many := func(n int) (rules []models.AuthorityRule) {
+	many := func(n int) (rules []models.Rule) {
 		for i := range n {
 			rules = append(rules, rule("rule "+strconv.Itoa(i), "ask"))
 		}
 		return rules
 	}
 	good := func() authority {
-		return signed(rule("one", "ask"), models.AuthorityRule{
+		return signed(rule("one", "ask"), models.Rule{
 			Name: strings.Repeat("n", 100), Action: "released", Classes: []models.AssetClass{"workstation", "server", "domain_controller"},
 			Tags: []string{strings.Repeat("t", 200)}, Severities: models.Severities(), Hours: "outside", Decision: "ask_then_auto",
 		})
@@ -67,24 +67,24 @@ func TestBadAuthoritiesAreRefusedWhereTheyAreWrong(t *testing.T) {
 	}{
 		{"201 rules", "/rules", func(a *authority) { a.Rules = many(201) }},
 		{"201 patterns", "/never", func(a *authority) { a.Never = slices.Repeat([]string{"x"}, 201) }},
-		{"201 marks", "/two_persons", func(a *authority) { a.TwoPersons = slices.Repeat([]models.Mark{{Tag: "x"}}, 201) }},
-		{"no name", "/rules/1/name", onRule(func(r *models.AuthorityRule) { r.Name = "" })},
-		{"a blank name", "/rules/1/name", onRule(func(r *models.AuthorityRule) { r.Name = " \t" })},
-		{"a long name", "/rules/1/name", onRule(func(r *models.AuthorityRule) { r.Name = strings.Repeat("n", 101) })},
-		{"a name used twice", "/rules/1/name", onRule(func(r *models.AuthorityRule) { r.Name = "one" })},
-		{"no action", "/rules/1/action", onRule(func(r *models.AuthorityRule) { r.Action = "" })},
-		{"an unknown action", "/rules/1/action", onRule(func(r *models.AuthorityRule) { r.Action = "isolate" })},
-		{"an unknown class", "/rules/1/classes/1", onRule(func(r *models.AuthorityRule) { r.Classes = []models.AssetClass{"server", "Server"} })},
-		{"an empty class", "/rules/1/classes/0", onRule(func(r *models.AuthorityRule) { r.Classes = []models.AssetClass{""} })},
-		{"101 classes", "/rules/1/classes", onRule(func(r *models.AuthorityRule) { r.Classes = slices.Repeat(r.Classes[:1], 101) })},
-		{"an unknown severity", "/rules/1/severities/0", onRule(func(r *models.AuthorityRule) { r.Severities = []models.Severity{"severe"} })},
-		{"101 severities", "/rules/1/severities", onRule(func(r *models.AuthorityRule) { r.Severities = slices.Repeat(r.Severities[:1], 101) })},
-		{"an empty tag", "/rules/1/tags/1", onRule(func(r *models.AuthorityRule) { r.Tags = []string{"a", ""} })},
-		{"a long tag", "/rules/1/tags/0", onRule(func(r *models.AuthorityRule) { r.Tags = []string{strings.Repeat("t", 201)} })},
-		{"101 tags", "/rules/1/tags", onRule(func(r *models.AuthorityRule) { r.Tags = slices.Repeat([]string{"t"}, 101) })},
-		{"unknown hours", "/rules/1/hours", onRule(func(r *models.AuthorityRule) { r.Hours = "night" })},
-		{"no decision", "/rules/1/decision", onRule(func(r *models.AuthorityRule) { r.Decision = "" })},
-		{"an unknown decision", "/rules/1/decision", onRule(func(r *models.AuthorityRule) { r.Decision = "Auto" })},
+		{"201 marks", "/two_persons", func(a *authority) { a.TwoPersons = slices.Repeat([]models.AssetSelector{{Tag: "x"}}, 201) }},
+		{"no name", "/rules/1/name", onRule(func(r *models.Rule) { r.Name = "" })},
+		{"a blank name", "/rules/1/name", onRule(func(r *models.Rule) { r.Name = " \t" })},
+		{"a long name", "/rules/1/name", onRule(func(r *models.Rule) { r.Name = strings.Repeat("n", 101) })},
+		{"a name used twice", "/rules/1/name", onRule(func(r *models.Rule) { r.Name = "one" })},
+		{"no action", "/rules/1/action", onRule(func(r *models.Rule) { r.Action = "" })},
+		{"an unknown action", "/rules/1/action", onRule(func(r *models.Rule) { r.Action = "isolate" })},
+		{"an unknown class", "/rules/1/classes/1", onRule(func(r *models.Rule) { r.Classes = []models.AssetClass{"server", "Server"} })},
+		{"an empty class", "/rules/1/classes/0", onRule(func(r *models.Rule) { r.Classes = []models.AssetClass{""} })},
+		{"101 classes", "/rules/1/classes", onRule(func(r *models.Rule) { r.Classes = slices.Repeat(r.Classes[:1], 101) })},
+		{"an unknown severity", "/rules/1/severities/0", onRule(func(r *models.Rule) { r.Severities = []models.Severity{"severe"} })},
+		{"101 severities", "/rules/1/severities", onRule(func(r *models.Rule) { r.Severities = slices.Repeat(r.Severities[:1], 101) })},
+		{"an empty tag", "/rules/1/tags/1", onRule(func(r *models.Rule) { r.Tags = []string{"a", ""} })},
+		{"a long tag", "/rules/1/tags/0", onRule(func(r *models.Rule) { r.Tags = []string{strings.Repeat("t", 201)} })},
+		{"101 tags", "/rules/1/tags", onRule(func(r *models.Rule) { r.Tags = slices.Repeat([]string{"t"}, 101) })},
+		{"unknown hours", "/rules/1/hours", onRule(func(r *models.Rule) { r.Hours = "night" })},
+		{"no decision", "/rules/1/decision", onRule(func(r *models.Rule) { r.Decision = "" })},
+		{"an unknown decision", "/rules/1/decision", onRule(func(r *models.Rule) { r.Decision = "Auto" })},
 		{"an empty pattern", "/never/1", never("")},
 		{"a blank pattern", "/never/1", never(" ")},
 		{"a long pattern", "/never/1", never(strings.Repeat("x", 254))},
@@ -96,14 +96,14 @@ func TestBadAuthoritiesAreRefusedWhereTheyAreWrong(t *testing.T) {
 		{"two in one", "/never/1", never("dc-1,dc-2")},
 		{"a line break", "/never/1", never("dc-1\n")},
 		{"a letter beyond ASCII", "/never/1", never("bücher")},
-		{"an empty mark", "/two_persons/2", mark(models.Mark{})},
-		{"a mark by host and class", "/two_persons/2", mark(models.Mark{Host: "x", Class: "server"})},
-		{"a mark by class and tag", "/two_persons/2", mark(models.Mark{Class: "server", Tag: "x"})},
-		{"a mark by all", "/two_persons/2", mark(models.Mark{Host: "x", Class: "server", Tag: "x"})},
-		{"a mark by a bad pattern", "/two_persons/2/host", mark(models.Mark{Host: "x?"})},
-		{"a mark by an unknown class", "/two_persons/2/class", mark(models.Mark{Class: "printer"})},
-		{"a mark by a blank tag", "/two_persons/2/tag", mark(models.Mark{Tag: " "})},
-		{"a mark by a long tag", "/two_persons/2/tag", mark(models.Mark{Tag: strings.Repeat("t", 201)})},
+		{"an empty mark", "/two_persons/2", mark(models.AssetSelector{})},
+		{"a mark by host and class", "/two_persons/2", mark(models.AssetSelector{Host: "x", Class: "server"})},
+		{"a mark by class and tag", "/two_persons/2", mark(models.AssetSelector{Class: "server", Tag: "x"})},
+		{"a mark by all", "/two_persons/2", mark(models.AssetSelector{Host: "x", Class: "server", Tag: "x"})},
+		{"a mark by a bad pattern", "/two_persons/2/host", mark(models.AssetSelector{Host: "x?"})},
+		{"a mark by an unknown class", "/two_persons/2/class", mark(models.AssetSelector{Class: "printer"})},
+		{"a mark by a blank tag", "/two_persons/2/tag", mark(models.AssetSelector{Tag: " "})},
+		{"a mark by a long tag", "/two_persons/2/tag", mark(models.AssetSelector{Tag: strings.Repeat("t", 201)})},
 	} {
 		a := good()
 		c.change(&a)
@@ -114,7 +114,7 @@ func TestBadAuthoritiesAreRefusedWhereTheyAreWrong(t *testing.T) {
 	}
 	full := good()
 	full.Rules, full.Never = many(200), slices.Repeat([]string{strings.Repeat("x", 253)}, 200)
-	full.TwoPersons = slices.Repeat([]models.Mark{{Host: "db_*.x"}, {Class: "server"}, {Tag: "any text, ü"}, {Tag: strings.Repeat("t", 200)}}, 50)
+	full.TwoPersons = slices.Repeat([]models.AssetSelector{{Host: "db_*.x"}, {Class: "server"}, {Tag: "any text, ü"}, {Tag: strings.Repeat("t", 200)}}, 50)
 	for name, a := range map[string]authority{"good": good(), "as much as may be": full, "empty": {}} {
 		if err := a.Check(); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -126,7 +126,7 @@ func TestAuthoritiesThroughJSON(t *testing.T) {
 	a := signed(rule("servers at night", "ask_then_auto"), rule("all", "never"))
 	a.Rules[0].Classes, a.Rules[0].Tags = []models.AssetClass{"server"}, []string{"prod"}
 	a.Rules[0].Severities, a.Rules[0].Hours = []models.Severity{"critical"}, "outside"
-	a.Never, a.TwoPersons = []string{"dc-*"}, []models.Mark{{Host: "db"}, {Class: "server"}, {Tag: "vip"}}
+	a.Never, a.TwoPersons = []string{"dc-*"}, []models.AssetSelector{{Host: "db"}, {Class: "server"}, {Tag: "vip"}}
 	a.DraftedBy, a.DraftedAt = contactID(2), t0
 	const id = `"c0ffee00-0000-4000-8000-00000000000`
 	const want = `{"version":3,"rules":[{"name":"servers at night","action":"isolated","classes":["server"],"tags":["prod"],` +

@@ -27,17 +27,17 @@ func anyPattern(t *rapid.T) string {
 	return rapid.StringMatching(`[aAb.*-]{1,6}`).Draw(t, "pattern")
 }
 
-func anyRule(t *rapid.T, name string) models.AuthorityRule {
-	return models.AuthorityRule{
+func anyRule(t *rapid.T, name string) models.Rule {
+	return models.Rule{
 		Name: name, Action: rapid.SampledFrom([]models.Desired{"isolated", "isolated", "released"}).Draw(t, "action"),
 		Classes: some(t, "classes", classes), Tags: some(t, "tags", tags), Severities: some(t, "severities", models.Severities()),
-		Hours:    rapid.SampledFrom([]models.AuthorityHours{"", "business", "outside"}).Draw(t, "hours"),
+		Hours:    rapid.SampledFrom([]models.RuleHours{"", "business", "outside"}).Draw(t, "hours"),
 		Decision: rapid.SampledFrom(decisions).Draw(t, "decision"),
 	}
 }
 
-func anyMark(t *rapid.T) models.Mark {
-	return rapid.SampledFrom([]models.Mark{
+func anyMark(t *rapid.T) models.AssetSelector {
+	return rapid.SampledFrom([]models.AssetSelector{
 		{Host: anyPattern(t)}, {Class: rapid.SampledFrom(classes).Draw(t, "class")}, {Tag: rapid.SampledFrom(tags).Draw(t, "tag")},
 	}).Draw(t, "mark")
 }
@@ -63,14 +63,14 @@ func anyAuthority(t *rapid.T) models.Authority {
 
 // situation is a request and what the client's hours make of its moment.
 type situation struct {
-	models.ResponseRequest
+	models.Request
 	zone     *time.Location
 	business models.Hours
 }
 
 func anySituation(t *rapid.T) situation {
 	z := zone(t, rapid.SampledFrom(zones).Draw(t, "zone"))
-	return situation{zone: z, business: anyHours(t), ResponseRequest: models.ResponseRequest{
+	return situation{zone: z, business: anyHours(t), Request: models.Request{
 		Action: rapid.SampledFrom([]models.Desired{"isolated", "isolated", "released"}).Draw(t, "action"),
 		Asset: models.Asset{
 			Hostname: rapid.StringMatching(`[aAbB./-]{0,6}`).Draw(t, "host"), DeviceName: rapid.StringMatching(`[aAbB./-]{0,6}`).Draw(t, "device"),
@@ -87,7 +87,7 @@ func (s situation) withoutTags() situation {
 }
 
 func (s situation) decide(a models.Authority) models.Ruling {
-	return a.Decide(s.ResponseRequest, s.zone, s.business)
+	return a.Evaluate(s.Request, s.zone, s.business)
 }
 
 // fits reads a pattern as a regular expression.
@@ -111,7 +111,7 @@ func (s situation) named(pattern string) bool {
 }
 
 // holds reads a rule field by field.
-func (s situation) holds(r models.AuthorityRule) bool {
+func (s situation) holds(r models.Rule) bool {
 	if r.Action != s.Action || r.Hours != "" && (r.Hours == "business") != wallOf(s.business).open(s.At, s.zone) {
 		return false
 	}
@@ -129,14 +129,14 @@ func (s situation) holds(r models.AuthorityRule) bool {
 
 // marked says whether two persons must agree.
 func (s situation) marked(a models.Authority) bool {
-	return slices.ContainsFunc(a.TwoPersons, func(m models.Mark) bool {
+	return slices.ContainsFunc(a.TwoPersons, func(m models.AssetSelector) bool {
 		return m.Host != "" && s.named(m.Host) || m.Tag != "" && (s.Asset.TagsUnknown || slices.Contains(s.Asset.Tags, m.Tag)) ||
 			m.Class != "" && (m.Class == s.Asset.Class || s.Asset.Class == "")
 	})
 }
 
 // ruled is the decision by the rules as they are told to people, how many must agree, and what may be named for it.
-func (s situation) ruled(a models.Authority) (decision models.ResponseDecision, persons int, names []string) {
+func (s situation) ruled(a models.Authority) (decision models.Decision, persons int, names []string) {
 	persons = map[bool]int{false: 1, true: 2}[s.marked(a)]
 	for _, pattern := range a.Never {
 		if s.Action == "isolated" && s.named(pattern) {
@@ -192,7 +192,7 @@ func TestUnknownTagsAreTheWorstTags(t *testing.T) {
 		if without := none.decide(a); !strings.HasPrefix(got.Rule, listed) && (without != got) != strings.HasSuffix(got.Rule, noTags) {
 			t.Fatalf("without tags %+v, not told %+v: the ruling says why, and only then", without, got)
 		}
-		a.Rules = slices.DeleteFunc(a.Rules, func(r models.AuthorityRule) bool {
+		a.Rules = slices.DeleteFunc(a.Rules, func(r models.Rule) bool {
 			return len(r.Tags) == 0 || r.Decision == "never" || r.Decision == "ask"
 		})
 		if got := s.withoutTags().decide(a); got.Decision == "auto" || got.Decision == "ask_then_auto" {
@@ -226,7 +226,7 @@ func TestTheOrderOfRulesDoesNotMatter(t *testing.T) {
 func TestNeverWins(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)
-		never := models.AuthorityRule{Name: "not at all", Action: s.Action, Decision: "never"}
+		never := models.Rule{Name: "not at all", Action: s.Action, Decision: "never"}
 		a.Rules = slices.Insert(a.Rules, rapid.IntRange(0, len(a.Rules)).Draw(t, "where"), never)
 		if got := s.decide(a); got.Decision != "never" {
 			t.Fatalf("%+v", got)
@@ -238,7 +238,7 @@ func TestNeverWins(t *testing.T) {
 func TestAnotherRuleNeverPermitsMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)
-		a.Rules = append(a.Rules, models.AuthorityRule{Name: "the first", Action: s.Action, Decision: rapid.SampledFrom(decisions).Draw(t, "first")})
+		a.Rules = append(a.Rules, models.Rule{Name: "the first", Action: s.Action, Decision: rapid.SampledFrom(decisions).Draw(t, "first")})
 		was := s.decide(a)
 		a.Rules = slices.Insert(a.Rules, rapid.IntRange(0, len(a.Rules)).Draw(t, "where"), anyRule(t, "another"))
 		if got := s.decide(a); strictness[got.Decision] < strictness[was.Decision] {
@@ -250,12 +250,12 @@ func TestAnotherRuleNeverPermitsMore(t *testing.T) {
 func TestWhatTwoPersonsMustAgreeOnIsNeverDoneUnasked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)
-		marks := []models.Mark{{Host: "*"}, {Class: rapid.SampledFrom(classes).Draw(t, "unless known")}}
+		marks := []models.AssetSelector{{Host: "*"}, {Class: rapid.SampledFrom(classes).Draw(t, "unless known")}}
 		if s.Asset.Class != "" {
 			marks[1].Class = s.Asset.Class
 		}
 		if len(s.Asset.Tags) > 0 {
-			marks = append(marks, models.Mark{Tag: s.Asset.Tags[0]})
+			marks = append(marks, models.AssetSelector{Tag: s.Asset.Tags[0]})
 		}
 		mark := rapid.SampledFrom(marks).Draw(t, "mark")
 		a.TwoPersons = slices.Insert(a.TwoPersons, rapid.IntRange(0, len(a.TwoPersons)).Draw(t, "where"), mark)

@@ -18,35 +18,35 @@ const (
 )
 
 // strictness orders the decisions as the client was told: the higher, the stricter.
-var strictness = map[models.ResponseDecision]int{"auto": 1, "ask_then_auto": 2, "ask": 3, "never": 4}
+var strictness = map[models.Decision]int{"auto": 1, "ask_then_auto": 2, "ask": 3, "never": 4}
 
-var decisions = []models.ResponseDecision{"auto", "ask_then_auto", "ask", "never"}
+var decisions = []models.Decision{"auto", "ask_then_auto", "ask", "never"}
 
-func signed(rules ...models.AuthorityRule) models.Authority {
+func signed(rules ...models.Rule) models.Authority {
 	return models.Authority{Version: 3, Rules: rules, SignedBy: contactID(1), SignedAt: t0}
 }
 
-func rule(name string, decision models.ResponseDecision) models.AuthorityRule {
-	return models.AuthorityRule{Name: name, Action: "isolated", Decision: decision}
+func rule(name string, decision models.Decision) models.Rule {
+	return models.Rule{Name: name, Action: "isolated", Decision: decision}
 }
 
 // toIsolate is a request of a Monday at ten in the morning in Berlin.
-func toIsolate(hostname string, class models.AssetClass, tags ...string) models.ResponseRequest {
-	return models.ResponseRequest{
+func toIsolate(hostname string, class models.AssetClass, tags ...string) models.Request {
+	return models.Request{
 		Action: "isolated", Asset: models.Asset{Hostname: hostname, Class: class, Tags: tags},
 		Severity: models.SeverityHigh, At: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC),
 	}
 }
 
-func checkRuling(t *testing.T, name string, a models.Authority, r models.ResponseRequest, want models.Ruling) {
+func checkRuling(t *testing.T, name string, a models.Authority, r models.Request, want models.Ruling) {
 	t.Helper()
-	if got := a.Decide(r, zone(t, "Europe/Berlin"), models.OfficeHours()); got != want {
+	if got := a.Evaluate(r, zone(t, "Europe/Berlin"), models.OfficeHours()); got != want {
 		t.Errorf("%s: %+v, want %+v", name, got, want)
 	}
 }
 
 func TestEveryFieldOfARuleNarrowsIt(t *testing.T) {
-	type fields = models.AuthorityRule
+	type fields = models.Rule
 	const ws, server, dc = models.ClassWorkstation, models.ClassServer, models.ClassDomainController
 	all := fields{
 		Classes: []models.AssetClass{ws}, Tags: []string{"finance"}, Severities: []models.Severity{"high"}, Hours: "business",
@@ -145,34 +145,34 @@ func TestRulesKeepTheClientsHoursAcrossClockChanges(t *testing.T) {
 	} {
 		r := toIsolate("PC-1", "workstation")
 		r.At = moment(t, c.at)
-		if got := signed(business, outside).Decide(r, zone(t, "Europe/Berlin"), c.hours); got.Rule != c.want {
+		if got := signed(business, outside).Evaluate(r, zone(t, "Europe/Berlin"), c.hours); got.Rule != c.want {
 			t.Errorf("%s: %+v, want %s", c.at, got, c.want)
 		}
 	}
 }
 
 func TestAnUnknownClassIsForbiddenWhatAnyClassIs(t *testing.T) {
-	forServers := func(d models.ResponseDecision, tags ...string) models.AuthorityRule {
-		return models.AuthorityRule{Name: "servers", Action: "isolated", Classes: []models.AssetClass{"server"}, Tags: tags, Decision: d}
+	forServers := func(d models.Decision, tags ...string) models.Rule {
+		return models.Rule{Name: "servers", Action: "isolated", Classes: []models.AssetClass{"server"}, Tags: tags, Decision: d}
 	}
 	all := rule("all", "auto")
 	for _, c := range []struct {
 		name     string
-		rules    []models.AuthorityRule
+		rules    []models.Rule
 		class    models.AssetClass
-		decision models.ResponseDecision
+		decision models.Decision
 		rule     string
 	}{
-		{"never", []models.AuthorityRule{forServers("never")}, "", "never", "servers"},
-		{"ask", []models.AuthorityRule{forServers("ask")}, "", "ask", "servers"},
-		{"ask then auto", []models.AuthorityRule{forServers("ask_then_auto")}, "", "ask", noRule},
-		{"auto", []models.AuthorityRule{forServers("auto")}, "", "ask", noRule},
-		{"never beside auto for all", []models.AuthorityRule{all, forServers("never")}, "", "never", "servers"},
-		{"ask beside auto for all", []models.AuthorityRule{all, forServers("ask")}, "", "ask", "servers"},
-		{"ask then auto beside auto for all", []models.AuthorityRule{all, forServers("ask_then_auto")}, "", "auto", "all"},
-		{"never, without the rule's tag", []models.AuthorityRule{forServers("never", "vip")}, "", "ask", noRule},
-		{"never, a class that is known", []models.AuthorityRule{forServers("never")}, "workstation", "ask", noRule},
-		{"never beside auto for all, a class that is known", []models.AuthorityRule{all, forServers("never")}, "workstation", "auto", "all"},
+		{"never", []models.Rule{forServers("never")}, "", "never", "servers"},
+		{"ask", []models.Rule{forServers("ask")}, "", "ask", "servers"},
+		{"ask then auto", []models.Rule{forServers("ask_then_auto")}, "", "ask", noRule},
+		{"auto", []models.Rule{forServers("auto")}, "", "ask", noRule},
+		{"never beside auto for all", []models.Rule{all, forServers("never")}, "", "never", "servers"},
+		{"ask beside auto for all", []models.Rule{all, forServers("ask")}, "", "ask", "servers"},
+		{"ask then auto beside auto for all", []models.Rule{all, forServers("ask_then_auto")}, "", "auto", "all"},
+		{"never, without the rule's tag", []models.Rule{forServers("never", "vip")}, "", "ask", noRule},
+		{"never, a class that is known", []models.Rule{forServers("never")}, "workstation", "ask", noRule},
+		{"never beside auto for all, a class that is known", []models.Rule{all, forServers("never")}, "workstation", "auto", "all"},
 	} {
 		want := models.Ruling{Decision: c.decision, Rule: c.rule, Version: 3, Persons: 1}
 		checkRuling(t, c.name, signed(c.rules...), toIsolate("X", c.class), want)
@@ -180,7 +180,7 @@ func TestAnUnknownClassIsForbiddenWhatAnyClassIs(t *testing.T) {
 }
 
 func TestTagsThatAreNotTold(t *testing.T) {
-	tagged := func(d models.ResponseDecision) models.AuthorityRule {
+	tagged := func(d models.Decision) models.Rule {
 		r := rule("production", d)
 		r.Tags = []string{"production"}
 		return r
@@ -193,7 +193,7 @@ func TestTagsThatAreNotTold(t *testing.T) {
 	checkRuling(t, "auto", signed(tagged("auto")), r, models.Ruling{Decision: "ask", Rule: noRule, Version: 3, Persons: 1})
 	checkRuling(t, "nothing by tag", signed(all), r, models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1})
 	marked := signed(all)
-	marked.TwoPersons = []models.Mark{{Tag: "production"}}
+	marked.TwoPersons = []models.AssetSelector{{Tag: "production"}}
 	checkRuling(t, "a mark", marked, r, models.Ruling{Decision: "ask", Rule: "all" + noTags, Version: 3, Persons: 2})
 }
 
@@ -214,7 +214,7 @@ func TestHostPatterns(t *testing.T) {
 		{"*ab", "abaab", true}, {"*", "shared/x", true}, {"db*", "db/prod", true}, {"db_1", "DB_1", true},
 		{"*", "bücher", true}, {"dc", "", false},
 	} {
-		a := signed(rule("all", "auto"), models.AuthorityRule{Name: "release", Action: "released", Decision: "auto"})
+		a := signed(rule("all", "auto"), models.Rule{Name: "release", Action: "released", Decision: "auto"})
 		a.Never = []string{"other", c.pattern}
 		r := toIsolate(c.host, "server")
 		want := models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1}
@@ -225,7 +225,7 @@ func TestHostPatterns(t *testing.T) {
 		release := r
 		release.Action = "released"
 		checkRuling(t, c.pattern+" and a release of "+c.host, a, release, models.Ruling{Decision: "auto", Rule: "release", Version: 3, Persons: 1})
-		a.Never, a.TwoPersons = nil, []models.Mark{{Host: c.pattern}}
+		a.Never, a.TwoPersons = nil, []models.AssetSelector{{Host: c.pattern}}
 		want = models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1}
 		if c.fits {
 			want.Decision, want.Persons = "ask", 2
@@ -257,7 +257,7 @@ func TestADeviceIsJudgedByBothItsNames(t *testing.T) {
 		}
 		name := c.pattern + " and " + c.typed + ", of the EDR " + c.device
 		checkRuling(t, name, a, r, want)
-		a.Never, a.TwoPersons = nil, []models.Mark{{Host: c.pattern}}
+		a.Never, a.TwoPersons = nil, []models.AssetSelector{{Host: c.pattern}}
 		want = models.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1}
 		if c.fits {
 			want.Decision, want.Persons = "ask", 2
@@ -269,19 +269,19 @@ func TestADeviceIsJudgedByBothItsNames(t *testing.T) {
 func TestTwoPersonsAreAskedForMarkedAssets(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		marks  []models.Mark
+		marks  []models.AssetSelector
 		asset  models.Asset
 		marked bool
 	}{
 		{"no marks", nil, models.Asset{Hostname: "DB-1", Class: "server"}, false},
-		{"by host", []models.Mark{{Host: "DB-*"}}, models.Asset{Hostname: "db-1.corp.example"}, true},
-		{"another host", []models.Mark{{Host: "DB-*"}}, models.Asset{Hostname: "web-1"}, false},
-		{"by class", []models.Mark{{Class: "server"}}, models.Asset{Hostname: "x", Class: "server"}, true},
-		{"another class", []models.Mark{{Class: "server"}}, models.Asset{Hostname: "x", Class: "workstation"}, false},
-		{"a class not known", []models.Mark{{Class: "server"}}, models.Asset{Hostname: "x"}, true},
-		{"by tag", []models.Mark{{Tag: "vip"}}, models.Asset{Hostname: "x", Class: "server", Tags: []string{"a", "vip"}}, true},
-		{"another tag", []models.Mark{{Tag: "vip"}}, models.Asset{Hostname: "vip", Class: "server", Tags: []string{"vips"}}, false},
-		{"the second mark", []models.Mark{{Host: "y"}, {Tag: "vip"}}, models.Asset{Hostname: "x", Tags: []string{"vip"}}, true},
+		{"by host", []models.AssetSelector{{Host: "DB-*"}}, models.Asset{Hostname: "db-1.corp.example"}, true},
+		{"another host", []models.AssetSelector{{Host: "DB-*"}}, models.Asset{Hostname: "web-1"}, false},
+		{"by class", []models.AssetSelector{{Class: "server"}}, models.Asset{Hostname: "x", Class: "server"}, true},
+		{"another class", []models.AssetSelector{{Class: "server"}}, models.Asset{Hostname: "x", Class: "workstation"}, false},
+		{"a class not known", []models.AssetSelector{{Class: "server"}}, models.Asset{Hostname: "x"}, true},
+		{"by tag", []models.AssetSelector{{Tag: "vip"}}, models.Asset{Hostname: "x", Class: "server", Tags: []string{"a", "vip"}}, true},
+		{"another tag", []models.AssetSelector{{Tag: "vip"}}, models.Asset{Hostname: "vip", Class: "server", Tags: []string{"vips"}}, false},
+		{"the second mark", []models.AssetSelector{{Host: "y"}, {Tag: "vip"}}, models.Asset{Hostname: "x", Tags: []string{"vip"}}, true},
 	} {
 		for _, action := range []models.Desired{"isolated", "released"} {
 			for _, d := range decisions {
@@ -292,9 +292,9 @@ func TestTwoPersonsAreAskedForMarkedAssets(t *testing.T) {
 				want := models.Ruling{Decision: d, Rule: "all", Version: 3, Persons: 1}
 				if c.marked {
 					want.Persons = 2
-					want.Decision = map[bool]models.ResponseDecision{true: "never", false: "ask"}[d == "never"]
+					want.Decision = map[bool]models.Decision{true: "never", false: "ask"}[d == "never"]
 				}
-				r := models.ResponseRequest{Action: action, Asset: c.asset, Severity: "low", At: t0}
+				r := models.Request{Action: action, Asset: c.asset, Severity: "low", At: t0}
 				checkRuling(t, c.name+", "+string(action)+" "+string(d), a, r, want)
 				a.Rules = nil
 				checkRuling(t, c.name+" without rules", a, r, models.Ruling{Decision: "ask", Rule: noRule, Version: 3, Persons: want.Persons})
@@ -302,7 +302,7 @@ func TestTwoPersonsAreAskedForMarkedAssets(t *testing.T) {
 		}
 	}
 	a := signed(rule("all", "auto"))
-	a.TwoPersons, a.Never = []models.Mark{{Host: "db"}}, []string{"db"}
+	a.TwoPersons, a.Never = []models.AssetSelector{{Host: "db"}}, []string{"db"}
 	checkRuling(t, "marked and listed", a, toIsolate("db", "server"), models.Ruling{Decision: "never", Rule: listed + "db", Version: 3, Persons: 2})
 }
 
@@ -312,7 +312,7 @@ func TestDrillsAndDrafts(t *testing.T) {
 	drill.Drill = true
 	for _, d := range decisions {
 		a := signed(rule("all", d))
-		a.Never, a.TwoPersons = []string{"*"}, []models.Mark{{Host: "*"}}
+		a.Never, a.TwoPersons = []string{"*"}, []models.AssetSelector{{Host: "*"}}
 		checkRuling(t, "a drill, "+string(d), a, drill, models.Ruling{Decision: "never", Rule: aDrill, Version: 3, Persons: 1})
 		a.SignedAt, a.SignedBy = time.Time{}, uuid.UUID{}
 		checkRuling(t, "a draft, "+string(d), a, r, models.Ruling{Decision: "ask", Rule: unsigned, Persons: 1})

@@ -15,7 +15,7 @@ type CallOutcome string
 // The outcomes of a call. Only a key press counts as having reached a person.
 const (
 	OutcomeAcknowledged  CallOutcome = "acknowledged" // pressed 1
-	OutcomeDeclined      CallOutcome = "declined"     // pressed 9: an approval is refused
+	OutcomeDenied        CallOutcome = "declined"     // pressed 9: an approval is refused
 	OutcomePassedOn      CallOutcome = "passed_on"    // pressed 3: the next contact, please
 	OutcomeNoKey         CallOutcome = "no_key"       // answered, no key pressed: hung up
 	OutcomeVoicemail     CallOutcome = "voicemail"    // a machine picked up: nobody was reached
@@ -27,14 +27,14 @@ const (
 	OutcomeEngaged       CallOutcome = "engaged"       // another call of ours to the number is under way
 	OutcomeUnplaced      CallOutcome = "unplaced"      // the carrier does not take calls now
 	OutcomeMisconfigured CallOutcome = "misconfigured" // our credentials or settings at the carrier are wrong
-	OutcomeRefused       CallOutcome = "refused"       // the carrier will never call this number
+	OutcomeRejected      CallOutcome = "refused"       // the carrier will never call this number
 )
 
-// Busy reports whether the line was in use, by us or by others.
-func (o CallOutcome) Busy() bool { return o == OutcomeBusy || o == OutcomeEngaged }
+// IsBusy reports whether the line was in use, by us or by others.
+func (o CallOutcome) IsBusy() bool { return o == OutcomeBusy || o == OutcomeEngaged }
 
-// OutcomeOf translates a final call status of a call in which no key ended the matter.
-func OutcomeOf(s CallStatus) CallOutcome {
+// OutcomeOfStatus translates a final call status of a call in which no key ended the matter.
+func OutcomeOfStatus(s CallStatus) CallOutcome {
 	switch s {
 	case CallBusy:
 		return OutcomeBusy
@@ -65,8 +65,8 @@ type CallProgress struct {
 	Machine  bool       `json:"machine,omitzero"` // a machine picked up; says nothing of the status
 }
 
-// RoundResult is what a call round reports to its incident.
-type RoundResult struct {
+// CallRoundResult is what a call round reports to its incident.
+type CallRoundResult struct {
 	Round        int       `json:"round"`
 	Acknowledged bool      `json:"acknowledged"`
 	Contact      uuid.UUID `json:"contact"` // who pressed the key
@@ -82,11 +82,11 @@ type CallResult struct {
 	Reason  string      `json:"reason,omitempty"` // class and code, when no call was placed
 }
 
-// Missed reports whether the contact could not be talked to, and will not be called again in the round.
-func (r CallResult) Missed(p Policy) bool {
+// IsMissed reports whether the contact could not be talked to, and will not be called again in the round.
+func (r CallResult) IsMissed(p Policy) bool {
 	switch r.Outcome {
-	case OutcomeNoAnswer, OutcomeNoKey, OutcomeVoicemail, OutcomeUnreachable, OutcomeUnknown, OutcomeRefused:
+	case OutcomeNoAnswer, OutcomeNoKey, OutcomeVoicemail, OutcomeUnreachable, OutcomeUnknown, OutcomeRejected:
 		return true
 	}
-	return r.Outcome.Busy() && r.Try > p.BusyTries
+	return r.Outcome.IsBusy() && r.Try > p.BusyTries
 }

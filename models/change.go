@@ -6,8 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// ClientChange says who changed something a client is set up with, and what, but not from what to what.
-type ClientChange struct {
+// AuditEntry says who changed something a client is set up with, and what, but not from what to what.
+type AuditEntry struct {
 	ID        uuid.UUID `json:"id"`
 	At        time.Time `json:"at"`
 	By        uuid.UUID `json:"by"`

@@ -21,26 +21,26 @@ type Command interface {
 	// validate checks what can be checked without an incident; errors point at the field.
 	validate(at time.Time) error
 	// events says what it would change.
-	events(i Incident, ask Ask) []EventData
+	events(i Incident, ask CommandContext) []EventData
 }
 
-// Ask is who gives a command, and how.
-type Ask struct {
+// CommandContext is who gives a command, and how.
+type CommandContext struct {
 	RequestID string `json:"request_id"` // the same for every repeat of the same wish
 	Actor     Actor  `json:"actor"`
 	Via       string `json:"via"`              // "api", "portal", "temporal"
 	Person    string `json:"person,omitempty"` // see PersonOf
 }
 
-// Order is a command on its way to a workflow: the argument of every Update and Signal from a person.
-type Order struct {
-	Ask
+// CommandRequest is a command on its way to a workflow: the argument of every Update and Signal from a person.
+type CommandRequest struct {
+	CommandContext
 	Fingerprint string          `json:"fingerprint,omitempty"` // of name and body, echoed in the answer
 	Body        json.RawMessage `json:"body"`                  // the command's fields
 }
 
-// Answer is what a command came to: the events it caused.
-type Answer struct {
+// CommandResult is what a command came to: the events it caused.
+type CommandResult struct {
 	RequestID   string `json:"request_id"`
 	Command     string `json:"command"`
 	Fingerprint string `json:"fingerprint"` // of the command's body, to tell a repeat from another wish under the same id
@@ -49,7 +49,7 @@ type Answer struct {
 }
 
 // Decide returns the events a command causes at a moment, or why it may not be given. Nothing is changed.
-func (i Incident) Decide(c Command, ask Ask, at time.Time) ([]Event, error) {
+func (i Incident) Decide(c Command, ask CommandContext, at time.Time) ([]Event, error) {
 	if !slices.Contains(c.roles(), ask.Actor.Role) || ask.Actor.Role.Side() != ask.Actor.Side {
 		return nil, Errorf(Forbidden, "the role %s may not %s", ask.Actor.Role, strings.ReplaceAll(c.Name(), "-", " "))
 	}
@@ -69,7 +69,7 @@ func (i Incident) Decide(c Command, ask Ask, at time.Time) ([]Event, error) {
 }
 
 // Can reports why a command may not be given now, or nil. Pages use it to enable a button, validators to refuse.
-func (i Incident) Can(c Command, ask Ask, at time.Time) error {
+func (i Incident) Can(c Command, ask CommandContext, at time.Time) error {
 	_, err := i.Decide(c, ask, at)
 	return err
 }
@@ -78,7 +78,7 @@ func (i Incident) Can(c Command, ask Ask, at time.Time) error {
 // in the database must back it.
 func IsDecision(c Command) bool {
 	switch c.(type) {
-	case *Settle, *Keep, *RequestClosure, *ConfirmClosure, *Approve, *Refuse, *Extend:
+	case *SettleRecommendation, *KeepIsolated, *RequestClosure, *ConfirmClosure, *Approve, *Deny, *ExtendIsolation:
 		return true
 	}
 	return false
@@ -87,10 +87,10 @@ func IsDecision(c Command) bool {
 // Commands returns an empty value of every command.
 func Commands() []Command {
 	return []Command{
-		&Assess{}, &Publish{}, &Expedite{}, &Revise{}, &Dismiss{}, &Comment{}, &Recommend{}, &Settle{}, &AdviseTeam{},
-		&Isolate{}, &Release{}, &Keep{}, &Acknowledge{}, &CompleteTask{}, &Verify{}, &RequestClosure{}, &ConfirmClosure{},
+		&Assess{}, &Publish{}, &Expedite{}, &Revise{}, &Dismiss{}, &Comment{}, &Recommend{}, &SettleRecommendation{}, &RecommendResponseTeam{},
+		&Isolate{}, &Release{}, &KeepIsolated{}, &Acknowledge{}, &CompleteTask{}, &Verify{}, &RequestClosure{}, &ConfirmClosure{},
 		&WithdrawClosure{}, &GiveFeedback{}, &AskQuestion{}, &AnswerQuestion{},
-		&Approve{}, &Refuse{}, &Extend{},
+		&Approve{}, &Deny{}, &ExtendIsolation{},
 	}
 }
 
@@ -125,13 +125,13 @@ func jsonProblem(err error) error {
 
 const (
 	maxTitle = 200
-	maxLine  = 500
-	maxText  = 16 << 10
+	MaxLine  = 500
+	MaxText  = 16 << 10
 	maxItems = 100
 )
 
-// text checks a text's presence and its length in characters, which bounds its bytes to four times as many.
-func text(pointer, s string, limit int, required bool) error {
+// CheckText checks a text's presence and its length in characters, which bounds its bytes to four times as many.
+func CheckText(pointer, s string, limit int, required bool) error {
 	switch {
 	case required && strings.TrimSpace(s) == "":
 		return InvalidField(pointer, "is required")
@@ -141,14 +141,14 @@ func text(pointer, s string, limit int, required bool) error {
 	return nil
 }
 
-func items(pointer string, n int) error {
+func CheckCount(pointer string, n int) error {
 	if n > maxItems {
 		return InvalidField(pointer, "has more than %d entries", maxItems)
 	}
 	return nil
 }
 
-func oneOf[T ~string](pointer string, v T, allowed ...T) error {
+func CheckOneOf[T ~string](pointer string, v T, allowed ...T) error {
 	if !slices.Contains(allowed, v) {
 		return InvalidField(pointer, "must be one of %s", strings.Trim(fmt.Sprint(allowed), "[]"))
 	}

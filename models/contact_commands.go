@@ -9,7 +9,7 @@ type Acknowledge struct {
 
 // Name returns "acknowledge".
 func (*Acknowledge) Name() string  { return "acknowledge" }
-func (*Acknowledge) roles() []Role { return anyone }
+func (*Acknowledge) roles() []Role { return clientRoles }
 
 func (c *Acknowledge) validate(time.Time) error {
 	if c.Revision < 0 {
@@ -18,7 +18,7 @@ func (c *Acknowledge) validate(time.Time) error {
 	return nil
 }
 
-func (c *Acknowledge) events(_ Incident, ask Ask) []EventData {
+func (c *Acknowledge) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&AcknowledgedBy{Channel: ask.Via, How: "acknowledged", Revision: c.Revision}}
 }
 
@@ -30,7 +30,7 @@ type CompleteTask struct {
 // Name returns "complete-task".
 func (*CompleteTask) Name() string               { return "complete-task" }
 func (*CompleteTask) roles() []Role              { return []Role{RoleAnalyst, RoleLead, RoleOperator} }
-func (c *CompleteTask) validate(time.Time) error { return text("/task", c.Task, 16, true) }
-func (c *CompleteTask) events(Incident, Ask) []EventData {
+func (c *CompleteTask) validate(time.Time) error { return CheckText("/task", c.Task, 16, true) }
+func (c *CompleteTask) events(Incident, CommandContext) []EventData {
 	return []EventData{&TaskDone{ID: c.Task}}
 }

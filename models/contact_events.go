@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Message is what is recorded of a message to a contact.
-type Message struct {
+// MessageRecord is what is recorded of a message to a contact.
+type MessageRecord struct {
 	Contact  uuid.UUID `json:"contact"`
 	Purpose  Purpose   `json:"purpose"`
 	Revision int       `json:"revision"`
@@ -16,7 +16,7 @@ type Message struct {
 }
 
 // ContactMailed records that the mail vendor took a message for a contact.
-type ContactMailed struct{ Message }
+type ContactMailed struct{ MessageRecord }
 
 // Type returns "contact_mailed".
 func (*ContactMailed) Type() EventType { return "contact_mailed" }
@@ -24,7 +24,7 @@ func (*ContactMailed) Type() EventType { return "contact_mailed" }
 func (d *ContactMailed) apply(_ *Incident, e Event) error { return systemOnly(e) }
 
 // ContactTexted records that the carrier took a text message for a contact.
-type ContactTexted struct{ Message }
+type ContactTexted struct{ MessageRecord }
 
 // Type returns "contact_texted".
 func (*ContactTexted) Type() EventType { return "contact_texted" }
@@ -33,11 +33,11 @@ func (d *ContactTexted) apply(_ *Incident, e Event) error { return systemOnly(e)
 
 // NotDelivered records that a message did not reach its contact, and over which channel they are reached instead.
 type NotDelivered struct {
-	Contact uuid.UUID `json:"contact"`
-	Channel Channel   `json:"channel"`
-	Effect  string    `json:"effect"` // key in the ledger
-	Reason  string    `json:"reason"` // "bounce", "dropped", "undelivered", "rejected", …
-	Instead Channel   `json:"instead,omitempty"`
+	Contact  uuid.UUID `json:"contact"`
+	Channel  Channel   `json:"channel"`
+	Effect   string    `json:"effect"` // key in the ledger
+	Reason   string    `json:"reason"` // "bounce", "dropped", "undelivered", "rejected", …
+	Fallback Channel   `json:"instead,omitempty"`
 }
 
 // Type returns "not_delivered".
@@ -73,7 +73,7 @@ func (*ContactCalled) Type() EventType { return "contact_called" }
 func (d *ContactCalled) apply(_ *Incident, e Event) error { return systemOnly(e) }
 
 // CallRoundEnded ends a round.
-type CallRoundEnded struct{ RoundResult }
+type CallRoundEnded struct{ CallRoundResult }
 
 // Type returns "call_round_ended".
 func (*CallRoundEnded) Type() EventType { return "call_round_ended" }
@@ -101,7 +101,7 @@ type AcknowledgedBy struct {
 func (*AcknowledgedBy) Type() EventType { return "acknowledged" }
 
 func (d *AcknowledgedBy) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhasePublished, PhaseClosureRequested, PhaseClosed); err != nil {
+	if err := i.require(e, SideClient, PhasePublished, PhaseClosureRequested, PhaseClosed); err != nil {
 		return err
 	}
 	if d.Revision > i.Revision {
@@ -110,9 +110,9 @@ func (d *AcknowledgedBy) apply(i *Incident, e Event) error {
 	if i.Acknowledged == nil {
 		i.Acknowledged = &Acknowledgement{Severity: i.PublishedSeverity, By: e.Actor, Channel: d.Channel, How: d.How, At: e.At}
 	}
-	seen := func(s Sighting) bool { return s.By == e.Actor && s.Revision == d.Revision }
-	if d.Revision > 0 && !slices.ContainsFunc(i.Seen, seen) {
-		i.Seen = append(slices.Clone(i.Seen), Sighting{By: e.Actor, Revision: d.Revision, At: e.At})
+	seen := func(s ReadReceipt) bool { return s.By == e.Actor && s.Revision == d.Revision }
+	if d.Revision > 0 && !slices.ContainsFunc(i.ReadReceipts, seen) {
+		i.ReadReceipts = append(slices.Clone(i.ReadReceipts), ReadReceipt{By: e.Actor, Revision: d.Revision, At: e.At})
 	}
 	return nil
 }

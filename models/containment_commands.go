@@ -13,16 +13,16 @@ type Isolate struct {
 
 // Name returns "isolate".
 func (*Isolate) Name() string  { return "isolate" }
-func (*Isolate) roles() []Role { return soc }
+func (*Isolate) roles() []Role { return socRoles }
 
 func (c *Isolate) validate(time.Time) error {
 	if !hostName.MatchString(c.Hostname) {
 		return InvalidField("/hostname", "is not one exact host name")
 	}
-	return text("/reason", c.Reason, maxText, true)
+	return CheckText("/reason", c.Reason, MaxText, true)
 }
 
-func (c *Isolate) events(i Incident, _ Ask) []EventData {
+func (c *Isolate) events(i Incident, _ CommandContext) []EventData {
 	id := fmt.Sprintf("e%d", len(i.Endpoints)+1)
 	if p := i.endpointByHostname(c.Hostname); p != nil {
 		id = p.ID
@@ -38,30 +38,30 @@ type Release struct {
 
 // Name returns "release".
 func (*Release) Name() string  { return "release" }
-func (*Release) roles() []Role { return both }
+func (*Release) roles() []Role { return handlerRoles }
 
 func (c *Release) validate(time.Time) error {
-	return first([]error{text("/endpoint", c.Endpoint, 16, true), text("/reason", c.Reason, maxText, true)})
+	return FirstError([]error{CheckText("/endpoint", c.Endpoint, 16, true), CheckText("/reason", c.Reason, MaxText, true)})
 }
 
-func (c *Release) events(_ Incident, ask Ask) []EventData {
+func (c *Release) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ReleaseRequested{Endpoint: c.Endpoint, Reason: c.Reason, Person: ask.Person}}
 }
 
-// Keep is the client's explicit word to leave an endpoint isolated after closure.
-type Keep struct {
+// KeepIsolated is the client's explicit word to leave an endpoint isolated after closure.
+type KeepIsolated struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
 }
 
 // Name returns "keep".
-func (*Keep) Name() string  { return "keep" }
-func (*Keep) roles() []Role { return decider }
+func (*KeepIsolated) Name() string  { return "keep" }
+func (*KeepIsolated) roles() []Role { return deciderRoles }
 
-func (c *Keep) validate(time.Time) error {
-	return first([]error{text("/endpoint", c.Endpoint, 16, true), text("/reason", c.Reason, maxText, true)})
+func (c *KeepIsolated) validate(time.Time) error {
+	return FirstError([]error{CheckText("/endpoint", c.Endpoint, 16, true), CheckText("/reason", c.Reason, MaxText, true)})
 }
 
-func (c *Keep) events(Incident, Ask) []EventData {
+func (c *KeepIsolated) events(Incident, CommandContext) []EventData {
 	return []EventData{&EndpointKept{Endpoint: c.Endpoint, Reason: c.Reason}}
 }

@@ -17,7 +17,7 @@ type IsolationRequested struct {
 func (*IsolationRequested) Type() EventType { return "isolation_requested" }
 
 func (d *IsolationRequested) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	if i.Drill {
@@ -34,7 +34,7 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 	if p.Desired == DesiredIsolated {
 		return Errorf(Conflict, "endpoint %s is to be isolated already; completing its task has it tried again", p.ID)
 	}
-	p.want(DesiredIsolated, d.Reason, "", e)
+	p.setDesired(DesiredIsolated, d.Reason, "", e)
 	return nil
 }
 
@@ -49,7 +49,7 @@ type ReleaseRequested struct {
 func (*ReleaseRequested) Type() EventType { return "release_requested" }
 
 func (d *ReleaseRequested) apply(i *Incident, e Event) error {
-	if err := i.needs(e, "", PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, "", PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	i.Endpoints = slices.Clone(i.Endpoints)
@@ -57,13 +57,13 @@ func (d *ReleaseRequested) apply(i *Incident, e Event) error {
 	if p == nil || p.Desired != DesiredIsolated {
 		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
 	}
-	p.want(DesiredReleased, d.Reason, d.Person, e)
+	p.setDesired(DesiredReleased, d.Reason, d.Person, e)
 	return nil
 }
 
-// want changes what is wanted of an endpoint. It needs a ruling of its own, unless it takes back what was never
+// setDesired changes what is wanted of an endpoint. It needs a ruling of its own, unless it takes back what was never
 // permitted. Until it is permitted, what stands goes on, with its lease.
-func (p *Endpoint) want(desired Desired, reason, person string, e Event) {
+func (p *Endpoint) setDesired(desired Desired, reason, person string, e Event) {
 	p.Desired, p.Generation, p.Reason, p.Since = desired, p.Generation+1, reason, e.At
 	p.RequestedBy, p.RequestedAs, p.Approval = e.Actor, person, nil
 	p.Problem, p.Drifted = "", false
@@ -79,12 +79,12 @@ type EndpointKept struct {
 func (*EndpointKept) Type() EventType { return "endpoint_kept" }
 
 func (d *EndpointKept) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
-	if p == nil || !p.Held() {
+	if p == nil || !p.IsHeld() {
 		return Errorf(Conflict, "endpoint %s is not isolated", d.Endpoint)
 	}
 	p.Kept = &Kept{By: e.Actor, Reason: d.Reason, At: e.At}
@@ -141,7 +141,7 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	if d.Generation == p.Generation {
 		p.Problem, p.Drifted = d.Problem, d.Drift
 	}
-	if p.Standing == DesiredIsolated && p.Observed == HostIsolated && p.ReviewAt.IsZero() {
+	if p.Permitted == DesiredIsolated && p.Observed == HostIsolated && p.ReviewAt.IsZero() {
 		p.ReviewAt = e.At.Add(time.Duration(p.Lease)) // the lease begins
 	}
 	return nil

@@ -19,8 +19,8 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	}
 	is := func(t *testing.T, i models.Incident, desired, standing models.Desired) {
 		t.Helper()
-		if p := i.Endpoints[0]; p.Desired != desired || p.Standing != standing || !p.Permitted() || p.Unruled() {
-			t.Errorf("wanted %s, permitted %q; want %s and %q: %+v", p.Desired, p.Standing, desired, standing, p)
+		if p := i.Endpoints[0]; p.Desired != desired || p.Permitted != standing || !p.IsPermitted() || p.NeedsRuling() {
+			t.Errorf("wanted %s, permitted %q; want %s and %q: %+v", p.Desired, p.Permitted, desired, standing, p)
 		}
 	}
 	t.Run("a release takes back an isolation nobody approved", func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		ruled(t, &i, auto)
 		mustGive(t, &i, release, models.RoleAnalyst)
 		ruled(t, &i, asked)
-		mustGive(t, &i, &models.Refuse{Approval: "a2", Reason: "leave it"}, models.RoleAdmin)
+		mustGive(t, &i, &models.Deny{Approval: "a2", Reason: "leave it"}, models.RoleAdmin)
 		is(t, i, models.DesiredIsolated, models.DesiredIsolated)
 	})
 	t.Run("a release that the rules forbid", func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		i := begin(t)
 		ruled(t, &i, never)
 		is(t, i, models.DesiredReleased, "")
-		if i.Endpoints[0].Held() {
+		if i.Endpoints[0].IsHeld() {
 			t.Error("it is held")
 		}
 	})
@@ -83,15 +83,15 @@ func TestTheRulesThatHoldWhenItIsGrantedDecide(t *testing.T) {
 			mustGive(t, &i, &models.Isolate{Hostname: "PC-1", Reason: "r"}, models.RoleAnalyst)
 			ruled(t, &i, asked)
 			mustGive(t, &i, &models.Approve{Approval: "a1"}, models.RoleAdmin)
-			if p := i.Endpoints[0]; p.Standing != "" || !p.Unruled() {
+			if p := i.Endpoints[0]; p.Permitted != "" || !p.NeedsRuling() {
 				t.Fatalf("permitted before the rules were asked again: %+v", p)
 			}
 			ruled(t, &i, c.then)
 			p := i.Endpoints[0]
-			if (p.Standing == models.DesiredIsolated) != c.permitted || (p.Approval.Refused != nil) != c.refused {
+			if (p.Permitted == models.DesiredIsolated) != c.permitted || (p.Approval.Denied != nil) != c.refused {
 				t.Errorf("%+v, approval %+v", p, p.Approval)
 			}
-			if !c.permitted && !c.refused && !p.Approval.Answerable() {
+			if !c.permitted && !c.refused && !p.Approval.IsAnswerable() {
 				t.Errorf("the second person is not asked: %+v", p.Approval)
 			}
 		})

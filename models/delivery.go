@@ -19,7 +19,7 @@ const (
 	PurposeQuestionReminder Purpose = "question-reminder" // and is not answered yet
 	PurposeApproval         Purpose = "approval"          // an isolation needs the client's word
 	PurposeLease            Purpose = "lease"             // an isolation lasts long: extend or release?
-	PurposePresent          Purpose = "still-present"     // verification found the threat still there
+	PurposeStillPresent     Purpose = "still-present"     // verification found the threat still there
 	PurposeClosed           Purpose = "closed"            // closure confirmed, feedback asked
 	PurposeReview           Purpose = "review"            // invitation to a threat review
 	PurposeTest             Purpose = "test"              // of a contact's channel
@@ -53,11 +53,11 @@ type Effect struct {
 	Contact    uuid.UUID  `json:"contact"`            // for messages and calls
 	Endpoint   string     `json:"endpoint,omitempty"` // for isolations and releases
 	Workflow   string     `json:"workflow"`           // the workflow that wants to know what becomes of it
-	Rehearsal  bool       `json:"rehearsal,omitzero"` // a fire drill with simulated phones: nothing leaves the house
+	Simulated  bool       `json:"rehearsal,omitzero"` // a fire drill with simulated phones: nothing leaves the house
 }
 
 // MessageEffect is the effect of sending a notice to its one contact over its channel.
-func MessageEffect(r Reference, client uuid.UUID, n Notice) Effect {
+func MessageEffect(r Reference, client uuid.UUID, n Notification) Effect {
 	kind := EffectMail
 	if n.Channel == ChannelSMS {
 		kind = EffectText
@@ -69,13 +69,13 @@ func MessageEffect(r Reference, client uuid.UUID, n Notice) Effect {
 	}
 }
 
-// CheckEffect is the effect of trying one channel of a contact, with a test message or a code, apart from any
+// ChannelCheckEffect is the effect of trying one channel of a contact, with a test message or a code, apart from any
 // incident. The request id tells one wish from the next.
-func CheckEffect(client uuid.UUID, p Purpose, contact uuid.UUID, ch Channel, request string) Effect {
+func ChannelCheckEffect(client uuid.UUID, p Purpose, contact uuid.UUID, ch Channel, request string) Effect {
 	kind := map[Channel]EffectKind{ChannelEmail: EffectMail, ChannelSMS: EffectText, ChannelVoice: EffectCall}[ch]
 	return Effect{
 		Key:  fmt.Sprintf("contact/%s/%s/%s/%s", contact, p, ch, request),
-		Kind: kind, ClientID: client, Purpose: p, Occurrence: 1, Contact: contact, Workflow: CheckWorkflowID(contact, ch),
+		Kind: kind, ClientID: client, Purpose: p, Occurrence: 1, Contact: contact, Workflow: ChannelCheckWorkflowID(contact, ch),
 	}
 }
 
@@ -128,8 +128,8 @@ const (
 // ReasonSuperseded is why a message was canceled that a newer one to the same contact replaced.
 const ReasonSuperseded = "superseded"
 
-// Rehearsal is the vendor's name in the ledger for what never left the house.
-const Rehearsal = "rehearsal"
+// VendorSimulated is the vendor's name in the ledger for what never left the house.
+const VendorSimulated = "rehearsal"
 
 // Delivery is a row of the ledger as people see it.
 type Delivery struct {

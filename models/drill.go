@@ -49,7 +49,7 @@ type DrillChannel struct {
 // MeasureDrill makes the report of a fire drill from its deliveries.
 func MeasureDrill(i Incident, deliveries []Delivery) DrillReport {
 	r := DrillReport{Reference: i.Reference, Phones: i.FireDrill, StartedAt: i.PublishedAt, Contacts: []DrillContact{}}
-	if i.Over() {
+	if i.IsOver() {
 		r.EndedAt = i.ClosedAt
 	}
 	since := func(at time.Time) Duration { return Duration(max(at.Sub(i.PublishedAt), 0).Truncate(time.Millisecond)) }
@@ -68,7 +68,7 @@ func MeasureDrill(i Incident, deliveries []Delivery) DrillReport {
 		if !d.AcknowledgedAt.IsZero() { // what the vendor says later does not matter
 			at = d.AcknowledgedAt
 		}
-		ch := DrillChannel{Channel: d.channel(), Result: d.result(), After: since(at), Dead: d.dead()}
+		ch := DrillChannel{Channel: d.Channel(), Result: d.Result(), After: since(at), Dead: d.IsDead()}
 		c.Channels = append(c.Channels, ch)
 		if d.Outcome == string(OutcomeAcknowledged) && (!c.Answered || ch.After < c.After) {
 			c.Answered, c.How, c.After = true, d.How, ch.After
@@ -85,7 +85,7 @@ func MeasureDrill(i Incident, deliveries []Delivery) DrillReport {
 	return r
 }
 
-func (d Delivery) channel() Channel {
+func (d Delivery) Channel() Channel {
 	switch d.Kind {
 	case EffectText:
 		return ChannelSMS
@@ -96,13 +96,13 @@ func (d Delivery) channel() Channel {
 	}
 }
 
-func (d Delivery) result() string {
+func (d Delivery) Result() string {
 	return cmp.Or(d.Outcome, d.VendorState, string(d.State))
 }
 
-// dead reports whether a delivery shows that its number or address does not work, as opposed to nobody answering.
-func (d Delivery) dead() bool {
-	if d.State == EffectRejected || d.Outcome == string(OutcomeUnreachable) || d.Outcome == string(OutcomeRefused) {
+// IsDead reports whether a delivery shows that its number or address does not work, as opposed to nobody answering.
+func (d Delivery) IsDead() bool {
+	if d.State == EffectRejected || d.Outcome == string(OutcomeUnreachable) || d.Outcome == string(OutcomeRejected) {
 		return true
 	}
 	return slices.Contains([]string{"bounce", "dropped", string(TextUndelivered), string(TextFailed)}, d.VendorState)

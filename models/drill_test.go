@@ -120,7 +120,7 @@ func TestAFireDrillCallsOnceAndNeverReminds(t *testing.T) {
 		if !i.NeedsCalls() || !i.NextCallRound(models.DefaultPolicy()).Equal(t0) {
 			t.Errorf("%s: it does not call everybody after somebody acknowledged", severity)
 		}
-		for _, d := range []models.EventData{&models.CallRoundStarted{Round: 1}, &models.CallRoundEnded{RoundResult: models.RoundResult{Round: 1}}} {
+		for _, d := range []models.EventData{&models.CallRoundStarted{Round: 1}, &models.CallRoundEnded{CallRoundResult: models.CallRoundResult{Round: 1}}} {
 			if err := i.Apply(models.NewEvent(i, t0, models.System(), d)); err != nil {
 				t.Fatal(err)
 			}

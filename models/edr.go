@@ -42,12 +42,12 @@ type EDRStatus struct {
 	Values  map[string]string `json:"values,omitempty"` // those that are no secrets; nil: not known
 	SetAt   time.Time         `json:"set_at,omitzero"`  // when the credentials were; zero: they are the provider's own
 	SetBy   uuid.UUID         `json:"set_by,omitzero"`
-	Check   *EDRChecked       `json:"check,omitempty"` // the last one of this vendor; nil: there was none
+	Check   *EDRCheckRecord   `json:"check,omitempty"` // the last one of this vendor; nil: there was none
 	Changed bool              `json:"changed"`         // the credentials were, since that check
 }
 
-// EDRChecked is what came of the last check of a client's EDR connection.
-type EDRChecked struct {
+// EDRCheckRecord is what came of the last check of a client's EDR connection.
+type EDRCheckRecord struct {
 	Vendor  string    `json:"vendor"`
 	OK      bool      `json:"ok"`
 	Problem string    `json:"problem,omitempty"` // a VendorClass, when it is not OK
@@ -57,7 +57,7 @@ type EDRChecked struct {
 
 // GoLive checks that the connection to the client's EDR is proven: it worked when it was last checked, with the
 // credentials of now.
-func (s EDRStatus) GoLive() Finding {
+func (s EDRStatus) GoLive() GoLiveCheck {
 	missing := []string{}
 	switch {
 	case s.Vendor == "":
@@ -69,5 +69,5 @@ func (s EDRStatus) GoLive() Finding {
 	case !s.Check.OK:
 		missing = append(missing, "the connection to the EDR did not work when it was last checked: "+s.Check.Problem)
 	}
-	return finding("edr", missing)
+	return NewGoLiveCheck("edr", missing)
 }

@@ -24,7 +24,7 @@ type Endpoint struct {
 	AgentID    string     `json:"agent_id,omitempty"`    // the EDR's id, once resolved to exactly one
 	Desired    Desired    `json:"desired"`               // what is wanted now, permitted or not
 	Generation int        `json:"generation"`            // grows with every change of Desired
-	Standing   Desired    `json:"standing,omitempty"`    // what was last permitted, and so may have been ordered; "" for nothing yet
+	Permitted  Desired    `json:"standing,omitempty"`    // what was last permitted, and so may have been ordered; "" for nothing yet
 	Observed   HostState  `json:"observed"`
 	Online     bool       `json:"online"`
 	Problem    string     `json:"problem,omitempty"`
@@ -78,26 +78,26 @@ const (
 	ContainmentFailed    Containment = "failed"
 )
 
-// Permitted reports whether the EDR may be asked for what is wanted of the endpoint now.
-func (p Endpoint) Permitted() bool { return p.Desired == p.stands() }
+// IsPermitted reports whether the EDR may be asked for what is wanted of the endpoint now.
+func (p Endpoint) IsPermitted() bool { return p.Desired == p.permittedState() }
 
-// stands returns what was last permitted of the endpoint: released, when nothing ever was.
-func (p Endpoint) stands() Desired {
-	if p.Standing == DesiredIsolated {
+// permittedState returns what was last permitted of the endpoint: released, when nothing ever was.
+func (p Endpoint) permittedState() Desired {
+	if p.Permitted == DesiredIsolated {
 		return DesiredIsolated
 	}
 	return DesiredReleased
 }
 
-// Held reports whether the endpoint is isolated on our order, or may be: its isolation was permitted, and the EDR has
+// IsHeld reports whether the endpoint is isolated on our order, or may be: its isolation was permitted, and the EDR has
 // not confirmed its release since.
-func (p Endpoint) Held() bool {
-	return p.Standing == DesiredIsolated || p.Standing == DesiredReleased && p.Observed != HostNormal
+func (p Endpoint) IsHeld() bool {
+	return p.Permitted == DesiredIsolated || p.Permitted == DesiredReleased && p.Observed != HostNormal
 }
 
 // permit lets the EDR be asked for what is wanted.
 func (p *Endpoint) permit(lease Duration) {
-	p.Standing, p.Lease, p.Kept = p.Desired, lease, nil
+	p.Permitted, p.Lease, p.Kept = p.Desired, lease, nil
 	p.ReviewAt, p.ReviewDue = time.Time{}, time.Time{}
 }
 
@@ -106,14 +106,14 @@ func (p *Endpoint) permit(lease Duration) {
 func (i Incident) Containment() Containment {
 	var wanted, isolated, releasing, failed, count int
 	for _, e := range i.Endpoints {
-		if e.Standing == "" && e.Desired == DesiredReleased {
+		if e.Permitted == "" && e.Desired == DesiredReleased {
 			continue
 		}
 		count++
 		switch {
 		case e.Problem != "":
 			failed++
-		case e.Desired == DesiredReleased && e.Held():
+		case e.Desired == DesiredReleased && e.IsHeld():
 			releasing++
 		}
 		if e.Desired == DesiredIsolated {

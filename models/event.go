@@ -86,13 +86,13 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 // EventTypes returns an empty value of every kind of event, for readers that must know them all.
 func EventTypes() []EventData {
 	return []EventData{
-		&Opened{}, &Assessed{}, &Published{}, &Revised{}, &Dismissed{}, &Commented{}, &Recommended{}, &Settled{},
-		&TeamAdvised{}, &IsolationRequested{}, &ReleaseRequested{}, &EndpointKept{}, &EndpointObserved{},
+		&Opened{}, &Assessed{}, &Published{}, &Revised{}, &Dismissed{}, &Commented{}, &Recommended{}, &RecommendationSettled{},
+		&ResponseTeamRecommended{}, &IsolationRequested{}, &ReleaseRequested{}, &EndpointKept{}, &EndpointObserved{},
 		&ContactMailed{}, &CallRoundStarted{}, &ContactCalled{}, &CallRoundEnded{}, &AcknowledgedBy{},
 		&TaskOpened{}, &TaskDone{}, &ReminderSent{}, &Verified{}, &ClosureRequested{}, &ClosureConfirmed{},
-		&ClosureWithdrawn{}, &Closed{}, &FeedbackGiven{}, &CommandRefused{},
+		&ClosureWithdrawn{}, &Closed{}, &FeedbackGiven{}, &CommandRejected{},
 		&QuestionAsked{}, &QuestionAnswered{}, &QuestionReminded{}, &QuestionOverdue{}, &ContactTexted{}, &NotDelivered{},
-		&ContainmentRuled{}, &ApprovalGiven{}, &ApprovalRefused{}, &ApprovalLapsed{}, &LeaseDue{}, &LeaseExtended{},
+		&ContainmentRuled{}, &ApprovalGiven{}, &ApprovalDenied{}, &ApprovalExpired{}, &LeaseDue{}, &LeaseExtended{},
 	}
 }
 

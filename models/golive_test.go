@@ -71,7 +71,7 @@ func TestGoLive(t *testing.T) {
 			details []string
 		}{{"reachable", c.reachable}, {"second_person", c.second}, {"verified", c.verified}} {
 			f := got[n]
-			if f.Check != want.check || f.Passed != (len(want.details) == 0) || f.Details == nil || !slices.Equal(f.Details, want.details) {
+			if f.Name != want.check || f.Passed != (len(want.details) == 0) || f.Details == nil || !slices.Equal(f.Details, want.details) {
 				t.Errorf("%s: %+v\nwant %s: %q", c.name, f, want.check, want.details)
 			}
 		}
@@ -80,7 +80,7 @@ func TestGoLive(t *testing.T) {
 
 func TestGoLiveWantsAProvenEDR(t *testing.T) {
 	mde := models.EDR{Vendor: "mde"}
-	works, fails := &models.EDRChecked{Vendor: "mde", OK: true}, &models.EDRChecked{Vendor: "mde", Problem: "config"}
+	works, fails := &models.EDRCheckRecord{Vendor: "mde", OK: true}, &models.EDRCheckRecord{Vendor: "mde", Problem: "config"}
 	for want, s := range map[string]models.EDRStatus{
 		"":                       {EDR: mde, Check: works},
 		"the client has no EDR":  {},
@@ -99,9 +99,9 @@ func TestGoLiveWantsASignedAuthority(t *testing.T) {
 }
 
 // wantFinding wants a check to say that something is missing, or with "" to have passed.
-func wantFinding(t *testing.T, f models.Finding, check, missing string) {
+func wantFinding(t *testing.T, f models.GoLiveCheck, check, missing string) {
 	t.Helper()
-	if f.Check != check || f.Passed != (missing == "") || f.Details == nil || !strings.Contains(strings.Join(f.Details, ""), missing) ||
+	if f.Name != check || f.Passed != (missing == "") || f.Details == nil || !strings.Contains(strings.Join(f.Details, ""), missing) ||
 		len(f.Details) > 0 && missing == "" {
 		t.Errorf("%+v, want %s to say %q", f, check, missing)
 	}

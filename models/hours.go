@@ -73,7 +73,7 @@ func (h Hours) Check(pointer string) error {
 			return InvalidField(at+"/days", "is required")
 		}
 		for m, d := range w.Days {
-			if err := oneOf(at+"/days/"+strconv.Itoa(m), d, Days()...); err != nil {
+			if err := CheckOneOf(at+"/days/"+strconv.Itoa(m), d, Days()...); err != nil {
 				return err
 			}
 		}

@@ -23,8 +23,8 @@ func Severities() []Severity {
 	return []Severity{SeverityCritical, SeverityHigh, SeverityMedium, SeverityLow}
 }
 
-// Valid reports whether s is one of the four severities.
-func (s Severity) Valid() bool { return slices.Contains(Severities(), s) }
+// IsValid reports whether s is one of the four severities.
+func (s Severity) IsValid() bool { return slices.Contains(Severities(), s) }
 
 // Phase is where an incident is in its life.
 type Phase string
@@ -66,17 +66,17 @@ type Incident struct {
 	PublishedSeverity Severity `json:"published_severity,omitempty"`
 	Expedited         bool     `json:"expedited"`
 
-	Alerts       []uuid.UUID `json:"alerts"`
-	Assessment   Assessment  `json:"assessment"`
-	Revision     int         `json:"revision"` // the latest published one, 0 before
-	ResponseTeam *TeamAdvice `json:"response_team,omitempty"`
+	Alerts       []uuid.UUID                 `json:"alerts"`
+	Assessment   Assessment                  `json:"assessment"`
+	Revision     int                         `json:"revision"` // the latest published one, 0 before
+	ResponseTeam *ResponseTeamRecommendation `json:"response_team,omitempty"`
 
 	Recommendations []Recommendation `json:"recommendations"`
 	Endpoints       []Endpoint       `json:"endpoints"`
 	Questions       []Question       `json:"questions"`
 	Approvals       int              `json:"approvals"` // how many were asked of the response authority
 	Acknowledged    *Acknowledgement `json:"acknowledged,omitempty"`
-	Seen            []Sighting       `json:"seen"`
+	ReadReceipts    []ReadReceipt    `json:"seen"`
 	CallRound       int              `json:"call_round"` // the last one started, 0 for none
 	CallRoundEnded  time.Time        `json:"call_round_ended,omitzero"`
 	Tasks           []Task           `json:"tasks"`
@@ -110,8 +110,8 @@ type TimelineEntry struct {
 	Text string    `json:"text"`
 }
 
-// TeamAdvice is the explicit recommendation whether to engage an incident response team.
-type TeamAdvice struct {
+// ResponseTeamRecommendation is the explicit recommendation whether to engage an incident response team.
+type ResponseTeamRecommendation struct {
 	Engage   bool      `json:"engage"`
 	Criteria string    `json:"criteria"`
 	At       time.Time `json:"at"`
@@ -126,8 +126,8 @@ type Acknowledgement struct {
 	At       time.Time `json:"at"`
 }
 
-// Sighting records who has seen which revision.
-type Sighting struct {
+// ReadReceipt records who has seen which revision.
+type ReadReceipt struct {
 	By       Actor     `json:"by"`
 	Revision int       `json:"revision"`
 	At       time.Time `json:"at"`
@@ -148,18 +148,18 @@ type TaskKind string
 
 // The kinds of tasks.
 const (
-	TaskNobodyReached TaskKind = "nobody_reached"  // for the lead: all rounds used up
-	TaskNobodyToReach TaskKind = "nobody_to_reach" // no contact matches this severity
-	TaskVendorDown    TaskKind = "vendor_down"     // goes on by itself, ends by itself
-	TaskRejected      TaskKind = "rejected"        // the vendor will never do it
-	TaskConfig        TaskKind = "config"          // our credentials or settings are wrong
-	TaskUnconfirmed   TaskKind = "unconfirmed"     // an isolation or release the EDR does not confirm
-	TaskNotDelivered  TaskKind = "not_delivered"   // a message the vendor took never reached its contact
-	TaskUnanswered    TaskKind = "unanswered"      // a question's deadline passed
-	TaskRefused       TaskKind = "refused"         // the client or its response authority does not allow an isolation or release
-	TaskUnasked       TaskKind = "unasked"         // an approval waits until the client can see the incident
-	TaskUnapproved    TaskKind = "unapproved"      // nobody of the client answered an approval in time
-	TaskDrift         TaskKind = "drift"           // somebody changed an endpoint's isolation behind our back
+	TaskNobodyReached      TaskKind = "nobody_reached"  // for the lead: all rounds used up
+	TaskNobodyToReach      TaskKind = "nobody_to_reach" // no contact matches this severity
+	TaskVendorDown         TaskKind = "vendor_down"     // goes on by itself, ends by itself
+	TaskRejected           TaskKind = "rejected"        // the vendor will never do it
+	TaskConfig             TaskKind = "config"          // our credentials or settings are wrong
+	TaskUnconfirmed        TaskKind = "unconfirmed"     // an isolation or release the EDR does not confirm
+	TaskNotDelivered       TaskKind = "not_delivered"   // a message the vendor took never reached its contact
+	TaskQuestionUnanswered TaskKind = "unanswered"      // a question's deadline passed
+	TaskDenied             TaskKind = "refused"         // the client or its response authority does not allow an isolation or release
+	TaskApprovalWaiting    TaskKind = "unasked"         // an approval waits until the client can see the incident
+	TaskApprovalUnanswered TaskKind = "unapproved"      // nobody of the client answered an approval in time
+	TaskDrift              TaskKind = "drift"           // somebody changed an endpoint's isolation behind our back
 )
 
 // Verification is the SOC's word on whether the threat is gone.
@@ -202,11 +202,11 @@ type Feedback struct {
 	At      time.Time `json:"at"`
 }
 
-// Over reports whether nothing but feedback can change the incident any more.
-func (i Incident) Over() bool { return i.Phase == PhaseClosed || i.Phase == PhaseDismissed }
+// IsOver reports whether nothing but feedback can change the incident any more.
+func (i Incident) IsOver() bool { return i.Phase == PhaseClosed || i.Phase == PhaseDismissed }
 
-// Published reports whether the client can see the incident.
-func (i Incident) Published() bool { return i.Revision > 0 }
+// IsPublished reports whether the client can see the incident.
+func (i Incident) IsPublished() bool { return i.Revision > 0 }
 
 // Unsettled returns the ids of recommendations the client has not settled yet.
 func (i Incident) Unsettled() []string {
@@ -229,9 +229,9 @@ func (i Incident) OpenTask(kind TaskKind, effect string) *Task {
 	return nil
 }
 
-// VerifiedSinceSettled returns the verification if it is newer than the last settled recommendation, else nil:
+// CurrentVerification returns the verification if it is newer than the last settled recommendation, else nil:
 // what the client did after a verification makes it stale.
-func (i Incident) VerifiedSinceSettled() *Verification {
+func (i Incident) CurrentVerification() *Verification {
 	if i.Verification == nil || i.Verification.Seq < i.SettledSeq {
 		return nil
 	}
@@ -247,13 +247,13 @@ func (i Incident) ReadyToClose() error {
 	if err := i.closureGuards(); err != nil {
 		return err
 	}
-	if held := i.heldEndpoints(); len(held) > 0 {
+	if held := i.unreleasedEndpoints(); len(held) > 0 {
 		return Errorf(Conflict, "endpoint %s is not released yet", held[0])
 	}
 	if i.Closure.Confirmed {
 		return nil
 	}
-	switch v := i.VerifiedSinceSettled(); {
+	switch v := i.CurrentVerification(); {
 	case v == nil:
 		return Errorf(Conflict, "the SOC has not verified yet whether the threat is gone")
 	case !v.Gone:
@@ -275,11 +275,11 @@ func (i Incident) closureGuards() error {
 	return nil
 }
 
-// heldEndpoints are the endpoints that the EDR has not confirmed released and that the client did not choose to keep.
-func (i Incident) heldEndpoints() []string {
+// unreleasedEndpoints are the endpoints that the EDR has not confirmed released and that the client did not choose to keep.
+func (i Incident) unreleasedEndpoints() []string {
 	var ids []string
 	for _, e := range i.Endpoints {
-		if e.Held() && e.Kept == nil {
+		if e.IsHeld() && e.Kept == nil {
 			ids = append(ids, e.ID)
 		}
 	}
@@ -288,22 +288,22 @@ func (i Incident) heldEndpoints() []string {
 
 // NextReminder returns when the client is to be reminded, and false when no reminder is due at all.
 func (i Incident) NextReminder(p Policy) (time.Time, bool) {
-	if i.Turn != TurnClient || i.Over() || i.FireDrill != "" {
+	if i.Turn != TurnClient || i.IsOver() || i.FireDrill != "" {
 		return time.Time{}, false
 	}
 	since := i.TurnSince
 	if i.LastReminder.After(since) {
 		since = i.LastReminder
 	}
-	if i.PublishedSeverity != SeverityCritical && i.RemindAnytime() {
+	if i.PublishedSeverity != SeverityCritical && i.MayRemindAnytime() {
 		return since.Add(time.Duration(p.HighAgainAfter)), true
 	}
 	return since.Add(p.Reminder(i.PublishedSeverity)), true
 }
 
-// RemindAnytime reports whether the next reminder ignores the client's business hours: those of critical incidents do, and
+// MayRemindAnytime reports whether the next reminder ignores the client's business hours: those of critical incidents do, and
 // the one mail again about a high incident that nobody acknowledged.
-func (i Incident) RemindAnytime() bool {
+func (i Incident) MayRemindAnytime() bool {
 	return i.PublishedSeverity == SeverityCritical || i.PublishedSeverity == SeverityHigh && i.Acknowledged == nil && i.Reminders == 0
 }
 
@@ -311,9 +311,9 @@ func (i Incident) RemindAnytime() bool {
 // everybody, once.
 func (i Incident) NeedsCalls() bool {
 	if i.FireDrill != "" {
-		return i.Published() && !i.Over() && i.CallRound == 0
+		return i.IsPublished() && !i.IsOver() && i.CallRound == 0
 	}
-	return !i.Over() && i.PublishedSeverity == SeverityCritical && i.Acknowledged == nil
+	return !i.IsOver() && i.PublishedSeverity == SeverityCritical && i.Acknowledged == nil
 }
 
 // NextCallRound returns when the next round through all contacts begins.

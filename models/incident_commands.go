@@ -8,12 +8,12 @@ import (
 )
 
 var (
-	soc      = []Role{RoleAnalyst, RoleLead}
-	decider  = []Role{RoleResponder, RoleAdmin}
-	anyone   = []Role{RoleViewer, RoleResponder, RoleAdmin}
-	both     = []Role{RoleAnalyst, RoleLead, RoleResponder, RoleAdmin}
-	attackID = regexp.MustCompile(`^T[0-9]{4}(\.[0-9]{3})?$`)
-	hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$`)
+	socRoles     = []Role{RoleAnalyst, RoleLead}
+	deciderRoles = []Role{RoleResponder, RoleAdmin}
+	clientRoles  = []Role{RoleViewer, RoleResponder, RoleAdmin}
+	handlerRoles = []Role{RoleAnalyst, RoleLead, RoleResponder, RoleAdmin}
+	attackID     = regexp.MustCompile(`^T[0-9]{4}(\.[0-9]{3})?$`)
+	hostName     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$`)
 )
 
 // Assess records what the SOC knows. Fields left out stay as they are.
@@ -30,24 +30,24 @@ type Assess struct {
 
 // Name returns "assess".
 func (*Assess) Name() string  { return "assess" }
-func (*Assess) roles() []Role { return soc }
+func (*Assess) roles() []Role { return socRoles }
 
 func (c *Assess) validate(time.Time) error {
 	var errs []error
 	if c.Severity != nil {
-		errs = append(errs, oneOf("/severity", *c.Severity, Severities()...))
+		errs = append(errs, CheckOneOf("/severity", *c.Severity, Severities()...))
 	}
 	if c.Title != nil {
-		errs = append(errs, text("/title", *c.Title, maxTitle, true))
+		errs = append(errs, CheckText("/title", *c.Title, maxTitle, true))
 	}
 	if c.Summary != nil {
-		errs = append(errs, text("/summary", *c.Summary, maxText, false))
+		errs = append(errs, CheckText("/summary", *c.Summary, MaxText, false))
 	}
 	if c.Threat != nil {
-		errs = append(errs, text("/threat", *c.Threat, maxText, false))
+		errs = append(errs, CheckText("/threat", *c.Threat, MaxText, false))
 	}
 	errs = append(errs, c.validateLists())
-	return first(errs)
+	return FirstError(errs)
 }
 
 func (c *Assess) validateLists() error {
@@ -58,30 +58,30 @@ func (c *Assess) validateLists() error {
 		}
 	}
 	for n, v := range deref(c.Indicators) {
-		errs = append(errs, text(fmt.Sprintf("/indicators/%d/type", n), v.Type, 32, true),
-			text(fmt.Sprintf("/indicators/%d/value", n), v.Value, maxLine, true))
+		errs = append(errs, CheckText(fmt.Sprintf("/indicators/%d/type", n), v.Type, 32, true),
+			CheckText(fmt.Sprintf("/indicators/%d/value", n), v.Value, MaxLine, true))
 	}
 	for n, a := range deref(c.Assets) {
-		errs = append(errs, text(fmt.Sprintf("/assets/%d", n), a, maxLine, true))
+		errs = append(errs, CheckText(fmt.Sprintf("/assets/%d", n), a, MaxLine, true))
 	}
 	for n, t := range deref(c.Timeline) {
-		errs = append(errs, text(fmt.Sprintf("/timeline/%d/text", n), t.Text, maxLine, true))
+		errs = append(errs, CheckText(fmt.Sprintf("/timeline/%d/text", n), t.Text, MaxLine, true))
 	}
-	errs = append(errs, items("/techniques", len(deref(c.Techniques))), items("/indicators", len(deref(c.Indicators))),
-		items("/assets", len(deref(c.Assets))), items("/timeline", len(deref(c.Timeline))))
-	return first(errs)
+	errs = append(errs, CheckCount("/techniques", len(deref(c.Techniques))), CheckCount("/indicators", len(deref(c.Indicators))),
+		CheckCount("/assets", len(deref(c.Assets))), CheckCount("/timeline", len(deref(c.Timeline))))
+	return FirstError(errs)
 }
 
-func (c *Assess) events(i Incident, _ Ask) []EventData {
+func (c *Assess) events(i Incident, _ CommandContext) []EventData {
 	d := &Assessed{Severity: i.Severity, Assessment: i.Assessment}
-	set(&d.Severity, c.Severity)
-	set(&d.Assessment.Title, c.Title)
-	set(&d.Assessment.Summary, c.Summary)
-	set(&d.Assessment.Threat, c.Threat)
-	set(&d.Assessment.Techniques, c.Techniques)
-	set(&d.Assessment.Indicators, c.Indicators)
-	set(&d.Assessment.Assets, c.Assets)
-	set(&d.Assessment.Timeline, c.Timeline)
+	setIfGiven(&d.Severity, c.Severity)
+	setIfGiven(&d.Assessment.Title, c.Title)
+	setIfGiven(&d.Assessment.Summary, c.Summary)
+	setIfGiven(&d.Assessment.Threat, c.Threat)
+	setIfGiven(&d.Assessment.Techniques, c.Techniques)
+	setIfGiven(&d.Assessment.Indicators, c.Indicators)
+	setIfGiven(&d.Assessment.Assets, c.Assets)
+	setIfGiven(&d.Assessment.Timeline, c.Timeline)
 	return []EventData{d}
 }
 
@@ -89,19 +89,21 @@ func (c *Assess) events(i Incident, _ Ask) []EventData {
 type Publish struct{}
 
 // Name returns "publish".
-func (*Publish) Name() string                     { return "publish" }
-func (*Publish) roles() []Role                    { return soc }
-func (*Publish) validate(time.Time) error         { return nil }
-func (*Publish) events(Incident, Ask) []EventData { return []EventData{&Published{}} }
+func (*Publish) Name() string                                { return "publish" }
+func (*Publish) roles() []Role                               { return socRoles }
+func (*Publish) validate(time.Time) error                    { return nil }
+func (*Publish) events(Incident, CommandContext) []EventData { return []EventData{&Published{}} }
 
 // Expedite publishes now with what is known, because damage or leakage is happening.
 type Expedite struct{}
 
 // Name returns "expedite".
-func (*Expedite) Name() string                     { return "expedite" }
-func (*Expedite) roles() []Role                    { return soc }
-func (*Expedite) validate(time.Time) error         { return nil }
-func (*Expedite) events(Incident, Ask) []EventData { return []EventData{&Published{Expedited: true}} }
+func (*Expedite) Name() string             { return "expedite" }
+func (*Expedite) roles() []Role            { return socRoles }
+func (*Expedite) validate(time.Time) error { return nil }
+func (*Expedite) events(Incident, CommandContext) []EventData {
+	return []EventData{&Published{Expedited: true}}
+}
 
 // Revise publishes the present assessment as the next revision.
 type Revise struct {
@@ -111,9 +113,9 @@ type Revise struct {
 
 // Name returns "revise".
 func (*Revise) Name() string               { return "revise" }
-func (*Revise) roles() []Role              { return soc }
-func (c *Revise) validate(time.Time) error { return text("/change", c.Change, maxText, true) }
-func (c *Revise) events(Incident, Ask) []EventData {
+func (*Revise) roles() []Role              { return socRoles }
+func (c *Revise) validate(time.Time) error { return CheckText("/change", c.Change, MaxText, true) }
+func (c *Revise) events(Incident, CommandContext) []EventData {
 	return []EventData{&Revised{Change: c.Change, Material: c.Material}}
 }
 
@@ -124,9 +126,9 @@ type Dismiss struct {
 
 // Name returns "dismiss".
 func (*Dismiss) Name() string               { return "dismiss" }
-func (*Dismiss) roles() []Role              { return soc }
-func (c *Dismiss) validate(time.Time) error { return text("/reason", c.Reason, maxText, true) }
-func (c *Dismiss) events(Incident, Ask) []EventData {
+func (*Dismiss) roles() []Role              { return socRoles }
+func (c *Dismiss) validate(time.Time) error { return CheckText("/reason", c.Reason, MaxText, true) }
+func (c *Dismiss) events(Incident, CommandContext) []EventData {
 	return []EventData{&Dismissed{Reason: c.Reason}}
 }
 
@@ -137,9 +139,9 @@ type Comment struct {
 
 // Name returns "comment".
 func (*Comment) Name() string               { return "comment" }
-func (*Comment) roles() []Role              { return both }
-func (c *Comment) validate(time.Time) error { return text("/text", c.Text, maxText, true) }
-func (c *Comment) events(Incident, Ask) []EventData {
+func (*Comment) roles() []Role              { return handlerRoles }
+func (c *Comment) validate(time.Time) error { return CheckText("/text", c.Text, MaxText, true) }
+func (c *Comment) events(Incident, CommandContext) []EventData {
 	return []EventData{&Commented{Text: c.Text}}
 }
 
@@ -150,15 +152,15 @@ type Recommend struct {
 
 // Name returns "recommend".
 func (*Recommend) Name() string               { return "recommend" }
-func (*Recommend) roles() []Role              { return soc }
-func (c *Recommend) validate(time.Time) error { return text("/text", c.Text, maxText, true) }
-func (c *Recommend) events(i Incident, _ Ask) []EventData {
+func (*Recommend) roles() []Role              { return socRoles }
+func (c *Recommend) validate(time.Time) error { return CheckText("/text", c.Text, MaxText, true) }
+func (c *Recommend) events(i Incident, _ CommandContext) []EventData {
 	return []EventData{&Recommended{ID: fmt.Sprintf("r%d", len(i.Recommendations)+1), Text: c.Text}}
 }
 
-// Settle ends a recommendation: mitigated with evidence, or its risk accepted with a reason and an expiry
+// SettleRecommendation ends a recommendation: mitigated with evidence, or its risk accepted with a reason and an expiry
 // date by the person who gives the command, or not applicable with a reason.
-type Settle struct {
+type SettleRecommendation struct {
 	Recommendation string     `json:"recommendation"`
 	Outcome        Settlement `json:"outcome"`
 	Evidence       string     `json:"evidence,omitempty"`
@@ -167,20 +169,20 @@ type Settle struct {
 }
 
 // Name returns "settle".
-func (*Settle) Name() string  { return "settle" }
-func (*Settle) roles() []Role { return decider }
+func (*SettleRecommendation) Name() string  { return "settle" }
+func (*SettleRecommendation) roles() []Role { return deciderRoles }
 
-func (c *Settle) validate(at time.Time) error {
-	return first([]error{
-		text("/recommendation", c.Recommendation, 16, true),
-		oneOf("/outcome", c.Outcome, Mitigated, RiskAccepted, NotApplicable),
-		text("/evidence", c.Evidence, maxText, c.Outcome == Mitigated),
-		text("/reason", c.Reason, maxText, c.Outcome != Mitigated),
+func (c *SettleRecommendation) validate(at time.Time) error {
+	return FirstError([]error{
+		CheckText("/recommendation", c.Recommendation, 16, true),
+		CheckOneOf("/outcome", c.Outcome, Mitigated, RiskAccepted, NotApplicable),
+		CheckText("/evidence", c.Evidence, MaxText, c.Outcome == Mitigated),
+		CheckText("/reason", c.Reason, MaxText, c.Outcome != Mitigated),
 		c.validateExpiry(at),
 	})
 }
 
-func (c *Settle) validateExpiry(at time.Time) error {
+func (c *SettleRecommendation) validateExpiry(at time.Time) error {
 	switch {
 	case c.Outcome != RiskAccepted && !c.ExpiresAt.IsZero():
 		return InvalidField("/expires_at", "belongs to an accepted risk only")
@@ -192,22 +194,24 @@ func (c *Settle) validateExpiry(at time.Time) error {
 	return nil
 }
 
-func (c *Settle) events(Incident, Ask) []EventData {
-	return []EventData{&Settled{Recommendation: c.Recommendation, Outcome: c.Outcome, Evidence: c.Evidence, Reason: c.Reason, ExpiresAt: c.ExpiresAt}}
+func (c *SettleRecommendation) events(Incident, CommandContext) []EventData {
+	return []EventData{&RecommendationSettled{Recommendation: c.Recommendation, Outcome: c.Outcome, Evidence: c.Evidence, Reason: c.Reason, ExpiresAt: c.ExpiresAt}}
 }
 
-// AdviseTeam says whether to engage an incident response team, with the criteria behind it.
-type AdviseTeam struct {
+// RecommendResponseTeam says whether to engage an incident response team, with the criteria behind it.
+type RecommendResponseTeam struct {
 	Engage   bool   `json:"engage"`
 	Criteria string `json:"criteria"`
 }
 
 // Name returns "advise-team".
-func (*AdviseTeam) Name() string               { return "advise-team" }
-func (*AdviseTeam) roles() []Role              { return soc }
-func (c *AdviseTeam) validate(time.Time) error { return text("/criteria", c.Criteria, maxText, true) }
-func (c *AdviseTeam) events(Incident, Ask) []EventData {
-	return []EventData{&TeamAdvised{Engage: c.Engage, Criteria: c.Criteria}}
+func (*RecommendResponseTeam) Name() string  { return "advise-team" }
+func (*RecommendResponseTeam) roles() []Role { return socRoles }
+func (c *RecommendResponseTeam) validate(time.Time) error {
+	return CheckText("/criteria", c.Criteria, MaxText, true)
+}
+func (c *RecommendResponseTeam) events(Incident, CommandContext) []EventData {
+	return []EventData{&ResponseTeamRecommended{Engage: c.Engage, Criteria: c.Criteria}}
 }
 
 // Verify is the SOC's word on whether the threat is gone.
@@ -218,9 +222,9 @@ type Verify struct {
 
 // Name returns "verify".
 func (*Verify) Name() string               { return "verify" }
-func (*Verify) roles() []Role              { return soc }
-func (c *Verify) validate(time.Time) error { return text("/note", c.Note, maxText, true) }
-func (c *Verify) events(Incident, Ask) []EventData {
+func (*Verify) roles() []Role              { return socRoles }
+func (c *Verify) validate(time.Time) error { return CheckText("/note", c.Note, MaxText, true) }
+func (c *Verify) events(Incident, CommandContext) []EventData {
 	return []EventData{&Verified{Gone: c.Gone, Note: c.Note}}
 }
 
@@ -232,16 +236,16 @@ type RequestClosure struct {
 
 // Name returns "request-closure".
 func (*RequestClosure) Name() string  { return "request-closure" }
-func (*RequestClosure) roles() []Role { return decider }
+func (*RequestClosure) roles() []Role { return deciderRoles }
 
 func (c *RequestClosure) validate(time.Time) error {
-	return first([]error{
-		oneOf("/outcome", c.Outcome, OutcomeResolved, OutcomeRiskAccepted, OutcomeFalsePositive),
-		text("/note", c.Note, maxText, true),
+	return FirstError([]error{
+		CheckOneOf("/outcome", c.Outcome, OutcomeResolved, OutcomeRiskAccepted, OutcomeFalsePositive),
+		CheckText("/note", c.Note, MaxText, true),
 	})
 }
 
-func (c *RequestClosure) events(_ Incident, ask Ask) []EventData {
+func (c *RequestClosure) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ClosureRequested{Decision: ask.RequestID, Outcome: c.Outcome, Note: c.Note}}
 }
 
@@ -251,10 +255,12 @@ type ConfirmClosure struct {
 }
 
 // Name returns "confirm-closure".
-func (*ConfirmClosure) Name() string               { return "confirm-closure" }
-func (*ConfirmClosure) roles() []Role              { return decider }
-func (c *ConfirmClosure) validate(time.Time) error { return text("/reason", c.Reason, maxText, true) }
-func (c *ConfirmClosure) events(_ Incident, ask Ask) []EventData {
+func (*ConfirmClosure) Name() string  { return "confirm-closure" }
+func (*ConfirmClosure) roles() []Role { return deciderRoles }
+func (c *ConfirmClosure) validate(time.Time) error {
+	return CheckText("/reason", c.Reason, MaxText, true)
+}
+func (c *ConfirmClosure) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ClosureConfirmed{Decision: ask.RequestID, Reason: c.Reason}}
 }
 
@@ -264,10 +270,12 @@ type WithdrawClosure struct {
 }
 
 // Name returns "withdraw-closure".
-func (*WithdrawClosure) Name() string               { return "withdraw-closure" }
-func (*WithdrawClosure) roles() []Role              { return decider }
-func (c *WithdrawClosure) validate(time.Time) error { return text("/reason", c.Reason, maxText, true) }
-func (c *WithdrawClosure) events(Incident, Ask) []EventData {
+func (*WithdrawClosure) Name() string  { return "withdraw-closure" }
+func (*WithdrawClosure) roles() []Role { return deciderRoles }
+func (c *WithdrawClosure) validate(time.Time) error {
+	return CheckText("/reason", c.Reason, MaxText, true)
+}
+func (c *WithdrawClosure) events(Incident, CommandContext) []EventData {
 	return []EventData{&ClosureWithdrawn{Reason: c.Reason}}
 }
 
@@ -279,20 +287,20 @@ type GiveFeedback struct {
 
 // Name returns "give-feedback".
 func (*GiveFeedback) Name() string  { return "give-feedback" }
-func (*GiveFeedback) roles() []Role { return anyone }
+func (*GiveFeedback) roles() []Role { return clientRoles }
 
 func (c *GiveFeedback) validate(time.Time) error {
 	if c.Rating < 1 || c.Rating > 5 {
 		return InvalidField("/rating", "must be 1 to 5")
 	}
-	return text("/comment", c.Comment, maxText, false)
+	return CheckText("/comment", c.Comment, MaxText, false)
 }
 
-func (c *GiveFeedback) events(Incident, Ask) []EventData {
+func (c *GiveFeedback) events(Incident, CommandContext) []EventData {
 	return []EventData{&FeedbackGiven{Rating: c.Rating, Comment: c.Comment}}
 }
 
-func first(errs []error) error {
+func FirstError(errs []error) error {
 	for _, err := range errs {
 		var e *Error
 		if errors.As(err, &e) {
@@ -309,7 +317,7 @@ func deref[T any](p *[]T) []T {
 	return *p
 }
 
-func set[T any](to *T, from *T) {
+func setIfGiven[T any](to *T, from *T) {
 	if from != nil {
 		*to = *from
 	}

@@ -25,15 +25,15 @@ func (d *Opened) apply(i *Incident, e Event) error {
 	if e.Actor.Side == SideClient {
 		return Errorf(Forbidden, "only the SOC opens incidents")
 	}
-	if !d.Severity.Valid() || d.Title == "" {
+	if !d.Severity.IsValid() || d.Title == "" {
 		return Errorf(Conflict, "an incident needs a title and a severity")
 	}
 	*i = Incident{
 		Reference: d.Reference, ClientID: d.ClientID, Drill: d.Drill || d.FireDrill != "", FireDrill: d.FireDrill, Severity: d.Severity, Alerts: d.Alerts,
 		Assessment: Assessment{Title: d.Title}, Phase: PhaseInvestigating, OpenedAt: e.At,
-		Recommendations: []Recommendation{}, Endpoints: []Endpoint{}, Questions: []Question{}, Seen: []Sighting{}, Tasks: []Task{},
+		Recommendations: []Recommendation{}, Endpoints: []Endpoint{}, Questions: []Question{}, ReadReceipts: []ReadReceipt{}, Tasks: []Task{},
 	}
-	i.turn(TurnSOC, e.At)
+	i.setTurn(TurnSOC, e.At)
 	return nil
 }
 
@@ -47,7 +47,7 @@ type Assessed struct {
 func (*Assessed) Type() EventType { return "assessed" }
 
 func (d *Assessed) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	i.Severity, i.Assessment = d.Severity, d.Assessment
@@ -63,7 +63,7 @@ type Published struct {
 func (*Published) Type() EventType { return "published" }
 
 func (d *Published) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideSOC, PhaseInvestigating); err != nil {
+	if err := i.require(e, SideSOC, PhaseInvestigating); err != nil {
 		return err
 	}
 	if !d.Expedited && i.Assessment.Summary == "" {
@@ -71,8 +71,8 @@ func (d *Published) apply(i *Incident, e Event) error {
 	}
 	i.Phase, i.Revision, i.Expedited, i.PublishedAt = PhasePublished, 1, d.Expedited, e.At
 	i.PublishedSeverity = i.Severity
-	i.askWaiting(e.At)
-	i.turn(TurnClient, e.At)
+	i.askWaitingApprovals(e.At)
+	i.setTurn(TurnClient, e.At)
 	return nil
 }
 
@@ -86,7 +86,7 @@ type Revised struct {
 func (*Revised) Type() EventType { return "revised" }
 
 func (d *Revised) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideSOC, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideSOC, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	i.Revision++
@@ -95,7 +95,7 @@ func (d *Revised) apply(i *Incident, e Event) error {
 		i.Acknowledged = nil // of something less severe: somebody must be reached again
 	}
 	if i.Phase == PhasePublished && d.Material {
-		i.turn(TurnClient, e.At)
+		i.setTurn(TurnClient, e.At)
 	}
 	return nil
 }
@@ -112,26 +112,26 @@ func (d *Dismissed) apply(i *Incident, e Event) error {
 	if i.FireDrill != "" && e.Actor.Side != SideClient {
 		return i.endDrill(e)
 	}
-	if err := i.needs(e, SideSOC, PhaseInvestigating); err != nil {
+	if err := i.require(e, SideSOC, PhaseInvestigating); err != nil {
 		return err
 	}
 	for _, p := range i.Endpoints {
-		if p.Desired == DesiredIsolated || p.Held() {
+		if p.Desired == DesiredIsolated || p.IsHeld() {
 			return Errorf(Conflict, "endpoint %s is isolated or being released", p.ID)
 		}
 	}
 	i.Phase, i.ClosedAt = PhaseDismissed, e.At
-	i.turn(TurnNone, e.At)
+	i.setTurn(TurnNone, e.At)
 	return nil
 }
 
 // endDrill ends a fire drill in whatever phase it is.
 func (i *Incident) endDrill(e Event) error {
-	if i.Over() {
+	if i.IsOver() {
 		return Errorf(Conflict, "the drill is over")
 	}
 	i.Phase, i.ClosedAt = PhaseDismissed, e.At
-	i.turn(TurnNone, e.At)
+	i.setTurn(TurnNone, e.At)
 	return nil
 }
 
@@ -144,11 +144,11 @@ type Commented struct {
 func (*Commented) Type() EventType { return "commented" }
 
 func (d *Commented) apply(i *Incident, e Event) error {
-	if err := i.needs(e, "", PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, "", PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	if i.Phase == PhasePublished {
-		i.turn(otherTurn(e.Actor.Side), e.At)
+		i.setTurn(otherTurn(e.Actor.Side), e.At)
 	}
 	return nil
 }
@@ -170,18 +170,18 @@ type Recommended struct {
 func (*Recommended) Type() EventType { return "recommended" }
 
 func (d *Recommended) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	i.Recommendations = append(slices.Clone(i.Recommendations), Recommendation{ID: d.ID, Text: d.Text, At: e.At})
 	if i.Phase != PhaseInvestigating {
-		i.turn(TurnClient, e.At)
+		i.setTurn(TurnClient, e.At)
 	}
 	return nil
 }
 
-// Settled is how the client ended a recommendation.
-type Settled struct {
+// RecommendationSettled is how the client ended a recommendation.
+type RecommendationSettled struct {
 	Recommendation string     `json:"recommendation"`
 	Outcome        Settlement `json:"outcome"`
 	Evidence       string     `json:"evidence,omitempty"`
@@ -190,10 +190,10 @@ type Settled struct {
 }
 
 // Type returns "settled".
-func (*Settled) Type() EventType { return "settled" }
+func (*RecommendationSettled) Type() EventType { return "settled" }
 
-func (d *Settled) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+func (d *RecommendationSettled) apply(i *Incident, e Event) error {
+	if err := i.require(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	n := slices.IndexFunc(i.Recommendations, func(r Recommendation) bool { return r.ID == d.Recommendation })
@@ -206,25 +206,25 @@ func (d *Settled) apply(i *Incident, e Event) error {
 	r.SettledBy, r.SettledAt = &e.Actor, e.At
 	i.SettledSeq = e.Seq
 	if len(i.Unsettled()) == 0 {
-		i.turn(TurnSOC, e.At)
+		i.setTurn(TurnSOC, e.At)
 	}
 	return nil
 }
 
-// TeamAdvised says whether the client should engage an incident response team, and why.
-type TeamAdvised struct {
+// ResponseTeamRecommended says whether the client should engage an incident response team, and why.
+type ResponseTeamRecommended struct {
 	Engage   bool   `json:"engage"`
 	Criteria string `json:"criteria"`
 }
 
 // Type returns "team_advised".
-func (*TeamAdvised) Type() EventType { return "team_advised" }
+func (*ResponseTeamRecommended) Type() EventType { return "team_advised" }
 
-func (d *TeamAdvised) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+func (d *ResponseTeamRecommended) apply(i *Incident, e Event) error {
+	if err := i.require(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.ResponseTeam = &TeamAdvice{Engage: d.Engage, Criteria: d.Criteria, At: e.At}
+	i.ResponseTeam = &ResponseTeamRecommendation{Engage: d.Engage, Criteria: d.Criteria, At: e.At}
 	return nil
 }
 
@@ -238,11 +238,11 @@ type Verified struct {
 func (*Verified) Type() EventType { return "verified" }
 
 func (d *Verified) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideSOC, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideSOC, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	i.Verification = &Verification{Gone: d.Gone, Note: d.Note, By: e.Actor, At: e.At, Seq: e.Seq}
-	i.turn(TurnClient, e.At)
+	i.setTurn(TurnClient, e.At)
 	return nil
 }
 
@@ -257,7 +257,7 @@ type ClosureRequested struct {
 func (*ClosureRequested) Type() EventType { return "closure_requested" }
 
 func (d *ClosureRequested) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhasePublished); err != nil {
+	if err := i.require(e, SideClient, PhasePublished); err != nil {
 		return err
 	}
 	if err := i.closureGuards(); err != nil {
@@ -265,9 +265,9 @@ func (d *ClosureRequested) apply(i *Incident, e Event) error {
 	}
 	i.Phase = PhaseClosureRequested
 	i.Closure = &Closure{By: e.Actor, Decision: d.Decision, Outcome: d.Outcome, Note: d.Note, At: e.At}
-	i.turn(TurnSOC, e.At)
-	if v := i.VerifiedSinceSettled(); v != nil && !v.Gone {
-		i.turn(TurnClient, e.At)
+	i.setTurn(TurnSOC, e.At)
+	if v := i.CurrentVerification(); v != nil && !v.Gone {
+		i.setTurn(TurnClient, e.At)
 	}
 	return nil
 }
@@ -283,7 +283,7 @@ type ClosureConfirmed struct {
 func (*ClosureConfirmed) Type() EventType { return "closure_confirmed" }
 
 func (d *ClosureConfirmed) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideClient, PhaseClosureRequested); err != nil {
 		return err
 	}
 	c := *i.Closure
@@ -301,11 +301,11 @@ type ClosureWithdrawn struct {
 func (*ClosureWithdrawn) Type() EventType { return "closure_withdrawn" }
 
 func (d *ClosureWithdrawn) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideClient, PhaseClosureRequested); err != nil {
 		return err
 	}
 	i.Phase, i.Closure = PhasePublished, nil
-	i.turn(TurnSOC, e.At)
+	i.setTurn(TurnSOC, e.At)
 	return nil
 }
 
@@ -318,7 +318,7 @@ type Closed struct {
 func (*Closed) Type() EventType { return "closed" }
 
 func (d *Closed) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideClient, PhaseClosureRequested); err != nil {
 		return err
 	}
 	if err := i.ReadyToClose(); err != nil {
@@ -328,7 +328,7 @@ func (d *Closed) apply(i *Incident, e Event) error {
 		return Errorf(Conflict, "there is no decision of the client for this closure")
 	}
 	i.Phase, i.ClosedAt = PhaseClosed, e.At
-	i.turn(TurnNone, e.At)
+	i.setTurn(TurnNone, e.At)
 	return nil
 }
 
@@ -342,16 +342,16 @@ type FeedbackGiven struct {
 func (*FeedbackGiven) Type() EventType { return "feedback_given" }
 
 func (d *FeedbackGiven) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhaseClosed); err != nil {
+	if err := i.require(e, SideClient, PhaseClosed); err != nil {
 		return err
 	}
 	i.Feedback = &Feedback{Rating: d.Rating, Comment: d.Comment, By: e.Actor, At: e.At}
 	return nil
 }
 
-// CommandRefused records a command that came as a signal, whose sender could not be told. By is who asked, and RequestID
+// CommandRejected records a command that came as a signal, whose sender could not be told. By is who asked, and RequestID
 // what the answer to them named the command by.
-type CommandRefused struct {
+type CommandRejected struct {
 	Command   string `json:"command"`
 	Reason    string `json:"reason"`
 	RequestID string `json:"request_id,omitempty"`
@@ -359,12 +359,12 @@ type CommandRefused struct {
 }
 
 // Type returns "command_refused".
-func (*CommandRefused) Type() EventType { return "command_refused" }
+func (*CommandRejected) Type() EventType { return "command_refused" }
 
-func (d *CommandRefused) apply(*Incident, Event) error { return nil }
+func (d *CommandRejected) apply(*Incident, Event) error { return nil }
 
-// needs checks the side of an event's actor ("" allows both) and the incident's phase.
-func (i *Incident) needs(e Event, side Side, phases ...Phase) error {
+// require checks the side of an event's actor ("" allows both) and the incident's phase.
+func (i *Incident) require(e Event, side Side, phases ...Phase) error {
 	if side != "" && e.Actor.Side != side {
 		return Errorf(Forbidden, "only the %s may do this", sideName(side))
 	}
@@ -402,7 +402,7 @@ func phaseName(p Phase) string {
 	}
 }
 
-func (i *Incident) turn(t Turn, at time.Time) {
+func (i *Incident) setTurn(t Turn, at time.Time) {
 	if i.Turn != t {
 		i.Turn, i.TurnSince = t, at
 	}

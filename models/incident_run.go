@@ -10,11 +10,11 @@ import (
 // Names that the desk, the hooks and the workflows share. Search attributes are keywords except
 // AttributeDrill, which is a bool.
 const (
-	IncidentWorkflow  = "Incident"
-	CallRoundWorkflow = "CallRound"
-	EndpointWorkflow  = "Endpoint"
-	CheckWorkflow     = "ChannelCheck"
-	EDRCheckWorkflow  = "EDRCheck"
+	IncidentWorkflow     = "Incident"
+	CallRoundWorkflow    = "CallRound"
+	EndpointWorkflow     = "Endpoint"
+	ChannelCheckWorkflow = "ChannelCheck"
+	EDRCheckWorkflow     = "EDRCheck"
 
 	QueueIncidents = "incidents"
 	QueueMail      = "mail"
@@ -28,37 +28,37 @@ const (
 	AttributeContainment = "WatchfireContainment"
 	AttributeDrill       = "WatchfireDrill"
 
-	SignalKeyPress      = "key-press"      // KeyPress, to a call round, or to its incident when that is over
-	SignalCallProgress  = "call-progress"  // CallProgress, to a call round
-	SignalStop          = "stop"           // no argument, to a call round: somebody acknowledged
-	SignalContactCalled = "contact-called" // CallResult, from a round to its incident
-	SignalRoundEnded    = "round-ended"    // RoundResult, from a round to its incident
-	SignalConsent       = "consent"        // PhoneConsent, from a round of calls for an approval to its incident
-	SignalObserved      = "observed"       // EndpointObserved, from an endpoint to its incident
-	SignalWanted        = "wanted"         // EndpointWish, from an incident to an endpoint
-	SignalUndelivered   = "undelivered"    // Undelivered, from a hook to an incident
-	SignalReply         = "reply"          // Reply, from the text hook to an incident
+	SignalKeyPress         = "key-press"      // KeyPress, to a call round, or to its incident when that is over
+	SignalCallProgress     = "call-progress"  // CallProgress, to a call round
+	SignalStopCalls        = "stop"           // no argument, to a call round: somebody acknowledged
+	SignalContactCalled    = "contact-called" // CallResult, from a round to its incident
+	SignalCallRoundEnded   = "round-ended"    // CallRoundResult, from a round to its incident
+	SignalPhoneConsent     = "consent"        // PhoneConsent, from a round of calls for an approval to its incident
+	SignalEndpointObserved = "observed"       // EndpointObserved, from an endpoint to its incident
+	SignalDesiredState     = "wanted"         // DesiredState, from an incident to an endpoint
+	SignalUndelivered      = "undelivered"    // Undelivered, from a hook to an incident
+	SignalTextReply        = "reply"          // Reply, from the text hook to an incident
 
 	QueryIncident = "incident" // answers Incident
 )
 
-// IncidentRun is all that an incident's workflow carries: its argument at the start and at every
+// State is all that an incident's workflow carries: its argument at the start and at every
 // continue-as-new. Nothing the workflow needs lives outside it.
-type IncidentRun struct {
-	Incident Incident       `json:"incident"`
-	Policy   Policy         `json:"policy"`
-	Answers  []Answer       `json:"answers,omitempty"` // of the latest commands, to answer repeats
-	Refused  []Answer       `json:"refused,omitempty"` // the latest commands that were refused when nobody could be told
-	Notices  []Notice       `json:"notices,omitempty"` // messages not handed over yet
-	Callees  []Reach        `json:"callees,omitempty"` // contacts to be called because a message did not reach them
-	Instead  []string       `json:"instead,omitempty"` // messages another channel was tried for, so that it is tried once
-	Wished   map[string]int `json:"wished,omitempty"`  // endpoint -> number of the wish its workflow was told
-	Rung     map[string]int `json:"rung,omitempty"`    // approval -> how often contacts were called about it
+type State struct {
+	Incident         Incident        `json:"incident"`
+	Policy           Policy          `json:"policy"`
+	Results          []CommandResult `json:"answers,omitempty"` // of the latest commands, to answer repeats
+	Rejected         []CommandResult `json:"refused,omitempty"` // the latest commands that were refused when nobody could be told
+	Notifications    []Notification  `json:"notices,omitempty"` // messages not handed over yet
+	PendingCalls     []Recipient     `json:"callees,omitempty"` // contacts to be called because a message did not reach them
+	FallbacksSent    []string        `json:"instead,omitempty"` // messages another channel was tried for, so that it is tried once
+	EndpointVersions map[string]int  `json:"wished,omitempty"`  // endpoint -> number of the wish its workflow was told
+	ApprovalRounds   map[string]int  `json:"rung,omitempty"`    // approval -> how often contacts were called about it
 }
 
-// Notice is a message that is due: to one contact over one channel, or, while Contact is the zero UUID, to everyone
+// Notification is a message that is due: to one contact over one channel, or, while Contact is the zero UUID, to everyone
 // whose rule matches.
-type Notice struct {
+type Notification struct {
 	Purpose    Purpose   `json:"purpose"`
 	Revision   int       `json:"revision"`
 	Occurrence int       `json:"occurrence"`
@@ -69,26 +69,26 @@ type Notice struct {
 	Severity   Severity  `json:"severity,omitempty"` // of the incident when it fell due; "" when that is not known
 }
 
-// To returns the notice to one contact, as planned.
-func (n Notice) To(r Reach) Notice {
+// AddressedTo returns the notice to one contact, as planned.
+func (n Notification) AddressedTo(r Recipient) Notification {
 	n.Contact, n.Channel, n.At = r.Contact, r.Channel, r.At
 	return n
 }
 
 // Over reports whether the notice's reason is gone before it was sent: the client is not to be reminded of what is
 // not theirs any more.
-func (n Notice) Over(i Incident) bool {
+func (n Notification) Over(i Incident) bool {
 	switch n.Purpose {
 	case PurposeReminder:
-		return i.Turn != TurnClient || i.Over()
+		return i.Turn != TurnClient || i.IsOver()
 	case PurposeQuestion, PurposeQuestionReminder:
-		return i.Over() || !slices.ContainsFunc(i.Questions, func(q Question) bool {
-			return q.Open() && (n.Question == "" || q.ID == n.Question)
+		return i.IsOver() || !slices.ContainsFunc(i.Questions, func(q Question) bool {
+			return q.IsOpen() && (n.Question == "" || q.ID == n.Question)
 		})
-	case PurposePresent:
-		return i.Over()
+	case PurposeStillPresent:
+		return i.IsOver()
 	case PurposeApproval:
-		return !slices.ContainsFunc(i.Endpoints, func(e Endpoint) bool { return e.Approval.Answerable() })
+		return !slices.ContainsFunc(i.Endpoints, func(e Endpoint) bool { return e.Approval.IsAnswerable() })
 	case PurposeLease:
 		return !slices.ContainsFunc(i.Endpoints, func(e Endpoint) bool { return !e.ReviewDue.IsZero() })
 	}
@@ -97,7 +97,7 @@ func (n Notice) Over(i Incident) bool {
 
 // Replaces reports whether an older notice to the same contact over the same channel need not be sent any more, because
 // this one says as much. What may be the word of a critical report stays, unless this is the word of a critical one too.
-func (n Notice) Replaces(old Notice) bool {
+func (n Notification) Replaces(old Notification) bool {
 	report := old.Purpose == PurposePublished || old.Purpose == PurposeRevised
 	critical := old.Severity == SeverityCritical || old.Severity == ""
 	switch {
@@ -115,16 +115,16 @@ func (n Notice) Replaces(old Notice) bool {
 	return false
 }
 
-// CallRoundRun is what a call round's workflow is started with.
-type CallRoundRun struct {
+// CallRoundInput is what a call round's workflow is started with.
+type CallRoundInput struct {
 	Reference Reference     `json:"reference"`
 	ClientID  uuid.UUID     `json:"client_id"`
 	Revision  int           `json:"revision"`
 	Round     int           `json:"round"`
 	Policy    Policy        `json:"policy"`
-	Calls     []Reach       `json:"calls"`
+	Calls     []Recipient   `json:"calls"`
 	Everyone  bool          `json:"everyone,omitzero"` // a drill: go on after somebody acknowledged
-	Rehearsal bool          `json:"rehearsal,omitzero"`
+	Simulated bool          `json:"rehearsal,omitzero"`
 	Approval  *ApprovalCall `json:"approval,omitempty"` // the calls ask for an approval
 }
 
@@ -137,61 +137,61 @@ type ApprovalCall struct {
 
 // PhoneConsent is a contact's key press about an approval, or, with Ended, the word that the calls are over.
 type PhoneConsent struct {
-	Approval string    `json:"approval"`
-	Contact  uuid.UUID `json:"contact"`
-	Person   string    `json:"person,omitempty"` // see PersonOf
-	Granted  bool      `json:"granted"`
-	Ended    bool      `json:"ended,omitzero"`
-	Tried    bool      `json:"tried,omitzero"` // the carrier took a call to everybody who was to be called
+	Approval  string    `json:"approval"`
+	Contact   uuid.UUID `json:"contact"`
+	Person    string    `json:"person,omitempty"` // see PersonOf
+	Granted   bool      `json:"granted"`
+	Ended     bool      `json:"ended,omitzero"`
+	AllCalled bool      `json:"tried,omitzero"` // the carrier took a call to everybody who was to be called
 }
 
-// CheckRun is what a channel check's workflow is started with: one message or call to one contact, apart from any
+// ChannelCheckInput is what a channel check's workflow is started with: one message or call to one contact, apart from any
 // incident.
-type CheckRun struct {
+type ChannelCheckInput struct {
 	Effect  Effect   `json:"effect"`
 	Channel Channel  `json:"channel"`
 	RingFor Duration `json:"ring_for"`
 }
 
-// CheckWorkflowID is the id of the workflow that tries a contact's channel: one at a time.
-func CheckWorkflowID(contact uuid.UUID, ch Channel) string {
+// ChannelCheckWorkflowID is the id of the workflow that tries a contact's channel: one at a time.
+func ChannelCheckWorkflowID(contact uuid.UUID, ch Channel) string {
 	return "contact/" + contact.String() + "/" + string(ch)
 }
 
-// EndpointWish is what an incident wants of an endpoint.
-type EndpointWish struct {
-	Desired    Desired `json:"desired"`
-	Generation int     `json:"generation"`
-	Permitted  bool    `json:"permitted"`        // the EDR may be asked for it; else the device is only looked up
-	LetGo      bool    `json:"let_go,omitempty"` // the incident is over: look after the endpoint no more
-	Again      int     `json:"again,omitempty"`  // grows when a person wants it tried again at once
+// DesiredState is what an incident wants of an endpoint.
+type DesiredState struct {
+	Desired     Desired `json:"desired"`
+	Generation  int     `json:"generation"`
+	Permitted   bool    `json:"permitted"`        // the EDR may be asked for it; else the device is only looked up
+	Detach      bool    `json:"let_go,omitempty"` // the incident is over: look after the endpoint no more
+	RetryNumber int     `json:"again,omitempty"`  // grows when a person wants it tried again at once
 }
 
-// EndpointRun is what an endpoint's workflow carries.
-type EndpointRun struct {
-	Reference Reference        `json:"reference"`
-	ClientID  uuid.UUID        `json:"client_id"`
-	Endpoint  string           `json:"endpoint"`
-	Hostname  string           `json:"hostname"`
-	AgentID   string           `json:"agent_id,omitempty"`
-	Policy    Policy           `json:"policy"`
-	Wish      EndpointWish     `json:"wish"`    // the newest one
-	Order     EndpointWish     `json:"order"`   // the newest one that is permitted; it is pursued
-	Reached   int              `json:"reached"` // generation the EDR last confirmed
-	Touched   bool             `json:"touched"` // the EDR was asked to change something, or may have been
-	Spent     int              `json:"spent"`   // orders of this generation that are over: refused, failed, undone by others
-	Told      EndpointObserved `json:"told"`    // the last report to the incident
+// EndpointState is what an endpoint's workflow carries.
+type EndpointState struct {
+	Reference           Reference        `json:"reference"`
+	ClientID            uuid.UUID        `json:"client_id"`
+	Endpoint            string           `json:"endpoint"`
+	Hostname            string           `json:"hostname"`
+	AgentID             string           `json:"agent_id,omitempty"`
+	Policy              Policy           `json:"policy"`
+	Wanted              DesiredState     `json:"wish"`    // the newest one
+	Permitted           DesiredState     `json:"order"`   // the newest one that is permitted; it is pursued
+	ConfirmedGeneration int              `json:"reached"` // generation the EDR last confirmed
+	ActionSent          bool             `json:"touched"` // the EDR was asked to change something, or may have been
+	FailedActions       int              `json:"spent"`   // orders of this generation that are over: refused, failed, undone by others
+	LastReport          EndpointObserved `json:"told"`    // the last report to the incident
 }
 
 // Undelivered is a vendor's word that a message it took never reached its contact.
 type Undelivered struct {
-	Effect string `json:"effect"`
-	Notice Notice `json:"notice"`
-	Reason string `json:"reason"` // "bounce", "dropped", "undelivered", "failed"
+	Effect       string       `json:"effect"`
+	Notification Notification `json:"notice"`
+	Reason       string       `json:"reason"` // "bounce", "dropped", "undelivered", "failed"
 }
 
-// Reply is a contact's answer to a text message, proven by the code that was in it.
-type Reply struct {
+// TextReply is a contact's answer to a text message, proven by the code that was in it.
+type TextReply struct {
 	Effect  string    `json:"effect"`
 	Contact uuid.UUID `json:"contact"`
 }

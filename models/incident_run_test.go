@@ -28,10 +28,10 @@ func TestANoticeIsOverWhenItsReasonIsGone(t *testing.T) {
 		{models.PurposeQuestion, "", false, false, true, true, true}, // makes up for one that did not arrive
 		{models.PurposeQuestion, "q3", true, true, true, true, true},
 		{models.PurposeQuestionReminder, "q2", false, false, true, true, true},
-		{models.PurposePresent, "", false, false, false, true, true},
+		{models.PurposeStillPresent, "", false, false, false, true, true},
 		{models.PurposeClosed, "", false, false, false, false, false},
 	} {
-		n := models.Notice{Purpose: c.purpose, Question: c.question}
+		n := models.Notification{Purpose: c.purpose, Question: c.question}
 		got := [5]bool{n.Over(client), n.Over(soc), n.Over(answered), n.Over(closed), n.Over(dismissed)}
 		if want := [5]bool{c.client, c.soc, c.answered, c.closed, c.dismissed}; got != want {
 			t.Errorf("%s %s: over %v, want %v (turn client, turn soc, answered, closed, dismissed)", c.purpose, c.question, got, want)
@@ -41,11 +41,11 @@ func TestANoticeIsOverWhenItsReasonIsGone(t *testing.T) {
 
 func TestWhatANewerNoticeReplaces(t *testing.T) {
 	someone, other := uuid.New(), uuid.New()
-	notice := func(p models.Purpose, revision, occurrence int, s models.Severity) models.Notice {
-		return models.Notice{Purpose: p, Revision: revision, Occurrence: occurrence, Severity: s, Contact: someone, Channel: models.ChannelEmail}
+	notice := func(p models.Purpose, revision, occurrence int, s models.Severity) models.Notification {
+		return models.Notification{Purpose: p, Revision: revision, Occurrence: occurrence, Severity: s, Contact: someone, Channel: models.ChannelEmail}
 	}
-	about := func(question string, n models.Notice) models.Notice { n.Question = question; return n }
-	to := func(contact uuid.UUID, ch models.Channel, n models.Notice) models.Notice {
+	about := func(question string, n models.Notification) models.Notification { n.Question = question; return n }
+	to := func(contact uuid.UUID, ch models.Channel, n models.Notification) models.Notification {
 		n.Contact, n.Channel = contact, ch
 		return n
 	}
@@ -55,8 +55,8 @@ func TestWhatANewerNoticeReplaces(t *testing.T) {
 	revised := notice(models.PurposeRevised, 3, 1, low)
 	for _, c := range []struct {
 		name     string
-		newer    models.Notice
-		old      models.Notice
+		newer    models.Notification
+		old      models.Notification
 		replaces bool
 	}{
 		{"a revision the first report", revised, published, true},

@@ -24,11 +24,11 @@ func commands(t *rapid.T, now time.Time) []models.Command {
 		&models.Assess{Summary: &summary, Severity: &severity}, &models.Publish{}, &models.Expedite{},
 		&models.Revise{Change: str("change"), Material: true}, &models.Dismiss{Reason: str("reason")},
 		&models.Comment{Text: str("text")}, &models.Recommend{Text: str("text")},
-		&models.Settle{Recommendation: id("r"), Outcome: models.Mitigated, Evidence: str("evidence")},
-		&models.Settle{Recommendation: id("r"), Outcome: models.RiskAccepted, Reason: str("reason"), ExpiresAt: now.Add(time.Duration(rapid.IntRange(-1, 400).Draw(t, "days")) * 24 * time.Hour)},
-		&models.AdviseTeam{Engage: true, Criteria: str("criteria")},
+		&models.SettleRecommendation{Recommendation: id("r"), Outcome: models.Mitigated, Evidence: str("evidence")},
+		&models.SettleRecommendation{Recommendation: id("r"), Outcome: models.RiskAccepted, Reason: str("reason"), ExpiresAt: now.Add(time.Duration(rapid.IntRange(-1, 400).Draw(t, "days")) * 24 * time.Hour)},
+		&models.RecommendResponseTeam{Engage: true, Criteria: str("criteria")},
 		&models.Isolate{Hostname: rapid.SampledFrom([]string{"PC-1", "PC-2", "*"}).Draw(t, "host"), Reason: str("reason")},
-		&models.Release{Endpoint: id("e"), Reason: str("reason")}, &models.Keep{Endpoint: id("e"), Reason: str("reason")},
+		&models.Release{Endpoint: id("e"), Reason: str("reason")}, &models.KeepIsolated{Endpoint: id("e"), Reason: str("reason")},
 		&models.Acknowledge{Revision: rapid.IntRange(0, 3).Draw(t, "revision")}, &models.CompleteTask{Task: id("t")},
 		&models.Verify{Gone: rapid.Bool().Draw(t, "gone"), Note: str("note")},
 		&models.RequestClosure{Outcome: models.OutcomeResolved, Note: str("note")},
@@ -36,8 +36,8 @@ func commands(t *rapid.T, now time.Time) []models.Command {
 		&models.GiveFeedback{Rating: rapid.IntRange(0, 6).Draw(t, "rating")},
 		&models.AskQuestion{Text: str("text"), Answers: rapid.SampledFrom([][]string{nil, {"yes", "no"}, {""}}).Draw(t, "answers"), Deadline: deadline},
 		&models.AnswerQuestion{Question: id("q"), Answer: rapid.SampledFrom([]string{"", "yes", "perhaps"}).Draw(t, "answer")},
-		&models.Approve{Approval: id("a")}, &models.Refuse{Approval: id("a"), Reason: str("reason")},
-		&models.Extend{Endpoint: id("e"), Reason: str("reason")},
+		&models.Approve{Approval: id("a")}, &models.Deny{Approval: id("a"), Reason: str("reason")},
+		&models.ExtendIsolation{Endpoint: id("e"), Reason: str("reason")},
 	}
 }
 
@@ -63,11 +63,11 @@ func happen(t *rapid.T, i *models.Incident, at time.Time) (events []models.Event
 	}
 	for _, p := range i.Endpoints {
 		switch {
-		case i.Over():
-		case p.Unruled():
+		case i.IsOver():
+		case p.NeedsRuling():
 			say(anyRuling(t, *i, p))
-		case p.Approval.Answerable():
-			say(&models.ApprovalLapsed{Approval: p.Approval.ID, Tried: rapid.Bool().Draw(t, "tried"), AgainAt: at})
+		case p.Approval.IsAnswerable():
+			say(&models.ApprovalExpired{Approval: p.Approval.ID, AllCalled: rapid.Bool().Draw(t, "tried"), NextAskAt: at})
 		case !p.ReviewAt.IsZero():
 			say(&models.LeaseDue{Endpoint: p.ID})
 		}
@@ -77,7 +77,7 @@ func happen(t *rapid.T, i *models.Incident, at time.Time) (events []models.Event
 	for _, q := range i.Questions {
 		if _, n, due := q.NextReminder(); due {
 			say(&models.QuestionReminded{Question: q.ID, Number: n})
-		} else if q.Open() && !q.Overdue {
+		} else if q.IsOpen() && !q.Overdue {
 			say(&models.QuestionOverdue{Question: q.ID})
 		}
 	}
@@ -142,14 +142,14 @@ func TestNoSequenceOfCommandsReachesAnIllegalState(t *testing.T) {
 }
 
 func checkStep(t *rapid.T, was, is models.Incident, events []models.Event) {
-	drillEnded := is.FireDrill != "" && !was.Over() && is.Phase == models.PhaseDismissed
+	drillEnded := is.FireDrill != "" && !was.IsOver() && is.Phase == models.PhaseDismissed
 	if !slices.Contains(legal[was.Phase], is.Phase) && !drillEnded {
 		t.Fatalf("phase went from %s to %s", was.Phase, is.Phase)
 	}
 	if is.Revision < was.Revision {
 		t.Fatal("a revision was taken back")
 	}
-	if (is.Turn == models.TurnNone) != is.Over() {
+	if (is.Turn == models.TurnNone) != is.IsOver() {
 		t.Fatalf("turn %s while it is %s", is.Turn, is.Phase)
 	}
 	checkQuestions(t, was, is)
@@ -167,7 +167,7 @@ func checkStep(t *rapid.T, was, is models.Incident, events []models.Event) {
 	}
 	if is.Phase == models.PhaseClosed && was.Phase != models.PhaseClosed {
 		for _, e := range is.Endpoints {
-			if e.Kept == nil && (e.Desired == models.DesiredIsolated || e.Held()) {
+			if e.Kept == nil && (e.Desired == models.DesiredIsolated || e.IsHeld()) {
 				t.Fatal("closed with an endpoint neither released nor kept")
 			}
 		}
@@ -178,15 +178,15 @@ func checkStep(t *rapid.T, was, is models.Incident, events []models.Event) {
 func checkQuestions(t *rapid.T, was, is models.Incident) {
 	for n, q := range is.Questions {
 		if n >= len(was.Questions) {
-			if !q.Open() || !is.Published() || is.Turn != models.TurnClient {
+			if !q.IsOpen() || !is.IsPublished() || is.Turn != models.TurnClient {
 				t.Fatalf("asked: %+v, turn %s", q, is.Turn)
 			}
 			continue
 		}
-		if old := was.Questions[n]; !old.Open() && snapshot(t, old) != snapshot(t, q) {
+		if old := was.Questions[n]; !old.IsOpen() && snapshot(t, old) != snapshot(t, q) {
 			t.Fatalf("an answered question changed: %+v to %+v", old, q)
 		}
-		if !q.Open() && (q.AnsweredBy.Side != models.SideClient || len(q.Answers) > 0 && !slices.Contains(q.Answers, q.Answer)) {
+		if !q.IsOpen() && (q.AnsweredBy.Side != models.SideClient || len(q.Answers) > 0 && !slices.Contains(q.Answers, q.Answer)) {
 			t.Fatalf("answered: %+v", q)
 		}
 	}

@@ -16,8 +16,8 @@ var (
 	clientID = uuid.MustParse("6f1f3d2e-0000-4000-8000-000000001042")
 )
 
-func ask(role models.Role) models.Ask {
-	return models.Ask{RequestID: "req-" + string(role), Via: "api", Actor: models.Actor{Side: role.Side(), ID: "user-" + string(role), Role: role}}
+func ask(role models.Role) models.CommandContext {
+	return models.CommandContext{RequestID: "req-" + string(role), Via: "api", Actor: models.Actor{Side: role.Side(), ID: "user-" + string(role), Role: role}}
 }
 
 func opened(t interface{ Fatal(...any) }, severity models.Severity) models.Incident {
@@ -32,7 +32,7 @@ func opened(t interface{ Fatal(...any) }, severity models.Severity) models.Incid
 }
 
 // give carries a command out, closing the incident when it is ready, as the workflow does.
-func give(i *models.Incident, c models.Command, a models.Ask, at time.Time) ([]models.Event, error) {
+func give(i *models.Incident, c models.Command, a models.CommandContext, at time.Time) ([]models.Event, error) {
 	events, err := i.Decide(c, a, at)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func TestAThreatStillPresentNeedsTheClientsWordAgain(t *testing.T) {
 	if _, err := give(&i, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "done"}, ask(models.RoleAdmin), t0); models.KindOf(err) != models.Conflict {
 		t.Fatalf("closure with an unsettled recommendation: %v", err)
 	}
-	mustGive(t, &i, &models.Settle{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "CHG-4411"}, models.RoleResponder)
+	mustGive(t, &i, &models.SettleRecommendation{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "CHG-4411"}, models.RoleResponder)
 	mustGive(t, &i, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "done"}, models.RoleAdmin)
 	mustGive(t, &i, &models.Verify{Gone: false, Note: "beacon seen ten minutes ago"}, models.RoleAnalyst)
 	if i.Phase != models.PhaseClosureRequested || i.Turn != models.TurnClient {
@@ -213,7 +213,7 @@ func TestAClosedEventNeedsEveryGuard(t *testing.T) {
 	i := requested(t)
 	mustGive(t, &i, &models.Recommend{Text: "patch"}, models.RoleAnalyst)
 	mustGive(t, &i, &models.Verify{Gone: true, Note: "quiet"}, models.RoleLead)
-	mustGive(t, &i, &models.Settle{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "patched"}, models.RoleAdmin)
+	mustGive(t, &i, &models.SettleRecommendation{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "patched"}, models.RoleAdmin)
 	mustGive(t, &i, &models.Verify{Gone: true, Note: "quiet"}, models.RoleLead)
 	if i.Phase != models.PhaseClosed {
 		t.Errorf("phase %s although every guard holds", i.Phase)

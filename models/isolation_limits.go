@@ -20,7 +20,7 @@ type IsolationSwitch struct {
 }
 
 // Check says what is wrong with a switch.
-func (s IsolationSwitch) Check() error { return text("/reason", s.Reason, 300, true) }
+func (s IsolationSwitch) Check() error { return CheckText("/reason", s.Reason, 300, true) }
 
 // Hold is the ruling on an isolation while the switch stands so: nothing is isolated while it is paused.
 func (s IsolationSwitch) Hold(r Ruling) Ruling {
@@ -30,8 +30,10 @@ func (s IsolationSwitch) Hold(r Ruling) Ruling {
 	return r
 }
 
-// Unasked reports whether the ruling lets something be done that nobody of the client agreed to.
-func (r Ruling) Unasked() bool { return r.Decision == DecideAuto || r.Decision == DecideAskThenAuto }
+// IsAutomatic reports whether the ruling lets something be done that nobody of the client agreed to.
+func (r Ruling) IsAutomatic() bool {
+	return r.Decision == DecideAuto || r.Decision == DecideAskThenAuto
+}
 
 // Exceeded is the ruling on an isolation that would be done unasked, when as many as the policy permits were just ordered:
 // it is asked.

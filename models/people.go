@@ -10,8 +10,8 @@ type Person struct {
 // People says who actors are, by their ids.
 type People map[string]Person
 
-// IncidentView is an incident with who is in it.
-type IncidentView struct {
+// View is an incident with who is in it.
+type View struct {
 	Incident
 	People People `json:"people"`
 }
@@ -30,14 +30,14 @@ type AuthorityView struct {
 
 // Actors lists everybody an incident names.
 func (i Incident) Actors() []Actor {
-	list := settlers(i.Recommendations)
+	list := settledBy(i.Recommendations)
 	for _, p := range i.Endpoints {
 		list = append(list, p.actors()...)
 	}
 	for _, q := range i.Questions {
-		list = add(list, q.AnsweredBy)
+		list = appendActor(list, q.AnsweredBy)
 	}
-	for _, s := range i.Seen {
+	for _, s := range i.ReadReceipts {
 		list = append(list, s.By)
 	}
 	if i.Acknowledged != nil {
@@ -47,7 +47,7 @@ func (i Incident) Actors() []Actor {
 		list = append(list, i.Verification.By)
 	}
 	if i.Closure != nil {
-		list = add(append(list, i.Closure.By), i.Closure.ConfirmedBy)
+		list = appendActor(append(list, i.Closure.By), i.Closure.ConfirmedBy)
 	}
 	if i.Feedback != nil {
 		list = append(list, i.Feedback.By)
@@ -66,18 +66,18 @@ func (p Endpoint) actors() []Actor {
 	for _, c := range p.Approval.Given {
 		list = append(list, c.By)
 	}
-	if p.Approval.Refused != nil {
-		list = append(list, p.Approval.Refused.By)
+	if p.Approval.Denied != nil {
+		list = append(list, p.Approval.Denied.By)
 	}
 	return list
 }
 
 // Actors lists everybody an edition names.
-func (r Revision) Actors() []Actor { return append(settlers(r.Recommendations), r.PublishedBy) }
+func (r Revision) Actors() []Actor { return append(settledBy(r.Recommendations), r.PublishedBy) }
 
 // Actors lists everybody an event names.
 func (e Event) Actors() []Actor {
-	if d, ok := e.Data.(*CommandRefused); ok {
+	if d, ok := e.Data.(*CommandRejected); ok {
 		return []Actor{e.Actor, d.By}
 	}
 	return []Actor{e.Actor}
@@ -92,15 +92,15 @@ func (a Authority) Actors() []Actor {
 	return list
 }
 
-func settlers(recommendations []Recommendation) []Actor {
+func settledBy(recommendations []Recommendation) []Actor {
 	var list []Actor
 	for _, r := range recommendations {
-		list = add(list, r.SettledBy)
+		list = appendActor(list, r.SettledBy)
 	}
 	return list
 }
 
-func add(list []Actor, a *Actor) []Actor {
+func appendActor(list []Actor, a *Actor) []Actor {
 	if a == nil {
 		return list
 	}

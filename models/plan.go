@@ -16,8 +16,8 @@ type Directory struct {
 	Contacts []Contact
 }
 
-// Reach says that a contact is reached over a channel, not before At.
-type Reach struct {
+// Recipient says that a contact is reached over a channel, not before At.
+type Recipient struct {
 	Contact uuid.UUID `json:"contact"`
 	Order   int       `json:"order"`
 	Channel Channel   `json:"channel"`
@@ -27,13 +27,13 @@ type Reach struct {
 
 // Plan is who is reached, how and when.
 type Plan struct {
-	Messages []Reach     `json:"messages"` // one for each contact who has a channel for text
-	Calls    []Reach     `json:"calls"`    // critical only, in calling order: who can be called at that moment
-	Left     []Unreached `json:"left"`     // contacts who are not reached or not called, and why
+	Messages []Recipient `json:"messages"` // one for each contact who has a channel for text
+	Calls    []Recipient `json:"calls"`    // critical only, in calling order: who can be called at that moment
+	Skipped  []Skipped   `json:"left"`     // contacts who are not reached or not called, and why
 }
 
-// Unreached is a contact who is not reached at all, or not called.
-type Unreached struct {
+// Skipped is a contact who is not reached at all, or not called.
+type Skipped struct {
 	Contact uuid.UUID `json:"contact"`
 	Reason  string    `json:"reason"`
 }
@@ -43,16 +43,16 @@ type Unreached struct {
 // for the contact's hours. A call does not wait: a contact whose hours are over is not called now. A number is called
 // once, whoever it belongs to.
 func (d Directory) Plan(s Severity, at time.Time) Plan {
-	p := Plan{Messages: []Reach{}, Calls: []Reach{}, Left: []Unreached{}}
+	p := Plan{Messages: []Recipient{}, Calls: []Recipient{}, Skipped: []Skipped{}}
 	called := map[string]bool{}
 	for _, c := range d.inOrder() {
-		left := func(why string) { p.Left = append(p.Left, Unreached{Contact: c.ID, Reason: why}) }
+		left := func(why string) { p.Skipped = append(p.Skipped, Skipped{Contact: c.ID, Reason: why}) }
 		if !slices.Contains(c.Severities, s) {
 			left("is not to be reached for severity " + string(s))
 			continue
 		}
 		from := d.From(c, s, at)
-		reach := func(ch Channel) Reach { return Reach{Contact: c.ID, Order: c.Order, Channel: ch, At: from} }
+		reach := func(ch Channel) Recipient { return Recipient{Contact: c.ID, Order: c.Order, Channel: ch, At: from} }
 		ch, writable := c.messageChannel()
 		if writable {
 			p.Messages = append(p.Messages, reach(ch))
@@ -76,9 +76,9 @@ func (d Directory) Plan(s Severity, at time.Time) Plan {
 }
 
 // Without leaves out the messages to contacts for whom one of the waiting ones waits over the same channel.
-func (p Plan) Without(waiting []Notice) Plan {
-	waits := func(r Reach) bool {
-		return slices.ContainsFunc(waiting, func(n Notice) bool { return n.Contact == r.Contact && n.Channel == r.Channel })
+func (p Plan) Without(waiting []Notification) Plan {
+	waits := func(r Recipient) bool {
+		return slices.ContainsFunc(waiting, func(n Notification) bool { return n.Contact == r.Contact && n.Channel == r.Channel })
 	}
 	p.Messages = slices.DeleteFunc(slices.Clone(p.Messages), waits)
 	return p
@@ -86,13 +86,13 @@ func (p Plan) Without(waiting []Notice) Plan {
 
 // Callable returns who can be called at a moment for an approval in an incident of a severity, in calling order: contacts
 // whose number was verified, for on their key press a device is isolated.
-func (d Directory) Callable(s Severity, at time.Time) []Reach {
+func (d Directory) Callable(s Severity, at time.Time) []Recipient {
 	called := map[string]bool{}
-	calls := []Reach{}
+	calls := []Recipient{}
 	for _, c := range d.inOrder() {
 		if slices.Contains(c.Severities, s) && c.Has(ChannelVoice) && !c.Verified[ChannelVoice].IsZero() && !called[c.Phone] && d.From(c, s, at).Equal(at) {
 			called[c.Phone] = true
-			calls = append(calls, Reach{Contact: c.ID, Order: c.Order, Channel: ChannelVoice, At: at, Person: PersonOf(c.Email)})
+			calls = append(calls, Recipient{Contact: c.ID, Order: c.Order, Channel: ChannelVoice, At: at, Person: PersonOf(c.Email)})
 		}
 	}
 	return calls
@@ -107,12 +107,12 @@ func (d Directory) From(c Contact, s Severity, at time.Time) time.Time {
 }
 
 // Fallback returns over which other channel, and when, a contact is reached after one failed.
-func (d Directory) Fallback(c Contact, s Severity, failed Channel, at time.Time) (Reach, bool) {
+func (d Directory) Fallback(c Contact, s Severity, failed Channel, at time.Time) (Recipient, bool) {
 	ch, ok := c.After(failed)
-	return Reach{Contact: c.ID, Order: c.Order, Channel: ch, At: d.From(c, s, at)}, ok
+	return Recipient{Contact: c.ID, Order: c.Order, Channel: ch, At: d.From(c, s, at)}, ok
 }
 
-// RemindAt moves a reminder that is due at a moment into the client's business hours, which critical ones ignore.
+// PlanReminder moves a reminder that is due at a moment into the client's business hours, which critical ones ignore.
 func (d Directory) RemindAt(s Severity, due time.Time) time.Time {
 	if s == SeverityCritical {
 		return due
@@ -135,17 +135,17 @@ func (d Directory) inOrder() []Contact {
 	})
 }
 
-// Finding is one check before a client goes live.
-type Finding struct {
-	Check   string   `json:"check"` // "reachable", "second_person", "verified", "edr", "response_authority"
+// GoLiveCheck is one check before a client goes live.
+type GoLiveCheck struct {
+	Name    string   `json:"check"` // "reachable", "second_person", "verified", "edr", "response_authority"
 	Passed  bool     `json:"passed"`
 	Details []string `json:"details"` // what is missing
 }
 
 // GoLive checks that the client can be reached at all: somebody can be called for a critical incident in every hour of
 // the week, never the same single person on every level, and every channel is verified.
-func (d Directory) GoLive() []Finding {
-	var nobody, single week
+func (d Directory) GoLive() []GoLiveCheck {
+	var nobody, single weekSlots
 	verified := []string{}
 	for _, c := range d.inOrder() {
 		for _, ch := range c.Channels {
@@ -155,18 +155,18 @@ func (d Directory) GoLive() []Finding {
 		}
 	}
 	for n := range nobody {
-		people := d.callable(slot(n))
+		people := d.callable(timeOfSlot(n))
 		nobody[n], single[n] = people == 0, people == 1
 	}
-	return []Finding{
-		finding("reachable", spans(nobody, "nobody can be called")),
-		finding("second_person", spans(single, "only one person can be called")),
-		finding("verified", verified),
+	return []GoLiveCheck{
+		NewGoLiveCheck("reachable", joinSlots(nobody, "nobody can be called")),
+		NewGoLiveCheck("second_person", joinSlots(single, "only one person can be called")),
+		NewGoLiveCheck("verified", verified),
 	}
 }
 
-func finding(check string, missing []string) Finding {
-	return Finding{Check: check, Passed: len(missing) == 0, Details: missing}
+func NewGoLiveCheck(check string, missing []string) GoLiveCheck {
+	return GoLiveCheck{Name: check, Passed: len(missing) == 0, Details: missing}
 }
 
 // callable counts the people, told apart by their numbers, who can be called for a critical incident at a time of the week.
@@ -181,15 +181,15 @@ func (d Directory) callable(day Day, t ClockTime) int {
 	return len(numbers)
 }
 
-// week says something of every quarter of an hour of a week, from Monday 00:00 on.
-type week [7 * 24 * 4]bool
+// weekSlots says something of every quarter of an hour of a week, from Monday 00:00 on.
+type weekSlots [7 * 24 * 4]bool
 
-// slot returns the day and the time at which the n-th quarter of an hour of a week begins.
-func slot(n int) (Day, ClockTime) { return Days()[n/(24*4)], ClockTime(n % (24 * 4) * 15) }
+// timeOfSlot returns the day and the time at which the n-th quarter of an hour of a week begins.
+func timeOfSlot(n int) (Day, ClockTime) { return Days()[n/(24*4)], ClockTime(n % (24 * 4) * 15) }
 
-// spans joins quarters of an hour that follow each other, also from Sunday to Monday, into spans such as
+// joinSlots joins quarters of an hour that follow each other, also from Sunday to Monday, into spans such as
 // "sat 00:00 to mon 08:00".
-func spans(is week, what string) []string {
+func joinSlots(is weekSlots, what string) []string {
 	out := []string{}
 	if !slices.Contains(is[:], false) {
 		return append(out, what+" at any time")
@@ -202,8 +202,8 @@ func spans(is week, what string) []string {
 		for is[end] {
 			end = (end + 1) % len(is)
 		}
-		fromDay, from := slot(n)
-		toDay, to := slot(end)
+		fromDay, from := timeOfSlot(n)
+		toDay, to := timeOfSlot(end)
 		out = append(out, fmt.Sprintf("%s from %s %s to %s %s", what, fromDay, from, toDay, to))
 	}
 	return out

@@ -44,7 +44,7 @@ func anyDirectory(t *rapid.T, z *time.Location, most int) models.Directory {
 
 // expected is the plan by the rules as they are told to people: who gets a message, who is called, who is left, in
 // this order of contacts.
-func expected(d models.Directory, s models.Severity, at time.Time, wait func(models.Contact) time.Time) (messages, calls []models.Reach, left []uuid.UUID) {
+func expected(d models.Directory, s models.Severity, at time.Time, wait func(models.Contact) time.Time) (messages, calls []models.Recipient, left []uuid.UUID) {
 	contacts := slices.Clone(d.Contacts)
 	slices.SortFunc(contacts, func(a, b models.Contact) int {
 		if a.Order != b.Order {
@@ -62,14 +62,14 @@ func expected(d models.Directory, s models.Severity, at time.Time, wait func(mod
 		mail, text, voice := slices.Contains(c.Channels, "email"), slices.Contains(c.Channels, "sms"), slices.Contains(c.Channels, "voice")
 		switch {
 		case matches && mail:
-			messages = append(messages, models.Reach{Contact: c.ID, Order: c.Order, Channel: "email", At: from})
+			messages = append(messages, models.Recipient{Contact: c.ID, Order: c.Order, Channel: "email", At: from})
 		case matches && text:
-			messages = append(messages, models.Reach{Contact: c.ID, Order: c.Order, Channel: "sms", At: from})
+			messages = append(messages, models.Recipient{Contact: c.ID, Order: c.Order, Channel: "sms", At: from})
 		}
 		called := matches && voice && s == models.SeverityCritical && from.Equal(at) && !rang[c.Phone]
 		if called {
 			rang[c.Phone] = true
-			calls = append(calls, models.Reach{Contact: c.ID, Order: c.Order, Channel: "voice", At: at})
+			calls = append(calls, models.Recipient{Contact: c.ID, Order: c.Order, Channel: "voice", At: at})
 		}
 		if !called && (!matches || s == models.SeverityCritical || !mail && !text) {
 			left = append(left, c.ID)
@@ -78,8 +78,8 @@ func expected(d models.Directory, s models.Severity, at time.Time, wait func(mod
 	return messages, calls, left
 }
 
-func sameReaches(got, want []models.Reach) bool {
-	return slices.EqualFunc(got, want, func(a, b models.Reach) bool {
+func sameReaches(got, want []models.Recipient) bool {
+	return slices.EqualFunc(got, want, func(a, b models.Recipient) bool {
 		return a.Contact == b.Contact && a.Order == b.Order && a.Channel == b.Channel && a.At.Equal(b.At)
 	})
 }
@@ -94,14 +94,14 @@ func checkPlan(t interface{ Fatalf(string, ...any) }, d models.Directory, s mode
 		t.Fatalf("%s at %s: calls %+v\nwant %+v", s, at.In(d.Zone), p.Calls, calls)
 	}
 	var got []uuid.UUID
-	for _, u := range p.Left {
+	for _, u := range p.Skipped {
 		got = append(got, u.Contact)
 		if u.Reason == "" || strings.ContainsAny(u.Reason, "+@") {
 			t.Fatalf("%s is left because %q", u.Contact, u.Reason)
 		}
 	}
 	if !slices.Equal(got, left) {
-		t.Fatalf("%s at %s: left %v\nwant %v", s, at.In(d.Zone), p.Left, left)
+		t.Fatalf("%s at %s: left %v\nwant %v", s, at.In(d.Zone), p.Skipped, left)
 	}
 }
 
@@ -143,16 +143,16 @@ func TestThePlanSaysWhyAContactIsLeft(t *testing.T) {
 		{ID: contactID(5), Order: 5, Severities: critical, Channels: []models.Channel{"voice"}, Phone: phones[0]},
 	}}
 	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
-	want := []models.Unreached{
+	want := []models.Skipped{
 		{Contact: contactID(1), Reason: "is not to be reached for severity critical"},
 		{Contact: contactID(2), Reason: "has no channel for calls"},
 		{Contact: contactID(3), Reason: "is not called outside their hours"},
 		{Contact: contactID(5), Reason: "has the phone number of a contact who is called before"},
 	}
-	if got := d.Plan(models.SeverityCritical, noon).Left; !slices.Equal(got, want) {
+	if got := d.Plan(models.SeverityCritical, noon).Skipped; !slices.Equal(got, want) {
 		t.Errorf("left %+v\nwant %+v", got, want)
 	}
-	if got := d.Plan(models.SeverityLow, noon).Left; got[0] != (models.Unreached{Contact: contactID(1), Reason: "has no channel for messages"}) {
+	if got := d.Plan(models.SeverityLow, noon).Skipped; got[0] != (models.Skipped{Contact: contactID(1), Reason: "has no channel for messages"}) {
 		t.Errorf("left %+v", got)
 	}
 	if got := snapshot(t, models.Directory{Zone: time.UTC}.Plan(models.SeverityLow, noon)); got != `{"messages":[],"calls":[],"left":[]}` {

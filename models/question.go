@@ -27,14 +27,14 @@ const (
 	questionWindow    = 20 * time.Hour
 )
 
-// Open reports whether the question waits for an answer.
-func (q Question) Open() bool { return q.Answer == "" }
+// IsOpen reports whether the question waits for an answer.
+func (q Question) IsOpen() bool { return q.Answer == "" }
 
 // NextReminder returns when the client is to be reminded of the question, and the reminder's number; false when it is
 // answered or all reminders were sent. A reminder whose time passed while an earlier one was held back is skipped.
 func (q Question) NextReminder() (at time.Time, number int, due bool) {
 	window := min(questionWindow, q.Deadline.Sub(q.AskedAt))
-	for n := q.Reminders + 1; q.Open() && n <= questionReminders; n++ {
+	for n := q.Reminders + 1; q.IsOpen() && n <= questionReminders; n++ {
 		share := time.Duration(1<<n-1) * window / (1<<questionReminders - 1)
 		if at = q.AskedAt.Add(share); at.After(q.RemindedAt) {
 			return at, n, true
@@ -55,11 +55,11 @@ type QuestionAsked struct {
 func (*QuestionAsked) Type() EventType { return "question_asked" }
 
 func (d *QuestionAsked) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideSOC, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideSOC, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
 	i.Questions = append(slices.Clone(i.Questions), Question{ID: d.ID, Text: d.Text, Answers: d.Answers, AskedAt: e.At, Deadline: d.Deadline})
-	i.turn(TurnClient, e.At)
+	i.setTurn(TurnClient, e.At)
 	return nil
 }
 
@@ -73,10 +73,10 @@ type QuestionAnswered struct {
 func (*QuestionAnswered) Type() EventType { return "question_answered" }
 
 func (d *QuestionAnswered) apply(i *Incident, e Event) error {
-	if err := i.needs(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	q, err := i.openQuestion(d.Question)
+	q, err := i.mutableQuestion(d.Question)
 	if err != nil {
 		return err
 	}
@@ -84,8 +84,8 @@ func (d *QuestionAnswered) apply(i *Incident, e Event) error {
 		return InvalidField("/answer", "is not one of the allowed answers")
 	}
 	q.Answer, q.AnsweredBy, q.AnsweredAt = d.Answer, &e.Actor, e.At
-	if !slices.ContainsFunc(i.Questions, Question.Open) {
-		i.turn(TurnSOC, e.At)
+	if !slices.ContainsFunc(i.Questions, Question.IsOpen) {
+		i.setTurn(TurnSOC, e.At)
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func (d *QuestionReminded) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	q, err := i.openQuestion(d.Question)
+	q, err := i.mutableQuestion(d.Question)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (d *QuestionOverdue) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	q, err := i.openQuestion(d.Question)
+	q, err := i.mutableQuestion(d.Question)
 	if err != nil {
 		return err
 	}
@@ -131,9 +131,9 @@ func (d *QuestionOverdue) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// openQuestion returns a question that is not answered, in a list that may be changed.
-func (i *Incident) openQuestion(id string) (*Question, error) {
-	n := slices.IndexFunc(i.Questions, func(q Question) bool { return q.ID == id && q.Open() })
+// mutableQuestion returns a question that is not answered, in a list that may be changed.
+func (i *Incident) mutableQuestion(id string) (*Question, error) {
+	n := slices.IndexFunc(i.Questions, func(q Question) bool { return q.ID == id && q.IsOpen() })
 	if n < 0 {
 		return nil, Errorf(Conflict, "there is no open question %s", id)
 	}

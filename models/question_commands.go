@@ -20,23 +20,23 @@ const (
 
 // Name returns "ask-question".
 func (*AskQuestion) Name() string  { return "ask-question" }
-func (*AskQuestion) roles() []Role { return soc }
+func (*AskQuestion) roles() []Role { return socRoles }
 
 func (c *AskQuestion) validate(at time.Time) error {
-	errs := []error{text("/text", c.Text, maxText, true)}
+	errs := []error{CheckText("/text", c.Text, MaxText, true)}
 	if len(c.Answers) > maxAnswers {
 		errs = append(errs, InvalidField("/answers", "has more than %d entries", maxAnswers))
 	}
 	for n, a := range c.Answers {
-		errs = append(errs, text(fmt.Sprintf("/answers/%d", n), a, maxLine, true))
+		errs = append(errs, CheckText(fmt.Sprintf("/answers/%d", n), a, MaxLine, true))
 	}
 	if !c.Deadline.After(at) || c.Deadline.After(at.Add(longestQuestion)) {
 		errs = append(errs, InvalidField("/deadline", "must lie within the next 90 days"))
 	}
-	return first(errs)
+	return FirstError(errs)
 }
 
-func (c *AskQuestion) events(i Incident, _ Ask) []EventData {
+func (c *AskQuestion) events(i Incident, _ CommandContext) []EventData {
 	id := fmt.Sprintf("q%d", len(i.Questions)+1)
 	answers := append([]string{}, c.Answers...)
 	return []EventData{&QuestionAsked{ID: id, Text: c.Text, Answers: answers, Deadline: c.Deadline.UTC()}}
@@ -50,12 +50,12 @@ type AnswerQuestion struct {
 
 // Name returns "answer-question".
 func (*AnswerQuestion) Name() string  { return "answer-question" }
-func (*AnswerQuestion) roles() []Role { return decider }
+func (*AnswerQuestion) roles() []Role { return deciderRoles }
 
 func (c *AnswerQuestion) validate(time.Time) error {
-	return first([]error{text("/question", c.Question, 16, true), text("/answer", c.Answer, maxText, true)})
+	return FirstError([]error{CheckText("/question", c.Question, 16, true), CheckText("/answer", c.Answer, MaxText, true)})
 }
 
-func (c *AnswerQuestion) events(Incident, Ask) []EventData {
+func (c *AnswerQuestion) events(Incident, CommandContext) []EventData {
 	return []EventData{&QuestionAnswered{Question: c.Question, Answer: c.Answer}}
 }

@@ -21,7 +21,7 @@ func reminders(q models.Question) (offsets []time.Duration) {
 	return offsets
 }
 
-func spans(t *testing.T, words string) (out []time.Duration) {
+func joinSlots(t *testing.T, words string) (out []time.Duration) {
 	for _, w := range strings.Fields(words) {
 		d, err := time.ParseDuration(w)
 		if err != nil {
@@ -45,7 +45,7 @@ func TestSixRemindersOfAQuestionBackOff(t *testing.T) {
 		{63 * time.Minute, "1m 3m 7m 15m 31m 63m"},
 	} {
 		q := models.Question{ID: "q1", AskedAt: t0, Deadline: t0.Add(c.deadline)}
-		if got, want := reminders(q), spans(t, c.want); !slices.Equal(got, want) {
+		if got, want := reminders(q), joinSlots(t, c.want); !slices.Equal(got, want) {
 			t.Errorf("answer wanted within %s: reminders after %v, want %v", c.deadline, got, want)
 		}
 	}
@@ -198,7 +198,7 @@ func TestQuestionsHandTheTurnOver(t *testing.T) {
 	if _, err := give(&i, &models.AskQuestion{Text: "Which VPN?", Deadline: later.Add(time.Hour).In(berlin)}, ask(models.RoleLead), later); err != nil {
 		t.Fatal(err)
 	}
-	if q := i.Questions[1]; q.ID != "q2" || !q.AskedAt.Equal(later) || q.Deadline != later.Add(time.Hour) || !q.Open() || q.Answers == nil {
+	if q := i.Questions[1]; q.ID != "q2" || !q.AskedAt.Equal(later) || q.Deadline != later.Add(time.Hour) || !q.IsOpen() || q.Answers == nil {
 		t.Fatalf("asked %+v", q)
 	}
 	if i.Turn != models.TurnClient || !i.TurnSince.Equal(later) {
@@ -246,7 +246,7 @@ func TestOnlyTheSystemRemindsAndAQuestionOverdueCanBeAnswered(t *testing.T) {
 		}
 	}
 	q := i.Questions[0]
-	if q.Reminders != 3 || !q.RemindedAt.Equal(t0.Add(time.Hour)) || !q.Overdue || !q.Open() || i.Turn != models.TurnClient {
+	if q.Reminders != 3 || !q.RemindedAt.Equal(t0.Add(time.Hour)) || !q.Overdue || !q.IsOpen() || i.Turn != models.TurnClient {
 		t.Fatalf("question %+v, turn %s", q, i.Turn)
 	}
 	mustGive(t, &i, &models.AnswerQuestion{Question: "q1", Answer: "no"}, models.RoleAdmin)

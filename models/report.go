@@ -4,16 +4,16 @@ import "time"
 
 // Revision is one immutable edition of an incident's report: a later finding is a new revision, never a change.
 type Revision struct {
-	Incident        Reference        `json:"incident"`
-	Number          int              `json:"number"` // from 1
-	Severity        Severity         `json:"severity"`
-	Expedited       bool             `json:"expedited"`
-	Assessment      Assessment       `json:"assessment"`
-	Recommendations []Recommendation `json:"recommendations"`
-	ResponseTeam    *TeamAdvice      `json:"response_team,omitempty"`
-	Change          string           `json:"change,omitempty"` // what is new since the revision before
-	PublishedAt     time.Time        `json:"published_at"`
-	PublishedBy     Actor            `json:"published_by"`
+	Incident        Reference                   `json:"incident"`
+	Number          int                         `json:"number"` // from 1
+	Severity        Severity                    `json:"severity"`
+	Expedited       bool                        `json:"expedited"`
+	Assessment      Assessment                  `json:"assessment"`
+	Recommendations []Recommendation            `json:"recommendations"`
+	ResponseTeam    *ResponseTeamRecommendation `json:"response_team,omitempty"`
+	Change          string                      `json:"change,omitempty"` // what is new since the revision before
+	PublishedAt     time.Time                   `json:"published_at"`
+	PublishedBy     Actor                       `json:"published_by"`
 }
 
 // NewRevision makes the edition that event e publishes, from the incident as it is after e.

@@ -75,8 +75,8 @@ const (
 	CallCanceled   CallStatus = "canceled"
 )
 
-// Final reports whether the carrier will say nothing more about the call.
-func (s CallStatus) Final() bool {
+// IsFinal reports whether the carrier will say nothing more about the call.
+func (s CallStatus) IsFinal() bool {
 	switch s {
 	case CallCompleted, CallBusy, CallFailed, CallNoAnswer, CallCanceled:
 		return true
@@ -218,16 +218,16 @@ func (c EDRCredentials) String() string { return "credentials of " + c.Vendor }
 // GoString is what String is.
 func (c EDRCredentials) GoString() string { return c.String() }
 
-// EDRCheck is what came of trying a client's EDR connection: no secret, and nothing the vendor wrote.
-type EDRCheck struct {
+// EDRCheckResult is what came of trying a client's EDR connection: no secret, and nothing the vendor wrote.
+type EDRCheckResult struct {
 	OK           bool         `json:"ok"`
 	Problem      string       `json:"problem,omitempty"` // a VendorClass, when it is not OK
 	Capabilities Capabilities `json:"capabilities"`
 	SetAt        time.Time    `json:"set_at,omitzero"` // when the credentials that were tried were entered; zero: the provider's own
 }
 
-// EDRCheckRun is what the workflow that tries a client's EDR connection is started with.
-type EDRCheckRun struct {
+// EDRCheckInput is what the workflow that tries a client's EDR connection is started with.
+type EDRCheckInput struct {
 	ClientID uuid.UUID `json:"client_id"`
 }
 

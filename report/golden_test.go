@@ -55,7 +55,7 @@ func tags(t testing.TB) []string {
 
 func purposes() []models.Purpose {
 	return []models.Purpose{
-		models.PurposePublished, models.PurposeRevised, models.PurposeReminder, models.PurposePresent, models.PurposeClosed,
+		models.PurposePublished, models.PurposeRevised, models.PurposeReminder, models.PurposeStillPresent, models.PurposeClosed,
 		models.PurposeQuestion, models.PurposeQuestionReminder, models.PurposeApproval, models.PurposeReview,
 		models.PurposeLease,
 		models.PurposeTest, models.PurposeCode,

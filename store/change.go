@@ -9,7 +9,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-type changeRow struct {
+type auditRow struct {
 	ClientID  uuid.UUID
 	At        time.Time
 	ID        uuid.UUID
@@ -21,50 +21,50 @@ type changeRow struct {
 }
 
 // TableName names the table.
-func (changeRow) TableName() string { return "client_changes" }
+func (auditRow) TableName() string { return "client_changes" }
 
-func (r changeRow) model() models.ClientChange {
-	return models.ClientChange{
+func (r auditRow) model() models.AuditEntry {
+	return models.AuditEntry{
 		ID: r.ID, At: r.At.UTC(), By: r.ByUser, Side: r.Side, Operation: r.Operation, Subject: r.Subject, Fields: r.Fields.V,
 	}
 }
 
-// ChangesInTurn lets transactions that change what the client is set up with wait for each other: what one reads before
+// LockClientSettings lets transactions that change what the client is set up with wait for each other: what one reads before
 // and after its change differs by nothing else.
-func (tx *Tx) ChangesInTurn() error {
+func (tx *Tx) LockClientSettings() error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
 	return problem("wait for changes", tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "changes of "+tx.client.String()).Error)
 }
 
-// Note keeps who changed something the client is set up with, beside the change itself; the id is chosen. It is never
+// AppendAudit keeps who changed something the client is set up with, beside the change itself; the id is chosen. It is never
 // changed or removed. Forbidden: the side is not the one the transaction runs for.
-func (tx *Tx) Note(c models.ClientChange) error {
+func (tx *Tx) AppendAudit(c models.AuditEntry) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
-	row := changeRow{
+	row := auditRow{
 		ClientID: tx.client, At: c.At.Truncate(time.Microsecond), ID: uuid.New(), ByUser: c.By, Side: c.Side,
 		Operation: c.Operation, Subject: c.Subject, Fields: document[[]string]{append([]string{}, c.Fields...)},
 	}
 	return problem("note change", tx.db.Create(&row).Error)
 }
 
-// Changes lists what Note kept of the client with the names of the people, also those of the SOC, the newest first, from
+// AuditLog lists what Note kept of the client with the names of the people, also those of the SOC, the newest first, from
 // after the cursor {At, ID}. At most 1,000.
-func (tx *Tx) Changes(c Cursor, limit int) ([]models.ClientChange, error) {
+func (tx *Tx) AuditLog(c Cursor, limit int) ([]models.AuditEntry, error) {
 	if err := tx.needsClient(); err != nil {
 		return nil, err
 	}
 	if _, err := uuid.Parse(c.ID); err != nil && c != (Cursor{}) {
 		return nil, models.InvalidField("/cursor", "is not a cursor of this list")
 	}
-	var rows []changeRow
+	var rows []auditRow
 	if err := page(tx.of("client_changes"), "at", "id", c, limit).Find(&rows).Error; err != nil {
 		return nil, problem("list changes", err)
 	}
-	list, people := each(rows, changeRow.model), make([]uuid.UUID, 0, len(rows))
+	list, people := each(rows, auditRow.model), make([]uuid.UUID, 0, len(rows))
 	for _, row := range rows {
 		people = append(people, row.ByUser)
 	}

@@ -18,14 +18,14 @@ func TestChangesAreKeptOfBothSidesAndPaged(t *testing.T) {
 		if n == 3 {
 			by, as = h.acme.user, store.Portal
 		}
-		h.as(as, h.acme, func(tx *store.Tx) error { return tx.Note(h.change(by, at)) })
+		h.as(as, h.acme, func(tx *store.Tx) error { return tx.AppendAudit(h.change(by, at)) })
 	}
-	h.as(store.SOC, h.other, func(tx *store.Tx) error { return tx.Note(h.change(h.analyst, noon)) })
+	h.as(store.SOC, h.other, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.analyst, noon)) })
 	for _, who := range []store.Audience{store.SOC, store.Portal} {
-		var got []models.ClientChange
+		var got []models.AuditEntry
 		for place := (store.Cursor{}); len(got) < 4; {
 			h.as(who, h.acme, func(tx *store.Tx) error {
-				list, err := tx.Changes(place, 1)
+				list, err := tx.AuditLog(place, 1)
 				h.ok(err)
 				equal(t, "changes on a page", len(list), 1)
 				place = store.Cursor{At: list[0].At, ID: list[0].ID.String()}
@@ -43,17 +43,17 @@ func TestChangesAreKeptOfBothSidesAndPaged(t *testing.T) {
 			same(t, "change", c, h.change(by, c.At))
 		}
 		same(t, "who", people, []string{h.acme.user.Name, h.analyst.Name, h.analyst.Name, h.analyst.Name})
-		if !slices.IsSortedFunc(got, func(a, b models.ClientChange) int { return b.At.Compare(a.At) }) {
+		if !slices.IsSortedFunc(got, func(a, b models.AuditEntry) int { return b.At.Compare(a.At) }) {
 			t.Errorf("not the newest first: %+v", got)
 		}
 		h.as(who, h.acme, func(tx *store.Tx) error {
 			last := got[3]
-			list, err := tx.Changes(store.Cursor{At: last.At, ID: last.ID.String()}, 1)
+			list, err := tx.AuditLog(store.Cursor{At: last.At, ID: last.ID.String()}, 1)
 			equal(t, "changes after the last", len(list), 0)
 			return err
 		})
 		h.refused(h.ForClient(t.Context(), who, h.acme.ID, func(tx *store.Tx) error {
-			_, err := tx.Changes(store.Cursor{At: noon, ID: "x"}, 1)
+			_, err := tx.AuditLog(store.Cursor{At: noon, ID: "x"}, 1)
 			return err
 		}), models.Invalid)
 	}

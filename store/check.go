@@ -17,9 +17,9 @@ type checkRow struct {
 // TableName names the table.
 func (checkRow) TableName() string { return "channel_checks" }
 
-// AskCheck keeps that a channel of a contact is to be tried, and returns when the check began, or the zero time. The
+// RequestChannelCheck keeps that a channel of a contact is to be tried, and returns when the check began, or the zero time. The
 // same request id again changes nothing; with another fingerprint it is Invalid.
-func (tx *Tx) AskCheck(requestID, fingerprint string) (time.Time, error) {
+func (tx *Tx) RequestChannelCheck(requestID, fingerprint string) (time.Time, error) {
 	if err := tx.needsClient(); err != nil {
 		return time.Time{}, err
 	}
@@ -32,9 +32,9 @@ func (tx *Tx) AskCheck(requestID, fingerprint string) (time.Time, error) {
 	return orZero(row.BegunAt), sameRequest(row.Fingerprint, fingerprint, err)
 }
 
-// BeginCheck records that a check which was asked for began, unless it had begun before, and returns when it did.
+// BeginChannelCheck records that a check which was asked for began, unless it had begun before, and returns when it did.
 // NotFound: nobody asked for it.
-func (tx *Tx) BeginCheck(requestID string, at time.Time) (time.Time, error) {
+func (tx *Tx) BeginChannelCheck(requestID string, at time.Time) (time.Time, error) {
 	if err := tx.needsClient(); err != nil {
 		return time.Time{}, err
 	}

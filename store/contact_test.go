@@ -251,30 +251,30 @@ func TestCodes(t *testing.T) {
 func TestChecks(t *testing.T) {
 	h := newHouse(t)
 	h.soc(func(tx *store.Tx) error {
-		_, err := tx.BeginCheck("r", noon)
+		_, err := tx.BeginChannelCheck("r", noon)
 		h.refused(err, models.NotFound)
 		for range 2 {
-			begun, err := tx.AskCheck("r", "mail")
+			begun, err := tx.RequestChannelCheck("r", "mail")
 			h.ok(err)
 			equal(t, "begun before it began", begun, time.Time{})
 		}
 		for range 2 {
-			begun, err := tx.BeginCheck("r", noon)
+			begun, err := tx.BeginChannelCheck("r", noon)
 			h.ok(err)
 			equal(t, "begun", begun, noon)
 		}
-		begun, err := tx.BeginCheck("r", noon.Add(time.Hour))
+		begun, err := tx.BeginChannelCheck("r", noon.Add(time.Hour))
 		h.ok(err)
 		equal(t, "begun again", begun, noon)
-		begun, err = tx.AskCheck("r", "mail")
+		begun, err = tx.RequestChannelCheck("r", "mail")
 		h.ok(err)
 		equal(t, "begun when asked again", begun, noon)
-		_, err = tx.AskCheck("r", "text")
+		_, err = tx.RequestChannelCheck("r", "text")
 		h.refused(err, models.Invalid)
 		return nil
 	})
 	h.as(store.SOC, h.other, func(tx *store.Tx) error {
-		begun, err := tx.AskCheck("r", "text")
+		begun, err := tx.RequestChannelCheck("r", "text")
 		equal(t, "another client's", begun, time.Time{})
 		return err
 	})

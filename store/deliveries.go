@@ -52,15 +52,15 @@ func (tx *Tx) deliveries(q *gorm.DB, c Cursor) ([]models.Delivery, error) {
 		d.ContactName = row.Name
 		out, keys = append(out, d), append(keys, d.Key)
 	}
-	words, err := tx.words(rows[0].Effect.ClientID, keys)
+	words, err := tx.vendorReports(rows[0].Effect.ClientID, keys)
 	for n := range out {
 		out[n].States = append(out[n].States, words[out[n].Key]...)
 	}
 	return out, err
 }
 
-// words returns what vendors said about effects of a client, by the effects' keys, in the order it came.
-func (tx *Tx) words(client uuid.UUID, keys []string) (map[string][]models.DeliveryState, error) {
+// vendorReports returns what vendors said about effects of a client, by the effects' keys, in the order it came.
+func (tx *Tx) vendorReports(client uuid.UUID, keys []string) (map[string][]models.DeliveryState, error) {
 	var rows []effectStateRow
 	err := tx.db.Model(&effectStateRow{}).Select("key", "state", "at", "detail").
 		Where("client_id = ? and key = any(array(select jsonb_array_elements_text(?::jsonb)))", client, document[[]string]{keys}).
@@ -86,18 +86,18 @@ func (tx *Tx) AwaitedReplies(phone string, since time.Time) ([]LedgerRow, error)
 	return each(rows, effectRow.model), problem("list texts", err)
 }
 
-// KnownVendorID reports whether the vendor's id belongs to an effect of any client.
-func (tx *Tx) KnownVendorID(vendor, vendorID string) (known bool, err error) {
+// IsKnownVendorID reports whether the vendor's id belongs to an effect of any client.
+func (tx *Tx) IsKnownVendorID(vendor, vendorID string) (known bool, err error) {
 	err = tx.overEveryClient(func(db *gorm.DB) error {
 		return db.Raw("select exists (select from effects where vendor = ? and vendor_id = ? and vendor_id <> '')", vendor, vendorID).Scan(&known).Error
 	})
 	return known, problem("find vendor's id", err)
 }
 
-// Engaged reports whether a call of ours to a phone number is under way, whichever client's contact has it: one other than
+// IsEngaged reports whether a call of ours to a phone number is under way, whichever client's contact has it: one other than
 // an effect, tried after a moment, of which neither the carrier nor we have told an end. Rehearsals do not count. Until the
 // transaction ends nobody else is told about the number.
-func (tx *Tx) Engaged(phone string, but uuid.UUID, since time.Time) (engaged bool, err error) {
+func (tx *Tx) IsEngaged(phone string, but uuid.UUID, since time.Time) (engaged bool, err error) {
 	if err := tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "call "+phone).Error; err != nil {
 		return false, problem("wait for number", err)
 	}
@@ -105,7 +105,7 @@ func (tx *Tx) Engaged(phone string, but uuid.UUID, since time.Time) (engaged boo
 		return db.Raw(`select exists (select from effects e join contacts c on c.client_id = e.client_id and c.id = e.contact_id
 			where c.phone = ? and e.kind = ? and e.id <> ? and e.attempt_at > ? and e.state in ? and e.vendor <> ?
 				and e.outcome = '' and e.vendor_state not in ?)`,
-			phone, models.EffectCall, but, since, []models.EffectState{models.EffectIntended, models.EffectAccepted}, models.Rehearsal,
+			phone, models.EffectCall, but, since, []models.EffectState{models.EffectIntended, models.EffectAccepted}, models.VendorSimulated,
 			[]models.CallStatus{models.CallCompleted, models.CallBusy, models.CallFailed, models.CallNoAnswer, models.CallCanceled},
 		).Scan(&engaged).Error
 	})

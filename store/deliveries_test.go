@@ -34,7 +34,7 @@ func TestDeliveriesNameContacts(t *testing.T) {
 		_, err := tx.Intend(models.EndpointEffect(i.Reference, h.acme.ID, models.PurposeIsolate, "e1", 1, 1), noon.Add(time.Second))
 		return err
 	})
-	h.advance(h.acme, "sendgrid", store.Word{EventID: "e", Effect: row.ID, State: "deferred", Rank: 2, Sequence: -1, Detail: "421"})
+	h.advance(h.acme, "sendgrid", store.VendorReport{EventID: "e", Effect: row.ID, State: "deferred", Rank: 2, Sequence: -1, Detail: "421"})
 	look := func(who string, tx *store.Tx) error {
 		all, err := tx.Deliveries(i.Reference, store.Cursor{}, 10)
 		h.ok(err)
@@ -116,14 +116,14 @@ func TestDeliveriesAreReadInPages(t *testing.T) {
 			row, err = tx.Intend(e, at)
 			return err
 		})
-		h.advance(te, "v", store.Word{EventID: e.Key, Effect: row.ID, State: "word on " + e.Key, Rank: 1, Sequence: -1})
+		h.advance(te, "v", store.VendorReport{EventID: e.Key, Effect: row.ID, State: "word on " + e.Key, Rank: 1, Sequence: -1})
 		return row
 	}
 	for n := range 8 { // moments are shared, and earlier ones are planned later
 		rows = append(rows, intend(h.acme, message(h.acme, i, models.ChannelEmail, n+1), noon.Add(-time.Duration(n/3)*time.Microsecond)))
 	}
 	rows = append(rows, intend(h.acme, message(h.acme, another, models.ChannelEmail, 1), noon))
-	test := intend(h.acme, models.CheckEffect(h.acme.ID, models.PurposeTest, h.acme.contact.ID, models.ChannelEmail, "r"), noon)
+	test := intend(h.acme, models.ChannelCheckEffect(h.acme.ID, models.PurposeTest, h.acme.contact.ID, models.ChannelEmail, "r"), noon)
 	rows = append(rows, test)
 	intend(h.other, message(h.other, foreign, models.ChannelEmail, 1), noon)
 
@@ -225,13 +225,13 @@ func TestWordsAreListedAsTheyCame(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
 	row := h.intend(h.acme, i, 1)
-	word := func(state string, rank int, at time.Time) store.Word {
-		return store.Word{EventID: fmt.Sprint("event ", 9-rank), Effect: row.ID, State: state, Rank: rank, Sequence: -1, At: at}
+	word := func(state string, rank int, at time.Time) store.VendorReport {
+		return store.VendorReport{EventID: fmt.Sprint("event ", 9-rank), Effect: row.ID, State: state, Rank: rank, Sequence: -1, At: at}
 	}
 	second := noon.Truncate(time.Second) // a vendor may count in seconds
 	h.advance(h.acme, "v", word("delivered", 4, second), word("deferred", 2, second), word("accepted", 0, second.Add(-time.Second)))
 	h.ledger(func(tx *store.Tx) error {
-		_, err := tx.Advance("v", []store.Word{word("a late one", 1, second.Add(-time.Hour))}, noon.Add(time.Minute))
+		_, err := tx.Advance("v", []store.VendorReport{word("a late one", 1, second.Add(-time.Hour))}, noon.Add(time.Minute))
 		return err
 	})
 	var states []string

@@ -104,8 +104,8 @@ func (tx *Tx) Intend(e models.Effect, at time.Time) (LedgerRow, error) {
 	if e.Incident != "" {
 		row.Incident = &e.Incident
 	}
-	if e.Rehearsal {
-		row.Vendor = models.Rehearsal
+	if e.Simulated {
+		row.Vendor = models.VendorSimulated
 	}
 	insert := tx.db.Clauses(clause.OnConflict{
 		Columns: []clause.Column{{Name: "client_id"}, {Name: "key"}}, DoNothing: true,
@@ -126,7 +126,7 @@ func (tx *Tx) Attempt(key string, previous, at time.Time) (bool, error) {
 	}
 	q := tx.of("effects").Where("key = ? and state = ? and attempt_at is not distinct from ?",
 		key, models.EffectIntended, orNull(previous)).UpdateColumns(change)
-	return tx.moved("attempt effect", key, q)
+	return tx.hasMoved("attempt effect", key, q)
 }
 
 // Accept records that the vendor took an effect, under the vendor's id unless a callback has named one before.
@@ -136,15 +136,15 @@ func (tx *Tx) Accept(key, vendor, vendorID string, at time.Time) error {
 		"state": models.EffectAccepted, "vendor": vendor, "accepted_at": at, "updated_at": at,
 		"vendor_id": gorm.Expr("case when vendor_id = '' then ? else vendor_id end", vendorID),
 	})
-	return tx.settled("accept effect", key, models.EffectAccepted, q)
+	return tx.requireState("accept effect", key, models.EffectAccepted, q)
 }
 
-// Refuse records that the vendor will never do an effect. Refusing again changes nothing. Conflict: it was accepted.
-func (tx *Tx) Refuse(key, vendor, reason string, at time.Time) error {
+// Reject records that the vendor will never do an effect. Refusing again changes nothing. Conflict: it was accepted.
+func (tx *Tx) Reject(key, vendor, reason string, at time.Time) error {
 	q := tx.of("effects").Where("key = ? and state = ?", key, models.EffectIntended).UpdateColumns(map[string]any{
 		"state": models.EffectRejected, "vendor": vendor, "reason": clean(reason), "updated_at": at,
 	})
-	return tx.settled("refuse effect", key, models.EffectRejected, q)
+	return tx.requireState("refuse effect", key, models.EffectRejected, q)
 }
 
 // Cancel records that an effect is not wanted any more, and why ("" when its own reason is gone), when no attempt at it
@@ -158,8 +158,8 @@ func (tx *Tx) Cancel(key, reason string, at time.Time) error {
 	return problem("cancel effect", q.Error)
 }
 
-// moved tells an update that came too late from one about an effect that does not exist.
-func (tx *Tx) moved(op, key string, q *gorm.DB) (bool, error) {
+// hasMoved tells an update that came too late from one about an effect that does not exist.
+func (tx *Tx) hasMoved(op, key string, q *gorm.DB) (bool, error) {
 	if q.Error != nil || q.RowsAffected == 1 {
 		return q.Error == nil, problem(op, q.Error)
 	}
@@ -167,8 +167,8 @@ func (tx *Tx) moved(op, key string, q *gorm.DB) (bool, error) {
 	return false, err
 }
 
-// settled is nil when the effect is in the wanted state, by this update or one before.
-func (tx *Tx) settled(op, key string, want models.EffectState, q *gorm.DB) error {
+// requireState is nil when the effect is in the wanted state, by this update or one before.
+func (tx *Tx) requireState(op, key string, want models.EffectState, q *gorm.DB) error {
 	if q.Error != nil || q.RowsAffected == 1 {
 		return problem(op, q.Error)
 	}
@@ -182,9 +182,9 @@ func (tx *Tx) settled(op, key string, want models.EffectState, q *gorm.DB) error
 // Effect returns an effect by its key. NotFound also when it is another client's.
 func (tx *Tx) Effect(key string) (LedgerRow, error) { return tx.effect("key = ?", key) }
 
-// OrderedAgainst reports whether the opposite of an isolation or release may have reached the EDR for the same endpoint
+// OppositeActionSent reports whether the opposite of an isolation or release may have reached the EDR for the same endpoint
 // before: it was accepted, or an attempt at it was made.
-func (tx *Tx) OrderedAgainst(e models.Effect) (bool, error) {
+func (tx *Tx) OppositeActionSent(e models.Effect) (bool, error) {
 	opposite := models.EffectIsolate
 	if e.Kind == models.EffectIsolate {
 		opposite = models.EffectRelease
@@ -228,7 +228,7 @@ func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bo
 func (tx *Tx) SetOutcome(key, outcome string, at time.Time) error {
 	q := tx.of("effects").Where("key = ? and outcome <> ?", key, string(models.OutcomeAcknowledged)).
 		UpdateColumns(map[string]any{"outcome": outcome, "updated_at": at})
-	_, err := tx.moved("record outcome", key, q)
+	_, err := tx.hasMoved("record outcome", key, q)
 	return err
 }
 
@@ -239,6 +239,6 @@ func (tx *Tx) Acknowledge(key string, contact uuid.UUID, how string, at time.Tim
 	q := tx.of("effects").Where("key = ? and outcome <> ?", key, acknowledged).UpdateColumns(map[string]any{
 		"outcome": acknowledged, "acknowledged_by": contact, "acknowledged_at": at, "how": clean(how), "updated_at": at,
 	})
-	_, err := tx.moved("acknowledge effect", key, q)
+	_, err := tx.hasMoved("acknowledge effect", key, q)
 	return err
 }

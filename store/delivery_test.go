@@ -101,14 +101,14 @@ func TestAcceptAndRefuse(t *testing.T) {
 	h.ledger(func(tx *store.Tx) error {
 		h.ok(tx.Accept(taken, "sendgrid", "m-1", noon))
 		h.ok(tx.Accept(taken, "sendgrid", "m-2", noon.Add(time.Hour)))
-		h.refused(tx.Refuse(taken, "sendgrid", "rejected", noon), models.Conflict)
-		h.ok(tx.Refuse(refused, "sendgrid", "rejected 400", noon))
-		h.ok(tx.Refuse(refused, "sendgrid", "rejected 400", noon))
+		h.refused(tx.Reject(taken, "sendgrid", "rejected", noon), models.Conflict)
+		h.ok(tx.Reject(refused, "sendgrid", "rejected 400", noon))
+		h.ok(tx.Reject(refused, "sendgrid", "rejected 400", noon))
 		h.refused(tx.Accept(refused, "sendgrid", "m-3", noon), models.Conflict)
 		h.refused(tx.Accept("no such key", "sendgrid", "m-3", noon), models.NotFound)
-		known, err := tx.KnownVendorID("sendgrid", "m-1")
+		known, err := tx.IsKnownVendorID("sendgrid", "m-1")
 		h.ok(err)
-		unknown, err := tx.KnownVendorID("sendgrid", "m-2")
+		unknown, err := tx.IsKnownVendorID("sendgrid", "m-2")
 		equal(t, "known ids", [2]bool{known, unknown}, [2]bool{true, false})
 		return err
 	})
@@ -224,7 +224,7 @@ func TestCancelWhatWasNotTried(t *testing.T) {
 func TestEffectsAboutNoIncident(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
-	check := models.CheckEffect(h.acme.ID, models.PurposeCode, h.acme.contact.ID, models.ChannelSMS, "request-1")
+	check := models.ChannelCheckEffect(h.acme.ID, models.PurposeCode, h.acme.contact.ID, models.ChannelSMS, "request-1")
 	planned := noon.Add(48 * time.Hour)
 	var row store.LedgerRow
 	h.ledger(func(tx *store.Tx) (err error) {
@@ -237,8 +237,8 @@ func TestEffectsAboutNoIncident(t *testing.T) {
 	equal(t, "occurrence", row.Occurrence, 1)
 	equal(t, "planned at", row.PlannedAt, planned)
 	shown := h.intend(h.acme, i, 1)
-	h.advance(h.acme, "twilio", store.Word{EventID: "e1", Effect: row.ID, State: "sent", Sequence: -1},
-		store.Word{EventID: "e2", Effect: shown.ID, State: "sent", Sequence: -1})
+	h.advance(h.acme, "twilio", store.VendorReport{EventID: "e1", Effect: row.ID, State: "sent", Sequence: -1},
+		store.VendorReport{EventID: "e2", Effect: shown.ID, State: "sent", Sequence: -1})
 	h.soc(func(tx *store.Tx) error {
 		seen, err := tx.Effect(check.Key)
 		equal(t, "the SOC's code", seen.Code(), row.Code())

@@ -122,11 +122,11 @@ func (tx *Tx) EDRStatus() (models.EDRStatus, error) {
 }
 
 // SaveEDRCheck keeps what came of the last check of the client's EDR connection. For the SOC.
-func (tx *Tx) SaveEDRCheck(c models.EDRChecked) error {
+func (tx *Tx) SaveEDRCheck(c models.EDRCheckRecord) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
-	q := tx.db.Table("clients").Where("id = ?", tx.client).UpdateColumns(map[string]any{"edr_check": document[models.EDRChecked]{c}})
+	q := tx.db.Table("clients").Where("id = ?", tx.client).UpdateColumns(map[string]any{"edr_check": document[models.EDRCheckRecord]{c}})
 	return problem("keep check of EDR", q.Error)
 }
 
@@ -154,8 +154,8 @@ func (tx *Tx) SetEDRDataKey(vendor string, setAt time.Time, key []byte) (bool, e
 	return q.RowsAffected == 1, problem("set data key", q.Error)
 }
 
-// KeepsEDRCredentials reports whether credentials of any client are kept.
-func (s *Store) KeepsEDRCredentials(ctx context.Context) (kept bool, err error) {
+// HasEDRCredentials reports whether credentials of any client are kept.
+func (s *Store) HasEDRCredentials(ctx context.Context) (kept bool, err error) {
 	err = s.ForSOC(ctx, func(tx *Tx) error {
 		var vendors []string
 		err := tx.of("edr_credentials").Limit(1).Pluck("vendor", &vendors).Error
@@ -165,8 +165,8 @@ func (s *Store) KeepsEDRCredentials(ctx context.Context) (kept bool, err error) 
 	return kept, err
 }
 
-// HoldsEndpoints reports whether an incident of the client has a device that is isolated, or on its way there or back.
-func (tx *Tx) HoldsEndpoints() (bool, error) {
+// HasIsolatedEndpoints reports whether an incident of the client has a device that is isolated, or on its way there or back.
+func (tx *Tx) HasIsolatedEndpoints() (bool, error) {
 	var held bool
 	err := tx.of("incidents").Select("count(*) > 0").
 		Where("containment in ? and phase not in ?", []models.Containment{

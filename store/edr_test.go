@@ -36,7 +36,7 @@ func (h *house) edrOf(te tenant, vendor string) (c store.EDRCredentials, err err
 
 func TestEDRCredentialsAreReplaced(t *testing.T) {
 	h := newHouse(t)
-	kept, err := h.KeepsEDRCredentials(t.Context())
+	kept, err := h.HasEDRCredentials(t.Context())
 	h.ok(err)
 	equal(t, "kept at first", kept, false)
 	_, err = h.edrOf(h.acme, "mde")
@@ -64,7 +64,7 @@ func TestEDRCredentialsAreReplaced(t *testing.T) {
 		}
 		return err
 	})
-	kept, err = h.KeepsEDRCredentials(t.Context())
+	kept, err = h.HasEDRCredentials(t.Context())
 	h.ok(err)
 	equal(t, "kept", kept, true)
 	_, err = h.edrOf(h.other, "mde")
@@ -89,7 +89,7 @@ func TestWhatIsKnownOfAnEDR(t *testing.T) {
 	c := edrCredentials("mde", noon)
 	want := models.EDRStatus{EDR: models.EDR{Vendor: "mde"}, BaseURL: c.BaseURL, Values: c.Open, SetAt: noon, SetBy: c.UpdatedBy}
 	same(t, "never checked", status(store.SOC), want)
-	checked := models.EDRChecked{Vendor: "mde", Problem: "config", At: noon.Add(time.Minute), SetAt: noon}
+	checked := models.EDRCheckRecord{Vendor: "mde", Problem: "config", At: noon.Add(time.Minute), SetAt: noon}
 	save := func(tx *store.Tx) error { return tx.SaveEDRCheck(checked) }
 	h.as(store.SOC, h.acme, save)
 	h.refused(h.ForClient(t.Context(), store.Portal, h.acme.ID, save), models.Forbidden)

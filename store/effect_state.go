@@ -28,8 +28,8 @@ type effectStateRow struct {
 // TableName names the table.
 func (effectStateRow) TableName() string { return "effect_states" }
 
-// Word is what a vendor said about an effect.
-type Word struct {
+// VendorReport is what a vendor said about an effect.
+type VendorReport struct {
 	EventID  string    // the vendor's, for telling repeats; unique per vendor and client
 	Effect   uuid.UUID // the effect's id
 	State    string
@@ -39,8 +39,8 @@ type Word struct {
 	Detail   string    // untrusted
 }
 
-// moves reports whether the word is news to an effect.
-func (w Word) moves(r *effectRow) bool {
+// isNewerThan reports whether the word is news to an effect.
+func (w VendorReport) isNewerThan(r *effectRow) bool {
 	if w.Sequence < 0 {
 		return w.Rank > r.VendorRank
 	}
@@ -51,7 +51,7 @@ func (w Word) moves(r *effectRow) bool {
 // back, as if each word came alone, in their order. It returns the effects whose last word changed, with their new
 // state, in the order in which they first did. Words about effects that are not the client's are ignored. It takes
 // three statements, however many words there are, and batches that meet wait for each other.
-func (tx *Tx) Advance(vendor string, words []Word, at time.Time) ([]LedgerRow, error) {
+func (tx *Tx) Advance(vendor string, words []VendorReport, at time.Time) ([]LedgerRow, error) {
 	if err := tx.needsClient(); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (tx *Tx) Advance(vendor string, words []Word, at time.Time) ([]LedgerRow, e
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := tx.keepWords(vendor, words, effects, at)
+	fresh, err := tx.insertReports(vendor, words, effects, at)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (tx *Tx) Advance(vendor string, words []Word, at time.Time) ([]LedgerRow, e
 	seen := map[uuid.UUID]bool{}
 	for _, w := range fresh {
 		row := effects[w.Effect]
-		if !w.moves(row) {
+		if !w.isNewerThan(row) {
 			continue
 		}
 		row.VendorState, row.VendorRank, row.VendorSequence = short(w.State), w.Rank, max(row.VendorSequence, w.Sequence)
@@ -76,12 +76,12 @@ func (tx *Tx) Advance(vendor string, words []Word, at time.Time) ([]LedgerRow, e
 			seen[row.ID], moved = true, append(moved, row)
 		}
 	}
-	return each(moved, func(r *effectRow) LedgerRow { return r.model() }), tx.saveLastWords(moved)
+	return each(moved, func(r *effectRow) LedgerRow { return r.model() }), tx.saveLastReports(moved)
 }
 
 // holdEffects reads the client's effects that words are about, by their ids, and holds their rows: in one order, so
 // that two batches never wait for each other both.
-func (tx *Tx) holdEffects(words []Word) (map[uuid.UUID]*effectRow, error) {
+func (tx *Tx) holdEffects(words []VendorReport) (map[uuid.UUID]*effectRow, error) {
 	ids := make([]uuid.UUID, 0, len(words))
 	for _, w := range words {
 		ids = append(ids, w.Effect)
@@ -96,10 +96,10 @@ func (tx *Tx) holdEffects(words []Word) (map[uuid.UUID]*effectRow, error) {
 	return held, problem("hold effects", err)
 }
 
-// keepWords keeps the words about effects and returns those that had not come before.
-func (tx *Tx) keepWords(vendor string, words []Word, effects map[uuid.UUID]*effectRow, at time.Time) ([]Word, error) {
+// insertReports keeps the words about effects and returns those that had not come before.
+func (tx *Tx) insertReports(vendor string, words []VendorReport, effects map[uuid.UUID]*effectRow, at time.Time) ([]VendorReport, error) {
 	var rows []effectStateRow
-	var about []Word
+	var about []VendorReport
 	repeated := map[string]bool{} // until the database says that it is new
 	for _, w := range words {
 		effect, ours := effects[w.Effect]
@@ -122,11 +122,11 @@ func (tx *Tx) keepWords(vendor string, words []Word, effects map[uuid.UUID]*effe
 	for _, id := range ids {
 		delete(repeated, id)
 	}
-	return slices.DeleteFunc(about, func(w Word) bool { return repeated[w.EventID] }), problem("keep words of vendor", err)
+	return slices.DeleteFunc(about, func(w VendorReport) bool { return repeated[w.EventID] }), problem("keep words of vendor", err)
 }
 
-// saveLastWords writes the last words of effects that are held.
-func (tx *Tx) saveLastWords(moved []*effectRow) error {
+// saveLastReports writes the last words of effects that are held.
+func (tx *Tx) saveLastReports(moved []*effectRow) error {
 	if len(moved) == 0 {
 		return nil
 	}

@@ -41,9 +41,9 @@ func TestAdvanceNeverGoesBack(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := &house{T: t, Store: h.Store, acme: h.acme}
 			alone, together := h.intend(h.acme, i, 10*n+1), h.intend(h.acme, i, 10*n+2)
-			var batch []store.Word
+			var batch []store.VendorReport
 			for step, s := range c.said {
-				w := store.Word{EventID: fmt.Sprintf("%d.%d", n, step), Effect: alone.ID, State: s.state, Rank: s.rank, Sequence: s.sequence}
+				w := store.VendorReport{EventID: fmt.Sprintf("%d.%d", n, step), Effect: alone.ID, State: s.state, Rank: s.rank, Sequence: s.sequence}
 				moved := h.advance(h.acme, "alone", w)
 				equal(t, "effects moved by "+s.state, len(moved) == 1, s.moved)
 				if s.moved {
@@ -88,14 +88,14 @@ func TestAdvanceIsWordAfterWord(t *testing.T) {
 		}
 		want := []last{{"", -1, -1}, {"", -1, -1}, {"", -1, -1}}
 		for range rapid.IntRange(1, 3).Draw(r, "batches") {
-			var words []store.Word
+			var words []store.VendorReport
 			wantMoved := map[uuid.UUID]bool{}
 			for range rapid.IntRange(0, 6).Draw(r, "words") {
 				n := rapid.IntRange(0, 2).Draw(r, "effect")
 				rank, sequence := rapid.IntRange(0, 3).Draw(r, "rank"), rapid.IntRange(-1, 3).Draw(r, "sequence")
 				event++
 				state := fmt.Sprint("state ", event)
-				words = append(words, store.Word{EventID: fmt.Sprint(event), Effect: ids[n], State: state, Rank: rank, Sequence: sequence})
+				words = append(words, store.VendorReport{EventID: fmt.Sprint(event), Effect: ids[n], State: state, Rank: rank, Sequence: sequence})
 				before := want[n]
 				if sequence == -1 && rank > before.rank || sequence > before.sequence && rank >= before.rank {
 					want[n], wantMoved[ids[n]] = last{state, rank, max(sequence, before.sequence)}, true
@@ -120,10 +120,10 @@ func TestWordsAreKeptOnce(t *testing.T) {
 	i := h.published(h.acme, "open")
 	first, second := h.intend(h.acme, i, 1), h.intend(h.acme, i, 2)
 	foreign := h.intend(h.other, h.published(h.other, "open"), 1)
-	word := func(event string, of store.LedgerRow, state string, rank int) store.Word {
-		return store.Word{EventID: event, Effect: of.ID, State: state, Rank: rank, Sequence: -1, At: noon.Add(time.Duration(rank) * time.Second)}
+	word := func(event string, of store.LedgerRow, state string, rank int) store.VendorReport {
+		return store.VendorReport{EventID: event, Effect: of.ID, State: state, Rank: rank, Sequence: -1, At: noon.Add(time.Duration(rank) * time.Second)}
 	}
-	batch := []store.Word{
+	batch := []store.VendorReport{
 		word("e3", second, "delivered", 4), word("e1", first, "delivered", 4), word("e1", second, "bounce", 5),
 		word("e2", first, "processed", 1), word("e4", foreign, "bounce", 5), word("e5", store.LedgerRow{}, "bounce", 5),
 	}
@@ -151,8 +151,8 @@ func TestWordsOfAttackersAreBounded(t *testing.T) {
 	h := newHouse(t)
 	row := h.intend(h.acme, h.published(h.acme, "open"), 1)
 	h.advance(h.acme, "v",
-		store.Word{EventID: "a\x00", Effect: row.ID, State: "first", Rank: 1, Sequence: -1, Detail: "no\x00 \xff \\u0000 'quote' ? @x"},
-		store.Word{EventID: "b\xff", Effect: row.ID, State: strings.Repeat("é", 300), Rank: 2, Sequence: -1, Detail: strings.Repeat("é", 300)})
+		store.VendorReport{EventID: "a\x00", Effect: row.ID, State: "first", Rank: 1, Sequence: -1, Detail: "no\x00 \xff \\u0000 'quote' ? @x"},
+		store.VendorReport{EventID: "b\xff", Effect: row.ID, State: strings.Repeat("é", 300), Rank: 2, Sequence: -1, Detail: strings.Repeat("é", 300)})
 	states := h.deliveries(h.acme, row.Incident)[0].States
 	equal(t, "detail", states[0].Detail, "no\uFFFD \uFFFD \\u0000 'quote' ? @x")
 	equal(t, "moment of a word without one", states[0].At, noon)
@@ -172,15 +172,15 @@ func TestManyWordsTakeFewStatements(t *testing.T) {
 		}
 		return nil
 	})
-	batch := func(name string, size int) (words []store.Word) {
+	batch := func(name string, size int) (words []store.VendorReport) {
 		for n := range size {
-			words = append(words, store.Word{
+			words = append(words, store.VendorReport{
 				EventID: fmt.Sprint(name, n), Effect: effects[n%len(effects)].ID, State: fmt.Sprint("state ", n), Rank: n, Sequence: -1, At: noon,
 			})
 		}
 		return words
 	}
-	count := func(words []store.Word) int64 {
+	count := func(words []store.VendorReport) int64 {
 		before, start := h.Statements(), time.Now()
 		h.advance(h.acme, "v", words...)
 		t.Logf("%d words on %d effects: %s", len(words), min(len(words), len(effects)), time.Since(start))
@@ -206,11 +206,11 @@ func TestBatchesThatMeet(t *testing.T) {
 	for worker := range workers {
 		all.Go(func() {
 			for round := range rounds {
-				var words []store.Word
+				var words []store.VendorReport
 				for n, e := range effects[:len(effects)-worker] { // the order must not hang on which effects there are
 					words = append(words,
-						store.Word{EventID: fmt.Sprintf("shared %d.%d", round, n), Effect: e.ID, State: "shared", Rank: 2 * round, Sequence: -1},
-						store.Word{EventID: fmt.Sprintf("own %d.%d.%d", worker, round, n), Effect: e.ID, State: fmt.Sprint(round), Rank: 2*round + 1, Sequence: -1})
+						store.VendorReport{EventID: fmt.Sprintf("shared %d.%d", round, n), Effect: e.ID, State: "shared", Rank: 2 * round, Sequence: -1},
+						store.VendorReport{EventID: fmt.Sprintf("own %d.%d.%d", worker, round, n), Effect: e.ID, State: fmt.Sprint(round), Rank: 2*round + 1, Sequence: -1})
 				}
 				if worker%2 == 1 {
 					slices.Reverse(words)

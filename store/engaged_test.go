@@ -18,14 +18,14 @@ func TestOnlyOneAtATimeIsToldThatANumberIsFree(t *testing.T) {
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
 		row, err := tx.Intend(e, noon)
 		h.ok(err)
-		engaged, err := tx.Engaged(h.acme.contact.Phone, row.ID, noon.Add(-time.Minute))
+		engaged, err := tx.IsEngaged(h.acme.contact.Phone, row.ID, noon.Add(-time.Minute))
 		h.ok(err)
 		equal(t, "engaged before anybody is called", engaged, false)
 		_, err = tx.Attempt(e.Key, time.Time{}, noon)
 		h.ok(err)
 		asking.Go(func() {
 			h.as(store.Worker, h.other, func(tx *store.Tx) error { // their contact has the same number
-				engaged, err := tx.Engaged(h.other.contact.Phone, h.other.contact.ID, noon.Add(-time.Minute))
+				engaged, err := tx.IsEngaged(h.other.contact.Phone, h.other.contact.ID, noon.Add(-time.Minute))
 				second <- engaged
 				return err
 			})
@@ -41,7 +41,7 @@ func TestOnlyOneAtATimeIsToldThatANumberIsFree(t *testing.T) {
 	h.as(store.Worker, h.other, func(tx *store.Tx) error {
 		_, err := tx.Effect(e.Key)
 		h.refused(err, models.NotFound)
-		engaged, err := tx.Engaged(h.other.contact.Phone, h.other.contact.ID, noon.Add(-time.Minute))
+		engaged, err := tx.IsEngaged(h.other.contact.Phone, h.other.contact.ID, noon.Add(-time.Minute))
 		equal(t, "engaged", engaged, true)
 		_, denied := tx.Effect(e.Key)
 		h.refused(denied, models.NotFound) // it sees its own client again

@@ -151,13 +151,13 @@ func (h *house) intend(te tenant, i models.Incident, occurrence int) store.Ledge
 
 // message is the effect of telling a client's contact of a publication.
 func message(te tenant, i models.Incident, ch models.Channel, occurrence int) models.Effect {
-	return models.MessageEffect(i.Reference, te.ID, models.Notice{
+	return models.MessageEffect(i.Reference, te.ID, models.Notification{
 		Purpose: models.PurposePublished, Revision: 1, Occurrence: occurrence, Contact: te.contact.ID, Channel: ch,
 	})
 }
 
 // advance takes a vendor's words as a worker of a client, and returns the effects that moved.
-func (h *house) advance(te tenant, vendor string, words ...store.Word) []store.LedgerRow {
+func (h *house) advance(te tenant, vendor string, words ...store.VendorReport) []store.LedgerRow {
 	h.Helper()
 	var moved []store.LedgerRow
 	h.as(store.Worker, te, func(tx *store.Tx) (err error) {
@@ -191,10 +191,10 @@ func (h *house) everything(te tenant) models.Incident {
 		_, _, err := tx.Adopt(row.Token, "sendgrid", "m-1", noon)
 		return err
 	})
-	h.advance(te, "sendgrid", store.Word{EventID: "ev-1", Effect: row.ID, State: "delivered", Rank: 4, Sequence: -1})
+	h.advance(te, "sendgrid", store.VendorReport{EventID: "ev-1", Effect: row.ID, State: "delivered", Rank: 4, Sequence: -1})
 	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.SetCode(te.contact.ID, models.ChannelSMS, "key", noon) })
 	h.as(store.SOC, te, func(tx *store.Tx) error {
-		_, err := tx.AskCheck("check-1", "fingerprint")
+		_, err := tx.RequestChannelCheck("check-1", "fingerprint")
 		return err
 	})
 	h.draft(te, "draft-1")
@@ -203,7 +203,7 @@ func (h *house) everything(te tenant) models.Incident {
 		_, err := tx.SwitchIsolation(models.IsolationSwitch{Paused: true, Side: models.SideSOC, By: h.analyst.ID, At: noon, Reason: "r"})
 		return err
 	})
-	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.Note(h.change(h.analyst, noon)) })
+	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.analyst, noon)) })
 	h.as(store.Worker, te, func(tx *store.Tx) error {
 		_, err := tx.PassIsolation(i.Reference, "e1", 1, 1, noon, noon)
 		return err
@@ -213,8 +213,8 @@ func (h *house) everything(te tenant) models.Incident {
 }
 
 // change is that somebody moved a contact to another phone.
-func (h *house) change(by models.User, at time.Time) models.ClientChange {
-	return models.ClientChange{
+func (h *house) change(by models.User, at time.Time) models.AuditEntry {
+	return models.AuditEntry{
 		At: at, By: by.ID, Side: by.Role.Side(), Operation: "update-contact", Subject: h.acme.contact.ID.String(), Fields: []string{"phone"},
 	}
 }
@@ -232,11 +232,11 @@ func (h *house) draft(te tenant, requestID string) models.Authority {
 
 func authority(name string, by models.User) models.Authority {
 	return models.Authority{
-		Rules: []models.AuthorityRule{{
+		Rules: []models.Rule{{
 			Name: name, Action: models.DesiredIsolated, Classes: []models.AssetClass{models.ClassServer}, Tags: []string{"prod"},
 			Severities: models.Severities(), Hours: models.HoursOutside, Decision: models.DecideAskThenAuto,
 		}},
-		Never: []string{"dc-*"}, TwoPersons: []models.Mark{{Host: "db-*"}, {Class: models.ClassServer}, {Tag: "prod"}},
+		Never: []string{"dc-*"}, TwoPersons: []models.AssetSelector{{Host: "db-*"}, {Class: models.ClassServer}, {Tag: "prod"}},
 		DraftedBy: by.ID, DraftedAt: noon,
 	}
 }

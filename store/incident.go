@@ -12,7 +12,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// maxNotRunning bounds how many incidents one NotRunning returns.
+// maxNotRunning bounds how many incidents one IncidentsNotRunning returns.
 const maxNotRunning = 1000
 
 type incidentRow struct {
@@ -271,9 +271,9 @@ func (tx *Tx) MarkRunning(r models.Reference) error {
 	return problem("mark incident running", q.Error)
 }
 
-// NotRunning returns what to start the workflows with of incidents opened before a moment whose workflows never
+// IncidentsNotRunning returns what to start the workflows with of incidents opened before a moment whose workflows never
 // reported that they run: the oldest first, at most 1,000.
-func (s *Store) NotRunning(ctx context.Context, openedBefore time.Time) ([]models.IncidentRun, error) {
+func (s *Store) IncidentsNotRunning(ctx context.Context, openedBefore time.Time) ([]models.State, error) {
 	var rows []struct {
 		State  document[models.Incident]
 		Policy document[models.Policy]
@@ -283,9 +283,9 @@ func (s *Store) NotRunning(ctx context.Context, openedBefore time.Time) ([]model
 			Joins("join clients on clients.id = incidents.client_id").Where("not running and opened_at < ?", openedBefore).
 			Order("opened_at").Limit(maxNotRunning).Find(&rows).Error)
 	})
-	runs := make([]models.IncidentRun, 0, len(rows))
+	runs := make([]models.State, 0, len(rows))
 	for _, r := range rows {
-		runs = append(runs, models.IncidentRun{Incident: r.State.V, Policy: r.Policy.V})
+		runs = append(runs, models.State{Incident: r.State.V, Policy: r.Policy.V})
 	}
 	return runs, err
 }

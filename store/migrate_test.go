@@ -98,7 +98,7 @@ func TestMigrateReach(t *testing.T) {
 		return nil
 	}))
 	do(s.ForClient(t.Context(), store.Worker, ids[0], func(tx *store.Tx) error {
-		moved, err := tx.Advance("sendgrid", []store.Word{{EventID: "seen", Effect: effect, State: "deferred", Rank: 2, Sequence: -1}}, noon)
+		moved, err := tx.Advance("sendgrid", []store.VendorReport{{EventID: "seen", Effect: effect, State: "deferred", Rank: 2, Sequence: -1}}, noon)
 		equal(t, "effects moved by a repeat from before", len(moved), 0)
 		return err
 	}))

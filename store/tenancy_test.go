@@ -237,7 +237,7 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 			return err
 		}},
 		"the SOC records a vendor's word": {store.SOC, func(tx *store.Tx) error {
-			_, err := tx.Advance("v", []store.Word{{EventID: "e", Effect: row.ID}}, noon)
+			_, err := tx.Advance("v", []store.VendorReport{{EventID: "e", Effect: row.ID}}, noon)
 			return err
 		}},
 		"the portal changes a contact": {store.Portal, func(tx *store.Tx) error { return tx.RemoveContact(h.acme.contact.ID, noon) }},
@@ -273,7 +273,7 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"the portal reads values of EDR credentials": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select open_values from edr_credentials") }},
 		"a worker drops EDR credentials":             {store.Worker, func(tx *store.Tx) error { return tx.Exec("delete from edr_credentials") }},
 		"the portal says an EDR was checked": {store.Portal, func(tx *store.Tx) error {
-			return tx.SaveEDRCheck(models.EDRChecked{Vendor: "mde", OK: true})
+			return tx.SaveEDRCheck(models.EDRCheckRecord{Vendor: "mde", OK: true})
 		}},
 		"the portal sets EDR credentials": {store.Portal, func(tx *store.Tx) error {
 			return tx.SetEDRCredentials(edrCredentials("mde", noon), models.EDR{Vendor: "mde"})
@@ -281,9 +281,9 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"a worker sets EDR credentials": {store.Worker, func(tx *store.Tx) error {
 			return tx.SetEDRCredentials(edrCredentials("mde", noon), models.EDR{Vendor: "mde"})
 		}},
-		"the SOC notes a change as the client": {store.SOC, func(tx *store.Tx) error { return tx.Note(h.change(h.acme.user, noon)) }},
-		"the portal notes a change as the SOC": {store.Portal, func(tx *store.Tx) error { return tx.Note(h.change(h.analyst, noon)) }},
-		"a worker notes a change":              {store.Worker, func(tx *store.Tx) error { return tx.Note(h.change(h.analyst, noon)) }},
+		"the SOC notes a change as the client": {store.SOC, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.acme.user, noon)) }},
+		"the portal notes a change as the SOC": {store.Portal, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.analyst, noon)) }},
+		"a worker notes a change":              {store.Worker, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.analyst, noon)) }},
 		"the SOC turns a change on another":    {store.SOC, func(tx *store.Tx) error { return tx.Exec("update client_changes set by_user = id") }},
 		"the SOC removes a change":             {store.SOC, func(tx *store.Tx) error { return tx.Exec("delete from client_changes") }},
 		"a worker reads codes":                 {store.Worker, func(tx *store.Tx) error { return tx.Exec("select key from channel_codes") }},
@@ -312,7 +312,7 @@ func TestThePortalSeesPublishedIncidentsOnly(t *testing.T) {
 	h := newHouse(t)
 	i := h.open(h.acme, "open")
 	row := h.intend(h.acme, i, 1)
-	h.advance(h.acme, "sendgrid", store.Word{EventID: "ev-1", Effect: row.ID, State: "delivered", Rank: 4, Sequence: -1})
+	h.advance(h.acme, "sendgrid", store.VendorReport{EventID: "ev-1", Effect: row.ID, State: "delivered", Rank: 4, Sequence: -1})
 	look := func() (list, events, revisions, deliveries int, err error) {
 		h.as(store.Portal, h.acme, func(tx *store.Tx) error {
 			rows, listErr := tx.Incidents(store.IncidentFilter{}, store.Cursor{}, 10)
@@ -406,7 +406,7 @@ func TestASwallowedErrorIsNotACommit(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	err := h.ForClient(ctx, store.Worker, h.acme.ID, func(tx *store.Tx) error {
-		_, err := tx.Advance("v", []store.Word{{EventID: "lost", Effect: row.ID}}, noon)
+		_, err := tx.Advance("v", []store.VendorReport{{EventID: "lost", Effect: row.ID}}, noon)
 		cancel()
 		return err
 	})

@@ -58,19 +58,19 @@ func queues() []queue {
 		{models.QueueIncidents, 0, 200, func(r worker.Registry, p Parts) {
 			r.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
-			r.RegisterWorkflowWithOptions(workflows.ChannelCheck, workflow.RegisterOptions{Name: models.CheckWorkflow})
+			r.RegisterWorkflowWithOptions(workflows.ChannelCheck, workflow.RegisterOptions{Name: models.ChannelCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.EDRCheck, workflow.RegisterOptions{Name: models.EDRCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
 			r.RegisterActivity(&activities.Records{Store: p.Store, Now: p.Now})
 		}},
 		{models.QueueMail, 500, 50, func(r worker.Registry, p Parts) {
 			r.RegisterActivity(&activities.Mail{
-				Effects: p.effects(p.giveUpMail()), Routes: activities.NewRoutes(p.Mailers...), Rehearsal: rehearsal.House{Now: p.Now}, Letter: p.Letter,
+				Effects: p.effects(p.giveUpMail()), Routes: activities.NewRoutes(p.Mailers...), Simulated: rehearsal.House{Now: p.Now}, Letter: p.Letter,
 			})
 		}},
 		{models.QueuePhone, 200, 50, func(r worker.Registry, p Parts) {
 			r.RegisterActivity(&activities.Phone{
-				Effects: p.effects(10 * time.Minute), Carrier: p.Carrier, Vendor: "twilio", Rehearsal: rehearsal.House{Now: p.Now},
+				Effects: p.effects(10 * time.Minute), Carrier: p.Carrier, Vendor: "twilio", Simulated: rehearsal.House{Now: p.Now},
 				Letter: p.Letter, PublicURL: p.PublicURL,
 			})
 		}},

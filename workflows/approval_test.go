@@ -82,10 +82,10 @@ func TestNobodyAnsweringAnApprovalLeavesTheDeviceAloneAndIsAskedAgain(t *testing
 	if lapsed := s.when("approval_lapsed").Round(time.Hour); len(asked) < 2 || lapsed != time.Hour || asked[1] != 73*time.Hour {
 		t.Errorf("lapsed after %s, asked at %v; want 1h, and again 72h later", lapsed, asked)
 	}
-	if i := during; i.OpenTask(models.TaskUnapproved, "a1") == nil || !strings.Contains(i.OpenTask(models.TaskUnapproved, "a1").Detail, "asked again") {
+	if i := during; i.OpenTask(models.TaskApprovalUnanswered, "a1") == nil || !strings.Contains(i.OpenTask(models.TaskApprovalUnanswered, "a1").Detail, "asked again") {
 		t.Errorf("the SOC is not told that nobody answered: %+v", i.Tasks)
 	}
-	if i.OpenTask(models.TaskUnapproved, "a1") != nil {
+	if i.OpenTask(models.TaskApprovalUnanswered, "a1") != nil {
 		t.Errorf("the task stays: %+v", i.Tasks)
 	}
 }
@@ -117,7 +117,7 @@ func TestNeverIsNeverDoneAndSaysWhy(t *testing.T) {
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
 	s.closes(time.Hour)
 	i := s.run(models.SeverityMedium)
-	if len(s.edr) != 0 || i.OpenTask(models.TaskRefused, "e1") == nil {
+	if len(s.edr) != 0 || i.OpenTask(models.TaskDenied, "e1") == nil {
 		t.Errorf("asked of the EDR: %v, tasks %+v", s.edr, i.Tasks)
 	}
 	if r := i.Endpoints[0].Approval.Ruling; r.Rule != "do-not-isolate list: FILESRV-*" || i.Phase != models.PhaseClosed {
@@ -144,7 +144,7 @@ func TestAnotherNameForADeviceOnTheListIsNoWayAroundIt(t *testing.T) {
 func TestARuleByTagHoldsWhereTheEDRTellsNoTags(t *testing.T) {
 	s := newStory(t)
 	s.authority, s.tagless = rules(models.DecideAuto), true
-	s.authority.Rules = append(s.authority.Rules, models.AuthorityRule{Name: "vip", Action: models.DesiredIsolated, Tags: []string{"vip"}, Decision: models.DecideNever})
+	s.authority.Rules = append(s.authority.Rules, models.Rule{Name: "vip", Action: models.DesiredIsolated, Tags: []string{"vip"}, Decision: models.DecideNever})
 	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
 	s.closes(time.Hour)
@@ -157,7 +157,7 @@ func TestARuleByTagHoldsWhereTheEDRTellsNoTags(t *testing.T) {
 func TestTwoPersonsAreTwoPeople(t *testing.T) {
 	s := newStory(t)
 	s.authority = rules(models.DecideAuto)
-	s.authority.TwoPersons = []models.Mark{{Host: "FILESRV-*"}}
+	s.authority.TwoPersons = []models.AssetSelector{{Host: "FILESRV-*"}}
 	c := contact(first, 1)
 	c.Email = "Admin@acme.example" // the same human as the admin's login
 	s.directory.Contacts = []models.Contact{c}
@@ -187,7 +187,7 @@ func TestTheClientCanRefuse(t *testing.T) {
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
 	s.closes(time.Hour)
 	i := s.run(models.SeverityMedium)
-	if len(s.edr) != 0 || i.OpenTask(models.TaskRefused, "a1") == nil || len(s.calls) != 1 {
+	if len(s.edr) != 0 || i.OpenTask(models.TaskDenied, "a1") == nil || len(s.calls) != 1 {
 		t.Errorf("asked of the EDR %v, calls %d, tasks %+v", s.edr, len(s.calls), i.Tasks)
 	}
 	if i.Phase != models.PhaseClosed {
@@ -199,7 +199,7 @@ func TestAnIsolationIsReviewedEveryThreeDays(t *testing.T) {
 	s := newStory(t)
 	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
-	s.after(74*time.Hour, models.RoleAdmin, &models.Extend{Endpoint: "e1", Reason: "still being examined"})
+	s.after(74*time.Hour, models.RoleAdmin, &models.ExtendIsolation{Endpoint: "e1", Reason: "still being examined"})
 	var asked int
 	s.env.RegisterDelayedCallback(func() { asked = s.mailsFor(models.PurposeLease) }, 140*time.Hour)
 	s.containedBy(150 * time.Hour)
@@ -245,13 +245,13 @@ func TestAnApprovalWaitsUntilTheClientCanSeeTheIncident(t *testing.T) {
 	s.after(10*time.Minute, models.RoleAnalyst, &models.Expedite{})
 	s.containedBy(time.Hour)
 	i := s.run(models.SeverityMedium)
-	if before.OpenTask(models.TaskUnasked, "a1") == nil || before.Endpoints[0].Approval.Answerable() {
+	if before.OpenTask(models.TaskApprovalWaiting, "a1") == nil || before.Endpoints[0].Approval.IsAnswerable() {
 		t.Errorf("before it is published: tasks %+v, approval %+v", before.Tasks, before.Endpoints[0].Approval)
 	}
 	if len(s.calls) != 1 || s.when("approval_given") < 9*time.Minute {
 		t.Errorf("%d calls, approved after %s", len(s.calls), s.when("approval_given"))
 	}
-	if i.OpenTask(models.TaskUnasked, "a1") != nil || len(s.edr) != 2 {
+	if i.OpenTask(models.TaskApprovalWaiting, "a1") != nil || len(s.edr) != 2 {
 		t.Errorf("tasks %+v, asked of the EDR %v", i.Tasks, s.edr)
 	}
 }
@@ -282,10 +282,10 @@ func TestAskThenAutoIsNotDoneWhenNobodyCouldBeTried(t *testing.T) {
 			if len(s.edr) != 0 {
 				t.Errorf("asked of the EDR: %v", s.edr)
 			}
-			if during.OpenTask(models.TaskUnapproved, "a1") == nil {
+			if during.OpenTask(models.TaskApprovalUnanswered, "a1") == nil {
 				t.Errorf("the SOC is not told: %+v", during.Tasks)
 			}
-			if i.OpenTask(models.TaskUnapproved, "a1") != nil || i.Phase != models.PhaseClosed {
+			if i.OpenTask(models.TaskApprovalUnanswered, "a1") != nil || i.Phase != models.PhaseClosed {
 				t.Errorf("after it was taken back: phase %s, %+v", i.Phase, i.Tasks)
 			}
 		})
@@ -328,7 +328,7 @@ func TestAVersionSignedWhileAnApprovalWaitsDecides(t *testing.T) {
 	if len(s.edr) != 0 {
 		t.Errorf("asked of the EDR: %v", s.edr)
 	}
-	if a := during.Endpoints[0].Approval; a.Refused == nil || a.Ruling.Version != 2 || during.OpenTask(models.TaskRefused, "e1") == nil {
+	if a := during.Endpoints[0].Approval; a.Denied == nil || a.Ruling.Version != 2 || during.OpenTask(models.TaskDenied, "e1") == nil {
 		t.Errorf("approval %+v, tasks %+v", a, during.Tasks)
 	}
 	if i.Phase != models.PhaseClosed {
@@ -347,7 +347,7 @@ func TestWhileAReleaseWaitsTheIsolationIsLookedAfter(t *testing.T) {
 	during := s.at(82 * time.Hour)
 	s.env.RegisterDelayedCallback(func() { s.released = false }, 83*time.Hour)
 	s.after(90*time.Hour, models.RoleAnalyst, &models.Comment{Text: "still waiting"})
-	s.after(100*time.Hour, models.RoleAdmin, &models.Keep{Endpoint: "e1", Reason: "scrapped"})
+	s.after(100*time.Hour, models.RoleAdmin, &models.KeepIsolated{Endpoint: "e1", Reason: "scrapped"})
 	s.closes(101 * time.Hour)
 	s.run(models.SeverityMedium)
 	if leases == 0 {

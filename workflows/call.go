@@ -24,17 +24,17 @@ const (
 	keyPress1 = "key press 1"
 )
 
-// callRound is one round of calls through a client's contacts, in their order, until a human presses a key.
-type callRound struct {
-	models.CallRoundRun
-	calls   map[string]*phoneCall // by effect key
-	stopped bool
-	noting  int                              // outcomes that are not in the ledger yet
-	tries   map[uuid.UUID]int                // contact -> calls
-	came    map[uuid.UUID]models.CallOutcome // contact -> what the last call came to
-	reached *uuid.UUID
-	agreed  map[uuid.UUID]bool // contacts who answered an approval with yes
-	refused bool               // one answered it with no
+// callRoundWorkflow is one round of calls through a client's contacts, in their order, until a human presses a key.
+type callRoundWorkflow struct {
+	models.CallRoundInput
+	calls              map[string]*phoneCall // by effect key
+	stopped            bool
+	unrecordedOutcomes int                              // outcomes that are not in the ledger yet
+	tries              map[uuid.UUID]int                // contact -> calls
+	lastOutcome        map[uuid.UUID]models.CallOutcome // contact -> what the last call came to
+	reached            *uuid.UUID
+	approvers          map[uuid.UUID]bool // contacts who answered an approval with yes
+	denied             bool               // one answered it with no
 }
 
 // phoneCall is what is known of one call.
@@ -50,40 +50,40 @@ type phoneCall struct {
 }
 
 // CallRound calls the recipients one after the other. It reports every call and its end to the incident's workflow.
-func CallRound(ctx workflow.Context, run models.CallRoundRun) error {
-	w := &callRound{CallRoundRun: run, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, came: map[uuid.UUID]models.CallOutcome{}, agreed: map[uuid.UUID]bool{}}
-	w.listen(ctx)
+func CallRound(ctx workflow.Context, run models.CallRoundInput) error {
+	w := &callRoundWorkflow{CallRoundInput: run, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]models.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
+	w.registerSignals(ctx)
 	left := run.Calls
-	for pass := 1; pass <= passes && len(left) > 0 && !w.over(); pass++ {
+	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
 		var err error
 		if left, err = w.callEach(ctx, left); err != nil {
 			return err
 		}
 	}
-	w.ended(ctx)
-	return workflow.Await(ctx, func() bool { return w.noting == 0 })
+	w.reportEnd(ctx)
+	return workflow.Await(ctx, func() bool { return w.unrecordedOutcomes == 0 })
 }
 
-// ended tells the incident that nobody is called any more.
-func (w *callRound) ended(ctx workflow.Context) {
+// reportEnd tells the incident that nobody is called any more.
+func (w *callRoundWorkflow) reportEnd(ctx workflow.Context) {
 	if w.Approval != nil {
-		w.report(ctx, models.SignalConsent, models.PhoneConsent{Approval: w.Approval.ID, Ended: true, Tried: w.everybody()})
+		w.signalIncident(ctx, models.SignalPhoneConsent, models.PhoneConsent{Approval: w.Approval.ID, Ended: true, AllCalled: w.hasCalledEverybody()})
 		return
 	}
-	result := models.RoundResult{Round: w.Round, Tried: len(w.tries)}
+	result := models.CallRoundResult{Round: w.Round, Tried: len(w.tries)}
 	if w.reached != nil {
 		result.Acknowledged, result.Contact = true, *w.reached
 	}
-	w.report(ctx, models.SignalRoundEnded, result)
+	w.signalIncident(ctx, models.SignalCallRoundEnded, result)
 }
 
-// listen takes what the phone, the carrier and the incident say.
-func (w *callRound) listen(ctx workflow.Context) {
+// registerSignals takes what the phone, the carrier and the incident say.
+func (w *callRoundWorkflow) registerSignals(ctx workflow.Context) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			var k models.KeyPress
 			workflow.GetSignalChannel(ctx, models.SignalKeyPress).Receive(ctx, &k)
-			w.pressed(ctx, k)
+			w.handleKeyPress(ctx, k)
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
@@ -92,37 +92,37 @@ func (w *callRound) listen(ctx workflow.Context) {
 			workflow.GetSignalChannel(ctx, models.SignalCallProgress).Receive(ctx, &p)
 			if c := w.calls[p.Effect]; c != nil {
 				c.machine = c.machine || p.Machine
-				c.progress(workflow.Now(ctx), p.Status, p.Sequence)
+				c.applyProgress(workflow.Now(ctx), p.Status, p.Sequence)
 			}
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		workflow.GetSignalChannel(ctx, models.SignalStop).Receive(ctx, nil)
+		workflow.GetSignalChannel(ctx, models.SignalStopCalls).Receive(ctx, nil)
 		w.stopped = true
 	})
 }
 
-// pressed takes a key. It counts also when the call was given up before.
-func (w *callRound) pressed(ctx workflow.Context, k models.KeyPress) {
+// handleKeyPress takes a key. It counts also when the call was given up before.
+func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k models.KeyPress) {
 	c := w.calls[k.Effect]
 	if c == nil || c.digit == k.Digit {
 		return
 	}
 	switch {
 	case w.Approval != nil && (k.Digit == "1" || k.Digit == "9"):
-		w.answered(ctx, k)
+		w.passOnConsent(ctx, k)
 	case k.Digit == "1" && w.reached == nil:
 		w.reached = &k.Contact
 	}
 	c.digit = k.Digit
 	if c.over {
-		w.tell(ctx, k.Effect, k.Contact, c.outcome())
+		w.reportCall(ctx, k.Effect, k.Contact, c.outcome())
 	}
 }
 
-// progress applies the carrier's word if it is newer than the last and the call is not over already.
-func (c *phoneCall) progress(at time.Time, s models.CallStatus, sequence int) {
-	if s == "" || c.status.Final() || sequence < c.sequence {
+// applyProgress applies the carrier's word if it is newer than the last and the call is not over already.
+func (c *phoneCall) applyProgress(at time.Time, s models.CallStatus, sequence int) {
+	if s == "" || c.status.IsFinal() || sequence < c.sequence {
 		return
 	}
 	c.status, c.sequence = s, sequence
@@ -131,39 +131,39 @@ func (c *phoneCall) progress(at time.Time, s models.CallStatus, sequence int) {
 	}
 }
 
-// ended reports whether a key or the carrier ended the call.
-func (c *phoneCall) ended() bool { return c.digit != "" || c.status.Final() }
+// isEnded reports whether a key or the carrier ended the call.
+func (c *phoneCall) isEnded() bool { return c.digit != "" || c.status.IsFinal() }
 
-// over reports whether nobody needs to be called any more.
-func (w *callRound) over() bool {
+// isOver reports whether nobody needs to be called any more.
+func (w *callRoundWorkflow) isOver() bool {
 	if w.Approval != nil {
-		return w.stopped || w.refused || len(w.agreed) >= w.Approval.Persons
+		return w.stopped || w.denied || len(w.approvers) >= w.Approval.Persons
 	}
 	return w.reached != nil && !w.Everyone || w.stopped
 }
 
-// answered passes a contact's answer about an approval on.
-func (w *callRound) answered(ctx workflow.Context, k models.KeyPress) {
+// passOnConsent passes a contact's answer about an approval on.
+func (w *callRoundWorkflow) passOnConsent(ctx workflow.Context, k models.KeyPress) {
 	said := models.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == "1"}
 	for _, r := range w.Calls {
 		if r.Contact == k.Contact {
 			said.Person = r.Person
 		}
 	}
-	w.report(ctx, models.SignalConsent, said)
+	w.signalIncident(ctx, models.SignalPhoneConsent, said)
 	if said.Granted {
-		w.agreed[k.Contact] = true
+		w.approvers[k.Contact] = true
 	} else {
-		w.refused = true
+		w.denied = true
 	}
 }
 
-// everybody reports whether the carrier took a call to all who were to be called, but for numbers it never calls.
-func (w *callRound) everybody() bool {
+// hasCalledEverybody reports whether the carrier took a call to all who were to be called, but for numbers it never calls.
+func (w *callRoundWorkflow) hasCalledEverybody() bool {
 	rung := 0
 	for _, r := range w.Calls {
-		switch w.came[r.Contact] {
-		case models.OutcomeRefused:
+		switch w.lastOutcome[r.Contact] {
+		case models.OutcomeRejected:
 		case "", models.OutcomeUnplaced, models.OutcomeMisconfigured, models.OutcomeEngaged, models.OutcomeCanceled:
 			return false
 		default:
@@ -175,16 +175,16 @@ func (w *callRound) everybody() bool {
 
 // callEach calls contacts one after the other, until nobody needs to be called any more. It returns those whom other
 // calls of ours kept from being called, to be called once more.
-func (w *callRound) callEach(ctx workflow.Context, to []models.Reach) (engaged []models.Reach, err error) {
+func (w *callRoundWorkflow) callEach(ctx workflow.Context, to []models.Recipient) (engaged []models.Recipient, err error) {
 	for _, r := range to {
-		if w.over() {
+		if w.isOver() {
 			return nil, nil
 		}
 		result, err := w.callContact(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		w.came[r.Contact] = result
+		w.lastOutcome[r.Contact] = result
 		if result == models.OutcomeEngaged {
 			engaged = append(engaged, r)
 		}
@@ -193,16 +193,16 @@ func (w *callRound) callEach(ctx workflow.Context, to []models.Reach) (engaged [
 }
 
 // callContact calls one contact, again after a busy line as often as the policy says.
-func (w *callRound) callContact(ctx workflow.Context, r models.Reach) (result models.CallOutcome, err error) {
+func (w *callRoundWorkflow) callContact(ctx workflow.Context, r models.Recipient) (result models.CallOutcome, err error) {
 	for again := 0; again <= w.Policy.BusyTries; again++ {
 		if w.tries[r.Contact] > 0 {
-			stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.over)
+			stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.isOver)
 			if stop || err != nil {
 				return result, err
 			}
 		}
 		w.tries[r.Contact]++
-		if result, err = w.call(ctx, r, w.tries[r.Contact]); err != nil || !result.Busy() || w.over() {
+		if result, err = w.call(ctx, r, w.tries[r.Contact]); err != nil || !result.IsBusy() || w.isOver() {
 			return result, err
 		}
 	}
@@ -210,12 +210,12 @@ func (w *callRound) callContact(ctx workflow.Context, r models.Reach) (result mo
 }
 
 // call places one call, sees it through and tells what it came to.
-func (w *callRound) call(ctx workflow.Context, r models.Reach, try int) (models.CallOutcome, error) {
+func (w *callRoundWorkflow) call(ctx workflow.Context, r models.Recipient, try int) (models.CallOutcome, error) {
 	e := models.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
 	if w.Approval != nil {
 		e = models.ApprovalCallEffect(w.Reference, w.ClientID, *w.Approval, w.Round, try, r.Contact)
 	}
-	e.Rehearsal = w.Rehearsal
+	e.Simulated = w.Simulated
 	c := &phoneCall{try: try}
 	w.calls[e.Key] = c
 	summary := fmt.Sprintf("call contact %d of %d, try %d", slices.Index(w.Calls, r)+1, len(w.Calls), try)
@@ -229,27 +229,27 @@ func (w *callRound) call(ctx workflow.Context, r models.Reach, try int) (models.
 		if result, err = w.follow(ctx, c, id); err != nil {
 			return "", err
 		}
-	case c.ended() || w.over():
+	case c.isEnded() || w.isOver():
 		result = c.outcome()
 	default:
-		result, c.reason = unplaced(err), words(err)
+		result, c.reason = outcomeOfFailure(err), failureText(err)
 	}
-	w.tell(ctx, e.Key, r.Contact, result)
+	w.reportCall(ctx, e.Key, r.Contact, result)
 	if id != "" && (result == models.OutcomeCanceled || result == models.OutcomeUnknown) {
-		if err := hangup(ctx, callRef{ClientID: w.ClientID, CallID: id, Rehearsal: w.Rehearsal}); err != nil {
+		if err := hangUp(ctx, callRef{ClientID: w.ClientID, CallID: id, Simulated: w.Simulated}); err != nil {
 			workflow.GetLogger(ctx).Warn("call not hung up", "error", err)
 		}
 	}
 	return result, nil
 }
 
-// unplaced says why there was no call.
-func unplaced(err error) models.CallOutcome {
+// outcomeOfFailure says why there was no call.
+func outcomeOfFailure(err error) models.CallOutcome {
 	switch {
-	case engaged(err):
+	case isEngaged(err):
 		return models.OutcomeEngaged
 	case classOf(err) == models.Rejected:
-		return models.OutcomeRefused
+		return models.OutcomeRejected
 	case classOf(err) == models.Config:
 		return models.OutcomeMisconfigured
 	default:
@@ -257,30 +257,30 @@ func unplaced(err error) models.CallOutcome {
 	}
 }
 
-// tell reports what a call came to, and writes it into the ledger, however long that takes: nobody waits for it.
-func (w *callRound) tell(ctx workflow.Context, effect string, contact uuid.UUID, result models.CallOutcome) {
+// reportCall reports what a call came to, and writes it into the ledger, however long that takes: nobody waits for it.
+func (w *callRoundWorkflow) reportCall(ctx workflow.Context, effect string, contact uuid.UUID, result models.CallOutcome) {
 	c := w.calls[effect]
 	c.over = true
 	said := outcomeInput{ClientID: w.ClientID, Effect: effect, Outcome: string(result)}
 	if result == models.OutcomeAcknowledged {
 		said.By, said.How = contact, keyPress1
 	}
-	w.noting++
+	w.unrecordedOutcomes++
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		if err := outcome(ctx, said); err != nil {
+		if err := setOutcome(ctx, said); err != nil {
 			workflow.GetLogger(ctx).Error("outcome of a call not noted", "error", err)
 		}
-		w.noting--
+		w.unrecordedOutcomes--
 	})
 	if w.Approval == nil {
-		w.report(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: c.try, Contact: contact, Outcome: result, Reason: c.reason})
+		w.signalIncident(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: c.try, Contact: contact, Outcome: result, Reason: c.reason})
 	}
 }
 
 // place asks the carrier for the call. When its answer is lost, what the contact or the carrier reports meanwhile proves
 // that there was a call and how it ended: then the answer is waited for no longer. When nobody is to be called any more
 // it is not asked again, and an answer under way is waited for: what was placed is hung up.
-func (w *callRound) place(ctx workflow.Context, c *phoneCall, summary string, in callInput) (string, error) {
+func (w *callRoundWorkflow) place(ctx workflow.Context, c *phoneCall, summary string, in callInput) (string, error) {
 	placing, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	var id string
@@ -290,12 +290,12 @@ func (w *callRound) place(ctx workflow.Context, c *phoneCall, summary string, in
 		id, err = placeCall(ctx, summary, time.Duration(w.Policy.TellAfter), in)
 		answered = true
 	})
-	if werr := workflow.Await(ctx, func() bool { return answered || c.ended() || w.over() }); werr != nil {
+	if werr := workflow.Await(ctx, func() bool { return answered || c.isEnded() || w.isOver() }); werr != nil {
 		return "", werr
 	}
-	if !answered && !c.ended() {
+	if !answered && !c.isEnded() {
 		cancel()
-		if werr := workflow.Await(ctx, func() bool { return answered || c.ended() }); werr != nil {
+		if werr := workflow.Await(ctx, func() bool { return answered || c.isEnded() }); werr != nil {
 			return "", werr
 		}
 	}
@@ -304,13 +304,13 @@ func (w *callRound) place(ctx workflow.Context, c *phoneCall, summary string, in
 
 // follow waits until a key ends the matter, the carrier says the call is over, or the round is. When the carrier's
 // reports stay away it asks. A call that shows no sign of life is given up.
-func (w *callRound) follow(ctx workflow.Context, c *phoneCall, id string) (models.CallOutcome, error) {
-	settled := func() bool { return c.ended() || w.over() }
+func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string) (models.CallOutcome, error) {
+	settled := func() bool { return c.isEnded() || w.isOver() }
 	placed := workflow.Now(ctx)
 	c.alive = placed
 	limit := time.Duration(w.Policy.RingFor) + models.TalkFor
 	pause := time.Duration(w.Policy.RingFor)
-	if !w.Rehearsal { // in a rehearsal there is no carrier that could report first
+	if !w.Simulated { // in a rehearsal there is no carrier that could report first
 		pause += firstLook
 	}
 	for ; ; pause = nextLook {
@@ -321,8 +321,8 @@ func (w *callRound) follow(ctx workflow.Context, c *phoneCall, id string) (model
 		if ok {
 			break
 		}
-		if s, err := callStatus(ctx, callRef{ClientID: w.ClientID, CallID: id, Rehearsal: w.Rehearsal}); err == nil {
-			c.progress(workflow.Now(ctx), s, c.sequence)
+		if s, err := callStatus(ctx, callRef{ClientID: w.ClientID, CallID: id, Simulated: w.Simulated}); err == nil {
+			c.applyProgress(workflow.Now(ctx), s, c.sequence)
 		}
 		now := workflow.Now(ctx)
 		if !settled() && (now.Sub(c.alive) > limit || now.Sub(placed) > longestCall) {
@@ -338,19 +338,19 @@ func (c *phoneCall) outcome() models.CallOutcome {
 	case c.digit == "1":
 		return models.OutcomeAcknowledged
 	case c.digit == "9":
-		return models.OutcomeDeclined
+		return models.OutcomeDenied
 	case c.digit == "3":
 		return models.OutcomePassedOn
 	case c.status == models.CallCompleted && c.machine:
 		return models.OutcomeVoicemail
-	case c.status.Final():
-		return models.OutcomeOf(c.status)
+	case c.status.IsFinal():
+		return models.OutcomeOfStatus(c.status)
 	default:
 		return models.OutcomeCanceled
 	}
 }
 
-func (w *callRound) report(ctx workflow.Context, signal string, arg any) {
+func (w *callRoundWorkflow) signalIncident(ctx workflow.Context, signal string, arg any) {
 	if err := workflow.SignalExternalWorkflow(ctx, w.Reference.WorkflowID(), "", signal, arg).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("the incident did not take a report", "signal", signal, "error", err)
 	}

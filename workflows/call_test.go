@@ -107,7 +107,7 @@ func TestARoundThatIsLostIsFollowedByAnother(t *testing.T) {
 	s.expedites()
 	s.closes(8 * time.Hour)
 	lost := true
-	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(ctx workflow.Context, in models.CallRoundRun) error {
+	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(ctx workflow.Context, in models.CallRoundInput) error {
 		if lost { // somebody terminated it
 			lost = false
 			return nil
@@ -124,9 +124,9 @@ func TestARoundThatIsLostIsFollowedByAnother(t *testing.T) {
 func TestAnAcknowledgementOfARoundGivenUpForLostCounts(t *testing.T) {
 	s := newStory(t)
 	s.expedites()
-	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(workflow.Context, models.CallRoundRun) error { return nil })
+	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(workflow.Context, models.CallRoundInput) error { return nil })
 	s.env.RegisterDelayedCallback(func() {
-		s.env.SignalWorkflow(models.SignalRoundEnded, models.RoundResult{Round: 1, Acknowledged: true, Contact: ciso})
+		s.env.SignalWorkflow(models.SignalCallRoundEnded, models.CallRoundResult{Round: 1, Acknowledged: true, Contact: ciso})
 	}, 3*time.Hour)
 	s.closes(8 * time.Hour)
 	i := s.run(models.SeverityCritical)
@@ -209,7 +209,7 @@ func TestRaisedToCriticalWhileACallWaitsForItsHoursIsCalledAtOnce(t *testing.T) 
 func (s *story) instead() (channels []models.Channel) {
 	for _, e := range s.events {
 		if d, ok := e.Data.(*models.NotDelivered); ok {
-			channels = append(channels, d.Instead)
+			channels = append(channels, d.Fallback)
 		}
 	}
 	return channels
@@ -437,7 +437,7 @@ func TestRoundsThatCallTheSameNumberTakeTurns(t *testing.T) {
 	}, time.Hour+6*time.Minute)
 	s.after(time.Hour+7*time.Minute, models.RoleViewer, &models.Acknowledge{Revision: 1})
 	for n := range 3 {
-		s.after(time.Hour+time.Duration(n+8)*time.Minute, models.RoleAdmin, &models.Refuse{Approval: fmt.Sprintf("a%d", n+1), Reason: "later"})
+		s.after(time.Hour+time.Duration(n+8)*time.Minute, models.RoleAdmin, &models.Deny{Approval: fmt.Sprintf("a%d", n+1), Reason: "later"})
 	}
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityCritical)

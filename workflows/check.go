@@ -13,8 +13,8 @@ const checkFor = 10 * time.Minute
 
 // ChannelCheck sends a test message or a code over one channel of a contact. What became of it is in the ledger; a
 // vendor that does not take it is no failure of the workflow.
-func ChannelCheck(ctx workflow.Context, run models.CheckRun) error {
-	if err := check(ctx, checkFor, run); err != nil {
+func ChannelCheck(ctx workflow.Context, run models.ChannelCheckInput) error {
+	if err := sendCheck(ctx, checkFor, run); err != nil {
 		workflow.GetLogger(ctx).Warn("channel check not sent", "class", classOf(err))
 		return cancelEffect(ctx, cancelInput{Effect: run.Effect})
 	}

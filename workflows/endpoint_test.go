@@ -20,12 +20,12 @@ func (s *story) at(d time.Duration) *models.Incident {
 
 func TestAnOrderThatTheEDRCallsFailedIsGivenAgain(t *testing.T) {
 	s := newStory(t)
-	s.confirm = func(in activities.EndpointInput) (*activities.EndpointSeen, error) {
+	s.confirm = func(in activities.EndpointInput) (*activities.EndpointReport, error) {
 		if in.Effect.Key != "SI-1042-0007/isolate/1/e1/edr/1" {
 			return nil, nil
 		}
-		seen := activities.EndpointSeen{AgentID: in.AgentID, State: models.HostNormal, Online: true}
-		return nil, temporal.NewApplicationErrorWithOptions("mde: isolate: the EDR says that it failed", activities.ErrFailed,
+		seen := activities.EndpointReport{AgentID: in.AgentID, State: models.HostNormal, Online: true}
+		return nil, temporal.NewApplicationErrorWithOptions("mde: isolate: the EDR says that it failed", activities.ErrActionFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
 	}
 	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
@@ -49,7 +49,7 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 	t.Run("after it was ordered", func(t *testing.T) {
 		s := newStory(t)
 		mute := true
-		s.confirm = func(activities.EndpointInput) (*activities.EndpointSeen, error) {
+		s.confirm = func(activities.EndpointInput) (*activities.EndpointReport, error) {
 			if mute {
 				return nil, refused
 			}

@@ -9,9 +9,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// refusal makes an error of models what a caller of an Update can read: its type is the kind, its only detail the
+// rejection makes an error of models what a caller of an Update can read: its type is the kind, its only detail the
 // field. It is not retried.
-func refusal(err error) error {
+func rejection(err error) error {
 	var e *models.Error
 	if !errors.As(err, &e) {
 		return err
@@ -31,16 +31,16 @@ func classOf(err error) models.VendorClass {
 	return models.Transient
 }
 
-// queued reports whether an activity ran out of time without any failure of its own: it waited for its turn, or for a
+// waitedInQueue reports whether an activity ran out of time without any failure of its own: it waited for its turn, or for a
 // worker. That says nothing about the vendor.
-func queued(err error) bool {
+func waitedInQueue(err error) bool {
 	var app *temporal.ApplicationError
 	var late *temporal.TimeoutError
 	return errors.As(err, &late) && !errors.As(err, &app) && late.TimeoutType() != enumspb.TIMEOUT_TYPE_START_TO_CLOSE
 }
 
-// words returns the class and code of a failure, for the event log.
-func words(err error) string {
+// failureText returns the class and code of a failure, for the event log.
+func failureText(err error) string {
 	var app *temporal.ApplicationError
 	if !errors.As(err, &app) {
 		return "no answer in time"
@@ -48,11 +48,11 @@ func words(err error) string {
 	return app.Message()
 }
 
-// unsure reports whether a failed activity may have changed something at the vendor.
-func unsure(err error) bool {
+// mayHaveChanged reports whether a failed activity may have changed something at the vendor.
+func mayHaveChanged(err error) bool {
 	var app *temporal.ApplicationError
 	if !errors.As(err, &app) {
-		return !queued(err)
+		return !waitedInQueue(err)
 	}
 	switch models.VendorClass(app.Type()) {
 	case models.Rejected, models.Config, models.Transient, models.Throttled:
@@ -61,11 +61,11 @@ func unsure(err error) bool {
 	return true
 }
 
-// engaged reports whether a call was not placed because another one of ours to the number is under way.
-func engaged(err error) bool { return typeOf(err) == errEngaged }
+// isEngaged reports whether a call was not placed because another one of ours to the number is under way.
+func isEngaged(err error) bool { return typeOf(err) == errEngaged }
 
-// orderFailed reports whether an EDR said that an order it had taken came to nothing.
-func orderFailed(err error) bool { return typeOf(err) == errFailed }
+// actionFailed reports whether an EDR said that an order it had taken came to nothing.
+func actionFailed(err error) bool { return typeOf(err) == errActionFailed }
 
 // typeOf returns the type of the application error in err, or "".
 func typeOf(err error) string {

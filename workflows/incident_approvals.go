@@ -10,168 +10,168 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// unruled returns an endpoint about whose wish the response authority is to be asked now, once the one device it is
+// nextWithoutRuling returns an endpoint about whose wish the response authority is to be asked now, once the one device it is
 // about is known, or nil. What lapsed is ruled on when its time has come again.
-func (w *incident) unruled() *models.Endpoint {
-	if w.run.Incident.Over() {
+func (w *incidentWorkflow) nextWithoutRuling() *models.Endpoint {
+	if w.state.Incident.IsOver() {
 		return nil
 	}
-	n := slices.IndexFunc(w.run.Incident.Endpoints, func(e models.Endpoint) bool {
-		return e.AgentID != "" && e.Unruled() && (e.Approval == nil || !e.Approval.Lapsed)
+	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e models.Endpoint) bool {
+		return e.AgentID != "" && e.NeedsRuling() && (e.Approval == nil || !e.Approval.Expired)
 	})
 	if n < 0 {
 		return nil
 	}
-	return &w.run.Incident.Endpoints[n]
+	return &w.state.Incident.Endpoints[n]
 }
 
-// decide asks the response authority about what is wanted of an endpoint.
-func (w *incident) decide(ctx workflow.Context, e models.Endpoint) error {
-	i := w.run.Incident
+// evaluateAuthority asks the response authority about what is wanted of an endpoint.
+func (w *incidentWorkflow) evaluateAuthority(ctx workflow.Context, e models.Endpoint) error {
+	i := w.state.Incident
 	asset := e.Asset()
-	ruling, err := rule(ctx, ruleInput{ClientID: i.ClientID, Reference: i.Reference, Endpoint: e.ID, Generation: e.Generation, Request: models.ResponseRequest{
+	ruling, err := evaluateAuthority(ctx, evaluateAuthorityInput{ClientID: i.ClientID, Reference: i.Reference, Endpoint: e.ID, Generation: e.Generation, Request: models.Request{
 		Action: e.Desired, Asset: asset, Severity: i.Severity, At: workflow.Now(ctx), Drill: i.Drill,
 	}})
 	if err != nil {
 		return err
 	}
-	if now := w.run.Incident.Endpoint(e.ID); now == nil || now.Generation != e.Generation || !now.Unruled() {
+	if now := w.state.Incident.Endpoint(e.ID); now == nil || now.Generation != e.Generation || !now.NeedsRuling() {
 		return nil // something else is wanted meanwhile
 	}
-	approval := fmt.Sprintf("a%d", w.run.Incident.Approvals+1)
+	approval := fmt.Sprintf("a%d", w.state.Incident.Approvals+1)
 	if e.Approval != nil {
 		approval = e.Approval.ID
 	}
-	w.must(ctx, w.note(ctx, models.System(), &models.ContainmentRuled{
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ContainmentRuled{
 		Endpoint: e.ID, Generation: e.Generation, Approval: approval, AgentID: e.AgentID,
-		Asset: asset, Ruling: ruling, ApproveFor: w.run.Policy.ApproveFor, Lease: w.run.Policy.Lease,
+		Asset: asset, Ruling: ruling, ApproveFor: w.state.Policy.ApproveFor, Lease: w.state.Policy.Lease,
 	}))
 	return nil
 }
 
 // approvalChanged lets the consequences of what was ruled, answered or not answered follow.
-func (w *incident) approvalChanged(ctx workflow.Context, e models.Event) {
+func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e models.Event) {
 	switch d := e.Data.(type) {
 	case *models.ContainmentRuled:
-		p := w.run.Incident.Endpoint(d.Endpoint)
+		p := w.state.Incident.Endpoint(d.Endpoint)
 		switch {
-		case p.Approval.Refused != nil:
-			w.endTask(ctx, models.TaskUnapproved, d.Approval)
-			w.openTask(ctx, models.TaskRefused, p.ID, "endpoint "+p.ID+": "+d.Ruling.Rule)
-		case p.Permitted():
-			w.endTask(ctx, models.TaskUnapproved, d.Approval)
-		case p.Approval.Answerable():
+		case p.Approval.Denied != nil:
+			w.endTask(ctx, models.TaskApprovalUnanswered, d.Approval)
+			w.openTask(ctx, models.TaskDenied, p.ID, "endpoint "+p.ID+": "+d.Ruling.Rule)
+		case p.IsPermitted():
+			w.endTask(ctx, models.TaskApprovalUnanswered, d.Approval)
+		case p.Approval.IsAnswerable():
 			w.askApproval(ctx, e.Seq, d.Approval)
-		case p.Approval.Open():
-			w.openTask(ctx, models.TaskUnasked, d.Approval, "the client must approve, and cannot be asked before the incident is published")
+		case p.Approval.IsOpen():
+			w.openTask(ctx, models.TaskApprovalWaiting, d.Approval, "the client must approve, and cannot be asked before the incident is published")
 		}
 	case *models.Published:
-		for n := range w.run.Incident.Endpoints {
-			if a := w.run.Incident.Endpoints[n].Approval; a.Answerable() {
-				w.endTask(ctx, models.TaskUnasked, a.ID)
+		for n := range w.state.Incident.Endpoints {
+			if a := w.state.Incident.Endpoints[n].Approval; a.IsAnswerable() {
+				w.endTask(ctx, models.TaskApprovalWaiting, a.ID)
 				w.askApproval(ctx, e.Seq, a.ID)
 			}
 		}
-	case *models.ApprovalLapsed:
-		if p := w.run.Incident.EndpointOfApproval(d.Approval); p.Approval.Lapsed {
-			w.openTask(ctx, models.TaskUnapproved, d.Approval, "endpoint "+p.ID+": nobody of the client answered approval "+d.Approval+
-				"; asked again "+d.AgainAt.UTC().Format(time.RFC3339))
+	case *models.ApprovalExpired:
+		if p := w.state.Incident.EndpointOfApproval(d.Approval); p.Approval.Expired {
+			w.openTask(ctx, models.TaskApprovalUnanswered, d.Approval, "endpoint "+p.ID+": nobody of the client answered approval "+d.Approval+
+				"; asked again "+d.NextAskAt.UTC().Format(time.RFC3339))
 		}
 	case *models.ReleaseRequested:
-		w.withdrawn(ctx, d.Endpoint)
-	case *models.ApprovalRefused:
-		w.endTask(ctx, models.TaskUnapproved, d.Approval)
-		w.openTask(ctx, models.TaskRefused, d.Approval, "approval "+d.Approval+" was refused by the client")
+		w.endWithdrawnTasks(ctx, d.Endpoint)
+	case *models.ApprovalDenied:
+		w.endTask(ctx, models.TaskApprovalUnanswered, d.Approval)
+		w.openTask(ctx, models.TaskDenied, d.Approval, "approval "+d.Approval+" was refused by the client")
 	case *models.LeaseDue:
-		w.due(models.Notice{Purpose: models.PurposeLease, Occurrence: e.Seq})
+		w.queueNotification(models.Notification{Purpose: models.PurposeLease, Occurrence: e.Seq})
 	}
 }
 
-// withdrawn ends the tasks about approvals of an endpoint that nobody waits for any more.
-func (w *incident) withdrawn(ctx workflow.Context, endpoint string) {
-	for _, t := range w.run.Incident.Tasks {
-		about := t.Kind == models.TaskUnapproved || t.Kind == models.TaskUnasked
-		if about && !t.Done && w.run.Incident.EndpointOfApproval(t.Effect) == nil {
+// endWithdrawnTasks ends the tasks about approvals of an endpoint that nobody waits for any more.
+func (w *incidentWorkflow) endWithdrawnTasks(ctx workflow.Context, endpoint string) {
+	for _, t := range w.state.Incident.Tasks {
+		about := t.Kind == models.TaskApprovalUnanswered || t.Kind == models.TaskApprovalWaiting
+		if about && !t.Done && w.state.Incident.EndpointOfApproval(t.Effect) == nil {
 			w.endTask(ctx, t.Kind, t.Effect)
 		}
 	}
 }
 
 // askApproval asks the client's contacts for an approval: by mail, in the portal and by phone.
-func (w *incident) askApproval(ctx workflow.Context, seq int, approval string) {
-	w.due(models.Notice{Purpose: models.PurposeApproval, Occurrence: seq})
-	w.ringing = append(w.ringing, approval)
+func (w *incidentWorkflow) askApproval(ctx workflow.Context, seq int, approval string) {
+	w.queueNotification(models.Notification{Purpose: models.PurposeApproval, Occurrence: seq})
+	w.approvalsToCall = append(w.approvalsToCall, approval)
 }
 
-// openApproval returns the endpoint whose approval still waits for people, or nil.
-func (w *incident) openApproval(id string) *models.Endpoint {
-	if p := w.run.Incident.EndpointOfApproval(id); p != nil && p.Approval.Answerable() {
+// mutableApproval returns the endpoint whose approval still waits for people, or nil.
+func (w *incidentWorkflow) openApproval(id string) *models.Endpoint {
+	if p := w.state.Incident.EndpointOfApproval(id); p != nil && p.Approval.IsAnswerable() {
 		return p
 	}
 	return nil
 }
 
-// ringForApprovals begins the calls about approvals that are asked, and looks after those an earlier run began.
-func (w *incident) ringForApprovals(ctx workflow.Context) {
-	for _, e := range w.run.Incident.Endpoints {
-		if e.Approval.Answerable() {
-			w.ringing = append(w.ringing, e.Approval.ID)
+// callAboutApprovals begins the calls about approvals that are asked, and looks after those an earlier run began.
+func (w *incidentWorkflow) callAboutApprovals(ctx workflow.Context) {
+	for _, e := range w.state.Incident.Endpoints {
+		if e.Approval.IsAnswerable() {
+			w.approvalsToCall = append(w.approvalsToCall, e.Approval.ID)
 		}
 	}
-	for workflow.Await(ctx, func() bool { return len(w.ringing) > 0 }) == nil {
-		approval := w.ringing[0]
-		w.ringing = w.ringing[1:]
-		workflow.Go(ctx, func(ctx workflow.Context) { w.ringForApproval(ctx, approval) })
+	for workflow.Await(ctx, func() bool { return len(w.approvalsToCall) > 0 }) == nil {
+		approval := w.approvalsToCall[0]
+		w.approvalsToCall = w.approvalsToCall[1:]
+		workflow.Go(ctx, func(ctx workflow.Context) { w.callAboutApproval(ctx, approval) })
 	}
 }
 
-// ringForApproval calls contacts about an approval, in their order, until it is settled.
-func (w *incident) ringForApproval(ctx workflow.Context, approval string) {
-	i := w.run.Incident
+// callAboutApproval calls contacts about an approval, in their order, until it is settled.
+func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval string) {
+	i := w.state.Incident
 	e := w.openApproval(approval)
 	if e == nil {
 		return
 	}
 	round := e.Approval.Asked
-	if w.run.Rung[approval] < round && !w.ring(ctx, approval, round) {
+	if w.state.ApprovalRounds[approval] < round && !w.startApprovalRound(ctx, approval, round) {
 		return
 	}
 	if workflow.Await(ctx, func() bool { return w.openApproval(approval) == nil }) == nil {
 		// A round that is over needs no stop.
 		id := i.Reference.ApprovalWorkflowID(approval, round)
-		_ = workflow.SignalExternalWorkflow(ctx, id, "", models.SignalStop, nil).Get(ctx, nil)
+		_ = workflow.SignalExternalWorkflow(ctx, id, "", models.SignalStopCalls, nil).Get(ctx, nil)
 	}
 }
 
-// ring starts the calls. It reports false when there is nobody to call, or nothing to call about any more.
-func (w *incident) ring(ctx workflow.Context, approval string, round int) bool {
-	i := w.run.Incident
-	p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true})
+// startApprovalRound starts the calls. It reports false when there is nobody to call, or nothing to call about any more.
+func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string, round int) bool {
+	i := w.state.Incident
+	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true})
 	e := w.openApproval(approval)
 	if err != nil || e == nil || len(p.Calls) == 0 {
 		return false
 	}
-	w.run.Rung[approval] = round
-	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow, models.CallRoundRun{
-		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.run.Policy, Calls: p.Calls,
+	w.state.ApprovalRounds[approval] = round
+	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow, models.CallRoundInput{
+		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.state.Policy, Calls: p.Calls,
 		Approval: &models.ApprovalCall{ID: approval, Endpoint: e.ID, Persons: max(e.Approval.Ruling.Persons-len(e.Approval.Given), 1)},
 	})
 	return true
 }
 
-// phoneConsent is a contact's key press about an approval, or the word that every contact was called.
-func (w *incident) phoneConsent(ctx workflow.Context, c models.PhoneConsent) {
+// handlePhoneConsent is a contact's key press about an approval, or the word that every contact was called.
+func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c models.PhoneConsent) {
 	e := w.openApproval(c.Approval)
 	switch {
 	case e == nil:
 	case c.Ended:
-		if c.Tried && e.Approval.Ruling.Decision == models.DecideAskThenAuto {
-			w.must(ctx, w.note(ctx, models.System(), &models.ApprovalLapsed{Approval: c.Approval, Tried: true}))
+		if c.AllCalled && e.Approval.Ruling.Decision == models.DecideAskThenAuto {
+			w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ApprovalExpired{Approval: c.Approval, AllCalled: true}))
 		}
 	case c.Granted:
-		w.must(ctx, w.note(ctx, models.ContactActor(c.Contact), &models.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"}))
+		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(c.Contact), &models.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"}))
 	default:
-		w.must(ctx, w.note(ctx, models.ContactActor(c.Contact), &models.ApprovalRefused{Approval: c.Approval, Person: c.Person, Via: "voice"}))
+		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(c.Contact), &models.ApprovalDenied{Approval: c.Approval, Person: c.Person, Via: "voice"}))
 	}
 }
 
@@ -184,8 +184,8 @@ type deadline struct {
 }
 
 // watchContainment lets approvals lapse, asks them again by the reminder rule, and has isolations reviewed.
-func (w *incident) watchContainment(ctx workflow.Context) {
-	for !w.run.Incident.Over() {
+func (w *incidentWorkflow) watchContainment(ctx workflow.Context) {
+	for !w.state.Incident.IsOver() {
 		d, wanted := w.nextDeadline()
 		changed := func() bool {
 			now, still := w.nextDeadline()
@@ -201,49 +201,49 @@ func (w *incident) watchContainment(ctx workflow.Context) {
 		if err != nil {
 			return
 		}
-		if !gone && w.passed(ctx, d, changed) != nil {
+		if !gone && w.actOnDeadline(ctx, d, changed) != nil {
 			return
 		}
 	}
 }
 
-// passed does what is due when a deadline has passed.
-func (w *incident) passed(ctx workflow.Context, d deadline, changed func() bool) error {
-	e := w.run.Incident.Endpoint(d.endpoint)
+// actOnDeadline does what is due when a deadline has passed.
+func (w *incidentWorkflow) actOnDeadline(ctx workflow.Context, d deadline, changed func() bool) error {
+	e := w.state.Incident.Endpoint(d.endpoint)
 	switch {
 	case d.approval == "":
-		w.must(ctx, w.note(ctx, models.System(), &models.LeaseDue{Endpoint: d.endpoint}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.LeaseDue{Endpoint: d.endpoint}))
 		return nil
 	case d.again:
-		return w.decide(ctx, *e)
+		return w.evaluateAuthority(ctx, *e)
 	}
 	again, err := w.askAgainAt(ctx, e.Approval.AskedAt)
 	if err == nil && !changed() {
-		w.must(ctx, w.note(ctx, models.System(), &models.ApprovalLapsed{Approval: d.approval, AgainAt: again}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ApprovalExpired{Approval: d.approval, NextAskAt: again}))
 	}
 	return err
 }
 
 // askAgainAt is when an approval that was asked at a moment and not answered is asked again: by the reminder rule; when
 // nobody could be reached while it was open, as soon as somebody can.
-func (w *incident) askAgainAt(ctx workflow.Context, asked time.Time) (time.Time, error) {
+func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, asked time.Time) (time.Time, error) {
 	now := workflow.Now(ctx)
 	at, err := w.firstReach(ctx, asked)
 	if err != nil || !at.Before(now) {
 		return at, err
 	}
-	return w.firstReach(ctx, now.Add(w.run.Policy.Reminder(w.run.Incident.PublishedSeverity)))
+	return w.firstReach(ctx, now.Add(w.state.Policy.Reminder(w.state.Incident.PublishedSeverity)))
 }
 
 // firstReach is when the first contact can be reached about an approval that is asked at a moment; that moment itself, if
 // nobody ever can.
-func (w *incident) firstReach(ctx workflow.Context, at time.Time) (time.Time, error) {
-	i := w.run.Incident
-	p, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: at, Approval: true})
+func (w *incidentWorkflow) firstReach(ctx workflow.Context, at time.Time) (time.Time, error) {
+	i := w.state.Incident
+	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: at, Approval: true})
 	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
 		return at, err
 	}
-	return slices.MinFunc(p.Messages, func(a, b models.Reach) int { return a.At.Compare(b.At) }).At, nil
+	return slices.MinFunc(p.Messages, func(a, b models.Recipient) int { return a.At.Compare(b.At) }).At, nil
 }
 
 func (d deadline) summary() string {
@@ -257,14 +257,14 @@ func (d deadline) summary() string {
 	}
 }
 
-func (w *incident) nextDeadline() (deadline, bool) {
-	i := w.run.Incident
+func (w *incidentWorkflow) nextDeadline() (deadline, bool) {
+	i := w.state.Incident
 	var all []deadline
 	for _, e := range i.Endpoints {
 		switch {
-		case e.Approval.Open() && e.Approval.Lapsed:
-			all = append(all, deadline{at: e.Approval.AgainAt, approval: e.Approval.ID, endpoint: e.ID, again: true})
-		case e.Approval.Answerable():
+		case e.Approval.IsOpen() && e.Approval.Expired:
+			all = append(all, deadline{at: e.Approval.NextAskAt, approval: e.Approval.ID, endpoint: e.ID, again: true})
+		case e.Approval.IsAnswerable():
 			all = append(all, deadline{at: e.Approval.ExpiresAt, approval: e.Approval.ID, endpoint: e.ID})
 		}
 		if !e.ReviewAt.IsZero() && e.Kept == nil {

@@ -8,93 +8,95 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// accept takes a command as an Update with a validator, and under the same name as a Signal.
-func (w *incident) accept(ctx workflow.Context, name string) error {
+// registerCommand takes a command as an Update with a validator, and under the same name as a Signal.
+func (w *incidentWorkflow) registerCommand(ctx workflow.Context, name string) error {
 	err := workflow.SetUpdateHandlerWithOptions(ctx, name,
-		func(ctx workflow.Context, o models.Order) (models.Answer, error) {
+		func(ctx workflow.Context, o models.CommandRequest) (models.CommandResult, error) {
 			ctx, _ = workflow.NewDisconnectedContext(ctx) // a cancelled workflow still takes commands
-			return w.carryOut(ctx, name, o)
+			return w.executeCommand(ctx, name, o)
 		},
 		workflow.UpdateHandlerOptions{
-			Validator:   func(ctx workflow.Context, o models.Order) error { return refusal(w.judge(ctx, name, o)) },
+			Validator: func(ctx workflow.Context, o models.CommandRequest) error {
+				return rejection(w.validateCommand(ctx, name, o))
+			},
 			Description: "Command of a person: " + name,
 		})
 	if err != nil {
 		return err
 	}
 	w.inbox(ctx, name, func(ctx workflow.Context, c workflow.ReceiveChannel) {
-		var o models.Order
+		var o models.CommandRequest
 		c.Receive(ctx, &o)
 		w.busy++
 		defer func() { w.busy-- }()
-		if _, err := w.carryOut(ctx, name, o); err != nil {
-			w.refused(ctx, name, o, words(err))
+		if _, err := w.executeCommand(ctx, name, o); err != nil {
+			w.recordRejection(ctx, name, o, failureText(err))
 		}
 	})
 	return nil
 }
 
-// refused keeps a refusal where people look, because a signal cannot be refused to its sender. One that comes again is
+// recordRejection keeps a refusal where people look, because a signal cannot be refused to its sender. One that comes again is
 // known by its request id.
-func (w *incident) refused(ctx workflow.Context, name string, o models.Order, reason string) {
-	a := models.Answer{RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint}
-	if o.RequestID != "" && slices.Contains(w.run.Refused, a) {
+func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, o models.CommandRequest, reason string) {
+	a := models.CommandResult{RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint}
+	if o.RequestID != "" && slices.Contains(w.state.Rejected, a) {
 		return
 	}
-	w.run.Refused = latest(append(w.run.Refused, a))
-	w.must(ctx, w.note(ctx, models.System(), &models.CommandRefused{Command: name, Reason: reason, RequestID: o.RequestID, By: o.Actor}))
+	w.state.Rejected = latestResults(append(w.state.Rejected, a))
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.CommandRejected{Command: name, Reason: reason, RequestID: o.RequestID, By: o.Actor}))
 }
 
-// judge says why an order would be refused. It changes nothing.
-func (w *incident) judge(ctx workflow.Context, name string, o models.Order) error {
-	if w.answered(o.RequestID) != nil {
+// validateCommand says why an order would be refused. It changes nothing.
+func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, o models.CommandRequest) error {
+	if w.resultOf(o.RequestID) != nil {
 		return nil
 	}
-	c, err := parse(name, o)
+	c, err := parseCommand(name, o)
 	if err != nil {
 		return err
 	}
-	return w.run.Incident.Can(c, o.Ask, workflow.Now(ctx))
+	return w.state.Incident.Can(c, o.CommandContext, workflow.Now(ctx))
 }
 
-// carryOut makes the change a command asks for. The answer is given with the workflow task that makes it, so it is as
+// executeCommand makes the change a command asks for. The answer is given with the workflow task that makes it, so it is as
 // durable as the change; the store has it a moment later. A repeat gets the first answer.
-func (w *incident) carryOut(ctx workflow.Context, name string, o models.Order) (models.Answer, error) {
-	if a := w.answered(o.RequestID); a != nil {
+func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, o models.CommandRequest) (models.CommandResult, error) {
+	if a := w.resultOf(o.RequestID); a != nil {
 		return *a, nil
 	}
-	c, err := parse(name, o)
+	c, err := parseCommand(name, o)
 	if err != nil {
-		return models.Answer{}, refusal(err)
+		return models.CommandResult{}, rejection(err)
 	}
-	if err := w.backed(ctx, c, o); err != nil {
-		return models.Answer{}, refusal(err)
+	if err := w.requireDecision(ctx, c, o); err != nil {
+		return models.CommandResult{}, rejection(err)
 	}
-	if a := w.answered(o.RequestID); a != nil { // the same order came another way meanwhile
+	if a := w.resultOf(o.RequestID); a != nil { // the same order came another way meanwhile
 		return *a, nil
 	}
-	events, err := w.run.Incident.Decide(c, o.Ask, workflow.Now(ctx))
+	events, err := w.state.Incident.Decide(c, o.CommandContext, workflow.Now(ctx))
 	if err != nil {
-		return models.Answer{}, refusal(err)
+		return models.CommandResult{}, rejection(err)
 	}
-	a := models.Answer{RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint, FirstSeq: w.run.Incident.Seq + 1}
+	a := models.CommandResult{RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint, FirstSeq: w.state.Incident.Seq + 1}
 	for _, e := range events {
-		if err := w.take(ctx, e); err != nil {
-			return models.Answer{}, refusal(err)
+		if err := w.applyEvent(ctx, e); err != nil {
+			return models.CommandResult{}, rejection(err)
 		}
 	}
-	a.LastSeq = w.run.Incident.Seq
-	w.remember(a)
+	a.LastSeq = w.state.Incident.Seq
+	w.rememberResult(a)
 	return a, nil
 }
 
-// backed checks that the client's own row in the database stands behind a decision.
-func (w *incident) backed(ctx workflow.Context, c models.Command, o models.Order) error {
+// requireDecision checks that the client's own row in the database stands behind a decision.
+func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c models.Command, o models.CommandRequest) error {
 	if !models.IsDecision(c) {
 		return nil
 	}
-	ok, err := decided(ctx, decidedInput{
-		ClientID: w.run.Incident.ClientID, Reference: w.run.Incident.Reference, RequestID: o.RequestID, Command: c.Name(), UserID: o.Actor.ID,
+	ok, err := hasDecision(ctx, decisionInput{
+		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: o.RequestID, Command: c.Name(), UserID: o.Actor.ID,
 	})
 	if err != nil {
 		return err
@@ -105,23 +107,25 @@ func (w *incident) backed(ctx workflow.Context, c models.Command, o models.Order
 	return nil
 }
 
-func (w *incident) answered(request string) *models.Answer {
-	for n := range w.run.Answers {
-		if w.run.Answers[n].RequestID == request {
-			return &w.run.Answers[n]
+func (w *incidentWorkflow) resultOf(request string) *models.CommandResult {
+	for n := range w.state.Results {
+		if w.state.Results[n].RequestID == request {
+			return &w.state.Results[n]
 		}
 	}
 	return nil
 }
 
-func (w *incident) remember(a models.Answer) { w.run.Answers = latest(append(w.run.Answers, a)) }
-
-// latest returns as many of the last answers as an incident remembers.
-func latest(list []models.Answer) []models.Answer {
-	return list[max(0, len(list)-answersKept):]
+func (w *incidentWorkflow) rememberResult(a models.CommandResult) {
+	w.state.Results = latestResults(append(w.state.Results, a))
 }
 
-func parse(name string, o models.Order) (models.Command, error) {
+// latestResults returns as many of the last answers as an incident remembers.
+func latestResults(list []models.CommandResult) []models.CommandResult {
+	return list[max(0, len(list)-resultsKept):]
+}
+
+func parseCommand(name string, o models.CommandRequest) (models.Command, error) {
 	if o.RequestID == "" {
 		return nil, models.InvalidField("/request_id", "is required")
 	}

@@ -9,14 +9,16 @@ import (
 )
 
 // endDrill ends a fire drill once everybody was mailed and called, and what comes late has had its time.
-func (w *incident) endDrill(ctx workflow.Context) {
-	over := func() bool { return w.run.Incident.Over() }
-	called := func() bool { return w.run.Incident.CallRound > 0 && !w.roundUnderway() && len(w.run.Notices) == 0 }
+func (w *incidentWorkflow) endDrill(ctx workflow.Context) {
+	over := func() bool { return w.state.Incident.IsOver() }
+	called := func() bool {
+		return w.state.Incident.CallRound > 0 && !w.isRoundUnderway() && len(w.state.Notifications) == 0
+	}
 	if workflow.Await(ctx, func() bool { return over() || called() }) != nil {
 		return
 	}
-	stop, err := awaitFor(ctx, time.Duration(w.run.Policy.RoundEvery), "late answers to the drill", over)
+	stop, err := awaitFor(ctx, time.Duration(w.state.Policy.RoundEvery), "late answers to the drill", over)
 	if err == nil && !stop {
-		w.must(ctx, w.note(ctx, models.System(), &models.Dismissed{Reason: "the fire drill is over"}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.Dismissed{Reason: "the fire drill is over"}))
 	}
 }

@@ -10,20 +10,20 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// insteadKept bounds how many failed messages an incident remembers, so that each is made up for once.
-const insteadKept = 200
+// fallbacksKept bounds how many failed messages an incident remembers, so that each is made up for once.
+const fallbacksKept = 200
 
 // sendingAtOnce bounds how many messages of one incident are handed over at a time: the engine allows a workflow two
 // thousand activities under way, and other incidents want their turn.
 const sendingAtOnce = 100
 
 // messageContacts starts a message for every notice, and turns a notice to everyone into one per contact.
-func (w *incident) messageContacts(ctx workflow.Context) {
+func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
 	w.turns = workflow.NewSemaphore(ctx, sendingAtOnce)
-	for workflow.Await(ctx, func() bool { return w.nextNotice() >= 0 }) == nil {
-		n := w.run.Notices[w.nextNotice()]
+	for workflow.Await(ctx, func() bool { return w.nextNotification() >= 0 }) == nil {
+		n := w.state.Notifications[w.nextNotification()]
 		if n.Contact == uuid.Nil {
-			if w.address(ctx, n) != nil {
+			if w.expandRecipients(ctx, n) != nil {
 				return
 			}
 			continue
@@ -33,37 +33,37 @@ func (w *incident) messageContacts(ctx workflow.Context) {
 	}
 }
 
-func (w *incident) nextNotice() int {
-	return slices.IndexFunc(w.run.Notices, func(n models.Notice) bool { return !w.sending[n] })
+func (w *incidentWorkflow) nextNotification() int {
+	return slices.IndexFunc(w.state.Notifications, func(n models.Notification) bool { return !w.sending[n] })
 }
 
-// address replaces a notice to everyone by one per contact, as planned. Who still waits for an earlier reminder gets no
+// expandRecipients replaces a notice to everyone by one per contact, as planned. Who still waits for an earlier reminder gets no
 // other one.
-func (w *incident) address(ctx workflow.Context, all models.Notice) error {
-	i := w.run.Incident
-	waiting := w.reminding(all)
-	to, err := plan(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Notice: all, Waiting: waiting})
+func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all models.Notification) error {
+	i := w.state.Incident
+	waiting := w.waitingReminders(all)
+	to, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Notification: all, Waiting: waiting})
 	if err != nil {
 		return err
 	}
-	at := slices.Index(w.run.Notices, all)
-	var each []models.Notice
+	at := slices.Index(w.state.Notifications, all)
+	var each []models.Notification
 	for _, r := range to.Messages {
-		each = append(each, all.To(r))
+		each = append(each, all.AddressedTo(r))
 	}
-	w.run.Notices = slices.Replace(w.run.Notices, at, at+1, each...)
+	w.state.Notifications = slices.Replace(w.state.Notifications, at, at+1, each...)
 	if len(each) == 0 && len(waiting) == 0 {
 		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be told of severity "+string(i.PublishedSeverity))
 	}
 	return nil
 }
 
-// reminding returns the reminders of the same that wait for a contact.
-func (w *incident) reminding(n models.Notice) (waiting []models.Notice) {
+// waitingReminders returns the reminders of the same that wait for a contact.
+func (w *incidentWorkflow) waitingReminders(n models.Notification) (waiting []models.Notification) {
 	if n.Purpose != models.PurposeReminder && n.Purpose != models.PurposeQuestionReminder {
 		return nil
 	}
-	for _, x := range w.run.Notices {
+	for _, x := range w.state.Notifications {
 		if x.Contact != uuid.Nil && x.Purpose == n.Purpose && x.Question == n.Question {
 			waiting = append(waiting, x)
 		}
@@ -73,15 +73,15 @@ func (w *incident) reminding(n models.Notice) (waiting []models.Notice) {
 
 // deliver hands one message over when its time has come, however long the vendor is down, unless a newer one replaces
 // it. What stands in the way is shown as a task.
-func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
-	i := w.run.Incident
-	in := messageInput{ClientID: i.ClientID, Reference: i.Reference, Notice: n, After: i.Seq, Drill: i.Drill, Rehearsal: w.rehearsal()}
+func (w *incidentWorkflow) deliver(ctx workflow.Context, n models.Notification) {
+	i := w.state.Incident
+	in := messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: i.Seq, Drill: i.Drill, Simulated: w.isSimulated()}
 	key := in.Effect().Key
-	over := func() bool { return !w.sending[n] || n.Over(w.run.Incident) }
+	over := func() bool { return !w.sending[n] || n.Over(w.state.Incident) }
 	if _, err := awaitUntil(ctx, n.At, "wait for the contact's hours", over); err != nil {
 		return
 	}
-	w.collapse(ctx, n)
+	w.dropSuperseded(ctx, n)
 	for {
 		if over() {
 			if w.sending[n] {
@@ -93,20 +93,20 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 		if w.turns.Acquire(ctx, 1) != nil {
 			return
 		}
-		err := send(ctx, summary, time.Duration(w.run.Policy.TellAfter), in)
+		err := sendMessage(ctx, summary, time.Duration(w.state.Policy.TellAfter), in)
 		w.turns.Release(1)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
-			w.handedOver(ctx, n, key)
+			w.recordHandedOver(ctx, n, key)
 			return
 		}
 		if !w.sending[n] { // replaced while it was tried
 			w.takeBack(ctx, n, models.ReasonSuperseded)
 			return
 		}
-		if queued(err) {
+		if waitedInQueue(err) {
 			if _, err := awaitFor(ctx, time.Second, "it had no turn; wait for one again", over); err != nil {
 				return
 			}
@@ -114,16 +114,16 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 		}
 		switch classOf(err) {
 		case models.Rejected:
-			w.openTask(ctx, models.TaskRejected, key, string(n.Channel)+" to a contact: "+words(err))
-			w.insteadOf(ctx, n, key, "rejected")
-			w.dropNotice(n)
+			w.openTask(ctx, models.TaskRejected, key, string(n.Channel)+" to a contact: "+failureText(err))
+			w.sendFallback(ctx, n, key, "rejected")
+			w.dropNotification(n)
 			return
 		case models.Config:
-			w.openTask(ctx, models.TaskConfig, key, string(n.Channel)+": "+words(err))
-			err = workflow.Await(ctx, func() bool { return over() || w.run.Incident.OpenTask(models.TaskConfig, key) == nil })
+			w.openTask(ctx, models.TaskConfig, key, string(n.Channel)+": "+failureText(err))
+			err = workflow.Await(ctx, func() bool { return over() || w.state.Incident.OpenTask(models.TaskConfig, key) == nil })
 		default:
-			w.openTask(ctx, models.TaskVendorDown, key, string(n.Channel)+": "+words(err))
-			_, err = awaitFor(ctx, time.Duration(w.run.Policy.TryAgainEvery), "the vendor is down; try again", over)
+			w.openTask(ctx, models.TaskVendorDown, key, string(n.Channel)+": "+failureText(err))
+			_, err = awaitFor(ctx, time.Duration(w.state.Policy.TryAgainEvery), "the vendor is down; try again", over)
 		}
 		if err != nil {
 			return
@@ -131,80 +131,82 @@ func (w *incident) deliver(ctx workflow.Context, n models.Notice) {
 	}
 }
 
-// collapse takes back what is replaced by something newer, of the messages that are due to the contact of a notice.
-func (w *incident) collapse(ctx workflow.Context, to models.Notice) {
-	var due []models.Notice
-	for _, n := range w.run.Notices {
+// dropSuperseded takes back what is replaced by something newer, of the messages that are due to the contact of a notice.
+func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to models.Notification) {
+	var due []models.Notification
+	for _, n := range w.state.Notifications {
 		if n.Contact == to.Contact && !n.At.After(workflow.Now(ctx)) {
 			due = append(due, n)
 		}
 	}
 	for _, old := range due {
-		if w.sending[old] && slices.ContainsFunc(due, func(n models.Notice) bool { return n.Replaces(old) }) {
+		if w.sending[old] && slices.ContainsFunc(due, func(n models.Notification) bool { return n.Replaces(old) }) {
 			w.takeBack(ctx, old, models.ReasonSuperseded)
 		}
 	}
 }
 
 // takeBack drops a message that is not wanted any more, and what it opened. The ledger keeps it from being tried.
-func (w *incident) takeBack(ctx workflow.Context, n models.Notice, reason string) {
-	e := models.MessageEffect(w.run.Incident.Reference, w.run.Incident.ClientID, n)
-	w.dropNotice(n)
+func (w *incidentWorkflow) takeBack(ctx workflow.Context, n models.Notification, reason string) {
+	e := models.MessageEffect(w.state.Incident.Reference, w.state.Incident.ClientID, n)
+	w.dropNotification(n)
 	w.busy++
-	w.must(ctx, cancelEffect(ctx, cancelInput{Effect: e, Reason: reason}))
+	w.logIfRefused(ctx, cancelEffect(ctx, cancelInput{Effect: e, Reason: reason}))
 	w.busy--
 	w.endTask(ctx, models.TaskVendorDown, e.Key)
 	w.endTask(ctx, models.TaskConfig, e.Key)
 }
 
-func (w *incident) rehearsal() bool { return w.run.Incident.FireDrill == models.PhonesSimulated }
+func (w *incidentWorkflow) isSimulated() bool {
+	return w.state.Incident.FireDrill == models.PhonesSimulated
+}
 
-func (w *incident) handedOver(ctx workflow.Context, n models.Notice, key string) {
-	m := models.Message{Contact: n.Contact, Purpose: n.Purpose, Revision: n.Revision, Effect: key}
+func (w *incidentWorkflow) recordHandedOver(ctx workflow.Context, n models.Notification, key string) {
+	m := models.MessageRecord{Contact: n.Contact, Purpose: n.Purpose, Revision: n.Revision, Effect: key}
 	if n.Channel == models.ChannelSMS {
-		w.must(ctx, w.note(ctx, models.System(), &models.ContactTexted{Message: m}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ContactTexted{MessageRecord: m}))
 	} else {
-		w.must(ctx, w.note(ctx, models.System(), &models.ContactMailed{Message: m}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ContactMailed{MessageRecord: m}))
 	}
-	w.dropNotice(n)
+	w.dropNotification(n)
 	w.endTask(ctx, models.TaskVendorDown, key)
 }
 
-func (w *incident) dropNotice(n models.Notice) {
-	w.run.Notices = slices.DeleteFunc(w.run.Notices, func(x models.Notice) bool { return x == n })
+func (w *incidentWorkflow) dropNotification(n models.Notification) {
+	w.state.Notifications = slices.DeleteFunc(w.state.Notifications, func(x models.Notification) bool { return x == n })
 	delete(w.sending, n)
 }
 
-// undelivered is a vendor's word that a message it took never reached its reader.
-func (w *incident) undelivered(ctx workflow.Context, f models.Undelivered) {
-	w.openTask(ctx, models.TaskNotDelivered, f.Effect, string(f.Notice.Channel)+" did not arrive: "+f.Reason)
-	w.insteadOf(ctx, f.Notice, f.Effect, f.Reason)
+// handleUndelivered is a vendor's word that a message it took never reached its reader.
+func (w *incidentWorkflow) handleUndelivered(ctx workflow.Context, f models.Undelivered) {
+	w.openTask(ctx, models.TaskNotDelivered, f.Effect, string(f.Notification.Channel)+" did not arrive: "+f.Reason)
+	w.sendFallback(ctx, f.Notification, f.Effect, f.Reason)
 }
 
-// insteadOf reaches a contact over their next channel after a message or a call did not reach them, once.
-func (w *incident) insteadOf(ctx workflow.Context, n models.Notice, effect, reason string) {
-	i := w.run.Incident
-	if slices.Contains(w.run.Instead, effect) || i.Over() {
+// sendFallback reaches a contact over their next channel after a message or a call did not reach them, once.
+func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n models.Notification, effect, reason string) {
+	i := w.state.Incident
+	if slices.Contains(w.state.FallbacksSent, effect) || i.IsOver() {
 		return
 	}
-	w.run.Instead = append(w.run.Instead, effect)
-	w.run.Instead = w.run.Instead[max(len(w.run.Instead)-insteadKept, 0):]
-	to, err := fallback(ctx, fallbackInput{ClientID: i.ClientID, Reference: i.Reference, Notice: n, Severity: i.PublishedSeverity, At: workflow.Now(ctx)})
+	w.state.FallbacksSent = append(w.state.FallbacksSent, effect)
+	w.state.FallbacksSent = w.state.FallbacksSent[max(len(w.state.FallbacksSent)-fallbacksKept, 0):]
+	to, err := planFallback(ctx, fallbackInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, Severity: i.PublishedSeverity, At: workflow.Now(ctx)})
 	if err != nil {
 		return
 	}
-	i = w.run.Incident
-	other := n.To(to)
-	same := func(x models.Notice) bool {
+	i = w.state.Incident
+	other := n.AddressedTo(to)
+	same := func(x models.Notification) bool {
 		return models.MessageEffect(i.Reference, i.ClientID, x).Key == models.MessageEffect(i.Reference, i.ClientID, other).Key
 	}
 	switch {
-	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.run.Notices, same), to.Channel == models.ChannelVoice && i.Acknowledged != nil:
+	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.state.Notifications, same), to.Channel == models.ChannelVoice && i.Acknowledged != nil:
 		to.Channel = "" // the text is on its way; nobody is called any more
 	case to.Channel == models.ChannelSMS:
-		w.run.Notices = append(w.run.Notices, other)
-	case to.Channel == models.ChannelVoice && !i.NeedsCalls() && !slices.ContainsFunc(w.run.Callees, func(r models.Reach) bool { return r.Contact == to.Contact }):
-		w.run.Callees = append(w.run.Callees, to) // a round of a critical incident calls them anyway
+		w.state.Notifications = append(w.state.Notifications, other)
+	case to.Channel == models.ChannelVoice && !i.NeedsCalls() && !slices.ContainsFunc(w.state.PendingCalls, func(r models.Recipient) bool { return r.Contact == to.Contact }):
+		w.state.PendingCalls = append(w.state.PendingCalls, to) // a round of a critical incident calls them anyway
 	}
-	w.must(ctx, w.note(ctx, models.System(), &models.NotDelivered{Contact: n.Contact, Channel: n.Channel, Effect: effect, Reason: reason, Instead: to.Channel}))
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.NotDelivered{Contact: n.Contact, Channel: n.Channel, Effect: effect, Reason: reason, Fallback: to.Channel}))
 }

@@ -21,8 +21,8 @@ type reminder struct {
 
 // remindClient reminds the client, by the policy, for as long as it is their turn or a question is open. What is due
 // outside their business hours waits for them; what is not due any more is not sent.
-func (w *incident) remindClient(ctx workflow.Context) {
-	for !w.run.Incident.Over() {
+func (w *incidentWorkflow) remindClient(ctx workflow.Context) {
+	for !w.state.Incident.IsOver() {
 		r, wanted := w.nextReminder()
 		changed := func() bool {
 			now, still := w.nextReminder()
@@ -36,8 +36,8 @@ func (w *incident) remindClient(ctx workflow.Context) {
 		}
 		at := r.at
 		if !r.anytime {
-			in := remindInput{ClientID: w.run.Incident.ClientID, Severity: w.run.Incident.PublishedSeverity, Due: r.at}
-			open, err := remindAt(ctx, in)
+			in := reminderInput{ClientID: w.state.Incident.ClientID, Severity: w.state.Incident.PublishedSeverity, Due: r.at}
+			open, err := planReminder(ctx, in)
 			if err != nil {
 				return
 			}
@@ -65,17 +65,17 @@ func (r reminder) summary() string {
 }
 
 // nextReminder returns what is due first.
-func (w *incident) nextReminder() (reminder, bool) {
-	i := w.run.Incident
+func (w *incidentWorkflow) nextReminder() (reminder, bool) {
+	i := w.state.Incident
 	var all []reminder
-	if at, due := i.NextReminder(w.run.Policy); due {
-		all = append(all, reminder{at: at, number: i.Reminders + 1, anytime: i.RemindAnytime()})
+	if at, due := i.NextReminder(w.state.Policy); due {
+		all = append(all, reminder{at: at, number: i.Reminders + 1, anytime: i.MayRemindAnytime()})
 	}
 	for _, q := range i.Questions {
 		if at, n, due := q.NextReminder(); due {
 			all = append(all, reminder{at: at, question: q.ID, number: n, anytime: i.PublishedSeverity == models.SeverityCritical})
 		}
-		if q.Open() && !q.Overdue {
+		if q.IsOpen() && !q.Overdue {
 			all = append(all, reminder{at: q.Deadline, question: q.ID, anytime: true, overdue: true})
 		}
 	}
@@ -85,14 +85,14 @@ func (w *incident) nextReminder() (reminder, bool) {
 	return slices.MinFunc(all, func(a, b reminder) int { return a.at.Compare(b.at) }), true
 }
 
-func (w *incident) remind(ctx workflow.Context, r reminder) {
+func (w *incidentWorkflow) remind(ctx workflow.Context, r reminder) {
 	switch {
 	case r.overdue:
-		w.must(ctx, w.note(ctx, models.System(), &models.QuestionOverdue{Question: r.question}))
-		w.openTask(ctx, models.TaskUnanswered, r.question, "question "+r.question+" was not answered in time")
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.QuestionOverdue{Question: r.question}))
+		w.openTask(ctx, models.TaskQuestionUnanswered, r.question, "question "+r.question+" was not answered in time")
 	case r.question != "":
-		w.must(ctx, w.note(ctx, models.System(), &models.QuestionReminded{Question: r.question, Number: r.number}))
-	case w.note(ctx, models.System(), &models.ReminderSent{Number: r.number}) == nil:
-		w.due(models.Notice{Purpose: models.PurposeReminder, Occurrence: r.number})
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.QuestionReminded{Question: r.question, Number: r.number}))
+	case w.emit(ctx, models.System(), &models.ReminderSent{Number: r.number}) == nil:
+		w.queueNotification(models.Notification{Purpose: models.PurposeReminder, Occurrence: r.number})
 	}
 }

@@ -20,10 +20,10 @@ func presentationOf(i models.Incident) presentation {
 	return presentation{string(i.Phase), string(i.Turn), string(i.Severity), string(i.Containment())}
 }
 
-// present brings the search attributes up to date, those that changed, and rewrites the details.
-func (w *incident) present(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, details(w.run.Incident))
-	now := presentationOf(w.run.Incident)
+// updatePresentation brings the search attributes up to date, those that changed, and rewrites the details.
+func (w *incidentWorkflow) updatePresentation(ctx workflow.Context) {
+	workflow.SetCurrentDetails(ctx, details(w.state.Incident))
+	now := presentationOf(w.state.Incident)
 	if now == w.shown {
 		return
 	}
@@ -52,7 +52,7 @@ func details(i models.Incident) string {
 		line("a drill")
 	}
 	line("turn: %s since %s", i.Turn, i.TurnSince.Format(time.RFC3339))
-	if i.Published() {
+	if i.IsPublished() {
 		line("revision %d, first published %s", i.Revision, i.PublishedAt.Format(time.RFC3339))
 	}
 	switch {
@@ -72,7 +72,7 @@ func details(i models.Incident) string {
 			line("task %s: %s", t.ID, strings.ReplaceAll(string(t.Kind), "_", " "))
 		}
 	}
-	if i.Closure != nil && !i.Over() {
+	if i.Closure != nil && !i.IsOver() {
 		line("closure requested; %v", i.ReadyToClose())
 	}
 	return b.String()

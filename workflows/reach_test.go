@@ -13,9 +13,9 @@ import (
 )
 
 // lost lets a vendor report, some time after the start, that a message it took never reached its reader.
-func (s *story) lostAfter(d time.Duration, reason string, n models.Notice) {
+func (s *story) lostAfter(d time.Duration, reason string, n models.Notification) {
 	s.env.RegisterDelayedCallback(func() {
-		s.env.SignalWorkflow(models.SignalUndelivered, models.Undelivered{Effect: models.MessageEffect(ref, acme, n).Key, Notice: n, Reason: reason})
+		s.env.SignalWorkflow(models.SignalUndelivered, models.Undelivered{Effect: models.MessageEffect(ref, acme, n).Key, Notification: n, Reason: reason})
 	}, d)
 }
 
@@ -25,8 +25,8 @@ func (s *story) closes(at time.Duration) {
 	s.after(at+time.Minute, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
 }
 
-func published(contact models.Contact, ch models.Channel) models.Notice {
-	return models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: ch}
+func published(contact models.Contact, ch models.Channel) models.Notification {
+	return models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: ch}
 }
 
 func TestABouncedMailIsMadeUpForAtOnce(t *testing.T) {
@@ -67,7 +67,7 @@ func TestWhoMissesACallGetsOneText(t *testing.T) {
 	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
 	s.env.RegisterDelayedCallback(func() {
 		key := models.MessageEffect(ref, acme, published(c, models.ChannelSMS)).Key
-		s.env.SignalWorkflow(models.SignalReply, models.Reply{Effect: key, Contact: c.ID})
+		s.env.SignalWorkflow(models.SignalTextReply, models.TextReply{Effect: key, Contact: c.ID})
 	}, 10*time.Minute)
 	s.closes(30 * time.Minute)
 	i := s.run(models.SeverityCritical)
@@ -211,10 +211,10 @@ func TestAQuestionIsAskedAgainSixTimesInTwentyHours(t *testing.T) {
 	if got := s.mailsFor(models.PurposeQuestionReminder); got != 6 || s.mailsFor(models.PurposeQuestion) != 1 {
 		t.Errorf("%d reminders of the question were mailed", got)
 	}
-	if overdue.OpenTask(models.TaskUnanswered, "q1") == nil {
+	if overdue.OpenTask(models.TaskQuestionUnanswered, "q1") == nil {
 		t.Errorf("after the deadline the SOC has %+v", overdue.Tasks)
 	}
-	if i.OpenTask(models.TaskUnanswered, "q1") != nil || i.Questions[0].Answer != "no" {
+	if i.OpenTask(models.TaskQuestionUnanswered, "q1") != nil || i.Questions[0].Answer != "no" {
 		t.Errorf("after the answer: tasks %+v, questions %+v", i.Tasks, i.Questions)
 	}
 }
@@ -236,8 +236,8 @@ func TestAFireDrillReachesEverybodyOnceAndEnds(t *testing.T) {
 			t.Errorf("%s: calls %+v, want one to each contact", phones, s.calls)
 		}
 		for _, c := range s.calls {
-			if c.Rehearsal != (phones == models.PhonesSimulated) {
-				t.Errorf("%s phones: a call with rehearsal %t", phones, c.Rehearsal)
+			if c.Simulated != (phones == models.PhonesSimulated) {
+				t.Errorf("%s phones: a call with rehearsal %t", phones, c.Simulated)
 			}
 		}
 		if want := map[models.DrillPhones]int{models.PhonesReal: 2}[phones]; s.count("acknowledged") != want {

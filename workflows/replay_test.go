@@ -48,14 +48,14 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 
 // TestAChangedWorkflowFailsToReplay shows that the test above is able to fail.
 func TestAChangedWorkflowFailsToReplay(t *testing.T) {
-	mutants := map[string]func(workflow.Context, models.IncidentRun) error{
-		"waits first": func(ctx workflow.Context, run models.IncidentRun) error {
+	mutants := map[string]func(workflow.Context, models.State) error{
+		"waits first": func(ctx workflow.Context, run models.State) error {
 			if err := workflow.Sleep(ctx, time.Second); err != nil {
 				return err
 			}
 			return workflows.Incident(ctx, run)
 		},
-		"has another policy": func(ctx workflow.Context, run models.IncidentRun) error {
+		"has another policy": func(ctx workflow.Context, run models.State) error {
 			run.Incident.Severity = models.SeverityLow
 			return workflows.Incident(ctx, run)
 		},

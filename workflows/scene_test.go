@@ -62,9 +62,9 @@ type story struct {
 	callStands  func(id string) models.CallStatus // what the carrier says about a call when it is asked
 	directory   models.Directory
 	authority   models.Authority
-	released    bool                                                                // somebody released the device in the vendor's console
-	confirm     func(in activities.EndpointInput) (*activities.EndpointSeen, error) // nil, nil: as desired
-	agent       string                                                              // the one device, whatever its name; "" for one per name
+	released    bool                                                                  // somebody released the device in the vendor's console
+	confirm     func(in activities.EndpointInput) (*activities.EndpointReport, error) // nil, nil: as desired
+	agent       string                                                                // the one device, whatever its name; "" for one per name
 	looks       func() error
 	tagless     bool   // the EDR tells no tags
 	device      string // what the EDR calls every device, "" for what was typed
@@ -72,7 +72,7 @@ type story struct {
 
 // sent is a message a vendor took, and when.
 type sent struct {
-	models.Notice
+	models.Notification
 	at time.Time
 }
 
@@ -119,7 +119,7 @@ func (s *story) world() {
 		}
 		return nil
 	})
-	s.env.OnActivity(records.Plan, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
+	s.env.OnActivity(records.PlanRecipients, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.planFails != nil {
@@ -133,53 +133,53 @@ func (s *story) world() {
 		}
 		return p, nil
 	})
-	s.env.OnActivity(records.Fallback, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FallbackInput) (models.Reach, error) {
+	s.env.OnActivity(records.PlanFallback, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FallbackInput) (models.Recipient, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, c := range s.directory.Contacts {
-			r, ok := s.directory.Fallback(c, in.Severity, in.Notice.Channel, in.At)
-			if ok && c.ID == in.Notice.Contact && !s.texted(in.Notice.To(r)) {
+			r, ok := s.directory.Fallback(c, in.Severity, in.Notification.Channel, in.At)
+			if ok && c.ID == in.Notification.Contact && !s.texted(in.Notification.AddressedTo(r)) {
 				return r, nil
 			}
 		}
-		return models.Reach{}, nil
+		return models.Recipient{}, nil
 	})
-	s.env.OnActivity(records.RemindAt, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RemindInput) (time.Time, error) {
+	s.env.OnActivity(records.PlanReminder, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ReminderInput) (time.Time, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.directory.RemindAt(in.Severity, in.Due), nil
 	})
-	s.env.OnActivity(records.Rule, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RuleInput) (models.Ruling, error) {
+	s.env.OnActivity(records.EvaluateAuthority, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EvaluateAuthorityInput) (models.Ruling, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.authority.Decide(in.Request, s.directory.Zone, s.directory.Business), nil
+		return s.authority.Evaluate(in.Request, s.directory.Zone, s.directory.Business), nil
 	})
-	s.env.OnActivity(edr.Look, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+	s.env.OnActivity(edr.ReadState, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointReport, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.looks != nil {
 			if err := s.looks(); err != nil {
-				return activities.EndpointSeen{}, err
+				return activities.EndpointReport{}, err
 			}
 		}
 		state := models.HostIsolated
 		if s.released {
 			state = models.HostNormal
 		}
-		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
+		return activities.EndpointReport{AgentID: in.AgentID, State: state, Online: true}, nil
 	})
-	s.env.OnActivity(records.Cancel, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CancelInput) error {
+	s.env.OnActivity(records.CancelEffect, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CancelInput) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.canceled = append(s.canceled, in)
 		return nil
 	})
-	s.env.OnActivity(records.Decided, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecidedInput) (bool, error) {
+	s.env.OnActivity(records.HasDecision, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecisionInput) (bool, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.decided[in.RequestID], nil
 	})
-	s.env.OnActivity(records.Outcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
+	s.env.OnActivity(records.SetOutcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.noteFails != nil {
@@ -190,7 +190,7 @@ func (s *story) world() {
 		s.said[in.Effect] = in
 		return nil
 	})
-	s.env.OnActivity(phone.Text, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+	s.env.OnActivity(phone.SendText, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.textFails != nil {
@@ -198,10 +198,10 @@ func (s *story) world() {
 				return err
 			}
 		}
-		s.texts = append(s.texts, sent{in.Notice, s.env.Now()})
+		s.texts = append(s.texts, sent{in.Notification, s.env.Now()})
 		return nil
 	})
-	s.env.OnActivity(mail.Send, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+	s.env.OnActivity(mail.SendMail, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.refuses(in) {
@@ -212,10 +212,10 @@ func (s *story) world() {
 				return err
 			}
 		}
-		s.mails = append(s.mails, sent{in.Notice, s.env.Now()})
+		s.mails = append(s.mails, sent{in.Notification, s.env.Now()})
 		return nil
 	})
-	s.env.OnActivity(phone.Place, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
+	s.env.OnActivity(phone.PlaceCall, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.placeFails != nil {
@@ -229,7 +229,7 @@ func (s *story) world() {
 		}
 		return "CA" + in.Effect.Key, nil
 	})
-	s.env.OnActivity(phone.Status, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) (models.CallStatus, error) {
+	s.env.OnActivity(phone.ReadCallStatus, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) (models.CallStatus, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.callStands != nil {
@@ -237,18 +237,18 @@ func (s *story) world() {
 		}
 		return models.CallNoAnswer, nil
 	})
-	s.env.OnActivity(phone.Hangup, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) error {
+	s.env.OnActivity(phone.HangUp, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.hungUp = append(s.hungUp, in.CallID)
 		return nil
 	})
-	s.env.OnActivity(edr.Resolve, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+	s.env.OnActivity(edr.FindDevice, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointReport, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return activities.EndpointSeen{AgentID: cmp.Or(s.agent, "aid-"+in.Hostname), Hostname: cmp.Or(s.device, in.Hostname), TagsUnknown: s.tagless, State: models.HostNormal, Online: true}, nil
+		return activities.EndpointReport{AgentID: cmp.Or(s.agent, "aid-"+in.Hostname), Hostname: cmp.Or(s.device, in.Hostname), TagsUnknown: s.tagless, State: models.HostNormal, Online: true}, nil
 	})
-	s.env.OnActivity(edr.Change, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) error {
+	s.env.OnActivity(edr.SendAction, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.changeFails != nil {
@@ -260,19 +260,19 @@ func (s *story) world() {
 		s.orders = append(s.orders, in.Effect.Key)
 		return nil
 	})
-	s.env.OnActivity(edr.Confirm, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointSeen, error) {
+	s.env.OnActivity(edr.ConfirmState, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointReport, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.confirm != nil {
 			if seen, err := s.confirm(in); seen != nil || err != nil {
-				return *cmp.Or(seen, &activities.EndpointSeen{}), err
+				return *cmp.Or(seen, &activities.EndpointReport{}), err
 			}
 		}
 		state := models.HostIsolated
 		if in.Desired == models.DesiredReleased {
 			state = models.HostNormal
 		}
-		return activities.EndpointSeen{AgentID: in.AgentID, State: state, Online: true}, nil
+		return activities.EndpointReport{AgentID: in.AgentID, State: state, Online: true}, nil
 	})
 }
 
@@ -282,8 +282,8 @@ func (s *story) refuses(in activities.MessageInput) bool {
 }
 
 // rules is a signed response authority that decides the same about everything.
-func rules(d models.ResponseDecision) models.Authority {
-	return models.Authority{Version: 1, SignedAt: time.Unix(1, 0), Rules: []models.AuthorityRule{
+func rules(d models.Decision) models.Authority {
+	return models.Authority{Version: 1, SignedAt: time.Unix(1, 0), Rules: []models.Rule{
 		{Name: "isolate", Action: models.DesiredIsolated, Decision: d}, {Name: "release", Action: models.DesiredReleased, Decision: models.DecideAuto},
 	}}
 }
@@ -299,13 +299,13 @@ func user(role models.Role) models.Actor {
 	return models.Actor{Side: role.Side(), ID: "user-" + string(role), Role: role}
 }
 
-func (s *story) order(role models.Role, c models.Command) models.Order {
+func (s *story) order(role models.Role, c models.Command) models.CommandRequest {
 	s.requests++
 	body, err := json.Marshal(c)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	o := models.Order{Ask: models.Ask{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")}, Body: body}
+	o := models.CommandRequest{CommandContext: models.CommandContext{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")}, Body: body}
 	s.decided[o.RequestID] = role.Side() == models.SideClient
 	return o
 }
@@ -320,7 +320,7 @@ func (s *story) refusedAfter(d time.Duration, role models.Role, c models.Command
 	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), &kind) }, d)
 }
 
-func (s *story) give(o models.Order, name string, refused *models.Kind) {
+func (s *story) give(o models.CommandRequest, name string, refused *models.Kind) {
 	fail := func(err error) {
 		var app *temporal.ApplicationError
 		switch {
@@ -344,24 +344,24 @@ func (s *story) give(o models.Order, name string, refused *models.Kind) {
 }
 
 // signal lets an operator give a command from the Temporal UI.
-func (s *story) signalAfter(d time.Duration, o models.Order, name string) {
+func (s *story) signalAfter(d time.Duration, o models.CommandRequest, name string) {
 	s.env.RegisterDelayedCallback(func() { s.env.SignalWorkflow(name, o) }, d)
 }
 
-func (s *story) opening(severity models.Severity) models.IncidentRun {
+func (s *story) opening(severity models.Severity) models.State {
 	var i models.Incident
 	e := models.NewEvent(i, s.env.Now(), user(models.RoleAnalyst), &models.Opened{Reference: ref, ClientID: acme, Title: "Beaconing", Severity: severity})
 	if err := i.Apply(e); err != nil {
 		s.t.Fatal(err)
 	}
-	return models.IncidentRun{Incident: i, Policy: models.DefaultPolicy()}
+	return models.State{Incident: i, Policy: models.DefaultPolicy()}
 }
 
 func (s *story) run(severity models.Severity) models.Incident {
 	return s.runFrom(s.opening(severity))
 }
 
-func (s *story) runFrom(run models.IncidentRun) models.Incident {
+func (s *story) runFrom(run models.State) models.Incident {
 	s.t.Helper()
 	s.began = s.env.Now()
 	s.env.ExecuteWorkflow(models.IncidentWorkflow, run)
@@ -372,9 +372,9 @@ func (s *story) runFrom(run models.IncidentRun) models.Incident {
 }
 
 // texted reports whether a text was handed over already, as the ledger knows.
-func (s *story) texted(n models.Notice) bool {
+func (s *story) texted(n models.Notification) bool {
 	key := models.MessageEffect(ref, acme, n).Key
-	return slices.ContainsFunc(s.texts, func(x sent) bool { return models.MessageEffect(ref, acme, x.Notice).Key == key })
+	return slices.ContainsFunc(s.texts, func(x sent) bool { return models.MessageEffect(ref, acme, x.Notification).Key == key })
 }
 
 // since is how long ago the incident was opened.

@@ -258,7 +258,7 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	if got := s.count("commented"); got != 5 {
 		t.Fatalf("%d comments before the new run, want 5", got)
 	}
-	var carried models.IncidentRun
+	var carried models.State
 	if err := converter.GetDefaultDataConverter().FromPayloads(next.Input, &carried); err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestARefusedSignalSaysWhoseItWasAndWhichOnce(t *testing.T) {
 	s := newStory(t)
 	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
 	o := s.order(models.RoleResponder, &models.Approve{Approval: "a1"})
-	other := s.order(models.RoleAdmin, &models.Refuse{Approval: "a1", Reason: "no"})
+	other := s.order(models.RoleAdmin, &models.Deny{Approval: "a1", Reason: "no"})
 	other.RequestID = o.RequestID // a key that was used for two wishes
 	s.signalAfter(10*time.Minute, o, "approve")
 	s.signalAfter(11*time.Minute, o, "approve")
@@ -297,14 +297,14 @@ func TestARefusedSignalSaysWhoseItWasAndWhichOnce(t *testing.T) {
 	s.after(30*time.Minute, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeFalsePositive, Note: "n"})
 	s.after(40*time.Minute, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
 	s.run(models.SeverityLow)
-	var refused []models.CommandRefused
+	var refused []models.CommandRejected
 	for _, e := range s.events {
-		if d, ok := e.Data.(*models.CommandRefused); ok {
+		if d, ok := e.Data.(*models.CommandRejected); ok {
 			refused = append(refused, *d)
 		}
 	}
 	const reason = "there is no open approval a1"
-	want := []models.CommandRefused{
+	want := []models.CommandRejected{
 		{Command: "approve", Reason: reason, RequestID: o.RequestID, By: user(models.RoleResponder)},
 		{Command: "refuse", Reason: reason, RequestID: o.RequestID, By: user(models.RoleAdmin)},
 	}

@@ -47,8 +47,8 @@ type Acknowledge = models.Acknowledge
 // Actor Who did something; `people` of the answer says who that is.
 type Actor = models.Actor
 
-// AdviseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
-type AdviseTeam = models.AdviseTeam
+// RecommendResponseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
+type AdviseTeam = models.RecommendResponseTeam
 
 // Alert defines model for Alert.
 type Alert = models.Alert
@@ -70,7 +70,7 @@ type AlertState = models.AlertState
 // Answer What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type Answer = models.Answer
+type Answer = models.CommandResult
 
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
 type AnswerQuestion = models.AnswerQuestion
@@ -93,10 +93,10 @@ type Assessment = models.Assessment
 // AssetClass defines model for AssetClass.
 type AssetClass = models.AssetClass
 
-// AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
+// Rule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
 // some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
 // the ruling says so.
-type AuthorityRule = models.AuthorityRule
+type AuthorityRule = models.Rule
 
 // AuthorityRules defines model for AuthorityRules.
 type AuthorityRules = []AuthorityRule
@@ -129,8 +129,8 @@ type ChannelCheck struct {
 // Client defines model for Client.
 type Client = models.Client
 
-// ClientChange defines model for ClientChange.
-type ClientChange = models.ClientChange
+// AuditEntry defines model for AuditEntry.
+type ClientChange = models.AuditEntry
 
 // ClientChangeList defines model for ClientChangeList.
 type ClientChangeList struct {
@@ -334,10 +334,10 @@ type DryRunRuling struct {
 type EDR = models.EDR
 
 // EDRCheck defines model for EDRCheck.
-type EDRCheck = models.EDRCheck
+type EDRCheck = models.EDRCheckResult
 
 // EDRChecked What came of the last check of the connection; absent when there was none.
-type EDRChecked = models.EDRChecked
+type EDRChecked = models.EDRCheckRecord
 
 // EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
 type EDRCredentials = models.EDRCredentials
@@ -382,10 +382,10 @@ type EventList struct {
 type Expedite = models.Expedite
 
 // Extend Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type Extend = models.Extend
+type Extend = models.ExtendIsolation
 
 // Finding defines model for Finding.
-type Finding = models.Finding
+type Finding = models.GoLiveCheck
 
 // GiveFeedback Example: {"comment":"Reached within minutes.","rating":5}
 type GiveFeedback = models.GiveFeedback
@@ -455,8 +455,8 @@ type IncidentRow struct {
 	UpdatedAt Time `json:"updated_at"`
 }
 
-// IncidentView defines model for IncidentView.
-type IncidentView = models.IncidentView
+// View defines model for View.
+type IncidentView = models.View
 
 // Indicator An indicator of compromise. Its value is written by attackers.
 //
@@ -473,9 +473,9 @@ type Isolate = models.Isolate
 type IsolationSwitch = models.IsolationSwitch
 
 // Keep Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type Keep = models.Keep
+type Keep = models.KeepIsolated
 
-// LeftOut defines model for LeftOut.
+// SkippedContact defines model for SkippedContact.
 type LeftOut struct {
 	// Contact Example: 018f6a5e-0000-7000-8000-000000000001
 	Contact UUID   `json:"contact"`
@@ -487,7 +487,7 @@ type LeftOut struct {
 type Line = string
 
 // Mark Devices by host name, class or tag; exactly one of them.
-type Mark = models.Mark
+type Mark = models.AssetSelector
 
 // Marks Devices on which two different persons of the client must agree.
 type Marks = []Mark
@@ -607,7 +607,7 @@ type PersonMark = string
 // Phase defines model for Phase.
 type Phase = models.Phase
 
-// PlannedReach defines model for PlannedReach.
+// PlannedRecipient defines model for PlannedRecipient.
 type PlannedReach struct {
 	// At Not before.
 	At      time.Time `json:"at"`
@@ -692,7 +692,7 @@ type Recommendation = models.Recommendation
 type Reference = models.Reference
 
 // Refuse Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
-type Refuse = models.Refuse
+type Refuse = models.Deny
 
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
 type Release = models.Release
@@ -721,9 +721,9 @@ type ResponseAuthorityList struct {
 // ResponseAuthorityView defines model for ResponseAuthorityView.
 type ResponseAuthorityView = models.AuthorityView
 
-// ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
+// Decision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
 // contact was tried and nobody answered.
-type ResponseDecision = models.ResponseDecision
+type ResponseDecision = models.Decision
 
 // Revise Example: {"change":"A second mailbox was affected.","material":true}
 type Revise = models.Revise
@@ -753,7 +753,7 @@ type Ruling = models.Ruling
 // Settle Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
-type Settle = models.Settle
+type Settle = models.SettleRecommendation
 
 // Severity defines model for Severity.
 type Severity = models.Severity
@@ -775,8 +775,8 @@ type Tag = string
 // Task Something a person of the SOC has to do.
 type Task = models.Task
 
-// TeamAdvice defines model for TeamAdvice.
-type TeamAdvice = models.TeamAdvice
+// ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
+type TeamAdvice = models.ResponseTeamRecommendation
 
 // TechniqueID An ATT&CK technique id.
 //
@@ -1023,7 +1023,7 @@ type AcknowledgeParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// AdviseTeamParams defines parameters for AdviseTeam.
+// AdviseTeamParams defines parameters for RecommendResponseTeam.
 type AdviseTeamParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
@@ -1230,7 +1230,7 @@ type OpenIncidentJSONRequestBody = NewIncident
 // AcknowledgeJSONRequestBody defines body for Acknowledge for application/json ContentType.
 type AcknowledgeJSONRequestBody = Acknowledge
 
-// AdviseTeamJSONRequestBody defines body for AdviseTeam for application/json ContentType.
+// AdviseTeamJSONRequestBody defines body for RecommendResponseTeam for application/json ContentType.
 type AdviseTeamJSONRequestBody = AdviseTeam
 
 // AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
@@ -1857,16 +1857,16 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
+	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
 	AdviseTeamWithBody(ctx context.Context, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AdviseTeam Say whether to engage an incident response team
+	// RecommendResponseTeam Say whether to engage an incident response team
 	//
 	// For the SOC.
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
+	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
 	AdviseTeam(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AnswerQuestionWithBody Answer a question
@@ -3322,7 +3322,7 @@ func (c *API) Acknowledge(ctx context.Context, reference Reference, params *Ackn
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
+// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
 func (c *API) AdviseTeamWithBody(ctx context.Context, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAdviseTeamRequestWithBody(c.Server, reference, params, contentType, body)
 	if err != nil {
@@ -3335,13 +3335,13 @@ func (c *API) AdviseTeamWithBody(ctx context.Context, reference Reference, param
 	return c.Client.Do(req)
 }
 
-// AdviseTeam Say whether to engage an incident response team
+// RecommendResponseTeam Say whether to engage an incident response team
 //
 // For the SOC.
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
+// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
 func (c *API) AdviseTeam(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAdviseTeamRequest(c.Server, reference, params, body)
 	if err != nil {
@@ -6298,7 +6298,7 @@ func NewAcknowledgeRequestWithBody(server string, reference Reference, params *A
 	return req, nil
 }
 
-// NewAdviseTeamRequest calls the generic AdviseTeam builder with application/json body
+// NewAdviseTeamRequest calls the generic RecommendResponseTeam builder with application/json body
 func NewAdviseTeamRequest(server string, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
@@ -6309,7 +6309,7 @@ func NewAdviseTeamRequest(server string, reference Reference, params *AdviseTeam
 	return NewAdviseTeamRequestWithBody(server, reference, params, "application/json", bodyReader)
 }
 
-// NewAdviseTeamRequestWithBody constructs an http.Request for the AdviseTeam method, with any body, and a specified content type
+// NewAdviseTeamRequestWithBody constructs an http.Request for the RecommendResponseTeam method, with any body, and a specified content type
 func NewAdviseTeamRequestWithBody(server string, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
@@ -8501,7 +8501,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
+	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
 	AdviseTeamWithBodyWithResponse(ctx context.Context, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AdviseTeamResponse, error)
 
 	// AdviseTeamWithResponse Say whether to engage an incident response team
@@ -8510,7 +8510,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
+	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
 	AdviseTeamWithResponse(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*AdviseTeamResponse, error)
 
 	// AnswerQuestionWithBodyWithResponse Answer a question
@@ -11043,7 +11043,7 @@ func (r AcknowledgeResponse) ContentType() string {
 	return ""
 }
 
-// AdviseTeamResponseDefaultHeaders the declared response headers of an HTTP default response for AdviseTeam
+// AdviseTeamResponseDefaultHeaders the declared response headers of an HTTP default response for RecommendResponseTeam
 type AdviseTeamResponseDefaultHeaders struct {
 	RetryAfter *int
 }
@@ -13592,7 +13592,7 @@ func (c *ClientWithResponses) AcknowledgeWithResponse(ctx context.Context, refer
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
+// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
 func (c *ClientWithResponses) AdviseTeamWithBodyWithResponse(ctx context.Context, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AdviseTeamResponse, error) {
 	rsp, err := c.AdviseTeamWithBody(ctx, reference, params, contentType, body, reqEditors...)
 	if err != nil {
@@ -13607,7 +13607,7 @@ func (c *ClientWithResponses) AdviseTeamWithBodyWithResponse(ctx context.Context
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `AdviseTeam` operationId).
+// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
 func (c *ClientWithResponses) AdviseTeamWithResponse(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*AdviseTeamResponse, error) {
 	rsp, err := c.AdviseTeam(ctx, reference, params, body, reqEditors...)
 	if err != nil {

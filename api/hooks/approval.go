@@ -20,7 +20,7 @@ func (h *Hooks) approval(c *gin.Context, k call, stage, n int, before string) {
 			return nil, err
 		}
 		e := p.incident.Endpoint(k.row.Endpoint)
-		if e == nil || !e.Approval.Answerable() {
+		if e == nil || !e.Approval.IsAnswerable() {
 			return h.sentence(p.contact, "settled")
 		}
 		code, _, err := auth.CallerCode(p.secret, h.Now())

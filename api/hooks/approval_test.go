@@ -53,7 +53,7 @@ func TestAnApprovalNamesTheDeviceOnlyAfterAKeyPress(t *testing.T) {
 func TestAnApprovalThatIsSettledIsNotAskedOnThePhone(t *testing.T) {
 	d := newDoor(t)
 	row := d.asks()
-	d.record(&d.incident, models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}, &models.ApprovalRefused{Approval: "a1", Via: "portal"})
+	d.record(&d.incident, models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}, &models.ApprovalDenied{Approval: "a1", Via: "portal"})
 	w := d.speaks("voice", row, "", "")
 	d.says(w, http.StatusOK, "settled already", "<Hangup")
 	if strings.Contains(w.Body.String(), "<Gather") {

@@ -96,7 +96,7 @@ func (d *door) settled(rows []store.LedgerRow, want func(n int) string) {
 func TestABurstOfMailEvents(t *testing.T) {
 	d := newDoor(t)
 	mails := d.crowd(func(c uuid.UUID) models.Effect {
-		return models.MessageEffect(d.incident.Reference, d.client.ID, models.Notice{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c, Channel: models.ChannelEmail})
+		return models.MessageEffect(d.incident.Reference, d.client.ID, models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c, Channel: models.ChannelEmail})
 	})
 	final := func(n int) string {
 		if n%burstBounce == 0 {

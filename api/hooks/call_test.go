@@ -81,7 +81,7 @@ func TestRecordedIsSaidOnlyWhenItIs(t *testing.T) {
 
 func TestACallThatVerifiesAPhoneSaysItsCodeAndTakesNoKey(t *testing.T) {
 	d := newDoor(t)
-	check := d.intend(models.CheckEffect(d.client.ID, models.PurposeCode, d.contact.ID, models.ChannelVoice, "1"))
+	check := d.intend(models.ChannelCheckEffect(d.client.ID, models.PurposeCode, d.contact.ID, models.ChannelVoice, "1"))
 	w := d.speaks("voice", check, "", "")
 	d.says(w, http.StatusOK, strings.Join(strings.Split(check.Code(), ""), ", "))
 	if strings.Contains(w.Body.String(), "<Gather") {

@@ -109,7 +109,7 @@ func (d *door) script(te, drill tenant) map[string]string {
 
 	exercise := d.calls(drill, 1)
 	add("menu-of-a-drill", exercise, d.speaks("voice", exercise, "", ""))
-	check := d.intend(models.CheckEffect(te.client.ID, models.PurposeCode, te.contact.ID, models.ChannelVoice, "1"))
+	check := d.intend(models.ChannelCheckEffect(te.client.ID, models.PurposeCode, te.contact.ID, models.ChannelVoice, "1"))
 	add("verification-code", check, d.speaks("voice", check, "", ""))
 	taken := d.calls(te, 1)
 	d.speaks("voice", taken, "", "")

@@ -24,15 +24,15 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
 
-// Teller tells workflows facts; a desk.Desk is one. NotFound means that the workflow is over.
-type Teller interface {
-	Tell(ctx context.Context, workflow, fact string, arg any) error
+// FactSignaller tells workflows facts; a desk.Desk is one. NotFound means that the workflow is over.
+type FactSignaller interface {
+	SignalFact(ctx context.Context, workflow, fact string, arg any) error
 }
 
 // Hooks answers the vendors.
 type Hooks struct {
 	Store     *store.Store
-	Desk      Teller
+	Desk      FactSignaller
 	Twilio    *twilio.Signatures
 	SendGrid  *sendgrid.Events // nil when mails go out another way
 	Words     report.Languages
@@ -79,7 +79,7 @@ func body(c *gin.Context, limit int64) ([]byte, bool) {
 
 // signal tells a workflow a fact. A workflow that is gone has no use for it: that is no error, and told is false.
 func (h *Hooks) signal(ctx context.Context, workflow, name string, arg any) (told bool, err error) {
-	err = h.Desk.Tell(ctx, workflow, name, arg)
+	err = h.Desk.SignalFact(ctx, workflow, name, arg)
 	if models.KindOf(err) == models.NotFound {
 		return false, nil
 	}

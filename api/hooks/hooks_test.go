@@ -62,7 +62,7 @@ type engine struct {
 	down bool
 }
 
-func (e *engine) Tell(_ context.Context, workflow, name string, arg any) error {
+func (e *engine) SignalFact(_ context.Context, workflow, name string, arg any) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -201,8 +201,8 @@ func (d *door) sends(te tenant, ch models.Channel, occurrence int) store.LedgerR
 	return row
 }
 
-func noticeTo(te tenant, ch models.Channel, occurrence int) models.Notice {
-	return models.Notice{Purpose: models.PurposeReminder, Revision: 1, Occurrence: occurrence, Contact: te.contact.ID, Channel: ch}
+func noticeTo(te tenant, ch models.Channel, occurrence int) models.Notification {
+	return models.Notification{Purpose: models.PurposeReminder, Revision: 1, Occurrence: occurrence, Contact: te.contact.ID, Channel: ch}
 }
 
 // textID is Twilio's id of a text message of ours.

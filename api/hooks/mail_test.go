@@ -25,7 +25,7 @@ func event(row store.LedgerRow, id, kind string) string {
 // lostMail is what an incident is told of a mail that did not arrive.
 func lostMail(te tenant, row store.LedgerRow, reason string) told {
 	return fact(te.incident.Reference.WorkflowID(), "undelivered", models.Undelivered{
-		Effect: row.Key, Notice: noticeTo(te, models.ChannelEmail, row.Occurrence), Reason: reason,
+		Effect: row.Key, Notification: noticeTo(te, models.ChannelEmail, row.Occurrence), Reason: reason,
 	})
 }
 
@@ -130,7 +130,7 @@ func TestABatchMixesClientsAndStrangers(t *testing.T) {
 func TestABounceOfACheckIsTheLedgersAlone(t *testing.T) {
 	d := newDoor(t)
 	for n, ch := range []models.Channel{models.ChannelEmail, models.ChannelSMS} {
-		check := d.intend(models.CheckEffect(d.client.ID, models.PurposeTest, d.contact.ID, ch, fmt.Sprint(n)))
+		check := d.intend(models.ChannelCheckEffect(d.client.ID, models.PurposeTest, d.contact.ID, ch, fmt.Sprint(n)))
 		want := "bounce"
 		if ch == models.ChannelEmail {
 			d.says(d.events(event(check, "1", "bounce")), http.StatusNoContent)

@@ -42,8 +42,8 @@ func (h *Hooks) mailEvents(c *gin.Context) {
 }
 
 // mailWords sorts events by the client they are about. What is not about an effect of ours is left out.
-func mailWords(events []models.MailEvent) map[uuid.UUID][]store.Word {
-	words := map[uuid.UUID][]store.Word{}
+func mailWords(events []models.MailEvent) map[uuid.UUID][]store.VendorReport {
+	words := map[uuid.UUID][]store.VendorReport{}
 	for _, e := range events {
 		client, cerr := uuid.Parse(e.Opaque["mdr_client_id"])
 		delivery, derr := uuid.Parse(e.Opaque["mdr_delivery_id"])
@@ -54,7 +54,7 @@ func mailWords(events []models.MailEvent) map[uuid.UUID][]store.Word {
 		if e.At.Year() > lastYear {
 			e.At = time.Time{} // the vendor does not say when
 		}
-		words[client] = append(words[client], store.Word{
+		words[client] = append(words[client], store.VendorReport{
 			EventID: e.ID, Effect: delivery, State: e.Type, Rank: rank, Sequence: -1, At: e.At, Detail: withoutAddresses(e.Reason),
 		})
 	}
@@ -89,7 +89,7 @@ func mailRank(event string) int {
 
 // advance moves the ledger by a vendor's words on messages of one client, and tells the incidents whose message did
 // not reach its contact. They are told before the commit: a fact that could not be told is not marked as known.
-func (h *Hooks) advance(ctx context.Context, client uuid.UUID, vendor string, words []store.Word) error {
+func (h *Hooks) advance(ctx context.Context, client uuid.UUID, vendor string, words []store.VendorReport) error {
 	return h.Store.ForClient(ctx, store.Worker, client, func(tx *store.Tx) error {
 		moved, err := tx.Advance(vendor, words, h.Now())
 		if err != nil {
@@ -117,9 +117,9 @@ func lost(state string) bool {
 }
 
 func undelivered(row store.LedgerRow) models.Undelivered {
-	n := models.Notice{Purpose: row.Purpose, Revision: row.Revision, Occurrence: row.Occurrence, Contact: row.Contact, Channel: models.ChannelEmail}
+	n := models.Notification{Purpose: row.Purpose, Revision: row.Revision, Occurrence: row.Occurrence, Contact: row.Contact, Channel: models.ChannelEmail}
 	if row.Kind == models.EffectText {
 		n.Channel = models.ChannelSMS
 	}
-	return models.Undelivered{Effect: row.Key, Notice: n, Reason: row.VendorState}
+	return models.Undelivered{Effect: row.Key, Notification: n, Reason: row.VendorState}
 }

@@ -61,7 +61,7 @@ func (h *Hooks) textStatus(c *gin.Context) {
 		c.AbortWithStatus(http.StatusNotFound)
 		return
 	case err == nil && mine && rank > 0:
-		err = h.advance(ctx, client, vendor, []store.Word{{
+		err = h.advance(ctx, client, vendor, []store.VendorReport{{
 			EventID: r.TextID + "/" + string(r.Status), Effect: row.ID, State: string(r.Status), Rank: rank, Sequence: -1, At: h.Now(), Detail: r.ErrorCode,
 		}})
 	}
@@ -111,7 +111,7 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 
 // acknowledge tells the incident that a contact answered.
 func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (answer string, err error) {
-	told, err := h.signal(ctx, row.Incident.WorkflowID(), models.SignalReply, models.Reply{Effect: row.Key, Contact: row.Contact})
+	told, err := h.signal(ctx, row.Incident.WorkflowID(), models.SignalTextReply, models.TextReply{Effect: row.Key, Contact: row.Contact})
 	if err != nil {
 		return "", err
 	}

@@ -65,7 +65,7 @@ func TestTextStatusInEveryOrder(t *testing.T) {
 			continue
 		}
 		d.tells(fact(d.incident.Reference.WorkflowID(), "undelivered", models.Undelivered{
-			Effect: text.Key, Notice: noticeTo(d.tenant, models.ChannelSMS, 10+n), Reason: "undelivered",
+			Effect: text.Key, Notification: noticeTo(d.tenant, models.ChannelSMS, 10+n), Reason: "undelivered",
 		}))
 		d.says(d.texted(text, textID(text), "delivered", ""), http.StatusNoContent)
 		d.state(text, final)
@@ -111,7 +111,7 @@ func TestTextStatusThatCannotBeToldIsTakenAgain(t *testing.T) {
 
 // replied is what an incident is told of a contact who answered.
 func replied(te tenant, row store.LedgerRow) told {
-	return fact(te.incident.Reference.WorkflowID(), "reply", models.Reply{Effect: row.Key, Contact: te.contact.ID})
+	return fact(te.incident.Reference.WorkflowID(), "reply", models.TextReply{Effect: row.Key, Contact: te.contact.ID})
 }
 
 // acknowledged checks whether the ledger has an acknowledgement of an effect.
@@ -153,7 +153,7 @@ func TestTheCodeAcknowledges(t *testing.T) {
 
 func TestTheCodeIsWorthNothing(t *testing.T) {
 	d := newDoor(t)
-	call, check := d.calls(d.tenant, 2), d.intend(models.CheckEffect(d.client.ID, models.PurposeCode, d.contact.ID, models.ChannelSMS, "1"))
+	call, check := d.calls(d.tenant, 2), d.intend(models.ChannelCheckEffect(d.client.ID, models.PurposeCode, d.contact.ID, models.ChannelSMS, "1"))
 	d.silent(d.replies(another, d.text.Code()))
 	d.says(d.replies(phone, d.text.Code()+"7"), http.StatusOK, "not recognise")
 	for name, body := range map[string]string{

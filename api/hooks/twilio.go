@@ -265,7 +265,7 @@ func (h *Hooks) status(c *gin.Context) {
 		c.Status(http.StatusNoContent)
 		return
 	}
-	if k.report.Status.Final() {
+	if k.report.Status.IsFinal() {
 		fact := models.CallProgress{Effect: k.row.Key, CallID: k.report.CallID, Status: k.report.Status, Sequence: k.report.Sequence}
 		if _, err := h.signal(ctx, k.row.Workflow, models.SignalCallProgress, fact); err != nil {
 			h.fail(c, "status", err)
@@ -273,7 +273,7 @@ func (h *Hooks) status(c *gin.Context) {
 		}
 	}
 	err := h.Store.ForClient(ctx, store.Worker, k.client, func(tx *store.Tx) error {
-		_, err := tx.Advance(vendor, []store.Word{{
+		_, err := tx.Advance(vendor, []store.VendorReport{{
 			EventID: fmt.Sprintf("%s/%d/%s", k.report.CallID, k.report.Sequence, k.report.Status), Effect: k.row.ID,
 			State: string(k.report.Status), Sequence: k.report.Sequence, At: h.Now(),
 		}}, h.Now())

@@ -56,8 +56,8 @@ type Acknowledge = models.Acknowledge
 // Actor Who did something; `people` of the answer says who that is.
 type Actor = models.Actor
 
-// AdviseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
-type AdviseTeam = models.AdviseTeam
+// RecommendResponseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
+type AdviseTeam = models.RecommendResponseTeam
 
 // Alert defines model for Alert.
 type Alert = models.Alert
@@ -79,7 +79,7 @@ type AlertState = models.AlertState
 // Answer What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type Answer = models.Answer
+type Answer = models.CommandResult
 
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
 type AnswerQuestion = models.AnswerQuestion
@@ -102,10 +102,10 @@ type Assessment = models.Assessment
 // AssetClass defines model for AssetClass.
 type AssetClass = models.AssetClass
 
-// AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
+// Rule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
 // some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
 // the ruling says so.
-type AuthorityRule = models.AuthorityRule
+type AuthorityRule = models.Rule
 
 // AuthorityRules defines model for AuthorityRules.
 type AuthorityRules = []AuthorityRule
@@ -130,8 +130,8 @@ type ChannelCheck struct {
 // Client defines model for Client.
 type Client = models.Client
 
-// ClientChange defines model for ClientChange.
-type ClientChange = models.ClientChange
+// AuditEntry defines model for AuditEntry.
+type ClientChange = models.AuditEntry
 
 // ClientChangeList defines model for ClientChangeList.
 type ClientChangeList struct {
@@ -335,10 +335,10 @@ type DryRunRuling struct {
 type EDR = models.EDR
 
 // EDRCheck defines model for EDRCheck.
-type EDRCheck = models.EDRCheck
+type EDRCheck = models.EDRCheckResult
 
 // EDRChecked What came of the last check of the connection; absent when there was none.
-type EDRChecked = models.EDRChecked
+type EDRChecked = models.EDRCheckRecord
 
 // EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
 type EDRCredentials = models.EDRCredentials
@@ -383,10 +383,10 @@ type EventList struct {
 type Expedite = models.Expedite
 
 // Extend Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type Extend = models.Extend
+type Extend = models.ExtendIsolation
 
 // Finding defines model for Finding.
-type Finding = models.Finding
+type Finding = models.GoLiveCheck
 
 // GiveFeedback Example: {"comment":"Reached within minutes.","rating":5}
 type GiveFeedback = models.GiveFeedback
@@ -426,8 +426,8 @@ type IncidentList struct {
 // IncidentRow defines model for IncidentRow.
 type IncidentRow = store.IncidentRow
 
-// IncidentView defines model for IncidentView.
-type IncidentView = models.IncidentView
+// View defines model for View.
+type IncidentView = models.View
 
 // Indicator An indicator of compromise. Its value is written by attackers.
 //
@@ -444,16 +444,16 @@ type Isolate = models.Isolate
 type IsolationSwitch = models.IsolationSwitch
 
 // Keep Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type Keep = models.Keep
+type Keep = models.KeepIsolated
 
-// LeftOut defines model for LeftOut.
-type LeftOut = desk.LeftOut
+// SkippedContact defines model for SkippedContact.
+type LeftOut = desk.SkippedContact
 
 // Line defines model for Line.
 type Line = string
 
 // Mark Devices by host name, class or tag; exactly one of them.
-type Mark = models.Mark
+type Mark = models.AssetSelector
 
 // Marks Devices on which two different persons of the client must agree.
 type Marks = []Mark
@@ -573,8 +573,8 @@ type PersonMark = string
 // Phase defines model for Phase.
 type Phase = models.Phase
 
-// PlannedReach defines model for PlannedReach.
-type PlannedReach = desk.PlannedReach
+// PlannedRecipient defines model for PlannedRecipient.
+type PlannedReach = desk.PlannedRecipient
 
 // Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
 type Policy = models.Policy
@@ -615,7 +615,7 @@ type Recommendation = models.Recommendation
 type Reference = models.Reference
 
 // Refuse Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
-type Refuse = models.Refuse
+type Refuse = models.Deny
 
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
 type Release = models.Release
@@ -644,9 +644,9 @@ type ResponseAuthorityList struct {
 // ResponseAuthorityView defines model for ResponseAuthorityView.
 type ResponseAuthorityView = models.AuthorityView
 
-// ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
+// Decision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
 // contact was tried and nobody answered.
-type ResponseDecision = models.ResponseDecision
+type ResponseDecision = models.Decision
 
 // Revise Example: {"change":"A second mailbox was affected.","material":true}
 type Revise = models.Revise
@@ -676,7 +676,7 @@ type Ruling = models.Ruling
 // Settle Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
-type Settle = models.Settle
+type Settle = models.SettleRecommendation
 
 // Severity defines model for Severity.
 type Severity = models.Severity
@@ -698,8 +698,8 @@ type Tag = string
 // Task Something a person of the SOC has to do.
 type Task = models.Task
 
-// TeamAdvice defines model for TeamAdvice.
-type TeamAdvice = models.TeamAdvice
+// ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
+type TeamAdvice = models.ResponseTeamRecommendation
 
 // TechniqueID An ATT&CK technique id.
 //
@@ -946,7 +946,7 @@ type AcknowledgeParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// AdviseTeamParams defines parameters for AdviseTeam.
+// AdviseTeamParams defines parameters for RecommendResponseTeam.
 type AdviseTeamParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
@@ -1153,7 +1153,7 @@ type OpenIncidentJSONRequestBody = NewIncident
 // AcknowledgeJSONRequestBody defines body for Acknowledge for application/json ContentType.
 type AcknowledgeJSONRequestBody = Acknowledge
 
-// AdviseTeamJSONRequestBody defines body for AdviseTeam for application/json ContentType.
+// AdviseTeamJSONRequestBody defines body for RecommendResponseTeam for application/json ContentType.
 type AdviseTeamJSONRequestBody = AdviseTeam
 
 // AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
@@ -1335,7 +1335,7 @@ type ServerInterface interface {
 	// Acknowledge Say that a person of the client has the incident in hand
 	// (POST /api/v1/incidents/{reference}/acknowledge)
 	Acknowledge(c *gin.Context, reference Reference, params AcknowledgeParams)
-	// AdviseTeam Say whether to engage an incident response team
+	// RecommendResponseTeam Say whether to engage an incident response team
 	// (POST /api/v1/incidents/{reference}/advise-team)
 	AdviseTeam(c *gin.Context, reference Reference, params AdviseTeamParams)
 	// AnswerQuestion Answer a question
@@ -2842,7 +2842,7 @@ func (siw *ServerInterfaceWrapper) Acknowledge(c *gin.Context) {
 	siw.Handler.Acknowledge(c, reference, params)
 }
 
-// AdviseTeam operation middleware
+// RecommendResponseTeam operation middleware
 func (siw *ServerInterfaceWrapper) AdviseTeam(c *gin.Context) {
 
 	var err error
@@ -7601,7 +7601,7 @@ type StrictServerInterface interface {
 	// Acknowledge Say that a person of the client has the incident in hand
 	// (POST /api/v1/incidents/{reference}/acknowledge)
 	Acknowledge(ctx context.Context, request AcknowledgeRequestObject) (AcknowledgeResponseObject, error)
-	// AdviseTeam Say whether to engage an incident response team
+	// RecommendResponseTeam Say whether to engage an incident response team
 	// (POST /api/v1/incidents/{reference}/advise-team)
 	AdviseTeam(ctx context.Context, request AdviseTeamRequestObject) (AdviseTeamResponseObject, error)
 	// AnswerQuestion Answer a question
@@ -9030,7 +9030,7 @@ func (sh *strictHandler) Acknowledge(ctx *gin.Context, reference Reference, para
 	}
 }
 
-// AdviseTeam operation middleware
+// RecommendResponseTeam operation middleware
 func (sh *strictHandler) AdviseTeam(ctx *gin.Context, reference Reference, params AdviseTeamParams) {
 	var request AdviseTeamRequestObject
 

@@ -43,7 +43,7 @@ func dryRunAssumes() []string {
 // DryRunResponseAuthority says what would be decided.
 func (s *server) DryRunResponseAuthority(ctx context.Context, r DryRunResponseAuthorityRequestObject) (DryRunResponseAuthorityResponseObject, error) {
 	ctx, who := called(ctx)
-	ruling, err := s.desk.DryRun(ctx, who.user, r.Number, models.ResponseRequest{
+	ruling, err := s.desk.DryRun(ctx, who.user, r.Number, models.Request{
 		Action: r.Body.Action, Severity: cmp.Or(r.Body.Severity, models.SeverityCritical),
 		Asset: models.Asset{Hostname: r.Body.Hostname, Class: r.Body.Class, Tags: r.Body.Tags, TagsUnknown: r.Body.TagsUnknown},
 	}, r.Body.At, r.Body.Version)

@@ -80,7 +80,7 @@ func (s *server) ListClientChanges(ctx context.Context, r ListClientChangesReque
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := s.desk.ClientChanges(ctx, who.user, r.Number, cursor, pageOf(r.Params.Limit))
+	list, next, err := s.desk.AuditLog(ctx, who.user, r.Number, cursor, pageOf(r.Params.Limit))
 	return ok(ClientChangeList{Items: list, Next: next.String()}), err
 }
 

@@ -78,7 +78,7 @@ func (s *server) Settle(ctx context.Context, r SettleRequestObject) (SettleRespo
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
-// AdviseTeam says whether to engage a response team.
+// RecommendResponseTeam says whether to engage a response team.
 func (s *server) AdviseTeam(ctx context.Context, r AdviseTeamRequestObject) (AdviseTeamResponseObject, error) {
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }

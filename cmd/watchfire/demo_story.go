@@ -112,7 +112,7 @@ func (d *demo) investigate(ctx context.Context) error {
 	return d.give(ctx, d.analyst,
 		&models.Assess{Summary: &summary, Threat: &threat, Techniques: &techniques, Assets: &assets},
 		&models.Recommend{Text: "Reset the passwords of all accounts that signed in to FILESRV-01 in the last 24 hours."},
-		&models.AdviseTeam{Engage: true, Criteria: "Active encryption on a server with client data."},
+		&models.RecommendResponseTeam{Engage: true, Criteria: "Active encryption on a server with client data."},
 		&models.Isolate{Hostname: host, Reason: "Files are being encrypted."},
 	)
 }
@@ -195,7 +195,7 @@ func (d *demo) refused(ctx context.Context) error {
 func (d *demo) handle(ctx context.Context) error {
 	err := d.give(ctx, d.responder,
 		&models.Acknowledge{Revision: 1},
-		&models.Settle{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "Change CHG-2209: 14 passwords reset."},
+		&models.SettleRecommendation{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "Change CHG-2209: 14 passwords reset."},
 		&models.Release{Endpoint: "e1", Reason: "Reinstalled from a clean image."},
 	)
 	if err != nil {

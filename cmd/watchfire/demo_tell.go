@@ -17,13 +17,13 @@ func (d *demo) tell(e models.Event) string {
 		return "the analyst writes down what is known"
 	case *models.Recommended:
 		return "recommendation " + x.ID + ": " + x.Text
-	case *models.TeamAdvised:
+	case *models.ResponseTeamRecommended:
 		return fmt.Sprintf("advice on an incident response team: engage %t. %s", x.Engage, x.Criteria)
 	case *models.IsolationRequested:
 		return "isolation of " + x.Hostname + " is asked for"
 	case *models.Published:
 		return "revision 1 of the report is published to the portal"
-	case *models.Settled:
+	case *models.RecommendationSettled:
 		return fmt.Sprintf("%s settles %s: %s, %s", d.who(e.Actor), x.Recommendation, x.Outcome, x.Evidence)
 	case *models.ReleaseRequested:
 		return d.who(e.Actor) + " asks for the release of " + x.Endpoint

@@ -30,7 +30,7 @@ func (p *process) box(ctx context.Context) (*secrets.Box, error) {
 		}
 		return box, nil
 	}
-	kept, err := p.store.KeepsEDRCredentials(ctx)
+	kept, err := p.store.HasEDRCredentials(ctx)
 	if err == nil && kept {
 		err = errors.New("SECRETS_KEYSET is not set, but credentials of clients are kept")
 	}

@@ -19,12 +19,12 @@ import (
 // check is the last channel check that was started under its workflow's id.
 type check struct {
 	options client.StartWorkflowOptions
-	run     models.CheckRun
+	run     models.ChannelCheckInput
 	starts  int
 	running bool
 }
 
-func (e *Engine) startCheck(o client.StartWorkflowOptions, run models.CheckRun) error {
+func (e *Engine) startCheck(o client.StartWorkflowOptions, run models.ChannelCheckInput) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.checks[o.ID]
@@ -41,7 +41,7 @@ type edrCheck struct {
 	setAt time.Time // when the credentials were
 }
 
-func (e *Engine) startEDRCheck(ctx context.Context, run models.EDRCheckRun) (c edrCheck, err error) {
+func (e *Engine) startEDRCheck(ctx context.Context, run models.EDRCheckInput) (c edrCheck, err error) {
 	return c, e.store.ForClient(ctx, store.Worker, run.ClientID, func(tx *store.Tx) error {
 		now, err := tx.EDRStatus()
 		c.setAt = now.SetAt
@@ -51,19 +51,19 @@ func (e *Engine) startEDRCheck(ctx context.Context, run models.EDRCheckRun) (c e
 
 // Get returns what came of it.
 func (r edrCheck) Get(_ context.Context, to any) error {
-	c, ok := to.(*models.EDRCheck)
+	c, ok := to.(*models.EDRCheckResult)
 	if !ok {
 		return serviceerror.NewInvalidArgument("not a check of an EDR")
 	}
-	*c = models.EDRCheck{OK: true, SetAt: r.setAt, Capabilities: models.Capabilities{Actions: true}}
+	*c = models.EDRCheckResult{OK: true, SetAt: r.setAt, Capabilities: models.Capabilities{Actions: true}}
 	return nil
 }
 
 // Check returns what the last check of a contact's channel was started with, and how many were started.
-func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkflowOptions, models.CheckRun, int) {
+func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkflowOptions, models.ChannelCheckInput, int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c := e.checks[models.CheckWorkflowID(contact, ch)]
+	c := e.checks[models.ChannelCheckWorkflowID(contact, ch)]
 	return c.options, c.run, c.starts
 }
 
@@ -71,7 +71,7 @@ func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkfl
 // then. It returns the effect's row.
 func (e *Engine) Carry(ctx context.Context, contact uuid.UUID, ch models.Channel) (store.LedgerRow, error) {
 	e.mu.Lock()
-	id := models.CheckWorkflowID(contact, ch)
+	id := models.ChannelCheckWorkflowID(contact, ch)
 	c := e.checks[id]
 	c.running = false
 	e.checks[id] = c

@@ -37,10 +37,10 @@ type Engine struct {
 	mu       sync.Mutex
 	health   Health
 	started  map[string]client.StartWorkflowOptions // by workflow id
-	runs     map[string]models.IncidentRun
+	runs     map[string]models.State
 	checks   map[string]check // by workflow id
 	ended    map[string]bool
-	answers  map[string]models.Answer // by workflow and request id
+	answers  map[string]models.CommandResult // by workflow and request id
 	signals  []Signal
 	handled  int // commands carried out
 	sequence sync.Mutex
@@ -49,14 +49,14 @@ type Engine struct {
 // Signal is an order that was left for a worker.
 type Signal struct {
 	WorkflowID, Name string
-	Order            models.Order
+	Order            models.CommandRequest
 }
 
 // New makes an engine that records in s. now is its clock.
 func New(s *store.Store, now func() time.Time) *Engine {
 	return &Engine{
-		store: s, now: now, started: map[string]client.StartWorkflowOptions{}, runs: map[string]models.IncidentRun{},
-		checks: map[string]check{}, ended: map[string]bool{}, answers: map[string]models.Answer{},
+		store: s, now: now, started: map[string]client.StartWorkflowOptions{}, runs: map[string]models.State{},
+		checks: map[string]check{}, ended: map[string]bool{}, answers: map[string]models.CommandResult{},
 	}
 }
 
@@ -75,7 +75,7 @@ func (e *Engine) End(ref models.Reference) {
 }
 
 // Started returns the options and the argument an incident's workflow was started with, and whether it was.
-func (e *Engine) Started(ref models.Reference) (client.StartWorkflowOptions, models.IncidentRun, bool) {
+func (e *Engine) Started(ref models.Reference) (client.StartWorkflowOptions, models.State, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	o, ok := e.started[ref.WorkflowID()]
@@ -102,12 +102,12 @@ func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOpti
 		return nil, err
 	}
 	switch run := args[0].(type) {
-	case models.CheckRun:
+	case models.ChannelCheckInput:
 		return nil, e.startCheck(o, run)
-	case models.EDRCheckRun:
+	case models.EDRCheckInput:
 		return e.startEDRCheck(ctx, run)
 	}
-	run, ok := args[0].(models.IncidentRun)
+	run, ok := args[0].(models.State)
 	if !ok {
 		return nil, serviceerror.NewInvalidArgument("not an incident")
 	}
@@ -133,7 +133,7 @@ func (e *Engine) SignalWorkflow(ctx context.Context, workflowID, _, name string,
 	if err := e.running(workflowID); err != nil {
 		return err
 	}
-	o, ok := arg.(models.Order)
+	o, ok := arg.(models.CommandRequest)
 	if !ok {
 		return serviceerror.NewInvalidArgument("not an order")
 	}
@@ -155,7 +155,7 @@ func (e *Engine) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOpti
 	if health == NoWorker { // what the client says once the caller's time is over, without the wait
 		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(context.DeadlineExceeded)
 	}
-	order, ok := o.Args[0].(models.Order)
+	order, ok := o.Args[0].(models.CommandRequest)
 	if !ok || order.RequestID != o.UpdateID {
 		return nil, serviceerror.NewInvalidArgument("not an order")
 	}
@@ -181,26 +181,26 @@ func (e *Engine) running(workflowID string) error {
 	return nil
 }
 
-func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string, o models.Order) (models.Answer, error) {
+func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string, o models.CommandRequest) (models.CommandResult, error) {
 	if a, ok := e.answer(ref, o.RequestID); ok {
 		return a, nil
 	}
 	c, err := models.ParseCommand(name, o.Body)
 	if err != nil {
-		return models.Answer{}, err
+		return models.CommandResult{}, err
 	}
 	i, err := e.Incident(ctx, ref)
 	if err != nil {
-		return models.Answer{}, err
+		return models.CommandResult{}, err
 	}
-	events, err := i.Decide(c, o.Ask, e.now())
+	events, err := i.Decide(c, o.CommandContext, e.now())
 	if err != nil {
-		return models.Answer{}, err
+		return models.CommandResult{}, err
 	}
 	if err := e.record(ctx, i, events); err != nil {
-		return models.Answer{}, err
+		return models.CommandResult{}, err
 	}
-	a := models.Answer{
+	a := models.CommandResult{
 		RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint, FirstSeq: i.Seq + 1, LastSeq: i.Seq + len(events),
 	}
 	e.mu.Lock()
@@ -210,7 +210,7 @@ func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string
 	return a, nil
 }
 
-func (e *Engine) answer(ref models.Reference, request string) (models.Answer, bool) {
+func (e *Engine) answer(ref models.Reference, request string) (models.CommandResult, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	a, ok := e.answers[string(ref)+request]
@@ -263,7 +263,7 @@ func refusal(err error) error {
 
 type handle struct {
 	workflowID, updateID string
-	answer               models.Answer
+	answer               models.CommandResult
 	err                  error
 }
 

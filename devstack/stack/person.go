@@ -78,8 +78,8 @@ func (p Person) Put(ctx context.Context, path string, body, out any) error {
 }
 
 // Command gives a command to an incident.
-func (p Person) Command(ctx context.Context, r models.Reference, c models.Command) (models.Answer, error) {
-	var a models.Answer
+func (p Person) Command(ctx context.Context, r models.Reference, c models.Command) (models.CommandResult, error) {
+	var a models.CommandResult
 	err := p.Post(ctx, "/incidents/"+string(r)+"/"+c.Name(), c, &a)
 	return a, err
 }

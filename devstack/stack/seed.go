@@ -134,14 +134,14 @@ func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) e
 	}
 	// Domain controllers are never isolated, and some tags ask first; Falcon tells both.
 	a := AtOnce()
-	a.Never, a.TwoPersons = []string{"DC-*"}, []models.Mark{{Tag: "two-persons"}}
-	a.Rules = append(a.Rules, models.AuthorityRule{Name: "ask first", Action: models.DesiredIsolated, Tags: []string{"ask-first"}, Decision: models.DecideAsk})
+	a.Never, a.TwoPersons = []string{"DC-*"}, []models.AssetSelector{{Tag: "two-persons"}}
+	a.Rules = append(a.Rules, models.Rule{Name: "ask first", Action: models.DesiredIsolated, Tags: []string{"ask-first"}, Decision: models.DecideAsk})
 	return SignAuthority(ctx, db, client.ID, signer.ID, a)
 }
 
 // AtOnce is a response authority by which every device is isolated and released at once.
 func AtOnce() models.Authority {
-	return models.Authority{Rules: []models.AuthorityRule{
+	return models.Authority{Rules: []models.Rule{
 		{Name: "isolate at once", Action: models.DesiredIsolated, Decision: models.DecideAuto},
 		{Name: "release at once", Action: models.DesiredReleased, Decision: models.DecideAuto},
 	}}

@@ -23,9 +23,9 @@ func TestACommandWithoutAnyWorkerIsTakenAndCarriedOutOnce(t *testing.T) {
 	s.killWorker()
 	key := uuid.NewString()
 	path := "/incidents/" + string(s.ref) + "/comment"
-	say := func() (int, models.Answer) {
+	say := func() (int, models.CommandResult) {
 		t.Helper()
-		var a models.Answer
+		var a models.CommandResult
 		status, err := s.analyst.PostAs(t.Context(), key, path, &models.Comment{Text: "said without a worker"}, &a)
 		if err != nil {
 			t.Fatalf("comment: %v", err)
@@ -33,7 +33,7 @@ func TestACommandWithoutAnyWorkerIsTakenAndCarriedOutOnce(t *testing.T) {
 		return status, a
 	}
 	var status int
-	var first models.Answer
+	var first models.CommandResult
 	took := within(func() { status, first = say() })
 	if status != http.StatusAccepted || took > 8*time.Second {
 		t.Errorf("answered with %d after %s, want 202 within about 3s", status, took)
@@ -52,7 +52,7 @@ func TestACommandWithoutAnyWorkerIsTakenAndCarriedOutOnce(t *testing.T) {
 	if n := len(happened[*models.Commented](s)); n != 2 {
 		t.Errorf("%d comments, want 2%s", n, s.story())
 	}
-	if n := len(happened[*models.CommandRefused](s)); n != 0 {
+	if n := len(happened[*models.CommandRejected](s)); n != 0 {
 		t.Errorf("%d commands were refused", n)
 	}
 }

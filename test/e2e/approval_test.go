@@ -14,7 +14,7 @@ import (
 func (s *scene) client(path string) string { return fmt.Sprintf("/clients/%d%s", s.number, path) }
 
 // wantAsked lets the client's admin sign a response authority that decides the same about every isolation.
-func (s *scene) wantAsked(rule models.ResponseDecision) {
+func (s *scene) wantAsked(rule models.Decision) {
 	s.t.Helper()
 	var drafted models.Authority
 	s.send(s.lead, s.client("/response-authority"), map[string]any{"rules": []map[string]any{
@@ -60,7 +60,7 @@ func TestAnApprovalIsGivenInThePortalOrRefused(t *testing.T) {
 	s.assess()
 	s.publish()
 	s.isolate()
-	s.until("the question to the client", func(i models.Incident) bool { return i.Endpoints[0].Approval.Answerable() })
+	s.until("the question to the client", func(i models.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
 	s.refused(s.viewer, http.StatusForbidden, &models.Approve{Approval: "a1"})
 	s.refused(s.lead, http.StatusConflict, &models.Approve{Approval: "a1"})
 	if got := s.orders(); len(got) != 0 {
@@ -74,8 +74,8 @@ func TestAnApprovalIsGivenInThePortalOrRefused(t *testing.T) {
 	s.assess()
 	s.publish()
 	s.isolate()
-	s.until("the question to the client", func(i models.Incident) bool { return i.Endpoints[0].Approval.Answerable() })
-	s.give(s.admin, &models.Refuse{Approval: "a1", Reason: "It is the payment server."})
-	s.until("a task for the SOC", func(i models.Incident) bool { return len(openTasks(i, models.TaskRefused)) == 1 })
+	s.until("the question to the client", func(i models.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
+	s.give(s.admin, &models.Deny{Approval: "a1", Reason: "It is the payment server."})
+	s.until("a task for the SOC", func(i models.Incident) bool { return len(openTasks(i, models.TaskDenied)) == 1 })
 	s.wantOrders("contain", "lift_containment")
 }

@@ -45,7 +45,7 @@ func TestNobodyAnsweringIsNeverTheEnd(t *testing.T) {
 // settleQuietly ends the recommendation of an incident without endpoints.
 func (s *scene) settleQuietly() {
 	s.t.Helper()
-	s.give(s.responder, &models.Settle{Recommendation: "r1", Outcome: models.NotApplicable, Reason: "There are no passwords."})
+	s.give(s.responder, &models.SettleRecommendation{Recommendation: "r1", Outcome: models.NotApplicable, Reason: "There are no passwords."})
 }
 
 // ringFor lets phones ring for as long in the client's incidents that are opened until the test is over.

@@ -43,7 +43,7 @@ func (s *scene) isolate() {
 func (s *scene) publish() {
 	s.t.Helper()
 	s.give(s.analyst, &models.Publish{})
-	s.until("the publication", models.Incident.Published)
+	s.until("the publication", models.Incident.IsPublished)
 }
 
 func (s *scene) reached() {
@@ -61,7 +61,7 @@ func (s *scene) contained(c models.Containment) {
 // settle is the client's work: the recommendation and the release.
 func (s *scene) settle() {
 	s.t.Helper()
-	s.give(s.responder, &models.Settle{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "14 passwords reset."})
+	s.give(s.responder, &models.SettleRecommendation{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "14 passwords reset."})
 	s.until("the settlement", func(i models.Incident) bool { return len(i.Unsettled()) == 0 })
 	s.give(s.responder, &models.Release{Endpoint: "e1", Reason: "Reinstalled."})
 	s.contained(models.ContainmentReleased)

@@ -49,7 +49,7 @@ func (s *scene) onText(persona string) {
 func TestWhateverHappensOnThePhoneTheNextContactIsCalled(t *testing.T) {
 	for persona, want := range map[string]models.CallOutcome{
 		"hangs_up": models.OutcomeNoKey, "wrong_digit": models.OutcomeNoKey, "silent": models.OutcomeNoKey, "voicemail": models.OutcomeVoicemail,
-		"busy": models.OutcomeBusy, "no_answer": models.OutcomeNoAnswer, "unreachable": models.OutcomeUnreachable, "invalid": models.OutcomeRefused,
+		"busy": models.OutcomeBusy, "no_answer": models.OutcomeNoAnswer, "unreachable": models.OutcomeUnreachable, "invalid": models.OutcomeRejected,
 		"passes": models.OutcomePassedOn,
 	} {
 		t.Run(persona, func(t *testing.T) {
@@ -108,8 +108,8 @@ func TestAMailThatDoesNotArriveIsMadeUpForOnTheNextChannel(t *testing.T) {
 		t.Errorf("%d calls, want one, to the contact whose mail bounced", n)
 	}
 	for _, e := range happened[*models.NotDelivered](s) {
-		if want := map[uuid.UUID]models.Channel{s.contacts[0].ID: models.ChannelVoice, s.contacts[1].ID: models.ChannelSMS}[e.Contact]; e.Instead != want {
-			t.Errorf("contact %s was reached over %q instead, want %q", e.Contact, e.Instead, want)
+		if want := map[uuid.UUID]models.Channel{s.contacts[0].ID: models.ChannelVoice, s.contacts[1].ID: models.ChannelSMS}[e.Contact]; e.Fallback != want {
+			t.Errorf("contact %s was reached over %q instead, want %q", e.Contact, e.Fallback, want)
 		}
 	}
 }
@@ -378,7 +378,7 @@ func (s *scene) drill(phones string) (r models.DrillReport) {
 	s.send(s.lead, fmt.Sprintf("/clients/%d/fire-drills", s.number), map[string]any{"phones": phones}, &i)
 	s.ref = i.Reference
 	tell("  %s opened, a fire drill with %s phones", s.ref, phones)
-	s.until("the end of the drill", models.Incident.Over)
+	s.until("the end of the drill", models.Incident.IsOver)
 	if err := s.analyst.Get(s.t.Context(), "/incidents/"+string(s.ref)+"/drill-report", &r); err != nil {
 		s.t.Fatal(err)
 	}

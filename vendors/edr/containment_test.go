@@ -71,18 +71,18 @@ func (c *containment) wish(n int, host models.Host, d models.Desired) activities
 }
 
 func (c *containment) change(in activities.EndpointInput) error {
-	_, err := c.env.ExecuteActivity(c.work.Change, in)
+	_, err := c.env.ExecuteActivity(c.work.SendAction, in)
 	return err
 }
 
 // confirm looks once whether the device is as wanted, and how it stands when it is not.
 func (c *containment) confirm(in activities.EndpointInput) (models.HostState, error) {
-	value, err := c.env.ExecuteActivity(c.work.Confirm, in)
+	value, err := c.env.ExecuteActivity(c.work.ConfirmState, in)
 	if err != nil {
-		seen, _ := activities.SeenIn(err)
+		seen, _ := activities.ReportIn(err)
 		return seen.State, err
 	}
-	var seen activities.EndpointSeen
+	var seen activities.EndpointReport
 	return seen.State, value.Get(&seen)
 }
 

@@ -88,7 +88,7 @@ func (c *Caller) Hangup(ctx context.Context, id string) error {
 	if refused.Class != models.Rejected {
 		return refused
 	}
-	if now, err := c.Status(ctx, id); err == nil && now.Status.Final() {
+	if now, err := c.Status(ctx, id); err == nil && now.Status.IsFinal() {
 		return nil
 	}
 	return refused

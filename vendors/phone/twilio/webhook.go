@@ -125,7 +125,7 @@ func known(s models.CallStatus) bool {
 	case models.CallQueued, models.CallInitiated, models.CallRinging, models.CallInProgress:
 		return true
 	}
-	return s.Final()
+	return s.IsFinal()
 }
 
 // MachineReport is what Twilio heard after a call with OutboundCall.MachineURL was picked up.
