@@ -52,7 +52,7 @@ func (m *Mail) SendCheckMail(ctx context.Context, e models.Effect) error {
 func (m *Mail) deliver(ctx context.Context, e models.Effect, write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error)) error {
 	routes := m.Routes
 	if e.Simulated {
-		routes = NewRoutes(Route{"rehearsal", m.Simulated})
+		routes = NewRoutes(Route{models.VendorSimulated, m.Simulated})
 	}
 	var msg models.OutboundMail
 	_, err := m.Effects.Once(ctx, e, EffectSteps{

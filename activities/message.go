@@ -18,14 +18,13 @@ type MessageInput struct {
 	Reference    models.Reference
 	Notification models.Notification
 	After        int // Seq of the event it is about: the store must have it first
-	Drill        bool
-	Simulated    bool
+	Exercise     models.Exercise
 }
 
 // Effect is the ledger's name for the message.
 func (in MessageInput) Effect() models.Effect {
 	e := models.MessageEffect(in.Reference, in.ClientID, in.Notification)
-	e.Simulated = in.Simulated
+	e.Simulated = in.Exercise.IsSimulated()
 	return e
 }
 
@@ -64,7 +63,7 @@ func (in MessageInput) letter(tx *store.Tx, c models.Contact, row store.LedgerRo
 	}
 	return report.Letter{
 		Purpose: in.Notification.Purpose, Occurrence: in.Notification.Occurrence, Language: c.Language, Reference: in.Reference,
-		Severity: revision.Severity, Title: revision.Assessment.Title, Revision: revision.Number, Drill: in.Drill, Code: row.Code(),
+		Severity: revision.Severity, Title: revision.Assessment.Title, Revision: revision.Number, Drill: in.Exercise.IsDrill(), Code: row.Code(),
 	}, nil
 }
 

@@ -14,32 +14,34 @@ import (
 )
 
 func TestADrillWithSimulatedPhonesReachesNoVendor(t *testing.T) {
-	for _, rehearsal := range []bool{true, false} {
+	for _, simulated := range []bool{true, false} {
 		o := newOffice(t)
 		mail, text := o.message(o.effect.Contact, models.ChannelEmail), o.message(o.effect.Contact, models.ChannelSMS)
-		mail.Simulated, text.Simulated = rehearsal, rehearsal
+		if simulated {
+			mail.Exercise, text.Exercise = models.ExerciseSimulatedFireDrill, models.ExerciseSimulatedFireDrill
+		}
 		call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
-		call.Simulated = rehearsal
+		call.Simulated = simulated
 		o.ok(o.mail.SendMail(t.Context(), mail))
 		o.ok(o.phone.SendText(t.Context(), text))
 		id, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call})
 		o.ok(err)
-		placed := activities.CallRef{ClientID: call.ClientID, CallID: id, Simulated: rehearsal}
+		placed := activities.CallRef{ClientID: call.ClientID, CallID: id, Simulated: simulated}
 		_, err = o.phone.ReadCallStatus(t.Context(), placed)
 		o.ok(err)
 		o.ok(o.phone.HangUp(t.Context(), placed))
 
 		taker, other := o.vendor, o.pretend
 		vendors := []string{"post", "carrier", "carrier"}
-		if rehearsal {
-			taker, other, vendors = o.pretend, o.vendor, []string{"rehearsal", "rehearsal", "rehearsal"}
+		if simulated {
+			taker, other, vendors = o.pretend, o.vendor, []string{"simulated", "simulated", "simulated"}
 		}
 		if want := []string{"mail", "text", "call", "status", "hangup"}; !slices.Equal(taker.asked, want) || len(other.asked) > 0 {
-			t.Errorf("rehearsal %t: asked for %v, and elsewhere for %v", rehearsal, taker.asked, other.asked)
+			t.Errorf("simulated %t: asked for %v, and elsewhere for %v", simulated, taker.asked, other.asked)
 		}
 		for n, e := range []models.Effect{mail.Effect(), text.Effect(), call} {
 			if row := o.row(e); row.Vendor != vendors[n] {
-				t.Errorf("rehearsal %t: the ledger has the %s at %q, want %q", rehearsal, e.Kind, row.Vendor, vendors[n])
+				t.Errorf("simulated %t: the ledger has the %s at %q, want %q", simulated, e.Kind, row.Vendor, vendors[n])
 			}
 		}
 	}

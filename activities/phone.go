@@ -121,8 +121,8 @@ func (p *Phone) deliver(ctx context.Context, e models.Effect, letter func(*store
 }
 
 // carrier is who takes calls and texts: the real one, or, in a fire drill with simulated phones, nobody.
-func (p *Phone) carrier(rehearse bool) (Carrier, string) {
-	if rehearse {
+func (p *Phone) carrier(simulated bool) (Carrier, string) {
+	if simulated {
 		return p.Simulated, models.VendorSimulated
 	}
 	return p.Carrier, p.Vendor

@@ -148,17 +148,17 @@ func TestANumberIsFreeWhenTheCallIsOver(t *testing.T) {
 	}
 }
 
-func TestARehearsalEngagesNoNumber(t *testing.T) {
+func TestASimulatedCallEngagesNoNumber(t *testing.T) {
 	l := newLine(t)
-	rehearsal := l.call(0, 1)
-	rehearsal.Simulated = true
+	pretended := l.call(0, 1)
+	pretended.Simulated = true
 	l.carrier.loses = true
-	l.place(rehearsal, string(models.Ambiguous))
+	l.place(pretended, string(models.Ambiguous))
 	l.carrier.loses = false
 	l.place(l.call(1, 1), "")
-	rehearsal = l.call(0, 2)
-	rehearsal.Simulated = true
-	l.place(rehearsal, "")
+	pretended = l.call(0, 2)
+	pretended.Simulated = true
+	l.place(pretended, "")
 }
 
 func TestALostCallIsNotTakenForAnotherClients(t *testing.T) {

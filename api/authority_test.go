@@ -257,19 +257,19 @@ func TestTwoPersonsAreTwoHumans(t *testing.T) {
 func TestARefusalAndAnExtension(t *testing.T) {
 	w := newWorld(t)
 	ref := w.ruled(models.DecideAsk, 2)
-	w.must(http.StatusOK, w.post("admin", at(ref, "refuse"), map[string]any{"approval": "a1", "reason": "Payroll runs on it."}))
+	w.must(http.StatusOK, w.post("admin", at(ref, "deny"), map[string]any{"approval": "a1", "reason": "Payroll runs on it."}))
 	if e := w.endpoint("viewer", ref); e.Desired != models.DesiredReleased || e.Approval.Denied == nil || e.Approval.Denied.Reason != "Payroll runs on it." {
 		t.Errorf("refused: %+v", e)
 	}
 	ref = w.ruled(models.DecideAuto, 1)
-	w.must(http.StatusConflict, w.post("admin", at(ref, "extend"), map[string]any{"endpoint": "e1", "reason": "Forensics."}))
+	w.must(http.StatusConflict, w.post("admin", at(ref, "extend-isolation"), map[string]any{"endpoint": "e1", "reason": "Forensics."}))
 	w.happen(ref, models.System(), &models.EndpointObserved{Endpoint: "e1", Generation: 1, State: models.HostIsolated, Online: true},
 		&models.LeaseDue{Endpoint: "e1"})
 	due := w.endpoint("viewer", ref)
 	if due.ReviewDue.IsZero() || due.Class != models.ClassServer || due.AgentID != "agent-1" {
 		t.Errorf("due: %+v", due)
 	}
-	w.must(http.StatusOK, w.post("admin", at(ref, "extend"), map[string]any{"endpoint": "e1", "reason": "Forensics."}))
+	w.must(http.StatusOK, w.post("admin", at(ref, "extend-isolation"), map[string]any{"endpoint": "e1", "reason": "Forensics."}))
 	if e := w.endpoint("viewer", ref); !e.ReviewDue.IsZero() || e.ReviewAt.Before(due.ReviewDue.Add(time.Hour)) {
 		t.Errorf("extended: %+v", e)
 	}

@@ -32,13 +32,13 @@ func TestTheSameKeyForADecisionOfTheClient(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()
 	settle := map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."}
-	first := w.must(http.StatusOK, w.postAs("responder", at(ref, "settle"), "k", settle))
-	again := w.must(http.StatusOK, w.postAs("responder", at(ref, "settle"), "k", settle))
+	first := w.must(http.StatusOK, w.postAs("responder", at(ref, "settle-recommendation"), "k", settle))
+	again := w.must(http.StatusOK, w.postAs("responder", at(ref, "settle-recommendation"), "k", settle))
 	if string(first.body) != string(again.body) {
 		t.Errorf("%s\n%s", first, again)
 	}
 	settle["evidence"] = "Something else."
-	w.must(http.StatusUnprocessableEntity, w.postAs("responder", at(ref, "settle"), "k", settle))
+	w.must(http.StatusUnprocessableEntity, w.postAs("responder", at(ref, "settle-recommendation"), "k", settle))
 }
 
 func TestTheSameKeyForADraft(t *testing.T) {
@@ -117,18 +117,18 @@ func TestACommandWithoutAWorkerIsQueued(t *testing.T) {
 	ref := w.published()
 	w.engine.Become(desktest.NoWorker)
 	var a models.CommandResult
-	w.must(http.StatusAccepted, w.postAs("responder", at(ref, "settle"), "k",
+	w.must(http.StatusAccepted, w.postAs("responder", at(ref, "settle-recommendation"), "k",
 		map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."})).into(t, &a)
 	left := w.engine.Signals()
-	if len(left) != 1 || left[0].Name != "settle" || left[0].Order.RequestID != a.RequestID || left[0].Order.Actor != w.users["responder"].Actor() {
+	if len(left) != 1 || left[0].Name != "settle-recommendation" || left[0].Order.RequestID != a.RequestID || left[0].Order.Actor != w.users["responder"].Actor() {
 		t.Errorf("left for a worker: %+v", left)
 	}
-	if a.Command != "settle" || a.FirstSeq != 0 {
+	if a.Command != "settle-recommendation" || a.FirstSeq != 0 {
 		t.Errorf("answer: %+v", a)
 	}
 	w.engine.Become(desktest.Healthy)
 	var done models.CommandResult
-	w.must(http.StatusOK, w.postAs("responder", at(ref, "settle"), "k",
+	w.must(http.StatusOK, w.postAs("responder", at(ref, "settle-recommendation"), "k",
 		map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."})).into(t, &done)
 	if done.RequestID != a.RequestID || done.FirstSeq == 0 {
 		t.Errorf("asked again: %+v", done)
@@ -168,9 +168,9 @@ func TestAnIncidentIsOpenedFromItsAlerts(t *testing.T) {
 	}
 	var i models.Incident
 	a := w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents", map[string]any{
-		"client": w.acme.Number, "alerts": []string{first.Alert.ID.String(), second.Alert.ID.String()}, "drill": true}))
+		"client": w.acme.Number, "alerts": []string{first.Alert.ID.String(), second.Alert.ID.String()}, "exercise": "exercise"}))
 	a.into(t, &i)
-	if i.Assessment.Title != "Title of f-1" || i.Severity != models.SeverityCritical || !i.Drill {
+	if i.Assessment.Title != "Title of f-1" || i.Severity != models.SeverityCritical || !i.Exercise.IsDrill() {
 		t.Errorf("opened: %+v", i)
 	}
 	if a.Header.Get("Location") != at(i.Reference) {
@@ -221,8 +221,8 @@ func TestARefusalIsShownToTheSideThatAsked(t *testing.T) {
 	w.happen(ref, models.System(),
 		&models.CommandRejected{Command: "approve", Reason: "no open approval", RequestID: a.RequestID, By: w.users["responder"].Actor()},
 		&models.CommandRejected{Command: "revise", Reason: "not published", RequestID: "r2", By: w.users["analyst"].Actor()},
-		&models.CommandRejected{Command: "keep", Reason: "recorded before it was kept who asked"})
-	for who, want := range map[string][]string{"analyst": {"approve", "revise", "keep"}, "responder": {"approve"}, "viewer": {"approve"}} {
+		&models.CommandRejected{Command: "keep-isolated", Reason: "recorded before it was kept who asked"})
+	for who, want := range map[string][]string{"analyst": {"approve", "revise", "keep-isolated"}, "responder": {"approve"}, "viewer": {"approve"}} {
 		var list struct{ Items []models.Event }
 		w.must(http.StatusOK, w.get(who, at(ref, "events"))).into(t, &list)
 		var seen []string

@@ -13,16 +13,16 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-func (w *world) startDrill(who, key string, phones models.DrillPhones) answer {
+func (w *world) startDrill(who, key string, exercise models.Exercise) answer {
 	w.Helper()
-	return w.postAs(who, w.clientPath("fire-drills"), key, map[string]any{"phones": phones})
+	return w.postAs(who, w.clientPath("fire-drills"), key, map[string]any{"exercise": exercise})
 }
 
 // drill begins a fire drill of Acme.
 func (w *world) drill() models.Reference {
 	w.Helper()
 	var i models.Incident
-	w.must(http.StatusCreated, w.startDrill("analyst", w.newKey(), models.PhonesSimulated)).into(w, &i)
+	w.must(http.StatusCreated, w.startDrill("analyst", w.newKey(), models.ExerciseSimulatedFireDrill)).into(w, &i)
 	return i.Reference
 }
 
@@ -36,47 +36,47 @@ func (w *world) incidents() []store.IncidentRow {
 func TestAFireDrillIsOpenedAndPublishedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	var i models.Incident
-	a := w.must(http.StatusCreated, w.startDrill("lead", "k", models.PhonesReal))
+	a := w.must(http.StatusCreated, w.startDrill("lead", "k", models.ExerciseFireDrill))
 	a.into(t, &i)
-	if !i.Drill || i.FireDrill != models.PhonesReal || i.Severity != models.SeverityCritical || i.Assessment.Title != "Fire drill" ||
+	if i.Exercise != models.ExerciseFireDrill || i.Severity != models.SeverityCritical || i.Assessment.Title != "Fire drill" ||
 		!i.IsPublished() || !i.Expedited || len(i.Alerts) != 0 || i.ClientID != w.acme.ID || a.Header.Get("Location") != at(i.Reference) {
 		t.Errorf("%s %+v", a.Header.Get("Location"), i)
 	}
-	again := w.must(http.StatusCreated, w.startDrill("lead", "k", models.PhonesReal))
+	again := w.must(http.StatusCreated, w.startDrill("lead", "k", models.ExerciseFireDrill))
 	if string(again.body) != string(a.body) {
 		t.Errorf("%s\n%s", a, again)
 	}
-	w.must(http.StatusUnprocessableEntity, w.startDrill("lead", "k", models.PhonesSimulated))
+	w.must(http.StatusUnprocessableEntity, w.startDrill("lead", "k", models.ExerciseSimulatedFireDrill))
 	if rows := w.incidents(); len(rows) != 1 || !rows[0].Drill || w.engine.CarriedOut() != 1 {
 		t.Errorf("%+v, %d commands", rows, w.engine.CarriedOut())
 	}
 	w.must(http.StatusOK, w.post("analyst", at(i.Reference, "dismiss"), map[string]any{"reason": "It is over."}))
 	w.engine.End(i.Reference)
-	w.must(http.StatusCreated, w.startDrill("lead", "k", models.PhonesReal)).into(t, &i) // still the same one
+	w.must(http.StatusCreated, w.startDrill("lead", "k", models.ExerciseFireDrill)).into(t, &i) // still the same one
 	if i.Phase != models.PhaseDismissed {
 		t.Errorf("%+v", i)
 	}
 	w.must(http.StatusUnprocessableEntity, w.startDrill("lead", "other", "imaginary"))
-	w.must(http.StatusNotFound, w.post("lead", "/api/v1/clients/999999/fire-drills", map[string]any{"phones": "real"}))
+	w.must(http.StatusNotFound, w.post("lead", "/api/v1/clients/999999/fire-drills", map[string]any{"exercise": "fire_drill"}))
 }
 
 // Whatever stops a drill between its opening and its publication, the same request again goes on with it.
 func TestAFireDrillGoesOnWhereItStopped(t *testing.T) {
 	w := newWorld(t)
 	w.engine.Become(desktest.NoService)
-	w.must(http.StatusServiceUnavailable, w.startDrill("analyst", "k", models.PhonesReal))
+	w.must(http.StatusServiceUnavailable, w.startDrill("analyst", "k", models.ExerciseFireDrill))
 	if rows := w.incidents(); len(rows) != 1 || rows[0].Phase != models.PhaseInvestigating {
 		t.Fatalf("%+v", rows)
 	}
 	w.engine.Become(desktest.NoWorker)
 	var i models.Incident
-	w.must(http.StatusAccepted, w.startDrill("analyst", "k", models.PhonesReal)).into(t, &i)
+	w.must(http.StatusAccepted, w.startDrill("analyst", "k", models.ExerciseFireDrill)).into(t, &i)
 	left := w.engine.Signals()
 	if len(left) != 1 || left[0].Name != "expedite" || left[0].WorkflowID != i.Reference.WorkflowID() || i.IsPublished() {
 		t.Errorf("%+v %+v", left, i)
 	}
 	w.engine.Become(desktest.Healthy)
-	w.must(http.StatusCreated, w.startDrill("analyst", "k", models.PhonesReal)).into(t, &i)
+	w.must(http.StatusCreated, w.startDrill("analyst", "k", models.ExerciseFireDrill)).into(t, &i)
 	if rows := w.incidents(); len(rows) != 1 || !i.IsPublished() {
 		t.Errorf("%+v %+v", rows, i)
 	}
@@ -89,7 +89,7 @@ func TestTheSameDrillManyTimesAtOnceIsOne(t *testing.T) {
 	w := newWorld(t)
 	answers := make(chan answer, 10)
 	for range cap(answers) {
-		go func() { answers <- w.startDrill("analyst", "k", models.PhonesReal) }()
+		go func() { answers <- w.startDrill("analyst", "k", models.ExerciseFireDrill) }()
 	}
 	for range cap(answers) {
 		w.must(http.StatusCreated, <-answers)
@@ -122,7 +122,7 @@ func TestTheReportOfAFireDrill(t *testing.T) {
 	}))
 	var r models.DrillReport
 	w.must(http.StatusOK, w.get("viewer", at(ref, "drill-report"))).into(t, &r)
-	if r.Reference != ref || r.Phones != models.PhonesSimulated || r.Answered != 1 || time.Duration(r.Fastest).Round(time.Second) != 42*time.Second || len(r.Contacts) != 2 {
+	if r.Reference != ref || r.Exercise != models.ExerciseSimulatedFireDrill || r.Answered != 1 || time.Duration(r.Fastest).Round(time.Second) != 42*time.Second || len(r.Contacts) != 2 {
 		t.Fatalf("%+v", r)
 	}
 	first, second := r.Contacts[0], r.Contacts[1]

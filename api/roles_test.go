@@ -52,7 +52,7 @@ var matrix = map[string]string{
 	"check-edr-connection":       "401 2 2 2 403 403 403 404",
 	"pause-isolation":            "401 403 2 2 403 403 2 404",
 	"resume-isolation":           "401 403 2 2 403 403 2 404",
-	"list-client-changes":        "401 2 2 2 403 403 2 404",
+	"list-audit-log":             "401 2 2 2 403 403 2 404",
 
 	"list-alerts":   "401 2 2 2 403 403 403 403",
 	"receive-alert": "401 2 2 2 403 403 403 403",
@@ -69,30 +69,30 @@ var matrix = map[string]string{
 	"list-revisions":   "401 2 2 2 2 2 2 404",
 	"get-revision":     "401 2 2 2 2 2 2 404",
 
-	"assess":           "401 2 2 403 403 403 403 404",
-	"publish":          "401 2 2 403 403 403 403 404",
-	"expedite":         "401 2 2 403 403 403 403 404",
-	"revise":           "401 2 2 403 403 403 403 404",
-	"dismiss":          "401 2 2 403 403 403 403 404",
-	"comment":          "401 2 2 403 403 2 2 404",
-	"ask-question":     "401 2 2 403 403 403 403 404",
-	"answer-question":  "401 409 409 409 403 2 2 404",
-	"recommend":        "401 2 2 403 403 403 403 404",
-	"settle":           "401 409 409 409 403 2 2 404",
-	"advise-team":      "401 2 2 403 403 403 403 404",
-	"isolate":          "401 2 2 403 403 403 403 404",
-	"release":          "401 2 2 403 403 2 2 404",
-	"keep":             "401 409 409 409 403 2 2 404",
-	"approve":          "401 409 409 409 403 2 2 404",
-	"refuse":           "401 409 409 409 403 2 2 404",
-	"extend":           "401 409 409 409 403 2 2 404",
-	"acknowledge":      "401 409 409 409 2 2 2 404",
-	"complete-task":    "401 2 2 2 403 403 403 404",
-	"verify":           "401 2 2 403 403 403 403 404",
-	"request-closure":  "401 409 409 409 403 2 2 404",
-	"confirm-closure":  "401 409 409 409 403 2 2 404",
-	"withdraw-closure": "401 409 409 409 403 2 2 404",
-	"give-feedback":    "401 409 409 409 2 2 2 404",
+	"assess":                  "401 2 2 403 403 403 403 404",
+	"publish":                 "401 2 2 403 403 403 403 404",
+	"expedite":                "401 2 2 403 403 403 403 404",
+	"revise":                  "401 2 2 403 403 403 403 404",
+	"dismiss":                 "401 2 2 403 403 403 403 404",
+	"comment":                 "401 2 2 403 403 2 2 404",
+	"ask-question":            "401 2 2 403 403 403 403 404",
+	"answer-question":         "401 409 409 409 403 2 2 404",
+	"recommend":               "401 2 2 403 403 403 403 404",
+	"settle-recommendation":   "401 409 409 409 403 2 2 404",
+	"recommend-response-team": "401 2 2 403 403 403 403 404",
+	"isolate":                 "401 2 2 403 403 403 403 404",
+	"release":                 "401 2 2 403 403 2 2 404",
+	"keep-isolated":           "401 409 409 409 403 2 2 404",
+	"approve":                 "401 409 409 409 403 2 2 404",
+	"deny":                    "401 409 409 409 403 2 2 404",
+	"extend-isolation":        "401 409 409 409 403 2 2 404",
+	"acknowledge":             "401 409 409 409 2 2 2 404",
+	"complete-task":           "401 2 2 2 403 403 403 404",
+	"verify":                  "401 2 2 403 403 403 403 404",
+	"request-closure":         "401 409 409 409 403 2 2 404",
+	"confirm-closure":         "401 409 409 409 403 2 2 404",
+	"withdraw-closure":        "401 409 409 409 403 2 2 404",
+	"give-feedback":           "401 409 409 409 2 2 2 404",
 }
 
 func TestEveryOperationAnswersEveryRoleAsTheMatrixSays(t *testing.T) {
@@ -213,9 +213,9 @@ func (w *world) ripe(operation, who string) models.Reference {
 		return ref
 	case "get-drill-report":
 		return w.drill()
-	case "approve", "refuse":
+	case "approve", "deny":
 		return w.ruled(models.DecideAsk, 1)
-	case "extend", "keep":
+	case "extend-isolation", "keep-isolated":
 		ref := w.ruled(models.DecideAuto, 1)
 		w.happen(ref, models.System(), &models.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent-1", State: models.HostIsolated, Online: true})
 		return ref

@@ -66,7 +66,7 @@ func TestIncidentsAreFoundByWhatIsOpenAtNight(t *testing.T) {
 	w.happen(quiet, w.users["analyst"].Actor(), &models.Published{Expedited: true})
 	var drill models.Incident
 	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents",
-		map[string]any{"client": w.acme.Number, "title": "T", "severity": "low", "drill": true})).into(t, &drill)
+		map[string]any{"client": w.acme.Number, "title": "T", "severity": "low", "exercise": "exercise"})).into(t, &drill)
 	w.happen(drill.Reference, w.users["analyst"].Actor(), &models.Published{Expedited: true})
 	w.must(http.StatusOK, w.post("responder", at(quiet, "comment"), map[string]any{"text": "Your turn."}))
 	all := []models.Reference{quiet, busy, drill.Reference}

@@ -17,15 +17,15 @@ const deliveriesAtOnce = 500
 // publishes it at once. via is the door, as for a command. queued is true when no worker answered in time: the drill
 // begins when one is there. The same key again goes on where a request before stopped, and returns the same incident.
 // NotFound: there is no such client. Unavailable: the engine does not answer; the drill has not begun.
-func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, number int, phones models.DrillPhones, key string,
+func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, number int, exercise models.Exercise, key string,
 ) (i models.Incident, queued bool, err error) {
 	if err := auth.Allow("start-fire-drill", u.Role); err != nil {
 		return i, false, err
 	}
-	if phones != models.PhonesReal && phones != models.PhonesSimulated {
-		return i, false, models.InvalidField("/phones", "must be one of real, simulated")
+	if !exercise.IsFireDrill() {
+		return i, false, models.InvalidField("/exercise", "must be one of fire_drill, simulated_fire_drill")
 	}
-	o := models.Opened{Title: "Fire drill", Severity: models.SeverityCritical, Alerts: []uuid.UUID{}, FireDrill: phones}
+	o := models.Opened{Title: "Fire drill", Severity: models.SeverityCritical, Alerts: []uuid.UUID{}, Exercise: exercise}
 	asked, err := requestFingerprint("start-fire-drill", o)
 	if err != nil {
 		return i, false, err
@@ -59,7 +59,7 @@ func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Refere
 		if err != nil {
 			return err
 		}
-		if i.FireDrill == "" {
+		if !i.Exercise.IsFireDrill() {
 			return models.Errorf(models.Conflict, "the incident is no fire drill")
 		}
 		deliveries, err := allDeliveries(tx, ref)

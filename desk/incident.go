@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ type OpenIncidentRequest struct {
 	Title    string          `json:"title"`    // "" takes the first alert's
 	Severity models.Severity `json:"severity"` // "" takes the worst of the alerts
 	Alerts   []uuid.UUID     `json:"alerts"`
-	Drill    bool            `json:"drill"`
+	Exercise models.Exercise `json:"exercise,omitempty"` // "" is none; a fire drill is started by StartFireDrill
 }
 
 // OpenIncident opens an incident and starts its workflow. running is false when the incident is recorded but the
@@ -78,13 +79,15 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 
 // completeOpening completes an opening from its alerts.
 func completeOpening(tx *store.Tx, in OpenIncidentRequest) (models.Opened, error) {
-	o := models.Opened{Title: strings.TrimSpace(in.Title), Severity: in.Severity, Alerts: slices.Clone(in.Alerts), Drill: in.Drill}
+	o := models.Opened{Title: strings.TrimSpace(in.Title), Severity: in.Severity, Alerts: slices.Clone(in.Alerts), Exercise: cmp.Or(in.Exercise, models.ExerciseNone)}
 	if o.Alerts == nil {
 		o.Alerts = []uuid.UUID{}
 	}
 	switch {
 	case o.Severity != "" && !o.Severity.IsValid():
 		return o, models.InvalidField("/severity", "is not a severity")
+	case o.Exercise != models.ExerciseNone && o.Exercise != models.ExerciseOrdinary:
+		return o, models.InvalidField("/exercise", "must be one of none, exercise")
 	case len(o.Alerts) == 0 && o.Title == "":
 		return o, models.InvalidField("/title", "is required without alerts")
 	case len(o.Alerts) == 0 && o.Severity == "":
@@ -141,7 +144,7 @@ func (d *Desk) startIncident(ctx context.Context, run models.State) error {
 			keyword(models.AttributeTurn, string(i.Turn)),
 			keyword(models.AttributeSeverity, string(i.Severity)),
 			keyword(models.AttributeContainment, string(i.Containment())),
-			temporal.NewSearchAttributeKeyBool(models.AttributeDrill).ValueSet(i.Drill),
+			temporal.NewSearchAttributeKeyBool(models.AttributeDrill).ValueSet(i.Exercise.IsDrill()),
 		),
 	}, models.IncidentWorkflow, run)
 	var exists *serviceerror.WorkflowExecutionAlreadyStarted

@@ -20,7 +20,7 @@ type Preview struct {
 	TimeZone string             `json:"time_zone"`
 	Messages []PlannedRecipient `json:"messages"` // one for each contact who has a channel for text
 	Calls    []PlannedRecipient `json:"calls"`    // critical only, in calling order
-	Skipped  []SkippedContact   `json:"left"`     // contacts who are not reached, or not called, and why
+	Skipped  []SkippedContact   `json:"skipped"`  // contacts who are not reached, or not called, and why
 }
 
 // PlannedRecipient is a models.Recipient with the contact's name.
@@ -38,7 +38,7 @@ type SkippedContact struct {
 // GoLive says whether a client can go live: whether it can be reached, and its devices isolated.
 type GoLive struct {
 	Ready  bool                 `json:"ready"` // every check passed
-	Checks []models.GoLiveCheck `json:"findings"`
+	Checks []models.GoLiveCheck `json:"checks"`
 }
 
 // CallerCode proves that a call to a client is ours.

@@ -15,13 +15,13 @@ type Approval struct {
 	Ruling     Ruling    `json:"ruling"`
 	Asked      int       `json:"asked,omitzero"` // how often
 	AskedAt    time.Time `json:"asked_at,omitzero"`
-	ExpiresAt  time.Time `json:"expires_at,omitzero"` // from then on nobody may answer, until it is asked again
-	Expired    bool      `json:"lapsed,omitzero"`     // nobody answered in time
-	NextAskAt  time.Time `json:"again_at,omitzero"`   // when it is asked for again, after it lapsed
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`  // from then on nobody may answer, until it is asked again
+	Expired    bool      `json:"expired,omitzero"`     // nobody answered in time
+	NextAskAt  time.Time `json:"next_ask_at,omitzero"` // when it is asked for again, after it lapsed
 	Given      []Consent `json:"given,omitempty"`
 	Granted    bool      `json:"granted"`
 	How        string    `json:"how,omitempty"` // it was granted or refused: "by rule", "approved", "nobody answered", …
-	Denied     *Consent  `json:"refused,omitempty"`
+	Denied     *Consent  `json:"denied,omitempty"`
 	ApproveFor Duration  `json:"approve_for,omitzero"` // how long an answer is waited for
 }
 
@@ -119,7 +119,7 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 		_ = a.addConsent(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: viaRequest, At: e.At})
 	}
 	switch {
-	case i.Drill, d.Ruling.Decision == DecideNever && !own:
+	case i.Exercise.IsDrill(), d.Ruling.Decision == DecideNever && !own:
 		p.deny(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
 	case a.isSatisfied():
 		a.Granted = true
@@ -182,7 +182,7 @@ func (i *Incident) askWaitingApprovals(at time.Time) {
 // deny takes the present wish back: what was last permitted is wanted again, and needs nobody's word.
 func (p *Endpoint) deny(by *Consent) {
 	refused := *p.Approval
-	refused.Granted, refused.Denied, refused.How = false, by, "refused"
+	refused.Granted, refused.Denied, refused.How = false, by, "denied"
 	p.Approval = &refused
 	p.Generation++
 	p.Desired, p.Problem = p.permittedState(), ""
@@ -233,8 +233,8 @@ type ApprovalDenied struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// Type returns "approval_refused".
-func (*ApprovalDenied) Type() EventType { return "approval_refused" }
+// Type returns "approval_denied".
+func (*ApprovalDenied) Type() EventType { return "approval_denied" }
 
 func (d *ApprovalDenied) apply(i *Incident, e Event) error {
 	if err := i.require(e, SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
@@ -255,12 +255,12 @@ func (d *ApprovalDenied) apply(i *Incident, e Event) error {
 // case what the client's rule then allows is done; anything else is asked for again later.
 type ApprovalExpired struct {
 	Approval  string    `json:"approval"`
-	AllCalled bool      `json:"tried"`             // everybody who can be called was
-	NextAskAt time.Time `json:"again_at,omitzero"` // when it is asked for again
+	AllCalled bool      `json:"all_called"`           // everybody who can be called was
+	NextAskAt time.Time `json:"next_ask_at,omitzero"` // when it is asked for again
 }
 
-// Type returns "approval_lapsed".
-func (*ApprovalExpired) Type() EventType { return "approval_lapsed" }
+// Type returns "approval_expired".
+func (*ApprovalExpired) Type() EventType { return "approval_expired" }
 
 func (d *ApprovalExpired) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {

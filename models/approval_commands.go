@@ -21,8 +21,8 @@ type Deny struct {
 	Reason   string `json:"reason"`
 }
 
-// Name returns "refuse".
-func (*Deny) Name() string  { return "refuse" }
+// Name returns "deny".
+func (*Deny) Name() string  { return "deny" }
 func (*Deny) roles() []Role { return deciderRoles }
 
 func (c *Deny) validate(time.Time) error {
@@ -39,8 +39,8 @@ type ExtendIsolation struct {
 	Reason   string `json:"reason"`
 }
 
-// Name returns "extend".
-func (*ExtendIsolation) Name() string  { return "extend" }
+// Name returns "extend-isolation".
+func (*ExtendIsolation) Name() string  { return "extend-isolation" }
 func (*ExtendIsolation) roles() []Role { return deciderRoles }
 
 func (c *ExtendIsolation) validate(time.Time) error {

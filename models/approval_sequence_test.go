@@ -42,7 +42,7 @@ func TestNoSequenceOfApprovalsPermitsTooMuch(t *testing.T) {
 			reached[string(events[0].Type)] = true
 		}
 	})
-	for _, want := range []string{"approved1", "approved2", "nobody answered, as the rule allows1", "approval_refused", "by rule1", "lease_extended", "release_requested"} {
+	for _, want := range []string{"approved1", "approved2", "nobody answered, as the rule allows1", "approval_denied", "by rule1", "lease_extended", "release_requested"} {
 		if !reached[want] {
 			t.Errorf("no sequence reached %q: %v", want, reached)
 		}

@@ -15,7 +15,7 @@ type CallOutcome string
 // The outcomes of a call. Only a key press counts as having reached a person.
 const (
 	OutcomeAcknowledged  CallOutcome = "acknowledged" // pressed 1
-	OutcomeDenied        CallOutcome = "declined"     // pressed 9: an approval is refused
+	OutcomeDenied        CallOutcome = "denied"       // pressed 9: an approval is refused
 	OutcomePassedOn      CallOutcome = "passed_on"    // pressed 3: the next contact, please
 	OutcomeNoKey         CallOutcome = "no_key"       // answered, no key pressed: hung up
 	OutcomeVoicemail     CallOutcome = "voicemail"    // a machine picked up: nobody was reached
@@ -27,7 +27,7 @@ const (
 	OutcomeEngaged       CallOutcome = "engaged"       // another call of ours to the number is under way
 	OutcomeUnplaced      CallOutcome = "unplaced"      // the carrier does not take calls now
 	OutcomeMisconfigured CallOutcome = "misconfigured" // our credentials or settings at the carrier are wrong
-	OutcomeRejected      CallOutcome = "refused"       // the carrier will never call this number
+	OutcomeRejected      CallOutcome = "rejected"      // the carrier will never call this number
 )
 
 // IsBusy reports whether the line was in use, by us or by others.

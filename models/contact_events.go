@@ -37,7 +37,7 @@ type NotDelivered struct {
 	Channel  Channel   `json:"channel"`
 	Effect   string    `json:"effect"` // key in the ledger
 	Reason   string    `json:"reason"` // "bounce", "dropped", "undelivered", "rejected", …
-	Fallback Channel   `json:"instead,omitempty"`
+	Fallback Channel   `json:"fallback,omitempty"`
 }
 
 // Type returns "not_delivered".

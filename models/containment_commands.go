@@ -54,8 +54,8 @@ type KeepIsolated struct {
 	Reason   string `json:"reason"`
 }
 
-// Name returns "keep".
-func (*KeepIsolated) Name() string  { return "keep" }
+// Name returns "keep-isolated".
+func (*KeepIsolated) Name() string  { return "keep-isolated" }
 func (*KeepIsolated) roles() []Role { return deciderRoles }
 
 func (c *KeepIsolated) validate(time.Time) error {

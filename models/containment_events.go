@@ -20,7 +20,7 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 	if err := i.require(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	if i.Drill {
+	if i.Exercise.IsDrill() {
 		return Errorf(Conflict, "a drill never isolates a real endpoint")
 	}
 	i.Endpoints = slices.Clone(i.Endpoints)

@@ -53,7 +53,7 @@ type Effect struct {
 	Contact    uuid.UUID  `json:"contact"`            // for messages and calls
 	Endpoint   string     `json:"endpoint,omitempty"` // for isolations and releases
 	Workflow   string     `json:"workflow"`           // the workflow that wants to know what becomes of it
-	Simulated  bool       `json:"rehearsal,omitzero"` // a fire drill with simulated phones: nothing leaves the house
+	Simulated  bool       `json:"simulated,omitzero"` // a fire drill with simulated phones: nothing leaves the house
 }
 
 // MessageEffect is the effect of sending a notice to its one contact over its channel.
@@ -129,7 +129,7 @@ const (
 const ReasonSuperseded = "superseded"
 
 // VendorSimulated is the vendor's name in the ledger for what never left the house.
-const VendorSimulated = "rehearsal"
+const VendorSimulated = "simulated"
 
 // Delivery is a row of the ledger as people see it.
 type Delivery struct {

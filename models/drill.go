@@ -8,19 +8,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// DrillPhones says what a fire drill reaches.
-type DrillPhones string
-
-// The phones of a fire drill.
-const (
-	PhonesReal      DrillPhones = "real"      // mails, texts and calls reach the contacts
-	PhonesSimulated DrillPhones = "simulated" // nothing leaves the house: every call rings out, every message is taken
-)
-
 // DrillReport is what a fire drill measured.
 type DrillReport struct {
 	Reference Reference      `json:"reference"`
-	Phones    DrillPhones    `json:"phones"`
+	Exercise  Exercise       `json:"exercise"`
 	StartedAt time.Time      `json:"started_at"`
 	EndedAt   time.Time      `json:"ended_at,omitzero"` // zero while it goes on
 	Answered  int            `json:"answered"`          // contacts who acknowledged
@@ -48,7 +39,7 @@ type DrillChannel struct {
 
 // MeasureDrill makes the report of a fire drill from its deliveries.
 func MeasureDrill(i Incident, deliveries []Delivery) DrillReport {
-	r := DrillReport{Reference: i.Reference, Phones: i.FireDrill, StartedAt: i.PublishedAt, Contacts: []DrillContact{}}
+	r := DrillReport{Reference: i.Reference, Exercise: i.Exercise, StartedAt: i.PublishedAt, Contacts: []DrillContact{}}
 	if i.IsOver() {
 		r.EndedAt = i.ClosedAt
 	}

@@ -12,7 +12,7 @@ import (
 func fireDrill(t interface{ Fatal(...any) }, severity models.Severity) models.Incident {
 	var i models.Incident
 	e := models.NewEvent(i, t0, ask(models.RoleLead).Actor, &models.Opened{
-		Reference: "SI-1042-0008", ClientID: clientID, Title: "Fire drill", Severity: severity, FireDrill: models.PhonesSimulated,
+		Reference: "SI-1042-0008", ClientID: clientID, Title: "Fire drill", Severity: severity, Exercise: models.ExerciseSimulatedFireDrill,
 	})
 	if err := i.Apply(e); err != nil {
 		t.Fatal(err)
@@ -22,7 +22,7 @@ func fireDrill(t interface{ Fatal(...any) }, severity models.Severity) models.In
 
 func TestMeasureDrill(t *testing.T) {
 	const s = time.Second
-	i := models.Incident{Reference: "SI-1042-0008", FireDrill: models.PhonesReal, Phase: models.PhasePublished, PublishedAt: t0}
+	i := models.Incident{Reference: "SI-1042-0008", Exercise: models.ExerciseFireDrill, Phase: models.PhasePublished, PublishedAt: t0}
 	ann, bob, cem, dee := contactID(1), contactID(2), contactID(3), contactID(4)
 	delivery := func(contact uuid.UUID, name string, kind models.EffectKind, planned, updated time.Duration) models.Delivery {
 		return models.Delivery{Contact: contact, ContactName: name, Kind: kind, State: models.EffectAccepted, PlannedAt: t0.Add(planned), UpdatedAt: t0.Add(updated)}
@@ -45,7 +45,7 @@ func TestMeasureDrill(t *testing.T) {
 	isolation := models.Delivery{Kind: models.EffectIsolate, Endpoint: "e1", State: models.EffectAccepted, PlannedAt: t0, UpdatedAt: t0}
 
 	got := models.MeasureDrill(i, []models.Delivery{deeCall, cemCall, bobCall, isolation, annMail, annCall, annText, bobMail})
-	want := `{"reference":"SI-1042-0008","phones":"real","started_at":"2026-03-01T03:00:00Z","answered":2,"contacts":[` +
+	want := `{"reference":"SI-1042-0008","exercise":"fire_drill","started_at":"2026-03-01T03:00:00Z","answered":2,"contacts":[` +
 		`{"contact":"c0ffee00-0000-4000-8000-000000000001","name":"Ann","answered":true,"how":"reply to text message","after":"40s","channels":[` +
 		`{"channel":"email","result":"delivered","after":"2s","dead":false},` +
 		`{"channel":"voice","result":"acknowledged","after":"55s","dead":false},` +
@@ -109,7 +109,7 @@ func TestADrillTellsDeadChannelsFromPeopleWhoDoNotAnswer(t *testing.T) {
 func TestAFireDrillCallsOnceAndNeverReminds(t *testing.T) {
 	for _, severity := range models.Severities() {
 		i := fireDrill(t, severity)
-		if !i.Drill {
+		if !i.Exercise.IsDrill() {
 			t.Fatal("a fire drill is not marked as a drill")
 		}
 		if i.NeedsCalls() {

@@ -24,7 +24,7 @@ type Endpoint struct {
 	AgentID    string     `json:"agent_id,omitempty"`    // the EDR's id, once resolved to exactly one
 	Desired    Desired    `json:"desired"`               // what is wanted now, permitted or not
 	Generation int        `json:"generation"`            // grows with every change of Desired
-	Permitted  Desired    `json:"standing,omitempty"`    // what was last permitted, and so may have been ordered; "" for nothing yet
+	Permitted  Desired    `json:"permitted,omitempty"`   // what was last permitted, and so may have been ordered; "" for nothing yet
 	Observed   HostState  `json:"observed"`
 	Online     bool       `json:"online"`
 	Problem    string     `json:"problem,omitempty"`

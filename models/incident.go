@@ -53,10 +53,8 @@ const (
 type Incident struct {
 	Reference Reference `json:"reference"`
 	ClientID  uuid.UUID `json:"client_id"`
-	Drill     bool      `json:"drill"`
-	// FireDrill is set when the incident only tries how the client is reached: every contact, once.
-	FireDrill DrillPhones `json:"fire_drill,omitempty"`
-	Seq       int         `json:"seq"` // of the last event applied
+	Exercise  Exercise  `json:"exercise"`
+	Seq       int       `json:"seq"` // of the last event applied
 
 	Phase     Phase     `json:"phase"`
 	Turn      Turn      `json:"turn"`
@@ -76,7 +74,7 @@ type Incident struct {
 	Questions       []Question       `json:"questions"`
 	Approvals       int              `json:"approvals"` // how many were asked of the response authority
 	Acknowledged    *Acknowledgement `json:"acknowledged,omitempty"`
-	ReadReceipts    []ReadReceipt    `json:"seen"`
+	ReadReceipts    []ReadReceipt    `json:"read_receipts"`
 	CallRound       int              `json:"call_round"` // the last one started, 0 for none
 	CallRoundEnded  time.Time        `json:"call_round_ended,omitzero"`
 	Tasks           []Task           `json:"tasks"`
@@ -148,18 +146,18 @@ type TaskKind string
 
 // The kinds of tasks.
 const (
-	TaskNobodyReached      TaskKind = "nobody_reached"  // for the lead: all rounds used up
-	TaskNobodyToReach      TaskKind = "nobody_to_reach" // no contact matches this severity
-	TaskVendorDown         TaskKind = "vendor_down"     // goes on by itself, ends by itself
-	TaskRejected           TaskKind = "rejected"        // the vendor will never do it
-	TaskConfig             TaskKind = "config"          // our credentials or settings are wrong
-	TaskUnconfirmed        TaskKind = "unconfirmed"     // an isolation or release the EDR does not confirm
-	TaskNotDelivered       TaskKind = "not_delivered"   // a message the vendor took never reached its contact
-	TaskQuestionUnanswered TaskKind = "unanswered"      // a question's deadline passed
-	TaskDenied             TaskKind = "refused"         // the client or its response authority does not allow an isolation or release
-	TaskApprovalWaiting    TaskKind = "unasked"         // an approval waits until the client can see the incident
-	TaskApprovalUnanswered TaskKind = "unapproved"      // nobody of the client answered an approval in time
-	TaskDrift              TaskKind = "drift"           // somebody changed an endpoint's isolation behind our back
+	TaskNobodyReached      TaskKind = "nobody_reached"      // for the lead: all rounds used up
+	TaskNobodyToReach      TaskKind = "nobody_to_reach"     // no contact matches this severity
+	TaskVendorDown         TaskKind = "vendor_down"         // goes on by itself, ends by itself
+	TaskRejected           TaskKind = "rejected"            // the vendor will never do it
+	TaskConfig             TaskKind = "config"              // our credentials or settings are wrong
+	TaskUnconfirmed        TaskKind = "unconfirmed"         // an isolation or release the EDR does not confirm
+	TaskNotDelivered       TaskKind = "not_delivered"       // a message the vendor took never reached its contact
+	TaskQuestionUnanswered TaskKind = "question_unanswered" // a question's deadline passed
+	TaskDenied             TaskKind = "denied"              // the client or its response authority does not allow an isolation or release
+	TaskApprovalWaiting    TaskKind = "approval_waiting"    // an approval waits until the client can see the incident
+	TaskApprovalUnanswered TaskKind = "approval_unanswered" // nobody of the client answered an approval in time
+	TaskDrift              TaskKind = "drift"               // somebody changed an endpoint's isolation behind our back
 )
 
 // Verification is the SOC's word on whether the threat is gone.
@@ -288,7 +286,7 @@ func (i Incident) unreleasedEndpoints() []string {
 
 // NextReminder returns when the client is to be reminded, and false when no reminder is due at all.
 func (i Incident) NextReminder(p Policy) (time.Time, bool) {
-	if i.Turn != TurnClient || i.IsOver() || i.FireDrill != "" {
+	if i.Turn != TurnClient || i.IsOver() || i.Exercise.IsFireDrill() {
 		return time.Time{}, false
 	}
 	since := i.TurnSince
@@ -310,7 +308,7 @@ func (i Incident) MayRemindAnytime() bool {
 // NeedsCalls reports whether contacts are to be phoned: published as critical and nobody reached yet. A fire drill calls
 // everybody, once.
 func (i Incident) NeedsCalls() bool {
-	if i.FireDrill != "" {
+	if i.Exercise.IsFireDrill() {
 		return i.IsPublished() && !i.IsOver() && i.CallRound == 0
 	}
 	return !i.IsOver() && i.PublishedSeverity == SeverityCritical && i.Acknowledged == nil

@@ -168,8 +168,8 @@ type SettleRecommendation struct {
 	ExpiresAt      time.Time  `json:"expires_at,omitzero"`
 }
 
-// Name returns "settle".
-func (*SettleRecommendation) Name() string  { return "settle" }
+// Name returns "settle-recommendation".
+func (*SettleRecommendation) Name() string  { return "settle-recommendation" }
 func (*SettleRecommendation) roles() []Role { return deciderRoles }
 
 func (c *SettleRecommendation) validate(at time.Time) error {
@@ -204,8 +204,8 @@ type RecommendResponseTeam struct {
 	Criteria string `json:"criteria"`
 }
 
-// Name returns "advise-team".
-func (*RecommendResponseTeam) Name() string  { return "advise-team" }
+// Name returns "recommend-response-team".
+func (*RecommendResponseTeam) Name() string  { return "recommend-response-team" }
 func (*RecommendResponseTeam) roles() []Role { return socRoles }
 func (c *RecommendResponseTeam) validate(time.Time) error {
 	return CheckText("/criteria", c.Criteria, MaxText, true)

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -14,8 +15,7 @@ type Opened struct {
 	Title     string      `json:"title"`
 	Severity  Severity    `json:"severity"`
 	Alerts    []uuid.UUID `json:"alerts"`
-	Drill     bool        `json:"drill"`
-	FireDrill DrillPhones `json:"fire_drill,omitempty"`
+	Exercise  Exercise    `json:"exercise"`
 }
 
 // Type returns "opened".
@@ -29,7 +29,7 @@ func (d *Opened) apply(i *Incident, e Event) error {
 		return Errorf(Conflict, "an incident needs a title and a severity")
 	}
 	*i = Incident{
-		Reference: d.Reference, ClientID: d.ClientID, Drill: d.Drill || d.FireDrill != "", FireDrill: d.FireDrill, Severity: d.Severity, Alerts: d.Alerts,
+		Reference: d.Reference, ClientID: d.ClientID, Exercise: cmp.Or(d.Exercise, ExerciseNone), Severity: d.Severity, Alerts: d.Alerts,
 		Assessment: Assessment{Title: d.Title}, Phase: PhaseInvestigating, OpenedAt: e.At,
 		Recommendations: []Recommendation{}, Endpoints: []Endpoint{}, Questions: []Question{}, ReadReceipts: []ReadReceipt{}, Tasks: []Task{},
 	}
@@ -109,7 +109,7 @@ type Dismissed struct {
 func (*Dismissed) Type() EventType { return "dismissed" }
 
 func (d *Dismissed) apply(i *Incident, e Event) error {
-	if i.FireDrill != "" && e.Actor.Side != SideClient {
+	if i.Exercise.IsFireDrill() && e.Actor.Side != SideClient {
 		return i.endDrill(e)
 	}
 	if err := i.require(e, SideSOC, PhaseInvestigating); err != nil {
@@ -189,8 +189,8 @@ type RecommendationSettled struct {
 	ExpiresAt      time.Time  `json:"expires_at,omitzero"`
 }
 
-// Type returns "settled".
-func (*RecommendationSettled) Type() EventType { return "settled" }
+// Type returns "recommendation_settled".
+func (*RecommendationSettled) Type() EventType { return "recommendation_settled" }
 
 func (d *RecommendationSettled) apply(i *Incident, e Event) error {
 	if err := i.require(e, SideClient, PhasePublished, PhaseClosureRequested); err != nil {
@@ -217,8 +217,8 @@ type ResponseTeamRecommended struct {
 	Criteria string `json:"criteria"`
 }
 
-// Type returns "team_advised".
-func (*ResponseTeamRecommended) Type() EventType { return "team_advised" }
+// Type returns "response_team_recommended".
+func (*ResponseTeamRecommended) Type() EventType { return "response_team_recommended" }
 
 func (d *ResponseTeamRecommended) apply(i *Incident, e Event) error {
 	if err := i.require(e, SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
@@ -358,8 +358,8 @@ type CommandRejected struct {
 	By        Actor  `json:"by,omitzero"`
 }
 
-// Type returns "command_refused".
-func (*CommandRejected) Type() EventType { return "command_refused" }
+// Type returns "command_rejected".
+func (*CommandRejected) Type() EventType { return "command_rejected" }
 
 func (d *CommandRejected) apply(*Incident, Event) error { return nil }
 

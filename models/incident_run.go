@@ -28,16 +28,16 @@ const (
 	AttributeContainment = "WatchfireContainment"
 	AttributeDrill       = "WatchfireDrill"
 
-	SignalKeyPress         = "key-press"      // KeyPress, to a call round, or to its incident when that is over
-	SignalCallProgress     = "call-progress"  // CallProgress, to a call round
-	SignalStopCalls        = "stop"           // no argument, to a call round: somebody acknowledged
-	SignalContactCalled    = "contact-called" // CallResult, from a round to its incident
-	SignalCallRoundEnded   = "round-ended"    // CallRoundResult, from a round to its incident
-	SignalPhoneConsent     = "consent"        // PhoneConsent, from a round of calls for an approval to its incident
-	SignalEndpointObserved = "observed"       // EndpointObserved, from an endpoint to its incident
-	SignalDesiredState     = "wanted"         // DesiredState, from an incident to an endpoint
-	SignalUndelivered      = "undelivered"    // Undelivered, from a hook to an incident
-	SignalTextReply        = "reply"          // Reply, from the text hook to an incident
+	SignalKeyPress         = "key-press"         // KeyPress, to a call round, or to its incident when that is over
+	SignalCallProgress     = "call-progress"     // CallProgress, to a call round
+	SignalStopCalls        = "stop-calls"        // no argument, to a call round: somebody acknowledged
+	SignalContactCalled    = "contact-called"    // CallResult, from a round to its incident
+	SignalCallRoundEnded   = "call-round-ended"  // CallRoundResult, from a round to its incident
+	SignalPhoneConsent     = "phone-consent"     // PhoneConsent, from a round of calls for an approval to its incident
+	SignalEndpointObserved = "endpoint-observed" // EndpointObserved, from an endpoint to its incident
+	SignalDesiredState     = "desired-state"     // DesiredState, from an incident to an endpoint
+	SignalUndelivered      = "undelivered"       // Undelivered, from a hook to an incident
+	SignalTextReply        = "text-reply"        // Reply, from the text hook to an incident
 
 	QueryIncident = "incident" // answers Incident
 )
@@ -47,13 +47,13 @@ const (
 type State struct {
 	Incident         Incident        `json:"incident"`
 	Policy           Policy          `json:"policy"`
-	Results          []CommandResult `json:"answers,omitempty"` // of the latest commands, to answer repeats
-	Rejected         []CommandResult `json:"refused,omitempty"` // the latest commands that were refused when nobody could be told
-	Notifications    []Notification  `json:"notices,omitempty"` // messages not handed over yet
-	PendingCalls     []Recipient     `json:"callees,omitempty"` // contacts to be called because a message did not reach them
-	FallbacksSent    []string        `json:"instead,omitempty"` // messages another channel was tried for, so that it is tried once
-	EndpointVersions map[string]int  `json:"wished,omitempty"`  // endpoint -> number of the wish its workflow was told
-	ApprovalRounds   map[string]int  `json:"rung,omitempty"`    // approval -> how often contacts were called about it
+	Results          []CommandResult `json:"results,omitempty"`           // of the latest commands, to answer repeats
+	Rejected         []CommandResult `json:"rejected,omitempty"`          // the latest commands that were refused when nobody could be told
+	Notifications    []Notification  `json:"notifications,omitempty"`     // messages not handed over yet
+	PendingCalls     []Recipient     `json:"pending_calls,omitempty"`     // contacts to be called because a message did not reach them
+	FallbacksSent    []string        `json:"fallbacks_sent,omitempty"`    // messages another channel was tried for, so that it is tried once
+	EndpointVersions map[string]int  `json:"endpoint_versions,omitempty"` // endpoint -> number of the wish its workflow was told
+	ApprovalRounds   map[string]int  `json:"approval_rounds,omitempty"`   // approval -> how often contacts were called about it
 }
 
 // Notification is a message that is due: to one contact over one channel, or, while Contact is the zero UUID, to everyone
@@ -123,8 +123,7 @@ type CallRoundInput struct {
 	Round     int           `json:"round"`
 	Policy    Policy        `json:"policy"`
 	Calls     []Recipient   `json:"calls"`
-	Everyone  bool          `json:"everyone,omitzero"` // a drill: go on after somebody acknowledged
-	Simulated bool          `json:"rehearsal,omitzero"`
+	Exercise  Exercise      `json:"exercise"`           // in a fire drill the calls go on after somebody acknowledged
 	Approval  *ApprovalCall `json:"approval,omitempty"` // the calls ask for an approval
 }
 
@@ -142,7 +141,7 @@ type PhoneConsent struct {
 	Person    string    `json:"person,omitempty"` // see PersonOf
 	Granted   bool      `json:"granted"`
 	Ended     bool      `json:"ended,omitzero"`
-	AllCalled bool      `json:"tried,omitzero"` // the carrier took a call to everybody who was to be called
+	AllCalled bool      `json:"all_called,omitzero"` // the carrier took a call to everybody who was to be called
 }
 
 // ChannelCheckInput is what a channel check's workflow is started with: one message or call to one contact, apart from any
@@ -162,9 +161,9 @@ func ChannelCheckWorkflowID(contact uuid.UUID, ch Channel) string {
 type DesiredState struct {
 	Desired     Desired `json:"desired"`
 	Generation  int     `json:"generation"`
-	Permitted   bool    `json:"permitted"`        // the EDR may be asked for it; else the device is only looked up
-	Detach      bool    `json:"let_go,omitempty"` // the incident is over: look after the endpoint no more
-	RetryNumber int     `json:"again,omitempty"`  // grows when a person wants it tried again at once
+	Permitted   bool    `json:"permitted"`              // the EDR may be asked for it; else the device is only looked up
+	Detach      bool    `json:"detach,omitempty"`       // the incident is over: look after the endpoint no more
+	RetryNumber int     `json:"retry_number,omitempty"` // grows when a person wants it tried again at once
 }
 
 // EndpointState is what an endpoint's workflow carries.
@@ -175,18 +174,18 @@ type EndpointState struct {
 	Hostname            string           `json:"hostname"`
 	AgentID             string           `json:"agent_id,omitempty"`
 	Policy              Policy           `json:"policy"`
-	Wanted              DesiredState     `json:"wish"`    // the newest one
-	Permitted           DesiredState     `json:"order"`   // the newest one that is permitted; it is pursued
-	ConfirmedGeneration int              `json:"reached"` // generation the EDR last confirmed
-	ActionSent          bool             `json:"touched"` // the EDR was asked to change something, or may have been
-	FailedActions       int              `json:"spent"`   // orders of this generation that are over: refused, failed, undone by others
-	LastReport          EndpointObserved `json:"told"`    // the last report to the incident
+	Wanted              DesiredState     `json:"wanted"`               // the newest one
+	Permitted           DesiredState     `json:"permitted"`            // the newest one that is permitted; it is pursued
+	ConfirmedGeneration int              `json:"confirmed_generation"` // generation the EDR last confirmed
+	ActionSent          bool             `json:"action_sent"`          // the EDR was asked to change something, or may have been
+	FailedActions       int              `json:"failed_actions"`       // orders of this generation that are over: refused, failed, undone by others
+	LastReport          EndpointObserved `json:"last_report"`          // the last report to the incident
 }
 
 // Undelivered is a vendor's word that a message it took never reached its contact.
 type Undelivered struct {
 	Effect       string       `json:"effect"`
-	Notification Notification `json:"notice"`
+	Notification Notification `json:"notification"`
 	Reason       string       `json:"reason"` // "bounce", "dropped", "undelivered", "failed"
 }
 

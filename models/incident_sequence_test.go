@@ -100,7 +100,7 @@ func TestNoSequenceOfCommandsReachesAnIllegalState(t *testing.T) {
 			i = fireDrill(t, models.SeverityCritical)
 		}
 		log := []models.Event{models.NewEvent(models.Incident{}, t0, ask(models.RoleAnalyst).Actor, &models.Opened{
-			Reference: i.Reference, ClientID: clientID, Title: i.Assessment.Title, Severity: i.Severity, FireDrill: i.FireDrill})}
+			Reference: i.Reference, ClientID: clientID, Title: i.Assessment.Title, Severity: i.Severity, Exercise: i.Exercise})}
 		now := t0
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Minute)
@@ -142,7 +142,7 @@ func TestNoSequenceOfCommandsReachesAnIllegalState(t *testing.T) {
 }
 
 func checkStep(t *rapid.T, was, is models.Incident, events []models.Event) {
-	drillEnded := is.FireDrill != "" && !was.IsOver() && is.Phase == models.PhaseDismissed
+	drillEnded := is.Exercise.IsFireDrill() && !was.IsOver() && is.Phase == models.PhaseDismissed
 	if !slices.Contains(legal[was.Phase], is.Phase) && !drillEnded {
 		t.Fatalf("phase went from %s to %s", was.Phase, is.Phase)
 	}
@@ -154,7 +154,7 @@ func checkStep(t *rapid.T, was, is models.Incident, events []models.Event) {
 	}
 	checkQuestions(t, was, is)
 	checkApprovals(t, was, is, events)
-	if is.FireDrill != "" && len(is.Endpoints) > 0 {
+	if is.Exercise.IsFireDrill() && len(is.Endpoints) > 0 {
 		t.Fatal("a fire drill isolates")
 	}
 	for _, e := range events {

@@ -29,7 +29,7 @@ type Recipient struct {
 type Plan struct {
 	Messages []Recipient `json:"messages"` // one for each contact who has a channel for text
 	Calls    []Recipient `json:"calls"`    // critical only, in calling order: who can be called at that moment
-	Skipped  []Skipped   `json:"left"`     // contacts who are not reached or not called, and why
+	Skipped  []Skipped   `json:"skipped"`  // contacts who are not reached or not called, and why
 }
 
 // Skipped is a contact who is not reached at all, or not called.
@@ -137,7 +137,7 @@ func (d Directory) inOrder() []Contact {
 
 // GoLiveCheck is one check before a client goes live.
 type GoLiveCheck struct {
-	Name    string   `json:"check"` // "reachable", "second_person", "verified", "edr", "response_authority"
+	Name    string   `json:"name"` // "reachable", "second_person", "verified", "edr", "response_authority"
 	Passed  bool     `json:"passed"`
 	Details []string `json:"details"` // what is missing
 }

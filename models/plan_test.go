@@ -155,7 +155,7 @@ func TestThePlanSaysWhyAContactIsLeft(t *testing.T) {
 	if got := d.Plan(models.SeverityLow, noon).Skipped; got[0] != (models.Skipped{Contact: contactID(1), Reason: "has no channel for messages"}) {
 		t.Errorf("left %+v", got)
 	}
-	if got := snapshot(t, models.Directory{Zone: time.UTC}.Plan(models.SeverityLow, noon)); got != `{"messages":[],"calls":[],"left":[]}` {
+	if got := snapshot(t, models.Directory{Zone: time.UTC}.Plan(models.SeverityLow, noon)); got != `{"messages":[],"calls":[],"skipped":[]}` {
 		t.Errorf("with no contact: %s", got)
 	}
 }

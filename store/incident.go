@@ -44,7 +44,7 @@ func (incidentRow) TableName() string { return "incidents" }
 func (r *incidentRow) fill(client uuid.UUID, i models.Incident) {
 	r.ClientID, r.Reference, r.State.V = client, i.Reference, i
 	r.Title, r.Severity, r.Phase, r.Turn = clean(i.Assessment.Title), i.Severity, i.Phase, i.Turn
-	r.Containment, r.Drill, r.Expedited = i.Containment(), i.Drill, i.Expedited
+	r.Containment, r.Drill, r.Expedited = i.Containment(), i.Exercise.IsDrill(), i.Expedited
 	r.Revision, r.Seq, r.OpenedAt, r.UpdatedAt = i.Revision, i.Seq, i.OpenedAt, i.UpdatedAt
 	r.OpenTasks = 0
 	for _, t := range i.Tasks {

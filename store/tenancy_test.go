@@ -76,7 +76,7 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
-		and table_name in ('events', 'report_revisions', 'client_decisions', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states', 'isolation_switches', 'isolation_passes', 'client_changes')`)
+		and table_name in ('events', 'report_revisions', 'client_decisions', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states', 'isolation_switches', 'isolation_passes', 'audit_log')`)
 	nothing(t, ownerURL, "a response authority may be changed, or signed by others than the client", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
 		and table_name = 'response_authorities' and not (column_name in ('signed_by', 'signed_at') and grantee = 'watchfire_portal')`)
@@ -96,7 +96,7 @@ func TestGrants(t *testing.T) {
 		from information_schema.column_privileges where privilege_type in ('INSERT', 'UPDATE') and grantee like 'watchfire\_%'
 		and table_name = 'edr_credentials' and grantee <> 'watchfire_soc'`)
 	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth') order by 1`)
-	want := []string{"client_changes insert watchfire_portal", "client_decisions insert watchfire_portal", "isolation_switches insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
+	want := []string{"audit_log insert watchfire_portal", "client_decisions insert watchfire_portal", "isolation_switches insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
 	if !slices.Equal(inserts, want) {
 		t.Errorf("inserts of portal and auth: got %v, want %v", inserts, want)
 	}
@@ -284,8 +284,8 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"the SOC notes a change as the client": {store.SOC, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.acme.user, noon)) }},
 		"the portal notes a change as the SOC": {store.Portal, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.analyst, noon)) }},
 		"a worker notes a change":              {store.Worker, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.analyst, noon)) }},
-		"the SOC turns a change on another":    {store.SOC, func(tx *store.Tx) error { return tx.Exec("update client_changes set by_user = id") }},
-		"the SOC removes a change":             {store.SOC, func(tx *store.Tx) error { return tx.Exec("delete from client_changes") }},
+		"the SOC turns a change on another":    {store.SOC, func(tx *store.Tx) error { return tx.Exec("update audit_log set by_user = id") }},
+		"the SOC removes a change":             {store.SOC, func(tx *store.Tx) error { return tx.Exec("delete from audit_log") }},
 		"a worker reads codes":                 {store.Worker, func(tx *store.Tx) error { return tx.Exec("select key from channel_codes") }},
 		"a worker changes a vendor's word": {store.Worker, func(tx *store.Tx) error {
 			return tx.Exec("update effect_states set state = 'x'")

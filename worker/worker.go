@@ -17,7 +17,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
-	"github.com/watchfire-mdr/watchfire/vendors/rehearsal"
+	"github.com/watchfire-mdr/watchfire/vendors/simulated"
 	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
@@ -65,12 +65,12 @@ func queues() []queue {
 		}},
 		{models.QueueMail, 500, 50, func(r worker.Registry, p Parts) {
 			r.RegisterActivity(&activities.Mail{
-				Effects: p.effects(p.giveUpMail()), Routes: activities.NewRoutes(p.Mailers...), Simulated: rehearsal.House{Now: p.Now}, Letter: p.Letter,
+				Effects: p.effects(p.giveUpMail()), Routes: activities.NewRoutes(p.Mailers...), Simulated: simulated.House{Now: p.Now}, Letter: p.Letter,
 			})
 		}},
 		{models.QueuePhone, 200, 50, func(r worker.Registry, p Parts) {
 			r.RegisterActivity(&activities.Phone{
-				Effects: p.effects(10 * time.Minute), Carrier: p.Carrier, Vendor: "twilio", Simulated: rehearsal.House{Now: p.Now},
+				Effects: p.effects(10 * time.Minute), Carrier: p.Carrier, Vendor: "twilio", Simulated: simulated.House{Now: p.Now},
 				Letter: p.Letter, PublicURL: p.PublicURL,
 			})
 		}},

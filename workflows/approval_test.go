@@ -79,7 +79,7 @@ func TestNobodyAnsweringAnApprovalLeavesTheDeviceAloneAndIsAskedAgain(t *testing
 			asked = append(asked, e.At.Sub(s.events[0].At).Round(time.Hour))
 		}
 	}
-	if lapsed := s.when("approval_lapsed").Round(time.Hour); len(asked) < 2 || lapsed != time.Hour || asked[1] != 73*time.Hour {
+	if lapsed := s.when("approval_expired").Round(time.Hour); len(asked) < 2 || lapsed != time.Hour || asked[1] != 73*time.Hour {
 		t.Errorf("lapsed after %s, asked at %v; want 1h, and again 72h later", lapsed, asked)
 	}
 	if i := during; i.OpenTask(models.TaskApprovalUnanswered, "a1") == nil || !strings.Contains(i.OpenTask(models.TaskApprovalUnanswered, "a1").Detail, "asked again") {
@@ -104,7 +104,7 @@ func TestAskThenAutoIsDoneWhenEverybodyWasTried(t *testing.T) {
 	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(s.edr, want) {
 		t.Errorf("asked of the EDR: %v", s.edr)
 	}
-	if at := s.when("approval_lapsed"); at < 0 || at > 10*time.Minute {
+	if at := s.when("approval_expired"); at < 0 || at > 10*time.Minute {
 		t.Errorf("it lapsed after %s, want right after the calls", at)
 	}
 }

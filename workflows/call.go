@@ -139,7 +139,7 @@ func (w *callRoundWorkflow) isOver() bool {
 	if w.Approval != nil {
 		return w.stopped || w.denied || len(w.approvers) >= w.Approval.Persons
 	}
-	return w.reached != nil && !w.Everyone || w.stopped
+	return w.reached != nil && !w.Exercise.IsFireDrill() || w.stopped
 }
 
 // passOnConsent passes a contact's answer about an approval on.
@@ -215,7 +215,7 @@ func (w *callRoundWorkflow) call(ctx workflow.Context, r models.Recipient, try i
 	if w.Approval != nil {
 		e = models.ApprovalCallEffect(w.Reference, w.ClientID, *w.Approval, w.Round, try, r.Contact)
 	}
-	e.Simulated = w.Simulated
+	e.Simulated = w.Exercise.IsSimulated()
 	c := &phoneCall{try: try}
 	w.calls[e.Key] = c
 	summary := fmt.Sprintf("call contact %d of %d, try %d", slices.Index(w.Calls, r)+1, len(w.Calls), try)
@@ -236,7 +236,7 @@ func (w *callRoundWorkflow) call(ctx workflow.Context, r models.Recipient, try i
 	}
 	w.reportCall(ctx, e.Key, r.Contact, result)
 	if id != "" && (result == models.OutcomeCanceled || result == models.OutcomeUnknown) {
-		if err := hangUp(ctx, callRef{ClientID: w.ClientID, CallID: id, Simulated: w.Simulated}); err != nil {
+		if err := hangUp(ctx, callRef{ClientID: w.ClientID, CallID: id, Simulated: w.Exercise.IsSimulated()}); err != nil {
 			workflow.GetLogger(ctx).Warn("call not hung up", "error", err)
 		}
 	}
@@ -310,7 +310,7 @@ func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string
 	c.alive = placed
 	limit := time.Duration(w.Policy.RingFor) + models.TalkFor
 	pause := time.Duration(w.Policy.RingFor)
-	if !w.Simulated { // in a rehearsal there is no carrier that could report first
+	if !w.Exercise.IsSimulated() { // in a simulated drill there is no carrier that could report first
 		pause += firstLook
 	}
 	for ; ; pause = nextLook {
@@ -321,7 +321,7 @@ func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string
 		if ok {
 			break
 		}
-		if s, err := callStatus(ctx, callRef{ClientID: w.ClientID, CallID: id, Simulated: w.Simulated}); err == nil {
+		if s, err := callStatus(ctx, callRef{ClientID: w.ClientID, CallID: id, Simulated: w.Exercise.IsSimulated()}); err == nil {
 			c.applyProgress(workflow.Now(ctx), s, c.sequence)
 		}
 		now := workflow.Now(ctx)

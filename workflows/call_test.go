@@ -287,7 +287,7 @@ func TestNobodyIsCalledAfterAnAcknowledgementElsewhere(t *testing.T) {
 	s.after(time.Hour+5*time.Second, models.RoleViewer, &models.Acknowledge{Revision: 1})
 	s.closes(8 * time.Hour)
 	i := s.run(models.SeverityCritical)
-	if want := []string{"Place"}; !slices.Equal(canceled, want) {
+	if want := []string{"PlaceCall"}; !slices.Equal(canceled, want) {
 		t.Errorf("canceled %v: the carrier is asked on", canceled)
 	}
 	if ended := s.moments("call_round_ended"); len(ended) != 1 || ended[0] > time.Hour+10*time.Second || i.CallRound != 1 {

@@ -66,7 +66,7 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 	for _, part := range []func(workflow.Context){w.recordEvents, w.messageContacts, w.callContacts, w.containEndpoints, w.callAboutApprovals, w.watchContainment, w.remindClient} {
 		workflow.Go(ctx, part)
 	}
-	if w.state.Incident.FireDrill != "" {
+	if w.state.Incident.Exercise.IsFireDrill() {
 		workflow.Go(ctx, w.endDrill)
 	}
 	w.updatePresentation(ctx)

@@ -30,7 +30,7 @@ func (w *incidentWorkflow) evaluateAuthority(ctx workflow.Context, e models.Endp
 	i := w.state.Incident
 	asset := e.Asset()
 	ruling, err := evaluateAuthority(ctx, evaluateAuthorityInput{ClientID: i.ClientID, Reference: i.Reference, Endpoint: e.ID, Generation: e.Generation, Request: models.Request{
-		Action: e.Desired, Asset: asset, Severity: i.Severity, At: workflow.Now(ctx), Drill: i.Drill,
+		Action: e.Desired, Asset: asset, Severity: i.Severity, At: workflow.Now(ctx), Drill: i.Exercise.IsDrill(),
 	}})
 	if err != nil {
 		return err

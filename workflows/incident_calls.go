@@ -70,7 +70,7 @@ func (w *incidentWorkflow) startRound(ctx workflow.Context) bool {
 	}
 	w.startChild(ctx, i.Reference.CallRoundWorkflowID(round), fmt.Sprintf("%s · call round %d", i.Reference, round), models.CallRoundWorkflow,
 		models.CallRoundInput{Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.state.Policy, Calls: to,
-			Everyone: i.FireDrill != "", Simulated: w.isSimulated()})
+			Exercise: i.Exercise})
 	return true
 }
 
@@ -102,7 +102,7 @@ func (w *incidentWorkflow) awaitRound(ctx workflow.Context) error {
 	ended := func() bool { return !w.isRoundUnderway() }
 	enough := func() bool {
 		i := w.state.Incident
-		return ended() || i.IsOver() || needed && !i.NeedsCalls() || i.Acknowledged != nil && i.FireDrill == ""
+		return ended() || i.IsOver() || needed && !i.NeedsCalls() || i.Acknowledged != nil && !i.Exercise.IsFireDrill()
 	}
 	w.lastRoundReport = workflow.Now(ctx)
 	until := func() time.Time { return w.lastRoundReport.Add(longestSilence(w.state.Policy)) }
@@ -163,7 +163,7 @@ func (w *incidentWorkflow) textMissedContact(ctx workflow.Context, r models.Call
 // recordReached records that a human was reached: the first one, or, in a fire drill, each.
 func (w *incidentWorkflow) recordReached(ctx workflow.Context, contact uuid.UUID, channel, how string) {
 	i := w.state.Incident
-	if !i.IsOver() && (i.Acknowledged == nil || i.FireDrill != "" && i.Acknowledged.By != models.ContactActor(contact)) {
+	if !i.IsOver() && (i.Acknowledged == nil || i.Exercise.IsFireDrill() && i.Acknowledged.By != models.ContactActor(contact)) {
 		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(contact), &models.AcknowledgedBy{Channel: channel, How: how}))
 	}
 }

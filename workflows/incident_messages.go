@@ -75,7 +75,7 @@ func (w *incidentWorkflow) waitingReminders(n models.Notification) (waiting []mo
 // it. What stands in the way is shown as a task.
 func (w *incidentWorkflow) deliver(ctx workflow.Context, n models.Notification) {
 	i := w.state.Incident
-	in := messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: i.Seq, Drill: i.Drill, Simulated: w.isSimulated()}
+	in := messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: i.Seq, Exercise: i.Exercise}
 	key := in.Effect().Key
 	over := func() bool { return !w.sending[n] || n.Over(w.state.Incident) }
 	if _, err := awaitUntil(ctx, n.At, "wait for the contact's hours", over); err != nil {
@@ -155,10 +155,6 @@ func (w *incidentWorkflow) takeBack(ctx workflow.Context, n models.Notification,
 	w.busy--
 	w.endTask(ctx, models.TaskVendorDown, e.Key)
 	w.endTask(ctx, models.TaskConfig, e.Key)
-}
-
-func (w *incidentWorkflow) isSimulated() bool {
-	return w.state.Incident.FireDrill == models.PhonesSimulated
 }
 
 func (w *incidentWorkflow) recordHandedOver(ctx workflow.Context, n models.Notification, key string) {

@@ -48,7 +48,7 @@ func details(i models.Incident) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "- "+format+"\n", args...) }
 	fmt.Fprintf(&b, "**%s** · %s · %s\n\n", i.Reference, i.Severity, strings.ReplaceAll(string(i.Phase), "_", " "))
-	if i.Drill {
+	if i.Exercise.IsDrill() {
 		line("a drill")
 	}
 	line("turn: %s since %s", i.Turn, i.TurnSince.Format(time.RFC3339))

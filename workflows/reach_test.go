@@ -220,28 +220,28 @@ func TestAQuestionIsAskedAgainSixTimesInTwentyHours(t *testing.T) {
 }
 
 func TestAFireDrillReachesEverybodyOnceAndEnds(t *testing.T) {
-	for _, phones := range []models.DrillPhones{models.PhonesReal, models.PhonesSimulated} {
+	for _, exercise := range []models.Exercise{models.ExerciseFireDrill, models.ExerciseSimulatedFireDrill} {
 		s := newStory(t)
-		if phones == models.PhonesReal {
+		if exercise == models.ExerciseFireDrill {
 			s.answers = s.presses("1")
 		}
 		s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
 		run := s.opening(models.SeverityCritical)
-		run.Incident.FireDrill, run.Incident.Drill = phones, true
+		run.Incident.Exercise = exercise
 		i := s.runFrom(run)
 		if i.Phase != models.PhaseDismissed || s.count("call_round_started") != 1 || s.count("reminder_sent") != 0 {
-			t.Errorf("%s: phase %s, %d rounds, %d reminders", phones, i.Phase, s.count("call_round_started"), s.count("reminder_sent"))
+			t.Errorf("%s: phase %s, %d rounds, %d reminders", exercise, i.Phase, s.count("call_round_started"), s.count("reminder_sent"))
 		}
 		if len(s.calls) != 2 || s.calls[0].Contact == s.calls[1].Contact {
-			t.Errorf("%s: calls %+v, want one to each contact", phones, s.calls)
+			t.Errorf("%s: calls %+v, want one to each contact", exercise, s.calls)
 		}
 		for _, c := range s.calls {
-			if c.Simulated != (phones == models.PhonesSimulated) {
-				t.Errorf("%s phones: a call with rehearsal %t", phones, c.Simulated)
+			if c.Simulated != exercise.IsSimulated() {
+				t.Errorf("%s phones: a call with simulated %t", exercise, c.Simulated)
 			}
 		}
-		if want := map[models.DrillPhones]int{models.PhonesReal: 2}[phones]; s.count("acknowledged") != want {
-			t.Errorf("%s: %d acknowledgements, want %d", phones, s.count("acknowledged"), want)
+		if want := map[models.Exercise]int{models.ExerciseFireDrill: 2}[exercise]; s.count("acknowledged") != want {
+			t.Errorf("%s: %d acknowledgements, want %d", exercise, s.count("acknowledged"), want)
 		}
 	}
 }

@@ -51,8 +51,8 @@ func TestClosureBelongsToTheClient(t *testing.T) {
 	s.after(30*time.Minute, models.RoleAdmin, request)
 	s.after(40*time.Minute, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
 	i := s.run(models.SeverityMedium)
-	if before != 0 || s.count("command_refused") != 1 {
-		t.Errorf("a forged request: %d closures requested, %d refusals recorded", before, s.count("command_refused"))
+	if before != 0 || s.count("command_rejected") != 1 {
+		t.Errorf("a forged request: %d closures requested, %d refusals recorded", before, s.count("command_rejected"))
 	}
 	if i.Phase != models.PhaseClosed {
 		t.Fatalf("phase %s", i.Phase)
@@ -293,7 +293,7 @@ func TestARefusedSignalSaysWhoseItWasAndWhichOnce(t *testing.T) {
 	other.RequestID = o.RequestID // a key that was used for two wishes
 	s.signalAfter(10*time.Minute, o, "approve")
 	s.signalAfter(11*time.Minute, o, "approve")
-	s.signalAfter(12*time.Minute, other, "refuse")
+	s.signalAfter(12*time.Minute, other, "deny")
 	s.after(30*time.Minute, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeFalsePositive, Note: "n"})
 	s.after(40*time.Minute, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
 	s.run(models.SeverityLow)
@@ -306,7 +306,7 @@ func TestARefusedSignalSaysWhoseItWasAndWhichOnce(t *testing.T) {
 	const reason = "there is no open approval a1"
 	want := []models.CommandRejected{
 		{Command: "approve", Reason: reason, RequestID: o.RequestID, By: user(models.RoleResponder)},
-		{Command: "refuse", Reason: reason, RequestID: o.RequestID, By: user(models.RoleAdmin)},
+		{Command: "deny", Reason: reason, RequestID: o.RequestID, By: user(models.RoleAdmin)},
 	}
 	if !slices.Equal(refused, want) {
 		t.Errorf("refused: %+v, want %+v", refused, want)

@@ -47,9 +47,6 @@ type Acknowledge = models.Acknowledge
 // Actor Who did something; `people` of the answer says who that is.
 type Actor = models.Actor
 
-// RecommendResponseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
-type AdviseTeam = models.RecommendResponseTeam
-
 // Alert defines model for Alert.
 type Alert = models.Alert
 
@@ -66,11 +63,6 @@ type AlertSource = models.AlertSource
 
 // AlertState defines model for AlertState.
 type AlertState = models.AlertState
-
-// Answer What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
-//
-// Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type Answer = models.CommandResult
 
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
 type AnswerQuestion = models.AnswerQuestion
@@ -93,7 +85,24 @@ type Assessment = models.Assessment
 // AssetClass defines model for AssetClass.
 type AssetClass = models.AssetClass
 
-// Rule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
+// AssetSelector Devices by host name, class or tag; exactly one of them.
+type AssetSelector = models.AssetSelector
+
+// AssetSelectors Devices on which two different persons of the client must agree.
+type AssetSelectors = []AssetSelector
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry = models.AuditEntry
+
+// AuditLog defines model for AuditLog.
+type AuditLog struct {
+	Items []AuditEntry `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
+
+// AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
 // some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
 // the ruling says so.
 type AuthorityRule = models.Rule
@@ -128,17 +137,6 @@ type ChannelCheck struct {
 
 // Client defines model for Client.
 type Client = models.Client
-
-// AuditEntry defines model for AuditEntry.
-type ClientChange = models.AuditEntry
-
-// ClientChangeList defines model for ClientChangeList.
-type ClientChangeList struct {
-	Items []ClientChange `json:"items"`
-
-	// Next The cursor of the next page; absent on the last.
-	Next *Next `json:"next,omitempty"`
-}
 
 // ClientDetails Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"edr":{"tenant":"0123456789abcdef0123456789abcdef","vendor":"crowdstrike"},"language":"en","legal_name":"Example Manufacturing SE","time_zone":"Europe/Berlin"}
 type ClientDetails struct {
@@ -207,6 +205,11 @@ type ClientTerms struct {
 // Example: 08:30
 type ClockTime = models.ClockTime
 
+// CommandResult What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
+//
+// Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
+type CommandResult = models.CommandResult
+
 // Comment Example: {"text":"Was this sign-in you?"}
 type Comment = models.Comment
 
@@ -270,6 +273,9 @@ type DeliveryList struct {
 // DeliveryState defines model for DeliveryState.
 type DeliveryState = models.DeliveryState
 
+// Deny Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
+type Deny = models.Deny
+
 // Desired defines model for Desired.
 type Desired = models.Desired
 
@@ -281,10 +287,6 @@ type DrillChannel = models.DrillChannel
 
 // DrillContact defines model for DrillContact.
 type DrillContact = models.DrillContact
-
-// DrillPhones What a fire drill reaches: `real` reaches the contacts; with `simulated` nothing leaves the house, every
-// call rings out and every message is taken.
-type DrillPhones = models.DrillPhones
 
 // DrillReport defines model for DrillReport.
 type DrillReport = models.DrillReport
@@ -333,11 +335,11 @@ type DryRunRuling struct {
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
 type EDR = models.EDR
 
-// EDRCheck defines model for EDRCheck.
-type EDRCheck = models.EDRCheckResult
+// EDRCheckRecord What came of the last check of the connection; absent when there was none.
+type EDRCheckRecord = models.EDRCheckRecord
 
-// EDRChecked What came of the last check of the connection; absent when there was none.
-type EDRChecked = models.EDRCheckRecord
+// EDRCheckResult defines model for EDRCheckResult.
+type EDRCheckResult = models.EDRCheckResult
 
 // EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
 type EDRCredentials = models.EDRCredentials
@@ -378,25 +380,28 @@ type EventList struct {
 	People People `json:"people"`
 }
 
+// Exercise Whether the incident is real. Everything but `none` is a drill.
+type Exercise = models.Exercise
+
 // Expedite Example: {}
 type Expedite = models.Expedite
 
-// Extend Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type Extend = models.ExtendIsolation
-
-// Finding defines model for Finding.
-type Finding = models.GoLiveCheck
+// ExtendIsolation Example: {"endpoint":"e1","reason":"The host waits for forensics."}
+type ExtendIsolation = models.ExtendIsolation
 
 // GiveFeedback Example: {"comment":"Reached within minutes.","rating":5}
 type GiveFeedback = models.GiveFeedback
 
 // GoLive defines model for GoLive.
 type GoLive struct {
-	Findings []Finding `json:"findings"`
+	Checks []GoLiveCheck `json:"checks"`
 
 	// Ready Every check passed.
 	Ready bool `json:"ready"`
 }
+
+// GoLiveCheck defines model for GoLiveCheck.
+type GoLiveCheck = models.GoLiveCheck
 
 // HostPattern A host name, in any case, with * for any characters. Without a dot it also fits the first label of a longer
 // name; with one, its first label also fits a name without a dot, whose domain nobody knows. A device is judged
@@ -455,7 +460,7 @@ type IncidentRow struct {
 	UpdatedAt Time `json:"updated_at"`
 }
 
-// View defines model for View.
+// IncidentView defines model for IncidentView.
 type IncidentView = models.View
 
 // Indicator An indicator of compromise. Its value is written by attackers.
@@ -472,25 +477,11 @@ type Isolate = models.Isolate
 // IsolationSwitch Whether the client's devices may be isolated at present, and who said so. Of a client, present only while it is paused.
 type IsolationSwitch = models.IsolationSwitch
 
-// Keep Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type Keep = models.KeepIsolated
-
-// SkippedContact defines model for SkippedContact.
-type LeftOut struct {
-	// Contact Example: 018f6a5e-0000-7000-8000-000000000001
-	Contact UUID   `json:"contact"`
-	Name    string `json:"name"`
-	Reason  string `json:"reason"`
-}
+// KeepIsolated Example: {"endpoint":"e1","reason":"The host waits for forensics."}
+type KeepIsolated = models.KeepIsolated
 
 // Line defines model for Line.
 type Line = string
-
-// Mark Devices by host name, class or tag; exactly one of them.
-type Mark = models.AssetSelector
-
-// Marks Devices on which two different persons of the client must agree.
-type Marks = []Mark
 
 // NewAlert Example: {"client":1042,"finding_id":"rt-2026-000183","hostnames":["dc01.client.example"],"indicators":[{"type":"file_name","value":"procdump64.exe"}],"occurred_at":"2026-03-02T08:15:00Z","severity":"critical","source":"realtime","techniques":["T1003.001"],"title":"Credential dumping on a domain controller"}
 type NewAlert struct {
@@ -545,11 +536,11 @@ type NewContact struct {
 	Severities []Severity `json:"severities"`
 }
 
-// NewFireDrill Example: {"phones":"simulated"}
+// NewFireDrill Example: {"exercise":"simulated_fire_drill"}
 type NewFireDrill struct {
-	// Phones What a fire drill reaches: `real` reaches the contacts; with `simulated` nothing leaves the house, every
-	// call rings out and every message is taken.
-	Phones DrillPhones `json:"phones"`
+	// Exercise What the drill reaches: `fire_drill` reaches the contacts; with `simulated_fire_drill` nothing leaves the
+	// house, every call rings out and every message is taken.
+	Exercise models.Exercise `json:"exercise"`
 }
 
 // NewIncident Example: {"alerts":["018f6a5e-0000-7000-8000-000000000001"],"client":1042}
@@ -562,9 +553,9 @@ type NewIncident struct {
 	// Example: 1042
 	Client Number `json:"client"`
 
-	// Drill A drill is marked, never counted, and never reaches a real EDR.
-	Drill    *bool     `json:"drill,omitempty"`
-	Severity *Severity `json:"severity,omitempty"`
+	// Exercise An exercise is marked, never counted, and never reaches a real EDR. A fire drill has an operation of its own.
+	Exercise *models.Exercise `json:"exercise,omitempty"`
+	Severity *Severity        `json:"severity,omitempty"`
 
 	// Title Not blank.
 	Title *Title `json:"title,omitempty"`
@@ -577,7 +568,7 @@ type NewResponseAuthority struct {
 	Rules AuthorityRules `json:"rules"`
 
 	// TwoPersons Devices on which two different persons of the client must agree.
-	TwoPersons *Marks `json:"two_persons,omitempty"`
+	TwoPersons *AssetSelectors `json:"two_persons,omitempty"`
 }
 
 // Next The cursor of the next page; absent on the last.
@@ -608,7 +599,7 @@ type PersonMark = string
 type Phase = models.Phase
 
 // PlannedRecipient defines model for PlannedRecipient.
-type PlannedReach struct {
+type PlannedRecipient struct {
 	// At Not before.
 	At      time.Time `json:"at"`
 	Channel Channel   `json:"channel"`
@@ -628,10 +619,7 @@ type Preview struct {
 	At Time `json:"at"`
 
 	// Calls In calling order; critical only.
-	Calls []PlannedReach `json:"calls"`
-
-	// Left Contacts who are not reached, or not called.
-	Left []LeftOut `json:"left"`
+	Calls []PlannedRecipient `json:"calls"`
 
 	// Local The same moment on the client's clocks.
 	//
@@ -639,8 +627,11 @@ type Preview struct {
 	Local time.Time `json:"local"`
 
 	// Messages One for each contact who has a channel for text.
-	Messages []PlannedReach `json:"messages"`
-	Severity Severity       `json:"severity"`
+	Messages []PlannedRecipient `json:"messages"`
+	Severity Severity           `json:"severity"`
+
+	// Skipped Contacts who are not reached, or not called.
+	Skipped []SkippedContact `json:"skipped"`
 
 	// TimeZone The client's.
 	TimeZone string `json:"time_zone"`
@@ -685,14 +676,14 @@ type ReceivedAlertOutcome string
 // Recommend Example: {"text":"Reset the passwords of the affected administrators."}
 type Recommend = models.Recommend
 
+// RecommendResponseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
+type RecommendResponseTeam = models.RecommendResponseTeam
+
 // Recommendation defines model for Recommendation.
 type Recommendation = models.Recommendation
 
 // Reference Example: SI-1042-0007
 type Reference = models.Reference
-
-// Refuse Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
-type Refuse = models.Deny
 
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
 type Release = models.Release
@@ -721,9 +712,12 @@ type ResponseAuthorityList struct {
 // ResponseAuthorityView defines model for ResponseAuthorityView.
 type ResponseAuthorityView = models.AuthorityView
 
-// Decision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
+// ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
 // contact was tried and nobody answered.
 type ResponseDecision = models.Decision
+
+// ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
+type ResponseTeamRecommendation = models.ResponseTeamRecommendation
 
 // Revise Example: {"change":"A second mailbox was affected.","material":true}
 type Revise = models.Revise
@@ -750,13 +744,21 @@ type RevisionView = models.RevisionView
 // Ruling defines model for Ruling.
 type Ruling = models.Ruling
 
-// Settle Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
+// SettleRecommendation Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
-type Settle = models.SettleRecommendation
+type SettleRecommendation = models.SettleRecommendation
 
 // Severity defines model for Severity.
 type Severity = models.Severity
+
+// SkippedContact defines model for SkippedContact.
+type SkippedContact struct {
+	// Contact Example: 018f6a5e-0000-7000-8000-000000000001
+	Contact UUID   `json:"contact"`
+	Name    string `json:"name"`
+	Reason  string `json:"reason"`
+}
 
 // Span A length of time as Go writes it; 0s means the default.
 //
@@ -774,9 +776,6 @@ type Tag = string
 
 // Task Something a person of the SOC has to do.
 type Task = models.Task
-
-// ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
-type TeamAdvice = models.ResponseTeamRecommendation
 
 // TechniqueID An ATT&CK technique id.
 //
@@ -855,12 +854,12 @@ type AlertKnown = ReceivedAlert
 // Done What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type Done = Answer
+type Done = CommandResult
 
 // Queued What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type Queued = Answer
+type Queued = CommandResult
 
 // ListAlertsParams defines parameters for ListAlerts.
 type ListAlertsParams struct {
@@ -922,8 +921,8 @@ type CreateClientParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// ListClientChangesParams defines parameters for ListClientChanges.
-type ListClientChangesParams struct {
+// ListAuditLogParams defines parameters for ListAuditLog.
+type ListAuditLogParams struct {
 	// Cursor The `next` of the answer before; the list begins at its start without it.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -1023,12 +1022,6 @@ type AcknowledgeParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// AdviseTeamParams defines parameters for RecommendResponseTeam.
-type AdviseTeamParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
 // AnswerQuestionParams defines parameters for AnswerQuestion.
 type AnswerQuestionParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -1080,6 +1073,12 @@ type ListDeliveriesParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// DenyParams defines parameters for Deny.
+type DenyParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // DismissParams defines parameters for Dismiss.
 type DismissParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -1101,8 +1100,8 @@ type ExpediteParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// ExtendParams defines parameters for Extend.
-type ExtendParams struct {
+// ExtendIsolationParams defines parameters for ExtendIsolation.
+type ExtendIsolationParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1119,8 +1118,8 @@ type IsolateParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// KeepParams defines parameters for Keep.
-type KeepParams struct {
+// KeepIsolatedParams defines parameters for KeepIsolated.
+type KeepIsolatedParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1137,8 +1136,8 @@ type RecommendParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// RefuseParams defines parameters for Refuse.
-type RefuseParams struct {
+// RecommendResponseTeamParams defines parameters for RecommendResponseTeam.
+type RecommendResponseTeamParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1161,8 +1160,8 @@ type ReviseParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// SettleParams defines parameters for Settle.
-type SettleParams struct {
+// SettleRecommendationParams defines parameters for SettleRecommendation.
+type SettleRecommendationParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1230,9 +1229,6 @@ type OpenIncidentJSONRequestBody = NewIncident
 // AcknowledgeJSONRequestBody defines body for Acknowledge for application/json ContentType.
 type AcknowledgeJSONRequestBody = Acknowledge
 
-// AdviseTeamJSONRequestBody defines body for RecommendResponseTeam for application/json ContentType.
-type AdviseTeamJSONRequestBody = AdviseTeam
-
 // AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
 type AnswerQuestionJSONRequestBody = AnswerQuestion
 
@@ -1254,14 +1250,17 @@ type CompleteTaskJSONRequestBody = CompleteTask
 // ConfirmClosureJSONRequestBody defines body for ConfirmClosure for application/json ContentType.
 type ConfirmClosureJSONRequestBody = ConfirmClosure
 
+// DenyJSONRequestBody defines body for Deny for application/json ContentType.
+type DenyJSONRequestBody = Deny
+
 // DismissJSONRequestBody defines body for Dismiss for application/json ContentType.
 type DismissJSONRequestBody = Dismiss
 
 // ExpediteJSONRequestBody defines body for Expedite for application/json ContentType.
 type ExpediteJSONRequestBody = Expedite
 
-// ExtendJSONRequestBody defines body for Extend for application/json ContentType.
-type ExtendJSONRequestBody = Extend
+// ExtendIsolationJSONRequestBody defines body for ExtendIsolation for application/json ContentType.
+type ExtendIsolationJSONRequestBody = ExtendIsolation
 
 // GiveFeedbackJSONRequestBody defines body for GiveFeedback for application/json ContentType.
 type GiveFeedbackJSONRequestBody = GiveFeedback
@@ -1269,8 +1268,8 @@ type GiveFeedbackJSONRequestBody = GiveFeedback
 // IsolateJSONRequestBody defines body for Isolate for application/json ContentType.
 type IsolateJSONRequestBody = Isolate
 
-// KeepJSONRequestBody defines body for Keep for application/json ContentType.
-type KeepJSONRequestBody = Keep
+// KeepIsolatedJSONRequestBody defines body for KeepIsolated for application/json ContentType.
+type KeepIsolatedJSONRequestBody = KeepIsolated
 
 // PublishJSONRequestBody defines body for Publish for application/json ContentType.
 type PublishJSONRequestBody = Publish
@@ -1278,8 +1277,8 @@ type PublishJSONRequestBody = Publish
 // RecommendJSONRequestBody defines body for Recommend for application/json ContentType.
 type RecommendJSONRequestBody = Recommend
 
-// RefuseJSONRequestBody defines body for Refuse for application/json ContentType.
-type RefuseJSONRequestBody = Refuse
+// RecommendResponseTeamJSONRequestBody defines body for RecommendResponseTeam for application/json ContentType.
+type RecommendResponseTeamJSONRequestBody = RecommendResponseTeam
 
 // ReleaseJSONRequestBody defines body for Release for application/json ContentType.
 type ReleaseJSONRequestBody = Release
@@ -1290,8 +1289,8 @@ type RequestClosureJSONRequestBody = RequestClosure
 // ReviseJSONRequestBody defines body for Revise for application/json ContentType.
 type ReviseJSONRequestBody = Revise
 
-// SettleJSONRequestBody defines body for Settle for application/json ContentType.
-type SettleJSONRequestBody = Settle
+// SettleRecommendationJSONRequestBody defines body for SettleRecommendation for application/json ContentType.
+type SettleRecommendationJSONRequestBody = SettleRecommendation
 
 // VerifyJSONRequestBody defines body for Verify for application/json ContentType.
 type VerifyJSONRequestBody = Verify
@@ -1482,22 +1481,22 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
 	UpdateClient(ctx context.Context, number ClientNumber, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetCallerCode Read the code that proves a call to the client is ours
-	//
-	// Every call speaks the present code. It changes every two minutes.
-	//
-	// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
-	GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListClientChanges List who changed what the client is set up with
+	// ListAuditLog List who changed what the client is set up with
 	//
 	// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
 	// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
 	// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
 	// the fields are told, never what was or is in them.
 	//
-	// Corresponds with GET /api/v1/clients/{number}/changes (the `ListClientChanges` operationId).
-	ListClientChanges(ctx context.Context, number ClientNumber, params *ListClientChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/clients/{number}/audit-log (the `ListAuditLog` operationId).
+	ListAuditLog(ctx context.Context, number ClientNumber, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetCallerCode Read the code that proves a call to the client is ours
+	//
+	// Every call speaks the present code. It changes every two minutes.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
+	GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListContacts List a client's contacts in calling order
 	//
@@ -1851,24 +1850,6 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/acknowledge (the `Acknowledge` operationId).
 	Acknowledge(ctx context.Context, reference Reference, params *AcknowledgeParams, body AcknowledgeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AdviseTeamWithBody Say whether to engage an incident response team
-	//
-	// For the SOC.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
-	AdviseTeamWithBody(ctx context.Context, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RecommendResponseTeam Say whether to engage an incident response team
-	//
-	// For the SOC.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
-	AdviseTeam(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
 	// AnswerQuestionWithBody Answer a question
 	//
 	// For the client's responders and admins.
@@ -2002,6 +1983,24 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, reference Reference, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DenyWithBody Refuse that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. One refusal is enough.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
+	DenyWithBody(ctx context.Context, reference Reference, params *DenyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Deny Refuse that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. One refusal is enough.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
+	Deny(ctx context.Context, reference Reference, params *DenyParams, body DenyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DismissWithBody End an investigation that found no threat
 	//
 	// For the SOC, before publication.
@@ -2053,23 +2052,23 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/expedite (the `Expedite` operationId).
 	Expedite(ctx context.Context, reference Reference, params *ExpediteParams, body ExpediteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ExtendWithBody Leave an endpoint isolated for another while
+	// ExtendIsolationWithBody Leave an endpoint isolated for another while
 	//
 	// For the client's responders and admins, when they are asked whether an isolation goes on.
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
-	ExtendWithBody(ctx context.Context, reference Reference, params *ExtendParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
+	ExtendIsolationWithBody(ctx context.Context, reference Reference, params *ExtendIsolationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Extend Leave an endpoint isolated for another while
+	// ExtendIsolation Leave an endpoint isolated for another while
 	//
 	// For the client's responders and admins, when they are asked whether an isolation goes on.
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
-	Extend(ctx context.Context, reference Reference, params *ExtendParams, body ExtendJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
+	ExtendIsolation(ctx context.Context, reference Reference, params *ExtendIsolationParams, body ExtendIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GiveFeedbackWithBody Rate how the incident was handled
 	//
@@ -2107,23 +2106,23 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/isolate (the `Isolate` operationId).
 	Isolate(ctx context.Context, reference Reference, params *IsolateParams, body IsolateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// KeepWithBody Leave an endpoint isolated after closure
+	// KeepIsolatedWithBody Leave an endpoint isolated after closure
 	//
 	// The explicit word of the client's responders and admins.
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/keep (the `Keep` operationId).
-	KeepWithBody(ctx context.Context, reference Reference, params *KeepParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/keep-isolated (the `KeepIsolated` operationId).
+	KeepIsolatedWithBody(ctx context.Context, reference Reference, params *KeepIsolatedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Keep Leave an endpoint isolated after closure
+	// KeepIsolated Leave an endpoint isolated after closure
 	//
 	// The explicit word of the client's responders and admins.
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/keep (the `Keep` operationId).
-	Keep(ctx context.Context, reference Reference, params *KeepParams, body KeepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/keep-isolated (the `KeepIsolated` operationId).
+	KeepIsolated(ctx context.Context, reference Reference, params *KeepIsolatedParams, body KeepIsolatedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PublishWithBody Publish revision 1 of the report
 	//
@@ -2161,23 +2160,23 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/recommend (the `Recommend` operationId).
 	Recommend(ctx context.Context, reference Reference, params *RecommendParams, body RecommendJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RefuseWithBody Refuse that an endpoint is isolated or released
+	// RecommendResponseTeamWithBody Say whether to engage an incident response team
 	//
-	// For the client's responders and admins. One refusal is enough.
+	// For the SOC.
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
-	RefuseWithBody(ctx context.Context, reference Reference, params *RefuseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/recommend-response-team (the `RecommendResponseTeam` operationId).
+	RecommendResponseTeamWithBody(ctx context.Context, reference Reference, params *RecommendResponseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Refuse Refuse that an endpoint is isolated or released
+	// RecommendResponseTeam Say whether to engage an incident response team
 	//
-	// For the client's responders and admins. One refusal is enough.
+	// For the SOC.
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
-	Refuse(ctx context.Context, reference Reference, params *RefuseParams, body RefuseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/recommend-response-team (the `RecommendResponseTeam` operationId).
+	RecommendResponseTeam(ctx context.Context, reference Reference, params *RecommendResponseTeamParams, body RecommendResponseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReleaseWithBody Ask for an endpoint's isolation to be lifted
 	//
@@ -2243,23 +2242,23 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/incidents/{reference}/revisions/{n} (the `GetRevision` operationId).
 	GetRevision(ctx context.Context, reference Reference, n int, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SettleWithBody Settle a recommendation
+	// SettleRecommendationWithBody Settle a recommendation
 	//
 	// For the client's responders and admins.
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/settle (the `Settle` operationId).
-	SettleWithBody(ctx context.Context, reference Reference, params *SettleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
+	SettleRecommendationWithBody(ctx context.Context, reference Reference, params *SettleRecommendationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Settle Settle a recommendation
+	// SettleRecommendation Settle a recommendation
 	//
 	// For the client's responders and admins.
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/settle (the `Settle` operationId).
-	Settle(ctx context.Context, reference Reference, params *SettleParams, body SettleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
+	SettleRecommendation(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyWithBody Say whether the threat is gone
 	//
@@ -2537,13 +2536,16 @@ func (c *API) UpdateClient(ctx context.Context, number ClientNumber, body Update
 	return c.Client.Do(req)
 }
 
-// GetCallerCode Read the code that proves a call to the client is ours
+// ListAuditLog List who changed what the client is set up with
 //
-// Every call speaks the present code. It changes every two minutes.
+// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
+// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
+// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
+// the fields are told, never what was or is in them.
 //
-// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
-func (c *API) GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetCallerCodeRequest(c.Server, number)
+// Corresponds with GET /api/v1/clients/{number}/audit-log (the `ListAuditLog` operationId).
+func (c *API) ListAuditLog(ctx context.Context, number ClientNumber, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditLogRequest(c.Server, number, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2554,16 +2556,13 @@ func (c *API) GetCallerCode(ctx context.Context, number ClientNumber, reqEditors
 	return c.Client.Do(req)
 }
 
-// ListClientChanges List who changed what the client is set up with
+// GetCallerCode Read the code that proves a call to the client is ours
 //
-// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
-// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
-// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
-// the fields are told, never what was or is in them.
+// Every call speaks the present code. It changes every two minutes.
 //
-// Corresponds with GET /api/v1/clients/{number}/changes (the `ListClientChanges` operationId).
-func (c *API) ListClientChanges(ctx context.Context, number ClientNumber, params *ListClientChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListClientChangesRequest(c.Server, number, params)
+// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
+func (c *API) GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCallerCodeRequest(c.Server, number)
 	if err != nil {
 		return nil, err
 	}
@@ -3316,44 +3315,6 @@ func (c *API) Acknowledge(ctx context.Context, reference Reference, params *Ackn
 	return c.Client.Do(req)
 }
 
-// AdviseTeamWithBody Say whether to engage an incident response team
-//
-// For the SOC.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
-func (c *API) AdviseTeamWithBody(ctx context.Context, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAdviseTeamRequestWithBody(c.Server, reference, params, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// RecommendResponseTeam Say whether to engage an incident response team
-//
-// For the SOC.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
-func (c *API) AdviseTeam(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAdviseTeamRequest(c.Server, reference, params, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
 // AnswerQuestionWithBody Answer a question
 //
 // For the client's responders and admins.
@@ -3637,6 +3598,44 @@ func (c *API) ListDeliveries(ctx context.Context, reference Reference, params *L
 	return c.Client.Do(req)
 }
 
+// DenyWithBody Refuse that an endpoint is isolated or released
+//
+// For the client's responders and admins. One refusal is enough.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
+func (c *API) DenyWithBody(ctx context.Context, reference Reference, params *DenyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDenyRequestWithBody(c.Server, reference, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Deny Refuse that an endpoint is isolated or released
+//
+// For the client's responders and admins. One refusal is enough.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
+func (c *API) Deny(ctx context.Context, reference Reference, params *DenyParams, body DenyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDenyRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DismissWithBody End an investigation that found no threat
 //
 // For the SOC, before publication.
@@ -3748,15 +3747,15 @@ func (c *API) Expedite(ctx context.Context, reference Reference, params *Expedit
 	return c.Client.Do(req)
 }
 
-// ExtendWithBody Leave an endpoint isolated for another while
+// ExtendIsolationWithBody Leave an endpoint isolated for another while
 //
 // For the client's responders and admins, when they are asked whether an isolation goes on.
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
-func (c *API) ExtendWithBody(ctx context.Context, reference Reference, params *ExtendParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewExtendRequestWithBody(c.Server, reference, params, contentType, body)
+// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
+func (c *API) ExtendIsolationWithBody(ctx context.Context, reference Reference, params *ExtendIsolationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExtendIsolationRequestWithBody(c.Server, reference, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3767,15 +3766,15 @@ func (c *API) ExtendWithBody(ctx context.Context, reference Reference, params *E
 	return c.Client.Do(req)
 }
 
-// Extend Leave an endpoint isolated for another while
+// ExtendIsolation Leave an endpoint isolated for another while
 //
 // For the client's responders and admins, when they are asked whether an isolation goes on.
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
-func (c *API) Extend(ctx context.Context, reference Reference, params *ExtendParams, body ExtendJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewExtendRequest(c.Server, reference, params, body)
+// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
+func (c *API) ExtendIsolation(ctx context.Context, reference Reference, params *ExtendIsolationParams, body ExtendIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExtendIsolationRequest(c.Server, reference, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3862,15 +3861,15 @@ func (c *API) Isolate(ctx context.Context, reference Reference, params *IsolateP
 	return c.Client.Do(req)
 }
 
-// KeepWithBody Leave an endpoint isolated after closure
+// KeepIsolatedWithBody Leave an endpoint isolated after closure
 //
 // The explicit word of the client's responders and admins.
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/keep (the `Keep` operationId).
-func (c *API) KeepWithBody(ctx context.Context, reference Reference, params *KeepParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewKeepRequestWithBody(c.Server, reference, params, contentType, body)
+// Corresponds with POST /api/v1/incidents/{reference}/keep-isolated (the `KeepIsolated` operationId).
+func (c *API) KeepIsolatedWithBody(ctx context.Context, reference Reference, params *KeepIsolatedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewKeepIsolatedRequestWithBody(c.Server, reference, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3881,15 +3880,15 @@ func (c *API) KeepWithBody(ctx context.Context, reference Reference, params *Kee
 	return c.Client.Do(req)
 }
 
-// Keep Leave an endpoint isolated after closure
+// KeepIsolated Leave an endpoint isolated after closure
 //
 // The explicit word of the client's responders and admins.
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/keep (the `Keep` operationId).
-func (c *API) Keep(ctx context.Context, reference Reference, params *KeepParams, body KeepJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewKeepRequest(c.Server, reference, params, body)
+// Corresponds with POST /api/v1/incidents/{reference}/keep-isolated (the `KeepIsolated` operationId).
+func (c *API) KeepIsolated(ctx context.Context, reference Reference, params *KeepIsolatedParams, body KeepIsolatedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewKeepIsolatedRequest(c.Server, reference, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3976,15 +3975,15 @@ func (c *API) Recommend(ctx context.Context, reference Reference, params *Recomm
 	return c.Client.Do(req)
 }
 
-// RefuseWithBody Refuse that an endpoint is isolated or released
+// RecommendResponseTeamWithBody Say whether to engage an incident response team
 //
-// For the client's responders and admins. One refusal is enough.
+// For the SOC.
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
-func (c *API) RefuseWithBody(ctx context.Context, reference Reference, params *RefuseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRefuseRequestWithBody(c.Server, reference, params, contentType, body)
+// Corresponds with POST /api/v1/incidents/{reference}/recommend-response-team (the `RecommendResponseTeam` operationId).
+func (c *API) RecommendResponseTeamWithBody(ctx context.Context, reference Reference, params *RecommendResponseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRecommendResponseTeamRequestWithBody(c.Server, reference, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3995,15 +3994,15 @@ func (c *API) RefuseWithBody(ctx context.Context, reference Reference, params *R
 	return c.Client.Do(req)
 }
 
-// Refuse Refuse that an endpoint is isolated or released
+// RecommendResponseTeam Say whether to engage an incident response team
 //
-// For the client's responders and admins. One refusal is enough.
+// For the SOC.
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
-func (c *API) Refuse(ctx context.Context, reference Reference, params *RefuseParams, body RefuseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRefuseRequest(c.Server, reference, params, body)
+// Corresponds with POST /api/v1/incidents/{reference}/recommend-response-team (the `RecommendResponseTeam` operationId).
+func (c *API) RecommendResponseTeam(ctx context.Context, reference Reference, params *RecommendResponseTeamParams, body RecommendResponseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRecommendResponseTeamRequest(c.Server, reference, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4158,15 +4157,15 @@ func (c *API) GetRevision(ctx context.Context, reference Reference, n int, reqEd
 	return c.Client.Do(req)
 }
 
-// SettleWithBody Settle a recommendation
+// SettleRecommendationWithBody Settle a recommendation
 //
 // For the client's responders and admins.
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/settle (the `Settle` operationId).
-func (c *API) SettleWithBody(ctx context.Context, reference Reference, params *SettleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSettleRequestWithBody(c.Server, reference, params, contentType, body)
+// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
+func (c *API) SettleRecommendationWithBody(ctx context.Context, reference Reference, params *SettleRecommendationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSettleRecommendationRequestWithBody(c.Server, reference, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4177,15 +4176,15 @@ func (c *API) SettleWithBody(ctx context.Context, reference Reference, params *S
 	return c.Client.Do(req)
 }
 
-// Settle Settle a recommendation
+// SettleRecommendation Settle a recommendation
 //
 // For the client's responders and admins.
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /api/v1/incidents/{reference}/settle (the `Settle` operationId).
-func (c *API) Settle(ctx context.Context, reference Reference, params *SettleParams, body SettleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSettleRequest(c.Server, reference, params, body)
+// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
+func (c *API) SettleRecommendation(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSettleRecommendationRequest(c.Server, reference, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4818,8 +4817,8 @@ func NewUpdateClientRequestWithBody(server string, number ClientNumber, contentT
 	return req, nil
 }
 
-// NewGetCallerCodeRequest constructs an http.Request for the GetCallerCode method
-func NewGetCallerCodeRequest(server string, number ClientNumber) (*http.Request, error) {
+// NewListAuditLogRequest constructs an http.Request for the ListAuditLog method
+func NewListAuditLogRequest(server string, number ClientNumber, params *ListAuditLogParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4834,41 +4833,7 @@ func NewGetCallerCodeRequest(server string, number ClientNumber) (*http.Request,
 		return nil, err
 	}
 
-	operationPath := fmt.Sprintf("/api/v1/clients/%s/caller-code", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewListClientChangesRequest constructs an http.Request for the ListClientChanges method
-func NewListClientChangesRequest(server string, number ClientNumber, params *ListClientChangesParams) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/v1/clients/%s/changes", pathParam0)
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/audit-log", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4915,6 +4880,40 @@ func NewListClientChangesRequest(server string, number ClientNumber, params *Lis
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetCallerCodeRequest constructs an http.Request for the GetCallerCode method
+func NewGetCallerCodeRequest(server string, number ClientNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/caller-code", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -6298,66 +6297,6 @@ func NewAcknowledgeRequestWithBody(server string, reference Reference, params *A
 	return req, nil
 }
 
-// NewAdviseTeamRequest calls the generic RecommendResponseTeam builder with application/json body
-func NewAdviseTeamRequest(server string, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewAdviseTeamRequestWithBody(server, reference, params, "application/json", bodyReader)
-}
-
-// NewAdviseTeamRequestWithBody constructs an http.Request for the RecommendResponseTeam method, with any body, and a specified content type
-func NewAdviseTeamRequestWithBody(server string, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/v1/incidents/%s/advise-team", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	if params != nil {
-
-		var headerParam0 string
-
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-		if err != nil {
-			return nil, err
-		}
-
-		req.Header.Set("Idempotency-Key", headerParam0)
-
-	}
-
-	return req, nil
-}
-
 // NewAnswerQuestionRequest calls the generic AnswerQuestion builder with application/json body
 func NewAnswerQuestionRequest(server string, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -6851,6 +6790,66 @@ func NewListDeliveriesRequest(server string, reference Reference, params *ListDe
 	return req, nil
 }
 
+// NewDenyRequest calls the generic Deny builder with application/json body
+func NewDenyRequest(server string, reference Reference, params *DenyParams, body DenyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDenyRequestWithBody(server, reference, params, "application/json", bodyReader)
+}
+
+// NewDenyRequestWithBody constructs an http.Request for the Deny method, with any body, and a specified content type
+func NewDenyRequestWithBody(server string, reference Reference, params *DenyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/deny", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewDismissRequest calls the generic Dismiss builder with application/json body
 func NewDismissRequest(server string, reference Reference, params *DismissParams, body DismissJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -7078,19 +7077,19 @@ func NewExpediteRequestWithBody(server string, reference Reference, params *Expe
 	return req, nil
 }
 
-// NewExtendRequest calls the generic Extend builder with application/json body
-func NewExtendRequest(server string, reference Reference, params *ExtendParams, body ExtendJSONRequestBody) (*http.Request, error) {
+// NewExtendIsolationRequest calls the generic ExtendIsolation builder with application/json body
+func NewExtendIsolationRequest(server string, reference Reference, params *ExtendIsolationParams, body ExtendIsolationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewExtendRequestWithBody(server, reference, params, "application/json", bodyReader)
+	return NewExtendIsolationRequestWithBody(server, reference, params, "application/json", bodyReader)
 }
 
-// NewExtendRequestWithBody constructs an http.Request for the Extend method, with any body, and a specified content type
-func NewExtendRequestWithBody(server string, reference Reference, params *ExtendParams, contentType string, body io.Reader) (*http.Request, error) {
+// NewExtendIsolationRequestWithBody constructs an http.Request for the ExtendIsolation method, with any body, and a specified content type
+func NewExtendIsolationRequestWithBody(server string, reference Reference, params *ExtendIsolationParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7105,7 +7104,7 @@ func NewExtendRequestWithBody(server string, reference Reference, params *Extend
 		return nil, err
 	}
 
-	operationPath := fmt.Sprintf("/api/v1/incidents/%s/extend", pathParam0)
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/extend-isolation", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -7258,19 +7257,19 @@ func NewIsolateRequestWithBody(server string, reference Reference, params *Isola
 	return req, nil
 }
 
-// NewKeepRequest calls the generic Keep builder with application/json body
-func NewKeepRequest(server string, reference Reference, params *KeepParams, body KeepJSONRequestBody) (*http.Request, error) {
+// NewKeepIsolatedRequest calls the generic KeepIsolated builder with application/json body
+func NewKeepIsolatedRequest(server string, reference Reference, params *KeepIsolatedParams, body KeepIsolatedJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewKeepRequestWithBody(server, reference, params, "application/json", bodyReader)
+	return NewKeepIsolatedRequestWithBody(server, reference, params, "application/json", bodyReader)
 }
 
-// NewKeepRequestWithBody constructs an http.Request for the Keep method, with any body, and a specified content type
-func NewKeepRequestWithBody(server string, reference Reference, params *KeepParams, contentType string, body io.Reader) (*http.Request, error) {
+// NewKeepIsolatedRequestWithBody constructs an http.Request for the KeepIsolated method, with any body, and a specified content type
+func NewKeepIsolatedRequestWithBody(server string, reference Reference, params *KeepIsolatedParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7285,7 +7284,7 @@ func NewKeepRequestWithBody(server string, reference Reference, params *KeepPara
 		return nil, err
 	}
 
-	operationPath := fmt.Sprintf("/api/v1/incidents/%s/keep", pathParam0)
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/keep-isolated", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -7438,19 +7437,19 @@ func NewRecommendRequestWithBody(server string, reference Reference, params *Rec
 	return req, nil
 }
 
-// NewRefuseRequest calls the generic Refuse builder with application/json body
-func NewRefuseRequest(server string, reference Reference, params *RefuseParams, body RefuseJSONRequestBody) (*http.Request, error) {
+// NewRecommendResponseTeamRequest calls the generic RecommendResponseTeam builder with application/json body
+func NewRecommendResponseTeamRequest(server string, reference Reference, params *RecommendResponseTeamParams, body RecommendResponseTeamJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewRefuseRequestWithBody(server, reference, params, "application/json", bodyReader)
+	return NewRecommendResponseTeamRequestWithBody(server, reference, params, "application/json", bodyReader)
 }
 
-// NewRefuseRequestWithBody constructs an http.Request for the Refuse method, with any body, and a specified content type
-func NewRefuseRequestWithBody(server string, reference Reference, params *RefuseParams, contentType string, body io.Reader) (*http.Request, error) {
+// NewRecommendResponseTeamRequestWithBody constructs an http.Request for the RecommendResponseTeam method, with any body, and a specified content type
+func NewRecommendResponseTeamRequestWithBody(server string, reference Reference, params *RecommendResponseTeamParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7465,7 +7464,7 @@ func NewRefuseRequestWithBody(server string, reference Reference, params *Refuse
 		return nil, err
 	}
 
-	operationPath := fmt.Sprintf("/api/v1/incidents/%s/refuse", pathParam0)
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/recommend-response-team", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -7753,19 +7752,19 @@ func NewGetRevisionRequest(server string, reference Reference, n int) (*http.Req
 	return req, nil
 }
 
-// NewSettleRequest calls the generic Settle builder with application/json body
-func NewSettleRequest(server string, reference Reference, params *SettleParams, body SettleJSONRequestBody) (*http.Request, error) {
+// NewSettleRecommendationRequest calls the generic SettleRecommendation builder with application/json body
+func NewSettleRecommendationRequest(server string, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSettleRequestWithBody(server, reference, params, "application/json", bodyReader)
+	return NewSettleRecommendationRequestWithBody(server, reference, params, "application/json", bodyReader)
 }
 
-// NewSettleRequestWithBody constructs an http.Request for the Settle method, with any body, and a specified content type
-func NewSettleRequestWithBody(server string, reference Reference, params *SettleParams, contentType string, body io.Reader) (*http.Request, error) {
+// NewSettleRecommendationRequestWithBody constructs an http.Request for the SettleRecommendation method, with any body, and a specified content type
+func NewSettleRecommendationRequestWithBody(server string, reference Reference, params *SettleRecommendationParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7780,7 +7779,7 @@ func NewSettleRequestWithBody(server string, reference Reference, params *Settle
 		return nil, err
 	}
 
-	operationPath := fmt.Sprintf("/api/v1/incidents/%s/settle", pathParam0)
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/settle-recommendation", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -8096,16 +8095,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
 	UpdateClientWithResponse(ctx context.Context, number ClientNumber, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error)
 
-	// GetCallerCodeWithResponse Read the code that proves a call to the client is ours
-	//
-	// Every call speaks the present code. It changes every two minutes.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
-	GetCallerCodeWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetCallerCodeResponse, error)
-
-	// ListClientChangesWithResponse List who changed what the client is set up with
+	// ListAuditLogWithResponse List who changed what the client is set up with
 	//
 	// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
 	// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
@@ -8114,8 +8104,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/clients/{number}/changes (the `ListClientChanges` operationId).
-	ListClientChangesWithResponse(ctx context.Context, number ClientNumber, params *ListClientChangesParams, reqEditors ...RequestEditorFn) (*ListClientChangesResponse, error)
+	// Corresponds with GET /api/v1/clients/{number}/audit-log (the `ListAuditLog` operationId).
+	ListAuditLogWithResponse(ctx context.Context, number ClientNumber, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*ListAuditLogResponse, error)
+
+	// GetCallerCodeWithResponse Read the code that proves a call to the client is ours
+	//
+	// Every call speaks the present code. It changes every two minutes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
+	GetCallerCodeWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetCallerCodeResponse, error)
 
 	// ListContactsWithResponse List a client's contacts in calling order
 	//
@@ -8495,24 +8494,6 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/acknowledge (the `Acknowledge` operationId).
 	AcknowledgeWithResponse(ctx context.Context, reference Reference, params *AcknowledgeParams, body AcknowledgeJSONRequestBody, reqEditors ...RequestEditorFn) (*AcknowledgeResponse, error)
 
-	// AdviseTeamWithBodyWithResponse Say whether to engage an incident response team
-	//
-	// For the SOC.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
-	AdviseTeamWithBodyWithResponse(ctx context.Context, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AdviseTeamResponse, error)
-
-	// AdviseTeamWithResponse Say whether to engage an incident response team
-	//
-	// For the SOC.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
-	AdviseTeamWithResponse(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*AdviseTeamResponse, error)
-
 	// AnswerQuestionWithBodyWithResponse Answer a question
 	//
 	// For the client's responders and admins.
@@ -8648,6 +8629,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveriesWithResponse(ctx context.Context, reference Reference, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*ListDeliveriesResponse, error)
 
+	// DenyWithBodyWithResponse Refuse that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. One refusal is enough.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
+	DenyWithBodyWithResponse(ctx context.Context, reference Reference, params *DenyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DenyResponse, error)
+
+	// DenyWithResponse Refuse that an endpoint is isolated or released
+	//
+	// For the client's responders and admins. One refusal is enough.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
+	DenyWithResponse(ctx context.Context, reference Reference, params *DenyParams, body DenyJSONRequestBody, reqEditors ...RequestEditorFn) (*DenyResponse, error)
+
 	// DismissWithBodyWithResponse End an investigation that found no threat
 	//
 	// For the SOC, before publication.
@@ -8703,23 +8702,23 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/expedite (the `Expedite` operationId).
 	ExpediteWithResponse(ctx context.Context, reference Reference, params *ExpediteParams, body ExpediteJSONRequestBody, reqEditors ...RequestEditorFn) (*ExpediteResponse, error)
 
-	// ExtendWithBodyWithResponse Leave an endpoint isolated for another while
+	// ExtendIsolationWithBodyWithResponse Leave an endpoint isolated for another while
 	//
 	// For the client's responders and admins, when they are asked whether an isolation goes on.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
-	ExtendWithBodyWithResponse(ctx context.Context, reference Reference, params *ExtendParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExtendResponse, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
+	ExtendIsolationWithBodyWithResponse(ctx context.Context, reference Reference, params *ExtendIsolationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExtendIsolationResponse, error)
 
-	// ExtendWithResponse Leave an endpoint isolated for another while
+	// ExtendIsolationWithResponse Leave an endpoint isolated for another while
 	//
 	// For the client's responders and admins, when they are asked whether an isolation goes on.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
-	ExtendWithResponse(ctx context.Context, reference Reference, params *ExtendParams, body ExtendJSONRequestBody, reqEditors ...RequestEditorFn) (*ExtendResponse, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
+	ExtendIsolationWithResponse(ctx context.Context, reference Reference, params *ExtendIsolationParams, body ExtendIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*ExtendIsolationResponse, error)
 
 	// GiveFeedbackWithBodyWithResponse Rate how the incident was handled
 	//
@@ -8757,23 +8756,23 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/isolate (the `Isolate` operationId).
 	IsolateWithResponse(ctx context.Context, reference Reference, params *IsolateParams, body IsolateJSONRequestBody, reqEditors ...RequestEditorFn) (*IsolateResponse, error)
 
-	// KeepWithBodyWithResponse Leave an endpoint isolated after closure
+	// KeepIsolatedWithBodyWithResponse Leave an endpoint isolated after closure
 	//
 	// The explicit word of the client's responders and admins.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/keep (the `Keep` operationId).
-	KeepWithBodyWithResponse(ctx context.Context, reference Reference, params *KeepParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*KeepResponse, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/keep-isolated (the `KeepIsolated` operationId).
+	KeepIsolatedWithBodyWithResponse(ctx context.Context, reference Reference, params *KeepIsolatedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*KeepIsolatedResponse, error)
 
-	// KeepWithResponse Leave an endpoint isolated after closure
+	// KeepIsolatedWithResponse Leave an endpoint isolated after closure
 	//
 	// The explicit word of the client's responders and admins.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/keep (the `Keep` operationId).
-	KeepWithResponse(ctx context.Context, reference Reference, params *KeepParams, body KeepJSONRequestBody, reqEditors ...RequestEditorFn) (*KeepResponse, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/keep-isolated (the `KeepIsolated` operationId).
+	KeepIsolatedWithResponse(ctx context.Context, reference Reference, params *KeepIsolatedParams, body KeepIsolatedJSONRequestBody, reqEditors ...RequestEditorFn) (*KeepIsolatedResponse, error)
 
 	// PublishWithBodyWithResponse Publish revision 1 of the report
 	//
@@ -8811,23 +8810,23 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/recommend (the `Recommend` operationId).
 	RecommendWithResponse(ctx context.Context, reference Reference, params *RecommendParams, body RecommendJSONRequestBody, reqEditors ...RequestEditorFn) (*RecommendResponse, error)
 
-	// RefuseWithBodyWithResponse Refuse that an endpoint is isolated or released
+	// RecommendResponseTeamWithBodyWithResponse Say whether to engage an incident response team
 	//
-	// For the client's responders and admins. One refusal is enough.
+	// For the SOC.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
-	RefuseWithBodyWithResponse(ctx context.Context, reference Reference, params *RefuseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefuseResponse, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/recommend-response-team (the `RecommendResponseTeam` operationId).
+	RecommendResponseTeamWithBodyWithResponse(ctx context.Context, reference Reference, params *RecommendResponseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RecommendResponseTeamResponse, error)
 
-	// RefuseWithResponse Refuse that an endpoint is isolated or released
+	// RecommendResponseTeamWithResponse Say whether to engage an incident response team
 	//
-	// For the client's responders and admins. One refusal is enough.
+	// For the SOC.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
-	RefuseWithResponse(ctx context.Context, reference Reference, params *RefuseParams, body RefuseJSONRequestBody, reqEditors ...RequestEditorFn) (*RefuseResponse, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/recommend-response-team (the `RecommendResponseTeam` operationId).
+	RecommendResponseTeamWithResponse(ctx context.Context, reference Reference, params *RecommendResponseTeamParams, body RecommendResponseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*RecommendResponseTeamResponse, error)
 
 	// ReleaseWithBodyWithResponse Ask for an endpoint's isolation to be lifted
 	//
@@ -8897,23 +8896,23 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/incidents/{reference}/revisions/{n} (the `GetRevision` operationId).
 	GetRevisionWithResponse(ctx context.Context, reference Reference, n int, reqEditors ...RequestEditorFn) (*GetRevisionResponse, error)
 
-	// SettleWithBodyWithResponse Settle a recommendation
+	// SettleRecommendationWithBodyWithResponse Settle a recommendation
 	//
 	// For the client's responders and admins.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/settle (the `Settle` operationId).
-	SettleWithBodyWithResponse(ctx context.Context, reference Reference, params *SettleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SettleResponse, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
+	SettleRecommendationWithBodyWithResponse(ctx context.Context, reference Reference, params *SettleRecommendationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SettleRecommendationResponse, error)
 
-	// SettleWithResponse Settle a recommendation
+	// SettleRecommendationWithResponse Settle a recommendation
 	//
 	// For the client's responders and admins.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/incidents/{reference}/settle (the `Settle` operationId).
-	SettleWithResponse(ctx context.Context, reference Reference, params *SettleParams, body SettleJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleResponse, error)
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
+	SettleRecommendationWithResponse(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleRecommendationResponse, error)
 
 	// VerifyWithBodyWithResponse Say whether the threat is gone
 	//
@@ -9468,6 +9467,61 @@ func (r UpdateClientResponse) ContentType() string {
 	return ""
 }
 
+// ListAuditLogResponseDefaultHeaders the declared response headers of an HTTP default response for ListAuditLog
+type ListAuditLogResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListAuditLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLog
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListAuditLogResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditLogResponse) GetJSON200() *AuditLog {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAuditLogResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditLogResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetCallerCodeResponseDefaultHeaders the declared response headers of an HTTP default response for GetCallerCode
 type GetCallerCodeResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -9517,61 +9571,6 @@ func (r GetCallerCodeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetCallerCodeResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-// ListClientChangesResponseDefaultHeaders the declared response headers of an HTTP default response for ListClientChanges
-type ListClientChangesResponseDefaultHeaders struct {
-	RetryAfter *int
-}
-
-type ListClientChangesResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ClientChangeList
-	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationProblemJSONDefault *Problem
-	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *ListClientChangesResponseDefaultHeaders
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListClientChangesResponse) GetJSON200() *ClientChangeList {
-	return r.JSON200
-}
-
-// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListClientChangesResponse) GetApplicationProblemJSONDefault() *Problem {
-	return r.ApplicationProblemJSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r ListClientChangesResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ListClientChangesResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ListClientChangesResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListClientChangesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10178,7 +10177,7 @@ type CheckEdrConnectionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *EDRCheck
+	JSON200 *EDRCheckResult
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -10186,7 +10185,7 @@ type CheckEdrConnectionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CheckEdrConnectionResponse) GetJSON200() *EDRCheck {
+func (r CheckEdrConnectionResponse) GetJSON200() *EDRCheckResult {
 	return r.JSON200
 }
 
@@ -11043,68 +11042,6 @@ func (r AcknowledgeResponse) ContentType() string {
 	return ""
 }
 
-// AdviseTeamResponseDefaultHeaders the declared response headers of an HTTP default response for RecommendResponseTeam
-type AdviseTeamResponseDefaultHeaders struct {
-	RetryAfter *int
-}
-
-type AdviseTeamResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Done
-	// JSON202 the response for an HTTP 202 `application/json` response
-	JSON202 *Queued
-	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationProblemJSONDefault *Problem
-	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *AdviseTeamResponseDefaultHeaders
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r AdviseTeamResponse) GetJSON200() *Done {
-	return r.JSON200
-}
-
-// GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r AdviseTeamResponse) GetJSON202() *Queued {
-	return r.JSON202
-}
-
-// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r AdviseTeamResponse) GetApplicationProblemJSONDefault() *Problem {
-	return r.ApplicationProblemJSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r AdviseTeamResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r AdviseTeamResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r AdviseTeamResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r AdviseTeamResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
 // AnswerQuestionResponseDefaultHeaders the declared response headers of an HTTP default response for AnswerQuestion
 type AnswerQuestionResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -11594,6 +11531,68 @@ func (r ListDeliveriesResponse) ContentType() string {
 	return ""
 }
 
+// DenyResponseDefaultHeaders the declared response headers of an HTTP default response for Deny
+type DenyResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type DenyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Done
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Queued
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DenyResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DenyResponse) GetJSON200() *Done {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DenyResponse) GetJSON202() *Queued {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DenyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DenyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DenyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DenyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DenyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DismissResponseDefaultHeaders the declared response headers of an HTTP default response for Dismiss
 type DismissResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -11828,12 +11827,12 @@ func (r ExpediteResponse) ContentType() string {
 	return ""
 }
 
-// ExtendResponseDefaultHeaders the declared response headers of an HTTP default response for Extend
-type ExtendResponseDefaultHeaders struct {
+// ExtendIsolationResponseDefaultHeaders the declared response headers of an HTTP default response for ExtendIsolation
+type ExtendIsolationResponseDefaultHeaders struct {
 	RetryAfter *int
 }
 
-type ExtendResponse struct {
+type ExtendIsolationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -11843,31 +11842,31 @@ type ExtendResponse struct {
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *ExtendResponseDefaultHeaders
+	HeadersDefault *ExtendIsolationResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ExtendResponse) GetJSON200() *Done {
+func (r ExtendIsolationResponse) GetJSON200() *Done {
 	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r ExtendResponse) GetJSON202() *Queued {
+func (r ExtendIsolationResponse) GetJSON202() *Queued {
 	return r.JSON202
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ExtendResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r ExtendIsolationResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r ExtendResponse) GetBody() []byte {
+func (r ExtendIsolationResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r ExtendResponse) Status() string {
+func (r ExtendIsolationResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -11875,7 +11874,7 @@ func (r ExtendResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ExtendResponse) StatusCode() int {
+func (r ExtendIsolationResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -11883,7 +11882,7 @@ func (r ExtendResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ExtendResponse) ContentType() string {
+func (r ExtendIsolationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12014,12 +12013,12 @@ func (r IsolateResponse) ContentType() string {
 	return ""
 }
 
-// KeepResponseDefaultHeaders the declared response headers of an HTTP default response for Keep
-type KeepResponseDefaultHeaders struct {
+// KeepIsolatedResponseDefaultHeaders the declared response headers of an HTTP default response for KeepIsolated
+type KeepIsolatedResponseDefaultHeaders struct {
 	RetryAfter *int
 }
 
-type KeepResponse struct {
+type KeepIsolatedResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -12029,31 +12028,31 @@ type KeepResponse struct {
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *KeepResponseDefaultHeaders
+	HeadersDefault *KeepIsolatedResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r KeepResponse) GetJSON200() *Done {
+func (r KeepIsolatedResponse) GetJSON200() *Done {
 	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r KeepResponse) GetJSON202() *Queued {
+func (r KeepIsolatedResponse) GetJSON202() *Queued {
 	return r.JSON202
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r KeepResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r KeepIsolatedResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r KeepResponse) GetBody() []byte {
+func (r KeepIsolatedResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r KeepResponse) Status() string {
+func (r KeepIsolatedResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -12061,7 +12060,7 @@ func (r KeepResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r KeepResponse) StatusCode() int {
+func (r KeepIsolatedResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -12069,7 +12068,7 @@ func (r KeepResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r KeepResponse) ContentType() string {
+func (r KeepIsolatedResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12200,12 +12199,12 @@ func (r RecommendResponse) ContentType() string {
 	return ""
 }
 
-// RefuseResponseDefaultHeaders the declared response headers of an HTTP default response for Refuse
-type RefuseResponseDefaultHeaders struct {
+// RecommendResponseTeamResponseDefaultHeaders the declared response headers of an HTTP default response for RecommendResponseTeam
+type RecommendResponseTeamResponseDefaultHeaders struct {
 	RetryAfter *int
 }
 
-type RefuseResponse struct {
+type RecommendResponseTeamResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -12215,31 +12214,31 @@ type RefuseResponse struct {
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *RefuseResponseDefaultHeaders
+	HeadersDefault *RecommendResponseTeamResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RefuseResponse) GetJSON200() *Done {
+func (r RecommendResponseTeamResponse) GetJSON200() *Done {
 	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r RefuseResponse) GetJSON202() *Queued {
+func (r RecommendResponseTeamResponse) GetJSON202() *Queued {
 	return r.JSON202
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r RefuseResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r RecommendResponseTeamResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r RefuseResponse) GetBody() []byte {
+func (r RecommendResponseTeamResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r RefuseResponse) Status() string {
+func (r RecommendResponseTeamResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -12247,7 +12246,7 @@ func (r RefuseResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RefuseResponse) StatusCode() int {
+func (r RecommendResponseTeamResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -12255,7 +12254,7 @@ func (r RefuseResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RefuseResponse) ContentType() string {
+func (r RecommendResponseTeamResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12558,12 +12557,12 @@ func (r GetRevisionResponse) ContentType() string {
 	return ""
 }
 
-// SettleResponseDefaultHeaders the declared response headers of an HTTP default response for Settle
-type SettleResponseDefaultHeaders struct {
+// SettleRecommendationResponseDefaultHeaders the declared response headers of an HTTP default response for SettleRecommendation
+type SettleRecommendationResponseDefaultHeaders struct {
 	RetryAfter *int
 }
 
-type SettleResponse struct {
+type SettleRecommendationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -12573,31 +12572,31 @@ type SettleResponse struct {
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *SettleResponseDefaultHeaders
+	HeadersDefault *SettleRecommendationResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r SettleResponse) GetJSON200() *Done {
+func (r SettleRecommendationResponse) GetJSON200() *Done {
 	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r SettleResponse) GetJSON202() *Queued {
+func (r SettleRecommendationResponse) GetJSON202() *Queued {
 	return r.JSON202
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r SettleResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r SettleRecommendationResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r SettleResponse) GetBody() []byte {
+func (r SettleRecommendationResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r SettleResponse) Status() string {
+func (r SettleRecommendationResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -12605,7 +12604,7 @@ func (r SettleResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r SettleResponse) StatusCode() int {
+func (r SettleRecommendationResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -12613,7 +12612,7 @@ func (r SettleResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r SettleResponse) ContentType() string {
+func (r SettleRecommendationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12941,6 +12940,24 @@ func (c *ClientWithResponses) UpdateClientWithResponse(ctx context.Context, numb
 	return ParseUpdateClientResponse(rsp)
 }
 
+// ListAuditLogWithResponse List who changed what the client is set up with
+//
+// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
+// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
+// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
+// the fields are told, never what was or is in them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/audit-log (the `ListAuditLog` operationId).
+func (c *ClientWithResponses) ListAuditLogWithResponse(ctx context.Context, number ClientNumber, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*ListAuditLogResponse, error) {
+	rsp, err := c.ListAuditLog(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditLogResponse(rsp)
+}
+
 // GetCallerCodeWithResponse Read the code that proves a call to the client is ours
 //
 // Every call speaks the present code. It changes every two minutes.
@@ -12954,24 +12971,6 @@ func (c *ClientWithResponses) GetCallerCodeWithResponse(ctx context.Context, num
 		return nil, err
 	}
 	return ParseGetCallerCodeResponse(rsp)
-}
-
-// ListClientChangesWithResponse List who changed what the client is set up with
-//
-// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
-// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
-// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
-// the fields are told, never what was or is in them.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/v1/clients/{number}/changes (the `ListClientChanges` operationId).
-func (c *ClientWithResponses) ListClientChangesWithResponse(ctx context.Context, number ClientNumber, params *ListClientChangesParams, reqEditors ...RequestEditorFn) (*ListClientChangesResponse, error) {
-	rsp, err := c.ListClientChanges(ctx, number, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseListClientChangesResponse(rsp)
 }
 
 // ListContactsWithResponse List a client's contacts in calling order
@@ -13586,36 +13585,6 @@ func (c *ClientWithResponses) AcknowledgeWithResponse(ctx context.Context, refer
 	return ParseAcknowledgeResponse(rsp)
 }
 
-// AdviseTeamWithBodyWithResponse Say whether to engage an incident response team
-//
-// For the SOC.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
-func (c *ClientWithResponses) AdviseTeamWithBodyWithResponse(ctx context.Context, reference Reference, params *AdviseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AdviseTeamResponse, error) {
-	rsp, err := c.AdviseTeamWithBody(ctx, reference, params, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseAdviseTeamResponse(rsp)
-}
-
-// AdviseTeamWithResponse Say whether to engage an incident response team
-//
-// For the SOC.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/v1/incidents/{reference}/advise-team (the `RecommendResponseTeam` operationId).
-func (c *ClientWithResponses) AdviseTeamWithResponse(ctx context.Context, reference Reference, params *AdviseTeamParams, body AdviseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*AdviseTeamResponse, error) {
-	rsp, err := c.AdviseTeam(ctx, reference, params, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseAdviseTeamResponse(rsp)
-}
-
 // AnswerQuestionWithBodyWithResponse Answer a question
 //
 // For the client's responders and admins.
@@ -13841,6 +13810,36 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, re
 	return ParseListDeliveriesResponse(rsp)
 }
 
+// DenyWithBodyWithResponse Refuse that an endpoint is isolated or released
+//
+// For the client's responders and admins. One refusal is enough.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
+func (c *ClientWithResponses) DenyWithBodyWithResponse(ctx context.Context, reference Reference, params *DenyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DenyResponse, error) {
+	rsp, err := c.DenyWithBody(ctx, reference, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDenyResponse(rsp)
+}
+
+// DenyWithResponse Refuse that an endpoint is isolated or released
+//
+// For the client's responders and admins. One refusal is enough.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
+func (c *ClientWithResponses) DenyWithResponse(ctx context.Context, reference Reference, params *DenyParams, body DenyJSONRequestBody, reqEditors ...RequestEditorFn) (*DenyResponse, error) {
+	rsp, err := c.Deny(ctx, reference, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDenyResponse(rsp)
+}
+
 // DismissWithBodyWithResponse End an investigation that found no threat
 //
 // For the SOC, before publication.
@@ -13932,34 +13931,34 @@ func (c *ClientWithResponses) ExpediteWithResponse(ctx context.Context, referenc
 	return ParseExpediteResponse(rsp)
 }
 
-// ExtendWithBodyWithResponse Leave an endpoint isolated for another while
+// ExtendIsolationWithBodyWithResponse Leave an endpoint isolated for another while
 //
 // For the client's responders and admins, when they are asked whether an isolation goes on.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
-func (c *ClientWithResponses) ExtendWithBodyWithResponse(ctx context.Context, reference Reference, params *ExtendParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExtendResponse, error) {
-	rsp, err := c.ExtendWithBody(ctx, reference, params, contentType, body, reqEditors...)
+// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
+func (c *ClientWithResponses) ExtendIsolationWithBodyWithResponse(ctx context.Context, reference Reference, params *ExtendIsolationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExtendIsolationResponse, error) {
+	rsp, err := c.ExtendIsolationWithBody(ctx, reference, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseExtendResponse(rsp)
+	return ParseExtendIsolationResponse(rsp)
 }
 
-// ExtendWithResponse Leave an endpoint isolated for another while
+// ExtendIsolationWithResponse Leave an endpoint isolated for another while
 //
 // For the client's responders and admins, when they are asked whether an isolation goes on.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/extend (the `Extend` operationId).
-func (c *ClientWithResponses) ExtendWithResponse(ctx context.Context, reference Reference, params *ExtendParams, body ExtendJSONRequestBody, reqEditors ...RequestEditorFn) (*ExtendResponse, error) {
-	rsp, err := c.Extend(ctx, reference, params, body, reqEditors...)
+// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
+func (c *ClientWithResponses) ExtendIsolationWithResponse(ctx context.Context, reference Reference, params *ExtendIsolationParams, body ExtendIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*ExtendIsolationResponse, error) {
+	rsp, err := c.ExtendIsolation(ctx, reference, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseExtendResponse(rsp)
+	return ParseExtendIsolationResponse(rsp)
 }
 
 // GiveFeedbackWithBodyWithResponse Rate how the incident was handled
@@ -14022,34 +14021,34 @@ func (c *ClientWithResponses) IsolateWithResponse(ctx context.Context, reference
 	return ParseIsolateResponse(rsp)
 }
 
-// KeepWithBodyWithResponse Leave an endpoint isolated after closure
+// KeepIsolatedWithBodyWithResponse Leave an endpoint isolated after closure
 //
 // The explicit word of the client's responders and admins.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/keep (the `Keep` operationId).
-func (c *ClientWithResponses) KeepWithBodyWithResponse(ctx context.Context, reference Reference, params *KeepParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*KeepResponse, error) {
-	rsp, err := c.KeepWithBody(ctx, reference, params, contentType, body, reqEditors...)
+// Corresponds with POST /api/v1/incidents/{reference}/keep-isolated (the `KeepIsolated` operationId).
+func (c *ClientWithResponses) KeepIsolatedWithBodyWithResponse(ctx context.Context, reference Reference, params *KeepIsolatedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*KeepIsolatedResponse, error) {
+	rsp, err := c.KeepIsolatedWithBody(ctx, reference, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseKeepResponse(rsp)
+	return ParseKeepIsolatedResponse(rsp)
 }
 
-// KeepWithResponse Leave an endpoint isolated after closure
+// KeepIsolatedWithResponse Leave an endpoint isolated after closure
 //
 // The explicit word of the client's responders and admins.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/keep (the `Keep` operationId).
-func (c *ClientWithResponses) KeepWithResponse(ctx context.Context, reference Reference, params *KeepParams, body KeepJSONRequestBody, reqEditors ...RequestEditorFn) (*KeepResponse, error) {
-	rsp, err := c.Keep(ctx, reference, params, body, reqEditors...)
+// Corresponds with POST /api/v1/incidents/{reference}/keep-isolated (the `KeepIsolated` operationId).
+func (c *ClientWithResponses) KeepIsolatedWithResponse(ctx context.Context, reference Reference, params *KeepIsolatedParams, body KeepIsolatedJSONRequestBody, reqEditors ...RequestEditorFn) (*KeepIsolatedResponse, error) {
+	rsp, err := c.KeepIsolated(ctx, reference, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseKeepResponse(rsp)
+	return ParseKeepIsolatedResponse(rsp)
 }
 
 // PublishWithBodyWithResponse Publish revision 1 of the report
@@ -14112,34 +14111,34 @@ func (c *ClientWithResponses) RecommendWithResponse(ctx context.Context, referen
 	return ParseRecommendResponse(rsp)
 }
 
-// RefuseWithBodyWithResponse Refuse that an endpoint is isolated or released
+// RecommendResponseTeamWithBodyWithResponse Say whether to engage an incident response team
 //
-// For the client's responders and admins. One refusal is enough.
+// For the SOC.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
-func (c *ClientWithResponses) RefuseWithBodyWithResponse(ctx context.Context, reference Reference, params *RefuseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefuseResponse, error) {
-	rsp, err := c.RefuseWithBody(ctx, reference, params, contentType, body, reqEditors...)
+// Corresponds with POST /api/v1/incidents/{reference}/recommend-response-team (the `RecommendResponseTeam` operationId).
+func (c *ClientWithResponses) RecommendResponseTeamWithBodyWithResponse(ctx context.Context, reference Reference, params *RecommendResponseTeamParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RecommendResponseTeamResponse, error) {
+	rsp, err := c.RecommendResponseTeamWithBody(ctx, reference, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRefuseResponse(rsp)
+	return ParseRecommendResponseTeamResponse(rsp)
 }
 
-// RefuseWithResponse Refuse that an endpoint is isolated or released
+// RecommendResponseTeamWithResponse Say whether to engage an incident response team
 //
-// For the client's responders and admins. One refusal is enough.
+// For the SOC.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/refuse (the `Refuse` operationId).
-func (c *ClientWithResponses) RefuseWithResponse(ctx context.Context, reference Reference, params *RefuseParams, body RefuseJSONRequestBody, reqEditors ...RequestEditorFn) (*RefuseResponse, error) {
-	rsp, err := c.Refuse(ctx, reference, params, body, reqEditors...)
+// Corresponds with POST /api/v1/incidents/{reference}/recommend-response-team (the `RecommendResponseTeam` operationId).
+func (c *ClientWithResponses) RecommendResponseTeamWithResponse(ctx context.Context, reference Reference, params *RecommendResponseTeamParams, body RecommendResponseTeamJSONRequestBody, reqEditors ...RequestEditorFn) (*RecommendResponseTeamResponse, error) {
+	rsp, err := c.RecommendResponseTeam(ctx, reference, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRefuseResponse(rsp)
+	return ParseRecommendResponseTeamResponse(rsp)
 }
 
 // ReleaseWithBodyWithResponse Ask for an endpoint's isolation to be lifted
@@ -14258,34 +14257,34 @@ func (c *ClientWithResponses) GetRevisionWithResponse(ctx context.Context, refer
 	return ParseGetRevisionResponse(rsp)
 }
 
-// SettleWithBodyWithResponse Settle a recommendation
+// SettleRecommendationWithBodyWithResponse Settle a recommendation
 //
 // For the client's responders and admins.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/settle (the `Settle` operationId).
-func (c *ClientWithResponses) SettleWithBodyWithResponse(ctx context.Context, reference Reference, params *SettleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SettleResponse, error) {
-	rsp, err := c.SettleWithBody(ctx, reference, params, contentType, body, reqEditors...)
+// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
+func (c *ClientWithResponses) SettleRecommendationWithBodyWithResponse(ctx context.Context, reference Reference, params *SettleRecommendationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SettleRecommendationResponse, error) {
+	rsp, err := c.SettleRecommendationWithBody(ctx, reference, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseSettleResponse(rsp)
+	return ParseSettleRecommendationResponse(rsp)
 }
 
-// SettleWithResponse Settle a recommendation
+// SettleRecommendationWithResponse Settle a recommendation
 //
 // For the client's responders and admins.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/incidents/{reference}/settle (the `Settle` operationId).
-func (c *ClientWithResponses) SettleWithResponse(ctx context.Context, reference Reference, params *SettleParams, body SettleJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleResponse, error) {
-	rsp, err := c.Settle(ctx, reference, params, body, reqEditors...)
+// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
+func (c *ClientWithResponses) SettleRecommendationWithResponse(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleRecommendationResponse, error) {
+	rsp, err := c.SettleRecommendation(ctx, reference, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseSettleResponse(rsp)
+	return ParseSettleRecommendationResponse(rsp)
 }
 
 // VerifyWithBodyWithResponse Say whether the threat is gone
@@ -14786,6 +14785,52 @@ func ParseUpdateClientResponse(rsp *http.Response) (*UpdateClientResponse, error
 	return response, nil
 }
 
+// ParseListAuditLogResponse parses an HTTP response from a ListAuditLogWithResponse call
+func ParseListAuditLogResponse(rsp *http.Response) (*ListAuditLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLog
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListAuditLogResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetCallerCodeResponse parses an HTTP response from a GetCallerCodeWithResponse call
 func ParseGetCallerCodeResponse(rsp *http.Response) (*GetCallerCodeResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14819,52 +14864,6 @@ func ParseGetCallerCodeResponse(rsp *http.Response) (*GetCallerCodeResponse, err
 	switch {
 	case true:
 		var headers GetCallerCodeResponseDefaultHeaders
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.HeadersDefault = &headers
-	}
-
-	return response, nil
-}
-
-// ParseListClientChangesResponse parses an HTTP response from a ListClientChangesWithResponse call
-func ParseListClientChangesResponse(rsp *http.Response) (*ListClientChangesResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ListClientChangesResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ClientChangeList
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationProblemJSONDefault = &dest
-
-	}
-
-	switch {
-	case true:
-		var headers ListClientChangesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -15391,7 +15390,7 @@ func ParseCheckEdrConnectionResponse(rsp *http.Response) (*CheckEdrConnectionRes
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest EDRCheck
+		var dest EDRCheckResult
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -16127,59 +16126,6 @@ func ParseAcknowledgeResponse(rsp *http.Response) (*AcknowledgeResponse, error) 
 	return response, nil
 }
 
-// ParseAdviseTeamResponse parses an HTTP response from a AdviseTeamWithResponse call
-func ParseAdviseTeamResponse(rsp *http.Response) (*AdviseTeamResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &AdviseTeamResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Done
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
-		var dest Queued
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON202 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationProblemJSONDefault = &dest
-
-	}
-
-	switch {
-	case true:
-		var headers AdviseTeamResponseDefaultHeaders
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.HeadersDefault = &headers
-	}
-
-	return response, nil
-}
-
 // ParseAnswerQuestionResponse parses an HTTP response from a AnswerQuestionWithResponse call
 func ParseAnswerQuestionResponse(rsp *http.Response) (*AnswerQuestionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16597,6 +16543,59 @@ func ParseListDeliveriesResponse(rsp *http.Response) (*ListDeliveriesResponse, e
 	return response, nil
 }
 
+// ParseDenyResponse parses an HTTP response from a DenyWithResponse call
+func ParseDenyResponse(rsp *http.Response) (*DenyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DenyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Done
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Queued
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DenyResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseDismissResponse parses an HTTP response from a DismissWithResponse call
 func ParseDismissResponse(rsp *http.Response) (*DismissResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16795,15 +16794,15 @@ func ParseExpediteResponse(rsp *http.Response) (*ExpediteResponse, error) {
 	return response, nil
 }
 
-// ParseExtendResponse parses an HTTP response from a ExtendWithResponse call
-func ParseExtendResponse(rsp *http.Response) (*ExtendResponse, error) {
+// ParseExtendIsolationResponse parses an HTTP response from a ExtendIsolationWithResponse call
+func ParseExtendIsolationResponse(rsp *http.Response) (*ExtendIsolationResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ExtendResponse{
+	response := &ExtendIsolationResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -16834,7 +16833,7 @@ func ParseExtendResponse(rsp *http.Response) (*ExtendResponse, error) {
 
 	switch {
 	case true:
-		var headers ExtendResponseDefaultHeaders
+		var headers ExtendIsolationResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -16954,15 +16953,15 @@ func ParseIsolateResponse(rsp *http.Response) (*IsolateResponse, error) {
 	return response, nil
 }
 
-// ParseKeepResponse parses an HTTP response from a KeepWithResponse call
-func ParseKeepResponse(rsp *http.Response) (*KeepResponse, error) {
+// ParseKeepIsolatedResponse parses an HTTP response from a KeepIsolatedWithResponse call
+func ParseKeepIsolatedResponse(rsp *http.Response) (*KeepIsolatedResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &KeepResponse{
+	response := &KeepIsolatedResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -16993,7 +16992,7 @@ func ParseKeepResponse(rsp *http.Response) (*KeepResponse, error) {
 
 	switch {
 	case true:
-		var headers KeepResponseDefaultHeaders
+		var headers KeepIsolatedResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -17113,15 +17112,15 @@ func ParseRecommendResponse(rsp *http.Response) (*RecommendResponse, error) {
 	return response, nil
 }
 
-// ParseRefuseResponse parses an HTTP response from a RefuseWithResponse call
-func ParseRefuseResponse(rsp *http.Response) (*RefuseResponse, error) {
+// ParseRecommendResponseTeamResponse parses an HTTP response from a RecommendResponseTeamWithResponse call
+func ParseRecommendResponseTeamResponse(rsp *http.Response) (*RecommendResponseTeamResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RefuseResponse{
+	response := &RecommendResponseTeamResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -17152,7 +17151,7 @@ func ParseRefuseResponse(rsp *http.Response) (*RefuseResponse, error) {
 
 	switch {
 	case true:
-		var headers RefuseResponseDefaultHeaders
+		var headers RecommendResponseTeamResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -17417,15 +17416,15 @@ func ParseGetRevisionResponse(rsp *http.Response) (*GetRevisionResponse, error) 
 	return response, nil
 }
 
-// ParseSettleResponse parses an HTTP response from a SettleWithResponse call
-func ParseSettleResponse(rsp *http.Response) (*SettleResponse, error) {
+// ParseSettleRecommendationResponse parses an HTTP response from a SettleRecommendationWithResponse call
+func ParseSettleRecommendationResponse(rsp *http.Response) (*SettleRecommendationResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &SettleResponse{
+	response := &SettleRecommendationResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -17456,7 +17455,7 @@ func ParseSettleResponse(rsp *http.Response) (*SettleResponse, error) {
 
 	switch {
 	case true:
-		var headers SettleResponseDefaultHeaders
+		var headers SettleRecommendationResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

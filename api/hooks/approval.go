@@ -32,7 +32,7 @@ func (h *Hooks) approval(c *gin.Context, k call, stage, n int, before string) {
 			host = e.Name()
 		}
 		s, err := h.Words.Approval(report.Announcement{
-			Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity, Drill: p.incident.Drill,
+			Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity, Drill: p.incident.Exercise.IsDrill(),
 			Code: code, Before: before, Release: e.Desired == models.DesiredReleased,
 		}, host)
 		if err != nil {

@@ -144,7 +144,7 @@ func TestDocuments(t *testing.T) {
 			return err
 		}))
 		drill := te
-		drill.incident = d.publish(te.client.ID, models.Opened{Title: title, Drill: true})
+		drill.incident = d.publish(te.client.ID, models.Opened{Title: title, Exercise: models.ExerciseOrdinary})
 		docs := d.script(te, drill)
 		for name, doc := range docs {
 			golden(t, filepath.Join("testdata", language, name+".xml"), doc)

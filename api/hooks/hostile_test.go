@@ -46,7 +46,7 @@ func TestNothingConfidentialIsSaidOrTexted(t *testing.T) {
 	script := func(text string) map[string]string {
 		te := d.newTenant(text, models.Contact{Name: text, Role: text, Language: text}, models.Opened{Title: text})
 		drill := te
-		drill.incident = d.publish(te.client.ID, models.Opened{Title: text, Drill: true})
+		drill.incident = d.publish(te.client.ID, models.Opened{Title: text, Exercise: models.ExerciseOrdinary})
 		return plainly(d.script(te, drill), te, drill)
 	}
 	calm := script("en")

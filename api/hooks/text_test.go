@@ -111,7 +111,7 @@ func TestTextStatusThatCannotBeToldIsTakenAgain(t *testing.T) {
 
 // replied is what an incident is told of a contact who answered.
 func replied(te tenant, row store.LedgerRow) told {
-	return fact(te.incident.Reference.WorkflowID(), "reply", models.TextReply{Effect: row.Key, Contact: te.contact.ID})
+	return fact(te.incident.Reference.WorkflowID(), "text-reply", models.TextReply{Effect: row.Key, Contact: te.contact.ID})
 }
 
 // acknowledged checks whether the ledger has an acknowledgement of an effect.

@@ -155,7 +155,7 @@ func (h *Hooks) menu(c *gin.Context, k call, n int, before string) {
 		if err != nil {
 			return nil, err
 		}
-		if p.incident.Acknowledged != nil && p.incident.FireDrill == "" {
+		if p.incident.Acknowledged != nil && !p.incident.Exercise.IsFireDrill() {
 			return h.sentence(p.contact, "already")
 		}
 		code, _, err := auth.CallerCode(p.secret, h.Now())
@@ -163,7 +163,7 @@ func (h *Hooks) menu(c *gin.Context, k call, n int, before string) {
 			return nil, err
 		}
 		s, err := h.Words.Menu(report.Announcement{
-			Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity, Drill: p.incident.Drill,
+			Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity, Drill: p.incident.Exercise.IsDrill(),
 			Code: code, Before: before,
 		})
 		if err != nil {

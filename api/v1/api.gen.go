@@ -56,9 +56,6 @@ type Acknowledge = models.Acknowledge
 // Actor Who did something; `people` of the answer says who that is.
 type Actor = models.Actor
 
-// RecommendResponseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
-type AdviseTeam = models.RecommendResponseTeam
-
 // Alert defines model for Alert.
 type Alert = models.Alert
 
@@ -75,11 +72,6 @@ type AlertSource = models.AlertSource
 
 // AlertState defines model for AlertState.
 type AlertState = models.AlertState
-
-// Answer What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
-//
-// Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type Answer = models.CommandResult
 
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
 type AnswerQuestion = models.AnswerQuestion
@@ -102,7 +94,24 @@ type Assessment = models.Assessment
 // AssetClass defines model for AssetClass.
 type AssetClass = models.AssetClass
 
-// Rule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
+// AssetSelector Devices by host name, class or tag; exactly one of them.
+type AssetSelector = models.AssetSelector
+
+// AssetSelectors Devices on which two different persons of the client must agree.
+type AssetSelectors = []AssetSelector
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry = models.AuditEntry
+
+// AuditLog defines model for AuditLog.
+type AuditLog struct {
+	Items []AuditEntry `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
+// AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
 // some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
 // the ruling says so.
 type AuthorityRule = models.Rule
@@ -129,17 +138,6 @@ type ChannelCheck struct {
 
 // Client defines model for Client.
 type Client = models.Client
-
-// AuditEntry defines model for AuditEntry.
-type ClientChange = models.AuditEntry
-
-// ClientChangeList defines model for ClientChangeList.
-type ClientChangeList struct {
-	Items []ClientChange `json:"items"`
-
-	// Next The cursor of the next page; absent on the last.
-	Next Next `json:"next,omitempty,omitzero"`
-}
 
 // ClientDetails Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"edr":{"tenant":"0123456789abcdef0123456789abcdef","vendor":"crowdstrike"},"language":"en","legal_name":"Example Manufacturing SE","time_zone":"Europe/Berlin"}
 type ClientDetails struct {
@@ -208,6 +206,11 @@ type ClientTerms struct {
 // Example: 08:30
 type ClockTime = models.ClockTime
 
+// CommandResult What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
+//
+// Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
+type CommandResult = models.CommandResult
+
 // Comment Example: {"text":"Was this sign-in you?"}
 type Comment = models.Comment
 
@@ -271,6 +274,9 @@ type DeliveryList struct {
 // DeliveryState defines model for DeliveryState.
 type DeliveryState = models.DeliveryState
 
+// Deny Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
+type Deny = models.Deny
+
 // Desired defines model for Desired.
 type Desired = models.Desired
 
@@ -282,10 +288,6 @@ type DrillChannel = models.DrillChannel
 
 // DrillContact defines model for DrillContact.
 type DrillContact = models.DrillContact
-
-// DrillPhones What a fire drill reaches: `real` reaches the contacts; with `simulated` nothing leaves the house, every
-// call rings out and every message is taken.
-type DrillPhones = models.DrillPhones
 
 // DrillReport defines model for DrillReport.
 type DrillReport = models.DrillReport
@@ -334,11 +336,11 @@ type DryRunRuling struct {
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
 type EDR = models.EDR
 
-// EDRCheck defines model for EDRCheck.
-type EDRCheck = models.EDRCheckResult
+// EDRCheckRecord What came of the last check of the connection; absent when there was none.
+type EDRCheckRecord = models.EDRCheckRecord
 
-// EDRChecked What came of the last check of the connection; absent when there was none.
-type EDRChecked = models.EDRCheckRecord
+// EDRCheckResult defines model for EDRCheckResult.
+type EDRCheckResult = models.EDRCheckResult
 
 // EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
 type EDRCredentials = models.EDRCredentials
@@ -379,20 +381,23 @@ type EventList struct {
 	People People `json:"people"`
 }
 
+// Exercise Whether the incident is real. Everything but `none` is a drill.
+type Exercise = models.Exercise
+
 // Expedite Example: {}
 type Expedite = models.Expedite
 
-// Extend Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type Extend = models.ExtendIsolation
-
-// Finding defines model for Finding.
-type Finding = models.GoLiveCheck
+// ExtendIsolation Example: {"endpoint":"e1","reason":"The host waits for forensics."}
+type ExtendIsolation = models.ExtendIsolation
 
 // GiveFeedback Example: {"comment":"Reached within minutes.","rating":5}
 type GiveFeedback = models.GiveFeedback
 
 // GoLive defines model for GoLive.
 type GoLive = desk.GoLive
+
+// GoLiveCheck defines model for GoLiveCheck.
+type GoLiveCheck = models.GoLiveCheck
 
 // HostPattern A host name, in any case, with * for any characters. Without a dot it also fits the first label of a longer
 // name; with one, its first label also fits a name without a dot, whose domain nobody knows. A device is judged
@@ -426,7 +431,7 @@ type IncidentList struct {
 // IncidentRow defines model for IncidentRow.
 type IncidentRow = store.IncidentRow
 
-// View defines model for View.
+// IncidentView defines model for IncidentView.
 type IncidentView = models.View
 
 // Indicator An indicator of compromise. Its value is written by attackers.
@@ -443,20 +448,11 @@ type Isolate = models.Isolate
 // IsolationSwitch Whether the client's devices may be isolated at present, and who said so. Of a client, present only while it is paused.
 type IsolationSwitch = models.IsolationSwitch
 
-// Keep Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type Keep = models.KeepIsolated
-
-// SkippedContact defines model for SkippedContact.
-type LeftOut = desk.SkippedContact
+// KeepIsolated Example: {"endpoint":"e1","reason":"The host waits for forensics."}
+type KeepIsolated = models.KeepIsolated
 
 // Line defines model for Line.
 type Line = string
-
-// Mark Devices by host name, class or tag; exactly one of them.
-type Mark = models.AssetSelector
-
-// Marks Devices on which two different persons of the client must agree.
-type Marks = []Mark
 
 // NewAlert Example: {"client":1042,"finding_id":"rt-2026-000183","hostnames":["dc01.client.example"],"indicators":[{"type":"file_name","value":"procdump64.exe"}],"occurred_at":"2026-03-02T08:15:00Z","severity":"critical","source":"realtime","techniques":["T1003.001"],"title":"Credential dumping on a domain controller"}
 type NewAlert struct {
@@ -511,11 +507,11 @@ type NewContact struct {
 	Severities []Severity `json:"severities"`
 }
 
-// NewFireDrill Example: {"phones":"simulated"}
+// NewFireDrill Example: {"exercise":"simulated_fire_drill"}
 type NewFireDrill struct {
-	// Phones What a fire drill reaches: `real` reaches the contacts; with `simulated` nothing leaves the house, every
-	// call rings out and every message is taken.
-	Phones DrillPhones `json:"phones"`
+	// Exercise What the drill reaches: `fire_drill` reaches the contacts; with `simulated_fire_drill` nothing leaves the
+	// house, every call rings out and every message is taken.
+	Exercise models.Exercise `json:"exercise"`
 }
 
 // NewIncident Example: {"alerts":["018f6a5e-0000-7000-8000-000000000001"],"client":1042}
@@ -528,9 +524,9 @@ type NewIncident struct {
 	// Example: 1042
 	Client Number `json:"client"`
 
-	// Drill A drill is marked, never counted, and never reaches a real EDR.
-	Drill    bool     `json:"drill,omitempty,omitzero"`
-	Severity Severity `json:"severity,omitempty,omitzero"`
+	// Exercise An exercise is marked, never counted, and never reaches a real EDR. A fire drill has an operation of its own.
+	Exercise models.Exercise `json:"exercise,omitempty,omitzero"`
+	Severity Severity        `json:"severity,omitempty,omitzero"`
 
 	// Title Not blank.
 	Title Title `json:"title,omitempty,omitzero"`
@@ -543,7 +539,7 @@ type NewResponseAuthority struct {
 	Rules AuthorityRules `json:"rules"`
 
 	// TwoPersons Devices on which two different persons of the client must agree.
-	TwoPersons Marks `json:"two_persons,omitempty,omitzero"`
+	TwoPersons AssetSelectors `json:"two_persons,omitempty,omitzero"`
 }
 
 // Next The cursor of the next page; absent on the last.
@@ -574,7 +570,7 @@ type PersonMark = string
 type Phase = models.Phase
 
 // PlannedRecipient defines model for PlannedRecipient.
-type PlannedReach = desk.PlannedRecipient
+type PlannedRecipient = desk.PlannedRecipient
 
 // Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
 type Policy = models.Policy
@@ -608,14 +604,14 @@ type ReceivedAlertOutcome string
 // Recommend Example: {"text":"Reset the passwords of the affected administrators."}
 type Recommend = models.Recommend
 
+// RecommendResponseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
+type RecommendResponseTeam = models.RecommendResponseTeam
+
 // Recommendation defines model for Recommendation.
 type Recommendation = models.Recommendation
 
 // Reference Example: SI-1042-0007
 type Reference = models.Reference
-
-// Refuse Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
-type Refuse = models.Deny
 
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
 type Release = models.Release
@@ -644,9 +640,12 @@ type ResponseAuthorityList struct {
 // ResponseAuthorityView defines model for ResponseAuthorityView.
 type ResponseAuthorityView = models.AuthorityView
 
-// Decision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
+// ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
 // contact was tried and nobody answered.
 type ResponseDecision = models.Decision
+
+// ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
+type ResponseTeamRecommendation = models.ResponseTeamRecommendation
 
 // Revise Example: {"change":"A second mailbox was affected.","material":true}
 type Revise = models.Revise
@@ -673,13 +672,16 @@ type RevisionView = models.RevisionView
 // Ruling defines model for Ruling.
 type Ruling = models.Ruling
 
-// Settle Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
+// SettleRecommendation Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
-type Settle = models.SettleRecommendation
+type SettleRecommendation = models.SettleRecommendation
 
 // Severity defines model for Severity.
 type Severity = models.Severity
+
+// SkippedContact defines model for SkippedContact.
+type SkippedContact = desk.SkippedContact
 
 // Span A length of time as Go writes it; 0s means the default.
 //
@@ -697,9 +699,6 @@ type Tag = string
 
 // Task Something a person of the SOC has to do.
 type Task = models.Task
-
-// ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
-type TeamAdvice = models.ResponseTeamRecommendation
 
 // TechniqueID An ATT&CK technique id.
 //
@@ -778,12 +777,12 @@ type AlertKnown = ReceivedAlert
 // Done What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type Done = Answer
+type Done = CommandResult
 
 // Queued What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type Queued = Answer
+type Queued = CommandResult
 
 // ListAlertsParams defines parameters for ListAlerts.
 type ListAlertsParams struct {
@@ -845,8 +844,8 @@ type CreateClientParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// ListClientChangesParams defines parameters for ListClientChanges.
-type ListClientChangesParams struct {
+// ListAuditLogParams defines parameters for ListAuditLog.
+type ListAuditLogParams struct {
 	// Cursor The `next` of the answer before; the list begins at its start without it.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
@@ -946,12 +945,6 @@ type AcknowledgeParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// AdviseTeamParams defines parameters for RecommendResponseTeam.
-type AdviseTeamParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
 // AnswerQuestionParams defines parameters for AnswerQuestion.
 type AnswerQuestionParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -1003,6 +996,12 @@ type ListDeliveriesParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
+// DenyParams defines parameters for Deny.
+type DenyParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // DismissParams defines parameters for Dismiss.
 type DismissParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -1024,8 +1023,8 @@ type ExpediteParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// ExtendParams defines parameters for Extend.
-type ExtendParams struct {
+// ExtendIsolationParams defines parameters for ExtendIsolation.
+type ExtendIsolationParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1042,8 +1041,8 @@ type IsolateParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// KeepParams defines parameters for Keep.
-type KeepParams struct {
+// KeepIsolatedParams defines parameters for KeepIsolated.
+type KeepIsolatedParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1060,8 +1059,8 @@ type RecommendParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// RefuseParams defines parameters for Refuse.
-type RefuseParams struct {
+// RecommendResponseTeamParams defines parameters for RecommendResponseTeam.
+type RecommendResponseTeamParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1084,8 +1083,8 @@ type ReviseParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
-// SettleParams defines parameters for Settle.
-type SettleParams struct {
+// SettleRecommendationParams defines parameters for SettleRecommendation.
+type SettleRecommendationParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1153,9 +1152,6 @@ type OpenIncidentJSONRequestBody = NewIncident
 // AcknowledgeJSONRequestBody defines body for Acknowledge for application/json ContentType.
 type AcknowledgeJSONRequestBody = Acknowledge
 
-// AdviseTeamJSONRequestBody defines body for RecommendResponseTeam for application/json ContentType.
-type AdviseTeamJSONRequestBody = AdviseTeam
-
 // AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
 type AnswerQuestionJSONRequestBody = AnswerQuestion
 
@@ -1177,14 +1173,17 @@ type CompleteTaskJSONRequestBody = CompleteTask
 // ConfirmClosureJSONRequestBody defines body for ConfirmClosure for application/json ContentType.
 type ConfirmClosureJSONRequestBody = ConfirmClosure
 
+// DenyJSONRequestBody defines body for Deny for application/json ContentType.
+type DenyJSONRequestBody = Deny
+
 // DismissJSONRequestBody defines body for Dismiss for application/json ContentType.
 type DismissJSONRequestBody = Dismiss
 
 // ExpediteJSONRequestBody defines body for Expedite for application/json ContentType.
 type ExpediteJSONRequestBody = Expedite
 
-// ExtendJSONRequestBody defines body for Extend for application/json ContentType.
-type ExtendJSONRequestBody = Extend
+// ExtendIsolationJSONRequestBody defines body for ExtendIsolation for application/json ContentType.
+type ExtendIsolationJSONRequestBody = ExtendIsolation
 
 // GiveFeedbackJSONRequestBody defines body for GiveFeedback for application/json ContentType.
 type GiveFeedbackJSONRequestBody = GiveFeedback
@@ -1192,8 +1191,8 @@ type GiveFeedbackJSONRequestBody = GiveFeedback
 // IsolateJSONRequestBody defines body for Isolate for application/json ContentType.
 type IsolateJSONRequestBody = Isolate
 
-// KeepJSONRequestBody defines body for Keep for application/json ContentType.
-type KeepJSONRequestBody = Keep
+// KeepIsolatedJSONRequestBody defines body for KeepIsolated for application/json ContentType.
+type KeepIsolatedJSONRequestBody = KeepIsolated
 
 // PublishJSONRequestBody defines body for Publish for application/json ContentType.
 type PublishJSONRequestBody = Publish
@@ -1201,8 +1200,8 @@ type PublishJSONRequestBody = Publish
 // RecommendJSONRequestBody defines body for Recommend for application/json ContentType.
 type RecommendJSONRequestBody = Recommend
 
-// RefuseJSONRequestBody defines body for Refuse for application/json ContentType.
-type RefuseJSONRequestBody = Refuse
+// RecommendResponseTeamJSONRequestBody defines body for RecommendResponseTeam for application/json ContentType.
+type RecommendResponseTeamJSONRequestBody = RecommendResponseTeam
 
 // ReleaseJSONRequestBody defines body for Release for application/json ContentType.
 type ReleaseJSONRequestBody = Release
@@ -1213,8 +1212,8 @@ type RequestClosureJSONRequestBody = RequestClosure
 // ReviseJSONRequestBody defines body for Revise for application/json ContentType.
 type ReviseJSONRequestBody = Revise
 
-// SettleJSONRequestBody defines body for Settle for application/json ContentType.
-type SettleJSONRequestBody = Settle
+// SettleRecommendationJSONRequestBody defines body for SettleRecommendation for application/json ContentType.
+type SettleRecommendationJSONRequestBody = SettleRecommendation
 
 // VerifyJSONRequestBody defines body for Verify for application/json ContentType.
 type VerifyJSONRequestBody = Verify
@@ -1251,12 +1250,12 @@ type ServerInterface interface {
 	// UpdateClient Replace what was agreed with a client
 	// (PUT /api/v1/clients/{number})
 	UpdateClient(c *gin.Context, number ClientNumber)
+	// ListAuditLog List who changed what the client is set up with
+	// (GET /api/v1/clients/{number}/audit-log)
+	ListAuditLog(c *gin.Context, number ClientNumber, params ListAuditLogParams)
 	// GetCallerCode Read the code that proves a call to the client is ours
 	// (GET /api/v1/clients/{number}/caller-code)
 	GetCallerCode(c *gin.Context, number ClientNumber)
-	// ListClientChanges List who changed what the client is set up with
-	// (GET /api/v1/clients/{number}/changes)
-	ListClientChanges(c *gin.Context, number ClientNumber, params ListClientChangesParams)
 	// ListContacts List a client's contacts in calling order
 	// (GET /api/v1/clients/{number}/contacts)
 	ListContacts(c *gin.Context, number ClientNumber)
@@ -1335,9 +1334,6 @@ type ServerInterface interface {
 	// Acknowledge Say that a person of the client has the incident in hand
 	// (POST /api/v1/incidents/{reference}/acknowledge)
 	Acknowledge(c *gin.Context, reference Reference, params AcknowledgeParams)
-	// RecommendResponseTeam Say whether to engage an incident response team
-	// (POST /api/v1/incidents/{reference}/advise-team)
-	AdviseTeam(c *gin.Context, reference Reference, params AdviseTeamParams)
 	// AnswerQuestion Answer a question
 	// (POST /api/v1/incidents/{reference}/answer-question)
 	AnswerQuestion(c *gin.Context, reference Reference, params AnswerQuestionParams)
@@ -1362,6 +1358,9 @@ type ServerInterface interface {
 	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 	// (GET /api/v1/incidents/{reference}/deliveries)
 	ListDeliveries(c *gin.Context, reference Reference, params ListDeliveriesParams)
+	// Deny Refuse that an endpoint is isolated or released
+	// (POST /api/v1/incidents/{reference}/deny)
+	Deny(c *gin.Context, reference Reference, params DenyParams)
 	// Dismiss End an investigation that found no threat
 	// (POST /api/v1/incidents/{reference}/dismiss)
 	Dismiss(c *gin.Context, reference Reference, params DismissParams)
@@ -1374,27 +1373,27 @@ type ServerInterface interface {
 	// Expedite Publish now with what is known
 	// (POST /api/v1/incidents/{reference}/expedite)
 	Expedite(c *gin.Context, reference Reference, params ExpediteParams)
-	// Extend Leave an endpoint isolated for another while
-	// (POST /api/v1/incidents/{reference}/extend)
-	Extend(c *gin.Context, reference Reference, params ExtendParams)
+	// ExtendIsolation Leave an endpoint isolated for another while
+	// (POST /api/v1/incidents/{reference}/extend-isolation)
+	ExtendIsolation(c *gin.Context, reference Reference, params ExtendIsolationParams)
 	// GiveFeedback Rate how the incident was handled
 	// (POST /api/v1/incidents/{reference}/give-feedback)
 	GiveFeedback(c *gin.Context, reference Reference, params GiveFeedbackParams)
 	// Isolate Ask for an endpoint to be isolated
 	// (POST /api/v1/incidents/{reference}/isolate)
 	Isolate(c *gin.Context, reference Reference, params IsolateParams)
-	// Keep Leave an endpoint isolated after closure
-	// (POST /api/v1/incidents/{reference}/keep)
-	Keep(c *gin.Context, reference Reference, params KeepParams)
+	// KeepIsolated Leave an endpoint isolated after closure
+	// (POST /api/v1/incidents/{reference}/keep-isolated)
+	KeepIsolated(c *gin.Context, reference Reference, params KeepIsolatedParams)
 	// Publish Publish revision 1 of the report
 	// (POST /api/v1/incidents/{reference}/publish)
 	Publish(c *gin.Context, reference Reference, params PublishParams)
 	// Recommend Advise the client to do something
 	// (POST /api/v1/incidents/{reference}/recommend)
 	Recommend(c *gin.Context, reference Reference, params RecommendParams)
-	// Refuse Refuse that an endpoint is isolated or released
-	// (POST /api/v1/incidents/{reference}/refuse)
-	Refuse(c *gin.Context, reference Reference, params RefuseParams)
+	// RecommendResponseTeam Say whether to engage an incident response team
+	// (POST /api/v1/incidents/{reference}/recommend-response-team)
+	RecommendResponseTeam(c *gin.Context, reference Reference, params RecommendResponseTeamParams)
 	// Release Ask for an endpoint's isolation to be lifted
 	// (POST /api/v1/incidents/{reference}/release)
 	Release(c *gin.Context, reference Reference, params ReleaseParams)
@@ -1410,9 +1409,9 @@ type ServerInterface interface {
 	// GetRevision Read one published revision
 	// (GET /api/v1/incidents/{reference}/revisions/{n})
 	GetRevision(c *gin.Context, reference Reference, n int)
-	// Settle Settle a recommendation
-	// (POST /api/v1/incidents/{reference}/settle)
-	Settle(c *gin.Context, reference Reference, params SettleParams)
+	// SettleRecommendation Settle a recommendation
+	// (POST /api/v1/incidents/{reference}/settle-recommendation)
+	SettleRecommendation(c *gin.Context, reference Reference, params SettleRecommendationParams)
 	// Verify Say whether the threat is gone
 	// (POST /api/v1/incidents/{reference}/verify)
 	Verify(c *gin.Context, reference Reference, params VerifyParams)
@@ -1788,33 +1787,8 @@ func (siw *ServerInterfaceWrapper) UpdateClient(c *gin.Context) {
 	siw.Handler.UpdateClient(c, number)
 }
 
-// GetCallerCode operation middleware
-func (siw *ServerInterfaceWrapper) GetCallerCode(c *gin.Context) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "number" -------------
-	var number ClientNumber
-
-	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
-	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
-		return
-	}
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		middleware(c)
-		if c.IsAborted() {
-			return
-		}
-	}
-
-	siw.Handler.GetCallerCode(c, number)
-}
-
-// ListClientChanges operation middleware
-func (siw *ServerInterfaceWrapper) ListClientChanges(c *gin.Context) {
+// ListAuditLog operation middleware
+func (siw *ServerInterfaceWrapper) ListAuditLog(c *gin.Context) {
 
 	var err error
 	_ = err
@@ -1829,7 +1803,7 @@ func (siw *ServerInterfaceWrapper) ListClientChanges(c *gin.Context) {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params ListClientChangesParams
+	var params ListAuditLogParams
 
 	// ------------- Optional query parameter "cursor" -------------
 
@@ -1854,7 +1828,32 @@ func (siw *ServerInterfaceWrapper) ListClientChanges(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ListClientChanges(c, number, params)
+	siw.Handler.ListAuditLog(c, number, params)
+}
+
+// GetCallerCode operation middleware
+func (siw *ServerInterfaceWrapper) GetCallerCode(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetCallerCode(c, number)
 }
 
 // ListContacts operation middleware
@@ -2842,58 +2841,6 @@ func (siw *ServerInterfaceWrapper) Acknowledge(c *gin.Context) {
 	siw.Handler.Acknowledge(c, reference, params)
 }
 
-// RecommendResponseTeam operation middleware
-func (siw *ServerInterfaceWrapper) AdviseTeam(c *gin.Context) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "reference" -------------
-	var reference Reference
-
-	err = runtime.BindStyledParameterWithOptions("simple", "reference", c.Param("reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
-	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reference: %w", err), http.StatusBadRequest)
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params AdviseTeamParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		middleware(c)
-		if c.IsAborted() {
-			return
-		}
-	}
-
-	siw.Handler.AdviseTeam(c, reference, params)
-}
-
 // AnswerQuestion operation middleware
 func (siw *ServerInterfaceWrapper) AnswerQuestion(c *gin.Context) {
 
@@ -3302,6 +3249,58 @@ func (siw *ServerInterfaceWrapper) ListDeliveries(c *gin.Context) {
 	siw.Handler.ListDeliveries(c, reference, params)
 }
 
+// Deny operation middleware
+func (siw *ServerInterfaceWrapper) Deny(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reference" -------------
+	var reference Reference
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", c.Param("reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter reference: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DenyParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Deny(c, reference, params)
+}
+
 // Dismiss operation middleware
 func (siw *ServerInterfaceWrapper) Dismiss(c *gin.Context) {
 
@@ -3475,8 +3474,8 @@ func (siw *ServerInterfaceWrapper) Expedite(c *gin.Context) {
 	siw.Handler.Expedite(c, reference, params)
 }
 
-// Extend operation middleware
-func (siw *ServerInterfaceWrapper) Extend(c *gin.Context) {
+// ExtendIsolation operation middleware
+func (siw *ServerInterfaceWrapper) ExtendIsolation(c *gin.Context) {
 
 	var err error
 	_ = err
@@ -3491,7 +3490,7 @@ func (siw *ServerInterfaceWrapper) Extend(c *gin.Context) {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params ExtendParams
+	var params ExtendIsolationParams
 
 	headers := c.Request.Header
 
@@ -3524,7 +3523,7 @@ func (siw *ServerInterfaceWrapper) Extend(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.Extend(c, reference, params)
+	siw.Handler.ExtendIsolation(c, reference, params)
 }
 
 // GiveFeedback operation middleware
@@ -3631,8 +3630,8 @@ func (siw *ServerInterfaceWrapper) Isolate(c *gin.Context) {
 	siw.Handler.Isolate(c, reference, params)
 }
 
-// Keep operation middleware
-func (siw *ServerInterfaceWrapper) Keep(c *gin.Context) {
+// KeepIsolated operation middleware
+func (siw *ServerInterfaceWrapper) KeepIsolated(c *gin.Context) {
 
 	var err error
 	_ = err
@@ -3647,7 +3646,7 @@ func (siw *ServerInterfaceWrapper) Keep(c *gin.Context) {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params KeepParams
+	var params KeepIsolatedParams
 
 	headers := c.Request.Header
 
@@ -3680,7 +3679,7 @@ func (siw *ServerInterfaceWrapper) Keep(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.Keep(c, reference, params)
+	siw.Handler.KeepIsolated(c, reference, params)
 }
 
 // Publish operation middleware
@@ -3787,8 +3786,8 @@ func (siw *ServerInterfaceWrapper) Recommend(c *gin.Context) {
 	siw.Handler.Recommend(c, reference, params)
 }
 
-// Refuse operation middleware
-func (siw *ServerInterfaceWrapper) Refuse(c *gin.Context) {
+// RecommendResponseTeam operation middleware
+func (siw *ServerInterfaceWrapper) RecommendResponseTeam(c *gin.Context) {
 
 	var err error
 	_ = err
@@ -3803,7 +3802,7 @@ func (siw *ServerInterfaceWrapper) Refuse(c *gin.Context) {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params RefuseParams
+	var params RecommendResponseTeamParams
 
 	headers := c.Request.Header
 
@@ -3836,7 +3835,7 @@ func (siw *ServerInterfaceWrapper) Refuse(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.Refuse(c, reference, params)
+	siw.Handler.RecommendResponseTeam(c, reference, params)
 }
 
 // Release operation middleware
@@ -4054,8 +4053,8 @@ func (siw *ServerInterfaceWrapper) GetRevision(c *gin.Context) {
 	siw.Handler.GetRevision(c, reference, n)
 }
 
-// Settle operation middleware
-func (siw *ServerInterfaceWrapper) Settle(c *gin.Context) {
+// SettleRecommendation operation middleware
+func (siw *ServerInterfaceWrapper) SettleRecommendation(c *gin.Context) {
 
 	var err error
 	_ = err
@@ -4070,7 +4069,7 @@ func (siw *ServerInterfaceWrapper) Settle(c *gin.Context) {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params SettleParams
+	var params SettleRecommendationParams
 
 	headers := c.Request.Header
 
@@ -4103,7 +4102,7 @@ func (siw *ServerInterfaceWrapper) Settle(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.Settle(c, reference, params)
+	siw.Handler.SettleRecommendation(c, reference, params)
 }
 
 // Verify operation middleware
@@ -4263,7 +4262,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PUT(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.SetEdrCredentials)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/pause-isolation", wrapper.PauseIsolation)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/resume-isolation", wrapper.ResumeIsolation)
-	router.GET(options.BaseURL+"/api/v1/clients/:number/changes", wrapper.ListClientChanges)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/audit-log", wrapper.ListAuditLog)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
 	router.POST(options.BaseURL+"/api/v1/alerts", wrapper.ReceiveAlert)
@@ -4287,14 +4286,14 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/ask-question", wrapper.AskQuestion)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/answer-question", wrapper.AnswerQuestion)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/recommend", wrapper.Recommend)
-	router.POST(options.BaseURL+"/api/v1/incidents/:reference/settle", wrapper.Settle)
-	router.POST(options.BaseURL+"/api/v1/incidents/:reference/advise-team", wrapper.AdviseTeam)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/settle-recommendation", wrapper.SettleRecommendation)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/recommend-response-team", wrapper.RecommendResponseTeam)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/isolate", wrapper.Isolate)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/release", wrapper.Release)
-	router.POST(options.BaseURL+"/api/v1/incidents/:reference/keep", wrapper.Keep)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/keep-isolated", wrapper.KeepIsolated)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/approve", wrapper.Approve)
-	router.POST(options.BaseURL+"/api/v1/incidents/:reference/refuse", wrapper.Refuse)
-	router.POST(options.BaseURL+"/api/v1/incidents/:reference/extend", wrapper.Extend)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/deny", wrapper.Deny)
+	router.POST(options.BaseURL+"/api/v1/incidents/:reference/extend-isolation", wrapper.ExtendIsolation)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/acknowledge", wrapper.Acknowledge)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/complete-task", wrapper.CompleteTask)
 	router.POST(options.BaseURL+"/api/v1/incidents/:reference/verify", wrapper.Verify)
@@ -4308,7 +4307,7 @@ type AlertCreatedJSONResponse ReceivedAlert
 
 type AlertKnownJSONResponse ReceivedAlert
 
-type DoneJSONResponse Answer
+type DoneJSONResponse CommandResult
 
 type ProblemResponseHeaders struct {
 	RetryAfter int
@@ -4319,7 +4318,7 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 	Headers ProblemResponseHeaders
 }
 
-type QueuedJSONResponse Answer
+type QueuedJSONResponse CommandResult
 
 type ListAlertsRequestObject struct {
 	Params ListAlertsParams
@@ -4731,6 +4730,48 @@ func (response UpdateClientdefaultApplicationProblemPlusJSONResponse) VisitUpdat
 	return err
 }
 
+type ListAuditLogRequestObject struct {
+	Number ClientNumber `json:"number"`
+	Params ListAuditLogParams
+}
+
+type ListAuditLogResponseObject interface {
+	VisitListAuditLogResponse(w http.ResponseWriter) error
+}
+
+type ListAuditLog200JSONResponse AuditLog
+
+func (response ListAuditLog200JSONResponse) VisitListAuditLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListAuditLogdefaultApplicationProblemPlusJSONResponse) VisitListAuditLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetCallerCodeRequestObject struct {
 	Number ClientNumber `json:"number"`
 }
@@ -4760,48 +4801,6 @@ type GetCallerCodedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetCallerCodedefaultApplicationProblemPlusJSONResponse) VisitGetCallerCodeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListClientChangesRequestObject struct {
-	Number ClientNumber `json:"number"`
-	Params ListClientChangesParams
-}
-
-type ListClientChangesResponseObject interface {
-	VisitListClientChangesResponse(w http.ResponseWriter) error
-}
-
-type ListClientChanges200JSONResponse ClientChangeList
-
-func (response ListClientChanges200JSONResponse) VisitListClientChangesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListClientChangesdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListClientChangesdefaultApplicationProblemPlusJSONResponse) VisitListClientChangesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5277,7 +5276,7 @@ type CheckEdrConnectionResponseObject interface {
 	VisitCheckEdrConnectionResponse(w http.ResponseWriter) error
 }
 
-type CheckEdrConnection200JSONResponse EDRCheck
+type CheckEdrConnection200JSONResponse EDRCheckResult
 
 func (response CheckEdrConnection200JSONResponse) VisitCheckEdrConnectionResponse(w http.ResponseWriter) error {
 
@@ -5969,63 +5968,6 @@ func (response AcknowledgedefaultApplicationProblemPlusJSONResponse) VisitAcknow
 	return err
 }
 
-type AdviseTeamRequestObject struct {
-	Reference Reference `json:"reference"`
-	Params    AdviseTeamParams
-	Body      *AdviseTeamJSONRequestBody
-}
-
-type AdviseTeamResponseObject interface {
-	VisitAdviseTeamResponse(w http.ResponseWriter) error
-}
-
-type AdviseTeam200JSONResponse struct{ DoneJSONResponse }
-
-func (response AdviseTeam200JSONResponse) VisitAdviseTeamResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type AdviseTeam202JSONResponse struct{ QueuedJSONResponse }
-
-func (response AdviseTeam202JSONResponse) VisitAdviseTeamResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(202)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type AdviseTeamdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response AdviseTeamdefaultApplicationProblemPlusJSONResponse) VisitAdviseTeamResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type AnswerQuestionRequestObject struct {
 	Reference Reference `json:"reference"`
 	Params    AnswerQuestionParams
@@ -6467,6 +6409,63 @@ func (response ListDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitLis
 	return err
 }
 
+type DenyRequestObject struct {
+	Reference Reference `json:"reference"`
+	Params    DenyParams
+	Body      *DenyJSONRequestBody
+}
+
+type DenyResponseObject interface {
+	VisitDenyResponse(w http.ResponseWriter) error
+}
+
+type Deny200JSONResponse struct{ DoneJSONResponse }
+
+func (response Deny200JSONResponse) VisitDenyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Deny202JSONResponse struct{ QueuedJSONResponse }
+
+func (response Deny202JSONResponse) VisitDenyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DenydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DenydefaultApplicationProblemPlusJSONResponse) VisitDenyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DismissRequestObject struct {
 	Reference Reference `json:"reference"`
 	Params    DismissParams
@@ -6664,19 +6663,19 @@ func (response ExpeditedefaultApplicationProblemPlusJSONResponse) VisitExpediteR
 	return err
 }
 
-type ExtendRequestObject struct {
+type ExtendIsolationRequestObject struct {
 	Reference Reference `json:"reference"`
-	Params    ExtendParams
-	Body      *ExtendJSONRequestBody
+	Params    ExtendIsolationParams
+	Body      *ExtendIsolationJSONRequestBody
 }
 
-type ExtendResponseObject interface {
-	VisitExtendResponse(w http.ResponseWriter) error
+type ExtendIsolationResponseObject interface {
+	VisitExtendIsolationResponse(w http.ResponseWriter) error
 }
 
-type Extend200JSONResponse struct{ DoneJSONResponse }
+type ExtendIsolation200JSONResponse struct{ DoneJSONResponse }
 
-func (response Extend200JSONResponse) VisitExtendResponse(w http.ResponseWriter) error {
+func (response ExtendIsolation200JSONResponse) VisitExtendIsolationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -6688,9 +6687,9 @@ func (response Extend200JSONResponse) VisitExtendResponse(w http.ResponseWriter)
 	return err
 }
 
-type Extend202JSONResponse struct{ QueuedJSONResponse }
+type ExtendIsolation202JSONResponse struct{ QueuedJSONResponse }
 
-func (response Extend202JSONResponse) VisitExtendResponse(w http.ResponseWriter) error {
+func (response ExtendIsolation202JSONResponse) VisitExtendIsolationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -6702,13 +6701,13 @@ func (response Extend202JSONResponse) VisitExtendResponse(w http.ResponseWriter)
 	return err
 }
 
-type ExtenddefaultApplicationProblemPlusJSONResponse struct {
+type ExtendIsolationdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
-func (response ExtenddefaultApplicationProblemPlusJSONResponse) VisitExtendResponse(w http.ResponseWriter) error {
+func (response ExtendIsolationdefaultApplicationProblemPlusJSONResponse) VisitExtendIsolationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6835,19 +6834,19 @@ func (response IsolatedefaultApplicationProblemPlusJSONResponse) VisitIsolateRes
 	return err
 }
 
-type KeepRequestObject struct {
+type KeepIsolatedRequestObject struct {
 	Reference Reference `json:"reference"`
-	Params    KeepParams
-	Body      *KeepJSONRequestBody
+	Params    KeepIsolatedParams
+	Body      *KeepIsolatedJSONRequestBody
 }
 
-type KeepResponseObject interface {
-	VisitKeepResponse(w http.ResponseWriter) error
+type KeepIsolatedResponseObject interface {
+	VisitKeepIsolatedResponse(w http.ResponseWriter) error
 }
 
-type Keep200JSONResponse struct{ DoneJSONResponse }
+type KeepIsolated200JSONResponse struct{ DoneJSONResponse }
 
-func (response Keep200JSONResponse) VisitKeepResponse(w http.ResponseWriter) error {
+func (response KeepIsolated200JSONResponse) VisitKeepIsolatedResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -6859,9 +6858,9 @@ func (response Keep200JSONResponse) VisitKeepResponse(w http.ResponseWriter) err
 	return err
 }
 
-type Keep202JSONResponse struct{ QueuedJSONResponse }
+type KeepIsolated202JSONResponse struct{ QueuedJSONResponse }
 
-func (response Keep202JSONResponse) VisitKeepResponse(w http.ResponseWriter) error {
+func (response KeepIsolated202JSONResponse) VisitKeepIsolatedResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -6873,13 +6872,13 @@ func (response Keep202JSONResponse) VisitKeepResponse(w http.ResponseWriter) err
 	return err
 }
 
-type KeepdefaultApplicationProblemPlusJSONResponse struct {
+type KeepIsolateddefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
-func (response KeepdefaultApplicationProblemPlusJSONResponse) VisitKeepResponse(w http.ResponseWriter) error {
+func (response KeepIsolateddefaultApplicationProblemPlusJSONResponse) VisitKeepIsolatedResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7006,19 +7005,19 @@ func (response RecommenddefaultApplicationProblemPlusJSONResponse) VisitRecommen
 	return err
 }
 
-type RefuseRequestObject struct {
+type RecommendResponseTeamRequestObject struct {
 	Reference Reference `json:"reference"`
-	Params    RefuseParams
-	Body      *RefuseJSONRequestBody
+	Params    RecommendResponseTeamParams
+	Body      *RecommendResponseTeamJSONRequestBody
 }
 
-type RefuseResponseObject interface {
-	VisitRefuseResponse(w http.ResponseWriter) error
+type RecommendResponseTeamResponseObject interface {
+	VisitRecommendResponseTeamResponse(w http.ResponseWriter) error
 }
 
-type Refuse200JSONResponse struct{ DoneJSONResponse }
+type RecommendResponseTeam200JSONResponse struct{ DoneJSONResponse }
 
-func (response Refuse200JSONResponse) VisitRefuseResponse(w http.ResponseWriter) error {
+func (response RecommendResponseTeam200JSONResponse) VisitRecommendResponseTeamResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -7030,9 +7029,9 @@ func (response Refuse200JSONResponse) VisitRefuseResponse(w http.ResponseWriter)
 	return err
 }
 
-type Refuse202JSONResponse struct{ QueuedJSONResponse }
+type RecommendResponseTeam202JSONResponse struct{ QueuedJSONResponse }
 
-func (response Refuse202JSONResponse) VisitRefuseResponse(w http.ResponseWriter) error {
+func (response RecommendResponseTeam202JSONResponse) VisitRecommendResponseTeamResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -7044,13 +7043,13 @@ func (response Refuse202JSONResponse) VisitRefuseResponse(w http.ResponseWriter)
 	return err
 }
 
-type RefusedefaultApplicationProblemPlusJSONResponse struct {
+type RecommendResponseTeamdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
-func (response RefusedefaultApplicationProblemPlusJSONResponse) VisitRefuseResponse(w http.ResponseWriter) error {
+func (response RecommendResponseTeamdefaultApplicationProblemPlusJSONResponse) VisitRecommendResponseTeamResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7317,19 +7316,19 @@ func (response GetRevisiondefaultApplicationProblemPlusJSONResponse) VisitGetRev
 	return err
 }
 
-type SettleRequestObject struct {
+type SettleRecommendationRequestObject struct {
 	Reference Reference `json:"reference"`
-	Params    SettleParams
-	Body      *SettleJSONRequestBody
+	Params    SettleRecommendationParams
+	Body      *SettleRecommendationJSONRequestBody
 }
 
-type SettleResponseObject interface {
-	VisitSettleResponse(w http.ResponseWriter) error
+type SettleRecommendationResponseObject interface {
+	VisitSettleRecommendationResponse(w http.ResponseWriter) error
 }
 
-type Settle200JSONResponse struct{ DoneJSONResponse }
+type SettleRecommendation200JSONResponse struct{ DoneJSONResponse }
 
-func (response Settle200JSONResponse) VisitSettleResponse(w http.ResponseWriter) error {
+func (response SettleRecommendation200JSONResponse) VisitSettleRecommendationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -7341,9 +7340,9 @@ func (response Settle200JSONResponse) VisitSettleResponse(w http.ResponseWriter)
 	return err
 }
 
-type Settle202JSONResponse struct{ QueuedJSONResponse }
+type SettleRecommendation202JSONResponse struct{ QueuedJSONResponse }
 
-func (response Settle202JSONResponse) VisitSettleResponse(w http.ResponseWriter) error {
+func (response SettleRecommendation202JSONResponse) VisitSettleRecommendationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -7355,13 +7354,13 @@ func (response Settle202JSONResponse) VisitSettleResponse(w http.ResponseWriter)
 	return err
 }
 
-type SettledefaultApplicationProblemPlusJSONResponse struct {
+type SettleRecommendationdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
-func (response SettledefaultApplicationProblemPlusJSONResponse) VisitSettleResponse(w http.ResponseWriter) error {
+func (response SettleRecommendationdefaultApplicationProblemPlusJSONResponse) VisitSettleRecommendationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7517,12 +7516,12 @@ type StrictServerInterface interface {
 	// UpdateClient Replace what was agreed with a client
 	// (PUT /api/v1/clients/{number})
 	UpdateClient(ctx context.Context, request UpdateClientRequestObject) (UpdateClientResponseObject, error)
+	// ListAuditLog List who changed what the client is set up with
+	// (GET /api/v1/clients/{number}/audit-log)
+	ListAuditLog(ctx context.Context, request ListAuditLogRequestObject) (ListAuditLogResponseObject, error)
 	// GetCallerCode Read the code that proves a call to the client is ours
 	// (GET /api/v1/clients/{number}/caller-code)
 	GetCallerCode(ctx context.Context, request GetCallerCodeRequestObject) (GetCallerCodeResponseObject, error)
-	// ListClientChanges List who changed what the client is set up with
-	// (GET /api/v1/clients/{number}/changes)
-	ListClientChanges(ctx context.Context, request ListClientChangesRequestObject) (ListClientChangesResponseObject, error)
 	// ListContacts List a client's contacts in calling order
 	// (GET /api/v1/clients/{number}/contacts)
 	ListContacts(ctx context.Context, request ListContactsRequestObject) (ListContactsResponseObject, error)
@@ -7601,9 +7600,6 @@ type StrictServerInterface interface {
 	// Acknowledge Say that a person of the client has the incident in hand
 	// (POST /api/v1/incidents/{reference}/acknowledge)
 	Acknowledge(ctx context.Context, request AcknowledgeRequestObject) (AcknowledgeResponseObject, error)
-	// RecommendResponseTeam Say whether to engage an incident response team
-	// (POST /api/v1/incidents/{reference}/advise-team)
-	AdviseTeam(ctx context.Context, request AdviseTeamRequestObject) (AdviseTeamResponseObject, error)
 	// AnswerQuestion Answer a question
 	// (POST /api/v1/incidents/{reference}/answer-question)
 	AnswerQuestion(ctx context.Context, request AnswerQuestionRequestObject) (AnswerQuestionResponseObject, error)
@@ -7628,6 +7624,9 @@ type StrictServerInterface interface {
 	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
 	// (GET /api/v1/incidents/{reference}/deliveries)
 	ListDeliveries(ctx context.Context, request ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error)
+	// Deny Refuse that an endpoint is isolated or released
+	// (POST /api/v1/incidents/{reference}/deny)
+	Deny(ctx context.Context, request DenyRequestObject) (DenyResponseObject, error)
 	// Dismiss End an investigation that found no threat
 	// (POST /api/v1/incidents/{reference}/dismiss)
 	Dismiss(ctx context.Context, request DismissRequestObject) (DismissResponseObject, error)
@@ -7640,27 +7639,27 @@ type StrictServerInterface interface {
 	// Expedite Publish now with what is known
 	// (POST /api/v1/incidents/{reference}/expedite)
 	Expedite(ctx context.Context, request ExpediteRequestObject) (ExpediteResponseObject, error)
-	// Extend Leave an endpoint isolated for another while
-	// (POST /api/v1/incidents/{reference}/extend)
-	Extend(ctx context.Context, request ExtendRequestObject) (ExtendResponseObject, error)
+	// ExtendIsolation Leave an endpoint isolated for another while
+	// (POST /api/v1/incidents/{reference}/extend-isolation)
+	ExtendIsolation(ctx context.Context, request ExtendIsolationRequestObject) (ExtendIsolationResponseObject, error)
 	// GiveFeedback Rate how the incident was handled
 	// (POST /api/v1/incidents/{reference}/give-feedback)
 	GiveFeedback(ctx context.Context, request GiveFeedbackRequestObject) (GiveFeedbackResponseObject, error)
 	// Isolate Ask for an endpoint to be isolated
 	// (POST /api/v1/incidents/{reference}/isolate)
 	Isolate(ctx context.Context, request IsolateRequestObject) (IsolateResponseObject, error)
-	// Keep Leave an endpoint isolated after closure
-	// (POST /api/v1/incidents/{reference}/keep)
-	Keep(ctx context.Context, request KeepRequestObject) (KeepResponseObject, error)
+	// KeepIsolated Leave an endpoint isolated after closure
+	// (POST /api/v1/incidents/{reference}/keep-isolated)
+	KeepIsolated(ctx context.Context, request KeepIsolatedRequestObject) (KeepIsolatedResponseObject, error)
 	// Publish Publish revision 1 of the report
 	// (POST /api/v1/incidents/{reference}/publish)
 	Publish(ctx context.Context, request PublishRequestObject) (PublishResponseObject, error)
 	// Recommend Advise the client to do something
 	// (POST /api/v1/incidents/{reference}/recommend)
 	Recommend(ctx context.Context, request RecommendRequestObject) (RecommendResponseObject, error)
-	// Refuse Refuse that an endpoint is isolated or released
-	// (POST /api/v1/incidents/{reference}/refuse)
-	Refuse(ctx context.Context, request RefuseRequestObject) (RefuseResponseObject, error)
+	// RecommendResponseTeam Say whether to engage an incident response team
+	// (POST /api/v1/incidents/{reference}/recommend-response-team)
+	RecommendResponseTeam(ctx context.Context, request RecommendResponseTeamRequestObject) (RecommendResponseTeamResponseObject, error)
 	// Release Ask for an endpoint's isolation to be lifted
 	// (POST /api/v1/incidents/{reference}/release)
 	Release(ctx context.Context, request ReleaseRequestObject) (ReleaseResponseObject, error)
@@ -7676,9 +7675,9 @@ type StrictServerInterface interface {
 	// GetRevision Read one published revision
 	// (GET /api/v1/incidents/{reference}/revisions/{n})
 	GetRevision(ctx context.Context, request GetRevisionRequestObject) (GetRevisionResponseObject, error)
-	// Settle Settle a recommendation
-	// (POST /api/v1/incidents/{reference}/settle)
-	Settle(ctx context.Context, request SettleRequestObject) (SettleResponseObject, error)
+	// SettleRecommendation Settle a recommendation
+	// (POST /api/v1/incidents/{reference}/settle-recommendation)
+	SettleRecommendation(ctx context.Context, request SettleRecommendationRequestObject) (SettleRecommendationResponseObject, error)
 	// Verify Say whether the threat is gone
 	// (POST /api/v1/incidents/{reference}/verify)
 	Verify(ctx context.Context, request VerifyRequestObject) (VerifyResponseObject, error)
@@ -8051,6 +8050,33 @@ func (sh *strictHandler) UpdateClient(ctx *gin.Context, number ClientNumber) {
 	}
 }
 
+// ListAuditLog operation middleware
+func (sh *strictHandler) ListAuditLog(ctx *gin.Context, number ClientNumber, params ListAuditLogParams) {
+	var request ListAuditLogRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAuditLog(ctx, request.(ListAuditLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAuditLog")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListAuditLogResponseObject); ok {
+		if err := validResponse.VisitListAuditLogResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetCallerCode operation middleware
 func (sh *strictHandler) GetCallerCode(ctx *gin.Context, number ClientNumber) {
 	var request GetCallerCodeRequestObject
@@ -8070,33 +8096,6 @@ func (sh *strictHandler) GetCallerCode(ctx *gin.Context, number ClientNumber) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetCallerCodeResponseObject); ok {
 		if err := validResponse.VisitGetCallerCodeResponse(ctx.Writer); err != nil {
-			sh.options.ResponseErrorHandlerFunc(ctx, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ListClientChanges operation middleware
-func (sh *strictHandler) ListClientChanges(ctx *gin.Context, number ClientNumber, params ListClientChangesParams) {
-	var request ListClientChangesRequestObject
-
-	request.Number = number
-	request.Params = params
-
-	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.ListClientChanges(ctx, request.(ListClientChangesRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListClientChanges")
-	}
-
-	response, err := handler(ctx, request)
-
-	if err != nil {
-		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(ListClientChangesResponseObject); ok {
-		if err := validResponse.VisitListClientChangesResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -9030,51 +9029,6 @@ func (sh *strictHandler) Acknowledge(ctx *gin.Context, reference Reference, para
 	}
 }
 
-// RecommendResponseTeam operation middleware
-func (sh *strictHandler) AdviseTeam(ctx *gin.Context, reference Reference, params AdviseTeamParams) {
-	var request AdviseTeamRequestObject
-
-	request.Reference = reference
-	request.Params = params
-
-	var body AdviseTeamJSONRequestBody
-	var err error
-	// A request validator built on kin-openapi's openapi3filter with
-	// KeepValidatedValue leaves the value it validated on the body. Bind
-	// that value, matching member names exactly, so the handler receives
-	// what was validated instead of a second, case-insensitive decode.
-	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
-		err = ctx.ShouldBindJSON(&body)
-	} else if binding.Validator != nil {
-		// ShouldBindJSON runs the struct validator after decoding; keep that.
-		err = binding.Validator.ValidateStruct(&body)
-	}
-	if err != nil {
-		sh.options.RequestErrorHandlerFunc(ctx, err)
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.AdviseTeam(ctx, request.(AdviseTeamRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "AdviseTeam")
-	}
-
-	response, err := handler(ctx, request)
-
-	if err != nil {
-		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(AdviseTeamResponseObject); ok {
-		if err := validResponse.VisitAdviseTeamResponse(ctx.Writer); err != nil {
-			sh.options.ResponseErrorHandlerFunc(ctx, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // AnswerQuestion operation middleware
 func (sh *strictHandler) AnswerQuestion(ctx *gin.Context, reference Reference, params AnswerQuestionParams) {
 	var request AnswerQuestionRequestObject
@@ -9417,6 +9371,51 @@ func (sh *strictHandler) ListDeliveries(ctx *gin.Context, reference Reference, p
 	}
 }
 
+// Deny operation middleware
+func (sh *strictHandler) Deny(ctx *gin.Context, reference Reference, params DenyParams) {
+	var request DenyRequestObject
+
+	request.Reference = reference
+	request.Params = params
+
+	var body DenyJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Deny(ctx, request.(DenyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Deny")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DenyResponseObject); ok {
+		if err := validResponse.VisitDenyResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // Dismiss operation middleware
 func (sh *strictHandler) Dismiss(ctx *gin.Context, reference Reference, params DismissParams) {
 	var request DismissRequestObject
@@ -9563,14 +9562,14 @@ func (sh *strictHandler) Expedite(ctx *gin.Context, reference Reference, params 
 	}
 }
 
-// Extend operation middleware
-func (sh *strictHandler) Extend(ctx *gin.Context, reference Reference, params ExtendParams) {
-	var request ExtendRequestObject
+// ExtendIsolation operation middleware
+func (sh *strictHandler) ExtendIsolation(ctx *gin.Context, reference Reference, params ExtendIsolationParams) {
+	var request ExtendIsolationRequestObject
 
 	request.Reference = reference
 	request.Params = params
 
-	var body ExtendJSONRequestBody
+	var body ExtendIsolationJSONRequestBody
 	var err error
 	// A request validator built on kin-openapi's openapi3filter with
 	// KeepValidatedValue leaves the value it validated on the body. Bind
@@ -9589,18 +9588,18 @@ func (sh *strictHandler) Extend(ctx *gin.Context, reference Reference, params Ex
 	request.Body = &body
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.Extend(ctx, request.(ExtendRequestObject))
+		return sh.ssi.ExtendIsolation(ctx, request.(ExtendIsolationRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "Extend")
+		handler = middleware(handler, "ExtendIsolation")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(ExtendResponseObject); ok {
-		if err := validResponse.VisitExtendResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(ExtendIsolationResponseObject); ok {
+		if err := validResponse.VisitExtendIsolationResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -9698,14 +9697,14 @@ func (sh *strictHandler) Isolate(ctx *gin.Context, reference Reference, params I
 	}
 }
 
-// Keep operation middleware
-func (sh *strictHandler) Keep(ctx *gin.Context, reference Reference, params KeepParams) {
-	var request KeepRequestObject
+// KeepIsolated operation middleware
+func (sh *strictHandler) KeepIsolated(ctx *gin.Context, reference Reference, params KeepIsolatedParams) {
+	var request KeepIsolatedRequestObject
 
 	request.Reference = reference
 	request.Params = params
 
-	var body KeepJSONRequestBody
+	var body KeepIsolatedJSONRequestBody
 	var err error
 	// A request validator built on kin-openapi's openapi3filter with
 	// KeepValidatedValue leaves the value it validated on the body. Bind
@@ -9724,18 +9723,18 @@ func (sh *strictHandler) Keep(ctx *gin.Context, reference Reference, params Keep
 	request.Body = &body
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.Keep(ctx, request.(KeepRequestObject))
+		return sh.ssi.KeepIsolated(ctx, request.(KeepIsolatedRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "Keep")
+		handler = middleware(handler, "KeepIsolated")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(KeepResponseObject); ok {
-		if err := validResponse.VisitKeepResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(KeepIsolatedResponseObject); ok {
+		if err := validResponse.VisitKeepIsolatedResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -9836,14 +9835,14 @@ func (sh *strictHandler) Recommend(ctx *gin.Context, reference Reference, params
 	}
 }
 
-// Refuse operation middleware
-func (sh *strictHandler) Refuse(ctx *gin.Context, reference Reference, params RefuseParams) {
-	var request RefuseRequestObject
+// RecommendResponseTeam operation middleware
+func (sh *strictHandler) RecommendResponseTeam(ctx *gin.Context, reference Reference, params RecommendResponseTeamParams) {
+	var request RecommendResponseTeamRequestObject
 
 	request.Reference = reference
 	request.Params = params
 
-	var body RefuseJSONRequestBody
+	var body RecommendResponseTeamJSONRequestBody
 	var err error
 	// A request validator built on kin-openapi's openapi3filter with
 	// KeepValidatedValue leaves the value it validated on the body. Bind
@@ -9862,18 +9861,18 @@ func (sh *strictHandler) Refuse(ctx *gin.Context, reference Reference, params Re
 	request.Body = &body
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.Refuse(ctx, request.(RefuseRequestObject))
+		return sh.ssi.RecommendResponseTeam(ctx, request.(RecommendResponseTeamRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "Refuse")
+		handler = middleware(handler, "RecommendResponseTeam")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(RefuseResponseObject); ok {
-		if err := validResponse.VisitRefuseResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(RecommendResponseTeamResponseObject); ok {
+		if err := validResponse.VisitRecommendResponseTeamResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -10069,14 +10068,14 @@ func (sh *strictHandler) GetRevision(ctx *gin.Context, reference Reference, n in
 	}
 }
 
-// Settle operation middleware
-func (sh *strictHandler) Settle(ctx *gin.Context, reference Reference, params SettleParams) {
-	var request SettleRequestObject
+// SettleRecommendation operation middleware
+func (sh *strictHandler) SettleRecommendation(ctx *gin.Context, reference Reference, params SettleRecommendationParams) {
+	var request SettleRecommendationRequestObject
 
 	request.Reference = reference
 	request.Params = params
 
-	var body SettleJSONRequestBody
+	var body SettleRecommendationJSONRequestBody
 	var err error
 	// A request validator built on kin-openapi's openapi3filter with
 	// KeepValidatedValue leaves the value it validated on the body. Bind
@@ -10095,18 +10094,18 @@ func (sh *strictHandler) Settle(ctx *gin.Context, reference Reference, params Se
 	request.Body = &body
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.Settle(ctx, request.(SettleRequestObject))
+		return sh.ssi.SettleRecommendation(ctx, request.(SettleRecommendationRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "Settle")
+		handler = middleware(handler, "SettleRecommendation")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(SettleResponseObject); ok {
-		if err := validResponse.VisitSettleResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(SettleRecommendationResponseObject); ok {
+		if err := validResponse.VisitSettleRecommendationResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -10209,344 +10208,346 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lcxs3tj/4VbDc/5adpCVTL8eWamuuRnYm3mQSj6VcV03kvwSyQRLDJsA00KI5Hu1n38I5ABrdBMlu",
-	"qWXL2ZuaSSiyH3gcnPf5nU+9oZzNpWBCq97xp96E0ZTl8PFnOaSaS2E+p0wNcz7HP3vvJyxnRE/M/7kY",
-	"kyEVZMBIzmi620t6ajhhM2pum9GPPzMx1pPe8X6/n/T0cs56xz2lcy7Gvdvb26Q3pzmdMW3feZqxXL95",
-	"tfrKiwkj1Pz4RBEOb+Hm6znVk17SE3RmnsvTXtLL2R8Fz1naO9Z5wcLRjGQ+o7p33CsKuDIY3cFzMxKt",
-	"WW6e+r9/7++8pDujD59e3D7d8X8c3n7z6eC2/Htv//Z/9VYnlfTOMs6E/qWYDVgen8oQrniiiICL1swH",
-	"f9w4p/+Vs1HvuPd/Piu38Rn+qp7ZAcCIpNB0uHZlh/jzV7G2Ra7kmlW9FuyjviZyBLRJhVqwnAzYSObs",
-	"BL7KuNJkwMZcKEI14VoRpWmuyYLriSzMN376fxQsX5bzH+J7N1H3jAv39151yqc7/6Q7/+7vvLz6v3c+",
-	"fBef2JuUzeZSMzFc/sSWqxM8m0jFBBksYSZDmmUsT+CzojNGRjIn7IblS5KzOaParQL8aPaNKZgb+0hn",
-	"88y8+8Vo75AdHo12hozRncPn34926MvBwc5e2h/2R4fsOe3vucVAtlCuRjDYHTPaTaQRLNPe/otNy/R/",
-	"7Py/61bnZz7jenVRfpQLMqNiSZjQOWewqzOp9Ak56pPFhAmSsZEmsli7rxk8uDZePitm5abiX3t+WFxo",
-	"NrYH6x0bsZyJIYtTJBdDnuJJz92Vaw6Y//3O570cC3DWnKm5FIqVjPUsZ1SbpxquLzQTsKJ0Ps84svpn",
-	"/1LI75u+cMj4DUvh4fjSNVybcEUEW+z2bhMcyk9CLsSXGMiCKjI1Lz8h17LQQzlj10TRpTLkoicsJ1Qs",
-	"rVibUDFmKQz6lRSss+GeAmdaN86hnM2oSGGkQ5rnnKVIwLdJ720uBxmbbRjJHK/4rt2I3HPXDMnyDzKi",
-	"PGPpCVGMlfxUjgwT1YUiQ5maIziQN0DkgS7xjul8uXM60jGB+J7rCTnqHySEmgvIxB1qxYZSpIpoSaia",
-	"EjqmXOzGz+rB862H1UztHwUrOjwAzTaSm8M/lHnKUpIWOR1kSwIbzLPM6E3/KtKxWdUF1cMJrGvANtiN",
-	"eeMueT+hGp80KhRLzWVG6TL0qy6FuQmuJNf2rVf2wusEhBs89tru4xVPrZTkyolJKtKEcEGuB0tzywSW",
-	"nKW7lwL4nJ0xsJKhOT8ZS8dwImiacjNpmr3N5ZzlmhuOM6KZYoG0+dTL2Q1XsDh7Ru0Lrg1/W1U1+XBC",
-	"3O9OqOVsLnNtPi7JhN4wQ5BAGZ4e9vrwT0AS/Sj/tl/Jwb/Y0IiBjztjuWO/nMmUZWo3nG9wwQ6fmUGY",
-	"IQMjP+6NuZ4Ug92hnD2DrRzxnO3M0rz86xk+Et58OtQxPeb9RJKUp0TJGQM2dEKu50zOM1ZXbCzTkkQj",
-	"aZj5V5eVp6vP/3VEKCmU0R1kbp5InfZnT9+1/fP4+oTQgTI0ZXQL0CWWSrPZblW9e364Iq+TXi5x00PZ",
-	"/zxyneIpXMeE2aLfe0oOe0kPtWNz0OGFvQ+VF76I6QelxPwdH/qh4d5qUOq629X0hit2weiszdkY5lyz",
-	"nNPece+VnFEuCE0N4SqdUy1zQodDppQ5/kMpRjyfMVDTmRhTcwiNkrBypspnbuZhF+yjNlvhHvbJrdtA",
-	"yoxRsbK89sKkfEPDtS6XpssFB5Fv7q7OHkmooYXkSO4KT8ymW3777c2rHrB7TXm2QuMHL2LHYcRFysXY",
-	"Pj644ShiFSe9iVTaaIV4iDWbqUa3zejHN3jxXvA7zXO6ND83n5sTPy0UTnNTaoSoRIG/6bY35ZW3SU8O",
-	"h0Wes/SKbn3fBZ/Bq+alFlRnnkvCNRnKIkuJkMbWI8JYphlXRsJafgaGgbuuxs7iS5tbBbPFIJWxxrhe",
-	"brv+3F1n7pFFjqbERq3DkPw5Xmpu0lQ3vAeuNFKPDSeCG11gO3fwV5r7uF7h6/vRBSvmqTE1WqzXDcvj",
-	"KsBeAtqSFIzMZB5auqigo2iC5SBme2FDN1ttITsDd0V5/EPpg0tcOb5uDYL9rZJwlVYqC1HO0W1aQ8YJ",
-	"LK5rnvkzVxG+6bmN/7CVqqqsZz/GeoSRMdt4Mcih+ubAQ1eWyc3h3J8Xp0DkjGbaUFTSmxRCG2pMcOtz",
-	"dGYmvXEmBzS78kzO7z5qlTVtY++oTt3r9+jcEUy3O3XuDribpGCLXtLLuJiytDbc5y1GC4/tcrBoDUW4",
-	"MtWgZqI5NKQzRrQ8Idcjnit9pdgf13DCrzPq/7T+ZbR+gFdTY80kxLp1NLigzWXCMIYlqzq3wK1t3tY7",
-	"7s2LQcbVBM/xmOXznBvR1oMv7AB6x4dJz70e/ihNpd5x72i0P3g+3Etfshf0+9Fhf3Aw3E/3WH/0kr4Y",
-	"fD983lvVvtzrK7zyYD+uHJSj+rRVtQ7G/GmjdRNOaNuV4Wy3DaF2RINbEz/t6qzCQQejasj9kKo6p9N/",
-	"mFFbgdNUT6eWwntC9pLeH/4JvT/2VkmA+uPQRP3+IxhOzWqqOkw374Z/TOLe32aV/1He3d1qz+e5vKHZ",
-	"Gr5gTvk8Z6iXcTUB8U4FYSKdSy40EYyl6hjN/iLjYmxdFSO0e8EKVhI94QuZp8amNSzB2KwLSeYsV1Io",
-	"Zzsjq181lcG3ZLWVlWAXKItcoUekdEP5mIeR8DtW6gR7dxhTjCgsB7saya2kcT431lfSg9fGfd9ypJk4",
-	"AabIM2aGuaBcK2+xA+9D11ZFLYoyAXhPC42NfZzznKnoqv2Qyxn6qKQgQg5kuiQzurS+i4QY2Zx1uKxj",
-	"fsNEY73lTApDcHWjaVVxGedUWI953So2ZtpideJv0MVsbzRUaB1xNTtjL6o2r/DfqNcko3MVo4hfcJ1x",
-	"jVlKuCBm+XbLiEowejusFkuFx2+rUYhXRdVs+4RyXRsyJ8dCOmdLrTyY1HOyHo3x+4DR3YOD+8e0WZtu",
-	"9Tg1vbtwVGYOS6Z6iRGSH5JeymiacWGGvN/ff77TP9jpH1z0XxzvHR33+/80tAnWQe89VeiRVnwsdrgg",
-	"S1n8ZZ1YVetSBDK5YGAsqhNUDeErRahYEvMiiL414RE/mzFvZhBJrwDb2P5u3XDlhOsjPMXgJHnZJ6kR",
-	"W3RiMybuxPJ0A6PqImZUwY3BOBsSWkAVnRKbYkq1obPSsQIeSD4ExqCK2Yzm5svTmvf0iSLDnBlTj9NM",
-	"kQXkrtApE2B0ONYcukR+713s9fsHu/3+HiwOnzHc0N8/9WCbPCHvxwj5B6PseioeGUlIBSkEhB2JYHoh",
-	"82nv9sMtMIZwsnsrxK4U0xFaPx2N2NDIl0KxXCVkRnk2kB+ZSkjKbviQqXvRecx7eEf33p3cYG4vGzlX",
-	"7+zMmuSM6qYv8TTQUMW4sDe8FjpfNlhf71rb/FBzUdO4FZ6szs/qzIVNN53XdWT8KEjyM5NXxOoBxRf9",
-	"mmDYcDU1382lYhDuBjlY2iqPikC3JfXVhI1zl9pF9wvzoQURz9BP1ykh67OMouBxbjXDlpV2bkLF8hvw",
-	"O6QQkbsaSqFzmWVoUoc78n0zn1v5zi5nUuiJNHzzXZFtV2ZjlKhIyoY8NRbYQBbaiCo61BBsF06YGNqc",
-	"mdcbrYpi2oeNOvsEK3cB+uYhdL1LTo3NDi77S6HkzNjfVCmwzek4MOCFucl8DXkemZJkIrMU7VhqR0EW",
-	"E6mqT1Bwel6/ekdSyRREfDTLMjhYmBRhXQbWS7B7KVYt/6FTdDedlldMAUVDqNCwsxZO8nLjK6fsoKE2",
-	"OfSpEZtjcZjt9cpdDwZqEVOU3wgI/Rda8ZRVHSNPFBkUigumFIG7TwjNFjY7qppM506Nu76X9Owjt8br",
-	"Xc7bpxWDeKOh5JUJ3mL1Q72iXPvDRmtvKCxuZ1iKnFCFviZYw1ljneuCbg3YxkZUY62wiIkj4IBUGrLW",
-	"Cut4KJ7U4pxUxrM9qHQGKbBnEjNI6u73tE5fhytZyB8+HcaSjA2DYDdcFjG9GxJvkXEN2Bjy3kfSBits",
-	"OFLNGZ1aU1YKVpPfLYZxQzOeXoGnrJlLrkYfsAjBbKpP3EIkKVPT3WCJ70sf5nmYwE3ndMAzf4rX+oRl",
-	"Wgw11BakkgzYUkIqncyotk5gkrOMUQV/2RO5u4a9q6ijbsxvnLwiMk8hC47wFJ5ts6tgnyFiJUc2O3zV",
-	"lRZIhJV3lM+ZcgHOacs7KJlI5fK2Is/06kb8uUbOKYK6CQkuRntTQiYrqjBrXvBHwYo1Y54yNldmLXBR",
-	"KkLYiX05GhntMf7sOOP0o67IG3Nt/CmFSFm+oMv1OjQsLuSw2dGpiVzg82HoisAzyIIuUdk2+4skJAWZ",
-	"yAWqHZgEsiXtyRGSX7ly3+2Eq5sWjL8ZP64cjA7Z8dmECsGyUNNlM8ozww8kh3i1wiD7JqEdH7J9dPej",
-	"PZuw4TTC18u5bHRa28u2BCl+taqPTFkl15ESzZQmM6YUHbM7OujqzNgOKZbLcOaT1aqzdarVlVfkNk36",
-	"R7jIsQ461A1c+3iduQdLA9pEf9KtAazXr961TDxzZ/NqTpsEJ964688XXA8nGBsR48ImMoaR96NYHIWN",
-	"aXYV0UXjOU3CF3Q1yymcy4wPtzq+3uJV1oS/+rctNGgVg4fgiq8WC6YVPjRYm6ROWgHR4M760VdIoyEj",
-	"cwlU3TEFeOIZ6Ferx6Q5zQ6WTSlxsPR0UdMAqymEHK1OcO3WNL04EY04y9J1io+tOEmIKoYTQhW5nk+k",
-	"YNcJucbteGYeczWS+bUx4a6NaTPiLH2mZur6BCWhYAuf0Q16B4Qj+Q0TiU33NqzVWMf2N6iAw4oCYrnU",
-	"Ljlnw5xpFK4CLGyaY70HS2HyIDkhAd/8oJhO3OjNyITUaGvHslf3t2ev3it91dDGmspVY7v5n30JxOnb",
-	"N6jXuBlwXW4BJvDt2CVtkvy+Mal9u22sCjxb8YKytJKzj2kPNq0Qf3FlX4Q6e4rYZIAbJlKb8w9bupIP",
-	"y0PVjHCtWDbaPuEYL4Jsx4HhHrAY4Z74I9CGmdij/0AspYtUyMo4v0hGJI7gFeSltwqohfoCg5S5/f7+",
-	"i529/Z2DvYt+/xj+908jEjJq6HAG8gHYho+F7e30w2tL/UAzQSHdrr+3f3B49Pz7Fy/pYJiyUf1vSI81",
-	"BApxPblIDX1NWVWm95ioCrjj3mucCPk7FcWIDnVhqJKcv67IvuPe68KswbO/sjzjYjWqvKpq0Sz7dQQh",
-	"vwZK14ckljWUsxkXYIaMJZGFPiF/lyKlS6Il+SHn5lP/xXG/b/7egw81L9sdlbnmqlmoLVUn8Nezt+Tw",
-	"+9rpN1pU4KLbj1U5f/i0nxzcPt0pi54/fNpLXtx+823UyVHVwer5LJoMMiqmMcm6xVX4WZW1mp17+ssp",
-	"MTOK8M4mNeLfPVtbJB5ygiZqnqee9QyjO+b3JdneBctnj4DpBZwKxN49ONV/cyYE/ZNzqj8v//n/JT+R",
-	"wymYWhG/uXkgeD/psgpD0X9xfNCv1WBVZvL06e/9vQ/gKf/P/u/9nYMP3xz/3t85cl8dHvf736xOb402",
-	"6YbYpSopZ41yIgLu0y7l7X6ZXg31bDuJbtdlnjHNLqiatlocuL6nIzmW2j7qHvmV8IjGa1JOoNOFgSLe",
-	"wDHbWGq5W8Blm9g4l9WtI1Uord2lLnC2ankq/pGkfMy1NRKdi4GqsuquUoe0EuZ6frudCQ29RxlGEmUz",
-	"dvUyqYq8JQQBVeV8IDiCkAravJ4Y5YQsGJvu9iIIBVRtD8JHD6G9tSnJVSbXLdEpy6VqXnDBbJXEEwUV",
-	"FJEgWoceNiy5NwsM79wqIeGqv9N8iknrbhsapETdYPF7dbZmDWmWEDrnCYH4B+boQ+HMCWGzuV7aIEBe",
-	"ZGwl+2obAYPTw7wZnCCNN111znvheMYkMa57Ne/D6HVCaj5arm6+PZItrIGSnazPdrlLzT2GrWrOxKPD",
-	"aAV9m4AJXH01kvmVTyiOFnw0H2mbKETj+AOENCuoN3vbMU6SHriQm5SV5Gwmyxr3iJUA7l7In7aXnhAp",
-	"sqWvyPQ4QeBMpWmKXuWZYbLgaLxfjU8MVCS6UA+WJoRl6uByb5lrd1E61xUuD6wj1G4Ic/pyRhH8Z4aR",
-	"arOmq2fRn4BGCATNkkBhVhAIbppkUhPJ2wrqrUkB25f42DOSZcW6QAKv7F9Ssp/GvFTT4UPw0lcs4zcs",
-	"X3bhMHHP+kIuE5xQJ54fu9wrAZzPOBMunPnlC+SRtCw7YoYI5zTXnGbWhqVcMAS0tBlE/jN8jThntVjN",
-	"y2YWZjCijmnQOVfapvgaFZ2Oc8bSEgrM5paTc4C/NAyHiRRCeSldqoQscq41E4QqMuOp4OOJJr9dnCGM",
-	"JkNQMy6GWaE4gr0FanZ37rSaFpqmVzaVy9Om2/HhcsByxYaFYeJXNL3hStYTtaPV963Lu5hIG+PUwFzL",
-	"QZpJN4j/4aLcIeEP78Qh2rc3Z5p5x1zTs7iowWGEQAIFeQmkVCZBXhbo43AWnSisZ+GRU8zQATXdGIpQ",
-	"Rgzp60J69LxYMuCQzduludAS/e3OtzVPOzAm82yOpTKbtbphqeA3ebC9vHmyi6u/r2uwawCr1ldChyvR",
-	"JHr+wDBVU7ZsNKUpx3Puzy5qLbZ20pBsz+UrsVJ41EtDYmq2RQuKYsaeyUJoZSF8VQXDd17kc6mYTXxF",
-	"PMQEsz33ttf2W6jTJgAjhm+IdnhcOLQmYCelAR8DxaZKwfzgSEM2g5HERc5sbsuQiiHLWOpS8xKiCmPO",
-	"stRmpWD+C8shKz9n84wOIZ2jIchXiUK5eTVVHZHH/CZS0B0cjwGi+BdUaQLB4MibEAg8fVNutE3kUJQj",
-	"ZqfPd0WgHAwUtNJDPTJYTYmLaHF3QfbCsP526sArV1Fo4kfUXu03o32ayhSgq+Gol1QcEELlsLptD7h0",
-	"5bDUsL7sLjYTwF5YPoAAjqv5AVueNeKhdDjB+qevydKp0vc9MgdLuMeaO00QlucyB5YFkKoLRLsy8sL5",
-	"mPGgOox5gHBN05wpxYwSvcqe4hL5bnRe0mxLUuwcHsyV0IVsE+VnGlpfd8lDd4/ucrRczXg7YAIfXjgl",
-	"li1YLbUKPfTFYgtuSl2uUs6zLIhj1Y5XHO/7nIshVkylOUJgj6moBoUP93ePVG+79dY+wJUymsbUD+56",
-	"cYBRgcezrCpdyHy6DkZHFdmaZE2rdDndxVg5pfh+okhGlbaYVUZz8UqNRAz0EQWBPpa6dRJmGUaz40vs",
-	"ZtgFaEgw4e52TjWlAfO5qcYBJMW9/K3jHZVlapDJ3NJ0s8bVNrW9oWW3UiPo3KWumtStTWvPa2VXu6aW",
-	"txMp1urElJh7LF2AI52pY3KdM5pdu7/DoLU6QUfYteKzAgTQtTnl0PQhY/TGXj2RhWIJ1gdeCij8NGuo",
-	"CJbJp7Zy0B5byJ6mUyYw8T0EJIU0aPumOzkVwyXoemXfMf+MCM5SDGbM7jGCz6+Y9028FvGi9NKMCQNN",
-	"oHc2N2hCImzilAazLRry8pUeFllvbISBvHv4akSVUQdWX/QbYOGZ2QNMpqsmJyk2Y2rP3+b+sGxdKktU",
-	"iAdXdrJp7E6xxSONrcEV/aVsejN39B08s8qPHPG04EeWujs9NMt3RTtgNIswEaq7JYzU3t7O/suL/sFx",
-	"v+9KSg1hrYCOlLDw5ufhTn9v12qU7lW394a22IJ/6eMpJ0TIRS0FlLy39g0VRI5GiumVkhKj8sghzTwq",
-	"Ye3IRArjd/DDfvnhwn04dh+e+k/f/OXpP//z+3c7H1au+eYv0ezPocOAaQ7gUe7CtuwCe10NBKtZtm4Z",
-	"j15J2LVVq877eUJc0kIkJ9cVYneFSmEfeWXBzOJq7woey4Ya77Wo7xeS6HyZQGakrynD8JMUtgwdMWJW",
-	"kEk2NIHZDgfv0TT8Pkf9CsAE3nlAzBW4q2K2VluZ0SWZ0SkLIW2ly5+gmccHEFjEbyEkYoV0B1sL6Va3",
-	"7z54MhZLNyIqwY9B7Wwqe7C/efUBE5Q1fGLJK+LuwDWkFHnW5qZAIT349bIjDUH83XokfsdjtPL61bvW",
-	"ySK5LMYTo3oMJx4JA0Nh5hsIgimCpVU1BuviNgqCuU7irIbCXF3WinKXy0V6DqVXx9UnzxiYx2dvXkXM",
-	"0Wjm+c6HeM596RBeZR52tieIqwMnQE+oIEFJGKYTYdNGWIgA3nF3VT0Kh2Yz4uMDawarZ7azQ3Xi9at3",
-	"67AOakApGx0c4bW3SU9O47bt2s4pZfxFjtCFyRVZ5FKMj4nOqVCGCBKiJ7nUOmNpQuhswMeFLFRCXJyD",
-	"gB9UjPh4t4GWqpjemGpWQe0sU6Y0NMSDj4rplR5V81ze8JTlTxSxJdn3x26QU4jgBEv8oSmp4N4+AL3E",
-	"DDOsIbdhcujPR5XGem/vhJRCMBBx1epf7KewoApAc++TAfw/pHcv0mseLqsRqb0tQWpt7O4P6KljKi2X",
-	"sI2xNKCKXRV51jvuTbSeq+Nnz+ic77JiZ283kAFmIAhoVYQNv7BdR6S02P6sANbA6EMEP7pzYVfvdn0R",
-	"cq0Kzw9zHaiME5s5G9ukFi6UphkmuZwQmF2dWOOKjZ9kfBErhPJi72WM4mvFdcsQY+uJIlCSDzVmbkgV",
-	"WOLnq6S0yLlmv4ps6ROjGkj1yNlcX8DmZXWD2jVP/HatmtN+QKXd0v8PZklXpfqEZfPtoLALYMdoP49k",
-	"IZp1KYtXMZr1n7Kl0YFxdZpk4cg50lk0rcdYMANWsblW+b07apH7QX+jGUOkNYQSURO5EGWC+BYwLuus",
-	"tu8IhpvgAjfef9ylbnf+LRJ7BM/JMo2rciqxzTKXkd/e/UxmBbQrR/SW+CqnbESLTMdZEVCVkOUDlaYC",
-	"UVVD6Z+jSb3ytq2MaR2WjZkEkpozVWoaeiN3hN+dqk37fNWmNaZ6ZBjYShPto3JNkXa5SMiAAQCqBlhZ",
-	"7ZFhZG57BtgGArhCQa1MXtiHBlwtinNzdNC+S2PzFnvr+O0pWEc7LM13KmoMnQKQ73b9aB1vdVDOdtuT",
-	"CD27vWh8/txZeZAT2EWCezDG7Zv3ABksr1+9O4fu2uuEhm1nboPMTut4/eqdTzihasrF2G59UzXmdEW3",
-	"tarCKtBVnDlYLKU1+n69IYNDXlI+ylvaLmsAMp3VvGX3nHbbVu03w3ooFd8MpHlS8H1cNRYAc3XsG5wm",
-	"UYWgeyX0wvJdqm0fP6uSN9NAOzCUHIU2Zlb2IHbJq4Is63pDsrI2MpJZIjwGtc3/DPG8wuZaMe0xLk/C",
-	"/kUbwyHuurvFT9IyDaxhVAonugajwyfFGo6HkGWQaoMSGm9dvzDo91htzRVbnzTnIx1jaOdyxqDxFssU",
-	"CzDkVFnTEGdhYyYCpLrNbvIw7LTq3rap9tBIbSTz+n4fHd6519iUzTcUHRnTL3IyMRe+YXu7GV1eDVgY",
-	"6lwbVcKN5ZpQl1ppDIhqrOkekMhyAD+n1VKyfEbLXH/bULaet4hfu6hYkyIA+6oWadRSuP4eG51r1XPe",
-	"35iD36CI3sd8r6hqW6vv7mwBCpCzG84WW6S0xSd0BK8lYR81s71UYnVErmoNeO3d649xbGnBttZHw8A8",
-	"25FWpylb891dc+CiaaEuJFJA4+o1XNOwjDnLZ1xrloK+hc4HJcFKmtAbRgaMWRjwev90lzC1oCpsB7E9",
-	"pTd6HuKI4acVQErFtC0n9yJvnem1hoVvzQa6a3D7OJA25eJRsWzgy+BpGG0uBWRFPgTMyXMCf5JrZ81R",
-	"SUO9xqkgXao1N2uRRmyTBAQh3VSpp7c3SPVco0UeP9W0tTirt1COCmj8pm12PnREhkQnuDCxE7cDbbiD",
-	"N+wBtq8T4/mma1jApDdncr69U9pbvCpuZ/uHRA3uj3OWct0GWKhh4Ng9uMudArnXJr5S1nX22F7JQpC5",
-	"QUeKsoPwSOZMKD5UkaKFNfWhW9G4kvuUO7CSV7WqfLDL1OHC/8C9ZK2j5Vi3RJX1QR4rHWQsMVauFOkV",
-	"Jo8kxAGKJISlOeosmHlz5QGcm4Q00xL3N+4lmnGlbPpLTGIeNRGYkaM7p0rFM+lXShIwEm5vKEfcbAvd",
-	"gne4h3/jN+wHxtIBHU7bQYdavL+erYoDTxsXZMZFoTG+kqOpcHy0islWogU2Ub/tc+q7ume2dC69qYeC",
-	"6ahVqpt9drP1ryxWl5sgf+Y3kdK8Ee53c1njCGS7lzZnNI3AEryGbH7MlkAibaC84bOScrhN2irZOXfW",
-	"UulHqfRbFzldBfwCrm6USygWpmJJhoCtAPlT39qG+2bmNKdDbazjMpeXpBICk9CTb+TA/zBPPaMDlqHf",
-	"OZNizPJLYd5iiyukMO8zkiS4uHwMhRGVPmrzosS2+LMmvG0bb5RxtUtOvcNLkX8V6Zill2KAcWx4Ut0H",
-	"QgZLsGbsNa9fvbNOWyzP8En16XDn27q75GBNQtvu1bfxcHRlD6KhKLAXrHF0TMx9Zqkxt82svgOba0Tr",
-	"4YZv165+XOs6Mgo5+0iHuqSRmOuoAcjsh6fhKu18+NRP9o/2b4ML1mRg/xjvUfiesWm2xB6Ezt4rW0bx",
-	"GSP/loLtkl8gcsmoULZRYaVi4vdPvZQuoaPzDOwkXZhjtwD5oyeFObg5N2d2lMtZAEarpeGxL477fUjA",
-	"brQp77lI5aK2H3srmDIR3vqj7cHSGVN9EyBjrC37TrfZQXU9QsIBsxU5eKwTKFR0eGXoPhhBETQfTohL",
-	"e4c+oJQrRrQss9WpmroGn4ItXJ7zij5OM5a36B3sgibbivCctztCez/KBZlBv3hIyV5pp7Hqat1Y80Qr",
-	"XZO3OcrtlbeIMXKVywL1+y11Vf7aK8ShaGgOt4ZgHGZStfJaDrfBtMZo7aKaQGVBBSWBt0epBGr/4r5R",
-	"nxHd3Gx1ZkajAjJr1q2pJh1tVTDXOB3Mmb7y02pRyJVRpa8coHtj5/KctcR8mTRw8b+FiwAhZpBxNWmJ",
-	"KuPueYjyGSOHlQ6QdAZLy7WqLmZzsmyikl3T1OaFYOfPXdtLUfk2k41I7B/2jkYkljM0GlLa7iXvKvc1",
-	"fNVdqgB9+4DtnMpbt5rR2XYnAJ2dpkbrq+PzrPILu6GealAB7ftt2samFWOisrKtTut2Q9k6EdcQo9KE",
-	"3TgY7Y1+RsUgC/qq7pRcM6ny5DSFP9VGMLcoGlPTZgugi3y716dAjdZce9Uq1nEXWKKcj/jQx1/biafz",
-	"X88sXDaRwmg/tlSFEexvb3jHOK7TbKiBDWFTkfcn1keM/NauYrCxoQDyylJF6ajgGdVZSSgeQz4WKkj2",
-	"bDjKCIVFZd2bORK8bvoA+m4XPmv3rHcruvxnyvgKB7DqXvStQpu1NWqv4FURVbdiv9pLt6hgm3UkQ09X",
-	"nu1sAbJ7WEXljlXwd2GzjRM92zDOtmxwKy8K8j4DnlPjRsMK6K1jXCFjCrb4rvxDaSPHw9NxXw4CT6ww",
-	"kP/mbNFcy/Ss7Dapn9N7RanWRqc+bOSoMPhOuWpqxCPGYVuUr54Kwt2tRI6ImXguZ1yxXfJGK0wNxyIv",
-	"BBkeLAnVmg6nNjMn7AVj3abgEXT1HWbqNFvQnK3HPnDhWJ+XMDeU6R5T5CBZJ3T/6HmAST7iGXMdkCBf",
-	"qAmCsB3SajSlVVcajP7is5oKUrc9D7HnbQSmG8d21/sbC5jaItpSQb1YBb0IIphBLQ9klA4YF2PE5MEU",
-	"MB5DX7sLnsM9QphBokerEOYbDzXb3V7XumfHkpq8VuvdMeiFV76Qwub7EKrJPGcKajXRISgB+JAouUt+",
-	"LZPTE3eZ6x1h4XW4Itj0+2Hbzzg9p2wwHsN0iyTIxbPc79Xrt872cUht6KHcvA7p4ifG5v+TUrBl/WGR",
-	"Olz0n9lI/1pErJeWaHGNAb6jRH4XxLhmywaBTzfJziKfP3PRXvQmPUhRbafUvLJsb7AM46m2bj0nmo5P",
-	"MJSWLRG6AkG8rD+nUsuwkhFwNxCilkFCTceNAICaJTPBCnZI/uZ5sbipXXVwsYBzdiFJykdgpWjbykrV",
-	"ellBISM0vGgcUHU5y1us/V/Y4jRjeatWj85i3+sf7vs8AaxTz/UOdr7o9/deHARZoBCxjGk7H5IeDzS0",
-	"3730CjVXpyPPczlMi9n8+eEu+8jAerBw1mgf2rYbBzv9/Yv+i+O9I9uio7Rme74fVtJTssiNWQyIhjZb",
-	"WbPhBFpkwIAv9vr9g91+fw94AZq3gVJGzFgs2BFdTdOPdC9s6esoMZobJNaEGxFtdwjTtbVSHHz+8Waw",
-	"TfhNsK+f1peKbnnIFtWaVzT3Rgq7CtoRtHGp3MXd4chnC5czp+scL72t0tc22e6vDH0rm2ejI7a393rY",
-	"AVcoJeILiXnwfmGLAN22ZW9POErOIMUun9id64NvgNejKf2vFTvI9rzrKueh3nTf2mCnKSWv/TttS7o9",
-	"32Wu993efn//6Oiovwd4htizrXf25vzXamMvs9Qlc5nw8aT34fbBWg/OuHBnp1mTn1kU7f1X4aHbEbrA",
-	"1kCwDHrVaEJL5QCzoCCv6YQIBi0qXBmpnReB18QybsIcm//9X5eX6sN3/+U+XF7uuo/RjJou+4Jj0UqJ",
-	"w3pis2zq2I9nLqnDZfQrwsdCAobF7voWi/V61pWHTBmbEy0dHG+uEqKljFdvffle4t13EfctH2srBXVw",
-	"Y4lujUwuzBqZM7QKf9i4O2QtGXJ37/nhOrpVtnEqFAvNIDdvxD+ylGRcMAs0ICT8tNo+NVjly8vvft/b",
-	"eWnROp8ne4e30XV1jR9XpDTPyagQAGdFbBmoczKoYjghVBHDeVbrOx+4aWQ7dhPHNgn6Ijbsh4iS5wee",
-	"s1cuFNNU9jjE4ACneoUZ3wFVuO7gwK/XDDxMWmsMrWuTw37v9fdejJ7TI2aU6f7O9+ZfL8y/+uU/oJeG",
-	"6vgqYK7PNat5tOF7NDO48j1zsS9ZJsUY++d6xkWWTDe2PaIZa42kVGsF2ZFFPUMYkdO5IjOaT1maWEye",
-	"oSyEBsA1D9Pj0NQpYpXaErwY+s89ImJ31trWUJbDMj11KXxtSAzmjfbYzrfmDXmRMdSzYsDOYMyjfrOQ",
-	"+VRpzC/4ECKv9mihZalSvS+vU6BEiCWkuEJYacs7sJ65/ng1vdITJq7se6xG0JOFBn+lf/M5VkObl0KL",
-	"x/Uq2gejIOiFvPIYsMb2pGM0M9MCR3m7qsLZ5WvsqlAOE3a7R8Tt5ju4+rY2vu0G/yqDwvfGqejjmiYf",
-	"wyJXGOeCVHT2UZM5HbOg+Nen+DSCYbDHNXJKvQseG5UkRrypuZwyAQd0nhuxnhIuiA/jVsNp6ILw+sFL",
-	"90+YchSm7gRqwq9n5z/4qs7mmTKnYkn+n/NffyG4krXgHtDxVWFM8P1+/zAwtcRIgmveOhHOCzXnQy4L",
-	"BXjQOxjDAx/KaGcv5Ddgzxt735yf473nL4/2Do5e7u8fvvj+NrKtb32Ydh2qyfZ691Vkk/cT1Fgxjovp",
-	"61zZ4m+jTieuKoGnqGJDubDHogiWqJFYM8estM5O0xmsjzW9qP0TIxWOU97ermKsVPO2Nnn/7LJ16P+z",
-	"S7ni/V4DeRHUoWPoSEiNOEgnRhQHQEiFYsZqsFthT+n5r2e45A7sdLu3PKqCQljLvAF69lxb1/i1P/sI",
-	"O72SQR7RitsFlpKeWirNZm0jTPDQDw23OMfS8o632LneIx43YzQbS0MKRibFjEL3YbO6wN6ocu1bTqDu",
-	"HkwMa4w3WdC3Lg+o7Nl4w5TmYwfq4TNHez5r/SrsII2p772kl2IfrVVgg+8bNXN5a3NnultYbDYGxYjr",
-	"etxFTFKfF3snIIr2nbceKpDlbeQ2hu+2oJZrRV820tqeoAQhrspmdBbneiszPly2hpFnVlWwIMZzOmTV",
-	"YL73tOwSVyfsnDoJ+TfLpeFrfQceiBgXADgZCdJDvii7Gtl8oWZ5+oABtOJ7+lEuoKSQGB5g81CDIDKU",
-	"zIEsRSI2MiCjc8XUCdlTRgAc9KGPObieBoVaXgGw6JVvLdYElwju03mJbuaIa5tLxZV8XC2wIqzh+yZ8",
-	"PLnLOD3gjTLK79Ve/8oI/PVVTS6BI+wP4CqYNfNVzG5tDSGTUZG7ZhQed2eXHFXdgCfQfhY7GINjSsgF",
-	"gSbFhqnPmQgce9aLVzmy29bVo0p1RlslVpBRz/2UN4MMBbBCXHuCe/68pLhKOcTGAyuKLKMDo1qg9lxz",
-	"fweu0qYU1PTarDlhzljKi1mzq2NKtmHUji00eZ+tY3PN4xvfUj+nWwlKZXJxdYe3GfWj3RnVuWNBLV7U",
-	"LBJvRUOX+gQCXcXywSS2gYJYQLX28z5ZWwDrFm0JZ36BkLERx0GnIymyZWMHW0UkNymCMgxtW9s7QKzU",
-	"5VpggyJbLtZ4aC4hptGoZDRq4lXnmZwF/gYv4oeZHE6rfoCVxmPH/f53/T3sQHYnbdD2QFTxkJnh/yBG",
-	"rJoFKzihythpNhIGEQb2UT/cpt7NIzljV/+OBkjCEtXW7VmDTHpIgsetDd8XLKk7H5YuGymh9gR3p3+W",
-	"+ILtEsHf/XBGXh4efU8sQmHNveFSNmA5XaGvNedvaGYbIOa5y3bx1zuwcptq5RhDAlGwhKDISkgGVQKQ",
-	"4GeYde+ZCgtDlQVWPtzfLxNWfhPzXA7N4g8yRl4LjfvkyGkgC30M4bzVCMm6JuHvw6Ymia15R0flqvMh",
-	"drzcCsSIENG4SxxdeEnlGG3csXUz2D4ov6r1UYHDz/5KuLDh24FMlydu7jSnMwY/a4XRchCnhBKVUTVp",
-	"Ashajy3Z0fg0oA/bqjRjKTRKU1v7U9tBrifk6ONHCwkAdGrMpzTxsVEHHt+4l3tR1VeOKn7Yw7gb1odI",
-	"IjIAHkm4gKJE1Sjm6Yok6tEuCPEHpI599+wblPkRIGGyBnON1zn4NBpchy08zfEOx4Xuy9bonD9ziKnA",
-	"3dDz0znim3tuh7qZrxuPohBjNorzcFrDJWg9n0R7/G5vfcsV2G8rbrZ4ap0DOW2RUeZvaQEVi/es4YrQ",
-	"wQGLwF0fB2zqgNG1uqbRCggtAiZiVrrFdFNGUwfm2+T6ZlDN8oblUXDaC/Db4CsttFUJvOR8Keva2yPm",
-	"QYvJVazfVdtbjnQVxxdBZfA128v0tQ3EbaXDGMoq3FxSTrBxwZ6EM2jmK/eHssODbqHl4kZYNd95CyrP",
-	"/etpVqmJp7bfhFXoQaoXiuVNWgkEruPqkyGrKCFqphJiFs8Yejmhc97Ev9+yTX7jgFJ7GQcQvKXjeAI6",
-	"aEP3sdv2zjT3d2zI+A1Lfd56JOOlUVYucJhCD+WsEkUZ5sxmJdhKXshVCVorbN63eqdF+wKLZBBV4jyq",
-	"SZssDmQbvXfMgkgDGwRFyR0mOhphJ0EImHKlQZuL1SnpBjX/0VojuLEZSykn2SlPqeDBrAkVNeEL7Ian",
-	"rkq+gUbAPs55zlQLIdJQ4q3S44xDSA8ByLmaXtHhkM3xbyH1FZ3PMz4En2sDWPJWUPkOmaVNIj3e0ULr",
-	"6UT+taZC2r14C3AWSsfU+Zudvf7h/k6/3/++xnerCbrnb3aC1NGD5IVrEH+YvIwkka6ZXQl20OXECtWq",
-	"wLnsu9KjlfLJt3SZyyzDfmMSBBM2MBFSighfChu4fLb6Sf/SlvWTdp06XfkyQNRh5arRrQYFz/TXXrHq",
-	"1qfTJQdPyNk2jL9IVqXUkK+UZYHgHdrgIbTQyI2oNsqXZ/K9nCmZ3cRyk/FxTRYzKjT8g1dlBgz9ai4V",
-	"1/yG3UOhgSE23anKsna6YZFM2FWHvW1xX+spF0lkIm+0yxUGjU+dYAdnIQHQlszMIJgqY8Yrtkia01E7",
-	"3C53R/Na/8+Zg6r4uB0+kb0hZmmdYvZTxdoLmrCUzhlKYFEqyTxFASI/rHiJNl5pnTMLyGmqQdOqlb5r",
-	"uQMhg8Vy+1IdQ2V/k5A8mp2dkrIf8tjEgcYmcn07VHuiwE0P19U2UtjUCiSH7TCA7UDNVs99A4jcx9SV",
-	"Y2UC7ZCaYvP/kpBN1Wk8AKW+8tUAdWr8IZcz684HDHKlTwyHgcAYzYBt22gSMO+kei1J2ZCnTO2S60qV",
-	"wbWh3dS2yxUEshwuhY/3UmWb52PVJOC6+15YCMju+q1ZnkDVFP9dqWSA/9Rk8EFDZb+2MJ0u+g1vp3ii",
-	"tAQWj+1AyIzybCA/Iri01YjQ9aRZzo1Sb4t+Vitkx41Vn/Jha5MbaM5gLI26H9i3N9VqYJW6XvcokRsl",
-	"hs9mhYYgLsNNqTWdAo3GvD/iIL0rZLffjWZOkU2giDwoh2sMRCh88chm6XE/POZW/fw+I3TxnZGF2+eG",
-	"1CVYCWpqt2A9RGsVmbUOx1rZmdqitzhnD8HhuBRdAKz68TVCDX5cSgiOvK3u4ef7JVWOyuC7JI0iizbC",
-	"SgMNpIlq5gUzbKQ3SNYkMZcYP2HQxtuYPqtif5sebfSdSOqhTUuBvD6XUoGmrdJSQpGdLVXZrafHxXv1",
-	"52sE1WhNl4kT0nd9NtcaBtvrGtJS24GJJoEV5ha5IVfBbe6QcM7B+d0ypezvzr2P8BouDoH7pBXJuZoS",
-	"575xEBzoJsMqIkEgGLEkKdXMp22WUYHqPbV0tTLs0Xvr40fgqCJSkH3yd5oPJ1WfVSUeUYu/9PK9iE/x",
-	"PqGV1fI0Ua6GWRtAKZlJpcnB8yPIWCd0wujdG9I+rhBMvhLhauOWXQFDrkU/3FybnRhL352emFJNKeOv",
-	"VRAdn66PKf5bCgTXDNwrLt0NfU6jvckyGBm4uPiMEarI3yTgAjMF1RV9Zbs71WqPypDR3uSgP+urkH7H",
-	"cictfOPcGn5vEER6+rtFdHl++/Tyctf99fL2m788nfxn9h/1n5n65pvvGoaTXpWv7G7ZANzznT8CTe1L",
-	"H8g4NWyPZktIVzSKp7GDjI2ptMxYLIpUnrd63snyhOQgBZTvEx0irhjLUcssBcifZAU6td3Ji8c1bpPe",
-	"BR3H6EjTMXqrXZO4Sovolqg70NNiQ4KdS96tlhNDHVAqIy7uFkm1qVzX4p2BU6ARKG3Dzv5c1DrdD2S6",
-	"vMp9Bor9Qkv8DpQHkcr8KpUL7CXxL3BTIAD8iGMLfPiYzzy3T1nGb1huE0Oc0wduHxXKfW0UN/yEZYS2",
-	"AcZIN2qmD3jydwK8Bx85rIRPHPbPs7vRjNtfoMOqs5MfGKj3yNMw0oHlnDZVJsTYAmhtcfzYC4MXtMgq",
-	"CKbW6YJZBMA3ryIMQpDTi4vLot/ff372E/G4gsRWGHhpcrHXP3oJGJYVsntZkRsXNtUgkBoHt2v6G15U",
-	"IAybtdQJZrI9af2CKX1WZtS1rA/2iF4ARecQvU4IhUomY3doqH8ngyV2Kl4aBshXkDzcACxy3jokv8bl",
-	"4hFHo/k+KhGi0CzrUNcs6W+TAHxWy0xZg5V6J53ZPD3jgr0WOl+2rNBofvabpKkBfvJKSod2qUINz3Nl",
-	"Ol0e6Xi1w30A9S5sL5U1sBrCMvwwi7SR8neBjVA6mzqErisE2AgJZmv8N8Q47O+8pDujD59e3D7d8X8c",
-	"3n7z6eC2/HtvP47J99/ADNropGNQbbDO2aZ//CIJHWp+w/WSQLcv5wxhsWyb8VrdqHn6R43Ux1hr1yI3",
-	"w867w63GJzZl4VGmq2bqs7Lc9x7YoIW4gcDj9SiXs2ubx2bL7a+1vE7IQELTaPJHQXPNcmWjNRNZ5LsE",
-	"wEivbZjR3YaP4pqMJUKEu1qzSwEwXCldnpD9w+N+H+TYhBEo30edPaVLDDzWdHWAzg0EtXdqbMDSTXoK",
-	"eKYqRL1hzMZSku/bA9MiZu+WHc3kcOqlgGxxed17aBbDvhOe1OyIWOro8Ii853qS5nRxh0SzSkqfzTAD",
-	"A9jYHgRq8jcawa1ZSqucvPrEOlszCGoNi5zr5bkZLU5rwGgerfcSRM6p0Ye1nDKRkOvF6OqajKStohos",
-	"yeFB2CDeEDs81vBhfKif70TrOY7AwbjVHAlutJjYCuB4fMTQfHeD9lHaY4QSgQz9jOW2YAk8GmTOh1NF",
-	"Co8QbCvgS6fEpfBNpuFLii2oBww7Cae7l+JSfPvt+4kkS1kQmrPdb78lr29YvvTVyEOa5xwQL3GiuES7",
-	"YPQDuBh5em0HdJ2Q64zR1PzXlYNef0MUg+KzS4GDUif2viC7jjy9vuFswXJzKwYDUvwDqhHsQzQg3sqF",
-	"cHcZdZ1rFTQ99QgriZl7+YPF90G1nuXQvUdIDY/10HQs9S0sMj5lGO9IJcNqGPaRK31MDvuHdtnOMOXP",
-	"LNkpefvr+YVLG5ky6ImhmEgVUd5t4ldSkOs3KZvNpWZiuNz5iS2vd4nHMXALD2eTFGYhkKnDr1NAy1NQ",
-	"+I0uEVyFYA4UiQpKoeC6BXV5idwML8V4ysQsJFW+3meRkMVEshuWX7r6FfMb6CW75BTeDBP03AOxiKBR",
-	"WFi8bh0bGEk43N93N1shZDbf9hWgIr0UNul1znIy5Sig/BKI1LvXZA6XBOcieLulB1n+7iJi9oIpW+6S",
-	"t79dJJfi1eufX1+8hmeb4ZiNC8rHzU6ncliYk1RGUMzwBWMpRKOOCeSt4f4AfGHG6I0ll8rKX4qMjbSZ",
-	"/1DOZvBGGaZg2D1TZL/f93E8s7xIKiniUO3398MgX86GMk9ZStIip4NsiYVuPDP6xKUI7gR8TClhkylZ",
-	"yHxq1k8hziK6MA/7L3GKqHdCmGhhgc/LUfojACWkxvrFA/AayvK//RYWro50oMxR6ZOnM5oZnZylAISZ",
-	"kBlXypyGKVsmZEABT6gQUGpW1sV/k5DD/h55KiTCICDT+Sa5FIf9A/L0his+yFhCBoWGgRlaWMoiJ7nM",
-	"GNx8mMDknkKtk224pTTVbHU25vq9A/IUsrK0lACPBO/aOzJD0DByc9X+PnlKEXHA4xmckGuEJ7jGmn9A",
-	"k4WHHpmhQrF/uISw4yeEqqmlIKj8vxTX75jOlzun5q9rmxWlvrEr/TOfcQ2c5q8y5Ra8ykWynh+Sn/hf",
-	"E5QPiuyRv/O/niDsqDnY6L/wYa99krEblimSMjbfJT9zZbOeckaR3i/FNYK6XgONXGfm5dfHUDKGggjm",
-	"8ESRa6NnXhv68negZgskhmxFMNQzMz5kArPEHFjnnA4nbGd/t287EqLsVMfPni0Wi10KP+/KfPzM3que",
-	"/fzm7PUv56/hnhIOoBSpQYD3uLe328fL5JwJOue9497Bbn/3oAdm4AQ0AqiFv9l7ViJfj1nEm/KDlaDn",
-	"v57tktNMSZLBusGRH8oiS7E/iuEf+YxmXLH0hFzbo3CNmAGLCWD2oGTkUrxJe8c9s/6nrmuxp3+H9lHN",
-	"6TJnHffYQaoCRUMlt7nij4KBA8KuL/zoNBXarPUI3HJ7m2x6uVVIzOuhR8ja97sOIm0GYHufbB5Brf4X",
-	"GRh3wMDrxlOChzYaj8MNXx0KoGGAIY89/Oyo9AZiWDemuYd0KAe16nuOD7SklmdncPp6Da4ETgI5Mi7n",
-	"Aqh+v993zdYcyDFGqc2Un/3LGgMtNhIypUALjkHJ7yIKAIQz1z3Oj+/Z2wCrQhWzGc2X9uTYpU8sxDRk",
-	"6IL0hW7dY8DwtkcboLlt27Aouj21yHegZoEQ9L0UgCiRGZbdcK4rd1SUAqBIWxHiFZFLgRXCjnrhPTC4",
-	"JLy3CJUv9wzbaAW1RJBTXJEpm2urwA3pzLLZKnex1c9YwLzCX7aQSqCj/sSWlmZAMfurTJedkYtvKnZb",
-	"NSWtxR8j083kAk/7ySgUhsr2ESC6wS1ntpT7/qT5I6jkAmw1MNq4IF5GWd1XTShCwdTJ9DapSaVncqhG",
-	"YAfHyZe8YpphE5AfkDrJ02uPLX5tlMvDb1AYe3ZETsWSoGoc4JN7qsrpIrHNEJxK4GUZxEjAeABlFiw/",
-	"dQJ2mD0chKdO2T//8XRn/+i5o3lDuhvo9Fcz0S1isER1rYkBAN8UQ5YLtVUCVKmsA4mA+g4eRBCQW4Xi",
-	"3YawIiQfxxku4fH/fIfYWNBmfoTd2H7w20/sJ57eBspkldj/xrRjyA8rg2Py98I5kroQwe+MyeCY3BqR",
-	"20rkwLDfvMJGGpE1fZbTxVol/dT1UMcEKjC8QFfkepe8khavEvwpGMCNb8s7utjGg95DL86gStS7505C",
-	"TaTaJGwNQygTUsudrSJ5V4BcY3WGD6nM1U72KjEZlp6QwVIjzqX50DlpPVGo9JTKzoMRm/VRNrIEo8bc",
-	"mX1A29E8KhUeJ7FOh7dTdElmAE5rTwHPHeR6Zyq+3REyWBJfW+L23u3WeuU+2K8nimSMpti60PmnFerU",
-	"VocYM63KPjajnHldoxAZU8oBgI/5DQJLVfcfhc+Z0zIepbqNo3sFuV6qmbje6/jl61hJCdM3YdQhqP0s",
-	"hz6ZOfZoe+kzf519+L0I74JOGfbp9SrjKsmtco1nn5BaNsr+s1IJfdDTu22Vu+LRm5aoNROEO52e/SHp",
-	"zYu7nel6NwfbwcEYKS6LmvwCBS6uz2CCGdj/BqhEkWK7TYTzvxQBnD9K+DmgjkNHCVVxlgehBEyjDFsB",
-	"IK95/eodBGCYdV2ZQQ19m2gVs49+A8/BWWi+PAxfuGD5TLVQ4r8yep1ndGgDNVBoPM5ZGeS521F/hhHF",
-	"naHEhkVRrQFDqpBSqOaMTpFmXFzC3ApQIs7dA+Xj0OvdNqOIaqtn8OIzmbIHZSblW9ZsUDgNH1Yzx8i1",
-	"2OmI04Ctb96BzVxyeQNhaVhVLWtdK6Dl3wOwpI2UgNvXRHf06+TRZSDQbT2Zgi28J/PYgUyaS1KWJpZK",
-	"4AMbQrtKyEx18AI5m8kb8602Zzm5FCvFdZwpYoFF0JsDpXUJMKaAEQGHqjyxbLVC5hQTSOBnVczAp+QC",
-	"t5cCfeHWkenaRFtYyYwrbS6/KFvEQeSVzqDXZgZ1FVKF3coAomERPhMc77BWdMaMlWfe6dHAXS2G6+Tp",
-	"T7yECCgqrrMYpy1VeBve/zMo8jiVteq8zWPoSmFfTKTfJh8TL0+moapiDkz3sx9Qe5LWqmew++6ih9wW",
-	"fMf6IElWnvqKl7O7wEnQIcO9idcajjyQSrfNTltrV/kmZY81juFG+LmtqvC1EQUKf+6CdE7TtEQ9bq8p",
-	"WULz7tGUZUyzLeH2i1oPfiIkmcmcnXjmskTEPFBCpozNlfNE0BnbjcQajDQriam2LYdrep1YKB9IwAFx",
-	"2I1eYx61ZUnvd+IaBI/x3eAJ225xQTaT7VqjrZU1lgJryeELNMggOIQRJtulEnPMQAmAFBuWe8Vlg80T",
-	"7NOXP7P9r/DMVqweGhDy/c7vM1vouBPk2X9WOt0qRkDBzPl4Yk0TS2xoe9lRG2qGNC7n2asnL2IOIqQo",
-	"JtjECdwEENS/FBMqUsg6PbENXEb8xqbW+TQ6ePeEKgRegF5ZkDRitHz7I8vmKnau3PFIbBBWSLxBFlpp",
-	"CrHWhChNl4ooGTtDZ7hHZx6M/UE8B9WXPMqDlKCXxa6vZzsdhgn9VpdHDOrM7+RSqBw0W0HMWcP8tL9T",
-	"nhlDkn3U6BeD/lnYzyZIkIbKRnuBTFnV9JxjezE0QW3KW9jx4FIYLd+2rgBpuM6WwutflXP4uu2pynSW",
-	"6xT4crodWlW0pCjb5NvSGbIbqsmAQf4BhDy/uCrRnMANIT5iMfK+vrQEmK8qTz088Iki1+VRvQaHnnVS",
-	"OQfIYGnYEMtGJ5h5DcinVku6FODO8eaeZVVc2RKABY1mzoTlz4/UMAqH2Eg47Hd3XPG1Z2Zl10kI22gQ",
-	"K+vMLqmO7OxzJoy1BKkA7iXyBrq8ud0NWeo9pQRWpz9ybcxxrBxMBJmTCaO5Iop/JCkfcyuOsL29nrCZ",
-	"4XO2KAXBzRLbO1Ok9gKbbXkprmv66LVRqLyKlaMSrGq+6cg5JHc6htUi1kd6EKuDfIRHEbbqoc4has4d",
-	"nj+W5g2dGBszDwKHO80ZSXM5n1vPeuA4NQaEkOCiB/w/mbPEBpHkDU9Z/kRdQg2NYNyQ8W5A2a7jeTVf",
-	"Mux/DsY7ds7lQOO2gkPmZECH03jKptH7Xqf5WTmB5t6U+qS62GcI2pvh1r3OT5SLuToX0gbn83b9GmPL",
-	"1aAt7C/RMvGN5SDFmw1zplVSamhOicAsMaWR25jNOgwsxnB1BIsG/16n+UM6qF+/eneOvSk3RmVxZTuL",
-	"8C2s3YvVYBVyxTc9wiQD8D8OpVBGSTfqIeiF1397fUEc52BpvjPPZVoMtbqOnvpLoRjNylPPc0c7ZEiF",
-	"DWINbI0W1AmcuMNvnmq0Uzlzno1gvZDywpcBqsDy0nnmSoZjptMJs7D+DTf+GV26etJj4Elh3aYdf0IG",
-	"VDHy27ufzUNuaFYw7wMR0j4qAR28UAyXfEaX7tD5xxlaJEf9A2OdmrmE/NExmylbQg8081iaoRJhzmzp",
-	"CcL3c2V7+ELtHGruFhOVmi2+FNfP4EplJcMVT69jjPIcDmudS3Yv3V+/ehe+5DO7Yczh/Eys4pzpe3D4",
-	"LRL9GTDk+6rPzTTiX8q4uIuXwkk6qcoK7usyNskJPO5H/QMHm2vLNC8FsgazIFyQ/b6rLY36C83kDbVK",
-	"IbCk5IGFzFp18P2EwZHmGiqXQxkaMj7DHVPZifaQL501b6deTSrZIIA2kRSAVKQ5zzL1eYjq1zkTkBZj",
-	"gVHLMm7HUSmB8ZSqiiuiMyvsEBOwxbUmUgzZsU1I8r4/jin20MhWehcjurYBLAB84YYWdRzVwCHWLFzd",
-	"jNIohGL8U9Nc/8Bz9sqM+hFHf8sxfub47xuHvr+GAdvtLg3YLjJsu7QNG02ADNiYG9LegGrwKHKH8yX0",
-	"H65mvZSwou34x1juZPxmfWbhNTyYDjJ2fQxYI1AoYdjigNlTiRpXhCFQjd3A+YydkGsUC7YR1fWxVTqx",
-	"c7gU7ORSXLu4ybXnCN49ckKuWZpfH9csG5RfKuSqsGU2pIWLVFVPhVyYd/l2Fh4S/vqYVLHg1wmwv8mf",
-	"zZI9oOSyb4iQq830hLl7icWVg73oQlLBHA3rBAG5QmYAYkHGkmS4CJ81wwrSAnd8nuDnEHlx62xdguUu",
-	"+aHMxzZakh8rZI3mKct9FiK0HrBS89Ij8xKawSqf+L11hpEPxSY2LxIaTiqzF1Lskre0xNyyUYSlsjVN",
-	"CxrVx+CWN341H0Z0VUC2P7PZ4OeGg4hrgq5lnNm1TuJpDDo0WqjsqqE7KO3c1rx6niHIe5RRr/atL6VC",
-	"tWF9QvgogI2yuGCISU8mdI4KnibUAn5F/UNvzVi2IYrYnFr7zJNSRDSqXAwa/DQktKB9UKSCGg6FH4s5",
-	"odVhkPdOXxVEjkbGikfTqHLMM2kmYGRaQhZQpwm9UhC961KYdbW1HTRnRE05eFst3oMcTp0ttktOEX3R",
-	"4XqAf2UB4OoKykkEaLsnwXCGEykVMyf5PVSggqWSFSiwLKCjvZQq8n/t/9X2fqui7O7t7ey/vOgfHPf7",
-	"a1ae6nq5aIi3W8M4/fDp0DWH3i8/XLgPx+7DU//pm788/ed/fv9u58PKNVGQ5wcNuL/N2Q1niw21B+bn",
-	"LriCfRMEmLYobA8oQN0od2jYonYtR5nRpeNXocyBc13mIaHP0aZ2oPLkq5dtM05nC6K+l1W6Ca0wl9V2",
-	"kg9IAfHmo2uypu2sInUUbjUMRzCThHl3W5uyvlHwF8qkXue4fuMEqmFgUGVtdKOaeDJ0YnQTXLhKl+NV",
-	"oniV01GULB6rsR7piPp5jfZ4R9c1bM6SdYKYlXiAl6yT6CjsXFnzXAM1aEjK7TjaszRf7uTFw1kHoDIu",
-	"AIkL9QmjUfneKJAsjjCoXnOXuWOdaemXtbpIjNqX7woR54LdUyu+7XNr5naO2PZsnV/GtlcrLV1EF+2m",
-	"1kAFgdxVOrT7i/14uyDKT5b0b5+ZA9ZBAk3DTndevQaY4wguyHqkoPY4IZtFRs1WPnatioM+PyAVAglS",
-	"qW4+R860zsJ12TZMXApIf8YKAGWNb8vXrHkddQXzsfiyukcjJu1aFXYQ6jJ2A30YplzMPqejBoIAWO3p",
-	"cYZdESnXNpaO+cSYgD9j1EZxnSqKfkygLRuOxefFs1PM/P7Hc/IAnpMKo3DZAqEshS3aRpFhTkSztHZA",
-	"3TRGWeKwrKsZOGUORhyY53Wav3UvfNigpn3NOjvlooxfKuwrJFKZd5Yobvu+la/wIOvGWJzQm63S0tcI",
-	"bKyTfeOvagJcW+JjOOza+YSqtdix8GNjx9JbuHodaGz5ah9uBKcRiJyUPVFkJm/WjkRjZ5uGqc7m4u3j",
-	"AD4OpdDoEPssHrbYGL4chu7KzkgF/Ukshjb617QcM5+n1AjzGELUXMzaDPIsuKcB2m8waPgFWiwEGlIF",
-	"/wUdKwT7cjjQAjNV62/ZJRcyrMXGzggQeJhQY7evpQ3z9Ct4+Sbw4LChhpry+Y6cY9eQHUxuym3PkAbz",
-	"xiSG6oRcemJsgKkN13cztq+pSMhxxnUCwHPOznh+WNVVxl8xpaiOh1xy9/WoaTaJJOhUAHp+Cb9tCDRo",
-	"wqE0YC0akbyQ+XSUyUXgrieA0274LqIw+R4Jl8LC+wW5KGWow1y2kLlNqzSCDLGjI+qeGa9PIni8Tqdq",
-	"nsPjSRBxu5xUdpDkhRAQs/7K0kXKHiBlt4yT6tQswQa5JNgfa8yF62+gHkMyiSHs8ByuOccx5e3Zp5yN",
-	"WM7EkN2u1bAvnFnPWBWTiirFlILwIvnNtesJvcOMlScVOsv7G8r8dg1YQGV3npzdcDSRwaUsV4Rn7Gz/",
-	"jengaD84095k4bu17RLgdMvOtmVm79yeV+NMUap4RodTIRcZS7Hp7d3f1MyxtEsA2AaqkZXmWUb+KFgB",
-	"eRNyvmq0nQaje6Q8PRzirWXqbZGuX0nBeiWH3HzxP2DBuvAsUdvNqd7MO0gqrjQB4gLK7kLbEXsaNeE/",
-	"z2h6wxXb0YzOHpbSovhBp/D2C/Pyx0pI5Qi7QlD/cnTlU9MkwUbZFU3Sey817sedyAkk9A7sw528l+2Z",
-	"l4/rGiGPEg8TylapDQb3Dze2x0px1VF+3VSHkyGU/FGu+p3oCnP8vig9EWwmoRfScmaFGUwAVmoxaJBX",
-	"zwCHWkXR7E/tTB4r9dnhfeVkZ7bEilHhvVeVlNAgsHxXmlTTz8To6mX6IY6mxQHlgHeETd58trm1l04w",
-	"f8+W5jtFwnzURR5BSz9V00fPJIMhfuWkqqaVek7PKR36ccpomnHB7kylxvz7DPT5AyK8emBvpenS2u8A",
-	"E1jB8wezluuy1gByXJwZGiNJmMWjpUYY3ddNiO/AIVNmdpz/egb13uqOhGeutSvbPeW90SHWyHpWdmYH",
-	"8Vh7Ptjhff2mRZkWb4szsfBb1XKA2tHPPGOa7Wiqpg9DRa+xKxoFd5fFYaM27GvbRZdNwXW+dG3ZI1QG",
-	"Q70wI328pFaO8eumt9cI32T2rPRQ3pnKLDhR2cG/ezp7b9Nq6p5awCrThA6HbG772+RcTaGjThQi1yE6",
-	"+q78j5TUKqP8uonNzIIRmumJLMaoq+hJzihmbaC3dODd83ekwgZIkm/Cnk4ltrLFg9wlWN84p2PmmhpL",
-	"EriRHWJkNAPnzwIC+QXQH2cBpmeCLvRKO4ZKvWEED9LoL18iwpByNeOfwS5ILKAb4hfgrkbytu1oHilD",
-	"c8P7E4hNQbi4MQbmGGtrwUcykoUN+wFnuysTy3mW7eRsLnO9sTYK3RKuunJEqzVAtk2d9bwBQDlTJMU2",
-	"kQuZT3d9trLNGBOSgIYGA4jWRQH6wzsc2YOm5pevWROpxOVJiJJkRHMX30YchQlVZCx1t6hdNFgbMmPU",
-	"iOT0S3Ac6NK6Xr7FYtl20xVjvqTb/O3j1sdBPVUZ5lZkwPSCMeH9CQrzJyCofSmQJWMys6PvXXJu+IYY",
-	"Mk9/2hDYhN4wMqZztQ5G+fXN199UEuawTmbiBLtrb1IGnJ4o7NwLmaf1viafjyw/zlnKNfsskhBh0lI6",
-	"A8jZnGSMTi3ELdY02ayeKp29dkN8pOLRj+/rirS/RTaCBe1cT6ooh3cUguyjZiL9knGqxOOQYXcWLNFw",
-	"oV9z/jywhkV7ilEczOLR0huM7uvWxn5mRrRUo1M2NBUCMUKlzR1pccxv2M6IsXRAh9PPQZKJbbZhnSkR",
-	"VYzfsB/cgB4pdVXG+JW79KlmHvLK53ksqALneXbnyKel1M8V9Fxfvm+rTJVnbz70WVUkyzg9VEiGcWAP",
-	"2gg4ldAEAB0oSq7S7xs78UdKum54X39EFFlgyRurVeF3JNspY/OHoVlDpuyj2TaExUxXMJIbpij9ZIb4",
-	"SKkLxvanFboVyXVHArOG6WcwJTzXqnpzuCIjLsA2dh7hGdVDiMsFjfJmlGcsPYliD3KFGGsIUbhKoVZr",
-	"fqxE6ob3dZoizmFB9sqScuu0ugs95gyD8OkXSO1959/9SCmlHOBXLi4hQ7mS2SVJKsuI/J2JZ1SoL5xx",
-	"+atg6KqjAHzFhCzGkxitwVAfLaHB6L727KARIvw/aEqlvf3B2dUqCGlD/eydHeCjJTUc3p/OAHiiArcV",
-	"GgMZH+l7EBos/sOmfTTjch7Mh2WKgQLKFKFlkCMoblulRpjFI08HqY3yz0GbFY8KEiRs3d0J0kjxz+BR",
-	"OTUWAcs5zWwhemkQ+L4KNss8RnAwykdLaDC6r5vAnCkQr/l1AeNKuvR9SI5LsRlN5p2/6kHhvPAlmxBE",
-	"g2AuYB54sIJOAXpWa6Jta6YwbLlilH22aKUf1LNP4nbtvgESrKeNB9+1TZXZPqWfvNF1rNKO0hykiG1b",
-	"97uTfNowvycrAD1V1MBu8QK30oliWmfscZVfnuOYHqnwsKP7yjPxYRKEEu/5ofcousTOtV/Ad4T9UB93",
-	"t9Y/Uzl4mdPMFRnLO9eaLbiepDldPAazapWq3tvRPXJzqT7Mr5vOoPcrOrKxz5iWaCgRmwMQozPzBDYs",
-	"EGT/90+9AaM5y3vHv38wi65YfhMHNLyYQJNPpWmW+UzjIs96x71nsF/2ZSuoWvmYCq5syja245rnUtvG",
-	"SGXvz9AyqgDvqYh68AOH8iILxYsQRiohIMbzID3cPiEhSueUjycae7cRKmi2VIbAAY0leCfibcWwjIU/",
-	"yVoGWGBWZa6l/ta66AVZG/Y9peIU6wsSYpQAXFAIJgE+6F3ymg4n0L9HMJIWOR1kFUoIregnAURZiBto",
-	"yeL2w+3/FwAA//8=",
+	"7L0Ldxu5lT/4VbDc/x67uymZethtS2fPjCKrE2863R5JPT4nLf8lkAWSCIsAG0CJZhztZ9+DewEUqgiS",
+	"VRJly9nJmUlkqQqFx8V939/93BnI6UwKJozuHH3ujBnNmIIff5YDargU9ueM6YHiM/xn58OYKUbM2P4/",
+	"FyMyoIL0GVGMZrudbkcPxmxK7WtT+ulnJkZm3Dna7/W6HbOYsc5RRxvFxahzd3fX7cyoolNm3DdPcqbM",
+	"u7fLn7wcM0LtH59pwuEr3P56Rs240+0IOrXj8qzT7Sj2R8EVyzpHRhUsns1Qqik1naNOUcCT0ewOXtmZ",
+	"GMOUHfV//97beUN3hh8/v757vhP+cXj33eeDu/Lfe/t3/6uzvKhu5zTnTJhfimmfqfRSBvDEM00EPLRi",
+	"PfjHtWv6X4oNO0ed//NFeYwv8K/6hZsAzEgKQwcrd3aAf/4m9rZQWq7Y1RvBPpkbIodAm1ToOVOkz4ZS",
+	"sWP4Vc61IX024kITagg3mmhDlSFzbsaysL8Jy/+jYGpRrn+A311H3VMu/L/3qks+2fk73flnb+fN9f+9",
+	"8/GH9MLeZWw6k4aJweKvbLG8wNOx1EyQ/gJWMqB5zlQXftZ0yshQKsJumVoQxWaMGr8L8Ed7bkzD2tgn",
+	"Op3l9tuvh3uH7PDlcGfAGN05fPXjcIe+6R/s7GW9QW94yF7R3p7fDGQL5W5Ek92xs11HGtE27e2/XrdN",
+	"/8fO/7tqd37mU26WN+Uvck6mVCwIE0ZxBqc6ldock5c9Mh8zQXI2NEQWK881h4Fr8+XTYloeKv5rL0yL",
+	"C8NG7mKdsyFTTAxYmiK5GPAMb7ryT664YOHv977v5VyAsyqmZ1JoVjLWU8WosaNari8ME7CjdDbLObL6",
+	"F//QyO+bfnDA+C3LYHD86AquTbgmgs13O3ddnMpfhZyLrzGROdVkYj9+TG5kYQZyym6IpgttycWMmSJU",
+	"LJxYG1MxYhlM+q0UbGvTPZXTKRXZOdNFvnK6A3wIJjygSnGWIR3fdTvvleznbLpmQjN84od2E/PjrpiS",
+	"YyNkSHnOsmOiGSvZqhxaXmoKTQYyszexL2+B1iOV4pwZtdg5GZqUXPzAzZi87B10CbUPkLG/25oNpMg0",
+	"MZJQPSF0RLnYTV/Zg1cb76xd2n8VrNjiPWh1ntyygoFUGctIVijazxcEzpnnudWi/lFkI7u5c2oGY9je",
+	"iImwW/vhXfJhTA2ONCw0y+xjVgWz1KyvhH0JniQ37qvXiv2DDQzLbrog62DcG3ee1zxzQpNrLzWpyLqE",
+	"C3LTX9hXxrD1LNu9EsD23MqBswzsdcpZNoILQrOM21XT/L2SM6YMtwxoSHPNIuHzuaPYLdewO3tWC4ye",
+	"jf+2rHnywZj4v3sZp9hMKmN/XJAxvWWWMIFCAl3s9eA/EWn0kuzc/Ur27W51up1POyO54345lRnL9W68",
+	"3uiBHT61k7BTBr5+1BlxMy76uwM5fQFnOeSK7UwzVf7rBQ4JXz4ZmJRa82EsScYzouWUAVc6JjczJmc5",
+	"q+s5jodJYpA27Pqr28qz5fF/HRJKCm1VCansiNQrg+4W3rh/Ht0cE9rXlqisqgGqxUIbNt2tanuvDpfE",
+	"d7ejJB56rAq8SjyneQbPMWGP6PeOloNOt4PKsr3w8MHOx8oHX6fUhVKA/o6Dfmx4tgZ0vO2dKggk+3bl",
+	"JNyKGurvfgeu8QDXvfLbb+/edoD9GMrzpS0/eJ06nSEXGRcjN3z0wsuEzdbtjKU2VmdBmjJsqhu9NqWf",
+	"3uHDe9HfqVJ0Yf/cfG2eHbZQh+xLmeXtEuXQutfelU/edTtyMCiUYtk13fi9Sz6FT81K4Vy/ywvCDRnI",
+	"Is+IkNYSIcLaTTnXluO76wVqq3+udrvSW6uc+tNiktraCtwsNj1/4Z+z78hCoaK77g0g+Qt81L5kqGn4",
+	"DjxpmTAbjAW3omnjason7XvcLLGZ/eSGFbPMKsIt9uuWqbRE2uuC9JaCkalUsR2G6iNyStgOYo8XDnS9",
+	"TREzLzCmy+sfM0Pc4sr19XsQnW+VhKu0UtmIco3+0BryTGBx2+aZP3Od4JuB24QfNlJVlfXsp1iPYJ82",
+	"82L7zNLhwKBL2+TXcBHui5dnitHcWIrqdsaFMJYau3j0Cl1t3c4ol32aXwcmF04flZya8Nt7Wafu1Wd0",
+	"4Qlmuyd14S+4X6Rg8063k3MxYVltuq9azBaG3eZkQU36L6vwuovcVFVFBatz1BGy0+38EUbo/LHXWdJd",
+	"/cObGNcnoJM/ounUlKOqm2S9ihOG6frvN7y71T3Z5m7PZkre0jwlBSmo6mSmGMo7rsfANqkgTGQzyYUh",
+	"grFMH6F2X+TWGkeLZIjqLSi7WqL/ay5VZlVXy4OtajqXZMaUlkJ7FRmv0LJGTGGW7HooN57YxYwKe2Jg",
+	"BqUdUXJomDgmPTIf85xZET6n3OigL8+KvjcwK1IgYYq477QQUBkTnGWbLVVh99y+wD7NkHzqS/lF9mW2",
+	"cGYFy6wVaHnWbumX60uZM9wOHEW7iVYH+knJKVqmUhCBo06pH7lLLAfM7TZZs9MutzTtgzvZiqcdxzKj",
+	"C3KYkuojfstEY+kQbUWsmi6Lh5GiwnnNltc/lvPlhb9DN5N70dKks9Nr2txeUjlZUsOTppIVWtdUT5I7",
+	"/8GpkFvaWLyBG/VtfCqpwbgRys1syJ88F9k6Z2rlq6CBmXVoiuVHvO4BTDwM02Zvtisi9eT+8lHbNSyY",
+	"7nStnPxoORLNci7slPd7+692egc7vYPL3uujvZdHvd7fLTsBxavzgWr0PWk+EjtckIUs/mOVZNWrYoO5",
+	"nDPQw/UxEVYUwK80oWJB7IfA7d6EMfxs57yeK3Q7BZgd7u9GFewuXnB9hicYlSBveiSzkouOXaj0XtfR",
+	"NNBXL1P6KrwYzbMhoUVUsVVi00zrNnRW2qydgeKGD4Ax6GI6pcr+8kQQmlmpqo2yBvwzTQaKWS2a01yT",
+	"OQSt6YQJsNg8P46tzd87l3u93sFur7cHm8OnDA/0988dOKZAyPspQv6JK20CFQ+t+KOCFALiDUQwM5dq",
+	"0rn7eAeMIV7s3hKxa81MgtZPhkPw44LPTnfJlPK8Lz8x3SUZu+UDph9E5ynHzD09J/fyMPizbOS3uref",
+	"YKwYSs0mHwk00FCvuHQvnAmjFg32N3gt1g9qH2rqocabtfW7OvWBknX3dRUZPwmS/MLklTB8QClDlxHY",
+	"NlxP7O9mUjMIcIEcLM2VJ0Wgm7J5asLGe6LcpoeN+diCiKfoAtkqIZvTnKLg8R4Ly5a18R4YzdQt5Dpk",
+	"ckq5uB5IYZTMc7Sq4xP5sZk7o/zmtldywXLm40Zrb2WVEt+ipCD9BRlbtUTQKeuSgZ0iGNB0dEzYJzow",
+	"+QKNarCip85oXSu3Bn5v1zrmyh1x8YRNb/xFavPeZYpYkqQbrZFLOmrDL8utfKwzSghzfw5SkDkENs1c",
+	"kowPIW5h0k4MMi20IXSkGGss6asL3OwQPSkybpA9LLlgm3sk+oumEZ3+4hqTYJa0nWpEhGsIm4A6VeOO",
+	"aT//kLM80ytYsUvv6BJdDMaEanIzG0vBbrrkZiZzPli8sMNcD6W6sbfixqopQ86yF3qqb44xVirYPMRL",
+	"53ZQsPv5LRNdF0wds8HkShj/N0g3w4A9TECwfJdcsIFiBg6aCnL29pxQhVkVLIPFWxUJw9v2D5qZrp+9",
+	"nZmQZvdKxMSwcWMqLP9B0ThLGyvSRK1dFv4cEgxO3r9DH55fATflEWA8YsdtaZPQ8tqQ8aZIsZVOyBjS",
+	"2VtZJSKO3kYXJcG/+BwrQgszllaNJc7Zd8tE5iLqcKRL4T2u41vNjWb5cPOCU84VCN70rYSFzYjPJFyB",
+	"hkK3vPjbZIN21J/l6MHxnHJ2Xyeo48/4vMhZS5HrE3YyNuAZywjty8JY0qADvB3C22+WNqZ2G5k+JhRz",
+	"q1xKR0hm9A9gpBHyQnbJCVFFDgHIK6HllFUEeuQ2R24iFSZT5VqSscwzdFNTNwsyH0tdHQHJ1TKnTDJk",
+	"xIblOeiymHLkHPXON48sqSY8Bp5TrDuWt0zDYUDig7UgWpBIRbMoSeSgoQNnEPKO1mcW4K1/658HLaZI",
+	"ifh3AvJqCmOvZlWSP9OkX2gumNYE3j4mNJ+7TMRq4qpnbv55e8dxyAYszovWuuN5rW8y2O+8xe7Hpny5",
+	"94eN9t5SWJoLO4ocU11XRpuZO3Rj+klqRjWuAJvY9QQckUozxgocY6ssNWJFbThozME2M9FTyDI/lShi",
+	"a5q++23srVxK9P/4+TCVx2/5Arvlskh5uCC3HflVn42gtGQoXb2Jy6nQM0YnzmksBauJzRbTuKU5z64h",
+	"ENVMra2RBWxCtJrqiBtoI2N6shtt8UPpw46HNRJ0Rvs8D5d3ZQBWZsXAQPlOJkmfLSTkp8qcGhdxJYrl",
+	"jGr4l7uIuyu4uk7Gwawu7MQUkSqDzFKrV9mxXcYinPOATuFqYwHGcpwtEgRL3yjHmXABKptjGRTNW8yF",
+	"TIwZDPv0uFa8aYJeABI9jJ5dCcni6CxY8YE/ClasmPOEsZm2e4GbUpG9XtrL4TDnYkXgNc0vw6wrYsY+",
+	"mx6lEBlTc7pY7a2CzQVd181Oj+Ucx4epawJjkDldoFvLni+SkBRkLOeobWAmW30C9QiYI6Swc+W5uwVX",
+	"Dy2afzM2XLkYW2THp2jJxXYIm1KeW34gOSTdaFQq18nq9JTd0Nuf7ak1TRN8vVzL2vC5e2xDDsCvTuOR",
+	"GavkD1NimDZkyrSmI3bPUFidGbsppXT305BxW12t16iug/623g1VoCcZqJAOTIMkA3zOvoPVNy1yOli2",
+	"MS3l7O15y+xZfzevZ7TQmzNG3vnnL+bcDMZ2iJyKUUFHdel/8DIhYHM2ovl1QgVN+yVEqJlslhiNjpqN",
+	"ZS34lHOWX//T1fK0t7RDQWa0rHjQaG+6ddKKiAZPNsy+QhoNGZnPAt0eU4AR30LeeKuobHwVmMgwSPp6",
+	"Z29/52Dvstc7gv/7u11tTi1HmMLSwQ8WAqp7O7342ZL0DRPUXttOb2//4PDlqx9fv6H9QcaG9X9D+qrI",
+	"pILgsJxn9hgnrEquHSaqZ3fUOcOFkL9RUQzpwBT28MnFWeVYjzpnhd2DF39iKudiOTVhmYvQPP91CHHj",
+	"BvzkYzeVv6PYlAuQsCNpDcFj8jcpMrogRpKfFLc/9V4f9Xr233vwQ81uvCefas51YkZQXcCfTt+Twx9r",
+	"erllEJHRuZ+qkf34eb97cPd8pyyZ/fh5r/v67rvvk/p7lb3U89gM6edUTFKu4g3G7xflQzUV7uSXE4jI",
+	"JJyBTSqMf3ixssQ45mdNOFigntUSdRt52o6ZfRWfHn77kqnpE2B6EacCc/ABnOq/OROC/ptzqn9f/vP/",
+	"S34iBxPQfBMuITsgGPZ0UQUx6L0+OujVaqQqK3n+/Pfe3kdwAv1r//fezsHH745+7+289L86POr1vlte",
+	"3gqty09xm4pXpXg4bYfTUD0MfhIjj8nNkCttrjX74wbM7puchn86ZxkWC0MpGaj6XeIungH8FvsYJEou",
+	"WBUZAjBh7Nc6Rx3IWddjLDMaMTVTHPQx+IWbAHjc/OfhH2Vhceeo83K433812MvesNf0x+Fhr38w2M/2",
+	"WG/4hr7u/zh4tcykwuer9sV+unaxnNXnjdHCaM6fNyTglwva9GS82pZWRfRqNyy7uqp40tGsGtoJFeLa",
+	"MtU2SQeLiKpdtu/Dklyb7862zShpl2vYJdWTVpsDz3dMIr3cuKEekFoOQzTek3IBW90YMeRqGnnKGuta",
+	"/hXwoXVd4MFZhAnm0dp/5SMZy6EnzT+RjI+4cQ5Vn+lBdVnLWaluW4o7vLrbLDoHwcUHM0kKR7d7udSF",
+	"aomzQHW5HvBWI3CEsZ8nVqUmc8Ymu50EDAPVm4OhyUvoXm1KcpXFbZfotONSNbekYC696pmG+rFEVGOL",
+	"iU4nPvEKv7lRr4On/kbVBMWLP4YG2aC3nC6v1u4hzbuEzniXgEMaa5JA9hwTNp2ZhfPKqiJnS4mnmwgY",
+	"ck/slyEXpfGh663zXrieKf0R972WSWckEdLw4WL58N2VbGHDluxkddbBfZAcMI5Q852+PEziMrTxYMPT",
+	"10OprkMtRbLArflM27iFGzuEIcZUgfjZ2wzk0u1AJl+TMjrFprJETkjYtpB1B6Uj7tFjIkW+CIp0AEWC",
+	"qB3NMkzum1omC9GOB5beJZBTkhv1aOkaCH4AmY8tc54uyxxHjdsD+whla8LePsUoQhxNMXRo93T5LoYb",
+	"0AjXoln+O6wKInNNo/41kbwJpsEZwnB83RAMRLKs2MRI4JXz65bspzEvNXTwGLz0Lcv5LVOLbbj5/Fhf",
+	"ydGHC9qKv9Jt91Ie7RdcCRfe/AqwC0hajh0xS4QzqgynufO8UC4Ygni6lI7wM/waQd1qMeo3zfwi0Yy2",
+	"TIPeJdg21dKq6JAkn5V4Z66shlwA5KdlOExk4AbJ6EJ3yVxxY5ggVJMpzwQfjQ357fIUoUMZQrdxMcgL",
+	"zRHZLlKzt+cErmmhWXbtcmsCbfoTHyz6TGk2KCwTv6bZLdeyXqOSdJq0rmxlImuMfgRrLSdpF90gDRs3",
+	"5R4ZWPgmTtF9vTnTVFvmmoHFJQ0OKwS6UIvchRy3bpQoA/o43EUvCutpUeQEUyZATbeGIlT3QxqxkAEj",
+	"MJWdNWCzdnkHtIS4u/drzas/rMk8nWGV4HqtblAq+E0Gdo83zz7w6CN1DXYFDNpq5Id4J5oUMTwy+NmE",
+	"LRotacLxnoe7i1qLKxu3JNvxCSSsFB71qriUmu0wqJI4uaeyEEY72GJdwS2eFWomNXOZiAj62MX0u73N",
+	"ECoO3rWJX9jyDdEO5Q2n1sRHXRrwKSBwqjWsD640JNpZSVwo5kqMBlQMWM4ynyvVJbqw5izLXHEQliEx",
+	"BdnRis1yOoCqmobQcSXU5vrd1HWcJ/s3kYHu4HkMEAUCjQLB4MybEAiMvi5Z1dXTaMoRmDQkIGJ8Y9q8",
+	"Gs4z6YA3V1PiElrcffDiMBllM3Xgk8vBg/QVdU+Hw2ifwzQBuG646iUVR4RQuaz+2CMuXbksNQQ5d4rN",
+	"BHAQlo8ggNNqfsSWp414KB2MsQ7lW7J0qvT9gALOEkS05k4ThCklFbAswI2dY5DSygvvY8aL6nH1Aac2",
+	"yxTTmlklepk9pSXy/ei8pNmWpLh10Lm3TCzujzRUio7Oe7pQMs+JKgTUC3Pj4LOElGJ3e5hE3Yd4/WkJ",
+	"19QqAAC7tNVd1x7aLAgr1Fqy2Oa9Tzq2H3qbs+V6ytsh4QSyOCGOGTvboAp399UiOn5J29wlxfM8ih7W",
+	"yD0NKX/BxQBzITKF8OojKqoJJIf7uy91Z7PN3D6smDGapZQ+7ru+gCmHTLGsqZxLNUnXaqgVGSJQZo2q",
+	"rtcYrW1ZKk3PNMmpNg4n0eqLQZWUCLM/pKBGjaRpXYFcBi+VTzLAw3Ab0JBg4tPdOtWUZuOXphoPopiO",
+	"rbSOMlW2qUEZf0uD2Zm0m4ylhvb0Uqmcd1L7Wkq/N6393ZVT3Ta1nLMwRgJ+LgWY6WaC6PtLpn8Tj0a6",
+	"cLg0ceIgFOikzY2deKuaOKzBpEuGwwIYhwM3HUmALrl3aIt9YmrA9cYQzJl/7q7bGVJtBd3y5H4DZcju",
+	"GGRL+SphkmFDq/Y3V8WNfRp7Why8R2NDcUnIlj2AwvZURq1eG089La6NI++t3prFedEOMNLBAMRaWQmv",
+	"t7e3s//msndw1Ov5AkBLWUtgTGUnAvvnwU5vb9cpPv5Tdw/GH9gArhqCLcdEyHktq5l8cMYPFUQOh5qZ",
+	"JdgPK5nlgOYBYLd2ZxJlzDv4w375w6X/4cj/8Dz89N1/PP/7v37/Yefj0jPf/Ucyofme+E1eJGzCcILn",
+	"auCAzRLQy2D1Ug66qzH0rtFj4jMaEmnmvmx2W9ABbshrB/KY1s6WQDPWVOSubDRwKYlRiy6kTQbcH4xN",
+	"SeGKhhHIYwk+Yk0bnM0dCALkQTjnpNMBmMB5AApeggEspivde1O6IFM6YTHat/TJFTQP1dwCS65dwX8K",
+	"7OhgI9jR8vE9BPTDIXQlZCU4OahbTeUM9tfvPmAls4Yjlrwi7StcQUqJsda3RYrpIeyXm2ncN8LvRzec",
+	"eIpWzt6et84kUbIYjR1KmsctwDiZ/Q1EyDTBasEag/VBHQ2RXi9xluNkvtRwSbtTcp5dQDXhUXXkKQMr",
+	"7vTd24TVlCym2PmYLiMpvcXLzMOt9hjBT+AGmDEVJKpyxFwj7GIJGxHB3u4u6zrx1FyRR3pizeDz7HFu",
+	"UZ04e3sOlenn0CRtFXabi4tC9zlr2wLOWvB/SCEYsK0q6hbWPcyphrqHh6R8yknaolvZ+6eM9cghuku5",
+	"JnMlxeiIGEWFtjRljXYljclZ1iV02uejQha6S3xMhYDPVQz5aLeBBquZWZvWVgFHLtOzDHQahB81M0tN",
+	"v2ZK3vKMqWeaOBS+eyn/TeMjNebjXoMDaOHfrdHUo1Crd87UEklrUCxrfUfxs/9DZA8lshrpAMVUjqMt",
+	"7Wy7hsaOXO5OGwOqTzW7LlTeOeqMjZnpoxcv6IzvsmJnbzeSC3YiCElUxH3nsCwrUUHv/qwBjtLqSAR/",
+	"9HzV3b671bX2tWLTMM1VsCBelCo2clkwXGhDc8yKOSawujodppWdsMj0JlYYzeu9NylirtWQLmKUpGea",
+	"AJQilFL6KVWgcF8tk9NcccN+FfkiZFI1kPSJa7e6TjPI7wYlmoF5ur1qTv8RlW6X/n+yW7rMNccsn20G",
+	"0J6DOEebeigL0axZXrpY1+7/hC2sXoy70yRtR86QzpJ5QNaq6bOKHbbMyv1VS7wPOh3NGWJlIWijHsu5",
+	"KDPKN8ApOT+r+0Y03S5ucOPzx1Pa7sm/R2JPIPI4pnFdLiV1WPYx8tv5z4iH3GeIupve5YwNaZGbNCsC",
+	"qhKyHFAbKhAOM9YeFZrZS1/byJhWYRDbRSCpefOlprU3clGE06naua+W7VxrvqcwqMGvhjZTuadIu1x0",
+	"SZ8BcqUBPFATEH2lcv1VXLMV3KGouAYC1abK1ZL4xC8P2jcLbd7pcRW/PQGLaYdlaqeiodAJILBuVn1W",
+	"8VYPe++OvZugZ38Wje+fvyuPcgO3kREfzXHz4T1CysvZ2/ML6D2+Smi4nu8uPuq1jrO35yFDheoJFyN3",
+	"9E3VmJMltdWpCssA5Wnm4DCwV6jy9eY1HjFbhwBlafuugDj0GG8bTi+2jtpq9XZqj2Um2ok0zyR+iAvH",
+	"wRguz32NMyWpFGxfEb10vJcah9ng1PJmWugWjG1PpY0ZlruM2+RXUWp2zWkzKgsqE4kRIgAIu6TRGIs9",
+	"7kCY0iDTMiXOrVobJvHP3S+ukpVZTA2jVbjQFXA0IZPWcj2Em4dMEZTS+OrqjUHf2XL/wtT+ZIoPTYqp",
+	"Xcgpgy6QLNcswv/XZSFEmo2NmIi6DKx3n8fhqGW3t8vPh6aIQ6nq5/3y8N4NGSdstqZSyZp/iZuJCfQN",
+	"W49O6eK6z+IQ6MpoEx4sN4T6fExrRFRjUA8AtpV9+HNWrT9TU1oWCLjexvW0O/y1j5Y1qRxwn2qRey2F",
+	"74eU8J0xNeUmSZ2hbiw8A+IVbU0tQSke01tG+ow53N5613YhAYvfjhLDtm9OPkwuPfLzVXlSb23aZgOU",
+	"gBC3vqa6LRiBf7MF6oFit5zNN2gUrg+Gv5xGEvbJMNcnK1Uo5cvyQC7cv8Aa55YVbGMBOEwsHLh0OljZ",
+	"Kff+Wg4XTSuRVwE/n1S6iWhmXBF6kHmr7K8VPHxjntB9o95HkbgprxQViwYODZ7FYehSQlYERMSdAisI",
+	"16NGwH7rGyo2XgfZpl5zuxKfxGHdYweZdfV9ZnP36nAVW2T/U0Nby7M6XlZSQuNv2ub0A/wVZEDBg123",
+	"cDfRhid4yx7h+LZiQd9uGwLTyjo529xa8j0+lTa2wyBJqztK4FtinC5QXablYL4UzXfJWWhaQ/qFITdC",
+	"CnYDnB8TbmPR6arao2Q4ewTX8Bxc32kBovU6+vXHmg7fKLH/rPzC9qjj04xl3LTBa2oYcvcDb3WyVtoG",
+	"uO824aiybrbDKlUrVgxAC4ayEf5QKiY0H+hEecKK+tvHLVphJVdvVeNQ368tHsWf+S37ibGsTweTdqi0",
+	"DpSv40rXwLvFBZlyURiMaShUzY9eJlEXmWjaF9ePU7/6e/Yiz2QwrVAOvGyVcubGbnYOlc3a5iHIn/lt",
+	"qu/NmA0mzRk7DoO9Fjb7RhWjWQI9ADimy3GZUe07V6/XlnCsrp9wk2Y0bs1ba0QTL35pI7MSaz7tsp1y",
+	"rV1+WkpzfdlEcU2J0KRzABLraT9nXaLZQIrsGpPZusSjH3UJyxTaH5gJeB2a/jXJlMBzS1ml6bCde74b",
+	"9qnhdYi2fIu3IW7AmsBXi9rIcgEt9wcAZQEZad8jtpz95ZgqOjBM6Sg7mmQSwrrQim7osRYxjT+nfZaj",
+	"1z6XYsTUlbBfOcaBpbDfs4IlergchsKMSg+//VDXdbZzzg8hwR9lrRi9S06Cq1CTfxTZiGVXoo9ZADBS",
+	"3XtE+gtwDrhnzt6eO3c3tL4raw6ywc73dUfTwYoUwd3r79PB/MoZJAN5YGg5X8MRse/ZrcZsQbv7Htuv",
+	"Ed+qddzdoJb+ZaXTzVoy0Eu4pJGU060BEvXH5/Eu7Xz83Ovuv9y/ix5YkdP+l3Rrvg+MTfIFtt7zhnLZ",
+	"MolPGfmnFGyX/AJxX0aFdv35KgUlv3/uZHShAS4DtABT2Ns7h6trxoXVWBW3l3eo5DRCrDbSSsvXR70e",
+	"pLQ3OpQPXGRyXjuPvSUInwRb+IvrQbI1hvAuAiJZWWWfbTIg64xfwgVzRU54rbtQoejh4dAbN4Sacz4Y",
+	"E19IAO0vKdeMGFnm/1M98X0tBZv7zPElQ4bmTLXoUu/DTZuq73ycIEF7f5FzMrV3EpPcl5rILjup15aR",
+	"0Up//k0hBvfkHUK6XCtZOKzt9aVq4dlrhP1o6EdojXg5yKVu5e8dbELFTdHaZTX9zGE4SgJfT1JJSCRv",
+	"btR706JR4d09yuGYswNX1JcON9oQq8ISVJtr39Whsdt9xlpC6IwbBD/ew0MAuANI9C1Bevw7j1FwZOWs",
+	"NhEwUX/h+7hXHNr25rg0Lrenmcuawc6Wu65XoA5tFBtR13+5NxpRlzUGrhUbMD6rEXArwtisXSuGdmRG",
+	"263mvPJewzXdp0QzNCtpAuzvFH3D6LRpfdAlo9PlxcQ4S8uMyFFSIFfUbHuBPjbxf+d2XUGl2mAriMo4",
+	"e+lxIC+8WduD+Eo1hZk1ViK3qL/Tk2ZUZwq12ftToCprn71uFXK5D/yTtRkHGzxpq+TSxa+nDpacSGHV",
+	"nuBMNWPF0DgepZWZNQXFMTxtXFwMjnXkxW4jo7ONZUxQlCoKRwU6qn77Y6kZ87hYOaozJ08lsUSpnEEz",
+	"QzgoqI+g9G7D4+/HOl9S6L9Q0lw8gWUvV+iX2awBWnstr4piuxFv1z2K6SX5CrDyDfqQpafrwII2gAc+",
+	"rjZzT3iB+7DcxrmybZhoW5a4kS9FqbMR86mxpUEFaNgHgWIOFR3xffmHNlbmxrfjoRwERqwwkP/mbN5c",
+	"FQ2s7K5bv6cPivGtjO19THJUmPRWuWlmRSRGr1tUA58Iwv2rRA6JXbCSU67ZLnlnNGbVY+kbAjr3F4Qa",
+	"QwcTl9AU991x3m9wB/rSGLtkms+pYquhJHwQO+T4zCxF+mEKBdHJMd1/+SrCfx/ynPkeaZBm1QSt2U1p",
+	"2ffdqgMQxsxxrKYC1B/PY5x5G0Hp57E5fvLOgdO2CJpVQESWMUSiaGZUBgWJuH3GxQhKBgRmzvEU5tp9",
+	"4DEeEM6M0mNahTPfBVjf7Z11rXX02jSB4ItBF7wONSgud45QQ2aKaahgRW+gBJBJouUu+bXM6+/6x3yf",
+	"DgdXxDXBjteP2+rH6zdld+0UklsiVy9dIKB5VmEzWg5KkbkJV73O7nFKbeihPLwt0sVfGZu98ymR/5Nm",
+	"sP4cKpu1xUP4mYv2QqXb+YXNT6wR2CotwdkSe73DfehtmHExwiJkZXawD0Kvt/f6IMrug4BKih9/7HZ4",
+	"JEN+D/crlq1eis+UHGTFdPbqcJd9YqDXOHBj1FxdE4aDnd7+Ze/10d5L17Ch1LM7oTtSt6NloazCbg8w",
+	"d6mdhg3G0DABJny51+sd7PZ6e3C4qHhHYoPYuTh0G7qcf53oZdfSCisRextkcMQHkWx+B8t1RTAcXJbp",
+	"hrZN6CY618+r6wA3DLJB+POKbtFIpdAROH0bY+8+hpgnnw0BGnu7LvDRuyp9beI64cnY6lu/GpOwCoI9",
+	"5iZcoZSElZbyLfzC5hHqZstOj3CVvMqMPR+xV9PH0A6tQzP6n0uamuuAtq2QbNSOmwmPW3nUOckoOQvf",
+	"dA3K9kLPsc4Pe/u9/ZcvX/b2AMAOO3h1Tt9d/Fpt82S3umQuYz4adz7ePVojuikX/u40a/kyTWJ//yoC",
+	"kDfWpbuKB5ZD5xJDaBnnxyQNSLs4JoJBwwJfH+jWReAzqYSAOAXgf//n1ZX++MN/+h+urnb9j8mA/zZ7",
+	"m2OGf4m8eeySAOpgf6c+5uzzXTXhIyEBoGB3dcO9eqHi0iATxmbESNg0GKJLjJTpspyv3w99+53QQwPA",
+	"2k5BgdNIouGVy7ndI3uHlvHuGvcKrOXc7e69OlxFt9q10YTSoCmkDg35J5aRnAvmqsiFhD8tN9OMdvnq",
+	"6off93beOHjGV929w7vkvvo2gEtSmisyLARgXRFX3+fNIF0MxoRqYjnPcuHeI7cQbMdu0hlwUZe8ht3x",
+	"UPL8xBV7653EjY2LEH5PJ5UvWxFrst/dSSB8NDIOfQQt291wN/63cV9h7dLablITuAmsNmf0Fl+8EmNZ",
+	"WL7LMD+U2q9xMdIEYUcz9wcH9w3Yo3TCfH6aMym/mYT6ukXlP7CCDOIMpcbItC4T6PdOb+/18BV9yaxp",
+	"0tv50f7Xa/tfvfI/oOXHxs0y3mxILKp5MOH3CKvEdehHiz2/cilG2Ju2rJ1wLfrvn57USOa3NTeqVwAw",
+	"VjpHvmRjuWeIexpSe6masKzrYG0GshAG4MgC0o2/HhQhQM/eniOPVf5WjakGYN2Zq/vyICoObWBV/ch9",
+	"ej48RmnIgyI599bpV9wUn7pw4vPP2lwZOC+01ne+t19QRc5QC0/hPEMhPGq/c6km2mCM/GMMxNqhhZGl",
+	"wv2hfE6DiikWkJ8J4ZAN38Ay5vrwenJtxkxcu+84fbEjCwP+tvDlCyyCth+FdpCrFfiPVn00c3kdIGF/",
+	"/9wxdIROiKzAWd4tK/hu+xon42oPEbsZTcCf5jk8fVebXwMogguWswFayfX4HQyZJqdPK3pUDAqlMWAD",
+	"CdXskyEzOmJRQW3IV2kEw+D4UCIbPfiSsc9G12pBeiYnTACHmSmr/WWECxLikNW4EHqqghr5xv8nzp+J",
+	"81AibfLX04ufQlFn87SPE7Eg/8/Fr78Q3MlalAoI+rrgGezFYWSRi6EEH7PzNV0UesYHXBYacKJ3MBgF",
+	"rrbhzl7suQC3z6FlKpbS9169ebl38PLN/v7h6x/vEsf6PsQZV6GabK4hX0Y2+TBGwwYDkZiEzbUrqLZW",
+	"V9fn1vMMLTGoFg5YFNEWNZLX9r6VRvxJNoX9cRY6df9El7tnmXd3yxgr1SSkdd5bt21bFBxuK5cSNlZA",
+	"XkTgBBgDEdIgFtKx1TEiMKRCM2tcuqNwt/Ti11Pccg+Yu/FWpi0ViM/YL0DLmRun8N6Eu49w1Et50Anj",
+	"qV2EpNvRC23YtG2oBAb92PCIld5u+V+EuJB2zNIpA4NUCkbGxZRCy2K7u8DeqPYGxTGU3YMl6nw2TTb0",
+	"vU9kKRs93jJt+MiDeoQ0xU7Ivb6O205jArdVAbEN1DLaxY+N9K73LvljexuLvbLO2YDPeLp2wazwXoRE",
+	"zHsBPLRvHtWyc0/jFrfBndLGR7Kpk4/vYV/2gtqcZQP1hksHsrXKw/cy54NFa5h55lQGh1U8owNWjU4H",
+	"x9wu8WWK3gfYJf9kSlr+1vNAggh1AYZRIuoMGZDseugSYJplpQMW0JKr8i9yDgVy1iTymZVRNBQKwECm",
+	"IiFbWZDTmWb6mOxpKwgOetAEHTyV/UIvrgFk9Dp0yGqCTwTvGVWinHkC2+SB83UK13Osb2r4vTEfje8z",
+	"zwAmo602fL3Xu7aCf3WNjs9IiPsH+Mpqw0J1td9ba7mSYaF8s4qAabNLXla9xsfQuxbbH4MfU8g5gQ7H",
+	"lrnPmIj8wM7pW7m2m/Y1oEttjbZKHB6rpoclrwfwiSB7uAkE9+pVSXGVnPy1F1YUeU77VsVALboWLYk8",
+	"600pqOmzeXPCnLKMF9NmT6eUbcusPVto8j1XleU7zzd+pX5PNxKUzuX8+h5fs2pIuztqlGdBLT7UDDzD",
+	"iYZt6hUIIpXyBEsHezIYs6xayfiQNCSAd0v2jLN/gQwDK5KjTkhS5IvGHsQlsdykGgcaWa1RWKdyGln5",
+	"QaAOcjmYVK3vpTZgR73eD7097Ad2L/3LOcB1Op5puS0wbafYQGoZ+BdDmBLCP+yTedwtvFdWwYTPZpu7",
+	"EgJuqCkpEdtHudK0xqu6wI+16SdoT+j6n8kIW1yC2brvaJQkDvndSH7x96Jj9zem3K5G2qm71ttTSktA",
+	"v3bpzuc/nZI3hy9/JA4SsOb78Gk/sKO+ltXZ+rc0dy0QlfIZU+F5j2YOrYWGgVt0IZLaJSjHuiSHHHhI",
+	"X7McvPNCx7WR2iEvH+7vl0lPv4mZkgO7//2ckTNh8Kg8dfRlYY4gJLwcWFvVdvxD3NCk68q60Z257JlI",
+	"Npx0O5CiQ4TrLkF24SOVe7H2xFatYPOkwq7WZwXeQPdXwoVLAejLbHHs104VnTL4s9GYcQEyllCic6rH",
+	"TdBa6ymibjYhlezjpiLQVBqWNtRVttROkJsxefnpk6t6Bzq1NlXWDfF1jy7fuDt8UVViXlactIdpH20I",
+	"pCREFQxJuIDyO90obu5LAeoxPkgTiUgdm/W5L2j7R0A9yRusNZ3NH1KxcB828DTPOzwXeihbozP+wkOU",
+	"AndDt9DWwc78uFtU2ELpdBKiGMPs3v3prJmorXo32Rl4c8NcrsGoW/LBpdMzPapoi6zE8EoLbFZ8ZwVX",
+	"hBYPWI7sGz1g1weMwdUVolbgTAm8DLvTLZabMZp5pN8mzzfDcZa3TCXRYC/BmYOfdChcJbaQd7Csat2O",
+	"Zf8tFlcxiZcNcjk0VeBcxE3Bz2wuGDcuSreRDlMIrPBySTnRwUVnEq+gmSM9XMotXnSHg5e2zORweQNX",
+	"As88vGpkmZp45hpSOLsDpHqhmWrSZyDyKVdHhsy0LtFT3SV286z1pwid8SbO/5Yt4BtHm9rLuP6i4lEe",
+	"gw7a0K/sj31rmvs5GzB+y7JQ+5DI82mU2Q0cpjADOa2EWAaKudwFV6cKGTpR34X151Zvdec+4Ar2k0pc",
+	"gKhok+uBbKNzzhzANLBBUJT8ZaLDIXYRhGgq1wa0uVQVjmlQ0Z6spIEXm7GUcpFb5Slu0Bjxo1Wau+KG",
+	"KU5D96XqZhE6sIYTIMdIMeRqihydiRHk9rpkrWXPJ47ZZEfLwTaiEboHu+UXWm59ZZce4xgCyMZ92TO7",
+	"5ZkvxW+gmLFPM66YbiHLGyoey2xhyiHsip0DuJ5cW9KY4b+FNNd0Nsv5APzhDfoJtGoR4KFg2tTE4Bst",
+	"lM+tqCGtmQHdvpYRgTmUbsyLdzt7vcP9nV6v92NN/FVz7S/e7URZ4Afd1765/2H3TSIffMXqSkSFLS6s",
+	"DCFtsUjTKlr9gufmWy/O9Puz1S0Ht8jpJky7RCKmNJDZlOeRFB648CI0sFBWbltRElhNRzEt81tsH1RL",
+	"KJKGNZUmCdYVBl7mXDD165nU3PBb9gDtBqbY9KQq27rVA0skzy4HGVyT/FoHukTKE3lnfFo0qH/6GFs5",
+	"CwkArmRqJ8F0GVVeMkwyRYft4Kr8G83L279k2qrmo3ZQPO6FlNl1gnlSFdMv6uFTemoogU2ppPwUBQie",
+	"uIQqJWcfkGYLyGG6QZ+rpVZtyiNwwa75A6pOpnLQ3ZhOml2iksQf8/6kwbXGcnUXVXe1wHkPz9VOVLgs",
+	"DKSLzTB47YC8lhlAA2zYp9THY2kB7dCJUuv/mjBF1WU8AqW+DZUEdWr8Scmpc/ID+LY2x5bVQLiM5sC/",
+	"XYwJuHi3+izJ2IBnTO+Sm0qFAvRGyVyXXYE1XVciBKupdu30sR4XAM1DS6pKpZfnCVRP8L8rVRDwPzVh",
+	"fNBI9wwb8gibnYDTfICpF5vJTUy9+1vJrQyTlUvd6obe8naqPOofIDSxJQKZUp735SeEp3Y6Jnr2YNH5",
+	"KueEG6iZMlkOtjKlgSoGc2nUB8N9velZ3PJtK/SrkF+tWsin08JAjJzhodT6fYGOaL+f8D/fF/Q7nEYz",
+	"Z8c6REUe1Vg2RjEUoXBnvRh+GOJzq/6EXxCzeGuQwu2zheqqQYmQ6o5kNfBrFe+1DvJaOanaIbS4d4/B",
+	"8bgU20BrDfNr1mLmSWl3OPO2Sl1Y79fU5SqT3yZpFLnrXlXP3ClVuyY3M2g+2FrWm3wrEskh3YqOFGNx",
+	"jCxY8SGJZX+TgWIVyUT6p8sCguw+n8GCzgNtpISCR1c2tFtPmkxF6yNTNIksvuy8OCY93wh3pcW1ub4k",
+	"K9VJWGg3Mm/9JjfkKnjMWyScC3ByLyukLfL5/uad+oj24KMPeGpGE8X1hHh3mcfQQbck1ncJAiGIBcmo",
+	"YSGVs4wFVN+p5QqWwY7O+xC8A8cgkYLsk79RNRhXfYSVKERt5R21l/DhPiSgslw4KMrdsHsDMENTqQ05",
+	"ePUSaggIHTN6//a7TyvwopZoq40bfAlnuWZO+LU2uz9Jat/qbSpVmDIUXsXECuUUWIJxHwCHi1Kp2d7U",
+	"q6nQywDqj1TAl6SlBukUS0V7zQIdkE5RW+vWsiqgaiPhos1hWeCk5VNGqCZ/lgDmzDRUEPW068dVq68r",
+	"Q29744PetKdjjjCSO1kRekTXQJejYNzz3x3I1au751dXu/5fb+6++4/n439N/6X/NdXfffdDw7Dc2/KT",
+	"2yM9QGQ9D4TQ1J4PobgTK0hovoDsW6vYW7vT2vTayJyJRFSupLp6GtXimCiQsjo0yo9BqKylbmSeAQpa",
+	"dwnvth0vSxPsXbdzSUcpOjJ0hPEW39av0g29JRAZNCNZky/qc9GrpfNQ65bJRJCmRY545sonEg0PwAnT",
+	"CEm4WRLChGNGUImf05fZ4lqFhCr3CyPxd6CciUyq60zOsQPIP8AthGj9Qz7CTCafyOLkZ8Zyfsuwd7vv",
+	"CnJdCO+2hERCwdH0dOWs13PKXQF6+FX1DcWHpgmgOrYFuFffAoj/wB6FDPkwnjunZpL1En2wW+MJAf3z",
+	"3dvETRDk5PLyquj19l+d/pUETFHiKkMC27zc6718A/i1lV18U2GQly43IWKPB3crWi9eVuBLmzX9iVay",
+	"udjgkmlzWmZCtiz2Dmh+AEPp0fyOCUUsNa6JAVAD0l9gG9iFvel8CZ7FT8ChZq5C8Wxc/5/wYNrfJ1lf",
+	"Em9nFeKiUzo3sTo+raWyrMBJvpe6bUfPuWBnwqhFy8qa5o7AJumFgIFd32zwYLXIMawuZ5tXOl2l8hAw",
+	"zUvX4WUFVopw/CvO/m2k5Vxie5atLR204goBNoL32Riqj/FNeztv6M7w4+fXd893wj8O7777fHBX/ntv",
+	"P43H+d/ADNooXyOQ4Vi07jJ1fpGEDgy/5WZBoB+Z96qwVGLUaKUS0DxTp0bqIyyTbJFG49a9xaPGEZuy",
+	"8CTT1VP9RVnuh4BS0ULcQGj4Zqjk9IYUwvDcYyfcGHnTJX0J/azJHwVVhintwkBjWahdAkDENy4Q7F/D",
+	"obghI8m0fdXXCF4JwFbL6OKY7B8e9Xogx8aMABYDKqcZXWBouKaUAmx2JKiDP2QNjna3o4Fn6kLUta+1",
+	"JUA/tgelRrzuDSeay8EkSAHZ4vG6G9JuhvsmjNTsijjq2OIV+cDNOFN0fo+cwEr2pUsGBEuv0CwjALCw",
+	"1tprzVJapU/WF7ZNpFjNBoXiZnFhZ4vL6jOqknV6gsgZtfqwkRMmuuRmPry+IUPpqt/6C3J4EPeut8QO",
+	"w1o+jIOG9Y6NmeEMPDZfzWL2syWqcB6MnA8Z2ql+0iH8e4S4MFBZkTPlCs3AdCczPphoUgR0cAewUFrf",
+	"VyL0v4ZfUuyO3WfY5DjbvRJX4vvvP4wlWcjCmuq7339PzgAy2FeRD6hSHHBYcaG4Rbtg3QJiHHl+4yZ0",
+	"0yU3OaOZ/V9fxnvzHdEMigavBE5KH7v3okRI8vzmlrM5U/ZVjCpk+A8ojHCDGEC7lnPh37LqOjc6apsa",
+	"4HK6du3lHxxYE6r1TEFvISENDBvwBlmGjerzBcn5hGHgJJMMq5jYJ67NETnsHbptO8XsTLtlJ+T9rxeX",
+	"PrFnYtmxIpqJTBMd/ANhJwW5eZex6UwaJgaLnb+yxc0uCTAZfuPhbpLCbgQydfjrBCAQNRTso+2PuxCt",
+	"gSJRQQkbPDenPoWU2+llGJgZ242kOtRpzbtkPpbslqkrX3dk/wZ6yS45gS/DAgP3QGApaGMWgw4oNix8",
+	"aSQ53N/3LzshZA/f9RShIrsSLj95xhSxdrUli7AFIgt+JKngkeheRF939CDLv/vQmntgwha75P1vl90r",
+	"8fbs57PLMxjbTsceXFT2b086k4PC3qQy+GKnLxjLIKx1RCCzEM8HMCkBkBt3uLLzVyJnQ2PXP5DTKXxR",
+	"xrkd7sw02e/1QkDQbi+SSoagYvu9/ThaqNhAqoxlJCsU7ecLLFDkudUnrkT0JoCeSgmHTMlcqondP43g",
+	"meirO+y9wSWi3gkRprlrelDOMlwBKP211i9egDOAU/j+e9i4OkKFtlelR55PaW51cpYBummXTLnW9jZM",
+	"2KJL+hTAoQoBJYIlnsF3XXLY2yPPhUT4CmQ633WvxGHvgDy/5Zr3c9Yl/cLAxCwtLGShiJI5g5cPu7C4",
+	"51Cj5tqBaUMNW16NfX7vgDyHvDkjJWBdwbf2XtopGJi5fWp/nzyniBQRcCiOyQ3CStwgVgNgBcOgL+1U",
+	"AaQh3kI48WNC9cRRECA2XImbc2bUYufE/uvGpVvp79xO/8yn3ACn+ZPMuEMi80GwV4fkr/xPXZQPmuyR",
+	"v/E/HSOWrL3Y6L8IEbN9krNblmuSMTbbJT9z7dKpFKNI71fiBpF6b4BGbnL78ZsjKPVDQQRreKbJjdUz",
+	"byx9hTdQswUSQ7YiGOqZOR8wgelnHoF1RgdjtrO/23P9ElF26qMXL+bz+S6FP+9KNXrh3tUvfn53evbL",
+	"xRm8U8I4lCI1ihQfdfZ2e/iYnDFBZ7xz1DnY7e0edMAMHINGABgGt3svSpz2EUt4U35yEvTi19NdcpJr",
+	"SXLYN7jyA1nkGfZGsvxDTWnONcuOyY27CjeI9TAfAwBTACx/l3WOOnb/T3xT5UD/HqWlmixm7zqescfJ",
+	"BYqGCnz7xB8FAweE21/4o9dUaLO2Q/DK3V133cedQmI/D/2BVn7fdw9qMwHX92j9DGp128jAuEd7XjWf",
+	"EhG20Xw8yv3yVADFBAx57DDoZmXWEMOqOc0CFEc5qeVsxvRES2p5cQq3r9PgSeAkkGzjkzeA6vd7PR+z",
+	"9MjVGOC2S37xD2cMtDhISLkCLTjV+GAX0Rtcw4D0cGF+L95HGCO6mE6pWrib47a+63DDIYcapC/0EB8B",
+	"Qru72gC8LrVZ2YuBOhhDULNACIY+KkCUyAzLTlg3lTcqSgFQpCveCYrIlcDKbk+98B2YXDd+t4iVLz+G",
+	"6/yBWiLIKa7JhM2MU+AGdOrYbJW7uKp1LDxf4i8bSCXSUf/KFo5mQDH7k8wWWyOX0FCw1t/DWfwpMl1P",
+	"LjDaX61CYalsH1G/G7xy6krwH06afwGVXICtBkYbFyTIKKf76jFFCJ86md51a1LphRzoIdjBafIlb5lh",
+	"2ADoJ6RO8vwmAMbfWOXy8DsUxoEdkROxIKgaR6DzgaoUnXddiw6vEgRZBjESMB5AmQXLTx+DHeYuB+GZ",
+	"V/Yv/nKys//ylad5S7pr6PRXu9ANYrCE6K2JAUBSFQOmhN4oAapUtgWJgPoOXkQQkBuF4v2msCQkn8Yd",
+	"Lnse/PtdYmtB2/URduu61G++sZ95dhcpk1Vi/zMzniE/rgxOyd9L70jahgg+tyaDZ3IrRG4rkQPTfvcW",
+	"26Qk9vSFovOVSvqJ7/COmUJgeGnsCrRL3koHfwn+FAzgpo/lnM438aAPYz4YxwW9wT13HGsi1QaBKxhC",
+	"mdlanmwVmr2CypuqBH1MZa52s5eJybL0LukvDMKo2h+2TlrPNCo9pbLzaMTmfJSNLMGkMXfqBmg7myel",
+	"wuMiVunwbok+mwqQht0t4Mrj529NxXcnQvoLEopU/Nn701qt3Efn9UyTnNEM25Z6/7RGndrpECNmdNmc",
+	"aKhY0DUKkTOtPZr7iN8iIFj1/FH4nHot40mq2zi7t5C6pJuJ670tf3wVKynhFceMeuS7n+Ug5EGnhnaP",
+	"vgjPucEfRHiXdMKwR3dQGZdJbplrvPiM1LJW9p+WSuij3t5Nu7wtHr1ui1ozQXjT69kfu51Zcb87XW/N",
+	"4dpxWCPFpwuTX6BSxvcY7WKq8T8B4lJk2GoXezNciag3A0r4GUDIQ3sQXXGWR6EEzAqM+zogrzl7ew4B",
+	"GOZcV3ZSg9AiXqfso9/Ac3Aamy+PwxcumZrqFkr8N0avs5wOXKAGKphHipVBnvtd9Re0yLjZyeWoic4Q",
+	"wk4BAAYCnM6DJdg8eLCOQlNYQrOMZV3nDIIf2ACaZ0JGoi/8V2wqb+1vjT3D7pVYqs7iTBMH+YFWPNRm",
+	"dYEgIwIEyqyMWPZLITOKiQPwZ11MwZfgA3ZXAn2gzoHl+9U6GMica2Mfvyz7vUHEjU6h82cOieNSx63H",
+	"ADxhHo8JDlfYKzplVru33wzo3T7Z3PcVDSctIfKFCss0dcPAD29P8mc5+rZ1t7CKlObmQtbb0s3mYxlO",
+	"JoQ/yz4wlpCKGdyvxxAP624lxvl3BhJ7wyXv5VnZNFnPGJ0gJ/fRQvsqYDF5Jyy2UjZz6fv9JG3IU/jw",
+	"qczYo4r48isr2Ga8jMB1rHDzncy2JP+xfXXGXL8sJW8hWQR21cgaQUCb1S9NCY6NrtTJwGrzDz3mmeE3",
+	"VkdG8pLlV1yb24uWRF1X/Jd4rWXMI+lxm4yzlcZUKDl7qsGL0AvlC5tS8WcTWhP+eRukc5JlJUR1a/XI",
+	"E1rwiWYsZ4ZtiLFfjtnCZyUAILeQZCoVOw5iZoGIhsDjJozNtHc/0CnbTQQYrCpTElPtWA5X9KZxCEuQ",
+	"dQO60HbYph1qw5Y+7MY1iBjjt8H9tdnMghQm1wnJONNqJAXWnsMv0AqDiBCGlVy/UUwsAw0Q8mqYClrr",
+	"GkMnOqevf2d73+CdrZg6NCLkh93fF66MbydKrv+idLpRjIB1ofho7DQfR2yo2rlZW2qG3C3vzqtnLGLi",
+	"IeQldrExGPgGIJJ/JcZUZJBqeuy67Qz5rcunC7lz8O0x1QjUAP22IFPEmnjujyyf6dS98tej6yKvQuIL",
+	"sjDaUAiwdok2dKGJlqk7dIpndBqQ8x/FXVD9yJO8SF10rbj9DWxni7HBcNTlFYMq6vv4EaoXzdXH+tKf",
+	"jUlpf6M8113oyILOMOh3hs2HoqxoKGd0D8iMVf0OM2xZh/4Hl+cWt6e4Etbec31GQBquMKTd8bwt1/Bt",
+	"R0Mqy1msUuDL5W7RvqYlRbl27Y7OkN1QQ/oMkg4gzvnVVYnmBG4J8QmLkQ/1rSXAfHV562HAZ5rclFf1",
+	"BvwFzgb23q/+wrIhlg+PMd0aAGmdlnQlwJcXzD3Hqrh2ef9zmkyXiWuen6hhFE+xkXDY3951xc+e2p1d",
+	"JSFcY0gsp7OnpLdkZ18wYa0liP/7j8hbaMnnTzdmqQ+UEliS/sS1Mc+xFJgIUpExo0oTzT+RjI+4E0eG",
+	"WXllxmxq+ZyrREFotK7rxyoy94BLsbwSNzV99MYqVEHFUqgE65rrK3EPyb2uYbVy9YlexOokn+BVhKN6",
+	"rHuImvMW7x/LVEMnxtp0gyjaQhUjmZKzmQurRB5Ta0AICfEZQA+UinWdj1re8oypZ/oKCmcE45aMdyPK",
+	"9j3rq0mScQd7MN6xGzMHGndlG1KRPh1M0nmaVu87y9RpuYDm3pT6orZxzhCpt9Otxx+eaR9o9S6kNWGI",
+	"zfo1BpSrkVo4X2JkN3QBhLxuNlDM6G6poXklAlPDtEFuYw/rMLIY490RLBlbOMvUYzqoz96eX2Aj0bWh",
+	"WNzZrQUQ5s7uxRKwCrnil55gZgH4HwdSaKukW/UQ9MKbP59dEs85WKZ2ZkpmxcDom+StvxKa0by89Vx5",
+	"2iEDKlwEs+8Ks6A44Nhffjuq1U7l1Hs2ov1Cyos/BlACiyvvmSsZjl3OVpiF82/4+U/pwheRHgFPios1",
+	"3fy7pE81I7+d/2wHuaV5wYIPREg3VBd08EIz3PIpXfhLF4aztEhe9g6sdWrXEvNHz2wmbAEN6+ywNEcl",
+	"wt7Z0hOE3+faNVyGgjnU3B2iKrVHfCVuXsCT2kmGa57dpBjlBVzWOpfcvnQ/e3sef+QLu2Hs5fxCrOKC",
+	"mQdw+A0S/QUw5Ieqz8004l/KpAgfOYebdFyVFTwUY6yTE3jdX/YOPOiuq828Esga7IZwQfZ7vqA06S+0",
+	"i7fUKoXAOpJHFjLwwXOmLTkkyOfDmMHF5gaKlmNJGrM/yyMzuRUdQi28Te82oBq5XiOG1hEW4FNkiue5",
+	"/jKk9euMCYi9OwDVsoLb81VKYD6lwuLr5+wOe7AE7EpuiBQDduSyHoIHkGN2PfQelsHRiA5uwAkAj7il",
+	"SJMGNPBgNXNfMqMNiqIUFzVUmZ+4Ym/trJ9wDLic4xeOAr/zCP4r2LA77tKM3UZy7TYtxEYLIH024pa0",
+	"1wAaPIm0YbWAltHVpJcSOrMd/xjJnZzfrk5fuoGBaT9nN0cAMwI1EpYt9pm7lah3JRgCNdjAnU/ZMblB",
+	"4eC6hN0cOdUTm71LwY6vxI2PntwEjhCcJMfkhmXq5qhm36AU0zFXhSNzgS3cpKqSKuTcfiu0yAiw8jdH",
+	"pIonv0qM/Vn+bLfsEeWX+0KCXF06Gaw9SCyuPeLFNiQVrNGyThCQS2QG+BVkJEmOm/BF86wgM3QnpIp+",
+	"CZGXttFW5djukp/KVGyrK4W5QmqaypgKiajQvsBJzSuBcLPWKMhhl4/D2XrzKARkuy41FtqCansWUuyS",
+	"97SE23KxhIV25UxzmtTK4JV3YTcfR3RVgKS/sPEQ1oaTSGuCvp+fPbWtRNUY9NF0cNBVc7dfWrutefUs",
+	"RyDzJKP+MJb1WuUgFbogMHzuQJfwYYQY5SDBELuejOkMFTxDqMP6SnqJ3tu5bAITcWnVbszjUkQ0KlqM",
+	"mgQ1JLSoBVGieBouRZiLvaHVaZAPXl8VRA6H1pZHA6lyzXNpF2BlWpfMoUQT+q0gcNeVsPvqyjqoYkQj",
+	"pr2HepCDibfIdskJAi96SA/wsswBQFxDJYkAbfc4ms5gLKVm9iZ/gOJTsFTyAgWWw3J0j1JN/q/9P7nG",
+	"fFWA3b29nf03l72Do15vxc5TU68UjaF2a/CmHz8f+kbS++UPl/6HI//D8/DTd//x/O//+v2HnY9LzyTx",
+	"nR817P5esVvO5msSnO2ft8EV3JcgzLRBYXtEAepnuUPjRsIrOcqULjy/imUO3OsyGwk9jy7BA5WnULjs",
+	"OqV6WxD1vbzSkWiJuSz3+nxECkh3hl2RO+1WlSil8bthOYJdJKx7uwnwq9s5f6V86lXu63deoFoGBgXW",
+	"VjeqiSdLJ1Y3wY2r9KJeJoq3ig6TZPFUjfVEu9ova7Sn2+2uYHOOrLsIV4kXeMG2EiOFkyvLnWt4Bg1J",
+	"uR1He5GpxY4qHs86AJVxDiBcqE9YjSr0/4CUcURADZq7VJ51ZqV31ukiKWpfnBcizQW3T634tS+tmbs1",
+	"Yuu0VX4Z16KttHQRWHQ7FQc6Cucu06E7X2yWvA2i/OxI/+6FvWBbSKNp2C0vqNeAcJyABFkNEtQeImS9",
+	"yKjZyke+j3TUywakQiRBKoXNF8iZVlm4PueGiSsBSdBYB6Cd8e34mjOvk65gPhJfV/doxKR9u8MtBLys",
+	"3UAfhykX0y/pqIEgABb8BohhX0fMjYuoY1YxpuFPGXWxXK+Koh8TaMsFZXG8dI6KXd//eE4ewXNSYRQ+",
+	"ZyCWpXBEmygyzoxoltwOgJvWKOt6GOtqHk6ZiZHG5DnL1Hv/wccNbbrPrLJTLsv4pcaWQiKTamvp4q63",
+	"WfmJgK9ujcUxvd0oLUOlwNpq2XfhqSaYtSU0hoetnY2pXgkbC39s7Fh6D0+vwostPx3CjeA0ApGTsWea",
+	"TOXtypkYbGrTMOHZPrx5HsDHoTQeHWJfxMOWmsPXg89dOhmpoTWJg89G/5qRIxaylRrBHUOImotpm0me",
+	"Ru80APqNJg1/ge4KkYZUgX5BxwrBlhwet8Iu1flbdsmljCuysSkCBB7G1NrtK2nDjn4NH1+HGxz30tAT",
+	"PtuRM2wYsoMpTsq1C2mwbkxiqC7IJymmJpi5cP125vYtlQp5zrhKAATOuTWeH9d2lfFXTCyqQyGX3H01",
+	"YJpLIomaFICeXyJvWwKN+m9oAzCLViTPpZoMczmP3PUEINot30UAptAe4Uo4ZL8oF6UMddjH5lK55Eor",
+	"yBA2OqHu2fmGJIKn63Sq5jk8nQQRf8rdygkSVQgBMetvLF2kbP9RNso4ri7NEWyUS4KtsUZc+NYG+ikk",
+	"k1jCju/hinucUt5efFZsyBQTA3a3UsO+9GY9Y1XgG6o10xrCi+Q336kn9g4zVt5U6EcfXiiz3A3AQZWN",
+	"eRS75Wgig0tZLgnP1N3+MzPR1X50pr3Owvd7u01s0w0n25aZnfszr8aZklTxgg4mQs5zlo1YewdA/KVm",
+	"jqVdAvA2UJOsDc9z8kfBCsibkLNlo+0kmt0T5enxFO8cU28Lcv1WCtYpOeT6h/8LNmwbniXqGjnVG1ZH",
+	"qcWV/j9cQPFdbDtiO6Mm/OcFstQd3+T5S1BbCMRZrowsCjOAlgkNJvdffm5Pldaqs9wWxvrXIT9cDKHk",
+	"j3LX70VXmJT1VemJIPC/mUt3lTSmnACwpIMOwcs1BcxgnUQeP3ErearU56b3jZOdPRLH90RwN1Ry+KJI",
+	"4H1pUk++EKOrV1fH2JcOu5MDTA025ArpwU7BPcaEK1dR7Tm//dEUKoFsfaInT55JRlP8xklVTypleIFT",
+	"eqTajNEs54Ldm0qtvv4F6PMnRGUNIMza0IUzuADdrYK9DnYIN2VyOCQleLshRZKwiidLjTC7b5sQz8GC",
+	"LkPx1ly0Wq++J+HZZ93Obp/y3pkYImI1Kzt1k3iq+Pxuet825Vgbo8xjdtV0WK+ra0kb7ehnljPDdgzV",
+	"k8ehojPsYEXBP+Hgs6iL07nWvmUDZ6MWvoV2gspgqpd2pk+X1Mo5ftv0doaoO/bMSpfSvanMYcqU3da3",
+	"T2cfXB5E3bUGEFOG0MGAzVwvEsX1BLqfJJFNPRBf6KD+REmtMstvm9jsKhihuRnLYoS6ihkrRjHMju6t",
+	"fvCn3pMKGwAAvov775SQuA7Gb9c1cp/REfMNaCWJ/H4e6C+ZMvHvgt33FUD7phEUYxd9npUWCpUCsQSM",
+	"n9VfvoZLOGNi8XW9Kb8KhklgFKoQmLD3K5GDayf6RBkdzO1b1/qHCLjyqK6SjOsp/wJWaNehviG8AZ5p",
+	"gqTcbJ4qVbnp/RsoaYJwccu04SMsvQUyG8rCRQVBjt6XpBTP8x3FZlKZtaVT6ATzxZdDWi0Rcg3sHGcC",
+	"FHOmSYYNJOdSTXZDMrNLKBOSgD0AE0iWTQE4xDnO7FEz98vPrAhk4vZ0iZZkSJUPfyPMwphqMpJmu9Be",
+	"NNobMmXUKoDZ15Bv0L91tTaVCnW7Q9eMhYpv++8Q1j6Kyq3KKLgmfWbmjIngvdKYXgEx7yuBCgDmOnv6",
+	"3iUXlm+IAQv0ZyyBjektIyM606uwls9uv/12k7CGVRoaLnB7PVDKuPszjT19ITG13vzky5HlpxnLuGFf",
+	"RBIillpGp4BLq0jO6MTh4GLJk0v6qdLZmZ/iExWPYX7fViD+PbIRrHfnZlyFQrynEGSfDBPZQ8o7tqfR",
+	"dwNsGTZzwVoOD19ib2JA4HCwUCnas+uJyzmeKAlWp/lta2o/Myt2qsq/0/xjJEco0rknnY74LdsZMpb1",
+	"6WDyJYi067p1OLdeQk3jt+wnP6EnSmaVOX7jZiY1LKBlhVyjOdUQxsnvbVg6Sv1S4ffVlf+uQFUHhheC",
+	"8FUls8wYgeLK2MwOqI8AdAldBNCVp+Uy/b5zC3+ipOun9+3H5pEFlryxWlB+T7KdMDbbCWM8CvFaemWf",
+	"7PkhtGa2hLbcMGvur4zN3pXLfZLkVpnjv600roi0e1Kes2a/gP0R2FnVBcQ1GXIBBrUPWkypGUDoOGrB",
+	"N6U8Z9lxEs+Qa8RtQ9jDZYp1qvZTJVY/vW/TfvFeDrJXlqk7T9d96FExzBPJHl+EJ4rH/befKKWUE/zG",
+	"5Wh2yxHVPSQfSpLJMmnkocSzE3A+DKPTr0lKHkni0s7jqZNVZbLffg5SgEqVhIkRHbFKZWPQ2Q0ezf0I",
+	"DsJgj05gy6imDZW1czfBJ0t5OL1/O7PgmY7cW2gi5Hx4fwPBbf7jpiU18+sFdCCWawbaJ/R8L6v9ymq5",
+	"ZWqEVTzxdKXaLP89aLPiZ0GChKO7P0FaEf4F/Cwn1hxgitPcVbaX1kBo1OCqIFIEB7N8soQGs/u2Cczb",
+	"AekiYh9irqTzP4TkuBTr4WnOw1OPig+GH1kHSRqFfwFEIaAfbBXxZ7nI2nV8igOdSxbZF4tvhkm9+Czu",
+	"Vp4bQMsG2nj0U1tX6h1KTsg7Uwc/3VJihBSpY9v+6XQ/r1nfsyXEnyoM4XYBCDfSiWbG5GwnGHD06VUL",
+	"X8AUz6szfKKSJTnXb9yggyURSlT9BO4jS7B37ldwDGBH1qfdL/bfyfQv0/O5JiN577LJOTfjTNH5U7DA",
+	"lqnqg5vdE7es6tP8tukMus+iwxt7nBmJNhVxSQQpOrMjsEGBAP+/f+70GVVMdY5+/2g3XTN1mwZTvBxD",
+	"m1FtaJ6HNOZC5Z2jzgs4L/exJUQvNaKCa1d9gK3AZkoa15Sp7D4aG1EV0D+d0CR+4lAp52CAET5JdwlI",
+	"fBVVOrgRukQbRflobLBvHKGC5gttCRyQYKJvItZXCkdZhJtsZIRD5rTrWl5xrYNflPbhvlPqWKmeJDE+",
+	"CkAVxY5D8FXvkjM6GEPvIMFIVijazyuUEBvczyJ4tBiz0JHF3ce7/y8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -73,15 +73,15 @@ func (s *server) GetClient(ctx context.Context, r GetClientRequestObject) (GetCl
 	return ok(c), err
 }
 
-// ListClientChanges lists who changed what a client is set up with.
-func (s *server) ListClientChanges(ctx context.Context, r ListClientChangesRequestObject) (ListClientChangesResponseObject, error) {
+// ListAuditLog lists who changed what a client is set up with.
+func (s *server) ListAuditLog(ctx context.Context, r ListAuditLogRequestObject) (ListAuditLogResponseObject, error) {
 	ctx, who := called(ctx)
 	cursor, err := store.ParseCursor(r.Params.Cursor)
 	if err != nil {
 		return nil, err
 	}
 	list, next, err := s.desk.AuditLog(ctx, who.user, r.Number, cursor, pageOf(r.Params.Limit))
-	return ok(ClientChangeList{Items: list, Next: next.String()}), err
+	return ok(AuditLog{Items: list, Next: next.String()}), err
 }
 
 // PauseIsolation lets no device of a client be isolated.
@@ -133,7 +133,7 @@ func (s *server) GetCallerCode(ctx context.Context, r GetCallerCodeRequestObject
 // StartFireDrill tries how the client is reached.
 func (s *server) StartFireDrill(ctx context.Context, r StartFireDrillRequestObject) (StartFireDrillResponseObject, error) {
 	ctx, who := called(ctx)
-	i, queued, err := s.desk.StartFireDrill(ctx, who.user, via, r.Number, r.Body.Phones, r.Params.IdempotencyKey)
+	i, queued, err := s.desk.StartFireDrill(ctx, who.user, via, r.Number, r.Body.Exercise, r.Params.IdempotencyKey)
 	if err != nil {
 		return nil, err
 	}

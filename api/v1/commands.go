@@ -73,13 +73,13 @@ func (s *server) Recommend(ctx context.Context, r RecommendRequestObject) (Recom
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
-// Settle ends a recommendation.
-func (s *server) Settle(ctx context.Context, r SettleRequestObject) (SettleResponseObject, error) {
+// SettleRecommendation ends a recommendation.
+func (s *server) SettleRecommendation(ctx context.Context, r SettleRecommendationRequestObject) (SettleRecommendationResponseObject, error) {
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
 // RecommendResponseTeam says whether to engage a response team.
-func (s *server) AdviseTeam(ctx context.Context, r AdviseTeamRequestObject) (AdviseTeamResponseObject, error) {
+func (s *server) RecommendResponseTeam(ctx context.Context, r RecommendResponseTeamRequestObject) (RecommendResponseTeamResponseObject, error) {
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
@@ -93,8 +93,8 @@ func (s *server) Release(ctx context.Context, r ReleaseRequestObject) (ReleaseRe
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
-// Keep leaves an endpoint isolated after closure.
-func (s *server) Keep(ctx context.Context, r KeepRequestObject) (KeepResponseObject, error) {
+// KeepIsolated leaves an endpoint isolated after closure.
+func (s *server) KeepIsolated(ctx context.Context, r KeepIsolatedRequestObject) (KeepIsolatedResponseObject, error) {
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
@@ -103,13 +103,13 @@ func (s *server) Approve(ctx context.Context, r ApproveRequestObject) (ApproveRe
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
-// Refuse refuses that an endpoint is isolated or released.
-func (s *server) Refuse(ctx context.Context, r RefuseRequestObject) (RefuseResponseObject, error) {
+// Deny refuses that an endpoint is isolated or released.
+func (s *server) Deny(ctx context.Context, r DenyRequestObject) (DenyResponseObject, error) {
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 
-// Extend leaves an endpoint isolated for another while.
-func (s *server) Extend(ctx context.Context, r ExtendRequestObject) (ExtendResponseObject, error) {
+// ExtendIsolation leaves an endpoint isolated for another while.
+func (s *server) ExtendIsolation(ctx context.Context, r ExtendIsolationRequestObject) (ExtendIsolationResponseObject, error) {
 	return s.command(ctx, r.Reference, r.Params.IdempotencyKey, orEmpty(r.Body))
 }
 

@@ -28,7 +28,7 @@ func (s *server) ListIncidents(ctx context.Context, r ListIncidentsRequestObject
 func (s *server) OpenIncident(ctx context.Context, r OpenIncidentRequestObject) (OpenIncidentResponseObject, error) {
 	ctx, who := called(ctx)
 	i, running, err := s.desk.OpenIncident(ctx, who.user, desk.OpenIncidentRequest{
-		Client: r.Body.Client, Title: r.Body.Title, Severity: r.Body.Severity, Alerts: r.Body.Alerts, Drill: r.Body.Drill,
+		Client: r.Body.Client, Title: r.Body.Title, Severity: r.Body.Severity, Alerts: r.Body.Alerts, Exercise: r.Body.Exercise,
 	}, r.Params.IdempotencyKey)
 	if err != nil {
 		return nil, err

@@ -40,8 +40,8 @@ func (r reply) write(w http.ResponseWriter) error {
 // VisitAcknowledgeResponse writes the answer.
 func (r reply) VisitAcknowledgeResponse(w http.ResponseWriter) error { return r.write(w) }
 
-// VisitAdviseTeamResponse writes the answer.
-func (r reply) VisitAdviseTeamResponse(w http.ResponseWriter) error { return r.write(w) }
+// VisitRecommendResponseTeamResponse writes the answer.
+func (r reply) VisitRecommendResponseTeamResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitAnswerQuestionResponse writes the answer.
 func (r reply) VisitAnswerQuestionResponse(w http.ResponseWriter) error { return r.write(w) }
@@ -97,8 +97,8 @@ func (r reply) VisitDryRunResponseAuthorityResponse(w http.ResponseWriter) error
 // VisitExpediteResponse writes the answer.
 func (r reply) VisitExpediteResponse(w http.ResponseWriter) error { return r.write(w) }
 
-// VisitExtendResponse writes the answer.
-func (r reply) VisitExtendResponse(w http.ResponseWriter) error { return r.write(w) }
+// VisitExtendIsolationResponse writes the answer.
+func (r reply) VisitExtendIsolationResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitGetAlertResponse writes the answer.
 func (r reply) VisitGetAlertResponse(w http.ResponseWriter) error { return r.write(w) }
@@ -136,14 +136,14 @@ func (r reply) VisitGiveFeedbackResponse(w http.ResponseWriter) error { return r
 // VisitIsolateResponse writes the answer.
 func (r reply) VisitIsolateResponse(w http.ResponseWriter) error { return r.write(w) }
 
-// VisitKeepResponse writes the answer.
-func (r reply) VisitKeepResponse(w http.ResponseWriter) error { return r.write(w) }
+// VisitKeepIsolatedResponse writes the answer.
+func (r reply) VisitKeepIsolatedResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitListAlertsResponse writes the answer.
 func (r reply) VisitListAlertsResponse(w http.ResponseWriter) error { return r.write(w) }
 
-// VisitListClientChangesResponse writes the answer.
-func (r reply) VisitListClientChangesResponse(w http.ResponseWriter) error { return r.write(w) }
+// VisitListAuditLogResponse writes the answer.
+func (r reply) VisitListAuditLogResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitListClientsResponse writes the answer.
 func (r reply) VisitListClientsResponse(w http.ResponseWriter) error { return r.write(w) }
@@ -184,8 +184,8 @@ func (r reply) VisitReceiveOcsfResponse(w http.ResponseWriter) error { return r.
 // VisitRecommendResponse writes the answer.
 func (r reply) VisitRecommendResponse(w http.ResponseWriter) error { return r.write(w) }
 
-// VisitRefuseResponse writes the answer.
-func (r reply) VisitRefuseResponse(w http.ResponseWriter) error { return r.write(w) }
+// VisitDenyResponse writes the answer.
+func (r reply) VisitDenyResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitReleaseResponse writes the answer.
 func (r reply) VisitReleaseResponse(w http.ResponseWriter) error { return r.write(w) }
@@ -205,8 +205,8 @@ func (r reply) VisitReviseResponse(w http.ResponseWriter) error { return r.write
 // VisitSetEdrCredentialsResponse writes the answer.
 func (r reply) VisitSetEdrCredentialsResponse(w http.ResponseWriter) error { return r.write(w) }
 
-// VisitSettleResponse writes the answer.
-func (r reply) VisitSettleResponse(w http.ResponseWriter) error { return r.write(w) }
+// VisitSettleRecommendationResponse writes the answer.
+func (r reply) VisitSettleRecommendationResponse(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitSignResponseAuthorityResponse writes the answer.
 func (r reply) VisitSignResponseAuthorityResponse(w http.ResponseWriter) error { return r.write(w) }

@@ -168,7 +168,7 @@ func neverSilent(ctx context.Context) (wrong []error) {
 			if err := analyst.Get(ctx, "/incidents/"+string(row.Reference), &i); err != nil {
 				return append(wrong, err)
 			}
-			if !i.IsPublished() || i.IsOver() || i.FireDrill != "" {
+			if !i.IsPublished() || i.IsOver() || i.Exercise.IsFireDrill() {
 				continue
 			}
 			seen++

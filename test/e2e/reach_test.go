@@ -327,7 +327,7 @@ func (s *scene) lettersTo(c models.Contact) (all []string) {
 func TestAFireDrillTellsWhoAnsweredAndWhichNumberIsDead(t *testing.T) {
 	s := at(t, 1)
 	s.persona("acknowledges", "invalid", "no_answer")
-	r := s.drill("real")
+	r := s.drill(models.ExerciseFireDrill)
 	if r.Answered != 1 || len(r.Contacts) != 3 {
 		t.Fatalf("the report: %+v", r)
 	}
@@ -348,14 +348,14 @@ func TestAFireDrillTellsWhoAnsweredAndWhichNumberIsDead(t *testing.T) {
 			t.Errorf("a mail of a drill that does not say so: %s", m.Subject)
 		}
 	}
-	if i := s.now(); i.Phase != models.PhaseDismissed || !i.Drill {
-		t.Errorf("after the drill the incident is %s, drill %t", i.Phase, i.Drill)
+	if i := s.now(); i.Phase != models.PhaseDismissed || !i.Exercise.IsDrill() {
+		t.Errorf("after the drill the incident is %s, drill %t", i.Phase, i.Exercise.IsDrill())
 	}
 }
 
 func TestAFireDrillWithSimulatedPhonesReachesNobody(t *testing.T) {
-	s := newcomer(t, func(p *models.Policy) { p.RingFor = models.Duration(5 * time.Second) }) // of real time: nobody speeds a rehearsal up
-	r := s.drill("simulated")
+	s := newcomer(t, func(p *models.Policy) { p.RingFor = models.Duration(5 * time.Second) }) // of real time: nobody speeds it up
+	r := s.drill(models.ExerciseSimulatedFireDrill)
 	if r.Answered != 0 || len(r.Contacts) != 2 {
 		t.Errorf("the report: %+v", r)
 	}
@@ -366,18 +366,18 @@ func TestAFireDrillWithSimulatedPhonesReachesNobody(t *testing.T) {
 		if !slices.ContainsFunc(c.Channels, func(ch models.DrillChannel) bool {
 			return ch.Channel == models.ChannelVoice && ch.Result == string(models.OutcomeNoAnswer)
 		}) {
-			t.Errorf("contact %s was not called in the rehearsal: %+v", c.Contact, c.Channels)
+			t.Errorf("contact %s was not called in the drill: %+v", c.Contact, c.Channels)
 		}
 	}
 }
 
 // drill runs a fire drill to its end and returns its report.
-func (s *scene) drill(phones string) (r models.DrillReport) {
+func (s *scene) drill(exercise models.Exercise) (r models.DrillReport) {
 	s.t.Helper()
 	var i models.Incident
-	s.send(s.lead, fmt.Sprintf("/clients/%d/fire-drills", s.number), map[string]any{"phones": phones}, &i)
+	s.send(s.lead, fmt.Sprintf("/clients/%d/fire-drills", s.number), map[string]any{"exercise": exercise}, &i)
 	s.ref = i.Reference
-	tell("  %s opened, a fire drill with %s phones", s.ref, phones)
+	tell("  %s opened, a %s", s.ref, exercise)
 	s.until("the end of the drill", models.Incident.IsOver)
 	if err := s.analyst.Get(s.t.Context(), "/incidents/"+string(s.ref)+"/drill-report", &r); err != nil {
 		s.t.Fatal(err)

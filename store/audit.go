@@ -21,7 +21,7 @@ type auditRow struct {
 }
 
 // TableName names the table.
-func (auditRow) TableName() string { return "client_changes" }
+func (auditRow) TableName() string { return "audit_log" }
 
 func (r auditRow) model() models.AuditEntry {
 	return models.AuditEntry{
@@ -61,7 +61,7 @@ func (tx *Tx) AuditLog(c Cursor, limit int) ([]models.AuditEntry, error) {
 		return nil, models.InvalidField("/cursor", "is not a cursor of this list")
 	}
 	var rows []auditRow
-	if err := page(tx.of("client_changes"), "at", "id", c, limit).Find(&rows).Error; err != nil {
+	if err := page(tx.of("audit_log"), "at", "id", c, limit).Find(&rows).Error; err != nil {
 		return nil, problem("list changes", err)
 	}
 	list, people := each(rows, auditRow.model), make([]uuid.UUID, 0, len(rows))

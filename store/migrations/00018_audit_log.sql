@@ -2,7 +2,7 @@
 -- contacts can be asked about it.
 
 -- +goose Up
-create table client_changes (
+create table audit_log (
     client_id uuid        not null references clients (id),
     at        timestamptz not null,
     id        uuid        not null,
@@ -13,8 +13,8 @@ create table client_changes (
     fields    jsonb       not null check (jsonb_typeof(fields) = 'array'), -- their names, never what is in them
     primary key (client_id, at, id)
 );
-call guard_client_rows('client_changes');
-call keep_rows('client_changes');
-grant select, insert on client_changes to watchfire_soc, watchfire_portal;
-create policy side_of_soc on client_changes as restrictive for insert to watchfire_soc with check (side = 'soc');
-create policy side_of_client on client_changes as restrictive for insert to watchfire_portal with check (side = 'client');
+call guard_client_rows('audit_log');
+call keep_rows('audit_log');
+grant select, insert on audit_log to watchfire_soc, watchfire_portal;
+create policy side_of_soc on audit_log as restrictive for insert to watchfire_soc with check (side = 'soc');
+create policy side_of_client on audit_log as restrictive for insert to watchfire_portal with check (side = 'client');

@@ -1,6 +1,6 @@
-// Package rehearsal stands in for the mailer and the carrier in fire drills with simulated phones: it takes every
+// Package simulated stands in for the mailer and the carrier in fire drills with simulated phones: it takes every
 // message and every call, every call rings out, and nothing leaves the house.
-package rehearsal
+package simulated
 
 import (
 	"context"
@@ -46,7 +46,7 @@ func (h House) Status(_ context.Context, id string) (models.PlacedCall, error) {
 	_, until, _ := strings.Cut(id, "/")
 	ms, err := strconv.ParseInt(until, 10, 64)
 	if err != nil {
-		return models.PlacedCall{}, &models.VendorError{Class: models.Rejected, Vendor: "rehearsal", Op: "read call", Code: "invalid_call_id"}
+		return models.PlacedCall{}, &models.VendorError{Class: models.Rejected, Vendor: "simulated", Op: "read call", Code: "invalid_call_id"}
 	}
 	status := models.CallRinging
 	if !h.Now().Before(time.UnixMilli(ms)) {
@@ -61,4 +61,4 @@ func (House) Hangup(context.Context, string) error { return nil }
 // Recent never knows a call: placing one again does no harm.
 func (House) Recent(context.Context, string, time.Time) ([]models.PlacedCall, error) { return nil, nil }
 
-func newID() string { return "rehearsal-" + uuid.NewString() }
+func newID() string { return "simulated-" + uuid.NewString() }

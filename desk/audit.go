@@ -17,7 +17,7 @@ import (
 // AuditLog lists who changed what the client with a number is set up with, the newest first, from after the cursor.
 // next is the cursor of the next page, zero at the end. NotFound also when the client is not the user's.
 func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, c store.Cursor, limit int) (list []models.AuditEntry, next store.Cursor, err error) {
-	if err := auth.Allow("list-client-changes", u.Role); err != nil {
+	if err := auth.Allow("list-audit-log", u.Role); err != nil {
 		return nil, next, err
 	}
 	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {

@@ -16,7 +16,7 @@ import (
 // changes reads all that was changed of Acme, in pages of three.
 func (w *world) changes(who string) (list []models.AuditEntry) {
 	w.Helper()
-	for target := w.clientPath("changes?limit=3"); len(list) < 100; {
+	for target := w.clientPath("audit-log?limit=3"); len(list) < 100; {
 		var page struct {
 			Items []models.AuditEntry
 			Next  string
@@ -25,7 +25,7 @@ func (w *world) changes(who string) (list []models.AuditEntry) {
 		if list = append(list, page.Items...); page.Next == "" {
 			return list
 		}
-		target = w.clientPath("changes?limit=3&cursor=" + page.Next)
+		target = w.clientPath("audit-log?limit=3&cursor=" + page.Next)
 	}
 	w.Fatal("the list does not end")
 	return nil
@@ -125,7 +125,7 @@ func TestWhoChangedWhatIsNoted(t *testing.T) {
 	}) {
 		t.Errorf("the client reads %+v, the SOC %+v", theirs, ours)
 	}
-	all := string(w.get("lead", w.clientPath("changes?limit=200")).body)
+	all := string(w.get("lead", w.clientPath("audit-log?limit=200")).body)
 	for _, value := range []string{phone, email, "+12025550100", "ada@acme.example", edrSecret, "0123456789abcdef", "api.eu-1", "25s", "stolen", "all of them", code} {
 		if strings.Contains(all, value) {
 			t.Errorf("a change tells %s", value)
@@ -149,8 +149,8 @@ func TestWhatFailsIsNotNoted(t *testing.T) {
 	if list := w.changes("lead"); len(list) != noted {
 		t.Errorf("%+v", list)
 	}
-	same(t, w.get("stranger", w.clientPath("changes")), w.get("stranger", "/api/v1/clients/999999/changes"))
-	w.must(http.StatusUnprocessableEntity, w.get("lead", w.clientPath("changes?cursor=MjAyNi0wMS0wMVQwMDowMDowMFogeA"))) // no id in it
+	same(t, w.get("stranger", w.clientPath("audit-log")), w.get("stranger", "/api/v1/clients/999999/audit-log"))
+	w.must(http.StatusUnprocessableEntity, w.get("lead", w.clientPath("audit-log?cursor=MjAyNi0wMS0wMVQwMDowMDowMFogeA"))) // no id in it
 }
 
 // Of many who make the same change at once, one made it.

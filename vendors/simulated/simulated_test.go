@@ -1,16 +1,16 @@
-package rehearsal_test
+package simulated_test
 
 import (
 	"testing"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/vendors/rehearsal"
+	"github.com/watchfire-mdr/watchfire/vendors/simulated"
 )
 
 func TestACallRingsOut(t *testing.T) {
 	now := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
-	h := rehearsal.House{Now: func() time.Time { return now }}
+	h := simulated.House{Now: func() time.Time { return now }}
 	call, err := h.Place(t.Context(), models.OutboundCall{RingFor: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)

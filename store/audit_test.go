@@ -57,7 +57,7 @@ func TestChangesAreKeptOfBothSidesAndPaged(t *testing.T) {
 			return err
 		}), models.Invalid)
 	}
-	for _, sql := range []string{"update client_changes set fields = '[]'", "delete from client_changes", "truncate client_changes"} {
+	for _, sql := range []string{"update audit_log set fields = '[]'", "delete from audit_log", "truncate audit_log"} {
 		if err := ownerExec(t.Context(), h.ownerURL, sql); err == nil {
 			t.Errorf("the owner may %s", sql)
 		}
