@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -33,7 +34,7 @@ type ClientEDR struct {
 
 // EndpointInput is what is wanted of an endpoint.
 type EndpointInput struct {
-	Effect   models.Effect
+	Effect   notify.Effect
 	Hostname string
 	AgentID  string // "" until resolved
 	Desired  models.Desired
@@ -147,7 +148,7 @@ func (c *Containment) checkNotPaused(ctx context.Context, edr ClientEDR, in Endp
 
 // oppositeMayBePending reports whether the EDR may hide an order against this one: one was given for the endpoint before, and what the
 // EDR says of a device does not show what is under way.
-func (c *Containment) oppositeMayBePending(ctx context.Context, edr ClientEDR, e models.Effect) (given bool, err error) {
+func (c *Containment) oppositeMayBePending(ctx context.Context, edr ClientEDR, e notify.Effect) (given bool, err error) {
 	if edr.Capabilities().Underway {
 		return false, nil
 	}
@@ -215,7 +216,7 @@ func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (Endpo
 	return seen, retryAfter(ErrPending, "the EDR has not confirmed yet", pause, seen)
 }
 
-func (c *Containment) effectRow(ctx context.Context, e models.Effect) (row store.LedgerRow, err error) {
+func (c *Containment) effectRow(ctx context.Context, e notify.Effect) (row store.LedgerRow, err error) {
 	err = c.Effects.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
 		row, err = tx.Effect(e.Key)
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // sensor is an EDR of one device, which does what it is told only if its orders are in order.
@@ -60,7 +61,7 @@ func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T)
 	env, work := b.containment(edr)
 	order := func(n int) (activities.EndpointReport, error) {
 		in := activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: models.DesiredIsolated,
-			Effect: models.EndpointEffect(b.effect.Incident, b.effect.ClientID, models.PurposeIsolate, "e1", 1, n)}
+			Effect: notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, notify.PurposeIsolate, "e1", 1, n)}
 		for range 2 { // the second finds it done
 			if _, err := env.ExecuteActivity(work.SendAction, in); err != nil {
 				t.Fatal(err)
@@ -115,10 +116,10 @@ func TestAnEDRThatHidesOrdersIsAlwaysGivenTheOppositeAndBelievedWhenTheDeviceWas
 	b := newBench(t)
 	edr := &hiding{state: models.HostNormal, seen: b.now.Add(-time.Hour), can: models.Capabilities{Queues: true}}
 	env, work := b.containment(edr)
-	wish := func(n int, p models.Purpose, d models.Desired) activities.EndpointInput {
-		return activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: d, Effect: models.EndpointEffect(b.effect.Incident, b.effect.ClientID, p, "e1", n, 1)}
+	wish := func(n int, p notify.Purpose, d models.Desired) activities.EndpointInput {
+		return activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: d, Effect: notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, p, "e1", n, 1)}
 	}
-	isolate, release := wish(1, models.PurposeIsolate, models.DesiredIsolated), wish(2, models.PurposeRelease, models.DesiredReleased)
+	isolate, release := wish(1, notify.PurposeIsolate, models.DesiredIsolated), wish(2, notify.PurposeRelease, models.DesiredReleased)
 	for _, in := range []activities.EndpointInput{isolate, release, release} {
 		if _, err := env.ExecuteActivity(work.SendAction, in); err != nil {
 			t.Fatal(err)
@@ -137,8 +138,8 @@ func TestAnEDRThatHidesOrdersIsAlwaysGivenTheOppositeAndBelievedWhenTheDeviceWas
 	}
 	// What was never ordered against is believed at once, and not ordered.
 	edr.seen, edr.orders = b.now.Add(-time.Hour), nil
-	other := wish(3, models.PurposeRelease, models.DesiredReleased)
-	other.Effect = models.EndpointEffect(b.effect.Incident, b.effect.ClientID, models.PurposeRelease, "e2", 3, 1)
+	other := wish(3, notify.PurposeRelease, models.DesiredReleased)
+	other.Effect = notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, notify.PurposeRelease, "e2", 3, 1)
 	if _, err := env.ExecuteActivity(work.SendAction, other); err != nil || len(edr.orders) != 0 {
 		t.Errorf("ordered %v, %v", edr.orders, err)
 	}

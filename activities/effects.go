@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -49,7 +50,7 @@ type EffectSteps struct {
 
 // Once has the effect e at most once and returns its row in the ledger, accepted. Errors are application errors
 // whose type is a models.VendorClass or ErrSettling.
-func (l *Effects) Once(ctx context.Context, e models.Effect, a EffectSteps) (store.LedgerRow, error) {
+func (l *Effects) Once(ctx context.Context, e notify.Effect, a EffectSteps) (store.LedgerRow, error) {
 	row, fresh, err := l.intend(ctx, e, a)
 	var never *models.VendorError
 	switch {
@@ -57,9 +58,9 @@ func (l *Effects) Once(ctx context.Context, e models.Effect, a EffectSteps) (sto
 		return row, l.reject(ctx, e, never)
 	case err != nil:
 		return row, err
-	case row.State == models.EffectAccepted:
+	case row.State == notify.EffectAccepted:
 		return row, nil
-	case row.State == models.EffectRejected, row.State == models.EffectCanceled:
+	case row.State == notify.EffectRejected, row.State == notify.EffectCanceled:
 		return row, applicationError(&models.VendorError{Class: models.Rejected, Vendor: row.Vendor, Op: string(e.Kind), Code: row.Reason}, 0)
 	case fresh:
 		return l.attempt(ctx, e, a, row)
@@ -68,14 +69,14 @@ func (l *Effects) Once(ctx context.Context, e models.Effect, a EffectSteps) (sto
 }
 
 // intend commits the intent and, when no attempt was made yet, claims the first one in the same transaction.
-func (l *Effects) intend(ctx context.Context, e models.Effect, a EffectSteps) (row store.LedgerRow, fresh bool, err error) {
+func (l *Effects) intend(ctx context.Context, e notify.Effect, a EffectSteps) (row store.LedgerRow, fresh bool, err error) {
 	var held error
 	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
 		now := l.Now()
 		if row, err = tx.Intend(e, now); err != nil {
 			return err
 		}
-		if row.State != models.EffectIntended {
+		if row.State != notify.EffectIntended {
 			return nil
 		}
 		var never *models.VendorError
@@ -99,7 +100,7 @@ func (l *Effects) intend(ctx context.Context, e models.Effect, a EffectSteps) (r
 }
 
 // resume deals with an earlier attempt whose answer is not known.
-func (l *Effects) resume(ctx context.Context, e models.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
+func (l *Effects) resume(ctx context.Context, e notify.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
 	if wait := row.AttemptAt.Add(l.Settle).Sub(l.Now()); wait > 0 {
 		return row, retryAfter(ErrSettling, "an earlier attempt is not settled yet", wait)
 	}
@@ -126,7 +127,7 @@ func (l *Effects) resume(ctx context.Context, e models.Effect, a EffectSteps, ro
 }
 
 // attempt has the effect and records what the vendor said.
-func (l *Effects) attempt(ctx context.Context, e models.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
+func (l *Effects) attempt(ctx context.Context, e notify.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
 	receipt, err := a.Send(ctx, row)
 	if err == nil {
 		return l.accept(ctx, e, row, receipt)
@@ -143,8 +144,8 @@ func (l *Effects) attempt(ctx context.Context, e models.Effect, a EffectSteps, r
 	return row, applicationError(err, l.Settle)
 }
 
-func (l *Effects) accept(ctx context.Context, e models.Effect, row store.LedgerRow, r Acceptance) (store.LedgerRow, error) {
-	row.State, row.Vendor, row.VendorID = models.EffectAccepted, r.Vendor, r.ID
+func (l *Effects) accept(ctx context.Context, e notify.Effect, row store.LedgerRow, r Acceptance) (store.LedgerRow, error) {
+	row.State, row.Vendor, row.VendorID = notify.EffectAccepted, r.Vendor, r.ID
 	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
 		return tx.Accept(e.Key, r.Vendor, r.ID, l.Now())
 	})
@@ -154,7 +155,7 @@ func (l *Effects) accept(ctx context.Context, e models.Effect, row store.LedgerR
 	return row, nil
 }
 
-func (l *Effects) reject(ctx context.Context, e models.Effect, cause error) error {
+func (l *Effects) reject(ctx context.Context, e notify.Effect, cause error) error {
 	vendor := ""
 	var v *models.VendorError
 	if errors.As(cause, &v) {
@@ -169,7 +170,7 @@ func (l *Effects) reject(ctx context.Context, e models.Effect, cause error) erro
 	return applicationError(cause, 0)
 }
 
-func (l *Effects) fence(ctx context.Context, e models.Effect, from, to time.Time) (won bool, err error) {
+func (l *Effects) fence(ctx context.Context, e notify.Effect, from, to time.Time) (won bool, err error) {
 	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
 		won, err = tx.Attempt(e.Key, from, to)
 		return err

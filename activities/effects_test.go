@@ -13,6 +13,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
@@ -57,7 +59,7 @@ func failed(c models.VendorClass) error {
 type bench struct {
 	*testing.T
 	ledger activities.Effects
-	effect models.Effect
+	effect notify.Effect
 	mu     sync.Mutex
 	now    time.Time
 }
@@ -80,14 +82,14 @@ func newBench(t *testing.T) *bench {
 			return err
 		}
 		by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
-		i, err := tx.OpenIncident(models.Opened{ClientID: c.ID, Title: "t", Severity: models.SeverityLow}, by, b.now, "open", "f")
+		i, err := tx.OpenIncident(incident.Opened{ClientID: c.ID, Title: "t", Severity: models.SeverityLow}, by, b.now, "open", "f")
 		ref = i.Reference
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.effect = models.MessageEffect(ref, c.ID, models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: models.ChannelEmail})
+	b.effect = notify.MessageEffect(ref, c.ID, notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: models.ChannelEmail})
 	b.ledger = activities.Effects{Store: s, Settle: settle, GiveUpLookup: 10 * time.Minute, Now: b.clock}
 	return b
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -24,9 +26,9 @@ func (b *bench) may() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	rules := []models.Rule{{Name: "isolate", Action: models.DesiredIsolated, Decision: models.DecideAuto}, {Name: "release", Action: models.DesiredReleased, Decision: models.DecideAuto}}
+	rules := []authority.Rule{{Name: "isolate", Action: models.DesiredIsolated, Decision: authority.DecideAuto}, {Name: "release", Action: models.DesiredReleased, Decision: authority.DecideAuto}}
 	b.in(store.SOC, func(tx *store.Tx) error {
-		_, err := tx.DraftAuthority(models.Authority{Rules: rules, DraftedAt: b.now}, "draft")
+		_, err := tx.DraftAuthority(authority.Authority{Rules: rules, DraftedAt: b.now}, "draft")
 		return err
 	})
 	b.in(store.Portal, func(tx *store.Tx) error {
@@ -43,12 +45,12 @@ func (b *bench) in(who store.Audience, fn func(*store.Tx) error) {
 }
 
 // rule asks about the nth endpoint.
-func (b *bench) rule(n int, d models.Desired) models.Ruling {
+func (b *bench) rule(n int, d models.Desired) authority.Ruling {
 	b.Helper()
 	r := activities.Records{Store: b.ledger.Store, Now: b.clock}
 	ruling, err := r.EvaluateAuthority(context.Background(), activities.EvaluateAuthorityInput{
 		ClientID: b.effect.ClientID, Reference: b.effect.Incident, Endpoint: fmt.Sprintf("e%d", n), Generation: 1,
-		Request: models.Request{Action: d, Asset: models.Asset{Hostname: "h"}, Severity: models.SeverityHigh, At: b.clock()},
+		Request: authority.Request{Action: d, Asset: authority.Asset{Hostname: "h"}, Severity: models.SeverityHigh, At: b.clock()},
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -68,21 +70,21 @@ func TestMoreIsolationsThanTheLimitAreAsked(t *testing.T) {
 	b := newBench(t)
 	b.may()
 	for n := range 5 {
-		if r := b.rule(n, models.DesiredIsolated); r.Decision != models.DecideAuto {
+		if r := b.rule(n, models.DesiredIsolated); r.Decision != authority.DecideAuto {
 			t.Fatalf("isolation %d: %+v", n, r)
 		}
 	}
-	if r := b.rule(5, models.DesiredIsolated); r.Decision != models.DecideAsk || !strings.Contains(r.Rule, "isolate (asked: 5 isolations within 10m") {
+	if r := b.rule(5, models.DesiredIsolated); r.Decision != authority.DecideAsk || !strings.Contains(r.Rule, "isolate (asked: 5 isolations within 10m") {
 		t.Errorf("the sixth: %+v", r)
 	}
-	if r := b.rule(0, models.DesiredIsolated); r.Decision != models.DecideAuto {
+	if r := b.rule(0, models.DesiredIsolated); r.Decision != authority.DecideAuto {
 		t.Errorf("the first, asked again by a retry: %+v", r)
 	}
-	if r := b.rule(5, models.DesiredReleased); r.Decision != models.DecideAuto {
+	if r := b.rule(5, models.DesiredReleased); r.Decision != authority.DecideAuto {
 		t.Errorf("a release: %+v", r)
 	}
 	b.later(models.IsolationWindow)
-	if r := b.rule(5, models.DesiredIsolated); r.Decision != models.DecideAuto {
+	if r := b.rule(5, models.DesiredIsolated); r.Decision != authority.DecideAuto {
 		t.Errorf("ten minutes later: %+v", r)
 	}
 }
@@ -92,32 +94,32 @@ func TestNothingIsIsolatedWhileIsolationIsPaused(t *testing.T) {
 	b.may()
 	edr := &hiding{state: models.HostNormal, can: models.Capabilities{Underway: true}}
 	env, work := b.containment(edr)
-	change := func(n int, p models.Purpose, d models.Desired) error {
+	change := func(n int, p notify.Purpose, d models.Desired) error {
 		_, err := env.ExecuteActivity(work.SendAction, activities.EndpointInput{AgentID: "aid-1", Desired: d,
-			Effect: models.EndpointEffect(b.effect.Incident, b.effect.ClientID, p, "e1", n, 1)})
+			Effect: notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, p, "e1", n, 1)})
 		return err
 	}
 	b.pause(true)
-	if r := b.rule(1, models.DesiredIsolated); r.Decision != models.DecideNever || r.Rule != "isolation is paused: a stolen session" {
+	if r := b.rule(1, models.DesiredIsolated); r.Decision != authority.DecideNever || r.Rule != "isolation is paused: a stolen session" {
 		t.Errorf("an isolation: %+v", r)
 	}
-	if r := b.rule(1, models.DesiredReleased); r.Decision != models.DecideAuto {
+	if r := b.rule(1, models.DesiredReleased); r.Decision != authority.DecideAuto {
 		t.Errorf("a release: %+v", r)
 	}
-	if err := change(1, models.PurposeIsolate, models.DesiredIsolated); err == nil || len(edr.orders) != 0 {
+	if err := change(1, notify.PurposeIsolate, models.DesiredIsolated); err == nil || len(edr.orders) != 0 {
 		t.Errorf("an isolation that was ruled on before: ordered %v, %v", edr.orders, err)
 	}
 	edr.state = models.HostIsolated
-	if err := change(2, models.PurposeRelease, models.DesiredReleased); err != nil || !slices.Equal(edr.orders, []string{"release"}) {
+	if err := change(2, notify.PurposeRelease, models.DesiredReleased); err != nil || !slices.Equal(edr.orders, []string{"release"}) {
 		t.Errorf("a release: ordered %v, %v", edr.orders, err)
 	}
 	edr.state = models.HostNormal
 	b.later(time.Minute)
 	b.pause(false)
-	if r := b.rule(1, models.DesiredIsolated); r.Decision != models.DecideAuto {
+	if r := b.rule(1, models.DesiredIsolated); r.Decision != authority.DecideAuto {
 		t.Errorf("resumed: %+v", r)
 	}
-	if err := change(3, models.PurposeIsolate, models.DesiredIsolated); err != nil || !slices.Equal(edr.orders, []string{"release", "isolate"}) {
+	if err := change(3, notify.PurposeIsolate, models.DesiredIsolated); err != nil || !slices.Equal(edr.orders, []string{"release", "isolate"}) {
 		t.Errorf("resumed: ordered %v, %v", edr.orders, err)
 	}
 }

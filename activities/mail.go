@@ -9,6 +9,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -34,7 +35,7 @@ func (m *Mail) SendMail(ctx context.Context, in MessageInput) error {
 		}
 		msg, err := m.compose(letter, c, row)
 		first := in
-		first.Notification = models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}
+		first.Notification = notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}
 		if key := first.Effect().Key; key != row.Key {
 			msg.References = []string{m.Letter.MessageID(key)}
 		}
@@ -43,16 +44,16 @@ func (m *Mail) SendMail(ctx context.Context, in MessageInput) error {
 }
 
 // SendCheckMail sends a test or a code to a contact, once, apart from any incident.
-func (m *Mail) SendCheckMail(ctx context.Context, e models.Effect) error {
+func (m *Mail) SendCheckMail(ctx context.Context, e notify.Effect) error {
 	return m.deliver(ctx, e, func(_ *store.Tx, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
 		return m.compose(report.Letter{Purpose: e.Purpose, Language: c.Language, Code: row.Code()}, c, row)
 	})
 }
 
-func (m *Mail) deliver(ctx context.Context, e models.Effect, write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error)) error {
+func (m *Mail) deliver(ctx context.Context, e notify.Effect, write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error)) error {
 	routes := m.Routes
 	if e.Simulated {
-		routes = NewRoutes(Route{models.VendorSimulated, m.Simulated})
+		routes = NewRoutes(Route{notify.VendorSimulated, m.Simulated})
 	}
 	var msg models.OutboundMail
 	_, err := m.Effects.Once(ctx, e, EffectSteps{

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -16,14 +17,14 @@ import (
 type MessageInput struct {
 	ClientID     uuid.UUID
 	Reference    models.Reference
-	Notification models.Notification
+	Notification notify.Notification
 	After        int // Seq of the event it is about: the store must have it first
 	Exercise     models.Exercise
 }
 
 // Effect is the ledger's name for the message.
-func (in MessageInput) Effect() models.Effect {
-	e := models.MessageEffect(in.Reference, in.ClientID, in.Notification)
+func (in MessageInput) Effect() notify.Effect {
+	e := notify.MessageEffect(in.Reference, in.ClientID, in.Notification)
 	e.Simulated = in.Exercise.IsSimulated()
 	return e
 }
@@ -68,7 +69,7 @@ func (in MessageInput) letter(tx *store.Tx, c models.Contact, row store.LedgerRo
 }
 
 // contactOf reads whom an effect is for. Somebody who is no contact any more is never reached.
-func contactOf(tx *store.Tx, e models.Effect) (models.Contact, error) {
+func contactOf(tx *store.Tx, e notify.Effect) (models.Contact, error) {
 	c, err := tx.Contact(e.Contact)
 	if err != nil {
 		return c, fmt.Errorf("read contact: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -20,7 +21,7 @@ func TestADrillWithSimulatedPhonesReachesNoVendor(t *testing.T) {
 		if simulated {
 			mail.Exercise, text.Exercise = models.ExerciseSimulatedFireDrill, models.ExerciseSimulatedFireDrill
 		}
-		call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
+		call := notify.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
 		call.Simulated = simulated
 		o.ok(o.mail.SendMail(t.Context(), mail))
 		o.ok(o.phone.SendText(t.Context(), text))
@@ -39,7 +40,7 @@ func TestADrillWithSimulatedPhonesReachesNoVendor(t *testing.T) {
 		if want := []string{"mail", "text", "call", "status", "hangup"}; !slices.Equal(taker.asked, want) || len(other.asked) > 0 {
 			t.Errorf("simulated %t: asked for %v, and elsewhere for %v", simulated, taker.asked, other.asked)
 		}
-		for n, e := range []models.Effect{mail.Effect(), text.Effect(), call} {
+		for n, e := range []notify.Effect{mail.Effect(), text.Effect(), call} {
 			if row := o.row(e); row.Vendor != vendors[n] {
 				t.Errorf("simulated %t: the ledger has the %s at %q, want %q", simulated, e.Kind, row.Vendor, vendors[n])
 			}
@@ -51,12 +52,12 @@ func TestWhoWasRemovedIsReachedNoMore(t *testing.T) {
 	o := newOffice(t)
 	c := o.hires("gone", nil)
 	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(c.ID, o.now) })
-	call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, c.ID)
-	checked := models.ChannelCheckEffect(o.effect.ClientID, models.PurposeTest, c.ID, models.ChannelEmail, "r")
-	texted := models.ChannelCheckEffect(o.effect.ClientID, models.PurposeTest, c.ID, models.ChannelSMS, "r")
+	call := notify.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, c.ID)
+	checked := notify.ChannelCheckEffect(o.effect.ClientID, notify.PurposeTest, c.ID, models.ChannelEmail, "r")
+	texted := notify.ChannelCheckEffect(o.effect.ClientID, notify.PurposeTest, c.ID, models.ChannelSMS, "r")
 	mail, text := o.message(c.ID, models.ChannelEmail), o.message(c.ID, models.ChannelSMS)
 	for _, does := range []struct {
-		effect models.Effect
+		effect notify.Effect
 		it     func() error
 	}{
 		{mail.Effect(), func() error { return o.mail.SendMail(t.Context(), mail) }},
@@ -69,7 +70,7 @@ func TestWhoWasRemovedIsReachedNoMore(t *testing.T) {
 		if err := does.it(); !errors.As(err, &app) || app.Type() != string(models.Rejected) || !app.NonRetryable() {
 			t.Errorf("%s: %v, want a refusal for good", does.effect.Key, err)
 		}
-		if row := o.row(does.effect); row.State != models.EffectRejected || !strings.Contains(row.Reason, "contact_removed") {
+		if row := o.row(does.effect); row.State != notify.EffectRejected || !strings.Contains(row.Reason, "contact_removed") {
 			t.Errorf("%s: in the ledger %s, %q", does.effect.Key, row.State, row.Reason)
 		}
 	}

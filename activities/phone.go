@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -32,7 +33,7 @@ const engagedFor = 15 * time.Second
 
 // CallInput is a call to one contact.
 type CallInput struct {
-	Effect  models.Effect
+	Effect  notify.Effect
 	RingFor time.Duration
 }
 
@@ -45,7 +46,7 @@ func (p *Phone) PlaceCall(ctx context.Context, in CallInput) (string, error) {
 			if contact, err = contactOf(tx, in.Effect); err != nil || in.Effect.Simulated || !row.AttemptAt.IsZero() {
 				return err
 			}
-			engaged, err := tx.IsEngaged(contact.Phone, row.ID, p.Effects.Now().Add(-in.RingFor-models.TalkFor))
+			engaged, err := tx.IsEngaged(contact.Phone, row.ID, p.Effects.Now().Add(-in.RingFor-notify.TalkFor))
 			if engaged {
 				return retryAfter(ErrEngaged, "another call of ours to the number is under way", engagedFor)
 			}
@@ -79,13 +80,13 @@ func (p *Phone) SendText(ctx context.Context, in MessageInput) error {
 }
 
 // SendCheckText sends a test or a code to a contact's phone, once, apart from any incident.
-func (p *Phone) SendCheckText(ctx context.Context, e models.Effect) error {
+func (p *Phone) SendCheckText(ctx context.Context, e notify.Effect) error {
 	return p.deliver(ctx, e, func(_ *store.Tx, c models.Contact, row store.LedgerRow) (report.Letter, error) {
 		return report.Letter{Purpose: e.Purpose, Language: c.Language, Code: row.Code()}, nil
 	})
 }
 
-func (p *Phone) deliver(ctx context.Context, e models.Effect, letter func(*store.Tx, models.Contact, store.LedgerRow) (report.Letter, error)) error {
+func (p *Phone) deliver(ctx context.Context, e notify.Effect, letter func(*store.Tx, models.Contact, store.LedgerRow) (report.Letter, error)) error {
 	var out models.OutboundText
 	carrier, vendor := p.carrier(e.Simulated)
 	_, err := p.Effects.Once(ctx, e, EffectSteps{
@@ -123,7 +124,7 @@ func (p *Phone) deliver(ctx context.Context, e models.Effect, letter func(*store
 // carrier is who takes calls and texts: the real one, or, in a fire drill with simulated phones, nobody.
 func (p *Phone) carrier(simulated bool) (Carrier, string) {
 	if simulated {
-		return p.Simulated, models.VendorSimulated
+		return p.Simulated, notify.VendorSimulated
 	}
 	return p.Carrier, p.Vendor
 }

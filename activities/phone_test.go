@@ -14,6 +14,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -68,7 +70,7 @@ func newLine(t *testing.T) *line {
 				return err
 			}
 			by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
-			i, err := tx.OpenIncident(models.Opened{ClientID: c.ID, Title: "t", Severity: models.SeverityCritical}, by, l.now, "open", "f")
+			i, err := tx.OpenIncident(incident.Opened{ClientID: c.ID, Title: "t", Severity: models.SeverityCritical}, by, l.now, "open", "f")
 			l.contact[n], l.ref[n] = contact.ID, i.Reference
 			return err
 		})
@@ -80,12 +82,12 @@ func newLine(t *testing.T) *line {
 }
 
 // call is a call of a client's incident, in its round.
-func (l *line) call(client, round int) models.Effect {
-	return models.CallEffect(l.ref[client], l.clients[client], 1, round, 1, l.contact[client])
+func (l *line) call(client, round int) notify.Effect {
+	return notify.CallEffect(l.ref[client], l.clients[client], 1, round, 1, l.contact[client])
 }
 
 // place orders a call and wants it to end with an error of a type, "" for success.
-func (l *line) place(e models.Effect, want string) {
+func (l *line) place(e notify.Effect, want string) {
 	l.Helper()
 	_, err := l.phone.PlaceCall(l.Context(), activities.CallInput{Effect: e, RingFor: 30 * time.Second})
 	var app *temporal.ApplicationError
@@ -97,7 +99,7 @@ func (l *line) place(e models.Effect, want string) {
 	}
 }
 
-func (l *line) ledgerSays(e models.Effect) (row store.LedgerRow) {
+func (l *line) ledgerSays(e notify.Effect) (row store.LedgerRow) {
 	l.Helper()
 	err := l.ledger.Store.ForClient(l.Context(), store.Worker, e.ClientID, func(tx *store.Tx) (err error) {
 		row, err = tx.Effect(e.Key)
@@ -117,7 +119,7 @@ func TestANumberIsEngagedWhileWeCallIt(t *testing.T) {
 		if len(l.carrier.calls) != 1 {
 			t.Fatalf("the carrier was asked for %d calls", len(l.carrier.calls))
 		}
-		if row := l.ledgerSays(l.call(other, 2)); row.State != models.EffectIntended || row.Attempts != 0 {
+		if row := l.ledgerSays(l.call(other, 2)); row.State != notify.EffectIntended || row.Attempts != 0 {
 			t.Errorf("the ledger says %s after %d attempts", row.State, row.Attempts)
 		}
 		l.place(l.call(0, 1), "") // the same call again is found done
@@ -130,7 +132,7 @@ func TestANumberIsFreeWhenTheCallIsOver(t *testing.T) {
 	for name, end := range map[string]func(l *line) error{
 		"our word": func(l *line) error {
 			r := activities.Records{Store: l.ledger.Store, Now: l.clock}
-			return r.SetOutcome(l.Context(), activities.OutcomeInput{ClientID: l.clients[0], Effect: l.call(0, 1).Key, Outcome: string(models.OutcomeNoAnswer)})
+			return r.SetOutcome(l.Context(), activities.OutcomeInput{ClientID: l.clients[0], Effect: l.call(0, 1).Key, Outcome: string(notify.OutcomeNoAnswer)})
 		},
 		"the carrier's": func(l *line) error {
 			return l.ledger.Store.ForClient(l.Context(), store.Worker, l.clients[0], func(tx *store.Tx) error {

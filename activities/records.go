@@ -8,6 +8,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -21,7 +24,7 @@ type Records struct {
 type RecordInput struct {
 	ClientID  uuid.UUID
 	Reference models.Reference
-	Events    []models.Event
+	Events    []incident.Event
 }
 
 // Record appends events and updates the read tables in one transaction. Events the store has already are skipped.
@@ -37,14 +40,14 @@ type PlanInput struct {
 	Reference    models.Reference
 	Severity     models.Severity
 	At           time.Time
-	Notification models.Notification
-	Waiting      []models.Notification // whoever one of these waits for gets no message over its channel
+	Notification notify.Notification
+	Waiting      []notify.Notification // whoever one of these waits for gets no message over its channel
 	Approval     bool                  // who is called about an approval
 }
 
 // PlanRecipients returns who is reached, how and when: ids only. Messages that wait for a contact's hours go into the ledger at
 // once, so that people see them coming.
-func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (plan models.Plan, err error) {
+func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (plan notify.Plan, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
 		if err != nil {
@@ -58,7 +61,7 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (plan models
 			if in.Notification.Purpose == "" || !m.At.After(in.At) {
 				continue
 			}
-			if _, err := tx.Intend(models.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(m)), m.At); err != nil {
+			if _, err := tx.Intend(notify.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(m)), m.At); err != nil {
 				return err
 			}
 		}
@@ -71,14 +74,14 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (plan models
 type FallbackInput struct {
 	ClientID     uuid.UUID
 	Reference    models.Reference
-	Notification models.Notification
+	Notification notify.Notification
 	Severity     models.Severity
 	At           time.Time
 }
 
 // PlanFallback returns over which other channel a contact is reached, and when; the zero Reach when there is none, or when
 // the notice has gone that way before.
-func (r *Records) PlanFallback(ctx context.Context, in FallbackInput) (reach models.Recipient, err error) {
+func (r *Records) PlanFallback(ctx context.Context, in FallbackInput) (reach notify.Recipient, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
 		if err != nil {
@@ -92,7 +95,7 @@ func (r *Records) PlanFallback(ctx context.Context, in FallbackInput) (reach mod
 		if !ok {
 			return nil
 		}
-		_, err = tx.Effect(models.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(to)).Key)
+		_, err = tx.Effect(notify.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(to)).Key)
 		if models.KindOf(err) == models.NotFound {
 			reach, err = to, nil
 		}
@@ -121,7 +124,7 @@ func (r *Records) PlanReminder(ctx context.Context, in ReminderInput) (at time.T
 // EvaluateAuthorityInput asks what a client's response authority says to a request about an endpoint.
 type EvaluateAuthorityInput struct {
 	ClientID   uuid.UUID
-	Request    models.Request
+	Request    authority.Request
 	Reference  models.Reference
 	Endpoint   string
 	Generation int // of what is wanted of it
@@ -129,7 +132,7 @@ type EvaluateAuthorityInput struct {
 
 // EvaluateAuthority returns the decision of the client's response authority. While isolation is paused it permits none, and more than
 // the client's policy permits in a while are asked.
-func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInput) (ruling models.Ruling, err error) {
+func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInput) (ruling authority.Ruling, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
 		if err != nil {
@@ -140,7 +143,7 @@ func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInp
 			return err
 		}
 		ruling = a.Evaluate(in.Request, d.Zone, d.Business)
-		if in.Request.Action == models.DesiredIsolated && ruling.Decision != models.DecideNever {
+		if in.Request.Action == models.DesiredIsolated && ruling.Decision != authority.DecideNever {
 			ruling, err = r.applyIsolationLimit(tx, in, ruling)
 		}
 		return err
@@ -149,9 +152,9 @@ func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInp
 }
 
 // applyIsolationLimit is what remains of a ruling that lets a device be isolated, once the switch and the limit were looked at.
-func (r *Records) applyIsolationLimit(tx *store.Tx, in EvaluateAuthorityInput, ruling models.Ruling) (models.Ruling, error) {
+func (r *Records) applyIsolationLimit(tx *store.Tx, in EvaluateAuthorityInput, ruling authority.Ruling) (authority.Ruling, error) {
 	s, err := tx.IsolationSwitch()
-	ruling = s.Hold(ruling)
+	ruling = ruling.RestrictedBySwitch(s)
 	if err != nil || !ruling.IsAutomatic() {
 		return ruling, err
 	}
@@ -162,14 +165,14 @@ func (r *Records) applyIsolationLimit(tx *store.Tx, in EvaluateAuthorityInput, r
 	now := r.Now()
 	passes, err := tx.PassIsolation(in.Reference, in.Endpoint, in.Generation, c.Policy.IsolationLimit(), now.Add(-models.IsolationWindow), now)
 	if !passes {
-		ruling = c.Policy.Exceeded(ruling)
+		ruling = ruling.RestrictedByLimit(c.Policy)
 	}
 	return ruling, err
 }
 
 // CancelInput is an effect that is not wanted any more.
 type CancelInput struct {
-	Effect models.Effect
+	Effect notify.Effect
 	Reason string // "" when the effect's own reason is gone
 }
 

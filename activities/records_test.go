@@ -10,6 +10,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -72,7 +74,7 @@ func newOffice(t *testing.T) *office {
 	o.phone = activities.Phone{Effects: b.ledger, Carrier: o.vendor, Vendor: "carrier", Simulated: o.pretend, Letter: head, PublicURL: address}
 	by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
 	b.ok(o.records.Record(t.Context(), activities.RecordInput{ClientID: b.effect.ClientID, Reference: b.effect.Incident,
-		Events: []models.Event{{Seq: 2, At: b.now, Type: "published", Actor: by, Data: &models.Published{Expedited: true}}}}))
+		Events: []incident.Event{{Seq: 2, At: b.now, Type: "published", Actor: by, Data: &incident.Published{Expedited: true}}}}))
 	return o
 }
 
@@ -101,11 +103,11 @@ func (o *office) hires(name string, h models.Hours) (c models.Contact) {
 
 func (o *office) message(contact uuid.UUID, ch models.Channel) activities.MessageInput {
 	return activities.MessageInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, After: 2,
-		Notification: models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: ch}}
+		Notification: notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: ch}}
 }
 
 // row is an effect as the ledger has it; the zero row when it has none.
-func (o *office) row(e models.Effect) (row store.LedgerRow) {
+func (o *office) row(e notify.Effect) (row store.LedgerRow) {
 	o.Helper()
 	o.as(store.Worker, func(tx *store.Tx) (err error) {
 		row, err = tx.Effect(e.Key)
@@ -120,18 +122,18 @@ func (o *office) row(e models.Effect) (row store.LedgerRow) {
 func TestAMessageThatWaitsForHoursStandsInTheLedger(t *testing.T) {
 	o := newOffice(t)
 	early, reminded := o.hires("early", models.OfficeHours()), o.hires("reminded", models.OfficeHours())
-	notice := models.Notification{Purpose: models.PurposeReminder, Revision: 1, Occurrence: 2}
+	notice := notify.Notification{Purpose: notify.PurposeReminder, Revision: 1, Occurrence: 2}
 	waits := notice
 	waits.Contact, waits.Channel, waits.Occurrence = reminded.ID, models.ChannelEmail, 1
 	in := activities.PlanInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, Severity: models.SeverityLow, At: o.now, Notification: notice,
-		Waiting: []models.Notification{waits}}
-	effect := func(contact uuid.UUID) models.Effect {
+		Waiting: []notify.Notification{waits}}
+	effect := func(contact uuid.UUID) notify.Effect {
 		n := notice
 		n.Contact, n.Channel = contact, models.ChannelEmail
-		return models.MessageEffect(in.Reference, in.ClientID, n)
+		return notify.MessageEffect(in.Reference, in.ClientID, n)
 	}
 	asked := in
-	asked.Notification = models.Notification{} // who is called
+	asked.Notification = notify.Notification{} // who is called
 	_, err := o.records.PlanRecipients(t.Context(), asked)
 	o.ok(err)
 	o.as(store.Worker, func(tx *store.Tx) error {
@@ -148,7 +150,7 @@ func TestAMessageThatWaitsForHoursStandsInTheLedger(t *testing.T) {
 		}
 	}
 	opens := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
-	if row := o.row(effect(early.ID)); row.State != models.EffectIntended || !row.PlannedAt.Equal(opens) {
+	if row := o.row(effect(early.ID)); row.State != notify.EffectIntended || !row.PlannedAt.Equal(opens) {
 		t.Errorf("in the ledger %q for %s, want it planned for %s", row.State, row.PlannedAt, opens)
 	}
 	if row := o.row(effect(reminded.ID)); row.State != "" {
@@ -164,15 +166,15 @@ func TestWhatWasCanceledIsNeverSent(t *testing.T) {
 	canceled, sent := o.message(o.effect.Contact, models.ChannelEmail), o.message(o.effect.Contact, models.ChannelSMS)
 	o.ok(o.phone.SendText(t.Context(), sent))
 	for _, in := range []activities.MessageInput{canceled, sent} {
-		o.ok(o.records.CancelEffect(t.Context(), activities.CancelInput{Effect: in.Effect(), Reason: models.ReasonSuperseded}))
+		o.ok(o.records.CancelEffect(t.Context(), activities.CancelInput{Effect: in.Effect(), Reason: notify.ReasonSuperseded}))
 	}
 	if err := o.mail.SendMail(t.Context(), canceled); err == nil || len(o.vendor.asked) != 1 {
 		t.Errorf("the vendor was asked for %v; %v", o.vendor.asked, err)
 	}
-	if row := o.row(canceled.Effect()); row.State != models.EffectCanceled || row.Reason != models.ReasonSuperseded {
+	if row := o.row(canceled.Effect()); row.State != notify.EffectCanceled || row.Reason != notify.ReasonSuperseded {
 		t.Errorf("in the ledger: %s, %q", row.State, row.Reason)
 	}
-	if row := o.row(sent.Effect()); row.State != models.EffectAccepted || row.Reason != "" {
+	if row := o.row(sent.Effect()); row.State != notify.EffectAccepted || row.Reason != "" {
 		t.Errorf("what was sent before is in the ledger as %s, %q", row.State, row.Reason)
 	}
 }
@@ -181,26 +183,26 @@ func TestWhoWasRemovedHasNoOtherChannel(t *testing.T) {
 	o := newOffice(t)
 	c := o.hires("early", models.OfficeHours())
 	in := activities.FallbackInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, Severity: models.SeverityLow, At: o.now,
-		Notification: models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}}
+		Notification: notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}}
 	if to, err := o.records.PlanFallback(t.Context(), in); err != nil || to.Channel != models.ChannelSMS || to.At.Hour() != 8 {
 		t.Errorf("reached over %+v, %v; want a text at 08:00", to, err)
 	}
 	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(c.ID, o.now) })
-	if to, err := o.records.PlanFallback(t.Context(), in); err != nil || to != (models.Recipient{}) {
+	if to, err := o.records.PlanFallback(t.Context(), in); err != nil || to != (notify.Recipient{}) {
 		t.Errorf("after they were removed: %+v, %v", to, err)
 	}
 }
 
 func TestAnAcknowledgementStaysTheLastWordOnACall(t *testing.T) {
 	o := newOffice(t)
-	call := models.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
+	call := notify.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
 	_, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call})
 	o.ok(err)
 	for _, said := range []activities.OutcomeInput{{Outcome: "voicemail"}, {By: o.effect.Contact, How: "key press 1"}, {Outcome: "no_answer"}} {
 		said.ClientID, said.Effect = call.ClientID, call.Key
 		o.ok(o.records.SetOutcome(t.Context(), said))
 	}
-	if row := o.row(call); row.Outcome != string(models.OutcomeAcknowledged) || row.AcknowledgedBy != o.effect.Contact || row.How != "key press 1" {
+	if row := o.row(call); row.Outcome != string(notify.OutcomeAcknowledged) || row.AcknowledgedBy != o.effect.Contact || row.How != "key press 1" {
 		t.Errorf("in the ledger: %q by %s, %q", row.Outcome, row.AcknowledgedBy, row.How)
 	}
 }
@@ -209,8 +211,8 @@ func TestACallThatWasNeverBegunHasNoOutcome(t *testing.T) {
 	b := newBench(t)
 	r := activities.Records{Store: b.ledger.Store, Now: b.clock}
 	for _, in := range []activities.OutcomeInput{
-		{Outcome: string(models.OutcomeUnplaced)},
-		{Outcome: string(models.OutcomeAcknowledged), By: b.effect.Contact, How: "key press 1"},
+		{Outcome: string(notify.OutcomeUnplaced)},
+		{Outcome: string(notify.OutcomeAcknowledged), By: b.effect.Contact, How: "key press 1"},
 	} {
 		in.ClientID, in.Effect = b.effect.ClientID, b.effect.Key
 		if err := r.SetOutcome(t.Context(), in); err != nil {
@@ -218,19 +220,19 @@ func TestACallThatWasNeverBegunHasNoOutcome(t *testing.T) {
 		}
 	}
 	b.attempt(&vendor{}, "")
-	in := activities.OutcomeInput{ClientID: b.effect.ClientID, Effect: b.effect.Key, Outcome: string(models.OutcomeNoAnswer)}
+	in := activities.OutcomeInput{ClientID: b.effect.ClientID, Effect: b.effect.Key, Outcome: string(notify.OutcomeNoAnswer)}
 	if err := r.SetOutcome(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
 	row, err := b.ledger.Once(t.Context(), b.effect, (&vendor{}).act())
-	if err != nil || row.Outcome != string(models.OutcomeNoAnswer) {
+	if err != nil || row.Outcome != string(notify.OutcomeNoAnswer) {
 		t.Errorf("outcome %q, %v", row.Outcome, err)
 	}
 }
 
 func TestAContactIsNotReachedTheSameWayTwice(t *testing.T) {
 	b := newBench(t)
-	n := models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Channel: models.ChannelVoice}
+	n := notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Channel: models.ChannelVoice}
 	err := b.ledger.Store.ForClient(t.Context(), store.SOC, b.effect.ClientID, func(tx *store.Tx) error {
 		c, err := tx.CreateContact(models.Contact{Name: "D", Email: "d@acme.example", Phone: "+12025550101", Order: 2, Language: "en",
 			Severities: models.Severities(), Channels: []models.Channel{models.ChannelSMS, models.ChannelVoice}}, "another", "")
@@ -253,7 +255,7 @@ func TestAContactIsNotReachedTheSameWayTwice(t *testing.T) {
 	if got := after(); got != models.ChannelSMS {
 		t.Errorf("after a missed call: %q", got)
 	}
-	b.effect = models.MessageEffect(b.effect.Incident, b.effect.ClientID, n.AddressedTo(models.Recipient{Contact: n.Contact, Channel: models.ChannelSMS}))
+	b.effect = notify.MessageEffect(b.effect.Incident, b.effect.ClientID, n.AddressedTo(notify.Recipient{Contact: n.Contact, Channel: models.ChannelSMS}))
 	b.attempt(&vendor{}, "")
 	if got := after(); got != "" {
 		t.Errorf("after a missed call, when the text was sent before: %q", got)

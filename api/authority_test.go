@@ -13,13 +13,15 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
 // draft adds a version of Acme's response authority with one rule that isolates without asking, and returns its number.
 func (w *world) draft(rule string) int {
 	w.Helper()
-	var a models.Authority
+	var a authority.Authority
 	w.must(http.StatusCreated, w.post("lead", w.clientPath("response-authority"), map[string]any{
 		"rules": []any{map[string]any{"name": rule, "action": "isolated", "decision": "auto"}},
 		"never": []string{"dc-*"}, "two_persons": []any{map[string]any{"tag": "production"}},
@@ -33,10 +35,10 @@ func (w *world) sign(who string, version int) answer {
 }
 
 // authorities lists the versions of Acme's response authority and which one holds.
-func (w *world) authorities(who string) (list []models.Authority, holds int) {
+func (w *world) authorities(who string) (list []authority.Authority, holds int) {
 	w.Helper()
 	var all struct {
-		Items []models.Authority
+		Items []authority.Authority
 		Holds int
 	}
 	w.must(http.StatusOK, w.get(who, w.clientPath("response-authority"))).into(w, &all)
@@ -50,30 +52,30 @@ func isolating(changes map[string]any) map[string]any {
 	return body
 }
 
-func (w *world) dryRun(who string, body map[string]any) (r models.Ruling) {
+func (w *world) dryRun(who string, body map[string]any) (r authority.Ruling) {
 	w.Helper()
 	w.must(http.StatusOK, w.post(who, w.clientPath("response-authority", "dry-run"), body)).into(w, &r)
 	return r
 }
 
 // ruled is a published incident whose endpoint e1 the response authority has ruled on.
-func (w *world) ruled(d models.Decision, persons int) models.Reference {
+func (w *world) ruled(d authority.Decision, persons int) models.Reference {
 	w.Helper()
 	ref := w.published()
-	asset := models.Asset{Hostname: "dc01", Class: models.ClassServer, Tags: []string{"production"}}
+	asset := authority.Asset{Hostname: "dc01", Class: models.ClassServer, Tags: []string{"production"}}
 	w.happen(ref, models.System(),
-		&models.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent-1", State: models.HostNormal, Online: true, Class: asset.Class, Tags: asset.Tags},
-		&models.ContainmentRuled{
+		&incident.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent-1", State: models.HostNormal, Online: true, Class: asset.Class, Tags: asset.Tags},
+		&incident.ContainmentRuled{
 			Endpoint: "e1", Generation: 1, Approval: "a1", AgentID: "agent-1", Asset: asset,
-			Ruling: models.Ruling{Decision: d, Rule: "servers", Version: 1, Persons: persons},
+			Ruling: authority.Ruling{Decision: d, Rule: "servers", Version: 1, Persons: persons},
 			Lease:  models.Duration(time.Hour), ApproveFor: models.Duration(time.Hour),
 		})
 	return ref
 }
 
-func (w *world) endpoint(who string, ref models.Reference) models.Endpoint {
+func (w *world) endpoint(who string, ref models.Reference) incident.Endpoint {
 	w.Helper()
-	var i models.Incident
+	var i incident.Incident
 	w.must(http.StatusOK, w.get(who, at(ref))).into(w, &i)
 	return i.Endpoints[0]
 }
@@ -87,7 +89,7 @@ func TestTheClientSignsWhatTheSOCDrafts(t *testing.T) {
 	if list, holds := w.authorities("admin"); len(list) != 2 || list[0].Version != second || list[0].DraftedBy != w.users["lead"].ID || holds != 0 {
 		t.Errorf("drafts: %+v, %d holds", list, holds)
 	}
-	var signed models.Authority
+	var signed authority.Authority
 	w.must(http.StatusOK, w.sign("admin", first)).into(t, &signed)
 	if signed.SignedBy != w.users["admin"].ID || time.Since(signed.SignedAt) > time.Minute {
 		t.Errorf("signed: %+v", signed)
@@ -136,28 +138,28 @@ func TestOnlyAnAdminOfTheClientSigns(t *testing.T) {
 			t.Errorf("%s signed as an admin", who)
 		}
 	}
-	if list, holds := w.authorities("lead"); holds != 0 || slices.ContainsFunc(list, func(a models.Authority) bool { return !a.SignedAt.IsZero() }) {
+	if list, holds := w.authorities("lead"); holds != 0 || slices.ContainsFunc(list, func(a authority.Authority) bool { return !a.SignedAt.IsZero() }) {
 		t.Errorf("signed: %+v", list)
 	}
 }
 
 func TestADryRunSaysWhatWouldBeDecided(t *testing.T) {
 	w := newWorld(t) // Acme is in Prague, its business hours are always
-	if r := w.dryRun("viewer", isolating(nil)); r != (models.Ruling{Decision: "ask", Rule: "no response authority is signed", Persons: 1}) {
+	if r := w.dryRun("viewer", isolating(nil)); r != (authority.Ruling{Decision: "ask", Rule: "no response authority is signed", Persons: 1}) {
 		t.Errorf("without a signature: %+v", r)
 	}
 	version := w.draft("workstations")
 	if r := w.dryRun("analyst", isolating(nil)); r.Decision != "ask" || r.Version != 0 {
 		t.Errorf("a draft holds: %+v", r)
 	}
-	if r := w.dryRun("analyst", isolating(map[string]any{"version": version})); r != (models.Ruling{Decision: "auto", Rule: "workstations", Version: version, Persons: 1}) {
+	if r := w.dryRun("analyst", isolating(map[string]any{"version": version})); r != (authority.Ruling{Decision: "auto", Rule: "workstations", Version: version, Persons: 1}) {
 		t.Errorf("a draft is tried: %+v", r)
 	}
 	w.must(http.StatusOK, w.sign("admin", version))
 	for _, who := range []string{"analyst", "lead", "operator", "viewer", "responder", "admin"} {
 		for name, c := range map[string]struct {
 			changes  map[string]any
-			decision models.Decision
+			decision authority.Decision
 			persons  int
 		}{
 			"a rule":           {nil, "auto", 1},
@@ -186,13 +188,13 @@ func TestADryRunKnowsTheClientsHoursAndTheSeverity(t *testing.T) {
 	var c models.Client
 	w.must(http.StatusCreated, w.post("lead", "/api/v1/clients", newClientWith(`"business_hours":[{"days":["mon"],"from":"08:00","to":"18:00"}]`))).into(t, &c)
 	w.acme = c // UTC, with business hours
-	var draft models.Authority
+	var draft authority.Authority
 	w.must(http.StatusCreated, w.post("operator", w.clientPath("response-authority"), map[string]any{"rules": []any{
 		map[string]any{"name": "at night", "action": "isolated", "hours": "outside", "severities": []string{"critical"}, "decision": "ask_then_auto"},
 	}})).into(t, &draft)
 	for _, test := range []struct {
 		at, severity string
-		want         models.Decision
+		want         authority.Decision
 	}{
 		{"2026-11-30T07:59", "", "ask_then_auto"}, {"2026-11-30T08:00", "", "ask"}, {"2026-11-30T18:00:00Z", "critical", "ask_then_auto"},
 		{"2026-11-30T18:00:00+01:00", "critical", "ask"}, {"2026-11-30T18:00", "high", "ask"},
@@ -209,12 +211,12 @@ func TestADryRunKnowsTheClientsHoursAndTheSeverity(t *testing.T) {
 
 func TestOnePersonApprovesAndTheClientsOwnRowBacksIt(t *testing.T) {
 	w := newWorld(t)
-	ref := w.ruled(models.DecideAsk, 1)
+	ref := w.ruled(authority.DecideAsk, 1)
 	e := w.endpoint("viewer", ref)
 	if e.AgentID != "agent-1" || e.Class != models.ClassServer || e.Approval.Granted || e.Approval.ID != "a1" || e.RequestedBy != w.users["analyst"].Actor() {
 		t.Errorf("asked: %+v", e)
 	}
-	var a models.CommandResult
+	var a incident.CommandResult
 	w.must(http.StatusOK, w.post("responder", at(ref, "approve"), map[string]any{"approval": "a1"})).into(t, &a)
 	given := w.endpoint("viewer", ref).Approval
 	if !given.Granted || len(given.Given) != 1 || given.Given[0].By != w.users["responder"].Actor() || given.Given[0].Via != "api" ||
@@ -233,7 +235,7 @@ func TestOnePersonApprovesAndTheClientsOwnRowBacksIt(t *testing.T) {
 
 func TestTwoPersonsAreTwoHumans(t *testing.T) {
 	w := newWorld(t)
-	ref := w.ruled(models.DecideAsk, 2)
+	ref := w.ruled(authority.DecideAsk, 2)
 	approve := map[string]any{"approval": "a1"}
 	w.must(http.StatusOK, w.post("responder", at(ref, "approve"), approve))
 	a := w.must(http.StatusConflict, w.post("responder", at(ref, "approve"), approve))
@@ -247,24 +249,24 @@ func TestTwoPersonsAreTwoHumans(t *testing.T) {
 	if e := w.endpoint("viewer", ref); !e.Approval.Granted || len(e.Approval.Given) != 2 {
 		t.Errorf("%+v", e.Approval)
 	}
-	ref = w.ruled(models.DecideAsk, 2) // the same human on the phone, as a contact, and then in the portal
+	ref = w.ruled(authority.DecideAsk, 2) // the same human on the phone, as a contact, and then in the portal
 	w.happen(ref, models.Actor{Side: models.SideClient, ID: "contact:" + uuid.NewString()},
-		&models.ApprovalGiven{Approval: "a1", Person: models.PersonOf("Responder@Users.example "), Via: "voice"})
+		&incident.ApprovalGiven{Approval: "a1", Person: models.PersonOf("Responder@Users.example "), Via: "voice"})
 	w.must(http.StatusConflict, w.post("responder", at(ref, "approve"), approve))
 	w.must(http.StatusOK, w.post("admin", at(ref, "approve"), approve))
 }
 
 func TestARefusalAndAnExtension(t *testing.T) {
 	w := newWorld(t)
-	ref := w.ruled(models.DecideAsk, 2)
+	ref := w.ruled(authority.DecideAsk, 2)
 	w.must(http.StatusOK, w.post("admin", at(ref, "deny"), map[string]any{"approval": "a1", "reason": "Payroll runs on it."}))
 	if e := w.endpoint("viewer", ref); e.Desired != models.DesiredReleased || e.Approval.Denied == nil || e.Approval.Denied.Reason != "Payroll runs on it." {
 		t.Errorf("refused: %+v", e)
 	}
-	ref = w.ruled(models.DecideAuto, 1)
+	ref = w.ruled(authority.DecideAuto, 1)
 	w.must(http.StatusConflict, w.post("admin", at(ref, "extend-isolation"), map[string]any{"endpoint": "e1", "reason": "Forensics."}))
-	w.happen(ref, models.System(), &models.EndpointObserved{Endpoint: "e1", Generation: 1, State: models.HostIsolated, Online: true},
-		&models.LeaseDue{Endpoint: "e1"})
+	w.happen(ref, models.System(), &incident.EndpointObserved{Endpoint: "e1", Generation: 1, State: models.HostIsolated, Online: true},
+		&incident.LeaseDue{Endpoint: "e1"})
 	due := w.endpoint("viewer", ref)
 	if due.ReviewDue.IsZero() || due.Class != models.ClassServer || due.AgentID != "agent-1" {
 		t.Errorf("due: %+v", due)
@@ -273,7 +275,7 @@ func TestARefusalAndAnExtension(t *testing.T) {
 	if e := w.endpoint("viewer", ref); !e.ReviewDue.IsZero() || e.ReviewAt.Before(due.ReviewDue.Add(time.Hour)) {
 		t.Errorf("extended: %+v", e)
 	}
-	var list struct{ Items []models.Event }
+	var list struct{ Items []incident.Event }
 	w.must(http.StatusOK, w.get("viewer", at(ref, "events"))).into(t, &list)
 	var seen []string
 	for _, e := range list.Items {
@@ -292,7 +294,7 @@ func TestAnIncidentOfAnOldClientHasEveryNumber(t *testing.T) {
 	c, err := w.store.CreateClient(t.Context(), models.Client{LegalName: "Old", TimeZone: "UTC", Language: "en", CreatedAt: time.Now(),
 		Policy: models.Policy{Rounds: 7}}, "client-old", "")
 	w.ok(err)
-	var i models.Incident
+	var i incident.Incident
 	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents", map[string]any{"client": c.Number, "title": "T", "severity": "low"})).into(t, &i)
 	_, run, _ := w.engine.Started(i.Reference)
 	if def := models.DefaultPolicy(); run.Policy.Lease != def.Lease || run.Policy.ApproveFor != def.ApproveFor || run.Policy.Rounds != 7 {

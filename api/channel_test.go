@@ -12,6 +12,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // check is what the sending of a code answers.
@@ -70,28 +71,28 @@ func TestWhatACheckIsStartedWith(t *testing.T) {
 	for _, test := range []struct {
 		path    string
 		channel models.Channel
-		purpose models.Purpose
-		kind    models.EffectKind
+		purpose notify.Purpose
+		kind    notify.EffectKind
 	}{
-		{"verify-channel", models.ChannelVoice, models.PurposeCode, models.EffectCall},
-		{"verify-channel", models.ChannelEmail, models.PurposeCode, models.EffectMail},
-		{"test-channel", models.ChannelSMS, models.PurposeTest, models.EffectText},
-		{"test-channel", models.ChannelEmail, models.PurposeTest, models.EffectMail},
+		{"verify-channel", models.ChannelVoice, notify.PurposeCode, notify.EffectCall},
+		{"verify-channel", models.ChannelEmail, notify.PurposeCode, notify.EffectMail},
+		{"test-channel", models.ChannelSMS, notify.PurposeTest, notify.EffectText},
+		{"test-channel", models.ChannelEmail, notify.PurposeTest, notify.EffectMail},
 	} {
 		id := w.contact()
 		var c check
 		w.must(http.StatusAccepted, w.post("analyst", contactPath(w, id, test.path), channel(test.channel))).into(t, &c)
 		o, run, starts := w.engine.Check(id, test.channel)
 		e := run.Effect
-		if starts != 1 || o.ID != models.ChannelCheckWorkflowID(id, test.channel) || o.TaskQueue != models.QueueIncidents || run.Channel != test.channel ||
+		if starts != 1 || o.ID != notify.ChannelCheckWorkflowID(id, test.channel) || o.TaskQueue != models.QueueIncidents || run.Channel != test.channel ||
 			e.Kind != test.kind || e.Purpose != test.purpose || e.Contact != id || e.ClientID != w.acme.ID || e.Incident != "" || e.Workflow != o.ID ||
 			run.RingFor != models.DefaultPolicy().RingFor {
 			t.Errorf("%+v: %d %+v %+v", test, starts, o, run)
 		}
-		if code := test.purpose == models.PurposeCode; c.Channel != test.channel || c.ExpiresAt.IsZero() == code {
+		if code := test.purpose == notify.PurposeCode; c.Channel != test.channel || c.ExpiresAt.IsZero() == code {
 			t.Errorf("%+v: %+v", test, c)
 		}
-		if left := time.Until(c.ExpiresAt); test.purpose == models.PurposeCode && (left > 10*time.Minute || left < 9*time.Minute) {
+		if left := time.Until(c.ExpiresAt); test.purpose == notify.PurposeCode && (left > 10*time.Minute || left < 9*time.Minute) {
 			t.Errorf("the code is good for %s", left)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/api/client"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // The generated client and the server come from one document: what one says the other understands.
@@ -31,15 +32,15 @@ func TestTheGoClientSpeaksToTheServer(t *testing.T) {
 	}
 	ref := opened.JSON201.Reference
 	summary := "What we know."
-	assessed, err := c.AssessWithResponse(t.Context(), ref, &client.AssessParams{IdempotencyKey: key()}, models.Assess{Summary: &summary})
+	assessed, err := c.AssessWithResponse(t.Context(), ref, &client.AssessParams{IdempotencyKey: key()}, incident.Assess{Summary: &summary})
 	w.ok(err)
 	if assessed.JSON200 == nil || assessed.JSON200.LastSeq != 2 {
 		t.Fatalf("%d %s", assessed.StatusCode(), assessed.Body)
 	}
-	if _, err := c.PublishWithResponse(t.Context(), ref, &client.PublishParams{IdempotencyKey: key()}, models.Publish{}); err != nil {
+	if _, err := c.PublishWithResponse(t.Context(), ref, &client.PublishParams{IdempotencyKey: key()}, incident.Publish{}); err != nil {
 		t.Fatal(err)
 	}
-	refused, err := c.PublishWithResponse(t.Context(), ref, &client.PublishParams{IdempotencyKey: key()}, models.Publish{})
+	refused, err := c.PublishWithResponse(t.Context(), ref, &client.PublishParams{IdempotencyKey: key()}, incident.Publish{})
 	w.ok(err)
 	if p := refused.ApplicationProblemJSONDefault; p == nil || p.Status != http.StatusConflict {
 		t.Fatalf("%d %s", refused.StatusCode(), refused.Body)
@@ -49,7 +50,7 @@ func TestTheGoClientSpeaksToTheServer(t *testing.T) {
 	if events.JSON200 == nil || len(events.JSON200.Items) != 3 {
 		t.Fatalf("%d %s", events.StatusCode(), events.Body)
 	}
-	if _, ok := events.JSON200.Items[2].Data.(*models.Published); !ok {
+	if _, ok := events.JSON200.Items[2].Data.(*incident.Published); !ok {
 		t.Errorf("the third event is %T", events.JSON200.Items[2].Data)
 	}
 	list, err := c.ListIncidentsWithResponse(t.Context(), nil)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 func TestTheSameKeyGivesTheSameAnswerAndOneEffect(t *testing.T) {
@@ -107,7 +108,7 @@ func TestAnIllegalCommandIsRefusedWithTheReasonAndLeavesNoEvent(t *testing.T) {
 
 func (w *world) events(ref models.Reference) int {
 	w.Helper()
-	var list struct{ Items []models.Event }
+	var list struct{ Items []incident.Event }
 	w.must(http.StatusOK, w.get("analyst", at(ref, "events"))).into(w, &list)
 	return len(list.Items)
 }
@@ -116,7 +117,7 @@ func TestACommandWithoutAWorkerIsQueued(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()
 	w.engine.Become(desktest.NoWorker)
-	var a models.CommandResult
+	var a incident.CommandResult
 	w.must(http.StatusAccepted, w.postAs("responder", at(ref, "settle-recommendation"), "k",
 		map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."})).into(t, &a)
 	left := w.engine.Signals()
@@ -127,7 +128,7 @@ func TestACommandWithoutAWorkerIsQueued(t *testing.T) {
 		t.Errorf("answer: %+v", a)
 	}
 	w.engine.Become(desktest.Healthy)
-	var done models.CommandResult
+	var done incident.CommandResult
 	w.must(http.StatusOK, w.postAs("responder", at(ref, "settle-recommendation"), "k",
 		map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."})).into(t, &done)
 	if done.RequestID != a.RequestID || done.FirstSeq == 0 {
@@ -166,7 +167,7 @@ func TestAnIncidentIsOpenedFromItsAlerts(t *testing.T) {
 			"client": w.acme.Number, "source": "hunting", "finding_id": finding, "title": "Title of " + finding, "severity": severity,
 		})).into(t, into)
 	}
-	var i models.Incident
+	var i incident.Incident
 	a := w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents", map[string]any{
 		"client": w.acme.Number, "alerts": []string{first.Alert.ID.String(), second.Alert.ID.String()}, "exercise": "exercise"}))
 	a.into(t, &i)
@@ -190,7 +191,7 @@ func TestAnIncidentIsOpenedFromItsAlerts(t *testing.T) {
 func TestAnIncidentOpenedWithoutAnEngineStartsLater(t *testing.T) {
 	w := newWorld(t)
 	w.engine.Become(desktest.NoService)
-	var i models.Incident
+	var i incident.Incident
 	w.must(http.StatusAccepted, w.post("analyst", "/api/v1/incidents",
 		map[string]any{"client": w.acme.Number, "title": "T", "severity": "low"})).into(t, &i)
 	if _, err := w.desk.Sweep(t.Context()); err != nil {
@@ -216,18 +217,18 @@ func TestARefusalIsShownToTheSideThatAsked(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()
 	w.engine.Become(desktest.NoWorker)
-	var a models.CommandResult
+	var a incident.CommandResult
 	w.must(http.StatusAccepted, w.post("responder", at(ref, "approve"), map[string]any{"approval": "a1"})).into(t, &a)
 	w.happen(ref, models.System(),
-		&models.CommandRejected{Command: "approve", Reason: "no open approval", RequestID: a.RequestID, By: w.users["responder"].Actor()},
-		&models.CommandRejected{Command: "revise", Reason: "not published", RequestID: "r2", By: w.users["analyst"].Actor()},
-		&models.CommandRejected{Command: "keep-isolated", Reason: "recorded before it was kept who asked"})
+		&incident.CommandRejected{Command: "approve", Reason: "no open approval", RequestID: a.RequestID, By: w.users["responder"].Actor()},
+		&incident.CommandRejected{Command: "revise", Reason: "not published", RequestID: "r2", By: w.users["analyst"].Actor()},
+		&incident.CommandRejected{Command: "keep-isolated", Reason: "recorded before it was kept who asked"})
 	for who, want := range map[string][]string{"analyst": {"approve", "revise", "keep-isolated"}, "responder": {"approve"}, "viewer": {"approve"}} {
-		var list struct{ Items []models.Event }
+		var list struct{ Items []incident.Event }
 		w.must(http.StatusOK, w.get(who, at(ref, "events"))).into(t, &list)
 		var seen []string
 		for _, e := range list.Items {
-			if d, ok := e.Data.(*models.CommandRejected); ok {
+			if d, ok := e.Data.(*incident.CommandRejected); ok {
 				seen = append(seen, d.Command)
 				if d.Command == "approve" && (d.RequestID != a.RequestID || d.By != w.users["responder"].Actor()) {
 					t.Errorf("%s cannot tell whose it was: %+v", who, d)

@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -22,8 +24,8 @@ func (w *world) ledger(fn func(*store.Tx) error) {
 // mail plans a mail about an incident of Acme and returns its key.
 func (w *world) mail(ref models.Reference, contact uuid.UUID, occurrence int, planned time.Time) string {
 	w.Helper()
-	e := models.MessageEffect(ref, w.acme.ID, models.Notification{
-		Purpose: models.PurposeReminder, Revision: 1, Occurrence: occurrence, Contact: contact, Channel: models.ChannelEmail})
+	e := notify.MessageEffect(ref, w.acme.ID, notify.Notification{
+		Purpose: notify.PurposeReminder, Revision: 1, Occurrence: occurrence, Contact: contact, Channel: models.ChannelEmail})
 	w.ledger(func(tx *store.Tx) error {
 		_, err := tx.Intend(e, planned)
 		return err
@@ -32,7 +34,7 @@ func (w *world) mail(ref models.Reference, contact uuid.UUID, occurrence int, pl
 }
 
 type deliveryPage struct {
-	Items           []models.Delivery
+	Items           []notify.Delivery
 	Next            string
 	Acknowledgement *struct{ By, Name, Channel, How string }
 }
@@ -56,7 +58,7 @@ func (w *world) deliveryPages(who, path string) (pages []deliveryPage) {
 func TestDeliveriesOfAnIncidentArePaged(t *testing.T) {
 	w := newWorld(t)
 	ref, another, ada := w.published(), w.published(), w.contact()
-	w.happen(ref, models.Actor{Side: models.SideClient, ID: "contact:" + ada.String()}, &models.AcknowledgedBy{Channel: "sms", How: "reply to text message"})
+	w.happen(ref, models.Actor{Side: models.SideClient, ID: "contact:" + ada.String()}, &incident.AcknowledgedBy{Channel: "sms", How: "reply to text message"})
 	began := time.Now()
 	var want []string // in the order planned, which is not that of the keys
 	for n := range 6 {
@@ -119,11 +121,11 @@ func TestDeliveriesToAContact(t *testing.T) {
 		t.Fatalf("%+v", all)
 	}
 	test, code := all[0], all[1]
-	if test.ID != row.ID || test.Purpose != models.PurposeTest || test.Kind != models.EffectText || test.Incident != "" || test.Contact != ada ||
+	if test.ID != row.ID || test.Purpose != notify.PurposeTest || test.Kind != notify.EffectText || test.Incident != "" || test.Contact != ada ||
 		test.ContactName != "Ada Example" || test.VendorState != "undelivered" || len(test.States) != 1 || test.States[0].Detail != "30003" {
 		t.Errorf("%+v", test)
 	}
-	if code.Purpose != models.PurposeCode || code.Kind != models.EffectCall || len(code.States) != 0 {
+	if code.Purpose != notify.PurposeCode || code.Kind != notify.EffectCall || len(code.States) != 0 {
 		t.Errorf("%+v", code)
 	}
 	want = append([]string{test.Key, code.Key}, want...)
@@ -155,8 +157,8 @@ func TestDeliveriesSayWhoAcknowledgedAndWhatVendorsSaid(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	w.ledger(func(tx *store.Tx) error {
-		text := models.MessageEffect(ref, w.acme.ID, models.Notification{
-			Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelSMS})
+		text := notify.MessageEffect(ref, w.acme.ID, notify.Notification{
+			Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelSMS})
 		row, err := tx.Intend(text, time.Now())
 		if err != nil {
 			return err
@@ -164,7 +166,7 @@ func TestDeliveriesSayWhoAcknowledgedAndWhatVendorsSaid(t *testing.T) {
 		if _, err := tx.Advance("twilio", []store.VendorReport{{EventID: "e1", Effect: row.ID, State: "delivered", Sequence: -1, At: time.Now(), Detail: "30003"}}, time.Now()); err != nil {
 			return err
 		}
-		gone := models.MessageEffect(ref, w.acme.ID, models.Notification{Purpose: models.PurposeReminder, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelEmail})
+		gone := notify.MessageEffect(ref, w.acme.ID, notify.Notification{Purpose: notify.PurposeReminder, Revision: 1, Occurrence: 1, Contact: ada.ID, Channel: models.ChannelEmail})
 		if _, err := tx.Intend(gone, time.Now().Add(time.Hour)); err != nil {
 			return err
 		}
@@ -173,16 +175,16 @@ func TestDeliveriesSayWhoAcknowledgedAndWhatVendorsSaid(t *testing.T) {
 		}
 		return tx.Acknowledge(text.Key, ada.ID, "reply to text message", time.Now())
 	})
-	w.happen(ref, models.Actor{Side: models.SideClient, ID: "contact:" + ada.ID.String()}, &models.AcknowledgedBy{Channel: "sms", How: "reply to text message"})
+	w.happen(ref, models.Actor{Side: models.SideClient, ID: "contact:" + ada.ID.String()}, &incident.AcknowledgedBy{Channel: "sms", How: "reply to text message"})
 	list := read("viewer", ref)
 	if a := list.Acknowledgement; a == nil || a.By != ada.ID.String() || a.Name != "Ada" || a.Channel != "sms" || a.How != "reply to text message" {
 		t.Errorf("%+v", a)
 	}
-	if len(list.Items) != 2 || list.Items[1].State != models.EffectCanceled {
+	if len(list.Items) != 2 || list.Items[1].State != notify.EffectCanceled {
 		t.Fatalf("%+v", list.Items)
 	}
 	d := list.Items[0]
-	if d.Kind != models.EffectText || d.AcknowledgedBy != ada.ID || d.How == "" || d.Occurrence != 1 || len(d.States) != 1 || d.States[0].Detail != "30003" {
+	if d.Kind != notify.EffectText || d.AcknowledgedBy != ada.ID || d.How == "" || d.Occurrence != 1 || len(d.States) != 1 || d.States[0].Detail != "30003" {
 		t.Errorf("%+v", d)
 	}
 	byUser := w.published()

@@ -10,6 +10,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -21,7 +23,7 @@ func (w *world) startDrill(who, key string, exercise models.Exercise) answer {
 // drill begins a fire drill of Acme.
 func (w *world) drill() models.Reference {
 	w.Helper()
-	var i models.Incident
+	var i incident.Incident
 	w.must(http.StatusCreated, w.startDrill("analyst", w.newKey(), models.ExerciseSimulatedFireDrill)).into(w, &i)
 	return i.Reference
 }
@@ -35,7 +37,7 @@ func (w *world) incidents() []store.IncidentRow {
 
 func TestAFireDrillIsOpenedAndPublishedAtOnce(t *testing.T) {
 	w := newWorld(t)
-	var i models.Incident
+	var i incident.Incident
 	a := w.must(http.StatusCreated, w.startDrill("lead", "k", models.ExerciseFireDrill))
 	a.into(t, &i)
 	if i.Exercise != models.ExerciseFireDrill || i.Severity != models.SeverityCritical || i.Assessment.Title != "Fire drill" ||
@@ -53,7 +55,7 @@ func TestAFireDrillIsOpenedAndPublishedAtOnce(t *testing.T) {
 	w.must(http.StatusOK, w.post("analyst", at(i.Reference, "dismiss"), map[string]any{"reason": "It is over."}))
 	w.engine.End(i.Reference)
 	w.must(http.StatusCreated, w.startDrill("lead", "k", models.ExerciseFireDrill)).into(t, &i) // still the same one
-	if i.Phase != models.PhaseDismissed {
+	if i.Phase != incident.PhaseDismissed {
 		t.Errorf("%+v", i)
 	}
 	w.must(http.StatusUnprocessableEntity, w.startDrill("lead", "other", "imaginary"))
@@ -65,11 +67,11 @@ func TestAFireDrillGoesOnWhereItStopped(t *testing.T) {
 	w := newWorld(t)
 	w.engine.Become(desktest.NoService)
 	w.must(http.StatusServiceUnavailable, w.startDrill("analyst", "k", models.ExerciseFireDrill))
-	if rows := w.incidents(); len(rows) != 1 || rows[0].Phase != models.PhaseInvestigating {
+	if rows := w.incidents(); len(rows) != 1 || rows[0].Phase != incident.PhaseInvestigating {
 		t.Fatalf("%+v", rows)
 	}
 	w.engine.Become(desktest.NoWorker)
-	var i models.Incident
+	var i incident.Incident
 	w.must(http.StatusAccepted, w.startDrill("analyst", "k", models.ExerciseFireDrill)).into(t, &i)
 	left := w.engine.Signals()
 	if len(left) != 1 || left[0].Name != "expedite" || left[0].WorkflowID != i.Reference.WorkflowID() || i.IsPublished() {
@@ -106,21 +108,21 @@ func TestTheReportOfAFireDrill(t *testing.T) {
 	i, err := w.engine.Incident(t.Context(), ref)
 	w.ok(err)
 	w.ok(w.store.ForClient(t.Context(), store.Worker, w.acme.ID, func(tx *store.Tx) error {
-		answered := models.CallEffect(ref, w.acme.ID, 1, 1, 1, ada.ID)
+		answered := notify.CallEffect(ref, w.acme.ID, 1, 1, 1, ada.ID)
 		if _, err := tx.Intend(answered, i.PublishedAt); err != nil {
 			return err
 		}
 		if err := tx.Acknowledge(answered.Key, ada.ID, "key press 1", i.PublishedAt.Add(42*time.Second)); err != nil {
 			return err
 		}
-		bounced := models.MessageEffect(ref, w.acme.ID, models.Notification{
-			Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: bob.ID, Channel: models.ChannelEmail})
+		bounced := notify.MessageEffect(ref, w.acme.ID, notify.Notification{
+			Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: bob.ID, Channel: models.ChannelEmail})
 		if _, err := tx.Intend(bounced, i.PublishedAt.Add(time.Second)); err != nil {
 			return err
 		}
 		return tx.Reject(bounced.Key, "sendgrid", "no such mailbox", i.PublishedAt.Add(2*time.Second))
 	}))
-	var r models.DrillReport
+	var r incident.DrillReport
 	w.must(http.StatusOK, w.get("viewer", at(ref, "drill-report"))).into(t, &r)
 	if r.Reference != ref || r.Exercise != models.ExerciseSimulatedFireDrill || r.Answered != 1 || time.Duration(r.Fastest).Round(time.Second) != 42*time.Second || len(r.Contacts) != 2 {
 		t.Fatalf("%+v", r)
@@ -141,13 +143,13 @@ func TestTheReportOfALargeFireDrillCountsEverything(t *testing.T) {
 	const many = 600 // to each; more than are read at once
 	w.ledger(func(tx *store.Tx) error {
 		for n := range 2 * many {
-			if _, err := tx.Intend(models.CallEffect(ref, w.acme.ID, 1, 1, n+1, contacts[n%2]), time.Now()); err != nil {
+			if _, err := tx.Intend(notify.CallEffect(ref, w.acme.ID, 1, 1, n+1, contacts[n%2]), time.Now()); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	var r models.DrillReport
+	var r incident.DrillReport
 	w.must(http.StatusOK, w.get("analyst", at(ref, "drill-report"))).into(t, &r)
 	if len(r.Contacts) != 2 || len(r.Contacts[0].Channels) != many || len(r.Contacts[1].Channels) != many {
 		t.Errorf("%+v", r)
@@ -160,9 +162,9 @@ func TestAQuestionIsAskedAndAnswered(t *testing.T) {
 	ask := map[string]any{"text": "Was this you?", "answers": []string{"yes", "no"}, "deadline": time.Now().Add(time.Hour)}
 	w.must(http.StatusOK, w.postAs("analyst", at(ref, "ask-question"), "k", ask))
 	w.must(http.StatusOK, w.postAs("analyst", at(ref, "ask-question"), "k", ask))
-	w.happen(ref, models.System(), &models.QuestionReminded{Question: "q1", Number: 1}, &models.QuestionOverdue{Question: "q1"},
-		&models.ContactTexted{MessageRecord: models.MessageRecord{Contact: uuid.New(), Purpose: models.PurposeQuestion, Effect: "e"}},
-		&models.NotDelivered{Contact: uuid.New(), Channel: models.ChannelSMS, Effect: "e", Reason: "failed"})
+	w.happen(ref, models.System(), &incident.QuestionReminded{Question: "q1", Number: 1}, &incident.QuestionOverdue{Question: "q1"},
+		&incident.ContactTexted{MessageRecord: incident.MessageRecord{Contact: uuid.New(), Purpose: notify.PurposeQuestion, Effect: "e"}},
+		&incident.NotDelivered{Contact: uuid.New(), Channel: models.ChannelSMS, Effect: "e", Reason: "failed"})
 	answer := func(text string) answer {
 		return w.post("responder", at(ref, "answer-question"), map[string]any{"question": "q1", "answer": text})
 	}
@@ -171,7 +173,7 @@ func TestAQuestionIsAskedAndAnswered(t *testing.T) {
 	}
 	w.must(http.StatusOK, answer("no"))
 	w.must(http.StatusConflict, answer("yes"))
-	var i models.Incident
+	var i incident.Incident
 	w.must(http.StatusOK, w.get("viewer", at(ref))).into(t, &i)
 	if len(i.Questions) != 1 || i.Questions[0].Answer != "no" || i.Questions[0].AnsweredBy.ID != w.users["responder"].ID.String() {
 		t.Errorf("%+v", i.Questions)

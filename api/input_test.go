@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -121,7 +121,7 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 func TestLengthsAreCountedInCharacters(t *testing.T) {
 	w := newWorld(t)
 	title := strings.Repeat("ü", 199) + "🔥"
-	var i models.Incident
+	var i incident.Incident
 	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents",
 		map[string]any{"client": w.acme.Number, "title": title, "severity": "high"})).into(t, &i)
 	for _, body := range []map[string]any{

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -33,11 +34,11 @@ func TestAnAnswerNamesThePeopleInIt(t *testing.T) {
 		return tx.RemoveContact(ada, w.acme.CreatedAt)
 	}))
 	analyst, responder, stranger := w.users["analyst"].Actor(), w.users["responder"].Actor(), w.users["stranger"].Actor()
-	w.happen(ref, models.ContactActor(ada), &models.AcknowledgedBy{Channel: "voice", How: "key press 1"})
-	w.happen(ref, responder, &models.RecommendationSettled{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "Done."})
-	w.happen(ref, stranger, &models.Commented{Text: "I am of another client."})
-	w.happen(ref, models.System(), &models.CommandRejected{Command: "approve", Reason: "r", RequestID: "x", By: w.users["admin"].Actor()})
-	w.happen(ref, analyst, &models.Revised{Change: "c"})
+	w.happen(ref, models.ContactActor(ada), &incident.AcknowledgedBy{Channel: "voice", How: "key press 1"})
+	w.happen(ref, responder, &incident.RecommendationSettled{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "Done."})
+	w.happen(ref, stranger, &incident.Commented{Text: "I am of another client."})
+	w.happen(ref, models.System(), &incident.CommandRejected{Command: "approve", Reason: "r", RequestID: "x", By: w.users["admin"].Actor()})
+	w.happen(ref, analyst, &incident.Revised{Change: "c"})
 
 	contact := models.ContactActor(ada).ID
 	for path, ids := range map[string][]string{

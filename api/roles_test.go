@@ -14,6 +14,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -192,36 +194,36 @@ func (w *world) ripe(operation, who string) models.Reference {
 	case "publish", "expedite", "dismiss":
 		if u, known := w.users[who]; known && u.Role.Side() == models.SideSOC {
 			ref := w.incident()
-			w.happen(ref, w.users["analyst"].Actor(), &models.Assessed{
-				Severity: models.SeverityHigh, Assessment: models.Assessment{Title: "T", Summary: "S"}})
+			w.happen(ref, w.users["analyst"].Actor(), &incident.Assessed{
+				Severity: models.SeverityHigh, Assessment: incident.Assessment{Title: "T", Summary: "S"}})
 			return ref
 		}
 	case "request-closure", "confirm-closure", "withdraw-closure", "give-feedback":
 		ref := w.incident()
-		w.happen(ref, w.users["analyst"].Actor(), &models.Published{Expedited: true})
+		w.happen(ref, w.users["analyst"].Actor(), &incident.Published{Expedited: true})
 		if operation == "request-closure" {
 			return ref
 		}
-		w.happen(ref, responder.Actor(), &models.ClosureRequested{Decision: "d-" + string(ref), Outcome: models.OutcomeResolved, Note: "Done."})
+		w.happen(ref, responder.Actor(), &incident.ClosureRequested{Decision: "d-" + string(ref), Outcome: incident.OutcomeResolved, Note: "Done."})
 		if operation == "give-feedback" {
 			w.ok(w.store.ForClient(w.Context(), store.Portal, w.acme.ID, func(tx *store.Tx) error {
 				return tx.SaveDecision(store.Decision{RequestID: "d-" + string(ref), Incident: ref, Command: "request-closure", UserID: responder.ID})
 			}))
-			w.happen(ref, w.users["analyst"].Actor(), &models.Verified{Gone: true, Note: "Gone."})
-			w.happen(ref, responder.Actor(), &models.Closed{Decision: "d-" + string(ref)})
+			w.happen(ref, w.users["analyst"].Actor(), &incident.Verified{Gone: true, Note: "Gone."})
+			w.happen(ref, responder.Actor(), &incident.Closed{Decision: "d-" + string(ref)})
 		}
 		return ref
 	case "get-drill-report":
 		return w.drill()
 	case "approve", "deny":
-		return w.ruled(models.DecideAsk, 1)
+		return w.ruled(authority.DecideAsk, 1)
 	case "extend-isolation", "keep-isolated":
-		ref := w.ruled(models.DecideAuto, 1)
-		w.happen(ref, models.System(), &models.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent-1", State: models.HostIsolated, Online: true})
+		ref := w.ruled(authority.DecideAuto, 1)
+		w.happen(ref, models.System(), &incident.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent-1", State: models.HostIsolated, Online: true})
 		return ref
 	case "answer-question":
 		ref := w.published()
-		w.happen(ref, w.users["analyst"].Actor(), &models.QuestionAsked{
+		w.happen(ref, w.users["analyst"].Actor(), &incident.QuestionAsked{
 			ID: "q1", Text: "Was this you?", Answers: []string{"yes", "no"}, Deadline: time.Now().Add(time.Hour)})
 		return ref
 	}
@@ -243,7 +245,7 @@ func TestSomebodyElsesLooksLikeNothing(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()
 	nothing := models.NewReference(w.acme.Number, 9999)
-	for _, command := range models.Commands() {
+	for _, command := range incident.Commands() {
 		path := "/" + command.Name()
 		body := w.doc.Paths.Value("/api/v1/incidents/{reference}" + path).Post.RequestBody.Value.Content["application/json"].Schema.Value.Example
 		same(t, w.post("stranger", at(ref)+path, body), w.post("stranger", at(nothing)+path, body))

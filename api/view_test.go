@@ -17,6 +17,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/observability"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -29,10 +30,10 @@ func (w *world) deskAt(now time.Time) *desk.Desk {
 func TestTheClientSeesWhatIsPublishedAndNoMore(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()
-	w.happen(ref, w.users["analyst"].Actor(), &models.Assessed{
-		Severity: models.SeverityLow, Assessment: models.Assessment{Title: "Unpublished title", Summary: "Unpublished summary"}})
+	w.happen(ref, w.users["analyst"].Actor(), &incident.Assessed{
+		Severity: models.SeverityLow, Assessment: incident.Assessment{Title: "Unpublished title", Summary: "Unpublished summary"}})
 
-	var soc, client models.Incident
+	var soc, client incident.Incident
 	w.must(http.StatusOK, w.get("analyst", at(ref))).into(t, &soc)
 	w.must(http.StatusOK, w.get("viewer", at(ref))).into(t, &client)
 	if soc.Assessment.Title != "Unpublished title" || soc.Severity != models.SeverityLow || len(soc.Tasks) != 1 {
@@ -63,11 +64,11 @@ func TestTheClientSeesWhatIsPublishedAndNoMore(t *testing.T) {
 func TestIncidentsAreFoundByWhatIsOpenAtNight(t *testing.T) {
 	w := newWorld(t)
 	quiet, busy := w.incident(), w.published() // the second has an open task and an endpoint to be isolated
-	w.happen(quiet, w.users["analyst"].Actor(), &models.Published{Expedited: true})
-	var drill models.Incident
+	w.happen(quiet, w.users["analyst"].Actor(), &incident.Published{Expedited: true})
+	var drill incident.Incident
 	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents",
 		map[string]any{"client": w.acme.Number, "title": "T", "severity": "low", "exercise": "exercise"})).into(t, &drill)
-	w.happen(drill.Reference, w.users["analyst"].Actor(), &models.Published{Expedited: true})
+	w.happen(drill.Reference, w.users["analyst"].Actor(), &incident.Published{Expedited: true})
 	w.must(http.StatusOK, w.post("responder", at(quiet, "comment"), map[string]any{"text": "Your turn."}))
 	all := []models.Reference{quiet, busy, drill.Reference}
 	for query, want := range map[string]struct{ analyst, viewer []models.Reference }{

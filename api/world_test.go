@@ -25,6 +25,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/observability"
 	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
@@ -227,7 +228,7 @@ func (w *world) must(status int, a answer) answer {
 // incident opens an incident of Acme.
 func (w *world) incident() models.Reference {
 	w.Helper()
-	var i models.Incident
+	var i incident.Incident
 	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents",
 		map[string]any{"client": w.acme.Number, "title": "First title", "severity": "high"})).into(w, &i)
 	return i.Reference
@@ -238,7 +239,7 @@ func at(ref models.Reference, rest ...string) string {
 }
 
 // happen makes an incident change by what somebody did.
-func (w *world) happen(ref models.Reference, by models.Actor, data ...models.EventData) {
+func (w *world) happen(ref models.Reference, by models.Actor, data ...incident.EventData) {
 	w.Helper()
 	w.ok(w.engine.Happen(w.Context(), ref, by, data...))
 }
@@ -249,9 +250,9 @@ func (w *world) published() models.Reference {
 	ref := w.incident()
 	analyst := w.users["analyst"].Actor()
 	w.happen(ref, analyst,
-		&models.Assessed{Severity: models.SeverityCritical, Assessment: models.Assessment{Title: "Published title", Summary: "What we know."}},
-		&models.Published{}, &models.Recommended{ID: "r1", Text: "Reset the passwords."},
-		&models.IsolationRequested{Endpoint: "e1", Hostname: "dc01", Reason: "Credentials are taken."})
-	w.happen(ref, models.System(), &models.TaskOpened{ID: "t1", Kind: models.TaskConfig, Detail: "The mail vendor refuses our key."})
+		&incident.Assessed{Severity: models.SeverityCritical, Assessment: incident.Assessment{Title: "Published title", Summary: "What we know."}},
+		&incident.Published{}, &incident.Recommended{ID: "r1", Text: "Reset the passwords."},
+		&incident.IsolationRequested{Endpoint: "e1", Hostname: "dc01", Reason: "Credentials are taken."})
+	w.happen(ref, models.System(), &incident.TaskOpened{ID: "t1", Kind: incident.TaskConfig, Detail: "The mail vendor refuses our key."})
 	return ref
 }

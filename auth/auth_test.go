@@ -13,6 +13,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 func TestATokenIsLongRandomAndStoredHashed(t *testing.T) {
@@ -78,10 +79,10 @@ func (down) Authenticate(context.Context, []byte, time.Time) (models.User, error
 
 // The table and the incident must agree on who may give a command.
 func TestCommandsAreAllowedToTheRolesTheIncidentAccepts(t *testing.T) {
-	for _, c := range models.Commands() {
+	for _, c := range incident.Commands() {
 		for _, role := range []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin} {
 			u := models.User{ID: uuid.New(), Role: role}
-			err := models.Incident{}.Can(c, models.CommandContext{RequestID: "r", Actor: u.Actor(), Via: "api"}, time.Unix(0, 0))
+			err := incident.Incident{}.Can(c, incident.CommandContext{RequestID: "r", Actor: u.Actor(), Via: "api"}, time.Unix(0, 0))
 			accepts := models.KindOf(err) != models.Forbidden
 			if allows := auth.Allow(c.Name(), role) == nil; allows != accepts {
 				t.Errorf("%s by %s: the table says %v, the incident says %v", c.Name(), role, allows, accepts)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -120,7 +121,7 @@ func (h *Hooks) mail(ctx context.Context, a *arena, o opened) error {
 	if err := a.holdReports(ctx, until); err != nil {
 		return err
 	}
-	if _, err := o.by.analyst.Command(ctx, o.ref, &models.Publish{}); err != nil {
+	if _, err := o.by.analyst.Command(ctx, o.ref, &incident.Publish{}); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	for time.Now().Before(until) {

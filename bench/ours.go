@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 const (
@@ -42,10 +43,10 @@ func oursOpen(_ context.Context, a *arena, _ load) (operation, error) {
 }
 
 // assessment is a command of ordinary size that nobody outside hears of.
-func assessment(n int) models.Command {
+func assessment(n int) incident.Command {
 	summary := fmt.Sprintf("Sign-in number %d from an address never seen for this account. Its session was ended, its second factor is intact.", n)
 	techniques, assets := []string{"T1078"}, []string{"WS-0042"}
-	return &models.Assess{Summary: &summary, Techniques: &techniques, Assets: &assets}
+	return &incident.Assess{Summary: &summary, Techniques: &techniques, Assets: &assets}
 }
 
 // opened is an incident that waits for its analyst.
@@ -124,7 +125,7 @@ func oursHandover(ctx context.Context, a *arena, l load) (operation, error) {
 			asked[o.ref] = begin
 			mu.Unlock()
 			return timed(func() error {
-				_, err := o.by.analyst.Command(ctx, o.ref, &models.Publish{})
+				_, err := o.by.analyst.Command(ctx, o.ref, &incident.Publish{})
 				return err
 			})
 		},

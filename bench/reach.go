@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -95,7 +96,7 @@ func (r *Reach) publish(ctx context.Context, a *arena, l load) (operation, error
 // ask publishes an incident. While the engine does not answer, it asks again under the same key, as callers should.
 func (r *Reach) ask(ctx context.Context, o opened) error {
 	for key := uuid.NewString(); ; {
-		status, err := o.by.analyst.PostAs(ctx, key, "/incidents/"+string(o.ref)+"/publish", &models.Publish{}, nil)
+		status, err := o.by.analyst.PostAs(ctx, key, "/incidents/"+string(o.ref)+"/publish", &incident.Publish{}, nil)
 		r.count(status)
 		if status != http.StatusServiceUnavailable {
 			return err

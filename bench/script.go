@@ -2,26 +2,26 @@ package bench
 
 import (
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
-	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // step is one person's command.
 type step struct {
 	by      stack.Person
-	command models.Command
+	command incident.Command
 }
 
 // script is an incident's whole life, as both sides work on it after it was opened.
 func (p people) script(n int) []step {
 	return []step{
 		{p.analyst, assessment(n)},
-		{p.analyst, &models.Recommend{Text: "Reset the account's password and end its other sessions."}},
-		{p.analyst, &models.Publish{}},
-		{p.responder, &models.Acknowledge{Revision: 1}},
-		{p.responder, &models.Comment{Text: "The user is travelling and has confirmed one of the two sign-ins."}},
-		{p.responder, &models.SettleRecommendation{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "Password reset, sessions ended."}},
-		{p.analyst, &models.Verify{Gone: true, Note: "No sign-in from that address since."}},
-		{p.admin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "Resolved."}},
-		{p.admin, &models.GiveFeedback{Rating: 5, Comment: "Quick and clear."}},
+		{p.analyst, &incident.Recommend{Text: "Reset the account's password and end its other sessions."}},
+		{p.analyst, &incident.Publish{}},
+		{p.responder, &incident.Acknowledge{Revision: 1}},
+		{p.responder, &incident.Comment{Text: "The user is travelling and has confirmed one of the two sign-ins."}},
+		{p.responder, &incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "Password reset, sessions ended."}},
+		{p.analyst, &incident.Verify{Gone: true, Note: "No sign-in from that address since."}},
+		{p.admin, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "Resolved."}},
+		{p.admin, &incident.GiveFeedback{Rating: 5, Comment: "Quick and clear."}},
 	}
 }

@@ -7,13 +7,14 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
 // Authorities lists the versions of the response authority of the client with a number, the newest first, and says who
 // drafted and signed them and which one holds, 0 for none. NotFound also when the client is not the user's.
 func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
-) (list []models.Authority, who models.People, holds int, err error) {
+) (list []authority.Authority, who models.People, holds int, err error) {
 	if err := auth.Allow("get-response-authority", u.Role); err != nil {
 		return nil, nil, 0, err
 	}
@@ -24,7 +25,7 @@ func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
 		who, err = people(tx, actorsOf(list))
 		return err
 	})
-	signed := slices.IndexFunc(list, func(a models.Authority) bool { return !a.SignedAt.IsZero() })
+	signed := slices.IndexFunc(list, func(a authority.Authority) bool { return !a.SignedAt.IsZero() })
 	if signed >= 0 {
 		holds = list[signed].Version
 	}
@@ -33,8 +34,8 @@ func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
 
 // DraftAuthority adds the next version of the response authority of the client with a number: the rules and lists of a.
 // It holds once the client signs it. The same key again returns the same version.
-func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a models.Authority, key string,
-) (made models.AuthorityView, err error) {
+func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a authority.Authority, key string,
+) (made authority.AuthorityView, err error) {
 	if err := auth.Allow("draft-response-authority", u.Role); err != nil {
 		return made, err
 	}
@@ -48,7 +49,7 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 		if err != nil {
 			return "", nil, err
 		}
-		latest := models.Authority{}
+		latest := authority.Authority{}
 		if len(list) > 0 {
 			latest = list[0]
 		}
@@ -64,30 +65,30 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 		return strconv.Itoa(made.Version), append(fields, "version"), nil
 	})
 	if err != nil {
-		return models.AuthorityView{}, err
+		return authority.AuthorityView{}, err
 	}
 	asked, err := canonical(authorityContent(a))
 	if err != nil {
-		return models.AuthorityView{}, err
+		return authority.AuthorityView{}, err
 	}
 	if known, err := canonical(authorityContent(made.Authority)); err != nil || string(known) != string(asked) {
-		return models.AuthorityView{}, reused()
+		return authority.AuthorityView{}, reused()
 	}
 	return made, nil
 }
 
 // authorityContent is what a version says, without who made it when. Its lists are never nil.
-func authorityContent(a models.Authority) models.Authority {
-	return models.Authority{
-		Rules: append([]models.Rule{}, a.Rules...), Never: append([]string{}, a.Never...), TwoPersons: append([]models.AssetSelector{}, a.TwoPersons...),
+func authorityContent(a authority.Authority) authority.Authority {
+	return authority.Authority{
+		Rules: append([]authority.Rule{}, a.Rules...), Never: append([]string{}, a.Never...), TwoPersons: append([]authority.AssetSelector{}, a.TwoPersons...),
 	}
 }
 
 // SignAuthority signs a version of the response authority of the user's own client; from then on it holds. Signed again
 // it stays as it was. NotFound: there is no such version, or the client is not theirs. Conflict: a newer version is
 // signed, or the user is of the SOC.
-func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version int) (models.AuthorityView, error) {
-	var signed models.AuthorityView
+func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version int) (authority.AuthorityView, error) {
+	var signed authority.AuthorityView
 	if err := auth.Allow("sign-response-authority", u.Role); err != nil {
 		return signed, err
 	}
@@ -115,11 +116,11 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 // DryRun says what the response authority of the client with a number would decide. at is read as Plan reads it; version
 // is the one to try, signed or not, and 0 the one that holds. NotFound: there is no such version, or the client is not
 // the user's.
-func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r models.Request, at string, version int) (models.Ruling, error) {
+func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authority.Request, at string, version int) (authority.Ruling, error) {
 	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
-		return models.Ruling{}, err
+		return authority.Ruling{}, err
 	}
-	var ruling models.Ruling
+	var ruling authority.Ruling
 	err := d.inClient(ctx, u, number, func(tx *store.Tx) error {
 		directory, err := tx.Directory()
 		if err != nil {
@@ -139,17 +140,17 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r models.R
 }
 
 // toTry returns a version as if it were signed, or with 0 the one that holds.
-func (d *Desk) toTry(tx *store.Tx, version int) (models.Authority, error) {
+func (d *Desk) toTry(tx *store.Tx, version int) (authority.Authority, error) {
 	if version == 0 {
 		return tx.Authority()
 	}
 	list, err := tx.Authorities()
 	if err != nil {
-		return models.Authority{}, err
+		return authority.Authority{}, err
 	}
-	n := slices.IndexFunc(list, func(a models.Authority) bool { return a.Version == version })
+	n := slices.IndexFunc(list, func(a authority.Authority) bool { return a.Version == version })
 	if n < 0 {
-		return models.Authority{}, &models.Error{Kind: models.NotFound, Field: "/version", Message: "there is no such version"}
+		return authority.Authority{}, &models.Error{Kind: models.NotFound, Field: "/version", Message: "there is no such version"}
 	}
 	list[n].SignedAt = d.moment()
 	return list[n], nil

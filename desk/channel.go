@@ -16,6 +16,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -33,7 +34,7 @@ func (d *Desk) VerifyChannel(ctx context.Context, u models.User, number int, con
 	if err := auth.Allow("verify-channel", u.Role); err != nil {
 		return time.Time{}, err
 	}
-	begun, err := d.startChannelCheck(ctx, u, number, channelCheckRequest{"verify-channel", models.PurposeCode, contact, ch, key})
+	begun, err := d.startChannelCheck(ctx, u, number, channelCheckRequest{"verify-channel", notify.PurposeCode, contact, ch, key})
 	return begun.Add(codeFor), err
 }
 
@@ -46,14 +47,14 @@ func (d *Desk) TestChannel(ctx context.Context, u models.User, number int, conta
 	if ch == models.ChannelVoice {
 		return models.InvalidField("/channel", "must be email or sms: a call is tested by verifying it")
 	}
-	_, err := d.startChannelCheck(ctx, u, number, channelCheckRequest{"test-channel", models.PurposeTest, contact, ch, key})
+	_, err := d.startChannelCheck(ctx, u, number, channelCheckRequest{"test-channel", notify.PurposeTest, contact, ch, key})
 	return err
 }
 
 // channelCheckRequest is a wish to try a channel of a contact.
 type channelCheckRequest struct {
 	name    string
-	purpose models.Purpose
+	purpose notify.Purpose
 	contact uuid.UUID
 	channel models.Channel
 	key     string // the caller's own
@@ -75,7 +76,7 @@ func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int,
 			return err
 		}
 		err = d.appendAudit(tx, u, c.name, c.contact.String(), []string{string(c.channel)})
-		if err != nil || c.purpose != models.PurposeCode {
+		if err != nil || c.purpose != notify.PurposeCode {
 			return err
 		}
 		return tx.SetCode(c.contact, c.channel, run.Effect.Key, begun.Add(codeFor))
@@ -84,7 +85,7 @@ func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int,
 }
 
 // requestChannelCheck keeps what is asked for. It returns what the check's workflow is started with, or when that was done.
-func (d *Desk) requestChannelCheck(ctx context.Context, u models.User, number int, c channelCheckRequest, request string) (run models.ChannelCheckInput, begun time.Time, err error) {
+func (d *Desk) requestChannelCheck(ctx context.Context, u models.User, number int, c channelCheckRequest, request string) (run notify.ChannelCheckInput, begun time.Time, err error) {
 	asked, err := requestFingerprint(c.name, []string{c.contact.String(), string(c.channel)})
 	if err != nil {
 		return run, begun, err
@@ -97,8 +98,8 @@ func (d *Desk) requestChannelCheck(ctx context.Context, u models.User, number in
 			return err
 		}
 		client, err := tx.Client()
-		run = models.ChannelCheckInput{
-			Effect:  models.ChannelCheckEffect(client.ID, c.purpose, c.contact, c.channel, request),
+		run = notify.ChannelCheckInput{
+			Effect:  notify.ChannelCheckEffect(client.ID, c.purpose, c.contact, c.channel, request),
 			Channel: c.channel, RingFor: client.Policy.RingFor,
 		}
 		return err
@@ -122,10 +123,10 @@ func contactWithChannel(tx *store.Tx, contact uuid.UUID, ch models.Channel) (mod
 
 // startCheckWorkflow starts a channel check's workflow. That the same check runs already is success; another one of the same
 // channel is a Conflict.
-func (d *Desk) startCheckWorkflow(ctx context.Context, run models.ChannelCheckInput) error {
+func (d *Desk) startCheckWorkflow(ctx context.Context, run notify.ChannelCheckInput) error {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
-	id := models.ChannelCheckWorkflowID(run.Effect.Contact, run.Channel)
+	id := notify.ChannelCheckWorkflowID(run.Effect.Contact, run.Channel)
 	_, err := d.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: models.QueueIncidents, Memo: map[string]any{memoEffect: run.Effect.Key},
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,

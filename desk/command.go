@@ -13,6 +13,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -23,25 +24,25 @@ import (
 // command, the answer is the same and there is one effect; with another command it is Invalid. Other errors:
 // NotFound when the user may not see the incident, Forbidden when their role may not do this, Conflict when the
 // incident does not allow it, Unavailable when the engine does not answer; nothing is recorded then.
-func (d *Desk) Command(ctx context.Context, u models.User, via string, ref models.Reference, c models.Command, key string,
-) (a models.CommandResult, queued bool, err error) {
+func (d *Desk) Command(ctx context.Context, u models.User, via string, ref models.Reference, c incident.Command, key string,
+) (a incident.CommandResult, queued bool, err error) {
 	body, err := canonical(c)
 	if err != nil {
-		return models.CommandResult{}, false, err
+		return incident.CommandResult{}, false, err
 	}
-	o := models.CommandRequest{
-		CommandContext: models.CommandContext{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
+	o := incident.CommandRequest{
+		CommandContext: incident.CommandContext{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
 		Fingerprint:    fingerprint(c.Name(), body), Body: body,
 	}
 	if err := d.admit(ctx, u, ref, c, o); err != nil {
-		return models.CommandResult{}, false, err
+		return incident.CommandResult{}, false, err
 	}
 	a, queued, err = d.send(ctx, u, ref, c, o)
 	switch {
 	case err != nil:
-		return models.CommandResult{}, false, err
+		return incident.CommandResult{}, false, err
 	case a.Fingerprint != o.Fingerprint:
-		return models.CommandResult{}, false, reused()
+		return incident.CommandResult{}, false, reused()
 	case !queued:
 		d.awaitRecorded(ctx, u, ref, a.LastSeq)
 	}
@@ -82,7 +83,7 @@ func (d *Desk) recordedSeq(ctx context.Context, u models.User, ref models.Refere
 
 // admit checks that the user may see the incident and give this command, and records a decision of the client
 // before anybody acts on it.
-func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c models.Command, o models.CommandRequest) error {
+func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c incident.Command, o incident.CommandRequest) error {
 	at := d.moment()
 	if _, err := d.recordedSeq(ctx, u, ref); err != nil {
 		return err
@@ -91,11 +92,11 @@ func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c
 		return err
 	}
 	// What is wrong with the command itself is wrong for any incident; the state is the workflow's to judge.
-	err := models.Incident{}.Can(c, o.CommandContext, at)
+	err := incident.Incident{}.Can(c, o.CommandContext, at)
 	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
 		return err
 	}
-	if !models.IsDecision(c) {
+	if !incident.IsDecision(c) {
 		return nil
 	}
 	return d.read(ctx, u, func(tx *store.Tx) error {
@@ -106,33 +107,33 @@ func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c
 }
 
 // send asks the workflow and waits a little; without an answer it leaves the same order as a signal.
-func (d *Desk) send(ctx context.Context, u models.User, ref models.Reference, c models.Command, o models.CommandRequest) (models.CommandResult, bool, error) {
+func (d *Desk) send(ctx context.Context, u models.User, ref models.Reference, c incident.Command, o incident.CommandRequest) (incident.CommandResult, bool, error) {
 	a, err := d.update(ctx, ref, c.Name(), o)
 	var refused *temporal.ApplicationError
 	switch {
 	case err == nil:
 		return a, false, nil
 	case ctx.Err() != nil: // the person went away; what they asked may or may not happen
-		return models.CommandResult{}, false, fmt.Errorf("%s %s: %w", c.Name(), ref, ctx.Err())
+		return incident.CommandResult{}, false, fmt.Errorf("%s %s: %w", c.Name(), ref, ctx.Err())
 	case errors.As(err, &refused):
-		return models.CommandResult{}, false, rejectionOf(c.Name(), refused)
+		return incident.CommandResult{}, false, rejectionOf(c.Name(), refused)
 	}
 	err = d.signal(ctx, ref, c.Name(), o)
 	var gone *serviceerror.NotFound
 	switch {
 	case errors.As(err, &gone):
-		return models.CommandResult{}, false, d.endedReason(ctx, u, ref)
+		return incident.CommandResult{}, false, d.endedReason(ctx, u, ref)
 	case err != nil:
 		d.log.WarnContext(ctx, "the engine takes no command", "command", c.Name(), "incident", ref, "error", err.Error())
-		return models.CommandResult{}, false, unavailable()
+		return incident.CommandResult{}, false, unavailable()
 	}
-	return models.CommandResult{RequestID: o.RequestID, Command: c.Name(), Fingerprint: o.Fingerprint}, true, nil
+	return incident.CommandResult{RequestID: o.RequestID, Command: c.Name(), Fingerprint: o.Fingerprint}, true, nil
 }
 
-func (d *Desk) update(ctx context.Context, ref models.Reference, name string, o models.CommandRequest) (models.CommandResult, error) {
+func (d *Desk) update(ctx context.Context, ref models.Reference, name string, o incident.CommandRequest) (incident.CommandResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
-	var a models.CommandResult
+	var a incident.CommandResult
 	h, err := d.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		UpdateID: o.RequestID, WorkflowID: ref.WorkflowID(), UpdateName: name, Args: []any{o},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -146,7 +147,7 @@ func (d *Desk) update(ctx context.Context, ref models.Reference, name string, o 
 	return a, nil
 }
 
-func (d *Desk) signal(ctx context.Context, ref models.Reference, name string, o models.CommandRequest) error {
+func (d *Desk) signal(ctx context.Context, ref models.Reference, name string, o incident.CommandRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, signalPatience*d.wait)
 	defer cancel()
 	if err := d.temporal.SignalWorkflow(ctx, ref.WorkflowID(), "", name, o); err != nil {
@@ -170,7 +171,7 @@ func rejectionOf(command string, e *temporal.ApplicationError) error {
 
 // endedReason says why an incident has no running workflow: it is over, or it has not started yet.
 func (d *Desk) endedReason(ctx context.Context, u models.User, ref models.Reference) error {
-	var i models.Incident
+	var i incident.Incident
 	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
 		i, err = tx.Incident(ref)
 		return err
@@ -178,7 +179,7 @@ func (d *Desk) endedReason(ctx context.Context, u models.User, ref models.Refere
 	switch {
 	case err != nil:
 		return err
-	case i.Phase == models.PhaseDismissed:
+	case i.Phase == incident.PhaseDismissed:
 		return models.Errorf(models.Conflict, "the incident is dismissed")
 	case i.IsOver():
 		return models.Errorf(models.Conflict, "the incident is closed")

@@ -7,6 +7,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -18,20 +20,20 @@ const deliveriesAtOnce = 500
 // begins when one is there. The same key again goes on where a request before stopped, and returns the same incident.
 // NotFound: there is no such client. Unavailable: the engine does not answer; the drill has not begun.
 func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, number int, exercise models.Exercise, key string,
-) (i models.Incident, queued bool, err error) {
+) (i incident.Incident, queued bool, err error) {
 	if err := auth.Allow("start-fire-drill", u.Role); err != nil {
 		return i, false, err
 	}
 	if !exercise.IsFireDrill() {
 		return i, false, models.InvalidField("/exercise", "must be one of fire_drill, simulated_fire_drill")
 	}
-	o := models.Opened{Title: "Fire drill", Severity: models.SeverityCritical, Alerts: []uuid.UUID{}, Exercise: exercise}
+	o := incident.Opened{Title: "Fire drill", Severity: models.SeverityCritical, Alerts: []uuid.UUID{}, Exercise: exercise}
 	asked, err := requestFingerprint("start-fire-drill", o)
 	if err != nil {
 		return i, false, err
 	}
 	i, running, err := d.openIncident(ctx, u, number, requestID(u, "start-fire-drill", key), asked,
-		func(*store.Tx) (models.Opened, error) { return o, nil })
+		func(*store.Tx) (incident.Opened, error) { return o, nil })
 	switch {
 	case err != nil:
 		return i, false, err
@@ -40,7 +42,7 @@ func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, nu
 	case !running:
 		return i, false, unavailable()
 	}
-	if _, queued, err = d.Command(ctx, u, via, i.Reference, &models.Expedite{}, key); err != nil {
+	if _, queued, err = d.Command(ctx, u, via, i.Reference, &incident.Expedite{}, key); err != nil {
 		return i, false, err
 	}
 	now, err := d.Incident(ctx, u, i.Reference)
@@ -49,11 +51,11 @@ func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, nu
 
 // DrillReport returns what a fire drill measured so far. NotFound: the user may not see the incident. Conflict: it is
 // no fire drill.
-func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Reference) (models.DrillReport, error) {
+func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Reference) (incident.DrillReport, error) {
 	if err := auth.Allow("get-drill-report", u.Role); err != nil {
-		return models.DrillReport{}, err
+		return incident.DrillReport{}, err
 	}
-	var r models.DrillReport
+	var r incident.DrillReport
 	err := d.read(ctx, u, func(tx *store.Tx) error {
 		i, err := tx.Incident(ref)
 		if err != nil {
@@ -63,15 +65,15 @@ func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Refere
 			return models.Errorf(models.Conflict, "the incident is no fire drill")
 		}
 		deliveries, err := allDeliveries(tx, ref)
-		r = models.MeasureDrill(i, deliveries)
+		r = incident.MeasureDrill(i, deliveries)
 		return err
 	})
 	return r, err
 }
 
 // allDeliveries reads what was sent about an incident, from page to page.
-func allDeliveries(tx *store.Tx, ref models.Reference) ([]models.Delivery, error) {
-	var all []models.Delivery
+func allDeliveries(tx *store.Tx, ref models.Reference) ([]notify.Delivery, error) {
+	var all []notify.Delivery
 	for c := (store.Cursor{}); ; {
 		page, err := tx.Deliveries(ref, c, deliveriesAtOnce)
 		all = append(all, page...)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
@@ -236,7 +237,7 @@ func TestTheTenantStaysWithTheVendor(t *testing.T) {
 func (d *edrDesk) isolated() {
 	d.Helper()
 	err := d.store.ForClient(d.Context(), store.SOC, d.client.ID, func(tx *store.Tx) error {
-		_, err := tx.OpenIncident(models.Opened{Title: "T", Severity: models.SeverityHigh}, analyst.Actor(), time.Now(), "open", "f")
+		_, err := tx.OpenIncident(incident.Opened{Title: "T", Severity: models.SeverityHigh}, analyst.Actor(), time.Now(), "open", "f")
 		return err
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -37,7 +38,7 @@ type OpenIncidentRequest struct {
 // engine did not answer: Sweep starts it later. The same key again returns the same incident, or Invalid when the
 // request was another one. NotFound: no such client, or an alert is not that client's. Conflict: an alert belongs
 // to an incident already.
-func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentRequest, key string) (i models.Incident, running bool, err error) {
+func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentRequest, key string) (i incident.Incident, running bool, err error) {
 	if err := auth.Allow("open-incident", u.Role); err != nil {
 		return i, false, err
 	}
@@ -46,14 +47,14 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentR
 		return i, false, err
 	}
 	i, running, err = d.openIncident(ctx, u, in.Client, requestID(u, "open-incident", key), asked,
-		func(tx *store.Tx) (models.Opened, error) { return completeOpening(tx, in) })
+		func(tx *store.Tx) (incident.Opened, error) { return completeOpening(tx, in) })
 	return i, running, withPointer("/client", err)
 }
 
 // openIncident opens an incident of the client with a number, as fill says, and starts its workflow.
-func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (models.Opened, error),
-) (i models.Incident, running bool, err error) {
-	run := models.State{}
+func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (incident.Opened, error),
+) (i incident.Incident, running bool, err error) {
+	run := incident.State{}
 	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
 		c, err := tx.Client()
 		if err != nil {
@@ -78,8 +79,8 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 }
 
 // completeOpening completes an opening from its alerts.
-func completeOpening(tx *store.Tx, in OpenIncidentRequest) (models.Opened, error) {
-	o := models.Opened{Title: strings.TrimSpace(in.Title), Severity: in.Severity, Alerts: slices.Clone(in.Alerts), Exercise: cmp.Or(in.Exercise, models.ExerciseNone)}
+func completeOpening(tx *store.Tx, in OpenIncidentRequest) (incident.Opened, error) {
+	o := incident.Opened{Title: strings.TrimSpace(in.Title), Severity: in.Severity, Alerts: slices.Clone(in.Alerts), Exercise: cmp.Or(in.Exercise, models.ExerciseNone)}
 	if o.Alerts == nil {
 		o.Alerts = []uuid.UUID{}
 	}
@@ -128,7 +129,7 @@ func worse(a, b models.Severity) models.Severity {
 }
 
 // startIncident starts an incident's workflow. That it runs, or ran, already is success.
-func (d *Desk) startIncident(ctx context.Context, run models.State) error {
+func (d *Desk) startIncident(ctx context.Context, run incident.State) error {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
 	i := run.Incident

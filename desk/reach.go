@@ -9,6 +9,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -25,13 +27,13 @@ type Preview struct {
 
 // PlannedRecipient is a models.Recipient with the contact's name.
 type PlannedRecipient struct {
-	models.Recipient
+	notify.Recipient
 	Name string `json:"name"`
 }
 
 // SkippedContact is a models.Skipped with the contact's name.
 type SkippedContact struct {
-	models.Skipped
+	notify.Skipped
 	Name string `json:"name"`
 }
 
@@ -77,7 +79,7 @@ func (d *Desk) momentIn(zone *time.Location, text string) (time.Time, error) {
 	return readMoment(text, zone)
 }
 
-func preview(d models.Directory, s models.Severity, at time.Time) Preview {
+func preview(d notify.Directory, s models.Severity, at time.Time) Preview {
 	plan, name := d.Plan(s, at), names(d.Contacts)
 	p := Preview{
 		Severity: s, At: at.UTC(), Local: at.In(d.Zone), TimeZone: d.Zone.String(),
@@ -131,9 +133,9 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 	if err := auth.Allow("check-go-live", u.Role); err != nil {
 		return GoLive{}, err
 	}
-	var directory models.Directory
+	var directory notify.Directory
 	var edr models.EDRStatus
-	var authority models.Authority
+	var authority authority.Authority
 	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
 		if directory, err = tx.Directory(); err != nil {
 			return err
@@ -185,8 +187,8 @@ func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (Calle
 	return c, err
 }
 
-func (d *Desk) directory(ctx context.Context, u models.User, number int) (models.Directory, error) {
-	var directory models.Directory
+func (d *Desk) directory(ctx context.Context, u models.User, number int) (notify.Directory, error) {
+	var directory notify.Directory
 	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
 		directory, err = tx.Directory()
 		return err

@@ -9,13 +9,15 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
 // Incident returns an incident as the user may see it: users of the client see severity and assessment of the
 // latest published revision and none of the SOC's tasks. NotFound also when they may not see it at all.
-func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (models.View, error) {
-	var v models.View
+func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (incident.View, error) {
+	var v incident.View
 	err := d.readOf(ctx, u, ref, func(tx *store.Tx) (err error) {
 		if v.Incident, err = incidentAsSeenBy(tx, u, ref); err != nil {
 			return err
@@ -26,7 +28,7 @@ func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference
 	return v, err
 }
 
-func incidentAsSeenBy(tx *store.Tx, u models.User, ref models.Reference) (models.Incident, error) {
+func incidentAsSeenBy(tx *store.Tx, u models.User, ref models.Reference) (incident.Incident, error) {
 	i, err := tx.Incident(ref)
 	if err != nil || u.Role.Side() == models.SideSOC {
 		return i, err
@@ -35,7 +37,7 @@ func incidentAsSeenBy(tx *store.Tx, u models.User, ref models.Reference) (models
 	if err != nil {
 		return i, err
 	}
-	i.Severity, i.Assessment, i.Tasks = published.Severity, published.Assessment, []models.Task{}
+	i.Severity, i.Assessment, i.Tasks = published.Severity, published.Assessment, []incident.Task{}
 	return i, nil
 }
 
@@ -62,7 +64,7 @@ func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFil
 // Events lists an incident's events after a sequence number, and who is in them. Users of the client do not see what the
 // SOC has not published. next is the sequence number to go on after, 0 at the end.
 func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, after, limit int,
-) (list []models.Event, who models.People, next int, err error) {
+) (list []incident.Event, who models.People, next int, err error) {
 	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
 		if _, err := tx.Incident(ref); err != nil {
 			return err
@@ -75,7 +77,7 @@ func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, 
 			next = list[limit-1].Seq
 		}
 		if u.Role.Side() != models.SideSOC {
-			list = slices.DeleteFunc(list, func(e models.Event) bool { return isInternal(e.Data) })
+			list = slices.DeleteFunc(list, func(e incident.Event) bool { return isInternal(e.Data) })
 		}
 		who, err = people(tx, actorsOf(list))
 		return err
@@ -86,11 +88,11 @@ func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, 
 // isInternal reports whether an event is the SOC's own business until it publishes. What was opened says the title
 // the investigation began with. How the client's contacts were reached, or not, is the client's business, too, and so
 // is what was refused to its own people.
-func isInternal(d models.EventData) bool {
+func isInternal(d incident.EventData) bool {
 	switch d := d.(type) {
-	case *models.Opened, *models.Assessed, *models.TaskOpened, *models.TaskDone:
+	case *incident.Opened, *incident.Assessed, *incident.TaskOpened, *incident.TaskDone:
 		return true
-	case *models.CommandRejected:
+	case *incident.CommandRejected:
 		return d.By.Side != models.SideClient
 	}
 	return false
@@ -108,7 +110,7 @@ type Reached struct {
 // Deliveries lists what was sent to the outside world about an incident and what became of it, in the order it was
 // planned, from after the cursor, and who acknowledged the incident, the zero value for nobody.
 func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference, c store.Cursor, limit int,
-) (list []models.Delivery, by Reached, err error) {
+) (list []notify.Delivery, by Reached, err error) {
 	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
 		i, err := tx.Incident(ref)
 		if err != nil {
@@ -132,7 +134,7 @@ func (d *Desk) readOf(ctx context.Context, u models.User, ref models.Reference, 
 	return d.read(ctx, u, fn)
 }
 
-func reached(tx *store.Tx, i models.Incident) (Reached, error) {
+func reached(tx *store.Tx, i incident.Incident) (Reached, error) {
 	a := i.Acknowledged
 	if a == nil {
 		return Reached{}, nil
@@ -149,11 +151,11 @@ func reached(tx *store.Tx, i models.Incident) (Reached, error) {
 // of it, the newest first, from after the cursor. For the SOC. NotFound: the client has no such contact; one that was
 // removed it still has.
 func (d *Desk) ContactDeliveries(ctx context.Context, u models.User, number int, contact uuid.UUID, c store.Cursor, limit int,
-) ([]models.Delivery, error) {
+) ([]notify.Delivery, error) {
 	if err := auth.Allow("list-contact-deliveries", u.Role); err != nil {
 		return nil, err
 	}
-	var list []models.Delivery
+	var list []notify.Delivery
 	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
 		if _, err = tx.Contact(contact); err == nil {
 			list, err = tx.ContactDeliveries(contact, c, limit)
@@ -164,7 +166,7 @@ func (d *Desk) ContactDeliveries(ctx context.Context, u models.User, number int,
 }
 
 // Revisions lists the published revisions of an incident's report, from the first, and who is in them.
-func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Reference) (list []models.Revision, who models.People, err error) {
+func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Reference) (list []incident.Revision, who models.People, err error) {
 	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
 		if _, err := tx.Incident(ref); err != nil {
 			return err
@@ -179,8 +181,8 @@ func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Referenc
 }
 
 // Revision returns one published revision. NotFound when there is none with that number.
-func (d *Desk) Revision(ctx context.Context, u models.User, ref models.Reference, n int) (models.RevisionView, error) {
-	var v models.RevisionView
+func (d *Desk) Revision(ctx context.Context, u models.User, ref models.Reference, n int) (incident.RevisionView, error) {
+	var v incident.RevisionView
 	err := d.readOf(ctx, u, ref, func(tx *store.Tx) (err error) {
 		if _, err = tx.Incident(ref); err != nil {
 			return err

@@ -84,18 +84,25 @@ func (p Policy) Reminder(s Severity) time.Duration {
 	return 7 * 24 * time.Hour
 }
 
-// Duration is a time.Duration written in JSON as Go writes it, such as "30s" or "72h0m0s".
-type Duration time.Duration
+// IsolationWindow is the time over which a client's isolations are counted.
+const IsolationWindow = 10 * time.Minute
 
-// MarshalText writes the duration as Go writes it.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+// IsolationSwitch says whether a client's devices may be isolated at all, and who said so. The zero value: they may.
+type IsolationSwitch struct {
+	Paused bool      `json:"paused"`
+	Side   Side      `json:"side,omitempty"` // of who switched it
+	By     uuid.UUID `json:"by,omitzero"`
+	At     time.Time `json:"at,omitzero"`
+	Reason string    `json:"reason,omitempty"`
+}
 
-// UnmarshalText reads what time.ParseDuration reads.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil {
-		return InvalidField("", "is not a duration such as 30s or 72h")
+// Check says what is wrong with a switch.
+func (s IsolationSwitch) Check() error { return CheckText("/reason", s.Reason, 300, true) }
+
+// IsolationLimit is how many devices are isolated within IsolationWindow before each further one is asked.
+func (p Policy) IsolationLimit() int {
+	if p.IsolationsPer10Min == 0 {
+		return DefaultPolicy().IsolationsPer10Min
 	}
-	*d = Duration(v)
-	return nil
+	return p.IsolationsPer10Min
 }

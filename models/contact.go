@@ -67,3 +67,12 @@ func (c Contact) After(failed Channel) (Channel, bool) {
 	}
 	return "", false
 }
+
+func (c Contact) MessageChannel() (Channel, bool) {
+	for _, ch := range []Channel{ChannelEmail, ChannelSMS} {
+		if c.Has(ch) {
+			return ch, true
+		}
+	}
+	return "", false
+}

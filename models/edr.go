@@ -1,6 +1,7 @@
 package models
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,3 +72,45 @@ func (s EDRStatus) GoLive() GoLiveCheck {
 	}
 	return NewGoLiveCheck("edr", missing)
 }
+
+// Capabilities are what an EDR can do beyond isolating and releasing a device by its agent id, and saying how it stands.
+type Capabilities struct {
+	Actions bool `json:"actions"` // it gives every order an id and says what became of it
+	Queues  bool `json:"queues"`  // it keeps an order for a device that is offline
+	Classes bool `json:"classes"` // it says what kind of device a host is
+	Tags    bool `json:"tags"`    // it tells the client's tags
+	// Controllers: it tells domain controllers from other servers.
+	Controllers bool `json:"controllers"`
+	// Underway: what it says of a device's isolation shows the orders that are under way, and an isolation however old.
+	// Without it "normal" may hide an isolation that is yet to come, or that is forgotten.
+	Underway bool `json:"underway"`
+}
+
+// EDRCredentials are what a client's EDR is reached with. They are kept encrypted and never leave the process.
+type EDRCredentials struct {
+	Vendor  string            `json:"vendor"`
+	BaseURL string            `json:"base_url"` // of the client's region or installation
+	Values  map[string]string `json:"values"`   // by the vendor's field names
+}
+
+// String names the vendor only, so that printing credentials shows nothing of them.
+func (c EDRCredentials) String() string { return "credentials of " + c.Vendor }
+
+// GoString is what String is.
+func (c EDRCredentials) GoString() string { return c.String() }
+
+// EDRCheckResult is what came of trying a client's EDR connection: no secret, and nothing the vendor wrote.
+type EDRCheckResult struct {
+	OK           bool         `json:"ok"`
+	Problem      string       `json:"problem,omitempty"` // a VendorClass, when it is not OK
+	Capabilities Capabilities `json:"capabilities"`
+	SetAt        time.Time    `json:"set_at,omitzero"` // when the credentials that were tried were entered; zero: the provider's own
+}
+
+// EDRCheckInput is what the workflow that tries a client's EDR connection is started with.
+type EDRCheckInput struct {
+	ClientID uuid.UUID `json:"client_id"`
+}
+
+// EDRCheckWorkflowID is the id of the workflow that tries the EDR connection of the client with a number: one at a time.
+func EDRCheckWorkflowID(number int) string { return fmt.Sprintf("edr/%d/check", number) }

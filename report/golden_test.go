@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 )
 
@@ -53,31 +54,31 @@ func tags(t testing.TB) []string {
 	return files
 }
 
-func purposes() []models.Purpose {
-	return []models.Purpose{
-		models.PurposePublished, models.PurposeRevised, models.PurposeReminder, models.PurposeStillPresent, models.PurposeClosed,
-		models.PurposeQuestion, models.PurposeQuestionReminder, models.PurposeApproval, models.PurposeReview,
-		models.PurposeLease,
-		models.PurposeTest, models.PurposeCode,
+func purposes() []notify.Purpose {
+	return []notify.Purpose{
+		notify.PurposePublished, notify.PurposeRevised, notify.PurposeReminder, notify.PurposeStillPresent, notify.PurposeClosed,
+		notify.PurposeQuestion, notify.PurposeQuestionReminder, notify.PurposeApproval, notify.PurposeReview,
+		notify.PurposeLease,
+		notify.PurposeTest, notify.PurposeCode,
 	}
 }
 
 // texts returns the purposes there is a short message for.
-func texts() []models.Purpose {
+func texts() []notify.Purpose {
 	all := purposes()
 	return append(all[:8:8], all[9:]...)
 }
 
-func letter(language string, p models.Purpose) report.Letter {
+func letter(language string, p notify.Purpose) report.Letter {
 	l := report.Letter{
 		Purpose: p, Occurrence: 1, Language: language, Reference: "SI-1042-0007", Severity: models.SeverityCritical,
 		Title: "Ransomware <prepared> on FILE-01, beacon to http://evil.example/a", Revision: 1, Code: "482913",
 		At: time.Date(2026, 3, 12, 10, 0, 0, 0, time.FixedZone("CET", 3600)),
 	}
 	switch p {
-	case models.PurposeRevised:
+	case notify.PurposeRevised:
 		l.Revision = 2
-	case models.PurposeReminder, models.PurposeQuestionReminder:
+	case notify.PurposeReminder, notify.PurposeQuestionReminder:
 		l.Occurrence = 2
 	}
 	return l
@@ -85,7 +86,7 @@ func letter(language string, p models.Purpose) report.Letter {
 
 // drill is the first letter again, of high severity and as a drill, to reply to in the portal only.
 func drill(language string) report.Letter {
-	l := letter(language, models.PurposePublished)
+	l := letter(language, notify.PurposePublished)
 	l.Drill, l.Severity, l.Code = true, models.SeverityHigh, ""
 	return l
 }

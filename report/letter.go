@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // Letter is what a mail or a short message is about.
 type Letter struct {
-	Purpose    models.Purpose
+	Purpose    notify.Purpose
 	Occurrence int
 	Language   string // BCP 47, as the client wrote it; English stands in for a language without a text
 	Reference  models.Reference
@@ -28,8 +29,8 @@ var (
 )
 
 // aboutIncident reports whether a purpose concerns one incident; the others have neither reference nor severity.
-func aboutIncident(p models.Purpose) bool {
-	return p != models.PurposeReview && p != models.PurposeTest && p != models.PurposeCode
+func aboutIncident(p notify.Purpose) bool {
+	return p != notify.PurposeReview && p != notify.PurposeTest && p != notify.PurposeCode
 }
 
 // draft is a text in the making. The first error stays; what is written after it does not count.
@@ -84,9 +85,9 @@ func (l Letter) check() error {
 		}
 	}
 	switch {
-	case l.Code != "" && !sixDigits.MatchString(l.Code), l.Code == "" && l.Purpose == models.PurposeCode:
+	case l.Code != "" && !sixDigits.MatchString(l.Code), l.Code == "" && l.Purpose == notify.PurposeCode:
 		return errors.New("the code is not six digits")
-	case l.At.IsZero() && l.Purpose == models.PurposeReview:
+	case l.At.IsZero() && l.Purpose == notify.PurposeReview:
 		return errors.New("the review has no time")
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	texttemplate "text/template"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 //go:embed mails
@@ -83,7 +84,7 @@ func subject(l Letter) string {
 	switch {
 	case !aboutIncident(l.Purpose):
 		return "subject/" + string(l.Purpose)
-	case l.Purpose == models.PurposeReminder, l.Purpose == models.PurposeQuestionReminder:
+	case l.Purpose == notify.PurposeReminder, l.Purpose == notify.PurposeQuestionReminder:
 		return "subject/" + string(l.Purpose)
 	case l.Revision > 1:
 		return "subject/revision"
@@ -95,9 +96,9 @@ func subject(l Letter) string {
 // link is where a mail leads. Tests and codes lead nowhere.
 func (h Letterhead) link(l Letter) string {
 	switch l.Purpose {
-	case models.PurposeTest, models.PurposeCode:
+	case notify.PurposeTest, notify.PurposeCode:
 		return ""
-	case models.PurposeReview:
+	case notify.PurposeReview:
 		return h.portal.JoinPath("reviews").String()
 	default:
 		return h.portal.JoinPath("incidents", string(l.Reference)).String()

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 )
 
@@ -25,14 +25,14 @@ func TestSubjects(t *testing.T) {
 	}{
 		{func(*report.Letter) {}, "en", "[SI-1042-0007] critical: Title"},
 		{func(*report.Letter) {}, "de", "[SI-1042-0007] kritisch: Title"},
-		{func(l *report.Letter) { l.Purpose, l.Occurrence = models.PurposeReminder, 2 }, "en", "[SI-1042-0007] reminder 2, critical: Title"},
-		{func(l *report.Letter) { l.Purpose, l.Occurrence = models.PurposeReminder, 2 }, "de", "[SI-1042-0007] Erinnerung 2, kritisch: Title"},
+		{func(l *report.Letter) { l.Purpose, l.Occurrence = notify.PurposeReminder, 2 }, "en", "[SI-1042-0007] reminder 2, critical: Title"},
+		{func(l *report.Letter) { l.Purpose, l.Occurrence = notify.PurposeReminder, 2 }, "de", "[SI-1042-0007] Erinnerung 2, kritisch: Title"},
 		{func(l *report.Letter) { l.Revision = 2 }, "en", "[SI-1042-0007] revision 2, critical: Title"},
 		{func(l *report.Letter) { l.Revision = 2 }, "de", "[SI-1042-0007] Fassung 2, kritisch: Title"},
 		{func(l *report.Letter) { l.Drill = true }, "en", "DRILL: [SI-1042-0007] critical: Title"},
 		{func(l *report.Letter) { l.Drill = true }, "de", "ÜBUNG: [SI-1042-0007] kritisch: Title"},
 	} {
-		l := letter(c.language, models.PurposePublished)
+		l := letter(c.language, notify.PurposePublished)
 		l.Title = "Title"
 		c.change(&l)
 		if msg, err := head.Compose(l); err != nil || msg.Subject != c.want {
@@ -75,7 +75,7 @@ func TestReviewTimes(t *testing.T) {
 		{"de", "am 01.07.2026 10:00 Uhr MESZ ein.", time.Date(2026, 7, 1, 8, 0, 0, 0, time.UTC).In(berlin)},
 		{"de", "am 01.07.2026 08:00 Uhr UTC ein.", time.Date(2026, 7, 1, 8, 0, 0, 0, time.UTC)},
 	} {
-		l := letter(c.language, models.PurposeReview)
+		l := letter(c.language, notify.PurposeReview)
 		l.At = c.at
 		if msg, err := head.Compose(l); err != nil || !strings.Contains(msg.Text, c.want) {
 			t.Errorf("the mail lacks %q, %v:\n%s", c.want, err, msg.Text)
@@ -88,18 +88,18 @@ func TestLettersRefused(t *testing.T) {
 	head := letterhead(t)
 	const secret = "12345x"
 	for name, c := range map[string]struct {
-		purpose models.Purpose
+		purpose notify.Purpose
 		change  func(*report.Letter)
 	}{
-		"another way in the link":    {models.PurposePublished, func(l *report.Letter) { l.Reference = "../../logout?" + secret }},
-		"a header in the reference":  {models.PurposePublished, func(l *report.Letter) { l.Reference = "SI-1042-0007\r\nBcc: " + secret }},
-		"no reference":               {models.PurposePublished, func(l *report.Letter) { l.Reference = "" }},
-		"a severity without words":   {models.PurposePublished, func(l *report.Letter) { l.Severity = "urgent" }},
-		"a purpose without words":    {models.PurposeIsolate, func(*report.Letter) {}},
-		"a code that is not digits":  {models.PurposePublished, func(l *report.Letter) { l.Code = secret }},
-		"a verification, no code":    {models.PurposeCode, func(l *report.Letter) { l.Code = "" }},
-		"a review without a time":    {models.PurposeReview, func(l *report.Letter) { l.At = time.Time{} }},
-		"a code with a line's end":   {models.PurposeCode, func(l *report.Letter) { l.Code = "123456\n" }},
+		"another way in the link":    {notify.PurposePublished, func(l *report.Letter) { l.Reference = "../../logout?" + secret }},
+		"a header in the reference":  {notify.PurposePublished, func(l *report.Letter) { l.Reference = "SI-1042-0007\r\nBcc: " + secret }},
+		"no reference":               {notify.PurposePublished, func(l *report.Letter) { l.Reference = "" }},
+		"a severity without words":   {notify.PurposePublished, func(l *report.Letter) { l.Severity = "urgent" }},
+		"a purpose without words":    {notify.PurposeIsolate, func(*report.Letter) {}},
+		"a code that is not digits":  {notify.PurposePublished, func(l *report.Letter) { l.Code = secret }},
+		"a verification, no code":    {notify.PurposeCode, func(l *report.Letter) { l.Code = "" }},
+		"a review without a time":    {notify.PurposeReview, func(l *report.Letter) { l.At = time.Time{} }},
+		"a code with a line's end":   {notify.PurposeCode, func(l *report.Letter) { l.Code = "123456\n" }},
 		"a purpose that is a folder": {"../subject", func(*report.Letter) {}},
 	} {
 		l := letter("en", c.purpose)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // The alphabet of short messages by 3GPP TS 23.038, section 6.2.1, and its extension, whose characters count twice.
@@ -79,7 +80,7 @@ func TestShortMessagesTellNoMoreThanTheyShould(t *testing.T) {
 				t.Errorf("%s, %s: not the code that was given: %s", tag, p, again)
 			}
 		}
-		for _, p := range []models.Purpose{models.PurposePublished, models.PurposeRevised, models.PurposeReminder, models.PurposeCode} {
+		for _, p := range []notify.Purpose{notify.PurposePublished, notify.PurposeRevised, notify.PurposeReminder, notify.PurposeCode} {
 			if text, _ := head.Text(letter(tag, p)); !strings.Contains(text, "482913") {
 				t.Errorf("%s, %s: the code is missing: %s", tag, p, text)
 			}

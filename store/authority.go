@@ -7,12 +7,13 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
 )
 
 type authorityRow struct {
 	ClientID  uuid.UUID
 	Version   int
-	Body      document[models.Authority]
+	Body      document[authority.Authority]
 	DraftedBy uuid.UUID
 	DraftedAt time.Time
 	SignedBy  uuid.NullUUID
@@ -23,7 +24,7 @@ type authorityRow struct {
 // TableName names the table.
 func (authorityRow) TableName() string { return "response_authorities" }
 
-func (r authorityRow) model() models.Authority {
+func (r authorityRow) model() authority.Authority {
 	a := r.Body.V
 	a.Version, a.DraftedBy, a.DraftedAt = r.Version, r.DraftedBy, r.DraftedAt.UTC()
 	a.SignedBy, a.SignedAt = r.SignedBy.UUID, orZero(r.SignedAt)
@@ -32,48 +33,48 @@ func (r authorityRow) model() models.Authority {
 
 // DraftAuthority adds the next version of the client's response authority, which holds once the client signs it. The
 // same request id again returns the version it made.
-func (tx *Tx) DraftAuthority(a models.Authority, requestID string) (models.Authority, error) {
+func (tx *Tx) DraftAuthority(a authority.Authority, requestID string) (authority.Authority, error) {
 	if err := tx.needsClient(); err != nil {
-		return models.Authority{}, err
+		return authority.Authority{}, err
 	}
 	// Whoever drafts holds the client's row first, so that they wait for each other.
 	var client clientRow
 	if err := tx.db.Select("id").Where("id = ?", tx.client).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&client).Error; err != nil {
-		return models.Authority{}, notFound(problem("hold client", err), "client")
+		return authority.Authority{}, notFound(problem("hold client", err), "client")
 	}
 	var known []authorityRow
 	err := tx.of("response_authorities").Where("request_id = ?", requestID).Limit(1).Find(&known).Error
 	switch {
 	case err != nil:
-		return models.Authority{}, problem("find response authority", err)
+		return authority.Authority{}, problem("find response authority", err)
 	case len(known) > 0:
 		return known[0].model(), nil
 	}
 	var latest int
 	err = tx.of("response_authorities").Select("coalesce(max(version), 0)").Scan(&latest).Error
 	if err != nil {
-		return models.Authority{}, problem("number response authority", err)
+		return authority.Authority{}, problem("number response authority", err)
 	}
 	row := authorityRow{
-		ClientID: tx.client, Version: latest + 1, Body: document[models.Authority]{a}, DraftedBy: a.DraftedBy, DraftedAt: a.DraftedAt, RequestID: requestID,
+		ClientID: tx.client, Version: latest + 1, Body: document[authority.Authority]{a}, DraftedBy: a.DraftedBy, DraftedAt: a.DraftedAt, RequestID: requestID,
 	}
 	return row.model(), problem("draft response authority", tx.db.Create(&row).Error)
 }
 
 // SignAuthority lets a user of the client sign a version, in a transaction of the portal. Signing again changes nothing.
 // NotFound: no such version. Conflict: a newer one is signed already.
-func (tx *Tx) SignAuthority(version int, user uuid.UUID, at time.Time) (models.Authority, error) {
+func (tx *Tx) SignAuthority(version int, user uuid.UUID, at time.Time) (authority.Authority, error) {
 	present, err := tx.Authority()
 	switch {
 	case err != nil:
-		return models.Authority{}, err
+		return authority.Authority{}, err
 	case present.Version > version:
-		return models.Authority{}, models.Errorf(models.Conflict, "version %d is signed already", present.Version)
+		return authority.Authority{}, models.Errorf(models.Conflict, "version %d is signed already", present.Version)
 	}
 	q := tx.of("response_authorities").Where("version = ? and signed_at is null", version).
 		UpdateColumns(map[string]any{"signed_by": user, "signed_at": at})
 	if q.Error != nil {
-		return models.Authority{}, problem("sign response authority", q.Error)
+		return authority.Authority{}, problem("sign response authority", q.Error)
 	}
 	var row authorityRow
 	err = tx.of("response_authorities").Where("version = ?", version).Take(&row).Error
@@ -81,17 +82,17 @@ func (tx *Tx) SignAuthority(version int, user uuid.UUID, at time.Time) (models.A
 }
 
 // Authority returns the response authority that holds: the newest signed version, or the zero value when none is.
-func (tx *Tx) Authority() (models.Authority, error) {
+func (tx *Tx) Authority() (authority.Authority, error) {
 	var rows []authorityRow
 	err := tx.of("response_authorities").Where("signed_at is not null").Order("version desc").Limit(1).Find(&rows).Error
 	if err != nil || len(rows) == 0 {
-		return models.Authority{}, problem("read response authority", err)
+		return authority.Authority{}, problem("read response authority", err)
 	}
 	return rows[0].model(), nil
 }
 
 // Authorities lists all versions, the newest first.
-func (tx *Tx) Authorities() ([]models.Authority, error) {
+func (tx *Tx) Authorities() ([]authority.Authority, error) {
 	var rows []authorityRow
 	err := tx.of("response_authorities").Order("version desc").Limit(1000).Find(&rows).Error
 	return each(rows, authorityRow.model), problem("list response authorities", err)

@@ -11,11 +11,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
 // authorities reads the versions of a client's response authority and the one that holds.
-func (h *house) authorities(who store.Audience, te tenant) (list []models.Authority, holds models.Authority) {
+func (h *house) authorities(who store.Audience, te tenant) (list []authority.Authority, holds authority.Authority) {
 	h.Helper()
 	h.as(who, te, func(tx *store.Tx) (err error) {
 		if list, err = tx.Authorities(); err != nil {
@@ -31,10 +32,10 @@ func TestAResponseAuthorityHoldsOnceTheClientSignsIt(t *testing.T) {
 	h := newHouse(t)
 	list, holds := h.authorities(store.Worker, h.acme)
 	equal(t, "versions at first", len(list), 0)
-	same(t, "what holds at first", holds, models.Authority{})
+	same(t, "what holds at first", holds, authority.Authority{})
 
 	first, second := h.draft(h.acme, "first"), h.draft(h.acme, "second")
-	want := authority("first", h.analyst)
+	want := someAuthority("first", h.analyst)
 	want.Version = 1
 	same(t, "first draft", first, want)
 	equal(t, "second version", second.Version, 2)
@@ -47,7 +48,7 @@ func TestAResponseAuthorityHoldsOnceTheClientSignsIt(t *testing.T) {
 	same(t, "signed", signed, want)
 	for _, who := range []store.Audience{store.SOC, store.Portal, store.Worker} {
 		list, holds = h.authorities(who, h.acme)
-		same(t, string(who)+" reads", list, []models.Authority{second, want})
+		same(t, string(who)+" reads", list, []authority.Authority{second, want})
 		same(t, string(who)+" holds to", holds, want)
 	}
 	again, err := h.sign(h.acme, 1, noon.Add(time.Hour))
@@ -110,7 +111,7 @@ func TestDraftsOfOneRequestAreOneVersion(t *testing.T) {
 		all.Go(func() {
 			err := h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
 				name := "request " + strconv.Itoa(n%4)
-				a, err := tx.DraftAuthority(authority(name, h.analyst), name)
+				a, err := tx.DraftAuthority(someAuthority(name, h.analyst), name)
 				versions[n] = a.Version
 				return err
 			})
@@ -126,7 +127,7 @@ func TestDraftsOfOneRequestAreOneVersion(t *testing.T) {
 		equal(t, "the same request again", v, versions[n%4])
 	}
 	h.refused(h.ForSOC(t.Context(), func(tx *store.Tx) error {
-		_, err := tx.DraftAuthority(authority("x", h.analyst), "x")
+		_, err := tx.DraftAuthority(someAuthority("x", h.analyst), "x")
 		return err
 	}), models.Forbidden)
 }
@@ -153,7 +154,7 @@ func TestTheNewestSignedVersionHolds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 12 {
 		te := h.newTenant("client " + strconv.Itoa(round))
-		var drafts []models.Authority
+		var drafts []authority.Authority
 		signed := map[int]bool{}
 		for n := range 12 {
 			if len(drafts) == 0 || random.IntN(2) == 0 {
@@ -161,7 +162,7 @@ func TestTheNewestSignedVersionHolds(t *testing.T) {
 				continue
 			}
 			version := random.IntN(len(drafts)+1) + 1
-			newer := slices.ContainsFunc(drafts, func(a models.Authority) bool { return a.Version > version && signed[a.Version] })
+			newer := slices.ContainsFunc(drafts, func(a authority.Authority) bool { return a.Version > version && signed[a.Version] })
 			_, err := h.sign(te, version, noon)
 			if want := map[bool]models.Kind{true: models.Conflict}[newer]; version <= len(drafts) && models.KindOf(err) != want {
 				t.Fatalf("sign %d of %d: %v", version, len(drafts), err)

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 type contactRow struct {
@@ -160,9 +161,9 @@ func (tx *Tx) Contact(id uuid.UUID) (models.Contact, error) {
 
 // Directory returns what the planner needs to know of the transaction's client, in one statement. NotFound when there
 // is no such client.
-func (tx *Tx) Directory() (models.Directory, error) {
+func (tx *Tx) Directory() (notify.Directory, error) {
 	if err := tx.needsClient(); err != nil {
-		return models.Directory{}, err
+		return notify.Directory{}, err
 	}
 	var rows []struct {
 		Contact  contactRow `gorm:"embedded"`
@@ -173,16 +174,16 @@ func (tx *Tx) Directory() (models.Directory, error) {
 		Joins("left join contacts on contacts.client_id = clients.id and contacts.removed_at is null").
 		Where("clients.id = ?", tx.client).Order("contacts.call_order, contacts.id").Find(&rows).Error
 	if err != nil {
-		return models.Directory{}, problem("read directory", err)
+		return notify.Directory{}, problem("read directory", err)
 	}
 	if len(rows) == 0 {
-		return models.Directory{}, models.Errorf(models.NotFound, "there is no such client")
+		return notify.Directory{}, models.Errorf(models.NotFound, "there is no such client")
 	}
 	zone, err := time.LoadLocation(rows[0].TimeZone)
 	if err != nil {
-		return models.Directory{}, fmt.Errorf("the client's time zone: %w", err)
+		return notify.Directory{}, fmt.Errorf("the client's time zone: %w", err)
 	}
-	d := models.Directory{Zone: zone, Business: rows[0].Business.V, Contacts: []models.Contact{}}
+	d := notify.Directory{Zone: zone, Business: rows[0].Business.V, Contacts: []models.Contact{}}
 	for _, row := range rows {
 		if row.Contact.ID != uuid.Nil { // else the client has no contact
 			d.Contacts = append(d.Contacts, row.Contact.model())

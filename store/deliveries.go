@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // maxReplies is how many texts a reply is held against.
@@ -14,7 +15,7 @@ const maxReplies = 50
 
 // Deliveries lists the effects of an incident with the contacts' names and the vendors' words, in the order they were
 // planned, from after the cursor {PlannedAt, ID}. At most 1,000.
-func (tx *Tx) Deliveries(r models.Reference, c Cursor, limit int) ([]models.Delivery, error) {
+func (tx *Tx) Deliveries(r models.Reference, c Cursor, limit int) ([]notify.Delivery, error) {
 	q := tx.about("effects", "incident", r)
 	if c != (Cursor{}) {
 		q = q.Where("(effects.planned_at, effects.id) > (?, ?)", c.At, c.ID)
@@ -24,13 +25,13 @@ func (tx *Tx) Deliveries(r models.Reference, c Cursor, limit int) ([]models.Deli
 
 // ContactDeliveries lists the effects that are meant for a contact, tests and codes too, as Deliveries does, but the
 // newest planned first.
-func (tx *Tx) ContactDeliveries(contact uuid.UUID, c Cursor, limit int) ([]models.Delivery, error) {
+func (tx *Tx) ContactDeliveries(contact uuid.UUID, c Cursor, limit int) ([]notify.Delivery, error) {
 	q := tx.of("effects").Where("effects.contact_id = ?", contact)
 	return tx.deliveries(page(q, "effects.planned_at", "effects.id", c, limit), c)
 }
 
 // deliveries reads a page of one client's effects, which begins after the cursor.
-func (tx *Tx) deliveries(q *gorm.DB, c Cursor) ([]models.Delivery, error) {
+func (tx *Tx) deliveries(q *gorm.DB, c Cursor) ([]notify.Delivery, error) {
 	if _, err := uuid.Parse(c.ID); err != nil && c != (Cursor{}) {
 		return nil, models.InvalidField("/cursor", "is not a cursor of this list")
 	}
@@ -43,7 +44,7 @@ func (tx *Tx) deliveries(q *gorm.DB, c Cursor) ([]models.Delivery, error) {
 		effects.vendor_id, effects.vendor_state, effects.outcome, effects.acknowledged_by, effects.acknowledged_at, effects.how, effects.reason,
 		effects.attempts, effects.planned_at, effects.accepted_at, effects.updated_at, c.name`).
 		Joins("left join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").Find(&rows).Error
-	out, keys := make([]models.Delivery, 0, len(rows)), make([]string, 0, len(rows))
+	out, keys := make([]notify.Delivery, 0, len(rows)), make([]string, 0, len(rows))
 	if err != nil || len(rows) == 0 {
 		return out, problem("list deliveries", err)
 	}
@@ -60,14 +61,14 @@ func (tx *Tx) deliveries(q *gorm.DB, c Cursor) ([]models.Delivery, error) {
 }
 
 // vendorReports returns what vendors said about effects of a client, by the effects' keys, in the order it came.
-func (tx *Tx) vendorReports(client uuid.UUID, keys []string) (map[string][]models.DeliveryState, error) {
+func (tx *Tx) vendorReports(client uuid.UUID, keys []string) (map[string][]notify.DeliveryState, error) {
 	var rows []effectStateRow
 	err := tx.db.Model(&effectStateRow{}).Select("key", "state", "at", "detail").
 		Where("client_id = ? and key = any(array(select jsonb_array_elements_text(?::jsonb)))", client, document[[]string]{keys}).
 		Order("received_at, at, rank, event_id").Find(&rows).Error
-	said := map[string][]models.DeliveryState{}
+	said := map[string][]notify.DeliveryState{}
 	for _, row := range rows {
-		said[row.Key] = append(said[row.Key], models.DeliveryState{State: row.State, At: row.At.UTC(), Detail: row.Detail})
+		said[row.Key] = append(said[row.Key], notify.DeliveryState{State: row.State, At: row.At.UTC(), Detail: row.Detail})
 	}
 	return said, problem("list words of vendors", err)
 }
@@ -80,7 +81,7 @@ func (tx *Tx) AwaitedReplies(phone string, since time.Time) ([]LedgerRow, error)
 	err := tx.of("effects").
 		Joins("join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").
 		Where("c.phone = ? and c.removed_at is null", phone).
-		Where("effects.kind = ? and effects.state = ?", models.EffectText, models.EffectAccepted).
+		Where("effects.kind = ? and effects.state = ?", notify.EffectText, notify.EffectAccepted).
 		Where("effects.incident is not null and effects.planned_at > ?", since).
 		Order("effects.planned_at desc, effects.key").Limit(maxReplies).Find(&rows).Error
 	return each(rows, effectRow.model), problem("list texts", err)
@@ -105,7 +106,7 @@ func (tx *Tx) IsEngaged(phone string, but uuid.UUID, since time.Time) (engaged b
 		return db.Raw(`select exists (select from effects e join contacts c on c.client_id = e.client_id and c.id = e.contact_id
 			where c.phone = ? and e.kind = ? and e.id <> ? and e.attempt_at > ? and e.state in ? and e.vendor <> ?
 				and e.outcome = '' and e.vendor_state not in ?)`,
-			phone, models.EffectCall, but, since, []models.EffectState{models.EffectIntended, models.EffectAccepted}, models.VendorSimulated,
+			phone, notify.EffectCall, but, since, []notify.EffectState{notify.EffectIntended, notify.EffectAccepted}, notify.VendorSimulated,
 			[]models.CallStatus{models.CallCompleted, models.CallBusy, models.CallFailed, models.CallNoAnswer, models.CallCanceled},
 		).Scan(&engaged).Error
 	})

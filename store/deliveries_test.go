@@ -12,13 +12,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
 // deliveries lists the effects of an incident as a worker of a client sees them; all that tests make fit on a page.
-func (h *house) deliveries(te tenant, r models.Reference) []models.Delivery {
+func (h *house) deliveries(te tenant, r models.Reference) []notify.Delivery {
 	h.Helper()
-	var all []models.Delivery
+	var all []notify.Delivery
 	h.as(store.Worker, te, func(tx *store.Tx) (err error) {
 		all, err = tx.Deliveries(r, store.Cursor{}, 1000)
 		return err
@@ -31,7 +33,7 @@ func TestDeliveriesNameContacts(t *testing.T) {
 	i := h.published(h.acme, "open")
 	row := h.intend(h.acme, i, 3)
 	h.ledger(func(tx *store.Tx) error {
-		_, err := tx.Intend(models.EndpointEffect(i.Reference, h.acme.ID, models.PurposeIsolate, "e1", 1, 1), noon.Add(time.Second))
+		_, err := tx.Intend(notify.EndpointEffect(i.Reference, h.acme.ID, notify.PurposeIsolate, "e1", 1, 1), noon.Add(time.Second))
 		return err
 	})
 	h.advance(h.acme, "sendgrid", store.VendorReport{EventID: "e", Effect: row.ID, State: "deferred", Rank: 2, Sequence: -1, Detail: "421"})
@@ -43,10 +45,10 @@ func TestDeliveriesNameContacts(t *testing.T) {
 		equal(t, who+": name", all[0].ContactName, h.acme.contact.Name)
 		equal(t, who+": contact", all[0].Contact, h.acme.contact.ID)
 		equal(t, who+": occurrence", all[0].Occurrence, 3)
-		same(t, who+": words", all[0].States, []models.DeliveryState{{State: "deferred", At: noon, Detail: "421"}})
+		same(t, who+": words", all[0].States, []notify.DeliveryState{{State: "deferred", At: noon, Detail: "421"}})
 		equal(t, who+": endpoint", all[1].Endpoint, "e1")
 		equal(t, who+": contact of an isolation", all[1].Contact, uuid.Nil)
-		same(t, who+": words on an isolation", all[1].States, []models.DeliveryState{})
+		same(t, who+": words on an isolation", all[1].States, []notify.DeliveryState{})
 		return nil
 	}
 	for _, who := range []store.Audience{store.SOC, store.Portal, store.Worker} {
@@ -61,16 +63,16 @@ func TestDeliveriesNameContacts(t *testing.T) {
 }
 
 // reading reads a page of deliveries.
-type reading func(tx *store.Tx, c store.Cursor, limit int) ([]models.Delivery, error)
+type reading func(tx *store.Tx, c store.Cursor, limit int) ([]notify.Delivery, error)
 
 func ofIncident(r models.Reference) reading {
-	return func(tx *store.Tx, c store.Cursor, limit int) ([]models.Delivery, error) {
+	return func(tx *store.Tx, c store.Cursor, limit int) ([]notify.Delivery, error) {
 		return tx.Deliveries(r, c, limit)
 	}
 }
 
 func ofContact(id uuid.UUID) reading {
-	return func(tx *store.Tx, c store.Cursor, limit int) ([]models.Delivery, error) {
+	return func(tx *store.Tx, c store.Cursor, limit int) ([]notify.Delivery, error) {
 		return tx.ContactDeliveries(id, c, limit)
 	}
 }
@@ -80,7 +82,7 @@ func ofContact(id uuid.UUID) reading {
 func (read reading) keys(t *testing.T, tx *store.Tx, limit int) (keys []string) {
 	t.Helper()
 	for c := (store.Cursor{}); ; {
-		var page []models.Delivery
+		var page []notify.Delivery
 		queries, err := tx.Watched(func(tx *store.Tx) (err error) {
 			page, err = read(tx, c, limit)
 			return err
@@ -93,7 +95,7 @@ func (read reading) keys(t *testing.T, tx *store.Tx, limit int) (keys []string) 
 		}
 		equal(t, "queries", len(queries), 1+min(len(page), 1))
 		for _, d := range page {
-			same(t, "words on "+d.Key, d.States, []models.DeliveryState{{State: "word on " + d.Key, At: noon}})
+			same(t, "words on "+d.Key, d.States, []notify.DeliveryState{{State: "word on " + d.Key, At: noon}})
 			keys = append(keys, d.Key)
 			c = store.Cursor{At: d.PlannedAt, ID: d.ID.String()}
 		}
@@ -110,7 +112,7 @@ func TestDeliveriesAreReadInPages(t *testing.T) {
 	h := newHouse(t)
 	i, another, foreign := h.published(h.acme, "open"), h.published(h.acme, "another"), h.published(h.other, "open")
 	var rows []store.LedgerRow // of Acme, all to one contact
-	intend := func(te tenant, e models.Effect, at time.Time) store.LedgerRow {
+	intend := func(te tenant, e notify.Effect, at time.Time) store.LedgerRow {
 		var row store.LedgerRow
 		h.as(store.Worker, te, func(tx *store.Tx) (err error) {
 			row, err = tx.Intend(e, at)
@@ -123,7 +125,7 @@ func TestDeliveriesAreReadInPages(t *testing.T) {
 		rows = append(rows, intend(h.acme, message(h.acme, i, models.ChannelEmail, n+1), noon.Add(-time.Duration(n/3)*time.Microsecond)))
 	}
 	rows = append(rows, intend(h.acme, message(h.acme, another, models.ChannelEmail, 1), noon))
-	test := intend(h.acme, models.ChannelCheckEffect(h.acme.ID, models.PurposeTest, h.acme.contact.ID, models.ChannelEmail, "r"), noon)
+	test := intend(h.acme, notify.ChannelCheckEffect(h.acme.ID, notify.PurposeTest, h.acme.contact.ID, models.ChannelEmail, "r"), noon)
 	rows = append(rows, test)
 	intend(h.other, message(h.other, foreign, models.ChannelEmail, 1), noon)
 
@@ -253,7 +255,7 @@ func TestAwaitedReplies(t *testing.T) {
 		another, err = tx.CreateContact(models.Contact{Name: "Another", Phone: "+15005550001"}, "contact-3", "")
 		return err
 	})
-	text := func(te tenant, i models.Incident, n int, at time.Time, change func(*models.Effect)) string {
+	text := func(te tenant, i incident.Incident, n int, at time.Time, change func(*notify.Effect)) string {
 		e := message(te, i, models.ChannelSMS, n)
 		change(&e)
 		h.as(store.Worker, te, func(tx *store.Tx) error {
@@ -263,15 +265,15 @@ func TestAwaitedReplies(t *testing.T) {
 		})
 		return e.Key
 	}
-	as := func(contact uuid.UUID) func(*models.Effect) { return func(e *models.Effect) { e.Contact = contact } }
-	plain := func(*models.Effect) {}
+	as := func(contact uuid.UUID) func(*notify.Effect) { return func(e *notify.Effect) { e.Contact = contact } }
+	plain := func(*notify.Effect) {}
 	first := text(h.acme, i, 1, noon.Add(time.Minute), plain)
 	newest := text(h.other, foreign, 1, noon.Add(2*time.Minute), plain)
 	text(h.acme, i, 2, noon, plain)
 	text(h.acme, i, 3, noon.Add(time.Minute), as(removed.ID))
 	text(h.acme, i, 4, noon.Add(time.Minute), as(another.ID))
-	text(h.acme, i, 5, noon.Add(time.Minute), func(e *models.Effect) { e.Incident = "" })
-	text(h.acme, i, 6, noon.Add(time.Minute), func(e *models.Effect) { e.Kind = models.EffectMail })
+	text(h.acme, i, 5, noon.Add(time.Minute), func(e *notify.Effect) { e.Incident = "" })
+	text(h.acme, i, 6, noon.Add(time.Minute), func(e *notify.Effect) { e.Kind = notify.EffectMail })
 	h.ledger(func(tx *store.Tx) error {
 		_, err := tx.Intend(message(h.acme, i, models.ChannelSMS, 7), noon.Add(time.Minute))
 		return err

@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 type effectRow struct {
@@ -20,15 +21,15 @@ type effectRow struct {
 	Key            string
 	ID             uuid.UUID
 	Token          string
-	Kind           models.EffectKind
+	Kind           notify.EffectKind
 	Incident       *models.Reference
-	Purpose        models.Purpose
+	Purpose        notify.Purpose
 	Revision       int
 	Occurrence     int
 	ContactID      uuid.NullUUID
 	Endpoint       string
 	Workflow       string
-	State          models.EffectState
+	State          notify.EffectState
 	Vendor         string
 	VendorID       string
 	VendorState    string
@@ -51,7 +52,7 @@ func (effectRow) TableName() string { return "effects" }
 
 // LedgerRow is an effect as the ledger knows it.
 type LedgerRow struct {
-	models.Delivery
+	notify.Delivery
 	Token     string // names the effect in callback addresses; unguessable, 32 hex digits
 	Workflow  string // wants to know what becomes of it
 	ClientID  uuid.UUID
@@ -69,13 +70,13 @@ func (r LedgerRow) Code() string {
 
 func (r effectRow) model() LedgerRow {
 	return LedgerRow{
-		Delivery: models.Delivery{
+		Delivery: notify.Delivery{
 			ID: r.ID, Key: r.Key, Kind: r.Kind, Incident: orEmpty(r.Incident), Purpose: r.Purpose, Revision: r.Revision,
 			Occurrence: r.Occurrence, Contact: r.ContactID.UUID, Endpoint: r.Endpoint, State: r.State, Vendor: r.Vendor,
 			VendorID: r.VendorID, VendorState: r.VendorState, Outcome: r.Outcome, AcknowledgedBy: r.AcknowledgedBy.UUID,
 			AcknowledgedAt: orZero(r.AcknowledgedAt),
 			How:            r.How, Reason: r.Reason, Attempts: r.Attempts, PlannedAt: r.PlannedAt.UTC(),
-			AcceptedAt: orZero(r.AcceptedAt), UpdatedAt: r.UpdatedAt.UTC(), States: []models.DeliveryState{},
+			AcceptedAt: orZero(r.AcceptedAt), UpdatedAt: r.UpdatedAt.UTC(), States: []notify.DeliveryState{},
 		},
 		Token: r.Token, Workflow: r.Workflow, ClientID: r.ClientID, AttemptAt: orZero(r.AttemptAt),
 		Sequence: r.VendorSequence, SessionID: r.VendorID,
@@ -84,7 +85,7 @@ func (r effectRow) model() LedgerRow {
 
 // Intend writes an effect into the ledger before its first attempt, which is planned for at, and returns its row; the
 // same key again returns the row as it is. NotFound: the incident or the contact is not this client's.
-func (tx *Tx) Intend(e models.Effect, at time.Time) (LedgerRow, error) {
+func (tx *Tx) Intend(e notify.Effect, at time.Time) (LedgerRow, error) {
 	if err := tx.needsClient(); err != nil {
 		return LedgerRow{}, err
 	}
@@ -98,14 +99,14 @@ func (tx *Tx) Intend(e models.Effect, at time.Time) (LedgerRow, error) {
 	row := effectRow{
 		ClientID: tx.client, Key: e.Key, ID: uuid.New(), Token: hex.EncodeToString(token), Kind: e.Kind,
 		Purpose: e.Purpose, Revision: e.Revision, Occurrence: e.Occurrence, Endpoint: e.Endpoint, Workflow: e.Workflow,
-		ContactID: uuid.NullUUID{UUID: e.Contact, Valid: e.Contact != uuid.Nil}, State: models.EffectIntended,
+		ContactID: uuid.NullUUID{UUID: e.Contact, Valid: e.Contact != uuid.Nil}, State: notify.EffectIntended,
 		VendorRank: -1, VendorSequence: -1, PlannedAt: at.Truncate(time.Microsecond), UpdatedAt: at.Truncate(time.Microsecond),
 	}
 	if e.Incident != "" {
 		row.Incident = &e.Incident
 	}
 	if e.Simulated {
-		row.Vendor = models.VendorSimulated
+		row.Vendor = notify.VendorSimulated
 	}
 	insert := tx.db.Clauses(clause.OnConflict{
 		Columns: []clause.Column{{Name: "client_id"}, {Name: "key"}}, DoNothing: true,
@@ -125,26 +126,26 @@ func (tx *Tx) Attempt(key string, previous, at time.Time) (bool, error) {
 		change = map[string]any{"attempt_at": nil}
 	}
 	q := tx.of("effects").Where("key = ? and state = ? and attempt_at is not distinct from ?",
-		key, models.EffectIntended, orNull(previous)).UpdateColumns(change)
+		key, notify.EffectIntended, orNull(previous)).UpdateColumns(change)
 	return tx.hasMoved("attempt effect", key, q)
 }
 
 // Accept records that the vendor took an effect, under the vendor's id unless a callback has named one before.
 // Accepting again changes nothing. Conflict: it was refused.
 func (tx *Tx) Accept(key, vendor, vendorID string, at time.Time) error {
-	q := tx.of("effects").Where("key = ? and state = ?", key, models.EffectIntended).UpdateColumns(map[string]any{
-		"state": models.EffectAccepted, "vendor": vendor, "accepted_at": at, "updated_at": at,
+	q := tx.of("effects").Where("key = ? and state = ?", key, notify.EffectIntended).UpdateColumns(map[string]any{
+		"state": notify.EffectAccepted, "vendor": vendor, "accepted_at": at, "updated_at": at,
 		"vendor_id": gorm.Expr("case when vendor_id = '' then ? else vendor_id end", vendorID),
 	})
-	return tx.requireState("accept effect", key, models.EffectAccepted, q)
+	return tx.requireState("accept effect", key, notify.EffectAccepted, q)
 }
 
 // Reject records that the vendor will never do an effect. Refusing again changes nothing. Conflict: it was accepted.
 func (tx *Tx) Reject(key, vendor, reason string, at time.Time) error {
-	q := tx.of("effects").Where("key = ? and state = ?", key, models.EffectIntended).UpdateColumns(map[string]any{
-		"state": models.EffectRejected, "vendor": vendor, "reason": clean(reason), "updated_at": at,
+	q := tx.of("effects").Where("key = ? and state = ?", key, notify.EffectIntended).UpdateColumns(map[string]any{
+		"state": notify.EffectRejected, "vendor": vendor, "reason": clean(reason), "updated_at": at,
 	})
-	return tx.requireState("refuse effect", key, models.EffectRejected, q)
+	return tx.requireState("refuse effect", key, notify.EffectRejected, q)
 }
 
 // Cancel records that an effect is not wanted any more, and why ("" when its own reason is gone), when no attempt at it
@@ -153,8 +154,8 @@ func (tx *Tx) Cancel(key, reason string, at time.Time) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
-	q := tx.of("effects").Where("key = ? and state = ? and attempt_at is null", key, models.EffectIntended).
-		UpdateColumns(map[string]any{"state": models.EffectCanceled, "reason": reason, "updated_at": at})
+	q := tx.of("effects").Where("key = ? and state = ? and attempt_at is null", key, notify.EffectIntended).
+		UpdateColumns(map[string]any{"state": notify.EffectCanceled, "reason": reason, "updated_at": at})
 	return problem("cancel effect", q.Error)
 }
 
@@ -168,7 +169,7 @@ func (tx *Tx) hasMoved(op, key string, q *gorm.DB) (bool, error) {
 }
 
 // requireState is nil when the effect is in the wanted state, by this update or one before.
-func (tx *Tx) requireState(op, key string, want models.EffectState, q *gorm.DB) error {
+func (tx *Tx) requireState(op, key string, want notify.EffectState, q *gorm.DB) error {
 	if q.Error != nil || q.RowsAffected == 1 {
 		return problem(op, q.Error)
 	}
@@ -184,15 +185,15 @@ func (tx *Tx) Effect(key string) (LedgerRow, error) { return tx.effect("key = ?"
 
 // OppositeActionSent reports whether the opposite of an isolation or release may have reached the EDR for the same endpoint
 // before: it was accepted, or an attempt at it was made.
-func (tx *Tx) OppositeActionSent(e models.Effect) (bool, error) {
-	opposite := models.EffectIsolate
-	if e.Kind == models.EffectIsolate {
-		opposite = models.EffectRelease
+func (tx *Tx) OppositeActionSent(e notify.Effect) (bool, error) {
+	opposite := notify.EffectIsolate
+	if e.Kind == notify.EffectIsolate {
+		opposite = notify.EffectRelease
 	}
 	var rows []effectRow
 	err := tx.about("effects", "incident", e.Incident).Select("key").
 		Where("endpoint = ? and kind = ? and revision < ?", e.Endpoint, opposite, e.Revision).
-		Where("state = ? or state = ? and attempt_at is not null", models.EffectAccepted, models.EffectIntended).
+		Where("state = ? or state = ? and attempt_at is not null", notify.EffectAccepted, notify.EffectIntended).
 		Limit(1).Find(&rows).Error
 	return len(rows) > 0, problem("find order", err)
 }
@@ -214,7 +215,7 @@ func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bo
 	}
 	q := tx.of("effects").Where("token = ? and vendor_id = ''", token).UpdateColumns(map[string]any{
 		"vendor": vendor, "vendor_id": vendorID, "updated_at": at,
-		"state":       gorm.Expr("case when state = ? then ? else state end", models.EffectIntended, models.EffectAccepted),
+		"state":       gorm.Expr("case when state = ? then ? else state end", notify.EffectIntended, notify.EffectAccepted),
 		"accepted_at": gorm.Expr("coalesce(accepted_at, ?)", at),
 	})
 	if q.Error != nil {
@@ -226,7 +227,7 @@ func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bo
 
 // SetOutcome records what an effect came to in our words. It never overwrites "acknowledged".
 func (tx *Tx) SetOutcome(key, outcome string, at time.Time) error {
-	q := tx.of("effects").Where("key = ? and outcome <> ?", key, string(models.OutcomeAcknowledged)).
+	q := tx.of("effects").Where("key = ? and outcome <> ?", key, string(notify.OutcomeAcknowledged)).
 		UpdateColumns(map[string]any{"outcome": outcome, "updated_at": at})
 	_, err := tx.hasMoved("record outcome", key, q)
 	return err
@@ -235,7 +236,7 @@ func (tx *Tx) SetOutcome(key, outcome string, at time.Time) error {
 // Acknowledge records that a contact acknowledged an effect, and how: "key press 1". The first one stays. NotFound: the
 // effect or the contact is not this client's.
 func (tx *Tx) Acknowledge(key string, contact uuid.UUID, how string, at time.Time) error {
-	acknowledged := string(models.OutcomeAcknowledged)
+	acknowledged := string(notify.OutcomeAcknowledged)
 	q := tx.of("effects").Where("key = ? and outcome <> ?", key, acknowledged).UpdateColumns(map[string]any{
 		"outcome": acknowledged, "acknowledged_by": contact, "acknowledged_at": at, "how": clean(how), "updated_at": at,
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -31,7 +32,7 @@ func TestIntendOnce(t *testing.T) {
 	first, again := h.intend(h.acme, i, 1), h.intend(h.acme, i, 1)
 	same(t, "row of the repeat", again, first)
 	equal(t, "length of the token", len(first.Token), 32)
-	equal(t, "state", first.State, models.EffectIntended)
+	equal(t, "state", first.State, notify.EffectIntended)
 	if other := h.intend(h.acme, i, 2); other.Token == first.Token || other.ID == first.ID {
 		t.Error("two effects share a token or an id")
 	}
@@ -136,7 +137,7 @@ func TestAdoptKeepsTheFirstID(t *testing.T) {
 	equal(t, "the first again", adopt("CA1"), true)
 	h.ledger(func(tx *store.Tx) error { return tx.Accept(row.Key, "twilio", "CA2", noon) })
 	got := h.effect(row.Key)
-	equal(t, "state", got.State, models.EffectAccepted)
+	equal(t, "state", got.State, notify.EffectAccepted)
 	equal(t, "id after a late acceptance", got.VendorID, "CA1")
 	h.ledger(func(tx *store.Tx) error {
 		_, _, err := tx.Adopt("no such token", "twilio", "CA3", noon)
@@ -203,20 +204,20 @@ func TestCancelWhatWasNotTried(t *testing.T) {
 		h.ok(err)
 		h.ok(tx.Accept(accepted, "sendgrid", "m-1", noon))
 		for _, key := range []string{fresh, tried, takenBack, accepted, fresh, "no such key"} {
-			h.ok(tx.Cancel(key, models.ReasonSuperseded, later))
+			h.ok(tx.Cancel(key, notify.ReasonSuperseded, later))
 		}
 		won, err := tx.Attempt(fresh, time.Time{}, later)
 		equal(t, "an attempt after that", won, false)
 		h.refused(tx.Accept(fresh, "sendgrid", "m-2", noon), models.Conflict)
 		return err
 	})
-	for key, want := range map[string]models.EffectState{
-		fresh: models.EffectCanceled, tried: models.EffectIntended, takenBack: models.EffectCanceled, accepted: models.EffectAccepted,
+	for key, want := range map[string]notify.EffectState{
+		fresh: notify.EffectCanceled, tried: notify.EffectIntended, takenBack: notify.EffectCanceled, accepted: notify.EffectAccepted,
 	} {
 		equal(t, "state of "+key, h.effect(key).State, want)
 	}
 	equal(t, "canceled at", h.effect(fresh).UpdatedAt, later)
-	equal(t, "canceled because it is", h.effect(fresh).Reason, models.ReasonSuperseded)
+	equal(t, "canceled because it is", h.effect(fresh).Reason, notify.ReasonSuperseded)
 	equal(t, "what was tried has the reason", h.effect(tried).Reason, "")
 	h.as(store.Worker, h.other, func(tx *store.Tx) error { return tx.Cancel(tried, "", later) })
 }
@@ -224,7 +225,7 @@ func TestCancelWhatWasNotTried(t *testing.T) {
 func TestEffectsAboutNoIncident(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
-	check := models.ChannelCheckEffect(h.acme.ID, models.PurposeCode, h.acme.contact.ID, models.ChannelSMS, "request-1")
+	check := notify.ChannelCheckEffect(h.acme.ID, notify.PurposeCode, h.acme.contact.ID, models.ChannelSMS, "request-1")
 	planned := noon.Add(48 * time.Hour)
 	var row store.LedgerRow
 	h.ledger(func(tx *store.Tx) (err error) {
@@ -233,7 +234,7 @@ func TestEffectsAboutNoIncident(t *testing.T) {
 	})
 	same(t, "read again", h.effect(check.Key), row)
 	equal(t, "incident", row.Incident, "")
-	equal(t, "kind", row.Kind, models.EffectText)
+	equal(t, "kind", row.Kind, notify.EffectText)
 	equal(t, "occurrence", row.Occurrence, 1)
 	equal(t, "planned at", row.PlannedAt, planned)
 	shown := h.intend(h.acme, i, 1)

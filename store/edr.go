@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // EDRCredentials are what a client's EDR is reached with, as they are kept: sealed.
@@ -169,8 +170,8 @@ func (s *Store) HasEDRCredentials(ctx context.Context) (kept bool, err error) {
 func (tx *Tx) HasIsolatedEndpoints() (bool, error) {
 	var held bool
 	err := tx.of("incidents").Select("count(*) > 0").
-		Where("containment in ? and phase not in ?", []models.Containment{
-			models.ContainmentRequested, models.ContainmentPartial, models.ContainmentContained, models.ContainmentReleasing, models.ContainmentFailed,
-		}, []models.Phase{models.PhaseClosed, models.PhaseDismissed}).Scan(&held).Error
+		Where("containment in ? and phase not in ?", []incident.Containment{
+			incident.ContainmentRequested, incident.ContainmentPartial, incident.ContainmentContained, incident.ContainmentReleasing, incident.ContainmentFailed,
+		}, []incident.Phase{incident.PhaseClosed, incident.PhaseDismissed}).Scan(&held).Error
 	return held, problem("look for isolated endpoints", err)
 }

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -136,13 +137,13 @@ func TestWordsAreKeptOnce(t *testing.T) {
 	equal(t, "effects moved by a repeat that says more", len(h.advance(h.acme, "sendgrid", word("e1", first, "bounce", 5))), 0)
 	equal(t, "the other client's effect", h.deliveries(h.other, foreign.Incident)[0].VendorState, "")
 	equal(t, "words kept of the other client's", len(h.deliveries(h.other, foreign.Incident)[0].States), 0)
-	said := map[string][]models.DeliveryState{}
+	said := map[string][]notify.DeliveryState{}
 	for _, d := range h.deliveries(h.acme, i.Reference) {
 		said[d.Key] = d.States
 	}
-	same(t, "words on the first", said[first.Key], []models.DeliveryState{
+	same(t, "words on the first", said[first.Key], []notify.DeliveryState{
 		{State: "processed", At: noon.Add(time.Second)}, {State: "delivered", At: noon.Add(4 * time.Second)}})
-	same(t, "words on the second", said[second.Key], []models.DeliveryState{{State: "delivered", At: noon.Add(4 * time.Second)}})
+	same(t, "words on the second", said[second.Key], []notify.DeliveryState{{State: "delivered", At: noon.Add(4 * time.Second)}})
 	equal(t, "the same id of another vendor", len(h.advance(h.acme, "twilio", word("e1", first, "bounce", 5))), 1)
 	equal(t, "the same id at the other client", len(h.advance(h.other, "sendgrid", word("e1", foreign, "delivered", 4))), 1)
 }

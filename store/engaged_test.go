@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
 func TestOnlyOneAtATimeIsToldThatANumberIsFree(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open-1")
-	e := models.CallEffect(i.Reference, h.acme.ID, 1, 1, 1, h.acme.contact.ID)
+	e := notify.CallEffect(i.Reference, h.acme.ID, 1, 1, 1, h.acme.contact.ID)
 	second := make(chan bool, 1)
 	var asking sync.WaitGroup
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {

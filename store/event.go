@@ -11,13 +11,14 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 type eventRow struct {
 	ClientID uuid.UUID
 	Incident models.Reference
 	Seq      int
-	Type     models.EventType
+	Type     incident.EventType
 	At       time.Time
 	Body     verbatim
 	Hash     []byte
@@ -37,7 +38,7 @@ func linkHash(before []byte, body verbatim) []byte {
 }
 
 // chain makes the rows of events that follow the event with hash last (nil: the first).
-func (tx *Tx) chain(r models.Reference, last []byte, events []models.Event) ([]eventRow, error) {
+func (tx *Tx) chain(r models.Reference, last []byte, events []incident.Event) ([]eventRow, error) {
 	rows := make([]eventRow, 0, len(events))
 	for _, e := range events {
 		body, err := encode(e)
@@ -54,7 +55,7 @@ func (tx *Tx) chain(r models.Reference, last []byte, events []models.Event) ([]e
 // Record appends events to an incident and brings its read tables up to them. Events it has already are skipped,
 // so a repeat changes nothing. Conflict: an event is missing before the first, an event is not legal in the
 // present state, or the incident would close without a decision of the client.
-func (tx *Tx) Record(r models.Reference, events []models.Event) error {
+func (tx *Tx) Record(r models.Reference, events []incident.Event) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
@@ -84,8 +85,8 @@ func (tx *Tx) Record(r models.Reference, events []models.Event) error {
 }
 
 // advance applies events and returns the report's editions they publish.
-func advance(i models.Incident, events []models.Event) (models.Incident, []models.Revision, error) {
-	var revisions []models.Revision
+func advance(i incident.Incident, events []incident.Event) (incident.Incident, []incident.Revision, error) {
+	var revisions []incident.Revision
 	for _, e := range events {
 		if e.Seq != i.Seq+1 {
 			return i, nil, models.Errorf(models.Conflict, "event %d does not follow event %d", e.Seq, i.Seq)
@@ -95,13 +96,13 @@ func advance(i models.Incident, events []models.Event) (models.Incident, []model
 			return i, nil, fmt.Errorf("apply event %d: %w", e.Seq, err)
 		}
 		if i.Revision > before {
-			revisions = append(revisions, models.NewRevision(i, e))
+			revisions = append(revisions, incident.NewRevision(i, e))
 		}
 	}
 	return i, revisions, nil
 }
 
-func (tx *Tx) save(row incidentRow, events []eventRow, revisions []models.Revision) error {
+func (tx *Tx) save(row incidentRow, events []eventRow, revisions []incident.Revision) error {
 	if err := tx.db.Create(&events).Error; err != nil {
 		return problem("append events", err)
 	}
@@ -116,12 +117,12 @@ func (tx *Tx) save(row incidentRow, events []eventRow, revisions []models.Revisi
 
 // Events lists an incident's events after a sequence number, in order, at most 1,000. It is empty also for an
 // incident that does not exist or that the audience may not see.
-func (tx *Tx) Events(r models.Reference, afterSeq, limit int) ([]models.Event, error) {
+func (tx *Tx) Events(r models.Reference, afterSeq, limit int) ([]incident.Event, error) {
 	rows, err := tx.eventRows(r, afterSeq, limit)
 	if err != nil {
 		return nil, err
 	}
-	events := make([]models.Event, 0, len(rows))
+	events := make([]incident.Event, 0, len(rows))
 	for _, row := range rows {
 		e, err := row.event()
 		if err != nil {
@@ -138,8 +139,8 @@ func (tx *Tx) eventRows(r models.Reference, afterSeq, limit int) ([]eventRow, er
 	return rows, problem("list events", err)
 }
 
-func (r eventRow) event() (models.Event, error) {
-	var e models.Event
+func (r eventRow) event() (incident.Event, error) {
+	var e incident.Event
 	if err := json.Unmarshal([]byte(r.Body), &e); err != nil {
 		return e, fmt.Errorf("event %d of %s cannot be read: %w", r.Seq, r.Incident, err)
 	}
@@ -153,7 +154,7 @@ func (tx *Tx) VerifyEvents(r models.Reference) error {
 	if err := tx.about("incidents", "reference", r).Take(&row).Error; err != nil {
 		return notFound(problem("read incident", err), "incident")
 	}
-	var replayed models.Incident
+	var replayed incident.Incident
 	var last []byte
 	for replayed.Seq < row.Seq {
 		rows, err := tx.eventRows(r, replayed.Seq, maxPage)
@@ -174,7 +175,7 @@ func (tx *Tx) VerifyEvents(r models.Reference) error {
 }
 
 // verify checks an event against its hash and its place, and applies it.
-func (r eventRow) verify(i *models.Incident, before []byte) error {
+func (r eventRow) verify(i *incident.Incident, before []byte) error {
 	if r.Seq != i.Seq+1 {
 		return fmt.Errorf("event %d of %s is missing", i.Seq+1, r.Incident)
 	}
@@ -195,7 +196,7 @@ func (r eventRow) verify(i *models.Incident, before []byte) error {
 }
 
 // verify checks the read table against what the events came to.
-func (r incidentRow) verify(replayed models.Incident, last []byte) error {
+func (r incidentRow) verify(replayed incident.Incident, last []byte) error {
 	if replayed.Seq != r.Seq || string(last) != string(r.LastHash) {
 		return fmt.Errorf("event %d of %s is not the last one recorded", replayed.Seq, r.Reference)
 	}

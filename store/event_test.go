@@ -8,17 +8,18 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
 func TestRecordIsIdempotentAndRefusesGaps(t *testing.T) {
 	h := newHouse(t)
 	i := h.open(h.acme, "open")
-	var all []models.Event
+	var all []incident.Event
 	for n := range 4 {
-		all = append(all, h.events(&i, h.analyst.Actor(), &models.Recommended{ID: fmt.Sprintf("r%d", n+1), Text: "t"})...)
+		all = append(all, h.events(&i, h.analyst.Actor(), &incident.Recommended{ID: fmt.Sprintf("r%d", n+1), Text: "t"})...)
 	}
-	record := func(events ...models.Event) error {
+	record := func(events ...incident.Event) error {
 		return h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(i.Reference, events) })
 	}
 	h.refused(record(all[1]), models.Conflict)
@@ -32,7 +33,7 @@ func TestRecordIsIdempotentAndRefusesGaps(t *testing.T) {
 		events, err := tx.Events(i.Reference, 0, 100)
 		h.ok(err)
 		equal(t, "events", len(events), 5)
-		replayed, err := models.Replay(events)
+		replayed, err := incident.Replay(events)
 		h.ok(err)
 		equal(t, "recommendations", len(replayed.Recommendations), 4)
 		after, err := tx.Events(i.Reference, 2, 2)
@@ -45,13 +46,13 @@ func TestRecordIsIdempotentAndRefusesGaps(t *testing.T) {
 func TestRecordRefusesWhatIsNotLegal(t *testing.T) {
 	h := newHouse(t)
 	i := h.open(h.acme, "open")
-	e := models.NewEvent(i, noon, h.acme.user.Actor(), &models.Published{Expedited: true})
+	e := incident.NewEvent(i, noon, h.acme.user.Actor(), &incident.Published{Expedited: true})
 	err := h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
-		return tx.Record(i.Reference, []models.Event{e})
+		return tx.Record(i.Reference, []incident.Event{e})
 	})
 	h.refused(err, models.Forbidden)
 	err = h.ForClient(t.Context(), store.Worker, h.other.ID, func(tx *store.Tx) error {
-		return tx.Record(i.Reference, []models.Event{e})
+		return tx.Record(i.Reference, []incident.Event{e})
 	})
 	h.refused(err, models.NotFound)
 }
@@ -60,8 +61,8 @@ func TestRevisionsAreKept(t *testing.T) {
 	h := newHouse(t)
 	i := h.open(h.acme, "open")
 	h.record(h.acme, &i, h.analyst.Actor(),
-		&models.Assessed{Severity: models.SeverityHigh, Assessment: models.Assessment{Title: "First"}}, &models.Published{Expedited: true},
-		&models.Assessed{Severity: models.SeverityLow, Assessment: models.Assessment{Title: "Second"}}, &models.Revised{Change: "more"})
+		&incident.Assessed{Severity: models.SeverityHigh, Assessment: incident.Assessment{Title: "First"}}, &incident.Published{Expedited: true},
+		&incident.Assessed{Severity: models.SeverityLow, Assessment: incident.Assessment{Title: "Second"}}, &incident.Revised{Change: "more"})
 	h.as(store.Portal, h.acme, func(tx *store.Tx) error {
 		all, err := tx.Revisions(i.Reference)
 		h.ok(err)
@@ -99,7 +100,7 @@ func TestTamperingIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := h.open(h.acme, name)
 			for n := range 4 {
-				h.record(h.acme, &i, h.analyst.Actor(), &models.Recommended{ID: fmt.Sprintf("r%d", n+1), Text: fmt.Sprintf("t%d", n+1)})
+				h.record(h.acme, &i, h.analyst.Actor(), &incident.Recommended{ID: fmt.Sprintf("r%d", n+1), Text: fmt.Sprintf("t%d", n+1)})
 			}
 			verify := func() error {
 				return h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error { return tx.VerifyEvents(i.Reference) })
@@ -145,10 +146,10 @@ func TestEvenTheOwnerCannotChangeRecordsByAccident(t *testing.T) {
 func TestClosingNeedsTheClientsDecision(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
-	h.record(h.acme, &i, h.analyst.Actor(), &models.Verified{Gone: true, Note: "clean"})
+	h.record(h.acme, &i, h.analyst.Actor(), &incident.Verified{Gone: true, Note: "clean"})
 	user := h.acme.user.Actor()
-	h.record(h.acme, &i, user, &models.ClosureRequested{Decision: "d-1", Outcome: models.OutcomeResolved, Note: "done"})
-	closing := h.events(&i, user, &models.Closed{Decision: "d-1"})
+	h.record(h.acme, &i, user, &incident.ClosureRequested{Decision: "d-1", Outcome: incident.OutcomeResolved, Note: "done"})
+	closing := h.events(&i, user, &incident.Closed{Decision: "d-1"})
 	record := func() error {
 		return h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(i.Reference, closing) })
 	}
@@ -165,10 +166,10 @@ func TestClosingNeedsTheClientsDecision(t *testing.T) {
 	}), models.Conflict)
 	h.decide(h.acme, i.Reference, "d-1")
 	h.ok(record())
-	h.record(h.acme, &i, user, &models.FeedbackGiven{Rating: 5})
+	h.record(h.acme, &i, user, &incident.FeedbackGiven{Rating: 5})
 	h.as(store.Portal, h.acme, func(tx *store.Tx) error {
 		got, err := tx.Incident(i.Reference)
-		equal(t, "phase", got.Phase, models.PhaseClosed)
+		equal(t, "phase", got.Phase, incident.PhaseClosed)
 		h.ok(tx.VerifyEvents(i.Reference))
 		return err
 	})

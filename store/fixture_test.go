@@ -12,6 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
@@ -81,11 +84,11 @@ func (h *house) as(who store.Audience, te tenant, fn func(*store.Tx) error) {
 }
 
 // open opens an incident of a client.
-func (h *house) open(te tenant, requestID string, alerts ...uuid.UUID) models.Incident {
+func (h *house) open(te tenant, requestID string, alerts ...uuid.UUID) incident.Incident {
 	h.Helper()
-	var i models.Incident
+	var i incident.Incident
 	h.as(store.SOC, te, func(tx *store.Tx) (err error) {
-		i, err = tx.OpenIncident(models.Opened{Title: "Ransom note", Severity: models.SeverityCritical, Alerts: alerts},
+		i, err = tx.OpenIncident(incident.Opened{Title: "Ransom note", Severity: models.SeverityCritical, Alerts: alerts},
 			h.analyst.Actor(), noon, requestID, "fingerprint")
 		return err
 	})
@@ -93,17 +96,17 @@ func (h *house) open(te tenant, requestID string, alerts ...uuid.UUID) models.In
 }
 
 // record applies data by an actor to i and records the events.
-func (h *house) record(te tenant, i *models.Incident, by models.Actor, data ...models.EventData) {
+func (h *house) record(te tenant, i *incident.Incident, by models.Actor, data ...incident.EventData) {
 	h.Helper()
 	h.as(store.Worker, te, func(tx *store.Tx) error { return tx.Record(i.Reference, h.events(i, by, data...)) })
 }
 
 // events makes the next events of i and applies them.
-func (h *house) events(i *models.Incident, by models.Actor, data ...models.EventData) []models.Event {
+func (h *house) events(i *incident.Incident, by models.Actor, data ...incident.EventData) []incident.Event {
 	h.Helper()
-	var events []models.Event
+	var events []incident.Event
 	for _, d := range data {
-		e := models.NewEvent(*i, noon.Add(time.Duration(i.Seq)*time.Minute), by, d)
+		e := incident.NewEvent(*i, noon.Add(time.Duration(i.Seq)*time.Minute), by, d)
 		h.ok(i.Apply(e))
 		events = append(events, e)
 	}
@@ -111,10 +114,10 @@ func (h *house) events(i *models.Incident, by models.Actor, data ...models.Event
 }
 
 // published opens and publishes an incident.
-func (h *house) published(te tenant, requestID string) models.Incident {
+func (h *house) published(te tenant, requestID string) incident.Incident {
 	h.Helper()
 	i := h.open(te, requestID)
-	h.record(te, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+	h.record(te, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
 	return i
 }
 
@@ -139,7 +142,7 @@ func newAlert(finding, title string) models.Alert {
 }
 
 // intend writes a mail effect into the ledger.
-func (h *house) intend(te tenant, i models.Incident, occurrence int) store.LedgerRow {
+func (h *house) intend(te tenant, i incident.Incident, occurrence int) store.LedgerRow {
 	h.Helper()
 	var row store.LedgerRow
 	h.as(store.Worker, te, func(tx *store.Tx) (err error) {
@@ -150,9 +153,9 @@ func (h *house) intend(te tenant, i models.Incident, occurrence int) store.Ledge
 }
 
 // message is the effect of telling a client's contact of a publication.
-func message(te tenant, i models.Incident, ch models.Channel, occurrence int) models.Effect {
-	return models.MessageEffect(i.Reference, te.ID, models.Notification{
-		Purpose: models.PurposePublished, Revision: 1, Occurrence: occurrence, Contact: te.contact.ID, Channel: ch,
+func message(te tenant, i incident.Incident, ch models.Channel, occurrence int) notify.Effect {
+	return notify.MessageEffect(i.Reference, te.ID, notify.Notification{
+		Purpose: notify.PurposePublished, Revision: 1, Occurrence: occurrence, Contact: te.contact.ID, Channel: ch,
 	})
 }
 
@@ -180,11 +183,11 @@ func decision(te tenant, r models.Reference, requestID string) store.Decision {
 }
 
 // everything gives a client at least one row in every table, and returns its incident.
-func (h *house) everything(te tenant) models.Incident {
+func (h *house) everything(te tenant) incident.Incident {
 	h.Helper()
 	a, _ := h.receive(te, "finding", "{}", "alert-1")
 	i := h.open(te, "open-1", a.ID)
-	h.record(te, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+	h.record(te, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
 	h.decide(te, i.Reference, "decision-1")
 	row := h.intend(te, i, 1)
 	h.as(store.Worker, te, func(tx *store.Tx) error {
@@ -220,29 +223,29 @@ func (h *house) change(by models.User, at time.Time) models.AuditEntry {
 }
 
 // draft adds a version of a client's response authority; its only rule is named after the request.
-func (h *house) draft(te tenant, requestID string) models.Authority {
+func (h *house) draft(te tenant, requestID string) authority.Authority {
 	h.Helper()
-	var a models.Authority
+	var a authority.Authority
 	h.as(store.SOC, te, func(tx *store.Tx) (err error) {
-		a, err = tx.DraftAuthority(authority(requestID, h.analyst), requestID)
+		a, err = tx.DraftAuthority(someAuthority(requestID, h.analyst), requestID)
 		return err
 	})
 	return a
 }
 
-func authority(name string, by models.User) models.Authority {
-	return models.Authority{
-		Rules: []models.Rule{{
+func someAuthority(name string, by models.User) authority.Authority {
+	return authority.Authority{
+		Rules: []authority.Rule{{
 			Name: name, Action: models.DesiredIsolated, Classes: []models.AssetClass{models.ClassServer}, Tags: []string{"prod"},
-			Severities: models.Severities(), Hours: models.HoursOutside, Decision: models.DecideAskThenAuto,
+			Severities: models.Severities(), Hours: authority.HoursOutside, Decision: authority.DecideAskThenAuto,
 		}},
-		Never: []string{"dc-*"}, TwoPersons: []models.AssetSelector{{Host: "db-*"}, {Class: models.ClassServer}, {Tag: "prod"}},
+		Never: []string{"dc-*"}, TwoPersons: []authority.AssetSelector{{Host: "db-*"}, {Class: models.ClassServer}, {Tag: "prod"}},
 		DraftedBy: by.ID, DraftedAt: noon,
 	}
 }
 
 // sign signs a version as the client's user.
-func (h *house) sign(te tenant, version int, at time.Time) (a models.Authority, err error) {
+func (h *house) sign(te tenant, version int, at time.Time) (a authority.Authority, err error) {
 	err = h.ForClient(h.Context(), store.Portal, te.ID, func(tx *store.Tx) (err error) {
 		a, err = tx.SignAuthority(version, te.user.ID, at)
 		return err

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // maxNotRunning bounds how many incidents one IncidentsNotRunning returns.
@@ -20,16 +21,16 @@ type incidentRow struct {
 	Reference   models.Reference `gorm:"primaryKey"`
 	Title       string
 	Severity    models.Severity
-	Phase       models.Phase
-	Turn        models.Turn
-	Containment models.Containment
+	Phase       incident.Phase
+	Turn        incident.Turn
+	Containment incident.Containment
 	Drill       bool
 	Expedited   bool
 	Revision    int
 	OpenTasks   int
 	Seq         int
 	LastHash    []byte
-	State       document[models.Incident]
+	State       document[incident.Incident]
 	RequestID   string
 	Fingerprint string
 	Running     bool
@@ -41,7 +42,7 @@ type incidentRow struct {
 func (incidentRow) TableName() string { return "incidents" }
 
 // fill sets the columns that follow from the incident.
-func (r *incidentRow) fill(client uuid.UUID, i models.Incident) {
+func (r *incidentRow) fill(client uuid.UUID, i incident.Incident) {
 	r.ClientID, r.Reference, r.State.V = client, i.Reference, i
 	r.Title, r.Severity, r.Phase, r.Turn = clean(i.Assessment.Title), i.Severity, i.Phase, i.Turn
 	r.Containment, r.Drill, r.Expedited = i.Containment(), i.Exercise.IsDrill(), i.Expedited
@@ -61,9 +62,9 @@ type IncidentRow struct {
 	Client      int                `json:"client" gorm:"-"` // the client's number
 	Title       string             `json:"title"`
 	Severity    models.Severity    `json:"severity"`
-	Phase       models.Phase       `json:"phase"`
-	Turn        models.Turn        `json:"turn"`
-	Containment models.Containment `json:"containment"`
+	Phase       incident.Phase       `json:"phase"`
+	Turn        incident.Turn        `json:"turn"`
+	Containment incident.Containment `json:"containment"`
 	Drill       bool               `json:"drill"`
 	Expedited   bool               `json:"expedited"`
 	OpenTasks   int                `json:"open_tasks"`
@@ -73,10 +74,10 @@ type IncidentRow struct {
 
 // IncidentFilter chooses incidents; zero fields choose all.
 type IncidentFilter struct {
-	Phase         models.Phase
-	Turn          models.Turn
+	Phase         incident.Phase
+	Turn          incident.Turn
 	Severity      models.Severity
-	Containment   models.Containment
+	Containment   incident.Containment
 	Client        int   // number
 	OpenTasks     *bool // with open tasks, or without; to the portal none has any
 	Drill         *bool
@@ -87,43 +88,43 @@ type IncidentFilter struct {
 // event 1 and links the alerts. The reference of o is empty. The same request id again returns the incident it
 // opened, as it is now; with another fingerprint it is Invalid. NotFound: an alert is not this client's, Field
 // says which. Conflict: an alert belongs to another incident.
-func (tx *Tx) OpenIncident(o models.Opened, by models.Actor, at time.Time, requestID, fingerprint string) (models.Incident, error) {
+func (tx *Tx) OpenIncident(o incident.Opened, by models.Actor, at time.Time, requestID, fingerprint string) (incident.Incident, error) {
 	if err := tx.mayOpen(o, requestID); err != nil {
-		return models.Incident{}, err
+		return incident.Incident{}, err
 	}
 	number, err := tx.nextIncident()
 	if err != nil {
-		return models.Incident{}, err
+		return incident.Incident{}, err
 	}
 	o.ClientID, o.Reference = tx.client, models.NewReference(number.Number, number.LastIncident)
 	if o.Alerts == nil {
 		o.Alerts = []uuid.UUID{}
 	}
-	var i models.Incident
-	e := models.NewEvent(i, at, by, &o)
+	var i incident.Incident
+	e := incident.NewEvent(i, at, by, &o)
 	if err := i.Apply(e); err != nil {
-		return models.Incident{}, err
+		return incident.Incident{}, err
 	}
-	opened, err := tx.chain(i.Reference, nil, []models.Event{e})
+	opened, err := tx.chain(i.Reference, nil, []incident.Event{e})
 	if err != nil {
-		return models.Incident{}, err
+		return incident.Incident{}, err
 	}
 	row := incidentRow{RequestID: requestID, Fingerprint: fingerprint, LastHash: opened[0].Hash}
 	row.fill(tx.client, i)
 	insert := tx.db.Clauses(onceByRequest()).Create(&row)
 	if insert.Error != nil {
-		return models.Incident{}, problem("open incident", insert.Error)
+		return incident.Incident{}, problem("open incident", insert.Error)
 	}
 	if insert.RowsAffected == 0 {
 		return tx.openedBefore(requestID, fingerprint)
 	}
 	if err := tx.db.Create(&opened).Error; err != nil {
-		return models.Incident{}, problem("record opening", err)
+		return incident.Incident{}, problem("record opening", err)
 	}
 	return i, tx.link(i.Reference, o.Alerts)
 }
 
-func (tx *Tx) mayOpen(o models.Opened, requestID string) error {
+func (tx *Tx) mayOpen(o incident.Opened, requestID string) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
@@ -152,14 +153,14 @@ func (tx *Tx) nextIncident() (incidentNumber, error) {
 }
 
 // openedBefore gives the number taken in vain back and returns the incident a request opened.
-func (tx *Tx) openedBefore(requestID, fingerprint string) (models.Incident, error) {
+func (tx *Tx) openedBefore(requestID, fingerprint string) (incident.Incident, error) {
 	if err := tx.db.Exec("update clients set last_incident = last_incident - 1 where id = ?", tx.client).Error; err != nil {
-		return models.Incident{}, problem("give number back", err)
+		return incident.Incident{}, problem("give number back", err)
 	}
 	var row incidentRow
 	err := tx.of("incidents").Where("request_id = ?", requestID).Take(&row).Error
 	if err == nil && row.Fingerprint != fingerprint {
-		return models.Incident{}, reused()
+		return incident.Incident{}, reused()
 	}
 	return row.State.V, problem("find incident", err)
 }
@@ -191,7 +192,7 @@ func (tx *Tx) link(r models.Reference, alerts []uuid.UUID) error {
 
 // Incident returns an incident. NotFound also when it is another client's, or not published and the audience is
 // the portal.
-func (tx *Tx) Incident(r models.Reference) (models.Incident, error) {
+func (tx *Tx) Incident(r models.Reference) (incident.Incident, error) {
 	var row incidentRow
 	err := tx.about("incidents", "reference", r).Select("state").Take(&row).Error
 	return row.State.V, notFound(problem("read incident", err), "incident")
@@ -273,9 +274,9 @@ func (tx *Tx) MarkRunning(r models.Reference) error {
 
 // IncidentsNotRunning returns what to start the workflows with of incidents opened before a moment whose workflows never
 // reported that they run: the oldest first, at most 1,000.
-func (s *Store) IncidentsNotRunning(ctx context.Context, openedBefore time.Time) ([]models.State, error) {
+func (s *Store) IncidentsNotRunning(ctx context.Context, openedBefore time.Time) ([]incident.State, error) {
 	var rows []struct {
-		State  document[models.Incident]
+		State  document[incident.Incident]
 		Policy document[models.Policy]
 	}
 	err := s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB) error {
@@ -283,9 +284,9 @@ func (s *Store) IncidentsNotRunning(ctx context.Context, openedBefore time.Time)
 			Joins("join clients on clients.id = incidents.client_id").Where("not running and opened_at < ?", openedBefore).
 			Order("opened_at").Limit(maxNotRunning).Find(&rows).Error)
 	})
-	runs := make([]models.State, 0, len(rows))
+	runs := make([]incident.State, 0, len(rows))
 	for _, r := range rows {
-		runs = append(runs, models.State{Incident: r.State.V, Policy: r.Policy.V})
+		runs = append(runs, incident.State{Incident: r.State.V, Policy: r.Policy.V})
 	}
 	return runs, err
 }

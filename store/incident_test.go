@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -35,7 +36,7 @@ func TestOpenIncidentLinksItsAlerts(t *testing.T) {
 		events, err := tx.Events(i.Reference, 0, 10)
 		h.ok(err)
 		equal(t, "events", len(events), 1)
-		equal(t, "first event", events[0].Type, models.EventType("opened"))
+		equal(t, "first event", events[0].Type, incident.EventType("opened"))
 		return tx.VerifyEvents(i.Reference)
 	})
 }
@@ -56,7 +57,7 @@ func TestOpenIncidentRefusesAlertsItMayNotLink(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
-				_, err := tx.OpenIncident(models.Opened{Title: "t", Severity: models.SeverityLow, Alerts: []uuid.UUID{mine.ID, c.alert}},
+				_, err := tx.OpenIncident(incident.Opened{Title: "t", Severity: models.SeverityLow, Alerts: []uuid.UUID{mine.ID, c.alert}},
 					h.analyst.Actor(), noon, name, "f")
 				return err
 			})
@@ -73,12 +74,12 @@ func TestOpenIncidentRefusesAlertsItMayNotLink(t *testing.T) {
 func TestOpenIncidentAgain(t *testing.T) {
 	h := newHouse(t)
 	i := h.open(h.acme, "same")
-	h.record(h.acme, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+	h.record(h.acme, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
 	again := h.open(h.acme, "same")
 	equal(t, "reference", again.Reference, i.Reference)
-	equal(t, "phase as it is now", again.Phase, models.PhasePublished)
+	equal(t, "phase as it is now", again.Phase, incident.PhasePublished)
 	err := h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
-		_, err := tx.OpenIncident(models.Opened{Title: "t", Severity: models.SeverityLow}, h.analyst.Actor(), noon, "same", "another")
+		_, err := tx.OpenIncident(incident.Opened{Title: "t", Severity: models.SeverityLow}, h.analyst.Actor(), noon, "same", "another")
 		return err
 	})
 	h.refused(err, models.Invalid)
@@ -98,7 +99,7 @@ func TestOpenIncidentsInParallel(t *testing.T) {
 				id = "one and the same"
 			}
 			err := h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
-				i, err := tx.OpenIncident(models.Opened{Title: "t", Severity: models.SeverityLow}, h.analyst.Actor(), noon, id, "f")
+				i, err := tx.OpenIncident(incident.Opened{Title: "t", Severity: models.SeverityLow}, h.analyst.Actor(), noon, id, "f")
 				references[n] = i.Reference
 				return err
 			})
@@ -130,7 +131,7 @@ func TestIncidentListIsCompleteAndFiltered(t *testing.T) {
 		te := []tenant{h.acme, h.other}[n%2]
 		i := h.open(te, requestID(n)) // all updated at the same moment: the reference decides
 		if n%3 == 0 {
-			h.record(te, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+			h.record(te, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
 		}
 		want[i.Reference] = true
 	}
@@ -153,8 +154,8 @@ func TestIncidentListIsCompleteAndFiltered(t *testing.T) {
 	}
 	equal(t, "missing", len(want), 0)
 	equal(t, "published", count(store.IncidentFilter{PublishedOnly: true}), 8)
-	equal(t, "investigating", count(store.IncidentFilter{Phase: models.PhaseInvestigating}), 15)
-	equal(t, "turn of the client", count(store.IncidentFilter{Turn: models.TurnClient}), 8)
+	equal(t, "investigating", count(store.IncidentFilter{Phase: incident.PhaseInvestigating}), 15)
+	equal(t, "turn of the client", count(store.IncidentFilter{Turn: incident.TurnClient}), 8)
 	equal(t, "low", count(store.IncidentFilter{Severity: models.SeverityLow}), 0)
 	equal(t, "of one client", count(store.IncidentFilter{Client: h.acme.Number}), 12)
 }
@@ -184,7 +185,7 @@ func TestNotRunning(t *testing.T) {
 	h := newHouse(t)
 	marked, recorded, idle := h.open(h.acme, "1"), h.open(h.other, "2"), h.open(h.other, "3")
 	h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.MarkRunning(marked.Reference) })
-	h.record(h.other, &recorded, h.analyst.Actor(), &models.Published{Expedited: true})
+	h.record(h.other, &recorded, h.analyst.Actor(), &incident.Published{Expedited: true})
 	runs, err := h.IncidentsNotRunning(t.Context(), noon.Add(time.Second))
 	h.ok(err)
 	equal(t, "runs", len(runs), 1)
@@ -206,12 +207,12 @@ func TestStatementCounts(t *testing.T) {
 		fn()
 		equal(t, what, h.Statements()-before, want+3) // begin, take role, commit
 	}
-	var i models.Incident
+	var i incident.Incident
 	count("open", 4, func() { i = h.open(h.acme, "open", a.ID) })
 	count("record", 3, func() {
-		h.record(h.acme, &i, h.analyst.Actor(), &models.Recommended{ID: "r1", Text: "t"}, &models.Recommended{ID: "r2", Text: "t"})
+		h.record(h.acme, &i, h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "t"}, &incident.Recommended{ID: "r2", Text: "t"})
 	})
-	count("record and publish", 4, func() { h.record(h.acme, &i, h.analyst.Actor(), &models.Published{Expedited: true}) })
+	count("record and publish", 4, func() { h.record(h.acme, &i, h.analyst.Actor(), &incident.Published{Expedited: true}) })
 	count("intend", 1, func() { h.intend(h.acme, i, 1) })
 	count("new alert", 3, func() {
 		h.as(store.SOC, h.acme, func(tx *store.Tx) error {
@@ -227,7 +228,7 @@ func TestUnusualTextIsKept(t *testing.T) {
 	h := newHouse(t)
 	i := h.open(h.acme, "open")
 	hostile := "nul \x00 backslash \\u0000 quote \" angle <script> \u2028 end"
-	h.record(h.acme, &i, h.analyst.Actor(), &models.Assessed{Severity: models.SeverityLow, Assessment: models.Assessment{Title: hostile}})
+	h.record(h.acme, &i, h.analyst.Actor(), &incident.Assessed{Severity: models.SeverityLow, Assessment: incident.Assessment{Title: hostile}})
 	h.as(store.SOC, h.acme, func(tx *store.Tx) error {
 		h.ok(tx.VerifyEvents(i.Reference))
 		got, err := tx.Incident(i.Reference)
@@ -240,9 +241,9 @@ func TestUnusualTextIsKept(t *testing.T) {
 
 func TestRecordedIsSeenByWhoMaySeeTheIncident(t *testing.T) {
 	h := newHouse(t)
-	var i models.Incident
+	var i incident.Incident
 	h.as(store.SOC, h.acme, func(tx *store.Tx) (err error) {
-		i, err = tx.OpenIncident(models.Opened{Title: "T", Severity: models.SeverityLow}, h.analyst.Actor(), noon, "recorded", "f")
+		i, err = tx.OpenIncident(incident.Opened{Title: "T", Severity: models.SeverityLow}, h.analyst.Actor(), noon, "recorded", "f")
 		return err
 	})
 	for _, c := range []struct {
@@ -271,7 +272,7 @@ func TestRareIncidentsAreFoundByAnIndex(t *testing.T) {
 	yes := true
 	for index, f := range map[string]store.IncidentFilter{
 		"incidents_with_open_tasks": {OpenTasks: &yes}, "incidents_drills": {Drill: &yes},
-		"incidents_by_containment": {Containment: models.ContainmentFailed}, "incidents_by_turn": {Turn: models.TurnSOC},
+		"incidents_by_containment": {Containment: incident.ContainmentFailed}, "incidents_by_turn": {Turn: incident.TurnSOC},
 	} {
 		h.ok(h.ForSOC(t.Context(), func(tx *store.Tx) error {
 			queries, err := tx.Watched(func(tx *store.Tx) error {

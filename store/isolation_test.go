@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -28,7 +29,7 @@ func TestIsolationsPassUpToALimit(t *testing.T) {
 	// An isolation somebody approved is counted from the ledger, and one that passed is not counted twice.
 	for _, e := range []string{"e1", "e2"} {
 		h.as(store.Worker, h.acme, func(tx *store.Tx) error {
-			_, err := tx.Intend(models.EndpointEffect(i.Reference, h.acme.ID, models.PurposeIsolate, e, 1, 1), noon)
+			_, err := tx.Intend(notify.EndpointEffect(i.Reference, h.acme.ID, notify.PurposeIsolate, e, 1, 1), noon)
 			return err
 		})
 	}

@@ -16,6 +16,7 @@ import (
 	"gorm.io/gorm/schema"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
@@ -90,10 +91,10 @@ func TestMigrateReach(t *testing.T) {
 		}})
 		all, err := tx.Deliveries("SI-1001-0001", store.Cursor{}, 10)
 		do(err)
-		same(t, "deliveries", all, []models.Delivery{{
+		same(t, "deliveries", all, []notify.Delivery{{
 			ID: effect, Key: "key", Kind: "mail", Incident: "SI-1001-0001", Purpose: "published", Revision: 1, Occurrence: 1,
 			Contact: contact, ContactName: "C", State: "accepted", Vendor: "sendgrid", VendorID: "m-1", VendorState: "delivered",
-			Attempts: 1, PlannedAt: noon, AcceptedAt: noon, UpdatedAt: noon, States: []models.DeliveryState{},
+			Attempts: 1, PlannedAt: noon, AcceptedAt: noon, UpdatedAt: noon, States: []notify.DeliveryState{},
 		}})
 		return nil
 	}))

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 type revisionRow struct {
@@ -21,8 +22,8 @@ type revisionRow struct {
 // TableName names the table.
 func (revisionRow) TableName() string { return "report_revisions" }
 
-func (r revisionRow) model() (models.Revision, error) {
-	var v models.Revision
+func (r revisionRow) model() (incident.Revision, error) {
+	var v incident.Revision
 	if err := json.Unmarshal([]byte(r.Body), &v); err != nil {
 		return v, fmt.Errorf("revision %d of %s cannot be read: %w", r.Number, r.Incident, err)
 	}
@@ -30,7 +31,7 @@ func (r revisionRow) model() (models.Revision, error) {
 }
 
 // saveRevisions keeps editions of a report; Record calls it for the events that publish them.
-func (tx *Tx) saveRevisions(revisions []models.Revision) error {
+func (tx *Tx) saveRevisions(revisions []incident.Revision) error {
 	for _, v := range revisions {
 		body, err := encode(v)
 		if err != nil {
@@ -46,12 +47,12 @@ func (tx *Tx) saveRevisions(revisions []models.Revision) error {
 
 // Revisions lists the editions of an incident's report, the first first. It is empty also for an incident that
 // does not exist or that the audience may not see.
-func (tx *Tx) Revisions(r models.Reference) ([]models.Revision, error) {
+func (tx *Tx) Revisions(r models.Reference) ([]incident.Revision, error) {
 	var rows []revisionRow
 	if err := tx.about("report_revisions", "incident", r).Order("number").Find(&rows).Error; err != nil {
 		return nil, problem("list revisions", err)
 	}
-	revisions := make([]models.Revision, 0, len(rows))
+	revisions := make([]incident.Revision, 0, len(rows))
 	for _, row := range rows {
 		v, err := row.model()
 		if err != nil {
@@ -63,10 +64,10 @@ func (tx *Tx) Revisions(r models.Reference) ([]models.Revision, error) {
 }
 
 // Revision returns the n-th edition of an incident's report. NotFound when there is none.
-func (tx *Tx) Revision(r models.Reference, n int) (models.Revision, error) {
+func (tx *Tx) Revision(r models.Reference, n int) (incident.Revision, error) {
 	var row revisionRow
 	if err := tx.about("report_revisions", "incident", r).Where("report_revisions.number = ?", n).Take(&row).Error; err != nil {
-		return models.Revision{}, notFound(problem("read revision", err), "revision")
+		return incident.Revision{}, notFound(problem("read revision", err), "revision")
 	}
 	return row.model()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
@@ -213,14 +214,14 @@ func TestTheSOCReadsEveryClientAndWritesNone(t *testing.T) {
 func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 	h := newHouse(t)
 	i := h.everything(h.acme)
-	e := models.NewEvent(i, noon, h.analyst.Actor(), &models.Recommended{ID: "r1", Text: "t"})
+	e := incident.NewEvent(i, noon, h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "t"})
 	effect := message(h.acme, i, models.ChannelEmail, 2)
 	row := h.intend(h.acme, i, 1)
 	for name, c := range map[string]struct {
 		who store.Audience
 		do  func(*store.Tx) error
 	}{
-		"the portal records events": {store.Portal, func(tx *store.Tx) error { return tx.Record(i.Reference, []models.Event{e}) }},
+		"the portal records events": {store.Portal, func(tx *store.Tx) error { return tx.Record(i.Reference, []incident.Event{e}) }},
 		"the portal inserts an event": {store.Portal, func(tx *store.Tx) error {
 			return tx.Exec("insert into events select client_id, incident, seq + 1, type, at, body, hash from events")
 		}},
@@ -231,7 +232,7 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"the portal reads tokens of effects": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select token from effects") }},
 		"the SOC decides":                    {store.SOC, func(tx *store.Tx) error { return tx.SaveDecision(decision(h.acme, i.Reference, "x")) }},
 		"a worker decides":                   {store.Worker, func(tx *store.Tx) error { return tx.SaveDecision(decision(h.acme, i.Reference, "x")) }},
-		"the SOC records events":             {store.SOC, func(tx *store.Tx) error { return tx.Record(i.Reference, []models.Event{e}) }},
+		"the SOC records events":             {store.SOC, func(tx *store.Tx) error { return tx.Record(i.Reference, []incident.Event{e}) }},
 		"the SOC intends an effect": {store.SOC, func(tx *store.Tx) error {
 			_, err := tx.Intend(effect, noon)
 			return err
@@ -246,7 +247,7 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 			return err
 		}},
 		"the portal drafts a response authority": {store.Portal, func(tx *store.Tx) error {
-			_, err := tx.DraftAuthority(authority("x", h.acme.user), "x")
+			_, err := tx.DraftAuthority(someAuthority("x", h.acme.user), "x")
 			return err
 		}},
 		"a worker drafts a response authority": {store.Worker, func(tx *store.Tx) error {
@@ -333,7 +334,7 @@ func TestThePortalSeesPublishedIncidentsOnly(t *testing.T) {
 	h.refused(h.ForClient(t.Context(), store.Portal, h.acme.ID, func(tx *store.Tx) error {
 		return tx.SaveDecision(decision(h.acme, i.Reference, "early"))
 	}), models.Forbidden)
-	h.record(h.acme, &i, h.analyst.Actor(), &models.Published{Expedited: true})
+	h.record(h.acme, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
 	list, events, revisions, deliveries, err = look()
 	h.ok(err)
 	equal(t, "rows after publication", [4]int{list, events, revisions, deliveries}, [4]int{1, 2, 1, 1})

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 const (
@@ -26,12 +27,12 @@ const (
 
 // callRoundWorkflow is one round of calls through a client's contacts, in their order, until a human presses a key.
 type callRoundWorkflow struct {
-	models.CallRoundInput
+	notify.CallRoundInput
 	calls              map[string]*phoneCall // by effect key
 	stopped            bool
 	unrecordedOutcomes int                              // outcomes that are not in the ledger yet
 	tries              map[uuid.UUID]int                // contact -> calls
-	lastOutcome        map[uuid.UUID]models.CallOutcome // contact -> what the last call came to
+	lastOutcome        map[uuid.UUID]notify.CallOutcome // contact -> what the last call came to
 	reached            *uuid.UUID
 	approvers          map[uuid.UUID]bool // contacts who answered an approval with yes
 	denied             bool               // one answered it with no
@@ -50,8 +51,8 @@ type phoneCall struct {
 }
 
 // CallRound calls the recipients one after the other. It reports every call and its end to the incident's workflow.
-func CallRound(ctx workflow.Context, run models.CallRoundInput) error {
-	w := &callRoundWorkflow{CallRoundInput: run, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]models.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
+func CallRound(ctx workflow.Context, run notify.CallRoundInput) error {
+	w := &callRoundWorkflow{CallRoundInput: run, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
 	w.registerSignals(ctx)
 	left := run.Calls
 	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
@@ -67,10 +68,10 @@ func CallRound(ctx workflow.Context, run models.CallRoundInput) error {
 // reportEnd tells the incident that nobody is called any more.
 func (w *callRoundWorkflow) reportEnd(ctx workflow.Context) {
 	if w.Approval != nil {
-		w.signalIncident(ctx, models.SignalPhoneConsent, models.PhoneConsent{Approval: w.Approval.ID, Ended: true, AllCalled: w.hasCalledEverybody()})
+		w.signalIncident(ctx, models.SignalPhoneConsent, notify.PhoneConsent{Approval: w.Approval.ID, Ended: true, AllCalled: w.hasCalledEverybody()})
 		return
 	}
-	result := models.CallRoundResult{Round: w.Round, Tried: len(w.tries)}
+	result := notify.CallRoundResult{Round: w.Round, Tried: len(w.tries)}
 	if w.reached != nil {
 		result.Acknowledged, result.Contact = true, *w.reached
 	}
@@ -81,14 +82,14 @@ func (w *callRoundWorkflow) reportEnd(ctx workflow.Context) {
 func (w *callRoundWorkflow) registerSignals(ctx workflow.Context) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
-			var k models.KeyPress
+			var k notify.KeyPress
 			workflow.GetSignalChannel(ctx, models.SignalKeyPress).Receive(ctx, &k)
 			w.handleKeyPress(ctx, k)
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
-			var p models.CallProgress
+			var p notify.CallProgress
 			workflow.GetSignalChannel(ctx, models.SignalCallProgress).Receive(ctx, &p)
 			if c := w.calls[p.Effect]; c != nil {
 				c.machine = c.machine || p.Machine
@@ -103,7 +104,7 @@ func (w *callRoundWorkflow) registerSignals(ctx workflow.Context) {
 }
 
 // handleKeyPress takes a key. It counts also when the call was given up before.
-func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k models.KeyPress) {
+func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
 	c := w.calls[k.Effect]
 	if c == nil || c.digit == k.Digit {
 		return
@@ -143,8 +144,8 @@ func (w *callRoundWorkflow) isOver() bool {
 }
 
 // passOnConsent passes a contact's answer about an approval on.
-func (w *callRoundWorkflow) passOnConsent(ctx workflow.Context, k models.KeyPress) {
-	said := models.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == "1"}
+func (w *callRoundWorkflow) passOnConsent(ctx workflow.Context, k notify.KeyPress) {
+	said := notify.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == "1"}
 	for _, r := range w.Calls {
 		if r.Contact == k.Contact {
 			said.Person = r.Person
@@ -163,8 +164,8 @@ func (w *callRoundWorkflow) hasCalledEverybody() bool {
 	rung := 0
 	for _, r := range w.Calls {
 		switch w.lastOutcome[r.Contact] {
-		case models.OutcomeRejected:
-		case "", models.OutcomeUnplaced, models.OutcomeMisconfigured, models.OutcomeEngaged, models.OutcomeCanceled:
+		case notify.OutcomeRejected:
+		case "", notify.OutcomeUnplaced, notify.OutcomeMisconfigured, notify.OutcomeEngaged, notify.OutcomeCanceled:
 			return false
 		default:
 			rung++
@@ -175,7 +176,7 @@ func (w *callRoundWorkflow) hasCalledEverybody() bool {
 
 // callEach calls contacts one after the other, until nobody needs to be called any more. It returns those whom other
 // calls of ours kept from being called, to be called once more.
-func (w *callRoundWorkflow) callEach(ctx workflow.Context, to []models.Recipient) (engaged []models.Recipient, err error) {
+func (w *callRoundWorkflow) callEach(ctx workflow.Context, to []notify.Recipient) (engaged []notify.Recipient, err error) {
 	for _, r := range to {
 		if w.isOver() {
 			return nil, nil
@@ -185,7 +186,7 @@ func (w *callRoundWorkflow) callEach(ctx workflow.Context, to []models.Recipient
 			return nil, err
 		}
 		w.lastOutcome[r.Contact] = result
-		if result == models.OutcomeEngaged {
+		if result == notify.OutcomeEngaged {
 			engaged = append(engaged, r)
 		}
 	}
@@ -193,7 +194,7 @@ func (w *callRoundWorkflow) callEach(ctx workflow.Context, to []models.Recipient
 }
 
 // callContact calls one contact, again after a busy line as often as the policy says.
-func (w *callRoundWorkflow) callContact(ctx workflow.Context, r models.Recipient) (result models.CallOutcome, err error) {
+func (w *callRoundWorkflow) callContact(ctx workflow.Context, r notify.Recipient) (result notify.CallOutcome, err error) {
 	for again := 0; again <= w.Policy.BusyTries; again++ {
 		if w.tries[r.Contact] > 0 {
 			stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.isOver)
@@ -210,10 +211,10 @@ func (w *callRoundWorkflow) callContact(ctx workflow.Context, r models.Recipient
 }
 
 // call places one call, sees it through and tells what it came to.
-func (w *callRoundWorkflow) call(ctx workflow.Context, r models.Recipient, try int) (models.CallOutcome, error) {
-	e := models.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
+func (w *callRoundWorkflow) call(ctx workflow.Context, r notify.Recipient, try int) (notify.CallOutcome, error) {
+	e := notify.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
 	if w.Approval != nil {
-		e = models.ApprovalCallEffect(w.Reference, w.ClientID, *w.Approval, w.Round, try, r.Contact)
+		e = notify.ApprovalCallEffect(w.Reference, w.ClientID, *w.Approval, w.Round, try, r.Contact)
 	}
 	e.Simulated = w.Exercise.IsSimulated()
 	c := &phoneCall{try: try}
@@ -223,7 +224,7 @@ func (w *callRoundWorkflow) call(ctx workflow.Context, r models.Recipient, try i
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	var result models.CallOutcome
+	var result notify.CallOutcome
 	switch {
 	case err == nil:
 		if result, err = w.follow(ctx, c, id); err != nil {
@@ -235,7 +236,7 @@ func (w *callRoundWorkflow) call(ctx workflow.Context, r models.Recipient, try i
 		result, c.reason = outcomeOfFailure(err), failureText(err)
 	}
 	w.reportCall(ctx, e.Key, r.Contact, result)
-	if id != "" && (result == models.OutcomeCanceled || result == models.OutcomeUnknown) {
+	if id != "" && (result == notify.OutcomeCanceled || result == notify.OutcomeUnknown) {
 		if err := hangUp(ctx, callRef{ClientID: w.ClientID, CallID: id, Simulated: w.Exercise.IsSimulated()}); err != nil {
 			workflow.GetLogger(ctx).Warn("call not hung up", "error", err)
 		}
@@ -244,25 +245,25 @@ func (w *callRoundWorkflow) call(ctx workflow.Context, r models.Recipient, try i
 }
 
 // outcomeOfFailure says why there was no call.
-func outcomeOfFailure(err error) models.CallOutcome {
+func outcomeOfFailure(err error) notify.CallOutcome {
 	switch {
 	case isEngaged(err):
-		return models.OutcomeEngaged
+		return notify.OutcomeEngaged
 	case classOf(err) == models.Rejected:
-		return models.OutcomeRejected
+		return notify.OutcomeRejected
 	case classOf(err) == models.Config:
-		return models.OutcomeMisconfigured
+		return notify.OutcomeMisconfigured
 	default:
-		return models.OutcomeUnplaced
+		return notify.OutcomeUnplaced
 	}
 }
 
 // reportCall reports what a call came to, and writes it into the ledger, however long that takes: nobody waits for it.
-func (w *callRoundWorkflow) reportCall(ctx workflow.Context, effect string, contact uuid.UUID, result models.CallOutcome) {
+func (w *callRoundWorkflow) reportCall(ctx workflow.Context, effect string, contact uuid.UUID, result notify.CallOutcome) {
 	c := w.calls[effect]
 	c.over = true
 	said := outcomeInput{ClientID: w.ClientID, Effect: effect, Outcome: string(result)}
-	if result == models.OutcomeAcknowledged {
+	if result == notify.OutcomeAcknowledged {
 		said.By, said.How = contact, keyPress1
 	}
 	w.unrecordedOutcomes++
@@ -273,7 +274,7 @@ func (w *callRoundWorkflow) reportCall(ctx workflow.Context, effect string, cont
 		w.unrecordedOutcomes--
 	})
 	if w.Approval == nil {
-		w.signalIncident(ctx, models.SignalContactCalled, models.CallResult{Round: w.Round, Try: c.try, Contact: contact, Outcome: result, Reason: c.reason})
+		w.signalIncident(ctx, models.SignalContactCalled, notify.CallResult{Round: w.Round, Try: c.try, Contact: contact, Outcome: result, Reason: c.reason})
 	}
 }
 
@@ -304,11 +305,11 @@ func (w *callRoundWorkflow) place(ctx workflow.Context, c *phoneCall, summary st
 
 // follow waits until a key ends the matter, the carrier says the call is over, or the round is. When the carrier's
 // reports stay away it asks. A call that shows no sign of life is given up.
-func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string) (models.CallOutcome, error) {
+func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string) (notify.CallOutcome, error) {
 	settled := func() bool { return c.isEnded() || w.isOver() }
 	placed := workflow.Now(ctx)
 	c.alive = placed
-	limit := time.Duration(w.Policy.RingFor) + models.TalkFor
+	limit := time.Duration(w.Policy.RingFor) + notify.TalkFor
 	pause := time.Duration(w.Policy.RingFor)
 	if !w.Exercise.IsSimulated() { // in a simulated drill there is no carrier that could report first
 		pause += firstLook
@@ -326,27 +327,27 @@ func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string
 		}
 		now := workflow.Now(ctx)
 		if !settled() && (now.Sub(c.alive) > limit || now.Sub(placed) > longestCall) {
-			return models.OutcomeUnknown, nil
+			return notify.OutcomeUnknown, nil
 		}
 	}
 	return c.outcome(), nil
 }
 
 // outcome says what a settled call came to: the key before the carrier's word.
-func (c *phoneCall) outcome() models.CallOutcome {
+func (c *phoneCall) outcome() notify.CallOutcome {
 	switch {
 	case c.digit == "1":
-		return models.OutcomeAcknowledged
+		return notify.OutcomeAcknowledged
 	case c.digit == "9":
-		return models.OutcomeDenied
+		return notify.OutcomeDenied
 	case c.digit == "3":
-		return models.OutcomePassedOn
+		return notify.OutcomePassedOn
 	case c.status == models.CallCompleted && c.machine:
-		return models.OutcomeVoicemail
+		return notify.OutcomeVoicemail
 	case c.status.IsFinal():
-		return models.OutcomeOfStatus(c.status)
+		return notify.OutcomeOfStatus(c.status)
 	default:
-		return models.OutcomeCanceled
+		return notify.OutcomeCanceled
 	}
 }
 

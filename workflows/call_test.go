@@ -17,14 +17,17 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
 // expedites lets the SOC publish an hour after the start.
-func (s *story) expedites() { s.after(time.Hour, models.RoleAnalyst, &models.Expedite{}) }
+func (s *story) expedites() { s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{}) }
 
 // moments are when events of a type happened, counted from the start.
-func (s *story) moments(t models.EventType) (at []time.Duration) {
+func (s *story) moments(t incident.EventType) (at []time.Duration) {
 	for _, e := range s.events {
 		if e.Type == t {
 			at = append(at, e.At.Sub(s.began).Round(time.Second))
@@ -35,7 +38,7 @@ func (s *story) moments(t models.EventType) (at []time.Duration) {
 
 func TestALedgerThatCannotBeWrittenStopsNoRound(t *testing.T) {
 	s := newStory(t)
-	s.placeFails = func(models.Effect) error {
+	s.placeFails = func(notify.Effect) error {
 		if s.since() < time.Hour+90*time.Second {
 			return temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil) // there is no worker
 		}
@@ -71,8 +74,8 @@ func TestADatabaseThatIsDownIsWaitedFor(t *testing.T) {
 	s.expedites()
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityCritical)
-	if at := s.moments("acknowledged"); s.mailsFor(models.PurposePublished) != 2 || len(at) != 1 || at[0] > 2*time.Hour+time.Minute {
-		t.Errorf("%d mails, acknowledged at %v", s.mailsFor(models.PurposePublished), at)
+	if at := s.moments("acknowledged"); s.mailsFor(notify.PurposePublished) != 2 || len(at) != 1 || at[0] > 2*time.Hour+time.Minute {
+		t.Errorf("%d mails, acknowledged at %v", s.mailsFor(notify.PurposePublished), at)
 	}
 }
 
@@ -84,7 +87,7 @@ func TestALongListIsCalledToItsEndAndNobodyTwiceAtATime(t *testing.T) {
 		c.Phone = fmt.Sprintf("+4930555%05d", n)
 		s.directory.Contacts = append(s.directory.Contacts, c)
 	}
-	s.answers = func(e models.Effect) {
+	s.answers = func(e notify.Effect) {
 		if e.Contact == s.directory.Contacts[64].ID {
 			s.presses("1")(e)
 			return
@@ -107,7 +110,7 @@ func TestARoundThatIsLostIsFollowedByAnother(t *testing.T) {
 	s.expedites()
 	s.closes(8 * time.Hour)
 	lost := true
-	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(ctx workflow.Context, in models.CallRoundInput) error {
+	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(ctx workflow.Context, in notify.CallRoundInput) error {
 		if lost { // somebody terminated it
 			lost = false
 			return nil
@@ -124,9 +127,9 @@ func TestARoundThatIsLostIsFollowedByAnother(t *testing.T) {
 func TestAnAcknowledgementOfARoundGivenUpForLostCounts(t *testing.T) {
 	s := newStory(t)
 	s.expedites()
-	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(workflow.Context, models.CallRoundInput) error { return nil })
+	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(workflow.Context, notify.CallRoundInput) error { return nil })
 	s.env.RegisterDelayedCallback(func() {
-		s.env.SignalWorkflow(models.SignalCallRoundEnded, models.CallRoundResult{Round: 1, Acknowledged: true, Contact: ciso})
+		s.env.SignalWorkflow(models.SignalCallRoundEnded, notify.CallRoundResult{Round: 1, Acknowledged: true, Contact: ciso})
 	}, 3*time.Hour)
 	s.closes(8 * time.Hour)
 	i := s.run(models.SeverityCritical)
@@ -185,8 +188,8 @@ func TestWhoMayBeCalledAtOnceDoesNotWaitForAnother(t *testing.T) {
 
 // raises lets the SOC find an incident to be of a severity, and tell the client a minute later.
 func (s *story) raises(at time.Duration, severity models.Severity) {
-	s.after(at, models.RoleAnalyst, &models.Assess{Severity: &severity})
-	s.after(at+time.Minute, models.RoleAnalyst, &models.Revise{Change: "worse", Material: true})
+	s.after(at, models.RoleAnalyst, &incident.Assess{Severity: &severity})
+	s.after(at+time.Minute, models.RoleAnalyst, &incident.Revise{Change: "worse", Material: true})
 }
 
 func TestRaisedToCriticalWhileACallWaitsForItsHoursIsCalledAtOnce(t *testing.T) {
@@ -208,7 +211,7 @@ func TestRaisedToCriticalWhileACallWaitsForItsHoursIsCalledAtOnce(t *testing.T) 
 // instead is what the client sees: over which channel a contact is reached after another one failed.
 func (s *story) instead() (channels []models.Channel) {
 	for _, e := range s.events {
-		if d, ok := e.Data.(*models.NotDelivered); ok {
+		if d, ok := e.Data.(*incident.NotDelivered); ok {
 			channels = append(channels, d.Fallback)
 		}
 	}
@@ -218,7 +221,7 @@ func (s *story) instead() (channels []models.Channel) {
 func TestNoCallIsPromisedThatNobodyMakes(t *testing.T) {
 	s := newStory(t)
 	s.expedites()
-	s.after(2*time.Hour, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.after(2*time.Hour, models.RoleViewer, &incident.Acknowledge{Revision: 1})
 	s.lostAfter(3*time.Hour, "bounce", published(contact(first, 1), models.ChannelEmail))
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityMedium)
@@ -234,12 +237,12 @@ func TestWhoWasTextedIsNotSaidToBeTextedAgain(t *testing.T) {
 	s.directory.Contacts = []models.Contact{c}
 	s.answers = s.hears(models.CallNoAnswer)
 	s.expedites()
-	s.after(90*time.Minute, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.after(90*time.Minute, models.RoleViewer, &incident.Acknowledge{Revision: 1})
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityCritical)
 	of := func(ns []sent) (n int) {
 		for _, x := range ns {
-			if x.Purpose == models.PurposePublished {
+			if x.Purpose == notify.PurposePublished {
 				n++
 			}
 		}
@@ -258,7 +261,7 @@ func TestANumberThatIsRefusedIsTexted(t *testing.T) {
 	c := contact(first, 1)
 	c.Channels = append(c.Channels, models.ChannelSMS)
 	s.directory.Contacts = []models.Contact{c, contact(ciso, 2)}
-	s.placeFails = func(e models.Effect) error {
+	s.placeFails = func(e notify.Effect) error {
 		if e.Contact == first {
 			return temporal.NewNonRetryableApplicationError("twilio: place call: rejected", string(models.Rejected), nil)
 		}
@@ -271,7 +274,7 @@ func TestANumberThatIsRefusedIsTexted(t *testing.T) {
 	if len(s.texts) == 0 || s.texts[0].Contact != first || !slices.Equal(s.instead(), []models.Channel{models.ChannelSMS}) {
 		t.Errorf("texts %+v, instead %q", s.texts, s.instead())
 	}
-	if i.OpenTask(models.TaskRejected, "phone/"+first.String()) == nil || i.Acknowledged == nil {
+	if i.OpenTask(incident.TaskRejected, "phone/"+first.String()) == nil || i.Acknowledged == nil {
 		t.Errorf("tasks %+v, acknowledged %+v", i.Tasks, i.Acknowledged)
 	}
 }
@@ -280,11 +283,11 @@ func TestNobodyIsCalledAfterAnAcknowledgementElsewhere(t *testing.T) {
 	s := newStory(t)
 	var canceled []string
 	s.env.SetOnActivityCanceledListener(func(info *activity.Info) { canceled = append(canceled, info.ActivityType.Name) })
-	s.placeFails = func(models.Effect) error {
+	s.placeFails = func(notify.Effect) error {
 		return temporal.NewApplicationError("twilio: place call: transient", string(models.Transient))
 	}
 	s.expedites()
-	s.after(time.Hour+5*time.Second, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.after(time.Hour+5*time.Second, models.RoleViewer, &incident.Acknowledge{Revision: 1})
 	s.closes(8 * time.Hour)
 	i := s.run(models.SeverityCritical)
 	if want := []string{"PlaceCall"}; !slices.Equal(canceled, want) {
@@ -294,7 +297,7 @@ func TestNobodyIsCalledAfterAnAcknowledgementElsewhere(t *testing.T) {
 		t.Errorf("the round ended at %v", ended)
 	}
 	for key, said := range s.said {
-		if said.Outcome != string(models.OutcomeCanceled) {
+		if said.Outcome != string(notify.OutcomeCanceled) {
 			t.Errorf("%s: %s", key, said.Outcome)
 		}
 	}
@@ -303,13 +306,13 @@ func TestNobodyIsCalledAfterAnAcknowledgementElsewhere(t *testing.T) {
 func TestACallUnderWayIsHungUpAfterAnAcknowledgementElsewhere(t *testing.T) {
 	s := newStory(t)
 	s.expedites()
-	s.after(time.Hour+20*time.Second, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.after(time.Hour+20*time.Second, models.RoleViewer, &incident.Acknowledge{Revision: 1})
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityCritical)
 	if len(s.calls) != 1 || !slices.Equal(s.hungUp, []string{"CA" + s.calls[0].Key}) {
 		t.Fatalf("%d calls, hung up %v", len(s.calls), s.hungUp)
 	}
-	if said := s.said[s.calls[0].Key].Outcome; said != string(models.OutcomeCanceled) {
+	if said := s.said[s.calls[0].Key].Outcome; said != string(notify.OutcomeCanceled) {
 		t.Errorf("the ledger says %q", said)
 	}
 }
@@ -317,7 +320,7 @@ func TestACallUnderWayIsHungUpAfterAnAcknowledgementElsewhere(t *testing.T) {
 func TestACallInProgressIsNotGivenUp(t *testing.T) {
 	s := newStory(t)
 	s.callStands = func(string) models.CallStatus { return models.CallInProgress }
-	s.answers = func(e models.Effect) { s.env.RegisterDelayedCallback(func() { s.presses("1")(e) }, 4*time.Minute) }
+	s.answers = func(e notify.Effect) { s.env.RegisterDelayedCallback(func() { s.presses("1")(e) }, 4*time.Minute) }
 	s.expedites()
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityCritical)
@@ -334,12 +337,12 @@ func TestAKeyPressCountsAfterTheCallWasGivenUp(t *testing.T) {
 		s := newStory(t)
 		s.directory.Contacts = s.directory.Contacts[:c.contacts]
 		s.callStands = func(string) models.CallStatus { return models.CallQueued } // and the carrier tells nothing more
-		s.answers = func(e models.Effect) {
+		s.answers = func(e notify.Effect) {
 			if e.Contact != first || e.Occurrence > 1 {
 				return
 			}
 			s.env.RegisterDelayedCallback(func() {
-				press := models.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: "1"}
+				press := notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: "1"}
 				if s.env.SignalWorkflowByID(e.Workflow, models.SignalKeyPress, press) != nil {
 					s.env.SignalWorkflow(models.SignalKeyPress, press)
 				}
@@ -355,13 +358,13 @@ func TestAKeyPressCountsAfterTheCallWasGivenUp(t *testing.T) {
 		if len(s.hungUp) == 0 || s.hungUp[0] != "CA"+key || len(s.calls) != c.contacts {
 			t.Errorf("%s: %d calls, hung up %v", c.name, len(s.calls), s.hungUp)
 		}
-		var outcomes []models.CallOutcome
+		var outcomes []notify.CallOutcome
 		for _, e := range s.events {
-			if d, ok := e.Data.(*models.ContactCalled); ok && d.Contact == first {
+			if d, ok := e.Data.(*incident.ContactCalled); ok && d.Contact == first {
 				outcomes = append(outcomes, d.Outcome)
 			}
 		}
-		if outcomes[0] != models.OutcomeUnknown {
+		if outcomes[0] != notify.OutcomeUnknown {
 			t.Errorf("%s: outcomes %v", c.name, outcomes)
 		}
 	}
@@ -370,12 +373,12 @@ func TestAKeyPressCountsAfterTheCallWasGivenUp(t *testing.T) {
 func TestALateWordOfTheCarrierDoesNotUndoANewerOne(t *testing.T) {
 	s := newStory(t)
 	s.directory.Contacts = s.directory.Contacts[:1]
-	s.answers = func(e models.Effect) {
+	s.answers = func(e notify.Effect) {
 		if e.Occurrence > 1 {
 			return
 		}
-		s.signalRound(e, models.SignalCallProgress, models.CallProgress{Effect: e.Key, Status: models.CallInProgress, Sequence: 2})
-		s.signalRound(e, models.SignalCallProgress, models.CallProgress{Effect: e.Key, Status: models.CallBusy, Sequence: 1})
+		s.signalRound(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Status: models.CallInProgress, Sequence: 2})
+		s.signalRound(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Status: models.CallBusy, Sequence: 1})
 		s.env.RegisterDelayedCallback(func() { s.presses("1")(e) }, 20*time.Second)
 	}
 	s.expedites()
@@ -388,7 +391,7 @@ func TestALateWordOfTheCarrierDoesNotUndoANewerOne(t *testing.T) {
 
 func TestAWrongKeyOfTheCarrierIsATaskOfItsOwn(t *testing.T) {
 	s := newStory(t)
-	s.placeFails = func(models.Effect) error {
+	s.placeFails = func(notify.Effect) error {
 		if s.since() < 90*time.Minute {
 			return temporal.NewNonRetryableApplicationError("twilio: place call: config (HTTP 401) code 20003", string(models.Config), nil)
 		}
@@ -396,29 +399,29 @@ func TestAWrongKeyOfTheCarrierIsATaskOfItsOwn(t *testing.T) {
 	}
 	s.answers = s.presses("1")
 	s.expedites()
-	var during models.Incident
+	var during incident.Incident
 	s.env.RegisterDelayedCallback(func() { during = s.replay(s.opening(models.SeverityCritical).Incident) }, 80*time.Minute)
 	s.closes(8 * time.Hour)
 	i := s.run(models.SeverityCritical)
-	task := during.OpenTask(models.TaskConfig, "phone")
-	if task == nil || !strings.Contains(task.Detail, "config (HTTP 401) code 20003") || during.OpenTask(models.TaskVendorDown, "phone") != nil {
+	task := during.OpenTask(incident.TaskConfig, "phone")
+	if task == nil || !strings.Contains(task.Detail, "config (HTTP 401) code 20003") || during.OpenTask(incident.TaskVendorDown, "phone") != nil {
 		t.Errorf("tasks while the key is wrong: %+v", during.Tasks)
 	}
-	if i.OpenTask(models.TaskConfig, "phone") != nil || i.Acknowledged == nil {
+	if i.OpenTask(incident.TaskConfig, "phone") != nil || i.Acknowledged == nil {
 		t.Errorf("tasks when it is right again: %+v", i.Tasks)
 	}
 }
 
 func TestRoundsThatCallTheSameNumberTakeTurns(t *testing.T) {
 	s := newStory(t)
-	s.authority = rules(models.DecideAsk)
+	s.authority = rules(authority.DecideAsk)
 	s.directory.Contacts = s.directory.Contacts[:1]
 	for _, h := range []string{"A", "B", "C"} {
-		s.after(time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "PC-" + h, Reason: "beacon"})
+		s.after(time.Minute, models.RoleAnalyst, &incident.Isolate{Hostname: "PC-" + h, Reason: "beacon"})
 	}
 	var free time.Duration // when the line is
 	engaged := 0
-	s.placeFails = func(models.Effect) error {
+	s.placeFails = func(notify.Effect) error {
 		if s.since() < free {
 			engaged++
 			return temporal.NewApplicationError("another call of ours to the number is under way", activities.ErrEngaged)
@@ -426,18 +429,18 @@ func TestRoundsThatCallTheSameNumberTakeTurns(t *testing.T) {
 		free = s.since() + 55*time.Second
 		return nil
 	}
-	s.answers = func(e models.Effect) {
+	s.answers = func(e notify.Effect) {
 		s.env.RegisterDelayedCallback(func() { s.hears(models.CallNoAnswer)(e) }, 49*time.Second)
 	}
 	s.expedites()
-	var during models.Incident
-	var calls []models.Effect
+	var during incident.Incident
+	var calls []notify.Effect
 	s.env.RegisterDelayedCallback(func() {
 		during, calls = s.replay(s.opening(models.SeverityCritical).Incident), slices.Clone(s.calls)
 	}, time.Hour+6*time.Minute)
-	s.after(time.Hour+7*time.Minute, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.after(time.Hour+7*time.Minute, models.RoleViewer, &incident.Acknowledge{Revision: 1})
 	for n := range 3 {
-		s.after(time.Hour+time.Duration(n+8)*time.Minute, models.RoleAdmin, &models.Deny{Approval: fmt.Sprintf("a%d", n+1), Reason: "later"})
+		s.after(time.Hour+time.Duration(n+8)*time.Minute, models.RoleAdmin, &incident.Deny{Approval: fmt.Sprintf("a%d", n+1), Reason: "later"})
 	}
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityCritical)
@@ -461,7 +464,7 @@ func TestRaisedToCriticalNeedsANewAcknowledgement(t *testing.T) {
 	s := newStory(t)
 	s.answers = s.presses("1")
 	s.expedites()
-	s.after(2*time.Hour, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.after(2*time.Hour, models.RoleViewer, &incident.Acknowledge{Revision: 1})
 	s.raises(3*time.Hour, models.SeverityCritical) // the client reads it a minute later
 	s.raises(4*time.Hour, models.SeverityHigh)
 	s.raises(5*time.Hour, models.SeverityCritical)
@@ -479,7 +482,7 @@ func TestWhatIsOnlyAssessedCallsNobody(t *testing.T) {
 	s := newStory(t)
 	s.expedites()
 	critical := models.SeverityCritical
-	s.after(2*time.Hour, models.RoleAnalyst, &models.Assess{Severity: &critical})
+	s.after(2*time.Hour, models.RoleAnalyst, &incident.Assess{Severity: &critical})
 	s.closes(30 * time.Hour)
 	s.run(models.SeverityMedium)
 	if s.count("call_round_started") != 0 || s.count("reminder_sent") != 0 {
@@ -489,13 +492,13 @@ func TestWhatIsOnlyAssessedCallsNobody(t *testing.T) {
 
 func TestLoweredTheRoundStops(t *testing.T) {
 	s := newStory(t)
-	s.answers = func(e models.Effect) {
+	s.answers = func(e notify.Effect) {
 		s.env.RegisterDelayedCallback(func() { s.hears(models.CallNoAnswer)(e) }, 20*time.Second)
 	}
 	s.expedites()
 	low := models.SeverityLow
-	s.after(time.Hour+8*time.Second, models.RoleAnalyst, &models.Assess{Severity: &low})
-	s.after(time.Hour+10*time.Second, models.RoleAnalyst, &models.Revise{Change: "a test of their own"})
+	s.after(time.Hour+8*time.Second, models.RoleAnalyst, &incident.Assess{Severity: &low})
+	s.after(time.Hour+10*time.Second, models.RoleAnalyst, &incident.Revise{Change: "a test of their own"})
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityCritical)
 	if len(s.calls) != 1 || s.count("call_round_started") != 1 || !slices.Equal(s.hungUp, []string{"CA" + s.calls[0].Key}) {
@@ -505,13 +508,13 @@ func TestLoweredTheRoundStops(t *testing.T) {
 
 func TestACallInsteadOfAMailStopsWithAnAcknowledgement(t *testing.T) {
 	s := newStory(t)
-	s.answers = func(e models.Effect) {
+	s.answers = func(e notify.Effect) {
 		s.env.RegisterDelayedCallback(func() { s.hears(models.CallBusy)(e) }, 10*time.Second)
 	}
 	s.expedites()
 	s.lostAfter(2*time.Hour, "bounce", published(s.directory.Contacts[0], models.ChannelEmail))
 	s.lostAfter(2*time.Hour+time.Second, "bounce", published(s.directory.Contacts[1], models.ChannelEmail))
-	s.after(2*time.Hour+5*time.Second, models.RoleViewer, &models.Acknowledge{Revision: 1})
+	s.after(2*time.Hour+5*time.Second, models.RoleViewer, &incident.Acknowledge{Revision: 1})
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityMedium)
 	if len(s.calls) != 1 || len(s.hungUp) != 1 || s.count("call_round_started") != 1 {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // What activities take and give, under the names the rest of the room uses.
@@ -86,12 +88,12 @@ func hasDecision(ctx workflow.Context, in activities.DecisionInput) (ok bool, er
 	return ok, err
 }
 
-func planRecipients(ctx workflow.Context, in activities.PlanInput) (out models.Plan, err error) {
+func planRecipients(ctx workflow.Context, in activities.PlanInput) (out notify.Plan, err error) {
 	err = workflow.ExecuteLocalActivity(localContext(ctx, "who is reached for "+string(in.Severity)), records.PlanRecipients, in).Get(ctx, &out)
 	return out, err
 }
 
-func planFallback(ctx workflow.Context, in activities.FallbackInput) (out models.Recipient, err error) {
+func planFallback(ctx workflow.Context, in activities.FallbackInput) (out notify.Recipient, err error) {
 	err = workflow.ExecuteLocalActivity(localContext(ctx, "how else is the contact reached"), records.PlanFallback, in).Get(ctx, &out)
 	return out, err
 }
@@ -118,7 +120,7 @@ func sendMessage(ctx workflow.Context, summary string, patience time.Duration, i
 }
 
 // sendCheck tries one channel of a contact.
-func sendCheck(ctx workflow.Context, patience time.Duration, in models.ChannelCheckInput) error {
+func sendCheck(ctx workflow.Context, patience time.Duration, in notify.ChannelCheckInput) error {
 	summary := "send a " + string(in.Effect.Purpose) + " over " + string(in.Channel)
 	switch in.Channel {
 	case models.ChannelEmail:
@@ -178,7 +180,7 @@ func checkEDR(ctx workflow.Context, run models.EDRCheckInput) (out models.EDRChe
 }
 
 // evaluateAuthority asks what the client's response authority says.
-func evaluateAuthority(ctx workflow.Context, in activities.EvaluateAuthorityInput) (out models.Ruling, err error) {
+func evaluateAuthority(ctx workflow.Context, in activities.EvaluateAuthorityInput) (out authority.Ruling, err error) {
 	err = workflow.ExecuteLocalActivity(localContext(ctx, "what the response authority says"), records.EvaluateAuthority, in).Get(ctx, &out)
 	return out, err
 }

@@ -7,6 +7,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // confirmFor is how long the EDR is given before the endpoint shows as queued, with its age; then it is waited for on.
@@ -20,19 +22,19 @@ const personRetryInterval = time.Hour
 
 // endpointWorkflow is one run of an endpoint's containment.
 type endpointWorkflow struct {
-	state models.EndpointState
+	state incident.EndpointState
 	wish  workflow.ReceiveChannel
 }
 
 // Endpoint brings one endpoint to what its incident wants and may have, and reports what the EDR says. What was permitted
 // last is pursued until something else is. It ends when the endpoint is released, or when the incident lets go of it.
 // Opposite orders never overlap: the newest one is pursued, and only it.
-func Endpoint(ctx workflow.Context, run models.EndpointState) error {
+func Endpoint(ctx workflow.Context, run incident.EndpointState) error {
 	w := &endpointWorkflow{state: run, wish: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
 	w.adoptState(run.Wanted)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
-			var next models.DesiredState
+			var next incident.DesiredState
 			w.wish.Receive(ctx, &next)
 			if next.Generation >= w.state.Wanted.Generation {
 				w.adoptState(next)
@@ -64,9 +66,9 @@ func Endpoint(ctx workflow.Context, run models.EndpointState) error {
 
 // adoptState takes a newer wish. When a person wants it tried again, everything is told anew, and a device that was as ordered
 // once and is not any more gets another order.
-func (w *endpointWorkflow) adoptState(next models.DesiredState) {
+func (w *endpointWorkflow) adoptState(next incident.DesiredState) {
 	if next.RetryNumber > w.state.Wanted.RetryNumber {
-		w.state.LastReport = models.EndpointObserved{}
+		w.state.LastReport = incident.EndpointObserved{}
 		if w.isConfirmed() {
 			w.state.ConfirmedGeneration, w.state.FailedActions = 0, w.state.FailedActions+1
 		}
@@ -125,7 +127,7 @@ func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, changed func() b
 
 // pursue makes one attempt at what is permitted, after the device was found, reports what came of it, and says how long
 // to wait before the next.
-func (w *endpointWorkflow) pursue(ctx workflow.Context, wish models.DesiredState) time.Duration {
+func (w *endpointWorkflow) pursue(ctx workflow.Context, wish incident.DesiredState) time.Duration {
 	order := w.state.Permitted
 	if wish.Detach || w.isConfirmed() {
 		return 0
@@ -139,7 +141,7 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wish models.DesiredState
 	if in.AgentID == "" {
 		seen, err := findDevice(ctx, patience, in)
 		if err != nil {
-			w.reportToIncident(ctx, models.EndpointObserved{Problem: failureText(err)})
+			w.reportToIncident(ctx, incident.EndpointObserved{Problem: failureText(err)})
 			return w.pauseAfter(err)
 		}
 		in.AgentID, w.state.AgentID = seen.AgentID, seen.AgentID
@@ -164,7 +166,7 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wish models.DesiredState
 }
 
 // isSuperseded reports whether an order is not the newest any more.
-func (w *endpointWorkflow) isSuperseded(order models.DesiredState) bool {
+func (w *endpointWorkflow) isSuperseded(order incident.DesiredState) bool {
 	return w.state.Wanted.Detach || w.state.Permitted != order
 }
 
@@ -185,7 +187,7 @@ func (w *endpointWorkflow) countFailedAction() time.Duration {
 
 // awaitConfirmation waits for the EDR's own word, but not longer than the order stands, and says how long to wait before the next
 // attempt. An order that the EDR itself calls failed is over: the next attempt gives another.
-func (w *endpointWorkflow) awaitConfirmation(ctx workflow.Context, order models.DesiredState, in endpointInput) time.Duration {
+func (w *endpointWorkflow) awaitConfirmation(ctx workflow.Context, order incident.DesiredState, in endpointInput) time.Duration {
 	waiting, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	var seen endpointReport
@@ -215,26 +217,26 @@ func (w *endpointWorkflow) awaitConfirmation(ctx workflow.Context, order models.
 }
 
 // actionInput is what the activities need to know about an order.
-func (w *endpointWorkflow) actionInput(order models.DesiredState) endpointInput {
-	purpose := models.PurposeIsolate
+func (w *endpointWorkflow) actionInput(order incident.DesiredState) endpointInput {
+	purpose := notify.PurposeIsolate
 	if order.Desired == models.DesiredReleased {
-		purpose = models.PurposeRelease
+		purpose = notify.PurposeRelease
 	}
-	effect := models.EndpointEffect(w.state.Reference, w.state.ClientID, purpose, w.state.Endpoint, order.Generation, w.state.FailedActions+1)
+	effect := notify.EndpointEffect(w.state.Reference, w.state.ClientID, purpose, w.state.Endpoint, order.Generation, w.state.FailedActions+1)
 	return endpointInput{Effect: effect, Hostname: w.state.Hostname, AgentID: w.state.AgentID, Desired: order.Desired}
 }
 
 // unknownReport is what there is to report when the EDR does not say how a device stands.
-func unknownReport(err error) models.EndpointObserved {
-	return models.EndpointObserved{State: models.HostUnknown, Problem: failureText(err)}
+func unknownReport(err error) incident.EndpointObserved {
+	return incident.EndpointObserved{State: models.HostUnknown, Problem: failureText(err)}
 }
 
-func observationOf(seen endpointReport) models.EndpointObserved {
-	return models.EndpointObserved{AgentID: seen.AgentID, DeviceName: seen.Hostname, State: seen.State, Online: seen.Online, Class: seen.Class, Tags: seen.Tags, MayBeController: seen.MayBeController, TagsUnknown: seen.TagsUnknown}
+func observationOf(seen endpointReport) incident.EndpointObserved {
+	return incident.EndpointObserved{AgentID: seen.AgentID, DeviceName: seen.Hostname, State: seen.State, Online: seen.Online, Class: seen.Class, Tags: seen.Tags, MayBeController: seen.MayBeController, TagsUnknown: seen.TagsUnknown}
 }
 
 // reportToIncident tells the incident what was seen, unless it is what was told last.
-func (w *endpointWorkflow) reportToIncident(ctx workflow.Context, o models.EndpointObserved) {
+func (w *endpointWorkflow) reportToIncident(ctx workflow.Context, o incident.EndpointObserved) {
 	o.Endpoint, o.Generation = w.state.Endpoint, w.state.Wanted.Generation
 	if reflect.DeepEqual(o, w.state.LastReport) {
 		return

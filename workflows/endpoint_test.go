@@ -9,11 +9,12 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // at keeps the incident as it is known some time after it was opened.
-func (s *story) at(d time.Duration) *models.Incident {
-	var i models.Incident
+func (s *story) at(d time.Duration) *incident.Incident {
+	var i incident.Incident
 	s.env.RegisterDelayedCallback(func() { i = s.replay(s.opening(models.SeverityMedium).Incident) }, d)
 	return &i
 }
@@ -28,15 +29,15 @@ func TestAnOrderThatTheEDRCallsFailedIsGivenAgain(t *testing.T) {
 		return nil, temporal.NewApplicationErrorWithOptions("mde: isolate: the EDR says that it failed", activities.ErrActionFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
 	}
-	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
 	during, later := s.at(30*time.Minute), s.at(70*time.Minute)
 	s.containedBy(3 * time.Hour)
 	s.run(models.SeverityMedium)
-	if e := during.Endpoints[0]; e.Observed != models.HostNormal || e.Problem == "" || during.OpenTask(models.TaskUnconfirmed, "e1") == nil {
+	if e := during.Endpoints[0]; e.Observed != models.HostNormal || e.Problem == "" || during.OpenTask(incident.TaskUnconfirmed, "e1") == nil {
 		t.Errorf("after the failure: %+v, tasks %+v", e, during.Tasks)
 	}
-	if later.Containment() != models.ContainmentContained || later.OpenTask(models.TaskUnconfirmed, "e1") != nil {
+	if later.Containment() != incident.ContainmentContained || later.OpenTask(incident.TaskUnconfirmed, "e1") != nil {
 		t.Errorf("an hour later: containment %s, tasks %+v", later.Containment(), later.Tasks)
 	}
 	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/isolate/1/e1/edr/2", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(s.orders, want) {
@@ -55,17 +56,17 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 			}
 			return nil, nil
 		}
-		s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+		s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 		s.after(2*time.Minute, models.RoleAnalyst, isolate)
 		during := s.at(30 * time.Minute)
 		s.env.RegisterDelayedCallback(func() { mute = false }, 31*time.Minute)
 		later := s.at(70 * time.Minute)
 		s.containedBy(3 * time.Hour)
 		s.run(models.SeverityMedium)
-		if e := during.Endpoints[0]; e.Observed != models.HostUnknown || during.Containment() != models.ContainmentFailed || during.OpenTask(models.TaskUnconfirmed, "e1") == nil {
+		if e := during.Endpoints[0]; e.Observed != models.HostUnknown || during.Containment() != incident.ContainmentFailed || during.OpenTask(incident.TaskUnconfirmed, "e1") == nil {
 			t.Errorf("while nobody tells: %+v, tasks %+v", e, during.Tasks)
 		}
-		if later.Containment() != models.ContainmentContained || len(slices.Compact(s.orders)) != 2 {
+		if later.Containment() != incident.ContainmentContained || len(slices.Compact(s.orders)) != 2 {
 			t.Errorf("then: containment %s, orders %v", later.Containment(), s.orders)
 		}
 	})
@@ -78,7 +79,7 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 			}
 			return nil
 		}
-		s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+		s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 		s.after(2*time.Minute, models.RoleAnalyst, isolate)
 		s.env.RegisterDelayedCallback(func() { mute = true }, 5*time.Hour)
 		during := s.at(7 * time.Hour)
@@ -87,13 +88,13 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 		s.containedBy(10 * time.Hour)
 		s.run(models.SeverityMedium)
 		e := during.Endpoints[0]
-		if e.Observed != models.HostUnknown || during.Containment() == models.ContainmentContained || during.OpenTask(models.TaskUnconfirmed, "e1") == nil {
+		if e.Observed != models.HostUnknown || during.Containment() == incident.ContainmentContained || during.OpenTask(incident.TaskUnconfirmed, "e1") == nil {
 			t.Errorf("while nobody tells: %+v, tasks %+v", e, during.Tasks)
 		}
 		if age := during.Endpoints[0].ObservedAt.Sub(during.Endpoints[0].Since); age > 5*time.Hour {
 			t.Errorf("the EDR's last word is said to be of %s after the wish", age)
 		}
-		if later.Containment() != models.ContainmentContained || later.OpenTask(models.TaskUnconfirmed, "e1") != nil {
+		if later.Containment() != incident.ContainmentContained || later.OpenTask(incident.TaskUnconfirmed, "e1") != nil {
 			t.Errorf("then: containment %s, tasks %+v", later.Containment(), later.Tasks)
 		}
 	})
@@ -101,10 +102,10 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 
 func TestEndingADriftTaskIsolatesAgain(t *testing.T) {
 	s := newStory(t)
-	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
 	s.env.RegisterDelayedCallback(func() { s.released = true }, 5*time.Hour)
-	s.after(7*time.Hour, models.RoleAnalyst, &models.CompleteTask{Task: "t1"})
+	s.after(7*time.Hour, models.RoleAnalyst, &incident.CompleteTask{Task: "t1"})
 	s.env.RegisterDelayedCallback(func() { s.released = false }, 7*time.Hour)
 	s.containedBy(10 * time.Hour)
 	s.run(models.SeverityMedium)
@@ -118,14 +119,14 @@ func TestAProblemThatStaysIsToldAgainAfterItsTaskWasEnded(t *testing.T) {
 	s.changeFails = func() error {
 		return temporal.NewNonRetryableApplicationError("crowdstrike: contain: config (HTTP 403)", string(models.Config), nil)
 	}
-	s.after(time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "PC-1", Reason: "beacon"})
-	s.after(10*time.Minute, models.RoleOperator, &models.CompleteTask{Task: "t1"})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Isolate{Hostname: "PC-1", Reason: "beacon"})
+	s.after(10*time.Minute, models.RoleOperator, &incident.CompleteTask{Task: "t1"})
 	during := s.at(12 * time.Minute)
-	s.after(20*time.Minute, models.RoleAnalyst, &models.Dismiss{Reason: "a test"})
+	s.after(20*time.Minute, models.RoleAnalyst, &incident.Dismiss{Reason: "a test"})
 	s.env.RegisterDelayedCallback(func() { s.changeFails = nil }, 15*time.Minute)
-	s.after(16*time.Minute, models.RoleAnalyst, &models.Release{Endpoint: "e1", Reason: "not needed"})
+	s.after(16*time.Minute, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "not needed"})
 	s.run(models.SeverityLow)
-	if during.OpenTask(models.TaskUnconfirmed, "e1") == nil {
+	if during.OpenTask(incident.TaskUnconfirmed, "e1") == nil {
 		t.Errorf("nobody sees that it still fails: %+v", during.Tasks)
 	}
 }
@@ -136,15 +137,15 @@ func TestADeviceThatWasNeverTouchedIsLeftAlone(t *testing.T) {
 	s.after(time.Minute, models.RoleAnalyst, isolate)
 	s.after(10*time.Minute, models.RoleAnalyst, isolate) // refused the first time, and again
 	during := s.at(20 * time.Minute)
-	s.after(30*time.Minute, models.RoleAnalyst, &models.Dismiss{Reason: "nothing"})
+	s.after(30*time.Minute, models.RoleAnalyst, &incident.Dismiss{Reason: "nothing"})
 	i := s.run(models.SeverityMedium)
 	if len(s.edr) != 0 {
 		t.Errorf("asked of the EDR: %v", s.edr)
 	}
-	if e := during.Endpoints[0]; e.Generation != 4 || e.Observed != models.HostNormal || during.Containment() != models.ContainmentNone {
+	if e := during.Endpoints[0]; e.Generation != 4 || e.Observed != models.HostNormal || during.Containment() != incident.ContainmentNone {
 		t.Errorf("containment %s, %+v", during.Containment(), e)
 	}
-	if i.Phase != models.PhaseDismissed {
+	if i.Phase != incident.PhaseDismissed {
 		t.Errorf("phase %s", i.Phase)
 	}
 }
@@ -152,18 +153,18 @@ func TestADeviceThatWasNeverTouchedIsLeftAlone(t *testing.T) {
 func TestOneDeviceIsOneEndpoint(t *testing.T) {
 	s := newStory(t)
 	s.agent = "aid-1"
-	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
-	s.refusedAfter(3*time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "filesrv-01", Reason: "again"}, models.Conflict)
-	s.after(4*time.Minute, models.RoleAnalyst, &models.Isolate{Hostname: "FILESRV-01.corp.example", Reason: "the same by its long name"})
+	s.refusedAfter(3*time.Minute, models.RoleAnalyst, &incident.Isolate{Hostname: "filesrv-01", Reason: "again"}, models.Conflict)
+	s.after(4*time.Minute, models.RoleAnalyst, &incident.Isolate{Hostname: "FILESRV-01.corp.example", Reason: "the same by its long name"})
 	during := s.at(30 * time.Minute)
-	s.after(40*time.Minute, models.RoleAnalyst, &models.Release{Endpoint: "e2", Reason: "the same as e1"})
+	s.after(40*time.Minute, models.RoleAnalyst, &incident.Release{Endpoint: "e2", Reason: "the same as e1"})
 	s.containedBy(time.Hour)
 	s.run(models.SeverityMedium)
 	if want := []string{"isolated aid-1", "released aid-1"}; !slices.Equal(s.edr, want) {
 		t.Errorf("asked of the EDR: %v", s.edr)
 	}
-	if e := during.Endpoints[1]; e.Problem == "" || e.AgentID != "" || during.OpenTask(models.TaskUnconfirmed, "e2") == nil {
+	if e := during.Endpoints[1]; e.Problem == "" || e.AgentID != "" || during.OpenTask(incident.TaskUnconfirmed, "e2") == nil {
 		t.Errorf("the second endpoint: %+v, tasks %+v", e, during.Tasks)
 	}
 }

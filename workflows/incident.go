@@ -8,6 +8,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // resultsKept bounds how many commands' answers an incident remembers for repeats.
@@ -15,10 +17,10 @@ const resultsKept = 200
 
 // incidentWorkflow is one run of an incident's workflow. Only run outlives it.
 type incidentWorkflow struct {
-	state           models.State
-	pending         []models.Event               // applied, not yet in the store
+	state           incident.State
+	pending         []incident.Event               // applied, not yet in the store
 	recorded        int                          // Seq up to which the store is known to have the events
-	sending         map[models.Notification]bool // notices whose message is under way
+	sending         map[notify.Notification]bool // notices whose message is under way
 	turns           workflow.Semaphore           // of messages being handed over
 	busy            int                          // signals being worked on, messages being taken back
 	retries         []string                     // endpoints a person wants tried again
@@ -29,9 +31,9 @@ type incidentWorkflow struct {
 }
 
 // Incident is the life of one incident, from the moment it is opened to the client's closure and feedback.
-func Incident(ctx workflow.Context, run models.State) error {
+func Incident(ctx workflow.Context, run incident.State) error {
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // cancelling is not a way to close an incident
-	w := &incidentWorkflow{state: run, recorded: run.Incident.Seq, sending: map[models.Notification]bool{}}
+	w := &incidentWorkflow{state: run, recorded: run.Incident.Seq, sending: map[notify.Notification]bool{}}
 	w.shown = presentationOf(run.Incident)
 	if err := w.setup(ctx); err != nil {
 		return err
@@ -47,12 +49,12 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 	if w.state.ApprovalRounds == nil {
 		w.state.ApprovalRounds = map[string]int{}
 	}
-	err := workflow.SetQueryHandlerWithOptions(ctx, models.QueryIncident, func() (models.Incident, error) { return w.state.Incident, nil },
+	err := workflow.SetQueryHandlerWithOptions(ctx, models.QueryIncident, func() (incident.Incident, error) { return w.state.Incident, nil },
 		workflow.QueryHandlerOptions{Description: "The incident as it stands now"})
 	if err != nil {
 		return err
 	}
-	for _, c := range models.Commands() {
+	for _, c := range incident.Commands() {
 		if err := w.registerCommand(ctx, c.Name()); err != nil {
 			return err
 		}
@@ -74,7 +76,7 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 	if err := workflow.Await(ctx, func() bool { return w.state.Incident.IsOver() || renew() }); err != nil {
 		return err
 	}
-	if w.state.Incident.Phase == models.PhaseClosed {
+	if w.state.Incident.Phase == incident.PhaseClosed {
 		if err := w.awaitFeedback(ctx, renew); err != nil {
 			return err
 		}
@@ -102,7 +104,7 @@ func (w *incidentWorkflow) isFinished(ctx workflow.Context) bool {
 		return false
 	}
 	window := i.ClosedAt.Add(time.Duration(w.state.Policy.FeedbackWindow))
-	return i.Phase == models.PhaseDismissed || i.Feedback != nil || !workflow.Now(ctx).Before(window)
+	return i.Phase == incident.PhaseDismissed || i.Feedback != nil || !workflow.Now(ctx).Before(window)
 }
 
 // isQuiet reports whether this run could end here with nothing lost: every event is in the store, no handler is at
@@ -113,38 +115,38 @@ func (w *incidentWorkflow) isQuiet(ctx workflow.Context) bool {
 }
 
 // emit applies what happened and lets the consequences follow. An illegal change is refused and nothing happens.
-func (w *incidentWorkflow) emit(ctx workflow.Context, by models.Actor, data models.EventData) error {
-	return w.applyEvent(ctx, models.NewEvent(w.state.Incident, workflow.Now(ctx), by, data))
+func (w *incidentWorkflow) emit(ctx workflow.Context, by models.Actor, data incident.EventData) error {
+	return w.applyEvent(ctx, incident.NewEvent(w.state.Incident, workflow.Now(ctx), by, data))
 }
 
-func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e models.Event) error {
+func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) error {
 	if err := w.state.Incident.Apply(e); err != nil {
 		return err
 	}
 	w.pending = append(w.pending, e)
 	switch d := e.Data.(type) {
-	case *models.Published:
-		w.queueNotification(models.Notification{Purpose: models.PurposePublished, Occurrence: 1})
-	case *models.Revised:
+	case *incident.Published:
+		w.queueNotification(notify.Notification{Purpose: notify.PurposePublished, Occurrence: 1})
+	case *incident.Revised:
 		if d.Material {
-			w.queueNotification(models.Notification{Purpose: models.PurposeRevised, Occurrence: 1})
+			w.queueNotification(notify.Notification{Purpose: notify.PurposeRevised, Occurrence: 1})
 		}
-	case *models.Verified:
-		if !d.Gone && w.state.Incident.Phase == models.PhaseClosureRequested {
-			w.queueNotification(models.Notification{Purpose: models.PurposeStillPresent, Occurrence: e.Seq})
+	case *incident.Verified:
+		if !d.Gone && w.state.Incident.Phase == incident.PhaseClosureRequested {
+			w.queueNotification(notify.Notification{Purpose: notify.PurposeStillPresent, Occurrence: e.Seq})
 		}
-	case *models.AcknowledgedBy:
-		w.endTask(ctx, models.TaskNobodyReached, "")
-	case *models.TaskDone:
+	case *incident.AcknowledgedBy:
+		w.endTask(ctx, incident.TaskNobodyReached, "")
+	case *incident.TaskDone:
 		w.noteRetry(e)
-	case *models.Closed:
-		w.queueNotification(models.Notification{Purpose: models.PurposeClosed, Occurrence: 1})
-	case *models.QuestionAsked:
-		w.queueNotification(models.Notification{Purpose: models.PurposeQuestion, Occurrence: e.Seq, Question: d.ID})
-	case *models.QuestionReminded:
-		w.queueNotification(models.Notification{Purpose: models.PurposeQuestionReminder, Occurrence: e.Seq, Question: d.Question})
-	case *models.QuestionAnswered:
-		w.endTask(ctx, models.TaskQuestionUnanswered, d.Question)
+	case *incident.Closed:
+		w.queueNotification(notify.Notification{Purpose: notify.PurposeClosed, Occurrence: 1})
+	case *incident.QuestionAsked:
+		w.queueNotification(notify.Notification{Purpose: notify.PurposeQuestion, Occurrence: e.Seq, Question: d.ID})
+	case *incident.QuestionReminded:
+		w.queueNotification(notify.Notification{Purpose: notify.PurposeQuestionReminder, Occurrence: e.Seq, Question: d.Question})
+	case *incident.QuestionAnswered:
+		w.endTask(ctx, incident.TaskQuestionUnanswered, d.Question)
 	}
 	w.approvalChanged(ctx, e)
 	return w.closeIfReady(ctx)
@@ -160,11 +162,11 @@ func (w *incidentWorkflow) closeIfReady(ctx workflow.Context) error {
 	if i.Closure.ConfirmedBy != nil {
 		by = *i.Closure.ConfirmedBy
 	}
-	return w.emit(ctx, by, &models.Closed{Decision: i.Closure.Decision})
+	return w.emit(ctx, by, &incident.Closed{Decision: i.Closure.Decision})
 }
 
 // queueNotification plans a message to everyone whose rule matches.
-func (w *incidentWorkflow) queueNotification(n models.Notification) {
+func (w *incidentWorkflow) queueNotification(n notify.Notification) {
 	n.Revision, n.Severity = w.state.Incident.Revision, w.state.Incident.PublishedSeverity
 	if slices.Contains(w.state.Notifications, n) {
 		return
@@ -189,18 +191,18 @@ func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
 }
 
 // openTask gives the SOC a task unless the same one is open already.
-func (w *incidentWorkflow) openTask(ctx workflow.Context, kind models.TaskKind, effect, detail string) {
+func (w *incidentWorkflow) openTask(ctx workflow.Context, kind incident.TaskKind, effect, detail string) {
 	if w.state.Incident.OpenTask(kind, effect) != nil {
 		return
 	}
 	id := fmt.Sprintf("t%d", len(w.state.Incident.Tasks)+1)
-	w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.TaskOpened{ID: id, Kind: kind, Effect: effect, Detail: detail}))
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.TaskOpened{ID: id, Kind: kind, Effect: effect, Detail: detail}))
 }
 
 // endTask ends a task whose reason is gone.
-func (w *incidentWorkflow) endTask(ctx workflow.Context, kind models.TaskKind, effect string) {
+func (w *incidentWorkflow) endTask(ctx workflow.Context, kind incident.TaskKind, effect string) {
 	if t := w.state.Incident.OpenTask(kind, effect); t != nil {
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.TaskDone{ID: t.ID}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.TaskDone{ID: t.ID}))
 	}
 }
 

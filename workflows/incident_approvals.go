@@ -8,15 +8,18 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // nextWithoutRuling returns an endpoint about whose wish the response authority is to be asked now, once the one device it is
 // about is known, or nil. What lapsed is ruled on when its time has come again.
-func (w *incidentWorkflow) nextWithoutRuling() *models.Endpoint {
+func (w *incidentWorkflow) nextWithoutRuling() *incident.Endpoint {
 	if w.state.Incident.IsOver() {
 		return nil
 	}
-	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e models.Endpoint) bool {
+	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {
 		return e.AgentID != "" && e.NeedsRuling() && (e.Approval == nil || !e.Approval.Expired)
 	})
 	if n < 0 {
@@ -26,10 +29,10 @@ func (w *incidentWorkflow) nextWithoutRuling() *models.Endpoint {
 }
 
 // evaluateAuthority asks the response authority about what is wanted of an endpoint.
-func (w *incidentWorkflow) evaluateAuthority(ctx workflow.Context, e models.Endpoint) error {
+func (w *incidentWorkflow) evaluateAuthority(ctx workflow.Context, e incident.Endpoint) error {
 	i := w.state.Incident
 	asset := e.Asset()
-	ruling, err := evaluateAuthority(ctx, evaluateAuthorityInput{ClientID: i.ClientID, Reference: i.Reference, Endpoint: e.ID, Generation: e.Generation, Request: models.Request{
+	ruling, err := evaluateAuthority(ctx, evaluateAuthorityInput{ClientID: i.ClientID, Reference: i.Reference, Endpoint: e.ID, Generation: e.Generation, Request: authority.Request{
 		Action: e.Desired, Asset: asset, Severity: i.Severity, At: workflow.Now(ctx), Drill: i.Exercise.IsDrill(),
 	}})
 	if err != nil {
@@ -42,7 +45,7 @@ func (w *incidentWorkflow) evaluateAuthority(ctx workflow.Context, e models.Endp
 	if e.Approval != nil {
 		approval = e.Approval.ID
 	}
-	w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ContainmentRuled{
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContainmentRuled{
 		Endpoint: e.ID, Generation: e.Generation, Approval: approval, AgentID: e.AgentID,
 		Asset: asset, Ruling: ruling, ApproveFor: w.state.Policy.ApproveFor, Lease: w.state.Policy.Lease,
 	}))
@@ -50,47 +53,47 @@ func (w *incidentWorkflow) evaluateAuthority(ctx workflow.Context, e models.Endp
 }
 
 // approvalChanged lets the consequences of what was ruled, answered or not answered follow.
-func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e models.Event) {
+func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Event) {
 	switch d := e.Data.(type) {
-	case *models.ContainmentRuled:
+	case *incident.ContainmentRuled:
 		p := w.state.Incident.Endpoint(d.Endpoint)
 		switch {
 		case p.Approval.Denied != nil:
-			w.endTask(ctx, models.TaskApprovalUnanswered, d.Approval)
-			w.openTask(ctx, models.TaskDenied, p.ID, "endpoint "+p.ID+": "+d.Ruling.Rule)
+			w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
+			w.openTask(ctx, incident.TaskDenied, p.ID, "endpoint "+p.ID+": "+d.Ruling.Rule)
 		case p.IsPermitted():
-			w.endTask(ctx, models.TaskApprovalUnanswered, d.Approval)
+			w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
 		case p.Approval.IsAnswerable():
 			w.askApproval(ctx, e.Seq, d.Approval)
 		case p.Approval.IsOpen():
-			w.openTask(ctx, models.TaskApprovalWaiting, d.Approval, "the client must approve, and cannot be asked before the incident is published")
+			w.openTask(ctx, incident.TaskApprovalWaiting, d.Approval, "the client must approve, and cannot be asked before the incident is published")
 		}
-	case *models.Published:
+	case *incident.Published:
 		for n := range w.state.Incident.Endpoints {
 			if a := w.state.Incident.Endpoints[n].Approval; a.IsAnswerable() {
-				w.endTask(ctx, models.TaskApprovalWaiting, a.ID)
+				w.endTask(ctx, incident.TaskApprovalWaiting, a.ID)
 				w.askApproval(ctx, e.Seq, a.ID)
 			}
 		}
-	case *models.ApprovalExpired:
+	case *incident.ApprovalExpired:
 		if p := w.state.Incident.EndpointOfApproval(d.Approval); p.Approval.Expired {
-			w.openTask(ctx, models.TaskApprovalUnanswered, d.Approval, "endpoint "+p.ID+": nobody of the client answered approval "+d.Approval+
+			w.openTask(ctx, incident.TaskApprovalUnanswered, d.Approval, "endpoint "+p.ID+": nobody of the client answered approval "+d.Approval+
 				"; asked again "+d.NextAskAt.UTC().Format(time.RFC3339))
 		}
-	case *models.ReleaseRequested:
+	case *incident.ReleaseRequested:
 		w.endWithdrawnTasks(ctx, d.Endpoint)
-	case *models.ApprovalDenied:
-		w.endTask(ctx, models.TaskApprovalUnanswered, d.Approval)
-		w.openTask(ctx, models.TaskDenied, d.Approval, "approval "+d.Approval+" was refused by the client")
-	case *models.LeaseDue:
-		w.queueNotification(models.Notification{Purpose: models.PurposeLease, Occurrence: e.Seq})
+	case *incident.ApprovalDenied:
+		w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
+		w.openTask(ctx, incident.TaskDenied, d.Approval, "approval "+d.Approval+" was refused by the client")
+	case *incident.LeaseDue:
+		w.queueNotification(notify.Notification{Purpose: notify.PurposeLease, Occurrence: e.Seq})
 	}
 }
 
 // endWithdrawnTasks ends the tasks about approvals of an endpoint that nobody waits for any more.
 func (w *incidentWorkflow) endWithdrawnTasks(ctx workflow.Context, endpoint string) {
 	for _, t := range w.state.Incident.Tasks {
-		about := t.Kind == models.TaskApprovalUnanswered || t.Kind == models.TaskApprovalWaiting
+		about := t.Kind == incident.TaskApprovalUnanswered || t.Kind == incident.TaskApprovalWaiting
 		if about && !t.Done && w.state.Incident.EndpointOfApproval(t.Effect) == nil {
 			w.endTask(ctx, t.Kind, t.Effect)
 		}
@@ -99,12 +102,12 @@ func (w *incidentWorkflow) endWithdrawnTasks(ctx workflow.Context, endpoint stri
 
 // askApproval asks the client's contacts for an approval: by mail, in the portal and by phone.
 func (w *incidentWorkflow) askApproval(ctx workflow.Context, seq int, approval string) {
-	w.queueNotification(models.Notification{Purpose: models.PurposeApproval, Occurrence: seq})
+	w.queueNotification(notify.Notification{Purpose: notify.PurposeApproval, Occurrence: seq})
 	w.approvalsToCall = append(w.approvalsToCall, approval)
 }
 
 // mutableApproval returns the endpoint whose approval still waits for people, or nil.
-func (w *incidentWorkflow) openApproval(id string) *models.Endpoint {
+func (w *incidentWorkflow) openApproval(id string) *incident.Endpoint {
 	if p := w.state.Incident.EndpointOfApproval(id); p != nil && p.Approval.IsAnswerable() {
 		return p
 	}
@@ -152,26 +155,26 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 		return false
 	}
 	w.state.ApprovalRounds[approval] = round
-	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow, models.CallRoundInput{
+	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow, notify.CallRoundInput{
 		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.state.Policy, Calls: p.Calls,
-		Approval: &models.ApprovalCall{ID: approval, Endpoint: e.ID, Persons: max(e.Approval.Ruling.Persons-len(e.Approval.Given), 1)},
+		Approval: &notify.ApprovalCall{ID: approval, Endpoint: e.ID, Persons: max(e.Approval.Ruling.Persons-len(e.Approval.Given), 1)},
 	})
 	return true
 }
 
 // handlePhoneConsent is a contact's key press about an approval, or the word that every contact was called.
-func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c models.PhoneConsent) {
+func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.PhoneConsent) {
 	e := w.openApproval(c.Approval)
 	switch {
 	case e == nil:
 	case c.Ended:
-		if c.AllCalled && e.Approval.Ruling.Decision == models.DecideAskThenAuto {
-			w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ApprovalExpired{Approval: c.Approval, AllCalled: true}))
+		if c.AllCalled && e.Approval.Ruling.Decision == authority.DecideAskThenAuto {
+			w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: c.Approval, AllCalled: true}))
 		}
 	case c.Granted:
-		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(c.Contact), &models.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"}))
+		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(c.Contact), &incident.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"}))
 	default:
-		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(c.Contact), &models.ApprovalDenied{Approval: c.Approval, Person: c.Person, Via: "voice"}))
+		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(c.Contact), &incident.ApprovalDenied{Approval: c.Approval, Person: c.Person, Via: "voice"}))
 	}
 }
 
@@ -212,14 +215,14 @@ func (w *incidentWorkflow) actOnDeadline(ctx workflow.Context, d deadline, chang
 	e := w.state.Incident.Endpoint(d.endpoint)
 	switch {
 	case d.approval == "":
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.LeaseDue{Endpoint: d.endpoint}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.LeaseDue{Endpoint: d.endpoint}))
 		return nil
 	case d.again:
 		return w.evaluateAuthority(ctx, *e)
 	}
 	again, err := w.askAgainAt(ctx, e.Approval.AskedAt)
 	if err == nil && !changed() {
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ApprovalExpired{Approval: d.approval, NextAskAt: again}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: d.approval, NextAskAt: again}))
 	}
 	return err
 }
@@ -243,7 +246,7 @@ func (w *incidentWorkflow) firstReach(ctx workflow.Context, at time.Time) (time.
 	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
 		return at, err
 	}
-	return slices.MinFunc(p.Messages, func(a, b models.Recipient) int { return a.At.Compare(b.At) }).At, nil
+	return slices.MinFunc(p.Messages, func(a, b notify.Recipient) int { return a.At.Compare(b.At) }).At, nil
 }
 
 func (d deadline) summary() string {

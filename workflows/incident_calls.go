@@ -11,6 +11,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // callContacts keeps call rounds going for a critical incident until a human acknowledges. It never gives up: after
@@ -51,7 +53,7 @@ func (w *incidentWorkflow) startRound(ctx workflow.Context) bool {
 		return false
 	}
 	i := w.state.Incident
-	later := func(r models.Recipient) bool { return r.At.After(workflow.Now(ctx)) }
+	later := func(r notify.Recipient) bool { return r.At.After(workflow.Now(ctx)) }
 	to := slices.DeleteFunc(slices.Clone(w.state.PendingCalls), later)
 	if i.NeedsCalls() {
 		p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx)})
@@ -60,16 +62,16 @@ func (w *incidentWorkflow) startRound(ctx workflow.Context) bool {
 		}
 		to = p.Calls
 	}
-	w.state.PendingCalls = slices.DeleteFunc(w.state.PendingCalls, func(r models.Recipient) bool { return i.NeedsCalls() || !later(r) })
+	w.state.PendingCalls = slices.DeleteFunc(w.state.PendingCalls, func(r notify.Recipient) bool { return i.NeedsCalls() || !later(r) })
 	round := i.CallRound + 1
-	w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.CallRoundStarted{Round: round}))
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CallRoundStarted{Round: round}))
 	if len(to) == 0 {
-		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be called for severity "+string(i.PublishedSeverity))
-		w.handleRoundEnded(ctx, models.CallRoundResult{Round: round})
+		w.openTask(ctx, incident.TaskNobodyToReach, "", "no contact is to be called for severity "+string(i.PublishedSeverity))
+		w.handleRoundEnded(ctx, notify.CallRoundResult{Round: round})
 		return false
 	}
 	w.startChild(ctx, i.Reference.CallRoundWorkflowID(round), fmt.Sprintf("%s · call round %d", i.Reference, round), models.CallRoundWorkflow,
-		models.CallRoundInput{Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.state.Policy, Calls: to,
+		notify.CallRoundInput{Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.state.Policy, Calls: to,
 			Exercise: i.Exercise})
 	return true
 }
@@ -80,7 +82,7 @@ func (w *incidentWorkflow) nextRoundAt() time.Time {
 	if w.state.Incident.NeedsCalls() || len(w.state.PendingCalls) == 0 {
 		return w.state.Incident.NextCallRound(w.state.Policy)
 	}
-	return slices.MinFunc(w.state.PendingCalls, func(a, b models.Recipient) int { return a.At.Compare(b.At) }).At
+	return slices.MinFunc(w.state.PendingCalls, func(a, b notify.Recipient) int { return a.At.Compare(b.At) }).At
 }
 
 // startChild starts a child workflow that outlives this run. One that runs already is fine.
@@ -120,7 +122,7 @@ func (w *incidentWorkflow) awaitRound(ctx workflow.Context) error {
 		}
 	}
 	if !ended() { // it was terminated by hand, or lost: never silent
-		w.handleRoundEnded(ctx, models.CallRoundResult{Round: round})
+		w.handleRoundEnded(ctx, notify.CallRoundResult{Round: round})
 	}
 	return nil
 }
@@ -130,23 +132,23 @@ func longestSilence(p models.Policy) time.Duration {
 	return 2*longestCall + time.Duration(p.TellAfter+p.RingFor+p.BusyAgainAfter)
 }
 
-func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r models.CallResult) {
+func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.CallResult) {
 	w.lastRoundReport = workflow.Now(ctx)
-	w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ContactCalled{CallResult: r}))
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContactCalled{CallResult: r}))
 	switch r.Outcome {
-	case models.OutcomeUnplaced:
-		w.openTask(ctx, models.TaskVendorDown, "phone", "the carrier does not take calls: "+r.Reason)
-	case models.OutcomeMisconfigured:
-		w.openTask(ctx, models.TaskConfig, "phone", "calls: "+r.Reason)
-	case models.OutcomeRejected:
-		w.openTask(ctx, models.TaskRejected, "phone/"+r.Contact.String(), "the carrier will not call a contact's number: "+r.Reason)
-	case models.OutcomeCanceled, models.OutcomeEngaged: // say nothing about the carrier
+	case notify.OutcomeUnplaced:
+		w.openTask(ctx, incident.TaskVendorDown, "phone", "the carrier does not take calls: "+r.Reason)
+	case notify.OutcomeMisconfigured:
+		w.openTask(ctx, incident.TaskConfig, "phone", "calls: "+r.Reason)
+	case notify.OutcomeRejected:
+		w.openTask(ctx, incident.TaskRejected, "phone/"+r.Contact.String(), "the carrier will not call a contact's number: "+r.Reason)
+	case notify.OutcomeCanceled, notify.OutcomeEngaged: // say nothing about the carrier
 	default:
-		w.endTask(ctx, models.TaskVendorDown, "phone")
-		w.endTask(ctx, models.TaskConfig, "phone")
+		w.endTask(ctx, incident.TaskVendorDown, "phone")
+		w.endTask(ctx, incident.TaskConfig, "phone")
 	}
 	switch {
-	case r.Outcome == models.OutcomeAcknowledged:
+	case r.Outcome == notify.OutcomeAcknowledged:
 		w.recordReached(ctx, r.Contact, "voice", keyPress1)
 	case r.IsMissed(w.state.Policy):
 		w.textMissedContact(ctx, r)
@@ -154,29 +156,29 @@ func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r models.Ca
 }
 
 // textMissedContact sends a text to a contact who did not take a call, once for each revision.
-func (w *incidentWorkflow) textMissedContact(ctx workflow.Context, r models.CallResult) {
+func (w *incidentWorkflow) textMissedContact(ctx workflow.Context, r notify.CallResult) {
 	i := w.state.Incident
-	n := models.Notification{Purpose: models.PurposePublished, Revision: i.Revision, Occurrence: 1, Contact: r.Contact, Channel: models.ChannelVoice}
-	w.sendFallback(ctx, n, models.MessageEffect(i.Reference, i.ClientID, n).Key, string(r.Outcome))
+	n := notify.Notification{Purpose: notify.PurposePublished, Revision: i.Revision, Occurrence: 1, Contact: r.Contact, Channel: models.ChannelVoice}
+	w.sendFallback(ctx, n, notify.MessageEffect(i.Reference, i.ClientID, n).Key, string(r.Outcome))
 }
 
 // recordReached records that a human was reached: the first one, or, in a fire drill, each.
 func (w *incidentWorkflow) recordReached(ctx workflow.Context, contact uuid.UUID, channel, how string) {
 	i := w.state.Incident
 	if !i.IsOver() && (i.Acknowledged == nil || i.Exercise.IsFireDrill() && i.Acknowledged.By != models.ContactActor(contact)) {
-		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(contact), &models.AcknowledgedBy{Channel: channel, How: how}))
+		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(contact), &incident.AcknowledgedBy{Channel: channel, How: how}))
 	}
 }
 
-func (w *incidentWorkflow) handleRoundEnded(ctx workflow.Context, r models.CallRoundResult) {
+func (w *incidentWorkflow) handleRoundEnded(ctx workflow.Context, r notify.CallRoundResult) {
 	if r.Acknowledged { // also when the round was given up for lost
 		w.recordReached(ctx, r.Contact, "voice", keyPress1)
 	}
 	if r.Round != w.state.Incident.CallRound || !w.isRoundUnderway() {
 		return
 	}
-	w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.CallRoundEnded{CallRoundResult: r}))
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CallRoundEnded{CallRoundResult: r}))
 	if w.state.Incident.NeedsCalls() && r.Round >= w.state.Policy.Rounds {
-		w.openTask(ctx, models.TaskNobodyReached, "", fmt.Sprintf("nobody acknowledged after %d call rounds", r.Round))
+		w.openTask(ctx, incident.TaskNobodyReached, "", fmt.Sprintf("nobody acknowledged after %d call rounds", r.Round))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // containEndpoints tells each endpoint's workflow what is wanted of it, every time that changes.
@@ -38,8 +39,8 @@ func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 }
 
 // nextUnsignalled returns an endpoint whose workflow does not know yet what is wanted of it, or nil.
-func (w *incidentWorkflow) nextUnsignalled() *models.Endpoint {
-	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e models.Endpoint) bool { return w.state.EndpointVersions[e.ID] < endpointVersion(e) })
+func (w *incidentWorkflow) nextUnsignalled() *incident.Endpoint {
+	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool { return w.state.EndpointVersions[e.ID] < endpointVersion(e) })
 	if n < 0 {
 		return nil
 	}
@@ -47,7 +48,7 @@ func (w *incidentWorkflow) nextUnsignalled() *models.Endpoint {
 }
 
 // endpointVersion grows with every wish for an endpoint, and once more when it is permitted.
-func endpointVersion(e models.Endpoint) int {
+func endpointVersion(e incident.Endpoint) int {
 	if e.IsPermitted() {
 		return 2*e.Generation + 1
 	}
@@ -55,40 +56,40 @@ func endpointVersion(e models.Endpoint) int {
 }
 
 // signalEndpoint passes a wish on: to the endpoint's workflow if it runs, else by starting it.
-func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e models.Endpoint, again int) {
+func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpoint, again int) {
 	i := w.state.Incident
-	wish := models.DesiredState{Desired: e.Desired, Generation: e.Generation, Permitted: e.IsPermitted(), RetryNumber: again}
+	wish := incident.DesiredState{Desired: e.Desired, Generation: e.Generation, Permitted: e.IsPermitted(), RetryNumber: again}
 	id := i.Reference.EndpointWorkflowID(e.ID)
 	runs := w.state.EndpointVersions[e.ID] > 0
 	w.state.EndpointVersions[e.ID] = endpointVersion(e)
 	if runs && workflow.SignalExternalWorkflow(ctx, id, "", models.SignalDesiredState, wish).Get(ctx, nil) == nil {
 		return
 	}
-	w.startChild(ctx, id, string(i.Reference)+" · endpoint "+e.ID, models.EndpointWorkflow, models.EndpointState{
+	w.startChild(ctx, id, string(i.Reference)+" · endpoint "+e.ID, models.EndpointWorkflow, incident.EndpointState{
 		Reference: i.Reference, ClientID: i.ClientID, Endpoint: e.ID, Hostname: e.Hostname, AgentID: e.AgentID, Policy: w.state.Policy, Wanted: wish,
 		ActionSent: e.Permitted != "",
 	})
 }
 
 // noteRetry notes that a person ended the task about an endpoint: what stood in the way is put right.
-func (w *incidentWorkflow) noteRetry(e models.Event) {
-	d, ok := e.Data.(*models.TaskDone)
+func (w *incidentWorkflow) noteRetry(e incident.Event) {
+	d, ok := e.Data.(*incident.TaskDone)
 	if !ok || e.Actor.Side != models.SideSOC {
 		return
 	}
 	for _, t := range w.state.Incident.Tasks {
-		if t.ID == d.ID && (t.Kind == models.TaskUnconfirmed || t.Kind == models.TaskDrift) {
+		if t.ID == d.ID && (t.Kind == incident.TaskUnconfirmed || t.Kind == incident.TaskDrift) {
 			w.retries = append(w.retries, t.Effect)
 		}
 	}
 }
 
 // detachEndpoint ends the workflow of an endpoint that the client keeps isolated after closure.
-func (w *incidentWorkflow) detachEndpoint(ctx workflow.Context, e models.Endpoint) {
+func (w *incidentWorkflow) detachEndpoint(ctx workflow.Context, e incident.Endpoint) {
 	if e.Kept == nil {
 		return
 	}
-	wish := models.DesiredState{Desired: e.Desired, Generation: e.Generation, Permitted: e.IsPermitted(), Detach: true}
+	wish := incident.DesiredState{Desired: e.Desired, Generation: e.Generation, Permitted: e.IsPermitted(), Detach: true}
 	id := w.state.Incident.Reference.EndpointWorkflowID(e.ID)
 	if err := workflow.SignalExternalWorkflow(ctx, id, "", models.SignalDesiredState, wish).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Info("endpoint workflow is gone already", "id", id)
@@ -96,9 +97,9 @@ func (w *incidentWorkflow) detachEndpoint(ctx workflow.Context, e models.Endpoin
 }
 
 // handleEndpointObserved is the EDR's own word on an endpoint.
-func (w *incidentWorkflow) handleEndpointObserved(ctx workflow.Context, o models.EndpointObserved) {
+func (w *incidentWorkflow) handleEndpointObserved(ctx workflow.Context, o incident.EndpointObserved) {
 	if p := w.state.Incident.EndpointOfAgent(o.AgentID); o.AgentID != "" && p != nil && p.ID != o.Endpoint {
-		o = models.EndpointObserved{Endpoint: o.Endpoint, Generation: o.Generation, Problem: "it is the device of endpoint " + p.ID}
+		o = incident.EndpointObserved{Endpoint: o.Endpoint, Generation: o.Generation, Problem: "it is the device of endpoint " + p.ID}
 	}
 	if err := w.emit(ctx, models.System(), &o); err != nil {
 		w.logIfRefused(ctx, err)
@@ -106,13 +107,13 @@ func (w *incidentWorkflow) handleEndpointObserved(ctx workflow.Context, o models
 	}
 	switch {
 	case o.Problem != "":
-		w.openTask(ctx, models.TaskUnconfirmed, o.Endpoint, "endpoint "+o.Endpoint+": "+o.Problem)
+		w.openTask(ctx, incident.TaskUnconfirmed, o.Endpoint, "endpoint "+o.Endpoint+": "+o.Problem)
 	case o.Drift:
-		w.openTask(ctx, models.TaskDrift, o.Endpoint, "endpoint "+o.Endpoint+": it is "+string(o.State)+", and nobody asked for that here")
+		w.openTask(ctx, incident.TaskDrift, o.Endpoint, "endpoint "+o.Endpoint+": it is "+string(o.State)+", and nobody asked for that here")
 	case o.Late:
-		w.openTask(ctx, models.TaskUnconfirmed, o.Endpoint, "endpoint "+o.Endpoint+": the EDR has not confirmed it for a long time")
+		w.openTask(ctx, incident.TaskUnconfirmed, o.Endpoint, "endpoint "+o.Endpoint+": the EDR has not confirmed it for a long time")
 	default:
-		w.endTask(ctx, models.TaskUnconfirmed, o.Endpoint)
-		w.endTask(ctx, models.TaskDrift, o.Endpoint)
+		w.endTask(ctx, incident.TaskUnconfirmed, o.Endpoint)
+		w.endTask(ctx, incident.TaskDrift, o.Endpoint)
 	}
 }

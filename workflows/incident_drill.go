@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // endDrill ends a fire drill once everybody was mailed and called, and what comes late has had its time.
@@ -19,6 +20,6 @@ func (w *incidentWorkflow) endDrill(ctx workflow.Context) {
 	}
 	stop, err := awaitFor(ctx, time.Duration(w.state.Policy.RoundEvery), "late answers to the drill", over)
 	if err == nil && !stop {
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.Dismissed{Reason: "the fire drill is over"}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.Dismissed{Reason: "the fire drill is over"}))
 	}
 }

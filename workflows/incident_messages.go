@@ -8,6 +8,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // fallbacksKept bounds how many failed messages an incident remembers, so that each is made up for once.
@@ -34,12 +36,12 @@ func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
 }
 
 func (w *incidentWorkflow) nextNotification() int {
-	return slices.IndexFunc(w.state.Notifications, func(n models.Notification) bool { return !w.sending[n] })
+	return slices.IndexFunc(w.state.Notifications, func(n notify.Notification) bool { return !w.sending[n] })
 }
 
 // expandRecipients replaces a notice to everyone by one per contact, as planned. Who still waits for an earlier reminder gets no
 // other one.
-func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all models.Notification) error {
+func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all notify.Notification) error {
 	i := w.state.Incident
 	waiting := w.waitingReminders(all)
 	to, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Notification: all, Waiting: waiting})
@@ -47,20 +49,20 @@ func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all models.Not
 		return err
 	}
 	at := slices.Index(w.state.Notifications, all)
-	var each []models.Notification
+	var each []notify.Notification
 	for _, r := range to.Messages {
 		each = append(each, all.AddressedTo(r))
 	}
 	w.state.Notifications = slices.Replace(w.state.Notifications, at, at+1, each...)
 	if len(each) == 0 && len(waiting) == 0 {
-		w.openTask(ctx, models.TaskNobodyToReach, "", "no contact is to be told of severity "+string(i.PublishedSeverity))
+		w.openTask(ctx, incident.TaskNobodyToReach, "", "no contact is to be told of severity "+string(i.PublishedSeverity))
 	}
 	return nil
 }
 
 // waitingReminders returns the reminders of the same that wait for a contact.
-func (w *incidentWorkflow) waitingReminders(n models.Notification) (waiting []models.Notification) {
-	if n.Purpose != models.PurposeReminder && n.Purpose != models.PurposeQuestionReminder {
+func (w *incidentWorkflow) waitingReminders(n notify.Notification) (waiting []notify.Notification) {
+	if n.Purpose != notify.PurposeReminder && n.Purpose != notify.PurposeQuestionReminder {
 		return nil
 	}
 	for _, x := range w.state.Notifications {
@@ -73,11 +75,11 @@ func (w *incidentWorkflow) waitingReminders(n models.Notification) (waiting []mo
 
 // deliver hands one message over when its time has come, however long the vendor is down, unless a newer one replaces
 // it. What stands in the way is shown as a task.
-func (w *incidentWorkflow) deliver(ctx workflow.Context, n models.Notification) {
+func (w *incidentWorkflow) deliver(ctx workflow.Context, n notify.Notification) {
 	i := w.state.Incident
 	in := messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: i.Seq, Exercise: i.Exercise}
 	key := in.Effect().Key
-	over := func() bool { return !w.sending[n] || n.Over(w.state.Incident) }
+	over := func() bool { return !w.sending[n] || w.state.Incident.HasOutdated(n) }
 	if _, err := awaitUntil(ctx, n.At, "wait for the contact's hours", over); err != nil {
 		return
 	}
@@ -103,7 +105,7 @@ func (w *incidentWorkflow) deliver(ctx workflow.Context, n models.Notification) 
 			return
 		}
 		if !w.sending[n] { // replaced while it was tried
-			w.takeBack(ctx, n, models.ReasonSuperseded)
+			w.takeBack(ctx, n, notify.ReasonSuperseded)
 			return
 		}
 		if waitedInQueue(err) {
@@ -114,15 +116,15 @@ func (w *incidentWorkflow) deliver(ctx workflow.Context, n models.Notification) 
 		}
 		switch classOf(err) {
 		case models.Rejected:
-			w.openTask(ctx, models.TaskRejected, key, string(n.Channel)+" to a contact: "+failureText(err))
+			w.openTask(ctx, incident.TaskRejected, key, string(n.Channel)+" to a contact: "+failureText(err))
 			w.sendFallback(ctx, n, key, "rejected")
 			w.dropNotification(n)
 			return
 		case models.Config:
-			w.openTask(ctx, models.TaskConfig, key, string(n.Channel)+": "+failureText(err))
-			err = workflow.Await(ctx, func() bool { return over() || w.state.Incident.OpenTask(models.TaskConfig, key) == nil })
+			w.openTask(ctx, incident.TaskConfig, key, string(n.Channel)+": "+failureText(err))
+			err = workflow.Await(ctx, func() bool { return over() || w.state.Incident.OpenTask(incident.TaskConfig, key) == nil })
 		default:
-			w.openTask(ctx, models.TaskVendorDown, key, string(n.Channel)+": "+failureText(err))
+			w.openTask(ctx, incident.TaskVendorDown, key, string(n.Channel)+": "+failureText(err))
 			_, err = awaitFor(ctx, time.Duration(w.state.Policy.TryAgainEvery), "the vendor is down; try again", over)
 		}
 		if err != nil {
@@ -132,55 +134,55 @@ func (w *incidentWorkflow) deliver(ctx workflow.Context, n models.Notification) 
 }
 
 // dropSuperseded takes back what is replaced by something newer, of the messages that are due to the contact of a notice.
-func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to models.Notification) {
-	var due []models.Notification
+func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to notify.Notification) {
+	var due []notify.Notification
 	for _, n := range w.state.Notifications {
 		if n.Contact == to.Contact && !n.At.After(workflow.Now(ctx)) {
 			due = append(due, n)
 		}
 	}
 	for _, old := range due {
-		if w.sending[old] && slices.ContainsFunc(due, func(n models.Notification) bool { return n.Replaces(old) }) {
-			w.takeBack(ctx, old, models.ReasonSuperseded)
+		if w.sending[old] && slices.ContainsFunc(due, func(n notify.Notification) bool { return n.Replaces(old) }) {
+			w.takeBack(ctx, old, notify.ReasonSuperseded)
 		}
 	}
 }
 
 // takeBack drops a message that is not wanted any more, and what it opened. The ledger keeps it from being tried.
-func (w *incidentWorkflow) takeBack(ctx workflow.Context, n models.Notification, reason string) {
-	e := models.MessageEffect(w.state.Incident.Reference, w.state.Incident.ClientID, n)
+func (w *incidentWorkflow) takeBack(ctx workflow.Context, n notify.Notification, reason string) {
+	e := notify.MessageEffect(w.state.Incident.Reference, w.state.Incident.ClientID, n)
 	w.dropNotification(n)
 	w.busy++
 	w.logIfRefused(ctx, cancelEffect(ctx, cancelInput{Effect: e, Reason: reason}))
 	w.busy--
-	w.endTask(ctx, models.TaskVendorDown, e.Key)
-	w.endTask(ctx, models.TaskConfig, e.Key)
+	w.endTask(ctx, incident.TaskVendorDown, e.Key)
+	w.endTask(ctx, incident.TaskConfig, e.Key)
 }
 
-func (w *incidentWorkflow) recordHandedOver(ctx workflow.Context, n models.Notification, key string) {
-	m := models.MessageRecord{Contact: n.Contact, Purpose: n.Purpose, Revision: n.Revision, Effect: key}
+func (w *incidentWorkflow) recordHandedOver(ctx workflow.Context, n notify.Notification, key string) {
+	m := incident.MessageRecord{Contact: n.Contact, Purpose: n.Purpose, Revision: n.Revision, Effect: key}
 	if n.Channel == models.ChannelSMS {
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ContactTexted{MessageRecord: m}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContactTexted{MessageRecord: m}))
 	} else {
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.ContactMailed{MessageRecord: m}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContactMailed{MessageRecord: m}))
 	}
 	w.dropNotification(n)
-	w.endTask(ctx, models.TaskVendorDown, key)
+	w.endTask(ctx, incident.TaskVendorDown, key)
 }
 
-func (w *incidentWorkflow) dropNotification(n models.Notification) {
-	w.state.Notifications = slices.DeleteFunc(w.state.Notifications, func(x models.Notification) bool { return x == n })
+func (w *incidentWorkflow) dropNotification(n notify.Notification) {
+	w.state.Notifications = slices.DeleteFunc(w.state.Notifications, func(x notify.Notification) bool { return x == n })
 	delete(w.sending, n)
 }
 
 // handleUndelivered is a vendor's word that a message it took never reached its reader.
-func (w *incidentWorkflow) handleUndelivered(ctx workflow.Context, f models.Undelivered) {
-	w.openTask(ctx, models.TaskNotDelivered, f.Effect, string(f.Notification.Channel)+" did not arrive: "+f.Reason)
+func (w *incidentWorkflow) handleUndelivered(ctx workflow.Context, f notify.Undelivered) {
+	w.openTask(ctx, incident.TaskNotDelivered, f.Effect, string(f.Notification.Channel)+" did not arrive: "+f.Reason)
 	w.sendFallback(ctx, f.Notification, f.Effect, f.Reason)
 }
 
 // sendFallback reaches a contact over their next channel after a message or a call did not reach them, once.
-func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n models.Notification, effect, reason string) {
+func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n notify.Notification, effect, reason string) {
 	i := w.state.Incident
 	if slices.Contains(w.state.FallbacksSent, effect) || i.IsOver() {
 		return
@@ -193,16 +195,16 @@ func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n models.Notificat
 	}
 	i = w.state.Incident
 	other := n.AddressedTo(to)
-	same := func(x models.Notification) bool {
-		return models.MessageEffect(i.Reference, i.ClientID, x).Key == models.MessageEffect(i.Reference, i.ClientID, other).Key
+	same := func(x notify.Notification) bool {
+		return notify.MessageEffect(i.Reference, i.ClientID, x).Key == notify.MessageEffect(i.Reference, i.ClientID, other).Key
 	}
 	switch {
 	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.state.Notifications, same), to.Channel == models.ChannelVoice && i.Acknowledged != nil:
 		to.Channel = "" // the text is on its way; nobody is called any more
 	case to.Channel == models.ChannelSMS:
 		w.state.Notifications = append(w.state.Notifications, other)
-	case to.Channel == models.ChannelVoice && !i.NeedsCalls() && !slices.ContainsFunc(w.state.PendingCalls, func(r models.Recipient) bool { return r.Contact == to.Contact }):
+	case to.Channel == models.ChannelVoice && !i.NeedsCalls() && !slices.ContainsFunc(w.state.PendingCalls, func(r notify.Recipient) bool { return r.Contact == to.Contact }):
 		w.state.PendingCalls = append(w.state.PendingCalls, to) // a round of a critical incident calls them anyway
 	}
-	w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.NotDelivered{Contact: n.Contact, Channel: n.Channel, Effect: effect, Reason: reason, Fallback: to.Channel}))
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.NotDelivered{Contact: n.Contact, Channel: n.Channel, Effect: effect, Reason: reason, Fallback: to.Channel}))
 }

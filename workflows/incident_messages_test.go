@@ -11,10 +11,12 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // numbers are the occurrences of what a contact was mailed or texted for a purpose, in the order it went out.
-func numbers(all []sent, to uuid.UUID, p models.Purpose) (n []int) {
+func numbers(all []sent, to uuid.UUID, p notify.Purpose) (n []int) {
 	for _, m := range all {
 		if m.Contact == to && m.Purpose == p {
 			n = append(n, m.Occurrence)
@@ -34,21 +36,21 @@ func TestAMessageThatCannotGoOutHoldsUpNobodyElsesReminders(t *testing.T) {
 		}
 		return nil
 	}
-	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{})
-	var before models.Incident
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
+	var before incident.Incident
 	s.env.RegisterDelayedCallback(func() { before = s.replay(s.opening(models.SeverityLow).Incident) }, 30*day)
 	for _, task := range []string{"t1", "t2"} {
-		s.after(31*day, models.RoleAnalyst, &models.CompleteTask{Task: task})
+		s.after(31*day, models.RoleAnalyst, &incident.CompleteTask{Task: task})
 	}
 	s.closes(40 * day)
 	s.run(models.SeverityLow)
-	if got, want := numbers(s.mails, ciso, models.PurposeReminder), []int{1, 2, 3, 4, 5}; !slices.Equal(got, want) {
+	if got, want := numbers(s.mails, ciso, notify.PurposeReminder), []int{1, 2, 3, 4, 5}; !slices.Equal(got, want) {
 		t.Errorf("who can be mailed got reminders %v, want %v", got, want)
 	}
 	if len(before.Tasks) != 2 {
 		t.Errorf("tasks after a month: %+v, want one for the report and one for the reminder", before.Tasks)
 	}
-	if got, want := numbers(s.texts, first, models.PurposeReminder), []int{1, 5}; !slices.Equal(got, want) {
+	if got, want := numbers(s.texts, first, notify.PurposeReminder), []int{1, 5}; !slices.Equal(got, want) {
 		t.Errorf("once texts go out again, reminders %v, want %v", got, want)
 	}
 }
@@ -59,18 +61,18 @@ func TestOneContactsHoursHoldUpNobodyElsesQuestion(t *testing.T) {
 	late := contact(first, 1)
 	late.Hours = models.Hours{{Days: models.Days(), From: 16 * 60, To: 18 * 60}}
 	s.directory.Contacts = []models.Contact{late, contact(ciso, 2)}
-	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.env.RegisterDelayedCallback(func() {
-		q := &models.AskQuestion{Text: "Was this you?", Deadline: s.env.Now().Add(8 * time.Hour)}
+		q := &incident.AskQuestion{Text: "Was this you?", Deadline: s.env.Now().Add(8 * time.Hour)}
 		s.give(s.order(models.RoleAnalyst, q), q.Name(), nil)
 	}, time.Hour)
-	s.after(9*time.Hour+30*time.Minute, models.RoleResponder, &models.AnswerQuestion{Question: "q1", Answer: "no"})
+	s.after(9*time.Hour+30*time.Minute, models.RoleResponder, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
 	s.closes(12 * time.Hour)
 	s.run(models.SeverityMedium)
-	if got := len(numbers(s.mails, ciso, models.PurposeQuestionReminder)); got != 6 {
+	if got := len(numbers(s.mails, ciso, notify.PurposeQuestionReminder)); got != 6 {
 		t.Errorf("who is reached at any time was mailed %d reminders of the question, want 6", got)
 	}
-	if got := len(numbers(s.mails, first, models.PurposeQuestionReminder)); got != 1 {
+	if got := len(numbers(s.mails, first, notify.PurposeQuestionReminder)); got != 1 {
 		t.Errorf("who is reached from 16:00 was mailed %d reminders at once, want 1", got)
 	}
 }
@@ -88,7 +90,7 @@ func (s *story) told(contact uuid.UUID) (mails []string) {
 // superseded are the messages to a contact that the ledger has as replaced by a newer one.
 func (s *story) superseded(contact uuid.UUID) (mails []string) {
 	for _, c := range s.canceled {
-		if c.Effect.Contact == contact && c.Reason == models.ReasonSuperseded {
+		if c.Effect.Contact == contact && c.Reason == notify.ReasonSuperseded {
 			mails = append(mails, fmt.Sprintf("%s %d", c.Effect.Purpose, c.Effect.Revision))
 		}
 	}
@@ -98,7 +100,7 @@ func (s *story) superseded(contact uuid.UUID) (mails []string) {
 
 func (s *story) revises(at ...time.Duration) {
 	for _, d := range at {
-		s.after(d, models.RoleAnalyst, &models.Revise{Change: "more is known", Material: true})
+		s.after(d, models.RoleAnalyst, &incident.Revise{Change: "more is known", Material: true})
 	}
 }
 
@@ -109,7 +111,7 @@ func TestAWeekendsNewsIsOneMailOnMonday(t *testing.T) {
 	office := contact(first, 1)
 	office.Hours = models.OfficeHours()
 	s.directory.Contacts = []models.Contact{office, contact(ciso, 2)}
-	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
 	s.revises(2*time.Hour, 3*time.Hour, 4*time.Hour)
 	s.closes(5 * time.Hour)
 	s.run(models.SeverityMedium)
@@ -134,9 +136,9 @@ func TestACriticalReportIsSentAlthoughLessIsTrueByThen(t *testing.T) {
 	s.directory.Contacts = []models.Contact{office, contact(ciso, 2)}
 	s.answers = s.presses("1")
 	low := models.SeverityLow
-	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
 	s.revises(2 * time.Hour)
-	s.after(3*time.Hour, models.RoleAnalyst, &models.Assess{Severity: &low})
+	s.after(3*time.Hour, models.RoleAnalyst, &incident.Assess{Severity: &low})
 	s.revises(4*time.Hour, 5*time.Hour)
 	s.closes(6 * time.Hour)
 	s.run(models.SeverityCritical)
@@ -156,7 +158,7 @@ func TestAfterAnOutageOnlyTheNewestGoesOut(t *testing.T) {
 		}
 		return nil
 	}
-	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
 	s.revises(time.Hour+20*time.Second, 3*time.Hour) // the first while the report is tried
 	s.closes(day)
 	i := s.run(models.SeverityMedium)

@@ -8,6 +8,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // reminder is what the client is reminded of next, or, with overdue, a question whose deadline passes.
@@ -88,11 +90,11 @@ func (w *incidentWorkflow) nextReminder() (reminder, bool) {
 func (w *incidentWorkflow) remind(ctx workflow.Context, r reminder) {
 	switch {
 	case r.overdue:
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.QuestionOverdue{Question: r.question}))
-		w.openTask(ctx, models.TaskQuestionUnanswered, r.question, "question "+r.question+" was not answered in time")
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.QuestionOverdue{Question: r.question}))
+		w.openTask(ctx, incident.TaskQuestionUnanswered, r.question, "question "+r.question+" was not answered in time")
 	case r.question != "":
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &models.QuestionReminded{Question: r.question, Number: r.number}))
-	case w.emit(ctx, models.System(), &models.ReminderSent{Number: r.number}) == nil:
-		w.queueNotification(models.Notification{Purpose: models.PurposeReminder, Occurrence: r.number})
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.QuestionReminded{Question: r.question, Number: r.number}))
+	case w.emit(ctx, models.System(), &incident.ReminderSent{Number: r.number}) == nil:
+		w.queueNotification(notify.Notification{Purpose: notify.PurposeReminder, Occurrence: r.number})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // registerSignals takes the facts that machines and child workflows report.
@@ -60,18 +61,18 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 }
 
 // handleKeyPress is a human on the phone. It comes here straight when the round that placed the call is over already.
-func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k models.KeyPress) {
+func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
 	if k.Digit != "1" {
 		return
 	}
 	w.recordReached(ctx, k.Contact, "voice", keyPress1)
 	w.busy++
 	defer func() { w.busy-- }()
-	said := outcomeInput{ClientID: w.state.Incident.ClientID, Effect: k.Effect, Outcome: string(models.OutcomeAcknowledged), By: k.Contact, How: keyPress1}
+	said := outcomeInput{ClientID: w.state.Incident.ClientID, Effect: k.Effect, Outcome: string(notify.OutcomeAcknowledged), By: k.Contact, How: keyPress1}
 	w.logIfRefused(ctx, setOutcome(ctx, said))
 }
 
 // handleTextReply is a human who answered a text message with the code that was in it.
-func (w *incidentWorkflow) handleTextReply(ctx workflow.Context, r models.TextReply) {
+func (w *incidentWorkflow) handleTextReply(ctx workflow.Context, r notify.TextReply) {
 	w.recordReached(ctx, r.Contact, "sms", "reply to text message")
 }

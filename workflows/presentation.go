@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // presentation is what an operator sees of an incident in Temporal without opening it.
@@ -16,7 +17,7 @@ type presentation struct {
 	phase, turn, severity, containment string
 }
 
-func presentationOf(i models.Incident) presentation {
+func presentationOf(i incident.Incident) presentation {
 	return presentation{string(i.Phase), string(i.Turn), string(i.Severity), string(i.Containment())}
 }
 
@@ -44,7 +45,7 @@ func (w *incidentWorkflow) updatePresentation(ctx workflow.Context) {
 }
 
 // details tells the incident's story in Markdown. It holds no title, no name and no address: it is in clear.
-func details(i models.Incident) string {
+func details(i incident.Incident) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "- "+format+"\n", args...) }
 	fmt.Fprintf(&b, "**%s** · %s · %s\n\n", i.Reference, i.Severity, strings.ReplaceAll(string(i.Phase), "_", " "))

@@ -10,23 +10,25 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // lost lets a vendor report, some time after the start, that a message it took never reached its reader.
-func (s *story) lostAfter(d time.Duration, reason string, n models.Notification) {
+func (s *story) lostAfter(d time.Duration, reason string, n notify.Notification) {
 	s.env.RegisterDelayedCallback(func() {
-		s.env.SignalWorkflow(models.SignalUndelivered, models.Undelivered{Effect: models.MessageEffect(ref, acme, n).Key, Notification: n, Reason: reason})
+		s.env.SignalWorkflow(models.SignalUndelivered, notify.Undelivered{Effect: notify.MessageEffect(ref, acme, n).Key, Notification: n, Reason: reason})
 	}, d)
 }
 
 // closes lets the client close the incident.
 func (s *story) closes(at time.Duration) {
-	s.after(at, models.RoleAdmin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "n"})
-	s.after(at+time.Minute, models.RoleAnalyst, &models.Verify{Gone: true, Note: "quiet"})
+	s.after(at, models.RoleAdmin, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "n"})
+	s.after(at+time.Minute, models.RoleAnalyst, &incident.Verify{Gone: true, Note: "quiet"})
 }
 
-func published(contact models.Contact, ch models.Channel) models.Notification {
-	return models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: ch}
+func published(contact models.Contact, ch models.Channel) notify.Notification {
+	return notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: ch}
 }
 
 func TestABouncedMailIsMadeUpForAtOnce(t *testing.T) {
@@ -35,7 +37,7 @@ func TestABouncedMailIsMadeUpForAtOnce(t *testing.T) {
 	c.Channels = append(c.Channels, models.ChannelSMS)
 	s.directory.Contacts = []models.Contact{c}
 	s.answers = s.presses("1")
-	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.lostAfter(5*time.Minute, "bounce", published(c, models.ChannelEmail))
 	s.lostAfter(6*time.Minute, "bounce", published(c, models.ChannelEmail)) // the vendor says it twice
 	s.lostAfter(10*time.Minute, "undelivered", published(c, models.ChannelSMS))
@@ -49,7 +51,7 @@ func TestABouncedMailIsMadeUpForAtOnce(t *testing.T) {
 	}
 	open := 0
 	for _, task := range i.Tasks {
-		if task.Kind == models.TaskNotDelivered && !task.Done {
+		if task.Kind == incident.TaskNotDelivered && !task.Done {
 			open++
 		}
 	}
@@ -64,10 +66,10 @@ func TestWhoMissesACallGetsOneText(t *testing.T) {
 	c.Channels = append(c.Channels, models.ChannelSMS)
 	s.directory.Contacts = []models.Contact{c}
 	s.answers = s.hears(models.CallNoAnswer)
-	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.env.RegisterDelayedCallback(func() {
-		key := models.MessageEffect(ref, acme, published(c, models.ChannelSMS)).Key
-		s.env.SignalWorkflow(models.SignalTextReply, models.TextReply{Effect: key, Contact: c.ID})
+		key := notify.MessageEffect(ref, acme, published(c, models.ChannelSMS)).Key
+		s.env.SignalWorkflow(models.SignalTextReply, notify.TextReply{Effect: key, Contact: c.ID})
 	}, 10*time.Minute)
 	s.closes(30 * time.Minute)
 	i := s.run(models.SeverityCritical)
@@ -86,15 +88,15 @@ func TestWhoMissesACallGetsOneText(t *testing.T) {
 
 func TestAVoicemailIsToldFromAHangup(t *testing.T) {
 	s := newStory(t)
-	s.answers = func(e models.Effect) {
+	s.answers = func(e notify.Effect) {
 		if e.Contact == first {
-			s.signalRound(e, models.SignalCallProgress, models.CallProgress{Effect: e.Key, Machine: true})
+			s.signalRound(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Machine: true})
 			s.hears(models.CallCompleted)(e)
 			return
 		}
 		s.presses("1")(e)
 	}
-	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.closes(day)
 	s.run(models.SeverityCritical)
 	machine, human := s.said[s.calls[0].Key], s.said[s.calls[1].Key]
@@ -122,12 +124,12 @@ func TestMessagesWaitForTheContactsHours(t *testing.T) {
 	c := contact(first, 1)
 	c.Hours = models.OfficeHours()
 	s.directory.Contacts = []models.Contact{c, contact(ciso, 2)}
-	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{}) // 18:30
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{}) // 18:30
 	s.closes(4 * day)
 	s.run(models.SeverityMedium)
 	var at []string
 	for _, m := range s.mails {
-		if m.Purpose == models.PurposePublished {
+		if m.Purpose == notify.PurposePublished {
 			at = append(at, m.at.In(s.directory.Zone).Format("Mon 15:04"))
 		}
 	}
@@ -141,12 +143,12 @@ func TestRemindersKeepBusinessHoursAcrossTheClockChange(t *testing.T) {
 	s := newStory(t)
 	s.env.SetStartTime(friday)
 	s.directory.Zone, s.directory.Business = berlin(t), models.OfficeHours()
-	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{}) // Friday 18:30: due again at 19:00, then Monday 19:00
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{}) // Friday 18:30: due again at 19:00, then Monday 19:00
 	s.closes(6 * day)
 	s.run(models.SeverityHigh)
 	var at []string
 	for _, m := range s.mails {
-		if m.Purpose == models.PurposeReminder && m.Contact == first {
+		if m.Purpose == notify.PurposeReminder && m.Contact == first {
 			at = append(at, m.at.In(s.directory.Zone).Format("Mon 15:04"))
 		}
 	}
@@ -163,13 +165,13 @@ func TestAReminderIsTakenBackWhenItsReasonIsGone(t *testing.T) {
 	c := contact(first, 1)
 	c.Hours = models.OfficeHours()
 	s.directory.Contacts = []models.Contact{c}
-	s.after(time.Hour, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
 	// The reminder of Friday 19:00 waits for Monday; on Saturday the client answers, and it is the SOC's turn.
-	s.after(20*time.Hour, models.RoleResponder, &models.Comment{Text: "we are on it"})
+	s.after(20*time.Hour, models.RoleResponder, &incident.Comment{Text: "we are on it"})
 	s.closes(4 * day)
 	s.run(models.SeverityHigh)
 	for _, m := range s.mails {
-		if m.Purpose == models.PurposeReminder && m.at.Before(friday.Add(4*day)) {
+		if m.Purpose == notify.PurposeReminder && m.at.Before(friday.Add(4*day)) {
 			t.Errorf("reminded at %s although it was not their turn", m.at)
 		}
 	}
@@ -181,15 +183,15 @@ func TestAReminderIsTakenBackWhenItsReasonIsGone(t *testing.T) {
 func TestAQuestionIsAskedAgainSixTimesInTwentyHours(t *testing.T) {
 	s := newStory(t)
 	s.directory.Contacts = s.directory.Contacts[:1]
-	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.env.RegisterDelayedCallback(func() {
-		q := &models.AskQuestion{Text: "Was this you?", Answers: []string{"yes", "no"}, Deadline: s.env.Now().Add(2 * day)}
+		q := &incident.AskQuestion{Text: "Was this you?", Answers: []string{"yes", "no"}, Deadline: s.env.Now().Add(2 * day)}
 		s.give(s.order(models.RoleAnalyst, q), q.Name(), nil)
 	}, time.Hour)
-	var overdue models.Incident
+	var overdue incident.Incident
 	s.env.RegisterDelayedCallback(func() { overdue = s.replay(s.opening(models.SeverityCritical).Incident) }, 3*day)
-	s.refusedAfter(3*day+time.Hour, models.RoleResponder, &models.AnswerQuestion{Question: "q1", Answer: "perhaps"}, models.Invalid)
-	s.after(3*day+2*time.Hour, models.RoleResponder, &models.AnswerQuestion{Question: "q1", Answer: "no"})
+	s.refusedAfter(3*day+time.Hour, models.RoleResponder, &incident.AnswerQuestion{Question: "q1", Answer: "perhaps"}, models.Invalid)
+	s.after(3*day+2*time.Hour, models.RoleResponder, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
 	s.answers = s.presses("1")
 	s.closes(4 * day)
 	i := s.run(models.SeverityCritical)
@@ -208,13 +210,13 @@ func TestAQuestionIsAskedAgainSixTimesInTwentyHours(t *testing.T) {
 	if !slices.Equal(gaps, want) {
 		t.Errorf("pauses between reminders %v, want %v", gaps, want)
 	}
-	if got := s.mailsFor(models.PurposeQuestionReminder); got != 6 || s.mailsFor(models.PurposeQuestion) != 1 {
+	if got := s.mailsFor(notify.PurposeQuestionReminder); got != 6 || s.mailsFor(notify.PurposeQuestion) != 1 {
 		t.Errorf("%d reminders of the question were mailed", got)
 	}
-	if overdue.OpenTask(models.TaskQuestionUnanswered, "q1") == nil {
+	if overdue.OpenTask(incident.TaskQuestionUnanswered, "q1") == nil {
 		t.Errorf("after the deadline the SOC has %+v", overdue.Tasks)
 	}
-	if i.OpenTask(models.TaskQuestionUnanswered, "q1") != nil || i.Questions[0].Answer != "no" {
+	if i.OpenTask(incident.TaskQuestionUnanswered, "q1") != nil || i.Questions[0].Answer != "no" {
 		t.Errorf("after the answer: tasks %+v, questions %+v", i.Tasks, i.Questions)
 	}
 }
@@ -225,11 +227,11 @@ func TestAFireDrillReachesEverybodyOnceAndEnds(t *testing.T) {
 		if exercise == models.ExerciseFireDrill {
 			s.answers = s.presses("1")
 		}
-		s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+		s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 		run := s.opening(models.SeverityCritical)
 		run.Incident.Exercise = exercise
 		i := s.runFrom(run)
-		if i.Phase != models.PhaseDismissed || s.count("call_round_started") != 1 || s.count("reminder_sent") != 0 {
+		if i.Phase != incident.PhaseDismissed || s.count("call_round_started") != 1 || s.count("reminder_sent") != 0 {
 			t.Errorf("%s: phase %s, %d rounds, %d reminders", exercise, i.Phase, s.count("call_round_started"), s.count("reminder_sent"))
 		}
 		if len(s.calls) != 2 || s.calls[0].Contact == s.calls[1].Contact {
@@ -254,10 +256,10 @@ func TestWaitingForATurnIsNoOutageOfTheVendor(t *testing.T) {
 		}
 		return nil
 	}
-	s.after(time.Minute, models.RoleAnalyst, &models.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.closes(2 * time.Hour)
 	i := s.run(models.SeverityLow)
-	if len(i.Tasks) != 0 || s.mailsFor(models.PurposePublished) != 2 {
-		t.Errorf("tasks %+v, %d mails", i.Tasks, s.mailsFor(models.PurposePublished))
+	if len(i.Tasks) != 0 || s.mailsFor(notify.PurposePublished) != 2 {
+		t.Errorf("tasks %+v, %d mails", i.Tasks, s.mailsFor(notify.PurposePublished))
 	}
 }

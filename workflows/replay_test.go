@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
@@ -48,14 +49,14 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 
 // TestAChangedWorkflowFailsToReplay shows that the test above is able to fail.
 func TestAChangedWorkflowFailsToReplay(t *testing.T) {
-	mutants := map[string]func(workflow.Context, models.State) error{
-		"waits first": func(ctx workflow.Context, run models.State) error {
+	mutants := map[string]func(workflow.Context, incident.State) error{
+		"waits first": func(ctx workflow.Context, run incident.State) error {
 			if err := workflow.Sleep(ctx, time.Second); err != nil {
 				return err
 			}
 			return workflows.Incident(ctx, run)
 		},
-		"has another policy": func(ctx workflow.Context, run models.State) error {
+		"has another policy": func(ctx workflow.Context, run incident.State) error {
 			run.Incident.Severity = models.SeverityLow
 			return workflows.Incident(ctx, run)
 		},

@@ -21,6 +21,9 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
@@ -39,10 +42,10 @@ type story struct {
 	env      *testsuite.TestWorkflowEnvironment
 	mu       sync.Mutex // activities run side by side; what follows is what they did
 	began    time.Time
-	events   []models.Event
+	events   []incident.Event
 	mails    []sent
 	texts    []sent
-	calls    []models.Effect
+	calls    []notify.Effect
 	hungUp   []string                           // the carrier's ids of calls
 	said     map[string]activities.OutcomeInput // effect key -> our word on it
 	canceled []activities.CancelInput
@@ -55,13 +58,13 @@ type story struct {
 	mailFails   func() error
 	textFails   func() error
 	changeFails func() error
-	answers     func(e models.Effect)             // what the person called does
-	placeFails  func(e models.Effect) error       // what the carrier says to an order for a call
+	answers     func(e notify.Effect)             // what the person called does
+	placeFails  func(e notify.Effect) error       // what the carrier says to an order for a call
 	planFails   func() error                      // what the store says when it is asked whom to reach
 	noteFails   func(effect string) error         // what the store says to our word on an effect
 	callStands  func(id string) models.CallStatus // what the carrier says about a call when it is asked
-	directory   models.Directory
-	authority   models.Authority
+	directory   notify.Directory
+	authority   authority.Authority
 	released    bool                                                                  // somebody released the device in the vendor's console
 	confirm     func(in activities.EndpointInput) (*activities.EndpointReport, error) // nil, nil: as desired
 	agent       string                                                                // the one device, whatever its name; "" for one per name
@@ -72,7 +75,7 @@ type story struct {
 
 // sent is a message a vendor took, and when.
 type sent struct {
-	models.Notification
+	notify.Notification
 	at time.Time
 }
 
@@ -87,8 +90,8 @@ func newStory(t *testing.T) *story {
 	var suite testsuite.WorkflowTestSuite
 	s := &story{t: t, env: suite.NewTestWorkflowEnvironment(), decided: map[string]bool{},
 		said:      map[string]activities.OutcomeInput{},
-		authority: rules(models.DecideAuto),
-		directory: models.Directory{Zone: time.UTC, Contacts: []models.Contact{contact(first, 1), contact(ciso, 2)}}}
+		authority: rules(authority.DecideAuto),
+		directory: notify.Directory{Zone: time.UTC, Contacts: []models.Contact{contact(first, 1), contact(ciso, 2)}}}
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: 10 * 365 * 24 * time.Hour})
 	s.env.SetTestTimeout(time.Minute)
 	s.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // a busy machine is no deadlock
@@ -119,12 +122,12 @@ func (s *story) world() {
 		}
 		return nil
 	})
-	s.env.OnActivity(records.PlanRecipients, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (models.Plan, error) {
+	s.env.OnActivity(records.PlanRecipients, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (notify.Plan, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.planFails != nil {
 			if err := s.planFails(); err != nil {
-				return models.Plan{}, err
+				return notify.Plan{}, err
 			}
 		}
 		p := s.directory.Plan(in.Severity, in.At).Without(in.Waiting)
@@ -133,7 +136,7 @@ func (s *story) world() {
 		}
 		return p, nil
 	})
-	s.env.OnActivity(records.PlanFallback, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FallbackInput) (models.Recipient, error) {
+	s.env.OnActivity(records.PlanFallback, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FallbackInput) (notify.Recipient, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, c := range s.directory.Contacts {
@@ -142,14 +145,14 @@ func (s *story) world() {
 				return r, nil
 			}
 		}
-		return models.Recipient{}, nil
+		return notify.Recipient{}, nil
 	})
 	s.env.OnActivity(records.PlanReminder, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ReminderInput) (time.Time, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.directory.RemindAt(in.Severity, in.Due), nil
 	})
-	s.env.OnActivity(records.EvaluateAuthority, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EvaluateAuthorityInput) (models.Ruling, error) {
+	s.env.OnActivity(records.EvaluateAuthority, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EvaluateAuthorityInput) (authority.Ruling, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.authority.Evaluate(in.Request, s.directory.Zone, s.directory.Business), nil
@@ -282,9 +285,9 @@ func (s *story) refuses(in activities.MessageInput) bool {
 }
 
 // rules is a signed response authority that decides the same about everything.
-func rules(d models.Decision) models.Authority {
-	return models.Authority{Version: 1, SignedAt: time.Unix(1, 0), Rules: []models.Rule{
-		{Name: "isolate", Action: models.DesiredIsolated, Decision: d}, {Name: "release", Action: models.DesiredReleased, Decision: models.DecideAuto},
+func rules(d authority.Decision) authority.Authority {
+	return authority.Authority{Version: 1, SignedAt: time.Unix(1, 0), Rules: []authority.Rule{
+		{Name: "isolate", Action: models.DesiredIsolated, Decision: d}, {Name: "release", Action: models.DesiredReleased, Decision: authority.DecideAuto},
 	}}
 }
 
@@ -299,28 +302,28 @@ func user(role models.Role) models.Actor {
 	return models.Actor{Side: role.Side(), ID: "user-" + string(role), Role: role}
 }
 
-func (s *story) order(role models.Role, c models.Command) models.CommandRequest {
+func (s *story) order(role models.Role, c incident.Command) incident.CommandRequest {
 	s.requests++
 	body, err := json.Marshal(c)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	o := models.CommandRequest{CommandContext: models.CommandContext{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")}, Body: body}
+	o := incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")}, Body: body}
 	s.decided[o.RequestID] = role.Side() == models.SideClient
 	return o
 }
 
 // after lets a person give a command some time after the incident was opened. It must be taken.
-func (s *story) after(d time.Duration, role models.Role, c models.Command) {
+func (s *story) after(d time.Duration, role models.Role, c incident.Command) {
 	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), nil) }, d)
 }
 
 // refusedAfter lets a person give a command that must be refused for a reason of the given kind.
-func (s *story) refusedAfter(d time.Duration, role models.Role, c models.Command, kind models.Kind) {
+func (s *story) refusedAfter(d time.Duration, role models.Role, c incident.Command, kind models.Kind) {
 	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), &kind) }, d)
 }
 
-func (s *story) give(o models.CommandRequest, name string, refused *models.Kind) {
+func (s *story) give(o incident.CommandRequest, name string, refused *models.Kind) {
 	fail := func(err error) {
 		var app *temporal.ApplicationError
 		switch {
@@ -344,24 +347,24 @@ func (s *story) give(o models.CommandRequest, name string, refused *models.Kind)
 }
 
 // signal lets an operator give a command from the Temporal UI.
-func (s *story) signalAfter(d time.Duration, o models.CommandRequest, name string) {
+func (s *story) signalAfter(d time.Duration, o incident.CommandRequest, name string) {
 	s.env.RegisterDelayedCallback(func() { s.env.SignalWorkflow(name, o) }, d)
 }
 
-func (s *story) opening(severity models.Severity) models.State {
-	var i models.Incident
-	e := models.NewEvent(i, s.env.Now(), user(models.RoleAnalyst), &models.Opened{Reference: ref, ClientID: acme, Title: "Beaconing", Severity: severity})
+func (s *story) opening(severity models.Severity) incident.State {
+	var i incident.Incident
+	e := incident.NewEvent(i, s.env.Now(), user(models.RoleAnalyst), &incident.Opened{Reference: ref, ClientID: acme, Title: "Beaconing", Severity: severity})
 	if err := i.Apply(e); err != nil {
 		s.t.Fatal(err)
 	}
-	return models.State{Incident: i, Policy: models.DefaultPolicy()}
+	return incident.State{Incident: i, Policy: models.DefaultPolicy()}
 }
 
-func (s *story) run(severity models.Severity) models.Incident {
+func (s *story) run(severity models.Severity) incident.Incident {
 	return s.runFrom(s.opening(severity))
 }
 
-func (s *story) runFrom(run models.State) models.Incident {
+func (s *story) runFrom(run incident.State) incident.Incident {
 	s.t.Helper()
 	s.began = s.env.Now()
 	s.env.ExecuteWorkflow(models.IncidentWorkflow, run)
@@ -372,16 +375,16 @@ func (s *story) runFrom(run models.State) models.Incident {
 }
 
 // texted reports whether a text was handed over already, as the ledger knows.
-func (s *story) texted(n models.Notification) bool {
-	key := models.MessageEffect(ref, acme, n).Key
-	return slices.ContainsFunc(s.texts, func(x sent) bool { return models.MessageEffect(ref, acme, x.Notification).Key == key })
+func (s *story) texted(n notify.Notification) bool {
+	key := notify.MessageEffect(ref, acme, n).Key
+	return slices.ContainsFunc(s.texts, func(x sent) bool { return notify.MessageEffect(ref, acme, x.Notification).Key == key })
 }
 
 // since is how long ago the incident was opened.
 func (s *story) since() time.Duration { return s.env.Now().Sub(s.began) }
 
 // replay is the incident as anyone can tell it from the recorded events alone.
-func (s *story) replay(i models.Incident) models.Incident {
+func (s *story) replay(i incident.Incident) incident.Incident {
 	s.t.Helper()
 	for _, e := range s.events {
 		if err := i.Apply(e); err != nil {
@@ -391,7 +394,7 @@ func (s *story) replay(i models.Incident) models.Incident {
 	return i
 }
 
-func (s *story) count(t models.EventType) (n int) {
+func (s *story) count(t incident.EventType) (n int) {
 	for _, e := range s.events {
 		if e.Type == t {
 			n++
@@ -400,7 +403,7 @@ func (s *story) count(t models.EventType) (n int) {
 	return n
 }
 
-func (s *story) mailsFor(p models.Purpose) (n int) {
+func (s *story) mailsFor(p notify.Purpose) (n int) {
 	for _, m := range s.mails {
 		if m.Purpose == p {
 			n++
@@ -410,20 +413,20 @@ func (s *story) mailsFor(p models.Purpose) (n int) {
 }
 
 // presses lets whoever is called press a key.
-func (s *story) presses(digit string) func(models.Effect) {
-	return func(e models.Effect) {
-		s.signalRound(e, models.SignalKeyPress, models.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: digit})
+func (s *story) presses(digit string) func(notify.Effect) {
+	return func(e notify.Effect) {
+		s.signalRound(e, models.SignalKeyPress, notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: digit})
 	}
 }
 
 // hears lets the carrier report how the call ended.
-func (s *story) hears(status models.CallStatus) func(models.Effect) {
-	return func(e models.Effect) {
-		s.signalRound(e, models.SignalCallProgress, models.CallProgress{Effect: e.Key, Status: status, Sequence: 3})
+func (s *story) hears(status models.CallStatus) func(notify.Effect) {
+	return func(e notify.Effect) {
+		s.signalRound(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Status: status, Sequence: 3})
 	}
 }
 
-func (s *story) signalRound(e models.Effect, name string, arg any) {
+func (s *story) signalRound(e notify.Effect, name string, arg any) {
 	if err := s.env.SignalWorkflowByID(e.Workflow, name, arg); err != nil {
 		s.t.Logf("%s to %s: %v", name, e.Workflow, err)
 	}

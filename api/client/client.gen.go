@@ -18,6 +18,9 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 	"github.com/watchfire-mdr/watchfire/api/problem"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // Defines values for ReceivedAlertOutcome.
@@ -42,7 +45,7 @@ func (e ReceivedAlertOutcome) Valid() bool {
 }
 
 // Acknowledge Example: {"revision":1}
-type Acknowledge = models.Acknowledge
+type Acknowledge = incident.Acknowledge
 
 // Actor Who did something; `people` of the answer says who that is.
 type Actor = models.Actor
@@ -65,28 +68,28 @@ type AlertSource = models.AlertSource
 type AlertState = models.AlertState
 
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
-type AnswerQuestion = models.AnswerQuestion
+type AnswerQuestion = incident.AnswerQuestion
 
 // Approval What the present wish for an endpoint needs: the ruling and, if that says so, the word of one or two persons of the client.
-type Approval = models.Approval
+type Approval = incident.Approval
 
 // Approve Example: {"approval":"a1"}
-type Approve = models.Approve
+type Approve = incident.Approve
 
 // AskQuestion Example: {"answers":["yes","no"],"deadline":"2026-03-03T08:15:00Z","text":"Was this sign-in you?"}
-type AskQuestion = models.AskQuestion
+type AskQuestion = incident.AskQuestion
 
 // Assess Example: {"severity":"critical","summary":"An administrator's credentials were taken and used.","techniques":["T1003.001"],"timeline":[{"at":"2026-03-02T08:15:00Z","text":"First sign-in from an unknown network"}]}
-type Assess = models.Assess
+type Assess = incident.Assess
 
 // Assessment defines model for Assessment.
-type Assessment = models.Assessment
+type Assessment = incident.Assessment
 
 // AssetClass defines model for AssetClass.
 type AssetClass = models.AssetClass
 
 // AssetSelector Devices by host name, class or tag; exactly one of them.
-type AssetSelector = models.AssetSelector
+type AssetSelector = authority.AssetSelector
 
 // AssetSelectors Devices on which two different persons of the client must agree.
 type AssetSelectors = []AssetSelector
@@ -105,7 +108,7 @@ type AuditLog struct {
 // AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
 // some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
 // the ruling says so.
-type AuthorityRule = models.Rule
+type AuthorityRule = authority.Rule
 
 // AuthorityRules defines model for AuthorityRules.
 type AuthorityRules = []AuthorityRule
@@ -208,13 +211,13 @@ type ClockTime = models.ClockTime
 // CommandResult What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type CommandResult = models.CommandResult
+type CommandResult = incident.CommandResult
 
 // Comment Example: {"text":"Was this sign-in you?"}
-type Comment = models.Comment
+type Comment = incident.Comment
 
 // CompleteTask Example: {"task":"t1"}
-type CompleteTask = models.CompleteTask
+type CompleteTask = incident.CompleteTask
 
 // ConfirmChannel Example: {"channel":"sms","code":"012345"}
 type ConfirmChannel struct {
@@ -225,10 +228,10 @@ type ConfirmChannel struct {
 }
 
 // ConfirmClosure Example: {"reason":"The server is retired next week."}
-type ConfirmClosure = models.ConfirmClosure
+type ConfirmClosure = incident.ConfirmClosure
 
 // Consent One person's word.
-type Consent = models.Consent
+type Consent = incident.Consent
 
 // Contact A person of the client to notify.
 type Contact = models.Contact
@@ -250,7 +253,7 @@ type ContactList struct {
 }
 
 // Containment defines model for Containment.
-type Containment = models.Containment
+type Containment = incident.Containment
 
 // Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 //
@@ -258,7 +261,7 @@ type Containment = models.Containment
 type Contract = models.Contract
 
 // Delivery One mail, text, call, isolation or release, and what became of it. A test or a code is about no incident.
-type Delivery = models.Delivery
+type Delivery = notify.Delivery
 
 // DeliveryList defines model for DeliveryList.
 type DeliveryList struct {
@@ -271,25 +274,25 @@ type DeliveryList struct {
 }
 
 // DeliveryState defines model for DeliveryState.
-type DeliveryState = models.DeliveryState
+type DeliveryState = notify.DeliveryState
 
 // Deny Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
-type Deny = models.Deny
+type Deny = incident.Deny
 
 // Desired defines model for Desired.
 type Desired = models.Desired
 
 // Dismiss Example: {"reason":"A planned test of the client."}
-type Dismiss = models.Dismiss
+type Dismiss = incident.Dismiss
 
 // DrillChannel defines model for DrillChannel.
-type DrillChannel = models.DrillChannel
+type DrillChannel = incident.DrillChannel
 
 // DrillContact defines model for DrillContact.
-type DrillContact = models.DrillContact
+type DrillContact = incident.DrillContact
 
 // DrillReport defines model for DrillReport.
-type DrillReport = models.DrillReport
+type DrillReport = incident.DrillReport
 
 // DryRun Example: {"action":"isolated","at":"2026-11-29T03:00","class":"domain_controller","hostname":"dc-01.client.example"}
 type DryRun struct {
@@ -362,10 +365,10 @@ type EDRProductList struct {
 type EDRStatus = models.EDRStatus
 
 // Endpoint defines model for Endpoint.
-type Endpoint = models.Endpoint
+type Endpoint = incident.Endpoint
 
 // Event One change of an incident.
-type Event = models.Event
+type Event = incident.Event
 
 // EventList defines model for EventList.
 type EventList struct {
@@ -384,13 +387,13 @@ type EventList struct {
 type Exercise = models.Exercise
 
 // Expedite Example: {}
-type Expedite = models.Expedite
+type Expedite = incident.Expedite
 
 // ExtendIsolation Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type ExtendIsolation = models.ExtendIsolation
+type ExtendIsolation = incident.ExtendIsolation
 
 // GiveFeedback Example: {"comment":"Reached within minutes.","rating":5}
-type GiveFeedback = models.GiveFeedback
+type GiveFeedback = incident.GiveFeedback
 
 // GoLive defines model for GoLive.
 type GoLive struct {
@@ -422,7 +425,7 @@ type Hostname = string
 type Hours = models.Hours
 
 // Incident defines model for Incident.
-type Incident = models.Incident
+type Incident = incident.Incident
 
 // IncidentList defines model for IncidentList.
 type IncidentList struct {
@@ -461,7 +464,7 @@ type IncidentRow struct {
 }
 
 // IncidentView defines model for IncidentView.
-type IncidentView = models.View
+type IncidentView = incident.View
 
 // Indicator An indicator of compromise. Its value is written by attackers.
 //
@@ -472,13 +475,13 @@ type Indicator = models.Indicator
 type Indicators = []Indicator
 
 // Isolate Example: {"hostname":"dc01.client.example","reason":"Credentials are being taken from it."}
-type Isolate = models.Isolate
+type Isolate = incident.Isolate
 
 // IsolationSwitch Whether the client's devices may be isolated at present, and who said so. Of a client, present only while it is paused.
 type IsolationSwitch = models.IsolationSwitch
 
 // KeepIsolated Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type KeepIsolated = models.KeepIsolated
+type KeepIsolated = incident.KeepIsolated
 
 // Line defines model for Line.
 type Line = string
@@ -596,7 +599,7 @@ type Person = models.Person
 type PersonMark = string
 
 // Phase defines model for Phase.
-type Phase = models.Phase
+type Phase = incident.Phase
 
 // PlannedRecipient defines model for PlannedRecipient.
 type PlannedRecipient struct {
@@ -643,10 +646,10 @@ type Preview struct {
 type Problem = problem.Problem
 
 // Publish Example: {}
-type Publish = models.Publish
+type Publish = incident.Publish
 
 // Question Something the SOC asked the client.
-type Question = models.Question
+type Question = incident.Question
 
 // Reached Who of the client was reached first, how and when.
 type Reached struct {
@@ -674,25 +677,25 @@ type ReceivedAlert struct {
 type ReceivedAlertOutcome string
 
 // Recommend Example: {"text":"Reset the passwords of the affected administrators."}
-type Recommend = models.Recommend
+type Recommend = incident.Recommend
 
 // RecommendResponseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
-type RecommendResponseTeam = models.RecommendResponseTeam
+type RecommendResponseTeam = incident.RecommendResponseTeam
 
 // Recommendation defines model for Recommendation.
-type Recommendation = models.Recommendation
+type Recommendation = incident.Recommendation
 
 // Reference Example: SI-1042-0007
 type Reference = models.Reference
 
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
-type Release = models.Release
+type Release = incident.Release
 
 // RequestClosure Example: {"note":"All affected accounts were reset.","outcome":"resolved"}
-type RequestClosure = models.RequestClosure
+type RequestClosure = incident.RequestClosure
 
 // ResponseAuthority One version of a client's response authority. It never changes; what no rule matches is asked.
-type ResponseAuthority = models.Authority
+type ResponseAuthority = authority.Authority
 
 // ResponseAuthorityList defines model for ResponseAuthorityList.
 type ResponseAuthorityList struct {
@@ -710,20 +713,20 @@ type ResponseAuthorityList struct {
 }
 
 // ResponseAuthorityView defines model for ResponseAuthorityView.
-type ResponseAuthorityView = models.AuthorityView
+type ResponseAuthorityView = authority.AuthorityView
 
 // ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
 // contact was tried and nobody answered.
-type ResponseDecision = models.Decision
+type ResponseDecision = authority.Decision
 
 // ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
-type ResponseTeamRecommendation = models.ResponseTeamRecommendation
+type ResponseTeamRecommendation = incident.ResponseTeamRecommendation
 
 // Revise Example: {"change":"A second mailbox was affected.","material":true}
-type Revise = models.Revise
+type Revise = incident.Revise
 
 // Revision One immutable edition of an incident's report.
-type Revision = models.Revision
+type Revision = incident.Revision
 
 // RevisionList defines model for RevisionList.
 type RevisionList struct {
@@ -739,15 +742,15 @@ type RevisionList struct {
 }
 
 // RevisionView defines model for RevisionView.
-type RevisionView = models.RevisionView
+type RevisionView = incident.RevisionView
 
 // Ruling defines model for Ruling.
-type Ruling = models.Ruling
+type Ruling = authority.Ruling
 
 // SettleRecommendation Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
-type SettleRecommendation = models.SettleRecommendation
+type SettleRecommendation = incident.SettleRecommendation
 
 // Severity defines model for Severity.
 type Severity = models.Severity
@@ -775,7 +778,7 @@ type SwitchReason struct {
 type Tag = string
 
 // Task Something a person of the SOC has to do.
-type Task = models.Task
+type Task = incident.Task
 
 // TechniqueID An ATT&CK technique id.
 //
@@ -799,19 +802,19 @@ type Text = string
 type Time = time.Time
 
 // TimelineEntry defines model for TimelineEntry.
-type TimelineEntry = models.TimelineEntry
+type TimelineEntry = incident.TimelineEntry
 
 // Title Not blank.
 type Title = string
 
 // Turn defines model for Turn.
-type Turn = models.Turn
+type Turn = incident.Turn
 
 // UUID Example: 018f6a5e-0000-7000-8000-000000000001
 type UUID = openapi_types.UUID
 
 // Verify Example: {"gone":true,"note":"No activity since the reset."}
-type Verify = models.Verify
+type Verify = incident.Verify
 
 // VerifyChannel Example: {"channel":"sms"}
 type VerifyChannel struct {
@@ -823,7 +826,7 @@ type VerifyChannel struct {
 type Window = models.Window
 
 // WithdrawClosure Example: {"reason":"The account was used again."}
-type WithdrawClosure = models.WithdrawClosure
+type WithdrawClosure = incident.WithdrawClosure
 
 // AlertID defines model for AlertID.
 type AlertID = openapi_types.UUID

@@ -7,6 +7,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
@@ -65,7 +66,7 @@ func (h *Hooks) approvalKey(c *gin.Context, k call) {
 // decided passes an answer about an approval on. "Recorded" is said only after the workflow has it for good.
 func (h *Hooks) decided(c *gin.Context, k call, digit string, stage, n int) {
 	ctx := c.Request.Context()
-	press := models.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: digit}
+	press := notify.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: digit}
 	told, err := h.signal(ctx, k.row.Workflow, models.SignalKeyPress, press)
 	switch {
 	case err != nil && n < maxRepeats:

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -15,13 +18,13 @@ const device = "FILESRV-01" // as the EDR knows it; somebody typed another name
 func (d *door) asks() store.LedgerRow {
 	d.Helper()
 	i := &d.incident
-	d.record(i, analyst, &models.IsolationRequested{Endpoint: "e1", Hostname: "files", Reason: "encrypting"})
-	d.record(i, models.System(), &models.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "aid-1", DeviceName: device, State: models.HostNormal, Online: true})
-	d.record(i, models.System(), &models.ContainmentRuled{
-		Endpoint: "e1", Generation: 1, Approval: "a1", AgentID: "aid-1", Asset: models.Asset{Hostname: "files", DeviceName: device},
-		Ruling: models.Ruling{Decision: models.DecideAsk, Rule: "ask", Persons: 1}, ApproveFor: models.DefaultPolicy().ApproveFor,
+	d.record(i, analyst, &incident.IsolationRequested{Endpoint: "e1", Hostname: "files", Reason: "encrypting"})
+	d.record(i, models.System(), &incident.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "aid-1", DeviceName: device, State: models.HostNormal, Online: true})
+	d.record(i, models.System(), &incident.ContainmentRuled{
+		Endpoint: "e1", Generation: 1, Approval: "a1", AgentID: "aid-1", Asset: authority.Asset{Hostname: "files", DeviceName: device},
+		Ruling: authority.Ruling{Decision: authority.DecideAsk, Rule: "ask", Persons: 1}, ApproveFor: models.DefaultPolicy().ApproveFor,
 	})
-	return d.intend(models.ApprovalCallEffect(i.Reference, d.client.ID, models.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, d.contact.ID))
+	return d.intend(notify.ApprovalCallEffect(i.Reference, d.client.ID, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, d.contact.ID))
 }
 
 func spelledOut(name string) string {
@@ -45,15 +48,15 @@ func TestAnApprovalNamesTheDeviceOnlyAfterAKeyPress(t *testing.T) {
 	d.says(d.speaks("key", row, "?n=1&stage=1", "1"), http.StatusOK, spelledOut(device), "stage=2")
 	d.tells()
 	d.says(d.speaks("key", row, "?n=1&stage=2", "1"), http.StatusOK, "approval is recorded")
-	d.tells(fact(row.Workflow, models.SignalKeyPress, models.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: "1"}))
+	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: "1"}))
 	d.says(d.speaks("key", row, "?n=1&stage=2", "9"), http.StatusOK, "refusal is recorded")
-	d.tells(fact(row.Workflow, models.SignalKeyPress, models.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: "9"}))
+	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: "9"}))
 }
 
 func TestAnApprovalThatIsSettledIsNotAskedOnThePhone(t *testing.T) {
 	d := newDoor(t)
 	row := d.asks()
-	d.record(&d.incident, models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}, &models.ApprovalDenied{Approval: "a1", Via: "portal"})
+	d.record(&d.incident, models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}, &incident.ApprovalDenied{Approval: "a1", Via: "portal"})
 	w := d.speaks("voice", row, "", "")
 	d.says(w, http.StatusOK, "settled already", "<Hangup")
 	if strings.Contains(w.Body.String(), "<Gather") {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -20,7 +21,7 @@ const (
 )
 
 // crowd gives the incident many contacts more, and plans an effect for each.
-func (d *door) crowd(plan func(contact uuid.UUID) models.Effect) (rows []store.LedgerRow) {
+func (d *door) crowd(plan func(contact uuid.UUID) notify.Effect) (rows []store.LedgerRow) {
 	d.Helper()
 	var contacts []uuid.UUID
 	d.ok(d.store.ForClient(d.Context(), store.SOC, d.client.ID, func(tx *store.Tx) error {
@@ -95,8 +96,8 @@ func (d *door) settled(rows []store.LedgerRow, want func(n int) string) {
 
 func TestABurstOfMailEvents(t *testing.T) {
 	d := newDoor(t)
-	mails := d.crowd(func(c uuid.UUID) models.Effect {
-		return models.MessageEffect(d.incident.Reference, d.client.ID, models.Notification{Purpose: models.PurposePublished, Revision: 1, Occurrence: 1, Contact: c, Channel: models.ChannelEmail})
+	mails := d.crowd(func(c uuid.UUID) notify.Effect {
+		return notify.MessageEffect(d.incident.Reference, d.client.ID, notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: c, Channel: models.ChannelEmail})
 	})
 	final := func(n int) string {
 		if n%burstBounce == 0 {
@@ -141,8 +142,8 @@ func TestABurstOfMailEvents(t *testing.T) {
 
 func TestABurstOfCallReports(t *testing.T) {
 	d := newDoor(t)
-	calls := d.crowd(func(c uuid.UUID) models.Effect {
-		return models.CallEffect(d.incident.Reference, d.client.ID, 1, 1, 1, c)
+	calls := d.crowd(func(c uuid.UUID) notify.Effect {
+		return notify.CallEffect(d.incident.Reference, d.client.ID, 1, 1, 1, c)
 	})
 	type word struct {
 		call     int

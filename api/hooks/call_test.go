@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -29,9 +31,9 @@ func TestOnlyOneCallIsReadTheIncident(t *testing.T) {
 
 func TestTheSeverityThatIsSpokenIsTheOneTheClientReads(t *testing.T) {
 	d := newDoor(t)
-	d.record(&d.incident, analyst, &models.Assessed{Severity: models.SeverityLow, Assessment: d.incident.Assessment})
+	d.record(&d.incident, analyst, &incident.Assessed{Severity: models.SeverityLow, Assessment: d.incident.Assessment})
 	d.says(d.speaks("voice", d.call, "", ""), http.StatusOK, "<Gather", "critical")
-	d.record(&d.incident, analyst, &models.Revised{Change: "a test of their own"})
+	d.record(&d.incident, analyst, &incident.Revised{Change: "a test of their own"})
 	d.says(d.speaks("voice", d.call, "", ""), http.StatusOK, "<Gather", "low")
 }
 
@@ -62,7 +64,7 @@ func TestKeys(t *testing.T) {
 }
 
 func pressed(row store.LedgerRow, workflow, digit string) told {
-	return fact(workflow, "key-press", models.KeyPress{Effect: row.Key, Contact: row.Contact, Digit: digit})
+	return fact(workflow, "key-press", notify.KeyPress{Effect: row.Key, Contact: row.Contact, Digit: digit})
 }
 
 func TestRecordedIsSaidOnlyWhenItIs(t *testing.T) {
@@ -81,7 +83,7 @@ func TestRecordedIsSaidOnlyWhenItIs(t *testing.T) {
 
 func TestACallThatVerifiesAPhoneSaysItsCodeAndTakesNoKey(t *testing.T) {
 	d := newDoor(t)
-	check := d.intend(models.ChannelCheckEffect(d.client.ID, models.PurposeCode, d.contact.ID, models.ChannelVoice, "1"))
+	check := d.intend(notify.ChannelCheckEffect(d.client.ID, notify.PurposeCode, d.contact.ID, models.ChannelVoice, "1"))
 	w := d.speaks("voice", check, "", "")
 	d.says(w, http.StatusOK, strings.Join(strings.Split(check.Code(), ""), ", "))
 	if strings.Contains(w.Body.String(), "<Gather") {
@@ -109,7 +111,7 @@ func TestWhoPickedUp(t *testing.T) {
 		d.says(d.detects(d.call, sid, by), http.StatusNoContent)
 		var want []told
 		if machine {
-			want = append(want, fact(d.call.Workflow, "call-progress", models.CallProgress{Effect: d.call.Key, CallID: sid, Machine: true}))
+			want = append(want, fact(d.call.Workflow, "call-progress", notify.CallProgress{Effect: d.call.Key, CallID: sid, Machine: true}))
 		}
 		d.tells(want...)
 		d.says(d.detects(d.call, otherSid, by), http.StatusNoContent) // not the call that carries the effect
@@ -139,7 +141,7 @@ func TestCallStatusMovesForwardOnly(t *testing.T) {
 		}
 	}
 	d.state(d.call, "completed")
-	over := fact(d.call.Workflow, "call-progress", models.CallProgress{Effect: d.call.Key, CallID: sid, Status: models.CallCompleted, Sequence: 3})
+	over := fact(d.call.Workflow, "call-progress", notify.CallProgress{Effect: d.call.Key, CallID: sid, Status: models.CallCompleted, Sequence: 3})
 	d.tells(over, over) // a fact may be told twice
 	d.engine.down = true
 	if code := report(sid, "busy", "4"); code != http.StatusServiceUnavailable {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -101,7 +102,7 @@ func TestReportsAboutNothingOfOursAreNotFound(t *testing.T) {
 		if len(parts) < 6 {
 			continue
 		}
-		other := d.newTenant("Other "+parts[3], models.Contact{}, models.Opened{Title: title})
+		other := d.newTenant("Other "+parts[3], models.Contact{}, incident.Opened{Title: title})
 		for name, p := range map[string][2]string{
 			"unknown token":    {parts[4], strings.Repeat("0", 32)},
 			"unknown client":   {"c0ffee00-0000-4000-8000-000000000001", parts[5]},

@@ -23,6 +23,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -109,7 +111,7 @@ func (d *door) script(te, drill tenant) map[string]string {
 
 	exercise := d.calls(drill, 1)
 	add("menu-of-a-drill", exercise, d.speaks("voice", exercise, "", ""))
-	check := d.intend(models.ChannelCheckEffect(te.client.ID, models.PurposeCode, te.contact.ID, models.ChannelVoice, "1"))
+	check := d.intend(notify.ChannelCheckEffect(te.client.ID, notify.PurposeCode, te.contact.ID, models.ChannelVoice, "1"))
 	add("verification-code", check, d.speaks("voice", check, "", ""))
 	taken := d.calls(te, 1)
 	d.speaks("voice", taken, "", "")
@@ -129,7 +131,7 @@ func (d *door) script(te, drill tenant) map[string]string {
 	add("text-over", text, d.replies(phone, text.Code()))
 	clear(d.engine.gone)
 	person := models.Actor{Side: models.SideClient, ID: te.contact.ID.String(), Role: models.RoleResponder}
-	d.record(&te.incident, person, &models.AcknowledgedBy{Channel: "phone", How: "key press 1", Revision: 1})
+	d.record(&te.incident, person, &incident.AcknowledgedBy{Channel: "phone", How: "key press 1", Revision: 1})
 	call("already", "voice", "", "")
 	return docs
 }
@@ -144,7 +146,7 @@ func TestDocuments(t *testing.T) {
 			return err
 		}))
 		drill := te
-		drill.incident = d.publish(te.client.ID, models.Opened{Title: title, Exercise: models.ExerciseOrdinary})
+		drill.incident = d.publish(te.client.ID, incident.Opened{Title: title, Exercise: models.ExerciseOrdinary})
 		docs := d.script(te, drill)
 		for name, doc := range docs {
 			golden(t, filepath.Join("testdata", language, name+".xml"), doc)

@@ -29,6 +29,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/api/hooks"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
@@ -92,7 +94,7 @@ type door struct {
 type tenant struct {
 	client   models.Client
 	contact  models.Contact
-	incident models.Incident
+	incident incident.Incident
 }
 
 func newDoor(t *testing.T) *door {
@@ -120,7 +122,7 @@ func newDoor(t *testing.T) *door {
 	r := gin.New()
 	h.Register(r)
 	d.handler = r
-	d.tenant = d.newTenant("Acme", models.Contact{Name: "C", Language: "en"}, models.Opened{Title: title})
+	d.tenant = d.newTenant("Acme", models.Contact{Name: "C", Language: "en"}, incident.Opened{Title: title})
 	d.call = d.calls(d.tenant, 1)
 	d.text = d.sends(d.tenant, models.ChannelSMS, 1)
 	d.mail = d.sends(d.tenant, models.ChannelEmail, 1)
@@ -135,7 +137,7 @@ func (d *door) ok(err error) {
 }
 
 // newTenant makes a client, its contact, who has the same phone at every client, and a published critical incident.
-func (d *door) newTenant(name string, contact models.Contact, opened models.Opened) (te tenant) {
+func (d *door) newTenant(name string, contact models.Contact, opened incident.Opened) (te tenant) {
 	d.Helper()
 	var err error
 	te.client, err = d.store.CreateClient(d.Context(), models.Client{LegalName: name, TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, uuid.NewString(), "")
@@ -153,22 +155,22 @@ func (d *door) newTenant(name string, contact models.Contact, opened models.Open
 var analyst = models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
 
 // publish opens a critical incident of a client and publishes it.
-func (d *door) publish(client uuid.UUID, opened models.Opened) (i models.Incident) {
+func (d *door) publish(client uuid.UUID, opened incident.Opened) (i incident.Incident) {
 	d.Helper()
 	opened.Severity = models.SeverityCritical
 	d.ok(d.store.ForClient(d.Context(), store.SOC, client, func(tx *store.Tx) (err error) {
 		i, err = tx.OpenIncident(opened, analyst, noon, uuid.NewString(), "f")
 		return err
 	}))
-	d.record(&i, analyst, &models.Published{Expedited: true})
+	d.record(&i, analyst, &incident.Published{Expedited: true})
 	return i
 }
 
-func (d *door) record(i *models.Incident, by models.Actor, data models.EventData) {
+func (d *door) record(i *incident.Incident, by models.Actor, data incident.EventData) {
 	d.Helper()
-	event := models.NewEvent(*i, noon, by, data)
+	event := incident.NewEvent(*i, noon, by, data)
 	d.ok(i.Apply(event))
-	d.ledger(i.ClientID, func(tx *store.Tx) error { return tx.Record(i.Reference, []models.Event{event}) })
+	d.ledger(i.ClientID, func(tx *store.Tx) error { return tx.Record(i.Reference, []incident.Event{event}) })
 }
 
 func (d *door) ledger(client uuid.UUID, fn func(*store.Tx) error) {
@@ -176,7 +178,7 @@ func (d *door) ledger(client uuid.UUID, fn func(*store.Tx) error) {
 	d.ok(d.store.ForClient(d.Context(), store.Worker, client, fn))
 }
 
-func (d *door) intend(e models.Effect) (row store.LedgerRow) {
+func (d *door) intend(e notify.Effect) (row store.LedgerRow) {
 	d.Helper()
 	d.ledger(e.ClientID, func(tx *store.Tx) (err error) {
 		row, err = tx.Intend(e, d.now)
@@ -188,21 +190,21 @@ func (d *door) intend(e models.Effect) (row store.LedgerRow) {
 // calls puts a call of a round to a tenant's contact on the ledger.
 func (d *door) calls(te tenant, round int) store.LedgerRow {
 	d.Helper()
-	return d.intend(models.CallEffect(te.incident.Reference, te.client.ID, 1, round, 1, te.contact.ID))
+	return d.intend(notify.CallEffect(te.incident.Reference, te.client.ID, 1, round, 1, te.contact.ID))
 }
 
 // sends puts a message to a tenant's contact on the ledger; the vendor has taken it.
 func (d *door) sends(te tenant, ch models.Channel, occurrence int) store.LedgerRow {
 	d.Helper()
-	row := d.intend(models.MessageEffect(te.incident.Reference, te.client.ID, noticeTo(te, ch, occurrence)))
+	row := d.intend(notify.MessageEffect(te.incident.Reference, te.client.ID, noticeTo(te, ch, occurrence)))
 	if ch == models.ChannelSMS {
 		d.ledger(te.client.ID, func(tx *store.Tx) error { return tx.Accept(row.Key, "twilio", textID(row), d.now) })
 	}
 	return row
 }
 
-func noticeTo(te tenant, ch models.Channel, occurrence int) models.Notification {
-	return models.Notification{Purpose: models.PurposeReminder, Revision: 1, Occurrence: occurrence, Contact: te.contact.ID, Channel: ch}
+func noticeTo(te tenant, ch models.Channel, occurrence int) notify.Notification {
+	return notify.Notification{Purpose: notify.PurposeReminder, Revision: 1, Occurrence: occurrence, Contact: te.contact.ID, Channel: ch}
 }
 
 // textID is Twilio's id of a text message of ours.
@@ -219,7 +221,7 @@ func (d *door) row(of store.LedgerRow) (row store.LedgerRow) {
 }
 
 // deliveries reads the ledger as people see it.
-func (d *door) deliveries() (all []models.Delivery) {
+func (d *door) deliveries() (all []notify.Delivery) {
 	d.Helper()
 	d.ledger(d.client.ID, func(tx *store.Tx) (err error) {
 		all, err = tx.Deliveries(d.incident.Reference, store.Cursor{}, 1000)

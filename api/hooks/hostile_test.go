@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // hostile is what attackers write where we keep text, and send us.
@@ -44,9 +45,9 @@ func spelled(r models.Reference) string {
 func TestNothingConfidentialIsSaidOrTexted(t *testing.T) {
 	d := newDoor(t)
 	script := func(text string) map[string]string {
-		te := d.newTenant(text, models.Contact{Name: text, Role: text, Language: text}, models.Opened{Title: text})
+		te := d.newTenant(text, models.Contact{Name: text, Role: text, Language: text}, incident.Opened{Title: text})
 		drill := te
-		drill.incident = d.publish(te.client.ID, models.Opened{Title: text, Exercise: models.ExerciseOrdinary})
+		drill.incident = d.publish(te.client.ID, incident.Opened{Title: text, Exercise: models.ExerciseOrdinary})
 		return plainly(d.script(te, drill), te, drill)
 	}
 	calm := script("en")

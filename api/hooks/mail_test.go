@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -24,7 +26,7 @@ func event(row store.LedgerRow, id, kind string) string {
 
 // lostMail is what an incident is told of a mail that did not arrive.
 func lostMail(te tenant, row store.LedgerRow, reason string) told {
-	return fact(te.incident.Reference.WorkflowID(), "undelivered", models.Undelivered{
+	return fact(te.incident.Reference.WorkflowID(), "undelivered", notify.Undelivered{
 		Effect: row.Key, Notification: noticeTo(te, models.ChannelEmail, row.Occurrence), Reason: reason,
 	})
 }
@@ -99,7 +101,7 @@ func TestAMailServersWordsAreKeptWithoutAddresses(t *testing.T) {
 
 func TestABatchMixesClientsAndStrangers(t *testing.T) {
 	d := newDoor(t)
-	other := d.newTenant("Other", models.Contact{}, models.Opened{Title: title})
+	other := d.newTenant("Other", models.Contact{}, incident.Opened{Title: title})
 	foreign := d.sends(other, models.ChannelEmail, 1)
 	stranger := func(delivery, client string) string {
 		return fmt.Sprintf(`{"event":"bounce","sg_event_id":"s%s%s","timestamp":1773889800,"mdr_delivery_id":%q,"mdr_client_id":%q}`, delivery, client, delivery, client)
@@ -130,7 +132,7 @@ func TestABatchMixesClientsAndStrangers(t *testing.T) {
 func TestABounceOfACheckIsTheLedgersAlone(t *testing.T) {
 	d := newDoor(t)
 	for n, ch := range []models.Channel{models.ChannelEmail, models.ChannelSMS} {
-		check := d.intend(models.ChannelCheckEffect(d.client.ID, models.PurposeTest, d.contact.ID, ch, fmt.Sprint(n)))
+		check := d.intend(notify.ChannelCheckEffect(d.client.ID, notify.PurposeTest, d.contact.ID, ch, fmt.Sprint(n)))
 		want := "bounce"
 		if ch == models.ChannelEmail {
 			d.says(d.events(event(check, "1", "bounce")), http.StatusNoContent)

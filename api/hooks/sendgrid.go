@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -116,10 +117,10 @@ func lost(state string) bool {
 	return false
 }
 
-func undelivered(row store.LedgerRow) models.Undelivered {
-	n := models.Notification{Purpose: row.Purpose, Revision: row.Revision, Occurrence: row.Occurrence, Contact: row.Contact, Channel: models.ChannelEmail}
-	if row.Kind == models.EffectText {
+func undelivered(row store.LedgerRow) notify.Undelivered {
+	n := notify.Notification{Purpose: row.Purpose, Revision: row.Revision, Occurrence: row.Occurrence, Contact: row.Contact, Channel: models.ChannelEmail}
+	if row.Kind == notify.EffectText {
 		n.Channel = models.ChannelSMS
 	}
-	return models.Undelivered{Effect: row.Key, Notification: n, Reason: row.VendorState}
+	return notify.Undelivered{Effect: row.Key, Notification: n, Reason: row.VendorState}
 }

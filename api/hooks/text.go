@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
@@ -111,7 +112,7 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 
 // acknowledge tells the incident that a contact answered.
 func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (answer string, err error) {
-	told, err := h.signal(ctx, row.Incident.WorkflowID(), models.SignalTextReply, models.TextReply{Effect: row.Key, Contact: row.Contact})
+	told, err := h.signal(ctx, row.Incident.WorkflowID(), models.SignalTextReply, notify.TextReply{Effect: row.Key, Contact: row.Contact})
 	if err != nil {
 		return "", err
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -64,7 +66,7 @@ func TestTextStatusInEveryOrder(t *testing.T) {
 			d.tells()
 			continue
 		}
-		d.tells(fact(d.incident.Reference.WorkflowID(), "undelivered", models.Undelivered{
+		d.tells(fact(d.incident.Reference.WorkflowID(), "undelivered", notify.Undelivered{
 			Effect: text.Key, Notification: noticeTo(d.tenant, models.ChannelSMS, 10+n), Reason: "undelivered",
 		}))
 		d.says(d.texted(text, textID(text), "delivered", ""), http.StatusNoContent)
@@ -77,7 +79,7 @@ func TestTheCarriersErrorCodeIsKept(t *testing.T) {
 	d := newDoor(t)
 	d.says(d.texted(d.text, textID(d.text), "failed", "30007"), http.StatusNoContent)
 	for _, delivery := range d.deliveries() {
-		if delivery.Kind == models.EffectText && (len(delivery.States) != 1 || delivery.States[0].State != "failed" || delivery.States[0].Detail != "30007") {
+		if delivery.Kind == notify.EffectText && (len(delivery.States) != 1 || delivery.States[0].State != "failed" || delivery.States[0].Detail != "30007") {
 			t.Errorf("got %+v", delivery.States)
 		}
 	}
@@ -88,9 +90,9 @@ func TestTextStatusOfAnotherMessageSaysNothing(t *testing.T) {
 	d.says(d.texted(d.text, "SM"+strings.Repeat("f", 32), "failed", ""), http.StatusNoContent)
 	d.state(d.text, "")
 	d.tells()
-	early := d.intend(models.MessageEffect(d.incident.Reference, d.client.ID, noticeTo(d.tenant, models.ChannelSMS, 2)))
+	early := d.intend(notify.MessageEffect(d.incident.Reference, d.client.ID, noticeTo(d.tenant, models.ChannelSMS, 2)))
 	d.says(d.texted(early, textID(early), "sent", ""), http.StatusNoContent) // the answer to our order was lost
-	if row := d.row(early); row.State != models.EffectAccepted || row.VendorID != textID(early) || row.VendorState != "sent" {
+	if row := d.row(early); row.State != notify.EffectAccepted || row.VendorID != textID(early) || row.VendorState != "sent" {
 		t.Errorf("got %+v", row)
 	}
 }
@@ -111,7 +113,7 @@ func TestTextStatusThatCannotBeToldIsTakenAgain(t *testing.T) {
 
 // replied is what an incident is told of a contact who answered.
 func replied(te tenant, row store.LedgerRow) told {
-	return fact(te.incident.Reference.WorkflowID(), "text-reply", models.TextReply{Effect: row.Key, Contact: te.contact.ID})
+	return fact(te.incident.Reference.WorkflowID(), "text-reply", notify.TextReply{Effect: row.Key, Contact: te.contact.ID})
 }
 
 // acknowledged checks whether the ledger has an acknowledgement of an effect.
@@ -153,7 +155,7 @@ func TestTheCodeAcknowledges(t *testing.T) {
 
 func TestTheCodeIsWorthNothing(t *testing.T) {
 	d := newDoor(t)
-	call, check := d.calls(d.tenant, 2), d.intend(models.ChannelCheckEffect(d.client.ID, models.PurposeCode, d.contact.ID, models.ChannelSMS, "1"))
+	call, check := d.calls(d.tenant, 2), d.intend(notify.ChannelCheckEffect(d.client.ID, notify.PurposeCode, d.contact.ID, models.ChannelSMS, "1"))
 	d.silent(d.replies(another, d.text.Code()))
 	d.says(d.replies(phone, d.text.Code()+"7"), http.StatusOK, "not recognise")
 	for name, body := range map[string]string{
@@ -190,8 +192,8 @@ func TestHelpIsGivenOnceForEachMessageOfOurs(t *testing.T) {
 
 func TestTheCodePicksTheIncident(t *testing.T) {
 	d := newDoor(t)
-	second, other := d.tenant, d.newTenant("Other", models.Contact{Language: "de"}, models.Opened{Title: title})
-	second.incident = d.publish(d.client.ID, models.Opened{Title: "another one"})
+	second, other := d.tenant, d.newTenant("Other", models.Contact{Language: "de"}, incident.Opened{Title: title})
+	second.incident = d.publish(d.client.ID, incident.Opened{Title: "another one"})
 	d.now = d.now.Add(time.Minute)
 	later, foreign := d.sends(second, models.ChannelSMS, 1), d.sends(other, models.ChannelSMS, 1)
 

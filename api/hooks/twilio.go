@@ -11,6 +11,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
@@ -101,11 +103,11 @@ func (h *Hooks) speaking(then func(*gin.Context, call)) gin.HandlerFunc {
 
 // voice answers what to say once a human, or a machine, has picked up.
 func (h *Hooks) voice(c *gin.Context, k call) {
-	if k.row.Purpose == models.PurposeCode {
+	if k.row.Purpose == notify.PurposeCode {
 		h.spell(c, k)
 		return
 	}
-	if k.row.Purpose == models.PurposeApproval {
+	if k.row.Purpose == notify.PurposeApproval {
 		h.approval(c, k, 1, 1, "")
 		return
 	}
@@ -114,7 +116,7 @@ func (h *Hooks) voice(c *gin.Context, k call) {
 
 // pickedUp is what a call is about and whom it reaches.
 type pickedUp struct {
-	incident models.Incident
+	incident incident.Incident
 	contact  models.Contact
 	secret   uuid.UUID // of the client, for the caller code
 }
@@ -198,9 +200,9 @@ func (h *Hooks) say(c *gin.Context, k call, name string) {
 func (h *Hooks) key(c *gin.Context, k call) {
 	n, _ := strconv.Atoi(c.Query("n")) // signed, so ours; absent is zero
 	switch d := k.report.Digits; {
-	case k.row.Purpose == models.PurposeCode: // such a call asks for no key
+	case k.row.Purpose == notify.PurposeCode: // such a call asks for no key
 		h.say(c, k, "goodbye")
-	case k.row.Purpose == models.PurposeApproval:
+	case k.row.Purpose == notify.PurposeApproval:
 		h.approvalKey(c, k)
 	case d == "1" || d == "3":
 		h.pressed(c, k, d, n)
@@ -214,7 +216,7 @@ func (h *Hooks) key(c *gin.Context, k call) {
 }
 
 func (h *Hooks) pressed(c *gin.Context, k call, digit string, n int) {
-	press := models.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: digit}
+	press := notify.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: digit}
 	told, err := h.signal(c.Request.Context(), k.row.Workflow, models.SignalKeyPress, press)
 	if err == nil && !told { // the round is over; the incident itself takes the key
 		told, err = h.signal(c.Request.Context(), k.row.Incident.WorkflowID(), models.SignalKeyPress, press)
@@ -245,7 +247,7 @@ func (h *Hooks) machine(c *gin.Context) {
 		return
 	}
 	if k.mine && m.Machine() {
-		fact := models.CallProgress{Effect: k.row.Key, CallID: m.CallID, Machine: true}
+		fact := notify.CallProgress{Effect: k.row.Key, CallID: m.CallID, Machine: true}
 		if _, err := h.signal(c.Request.Context(), k.row.Workflow, models.SignalCallProgress, fact); err != nil {
 			h.fail(c, "machine", err)
 			return
@@ -266,7 +268,7 @@ func (h *Hooks) status(c *gin.Context) {
 		return
 	}
 	if k.report.Status.IsFinal() {
-		fact := models.CallProgress{Effect: k.row.Key, CallID: k.report.CallID, Status: k.report.Status, Sequence: k.report.Sequence}
+		fact := notify.CallProgress{Effect: k.row.Key, CallID: k.report.CallID, Status: k.report.Status, Sequence: k.report.Sequence}
 		if _, err := h.signal(ctx, k.row.Workflow, models.SignalCallProgress, fact); err != nil {
 			h.fail(c, "status", err)
 			return

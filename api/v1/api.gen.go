@@ -26,6 +26,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/api/problem"
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -51,7 +54,7 @@ func (e ReceivedAlertOutcome) Valid() bool {
 }
 
 // Acknowledge Example: {"revision":1}
-type Acknowledge = models.Acknowledge
+type Acknowledge = incident.Acknowledge
 
 // Actor Who did something; `people` of the answer says who that is.
 type Actor = models.Actor
@@ -74,28 +77,28 @@ type AlertSource = models.AlertSource
 type AlertState = models.AlertState
 
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
-type AnswerQuestion = models.AnswerQuestion
+type AnswerQuestion = incident.AnswerQuestion
 
 // Approval What the present wish for an endpoint needs: the ruling and, if that says so, the word of one or two persons of the client.
-type Approval = models.Approval
+type Approval = incident.Approval
 
 // Approve Example: {"approval":"a1"}
-type Approve = models.Approve
+type Approve = incident.Approve
 
 // AskQuestion Example: {"answers":["yes","no"],"deadline":"2026-03-03T08:15:00Z","text":"Was this sign-in you?"}
-type AskQuestion = models.AskQuestion
+type AskQuestion = incident.AskQuestion
 
 // Assess Example: {"severity":"critical","summary":"An administrator's credentials were taken and used.","techniques":["T1003.001"],"timeline":[{"at":"2026-03-02T08:15:00Z","text":"First sign-in from an unknown network"}]}
-type Assess = models.Assess
+type Assess = incident.Assess
 
 // Assessment defines model for Assessment.
-type Assessment = models.Assessment
+type Assessment = incident.Assessment
 
 // AssetClass defines model for AssetClass.
 type AssetClass = models.AssetClass
 
 // AssetSelector Devices by host name, class or tag; exactly one of them.
-type AssetSelector = models.AssetSelector
+type AssetSelector = authority.AssetSelector
 
 // AssetSelectors Devices on which two different persons of the client must agree.
 type AssetSelectors = []AssetSelector
@@ -114,7 +117,7 @@ type AuditLog struct {
 // AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
 // some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
 // the ruling says so.
-type AuthorityRule = models.Rule
+type AuthorityRule = authority.Rule
 
 // AuthorityRules defines model for AuthorityRules.
 type AuthorityRules = []AuthorityRule
@@ -209,13 +212,13 @@ type ClockTime = models.ClockTime
 // CommandResult What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
-type CommandResult = models.CommandResult
+type CommandResult = incident.CommandResult
 
 // Comment Example: {"text":"Was this sign-in you?"}
-type Comment = models.Comment
+type Comment = incident.Comment
 
 // CompleteTask Example: {"task":"t1"}
-type CompleteTask = models.CompleteTask
+type CompleteTask = incident.CompleteTask
 
 // ConfirmChannel Example: {"channel":"sms","code":"012345"}
 type ConfirmChannel struct {
@@ -226,10 +229,10 @@ type ConfirmChannel struct {
 }
 
 // ConfirmClosure Example: {"reason":"The server is retired next week."}
-type ConfirmClosure = models.ConfirmClosure
+type ConfirmClosure = incident.ConfirmClosure
 
 // Consent One person's word.
-type Consent = models.Consent
+type Consent = incident.Consent
 
 // Contact A person of the client to notify.
 type Contact = models.Contact
@@ -251,7 +254,7 @@ type ContactList struct {
 }
 
 // Containment defines model for Containment.
-type Containment = models.Containment
+type Containment = incident.Containment
 
 // Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 //
@@ -259,7 +262,7 @@ type Containment = models.Containment
 type Contract = models.Contract
 
 // Delivery One mail, text, call, isolation or release, and what became of it. A test or a code is about no incident.
-type Delivery = models.Delivery
+type Delivery = notify.Delivery
 
 // DeliveryList defines model for DeliveryList.
 type DeliveryList struct {
@@ -272,25 +275,25 @@ type DeliveryList struct {
 }
 
 // DeliveryState defines model for DeliveryState.
-type DeliveryState = models.DeliveryState
+type DeliveryState = notify.DeliveryState
 
 // Deny Example: {"approval":"a1","reason":"Payroll runs on it until noon."}
-type Deny = models.Deny
+type Deny = incident.Deny
 
 // Desired defines model for Desired.
 type Desired = models.Desired
 
 // Dismiss Example: {"reason":"A planned test of the client."}
-type Dismiss = models.Dismiss
+type Dismiss = incident.Dismiss
 
 // DrillChannel defines model for DrillChannel.
-type DrillChannel = models.DrillChannel
+type DrillChannel = incident.DrillChannel
 
 // DrillContact defines model for DrillContact.
-type DrillContact = models.DrillContact
+type DrillContact = incident.DrillContact
 
 // DrillReport defines model for DrillReport.
-type DrillReport = models.DrillReport
+type DrillReport = incident.DrillReport
 
 // DryRun Example: {"action":"isolated","at":"2026-11-29T03:00","class":"domain_controller","hostname":"dc-01.client.example"}
 type DryRun struct {
@@ -363,10 +366,10 @@ type EDRProductList struct {
 type EDRStatus = models.EDRStatus
 
 // Endpoint defines model for Endpoint.
-type Endpoint = models.Endpoint
+type Endpoint = incident.Endpoint
 
 // Event One change of an incident.
-type Event = models.Event
+type Event = incident.Event
 
 // EventList defines model for EventList.
 type EventList struct {
@@ -385,13 +388,13 @@ type EventList struct {
 type Exercise = models.Exercise
 
 // Expedite Example: {}
-type Expedite = models.Expedite
+type Expedite = incident.Expedite
 
 // ExtendIsolation Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type ExtendIsolation = models.ExtendIsolation
+type ExtendIsolation = incident.ExtendIsolation
 
 // GiveFeedback Example: {"comment":"Reached within minutes.","rating":5}
-type GiveFeedback = models.GiveFeedback
+type GiveFeedback = incident.GiveFeedback
 
 // GoLive defines model for GoLive.
 type GoLive = desk.GoLive
@@ -418,7 +421,7 @@ type Hostname = string
 type Hours = models.Hours
 
 // Incident defines model for Incident.
-type Incident = models.Incident
+type Incident = incident.Incident
 
 // IncidentList defines model for IncidentList.
 type IncidentList struct {
@@ -432,7 +435,7 @@ type IncidentList struct {
 type IncidentRow = store.IncidentRow
 
 // IncidentView defines model for IncidentView.
-type IncidentView = models.View
+type IncidentView = incident.View
 
 // Indicator An indicator of compromise. Its value is written by attackers.
 //
@@ -443,13 +446,13 @@ type Indicator = models.Indicator
 type Indicators = []Indicator
 
 // Isolate Example: {"hostname":"dc01.client.example","reason":"Credentials are being taken from it."}
-type Isolate = models.Isolate
+type Isolate = incident.Isolate
 
 // IsolationSwitch Whether the client's devices may be isolated at present, and who said so. Of a client, present only while it is paused.
 type IsolationSwitch = models.IsolationSwitch
 
 // KeepIsolated Example: {"endpoint":"e1","reason":"The host waits for forensics."}
-type KeepIsolated = models.KeepIsolated
+type KeepIsolated = incident.KeepIsolated
 
 // Line defines model for Line.
 type Line = string
@@ -567,7 +570,7 @@ type Person = models.Person
 type PersonMark = string
 
 // Phase defines model for Phase.
-type Phase = models.Phase
+type Phase = incident.Phase
 
 // PlannedRecipient defines model for PlannedRecipient.
 type PlannedRecipient = desk.PlannedRecipient
@@ -584,10 +587,10 @@ type Preview = desk.Preview
 type Problem = problem.Problem
 
 // Publish Example: {}
-type Publish = models.Publish
+type Publish = incident.Publish
 
 // Question Something the SOC asked the client.
-type Question = models.Question
+type Question = incident.Question
 
 // Reached Who of the client was reached first, how and when.
 type Reached = desk.Reached
@@ -602,25 +605,25 @@ type ReceivedAlert struct {
 type ReceivedAlertOutcome string
 
 // Recommend Example: {"text":"Reset the passwords of the affected administrators."}
-type Recommend = models.Recommend
+type Recommend = incident.Recommend
 
 // RecommendResponseTeam Example: {"criteria":"Domain administrator access is confirmed.","engage":true}
-type RecommendResponseTeam = models.RecommendResponseTeam
+type RecommendResponseTeam = incident.RecommendResponseTeam
 
 // Recommendation defines model for Recommendation.
-type Recommendation = models.Recommendation
+type Recommendation = incident.Recommendation
 
 // Reference Example: SI-1042-0007
 type Reference = models.Reference
 
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
-type Release = models.Release
+type Release = incident.Release
 
 // RequestClosure Example: {"note":"All affected accounts were reset.","outcome":"resolved"}
-type RequestClosure = models.RequestClosure
+type RequestClosure = incident.RequestClosure
 
 // ResponseAuthority One version of a client's response authority. It never changes; what no rule matches is asked.
-type ResponseAuthority = models.Authority
+type ResponseAuthority = authority.Authority
 
 // ResponseAuthorityList defines model for ResponseAuthorityList.
 type ResponseAuthorityList struct {
@@ -638,20 +641,20 @@ type ResponseAuthorityList struct {
 }
 
 // ResponseAuthorityView defines model for ResponseAuthorityView.
-type ResponseAuthorityView = models.AuthorityView
+type ResponseAuthorityView = authority.AuthorityView
 
 // ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
 // contact was tried and nobody answered.
-type ResponseDecision = models.Decision
+type ResponseDecision = authority.Decision
 
 // ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
-type ResponseTeamRecommendation = models.ResponseTeamRecommendation
+type ResponseTeamRecommendation = incident.ResponseTeamRecommendation
 
 // Revise Example: {"change":"A second mailbox was affected.","material":true}
-type Revise = models.Revise
+type Revise = incident.Revise
 
 // Revision One immutable edition of an incident's report.
-type Revision = models.Revision
+type Revision = incident.Revision
 
 // RevisionList defines model for RevisionList.
 type RevisionList struct {
@@ -667,15 +670,15 @@ type RevisionList struct {
 }
 
 // RevisionView defines model for RevisionView.
-type RevisionView = models.RevisionView
+type RevisionView = incident.RevisionView
 
 // Ruling defines model for Ruling.
-type Ruling = models.Ruling
+type Ruling = authority.Ruling
 
 // SettleRecommendation Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
-type SettleRecommendation = models.SettleRecommendation
+type SettleRecommendation = incident.SettleRecommendation
 
 // Severity defines model for Severity.
 type Severity = models.Severity
@@ -698,7 +701,7 @@ type SwitchReason struct {
 type Tag = string
 
 // Task Something a person of the SOC has to do.
-type Task = models.Task
+type Task = incident.Task
 
 // TechniqueID An ATT&CK technique id.
 //
@@ -722,19 +725,19 @@ type Text = string
 type Time = time.Time
 
 // TimelineEntry defines model for TimelineEntry.
-type TimelineEntry = models.TimelineEntry
+type TimelineEntry = incident.TimelineEntry
 
 // Title Not blank.
 type Title = string
 
 // Turn defines model for Turn.
-type Turn = models.Turn
+type Turn = incident.Turn
 
 // UUID Example: 018f6a5e-0000-7000-8000-000000000001
 type UUID = openapi_types.UUID
 
 // Verify Example: {"gone":true,"note":"No activity since the reset."}
-type Verify = models.Verify
+type Verify = incident.Verify
 
 // VerifyChannel Example: {"channel":"sms"}
 type VerifyChannel struct {
@@ -746,7 +749,7 @@ type VerifyChannel struct {
 type Window = models.Window
 
 // WithdrawClosure Example: {"reason":"The account was used again."}
-type WithdrawClosure = models.WithdrawClosure
+type WithdrawClosure = incident.WithdrawClosure
 
 // AlertID defines model for AlertID.
 type AlertID = openapi_types.UUID
@@ -10208,346 +10211,348 @@ func (sh *strictHandler) WithdrawClosure(ctx *gin.Context, reference Reference, 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Ldxu5lT/4VbDc/x67uymZethtS2fPjCKrE2863R5JPT4nLf8lkAWSCIsAG0CJZhztZ9+DewEUqgiS",
-	"VRJly9nJmUlkqQqFx8V939/93BnI6UwKJozuHH3ujBnNmIIff5YDargU9ueM6YHiM/xn58OYKUbM2P4/",
-	"FyMyoIL0GVGMZrudbkcPxmxK7WtT+ulnJkZm3Dna7/W6HbOYsc5RRxvFxahzd3fX7cyoolNm3DdPcqbM",
-	"u7fLn7wcM0LtH59pwuEr3P56Rs240+0IOrXj8qzT7Sj2R8EVyzpHRhUsns1Qqik1naNOUcCT0ewOXtmZ",
-	"GMOUHfV//97beUN3hh8/v757vhP+cXj33eeDu/Lfe/t3/6uzvKhu5zTnTJhfimmfqfRSBvDEM00EPLRi",
-	"PfjHtWv6X4oNO0ed//NFeYwv8K/6hZsAzEgKQwcrd3aAf/4m9rZQWq7Y1RvBPpkbIodAm1ToOVOkz4ZS",
-	"sWP4Vc61IX024kITagg3mmhDlSFzbsaysL8Jy/+jYGpRrn+A311H3VMu/L/3qks+2fk73flnb+fN9f+9",
-	"8/GH9MLeZWw6k4aJweKvbLG8wNOx1EyQ/gJWMqB5zlQXftZ0yshQKsJumVoQxWaMGr8L8Ed7bkzD2tgn",
-	"Op3l9tuvh3uH7PDlcGfAGN05fPXjcIe+6R/s7GW9QW94yF7R3p7fDGQL5W5Ek92xs11HGtE27e2/XrdN",
-	"/8fO/7tqd37mU26WN+Uvck6mVCwIE0ZxBqc6ldock5c9Mh8zQXI2NEQWK881h4Fr8+XTYloeKv5rL0yL",
-	"C8NG7mKdsyFTTAxYmiK5GPAMb7ryT664YOHv977v5VyAsyqmZ1JoVjLWU8WosaNari8ME7CjdDbLObL6",
-	"F//QyO+bfnDA+C3LYHD86AquTbgmgs13O3ddnMpfhZyLrzGROdVkYj9+TG5kYQZyym6IpgttycWMmSJU",
-	"LJxYG1MxYhlM+q0UbGvTPZXTKRXZOdNFvnK6A3wIJjygSnGWIR3fdTvvleznbLpmQjN84od2E/PjrpiS",
-	"YyNkSHnOsmOiGSvZqhxaXmoKTQYyszexL2+B1iOV4pwZtdg5GZqUXPzAzZi87B10CbUPkLG/25oNpMg0",
-	"MZJQPSF0RLnYTV/Zg1cb76xd2n8VrNjiPWh1ntyygoFUGctIVijazxcEzpnnudWi/lFkI7u5c2oGY9je",
-	"iImwW/vhXfJhTA2ONCw0y+xjVgWz1KyvhH0JniQ37qvXiv2DDQzLbrog62DcG3ee1zxzQpNrLzWpyLqE",
-	"C3LTX9hXxrD1LNu9EsD23MqBswzsdcpZNoILQrOM21XT/L2SM6YMtwxoSHPNIuHzuaPYLdewO3tWC4ye",
-	"jf+2rHnywZj4v3sZp9hMKmN/XJAxvWWWMIFCAl3s9eA/EWn0kuzc/Ur27W51up1POyO54345lRnL9W68",
-	"3uiBHT61k7BTBr5+1BlxMy76uwM5fQFnOeSK7UwzVf7rBQ4JXz4ZmJRa82EsScYzouWUAVc6JjczJmc5",
-	"q+s5jodJYpA27Pqr28qz5fF/HRJKCm1VCansiNQrg+4W3rh/Ht0cE9rXlqisqgGqxUIbNt2tanuvDpfE",
-	"d7ejJB56rAq8SjyneQbPMWGP6PeOloNOt4PKsr3w8MHOx8oHX6fUhVKA/o6Dfmx4tgZ0vO2dKggk+3bl",
-	"JNyKGurvfgeu8QDXvfLbb+/edoD9GMrzpS0/eJ06nSEXGRcjN3z0wsuEzdbtjKU2VmdBmjJsqhu9NqWf",
-	"3uHDe9HfqVJ0Yf/cfG2eHbZQh+xLmeXtEuXQutfelU/edTtyMCiUYtk13fi9Sz6FT81K4Vy/ywvCDRnI",
-	"Is+IkNYSIcLaTTnXluO76wVqq3+udrvSW6uc+tNiktraCtwsNj1/4Z+z78hCoaK77g0g+Qt81L5kqGn4",
-	"DjxpmTAbjAW3omnjason7XvcLLGZ/eSGFbPMKsIt9uuWqbRE2uuC9JaCkalUsR2G6iNyStgOYo8XDnS9",
-	"TREzLzCmy+sfM0Pc4sr19XsQnW+VhKu0UtmIco3+0BryTGBx2+aZP3Od4JuB24QfNlJVlfXsp1iPYJ82",
-	"82L7zNLhwKBL2+TXcBHui5dnitHcWIrqdsaFMJYau3j0Cl1t3c4ol32aXwcmF04flZya8Nt7Wafu1Wd0",
-	"4Qlmuyd14S+4X6Rg8063k3MxYVltuq9azBaG3eZkQU36L6vwuovcVFVFBatz1BGy0+38EUbo/LHXWdJd",
-	"/cObGNcnoJM/ounUlKOqm2S9ihOG6frvN7y71T3Z5m7PZkre0jwlBSmo6mSmGMo7rsfANqkgTGQzyYUh",
-	"grFMH6F2X+TWGkeLZIjqLSi7WqL/ay5VZlVXy4OtajqXZMaUlkJ7FRmv0LJGTGGW7HooN57YxYwKe2Jg",
-	"BqUdUXJomDgmPTIf85xZET6n3OigL8+KvjcwK1IgYYq477QQUBkTnGWbLVVh99y+wD7NkHzqS/lF9mW2",
-	"cGYFy6wVaHnWbumX60uZM9wOHEW7iVYH+knJKVqmUhCBo06pH7lLLAfM7TZZs9MutzTtgzvZiqcdxzKj",
-	"C3KYkuojfstEY+kQbUWsmi6Lh5GiwnnNltc/lvPlhb9DN5N70dKks9Nr2txeUjlZUsOTppIVWtdUT5I7",
-	"/8GpkFvaWLyBG/VtfCqpwbgRys1syJ88F9k6Z2rlq6CBmXVoiuVHvO4BTDwM02Zvtisi9eT+8lHbNSyY",
-	"7nStnPxoORLNci7slPd7+692egc7vYPL3uujvZdHvd7fLTsBxavzgWr0PWk+EjtckIUs/mOVZNWrYoO5",
-	"nDPQw/UxEVYUwK80oWJB7IfA7d6EMfxs57yeK3Q7BZgd7u9GFewuXnB9hicYlSBveiSzkouOXaj0XtfR",
-	"NNBXL1P6KrwYzbMhoUVUsVVi00zrNnRW2qydgeKGD4Ax6GI6pcr+8kQQmlmpqo2yBvwzTQaKWS2a01yT",
-	"OQSt6YQJsNg8P46tzd87l3u93sFur7cHm8OnDA/0988dOKZAyPspQv6JK20CFQ+t+KOCFALiDUQwM5dq",
-	"0rn7eAeMIV7s3hKxa81MgtZPhkPw44LPTnfJlPK8Lz8x3SUZu+UDph9E5ynHzD09J/fyMPizbOS3uref",
-	"YKwYSs0mHwk00FCvuHQvnAmjFg32N3gt1g9qH2rqocabtfW7OvWBknX3dRUZPwmS/MLklTB8QClDlxHY",
-	"NlxP7O9mUjMIcIEcLM2VJ0Wgm7J5asLGe6LcpoeN+diCiKfoAtkqIZvTnKLg8R4Ly5a18R4YzdQt5Dpk",
-	"ckq5uB5IYZTMc7Sq4xP5sZk7o/zmtldywXLm40Zrb2WVEt+ipCD9BRlbtUTQKeuSgZ0iGNB0dEzYJzow",
-	"+QKNarCip85oXSu3Bn5v1zrmyh1x8YRNb/xFavPeZYpYkqQbrZFLOmrDL8utfKwzSghzfw5SkDkENs1c",
-	"kowPIW5h0k4MMi20IXSkGGss6asL3OwQPSkybpA9LLlgm3sk+oumEZ3+4hqTYJa0nWpEhGsIm4A6VeOO",
-	"aT//kLM80ytYsUvv6BJdDMaEanIzG0vBbrrkZiZzPli8sMNcD6W6sbfixqopQ86yF3qqb44xVirYPMRL",
-	"53ZQsPv5LRNdF0wds8HkShj/N0g3w4A9TECwfJdcsIFiBg6aCnL29pxQhVkVLIPFWxUJw9v2D5qZrp+9",
-	"nZmQZvdKxMSwcWMqLP9B0ThLGyvSRK1dFv4cEgxO3r9DH55fATflEWA8YsdtaZPQ8tqQ8aZIsZVOyBjS",
-	"2VtZJSKO3kYXJcG/+BwrQgszllaNJc7Zd8tE5iLqcKRL4T2u41vNjWb5cPOCU84VCN70rYSFzYjPJFyB",
-	"hkK3vPjbZIN21J/l6MHxnHJ2Xyeo48/4vMhZS5HrE3YyNuAZywjty8JY0qADvB3C22+WNqZ2G5k+JhRz",
-	"q1xKR0hm9A9gpBHyQnbJCVFFDgHIK6HllFUEeuQ2R24iFSZT5VqSscwzdFNTNwsyH0tdHQHJ1TKnTDJk",
-	"xIblOeiymHLkHPXON48sqSY8Bp5TrDuWt0zDYUDig7UgWpBIRbMoSeSgoQNnEPKO1mcW4K1/658HLaZI",
-	"ifh3AvJqCmOvZlWSP9OkX2gumNYE3j4mNJ+7TMRq4qpnbv55e8dxyAYszovWuuN5rW8y2O+8xe7Hpny5",
-	"94eN9t5SWJoLO4ocU11XRpuZO3Rj+klqRjWuAJvY9QQckUozxgocY6ssNWJFbThozME2M9FTyDI/lShi",
-	"a5q++23srVxK9P/4+TCVx2/5Arvlskh5uCC3HflVn42gtGQoXb2Jy6nQM0YnzmksBauJzRbTuKU5z64h",
-	"ENVMra2RBWxCtJrqiBtoI2N6shtt8UPpw46HNRJ0Rvs8D5d3ZQBWZsXAQPlOJkmfLSTkp8qcGhdxJYrl",
-	"jGr4l7uIuyu4uk7Gwawu7MQUkSqDzFKrV9mxXcYinPOATuFqYwHGcpwtEgRL3yjHmXABKptjGRTNW8yF",
-	"TIwZDPv0uFa8aYJeABI9jJ5dCcni6CxY8YE/ClasmPOEsZm2e4GbUpG9XtrL4TDnYkXgNc0vw6wrYsY+",
-	"mx6lEBlTc7pY7a2CzQVd181Oj+Ucx4epawJjkDldoFvLni+SkBRkLOeobWAmW30C9QiYI6Swc+W5uwVX",
-	"Dy2afzM2XLkYW2THp2jJxXYIm1KeW34gOSTdaFQq18nq9JTd0Nuf7ak1TRN8vVzL2vC5e2xDDsCvTuOR",
-	"GavkD1NimDZkyrSmI3bPUFidGbsppXT305BxW12t16iug/623g1VoCcZqJAOTIMkA3zOvoPVNy1yOli2",
-	"MS3l7O15y+xZfzevZ7TQmzNG3vnnL+bcDMZ2iJyKUUFHdel/8DIhYHM2ovl1QgVN+yVEqJlslhiNjpqN",
-	"ZS34lHOWX//T1fK0t7RDQWa0rHjQaG+6ddKKiAZPNsy+QhoNGZnPAt0eU4AR30LeeKuobHwVmMgwSPp6",
-	"Z29/52Dvstc7gv/7u11tTi1HmMLSwQ8WAqp7O7342ZL0DRPUXttOb2//4PDlqx9fv6H9QcaG9X9D+qrI",
-	"pILgsJxn9hgnrEquHSaqZ3fUOcOFkL9RUQzpwBT28MnFWeVYjzpnhd2DF39iKudiOTVhmYvQPP91CHHj",
-	"BvzkYzeVv6PYlAuQsCNpDcFj8jcpMrogRpKfFLc/9V4f9Xr233vwQ81uvCefas51YkZQXcCfTt+Twx9r",
-	"erllEJHRuZ+qkf34eb97cPd8pyyZ/fh5r/v67rvvk/p7lb3U89gM6edUTFKu4g3G7xflQzUV7uSXE4jI",
-	"JJyBTSqMf3ixssQ45mdNOFigntUSdRt52o6ZfRWfHn77kqnpE2B6EacCc/ABnOq/OROC/ptzqn9f/vP/",
-	"S34iBxPQfBMuITsgGPZ0UQUx6L0+OujVaqQqK3n+/Pfe3kdwAv1r//fezsHH745+7+289L86POr1vlte",
-	"3gqty09xm4pXpXg4bYfTUD0MfhIjj8nNkCttrjX74wbM7puchn86ZxkWC0MpGaj6XeIungH8FvsYJEou",
-	"WBUZAjBh7Nc6Rx3IWddjLDMaMTVTHPQx+IWbAHjc/OfhH2Vhceeo83K433812MvesNf0x+Fhr38w2M/2",
-	"WG/4hr7u/zh4tcykwuer9sV+unaxnNXnjdHCaM6fNyTglwva9GS82pZWRfRqNyy7uqp40tGsGtoJFeLa",
-	"MtU2SQeLiKpdtu/Dklyb7862zShpl2vYJdWTVpsDz3dMIr3cuKEekFoOQzTek3IBW90YMeRqGnnKGuta",
-	"/hXwoXVd4MFZhAnm0dp/5SMZy6EnzT+RjI+4cQ5Vn+lBdVnLWaluW4o7vLrbLDoHwcUHM0kKR7d7udSF",
-	"aomzQHW5HvBWI3CEsZ8nVqUmc8Ymu50EDAPVm4OhyUvoXm1KcpXFbZfotONSNbekYC696pmG+rFEVGOL",
-	"iU4nPvEKv7lRr4On/kbVBMWLP4YG2aC3nC6v1u4hzbuEzniXgEMaa5JA9hwTNp2ZhfPKqiJnS4mnmwgY",
-	"ck/slyEXpfGh663zXrieKf0R972WSWckEdLw4WL58N2VbGHDluxkddbBfZAcMI5Q852+PEziMrTxYMPT",
-	"10OprkMtRbLArflM27iFGzuEIcZUgfjZ2wzk0u1AJl+TMjrFprJETkjYtpB1B6Uj7tFjIkW+CIp0AEWC",
-	"qB3NMkzum1omC9GOB5beJZBTkhv1aOkaCH4AmY8tc54uyxxHjdsD+whla8LePsUoQhxNMXRo93T5LoYb",
-	"0AjXoln+O6wKInNNo/41kbwJpsEZwnB83RAMRLKs2MRI4JXz65bspzEvNXTwGLz0Lcv5LVOLbbj5/Fhf",
-	"ydGHC9qKv9Jt91Ie7RdcCRfe/AqwC0hajh0xS4QzqgynufO8UC4Ygni6lI7wM/waQd1qMeo3zfwi0Yy2",
-	"TIPeJdg21dKq6JAkn5V4Z66shlwA5KdlOExk4AbJ6EJ3yVxxY5ggVJMpzwQfjQ357fIUoUMZQrdxMcgL",
-	"zRHZLlKzt+cErmmhWXbtcmsCbfoTHyz6TGk2KCwTv6bZLdeyXqOSdJq0rmxlImuMfgRrLSdpF90gDRs3",
-	"5R4ZWPgmTtF9vTnTVFvmmoHFJQ0OKwS6UIvchRy3bpQoA/o43EUvCutpUeQEUyZATbeGIlT3QxqxkAEj",
-	"MJWdNWCzdnkHtIS4u/drzas/rMk8nWGV4HqtblAq+E0Gdo83zz7w6CN1DXYFDNpq5Id4J5oUMTwy+NmE",
-	"LRotacLxnoe7i1qLKxu3JNvxCSSsFB71qriUmu0wqJI4uaeyEEY72GJdwS2eFWomNXOZiAj62MX0u73N",
-	"ECoO3rWJX9jyDdEO5Q2n1sRHXRrwKSBwqjWsD640JNpZSVwo5kqMBlQMWM4ynyvVJbqw5izLXHEQliEx",
-	"BdnRis1yOoCqmobQcSXU5vrd1HWcJ/s3kYHu4HkMEAUCjQLB4MybEAiMvi5Z1dXTaMoRmDQkIGJ8Y9q8",
-	"Gs4z6YA3V1PiElrcffDiMBllM3Xgk8vBg/QVdU+Hw2ifwzQBuG646iUVR4RQuaz+2CMuXbksNQQ5d4rN",
-	"BHAQlo8ggNNqfsSWp414KB2MsQ7lW7J0qvT9gALOEkS05k4ThCklFbAswI2dY5DSygvvY8aL6nH1Aac2",
-	"yxTTmlklepk9pSXy/ei8pNmWpLh10Lm3TCzujzRUio7Oe7pQMs+JKgTUC3Pj4LOElGJ3e5hE3Yd4/WkJ",
-	"19QqAAC7tNVd1x7aLAgr1Fqy2Oa9Tzq2H3qbs+V6ytsh4QSyOCGOGTvboAp399UiOn5J29wlxfM8ih7W",
-	"yD0NKX/BxQBzITKF8OojKqoJJIf7uy91Z7PN3D6smDGapZQ+7ru+gCmHTLGsqZxLNUnXaqgVGSJQZo2q",
-	"rtcYrW1ZKk3PNMmpNg4n0eqLQZWUCLM/pKBGjaRpXYFcBi+VTzLAw3Ab0JBg4tPdOtWUZuOXphoPopiO",
-	"rbSOMlW2qUEZf0uD2Zm0m4ylhvb0Uqmcd1L7Wkq/N6393ZVT3Ta1nLMwRgJ+LgWY6WaC6PtLpn8Tj0a6",
-	"cLg0ceIgFOikzY2deKuaOKzBpEuGwwIYhwM3HUmALrl3aIt9YmrA9cYQzJl/7q7bGVJtBd3y5H4DZcju",
-	"GGRL+SphkmFDq/Y3V8WNfRp7Why8R2NDcUnIlj2AwvZURq1eG089La6NI++t3prFedEOMNLBAMRaWQmv",
-	"t7e3s//msndw1Ov5AkBLWUtgTGUnAvvnwU5vb9cpPv5Tdw/GH9gArhqCLcdEyHktq5l8cMYPFUQOh5qZ",
-	"JdgPK5nlgOYBYLd2ZxJlzDv4w375w6X/4cj/8Dz89N1/PP/7v37/Yefj0jPf/Ucyofme+E1eJGzCcILn",
-	"auCAzRLQy2D1Ug66qzH0rtFj4jMaEmnmvmx2W9ABbshrB/KY1s6WQDPWVOSubDRwKYlRiy6kTQbcH4xN",
-	"SeGKhhHIYwk+Yk0bnM0dCALkQTjnpNMBmMB5AApeggEspivde1O6IFM6YTHat/TJFTQP1dwCS65dwX8K",
-	"7OhgI9jR8vE9BPTDIXQlZCU4OahbTeUM9tfvPmAls4Yjlrwi7StcQUqJsda3RYrpIeyXm2ncN8LvRzec",
-	"eIpWzt6et84kUbIYjR1KmsctwDiZ/Q1EyDTBasEag/VBHQ2RXi9xluNkvtRwSbtTcp5dQDXhUXXkKQMr",
-	"7vTd24TVlCym2PmYLiMpvcXLzMOt9hjBT+AGmDEVJKpyxFwj7GIJGxHB3u4u6zrx1FyRR3pizeDz7HFu",
-	"UZ04e3sOlenn0CRtFXabi4tC9zlr2wLOWvB/SCEYsK0q6hbWPcyphrqHh6R8yknaolvZ+6eM9cghuku5",
-	"JnMlxeiIGEWFtjRljXYljclZ1iV02uejQha6S3xMhYDPVQz5aLeBBquZWZvWVgFHLtOzDHQahB81M0tN",
-	"v2ZK3vKMqWeaOBS+eyn/TeMjNebjXoMDaOHfrdHUo1Crd87UEklrUCxrfUfxs/9DZA8lshrpAMVUjqMt",
-	"7Wy7hsaOXO5OGwOqTzW7LlTeOeqMjZnpoxcv6IzvsmJnbzeSC3YiCElUxH3nsCwrUUHv/qwBjtLqSAR/",
-	"9HzV3b671bX2tWLTMM1VsCBelCo2clkwXGhDc8yKOSawujodppWdsMj0JlYYzeu9NylirtWQLmKUpGea",
-	"AJQilFL6KVWgcF8tk9NcccN+FfkiZFI1kPSJa7e6TjPI7wYlmoF5ur1qTv8RlW6X/n+yW7rMNccsn20G",
-	"0J6DOEebeigL0axZXrpY1+7/hC2sXoy70yRtR86QzpJ5QNaq6bOKHbbMyv1VS7wPOh3NGWJlIWijHsu5",
-	"KDPKN8ApOT+r+0Y03S5ucOPzx1Pa7sm/R2JPIPI4pnFdLiV1WPYx8tv5z4iH3GeIupve5YwNaZGbNCsC",
-	"qhKyHFAbKhAOM9YeFZrZS1/byJhWYRDbRSCpefOlprU3clGE06naua+W7VxrvqcwqMGvhjZTuadIu1x0",
-	"SZ8BcqUBPFATEH2lcv1VXLMV3KGouAYC1abK1ZL4xC8P2jcLbd7pcRW/PQGLaYdlaqeiodAJILBuVn1W",
-	"8VYPe++OvZugZ38Wje+fvyuPcgO3kREfzXHz4T1CysvZ2/ML6D2+Smi4nu8uPuq1jrO35yFDheoJFyN3",
-	"9E3VmJMltdWpCssA5Wnm4DCwV6jy9eY1HjFbhwBlafuugDj0GG8bTi+2jtpq9XZqj2Um2ok0zyR+iAvH",
-	"wRguz32NMyWpFGxfEb10vJcah9ng1PJmWugWjG1PpY0ZlruM2+RXUWp2zWkzKgsqE4kRIgAIu6TRGIs9",
-	"7kCY0iDTMiXOrVobJvHP3S+ukpVZTA2jVbjQFXA0IZPWcj2Em4dMEZTS+OrqjUHf2XL/wtT+ZIoPTYqp",
-	"Xcgpgy6QLNcswv/XZSFEmo2NmIi6DKx3n8fhqGW3t8vPh6aIQ6nq5/3y8N4NGSdstqZSyZp/iZuJCfQN",
-	"W49O6eK6z+IQ6MpoEx4sN4T6fExrRFRjUA8AtpV9+HNWrT9TU1oWCLjexvW0O/y1j5Y1qRxwn2qRey2F",
-	"74eU8J0xNeUmSZ2hbiw8A+IVbU0tQSke01tG+ow53N5613YhAYvfjhLDtm9OPkwuPfLzVXlSb23aZgOU",
-	"gBC3vqa6LRiBf7MF6oFit5zNN2gUrg+Gv5xGEvbJMNcnK1Uo5cvyQC7cv8Aa55YVbGMBOEwsHLh0OljZ",
-	"Kff+Wg4XTSuRVwE/n1S6iWhmXBF6kHmr7K8VPHxjntB9o95HkbgprxQViwYODZ7FYehSQlYERMSdAisI",
-	"16NGwH7rGyo2XgfZpl5zuxKfxGHdYweZdfV9ZnP36nAVW2T/U0Nby7M6XlZSQuNv2ub0A/wVZEDBg123",
-	"cDfRhid4yx7h+LZiQd9uGwLTyjo529xa8j0+lTa2wyBJqztK4FtinC5QXablYL4UzXfJWWhaQ/qFITdC",
-	"CnYDnB8TbmPR6arao2Q4ewTX8Bxc32kBovU6+vXHmg7fKLH/rPzC9qjj04xl3LTBa2oYcvcDb3WyVtoG",
-	"uO824aiybrbDKlUrVgxAC4ayEf5QKiY0H+hEecKK+tvHLVphJVdvVeNQ368tHsWf+S37ibGsTweTdqi0",
-	"DpSv40rXwLvFBZlyURiMaShUzY9eJlEXmWjaF9ePU7/6e/Yiz2QwrVAOvGyVcubGbnYOlc3a5iHIn/lt",
-	"qu/NmA0mzRk7DoO9Fjb7RhWjWQI9ADimy3GZUe07V6/XlnCsrp9wk2Y0bs1ba0QTL35pI7MSaz7tsp1y",
-	"rV1+WkpzfdlEcU2J0KRzABLraT9nXaLZQIrsGpPZusSjH3UJyxTaH5gJeB2a/jXJlMBzS1ml6bCde74b",
-	"9qnhdYi2fIu3IW7AmsBXi9rIcgEt9wcAZQEZad8jtpz95ZgqOjBM6Sg7mmQSwrrQim7osRYxjT+nfZaj",
-	"1z6XYsTUlbBfOcaBpbDfs4IlergchsKMSg+//VDXdbZzzg8hwR9lrRi9S06Cq1CTfxTZiGVXoo9ZADBS",
-	"3XtE+gtwDrhnzt6eO3c3tL4raw6ywc73dUfTwYoUwd3r79PB/MoZJAN5YGg5X8MRse/ZrcZsQbv7Htuv",
-	"Ed+qddzdoJb+ZaXTzVoy0Eu4pJGU060BEvXH5/Eu7Xz83Ovuv9y/ix5YkdP+l3Rrvg+MTfIFtt7zhnLZ",
-	"MolPGfmnFGyX/AJxX0aFdv35KgUlv3/uZHShAS4DtABT2Ns7h6trxoXVWBW3l3eo5DRCrDbSSsvXR70e",
-	"pLQ3OpQPXGRyXjuPvSUInwRb+IvrQbI1hvAuAiJZWWWfbTIg64xfwgVzRU54rbtQoejh4dAbN4Sacz4Y",
-	"E19IAO0vKdeMGFnm/1M98X0tBZv7zPElQ4bmTLXoUu/DTZuq73ycIEF7f5FzMrV3EpPcl5rILjup15aR",
-	"0Up//k0hBvfkHUK6XCtZOKzt9aVq4dlrhP1o6EdojXg5yKVu5e8dbELFTdHaZTX9zGE4SgJfT1JJSCRv",
-	"btR706JR4d09yuGYswNX1JcON9oQq8ISVJtr39Whsdt9xlpC6IwbBD/ew0MAuANI9C1Bevw7j1FwZOWs",
-	"NhEwUX/h+7hXHNr25rg0Lrenmcuawc6Wu65XoA5tFBtR13+5NxpRlzUGrhUbMD6rEXArwtisXSuGdmRG",
-	"263mvPJewzXdp0QzNCtpAuzvFH3D6LRpfdAlo9PlxcQ4S8uMyFFSIFfUbHuBPjbxf+d2XUGl2mAriMo4",
-	"e+lxIC+8WduD+Eo1hZk1ViK3qL/Tk2ZUZwq12ftToCprn71uFXK5D/yTtRkHGzxpq+TSxa+nDpacSGHV",
-	"nuBMNWPF0DgepZWZNQXFMTxtXFwMjnXkxW4jo7ONZUxQlCoKRwU6qn77Y6kZ87hYOaozJ08lsUSpnEEz",
-	"QzgoqI+g9G7D4+/HOl9S6L9Q0lw8gWUvV+iX2awBWnstr4piuxFv1z2K6SX5CrDyDfqQpafrwII2gAc+",
-	"rjZzT3iB+7DcxrmybZhoW5a4kS9FqbMR86mxpUEFaNgHgWIOFR3xffmHNlbmxrfjoRwERqwwkP/mbN5c",
-	"FQ2s7K5bv6cPivGtjO19THJUmPRWuWlmRSRGr1tUA58Iwv2rRA6JXbCSU67ZLnlnNGbVY+kbAjr3F4Qa",
-	"QwcTl9AU991x3m9wB/rSGLtkms+pYquhJHwQO+T4zCxF+mEKBdHJMd1/+SrCfx/ynPkeaZBm1QSt2U1p",
-	"2ffdqgMQxsxxrKYC1B/PY5x5G0Hp57E5fvLOgdO2CJpVQESWMUSiaGZUBgWJuH3GxQhKBgRmzvEU5tp9",
-	"4DEeEM6M0mNahTPfBVjf7Z11rXX02jSB4ItBF7wONSgud45QQ2aKaahgRW+gBJBJouUu+bXM6+/6x3yf",
-	"DgdXxDXBjteP2+rH6zdld+0UklsiVy9dIKB5VmEzWg5KkbkJV73O7nFKbeihPLwt0sVfGZu98ymR/5Nm",
-	"sP4cKpu1xUP4mYv2QqXb+YXNT6wR2CotwdkSe73DfehtmHExwiJkZXawD0Kvt/f6IMrug4BKih9/7HZ4",
-	"JEN+D/crlq1eis+UHGTFdPbqcJd9YqDXOHBj1FxdE4aDnd7+Ze/10d5L17Ch1LM7oTtSt6NloazCbg8w",
-	"d6mdhg3G0DABJny51+sd7PZ6e3C4qHhHYoPYuTh0G7qcf53oZdfSCisRextkcMQHkWx+B8t1RTAcXJbp",
-	"hrZN6CY618+r6wA3DLJB+POKbtFIpdAROH0bY+8+hpgnnw0BGnu7LvDRuyp9beI64cnY6lu/GpOwCoI9",
-	"5iZcoZSElZbyLfzC5hHqZstOj3CVvMqMPR+xV9PH0A6tQzP6n0uamuuAtq2QbNSOmwmPW3nUOckoOQvf",
-	"dA3K9kLPsc4Pe/u9/ZcvX/b2AMAOO3h1Tt9d/Fpt82S3umQuYz4adz7ePVojuikX/u40a/kyTWJ//yoC",
-	"kDfWpbuKB5ZD5xJDaBnnxyQNSLs4JoJBwwJfH+jWReAzqYSAOAXgf//n1ZX++MN/+h+urnb9j8mA/zZ7",
-	"m2OGf4m8eeySAOpgf6c+5uzzXTXhIyEBoGB3dcO9eqHi0iATxmbESNg0GKJLjJTpspyv3w99+53QQwPA",
-	"2k5BgdNIouGVy7ndI3uHlvHuGvcKrOXc7e69OlxFt9q10YTSoCmkDg35J5aRnAvmqsiFhD8tN9OMdvnq",
-	"6off93beOHjGV929w7vkvvo2gEtSmisyLARgXRFX3+fNIF0MxoRqYjnPcuHeI7cQbMdu0hlwUZe8ht3x",
-	"UPL8xBV7653EjY2LEH5PJ5UvWxFrst/dSSB8NDIOfQQt291wN/63cV9h7dLablITuAmsNmf0Fl+8EmNZ",
-	"WL7LMD+U2q9xMdIEYUcz9wcH9w3Yo3TCfH6aMym/mYT6ukXlP7CCDOIMpcbItC4T6PdOb+/18BV9yaxp",
-	"0tv50f7Xa/tfvfI/oOXHxs0y3mxILKp5MOH3CKvEdehHiz2/cilG2Ju2rJ1wLfrvn57USOa3NTeqVwAw",
-	"VjpHvmRjuWeIexpSe6masKzrYG0GshAG4MgC0o2/HhQhQM/eniOPVf5WjakGYN2Zq/vyICoObWBV/ch9",
-	"ej48RmnIgyI599bpV9wUn7pw4vPP2lwZOC+01ne+t19QRc5QC0/hPEMhPGq/c6km2mCM/GMMxNqhhZGl",
-	"wv2hfE6DiikWkJ8J4ZAN38Ay5vrwenJtxkxcu+84fbEjCwP+tvDlCyyCth+FdpCrFfiPVn00c3kdIGF/",
-	"/9wxdIROiKzAWd4tK/hu+xon42oPEbsZTcCf5jk8fVebXwMogguWswFayfX4HQyZJqdPK3pUDAqlMWAD",
-	"CdXskyEzOmJRQW3IV2kEw+D4UCIbPfiSsc9G12pBeiYnTACHmSmr/WWECxLikNW4EHqqghr5xv8nzp+J",
-	"81AibfLX04ufQlFn87SPE7Eg/8/Fr78Q3MlalAoI+rrgGezFYWSRi6EEH7PzNV0UesYHXBYacKJ3MBgF",
-	"rrbhzl7suQC3z6FlKpbS9169ebl38PLN/v7h6x/vEsf6PsQZV6GabK4hX0Y2+TBGwwYDkZiEzbUrqLZW",
-	"V9fn1vMMLTGoFg5YFNEWNZLX9r6VRvxJNoX9cRY6df9El7tnmXd3yxgr1SSkdd5bt21bFBxuK5cSNlZA",
-	"XkTgBBgDEdIgFtKx1TEiMKRCM2tcuqNwt/Ti11Pccg+Yu/FWpi0ViM/YL0DLmRun8N6Eu49w1Et50Anj",
-	"qV2EpNvRC23YtG2oBAb92PCIld5u+V+EuJB2zNIpA4NUCkbGxZRCy2K7u8DeqPYGxTGU3YMl6nw2TTb0",
-	"vU9kKRs93jJt+MiDeoQ0xU7Ivb6O205jArdVAbEN1DLaxY+N9K73LvljexuLvbLO2YDPeLp2wazwXoRE",
-	"zHsBPLRvHtWyc0/jFrfBndLGR7Kpk4/vYV/2gtqcZQP1hksHsrXKw/cy54NFa5h55lQGh1U8owNWjU4H",
-	"x9wu8WWK3gfYJf9kSlr+1vNAggh1AYZRIuoMGZDseugSYJplpQMW0JKr8i9yDgVy1iTymZVRNBQKwECm",
-	"IiFbWZDTmWb6mOxpKwgOetAEHTyV/UIvrgFk9Dp0yGqCTwTvGVWinHkC2+SB83UK13Osb2r4vTEfje8z",
-	"zwAmo602fL3Xu7aCf3WNjs9IiPsH+Mpqw0J1td9ba7mSYaF8s4qAabNLXla9xsfQuxbbH4MfU8g5gQ7H",
-	"lrnPmIj8wM7pW7m2m/Y1oEttjbZKHB6rpoclrwfwiSB7uAkE9+pVSXGVnPy1F1YUeU77VsVALboWLYk8",
-	"600pqOmzeXPCnLKMF9NmT6eUbcusPVto8j1XleU7zzd+pX5PNxKUzuX8+h5fs2pIuztqlGdBLT7UDDzD",
-	"iYZt6hUIIpXyBEsHezIYs6xayfiQNCSAd0v2jLN/gQwDK5KjTkhS5IvGHsQlsdykGgcaWa1RWKdyGln5",
-	"QaAOcjmYVK3vpTZgR73eD7097Ad2L/3LOcB1Op5puS0wbafYQGoZ+BdDmBLCP+yTedwtvFdWwYTPZpu7",
-	"EgJuqCkpEdtHudK0xqu6wI+16SdoT+j6n8kIW1yC2brvaJQkDvndSH7x96Jj9zem3K5G2qm71ttTSktA",
-	"v3bpzuc/nZI3hy9/JA4SsOb78Gk/sKO+ltXZ+rc0dy0QlfIZU+F5j2YOrYWGgVt0IZLaJSjHuiSHHHhI",
-	"X7McvPNCx7WR2iEvH+7vl0lPv4mZkgO7//2ckTNh8Kg8dfRlYY4gJLwcWFvVdvxD3NCk68q60Z257JlI",
-	"Npx0O5CiQ4TrLkF24SOVe7H2xFatYPOkwq7WZwXeQPdXwoVLAejLbHHs104VnTL4s9GYcQEyllCic6rH",
-	"TdBa6ymibjYhlezjpiLQVBqWNtRVttROkJsxefnpk6t6Bzq1NlXWDfF1jy7fuDt8UVViXlactIdpH20I",
-	"pCREFQxJuIDyO90obu5LAeoxPkgTiUgdm/W5L2j7R0A9yRusNZ3NH1KxcB828DTPOzwXeihbozP+wkOU",
-	"AndDt9DWwc78uFtU2ELpdBKiGMPs3v3prJmorXo32Rl4c8NcrsGoW/LBpdMzPapoi6zE8EoLbFZ8ZwVX",
-	"hBYPWI7sGz1g1weMwdUVolbgTAm8DLvTLZabMZp5pN8mzzfDcZa3TCXRYC/BmYOfdChcJbaQd7Csat2O",
-	"Zf8tFlcxiZcNcjk0VeBcxE3Bz2wuGDcuSreRDlMIrPBySTnRwUVnEq+gmSM9XMotXnSHg5e2zORweQNX",
-	"As88vGpkmZp45hpSOLsDpHqhmWrSZyDyKVdHhsy0LtFT3SV286z1pwid8SbO/5Yt4BtHm9rLuP6i4lEe",
-	"gw7a0K/sj31rmvs5GzB+y7JQ+5DI82mU2Q0cpjADOa2EWAaKudwFV6cKGTpR34X151Zvdec+4Ar2k0pc",
-	"gKhok+uBbKNzzhzANLBBUJT8ZaLDIXYRhGgq1wa0uVQVjmlQ0Z6spIEXm7GUcpFb5Slu0Bjxo1Wau+KG",
-	"KU5D96XqZhE6sIYTIMdIMeRqihydiRHk9rpkrWXPJ47ZZEfLwTaiEboHu+UXWm59ZZce4xgCyMZ92TO7",
-	"5ZkvxW+gmLFPM66YbiHLGyoey2xhyiHsip0DuJ5cW9KY4b+FNNd0Nsv5APzhDfoJtGoR4KFg2tTE4Bst",
-	"lM+tqCGtmQHdvpYRgTmUbsyLdzt7vcP9nV6v92NN/FVz7S/e7URZ4Afd1765/2H3TSIffMXqSkSFLS6s",
-	"DCFtsUjTKlr9gufmWy/O9Puz1S0Ht8jpJky7RCKmNJDZlOeRFB648CI0sFBWbltRElhNRzEt81tsH1RL",
-	"KJKGNZUmCdYVBl7mXDD165nU3PBb9gDtBqbY9KQq27rVA0skzy4HGVyT/FoHukTKE3lnfFo0qH/6GFs5",
-	"CwkArmRqJ8F0GVVeMkwyRYft4Kr8G83L279k2qrmo3ZQPO6FlNl1gnlSFdMv6uFTemoogU2ppPwUBQie",
-	"uIQqJWcfkGYLyGG6QZ+rpVZtyiNwwa75A6pOpnLQ3ZhOml2iksQf8/6kwbXGcnUXVXe1wHkPz9VOVLgs",
-	"DKSLzTB47YC8lhlAA2zYp9THY2kB7dCJUuv/mjBF1WU8AqW+DZUEdWr8Scmpc/ID+LY2x5bVQLiM5sC/",
-	"XYwJuHi3+izJ2IBnTO+Sm0qFAvRGyVyXXYE1XVciBKupdu30sR4XAM1DS6pKpZfnCVRP8L8rVRDwPzVh",
-	"fNBI9wwb8gibnYDTfICpF5vJTUy9+1vJrQyTlUvd6obe8naqPOofIDSxJQKZUp735SeEp3Y6Jnr2YNH5",
-	"KueEG6iZMlkOtjKlgSoGc2nUB8N9velZ3PJtK/SrkF+tWsin08JAjJzhodT6fYGOaL+f8D/fF/Q7nEYz",
-	"Z8c6REUe1Vg2RjEUoXBnvRh+GOJzq/6EXxCzeGuQwu2zheqqQYmQ6o5kNfBrFe+1DvJaOanaIbS4d4/B",
-	"8bgU20BrDfNr1mLmSWl3OPO2Sl1Y79fU5SqT3yZpFLnrXlXP3ClVuyY3M2g+2FrWm3wrEskh3YqOFGNx",
-	"jCxY8SGJZX+TgWIVyUT6p8sCguw+n8GCzgNtpISCR1c2tFtPmkxF6yNTNIksvuy8OCY93wh3pcW1ub4k",
-	"K9VJWGg3Mm/9JjfkKnjMWyScC3ByLyukLfL5/uad+oj24KMPeGpGE8X1hHh3mcfQQbck1ncJAiGIBcmo",
-	"YSGVs4wFVN+p5QqWwY7O+xC8A8cgkYLsk79RNRhXfYSVKERt5R21l/DhPiSgslw4KMrdsHsDMENTqQ05",
-	"ePUSaggIHTN6//a7TyvwopZoq40bfAlnuWZO+LU2uz9Jat/qbSpVmDIUXsXECuUUWIJxHwCHi1Kp2d7U",
-	"q6nQywDqj1TAl6SlBukUS0V7zQIdkE5RW+vWsiqgaiPhos1hWeCk5VNGqCZ/lgDmzDRUEPW068dVq68r",
-	"Q29744PetKdjjjCSO1kRekTXQJejYNzz3x3I1au751dXu/5fb+6++4/n439N/6X/NdXfffdDw7Dc2/KT",
-	"2yM9QGQ9D4TQ1J4PobgTK0hovoDsW6vYW7vT2vTayJyJRFSupLp6GtXimCiQsjo0yo9BqKylbmSeAQpa",
-	"dwnvth0vSxPsXbdzSUcpOjJ0hPEW39av0g29JRAZNCNZky/qc9GrpfNQ65bJRJCmRY545sonEg0PwAnT",
-	"CEm4WRLChGNGUImf05fZ4lqFhCr3CyPxd6CciUyq60zOsQPIP8AthGj9Qz7CTCafyOLkZ8Zyfsuwd7vv",
-	"CnJdCO+2hERCwdH0dOWs13PKXQF6+FX1DcWHpgmgOrYFuFffAoj/wB6FDPkwnjunZpL1En2wW+MJAf3z",
-	"3dvETRDk5PLyquj19l+d/pUETFHiKkMC27zc6718A/i1lV18U2GQly43IWKPB3crWi9eVuBLmzX9iVay",
-	"udjgkmlzWmZCtiz2Dmh+AEPp0fyOCUUsNa6JAVAD0l9gG9iFvel8CZ7FT8ChZq5C8Wxc/5/wYNrfJ1lf",
-	"Em9nFeKiUzo3sTo+raWyrMBJvpe6bUfPuWBnwqhFy8qa5o7AJumFgIFd32zwYLXIMawuZ5tXOl2l8hAw",
-	"zUvX4WUFVopw/CvO/m2k5Vxie5atLR204goBNoL32Riqj/FNeztv6M7w4+fXd893wj8O7777fHBX/ntv",
-	"P43H+d/ADNooXyOQ4Vi07jJ1fpGEDgy/5WZBoB+Z96qwVGLUaKUS0DxTp0bqIyyTbJFG49a9xaPGEZuy",
-	"8CTT1VP9RVnuh4BS0ULcQGj4Zqjk9IYUwvDcYyfcGHnTJX0J/azJHwVVhintwkBjWahdAkDENy4Q7F/D",
-	"obghI8m0fdXXCF4JwFbL6OKY7B8e9Xogx8aMABYDKqcZXWBouKaUAmx2JKiDP2QNjna3o4Fn6kLUta+1",
-	"JUA/tgelRrzuDSeay8EkSAHZ4vG6G9JuhvsmjNTsijjq2OIV+cDNOFN0fo+cwEr2pUsGBEuv0CwjALCw",
-	"1tprzVJapU/WF7ZNpFjNBoXiZnFhZ4vL6jOqknV6gsgZtfqwkRMmuuRmPry+IUPpqt/6C3J4EPeut8QO",
-	"w1o+jIOG9Y6NmeEMPDZfzWL2syWqcB6MnA8Z2ql+0iH8e4S4MFBZkTPlCs3AdCczPphoUgR0cAewUFrf",
-	"VyL0v4ZfUuyO3WfY5DjbvRJX4vvvP4wlWcjCmuq7339PzgAy2FeRD6hSHHBYcaG4Rbtg3QJiHHl+4yZ0",
-	"0yU3OaOZ/V9fxnvzHdEMigavBE5KH7v3okRI8vzmlrM5U/ZVjCpk+A8ojHCDGEC7lnPh37LqOjc6apsa",
-	"4HK6du3lHxxYE6r1TEFvISENDBvwBlmGjerzBcn5hGHgJJMMq5jYJ67NETnsHbptO8XsTLtlJ+T9rxeX",
-	"PrFnYtmxIpqJTBMd/ANhJwW5eZex6UwaJgaLnb+yxc0uCTAZfuPhbpLCbgQydfjrBCAQNRTso+2PuxCt",
-	"gSJRQQkbPDenPoWU2+llGJgZ242kOtRpzbtkPpbslqkrX3dk/wZ6yS45gS/DAgP3QGApaGMWgw4oNix8",
-	"aSQ53N/3LzshZA/f9RShIrsSLj95xhSxdrUli7AFIgt+JKngkeheRF939CDLv/vQmntgwha75P1vl90r",
-	"8fbs57PLMxjbTsceXFT2b086k4PC3qQy+GKnLxjLIKx1RCCzEM8HMCkBkBt3uLLzVyJnQ2PXP5DTKXxR",
-	"xrkd7sw02e/1QkDQbi+SSoagYvu9/ThaqNhAqoxlJCsU7ecLLFDkudUnrkT0JoCeSgmHTMlcqondP43g",
-	"meirO+y9wSWi3gkRprlrelDOMlwBKP211i9egDOAU/j+e9i4OkKFtlelR55PaW51cpYBummXTLnW9jZM",
-	"2KJL+hTAoQoBJYIlnsF3XXLY2yPPhUT4CmQ633WvxGHvgDy/5Zr3c9Yl/cLAxCwtLGShiJI5g5cPu7C4",
-	"51Cj5tqBaUMNW16NfX7vgDyHvDkjJWBdwbf2XtopGJi5fWp/nzyniBQRcCiOyQ3CStwgVgNgBcOgL+1U",
-	"AaQh3kI48WNC9cRRECA2XImbc2bUYufE/uvGpVvp79xO/8yn3ACn+ZPMuEMi80GwV4fkr/xPXZQPmuyR",
-	"v/E/HSOWrL3Y6L8IEbN9krNblmuSMTbbJT9z7dKpFKNI71fiBpF6b4BGbnL78ZsjKPVDQQRreKbJjdUz",
-	"byx9hTdQswUSQ7YiGOqZOR8wgelnHoF1RgdjtrO/23P9ElF26qMXL+bz+S6FP+9KNXrh3tUvfn53evbL",
-	"xRm8U8I4lCI1ihQfdfZ2e/iYnDFBZ7xz1DnY7e0edMAMHINGABgGt3svSpz2EUt4U35yEvTi19NdcpJr",
-	"SXLYN7jyA1nkGfZGsvxDTWnONcuOyY27CjeI9TAfAwBTACx/l3WOOnb/T3xT5UD/HqWlmixm7zqescfJ",
-	"BYqGCnz7xB8FAweE21/4o9dUaLO2Q/DK3V133cedQmI/D/2BVn7fdw9qMwHX92j9DGp128jAuEd7XjWf",
-	"EhG20Xw8yv3yVADFBAx57DDoZmXWEMOqOc0CFEc5qeVsxvRES2p5cQq3r9PgSeAkkGzjkzeA6vd7PR+z",
-	"9MjVGOC2S37xD2cMtDhISLkCLTjV+GAX0Rtcw4D0cGF+L95HGCO6mE6pWrib47a+63DDIYcapC/0EB8B",
-	"Qru72gC8LrVZ2YuBOhhDULNACIY+KkCUyAzLTlg3lTcqSgFQpCveCYrIlcDKbk+98B2YXDd+t4iVLz+G",
-	"6/yBWiLIKa7JhM2MU+AGdOrYbJW7uKp1LDxf4i8bSCXSUf/KFo5mQDH7k8wWWyOX0FCw1t/DWfwpMl1P",
-	"LjDaX61CYalsH1G/G7xy6krwH06afwGVXICtBkYbFyTIKKf76jFFCJ86md51a1LphRzoIdjBafIlb5lh",
-	"2ADoJ6RO8vwmAMbfWOXy8DsUxoEdkROxIKgaR6DzgaoUnXddiw6vEgRZBjESMB5AmQXLTx+DHeYuB+GZ",
-	"V/Yv/nKys//ylad5S7pr6PRXu9ANYrCE6K2JAUBSFQOmhN4oAapUtgWJgPoOXkQQkBuF4v2msCQkn8Yd",
-	"Lnse/PtdYmtB2/URduu61G++sZ95dhcpk1Vi/zMzniE/rgxOyd9L70jahgg+tyaDZ3IrRG4rkQPTfvcW",
-	"26Qk9vSFovOVSvqJ7/COmUJgeGnsCrRL3koHfwn+FAzgpo/lnM438aAPYz4YxwW9wT13HGsi1QaBKxhC",
-	"mdlanmwVmr2CypuqBH1MZa52s5eJybL0LukvDMKo2h+2TlrPNCo9pbLzaMTmfJSNLMGkMXfqBmg7myel",
-	"wuMiVunwbok+mwqQht0t4Mrj529NxXcnQvoLEopU/Nn701qt3Efn9UyTnNEM25Z6/7RGndrpECNmdNmc",
-	"aKhY0DUKkTOtPZr7iN8iIFj1/FH4nHot40mq2zi7t5C6pJuJ670tf3wVKynhFceMeuS7n+Ug5EGnhnaP",
-	"vgjPucEfRHiXdMKwR3dQGZdJbplrvPiM1LJW9p+WSuij3t5Nu7wtHr1ui1ozQXjT69kfu51Zcb87XW/N",
-	"4dpxWCPFpwuTX6BSxvcY7WKq8T8B4lJk2GoXezNciag3A0r4GUDIQ3sQXXGWR6EEzAqM+zogrzl7ew4B",
-	"GOZcV3ZSg9AiXqfso9/Ac3Aamy+PwxcumZrqFkr8N0avs5wOXKAGKphHipVBnvtd9Re0yLjZyeWoic4Q",
-	"wk4BAAYCnM6DJdg8eLCOQlNYQrOMZV3nDIIf2ACaZ0JGoi/8V2wqb+1vjT3D7pVYqs7iTBMH+YFWPNRm",
-	"dYEgIwIEyqyMWPZLITOKiQPwZ11MwZfgA3ZXAn2gzoHl+9U6GMica2Mfvyz7vUHEjU6h82cOieNSx63H",
-	"ADxhHo8JDlfYKzplVru33wzo3T7Z3PcVDSctIfKFCss0dcPAD29P8mc5+rZ1t7CKlObmQtbb0s3mYxlO",
-	"JoQ/yz4wlpCKGdyvxxAP624lxvl3BhJ7wyXv5VnZNFnPGJ0gJ/fRQvsqYDF5Jyy2UjZz6fv9JG3IU/jw",
-	"qczYo4r48isr2Ga8jMB1rHDzncy2JP+xfXXGXL8sJW8hWQR21cgaQUCb1S9NCY6NrtTJwGrzDz3mmeE3",
-	"VkdG8pLlV1yb24uWRF1X/Jd4rWXMI+lxm4yzlcZUKDl7qsGL0AvlC5tS8WcTWhP+eRukc5JlJUR1a/XI",
-	"E1rwiWYsZ4ZtiLFfjtnCZyUAILeQZCoVOw5iZoGIhsDjJozNtHc/0CnbTQQYrCpTElPtWA5X9KZxCEuQ",
-	"dQO60HbYph1qw5Y+7MY1iBjjt8H9tdnMghQm1wnJONNqJAXWnsMv0AqDiBCGlVy/UUwsAw0Q8mqYClrr",
-	"GkMnOqevf2d73+CdrZg6NCLkh93fF66MbydKrv+idLpRjIB1ofho7DQfR2yo2rlZW2qG3C3vzqtnLGLi",
-	"IeQldrExGPgGIJJ/JcZUZJBqeuy67Qz5rcunC7lz8O0x1QjUAP22IFPEmnjujyyf6dS98tej6yKvQuIL",
-	"sjDaUAiwdok2dKGJlqk7dIpndBqQ8x/FXVD9yJO8SF10rbj9DWxni7HBcNTlFYMq6vv4EaoXzdXH+tKf",
-	"jUlpf6M8113oyILOMOh3hs2HoqxoKGd0D8iMVf0OM2xZh/4Hl+cWt6e4Etbec31GQBquMKTd8bwt1/Bt",
-	"R0Mqy1msUuDL5W7RvqYlRbl27Y7OkN1QQ/oMkg4gzvnVVYnmBG4J8QmLkQ/1rSXAfHV562HAZ5rclFf1",
-	"BvwFzgb23q/+wrIhlg+PMd0aAGmdlnQlwJcXzD3Hqrh2ef9zmkyXiWuen6hhFE+xkXDY3951xc+e2p1d",
-	"JSFcY0gsp7OnpLdkZ18wYa0liP/7j8hbaMnnTzdmqQ+UEliS/sS1Mc+xFJgIUpExo0oTzT+RjI+4E0eG",
-	"WXllxmxq+ZyrREFotK7rxyoy94BLsbwSNzV99MYqVEHFUqgE65rrK3EPyb2uYbVy9YlexOokn+BVhKN6",
-	"rHuImvMW7x/LVEMnxtp0gyjaQhUjmZKzmQurRB5Ta0AICfEZQA+UinWdj1re8oypZ/oKCmcE45aMdyPK",
-	"9j3rq0mScQd7MN6xGzMHGndlG1KRPh1M0nmaVu87y9RpuYDm3pT6orZxzhCpt9Otxx+eaR9o9S6kNWGI",
-	"zfo1BpSrkVo4X2JkN3QBhLxuNlDM6G6poXklAlPDtEFuYw/rMLIY490RLBlbOMvUYzqoz96eX2Aj0bWh",
-	"WNzZrQUQ5s7uxRKwCrnil55gZgH4HwdSaKukW/UQ9MKbP59dEs85WKZ2ZkpmxcDom+StvxKa0by89Vx5",
-	"2iEDKlwEs+8Ks6A44Nhffjuq1U7l1Hs2ov1Cyos/BlACiyvvmSsZjl3OVpiF82/4+U/pwheRHgFPios1",
-	"3fy7pE81I7+d/2wHuaV5wYIPREg3VBd08EIz3PIpXfhLF4aztEhe9g6sdWrXEvNHz2wmbAEN6+ywNEcl",
-	"wt7Z0hOE3+faNVyGgjnU3B2iKrVHfCVuXsCT2kmGa57dpBjlBVzWOpfcvnQ/e3sef+QLu2Hs5fxCrOKC",
-	"mQdw+A0S/QUw5Ieqz8004l/KpAgfOYebdFyVFTwUY6yTE3jdX/YOPOiuq828Esga7IZwQfZ7vqA06S+0",
-	"i7fUKoXAOpJHFjLwwXOmLTkkyOfDmMHF5gaKlmNJGrM/yyMzuRUdQi28Te82oBq5XiOG1hEW4FNkiue5",
-	"/jKk9euMCYi9OwDVsoLb81VKYD6lwuLr5+wOe7AE7EpuiBQDduSyHoIHkGN2PfQelsHRiA5uwAkAj7il",
-	"SJMGNPBgNXNfMqMNiqIUFzVUmZ+4Ym/trJ9wDLic4xeOAr/zCP4r2LA77tKM3UZy7TYtxEYLIH024pa0",
-	"1wAaPIm0YbWAltHVpJcSOrMd/xjJnZzfrk5fuoGBaT9nN0cAMwI1EpYt9pm7lah3JRgCNdjAnU/ZMblB",
-	"4eC6hN0cOdUTm71LwY6vxI2PntwEjhCcJMfkhmXq5qhm36AU0zFXhSNzgS3cpKqSKuTcfiu0yAiw8jdH",
-	"pIonv0qM/Vn+bLfsEeWX+0KCXF06Gaw9SCyuPeLFNiQVrNGyThCQS2QG+BVkJEmOm/BF86wgM3QnpIp+",
-	"CZGXttFW5djukp/KVGyrK4W5QmqaypgKiajQvsBJzSuBcLPWKMhhl4/D2XrzKARkuy41FtqCansWUuyS",
-	"97SE23KxhIV25UxzmtTK4JV3YTcfR3RVgKS/sPEQ1oaTSGuCvp+fPbWtRNUY9NF0cNBVc7dfWrutefUs",
-	"RyDzJKP+MJb1WuUgFbogMHzuQJfwYYQY5SDBELuejOkMFTxDqMP6SnqJ3tu5bAITcWnVbszjUkQ0KlqM",
-	"mgQ1JLSoBVGieBouRZiLvaHVaZAPXl8VRA6H1pZHA6lyzXNpF2BlWpfMoUQT+q0gcNeVsPvqyjqoYkQj",
-	"pr2HepCDibfIdskJAi96SA/wsswBQFxDJYkAbfc4ms5gLKVm9iZ/gOJTsFTyAgWWw3J0j1JN/q/9P7nG",
-	"fFWA3b29nf03l72Do15vxc5TU68UjaF2a/CmHz8f+kbS++UPl/6HI//D8/DTd//x/O//+v2HnY9LzyTx",
-	"nR817P5esVvO5msSnO2ft8EV3JcgzLRBYXtEAepnuUPjRsIrOcqULjy/imUO3OsyGwk9jy7BA5WnULjs",
-	"OqV6WxD1vbzSkWiJuSz3+nxECkh3hl2RO+1WlSil8bthOYJdJKx7uwnwq9s5f6V86lXu63deoFoGBgXW",
-	"VjeqiSdLJ1Y3wY2r9KJeJoq3ig6TZPFUjfVEu9ova7Sn2+2uYHOOrLsIV4kXeMG2EiOFkyvLnWt4Bg1J",
-	"uR1He5GpxY4qHs86AJVxDiBcqE9YjSr0/4CUcURADZq7VJ51ZqV31ukiKWpfnBcizQW3T634tS+tmbs1",
-	"Yuu0VX4Z16KttHQRWHQ7FQc6Cucu06E7X2yWvA2i/OxI/+6FvWBbSKNp2C0vqNeAcJyABFkNEtQeImS9",
-	"yKjZyke+j3TUywakQiRBKoXNF8iZVlm4PueGiSsBSdBYB6Cd8e34mjOvk65gPhJfV/doxKR9u8MtBLys",
-	"3UAfhykX0y/pqIEgABb8BohhX0fMjYuoY1YxpuFPGXWxXK+Koh8TaMsFZXG8dI6KXd//eE4ewXNSYRQ+",
-	"ZyCWpXBEmygyzoxoltwOgJvWKOt6GOtqHk6ZiZHG5DnL1Hv/wccNbbrPrLJTLsv4pcaWQiKTamvp4q63",
-	"WfmJgK9ujcUxvd0oLUOlwNpq2XfhqSaYtSU0hoetnY2pXgkbC39s7Fh6D0+vwostPx3CjeA0ApGTsWea",
-	"TOXtypkYbGrTMOHZPrx5HsDHoTQeHWJfxMOWmsPXg89dOhmpoTWJg89G/5qRIxaylRrBHUOImotpm0me",
-	"Ru80APqNJg1/ge4KkYZUgX5BxwrBlhwet8Iu1flbdsmljCuysSkCBB7G1NrtK2nDjn4NH1+HGxz30tAT",
-	"PtuRM2wYsoMpTsq1C2mwbkxiqC7IJymmJpi5cP125vYtlQp5zrhKAATOuTWeH9d2lfFXTCyqQyGX3H01",
-	"YJpLIomaFICeXyJvWwKN+m9oAzCLViTPpZoMczmP3PUEINot30UAptAe4Uo4ZL8oF6UMddjH5lK55Eor",
-	"yBA2OqHu2fmGJIKn63Sq5jk8nQQRf8rdygkSVQgBMetvLF2kbP9RNso4ri7NEWyUS4KtsUZc+NYG+ikk",
-	"k1jCju/hinucUt5efFZsyBQTA3a3UsO+9GY9Y1XgG6o10xrCi+Q336kn9g4zVt5U6EcfXiiz3A3AQZWN",
-	"eRS75Wgig0tZLgnP1N3+MzPR1X50pr3Owvd7u01s0w0n25aZnfszr8aZklTxgg4mQs5zlo1YewdA/KVm",
-	"jqVdAvA2UJOsDc9z8kfBCsibkLNlo+0kmt0T5enxFO8cU28Lcv1WCtYpOeT6h/8LNmwbniXqGjnVG1ZH",
-	"qcWV/j9cQPFdbDtiO6Mm/OcFstQd3+T5S1BbCMRZrowsCjOAlgkNJvdffm5Pldaqs9wWxvrXIT9cDKHk",
-	"j3LX70VXmJT1VemJIPC/mUt3lTSmnACwpIMOwcs1BcxgnUQeP3ErearU56b3jZOdPRLH90RwN1Ry+KJI",
-	"4H1pUk++EKOrV1fH2JcOu5MDTA025ArpwU7BPcaEK1dR7Tm//dEUKoFsfaInT55JRlP8xklVTypleIFT",
-	"eqTajNEs54Ldm0qtvv4F6PMnRGUNIMza0IUzuADdrYK9DnYIN2VyOCQleLshRZKwiidLjTC7b5sQz8GC",
-	"LkPx1ly0Wq++J+HZZ93Obp/y3pkYImI1Kzt1k3iq+Pxuet825Vgbo8xjdtV0WK+ra0kb7ehnljPDdgzV",
-	"k8ehojPsYEXBP+Hgs6iL07nWvmUDZ6MWvoV2gspgqpd2pk+X1Mo5ftv0doaoO/bMSpfSvanMYcqU3da3",
-	"T2cfXB5E3bUGEFOG0MGAzVwvEsX1BLqfJJFNPRBf6KD+REmtMstvm9jsKhihuRnLYoS6ihkrRjHMju6t",
-	"fvCn3pMKGwAAvov775SQuA7Gb9c1cp/REfMNaCWJ/H4e6C+ZMvHvgt33FUD7phEUYxd9npUWCpUCsQSM",
-	"n9VfvoZLOGNi8XW9Kb8KhklgFKoQmLD3K5GDayf6RBkdzO1b1/qHCLjyqK6SjOsp/wJWaNehviG8AZ5p",
-	"gqTcbJ4qVbnp/RsoaYJwccu04SMsvQUyG8rCRQVBjt6XpBTP8x3FZlKZtaVT6ATzxZdDWi0Rcg3sHGcC",
-	"FHOmSYYNJOdSTXZDMrNLKBOSgD0AE0iWTQE4xDnO7FEz98vPrAhk4vZ0iZZkSJUPfyPMwphqMpJmu9Be",
-	"NNobMmXUKoDZ15Bv0L91tTaVCnW7Q9eMhYpv++8Q1j6Kyq3KKLgmfWbmjIngvdKYXgEx7yuBCgDmOnv6",
-	"3iUXlm+IAQv0ZyyBjektIyM606uwls9uv/12k7CGVRoaLnB7PVDKuPszjT19ITG13vzky5HlpxnLuGFf",
-	"RBIillpGp4BLq0jO6MTh4GLJk0v6qdLZmZ/iExWPYX7fViD+PbIRrHfnZlyFQrynEGSfDBPZQ8o7tqfR",
-	"dwNsGTZzwVoOD19ib2JA4HCwUCnas+uJyzmeKAlWp/lta2o/Myt2qsq/0/xjJEco0rknnY74LdsZMpb1",
-	"6WDyJYi067p1OLdeQk3jt+wnP6EnSmaVOX7jZiY1LKBlhVyjOdUQxsnvbVg6Sv1S4ffVlf+uQFUHhheC",
-	"8FUls8wYgeLK2MwOqI8AdAldBNCVp+Uy/b5zC3+ipOun9+3H5pEFlryxWlB+T7KdMDbbCWM8CvFaemWf",
-	"7PkhtGa2hLbcMGvur4zN3pXLfZLkVpnjv600roi0e1Kes2a/gP0R2FnVBcQ1GXIBBrUPWkypGUDoOGrB",
-	"N6U8Z9lxEs+Qa8RtQ9jDZYp1qvZTJVY/vW/TfvFeDrJXlqk7T9d96FExzBPJHl+EJ4rH/befKKWUE/zG",
-	"5Wh2yxHVPSQfSpLJMmnkocSzE3A+DKPTr0lKHkni0s7jqZNVZbLffg5SgEqVhIkRHbFKZWPQ2Q0ezf0I",
-	"DsJgj05gy6imDZW1czfBJ0t5OL1/O7PgmY7cW2gi5Hx4fwPBbf7jpiU18+sFdCCWawbaJ/R8L6v9ymq5",
-	"ZWqEVTzxdKXaLP89aLPiZ0GChKO7P0FaEf4F/Cwn1hxgitPcVbaX1kBo1OCqIFIEB7N8soQGs/u2Cczb",
-	"AekiYh9irqTzP4TkuBTr4WnOw1OPig+GH1kHSRqFfwFEIaAfbBXxZ7nI2nV8igOdSxbZF4tvhkm9+Czu",
-	"Vp4bQMsG2nj0U1tX6h1KTsg7Uwc/3VJihBSpY9v+6XQ/r1nfsyXEnyoM4XYBCDfSiWbG5GwnGHD06VUL",
-	"X8AUz6szfKKSJTnXb9yggyURSlT9BO4jS7B37ldwDGBH1qfdL/bfyfQv0/O5JiN577LJOTfjTNH5U7DA",
-	"lqnqg5vdE7es6tP8tukMus+iwxt7nBmJNhVxSQQpOrMjsEGBAP+/f+70GVVMdY5+/2g3XTN1mwZTvBxD",
-	"m1FtaJ6HNOZC5Z2jzgs4L/exJUQvNaKCa1d9gK3AZkoa15Sp7D4aG1EV0D+d0CR+4lAp52CAET5JdwlI",
-	"fBVVOrgRukQbRflobLBvHKGC5gttCRyQYKJvItZXCkdZhJtsZIRD5rTrWl5xrYNflPbhvlPqWKmeJDE+",
-	"CkAVxY5D8FXvkjM6GEPvIMFIVijazyuUEBvczyJ4tBiz0JHF3ce7/y8AAP//",
+	"7L0Ldxu5lT/4VbDc/x67uymZethtS2fPjCKrE2863R5JPT4nLf8lkAWSiIoAG0CJZhztZ9+DewEUqgiS",
+	"VRJpy9nJmUlkqQqFx8V939/93BnIyVQKJozuHH3ujBnNmIIff5YDargU9ueM6YHiU/xn58OYKUbM2P4/",
+	"FyMyoIL0GVGMZrudbkcPxmxC7WsT+ulnJkZm3Dna7/W6HTOfss5RRxvFxahzf3/f7UypohNm3DdPcqbM",
+	"u7eLn7wcM0LtH59pwuEr3P56Ss240+0IOrHj8qzT7Sj2R8EVyzpHRhUsns1Qqgk1naNOUcCT0ewOXtmZ",
+	"GMOUHfV//97beUN3hh8/v75/vhP+cXj/3eeD+/Lfe/v3/6uzuKhu5zTnTJhfikmfqfRSBvDEM00EPLRk",
+	"PfjHlWv6X4oNO0ed//NFeYwv8K/6hZsAzEgKQwdLd3aAf/4m9rZQWi7Z1RvBPpkbIodAm1ToGVOkz4ZS",
+	"sWP4Vc61IX024kITagg3mmhDlSEzbsaysL8Jy/+jYGpern+A311F3RMu/L/3qks+2fk73flnb+fN9f+9",
+	"8/GH9MLeZWwylYaJwfyvbL64wNOx1EyQ/hxWMqB5zlQXftZ0wshQKsLumJoTxaaMGr8L8Ed7bkzD2tgn",
+	"Opnm9tuvh3uH7PDlcGfAGN05fPXjcIe+6R/s7GW9QW94yF7R3p7fDGQL5W5Ek92xs11FGtE27e2/XrVN",
+	"/8fO/7tsd37mE24WN+UvckYmVMwJE0ZxBqc6kdock5c9MhszQXI2NEQWS881h4Fr8+WTYlIeKv5rL0yL",
+	"C8NG7mKdsyFTTAxYmiK5GPAMb7ryTy65YOHvD77v5VyAsyqmp1JoVjLWU8WosaNari8ME7CjdDrNObL6",
+	"F//QyO+bfnDA+B3LYHD86BKuTbgmgs12O/ddnMpfhZyJrzGRGdXk1n78mNzIwgzkhN0QTefakosZM0Wo",
+	"mDuxNqZixDKY9Fsp2MameyonEyqyc6aLfOl0B/gQTHhAleIsQzq+73beK9nP2WTFhKb4xA/tJubHXTIl",
+	"x0bIkPKcZcdEM1ayVTm0vNQUmgxkZm9iX94BrUcqxTkzar5zMjQpufiBmzF52TvoEmofIGN/tzUbSJFp",
+	"YiSh+pbQEeViN31lD16tvbN2af9VsGKD96DVeXLLCgZSZSwjWaFoP58TOGee51aL+keRjezmzqgZjGF7",
+	"IybC7uyHd8mHMTU40rDQLLOPWRXMUrO+EvYleJLcuK9eK/YPNjAsu+mCrINxb9x5XvPMCU2uvdSkIusS",
+	"LshNf25fGcPWs2z3SgDbcysHzjKw1yln2QguCM0ybldN8/dKTpky3DKgIc01i4TP545id1zD7uxZLTB6",
+	"Nv7boubJB2Pi/+5lnGJTqYz9cU7G9I5ZwgQKCXSx14P/RKTRS7Jz9yvZt7vV6XY+7YzkTngOj2E3XnH0",
+	"yA6f2GnYSQNnP+qMuBkX/d2BnLyA0xxyxXYmmSr/9WIiM5brF35smMTJwKQ0nA9jSTKeES0nDBjUMbmZ",
+	"MjnNWV3lcexMEoNkYreiusM8Wxz/1yGhpNBWq5DKjki9Xugu5I3759HNMaF9benLah2gZcy1YZPdquL3",
+	"6nBBknc7SuL5x1rBq8RzmmfwHBP2tH7vaDnodDuoN9u7Dx/sfKx88HVKcyhl6e846MfVx4wnsouHsJnj",
+	"xVMF2WTfrpyEW1FDVd7vwDUe4KpXfvvt3dsOcCJDeb6w5QevU6cz5CLjYuSGj154mTDfup2x1MaqL0hT",
+	"hk10o9cm9NM7fHgv+jtVis7tn5uvLVyb5pqRfSmzbF6iSFr12rvyyftuRw4GhVIsu6Zrv3fJJ/CpaSmn",
+	"63d5TrghA1nkGRHSGiVEWBMq59oyf3e9QIP1z9VuV3prldOEWkxSW7OBm/m65y/8c/YdWSjUeVe9ASR/",
+	"gY/alww1Dd+BJy0/ZoOx4FZKrV1N+aR9j5sFNrOf3LBimlmduMV+3TGVFk57XRDkUjAykSo2yVCTRE4J",
+	"20Hs8cKBrjYvYuYFdnV5/WNmiFtcub5+D6LzrZJwlVYqG1Gu0R9aQ54JLG7TPPNnrhN8M3Cb8MNaqqqy",
+	"nv0U6xHs03pebJ9ZOBwYdGGb/Bouwn3x8kwxmhtLUd3OuBDGUmMXj16h163bGeWyT/PrwOTC6aO+UxN+",
+	"ey/r1L38jC48wWz2pC78BfeLFGzW6XZyLm5ZVpvuqxazhWE3OVlQk/7L6r7uIjfVWlHB6hx1hOx0O3+E",
+	"ETp/7HUW1Fj/8DrG9Qno5I9oOjXlqOoxWa3ihGG6/vsfm6q11V3ZimY7nSp5R/OUQKSgwJOpYij6uB4D",
+	"B6WCMJFNJReGCMYyfYQ6f5FbGx3tlCFquqD3aolesZlUmdViLTu2WupMkilTWgrttWW8TYvKMYVZsuuh",
+	"XHt4F1Mq7OGBcZR2T8mhYeKY9MhszHNmpfmMcqOD6jwt+t7srAiEhIHivtNCVmVMcJatt1+FhiOytD5F",
+	"Sqov5RfZl9ncWRgss7ahZV+7pbeuL2XOcDtwFO0mWh3oJyUnaK9KQQSOOqF+5C6xzDC322SNUbvc0uAP",
+	"TmYrqXYc94zuymFKwI/4HRONBUW0FbGWuigpRooK50tbXP9YzhYX/g6dT+5FS5POeq8pdntJPWVBI09a",
+	"TVZ+XVN9m9z5D06b3NDG4g1cq3rjU0llxo1QbmZjVuX5yPaYVCtnBg18rUNTgiBie49g7WGYdtu0JSeF",
+	"vn24ANV2OXOmO10rSD9aPkWznAs7+/3e/qud3sFO7+Cy9/po7+VRr/d3y2RAM+t8oBr9VJqPxA4XZC6L",
+	"/1gmevWyOGIuZwwUdX1MhBUQ8CtNqJgT+yFw0TdhFz/bOa/mFd1OAXaJ+7tRBbuPF1yf4QlGMMibHsms",
+	"PKNjF1Z90CU1DRTay5RCCy9G82xMcxFdbIfuNNO6DcmV9m1noLjhA+AbuphMqLK/PBGEZlbsaqOssf9M",
+	"k4Fi9oOc5prMINZNb5kA684z7Ngy/b1zudfrHez2enuwT3zC8Gx//9yBEws0vZ+i6Z+40iYQ9NDKRypI",
+	"ISBMQQQzM6luO/cf74FdxIvdW6B7rZlJkP3JcAjuX/Dv6S6ZUJ735SemuyRjd3zA9KNIPuXEeaCX5UHe",
+	"CH+WjXxcD/YpjBVDsdrkI4EGGioel+6FM2HUvMH+Bg/H6kHtQ80d23i3tndtJz7UsurqLqPoJ0GdX5jS",
+	"EkYSKHDoaQI7iOtb+7up1AxCZCAdS9PmSdHqunygmgjyDiy36WFjPrai5wn6TrZD0+Y0pyiOvM/DMmtt",
+	"vA9HM3UHiROZnFAurgdSGCXzHO3y+HB+bOYQKb+5SYeIHfWC5cxHnlZe0CpRvkX5QfpzMrZ6i6AT1iUD",
+	"O0Wwu+nomLBPdGDyOdriYHxPnK27UpoN/N6udO2VO+IiEuve+IvU5r1LO7HUSdcaMZd0tJaL0sKMpZVI",
+	"u9Xd3BDlheEXDywh7/2hSEFmEDI1M0kyPoQwiEk7Qsik0IbQkWKssTJQXep6/+pJkXGDbGPBo9vcq9Gf",
+	"Nw0Q9efXmF6zoBBVAyxcQxQGNK4a10yHDYac5ZlewqJd4kiX6GIwJlSTm+lYCnbTJTdTmfPB/IUd5noo",
+	"1Y29IjdWkxlylr3QE31zjKFXwWYh/Dqzg4LvgN8x0XWx2TEb3F4J4/8GiWyYCgATECzfJRdsoJiBg6aC",
+	"nL09J1RhvgbLYPFWi8LAuf2DZqbrZ29nJqTZvRIxMazdmIooeFRwz9LGkgRUa8WFP4fUhZP379AP6FfA",
+	"TXkEGN7YcVvaJFK9MgK9LvBspRZyiXReWFYJsKPH0gVd8C8+e4uEi0+cw/COicwF6OFIF6KFXMe3mhvN",
+	"8uH6BaccNBAL6lvJC5sRn0m4Ag1DQ+XF36TcsqP+LEePDg+Vs/s6MSJ/xudFzlrKX58KlDGrmmSE9mVh",
+	"LGnQAd4O4U08SxsTu41MHxOKWVsuQySkSfoHMHAJaSa75ISoIod45pXQcsIq0j1yvSM3kQrTtHItyVjm",
+	"Gbq6qZsFmY2lro6A5GqZUyYZMmLD8hx0XExmcs5+599HllQTHgPPKVYdy1um4TAgj8JaFi1IpKJmlCRy",
+	"0NDdMwgZTasTFfDWv/XPg0pTpET8OwFpOoWxV7MqyZ9p0i80F0xrAm8fE5rPXI5jNSXWMzf/vL3jOGQD",
+	"FudFa915vdKpGUx83mL3Y2u/3PvDRntvKSzNhR1Fjqmua6bNzCC6NpslNaMaV4BN7HoCjkjlY1N9E5jG",
+	"dtTMmC+1YacxO1vPUU8hmf1Uoryt2QDut7Gjc6Ge4OPnw1S5gGUS7I7LIuURgxR6ZF59NoIKlqF0ZS0u",
+	"X0NPGb11/mYpWE2GtpjGHc15dg2RrWY6bo1GYBOi1VRHXEMoGdO3u9EWP5ZS7HhYikGntM/zcJOXRnRl",
+	"VgwMVAllkvTZXEIarMypcSFcoljOqIZ/uVu5u4TF62RgzSrGTmYRqTJIYLVKlh3bZUPCOQ/oBO451nks",
+	"Bu4iqbDwjXKcWy5Af3P8g6Lhi3mWiTGDyZ8e18o6TdA/QKKH0RMsIScd3QhLPvBHwYolc75lbKrtXuCm",
+	"VASxF/1yOMy5WBLJTTPPMOuKzLHPpkcpRMbUjM6Xu7Rgc0HxdbPTYznD8WHqmsAYZEbn6Puy54skJAUZ",
+	"yxmqHpglV59APY7mCCnsXHnubsHVQ4vm30zZrVyMDaq7p2jWxUYJm1CeW34gOST0aNQwVwnu9JTd0Juf",
+	"7am1UxN8vVzLyni8e2xNUsGvTv2RGavkJlNimDZkwrSmI/bAKFqdGbsppRT505DNW12tV6+ugzK32kFV",
+	"oLsZqJAOTIOsBXzOvoNFPi2SRFi2Ns/l7O15y8xcfzevp7TQ61NQ3vnnL2bcDMZ2iJyKUUFHdel/8DIh",
+	"YHM2ovl1Qh9NOylEKM1slnSNXpu11TP4lPOoX//TlQy1N7tD3We0rHjQaG+6ddKKiAZPNsy+QhoNGZnP",
+	"MN0cU4AR30JOeqsobnwVmMgwqPp6Z29/52Dvstc7gv/7u11tTi1HmMDSwSkWArB7O7342ZL0DRPUXttO",
+	"b2//4PDlqx9fv6H9QcaG9X9DaqzIpIJgspxl9hhvWZVcO0xUz+6oc4YLIX+johjSgSns4ZOLs8qxHnXO",
+	"CrsHL/7EVM7FYlbDIhehef7rEOLMDfjJx24qIUixCRcgYUfSWoXH5G9SZHROjCQ/KW5/6r0+6vXsv/fg",
+	"h5oR+UA+1ZzrxIyguoA/nb4nhz/W9HLLICILdD9Vivvx83734P75TlmZ+/HzXvf1/XffJ/X3KnupJ8YZ",
+	"0s+puE35jddYwl+UD9VUuJNfTiBWk/AMNilk/uHF0krmmJ814WCBepZL1E3kgDtm9lUcfPjtS6YmT4Dp",
+	"RZwKzMFHcKr/5kwI+m/Oqf59+c//L/mJHNyC5ptwCdkBwbCn8ypWQu/10UGvVn9VWcnz57/39j6CE+hf",
+	"+7/3dg4+fnf0e2/npf/V4VGv993i8pZoXX6Km1S8KjXKaTuchiJl8JMYeUxuhlxpc63ZHzdgdt/kNPzT",
+	"OcuwJhnK1EDV7xJ38QzAxNjHIMdyzqoAFAA9Y7/WOepAErweYwnTiKmp4qCPwS/cBMDj5j8P/yjrlztH",
+	"nZfD/f6rwV72hr2mPw4Pe/2DwX62x3rDN/R1/8fBq0UmFT5ftS/203WR5aw+rw0dRnP+vCajv1zQuifj",
+	"1ba0KqJXu2HZ1VXFk45m1TTVpkpe28i2sV9okj4W0Ve7nOHHpcq22ahtJSSdSrtywy6pvm21T/B8xyRS",
+	"140b6hFp6zBEi+0pl7CdPRJDriaRK62xMuZfASdb10UmnMmY4C6tHVw+1LEYqNL8E8n4iBvncfV5IVSX",
+	"haSV0rqFwMSr+/WydRB8gDCTpPR0u5dLXaiWeA9Ul+sBdzYCWBj7eWJ1bjJj7Ha3k4CDoHp96DR5Nd2r",
+	"zamvsrwt0Z92bKzmwhTM5WU901C8loiAbDBD6sRnbOE31+qA8NTfqLpFUeRPpEF66R2ni6u1m0nzLqFT",
+	"3iXgvMaCKJBTx4RNpmbuPLiqyNlCJus6WoakFftlSGJpcf56e8wZLm1K7cQjqGXjGUmENHw4X6QDd1Fb",
+	"mL4lk1meufAQcAkMP9Rcri8Pk1ARbRzf8PT1UKrrULKRLLRrPtM23uTGfmQITVUAiPbWw8x0O5AN2KSc",
+	"T7GJLMEcEiYxZO5BhYp79JhIkc+D/h0gmyDYR7MMEwQnlvVCkOSRJYAJMJfkRm0t5QPxGCB7smXe1GWZ",
+	"J6lxe2AfoWJO2NunGEUApglGHO2eLt7FcAMaQW00y62HVUFAr2myQE1Qr0OOcPYzHF83xBCRLCumNBJ4",
+	"5fy6JftpGERwjG+jxiwM+Zbl/I6p+Sa8g36sr+QfxAVtxM3ptnshF/cLroQLb6oFJAgkLceOmCXCKVWG",
+	"09w5bCgXDCFGXSZI+Bl+jZBztdD2m9XulFishzltS7R7p2LbzE2rw0POfVYCs7nqHXIB2KSW9zCRgSMl",
+	"o3PdJTPFjWGCUE0mPBN8NDbkt8tTxDhliDHHxSAvNEcIvkgP35wbuaabZtm1y84JZOoPfzDvM6XZoLD8",
+	"/Jpmd1zLev1L0u3SuqyWiawxNhOstZykXXSDrG7clAfkcOGbOEX39eb8U22YgQZulzRDrDzoQiF0F7Lk",
+	"ulGqDWjpcC29VKwnVpETTLoA5d1akgA4AFnJQgYww1R+14BN22Uu0BKJ78GvNS8msTb1ZIrFiKsVvEGp",
+	"6zcZ2D3ePH/BA6LUldklIG3LwSjinWhSE7FlaLZbNm+0pFuO9zzcXVRgXM26JdmOT0FhpRypV9ylNG6H",
+	"kJUE9D2VhTDa4SvrCsDytFBTqZnLZUR0yi4m8O2tR3VxOLRNPMuWb4h2GHQ4tSZe7tKsTyGWU61hfXCl",
+	"IVXPCuVCMVexNKBiwHKW+WyrLtGFtWxZ5mqNsKqJKUi2Vmya0wEU6TQEtisxQVfvpq6jUNm/iQzUCM9j",
+	"gCgQERUIBmfehEBg9FXprq48R1OOCKohhREjJJPmxXWeSQc0vJo+l1DoHoJmh+ks66kDn1wMP6SvqHs6",
+	"HEb7LKhbwBWHq15ScUQIlcvqjz3i0pXLUsO3c6e4RgA7/0sQlhvSHXHYihxOK/4Rd540YqV0MMbqlm/J",
+	"9qmS+SPKQkuk05qDTRCmlFTAuQDcdobRTis2vC8a76vvAwBgulmmmNbM6tKLXCotmB9G7iXptqTITSLj",
+	"VclSzB+Of1QKks57Olcyz4kqBBQjc+PwvYSUYndzSEndxwQJaIkm1TJeAPu0DYvSF6rFUgzVmSy2ix+S",
+	"6e2H3qQ1wfWEtwPlCRRyQhyXdkZDFZrvK8aC/KK2cryK53kUgqxdgjQ+/gUXA8y4yBRixY+oqKapHO7v",
+	"vtSd9XZ1+9hkxmiWUgy5b2ED5h5yzLKMcybVbboiRC3JQ4HKblSHvVZp7c9SsXqmSU61cfCOVqcM6qbE",
+	"ngFDCqrWSJrWRc9lBFT5RAY8DLcBjWknPt/tEVBpZX5pAvIwkOmoTOv4VGW/GoAItLSvnQW8zrZqaH4v",
+	"1OZ597av5PR709xTXiOcjTrME4RzzsJgCdS8FPqnmxJ2FVhwGjTxhaQrmEvjKI5kgRrb3EyK96yJ1xuM",
+	"wWRMLaCCOKTWkQQMlQfHx9gnpgZcr43jnPnn7rudIdVWEi5O7jdQnOyOQaaWL1cmGfbsan+JVdy7qLGP",
+	"xuGMNDYxF6Rw2eYobE9l1OoN8tTT6gY5At/OBZqfF+0gLx00QazBlaiAe3s7+28uewdHvZ6vQ7REtoAW",
+	"VTZbsH8e7PT2dp2S5D91/2hMhDWgsSF4c0yEnNWSq8kHZzpRQeRwqJlZgCKxolsOaB6Ag2vXJ1FNvYM/",
+	"7Jc/XPofjvwPz8NP3/3H87//6/cfdj4uPPPdfyTzqh8IMOUFxTqQKXiuhmnYLA++DH4vpMK7UkdPlMfE",
+	"Z0gkst199e6m4AzckNcOmzKtvi0AeawoDF7aS+FSEqPmXUjZDFhEGOCSwtUuI7jIAqTFiqY/65ssBBiG",
+	"cM5JlwUwgfMAgLwAWVhMlvoIJ3ROJvSWxSjm0idr0DwUlQus/Ha4AykApoO1AEyLx/cYIBKHGpYQm+Ai",
+	"oW41lTPYX737gAHNGo5Y8oq0w3EJKSXGWt0EKqaHsF9upnFrDL8f3XDiKVo5e3veOjNFyWI0dshtHj4B",
+	"g232NxBm0wSLFmsM1keGNISLvcRZDLb5iscFRU/JWXYBRY1H1ZEnDMy803dvE2ZVsqZj52O6mqV0OS8y",
+	"D7faYwRkgRtgxlSQqNgSc5ewZydsRITWu7uo9sRTc7Um6YndN4rG2uPcoOvk7O05FMifQ0u4ZXhyLrgK",
+	"vfas8QvYb8FXIoVgwLaqSGBYfjGjGsovHpNNKm/Tdt7S9kZlwEgO0dnKNZkpKUZHxCgqtKUpa9UraUzO",
+	"si6hkz4fFbLQXeIDMwQ8tmLIR7sNlFnNzMo0uQqmc5nuZaCvIvyomVnoazZV8o5nTD3TxCEDPsgOaBpk",
+	"qTEf9xocQBPvcEmiMU1thVq996aWmFpDhFnpXIqf/R8ieyyR1UgHKKZyHG1pZ4OFPIF2yt1pY0D1qWbX",
+	"hco7R52xMVN99OIFnfJdVuzs7UZywU4EkZGKuLUeVoclCvndnzVAZFodieCPnq+623e/vOS/VvMaprkM",
+	"ncSLUsVGLpWGC21ojqk1xwRWV6fDtLITFpnexAqjeb33JkXMtVLWeQzW9EwTgHeEik4/pQpW76tFcpop",
+	"btivIp+HdKwGkj5x7ZaXiwb53aBSNDBPt1fN6T+i0s3S/092Sxe55pjl0/Vg3zMQ52hTD2UhmvUDTNcM",
+	"2/2/ZXOrF+PuNMn9kVOks2QykbVq+qxihy2ycn/VEu+DTkdzhpBdCCSpx3Imygz1NahOzvvqvhFNt4sb",
+	"3Pj88ZQ2e/LvkdgTwECOaVyXS0kdln2M/Hb+M2I09xkiAad3OWNDWuQmzYqAqoQsB9SGCoTojLVHhWb2",
+	"wtfWMqZluMh2EUhq3nypae2NXBThdKp27qtFO9ea7ylcbPCroc1U7inSLhdd0meApmkAo9QElGGpXIcY",
+	"1y4Gdygq1oH4tqlytSRm8suD9v1QmzezXMZvT8Bi2mGZ2qloKPQWUGHXqz7LeKuH6HfH3k3Qsz+LxvfP",
+	"35Wt3MBNZNhHc1x/eFtImDl7e34BndaXCQ3X4d4FUL3Wcfb2POS3UH3LxcgdfVM15mRBbXWqwiJoepo5",
+	"OFzuJap8veeOR/HWIWxZ2r5LkBY91Nya04uto7ZavZ3atsxEO5Hm6ciPceE4NMXFua9wpiSVgs0ropeO",
+	"91LjoCOcWt5MC92Ase2ptDHDcpdxk/wqyu+uOW1GZYFmInNCBFBjl3ka48PHnRVTGmRapsQpWSvDJP65",
+	"h8VVsjLjqWG0Che6BBUnpONarocQ+JBKglIaX12+Meg7W+zLmNqfTPGhSTG1Czlh0N2S5ZpFPQl0WU2R",
+	"ZmMjJqLOB6vd53E4atHt7ZL8odnjUKr6eb88fHCjyVs2XVHuZM2/xM3ELPyGLVUndH7dZ3EIdGm0CQ+W",
+	"G0J9Nqc1IqoxqEfg68o+/Dmr1rOpCS2rDFz75nqKHv7aR8ualB+4T7VI4JbC925K+M6YmnCTpM5QfBae",
+	"AfGKtqaWoBSP6R0jfcYcfHC9Mb2Q0B/AjhJDya9PVEwuPfLzVXlSb2W2ZwMAghC3vqa6Lc6Bf7MFoIJi",
+	"d5zN1mgUrjeHv5xGEvbJMNfTK1Vt5Wv7QC48vGAb55YVbG1BOUwsHLh0OljZAfjhWg4XTSubl+FPn1Q6",
+	"nGhmXFF7kHnL7K8lPHxtytBDo95HkbgprxQV8wYODZ7FYehSQlYERMSdAisI16NGwH7rm6bSBC1kG3k0",
+	"Z3dLUVAc+j42uFlVL2jWN+gOt7JFGQE1tLVoqyN4JYU1/qZtcQAAckFeFDzYdQt3E218mHdsmye5Ebv6",
+	"btP4nFYCyun6Ppnv8am0CR4GSdriUYbfAjt14esyWQezqGi+S85Cex3SLwy5EVKwG5AHmJwbC1RXOx9l",
+	"y9mzuIbn4FJPChC419GvP9Y0+0alAWflFzZnynyasoybNlhRTduVhqG3QtUgjgMseZt4VVmd22GVahgr",
+	"J6BVxIxaM2AooSMDE5oPdKLWYUmV73aLYVjJ9FsWTNR3bBun8md+x35iLOvTwW07IF0HHthxRXLgCeOC",
+	"TLgoDMY/FKrxRy+TQJFMNG3968epM4Q9e72nMphhKChetkpPc2M3PZLKdm3lPOTP/C7VtWfMBrfNOT8O",
+	"g50i1rtUFaNZArkAWKpLjZlS7ft0r1aycKyun3CTVjpuzRtroxMvfmEjsxIpP+3pnXCtXVpbSuF92UTf",
+	"TcnYpE8BUvNpP2ddotlAiuwac+C6xIMwdQnLFJotmEB4XfapapBggeeWMmbT0T73fDfsUzOnXbzlG5R1",
+	"cWPZBMxb1B6XC2sEkAHAaEAi2/eIdmd/OaaKDgxTOkqqJpmEaDB01Rt6IEgsBMhpn+Xo7M+lGDF1JexX",
+	"jnFgKez3rLiJHi6HoTCjMjBgP9R1Tfqcz0RIcGNZ40fvkpPgYdTkH0U2YtmV6GPyAIxUdzqR/hx8Cu6Z",
+	"s7fnzksOXfzKqoVssPN93T91sCSzcPf6+3QOQOUMkvE/sM+ci+KI2PfsVmOSod19jzbYiG/VOgmv0Vv/",
+	"stRXZ60e6JFc0kjKV9cAR/vj83iXdj5+7nX3X+7fRw8sSYX/S7rL4AfGbvM5dhH09nXZ8IlPGPmnFGyX",
+	"/ALhYkaFdq0GKyUpv3/uZHSuAaoDNANT2Ns7g6trxoVVaRW3l3eo5CTC2zbSCs7XR70eZMI3OpQPXGRy",
+	"VjuPvQX4oARb+IvroLIxhvAuAkFZWtqfrTM264xfwgVzZVJ4rbtQ+ehR6tCJN4RCdz4YE19/AJ08KdeM",
+	"GFmWDVB961t0CjbzCecLlg7NmWrRiN9HqdaV8vnwQoL2/iJnZGLvJObGL/TDXfRtryxEo2U3+AaRCffk",
+	"PcLJXCtZOKTw1cVu4dlrhBxp6HNoDbw5yKVu5SYerIPsTdHaZTVrzUFJSgJfT1JJyD9vbvV7g6NR6d4D",
+	"CuqYMxOXFKsO15oTy6IZVJtr35Oisbd+ylrC94wbxEzew0MA9gM4+i0Bgvw726hTsnJWmwgUqT/3Lekr",
+	"fnB7c1z2l9vTzCXbYF/OXdfpUIcmkI2o67/cG42oyxoD14oNGJ/WCLgVYazXrhVDkzKj7VZzXnmv4Zoe",
+	"UuQZWq00aUvgFH3D6KRpWdElo5PFxcQYT4uMyFFSIFfUbHuBPtbxf+eiXUKl2mAji8o4e+lxIJ28WdOG",
+	"+Eo1Rbs1ViK3KNvTt82ozhRqvU+oQFXWPnvdKlLzEOgpazMO1vjXlsmli19PHVA6kcKqPcHbasaKoXE8",
+	"SiszK0qSY5TcuDwZnPDIi91GRmcby5igKFUUjgpsVf32x1Iz5nGxclRnTp5KYolSOYOmLqKgom7DPeQH",
+	"30R0wI91vqDbf6G0u3gCiw6v0PizWSe39gpfFVd3LQKwexQTVPIl8OlrVCNLWteBG63BMNyuYvNArIKH",
+	"cN/G2bZt+Glb7riWRUXJtxEfqnGoQQX42AeMYmYVHfFDWYk2VvzGt+OxrARGrDCQ/+Zs1lwrDTztvlu/",
+	"p4+KBy6NA35cwlxh2tthrJkVnBj/blFafCII968SOSR27UpOuGa75J3RmKKPdXQIMd2fE2oMHdy67Ki4",
+	"a5DziYOT0NfZdI46E5rPqGLLcSl8GDwkDE0tcfphCgVBzTHdf/kqAqcf8pz5vm+Qs9UEP9pNadEj3qp/",
+	"EUbdcaxm/uXyeDbqTHKDtpGZfh7royrvHFxui6haBZFkEZAkinxGNVWQ1dtnXIyg/kBgGh5Pgb09BGvj",
+	"EaHPKNemZejzXYAa3sJVr3XGXploEJw16KPXobbF5eQRashUMQ2VsegulAB9SbTcJb+W9QJd/5jvJ+IQ",
+	"kbgm2NB7u92JvNZTNg9PQcglcgDThQeaZxWOo+WgFKTrQN/rQgCn1JAR1A5vg+zgr4xN3/lUy//JTlh3",
+	"RSvbtY17+jMX7UVNt/MLm51Yg7FVNoMzNvZ6h/vQxTHjYoR1zsrsYL+GXm/v9UGUQAjBlxSX/tjt8Eiy",
+	"/B6uWixxvWyfKjnIisn01eEu+8RA8XEgzKjaumYRBzu9/cve66O9l66xRKmId0JDp25Hy0JZjd6eZe6y",
+	"Rw0bjKGxA0z4cq/XO9jt9fbgnFEzj4QJsXNxADp0McU70ZSvpZlWQgo3SPyIDyLZxQ+W6+psOLg30617",
+	"m9BNdK6fl5carhlkjUrAKxpHI0VDRyD6bazBh1hqnnzWBHPs7brAR++r9LWOAYUnY7Nw9WpMwmwIBpub",
+	"cIVSEmZcyvnwC5tFcJ8tW1bCVfKKNDavxPZSH0MHtw7N6H8u6G+uadumwrdR43EmPGDmUecko+QsfNP1",
+	"VNsLbdI6P+zt9/ZfvnzZ2wOMPGw61jl9d/FrtTOV3eqSuYz5aNz5eL+13nkTLvzdadaaZpIEJ/9VBKRx",
+	"LH13RRUshw4rhtAyJwATOiBF45gIBo0VfAmiWxeBz6SSB+J0gf/9n1dX+uMP/+l/uLra9T8mkwM22cUd",
+	"iwhKnM9jlzBQxxM89fFpL2U14SMhAQNhd3mPwHot5MIgt4xNiZGwaTBElxgp05U/X7/z++Z7voeehbWd",
+	"ghqqkURzLJczu0f2Di1C6jVub1jLz9vde3W4jG61awIK1UcTSDMa8k8sIzkXzBWqCwl/WmwFGu3y1dUP",
+	"v+/tvHEIkK+6e4f3yX31nQsXpDRXZFgIgNMiroTQW0S6GIwJ1cRynsXawC13PWzHbtLZclFjv4YN/VDy",
+	"/MQVe+u9yI3tjBCqT2eoLxoUK1Lp3UkgbjUyDn0EzendcDf+t3GDZO1S4G5SE7gJrDZn9A5fvBJjWVi+",
+	"yzCXlNqvcTHSBJFNM/cHBzkO8Kb0lvlcNmddfjPZ+XXjyn9gCRnE2UyNwW9d1tDvnd7e6+Er+pJZ06S3",
+	"86P9r9f2v3rlf0DLj42bRUjbkIRU82vC7xG5ievQQhd7k+VSjLCdblmIMWemcZZfMpWpkcxva25UrwDA",
+	"uEDTD+Hqv2pNTdzTkAZM1S3Lug45ZyALYQDxLIDp+OtBEWX07O058ljlb9WYasDunbrSMo/T4gANlhWj",
+	"PKQFxTbqTB4V6nmwTr/kpvg0hxOfq9bmysB5obW+8739gipyhlp4Ckoaau1R+51JdasNxtM/xlivHVoY",
+	"WSrcH8rnNKiYYg65nBAvWfMNrJSuD69vr82YiWv3HacvdmRhwPUWvnyBddb2o9C2crkC/9Gqj2YmrwPq",
+	"7O+fO4aO0AmRFTjL+0UF321f48Rd7VFo1wMW+NM8h6fva/NrgHZwwXI2QCu5HuCDIdPk9GlJn4xBoTSG",
+	"cSD5mn0yZEpHLKrZDbktjZAeHB9KZK4HtzL2+uhaLUhP5S0TwGGmymp/GeGChEBlNVqEnqqgRr7x/4lz",
+	"beKclUib/PX04qdQLNo8ReREzMn/c/HrLwR3sha7AoK+LngGe3EYWeRiKMHd7HxNF4We8gGXhQYo6h0M",
+	"UYGrbbizF3suwO1zaJmKpfS9V29e7h28fLO/f/j6x/vEsb4PgchlwCnry9QXwVM+jNGwwUglJmxz7Wq2",
+	"rdXV9Xn4PENLDAqSA9xFtEWN5LW9b6URf5JNYH+chU7dP9H77lnm/f0ijEs1YWmVQ91t2wYFh9vKhYyO",
+	"JagaEf4BhkOENAi3dGx1jAhvqdDMGpfuKNwtvfj1FLfcY/KuvZVpSwVCNfYL0Pbmxim8N+HuI+L1Qs50",
+	"wnhqFyzpdvRcGzZpGzWBQT82PGKlN1Y+GB0xgDqkHbN0wsAglYKRcTGh0FrZ7i6wN6q9QXEMlf1giTqf",
+	"TZMNfe8zXcqGlHdMGz7yuCEhpbET8rSv407ZmOxtVUDsSbUIqPFjw07Y711+yObDH++xi9c5G/ApT5c8",
+	"mCWOjJC/+SA4ifa9rFp2D2rclTd4Vtq4S9Z1E/Id+MvWVOszcqBMceFANlaw+F7mfDBvDWrPnPbgkJGn",
+	"dMCqMevgo9slvrrRuwO75J9MScvqeh62EIE1wEZKxKIhcZJdD12GTLNkdkAeWvBa/kXOoK7OWkc+ITOK",
+	"kULdGIhXJGQrFnI61Uwfkz1tZcJBD/q2g9OyX+j5NUCaXocuXU3QkOA9o0pMNU9g65xxvrzheoZlUQ2/",
+	"N+aj8UPmGaBrtFWMr/d611YHWF7a4/MU4m4FvjbbsFCf7ffWGrFkWCjfGiMg6OySl1UH8jG028WOzeDS",
+	"FHJGoCmz5fNTJiKXsPP/Vq7tun0NWFYbo60S9cdq7GHJq+GCIoAgbgLBvXpVUlwllX/lhRVFntO+1TZQ",
+	"oa4FTiIne1MKavps3pwwJyzjxaTZ0ym92zJrzxaafM8Vc/lm+Y1fqd/TtQSlczm7fsDXrEbS7o4a5VlQ",
+	"iw81647hRMMmdTeErEo5haWDUxmMWVYtgHxMchKAySWb1dm/QLKBFclR3yUp8nljZ+KCWG5SxANts1bo",
+	"rhM5iQz+IFAHuRzcVg3xhaZjR73eD7097D72IP3L+cJ1OrRpuS0wbafYQMIZuBpDxBIiQeyT2e4WPijB",
+	"4JZPp+vbIQJKqSkpEZtVuYq2xqu6wI+1aWRoT+j6n8lgW1y52boNapRQDrngSH7x96Jj9zem3K5G2qm7",
+	"1ptTSkv4wHb50Oc/nZI3hy9/JA6AsOYG8RlAsKO+BNaZ/Xc0d70XlfLJU+F5j50OjYyGgVt0IajaJSjH",
+	"uiSHfHlIarMcvPNCxyWV2uE8H+7vl/lPv4mpkgO7//2ckTNh8Kg8dfRlYY4gOrwYY1vWIv1D3D6l66rB",
+	"0bO56KRIdrp0O5CiQwQHLyF94SOVe7HyxJatYP2kwq7WZwWOQfdXwoXLBujLbH7s104VnTD4s9GYfAEy",
+	"llCic6rHTbBh64mjbjYhq+zjutrRVEaWNtRVwdROkJsxefnpkyuWBzq1NlXWDaF2j2XfuJN9UVViXlb8",
+	"tYdpd22IqSREFQxJuICqPd0ohO5rBerhPsgYiUgdWwO6L2j7RwBLyRusNZ3uH7KycB/W8DTPOzwXeixb",
+	"o1P+wgOiAndDD9EWQNT8yNvwCYXi6yQ2MgbfvVPUGTZR7/dusjvx+qa9XIN9t+CZSydtejjTFrmK4ZUW",
+	"oLD4zhIGCb0lsKDZd5jAdhMYmavrRq3gnRKIG3anWyw3YzTzEMNNnm8GIC3vmErC0F6CXwc/6XC8SnQi",
+	"72tZ1lQegQNaLK5iHS/a5nJoqoi9iLyCn1lfcm5c7G4tHaagX+HlknKig4vOJF5B01T4cC23cecdvl7a",
+	"XpPDxb1cimLz+AqTRcLimWuK4awRkPWFZqpJr4PI01wdGVLXukRPdJfYXbQ2oSJ0yptEB1o2p28cjmov",
+	"+frzip95DJppQ2+zP/aN6fPnbMD4HctCcUQiEahR6jcwm8IM5KQSgxko5pIbXKUrpPBEvR9Wn1u93Z77",
+	"gKv+T6p2Ae+iTTIIcpDOOXMg18ARQX3yl4kOh9jJEMKtXBvQ8VIVO6ZBTXyy6gZebMpdymVuh7240WMk",
+	"kVYp8YobpjgNzaCq+0bowFpWgEgjxZCrCfJ5JkaQB+wSuxZdozhmk80tB1uLcuge7JZfaH0KlX3a6okE",
+	"HI+HMm12Z0cdsIblNuzTlCumWwj7hprJIrOYcIjWYk8Drm+vLZVM8d9Cmms6neZ8AL7zBp0OWjUv8Ggz",
+	"bUpp8I0W2ulG9JQHsAi6RTUkwosovZ8X73b2eof7O71e78eafKxm61+824nyyA+6r+938MfD7ptERnnS",
+	"GX4egTZszB9+zsrI0wYrPq0m1i94br79Sk+/Q9shK3CsnK4D00tkdUoDaVJ5HknsgQtQQsMNZWW8lTWB",
+	"AXUU0zK/w3ZHtewkaVhTcZNgaGHgRX4GU7+eSs0Nv2OP0IRgis0PrbKx2zm7RFLuYsTC9fevNc9LpFKR",
+	"d8anW4PWqI+xC7WQACJLJnY2TJch6gV7JlN02A4yy7/RvIL+S6bDaj5qhwHkXkhZayeYf1WxGKP2Q6Wv",
+	"hxLYlEr+UFGAZIpLs1KC+BHpu4Bephu06FroMqc8Chjsmj+g6mQqB92N6WTNfSqps6TyDd2lMHT6MqUh",
+	"vsZyeTdYd88gLADP1Y5XuPwOJJL1uHzt4MQWuUEDsNqn1HlkYQHtMJJS6/8qYEkJkt0kbFKabN+G2oU6",
+	"af6k5MTFEgAaXJtjy4QgKkdz4OwulAX8vVt9lmTMShy9S24qNRHQ2iVzrYMFVpFdiRATp5oYxX3za4Rb",
+	"D322KrVlnltQfYv/Xam7gP+pSeyD1bpquf1hT7a68wnkz0eYjLHl3cRkfLjh3dLAWbrY7Wg2d7ydSYAa",
+	"C4hZbORAJpTnffkJQbWdgoouRFh/vsz14QZqpomWgy3NqKCKwVwade9wX29+LHd8a4bBMuhaq1PyyaQw",
+	"EK1neD615magYNqJJHzeD0UtDwfTzJWyCgeSR4WfjbEXRagmWi22HwdZ3aov4xcEXd4YJnL7vKW6KlEC",
+	"vLojWY5cWwWsraPUVk6qdgitruBW+SCXYhNws2GizdrlPCnFEGfeVh8M6/26mJmV6W+FSorc9eeqZxaV",
+	"OmGT+xr0JWy0663IJYnukA5GR4qxOFoXHAMhyWZ/nZljNdBEeqrLUoLsQ59hg/4IbaSE2kxX4bRbT+pM",
+	"pRBE1m0SMH3RH3JMer4t8FK7bX39S1YqobDQbmQx+01ubAO7k96KPnsBXvZFTbZF8uHffFQBUSp8+AOP",
+	"0GiiuL4l3jPnsX/QGYp1aYJADGROMmpYyDstgxHVd2qJjWW0pfM+xBTBB0mkIPvkb1QNxlV3ZCUMUlt5",
+	"R+0lPMePiegsFjyKcjfs3gA80kRqQw5evYSCB0LHjD68M/HTivyoBdpq43xfAJCuWSF+rU0Fd5Let8Ge",
+	"LyKFpwzWV2G9QhkIlo48BIPiolSBNhabqaVwL4LEb6nwMElWDRI+FooNm0VaIOGjttaN5X1AtUnCG5zD",
+	"ssAfzCeMUE3+LAGlmmmofOpp136sVhdYxv72xge9SU/HzGEkd7IidNKuoUlH0cDnvzucrlf3z6+udv2/",
+	"3tx/9x/Px/+a/Ev/a6K/++6HhnHBt+UnN0d6gC97HgihqSMgxAJPrEyh+Ryyhq0ZYK3UGdVWfciZSIQF",
+	"S6qrJ3rNj4kC0asRgUbLCo6WNfGNzDMAcusuoPe2Y2tpgr3vdi7pKEVHho4wtOO7GFZ6xrfEUoPeKyuS",
+	"W30OfbX6H2r0MpmIB7XIbc9c2UeiqQN4bxrhIjdLiLjlmLNUQgD1ZTa/ViHly/3CSPwdKG0ik+o6kzNs",
+	"ePIP8CdhR4IhH2Gulc+vcaI0Yzm/Y9jh3jdBuS6E94NC1qPgaKi6MtzrGeWuhj78qvqG4kPTBCkeWx88",
+	"qDcDhJpgj0JmfxjPnVNTIXuJbt3NC9WAZfrubeJSCHJyeXlV9Hr7r07/SgJCKnHFLYGDXu71Xr4BNN7K",
+	"hr6p8MpLlycRccqD+yVNJy8rYKzN2h1FK1lfL3HJtDkt0zZb1qsHbEIA1fTYhMeEIjIc18QARAPpz7EB",
+	"7txeer4ANuMn4DBAl2GSNoYwSHhB7e+TXDCJHrQMP9Kpouu4Hp/U0mqWoD4/SAm3o+dcsDNh1LxlcVBz",
+	"D2KTXEhA9K5vNri+WiVEVhe0ldudrrl5DEropettswQERjiuFmctN4QgucTWNJvfBVCbK2TZCMJobdpA",
+	"jOHa23lDd4YfP7++f74T/nF4/93ng/vy33v7aczR/wYW0UY7G4GQx2p8l0D0iyR0YPgdN3MC/dm8O4al",
+	"UrdGS7WE5glEtQswwvrPVtk9buXbOHUcuimPT3JlPdFflCd/CEgcLeQRxKVvhkpObkghDM89PsSNkTdd",
+	"0pfQ6pv8UVBlmNIuwDSWhdolgLt846LQ/jUcihsykkzbV30d5JUAKLmMzo/J/uFRrweCbswI4E2gIpvR",
+	"OcalawosoIRHkjy4UVbAhnc7GpiqLkRdU1tZ2/RjewxuhCdfc6K5HNwGMSFbPF53ZdrNcN+EkZrBXznq",
+	"2KBt+IGbcabo7AFZi5VUUZeuCFZhoVlGAERipWXYmru0zPWsL23zHAZCcINCcTO/sBPHFfYZVclaREHk",
+	"lFrd2chbJrrkZja8viFD6Sr8+nNyeBB3+Ld0D8Na7oyDhqWPjZniDDwqYc3Q9tMmqnCOj5wPGZq3ftIh",
+	"xnyEMDhQMpIz5YrpwOInUz641aQIuOgOT6I02q9E6BIOv6TYQ7zPsBV0tnslrsT3338YSzKXhbXwd7//",
+	"npwBWLIvmh9QpTgg0OJCcYt2wSgGrDzy/MZN6KZLbnJGM/u/vmr55juiGRRGXgmclD5270WpmuT5zR1n",
+	"M6bsqxikyPAfUObhBjGA8y1nwr9lVXtudNRcNqADde3ayz84bCo0AZiCBktCGhg2IC2yDNv553OS81uG",
+	"cZhMMizPYp+4NkfksHfotu0U80ftlp2Q979eXPoEo1vLmRXRTGSa6OBWCDspyM27jE2m0jAxmO/8lc1v",
+	"dklABfEbD9eUFHYjkL/DX28B/FEDPgG6DHAXojVQJCqozYPnZtQnuXI7vQzjPGO7kVSHArRZl8zGkt0x",
+	"deULquzfQFvZJSfwZVhgYCSIowVt3WKMBcWGhS//JIf7+/5lJ4/s4btuKlRkV8IlU0+ZItYct2QRtkBk",
+	"wf0kFTwS3Yvo644eZPl3H6lzD9yy+S55/9tl90q8Pfv57PIMxrbTsQcXoRzYk87koLA3qQzf2OkLxjKI",
+	"kh0RSHfE8wE0ToAixx2u7PyVyNnQ2PUP5GQCX5RxAok7M032e70QX7Tbi6SSIYbafm8/Dj4qNpAqYxnJ",
+	"CkX7+RwrL3luVYsrEb0JcK9SwiFTMpPq1u6fRthQdPEd9t7gElEbhRjVzLV7KGcZrgCUN1tLGS/AGaBH",
+	"fP89bFwdkEPbq9Ijzyc0t5o6ywDXtUsmXGt7G27ZvEv6FLCwCgG1jyV8w3ddctjbI8+FRLQOZDrfda/E",
+	"Ye+APL/jmvdz1iX9wsDELC3MZaGIkjmDlw+7sLjnUHzneqJpQw1bXI19fu+APIf8PSMlQHvBt/Ze2ikY",
+	"mLl9an+fPKcIjBFgN47JDaJo3CA0BaAkw6Av7VQBkyLeQjjxY0L1raMgAKi4EjfnzKj5zon9141L79Lf",
+	"uZ3+mU+4AU7zJ5lxB7zmw2ivDslf+Z+6KB802SN/4386RhRde7HR1xFibvskZ3cs1yRjbLpLfubapW8p",
+	"RpHer8QNYhTfAI3c5PbjN0dQw4iCCNbwTJMbq3LeWPoKb6CSCySGbEUwVDlzPmAC09089uyUDsZsZ3+3",
+	"5/pHouzURy9ezGazXQp/3pVq9MK9q1/8/O707JeLM3inRK0oRWoUeD7q7O328DE5ZYJOeeeoc7Db2z3o",
+	"gHE4Bo0AIBvu9l6UCPUjlvC8/OQk6MWvp7vkJNeS5LBvcOUHssgz7Apl+Yea0Jxrlh2TG3cVbhDaYjYG",
+	"vKkA1f4u6xx17P6f+NbTgf49KE01I83edTxjjxAMFA0oA/aJPwoGrgq3v/BHr6nQZg2X4JX7++6qjzuF",
+	"xH4eOiMt/b7vm9RmAq7j0+oZ1ArSkYFxj3O9bD4lFm6j+Xh8/8WpAGgLmPfYZtHNyqwghmVzmgbkkXJS",
+	"i9mT6YmW1PLiFG5fp8GTwEkgjcfnggDV7/d6PtTpMbsxRG6X/OIfzi5ocZCQzAVacKrlwy4iVLhWCenh",
+	"wvxevI8gVXQxmVA1dzfHbX3XIaZDLjdIX+i0PgJsene1AXJearO0CwV1qI2gZoEQDB1kgCiRGZY9wG4q",
+	"b1SUAqBIV14UFJErgSXrnnrhOzC5bvxuEStffgzX8wS1RJBTXJNbNjVOgRvQiWOzVe7iyvGxon6Bv6wh",
+	"lUhH/SubO5oBxexPMptvjFxCK8VaZxNn/KfIdDW5wGh/tQqFpbJ9xDtv8MqpwxZ4PGn+BVRyAbYaGG1c",
+	"kCCjnO6rxxQRi+pket+tSaUXcqCHYBCnyZe8ZYZh66OfkDrJ85sAlX9jlcvD71AYB3ZETsScoGocwe0H",
+	"qlJ01nXNSbxKEGQZxFPAeABlFiw/fQx2mLschGde2b/4y8nO/stXnuYt6a6g01/tQteIwRKRuCYGADhW",
+	"DJgSeq0EqFLZBiQC6jt4EUFArhWKD5vCgpB8Gne47Pbw73eJrQVt10fYnWvgv/7GfubZfaRMVon9z8x4",
+	"hrxdGZySv5fekbQJEXxuTQbP5JaI3FYiB6b97i02iEns6QtFZ0uV9BPf8R4TjMDw0tgPaZe8lQ7tE/wp",
+	"GOxNH8s5na3jQR/GfDCOS46De+441kSqrRGXMIQyUbY82SoSfQWEOFWruk1lrnazF4nJsvQu6c8Nosba",
+	"HzZOWs80Kj2lsrM1YnM+ykaWYNKYO3UDtJ3Nk1LhcRHLdHi3RJ+EBcDK7hZw5dsFbEzFdydC+nMSKmH8",
+	"2fvTWq7cR+f1TJOc0Qwbtnr/tEad2ukQI2Z02ZZpqFjQNQqRM609eP2I3yHSWfX8Uficei3jSarbOLu3",
+	"kPGkm4nrvQ1/fBkrKSEkx4x6dL+f5SBkUqeGdo++CM+5wR9FeJf0lmF38qAyLpLcItd48RmpZaXsPy2V",
+	"0K3e3nW7vCkevWqLWjNBeNPr2R+7nWnxsDtd70Tiuo9YI8VnGZNfoPDGd1ftYobyPwHGU2TYZBhbUVyJ",
+	"qBUFSvgpIOZDNxRdcZZHoQRMJozbWCCvOXt7DgEY5lxXdlKD0Bxfp+yj38BzcBqbL9vhC5dMTXQLJf4b",
+	"o9dpTgcuUAMV0yPFyiDPw676C1pk3OzkctREZwhhpwBRAwFO58ESbBY8WEehHS6hWcayrnMGwQ9sAG1D",
+	"IXvRAxAoNpF39rfGnmH3SiwUe3GmiQMlQSseSr26QJARAQJlVkYs28OQKcUcAvizLibgS/ABuyuBPlDn",
+	"wPKdeh2+Zc61sY9flp3uIOJGJ9DzNId8c6njpmsA4jCLxwSHK+wVnTCr3dtvBrByn6PuO6qGk5YQ+UKF",
+	"ZZK6YeCHtyf5sxx927pbWEVKc3Mh603pZrOxDCcTwp9l2xtLSMUU7tc2xMOqW4lx/p2BxK54yXt5VraL",
+	"1lNGb5GT+2ihfRXQorwTFptIm5n07Y2SNuQpfPhUZmyrIr78yhK2GS8jcB0r3Hzjtg3Jf2zcnTHXHkzJ",
+	"O0gWgV01skYQ0GD2S1OCY6NLdTKw2vxD2zwz/MbyyEhesvyKa3Nz0ZKoyYz/Eq91yNmSHrfOOFtqTIVK",
+	"tacavAitX76wKRV/NqE14Z83QTonWVZib7dWjzyhBZ9oxnJm2JoY++WYzX1WAiCNC0kmUrHjIGbmCL8I",
+	"PO6Wsan27gc6YbuJAINVZUpiqh3L4ZJWPA7pCbJuQBfaDNu0Q63Z0sfduAYRY/w2uL/Wm1mQwuQaPxln",
+	"Wo2kwOp1+AVaYRARwrCS67SKiWWgAUJeDVNBa11h6ETn9PXvbO8bvLMVU4dGhPy4+/vCVf/tRHn2X5RO",
+	"14oRsC4UH42d5uOIDVU7N2tLzZC75d159YxFTDyEvMQu9kED3wBE8q/EmIoMUk2PXXOhIb9z+XQhdw6+",
+	"PaYaoR6gvRhkilgTz/2R5VOdulf+enRd5FVIfEEWRhsKAdYu0YbONdEydYdO8YxOQ0uArbgLqh95khep",
+	"i64Vt7+B7WwwNhiOurxiUHz9ED9C9aK5slpfELQ2Ke1vlOe6C11n0BkG7d2w11KUFQ2lj+4BmbGq32GK",
+	"HfrQ/+Dy3OK+G1fC2nuulwpIwyWGtDuet+Uavu1oSGU582UKfLncDdrXtKQo16je0RmyG2pIn0HSAcQ5",
+	"v7oq0ZzALSE+YTHyob61BJivLm89DPhMk5vyqt6Av8DZwN771Z9bNsTy4TGmWwNKrtOSrgT48oK551gV",
+	"1y7vf0aT6TJxffQTNYziKTYSDvubu6742VO7s8skhOuDiZV19pT0huzsCyastQTxf/8ReQcdCP3pxiz1",
+	"kVICy9efuDbmOZYCE0EqMmZUaaL5J5LxEXfiyDArr8yYTSyfc5UoiLTWde1nReYecCmWV+Kmpo/eWIUq",
+	"qFgKlWBdc30l7iF50DWsFrE+0YtYneQTvIpwVNu6h6g5b/D+sUw1dGKsTDeIoi1UMZIpOZ26sErkMbUG",
+	"hJAQnwEwQqlY1/mo5R3PmHqmr6BwRjBuyXg3omzfor+aJBk37AfjHZtPc6BxV7YhFenTwW06T9PqfWeZ",
+	"Oi0X0NybUl/UJs4ZIvV2uvX4wzPtA63ehbQiDLFev8aAcjVSC+dLjOyGToeQ180GihndLTU0r0Rgapg2",
+	"yG3sYR1GFmO8O4IlYwtnmdqmg/rs7fkF9k1dGYrFnd1YAGHm7F4sAauQK37pCWYWgP9xIIW2SrpVD0Ev",
+	"vPnz2SXxnINlameqZFYMjL5J3voroRnNy1vPlacdMqDCRTD7rjALigOO/eW3o1rtVE68ZyPaL6S8+GOA",
+	"KjC/8p65kuHY5WyEWTj/hp//hM59EekR8KS4WNPNv0v6VDPy2/nPdpA7mhcs+ECEdEN1QQcvNMMtn9C5",
+	"v3RhOEuL5GXvwFqndi0xf/TM5pbNoROfHZbmqETYO1t6gvD7XLv+0lAwh5q7A2il9oivxM0LeFI7yXDN",
+	"s5sUo7yAy1rnkpuX7mdvz+OPfGE3jL2cX4hVXDDzCA6/RqK/AIb8WPW5mUb8S5kU4SPncJOOq7KCh2KM",
+	"VXICr/vL3oHH8HW1mVcCWYPdEC7Ifs8XlCb9hXbxllqlEFhHsmUhAx88Z9qSQ4J8PowZXGxuoGg5lqQx",
+	"+7M8MpMb0SHU3Nv0bgOqkesVYmgVYQFQRaZ4nusvQ1q/TpmA2LvDXS0ruD1fpQTmUyosvn7O7rAHS8Am",
+	"7IZIMWBHLusheAA5ZtdDf2UZHI3o4AacAPCIW4o0aUADj1sz8yUz2qAoSnFRQ5X5iSv21s76CceAyzl+",
+	"4SjwuwrkSaIlNx53acZuIrl2kxZiowWQPhtxS9orAA2eRNqwmkMv7GrSS4m42Y5/jOROzu+Wpy/dwMC0",
+	"n7ObI4AZgRoJyxb7zN1K1LsSDIEabFLPJ+yY3KBwcH3Mbo6c6okN7aVgx1fixkdPbgJHCE6SY3LDMnVz",
+	"VLNvUIrpmKvCkbnAFm5SVUkVcma/FfpwBOz2myNShadfJsb+LH+2W7ZF+eW+kCBXl04Gaw8Si2uPeLEJ",
+	"SQVrtKwTBOQCmQF+BRlJkuMmfNE8K8gM3Qmpol9C5KVttGU5trvkpzIV2+pKYa6QmqYypkIiKnRDcFLz",
+	"SiBKrTUKctjl43C23jwKAdmuS42FZqbanoUUu+Q9LZG3XCxhrl0504wmtTJ45V3Yze2Irgr+9Bc2HsLa",
+	"cBJpTdA3GbSntpGoGoNOnw5Fumru9ktrtzWvnuaIf55k1B/Gsl6rHKRCFwSGzx3oEj6MEKMcJBhC3pMx",
+	"naKCZwh1WF9JL9F7O5d1YCIurdqNeVyKiEZFi1EnooaEFvU5ShRPw6UIc7E3tDoN8sHrq4LI4dDa8mgg",
+	"Va55Lu0CrEzrkhmUaEL7FgTuuhJ2X11ZB1WMaITC91APcnDrLbJdcoIYjB7SA7wsM8Ad11BJIkDbPY6m",
+	"MxhLqZm9yR+g+BQslbxAgeVgHd2jVJP/a/9PrkFgFYx3b29n/81l7+Co11uy89TUK0VjWN4a6OnHz4e+",
+	"AfZ++cOl/+HI//A8/PTdfzz/+79+/2Hn48IzSSzorYbd3yt2x9lsRYKz/fMmuIL7EoSZ1ihsWxSgfpY7",
+	"NG51vJSjTOjc86tY5sC9LrOR0PPoEjxQeQqFy659q7cFUd/LKw2OFpjLYgPSLVJAul3tktxpt6pEKY3f",
+	"DcsR7CJh3ZtNgF/ecPor5VMvc1+/8wLVMjAosLa6UU08WTqxugluXKVb9iJRvFV0mCSLp2qsJ3roflmj",
+	"Pd0DeAmbc2TdRbhKvMBztpEYKZxcWe5cwzNoSMrtONqLTM13VLE96wBUxhmAcKE+YTWq0DYEUsYRATVo",
+	"7lJ51pmV3lmni6SofX5eiDQX3Dy14te+tGbu1oht2Jb5ZVzHt9LSRWDRzVQc6Cicu0iH7nyxafMmiPKz",
+	"I/37F/aCbSCNpmHzvaBeA9RxAhJkOUhQe4iQ1SKjZisf+X7WUQsckAqRBKkUNl8gZ1pm4fqcGyauBCRB",
+	"Yx2Adsa342vOvE66gvlIfF3doxGT9t0TNxDwsnYD3Q5TLiZf0lEDQQAs+A0Qw76OmBsXUcesYkzDnzDq",
+	"YrleFUU/JtCWC8rieOkcFbu+//GcbMFzUmEUPmcglqVwROsoMs6MaJbcDoCb1ijrehjrah5OmYmRxuQ5",
+	"y9R7/8HthjbdZ5bZKZdl/FJj+yGRSbWxdHHXEq38RMBXt8bimN6tlZahUmBltey78FQTzNoSGsPD1k7H",
+	"VC+FjYU/NnYsvYenl+HFlp8O4UZwGoHIydgzTSbybulMDPa8aZjwbB9ePw/g41Aajw6xL+JhS83h68Hn",
+	"LpyM1NClxMFno3/NyBEL2UqN4I4hRM3FpM0kT6N3GgD9RpOGv0B3hUhDqkC/oGOFYHcOj1thl+r8Lbvk",
+	"UsYV2dgUAQIPY2rt9qW0YUe/ho+vwg2Om2roWz7dkVPsHbKDKU7KdQ5psG5MYqguyCcppiaYuXD9Zub2",
+	"LZUKec64TAAEzrkxnh/XdpXxV0wsqkMhl9x9OWCaSyKJmhSAnl8ib1sCjfpvaAMwi1Ykz6S6HeZyFrnr",
+	"CUC0W76LAEyhPcKVcMh+US5KGeqwj82kcsmVVpAhbHRC3bPzDUkET9fpVM1zeDoJIv6Uu5UTJKoQAmLW",
+	"31i6SNn+o2yUcVxdmiPYKJcEu2SNuPCtDfRTSCaxhB3fwyX3OKW8vfis2JApJgbsfqmGfenNesaqwDdU",
+	"a6Y1hBfJb75TT+wdZqy8qdDRPrxQZrkbgIMqG/ModsfRRAaXslwQnqm7/Wdmoqu9daa9ysIPvas2iG26",
+	"5mTbMrNzf+bVOFOSKl7Qwa2Qs5xlI9beARB/qZljaZcAvA3UJGvD85z8UbAC8ibkdNFoO4lm90R5ejzF",
+	"e8fU24Jcv5WCdUoOufrh/4IN24RnibpGTvU+11FqcaX/DxdQfBfbjtjOqAn/eYEsdcf3hv4S1BYCcZYr",
+	"I4vCDKBFQoPJ/Zef21OlteosN4Wx/nXIDxdDKPmj3PUH0RUmZX1VeiII/G9m0l0ljSknACzpoEPwck0A",
+	"M1gnkcdP3EqeKvW56X3jZGePxPE9EdwNlRy+KBL4UJrUt1+I0dWrq2PsS4fdyQGmBhtyhfRgp+AeY8KV",
+	"q6j2nN/+aAqVQLY+0bdPnklGU/zGSVXfVsrwAqf0SLUZo1nOBXswlVp9/QvQ50+IyhpAmLWhc2dwAbpb",
+	"BXsd7BBuyuRwSErwdkOKJGEVT5YaYXbfNiGegwVdhuKtuWi1Xv1AwrPPup3dPOW9MzFExHJWduom8VTx",
+	"+d30vm3KsTZGmcfsqumwXlfXkjba0c80Z4btGKpvt0NFZ9jBioJ/wsFnURenc619ywbORs19N+0ElcFU",
+	"L+1Mny6plXP8tuntDFF37JmVLqUHU5nDlCkbr2+ezj64PIi6aw0gpgyhgwGbul4kiutb6H6SRDb1QHyh",
+	"lfoTJbXKLL9tYrOrYITmZiyLEeoqZqwYxTA7urf6wZ/6QCpsAAD4Lu6/U0LiOhi/XdfIfUpHzDeglSTy",
+	"+3mgv2TKxL8Ldt9XAO2bRFCMXfR5VlooVArEEjB+Vn/5Gi7hjIn51/Wm/CoYJoFRqEJgwt6vRA6unegT",
+	"ZXQwt29d6x8i4MpWXSUZ1xP+BazQrkN9Q3gDPNMESbnZPFWqctP7N1DSBOHijmnDR1h6C2Q2lIWLCoIc",
+	"fShJKZ7nO4pNpTIrS6fQCeaLL4e0WiLkGtg5zgQo5kyTDBtIzqS63Q3JzC6hTEgC9gBMIFk2BeAQ5ziz",
+	"rWbul59ZEsjE7ekSLcmQKh/+RpiFMdVkJM1mob1otDdkwqhVALOvId+gf+tybSoV6naHrhkLFd/23yGs",
+	"fRSVW5VRcE36zMwYE8F7pTG9AmLeVwIVAMx19vS9Sy4s3xADFujPWAIb0ztGRnSql2Etn919++0mYQ3L",
+	"NDRc4OZ6oJRx92cae/pCYmq9+cmXI8tPU5Zxw76IJEQstYxOAJdWkZzRW4eDiyVPLumnSmdnfopPVDyG",
+	"+X1bgfj3yEaw3p2bcRUK8YFCkH0yTGSPKe/YnEbfDbBl2MwFazk8fIm9iQGBw8FCpWjPricu53iiJFid",
+	"5retqf3MrNipKv9O84+RHKFI54F0OuJ3bGfIWNang9svQaRd163DufUSahq/Yz/5CT1RMqvM8Rs3M6lh",
+	"AS0r5BrNqIYwTv5gw9JR6pcKvy+v/HcFqjowvBCEryqZZcYIFFfGZnZAfQSgS+gigK48LRfp951b+BMl",
+	"XT+9bz82jyyw5I3VgvIHku0tY9OdMMZWiNfSK/tkzw+hNbMFtOWGWXN/ZWz6rlzukyS3yhz/baVxRaQ9",
+	"kPKcNfsF7I/AzqouIK7JkAswqH3QYkLNAELHUQu+CeU5y46TeIZcI24bwh4uUqxTtZ8qsfrpfZv2i/dy",
+	"kL2yTN15uh5Cj4phnki2fRGeKB73336ilFJO8BuXo9kdR1T3kHwoSSbLpJHHEs9OwPkwjE6+Jil5JIlL",
+	"O4+nTlaVyX77OUgBKlUSJkZ0xCqVjUFnN3g0DyM4CINtncAWUU0bKmvnboJPlvJwev92ZsEzHbm30ETI",
+	"+fDhBoLb/O2mJTXz6wV0IJZrBton9Hwvq/3KarlFaoRVPPF0pdos/z1os+JnQYKEo3s4QVoR/gX8LCfW",
+	"HGCK09xVtpfWQGjU4KogUgQHs3yyhAaz+7YJzNsB6SJiH2KupPM/huS4FKvhac7DU1vFB8OPrIIkjcK/",
+	"AKIQ0A82ivizWGTtOj7Fgc4Fi+yLxTfDpF58FvdLzw2gZQNtbP3UVpV6h5IT8s7UwU83lBghRerYNn86",
+	"3c8r1vdsAfGnCkO4WQDCtXSimTE52wkGHH161cIXMMXz6gyfqGRJzvUbN+hgSYQSVT+Bh8gS7J37FRwD",
+	"2JH1afeL/Xcy/cv0fK7JSD64bHLGzThTdPYULLBFqvrgZvfELav6NL9tOoPus+jwxh5nRqJNRVwSQYrO",
+	"7AhsUCDA/++fO31GFVOdo98/2k3XTN2lwRQvx9BmVBua5yGNuVB556jzAs7LfWwB0UuNqODaVR9gK7Cp",
+	"ksY1ZSq7j8ZGVAX0Tyc0iZ84VMo5GGCET9JdAhJfRZUOboQu0UZRPhob7BtHqKD5XFsCBySY6JuI9ZXC",
+	"URbhJhsZ4ZA57bqWV1zr4BelfbjvlDpWqidJjI8CUEWx4xB81bvkjA7G0DtIMJIVivbzCiXEBvezCB4t",
+	"xix0ZHH/8f7/CwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
 )
 
 // GetResponseAuthority lists the versions of a client's response authority.
@@ -18,7 +19,7 @@ func (s *server) GetResponseAuthority(ctx context.Context, r GetResponseAuthorit
 // DraftResponseAuthority adds a version.
 func (s *server) DraftResponseAuthority(ctx context.Context, r DraftResponseAuthorityRequestObject) (DraftResponseAuthorityResponseObject, error) {
 	ctx, who := called(ctx)
-	a, err := s.desk.DraftAuthority(ctx, who.user, r.Number, models.Authority{
+	a, err := s.desk.DraftAuthority(ctx, who.user, r.Number, authority.Authority{
 		Rules: r.Body.Rules, Never: r.Body.Never, TwoPersons: r.Body.TwoPersons,
 	}, r.Params.IdempotencyKey)
 	return reply{status: http.StatusCreated, body: a}, err
@@ -43,9 +44,9 @@ func dryRunAssumes() []string {
 // DryRunResponseAuthority says what would be decided.
 func (s *server) DryRunResponseAuthority(ctx context.Context, r DryRunResponseAuthorityRequestObject) (DryRunResponseAuthorityResponseObject, error) {
 	ctx, who := called(ctx)
-	ruling, err := s.desk.DryRun(ctx, who.user, r.Number, models.Request{
+	ruling, err := s.desk.DryRun(ctx, who.user, r.Number, authority.Request{
 		Action: r.Body.Action, Severity: cmp.Or(r.Body.Severity, models.SeverityCritical),
-		Asset: models.Asset{Hostname: r.Body.Hostname, Class: r.Body.Class, Tags: r.Body.Tags, TagsUnknown: r.Body.TagsUnknown},
+		Asset: authority.Asset{Hostname: r.Body.Hostname, Class: r.Body.Class, Tags: r.Body.Tags, TagsUnknown: r.Body.TagsUnknown},
 	}, r.Body.At, r.Body.Version)
 	return ok(DryRunRuling{
 		Decision: ruling.Decision, Rule: ruling.Rule, Version: ruling.Version, Persons: ruling.Persons, Assumes: dryRunAssumes(),

@@ -5,10 +5,11 @@ import (
 	"net/http"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // command hands a command to the desk. A command without a body is an empty one.
-func (s *server) command(ctx context.Context, ref models.Reference, key string, c models.Command) (reply, error) {
+func (s *server) command(ctx context.Context, ref models.Reference, key string, c incident.Command) (reply, error) {
 	ctx, who := called(ctx)
 	a, queued, err := s.desk.Command(ctx, who.user, via, ref, c, key)
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"strconv"
 
 	"github.com/watchfire-mdr/watchfire/desk"
-	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -37,7 +38,7 @@ func (s *server) OpenIncident(ctx context.Context, r OpenIncidentRequestObject) 
 }
 
 // begun answers with an incident that was opened; now is false when it waits for a worker or the engine.
-func begun(i models.Incident, now bool) reply {
+func begun(i incident.Incident, now bool) reply {
 	status := http.StatusCreated
 	if !now {
 		status = http.StatusAccepted
@@ -87,7 +88,7 @@ func (s *server) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObje
 }
 
 // deliveryPage cuts a list that was asked for with one more than limit, and returns the cursor of the next page.
-func deliveryPage(list []models.Delivery, limit int) (items []models.Delivery, next string) {
+func deliveryPage(list []notify.Delivery, limit int) (items []notify.Delivery, next string) {
 	if len(list) <= limit {
 		return list, ""
 	}

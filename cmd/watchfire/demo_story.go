@@ -17,6 +17,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/simulators"
 )
 
@@ -33,9 +35,9 @@ type demo struct {
 	contacts                  map[uuid.UUID]models.Contact
 
 	ref        models.Reference
-	incident   models.Incident
-	events     []models.Event
-	deliveries []models.Delivery
+	incident   incident.Incident
+	events     []incident.Event
+	deliveries []notify.Delivery
 	journal    map[string][]simulators.Entry
 	durations  map[string]time.Duration
 }
@@ -110,17 +112,17 @@ func (d *demo) investigate(ctx context.Context) error {
 	techniques := []string{"T1486"}
 	assets := []string{host}
 	return d.give(ctx, d.analyst,
-		&models.Assess{Summary: &summary, Threat: &threat, Techniques: &techniques, Assets: &assets},
-		&models.Recommend{Text: "Reset the passwords of all accounts that signed in to FILESRV-01 in the last 24 hours."},
-		&models.RecommendResponseTeam{Engage: true, Criteria: "Active encryption on a server with client data."},
-		&models.Isolate{Hostname: host, Reason: "Files are being encrypted."},
+		&incident.Assess{Summary: &summary, Threat: &threat, Techniques: &techniques, Assets: &assets},
+		&incident.Recommend{Text: "Reset the passwords of all accounts that signed in to FILESRV-01 in the last 24 hours."},
+		&incident.RecommendResponseTeam{Engage: true, Criteria: "Active encryption on a server with client data."},
+		&incident.Isolate{Hostname: host, Reason: "Files are being encrypted."},
 	)
 }
 
-func (d *demo) publish(ctx context.Context) error { return d.give(ctx, d.analyst, &models.Publish{}) }
+func (d *demo) publish(ctx context.Context) error { return d.give(ctx, d.analyst, &incident.Publish{}) }
 
 // give lets a person give commands, one after the other.
-func (d *demo) give(ctx context.Context, p stack.Person, commands ...models.Command) error {
+func (d *demo) give(ctx context.Context, p stack.Person, commands ...incident.Command) error {
 	for _, c := range commands {
 		if _, err := p.Command(ctx, d.ref, c); err != nil {
 			return fmt.Errorf("%s: %w", c.Name(), err)
@@ -138,7 +140,7 @@ func (d *demo) look(ctx context.Context) error {
 	if len(d.events) > 0 {
 		last = d.events[len(d.events)-1].Seq
 	}
-	var page struct{ Items []models.Event }
+	var page struct{ Items []incident.Event }
 	if err := d.analyst.Get(ctx, fmt.Sprintf("/incidents/%s/events?cursor=%d&limit=200", d.ref, last), &page); err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
@@ -152,7 +154,7 @@ func (d *demo) look(ctx context.Context) error {
 }
 
 // await looks until something is so.
-func (d *demo) await(ctx context.Context, what string, so func(models.Incident) bool) error {
+func (d *demo) await(ctx context.Context, what string, so func(incident.Incident) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -173,16 +175,16 @@ func (d *demo) await(ctx context.Context, what string, so func(models.Incident) 
 }
 
 func (d *demo) reached(ctx context.Context) error {
-	return d.await(ctx, "the acknowledgement by phone", func(i models.Incident) bool { return i.Acknowledged != nil && !i.CallRoundEnded.IsZero() })
+	return d.await(ctx, "the acknowledgement by phone", func(i incident.Incident) bool { return i.Acknowledged != nil && !i.CallRoundEnded.IsZero() })
 }
 
 func (d *demo) contained(ctx context.Context) error {
-	return d.await(ctx, "the EDR's confirmation of the isolation", func(i models.Incident) bool { return i.Containment() == models.ContainmentContained })
+	return d.await(ctx, "the EDR's confirmation of the isolation", func(i incident.Incident) bool { return i.Containment() == incident.ContainmentContained })
 }
 
 // refused shows that nobody at the SOC can close a published incident.
 func (d *demo) refused(ctx context.Context) error {
-	_, err := d.analyst.Command(ctx, d.ref, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "tidy up"})
+	_, err := d.analyst.Command(ctx, d.ref, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "tidy up"})
 	var refusal *stack.Refusal
 	if !errors.As(err, &refusal) || refusal.Status != http.StatusConflict {
 		return fmt.Errorf("an analyst's request to close was not refused: %w", err)
@@ -194,33 +196,33 @@ func (d *demo) refused(ctx context.Context) error {
 // handle is the client's part: read, act, release.
 func (d *demo) handle(ctx context.Context) error {
 	err := d.give(ctx, d.responder,
-		&models.Acknowledge{Revision: 1},
-		&models.SettleRecommendation{Recommendation: "r1", Outcome: models.Mitigated, Evidence: "Change CHG-2209: 14 passwords reset."},
-		&models.Release{Endpoint: "e1", Reason: "Reinstalled from a clean image."},
+		&incident.Acknowledge{Revision: 1},
+		&incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "Change CHG-2209: 14 passwords reset."},
+		&incident.Release{Endpoint: "e1", Reason: "Reinstalled from a clean image."},
 	)
 	if err != nil {
 		return err
 	}
-	return d.await(ctx, "the EDR's confirmation of the release", func(i models.Incident) bool { return i.Containment() == models.ContainmentReleased })
+	return d.await(ctx, "the EDR's confirmation of the release", func(i incident.Incident) bool { return i.Containment() == incident.ContainmentReleased })
 }
 
 func (d *demo) close(ctx context.Context) error {
-	if err := d.give(ctx, d.admin, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "Server restored, users informed."}); err != nil {
+	if err := d.give(ctx, d.admin, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "Server restored, users informed."}); err != nil {
 		return err
 	}
-	if err := d.give(ctx, d.analyst, &models.Verify{Gone: true, Note: "No encryption, no beacon for an hour after the release."}); err != nil {
+	if err := d.give(ctx, d.analyst, &incident.Verify{Gone: true, Note: "No encryption, no beacon for an hour after the release."}); err != nil {
 		return err
 	}
-	if err := d.await(ctx, "the closure", func(i models.Incident) bool { return i.Phase == models.PhaseClosed }); err != nil {
+	if err := d.await(ctx, "the closure", func(i incident.Incident) bool { return i.Phase == incident.PhaseClosed }); err != nil {
 		return err
 	}
-	if err := d.give(ctx, d.admin, &models.GiveFeedback{Rating: 5, Comment: "We were called before we saw it ourselves."}); err != nil {
+	if err := d.give(ctx, d.admin, &incident.GiveFeedback{Rating: 5, Comment: "We were called before we saw it ourselves."}); err != nil {
 		return err
 	}
-	mailed := func(models.Incident) bool {
+	mailed := func(incident.Incident) bool {
 		n := 0
 		for _, e := range d.events {
-			if m, ok := e.Data.(*models.ContactMailed); ok && m.Purpose == models.PurposeClosed {
+			if m, ok := e.Data.(*incident.ContactMailed); ok && m.Purpose == notify.PurposeClosed {
 				n++
 			}
 		}
@@ -282,7 +284,7 @@ func (d *demo) readDeliveries(ctx context.Context) error {
 	path := "/incidents/" + string(d.ref) + "/deliveries?limit=200"
 	for target := path; ; {
 		var page struct {
-			Items []models.Delivery
+			Items []notify.Delivery
 			Next  string
 		}
 		if err := d.analyst.Get(ctx, target, &page); err != nil {

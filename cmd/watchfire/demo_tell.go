@@ -8,34 +8,35 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // tell puts an event into words; "" for one that is no news.
-func (d *demo) tell(e models.Event) string {
+func (d *demo) tell(e incident.Event) string {
 	switch x := e.Data.(type) {
-	case *models.Assessed:
+	case *incident.Assessed:
 		return "the analyst writes down what is known"
-	case *models.Recommended:
+	case *incident.Recommended:
 		return "recommendation " + x.ID + ": " + x.Text
-	case *models.ResponseTeamRecommended:
+	case *incident.ResponseTeamRecommended:
 		return fmt.Sprintf("advice on an incident response team: engage %t. %s", x.Engage, x.Criteria)
-	case *models.IsolationRequested:
+	case *incident.IsolationRequested:
 		return "isolation of " + x.Hostname + " is asked for"
-	case *models.Published:
+	case *incident.Published:
 		return "revision 1 of the report is published to the portal"
-	case *models.RecommendationSettled:
+	case *incident.RecommendationSettled:
 		return fmt.Sprintf("%s settles %s: %s, %s", d.who(e.Actor), x.Recommendation, x.Outcome, x.Evidence)
-	case *models.ReleaseRequested:
+	case *incident.ReleaseRequested:
 		return d.who(e.Actor) + " asks for the release of " + x.Endpoint
-	case *models.Verified:
+	case *incident.Verified:
 		return fmt.Sprintf("the SOC verifies: threat gone %t. %s", x.Gone, x.Note)
-	case *models.ClosureRequested:
+	case *incident.ClosureRequested:
 		return d.who(e.Actor) + " requests closure: " + x.Note
-	case *models.Closed:
+	case *incident.Closed:
 		return "closed, on the word of " + d.who(e.Actor)
-	case *models.FeedbackGiven:
+	case *incident.FeedbackGiven:
 		return fmt.Sprintf("feedback: %d of 5, %q", x.Rating, x.Comment)
-	case *models.TaskOpened:
+	case *incident.TaskOpened:
 		return "task for the SOC: " + x.Detail
 	default:
 		return d.tellFact(e)
@@ -43,17 +44,17 @@ func (d *demo) tell(e models.Event) string {
 }
 
 // tellFact puts what machines and contacts did into words.
-func (d *demo) tellFact(e models.Event) string {
+func (d *demo) tellFact(e incident.Event) string {
 	switch x := e.Data.(type) {
-	case *models.ContactMailed:
+	case *incident.ContactMailed:
 		return fmt.Sprintf("mailed %s: %s", d.name(x.Contact), x.Purpose)
-	case *models.CallRoundStarted:
+	case *incident.CallRoundStarted:
 		return fmt.Sprintf("call round %d begins", x.Round)
-	case *models.ContactCalled:
+	case *incident.ContactCalled:
 		return fmt.Sprintf("called %s: %s", d.name(x.Contact), strings.ReplaceAll(string(x.Outcome), "_", " "))
-	case *models.AcknowledgedBy:
+	case *incident.AcknowledgedBy:
 		return d.who(e.Actor) + " acknowledged: " + x.Channel + ", " + x.How
-	case *models.EndpointObserved:
+	case *incident.EndpointObserved:
 		return fmt.Sprintf("the EDR says endpoint %s is %s", x.Endpoint, x.State)
 	default:
 		return ""
@@ -70,10 +71,10 @@ func (d *demo) measure() {
 	}
 	for _, e := range d.events {
 		first(string(e.Type), e.At)
-		if o, ok := e.Data.(*models.EndpointObserved); ok {
+		if o, ok := e.Data.(*incident.EndpointObserved); ok {
 			first("edr "+string(o.State), e.At)
 		}
-		if o, ok := e.Data.(*models.EndpointObserved); ok && o.State == models.HostNormal && !at["release_requested"].IsZero() {
+		if o, ok := e.Data.(*incident.EndpointObserved); ok && o.State == models.HostNormal && !at["release_requested"].IsZero() {
 			first("edr released", e.At)
 		}
 	}

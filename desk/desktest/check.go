@@ -13,18 +13,19 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
 // check is the last channel check that was started under its workflow's id.
 type check struct {
 	options client.StartWorkflowOptions
-	run     models.ChannelCheckInput
+	run     notify.ChannelCheckInput
 	starts  int
 	running bool
 }
 
-func (e *Engine) startCheck(o client.StartWorkflowOptions, run models.ChannelCheckInput) error {
+func (e *Engine) startCheck(o client.StartWorkflowOptions, run notify.ChannelCheckInput) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.checks[o.ID]
@@ -60,10 +61,10 @@ func (r edrCheck) Get(_ context.Context, to any) error {
 }
 
 // Check returns what the last check of a contact's channel was started with, and how many were started.
-func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkflowOptions, models.ChannelCheckInput, int) {
+func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkflowOptions, notify.ChannelCheckInput, int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c := e.checks[models.ChannelCheckWorkflowID(contact, ch)]
+	c := e.checks[notify.ChannelCheckWorkflowID(contact, ch)]
 	return c.options, c.run, c.starts
 }
 
@@ -71,7 +72,7 @@ func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkfl
 // then. It returns the effect's row.
 func (e *Engine) Carry(ctx context.Context, contact uuid.UUID, ch models.Channel) (store.LedgerRow, error) {
 	e.mu.Lock()
-	id := models.ChannelCheckWorkflowID(contact, ch)
+	id := notify.ChannelCheckWorkflowID(contact, ch)
 	c := e.checks[id]
 	c.running = false
 	e.checks[id] = c

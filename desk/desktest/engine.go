@@ -16,6 +16,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -37,10 +39,10 @@ type Engine struct {
 	mu       sync.Mutex
 	health   Health
 	started  map[string]client.StartWorkflowOptions // by workflow id
-	runs     map[string]models.State
+	runs     map[string]incident.State
 	checks   map[string]check // by workflow id
 	ended    map[string]bool
-	answers  map[string]models.CommandResult // by workflow and request id
+	answers  map[string]incident.CommandResult // by workflow and request id
 	signals  []Signal
 	handled  int // commands carried out
 	sequence sync.Mutex
@@ -49,14 +51,14 @@ type Engine struct {
 // Signal is an order that was left for a worker.
 type Signal struct {
 	WorkflowID, Name string
-	Order            models.CommandRequest
+	Order            incident.CommandRequest
 }
 
 // New makes an engine that records in s. now is its clock.
 func New(s *store.Store, now func() time.Time) *Engine {
 	return &Engine{
-		store: s, now: now, started: map[string]client.StartWorkflowOptions{}, runs: map[string]models.State{},
-		checks: map[string]check{}, ended: map[string]bool{}, answers: map[string]models.CommandResult{},
+		store: s, now: now, started: map[string]client.StartWorkflowOptions{}, runs: map[string]incident.State{},
+		checks: map[string]check{}, ended: map[string]bool{}, answers: map[string]incident.CommandResult{},
 	}
 }
 
@@ -75,7 +77,7 @@ func (e *Engine) End(ref models.Reference) {
 }
 
 // Started returns the options and the argument an incident's workflow was started with, and whether it was.
-func (e *Engine) Started(ref models.Reference) (client.StartWorkflowOptions, models.State, bool) {
+func (e *Engine) Started(ref models.Reference) (client.StartWorkflowOptions, incident.State, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	o, ok := e.started[ref.WorkflowID()]
@@ -102,12 +104,12 @@ func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOpti
 		return nil, err
 	}
 	switch run := args[0].(type) {
-	case models.ChannelCheckInput:
+	case notify.ChannelCheckInput:
 		return nil, e.startCheck(o, run)
 	case models.EDRCheckInput:
 		return e.startEDRCheck(ctx, run)
 	}
-	run, ok := args[0].(models.State)
+	run, ok := args[0].(incident.State)
 	if !ok {
 		return nil, serviceerror.NewInvalidArgument("not an incident")
 	}
@@ -133,7 +135,7 @@ func (e *Engine) SignalWorkflow(ctx context.Context, workflowID, _, name string,
 	if err := e.running(workflowID); err != nil {
 		return err
 	}
-	o, ok := arg.(models.CommandRequest)
+	o, ok := arg.(incident.CommandRequest)
 	if !ok {
 		return serviceerror.NewInvalidArgument("not an order")
 	}
@@ -155,7 +157,7 @@ func (e *Engine) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOpti
 	if health == NoWorker { // what the client says once the caller's time is over, without the wait
 		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(context.DeadlineExceeded)
 	}
-	order, ok := o.Args[0].(models.CommandRequest)
+	order, ok := o.Args[0].(incident.CommandRequest)
 	if !ok || order.RequestID != o.UpdateID {
 		return nil, serviceerror.NewInvalidArgument("not an order")
 	}
@@ -181,26 +183,26 @@ func (e *Engine) running(workflowID string) error {
 	return nil
 }
 
-func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string, o models.CommandRequest) (models.CommandResult, error) {
+func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string, o incident.CommandRequest) (incident.CommandResult, error) {
 	if a, ok := e.answer(ref, o.RequestID); ok {
 		return a, nil
 	}
-	c, err := models.ParseCommand(name, o.Body)
+	c, err := incident.ParseCommand(name, o.Body)
 	if err != nil {
-		return models.CommandResult{}, err
+		return incident.CommandResult{}, err
 	}
 	i, err := e.Incident(ctx, ref)
 	if err != nil {
-		return models.CommandResult{}, err
+		return incident.CommandResult{}, err
 	}
 	events, err := i.Decide(c, o.CommandContext, e.now())
 	if err != nil {
-		return models.CommandResult{}, err
+		return incident.CommandResult{}, err
 	}
 	if err := e.record(ctx, i, events); err != nil {
-		return models.CommandResult{}, err
+		return incident.CommandResult{}, err
 	}
-	a := models.CommandResult{
+	a := incident.CommandResult{
 		RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint, FirstSeq: i.Seq + 1, LastSeq: i.Seq + len(events),
 	}
 	e.mu.Lock()
@@ -210,7 +212,7 @@ func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string
 	return a, nil
 }
 
-func (e *Engine) answer(ref models.Reference, request string) (models.CommandResult, bool) {
+func (e *Engine) answer(ref models.Reference, request string) (incident.CommandResult, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	a, ok := e.answers[string(ref)+request]
@@ -218,8 +220,8 @@ func (e *Engine) answer(ref models.Reference, request string) (models.CommandRes
 }
 
 // Incident returns an incident as the store has it.
-func (e *Engine) Incident(ctx context.Context, ref models.Reference) (models.Incident, error) {
-	var i models.Incident
+func (e *Engine) Incident(ctx context.Context, ref models.Reference) (incident.Incident, error) {
+	var i incident.Incident
 	err := e.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
 		i, err = tx.Incident(ref)
 		return err
@@ -228,17 +230,17 @@ func (e *Engine) Incident(ctx context.Context, ref models.Reference) (models.Inc
 }
 
 // Happen makes an incident change by what an actor did, as its workflow would.
-func (e *Engine) Happen(ctx context.Context, ref models.Reference, by models.Actor, data ...models.EventData) error {
+func (e *Engine) Happen(ctx context.Context, ref models.Reference, by models.Actor, data ...incident.EventData) error {
 	e.sequence.Lock()
 	defer e.sequence.Unlock()
 	i, err := e.Incident(ctx, ref)
 	if err != nil {
 		return err
 	}
-	var events []models.Event
+	var events []incident.Event
 	trial := i
 	for _, d := range data {
-		event := models.NewEvent(trial, e.now(), by, d)
+		event := incident.NewEvent(trial, e.now(), by, d)
 		if err := trial.Apply(event); err != nil {
 			return err
 		}
@@ -247,7 +249,7 @@ func (e *Engine) Happen(ctx context.Context, ref models.Reference, by models.Act
 	return e.record(ctx, i, events)
 }
 
-func (e *Engine) record(ctx context.Context, i models.Incident, events []models.Event) error {
+func (e *Engine) record(ctx context.Context, i incident.Incident, events []incident.Event) error {
 	return e.store.ForClient(ctx, store.Worker, i.ClientID, func(tx *store.Tx) error { return tx.Record(i.Reference, events) })
 }
 
@@ -263,7 +265,7 @@ func refusal(err error) error {
 
 type handle struct {
 	workflowID, updateID string
-	answer               models.CommandResult
+	answer               incident.CommandResult
 	err                  error
 }
 

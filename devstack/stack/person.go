@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/simulators"
 )
 
@@ -78,8 +79,8 @@ func (p Person) Put(ctx context.Context, path string, body, out any) error {
 }
 
 // Command gives a command to an incident.
-func (p Person) Command(ctx context.Context, r models.Reference, c models.Command) (models.CommandResult, error) {
-	var a models.CommandResult
+func (p Person) Command(ctx context.Context, r models.Reference, c incident.Command) (incident.CommandResult, error) {
+	var a incident.CommandResult
 	err := p.Post(ctx, "/incidents/"+string(r)+"/"+c.Name(), c, &a)
 	return a, err
 }

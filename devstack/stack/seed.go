@@ -13,6 +13,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -134,21 +135,21 @@ func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) e
 	}
 	// Domain controllers are never isolated, and some tags ask first; Falcon tells both.
 	a := AtOnce()
-	a.Never, a.TwoPersons = []string{"DC-*"}, []models.AssetSelector{{Tag: "two-persons"}}
-	a.Rules = append(a.Rules, models.Rule{Name: "ask first", Action: models.DesiredIsolated, Tags: []string{"ask-first"}, Decision: models.DecideAsk})
+	a.Never, a.TwoPersons = []string{"DC-*"}, []authority.AssetSelector{{Tag: "two-persons"}}
+	a.Rules = append(a.Rules, authority.Rule{Name: "ask first", Action: models.DesiredIsolated, Tags: []string{"ask-first"}, Decision: authority.DecideAsk})
 	return SignAuthority(ctx, db, client.ID, signer.ID, a)
 }
 
 // AtOnce is a response authority by which every device is isolated and released at once.
-func AtOnce() models.Authority {
-	return models.Authority{Rules: []models.Rule{
-		{Name: "isolate at once", Action: models.DesiredIsolated, Decision: models.DecideAuto},
-		{Name: "release at once", Action: models.DesiredReleased, Decision: models.DecideAuto},
+func AtOnce() authority.Authority {
+	return authority.Authority{Rules: []authority.Rule{
+		{Name: "isolate at once", Action: models.DesiredIsolated, Decision: authority.DecideAuto},
+		{Name: "release at once", Action: models.DesiredReleased, Decision: authority.DecideAuto},
 	}}
 }
 
 // SignAuthority gives a client a response authority, signed by one of its users, unless it has one.
-func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUID, a models.Authority) error {
+func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUID, a authority.Authority) error {
 	a.DraftedBy, a.DraftedAt = signer, time.Now().UTC()
 	err := db.ForClient(ctx, store.SOC, client, func(tx *store.Tx) (err error) {
 		a, err = tx.DraftAuthority(a, "seed-authority")

@@ -13,6 +13,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 func TestACommandWithoutAnyWorkerIsTakenAndCarriedOutOnce(t *testing.T) {
@@ -23,17 +25,17 @@ func TestACommandWithoutAnyWorkerIsTakenAndCarriedOutOnce(t *testing.T) {
 	s.killWorker()
 	key := uuid.NewString()
 	path := "/incidents/" + string(s.ref) + "/comment"
-	say := func() (int, models.CommandResult) {
+	say := func() (int, incident.CommandResult) {
 		t.Helper()
-		var a models.CommandResult
-		status, err := s.analyst.PostAs(t.Context(), key, path, &models.Comment{Text: "said without a worker"}, &a)
+		var a incident.CommandResult
+		status, err := s.analyst.PostAs(t.Context(), key, path, &incident.Comment{Text: "said without a worker"}, &a)
 		if err != nil {
 			t.Fatalf("comment: %v", err)
 		}
 		return status, a
 	}
 	var status int
-	var first models.CommandResult
+	var first incident.CommandResult
 	took := within(func() { status, first = say() })
 	if status != http.StatusAccepted || took > 8*time.Second {
 		t.Errorf("answered with %d after %s, want 202 within about 3s", status, took)
@@ -44,15 +46,15 @@ func TestACommandWithoutAnyWorkerIsTakenAndCarriedOutOnce(t *testing.T) {
 	}
 	tell("  /readyz right after the kill: %s", readiness(t))
 	s.startWorker()
-	s.await("the comment", func() (bool, error) { return len(happened[*models.Commented](s)) > 0, nil })
+	s.await("the comment", func() (bool, error) { return len(happened[*incident.Commented](s)) > 0, nil })
 	if status, again := say(); status != http.StatusOK || again.RequestID != first.RequestID || again.LastSeq == 0 {
 		t.Errorf("the same after it was carried out was answered with %d %+v", status, again)
 	}
-	s.give(s.analyst, &models.Comment{Text: "said with a worker"})
-	if n := len(happened[*models.Commented](s)); n != 2 {
+	s.give(s.analyst, &incident.Comment{Text: "said with a worker"})
+	if n := len(happened[*incident.Commented](s)); n != 2 {
 		t.Errorf("%d comments, want 2%s", n, s.story())
 	}
-	if n := len(happened[*models.CommandRejected](s)); n != 0 {
+	if n := len(happened[*incident.CommandRejected](s)); n != 0 {
 		t.Errorf("%d commands were refused", n)
 	}
 }
@@ -100,7 +102,7 @@ func (s *scene) survive(part string, kill func(), restart func(context.Context) 
 	s.rough = true
 	s.await("the API to say that it cannot", func() (bool, error) {
 		var refusal *stack.Refusal
-		err := s.analyst.Post(s.t.Context(), "/incidents/"+string(s.ref)+"/comment", &models.Comment{Text: "while " + part + " is down"}, nil)
+		err := s.analyst.Post(s.t.Context(), "/incidents/"+string(s.ref)+"/comment", &incident.Comment{Text: "while " + part + " is down"}, nil)
 		return errors.As(err, &refusal) && refusal.Status == http.StatusServiceUnavailable && refusal.Title != "", nil
 	})
 	if err := restart(s.t.Context()); err != nil {
@@ -108,15 +110,15 @@ func (s *scene) survive(part string, kill func(), restart func(context.Context) 
 	}
 	tell("  %s is back", part)
 	s.reached()
-	s.contained(models.ContainmentContained)
-	s.give(s.analyst, &models.Comment{Text: "after the return"})
+	s.contained(incident.ContainmentContained)
+	s.give(s.analyst, &incident.Comment{Text: "after the return"})
 	close(stop)
 	taken := <-said
 	s.wantAgreement()
 	s.nothingLost(taken)
 	s.settle()
 	s.closeIt()
-	s.wantMails(models.PurposePublished, models.PurposeClosed)
+	s.wantMails(notify.PurposePublished, notify.PurposeClosed)
 	s.wantOrderlyCalls()
 	s.wantOrders("contain", "lift_containment")
 }
@@ -128,7 +130,7 @@ func (s *scene) chatter(stop <-chan struct{}) map[string]int {
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		text := fmt.Sprintf("comment %d", n)
-		said[text], _ = s.lead.PostAs(s.t.Context(), uuid.NewString(), "/incidents/"+string(s.ref)+"/comment", &models.Comment{Text: text}, nil)
+		said[text], _ = s.lead.PostAs(s.t.Context(), uuid.NewString(), "/incidents/"+string(s.ref)+"/comment", &incident.Comment{Text: text}, nil)
 		select {
 		case <-stop:
 			return said
@@ -141,7 +143,7 @@ func (s *scene) nothingLost(said map[string]int) {
 	s.t.Helper()
 	count := func() map[string]int {
 		found := map[string]int{}
-		for _, c := range happened[*models.Commented](s) {
+		for _, c := range happened[*incident.Commented](s) {
 			found[c.Text]++
 		}
 		return found

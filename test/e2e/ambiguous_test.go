@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // The vendor does what it was asked, and the answer is lost, late, an error or cut in half.
@@ -20,14 +22,14 @@ func TestAnAnswerLostAfterTheDeedDoesNothingTwice(t *testing.T) {
 	s.assess()
 	s.isolate()
 	s.publish()
-	s.contained(models.ContainmentContained)
+	s.contained(incident.ContainmentContained)
 	s.reached()
 	s.settle()
 	s.closeIt()
-	s.wantMails(models.PurposePublished, models.PurposeClosed)
+	s.wantMails(notify.PurposePublished, notify.PurposeClosed)
 	s.wantCalls(1, 1, 1)
 	s.wantOrders("contain", "lift_containment")
-	if tasks := s.now().Tasks; slices.ContainsFunc(tasks, func(t models.Task) bool { return !t.Done }) {
+	if tasks := s.now().Tasks; slices.ContainsFunc(tasks, func(t incident.Task) bool { return !t.Done }) {
 		t.Errorf("tasks stay open: %+v", tasks)
 	}
 }

@@ -8,15 +8,17 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // client is a path of the scene's client.
 func (s *scene) client(path string) string { return fmt.Sprintf("/clients/%d%s", s.number, path) }
 
 // wantAsked lets the client's admin sign a response authority that decides the same about every isolation.
-func (s *scene) wantAsked(rule models.Decision) {
+func (s *scene) wantAsked(rule authority.Decision) {
 	s.t.Helper()
-	var drafted models.Authority
+	var drafted authority.Authority
 	s.send(s.lead, s.client("/response-authority"), map[string]any{"rules": []map[string]any{
 		{"name": "as the test wants it", "action": "isolated", "decision": rule}, {"name": "release", "action": "released", "decision": "auto"},
 	}, "never": []string{}, "two_persons": []any{}}, &drafted)
@@ -25,14 +27,14 @@ func (s *scene) wantAsked(rule models.Decision) {
 
 func TestAnApprovalIsGivenByPhone(t *testing.T) {
 	s := at(t, 2)
-	defer s.wantAsked(models.DecideAuto)
-	s.wantAsked(models.DecideAsk)
+	defer s.wantAsked(authority.DecideAuto)
+	s.wantAsked(authority.DecideAsk)
 	s.steer("twilio", "personas", map[string]any{"personas": map[string]string{s.contacts[0].Phone: "approves", s.contacts[1].Phone: "no_answer", s.contacts[2].Phone: "no_answer"}})
 	s.open(models.SeverityHigh)
 	s.assess()
 	s.publish()
 	s.isolate()
-	s.contained(models.ContainmentContained)
+	s.contained(incident.ContainmentContained)
 	e := s.now().Endpoints[0]
 	if len(e.Approval.Given) != 1 || e.Approval.Given[0].By.ID != "contact:"+s.contacts[0].ID.String() || e.Approval.Given[0].Via != "voice" {
 		t.Errorf("approved by %+v", e.Approval.Given)
@@ -53,29 +55,29 @@ func TestAnApprovalIsGivenByPhone(t *testing.T) {
 
 func TestAnApprovalIsGivenInThePortalOrRefused(t *testing.T) {
 	s := at(t, 1)
-	defer s.wantAsked(models.DecideAuto)
-	s.wantAsked(models.DecideAsk)
+	defer s.wantAsked(authority.DecideAuto)
+	s.wantAsked(authority.DecideAsk)
 	s.persona("no_answer", "no_answer", "no_answer")
 	s.open(models.SeverityMedium)
 	s.assess()
 	s.publish()
 	s.isolate()
-	s.until("the question to the client", func(i models.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
-	s.refused(s.viewer, http.StatusForbidden, &models.Approve{Approval: "a1"})
-	s.refused(s.lead, http.StatusConflict, &models.Approve{Approval: "a1"})
+	s.until("the question to the client", func(i incident.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
+	s.refused(s.viewer, http.StatusForbidden, &incident.Approve{Approval: "a1"})
+	s.refused(s.lead, http.StatusConflict, &incident.Approve{Approval: "a1"})
 	if got := s.orders(); len(got) != 0 {
 		t.Errorf("before anybody approved: %v", got)
 	}
-	s.give(s.responder, &models.Approve{Approval: "a1"})
-	s.contained(models.ContainmentContained)
+	s.give(s.responder, &incident.Approve{Approval: "a1"})
+	s.contained(incident.ContainmentContained)
 	s.settle()
 
 	s.open(models.SeverityMedium)
 	s.assess()
 	s.publish()
 	s.isolate()
-	s.until("the question to the client", func(i models.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
-	s.give(s.admin, &models.Deny{Approval: "a1", Reason: "It is the payment server."})
-	s.until("a task for the SOC", func(i models.Incident) bool { return len(openTasks(i, models.TaskDenied)) == 1 })
+	s.until("the question to the client", func(i incident.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
+	s.give(s.admin, &incident.Deny{Approval: "a1", Reason: "It is the payment server."})
+	s.until("a task for the SOC", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskDenied)) == 1 })
 	s.wantOrders("contain", "lift_containment")
 }

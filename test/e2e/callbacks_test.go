@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // The answer to the order is lost, two callbacks are mis-signed and the last one never comes: the call is found by
@@ -25,14 +27,14 @@ func TestLostAndMisSignedCallbacksAreMadeUpForByAsking(t *testing.T) {
 	s.publish()
 	s.reached()
 	s.wantCalls(1, 1, 0)
-	s.wantMails(models.PurposePublished)
+	s.wantMails(notify.PurposePublished)
 	for _, c := range s.callsTo(0)[0].Callbacks {
 		if c.Fault == "missign" && c.HTTP != http.StatusForbidden {
 			t.Errorf("a mis-signed callback was answered with %d", c.HTTP)
 		}
 	}
-	outcomes := happened[*models.ContactCalled](s)
-	if len(outcomes) != 2 || outcomes[0].Outcome != models.OutcomeNoAnswer || outcomes[1].Outcome != models.OutcomeAcknowledged {
+	outcomes := happened[*incident.ContactCalled](s)
+	if len(outcomes) != 2 || outcomes[0].Outcome != notify.OutcomeNoAnswer || outcomes[1].Outcome != notify.OutcomeAcknowledged {
 		t.Errorf("the calls came to %+v", outcomes)
 	}
 }
@@ -49,14 +51,14 @@ func TestDuplicateAndReorderedCallbacksCountOnce(t *testing.T) {
 	s.publish()
 	s.reached()
 	s.wantCalls(2, 1, 1) // the busy one is tried again, once
-	s.wantMails(models.PurposePublished)
-	if n := len(happened[*models.ContactCalled](s)); n != 4 {
+	s.wantMails(notify.PurposePublished)
+	if n := len(happened[*incident.ContactCalled](s)); n != 4 {
 		t.Errorf("%d calls are in the history, want 4%s", n, s.story())
 	}
-	if n := len(happened[*models.AcknowledgedBy](s)); n != 1 {
+	if n := len(happened[*incident.AcknowledgedBy](s)); n != 1 {
 		t.Errorf("%d acknowledgements, want 1", n)
 	}
-	if n := len(happened[*models.CallRoundEnded](s)); n != 1 {
+	if n := len(happened[*incident.CallRoundEnded](s)); n != 1 {
 		t.Errorf("the round ended %d times", n)
 	}
 }
@@ -67,7 +69,7 @@ func TestReportsWithAWrongSignatureChangeNothing(t *testing.T) {
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
-	s.wantMails(models.PurposePublished)
+	s.wantMails(notify.PurposePublished)
 	s.await("the first contact's phone to ring", func() (bool, error) { return s.inFlight(0), nil })
 	ringing := s.callsTo(0)[0]
 	client := s.contacts[0].ClientID.String()
@@ -89,11 +91,11 @@ func TestReportsWithAWrongSignatureChangeNothing(t *testing.T) {
 		t.Errorf("a report nobody signed acknowledged the incident or opened a task: %+v %+v", i.Acknowledged, i.Tasks)
 	}
 	for _, d := range s.deliveries() {
-		if d.VendorState == "bounce" || d.Outcome == string(models.OutcomeAcknowledged) {
+		if d.VendorState == "bounce" || d.Outcome == string(notify.OutcomeAcknowledged) {
 			t.Errorf("a report nobody signed changed the delivery %s", d.Key)
 		}
 	}
-	s.give(s.responder, &models.Acknowledge{Revision: 1})
+	s.give(s.responder, &incident.Acknowledge{Revision: 1})
 }
 
 // hookToken is the secret part of the address a call reports to, as the carrier was told.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/simulators"
 )
 
@@ -55,21 +56,21 @@ func TestAWorkerKilledAtRandomIsolatesEveryDeviceOnceWithEveryVendor(t *testing.
 	whileKilled(t, draw, func() {
 		for _, s := range all {
 			for n := range edrHosts {
-				s.give(s.analyst, &models.Isolate{Hostname: s.device(n), Reason: "Files are being encrypted."})
+				s.give(s.analyst, &incident.Isolate{Hostname: s.device(n), Reason: "Files are being encrypted."})
 			}
 		}
 		for _, s := range all {
-			s.contained(models.ContainmentContained)
+			s.contained(incident.ContainmentContained)
 		}
 	})
 	whileKilled(t, draw, func() {
 		for _, s := range all {
 			for n := range edrHosts {
-				s.give(s.analyst, &models.Release{Endpoint: fmt.Sprintf("e%d", n+1), Reason: "Reinstalled."})
+				s.give(s.analyst, &incident.Release{Endpoint: fmt.Sprintf("e%d", n+1), Reason: "Reinstalled."})
 			}
 		}
 		for _, s := range all {
-			s.contained(models.ContainmentReleased)
+			s.contained(incident.ContainmentReleased)
 		}
 	})
 	for _, s := range all {

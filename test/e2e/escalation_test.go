@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 func TestNobodyAnsweringIsNeverTheEnd(t *testing.T) {
@@ -15,17 +16,17 @@ func TestNobodyAnsweringIsNeverTheEnd(t *testing.T) {
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
-	s.until("the lead's task", func(i models.Incident) bool { return len(openTasks(i, models.TaskNobodyReached)) == 1 })
+	s.until("the lead's task", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskNobodyReached)) == 1 })
 	if i := s.now(); i.CallRound < 2 || i.Acknowledged != nil {
 		t.Errorf("the lead was asked after %d rounds, acknowledged %v", i.CallRound, i.Acknowledged)
 	}
-	s.until("a slow round after it", func(i models.Incident) bool { return i.CallRound == 3 && !i.CallRoundEnded.IsZero() })
+	s.until("a slow round after it", func(i incident.Incident) bool { return i.CallRound == 3 && !i.CallRoundEnded.IsZero() })
 	s.wantCalls(3, 3, 3)
 	s.await("the fourth round", func() (bool, error) { return s.inFlight(0), nil })
-	s.give(s.responder, &models.Acknowledge{Revision: 1})
-	s.until("the calls to stop", func(i models.Incident) bool { return !i.CallRoundEnded.IsZero() })
+	s.give(s.responder, &incident.Acknowledge{Revision: 1})
+	s.until("the calls to stop", func(i incident.Incident) bool { return !i.CallRoundEnded.IsZero() })
 	calls := len(s.calls())
-	s.until("the lead's task to end", func(i models.Incident) bool { return len(openTasks(i, models.TaskNobodyReached)) == 0 })
+	s.until("the lead's task to end", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskNobodyReached)) == 0 })
 	s.wantOrderlyCalls()
 	if last := s.calls()[calls-1]; last.Status != "canceled" {
 		t.Errorf("the phone that rang when the client acknowledged ended as %s", last.Status)
@@ -45,7 +46,7 @@ func TestNobodyAnsweringIsNeverTheEnd(t *testing.T) {
 // settleQuietly ends the recommendation of an incident without endpoints.
 func (s *scene) settleQuietly() {
 	s.t.Helper()
-	s.give(s.responder, &models.SettleRecommendation{Recommendation: "r1", Outcome: models.NotApplicable, Reason: "There are no passwords."})
+	s.give(s.responder, &incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.NotApplicable, Reason: "There are no passwords."})
 }
 
 // ringFor lets phones ring for as long in the client's incidents that are opened until the test is over.

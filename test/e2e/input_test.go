@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // ask sends a raw request and returns what a program would see of the answer.
@@ -98,7 +99,7 @@ func TestWhatIsNotYoursDoesNotExist(t *testing.T) {
 			t.Errorf("%s %s with a wrong token: %d", method, tail, status)
 		}
 	}
-	if n := len(happened[*models.Commented](s)); n != 0 {
+	if n := len(happened[*incident.Commented](s)); n != 0 {
 		t.Error("a stranger commented")
 	}
 }

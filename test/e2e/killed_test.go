@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 func TestAWorkerKilledDuringACallRoundCallsNobodyTwice(t *testing.T) {
@@ -30,9 +32,9 @@ func TestAWorkerKilledDuringACallRoundCallsNobodyTwice(t *testing.T) {
 	s.startWorker()
 	s.reached()
 	s.wantCalls(1, 1, 0)
-	s.wantMails(models.PurposePublished)
-	outcomes := happened[*models.ContactCalled](s)
-	if len(outcomes) != 2 || outcomes[0].Outcome != models.OutcomeNoKey || outcomes[1].Outcome != models.OutcomeAcknowledged {
+	s.wantMails(notify.PurposePublished)
+	outcomes := happened[*incident.ContactCalled](s)
+	if len(outcomes) != 2 || outcomes[0].Outcome != notify.OutcomeNoKey || outcomes[1].Outcome != notify.OutcomeAcknowledged {
 		t.Errorf("the calls came to %+v", outcomes)
 	}
 }
@@ -55,8 +57,8 @@ func TestAWorkerKilledBeforeTheVendorsAnswersArriveDoesNothingTwice(t *testing.T
 	s.killWorker()
 	s.startWorker()
 	s.reached()
-	s.contained(models.ContainmentContained)
-	s.wantMails(models.PurposePublished)
+	s.contained(incident.ContainmentContained)
+	s.wantMails(notify.PurposePublished)
 	s.wantCalls(1, 1, 0)
 	s.wantOrders("contain")
 }
@@ -69,19 +71,19 @@ func TestAWorkerKilledDuringIsolationIsolatesOnce(t *testing.T) {
 	s.isolate()
 	s.await("the EDR to have taken the isolation", func() (bool, error) {
 		for _, d := range s.deliveries() {
-			if d.Kind == models.EffectIsolate && d.State == models.EffectAccepted {
+			if d.Kind == notify.EffectIsolate && d.State == notify.EffectAccepted {
 				return true, nil
 			}
 		}
 		return false, nil
 	})
-	if c := s.now().Containment(); c != models.ContainmentRequested {
+	if c := s.now().Containment(); c != incident.ContainmentRequested {
 		t.Errorf("before the EDR has confirmed, containment is %s", c)
 	}
 	s.killWorker()
 	s.steer("crowdstrike", "personas", map[string]any{"personas": map[string]string{s.host: "online"}})
 	s.startWorker()
-	s.contained(models.ContainmentContained)
+	s.contained(incident.ContainmentContained)
 	s.wantOrders("contain")
 }
 
@@ -149,7 +151,7 @@ func lives(t *testing.T) {
 	for _, step := range []func(*scene){
 		func(s *scene) { s.open(models.SeverityCritical) },
 		(*scene).assess, (*scene).isolate, (*scene).publish, (*scene).reached,
-		func(s *scene) { s.contained(models.ContainmentContained) },
+		func(s *scene) { s.contained(incident.ContainmentContained) },
 		(*scene).settle, (*scene).closeIt,
 	} {
 		for _, s := range all {
@@ -157,7 +159,7 @@ func lives(t *testing.T) {
 		}
 	}
 	for _, s := range all {
-		s.wantMails(models.PurposePublished, models.PurposeClosed)
+		s.wantMails(notify.PurposePublished, notify.PurposeClosed)
 		s.wantOrderlyCalls()
 		s.wantOrders("contain", "lift_containment")
 		s.wantAgreement()
@@ -178,9 +180,9 @@ func TestTwoWorkersSideBySideAndThenOne(t *testing.T) {
 	tell("  kill -9 of the first worker")
 	first.Kill()
 	s.reached()
-	s.contained(models.ContainmentContained)
+	s.contained(incident.ContainmentContained)
 	s.wantCalls(1, 1, 0)
-	s.wantMails(models.PurposePublished)
+	s.wantMails(notify.PurposePublished)
 	s.wantOrders("contain")
 	s.settle()
 	s.closeIt()
@@ -202,5 +204,5 @@ func TestTheAPIKilledDuringACallRound(t *testing.T) {
 	}
 	s.reached()
 	s.wantOrderlyCalls()
-	s.wantMails(models.PurposePublished)
+	s.wantMails(notify.PurposePublished)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 func TestACriticalIncidentLivesFromFindingToClosure(t *testing.T) {
@@ -20,20 +22,20 @@ func TestACriticalIncidentLivesFromFindingToClosure(t *testing.T) {
 	s.openFromFinding()
 	s.assess()
 	s.isolate()
-	s.refused(s.analyst, http.StatusConflict, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "tidy up"})
+	s.refused(s.analyst, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "tidy up"})
 	s.publish()
-	s.refused(s.analyst, http.StatusConflict, &models.Publish{})
+	s.refused(s.analyst, http.StatusConflict, &incident.Publish{})
 	s.reached()
-	s.contained(models.ContainmentContained)
+	s.contained(incident.ContainmentContained)
 	s.findableForOperators()
-	s.refused(s.analyst, http.StatusConflict, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "tidy up"})
-	s.refused(s.lead, http.StatusConflict, &models.ConfirmClosure{Reason: "tidy up"})
-	s.refused(s.viewer, http.StatusForbidden, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "I only look"})
-	s.refused(s.admin, http.StatusConflict, &models.RequestClosure{Outcome: models.OutcomeResolved, Note: "r1 is not settled"})
+	s.refused(s.analyst, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "tidy up"})
+	s.refused(s.lead, http.StatusConflict, &incident.ConfirmClosure{Reason: "tidy up"})
+	s.refused(s.viewer, http.StatusForbidden, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "I only look"})
+	s.refused(s.admin, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "r1 is not settled"})
 	s.settle()
 	s.closeIt()
 
-	s.wantMails(models.PurposePublished, models.PurposeClosed)
+	s.wantMails(notify.PurposePublished, notify.PurposeClosed)
 	s.mailsTellNoMoreThanTheyShould()
 	s.wantCalls(1, 1, 0)
 	s.callsTellNoMoreThanTheyShould()
@@ -64,7 +66,7 @@ func (s *scene) openFromFinding() {
 	if received.Outcome != "created" || received.Alert.Problem != "" {
 		s.t.Fatalf("the finding was %s, problem %q", received.Outcome, received.Alert.Problem)
 	}
-	var i models.Incident
+	var i incident.Incident
 	s.send(s.analyst, "/incidents", map[string]any{"client": s.number, "alerts": []uuid.UUID{received.Alert.ID}}, &i)
 	s.ref = i.Reference
 	if i.Severity != models.SeverityCritical || i.Assessment.Title != title {

@@ -18,6 +18,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/devstack"
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/test/contracts"
 )
 
@@ -164,7 +165,7 @@ func neverSilent(ctx context.Context) (wrong []error) {
 			return append(wrong, err)
 		}
 		for _, row := range page.Items {
-			var i models.Incident
+			var i incident.Incident
 			if err := analyst.Get(ctx, "/incidents/"+string(row.Reference), &i); err != nil {
 				return append(wrong, err)
 			}

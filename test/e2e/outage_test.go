@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 func down(kind string) rule { return rule{Op: "*", Kind: kind, Status: 503} }
@@ -11,7 +13,7 @@ func down(kind string) rule { return rule{Op: "*", Kind: kind, Status: 503} }
 // cleared waits until no task is open any more. Nobody ends them by hand.
 func (s *scene) cleared() {
 	s.t.Helper()
-	s.until("the tasks to end by themselves", func(i models.Incident) bool {
+	s.until("the tasks to end by themselves", func(i incident.Incident) bool {
 		for _, t := range i.Tasks {
 			if !t.Done {
 				return false
@@ -30,11 +32,11 @@ func TestWhileMailIsDownTheIncidentShowsItAndGoesOnAfterwards(t *testing.T) {
 			s.open(models.SeverityCritical)
 			s.assess()
 			s.publish()
-			s.until("a task for every mail", func(i models.Incident) bool { return len(openTasks(i, models.TaskVendorDown)) == 2 })
+			s.until("a task for every mail", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskVendorDown)) == 2 })
 			s.reached() // the phone does not wait for the mail
 			s.heal("sendgrid", "smtp")
 			s.cleared()
-			s.wantMails(models.PurposePublished)
+			s.wantMails(notify.PurposePublished)
 		})
 	}
 }
@@ -45,8 +47,8 @@ func TestWhileThePhoneIsDownTheIncidentShowsItAndGoesOnAfterwards(t *testing.T) 
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
-	s.until("a task about the phone", func(i models.Incident) bool { return len(openTasks(i, models.TaskVendorDown)) == 1 })
-	s.wantMails(models.PurposePublished) // the mails do not wait for the phone
+	s.until("a task about the phone", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskVendorDown)) == 1 })
+	s.wantMails(notify.PurposePublished) // the mails do not wait for the phone
 	if n := len(s.calls()); n != 0 {
 		t.Errorf("%d calls were placed while the phone was down", n)
 	}
@@ -66,13 +68,13 @@ func TestWhileTheEDRIsDownTheIncidentShowsItAndGoesOnAfterwards(t *testing.T) {
 	s.assess()
 	s.isolate()
 	s.publish()
-	s.until("a task about the endpoint", func(i models.Incident) bool {
-		return len(openTasks(i, models.TaskUnconfirmed)) == 1 && i.Containment() == models.ContainmentFailed
+	s.until("a task about the endpoint", func(i incident.Incident) bool {
+		return len(openTasks(i, incident.TaskUnconfirmed)) == 1 && i.Containment() == incident.ContainmentFailed
 	})
 	s.reached()
 	s.wantOrders()
 	s.heal("crowdstrike")
-	s.contained(models.ContainmentContained)
+	s.contained(incident.ContainmentContained)
 	s.cleared()
 	s.wantOrders("contain")
 }

@@ -13,10 +13,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // delivery returns the first delivery of a kind to the n-th contact, or nil.
-func (s *scene) delivery(kind models.EffectKind, n int) *models.Delivery {
+func (s *scene) delivery(kind notify.EffectKind, n int) *notify.Delivery {
 	s.t.Helper()
 	for _, d := range s.deliveries() {
 		if d.Kind == kind && d.Contact == s.contacts[n].ID {
@@ -47,10 +49,10 @@ func (s *scene) onText(persona string) {
 }
 
 func TestWhateverHappensOnThePhoneTheNextContactIsCalled(t *testing.T) {
-	for persona, want := range map[string]models.CallOutcome{
-		"hangs_up": models.OutcomeNoKey, "wrong_digit": models.OutcomeNoKey, "silent": models.OutcomeNoKey, "voicemail": models.OutcomeVoicemail,
-		"busy": models.OutcomeBusy, "no_answer": models.OutcomeNoAnswer, "unreachable": models.OutcomeUnreachable, "invalid": models.OutcomeRejected,
-		"passes": models.OutcomePassedOn,
+	for persona, want := range map[string]notify.CallOutcome{
+		"hangs_up": notify.OutcomeNoKey, "wrong_digit": notify.OutcomeNoKey, "silent": notify.OutcomeNoKey, "voicemail": notify.OutcomeVoicemail,
+		"busy": notify.OutcomeBusy, "no_answer": notify.OutcomeNoAnswer, "unreachable": notify.OutcomeUnreachable, "invalid": notify.OutcomeRejected,
+		"passes": notify.OutcomePassedOn,
 	} {
 		t.Run(persona, func(t *testing.T) {
 			s := at(t, 1)
@@ -63,14 +65,14 @@ func TestWhateverHappensOnThePhoneTheNextContactIsCalled(t *testing.T) {
 			if len(s.callsTo(1)) != 1 || len(s.callsTo(2)) != 0 {
 				t.Errorf("%d and %d calls to the second and the third contact, want 1 and 0", len(s.callsTo(1)), len(s.callsTo(2)))
 			}
-			if d := s.delivery(models.EffectCall, 0); d == nil || d.Outcome != string(want) {
+			if d := s.delivery(notify.EffectCall, 0); d == nil || d.Outcome != string(want) {
 				t.Errorf("the first call is on record as %+v, want %s", d, want)
 			}
-			d := s.delivery(models.EffectCall, 1)
+			d := s.delivery(notify.EffectCall, 1)
 			if d == nil || d.AcknowledgedBy != s.contacts[1].ID || d.How != "key press 1" || d.Outcome != "acknowledged" {
 				t.Errorf("the acknowledged call is on record as %+v", d)
 			}
-			if refused := len(openTasks(s.now(), models.TaskRejected)) == 1; refused != (persona == "invalid") {
+			if refused := len(openTasks(s.now(), incident.TaskRejected)) == 1; refused != (persona == "invalid") {
 				t.Errorf("tasks: %+v", s.now().Tasks)
 			}
 		})
@@ -86,13 +88,13 @@ func TestAMailThatDoesNotArriveIsMadeUpForOnTheNextChannel(t *testing.T) {
 	s.await("a call to the one without a mobile phone", func() (bool, error) { return len(s.callsTo(0)) == 1, nil })
 	s.await("a text to the one with one", func() (bool, error) { return len(s.texts()) == 1, nil })
 	s.reached()
-	s.until("a task for each", func(i models.Incident) bool { return len(openTasks(i, models.TaskNotDelivered)) == 2 })
+	s.until("a task for each", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskNotDelivered)) == 2 })
 	s.await("the deferred mail", func() (bool, error) {
-		d := s.delivery(models.EffectMail, 2)
+		d := s.delivery(notify.EffectMail, 2)
 		return d != nil && d.VendorState == "delivered", nil
 	})
 	var words []string
-	for _, w := range s.delivery(models.EffectMail, 2).States {
+	for _, w := range s.delivery(notify.EffectMail, 2).States {
 		if w.At.IsZero() {
 			t.Errorf("the vendor's word %s has no time", w.State)
 		}
@@ -107,7 +109,7 @@ func TestAMailThatDoesNotArriveIsMadeUpForOnTheNextChannel(t *testing.T) {
 	if n := len(s.calls()); n != 1 {
 		t.Errorf("%d calls, want one, to the contact whose mail bounced", n)
 	}
-	for _, e := range happened[*models.NotDelivered](s) {
+	for _, e := range happened[*incident.NotDelivered](s) {
 		if want := map[uuid.UUID]models.Channel{s.contacts[0].ID: models.ChannelVoice, s.contacts[1].ID: models.ChannelSMS}[e.Contact]; e.Fallback != want {
 			t.Errorf("contact %s was reached over %q instead, want %q", e.Contact, e.Fallback, want)
 		}
@@ -128,7 +130,7 @@ func TestATextThatDoesNotArriveIsMadeUpForByACall(t *testing.T) {
 				t.Errorf("calls %+v, want one", s.calls())
 			}
 			i := s.now()
-			if open := len(openTasks(i, models.TaskNotDelivered)) + len(openTasks(i, models.TaskRejected)); open != 2 {
+			if open := len(openTasks(i, incident.TaskNotDelivered)) + len(openTasks(i, incident.TaskRejected)); open != 2 {
 				t.Errorf("%d tasks, want one for the mail and one for the text: %+v", open, i.Tasks)
 			}
 		})
@@ -142,7 +144,7 @@ func TestAReplyToATextAcknowledgesAndStopsTheCalls(t *testing.T) {
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
-	s.until("the acknowledgement by text", func(i models.Incident) bool { return i.Acknowledged != nil && !i.CallRoundEnded.IsZero() })
+	s.until("the acknowledgement by text", func(i incident.Incident) bool { return i.Acknowledged != nil && !i.CallRoundEnded.IsZero() })
 	i := s.now()
 	if i.Acknowledged.Channel != "sms" || i.Acknowledged.How != "reply to text message" {
 		t.Errorf("acknowledged %+v", i.Acknowledged)
@@ -152,9 +154,9 @@ func TestAReplyToATextAcknowledgesAndStopsTheCalls(t *testing.T) {
 			t.Errorf("a call was placed at %s, after the acknowledgement at %s", c.Placed, i.Acknowledged.At)
 		}
 	}
-	var d *models.Delivery
+	var d *notify.Delivery
 	s.await("the ledger to know who replied", func() (bool, error) { // it is written after the incident was told
-		d = s.delivery(models.EffectText, texter)
+		d = s.delivery(notify.EffectText, texter)
 		return d != nil && d.AcknowledgedBy != uuid.Nil, nil
 	})
 	if d.AcknowledgedBy != s.contacts[texter].ID || d.How != "reply to text message" {
@@ -179,7 +181,7 @@ func TestAnAnsweringMachineDoesNotTalkToUsForEver(t *testing.T) {
 			s.open(models.SeverityCritical)
 			s.assess()
 			s.publish()
-			s.until("two rounds and the lead's task", func(i models.Incident) bool { return len(openTasks(i, models.TaskNobodyReached)) == 1 })
+			s.until("two rounds and the lead's task", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskNobodyReached)) == 1 })
 			var e struct{ Texts map[string][]shortMessage }
 			s.effects("twilio", &e)
 			answers := 0
@@ -191,7 +193,7 @@ func TestAnAnsweringMachineDoesNotTalkToUsForEver(t *testing.T) {
 			if answers > 1 || len(s.texts()) != 1 || s.now().Acknowledged != nil {
 				t.Errorf("%d texts, %d answers, acknowledged %v", len(s.texts()), answers, s.now().Acknowledged)
 			}
-			s.give(s.responder, &models.Acknowledge{Revision: 1})
+			s.give(s.responder, &incident.Acknowledge{Revision: 1})
 		})
 	}
 }
@@ -209,8 +211,8 @@ func TestTheSecondMailerStandsIn(t *testing.T) {
 		}
 	}
 	s.await("the ledger to know who took the mail", func() (bool, error) {
-		d := s.delivery(models.EffectMail, 0)
-		return d != nil && d.Vendor == "smtp" && d.State == models.EffectAccepted, nil
+		d := s.delivery(notify.EffectMail, 0)
+		return d != nil && d.Vendor == "smtp" && d.State == notify.EffectAccepted, nil
 	})
 	if tasks := s.now().Tasks; len(tasks) != 0 {
 		t.Errorf("tasks although every mail went out: %+v", tasks)
@@ -332,8 +334,8 @@ func TestAFireDrillTellsWhoAnsweredAndWhichNumberIsDead(t *testing.T) {
 		t.Fatalf("the report: %+v", r)
 	}
 	for n, want := range []struct{ answered, dead bool }{{true, false}, {false, true}, {false, false}} {
-		c := r.Contacts[slices.IndexFunc(r.Contacts, func(c models.DrillContact) bool { return c.Contact == s.contacts[n].ID })]
-		dead := slices.ContainsFunc(c.Channels, func(ch models.DrillChannel) bool { return ch.Channel == models.ChannelVoice && ch.Dead })
+		c := r.Contacts[slices.IndexFunc(r.Contacts, func(c incident.DrillContact) bool { return c.Contact == s.contacts[n].ID })]
+		dead := slices.ContainsFunc(c.Channels, func(ch incident.DrillChannel) bool { return ch.Channel == models.ChannelVoice && ch.Dead })
 		if c.Answered != want.answered || dead != want.dead || c.Answered && c.After <= 0 {
 			t.Errorf("contact %d: %+v, want answered %t, dead %t", n+1, c, want.answered, want.dead)
 		}
@@ -348,7 +350,7 @@ func TestAFireDrillTellsWhoAnsweredAndWhichNumberIsDead(t *testing.T) {
 			t.Errorf("a mail of a drill that does not say so: %s", m.Subject)
 		}
 	}
-	if i := s.now(); i.Phase != models.PhaseDismissed || !i.Exercise.IsDrill() {
+	if i := s.now(); i.Phase != incident.PhaseDismissed || !i.Exercise.IsDrill() {
 		t.Errorf("after the drill the incident is %s, drill %t", i.Phase, i.Exercise.IsDrill())
 	}
 }
@@ -363,8 +365,8 @@ func TestAFireDrillWithSimulatedPhonesReachesNobody(t *testing.T) {
 		t.Errorf("%d calls, mails and texts left the house", n)
 	}
 	for _, c := range r.Contacts {
-		if !slices.ContainsFunc(c.Channels, func(ch models.DrillChannel) bool {
-			return ch.Channel == models.ChannelVoice && ch.Result == string(models.OutcomeNoAnswer)
+		if !slices.ContainsFunc(c.Channels, func(ch incident.DrillChannel) bool {
+			return ch.Channel == models.ChannelVoice && ch.Result == string(notify.OutcomeNoAnswer)
 		}) {
 			t.Errorf("contact %s was not called in the drill: %+v", c.Contact, c.Channels)
 		}
@@ -372,13 +374,13 @@ func TestAFireDrillWithSimulatedPhonesReachesNobody(t *testing.T) {
 }
 
 // drill runs a fire drill to its end and returns its report.
-func (s *scene) drill(exercise models.Exercise) (r models.DrillReport) {
+func (s *scene) drill(exercise models.Exercise) (r incident.DrillReport) {
 	s.t.Helper()
-	var i models.Incident
+	var i incident.Incident
 	s.send(s.lead, fmt.Sprintf("/clients/%d/fire-drills", s.number), map[string]any{"exercise": exercise}, &i)
 	s.ref = i.Reference
 	tell("  %s opened, a %s", s.ref, exercise)
-	s.until("the end of the drill", models.Incident.IsOver)
+	s.until("the end of the drill", incident.Incident.IsOver)
 	if err := s.analyst.Get(s.t.Context(), "/incidents/"+string(s.ref)+"/drill-report", &r); err != nil {
 		s.t.Fatal(err)
 	}
@@ -390,15 +392,15 @@ func TestAQuestionIsMailedAndAnswered(t *testing.T) {
 	s.open(models.SeverityHigh)
 	s.assess()
 	s.publish()
-	s.give(s.analyst, &models.AskQuestion{Text: "Was this sign-in yours?", Answers: []string{"yes", "no"}, Deadline: time.Now().Add(48 * time.Hour)})
+	s.give(s.analyst, &incident.AskQuestion{Text: "Was this sign-in yours?", Answers: []string{"yes", "no"}, Deadline: time.Now().Add(48 * time.Hour)})
 	s.await("a mail to everybody, then one about the question", func() (bool, error) { return len(s.mails()) == 6, nil })
 	for _, m := range s.mails() {
 		if strings.Contains(m.Subject, "sign-in") {
 			t.Errorf("the question itself was mailed: %s", m.Subject)
 		}
 	}
-	s.refused(s.viewer, http.StatusForbidden, &models.AnswerQuestion{Question: "q1", Answer: "no"})
-	s.refused(s.responder, http.StatusUnprocessableEntity, &models.AnswerQuestion{Question: "q1", Answer: "perhaps"})
-	s.give(s.responder, &models.AnswerQuestion{Question: "q1", Answer: "no"})
-	s.until("the answer, and the SOC's turn", func(i models.Incident) bool { return i.Questions[0].Answer == "no" && i.Turn == models.TurnSOC })
+	s.refused(s.viewer, http.StatusForbidden, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
+	s.refused(s.responder, http.StatusUnprocessableEntity, &incident.AnswerQuestion{Question: "q1", Answer: "perhaps"})
+	s.give(s.responder, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
+	s.until("the answer, and the SOC's turn", func(i incident.Incident) bool { return i.Questions[0].Answer == "no" && i.Turn == incident.TurnSOC })
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -190,12 +192,12 @@ func (s *scene) story() string {
 	return b.String()
 }
 
-func (s *scene) incident() (i models.Incident, err error) {
+func (s *scene) incident() (i incident.Incident, err error) {
 	return i, s.analyst.Get(s.t.Context(), "/incidents/"+string(s.ref), &i)
 }
 
 // now reads the incident.
-func (s *scene) now() models.Incident {
+func (s *scene) now() incident.Incident {
 	s.t.Helper()
 	i, err := s.incident()
 	if err != nil {
@@ -205,7 +207,7 @@ func (s *scene) now() models.Incident {
 }
 
 // until waits for the incident to be as wanted.
-func (s *scene) until(what string, so func(models.Incident) bool) {
+func (s *scene) until(what string, so func(incident.Incident) bool) {
 	s.t.Helper()
 	s.await(what, func() (bool, error) {
 		i, err := s.incident()
@@ -213,9 +215,9 @@ func (s *scene) until(what string, so func(models.Incident) bool) {
 	})
 }
 
-func (s *scene) events() (all []models.Event, err error) {
+func (s *scene) events() (all []incident.Event, err error) {
 	for after := 0; ; {
-		var page struct{ Items []models.Event }
+		var page struct{ Items []incident.Event }
 		if err := s.analyst.Get(s.t.Context(), fmt.Sprintf("/incidents/%s/events?limit=200&cursor=%d", s.ref, after), &page); err != nil {
 			return nil, err
 		}
@@ -228,7 +230,7 @@ func (s *scene) events() (all []models.Event, err error) {
 }
 
 // happened returns the events of one kind.
-func happened[D models.EventData](s *scene) (found []D) {
+func happened[D incident.EventData](s *scene) (found []D) {
 	s.t.Helper()
 	events, err := s.events()
 	if err != nil {
@@ -245,12 +247,12 @@ func happened[D models.EventData](s *scene) (found []D) {
 	return found
 }
 
-func (s *scene) deliveries() (all []models.Delivery) {
+func (s *scene) deliveries() (all []notify.Delivery) {
 	s.t.Helper()
 	path := "/incidents/" + string(s.ref) + "/deliveries?limit=200"
 	for target := path; ; {
 		var page struct {
-			Items []models.Delivery
+			Items []notify.Delivery
 			Next  string
 		}
 		if err := s.analyst.Get(s.t.Context(), target, &page); err != nil {
@@ -280,7 +282,7 @@ func (s *scene) send(p stack.Person, path string, body, out any) (status int) {
 }
 
 // give lets a person give commands, one after the other. Each has happened when it returns.
-func (s *scene) give(p stack.Person, commands ...models.Command) {
+func (s *scene) give(p stack.Person, commands ...incident.Command) {
 	s.t.Helper()
 	for _, c := range commands {
 		status := s.send(p, "/incidents/"+string(s.ref)+"/"+c.Name(), c, nil)
@@ -291,7 +293,7 @@ func (s *scene) give(p stack.Person, commands ...models.Command) {
 }
 
 // refused lets a person give a command that must be refused with a status, and without a trace.
-func (s *scene) refused(p stack.Person, status int, c models.Command) {
+func (s *scene) refused(p stack.Person, status int, c incident.Command) {
 	s.t.Helper()
 	before := s.now().Seq
 	_, err := p.Command(s.t.Context(), s.ref, c)

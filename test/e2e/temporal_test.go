@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // temporal connects as an operator would.
@@ -92,7 +93,7 @@ func (s *scene) wantFinished() {
 func (s *scene) wantAgreement() {
 	s.t.Helper()
 	c := temporal(s.t)
-	var page, engine models.Incident
+	var page, engine incident.Incident
 	s.await("the pages to say what the workflow knows", func() (bool, error) {
 		v, err := c.QueryWorkflow(s.t.Context(), s.ref.WorkflowID(), "", models.QueryIncident)
 		if err != nil {
@@ -110,7 +111,7 @@ func (s *scene) wantAgreement() {
 	}
 }
 
-func text(t *testing.T, i models.Incident) string {
+func text(t *testing.T, i incident.Incident) string {
 	t.Helper()
 	b, err := json.Marshal(i)
 	if err != nil {
@@ -266,7 +267,7 @@ func TestALongConversationGoesOnInANewRun(t *testing.T) {
 	for n := range speakers {
 		group.Go(func() error {
 			for k := range remarks / speakers {
-				_, err := s.responder.Command(t.Context(), s.ref, &models.Comment{Text: fmt.Sprintf("remark %d.%d", n, k)})
+				_, err := s.responder.Command(t.Context(), s.ref, &incident.Comment{Text: fmt.Sprintf("remark %d.%d", n, k)})
 				if err != nil {
 					return err
 				}
@@ -286,7 +287,7 @@ func TestALongConversationGoesOnInANewRun(t *testing.T) {
 	})
 	s.wantAgreement()
 	said := map[string]int{}
-	for _, r := range happened[*models.Commented](s) {
+	for _, r := range happened[*incident.Commented](s) {
 		said[r.Text]++
 	}
 	for text, times := range said {
@@ -297,5 +298,5 @@ func TestALongConversationGoesOnInANewRun(t *testing.T) {
 	if len(said) != remarks {
 		t.Errorf("%d of %d remarks are there", len(said), remarks)
 	}
-	s.give(s.analyst, &models.Comment{Text: "We are on it."})
+	s.give(s.analyst, &incident.Comment{Text: "We are on it."})
 }

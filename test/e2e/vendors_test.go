@@ -13,6 +13,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/devstack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/simulators"
 )
 
@@ -203,7 +205,7 @@ func (s *scene) orders() (actions []string) {
 
 // wantMails checks that every contact got exactly one mail for each purpose, each from an entry of its own in the
 // incident's deliveries, and nobody any other.
-func (s *scene) wantMails(purposes ...models.Purpose) {
+func (s *scene) wantMails(purposes ...notify.Purpose) {
 	s.t.Helper()
 	s.await("the mails", func() (bool, error) { return len(s.mails()) >= len(purposes)*len(s.contacts), nil })
 	key := map[string]string{}
@@ -274,7 +276,7 @@ func (s *scene) wantOrderlyCalls() {
 	}
 	planned := map[uuid.UUID]int{}
 	for _, d := range s.deliveries() {
-		if d.Kind == models.EffectCall {
+		if d.Kind == notify.EffectCall {
 			planned[d.Contact]++
 		}
 	}
@@ -294,7 +296,7 @@ func (s *scene) wantOrders(want ...string) {
 }
 
 // openTasks lists the open tasks of a kind.
-func openTasks(i models.Incident, kind models.TaskKind) (open []models.Task) {
+func openTasks(i incident.Incident, kind incident.TaskKind) (open []incident.Task) {
 	for _, t := range i.Tasks {
 		if t.Kind == kind && !t.Done {
 			open = append(open, t)

@@ -20,6 +20,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
@@ -44,7 +46,7 @@ func newContainment(b *bench) *containment {
 	c := &containment{bench: b, id: client.ID}
 	err = s.ForClient(b.Context(), store.SOC, client.ID, func(tx *store.Tx) error {
 		by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
-		i, err := tx.OpenIncident(models.Opened{ClientID: client.ID, Title: "t", Severity: models.SeverityLow}, by, time.Now(), "open", "f")
+		i, err := tx.OpenIncident(incident.Opened{ClientID: client.ID, Title: "t", Severity: models.SeverityLow}, by, time.Now(), "open", "f")
 		c.ref = i.Reference
 		return err
 	})
@@ -66,8 +68,8 @@ func newContainment(b *bench) *containment {
 
 // wish is the input of the activities for the nth thing that is wanted of the device.
 func (c *containment) wish(n int, host models.Host, d models.Desired) activities.EndpointInput {
-	p := map[models.Desired]models.Purpose{models.DesiredIsolated: models.PurposeIsolate, models.DesiredReleased: models.PurposeRelease}[d]
-	return activities.EndpointInput{Hostname: host.Hostname, AgentID: host.ID, Desired: d, Effect: models.EndpointEffect(c.ref, c.id, p, host.Hostname, n, 1)}
+	p := map[models.Desired]notify.Purpose{models.DesiredIsolated: notify.PurposeIsolate, models.DesiredReleased: notify.PurposeRelease}[d]
+	return activities.EndpointInput{Hostname: host.Hostname, AgentID: host.ID, Desired: d, Effect: notify.EndpointEffect(c.ref, c.id, p, host.Hostname, n, 1)}
 }
 
 func (c *containment) change(in activities.EndpointInput) error {

@@ -1,0 +1,334 @@
+package incident
+
+import (
+	"slices"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+)
+
+// Approval is what the present wish for an endpoint needs before the EDR is asked for anything: the ruling of the
+// response authority and, if that says so, the word of one or two people of the client.
+type Approval struct {
+	ID         string           `json:"id"` // "a1", "a2", … within the incident
+	Ruling     authority.Ruling `json:"ruling"`
+	Asked      int              `json:"asked,omitzero"` // how often
+	AskedAt    time.Time        `json:"asked_at,omitzero"`
+	ExpiresAt  time.Time        `json:"expires_at,omitzero"`  // from then on nobody may answer, until it is asked again
+	Expired    bool             `json:"expired,omitzero"`     // nobody answered in time
+	NextAskAt  time.Time        `json:"next_ask_at,omitzero"` // when it is asked for again, after it lapsed
+	Given      []Consent        `json:"given,omitempty"`
+	Granted    bool             `json:"granted"`
+	How        string           `json:"how,omitempty"` // it was granted or refused: "by rule", "approved", "nobody answered", …
+	Denied     *Consent         `json:"denied,omitempty"`
+	ApproveFor models.Duration  `json:"approve_for,omitzero"` // how long an answer is waited for
+}
+
+// Consent is one person's word.
+type Consent struct {
+	By     models.Actor `json:"by"`
+	Person string       `json:"person,omitempty"` // see PersonOf: the same human as user and as contact
+	Via    string       `json:"via"`              // "portal", "api", "voice"
+	Reason string       `json:"reason,omitempty"`
+	At     time.Time    `json:"at"`
+}
+
+// IsOpen reports whether the approval waits for people: it is neither granted nor refused.
+func (a *Approval) IsOpen() bool { return a != nil && !a.Granted && a.Denied == nil }
+
+// IsAnswerable reports whether people are being asked now.
+func (a *Approval) IsAnswerable() bool { return a.IsOpen() && a.Asked > 0 && !a.Expired }
+
+// addConsent takes one person's consent. The same person twice counts once; where two must agree, each must be one who can be
+// told from the other.
+func (a *Approval) addConsent(c Consent) error {
+	same := func(x Consent) bool { return x.By.ID == c.By.ID || x.Person != "" && x.Person == c.Person }
+	if slices.ContainsFunc(a.Given, same) {
+		return models.Errorf(models.Conflict, "you have approved already; a second person must agree")
+	}
+	if a.Ruling.Persons > 1 && c.Person == "" {
+		return models.Errorf(models.Conflict, "two persons must agree, and who approves here has no mail address to be told from others by")
+	}
+	a.Given = append(slices.Clone(a.Given), c)
+	if a.hasEnoughConsents() {
+		a.Granted, a.How = true, "approved"
+	}
+	return nil
+}
+
+// hasEnoughConsents reports whether as many persons have agreed as must. Where two must, only those count who can be told apart: one
+// person may have agreed while one was enough.
+func (a *Approval) hasEnoughConsents() bool {
+	count := 0
+	for _, c := range a.Given {
+		if c.Person != "" || a.Ruling.Persons < 2 {
+			count++
+		}
+	}
+	return count >= max(a.Ruling.Persons, 1)
+}
+
+// ContainmentRuled is what the response authority says to the present wish for an endpoint: when it is made, when what
+// was asked is granted, and before it is asked again. What it says last counts.
+type ContainmentRuled struct {
+	Endpoint   string           `json:"endpoint"`
+	Generation int              `json:"generation"`
+	Approval   string           `json:"approval"`
+	AgentID    string           `json:"agent_id,omitempty"` // the one device it is about
+	Asset      authority.Asset  `json:"asset"`
+	Ruling     authority.Ruling `json:"ruling"`
+	ApproveFor models.Duration  `json:"approve_for"`
+	Lease      models.Duration  `json:"lease"`
+}
+
+// Type returns "containment_ruled".
+func (*ContainmentRuled) Type() EventType { return "containment_ruled" }
+
+func (d *ContainmentRuled) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	p, err := i.mutableEndpoint(d.Endpoint)
+	if err != nil {
+		return err
+	}
+	if d.Generation != p.Generation || !p.NeedsRuling() || p.Approval != nil && p.Approval.ID != d.Approval {
+		return models.Errorf(models.Conflict, "endpoint %s is ruled on already", d.Endpoint)
+	}
+	first := p.Approval == nil
+	if first {
+		i.Approvals++
+		p.Approval = &Approval{ID: d.Approval}
+	}
+	a := p.Approval
+	a.Ruling, a.ApproveFor = d.Ruling, d.ApproveFor
+	own := p.Desired == models.DesiredReleased && p.RequestedBy.Side == models.SideClient
+	if first && own { // the client's own word; one that cannot be told from another is asked for again
+		_ = a.addConsent(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: viaRequest, At: e.At})
+	}
+	switch {
+	case i.Exercise.IsDrill(), d.Ruling.Decision == authority.DecideNever && !own:
+		p.deny(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
+	case a.isSatisfied():
+		a.Granted = true
+		p.permit(d.Lease)
+	default: // also when what was granted does not suffice any more
+		a.Granted, a.How = false, ""
+		a.askWhenPublished(i.IsPublished(), e.At)
+	}
+	return nil
+}
+
+// NeedsRuling reports whether the response authority has to say something about the endpoint: to a new wish, before one that
+// was granted is permitted, and before one that lapsed is asked again.
+func (p Endpoint) NeedsRuling() bool {
+	return !p.IsPermitted() && (p.Approval == nil || p.Approval.Granted || p.Approval.Expired)
+}
+
+// isSatisfied reports whether the ruling that holds now is met by what was said so far.
+func (a *Approval) isSatisfied() bool {
+	alone := a.Ruling.Persons < 2
+	switch {
+	case a.hasEnoughConsents():
+		return true
+	case a.Ruling.Decision == authority.DecideAuto && alone:
+		a.How = "by rule"
+		return true
+	}
+	return a.Granted && a.How == nobodyAnswered && a.Ruling.Decision == authority.DecideAskThenAuto && alone
+}
+
+// viaRequest marks the consent that lies in the client's own request.
+const viaRequest = "request"
+
+const nobodyAnswered = "nobody answered, as the rule allows"
+
+// askWhenPublished asks now if the client can see the incident; otherwise it is asked when it is published.
+func (a *Approval) askWhenPublished(published bool, at time.Time) {
+	if published {
+		a.ask(at)
+	}
+}
+
+func (a *Approval) ask(at time.Time) {
+	a.Asked++
+	a.AskedAt, a.ExpiresAt, a.Expired, a.NextAskAt = at, at.Add(time.Duration(a.ApproveFor)), false, time.Time{}
+}
+
+// askWaitingApprovals asks for the approvals that had to wait until the client could see the incident.
+func (i *Incident) askWaitingApprovals(at time.Time) {
+	i.Endpoints = slices.Clone(i.Endpoints)
+	for n := range i.Endpoints {
+		if p := &i.Endpoints[n]; p.Approval.IsOpen() && p.Approval.Asked == 0 {
+			a := *p.Approval
+			a.ask(at)
+			p.Approval = &a
+		}
+	}
+}
+
+// deny takes the present wish back: what was last permitted is wanted again, and needs nobody's word.
+func (p *Endpoint) deny(by *Consent) {
+	refused := *p.Approval
+	refused.Granted, refused.Denied, refused.How = false, by, "denied"
+	p.Approval = &refused
+	p.Generation++
+	p.Desired, p.Problem = p.permittedState(), ""
+}
+
+// mutableApproval returns the endpoint whose approval waits for people, in a list that may be changed.
+func (i *Incident) mutableApproval(id string) (*Endpoint, error) {
+	n := slices.IndexFunc(i.Endpoints, func(p Endpoint) bool { return p.Approval.IsOpen() && p.Approval.ID == id })
+	if n < 0 {
+		return nil, models.Errorf(models.Conflict, "there is no open approval %s", id)
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := &i.Endpoints[n]
+	a := *p.Approval
+	p.Approval = &a
+	return p, nil
+}
+
+// ApprovalGiven is one person's word that an endpoint may be isolated or released.
+type ApprovalGiven struct {
+	Approval string `json:"approval"`
+	Person   string `json:"person,omitempty"`
+	Via      string `json:"via"`
+}
+
+// Type returns "approval_given".
+func (*ApprovalGiven) Type() EventType { return "approval_given" }
+
+func (d *ApprovalGiven) apply(i *Incident, e Event) error {
+	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	p, err := i.mutableApproval(d.Approval)
+	if err != nil {
+		return err
+	}
+	if !p.Approval.IsAnswerable() || !e.At.Before(p.Approval.ExpiresAt) {
+		return models.Errorf(models.Conflict, "approval %s has expired; it will be asked for again", d.Approval)
+	}
+	return p.Approval.addConsent(Consent{By: e.Actor, Person: d.Person, Via: d.Via, At: e.At})
+}
+
+// ApprovalDenied is one person's word that an endpoint may not be isolated or released. One is enough.
+type ApprovalDenied struct {
+	Approval string `json:"approval"`
+	Person   string `json:"person,omitempty"`
+	Via      string `json:"via"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// Type returns "approval_denied".
+func (*ApprovalDenied) Type() EventType { return "approval_denied" }
+
+func (d *ApprovalDenied) apply(i *Incident, e Event) error {
+	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	p, err := i.mutableApproval(d.Approval)
+	if err != nil {
+		return err
+	}
+	if !p.Approval.IsAnswerable() {
+		return models.Errorf(models.Conflict, "approval %s has expired; it will be asked for again", d.Approval)
+	}
+	p.deny(&Consent{By: e.Actor, Person: d.Person, Via: d.Via, Reason: d.Reason, At: e.At})
+	return nil
+}
+
+// ApprovalExpired records that nobody answered: in time, or although every contact who can be called was. In the second
+// case what the client's rule then allows is done; anything else is asked for again later.
+type ApprovalExpired struct {
+	Approval  string    `json:"approval"`
+	AllCalled bool      `json:"all_called"`           // everybody who can be called was
+	NextAskAt time.Time `json:"next_ask_at,omitzero"` // when it is asked for again
+}
+
+// Type returns "approval_expired".
+func (*ApprovalExpired) Type() EventType { return "approval_expired" }
+
+func (d *ApprovalExpired) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	p, err := i.mutableApproval(d.Approval)
+	if err != nil {
+		return err
+	}
+	a := p.Approval
+	if d.AllCalled && a.Ruling.Decision == authority.DecideAskThenAuto && a.Ruling.Persons < 2 {
+		a.Granted, a.How = true, nobodyAnswered
+		return nil
+	}
+	a.ExpiresAt, a.Expired, a.NextAskAt = e.At, true, d.NextAskAt
+	a.Given = slices.DeleteFunc(slices.Clone(a.Given), func(c Consent) bool { return c.Via != viaRequest })
+	return nil
+}
+
+// LeaseDue asks the client whether an isolation is extended or released: it has lasted its time.
+type LeaseDue struct {
+	Endpoint string `json:"endpoint"`
+}
+
+// Type returns "lease_due".
+func (*LeaseDue) Type() EventType { return "lease_due" }
+
+func (d *LeaseDue) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	p, err := i.mutableEndpoint(d.Endpoint)
+	if err != nil {
+		return err
+	}
+	if p.ReviewAt.IsZero() {
+		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
+	}
+	p.ReviewDue, p.ReviewAt = e.At, e.At.Add(time.Duration(p.Lease))
+	if i.Phase == PhasePublished {
+		i.setTurn(TurnClient, e.At)
+	}
+	return nil
+}
+
+// LeaseExtended is the client's word that an endpoint stays isolated for another while.
+type LeaseExtended struct {
+	Endpoint string `json:"endpoint"`
+	Reason   string `json:"reason"`
+}
+
+// Type returns "lease_extended".
+func (*LeaseExtended) Type() EventType { return "lease_extended" }
+
+func (d *LeaseExtended) apply(i *Incident, e Event) error {
+	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	p, err := i.mutableEndpoint(d.Endpoint)
+	if err != nil {
+		return err
+	}
+	if p.ReviewAt.IsZero() {
+		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
+	}
+	p.ReviewDue, p.ReviewAt = time.Time{}, e.At.Add(time.Duration(p.Lease))
+	return nil
+}
+
+// mutableEndpoint returns an endpoint in a list that may be changed.
+func (i *Incident) mutableEndpoint(id string) (*Endpoint, error) {
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(id)
+	if p == nil {
+		return nil, models.Errorf(models.Conflict, "there is no endpoint %s", id)
+	}
+	if p.Approval != nil {
+		a := *p.Approval
+		p.Approval = &a
+	}
+	return p, nil
+}

@@ -1,0 +1,124 @@
+package incident
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Command is what a person asks an incident to do. Its name is the name of the workflow's Update and
+// Signal and the last part of the API's path.
+type Command interface {
+	// Name is the command's name, such as "publish".
+	Name() string
+	// roles lists who may give it.
+	roles() []models.Role
+	// validate checks what can be checked without an incident; errors point at the field.
+	validate(at time.Time) error
+	// events says what it would change.
+	events(i Incident, ask CommandContext) []EventData
+}
+
+// CommandContext is who gives a command, and how.
+type CommandContext struct {
+	RequestID string       `json:"request_id"` // the same for every repeat of the same wish
+	Actor     models.Actor `json:"actor"`
+	Via       string       `json:"via"`              // "api", "portal", "temporal"
+	Person    string       `json:"person,omitempty"` // see PersonOf
+}
+
+// CommandRequest is a command on its way to a workflow: the argument of every Update and Signal from a person.
+type CommandRequest struct {
+	CommandContext
+	Fingerprint string          `json:"fingerprint,omitempty"` // of name and body, echoed in the answer
+	Body        json.RawMessage `json:"body"`                  // the command's fields
+}
+
+// CommandResult is what a command came to: the events it caused.
+type CommandResult struct {
+	RequestID   string `json:"request_id"`
+	Command     string `json:"command"`
+	Fingerprint string `json:"fingerprint"` // of the command's body, to tell a repeat from another wish under the same id
+	FirstSeq    int    `json:"first_seq"`
+	LastSeq     int    `json:"last_seq"`
+}
+
+// Decide returns the events a command causes at a moment, or why it may not be given. Nothing is changed.
+func (i Incident) Decide(c Command, ask CommandContext, at time.Time) ([]Event, error) {
+	if !slices.Contains(c.roles(), ask.Actor.Role) || ask.Actor.Role.Side() != ask.Actor.Side {
+		return nil, models.Errorf(models.Forbidden, "the role %s may not %s", ask.Actor.Role, strings.ReplaceAll(c.Name(), "-", " "))
+	}
+	if err := c.validate(at); err != nil {
+		return nil, err
+	}
+	var events []Event
+	trial := i
+	for _, d := range c.events(i, ask) {
+		e := NewEvent(trial, at, ask.Actor, d)
+		if err := trial.Apply(e); err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// Can reports why a command may not be given now, or nil. Pages use it to enable a button, validators to refuse.
+func (i Incident) Can(c Command, ask CommandContext, at time.Time) error {
+	_, err := i.Decide(c, ask, at)
+	return err
+}
+
+// IsDecision reports whether a command closes a risk on the client's behalf, so that the client's own row
+// in the database must back it.
+func IsDecision(c Command) bool {
+	switch c.(type) {
+	case *SettleRecommendation, *KeepIsolated, *RequestClosure, *ConfirmClosure, *Approve, *Deny, *ExtendIsolation:
+		return true
+	}
+	return false
+}
+
+// Commands returns an empty value of every command.
+func Commands() []Command {
+	return []Command{
+		&Assess{}, &Publish{}, &Expedite{}, &Revise{}, &Dismiss{}, &Comment{}, &Recommend{}, &SettleRecommendation{}, &RecommendResponseTeam{},
+		&Isolate{}, &Release{}, &KeepIsolated{}, &Acknowledge{}, &CompleteTask{}, &Verify{}, &RequestClosure{}, &ConfirmClosure{},
+		&WithdrawClosure{}, &GiveFeedback{}, &AskQuestion{}, &AnswerQuestion{},
+		&Approve{}, &Deny{}, &ExtendIsolation{},
+	}
+}
+
+// ParseCommand reads a command's body strictly: unknown fields and wrong types are refused with a pointer.
+func ParseCommand(name string, body []byte) (Command, error) {
+	n := slices.IndexFunc(Commands(), func(c Command) bool { return c.Name() == name })
+	if n < 0 {
+		return nil, models.Errorf(models.NotFound, "there is no command %q", name)
+	}
+	c := Commands()[n]
+	if len(bytes.TrimSpace(body)) == 0 {
+		body = []byte("{}")
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(c); err != nil {
+		return nil, jsonProblem(err)
+	}
+	return c, nil
+}
+
+func jsonProblem(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return models.InvalidField("/"+strings.ReplaceAll(wrong.Field, ".", "/"), "must be %s", wrong.Type)
+	}
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok { // encoding/json has no type for it
+		return models.InvalidField("/"+strings.Trim(field, `"`), "is not a field of this command")
+	}
+	return models.InvalidField("", "is not valid JSON")
+}

@@ -1,0 +1,42 @@
+package incident
+
+import (
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Acknowledge says that a person of the client has the incident in hand, and which revision they have seen.
+type Acknowledge struct {
+	Revision int `json:"revision,omitempty"`
+}
+
+// Name returns "acknowledge".
+func (*Acknowledge) Name() string         { return "acknowledge" }
+func (*Acknowledge) roles() []models.Role { return clientRoles }
+
+func (c *Acknowledge) validate(time.Time) error {
+	if c.Revision < 0 {
+		return models.InvalidField("/revision", "must not be negative")
+	}
+	return nil
+}
+
+func (c *Acknowledge) events(_ Incident, ask CommandContext) []EventData {
+	return []EventData{&AcknowledgedBy{Channel: ask.Via, How: "acknowledged", Revision: c.Revision}}
+}
+
+// CompleteTask ends a task of the SOC. Ending a task about a vendor makes Watchfire try again.
+type CompleteTask struct {
+	Task string `json:"task"`
+}
+
+// Name returns "complete-task".
+func (*CompleteTask) Name() string { return "complete-task" }
+func (*CompleteTask) roles() []models.Role {
+	return []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator}
+}
+func (c *CompleteTask) validate(time.Time) error { return models.CheckText("/task", c.Task, 16, true) }
+func (c *CompleteTask) events(Incident, CommandContext) []EventData {
+	return []EventData{&TaskDone{ID: c.Task}}
+}

@@ -1,0 +1,184 @@
+package incident
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// MessageRecord is what is recorded of a message to a contact.
+type MessageRecord struct {
+	Contact  uuid.UUID      `json:"contact"`
+	Purpose  notify.Purpose `json:"purpose"`
+	Revision int            `json:"revision"`
+	Effect   string         `json:"effect"` // key in the ledger
+}
+
+// ContactMailed records that the mail vendor took a message for a contact.
+type ContactMailed struct{ MessageRecord }
+
+// Type returns "contact_mailed".
+func (*ContactMailed) Type() EventType { return "contact_mailed" }
+
+func (d *ContactMailed) apply(_ *Incident, e Event) error { return systemOnly(e) }
+
+// ContactTexted records that the carrier took a text message for a contact.
+type ContactTexted struct{ MessageRecord }
+
+// Type returns "contact_texted".
+func (*ContactTexted) Type() EventType { return "contact_texted" }
+
+func (d *ContactTexted) apply(_ *Incident, e Event) error { return systemOnly(e) }
+
+// NotDelivered records that a message did not reach its contact, and over which channel they are reached instead.
+type NotDelivered struct {
+	Contact  uuid.UUID      `json:"contact"`
+	Channel  models.Channel `json:"channel"`
+	Effect   string         `json:"effect"` // key in the ledger
+	Reason   string         `json:"reason"` // "bounce", "dropped", "undelivered", "rejected", …
+	Fallback models.Channel `json:"fallback,omitempty"`
+}
+
+// Type returns "not_delivered".
+func (*NotDelivered) Type() EventType { return "not_delivered" }
+
+func (d *NotDelivered) apply(_ *Incident, e Event) error { return systemOnly(e) }
+
+// CallRoundStarted begins a round of calls through all contacts.
+type CallRoundStarted struct {
+	Round int `json:"round"`
+}
+
+// Type returns "call_round_started".
+func (*CallRoundStarted) Type() EventType { return "call_round_started" }
+
+func (d *CallRoundStarted) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	if d.Round != i.CallRound+1 {
+		return models.Errorf(models.Conflict, "round %d does not follow round %d", d.Round, i.CallRound)
+	}
+	i.CallRound, i.CallRoundEnded = d.Round, time.Time{}
+	return nil
+}
+
+// ContactCalled records what a call to a contact came to.
+type ContactCalled struct{ notify.CallResult }
+
+// Type returns "contact_called".
+func (*ContactCalled) Type() EventType { return "contact_called" }
+
+func (d *ContactCalled) apply(_ *Incident, e Event) error { return systemOnly(e) }
+
+// CallRoundEnded ends a round.
+type CallRoundEnded struct{ notify.CallRoundResult }
+
+// Type returns "call_round_ended".
+func (*CallRoundEnded) Type() EventType { return "call_round_ended" }
+
+func (d *CallRoundEnded) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	if d.Round != i.CallRound {
+		return models.Errorf(models.Conflict, "round %d is not the present round", d.Round)
+	}
+	i.CallRoundEnded = e.At
+	return nil
+}
+
+// AcknowledgedBy records that a human of the client was reached: by a key press, or by their own command.
+// With Revision it also records that they have seen that revision of the report.
+type AcknowledgedBy struct {
+	Channel  string `json:"channel"`
+	How      string `json:"how"`
+	Revision int    `json:"revision,omitempty"`
+}
+
+// Type returns "acknowledged".
+func (*AcknowledgedBy) Type() EventType { return "acknowledged" }
+
+func (d *AcknowledgedBy) apply(i *Incident, e Event) error {
+	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested, PhaseClosed); err != nil {
+		return err
+	}
+	if d.Revision > i.Revision {
+		return models.Errorf(models.Conflict, "there is no revision %d", d.Revision)
+	}
+	if i.Acknowledged == nil {
+		i.Acknowledged = &Acknowledgement{Severity: i.PublishedSeverity, By: e.Actor, Channel: d.Channel, How: d.How, At: e.At}
+	}
+	seen := func(s ReadReceipt) bool { return s.By == e.Actor && s.Revision == d.Revision }
+	if d.Revision > 0 && !slices.ContainsFunc(i.ReadReceipts, seen) {
+		i.ReadReceipts = append(slices.Clone(i.ReadReceipts), ReadReceipt{By: e.Actor, Revision: d.Revision, At: e.At})
+	}
+	return nil
+}
+
+// ReminderSent records that the client was reminded that it is their turn.
+type ReminderSent struct {
+	Number int `json:"number"`
+}
+
+// Type returns "reminder_sent".
+func (*ReminderSent) Type() EventType { return "reminder_sent" }
+
+func (d *ReminderSent) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	i.Reminders, i.LastReminder = d.Number, e.At
+	return nil
+}
+
+// TaskOpened gives a person of the SOC something to do.
+type TaskOpened struct {
+	ID     string   `json:"id"`
+	Kind   TaskKind `json:"kind"`
+	Effect string   `json:"effect,omitempty"`
+	Detail string   `json:"detail"`
+}
+
+// Type returns "task_opened".
+func (*TaskOpened) Type() EventType { return "task_opened" }
+
+func (d *TaskOpened) apply(i *Incident, e Event) error {
+	if err := systemOnly(e); err != nil {
+		return err
+	}
+	i.Tasks = append(slices.Clone(i.Tasks), Task{ID: d.ID, Kind: d.Kind, Effect: d.Effect, Detail: d.Detail, Opened: e.At})
+	return nil
+}
+
+// TaskDone ends a task: a person did it, or its reason is gone.
+type TaskDone struct {
+	ID string `json:"id"`
+}
+
+// Type returns "task_done".
+func (*TaskDone) Type() EventType { return "task_done" }
+
+func (d *TaskDone) apply(i *Incident, e Event) error {
+	if e.Actor.Side == models.SideClient {
+		return models.Errorf(models.Forbidden, "only the SOC may do this")
+	}
+	n := slices.IndexFunc(i.Tasks, func(t Task) bool { return t.ID == d.ID && !t.Done })
+	if n < 0 {
+		return models.Errorf(models.Conflict, "there is no open task %s", d.ID)
+	}
+	i.Tasks = slices.Clone(i.Tasks)
+	i.Tasks[n].Done = true
+	return nil
+}
+
+func systemOnly(e Event) error {
+	if e.Actor.Side != models.SideSystem {
+		return models.Errorf(models.Forbidden, "only the system records this")
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package incident
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Isolate asks for an endpoint to be cut off from the network through the client's EDR.
+type Isolate struct {
+	Hostname string `json:"hostname"`
+	Reason   string `json:"reason"`
+}
+
+// Name returns "isolate".
+func (*Isolate) Name() string         { return "isolate" }
+func (*Isolate) roles() []models.Role { return socRoles }
+
+func (c *Isolate) validate(time.Time) error {
+	if !hostName.MatchString(c.Hostname) {
+		return models.InvalidField("/hostname", "is not one exact host name")
+	}
+	return models.CheckText("/reason", c.Reason, models.MaxText, true)
+}
+
+func (c *Isolate) events(i Incident, _ CommandContext) []EventData {
+	id := fmt.Sprintf("e%d", len(i.Endpoints)+1)
+	if p := i.endpointByHostname(c.Hostname); p != nil {
+		id = p.ID
+	}
+	return []EventData{&IsolationRequested{Endpoint: id, Hostname: c.Hostname, Reason: c.Reason}}
+}
+
+// Release asks for an endpoint's isolation to be lifted.
+type Release struct {
+	Endpoint string `json:"endpoint"`
+	Reason   string `json:"reason"`
+}
+
+// Name returns "release".
+func (*Release) Name() string         { return "release" }
+func (*Release) roles() []models.Role { return handlerRoles }
+
+func (c *Release) validate(time.Time) error {
+	return models.FirstError([]error{models.CheckText("/endpoint", c.Endpoint, 16, true), models.CheckText("/reason", c.Reason, models.MaxText, true)})
+}
+
+func (c *Release) events(_ Incident, ask CommandContext) []EventData {
+	return []EventData{&ReleaseRequested{Endpoint: c.Endpoint, Reason: c.Reason, Person: ask.Person}}
+}
+
+// KeepIsolated is the client's explicit word to leave an endpoint isolated after closure.
+type KeepIsolated struct {
+	Endpoint string `json:"endpoint"`
+	Reason   string `json:"reason"`
+}
+
+// Name returns "keep-isolated".
+func (*KeepIsolated) Name() string         { return "keep-isolated" }
+func (*KeepIsolated) roles() []models.Role { return deciderRoles }
+
+func (c *KeepIsolated) validate(time.Time) error {
+	return models.FirstError([]error{models.CheckText("/endpoint", c.Endpoint, 16, true), models.CheckText("/reason", c.Reason, models.MaxText, true)})
+}
+
+func (c *KeepIsolated) events(Incident, CommandContext) []EventData {
+	return []EventData{&EndpointKept{Endpoint: c.Endpoint, Reason: c.Reason}}
+}

@@ -1,0 +1,150 @@
+package incident
+
+import (
+	"slices"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// IsolationRequested asks for an endpoint to be isolated. A host name the incident knows is asked for again
+// with the next generation; a new one becomes a new endpoint.
+type IsolationRequested struct {
+	Endpoint string `json:"endpoint"`
+	Hostname string `json:"hostname"`
+	Reason   string `json:"reason"`
+}
+
+// Type returns "isolation_requested".
+func (*IsolationRequested) Type() EventType { return "isolation_requested" }
+
+func (d *IsolationRequested) apply(i *Incident, e Event) error {
+	if err := i.require(e, models.SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	if i.Exercise.IsDrill() {
+		return models.Errorf(models.Conflict, "a drill never isolates a real endpoint")
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(d.Endpoint)
+	if p == nil {
+		i.Endpoints = append(i.Endpoints, Endpoint{
+			ID: d.Endpoint, Hostname: d.Hostname, Observed: models.HostUnknown, Desired: models.DesiredReleased,
+		})
+		p = &i.Endpoints[len(i.Endpoints)-1]
+	}
+	if p.Desired == models.DesiredIsolated {
+		return models.Errorf(models.Conflict, "endpoint %s is to be isolated already; completing its task has it tried again", p.ID)
+	}
+	p.setDesired(models.DesiredIsolated, d.Reason, "", e)
+	return nil
+}
+
+// ReleaseRequested asks for an endpoint's isolation to be lifted.
+type ReleaseRequested struct {
+	Endpoint string `json:"endpoint"`
+	Reason   string `json:"reason"`
+	Person   string `json:"person,omitempty"` // see PersonOf
+}
+
+// Type returns "release_requested".
+func (*ReleaseRequested) Type() EventType { return "release_requested" }
+
+func (d *ReleaseRequested) apply(i *Incident, e Event) error {
+	if err := i.require(e, "", PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(d.Endpoint)
+	if p == nil || p.Desired != models.DesiredIsolated {
+		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
+	}
+	p.setDesired(models.DesiredReleased, d.Reason, d.Person, e)
+	return nil
+}
+
+// setDesired changes what is wanted of an endpoint. It needs a ruling of its own, unless it takes back what was never
+// permitted. Until it is permitted, what stands goes on, with its lease.
+func (p *Endpoint) setDesired(desired models.Desired, reason, person string, e Event) {
+	p.Desired, p.Generation, p.Reason, p.Since = desired, p.Generation+1, reason, e.At
+	p.RequestedBy, p.RequestedAs, p.Approval = e.Actor, person, nil
+	p.Problem, p.Drifted = "", false
+}
+
+// EndpointKept is the client's explicit word to leave an endpoint isolated after closure.
+type EndpointKept struct {
+	Endpoint string `json:"endpoint"`
+	Reason   string `json:"reason"`
+}
+
+// Type returns "endpoint_kept".
+func (*EndpointKept) Type() EventType { return "endpoint_kept" }
+
+func (d *EndpointKept) apply(i *Incident, e Event) error {
+	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+		return err
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(d.Endpoint)
+	if p == nil || !p.IsHeld() {
+		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
+	}
+	p.Kept = &Kept{By: e.Actor, Reason: d.Reason, At: e.At}
+	return nil
+}
+
+// EndpointObserved is what the EDR itself says about an endpoint.
+type EndpointObserved struct {
+	Endpoint   string `json:"endpoint"`
+	Generation int    `json:"generation"` // of the wish that was pursued when this was seen
+	AgentID    string `json:"agent_id,omitempty"`
+	DeviceName string `json:"device_name,omitempty"` // the EDR's own name of the device
+	// State is "" when nothing could be seen and nothing was changed since, HostUnknown when something may have been.
+	State   models.HostState  `json:"state,omitempty"`
+	Online  bool              `json:"online"`
+	Problem string            `json:"problem,omitempty"` // class and code of what stands in the way
+	Late    bool              `json:"late,omitempty"`    // the EDR took the wish but has not confirmed it for long
+	Drift   bool              `json:"drift,omitempty"`   // it was as wanted, and is not any more: somebody else changed it
+	Class   models.AssetClass `json:"class,omitempty"`
+	Tags    []string          `json:"tags,omitempty"`
+	// MayBeController and TagsUnknown as in Asset.
+	MayBeController bool `json:"may_be_controller,omitempty"`
+	TagsUnknown     bool `json:"tags_unknown,omitempty"`
+}
+
+// Type returns "endpoint_observed".
+func (*EndpointObserved) Type() EventType { return "endpoint_observed" }
+
+func (d *EndpointObserved) apply(i *Incident, e Event) error {
+	if e.Actor.Side != models.SideSystem {
+		return models.Errorf(models.Forbidden, "only the EDR says what an endpoint is")
+	}
+	i.Endpoints = slices.Clone(i.Endpoints)
+	p := i.Endpoint(d.Endpoint)
+	if p == nil {
+		return models.Errorf(models.Conflict, "there is no endpoint %s", d.Endpoint)
+	}
+	switch d.State {
+	case "": // nothing could be seen, and nothing was changed
+	case models.HostUnknown:
+		p.Observed = d.State
+	default:
+		p.Observed, p.Online, p.ObservedAt = d.State, d.Online, e.At
+	}
+	if d.AgentID != "" {
+		p.AgentID = d.AgentID
+	}
+	if d.DeviceName != "" {
+		p.DeviceName = d.DeviceName
+	}
+	if d.Class != "" || len(d.Tags) > 0 || d.TagsUnknown {
+		p.Class, p.Tags, p.MayBeController, p.TagsUnknown = d.Class, d.Tags, d.MayBeController, d.TagsUnknown
+	}
+	if d.Generation == p.Generation {
+		p.Problem, p.Drifted = d.Problem, d.Drift
+	}
+	if p.Permitted == models.DesiredIsolated && p.Observed == models.HostIsolated && p.ReviewAt.IsZero() {
+		p.ReviewAt = e.At.Add(time.Duration(p.Lease)) // the lease begins
+	}
+	return nil
+}

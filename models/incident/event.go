@@ -1,0 +1,108 @@
+package incident
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// EventType names a kind of event.
+type EventType string
+
+// Event is one change of an incident. The workflow gives Seq, without gaps, from 1.
+type Event struct {
+	Seq   int          `json:"seq"`
+	At    time.Time    `json:"at"`
+	Type  EventType    `json:"type"`
+	Actor models.Actor `json:"actor"`
+	Data  EventData    `json:"data"`
+}
+
+// EventData is what an event says. apply makes the change; it returns an error, and must leave the
+// incident as it was, when the change is not legal.
+type EventData interface {
+	Type() EventType
+	apply(i *Incident, e Event) error
+}
+
+// NewEvent builds the next event of an incident.
+func NewEvent(i Incident, at time.Time, by models.Actor, data EventData) Event {
+	return Event{Seq: i.Seq + 1, At: at.UTC(), Type: data.Type(), Actor: by, Data: data}
+}
+
+// Apply makes the change that e says. It is the only way an incident changes. Events must come in the
+// order of their Seq; an illegal change is refused with an error and leaves the incident as it was.
+func (i *Incident) Apply(e Event) error {
+	if e.Seq != i.Seq+1 {
+		return fmt.Errorf("event %d of %s does not follow event %d", e.Seq, i.Reference, i.Seq)
+	}
+	if e.Data == nil || e.Data.Type() != e.Type {
+		return fmt.Errorf("event %d of %s: data does not fit type %q", e.Seq, i.Reference, e.Type)
+	}
+	if (e.Type == "opened") != (e.Seq == 1) {
+		return fmt.Errorf("event %d of %s: an incident begins with opened, once", e.Seq, i.Reference)
+	}
+	if err := e.Data.apply(i, e); err != nil {
+		return err
+	}
+	i.Seq, i.UpdatedAt = e.Seq, e.At
+	return nil
+}
+
+// Replay folds events into an incident, from nothing.
+func Replay(events []Event) (Incident, error) {
+	var i Incident
+	for _, e := range events {
+		if err := i.Apply(e); err != nil {
+			return i, err
+		}
+	}
+	return i, nil
+}
+
+// UnmarshalJSON reads an event, choosing the type of its data by the event's type.
+func (e *Event) UnmarshalJSON(b []byte) error {
+	var raw struct {
+		Seq   int             `json:"seq"`
+		At    time.Time       `json:"at"`
+		Type  EventType       `json:"type"`
+		Actor models.Actor    `json:"actor"`
+		Data  json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	data := newEventData(raw.Type)
+	if data == nil {
+		return fmt.Errorf("unknown event type %q", raw.Type)
+	}
+	if err := json.Unmarshal(raw.Data, data); err != nil {
+		return fmt.Errorf("data of event %d (%s): %w", raw.Seq, raw.Type, err)
+	}
+	*e = Event{Seq: raw.Seq, At: raw.At, Type: raw.Type, Actor: raw.Actor, Data: data}
+	return nil
+}
+
+// EventTypes returns an empty value of every kind of event, for readers that must know them all.
+func EventTypes() []EventData {
+	return []EventData{
+		&Opened{}, &Assessed{}, &Published{}, &Revised{}, &Dismissed{}, &Commented{}, &Recommended{}, &RecommendationSettled{},
+		&ResponseTeamRecommended{}, &IsolationRequested{}, &ReleaseRequested{}, &EndpointKept{}, &EndpointObserved{},
+		&ContactMailed{}, &CallRoundStarted{}, &ContactCalled{}, &CallRoundEnded{}, &AcknowledgedBy{},
+		&TaskOpened{}, &TaskDone{}, &ReminderSent{}, &Verified{}, &ClosureRequested{}, &ClosureConfirmed{},
+		&ClosureWithdrawn{}, &Closed{}, &FeedbackGiven{}, &CommandRejected{},
+		&QuestionAsked{}, &QuestionAnswered{}, &QuestionReminded{}, &QuestionOverdue{}, &ContactTexted{}, &NotDelivered{},
+		&ContainmentRuled{}, &ApprovalGiven{}, &ApprovalDenied{}, &ApprovalExpired{}, &LeaseDue{}, &LeaseExtended{},
+	}
+}
+
+func newEventData(t EventType) EventData {
+	for _, d := range EventTypes() {
+		if d.Type() == t {
+			return d
+		}
+	}
+	return nil
+}

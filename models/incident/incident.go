@@ -1,0 +1,309 @@
+package incident
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Phase is where an incident is in its life.
+type Phase string
+
+// The phases of an incident.
+const (
+	PhaseInvestigating    Phase = "investigating"
+	PhasePublished        Phase = "published"
+	PhaseClosureRequested Phase = "closure_requested"
+	PhaseClosed           Phase = "closed"
+	PhaseDismissed        Phase = "dismissed"
+)
+
+// Turn says whose move it is.
+type Turn string
+
+// The turns.
+const (
+	TurnSOC    Turn = "soc"
+	TurnClient Turn = "client"
+	TurnNone   Turn = "none"
+)
+
+// Incident is one threat to one client. It is the state the workflow carries and the state the read
+// tables hold; both come from applying the same events with Apply and from nothing else.
+type Incident struct {
+	Reference models.Reference `json:"reference"`
+	ClientID  uuid.UUID        `json:"client_id"`
+	Exercise  models.Exercise  `json:"exercise"`
+	Seq       int              `json:"seq"` // of the last event applied
+
+	Phase     Phase           `json:"phase"`
+	Turn      Turn            `json:"turn"`
+	TurnSince time.Time       `json:"turn_since"`
+	Severity  models.Severity `json:"severity"` // as the SOC sees it now
+	// PublishedSeverity is that of the latest revision: the one the client is called, told and reminded by.
+	PublishedSeverity models.Severity `json:"published_severity,omitempty"`
+	Expedited         bool            `json:"expedited"`
+
+	Alerts       []uuid.UUID                 `json:"alerts"`
+	Assessment   Assessment                  `json:"assessment"`
+	Revision     int                         `json:"revision"` // the latest published one, 0 before
+	ResponseTeam *ResponseTeamRecommendation `json:"response_team,omitempty"`
+
+	Recommendations []Recommendation `json:"recommendations"`
+	Endpoints       []Endpoint       `json:"endpoints"`
+	Questions       []Question       `json:"questions"`
+	Approvals       int              `json:"approvals"` // how many were asked of the response authority
+	Acknowledged    *Acknowledgement `json:"acknowledged,omitempty"`
+	ReadReceipts    []ReadReceipt    `json:"read_receipts"`
+	CallRound       int              `json:"call_round"` // the last one started, 0 for none
+	CallRoundEnded  time.Time        `json:"call_round_ended,omitzero"`
+	Tasks           []Task           `json:"tasks"`
+	Reminders       int              `json:"reminders"`
+	LastReminder    time.Time        `json:"last_reminder,omitzero"`
+	Verification    *Verification    `json:"verification,omitempty"`
+	SettledSeq      int              `json:"settled_seq"` // event of the last settled recommendation
+	Closure         *Closure         `json:"closure,omitempty"`
+	Feedback        *Feedback        `json:"feedback,omitempty"`
+
+	OpenedAt    time.Time `json:"opened_at"`
+	PublishedAt time.Time `json:"published_at,omitzero"`
+	ClosedAt    time.Time `json:"closed_at,omitzero"`
+	UpdatedAt   time.Time `json:"updated_at"`
+}
+
+// Assessment is what the SOC knows: the content of the next report revision.
+type Assessment struct {
+	Title      string             `json:"title"`
+	Summary    string             `json:"summary"`
+	Threat     string             `json:"threat"` // what it is, and the risk it poses to this client
+	Techniques []string           `json:"techniques,omitzero"`
+	Indicators []models.Indicator `json:"indicators,omitzero"`
+	Assets     []string           `json:"assets,omitzero"` // affected users, mailboxes, devices
+	Timeline   []TimelineEntry    `json:"timeline,omitzero"`
+}
+
+// TimelineEntry is one dated fact of the attack.
+type TimelineEntry struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
+}
+
+// ResponseTeamRecommendation is the explicit recommendation whether to engage an incident response team.
+type ResponseTeamRecommendation struct {
+	Engage   bool      `json:"engage"`
+	Criteria string    `json:"criteria"`
+	At       time.Time `json:"at"`
+}
+
+// Acknowledgement is proof that a human of the client was reached.
+type Acknowledgement struct {
+	Severity models.Severity `json:"severity"` // of the revision the client saw then
+	By       models.Actor    `json:"by"`
+	Channel  string          `json:"channel"` // "voice", "sms", "portal", "api"
+	How      string          `json:"how"`     // "key press 1", "reply to text message", "acknowledged"
+	At       time.Time       `json:"at"`
+}
+
+// ReadReceipt records who has seen which revision.
+type ReadReceipt struct {
+	By       models.Actor `json:"by"`
+	Revision int          `json:"revision"`
+	At       time.Time    `json:"at"`
+}
+
+// Task is something a person of the SOC has to do, because Watchfire could not do it by itself.
+type Task struct {
+	ID     string    `json:"id"`
+	Kind   TaskKind  `json:"kind"`
+	Effect string    `json:"effect,omitempty"` // key of the effect it is about
+	Detail string    `json:"detail"`
+	Opened time.Time `json:"opened"`
+	Done   bool      `json:"done"`
+}
+
+// TaskKind says what a task is about.
+type TaskKind string
+
+// The kinds of tasks.
+const (
+	TaskNobodyReached      TaskKind = "nobody_reached"      // for the lead: all rounds used up
+	TaskNobodyToReach      TaskKind = "nobody_to_reach"     // no contact matches this severity
+	TaskVendorDown         TaskKind = "vendor_down"         // goes on by itself, ends by itself
+	TaskRejected           TaskKind = "rejected"            // the vendor will never do it
+	TaskConfig             TaskKind = "config"              // our credentials or settings are wrong
+	TaskUnconfirmed        TaskKind = "unconfirmed"         // an isolation or release the EDR does not confirm
+	TaskNotDelivered       TaskKind = "not_delivered"       // a message the vendor took never reached its contact
+	TaskQuestionUnanswered TaskKind = "question_unanswered" // a question's deadline passed
+	TaskDenied             TaskKind = "denied"              // the client or its response authority does not allow an isolation or release
+	TaskApprovalWaiting    TaskKind = "approval_waiting"    // an approval waits until the client can see the incident
+	TaskApprovalUnanswered TaskKind = "approval_unanswered" // nobody of the client answered an approval in time
+	TaskDrift              TaskKind = "drift"               // somebody changed an endpoint's isolation behind our back
+)
+
+// Verification is the SOC's word on whether the threat is gone.
+type Verification struct {
+	Gone bool         `json:"gone"`
+	Note string       `json:"note"`
+	By   models.Actor `json:"by"`
+	At   time.Time    `json:"at"`
+	Seq  int          `json:"seq"`
+}
+
+// Closure is the client's request to close. Decision is the request id of the command, under which the
+// client's decision is stored apart from the event log.
+type Closure struct {
+	By          models.Actor  `json:"by"`
+	Decision    string        `json:"decision"`
+	Outcome     Outcome       `json:"outcome"`
+	Note        string        `json:"note"`
+	At          time.Time     `json:"at"`
+	Confirmed   bool          `json:"confirmed"` // again, accepting the risk by name
+	ConfirmedBy *models.Actor `json:"confirmed_by,omitempty"`
+	Reason      string        `json:"reason,omitempty"` // why the risk is accepted
+}
+
+// Outcome is the client's word on how an incident ended.
+type Outcome string
+
+// The outcomes of an incident.
+const (
+	OutcomeResolved      Outcome = "resolved"
+	OutcomeRiskAccepted  Outcome = "risk_accepted"
+	OutcomeFalsePositive Outcome = "false_positive"
+)
+
+// Feedback is the client's rating of how the incident was handled.
+type Feedback struct {
+	Rating  int          `json:"rating"` // 1 (poor) to 5
+	Comment string       `json:"comment"`
+	By      models.Actor `json:"by"`
+	At      time.Time    `json:"at"`
+}
+
+// IsOver reports whether nothing but feedback can change the incident any more.
+func (i Incident) IsOver() bool { return i.Phase == PhaseClosed || i.Phase == PhaseDismissed }
+
+// IsPublished reports whether the client can see the incident.
+func (i Incident) IsPublished() bool { return i.Revision > 0 }
+
+// Unsettled returns the ids of recommendations the client has not settled yet.
+func (i Incident) Unsettled() []string {
+	var ids []string
+	for _, r := range i.Recommendations {
+		if r.Outcome == "" {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// OpenTask returns the open task of a kind about an effect ("" matches any), or nil.
+func (i Incident) OpenTask(kind TaskKind, effect string) *Task {
+	for n := range i.Tasks {
+		if t := &i.Tasks[n]; !t.Done && t.Kind == kind && (effect == "" || t.Effect == effect) {
+			return t
+		}
+	}
+	return nil
+}
+
+// CurrentVerification returns the verification if it is newer than the last settled recommendation, else nil:
+// what the client did after a verification makes it stale.
+func (i Incident) CurrentVerification() *Verification {
+	if i.Verification == nil || i.Verification.Seq < i.SettledSeq {
+		return nil
+	}
+	return i.Verification
+}
+
+// ReadyToClose returns nil when the client asked for closure and every guard holds. Otherwise it says what is
+// missing. The SOC has no way to make it nil without the client.
+func (i Incident) ReadyToClose() error {
+	if i.Phase != PhaseClosureRequested || i.Closure == nil {
+		return models.Errorf(models.Conflict, "the client has not requested closure")
+	}
+	if err := i.closureGuards(); err != nil {
+		return err
+	}
+	if held := i.unreleasedEndpoints(); len(held) > 0 {
+		return models.Errorf(models.Conflict, "endpoint %s is not released yet", held[0])
+	}
+	if i.Closure.Confirmed {
+		return nil
+	}
+	switch v := i.CurrentVerification(); {
+	case v == nil:
+		return models.Errorf(models.Conflict, "the SOC has not verified yet whether the threat is gone")
+	case !v.Gone:
+		return models.Errorf(models.Conflict, "verification found the threat still present; the client must confirm closure, accepting the risk")
+	}
+	return nil
+}
+
+// closureGuards are the guards the client must meet to request closure at all.
+func (i Incident) closureGuards() error {
+	if u := i.Unsettled(); len(u) > 0 {
+		return models.Errorf(models.Conflict, "recommendation %s is not settled: mitigate it, accept its risk or mark it not applicable", u[0])
+	}
+	for _, e := range i.Endpoints {
+		if e.Desired == models.DesiredIsolated && e.Kept == nil {
+			return models.Errorf(models.Conflict, "endpoint %s is isolated: release it or keep it isolated on your explicit word", e.ID)
+		}
+	}
+	return nil
+}
+
+// unreleasedEndpoints are the endpoints that the EDR has not confirmed released and that the client did not choose to keep.
+func (i Incident) unreleasedEndpoints() []string {
+	var ids []string
+	for _, e := range i.Endpoints {
+		if e.IsHeld() && e.Kept == nil {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}
+
+// NextReminder returns when the client is to be reminded, and false when no reminder is due at all.
+func (i Incident) NextReminder(p models.Policy) (time.Time, bool) {
+	if i.Turn != TurnClient || i.IsOver() || i.Exercise.IsFireDrill() {
+		return time.Time{}, false
+	}
+	since := i.TurnSince
+	if i.LastReminder.After(since) {
+		since = i.LastReminder
+	}
+	if i.PublishedSeverity != models.SeverityCritical && i.MayRemindAnytime() {
+		return since.Add(time.Duration(p.HighAgainAfter)), true
+	}
+	return since.Add(p.Reminder(i.PublishedSeverity)), true
+}
+
+// MayRemindAnytime reports whether the next reminder ignores the client's business hours: those of critical incidents do, and
+// the one mail again about a high incident that nobody acknowledged.
+func (i Incident) MayRemindAnytime() bool {
+	return i.PublishedSeverity == models.SeverityCritical || i.PublishedSeverity == models.SeverityHigh && i.Acknowledged == nil && i.Reminders == 0
+}
+
+// NeedsCalls reports whether contacts are to be phoned: published as critical and nobody reached yet. A fire drill calls
+// everybody, once.
+func (i Incident) NeedsCalls() bool {
+	if i.Exercise.IsFireDrill() {
+		return i.IsPublished() && !i.IsOver() && i.CallRound == 0
+	}
+	return !i.IsOver() && i.PublishedSeverity == models.SeverityCritical && i.Acknowledged == nil
+}
+
+// NextCallRound returns when the next round through all contacts begins.
+func (i Incident) NextCallRound(p models.Policy) time.Time {
+	switch {
+	case i.CallRound == 0:
+		return i.PublishedAt
+	case i.CallRound < p.Rounds:
+		return i.CallRoundEnded.Add(time.Duration(p.RoundEvery))
+	default:
+		return i.CallRoundEnded.Add(time.Duration(p.SlowRoundEvery))
+	}
+}

@@ -1,0 +1,36 @@
+package models
+
+// Names that the desk, the hooks and the workflows share. Search attributes are keywords except
+// AttributeDrill, which is a bool.
+const (
+	IncidentWorkflow     = "Incident"
+	CallRoundWorkflow    = "CallRound"
+	EndpointWorkflow     = "Endpoint"
+	ChannelCheckWorkflow = "ChannelCheck"
+	EDRCheckWorkflow     = "EDRCheck"
+
+	QueueIncidents = "incidents"
+	QueueMail      = "mail"
+	QueuePhone     = "phone"
+	QueueEDR       = "edr"
+
+	AttributeClient      = "WatchfireClient"
+	AttributePhase       = "WatchfirePhase"
+	AttributeTurn        = "WatchfireTurn"
+	AttributeSeverity    = "WatchfireSeverity"
+	AttributeContainment = "WatchfireContainment"
+	AttributeDrill       = "WatchfireDrill"
+
+	SignalKeyPress         = "key-press"         // KeyPress, to a call round, or to its incident when that is over
+	SignalCallProgress     = "call-progress"     // CallProgress, to a call round
+	SignalStopCalls        = "stop-calls"        // no argument, to a call round: somebody acknowledged
+	SignalContactCalled    = "contact-called"    // CallResult, from a round to its incident
+	SignalCallRoundEnded   = "call-round-ended"  // CallRoundResult, from a round to its incident
+	SignalPhoneConsent     = "phone-consent"     // PhoneConsent, from a round of calls for an approval to its incident
+	SignalEndpointObserved = "endpoint-observed" // EndpointObserved, from an endpoint to its incident
+	SignalDesiredState     = "desired-state"     // DesiredState, from an incident to an endpoint
+	SignalUndelivered      = "undelivered"       // Undelivered, from a hook to an incident
+	SignalTextReply        = "text-reply"        // Reply, from the text hook to an incident
+
+	QueryIncident = "incident" // answers Incident
+)

@@ -1,0 +1,32 @@
+package notify
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// ChannelCheckEffect is the effect of trying one channel of a contact, with a test message or a code, apart from any
+// incident. The request id tells one wish from the next.
+func ChannelCheckEffect(client uuid.UUID, p Purpose, contact uuid.UUID, ch models.Channel, request string) Effect {
+	kind := map[models.Channel]EffectKind{models.ChannelEmail: EffectMail, models.ChannelSMS: EffectText, models.ChannelVoice: EffectCall}[ch]
+	return Effect{
+		Key:  fmt.Sprintf("contact/%s/%s/%s/%s", contact, p, ch, request),
+		Kind: kind, ClientID: client, Purpose: p, Occurrence: 1, Contact: contact, Workflow: ChannelCheckWorkflowID(contact, ch),
+	}
+}
+
+// ChannelCheckInput is what a channel check's workflow is started with: one message or call to one contact, apart from any
+// incident.
+type ChannelCheckInput struct {
+	Effect  Effect          `json:"effect"`
+	Channel models.Channel  `json:"channel"`
+	RingFor models.Duration `json:"ring_for"`
+}
+
+// ChannelCheckWorkflowID is the id of the workflow that tries a contact's channel: one at a time.
+func ChannelCheckWorkflowID(contact uuid.UUID, ch models.Channel) string {
+	return "contact/" + contact.String() + "/" + string(ch)
+}

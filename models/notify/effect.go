@@ -1,0 +1,123 @@
+package notify
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Purpose says why a contact is reached.
+type Purpose string
+
+// The purposes of messages and calls.
+const (
+	PurposePublished        Purpose = "published"
+	PurposeRevised          Purpose = "revised"
+	PurposeReminder         Purpose = "reminder"          // it is the client's turn
+	PurposeQuestion         Purpose = "question"          // a typed question was asked
+	PurposeQuestionReminder Purpose = "question-reminder" // and is not answered yet
+	PurposeApproval         Purpose = "approval"          // an isolation needs the client's word
+	PurposeLease            Purpose = "lease"             // an isolation lasts long: extend or release?
+	PurposeStillPresent     Purpose = "still-present"     // verification found the threat still there
+	PurposeClosed           Purpose = "closed"            // closure confirmed, feedback asked
+	PurposeReview           Purpose = "review"            // invitation to a threat review
+	PurposeTest             Purpose = "test"              // of a contact's channel
+	PurposeCode             Purpose = "code"              // that verifies a contact's channel
+	PurposeIsolate          Purpose = "isolate"
+	PurposeRelease          Purpose = "release"
+)
+
+// EffectKind is the kind of an external effect.
+type EffectKind string
+
+// The kinds of external effects, each with its own vendor room.
+const (
+	EffectMail    EffectKind = "mail"
+	EffectText    EffectKind = "text" // a short message
+	EffectCall    EffectKind = "call"
+	EffectIsolate EffectKind = "isolate"
+	EffectRelease EffectKind = "release"
+)
+
+// Effect is one thing done to the outside world, at most once. Its key is chosen by the workflow from
+// what is to be done, never from an attempt number or a run id, so every retry has the same key.
+type Effect struct {
+	Key        string           `json:"key"`
+	Kind       EffectKind       `json:"kind"`
+	ClientID   uuid.UUID        `json:"client_id"`
+	Incident   models.Reference `json:"incident,omitempty"` // "" when it is about none: a test, a code
+	Purpose    Purpose          `json:"purpose"`
+	Revision   int              `json:"revision"`
+	Occurrence int              `json:"occurrence"`         // counts repeats of the same purpose and revision, from 1
+	Contact    uuid.UUID        `json:"contact"`            // for messages and calls
+	Endpoint   string           `json:"endpoint,omitempty"` // for isolations and releases
+	Workflow   string           `json:"workflow"`           // the workflow that wants to know what becomes of it
+	Simulated  bool             `json:"simulated,omitzero"` // a fire drill with simulated phones: nothing leaves the house
+}
+
+// MessageEffect is the effect of sending a notice to its one contact over its channel.
+func MessageEffect(r models.Reference, client uuid.UUID, n Notification) Effect {
+	kind := EffectMail
+	if n.Channel == models.ChannelSMS {
+		kind = EffectText
+	}
+	return Effect{
+		Key:  fmt.Sprintf("%s/%s/%d/%s/%s/%d", r, n.Purpose, n.Revision, n.Contact, n.Channel, n.Occurrence),
+		Kind: kind, ClientID: client, Incident: r, Purpose: n.Purpose, Revision: n.Revision, Occurrence: n.Occurrence,
+		Contact: n.Contact, Workflow: r.WorkflowID(),
+	}
+}
+
+// CallEffect is the effect of calling one contact in a round; try counts from 1 and grows after a busy line.
+func CallEffect(r models.Reference, client uuid.UUID, revision, round, try int, contact uuid.UUID) Effect {
+	return Effect{
+		Key:  fmt.Sprintf("%s/%s/%d/%s/voice/%d.%d", r, PurposePublished, revision, contact, round, try),
+		Kind: EffectCall, ClientID: client, Incident: r, Purpose: PurposePublished, Revision: revision, Occurrence: round,
+		Contact: contact, Workflow: r.CallRoundWorkflowID(round),
+	}
+}
+
+// ApprovalCallEffect is the effect of calling one contact about an approval; round counts how often it was asked, try
+// grows after a busy line.
+func ApprovalCallEffect(r models.Reference, client uuid.UUID, a ApprovalCall, round, try int, contact uuid.UUID) Effect {
+	return Effect{
+		Key:  fmt.Sprintf("%s/%s/%s/%s/voice/%d.%d", r, PurposeApproval, a.ID, contact, round, try),
+		Kind: EffectCall, ClientID: client, Incident: r, Purpose: PurposeApproval, Occurrence: round, Contact: contact,
+		Endpoint: a.Endpoint, Workflow: r.ApprovalWorkflowID(a.ID, round),
+	}
+}
+
+// EndpointEffect is the effect of isolating or releasing an endpoint. The generation grows with every
+// change of mind, so a late retry of an old one can be told from the present one; the order, from 1, grows when the EDR
+// says that it failed.
+func EndpointEffect(r models.Reference, client uuid.UUID, p Purpose, endpoint string, generation, order int) Effect {
+	kind := EffectIsolate
+	if p == PurposeRelease {
+		kind = EffectRelease
+	}
+	return Effect{
+		Key:  fmt.Sprintf("%s/%s/%d/%s/edr/%d", r, p, generation, endpoint, order),
+		Kind: kind, ClientID: client, Incident: r, Purpose: p, Revision: generation, Occurrence: order, Endpoint: endpoint,
+		Workflow: r.EndpointWorkflowID(endpoint),
+	}
+}
+
+// EffectState says how far an effect got, as the ledger knows it.
+type EffectState string
+
+// The states of an effect. An effect that stays "intended" longer than its settle window is ambiguous:
+// it may or may not have reached the vendor.
+const (
+	EffectIntended EffectState = "intended" // recorded, perhaps attempted, no answer known
+	EffectAccepted EffectState = "accepted" // the vendor took it and gave an id
+	EffectRejected EffectState = "rejected" // the vendor will never do it
+	EffectCanceled EffectState = "canceled" // its reason was gone before it was tried
+)
+
+// ReasonSuperseded is why a message was canceled that a newer one to the same contact replaced.
+const ReasonSuperseded = "superseded"
+
+// VendorSimulated is the vendor's name in the ledger for what never left the house.
+const VendorSimulated = "simulated"

@@ -1,0 +1,73 @@
+package notify
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// GoLive checks that the client can be reached at all: somebody can be called for a critical incident in every hour of
+// the week, never the same single person on every level, and every channel is verified.
+func (d Directory) GoLive() []models.GoLiveCheck {
+	var nobody, single weekSlots
+	verified := []string{}
+	for _, c := range d.inOrder() {
+		for _, ch := range c.Channels {
+			if c.Verified[ch].IsZero() {
+				verified = append(verified, fmt.Sprintf("contact %s: %s is not verified", c.ID, ch))
+			}
+		}
+	}
+	for n := range nobody {
+		people := d.callable(timeOfSlot(n))
+		nobody[n], single[n] = people == 0, people == 1
+	}
+	return []models.GoLiveCheck{
+		models.NewGoLiveCheck("reachable", joinSlots(nobody, "nobody can be called")),
+		models.NewGoLiveCheck("second_person", joinSlots(single, "only one person can be called")),
+		models.NewGoLiveCheck("verified", verified),
+	}
+}
+
+// callable counts the people, told apart by their numbers, who can be called for a critical incident at a time of the week.
+func (d Directory) callable(day models.Day, t models.ClockTime) int {
+	numbers := map[string]bool{}
+	for _, c := range d.Contacts {
+		always := !c.HoursForCritical || c.Hours.Covers(day, t)
+		if always && c.Has(models.ChannelVoice) && slices.Contains(c.Severities, models.SeverityCritical) {
+			numbers[c.Phone] = true
+		}
+	}
+	return len(numbers)
+}
+
+// weekSlots says something of every quarter of an hour of a week, from Monday 00:00 on.
+type weekSlots [7 * 24 * 4]bool
+
+// timeOfSlot returns the day and the time at which the n-th quarter of an hour of a week begins.
+func timeOfSlot(n int) (models.Day, models.ClockTime) {
+	return models.Days()[n/(24*4)], models.ClockTime(n % (24 * 4) * 15)
+}
+
+// joinSlots joins quarters of an hour that follow each other, also from Sunday to Monday, into spans such as
+// "sat 00:00 to mon 08:00".
+func joinSlots(is weekSlots, what string) []string {
+	out := []string{}
+	if !slices.Contains(is[:], false) {
+		return append(out, what+" at any time")
+	}
+	for n := range is {
+		if !is[n] || is[(n+len(is)-1)%len(is)] {
+			continue
+		}
+		end := n
+		for is[end] {
+			end = (end + 1) % len(is)
+		}
+		fromDay, from := timeOfSlot(n)
+		toDay, to := timeOfSlot(end)
+		out = append(out, fmt.Sprintf("%s from %s %s to %s %s", what, fromDay, from, toDay, to))
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package notify
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Directory is all the planner needs to know of a client: whom it has, and when.
+type Directory struct {
+	Zone     *time.Location
+	Business models.Hours // the client's business hours
+	Contacts []models.Contact
+}
+
+// Recipient says that a contact is reached over a channel, not before At.
+type Recipient struct {
+	Contact uuid.UUID      `json:"contact"`
+	Order   int            `json:"order"`
+	Channel models.Channel `json:"channel"`
+	At      time.Time      `json:"at"`
+	Person  string         `json:"person,omitempty"` // see PersonOf; of calls about an approval
+}
+
+// Plan is who is reached, how and when.
+type Plan struct {
+	Messages []Recipient `json:"messages"` // one for each contact who has a channel for text
+	Calls    []Recipient `json:"calls"`    // critical only, in calling order: who can be called at that moment
+	Skipped  []Skipped   `json:"skipped"`  // contacts who are not reached or not called, and why
+}
+
+// Skipped is a contact who is not reached at all, or not called.
+type Skipped struct {
+	Contact uuid.UUID `json:"contact"`
+	Reason  string    `json:"reason"`
+}
+
+// Plan returns who is reached when something of a severity happens at a moment: what the workflow follows, the
+// preview shows and the go-live check asks. A message goes out over mail, or as a text when there is no mail; it waits
+// for the contact's hours. A call does not wait: a contact whose hours are over is not called now. A number is called
+// once, whoever it belongs to.
+func (d Directory) Plan(s models.Severity, at time.Time) Plan {
+	p := Plan{Messages: []Recipient{}, Calls: []Recipient{}, Skipped: []Skipped{}}
+	called := map[string]bool{}
+	for _, c := range d.inOrder() {
+		left := func(why string) { p.Skipped = append(p.Skipped, Skipped{Contact: c.ID, Reason: why}) }
+		if !slices.Contains(c.Severities, s) {
+			left("is not to be reached for severity " + string(s))
+			continue
+		}
+		from := d.From(c, s, at)
+		reach := func(ch models.Channel) Recipient {
+			return Recipient{Contact: c.ID, Order: c.Order, Channel: ch, At: from}
+		}
+		ch, writable := c.MessageChannel()
+		if writable {
+			p.Messages = append(p.Messages, reach(ch))
+		}
+		switch {
+		case s != models.SeverityCritical && writable:
+		case s != models.SeverityCritical:
+			left("has no channel for messages")
+		case !c.Has(models.ChannelVoice):
+			left("has no channel for calls")
+		case !from.Equal(at):
+			left("is not called outside their hours")
+		case called[c.Phone]:
+			left("has the phone number of a contact who is called before")
+		default:
+			called[c.Phone] = true
+			p.Calls = append(p.Calls, reach(models.ChannelVoice))
+		}
+	}
+	return p
+}
+
+// Without leaves out the messages to contacts for whom one of the waiting ones waits over the same channel.
+func (p Plan) Without(waiting []Notification) Plan {
+	waits := func(r Recipient) bool {
+		return slices.ContainsFunc(waiting, func(n Notification) bool { return n.Contact == r.Contact && n.Channel == r.Channel })
+	}
+	p.Messages = slices.DeleteFunc(slices.Clone(p.Messages), waits)
+	return p
+}
+
+// Callable returns who can be called at a moment for an approval in an incident of a severity, in calling order: contacts
+// whose number was verified, for on their key press a device is isolated.
+func (d Directory) Callable(s models.Severity, at time.Time) []Recipient {
+	called := map[string]bool{}
+	calls := []Recipient{}
+	for _, c := range d.inOrder() {
+		if slices.Contains(c.Severities, s) && c.Has(models.ChannelVoice) && !c.Verified[models.ChannelVoice].IsZero() && !called[c.Phone] && d.From(c, s, at).Equal(at) {
+			called[c.Phone] = true
+			calls = append(calls, Recipient{Contact: c.ID, Order: c.Order, Channel: models.ChannelVoice, At: at, Person: models.PersonOf(c.Email)})
+		}
+	}
+	return calls
+}
+
+// From returns when a contact may be reached about something of a severity that happens at a moment.
+func (d Directory) From(c models.Contact, s models.Severity, at time.Time) time.Time {
+	if s == models.SeverityCritical && !c.HoursForCritical {
+		return at
+	}
+	return c.Hours.Next(at, d.Zone)
+}
+
+// Fallback returns over which other channel, and when, a contact is reached after one failed.
+func (d Directory) Fallback(c models.Contact, s models.Severity, failed models.Channel, at time.Time) (Recipient, bool) {
+	ch, ok := c.After(failed)
+	return Recipient{Contact: c.ID, Order: c.Order, Channel: ch, At: d.From(c, s, at)}, ok
+}
+
+// PlanReminder moves a reminder that is due at a moment into the client's business hours, which critical ones ignore.
+func (d Directory) RemindAt(s models.Severity, due time.Time) time.Time {
+	if s == models.SeverityCritical {
+		return due
+	}
+	return d.Business.Next(due, d.Zone)
+}
+
+func (d Directory) inOrder() []models.Contact {
+	return slices.SortedFunc(slices.Values(d.Contacts), func(a, b models.Contact) int {
+		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.ID.String(), b.ID.String()))
+	})
+}
