@@ -14,17 +14,17 @@ const (
 
 // carbonBlack pretends to be Carbon Black Cloud's Devices API v6.
 type carbonBlack struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	org, auth string
 	fleet     *fleet
 }
 
-func newCarbonBlack(s *stage) vendor {
+func newCarbonBlack(s *Stage) Vendor {
 	values := edrValues["carbonblack"]
-	c := &carbonBlack{stage: s, org: values["org_key"], auth: values["api_secret"] + "/" + values["api_id"]}
-	c.personas = fleetPersonas("answers_200", "deregistered")
-	c.fleet = newFleet(s, c.personas)
+	c := &carbonBlack{Stage: s, org: values["org_key"], auth: values["api_secret"] + "/" + values["api_id"]}
+	c.Personas = fleetPersonas("answers_200", "deregistered")
+	c.fleet = newFleet(s, c.Personas)
 	c.fleet.hostForm = cbID
 	return c
 }
@@ -35,59 +35,59 @@ func cbID(hex32 string) string {
 	return strconv.FormatUint(10_000_000+n%90_000_000, 10)
 }
 
-func (c *carbonBlack) name() string { return "carbonblack" }
+func (c *carbonBlack) Name() string { return "carbonblack" }
 
-func (c *carbonBlack) ops() []string { return []string{opSearchDevices, opReadDevice, opDeviceAction} }
+func (c *carbonBlack) Ops() []string { return []string{opSearchDevices, opReadDevice, opDeviceAction} }
 
-func (c *carbonBlack) steerFaults([]Rule) {}
+func (c *carbonBlack) SteerFaults([]Rule) {}
 
-func (c *carbonBlack) personasChanged(names []string) { c.fleet.personasChanged(names) }
+func (c *carbonBlack) PersonasChanged(names []string) { c.fleet.personasChanged(names) }
 
-func (c *carbonBlack) effects() any {
+func (c *carbonBlack) Effects() any {
 	e := c.fleet.effects()
-	e["violations"] = c.violations.all()
+	e["violations"] = c.Violations.All()
 	return e
 }
 
-func (c *carbonBlack) route(r *request) (string, func() answer) {
-	op, deed := opUnknown, func() answer {
-		c.violations.add(c.now(), opUnknown, r.Method+" is not served on this path")
-		return c.refusal(http.StatusNotFound)
+func (c *carbonBlack) Route(r *Request) (string, func() Answer) {
+	op, deed := OpUnknown, func() Answer {
+		c.Violations.Add(c.Now(), OpUnknown, r.Method+" is not served on this path")
+		return c.Refusal(http.StatusNotFound)
 	}
 	org, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/appservices/v6/orgs/"), "/")
 	id, device := strings.CutPrefix(path, "devices/")
 	switch {
 	case !strings.HasPrefix(r.URL.Path, "/appservices/v6/orgs/"):
 	case r.Method == http.MethodPost && path == "devices/_search":
-		op, deed = opSearchDevices, func() answer { return c.search(r) }
+		op, deed = opSearchDevices, func() Answer { return c.search(r) }
 	case r.Method == http.MethodPost && path == "device_actions":
-		op, deed = opDeviceAction, func() answer { return c.act(r) }
+		op, deed = opDeviceAction, func() Answer { return c.act(r) }
 	case r.Method == http.MethodGet && device && !strings.Contains(id, "/"):
-		op, deed = opReadDevice, func() answer { return c.device(r, id) }
+		op, deed = opReadDevice, func() Answer { return c.device(r, id) }
 	}
-	return op, func() answer {
+	return op, func() Answer {
 		switch {
 		case r.Header.Get("X-Auth-Token") != c.auth:
-			return c.refusal(http.StatusUnauthorized)
-		case op != opUnknown && org != c.org:
-			return c.refusal(http.StatusForbidden)
+			return c.Refusal(http.StatusUnauthorized)
+		case op != OpUnknown && org != c.org:
+			return c.Refusal(http.StatusForbidden)
 		}
 		return deed()
 	}
 }
 
 // refusal is Carbon Black's error answer for a status.
-func (c *carbonBlack) refusal(status int) answer {
+func (c *carbonBlack) Refusal(status int) Answer {
 	word := strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
-	a := jsonAnswer(status, map[string]string{"error_code": word, "message": http.StatusText(status)})
+	a := AnswerJSON(status, map[string]string{"error_code": word, "message": http.StatusText(status)})
 	if status == http.StatusTooManyRequests {
-		a.header.Set("Retry-After", "2")
+		a.Header.Set("Retry-After", "2")
 	}
 	return a
 }
 
 // reject answers 400 and records what the client should never send.
-func (c *carbonBlack) reject(op, reason string) answer {
-	c.violations.add(c.now(), op, reason)
-	return c.refusal(http.StatusBadRequest)
+func (c *carbonBlack) reject(op, reason string) Answer {
+	c.Violations.Add(c.Now(), op, reason)
+	return c.Refusal(http.StatusBadRequest)
 }

@@ -14,13 +14,13 @@ const cbAway = 3 * time.Hour
 
 // search answers the search for devices. Of the query language only name:value is simulated, and
 // finds longer names too.
-func (c *carbonBlack) search(r *request) answer {
+func (c *carbonBlack) search(r *Request) Answer {
 	body := struct {
 		Query string `json:"query"`
 		Start int    `json:"start"`
 		Rows  int    `json:"rows"`
 	}{Rows: 20}
-	if err := strictJSON(r.body, &body); err != nil || r.URL.RawQuery != "" || !cbJSON(r) {
+	if err := DecodeStrict(r.Payload, &body); err != nil || r.URL.RawQuery != "" || !cbJSON(r) {
 		return c.reject(opSearchDevices, "the body is not valid")
 	}
 	if body.Start < 0 || body.Rows < 1 || body.Rows > 10_000 {
@@ -43,7 +43,7 @@ func (c *carbonBlack) search(r *request) answer {
 		}
 		found++
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{"results": results, "num_found": found})
+	return AnswerJSON(http.StatusOK, map[string]any{"results": results, "num_found": found})
 }
 
 // cbName reads name:value, where Lucene's own characters are escaped by a backslash.
@@ -74,20 +74,20 @@ func cbName(query string) (string, error) {
 	return name.String(), nil
 }
 
-func cbJSON(r *request) bool {
+func cbJSON(r *Request) bool {
 	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/json")
 }
 
 // device answers with one device.
-func (c *carbonBlack) device(r *request, id string) answer {
-	if r.URL.RawQuery != "" || len(r.body) > 0 {
+func (c *carbonBlack) device(r *Request, id string) Answer {
+	if r.URL.RawQuery != "" || len(r.Payload) > 0 {
 		return c.reject(opReadDevice, "a device is read without query or body")
 	}
 	h := c.fleet.byID(c.org, id)
 	if h == nil || h.persona == "missing" {
-		return c.refusal(http.StatusNotFound)
+		return c.Refusal(http.StatusNotFound)
 	}
-	return jsonAnswer(http.StatusOK, c.shown(h))
+	return AnswerJSON(http.StatusOK, c.shown(h))
 }
 
 // shown is a device as the API shows it: quarantined or not, and nothing in between.
@@ -95,7 +95,7 @@ func (c *carbonBlack) shown(h *fleetHost) map[string]any {
 	id, _ := strconv.Atoi(h.id)
 	seen, platform, system, status := h.lastSeen, "CLIENT_X64", "Windows 11 x64", "REGISTERED"
 	if !h.online() {
-		seen = c.now().Add(-cbAway)
+		seen = c.Now().Add(-cbAway)
 	}
 	if h.class != "workstation" { // a domain controller is a server like any other
 		platform, system = "SERVER_X64", "Windows Server 2022 x64"
@@ -105,7 +105,7 @@ func (c *carbonBlack) shown(h *fleetHost) map[string]any {
 	}
 	groups := []any{}
 	for _, tag := range h.tags {
-		groups = append(groups, map[string]string{"id": uuidLike(hexOf(tag)), "name": tag, "membership_type": "MANUAL"})
+		groups = append(groups, map[string]string{"id": uuidLike(HashHex(tag)), "name": tag, "membership_type": "MANUAL"})
 	}
 	return map[string]any{
 		"id": id, "name": h.hostname, "status": status, "os": "WINDOWS", "os_version": system, "windows_platform": platform,
@@ -117,7 +117,7 @@ func (c *carbonBlack) shown(h *fleetHost) map[string]any {
 }
 
 // act answers a device action. An empty 204 only means taken, also for a device that is there already.
-func (c *carbonBlack) act(r *request) answer {
+func (c *carbonBlack) act(r *Request) Answer {
 	var body struct {
 		Type    string        `json:"action_type"`
 		Devices []json.Number `json:"device_id"`
@@ -126,7 +126,7 @@ func (c *carbonBlack) act(r *request) answer {
 		} `json:"options"`
 	}
 	what := orderIsolate
-	switch err := strictJSON(r.body, &body); {
+	switch err := DecodeStrict(r.Payload, &body); {
 	case err != nil || r.URL.RawQuery != "" || !cbJSON(r):
 		return c.reject(opDeviceAction, "the body is not valid")
 	case body.Type != "QUARANTINE":
@@ -142,15 +142,15 @@ func (c *carbonBlack) act(r *request) answer {
 	h := c.fleet.byID(c.org, id)
 	switch {
 	case h == nil || h.persona == "missing":
-		return c.refusal(http.StatusNotFound)
+		return c.Refusal(http.StatusNotFound)
 	case h.persona == "deregistered":
-		return c.refusal(http.StatusBadRequest)
+		return c.Refusal(http.StatusBadRequest)
 	}
 	if _, refusal := c.fleet.order(c.org, id, what, false); refusal == refusedProtected {
-		return c.refusal(http.StatusBadRequest)
+		return c.Refusal(http.StatusBadRequest)
 	}
 	if h.persona == "answers_200" {
-		return jsonAnswer(http.StatusOK, map[string]any{})
+		return AnswerJSON(http.StatusOK, map[string]any{})
 	}
-	return answer{status: http.StatusNoContent, header: http.Header{}}
+	return Answer{Status: http.StatusNoContent, Header: http.Header{}}
 }

@@ -239,10 +239,10 @@ func TestCrowdStrikeContract(t *testing.T) {
 	w.command("lift_containment", id)
 	w.command("explode", id)
 	w.hostState(id)
-	w.hostState(hexOf("nobody"))
+	w.hostState(HashHex("nobody"))
 	w.falcon("GET", "/devices/entities/devices/v2?ids="+id, "")
-	w.falcon("GET", "/devices/entities/online-state/v1?ids="+id+"&ids="+hexOf("nobody"), "")
-	for op, status := range map[string]string{opQueryHosts: "429", opHostDetails: "403", opDeviceAction: "500", opToken: "429"} {
+	w.falcon("GET", "/devices/entities/online-state/v1?ids="+id+"&ids="+HashHex("nobody"), "")
+	for op, status := range map[string]string{opQueryHosts: "429", opHostDetails: "403", opDeviceAction: "500", OpToken: "429"} {
 		w.fault(w.CrowdStrikeURL, `{"op":"`+op+`","kind":"status","status":`+status+`}`)
 		switch op {
 		case opQueryHosts:
@@ -251,7 +251,7 @@ func TestCrowdStrikeContract(t *testing.T) {
 			w.hostState(id)
 		case opDeviceAction:
 			w.command("contain", id)
-		case opToken:
+		case OpToken:
 			w.do("POST", w.CrowdStrikeURL+"/oauth2/token", "application/x-www-form-urlencoded", "client_id=a&client_secret=b")
 		}
 	}

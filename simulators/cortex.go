@@ -29,8 +29,8 @@ const (
 // cortex pretends to be the endpoint part of a Cortex XDR tenant. The persona "uninstalled" is an
 // endpoint that Cortex still lists though its agent is gone.
 type cortex struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	keyID, key string
 	fleet      *fleet
 
@@ -38,47 +38,47 @@ type cortex struct {
 	nonces map[string]time.Time // when they were used
 }
 
-func newCortex(s *stage) vendor {
-	c := &cortex{stage: s, keyID: edrValues["cortex"]["api_key_id"], key: edrValues["cortex"]["api_key"], nonces: map[string]time.Time{}}
-	c.personas = fleetPersonas("uninstalled")
-	c.fleet = newFleet(s, c.personas)
-	c.fleet.actionForm = func(n int) string { return itoa(4700 + n) }
+func newCortex(s *Stage) Vendor {
+	c := &cortex{Stage: s, keyID: edrValues["cortex"]["api_key_id"], key: edrValues["cortex"]["api_key"], nonces: map[string]time.Time{}}
+	c.Personas = fleetPersonas("uninstalled")
+	c.fleet = newFleet(s, c.Personas)
+	c.fleet.actionForm = func(n int) string { return strconv.Itoa(4700 + n) }
 	return c
 }
 
-func (c *cortex) name() string { return "cortex" }
+func (c *cortex) Name() string { return "cortex" }
 
-func (c *cortex) ops() []string {
+func (c *cortex) Ops() []string {
 	return []string{opCortexEndpoints, opCortexIsolate, opCortexRelease, opCortexAction}
 }
 
-func (c *cortex) steerFaults([]Rule)             {}
-func (c *cortex) personasChanged(names []string) { c.fleet.personasChanged(names) }
+func (c *cortex) SteerFaults([]Rule)             {}
+func (c *cortex) PersonasChanged(names []string) { c.fleet.personasChanged(names) }
 
-func (c *cortex) effects() any {
+func (c *cortex) Effects() any {
 	effects := c.fleet.effects()
-	effects["violations"] = c.violations.all()
+	effects["violations"] = c.Violations.All()
 	return effects
 }
 
-func (c *cortex) route(r *request) (string, func() answer) {
-	op, deed := opUnknown, func() answer {
-		c.violations.add(c.now(), opUnknown, r.Method+" is not served on this path")
-		return c.refusal(http.StatusNotFound)
+func (c *cortex) Route(r *Request) (string, func() Answer) {
+	op, deed := OpUnknown, func() Answer {
+		c.Violations.Add(c.Now(), OpUnknown, r.Method+" is not served on this path")
+		return c.Refusal(http.StatusNotFound)
 	}
 	switch r.Method + " " + strings.TrimSuffix(r.URL.Path, "/") {
 	case "POST " + cortexAPIPath + "/endpoints/get_endpoint":
-		op, deed = opCortexEndpoints, func() answer { return c.getEndpoint(r) }
+		op, deed = opCortexEndpoints, func() Answer { return c.getEndpoint(r) }
 	case "POST " + cortexAPIPath + "/endpoints/isolate":
-		op, deed = opCortexIsolate, func() answer { return c.act(r, opCortexIsolate, orderIsolate) }
+		op, deed = opCortexIsolate, func() Answer { return c.act(r, opCortexIsolate, orderIsolate) }
 	case "POST " + cortexAPIPath + "/endpoints/unisolate":
-		op, deed = opCortexRelease, func() answer { return c.act(r, opCortexRelease, orderRelease) }
+		op, deed = opCortexRelease, func() Answer { return c.act(r, opCortexRelease, orderRelease) }
 	case "POST " + cortexAPIPath + "/actions/get_action_status":
-		op, deed = opCortexAction, func() answer { return c.actionStatus(r) }
+		op, deed = opCortexAction, func() Answer { return c.actionStatus(r) }
 	}
-	return op, func() answer {
+	return op, func() Answer {
 		if !c.signed(r.Header) {
-			return c.refusal(http.StatusUnauthorized)
+			return c.Refusal(http.StatusUnauthorized)
 		}
 		return deed()
 	}
@@ -92,7 +92,7 @@ func (c *cortex) signed(h http.Header) bool {
 		return false
 	}
 	sum := sha256.Sum256([]byte(c.key + nonce + stamp))
-	now := c.now()
+	now := c.Now()
 	if off := now.Sub(time.UnixMilli(millis)).Abs(); off > cortexSkew || h.Get("Authorization") != hex.EncodeToString(sum[:]) {
 		return false
 	}
@@ -109,19 +109,19 @@ func (c *cortex) signed(h http.Header) bool {
 }
 
 // refusal is Cortex's error answer for a status.
-func (c *cortex) refusal(status int) answer { return c.refuse(status, http.StatusText(status), nil) }
+func (c *cortex) Refusal(status int) Answer { return c.refuse(status, http.StatusText(status), nil) }
 
-func (c *cortex) refuse(status int, message string, extra any) answer {
-	a := jsonAnswer(status, map[string]any{"reply": map[string]any{"err_code": status,
+func (c *cortex) refuse(status int, message string, extra any) Answer {
+	a := AnswerJSON(status, map[string]any{"reply": map[string]any{"err_code": status,
 		"err_msg": "An error occurred while processing XDR public API - " + message, "err_extra": extra}})
 	if status == http.StatusTooManyRequests {
-		a.header.Set("Retry-After", "2")
+		a.Header.Set("Retry-After", "2")
 	}
 	return a
 }
 
 // reject answers 400 and records what the client should never send.
-func (c *cortex) reject(op, message string) answer {
-	c.violations.add(c.now(), op, message)
+func (c *cortex) reject(op, message string) Answer {
+	c.Violations.Add(c.Now(), op, message)
 	return c.refuse(http.StatusBadRequest, message, nil)
 }

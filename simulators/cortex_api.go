@@ -10,16 +10,16 @@ import (
 const maxCortexPage = 100
 
 // requested reads the body of a call, whose only field is request_data.
-func (c *cortex) requested(r *request, into any) bool {
+func (c *cortex) requested(r *Request, into any) bool {
 	var body struct {
 		Data json.RawMessage `json:"request_data"`
 	}
 	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") && r.URL.RawQuery == "" &&
-		strictJSON(r.body, &body) == nil && strictJSON(body.Data, into) == nil
+		DecodeStrict(r.Payload, &body) == nil && DecodeStrict(body.Data, into) == nil
 }
 
 // getEndpoint answers the search for endpoints, by names, by ids or all of them.
-func (c *cortex) getEndpoint(r *request) answer {
+func (c *cortex) getEndpoint(r *Request) Answer {
 	var asked struct {
 		Filters []struct {
 			Field    string   `json:"field"`
@@ -95,7 +95,7 @@ func (c *cortex) endpoint(h *fleetHost) map[string]any {
 
 // act takes an order for one endpoint. Cortex makes none for an endpoint it cannot make move, and
 // says so with a 500. The ids of releases are text, those of isolations numbers.
-func (c *cortex) act(r *request, op, what string) answer {
+func (c *cortex) act(r *Request, op, what string) Answer {
 	var asked struct {
 		ID       string          `json:"endpoint_id"`
 		Incident json.RawMessage `json:"incident_id"`
@@ -118,13 +118,13 @@ func (c *cortex) act(r *request, op, what string) answer {
 	return cortexReply(map[string]any{"action_id": json.Number(a.id), "status": 1, "endpoints_count": 1})
 }
 
-func (c *cortex) nothing(what string) answer {
+func (c *cortex) nothing(what string) Answer {
 	word := map[string]string{orderIsolate: "ISOLATE", orderRelease: "UNISOLATE"}[what]
 	return c.refuse(http.StatusInternalServerError, nothingToDo, "can't create group action id for "+word)
 }
 
 // actionStatus answers what became of an order; of one it does not know it lists no endpoint.
-func (c *cortex) actionStatus(r *request) answer {
+func (c *cortex) actionStatus(r *Request) Answer {
 	var asked struct {
 		Group json.Number `json:"group_action_id"`
 	}
@@ -153,6 +153,6 @@ func (c *cortex) status(a *fleetAction) string {
 	return "PENDING"
 }
 
-func cortexReply(reply any) answer {
-	return jsonAnswer(http.StatusOK, map[string]any{"reply": reply})
+func cortexReply(reply any) Answer {
+	return AnswerJSON(http.StatusOK, map[string]any{"reply": reply})
 }

@@ -24,7 +24,7 @@ func signedAt(at time.Time, nonce string) func(*http.Request) {
 
 func (w *world) cortex(path, data string, prepare ...func(*http.Request)) answered {
 	w.t.Helper()
-	right := signedAt(time.Now(), randomHex(64))
+	right := signedAt(time.Now(), RandomHex(64))
 	return w.do("POST", w.EDR["cortex"]+"/public_api/v1"+path, "application/json", `{"request_data":`+data+`}`,
 		append([]func(*http.Request){right}, prepare...)...)
 }
@@ -93,7 +93,7 @@ func TestCortexMakesNoOrderWithoutNeed(t *testing.T) {
 		"uninstalled":         w.cortexOrder("isolate", w.cortexHost("old")),
 		"under way":           w.cortexOrder("isolate", away),
 		"the opposite of it":  w.cortexOrder("unisolate", away),
-		"unknown":             w.cortexOrder("isolate", hexOf("nobody")),
+		"unknown":             w.cortexOrder("isolate", HashHex("nobody")),
 		"release of a normal": w.cortexOrder("unisolate", w.cortexHost("PC-1")),
 	} {
 		extra, _ := a.get("reply", "err_extra").(string)
@@ -141,7 +141,7 @@ func TestCortexSignatures(t *testing.T) {
 	list := func(prepare ...func(*http.Request)) int {
 		return w.cortex("/endpoints/get_endpoint", `{"search_from":0,"search_to":1}`, prepare...).status
 	}
-	used := randomHex(64)
+	used := RandomHex(64)
 	header := func(name, value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set(name, value) }
 	}
@@ -152,10 +152,10 @@ func TestCortexSignatures(t *testing.T) {
 	}{
 		{"right", signedAt(time.Now(), used), 200},
 		{"the nonce again", signedAt(time.Now(), used), 401},
-		{"a clock a minute off", signedAt(time.Now().Add(-time.Minute), randomHex(64)), 200},
-		{"a clock six minutes slow", signedAt(time.Now().Add(-6*time.Minute), randomHex(64)), 401},
-		{"a clock six minutes fast", signedAt(time.Now().Add(6*time.Minute), randomHex(64)), 401},
-		{"a short nonce", signedAt(time.Now(), randomHex(32)), 401},
+		{"a clock a minute off", signedAt(time.Now().Add(-time.Minute), RandomHex(64)), 200},
+		{"a clock six minutes slow", signedAt(time.Now().Add(-6*time.Minute), RandomHex(64)), 401},
+		{"a clock six minutes fast", signedAt(time.Now().Add(6*time.Minute), RandomHex(64)), 401},
+		{"a short nonce", signedAt(time.Now(), RandomHex(32)), 401},
 		{"the key itself", header("Authorization", EDRCredentials("cortex")["api_key"]), 401},
 		{"another key id", header("x-xdr-auth-id", "18"), 401},
 		{"another time than signed", header("x-xdr-timestamp", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10)), 401},

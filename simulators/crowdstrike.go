@@ -1,10 +1,12 @@
 package simulators
 
 import (
+	"errors"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -12,7 +14,6 @@ import (
 
 // The operations of the CrowdStrike simulator.
 const (
-	opToken        = "token"
 	opQueryHosts   = "query_hosts"
 	opHostDetails  = "host_details"
 	opDeviceAction = "device_action"
@@ -23,8 +24,8 @@ const tokenLife = 30 * time.Minute
 
 // crowdStrike pretends to be the hosts part of CrowdStrike Falcon.
 type crowdStrike struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	clientID, secret string
 
 	fleet *fleet
@@ -39,71 +40,78 @@ type grant struct {
 	expires time.Time
 }
 
-func newCrowdStrike(s *stage, o Options) *crowdStrike {
-	f := &crowdStrike{stage: s, clientID: o.CrowdStrikeClientID, secret: o.CrowdStrikeClientSecret,
-		tokens: map[string]grant{}}
-	f.personas = fleetPersonas("already_contained", "errors_in_202")
-	f.fleet = newFleet(s, f.personas)
+// NewCrowdStrike makes the simulator of CrowdStrike Falcon, which takes a client of the caller's
+// besides Credentials("crowdstrike").
+func newCrowdStrike(s *Stage, clientID, secret string) (Vendor, error) {
+	switch {
+	case clientID == "":
+		return nil, errors.New("crowdstrike simulator: the client id is empty, set one")
+	case secret == "":
+		return nil, errors.New("crowdstrike simulator: the client secret is empty and would let everyone in, set one")
+	}
+	f := &crowdStrike{Stage: s, clientID: clientID, secret: secret, tokens: map[string]grant{}}
+	f.Personas = fleetPersonas("already_contained", "errors_in_202")
+	f.fleet = newFleet(s, f.Personas)
 	f.fleet.exactNames = true
-	return f
+	return f, nil
 }
 
-func (f *crowdStrike) name() string { return "crowdstrike" }
+func (f *crowdStrike) Name() string { return "crowdstrike" }
 
-func (f *crowdStrike) ops() []string {
-	return []string{opToken, opQueryHosts, opHostDetails, opDeviceAction, opOnlineState}
+func (f *crowdStrike) Ops() []string {
+	return []string{OpToken, opQueryHosts, opHostDetails, opDeviceAction, opOnlineState}
 }
 
 // steerFaults voids all tokens at once when a rule says so.
-func (f *crowdStrike) steerFaults(rules []Rule) {
-	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == faultExpire }) {
+func (f *crowdStrike) SteerFaults(rules []Rule) {
+	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == FaultExpire }) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		clear(f.tokens)
 	}
 }
 
-func (f *crowdStrike) route(r *request) (string, func() answer) {
-	op, deed := opUnknown, func(string) answer {
-		f.violations.add(f.now(), opUnknown, r.Method+" is not served on this path")
+func (f *crowdStrike) Route(r *Request) (string, func() Answer) {
+	op, deed := OpUnknown, func(string) Answer {
+		f.Violations.Add(f.Now(), OpUnknown, r.Method+" is not served on this path")
 		return f.errors(http.StatusNotFound, "not found")
 	}
 	switch r.Method + " " + r.URL.Path {
 	case "POST /oauth2/token":
-		return opToken, func() answer { return f.traced(f.issue(r)) }
+		return OpToken, func() Answer { return f.traced(f.issue(r)) }
 	case "GET /devices/queries/devices/v1":
-		op, deed = opQueryHosts, func(cid string) answer { return f.query(r, cid) }
+		op, deed = opQueryHosts, func(cid string) Answer { return f.query(r, cid) }
 	case "GET /devices/entities/devices/v2", "POST /devices/entities/devices/v2":
-		op, deed = opHostDetails, func(cid string) answer { return f.details(r, cid) }
+		op, deed = opHostDetails, func(cid string) Answer { return f.details(r, cid) }
 	case "POST /devices/entities/devices-actions/v2":
-		op, deed = opDeviceAction, func(cid string) answer { return f.act(r, cid) }
+		op, deed = opDeviceAction, func(cid string) Answer { return f.act(r, cid) }
 	case "GET /devices/entities/online-state/v1":
-		op, deed = opOnlineState, func(cid string) answer { return f.onlineState(r, cid) }
+		op, deed = opOnlineState, func(cid string) Answer { return f.onlineState(r, cid) }
 	}
-	return op, func() answer {
+	return op, func() Answer {
 		cid, ok := f.bearer(r)
 		if !ok {
-			return f.refusal(http.StatusUnauthorized)
+			return f.Refusal(http.StatusUnauthorized)
 		}
 		return f.traced(deed(cid))
 	}
 }
 
 // traced puts the headers of every answer on a.
-func (f *crowdStrike) traced(a answer) answer {
-	if a.header.Get("X-Cs-Traceid") == "" {
-		a.header.Set("X-Cs-Traceid", uuidLike(randomHex(32)))
+func (f *crowdStrike) traced(a Answer) Answer {
+	if a.Header.Get("X-Cs-Traceid") == "" {
+		a.Header.Set("X-Cs-Traceid", uuidLike(RandomHex(32)))
 	}
-	a.header.Set("X-Cs-Region", "us-1")
-	a.header.Set("X-Ratelimit-Limit", "6000")
-	if a.header.Get("X-Ratelimit-Remaining") == "" {
-		a.header.Set("X-Ratelimit-Remaining", "5999")
+	a.Header.Set("X-Cs-Region", "us-1")
+	a.Header.Set("X-Ratelimit-Limit", "6000")
+	if a.Header.Get("X-Ratelimit-Remaining") == "" {
+		a.Header.Set("X-Ratelimit-Remaining", "5999")
 	}
 	return a
 }
 
 // refusal is Falcon's error answer for a status. The time of a 429 is in epoch seconds.
-func (f *crowdStrike) refusal(status int) answer {
+func (f *crowdStrike) Refusal(status int) Answer {
 	message := strings.ToLower(http.StatusText(status))
 	switch status {
 	case http.StatusUnauthorized:
@@ -115,19 +123,19 @@ func (f *crowdStrike) refusal(status int) answer {
 	}
 	a := f.traced(f.errors(status, message))
 	if status == http.StatusTooManyRequests {
-		a.header.Set("X-Ratelimit-Remaining", "0")
-		a.header.Set("X-Ratelimit-Retryafter", itoa(int(f.now().Unix())+2))
+		a.Header.Set("X-Ratelimit-Remaining", "0")
+		a.Header.Set("X-Ratelimit-Retryafter", strconv.Itoa(int(f.Now().Unix())+2))
 	}
 	return a
 }
 
 // reject answers 400 and records what the client should never send.
-func (f *crowdStrike) reject(op, message string) answer {
-	f.violations.add(f.now(), op, message)
+func (f *crowdStrike) reject(op, message string) Answer {
+	f.Violations.Add(f.Now(), op, message)
 	return f.errors(http.StatusBadRequest, message)
 }
 
-func (f *crowdStrike) errors(status int, message string) answer {
+func (f *crowdStrike) errors(status int, message string) Answer {
 	return f.reply(status, []any{}, apiError{Code: status, Message: message})
 }
 
@@ -139,45 +147,45 @@ type apiError struct {
 }
 
 // reply is Falcon's envelope: errors may come with any status, also with a good one.
-func (f *crowdStrike) reply(status int, resources any, errs ...apiError) answer {
-	trace := uuidLike(randomHex(32))
-	a := jsonAnswer(status, map[string]any{
+func (f *crowdStrike) reply(status int, resources any, errs ...apiError) Answer {
+	trace := uuidLike(RandomHex(32))
+	a := AnswerJSON(status, map[string]any{
 		"meta":      map[string]any{"query_time": 0.004, "powered_by": "device-api", "trace_id": trace},
 		"resources": resources, "errors": append([]apiError{}, errs...),
 	})
-	a.header.Set("X-Cs-Traceid", trace)
+	a.Header.Set("X-Cs-Traceid", trace)
 	return a
 }
 
 // issue answers POST /oauth2/token.
-func (f *crowdStrike) issue(r *request) answer {
+func (f *crowdStrike) issue(r *Request) Answer {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	form, formErr := url.ParseQuery(string(r.body))
+	form, formErr := url.ParseQuery(string(r.Payload))
 	if err != nil || kind != "application/x-www-form-urlencoded" || formErr != nil || r.URL.RawQuery != "" {
-		return f.reject(opToken, "the request must be a form")
+		return f.reject(OpToken, "the request must be a form")
 	}
 	for name := range form {
 		if !slices.Contains([]string{"client_id", "client_secret", "member_cid", "grant_type", "scope"}, name) {
-			return f.reject(opToken, "unknown parameter "+name)
+			return f.reject(OpToken, "unknown parameter "+name)
 		}
 	}
 	if g := form.Get("grant_type"); g != "" && g != "client_credentials" {
-		return f.reject(opToken, "unsupported grant_type")
+		return f.reject(OpToken, "unsupported grant_type")
 	}
 	cid, ok := f.cidOf(form.Get("member_cid"))
 	switch {
 	case !form.Has("client_id") || !form.Has("client_secret"):
-		return f.reject(opToken, "client_id and client_secret are required in the form")
+		return f.reject(OpToken, "client_id and client_secret are required in the form")
 	case !f.knows(form.Get("client_id"), form.Get("client_secret")):
-		return f.refusal(http.StatusForbidden)
+		return f.Refusal(http.StatusForbidden)
 	case !ok:
-		return f.reject(opToken, "member_cid is not a CID")
+		return f.reject(OpToken, "member_cid is not a CID")
 	}
-	token := randomHex(64)
+	token := RandomHex(64)
 	f.mu.Lock()
-	f.tokens[token] = grant{cid: cid, expires: f.now().Add(tokenLife)}
+	f.tokens[token] = grant{cid: cid, expires: f.Now().Add(tokenLife)}
 	f.mu.Unlock()
-	return jsonAnswer(http.StatusCreated, map[string]any{"access_token": token, "token_type": "bearer", "expires_in": 1799})
+	return AnswerJSON(http.StatusCreated, map[string]any{"access_token": token, "token_type": "bearer", "expires_in": 1799})
 }
 
 func (f *crowdStrike) knows(clientID, secret string) bool {
@@ -188,18 +196,18 @@ func (f *crowdStrike) knows(clientID, secret string) bool {
 // cidOf is the CID to act for: the member's (with or without its checksum), or the account's own.
 func (f *crowdStrike) cidOf(member string) (string, bool) {
 	if member == "" {
-		return hexOf("cid " + f.clientID), true
+		return HashHex("cid " + f.clientID), true
 	}
 	cid, checksum, has := strings.Cut(member, "-")
-	return strings.ToLower(cid), len(cid) == 32 && isHex(cid) && (!has || (len(checksum) == 2 && isHex(checksum)))
+	return strings.ToLower(cid), len(cid) == 32 && IsHex(cid) && (!has || (len(checksum) == 2 && IsHex(checksum)))
 }
 
-func (f *crowdStrike) bearer(r *request) (string, bool) {
+func (f *crowdStrike) bearer(r *Request) (string, bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	g, known := f.tokens[token]
-	if !strings.EqualFold(scheme, "bearer") || !known || !f.now().Before(g.expires) {
+	if !strings.EqualFold(scheme, "bearer") || !known || !f.Now().Before(g.expires) {
 		return "", false
 	}
 	return g.cid, true

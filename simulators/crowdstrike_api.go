@@ -11,7 +11,7 @@ import (
 )
 
 // query answers the host search: FQL terms field:'value' joined by +.
-func (f *crowdStrike) query(r *request, cid string) answer {
+func (f *crowdStrike) query(r *Request, cid string) Answer {
 	q := r.URL.Query()
 	if bad := unknownQuery(q, "filter", "limit", "offset", "sort"); bad != "" {
 		return f.reject(opQueryHosts, bad)
@@ -27,13 +27,13 @@ func (f *crowdStrike) query(r *request, cid string) answer {
 	ids := f.search(cid, terms)
 	total := len(ids)
 	ids = ids[min(offset, total):min(offset+limit, total)]
-	trace := uuidLike(randomHex(32))
-	a := jsonAnswer(http.StatusOK, map[string]any{
+	trace := uuidLike(RandomHex(32))
+	a := AnswerJSON(http.StatusOK, map[string]any{
 		"meta": map[string]any{"query_time": 0.004, "powered_by": "device-api", "trace_id": trace,
 			"pagination": map[string]int{"offset": offset, "limit": limit, "total": total}},
 		"resources": ids, "errors": []apiError{},
 	})
-	a.header.Set("X-Cs-Traceid", trace)
+	a.Header.Set("X-Cs-Traceid", trace)
 	return a
 }
 
@@ -63,7 +63,7 @@ func parseFQL(filter string) (map[string]string, error) {
 		if _, twice := terms[field]; twice || after == "" || after[0] != '\'' {
 			return nil, errors.New("a value must be in single quotes and a field must not be repeated")
 		}
-		value, length, err := quotedValue(after)
+		value, length, err := ReadQuoted(after)
 		if err != nil || strings.Contains(value, "*") {
 			return nil, errors.New("the value is not valid")
 		}
@@ -78,7 +78,7 @@ func parseFQL(filter string) (map[string]string, error) {
 }
 
 // details answers with the hosts of the given ids; ids it does not know become errors.
-func (f *crowdStrike) details(r *request, cid string) answer {
+func (f *crowdStrike) details(r *Request, cid string) Answer {
 	ids, bad := idsOf(r)
 	if bad != "" {
 		return f.reject(opHostDetails, bad)
@@ -113,7 +113,7 @@ func (f *crowdStrike) device(h *fleetHost) map[string]any {
 }
 
 // onlineState answers online or offline; an id it does not know is unknown.
-func (f *crowdStrike) onlineState(r *request, cid string) answer {
+func (f *crowdStrike) onlineState(r *Request, cid string) Answer {
 	ids, bad := idsOf(r)
 	if bad != "" {
 		return f.reject(opOnlineState, bad)
@@ -133,7 +133,7 @@ func (f *crowdStrike) onlineState(r *request, cid string) answer {
 }
 
 // act answers the device action. 202 only means accepted, and per-host errors come inside it.
-func (f *crowdStrike) act(r *request, cid string) answer {
+func (f *crowdStrike) act(r *Request, cid string) Answer {
 	var body struct {
 		ActionParameters []struct {
 			Name  string `json:"name"`
@@ -142,7 +142,7 @@ func (f *crowdStrike) act(r *request, cid string) answer {
 		IDs []string `json:"ids"`
 	}
 	action := r.URL.Query().Get("action_name")
-	switch err := strictJSON(r.body, &body); {
+	switch err := DecodeStrict(r.Payload, &body); {
 	case unknownQuery(r.URL.Query(), "action_name") != "":
 		return f.reject(opDeviceAction, "unknown query parameter")
 	case action != actionContain && action != actionLift:
@@ -169,13 +169,13 @@ func (f *crowdStrike) act(r *request, cid string) answer {
 }
 
 // idsOf reads the ids of a GET (repeated key) or a POST (JSON body).
-func idsOf(r *request) (ids []string, bad string) {
+func idsOf(r *Request) (ids []string, bad string) {
 	limit := 100
 	if r.Method == http.MethodPost {
 		var body struct {
 			IDs []string `json:"ids"`
 		}
-		if err := strictJSON(r.body, &body); err != nil || r.URL.RawQuery != "" {
+		if err := DecodeStrict(r.Payload, &body); err != nil || r.URL.RawQuery != "" {
 			return nil, "the body is not valid"
 		}
 		ids, limit = body.IDs, 5000
@@ -186,7 +186,7 @@ func idsOf(r *request) (ids []string, bad string) {
 		ids = r.URL.Query()["ids"]
 	}
 	if len(ids) < 1 || len(ids) > limit {
-		return nil, "1 to " + itoa(limit) + " ids are required"
+		return nil, "1 to " + strconv.Itoa(limit) + " ids are required"
 	}
 	return ids, ""
 }

@@ -24,7 +24,7 @@ func falconAction(what string) string {
 	return map[string]string{orderIsolate: actionContain, orderRelease: actionLift}[what]
 }
 
-func (f *crowdStrike) personasChanged(names []string) { f.fleet.personasChanged(names) }
+func (f *crowdStrike) PersonasChanged(names []string) { f.fleet.personasChanged(names) }
 
 // command sets a host in motion. The refusal is nil when it took effect.
 func (f *crowdStrike) command(id, cid, action string) *apiError {
@@ -72,7 +72,7 @@ type hostCommand struct {
 }
 
 // effects lists the hosts with their changes of state, and the commands that took effect.
-func (f *crowdStrike) effects() any {
+func (f *crowdStrike) Effects() any {
 	known, orders := f.fleet.report()
 	hosts, commands := []hostEffect{}, []hostCommand{}
 	for _, c := range orders {
@@ -90,5 +90,5 @@ func (f *crowdStrike) effects() any {
 		}
 		hosts = append(hosts, e)
 	}
-	return map[string]any{"hosts": hosts, "commands": commands, "violations": f.violations.all()}
+	return map[string]any{"hosts": hosts, "commands": commands, "violations": f.Violations.All()}
 }

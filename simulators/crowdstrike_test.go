@@ -163,12 +163,12 @@ func TestFalconRefusals(t *testing.T) {
 	}
 	form := "application/x-www-form-urlencoded"
 	for body, status := range map[string]int{
-		"client_id=" + testClientID + "&client_secret=wrong":                                       403,
-		"client_id=" + testClientID:                                                                400,
-		"client_id=" + testClientID + "&client_secret=" + testSecret + "&member_cid=zz":            400,
-		"client_id=" + testClientID + "&client_secret=" + testSecret + "&audience=x":               400,
-		"client_id=" + testClientID + "&client_secret=" + testSecret + "&grant_type=password":      400,
-		"client_id=" + testClientID + "&client_secret=" + testSecret + "&member_cid=" + hexOf("m"): 201,
+		"client_id=" + testClientID + "&client_secret=wrong":                                         403,
+		"client_id=" + testClientID:                                                                  400,
+		"client_id=" + testClientID + "&client_secret=" + testSecret + "&member_cid=zz":              400,
+		"client_id=" + testClientID + "&client_secret=" + testSecret + "&audience=x":                 400,
+		"client_id=" + testClientID + "&client_secret=" + testSecret + "&grant_type=password":        400,
+		"client_id=" + testClientID + "&client_secret=" + testSecret + "&member_cid=" + HashHex("m"): 201,
 	} {
 		if a := w.do("POST", w.CrowdStrikeURL+"/oauth2/token", form, body); a.status != status || a.head.Get("X-Cs-Traceid") == "" {
 			t.Errorf("%s: %d", strings.ReplaceAll(body, testSecret, "…"), a.status)
@@ -188,7 +188,7 @@ func TestFalconRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
-	if a := w.command("contain", hexOf("nobody")); a.status != 202 || a.get("errors", "code") != 404.0 {
+	if a := w.command("contain", HashHex("nobody")); a.status != 202 || a.get("errors", "code") != 404.0 {
 		t.Errorf("unknown host: %d %s", a.status, a.body)
 	}
 }
@@ -198,7 +198,7 @@ func TestMembersHaveHostsOfTheirOwn(t *testing.T) {
 	w.login()
 	parent := w.agent("PC-1")
 	a := w.do("POST", w.CrowdStrikeURL+"/oauth2/token", "application/x-www-form-urlencoded",
-		fmt.Sprintf("client_id=%s&client_secret=%s&member_cid=%s-AB", testClientID, testSecret, hexOf("member")))
+		fmt.Sprintf("client_id=%s&client_secret=%s&member_cid=%s-AB", testClientID, testSecret, HashHex("member")))
 	w.bearer = a.get("access_token").(string)
 	if w.agent("PC-1") == parent {
 		t.Error("two members share a host")

@@ -7,7 +7,7 @@ import (
 
 // edrVendors make the simulated EDRs, by the vendor's name. CrowdStrike has an address and an
 // account of its own in Options.
-var edrVendors = map[string]func(*stage) vendor{
+var edrVendors = map[string]func(*Stage) Vendor{
 	"carbonblack": newCarbonBlack,
 	"cortex":      newCortex,
 	"elastic":     newElastic,

@@ -2,6 +2,7 @@ package simulators
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,8 +24,8 @@ const kibanaAPIVersion = "2023-10-31"
 // every order as often as it is given; the sensor reports its state by itself, with the persona
 // "late_report" long after it has carried an order out.
 type elastic struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	key   string
 	fleet *fleet
 
@@ -39,73 +40,73 @@ type repeat struct {
 	of string // id of the order it repeats, "" when there was none
 }
 
-func newElastic(s *stage) vendor {
-	e := &elastic{stage: s, key: edrValues["elastic"]["api_key"]}
-	e.personas = fleetPersonas("late_report")
-	e.fleet = newFleet(s, e.personas)
+func newElastic(s *Stage) Vendor {
+	e := &elastic{Stage: s, key: edrValues["elastic"]["api_key"]}
+	e.Personas = fleetPersonas("late_report")
+	e.fleet = newFleet(s, e.Personas)
 	e.fleet.hostForm = uuidLike
-	e.fleet.actionForm = func(n int) string { return uuidLike(hexOf("elastic action " + itoa(n))) }
+	e.fleet.actionForm = func(n int) string { return uuidLike(HashHex("elastic action " + strconv.Itoa(n))) }
 	e.fleet.exactNames = true
 	return e
 }
 
-func (e *elastic) name() string { return "elastic" }
+func (e *elastic) Name() string { return "elastic" }
 
-func (e *elastic) ops() []string {
+func (e *elastic) Ops() []string {
 	return []string{opElasticHosts, opElasticHost, opElasticActions, opElasticAction, opElasticIsolate, opElasticRelease}
 }
 
-func (e *elastic) steerFaults([]Rule)             {}
-func (e *elastic) personasChanged(names []string) { e.fleet.personasChanged(names) }
+func (e *elastic) SteerFaults([]Rule)             {}
+func (e *elastic) PersonasChanged(names []string) { e.fleet.personasChanged(names) }
 
-func (e *elastic) effects() any {
+func (e *elastic) Effects() any {
 	effects := e.fleet.effects()
-	effects["violations"] = e.violations.all()
+	effects["violations"] = e.Violations.All()
 	return effects
 }
 
-func (e *elastic) route(r *request) (string, func() answer) {
+func (e *elastic) Route(r *Request) (string, func() Answer) {
 	space, path := spaceOf(r.URL.Path)
-	op, deed := opUnknown, func() answer {
-		e.violations.add(e.now(), opUnknown, r.Method+" is not served on this path")
-		return e.refusal(http.StatusNotFound)
+	op, deed := OpUnknown, func() Answer {
+		e.Violations.Add(e.Now(), OpUnknown, r.Method+" is not served on this path")
+		return e.Refusal(http.StatusNotFound)
 	}
 	const hosts, actions = "/api/endpoint/metadata", "/api/endpoint/action"
 	switch id, one := lastPart(path); r.Method + " " + path {
 	case "GET " + hosts:
-		op, deed = opElasticHosts, func() answer { return e.listHosts(r, space) }
+		op, deed = opElasticHosts, func() Answer { return e.listHosts(r, space) }
 	case "GET " + hosts + "/" + id:
-		op, deed = opElasticHost, func() answer { return e.readHost(r, space, id) }
+		op, deed = opElasticHost, func() Answer { return e.readHost(r, space, id) }
 	case "GET " + actions:
-		op, deed = opElasticActions, func() answer { return e.listActions(r, space) }
+		op, deed = opElasticActions, func() Answer { return e.listActions(r, space) }
 	case "POST " + actions + "/isolate":
-		op, deed = opElasticIsolate, func() answer { return e.act(r, space, opElasticIsolate, orderIsolate) }
+		op, deed = opElasticIsolate, func() Answer { return e.act(r, space, opElasticIsolate, orderIsolate) }
 	case "POST " + actions + "/unisolate":
-		op, deed = opElasticRelease, func() answer { return e.act(r, space, opElasticRelease, orderRelease) }
+		op, deed = opElasticRelease, func() Answer { return e.act(r, space, opElasticRelease, orderRelease) }
 	case "GET " + actions + "/" + id:
 		if one {
-			op, deed = opElasticAction, func() answer { return e.readAction(r, space, id) }
+			op, deed = opElasticAction, func() Answer { return e.readAction(r, space, id) }
 		}
 	}
-	return op, func() answer {
+	return op, func() Answer {
 		if bad := e.admit(r); bad != 0 {
-			return e.refusal(bad)
+			return e.Refusal(bad)
 		}
 		return deed()
 	}
 }
 
 // admit checks what every request needs, and returns the status of the refusal or 0.
-func (e *elastic) admit(r *request) int {
+func (e *elastic) admit(r *Request) int {
 	version := r.Header.Get("Elastic-Api-Version")
 	switch {
 	case r.Header.Get("Authorization") != "ApiKey "+e.key:
 		return http.StatusUnauthorized
 	case r.Method != http.MethodGet && r.Header.Get("Kbn-Xsrf") == "":
-		e.violations.add(e.now(), opUnknown, "Request must contain a kbn-xsrf header.")
+		e.Violations.Add(e.Now(), OpUnknown, "Request must contain a kbn-xsrf header.")
 		return http.StatusBadRequest
 	case version != "" && version != kibanaAPIVersion:
-		e.violations.add(e.now(), opUnknown, "there is no such API version")
+		e.Violations.Add(e.Now(), OpUnknown, "there is no such API version")
 		return http.StatusBadRequest
 	}
 	return 0
@@ -128,19 +129,19 @@ func lastPart(path string) (string, bool) {
 }
 
 // refusal is Kibana's error answer for a status.
-func (e *elastic) refusal(status int) answer { return e.refuse(status, http.StatusText(status)) }
+func (e *elastic) Refusal(status int) Answer { return e.refuse(status, http.StatusText(status)) }
 
-func (e *elastic) refuse(status int, message string) answer {
-	a := jsonAnswer(status, map[string]any{"statusCode": status, "error": http.StatusText(status), "message": message})
+func (e *elastic) refuse(status int, message string) Answer {
+	a := AnswerJSON(status, map[string]any{"statusCode": status, "error": http.StatusText(status), "message": message})
 	if status == http.StatusTooManyRequests {
-		a.header.Set("Retry-After", "2")
+		a.Header.Set("Retry-After", "2")
 	}
 	return a
 }
 
 // reject answers 400 and records what the client should never send.
-func (e *elastic) reject(op, message string) answer {
-	e.violations.add(e.now(), op, message)
+func (e *elastic) reject(op, message string) Answer {
+	e.Violations.Add(e.Now(), op, message)
 	return e.refuse(http.StatusBadRequest, message)
 }
 
@@ -166,7 +167,7 @@ func (e *elastic) document(h *fleetHost) map[string]any {
 				"configuration": map[string]any{"isolation": isolated}, "state": map[string]any{"isolation": isolated}},
 			"agent":   map[string]any{"id": h.id, "type": "endpoint", "version": "8.14.0"},
 			"elastic": map[string]any{"agent": map[string]any{"id": h.id}},
-			"host":    map[string]any{"id": hexOf(h.id), "hostname": h.hostname, "name": strings.ToLower(h.hostname), "os": system},
+			"host":    map[string]any{"id": HashHex(h.id), "hostname": h.hostname, "name": strings.ToLower(h.hostname), "os": system},
 		},
 	}
 }
@@ -175,7 +176,7 @@ func (e *elastic) document(h *fleetHost) map[string]any {
 func (e *elastic) reported(h *fleetHost) (isolated bool, at time.Time) {
 	at = h.lastSeen
 	if h.persona == "late_report" {
-		at = e.now().UTC().Add(-e.scaled(slowSensorTime))
+		at = e.Now().UTC().Add(-e.Scale(slowSensorTime))
 	}
 	isolated = h.changes[0].State == hostIsolated
 	for _, c := range h.changes {

@@ -49,7 +49,7 @@ func (w *world) kibanaIsolated(id string) bool {
 type fleetEffects struct {
 	Hosts      []fleetEffect  `json:"hosts"`
 	Commands   []fleetCommand `json:"commands"`
-	Violations []violation    `json:"violations"`
+	Violations []Violation    `json:"violations"`
 }
 
 func (w *world) fleetEffects(vendor string) (e fleetEffects) {

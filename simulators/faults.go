@@ -12,7 +12,7 @@ import (
 // has times left applies.
 type Rule struct {
 	Op          string            `json:"op"`   // the operation, or "*" for every request
-	Kind        string            `json:"kind"` // see requestKinds, callbackKinds and mailboxKinds
+	Kind        string            `json:"kind"` // one of the faults below that the operation knows
 	Status      int               `json:"status,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
 	Body        string            `json:"body,omitempty"`        // "" answers in the vendor's own error shape
@@ -24,66 +24,73 @@ type Rule struct {
 
 // The kinds of fault on a request.
 const (
-	faultRefuse      = "refuse"       // the connection is reset, nothing happens
-	faultResetBefore = "reset_before" // the same
-	faultResetAfter  = "reset_after"  // it happens, then the connection is reset
-	faultStatus      = "status"       // an error answer, nothing happens
-	faultStatusAfter = "status_after" // it happens, the answer is an error
-	faultSlow        = "slow"         // it happens, the answer comes late
-	faultLate        = "late"         // it happens late, and so does the answer
-	faultTruncate    = "truncate"     // it happens, the answer breaks off
-	faultEmpty       = "empty"        // it happens, the answer has no body
-	faultExpire      = "expire"       // on op token, at once: all issued tokens are void
+	FaultRefuse      = "refuse"       // the vendor resets the connection and does nothing
+	FaultResetBefore = "reset_before" // the same
+	FaultResetAfter  = "reset_after"  // the vendor performs the operation, then resets the connection
+	FaultStatus      = "status"       // the vendor answers an error and does nothing
+	FaultStatusAfter = "status_after" // the vendor performs the operation and answers an error
+	FaultSlow        = "slow"         // the vendor performs the operation and answers late
+	FaultLate        = "late"         // the vendor performs the operation late, and answers after it
+	FaultTruncate    = "truncate"     // the vendor performs the operation, its answer breaks off
+	FaultEmpty       = "empty"        // the vendor performs the operation, its answer has no body
+	FaultExpire      = "expire"       // on op token, at once: the vendor voids all tokens it issued
 )
 
-// The kinds of fault on what a vendor sends to the product.
+// The kinds of fault on a request of a vendor to the product.
 const (
-	faultDrop      = "drop"      // it is never sent
-	faultDuplicate = "duplicate" // it is sent twice
-	faultDelay     = "delay"     // it is sent late, in order
-	faultReorder   = "reorder"   // it is held back until later ones have overtaken it
-	faultMissign   = "missign"   // it is signed with a wrong key
+	FaultDrop      = "drop"      // the vendor never sends it
+	FaultDuplicate = "duplicate" // the vendor sends it twice
+	FaultDelay     = "delay"     // the vendor sends it late, in order
+	FaultReorder   = "reorder"   // the vendor holds it back until later ones have overtaken it
+	FaultMissign   = "missign"   // the vendor signs it with a wrong key
 )
 
 // The operations through which a vendor speaks to the product.
 const (
-	opCallback    = "callback"     // status callbacks of calls and texts, event batches of mail
-	opVoice       = "voice"        // Twilio asking what to say, and reporting keys
-	opInboundText = "inbound_text" // Twilio handing over what a person wrote
+	OpCallback    = "callback"     // status callbacks of calls and texts, event batches of mail
+	OpVoice       = "voice"        // Twilio asking for a spoken document, and reporting keys
+	OpInboundText = "inbound_text" // Twilio handing over a person's text
 )
 
 func requestKinds() []string {
-	return []string{faultRefuse, faultResetBefore, faultResetAfter, faultStatus, faultStatusAfter,
-		faultSlow, faultLate, faultTruncate, faultEmpty}
+	return []string{FaultRefuse, FaultResetBefore, FaultResetAfter, FaultStatus, FaultStatusAfter,
+		FaultSlow, FaultLate, FaultTruncate, FaultEmpty}
 }
 
 func callbackKinds() []string {
-	return []string{faultDrop, faultDuplicate, faultDelay, faultReorder, faultMissign}
+	return []string{FaultDrop, FaultDuplicate, FaultDelay, FaultReorder, FaultMissign}
 }
 
 // isOutbound reports whether a vendor speaks to the product in this operation.
-func isOutbound(op string) bool { return op == opCallback || op == opVoice || op == opInboundText }
+func isOutbound(op string) bool { return op == OpCallback || op == OpVoice || op == OpInboundText }
 
-// kindsOf are the kinds of fault that make sense for op.
-func kindsOf(op string, ops []string) []string {
-	switch {
-	case isOutbound(op):
+// faultChooser is a vendor whose operations do not fail like requests.
+type faultChooser interface {
+	// FaultKinds returns the kinds of fault that make sense for op.
+	FaultKinds(op string) []string
+}
+
+// kindsFor returns the kinds of fault that make sense for an operation of a vendor.
+func kindsFor(op string, v Vendor) []string {
+	if isOutbound(op) {
 		return callbackKinds()
-	case slices.Contains(ops, opData):
-		return mailboxKinds(op)
+	}
+	if c, ok := v.(faultChooser); ok {
+		return c.FaultKinds(op)
 	}
 	return requestKinds()
 }
 
-func (r Rule) delay() time.Duration { return time.Duration(r.DelayMS) * time.Millisecond }
+// Delay is the time by which the rule delays something, not scaled by the pace.
+func (r Rule) Delay() time.Duration { return time.Duration(r.DelayMS) * time.Millisecond }
 
-// check reports why the rule makes no sense for a simulator with these operations.
-func (r Rule) check(ops []string) error {
-	kinds := kindsOf(r.Op, ops)
+// check returns an error when the rule makes no sense for a vendor.
+func (r Rule) check(v Vendor) error {
+	ops, kinds := v.Ops(), kindsFor(r.Op, v)
 	switch {
 	case r.Op != "*" && !slices.Contains(ops, r.Op):
 		return fmt.Errorf("unknown op %q, this simulator has %v", r.Op, ops)
-	case r.Op == "token" && r.Kind == faultExpire:
+	case r.Op == OpToken && r.Kind == FaultExpire:
 		return nil
 	case !slices.Contains(kinds, r.Kind):
 		return fmt.Errorf("unknown kind %q for op %q, there are %v", r.Kind, r.Op, kinds)
@@ -103,13 +110,13 @@ type armedRule struct {
 	draw *rand.Rand
 }
 
-// faults are the rules in force.
-type faults struct {
+// Faults are the rules in force.
+type Faults struct {
 	mu    sync.Mutex
 	rules []*armedRule
 }
 
-func (f *faults) add(rules []Rule) {
+func (f *Faults) add(rules []Rule) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, r := range rules {
@@ -121,14 +128,14 @@ func (f *faults) add(rules []Rule) {
 	}
 }
 
-func (f *faults) clear() {
+func (f *Faults) clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rules = nil
 }
 
 // list returns the rules that can still apply, with the times that are left.
-func (f *faults) list() []Rule {
+func (f *Faults) list() []Rule {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out := []Rule{}
@@ -143,8 +150,8 @@ func (f *faults) list() []Rule {
 	return out
 }
 
-// take uses up one turn of the first rule for op, if any.
-func (f *faults) take(op string) (Rule, bool) {
+// UseRule uses up one turn of the first rule that applies to op; false when none does.
+func (f *Faults) UseRule(op string) (Rule, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range f.rules {

@@ -112,12 +112,12 @@ func TestOwnBodyAndHeaders(t *testing.T) {
 
 func TestProbabilityIsRepeatable(t *testing.T) {
 	draw := func(seed uint64) string {
-		var f faults
+		var f Faults
 		half := 0.5
-		f.add([]Rule{{Op: "*", Kind: faultStatus, Probability: &half, Seed: seed}})
+		f.add([]Rule{{Op: "*", Kind: FaultStatus, Probability: &half, Seed: seed}})
 		var b strings.Builder
 		for range 64 {
-			_, hit := f.take(opSendMail)
+			_, hit := f.UseRule(opSendMail)
 			fmt.Fprint(&b, map[bool]int{true: 1}[hit])
 		}
 		return b.String()

@@ -36,8 +36,8 @@ const (
 // fleet is the devices of one simulated EDR, per tenant, which come into being when first asked
 // for by name. What it hands out are pictures of the moment, safe to read at any time.
 type fleet struct {
-	stage    *stage
-	personas *personas
+	stage    *Stage
+	personas *Personas
 
 	// How the vendor writes its ids; set before the first request.
 	hostForm   func(hex32 string) string // nil leaves 32 hex digits
@@ -101,12 +101,12 @@ type fleetCommand struct {
 }
 
 // fleetPersonas are the personas every simulated EDR knows, by host name, and the vendor's own.
-func fleetPersonas(own ...string) *personas {
-	return newPersonas(strings.ToLower, append([]string{"online", "offline", "missing", "duplicate", "protected",
+func fleetPersonas(own ...string) *Personas {
+	return NewPersonas(strings.ToLower, append([]string{"online", "offline", "missing", "duplicate", "protected",
 		"already_isolated", "slow", "fails", "server", "domain_controller", "tagged"}, own...)...)
 }
 
-func newFleet(s *stage, p *personas) *fleet {
+func newFleet(s *Stage, p *Personas) *fleet {
 	return &fleet{stage: s, personas: p, byKey: map[hostKey]*fleetHost{}}
 }
 
@@ -125,7 +125,7 @@ func (h *fleetHost) settled() string {
 
 // named returns the agents of a host name: none for "missing", two for "duplicate".
 func (f *fleet) named(tenant, hostname string) []*fleetHost {
-	persona := f.personas.current(hostname)
+	persona := f.personas.Current(hostname)
 	if persona == "missing" || hostname == "" || len(hostname) > maxHostnameBytes {
 		return nil
 	}
@@ -147,13 +147,13 @@ func (f *fleet) named(tenant, hostname string) []*fleetHost {
 	}
 	var out []*fleetHost
 	for _, seed := range seeds {
-		id := hexOf(seed)
+		id := HashHex(seed)
 		if f.hostForm != nil {
 			id = f.hostForm(id)
 		}
 		h := f.byKey[hostKey{tenant, id}]
 		if h == nil {
-			h = &fleetHost{id: id, tenant: tenant, hostname: hostname, first: f.stage.now().UTC()}
+			h = &fleetHost{id: id, tenant: tenant, hostname: hostname, first: f.stage.Now().UTC()}
 			f.hosts, f.byKey[hostKey{tenant, id}] = append(f.hosts, h), h
 			h.become(initialState(persona), h.first)
 		}
@@ -211,7 +211,7 @@ func (f *fleet) orders(tenant string) []*fleetAction {
 // picture is the host as it is now. It holds f.mu.
 func (f *fleet) picture(h *fleetHost) *fleetHost {
 	p := *h
-	p.persona, p.class = f.personas.current(h.hostname), "workstation"
+	p.persona, p.class = f.personas.Current(h.hostname), "workstation"
 	switch p.persona {
 	case "server", "domain_controller":
 		p.class = p.persona
@@ -220,7 +220,7 @@ func (f *fleet) picture(h *fleetHost) *fleetHost {
 	}
 	p.lastSeen = h.first
 	if p.online() {
-		p.lastSeen = f.stage.now().UTC()
+		p.lastSeen = f.stage.Now().UTC()
 	}
 	p.changes, p.orders = slices.Clone(h.changes), slices.Clone(h.orders)
 	p.waiting = nil
@@ -250,8 +250,8 @@ func (f *fleet) personasChanged(names []string) {
 		if !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(h.hostname, name) }) {
 			continue
 		}
-		if initialState(f.personas.current(h.hostname)) == hostIsolated && h.state == hostNormal {
-			h.become(hostIsolated, f.stage.now())
+		if initialState(f.personas.Current(h.hostname)) == hostIsolated && h.state == hostNormal {
+			h.become(hostIsolated, f.stage.Now())
 		}
 		f.settleSoon(h)
 	}
@@ -262,16 +262,16 @@ func (f *fleet) personasChanged(names []string) {
 func (f *fleet) settleSoon(h *fleetHost) {
 	h.settles++
 	settles, takes := h.settles, sensorTime
-	if f.personas.current(h.hostname) == "slow" {
+	if f.personas.Current(h.hostname) == "slow" {
 		takes = slowSensorTime
 	}
-	f.stage.play(func(ctx context.Context) {
-		if !f.stage.wait(ctx, takes) {
+	f.stage.Play(func(ctx context.Context) {
+		if !f.stage.Wait(ctx, takes) {
 			return
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if persona := f.personas.current(h.hostname); h.settles == settles && h.current != nil && persona != "offline" {
+		if persona := f.personas.Current(h.hostname); h.settles == settles && h.current != nil && persona != "offline" {
 			f.settle(h, persona != "fails")
 		}
 	})

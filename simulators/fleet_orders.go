@@ -1,6 +1,9 @@
 package simulators
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // goal is the state an order leads to, and the one on the way there.
 func goal(what string) (pending, done string) {
@@ -28,7 +31,7 @@ func (f *fleet) order(tenant, id, what string, force bool) (a *fleetAction, refu
 	switch {
 	case h == nil:
 		return nil, refusedUnknown
-	case f.personas.current(h.hostname) == "protected":
+	case f.personas.Current(h.hostname) == "protected":
 		f.note(h, what, false)
 		return nil, refusedProtected
 	}
@@ -69,9 +72,9 @@ func (f *fleet) cancel(tenant, id string) bool {
 // take notes a new action. It holds f.mu.
 func (f *fleet) take(h *fleetHost, what string) *fleetAction {
 	n := len(f.actions) + 1
-	now := f.stage.now().UTC()
+	now := f.stage.Now().UTC()
 	a := &fleetAction{n: n, tenant: h.tenant, host: h.id, what: what, state: actionPending, at: now, updated: now}
-	a.id = hexOf(h.tenant + h.id + itoa(n))
+	a.id = HashHex(h.tenant + h.id + strconv.Itoa(n))
 	if f.actionForm != nil {
 		a.id = f.actionForm(n)
 	}
@@ -87,7 +90,7 @@ func (f *fleet) run(h *fleetHost, a *fleetAction) {
 	}
 	pending, _ := goal(a.what)
 	h.current = a
-	h.become(pending, f.stage.now())
+	h.become(pending, f.stage.Now())
 	f.note(h, a.what, true)
 	f.settleSoon(h)
 }
@@ -103,7 +106,7 @@ func (f *fleet) settle(h *fleetHost, good bool) {
 	_, done := goal(a.what)
 	a.end(actionSucceeded, f)
 	h.current = nil
-	h.become(done, f.stage.now())
+	h.become(done, f.stage.Now())
 	f.runWaiting(h)
 }
 
@@ -111,7 +114,7 @@ func (f *fleet) settle(h *fleetHost, good bool) {
 func (f *fleet) turnBack(h *fleetHost) {
 	_, before := goal(opposite(h.current.what))
 	h.current = nil
-	h.become(before, f.stage.now())
+	h.become(before, f.stage.Now())
 	f.runWaiting(h)
 }
 
@@ -130,7 +133,7 @@ func (f *fleet) runWaiting(h *fleetHost) {
 
 // note keeps an order in the host's history, and an effective one in the fleet's. It holds f.mu.
 func (f *fleet) note(h *fleetHost, what string, effective bool) {
-	now := f.stage.now().UTC()
+	now := f.stage.Now().UTC()
 	h.orders = append(h.orders, fleetOrder{At: now, Action: what, Effective: effective})
 	if effective {
 		f.commands = append(f.commands, fleetCommand{At: now, Action: what, DeviceID: h.id, Tenant: h.tenant, Hostname: h.hostname})
@@ -148,7 +151,7 @@ func (f *fleet) latest(h *fleetHost, what string) *fleetAction {
 }
 
 func (a *fleetAction) end(state string, f *fleet) {
-	a.state, a.updated = state, f.stage.now().UTC()
+	a.state, a.updated = state, f.stage.Now().UTC()
 }
 
 func copyOf(a *fleetAction) *fleetAction {
@@ -181,7 +184,7 @@ func (f *fleet) report() (hosts []fleetEffect, commands []fleetCommand) {
 	hosts = []fleetEffect{}
 	for _, h := range f.hosts {
 		hosts = append(hosts, fleetEffect{
-			DeviceID: h.id, Tenant: h.tenant, Hostname: h.hostname, Persona: f.personas.current(h.hostname), State: h.state,
+			DeviceID: h.id, Tenant: h.tenant, Hostname: h.hostname, Persona: f.personas.Current(h.hostname), State: h.state,
 			Changes: slices.Clone(h.changes), Orders: append([]fleetOrder{}, h.orders...),
 		})
 	}

@@ -9,14 +9,14 @@ import (
 
 func newTestFleet(t *testing.T) *fleet {
 	t.Helper()
-	s := newStage(t.Context(), Options{Pace: 0.005})
-	t.Cleanup(s.close)
+	s := New(t.Context(), 0.005, nil)
+	t.Cleanup(func() { _ = s.Close(context.Background()) })
 	return newFleet(s, fleetPersonas())
 }
 
 func (f *fleet) is(t *testing.T, hostname, persona string) {
 	t.Helper()
-	if err := f.personas.set(personaSteering{Personas: map[string]string{hostname: persona}}); err != nil {
+	if err := f.personas.Set(PersonaSteering{Personas: map[string]string{hostname: persona}}); err != nil {
 		t.Fatal(err)
 	}
 	f.personasChanged([]string{hostname})

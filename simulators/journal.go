@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Entry is one request a simulated vendor received. Of SMTP the method is the command, the
-// path its recipients, and only what concerns a login, a recipient or a mail is kept.
+// Entry is one request that a simulated vendor received. For SMTP the method is the command and the
+// path its recipients, and only commands about a login, a recipient or a mail have entries.
 type Entry struct {
-	Vendor      string            `json:"vendor"` // "twilio", "sendgrid", "crowdstrike", "smtp"
+	Vendor      string            `json:"vendor"` // "twilio", "sendgrid", "smtp" or an EDR product
 	At          time.Time         `json:"at"`
 	Method      string            `json:"method"`
 	Path        string            `json:"path"`  // escaped as it came
@@ -19,7 +19,7 @@ type Entry struct {
 	Headers     map[string]string `json:"headers"`
 	ContentType string            `json:"content_type"`
 	Body        string            `json:"body"`            // raw, except for masked secrets
-	Status      int               `json:"status"`          // of the answer; 0 when the connection was cut before anything happened; when it was cut afterwards, the status the vendor had decided on
+	Status      int               `json:"status"`          // of the answer; of a connection cut before anything happened 0, of one cut afterwards the status the vendor had decided on
 	Fault       string            `json:"fault,omitempty"` // kind of the fault rule that applied
 }
 
@@ -29,8 +29,8 @@ const (
 	mask           = "***"
 )
 
-// journal keeps the newest requests in arrival order, bounded in number and in bytes.
-type journal struct {
+// Journal keeps the newest requests in arrival order, bounded in number and in bytes.
+type Journal struct {
 	secrets []string
 
 	mu      sync.Mutex
@@ -38,8 +38,9 @@ type journal struct {
 	bytes   int
 }
 
-func newJournal(secrets []string) *journal {
-	j := &journal{}
+// NewJournal makes a journal that masks these secrets wherever they appear in an entry.
+func NewJournal(secrets []string) *Journal {
+	j := &Journal{}
 	for _, s := range secrets {
 		if len(s) >= 8 { // shorter ones would blot out innocent text
 			j.secrets = append(j.secrets, s, url.QueryEscape(s))
@@ -49,16 +50,22 @@ func newJournal(secrets []string) *journal {
 }
 
 // begin notes a request on arrival; finish completes it.
-func (j *journal) begin(vendor string, at time.Time, r *http.Request, body []byte) *Entry {
+func (j *Journal) begin(vendor string, at time.Time, r *http.Request, body []byte) *Entry {
 	return j.add(&Entry{
 		Vendor: vendor, At: at.UTC(), Method: r.Method,
-		Path: r.URL.EscapedPath(), Query: j.scrub(r.URL.RawQuery),
-		Headers: j.maskedHeaders(r.Header), ContentType: r.Header.Get("Content-Type"),
-		Body: j.scrub(maskedForm(r.Header.Get("Content-Type"), string(body))),
+		Path: r.URL.EscapedPath(), Query: j.maskSecrets(r.URL.RawQuery),
+		Headers: j.maskHeaders(r.Header), ContentType: r.Header.Get("Content-Type"),
+		Body: j.maskSecrets(maskForm(r.Header.Get("Content-Type"), string(body))),
 	})
 }
 
-func (j *journal) add(e *Entry) *Entry {
+// Record adds a complete entry and masks the secrets in its body.
+func (j *Journal) Record(e Entry) {
+	e.Body = j.maskSecrets(e.Body)
+	j.add(&e)
+}
+
+func (j *Journal) add(e *Entry) *Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.entries = append(j.entries, e)
@@ -67,13 +74,13 @@ func (j *journal) add(e *Entry) *Entry {
 	return e
 }
 
-func (j *journal) finish(e *Entry, status int, fault string) {
+func (j *Journal) finish(e *Entry, status int, fault string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e.Status, e.Fault = status, fault
 }
 
-func (j *journal) all() []Entry {
+func (j *Journal) all() []Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	out := make([]Entry, len(j.entries))
@@ -84,7 +91,7 @@ func (j *journal) all() []Entry {
 }
 
 // trim drops the oldest tenth when a bound is passed, so that the cost of dropping is spread.
-func (j *journal) trim() {
+func (j *Journal) trim() {
 	for len(j.entries) > 1 && (len(j.entries) > journalEntries || j.bytes > journalBytes) {
 		n := max(1, len(j.entries)/10)
 		for _, e := range j.entries[:n] {
@@ -94,14 +101,14 @@ func (j *journal) trim() {
 	}
 }
 
-func (j *journal) scrub(s string) string {
+func (j *Journal) maskSecrets(s string) string {
 	for _, secret := range j.secrets {
 		s = strings.ReplaceAll(s, secret, mask)
 	}
 	return s
 }
 
-func (j *journal) maskedHeaders(h http.Header) map[string]string {
+func (j *Journal) maskHeaders(h http.Header) map[string]string {
 	out := make(map[string]string, len(h))
 	for name, values := range h {
 		v := strings.Join(values, ", ")
@@ -112,13 +119,13 @@ func (j *journal) maskedHeaders(h http.Header) map[string]string {
 		case "Cookie", "X-Api-Key", "X-Auth-Token":
 			v = mask
 		}
-		out[name] = j.scrub(v)
+		out[name] = j.maskSecrets(v)
 	}
 	return out
 }
 
-// maskedForm hides the secret fields of a form and leaves every other byte alone.
-func maskedForm(contentType, body string) string {
+// maskForm masks the secret fields of a form and leaves every other byte alone.
+func maskForm(contentType, body string) string {
 	if !strings.HasPrefix(contentType, "application/x-www-form-urlencoded") {
 		return body
 	}

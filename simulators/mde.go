@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,8 +30,8 @@ const (
 // mde pretends to be the device isolation of Microsoft Defender for Endpoint, and the login
 // service in front of it.
 type mde struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	fleet *fleet
 
 	mu     sync.Mutex
@@ -40,77 +41,77 @@ type mde struct {
 // Personas of its own: "double_isolate" is a device whose duplicate isolation is queued and runs
 // after the release, "returns_pending" one that answers a duplicate with the pending action,
 // "fqdn" one with a domain in its name.
-func newMDE(s *stage) vendor {
-	d := &mde{stage: s, tokens: map[string]time.Time{}}
-	d.personas = fleetPersonas("double_isolate", "returns_pending", "fqdn")
-	d.fleet = newFleet(s, d.personas)
-	d.fleet.hostForm = func(hex32 string) string { return hex32 + hexOf(hex32)[:8] }
-	d.fleet.actionForm = func(n int) string { return uuidLike(hexOf("machine action " + itoa(n))) }
+func newMDE(s *Stage) Vendor {
+	d := &mde{Stage: s, tokens: map[string]time.Time{}}
+	d.Personas = fleetPersonas("double_isolate", "returns_pending", "fqdn")
+	d.fleet = newFleet(s, d.Personas)
+	d.fleet.hostForm = func(hex32 string) string { return hex32 + HashHex(hex32)[:8] }
+	d.fleet.actionForm = func(n int) string { return uuidLike(HashHex("machine action " + strconv.Itoa(n))) }
 	return d
 }
 
-func (d *mde) name() string { return "mde" }
+func (d *mde) Name() string { return "mde" }
 
-func (d *mde) ops() []string {
-	return []string{opToken, opMDEListMachines, opMDEGetMachine, opMDEIsolate, opMDEUnisolate, opMDEListActions, opMDEGetAction, opMDECancelAction}
+func (d *mde) Ops() []string {
+	return []string{OpToken, opMDEListMachines, opMDEGetMachine, opMDEIsolate, opMDEUnisolate, opMDEListActions, opMDEGetAction, opMDECancelAction}
 }
 
 // steerFaults voids all tokens at once when a rule says so.
-func (d *mde) steerFaults(rules []Rule) {
-	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == faultExpire }) {
+func (d *mde) SteerFaults(rules []Rule) {
+	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == FaultExpire }) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		clear(d.tokens)
 	}
 }
 
-func (d *mde) personasChanged(names []string) { d.fleet.personasChanged(names) }
+func (d *mde) PersonasChanged(names []string) { d.fleet.personasChanged(names) }
 
-func (d *mde) effects() any {
+func (d *mde) Effects() any {
 	e := d.fleet.effects()
-	e["violations"] = d.violations.all()
+	e["violations"] = d.Violations.All()
 	return e
 }
 
-func (d *mde) route(r *request) (string, func() answer) {
+func (d *mde) Route(r *Request) (string, func() Answer) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	op, deed := opUnknown, func() answer {
-		d.violations.add(d.now(), opUnknown, r.Method+" is not served on this path")
+	op, deed := OpUnknown, func() Answer {
+		d.Violations.Add(d.Now(), OpUnknown, r.Method+" is not served on this path")
 		return d.failure(http.StatusNotFound, "NotFound", "not found")
 	}
 	switch at := r.Method + " " + strings.Join(parts[:min(2, len(parts))], "/"); {
 	case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") && len(parts) == 4:
-		return opToken, func() answer { return d.issue(r, parts[0]) }
+		return OpToken, func() Answer { return d.issue(r, parts[0]) }
 	case at == "GET api/machines" && len(parts) == 2:
-		op, deed = opMDEListMachines, func() answer { return d.listMachines(r) }
+		op, deed = opMDEListMachines, func() Answer { return d.listMachines(r) }
 	case at == "GET api/machines" && len(parts) == 3:
-		op, deed = opMDEGetMachine, func() answer { return d.getMachine(r, parts[2]) }
+		op, deed = opMDEGetMachine, func() Answer { return d.getMachine(r, parts[2]) }
 	case at == "POST api/machines" && len(parts) == 4 && (parts[3] == opMDEIsolate || parts[3] == opMDEUnisolate):
-		op, deed = parts[3], func() answer { return d.act(r, parts[3], parts[2]) }
+		op, deed = parts[3], func() Answer { return d.act(r, parts[3], parts[2]) }
 	case at == "GET api/machineactions" && len(parts) == 2:
-		op, deed = opMDEListActions, func() answer { return d.listActions(r) }
+		op, deed = opMDEListActions, func() Answer { return d.listActions(r) }
 	case at == "GET api/machineactions" && len(parts) == 3:
-		op, deed = opMDEGetAction, func() answer { return d.getAction(parts[2]) }
+		op, deed = opMDEGetAction, func() Answer { return d.getAction(parts[2]) }
 	case at == "POST api/machineactions" && len(parts) == 4 && parts[3] == "cancel":
-		op, deed = opMDECancelAction, func() answer { return d.cancel(r, parts[2]) }
+		op, deed = opMDECancelAction, func() Answer { return d.cancel(r, parts[2]) }
 	}
-	return op, func() answer {
+	return op, func() Answer {
 		if !d.authorised(r) {
-			return d.refusal(http.StatusUnauthorized)
+			return d.Refusal(http.StatusUnauthorized)
 		}
 		return deed()
 	}
 }
 
-func (d *mde) authorised(r *request) bool {
+func (d *mde) authorised(r *Request) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return strings.EqualFold(scheme, "bearer") && d.now().Before(d.tokens[token])
+	return strings.EqualFold(scheme, "bearer") && d.Now().Before(d.tokens[token])
 }
 
 // refusal is the API's error answer for a status. The time of a 429 is in seconds.
-func (d *mde) refusal(status int) answer {
+func (d *mde) Refusal(status int) Answer {
 	code := map[int]string{
 		http.StatusBadRequest: "BadRequest", http.StatusUnauthorized: "Unauthorized", http.StatusForbidden: "Forbidden",
 		http.StatusNotFound: "ResourceNotFound", http.StatusTooManyRequests: "TooManyRequests",
@@ -120,26 +121,26 @@ func (d *mde) refusal(status int) answer {
 	}
 	a := d.failure(status, code, strings.ToLower(http.StatusText(status)))
 	if status == http.StatusTooManyRequests {
-		a.header.Set("Retry-After", "2")
+		a.Header.Set("Retry-After", "2")
 	}
 	return a
 }
 
-func (d *mde) failure(status int, code, message string) answer {
-	return jsonAnswer(status, map[string]any{"error": map[string]string{
-		"code": code, "message": message, "target": uuidLike(randomHex(32))}})
+func (d *mde) failure(status int, code, message string) Answer {
+	return AnswerJSON(status, map[string]any{"error": map[string]string{
+		"code": code, "message": message, "target": uuidLike(RandomHex(32))}})
 }
 
 // reject answers 400 and records what the client should never send.
-func (d *mde) reject(op, code, message string) answer {
-	d.violations.add(d.now(), op, message)
+func (d *mde) reject(op, code, message string) Answer {
+	d.Violations.Add(d.Now(), op, message)
 	return d.failure(http.StatusBadRequest, code, message)
 }
 
 // issue is the login service: client credentials only.
-func (d *mde) issue(r *request, tenant string) answer {
+func (d *mde) issue(r *Request, tenant string) Answer {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	form, formErr := url.ParseQuery(string(r.body))
+	form, formErr := url.ParseQuery(string(r.Payload))
 	if err != nil || kind != "application/x-www-form-urlencoded" || formErr != nil || r.URL.RawQuery != "" {
 		return d.loginError(http.StatusBadRequest, "invalid_request", 900144, "the request must be a form")
 	}
@@ -161,21 +162,21 @@ func (d *mde) issue(r *request, tenant string) answer {
 	case form.Get("client_secret") != account["client_secret"]:
 		return d.loginError(http.StatusUnauthorized, "invalid_client", 7000215, "")
 	}
-	token := randomHex(64)
+	token := RandomHex(64)
 	d.mu.Lock()
-	d.tokens[token] = d.now().Add(mdeTokenLife)
+	d.tokens[token] = d.Now().Add(mdeTokenLife)
 	d.mu.Unlock()
-	return jsonAnswer(http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
+	return AnswerJSON(http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
 }
 
 // loginError is the login service's error shape; a fault of the client's own making is a
 // violation.
-func (d *mde) loginError(status int, code string, number int, fault string) answer {
+func (d *mde) loginError(status int, code string, number int, fault string) Answer {
 	if fault != "" {
-		d.violations.add(d.now(), opToken, fault)
+		d.Violations.Add(d.Now(), OpToken, fault)
 	}
-	return jsonAnswer(status, map[string]any{
-		"error": code, "error_description": "AADSTS" + itoa(number) + ": the request was refused.", "error_codes": []int{number},
-		"trace_id": uuidLike(randomHex(32)), "correlation_id": uuidLike(randomHex(32)),
+	return AnswerJSON(status, map[string]any{
+		"error": code, "error_description": "AADSTS" + strconv.Itoa(number) + ": the request was refused.", "error_codes": []int{number},
+		"trace_id": uuidLike(RandomHex(32)), "correlation_id": uuidLike(RandomHex(32)),
 	})
 }

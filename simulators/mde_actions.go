@@ -3,19 +3,20 @@ package simulators
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // act answers isolate and unisolate. 201 only means that there is a machine action now.
-func (d *mde) act(r *request, op, id string) answer {
+func (d *mde) act(r *Request, op, id string) Answer {
 	// The names of the body are case-sensitive, which encoding/json is not.
 	var body map[string]string
 	allowed := []string{"Comment", "ExternalId"}
 	if op == opMDEIsolate {
 		allowed = append(allowed, "IsolationType")
 	}
-	if err := strictJSON(r.body, &body); err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || r.URL.RawQuery != "" {
+	if err := DecodeStrict(r.Payload, &body); err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || r.URL.RawQuery != "" {
 		return d.reject(op, "InvalidRequestBody", "the body is not valid")
 	}
 	for name := range body {
@@ -32,14 +33,14 @@ func (d *mde) act(r *request, op, id string) answer {
 	return d.ordered(op, id, body["Comment"])
 }
 
-func (d *mde) ordered(op, id, comment string) answer {
+func (d *mde) ordered(op, id, comment string) Answer {
 	what := orderIsolate
 	if op == opMDEUnisolate {
 		what = orderRelease
 	}
 	h := d.fleet.byID(mdeTenant, id)
 	if h == nil {
-		return d.refusal(http.StatusNotFound)
+		return d.Refusal(http.StatusNotFound)
 	}
 	queues := h.persona == "double_isolate"
 	if h.current != nil && h.current.what != what && !queues {
@@ -50,17 +51,17 @@ func (d *mde) ordered(op, id, comment string) answer {
 	case refusal == refusedProtected:
 		return d.failure(http.StatusForbidden, "DisallowedOperation", "the action is not allowed on this device")
 	case refusal == refusedAlready && a != nil && a.state == actionPending && h.persona == "returns_pending":
-		return jsonAnswer(http.StatusCreated, d.action(a, comment))
+		return AnswerJSON(http.StatusCreated, d.action(a, comment))
 	case refusal == refusedAlready:
 		return d.failure(http.StatusBadRequest, "ActiveRequestAlreadyExists", "Action is already in progress")
 	case refusal != "":
-		return d.refusal(http.StatusNotFound)
+		return d.Refusal(http.StatusNotFound)
 	}
-	return jsonAnswer(http.StatusCreated, d.action(a, comment))
+	return AnswerJSON(http.StatusCreated, d.action(a, comment))
 }
 
 // listActions answers the newest first.
-func (d *mde) listActions(r *request) answer {
+func (d *mde) listActions(r *Request) Answer {
 	terms, top, skip, err := odata(r.URL.Query(), "id", "status", "machineId", "type", "requestor")
 	if err != nil {
 		return d.reject(opMDEListActions, "ODataError", err.Error())
@@ -75,28 +76,28 @@ func (d *mde) listActions(r *request) answer {
 	return d.page("MachineActions", rows, top, skip)
 }
 
-func (d *mde) getAction(id string) answer {
+func (d *mde) getAction(id string) Answer {
 	for _, a := range d.actions() {
 		if a.id == id {
-			return jsonAnswer(http.StatusOK, d.action(a, ""))
+			return AnswerJSON(http.StatusOK, d.action(a, ""))
 		}
 	}
-	return d.refusal(http.StatusNotFound)
+	return d.Refusal(http.StatusNotFound)
 }
 
 // cancel ends an action that is not in a final state.
-func (d *mde) cancel(r *request, id string) answer {
+func (d *mde) cancel(r *Request, id string) Answer {
 	var body map[string]string
-	if err := strictJSON(r.body, &body); err != nil || len(body) != 1 || body["Comment"] == "" {
+	if err := DecodeStrict(r.Payload, &body); err != nil || len(body) != 1 || body["Comment"] == "" {
 		return d.reject(opMDECancelAction, "InvalidRequestBody", "the body is not valid")
 	}
 	if d.fleet.action(mdeTenant, id) == nil {
-		return d.refusal(http.StatusNotFound)
+		return d.Refusal(http.StatusNotFound)
 	}
 	if !d.fleet.cancel(mdeTenant, id) {
 		return d.failure(http.StatusBadRequest, "BadRequest", "the action is in a final state")
 	}
-	return jsonAnswer(http.StatusOK, d.action(d.fleet.action(mdeTenant, id), ""))
+	return AnswerJSON(http.StatusOK, d.action(d.fleet.action(mdeTenant, id), ""))
 }
 
 // actions are all machine actions, the oldest first. A device that was isolated before anybody
@@ -106,7 +107,7 @@ func (d *mde) actions() []*fleetAction {
 	for _, h := range d.fleet.all(mdeTenant) {
 		for i, c := range h.changes {
 			if c.State == hostIsolated && (i == 0 || h.changes[i-1].State == hostNormal) {
-				all = append(all, &fleetAction{id: uuidLike(hexOf(h.id + itoa(i))), host: h.id, what: orderIsolate,
+				all = append(all, &fleetAction{id: uuidLike(HashHex(h.id + strconv.Itoa(i))), host: h.id, what: orderIsolate,
 					state: actionSucceeded, at: c.At, updated: c.At})
 			}
 		}
@@ -122,7 +123,7 @@ func (d *mde) action(a *fleetAction, comment string) map[string]any {
 	switch {
 	case a.cancelled:
 		status = "Cancelled"
-	case a.state == actionPending && h.current != nil && h.current.id == a.id && h.online() && d.now().Sub(a.at) > d.scaled(time.Second):
+	case a.state == actionPending && h.current != nil && h.current.id == a.id && h.online() && d.Now().Sub(a.at) > d.Scale(time.Second):
 		status = "InProgress"
 	}
 	kind := map[string]string{orderIsolate: "Isolate", orderRelease: "Unisolate"}[a.what]

@@ -17,7 +17,7 @@ const mdeTenant = "mde" // there is one
 const microsoftTime = "2006-01-02T15:04:05.0000000Z"
 
 // listMachines answers the search. A device comes into being when its name is asked for.
-func (d *mde) listMachines(r *request) answer {
+func (d *mde) listMachines(r *Request) Answer {
 	terms, top, skip, err := odata(r.URL.Query(), "computerDnsName", "id", "healthStatus", "osPlatform")
 	if err != nil {
 		return d.reject(opMDEListMachines, "ODataError", err.Error())
@@ -40,27 +40,27 @@ func (d *mde) listMachines(r *request) answer {
 // known returns the devices with this DNS name.
 func (d *mde) known(name string) []*fleetHost {
 	label, _, _ := strings.Cut(name, ".")
-	if d.personas.current(label) == "fqdn" {
+	if d.Personas.Current(label) == "fqdn" {
 		name = label
 	}
 	return d.fleet.named(mdeTenant, name)
 }
 
 // getMachine answers by id or by DNS name.
-func (d *mde) getMachine(r *request, key string) answer {
+func (d *mde) getMachine(r *Request, key string) Answer {
 	if r.URL.RawQuery != "" {
 		return d.reject(opMDEGetMachine, "BadRequest", "no query is expected")
 	}
 	h := d.fleet.byID(mdeTenant, key)
-	if h == nil && !(len(key) == 40 && isHex(key)) {
+	if h == nil && !(len(key) == 40 && IsHex(key)) {
 		if known := d.known(key); len(known) > 0 {
 			h = known[0]
 		}
 	}
 	if h == nil || h.persona == "missing" {
-		return d.refusal(http.StatusNotFound)
+		return d.Refusal(http.StatusNotFound)
 	}
-	return jsonAnswer(http.StatusOK, d.machine(h))
+	return AnswerJSON(http.StatusOK, d.machine(h))
 }
 
 // machine is a device as the API shows it: nothing in it tells of isolation.
@@ -86,9 +86,9 @@ func (d *mde) machine(h *fleetHost) map[string]any {
 }
 
 // page is a collection, cut as asked for.
-func (d *mde) page(kind string, rows []any, top, skip int) answer {
+func (d *mde) page(kind string, rows []any, top, skip int) Answer {
 	rows = rows[min(skip, len(rows)):min(skip+top, len(rows))]
-	return jsonAnswer(http.StatusOK, map[string]any{
+	return AnswerJSON(http.StatusOK, map[string]any{
 		"@odata.context": "https://api.security.microsoft.com/api/$metadata#" + kind, "value": rows})
 }
 

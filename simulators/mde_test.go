@@ -101,7 +101,7 @@ func TestDefenderCancelsWhatHasNotBegun(t *testing.T) {
 	if a := d.api("POST", "machineactions/"+action+"/cancel", `{"Comment":"x"}`); a.status != 200 || a.get("status") != "Cancelled" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if a := d.api("POST", "machineactions/"+uuidLike(hexOf("x"))+"/cancel", `{"Comment":"x"}`); a.status != 404 {
+	if a := d.api("POST", "machineactions/"+uuidLike(HashHex("x"))+"/cancel", `{"Comment":"x"}`); a.status != 404 {
 		t.Errorf("unknown action: %d", a.status)
 	}
 }
@@ -150,7 +150,7 @@ func TestDefenderRefusals(t *testing.T) {
 		"unknown field":    {d.api("GET", "machines?$filter="+url.QueryEscape("isolated eq 'yes'"), ""), 400, "ODataError"},
 		"unknown operator": {d.api("GET", "machines?$filter="+url.QueryEscape("contains(computerDnsName,'pc')"), ""), 400, "ODataError"},
 		"unknown query":    {d.api("GET", "machines?limit=1", ""), 400, "ODataError"},
-		"unknown machine":  {d.api("POST", "machines/"+hexOf("x")+"00000000/isolate", isolation), 404, "ResourceNotFound"},
+		"unknown machine":  {d.api("POST", "machines/"+HashHex("x")+"00000000/isolate", isolation), 404, "ResourceNotFound"},
 		"missing":          {d.api("GET", "machines/gone", ""), 404, "ResourceNotFound"},
 		"protected":        {d.api("POST", "machines/"+d.machine("dc-1")+"/isolate", isolation), 403, "DisallowedOperation"},
 		"unknown path":     {d.api("GET", "alerts", ""), 404, "NotFound"},

@@ -5,19 +5,19 @@ import (
 	"sync"
 )
 
-// outbox sends one thing after another, in the order they were posted.
-type outbox struct {
+// Outbox sends one thing after another, in the order of their posting.
+type Outbox struct {
 	mu   sync.Mutex
-	last chan struct{} // closed when the newest posted thing was sent
+	last chan struct{} // closed when the newest posted thing is sent
 }
 
-// post sends after everything posted before it.
-func (o *outbox) post(s *stage, send func(ctx context.Context)) {
+// Post sends in the background, after everything posted before.
+func (o *Outbox) Post(s *Stage, send func(ctx context.Context)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	before, done := o.last, make(chan struct{})
 	o.last = done
-	s.play(func(ctx context.Context) {
+	s.Play(func(ctx context.Context) {
 		defer close(done)
 		if before != nil {
 			select {

@@ -6,28 +6,31 @@ import (
 	"sync"
 )
 
-// personas say how a number, an address or a host behaves.
-type personas struct {
-	known    func(key string) []string // of a folded key; the first is the default
+// Personas tell how a number, an address or a host behaves.
+type Personas struct {
+	Known func(key string) []string // the personas that a folded key may have; the first is the default
+
 	fold     func(key string) string
 	mu       sync.Mutex
 	assigned map[string][]string // the nth use takes the nth, the last one repeats
 	used     map[string]int
 }
 
-func newPersonas(fold func(string) string, known ...string) *personas {
-	return &personas{known: func(string) []string { return known }, fold: fold,
+// NewPersonas makes personas that every key may have. Fold maps all spellings of a key to one.
+func NewPersonas(fold func(string) string, known ...string) *Personas {
+	return &Personas{Known: func(string) []string { return known }, fold: fold,
 		assigned: map[string][]string{}, used: map[string]int{}}
 }
 
-// personaSteering is the body of POST /_sim/personas.
-type personaSteering struct {
+// PersonaSteering is the body of POST /_sim/personas.
+type PersonaSteering struct {
 	Clear    bool                `json:"clear"`
 	Personas map[string]string   `json:"personas"`
 	Sequence map[string][]string `json:"sequence"`
 }
 
-func (p *personas) set(s personaSteering) error {
+// Set changes the personas, all or, when it returns an error, none.
+func (p *Personas) Set(s PersonaSteering) error {
 	if err := p.check(s); err != nil {
 		return err
 	}
@@ -48,7 +51,7 @@ func (p *personas) set(s personaSteering) error {
 	return nil
 }
 
-func (p *personas) check(s personaSteering) error {
+func (p *Personas) check(s PersonaSteering) error {
 	for key, name := range s.Personas {
 		if err := p.checkName(key, name); err != nil {
 			return err
@@ -67,41 +70,41 @@ func (p *personas) check(s personaSteering) error {
 	return nil
 }
 
-func (p *personas) checkName(key, name string) error {
-	if known := p.known(p.fold(key)); !slices.Contains(known, name) {
+func (p *Personas) checkName(key, name string) error {
+	if known := p.Known(p.fold(key)); !slices.Contains(known, name) {
 		return fmt.Errorf("unknown persona %q for %q, there are %v", name, key, known)
 	}
 	return nil
 }
 
-// next returns the persona for one more use of key.
-func (p *personas) next(key string) string {
+// Next returns the persona for one more use of key.
+func (p *Personas) Next(key string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key = p.fold(key)
 	names := p.assigned[key]
 	if len(names) == 0 {
-		return p.known(key)[0]
+		return p.Known(key)[0]
 	}
 	n := min(p.used[key], len(names)-1)
 	p.used[key]++
 	return names[n]
 }
 
-// current returns the persona of something that stays what it is, such as a host: the
-// first of a sequence, which is never used up.
-func (p *personas) current(key string) string {
+// Current returns the persona of a key that keeps its persona, such as a host: the first of a
+// sequence, which is never used up.
+func (p *Personas) Current(key string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key = p.fold(key)
 	names := p.assigned[key]
 	if len(names) == 0 {
-		return p.known(key)[0]
+		return p.Known(key)[0]
 	}
 	return names[0]
 }
 
-func (p *personas) all() map[string][]string {
+func (p *Personas) all() map[string][]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := map[string][]string{}

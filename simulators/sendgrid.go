@@ -5,7 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +21,8 @@ const (
 
 // sendGrid pretends to be SendGrid's mail/send, e-mail logs and event webhook.
 type sendGrid struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	apiKey, from string
 	webhook      string
 	key          *ecdsa.PrivateKey
@@ -32,48 +34,72 @@ type sendGrid struct {
 	batching bool
 }
 
-func newSendGrid(s *stage, o Options) *sendGrid {
-	g := &sendGrid{stage: s, apiKey: o.SendGridAPIKey, from: o.SendGridFrom,
-		webhook: o.SendGridWebhookURL, key: o.SendGridWebhookKey, byID: map[string]*message{}}
-	g.personas = newPersonas(strings.ToLower, "delivered", "hard_bounce", "suppressed", "deferred_then_delivered", "blocked")
-	return g
+// Options are the one account at the simulated SendGrid.
+type sendGridOptions struct {
+	APIKey     string            // must not be empty
+	From       string            // the one verified sender
+	WebhookURL string            // where events are posted; "" posts none
+	WebhookKey *ecdsa.PrivateKey // P-256; signs events; required with WebhookURL
 }
 
-func (g *sendGrid) name() string             { return "sendgrid" }
-func (g *sendGrid) ops() []string            { return []string{opSendMail, opLogs, opCallback} }
-func (g *sendGrid) steerFaults([]Rule)       {}
-func (g *sendGrid) personasChanged([]string) {}
+func (o sendGridOptions) check() error {
+	switch {
+	case o.APIKey == "":
+		return errors.New("sendgrid simulator: the API key is empty and would let everyone in, set one")
+	case !IsMailAddress(o.From):
+		return errors.New("sendgrid simulator: the verified sender is not a mail address, set one")
+	case o.WebhookURL != "" && o.WebhookKey == nil:
+		return errors.New("sendgrid simulator: events have no key to be signed with, set one or post no events")
+	}
+	return nil
+}
 
-func (g *sendGrid) route(r *request) (string, func() answer) {
-	op, deed := opUnknown, func() answer {
-		g.violations.add(g.now(), opUnknown, r.Method+" is not served on this path")
+// New makes the simulator of SendGrid's mail/send, e-mail logs and event webhook.
+func newSendGrid(s *Stage, o sendGridOptions) (Vendor, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	g := &sendGrid{Stage: s, apiKey: o.APIKey, from: o.From,
+		webhook: o.WebhookURL, key: o.WebhookKey, byID: map[string]*message{}}
+	g.Personas = NewPersonas(strings.ToLower, "delivered", "hard_bounce", "suppressed", "deferred_then_delivered", "blocked")
+	return g, nil
+}
+
+func (g *sendGrid) Name() string             { return "sendgrid" }
+func (g *sendGrid) Ops() []string            { return []string{opSendMail, opLogs, OpCallback} }
+func (g *sendGrid) SteerFaults([]Rule)       {}
+func (g *sendGrid) PersonasChanged([]string) {}
+
+func (g *sendGrid) Route(r *Request) (string, func() Answer) {
+	op, deed := OpUnknown, func() Answer {
+		g.Violations.Add(g.Now(), OpUnknown, r.Method+" is not served on this path")
 		return sendGridErrors(http.StatusNotFound, badMail{"not found", ""})
 	}
 	id, one := strings.CutPrefix(r.URL.Path, "/v3/logs/")
 	switch {
 	case r.URL.Path == "/v3/mail/send" && r.Method == http.MethodPost:
-		op, deed = opSendMail, func() answer { return g.send(r) }
+		op, deed = opSendMail, func() Answer { return g.send(r) }
 	case r.URL.Path == "/v3/logs" && r.Method == http.MethodPost:
-		op, deed = opLogs, func() answer { return g.search(r) }
+		op, deed = opLogs, func() Answer { return g.search(r) }
 	case one && r.Method == http.MethodGet:
-		op, deed = opLogs, func() answer { return g.logOf(id) }
+		op, deed = opLogs, func() Answer { return g.logOf(id) }
 	}
-	return op, func() answer {
+	return op, func() Answer {
 		if r.Header.Get("Authorization") != "Bearer "+g.apiKey {
-			return g.refusal(http.StatusUnauthorized)
+			return g.Refusal(http.StatusUnauthorized)
 		}
 		return deed()
 	}
 }
 
 // refusal is SendGrid's error answer for a status.
-func (g *sendGrid) refusal(status int) answer {
+func (g *sendGrid) Refusal(status int) Answer {
 	switch status {
 	case http.StatusTooManyRequests:
 		a := sendGridErrors(status, badMail{"too many requests", ""})
-		a.header.Set("X-RateLimit-Limit", "600")
-		a.header.Set("X-RateLimit-Remaining", "0")
-		a.header.Set("X-RateLimit-Reset", itoa(int(g.now().Unix())+2))
+		a.Header.Set("X-RateLimit-Limit", "600")
+		a.Header.Set("X-RateLimit-Remaining", "0")
+		a.Header.Set("X-RateLimit-Reset", strconv.Itoa(int(g.Now().Unix())+2))
 		return a
 	case http.StatusUnauthorized:
 		return sendGridErrors(status, badMail{"The provided authorization grant is invalid, expired, or revoked", ""})
@@ -88,7 +114,7 @@ func (g *sendGrid) refusal(status int) answer {
 // badMail is one reason why SendGrid refuses a request.
 type badMail struct{ message, field string }
 
-func sendGridErrors(status int, reasons ...badMail) answer {
+func sendGridErrors(status int, reasons ...badMail) Answer {
 	list := []map[string]any{}
 	for _, r := range reasons {
 		e := map[string]any{"message": r.message}
@@ -97,27 +123,27 @@ func sendGridErrors(status int, reasons ...badMail) answer {
 		}
 		list = append(list, e)
 	}
-	return jsonAnswer(status, map[string]any{"errors": list})
+	return AnswerJSON(status, map[string]any{"errors": list})
 }
 
 // reject answers 400 (or 403 for the sender) and records what the client should never send.
-func (g *sendGrid) reject(op string, status int, reasons ...badMail) answer {
+func (g *sendGrid) reject(op string, status int, reasons ...badMail) Answer {
 	for _, r := range reasons {
-		g.violations.add(g.now(), op, strings.TrimSpace(r.field+" "+r.message))
+		g.Violations.Add(g.Now(), op, strings.TrimSpace(r.field+" "+r.message))
 	}
 	return sendGridErrors(status, reasons...)
 }
 
 // send accepts a mail for every recipient and starts its delivery.
-func (g *sendGrid) send(r *request) answer {
+func (g *sendGrid) send(r *Request) Answer {
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		return g.reject(opSendMail, http.StatusBadRequest, badMail{"Content-Type should be application/json", ""})
 	}
 	var m mail
-	if err := strictJSON(r.body, &m); err != nil {
+	if err := DecodeStrict(r.Payload, &m); err != nil {
 		return g.reject(opSendMail, http.StatusBadRequest, badMail{"Bad Request: " + err.Error(), ""})
 	}
-	if reasons := m.check(g.now()); len(reasons) > 0 {
+	if reasons := m.check(g.Now()); len(reasons) > 0 {
 		return g.reject(opSendMail, http.StatusBadRequest, reasons...)
 	}
 	if !strings.EqualFold(m.From.Email, g.from) {
@@ -125,18 +151,18 @@ func (g *sendGrid) send(r *request) answer {
 			"Mail cannot be sent until this error is resolved.", "from"})
 	}
 	if m.sandboxed() {
-		return answer{status: http.StatusOK, header: http.Header{}}
+		return Answer{Status: http.StatusOK, Header: http.Header{}}
 	}
 	id := randomID()
-	for _, msg := range m.messages(id, g.now()) {
-		msg.persona = g.personas.next(msg.to)
+	for _, msg := range m.messages(id, g.Now()) {
+		msg.persona = g.Personas.Next(msg.to)
 		g.mu.Lock()
 		g.messages = append(g.messages, msg)
 		g.byID[msg.id] = msg
 		g.mu.Unlock()
-		g.play(func(ctx context.Context) { g.live(ctx, msg) })
+		g.Play(func(ctx context.Context) { g.live(ctx, msg) })
 	}
-	return answer{status: http.StatusAccepted, header: http.Header{"X-Message-Id": {id}}}
+	return Answer{Status: http.StatusAccepted, Header: http.Header{"X-Message-Id": {id}}}
 }
 
 // randomID returns 22 random characters in SendGrid's style.
@@ -164,7 +190,7 @@ func (g *sendGrid) live(ctx context.Context, m *message) {
 		steps = []step{steps[0], {1500 * time.Millisecond, "deferred"}, {10 * time.Second, "delivered"}}
 	}
 	for _, s := range steps {
-		if !g.wait(ctx, s.after) {
+		if !g.Wait(ctx, s.after) {
 			return
 		}
 		g.happened(m, s.event)
@@ -172,7 +198,7 @@ func (g *sendGrid) live(ctx context.Context, m *message) {
 }
 
 // effects lists the accepted mails by address, in the order they were accepted.
-func (g *sendGrid) effects() any {
+func (g *sendGrid) Effects() any {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	mails := map[string][]mailEffect{}
@@ -180,5 +206,5 @@ func (g *sendGrid) effects() any {
 		to := strings.ToLower(m.to)
 		mails[to] = append(mails[to], m.effect())
 	}
-	return map[string]any{"mails": mails, "violations": g.violations.all()}
+	return map[string]any{"mails": mails, "violations": g.Violations.All()}
 }

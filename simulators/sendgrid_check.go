@@ -2,7 +2,6 @@ package simulators
 
 import (
 	"fmt"
-	netmail "net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -102,14 +101,14 @@ func (m *mail) check(now time.Time) []badMail {
 
 func (m *mail) checkSender() []badMail {
 	var bad []badMail
-	if m.From == nil || !isAddress(m.From.Email) {
+	if m.From == nil || !IsMailAddress(m.From.Email) {
 		bad = append(bad, badMail{"The from object must be provided for every email send. It is an object that requires the email parameter.", "from.email"})
 	}
-	if m.ReplyTo != nil && !isAddress(m.ReplyTo.Email) {
+	if m.ReplyTo != nil && !IsMailAddress(m.ReplyTo.Email) {
 		bad = append(bad, badMail{"Does not contain a valid address.", "reply_to.email"})
 	}
 	for i, a := range m.ReplyToList {
-		if !isAddress(a.Email) || m.ReplyTo != nil {
+		if !IsMailAddress(a.Email) || m.ReplyTo != nil {
 			bad = append(bad, badMail{"Does not contain a valid address, or reply_to is set too.", fmt.Sprintf("reply_to_list.%d.email", i)})
 		}
 	}
@@ -181,7 +180,7 @@ func (p *personalization) check(field string) []badMail {
 	for kind, list := range map[string][]address{"to": p.To, "cc": p.CC, "bcc": p.BCC} {
 		for i, a := range list {
 			at := fmt.Sprintf("%s.%s.%d.email", field, kind, i)
-			if !isAddress(a.Email) {
+			if !IsMailAddress(a.Email) {
 				bad = append(bad, badMail{"Does not contain a valid address.", at})
 			}
 			if strings.ContainsAny(a.Name, "\r\n") {
@@ -250,7 +249,7 @@ func checkTags(categories []string, args map[string]string, field string) []badM
 // looksPersonal finds a mail address or an international phone number inside s.
 func looksPersonal(s string) bool {
 	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,;<>()\"'/|=", r) }) {
-		if isAddress(strings.Trim(word, ".:")) {
+		if IsMailAddress(strings.Trim(word, ".:")) {
 			return true
 		}
 	}
@@ -268,14 +267,4 @@ func looksPersonal(s string) bool {
 		}
 	}
 	return false
-}
-
-// isAddress reports whether s is a bare mail address with a domain that has a dot.
-func isAddress(s string) bool {
-	a, err := netmail.ParseAddress(s)
-	if err != nil || a.Address != s || len(s) > 320 {
-		return false
-	}
-	_, domain, _ := strings.Cut(s[strings.LastIndex(s, "@"):], "@")
-	return strings.Contains(strings.Trim(domain, "."), ".") && !strings.Contains(domain, "..")
 }

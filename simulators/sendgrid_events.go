@@ -65,7 +65,7 @@ func (m *mail) messages(id string, now time.Time) []*message {
 	for _, p := range m.Personalizations {
 		for _, to := range slices.Concat(p.To, p.CC, p.BCC) {
 			msg := &message{
-				id: fmt.Sprintf("%s.recvd-%s-%d-%s.0", id, randomHex(10), len(out)+1, strings.ToUpper(randomHex(8))),
+				id: fmt.Sprintf("%s.recvd-%s-%d-%s.0", id, RandomHex(10), len(out)+1, strings.ToUpper(RandomHex(8))),
 				to: to.Email, from: m.From.Email, subject: m.Subject, accepted: now.UTC(),
 				headers: map[string]string{}, args: map[string]string{}, categories: slices.Clone(m.Categories),
 			}
@@ -95,7 +95,7 @@ func (g *sendGrid) happened(m *message, kind string) {
 	defer g.mu.Unlock()
 	request, _, _ := strings.Cut(m.id, ".")
 	e := map[string]any{"event": kind, "email": m.to, "sg_message_id": m.id, "sg_event_id": randomID(),
-		"timestamp": g.now().Unix(), "smtp-id": "<" + request + "@geopod-ismtpd-1>"}
+		"timestamp": g.Now().Unix(), "smtp-id": "<" + request + "@geopod-ismtpd-1>"}
 	m.status = kind
 	switch kind {
 	case "delivered":
@@ -138,7 +138,7 @@ func (g *sendGrid) queue(m *message, event map[string]any) {
 	g.pending = append(g.pending, e)
 	if !g.batching {
 		g.batching = true
-		g.play(g.flush)
+		g.Play(g.flush)
 	}
 }
 
@@ -149,13 +149,13 @@ const (
 
 // flush posts what has gathered.
 func (g *sendGrid) flush(ctx context.Context) {
-	g.wait(ctx, batchTime)
+	g.Wait(ctx, batchTime)
 	g.mu.Lock()
 	batch := g.pending
 	g.pending, g.batching = nil, false
 	g.mu.Unlock()
 	for part := range slices.Chunk(batch, batchEvents) {
-		g.play(func(ctx context.Context) { g.postEvents(ctx, part) })
+		g.Play(func(ctx context.Context) { g.postEvents(ctx, part) })
 	}
 }
 
@@ -164,25 +164,25 @@ func (g *sendGrid) flush(ctx context.Context) {
 func (g *sendGrid) postEvents(ctx context.Context, batch []map[string]any) {
 	pause := time.Second
 	for attempt := 0; attempt < 60 && ctx.Err() == nil; attempt++ {
-		rule, _ := g.faults.take(opCallback)
+		rule, _ := g.Faults.UseRule(OpCallback)
 		key := g.key
 		switch rule.Kind {
-		case faultDrop:
+		case FaultDrop:
 			return
-		case faultDelay:
-			g.waitExactly(ctx, rule.delay())
-		case faultReorder:
+		case FaultDelay:
+			g.WaitExactly(ctx, rule.Delay())
+		case FaultReorder:
 			slices.Reverse(batch)
-			g.waitExactly(ctx, max(rule.delay(), g.scaled(5*time.Second)))
-		case faultMissign:
+			g.WaitExactly(ctx, max(rule.Delay(), g.Scale(5*time.Second)))
+		case FaultMissign:
 			key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		case faultDuplicate:
+		case FaultDuplicate:
 			_ = g.postOnce(ctx, batch, key)
 		}
 		if g.postOnce(ctx, batch, key) == nil {
 			return
 		}
-		g.wait(ctx, pause)
+		g.Wait(ctx, pause)
 		pause = min(2*pause, 10*time.Minute)
 	}
 }
@@ -192,7 +192,7 @@ func (g *sendGrid) postOnce(ctx context.Context, batch []map[string]any, key *ec
 	if err != nil {
 		return err
 	}
-	stamp := strconv.FormatInt(g.now().Unix(), 10)
+	stamp := strconv.FormatInt(g.Now().Unix(), 10)
 	signature, err := sendGridSignature(key, stamp, body)
 	if err != nil {
 		return err
@@ -205,12 +205,12 @@ func (g *sendGrid) postOnce(ctx context.Context, batch []map[string]any, key *ec
 	req.Header.Set("User-Agent", "SendGrid Event API")
 	req.Header.Set("X-Twilio-Email-Event-Webhook-Signature", signature)
 	req.Header.Set("X-Twilio-Email-Event-Webhook-Timestamp", stamp)
-	r, err := g.fetchReply(req)
+	r, err := g.Fetch(req)
 	if err != nil {
 		return err
 	}
-	if r.status/100 != 2 {
-		return fmt.Errorf("events were answered with status %d", r.status)
+	if r.Status/100 != 2 {
+		return fmt.Errorf("events were answered with status %d", r.Status)
 	}
 	return nil
 }

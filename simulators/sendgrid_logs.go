@@ -9,13 +9,13 @@ import (
 )
 
 // search answers POST /v3/logs. A mail appears once the vendor has processed it.
-func (g *sendGrid) search(r *request) answer {
+func (g *sendGrid) search(r *Request) Answer {
 	var q struct {
 		Query    string   `json:"query"`
 		Limit    *int     `json:"limit"`
 		Subusers []string `json:"subusers"`
 	}
-	if err := strictJSON(r.body, &q); err != nil {
+	if err := DecodeStrict(r.Payload, &q); err != nil {
 		return g.reject(opLogs, http.StatusBadRequest, badMail{"invalid request: " + err.Error(), ""})
 	}
 	limit := 10
@@ -37,11 +37,11 @@ func (g *sendGrid) search(r *request) answer {
 			found = append(found, m.summary())
 		}
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{"messages": found})
+	return AnswerJSON(http.StatusOK, map[string]any{"messages": found})
 }
 
 // logOf answers GET /v3/logs/{sg_message_id}.
-func (g *sendGrid) logOf(id string) answer {
+func (g *sendGrid) logOf(id string) Answer {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := g.byID[id]
@@ -52,7 +52,7 @@ func (g *sendGrid) logOf(id string) answer {
 	for _, e := range m.events {
 		events = append(events, m.logEvent(e))
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{
+	return AnswerJSON(http.StatusOK, map[string]any{
 		"from_email": m.from, "to_email": m.to, "sg_message_id": m.id, "subject": m.subject, "status": m.status,
 		"api_key_id": "simulated", "client_ip": "127.0.0.1", "category": append([]string{}, m.categories...),
 		"custom_args": m.args, "events": events,
@@ -185,7 +185,7 @@ func logWords(query string) ([]string, error) {
 		n := 0
 		switch c := rest[0]; {
 		case c == '"' || c == '\'':
-			value, length, err := quotedValue(rest)
+			value, length, err := ReadQuoted(rest)
 			if err != nil {
 				return nil, err
 			}
@@ -201,23 +201,6 @@ func logWords(query string) ([]string, error) {
 		words, rest = append(words, rest[:n]), rest[n:]
 	}
 	return words, nil
-}
-
-// quotedValue reads a quoted value with backslash escapes and returns it with the length it took.
-func quotedValue(s string) (string, int, error) {
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-			b.WriteByte(s[i])
-		case s[i] == s[0]:
-			return b.String(), i + 1, nil
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return "", 0, fmt.Errorf("a quote is not closed")
 }
 
 func unquoted(word string) (string, bool) { return strings.CutPrefix(word, `"`) }

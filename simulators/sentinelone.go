@@ -22,16 +22,16 @@ const (
 // sentinelOne pretends to be the agents part of SentinelOne's management API: facts of public
 // clients, because the vendor's own pages need a login.
 type sentinelOne struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	token string
 	fleet *fleet
 }
 
-func newSentinelOne(s *stage) vendor {
-	o := &sentinelOne{stage: s, token: edrValues["sentinelone"]["api_token"]}
-	o.personas = fleetPersonas("uninstalled", "decommissioned")
-	o.fleet = newFleet(s, o.personas)
+func newSentinelOne(s *Stage) Vendor {
+	o := &sentinelOne{Stage: s, token: edrValues["sentinelone"]["api_token"]}
+	o.Personas = fleetPersonas("uninstalled", "decommissioned")
+	o.fleet = newFleet(s, o.Personas)
 	o.fleet.hostForm = s1ID
 	return o
 }
@@ -42,43 +42,43 @@ func s1ID(hex32 string) string {
 	return strconv.FormatUint(100_000_000_000_000_000+n%900_000_000_000_000_000, 10)
 }
 
-func (o *sentinelOne) name() string { return "sentinelone" }
+func (o *sentinelOne) Name() string { return "sentinelone" }
 
-func (o *sentinelOne) ops() []string { return []string{opAgents, opDisconnectAgent, opConnectAgent} }
+func (o *sentinelOne) Ops() []string { return []string{opAgents, opDisconnectAgent, opConnectAgent} }
 
-func (o *sentinelOne) steerFaults([]Rule) {}
+func (o *sentinelOne) SteerFaults([]Rule) {}
 
-func (o *sentinelOne) personasChanged(names []string) { o.fleet.personasChanged(names) }
+func (o *sentinelOne) PersonasChanged(names []string) { o.fleet.personasChanged(names) }
 
-func (o *sentinelOne) effects() any {
+func (o *sentinelOne) Effects() any {
 	e := o.fleet.effects()
-	e["violations"] = o.violations.all()
+	e["violations"] = o.Violations.All()
 	return e
 }
 
-func (o *sentinelOne) route(r *request) (string, func() answer) {
-	op, deed := opUnknown, func() answer {
-		o.violations.add(o.now(), opUnknown, r.Method+" is not served on this path")
-		return o.refusal(http.StatusNotFound)
+func (o *sentinelOne) Route(r *Request) (string, func() Answer) {
+	op, deed := OpUnknown, func() Answer {
+		o.Violations.Add(o.Now(), OpUnknown, r.Method+" is not served on this path")
+		return o.Refusal(http.StatusNotFound)
 	}
 	switch r.Method + " " + r.URL.Path {
 	case "GET " + s1Root + "/agents":
-		op, deed = opAgents, func() answer { return o.agents(r) }
+		op, deed = opAgents, func() Answer { return o.agents(r) }
 	case "POST " + s1Root + "/agents/actions/disconnect":
-		op, deed = opDisconnectAgent, func() answer { return o.act(r, opDisconnectAgent, orderIsolate) }
+		op, deed = opDisconnectAgent, func() Answer { return o.act(r, opDisconnectAgent, orderIsolate) }
 	case "POST " + s1Root + "/agents/actions/connect":
-		op, deed = opConnectAgent, func() answer { return o.act(r, opConnectAgent, orderRelease) }
+		op, deed = opConnectAgent, func() Answer { return o.act(r, opConnectAgent, orderRelease) }
 	}
-	return op, func() answer {
+	return op, func() Answer {
 		if r.Header.Get("Authorization") != "ApiToken "+o.token {
-			return o.refusal(http.StatusUnauthorized)
+			return o.Refusal(http.StatusUnauthorized)
 		}
 		return deed()
 	}
 }
 
 // refusal is SentinelOne's error answer for a status; its code begins with the status.
-func (o *sentinelOne) refusal(status int) answer {
+func (o *sentinelOne) Refusal(status int) Answer {
 	title := map[int]string{
 		http.StatusBadRequest:      "Validation Error",
 		http.StatusUnauthorized:    "Authentication Failed",
@@ -91,20 +91,20 @@ func (o *sentinelOne) refusal(status int) answer {
 	a := o.reply(status, map[string]any{"data": nil,
 		"errors": []map[string]any{{"code": status*10_000 + 10, "title": title, "detail": nil}}})
 	if status == http.StatusTooManyRequests {
-		a.header.Set("Retry-After", "2")
+		a.Header.Set("Retry-After", "2")
 	}
 	return a
 }
 
 // reject answers 400 and records what the client should never send.
-func (o *sentinelOne) reject(op, reason string) answer {
-	o.violations.add(o.now(), op, reason)
-	return o.refusal(http.StatusBadRequest)
+func (o *sentinelOne) reject(op, reason string) Answer {
+	o.Violations.Add(o.Now(), op, reason)
+	return o.Refusal(http.StatusBadRequest)
 }
 
-func (o *sentinelOne) reply(status int, body any) answer {
-	a := jsonAnswer(status, body)
-	a.header.Set("X-Rqid", uuidLike(randomHex(32)))
+func (o *sentinelOne) reply(status int, body any) Answer {
+	a := AnswerJSON(status, body)
+	a.Header.Set("X-Rqid", uuidLike(RandomHex(32)))
 	return a
 }
 

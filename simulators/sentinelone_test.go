@@ -47,7 +47,7 @@ func byAgent(id string) string { return `{"ids":["` + id + `"]}` }
 type edrEffects struct {
 	Hosts      []fleetEffect  `json:"hosts"`
 	Commands   []fleetCommand `json:"commands"`
-	Violations []violation    `json:"violations"`
+	Violations []Violation    `json:"violations"`
 }
 
 func (w *world) edrEffects(vendor string) (e edrEffects) {

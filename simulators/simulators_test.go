@@ -274,8 +274,8 @@ func TestTakenPortIsNamed(t *testing.T) {
 }
 
 func TestNothingLeavesTheMachine(t *testing.T) {
-	s := newStage(t.Context(), Options{})
-	defer s.close()
+	s := New(t.Context(), 0, nil)
+	defer func() { _ = s.Close(context.Background()) }()
 	_, err := s.web.Get("http://192.0.2.1:80/")
 	if !errors.Is(err, errNotLoopback) {
 		t.Fatalf("dialed: %v", err)
@@ -311,7 +311,7 @@ func TestJournalKeepsOrderAndMasksSecrets(t *testing.T) {
 }
 
 func TestJournalIsBounded(t *testing.T) {
-	j := newJournal(nil)
+	j := NewJournal(nil)
 	r := httptest.NewRequest("POST", "/x", nil)
 	body := make([]byte, 1<<20)
 	for range 300 {

@@ -2,9 +2,11 @@ package simulators
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,10 +23,10 @@ const (
 // smtpServer pretends to be the mail server of a provider or of a recipient's company.
 // Its HTTP face serves nothing but steering.
 type smtpServer struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	user, password string
-	journal        *journal
+	journal        *Journal
 	server         *smtp.Server
 
 	mu       sync.Mutex
@@ -33,28 +35,38 @@ type smtpServer struct {
 	listener net.Listener
 }
 
-func newSMTPServer(s *stage, o Options, j *journal) *smtpServer {
-	m := &smtpServer{stage: s, user: o.SMTPUser, password: o.SMTPPassword, journal: j,
+// Options are the login that a client needs before it may hand a mail over.
+type smtpOptions struct {
+	User, Password string // both "" asks for no login
+}
+
+// New makes the mail server. The journal receives its SMTP commands.
+func newSMTPServer(s *Stage, o smtpOptions, j *Journal) (*smtpServer, error) {
+	if (o.User == "") != (o.Password == "") {
+		return nil, errors.New("smtp simulator: the login is half set, set both the user and the password or neither")
+	}
+	m := &smtpServer{Stage: s, user: o.User, password: o.Password, journal: j,
 		mails: map[string][]smtpMail{}, greeted: map[string]bool{}}
-	m.personas = newPersonas(strings.ToLower, "accepted", "no-such-user", "mailbox-full", "greylisted")
+	m.Personas = NewPersonas(strings.ToLower, "accepted", "no-such-user", "mailbox-full", "greylisted")
 	m.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		return &smtpSession{smtpServer: m, conn: c.Conn()}, nil
 	}))
 	m.server.Domain = "mail.simulator.example"
 	m.server.AllowInsecureAuth = true // loopback only
-	m.server.MaxMessageBytes = maxRequestBytes
+	m.server.MaxMessageBytes = MaxRequestBytes
 	m.server.MaxRecipients = 100
 	m.server.ReadTimeout, m.server.WriteTimeout = 5*time.Minute, time.Minute
-	m.server.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
-	return m
+	m.server.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)
+	s.OnClose(m.close)
+	return m, nil
 }
 
-func (m *smtpServer) name() string       { return "smtp" }
-func (m *smtpServer) ops() []string      { return []string{opConnect, opData} }
-func (m *smtpServer) steerFaults([]Rule) {}
+func (m *smtpServer) Name() string       { return "smtp" }
+func (m *smtpServer) Ops() []string      { return []string{opConnect, opData} }
+func (m *smtpServer) SteerFaults([]Rule) {}
 
 // personasChanged makes a greylisting server forget whom it has put off.
-func (m *smtpServer) personasChanged(keys []string) {
+func (m *smtpServer) PersonasChanged(keys []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, key := range keys {
@@ -62,32 +74,32 @@ func (m *smtpServer) personasChanged(keys []string) {
 	}
 }
 
-func (m *smtpServer) route(r *request) (string, func() answer) {
-	return opUnknown, func() answer {
-		m.violations.add(m.now(), opUnknown, r.Method+" is not served on this path")
-		return m.refusal(http.StatusNotFound)
+func (m *smtpServer) Route(r *Request) (string, func() Answer) {
+	return OpUnknown, func() Answer {
+		m.Violations.Add(m.Now(), OpUnknown, r.Method+" is not served on this path")
+		return m.Refusal(http.StatusNotFound)
 	}
 }
 
-func (m *smtpServer) refusal(status int) answer {
-	return jsonAnswer(status, map[string]string{"error": "mail is taken by SMTP, only steering is served here"})
+func (m *smtpServer) Refusal(status int) Answer {
+	return AnswerJSON(status, map[string]string{"error": "mail is taken by SMTP, only steering is served here"})
 }
 
-func (m *smtpServer) effects() any {
+func (m *smtpServer) Effects() any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mails := map[string][]smtpMail{}
 	for to, list := range m.mails {
 		mails[to] = append([]smtpMail{}, list...)
 	}
-	return map[string]any{"mails": mails, "violations": m.violations.all()}
+	return map[string]any{"mails": mails, "violations": m.Violations.All()}
 }
 
 func (m *smtpServer) serve(l net.Listener) {
 	m.mu.Lock()
 	m.listener = l
 	m.mu.Unlock()
-	m.play(func(context.Context) { _ = m.server.Serve(&faultyListener{l, m}) })
+	m.Play(func(context.Context) { _ = m.server.Serve(&faultyListener{l, m}) })
 }
 
 // close cuts every connection; the listener is closed on its own, for the server does not
@@ -103,20 +115,20 @@ func (m *smtpServer) close() {
 
 // note journals one command. For a cut connection status is 0 when nothing happened.
 func (m *smtpServer) note(command, recipients, body string, status int, fault string) {
-	e := Entry{Vendor: m.name(), At: m.now().UTC(), Method: command, Path: recipients, Headers: map[string]string{},
-		Body: m.journal.scrub(body), Status: status, Fault: fault}
+	e := Entry{Vendor: m.Name(), At: m.Now().UTC(), Method: command, Path: recipients, Headers: map[string]string{},
+		Body: body, Status: status, Fault: fault}
 	if body != "" {
 		e.ContentType = "message/rfc822"
 	}
-	m.journal.add(&e)
+	m.journal.Record(e)
 }
 
-// mailboxKinds are the kinds of fault on an operation of a mail server.
-func mailboxKinds(op string) []string {
+// FaultKinds returns the kinds of fault on an operation of a mail server.
+func (m *smtpServer) FaultKinds(op string) []string {
 	if op == opData {
-		return []string{faultResetBefore, faultResetAfter, faultStatus, faultSlow}
+		return []string{FaultResetBefore, FaultResetAfter, FaultStatus, FaultSlow}
 	}
-	return []string{faultRefuse, faultStatus}
+	return []string{FaultRefuse, FaultStatus}
 }
 
 // faultyListener refuses connections when a rule of op connect says so.
@@ -131,18 +143,18 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		rule, faulty := l.m.faults.take(opConnect)
+		rule, faulty := l.m.Faults.UseRule(opConnect)
 		if !faulty {
 			return conn, nil
 		}
-		if rule.Kind == faultRefuse {
+		if rule.Kind == FaultRefuse {
 			l.m.note("CONNECT", "", "", 0, rule.Kind)
-			reset(conn)
+			ResetConnection(conn)
 			continue
 		}
 		status := smtpStatus(rule, 421)
 		l.m.note("CONNECT", "", "", status, rule.Kind)
-		_, _ = conn.Write([]byte(itoa(status) + " 4.3.2 Service not available\r\n"))
+		_, _ = conn.Write([]byte(strconv.Itoa(status) + " 4.3.2 Service not available\r\n"))
 		_ = conn.Close()
 	}
 }

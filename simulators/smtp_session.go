@@ -55,12 +55,12 @@ func (s *smtpSession) Auth(mechanism string) (sasl.Server, error) {
 // Mail begins a mail.
 func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 	if s.user != "" && !s.loggedIn {
-		s.violations.add(s.now(), "mail", "a mail without a login")
+		s.Violations.Add(s.Now(), "mail", "a mail without a login")
 		s.note("MAIL", "", "", errAuthNeeded.Code, "")
 		return errAuthNeeded
 	}
-	if !isAddress(from) {
-		s.violations.add(s.now(), "mail", "the sender of the envelope is no mail address")
+	if !IsMailAddress(from) {
+		s.Violations.Add(s.Now(), "mail", "the sender of the envelope is no mail address")
 		s.note("MAIL", "", "", errBadSender.Code, "")
 		return errBadSender
 	}
@@ -69,12 +69,12 @@ func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 
 // Rcpt adds a recipient, or answers what the persona of the address says.
 func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if !isAddress(to) {
-		s.violations.add(s.now(), "rcpt", "a recipient is no mail address")
+	if !IsMailAddress(to) {
+		s.Violations.Add(s.Now(), "rcpt", "a recipient is no mail address")
 		s.note("RCPT", to, "", errBadAddress.Code, "")
 		return errBadAddress
 	}
-	persona := s.smtpServer.personas.next(to)
+	persona := s.smtpServer.Personas.Next(to)
 	if refused := s.welcome(to, persona); refused != nil {
 		s.note("RCPT", to, "", refused.Code, "")
 		return refused
@@ -109,30 +109,30 @@ func (s *smtpSession) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	rule, _ := s.faults.take(opData)
+	rule, _ := s.Faults.UseRule(opData)
 	switch rule.Kind {
-	case faultRefuse, faultResetBefore:
+	case FaultRefuse, FaultResetBefore:
 		s.noteData(raw, 0, rule.Kind)
-		reset(s.conn)
+		ResetConnection(s.conn)
 		return io.ErrClosedPipe
-	case faultStatus:
+	case FaultStatus:
 		refused := &smtp.SMTPError{Code: smtpStatus(rule, 451), EnhancedCode: smtp.NoEnhancedCode, Message: "Try again later"}
 		s.noteData(raw, refused.Code, rule.Kind)
 		return refused
 	}
 	mail, err := readMail(raw)
 	if err != nil {
-		s.violations.add(s.now(), opData, err.Error())
+		s.Violations.Add(s.Now(), opData, err.Error())
 		s.noteData(raw, 554, rule.Kind)
 		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: err.Error()}
 	}
 	s.take(mail)
 	s.noteData(raw, 250, rule.Kind)
 	switch rule.Kind {
-	case faultResetAfter:
-		reset(s.conn)
-	case faultSlow:
-		s.waitExactly(s.ctx, rule.delay())
+	case FaultResetAfter:
+		ResetConnection(s.conn)
+	case FaultSlow:
+		s.WaitExactly(s.Context(), rule.Delay())
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func (s *smtpSession) take(mail *smtpMail) {
 	defer s.mu.Unlock()
 	for _, r := range s.to {
 		m := *mail
-		m.At, m.Persona = s.now().UTC(), r.persona
+		m.At, m.Persona = s.Now().UTC(), r.persona
 		key := strings.ToLower(r.address)
 		s.mails[key] = append(s.mails[key], m)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/smtp"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -79,7 +80,7 @@ func TestTheJournalOfMailsHidesThePassword(t *testing.T) {
 	}
 	var commands []string
 	for _, e := range w.journal(w.SMTPURL) {
-		commands = append(commands, e.Method+" "+itoa(e.Status))
+		commands = append(commands, e.Method+" "+strconv.Itoa(e.Status))
 	}
 	if got := strings.Join(commands, ", "); got != "AUTH 235, RCPT 250, DATA 250" {
 		t.Errorf("journal: %s", got)

@@ -23,8 +23,8 @@ const sophosTokenLife = time.Hour
 
 // sophos pretends to be Sophos Central: the login, the global API and the region of one tenant.
 type sophos struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	fleet    *fleet
 	tenant   string
 	comments map[string]string // of the last order, by endpoint
@@ -35,25 +35,25 @@ type sophos struct {
 
 // newSophos makes the simulator. Beside every EDR's personas it knows an endpoint that isolated
 // itself, and one whose order may not be changed again so soon.
-func newSophos(s *stage) vendor {
-	v := &sophos{stage: s, tenant: uuidLike(hexOf("sophos tenant")), tokens: map[string]time.Time{}, comments: map[string]string{}}
-	v.personas = fleetPersonas("self_isolated", "too_soon")
-	v.fleet = newFleet(s, v.personas)
+func newSophos(s *Stage) Vendor {
+	v := &sophos{Stage: s, tenant: uuidLike(HashHex("sophos tenant")), tokens: map[string]time.Time{}, comments: map[string]string{}}
+	v.Personas = fleetPersonas("self_isolated", "too_soon")
+	v.fleet = newFleet(s, v.Personas)
 	v.fleet.hostForm = uuidLike
 	return v
 }
 
-func (s *sophos) name() string { return "sophos" }
+func (s *sophos) Name() string { return "sophos" }
 
-func (s *sophos) ops() []string {
-	return []string{opToken, opSophosWhoami, opSophosList, opSophosEndpoint, opSophosOrder, opSophosOrdered}
+func (s *sophos) Ops() []string {
+	return []string{OpToken, opSophosWhoami, opSophosList, opSophosEndpoint, opSophosOrder, opSophosOrdered}
 }
 
-func (s *sophos) personasChanged(names []string) { s.fleet.personasChanged(names) }
+func (s *sophos) PersonasChanged(names []string) { s.fleet.personasChanged(names) }
 
 // steerFaults voids all tokens at once when a rule says so.
-func (s *sophos) steerFaults(rules []Rule) {
-	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == faultExpire }) {
+func (s *sophos) SteerFaults(rules []Rule) {
+	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == FaultExpire }) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		clear(s.tokens)
@@ -61,100 +61,100 @@ func (s *sophos) steerFaults(rules []Rule) {
 }
 
 // effects lists the devices, the orders that took effect, and what no correct client does.
-func (s *sophos) effects() any {
+func (s *sophos) Effects() any {
 	e := s.fleet.effects()
-	e["violations"] = s.violations.all()
+	e["violations"] = s.Violations.All()
 	return e
 }
 
-func (s *sophos) route(r *request) (string, func() answer) {
+func (s *sophos) Route(r *Request) (string, func() Answer) {
 	const endpoints = "/endpoint/v1/endpoints"
 	id, isolation := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, endpoints+"/"), "/isolation")
 	one := strings.HasPrefix(r.URL.Path, endpoints+"/") && id != "" && !strings.Contains(id, "/")
 	switch {
 	case r.Method == http.MethodPost && r.URL.Path == "/api/v2/oauth2/token":
-		return opToken, func() answer { return s.issue(r) }
+		return OpToken, func() Answer { return s.issue(r) }
 	case r.Method == http.MethodGet && r.URL.Path == "/whoami/v1":
-		return opSophosWhoami, func() answer { return s.authorised(r, false, s.whoami) }
+		return opSophosWhoami, func() Answer { return s.authorised(r, false, s.whoami) }
 	case r.Method == http.MethodGet && r.URL.Path == endpoints:
-		return opSophosList, func() answer { return s.authorised(r, true, func() answer { return s.list(r) }) }
+		return opSophosList, func() Answer { return s.authorised(r, true, func() Answer { return s.list(r) }) }
 	case r.Method == http.MethodGet && one && isolation:
-		return opSophosOrdered, func() answer { return s.authorised(r, true, func() answer { return s.ordered(r, id) }) }
+		return opSophosOrdered, func() Answer { return s.authorised(r, true, func() Answer { return s.ordered(r, id) }) }
 	case r.Method == http.MethodPatch && one && isolation:
-		return opSophosOrder, func() answer { return s.authorised(r, true, func() answer { return s.order(r, id) }) }
+		return opSophosOrder, func() Answer { return s.authorised(r, true, func() Answer { return s.order(r, id) }) }
 	case r.Method == http.MethodGet && one:
-		return opSophosEndpoint, func() answer { return s.authorised(r, true, func() answer { return s.one(r, id) }) }
+		return opSophosEndpoint, func() Answer { return s.authorised(r, true, func() Answer { return s.one(r, id) }) }
 	}
-	return opUnknown, func() answer {
-		s.violations.add(s.now(), opUnknown, r.Method+" is not served on this path")
-		return s.refusal(http.StatusNotFound)
+	return OpUnknown, func() Answer {
+		s.Violations.Add(s.Now(), OpUnknown, r.Method+" is not served on this path")
+		return s.Refusal(http.StatusNotFound)
 	}
 }
 
 // refusal is Central's error answer for a status.
-func (s *sophos) refusal(status int) answer {
+func (s *sophos) Refusal(status int) Answer {
 	return s.error(status, strings.ReplaceAll(http.StatusText(status), " ", ""), http.StatusText(status))
 }
 
-func (s *sophos) error(status int, word, message string) answer {
-	a := jsonAnswer(status, map[string]any{
-		"error": word, "message": message, "correlationId": uuidLike(randomHex(32)), "requestId": uuidLike(randomHex(32)),
-		"createdAt": s.now().UTC().Format(time.RFC3339),
+func (s *sophos) error(status int, word, message string) Answer {
+	a := AnswerJSON(status, map[string]any{
+		"error": word, "message": message, "correlationId": uuidLike(RandomHex(32)), "requestId": uuidLike(RandomHex(32)),
+		"createdAt": s.Now().UTC().Format(time.RFC3339),
 	})
 	if status == http.StatusTooManyRequests {
-		a.header.Set("Retry-After", "2")
+		a.Header.Set("Retry-After", "2")
 	}
 	return a
 }
 
 // reject answers 400 and records what the client should never send.
-func (s *sophos) reject(op, message string) answer {
-	s.violations.add(s.now(), op, message)
+func (s *sophos) reject(op, message string) Answer {
+	s.Violations.Add(s.Now(), op, message)
 	return s.error(http.StatusBadRequest, "BadRequest", message)
 }
 
 // issue answers the token endpoint.
-func (s *sophos) issue(r *request) answer {
+func (s *sophos) issue(r *Request) Answer {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	form, formErr := url.ParseQuery(string(r.body))
+	form, formErr := url.ParseQuery(string(r.Payload))
 	fixed := edrValues["sophos"]
 	switch {
 	case err != nil || formErr != nil || kind != "application/x-www-form-urlencoded" || r.URL.RawQuery != "":
-		return s.reject(opToken, "the request must be a form")
+		return s.reject(OpToken, "the request must be a form")
 	case len(form) != 4 || form.Get("grant_type") != "client_credentials" || form.Get("scope") != "token":
-		return s.reject(opToken, "grant_type, scope, client_id and client_secret are required, and nothing else")
+		return s.reject(OpToken, "grant_type, scope, client_id and client_secret are required, and nothing else")
 	case form.Get("client_id") != fixed["client_id"] || form.Get("client_secret") != fixed["client_secret"]:
-		return jsonAnswer(http.StatusUnauthorized, map[string]string{"errorCode": "oauth.invalid_client_secret",
-			"message": "Unauthorized", "trackingId": uuidLike(randomHex(32))})
+		return AnswerJSON(http.StatusUnauthorized, map[string]string{"errorCode": "oauth.invalid_client_secret",
+			"message": "Unauthorized", "trackingId": uuidLike(RandomHex(32))})
 	}
-	token := randomHex(64)
+	token := RandomHex(64)
 	s.mu.Lock()
-	s.tokens[token] = s.now().Add(sophosTokenLife)
+	s.tokens[token] = s.Now().Add(sophosTokenLife)
 	s.mu.Unlock()
-	return jsonAnswer(http.StatusOK, map[string]any{"access_token": token, "refresh_token": randomHex(64), "token_type": "bearer",
-		"expires_in": int(sophosTokenLife.Seconds()), "errorCode": "success", "message": "OK", "trackingId": uuidLike(randomHex(32))})
+	return AnswerJSON(http.StatusOK, map[string]any{"access_token": token, "refresh_token": RandomHex(64), "token_type": "bearer",
+		"expires_in": int(sophosTokenLife.Seconds()), "errorCode": "success", "message": "OK", "trackingId": uuidLike(RandomHex(32))})
 }
 
 // authorised performs the deed for a good token, and in a region for the tenant in the header.
-func (s *sophos) authorised(r *request, region bool, deed func() answer) answer {
+func (s *sophos) authorised(r *Request, region bool, deed func() Answer) Answer {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	s.mu.Lock()
 	expires, known := s.tokens[token]
 	s.mu.Unlock()
-	if !strings.EqualFold(scheme, "bearer") || !known || !s.now().Before(expires) {
-		return s.refusal(http.StatusUnauthorized)
+	if !strings.EqualFold(scheme, "bearer") || !known || !s.Now().Before(expires) {
+		return s.Refusal(http.StatusUnauthorized)
 	}
 	if tenant := r.Header.Get("X-Tenant-Id"); region && tenant != s.tenant {
-		s.violations.add(s.now(), opUnknown, "X-Tenant-ID is not the tenant's")
+		s.Violations.Add(s.Now(), OpUnknown, "X-Tenant-ID is not the tenant's")
 		if tenant == "" {
-			return s.refusal(http.StatusUnauthorized)
+			return s.Refusal(http.StatusUnauthorized)
 		}
-		return s.refusal(http.StatusForbidden)
+		return s.Refusal(http.StatusForbidden)
 	}
 	return deed()
 }
 
-func (s *sophos) whoami() answer {
-	return jsonAnswer(http.StatusOK, map[string]any{"id": s.tenant, "idType": "tenant", "apiHosts": map[string]string{
+func (s *sophos) whoami() Answer {
+	return AnswerJSON(http.StatusOK, map[string]any{"id": s.tenant, "idType": "tenant", "apiHosts": map[string]string{
 		"global": "https://api.central.sophos.com", "dataRegion": "https://api-eu01.central.sophos.com"}})
 }

@@ -11,7 +11,7 @@ import (
 const sophosTime = "2006-01-02T15:04:05.000Z"
 
 // list answers the endpoint search, whose filter finds every name that contains the text.
-func (s *sophos) list(r *request) answer {
+func (s *sophos) list(r *Request) Answer {
 	q := r.URL.Query()
 	if bad := unknownQuery(q, "hostnameContains", "pageSize", "pageFromKey", "view"); bad != "" {
 		return s.reject(opSophosList, bad)
@@ -39,20 +39,20 @@ func (s *sophos) list(r *request) answer {
 	}
 	pages := map[string]any{"size": size, "maxSize": 500}
 	if from+size < len(items) {
-		pages["nextKey"] = itoa(from + size)
+		pages["nextKey"] = strconv.Itoa(from + size)
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{"items": items[min(from, len(items)):min(from+size, len(items))], "pages": pages})
+	return AnswerJSON(http.StatusOK, map[string]any{"items": items[min(from, len(items)):min(from+size, len(items))], "pages": pages})
 }
 
 // one answers with one endpoint.
-func (s *sophos) one(r *request, id string) answer {
+func (s *sophos) one(r *Request, id string) Answer {
 	if bad := unknownQuery(r.URL.Query(), "view"); bad != "" {
 		return s.reject(opSophosEndpoint, bad)
 	}
 	if h := s.fleet.byID(s.tenant, id); h != nil {
-		return jsonAnswer(http.StatusOK, s.endpoint(h, r.URL.Query().Get("view")))
+		return AnswerJSON(http.StatusOK, s.endpoint(h, r.URL.Query().Get("view")))
 	}
-	return s.refusal(http.StatusNotFound)
+	return s.Refusal(http.StatusNotFound)
 }
 
 // endpoint is a device as the API shows it; only the full view has all of it.
@@ -80,7 +80,7 @@ func (s *sophos) endpoint(h *fleetHost, view string) map[string]any {
 }
 
 // ordered answers with the order in force for one endpoint.
-func (s *sophos) ordered(r *request, id string) answer {
+func (s *sophos) ordered(r *Request, id string) Answer {
 	if r.URL.RawQuery != "" {
 		return s.reject(opSophosOrdered, "unknown query parameter")
 	}
@@ -88,10 +88,10 @@ func (s *sophos) ordered(r *request, id string) answer {
 }
 
 // inForce is the order in force for one endpoint.
-func (s *sophos) inForce(id string) answer {
+func (s *sophos) inForce(id string) Answer {
 	h := s.fleet.byID(s.tenant, id)
 	if h == nil {
-		return s.refusal(http.StatusNotFound)
+		return s.Refusal(http.StatusNotFound)
 	}
 	order := map[string]any{"enabled": h.state == hostIsolated || h.state == hostIsolating}
 	for _, c := range h.changes {
@@ -107,17 +107,17 @@ func (s *sophos) inForce(id string) answer {
 	if comment := s.comments[id]; comment != "" {
 		order["comment"] = comment
 	}
-	return jsonAnswer(http.StatusOK, order)
+	return AnswerJSON(http.StatusOK, order)
 }
 
 // order answers the change of one endpoint's isolation. An order that is in force already is a bad
 // request, and so is one that comes too soon after another.
-func (s *sophos) order(r *request, id string) answer {
+func (s *sophos) order(r *Request, id string) Answer {
 	var body struct {
 		Enabled *bool  `json:"enabled"`
 		Comment string `json:"comment"`
 	}
-	if err := strictJSON(r.body, &body); err != nil || body.Enabled == nil || r.URL.RawQuery != "" ||
+	if err := DecodeStrict(r.Payload, &body); err != nil || body.Enabled == nil || r.URL.RawQuery != "" ||
 		!strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		return s.reject(opSophosOrder, "the body is not valid")
 	}
@@ -130,7 +130,7 @@ func (s *sophos) order(r *request, id string) answer {
 	}
 	switch _, refusal := s.fleet.order(s.tenant, id, what, false); refusal {
 	case refusedUnknown:
-		return s.refusal(http.StatusNotFound)
+		return s.Refusal(http.StatusNotFound)
 	case refusedProtected, refusedAlready:
 		return s.error(http.StatusBadRequest, "BadRequest", fmt.Sprintf("isolation cannot be changed: %s", refusal))
 	}

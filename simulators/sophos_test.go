@@ -78,7 +78,7 @@ func (u *centralUser) status(id string) (reported, ordered any) {
 
 func (u *centralUser) wantViolations(want int) {
 	u.t.Helper()
-	var e struct{ Violations []violation }
+	var e struct{ Violations []Violation }
 	u.effects(u.base, &e)
 	if len(e.Violations) != want {
 		u.t.Errorf("%d violations, want %d: %+v", len(e.Violations), want, e.Violations)
@@ -190,7 +190,7 @@ func TestSophosRefusals(t *testing.T) {
 			t.Errorf("%s %s: %d %s", c.method, c.path, a.status, a.body)
 		}
 	}
-	unknown := uuidLike(hexOf("nobody"))
+	unknown := uuidLike(HashHex("nobody"))
 	for _, a := range []answered{u.central("GET", "/endpoint/v1/endpoints/"+unknown, ""), u.isolate(unknown, "true")} {
 		if a.status != 404 {
 			t.Errorf("unknown endpoint: %d %s", a.status, a.body)

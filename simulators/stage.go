@@ -2,54 +2,63 @@ package simulators
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"mime"
 	"net"
 	"net/http"
 	"sync"
-	"syscall"
 	"time"
 )
 
-// stage is what every simulator stands on: the clock and its pace, the goroutines that
-// play calls and mails until the stage closes, and a web client that cannot leave the machine.
-type stage struct {
+// Stage gives every simulator the same ground: the clock and its pace, the goroutines that play
+// calls and mails, the HTTP servers, and a web client that cannot leave the machine.
+type Stage struct {
+	Log *slog.Logger
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	pace   float64
-	now    func() time.Time
-	log    *slog.Logger
 	web    *http.Client
 
-	mu     sync.Mutex
-	closed bool
-	plays  sync.WaitGroup
+	mu      sync.Mutex
+	closed  bool
+	plays   sync.WaitGroup
+	servers []*http.Server
+	endings []func()
 }
 
-func newStage(ctx context.Context, o Options) *stage {
-	s := &stage{pace: o.Pace, now: time.Now, log: o.Log}
+// New makes a stage that lasts until Close or the end of ctx. Pace scales every delay of a
+// simulated vendor or person: 1 is realistic, 0.05 is twenty times faster; 0 means 1. A nil log
+// discards everything.
+func New(ctx context.Context, pace float64, log *slog.Logger) *Stage {
+	s := &Stage{pace: pace, Log: log}
 	if s.pace == 0 {
 		s.pace = 1
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: dialLoopbackOnly}
+	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: refuseForeignAddress}
 	s.web = &http.Client{
-		Timeout:       15 * time.Second, // what the vendors allow a webhook, never scaled
+		Timeout:       15 * time.Second, // as long as the vendors wait for a webhook, never scaled
 		Transport:     &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 64, IdleConnTimeout: 30 * time.Second},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return s
 }
 
-// play runs f in the background until it returns; after close nothing new is started.
-func (s *stage) play(f func(ctx context.Context)) {
+// Context ends when the stage closes.
+func (s *Stage) Context() context.Context { return s.ctx }
+
+// Now is the time in the simulators' journals, callbacks and effects. The pace does not change it.
+func (s *Stage) Now() time.Time { return time.Now() }
+
+// Play runs f in the background until f returns; Close waits for it. A closed stage starts nothing.
+func (s *Stage) Play(f func(ctx context.Context)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -58,18 +67,18 @@ func (s *stage) play(f func(ctx context.Context)) {
 	s.plays.Go(func() { f(s.ctx) })
 }
 
-// scaled is how long d lasts at the stage's pace.
-func (s *stage) scaled(d time.Duration) time.Duration {
+// Scale returns how long d lasts at the stage's pace.
+func (s *Stage) Scale(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * s.pace)
 }
 
-// wait lets d of simulated time pass; false when ctx ended first.
-func (s *stage) wait(ctx context.Context, d time.Duration) bool {
-	return s.waitExactly(ctx, s.scaled(d))
+// Wait lets d of simulated time pass; false when ctx ended first.
+func (s *Stage) Wait(ctx context.Context, d time.Duration) bool {
+	return s.WaitExactly(ctx, s.Scale(d))
 }
 
-// waitExactly lets d of real time pass; false when ctx ended first.
-func (s *stage) waitExactly(ctx context.Context, d time.Duration) bool {
+// WaitExactly lets d of real time pass; false when ctx ended first.
+func (s *Stage) WaitExactly(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -80,14 +89,92 @@ func (s *stage) waitExactly(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (s *stage) close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.cancel()
+// Reply is an answer of the product to a vendor's request.
+type Reply struct {
+	Status    int
+	MediaType string
+	Body      []byte // the first 64 KiB
 }
 
-func (s *stage) drained(ctx context.Context) error {
+// Fetch sends a request to the product. The request fails when it would leave the machine.
+func (s *Stage) Fetch(req *http.Request) (*Reply, error) {
+	res, err := s.web.Do(req) //nolint:gosec // G704: calling the configured address is the purpose, and the dialer stays on loopback
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	return &Reply{Status: res.StatusCode, MediaType: kind, Body: body}, nil
+}
+
+// Serve answers HTTP requests to a vendor until Close, and returns the base URL without a trailing
+// slash. An empty address picks a free port.
+func (s *Stage) Serve(v Vendor, addr string, j *Journal) (string, error) {
+	l, err := s.Listen(v, addr)
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{
+		Handler:           NewHandler(s, v, j),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	s.mu.Lock()
+	s.servers = append(s.servers, server)
+	s.mu.Unlock()
+	go func() { _ = server.Serve(l) }()
+	return "http://" + l.Addr().String(), nil
+}
+
+// Listen opens a port of a vendor on a loopback address. An empty address picks a free port.
+func (s *Stage) Listen(v Vendor, addr string) (net.Listener, error) {
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	if err := checkLoopback(addr); err != nil {
+		return nil, fmt.Errorf("%s simulator: %w", v.Name(), err)
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(s.ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s simulator: %w", v.Name(), err)
+	}
+	return l, nil
+}
+
+// OnClose registers f, which Close calls once the HTTP servers are down, and again when Close is
+// called again.
+func (s *Stage) OnClose(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endings = append(s.endings, f)
+}
+
+// Close ends every play that is under way, stops listening and waits until nothing is left running
+// or ctx ends. Closing twice is harmless.
+func (s *Stage) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	servers, endings := s.servers, s.endings
+	s.mu.Unlock()
+	s.cancel()
+	var errs []error
+	for _, server := range servers {
+		if err := server.Shutdown(ctx); err != nil {
+			errs = append(errs, server.Close())
+		}
+	}
+	for _, end := range endings {
+		end()
+	}
+	return errors.Join(append(errs, s.waitUntilIdle(ctx))...)
+}
+
+func (s *Stage) waitUntilIdle(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() { s.plays.Wait(); close(done) }()
 	select {
@@ -95,51 +182,6 @@ func (s *stage) drained(ctx context.Context) error {
 		s.web.CloseIdleConnections()
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("simulators still busy: %w", ctx.Err())
+		return fmt.Errorf("simulators are still busy, wait longer for them: %w", ctx.Err())
 	}
-}
-
-var errNotLoopback = errors.New("not a loopback address")
-
-func loopbackOnly(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("address %q: %w", addr, err)
-	}
-	if !isLoopback(host) {
-		return fmt.Errorf("address %q: %w", addr, errNotLoopback)
-	}
-	return nil
-}
-
-// dialLoopbackOnly refuses every connection that would leave the machine.
-func dialLoopbackOnly(_, address string, _ syscall.RawConn) error {
-	return loopbackOnly(address)
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
-}
-
-// randomHex returns n random hexadecimal digits; n is even.
-func randomHex(n int) string {
-	b := make([]byte, n/2)
-	_, _ = rand.Read(b) // never fails: crypto/rand ends the process instead
-	return hex.EncodeToString(b)
-}
-
-// hexOf returns 32 hexadecimal digits that depend on nothing but s.
-func hexOf(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:])[:32]
-}
-
-func isHex(s string) bool {
-	for _, c := range s {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
-			return false
-		}
-	}
-	return s != ""
 }

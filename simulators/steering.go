@@ -1,14 +1,11 @@
 package simulators
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 )
 
 // faultSteering is the body of POST /_sim/faults.
@@ -17,88 +14,89 @@ type faultSteering struct {
 	Rules []Rule `json:"rules"`
 }
 
-// steer answers the /_sim/ paths, which no journal records.
-func (c *counter) steer(w http.ResponseWriter, r *http.Request) {
+// steer answers the paths below /_sim/, which no journal records.
+func (h *handler) steer(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET /_sim/journal":
-		send(w, jsonAnswer(http.StatusOK, c.journal.all()))
+		sendAnswer(w, AnswerJSON(http.StatusOK, h.journal.all()))
 	case "GET /_sim/effects":
-		send(w, jsonAnswer(http.StatusOK, c.v.effects()))
+		sendAnswer(w, AnswerJSON(http.StatusOK, h.v.Effects()))
 	case "GET /_sim/faults":
-		send(w, jsonAnswer(http.StatusOK, map[string]any{"rules": c.v.rules().list()}))
+		sendAnswer(w, AnswerJSON(http.StatusOK, map[string]any{"rules": h.v.FaultRules().list()}))
 	case "POST /_sim/faults":
-		c.steered(w, c.addFaults(w, r))
+		h.answerSteering(w, h.addFaults(w, r))
 	case "GET /_sim/personas":
-		send(w, jsonAnswer(http.StatusOK, map[string]any{"personas": c.v.steerPersonas().all()}))
+		sendAnswer(w, AnswerJSON(http.StatusOK, map[string]any{"personas": h.v.SteeredPersonas().all()}))
 	case "POST /_sim/personas":
-		c.steered(w, c.setPersonas(w, r))
+		h.answerSteering(w, h.setPersonas(w, r))
 	case "POST /_sim/text":
-		c.steered(w, c.sendText(w, r))
+		h.answerSteering(w, h.writeText(w, r))
 	default:
-		send(w, jsonAnswer(http.StatusNotFound, map[string]string{"error": "no such steering path"}))
+		sendAnswer(w, AnswerJSON(http.StatusNotFound, map[string]string{"error": "no such steering path"}))
 	}
 }
 
-func (c *counter) steered(w http.ResponseWriter, err error) {
+func (h *handler) answerSteering(w http.ResponseWriter, err error) {
 	if err != nil {
-		send(w, jsonAnswer(http.StatusBadRequest, map[string]string{"error": err.Error()}))
+		sendAnswer(w, AnswerJSON(http.StatusBadRequest, map[string]string{"error": err.Error()}))
 		return
 	}
-	send(w, jsonAnswer(http.StatusOK, map[string]bool{"ok": true}))
+	sendAnswer(w, AnswerJSON(http.StatusOK, map[string]bool{"ok": true}))
 }
 
-func (c *counter) addFaults(w http.ResponseWriter, r *http.Request) error {
+func (h *handler) addFaults(w http.ResponseWriter, r *http.Request) error {
 	var s faultSteering
 	if err := readSteering(w, r, &s); err != nil {
 		return err
 	}
 	for i, rule := range s.Rules {
-		if err := rule.check(c.v.ops()); err != nil {
+		if err := rule.check(h.v); err != nil {
 			return fmt.Errorf("rule %d: %w", i, err)
 		}
 	}
 	if s.Clear {
-		c.v.rules().clear()
+		h.v.FaultRules().clear()
 	}
-	c.v.steerFaults(s.Rules)
-	c.v.rules().add(slices.DeleteFunc(s.Rules, func(r Rule) bool { return r.Kind == faultExpire }))
+	h.v.SteerFaults(s.Rules)
+	h.v.FaultRules().add(slices.DeleteFunc(s.Rules, func(r Rule) bool { return r.Kind == FaultExpire }))
 	return nil
 }
 
-func (c *counter) setPersonas(w http.ResponseWriter, r *http.Request) error {
-	var s personaSteering
+func (h *handler) setPersonas(w http.ResponseWriter, r *http.Request) error {
+	var s PersonaSteering
 	if err := readSteering(w, r, &s); err != nil {
 		return err
 	}
-	if err := c.v.steerPersonas().set(s); err != nil {
+	if err := h.v.SteeredPersonas().Set(s); err != nil {
 		return err
 	}
 	keys := slices.Collect(maps.Keys(s.Personas))
-	c.v.personasChanged(slices.AppendSeq(keys, maps.Keys(s.Sequence)))
+	h.v.PersonasChanged(slices.AppendSeq(keys, maps.Keys(s.Sequence)))
 	return nil
 }
 
-// textSteering is the body of POST /_sim/text: what a person writes to our number now.
+// textSteering is the body of POST /_sim/text.
 type textSteering struct {
 	From string `json:"from"`
 	Body string `json:"body"`
 }
 
-// texter is a vendor whose people can write to the product by themselves.
+// texter is a vendor that lets people write to the product by themselves.
 type texter interface {
-	steerText(s textSteering) error
+	// WriteText makes the person with this number write to the product now.
+	WriteText(from, body string) error
 }
 
-func (c *counter) sendText(w http.ResponseWriter, r *http.Request) error {
-	t, ok := c.v.(texter)
+func (h *handler) writeText(w http.ResponseWriter, r *http.Request) error {
+	t, ok := h.v.(texter)
 	if !ok {
-		return fmt.Errorf("nobody writes texts through %s", c.v.name())
+		return fmt.Errorf("nobody writes texts through %s", h.v.Name())
 	}
 	var s textSteering
 	if err := readSteering(w, r, &s); err != nil {
 		return err
 	}
-	return t.steerText(s)
+	return t.WriteText(s.From, s.Body)
 }
 
 func readSteering(w http.ResponseWriter, r *http.Request, into any) error {
@@ -106,23 +104,8 @@ func readSteering(w http.ResponseWriter, r *http.Request, into any) error {
 	if err != nil {
 		return fmt.Errorf("read steering: %w", err)
 	}
-	if err := strictJSON(body, into); err != nil {
+	if err := DecodeStrict(body, into); err != nil {
 		return fmt.Errorf("read steering: %w", err)
 	}
 	return nil
 }
-
-// strictJSON decodes one JSON value and refuses unknown fields and anything after it.
-func strictJSON(body []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("more than one JSON value")
-	}
-	return nil
-}
-
-func itoa(n int) string { return strconv.Itoa(n) }

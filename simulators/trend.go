@@ -3,6 +3,7 @@ package simulators
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -18,8 +19,8 @@ const (
 
 // trend pretends to be Trend Vision One: the endpoint inventory and the response tasks of one account.
 type trend struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	fleet *fleet
 }
 
@@ -27,69 +28,69 @@ const trendAccount = "account" // one token reaches one account
 
 // newTrend makes the simulator. Beside every EDR's personas it knows an endpoint whose orders fail
 // inside an answer that is a success.
-func newTrend(s *stage) vendor {
-	v := &trend{stage: s}
-	v.personas = fleetPersonas("errors_in_207")
-	v.fleet = newFleet(s, v.personas)
+func newTrend(s *Stage) Vendor {
+	v := &trend{Stage: s}
+	v.Personas = fleetPersonas("errors_in_207")
+	v.fleet = newFleet(s, v.Personas)
 	v.fleet.hostForm = uuidLike
 	v.fleet.actionForm = func(n int) string { return fmt.Sprintf("%08d", n) }
 	return v
 }
 
-func (t *trend) name() string { return "trend" }
+func (t *trend) Name() string { return "trend" }
 
-func (t *trend) ops() []string {
+func (t *trend) Ops() []string {
 	return []string{opTrendList, opTrendEndpoint, opTrendIsolate, opTrendRestore, opTrendTasks, opTrendTask}
 }
 
-func (t *trend) personasChanged(names []string) { t.fleet.personasChanged(names) }
+func (t *trend) PersonasChanged(names []string) { t.fleet.personasChanged(names) }
 
-func (t *trend) steerFaults([]Rule) {}
+func (t *trend) SteerFaults([]Rule) {}
 
 // effects lists the devices, the orders that took effect, and what no correct client does.
-func (t *trend) effects() any {
+func (t *trend) Effects() any {
 	e := t.fleet.effects()
-	e["violations"] = t.violations.all()
+	e["violations"] = t.Violations.All()
 	return e
 }
 
-func (t *trend) route(r *request) (string, func() answer) {
-	op, deed := opUnknown, func() answer {
-		t.violations.add(t.now(), opUnknown, r.Method+" is not served on this path")
-		return t.refusal(http.StatusNotFound)
+func (t *trend) Route(r *Request) (string, func() Answer) {
+	op, deed := OpUnknown, func() Answer {
+		t.Violations.Add(t.Now(), OpUnknown, r.Method+" is not served on this path")
+		return t.Refusal(http.StatusNotFound)
 	}
 	endpoint, oneEndpoint := strings.CutPrefix(r.URL.Path, "/v3.0/endpointSecurity/endpoints/")
 	task, oneTask := strings.CutPrefix(r.URL.Path, "/v3.0/response/tasks/")
 	switch path := r.Method + " " + r.URL.Path; {
 	case path == "GET /v3.0/endpointSecurity/endpoints":
-		op, deed = opTrendList, func() answer { return t.list(r) }
+		op, deed = opTrendList, func() Answer { return t.list(r) }
 	case r.Method == http.MethodGet && oneEndpoint:
-		op, deed = opTrendEndpoint, func() answer { return t.one(r, endpoint) }
+		op, deed = opTrendEndpoint, func() Answer { return t.one(r, endpoint) }
 	case path == "POST /v3.0/response/endpoints/isolate":
-		op, deed = opTrendIsolate, func() answer { return t.order(r, opTrendIsolate, orderIsolate) }
+		op, deed = opTrendIsolate, func() Answer { return t.order(r, opTrendIsolate, orderIsolate) }
 	case path == "POST /v3.0/response/endpoints/restore":
-		op, deed = opTrendRestore, func() answer { return t.order(r, opTrendRestore, orderRelease) }
+		op, deed = opTrendRestore, func() Answer { return t.order(r, opTrendRestore, orderRelease) }
 	case path == "GET /v3.0/response/tasks":
-		op, deed = opTrendTasks, func() answer { return t.tasks(r) }
+		op, deed = opTrendTasks, func() Answer { return t.tasks(r) }
 	case r.Method == http.MethodGet && oneTask:
-		op, deed = opTrendTask, func() answer { return t.task(r, task) }
+		op, deed = opTrendTask, func() Answer { return t.task(r, task) }
 	}
-	return op, func() answer {
+	return op, func() Answer {
 		if r.Header.Get("Authorization") != "Bearer "+edrValues["trend"]["api_token"] {
-			return t.refusal(http.StatusUnauthorized)
+			return t.Refusal(http.StatusUnauthorized)
 		}
 		a := deed()
-		a.header.Set("X-Trace-Id", uuidLike(randomHex(32)))
+		a.Header.Set("X-Trace-Id", uuidLike(RandomHex(32)))
 		return a
 	}
 }
 
 // refusal is Vision One's error answer for a status.
-func (t *trend) refusal(status int) answer {
-	a := jsonAnswer(status, trendError(status, http.StatusText(status)))
-	a.header.Set("X-Trace-Id", uuidLike(randomHex(32)))
+func (t *trend) Refusal(status int) Answer {
+	a := AnswerJSON(status, trendError(status, http.StatusText(status)))
+	a.Header.Set("X-Trace-Id", uuidLike(RandomHex(32)))
 	if status == http.StatusTooManyRequests {
-		a.header.Set("Retry-After", "2")
+		a.Header.Set("Retry-After", "2")
 	}
 	return a
 }
@@ -99,13 +100,13 @@ func trendError(status int, message string) map[string]any {
 }
 
 // reject answers 400 and records what the client should never send.
-func (t *trend) reject(op, message string) answer {
-	t.violations.add(t.now(), op, message)
-	return jsonAnswer(http.StatusBadRequest, trendError(http.StatusBadRequest, message))
+func (t *trend) reject(op, message string) Answer {
+	t.Violations.Add(t.Now(), op, message)
+	return AnswerJSON(http.StatusBadRequest, trendError(http.StatusBadRequest, message))
 }
 
 // paged is one page of rows, with the link to the next one, if any.
-func (t *trend) paged(r *request, op string, rows []any, sizes ...string) answer {
+func (t *trend) paged(r *Request, op string, rows []any, sizes ...string) Answer {
 	size, from, err := trendPage(r.URL.Query(), sizes)
 	if err != nil {
 		return t.reject(op, err.Error())
@@ -113,8 +114,8 @@ func (t *trend) paged(r *request, op string, rows []any, sizes ...string) answer
 	body := map[string]any{"items": rows[min(from, len(rows)):min(from+size, len(rows))], "totalCount": len(rows), "count": min(size, len(rows))}
 	if from+size < len(rows) {
 		q := r.URL.Query()
-		q.Set("skipToken", itoa(from+size))
+		q.Set("skipToken", strconv.Itoa(from+size))
 		body["nextLink"] = "http://" + r.Host + r.URL.Path + "?" + q.Encode()
 	}
-	return jsonAnswer(http.StatusOK, body)
+	return AnswerJSON(http.StatusOK, body)
 }

@@ -32,7 +32,7 @@ func trendPage(q url.Values, sizes []string) (size, from int, err error) {
 }
 
 // list answers the endpoint inventory, filtered by a header.
-func (t *trend) list(r *request) answer {
+func (t *trend) list(r *Request) Answer {
 	if bad := unknownQuery(r.URL.Query(), "top", "skipToken"); bad != "" {
 		return t.reject(opTrendList, bad)
 	}
@@ -54,14 +54,14 @@ func (t *trend) list(r *request) answer {
 }
 
 // one answers with one endpoint.
-func (t *trend) one(r *request, id string) answer {
+func (t *trend) one(r *Request, id string) Answer {
 	if r.URL.RawQuery != "" {
 		return t.reject(opTrendEndpoint, "unknown query parameter")
 	}
 	if h := t.fleet.byID(trendAccount, id); h != nil {
-		return jsonAnswer(http.StatusOK, trendEndpoint(h))
+		return AnswerJSON(http.StatusOK, trendEndpoint(h))
 	}
-	return t.refusal(http.StatusNotFound)
+	return t.Refusal(http.StatusNotFound)
 }
 
 // trendEndpoint is a device as the inventory shows it, which knows nothing of orders under way.
@@ -86,12 +86,12 @@ func trendEndpoint(h *fleetHost) map[string]any {
 }
 
 // order answers an isolation or a restoring: always a list of results, whatever became of each.
-func (t *trend) order(r *request, op, what string) answer {
+func (t *trend) order(r *Request, op, what string) Answer {
 	var body []struct {
 		AgentGUID   string `json:"agentGuid"`
 		Description string `json:"description"`
 	}
-	switch err := strictJSON(r.body, &body); {
+	switch err := DecodeStrict(r.Payload, &body); {
 	case err != nil || r.URL.RawQuery != "" || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
 		return t.reject(op, "the body is not valid")
 	case len(body) != 1 || body[0].AgentGUID == "":
@@ -108,16 +108,16 @@ func (t *trend) order(r *request, op, what string) answer {
 	case refusedProtected, refusedAlready:
 		return trendResult(http.StatusBadRequest, "the endpoint cannot take this action: "+refusal)
 	}
-	return jsonAnswer(http.StatusMultiStatus, []any{map[string]any{"status": http.StatusAccepted, "headers": []any{
+	return AnswerJSON(http.StatusMultiStatus, []any{map[string]any{"status": http.StatusAccepted, "headers": []any{
 		map[string]string{"name": "Operation-Location", "value": "http://" + r.Host + "/v3.0/response/tasks/" + a.id}}}})
 }
 
-func trendResult(status int, message string) answer {
-	return jsonAnswer(http.StatusMultiStatus, []any{map[string]any{"status": status, "body": trendError(status, message)}})
+func trendResult(status int, message string) Answer {
+	return AnswerJSON(http.StatusMultiStatus, []any{map[string]any{"status": status, "body": trendError(status, message)}})
 }
 
 // tasks answers the list of response tasks, the newest first, filtered by a query parameter.
-func (t *trend) tasks(r *request) answer {
+func (t *trend) tasks(r *Request) Answer {
 	q := r.URL.Query()
 	if bad := unknownQuery(q, "top", "skipToken", "filter", "startDateTime"); bad != "" {
 		return t.reject(opTrendTasks, bad)
@@ -125,7 +125,7 @@ func (t *trend) tasks(r *request) answer {
 	var start time.Time
 	if q.Has("startDateTime") {
 		var err error
-		if start, err = time.Parse(time.RFC3339, q.Get("startDateTime")); err != nil || t.now().Sub(start) > 180*24*time.Hour {
+		if start, err = time.Parse(time.RFC3339, q.Get("startDateTime")); err != nil || t.Now().Sub(start) > 180*24*time.Hour {
 			return t.reject(opTrendTasks, "startDateTime is not valid")
 		}
 	}
@@ -144,14 +144,14 @@ func (t *trend) tasks(r *request) answer {
 }
 
 // task answers with one response task.
-func (t *trend) task(r *request, id string) answer {
+func (t *trend) task(r *Request, id string) Answer {
 	if r.URL.RawQuery != "" {
 		return t.reject(opTrendTask, "unknown query parameter")
 	}
 	if a := t.fleet.action(trendAccount, id); a != nil {
-		return jsonAnswer(http.StatusOK, t.row(a))
+		return AnswerJSON(http.StatusOK, t.row(a))
 	}
-	return t.refusal(http.StatusNotFound)
+	return t.Refusal(http.StatusNotFound)
 }
 
 // row is a task as the API shows it. One for an endpoint that is offline waits in the queue.

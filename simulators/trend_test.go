@@ -3,6 +3,7 @@ package simulators
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func (u visionUser) order(verb, id string) (status any, task string) {
 
 func (u visionUser) wantViolations(want int) {
 	u.t.Helper()
-	var e struct{ Violations []violation }
+	var e struct{ Violations []Violation }
 	u.effects(u.base, &e)
 	if len(e.Violations) != want {
 		u.t.Errorf("%d violations, want %d: %+v", len(e.Violations), want, e.Violations)
@@ -113,7 +114,7 @@ func TestTrendPersonas(t *testing.T) {
 			t.Errorf("%s: %v", name, status)
 		}
 	}
-	if status, _ := u.order("isolate", uuidLike(hexOf("nobody"))); status != 404.0 {
+	if status, _ := u.order("isolate", uuidLike(HashHex("nobody"))); status != 404.0 {
 		t.Errorf("unknown: %v", status)
 	}
 	if got := u.found("endpointName eq 'SRV'"); got[0]["type"] != "server" {
@@ -163,7 +164,7 @@ func TestTrendListsTasks(t *testing.T) {
 func TestTrendPagesAreLinked(t *testing.T) {
 	u := newVisionUser(newWorld(t))
 	for i := range 12 {
-		u.id("PC-" + itoa(i))
+		u.id("PC-" + strconv.Itoa(i))
 	}
 	first := u.vision("GET", "/endpointSecurity/endpoints?top=10", "", "")
 	link, _ := first.get("nextLink").(string)

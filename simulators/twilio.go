@@ -2,7 +2,9 @@ package simulators
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -14,13 +16,12 @@ const (
 	opFetchCall  = "fetch_call"
 	opListCalls  = "list_calls"
 	opUpdateCall = "update_call"
-	opUnknown    = "unknown"
 )
 
 // twilio pretends to be the Calls and the Messages resource of Twilio.
 type twilio struct {
-	*stage
-	temper
+	*Stage
+	Steering
 	account, token, from string
 	inboundURL           string // where texts of people are posted; "" posts none
 
@@ -32,12 +33,39 @@ type twilio struct {
 	chats     map[string]int // replies an auto-responder has given, by number
 }
 
-func newTwilio(s *stage, o Options) *twilio {
-	t := &twilio{stage: s, account: o.TwilioAccountSID, token: o.TwilioAuthToken, from: o.TwilioFrom, inboundURL: o.TwilioInboundTextURL,
+// Options are the one account at the simulated Twilio.
+type twilioOptions struct {
+	AccountSID string // "AC" and 32 hex digits
+	AuthToken  string // authenticates requests and signs callbacks; must not be empty
+	From       string // the one number the account owns, E.164
+	// Where texts that people write are posted, signed over exactly this address; "" posts none.
+	InboundTextURL string
+}
+
+func (o twilioOptions) check() error {
+	switch {
+	case len(o.AccountSID) != 34 || o.AccountSID[:2] != "AC" || !IsHex(o.AccountSID[2:]):
+		return errors.New("twilio simulator: the account SID is not AC and 32 hex digits, set one that is")
+	case o.AuthToken == "":
+		return errors.New("twilio simulator: the auth token is empty and would let everyone in, set one")
+	case !isE164(o.From):
+		return errors.New("twilio simulator: the number of the account is not in E.164 form, write it like +18005550100")
+	case o.InboundTextURL != "" && !isWebhookURL(o.InboundTextURL):
+		return errors.New("twilio simulator: Twilio would not post texts to this address, set one with https or on loopback")
+	}
+	return nil
+}
+
+// New makes the simulator of Twilio's Calls and Messages.
+func newTwilio(s *Stage, o twilioOptions) (Vendor, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	t := &twilio{Stage: s, account: o.AccountSID, token: o.AuthToken, from: o.From, inboundURL: o.InboundTextURL,
 		bySid: map[string]*call{}, textBySid: map[string]*text{}, chats: map[string]int{}}
-	t.personas = newPersonas(strings.TrimSpace, calleeNames()...)
-	t.personas.known = twilioPersonas
-	return t
+	t.Personas = NewPersonas(strings.TrimSpace, calleeNames()...)
+	t.Personas.Known = twilioPersonas
+	return t, nil
 }
 
 // twilioPersonas are those of a number on the phone, or of one that is written to.
@@ -48,16 +76,16 @@ func twilioPersonas(key string) []string {
 	return calleeNames()
 }
 
-func (t *twilio) name() string       { return "twilio" }
-func (t *twilio) steerFaults([]Rule) {}
+func (t *twilio) Name() string       { return "twilio" }
+func (t *twilio) SteerFaults([]Rule) {}
 
-func (t *twilio) ops() []string {
+func (t *twilio) Ops() []string {
 	return []string{opPlaceCall, opFetchCall, opListCalls, opUpdateCall, opCreateText, opFetchText, opListTexts,
-		opCallback, opVoice, opInboundText}
+		OpCallback, OpVoice, OpInboundText}
 }
 
 // personasChanged lets auto-responders start over.
-func (t *twilio) personasChanged(keys []string) {
+func (t *twilio) PersonasChanged(keys []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, key := range keys {
@@ -65,12 +93,12 @@ func (t *twilio) personasChanged(keys []string) {
 	}
 }
 
-func (t *twilio) route(r *request) (string, func() answer) {
+func (t *twilio) Route(r *Request) (string, func() Answer) {
 	op, deed := t.routeCall(r)
-	if op == opUnknown {
+	if op == OpUnknown {
 		op, deed = t.routeText(r)
 	}
-	return op, func() answer {
+	return op, func() Answer {
 		if user, pass, _ := r.BasicAuth(); user != t.account || pass != t.token {
 			return twilioError(http.StatusUnauthorized, 20003, "Authenticate")
 		}
@@ -78,35 +106,35 @@ func (t *twilio) route(r *request) (string, func() answer) {
 	}
 }
 
-func (t *twilio) routeCall(r *request) (string, func() answer) {
+func (t *twilio) routeCall(r *Request) (string, func() Answer) {
 	calls := "/2010-04-01/Accounts/" + t.account + "/Calls"
-	op, deed := opUnknown, func() answer { return t.noSuchPath(r) }
+	op, deed := OpUnknown, func() Answer { return t.noSuchPath(r) }
 	sid, oneCall := strings.CutPrefix(r.URL.Path, calls+"/")
 	sid, json := strings.CutSuffix(sid, ".json")
 	switch {
 	case r.URL.Path == calls+".json" && r.Method == http.MethodPost:
-		op, deed = opPlaceCall, func() answer { return t.place(r) }
+		op, deed = opPlaceCall, func() Answer { return t.place(r) }
 	case r.URL.Path == calls+".json" && r.Method == http.MethodGet:
-		op, deed = opListCalls, func() answer { return t.list(r) }
+		op, deed = opListCalls, func() Answer { return t.list(r) }
 	case oneCall && json && r.Method == http.MethodGet:
-		op, deed = opFetchCall, func() answer { return t.fetch(r, sid) }
+		op, deed = opFetchCall, func() Answer { return t.fetch(r, sid) }
 	case oneCall && json && r.Method == http.MethodPost:
-		op, deed = opUpdateCall, func() answer { return t.update(r, sid) }
+		op, deed = opUpdateCall, func() Answer { return t.update(r, sid) }
 	}
 	return op, deed
 }
 
-func (t *twilio) noSuchPath(r *request) answer {
-	t.violations.add(t.now(), opUnknown, r.Method+" is not served on this path")
+func (t *twilio) noSuchPath(r *Request) Answer {
+	t.Violations.Add(t.Now(), OpUnknown, r.Method+" is not served on this path")
 	return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 }
 
 // refusal is Twilio's error answer for a status, with the code Twilio uses for it.
-func (t *twilio) refusal(status int) answer {
+func (t *twilio) Refusal(status int) Answer {
 	switch status {
 	case http.StatusTooManyRequests:
 		a := twilioError(status, 20429, "Too Many Requests")
-		a.header.Set("Retry-After", "1")
+		a.Header.Set("Retry-After", "1")
 		return a
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return twilioError(status, 20003, "Authenticate")
@@ -115,20 +143,20 @@ func (t *twilio) refusal(status int) answer {
 }
 
 // reject answers 400 and records that the client sent what it never should.
-func (t *twilio) reject(op string, bad *badCall) answer {
-	t.violations.add(t.now(), op, bad.message)
+func (t *twilio) reject(op string, bad *badCall) Answer {
+	t.Violations.Add(t.Now(), op, bad.message)
 	return twilioError(http.StatusBadRequest, bad.code, bad.message)
 }
 
-func twilioError(status, code int, message string) answer {
-	return jsonAnswer(status, map[string]any{
+func twilioError(status, code int, message string) Answer {
+	return AnswerJSON(status, map[string]any{
 		"code": code, "message": message, "status": status,
-		"more_info": "https://www.twilio.com/docs/errors/" + itoa(code),
+		"more_info": "https://www.twilio.com/docs/errors/" + strconv.Itoa(code),
 	})
 }
 
 // place accepts a call and lets it begin its life.
-func (t *twilio) place(r *request) answer {
+func (t *twilio) place(r *Request) Answer {
 	form, bad := readForm(r, createCallFields())
 	if bad == nil {
 		bad = t.checkCreate(form)
@@ -136,31 +164,31 @@ func (t *twilio) place(r *request) answer {
 	if bad != nil {
 		return t.reject(opPlaceCall, bad)
 	}
-	persona := t.personas.next(form.Get("To"))
+	persona := t.Personas.Next(form.Get("To"))
 	if persona == "invalid" {
 		return twilioError(http.StatusBadRequest, codeInvalidTo,
 			"The phone number you are attempting to call, "+form.Get("To")+", is not valid.")
 	}
 	c := t.newCall(form, persona)
-	a := jsonAnswer(http.StatusCreated, t.resource(c))
+	a := AnswerJSON(http.StatusCreated, t.resource(c))
 	t.mu.Lock()
 	t.calls = append(t.calls, c)
 	t.bySid[c.sid] = c
 	t.mu.Unlock()
-	t.play(func(ctx context.Context) { t.live(ctx, c) })
+	t.Play(func(ctx context.Context) { t.live(ctx, c) })
 	return a
 }
 
-func (t *twilio) fetch(r *request, sid string) answer {
+func (t *twilio) fetch(r *Request, sid string) Answer {
 	c := t.find(sid)
 	if c == nil {
 		return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 	}
-	return jsonAnswer(http.StatusOK, t.resource(c))
+	return AnswerJSON(http.StatusOK, t.resource(c))
 }
 
 // update hangs a call up: Status=canceled before the answer, Status=completed at any time.
-func (t *twilio) update(r *request, sid string) answer {
+func (t *twilio) update(r *Request, sid string) Answer {
 	form, bad := readForm(r, []string{"Status"})
 	if bad == nil && form.Get("Status") != "canceled" && form.Get("Status") != "completed" {
 		bad = &badCall{20001, "Status must be canceled or completed"}

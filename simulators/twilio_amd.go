@@ -21,12 +21,12 @@ func (t *twilio) detect(c *call, who callee) {
 	if c.form.Get("AsyncAmd") != "true" {
 		return
 	}
-	t.play(func(ctx context.Context) {
+	t.Play(func(ctx context.Context) {
 		verdict := answeredBy(who, c.form.Get("MachineDetection"))
-		if !t.wait(c.ctx, detectionTime(verdict)) {
+		if !t.Wait(c.ctx, detectionTime(verdict)) {
 			return
 		}
-		record := detectionRecord{AnsweredBy: verdict, At: t.now().UTC()}
+		record := detectionRecord{AnsweredBy: verdict, At: t.Now().UTC()}
 		if c.form.Get("AsyncAmdStatusCallback") == "" {
 			t.detected(c, record)
 			return
@@ -34,9 +34,9 @@ func (t *twilio) detect(c *call, who callee) {
 		d := delivery{url: c.form.Get("AsyncAmdStatusCallback"), method: c.form.Get("AsyncAmdStatusCallbackMethod"),
 			params: url.Values{"CallSid": {c.sid}, "AccountSid": {t.account}, "AnsweredBy": {verdict},
 				"MachineDetectionDuration": {strconv.FormatInt(detectionTime(verdict).Milliseconds(), 10)}},
-			idempotency: randomHex(32)}
-		t.post(ctx, opCallback, d, func(fault string, r *reply) {
-			record.Fault, record.HTTP = fault, r.httpStatus()
+			idempotency: RandomHex(32)}
+		t.post(ctx, OpCallback, d, func(fault string, r *Reply) {
+			record.Fault, record.HTTP = fault, statusOf(r)
 			t.detected(c, record)
 		})
 	})

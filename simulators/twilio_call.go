@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -15,7 +16,7 @@ type call struct {
 	created                time.Time
 	ctx                    context.Context // ends when the call is hung up
 	cut                    context.CancelFunc
-	outbox                 outbox
+	outbox                 Outbox
 
 	status                            string
 	updated, dialed, answered, closed time.Time
@@ -47,12 +48,12 @@ type callbackRecord struct {
 }
 
 func (t *twilio) newCall(form url.Values, persona string) *call {
-	now := t.now().UTC()
+	now := t.Now().UTC()
 	c := &call{
-		sid: "CA" + randomHex(32), to: form.Get("To"), from: form.Get("From"), persona: persona,
+		sid: "CA" + RandomHex(32), to: form.Get("To"), from: form.Get("From"), persona: persona,
 		form: form, created: now, updated: now, status: "queued",
 	}
-	c.ctx, c.cut = context.WithCancel(t.ctx)
+	c.ctx, c.cut = context.WithCancel(t.Context())
 	return c
 }
 
@@ -78,13 +79,13 @@ func (t *twilio) resource(c *call) map[string]any {
 		"start_time": rfc2822(c.dialed), "end_time": rfc2822(c.closed), "duration": nil,
 		"price": nil, "price_unit": "USD", "queue_time": "0", "answered_by": nil, "caller_name": nil,
 		"forwarded_from": nil, "group_sid": nil, "parent_call_sid": nil, "trunk_sid": nil,
-		"phone_number_sid": "PN" + hexOf(t.from), "uri": uri + ".json",
+		"phone_number_sid": "PN" + HashHex(t.from), "uri": uri + ".json",
 		"subresource_uris": map[string]string{
 			"notifications": uri + "/Notifications.json", "recordings": uri + "/Recordings.json", "events": uri + "/Events.json",
 		},
 	}
 	if c.over() {
-		m["duration"] = itoa(c.seconds())
+		m["duration"] = strconv.Itoa(c.seconds())
 	}
 	if len(c.detections) > 0 {
 		m["answered_by"], _, _ = strings.Cut(c.detections[0].AnsweredBy, "_")
@@ -107,7 +108,7 @@ func listCallsFields() []string {
 
 // list answers a page of calls, newest first. A call enters the list a moment after it
 // was placed, and has no start time until it is dialed.
-func (t *twilio) list(r *request) answer {
+func (t *twilio) list(r *Request) Answer {
 	q, bad := readQuery(r, listCallsFields())
 	if bad != nil {
 		return t.reject(opListCalls, bad)
@@ -123,7 +124,7 @@ func (t *twilio) listed(match func(*call) bool) []*call {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []*call
-	horizon := t.now().Add(-t.scaled(listDelay))
+	horizon := t.Now().Add(-t.Scale(listDelay))
 	for _, c := range slices.Backward(t.calls) {
 		if !c.created.After(horizon) && match(c) {
 			found = append(found, c)

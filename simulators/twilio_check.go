@@ -41,11 +41,11 @@ func createCallFields() []string {
 }
 
 // readForm parses a form and refuses fields outside known and values given twice.
-func readForm(r *request, known []string) (url.Values, *badCall) {
+func readForm(r *Request, known []string) (url.Values, *badCall) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, badParameter("the body must be application/x-www-form-urlencoded")
 	}
-	form, err := url.ParseQuery(string(r.body))
+	form, err := url.ParseQuery(string(r.Payload))
 	if err != nil {
 		return nil, badParameter("the form cannot be read")
 	}
@@ -188,7 +188,7 @@ func checkIntegers(f url.Values) *badCall {
 		}
 		n, err := strconv.Atoi(f.Get(limit.name))
 		if err != nil || n < limit.min || n > limit.max {
-			return badParameter(limit.name + " must be an integer from " + itoa(limit.min) + " to " + itoa(limit.max))
+			return badParameter(limit.name + " must be an integer from " + strconv.Itoa(limit.min) + " to " + strconv.Itoa(limit.max))
 		}
 	}
 	return nil
@@ -207,5 +207,5 @@ func isWebhookURL(s string) bool {
 	if err != nil || u.Hostname() == "" || strings.Contains(u.Hostname(), "_") {
 		return false
 	}
-	return u.Scheme == "https" || (u.Scheme == "http" && isLoopback(u.Hostname()))
+	return u.Scheme == "https" || (u.Scheme == "http" && IsLoopback(u.Hostname()))
 }

@@ -24,7 +24,7 @@ type callEffect struct {
 
 // effects lists the calls and the texts by the number called or written to, and what
 // people wrote to us by their number, each in the order it happened.
-func (t *twilio) effects() any {
+func (t *twilio) Effects() any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	calls := map[string][]callEffect{}
@@ -45,7 +45,7 @@ func (t *twilio) effects() any {
 			texts[x.to] = append(texts[x.to], x.effect())
 		}
 	}
-	return map[string]any{"calls": calls, "texts": texts, "inbound": inbound, "violations": t.violations.all()}
+	return map[string]any{"calls": calls, "texts": texts, "inbound": inbound, "violations": t.Violations.All()}
 }
 
 // moment is null in JSON for no time.

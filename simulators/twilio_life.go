@@ -72,9 +72,9 @@ func (t *twilio) live(ctx context.Context, c *call) {
 // dial plays a call up to its end, which it returns. When the call is hung up from
 // outside it returns early and what it returns does not matter.
 func (t *twilio) dial(c *call, who callee) ending {
-	t.wait(c.ctx, queueTime)
+	t.Wait(c.ctx, queueTime)
 	t.advance(c, "initiated")
-	t.wait(c.ctx, connectTime)
+	t.Wait(c.ctx, connectTime)
 	if who.rings == 0 {
 		return who.end
 	}
@@ -84,10 +84,10 @@ func (t *twilio) dial(c *call, who callee) ending {
 		limit = time.Duration(s) * time.Second
 	}
 	if who.rings >= limit {
-		t.wait(c.ctx, limit)
+		t.Wait(c.ctx, limit)
 		return ending{"no-answer", "487"}
 	}
-	t.wait(c.ctx, who.rings)
+	t.Wait(c.ctx, who.rings)
 	if who.end != (ending{}) {
 		return who.end
 	}
@@ -102,10 +102,10 @@ func (t *twilio) dial(c *call, who callee) ending {
 func (t *twilio) advance(c *call, event string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.over() || t.ctx.Err() != nil {
+	if c.over() || t.Context().Err() != nil {
 		return false
 	}
-	c.updated = t.now().UTC()
+	c.updated = t.Now().UTC()
 	reported := event
 	switch event {
 	case "ringing":
@@ -124,7 +124,7 @@ func (t *twilio) finish(c *call, end ending) {
 	if c.over() {
 		return
 	}
-	c.closed = t.now().UTC()
+	c.closed = t.Now().UTC()
 	c.updated, c.status = c.closed, end.status
 	t.report(c, "completed", end.status, end.sip)
 }
@@ -141,23 +141,23 @@ func (t *twilio) report(c *call, event, status, sip string) {
 	params := t.callParams(c, status)
 	params.Set("Timestamp", c.updated.Format(time.RFC1123Z))
 	params.Set("CallbackSource", "call-progress-events")
-	params.Set("SequenceNumber", itoa(c.sequence))
+	params.Set("SequenceNumber", strconv.Itoa(c.sequence))
 	if event == "completed" {
-		params.Set("CallDuration", itoa(c.seconds()))
-		params.Set("Duration", itoa((c.seconds()+59)/60))
+		params.Set("CallDuration", strconv.Itoa(c.seconds()))
+		params.Set("Duration", strconv.Itoa((c.seconds()+59)/60))
 	}
 	if sip != "" {
 		params.Set("SipResponseCode", sip)
 	}
 	d := delivery{url: c.form.Get("StatusCallback"), method: c.form.Get("StatusCallbackMethod"),
-		params: params, idempotency: randomHex(32)}
+		params: params, idempotency: RandomHex(32)}
 	record := callbackRecord{Status: status, Sequence: c.sequence, At: c.updated}
 	c.sequence++
-	c.outbox.post(t.stage, func(ctx context.Context) {
-		t.post(ctx, opCallback, d, func(fault string, r *reply) {
+	c.outbox.Post(t.Stage, func(ctx context.Context) {
+		t.post(ctx, OpCallback, d, func(fault string, r *Reply) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			record.Fault, record.HTTP = fault, r.httpStatus()
+			record.Fault, record.HTTP = fault, statusOf(r)
 			c.callbacks = append(c.callbacks, record)
 		})
 	})

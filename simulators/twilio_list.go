@@ -16,7 +16,7 @@ type listQuery struct {
 }
 
 // readQuery refuses parameters outside known, values given twice and pages that cannot be.
-func readQuery(r *request, known []string) (listQuery, *badCall) {
+func readQuery(r *Request, known []string) (listQuery, *badCall) {
 	q := listQuery{Values: r.URL.Query(), size: 50}
 	for name, values := range q.Values {
 		if !slices.Contains(known, name) || len(values) > 1 {
@@ -37,7 +37,7 @@ func readQuery(r *request, known []string) (listQuery, *badCall) {
 }
 
 // pageOf answers one page of what was found of a resource ("Calls" or "Messages").
-func pageOf[T any](t *twilio, resource string, q listQuery, found []T, row func(T) map[string]any) answer {
+func pageOf[T any](t *twilio, resource string, q listQuery, found []T, row func(T) map[string]any) Answer {
 	first := min(q.page*q.size, len(found))
 	last := min(first+q.size, len(found))
 	rows := []any{}
@@ -53,7 +53,7 @@ func pageOf[T any](t *twilio, resource string, q listQuery, found []T, row func(
 	if q.page > 0 {
 		m["previous_page_uri"] = t.pageURI(resource, q, q.page-1)
 	}
-	return jsonAnswer(http.StatusOK, m)
+	return AnswerJSON(http.StatusOK, m)
 }
 
 func (t *twilio) pageURI(resource string, q listQuery, page int) string {
@@ -61,11 +61,11 @@ func (t *twilio) pageURI(resource string, q listQuery, page int) string {
 	for name, values := range q.Values {
 		p[name] = values
 	}
-	p.Set("PageSize", itoa(q.size))
-	p.Set("Page", itoa(page))
+	p.Set("PageSize", strconv.Itoa(q.size))
+	p.Set("Page", strconv.Itoa(page))
 	p.Del("PageToken")
 	if page > 0 {
-		p.Set("PageToken", "PA"+itoa(page))
+		p.Set("PageToken", "PA"+strconv.Itoa(page))
 	}
 	return "/2010-04-01/Accounts/" + t.account + "/" + resource + ".json?" + p.Encode()
 }

@@ -28,7 +28,7 @@ func (t *twilio) converse(c *call, who callee) ending {
 	ctx := c.ctx
 	if who.leaves > 0 {
 		var leave context.CancelFunc
-		ctx, leave = context.WithTimeout(ctx, t.scaled(who.leaves))
+		ctx, leave = context.WithTimeout(ctx, t.Scale(who.leaves))
 		defer leave()
 	}
 	next := &page{url: c.form.Get("Url"), method: c.form.Get("Method")}
@@ -58,7 +58,7 @@ func (t *twilio) broken(c *call, err error) ending {
 	t.mu.Unlock()
 	var bad *badDocument
 	if errors.As(err, &bad) {
-		t.violations.add(t.now(), opVoice, bad.Error())
+		t.Violations.Add(t.Now(), OpVoice, bad.Error())
 		return ending{status: "failed"}
 	}
 	return ending{status: "completed"}
@@ -81,7 +81,7 @@ func (t *twilio) perform(ctx context.Context, c *call, who *callee, verbs []verb
 			return nil
 		default:
 			t.utter(c, v)
-			t.wait(ctx, v.lasts())
+			t.Wait(ctx, v.lasts())
 		}
 	}
 	return nil
@@ -101,19 +101,19 @@ func (t *twilio) gather(ctx context.Context, c *call, who *callee, v verb, base 
 		next.url = base
 	}
 	if len(who.keys) > 0 && attentionSpan < window {
-		if !t.wait(ctx, attentionSpan) {
+		if !t.Wait(ctx, attentionSpan) {
 			return nil
 		}
 		key := who.keys[0]
 		who.keys = who.keys[1:]
 		t.press(c, key)
-		if v.number("numDigits", 0) != 1 && !t.wait(ctx, patience) {
+		if v.number("numDigits", 0) != 1 && !t.Wait(ctx, patience) {
 			return nil
 		}
 		next.extra.Set("Digits", key)
 		return next
 	}
-	if !t.wait(ctx, window) || v.attrs["actionOnEmptyResult"] != "true" {
+	if !t.Wait(ctx, window) || v.attrs["actionOnEmptyResult"] != "true" {
 		return nil
 	}
 	return next
@@ -139,7 +139,7 @@ func (t *twilio) utter(c *call, v verb) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	u := utterance{Text: v.text, At: t.now().UTC()}
+	u := utterance{Text: v.text, At: t.Now().UTC()}
 	if n := len(c.keys); n > 0 {
 		u.AfterKey = c.keys[n-1].Key
 	}
@@ -149,7 +149,7 @@ func (t *twilio) utter(c *call, v verb) {
 func (t *twilio) press(c *call, key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.keys = append(c.keys, keyPress{Key: key, At: t.now().UTC()})
+	c.keys = append(c.keys, keyPress{Key: key, At: t.Now().UTC()})
 }
 
 func resolved(base, ref string) (string, error) {

@@ -11,7 +11,7 @@ import (
 
 type callEffects struct {
 	Calls      map[string][]callEffect `json:"calls"`
-	Violations []violation             `json:"violations"`
+	Violations []Violation             `json:"violations"`
 }
 
 func (w *world) callForm() url.Values {
@@ -40,9 +40,9 @@ func (w *world) calls() []callEffect {
 	return e.Calls[testCallee]
 }
 
-func (w *world) violations(base string) []violation {
+func (w *world) violations(base string) []Violation {
 	w.t.Helper()
-	var e struct{ Violations []violation }
+	var e struct{ Violations []Violation }
 	w.effects(base, &e)
 	return e.Violations
 }

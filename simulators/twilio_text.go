@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -29,7 +30,7 @@ type text struct {
 	statusCallback                 string // "" for none
 	replyOf                        string // sid of the text this one answers, "" for none
 	created                        time.Time
-	outbox                         outbox
+	outbox                         Outbox
 
 	status                string
 	code                  int // why it failed, 0 when it did not
@@ -66,23 +67,23 @@ func (x *text) effect() textEffect {
 		ErrorCode: x.code, ReplyOf: x.replyOf}
 }
 
-func (t *twilio) routeText(r *request) (string, func() answer) {
+func (t *twilio) routeText(r *Request) (string, func() Answer) {
 	texts := "/2010-04-01/Accounts/" + t.account + "/Messages"
 	sid, oneText := strings.CutPrefix(r.URL.Path, texts+"/")
 	sid, json := strings.CutSuffix(sid, ".json")
 	switch {
 	case r.URL.Path == texts+".json" && r.Method == http.MethodPost:
-		return opCreateText, func() answer { return t.createText(r) }
+		return opCreateText, func() Answer { return t.createText(r) }
 	case r.URL.Path == texts+".json" && r.Method == http.MethodGet:
-		return opListTexts, func() answer { return t.listTexts(r) }
+		return opListTexts, func() Answer { return t.listTexts(r) }
 	case oneText && json && r.Method == http.MethodGet:
-		return opFetchText, func() answer { return t.fetchText(r, sid) }
+		return opFetchText, func() Answer { return t.fetchText(r, sid) }
 	}
-	return opUnknown, func() answer { return t.noSuchPath(r) }
+	return OpUnknown, func() Answer { return t.noSuchPath(r) }
 }
 
 // createText accepts a text and lets it begin its life.
-func (t *twilio) createText(r *request) answer {
+func (t *twilio) createText(r *Request) Answer {
 	form, bad := readForm(r, []string{"To", "From", "Body", "StatusCallback", "ValidityPeriod"})
 	if bad == nil {
 		bad = t.checkText(form)
@@ -90,7 +91,7 @@ func (t *twilio) createText(r *request) answer {
 	if bad != nil {
 		return t.reject(opCreateText, bad)
 	}
-	persona := t.personas.next(textKey + form.Get("To"))
+	persona := t.Personas.Next(textKey + form.Get("To"))
 	switch persona {
 	case "text-invalid":
 		return refusedText(invalidTextTo(form.Get("To")))
@@ -100,21 +101,21 @@ func (t *twilio) createText(r *request) answer {
 	x := t.newText(textOutbound, form.Get("To"), form.Get("Body"), persona)
 	x.statusCallback = form.Get("StatusCallback")
 	t.checkLinks(opCreateText, x.body)
-	a := jsonAnswer(http.StatusCreated, t.textResource(x))
+	a := AnswerJSON(http.StatusCreated, t.textResource(x))
 	t.keep(x)
-	t.play(func(ctx context.Context) { t.liveText(ctx, x) })
+	t.Play(func(ctx context.Context) { t.liveText(ctx, x) })
 	return a
 }
 
 // refusedText answers 400 for what is no fault of the client.
-func refusedText(bad *badCall) answer {
+func refusedText(bad *badCall) Answer {
 	return twilioError(http.StatusBadRequest, bad.code, bad.message)
 }
 
 // newText makes a text between our number and a person's.
 func (t *twilio) newText(direction, person, body, persona string) *text {
-	now := t.now().UTC()
-	x := &text{sid: "SM" + randomHex(32), direction: direction, to: person, from: t.from, body: body,
+	now := t.Now().UTC()
+	x := &text{sid: "SM" + RandomHex(32), direction: direction, to: person, from: t.from, body: body,
 		persona: persona, created: now, updated: now, status: "queued"}
 	if direction == textInbound {
 		x.to, x.from, x.status, x.closed = t.from, person, "received", now
@@ -129,14 +130,14 @@ func (t *twilio) keep(x *text) {
 	t.textBySid[x.sid] = x
 }
 
-func (t *twilio) fetchText(r *request, sid string) answer {
+func (t *twilio) fetchText(r *Request, sid string) Answer {
 	t.mu.Lock()
 	x := t.textBySid[sid]
 	t.mu.Unlock()
 	if x == nil {
 		return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 	}
-	return jsonAnswer(http.StatusOK, t.textResource(x))
+	return AnswerJSON(http.StatusOK, t.textResource(x))
 }
 
 // textResource is the text as the API shows it.
@@ -147,7 +148,7 @@ func (t *twilio) textResource(x *text) map[string]any {
 	m := map[string]any{
 		"sid": x.sid, "account_sid": t.account, "api_version": "2010-04-01", "direction": x.direction,
 		"to": x.to, "from": x.from, "body": x.body, "status": x.status, "messaging_service_sid": nil,
-		"num_segments": itoa(segments(x.body)), "num_media": "0", "error_code": nil, "error_message": nil,
+		"num_segments": strconv.Itoa(segments(x.body)), "num_media": "0", "error_code": nil, "error_message": nil,
 		"date_created": rfc2822(x.created), "date_updated": rfc2822(x.updated), "date_sent": rfc2822(x.sent),
 		"price": nil, "price_unit": "USD", "uri": uri + ".json",
 		"subresource_uris": map[string]string{"media": uri + "/Media.json"},
@@ -164,7 +165,7 @@ func listTextsFields() []string {
 
 // listTexts answers a page of texts, newest first. A text enters the list a moment after
 // it was created, and has no date until it was sent.
-func (t *twilio) listTexts(r *request) answer {
+func (t *twilio) listTexts(r *Request) Answer {
 	q, bad := readQuery(r, listTextsFields())
 	if bad != nil {
 		return t.reject(opListTexts, bad)
@@ -187,7 +188,7 @@ func (t *twilio) listedTexts(q listQuery) []*text {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []*text
-	horizon := t.now().Add(-t.scaled(listDelay))
+	horizon := t.Now().Add(-t.Scale(listDelay))
 	for _, x := range slices.Backward(t.texts) {
 		if !x.created.After(horizon) && (q.Get("To") == "" || x.to == q.Get("To")) && (q.Get("From") == "" || x.from == q.Get("From")) {
 			found = append(found, x)

@@ -62,7 +62,7 @@ func (t *twilio) checkLinks(op, body string) {
 	lower := strings.ToLower(body)
 	for _, sign := range []string{"http://", "https://", "www."} {
 		if strings.Contains(lower, sign) {
-			t.violations.add(t.now(), op, "the text contains a link")
+			t.Violations.Add(t.Now(), op, "the text contains a link")
 			return
 		}
 	}

@@ -15,18 +15,18 @@ import (
 	"unicode/utf8"
 )
 
-// steerText makes a person write to our number now.
-func (t *twilio) steerText(s textSteering) error {
+// WriteText makes a person write to the account's number now.
+func (t *twilio) WriteText(from, body string) error {
 	switch {
 	case t.inboundURL == "":
 		return errors.New("nobody is told of texts: the simulator was started without an address for them")
-	case !isE164(s.From) || s.From == t.from:
+	case !isE164(from) || from == t.from:
 		return errors.New("from must be another number than ours, in E.164 form")
-	case s.Body == "" || utf8.RuneCountInString(s.Body) > maxTextRunes:
+	case body == "" || utf8.RuneCountInString(body) > maxTextRunes:
 		return errors.New("body must have 1 to 1600 characters")
 	}
-	persona := t.personas.current(textKey + s.From)
-	t.play(func(ctx context.Context) { t.receive(ctx, s.From, s.Body, persona, "") })
+	persona := t.Personas.Current(textKey + from)
+	t.Play(func(ctx context.Context) { t.receive(ctx, from, body, persona, "") })
 	return nil
 }
 
@@ -38,12 +38,12 @@ func (t *twilio) receive(ctx context.Context, person, body, persona, replyOf str
 	if t.inboundURL == "" {
 		return
 	}
-	d := delivery{url: t.inboundURL, idempotency: randomHex(32), params: url.Values{
+	d := delivery{url: t.inboundURL, idempotency: RandomHex(32), params: url.Values{
 		"MessageSid": {x.sid}, "SmsSid": {x.sid}, "SmsMessageSid": {x.sid}, "SmsStatus": {"received"},
 		"AccountSid": {t.account}, "From": {x.from}, "To": {x.to}, "Body": {x.body},
-		"NumMedia": {"0"}, "NumSegments": {itoa(segments(x.body))}, "ApiVersion": {"2010-04-01"}}}
+		"NumMedia": {"0"}, "NumSegments": {strconv.Itoa(segments(x.body))}, "ApiVersion": {"2010-04-01"}}}
 	record := textCallback{Status: x.status, At: x.created}
-	t.post(ctx, opInboundText, d, func(fault string, r *reply) {
+	t.post(ctx, OpInboundText, d, func(fault string, r *Reply) {
 		t.answerText(x, fault, r)
 		t.noteText(x, record, fault, r)
 	})
@@ -51,35 +51,35 @@ func (t *twilio) receive(ctx context.Context, person, body, persona, replyOf str
 
 // answerText does what the product answered to a text. An answer Twilio cannot follow is
 // a violation; a product that is down, or that refuses a wrong signature, is not.
-func (t *twilio) answerText(x *text, fault string, r *reply) {
-	if r == nil || r.status >= 500 || (fault == faultMissign && r.status >= 400) {
+func (t *twilio) answerText(x *text, fault string, r *Reply) {
+	if r == nil || r.Status >= 500 || (fault == FaultMissign && r.Status >= 400) {
 		return
 	}
-	bodies, err := r.texts()
+	bodies, err := messagesIn(r)
 	if err != nil {
-		t.violations.add(t.now(), opInboundText, err.Error())
+		t.Violations.Add(t.Now(), OpInboundText, err.Error())
 		return
 	}
 	for _, body := range bodies {
 		a := t.newText(textAnswer, x.from, body, x.persona)
 		a.replyOf = x.sid
-		t.checkLinks(opInboundText, body)
+		t.checkLinks(OpInboundText, body)
 		t.keep(a)
-		t.play(func(ctx context.Context) { t.liveText(ctx, a) })
+		t.Play(func(ctx context.Context) { t.liveText(ctx, a) })
 	}
 }
 
-// texts are the bodies of the messages in a reply.
-func (r *reply) texts() ([]string, error) {
+// messagesIn returns the bodies of the messages in a reply to an inbound text.
+func messagesIn(r *Reply) ([]string, error) {
 	switch {
-	case r.status/100 != 2:
-		return nil, fmt.Errorf("the text was answered with status %d", r.status)
-	case len(r.body) == 0 && (r.status == http.StatusOK || r.status == http.StatusNoContent):
+	case r.Status/100 != 2:
+		return nil, fmt.Errorf("the text was answered with status %d", r.Status)
+	case len(r.Body) == 0 && (r.Status == http.StatusOK || r.Status == http.StatusNoContent):
 		return nil, nil
-	case !slices.Contains([]string{"text/xml", "application/xml"}, r.kind):
-		return nil, errors.New("the answer to a text is not XML but " + strconv.Quote(r.kind))
+	case !slices.Contains([]string{"text/xml", "application/xml"}, r.MediaType):
+		return nil, errors.New("the answer to a text is not XML but " + strconv.Quote(r.MediaType))
 	}
-	return parseTextAnswer(r.body)
+	return parseTextAnswer(r.Body)
 }
 
 // textElement is an element of an answer with everything that may stand in it.

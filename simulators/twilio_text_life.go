@@ -60,12 +60,12 @@ func textLife(persona string) []textStep {
 // liveText plays a text to its end, and the person's answer to it.
 func (t *twilio) liveText(ctx context.Context, x *text) {
 	for _, step := range textLife(x.persona) {
-		if !t.wait(ctx, step.after) {
+		if !t.Wait(ctx, step.after) {
 			return
 		}
 		t.advanceText(x, step)
 	}
-	if body := t.personReply(x); body != "" && t.wait(ctx, humanPause) {
+	if body := t.personReply(x); body != "" && t.Wait(ctx, humanPause) {
 		t.receive(ctx, x.to, body, x.persona, x.sid)
 	}
 }
@@ -73,7 +73,7 @@ func (t *twilio) liveText(ctx context.Context, x *text) {
 func (t *twilio) advanceText(x *text, step textStep) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	x.status, x.code, x.updated = step.status, step.code, t.now().UTC()
+	x.status, x.code, x.updated = step.status, step.code, t.Now().UTC()
 	switch step.status {
 	case "sent":
 		x.sent = x.updated
@@ -91,19 +91,19 @@ func (t *twilio) reportText(x *text) {
 	params := url.Values{"MessageSid": {x.sid}, "SmsSid": {x.sid}, "MessageStatus": {x.status}, "SmsStatus": {x.status},
 		"AccountSid": {t.account}, "From": {x.from}, "To": {x.to}, "ApiVersion": {"2010-04-01"}}
 	if x.code != 0 {
-		params.Set("ErrorCode", itoa(x.code))
+		params.Set("ErrorCode", strconv.Itoa(x.code))
 	}
-	d := delivery{url: x.statusCallback, params: params, idempotency: randomHex(32)}
+	d := delivery{url: x.statusCallback, params: params, idempotency: RandomHex(32)}
 	record := textCallback{Status: x.status, At: x.updated}
-	x.outbox.post(t.stage, func(ctx context.Context) {
-		t.post(ctx, opCallback, d, func(fault string, r *reply) { t.noteText(x, record, fault, r) })
+	x.outbox.Post(t.Stage, func(ctx context.Context) {
+		t.post(ctx, OpCallback, d, func(fault string, r *Reply) { t.noteText(x, record, fault, r) })
 	})
 }
 
-func (t *twilio) noteText(x *text, record textCallback, fault string, r *reply) {
+func (t *twilio) noteText(x *text, record textCallback, fault string, r *Reply) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	record.Fault, record.HTTP = fault, r.httpStatus()
+	record.Fault, record.HTTP = fault, statusOf(r)
 	x.callbacks = append(x.callbacks, record)
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -121,7 +122,7 @@ func TestTextsThatDoNotArrive(t *testing.T) {
 				t.Errorf("error code %q", got)
 			}
 			a := w.do("GET", w.textsURL()+"/"+sid+".json", "", "", asAccount)
-			if code, _ := a.get("error_code").(float64); a.get("status") != last || itoa(int(code)) != strings.TrimPrefix("0"+c.code, "0") && c.code != "" {
+			if code, _ := a.get("error_code").(float64); a.get("status") != last || strconv.Itoa(int(code)) != strings.TrimPrefix("0"+c.code, "0") && c.code != "" {
 				t.Errorf("fetched: %s", a.body)
 			}
 			if x := w.texts()[0]; (x.Ended == nil) != (persona == "text-silent") {

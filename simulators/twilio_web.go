@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -26,13 +25,6 @@ type delivery struct {
 	method      string // POST when empty
 	params      url.Values
 	idempotency string // the same on every retry
-}
-
-// reply is what the product answered.
-type reply struct {
-	status int
-	kind   string // media type
-	body   []byte
 }
 
 // badDocument says why no carrier could follow what the product answered.
@@ -56,16 +48,16 @@ func (t *twilio) document(c *call, who callee, p *page) ([]verb, error) {
 	if c.form.Get("MachineDetection") != "" && c.form.Get("AsyncAmd") != "true" {
 		params.Set("AnsweredBy", answeredBy(who, c.form.Get("MachineDetection")))
 	}
-	d := delivery{url: p.url, method: p.method, params: params, idempotency: randomHex(32)}
+	d := delivery{url: p.url, method: p.method, params: params, idempotency: RandomHex(32)}
 	r, err := t.ask(c.ctx, d)
 	if fallback := c.form.Get("FallbackUrl"); err != nil && fallback != "" && c.ctx.Err() == nil {
-		d = delivery{url: fallback, method: c.form.Get("FallbackMethod"), params: params, idempotency: randomHex(32)}
+		d = delivery{url: fallback, method: c.form.Get("FallbackMethod"), params: params, idempotency: RandomHex(32)}
 		r, err = t.ask(c.ctx, d)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return r.verbs()
+	return verbsOf(r)
 }
 
 func answeredBy(who callee, detection string) string {
@@ -78,15 +70,15 @@ func answeredBy(who callee, detection string) string {
 	return "machine_end_beep"
 }
 
-// verbs reads the document of a reply; 204 is an empty document.
-func (r *reply) verbs() ([]verb, error) {
-	if r.status == http.StatusNoContent {
+// verbsOf reads the document in a reply; 204 is an empty document.
+func verbsOf(r *Reply) ([]verb, error) {
+	if r.Status == http.StatusNoContent {
 		return nil, nil
 	}
-	if !slices.Contains([]string{"text/xml", "application/xml", "text/html"}, r.kind) {
-		return nil, &badDocument{"the document is not XML but " + strconv.Quote(r.kind)}
+	if !slices.Contains([]string{"text/xml", "application/xml", "text/html"}, r.MediaType) {
+		return nil, &badDocument{"the document is not XML but " + strconv.Quote(r.MediaType)}
 	}
-	verbs, err := parseTwiML(r.body)
+	verbs, err := parseTwiML(r.Body)
 	if err != nil {
 		return nil, &badDocument{err.Error()}
 	}
@@ -94,72 +86,72 @@ func (r *reply) verbs() ([]verb, error) {
 }
 
 // ask requests a document, with the faults of op voice. Any status but 2xx is an error.
-func (t *twilio) ask(ctx context.Context, d delivery) (*reply, error) {
-	rule, _ := t.faults.take(opVoice)
+func (t *twilio) ask(ctx context.Context, d delivery) (*Reply, error) {
+	rule, _ := t.Faults.UseRule(OpVoice)
 	token := t.token
 	switch rule.Kind {
-	case faultDrop:
+	case FaultDrop:
 		return nil, errors.New("the request for a document was lost")
-	case faultDelay, faultReorder:
-		t.waitExactly(ctx, rule.delay())
-	case faultMissign:
+	case FaultDelay, FaultReorder:
+		t.WaitExactly(ctx, rule.Delay())
+	case FaultMissign:
 		token += "x"
 	}
 	r, err := t.deliver(ctx, d, token)
-	if rule.Kind == faultDuplicate && err == nil {
+	if rule.Kind == FaultDuplicate && err == nil {
 		r, err = t.deliver(ctx, d, token)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if r.status/100 != 2 {
-		return nil, fmt.Errorf("the document was answered with status %d", r.status)
+	if r.Status/100 != 2 {
+		return nil, fmt.Errorf("the document was answered with status %d", r.Status)
 	}
 	return r, nil
 }
 
 // post sends something to the product, with the faults of op, and tells note of every
 // attempt what fault it had and what was answered; nil when no answer came.
-func (t *twilio) post(ctx context.Context, op string, d delivery, note func(fault string, r *reply)) {
-	rule, _ := t.faults.take(op)
+func (t *twilio) post(ctx context.Context, op string, d delivery, note func(fault string, r *Reply)) {
+	rule, _ := t.Faults.UseRule(op)
 	token := t.token
 	switch rule.Kind {
-	case faultDrop:
+	case FaultDrop:
 		note(rule.Kind, nil)
 		return
-	case faultDelay:
-		t.waitExactly(ctx, rule.delay())
-	case faultReorder:
-		t.play(func(ctx context.Context) {
-			t.waitExactly(ctx, max(rule.delay(), t.scaled(5*time.Second)))
+	case FaultDelay:
+		t.WaitExactly(ctx, rule.Delay())
+	case FaultReorder:
+		t.Play(func(ctx context.Context) {
+			t.WaitExactly(ctx, max(rule.Delay(), t.Scale(5*time.Second)))
 			r, _ := t.deliver(ctx, d, t.token)
 			note(rule.Kind, r)
 		})
 		return
-	case faultMissign:
+	case FaultMissign:
 		token += "x"
-	case faultDuplicate:
+	case FaultDuplicate:
 		r, _ := t.deliver(ctx, d, token)
 		note(rule.Kind, r)
 	}
 	r, err := t.deliver(ctx, d, token)
 	if err != nil {
-		t.log.DebugContext(ctx, "not delivered to the product", "op", op)
+		t.Log.DebugContext(ctx, "not delivered to the product", "op", op)
 	}
 	note(rule.Kind, r)
 }
 
-// httpStatus is that of the answer, 0 when none came.
-func (r *reply) httpStatus() int {
+// statusOf returns the HTTP status of a reply, 0 when none came.
+func statusOf(r *Reply) int {
 	if r == nil {
 		return 0
 	}
-	return r.status
+	return r.Status
 }
 
 // deliver sends a signed request and retries as the connection overrides in the fragment
 // say: by default once, and only when no connection could be made.
-func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*reply, error) {
+func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*Reply, error) {
 	target, overrides, _ := strings.Cut(d.url, "#")
 	o, _ := url.ParseQuery(overrides)
 	retries := 1
@@ -171,12 +163,12 @@ func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*reply,
 		if attempt >= retries || ctx.Err() != nil || !retryable(o.Get("rp"), r, err) {
 			return r, err
 		}
-		t.wait(ctx, 500*time.Millisecond)
+		t.Wait(ctx, 500*time.Millisecond)
 	}
 }
 
 // retryable applies Twilio's retry policy: ct connect failed, rt no answer in time, 4xx, 5xx, all.
-func retryable(policy string, r *reply, err error) bool {
+func retryable(policy string, r *Reply, err error) bool {
 	if policy == "" {
 		policy = "ct"
 	}
@@ -187,14 +179,14 @@ func retryable(policy string, r *reply, err error) bool {
 		reason = "ct"
 	case err != nil:
 		reason = "rt"
-	case r.status >= 400:
-		reason = itoa(r.status/100) + "xx"
+	case r.Status >= 400:
+		reason = strconv.Itoa(r.Status/100) + "xx"
 	}
 	wanted := strings.Split(policy, ",")
 	return reason != "" && (slices.Contains(wanted, reason) || slices.Contains(wanted, "all"))
 }
 
-func (t *twilio) send(ctx context.Context, d delivery, target, token string) (*reply, error) {
+func (t *twilio) send(ctx context.Context, d delivery, target, token string) (*Reply, error) {
 	method, signed, body := http.MethodPost, d.params, []byte(d.params.Encode())
 	if d.method == http.MethodGet {
 		method, signed, body = http.MethodGet, nil, nil
@@ -214,21 +206,7 @@ func (t *twilio) send(ctx context.Context, d delivery, target, token string) (*r
 	req.Header.Set("User-Agent", "TwilioProxy/1.1")
 	req.Header.Set("I-Twilio-Idempotency-Token", d.idempotency)
 	req.Header.Set("X-Twilio-Signature", twilioSignature(token, target, signed))
-	return t.fetchReply(req)
-}
-
-func (s *stage) fetchReply(req *http.Request) (*reply, error) {
-	res, err := s.web.Do(req) //nolint:gosec // G704: calling the configured address is the purpose, and the dialer stays on loopback
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-	if err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
-	}
-	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	return &reply{status: res.StatusCode, kind: kind, body: body}, nil
+	return t.Fetch(req)
 }
 
 // twilioSignature is base64(HMAC-SHA1(token, url + every parameter's name and value, sorted by name)).
