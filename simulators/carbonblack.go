@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the Carbon Black Cloud simulator; its orders are opDeviceAction.
@@ -14,13 +16,13 @@ const (
 
 // carbonBlack pretends to be Carbon Black Cloud's Devices API v6.
 type carbonBlack struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	org, auth string
 	fleet     *fleet
 }
 
-func newCarbonBlack(s *Stage) Vendor {
+func newCarbonBlack(s *stage.Stage) stage.Vendor {
 	values := edrValues["carbonblack"]
 	c := &carbonBlack{Stage: s, org: values["org_key"], auth: values["api_secret"] + "/" + values["api_id"]}
 	c.Personas = fleetPersonas("answers_200", "deregistered")
@@ -39,7 +41,7 @@ func (c *carbonBlack) Name() string { return "carbonblack" }
 
 func (c *carbonBlack) Ops() []string { return []string{opSearchDevices, opReadDevice, opDeviceAction} }
 
-func (c *carbonBlack) SteerFaults([]Rule) {}
+func (c *carbonBlack) SteerFaults([]stage.Rule) {}
 
 func (c *carbonBlack) PersonasChanged(names []string) { c.fleet.personasChanged(names) }
 
@@ -49,9 +51,9 @@ func (c *carbonBlack) Effects() any {
 	return e
 }
 
-func (c *carbonBlack) Route(r *Request) (string, func() Answer) {
-	op, deed := OpUnknown, func() Answer {
-		c.Violations.Add(c.Now(), OpUnknown, r.Method+" is not served on this path")
+func (c *carbonBlack) Route(r *stage.Request) (string, func() stage.Answer) {
+	op, deed := stage.OpUnknown, func() stage.Answer {
+		c.Violations.Add(c.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return c.Refusal(http.StatusNotFound)
 	}
 	org, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/appservices/v6/orgs/"), "/")
@@ -59,17 +61,17 @@ func (c *carbonBlack) Route(r *Request) (string, func() Answer) {
 	switch {
 	case !strings.HasPrefix(r.URL.Path, "/appservices/v6/orgs/"):
 	case r.Method == http.MethodPost && path == "devices/_search":
-		op, deed = opSearchDevices, func() Answer { return c.search(r) }
+		op, deed = opSearchDevices, func() stage.Answer { return c.search(r) }
 	case r.Method == http.MethodPost && path == "device_actions":
-		op, deed = opDeviceAction, func() Answer { return c.act(r) }
+		op, deed = opDeviceAction, func() stage.Answer { return c.act(r) }
 	case r.Method == http.MethodGet && device && !strings.Contains(id, "/"):
-		op, deed = opReadDevice, func() Answer { return c.device(r, id) }
+		op, deed = opReadDevice, func() stage.Answer { return c.device(r, id) }
 	}
-	return op, func() Answer {
+	return op, func() stage.Answer {
 		switch {
 		case r.Header.Get("X-Auth-Token") != c.auth:
 			return c.Refusal(http.StatusUnauthorized)
-		case op != OpUnknown && org != c.org:
+		case op != stage.OpUnknown && org != c.org:
 			return c.Refusal(http.StatusForbidden)
 		}
 		return deed()
@@ -77,9 +79,9 @@ func (c *carbonBlack) Route(r *Request) (string, func() Answer) {
 }
 
 // refusal is Carbon Black's error answer for a status.
-func (c *carbonBlack) Refusal(status int) Answer {
+func (c *carbonBlack) Refusal(status int) stage.Answer {
 	word := strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
-	a := AnswerJSON(status, map[string]string{"error_code": word, "message": http.StatusText(status)})
+	a := stage.AnswerJSON(status, map[string]string{"error_code": word, "message": http.StatusText(status)})
 	if status == http.StatusTooManyRequests {
 		a.Header.Set("Retry-After", "2")
 	}
@@ -87,7 +89,7 @@ func (c *carbonBlack) Refusal(status int) Answer {
 }
 
 // reject answers 400 and records what the client should never send.
-func (c *carbonBlack) reject(op, reason string) Answer {
+func (c *carbonBlack) reject(op, reason string) stage.Answer {
 	c.Violations.Add(c.Now(), op, reason)
 	return c.Refusal(http.StatusBadRequest)
 }

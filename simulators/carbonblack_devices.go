@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // cbAway is how long ago a sensor that is offline made contact.
@@ -14,13 +16,13 @@ const cbAway = 3 * time.Hour
 
 // search answers the search for devices. Of the query language only name:value is simulated, and
 // finds longer names too.
-func (c *carbonBlack) search(r *Request) Answer {
+func (c *carbonBlack) search(r *stage.Request) stage.Answer {
 	body := struct {
 		Query string `json:"query"`
 		Start int    `json:"start"`
 		Rows  int    `json:"rows"`
 	}{Rows: 20}
-	if err := DecodeStrict(r.Payload, &body); err != nil || r.URL.RawQuery != "" || !cbJSON(r) {
+	if err := stage.DecodeStrict(r.Payload, &body); err != nil || r.URL.RawQuery != "" || !cbJSON(r) {
 		return c.reject(opSearchDevices, "the body is not valid")
 	}
 	if body.Start < 0 || body.Rows < 1 || body.Rows > 10_000 {
@@ -43,7 +45,7 @@ func (c *carbonBlack) search(r *Request) Answer {
 		}
 		found++
 	}
-	return AnswerJSON(http.StatusOK, map[string]any{"results": results, "num_found": found})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"results": results, "num_found": found})
 }
 
 // cbName reads name:value, where Lucene's own characters are escaped by a backslash.
@@ -74,12 +76,12 @@ func cbName(query string) (string, error) {
 	return name.String(), nil
 }
 
-func cbJSON(r *Request) bool {
+func cbJSON(r *stage.Request) bool {
 	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/json")
 }
 
 // device answers with one device.
-func (c *carbonBlack) device(r *Request, id string) Answer {
+func (c *carbonBlack) device(r *stage.Request, id string) stage.Answer {
 	if r.URL.RawQuery != "" || len(r.Payload) > 0 {
 		return c.reject(opReadDevice, "a device is read without query or body")
 	}
@@ -87,7 +89,7 @@ func (c *carbonBlack) device(r *Request, id string) Answer {
 	if h == nil || h.persona == "missing" {
 		return c.Refusal(http.StatusNotFound)
 	}
-	return AnswerJSON(http.StatusOK, c.shown(h))
+	return stage.AnswerJSON(http.StatusOK, c.shown(h))
 }
 
 // shown is a device as the API shows it: quarantined or not, and nothing in between.
@@ -105,7 +107,7 @@ func (c *carbonBlack) shown(h *fleetHost) map[string]any {
 	}
 	groups := []any{}
 	for _, tag := range h.tags {
-		groups = append(groups, map[string]string{"id": uuidLike(HashHex(tag)), "name": tag, "membership_type": "MANUAL"})
+		groups = append(groups, map[string]string{"id": uuidLike(stage.HashHex(tag)), "name": tag, "membership_type": "MANUAL"})
 	}
 	return map[string]any{
 		"id": id, "name": h.hostname, "status": status, "os": "WINDOWS", "os_version": system, "windows_platform": platform,
@@ -117,7 +119,7 @@ func (c *carbonBlack) shown(h *fleetHost) map[string]any {
 }
 
 // act answers a device action. An empty 204 only means taken, also for a device that is there already.
-func (c *carbonBlack) act(r *Request) Answer {
+func (c *carbonBlack) act(r *stage.Request) stage.Answer {
 	var body struct {
 		Type    string        `json:"action_type"`
 		Devices []json.Number `json:"device_id"`
@@ -126,7 +128,7 @@ func (c *carbonBlack) act(r *Request) Answer {
 		} `json:"options"`
 	}
 	what := orderIsolate
-	switch err := DecodeStrict(r.Payload, &body); {
+	switch err := stage.DecodeStrict(r.Payload, &body); {
 	case err != nil || r.URL.RawQuery != "" || !cbJSON(r):
 		return c.reject(opDeviceAction, "the body is not valid")
 	case body.Type != "QUARANTINE":
@@ -150,7 +152,7 @@ func (c *carbonBlack) act(r *Request) Answer {
 		return c.Refusal(http.StatusBadRequest)
 	}
 	if h.persona == "answers_200" {
-		return AnswerJSON(http.StatusOK, map[string]any{})
+		return stage.AnswerJSON(http.StatusOK, map[string]any{})
 	}
-	return Answer{Status: http.StatusNoContent, Header: http.Header{}}
+	return stage.Answer{Status: http.StatusNoContent, Header: http.Header{}}
 }

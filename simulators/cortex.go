@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the Cortex simulator.
@@ -29,8 +31,8 @@ const (
 // cortex pretends to be the endpoint part of a Cortex XDR tenant. The persona "uninstalled" is an
 // endpoint that Cortex still lists though its agent is gone.
 type cortex struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	keyID, key string
 	fleet      *fleet
 
@@ -38,7 +40,7 @@ type cortex struct {
 	nonces map[string]time.Time // when they were used
 }
 
-func newCortex(s *Stage) Vendor {
+func newCortex(s *stage.Stage) stage.Vendor {
 	c := &cortex{Stage: s, keyID: edrValues["cortex"]["api_key_id"], key: edrValues["cortex"]["api_key"], nonces: map[string]time.Time{}}
 	c.Personas = fleetPersonas("uninstalled")
 	c.fleet = newFleet(s, c.Personas)
@@ -52,7 +54,7 @@ func (c *cortex) Ops() []string {
 	return []string{opCortexEndpoints, opCortexIsolate, opCortexRelease, opCortexAction}
 }
 
-func (c *cortex) SteerFaults([]Rule)             {}
+func (c *cortex) SteerFaults([]stage.Rule)       {}
 func (c *cortex) PersonasChanged(names []string) { c.fleet.personasChanged(names) }
 
 func (c *cortex) Effects() any {
@@ -61,22 +63,22 @@ func (c *cortex) Effects() any {
 	return effects
 }
 
-func (c *cortex) Route(r *Request) (string, func() Answer) {
-	op, deed := OpUnknown, func() Answer {
-		c.Violations.Add(c.Now(), OpUnknown, r.Method+" is not served on this path")
+func (c *cortex) Route(r *stage.Request) (string, func() stage.Answer) {
+	op, deed := stage.OpUnknown, func() stage.Answer {
+		c.Violations.Add(c.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return c.Refusal(http.StatusNotFound)
 	}
 	switch r.Method + " " + strings.TrimSuffix(r.URL.Path, "/") {
 	case "POST " + cortexAPIPath + "/endpoints/get_endpoint":
-		op, deed = opCortexEndpoints, func() Answer { return c.getEndpoint(r) }
+		op, deed = opCortexEndpoints, func() stage.Answer { return c.getEndpoint(r) }
 	case "POST " + cortexAPIPath + "/endpoints/isolate":
-		op, deed = opCortexIsolate, func() Answer { return c.act(r, opCortexIsolate, orderIsolate) }
+		op, deed = opCortexIsolate, func() stage.Answer { return c.act(r, opCortexIsolate, orderIsolate) }
 	case "POST " + cortexAPIPath + "/endpoints/unisolate":
-		op, deed = opCortexRelease, func() Answer { return c.act(r, opCortexRelease, orderRelease) }
+		op, deed = opCortexRelease, func() stage.Answer { return c.act(r, opCortexRelease, orderRelease) }
 	case "POST " + cortexAPIPath + "/actions/get_action_status":
-		op, deed = opCortexAction, func() Answer { return c.actionStatus(r) }
+		op, deed = opCortexAction, func() stage.Answer { return c.actionStatus(r) }
 	}
-	return op, func() Answer {
+	return op, func() stage.Answer {
 		if !c.signed(r.Header) {
 			return c.Refusal(http.StatusUnauthorized)
 		}
@@ -109,10 +111,12 @@ func (c *cortex) signed(h http.Header) bool {
 }
 
 // refusal is Cortex's error answer for a status.
-func (c *cortex) Refusal(status int) Answer { return c.refuse(status, http.StatusText(status), nil) }
+func (c *cortex) Refusal(status int) stage.Answer {
+	return c.refuse(status, http.StatusText(status), nil)
+}
 
-func (c *cortex) refuse(status int, message string, extra any) Answer {
-	a := AnswerJSON(status, map[string]any{"reply": map[string]any{"err_code": status,
+func (c *cortex) refuse(status int, message string, extra any) stage.Answer {
+	a := stage.AnswerJSON(status, map[string]any{"reply": map[string]any{"err_code": status,
 		"err_msg": "An error occurred while processing XDR public API - " + message, "err_extra": extra}})
 	if status == http.StatusTooManyRequests {
 		a.Header.Set("Retry-After", "2")
@@ -121,7 +125,7 @@ func (c *cortex) refuse(status int, message string, extra any) Answer {
 }
 
 // reject answers 400 and records what the client should never send.
-func (c *cortex) reject(op, message string) Answer {
+func (c *cortex) reject(op, message string) stage.Answer {
 	c.Violations.Add(c.Now(), op, message)
 	return c.refuse(http.StatusBadRequest, message, nil)
 }

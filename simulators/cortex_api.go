@@ -5,21 +5,23 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 const maxCortexPage = 100
 
 // requested reads the body of a call, whose only field is request_data.
-func (c *cortex) requested(r *Request, into any) bool {
+func (c *cortex) requested(r *stage.Request, into any) bool {
 	var body struct {
 		Data json.RawMessage `json:"request_data"`
 	}
 	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") && r.URL.RawQuery == "" &&
-		DecodeStrict(r.Payload, &body) == nil && DecodeStrict(body.Data, into) == nil
+		stage.DecodeStrict(r.Payload, &body) == nil && stage.DecodeStrict(body.Data, into) == nil
 }
 
 // getEndpoint answers the search for endpoints, by names, by ids or all of them.
-func (c *cortex) getEndpoint(r *Request) Answer {
+func (c *cortex) getEndpoint(r *stage.Request) stage.Answer {
 	var asked struct {
 		Filters []struct {
 			Field    string   `json:"field"`
@@ -95,7 +97,7 @@ func (c *cortex) endpoint(h *fleetHost) map[string]any {
 
 // act takes an order for one endpoint. Cortex makes none for an endpoint it cannot make move, and
 // says so with a 500. The ids of releases are text, those of isolations numbers.
-func (c *cortex) act(r *Request, op, what string) Answer {
+func (c *cortex) act(r *stage.Request, op, what string) stage.Answer {
 	var asked struct {
 		ID       string          `json:"endpoint_id"`
 		Incident json.RawMessage `json:"incident_id"`
@@ -118,13 +120,13 @@ func (c *cortex) act(r *Request, op, what string) Answer {
 	return cortexReply(map[string]any{"action_id": json.Number(a.id), "status": 1, "endpoints_count": 1})
 }
 
-func (c *cortex) nothing(what string) Answer {
+func (c *cortex) nothing(what string) stage.Answer {
 	word := map[string]string{orderIsolate: "ISOLATE", orderRelease: "UNISOLATE"}[what]
 	return c.refuse(http.StatusInternalServerError, nothingToDo, "can't create group action id for "+word)
 }
 
 // actionStatus answers what became of an order; of one it does not know it lists no endpoint.
-func (c *cortex) actionStatus(r *Request) Answer {
+func (c *cortex) actionStatus(r *stage.Request) stage.Answer {
 	var asked struct {
 		Group json.Number `json:"group_action_id"`
 	}
@@ -153,6 +155,6 @@ func (c *cortex) status(a *fleetAction) string {
 	return "PENDING"
 }
 
-func cortexReply(reply any) Answer {
-	return AnswerJSON(http.StatusOK, map[string]any{"reply": reply})
+func cortexReply(reply any) stage.Answer {
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"reply": reply})
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
 // signedAt signs like the vendor's own example: key, nonce, milliseconds.
@@ -22,59 +25,59 @@ func signedAt(at time.Time, nonce string) func(*http.Request) {
 	}
 }
 
-func (w *world) cortex(path, data string, prepare ...func(*http.Request)) answered {
-	w.t.Helper()
-	right := signedAt(time.Now(), RandomHex(64))
-	return w.do("POST", w.EDR["cortex"]+"/public_api/v1"+path, "application/json", `{"request_data":`+data+`}`,
+func (w *world) cortex(path, data string, prepare ...func(*http.Request)) stagetest.Answered {
+	w.T.Helper()
+	right := signedAt(time.Now(), stage.RandomHex(64))
+	return w.Do("POST", w.EDR["cortex"]+"/public_api/v1"+path, "application/json", `{"request_data":`+data+`}`,
 		append([]func(*http.Request){right}, prepare...)...)
 }
 
-func (w *world) cortexHosts(field, value string) answered {
+func (w *world) cortexHosts(field, value string) stagetest.Answered {
 	return w.cortex("/endpoints/get_endpoint", `{"filters":[{"field":"`+field+`","operator":"in","value":["`+value+`"]}],"search_from":0,"search_to":100}`)
 }
 
 func (w *world) cortexHost(name string) string {
-	w.t.Helper()
-	id, _ := w.cortexHosts("hostname", name).get("reply", "endpoints", "endpoint_id").(string)
+	w.T.Helper()
+	id, _ := w.cortexHosts("hostname", name).Get("reply", "endpoints", "endpoint_id").(string)
 	if id == "" {
-		w.t.Fatalf("no endpoint %s", name)
+		w.T.Fatalf("no endpoint %s", name)
 	}
 	return id
 }
 
-func (w *world) cortexOrder(what, id string) answered {
+func (w *world) cortexOrder(what, id string) stagetest.Answered {
 	return w.cortex("/endpoints/"+what, `{"endpoint_id":"`+id+`"}`)
 }
 
 func (w *world) cortexState(id string) any {
-	return w.cortexHosts("endpoint_id_list", id).get("reply", "endpoints", "is_isolated")
+	return w.cortexHosts("endpoint_id_list", id).Get("reply", "endpoints", "is_isolated")
 }
 
 func (w *world) cortexAction(action, id string) any {
-	return w.cortex("/actions/get_action_status", `{"group_action_id":`+action+`}`).get("reply", "data", id)
+	return w.cortex("/actions/get_action_status", `{"group_action_id":`+action+`}`).Get("reply", "data", id)
 }
 
 func TestCortexIsolatesAndReleases(t *testing.T) {
 	w := unhurried(t)
 	id := w.cortexHost("PC-1")
 	a := w.cortexOrder("isolate", id)
-	n, _ := a.get("reply", "action_id").(float64)
-	if a.status != 200 || n == 0 || a.get("reply", "endpoints_count") != 1.0 {
-		t.Fatalf("%d %s", a.status, a.body)
+	n, _ := a.Get("reply", "action_id").(float64)
+	if a.Status != 200 || n == 0 || a.Get("reply", "endpoints_count") != 1.0 {
+		t.Fatalf("%d %s", a.Status, a.Body)
 	}
 	if w.cortexState(id) != "AGENT_PENDING_ISOLATION" {
 		t.Errorf("state %v", w.cortexState(id))
 	}
-	w.until("isolated", func() bool { return w.cortexState(id) == "AGENT_ISOLATED" })
+	w.Until("isolated", func() bool { return w.cortexState(id) == "AGENT_ISOLATED" })
 	if got := w.cortexAction(strconv.Itoa(int(n)), id); got != "COMPLETED_SUCCESSFULLY" {
 		t.Errorf("action %v", got)
 	}
 	a = w.cortexOrder("unisolate", id)
-	action, _ := a.get("reply", "action_id").(string)
-	if a.status != 200 || action == "" || w.cortexState(id) != "AGENT_PENDING_ISOLATION_CANCELLATION" || w.cortexAction(action, id) != "IN_PROGRESS" {
-		t.Fatalf("%d %s", a.status, a.body)
+	action, _ := a.Get("reply", "action_id").(string)
+	if a.Status != 200 || action == "" || w.cortexState(id) != "AGENT_PENDING_ISOLATION_CANCELLATION" || w.cortexAction(action, id) != "IN_PROGRESS" {
+		t.Fatalf("%d %s", a.Status, a.Body)
 	}
-	w.until("released", func() bool { return w.cortexState(id) == "AGENT_UNISOLATED" })
+	w.Until("released", func() bool { return w.cortexState(id) == "AGENT_UNISOLATED" })
 	if e := w.fleetEffects("cortex"); len(e.Commands) != 2 || len(e.Violations) != 0 {
 		t.Errorf("%+v", e)
 	}
@@ -82,55 +85,55 @@ func TestCortexIsolatesAndReleases(t *testing.T) {
 
 func TestCortexMakesNoOrderWithoutNeed(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.EDR["cortex"], "personas", `{"personas":{"cut":"already_isolated","safe":"protected","old":"uninstalled","away":"offline"}}`)
+	w.Steer(w.EDR["cortex"], "personas", `{"personas":{"cut":"already_isolated","safe":"protected","old":"uninstalled","away":"offline"}}`)
 	away := w.cortexHost("away")
-	if a := w.cortexOrder("isolate", away); a.status != 200 || w.cortexAction("4701", away) != "PENDING" {
-		t.Fatalf("offline: %d %s", a.status, a.body)
+	if a := w.cortexOrder("isolate", away); a.Status != 200 || w.cortexAction("4701", away) != "PENDING" {
+		t.Fatalf("offline: %d %s", a.Status, a.Body)
 	}
-	for name, a := range map[string]answered{
+	for name, a := range map[string]stagetest.Answered{
 		"isolated":            w.cortexOrder("isolate", w.cortexHost("cut")),
 		"protected":           w.cortexOrder("isolate", w.cortexHost("safe")),
 		"uninstalled":         w.cortexOrder("isolate", w.cortexHost("old")),
 		"under way":           w.cortexOrder("isolate", away),
 		"the opposite of it":  w.cortexOrder("unisolate", away),
-		"unknown":             w.cortexOrder("isolate", HashHex("nobody")),
+		"unknown":             w.cortexOrder("isolate", stage.HashHex("nobody")),
 		"release of a normal": w.cortexOrder("unisolate", w.cortexHost("PC-1")),
 	} {
-		extra, _ := a.get("reply", "err_extra").(string)
-		if a.status != 500 || !strings.HasPrefix(extra, "can't create group action id for ") {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+		extra, _ := a.Get("reply", "err_extra").(string)
+		if a.Status != 500 || !strings.HasPrefix(extra, "can't create group action id for ") {
+			t.Errorf("%s: %d %s", name, a.Status, a.Body)
 		}
 	}
 	if e := w.fleetEffects("cortex"); len(e.Commands) != 1 || len(e.Violations) != 0 {
 		t.Errorf("%+v", e)
 	}
-	w.steer(w.EDR["cortex"], "personas", `{"personas":{"away":"online"}}`)
-	w.until("isolated when it came back", func() bool { return w.cortexState(away) == "AGENT_ISOLATED" })
+	w.Steer(w.EDR["cortex"], "personas", `{"personas":{"away":"online"}}`)
+	w.Until("isolated when it came back", func() bool { return w.cortexState(away) == "AGENT_ISOLATED" })
 }
 
 func TestCortexPersonas(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.EDR["cortex"], "personas",
+	w.Steer(w.EDR["cortex"], "personas",
 		`{"personas":{"gone":"missing","twin":"duplicate","old":"uninstalled","away":"offline","dc":"domain_controller","vip":"tagged","bad":"fails"}}`)
 	for name, want := range map[string]float64{"gone": 0, "twin": 2} {
-		if a := w.cortexHosts("hostname", name); a.get("reply", "total_count") != want {
-			t.Errorf("%s: %s", name, a.body)
+		if a := w.cortexHosts("hostname", name); a.Get("reply", "total_count") != want {
+			t.Errorf("%s: %s", name, a.Body)
 		}
 	}
 	for _, c := range []struct{ name, field, want string }{
 		{"old", "endpoint_status", "UNINSTALLED"}, {"away", "endpoint_status", "DISCONNECTED"}, {"PC-1", "endpoint_status", "CONNECTED"},
 		{"dc", "endpoint_type", "AGENT_TYPE_SERVER"}, {"PC-1", "endpoint_type", "AGENT_TYPE_WORKSTATION"},
 	} {
-		if got := w.cortexHosts("hostname", c.name).get("reply", "endpoints", c.field); got != c.want {
+		if got := w.cortexHosts("hostname", c.name).Get("reply", "endpoints", c.field); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
-	if a := w.cortexHosts("hostname", "vip"); !strings.Contains(string(a.body), `"server_tags":["finance"`) {
-		t.Errorf("tagged: %s", a.body)
+	if a := w.cortexHosts("hostname", "vip"); !strings.Contains(string(a.Body), `"server_tags":["finance"`) {
+		t.Errorf("tagged: %s", a.Body)
 	}
 	bad := w.cortexHost("bad")
 	w.cortexOrder("isolate", bad)
-	w.until("failed", func() bool { return w.cortexAction("4701", bad) == "FAILED" })
+	w.Until("failed", func() bool { return w.cortexAction("4701", bad) == "FAILED" })
 	if w.cortexState(bad) != "AGENT_UNISOLATED" {
 		t.Errorf("state %v", w.cortexState(bad))
 	}
@@ -139,9 +142,9 @@ func TestCortexPersonas(t *testing.T) {
 func TestCortexSignatures(t *testing.T) {
 	w := newWorld(t)
 	list := func(prepare ...func(*http.Request)) int {
-		return w.cortex("/endpoints/get_endpoint", `{"search_from":0,"search_to":1}`, prepare...).status
+		return w.cortex("/endpoints/get_endpoint", `{"search_from":0,"search_to":1}`, prepare...).Status
 	}
-	used := RandomHex(64)
+	used := stage.RandomHex(64)
 	header := func(name, value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set(name, value) }
 	}
@@ -152,10 +155,10 @@ func TestCortexSignatures(t *testing.T) {
 	}{
 		{"right", signedAt(time.Now(), used), 200},
 		{"the nonce again", signedAt(time.Now(), used), 401},
-		{"a clock a minute off", signedAt(time.Now().Add(-time.Minute), RandomHex(64)), 200},
-		{"a clock six minutes slow", signedAt(time.Now().Add(-6*time.Minute), RandomHex(64)), 401},
-		{"a clock six minutes fast", signedAt(time.Now().Add(6*time.Minute), RandomHex(64)), 401},
-		{"a short nonce", signedAt(time.Now(), RandomHex(32)), 401},
+		{"a clock a minute off", signedAt(time.Now().Add(-time.Minute), stage.RandomHex(64)), 200},
+		{"a clock six minutes slow", signedAt(time.Now().Add(-6*time.Minute), stage.RandomHex(64)), 401},
+		{"a clock six minutes fast", signedAt(time.Now().Add(6*time.Minute), stage.RandomHex(64)), 401},
+		{"a short nonce", signedAt(time.Now(), stage.RandomHex(32)), 401},
 		{"the key itself", header("Authorization", EDRCredentials("cortex")["api_key"]), 401},
 		{"another key id", header("x-xdr-auth-id", "18"), 401},
 		{"another time than signed", header("x-xdr-timestamp", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10)), 401},
@@ -165,7 +168,7 @@ func TestCortexSignatures(t *testing.T) {
 			t.Errorf("%s: %d", c.name, got)
 		}
 	}
-	if raw := string(w.do("GET", w.EDR["cortex"]+"/_sim/journal", "", "").body); strings.Contains(raw, EDRCredentials("cortex")["api_key"]) {
+	if raw := string(w.Do("GET", w.EDR["cortex"]+"/_sim/journal", "", "").Body); strings.Contains(raw, EDRCredentials("cortex")["api_key"]) {
 		t.Error("the key is in the journal")
 	}
 }
@@ -173,7 +176,7 @@ func TestCortexSignatures(t *testing.T) {
 func TestCortexRefusals(t *testing.T) {
 	w := newWorld(t)
 	id := w.cortexHost("PC-1")
-	for name, a := range map[string]answered{
+	for name, a := range map[string]stagetest.Answered{
 		"unknown field":    w.cortex("/endpoints/isolate", `{"endpoint_id":"`+id+`","force":true}`),
 		"no endpoint":      w.cortex("/endpoints/isolate", `{}`),
 		"many by a filter": w.cortex("/endpoints/isolate", `{"filters":[{"field":"endpoint_id_list","operator":"in","value":["`+id+`"]}]}`),
@@ -181,21 +184,21 @@ func TestCortexRefusals(t *testing.T) {
 		"page too large":   w.cortex("/endpoints/get_endpoint", `{"search_from":0,"search_to":101}`),
 		"no action":        w.cortex("/actions/get_action_status", `{}`),
 	} {
-		if a.status != 400 || a.get("reply", "err_code") != 400.0 {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+		if a.Status != 400 || a.Get("reply", "err_code") != 400.0 {
+			t.Errorf("%s: %d %s", name, a.Status, a.Body)
 		}
 	}
-	if a := w.cortex("/endpoints/everything", `{}`); a.status != 404 {
-		t.Errorf("unknown path: %d", a.status)
+	if a := w.cortex("/endpoints/everything", `{}`); a.Status != 404 {
+		t.Errorf("unknown path: %d", a.Status)
 	}
-	if a := w.cortex("/actions/get_action_status", `{"group_action_id":9}`); a.status != 200 || string(a.body) != `{"reply":{"data":{}}}` {
-		t.Errorf("unknown action: %d %s", a.status, a.body)
+	if a := w.cortex("/actions/get_action_status", `{"group_action_id":9}`); a.Status != 200 || string(a.Body) != `{"reply":{"data":{}}}` {
+		t.Errorf("unknown action: %d %s", a.Status, a.Body)
 	}
 	if e := w.fleetEffects("cortex"); len(e.Violations) != 7 || len(e.Commands) != 0 {
 		t.Errorf("%d violations: %+v", len(e.Violations), e)
 	}
-	w.steer(w.EDR["cortex"], "faults", `{"rules":[{"op":"isolate","kind":"status","status":429,"times":1}]}`)
-	if a := w.cortexOrder("isolate", id); a.status != 429 || a.head.Get("Retry-After") != "2" {
-		t.Errorf("throttled: %d %v", a.status, a.head)
+	w.Steer(w.EDR["cortex"], "faults", `{"rules":[{"op":"isolate","kind":"status","status":429,"times":1}]}`)
+	if a := w.cortexOrder("isolate", id); a.Status != 429 || a.Head.Get("Retry-After") != "2" {
+		t.Errorf("throttled: %d %v", a.Status, a.Head)
 	}
 }

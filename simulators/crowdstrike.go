@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the CrowdStrike simulator.
@@ -24,8 +26,8 @@ const tokenLife = 30 * time.Minute
 
 // crowdStrike pretends to be the hosts part of CrowdStrike Falcon.
 type crowdStrike struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	clientID, secret string
 
 	fleet *fleet
@@ -42,7 +44,7 @@ type grant struct {
 
 // NewCrowdStrike makes the simulator of CrowdStrike Falcon, which takes a client of the caller's
 // besides Credentials("crowdstrike").
-func newCrowdStrike(s *Stage, clientID, secret string) (Vendor, error) {
+func newCrowdStrike(s *stage.Stage, clientID, secret string) (stage.Vendor, error) {
 	switch {
 	case clientID == "":
 		return nil, errors.New("crowdstrike simulator: the client id is empty, set one")
@@ -59,36 +61,36 @@ func newCrowdStrike(s *Stage, clientID, secret string) (Vendor, error) {
 func (f *crowdStrike) Name() string { return "crowdstrike" }
 
 func (f *crowdStrike) Ops() []string {
-	return []string{OpToken, opQueryHosts, opHostDetails, opDeviceAction, opOnlineState}
+	return []string{stage.OpToken, opQueryHosts, opHostDetails, opDeviceAction, opOnlineState}
 }
 
 // steerFaults voids all tokens at once when a rule says so.
-func (f *crowdStrike) SteerFaults(rules []Rule) {
-	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == FaultExpire }) {
+func (f *crowdStrike) SteerFaults(rules []stage.Rule) {
+	if slices.ContainsFunc(rules, func(r stage.Rule) bool { return r.Kind == stage.FaultExpire }) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		clear(f.tokens)
 	}
 }
 
-func (f *crowdStrike) Route(r *Request) (string, func() Answer) {
-	op, deed := OpUnknown, func(string) Answer {
-		f.Violations.Add(f.Now(), OpUnknown, r.Method+" is not served on this path")
+func (f *crowdStrike) Route(r *stage.Request) (string, func() stage.Answer) {
+	op, deed := stage.OpUnknown, func(string) stage.Answer {
+		f.Violations.Add(f.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return f.errors(http.StatusNotFound, "not found")
 	}
 	switch r.Method + " " + r.URL.Path {
 	case "POST /oauth2/token":
-		return OpToken, func() Answer { return f.traced(f.issue(r)) }
+		return stage.OpToken, func() stage.Answer { return f.traced(f.issue(r)) }
 	case "GET /devices/queries/devices/v1":
-		op, deed = opQueryHosts, func(cid string) Answer { return f.query(r, cid) }
+		op, deed = opQueryHosts, func(cid string) stage.Answer { return f.query(r, cid) }
 	case "GET /devices/entities/devices/v2", "POST /devices/entities/devices/v2":
-		op, deed = opHostDetails, func(cid string) Answer { return f.details(r, cid) }
+		op, deed = opHostDetails, func(cid string) stage.Answer { return f.details(r, cid) }
 	case "POST /devices/entities/devices-actions/v2":
-		op, deed = opDeviceAction, func(cid string) Answer { return f.act(r, cid) }
+		op, deed = opDeviceAction, func(cid string) stage.Answer { return f.act(r, cid) }
 	case "GET /devices/entities/online-state/v1":
-		op, deed = opOnlineState, func(cid string) Answer { return f.onlineState(r, cid) }
+		op, deed = opOnlineState, func(cid string) stage.Answer { return f.onlineState(r, cid) }
 	}
-	return op, func() Answer {
+	return op, func() stage.Answer {
 		cid, ok := f.bearer(r)
 		if !ok {
 			return f.Refusal(http.StatusUnauthorized)
@@ -98,9 +100,9 @@ func (f *crowdStrike) Route(r *Request) (string, func() Answer) {
 }
 
 // traced puts the headers of every answer on a.
-func (f *crowdStrike) traced(a Answer) Answer {
+func (f *crowdStrike) traced(a stage.Answer) stage.Answer {
 	if a.Header.Get("X-Cs-Traceid") == "" {
-		a.Header.Set("X-Cs-Traceid", uuidLike(RandomHex(32)))
+		a.Header.Set("X-Cs-Traceid", uuidLike(stage.RandomHex(32)))
 	}
 	a.Header.Set("X-Cs-Region", "us-1")
 	a.Header.Set("X-Ratelimit-Limit", "6000")
@@ -111,7 +113,7 @@ func (f *crowdStrike) traced(a Answer) Answer {
 }
 
 // refusal is Falcon's error answer for a status. The time of a 429 is in epoch seconds.
-func (f *crowdStrike) Refusal(status int) Answer {
+func (f *crowdStrike) Refusal(status int) stage.Answer {
 	message := strings.ToLower(http.StatusText(status))
 	switch status {
 	case http.StatusUnauthorized:
@@ -130,12 +132,12 @@ func (f *crowdStrike) Refusal(status int) Answer {
 }
 
 // reject answers 400 and records what the client should never send.
-func (f *crowdStrike) reject(op, message string) Answer {
+func (f *crowdStrike) reject(op, message string) stage.Answer {
 	f.Violations.Add(f.Now(), op, message)
 	return f.errors(http.StatusBadRequest, message)
 }
 
-func (f *crowdStrike) errors(status int, message string) Answer {
+func (f *crowdStrike) errors(status int, message string) stage.Answer {
 	return f.reply(status, []any{}, apiError{Code: status, Message: message})
 }
 
@@ -147,9 +149,9 @@ type apiError struct {
 }
 
 // reply is Falcon's envelope: errors may come with any status, also with a good one.
-func (f *crowdStrike) reply(status int, resources any, errs ...apiError) Answer {
-	trace := uuidLike(RandomHex(32))
-	a := AnswerJSON(status, map[string]any{
+func (f *crowdStrike) reply(status int, resources any, errs ...apiError) stage.Answer {
+	trace := uuidLike(stage.RandomHex(32))
+	a := stage.AnswerJSON(status, map[string]any{
 		"meta":      map[string]any{"query_time": 0.004, "powered_by": "device-api", "trace_id": trace},
 		"resources": resources, "errors": append([]apiError{}, errs...),
 	})
@@ -158,34 +160,34 @@ func (f *crowdStrike) reply(status int, resources any, errs ...apiError) Answer 
 }
 
 // issue answers POST /oauth2/token.
-func (f *crowdStrike) issue(r *Request) Answer {
+func (f *crowdStrike) issue(r *stage.Request) stage.Answer {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	form, formErr := url.ParseQuery(string(r.Payload))
 	if err != nil || kind != "application/x-www-form-urlencoded" || formErr != nil || r.URL.RawQuery != "" {
-		return f.reject(OpToken, "the request must be a form")
+		return f.reject(stage.OpToken, "the request must be a form")
 	}
 	for name := range form {
 		if !slices.Contains([]string{"client_id", "client_secret", "member_cid", "grant_type", "scope"}, name) {
-			return f.reject(OpToken, "unknown parameter "+name)
+			return f.reject(stage.OpToken, "unknown parameter "+name)
 		}
 	}
 	if g := form.Get("grant_type"); g != "" && g != "client_credentials" {
-		return f.reject(OpToken, "unsupported grant_type")
+		return f.reject(stage.OpToken, "unsupported grant_type")
 	}
 	cid, ok := f.cidOf(form.Get("member_cid"))
 	switch {
 	case !form.Has("client_id") || !form.Has("client_secret"):
-		return f.reject(OpToken, "client_id and client_secret are required in the form")
+		return f.reject(stage.OpToken, "client_id and client_secret are required in the form")
 	case !f.knows(form.Get("client_id"), form.Get("client_secret")):
 		return f.Refusal(http.StatusForbidden)
 	case !ok:
-		return f.reject(OpToken, "member_cid is not a CID")
+		return f.reject(stage.OpToken, "member_cid is not a CID")
 	}
-	token := RandomHex(64)
+	token := stage.RandomHex(64)
 	f.mu.Lock()
 	f.tokens[token] = grant{cid: cid, expires: f.Now().Add(tokenLife)}
 	f.mu.Unlock()
-	return AnswerJSON(http.StatusCreated, map[string]any{"access_token": token, "token_type": "bearer", "expires_in": 1799})
+	return stage.AnswerJSON(http.StatusCreated, map[string]any{"access_token": token, "token_type": "bearer", "expires_in": 1799})
 }
 
 func (f *crowdStrike) knows(clientID, secret string) bool {
@@ -196,13 +198,13 @@ func (f *crowdStrike) knows(clientID, secret string) bool {
 // cidOf is the CID to act for: the member's (with or without its checksum), or the account's own.
 func (f *crowdStrike) cidOf(member string) (string, bool) {
 	if member == "" {
-		return HashHex("cid " + f.clientID), true
+		return stage.HashHex("cid " + f.clientID), true
 	}
 	cid, checksum, has := strings.Cut(member, "-")
-	return strings.ToLower(cid), len(cid) == 32 && IsHex(cid) && (!has || (len(checksum) == 2 && IsHex(checksum)))
+	return strings.ToLower(cid), len(cid) == 32 && stage.IsHex(cid) && (!has || (len(checksum) == 2 && stage.IsHex(checksum)))
 }
 
-func (f *crowdStrike) bearer(r *Request) (string, bool) {
+func (f *crowdStrike) bearer(r *stage.Request) (string, bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	f.mu.Lock()
 	defer f.mu.Unlock()

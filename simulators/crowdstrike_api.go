@@ -8,10 +8,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // query answers the host search: FQL terms field:'value' joined by +.
-func (f *crowdStrike) query(r *Request, cid string) Answer {
+func (f *crowdStrike) query(r *stage.Request, cid string) stage.Answer {
 	q := r.URL.Query()
 	if bad := unknownQuery(q, "filter", "limit", "offset", "sort"); bad != "" {
 		return f.reject(opQueryHosts, bad)
@@ -27,8 +29,8 @@ func (f *crowdStrike) query(r *Request, cid string) Answer {
 	ids := f.search(cid, terms)
 	total := len(ids)
 	ids = ids[min(offset, total):min(offset+limit, total)]
-	trace := uuidLike(RandomHex(32))
-	a := AnswerJSON(http.StatusOK, map[string]any{
+	trace := uuidLike(stage.RandomHex(32))
+	a := stage.AnswerJSON(http.StatusOK, map[string]any{
 		"meta": map[string]any{"query_time": 0.004, "powered_by": "device-api", "trace_id": trace,
 			"pagination": map[string]int{"offset": offset, "limit": limit, "total": total}},
 		"resources": ids, "errors": []apiError{},
@@ -63,7 +65,7 @@ func parseFQL(filter string) (map[string]string, error) {
 		if _, twice := terms[field]; twice || after == "" || after[0] != '\'' {
 			return nil, errors.New("a value must be in single quotes and a field must not be repeated")
 		}
-		value, length, err := ReadQuoted(after)
+		value, length, err := stage.ReadQuoted(after)
 		if err != nil || strings.Contains(value, "*") {
 			return nil, errors.New("the value is not valid")
 		}
@@ -78,7 +80,7 @@ func parseFQL(filter string) (map[string]string, error) {
 }
 
 // details answers with the hosts of the given ids; ids it does not know become errors.
-func (f *crowdStrike) details(r *Request, cid string) Answer {
+func (f *crowdStrike) details(r *stage.Request, cid string) stage.Answer {
 	ids, bad := idsOf(r)
 	if bad != "" {
 		return f.reject(opHostDetails, bad)
@@ -113,7 +115,7 @@ func (f *crowdStrike) device(h *fleetHost) map[string]any {
 }
 
 // onlineState answers online or offline; an id it does not know is unknown.
-func (f *crowdStrike) onlineState(r *Request, cid string) Answer {
+func (f *crowdStrike) onlineState(r *stage.Request, cid string) stage.Answer {
 	ids, bad := idsOf(r)
 	if bad != "" {
 		return f.reject(opOnlineState, bad)
@@ -133,7 +135,7 @@ func (f *crowdStrike) onlineState(r *Request, cid string) Answer {
 }
 
 // act answers the device action. 202 only means accepted, and per-host errors come inside it.
-func (f *crowdStrike) act(r *Request, cid string) Answer {
+func (f *crowdStrike) act(r *stage.Request, cid string) stage.Answer {
 	var body struct {
 		ActionParameters []struct {
 			Name  string `json:"name"`
@@ -142,7 +144,7 @@ func (f *crowdStrike) act(r *Request, cid string) Answer {
 		IDs []string `json:"ids"`
 	}
 	action := r.URL.Query().Get("action_name")
-	switch err := DecodeStrict(r.Payload, &body); {
+	switch err := stage.DecodeStrict(r.Payload, &body); {
 	case unknownQuery(r.URL.Query(), "action_name") != "":
 		return f.reject(opDeviceAction, "unknown query parameter")
 	case action != actionContain && action != actionLift:
@@ -169,13 +171,13 @@ func (f *crowdStrike) act(r *Request, cid string) Answer {
 }
 
 // idsOf reads the ids of a GET (repeated key) or a POST (JSON body).
-func idsOf(r *Request) (ids []string, bad string) {
+func idsOf(r *stage.Request) (ids []string, bad string) {
 	limit := 100
 	if r.Method == http.MethodPost {
 		var body struct {
 			IDs []string `json:"ids"`
 		}
-		if err := DecodeStrict(r.Payload, &body); err != nil || r.URL.RawQuery != "" {
+		if err := stage.DecodeStrict(r.Payload, &body); err != nil || r.URL.RawQuery != "" {
 			return nil, "the body is not valid"
 		}
 		ids, limit = body.IDs, 5000

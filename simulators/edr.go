@@ -3,11 +3,13 @@ package simulators
 import (
 	"maps"
 	"strings"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // edrVendors make the simulated EDRs, by the vendor's name. CrowdStrike has an address and an
 // account of its own in Options.
-var edrVendors = map[string]func(*Stage) Vendor{
+var edrVendors = map[string]func(*stage.Stage) stage.Vendor{
 	"carbonblack": newCarbonBlack,
 	"cortex":      newCortex,
 	"elastic":     newElastic,

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the Elastic simulator.
@@ -24,8 +26,8 @@ const kibanaAPIVersion = "2023-10-31"
 // every order as often as it is given; the sensor reports its state by itself, with the persona
 // "late_report" long after it has carried an order out.
 type elastic struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	key   string
 	fleet *fleet
 
@@ -40,12 +42,12 @@ type repeat struct {
 	of string // id of the order it repeats, "" when there was none
 }
 
-func newElastic(s *Stage) Vendor {
+func newElastic(s *stage.Stage) stage.Vendor {
 	e := &elastic{Stage: s, key: edrValues["elastic"]["api_key"]}
 	e.Personas = fleetPersonas("late_report")
 	e.fleet = newFleet(s, e.Personas)
 	e.fleet.hostForm = uuidLike
-	e.fleet.actionForm = func(n int) string { return uuidLike(HashHex("elastic action " + strconv.Itoa(n))) }
+	e.fleet.actionForm = func(n int) string { return uuidLike(stage.HashHex("elastic action " + strconv.Itoa(n))) }
 	e.fleet.exactNames = true
 	return e
 }
@@ -56,7 +58,7 @@ func (e *elastic) Ops() []string {
 	return []string{opElasticHosts, opElasticHost, opElasticActions, opElasticAction, opElasticIsolate, opElasticRelease}
 }
 
-func (e *elastic) SteerFaults([]Rule)             {}
+func (e *elastic) SteerFaults([]stage.Rule)       {}
 func (e *elastic) PersonasChanged(names []string) { e.fleet.personasChanged(names) }
 
 func (e *elastic) Effects() any {
@@ -65,30 +67,30 @@ func (e *elastic) Effects() any {
 	return effects
 }
 
-func (e *elastic) Route(r *Request) (string, func() Answer) {
+func (e *elastic) Route(r *stage.Request) (string, func() stage.Answer) {
 	space, path := spaceOf(r.URL.Path)
-	op, deed := OpUnknown, func() Answer {
-		e.Violations.Add(e.Now(), OpUnknown, r.Method+" is not served on this path")
+	op, deed := stage.OpUnknown, func() stage.Answer {
+		e.Violations.Add(e.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return e.Refusal(http.StatusNotFound)
 	}
 	const hosts, actions = "/api/endpoint/metadata", "/api/endpoint/action"
 	switch id, one := lastPart(path); r.Method + " " + path {
 	case "GET " + hosts:
-		op, deed = opElasticHosts, func() Answer { return e.listHosts(r, space) }
+		op, deed = opElasticHosts, func() stage.Answer { return e.listHosts(r, space) }
 	case "GET " + hosts + "/" + id:
-		op, deed = opElasticHost, func() Answer { return e.readHost(r, space, id) }
+		op, deed = opElasticHost, func() stage.Answer { return e.readHost(r, space, id) }
 	case "GET " + actions:
-		op, deed = opElasticActions, func() Answer { return e.listActions(r, space) }
+		op, deed = opElasticActions, func() stage.Answer { return e.listActions(r, space) }
 	case "POST " + actions + "/isolate":
-		op, deed = opElasticIsolate, func() Answer { return e.act(r, space, opElasticIsolate, orderIsolate) }
+		op, deed = opElasticIsolate, func() stage.Answer { return e.act(r, space, opElasticIsolate, orderIsolate) }
 	case "POST " + actions + "/unisolate":
-		op, deed = opElasticRelease, func() Answer { return e.act(r, space, opElasticRelease, orderRelease) }
+		op, deed = opElasticRelease, func() stage.Answer { return e.act(r, space, opElasticRelease, orderRelease) }
 	case "GET " + actions + "/" + id:
 		if one {
-			op, deed = opElasticAction, func() Answer { return e.readAction(r, space, id) }
+			op, deed = opElasticAction, func() stage.Answer { return e.readAction(r, space, id) }
 		}
 	}
-	return op, func() Answer {
+	return op, func() stage.Answer {
 		if bad := e.admit(r); bad != 0 {
 			return e.Refusal(bad)
 		}
@@ -97,16 +99,16 @@ func (e *elastic) Route(r *Request) (string, func() Answer) {
 }
 
 // admit checks what every request needs, and returns the status of the refusal or 0.
-func (e *elastic) admit(r *Request) int {
+func (e *elastic) admit(r *stage.Request) int {
 	version := r.Header.Get("Elastic-Api-Version")
 	switch {
 	case r.Header.Get("Authorization") != "ApiKey "+e.key:
 		return http.StatusUnauthorized
 	case r.Method != http.MethodGet && r.Header.Get("Kbn-Xsrf") == "":
-		e.Violations.Add(e.Now(), OpUnknown, "Request must contain a kbn-xsrf header.")
+		e.Violations.Add(e.Now(), stage.OpUnknown, "Request must contain a kbn-xsrf header.")
 		return http.StatusBadRequest
 	case version != "" && version != kibanaAPIVersion:
-		e.Violations.Add(e.Now(), OpUnknown, "there is no such API version")
+		e.Violations.Add(e.Now(), stage.OpUnknown, "there is no such API version")
 		return http.StatusBadRequest
 	}
 	return 0
@@ -129,10 +131,10 @@ func lastPart(path string) (string, bool) {
 }
 
 // refusal is Kibana's error answer for a status.
-func (e *elastic) Refusal(status int) Answer { return e.refuse(status, http.StatusText(status)) }
+func (e *elastic) Refusal(status int) stage.Answer { return e.refuse(status, http.StatusText(status)) }
 
-func (e *elastic) refuse(status int, message string) Answer {
-	a := AnswerJSON(status, map[string]any{"statusCode": status, "error": http.StatusText(status), "message": message})
+func (e *elastic) refuse(status int, message string) stage.Answer {
+	a := stage.AnswerJSON(status, map[string]any{"statusCode": status, "error": http.StatusText(status), "message": message})
 	if status == http.StatusTooManyRequests {
 		a.Header.Set("Retry-After", "2")
 	}
@@ -140,7 +142,7 @@ func (e *elastic) refuse(status int, message string) Answer {
 }
 
 // reject answers 400 and records what the client should never send.
-func (e *elastic) reject(op, message string) Answer {
+func (e *elastic) reject(op, message string) stage.Answer {
 	e.Violations.Add(e.Now(), op, message)
 	return e.refuse(http.StatusBadRequest, message)
 }
@@ -167,7 +169,7 @@ func (e *elastic) document(h *fleetHost) map[string]any {
 				"configuration": map[string]any{"isolation": isolated}, "state": map[string]any{"isolation": isolated}},
 			"agent":   map[string]any{"id": h.id, "type": "endpoint", "version": "8.14.0"},
 			"elastic": map[string]any{"agent": map[string]any{"id": h.id}},
-			"host":    map[string]any{"id": HashHex(h.id), "hostname": h.hostname, "name": strings.ToLower(h.hostname), "os": system},
+			"host":    map[string]any{"id": stage.HashHex(h.id), "hostname": h.hostname, "name": strings.ToLower(h.hostname), "os": system},
 		},
 	}
 }

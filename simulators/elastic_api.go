@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 const (
@@ -16,7 +18,7 @@ const (
 )
 
 // listHosts answers the search for hosts, by name or all of them.
-func (e *elastic) listHosts(r *Request, space string) Answer {
+func (e *elastic) listHosts(r *stage.Request, space string) stage.Answer {
 	q := r.URL.Query()
 	if bad := unknownQuery(q, "kuery", "page", "pageSize"); bad != "" {
 		return e.reject(opElasticHosts, bad)
@@ -37,7 +39,7 @@ func (e *elastic) listHosts(r *Request, space string) Answer {
 	for _, h := range hosts {
 		data = append(data, e.document(h))
 	}
-	return AnswerJSON(http.StatusOK, map[string]any{"data": data[:min(size, len(data))], "page": 0, "pageSize": size, "total": len(data)})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"data": data[:min(size, len(data))], "page": 0, "pageSize": size, "total": len(data)})
 }
 
 // called returns the hosts with any of the names.
@@ -86,7 +88,7 @@ func parseKuery(kuery string) ([]string, error) {
 	}
 }
 
-func (e *elastic) readHost(r *Request, space, id string) Answer {
+func (e *elastic) readHost(r *stage.Request, space, id string) stage.Answer {
 	if bad := unknownQuery(r.URL.Query()); bad != "" {
 		return e.reject(opElasticHost, bad)
 	}
@@ -94,11 +96,11 @@ func (e *elastic) readHost(r *Request, space, id string) Answer {
 	if h == nil || h.persona == "missing" {
 		return e.refuse(http.StatusNotFound, "endpoint not found")
 	}
-	return AnswerJSON(http.StatusOK, e.document(h))
+	return stage.AnswerJSON(http.StatusOK, e.document(h))
 }
 
 // listActions answers with the orders of some hosts, the newest first.
-func (e *elastic) listActions(r *Request, space string) Answer {
+func (e *elastic) listActions(r *stage.Request, space string) stage.Answer {
 	q := r.URL.Query()
 	for name := range q {
 		if !slices.Contains([]string{"agentIds", "commands", "page", "pageSize"}, name) {
@@ -118,7 +120,7 @@ func (e *elastic) listActions(r *Request, space string) Answer {
 			data = append(data, e.order(a))
 		}
 	}
-	return AnswerJSON(http.StatusOK, map[string]any{"page": 1, "pageSize": size, "total": len(data), "data": data})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"page": 1, "pageSize": size, "total": len(data), "data": data})
 }
 
 // matches reports whether a filter has the value; without values it is no filter.
@@ -126,7 +128,7 @@ func matches(filter []string, value string) bool {
 	return len(filter) == 0 || slices.Contains(filter, value)
 }
 
-func (e *elastic) readAction(r *Request, space, id string) Answer {
+func (e *elastic) readAction(r *stage.Request, space, id string) stage.Answer {
 	if bad := unknownQuery(r.URL.Query()); bad != "" {
 		return e.reject(opElasticAction, bad)
 	}
@@ -134,7 +136,7 @@ func (e *elastic) readAction(r *Request, space, id string) Answer {
 		if a.id == id {
 			details := e.order(a)
 			details["agentState"] = map[string]any{a.host: progressOf(a)}
-			return AnswerJSON(http.StatusOK, map[string]any{"data": details})
+			return stage.AnswerJSON(http.StatusOK, map[string]any{"data": details})
 		}
 	}
 	return e.refuse(http.StatusNotFound, "Action with id not found.")
@@ -161,13 +163,13 @@ func (e *elastic) taken(space string) []*fleetAction {
 }
 
 // act takes an order for one host.
-func (e *elastic) act(r *Request, space, op, what string) Answer {
+func (e *elastic) act(r *stage.Request, space, op, what string) stage.Answer {
 	var body struct {
 		Hosts   []string `json:"endpoint_ids"`
 		Comment string   `json:"comment"`
 		Type    string   `json:"agent_type"`
 	}
-	switch err := DecodeStrict(r.Payload, &body); {
+	switch err := stage.DecodeStrict(r.Payload, &body); {
 	case r.URL.RawQuery != "":
 		return e.reject(op, "unknown query parameter")
 	case !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || err != nil:
@@ -188,13 +190,13 @@ func (e *elastic) act(r *Request, space, op, what string) Answer {
 	}
 	details := e.order(a)
 	details["comment"] = body.Comment
-	return AnswerJSON(http.StatusOK, map[string]any{"action": a.id, "data": details})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"action": a.id, "data": details})
 }
 
 // repeat takes an order the host needs no more. First is the order that led there, if any.
 func (e *elastic) repeat(space, host, what string, first *fleetAction) *fleetAction {
 	now := e.Now().UTC()
-	again := repeat{fleetAction: fleetAction{id: uuidLike(RandomHex(32)), tenant: space, host: host, what: what,
+	again := repeat{fleetAction: fleetAction{id: uuidLike(stage.RandomHex(32)), tenant: space, host: host, what: what,
 		state: actionSucceeded, at: now, updated: now}}
 	if first != nil {
 		again.of, again.state, again.updated = first.id, first.state, first.updated

@@ -6,11 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
 // kibana makes a request with the right key and the headers Kibana wants.
-func (w *world) kibana(method, path, body string, prepare ...func(*http.Request)) answered {
-	w.t.Helper()
+func (w *world) kibana(method, path, body string, prepare ...func(*http.Request)) stagetest.Answered {
+	w.T.Helper()
 	kind := ""
 	if body != "" {
 		kind = "application/json"
@@ -20,7 +23,7 @@ func (w *world) kibana(method, path, body string, prepare ...func(*http.Request)
 		r.Header.Set("kbn-xsrf", "true")
 		r.Header.Set("Elastic-Api-Version", "2023-10-31")
 	}
-	return w.do(method, w.EDR["elastic"]+path, kind, body, append([]func(*http.Request){right}, prepare...)...)
+	return w.Do(method, w.EDR["elastic"]+path, kind, body, append([]func(*http.Request){right}, prepare...)...)
 }
 
 func byName(name string) string {
@@ -29,31 +32,31 @@ func byName(name string) string {
 
 // kibanaHost is the agent id of a host that is found by its name.
 func (w *world) kibanaHost(name string) string {
-	w.t.Helper()
-	id, _ := w.kibana("GET", byName(name), "").get("data", "metadata", "agent", "id").(string)
+	w.T.Helper()
+	id, _ := w.kibana("GET", byName(name), "").Get("data", "metadata", "agent", "id").(string)
 	if id == "" {
-		w.t.Fatalf("no host %s", name)
+		w.T.Fatalf("no host %s", name)
 	}
 	return id
 }
 
-func (w *world) kibanaOrder(command, id string) answered {
+func (w *world) kibanaOrder(command, id string) stagetest.Answered {
 	return w.kibana("POST", "/api/endpoint/action/"+command, `{"endpoint_ids":["`+id+`"],"comment":"SI-1"}`)
 }
 
 func (w *world) kibanaIsolated(id string) bool {
-	return w.kibana("GET", "/api/endpoint/metadata/"+id, "").get("metadata", "Endpoint", "state", "isolation") == true
+	return w.kibana("GET", "/api/endpoint/metadata/"+id, "").Get("metadata", "Endpoint", "state", "isolation") == true
 }
 
 // fleetEffects is what a simulated EDR says of its devices.
 type fleetEffects struct {
-	Hosts      []fleetEffect  `json:"hosts"`
-	Commands   []fleetCommand `json:"commands"`
-	Violations []Violation    `json:"violations"`
+	Hosts      []fleetEffect     `json:"hosts"`
+	Commands   []fleetCommand    `json:"commands"`
+	Violations []stage.Violation `json:"violations"`
 }
 
 func (w *world) fleetEffects(vendor string) (e fleetEffects) {
-	w.effects(w.EDR[vendor], &e)
+	w.Effects(w.EDR[vendor], &e)
 	return e
 }
 
@@ -65,18 +68,18 @@ func TestKibanaIsolatesAndReleases(t *testing.T) {
 		isolated bool
 	}{{"isolate", true}, {"unisolate", false}} {
 		a := w.kibanaOrder(c.command, id)
-		order, _ := a.get("data", "id").(string)
-		if a.status != 200 || order == "" || a.get("data", "command") != c.command || a.get("data", "isCompleted") != false || a.get("action") != order {
-			t.Fatalf("%s: %d %s", c.command, a.status, a.body)
+		order, _ := a.Get("data", "id").(string)
+		if a.Status != 200 || order == "" || a.Get("data", "command") != c.command || a.Get("data", "isCompleted") != false || a.Get("action") != order {
+			t.Fatalf("%s: %d %s", c.command, a.Status, a.Body)
 		}
 		if w.kibanaIsolated(id) == c.isolated {
 			t.Errorf("%s is done at once", c.command)
 		}
 		details := "/api/endpoint/action/" + order
-		w.until(c.command, func() bool { return w.kibana("GET", details, "").get("data", "isCompleted") == true })
+		w.Until(c.command, func() bool { return w.kibana("GET", details, "").Get("data", "isCompleted") == true })
 		a = w.kibana("GET", details, "")
-		if a.get("data", "wasSuccessful") != true || a.get("data", "agentState", id, "isCompleted") != true || a.get("data", "status") != "successful" {
-			t.Errorf("%s: %s", c.command, a.body)
+		if a.Get("data", "wasSuccessful") != true || a.Get("data", "agentState", id, "isCompleted") != true || a.Get("data", "status") != "successful" {
+			t.Errorf("%s: %s", c.command, a.Body)
 		}
 		if w.kibanaIsolated(id) != c.isolated {
 			t.Errorf("%s: the host does not say so", c.command)
@@ -89,23 +92,23 @@ func TestKibanaIsolatesAndReleases(t *testing.T) {
 
 func TestKibanaTakesOrdersAgain(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.EDR["elastic"], "personas", `{"personas":{"PC-1":"offline"}}`)
+	w.Steer(w.EDR["elastic"], "personas", `{"personas":{"PC-1":"offline"}}`)
 	id := w.kibanaHost("PC-1")
-	first, second := w.kibanaOrder("isolate", id).get("data", "id"), w.kibanaOrder("isolate", id).get("data", "id")
+	first, second := w.kibanaOrder("isolate", id).Get("data", "id"), w.kibanaOrder("isolate", id).Get("data", "id")
 	if first == second || second == nil {
 		t.Fatalf("orders %v and %v", first, second)
 	}
 	list := "/api/endpoint/action?agentIds=" + id + "&commands=isolate&commands=unisolate&page=1&pageSize=100"
-	if a := w.kibana("GET", list, ""); a.get("total") != 2.0 || a.get("data", "id") != second || a.get("data", "isCompleted") != false {
-		t.Errorf("the newest is not first: %s", a.body)
+	if a := w.kibana("GET", list, ""); a.Get("total") != 2.0 || a.Get("data", "id") != second || a.Get("data", "isCompleted") != false {
+		t.Errorf("the newest is not first: %s", a.Body)
 	}
-	if a := w.kibana("GET", "/api/endpoint/metadata/"+id, ""); a.get("host_status") != "offline" || w.kibanaIsolated(id) {
-		t.Errorf("%s", a.body)
+	if a := w.kibana("GET", "/api/endpoint/metadata/"+id, ""); a.Get("host_status") != "offline" || w.kibanaIsolated(id) {
+		t.Errorf("%s", a.Body)
 	}
-	w.steer(w.EDR["elastic"], "personas", `{"personas":{"PC-1":"online"}}`)
-	w.until("isolated", func() bool { return w.kibanaIsolated(id) })
-	if a := w.kibana("GET", "/api/endpoint/action/"+second.(string), ""); a.get("data", "wasSuccessful") != true {
-		t.Errorf("%s", a.body)
+	w.Steer(w.EDR["elastic"], "personas", `{"personas":{"PC-1":"online"}}`)
+	w.Until("isolated", func() bool { return w.kibanaIsolated(id) })
+	if a := w.kibana("GET", "/api/endpoint/action/"+second.(string), ""); a.Get("data", "wasSuccessful") != true {
+		t.Errorf("%s", a.Body)
 	}
 	if e := w.fleetEffects("elastic"); len(e.Commands) != 1 || len(e.Hosts[0].Orders) != 2 {
 		t.Errorf("%+v", e)
@@ -114,55 +117,55 @@ func TestKibanaTakesOrdersAgain(t *testing.T) {
 
 func TestKibanaPersonas(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.EDR["elastic"], "personas", `{"personas":{"gone":"missing","twin":"duplicate","safe":"protected","cut":"already_isolated"}}`)
-	if a := w.kibana("GET", byName("gone"), ""); a.get("total") != 0.0 {
-		t.Errorf("missing: %s", a.body)
+	w.Steer(w.EDR["elastic"], "personas", `{"personas":{"gone":"missing","twin":"duplicate","safe":"protected","cut":"already_isolated"}}`)
+	if a := w.kibana("GET", byName("gone"), ""); a.Get("total") != 0.0 {
+		t.Errorf("missing: %s", a.Body)
 	}
-	if a := w.kibana("GET", byName("twin"), ""); a.get("total") != 2.0 {
-		t.Errorf("duplicate: %s", a.body)
+	if a := w.kibana("GET", byName("twin"), ""); a.Get("total") != 2.0 {
+		t.Errorf("duplicate: %s", a.Body)
 	}
-	if a := w.kibanaOrder("isolate", w.kibanaHost("safe")); a.status != 400 || a.get("statusCode") != 400.0 {
-		t.Errorf("protected: %d %s", a.status, a.body)
+	if a := w.kibanaOrder("isolate", w.kibanaHost("safe")); a.Status != 400 || a.Get("statusCode") != 400.0 {
+		t.Errorf("protected: %d %s", a.Status, a.Body)
 	}
 	if !w.kibanaIsolated(w.kibanaHost("cut")) {
 		t.Error("already isolated: is not")
 	}
 	w.kibanaHost("PC-1")
-	if a := w.kibana("GET", byName("pc-1"), ""); a.get("total") != 0.0 {
-		t.Errorf("a name is found in another case: %s", a.body)
+	if a := w.kibana("GET", byName("pc-1"), ""); a.Get("total") != 0.0 {
+		t.Errorf("a name is found in another case: %s", a.Body)
 	}
 	several := "/api/endpoint/metadata?kuery=" + url.QueryEscape(`united.endpoint.host.hostname: ("PC-1" or "pc-1" or "x\"y\\")`)
-	if a := w.kibana("GET", several, ""); a.get("total") != 2.0 {
-		t.Errorf("several spellings: %s", a.body)
+	if a := w.kibana("GET", several, ""); a.Get("total") != 2.0 {
+		t.Errorf("several spellings: %s", a.Body)
 	}
 }
 
 func TestKibanaLateReport(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.EDR["elastic"], "personas", `{"personas":{"PC-1":"late_report"}}`)
+	w.Steer(w.EDR["elastic"], "personas", `{"personas":{"PC-1":"late_report"}}`)
 	id := w.kibanaHost("PC-1")
-	order := w.kibanaOrder("isolate", id).get("data", "id").(string)
-	w.until("carried out", func() bool {
-		return w.kibana("GET", "/api/endpoint/action/"+order, "").get("data", "isCompleted") == true
+	order := w.kibanaOrder("isolate", id).Get("data", "id").(string)
+	w.Until("carried out", func() bool {
+		return w.kibana("GET", "/api/endpoint/action/"+order, "").Get("data", "isCompleted") == true
 	})
-	done, _ := time.Parse(time.RFC3339Nano, w.kibana("GET", "/api/endpoint/action/"+order, "").get("data", "completedAt").(string))
+	done, _ := time.Parse(time.RFC3339Nano, w.kibana("GET", "/api/endpoint/action/"+order, "").Get("data", "completedAt").(string))
 	a := w.kibana("GET", "/api/endpoint/metadata/"+id, "")
-	at, _ := time.Parse(time.RFC3339Nano, a.get("metadata", "@timestamp").(string))
-	if a.get("metadata", "Endpoint", "state", "isolation") != false || !at.Before(done) {
-		t.Errorf("carried out at %v, report of %v: %s", done, at, a.body)
+	at, _ := time.Parse(time.RFC3339Nano, a.Get("metadata", "@timestamp").(string))
+	if a.Get("metadata", "Endpoint", "state", "isolation") != false || !at.Before(done) {
+		t.Errorf("carried out at %v, report of %v: %s", done, at, a.Body)
 	}
-	w.until("reported", func() bool { return w.kibanaIsolated(id) })
+	w.Until("reported", func() bool { return w.kibanaIsolated(id) })
 }
 
 func TestKibanaSpacesHaveHostsOfTheirOwn(t *testing.T) {
 	w := newWorld(t)
 	id := w.kibanaHost("PC-1")
 	a := w.kibana("GET", "/s/client-7"+byName("PC-1"), "")
-	if other := a.get("data", "metadata", "agent", "id"); other == nil || other == id {
+	if other := a.Get("data", "metadata", "agent", "id"); other == nil || other == id {
 		t.Errorf("%v and %v", id, other)
 	}
-	if a := w.kibana("GET", "/s/client-7/api/endpoint/metadata/"+id, ""); a.status != 404 {
-		t.Errorf("another space's host: %d", a.status)
+	if a := w.kibana("GET", "/s/client-7/api/endpoint/metadata/"+id, ""); a.Status != 404 {
+		t.Errorf("another space's host: %d", a.Status)
 	}
 }
 
@@ -175,7 +178,7 @@ func TestKibanaRefusals(t *testing.T) {
 	isolate, body := "/api/endpoint/action/isolate", `{"endpoint_ids":["`+id+`"]}`
 	violations := 0
 	for name, c := range map[string]struct {
-		a      answered
+		a      stagetest.Answered
 		status int
 		bad    bool // a violation
 	}{
@@ -193,8 +196,8 @@ func TestKibanaRefusals(t *testing.T) {
 		"unknown host":    {w.kibanaOrder("isolate", "nobody"), 404, false},
 		"unknown order":   {w.kibana("GET", "/api/endpoint/action/nothing", ""), 404, false},
 	} {
-		if c.a.status != c.status || c.a.get("statusCode") != float64(c.status) {
-			t.Errorf("%s: %d %s", name, c.a.status, c.a.body)
+		if c.a.Status != c.status || c.a.Get("statusCode") != float64(c.status) {
+			t.Errorf("%s: %d %s", name, c.a.Status, c.a.Body)
 		}
 		if c.bad {
 			violations++
@@ -203,11 +206,11 @@ func TestKibanaRefusals(t *testing.T) {
 	if e := w.fleetEffects("elastic"); len(e.Violations) != violations || len(e.Commands) != 0 {
 		t.Errorf("%d violations: %+v", len(e.Violations), e)
 	}
-	w.steer(w.EDR["elastic"], "faults", `{"rules":[{"op":"isolate","kind":"status","status":429,"times":1}]}`)
-	if a := w.kibanaOrder("isolate", id); a.status != 429 || a.head.Get("Retry-After") != "2" {
-		t.Errorf("throttled: %d %v", a.status, a.head)
+	w.Steer(w.EDR["elastic"], "faults", `{"rules":[{"op":"isolate","kind":"status","status":429,"times":1}]}`)
+	if a := w.kibanaOrder("isolate", id); a.Status != 429 || a.Head.Get("Retry-After") != "2" {
+		t.Errorf("throttled: %d %v", a.Status, a.Head)
 	}
-	if raw := string(w.do("GET", w.EDR["elastic"]+"/_sim/journal", "", "").body); strings.Contains(raw, EDRCredentials("elastic")["api_key"]) {
+	if raw := string(w.Do("GET", w.EDR["elastic"]+"/_sim/journal", "", "").Body); strings.Contains(raw, EDRCredentials("elastic")["api_key"]) {
 		t.Error("the key is in the journal")
 	}
 }

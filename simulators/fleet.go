@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The states of a device and of an order, and what can be ordered.
@@ -36,8 +38,8 @@ const (
 // fleet is the devices of one simulated EDR, per tenant, which come into being when first asked
 // for by name. What it hands out are pictures of the moment, safe to read at any time.
 type fleet struct {
-	stage    *Stage
-	personas *Personas
+	stage    *stage.Stage
+	personas *stage.Personas
 
 	// How the vendor writes its ids; set before the first request.
 	hostForm   func(hex32 string) string // nil leaves 32 hex digits
@@ -101,12 +103,12 @@ type fleetCommand struct {
 }
 
 // fleetPersonas are the personas every simulated EDR knows, by host name, and the vendor's own.
-func fleetPersonas(own ...string) *Personas {
-	return NewPersonas(strings.ToLower, append([]string{"online", "offline", "missing", "duplicate", "protected",
+func fleetPersonas(own ...string) *stage.Personas {
+	return stage.NewPersonas(strings.ToLower, append([]string{"online", "offline", "missing", "duplicate", "protected",
 		"already_isolated", "slow", "fails", "server", "domain_controller", "tagged"}, own...)...)
 }
 
-func newFleet(s *Stage, p *Personas) *fleet {
+func newFleet(s *stage.Stage, p *stage.Personas) *fleet {
 	return &fleet{stage: s, personas: p, byKey: map[hostKey]*fleetHost{}}
 }
 
@@ -147,7 +149,7 @@ func (f *fleet) named(tenant, hostname string) []*fleetHost {
 	}
 	var out []*fleetHost
 	for _, seed := range seeds {
-		id := HashHex(seed)
+		id := stage.HashHex(seed)
 		if f.hostForm != nil {
 			id = f.hostForm(id)
 		}

@@ -3,6 +3,8 @@ package simulators
 import (
 	"slices"
 	"strconv"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // goal is the state an order leads to, and the one on the way there.
@@ -74,7 +76,7 @@ func (f *fleet) take(h *fleetHost, what string) *fleetAction {
 	n := len(f.actions) + 1
 	now := f.stage.Now().UTC()
 	a := &fleetAction{n: n, tenant: h.tenant, host: h.id, what: what, state: actionPending, at: now, updated: now}
-	a.id = HashHex(h.tenant + h.id + strconv.Itoa(n))
+	a.id = stage.HashHex(h.tenant + h.id + strconv.Itoa(n))
 	if f.actionForm != nil {
 		a.id = f.actionForm(n)
 	}

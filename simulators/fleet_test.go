@@ -5,18 +5,20 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 func newTestFleet(t *testing.T) *fleet {
 	t.Helper()
-	s := New(t.Context(), 0.005, nil)
+	s := stage.New(t.Context(), 0.005, nil)
 	t.Cleanup(func() { _ = s.Close(context.Background()) })
 	return newFleet(s, fleetPersonas())
 }
 
 func (f *fleet) is(t *testing.T, hostname, persona string) {
 	t.Helper()
-	if err := f.personas.Set(PersonaSteering{Personas: map[string]string{hostname: persona}}); err != nil {
+	if err := f.personas.Set(stage.PersonaSteering{Personas: map[string]string{hostname: persona}}); err != nil {
 		t.Fatal(err)
 	}
 	f.personasChanged([]string{hostname})

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the Defender simulator; opToken is the login service's.
@@ -30,8 +32,8 @@ const (
 // mde pretends to be the device isolation of Microsoft Defender for Endpoint, and the login
 // service in front of it.
 type mde struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	fleet *fleet
 
 	mu     sync.Mutex
@@ -41,24 +43,24 @@ type mde struct {
 // Personas of its own: "double_isolate" is a device whose duplicate isolation is queued and runs
 // after the release, "returns_pending" one that answers a duplicate with the pending action,
 // "fqdn" one with a domain in its name.
-func newMDE(s *Stage) Vendor {
+func newMDE(s *stage.Stage) stage.Vendor {
 	d := &mde{Stage: s, tokens: map[string]time.Time{}}
 	d.Personas = fleetPersonas("double_isolate", "returns_pending", "fqdn")
 	d.fleet = newFleet(s, d.Personas)
-	d.fleet.hostForm = func(hex32 string) string { return hex32 + HashHex(hex32)[:8] }
-	d.fleet.actionForm = func(n int) string { return uuidLike(HashHex("machine action " + strconv.Itoa(n))) }
+	d.fleet.hostForm = func(hex32 string) string { return hex32 + stage.HashHex(hex32)[:8] }
+	d.fleet.actionForm = func(n int) string { return uuidLike(stage.HashHex("machine action " + strconv.Itoa(n))) }
 	return d
 }
 
 func (d *mde) Name() string { return "mde" }
 
 func (d *mde) Ops() []string {
-	return []string{OpToken, opMDEListMachines, opMDEGetMachine, opMDEIsolate, opMDEUnisolate, opMDEListActions, opMDEGetAction, opMDECancelAction}
+	return []string{stage.OpToken, opMDEListMachines, opMDEGetMachine, opMDEIsolate, opMDEUnisolate, opMDEListActions, opMDEGetAction, opMDECancelAction}
 }
 
 // steerFaults voids all tokens at once when a rule says so.
-func (d *mde) SteerFaults(rules []Rule) {
-	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == FaultExpire }) {
+func (d *mde) SteerFaults(rules []stage.Rule) {
+	if slices.ContainsFunc(rules, func(r stage.Rule) bool { return r.Kind == stage.FaultExpire }) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		clear(d.tokens)
@@ -73,29 +75,29 @@ func (d *mde) Effects() any {
 	return e
 }
 
-func (d *mde) Route(r *Request) (string, func() Answer) {
+func (d *mde) Route(r *stage.Request) (string, func() stage.Answer) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	op, deed := OpUnknown, func() Answer {
-		d.Violations.Add(d.Now(), OpUnknown, r.Method+" is not served on this path")
+	op, deed := stage.OpUnknown, func() stage.Answer {
+		d.Violations.Add(d.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return d.failure(http.StatusNotFound, "NotFound", "not found")
 	}
 	switch at := r.Method + " " + strings.Join(parts[:min(2, len(parts))], "/"); {
 	case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") && len(parts) == 4:
-		return OpToken, func() Answer { return d.issue(r, parts[0]) }
+		return stage.OpToken, func() stage.Answer { return d.issue(r, parts[0]) }
 	case at == "GET api/machines" && len(parts) == 2:
-		op, deed = opMDEListMachines, func() Answer { return d.listMachines(r) }
+		op, deed = opMDEListMachines, func() stage.Answer { return d.listMachines(r) }
 	case at == "GET api/machines" && len(parts) == 3:
-		op, deed = opMDEGetMachine, func() Answer { return d.getMachine(r, parts[2]) }
+		op, deed = opMDEGetMachine, func() stage.Answer { return d.getMachine(r, parts[2]) }
 	case at == "POST api/machines" && len(parts) == 4 && (parts[3] == opMDEIsolate || parts[3] == opMDEUnisolate):
-		op, deed = parts[3], func() Answer { return d.act(r, parts[3], parts[2]) }
+		op, deed = parts[3], func() stage.Answer { return d.act(r, parts[3], parts[2]) }
 	case at == "GET api/machineactions" && len(parts) == 2:
-		op, deed = opMDEListActions, func() Answer { return d.listActions(r) }
+		op, deed = opMDEListActions, func() stage.Answer { return d.listActions(r) }
 	case at == "GET api/machineactions" && len(parts) == 3:
-		op, deed = opMDEGetAction, func() Answer { return d.getAction(parts[2]) }
+		op, deed = opMDEGetAction, func() stage.Answer { return d.getAction(parts[2]) }
 	case at == "POST api/machineactions" && len(parts) == 4 && parts[3] == "cancel":
-		op, deed = opMDECancelAction, func() Answer { return d.cancel(r, parts[2]) }
+		op, deed = opMDECancelAction, func() stage.Answer { return d.cancel(r, parts[2]) }
 	}
-	return op, func() Answer {
+	return op, func() stage.Answer {
 		if !d.authorised(r) {
 			return d.Refusal(http.StatusUnauthorized)
 		}
@@ -103,7 +105,7 @@ func (d *mde) Route(r *Request) (string, func() Answer) {
 	}
 }
 
-func (d *mde) authorised(r *Request) bool {
+func (d *mde) authorised(r *stage.Request) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -111,7 +113,7 @@ func (d *mde) authorised(r *Request) bool {
 }
 
 // refusal is the API's error answer for a status. The time of a 429 is in seconds.
-func (d *mde) Refusal(status int) Answer {
+func (d *mde) Refusal(status int) stage.Answer {
 	code := map[int]string{
 		http.StatusBadRequest: "BadRequest", http.StatusUnauthorized: "Unauthorized", http.StatusForbidden: "Forbidden",
 		http.StatusNotFound: "ResourceNotFound", http.StatusTooManyRequests: "TooManyRequests",
@@ -126,19 +128,19 @@ func (d *mde) Refusal(status int) Answer {
 	return a
 }
 
-func (d *mde) failure(status int, code, message string) Answer {
-	return AnswerJSON(status, map[string]any{"error": map[string]string{
-		"code": code, "message": message, "target": uuidLike(RandomHex(32))}})
+func (d *mde) failure(status int, code, message string) stage.Answer {
+	return stage.AnswerJSON(status, map[string]any{"error": map[string]string{
+		"code": code, "message": message, "target": uuidLike(stage.RandomHex(32))}})
 }
 
 // reject answers 400 and records what the client should never send.
-func (d *mde) reject(op, code, message string) Answer {
+func (d *mde) reject(op, code, message string) stage.Answer {
 	d.Violations.Add(d.Now(), op, message)
 	return d.failure(http.StatusBadRequest, code, message)
 }
 
 // issue is the login service: client credentials only.
-func (d *mde) issue(r *Request, tenant string) Answer {
+func (d *mde) issue(r *stage.Request, tenant string) stage.Answer {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	form, formErr := url.ParseQuery(string(r.Payload))
 	if err != nil || kind != "application/x-www-form-urlencoded" || formErr != nil || r.URL.RawQuery != "" {
@@ -162,21 +164,21 @@ func (d *mde) issue(r *Request, tenant string) Answer {
 	case form.Get("client_secret") != account["client_secret"]:
 		return d.loginError(http.StatusUnauthorized, "invalid_client", 7000215, "")
 	}
-	token := RandomHex(64)
+	token := stage.RandomHex(64)
 	d.mu.Lock()
 	d.tokens[token] = d.Now().Add(mdeTokenLife)
 	d.mu.Unlock()
-	return AnswerJSON(http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
 }
 
 // loginError is the login service's error shape; a fault of the client's own making is a
 // violation.
-func (d *mde) loginError(status int, code string, number int, fault string) Answer {
+func (d *mde) loginError(status int, code string, number int, fault string) stage.Answer {
 	if fault != "" {
-		d.Violations.Add(d.Now(), OpToken, fault)
+		d.Violations.Add(d.Now(), stage.OpToken, fault)
 	}
-	return AnswerJSON(status, map[string]any{
+	return stage.AnswerJSON(status, map[string]any{
 		"error": code, "error_description": "AADSTS" + strconv.Itoa(number) + ": the request was refused.", "error_codes": []int{number},
-		"trace_id": uuidLike(RandomHex(32)), "correlation_id": uuidLike(RandomHex(32)),
+		"trace_id": uuidLike(stage.RandomHex(32)), "correlation_id": uuidLike(stage.RandomHex(32)),
 	})
 }

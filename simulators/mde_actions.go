@@ -6,17 +6,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // act answers isolate and unisolate. 201 only means that there is a machine action now.
-func (d *mde) act(r *Request, op, id string) Answer {
+func (d *mde) act(r *stage.Request, op, id string) stage.Answer {
 	// The names of the body are case-sensitive, which encoding/json is not.
 	var body map[string]string
 	allowed := []string{"Comment", "ExternalId"}
 	if op == opMDEIsolate {
 		allowed = append(allowed, "IsolationType")
 	}
-	if err := DecodeStrict(r.Payload, &body); err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || r.URL.RawQuery != "" {
+	if err := stage.DecodeStrict(r.Payload, &body); err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || r.URL.RawQuery != "" {
 		return d.reject(op, "InvalidRequestBody", "the body is not valid")
 	}
 	for name := range body {
@@ -33,7 +35,7 @@ func (d *mde) act(r *Request, op, id string) Answer {
 	return d.ordered(op, id, body["Comment"])
 }
 
-func (d *mde) ordered(op, id, comment string) Answer {
+func (d *mde) ordered(op, id, comment string) stage.Answer {
 	what := orderIsolate
 	if op == opMDEUnisolate {
 		what = orderRelease
@@ -51,17 +53,17 @@ func (d *mde) ordered(op, id, comment string) Answer {
 	case refusal == refusedProtected:
 		return d.failure(http.StatusForbidden, "DisallowedOperation", "the action is not allowed on this device")
 	case refusal == refusedAlready && a != nil && a.state == actionPending && h.persona == "returns_pending":
-		return AnswerJSON(http.StatusCreated, d.action(a, comment))
+		return stage.AnswerJSON(http.StatusCreated, d.action(a, comment))
 	case refusal == refusedAlready:
 		return d.failure(http.StatusBadRequest, "ActiveRequestAlreadyExists", "Action is already in progress")
 	case refusal != "":
 		return d.Refusal(http.StatusNotFound)
 	}
-	return AnswerJSON(http.StatusCreated, d.action(a, comment))
+	return stage.AnswerJSON(http.StatusCreated, d.action(a, comment))
 }
 
 // listActions answers the newest first.
-func (d *mde) listActions(r *Request) Answer {
+func (d *mde) listActions(r *stage.Request) stage.Answer {
 	terms, top, skip, err := odata(r.URL.Query(), "id", "status", "machineId", "type", "requestor")
 	if err != nil {
 		return d.reject(opMDEListActions, "ODataError", err.Error())
@@ -76,19 +78,19 @@ func (d *mde) listActions(r *Request) Answer {
 	return d.page("MachineActions", rows, top, skip)
 }
 
-func (d *mde) getAction(id string) Answer {
+func (d *mde) getAction(id string) stage.Answer {
 	for _, a := range d.actions() {
 		if a.id == id {
-			return AnswerJSON(http.StatusOK, d.action(a, ""))
+			return stage.AnswerJSON(http.StatusOK, d.action(a, ""))
 		}
 	}
 	return d.Refusal(http.StatusNotFound)
 }
 
 // cancel ends an action that is not in a final state.
-func (d *mde) cancel(r *Request, id string) Answer {
+func (d *mde) cancel(r *stage.Request, id string) stage.Answer {
 	var body map[string]string
-	if err := DecodeStrict(r.Payload, &body); err != nil || len(body) != 1 || body["Comment"] == "" {
+	if err := stage.DecodeStrict(r.Payload, &body); err != nil || len(body) != 1 || body["Comment"] == "" {
 		return d.reject(opMDECancelAction, "InvalidRequestBody", "the body is not valid")
 	}
 	if d.fleet.action(mdeTenant, id) == nil {
@@ -97,7 +99,7 @@ func (d *mde) cancel(r *Request, id string) Answer {
 	if !d.fleet.cancel(mdeTenant, id) {
 		return d.failure(http.StatusBadRequest, "BadRequest", "the action is in a final state")
 	}
-	return AnswerJSON(http.StatusOK, d.action(d.fleet.action(mdeTenant, id), ""))
+	return stage.AnswerJSON(http.StatusOK, d.action(d.fleet.action(mdeTenant, id), ""))
 }
 
 // actions are all machine actions, the oldest first. A device that was isolated before anybody
@@ -107,7 +109,7 @@ func (d *mde) actions() []*fleetAction {
 	for _, h := range d.fleet.all(mdeTenant) {
 		for i, c := range h.changes {
 			if c.State == hostIsolated && (i == 0 || h.changes[i-1].State == hostNormal) {
-				all = append(all, &fleetAction{id: uuidLike(HashHex(h.id + strconv.Itoa(i))), host: h.id, what: orderIsolate,
+				all = append(all, &fleetAction{id: uuidLike(stage.HashHex(h.id + strconv.Itoa(i))), host: h.id, what: orderIsolate,
 					state: actionSucceeded, at: c.At, updated: c.At})
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 const mdeTenant = "mde" // there is one
@@ -17,7 +19,7 @@ const mdeTenant = "mde" // there is one
 const microsoftTime = "2006-01-02T15:04:05.0000000Z"
 
 // listMachines answers the search. A device comes into being when its name is asked for.
-func (d *mde) listMachines(r *Request) Answer {
+func (d *mde) listMachines(r *stage.Request) stage.Answer {
 	terms, top, skip, err := odata(r.URL.Query(), "computerDnsName", "id", "healthStatus", "osPlatform")
 	if err != nil {
 		return d.reject(opMDEListMachines, "ODataError", err.Error())
@@ -47,12 +49,12 @@ func (d *mde) known(name string) []*fleetHost {
 }
 
 // getMachine answers by id or by DNS name.
-func (d *mde) getMachine(r *Request, key string) Answer {
+func (d *mde) getMachine(r *stage.Request, key string) stage.Answer {
 	if r.URL.RawQuery != "" {
 		return d.reject(opMDEGetMachine, "BadRequest", "no query is expected")
 	}
 	h := d.fleet.byID(mdeTenant, key)
-	if h == nil && !(len(key) == 40 && IsHex(key)) {
+	if h == nil && !(len(key) == 40 && stage.IsHex(key)) {
 		if known := d.known(key); len(known) > 0 {
 			h = known[0]
 		}
@@ -60,7 +62,7 @@ func (d *mde) getMachine(r *Request, key string) Answer {
 	if h == nil || h.persona == "missing" {
 		return d.Refusal(http.StatusNotFound)
 	}
-	return AnswerJSON(http.StatusOK, d.machine(h))
+	return stage.AnswerJSON(http.StatusOK, d.machine(h))
 }
 
 // machine is a device as the API shows it: nothing in it tells of isolation.
@@ -86,9 +88,9 @@ func (d *mde) machine(h *fleetHost) map[string]any {
 }
 
 // page is a collection, cut as asked for.
-func (d *mde) page(kind string, rows []any, top, skip int) Answer {
+func (d *mde) page(kind string, rows []any, top, skip int) stage.Answer {
 	rows = rows[min(skip, len(rows)):min(skip+top, len(rows))]
-	return AnswerJSON(http.StatusOK, map[string]any{
+	return stage.AnswerJSON(http.StatusOK, map[string]any{
 		"@odata.context": "https://api.security.microsoft.com/api/$metadata#" + kind, "value": rows})
 }
 

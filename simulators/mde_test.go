@@ -3,12 +3,10 @@ package simulators
 import (
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
 // defender is the world seen by a client of Defender.
@@ -18,42 +16,42 @@ type defender struct {
 }
 
 func newDefender(w *world) *defender {
-	w.t.Helper()
+	w.T.Helper()
 	d := &defender{world: w, base: w.EDR["mde"]}
 	a := d.login(nil)
-	if d.token, _ = a.get("access_token").(string); a.status != 200 || d.token == "" {
-		w.t.Fatalf("login: %d %s", a.status, a.body)
+	if d.token, _ = a.Get("access_token").(string); a.Status != 200 || d.token == "" {
+		w.T.Fatalf("login: %d %s", a.Status, a.Body)
 	}
 	return d
 }
 
-func (d *defender) login(change func(url.Values)) answered {
+func (d *defender) login(change func(url.Values)) stagetest.Answered {
 	account := EDRCredentials("mde")
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {mdeScope}, "client_id": {account["client_id"]}, "client_secret": {account["client_secret"]}}
 	if change != nil {
 		change(form)
 	}
-	return d.do("POST", d.base+"/"+account["tenant_id"]+"/oauth2/v2.0/token", "application/x-www-form-urlencoded", form.Encode())
+	return d.Do("POST", d.base+"/"+account["tenant_id"]+"/oauth2/v2.0/token", "application/x-www-form-urlencoded", form.Encode())
 }
 
-func (d *defender) api(method, path, body string) answered {
-	d.t.Helper()
-	return d.do(method, d.base+"/api/"+path, "application/json", body, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+d.token) })
+func (d *defender) api(method, path, body string) stagetest.Answered {
+	d.T.Helper()
+	return d.Do(method, d.base+"/api/"+path, "application/json", body, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+d.token) })
 }
 
 func (d *defender) machine(hostname string) string {
-	d.t.Helper()
+	d.T.Helper()
 	a := d.api("GET", "machines?$filter="+url.QueryEscape("startswith(computerDnsName,'"+hostname+"')"), "")
-	id, _ := a.get("value", "id").(string)
-	if a.status != 200 || len(id) != 40 {
-		d.t.Fatalf("%s: %d %s", hostname, a.status, a.body)
+	id, _ := a.Get("value", "id").(string)
+	if a.Status != 200 || len(id) != 40 {
+		d.T.Fatalf("%s: %d %s", hostname, a.Status, a.Body)
 	}
 	return id
 }
 
 func (d *defender) actions(machine string) []any {
-	d.t.Helper()
-	rows, _ := d.api("GET", "machineactions?$filter="+url.QueryEscape("machineId eq '"+machine+"'"), "").get("value").([]any)
+	d.T.Helper()
+	rows, _ := d.api("GET", "machineactions?$filter="+url.QueryEscape("machineId eq '"+machine+"'"), "").Get("value").([]any)
 	return rows
 }
 
@@ -62,72 +60,74 @@ const isolation = `{"Comment":"x","IsolationType":"Full"}`
 func TestDefenderIsolatesThroughActions(t *testing.T) {
 	d := newDefender(unhurried(t))
 	id := d.machine("pc-1")
-	if a := d.api("GET", "machines/pc-1", ""); a.get("id") != id || a.get("healthStatus") != "Active" {
-		t.Errorf("by name: %s", a.body)
+	if a := d.api("GET", "machines/pc-1", ""); a.Get("id") != id || a.Get("healthStatus") != "Active" {
+		t.Errorf("by name: %s", a.Body)
 	}
 	if len(d.actions(id)) != 0 {
 		t.Error("actions before anything was ordered")
 	}
 	a := d.api("POST", "machines/"+id+"/isolate", isolation)
-	action, _ := a.get("id").(string)
-	if a.status != 201 || a.get("status") != "Pending" || a.get("type") != "Isolate" || a.get("machineId") != id {
-		t.Fatalf("%d %s", a.status, a.body)
+	action, _ := a.Get("id").(string)
+	if a.Status != 201 || a.Get("status") != "Pending" || a.Get("type") != "Isolate" || a.Get("machineId") != id {
+		t.Fatalf("%d %s", a.Status, a.Body)
 	}
 	for _, what := range []string{"isolate", "unisolate"} {
 		body := map[string]string{"isolate": isolation, "unisolate": `{"Comment":"x"}`}[what]
-		if again := d.api("POST", "machines/"+id+"/"+what, body); again.status != 400 || again.get("error", "code") != "ActiveRequestAlreadyExists" {
-			t.Errorf("%s while it is pending: %d %s", what, again.status, again.body)
+		if again := d.api("POST", "machines/"+id+"/"+what, body); again.Status != 400 || again.Get("error", "code") != "ActiveRequestAlreadyExists" {
+			t.Errorf("%s while it is pending: %d %s", what, again.Status, again.Body)
 		}
 	}
-	d.until("it succeeded", func() bool { return d.api("GET", "machineactions/"+action, "").get("status") == "Succeeded" })
-	if a := d.api("POST", "machineactions/"+action+"/cancel", `{"Comment":"x"}`); a.status != 400 {
-		t.Errorf("cancel of a finished action: %d", a.status)
+	d.Until("it succeeded", func() bool { return d.api("GET", "machineactions/"+action, "").Get("status") == "Succeeded" })
+	if a := d.api("POST", "machineactions/"+action+"/cancel", `{"Comment":"x"}`); a.Status != 400 {
+		t.Errorf("cancel of a finished action: %d", a.Status)
 	}
-	if a := d.api("POST", "machines/"+id+"/unisolate", `{"Comment":"x"}`); a.status != 201 {
-		t.Errorf("%d %s", a.status, a.body)
+	if a := d.api("POST", "machines/"+id+"/unisolate", `{"Comment":"x"}`); a.Status != 201 {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	d.until("both succeeded", func() bool {
+	d.Until("both succeeded", func() bool {
 		a := d.api("GET", "machineactions?$filter="+url.QueryEscape("machineId eq '"+id+"' and status eq 'Succeeded'"), "")
-		rows, _ := a.get("value").([]any)
-		return len(rows) == 2 && a.get("value", "type") == "Unisolate" // the newest first
+		rows, _ := a.Get("value").([]any)
+		return len(rows) == 2 && a.Get("value", "type") == "Unisolate" // the newest first
 	})
 }
 
 func TestDefenderCancelsWhatHasNotBegun(t *testing.T) {
 	d := newDefender(newWorld(t))
-	d.steer(d.base, "personas", `{"personas":{"pc-1":"offline"}}`)
+	d.Steer(d.base, "personas", `{"personas":{"pc-1":"offline"}}`)
 	id := d.machine("pc-1")
-	action, _ := d.api("POST", "machines/"+id+"/isolate", isolation).get("id").(string)
-	if a := d.api("POST", "machineactions/"+action+"/cancel", `{"Comment":"x"}`); a.status != 200 || a.get("status") != "Cancelled" {
-		t.Errorf("%d %s", a.status, a.body)
+	action, _ := d.api("POST", "machines/"+id+"/isolate", isolation).Get("id").(string)
+	if a := d.api("POST", "machineactions/"+action+"/cancel", `{"Comment":"x"}`); a.Status != 200 || a.Get("status") != "Cancelled" {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	if a := d.api("POST", "machineactions/"+uuidLike(HashHex("x"))+"/cancel", `{"Comment":"x"}`); a.status != 404 {
-		t.Errorf("unknown action: %d", a.status)
+	if a := d.api("POST", "machineactions/"+uuidLike(stage.HashHex("x"))+"/cancel", `{"Comment":"x"}`); a.Status != 404 {
+		t.Errorf("unknown action: %d", a.Status)
 	}
 }
 
 // The order of issue 5903: isolate, isolate, release; what remains is an isolated device.
 func TestDefendersDuplicateRunsAfterTheRelease(t *testing.T) {
 	d := newDefender(unhurried(t))
-	d.steer(d.base, "personas", `{"personas":{"pc-1":"double_isolate","pc-2":"returns_pending","pc-3":"already_isolated"}}`)
+	d.Steer(d.base, "personas", `{"personas":{"pc-1":"double_isolate","pc-2":"returns_pending","pc-3":"already_isolated"}}`)
 	id := d.machine("pc-1")
 	first, second := d.api("POST", "machines/"+id+"/isolate", isolation), d.api("POST", "machines/"+id+"/isolate", isolation)
-	if second.status != 201 || first.get("id") == second.get("id") {
-		t.Fatalf("%d %s", second.status, second.body)
+	if second.Status != 201 || first.Get("id") == second.Get("id") {
+		t.Fatalf("%d %s", second.Status, second.Body)
 	}
-	status := func(a answered) any { return d.api("GET", "machineactions/"+a.get("id").(string), "").get("status") }
-	d.until("the first succeeded", func() bool { return status(first) == "Succeeded" })
+	status := func(a stagetest.Answered) any {
+		return d.api("GET", "machineactions/"+a.Get("id").(string), "").Get("status")
+	}
+	d.Until("the first succeeded", func() bool { return status(first) == "Succeeded" })
 	release := d.api("POST", "machines/"+id+"/unisolate", `{"Comment":"x"}`)
 	if status(second) != "Pending" {
 		t.Errorf("the duplicate is %v", status(second))
 	}
-	d.until("the duplicate ran", func() bool { return status(second) == "Succeeded" })
+	d.Until("the duplicate ran", func() bool { return status(second) == "Succeeded" })
 	if status(release) != "Succeeded" {
 		t.Errorf("the release is %v", status(release))
 	}
 	other := d.machine("pc-2")
-	if one, two := d.api("POST", "machines/"+other+"/isolate", isolation), d.api("POST", "machines/"+other+"/isolate", isolation); one.get("id") != two.get("id") {
-		t.Errorf("%s %s", one.body, two.body)
+	if one, two := d.api("POST", "machines/"+other+"/isolate", isolation), d.api("POST", "machines/"+other+"/isolate", isolation); one.Get("id") != two.Get("id") {
+		t.Errorf("%s %s", one.Body, two.Body)
 	}
 	if rows := d.actions(d.machine("pc-3")); len(rows) != 1 {
 		t.Errorf("an isolated device has been isolated: %v", rows)
@@ -136,10 +136,10 @@ func TestDefendersDuplicateRunsAfterTheRelease(t *testing.T) {
 
 func TestDefenderRefusals(t *testing.T) {
 	d := newDefender(newWorld(t))
-	d.steer(d.base, "personas", `{"personas":{"dc-1":"protected","gone":"missing"}}`)
+	d.Steer(d.base, "personas", `{"personas":{"dc-1":"protected","gone":"missing"}}`)
 	id := d.machine("pc-1")
 	for name, c := range map[string]struct {
-		a      answered
+		a      stagetest.Answered
 		status int
 		code   string
 	}{
@@ -150,14 +150,14 @@ func TestDefenderRefusals(t *testing.T) {
 		"unknown field":    {d.api("GET", "machines?$filter="+url.QueryEscape("isolated eq 'yes'"), ""), 400, "ODataError"},
 		"unknown operator": {d.api("GET", "machines?$filter="+url.QueryEscape("contains(computerDnsName,'pc')"), ""), 400, "ODataError"},
 		"unknown query":    {d.api("GET", "machines?limit=1", ""), 400, "ODataError"},
-		"unknown machine":  {d.api("POST", "machines/"+HashHex("x")+"00000000/isolate", isolation), 404, "ResourceNotFound"},
+		"unknown machine":  {d.api("POST", "machines/"+stage.HashHex("x")+"00000000/isolate", isolation), 404, "ResourceNotFound"},
 		"missing":          {d.api("GET", "machines/gone", ""), 404, "ResourceNotFound"},
 		"protected":        {d.api("POST", "machines/"+d.machine("dc-1")+"/isolate", isolation), 403, "DisallowedOperation"},
 		"unknown path":     {d.api("GET", "alerts", ""), 404, "NotFound"},
 		"unknown method":   {d.api("DELETE", "machines/"+id, ""), 404, "NotFound"},
 	} {
-		if c.a.status != c.status || c.a.get("error", "code") != c.code {
-			t.Errorf("%s: %d %s", name, c.a.status, c.a.body)
+		if c.a.Status != c.status || c.a.Get("error", "code") != c.code {
+			t.Errorf("%s: %d %s", name, c.a.Status, c.a.Body)
 		}
 	}
 	for code, change := range map[float64]func(url.Values){
@@ -168,53 +168,39 @@ func TestDefenderRefusals(t *testing.T) {
 		900144:  func(f url.Values) { f.Set("resource", "x") },
 	} {
 		a := d.login(change)
-		codes, _ := a.get("error_codes").([]any)
-		if a.status/100 != 4 || len(codes) != 1 || codes[0] != code {
-			t.Errorf("%v: %d %s", code, a.status, a.body)
+		codes, _ := a.Get("error_codes").([]any)
+		if a.Status/100 != 4 || len(codes) != 1 || codes[0] != code {
+			t.Errorf("%v: %d %s", code, a.Status, a.Body)
 		}
 	}
-	d.steer(d.base, "faults", `{"rules":[{"op":"token","kind":"expire"}]}`)
-	if a := d.api("GET", "machines", ""); a.status != 401 || a.get("error", "code") != "Unauthorized" {
-		t.Errorf("old token: %d", a.status)
+	d.Steer(d.base, "faults", `{"rules":[{"op":"token","kind":"expire"}]}`)
+	if a := d.api("GET", "machines", ""); a.Status != 401 || a.Get("error", "code") != "Unauthorized" {
+		t.Errorf("old token: %d", a.Status)
 	}
 }
 
 func TestDefenderContract(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join(contractDir(t), "mde", "mde_isolation.handwritten.openapi.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := openapi3.NewLoader().LoadFromData(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc.Servers = openapi3.Servers{{URL: "/"}}
-	r, err := gorillamux.NewRouter(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &contract{t: t, answers: true}
-	c.routers = append(c.routers, r)
+	c := stagetest.LoadContract(t, "mde/mde_isolation.handwritten.openapi.yaml")
 	d := newDefender(newWorld(t))
-	d.web.Transport = c
-	d.steer(d.base, "personas", `{"personas":{"pc-2":"tagged","pc-3":"offline","pc-4":"protected","pc-5":"already_isolated"}}`)
+	d.Web.Transport = c
+	d.Steer(d.base, "personas", `{"personas":{"pc-2":"tagged","pc-3":"offline","pc-4":"protected","pc-5":"already_isolated"}}`)
 	for _, name := range []string{"pc-1", "pc-2", "pc-3", "pc-4", "pc-5"} {
 		id := d.machine(name)
 		d.api("GET", "machines/"+id, "")
 		a := d.api("POST", "machines/"+id+"/isolate", isolation)
 		d.api("POST", "machines/"+id+"/unisolate", `{"Comment":"x"}`)
 		d.actions(id)
-		if action, ok := a.get("id").(string); ok {
+		if action, ok := a.Get("id").(string); ok {
 			d.api("GET", "machineactions/"+action, "")
 			d.api("POST", "machineactions/"+action+"/cancel", `{"Comment":"x"}`)
 		}
 	}
 	id := d.machine("pc-1")
 	for _, status := range []string{"400", "401", "403", "429", "500"} {
-		d.fault(d.base, `{"op":"isolate","kind":"status","status":`+status+`,"times":1}`)
+		d.Fault(d.base, `{"op":"isolate","kind":"status","status":`+status+`,"times":1}`)
 		d.api("POST", "machines/"+id+"/isolate", isolation)
 	}
-	if c.checked < 30 {
-		t.Errorf("only %d requests were checked", c.checked)
+	if c.Checked < 30 {
+		t.Errorf("only %d requests were checked", c.Checked)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the SendGrid simulator.
@@ -21,8 +23,8 @@ const (
 
 // sendGrid pretends to be SendGrid's mail/send, e-mail logs and event webhook.
 type sendGrid struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	apiKey, from string
 	webhook      string
 	key          *ecdsa.PrivateKey
@@ -46,7 +48,7 @@ func (o sendGridOptions) check() error {
 	switch {
 	case o.APIKey == "":
 		return errors.New("sendgrid simulator: the API key is empty and would let everyone in, set one")
-	case !IsMailAddress(o.From):
+	case !stage.IsMailAddress(o.From):
 		return errors.New("sendgrid simulator: the verified sender is not a mail address, set one")
 	case o.WebhookURL != "" && o.WebhookKey == nil:
 		return errors.New("sendgrid simulator: events have no key to be signed with, set one or post no events")
@@ -55,36 +57,36 @@ func (o sendGridOptions) check() error {
 }
 
 // New makes the simulator of SendGrid's mail/send, e-mail logs and event webhook.
-func newSendGrid(s *Stage, o sendGridOptions) (Vendor, error) {
+func newSendGrid(s *stage.Stage, o sendGridOptions) (stage.Vendor, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	g := &sendGrid{Stage: s, apiKey: o.APIKey, from: o.From,
 		webhook: o.WebhookURL, key: o.WebhookKey, byID: map[string]*message{}}
-	g.Personas = NewPersonas(strings.ToLower, "delivered", "hard_bounce", "suppressed", "deferred_then_delivered", "blocked")
+	g.Personas = stage.NewPersonas(strings.ToLower, "delivered", "hard_bounce", "suppressed", "deferred_then_delivered", "blocked")
 	return g, nil
 }
 
 func (g *sendGrid) Name() string             { return "sendgrid" }
-func (g *sendGrid) Ops() []string            { return []string{opSendMail, opLogs, OpCallback} }
-func (g *sendGrid) SteerFaults([]Rule)       {}
+func (g *sendGrid) Ops() []string            { return []string{opSendMail, opLogs, stage.OpCallback} }
+func (g *sendGrid) SteerFaults([]stage.Rule) {}
 func (g *sendGrid) PersonasChanged([]string) {}
 
-func (g *sendGrid) Route(r *Request) (string, func() Answer) {
-	op, deed := OpUnknown, func() Answer {
-		g.Violations.Add(g.Now(), OpUnknown, r.Method+" is not served on this path")
+func (g *sendGrid) Route(r *stage.Request) (string, func() stage.Answer) {
+	op, deed := stage.OpUnknown, func() stage.Answer {
+		g.Violations.Add(g.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return sendGridErrors(http.StatusNotFound, badMail{"not found", ""})
 	}
 	id, one := strings.CutPrefix(r.URL.Path, "/v3/logs/")
 	switch {
 	case r.URL.Path == "/v3/mail/send" && r.Method == http.MethodPost:
-		op, deed = opSendMail, func() Answer { return g.send(r) }
+		op, deed = opSendMail, func() stage.Answer { return g.send(r) }
 	case r.URL.Path == "/v3/logs" && r.Method == http.MethodPost:
-		op, deed = opLogs, func() Answer { return g.search(r) }
+		op, deed = opLogs, func() stage.Answer { return g.search(r) }
 	case one && r.Method == http.MethodGet:
-		op, deed = opLogs, func() Answer { return g.logOf(id) }
+		op, deed = opLogs, func() stage.Answer { return g.logOf(id) }
 	}
-	return op, func() Answer {
+	return op, func() stage.Answer {
 		if r.Header.Get("Authorization") != "Bearer "+g.apiKey {
 			return g.Refusal(http.StatusUnauthorized)
 		}
@@ -93,7 +95,7 @@ func (g *sendGrid) Route(r *Request) (string, func() Answer) {
 }
 
 // refusal is SendGrid's error answer for a status.
-func (g *sendGrid) Refusal(status int) Answer {
+func (g *sendGrid) Refusal(status int) stage.Answer {
 	switch status {
 	case http.StatusTooManyRequests:
 		a := sendGridErrors(status, badMail{"too many requests", ""})
@@ -114,7 +116,7 @@ func (g *sendGrid) Refusal(status int) Answer {
 // badMail is one reason why SendGrid refuses a request.
 type badMail struct{ message, field string }
 
-func sendGridErrors(status int, reasons ...badMail) Answer {
+func sendGridErrors(status int, reasons ...badMail) stage.Answer {
 	list := []map[string]any{}
 	for _, r := range reasons {
 		e := map[string]any{"message": r.message}
@@ -123,11 +125,11 @@ func sendGridErrors(status int, reasons ...badMail) Answer {
 		}
 		list = append(list, e)
 	}
-	return AnswerJSON(status, map[string]any{"errors": list})
+	return stage.AnswerJSON(status, map[string]any{"errors": list})
 }
 
 // reject answers 400 (or 403 for the sender) and records what the client should never send.
-func (g *sendGrid) reject(op string, status int, reasons ...badMail) Answer {
+func (g *sendGrid) reject(op string, status int, reasons ...badMail) stage.Answer {
 	for _, r := range reasons {
 		g.Violations.Add(g.Now(), op, strings.TrimSpace(r.field+" "+r.message))
 	}
@@ -135,12 +137,12 @@ func (g *sendGrid) reject(op string, status int, reasons ...badMail) Answer {
 }
 
 // send accepts a mail for every recipient and starts its delivery.
-func (g *sendGrid) send(r *Request) Answer {
+func (g *sendGrid) send(r *stage.Request) stage.Answer {
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		return g.reject(opSendMail, http.StatusBadRequest, badMail{"Content-Type should be application/json", ""})
 	}
 	var m mail
-	if err := DecodeStrict(r.Payload, &m); err != nil {
+	if err := stage.DecodeStrict(r.Payload, &m); err != nil {
 		return g.reject(opSendMail, http.StatusBadRequest, badMail{"Bad Request: " + err.Error(), ""})
 	}
 	if reasons := m.check(g.Now()); len(reasons) > 0 {
@@ -151,7 +153,7 @@ func (g *sendGrid) send(r *Request) Answer {
 			"Mail cannot be sent until this error is resolved.", "from"})
 	}
 	if m.sandboxed() {
-		return Answer{Status: http.StatusOK, Header: http.Header{}}
+		return stage.Answer{Status: http.StatusOK, Header: http.Header{}}
 	}
 	id := randomID()
 	for _, msg := range m.messages(id, g.Now()) {
@@ -162,7 +164,7 @@ func (g *sendGrid) send(r *Request) Answer {
 		g.mu.Unlock()
 		g.Play(func(ctx context.Context) { g.live(ctx, msg) })
 	}
-	return Answer{Status: http.StatusAccepted, Header: http.Header{"X-Message-Id": {id}}}
+	return stage.Answer{Status: http.StatusAccepted, Header: http.Header{"X-Message-Id": {id}}}
 }
 
 // randomID returns 22 random characters in SendGrid's style.

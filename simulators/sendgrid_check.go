@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // mail is the body of mail/send. Fields it does not name are refused.
@@ -101,14 +103,14 @@ func (m *mail) check(now time.Time) []badMail {
 
 func (m *mail) checkSender() []badMail {
 	var bad []badMail
-	if m.From == nil || !IsMailAddress(m.From.Email) {
+	if m.From == nil || !stage.IsMailAddress(m.From.Email) {
 		bad = append(bad, badMail{"The from object must be provided for every email send. It is an object that requires the email parameter.", "from.email"})
 	}
-	if m.ReplyTo != nil && !IsMailAddress(m.ReplyTo.Email) {
+	if m.ReplyTo != nil && !stage.IsMailAddress(m.ReplyTo.Email) {
 		bad = append(bad, badMail{"Does not contain a valid address.", "reply_to.email"})
 	}
 	for i, a := range m.ReplyToList {
-		if !IsMailAddress(a.Email) || m.ReplyTo != nil {
+		if !stage.IsMailAddress(a.Email) || m.ReplyTo != nil {
 			bad = append(bad, badMail{"Does not contain a valid address, or reply_to is set too.", fmt.Sprintf("reply_to_list.%d.email", i)})
 		}
 	}
@@ -180,7 +182,7 @@ func (p *personalization) check(field string) []badMail {
 	for kind, list := range map[string][]address{"to": p.To, "cc": p.CC, "bcc": p.BCC} {
 		for i, a := range list {
 			at := fmt.Sprintf("%s.%s.%d.email", field, kind, i)
-			if !IsMailAddress(a.Email) {
+			if !stage.IsMailAddress(a.Email) {
 				bad = append(bad, badMail{"Does not contain a valid address.", at})
 			}
 			if strings.ContainsAny(a.Name, "\r\n") {
@@ -249,7 +251,7 @@ func checkTags(categories []string, args map[string]string, field string) []badM
 // looksPersonal finds a mail address or an international phone number inside s.
 func looksPersonal(s string) bool {
 	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,;<>()\"'/|=", r) }) {
-		if IsMailAddress(strings.Trim(word, ".:")) {
+		if stage.IsMailAddress(strings.Trim(word, ".:")) {
 			return true
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // message is a mail on its way to one recipient. Fields below persona are guarded by sendGrid.mu.
@@ -65,7 +67,7 @@ func (m *mail) messages(id string, now time.Time) []*message {
 	for _, p := range m.Personalizations {
 		for _, to := range slices.Concat(p.To, p.CC, p.BCC) {
 			msg := &message{
-				id: fmt.Sprintf("%s.recvd-%s-%d-%s.0", id, RandomHex(10), len(out)+1, strings.ToUpper(RandomHex(8))),
+				id: fmt.Sprintf("%s.recvd-%s-%d-%s.0", id, stage.RandomHex(10), len(out)+1, strings.ToUpper(stage.RandomHex(8))),
 				to: to.Email, from: m.From.Email, subject: m.Subject, accepted: now.UTC(),
 				headers: map[string]string{}, args: map[string]string{}, categories: slices.Clone(m.Categories),
 			}
@@ -164,19 +166,19 @@ func (g *sendGrid) flush(ctx context.Context) {
 func (g *sendGrid) postEvents(ctx context.Context, batch []map[string]any) {
 	pause := time.Second
 	for attempt := 0; attempt < 60 && ctx.Err() == nil; attempt++ {
-		rule, _ := g.Faults.UseRule(OpCallback)
+		rule, _ := g.Faults.UseRule(stage.OpCallback)
 		key := g.key
 		switch rule.Kind {
-		case FaultDrop:
+		case stage.FaultDrop:
 			return
-		case FaultDelay:
+		case stage.FaultDelay:
 			g.WaitExactly(ctx, rule.Delay())
-		case FaultReorder:
+		case stage.FaultReorder:
 			slices.Reverse(batch)
 			g.WaitExactly(ctx, max(rule.Delay(), g.Scale(5*time.Second)))
-		case FaultMissign:
+		case stage.FaultMissign:
 			key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		case FaultDuplicate:
+		case stage.FaultDuplicate:
 			_ = g.postOnce(ctx, batch, key)
 		}
 		if g.postOnce(ctx, batch, key) == nil {

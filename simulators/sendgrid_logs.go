@@ -6,16 +6,18 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // search answers POST /v3/logs. A mail appears once the vendor has processed it.
-func (g *sendGrid) search(r *Request) Answer {
+func (g *sendGrid) search(r *stage.Request) stage.Answer {
 	var q struct {
 		Query    string   `json:"query"`
 		Limit    *int     `json:"limit"`
 		Subusers []string `json:"subusers"`
 	}
-	if err := DecodeStrict(r.Payload, &q); err != nil {
+	if err := stage.DecodeStrict(r.Payload, &q); err != nil {
 		return g.reject(opLogs, http.StatusBadRequest, badMail{"invalid request: " + err.Error(), ""})
 	}
 	limit := 10
@@ -37,11 +39,11 @@ func (g *sendGrid) search(r *Request) Answer {
 			found = append(found, m.summary())
 		}
 	}
-	return AnswerJSON(http.StatusOK, map[string]any{"messages": found})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"messages": found})
 }
 
 // logOf answers GET /v3/logs/{sg_message_id}.
-func (g *sendGrid) logOf(id string) Answer {
+func (g *sendGrid) logOf(id string) stage.Answer {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := g.byID[id]
@@ -52,7 +54,7 @@ func (g *sendGrid) logOf(id string) Answer {
 	for _, e := range m.events {
 		events = append(events, m.logEvent(e))
 	}
-	return AnswerJSON(http.StatusOK, map[string]any{
+	return stage.AnswerJSON(http.StatusOK, map[string]any{
 		"from_email": m.from, "to_email": m.to, "sg_message_id": m.id, "subject": m.subject, "status": m.status,
 		"api_key_id": "simulated", "client_ip": "127.0.0.1", "category": append([]string{}, m.categories...),
 		"custom_args": m.args, "events": events,
@@ -185,7 +187,7 @@ func logWords(query string) ([]string, error) {
 		n := 0
 		switch c := rest[0]; {
 		case c == '"' || c == '\'':
-			value, length, err := ReadQuoted(rest)
+			value, length, err := stage.ReadQuoted(rest)
 			if err != nil {
 				return nil, err
 			}

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
 const testRecipient = "ciso@client.example"
@@ -28,40 +30,40 @@ func (w *world) mailBody() map[string]any {
 
 func asSender(r *http.Request) { r.Header.Set("Authorization", "Bearer "+testMailKey) }
 
-func (w *world) mail(change func(m, p map[string]any)) answered {
-	w.t.Helper()
+func (w *world) mail(change func(m, p map[string]any)) stagetest.Answered {
+	w.T.Helper()
 	m := w.mailBody()
 	if change != nil {
 		change(m, m["personalizations"].([]any)[0].(map[string]any))
 	}
 	body, err := json.Marshal(m)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	return w.do("POST", w.SendGridURL+"/v3/mail/send", "application/json", string(body), asSender)
+	return w.Do("POST", w.SendGridURL+"/v3/mail/send", "application/json", string(body), asSender)
 }
 
 func (w *world) mails(to string) []mailEffect {
-	w.t.Helper()
+	w.T.Helper()
 	var e struct {
 		Mails map[string][]mailEffect `json:"mails"`
 	}
-	w.effects(w.SendGridURL, &e)
+	w.Effects(w.SendGridURL, &e)
 	return e.Mails[to]
 }
 
 // events are those the product received with a valid signature, in order.
 func (w *world) events() []map[string]any {
-	w.t.Helper()
+	w.T.Helper()
 	var out []map[string]any
-	for _, r := range w.product.requests("/events") {
-		if !validEventSignature(&w.key.PublicKey, r.head.Get("X-Twilio-Email-Event-Webhook-Signature"),
-			r.head.Get("X-Twilio-Email-Event-Webhook-Timestamp"), r.body) {
+	for _, r := range w.Product.Requests("/events") {
+		if !validEventSignature(&w.key.PublicKey, r.Head.Get("X-Twilio-Email-Event-Webhook-Signature"),
+			r.Head.Get("X-Twilio-Email-Event-Webhook-Timestamp"), r.Body) {
 			continue
 		}
 		var batch []map[string]any
-		if err := json.Unmarshal([]byte(r.body), &batch); err != nil || !strings.HasSuffix(r.body, "\r\n") {
-			w.t.Fatalf("batch %q: %v", r.body, err)
+		if err := json.Unmarshal([]byte(r.Body), &batch); err != nil || !strings.HasSuffix(r.Body, "\r\n") {
+			w.T.Fatalf("batch %q: %v", r.Body, err)
 		}
 		out = append(out, batch...)
 	}
@@ -71,11 +73,11 @@ func (w *world) events() []map[string]any {
 func TestAMailIsAcceptedAndDelivered(t *testing.T) {
 	w := newWorld(t)
 	a := w.mail(nil)
-	id := a.head.Get("X-Message-Id")
-	if a.status != 202 || len(a.body) != 0 || id == "" || strings.Contains(id, ".") {
-		t.Fatalf("%d %q %s", a.status, id, a.body)
+	id := a.Head.Get("X-Message-Id")
+	if a.Status != 202 || len(a.Body) != 0 || id == "" || strings.Contains(id, ".") {
+		t.Fatalf("%d %q %s", a.Status, id, a.Body)
 	}
-	w.until("both events arrive", func() bool { return len(w.events()) == 2 })
+	w.Until("both events arrive", func() bool { return len(w.events()) == 2 })
 	for i, want := range []string{"processed", "delivered"} {
 		e := w.events()[i]
 		if e["event"] != want || e["email"] != testRecipient || e["wf_delivery"] != "SI-1042-0007/publish/1/3f1c/mail" ||
@@ -88,7 +90,7 @@ func TestAMailIsAcceptedAndDelivered(t *testing.T) {
 		mails[0].Headers["Message-ID"] != "<0123@watchfire.example>" {
 		t.Errorf("effects: %+v", mails)
 	}
-	if v := w.violations(w.SendGridURL); len(v) > 0 {
+	if v := w.Violations(w.SendGridURL); len(v) > 0 {
 		t.Errorf("violations: %v", v)
 	}
 }
@@ -101,11 +103,11 @@ func TestPersonasOfAddresses(t *testing.T) {
 		t.Run(persona, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.steer(w.SendGridURL, "personas", `{"personas":{"CISO@client.example":"`+persona+`"}}`)
-			if a := w.mail(nil); a.status != 202 {
-				t.Fatalf("%d %s", a.status, a.body)
+			w.Steer(w.SendGridURL, "personas", `{"personas":{"CISO@client.example":"`+persona+`"}}`)
+			if a := w.mail(nil); a.Status != 202 {
+				t.Fatalf("%d %s", a.Status, a.Body)
 			}
-			w.until("the events "+want, func() bool {
+			w.Until("the events "+want, func() bool {
 				var got []string
 				for _, e := range w.events() {
 					kind := e["event"].(string)
@@ -150,20 +152,20 @@ func TestBadMailsAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := w.mail(c.change)
-			field, _ := a.get("errors", "field").(string)
-			if a.status != 400 || field != c.field || a.get("errors", "message") == "" {
-				t.Errorf("%d %s", a.status, a.body)
+			field, _ := a.Get("errors", "field").(string)
+			if a.Status != 400 || field != c.field || a.Get("errors", "message") == "" {
+				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		})
 	}
-	if len(w.mails(testRecipient)) != 0 || len(w.violations(w.SendGridURL)) < 18 {
-		t.Errorf("mails %v, violations %v", w.mails(testRecipient), w.violations(w.SendGridURL))
+	if len(w.mails(testRecipient)) != 0 || len(w.Violations(w.SendGridURL)) < 18 {
+		t.Errorf("mails %v, violations %v", w.mails(testRecipient), w.Violations(w.SendGridURL))
 	}
-	if a := w.mail(func(m, _ map[string]any) { m["from"] = map[string]any{"email": "other@watchfire.example"} }); a.status != 403 {
-		t.Errorf("unverified sender: %d", a.status)
+	if a := w.mail(func(m, _ map[string]any) { m["from"] = map[string]any{"email": "other@watchfire.example"} }); a.Status != 403 {
+		t.Errorf("unverified sender: %d", a.Status)
 	}
-	if a := w.do("POST", w.SendGridURL+"/v3/mail/send", "application/json", "{}"); a.status != 401 {
-		t.Errorf("no key: %d", a.status)
+	if a := w.Do("POST", w.SendGridURL+"/v3/mail/send", "application/json", "{}"); a.Status != 401 {
+		t.Errorf("no key: %d", a.Status)
 	}
 }
 
@@ -180,55 +182,55 @@ func TestPersonalDataIsFoundWithoutFalseAlarms(t *testing.T) {
 
 func TestLogsFindWhatWasProcessed(t *testing.T) {
 	w := newWorld(t)
-	search := func(query string) answered {
+	search := func(query string) stagetest.Answered {
 		body, _ := json.Marshal(map[string]any{"query": query, "limit": 5})
-		return w.do("POST", w.SendGridURL+"/v3/logs", "application/json", string(body), asSender)
+		return w.Do("POST", w.SendGridURL+"/v3/logs", "application/json", string(body), asSender)
 	}
-	count := func(a answered) int { rows, _ := a.get("messages").([]any); return len(rows) }
+	count := func(a stagetest.Answered) int { rows, _ := a.Get("messages").([]any); return len(rows) }
 	w.mail(func(m, _ map[string]any) { m["subject"] = `SI-1042-0007 "quoted"` })
 	ours := `to_email="ciso@client.example" AND subject = "SI-1042-0007 \"quoted\""`
-	w.until("it is delivered", func() bool {
-		return search(ours+` AND status IN ('delivered')`).get("messages", "status") == "delivered"
+	w.Until("it is delivered", func() bool {
+		return search(ours+` AND status IN ('delivered')`).Get("messages", "status") == "delivered"
 	})
 	for query, want := range map[string]int{
 		"": 1, `subject='other'`: 0, `to_email="x@client.example"`: 0, `categories IN ('incident', "x")`: 1,
 		`sg_message_id_created_at > TIMESTAMP "2020-01-01T00:00:00Z"`: 1, `sg_message_id_created_at < TIMESTAMP "2020-01-01T00:00:00Z"`: 0,
 	} {
-		if a := search(query); a.status != 200 || count(a) != want {
-			t.Errorf("%s: %d %s", query, a.status, a.body)
+		if a := search(query); a.Status != 200 || count(a) != want {
+			t.Errorf("%s: %d %s", query, a.Status, a.Body)
 		}
 	}
 	for _, query := range []string{`custom_args="x"`, `subject LIKE "x"`, `subject="x`, `subject="x" OR subject="y"`, `status IN 'x'`} {
-		if a := search(query); a.status != 400 {
-			t.Errorf("%s: %d %s", query, a.status, a.body)
+		if a := search(query); a.Status != 400 {
+			t.Errorf("%s: %d %s", query, a.Status, a.Body)
 		}
 	}
-	id := search(ours).get("messages", "sg_message_id").(string)
-	a := w.do("GET", w.SendGridURL+"/v3/logs/"+url.PathEscape(id), "", "", asSender)
-	if a.status != 200 || a.get("custom_args", "wf_delivery") == nil || a.get("events", "event") != "processed" {
-		t.Errorf("one message: %d %s", a.status, a.body)
+	id := search(ours).Get("messages", "sg_message_id").(string)
+	a := w.Do("GET", w.SendGridURL+"/v3/logs/"+url.PathEscape(id), "", "", asSender)
+	if a.Status != 200 || a.Get("custom_args", "wf_delivery") == nil || a.Get("events", "event") != "processed" {
+		t.Errorf("one message: %d %s", a.Status, a.Body)
 	}
-	if a := w.do("GET", w.SendGridURL+"/v3/logs/unknown", "", "", asSender); a.status != 404 {
-		t.Errorf("unknown message: %d", a.status)
+	if a := w.Do("GET", w.SendGridURL+"/v3/logs/unknown", "", "", asSender); a.Status != 404 {
+		t.Errorf("unknown message: %d", a.Status)
 	}
 }
 
 func TestEventFaults(t *testing.T) {
 	t.Run("missigned batches come again", func(t *testing.T) {
 		w := unhurried(t)
-		w.product.Config.Handler = w.refuseBadSignatures()
-		w.steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"missign","times":1}]}`)
+		w.Product.Config.Handler = w.refuseBadSignatures()
+		w.Steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"missign","times":1}]}`)
 		w.mail(nil)
-		w.until("both events arrive properly signed", func() bool { return len(w.events()) == 2 })
-		if n := len(w.product.requests("/events")); n < 3 {
+		w.Until("both events arrive properly signed", func() bool { return len(w.events()) == 2 })
+		if n := len(w.Product.Requests("/events")); n < 3 {
 			t.Errorf("%d batches", n)
 		}
 	})
 	t.Run("duplicates keep their event id", func(t *testing.T) {
 		w := unhurried(t)
-		w.steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"duplicate","times":1}]}`)
+		w.Steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"duplicate","times":1}]}`)
 		w.mail(nil)
-		w.until("three events arrive", func() bool { return len(w.events()) == 3 })
+		w.Until("three events arrive", func() bool { return len(w.events()) == 3 })
 		if e := w.events(); e[0]["sg_event_id"] != e[1]["sg_event_id"] {
 			t.Errorf("events: %v", e)
 		}
@@ -237,11 +239,11 @@ func TestEventFaults(t *testing.T) {
 
 func (w *world) refuseBadSignatures() http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.product.serve(httptestDiscard{}, r)
-		all := w.product.requests("/events")
+		w.Product.Note(r)
+		all := w.Product.Requests("/events")
 		last := all[len(all)-1]
-		if !validEventSignature(&w.key.PublicKey, last.head.Get("X-Twilio-Email-Event-Webhook-Signature"),
-			last.head.Get("X-Twilio-Email-Event-Webhook-Timestamp"), last.body) {
+		if !validEventSignature(&w.key.PublicKey, last.Head.Get("X-Twilio-Email-Event-Webhook-Signature"),
+			last.Head.Get("X-Twilio-Email-Event-Webhook-Timestamp"), last.Body) {
 			rw.WriteHeader(http.StatusForbidden)
 		}
 	})

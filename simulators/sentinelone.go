@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the SentinelOne simulator.
@@ -22,13 +24,13 @@ const (
 // sentinelOne pretends to be the agents part of SentinelOne's management API: facts of public
 // clients, because the vendor's own pages need a login.
 type sentinelOne struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	token string
 	fleet *fleet
 }
 
-func newSentinelOne(s *Stage) Vendor {
+func newSentinelOne(s *stage.Stage) stage.Vendor {
 	o := &sentinelOne{Stage: s, token: edrValues["sentinelone"]["api_token"]}
 	o.Personas = fleetPersonas("uninstalled", "decommissioned")
 	o.fleet = newFleet(s, o.Personas)
@@ -46,7 +48,7 @@ func (o *sentinelOne) Name() string { return "sentinelone" }
 
 func (o *sentinelOne) Ops() []string { return []string{opAgents, opDisconnectAgent, opConnectAgent} }
 
-func (o *sentinelOne) SteerFaults([]Rule) {}
+func (o *sentinelOne) SteerFaults([]stage.Rule) {}
 
 func (o *sentinelOne) PersonasChanged(names []string) { o.fleet.personasChanged(names) }
 
@@ -56,20 +58,20 @@ func (o *sentinelOne) Effects() any {
 	return e
 }
 
-func (o *sentinelOne) Route(r *Request) (string, func() Answer) {
-	op, deed := OpUnknown, func() Answer {
-		o.Violations.Add(o.Now(), OpUnknown, r.Method+" is not served on this path")
+func (o *sentinelOne) Route(r *stage.Request) (string, func() stage.Answer) {
+	op, deed := stage.OpUnknown, func() stage.Answer {
+		o.Violations.Add(o.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return o.Refusal(http.StatusNotFound)
 	}
 	switch r.Method + " " + r.URL.Path {
 	case "GET " + s1Root + "/agents":
-		op, deed = opAgents, func() Answer { return o.agents(r) }
+		op, deed = opAgents, func() stage.Answer { return o.agents(r) }
 	case "POST " + s1Root + "/agents/actions/disconnect":
-		op, deed = opDisconnectAgent, func() Answer { return o.act(r, opDisconnectAgent, orderIsolate) }
+		op, deed = opDisconnectAgent, func() stage.Answer { return o.act(r, opDisconnectAgent, orderIsolate) }
 	case "POST " + s1Root + "/agents/actions/connect":
-		op, deed = opConnectAgent, func() Answer { return o.act(r, opConnectAgent, orderRelease) }
+		op, deed = opConnectAgent, func() stage.Answer { return o.act(r, opConnectAgent, orderRelease) }
 	}
-	return op, func() Answer {
+	return op, func() stage.Answer {
 		if r.Header.Get("Authorization") != "ApiToken "+o.token {
 			return o.Refusal(http.StatusUnauthorized)
 		}
@@ -78,7 +80,7 @@ func (o *sentinelOne) Route(r *Request) (string, func() Answer) {
 }
 
 // refusal is SentinelOne's error answer for a status; its code begins with the status.
-func (o *sentinelOne) Refusal(status int) Answer {
+func (o *sentinelOne) Refusal(status int) stage.Answer {
 	title := map[int]string{
 		http.StatusBadRequest:      "Validation Error",
 		http.StatusUnauthorized:    "Authentication Failed",
@@ -97,14 +99,14 @@ func (o *sentinelOne) Refusal(status int) Answer {
 }
 
 // reject answers 400 and records what the client should never send.
-func (o *sentinelOne) reject(op, reason string) Answer {
+func (o *sentinelOne) reject(op, reason string) stage.Answer {
 	o.Violations.Add(o.Now(), op, reason)
 	return o.Refusal(http.StatusBadRequest)
 }
 
-func (o *sentinelOne) reply(status int, body any) Answer {
-	a := AnswerJSON(status, body)
-	a.Header.Set("X-Rqid", uuidLike(RandomHex(32)))
+func (o *sentinelOne) reply(status int, body any) stage.Answer {
+	a := stage.AnswerJSON(status, body)
+	a.Header.Set("X-Rqid", uuidLike(stage.RandomHex(32)))
 	return a
 }
 

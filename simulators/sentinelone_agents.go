@@ -5,10 +5,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // agents answers the search for agents, page by page.
-func (o *sentinelOne) agents(r *Request) Answer {
+func (o *sentinelOne) agents(r *stage.Request) stage.Answer {
 	q := r.URL.Query()
 	if bad := unknownQuery(q, "ids", "computerName", "computerName__like", "limit", "cursor"); bad != "" || len(q["ids"]) > 1 {
 		return o.reject(opAgents, "unknown or repeated query parameter")
@@ -34,7 +36,7 @@ func (o *sentinelOne) agents(r *Request) Answer {
 
 const s1Cursor = "after+/=" // with characters a client must escape
 
-func (o *sentinelOne) page(hosts []*fleetHost, offset, limit int) Answer {
+func (o *sentinelOne) page(hosts []*fleetHost, offset, limit int) stage.Answer {
 	total, data := len(hosts), []any{}
 	for _, h := range hosts[min(offset, total):min(offset+limit, total)] {
 		data = append(data, s1Agent(h))
@@ -51,7 +53,7 @@ func (o *sentinelOne) page(hosts []*fleetHost, offset, limit int) Answer {
 func s1Agent(h *fleetHost) map[string]any {
 	tags, machine := []any{}, "desktop"
 	for _, tag := range h.tags {
-		tags = append(tags, map[string]string{"id": HashHex(tag)[:18], "key": tag, "value": ""})
+		tags = append(tags, map[string]string{"id": stage.HashHex(tag)[:18], "key": tag, "value": ""})
 	}
 	if h.class != "workstation" { // a domain controller is a server like any other
 		machine = "server"
@@ -59,7 +61,7 @@ func s1Agent(h *fleetHost) map[string]any {
 	status := map[string]string{hostNormal: "connected", hostIsolating: "disconnecting",
 		hostIsolated: "disconnected", hostReleasing: "connecting"}[h.state]
 	return map[string]any{
-		"id": h.id, "uuid": HashHex(h.id), "computerName": h.hostname, "siteId": s1Site, "networkStatus": status,
+		"id": h.id, "uuid": stage.HashHex(h.id), "computerName": h.hostname, "siteId": s1Site, "networkStatus": status,
 		"isActive": h.online(), "lastActiveDate": h.lastSeen.Format(time.RFC3339Nano), "registeredAt": h.first.Format(time.RFC3339Nano),
 		"isDecommissioned": h.persona == "decommissioned", "isUninstalled": h.persona == "uninstalled", "isPendingUninstall": false,
 		"machineType": machine, "osType": "windows", "osName": "Windows 11 Pro", "agentVersion": "23.4.2.14",
@@ -69,12 +71,12 @@ func s1Agent(h *fleetHost) map[string]any {
 
 // act answers a disconnect or connect. Whatever the filter reaches is affected, as at SentinelOne:
 // an empty one reaches the whole fleet. Anything but one id is a violation.
-func (o *sentinelOne) act(r *Request, op, what string) Answer {
+func (o *sentinelOne) act(r *stage.Request, op, what string) stage.Answer {
 	var body struct {
 		Filter *s1Query       `json:"filter"`
 		Data   map[string]any `json:"data"`
 	}
-	switch err := DecodeStrict(r.Payload, &body); {
+	switch err := stage.DecodeStrict(r.Payload, &body); {
 	case r.URL.RawQuery != "":
 		return o.reject(op, "an action has no query")
 	case !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || err != nil || body.Filter == nil:

@@ -7,37 +7,40 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
-func (w *world) s1(method, path, body string) answered {
-	w.t.Helper()
-	a := w.do(method, w.EDR["sentinelone"]+"/web/api/v2.1"+path, "application/json", body, func(r *http.Request) {
+func (w *world) s1(method, path, body string) stagetest.Answered {
+	w.T.Helper()
+	a := w.Do(method, w.EDR["sentinelone"]+"/web/api/v2.1"+path, "application/json", body, func(r *http.Request) {
 		r.Header.Set("Authorization", "ApiToken "+EDRCredentials("sentinelone")["api_token"])
 	})
-	if a.err == nil && a.head.Get("X-Rqid") == "" {
-		w.t.Errorf("%s: no request id", path)
+	if a.Err == nil && a.Head.Get("X-Rqid") == "" {
+		w.T.Errorf("%s: no request id", path)
 	}
 	return a
 }
 
 // s1Agent is the id of the one agent with this name.
 func (w *world) s1Agent(hostname string) string {
-	w.t.Helper()
+	w.T.Helper()
 	a := w.s1("GET", "/agents?computerName="+url.QueryEscape(hostname), "")
-	id, _ := a.get("data", "id").(string)
-	if a.status != 200 || len(id) != 18 {
-		w.t.Fatalf("agents of %s: %d %s", hostname, a.status, a.body)
+	id, _ := a.Get("data", "id").(string)
+	if a.Status != 200 || len(id) != 18 {
+		w.T.Fatalf("agents of %s: %d %s", hostname, a.Status, a.Body)
 	}
 	return id
 }
 
 func (w *world) s1Read(id, field string) any {
-	w.t.Helper()
-	return w.s1("GET", "/agents?ids="+id, "").get("data", field)
+	w.T.Helper()
+	return w.s1("GET", "/agents?ids="+id, "").Get("data", field)
 }
 
-func (w *world) s1Act(action, filter string) answered {
-	w.t.Helper()
+func (w *world) s1Act(action, filter string) stagetest.Answered {
+	w.T.Helper()
 	return w.s1("POST", "/agents/actions/"+action, `{"filter":`+filter+`,"data":{}}`)
 }
 
@@ -45,14 +48,14 @@ func byAgent(id string) string { return `{"ids":["` + id + `"]}` }
 
 // edrEffects are what happened at a simulated EDR.
 type edrEffects struct {
-	Hosts      []fleetEffect  `json:"hosts"`
-	Commands   []fleetCommand `json:"commands"`
-	Violations []Violation    `json:"violations"`
+	Hosts      []fleetEffect     `json:"hosts"`
+	Commands   []fleetCommand    `json:"commands"`
+	Violations []stage.Violation `json:"violations"`
 }
 
 func (w *world) edrEffects(vendor string) (e edrEffects) {
-	w.t.Helper()
-	w.effects(w.EDR[vendor], &e)
+	w.T.Helper()
+	w.Effects(w.EDR[vendor], &e)
 	return e
 }
 
@@ -60,22 +63,22 @@ func TestAnAgentIsDisconnectedAndConnected(t *testing.T) {
 	w := unhurried(t)
 	id := w.s1Agent("FIN-1")
 	if w.s1Read(id, "networkStatus") != "connected" || w.s1Read(id, "machineType") != "desktop" || w.s1Read(id, "isActive") != true {
-		t.Errorf("at first: %s", w.s1("GET", "/agents?ids="+id, "").body)
+		t.Errorf("at first: %s", w.s1("GET", "/agents?ids="+id, "").Body)
 	}
-	if a := w.s1Act("disconnect", byAgent(id)); a.status != 200 || a.get("data", "affected") != 1.0 {
-		t.Fatalf("disconnect: %d %s", a.status, a.body)
+	if a := w.s1Act("disconnect", byAgent(id)); a.Status != 200 || a.Get("data", "affected") != 1.0 {
+		t.Fatalf("disconnect: %d %s", a.Status, a.Body)
 	}
 	if got := w.s1Read(id, "networkStatus"); got != "disconnecting" {
 		t.Errorf("right after: %v", got)
 	}
-	if a := w.s1Act("disconnect", byAgent(id)); a.status != 200 || a.get("data", "affected") != 0.0 {
-		t.Errorf("disconnect again: %d %s", a.status, a.body)
+	if a := w.s1Act("disconnect", byAgent(id)); a.Status != 200 || a.Get("data", "affected") != 0.0 {
+		t.Errorf("disconnect again: %d %s", a.Status, a.Body)
 	}
-	w.until("it is disconnected", func() bool { return w.s1Read(id, "networkStatus") == "disconnected" })
-	if a := w.s1Act("connect", byAgent(id)); a.get("data", "affected") != 1.0 {
-		t.Errorf("connect: %d %s", a.status, a.body)
+	w.Until("it is disconnected", func() bool { return w.s1Read(id, "networkStatus") == "disconnected" })
+	if a := w.s1Act("connect", byAgent(id)); a.Get("data", "affected") != 1.0 {
+		t.Errorf("connect: %d %s", a.Status, a.Body)
 	}
-	w.until("it is connected", func() bool { return w.s1Read(id, "networkStatus") == "connected" })
+	w.Until("it is connected", func() bool { return w.s1Read(id, "networkStatus") == "connected" })
 	e := w.edrEffects("sentinelone")
 	var states []string
 	for _, c := range e.Hosts[0].Changes {
@@ -102,8 +105,8 @@ func TestALooseFilterReachesTheWholeFleet(t *testing.T) {
 			for _, host := range []string{"PC-1", "SRV-1", "SRV-10"} {
 				w.s1("GET", "/agents?computerName="+host, "")
 			}
-			if a := w.s1Act("disconnect", c.filter); a.status != 200 || a.get("data", "affected") != c.affected {
-				t.Errorf("%d %s", a.status, a.body)
+			if a := w.s1Act("disconnect", c.filter); a.Status != 200 || a.Get("data", "affected") != c.affected {
+				t.Errorf("%d %s", a.Status, a.Body)
 			}
 			e := w.edrEffects("sentinelone")
 			if len(e.Commands) != int(c.affected) || len(e.Violations) != 1 {
@@ -113,25 +116,25 @@ func TestALooseFilterReachesTheWholeFleet(t *testing.T) {
 	}
 	w := newWorld(t)
 	two := `{"ids":["` + w.s1Agent("PC-1") + `","` + w.s1Agent("PC-2") + `"]}`
-	if a := w.s1Act("disconnect", two); a.get("data", "affected") != 2.0 || len(w.edrEffects("sentinelone").Violations) != 1 {
-		t.Errorf("two ids: %s", a.body)
+	if a := w.s1Act("disconnect", two); a.Get("data", "affected") != 2.0 || len(w.edrEffects("sentinelone").Violations) != 1 {
+		t.Errorf("two ids: %s", a.Body)
 	}
 }
 
 func TestPersonasOfAgents(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.EDR["sentinelone"], "personas", `{"personas":{"GONE":"missing","TWIN":"duplicate","GUARDED":"protected","OLD":"already_isolated",
+	w.Steer(w.EDR["sentinelone"], "personas", `{"personas":{"GONE":"missing","TWIN":"duplicate","GUARDED":"protected","OLD":"already_isolated",
 		"SRV":"server","DC":"domain_controller","MINE":"tagged","DEAD":"uninstalled","RETIRED":"decommissioned","AWAY":"offline"}}`)
 	for name, n := range map[string]float64{"GONE": 0, "TWIN": 2, "SRV": 1} {
-		if a := w.s1("GET", "/agents?computerName="+name, ""); a.get("pagination", "totalItems") != n {
-			t.Errorf("%s: %s", name, a.body)
+		if a := w.s1("GET", "/agents?computerName="+name, ""); a.Get("pagination", "totalItems") != n {
+			t.Errorf("%s: %s", name, a.Body)
 		}
 	}
 	for name, status := range map[string]string{"GUARDED": "connected", "DEAD": "connected", "RETIRED": "connected", "OLD": "disconnected"} {
 		id := w.s1Agent(name)
 		a := w.s1Act("disconnect", byAgent(id))
-		if a.status != 200 || a.get("data", "affected") != 0.0 || w.s1Read(id, "networkStatus") != status {
-			t.Errorf("%s: %d %s, then %v", name, a.status, a.body, w.s1Read(id, "networkStatus"))
+		if a.Status != 200 || a.Get("data", "affected") != 0.0 || w.s1Read(id, "networkStatus") != status {
+			t.Errorf("%s: %d %s, then %v", name, a.Status, a.Body, w.s1Read(id, "networkStatus"))
 		}
 	}
 	for _, c := range []struct {
@@ -145,7 +148,7 @@ func TestPersonasOfAgents(t *testing.T) {
 			t.Errorf("%s of %s: %v", c.field, c.name, got)
 		}
 	}
-	if got := w.s1("GET", "/agents?computerName=MINE", "").get("data", "tags", "sentinelone", "key"); got != "finance" {
+	if got := w.s1("GET", "/agents?computerName=MINE", "").Get("data", "tags", "sentinelone", "key"); got != "finance" {
 		t.Errorf("tag: %v", got)
 	}
 	if e := w.edrEffects("sentinelone"); len(e.Commands) != 0 || len(e.Violations) != 0 {
@@ -155,16 +158,16 @@ func TestPersonasOfAgents(t *testing.T) {
 
 func TestAnOfflineAgentWaitsUntilItChecksIn(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.EDR["sentinelone"], "personas", `{"personas":{"AWAY":"offline"}}`)
+	w.Steer(w.EDR["sentinelone"], "personas", `{"personas":{"AWAY":"offline"}}`)
 	away, here := w.s1Agent("AWAY"), w.s1Agent("HERE")
 	w.s1Act("disconnect", byAgent(away))
 	w.s1Act("disconnect", byAgent(here))
-	w.until("the online agent is disconnected", func() bool { return w.s1Read(here, "networkStatus") == "disconnected" })
+	w.Until("the online agent is disconnected", func() bool { return w.s1Read(here, "networkStatus") == "disconnected" })
 	if got := w.s1Read(away, "networkStatus"); got != "disconnecting" {
 		t.Fatalf("offline agent: %v", got)
 	}
-	w.steer(w.EDR["sentinelone"], "personas", `{"personas":{"AWAY":"online"}}`)
-	w.until("it is disconnected", func() bool { return w.s1Read(away, "networkStatus") == "disconnected" })
+	w.Steer(w.EDR["sentinelone"], "personas", `{"personas":{"AWAY":"online"}}`)
+	w.Until("it is disconnected", func() bool { return w.s1Read(away, "networkStatus") == "disconnected" })
 }
 
 func TestAgentsComeInPages(t *testing.T) {
@@ -173,31 +176,31 @@ func TestAgentsComeInPages(t *testing.T) {
 		w.s1("GET", fmt.Sprintf("/agents?computerName=PC-%d", i), "")
 	}
 	a := w.s1("GET", "/agents?computerName__like=pc-", "")
-	list, _ := a.get("data").([]any)
-	next, _ := a.get("pagination", "nextCursor").(string)
+	list, _ := a.Get("data").([]any)
+	next, _ := a.Get("pagination", "nextCursor").(string)
 	if len(list) != 10 || next == "" {
 		t.Fatalf("first page: %d agents, cursor %q", len(list), next)
 	}
 	a = w.s1("GET", "/agents?computerName__like=pc-&cursor="+url.QueryEscape(next), "")
-	list, _ = a.get("data").([]any)
-	if len(list) != 2 || a.get("pagination", "nextCursor") != nil {
-		t.Errorf("last page: %s", a.body)
+	list, _ = a.Get("data").([]any)
+	if len(list) != 2 || a.Get("pagination", "nextCursor") != nil {
+		t.Errorf("last page: %s", a.Body)
 	}
-	if a := w.s1("GET", "/agents?computerName=PC-1", ""); a.get("pagination", "totalItems") != 3.0 {
-		t.Errorf("PC-1 finds PC-10 and PC-11 too: %s", a.body)
+	if a := w.s1("GET", "/agents?computerName=PC-1", ""); a.Get("pagination", "totalItems") != 3.0 {
+		t.Errorf("PC-1 finds PC-10 and PC-11 too: %s", a.Body)
 	}
 }
 
 func TestSentinelOneRefusals(t *testing.T) {
 	w := newWorld(t)
 	for _, auth := range []string{"", "ApiToken wrong", "Bearer " + EDRCredentials("sentinelone")["api_token"]} {
-		a := w.do("GET", w.EDR["sentinelone"]+"/web/api/v2.1/agents", "", "", func(r *http.Request) { r.Header.Set("Authorization", auth) })
-		if a.status != 401 || a.get("errors", "code") != 4010010.0 {
-			t.Errorf("%q: %d %s", auth, a.status, a.body)
+		a := w.Do("GET", w.EDR["sentinelone"]+"/web/api/v2.1/agents", "", "", func(r *http.Request) { r.Header.Set("Authorization", auth) })
+		if a.Status != 401 || a.Get("errors", "code") != 4010010.0 {
+			t.Errorf("%q: %d %s", auth, a.Status, a.Body)
 		}
 	}
 	id := w.s1Agent("PC-1")
-	refused := map[string]answered{
+	refused := map[string]stagetest.Answered{
 		"no filter":          w.s1("POST", "/agents/actions/disconnect", `{}`),
 		"unknown field":      w.s1("POST", "/agents/actions/disconnect", `{"filter":`+byAgent(id)+`,"comment":"x"}`),
 		"unknown filter":     w.s1Act("disconnect", `{"agentName":"PC-1"}`),
@@ -208,12 +211,12 @@ func TestSentinelOneRefusals(t *testing.T) {
 		"an invented cursor": w.s1("GET", "/agents?cursor=x", ""),
 	}
 	for name, a := range refused {
-		if a.status != 400 || a.get("errors", "code") != 4000010.0 {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+		if a.Status != 400 || a.Get("errors", "code") != 4000010.0 {
+			t.Errorf("%s: %d %s", name, a.Status, a.Body)
 		}
 	}
-	if a := w.s1("POST", "/agents/actions/uninstall", `{}`); a.status != 404 {
-		t.Errorf("unknown path: %d", a.status)
+	if a := w.s1("POST", "/agents/actions/uninstall", `{}`); a.Status != 404 {
+		t.Errorf("unknown path: %d", a.Status)
 	}
 	e := w.edrEffects("sentinelone")
 	if len(e.Violations) != len(refused)+1 || len(e.Commands) != 0 {
@@ -224,20 +227,20 @@ func TestSentinelOneRefusals(t *testing.T) {
 func TestFaultsOfSentinelOne(t *testing.T) {
 	w := newWorld(t)
 	id := w.s1Agent("PC-1")
-	w.steer(w.EDR["sentinelone"], "faults", `{"rules":[{"op":"disconnect","kind":"status","status":429,"times":1},{"op":"disconnect","kind":"reset_after","times":1}]}`)
-	if a := w.s1Act("disconnect", byAgent(id)); a.status != 429 || a.head.Get("Retry-After") != "2" || a.get("errors", "code") != 4290010.0 {
-		t.Errorf("429: %d %v %s", a.status, a.head, a.body)
+	w.Steer(w.EDR["sentinelone"], "faults", `{"rules":[{"op":"disconnect","kind":"status","status":429,"times":1},{"op":"disconnect","kind":"reset_after","times":1}]}`)
+	if a := w.s1Act("disconnect", byAgent(id)); a.Status != 429 || a.Head.Get("Retry-After") != "2" || a.Get("errors", "code") != 4290010.0 {
+		t.Errorf("429: %d %v %s", a.Status, a.Head, a.Body)
 	}
-	if a := w.s1Act("disconnect", byAgent(id)); a.err == nil {
-		t.Errorf("not cut: %d", a.status)
+	if a := w.s1Act("disconnect", byAgent(id)); a.Err == nil {
+		t.Errorf("not cut: %d", a.Status)
 	}
 	if n := len(w.edrEffects("sentinelone").Commands); n != 1 {
 		t.Errorf("%d orders took effect", n)
 	}
-	if a := w.do("POST", w.EDR["sentinelone"]+"/_sim/faults", "application/json", `{"rules":[{"op":"token","kind":"expire"}]}`); a.status != 400 {
-		t.Errorf("there are no tokens to expire: %d", a.status)
+	if a := w.Do("POST", w.EDR["sentinelone"]+"/_sim/faults", "application/json", `{"rules":[{"op":"token","kind":"expire"}]}`); a.Status != 400 {
+		t.Errorf("there are no tokens to expire: %d", a.Status)
 	}
-	journal := string(w.do("GET", w.EDR["sentinelone"]+"/_sim/journal", "", "").body)
+	journal := string(w.Do("GET", w.EDR["sentinelone"]+"/_sim/journal", "", "").Body)
 	if strings.Contains(journal, EDRCredentials("sentinelone")["api_token"]) {
 		t.Error("the token is in the journal")
 	}

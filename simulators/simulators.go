@@ -13,6 +13,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // Options say where the simulators listen and which account the product is configured with.
@@ -50,7 +52,7 @@ type Running struct {
 
 	EDR map[string]string // base URLs of the simulated EDRs by product, CrowdStrike's too
 
-	stage *Stage
+	stage *stage.Stage
 }
 
 // Start starts the simulators, which stop on Close or when ctx ends. It fails when
@@ -59,7 +61,7 @@ func Start(ctx context.Context, o Options) (*Running, error) {
 	if o.Pace < 0 {
 		return nil, errors.New("simulators: the pace is negative, set one above 0")
 	}
-	r := &Running{stage: New(ctx, o.Pace, o.Log)}
+	r := &Running{stage: stage.New(ctx, o.Pace, o.Log)}
 	if err := r.start(o); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
@@ -90,20 +92,20 @@ func (r *Running) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	mailJournal := NewJournal(o.secrets())
+	mailJournal := stage.NewJournal(o.secrets())
 	mailServer, err := newSMTPServer(r.stage, smtpOptions{User: o.SMTPUser, Password: o.SMTPPassword}, mailJournal)
 	if err != nil {
 		return err
 	}
 	for _, s := range []struct {
-		v       Vendor
+		v       stage.Vendor
 		addr    string
 		url     *string
-		journal *Journal
+		journal *stage.Journal
 	}{
-		{phone, o.TwilioAddr, &r.TwilioURL, NewJournal(o.secrets())},
-		{mails, o.SendGridAddr, &r.SendGridURL, NewJournal(o.secrets())},
-		{falcon, o.CrowdStrikeAddr, &r.CrowdStrikeURL, NewJournal(append(o.secrets(), edrSecrets("crowdstrike")...))},
+		{phone, o.TwilioAddr, &r.TwilioURL, stage.NewJournal(o.secrets())},
+		{mails, o.SendGridAddr, &r.SendGridURL, stage.NewJournal(o.secrets())},
+		{falcon, o.CrowdStrikeAddr, &r.CrowdStrikeURL, stage.NewJournal(append(o.secrets(), edrSecrets("crowdstrike")...))},
 		{mailServer, "", &r.SMTPURL, mailJournal},
 	} {
 		if *s.url, err = r.stage.Serve(s.v, s.addr, s.journal); err != nil {
@@ -126,7 +128,7 @@ func (r *Running) start(o Options) error {
 func (r *Running) serveEDR() error {
 	r.EDR = map[string]string{"crowdstrike": r.CrowdStrikeURL}
 	for name, newVendor := range edrVendors {
-		base, err := r.stage.Serve(newVendor(r.stage), "", NewJournal(edrSecrets(name)))
+		base, err := r.stage.Serve(newVendor(r.stage), "", stage.NewJournal(edrSecrets(name)))
 		if err != nil {
 			return err
 		}

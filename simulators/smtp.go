@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the SMTP simulator.
@@ -23,10 +25,10 @@ const (
 // smtpServer pretends to be the mail server of a provider or of a recipient's company.
 // Its HTTP face serves nothing but steering.
 type smtpServer struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	user, password string
-	journal        *Journal
+	journal        *stage.Journal
 	server         *smtp.Server
 
 	mu       sync.Mutex
@@ -41,19 +43,19 @@ type smtpOptions struct {
 }
 
 // New makes the mail server. The journal receives its SMTP commands.
-func newSMTPServer(s *Stage, o smtpOptions, j *Journal) (*smtpServer, error) {
+func newSMTPServer(s *stage.Stage, o smtpOptions, j *stage.Journal) (*smtpServer, error) {
 	if (o.User == "") != (o.Password == "") {
 		return nil, errors.New("smtp simulator: the login is half set, set both the user and the password or neither")
 	}
 	m := &smtpServer{Stage: s, user: o.User, password: o.Password, journal: j,
 		mails: map[string][]smtpMail{}, greeted: map[string]bool{}}
-	m.Personas = NewPersonas(strings.ToLower, "accepted", "no-such-user", "mailbox-full", "greylisted")
+	m.Personas = stage.NewPersonas(strings.ToLower, "accepted", "no-such-user", "mailbox-full", "greylisted")
 	m.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		return &smtpSession{smtpServer: m, conn: c.Conn()}, nil
 	}))
 	m.server.Domain = "mail.simulator.example"
 	m.server.AllowInsecureAuth = true // loopback only
-	m.server.MaxMessageBytes = MaxRequestBytes
+	m.server.MaxMessageBytes = stage.MaxRequestBytes
 	m.server.MaxRecipients = 100
 	m.server.ReadTimeout, m.server.WriteTimeout = 5*time.Minute, time.Minute
 	m.server.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)
@@ -61,9 +63,9 @@ func newSMTPServer(s *Stage, o smtpOptions, j *Journal) (*smtpServer, error) {
 	return m, nil
 }
 
-func (m *smtpServer) Name() string       { return "smtp" }
-func (m *smtpServer) Ops() []string      { return []string{opConnect, opData} }
-func (m *smtpServer) SteerFaults([]Rule) {}
+func (m *smtpServer) Name() string             { return "smtp" }
+func (m *smtpServer) Ops() []string            { return []string{opConnect, opData} }
+func (m *smtpServer) SteerFaults([]stage.Rule) {}
 
 // personasChanged makes a greylisting server forget whom it has put off.
 func (m *smtpServer) PersonasChanged(keys []string) {
@@ -74,15 +76,15 @@ func (m *smtpServer) PersonasChanged(keys []string) {
 	}
 }
 
-func (m *smtpServer) Route(r *Request) (string, func() Answer) {
-	return OpUnknown, func() Answer {
-		m.Violations.Add(m.Now(), OpUnknown, r.Method+" is not served on this path")
+func (m *smtpServer) Route(r *stage.Request) (string, func() stage.Answer) {
+	return stage.OpUnknown, func() stage.Answer {
+		m.Violations.Add(m.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return m.Refusal(http.StatusNotFound)
 	}
 }
 
-func (m *smtpServer) Refusal(status int) Answer {
-	return AnswerJSON(status, map[string]string{"error": "mail is taken by SMTP, only steering is served here"})
+func (m *smtpServer) Refusal(status int) stage.Answer {
+	return stage.AnswerJSON(status, map[string]string{"error": "mail is taken by SMTP, only steering is served here"})
 }
 
 func (m *smtpServer) Effects() any {
@@ -115,7 +117,7 @@ func (m *smtpServer) close() {
 
 // note journals one command. For a cut connection status is 0 when nothing happened.
 func (m *smtpServer) note(command, recipients, body string, status int, fault string) {
-	e := Entry{Vendor: m.Name(), At: m.Now().UTC(), Method: command, Path: recipients, Headers: map[string]string{},
+	e := stage.Entry{Vendor: m.Name(), At: m.Now().UTC(), Method: command, Path: recipients, Headers: map[string]string{},
 		Body: body, Status: status, Fault: fault}
 	if body != "" {
 		e.ContentType = "message/rfc822"
@@ -126,9 +128,9 @@ func (m *smtpServer) note(command, recipients, body string, status int, fault st
 // FaultKinds returns the kinds of fault on an operation of a mail server.
 func (m *smtpServer) FaultKinds(op string) []string {
 	if op == opData {
-		return []string{FaultResetBefore, FaultResetAfter, FaultStatus, FaultSlow}
+		return []string{stage.FaultResetBefore, stage.FaultResetAfter, stage.FaultStatus, stage.FaultSlow}
 	}
-	return []string{FaultRefuse, FaultStatus}
+	return []string{stage.FaultRefuse, stage.FaultStatus}
 }
 
 // faultyListener refuses connections when a rule of op connect says so.
@@ -147,9 +149,9 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 		if !faulty {
 			return conn, nil
 		}
-		if rule.Kind == FaultRefuse {
+		if rule.Kind == stage.FaultRefuse {
 			l.m.note("CONNECT", "", "", 0, rule.Kind)
-			ResetConnection(conn)
+			stage.ResetConnection(conn)
 			continue
 		}
 		status := smtpStatus(rule, 421)
@@ -159,7 +161,7 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 	}
 }
 
-func smtpStatus(rule Rule, absent int) int {
+func smtpStatus(rule stage.Rule, absent int) int {
 	if rule.Status == 0 {
 		return absent
 	}

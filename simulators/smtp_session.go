@@ -7,6 +7,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // smtpSession is one connection of a client.
@@ -59,7 +61,7 @@ func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 		s.note("MAIL", "", "", errAuthNeeded.Code, "")
 		return errAuthNeeded
 	}
-	if !IsMailAddress(from) {
+	if !stage.IsMailAddress(from) {
 		s.Violations.Add(s.Now(), "mail", "the sender of the envelope is no mail address")
 		s.note("MAIL", "", "", errBadSender.Code, "")
 		return errBadSender
@@ -69,7 +71,7 @@ func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 
 // Rcpt adds a recipient, or answers what the persona of the address says.
 func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if !IsMailAddress(to) {
+	if !stage.IsMailAddress(to) {
 		s.Violations.Add(s.Now(), "rcpt", "a recipient is no mail address")
 		s.note("RCPT", to, "", errBadAddress.Code, "")
 		return errBadAddress
@@ -111,11 +113,11 @@ func (s *smtpSession) Data(r io.Reader) error {
 	}
 	rule, _ := s.Faults.UseRule(opData)
 	switch rule.Kind {
-	case FaultRefuse, FaultResetBefore:
+	case stage.FaultRefuse, stage.FaultResetBefore:
 		s.noteData(raw, 0, rule.Kind)
-		ResetConnection(s.conn)
+		stage.ResetConnection(s.conn)
 		return io.ErrClosedPipe
-	case FaultStatus:
+	case stage.FaultStatus:
 		refused := &smtp.SMTPError{Code: smtpStatus(rule, 451), EnhancedCode: smtp.NoEnhancedCode, Message: "Try again later"}
 		s.noteData(raw, refused.Code, rule.Kind)
 		return refused
@@ -129,9 +131,9 @@ func (s *smtpSession) Data(r io.Reader) error {
 	s.take(mail)
 	s.noteData(raw, 250, rule.Kind)
 	switch rule.Kind {
-	case FaultResetAfter:
-		ResetConnection(s.conn)
-	case FaultSlow:
+	case stage.FaultResetAfter:
+		stage.ResetConnection(s.conn)
+	case stage.FaultSlow:
 		s.WaitExactly(s.Context(), rule.Delay())
 	}
 	return nil

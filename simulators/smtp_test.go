@@ -28,11 +28,11 @@ func (w *world) mailTo(raw string, to ...string) error {
 }
 
 func (w *world) taken(to string) []smtpMail {
-	w.t.Helper()
+	w.T.Helper()
 	var e struct {
 		Mails map[string][]smtpMail `json:"mails"`
 	}
-	w.effects(w.SMTPURL, &e)
+	w.Effects(w.SMTPURL, &e)
 	return e.Mails[to]
 }
 
@@ -68,7 +68,7 @@ func TestAMailIsTakenBySMTP(t *testing.T) {
 	if m := w.taken("ciso@client.example")[1]; strings.TrimSpace(m.Text) != "Grüße!" || m.HTML != "<p>Grüße</p>" {
 		t.Errorf("parts: %+v", m)
 	}
-	if v := w.violations(w.SMTPURL); len(v) > 0 {
+	if v := w.Violations(w.SMTPURL); len(v) > 0 {
 		t.Errorf("violations: %v", v)
 	}
 }
@@ -79,18 +79,18 @@ func TestTheJournalOfMailsHidesThePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	var commands []string
-	for _, e := range w.journal(w.SMTPURL) {
+	for _, e := range w.Journal(w.SMTPURL) {
 		commands = append(commands, e.Method+" "+strconv.Itoa(e.Status))
 	}
 	if got := strings.Join(commands, ", "); got != "AUTH 235, RCPT 250, DATA 250" {
 		t.Errorf("journal: %s", got)
 	}
-	last := w.journal(w.SMTPURL)[2]
+	last := w.Journal(w.SMTPURL)[2]
 	if last.Vendor != "smtp" || last.Path != "ciso@client.example" || !strings.Contains(last.Body, "Open the portal.") ||
 		!strings.Contains(last.Body, "the password is ***") {
 		t.Errorf("entry: %+v", last)
 	}
-	if raw := w.do("GET", w.SMTPURL+"/_sim/journal", "", "").body; strings.Contains(string(raw), testSMTPPassword) {
+	if raw := w.Do("GET", w.SMTPURL+"/_sim/journal", "", "").Body; strings.Contains(string(raw), testSMTPPassword) {
 		t.Error("the password is in the journal")
 	}
 }
@@ -104,8 +104,8 @@ func TestMailNeedsTheLogin(t *testing.T) {
 	if err := smtp.SendMail(w.SMTPAddr, nil, testSender, []string{"ciso@client.example"}, []byte(plainMail)); code(err) != 530 {
 		t.Errorf("no login: %v", err)
 	}
-	if n := len(w.taken("ciso@client.example")); n != 0 || len(w.violations(w.SMTPURL)) != 1 {
-		t.Errorf("%d mails, violations %v", n, w.violations(w.SMTPURL))
+	if n := len(w.taken("ciso@client.example")); n != 0 || len(w.Violations(w.SMTPURL)) != 1 {
+		t.Errorf("%d mails, violations %v", n, w.Violations(w.SMTPURL))
 	}
 	o := testOptions("", nil)
 	o.SMTPUser, o.SMTPPassword = "", ""
@@ -151,7 +151,7 @@ func TestBadMailIsRefusedBySMTP(t *testing.T) {
 			}
 		})
 	}
-	if n := len(w.violations(w.SMTPURL)); n != len(bad) || len(w.taken("ciso@client.example")) != 0 {
+	if n := len(w.Violations(w.SMTPURL)); n != len(bad) || len(w.taken("ciso@client.example")) != 0 {
 		t.Errorf("%d violations of %d", n, len(bad))
 	}
 	if err := w.mailTo(plainMail, "nobody@localhost"); code(err) != 553 {
@@ -161,7 +161,7 @@ func TestBadMailIsRefusedBySMTP(t *testing.T) {
 
 func TestPersonasOfMailboxes(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.SMTPURL, "personas", `{"personas":{"Gone@client.example":"no-such-user","full@client.example":"mailbox-full","grey@client.example":"greylisted"},
+	w.Steer(w.SMTPURL, "personas", `{"personas":{"Gone@client.example":"no-such-user","full@client.example":"mailbox-full","grey@client.example":"greylisted"},
 		"sequence":{"later@client.example":["mailbox-full","accepted"]}}`)
 	for _, c := range []struct {
 		to   string
@@ -181,7 +181,7 @@ func TestPersonasOfMailboxes(t *testing.T) {
 	if len(w.taken("grey@client.example")) != 2 || len(w.taken("later@client.example")) != 1 || len(w.taken("gone@client.example")) != 0 {
 		t.Errorf("taken: %v", w.taken("grey@client.example"))
 	}
-	if v := w.violations(w.SMTPURL); len(v) > 0 {
+	if v := w.Violations(w.SMTPURL); len(v) > 0 {
 		t.Errorf("violations: %v", v)
 	}
 }
@@ -204,7 +204,7 @@ func TestFaultsOfTheMailServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.fault(w.SMTPURL, c.rule)
+			w.Fault(w.SMTPURL, c.rule)
 			err := w.mailTo(plainMail, "ciso@client.example")
 			if err == nil || code(err) != c.code {
 				t.Errorf("answer: %v", err)
@@ -212,7 +212,7 @@ func TestFaultsOfTheMailServer(t *testing.T) {
 			if n := len(w.taken("ciso@client.example")); n != c.taken {
 				t.Errorf("%d mails were taken", n)
 			}
-			entries := w.journal(w.SMTPURL)
+			entries := w.Journal(w.SMTPURL)
 			if last := entries[len(entries)-1]; last.Fault == "" || last.Status != c.status {
 				t.Errorf("journal: %+v", last)
 			}
@@ -227,21 +227,21 @@ func TestTheMailServerKnowsItsOwnFaults(t *testing.T) {
 	w := newWorld(t)
 	for _, rule := range []string{`{"op":"data","kind":"truncate"}`, `{"op":"connect","kind":"reset_after"}`, `{"op":"*","kind":"empty"}`,
 		`{"op":"send_mail","kind":"status"}`, `{"op":"callback","kind":"drop"}`} {
-		if a := w.do("POST", w.SMTPURL+"/_sim/faults", "application/json", `{"rules":[`+rule+`]}`); a.status != 400 {
-			t.Errorf("%s: %d", rule, a.status)
+		if a := w.Do("POST", w.SMTPURL+"/_sim/faults", "application/json", `{"rules":[`+rule+`]}`); a.Status != 400 {
+			t.Errorf("%s: %d", rule, a.Status)
 		}
 	}
-	if a := w.do("POST", w.SMTPURL+"/_sim/personas", "application/json", `{"personas":{"a@b.example":"hard_bounce"}}`); a.status != 400 {
-		t.Errorf("persona of another vendor: %d", a.status)
+	if a := w.Do("POST", w.SMTPURL+"/_sim/personas", "application/json", `{"personas":{"a@b.example":"hard_bounce"}}`); a.Status != 400 {
+		t.Errorf("persona of another vendor: %d", a.Status)
 	}
-	if a := w.do("GET", w.SMTPURL+"/mails", "", ""); a.status != 404 || len(w.violations(w.SMTPURL)) != 1 {
-		t.Errorf("another path: %d", a.status)
+	if a := w.Do("GET", w.SMTPURL+"/mails", "", ""); a.Status != 404 || len(w.Violations(w.SMTPURL)) != 1 {
+		t.Errorf("another path: %d", a.Status)
 	}
 }
 
 func TestASlowMailServerAnswersInTheEnd(t *testing.T) {
 	w := newWorld(t)
-	w.fault(w.SMTPURL, `{"op":"data","kind":"slow","delay_ms":5,"times":1}`)
+	w.Fault(w.SMTPURL, `{"op":"data","kind":"slow","delay_ms":5,"times":1}`)
 	if err := w.mailTo(plainMail, "ciso@client.example"); err != nil || len(w.taken("ciso@client.example")) != 1 {
 		t.Errorf("answer: %v", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the Sophos simulator, beside opToken.
@@ -23,8 +25,8 @@ const sophosTokenLife = time.Hour
 
 // sophos pretends to be Sophos Central: the login, the global API and the region of one tenant.
 type sophos struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	fleet    *fleet
 	tenant   string
 	comments map[string]string // of the last order, by endpoint
@@ -35,8 +37,8 @@ type sophos struct {
 
 // newSophos makes the simulator. Beside every EDR's personas it knows an endpoint that isolated
 // itself, and one whose order may not be changed again so soon.
-func newSophos(s *Stage) Vendor {
-	v := &sophos{Stage: s, tenant: uuidLike(HashHex("sophos tenant")), tokens: map[string]time.Time{}, comments: map[string]string{}}
+func newSophos(s *stage.Stage) stage.Vendor {
+	v := &sophos{Stage: s, tenant: uuidLike(stage.HashHex("sophos tenant")), tokens: map[string]time.Time{}, comments: map[string]string{}}
 	v.Personas = fleetPersonas("self_isolated", "too_soon")
 	v.fleet = newFleet(s, v.Personas)
 	v.fleet.hostForm = uuidLike
@@ -46,14 +48,14 @@ func newSophos(s *Stage) Vendor {
 func (s *sophos) Name() string { return "sophos" }
 
 func (s *sophos) Ops() []string {
-	return []string{OpToken, opSophosWhoami, opSophosList, opSophosEndpoint, opSophosOrder, opSophosOrdered}
+	return []string{stage.OpToken, opSophosWhoami, opSophosList, opSophosEndpoint, opSophosOrder, opSophosOrdered}
 }
 
 func (s *sophos) PersonasChanged(names []string) { s.fleet.personasChanged(names) }
 
 // steerFaults voids all tokens at once when a rule says so.
-func (s *sophos) SteerFaults(rules []Rule) {
-	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == FaultExpire }) {
+func (s *sophos) SteerFaults(rules []stage.Rule) {
+	if slices.ContainsFunc(rules, func(r stage.Rule) bool { return r.Kind == stage.FaultExpire }) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		clear(s.tokens)
@@ -67,38 +69,38 @@ func (s *sophos) Effects() any {
 	return e
 }
 
-func (s *sophos) Route(r *Request) (string, func() Answer) {
+func (s *sophos) Route(r *stage.Request) (string, func() stage.Answer) {
 	const endpoints = "/endpoint/v1/endpoints"
 	id, isolation := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, endpoints+"/"), "/isolation")
 	one := strings.HasPrefix(r.URL.Path, endpoints+"/") && id != "" && !strings.Contains(id, "/")
 	switch {
 	case r.Method == http.MethodPost && r.URL.Path == "/api/v2/oauth2/token":
-		return OpToken, func() Answer { return s.issue(r) }
+		return stage.OpToken, func() stage.Answer { return s.issue(r) }
 	case r.Method == http.MethodGet && r.URL.Path == "/whoami/v1":
-		return opSophosWhoami, func() Answer { return s.authorised(r, false, s.whoami) }
+		return opSophosWhoami, func() stage.Answer { return s.authorised(r, false, s.whoami) }
 	case r.Method == http.MethodGet && r.URL.Path == endpoints:
-		return opSophosList, func() Answer { return s.authorised(r, true, func() Answer { return s.list(r) }) }
+		return opSophosList, func() stage.Answer { return s.authorised(r, true, func() stage.Answer { return s.list(r) }) }
 	case r.Method == http.MethodGet && one && isolation:
-		return opSophosOrdered, func() Answer { return s.authorised(r, true, func() Answer { return s.ordered(r, id) }) }
+		return opSophosOrdered, func() stage.Answer { return s.authorised(r, true, func() stage.Answer { return s.ordered(r, id) }) }
 	case r.Method == http.MethodPatch && one && isolation:
-		return opSophosOrder, func() Answer { return s.authorised(r, true, func() Answer { return s.order(r, id) }) }
+		return opSophosOrder, func() stage.Answer { return s.authorised(r, true, func() stage.Answer { return s.order(r, id) }) }
 	case r.Method == http.MethodGet && one:
-		return opSophosEndpoint, func() Answer { return s.authorised(r, true, func() Answer { return s.one(r, id) }) }
+		return opSophosEndpoint, func() stage.Answer { return s.authorised(r, true, func() stage.Answer { return s.one(r, id) }) }
 	}
-	return OpUnknown, func() Answer {
-		s.Violations.Add(s.Now(), OpUnknown, r.Method+" is not served on this path")
+	return stage.OpUnknown, func() stage.Answer {
+		s.Violations.Add(s.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return s.Refusal(http.StatusNotFound)
 	}
 }
 
 // refusal is Central's error answer for a status.
-func (s *sophos) Refusal(status int) Answer {
+func (s *sophos) Refusal(status int) stage.Answer {
 	return s.error(status, strings.ReplaceAll(http.StatusText(status), " ", ""), http.StatusText(status))
 }
 
-func (s *sophos) error(status int, word, message string) Answer {
-	a := AnswerJSON(status, map[string]any{
-		"error": word, "message": message, "correlationId": uuidLike(RandomHex(32)), "requestId": uuidLike(RandomHex(32)),
+func (s *sophos) error(status int, word, message string) stage.Answer {
+	a := stage.AnswerJSON(status, map[string]any{
+		"error": word, "message": message, "correlationId": uuidLike(stage.RandomHex(32)), "requestId": uuidLike(stage.RandomHex(32)),
 		"createdAt": s.Now().UTC().Format(time.RFC3339),
 	})
 	if status == http.StatusTooManyRequests {
@@ -108,35 +110,35 @@ func (s *sophos) error(status int, word, message string) Answer {
 }
 
 // reject answers 400 and records what the client should never send.
-func (s *sophos) reject(op, message string) Answer {
+func (s *sophos) reject(op, message string) stage.Answer {
 	s.Violations.Add(s.Now(), op, message)
 	return s.error(http.StatusBadRequest, "BadRequest", message)
 }
 
 // issue answers the token endpoint.
-func (s *sophos) issue(r *Request) Answer {
+func (s *sophos) issue(r *stage.Request) stage.Answer {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	form, formErr := url.ParseQuery(string(r.Payload))
 	fixed := edrValues["sophos"]
 	switch {
 	case err != nil || formErr != nil || kind != "application/x-www-form-urlencoded" || r.URL.RawQuery != "":
-		return s.reject(OpToken, "the request must be a form")
+		return s.reject(stage.OpToken, "the request must be a form")
 	case len(form) != 4 || form.Get("grant_type") != "client_credentials" || form.Get("scope") != "token":
-		return s.reject(OpToken, "grant_type, scope, client_id and client_secret are required, and nothing else")
+		return s.reject(stage.OpToken, "grant_type, scope, client_id and client_secret are required, and nothing else")
 	case form.Get("client_id") != fixed["client_id"] || form.Get("client_secret") != fixed["client_secret"]:
-		return AnswerJSON(http.StatusUnauthorized, map[string]string{"errorCode": "oauth.invalid_client_secret",
-			"message": "Unauthorized", "trackingId": uuidLike(RandomHex(32))})
+		return stage.AnswerJSON(http.StatusUnauthorized, map[string]string{"errorCode": "oauth.invalid_client_secret",
+			"message": "Unauthorized", "trackingId": uuidLike(stage.RandomHex(32))})
 	}
-	token := RandomHex(64)
+	token := stage.RandomHex(64)
 	s.mu.Lock()
 	s.tokens[token] = s.Now().Add(sophosTokenLife)
 	s.mu.Unlock()
-	return AnswerJSON(http.StatusOK, map[string]any{"access_token": token, "refresh_token": RandomHex(64), "token_type": "bearer",
-		"expires_in": int(sophosTokenLife.Seconds()), "errorCode": "success", "message": "OK", "trackingId": uuidLike(RandomHex(32))})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"access_token": token, "refresh_token": stage.RandomHex(64), "token_type": "bearer",
+		"expires_in": int(sophosTokenLife.Seconds()), "errorCode": "success", "message": "OK", "trackingId": uuidLike(stage.RandomHex(32))})
 }
 
 // authorised performs the deed for a good token, and in a region for the tenant in the header.
-func (s *sophos) authorised(r *Request, region bool, deed func() Answer) Answer {
+func (s *sophos) authorised(r *stage.Request, region bool, deed func() stage.Answer) stage.Answer {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	s.mu.Lock()
 	expires, known := s.tokens[token]
@@ -145,7 +147,7 @@ func (s *sophos) authorised(r *Request, region bool, deed func() Answer) Answer 
 		return s.Refusal(http.StatusUnauthorized)
 	}
 	if tenant := r.Header.Get("X-Tenant-Id"); region && tenant != s.tenant {
-		s.Violations.Add(s.Now(), OpUnknown, "X-Tenant-ID is not the tenant's")
+		s.Violations.Add(s.Now(), stage.OpUnknown, "X-Tenant-ID is not the tenant's")
 		if tenant == "" {
 			return s.Refusal(http.StatusUnauthorized)
 		}
@@ -154,7 +156,7 @@ func (s *sophos) authorised(r *Request, region bool, deed func() Answer) Answer 
 	return deed()
 }
 
-func (s *sophos) whoami() Answer {
-	return AnswerJSON(http.StatusOK, map[string]any{"id": s.tenant, "idType": "tenant", "apiHosts": map[string]string{
+func (s *sophos) whoami() stage.Answer {
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"id": s.tenant, "idType": "tenant", "apiHosts": map[string]string{
 		"global": "https://api.central.sophos.com", "dataRegion": "https://api-eu01.central.sophos.com"}})
 }

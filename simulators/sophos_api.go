@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 const sophosTime = "2006-01-02T15:04:05.000Z"
 
 // list answers the endpoint search, whose filter finds every name that contains the text.
-func (s *sophos) list(r *Request) Answer {
+func (s *sophos) list(r *stage.Request) stage.Answer {
 	q := r.URL.Query()
 	if bad := unknownQuery(q, "hostnameContains", "pageSize", "pageFromKey", "view"); bad != "" {
 		return s.reject(opSophosList, bad)
@@ -41,16 +43,16 @@ func (s *sophos) list(r *Request) Answer {
 	if from+size < len(items) {
 		pages["nextKey"] = strconv.Itoa(from + size)
 	}
-	return AnswerJSON(http.StatusOK, map[string]any{"items": items[min(from, len(items)):min(from+size, len(items))], "pages": pages})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"items": items[min(from, len(items)):min(from+size, len(items))], "pages": pages})
 }
 
 // one answers with one endpoint.
-func (s *sophos) one(r *Request, id string) Answer {
+func (s *sophos) one(r *stage.Request, id string) stage.Answer {
 	if bad := unknownQuery(r.URL.Query(), "view"); bad != "" {
 		return s.reject(opSophosEndpoint, bad)
 	}
 	if h := s.fleet.byID(s.tenant, id); h != nil {
-		return AnswerJSON(http.StatusOK, s.endpoint(h, r.URL.Query().Get("view")))
+		return stage.AnswerJSON(http.StatusOK, s.endpoint(h, r.URL.Query().Get("view")))
 	}
 	return s.Refusal(http.StatusNotFound)
 }
@@ -80,7 +82,7 @@ func (s *sophos) endpoint(h *fleetHost, view string) map[string]any {
 }
 
 // ordered answers with the order in force for one endpoint.
-func (s *sophos) ordered(r *Request, id string) Answer {
+func (s *sophos) ordered(r *stage.Request, id string) stage.Answer {
 	if r.URL.RawQuery != "" {
 		return s.reject(opSophosOrdered, "unknown query parameter")
 	}
@@ -88,7 +90,7 @@ func (s *sophos) ordered(r *Request, id string) Answer {
 }
 
 // inForce is the order in force for one endpoint.
-func (s *sophos) inForce(id string) Answer {
+func (s *sophos) inForce(id string) stage.Answer {
 	h := s.fleet.byID(s.tenant, id)
 	if h == nil {
 		return s.Refusal(http.StatusNotFound)
@@ -107,17 +109,17 @@ func (s *sophos) inForce(id string) Answer {
 	if comment := s.comments[id]; comment != "" {
 		order["comment"] = comment
 	}
-	return AnswerJSON(http.StatusOK, order)
+	return stage.AnswerJSON(http.StatusOK, order)
 }
 
 // order answers the change of one endpoint's isolation. An order that is in force already is a bad
 // request, and so is one that comes too soon after another.
-func (s *sophos) order(r *Request, id string) Answer {
+func (s *sophos) order(r *stage.Request, id string) stage.Answer {
 	var body struct {
 		Enabled *bool  `json:"enabled"`
 		Comment string `json:"comment"`
 	}
-	if err := DecodeStrict(r.Payload, &body); err != nil || body.Enabled == nil || r.URL.RawQuery != "" ||
+	if err := stage.DecodeStrict(r.Payload, &body); err != nil || body.Enabled == nil || r.URL.RawQuery != "" ||
 		!strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		return s.reject(opSophosOrder, "the body is not valid")
 	}

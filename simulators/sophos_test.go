@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
 // centralUser is a client of the simulated Sophos Central.
@@ -18,32 +21,32 @@ func (w *world) sophosForm(secret string) string {
 }
 
 func newCentralUser(w *world) *centralUser {
-	w.t.Helper()
+	w.T.Helper()
 	u := &centralUser{world: w, base: w.EDR["sophos"]}
 	u.logIn()
-	u.tenant, _ = u.central("GET", "/whoami/v1", "").get("id").(string)
+	u.tenant, _ = u.central("GET", "/whoami/v1", "").Get("id").(string)
 	if len(u.tenant) != 36 {
-		w.t.Fatalf("tenant %q", u.tenant)
+		w.T.Fatalf("tenant %q", u.tenant)
 	}
 	return u
 }
 
 func (u *centralUser) logIn() {
-	u.t.Helper()
-	a := u.do("POST", u.base+"/api/v2/oauth2/token", "application/x-www-form-urlencoded", u.sophosForm(EDRCredentials("sophos")["client_secret"]))
-	u.token, _ = a.get("access_token").(string)
-	if a.status != 200 || u.token == "" || a.get("expires_in") != 3600.0 {
-		u.t.Fatalf("login: %d %s", a.status, a.body)
+	u.T.Helper()
+	a := u.Do("POST", u.base+"/api/v2/oauth2/token", "application/x-www-form-urlencoded", u.sophosForm(EDRCredentials("sophos")["client_secret"]))
+	u.token, _ = a.Get("access_token").(string)
+	if a.Status != 200 || u.token == "" || a.Get("expires_in") != 3600.0 {
+		u.T.Fatalf("login: %d %s", a.Status, a.Body)
 	}
 }
 
-func (u *centralUser) central(method, path, body string) answered {
-	u.t.Helper()
+func (u *centralUser) central(method, path, body string) stagetest.Answered {
+	u.T.Helper()
 	kind := ""
 	if body != "" {
 		kind = "application/json"
 	}
-	return u.do(method, u.base+path, kind, body, func(r *http.Request) {
+	return u.Do(method, u.base+path, kind, body, func(r *http.Request) {
 		r.Header.Set("Authorization", "Bearer "+u.token)
 		r.Header.Set("X-Tenant-ID", u.tenant)
 	})
@@ -51,11 +54,11 @@ func (u *centralUser) central(method, path, body string) answered {
 
 // ids are the endpoints the text finds.
 func (u *centralUser) ids(text string) []string {
-	u.t.Helper()
+	u.T.Helper()
 	a := u.central("GET", "/endpoint/v1/endpoints?view=full&hostnameContains="+text, "")
-	items, ok := a.get("items").([]any)
-	if a.status != 200 || !ok {
-		u.t.Fatalf("list: %d %s", a.status, a.body)
+	items, ok := a.Get("items").([]any)
+	if a.Status != 200 || !ok {
+		u.T.Fatalf("list: %d %s", a.Status, a.Body)
 	}
 	var out []string
 	for _, item := range items {
@@ -64,48 +67,48 @@ func (u *centralUser) ids(text string) []string {
 	return out
 }
 
-func (u *centralUser) isolate(id, enabled string) answered {
-	u.t.Helper()
+func (u *centralUser) isolate(id, enabled string) stagetest.Answered {
+	u.T.Helper()
 	return u.central("PATCH", "/endpoint/v1/endpoints/"+id+"/isolation", `{"enabled":`+enabled+`,"comment":"SI-1"}`)
 }
 
 // status is what the endpoint reports and what was ordered.
 func (u *centralUser) status(id string) (reported, ordered any) {
-	u.t.Helper()
+	u.T.Helper()
 	path := "/endpoint/v1/endpoints/" + id
-	return u.central("GET", path+"?view=full", "").get("isolation", "status"), u.central("GET", path+"/isolation", "").get("enabled")
+	return u.central("GET", path+"?view=full", "").Get("isolation", "status"), u.central("GET", path+"/isolation", "").Get("enabled")
 }
 
 func (u *centralUser) wantViolations(want int) {
-	u.t.Helper()
-	var e struct{ Violations []Violation }
-	u.effects(u.base, &e)
+	u.T.Helper()
+	var e struct{ Violations []stage.Violation }
+	u.Effects(u.base, &e)
 	if len(e.Violations) != want {
-		u.t.Errorf("%d violations, want %d: %+v", len(e.Violations), want, e.Violations)
+		u.T.Errorf("%d violations, want %d: %+v", len(e.Violations), want, e.Violations)
 	}
 }
 
 func TestSophosIsolatesAndReleases(t *testing.T) {
 	u := newCentralUser(unhurried(t))
 	id := u.ids("PC-1")[0]
-	if a := u.isolate(id, "true"); a.status != 200 || a.get("enabled") != true || a.get("comment") != "SI-1" {
-		t.Fatalf("isolate: %d %s", a.status, a.body)
+	if a := u.isolate(id, "true"); a.Status != 200 || a.Get("enabled") != true || a.Get("comment") != "SI-1" {
+		t.Fatalf("isolate: %d %s", a.Status, a.Body)
 	}
 	if reported, ordered := u.status(id); reported != "notIsolated" || ordered != true {
 		t.Errorf("right after: %v, ordered %v", reported, ordered)
 	}
-	if a := u.isolate(id, "true"); a.status != 400 || a.get("error") != "BadRequest" {
-		t.Errorf("again: %d %s", a.status, a.body)
+	if a := u.isolate(id, "true"); a.Status != 400 || a.Get("error") != "BadRequest" {
+		t.Errorf("again: %d %s", a.Status, a.Body)
 	}
-	u.until("it is isolated", func() bool { reported, _ := u.status(id); return reported == "isolated" })
-	if a := u.isolate(id, "false"); a.status != 200 || a.get("enabled") != false {
-		t.Errorf("release: %d %s", a.status, a.body)
+	u.Until("it is isolated", func() bool { reported, _ := u.status(id); return reported == "isolated" })
+	if a := u.isolate(id, "false"); a.Status != 200 || a.Get("enabled") != false {
+		t.Errorf("release: %d %s", a.Status, a.Body)
 	}
-	u.until("it is free", func() bool { reported, _ := u.status(id); return reported == "notIsolated" })
+	u.Until("it is free", func() bool { reported, _ := u.status(id); return reported == "notIsolated" })
 	var e struct {
 		Commands []fleetCommand `json:"commands"`
 	}
-	u.effects(u.base, &e)
+	u.Effects(u.base, &e)
 	if len(e.Commands) != 2 || e.Commands[0].Action != "isolate" || e.Commands[1].Action != "release" || e.Commands[0].DeviceID != id {
 		t.Errorf("effective orders %+v", e.Commands)
 	}
@@ -114,7 +117,7 @@ func TestSophosIsolatesAndReleases(t *testing.T) {
 
 func TestSophosFindsEveryNameThatContainsTheText(t *testing.T) {
 	u := newCentralUser(newWorld(t))
-	u.steer(u.base, "personas", `{"personas":{"GONE":"missing","TWIN":"duplicate","SRV-1":"server"}}`)
+	u.Steer(u.base, "personas", `{"personas":{"GONE":"missing","TWIN":"duplicate","SRV-1":"server"}}`)
 	if n := len(u.ids("PC-10")); n != 1 {
 		t.Errorf("PC-10: %d", n)
 	}
@@ -128,47 +131,47 @@ func TestSophosFindsEveryNameThatContainsTheText(t *testing.T) {
 		t.Errorf("duplicate: %d", n)
 	}
 	first := u.central("GET", "/endpoint/v1/endpoints?pageSize=3&view=summary", "")
-	if key := first.get("pages", "nextKey"); key != "3" || first.get("items", "isolation") != nil {
-		t.Errorf("first page: %s", first.body)
+	if key := first.Get("pages", "nextKey"); key != "3" || first.Get("items", "isolation") != nil {
+		t.Errorf("first page: %s", first.Body)
 	}
-	if a := u.central("GET", "/endpoint/v1/endpoints?pageSize=3&pageFromKey=3", ""); len(a.get("items").([]any)) != 1 || a.get("pages", "nextKey") != nil {
-		t.Errorf("second page: %s", a.body)
+	if a := u.central("GET", "/endpoint/v1/endpoints?pageSize=3&pageFromKey=3", ""); len(a.Get("items").([]any)) != 1 || a.Get("pages", "nextKey") != nil {
+		t.Errorf("second page: %s", a.Body)
 	}
-	if a := u.central("GET", "/endpoint/v1/endpoints?view=full&hostnameContains=SRV-1", ""); a.get("items", "type") != "server" {
-		t.Errorf("server: %s", a.body)
+	if a := u.central("GET", "/endpoint/v1/endpoints?view=full&hostnameContains=SRV-1", ""); a.Get("items", "type") != "server" {
+		t.Errorf("server: %s", a.Body)
 	}
 	u.wantViolations(0)
 }
 
 func TestSophosPersonas(t *testing.T) {
 	u := newCentralUser(newWorld(t))
-	u.steer(u.base, "personas", `{"personas":{"DC":"protected","OLD":"already_isolated","SELF":"self_isolated","HASTY":"too_soon","AWAY":"offline"}}`)
+	u.Steer(u.base, "personas", `{"personas":{"DC":"protected","OLD":"already_isolated","SELF":"self_isolated","HASTY":"too_soon","AWAY":"offline"}}`)
 	for name, want := range map[string]int{"DC": 400, "OLD": 400, "SELF": 200, "HASTY": 200, "AWAY": 200} {
-		if a := u.isolate(u.ids(name)[0], "true"); a.status != want {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+		if a := u.isolate(u.ids(name)[0], "true"); a.Status != want {
+			t.Errorf("%s: %d %s", name, a.Status, a.Body)
 		}
 	}
-	if a := u.isolate(u.ids("HASTY")[0], "false"); a.status != 400 {
-		t.Errorf("too soon: %d %s", a.status, a.body)
+	if a := u.isolate(u.ids("HASTY")[0], "false"); a.Status != 400 {
+		t.Errorf("too soon: %d %s", a.Status, a.Body)
 	}
 	self := u.central("GET", "/endpoint/v1/endpoints?view=full&hostnameContains=SELF", "")
-	if self.get("items", "isolation").(map[string]any)["selfIsolated"] != true {
-		t.Errorf("self: %s", self.body)
+	if self.Get("items", "isolation").(map[string]any)["selfIsolated"] != true {
+		t.Errorf("self: %s", self.Body)
 	}
 	away := u.ids("AWAY")[0]
-	if a := u.central("GET", "/endpoint/v1/endpoints/"+away, ""); a.get("online") != false {
-		t.Errorf("away: %s", a.body)
+	if a := u.central("GET", "/endpoint/v1/endpoints/"+away, ""); a.Get("online") != false {
+		t.Errorf("away: %s", a.Body)
 	}
-	u.steer(u.base, "personas", `{"personas":{"AWAY":"online"}}`)
-	u.until("it is isolated", func() bool { reported, _ := u.status(away); return reported == "isolated" })
+	u.Steer(u.base, "personas", `{"personas":{"AWAY":"online"}}`)
+	u.Until("it is isolated", func() bool { reported, _ := u.status(away); return reported == "isolated" })
 }
 
 func TestSophosRefusals(t *testing.T) {
 	u := newCentralUser(newWorld(t))
 	id := u.ids("PC-1")[0]
 	form := "application/x-www-form-urlencoded"
-	if a := u.do("POST", u.base+"/api/v2/oauth2/token", form, u.sophosForm("wrong")); a.status != 401 || a.get("errorCode") != "oauth.invalid_client_secret" {
-		t.Errorf("wrong secret: %d %s", a.status, a.body)
+	if a := u.Do("POST", u.base+"/api/v2/oauth2/token", form, u.sophosForm("wrong")); a.Status != 401 || a.Get("errorCode") != "oauth.invalid_client_secret" {
+		t.Errorf("wrong secret: %d %s", a.Status, a.Body)
 	}
 	one := "/endpoint/v1/endpoints/" + id
 	violations := 0
@@ -186,42 +189,42 @@ func TestSophosRefusals(t *testing.T) {
 		{"DELETE", one, "", 404},
 	} {
 		violations++
-		if a := u.central(c.method, c.path, c.body); a.status != c.want || a.get("error") == nil || a.get("requestId") == nil {
-			t.Errorf("%s %s: %d %s", c.method, c.path, a.status, a.body)
+		if a := u.central(c.method, c.path, c.body); a.Status != c.want || a.Get("error") == nil || a.Get("requestId") == nil {
+			t.Errorf("%s %s: %d %s", c.method, c.path, a.Status, a.Body)
 		}
 	}
-	unknown := uuidLike(HashHex("nobody"))
-	for _, a := range []answered{u.central("GET", "/endpoint/v1/endpoints/"+unknown, ""), u.isolate(unknown, "true")} {
-		if a.status != 404 {
-			t.Errorf("unknown endpoint: %d %s", a.status, a.body)
+	unknown := uuidLike(stage.HashHex("nobody"))
+	for _, a := range []stagetest.Answered{u.central("GET", "/endpoint/v1/endpoints/"+unknown, ""), u.isolate(unknown, "true")} {
+		if a.Status != 404 {
+			t.Errorf("unknown endpoint: %d %s", a.Status, a.Body)
 		}
 	}
 	u.wantViolations(violations)
 	u.tenant = unknown
-	if a := u.isolate(id, "true"); a.status != 403 {
-		t.Errorf("another tenant: %d %s", a.status, a.body)
+	if a := u.isolate(id, "true"); a.Status != 403 {
+		t.Errorf("another tenant: %d %s", a.Status, a.Body)
 	}
 	u.tenant = ""
-	if a := u.isolate(id, "true"); a.status != 401 {
-		t.Errorf("no tenant: %d %s", a.status, a.body)
+	if a := u.isolate(id, "true"); a.Status != 401 {
+		t.Errorf("no tenant: %d %s", a.Status, a.Body)
 	}
 }
 
 func TestSophosFaults(t *testing.T) {
 	u := newCentralUser(newWorld(t))
 	id := u.ids("PC-1")[0]
-	u.steer(u.base, "faults", `{"rules":[{"op":"token","kind":"expire"},{"op":"isolation_order","kind":"status","status":429,"times":1}]}`)
-	if a := u.central("GET", "/whoami/v1", ""); a.status != 401 {
-		t.Errorf("old token: %d", a.status)
+	u.Steer(u.base, "faults", `{"rules":[{"op":"token","kind":"expire"},{"op":"isolation_order","kind":"status","status":429,"times":1}]}`)
+	if a := u.central("GET", "/whoami/v1", ""); a.Status != 401 {
+		t.Errorf("old token: %d", a.Status)
 	}
 	u.logIn()
-	if a := u.isolate(id, "true"); a.status != 429 || a.head.Get("Retry-After") == "" {
-		t.Errorf("throttled: %d %v", a.status, a.head)
+	if a := u.isolate(id, "true"); a.Status != 429 || a.Head.Get("Retry-After") == "" {
+		t.Errorf("throttled: %d %v", a.Status, a.Head)
 	}
 	if _, ordered := u.status(id); ordered != false {
 		t.Error("a throttled order took effect")
 	}
-	for _, e := range u.journal(u.base) {
+	for _, e := range u.Journal(u.base) {
 		if secret := EDRCredentials("sophos")["client_secret"]; strings.Contains(e.Body, secret) || strings.Contains(e.Headers["Authorization"], u.token) {
 			t.Errorf("the journal holds a secret: %+v", e)
 		}

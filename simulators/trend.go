@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the Trend Vision One simulator.
@@ -19,8 +21,8 @@ const (
 
 // trend pretends to be Trend Vision One: the endpoint inventory and the response tasks of one account.
 type trend struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	fleet *fleet
 }
 
@@ -28,7 +30,7 @@ const trendAccount = "account" // one token reaches one account
 
 // newTrend makes the simulator. Beside every EDR's personas it knows an endpoint whose orders fail
 // inside an answer that is a success.
-func newTrend(s *Stage) Vendor {
+func newTrend(s *stage.Stage) stage.Vendor {
 	v := &trend{Stage: s}
 	v.Personas = fleetPersonas("errors_in_207")
 	v.fleet = newFleet(s, v.Personas)
@@ -45,7 +47,7 @@ func (t *trend) Ops() []string {
 
 func (t *trend) PersonasChanged(names []string) { t.fleet.personasChanged(names) }
 
-func (t *trend) SteerFaults([]Rule) {}
+func (t *trend) SteerFaults([]stage.Rule) {}
 
 // effects lists the devices, the orders that took effect, and what no correct client does.
 func (t *trend) Effects() any {
@@ -54,41 +56,41 @@ func (t *trend) Effects() any {
 	return e
 }
 
-func (t *trend) Route(r *Request) (string, func() Answer) {
-	op, deed := OpUnknown, func() Answer {
-		t.Violations.Add(t.Now(), OpUnknown, r.Method+" is not served on this path")
+func (t *trend) Route(r *stage.Request) (string, func() stage.Answer) {
+	op, deed := stage.OpUnknown, func() stage.Answer {
+		t.Violations.Add(t.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return t.Refusal(http.StatusNotFound)
 	}
 	endpoint, oneEndpoint := strings.CutPrefix(r.URL.Path, "/v3.0/endpointSecurity/endpoints/")
 	task, oneTask := strings.CutPrefix(r.URL.Path, "/v3.0/response/tasks/")
 	switch path := r.Method + " " + r.URL.Path; {
 	case path == "GET /v3.0/endpointSecurity/endpoints":
-		op, deed = opTrendList, func() Answer { return t.list(r) }
+		op, deed = opTrendList, func() stage.Answer { return t.list(r) }
 	case r.Method == http.MethodGet && oneEndpoint:
-		op, deed = opTrendEndpoint, func() Answer { return t.one(r, endpoint) }
+		op, deed = opTrendEndpoint, func() stage.Answer { return t.one(r, endpoint) }
 	case path == "POST /v3.0/response/endpoints/isolate":
-		op, deed = opTrendIsolate, func() Answer { return t.order(r, opTrendIsolate, orderIsolate) }
+		op, deed = opTrendIsolate, func() stage.Answer { return t.order(r, opTrendIsolate, orderIsolate) }
 	case path == "POST /v3.0/response/endpoints/restore":
-		op, deed = opTrendRestore, func() Answer { return t.order(r, opTrendRestore, orderRelease) }
+		op, deed = opTrendRestore, func() stage.Answer { return t.order(r, opTrendRestore, orderRelease) }
 	case path == "GET /v3.0/response/tasks":
-		op, deed = opTrendTasks, func() Answer { return t.tasks(r) }
+		op, deed = opTrendTasks, func() stage.Answer { return t.tasks(r) }
 	case r.Method == http.MethodGet && oneTask:
-		op, deed = opTrendTask, func() Answer { return t.task(r, task) }
+		op, deed = opTrendTask, func() stage.Answer { return t.task(r, task) }
 	}
-	return op, func() Answer {
+	return op, func() stage.Answer {
 		if r.Header.Get("Authorization") != "Bearer "+edrValues["trend"]["api_token"] {
 			return t.Refusal(http.StatusUnauthorized)
 		}
 		a := deed()
-		a.Header.Set("X-Trace-Id", uuidLike(RandomHex(32)))
+		a.Header.Set("X-Trace-Id", uuidLike(stage.RandomHex(32)))
 		return a
 	}
 }
 
 // refusal is Vision One's error answer for a status.
-func (t *trend) Refusal(status int) Answer {
-	a := AnswerJSON(status, trendError(status, http.StatusText(status)))
-	a.Header.Set("X-Trace-Id", uuidLike(RandomHex(32)))
+func (t *trend) Refusal(status int) stage.Answer {
+	a := stage.AnswerJSON(status, trendError(status, http.StatusText(status)))
+	a.Header.Set("X-Trace-Id", uuidLike(stage.RandomHex(32)))
 	if status == http.StatusTooManyRequests {
 		a.Header.Set("Retry-After", "2")
 	}
@@ -100,13 +102,13 @@ func trendError(status int, message string) map[string]any {
 }
 
 // reject answers 400 and records what the client should never send.
-func (t *trend) reject(op, message string) Answer {
+func (t *trend) reject(op, message string) stage.Answer {
 	t.Violations.Add(t.Now(), op, message)
-	return AnswerJSON(http.StatusBadRequest, trendError(http.StatusBadRequest, message))
+	return stage.AnswerJSON(http.StatusBadRequest, trendError(http.StatusBadRequest, message))
 }
 
 // paged is one page of rows, with the link to the next one, if any.
-func (t *trend) paged(r *Request, op string, rows []any, sizes ...string) Answer {
+func (t *trend) paged(r *stage.Request, op string, rows []any, sizes ...string) stage.Answer {
 	size, from, err := trendPage(r.URL.Query(), sizes)
 	if err != nil {
 		return t.reject(op, err.Error())
@@ -117,5 +119,5 @@ func (t *trend) paged(r *Request, op string, rows []any, sizes ...string) Answer
 		q.Set("skipToken", strconv.Itoa(from+size))
 		body["nextLink"] = "http://" + r.Host + r.URL.Path + "?" + q.Encode()
 	}
-	return AnswerJSON(http.StatusOK, body)
+	return stage.AnswerJSON(http.StatusOK, body)
 }

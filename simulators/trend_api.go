@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // Times of the inventory say no zone and are UTC.
@@ -32,7 +34,7 @@ func trendPage(q url.Values, sizes []string) (size, from int, err error) {
 }
 
 // list answers the endpoint inventory, filtered by a header.
-func (t *trend) list(r *Request) Answer {
+func (t *trend) list(r *stage.Request) stage.Answer {
 	if bad := unknownQuery(r.URL.Query(), "top", "skipToken"); bad != "" {
 		return t.reject(opTrendList, bad)
 	}
@@ -54,12 +56,12 @@ func (t *trend) list(r *Request) Answer {
 }
 
 // one answers with one endpoint.
-func (t *trend) one(r *Request, id string) Answer {
+func (t *trend) one(r *stage.Request, id string) stage.Answer {
 	if r.URL.RawQuery != "" {
 		return t.reject(opTrendEndpoint, "unknown query parameter")
 	}
 	if h := t.fleet.byID(trendAccount, id); h != nil {
-		return AnswerJSON(http.StatusOK, trendEndpoint(h))
+		return stage.AnswerJSON(http.StatusOK, trendEndpoint(h))
 	}
 	return t.Refusal(http.StatusNotFound)
 }
@@ -86,12 +88,12 @@ func trendEndpoint(h *fleetHost) map[string]any {
 }
 
 // order answers an isolation or a restoring: always a list of results, whatever became of each.
-func (t *trend) order(r *Request, op, what string) Answer {
+func (t *trend) order(r *stage.Request, op, what string) stage.Answer {
 	var body []struct {
 		AgentGUID   string `json:"agentGuid"`
 		Description string `json:"description"`
 	}
-	switch err := DecodeStrict(r.Payload, &body); {
+	switch err := stage.DecodeStrict(r.Payload, &body); {
 	case err != nil || r.URL.RawQuery != "" || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
 		return t.reject(op, "the body is not valid")
 	case len(body) != 1 || body[0].AgentGUID == "":
@@ -108,16 +110,16 @@ func (t *trend) order(r *Request, op, what string) Answer {
 	case refusedProtected, refusedAlready:
 		return trendResult(http.StatusBadRequest, "the endpoint cannot take this action: "+refusal)
 	}
-	return AnswerJSON(http.StatusMultiStatus, []any{map[string]any{"status": http.StatusAccepted, "headers": []any{
+	return stage.AnswerJSON(http.StatusMultiStatus, []any{map[string]any{"status": http.StatusAccepted, "headers": []any{
 		map[string]string{"name": "Operation-Location", "value": "http://" + r.Host + "/v3.0/response/tasks/" + a.id}}}})
 }
 
-func trendResult(status int, message string) Answer {
-	return AnswerJSON(http.StatusMultiStatus, []any{map[string]any{"status": status, "body": trendError(status, message)}})
+func trendResult(status int, message string) stage.Answer {
+	return stage.AnswerJSON(http.StatusMultiStatus, []any{map[string]any{"status": status, "body": trendError(status, message)}})
 }
 
 // tasks answers the list of response tasks, the newest first, filtered by a query parameter.
-func (t *trend) tasks(r *Request) Answer {
+func (t *trend) tasks(r *stage.Request) stage.Answer {
 	q := r.URL.Query()
 	if bad := unknownQuery(q, "top", "skipToken", "filter", "startDateTime"); bad != "" {
 		return t.reject(opTrendTasks, bad)
@@ -144,12 +146,12 @@ func (t *trend) tasks(r *Request) Answer {
 }
 
 // task answers with one response task.
-func (t *trend) task(r *Request, id string) Answer {
+func (t *trend) task(r *stage.Request, id string) stage.Answer {
 	if r.URL.RawQuery != "" {
 		return t.reject(opTrendTask, "unknown query parameter")
 	}
 	if a := t.fleet.action(trendAccount, id); a != nil {
-		return AnswerJSON(http.StatusOK, t.row(a))
+		return stage.AnswerJSON(http.StatusOK, t.row(a))
 	}
 	return t.Refusal(http.StatusNotFound)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations of the Twilio simulator.
@@ -20,8 +22,8 @@ const (
 
 // twilio pretends to be the Calls and the Messages resource of Twilio.
 type twilio struct {
-	*Stage
-	Steering
+	*stage.Stage
+	stage.Steering
 	account, token, from string
 	inboundURL           string // where texts of people are posted; "" posts none
 
@@ -44,7 +46,7 @@ type twilioOptions struct {
 
 func (o twilioOptions) check() error {
 	switch {
-	case len(o.AccountSID) != 34 || o.AccountSID[:2] != "AC" || !IsHex(o.AccountSID[2:]):
+	case len(o.AccountSID) != 34 || o.AccountSID[:2] != "AC" || !stage.IsHex(o.AccountSID[2:]):
 		return errors.New("twilio simulator: the account SID is not AC and 32 hex digits, set one that is")
 	case o.AuthToken == "":
 		return errors.New("twilio simulator: the auth token is empty and would let everyone in, set one")
@@ -57,13 +59,13 @@ func (o twilioOptions) check() error {
 }
 
 // New makes the simulator of Twilio's Calls and Messages.
-func newTwilio(s *Stage, o twilioOptions) (Vendor, error) {
+func newTwilio(s *stage.Stage, o twilioOptions) (stage.Vendor, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	t := &twilio{Stage: s, account: o.AccountSID, token: o.AuthToken, from: o.From, inboundURL: o.InboundTextURL,
 		bySid: map[string]*call{}, textBySid: map[string]*text{}, chats: map[string]int{}}
-	t.Personas = NewPersonas(strings.TrimSpace, calleeNames()...)
+	t.Personas = stage.NewPersonas(strings.TrimSpace, calleeNames()...)
 	t.Personas.Known = twilioPersonas
 	return t, nil
 }
@@ -76,12 +78,12 @@ func twilioPersonas(key string) []string {
 	return calleeNames()
 }
 
-func (t *twilio) Name() string       { return "twilio" }
-func (t *twilio) SteerFaults([]Rule) {}
+func (t *twilio) Name() string             { return "twilio" }
+func (t *twilio) SteerFaults([]stage.Rule) {}
 
 func (t *twilio) Ops() []string {
 	return []string{opPlaceCall, opFetchCall, opListCalls, opUpdateCall, opCreateText, opFetchText, opListTexts,
-		OpCallback, OpVoice, OpInboundText}
+		stage.OpCallback, stage.OpVoice, stage.OpInboundText}
 }
 
 // personasChanged lets auto-responders start over.
@@ -93,12 +95,12 @@ func (t *twilio) PersonasChanged(keys []string) {
 	}
 }
 
-func (t *twilio) Route(r *Request) (string, func() Answer) {
+func (t *twilio) Route(r *stage.Request) (string, func() stage.Answer) {
 	op, deed := t.routeCall(r)
-	if op == OpUnknown {
+	if op == stage.OpUnknown {
 		op, deed = t.routeText(r)
 	}
-	return op, func() Answer {
+	return op, func() stage.Answer {
 		if user, pass, _ := r.BasicAuth(); user != t.account || pass != t.token {
 			return twilioError(http.StatusUnauthorized, 20003, "Authenticate")
 		}
@@ -106,31 +108,31 @@ func (t *twilio) Route(r *Request) (string, func() Answer) {
 	}
 }
 
-func (t *twilio) routeCall(r *Request) (string, func() Answer) {
+func (t *twilio) routeCall(r *stage.Request) (string, func() stage.Answer) {
 	calls := "/2010-04-01/Accounts/" + t.account + "/Calls"
-	op, deed := OpUnknown, func() Answer { return t.noSuchPath(r) }
+	op, deed := stage.OpUnknown, func() stage.Answer { return t.noSuchPath(r) }
 	sid, oneCall := strings.CutPrefix(r.URL.Path, calls+"/")
 	sid, json := strings.CutSuffix(sid, ".json")
 	switch {
 	case r.URL.Path == calls+".json" && r.Method == http.MethodPost:
-		op, deed = opPlaceCall, func() Answer { return t.place(r) }
+		op, deed = opPlaceCall, func() stage.Answer { return t.place(r) }
 	case r.URL.Path == calls+".json" && r.Method == http.MethodGet:
-		op, deed = opListCalls, func() Answer { return t.list(r) }
+		op, deed = opListCalls, func() stage.Answer { return t.list(r) }
 	case oneCall && json && r.Method == http.MethodGet:
-		op, deed = opFetchCall, func() Answer { return t.fetch(r, sid) }
+		op, deed = opFetchCall, func() stage.Answer { return t.fetch(r, sid) }
 	case oneCall && json && r.Method == http.MethodPost:
-		op, deed = opUpdateCall, func() Answer { return t.update(r, sid) }
+		op, deed = opUpdateCall, func() stage.Answer { return t.update(r, sid) }
 	}
 	return op, deed
 }
 
-func (t *twilio) noSuchPath(r *Request) Answer {
-	t.Violations.Add(t.Now(), OpUnknown, r.Method+" is not served on this path")
+func (t *twilio) noSuchPath(r *stage.Request) stage.Answer {
+	t.Violations.Add(t.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 	return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 }
 
 // refusal is Twilio's error answer for a status, with the code Twilio uses for it.
-func (t *twilio) Refusal(status int) Answer {
+func (t *twilio) Refusal(status int) stage.Answer {
 	switch status {
 	case http.StatusTooManyRequests:
 		a := twilioError(status, 20429, "Too Many Requests")
@@ -143,20 +145,20 @@ func (t *twilio) Refusal(status int) Answer {
 }
 
 // reject answers 400 and records that the client sent what it never should.
-func (t *twilio) reject(op string, bad *badCall) Answer {
+func (t *twilio) reject(op string, bad *badCall) stage.Answer {
 	t.Violations.Add(t.Now(), op, bad.message)
 	return twilioError(http.StatusBadRequest, bad.code, bad.message)
 }
 
-func twilioError(status, code int, message string) Answer {
-	return AnswerJSON(status, map[string]any{
+func twilioError(status, code int, message string) stage.Answer {
+	return stage.AnswerJSON(status, map[string]any{
 		"code": code, "message": message, "status": status,
 		"more_info": "https://www.twilio.com/docs/errors/" + strconv.Itoa(code),
 	})
 }
 
 // place accepts a call and lets it begin its life.
-func (t *twilio) place(r *Request) Answer {
+func (t *twilio) place(r *stage.Request) stage.Answer {
 	form, bad := readForm(r, createCallFields())
 	if bad == nil {
 		bad = t.checkCreate(form)
@@ -170,7 +172,7 @@ func (t *twilio) place(r *Request) Answer {
 			"The phone number you are attempting to call, "+form.Get("To")+", is not valid.")
 	}
 	c := t.newCall(form, persona)
-	a := AnswerJSON(http.StatusCreated, t.resource(c))
+	a := stage.AnswerJSON(http.StatusCreated, t.resource(c))
 	t.mu.Lock()
 	t.calls = append(t.calls, c)
 	t.bySid[c.sid] = c
@@ -179,16 +181,16 @@ func (t *twilio) place(r *Request) Answer {
 	return a
 }
 
-func (t *twilio) fetch(r *Request, sid string) Answer {
+func (t *twilio) fetch(r *stage.Request, sid string) stage.Answer {
 	c := t.find(sid)
 	if c == nil {
 		return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 	}
-	return AnswerJSON(http.StatusOK, t.resource(c))
+	return stage.AnswerJSON(http.StatusOK, t.resource(c))
 }
 
 // update hangs a call up: Status=canceled before the answer, Status=completed at any time.
-func (t *twilio) update(r *Request, sid string) Answer {
+func (t *twilio) update(r *stage.Request, sid string) stage.Answer {
 	form, bad := readForm(r, []string{"Status"})
 	if bad == nil && form.Get("Status") != "canceled" && form.Get("Status") != "completed" {
 		bad = &badCall{20001, "Status must be canceled or completed"}

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // detectionRecord is a report of who answered a call.
@@ -34,8 +36,8 @@ func (t *twilio) detect(c *call, who callee) {
 		d := delivery{url: c.form.Get("AsyncAmdStatusCallback"), method: c.form.Get("AsyncAmdStatusCallbackMethod"),
 			params: url.Values{"CallSid": {c.sid}, "AccountSid": {t.account}, "AnsweredBy": {verdict},
 				"MachineDetectionDuration": {strconv.FormatInt(detectionTime(verdict).Milliseconds(), 10)}},
-			idempotency: RandomHex(32)}
-		t.post(ctx, OpCallback, d, func(fault string, r *Reply) {
+			idempotency: stage.RandomHex(32)}
+		t.post(ctx, stage.OpCallback, d, func(fault string, r *stage.Reply) {
 			record.Fault, record.HTTP = fault, statusOf(r)
 			t.detected(c, record)
 		})

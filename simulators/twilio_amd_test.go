@@ -4,19 +4,21 @@ import (
 	"net/url"
 	"strconv"
 	"testing"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
 func (w *world) detecting(kind string) func(url.Values) {
 	return func(f url.Values) {
 		f.Set("MachineDetection", kind)
 		f.Set("AsyncAmd", "true")
-		f.Set("AsyncAmdStatusCallback", w.product.URL+"/amd?c=a%2Fb")
+		f.Set("AsyncAmdStatusCallback", w.Product.URL+"/amd?c=a%2Fb")
 		f.Set("AsyncAmdStatusCallbackMethod", "POST")
 	}
 }
 
 // talksForLong keeps a call going for longer than any detection takes.
-func talksForLong(received) (int, string, string) {
+func talksForLong(stagetest.Received) (int, string, string) {
 	return 200, "text/xml", `<Response><Pause length="60"/></Response>`
 }
 
@@ -29,28 +31,28 @@ func TestWhoAnsweredIsDetectedBesideTheConversation(t *testing.T) {
 		t.Run(c.persona+" "+c.detection, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"`+c.persona+`"}}`)
-			w.product.says = talksForLong
-			sid := w.place(w.detecting(c.detection)).get("sid").(string)
-			w.until("the verdict is noted", func() bool { return len(w.calls()[0].Detections) > 0 })
-			got := w.product.requests("/amd")
+			w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"`+c.persona+`"}}`)
+			w.Product.AnswerOn("/voice", talksForLong)
+			sid := w.place(w.detecting(c.detection)).Get("sid").(string)
+			w.Until("the verdict is noted", func() bool { return len(w.calls()[0].Detections) > 0 })
+			got := w.Product.Requests("/amd")
 			if call := w.calls()[0]; len(got) != 1 || call.Status != "in-progress" {
 				t.Fatalf("%d detections, call %+v", len(got), call)
 			}
-			f := got[0].form
+			f := got[0].Form
 			ms, err := strconv.Atoi(f.Get("MachineDetectionDuration"))
 			if f.Get("CallSid") != sid || f.Get("AccountSid") != testSid || f.Get("AnsweredBy") != c.verdict || err != nil || ms < 1000 || len(f) != 4 {
 				t.Errorf("detection: %v", f)
 			}
-			if want := independentTwilioSignature(testToken, w.product.URL+got[0].uri, f); got[0].head.Get("X-Twilio-Signature") != want {
-				t.Errorf("signature %s, want %s", got[0].head.Get("X-Twilio-Signature"), want)
+			if want := independentTwilioSignature(testToken, w.Product.URL+got[0].URI, f); got[0].Head.Get("X-Twilio-Signature") != want {
+				t.Errorf("signature %s, want %s", got[0].Head.Get("X-Twilio-Signature"), want)
 			}
-			if first := w.product.requests("/voice")[0].form; first.Has("AnsweredBy") {
+			if first := w.Product.Requests("/voice")[0].Form; first.Has("AnsweredBy") {
 				t.Errorf("the document was asked for with the verdict: %v", first)
 			}
-			a := w.do("GET", w.callsURL()+"/"+sid+".json", "", "", asAccount)
-			if d := w.calls()[0].Detections; a.get("answered_by") != c.shown || len(d) != 1 || d[0].AnsweredBy != c.verdict || d[0].HTTP != 200 {
-				t.Errorf("answered_by %v, effects %+v", a.get("answered_by"), d)
+			a := w.Do("GET", w.callsURL()+"/"+sid+".json", "", "", asAccount)
+			if d := w.calls()[0].Detections; a.Get("answered_by") != c.shown || len(d) != 1 || d[0].AnsweredBy != c.verdict || d[0].HTTP != 200 {
+				t.Errorf("answered_by %v, effects %+v", a.Get("answered_by"), d)
 			}
 		})
 	}
@@ -72,12 +74,10 @@ func TestNobodyIsDetectedWithoutBeingAsked(t *testing.T) {
 			w := newWorld(t)
 			w.place(func(f url.Values) { change(w, f) })
 			w.ended(0)
-			w.product.mu.Lock()
-			w.product.says = talksForLong
-			w.product.mu.Unlock()
+			w.Product.AnswerOn("/voice", talksForLong)
 			w.place(w.detecting("Enable"))
-			w.until("a later call is detected", func() bool { return len(w.calls()[1].Detections) == 1 })
-			if call := w.calls()[0]; len(call.Detections) != 0 || len(w.product.requests("/amd")) != 1 {
+			w.Until("a later call is detected", func() bool { return len(w.calls()[1].Detections) == 1 })
+			if call := w.calls()[0]; len(call.Detections) != 0 || len(w.Product.Requests("/amd")) != 1 {
 				t.Errorf("call: %+v", call)
 			}
 		})
@@ -86,13 +86,13 @@ func TestNobodyIsDetectedWithoutBeingAsked(t *testing.T) {
 
 func TestDetectionsShareTheFaultsOfCallbacks(t *testing.T) {
 	w := newWorld(t)
-	w.product.says = talksForLong
-	w.fault(w.TwilioURL, `{"op":"callback","kind":"duplicate","times":1}`)
+	w.Product.AnswerOn("/voice", talksForLong)
+	w.Fault(w.TwilioURL, `{"op":"callback","kind":"duplicate","times":1}`)
 	w.place(func(f url.Values) {
 		w.detecting("Enable")(f)
 		f.Del("StatusCallback")
 	})
-	w.until("the verdict comes twice", func() bool { return len(w.product.requests("/amd")) == 2 })
+	w.Until("the verdict comes twice", func() bool { return len(w.Product.Requests("/amd")) == 2 })
 }
 
 func TestBadDetectionsAreRefused(t *testing.T) {
@@ -108,12 +108,12 @@ func TestBadDetectionsAreRefused(t *testing.T) {
 		"callback to an odd address": func(f url.Values) { w.detecting("Enable")(f); f.Set("AsyncAmdStatusCallback", "https://a_b.example/") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if a := w.place(change); a.status != 400 {
-				t.Errorf("%d %s", a.status, a.body)
+			if a := w.place(change); a.Status != 400 {
+				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		})
 	}
-	if n := len(w.violations(w.TwilioURL)); n != 8 || len(w.calls()) != 0 {
+	if n := len(w.Violations(w.TwilioURL)); n != 8 || len(w.calls()) != 0 {
 		t.Errorf("%d violations", n)
 	}
 }

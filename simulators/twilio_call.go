@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // call is one outgoing call. Fields below cut are guarded by twilio.mu.
@@ -16,7 +18,7 @@ type call struct {
 	created                time.Time
 	ctx                    context.Context // ends when the call is hung up
 	cut                    context.CancelFunc
-	outbox                 Outbox
+	outbox                 stage.Outbox
 
 	status                            string
 	updated, dialed, answered, closed time.Time
@@ -50,7 +52,7 @@ type callbackRecord struct {
 func (t *twilio) newCall(form url.Values, persona string) *call {
 	now := t.Now().UTC()
 	c := &call{
-		sid: "CA" + RandomHex(32), to: form.Get("To"), from: form.Get("From"), persona: persona,
+		sid: "CA" + stage.RandomHex(32), to: form.Get("To"), from: form.Get("From"), persona: persona,
 		form: form, created: now, updated: now, status: "queued",
 	}
 	c.ctx, c.cut = context.WithCancel(t.Context())
@@ -79,7 +81,7 @@ func (t *twilio) resource(c *call) map[string]any {
 		"start_time": rfc2822(c.dialed), "end_time": rfc2822(c.closed), "duration": nil,
 		"price": nil, "price_unit": "USD", "queue_time": "0", "answered_by": nil, "caller_name": nil,
 		"forwarded_from": nil, "group_sid": nil, "parent_call_sid": nil, "trunk_sid": nil,
-		"phone_number_sid": "PN" + HashHex(t.from), "uri": uri + ".json",
+		"phone_number_sid": "PN" + stage.HashHex(t.from), "uri": uri + ".json",
 		"subresource_uris": map[string]string{
 			"notifications": uri + "/Notifications.json", "recordings": uri + "/Recordings.json", "events": uri + "/Events.json",
 		},
@@ -108,7 +110,7 @@ func listCallsFields() []string {
 
 // list answers a page of calls, newest first. A call enters the list a moment after it
 // was placed, and has no start time until it is dialed.
-func (t *twilio) list(r *Request) Answer {
+func (t *twilio) list(r *stage.Request) stage.Answer {
 	q, bad := readQuery(r, listCallsFields())
 	if bad != nil {
 		return t.reject(opListCalls, bad)

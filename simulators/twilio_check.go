@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // Codes of Twilio's errors for a call that cannot be placed.
@@ -41,7 +43,7 @@ func createCallFields() []string {
 }
 
 // readForm parses a form and refuses fields outside known and values given twice.
-func readForm(r *Request, known []string) (url.Values, *badCall) {
+func readForm(r *stage.Request, known []string) (url.Values, *badCall) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, badParameter("the body must be application/x-www-form-urlencoded")
 	}
@@ -207,5 +209,5 @@ func isWebhookURL(s string) bool {
 	if err != nil || u.Hostname() == "" || strings.Contains(u.Hostname(), "_") {
 		return false
 	}
-	return u.Scheme == "https" || (u.Scheme == "http" && IsLoopback(u.Hostname()))
+	return u.Scheme == "https" || (u.Scheme == "http" && stage.IsLoopback(u.Hostname()))
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // callee is the person, machine or network at the other end of a call.
@@ -150,11 +152,11 @@ func (t *twilio) report(c *call, event, status, sip string) {
 		params.Set("SipResponseCode", sip)
 	}
 	d := delivery{url: c.form.Get("StatusCallback"), method: c.form.Get("StatusCallbackMethod"),
-		params: params, idempotency: RandomHex(32)}
+		params: params, idempotency: stage.RandomHex(32)}
 	record := callbackRecord{Status: status, Sequence: c.sequence, At: c.updated}
 	c.sequence++
 	c.outbox.Post(t.Stage, func(ctx context.Context) {
-		t.post(ctx, OpCallback, d, func(fault string, r *Reply) {
+		t.post(ctx, stage.OpCallback, d, func(fault string, r *stage.Reply) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			record.Fault, record.HTTP = fault, statusOf(r)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // listQuery is what a request for a list asks for.
@@ -16,7 +18,7 @@ type listQuery struct {
 }
 
 // readQuery refuses parameters outside known, values given twice and pages that cannot be.
-func readQuery(r *Request, known []string) (listQuery, *badCall) {
+func readQuery(r *stage.Request, known []string) (listQuery, *badCall) {
 	q := listQuery{Values: r.URL.Query(), size: 50}
 	for name, values := range q.Values {
 		if !slices.Contains(known, name) || len(values) > 1 {
@@ -37,7 +39,7 @@ func readQuery(r *Request, known []string) (listQuery, *badCall) {
 }
 
 // pageOf answers one page of what was found of a resource ("Calls" or "Messages").
-func pageOf[T any](t *twilio, resource string, q listQuery, found []T, row func(T) map[string]any) Answer {
+func pageOf[T any](t *twilio, resource string, q listQuery, found []T, row func(T) map[string]any) stage.Answer {
 	first := min(q.page*q.size, len(found))
 	last := min(first+q.size, len(found))
 	rows := []any{}
@@ -53,7 +55,7 @@ func pageOf[T any](t *twilio, resource string, q listQuery, found []T, row func(
 	if q.page > 0 {
 		m["previous_page_uri"] = t.pageURI(resource, q, q.page-1)
 	}
-	return AnswerJSON(http.StatusOK, m)
+	return stage.AnswerJSON(http.StatusOK, m)
 }
 
 func (t *twilio) pageURI(resource string, q listQuery, page int) string {

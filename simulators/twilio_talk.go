@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 const (
@@ -58,7 +60,7 @@ func (t *twilio) broken(c *call, err error) ending {
 	t.mu.Unlock()
 	var bad *badDocument
 	if errors.As(err, &bad) {
-		t.Violations.Add(t.Now(), OpVoice, bad.Error())
+		t.Violations.Add(t.Now(), stage.OpVoice, bad.Error())
 		return ending{status: "failed"}
 	}
 	return ending{status: "completed"}

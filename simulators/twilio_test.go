@@ -7,16 +7,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
 type callEffects struct {
 	Calls      map[string][]callEffect `json:"calls"`
-	Violations []Violation             `json:"violations"`
+	Violations []stage.Violation       `json:"violations"`
 }
 
 func (w *world) callForm() url.Values {
-	return url.Values{"To": {testCallee}, "From": {testFrom}, "Url": {w.product.URL + "/voice?c=a%2Fb"}, "Method": {"POST"},
-		"StatusCallback": {w.product.URL + "/status?c=a%2Fb"}, "StatusCallbackMethod": {"POST"},
+	return url.Values{"To": {testCallee}, "From": {testFrom}, "Url": {w.Product.URL + "/voice?c=a%2Fb"}, "Method": {"POST"},
+		"StatusCallback": {w.Product.URL + "/status?c=a%2Fb"}, "StatusCallbackMethod": {"POST"},
 		"StatusCallbackEvent": {"initiated", "ringing", "answered", "completed"}, "Timeout": {"30"}}
 }
 
@@ -24,36 +27,29 @@ func asAccount(r *http.Request) { r.SetBasicAuth(testSid, testToken) }
 
 func (w *world) callsURL() string { return w.TwilioURL + "/2010-04-01/Accounts/" + testSid + "/Calls" }
 
-func (w *world) place(change func(url.Values)) answered {
-	w.t.Helper()
+func (w *world) place(change func(url.Values)) stagetest.Answered {
+	w.T.Helper()
 	form := w.callForm()
 	if change != nil {
 		change(form)
 	}
-	return w.do("POST", w.callsURL()+".json", "application/x-www-form-urlencoded", form.Encode(), asAccount)
+	return w.Do("POST", w.callsURL()+".json", "application/x-www-form-urlencoded", form.Encode(), asAccount)
 }
 
 func (w *world) calls() []callEffect {
-	w.t.Helper()
+	w.T.Helper()
 	var e callEffects
-	w.effects(w.TwilioURL, &e)
+	w.Effects(w.TwilioURL, &e)
 	return e.Calls[testCallee]
-}
-
-func (w *world) violations(base string) []Violation {
-	w.t.Helper()
-	var e struct{ Violations []Violation }
-	w.effects(base, &e)
-	return e.Violations
 }
 
 // ended waits for the nth call to be over and for its last callback.
 func (w *world) ended(n int) callEffect {
-	w.t.Helper()
+	w.T.Helper()
 	last := func(c callbackRecord) bool {
 		return slices.Contains([]string{"completed", "busy", "failed", "no-answer", "canceled"}, c.Status)
 	}
-	w.until("the call ends", func() bool {
+	w.Until("the call ends", func() bool {
 		calls := w.calls()
 		return len(calls) > n && calls[n].Ended != nil && slices.ContainsFunc(calls[n].Callbacks, last)
 	})
@@ -63,9 +59,9 @@ func (w *world) ended(n int) callEffect {
 func TestACallFromQueueToKeyPress(t *testing.T) {
 	w := newWorld(t)
 	placed := w.place(nil)
-	sid, _ := placed.get("sid").(string)
-	if placed.status != 201 || placed.get("status") != "queued" || len(sid) != 34 || placed.get("start_time") != nil {
-		t.Fatalf("answer: %d %s", placed.status, placed.body)
+	sid, _ := placed.Get("sid").(string)
+	if placed.Status != 201 || placed.Get("status") != "queued" || len(sid) != 34 || placed.Get("start_time") != nil {
+		t.Fatalf("answer: %d %s", placed.Status, placed.Body)
 	}
 	call := w.ended(0)
 	if call.Status != "completed" || call.Sid != sid || len(call.Keys) != 1 || call.Keys[0].Key != "1" || call.Problem != "" {
@@ -79,22 +75,22 @@ func TestACallFromQueueToKeyPress(t *testing.T) {
 		t.Errorf("interval: %+v", call)
 	}
 	var statuses, numbers []string
-	for _, r := range w.product.requests("/status") {
-		statuses = append(statuses, r.form.Get("CallStatus"))
-		numbers = append(numbers, r.form.Get("SequenceNumber"))
+	for _, r := range w.Product.Requests("/status") {
+		statuses = append(statuses, r.Form.Get("CallStatus"))
+		numbers = append(numbers, r.Form.Get("SequenceNumber"))
 	}
 	if strings.Join(statuses, " ") != "initiated ringing in-progress completed" || strings.Join(numbers, "") != "0123" {
 		t.Errorf("callbacks: %v %v", statuses, numbers)
 	}
-	last := w.product.requests("/status")[3].form
+	last := w.Product.Requests("/status")[3].Form
 	if last.Get("CallDuration") == "" || last.Get("CallbackSource") != "call-progress-events" || last.Get("CallSid") != sid {
 		t.Errorf("last callback: %v", last)
 	}
-	voice := w.product.requests("/voice")
-	if len(voice) != 2 || voice[0].form.Has("Digits") || voice[1].form.Get("Digits") != "1" || voice[1].uri != "/voice?k=1" {
+	voice := w.Product.Requests("/voice")
+	if len(voice) != 2 || voice[0].Form.Has("Digits") || voice[1].Form.Get("Digits") != "1" || voice[1].URI != "/voice?k=1" {
 		t.Errorf("voice requests: %+v", voice)
 	}
-	if v := w.violations(w.TwilioURL); len(v) > 0 {
+	if v := w.Violations(w.TwilioURL); len(v) > 0 {
 		t.Errorf("violations: %v", v)
 	}
 }
@@ -103,13 +99,13 @@ func TestEveryTwilioRequestIsSigned(t *testing.T) {
 	w := newWorld(t)
 	w.place(nil)
 	w.ended(0)
-	all := append(w.product.requests("/voice"), w.product.requests("/status")...)
+	all := append(w.Product.Requests("/voice"), w.Product.Requests("/status")...)
 	for _, r := range all {
-		if want := independentTwilioSignature(testToken, w.product.URL+r.uri, r.form); r.head.Get("X-Twilio-Signature") != want {
-			t.Errorf("%s: signature %s, want %s", r.uri, r.head.Get("X-Twilio-Signature"), want)
+		if want := independentTwilioSignature(testToken, w.Product.URL+r.URI, r.Form); r.Head.Get("X-Twilio-Signature") != want {
+			t.Errorf("%s: signature %s, want %s", r.URI, r.Head.Get("X-Twilio-Signature"), want)
 		}
-		if r.head.Get("I-Twilio-Idempotency-Token") == "" {
-			t.Errorf("%s: no idempotency token", r.uri)
+		if r.Head.Get("I-Twilio-Idempotency-Token") == "" {
+			t.Errorf("%s: no idempotency token", r.URI)
 		}
 	}
 	if len(all) != 6 {
@@ -136,7 +132,7 @@ func TestPersonasOnThePhone(t *testing.T) {
 		t.Run(c.persona, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"`+c.persona+`"}}`)
+			w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"`+c.persona+`"}}`)
 			w.place(nil)
 			call := w.ended(0)
 			keys := ""
@@ -146,11 +142,11 @@ func TestPersonasOnThePhone(t *testing.T) {
 			if call.Status != c.status || keys != c.keys || (call.Answered == nil) != (c.documents == 0) {
 				t.Errorf("call: %+v", call)
 			}
-			callbacks := w.product.requests("/status")
-			if last := callbacks[len(callbacks)-1].form; last.Get("CallStatus") != c.status || last.Get("SipResponseCode") != c.sip {
+			callbacks := w.Product.Requests("/status")
+			if last := callbacks[len(callbacks)-1].Form; last.Get("CallStatus") != c.status || last.Get("SipResponseCode") != c.sip {
 				t.Errorf("last callback: %v", last)
 			}
-			if n := len(w.product.requests("/voice")); n != c.documents {
+			if n := len(w.Product.Requests("/voice")); n != c.documents {
 				t.Errorf("%d documents asked for", n)
 			}
 		})
@@ -159,9 +155,9 @@ func TestPersonasOnThePhone(t *testing.T) {
 
 func TestPersonaSequenceAndInvalidNumber(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.TwilioURL, "personas", `{"sequence":{"`+testCallee+`":["invalid","busy","acknowledges"]}}`)
-	if a := w.place(nil); a.status != 400 || a.get("code") != 21211.0 || a.get("status") != 400.0 {
-		t.Fatalf("invalid: %d %s", a.status, a.body)
+	w.Steer(w.TwilioURL, "personas", `{"sequence":{"`+testCallee+`":["invalid","busy","acknowledges"]}}`)
+	if a := w.place(nil); a.Status != 400 || a.Get("code") != 21211.0 || a.Get("status") != 400.0 {
+		t.Fatalf("invalid: %d %s", a.Status, a.Body)
 	}
 	for range 3 {
 		w.place(nil)
@@ -173,7 +169,7 @@ func TestPersonaSequenceAndInvalidNumber(t *testing.T) {
 	if strings.Join(got, " ") != "busy completed completed" {
 		t.Errorf("statuses: %v", got)
 	}
-	if v := w.violations(w.TwilioURL); len(v) > 0 {
+	if v := w.Violations(w.TwilioURL); len(v) > 0 {
 		t.Errorf("an invalid number is no violation: %v", v)
 	}
 }
@@ -211,12 +207,12 @@ func TestBadCallsAreRefused(t *testing.T) {
 		"broken Twiml":      {func(f url.Values) { f.Del("Url"); f.Set("Twiml", "<Response><Shout/></Response>") }, codeBadParameter},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if a := w.place(c.change); a.status != 400 || a.get("code") != c.code || a.get("more_info") == nil {
-				t.Errorf("%d %s", a.status, a.body)
+			if a := w.place(c.change); a.Status != 400 || a.Get("code") != c.code || a.Get("more_info") == nil {
+				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		})
 	}
-	if n := len(w.violations(w.TwilioURL)); n != 17 {
+	if n := len(w.Violations(w.TwilioURL)); n != 17 {
 		t.Errorf("%d violations", n)
 	}
 	if len(w.calls()) != 0 {
@@ -226,56 +222,58 @@ func TestBadCallsAreRefused(t *testing.T) {
 
 func TestTwilioCredentialsAndPaths(t *testing.T) {
 	w := newWorld(t)
-	a := w.do("GET", w.callsURL()+".json", "", "", func(r *http.Request) { r.SetBasicAuth(testSid, "wrong") })
-	if a.status != 401 || a.get("code") != 20003.0 {
-		t.Errorf("wrong token: %d %s", a.status, a.body)
+	a := w.Do("GET", w.callsURL()+".json", "", "", func(r *http.Request) { r.SetBasicAuth(testSid, "wrong") })
+	if a.Status != 401 || a.Get("code") != 20003.0 {
+		t.Errorf("wrong token: %d %s", a.Status, a.Body)
 	}
-	a = w.do("GET", w.callsURL()+"/CA00000000000000000000000000000000.json", "", "", asAccount)
-	if a.status != 404 || a.get("code") != 20404.0 {
-		t.Errorf("unknown call: %d %s", a.status, a.body)
+	a = w.Do("GET", w.callsURL()+"/CA00000000000000000000000000000000.json", "", "", asAccount)
+	if a.Status != 404 || a.Get("code") != 20404.0 {
+		t.Errorf("unknown call: %d %s", a.Status, a.Body)
 	}
 }
 
 func TestCallsAppearInTheListWithADelay(t *testing.T) {
 	w := unhurried(t)
-	w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"no_answer"}}`)
+	w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"no_answer"}}`)
 	before := time.Now().Add(-time.Second)
 	w.place(func(f url.Values) { f.Set("Timeout", "600") })
-	list := func(query string) answered { return w.do("GET", w.callsURL()+".json?"+query, "", "", asAccount) }
-	calls := func(a answered) int { rows, _ := a.get("calls").([]any); return len(rows) }
+	list := func(query string) stagetest.Answered {
+		return w.Do("GET", w.callsURL()+".json?"+query, "", "", asAccount)
+	}
+	calls := func(a stagetest.Answered) int { rows, _ := a.Get("calls").([]any); return len(rows) }
 	if n := calls(list("")); n != 0 {
 		t.Errorf("listed at once: %d", n)
 	}
 	since := url.Values{"To": {testCallee}, "From": {testFrom}, "StartTime>": {before.UTC().Format(time.RFC3339)}}.Encode()
-	w.until("the call is listed", func() bool { return calls(list(since)) == 1 })
+	w.Until("the call is listed", func() bool { return calls(list(since)) == 1 })
 	for query, want := range map[string]int{
 		"To=%2B4930999999": 0, "Status=ringing": 1, "Status=completed": 0,
 		"StartTime%3E=2999-01-01": 0, "StartTime%3C=2999-01-01": 1, "PageSize=1&Page=1": 0,
 	} {
-		if a := list(query); a.status != 200 || calls(a) != want {
-			t.Errorf("%s: %d %s", query, a.status, a.body)
+		if a := list(query); a.Status != 200 || calls(a) != want {
+			t.Errorf("%s: %d %s", query, a.Status, a.Body)
 		}
 	}
-	if a := list("Tag=x"); a.status != 400 {
-		t.Errorf("unknown filter: %d", a.status)
+	if a := list("Tag=x"); a.Status != 400 {
+		t.Errorf("unknown filter: %d", a.Status)
 	}
 }
 
 func TestACallIsCanceledWhileRinging(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"no_answer"}}`)
-	sid := w.place(func(f url.Values) { f.Set("Timeout", "600") }).get("sid").(string)
-	w.until("it rings", func() bool { return w.calls()[0].Status == "ringing" })
+	w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"no_answer"}}`)
+	sid := w.place(func(f url.Values) { f.Set("Timeout", "600") }).Get("sid").(string)
+	w.Until("it rings", func() bool { return w.calls()[0].Status == "ringing" })
 	form := "application/x-www-form-urlencoded"
-	a := w.do("POST", w.callsURL()+"/"+sid+".json", form, "Status=canceled", asAccount)
-	if a.status != 200 || a.get("status") != "canceled" {
-		t.Fatalf("cancel: %d %s", a.status, a.body)
+	a := w.Do("POST", w.callsURL()+"/"+sid+".json", form, "Status=canceled", asAccount)
+	if a.Status != 200 || a.Get("status") != "canceled" {
+		t.Fatalf("cancel: %d %s", a.Status, a.Body)
 	}
 	if call := w.ended(0); call.Status != "canceled" || call.Answered != nil {
 		t.Errorf("call: %+v", call)
 	}
-	if a := w.do("POST", w.callsURL()+"/"+sid+".json", form, "Status=completed", asAccount); a.status != 400 || a.get("code") != 21220.0 {
-		t.Errorf("again: %d %s", a.status, a.body)
+	if a := w.Do("POST", w.callsURL()+"/"+sid+".json", form, "Status=completed", asAccount); a.Status != 400 || a.Get("code") != 21220.0 {
+		t.Errorf("again: %d %s", a.Status, a.Body)
 	}
 }
 
@@ -298,11 +296,11 @@ func TestDocumentsNoCarrierUnderstandsFailTheCall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.product.says = func(received) (int, string, string) { return 200, c.kind, c.body }
+			w.Product.AnswerOn("/voice", func(stagetest.Received) (int, string, string) { return 200, c.kind, c.body })
 			w.place(nil)
 			call := w.ended(0)
-			if call.Status != c.status || len(w.violations(w.TwilioURL)) != c.violations {
-				t.Errorf("call %+v, violations %v", call, w.violations(w.TwilioURL))
+			if call.Status != c.status || len(w.Violations(w.TwilioURL)) != c.violations {
+				t.Errorf("call %+v, violations %v", call, w.Violations(w.TwilioURL))
 			}
 			if name == "speech markup" && (len(call.Said) != 1 || call.Said[0].Text != "two words") {
 				t.Errorf("said %+v", call.Said)
@@ -313,86 +311,79 @@ func TestDocumentsNoCarrierUnderstandsFailTheCall(t *testing.T) {
 
 func TestAProductThatFailsEndsTheCallWithoutViolation(t *testing.T) {
 	w := newWorld(t)
-	w.product.says = func(received) (int, string, string) { return 503, "text/plain", "" }
+	w.Product.AnswerOn("/voice", func(stagetest.Received) (int, string, string) { return 503, "text/plain", "" })
 	w.place(nil)
-	if call := w.ended(0); call.Status != "completed" || call.Problem == "" || len(w.violations(w.TwilioURL)) != 0 {
+	if call := w.ended(0); call.Status != "completed" || call.Problem == "" || len(w.Violations(w.TwilioURL)) != 0 {
 		t.Errorf("call: %+v", call)
 	}
 }
 
 func TestSilenceWithoutEmptyResultFallsThrough(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"silent"}}`)
-	w.product.says = func(received) (int, string, string) {
+	w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"silent"}}`)
+	w.Product.AnswerOn("/voice", func(stagetest.Received) (int, string, string) {
 		return 200, "text/xml", `<Response><Gather numDigits="1" timeout="1"><Say>Press.</Say></Gather><Say>Nobody there.</Say></Response>`
-	}
+	})
 	w.place(nil)
 	call := w.ended(0)
-	if len(w.product.requests("/voice")) != 1 || len(call.Said) != 2 || call.Said[1].Text != "Nobody there." {
+	if len(w.Product.Requests("/voice")) != 1 || len(call.Said) != 2 || call.Said[1].Text != "Nobody there." {
 		t.Errorf("call: %+v", call)
 	}
 }
 
 func TestCallbackFaults(t *testing.T) {
-	for kind, check := range map[string]func(w *world, status []received){
-		"drop": func(w *world, got []received) {
-			if len(got) != 3 || got[0].form.Get("SequenceNumber") != "1" {
-				w.t.Errorf("%d callbacks", len(got))
+	for kind, check := range map[string]func(w *world, status []stagetest.Received){
+		"drop": func(w *world, got []stagetest.Received) {
+			if len(got) != 3 || got[0].Form.Get("SequenceNumber") != "1" {
+				w.T.Errorf("%d callbacks", len(got))
 			}
 		},
-		"duplicate": func(w *world, got []received) {
-			same := got[0].head.Get("I-Twilio-Idempotency-Token") == got[1].head.Get("I-Twilio-Idempotency-Token")
-			if len(got) != 5 || got[0].body != got[1].body || !same {
-				w.t.Errorf("%d callbacks", len(got))
+		"duplicate": func(w *world, got []stagetest.Received) {
+			same := got[0].Head.Get("I-Twilio-Idempotency-Token") == got[1].Head.Get("I-Twilio-Idempotency-Token")
+			if len(got) != 5 || got[0].Body != got[1].Body || !same {
+				w.T.Errorf("%d callbacks", len(got))
 			}
 		},
-		"missign": func(w *world, got []received) {
-			right := independentTwilioSignature(testToken, w.product.URL+got[0].uri, got[0].form)
-			if len(got) != 4 || got[0].head.Get("X-Twilio-Signature") == right {
-				w.t.Errorf("%d callbacks", len(got))
+		"missign": func(w *world, got []stagetest.Received) {
+			right := independentTwilioSignature(testToken, w.Product.URL+got[0].URI, got[0].Form)
+			if len(got) != 4 || got[0].Head.Get("X-Twilio-Signature") == right {
+				w.T.Errorf("%d callbacks", len(got))
 			}
 		},
-		"reorder": func(w *world, got []received) {
-			if len(got) != 4 || got[0].form.Get("SequenceNumber") == "0" {
-				w.t.Errorf("%d callbacks, first %v", len(got), got[0].form)
+		"reorder": func(w *world, got []stagetest.Received) {
+			if len(got) != 4 || got[0].Form.Get("SequenceNumber") == "0" {
+				w.T.Errorf("%d callbacks, first %v", len(got), got[0].Form)
 			}
 		},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			w := unhurried(t)
-			w.steer(w.TwilioURL, "faults", `{"rules":[{"op":"callback","kind":"`+kind+`","times":1}]}`)
+			w.Steer(w.TwilioURL, "faults", `{"rules":[{"op":"callback","kind":"`+kind+`","times":1}]}`)
 			w.place(nil)
 			w.ended(0)
-			w.until("all callbacks are out", func() bool {
-				n := len(w.product.requests("/status"))
+			w.Until("all callbacks are out", func() bool {
+				n := len(w.Product.Requests("/status"))
 				return kind == "drop" && n == 3 || kind == "duplicate" && n == 5 || n == 4 && kind != "duplicate"
 			})
-			check(w, w.product.requests("/status"))
+			check(w, w.Product.Requests("/status"))
 		})
 	}
 }
 
 func TestRetryPolicyOfCallbacks(t *testing.T) {
 	w := newWorld(t)
-	w.product.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.product.serve(httptestDiscard{}, r)
+	w.Product.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.Product.Note(r)
 		rw.WriteHeader(500)
 	})
 	w.place(func(f url.Values) {
-		f.Set("StatusCallback", w.product.URL+"/gone#rc=2&rp=all")
+		f.Set("StatusCallback", w.Product.URL+"/gone#rc=2&rp=all")
 		f["StatusCallbackEvent"] = []string{"completed"}
-		f.Set("Url", w.product.URL+"/voice")
+		f.Set("Url", w.Product.URL+"/voice")
 	})
 	w.ended(0)
-	if got := w.product.requests("/gone"); len(got) != 3 || strings.Contains(got[0].uri, "#") {
+	if got := w.Product.Requests("/gone"); len(got) != 3 || strings.Contains(got[0].URI, "#") {
 		t.Errorf("%d attempts", len(got))
 	}
 }
-
-// httptestDiscard swallows an answer.
-type httptestDiscard struct{}
-
-func (httptestDiscard) Header() http.Header         { return http.Header{} }
-func (httptestDiscard) Write(b []byte) (int, error) { return len(b), nil }
-func (httptestDiscard) WriteHeader(int)             {}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // The operations on texts.
@@ -30,7 +32,7 @@ type text struct {
 	statusCallback                 string // "" for none
 	replyOf                        string // sid of the text this one answers, "" for none
 	created                        time.Time
-	outbox                         Outbox
+	outbox                         stage.Outbox
 
 	status                string
 	code                  int // why it failed, 0 when it did not
@@ -67,23 +69,23 @@ func (x *text) effect() textEffect {
 		ErrorCode: x.code, ReplyOf: x.replyOf}
 }
 
-func (t *twilio) routeText(r *Request) (string, func() Answer) {
+func (t *twilio) routeText(r *stage.Request) (string, func() stage.Answer) {
 	texts := "/2010-04-01/Accounts/" + t.account + "/Messages"
 	sid, oneText := strings.CutPrefix(r.URL.Path, texts+"/")
 	sid, json := strings.CutSuffix(sid, ".json")
 	switch {
 	case r.URL.Path == texts+".json" && r.Method == http.MethodPost:
-		return opCreateText, func() Answer { return t.createText(r) }
+		return opCreateText, func() stage.Answer { return t.createText(r) }
 	case r.URL.Path == texts+".json" && r.Method == http.MethodGet:
-		return opListTexts, func() Answer { return t.listTexts(r) }
+		return opListTexts, func() stage.Answer { return t.listTexts(r) }
 	case oneText && json && r.Method == http.MethodGet:
-		return opFetchText, func() Answer { return t.fetchText(r, sid) }
+		return opFetchText, func() stage.Answer { return t.fetchText(r, sid) }
 	}
-	return OpUnknown, func() Answer { return t.noSuchPath(r) }
+	return stage.OpUnknown, func() stage.Answer { return t.noSuchPath(r) }
 }
 
 // createText accepts a text and lets it begin its life.
-func (t *twilio) createText(r *Request) Answer {
+func (t *twilio) createText(r *stage.Request) stage.Answer {
 	form, bad := readForm(r, []string{"To", "From", "Body", "StatusCallback", "ValidityPeriod"})
 	if bad == nil {
 		bad = t.checkText(form)
@@ -101,21 +103,21 @@ func (t *twilio) createText(r *Request) Answer {
 	x := t.newText(textOutbound, form.Get("To"), form.Get("Body"), persona)
 	x.statusCallback = form.Get("StatusCallback")
 	t.checkLinks(opCreateText, x.body)
-	a := AnswerJSON(http.StatusCreated, t.textResource(x))
+	a := stage.AnswerJSON(http.StatusCreated, t.textResource(x))
 	t.keep(x)
 	t.Play(func(ctx context.Context) { t.liveText(ctx, x) })
 	return a
 }
 
 // refusedText answers 400 for what is no fault of the client.
-func refusedText(bad *badCall) Answer {
+func refusedText(bad *badCall) stage.Answer {
 	return twilioError(http.StatusBadRequest, bad.code, bad.message)
 }
 
 // newText makes a text between our number and a person's.
 func (t *twilio) newText(direction, person, body, persona string) *text {
 	now := t.Now().UTC()
-	x := &text{sid: "SM" + RandomHex(32), direction: direction, to: person, from: t.from, body: body,
+	x := &text{sid: "SM" + stage.RandomHex(32), direction: direction, to: person, from: t.from, body: body,
 		persona: persona, created: now, updated: now, status: "queued"}
 	if direction == textInbound {
 		x.to, x.from, x.status, x.closed = t.from, person, "received", now
@@ -130,14 +132,14 @@ func (t *twilio) keep(x *text) {
 	t.textBySid[x.sid] = x
 }
 
-func (t *twilio) fetchText(r *Request, sid string) Answer {
+func (t *twilio) fetchText(r *stage.Request, sid string) stage.Answer {
 	t.mu.Lock()
 	x := t.textBySid[sid]
 	t.mu.Unlock()
 	if x == nil {
 		return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 	}
-	return AnswerJSON(http.StatusOK, t.textResource(x))
+	return stage.AnswerJSON(http.StatusOK, t.textResource(x))
 }
 
 // textResource is the text as the API shows it.
@@ -165,7 +167,7 @@ func listTextsFields() []string {
 
 // listTexts answers a page of texts, newest first. A text enters the list a moment after
 // it was created, and has no date until it was sent.
-func (t *twilio) listTexts(r *Request) Answer {
+func (t *twilio) listTexts(r *stage.Request) stage.Answer {
 	q, bad := readQuery(r, listTextsFields())
 	if bad != nil {
 		return t.reject(opListTexts, bad)

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // WriteText makes a person write to the account's number now.
@@ -38,12 +40,12 @@ func (t *twilio) receive(ctx context.Context, person, body, persona, replyOf str
 	if t.inboundURL == "" {
 		return
 	}
-	d := delivery{url: t.inboundURL, idempotency: RandomHex(32), params: url.Values{
+	d := delivery{url: t.inboundURL, idempotency: stage.RandomHex(32), params: url.Values{
 		"MessageSid": {x.sid}, "SmsSid": {x.sid}, "SmsMessageSid": {x.sid}, "SmsStatus": {"received"},
 		"AccountSid": {t.account}, "From": {x.from}, "To": {x.to}, "Body": {x.body},
 		"NumMedia": {"0"}, "NumSegments": {strconv.Itoa(segments(x.body))}, "ApiVersion": {"2010-04-01"}}}
 	record := textCallback{Status: x.status, At: x.created}
-	t.post(ctx, OpInboundText, d, func(fault string, r *Reply) {
+	t.post(ctx, stage.OpInboundText, d, func(fault string, r *stage.Reply) {
 		t.answerText(x, fault, r)
 		t.noteText(x, record, fault, r)
 	})
@@ -51,26 +53,26 @@ func (t *twilio) receive(ctx context.Context, person, body, persona, replyOf str
 
 // answerText does what the product answered to a text. An answer Twilio cannot follow is
 // a violation; a product that is down, or that refuses a wrong signature, is not.
-func (t *twilio) answerText(x *text, fault string, r *Reply) {
-	if r == nil || r.Status >= 500 || (fault == FaultMissign && r.Status >= 400) {
+func (t *twilio) answerText(x *text, fault string, r *stage.Reply) {
+	if r == nil || r.Status >= 500 || (fault == stage.FaultMissign && r.Status >= 400) {
 		return
 	}
 	bodies, err := messagesIn(r)
 	if err != nil {
-		t.Violations.Add(t.Now(), OpInboundText, err.Error())
+		t.Violations.Add(t.Now(), stage.OpInboundText, err.Error())
 		return
 	}
 	for _, body := range bodies {
 		a := t.newText(textAnswer, x.from, body, x.persona)
 		a.replyOf = x.sid
-		t.checkLinks(OpInboundText, body)
+		t.checkLinks(stage.OpInboundText, body)
 		t.keep(a)
 		t.Play(func(ctx context.Context) { t.liveText(ctx, a) })
 	}
 }
 
 // messagesIn returns the bodies of the messages in a reply to an inbound text.
-func messagesIn(r *Reply) ([]string, error) {
+func messagesIn(r *stage.Reply) ([]string, error) {
 	switch {
 	case r.Status/100 != 2:
 		return nil, fmt.Errorf("the text was answered with status %d", r.Status)

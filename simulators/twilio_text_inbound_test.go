@@ -5,38 +5,38 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
 func (w *world) answersTexts(status int, kind, body string) {
-	w.product.mu.Lock()
-	defer w.product.mu.Unlock()
-	w.product.text = func(received) (int, string, string) { return status, kind, body }
+	w.Product.AnswerOn("/texts", func(stagetest.Received) (int, string, string) { return status, kind, body })
 }
 
 func TestAPersonRepliesWithTheCode(t *testing.T) {
 	w := newWorld(t)
 	w.textPersona("text-acknowledges")
-	sid := w.textAnswered(nil).get("sid").(string)
-	w.until("the reply arrives", func() bool { return len(w.inbound()) == 1 && len(w.inbound()[0].Callbacks) == 1 })
-	r := w.product.requests("/texts")[0]
+	sid := w.textAnswered(nil).Get("sid").(string)
+	w.Until("the reply arrives", func() bool { return len(w.inbound()) == 1 && len(w.inbound()[0].Callbacks) == 1 })
+	r := w.Product.Requests("/texts")[0]
 	want := url.Values{"From": {testCallee}, "To": {testFrom}, "Body": {"048213"}, "NumMedia": {"0"}, "NumSegments": {"1"},
 		"AccountSid": {testSid}, "SmsStatus": {"received"}, "ApiVersion": {"2010-04-01"}}
 	for name := range want {
-		if r.form.Get(name) != want.Get(name) {
-			t.Errorf("%s is %q", name, r.form.Get(name))
+		if r.Form.Get(name) != want.Get(name) {
+			t.Errorf("%s is %q", name, r.Form.Get(name))
 		}
 	}
-	id := r.form.Get("MessageSid")
-	if !regexp.MustCompile(`^SM[0-9a-f]{32}$`).MatchString(id) || id == sid || r.form.Get("SmsSid") != id || r.form.Get("SmsMessageSid") != id {
-		t.Errorf("sids: %v", r.form)
+	id := r.Form.Get("MessageSid")
+	if !regexp.MustCompile(`^SM[0-9a-f]{32}$`).MatchString(id) || id == sid || r.Form.Get("SmsSid") != id || r.Form.Get("SmsMessageSid") != id {
+		t.Errorf("sids: %v", r.Form)
 	}
-	if r.uri != "/texts?k=a%2Fb" || r.head.Get("X-Twilio-Signature") != independentTwilioSignature(testToken, w.product.URL+r.uri, r.form) {
-		t.Errorf("signature over %s", r.uri)
+	if r.URI != "/texts?k=a%2Fb" || r.Head.Get("X-Twilio-Signature") != independentTwilioSignature(testToken, w.Product.URL+r.URI, r.Form) {
+		t.Errorf("signature over %s", r.URI)
 	}
 	if x := w.inbound()[0]; x.ReplyOf != sid || x.Sid != id || x.Status != "received" || x.Callbacks[0].HTTP != 204 {
 		t.Errorf("inbound: %+v", x)
 	}
-	if v := w.violations(w.TwilioURL); len(v) > 0 {
+	if v := w.Violations(w.TwilioURL); len(v) > 0 {
 		t.Errorf("violations: %v", v)
 	}
 }
@@ -45,8 +45,8 @@ func TestAPersonRepliesWithAWrongCode(t *testing.T) {
 	w := newWorld(t)
 	w.textPersona("text-wrong-code")
 	w.textAnswered(nil)
-	w.until("the reply arrives", func() bool { return len(w.product.requests("/texts")) == 1 })
-	if got := w.product.requests("/texts")[0].form.Get("Body"); !regexp.MustCompile(`^[0-9]{6}$`).MatchString(got) || got == "048213" {
+	w.Until("the reply arrives", func() bool { return len(w.Product.Requests("/texts")) == 1 })
+	if got := w.Product.Requests("/texts")[0].Form.Get("Body"); !regexp.MustCompile(`^[0-9]{6}$`).MatchString(got) || got == "048213" {
 		t.Errorf("body %q", got)
 	}
 }
@@ -56,7 +56,7 @@ func TestAnAutoResponderGivesUpAfterFiveTexts(t *testing.T) {
 	w.answersTexts(200, "text/xml", `<?xml version="1.0"?><Response><Message>Please reply with the code &amp; nothing else.</Message></Response>`)
 	w.textPersona("text-chatty")
 	w.textAnswered(nil)
-	w.until("the last answer has arrived", func() bool {
+	w.Until("the last answer has arrived", func() bool {
 		texts := w.texts()
 		return len(texts) == 6 && texts[5].Ended != nil
 	})
@@ -65,25 +65,25 @@ func TestAnAutoResponderGivesUpAfterFiveTexts(t *testing.T) {
 		texts[1].Body != "Please reply with the code & nothing else." || strings.ContainsAny(inbound[0].Body, "0123456789") {
 		t.Errorf("texts %+v, inbound %+v", texts, inbound)
 	}
-	w.steer(w.TwilioURL, "personas", `{"personas":{"sms:+4930999999":"text-acknowledges"}}`)
+	w.Steer(w.TwilioURL, "personas", `{"personas":{"sms:+4930999999":"text-acknowledges"}}`)
 	w.textAnswered(func(f url.Values) { f.Set("To", "+4930999999") })
-	w.until("somebody else has replied to a later text", func() bool {
-		all := w.product.requests("/texts")
-		return all[len(all)-1].form.Get("From") == "+4930999999"
+	w.Until("somebody else has replied to a later text", func() bool {
+		all := w.Product.Requests("/texts")
+		return all[len(all)-1].Form.Get("From") == "+4930999999"
 	})
 	if n := len(w.inbound()); n != 5 {
 		t.Errorf("%d texts of the auto-responder", n)
 	}
 	w.textPersona("text-chatty")
 	w.textAnswered(nil)
-	w.until("it has started over", func() bool { return len(w.inbound()) > 5 })
+	w.Until("it has started over", func() bool { return len(w.inbound()) > 5 })
 }
 
 func TestAPersonWritesFirst(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"048213 <b>"}`)
-	w.until("the text arrives", func() bool { return len(w.product.requests("/texts")) == 1 })
-	if got := w.product.requests("/texts")[0].form; got.Get("Body") != "048213 <b>" || got.Get("From") != testCallee {
+	w.Steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"048213 <b>"}`)
+	w.Until("the text arrives", func() bool { return len(w.Product.Requests("/texts")) == 1 })
+	if got := w.Product.Requests("/texts")[0].Form; got.Get("Body") != "048213 <b>" || got.Get("From") != testCallee {
 		t.Errorf("text: %v", got)
 	}
 	if x := w.inbound()[0]; x.ReplyOf != "" {
@@ -117,10 +117,10 @@ func TestAnswersToTexts(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.answersTexts(c.status, c.kind, c.body)
-			w.steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"hello"}`)
-			w.until("the answer had its effect", func() bool {
+			w.Steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"hello"}`)
+			w.Until("the answer had its effect", func() bool {
 				in := w.inbound()
-				return len(in) == 1 && len(in[0].Callbacks) == 1 && len(w.violations(w.TwilioURL)) == c.violations && len(w.texts()) == c.texts
+				return len(in) == 1 && len(in[0].Callbacks) == 1 && len(w.Violations(w.TwilioURL)) == c.violations && len(w.texts()) == c.texts
 			})
 			if c.texts == 1 && (w.texts()[0].ReplyOf != w.inbound()[0].Sid || w.texts()[0].From != testFrom) {
 				t.Errorf("texts: %+v", w.texts())
@@ -130,8 +130,8 @@ func TestAnswersToTexts(t *testing.T) {
 }
 
 func TestFaultsOfInboundTexts(t *testing.T) {
-	right := func(w *world, r received) bool {
-		return r.head.Get("X-Twilio-Signature") == independentTwilioSignature(testToken, w.product.URL+r.uri, r.form)
+	right := func(w *world, r stagetest.Received) bool {
+		return r.Head.Get("X-Twilio-Signature") == independentTwilioSignature(testToken, w.Product.URL+r.URI, r.Form)
 	}
 	for kind, c := range map[string]struct {
 		requests, noted int
@@ -144,33 +144,33 @@ func TestFaultsOfInboundTexts(t *testing.T) {
 			if c.signed {
 				w.answersTexts(204, "", "")
 			}
-			w.fault(w.TwilioURL, `{"op":"inbound_text","kind":"`+kind+`","times":1}`)
-			w.steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"hello"}`)
-			w.until("it is noted", func() bool { in := w.inbound(); return len(in) == 1 && len(in[0].Callbacks) == c.noted })
-			got := w.product.requests("/texts")
-			if len(got) != c.requests || len(w.violations(w.TwilioURL)) > 0 {
-				t.Errorf("%d requests, violations %v", len(got), w.violations(w.TwilioURL))
+			w.Fault(w.TwilioURL, `{"op":"inbound_text","kind":"`+kind+`","times":1}`)
+			w.Steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"hello"}`)
+			w.Until("it is noted", func() bool { in := w.inbound(); return len(in) == 1 && len(in[0].Callbacks) == c.noted })
+			got := w.Product.Requests("/texts")
+			if len(got) != c.requests || len(w.Violations(w.TwilioURL)) > 0 {
+				t.Errorf("%d requests, violations %v", len(got), w.Violations(w.TwilioURL))
 			}
 			for _, r := range got {
-				if right(w, r) != c.signed || r.form.Get("MessageSid") != got[0].form.Get("MessageSid") {
+				if right(w, r) != c.signed || r.Form.Get("MessageSid") != got[0].Form.Get("MessageSid") {
 					t.Errorf("request: %+v", r)
 				}
 			}
-			w.steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"again"}`)
-			w.until("the fault is used up", func() bool { return len(w.product.requests("/texts")) == c.requests+1 })
+			w.Steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"again"}`)
+			w.Until("the fault is used up", func() bool { return len(w.Product.Requests("/texts")) == c.requests+1 })
 		})
 	}
 }
 
 func TestVoiceAndTextPersonasAreApart(t *testing.T) {
 	w := newWorld(t)
-	w.steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"busy"," sms:`+testCallee+` ":"text-landline"}}`)
+	w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"busy"," sms:`+testCallee+` ":"text-landline"}}`)
 	w.place(nil)
 	w.textAnswered(nil)
 	if call := w.ended(0); call.Status != "busy" {
 		t.Errorf("call: %+v", call)
 	}
-	w.until("the text fails", func() bool { return w.texts()[0].ErrorCode == 30006 })
+	w.Until("the text fails", func() bool { return w.texts()[0].ErrorCode == 30006 })
 }
 
 func TestWithoutAnAddressTextsOfPeopleStayWithTheVendor(t *testing.T) {
@@ -182,14 +182,14 @@ func TestWithoutAnAddressTextsOfPeopleStayWithTheVendor(t *testing.T) {
 	w.TwilioURL = r.TwilioURL
 	w.textPersona("text-acknowledges")
 	w.textAnswered(nil)
-	w.until("the person has replied", func() bool { return len(w.inbound()) == 1 })
-	if n := len(w.product.requests("/texts")); n != 0 || len(w.inbound()[0].Callbacks) != 0 {
+	w.Until("the person has replied", func() bool { return len(w.inbound()) == 1 })
+	if n := len(w.Product.Requests("/texts")); n != 0 || len(w.inbound()[0].Callbacks) != 0 {
 		t.Errorf("%d requests", n)
 	}
-	if a := w.do("POST", w.TwilioURL+"/_sim/text", "application/json", `{"from":"`+testCallee+`","body":"x"}`); a.status != 400 {
-		t.Errorf("steering: %d", a.status)
+	if a := w.Do("POST", w.TwilioURL+"/_sim/text", "application/json", `{"from":"`+testCallee+`","body":"x"}`); a.Status != 400 {
+		t.Errorf("steering: %d", a.Status)
 	}
-	if a := w.do("POST", r.SendGridURL+"/_sim/text", "application/json", `{"from":"`+testCallee+`","body":"x"}`); a.status != 400 {
-		t.Errorf("texts by mail: %d", a.status)
+	if a := w.Do("POST", r.SendGridURL+"/_sim/text", "application/json", `{"from":"`+testCallee+`","body":"x"}`); a.Status != 400 {
+		t.Errorf("texts by mail: %d", a.Status)
 	}
 }

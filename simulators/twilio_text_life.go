@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // textKey precedes a number in the personas when it is written to and not called.
@@ -93,14 +95,14 @@ func (t *twilio) reportText(x *text) {
 	if x.code != 0 {
 		params.Set("ErrorCode", strconv.Itoa(x.code))
 	}
-	d := delivery{url: x.statusCallback, params: params, idempotency: RandomHex(32)}
+	d := delivery{url: x.statusCallback, params: params, idempotency: stage.RandomHex(32)}
 	record := textCallback{Status: x.status, At: x.updated}
 	x.outbox.Post(t.Stage, func(ctx context.Context) {
-		t.post(ctx, OpCallback, d, func(fault string, r *Reply) { t.noteText(x, record, fault, r) })
+		t.post(ctx, stage.OpCallback, d, func(fault string, r *stage.Reply) { t.noteText(x, record, fault, r) })
 	})
 }
 
-func (t *twilio) noteText(x *text, record textCallback, fault string, r *Reply) {
+func (t *twilio) noteText(x *text, record textCallback, fault string, r *stage.Reply) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	record.Fault, record.HTTP = fault, statusOf(r)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
 type textEffects struct {
@@ -22,42 +24,42 @@ func (w *world) textsURL() string {
 const testText = "SI-1042-0007 critical. Reply 048213 to acknowledge."
 
 // textAnswered asks for a text and returns the answer.
-func (w *world) textAnswered(change func(url.Values)) answered {
-	w.t.Helper()
-	form := url.Values{"To": {testCallee}, "From": {testFrom}, "Body": {testText}, "StatusCallback": {w.product.URL + "/text-status?c=a%2Fb"}}
+func (w *world) textAnswered(change func(url.Values)) stagetest.Answered {
+	w.T.Helper()
+	form := url.Values{"To": {testCallee}, "From": {testFrom}, "Body": {testText}, "StatusCallback": {w.Product.URL + "/text-status?c=a%2Fb"}}
 	if change != nil {
 		change(form)
 	}
-	return w.do("POST", w.textsURL()+".json", "application/x-www-form-urlencoded", form.Encode(), asAccount)
+	return w.Do("POST", w.textsURL()+".json", "application/x-www-form-urlencoded", form.Encode(), asAccount)
 }
 
 func (w *world) texts() []textEffect {
-	w.t.Helper()
+	w.T.Helper()
 	var e textEffects
-	w.effects(w.TwilioURL, &e)
+	w.Effects(w.TwilioURL, &e)
 	return e.Texts[testCallee]
 }
 
 func (w *world) inbound() []textEffect {
-	w.t.Helper()
+	w.T.Helper()
 	var e textEffects
-	w.effects(w.TwilioURL, &e)
+	w.Effects(w.TwilioURL, &e)
 	return e.Inbound[testCallee]
 }
 
 func (w *world) textPersona(name string) {
-	w.t.Helper()
-	w.steer(w.TwilioURL, "personas", `{"personas":{"sms:`+testCallee+`":"`+name+`"}}`)
+	w.T.Helper()
+	w.Steer(w.TwilioURL, "personas", `{"personas":{"sms:`+testCallee+`":"`+name+`"}}`)
 }
 
 // statuses waits until the product was told the last of them and returns them all.
 func (w *world) statuses(last string) []string {
-	w.t.Helper()
+	w.T.Helper()
 	var got []string
-	w.until("the text is "+last, func() bool {
+	w.Until("the text is "+last, func() bool {
 		got = nil
-		for _, r := range w.product.requests("/text-status") {
-			got = append(got, r.form.Get("MessageStatus"))
+		for _, r := range w.Product.Requests("/text-status") {
+			got = append(got, r.Form.Get("MessageStatus"))
 		}
 		return slices.Contains(got, last)
 	})
@@ -67,37 +69,37 @@ func (w *world) statuses(last string) []string {
 func TestATextIsDelivered(t *testing.T) {
 	w := newWorld(t)
 	a := w.textAnswered(nil)
-	sid, _ := a.get("sid").(string)
-	if a.status != 201 || !regexp.MustCompile(`^SM[0-9a-f]{32}$`).MatchString(sid) || a.get("status") != "queued" ||
-		a.get("num_segments") != "1" || a.get("direction") != "outbound-api" || a.get("date_sent") != nil || a.get("error_code") != nil {
-		t.Fatalf("answer: %d %s", a.status, a.body)
+	sid, _ := a.Get("sid").(string)
+	if a.Status != 201 || !regexp.MustCompile(`^SM[0-9a-f]{32}$`).MatchString(sid) || a.Get("status") != "queued" ||
+		a.Get("num_segments") != "1" || a.Get("direction") != "outbound-api" || a.Get("date_sent") != nil || a.Get("error_code") != nil {
+		t.Fatalf("answer: %d %s", a.Status, a.Body)
 	}
-	if _, err := time.Parse(time.RFC1123Z, a.get("date_created").(string)); err != nil {
+	if _, err := time.Parse(time.RFC1123Z, a.Get("date_created").(string)); err != nil {
 		t.Errorf("date_created: %v", err)
 	}
 	if got := strings.Join(w.statuses("delivered"), " "); got != "queued sending sent delivered" {
 		t.Errorf("callbacks: %s", got)
 	}
-	for _, r := range w.product.requests("/text-status") {
-		f := r.form
+	for _, r := range w.Product.Requests("/text-status") {
+		f := r.Form
 		if f.Get("MessageSid") != sid || f.Get("SmsSid") != sid || f.Get("SmsStatus") != f.Get("MessageStatus") || f.Get("AccountSid") != testSid ||
 			f.Get("From") != testFrom || f.Get("To") != testCallee || f.Get("ApiVersion") != "2010-04-01" || f.Has("ErrorCode") {
 			t.Errorf("callback: %v", f)
 		}
-		if want := independentTwilioSignature(testToken, w.product.URL+r.uri, f); r.head.Get("X-Twilio-Signature") != want {
-			t.Errorf("signature %s, want %s", r.head.Get("X-Twilio-Signature"), want)
+		if want := independentTwilioSignature(testToken, w.Product.URL+r.URI, f); r.Head.Get("X-Twilio-Signature") != want {
+			t.Errorf("signature %s, want %s", r.Head.Get("X-Twilio-Signature"), want)
 		}
 	}
-	fetched := w.do("GET", w.textsURL()+"/"+sid+".json", "", "", asAccount)
-	if fetched.status != 200 || fetched.get("status") != "delivered" || fetched.get("date_sent") == nil || fetched.get("body") != testText {
-		t.Errorf("fetched: %d %s", fetched.status, fetched.body)
+	fetched := w.Do("GET", w.textsURL()+"/"+sid+".json", "", "", asAccount)
+	if fetched.Status != 200 || fetched.Get("status") != "delivered" || fetched.Get("date_sent") == nil || fetched.Get("body") != testText {
+		t.Errorf("fetched: %d %s", fetched.Status, fetched.Body)
 	}
-	w.until("the callbacks are noted", func() bool { return len(w.texts()[0].Callbacks) == 4 })
+	w.Until("the callbacks are noted", func() bool { return len(w.texts()[0].Callbacks) == 4 })
 	x := w.texts()[0]
 	if len(w.texts()) != 1 || x.Sid != sid || x.Body != testText || x.Status != "delivered" || x.Persona != "text-delivered" || x.Ended == nil {
 		t.Errorf("effect: %+v", x)
 	}
-	if v := w.violations(w.TwilioURL); len(v) > 0 || len(w.inbound()) > 0 {
+	if v := w.Violations(w.TwilioURL); len(v) > 0 || len(w.inbound()) > 0 {
 		t.Errorf("violations %v, inbound %v", v, w.inbound())
 	}
 }
@@ -112,18 +114,18 @@ func TestTextsThatDoNotArrive(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.textPersona(persona)
-			sid := w.textAnswered(nil).get("sid").(string)
+			sid := w.textAnswered(nil).Get("sid").(string)
 			last := c.statuses[strings.LastIndex(c.statuses, " ")+1:]
 			if got := strings.Join(w.statuses(last), " "); got != c.statuses {
 				t.Errorf("callbacks: %s", got)
 			}
-			all := w.product.requests("/text-status")
-			if got := all[len(all)-1].form.Get("ErrorCode"); got != c.code {
+			all := w.Product.Requests("/text-status")
+			if got := all[len(all)-1].Form.Get("ErrorCode"); got != c.code {
 				t.Errorf("error code %q", got)
 			}
-			a := w.do("GET", w.textsURL()+"/"+sid+".json", "", "", asAccount)
-			if code, _ := a.get("error_code").(float64); a.get("status") != last || strconv.Itoa(int(code)) != strings.TrimPrefix("0"+c.code, "0") && c.code != "" {
-				t.Errorf("fetched: %s", a.body)
+			a := w.Do("GET", w.textsURL()+"/"+sid+".json", "", "", asAccount)
+			if code, _ := a.Get("error_code").(float64); a.Get("status") != last || strconv.Itoa(int(code)) != strings.TrimPrefix("0"+c.code, "0") && c.code != "" {
+				t.Errorf("fetched: %s", a.Body)
 			}
 			if x := w.texts()[0]; (x.Ended == nil) != (persona == "text-silent") {
 				t.Errorf("effect: %+v", x)
@@ -136,12 +138,12 @@ func TestTextsTheVendorRefusesForThePerson(t *testing.T) {
 	w := newWorld(t)
 	for persona, code := range map[string]float64{"text-unsubscribed": 21610, "text-invalid": 21211} {
 		w.textPersona(persona)
-		if a := w.textAnswered(nil); a.status != 400 || a.get("code") != code {
-			t.Errorf("%s: %d %s", persona, a.status, a.body)
+		if a := w.textAnswered(nil); a.Status != 400 || a.Get("code") != code {
+			t.Errorf("%s: %d %s", persona, a.Status, a.Body)
 		}
 	}
-	if len(w.texts()) != 0 || len(w.violations(w.TwilioURL)) != 0 {
-		t.Errorf("texts %v, violations %v", w.texts(), w.violations(w.TwilioURL))
+	if len(w.texts()) != 0 || len(w.Violations(w.TwilioURL)) != 0 {
+		t.Errorf("texts %v, violations %v", w.texts(), w.Violations(w.TwilioURL))
 	}
 }
 
@@ -165,24 +167,24 @@ func TestBadTextsAreRefused(t *testing.T) {
 		"To twice":        {func(f url.Values) { f.Add("To", "+4930123457") }, codeBadParameter},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if a := w.textAnswered(c.change); a.status != 400 || a.get("code") != c.code || a.get("more_info") == nil {
-				t.Errorf("%d %s", a.status, a.body)
+			if a := w.textAnswered(c.change); a.Status != 400 || a.Get("code") != c.code || a.Get("more_info") == nil {
+				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		})
 	}
-	if n := len(w.violations(w.TwilioURL)); n != 12 || len(w.texts()) != 0 {
+	if n := len(w.Violations(w.TwilioURL)); n != 12 || len(w.texts()) != 0 {
 		t.Errorf("%d violations, texts %v", n, w.texts())
 	}
-	if a := w.textAnswered(func(f url.Values) { f.Set("Body", strings.Repeat("ü", 1600)) }); a.status != 201 {
-		t.Errorf("1600 characters: %d %s", a.status, a.body)
+	if a := w.textAnswered(func(f url.Values) { f.Set("Body", strings.Repeat("ü", 1600)) }); a.Status != 201 {
+		t.Errorf("1600 characters: %d %s", a.Status, a.Body)
 	}
 	for _, r := range [][2]string{{"DELETE", "/SM00000000000000000000000000000000.json"}, {"POST", "/SM00000000000000000000000000000000.json"}} {
-		if a := w.do(r[0], w.textsURL()+r[1], "", "", asAccount); a.status != 404 {
-			t.Errorf("%s: %d", r[0], a.status)
+		if a := w.Do(r[0], w.textsURL()+r[1], "", "", asAccount); a.Status != 404 {
+			t.Errorf("%s: %d", r[0], a.Status)
 		}
 	}
-	if a := w.do("GET", w.textsURL()+".json", "", ""); a.status != 401 {
-		t.Errorf("no login: %d", a.status)
+	if a := w.Do("GET", w.textsURL()+".json", "", ""); a.Status != 401 {
+		t.Errorf("no login: %d", a.Status)
 	}
 }
 
@@ -191,10 +193,10 @@ func TestLinksInTextsAreViolations(t *testing.T) {
 		"See HTTPS://portal.example": 1, "http://x": 1, "Visit www.soc.example": 1, "Open the portal. SI-1042-0007": 0,
 	} {
 		w := newWorld(t)
-		if a := w.textAnswered(func(f url.Values) { f.Set("Body", body) }); a.status != 201 {
-			t.Errorf("%q: %d %s", body, a.status, a.body)
+		if a := w.textAnswered(func(f url.Values) { f.Set("Body", body) }); a.Status != 201 {
+			t.Errorf("%q: %d %s", body, a.Status, a.Body)
 		}
-		if got := w.violations(w.TwilioURL); len(got) != violations {
+		if got := w.Violations(w.TwilioURL); len(got) != violations {
 			t.Errorf("%q: %v", body, got)
 		}
 	}
@@ -218,68 +220,70 @@ func TestSegments(t *testing.T) {
 
 func TestTextsAppearInTheListWithADelay(t *testing.T) {
 	w := unhurried(t)
-	list := func(query string) answered { return w.do("GET", w.textsURL()+".json?"+query, "", "", asAccount) }
-	texts := func(a answered) int { rows, _ := a.get("messages").([]any); return len(rows) }
+	list := func(query string) stagetest.Answered {
+		return w.Do("GET", w.textsURL()+".json?"+query, "", "", asAccount)
+	}
+	texts := func(a stagetest.Answered) int { rows, _ := a.Get("messages").([]any); return len(rows) }
 	since := url.Values{"To": {testCallee}, "From": {testFrom}, "DateSent>": {time.Now().UTC().Add(-time.Minute).Format(time.RFC3339)}}.Encode()
 	w.textAnswered(nil)
 	if n := texts(list("")); n != 0 {
 		t.Errorf("listed at once: %d", n)
 	}
-	w.until("the text is listed", func() bool { return texts(list(since)) == 1 })
+	w.Until("the text is listed", func() bool { return texts(list(since)) == 1 })
 	w.textAnswered(nil)
-	w.until("both are listed", func() bool { return texts(list(since)) == 2 })
+	w.Until("both are listed", func() bool { return texts(list(since)) == 2 })
 	first := list("PageSize=1")
-	if next, _ := first.get("next_page_uri").(string); texts(first) != 1 || !strings.Contains(next, "/Messages.json?") || texts(w.do("GET", w.TwilioURL+next, "", "", asAccount)) != 1 {
-		t.Errorf("pages: %s", first.body)
+	if next, _ := first.Get("next_page_uri").(string); texts(first) != 1 || !strings.Contains(next, "/Messages.json?") || texts(w.Do("GET", w.TwilioURL+next, "", "", asAccount)) != 1 {
+		t.Errorf("pages: %s", first.Body)
 	}
 	for query, want := range map[string]int{
 		"To=%2B4930999999": 0, "DateSent%3E=2999-01-01": 0, "DateSent%3C=2999-01-01": 2, "PageSize=1&Page=2": 0,
 	} {
-		if a := list(query); a.status != 200 || texts(a) != want {
-			t.Errorf("%s: %d %s", query, a.status, a.body)
+		if a := list(query); a.Status != 200 || texts(a) != want {
+			t.Errorf("%s: %d %s", query, a.Status, a.Body)
 		}
 	}
 	for _, query := range []string{"Body=x", "DateSent=soon", "PageSize=1001"} {
-		if a := list(query); a.status != 400 {
-			t.Errorf("%s: %d", query, a.status)
+		if a := list(query); a.Status != 400 {
+			t.Errorf("%s: %d", query, a.Status)
 		}
 	}
 }
 
 func TestFaultsOfTexts(t *testing.T) {
 	w := newWorld(t)
-	w.fault(w.TwilioURL, `{"op":"create_message","kind":"reset_after","times":1},{"op":"list_messages","kind":"status","status":503},{"op":"fetch_message","kind":"status","status":429}`)
-	if a := w.textAnswered(nil); a.err == nil || len(w.texts()) != 1 {
-		t.Errorf("answered %d, texts %v", a.status, w.texts())
+	w.Fault(w.TwilioURL, `{"op":"create_message","kind":"reset_after","times":1},{"op":"list_messages","kind":"status","status":503},{"op":"fetch_message","kind":"status","status":429}`)
+	if a := w.textAnswered(nil); a.Err == nil || len(w.texts()) != 1 {
+		t.Errorf("answered %d, texts %v", a.Status, w.texts())
 	}
-	if a := w.do("GET", w.textsURL()+".json", "", "", asAccount); a.status != 503 {
-		t.Errorf("list: %d", a.status)
+	if a := w.Do("GET", w.textsURL()+".json", "", "", asAccount); a.Status != 503 {
+		t.Errorf("list: %d", a.Status)
 	}
-	if a := w.do("GET", w.textsURL()+"/"+w.texts()[0].Sid+".json", "", "", asAccount); a.status != 429 || a.get("code") != 20429.0 {
-		t.Errorf("fetch: %d", a.status)
+	if a := w.Do("GET", w.textsURL()+"/"+w.texts()[0].Sid+".json", "", "", asAccount); a.Status != 429 || a.Get("code") != 20429.0 {
+		t.Errorf("fetch: %d", a.Status)
 	}
 }
 
 func TestFaultsOfTextCallbacks(t *testing.T) {
 	for kind, c := range map[string]struct {
 		count int
-		holds func(w *world, got []received) bool
+		holds func(w *world, got []stagetest.Received) bool
 	}{
-		"drop":      {3, func(_ *world, got []received) bool { return got[0].form.Get("MessageStatus") == "sending" }},
-		"duplicate": {5, func(_ *world, got []received) bool { return got[0].body == got[1].body }},
-		"reorder":   {4, func(_ *world, got []received) bool { return got[0].form.Get("MessageStatus") != "queued" }},
-		"missign": {4, func(w *world, got []received) bool {
-			return got[0].head.Get("X-Twilio-Signature") != independentTwilioSignature(testToken, w.product.URL+got[0].uri, got[0].form)
+		"drop":      {3, func(_ *world, got []stagetest.Received) bool { return got[0].Form.Get("MessageStatus") == "sending" }},
+		"duplicate": {5, func(_ *world, got []stagetest.Received) bool { return got[0].Body == got[1].Body }},
+		"reorder":   {4, func(_ *world, got []stagetest.Received) bool { return got[0].Form.Get("MessageStatus") != "queued" }},
+		"missign": {4, func(w *world, got []stagetest.Received) bool {
+			return got[0].Head.Get("X-Twilio-Signature") != independentTwilioSignature(testToken, w.Product.URL+got[0].URI, got[0].Form)
 		}},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			w := unhurried(t)
-			w.fault(w.TwilioURL, `{"op":"callback","kind":"`+kind+`","times":1}`)
+			w.Fault(w.TwilioURL, `{"op":"callback","kind":"`+kind+`","times":1}`)
 			w.textAnswered(nil)
 			w.statuses("delivered")
-			w.until("all callbacks are out", func() bool { return len(w.product.requests("/text-status")) == c.count })
-			if got := w.product.requests("/text-status"); !c.holds(w, got) {
+			w.Until("all callbacks are out", func() bool { return len(w.Product.Requests("/text-status")) == c.count })
+			if got := w.Product.Requests("/text-status"); !c.holds(w, got) {
 				t.Errorf("callbacks: %+v", got)
 			}
 		})

@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // delivery is one request of Twilio to the product.
@@ -48,10 +50,10 @@ func (t *twilio) document(c *call, who callee, p *page) ([]verb, error) {
 	if c.form.Get("MachineDetection") != "" && c.form.Get("AsyncAmd") != "true" {
 		params.Set("AnsweredBy", answeredBy(who, c.form.Get("MachineDetection")))
 	}
-	d := delivery{url: p.url, method: p.method, params: params, idempotency: RandomHex(32)}
+	d := delivery{url: p.url, method: p.method, params: params, idempotency: stage.RandomHex(32)}
 	r, err := t.ask(c.ctx, d)
 	if fallback := c.form.Get("FallbackUrl"); err != nil && fallback != "" && c.ctx.Err() == nil {
-		d = delivery{url: fallback, method: c.form.Get("FallbackMethod"), params: params, idempotency: RandomHex(32)}
+		d = delivery{url: fallback, method: c.form.Get("FallbackMethod"), params: params, idempotency: stage.RandomHex(32)}
 		r, err = t.ask(c.ctx, d)
 	}
 	if err != nil {
@@ -71,7 +73,7 @@ func answeredBy(who callee, detection string) string {
 }
 
 // verbsOf reads the document in a reply; 204 is an empty document.
-func verbsOf(r *Reply) ([]verb, error) {
+func verbsOf(r *stage.Reply) ([]verb, error) {
 	if r.Status == http.StatusNoContent {
 		return nil, nil
 	}
@@ -86,19 +88,19 @@ func verbsOf(r *Reply) ([]verb, error) {
 }
 
 // ask requests a document, with the faults of op voice. Any status but 2xx is an error.
-func (t *twilio) ask(ctx context.Context, d delivery) (*Reply, error) {
-	rule, _ := t.Faults.UseRule(OpVoice)
+func (t *twilio) ask(ctx context.Context, d delivery) (*stage.Reply, error) {
+	rule, _ := t.Faults.UseRule(stage.OpVoice)
 	token := t.token
 	switch rule.Kind {
-	case FaultDrop:
+	case stage.FaultDrop:
 		return nil, errors.New("the request for a document was lost")
-	case FaultDelay, FaultReorder:
+	case stage.FaultDelay, stage.FaultReorder:
 		t.WaitExactly(ctx, rule.Delay())
-	case FaultMissign:
+	case stage.FaultMissign:
 		token += "x"
 	}
 	r, err := t.deliver(ctx, d, token)
-	if rule.Kind == FaultDuplicate && err == nil {
+	if rule.Kind == stage.FaultDuplicate && err == nil {
 		r, err = t.deliver(ctx, d, token)
 	}
 	if err != nil {
@@ -112,25 +114,25 @@ func (t *twilio) ask(ctx context.Context, d delivery) (*Reply, error) {
 
 // post sends something to the product, with the faults of op, and tells note of every
 // attempt what fault it had and what was answered; nil when no answer came.
-func (t *twilio) post(ctx context.Context, op string, d delivery, note func(fault string, r *Reply)) {
+func (t *twilio) post(ctx context.Context, op string, d delivery, note func(fault string, r *stage.Reply)) {
 	rule, _ := t.Faults.UseRule(op)
 	token := t.token
 	switch rule.Kind {
-	case FaultDrop:
+	case stage.FaultDrop:
 		note(rule.Kind, nil)
 		return
-	case FaultDelay:
+	case stage.FaultDelay:
 		t.WaitExactly(ctx, rule.Delay())
-	case FaultReorder:
+	case stage.FaultReorder:
 		t.Play(func(ctx context.Context) {
 			t.WaitExactly(ctx, max(rule.Delay(), t.Scale(5*time.Second)))
 			r, _ := t.deliver(ctx, d, t.token)
 			note(rule.Kind, r)
 		})
 		return
-	case FaultMissign:
+	case stage.FaultMissign:
 		token += "x"
-	case FaultDuplicate:
+	case stage.FaultDuplicate:
 		r, _ := t.deliver(ctx, d, token)
 		note(rule.Kind, r)
 	}
@@ -142,7 +144,7 @@ func (t *twilio) post(ctx context.Context, op string, d delivery, note func(faul
 }
 
 // statusOf returns the HTTP status of a reply, 0 when none came.
-func statusOf(r *Reply) int {
+func statusOf(r *stage.Reply) int {
 	if r == nil {
 		return 0
 	}
@@ -151,7 +153,7 @@ func statusOf(r *Reply) int {
 
 // deliver sends a signed request and retries as the connection overrides in the fragment
 // say: by default once, and only when no connection could be made.
-func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*Reply, error) {
+func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*stage.Reply, error) {
 	target, overrides, _ := strings.Cut(d.url, "#")
 	o, _ := url.ParseQuery(overrides)
 	retries := 1
@@ -168,7 +170,7 @@ func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*Reply,
 }
 
 // retryable applies Twilio's retry policy: ct connect failed, rt no answer in time, 4xx, 5xx, all.
-func retryable(policy string, r *Reply, err error) bool {
+func retryable(policy string, r *stage.Reply, err error) bool {
 	if policy == "" {
 		policy = "ct"
 	}
@@ -186,7 +188,7 @@ func retryable(policy string, r *Reply, err error) bool {
 	return reason != "" && (slices.Contains(wanted, reason) || slices.Contains(wanted, "all"))
 }
 
-func (t *twilio) send(ctx context.Context, d delivery, target, token string) (*Reply, error) {
+func (t *twilio) send(ctx context.Context, d delivery, target, token string) (*stage.Reply, error) {
 	method, signed, body := http.MethodPost, d.params, []byte(d.params.Encode())
 	if d.method == http.MethodGet {
 		method, signed, body = http.MethodGet, nil, nil

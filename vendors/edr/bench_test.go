@@ -15,6 +15,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
@@ -129,9 +130,9 @@ func (b *bench) persona(hostname, persona string) {
 	}
 }
 
-func (b *bench) fault(rule simulators.Rule) {
+func (b *bench) fault(rule stage.Rule) {
 	b.Helper()
-	if !b.steer("faults", map[string]any{"clear": true, "rules": []simulators.Rule{rule}}) {
+	if !b.steer("faults", map[string]any{"clear": true, "rules": []stage.Rule{rule}}) {
 		b.Fatalf("the simulator refuses %+v", rule)
 	}
 }
@@ -252,7 +253,7 @@ func (b *bench) wantOrders(hostname string, want ...string) {
 	}
 }
 
-func (b *bench) journal() (entries []simulators.Entry) {
+func (b *bench) journal() (entries []stage.Entry) {
 	b.Helper()
 	b.read("journal", &entries)
 	return entries

@@ -1,4 +1,4 @@
-package simulators
+package stage
 
 import (
 	"net/http"

@@ -1,4 +1,10 @@
-package simulators
+// Package stage is the ground under every simulated vendor: the clock and its pace, the HTTP
+// servers, the journal of requests, faults on request, the personas at the other end, and steering
+// below /_sim/.
+//
+// No vendor lives here: each simulator has a package of its own, which imports nothing of this
+// project but this package.
+package stage
 
 import (
 	"context"
