@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
+
+	"github.com/watchfire-mdr/watchfire/simulators/twilio"
 )
 
 // Options say where the simulators listen and which account the product is configured with.
@@ -78,7 +80,7 @@ func Start(ctx context.Context, o Options) (*Running, error) {
 func (r *Running) Close(ctx context.Context) error { return r.stage.Close(ctx) }
 
 func (r *Running) start(o Options) error {
-	phone, err := newTwilio(r.stage, twilioOptions{AccountSID: o.TwilioAccountSID, AuthToken: o.TwilioAuthToken, From: o.TwilioFrom,
+	phone, err := twilio.New(r.stage, twilio.Options{AccountSID: o.TwilioAccountSID, AuthToken: o.TwilioAuthToken, From: o.TwilioFrom,
 		InboundTextURL: o.TwilioInboundTextURL})
 	if err != nil {
 		return err

@@ -139,13 +139,19 @@ func TestTakenPortIsNamed(t *testing.T) {
 
 func TestJournalKeepsOrderAndMasksSecrets(t *testing.T) {
 	w := newWorld(t)
-	w.place(nil)
-	w.mail(nil)
-	w.login()
-	w.Do("GET", w.CrowdStrikeURL+"/nowhere?x="+testSecret, "", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+w.bearer) })
+	form := "application/x-www-form-urlencoded"
+	w.Do("POST", w.TwilioURL+"/2010-04-01/Accounts/"+testSid+"/Calls.json", form, "To=%2B4930123456&From=%2B18005550100&Url=https%3A%2F%2Fsoc.example%2F",
+		func(r *http.Request) { r.SetBasicAuth(testSid, testToken) })
+	w.Do("POST", w.SendGridURL+"/v3/mail/send", "application/json", `{"subject":"`+testMailKey+`"}`,
+		func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+testMailKey) })
+	bearer, _ := w.Do("POST", w.CrowdStrikeURL+"/oauth2/token", form, "client_id="+testClientID+"&client_secret="+testSecret).Get("access_token").(string)
+	w.Do("GET", w.CrowdStrikeURL+"/nowhere?x="+testSecret, "", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+bearer) })
 	for _, base := range []string{w.TwilioURL, w.SendGridURL, w.CrowdStrikeURL} {
 		raw := w.Do("GET", base+"/_sim/journal", "", "").Body
-		for _, secret := range []string{testToken, testMailKey, testSecret, w.bearer, url.QueryEscape(testMailKey)} {
+		if len(w.Journal(base)) == 0 {
+			t.Errorf("the journal of %s is empty", base)
+		}
+		for _, secret := range []string{testToken, testMailKey, testSecret, bearer, url.QueryEscape(testMailKey)} {
 			if bytes.Contains(raw, []byte(secret)) {
 				t.Errorf("a secret is in the journal of %s", base)
 			}

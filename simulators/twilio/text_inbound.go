@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 )
 
 // WriteText makes a person write to the account's number now.
-func (t *twilio) WriteText(from, body string) error {
+func (t *simulator) WriteText(from, body string) error {
 	switch {
 	case t.inboundURL == "":
 		return errors.New("nobody is told of texts: the simulator was started without an address for them")
@@ -28,36 +28,36 @@ func (t *twilio) WriteText(from, body string) error {
 		return errors.New("body must have 1 to 1600 characters")
 	}
 	persona := t.Personas.Current(textKey + from)
-	t.Play(func(ctx context.Context) { t.receive(ctx, from, body, persona, "") })
+	t.Play(func(ctx context.Context) { t.receiveText(ctx, from, body, persona, "") })
 	return nil
 }
 
 // receive takes a text of a person, hands it to the product and sends what it answers.
-func (t *twilio) receive(ctx context.Context, person, body, persona, replyOf string) {
+func (t *simulator) receiveText(ctx context.Context, person, body, persona, replyOf string) {
 	x := t.newText(textInbound, person, body, persona)
 	x.replyOf = replyOf
-	t.keep(x)
+	t.keepText(x)
 	if t.inboundURL == "" {
 		return
 	}
 	d := delivery{url: t.inboundURL, idempotency: stage.RandomHex(32), params: url.Values{
 		"MessageSid": {x.sid}, "SmsSid": {x.sid}, "SmsMessageSid": {x.sid}, "SmsStatus": {"received"},
 		"AccountSid": {t.account}, "From": {x.from}, "To": {x.to}, "Body": {x.body},
-		"NumMedia": {"0"}, "NumSegments": {strconv.Itoa(segments(x.body))}, "ApiVersion": {"2010-04-01"}}}
+		"NumMedia": {"0"}, "NumSegments": {strconv.Itoa(countSegments(x.body))}, "ApiVersion": {"2010-04-01"}}}
 	record := textCallback{Status: x.status, At: x.created}
-	t.post(ctx, stage.OpInboundText, d, func(fault string, r *stage.Reply) {
-		t.answerText(x, fault, r)
-		t.noteText(x, record, fault, r)
+	t.postToProduct(ctx, stage.OpInboundText, d, func(fault string, r *stage.Reply) {
+		t.followAnswer(x, fault, r)
+		t.noteTextCallback(x, record, fault, r)
 	})
 }
 
 // answerText does what the product answered to a text. An answer Twilio cannot follow is
 // a violation; a product that is down, or that refuses a wrong signature, is not.
-func (t *twilio) answerText(x *text, fault string, r *stage.Reply) {
+func (t *simulator) followAnswer(x *text, fault string, r *stage.Reply) {
 	if r == nil || r.Status >= 500 || (fault == stage.FaultMissign && r.Status >= 400) {
 		return
 	}
-	bodies, err := messagesIn(r)
+	bodies, err := readMessages(r)
 	if err != nil {
 		t.Violations.Add(t.Now(), stage.OpInboundText, err.Error())
 		return
@@ -65,14 +65,14 @@ func (t *twilio) answerText(x *text, fault string, r *stage.Reply) {
 	for _, body := range bodies {
 		a := t.newText(textAnswer, x.from, body, x.persona)
 		a.replyOf = x.sid
-		t.checkLinks(stage.OpInboundText, body)
-		t.keep(a)
-		t.Play(func(ctx context.Context) { t.liveText(ctx, a) })
+		t.noteLinks(stage.OpInboundText, body)
+		t.keepText(a)
+		t.Play(func(ctx context.Context) { t.playText(ctx, a) })
 	}
 }
 
 // messagesIn returns the bodies of the messages in a reply to an inbound text.
-func messagesIn(r *stage.Reply) ([]string, error) {
+func readMessages(r *stage.Reply) ([]string, error) {
 	switch {
 	case r.Status/100 != 2:
 		return nil, fmt.Errorf("the text was answered with status %d", r.Status)

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"net/http"
@@ -23,17 +23,17 @@ func (w *world) callForm() url.Values {
 		"StatusCallbackEvent": {"initiated", "ringing", "answered", "completed"}, "Timeout": {"30"}}
 }
 
-func asAccount(r *http.Request) { r.SetBasicAuth(testSid, testToken) }
+func logIn(r *http.Request) { r.SetBasicAuth(testSid, testToken) }
 
 func (w *world) callsURL() string { return w.TwilioURL + "/2010-04-01/Accounts/" + testSid + "/Calls" }
 
-func (w *world) place(change func(url.Values)) stagetest.Answered {
+func (w *world) placeCall(change func(url.Values)) stagetest.Answered {
 	w.T.Helper()
 	form := w.callForm()
 	if change != nil {
 		change(form)
 	}
-	return w.Do("POST", w.callsURL()+".json", "application/x-www-form-urlencoded", form.Encode(), asAccount)
+	return w.Do("POST", w.callsURL()+".json", "application/x-www-form-urlencoded", form.Encode(), logIn)
 }
 
 func (w *world) calls() []callEffect {
@@ -44,7 +44,7 @@ func (w *world) calls() []callEffect {
 }
 
 // ended waits for the nth call to be over and for its last callback.
-func (w *world) ended(n int) callEffect {
+func (w *world) endedCall(n int) callEffect {
 	w.T.Helper()
 	last := func(c callbackRecord) bool {
 		return slices.Contains([]string{"completed", "busy", "failed", "no-answer", "canceled"}, c.Status)
@@ -58,12 +58,12 @@ func (w *world) ended(n int) callEffect {
 
 func TestACallFromQueueToKeyPress(t *testing.T) {
 	w := newWorld(t)
-	placed := w.place(nil)
+	placed := w.placeCall(nil)
 	sid, _ := placed.Get("sid").(string)
 	if placed.Status != 201 || placed.Get("status") != "queued" || len(sid) != 34 || placed.Get("start_time") != nil {
 		t.Fatalf("answer: %d %s", placed.Status, placed.Body)
 	}
-	call := w.ended(0)
+	call := w.endedCall(0)
 	if call.Status != "completed" || call.Sid != sid || len(call.Keys) != 1 || call.Keys[0].Key != "1" || call.Problem != "" {
 		t.Fatalf("call: %+v", call)
 	}
@@ -97,8 +97,8 @@ func TestACallFromQueueToKeyPress(t *testing.T) {
 
 func TestEveryTwilioRequestIsSigned(t *testing.T) {
 	w := newWorld(t)
-	w.place(nil)
-	w.ended(0)
+	w.placeCall(nil)
+	w.endedCall(0)
 	all := append(w.Product.Requests("/voice"), w.Product.Requests("/status")...)
 	for _, r := range all {
 		if want := independentTwilioSignature(testToken, w.Product.URL+r.URI, r.Form); r.Head.Get("X-Twilio-Signature") != want {
@@ -133,8 +133,8 @@ func TestPersonasOnThePhone(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"`+c.persona+`"}}`)
-			w.place(nil)
-			call := w.ended(0)
+			w.placeCall(nil)
+			call := w.endedCall(0)
 			keys := ""
 			for _, k := range call.Keys {
 				keys += k.Key
@@ -156,15 +156,15 @@ func TestPersonasOnThePhone(t *testing.T) {
 func TestPersonaSequenceAndInvalidNumber(t *testing.T) {
 	w := newWorld(t)
 	w.Steer(w.TwilioURL, "personas", `{"sequence":{"`+testCallee+`":["invalid","busy","acknowledges"]}}`)
-	if a := w.place(nil); a.Status != 400 || a.Get("code") != 21211.0 || a.Get("status") != 400.0 {
+	if a := w.placeCall(nil); a.Status != 400 || a.Get("code") != 21211.0 || a.Get("status") != 400.0 {
 		t.Fatalf("invalid: %d %s", a.Status, a.Body)
 	}
 	for range 3 {
-		w.place(nil)
+		w.placeCall(nil)
 	}
 	var got []string
 	for i := range 3 {
-		got = append(got, w.ended(i).Status)
+		got = append(got, w.endedCall(i).Status)
 	}
 	if strings.Join(got, " ") != "busy completed completed" {
 		t.Errorf("statuses: %v", got)
@@ -176,8 +176,8 @@ func TestPersonaSequenceAndInvalidNumber(t *testing.T) {
 
 func TestRingTimeIsHonoured(t *testing.T) {
 	w := newWorld(t)
-	w.place(func(f url.Values) { f.Set("Timeout", "1") })
-	if call := w.ended(0); call.Status != "no-answer" {
+	w.placeCall(func(f url.Values) { f.Set("Timeout", "1") })
+	if call := w.endedCall(0); call.Status != "no-answer" {
 		t.Fatalf("rang longer than allowed: %+v", call)
 	}
 }
@@ -207,7 +207,7 @@ func TestBadCallsAreRefused(t *testing.T) {
 		"broken Twiml":      {func(f url.Values) { f.Del("Url"); f.Set("Twiml", "<Response><Shout/></Response>") }, codeBadParameter},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if a := w.place(c.change); a.Status != 400 || a.Get("code") != c.code || a.Get("more_info") == nil {
+			if a := w.placeCall(c.change); a.Status != 400 || a.Get("code") != c.code || a.Get("more_info") == nil {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		})
@@ -226,7 +226,7 @@ func TestTwilioCredentialsAndPaths(t *testing.T) {
 	if a.Status != 401 || a.Get("code") != 20003.0 {
 		t.Errorf("wrong token: %d %s", a.Status, a.Body)
 	}
-	a = w.Do("GET", w.callsURL()+"/CA00000000000000000000000000000000.json", "", "", asAccount)
+	a = w.Do("GET", w.callsURL()+"/CA00000000000000000000000000000000.json", "", "", logIn)
 	if a.Status != 404 || a.Get("code") != 20404.0 {
 		t.Errorf("unknown call: %d %s", a.Status, a.Body)
 	}
@@ -236,9 +236,9 @@ func TestCallsAppearInTheListWithADelay(t *testing.T) {
 	w := unhurried(t)
 	w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"no_answer"}}`)
 	before := time.Now().Add(-time.Second)
-	w.place(func(f url.Values) { f.Set("Timeout", "600") })
+	w.placeCall(func(f url.Values) { f.Set("Timeout", "600") })
 	list := func(query string) stagetest.Answered {
-		return w.Do("GET", w.callsURL()+".json?"+query, "", "", asAccount)
+		return w.Do("GET", w.callsURL()+".json?"+query, "", "", logIn)
 	}
 	calls := func(a stagetest.Answered) int { rows, _ := a.Get("calls").([]any); return len(rows) }
 	if n := calls(list("")); n != 0 {
@@ -262,17 +262,17 @@ func TestCallsAppearInTheListWithADelay(t *testing.T) {
 func TestACallIsCanceledWhileRinging(t *testing.T) {
 	w := newWorld(t)
 	w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"no_answer"}}`)
-	sid := w.place(func(f url.Values) { f.Set("Timeout", "600") }).Get("sid").(string)
+	sid := w.placeCall(func(f url.Values) { f.Set("Timeout", "600") }).Get("sid").(string)
 	w.Until("it rings", func() bool { return w.calls()[0].Status == "ringing" })
 	form := "application/x-www-form-urlencoded"
-	a := w.Do("POST", w.callsURL()+"/"+sid+".json", form, "Status=canceled", asAccount)
+	a := w.Do("POST", w.callsURL()+"/"+sid+".json", form, "Status=canceled", logIn)
 	if a.Status != 200 || a.Get("status") != "canceled" {
 		t.Fatalf("cancel: %d %s", a.Status, a.Body)
 	}
-	if call := w.ended(0); call.Status != "canceled" || call.Answered != nil {
+	if call := w.endedCall(0); call.Status != "canceled" || call.Answered != nil {
 		t.Errorf("call: %+v", call)
 	}
-	if a := w.Do("POST", w.callsURL()+"/"+sid+".json", form, "Status=completed", asAccount); a.Status != 400 || a.Get("code") != 21220.0 {
+	if a := w.Do("POST", w.callsURL()+"/"+sid+".json", form, "Status=completed", logIn); a.Status != 400 || a.Get("code") != 21220.0 {
 		t.Errorf("again: %d %s", a.Status, a.Body)
 	}
 }
@@ -297,8 +297,8 @@ func TestDocumentsNoCarrierUnderstandsFailTheCall(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.Product.AnswerOn("/voice", func(stagetest.Received) (int, string, string) { return 200, c.kind, c.body })
-			w.place(nil)
-			call := w.ended(0)
+			w.placeCall(nil)
+			call := w.endedCall(0)
 			if call.Status != c.status || len(w.Violations(w.TwilioURL)) != c.violations {
 				t.Errorf("call %+v, violations %v", call, w.Violations(w.TwilioURL))
 			}
@@ -312,8 +312,8 @@ func TestDocumentsNoCarrierUnderstandsFailTheCall(t *testing.T) {
 func TestAProductThatFailsEndsTheCallWithoutViolation(t *testing.T) {
 	w := newWorld(t)
 	w.Product.AnswerOn("/voice", func(stagetest.Received) (int, string, string) { return 503, "text/plain", "" })
-	w.place(nil)
-	if call := w.ended(0); call.Status != "completed" || call.Problem == "" || len(w.Violations(w.TwilioURL)) != 0 {
+	w.placeCall(nil)
+	if call := w.endedCall(0); call.Status != "completed" || call.Problem == "" || len(w.Violations(w.TwilioURL)) != 0 {
 		t.Errorf("call: %+v", call)
 	}
 }
@@ -324,8 +324,8 @@ func TestSilenceWithoutEmptyResultFallsThrough(t *testing.T) {
 	w.Product.AnswerOn("/voice", func(stagetest.Received) (int, string, string) {
 		return 200, "text/xml", `<Response><Gather numDigits="1" timeout="1"><Say>Press.</Say></Gather><Say>Nobody there.</Say></Response>`
 	})
-	w.place(nil)
-	call := w.ended(0)
+	w.placeCall(nil)
+	call := w.endedCall(0)
 	if len(w.Product.Requests("/voice")) != 1 || len(call.Said) != 2 || call.Said[1].Text != "Nobody there." {
 		t.Errorf("call: %+v", call)
 	}
@@ -360,8 +360,8 @@ func TestCallbackFaults(t *testing.T) {
 			t.Parallel()
 			w := unhurried(t)
 			w.Steer(w.TwilioURL, "faults", `{"rules":[{"op":"callback","kind":"`+kind+`","times":1}]}`)
-			w.place(nil)
-			w.ended(0)
+			w.placeCall(nil)
+			w.endedCall(0)
 			w.Until("all callbacks are out", func() bool {
 				n := len(w.Product.Requests("/status"))
 				return kind == "drop" && n == 3 || kind == "duplicate" && n == 5 || n == 4 && kind != "duplicate"
@@ -377,12 +377,12 @@ func TestRetryPolicyOfCallbacks(t *testing.T) {
 		w.Product.Note(r)
 		rw.WriteHeader(500)
 	})
-	w.place(func(f url.Values) {
+	w.placeCall(func(f url.Values) {
 		f.Set("StatusCallback", w.Product.URL+"/gone#rc=2&rp=all")
 		f["StatusCallbackEvent"] = []string{"completed"}
 		f.Set("Url", w.Product.URL+"/voice")
 	})
-	w.ended(0)
+	w.endedCall(0)
 	if got := w.Product.Requests("/gone"); len(got) != 3 || strings.Contains(got[0].URI, "#") {
 		t.Errorf("%d attempts", len(got))
 	}

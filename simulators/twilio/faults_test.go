@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"net/http"
@@ -9,10 +9,10 @@ import (
 func TestACallThatWasResetAfterwardsIsPlaced(t *testing.T) {
 	w := newWorld(t)
 	w.Fault(w.TwilioURL, `{"op":"place_call","kind":"reset_after"}`)
-	if a := w.place(nil); a.Err == nil {
+	if a := w.placeCall(nil); a.Err == nil {
 		t.Errorf("answered %d", a.Status)
 	}
-	if call := w.ended(0); call.Status != "completed" {
+	if call := w.endedCall(0); call.Status != "completed" {
 		t.Errorf("call: %+v", call)
 	}
 }
@@ -20,7 +20,7 @@ func TestACallThatWasResetAfterwardsIsPlaced(t *testing.T) {
 func TestTruncatedAnswersBreakOff(t *testing.T) {
 	w := newWorld(t)
 	w.Fault(w.TwilioURL, `{"op":"place_call","kind":"truncate"}`)
-	a := w.place(nil)
+	a := w.placeCall(nil)
 	if a.Err == nil || a.Status != 201 || len(a.Body) == 0 || a.Get("sid") != nil {
 		t.Errorf("%d %q %v", a.Status, a.Body, a.Err)
 	}
@@ -32,7 +32,7 @@ func TestTruncatedAnswersBreakOff(t *testing.T) {
 func TestTwilioLimitsTheRate(t *testing.T) {
 	w := newWorld(t)
 	w.Fault(w.TwilioURL, `{"op":"*","kind":"status","status":429,"times":1}`)
-	if a := w.place(nil); a.Status != 429 || a.Get("code") != 20429.0 || a.Head.Get("Retry-After") != "1" {
+	if a := w.placeCall(nil); a.Status != 429 || a.Get("code") != 20429.0 || a.Head.Get("Retry-After") != "1" {
 		t.Errorf("%d %v %s", a.Status, a.Head, a.Body)
 	}
 }
@@ -40,11 +40,11 @@ func TestTwilioLimitsTheRate(t *testing.T) {
 func TestOwnBodyAndHeaders(t *testing.T) {
 	w := newWorld(t)
 	w.Fault(w.TwilioURL, `{"op":"list_calls","kind":"status","status":503,"body":"<html>proxy</html>","headers":{"Retry-After":"7"}}`)
-	a := w.Do("GET", w.callsURL()+".json", "", "", asAccount)
+	a := w.Do("GET", w.callsURL()+".json", "", "", logIn)
 	if a.Status != 503 || string(a.Body) != "<html>proxy</html>" || a.Head.Get("Content-Type") != "text/html" || a.Head.Get("Retry-After") != "7" {
 		t.Errorf("%d %v %s", a.Status, a.Head, a.Body)
 	}
-	if call := w.place(nil); call.Status != http.StatusCreated {
+	if call := w.placeCall(nil); call.Status != http.StatusCreated {
 		t.Errorf("another operation is not concerned: %d", call.Status)
 	}
 }

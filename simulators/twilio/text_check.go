@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"net/url"
@@ -22,43 +22,43 @@ const (
 
 const maxTextRunes = 1600
 
-func invalidTextTo(to string) *badCall {
-	return &badCall{codeInvalidTo, "Invalid 'To' Phone Number: " + to}
+func refuseTextRecipient(to string) *refusal {
+	return &refusal{codeInvalidTo, "Invalid 'To' Phone Number: " + to}
 }
 
-func (t *twilio) checkText(f url.Values) *badCall {
+func (t *simulator) checkText(f url.Values) *refusal {
 	to, from, body := f.Get("To"), f.Get("From"), f.Get("Body")
 	switch {
 	case to == "":
-		return &badCall{codeNoTextTo, "A 'To' phone number is required."}
+		return &refusal{codeNoTextTo, "A 'To' phone number is required."}
 	case from == "":
-		return &badCall{codeNoTextFrom, "A 'From' phone number is required."}
+		return &refusal{codeNoTextFrom, "A 'From' phone number is required."}
 	case !isE164(to):
-		return invalidTextTo(to)
+		return refuseTextRecipient(to)
 	case !isE164(from):
-		return &badCall{codeBadTextFrom, "The 'From' number " + from + " is not a valid phone number, shortcode, or alphanumeric sender ID."}
+		return &refusal{codeBadTextFrom, "The 'From' number " + from + " is not a valid phone number, shortcode, or alphanumeric sender ID."}
 	case from != t.from:
-		return &badCall{codeForeignFrom, "The 'From' phone number provided (" + from + ") is not a valid, message-capable phone number of this account."}
+		return &refusal{codeForeignFrom, "The 'From' phone number provided (" + from + ") is not a valid, message-capable phone number of this account."}
 	case body == "":
-		return &badCall{codeNoBody, "Message body is required."}
+		return &refusal{codeNoBody, "Message body is required."}
 	case utf8.RuneCountInString(body) > maxTextRunes:
-		return &badCall{codeBodyTooLong, "The concatenated message body exceeds the 1600 character limit."}
+		return &refusal{codeBodyTooLong, "The concatenated message body exceeds the 1600 character limit."}
 	case f.Get("StatusCallback") != "" && !isWebhookURL(f.Get("StatusCallback")):
-		return &badCall{codeStatusCallback, "The StatusCallback URL is not a valid URL."}
-	case !validFor(f.Get("ValidityPeriod")):
-		return &badCall{codeValidity, "ValidityPeriod must be an integer from 1 to 36000."}
+		return &refusal{codeStatusCallback, "The StatusCallback URL is not a valid URL."}
+	case !isValidityPeriod(f.Get("ValidityPeriod")):
+		return &refusal{codeValidity, "ValidityPeriod must be an integer from 1 to 36000."}
 	}
 	return nil
 }
 
 // validFor reports whether a validity period is one, in seconds; none is fine.
-func validFor(seconds string) bool {
+func isValidityPeriod(seconds string) bool {
 	n, err := strconv.Atoi(seconds)
 	return seconds == "" || err == nil && n >= 1 && n <= 36000
 }
 
 // checkLinks records a link in a text: the product promises to send none.
-func (t *twilio) checkLinks(op, body string) {
+func (t *simulator) noteLinks(op, body string) {
 	lower := strings.ToLower(body)
 	for _, sign := range []string{"http://", "https://", "www."} {
 		if strings.Contains(lower, sign) {
@@ -77,7 +77,7 @@ const (
 
 // segments is how many messages the network carries for a body (3GPP TS 23.038): 160
 // characters of its own alphabet or 70 of any other, a few less when there are several.
-func segments(body string) int {
+func countSegments(body string) int {
 	units, single, several := 0, 160, 153
 	for _, r := range body {
 		switch {

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"bytes"
@@ -35,34 +35,34 @@ type badDocument struct{ reason string }
 func (b *badDocument) Error() string { return b.reason }
 
 // callParams are the parameters every request about a call carries.
-func (t *twilio) callParams(c *call, status string) url.Values {
+func (t *simulator) callParams(c *call, status string) url.Values {
 	return url.Values{"CallSid": {c.sid}, "AccountSid": {t.account}, "From": {c.from}, "To": {c.to},
 		"Caller": {c.from}, "Called": {c.to}, "CallStatus": {status}, "Direction": {"outbound-api"}, "ApiVersion": {"2010-04-01"}}
 }
 
 // document asks the product what to say next and parses the answer.
-func (t *twilio) document(c *call, who callee, p *page) ([]verb, error) {
+func (t *simulator) fetchDocument(c *call, who callee, p *page) ([]verb, error) {
 	if doc := c.form.Get("Twiml"); doc != "" && p.url == "" {
 		return parseTwiML([]byte(doc))
 	}
 	params := t.callParams(c, "in-progress")
 	maps.Copy(params, p.extra)
 	if c.form.Get("MachineDetection") != "" && c.form.Get("AsyncAmd") != "true" {
-		params.Set("AnsweredBy", answeredBy(who, c.form.Get("MachineDetection")))
+		params.Set("AnsweredBy", verdictOn(who, c.form.Get("MachineDetection")))
 	}
 	d := delivery{url: p.url, method: p.method, params: params, idempotency: stage.RandomHex(32)}
-	r, err := t.ask(c.ctx, d)
+	r, err := t.askProduct(c.ctx, d)
 	if fallback := c.form.Get("FallbackUrl"); err != nil && fallback != "" && c.ctx.Err() == nil {
 		d = delivery{url: fallback, method: c.form.Get("FallbackMethod"), params: params, idempotency: stage.RandomHex(32)}
-		r, err = t.ask(c.ctx, d)
+		r, err = t.askProduct(c.ctx, d)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return verbsOf(r)
+	return readVerbs(r)
 }
 
-func answeredBy(who callee, detection string) string {
+func verdictOn(who callee, detection string) string {
 	switch {
 	case !who.machine:
 		return "human"
@@ -73,7 +73,7 @@ func answeredBy(who callee, detection string) string {
 }
 
 // verbsOf reads the document in a reply; 204 is an empty document.
-func verbsOf(r *stage.Reply) ([]verb, error) {
+func readVerbs(r *stage.Reply) ([]verb, error) {
 	if r.Status == http.StatusNoContent {
 		return nil, nil
 	}
@@ -88,7 +88,7 @@ func verbsOf(r *stage.Reply) ([]verb, error) {
 }
 
 // ask requests a document, with the faults of op voice. Any status but 2xx is an error.
-func (t *twilio) ask(ctx context.Context, d delivery) (*stage.Reply, error) {
+func (t *simulator) askProduct(ctx context.Context, d delivery) (*stage.Reply, error) {
 	rule, _ := t.Faults.UseRule(stage.OpVoice)
 	token := t.token
 	switch rule.Kind {
@@ -99,9 +99,9 @@ func (t *twilio) ask(ctx context.Context, d delivery) (*stage.Reply, error) {
 	case stage.FaultMissign:
 		token += "x"
 	}
-	r, err := t.deliver(ctx, d, token)
+	r, err := t.deliverRequest(ctx, d, token)
 	if rule.Kind == stage.FaultDuplicate && err == nil {
-		r, err = t.deliver(ctx, d, token)
+		r, err = t.deliverRequest(ctx, d, token)
 	}
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (t *twilio) ask(ctx context.Context, d delivery) (*stage.Reply, error) {
 
 // post sends something to the product, with the faults of op, and tells note of every
 // attempt what fault it had and what was answered; nil when no answer came.
-func (t *twilio) post(ctx context.Context, op string, d delivery, note func(fault string, r *stage.Reply)) {
+func (t *simulator) postToProduct(ctx context.Context, op string, d delivery, note func(fault string, r *stage.Reply)) {
 	rule, _ := t.Faults.UseRule(op)
 	token := t.token
 	switch rule.Kind {
@@ -126,17 +126,17 @@ func (t *twilio) post(ctx context.Context, op string, d delivery, note func(faul
 	case stage.FaultReorder:
 		t.Play(func(ctx context.Context) {
 			t.WaitExactly(ctx, max(rule.Delay(), t.Scale(5*time.Second)))
-			r, _ := t.deliver(ctx, d, t.token)
+			r, _ := t.deliverRequest(ctx, d, t.token)
 			note(rule.Kind, r)
 		})
 		return
 	case stage.FaultMissign:
 		token += "x"
 	case stage.FaultDuplicate:
-		r, _ := t.deliver(ctx, d, token)
+		r, _ := t.deliverRequest(ctx, d, token)
 		note(rule.Kind, r)
 	}
-	r, err := t.deliver(ctx, d, token)
+	r, err := t.deliverRequest(ctx, d, token)
 	if err != nil {
 		t.Log.DebugContext(ctx, "not delivered to the product", "op", op)
 	}
@@ -153,7 +153,7 @@ func statusOf(r *stage.Reply) int {
 
 // deliver sends a signed request and retries as the connection overrides in the fragment
 // say: by default once, and only when no connection could be made.
-func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*stage.Reply, error) {
+func (t *simulator) deliverRequest(ctx context.Context, d delivery, token string) (*stage.Reply, error) {
 	target, overrides, _ := strings.Cut(d.url, "#")
 	o, _ := url.ParseQuery(overrides)
 	retries := 1
@@ -161,8 +161,8 @@ func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*stage.
 		retries = n
 	}
 	for attempt := 0; ; attempt++ {
-		r, err := t.send(ctx, d, target, token)
-		if attempt >= retries || ctx.Err() != nil || !retryable(o.Get("rp"), r, err) {
+		r, err := t.sendSigned(ctx, d, target, token)
+		if attempt >= retries || ctx.Err() != nil || !mayRetry(o.Get("rp"), r, err) {
 			return r, err
 		}
 		t.Wait(ctx, 500*time.Millisecond)
@@ -170,7 +170,7 @@ func (t *twilio) deliver(ctx context.Context, d delivery, token string) (*stage.
 }
 
 // retryable applies Twilio's retry policy: ct connect failed, rt no answer in time, 4xx, 5xx, all.
-func retryable(policy string, r *stage.Reply, err error) bool {
+func mayRetry(policy string, r *stage.Reply, err error) bool {
 	if policy == "" {
 		policy = "ct"
 	}
@@ -188,7 +188,7 @@ func retryable(policy string, r *stage.Reply, err error) bool {
 	return reason != "" && (slices.Contains(wanted, reason) || slices.Contains(wanted, "all"))
 }
 
-func (t *twilio) send(ctx context.Context, d delivery, target, token string) (*stage.Reply, error) {
+func (t *simulator) sendSigned(ctx context.Context, d delivery, target, token string) (*stage.Reply, error) {
 	method, signed, body := http.MethodPost, d.params, []byte(d.params.Encode())
 	if d.method == http.MethodGet {
 		method, signed, body = http.MethodGet, nil, nil
@@ -207,12 +207,12 @@ func (t *twilio) send(ctx context.Context, d delivery, target, token string) (*s
 	}
 	req.Header.Set("User-Agent", "TwilioProxy/1.1")
 	req.Header.Set("I-Twilio-Idempotency-Token", d.idempotency)
-	req.Header.Set("X-Twilio-Signature", twilioSignature(token, target, signed))
+	req.Header.Set("X-Twilio-Signature", signRequest(token, target, signed))
 	return t.Fetch(req)
 }
 
 // twilioSignature is base64(HMAC-SHA1(token, url + every parameter's name and value, sorted by name)).
-func twilioSignature(token, url string, params map[string][]string) string {
+func signRequest(token, url string, params map[string][]string) string {
 	mac := hmac.New(sha1.New, []byte(token))
 	_, _ = io.WriteString(mac, url)
 	for _, name := range slices.Sorted(maps.Keys(params)) {

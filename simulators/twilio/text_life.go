@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const (
 	codeLandline    = 30006
 )
 
-func textError(code int) string {
+func textErrorMessage(code int) string {
 	if code == codeLandline {
 		return "Landline or unreachable carrier"
 	}
@@ -46,7 +46,7 @@ type textStep struct {
 }
 
 // textLife is what happens to a text to such a person.
-func textLife(persona string) []textStep {
+func textSteps(persona string) []textStep {
 	steps := []textStep{{0, "queued", 0}, {queueTime, "sending", 0}, {sendingTime, "sent", 0}}
 	switch persona {
 	case "text-silent":
@@ -60,19 +60,19 @@ func textLife(persona string) []textStep {
 }
 
 // liveText plays a text to its end, and the person's answer to it.
-func (t *twilio) liveText(ctx context.Context, x *text) {
-	for _, step := range textLife(x.persona) {
+func (t *simulator) playText(ctx context.Context, x *text) {
+	for _, step := range textSteps(x.persona) {
 		if !t.Wait(ctx, step.after) {
 			return
 		}
 		t.advanceText(x, step)
 	}
-	if body := t.personReply(x); body != "" && t.Wait(ctx, humanPause) {
-		t.receive(ctx, x.to, body, x.persona, x.sid)
+	if body := t.replyOfPerson(x); body != "" && t.Wait(ctx, humanPause) {
+		t.receiveText(ctx, x.to, body, x.persona, x.sid)
 	}
 }
 
-func (t *twilio) advanceText(x *text, step textStep) {
+func (t *simulator) advanceText(x *text, step textStep) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	x.status, x.code, x.updated = step.status, step.code, t.Now().UTC()
@@ -86,7 +86,7 @@ func (t *twilio) advanceText(x *text, step textStep) {
 }
 
 // reportText queues a status callback if the sender asked for one. It holds t.mu.
-func (t *twilio) reportText(x *text) {
+func (t *simulator) reportText(x *text) {
 	if x.statusCallback == "" {
 		return
 	}
@@ -98,11 +98,11 @@ func (t *twilio) reportText(x *text) {
 	d := delivery{url: x.statusCallback, params: params, idempotency: stage.RandomHex(32)}
 	record := textCallback{Status: x.status, At: x.updated}
 	x.outbox.Post(t.Stage, func(ctx context.Context) {
-		t.post(ctx, stage.OpCallback, d, func(fault string, r *stage.Reply) { t.noteText(x, record, fault, r) })
+		t.postToProduct(ctx, stage.OpCallback, d, func(fault string, r *stage.Reply) { t.noteTextCallback(x, record, fault, r) })
 	})
 }
 
-func (t *twilio) noteText(x *text, record textCallback, fault string, r *stage.Reply) {
+func (t *simulator) noteTextCallback(x *text, record textCallback, fault string, r *stage.Reply) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	record.Fault, record.HTTP = fault, statusOf(r)
@@ -112,7 +112,7 @@ func (t *twilio) noteText(x *text, record textCallback, fault string, r *stage.R
 var sixDigits = regexp.MustCompile(`\b[0-9]{6}\b`)
 
 // personReply is what a person writes back to a text that arrived, "" for nothing.
-func (t *twilio) personReply(x *text) string {
+func (t *simulator) replyOfPerson(x *text) string {
 	code := sixDigits.FindString(x.body)
 	switch x.persona {
 	case "text-acknowledges":
@@ -122,13 +122,13 @@ func (t *twilio) personReply(x *text) string {
 			return fmt.Sprintf("%06d", (n+1)%1_000_000)
 		}
 	case "text-chatty":
-		return t.autoReply(x.to)
+		return t.nextAutoReply(x.to)
 	}
 	return ""
 }
 
 // autoReply is what an auto-responder writes, until it has done so often enough.
-func (t *twilio) autoReply(number string) string {
+func (t *simulator) nextAutoReply(number string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.chats[number] == mostAutoTexts {

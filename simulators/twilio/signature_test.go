@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"crypto/hmac"
@@ -28,7 +28,7 @@ func independentTwilioSignature(token, address string, params url.Values) string
 
 // The expected value was computed outside of Go with another HMAC implementation.
 func TestTwilioSignatureVector(t *testing.T) {
-	got := twilioSignature("f0e1d2c3b4a5968778695a4b3c2d1e0f", "https://soc.example/hooks/twilio/voice?c=a%2Fb&n=1", url.Values{
+	got := signRequest("f0e1d2c3b4a5968778695a4b3c2d1e0f", "https://soc.example/hooks/twilio/voice?c=a%2Fb&n=1", url.Values{
 		"To": {"+4930123456"}, "CallSid": {"CA00000000000000000000000000000001"}, "Digits": {"1"},
 		"From": {"+18005550100"}, "FinishedOnKey": {""},
 	})

@@ -1,4 +1,6 @@
-package simulators
+// Package twilio pretends to be the Calls and the Messages resource of Twilio: it places calls and texts to
+// simulated people, fetches and follows the spoken documents, and signs its callbacks.
+package twilio
 
 import (
 	"context"
@@ -21,7 +23,7 @@ const (
 )
 
 // twilio pretends to be the Calls and the Messages resource of Twilio.
-type twilio struct {
+type simulator struct {
 	*stage.Stage
 	stage.Steering
 	account, token, from string
@@ -36,7 +38,7 @@ type twilio struct {
 }
 
 // Options are the one account at the simulated Twilio.
-type twilioOptions struct {
+type Options struct {
 	AccountSID string // "AC" and 32 hex digits
 	AuthToken  string // authenticates requests and signs callbacks; must not be empty
 	From       string // the one number the account owns, E.164
@@ -44,7 +46,7 @@ type twilioOptions struct {
 	InboundTextURL string
 }
 
-func (o twilioOptions) check() error {
+func (o Options) check() error {
 	switch {
 	case len(o.AccountSID) != 34 || o.AccountSID[:2] != "AC" || !stage.IsHex(o.AccountSID[2:]):
 		return errors.New("twilio simulator: the account SID is not AC and 32 hex digits, set one that is")
@@ -59,35 +61,35 @@ func (o twilioOptions) check() error {
 }
 
 // New makes the simulator of Twilio's Calls and Messages.
-func newTwilio(s *stage.Stage, o twilioOptions) (stage.Vendor, error) {
+func New(s *stage.Stage, o Options) (stage.Vendor, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	t := &twilio{Stage: s, account: o.AccountSID, token: o.AuthToken, from: o.From, inboundURL: o.InboundTextURL,
+	t := &simulator{Stage: s, account: o.AccountSID, token: o.AuthToken, from: o.From, inboundURL: o.InboundTextURL,
 		bySid: map[string]*call{}, textBySid: map[string]*text{}, chats: map[string]int{}}
-	t.Personas = stage.NewPersonas(strings.TrimSpace, calleeNames()...)
-	t.Personas.Known = twilioPersonas
+	t.Personas = stage.NewPersonas(strings.TrimSpace, calleePersonas()...)
+	t.Personas.Known = personasFor
 	return t, nil
 }
 
 // twilioPersonas are those of a number on the phone, or of one that is written to.
-func twilioPersonas(key string) []string {
+func personasFor(key string) []string {
 	if strings.HasPrefix(key, textKey) {
 		return textPersonas()
 	}
-	return calleeNames()
+	return calleePersonas()
 }
 
-func (t *twilio) Name() string             { return "twilio" }
-func (t *twilio) SteerFaults([]stage.Rule) {}
+func (t *simulator) Name() string             { return "twilio" }
+func (t *simulator) SteerFaults([]stage.Rule) {}
 
-func (t *twilio) Ops() []string {
+func (t *simulator) Ops() []string {
 	return []string{opPlaceCall, opFetchCall, opListCalls, opUpdateCall, opCreateText, opFetchText, opListTexts,
 		stage.OpCallback, stage.OpVoice, stage.OpInboundText}
 }
 
 // personasChanged lets auto-responders start over.
-func (t *twilio) PersonasChanged(keys []string) {
+func (t *simulator) PersonasChanged(keys []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, key := range keys {
@@ -95,62 +97,62 @@ func (t *twilio) PersonasChanged(keys []string) {
 	}
 }
 
-func (t *twilio) Route(r *stage.Request) (string, func() stage.Answer) {
+func (t *simulator) Route(r *stage.Request) (string, func() stage.Answer) {
 	op, deed := t.routeCall(r)
 	if op == stage.OpUnknown {
 		op, deed = t.routeText(r)
 	}
 	return op, func() stage.Answer {
 		if user, pass, _ := r.BasicAuth(); user != t.account || pass != t.token {
-			return twilioError(http.StatusUnauthorized, 20003, "Authenticate")
+			return errorAnswer(http.StatusUnauthorized, 20003, "Authenticate")
 		}
 		return deed()
 	}
 }
 
-func (t *twilio) routeCall(r *stage.Request) (string, func() stage.Answer) {
+func (t *simulator) routeCall(r *stage.Request) (string, func() stage.Answer) {
 	calls := "/2010-04-01/Accounts/" + t.account + "/Calls"
-	op, deed := stage.OpUnknown, func() stage.Answer { return t.noSuchPath(r) }
+	op, deed := stage.OpUnknown, func() stage.Answer { return t.refusePath(r) }
 	sid, oneCall := strings.CutPrefix(r.URL.Path, calls+"/")
 	sid, json := strings.CutSuffix(sid, ".json")
 	switch {
 	case r.URL.Path == calls+".json" && r.Method == http.MethodPost:
-		op, deed = opPlaceCall, func() stage.Answer { return t.place(r) }
+		op, deed = opPlaceCall, func() stage.Answer { return t.placeCall(r) }
 	case r.URL.Path == calls+".json" && r.Method == http.MethodGet:
-		op, deed = opListCalls, func() stage.Answer { return t.list(r) }
+		op, deed = opListCalls, func() stage.Answer { return t.listCalls(r) }
 	case oneCall && json && r.Method == http.MethodGet:
-		op, deed = opFetchCall, func() stage.Answer { return t.fetch(r, sid) }
+		op, deed = opFetchCall, func() stage.Answer { return t.fetchCall(r, sid) }
 	case oneCall && json && r.Method == http.MethodPost:
-		op, deed = opUpdateCall, func() stage.Answer { return t.update(r, sid) }
+		op, deed = opUpdateCall, func() stage.Answer { return t.updateCall(r, sid) }
 	}
 	return op, deed
 }
 
-func (t *twilio) noSuchPath(r *stage.Request) stage.Answer {
+func (t *simulator) refusePath(r *stage.Request) stage.Answer {
 	t.Violations.Add(t.Now(), stage.OpUnknown, r.Method+" is not served on this path")
-	return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
+	return errorAnswer(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 }
 
 // refusal is Twilio's error answer for a status, with the code Twilio uses for it.
-func (t *twilio) Refusal(status int) stage.Answer {
+func (t *simulator) Refusal(status int) stage.Answer {
 	switch status {
 	case http.StatusTooManyRequests:
-		a := twilioError(status, 20429, "Too Many Requests")
+		a := errorAnswer(status, 20429, "Too Many Requests")
 		a.Header.Set("Retry-After", "1")
 		return a
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return twilioError(status, 20003, "Authenticate")
+		return errorAnswer(status, 20003, "Authenticate")
 	}
-	return twilioError(status, 20000+status, http.StatusText(status))
+	return errorAnswer(status, 20000+status, http.StatusText(status))
 }
 
 // reject answers 400 and records that the client sent what it never should.
-func (t *twilio) reject(op string, bad *badCall) stage.Answer {
+func (t *simulator) rejectRequest(op string, bad *refusal) stage.Answer {
 	t.Violations.Add(t.Now(), op, bad.message)
-	return twilioError(http.StatusBadRequest, bad.code, bad.message)
+	return errorAnswer(http.StatusBadRequest, bad.code, bad.message)
 }
 
-func twilioError(status, code int, message string) stage.Answer {
+func errorAnswer(status, code int, message string) stage.Answer {
 	return stage.AnswerJSON(status, map[string]any{
 		"code": code, "message": message, "status": status,
 		"more_info": "https://www.twilio.com/docs/errors/" + strconv.Itoa(code),
@@ -158,59 +160,59 @@ func twilioError(status, code int, message string) stage.Answer {
 }
 
 // place accepts a call and lets it begin its life.
-func (t *twilio) place(r *stage.Request) stage.Answer {
+func (t *simulator) placeCall(r *stage.Request) stage.Answer {
 	form, bad := readForm(r, createCallFields())
 	if bad == nil {
 		bad = t.checkCreate(form)
 	}
 	if bad != nil {
-		return t.reject(opPlaceCall, bad)
+		return t.rejectRequest(opPlaceCall, bad)
 	}
 	persona := t.Personas.Next(form.Get("To"))
 	if persona == "invalid" {
-		return twilioError(http.StatusBadRequest, codeInvalidTo,
+		return errorAnswer(http.StatusBadRequest, codeInvalidTo,
 			"The phone number you are attempting to call, "+form.Get("To")+", is not valid.")
 	}
 	c := t.newCall(form, persona)
-	a := stage.AnswerJSON(http.StatusCreated, t.resource(c))
+	a := stage.AnswerJSON(http.StatusCreated, t.callResource(c))
 	t.mu.Lock()
 	t.calls = append(t.calls, c)
 	t.bySid[c.sid] = c
 	t.mu.Unlock()
-	t.Play(func(ctx context.Context) { t.live(ctx, c) })
+	t.Play(func(ctx context.Context) { t.playCall(ctx, c) })
 	return a
 }
 
-func (t *twilio) fetch(r *stage.Request, sid string) stage.Answer {
-	c := t.find(sid)
+func (t *simulator) fetchCall(r *stage.Request, sid string) stage.Answer {
+	c := t.findCall(sid)
 	if c == nil {
-		return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
+		return errorAnswer(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 	}
-	return stage.AnswerJSON(http.StatusOK, t.resource(c))
+	return stage.AnswerJSON(http.StatusOK, t.callResource(c))
 }
 
 // update hangs a call up: Status=canceled before the answer, Status=completed at any time.
-func (t *twilio) update(r *stage.Request, sid string) stage.Answer {
+func (t *simulator) updateCall(r *stage.Request, sid string) stage.Answer {
 	form, bad := readForm(r, []string{"Status"})
 	if bad == nil && form.Get("Status") != "canceled" && form.Get("Status") != "completed" {
-		bad = &badCall{20001, "Status must be canceled or completed"}
+		bad = &refusal{20001, "Status must be canceled or completed"}
 	}
 	if bad != nil {
-		return t.reject(opUpdateCall, bad)
+		return t.rejectRequest(opUpdateCall, bad)
 	}
-	c := t.find(sid)
+	c := t.findCall(sid)
 	if c == nil {
-		return t.fetch(r, sid)
+		return t.fetchCall(r, sid)
 	}
 	if !t.hangUp(c, form.Get("Status")) {
-		return twilioError(http.StatusBadRequest, 21220, "Call is not in-progress. Cannot redirect.")
+		return errorAnswer(http.StatusBadRequest, 21220, "Call is not in-progress. Cannot redirect.")
 	}
-	return t.fetch(r, sid)
+	return t.fetchCall(r, sid)
 }
 
-func (t *twilio) hangUp(c *call, asked string) bool {
+func (t *simulator) hangUp(c *call, asked string) bool {
 	t.mu.Lock()
-	answered, over := !c.answered.IsZero(), c.over()
+	answered, over := !c.answered.IsZero(), c.isOver()
 	t.mu.Unlock()
 	if over || (answered && asked == "canceled") {
 		return false
@@ -219,12 +221,12 @@ func (t *twilio) hangUp(c *call, asked string) bool {
 	if answered {
 		end.status = "completed"
 	}
-	t.finish(c, end)
-	c.cut()
+	t.finishCall(c, end)
+	c.hangUp()
 	return true
 }
 
-func (t *twilio) find(sid string) *call {
+func (t *simulator) findCall(sid string) *call {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.bySid[sid]

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"net/url"
@@ -9,14 +9,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
-func (w *world) answersTexts(status int, kind, body string) {
+func (w *world) answerTexts(status int, kind, body string) {
 	w.Product.AnswerOn("/texts", func(stagetest.Received) (int, string, string) { return status, kind, body })
 }
 
 func TestAPersonRepliesWithTheCode(t *testing.T) {
 	w := newWorld(t)
-	w.textPersona("text-acknowledges")
-	sid := w.textAnswered(nil).Get("sid").(string)
+	w.setTextPersona("text-acknowledges")
+	sid := w.sendText(nil).Get("sid").(string)
 	w.Until("the reply arrives", func() bool { return len(w.inbound()) == 1 && len(w.inbound()[0].Callbacks) == 1 })
 	r := w.Product.Requests("/texts")[0]
 	want := url.Values{"From": {testCallee}, "To": {testFrom}, "Body": {"048213"}, "NumMedia": {"0"}, "NumSegments": {"1"},
@@ -43,8 +43,8 @@ func TestAPersonRepliesWithTheCode(t *testing.T) {
 
 func TestAPersonRepliesWithAWrongCode(t *testing.T) {
 	w := newWorld(t)
-	w.textPersona("text-wrong-code")
-	w.textAnswered(nil)
+	w.setTextPersona("text-wrong-code")
+	w.sendText(nil)
 	w.Until("the reply arrives", func() bool { return len(w.Product.Requests("/texts")) == 1 })
 	if got := w.Product.Requests("/texts")[0].Form.Get("Body"); !regexp.MustCompile(`^[0-9]{6}$`).MatchString(got) || got == "048213" {
 		t.Errorf("body %q", got)
@@ -53,9 +53,9 @@ func TestAPersonRepliesWithAWrongCode(t *testing.T) {
 
 func TestAnAutoResponderGivesUpAfterFiveTexts(t *testing.T) {
 	w := newWorld(t)
-	w.answersTexts(200, "text/xml", `<?xml version="1.0"?><Response><Message>Please reply with the code &amp; nothing else.</Message></Response>`)
-	w.textPersona("text-chatty")
-	w.textAnswered(nil)
+	w.answerTexts(200, "text/xml", `<?xml version="1.0"?><Response><Message>Please reply with the code &amp; nothing else.</Message></Response>`)
+	w.setTextPersona("text-chatty")
+	w.sendText(nil)
 	w.Until("the last answer has arrived", func() bool {
 		texts := w.texts()
 		return len(texts) == 6 && texts[5].Ended != nil
@@ -66,7 +66,7 @@ func TestAnAutoResponderGivesUpAfterFiveTexts(t *testing.T) {
 		t.Errorf("texts %+v, inbound %+v", texts, inbound)
 	}
 	w.Steer(w.TwilioURL, "personas", `{"personas":{"sms:+4930999999":"text-acknowledges"}}`)
-	w.textAnswered(func(f url.Values) { f.Set("To", "+4930999999") })
+	w.sendText(func(f url.Values) { f.Set("To", "+4930999999") })
 	w.Until("somebody else has replied to a later text", func() bool {
 		all := w.Product.Requests("/texts")
 		return all[len(all)-1].Form.Get("From") == "+4930999999"
@@ -74,8 +74,8 @@ func TestAnAutoResponderGivesUpAfterFiveTexts(t *testing.T) {
 	if n := len(w.inbound()); n != 5 {
 		t.Errorf("%d texts of the auto-responder", n)
 	}
-	w.textPersona("text-chatty")
-	w.textAnswered(nil)
+	w.setTextPersona("text-chatty")
+	w.sendText(nil)
 	w.Until("it has started over", func() bool { return len(w.inbound()) > 5 })
 }
 
@@ -116,7 +116,7 @@ func TestAnswersToTexts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.answersTexts(c.status, c.kind, c.body)
+			w.answerTexts(c.status, c.kind, c.body)
 			w.Steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"hello"}`)
 			w.Until("the answer had its effect", func() bool {
 				in := w.inbound()
@@ -140,9 +140,9 @@ func TestFaultsOfInboundTexts(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.answersTexts(403, "text/plain", "")
+			w.answerTexts(403, "text/plain", "")
 			if c.signed {
-				w.answersTexts(204, "", "")
+				w.answerTexts(204, "", "")
 			}
 			w.Fault(w.TwilioURL, `{"op":"inbound_text","kind":"`+kind+`","times":1}`)
 			w.Steer(w.TwilioURL, "text", `{"from":"`+testCallee+`","body":"hello"}`)
@@ -165,31 +165,24 @@ func TestFaultsOfInboundTexts(t *testing.T) {
 func TestVoiceAndTextPersonasAreApart(t *testing.T) {
 	w := newWorld(t)
 	w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"busy"," sms:`+testCallee+` ":"text-landline"}}`)
-	w.place(nil)
-	w.textAnswered(nil)
-	if call := w.ended(0); call.Status != "busy" {
+	w.placeCall(nil)
+	w.sendText(nil)
+	if call := w.endedCall(0); call.Status != "busy" {
 		t.Errorf("call: %+v", call)
 	}
 	w.Until("the text fails", func() bool { return w.texts()[0].ErrorCode == 30006 })
 }
 
 func TestWithoutAnAddressTextsOfPeopleStayWithTheVendor(t *testing.T) {
-	r, err := Start(t.Context(), testOptions("", nil))
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := newWorld(t)
-	w.TwilioURL = r.TwilioURL
-	w.textPersona("text-acknowledges")
-	w.textAnswered(nil)
+	w.TwilioURL = serve(w.World, "")
+	w.setTextPersona("text-acknowledges")
+	w.sendText(nil)
 	w.Until("the person has replied", func() bool { return len(w.inbound()) == 1 })
 	if n := len(w.Product.Requests("/texts")); n != 0 || len(w.inbound()[0].Callbacks) != 0 {
 		t.Errorf("%d requests", n)
 	}
 	if a := w.Do("POST", w.TwilioURL+"/_sim/text", "application/json", `{"from":"`+testCallee+`","body":"x"}`); a.Status != 400 {
 		t.Errorf("steering: %d", a.Status)
-	}
-	if a := w.Do("POST", r.SendGridURL+"/_sim/text", "application/json", `{"from":"`+testCallee+`","body":"x"}`); a.Status != 400 {
-		t.Errorf("texts by mail: %d", a.Status)
 	}
 }

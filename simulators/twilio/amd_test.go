@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"net/url"
@@ -8,7 +8,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
-func (w *world) detecting(kind string) func(url.Values) {
+func (w *world) withDetection(kind string) func(url.Values) {
 	return func(f url.Values) {
 		f.Set("MachineDetection", kind)
 		f.Set("AsyncAmd", "true")
@@ -18,7 +18,7 @@ func (w *world) detecting(kind string) func(url.Values) {
 }
 
 // talksForLong keeps a call going for longer than any detection takes.
-func talksForLong(stagetest.Received) (int, string, string) {
+func talkForLong(stagetest.Received) (int, string, string) {
 	return 200, "text/xml", `<Response><Pause length="60"/></Response>`
 }
 
@@ -32,8 +32,8 @@ func TestWhoAnsweredIsDetectedBesideTheConversation(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.Steer(w.TwilioURL, "personas", `{"personas":{"`+testCallee+`":"`+c.persona+`"}}`)
-			w.Product.AnswerOn("/voice", talksForLong)
-			sid := w.place(w.detecting(c.detection)).Get("sid").(string)
+			w.Product.AnswerOn("/voice", talkForLong)
+			sid := w.placeCall(w.withDetection(c.detection)).Get("sid").(string)
 			w.Until("the verdict is noted", func() bool { return len(w.calls()[0].Detections) > 0 })
 			got := w.Product.Requests("/amd")
 			if call := w.calls()[0]; len(got) != 1 || call.Status != "in-progress" {
@@ -50,7 +50,7 @@ func TestWhoAnsweredIsDetectedBesideTheConversation(t *testing.T) {
 			if first := w.Product.Requests("/voice")[0].Form; first.Has("AnsweredBy") {
 				t.Errorf("the document was asked for with the verdict: %v", first)
 			}
-			a := w.Do("GET", w.callsURL()+"/"+sid+".json", "", "", asAccount)
+			a := w.Do("GET", w.callsURL()+"/"+sid+".json", "", "", logIn)
 			if d := w.calls()[0].Detections; a.Get("answered_by") != c.shown || len(d) != 1 || d[0].AnsweredBy != c.verdict || d[0].HTTP != 200 {
 				t.Errorf("answered_by %v, effects %+v", a.Get("answered_by"), d)
 			}
@@ -63,19 +63,19 @@ func TestNobodyIsDetectedWithoutBeingAsked(t *testing.T) {
 		"not asked":     func(*world, url.Values) {},
 		"asked in sync": func(w *world, f url.Values) { f.Set("MachineDetection", "Enable"); f.Set("AsyncAmd", "false") },
 		"hung up": func(w *world, f url.Values) {
-			w.detecting("Enable")(f)
+			w.withDetection("Enable")(f)
 			f.Del("Url")
 			f.Set("Twiml", "<Response><Hangup/></Response>")
 		},
-		"no answer": func(w *world, f url.Values) { w.detecting("Enable")(f); f.Set("Timeout", "1") },
+		"no answer": func(w *world, f url.Values) { w.withDetection("Enable")(f); f.Set("Timeout", "1") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.place(func(f url.Values) { change(w, f) })
-			w.ended(0)
-			w.Product.AnswerOn("/voice", talksForLong)
-			w.place(w.detecting("Enable"))
+			w.placeCall(func(f url.Values) { change(w, f) })
+			w.endedCall(0)
+			w.Product.AnswerOn("/voice", talkForLong)
+			w.placeCall(w.withDetection("Enable"))
 			w.Until("a later call is detected", func() bool { return len(w.calls()[1].Detections) == 1 })
 			if call := w.calls()[0]; len(call.Detections) != 0 || len(w.Product.Requests("/amd")) != 1 {
 				t.Errorf("call: %+v", call)
@@ -86,10 +86,10 @@ func TestNobodyIsDetectedWithoutBeingAsked(t *testing.T) {
 
 func TestDetectionsShareTheFaultsOfCallbacks(t *testing.T) {
 	w := newWorld(t)
-	w.Product.AnswerOn("/voice", talksForLong)
+	w.Product.AnswerOn("/voice", talkForLong)
 	w.Fault(w.TwilioURL, `{"op":"callback","kind":"duplicate","times":1}`)
-	w.place(func(f url.Values) {
-		w.detecting("Enable")(f)
+	w.placeCall(func(f url.Values) {
+		w.withDetection("Enable")(f)
 		f.Del("StatusCallback")
 	})
 	w.Until("the verdict comes twice", func() bool { return len(w.Product.Requests("/amd")) == 2 })
@@ -98,17 +98,23 @@ func TestDetectionsShareTheFaultsOfCallbacks(t *testing.T) {
 func TestBadDetectionsAreRefused(t *testing.T) {
 	w := newWorld(t)
 	for name, change := range map[string]func(url.Values){
-		"async without detection":    func(f url.Values) { f.Set("AsyncAmd", "true") },
-		"callback without async":     func(f url.Values) { w.detecting("Enable")(f); f.Del("AsyncAmd") },
-		"callback in sync":           func(f url.Values) { w.detecting("Enable")(f); f.Set("AsyncAmd", "false") },
-		"bogus async":                func(f url.Values) { w.detecting("Enable")(f); f.Set("AsyncAmd", "True") },
-		"bogus detection":            func(f url.Values) { w.detecting("enable")(f) },
-		"bogus method":               func(f url.Values) { w.detecting("Enable")(f); f.Set("AsyncAmdStatusCallbackMethod", "PUT") },
-		"callback over plain http":   func(f url.Values) { w.detecting("Enable")(f); f.Set("AsyncAmdStatusCallback", "http://soc.example/") },
-		"callback to an odd address": func(f url.Values) { w.detecting("Enable")(f); f.Set("AsyncAmdStatusCallback", "https://a_b.example/") },
+		"async without detection": func(f url.Values) { f.Set("AsyncAmd", "true") },
+		"callback without async":  func(f url.Values) { w.withDetection("Enable")(f); f.Del("AsyncAmd") },
+		"callback in sync":        func(f url.Values) { w.withDetection("Enable")(f); f.Set("AsyncAmd", "false") },
+		"bogus async":             func(f url.Values) { w.withDetection("Enable")(f); f.Set("AsyncAmd", "True") },
+		"bogus detection":         func(f url.Values) { w.withDetection("enable")(f) },
+		"bogus method":            func(f url.Values) { w.withDetection("Enable")(f); f.Set("AsyncAmdStatusCallbackMethod", "PUT") },
+		"callback over plain http": func(f url.Values) {
+			w.withDetection("Enable")(f)
+			f.Set("AsyncAmdStatusCallback", "http://soc.example/")
+		},
+		"callback to an odd address": func(f url.Values) {
+			w.withDetection("Enable")(f)
+			f.Set("AsyncAmdStatusCallback", "https://a_b.example/")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if a := w.place(change); a.Status != 400 {
+			if a := w.placeCall(change); a.Status != 400 {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		})

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"mime"
@@ -25,12 +25,12 @@ const (
 )
 
 // badCall says why Twilio refuses a form.
-type badCall struct {
+type refusal struct {
 	code    int
 	message string
 }
 
-func badParameter(message string) *badCall { return &badCall{codeBadParameter, message} }
+func badParameter(message string) *refusal { return &refusal{codeBadParameter, message} }
 
 func createCallFields() []string {
 	return []string{"To", "From", "Url", "Twiml", "ApplicationSid", "Method", "FallbackUrl", "FallbackMethod",
@@ -43,7 +43,7 @@ func createCallFields() []string {
 }
 
 // readForm parses a form and refuses fields outside known and values given twice.
-func readForm(r *stage.Request, known []string) (url.Values, *badCall) {
+func readForm(r *stage.Request, known []string) (url.Values, *refusal) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, badParameter("the body must be application/x-www-form-urlencoded")
 	}
@@ -67,8 +67,8 @@ func readForm(r *stage.Request, known []string) (url.Values, *badCall) {
 
 // checkCreate holds a new call against everything Twilio documents, stricter than its
 // contract file, which accepts most of what is refused here.
-func (t *twilio) checkCreate(f url.Values) *badCall {
-	for _, check := range []func(url.Values) *badCall{
+func (t *simulator) checkCreate(f url.Values) *refusal {
+	for _, check := range []func(url.Values) *refusal{
 		t.checkNumbers, checkInstructions, checkURLs, checkEnums, checkIntegers,
 	} {
 		if bad := check(f); bad != nil {
@@ -90,21 +90,21 @@ func (t *twilio) checkCreate(f url.Values) *badCall {
 	return nil
 }
 
-func (t *twilio) checkNumbers(f url.Values) *badCall {
+func (t *simulator) checkNumbers(f url.Values) *refusal {
 	switch {
 	case f.Get("To") == "":
-		return &badCall{codeNoTo, "No 'To' number is specified"}
+		return &refusal{codeNoTo, "No 'To' number is specified"}
 	case f.Get("From") == "":
-		return &badCall{codeNoFrom, "'From' phone number is required"}
+		return &refusal{codeNoFrom, "'From' phone number is required"}
 	case !isE164(f.Get("To")):
-		return &badCall{codeInvalidTo, "The phone number you are attempting to call, " + f.Get("To") + ", is not valid."}
+		return &refusal{codeInvalidTo, "The phone number you are attempting to call, " + f.Get("To") + ", is not valid."}
 	case f.Get("From") != t.from:
-		return &badCall{codeInvalidFrom, "The source phone number provided, " + f.Get("From") + ", is not yet verified for your account."}
+		return &refusal{codeInvalidFrom, "The source phone number provided, " + f.Get("From") + ", is not yet verified for your account."}
 	}
 	return nil
 }
 
-func checkInstructions(f url.Values) *badCall {
+func checkInstructions(f url.Values) *refusal {
 	given := 0
 	for _, name := range []string{"Url", "Twiml", "ApplicationSid"} {
 		if f.Get(name) != "" {
@@ -113,9 +113,9 @@ func checkInstructions(f url.Values) *badCall {
 	}
 	switch {
 	case given != 1:
-		return &badCall{codeInvalidURL, "Exactly one of Url, Twiml and ApplicationSid is required"}
+		return &refusal{codeInvalidURL, "Exactly one of Url, Twiml and ApplicationSid is required"}
 	case f.Get("ApplicationSid") != "":
-		return &badCall{codeInvalidApp, "Invalid ApplicationSid"}
+		return &refusal{codeInvalidApp, "Invalid ApplicationSid"}
 	case utf8.RuneCountInString(f.Get("Twiml")) > 4000:
 		return badParameter("Twiml is longer than 4000 characters")
 	}
@@ -127,7 +127,7 @@ func checkInstructions(f url.Values) *badCall {
 	return nil
 }
 
-func checkURLs(f url.Values) *badCall {
+func checkURLs(f url.Values) *refusal {
 	for _, name := range []string{"Url", "FallbackUrl", "StatusCallback", "RecordingStatusCallback",
 		"AsyncAmdStatusCallback", "ClientNotificationUrl"} {
 		if f.Get(name) == "" || isWebhookURL(f.Get(name)) {
@@ -137,15 +137,15 @@ func checkURLs(f url.Values) *badCall {
 		if name == "StatusCallback" {
 			code = codeStatusCallback
 		}
-		return &badCall{code, name + " is not a valid URL"}
+		return &refusal{code, name + " is not a valid URL"}
 	}
 	return nil
 }
 
-func checkEnums(f url.Values) *badCall {
+func checkEnums(f url.Values) *refusal {
 	for _, event := range f["StatusCallbackEvent"] {
 		if !slices.Contains([]string{"initiated", "ringing", "answered", "completed"}, event) {
-			return &badCall{codeStatusEvents, "Invalid StatusCallbackEvent " + event}
+			return &refusal{codeStatusEvents, "Invalid StatusCallbackEvent " + event}
 		}
 	}
 	for name, values := range f {
@@ -173,7 +173,7 @@ func checkEnums(f url.Values) *badCall {
 	return nil
 }
 
-func checkIntegers(f url.Values) *badCall {
+func checkIntegers(f url.Values) *refusal {
 	for _, limit := range []struct {
 		name     string
 		min, max int

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"context"
@@ -17,14 +17,14 @@ type call struct {
 	form                   url.Values
 	created                time.Time
 	ctx                    context.Context // ends when the call is hung up
-	cut                    context.CancelFunc
+	hangUp                 context.CancelFunc
 	outbox                 stage.Outbox
 
 	status                            string
 	updated, dialed, answered, closed time.Time
 	sequence                          int
 	keys                              []keyPress
-	said                              []utterance
+	utterances                        []utterance
 	callbacks                         []callbackRecord
 	detections                        []detectionRecord
 	problem                           string // why the conversation broke, "" when it did not
@@ -49,20 +49,20 @@ type callbackRecord struct {
 	Fault    string    `json:"fault,omitempty"`
 }
 
-func (t *twilio) newCall(form url.Values, persona string) *call {
+func (t *simulator) newCall(form url.Values, persona string) *call {
 	now := t.Now().UTC()
 	c := &call{
 		sid: "CA" + stage.RandomHex(32), to: form.Get("To"), from: form.Get("From"), persona: persona,
 		form: form, created: now, updated: now, status: "queued",
 	}
-	c.ctx, c.cut = context.WithCancel(t.Context())
+	c.ctx, c.hangUp = context.WithCancel(t.Context())
 	return c
 }
 
-func (c *call) over() bool { return !c.closed.IsZero() }
+func (c *call) isOver() bool { return !c.closed.IsZero() }
 
 // seconds is the billed length of the conversation, whole seconds rounded up.
-func (c *call) seconds() int {
+func (c *call) billedSeconds() int {
 	if c.answered.IsZero() || c.closed.IsZero() {
 		return 0
 	}
@@ -70,15 +70,15 @@ func (c *call) seconds() int {
 }
 
 // resource is the call as the API shows it.
-func (t *twilio) resource(c *call) map[string]any {
+func (t *simulator) callResource(c *call) map[string]any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	uri := "/2010-04-01/Accounts/" + t.account + "/Calls/" + c.sid
 	m := map[string]any{
 		"sid": c.sid, "account_sid": t.account, "api_version": "2010-04-01", "direction": "outbound-api",
 		"to": c.to, "to_formatted": c.to, "from": c.from, "from_formatted": c.from, "status": c.status,
-		"date_created": rfc2822(c.created), "date_updated": rfc2822(c.updated),
-		"start_time": rfc2822(c.dialed), "end_time": rfc2822(c.closed), "duration": nil,
+		"date_created": formatTime(c.created), "date_updated": formatTime(c.updated),
+		"start_time": formatTime(c.dialed), "end_time": formatTime(c.closed), "duration": nil,
 		"price": nil, "price_unit": "USD", "queue_time": "0", "answered_by": nil, "caller_name": nil,
 		"forwarded_from": nil, "group_sid": nil, "parent_call_sid": nil, "trunk_sid": nil,
 		"phone_number_sid": "PN" + stage.HashHex(t.from), "uri": uri + ".json",
@@ -86,8 +86,8 @@ func (t *twilio) resource(c *call) map[string]any {
 			"notifications": uri + "/Notifications.json", "recordings": uri + "/Recordings.json", "events": uri + "/Events.json",
 		},
 	}
-	if c.over() {
-		m["duration"] = strconv.Itoa(c.seconds())
+	if c.isOver() {
+		m["duration"] = strconv.Itoa(c.billedSeconds())
 	}
 	if len(c.detections) > 0 {
 		m["answered_by"], _, _ = strings.Cut(c.detections[0].AnsweredBy, "_")
@@ -96,7 +96,7 @@ func (t *twilio) resource(c *call) map[string]any {
 }
 
 // rfc2822 formats a time as the API does; nil for no time.
-func rfc2822(at time.Time) any {
+func formatTime(at time.Time) any {
 	if at.IsZero() {
 		return nil
 	}
@@ -110,19 +110,19 @@ func listCallsFields() []string {
 
 // list answers a page of calls, newest first. A call enters the list a moment after it
 // was placed, and has no start time until it is dialed.
-func (t *twilio) list(r *stage.Request) stage.Answer {
+func (t *simulator) listCalls(r *stage.Request) stage.Answer {
 	q, bad := readQuery(r, listCallsFields())
 	if bad != nil {
-		return t.reject(opListCalls, bad)
+		return t.rejectRequest(opListCalls, bad)
 	}
-	match, bad := callFilter(q.Values)
+	match, bad := parseCallFilter(q.Values)
 	if bad != nil {
-		return t.reject(opListCalls, bad)
+		return t.rejectRequest(opListCalls, bad)
 	}
-	return pageOf(t, "Calls", q, t.listed(match), t.resource)
+	return answerPage(t, "Calls", q, t.findCalls(match), t.callResource)
 }
 
-func (t *twilio) listed(match func(*call) bool) []*call {
+func (t *simulator) findCalls(match func(*call) bool) []*call {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []*call
@@ -136,7 +136,7 @@ func (t *twilio) listed(match func(*call) bool) []*call {
 }
 
 // callFilter turns the query of a list into a predicate.
-func callFilter(q url.Values) (func(*call) bool, *badCall) {
+func parseCallFilter(q url.Values) (func(*call) bool, *refusal) {
 	statuses := []string{"queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled"}
 	if s := q.Get("Status"); s != "" && !slices.Contains(statuses, s) {
 		return nil, badParameter("Status is not valid")
@@ -149,7 +149,7 @@ func callFilter(q url.Values) (func(*call) bool, *badCall) {
 		if !strings.Contains(name, "Time") || q.Get(name) == "" {
 			continue
 		}
-		test, bad := timeFilter(name, q.Get(name))
+		test, bad := parseTimeFilter(name, q.Get(name))
 		if bad != nil {
 			return nil, bad
 		}

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"context"
@@ -19,32 +19,32 @@ type detectionRecord struct {
 
 // detect finds out beside the conversation who answered, when AsyncAmd asks for it, and
 // reports it. A call that ends sooner is not reported.
-func (t *twilio) detect(c *call, who callee) {
+func (t *simulator) detectAnswerer(c *call, who callee) {
 	if c.form.Get("AsyncAmd") != "true" {
 		return
 	}
 	t.Play(func(ctx context.Context) {
-		verdict := answeredBy(who, c.form.Get("MachineDetection"))
+		verdict := verdictOn(who, c.form.Get("MachineDetection"))
 		if !t.Wait(c.ctx, detectionTime(verdict)) {
 			return
 		}
 		record := detectionRecord{AnsweredBy: verdict, At: t.Now().UTC()}
 		if c.form.Get("AsyncAmdStatusCallback") == "" {
-			t.detected(c, record)
+			t.noteDetection(c, record)
 			return
 		}
 		d := delivery{url: c.form.Get("AsyncAmdStatusCallback"), method: c.form.Get("AsyncAmdStatusCallbackMethod"),
 			params: url.Values{"CallSid": {c.sid}, "AccountSid": {t.account}, "AnsweredBy": {verdict},
 				"MachineDetectionDuration": {strconv.FormatInt(detectionTime(verdict).Milliseconds(), 10)}},
 			idempotency: stage.RandomHex(32)}
-		t.post(ctx, stage.OpCallback, d, func(fault string, r *stage.Reply) {
+		t.postToProduct(ctx, stage.OpCallback, d, func(fault string, r *stage.Reply) {
 			record.Fault, record.HTTP = fault, statusOf(r)
-			t.detected(c, record)
+			t.noteDetection(c, record)
 		})
 	})
 }
 
-func (t *twilio) detected(c *call, record detectionRecord) {
+func (t *simulator) noteDetection(c *call, record detectionRecord) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.detections = append(c.detections, record)

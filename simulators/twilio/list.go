@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"net/http"
@@ -18,7 +18,7 @@ type listQuery struct {
 }
 
 // readQuery refuses parameters outside known, values given twice and pages that cannot be.
-func readQuery(r *stage.Request, known []string) (listQuery, *badCall) {
+func readQuery(r *stage.Request, known []string) (listQuery, *refusal) {
 	q := listQuery{Values: r.URL.Query(), size: 50}
 	for name, values := range q.Values {
 		if !slices.Contains(known, name) || len(values) > 1 {
@@ -39,7 +39,7 @@ func readQuery(r *stage.Request, known []string) (listQuery, *badCall) {
 }
 
 // pageOf answers one page of what was found of a resource ("Calls" or "Messages").
-func pageOf[T any](t *twilio, resource string, q listQuery, found []T, row func(T) map[string]any) stage.Answer {
+func answerPage[T any](t *simulator, resource string, q listQuery, found []T, row func(T) map[string]any) stage.Answer {
 	first := min(q.page*q.size, len(found))
 	last := min(first+q.size, len(found))
 	rows := []any{}
@@ -58,7 +58,7 @@ func pageOf[T any](t *twilio, resource string, q listQuery, found []T, row func(
 	return stage.AnswerJSON(http.StatusOK, m)
 }
 
-func (t *twilio) pageURI(resource string, q listQuery, page int) string {
+func (t *simulator) pageURI(resource string, q listQuery, page int) string {
 	p := url.Values{}
 	for name, values := range q.Values {
 		p[name] = values
@@ -74,7 +74,7 @@ func (t *twilio) pageURI(resource string, q listQuery, page int) string {
 
 // timeFilter turns a parameter such as StartTime> into a predicate, false for no time.
 // Times compare by whole seconds.
-func timeFilter(name, value string) (func(at time.Time) bool, *badCall) {
+func parseTimeFilter(name, value string) (func(at time.Time) bool, *refusal) {
 	bound, err := time.Parse(time.RFC3339, value)
 	if err != nil {
 		bound, err = time.Parse(time.DateOnly, value)

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"context"
@@ -65,11 +65,11 @@ type textEffect struct {
 
 func (x *text) effect() textEffect {
 	return textEffect{Sid: x.sid, To: x.to, From: x.from, Persona: x.persona, Body: x.body, Status: x.status,
-		Placed: x.created, Ended: moment(x.closed), Callbacks: append([]textCallback{}, x.callbacks...),
+		Placed: x.created, Ended: timeOrNull(x.closed), Callbacks: append([]textCallback{}, x.callbacks...),
 		ErrorCode: x.code, ReplyOf: x.replyOf}
 }
 
-func (t *twilio) routeText(r *stage.Request) (string, func() stage.Answer) {
+func (t *simulator) routeText(r *stage.Request) (string, func() stage.Answer) {
 	texts := "/2010-04-01/Accounts/" + t.account + "/Messages"
 	sid, oneText := strings.CutPrefix(r.URL.Path, texts+"/")
 	sid, json := strings.CutSuffix(sid, ".json")
@@ -81,41 +81,41 @@ func (t *twilio) routeText(r *stage.Request) (string, func() stage.Answer) {
 	case oneText && json && r.Method == http.MethodGet:
 		return opFetchText, func() stage.Answer { return t.fetchText(r, sid) }
 	}
-	return stage.OpUnknown, func() stage.Answer { return t.noSuchPath(r) }
+	return stage.OpUnknown, func() stage.Answer { return t.refusePath(r) }
 }
 
 // createText accepts a text and lets it begin its life.
-func (t *twilio) createText(r *stage.Request) stage.Answer {
+func (t *simulator) createText(r *stage.Request) stage.Answer {
 	form, bad := readForm(r, []string{"To", "From", "Body", "StatusCallback", "ValidityPeriod"})
 	if bad == nil {
 		bad = t.checkText(form)
 	}
 	if bad != nil {
-		return t.reject(opCreateText, bad)
+		return t.rejectRequest(opCreateText, bad)
 	}
 	persona := t.Personas.Next(textKey + form.Get("To"))
 	switch persona {
 	case "text-invalid":
-		return refusedText(invalidTextTo(form.Get("To")))
+		return refuseText(refuseTextRecipient(form.Get("To")))
 	case "text-unsubscribed":
-		return refusedText(&badCall{codeUnsubscribed, "Attempt to send to unsubscribed recipient"})
+		return refuseText(&refusal{codeUnsubscribed, "Attempt to send to unsubscribed recipient"})
 	}
 	x := t.newText(textOutbound, form.Get("To"), form.Get("Body"), persona)
 	x.statusCallback = form.Get("StatusCallback")
-	t.checkLinks(opCreateText, x.body)
+	t.noteLinks(opCreateText, x.body)
 	a := stage.AnswerJSON(http.StatusCreated, t.textResource(x))
-	t.keep(x)
-	t.Play(func(ctx context.Context) { t.liveText(ctx, x) })
+	t.keepText(x)
+	t.Play(func(ctx context.Context) { t.playText(ctx, x) })
 	return a
 }
 
 // refusedText answers 400 for what is no fault of the client.
-func refusedText(bad *badCall) stage.Answer {
-	return twilioError(http.StatusBadRequest, bad.code, bad.message)
+func refuseText(bad *refusal) stage.Answer {
+	return errorAnswer(http.StatusBadRequest, bad.code, bad.message)
 }
 
 // newText makes a text between our number and a person's.
-func (t *twilio) newText(direction, person, body, persona string) *text {
+func (t *simulator) newText(direction, person, body, persona string) *text {
 	now := t.Now().UTC()
 	x := &text{sid: "SM" + stage.RandomHex(32), direction: direction, to: person, from: t.from, body: body,
 		persona: persona, created: now, updated: now, status: "queued"}
@@ -125,38 +125,38 @@ func (t *twilio) newText(direction, person, body, persona string) *text {
 	return x
 }
 
-func (t *twilio) keep(x *text) {
+func (t *simulator) keepText(x *text) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.texts = append(t.texts, x)
 	t.textBySid[x.sid] = x
 }
 
-func (t *twilio) fetchText(r *stage.Request, sid string) stage.Answer {
+func (t *simulator) fetchText(r *stage.Request, sid string) stage.Answer {
 	t.mu.Lock()
 	x := t.textBySid[sid]
 	t.mu.Unlock()
 	if x == nil {
-		return twilioError(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
+		return errorAnswer(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 	}
 	return stage.AnswerJSON(http.StatusOK, t.textResource(x))
 }
 
 // textResource is the text as the API shows it.
-func (t *twilio) textResource(x *text) map[string]any {
+func (t *simulator) textResource(x *text) map[string]any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	uri := "/2010-04-01/Accounts/" + t.account + "/Messages/" + x.sid
 	m := map[string]any{
 		"sid": x.sid, "account_sid": t.account, "api_version": "2010-04-01", "direction": x.direction,
 		"to": x.to, "from": x.from, "body": x.body, "status": x.status, "messaging_service_sid": nil,
-		"num_segments": strconv.Itoa(segments(x.body)), "num_media": "0", "error_code": nil, "error_message": nil,
-		"date_created": rfc2822(x.created), "date_updated": rfc2822(x.updated), "date_sent": rfc2822(x.sent),
+		"num_segments": strconv.Itoa(countSegments(x.body)), "num_media": "0", "error_code": nil, "error_message": nil,
+		"date_created": formatTime(x.created), "date_updated": formatTime(x.updated), "date_sent": formatTime(x.sent),
 		"price": nil, "price_unit": "USD", "uri": uri + ".json",
 		"subresource_uris": map[string]string{"media": uri + "/Media.json"},
 	}
 	if x.code != 0 {
-		m["error_code"], m["error_message"] = x.code, textError(x.code)
+		m["error_code"], m["error_message"] = x.code, textErrorMessage(x.code)
 	}
 	return m
 }
@@ -167,26 +167,26 @@ func listTextsFields() []string {
 
 // listTexts answers a page of texts, newest first. A text enters the list a moment after
 // it was created, and has no date until it was sent.
-func (t *twilio) listTexts(r *stage.Request) stage.Answer {
+func (t *simulator) listTexts(r *stage.Request) stage.Answer {
 	q, bad := readQuery(r, listTextsFields())
 	if bad != nil {
-		return t.reject(opListTexts, bad)
+		return t.rejectRequest(opListTexts, bad)
 	}
-	found := t.listedTexts(q)
+	found := t.findTexts(q)
 	for _, name := range listTextsFields() {
 		if !strings.HasPrefix(name, "Date") || q.Get(name) == "" {
 			continue
 		}
-		test, bad := timeFilter(name, q.Get(name))
+		test, bad := parseTimeFilter(name, q.Get(name))
 		if bad != nil {
-			return t.reject(opListTexts, bad)
+			return t.rejectRequest(opListTexts, bad)
 		}
-		found = slices.DeleteFunc(found, func(x *text) bool { return !test(t.sentAt(x)) })
+		found = slices.DeleteFunc(found, func(x *text) bool { return !test(t.sentTime(x)) })
 	}
-	return pageOf(t, "Messages", q, found, t.textResource)
+	return answerPage(t, "Messages", q, found, t.textResource)
 }
 
-func (t *twilio) listedTexts(q listQuery) []*text {
+func (t *simulator) findTexts(q listQuery) []*text {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []*text
@@ -199,7 +199,7 @@ func (t *twilio) listedTexts(q listQuery) []*text {
 	return found
 }
 
-func (t *twilio) sentAt(x *text) time.Time {
+func (t *simulator) sentTime(x *text) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return x.sent

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"net/url"
@@ -24,13 +24,13 @@ func (w *world) textsURL() string {
 const testText = "SI-1042-0007 critical. Reply 048213 to acknowledge."
 
 // textAnswered asks for a text and returns the answer.
-func (w *world) textAnswered(change func(url.Values)) stagetest.Answered {
+func (w *world) sendText(change func(url.Values)) stagetest.Answered {
 	w.T.Helper()
 	form := url.Values{"To": {testCallee}, "From": {testFrom}, "Body": {testText}, "StatusCallback": {w.Product.URL + "/text-status?c=a%2Fb"}}
 	if change != nil {
 		change(form)
 	}
-	return w.Do("POST", w.textsURL()+".json", "application/x-www-form-urlencoded", form.Encode(), asAccount)
+	return w.Do("POST", w.textsURL()+".json", "application/x-www-form-urlencoded", form.Encode(), logIn)
 }
 
 func (w *world) texts() []textEffect {
@@ -47,13 +47,13 @@ func (w *world) inbound() []textEffect {
 	return e.Inbound[testCallee]
 }
 
-func (w *world) textPersona(name string) {
+func (w *world) setTextPersona(name string) {
 	w.T.Helper()
 	w.Steer(w.TwilioURL, "personas", `{"personas":{"sms:`+testCallee+`":"`+name+`"}}`)
 }
 
 // statuses waits until the product was told the last of them and returns them all.
-func (w *world) statuses(last string) []string {
+func (w *world) statusesUntil(last string) []string {
 	w.T.Helper()
 	var got []string
 	w.Until("the text is "+last, func() bool {
@@ -68,7 +68,7 @@ func (w *world) statuses(last string) []string {
 
 func TestATextIsDelivered(t *testing.T) {
 	w := newWorld(t)
-	a := w.textAnswered(nil)
+	a := w.sendText(nil)
 	sid, _ := a.Get("sid").(string)
 	if a.Status != 201 || !regexp.MustCompile(`^SM[0-9a-f]{32}$`).MatchString(sid) || a.Get("status") != "queued" ||
 		a.Get("num_segments") != "1" || a.Get("direction") != "outbound-api" || a.Get("date_sent") != nil || a.Get("error_code") != nil {
@@ -77,7 +77,7 @@ func TestATextIsDelivered(t *testing.T) {
 	if _, err := time.Parse(time.RFC1123Z, a.Get("date_created").(string)); err != nil {
 		t.Errorf("date_created: %v", err)
 	}
-	if got := strings.Join(w.statuses("delivered"), " "); got != "queued sending sent delivered" {
+	if got := strings.Join(w.statusesUntil("delivered"), " "); got != "queued sending sent delivered" {
 		t.Errorf("callbacks: %s", got)
 	}
 	for _, r := range w.Product.Requests("/text-status") {
@@ -90,7 +90,7 @@ func TestATextIsDelivered(t *testing.T) {
 			t.Errorf("signature %s, want %s", r.Head.Get("X-Twilio-Signature"), want)
 		}
 	}
-	fetched := w.Do("GET", w.textsURL()+"/"+sid+".json", "", "", asAccount)
+	fetched := w.Do("GET", w.textsURL()+"/"+sid+".json", "", "", logIn)
 	if fetched.Status != 200 || fetched.Get("status") != "delivered" || fetched.Get("date_sent") == nil || fetched.Get("body") != testText {
 		t.Errorf("fetched: %d %s", fetched.Status, fetched.Body)
 	}
@@ -113,17 +113,17 @@ func TestTextsThatDoNotArrive(t *testing.T) {
 		t.Run(persona, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.textPersona(persona)
-			sid := w.textAnswered(nil).Get("sid").(string)
+			w.setTextPersona(persona)
+			sid := w.sendText(nil).Get("sid").(string)
 			last := c.statuses[strings.LastIndex(c.statuses, " ")+1:]
-			if got := strings.Join(w.statuses(last), " "); got != c.statuses {
+			if got := strings.Join(w.statusesUntil(last), " "); got != c.statuses {
 				t.Errorf("callbacks: %s", got)
 			}
 			all := w.Product.Requests("/text-status")
 			if got := all[len(all)-1].Form.Get("ErrorCode"); got != c.code {
 				t.Errorf("error code %q", got)
 			}
-			a := w.Do("GET", w.textsURL()+"/"+sid+".json", "", "", asAccount)
+			a := w.Do("GET", w.textsURL()+"/"+sid+".json", "", "", logIn)
 			if code, _ := a.Get("error_code").(float64); a.Get("status") != last || strconv.Itoa(int(code)) != strings.TrimPrefix("0"+c.code, "0") && c.code != "" {
 				t.Errorf("fetched: %s", a.Body)
 			}
@@ -137,8 +137,8 @@ func TestTextsThatDoNotArrive(t *testing.T) {
 func TestTextsTheVendorRefusesForThePerson(t *testing.T) {
 	w := newWorld(t)
 	for persona, code := range map[string]float64{"text-unsubscribed": 21610, "text-invalid": 21211} {
-		w.textPersona(persona)
-		if a := w.textAnswered(nil); a.Status != 400 || a.Get("code") != code {
+		w.setTextPersona(persona)
+		if a := w.sendText(nil); a.Status != 400 || a.Get("code") != code {
 			t.Errorf("%s: %d %s", persona, a.Status, a.Body)
 		}
 	}
@@ -167,7 +167,7 @@ func TestBadTextsAreRefused(t *testing.T) {
 		"To twice":        {func(f url.Values) { f.Add("To", "+4930123457") }, codeBadParameter},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if a := w.textAnswered(c.change); a.Status != 400 || a.Get("code") != c.code || a.Get("more_info") == nil {
+			if a := w.sendText(c.change); a.Status != 400 || a.Get("code") != c.code || a.Get("more_info") == nil {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		})
@@ -175,11 +175,11 @@ func TestBadTextsAreRefused(t *testing.T) {
 	if n := len(w.Violations(w.TwilioURL)); n != 12 || len(w.texts()) != 0 {
 		t.Errorf("%d violations, texts %v", n, w.texts())
 	}
-	if a := w.textAnswered(func(f url.Values) { f.Set("Body", strings.Repeat("ü", 1600)) }); a.Status != 201 {
+	if a := w.sendText(func(f url.Values) { f.Set("Body", strings.Repeat("ü", 1600)) }); a.Status != 201 {
 		t.Errorf("1600 characters: %d %s", a.Status, a.Body)
 	}
 	for _, r := range [][2]string{{"DELETE", "/SM00000000000000000000000000000000.json"}, {"POST", "/SM00000000000000000000000000000000.json"}} {
-		if a := w.Do(r[0], w.textsURL()+r[1], "", "", asAccount); a.Status != 404 {
+		if a := w.Do(r[0], w.textsURL()+r[1], "", "", logIn); a.Status != 404 {
 			t.Errorf("%s: %d", r[0], a.Status)
 		}
 	}
@@ -193,7 +193,7 @@ func TestLinksInTextsAreViolations(t *testing.T) {
 		"See HTTPS://portal.example": 1, "http://x": 1, "Visit www.soc.example": 1, "Open the portal. SI-1042-0007": 0,
 	} {
 		w := newWorld(t)
-		if a := w.textAnswered(func(f url.Values) { f.Set("Body", body) }); a.Status != 201 {
+		if a := w.sendText(func(f url.Values) { f.Set("Body", body) }); a.Status != 201 {
 			t.Errorf("%q: %d %s", body, a.Status, a.Body)
 		}
 		if got := w.Violations(w.TwilioURL); len(got) != violations {
@@ -212,7 +212,7 @@ func TestSegments(t *testing.T) {
 		{strings.Repeat("€", 80), 1}, {strings.Repeat("€", 81), 2}, {strings.Repeat("ж", 70), 1}, {strings.Repeat("ж", 71), 2},
 		{strings.Repeat("👍", 35), 1}, {strings.Repeat("👍", 36), 2}, {"Grüße", 1},
 	} {
-		if got := segments(c.body); got != c.want {
+		if got := countSegments(c.body); got != c.want {
 			t.Errorf("%d runes: %d segments, want %d", len([]rune(c.body)), got, c.want)
 		}
 	}
@@ -221,19 +221,19 @@ func TestSegments(t *testing.T) {
 func TestTextsAppearInTheListWithADelay(t *testing.T) {
 	w := unhurried(t)
 	list := func(query string) stagetest.Answered {
-		return w.Do("GET", w.textsURL()+".json?"+query, "", "", asAccount)
+		return w.Do("GET", w.textsURL()+".json?"+query, "", "", logIn)
 	}
 	texts := func(a stagetest.Answered) int { rows, _ := a.Get("messages").([]any); return len(rows) }
 	since := url.Values{"To": {testCallee}, "From": {testFrom}, "DateSent>": {time.Now().UTC().Add(-time.Minute).Format(time.RFC3339)}}.Encode()
-	w.textAnswered(nil)
+	w.sendText(nil)
 	if n := texts(list("")); n != 0 {
 		t.Errorf("listed at once: %d", n)
 	}
 	w.Until("the text is listed", func() bool { return texts(list(since)) == 1 })
-	w.textAnswered(nil)
+	w.sendText(nil)
 	w.Until("both are listed", func() bool { return texts(list(since)) == 2 })
 	first := list("PageSize=1")
-	if next, _ := first.Get("next_page_uri").(string); texts(first) != 1 || !strings.Contains(next, "/Messages.json?") || texts(w.Do("GET", w.TwilioURL+next, "", "", asAccount)) != 1 {
+	if next, _ := first.Get("next_page_uri").(string); texts(first) != 1 || !strings.Contains(next, "/Messages.json?") || texts(w.Do("GET", w.TwilioURL+next, "", "", logIn)) != 1 {
 		t.Errorf("pages: %s", first.Body)
 	}
 	for query, want := range map[string]int{
@@ -253,13 +253,13 @@ func TestTextsAppearInTheListWithADelay(t *testing.T) {
 func TestFaultsOfTexts(t *testing.T) {
 	w := newWorld(t)
 	w.Fault(w.TwilioURL, `{"op":"create_message","kind":"reset_after","times":1},{"op":"list_messages","kind":"status","status":503},{"op":"fetch_message","kind":"status","status":429}`)
-	if a := w.textAnswered(nil); a.Err == nil || len(w.texts()) != 1 {
+	if a := w.sendText(nil); a.Err == nil || len(w.texts()) != 1 {
 		t.Errorf("answered %d, texts %v", a.Status, w.texts())
 	}
-	if a := w.Do("GET", w.textsURL()+".json", "", "", asAccount); a.Status != 503 {
+	if a := w.Do("GET", w.textsURL()+".json", "", "", logIn); a.Status != 503 {
 		t.Errorf("list: %d", a.Status)
 	}
-	if a := w.Do("GET", w.textsURL()+"/"+w.texts()[0].Sid+".json", "", "", asAccount); a.Status != 429 || a.Get("code") != 20429.0 {
+	if a := w.Do("GET", w.textsURL()+"/"+w.texts()[0].Sid+".json", "", "", logIn); a.Status != 429 || a.Get("code") != 20429.0 {
 		t.Errorf("fetch: %d", a.Status)
 	}
 }
@@ -280,8 +280,8 @@ func TestFaultsOfTextCallbacks(t *testing.T) {
 			t.Parallel()
 			w := unhurried(t)
 			w.Fault(w.TwilioURL, `{"op":"callback","kind":"`+kind+`","times":1}`)
-			w.textAnswered(nil)
-			w.statuses("delivered")
+			w.sendText(nil)
+			w.statusesUntil("delivered")
 			w.Until("all callbacks are out", func() bool { return len(w.Product.Requests("/text-status")) == c.count })
 			if got := w.Product.Requests("/text-status"); !c.holds(w, got) {
 				t.Errorf("callbacks: %+v", got)

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import "time"
 
@@ -24,15 +24,15 @@ type callEffect struct {
 
 // effects lists the calls and the texts by the number called or written to, and what
 // people wrote to us by their number, each in the order it happened.
-func (t *twilio) Effects() any {
+func (t *simulator) Effects() any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	calls := map[string][]callEffect{}
 	for _, c := range t.calls {
 		calls[c.to] = append(calls[c.to], callEffect{
 			Sid: c.sid, To: c.to, From: c.from, Persona: c.persona, URL: c.form.Get("Url"), Status: c.status,
-			Placed: c.created, Answered: moment(c.answered), Ended: moment(c.closed), Seconds: c.seconds(),
-			Keys: append([]keyPress{}, c.keys...), Said: append([]utterance{}, c.said...),
+			Placed: c.created, Answered: timeOrNull(c.answered), Ended: timeOrNull(c.closed), Seconds: c.billedSeconds(),
+			Keys: append([]keyPress{}, c.keys...), Said: append([]utterance{}, c.utterances...),
 			Callbacks: append([]callbackRecord{}, c.callbacks...), Problem: c.problem,
 			Detections: append([]detectionRecord{}, c.detections...),
 		})
@@ -49,7 +49,7 @@ func (t *twilio) Effects() any {
 }
 
 // moment is null in JSON for no time.
-func moment(at time.Time) *time.Time {
+func timeOrNull(at time.Time) *time.Time {
 	if at.IsZero() {
 		return nil
 	}

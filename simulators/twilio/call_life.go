@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"context"
@@ -24,7 +24,7 @@ type ending struct {
 	sip    string // SIP response code, "" when the call was answered
 }
 
-func calleeNames() []string {
+func calleePersonas() []string {
 	return []string{"acknowledges", "hangs_up", "wrong_digit", "repeats_then_acknowledges", "passes", "approves",
 		"voicemail", "silent", "busy", "no_answer", "unreachable", "invalid"}
 }
@@ -62,25 +62,25 @@ const (
 )
 
 // live plays a call from the queue to its end.
-func (t *twilio) live(ctx context.Context, c *call) {
-	defer c.cut()
-	end := t.dial(c, calleeOf(c.persona))
+func (t *simulator) playCall(ctx context.Context, c *call) {
+	defer c.hangUp()
+	end := t.dialCall(c, calleeOf(c.persona))
 	if ctx.Err() != nil {
 		return // the simulator is closing: nobody is told anything more
 	}
-	t.finish(c, end)
+	t.finishCall(c, end)
 }
 
 // dial plays a call up to its end, which it returns. When the call is hung up from
 // outside it returns early and what it returns does not matter.
-func (t *twilio) dial(c *call, who callee) ending {
+func (t *simulator) dialCall(c *call, who callee) ending {
 	t.Wait(c.ctx, queueTime)
-	t.advance(c, "initiated")
+	t.advanceCall(c, "initiated")
 	t.Wait(c.ctx, connectTime)
 	if who.rings == 0 {
 		return who.end
 	}
-	t.advance(c, "ringing")
+	t.advanceCall(c, "ringing")
 	limit := 60 * time.Second
 	if s, err := strconv.Atoi(c.form.Get("Timeout")); err == nil {
 		limit = time.Duration(s) * time.Second
@@ -93,18 +93,18 @@ func (t *twilio) dial(c *call, who callee) ending {
 	if who.end != (ending{}) {
 		return who.end
 	}
-	if !t.advance(c, "answered") {
+	if !t.advanceCall(c, "answered") {
 		return ending{}
 	}
-	t.detect(c, who)
-	return t.converse(c, who)
+	t.detectAnswerer(c, who)
+	return t.holdConversation(c, who)
 }
 
 // advance moves a live call forward and reports it; false when the call is over.
-func (t *twilio) advance(c *call, event string) bool {
+func (t *simulator) advanceCall(c *call, event string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.over() || t.Context().Err() != nil {
+	if c.isOver() || t.Context().Err() != nil {
 		return false
 	}
 	c.updated = t.Now().UTC()
@@ -115,24 +115,24 @@ func (t *twilio) advance(c *call, event string) bool {
 	case "answered":
 		c.answered, c.status, reported = c.updated, "in-progress", "in-progress"
 	}
-	t.report(c, event, reported, "")
+	t.reportCall(c, event, reported, "")
 	return true
 }
 
 // finish ends a call once; later endings change nothing.
-func (t *twilio) finish(c *call, end ending) {
+func (t *simulator) finishCall(c *call, end ending) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.over() {
+	if c.isOver() {
 		return
 	}
 	c.closed = t.Now().UTC()
 	c.updated, c.status = c.closed, end.status
-	t.report(c, "completed", end.status, end.sip)
+	t.reportCall(c, "completed", end.status, end.sip)
 }
 
 // report queues a status callback if the caller asked for this event. It holds t.mu.
-func (t *twilio) report(c *call, event, status, sip string) {
+func (t *simulator) reportCall(c *call, event, status, sip string) {
 	events := c.form["StatusCallbackEvent"]
 	if len(events) == 0 {
 		events = []string{"completed"}
@@ -145,8 +145,8 @@ func (t *twilio) report(c *call, event, status, sip string) {
 	params.Set("CallbackSource", "call-progress-events")
 	params.Set("SequenceNumber", strconv.Itoa(c.sequence))
 	if event == "completed" {
-		params.Set("CallDuration", strconv.Itoa(c.seconds()))
-		params.Set("Duration", strconv.Itoa((c.seconds()+59)/60))
+		params.Set("CallDuration", strconv.Itoa(c.billedSeconds()))
+		params.Set("Duration", strconv.Itoa((c.billedSeconds()+59)/60))
 	}
 	if sip != "" {
 		params.Set("SipResponseCode", sip)
@@ -156,7 +156,7 @@ func (t *twilio) report(c *call, event, status, sip string) {
 	record := callbackRecord{Status: status, Sequence: c.sequence, At: c.updated}
 	c.sequence++
 	c.outbox.Post(t.Stage, func(ctx context.Context) {
-		t.post(ctx, stage.OpCallback, d, func(fault string, r *stage.Reply) {
+		t.postToProduct(ctx, stage.OpCallback, d, func(fault string, r *stage.Reply) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			record.Fault, record.HTTP = fault, statusOf(r)

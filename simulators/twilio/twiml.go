@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ type verb struct {
 }
 
 // number returns a numeric attribute, checked when the document was parsed.
-func (v verb) number(name string, absent int) int {
+func (v verb) intAttribute(name string, absent int) int {
 	n, err := strconv.Atoi(v.attrs[name])
 	if err != nil {
 		return absent
@@ -99,7 +99,7 @@ func parseVerbs(d *xml.Decoder, parent string) ([]verb, string, error) {
 
 func parseVerb(d *xml.Decoder, start xml.StartElement, parent string) (verb, error) {
 	v := verb{name: start.Name.Local, attrs: map[string]string{}}
-	if !allowedIn(parent, v.name) {
+	if !isAllowedIn(parent, v.name) {
 		return v, fmt.Errorf("%q is not allowed here", v.name)
 	}
 	for _, a := range start.Attr {
@@ -121,11 +121,11 @@ func parseVerb(d *xml.Decoder, start xml.StartElement, parent string) (verb, err
 		v.text = text
 		return v, nil
 	}
-	return v, v.check()
+	return v, v.checkValues()
 }
 
 // allowedIn says which elements may stand inside parent; "" is the Response.
-func allowedIn(parent, name string) bool {
+func isAllowedIn(parent, name string) bool {
 	switch parent {
 	case "":
 		return slices.Contains([]string{"Say", "Play", "Pause", "Gather", "Redirect", "Hangup", "Reject"}, name)
@@ -157,7 +157,7 @@ func verbAttributes(name string) []string {
 }
 
 // check refuses values no vendor documents.
-func (v verb) check() error {
+func (v verb) checkValues() error {
 	for _, name := range []string{"timeout", "numDigits", "loop", "length"} {
 		value, given := v.attrs[name]
 		n, err := strconv.Atoi(value)

@@ -1,4 +1,4 @@
-package simulators
+package twilio
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type page struct {
 
 // converse asks for a document after the answer, does what it says, and so on until the
 // call ends. It returns how it ended.
-func (t *twilio) converse(c *call, who callee) ending {
+func (t *simulator) holdConversation(c *call, who callee) ending {
 	over := ending{status: "completed"}
 	ctx := c.ctx
 	if who.leaves > 0 {
@@ -35,26 +35,26 @@ func (t *twilio) converse(c *call, who callee) ending {
 	}
 	next := &page{url: c.form.Get("Url"), method: c.form.Get("Method")}
 	for range maxDocuments {
-		verbs, err := t.document(c, who, next)
+		verbs, err := t.fetchDocument(c, who, next)
 		if err != nil {
-			return t.broken(c, err)
+			return t.breakConversation(c, err)
 		}
 		base := next.url
-		if next = t.perform(ctx, c, &who, verbs, base); next == nil {
+		if next = t.performDocument(ctx, c, &who, verbs, base); next == nil {
 			return over
 		}
-		target, err := resolved(base, next.url)
+		target, err := resolveURL(base, next.url)
 		if err != nil {
-			return t.broken(c, &badDocument{err.Error()})
+			return t.breakConversation(c, &badDocument{err.Error()})
 		}
 		next.url = target
 	}
-	return t.broken(c, &badDocument{fmt.Sprintf("the conversation went on for %d documents", maxDocuments)})
+	return t.breakConversation(c, &badDocument{fmt.Sprintf("the conversation went on for %d documents", maxDocuments)})
 }
 
 // broken ends a conversation that cannot go on. A document no carrier understands is a
 // violation and fails the call; a product that does not answer merely ends it.
-func (t *twilio) broken(c *call, err error) ending {
+func (t *simulator) breakConversation(c *call, err error) ending {
 	t.mu.Lock()
 	c.problem = err.Error()
 	t.mu.Unlock()
@@ -67,14 +67,14 @@ func (t *twilio) broken(c *call, err error) ending {
 }
 
 // perform does one document; nil means the call is over.
-func (t *twilio) perform(ctx context.Context, c *call, who *callee, verbs []verb, base string) *page {
+func (t *simulator) performDocument(ctx context.Context, c *call, who *callee, verbs []verb, base string) *page {
 	for _, v := range verbs {
 		if ctx.Err() != nil {
 			return nil
 		}
 		switch v.name {
 		case "Gather":
-			if next := t.gather(ctx, c, who, v, base); next != nil {
+			if next := t.gatherKeys(ctx, c, who, v, base); next != nil {
 				return next
 			}
 		case "Redirect":
@@ -82,8 +82,8 @@ func (t *twilio) perform(ctx context.Context, c *call, who *callee, verbs []verb
 		case "Hangup", "Reject":
 			return nil
 		default:
-			t.utter(c, v)
-			t.Wait(ctx, v.lasts())
+			t.noteUtterance(c, v)
+			t.Wait(ctx, v.duration())
 		}
 	}
 	return nil
@@ -91,12 +91,12 @@ func (t *twilio) perform(ctx context.Context, c *call, who *callee, verbs []verb
 
 // gather plays a menu and waits for a key. It returns the page that takes the result, or
 // nil when the document simply goes on.
-func (t *twilio) gather(ctx context.Context, c *call, who *callee, v verb, base string) *page {
-	patience := time.Duration(v.number("timeout", 5)) * time.Second
+func (t *simulator) gatherKeys(ctx context.Context, c *call, who *callee, v verb, base string) *page {
+	patience := time.Duration(v.intAttribute("timeout", 5)) * time.Second
 	window := patience
 	for _, inner := range v.nested {
-		t.utter(c, inner)
-		window += inner.lasts()
+		t.noteUtterance(c, inner)
+		window += inner.duration()
 	}
 	next := &page{url: v.attrs["action"], method: v.attrs["method"], extra: url.Values{"Digits": {""}, "FinishedOnKey": {""}}}
 	if next.url == "" {
@@ -108,8 +108,8 @@ func (t *twilio) gather(ctx context.Context, c *call, who *callee, v verb, base 
 		}
 		key := who.keys[0]
 		who.keys = who.keys[1:]
-		t.press(c, key)
-		if v.number("numDigits", 0) != 1 && !t.Wait(ctx, patience) {
+		t.noteKey(c, key)
+		if v.intAttribute("numDigits", 0) != 1 && !t.Wait(ctx, patience) {
 			return nil
 		}
 		next.extra.Set("Digits", key)
@@ -122,20 +122,20 @@ func (t *twilio) gather(ctx context.Context, c *call, who *callee, v verb, base 
 }
 
 // lasts is how long the verb keeps the line busy.
-func (v verb) lasts() time.Duration {
-	times := max(v.number("loop", 1), 1)
+func (v verb) duration() time.Duration {
+	times := max(v.intAttribute("loop", 1), 1)
 	switch v.name {
 	case "Say":
 		return time.Duration(times) * time.Duration(len(v.text)) * time.Second / charsPerSecond
 	case "Play":
 		return time.Duration(times) * playTime
 	case "Pause":
-		return time.Duration(v.number("length", 1)) * time.Second
+		return time.Duration(v.intAttribute("length", 1)) * time.Second
 	}
 	return 0
 }
 
-func (t *twilio) utter(c *call, v verb) {
+func (t *simulator) noteUtterance(c *call, v verb) {
 	if v.name != "Say" {
 		return
 	}
@@ -145,16 +145,16 @@ func (t *twilio) utter(c *call, v verb) {
 	if n := len(c.keys); n > 0 {
 		u.AfterKey = c.keys[n-1].Key
 	}
-	c.said = append(c.said, u)
+	c.utterances = append(c.utterances, u)
 }
 
-func (t *twilio) press(c *call, key string) {
+func (t *simulator) noteKey(c *call, key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.keys = append(c.keys, keyPress{Key: key, At: t.Now().UTC()})
 }
 
-func resolved(base, ref string) (string, error) {
+func resolveURL(base, ref string) (string, error) {
 	b, err := url.Parse(base)
 	if err != nil {
 		return "", fmt.Errorf("the address of the document is not valid")
