@@ -43,8 +43,8 @@ type grant struct {
 }
 
 // NewCrowdStrike makes the simulator of CrowdStrike Falcon, which takes a client of the caller's
-// besides Credentials("crowdstrike").
-func newCrowdStrike(s *stage.Stage, clientID, secret string) (stage.Vendor, error) {
+// besides EDRCredentials("crowdstrike").
+func NewCrowdStrike(s *stage.Stage, clientID, secret string) (stage.Vendor, error) {
 	switch {
 	case clientID == "":
 		return nil, errors.New("crowdstrike simulator: the client id is empty, set one")

@@ -2,13 +2,13 @@ package simulators
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// edrVendors make the simulated EDRs, by the vendor's name. CrowdStrike has an address and an
-// account of its own in Options.
+// edrVendors make the simulators of the products, but for CrowdStrike's: see NewCrowdStrike.
 var edrVendors = map[string]func(*stage.Stage) stage.Vendor{
 	"carbonblack": newCarbonBlack,
 	"cortex":      newCortex,
@@ -34,12 +34,18 @@ var edrValues = map[string]map[string]string{
 	"trend":       {"api_token": "sim-trend-token-0001"},                                                            //nolint:gosec // G101: opens a simulator only
 }
 
-// EDRCredentials returns what the simulated product takes: the values an operator would enter,
+// Products returns the products that New makes, in order.
+func Products() []string { return slices.Sorted(maps.Keys(edrVendors)) }
+
+// New makes the simulator of one of the Products.
+func EdrNew(s *stage.Stage, product string) stage.Vendor { return edrVendors[product](s) }
+
+// EDRCredentials returns the values that open a simulated product, as an operator would enter them,
 // without the base URL.
 func EDRCredentials(vendor string) map[string]string { return maps.Clone(edrValues[vendor]) }
 
-// edrSecrets are the values of a simulated EDR that must never appear in a journal.
-func edrSecrets(vendor string) (secrets []string) {
+// Secrets returns the credentials of a product that must never appear in its journal.
+func Secrets(vendor string) (secrets []string) {
 	for name, value := range edrValues[vendor] {
 		for _, word := range []string{"secret", "token", "key", "password"} {
 			if strings.Contains(name, word) {

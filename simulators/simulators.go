@@ -17,6 +17,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 
 	"github.com/watchfire-mdr/watchfire/simulators/twilio"
+
+	"github.com/watchfire-mdr/watchfire/simulators/sendgrid"
 )
 
 // Options say where the simulators listen and which account the product is configured with.
@@ -85,17 +87,17 @@ func (r *Running) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	mails, err := newSendGrid(r.stage, sendGridOptions{APIKey: o.SendGridAPIKey, From: o.SendGridFrom,
+	mails, err := sendgrid.New(r.stage, sendgrid.Options{APIKey: o.SendGridAPIKey, From: o.SendGridFrom,
 		WebhookURL: o.SendGridWebhookURL, WebhookKey: o.SendGridWebhookKey})
 	if err != nil {
 		return err
 	}
-	falcon, err := newCrowdStrike(r.stage, o.CrowdStrikeClientID, o.CrowdStrikeClientSecret)
+	falcon, err := NewCrowdStrike(r.stage, o.CrowdStrikeClientID, o.CrowdStrikeClientSecret)
 	if err != nil {
 		return err
 	}
 	mailJournal := stage.NewJournal(o.secrets())
-	mailServer, err := newSMTPServer(r.stage, smtpOptions{User: o.SMTPUser, Password: o.SMTPPassword}, mailJournal)
+	mailServer, err := SmNew(r.stage, SmOptions{User: o.SMTPUser, Password: o.SMTPPassword}, mailJournal)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (r *Running) start(o Options) error {
 	}{
 		{phone, o.TwilioAddr, &r.TwilioURL, stage.NewJournal(o.secrets())},
 		{mails, o.SendGridAddr, &r.SendGridURL, stage.NewJournal(o.secrets())},
-		{falcon, o.CrowdStrikeAddr, &r.CrowdStrikeURL, stage.NewJournal(append(o.secrets(), edrSecrets("crowdstrike")...))},
+		{falcon, o.CrowdStrikeAddr, &r.CrowdStrikeURL, stage.NewJournal(append(o.secrets(), Secrets("crowdstrike")...))},
 		{mailServer, "", &r.SMTPURL, mailJournal},
 	} {
 		if *s.url, err = r.stage.Serve(s.v, s.addr, s.journal); err != nil {
@@ -122,15 +124,15 @@ func (r *Running) start(o Options) error {
 		return err
 	}
 	r.SMTPAddr = l.Addr().String()
-	mailServer.serve(l)
+	mailServer.Serve(l)
 	return nil
 }
 
 // serveEDR starts the EDRs that need no options, each on a free port.
 func (r *Running) serveEDR() error {
 	r.EDR = map[string]string{"crowdstrike": r.CrowdStrikeURL}
-	for name, newVendor := range edrVendors {
-		base, err := r.stage.Serve(newVendor(r.stage), "", stage.NewJournal(edrSecrets(name)))
+	for _, name := range Products() {
+		base, err := r.stage.Serve(EdrNew(r.stage, name), "", stage.NewJournal(Secrets(name)))
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ const (
 
 // smtpServer pretends to be the mail server of a provider or of a recipient's company.
 // Its HTTP face serves nothing but steering.
-type smtpServer struct {
+type Server struct {
 	*stage.Stage
 	stage.Steering
 	user, password string
@@ -38,20 +38,20 @@ type smtpServer struct {
 }
 
 // Options are the login that a client needs before it may hand a mail over.
-type smtpOptions struct {
+type SmOptions struct {
 	User, Password string // both "" asks for no login
 }
 
 // New makes the mail server. The journal receives its SMTP commands.
-func newSMTPServer(s *stage.Stage, o smtpOptions, j *stage.Journal) (*smtpServer, error) {
+func SmNew(s *stage.Stage, o SmOptions, j *stage.Journal) (*Server, error) {
 	if (o.User == "") != (o.Password == "") {
 		return nil, errors.New("smtp simulator: the login is half set, set both the user and the password or neither")
 	}
-	m := &smtpServer{Stage: s, user: o.User, password: o.Password, journal: j,
+	m := &Server{Stage: s, user: o.User, password: o.Password, journal: j,
 		mails: map[string][]smtpMail{}, greeted: map[string]bool{}}
 	m.Personas = stage.NewPersonas(strings.ToLower, "accepted", "no-such-user", "mailbox-full", "greylisted")
 	m.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		return &smtpSession{smtpServer: m, conn: c.Conn()}, nil
+		return &smtpSession{Server: m, conn: c.Conn()}, nil
 	}))
 	m.server.Domain = "mail.simulator.example"
 	m.server.AllowInsecureAuth = true // loopback only
@@ -63,12 +63,12 @@ func newSMTPServer(s *stage.Stage, o smtpOptions, j *stage.Journal) (*smtpServer
 	return m, nil
 }
 
-func (m *smtpServer) Name() string             { return "smtp" }
-func (m *smtpServer) Ops() []string            { return []string{opConnect, opData} }
-func (m *smtpServer) SteerFaults([]stage.Rule) {}
+func (m *Server) Name() string             { return "smtp" }
+func (m *Server) Ops() []string            { return []string{opConnect, opData} }
+func (m *Server) SteerFaults([]stage.Rule) {}
 
 // personasChanged makes a greylisting server forget whom it has put off.
-func (m *smtpServer) PersonasChanged(keys []string) {
+func (m *Server) PersonasChanged(keys []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, key := range keys {
@@ -76,18 +76,18 @@ func (m *smtpServer) PersonasChanged(keys []string) {
 	}
 }
 
-func (m *smtpServer) Route(r *stage.Request) (string, func() stage.Answer) {
+func (m *Server) Route(r *stage.Request) (string, func() stage.Answer) {
 	return stage.OpUnknown, func() stage.Answer {
 		m.Violations.Add(m.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return m.Refusal(http.StatusNotFound)
 	}
 }
 
-func (m *smtpServer) Refusal(status int) stage.Answer {
+func (m *Server) Refusal(status int) stage.Answer {
 	return stage.AnswerJSON(status, map[string]string{"error": "mail is taken by SMTP, only steering is served here"})
 }
 
-func (m *smtpServer) Effects() any {
+func (m *Server) Effects() any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mails := map[string][]smtpMail{}
@@ -97,7 +97,7 @@ func (m *smtpServer) Effects() any {
 	return map[string]any{"mails": mails, "violations": m.Violations.All()}
 }
 
-func (m *smtpServer) serve(l net.Listener) {
+func (m *Server) Serve(l net.Listener) {
 	m.mu.Lock()
 	m.listener = l
 	m.mu.Unlock()
@@ -106,7 +106,7 @@ func (m *smtpServer) serve(l net.Listener) {
 
 // close cuts every connection; the listener is closed on its own, for the server does not
 // know it before it has begun to serve.
-func (m *smtpServer) close() {
+func (m *Server) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_ = m.server.Close()
@@ -116,7 +116,7 @@ func (m *smtpServer) close() {
 }
 
 // note journals one command. For a cut connection status is 0 when nothing happened.
-func (m *smtpServer) note(command, recipients, body string, status int, fault string) {
+func (m *Server) note(command, recipients, body string, status int, fault string) {
 	e := stage.Entry{Vendor: m.Name(), At: m.Now().UTC(), Method: command, Path: recipients, Headers: map[string]string{},
 		Body: body, Status: status, Fault: fault}
 	if body != "" {
@@ -126,7 +126,7 @@ func (m *smtpServer) note(command, recipients, body string, status int, fault st
 }
 
 // FaultKinds returns the kinds of fault on an operation of a mail server.
-func (m *smtpServer) FaultKinds(op string) []string {
+func (m *Server) FaultKinds(op string) []string {
 	if op == opData {
 		return []string{stage.FaultResetBefore, stage.FaultResetAfter, stage.FaultStatus, stage.FaultSlow}
 	}
@@ -136,7 +136,7 @@ func (m *smtpServer) FaultKinds(op string) []string {
 // faultyListener refuses connections when a rule of op connect says so.
 type faultyListener struct {
 	net.Listener
-	m *smtpServer
+	m *Server
 }
 
 func (l *faultyListener) Accept() (net.Conn, error) {

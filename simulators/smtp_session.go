@@ -13,7 +13,7 @@ import (
 
 // smtpSession is one connection of a client.
 type smtpSession struct {
-	*smtpServer
+	*Server
 	conn     net.Conn
 	loggedIn bool
 	to       []smtpRecipient
@@ -76,7 +76,7 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 		s.note("RCPT", to, "", errBadAddress.Code, "")
 		return errBadAddress
 	}
-	persona := s.smtpServer.Personas.Next(to)
+	persona := s.Server.Personas.Next(to)
 	if refused := s.welcome(to, persona); refused != nil {
 		s.note("RCPT", to, "", refused.Code, "")
 		return refused
@@ -87,7 +87,7 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 }
 
 // welcome is nil when the address takes mail now.
-func (m *smtpServer) welcome(to, persona string) *smtp.SMTPError {
+func (m *Server) welcome(to, persona string) *smtp.SMTPError {
 	switch persona {
 	case "no-such-user":
 		return errNoSuchUser

@@ -1,4 +1,4 @@
-package simulators
+package sendgrid
 
 import (
 	"fmt"
@@ -11,25 +11,25 @@ import (
 )
 
 // search answers POST /v3/logs. A mail appears once the vendor has processed it.
-func (g *sendGrid) search(r *stage.Request) stage.Answer {
+func (g *simulator) searchLogs(r *stage.Request) stage.Answer {
 	var q struct {
 		Query    string   `json:"query"`
 		Limit    *int     `json:"limit"`
 		Subusers []string `json:"subusers"`
 	}
 	if err := stage.DecodeStrict(r.Payload, &q); err != nil {
-		return g.reject(opLogs, http.StatusBadRequest, badMail{"invalid request: " + err.Error(), ""})
+		return g.rejectRequest(opLogs, http.StatusBadRequest, reason{"invalid request: " + err.Error(), ""})
 	}
 	limit := 10
 	if q.Limit != nil {
 		limit = *q.Limit
 	}
 	if limit < 1 || limit > 1000 {
-		return g.reject(opLogs, http.StatusBadRequest, badMail{"limit must be between 1 and 1000", "limit"})
+		return g.rejectRequest(opLogs, http.StatusBadRequest, reason{"limit must be between 1 and 1000", "limit"})
 	}
-	match, err := logFilter(q.Query)
+	match, err := parseQuery(q.Query)
 	if err != nil {
-		return g.reject(opLogs, http.StatusBadRequest, badMail{"invalid query: " + err.Error(), "query"})
+		return g.rejectRequest(opLogs, http.StatusBadRequest, reason{"invalid query: " + err.Error(), "query"})
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -43,12 +43,12 @@ func (g *sendGrid) search(r *stage.Request) stage.Answer {
 }
 
 // logOf answers GET /v3/logs/{sg_message_id}.
-func (g *sendGrid) logOf(id string) stage.Answer {
+func (g *simulator) readLog(id string) stage.Answer {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := g.byID[id]
 	if m == nil || m.status == "" {
-		return sendGridErrors(http.StatusNotFound, badMail{"message not found", "sg_message_id"})
+		return errorAnswer(http.StatusNotFound, reason{"message not found", "sg_message_id"})
 	}
 	events := []map[string]any{}
 	for _, e := range m.events {
@@ -81,8 +81,8 @@ func (m *message) summary() map[string]any {
 
 // logFilter understands conditions joined by AND: = on texts, IN on status and
 // categories, comparisons of sg_message_id_created_at with TIMESTAMP "…".
-func logFilter(query string) (func(*message) bool, error) {
-	words, err := logWords(query)
+func parseQuery(query string) (func(*message) bool, error) {
+	words, err := splitQuery(query)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func logFilter(query string) (func(*message) bool, error) {
 			}
 			words = words[1:]
 		}
-		test, rest, err := logCondition(words)
+		test, rest, err := parseCondition(words)
 		if err != nil {
 			return nil, err
 		}
@@ -105,20 +105,20 @@ func logFilter(query string) (func(*message) bool, error) {
 	}, nil
 }
 
-func logCondition(words []string) (func(*message) bool, []string, error) {
+func parseCondition(words []string) (func(*message) bool, []string, error) {
 	if len(words) < 3 {
 		return nil, nil, fmt.Errorf("a condition is incomplete")
 	}
 	field, operator := words[0], strings.ToUpper(words[1])
 	switch field {
 	case "sg_message_id", "subject", "to_email", "reason":
-		value, quoted := unquoted(words[2])
+		value, quoted := unquote(words[2])
 		if operator != "=" || !quoted {
 			return nil, nil, fmt.Errorf("%s needs = and a quoted value", field)
 		}
-		return func(m *message) bool { return m.logField(field, value) }, words[3:], nil
+		return func(m *message) bool { return m.hasField(field, value) }, words[3:], nil
 	case "status", "categories":
-		values, rest, err := logList(operator, words[2:])
+		values, rest, err := parseList(operator, words[2:])
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", field, err)
 		}
@@ -128,12 +128,12 @@ func logCondition(words []string) (func(*message) bool, []string, error) {
 			})
 		}, rest, nil
 	case "sg_message_id_created_at":
-		return logTime(operator, words)
+		return parseTimeCondition(operator, words)
 	}
 	return nil, nil, fmt.Errorf("unknown field %q", field)
 }
 
-func (m *message) logField(field, value string) bool {
+func (m *message) hasField(field, value string) bool {
 	switch field {
 	case "subject":
 		return m.subject == value
@@ -145,14 +145,14 @@ func (m *message) logField(field, value string) bool {
 	return m.id == value
 }
 
-func logList(operator string, words []string) ([]string, []string, error) {
+func parseList(operator string, words []string) ([]string, []string, error) {
 	end := slices.Index(words, ")")
 	if operator != "IN" || words[0] != "(" || end < 2 {
 		return nil, nil, fmt.Errorf("needs IN and a list")
 	}
 	var values []string
 	for i, w := range words[1:end] {
-		v, quoted := unquoted(w)
+		v, quoted := unquote(w)
 		if (i%2 == 0) != quoted || (i%2 == 1 && w != ",") {
 			return nil, nil, fmt.Errorf("the list is not valid")
 		}
@@ -163,11 +163,11 @@ func logList(operator string, words []string) ([]string, []string, error) {
 	return values, words[end+1:], nil
 }
 
-func logTime(operator string, words []string) (func(*message) bool, []string, error) {
+func parseTimeCondition(operator string, words []string) (func(*message) bool, []string, error) {
 	if len(words) < 4 || !strings.EqualFold(words[2], "TIMESTAMP") {
 		return nil, nil, fmt.Errorf("a time is written TIMESTAMP \"…\"")
 	}
-	value, _ := unquoted(words[3])
+	value, _ := unquote(words[3])
 	bound, err := time.Parse(time.RFC3339, value)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the time is not valid")
@@ -181,7 +181,7 @@ func logTime(operator string, words []string) (func(*message) bool, []string, er
 
 // logWords splits a query into names, operators, brackets and quoted values (which keep
 // their opening quote as a mark).
-func logWords(query string) ([]string, error) {
+func splitQuery(query string) ([]string, error) {
 	var words []string
 	for rest := strings.TrimSpace(query); rest != ""; rest = strings.TrimSpace(rest) {
 		n := 0
@@ -205,4 +205,4 @@ func logWords(query string) ([]string, error) {
 	return words, nil
 }
 
-func unquoted(word string) (string, bool) { return strings.CutPrefix(word, `"`) }
+func unquote(word string) (string, bool) { return strings.CutPrefix(word, `"`) }

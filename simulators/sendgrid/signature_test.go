@@ -1,4 +1,4 @@
-package simulators
+package sendgrid
 
 import (
 	"crypto/ecdsa"
@@ -31,7 +31,7 @@ func TestSendGridSignatureCoversTimestampAndBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := "[{\"event\":\"delivered\"}]\r\n"
-	signature, err := sendGridSignature(key, "1700000000", []byte(body))
+	signature, err := signEvents(key, "1700000000", []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}

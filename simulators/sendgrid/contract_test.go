@@ -1,4 +1,4 @@
-package simulators
+package sendgrid
 
 import (
 	"encoding/json"
@@ -15,17 +15,17 @@ func TestSendGridContract(t *testing.T) {
 			c.T = t
 			w.Web.Transport = c
 			w.Steer(w.SendGridURL, "personas", `{"personas":{"`+testRecipient+`":"`+persona+`"}}`)
-			w.mail(nil)
+			w.sendMail(nil)
 			w.Until("the mail has met its fate", func() bool {
 				n := map[string]int{"suppressed": 1, "deferred_then_delivered": 3}[persona]
-				return len(w.mails(testRecipient)[0].Events) >= max(n, 2) || n == 1 && len(w.mails(testRecipient)[0].Events) == 1
+				return len(w.mailsTo(testRecipient)[0].Events) >= max(n, 2) || n == 1 && len(w.mailsTo(testRecipient)[0].Events) == 1
 			})
 			query, _ := json.Marshal(map[string]any{"query": `to_email="` + testRecipient + `"`, "limit": 1})
-			found := w.Do("POST", w.SendGridURL+"/v3/logs", "application/json", string(query), asSender)
+			found := w.Do("POST", w.SendGridURL+"/v3/logs", "application/json", string(query), logIn)
 			id := found.Get("messages", "sg_message_id").(string)
-			w.Do("GET", w.SendGridURL+"/v3/logs/"+id, "", "", asSender)
-			w.Do("GET", w.SendGridURL+"/v3/logs/none", "", "", asSender)
-			w.mail(func(m, _ map[string]any) { m["from"] = map[string]any{"email": "other@watchfire.example"} })
+			w.Do("GET", w.SendGridURL+"/v3/logs/"+id, "", "", logIn)
+			w.Do("GET", w.SendGridURL+"/v3/logs/none", "", "", logIn)
+			w.sendMail(func(m, _ map[string]any) { m["from"] = map[string]any{"email": "other@watchfire.example"} })
 			c.Replay(w.Journal(w.SendGridURL))
 		})
 	}

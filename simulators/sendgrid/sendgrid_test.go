@@ -1,4 +1,4 @@
-package simulators
+package sendgrid
 
 import (
 	"encoding/json"
@@ -28,9 +28,9 @@ func (w *world) mailBody() map[string]any {
 	}
 }
 
-func asSender(r *http.Request) { r.Header.Set("Authorization", "Bearer "+testMailKey) }
+func logIn(r *http.Request) { r.Header.Set("Authorization", "Bearer "+testMailKey) }
 
-func (w *world) mail(change func(m, p map[string]any)) stagetest.Answered {
+func (w *world) sendMail(change func(m, p map[string]any)) stagetest.Answered {
 	w.T.Helper()
 	m := w.mailBody()
 	if change != nil {
@@ -40,10 +40,10 @@ func (w *world) mail(change func(m, p map[string]any)) stagetest.Answered {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	return w.Do("POST", w.SendGridURL+"/v3/mail/send", "application/json", string(body), asSender)
+	return w.Do("POST", w.SendGridURL+"/v3/mail/send", "application/json", string(body), logIn)
 }
 
-func (w *world) mails(to string) []mailEffect {
+func (w *world) mailsTo(to string) []mailEffect {
 	w.T.Helper()
 	var e struct {
 		Mails map[string][]mailEffect `json:"mails"`
@@ -72,7 +72,7 @@ func (w *world) events() []map[string]any {
 
 func TestAMailIsAcceptedAndDelivered(t *testing.T) {
 	w := newWorld(t)
-	a := w.mail(nil)
+	a := w.sendMail(nil)
 	id := a.Head.Get("X-Message-Id")
 	if a.Status != 202 || len(a.Body) != 0 || id == "" || strings.Contains(id, ".") {
 		t.Fatalf("%d %q %s", a.Status, id, a.Body)
@@ -85,7 +85,7 @@ func TestAMailIsAcceptedAndDelivered(t *testing.T) {
 			t.Errorf("event: %v", e)
 		}
 	}
-	mails := w.mails(testRecipient)
+	mails := w.mailsTo(testRecipient)
 	if len(mails) != 1 || mails[0].Status != "delivered" || mails[0].RequestID != id || mails[0].CustomArgs["wf_delivery"] == "" ||
 		mails[0].Headers["Message-ID"] != "<0123@watchfire.example>" {
 		t.Errorf("effects: %+v", mails)
@@ -104,7 +104,7 @@ func TestPersonasOfAddresses(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.Steer(w.SendGridURL, "personas", `{"personas":{"CISO@client.example":"`+persona+`"}}`)
-			if a := w.mail(nil); a.Status != 202 {
+			if a := w.sendMail(nil); a.Status != 202 {
 				t.Fatalf("%d %s", a.Status, a.Body)
 			}
 			w.Until("the events "+want, func() bool {
@@ -151,17 +151,17 @@ func TestBadMailsAreRefused(t *testing.T) {
 		"no personalization":  {func(m, _ map[string]any) { m["personalizations"] = []any{} }, "personalizations"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := w.mail(c.change)
+			a := w.sendMail(c.change)
 			field, _ := a.Get("errors", "field").(string)
 			if a.Status != 400 || field != c.field || a.Get("errors", "message") == "" {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		})
 	}
-	if len(w.mails(testRecipient)) != 0 || len(w.Violations(w.SendGridURL)) < 18 {
-		t.Errorf("mails %v, violations %v", w.mails(testRecipient), w.Violations(w.SendGridURL))
+	if len(w.mailsTo(testRecipient)) != 0 || len(w.Violations(w.SendGridURL)) < 18 {
+		t.Errorf("mails %v, violations %v", w.mailsTo(testRecipient), w.Violations(w.SendGridURL))
 	}
-	if a := w.mail(func(m, _ map[string]any) { m["from"] = map[string]any{"email": "other@watchfire.example"} }); a.Status != 403 {
+	if a := w.sendMail(func(m, _ map[string]any) { m["from"] = map[string]any{"email": "other@watchfire.example"} }); a.Status != 403 {
 		t.Errorf("unverified sender: %d", a.Status)
 	}
 	if a := w.Do("POST", w.SendGridURL+"/v3/mail/send", "application/json", "{}"); a.Status != 401 {
@@ -174,7 +174,7 @@ func TestPersonalDataIsFoundWithoutFalseAlarms(t *testing.T) {
 		"SI-1042-0007/publish/1/550e8400-e29b-41d4-a716-446655440000/mail": false, "1732222222": false, "a+b": false,
 		"x@y.example": true, "mail:<x@y.example>": true, "+4930123456": true, "call +1 (800) 555-0100 now": true,
 	} {
-		if looksPersonal(text) != want {
+		if hasPersonalData(text) != want {
 			t.Errorf("%q: %v", text, !want)
 		}
 	}
@@ -184,10 +184,10 @@ func TestLogsFindWhatWasProcessed(t *testing.T) {
 	w := newWorld(t)
 	search := func(query string) stagetest.Answered {
 		body, _ := json.Marshal(map[string]any{"query": query, "limit": 5})
-		return w.Do("POST", w.SendGridURL+"/v3/logs", "application/json", string(body), asSender)
+		return w.Do("POST", w.SendGridURL+"/v3/logs", "application/json", string(body), logIn)
 	}
 	count := func(a stagetest.Answered) int { rows, _ := a.Get("messages").([]any); return len(rows) }
-	w.mail(func(m, _ map[string]any) { m["subject"] = `SI-1042-0007 "quoted"` })
+	w.sendMail(func(m, _ map[string]any) { m["subject"] = `SI-1042-0007 "quoted"` })
 	ours := `to_email="ciso@client.example" AND subject = "SI-1042-0007 \"quoted\""`
 	w.Until("it is delivered", func() bool {
 		return search(ours+` AND status IN ('delivered')`).Get("messages", "status") == "delivered"
@@ -206,11 +206,11 @@ func TestLogsFindWhatWasProcessed(t *testing.T) {
 		}
 	}
 	id := search(ours).Get("messages", "sg_message_id").(string)
-	a := w.Do("GET", w.SendGridURL+"/v3/logs/"+url.PathEscape(id), "", "", asSender)
+	a := w.Do("GET", w.SendGridURL+"/v3/logs/"+url.PathEscape(id), "", "", logIn)
 	if a.Status != 200 || a.Get("custom_args", "wf_delivery") == nil || a.Get("events", "event") != "processed" {
 		t.Errorf("one message: %d %s", a.Status, a.Body)
 	}
-	if a := w.Do("GET", w.SendGridURL+"/v3/logs/unknown", "", "", asSender); a.Status != 404 {
+	if a := w.Do("GET", w.SendGridURL+"/v3/logs/unknown", "", "", logIn); a.Status != 404 {
 		t.Errorf("unknown message: %d", a.Status)
 	}
 }
@@ -220,7 +220,7 @@ func TestEventFaults(t *testing.T) {
 		w := unhurried(t)
 		w.Product.Config.Handler = w.refuseBadSignatures()
 		w.Steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"missign","times":1}]}`)
-		w.mail(nil)
+		w.sendMail(nil)
 		w.Until("both events arrive properly signed", func() bool { return len(w.events()) == 2 })
 		if n := len(w.Product.Requests("/events")); n < 3 {
 			t.Errorf("%d batches", n)
@@ -229,7 +229,7 @@ func TestEventFaults(t *testing.T) {
 	t.Run("duplicates keep their event id", func(t *testing.T) {
 		w := unhurried(t)
 		w.Steer(w.SendGridURL, "faults", `{"rules":[{"op":"callback","kind":"duplicate","times":1}]}`)
-		w.mail(nil)
+		w.sendMail(nil)
 		w.Until("three events arrive", func() bool { return len(w.events()) == 3 })
 		if e := w.events(); e[0]["sg_event_id"] != e[1]["sg_event_id"] {
 			t.Errorf("events: %v", e)

@@ -1,4 +1,4 @@
-package simulators
+package sendgrid
 
 import (
 	"bytes"
@@ -62,7 +62,7 @@ func (m *message) effect() mailEffect {
 }
 
 // messages splits an accepted request into one message per recipient.
-func (m *mail) messages(id string, now time.Time) []*message {
+func (m *mail) splitByRecipient(id string, now time.Time) []*message {
 	var out []*message
 	for _, p := range m.Personalizations {
 		for _, to := range slices.Concat(p.To, p.CC, p.BCC) {
@@ -92,7 +92,7 @@ func isSystemField(name string) bool {
 }
 
 // happened records an event of a message and queues it for the webhook.
-func (g *sendGrid) happened(m *message, kind string) {
+func (g *simulator) noteEvent(m *message, kind string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	request, _, _ := strings.Cut(m.id, ".")
@@ -117,11 +117,11 @@ func (g *sendGrid) happened(m *message, kind string) {
 		e["reason"] = m.reason
 	}
 	m.events = append(m.events, e)
-	g.queue(m, e)
+	g.queueEvent(m, e)
 }
 
 // queue adds an event to the next batch, as the webhook shows it. It holds g.mu.
-func (g *sendGrid) queue(m *message, event map[string]any) {
+func (g *simulator) queueEvent(m *message, event map[string]any) {
 	if g.webhook == "" {
 		return
 	}
@@ -140,7 +140,7 @@ func (g *sendGrid) queue(m *message, event map[string]any) {
 	g.pending = append(g.pending, e)
 	if !g.batching {
 		g.batching = true
-		g.Play(g.flush)
+		g.Play(g.postPending)
 	}
 }
 
@@ -150,20 +150,20 @@ const (
 )
 
 // flush posts what has gathered.
-func (g *sendGrid) flush(ctx context.Context) {
+func (g *simulator) postPending(ctx context.Context) {
 	g.Wait(ctx, batchTime)
 	g.mu.Lock()
 	batch := g.pending
 	g.pending, g.batching = nil, false
 	g.mu.Unlock()
 	for part := range slices.Chunk(batch, batchEvents) {
-		g.Play(func(ctx context.Context) { g.postEvents(ctx, part) })
+		g.Play(func(ctx context.Context) { g.postUntilTaken(ctx, part) })
 	}
 }
 
 // postEvents delivers one batch; it tries again for as long as the product refuses it,
 // with growing pauses.
-func (g *sendGrid) postEvents(ctx context.Context, batch []map[string]any) {
+func (g *simulator) postUntilTaken(ctx context.Context, batch []map[string]any) {
 	pause := time.Second
 	for attempt := 0; attempt < 60 && ctx.Err() == nil; attempt++ {
 		rule, _ := g.Faults.UseRule(stage.OpCallback)
@@ -189,13 +189,13 @@ func (g *sendGrid) postEvents(ctx context.Context, batch []map[string]any) {
 	}
 }
 
-func (g *sendGrid) postOnce(ctx context.Context, batch []map[string]any, key *ecdsa.PrivateKey) error {
-	body, err := eventBody(batch)
+func (g *simulator) postOnce(ctx context.Context, batch []map[string]any, key *ecdsa.PrivateKey) error {
+	body, err := encodeEvents(batch)
 	if err != nil {
 		return err
 	}
 	stamp := strconv.FormatInt(g.Now().Unix(), 10)
-	signature, err := sendGridSignature(key, stamp, body)
+	signature, err := signEvents(key, stamp, body)
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (g *sendGrid) postOnce(ctx context.Context, batch []map[string]any, key *ec
 }
 
 // eventBody is a JSON array with an event on each line, lines ended by CRLF.
-func eventBody(batch []map[string]any) ([]byte, error) {
+func encodeEvents(batch []map[string]any) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('[')
 	for i, e := range batch {
@@ -237,7 +237,7 @@ func eventBody(batch []map[string]any) ([]byte, error) {
 
 // sendGridSignature is the base64 of the DER form of an ECDSA signature over SHA-256 of
 // the timestamp followed by the raw body.
-func sendGridSignature(key *ecdsa.PrivateKey, timestamp string, body []byte) (string, error) {
+func signEvents(key *ecdsa.PrivateKey, timestamp string, body []byte) (string, error) {
 	digest := sha256.Sum256(append([]byte(timestamp), body...))
 	der, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
 	if err != nil {

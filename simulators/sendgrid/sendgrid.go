@@ -1,4 +1,6 @@
-package simulators
+// Package sendgrid pretends to be SendGrid: it accepts mails, delivers them to simulated mailboxes, posts signed
+// events about them and answers searches of its logs.
+package sendgrid
 
 import (
 	"context"
@@ -22,7 +24,7 @@ const (
 )
 
 // sendGrid pretends to be SendGrid's mail/send, e-mail logs and event webhook.
-type sendGrid struct {
+type simulator struct {
 	*stage.Stage
 	stage.Steering
 	apiKey, from string
@@ -37,14 +39,14 @@ type sendGrid struct {
 }
 
 // Options are the one account at the simulated SendGrid.
-type sendGridOptions struct {
+type Options struct {
 	APIKey     string            // must not be empty
 	From       string            // the one verified sender
 	WebhookURL string            // where events are posted; "" posts none
 	WebhookKey *ecdsa.PrivateKey // P-256; signs events; required with WebhookURL
 }
 
-func (o sendGridOptions) check() error {
+func (o Options) check() error {
 	switch {
 	case o.APIKey == "":
 		return errors.New("sendgrid simulator: the API key is empty and would let everyone in, set one")
@@ -57,34 +59,34 @@ func (o sendGridOptions) check() error {
 }
 
 // New makes the simulator of SendGrid's mail/send, e-mail logs and event webhook.
-func newSendGrid(s *stage.Stage, o sendGridOptions) (stage.Vendor, error) {
+func New(s *stage.Stage, o Options) (stage.Vendor, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	g := &sendGrid{Stage: s, apiKey: o.APIKey, from: o.From,
+	g := &simulator{Stage: s, apiKey: o.APIKey, from: o.From,
 		webhook: o.WebhookURL, key: o.WebhookKey, byID: map[string]*message{}}
 	g.Personas = stage.NewPersonas(strings.ToLower, "delivered", "hard_bounce", "suppressed", "deferred_then_delivered", "blocked")
 	return g, nil
 }
 
-func (g *sendGrid) Name() string             { return "sendgrid" }
-func (g *sendGrid) Ops() []string            { return []string{opSendMail, opLogs, stage.OpCallback} }
-func (g *sendGrid) SteerFaults([]stage.Rule) {}
-func (g *sendGrid) PersonasChanged([]string) {}
+func (g *simulator) Name() string             { return "sendgrid" }
+func (g *simulator) Ops() []string            { return []string{opSendMail, opLogs, stage.OpCallback} }
+func (g *simulator) SteerFaults([]stage.Rule) {}
+func (g *simulator) PersonasChanged([]string) {}
 
-func (g *sendGrid) Route(r *stage.Request) (string, func() stage.Answer) {
+func (g *simulator) Route(r *stage.Request) (string, func() stage.Answer) {
 	op, deed := stage.OpUnknown, func() stage.Answer {
 		g.Violations.Add(g.Now(), stage.OpUnknown, r.Method+" is not served on this path")
-		return sendGridErrors(http.StatusNotFound, badMail{"not found", ""})
+		return errorAnswer(http.StatusNotFound, reason{"not found", ""})
 	}
 	id, one := strings.CutPrefix(r.URL.Path, "/v3/logs/")
 	switch {
 	case r.URL.Path == "/v3/mail/send" && r.Method == http.MethodPost:
-		op, deed = opSendMail, func() stage.Answer { return g.send(r) }
+		op, deed = opSendMail, func() stage.Answer { return g.sendMail(r) }
 	case r.URL.Path == "/v3/logs" && r.Method == http.MethodPost:
-		op, deed = opLogs, func() stage.Answer { return g.search(r) }
+		op, deed = opLogs, func() stage.Answer { return g.searchLogs(r) }
 	case one && r.Method == http.MethodGet:
-		op, deed = opLogs, func() stage.Answer { return g.logOf(id) }
+		op, deed = opLogs, func() stage.Answer { return g.readLog(id) }
 	}
 	return op, func() stage.Answer {
 		if r.Header.Get("Authorization") != "Bearer "+g.apiKey {
@@ -95,28 +97,28 @@ func (g *sendGrid) Route(r *stage.Request) (string, func() stage.Answer) {
 }
 
 // refusal is SendGrid's error answer for a status.
-func (g *sendGrid) Refusal(status int) stage.Answer {
+func (g *simulator) Refusal(status int) stage.Answer {
 	switch status {
 	case http.StatusTooManyRequests:
-		a := sendGridErrors(status, badMail{"too many requests", ""})
+		a := errorAnswer(status, reason{"too many requests", ""})
 		a.Header.Set("X-RateLimit-Limit", "600")
 		a.Header.Set("X-RateLimit-Remaining", "0")
 		a.Header.Set("X-RateLimit-Reset", strconv.Itoa(int(g.Now().Unix())+2))
 		return a
 	case http.StatusUnauthorized:
-		return sendGridErrors(status, badMail{"The provided authorization grant is invalid, expired, or revoked", ""})
+		return errorAnswer(status, reason{"The provided authorization grant is invalid, expired, or revoked", ""})
 	case http.StatusForbidden:
-		return sendGridErrors(status, badMail{"access forbidden", ""})
+		return errorAnswer(status, reason{"access forbidden", ""})
 	case http.StatusRequestEntityTooLarge:
-		return sendGridErrors(status, badMail{"The JSON payload you have included in your request is too large.", ""})
+		return errorAnswer(status, reason{"The JSON payload you have included in your request is too large.", ""})
 	}
-	return sendGridErrors(status, badMail{strings.ToLower(http.StatusText(status)), ""})
+	return errorAnswer(status, reason{strings.ToLower(http.StatusText(status)), ""})
 }
 
 // badMail is one reason why SendGrid refuses a request.
-type badMail struct{ message, field string }
+type reason struct{ message, field string }
 
-func sendGridErrors(status int, reasons ...badMail) stage.Answer {
+func errorAnswer(status int, reasons ...reason) stage.Answer {
 	list := []map[string]any{}
 	for _, r := range reasons {
 		e := map[string]any{"message": r.message}
@@ -129,40 +131,40 @@ func sendGridErrors(status int, reasons ...badMail) stage.Answer {
 }
 
 // reject answers 400 (or 403 for the sender) and records what the client should never send.
-func (g *sendGrid) reject(op string, status int, reasons ...badMail) stage.Answer {
+func (g *simulator) rejectRequest(op string, status int, reasons ...reason) stage.Answer {
 	for _, r := range reasons {
 		g.Violations.Add(g.Now(), op, strings.TrimSpace(r.field+" "+r.message))
 	}
-	return sendGridErrors(status, reasons...)
+	return errorAnswer(status, reasons...)
 }
 
 // send accepts a mail for every recipient and starts its delivery.
-func (g *sendGrid) send(r *stage.Request) stage.Answer {
+func (g *simulator) sendMail(r *stage.Request) stage.Answer {
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
-		return g.reject(opSendMail, http.StatusBadRequest, badMail{"Content-Type should be application/json", ""})
+		return g.rejectRequest(opSendMail, http.StatusBadRequest, reason{"Content-Type should be application/json", ""})
 	}
 	var m mail
 	if err := stage.DecodeStrict(r.Payload, &m); err != nil {
-		return g.reject(opSendMail, http.StatusBadRequest, badMail{"Bad Request: " + err.Error(), ""})
+		return g.rejectRequest(opSendMail, http.StatusBadRequest, reason{"Bad Request: " + err.Error(), ""})
 	}
-	if reasons := m.check(g.Now()); len(reasons) > 0 {
-		return g.reject(opSendMail, http.StatusBadRequest, reasons...)
+	if reasons := m.findFaults(g.Now()); len(reasons) > 0 {
+		return g.rejectRequest(opSendMail, http.StatusBadRequest, reasons...)
 	}
 	if !strings.EqualFold(m.From.Email, g.from) {
-		return g.reject(opSendMail, http.StatusForbidden, badMail{"The from address does not match a verified Sender Identity. " +
+		return g.rejectRequest(opSendMail, http.StatusForbidden, reason{"The from address does not match a verified Sender Identity. " +
 			"Mail cannot be sent until this error is resolved.", "from"})
 	}
-	if m.sandboxed() {
+	if m.isSandboxed() {
 		return stage.Answer{Status: http.StatusOK, Header: http.Header{}}
 	}
 	id := randomID()
-	for _, msg := range m.messages(id, g.Now()) {
+	for _, msg := range m.splitByRecipient(id, g.Now()) {
 		msg.persona = g.Personas.Next(msg.to)
 		g.mu.Lock()
 		g.messages = append(g.messages, msg)
 		g.byID[msg.id] = msg
 		g.mu.Unlock()
-		g.Play(func(ctx context.Context) { g.live(ctx, msg) })
+		g.Play(func(ctx context.Context) { g.playMessage(ctx, msg) })
 	}
 	return stage.Answer{Status: http.StatusAccepted, Header: http.Header{"X-Message-Id": {id}}}
 }
@@ -175,7 +177,7 @@ func randomID() string {
 }
 
 // live takes a message from accepted to its fate.
-func (g *sendGrid) live(ctx context.Context, m *message) {
+func (g *simulator) playMessage(ctx context.Context, m *message) {
 	type step struct {
 		after time.Duration
 		event string
@@ -195,12 +197,12 @@ func (g *sendGrid) live(ctx context.Context, m *message) {
 		if !g.Wait(ctx, s.after) {
 			return
 		}
-		g.happened(m, s.event)
+		g.noteEvent(m, s.event)
 	}
 }
 
 // effects lists the accepted mails by address, in the order they were accepted.
-func (g *sendGrid) Effects() any {
+func (g *simulator) Effects() any {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	mails := map[string][]mailEffect{}

@@ -1,4 +1,4 @@
-package simulators
+package sendgrid
 
 import (
 	"strconv"
@@ -19,16 +19,16 @@ func TestFaultsBeforeAndAfterTheEffect(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.Fault(w.SendGridURL, `{"op":"send_mail","kind":"`+kind+`","times":1,"delay_ms":5}`)
-			if a := w.mail(nil); (a.Err == nil) != c.answered {
+			if a := w.sendMail(nil); (a.Err == nil) != c.answered {
 				t.Errorf("answer: %+v", a)
 			}
-			if got := len(w.mails(testRecipient)) == 1; got != c.happens {
+			if got := len(w.mailsTo(testRecipient)) == 1; got != c.happens {
 				t.Errorf("happened: %v", got)
 			}
 			if e := w.Journal(w.SendGridURL); len(e) != 1 || e[0].Status != c.status || e[0].Fault != kind {
 				t.Errorf("journal: %+v", e)
 			}
-			if a := w.mail(nil); a.Status != 202 {
+			if a := w.sendMail(nil); a.Status != 202 {
 				t.Errorf("the fault must be used up: %+v", a)
 			}
 		})
@@ -38,7 +38,7 @@ func TestFaultsBeforeAndAfterTheEffect(t *testing.T) {
 func TestSendGridLimitsTheRate(t *testing.T) {
 	w := newWorld(t)
 	w.Fault(w.SendGridURL, `{"op":"*","kind":"status","status":429,"times":1}`)
-	a := w.mail(nil)
+	a := w.sendMail(nil)
 	reset, err := strconv.ParseInt(a.Head.Get("X-Ratelimit-Reset"), 10, 64)
 	left := time.Until(time.Unix(reset, 0))
 	if a.Status != 429 || err != nil || left < -time.Second || left > time.Minute || a.Get("errors", "message") == nil {
