@@ -19,6 +19,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/twilio"
 
 	"github.com/watchfire-mdr/watchfire/simulators/sendgrid"
+
+	"github.com/watchfire-mdr/watchfire/simulators/smtp"
 )
 
 // Options say where the simulators listen and which account the product is configured with.
@@ -97,7 +99,7 @@ func (r *Running) start(o Options) error {
 		return err
 	}
 	mailJournal := stage.NewJournal(o.secrets())
-	mailServer, err := SmNew(r.stage, SmOptions{User: o.SMTPUser, Password: o.SMTPPassword}, mailJournal)
+	mailServer, err := smtp.New(r.stage, smtp.Options{User: o.SMTPUser, Password: o.SMTPPassword}, mailJournal)
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,7 @@ func (r *Running) start(o Options) error {
 		return err
 	}
 	r.SMTPAddr = l.Addr().String()
-	mailServer.Serve(l)
+	mailServer.ServeSMTP(l)
 	return nil
 }
 

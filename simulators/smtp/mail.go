@@ -1,4 +1,4 @@
-package simulators
+package smtp
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 )
 
 // smtpMail is a mail that was taken, as one recipient finds it.
-type smtpMail struct {
+type mail struct {
 	MessageID  string            `json:"message_id"` // with its angle brackets
 	Subject    string            `json:"subject"`    // decoded
 	From       string            `json:"from"`
@@ -34,7 +34,7 @@ type smtpMail struct {
 var messageIDForm = regexp.MustCompile(`^<[^<>@\s]+@[^<>@\s]+>$`)
 
 // readMail parses a mail and says what is wrong with one no correct client sends (RFC 5322).
-func readMail(raw []byte) (*smtpMail, error) {
+func readMail(raw []byte) (*mail, error) {
 	parsed, err := netmail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
 		return nil, errors.New("the mail cannot be read")
@@ -42,7 +42,7 @@ func readMail(raw []byte) (*smtpMail, error) {
 	if err := checkMailHeader(parsed.Header); err != nil {
 		return nil, err
 	}
-	m := &smtpMail{Headers: map[string]string{}}
+	m := &mail{Headers: map[string]string{}}
 	for name, values := range parsed.Header {
 		value, err := new(mime.WordDecoder).DecodeHeader(strings.Join(values, ", "))
 		if err != nil {
@@ -87,7 +87,7 @@ func checkMailHeader(h netmail.Header) error {
 }
 
 // readPart takes the text and the HTML out of a part and of the parts inside it.
-func (m *smtpMail) readPart(h textproto.MIMEHeader, body io.Reader) error {
+func (m *mail) readPart(h textproto.MIMEHeader, body io.Reader) error {
 	kind, params := "text/plain", map[string]string{}
 	if given := h.Get("Content-Type"); given != "" {
 		var err error
@@ -104,7 +104,7 @@ func (m *smtpMail) readPart(h textproto.MIMEHeader, body io.Reader) error {
 	if charset := strings.ToLower(params["charset"]); !slices.Contains([]string{"", "us-ascii", "utf-8"}, charset) {
 		return errors.New("a text is neither ASCII nor UTF-8")
 	}
-	decoded, err := decodedPart(h.Get("Content-Transfer-Encoding"), body)
+	decoded, err := decodePart(h.Get("Content-Transfer-Encoding"), body)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (m *smtpMail) readPart(h textproto.MIMEHeader, body io.Reader) error {
 	return nil
 }
 
-func (m *smtpMail) readParts(parts *multipart.Reader) error {
+func (m *mail) readParts(parts *multipart.Reader) error {
 	for {
 		part, err := parts.NextRawPart()
 		if err == io.EOF { // a wrapped one means that the last boundary is missing
@@ -134,7 +134,7 @@ func (m *smtpMail) readParts(parts *multipart.Reader) error {
 	}
 }
 
-func decodedPart(encoding string, body io.Reader) (string, error) {
+func decodePart(encoding string, body io.Reader) (string, error) {
 	switch strings.ToLower(encoding) {
 	case "", "7bit", "8bit":
 	case "quoted-printable":

@@ -1,4 +1,4 @@
-package simulators
+package smtp
 
 import (
 	"io"
@@ -12,14 +12,14 @@ import (
 )
 
 // smtpSession is one connection of a client.
-type smtpSession struct {
+type session struct {
 	*Server
 	conn     net.Conn
 	loggedIn bool
-	to       []smtpRecipient
+	to       []recipient
 }
 
-type smtpRecipient struct{ address, persona string }
+type recipient struct{ address, persona string }
 
 var (
 	errAuthNeeded  = &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
@@ -31,7 +31,7 @@ var (
 )
 
 // AuthMechanisms offers PLAIN when a login is configured.
-func (s *smtpSession) AuthMechanisms() []string {
+func (s *session) AuthMechanisms() []string {
 	if s.user == "" {
 		return nil
 	}
@@ -39,55 +39,55 @@ func (s *smtpSession) AuthMechanisms() []string {
 }
 
 // Auth checks a login.
-func (s *smtpSession) Auth(mechanism string) (sasl.Server, error) {
+func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	if s.user == "" || mechanism != sasl.Plain {
 		return nil, smtp.ErrAuthUnknownMechanism
 	}
 	return sasl.NewPlainServer(func(identity, user, password string) error {
 		if (identity != "" && identity != user) || user != s.user || password != s.password {
-			s.note("AUTH", "", "", smtp.ErrAuthFailed.Code, "")
+			s.noteCommand("AUTH", "", "", smtp.ErrAuthFailed.Code, "")
 			return smtp.ErrAuthFailed
 		}
-		s.note("AUTH", "", "", 235, "")
+		s.noteCommand("AUTH", "", "", 235, "")
 		s.loggedIn = true
 		return nil
 	}), nil
 }
 
 // Mail begins a mail.
-func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
+func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if s.user != "" && !s.loggedIn {
 		s.Violations.Add(s.Now(), "mail", "a mail without a login")
-		s.note("MAIL", "", "", errAuthNeeded.Code, "")
+		s.noteCommand("MAIL", "", "", errAuthNeeded.Code, "")
 		return errAuthNeeded
 	}
 	if !stage.IsMailAddress(from) {
 		s.Violations.Add(s.Now(), "mail", "the sender of the envelope is no mail address")
-		s.note("MAIL", "", "", errBadSender.Code, "")
+		s.noteCommand("MAIL", "", "", errBadSender.Code, "")
 		return errBadSender
 	}
 	return nil
 }
 
 // Rcpt adds a recipient, or answers what the persona of the address says.
-func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if !stage.IsMailAddress(to) {
 		s.Violations.Add(s.Now(), "rcpt", "a recipient is no mail address")
-		s.note("RCPT", to, "", errBadAddress.Code, "")
+		s.noteCommand("RCPT", to, "", errBadAddress.Code, "")
 		return errBadAddress
 	}
 	persona := s.Server.Personas.Next(to)
-	if refused := s.welcome(to, persona); refused != nil {
-		s.note("RCPT", to, "", refused.Code, "")
+	if refused := s.refuseRecipient(to, persona); refused != nil {
+		s.noteCommand("RCPT", to, "", refused.Code, "")
 		return refused
 	}
-	s.note("RCPT", to, "", 250, "")
-	s.to = append(s.to, smtpRecipient{to, persona})
+	s.noteCommand("RCPT", to, "", 250, "")
+	s.to = append(s.to, recipient{to, persona})
 	return nil
 }
 
 // welcome is nil when the address takes mail now.
-func (m *Server) welcome(to, persona string) *smtp.SMTPError {
+func (m *Server) refuseRecipient(to, persona string) *smtp.SMTPError {
 	switch persona {
 	case "no-such-user":
 		return errNoSuchUser
@@ -106,7 +106,7 @@ func (m *Server) welcome(to, persona string) *smtp.SMTPError {
 }
 
 // Data takes the mail, unless it is no mail a correct client sends or a fault rule says so.
-func (s *smtpSession) Data(r io.Reader) error {
+func (s *session) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 		stage.ResetConnection(s.conn)
 		return io.ErrClosedPipe
 	case stage.FaultStatus:
-		refused := &smtp.SMTPError{Code: smtpStatus(rule, 451), EnhancedCode: smtp.NoEnhancedCode, Message: "Try again later"}
+		refused := &smtp.SMTPError{Code: statusOf(rule, 451), EnhancedCode: smtp.NoEnhancedCode, Message: "Try again later"}
 		s.noteData(raw, refused.Code, rule.Kind)
 		return refused
 	}
@@ -128,7 +128,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 		s.noteData(raw, 554, rule.Kind)
 		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: err.Error()}
 	}
-	s.take(mail)
+	s.fileMail(mail)
 	s.noteData(raw, 250, rule.Kind)
 	switch rule.Kind {
 	case stage.FaultResetAfter:
@@ -139,16 +139,16 @@ func (s *smtpSession) Data(r io.Reader) error {
 	return nil
 }
 
-func (s *smtpSession) noteData(raw []byte, status int, fault string) {
+func (s *session) noteData(raw []byte, status int, fault string) {
 	var to []string
 	for _, r := range s.to {
 		to = append(to, r.address)
 	}
-	s.note("DATA", strings.Join(to, ","), string(raw), status, fault)
+	s.noteCommand("DATA", strings.Join(to, ","), string(raw), status, fault)
 }
 
 // take files the mail for each recipient.
-func (s *smtpSession) take(mail *smtpMail) {
+func (s *session) fileMail(mail *mail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.to {
@@ -160,7 +160,7 @@ func (s *smtpSession) take(mail *smtpMail) {
 }
 
 // Reset forgets the mail that was begun.
-func (s *smtpSession) Reset() { s.to = nil }
+func (s *session) Reset() { s.to = nil }
 
 // Logout has nothing to give back.
-func (s *smtpSession) Logout() error { return nil }
+func (s *session) Logout() error { return nil }

@@ -1,4 +1,5 @@
-package simulators
+// Package smtp pretends to be the mail server of a provider or of a recipient's company.
+package smtp
 
 import (
 	"context"
@@ -32,26 +33,26 @@ type Server struct {
 	server         *smtp.Server
 
 	mu       sync.Mutex
-	mails    map[string][]smtpMail // by recipient, in the order they were taken
-	greeted  map[string]bool       // recipients that a greylisting server has put off once
+	mails    map[string][]mail // by recipient, in the order they were taken
+	greeted  map[string]bool   // recipients that a greylisting server has put off once
 	listener net.Listener
 }
 
 // Options are the login that a client needs before it may hand a mail over.
-type SmOptions struct {
+type Options struct {
 	User, Password string // both "" asks for no login
 }
 
 // New makes the mail server. The journal receives its SMTP commands.
-func SmNew(s *stage.Stage, o SmOptions, j *stage.Journal) (*Server, error) {
+func New(s *stage.Stage, o Options, j *stage.Journal) (*Server, error) {
 	if (o.User == "") != (o.Password == "") {
 		return nil, errors.New("smtp simulator: the login is half set, set both the user and the password or neither")
 	}
 	m := &Server{Stage: s, user: o.User, password: o.Password, journal: j,
-		mails: map[string][]smtpMail{}, greeted: map[string]bool{}}
+		mails: map[string][]mail{}, greeted: map[string]bool{}}
 	m.Personas = stage.NewPersonas(strings.ToLower, "accepted", "no-such-user", "mailbox-full", "greylisted")
 	m.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		return &smtpSession{Server: m, conn: c.Conn()}, nil
+		return &session{Server: m, conn: c.Conn()}, nil
 	}))
 	m.server.Domain = "mail.simulator.example"
 	m.server.AllowInsecureAuth = true // loopback only
@@ -90,14 +91,14 @@ func (m *Server) Refusal(status int) stage.Answer {
 func (m *Server) Effects() any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	mails := map[string][]smtpMail{}
+	mails := map[string][]mail{}
 	for to, list := range m.mails {
-		mails[to] = append([]smtpMail{}, list...)
+		mails[to] = append([]mail{}, list...)
 	}
 	return map[string]any{"mails": mails, "violations": m.Violations.All()}
 }
 
-func (m *Server) Serve(l net.Listener) {
+func (m *Server) ServeSMTP(l net.Listener) {
 	m.mu.Lock()
 	m.listener = l
 	m.mu.Unlock()
@@ -116,7 +117,7 @@ func (m *Server) close() {
 }
 
 // note journals one command. For a cut connection status is 0 when nothing happened.
-func (m *Server) note(command, recipients, body string, status int, fault string) {
+func (m *Server) noteCommand(command, recipients, body string, status int, fault string) {
 	e := stage.Entry{Vendor: m.Name(), At: m.Now().UTC(), Method: command, Path: recipients, Headers: map[string]string{},
 		Body: body, Status: status, Fault: fault}
 	if body != "" {
@@ -150,18 +151,18 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 			return conn, nil
 		}
 		if rule.Kind == stage.FaultRefuse {
-			l.m.note("CONNECT", "", "", 0, rule.Kind)
+			l.m.noteCommand("CONNECT", "", "", 0, rule.Kind)
 			stage.ResetConnection(conn)
 			continue
 		}
-		status := smtpStatus(rule, 421)
-		l.m.note("CONNECT", "", "", status, rule.Kind)
+		status := statusOf(rule, 421)
+		l.m.noteCommand("CONNECT", "", "", status, rule.Kind)
 		_, _ = conn.Write([]byte(strconv.Itoa(status) + " 4.3.2 Service not available\r\n"))
 		_ = conn.Close()
 	}
 }
 
-func smtpStatus(rule stage.Rule, absent int) int {
+func statusOf(rule stage.Rule, absent int) int {
 	if rule.Status == 0 {
 		return absent
 	}

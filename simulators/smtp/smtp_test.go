@@ -1,4 +1,4 @@
-package simulators
+package smtp
 
 import (
 	"bufio"
@@ -23,21 +23,21 @@ const alternativeMail = "Message-ID: <0124@watchfire.example>\r\nFrom: soc@watch
 	"--out\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=report.pdf\r\n\r\n%PDF\r\n--out--\r\n"
 
 // mailTo hands a mail over with the standard library's client and returns its error.
-func (w *world) mailTo(raw string, to ...string) error {
-	return smtp.SendMail(w.SMTPAddr, smtp.PlainAuth("", "soc", testSMTPPassword, "127.0.0.1"), testSender, to, []byte(raw))
+func (w *world) sendMail(raw string, to ...string) error {
+	return smtp.SendMail(w.SMTPAddr, smtp.PlainAuth("", "soc", testPassword, "127.0.0.1"), testSender, to, []byte(raw))
 }
 
-func (w *world) taken(to string) []smtpMail {
+func (w *world) mailsTo(to string) []mail {
 	w.T.Helper()
 	var e struct {
-		Mails map[string][]smtpMail `json:"mails"`
+		Mails map[string][]mail `json:"mails"`
 	}
 	w.Effects(w.SMTPURL, &e)
 	return e.Mails[to]
 }
 
 // code is that of the server's answer, 0 when the connection broke.
-func code(err error) int {
+func codeOf(err error) int {
 	var answer *textproto.Error
 	if errors.As(err, &answer) {
 		return answer.Code
@@ -47,11 +47,11 @@ func code(err error) int {
 
 func TestAMailIsTakenBySMTP(t *testing.T) {
 	w := newWorld(t)
-	if err := w.mailTo(plainMail, "CISO@client.example", "second@client.example"); err != nil {
+	if err := w.sendMail(plainMail, "CISO@client.example", "second@client.example"); err != nil {
 		t.Fatal(err)
 	}
 	for _, to := range []string{"ciso@client.example", "second@client.example"} {
-		mails := w.taken(to)
+		mails := w.mailsTo(to)
 		if len(mails) != 1 {
 			t.Fatalf("%s: %+v", to, mails)
 		}
@@ -62,10 +62,10 @@ func TestAMailIsTakenBySMTP(t *testing.T) {
 			t.Errorf("%s: %+v", to, m)
 		}
 	}
-	if err := w.mailTo(alternativeMail, "ciso@client.example"); err != nil {
+	if err := w.sendMail(alternativeMail, "ciso@client.example"); err != nil {
 		t.Fatal(err)
 	}
-	if m := w.taken("ciso@client.example")[1]; strings.TrimSpace(m.Text) != "Grüße!" || m.HTML != "<p>Grüße</p>" {
+	if m := w.mailsTo("ciso@client.example")[1]; strings.TrimSpace(m.Text) != "Grüße!" || m.HTML != "<p>Grüße</p>" {
 		t.Errorf("parts: %+v", m)
 	}
 	if v := w.Violations(w.SMTPURL); len(v) > 0 {
@@ -75,7 +75,7 @@ func TestAMailIsTakenBySMTP(t *testing.T) {
 
 func TestTheJournalOfMailsHidesThePassword(t *testing.T) {
 	w := newWorld(t)
-	if err := w.mailTo(plainMail+"the password is "+testSMTPPassword+"\r\n", "ciso@client.example"); err != nil {
+	if err := w.sendMail(plainMail+"the password is "+testPassword+"\r\n", "ciso@client.example"); err != nil {
 		t.Fatal(err)
 	}
 	var commands []string
@@ -90,7 +90,7 @@ func TestTheJournalOfMailsHidesThePassword(t *testing.T) {
 		!strings.Contains(last.Body, "the password is ***") {
 		t.Errorf("entry: %+v", last)
 	}
-	if raw := w.Do("GET", w.SMTPURL+"/_sim/journal", "", "").Body; strings.Contains(string(raw), testSMTPPassword) {
+	if raw := w.Do("GET", w.SMTPURL+"/_sim/journal", "", "").Body; strings.Contains(string(raw), testPassword) {
 		t.Error("the password is in the journal")
 	}
 }
@@ -98,21 +98,16 @@ func TestTheJournalOfMailsHidesThePassword(t *testing.T) {
 func TestMailNeedsTheLogin(t *testing.T) {
 	w := newWorld(t)
 	wrong := smtp.PlainAuth("", "soc", "wrong", "127.0.0.1")
-	if err := smtp.SendMail(w.SMTPAddr, wrong, testSender, []string{"ciso@client.example"}, []byte(plainMail)); code(err) != 535 {
+	if err := smtp.SendMail(w.SMTPAddr, wrong, testSender, []string{"ciso@client.example"}, []byte(plainMail)); codeOf(err) != 535 {
 		t.Errorf("wrong password: %v", err)
 	}
-	if err := smtp.SendMail(w.SMTPAddr, nil, testSender, []string{"ciso@client.example"}, []byte(plainMail)); code(err) != 530 {
+	if err := smtp.SendMail(w.SMTPAddr, nil, testSender, []string{"ciso@client.example"}, []byte(plainMail)); codeOf(err) != 530 {
 		t.Errorf("no login: %v", err)
 	}
-	if n := len(w.taken("ciso@client.example")); n != 0 || len(w.Violations(w.SMTPURL)) != 1 {
+	if n := len(w.mailsTo("ciso@client.example")); n != 0 || len(w.Violations(w.SMTPURL)) != 1 {
 		t.Errorf("%d mails, violations %v", n, w.Violations(w.SMTPURL))
 	}
-	o := testOptions("", nil)
-	o.SMTPUser, o.SMTPPassword = "", ""
-	open, err := Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	open := worldWith(t, Options{})
 	if err := smtp.SendMail(open.SMTPAddr, nil, testSender, []string{"ciso@client.example"}, []byte(plainMail)); err != nil {
 		t.Errorf("without a configured login: %v", err)
 	}
@@ -146,15 +141,15 @@ func TestBadMailIsRefusedBySMTP(t *testing.T) {
 	}
 	for name, raw := range bad {
 		t.Run(name, func(t *testing.T) {
-			if err := w.mailTo(raw, "ciso@client.example"); code(err) != 554 {
+			if err := w.sendMail(raw, "ciso@client.example"); codeOf(err) != 554 {
 				t.Errorf("answer: %v", err)
 			}
 		})
 	}
-	if n := len(w.Violations(w.SMTPURL)); n != len(bad) || len(w.taken("ciso@client.example")) != 0 {
+	if n := len(w.Violations(w.SMTPURL)); n != len(bad) || len(w.mailsTo("ciso@client.example")) != 0 {
 		t.Errorf("%d violations of %d", n, len(bad))
 	}
-	if err := w.mailTo(plainMail, "nobody@localhost"); code(err) != 553 {
+	if err := w.sendMail(plainMail, "nobody@localhost"); codeOf(err) != 553 {
 		t.Errorf("a host without a domain: %v", err)
 	}
 }
@@ -170,16 +165,16 @@ func TestPersonasOfMailboxes(t *testing.T) {
 		{"gone@client.example", 550}, {"full@client.example", 452}, {"full@client.example", 452}, {"GREY@client.example", 451},
 		{"grey@client.example", 0}, {"grey@client.example", 0}, {"later@client.example", 452}, {"later@client.example", 0},
 	} {
-		err := w.mailTo(plainMail, c.to)
-		if code(err) != c.code || (c.code == 0) != (err == nil) {
+		err := w.sendMail(plainMail, c.to)
+		if codeOf(err) != c.code || (c.code == 0) != (err == nil) {
 			t.Errorf("%s: %v", c.to, err)
 		}
 		if want := map[int]string{550: "5.1.1", 452: "4.2.2", 451: "4.7.1"}[c.code]; err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v has no %s", c.to, err, want)
 		}
 	}
-	if len(w.taken("grey@client.example")) != 2 || len(w.taken("later@client.example")) != 1 || len(w.taken("gone@client.example")) != 0 {
-		t.Errorf("taken: %v", w.taken("grey@client.example"))
+	if len(w.mailsTo("grey@client.example")) != 2 || len(w.mailsTo("later@client.example")) != 1 || len(w.mailsTo("gone@client.example")) != 0 {
+		t.Errorf("taken: %v", w.mailsTo("grey@client.example"))
 	}
 	if v := w.Violations(w.SMTPURL); len(v) > 0 {
 		t.Errorf("violations: %v", v)
@@ -205,18 +200,18 @@ func TestFaultsOfTheMailServer(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.Fault(w.SMTPURL, c.rule)
-			err := w.mailTo(plainMail, "ciso@client.example")
-			if err == nil || code(err) != c.code {
+			err := w.sendMail(plainMail, "ciso@client.example")
+			if err == nil || codeOf(err) != c.code {
 				t.Errorf("answer: %v", err)
 			}
-			if n := len(w.taken("ciso@client.example")); n != c.taken {
+			if n := len(w.mailsTo("ciso@client.example")); n != c.taken {
 				t.Errorf("%d mails were taken", n)
 			}
 			entries := w.Journal(w.SMTPURL)
 			if last := entries[len(entries)-1]; last.Fault == "" || last.Status != c.status {
 				t.Errorf("journal: %+v", last)
 			}
-			if err := w.mailTo(plainMail, "ciso@client.example"); err != nil {
+			if err := w.sendMail(plainMail, "ciso@client.example"); err != nil {
 				t.Errorf("the fault must be used up: %v", err)
 			}
 		})
@@ -242,7 +237,7 @@ func TestTheMailServerKnowsItsOwnFaults(t *testing.T) {
 func TestASlowMailServerAnswersInTheEnd(t *testing.T) {
 	w := newWorld(t)
 	w.Fault(w.SMTPURL, `{"op":"data","kind":"slow","delay_ms":5,"times":1}`)
-	if err := w.mailTo(plainMail, "ciso@client.example"); err != nil || len(w.taken("ciso@client.example")) != 1 {
+	if err := w.sendMail(plainMail, "ciso@client.example"); err != nil || len(w.mailsTo("ciso@client.example")) != 1 {
 		t.Errorf("answer: %v", err)
 	}
 }
@@ -258,7 +253,7 @@ func TestClosingEndsConnectionsOfTheMailServer(t *testing.T) {
 	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "220 ") {
 		t.Fatalf("greeting %q", lines.Text())
 	}
-	if err := w.Close(t.Context()); err != nil {
+	if err := w.Stage.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for lines.Scan() { // until the server has hung up; the test's own time limit is the bound
