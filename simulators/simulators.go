@@ -21,6 +21,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/sendgrid"
 
 	"github.com/watchfire-mdr/watchfire/simulators/smtp"
+
+	"github.com/watchfire-mdr/watchfire/simulators/edr"
 )
 
 // Options say where the simulators listen and which account the product is configured with.
@@ -94,7 +96,7 @@ func (r *Running) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	falcon, err := NewCrowdStrike(r.stage, o.CrowdStrikeClientID, o.CrowdStrikeClientSecret)
+	falcon, err := edr.NewCrowdStrike(r.stage, o.CrowdStrikeClientID, o.CrowdStrikeClientSecret)
 	if err != nil {
 		return err
 	}
@@ -111,7 +113,7 @@ func (r *Running) start(o Options) error {
 	}{
 		{phone, o.TwilioAddr, &r.TwilioURL, stage.NewJournal(o.secrets())},
 		{mails, o.SendGridAddr, &r.SendGridURL, stage.NewJournal(o.secrets())},
-		{falcon, o.CrowdStrikeAddr, &r.CrowdStrikeURL, stage.NewJournal(append(o.secrets(), Secrets("crowdstrike")...))},
+		{falcon, o.CrowdStrikeAddr, &r.CrowdStrikeURL, stage.NewJournal(append(o.secrets(), edr.Secrets("crowdstrike")...))},
 		{mailServer, "", &r.SMTPURL, mailJournal},
 	} {
 		if *s.url, err = r.stage.Serve(s.v, s.addr, s.journal); err != nil {
@@ -133,8 +135,8 @@ func (r *Running) start(o Options) error {
 // serveEDR starts the EDRs that need no options, each on a free port.
 func (r *Running) serveEDR() error {
 	r.EDR = map[string]string{"crowdstrike": r.CrowdStrikeURL}
-	for _, name := range Products() {
-		base, err := r.stage.Serve(EdrNew(r.stage, name), "", stage.NewJournal(Secrets(name)))
+	for _, name := range edr.Products() {
+		base, err := r.stage.Serve(edr.New(r.stage, name), "", stage.NewJournal(edr.Secrets(name)))
 		if err != nil {
 			return err
 		}

@@ -3,9 +3,6 @@ package simulators
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,87 +16,22 @@ import (
 const (
 	testSid      = "AC0123456789abcdef0123456789abcdef"
 	testToken    = "twilio-secret-token-000001"
-	testFrom     = "+18005550100"
-	testCallee   = "+4930123456"
 	testMailKey  = "SG.sendgrid-secret-key-000001"
-	testSender   = "soc@watchfire.example"
 	testClientID = "falconclient0001"
 	testSecret   = "falcon-secret-000001"
-
-	testSMTPPassword = "smtp-secret-000001"
 )
 
-const menu = `<?xml version="1.0" encoding="UTF-8"?><Response><Gather numDigits="1" timeout="5" action="/voice?k=1" method="POST" actionOnEmptyResult="true"><Say voice="Polly.Joanna">Press 1 to acknowledge.</Say></Gather></Response>`
-
-// speak answers a call with a menu, and a key with the answer to it.
-func speak(r stagetest.Received) (int, string, string) {
-	switch {
-	case !r.Form.Has("Digits") || r.Form.Get("Digits") == "2":
-		return 200, "text/xml", menu
-	case r.Form.Get("Digits") == "1":
-		return 200, "text/xml", `<Response><Say>Recorded &amp; done.</Say><Hangup/></Response>`
-	}
-	return 200, "text/xml", `<Response><Say>Goodbye.</Say></Response>`
-}
-
-// world is a set of simulators with a product behind them.
-type world struct {
-	*stagetest.Client
-	*Running
-	Product *stagetest.Product
-	key     *ecdsa.PrivateKey
-	bearer  string // of CrowdStrike
-}
-
-// newWorld is fifty times faster than life: for what is waited for.
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	return worldAt(t, 0.02)
-}
-
-// unhurried is for tests that look at something before it is over: a sensor takes almost half a second.
-func unhurried(t *testing.T) *world {
-	t.Helper()
-	return worldAt(t, 0.2)
-}
-
-func worldAt(t *testing.T, pace float64) *world {
-	t.Helper()
-	p := stagetest.NewProduct(t)
-	p.AnswerOn("/voice", speak)
-	p.AnswerOn("/texts", func(stagetest.Received) (int, string, string) { return 204, "", "" })
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := testOptions(p.URL+"/events", key)
-	o.Pace = pace
-	o.TwilioInboundTextURL = p.URL + "/texts?k=a%2Fb"
-	r, err := Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := r.Close(ctx); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return &world{Client: stagetest.NewClient(t), Running: r, Product: p, key: key}
-}
-
-func testOptions(webhook string, key *ecdsa.PrivateKey) Options {
+func testOptions() Options {
 	return Options{
-		TwilioAccountSID: testSid, TwilioAuthToken: testToken, TwilioFrom: testFrom,
-		SendGridAPIKey: testMailKey, SendGridFrom: testSender, SendGridWebhookURL: webhook, SendGridWebhookKey: key,
+		TwilioAccountSID: testSid, TwilioAuthToken: testToken, TwilioFrom: "+18005550100",
+		SendGridAPIKey: testMailKey, SendGridFrom: "soc@watchfire.example",
 		CrowdStrikeClientID: testClientID, CrowdStrikeClientSecret: testSecret, Pace: 0.02,
-		SMTPUser: "soc", SMTPPassword: testSMTPPassword,
+		SMTPUser: "soc", SMTPPassword: "smtp-secret-000001",
 	}
 }
 
 func TestStartRefusesWhatIsUnsafe(t *testing.T) {
-	fine := testOptions("", nil)
+	fine := testOptions()
 	for name, spoil := range map[string]func(*Options){
 		"public address":        func(o *Options) { o.TwilioAddr = "0.0.0.0:0" },
 		"empty auth token":      func(o *Options) { o.TwilioAuthToken = "" },
@@ -129,7 +61,7 @@ func TestTakenPortIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	o := testOptions("", nil)
+	o := testOptions()
 	o.SendGridAddr = l.Addr().String()
 	_, err = Start(t.Context(), o)
 	if err == nil || !strings.Contains(err.Error(), "sendgrid") || !strings.Contains(err.Error(), o.SendGridAddr) {
@@ -138,15 +70,26 @@ func TestTakenPortIsNamed(t *testing.T) {
 }
 
 func TestJournalKeepsOrderAndMasksSecrets(t *testing.T) {
-	w := newWorld(t)
+	r, err := Start(t.Context(), testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := r.Close(ctx); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	w := stagetest.NewClient(t)
 	form := "application/x-www-form-urlencoded"
-	w.Do("POST", w.TwilioURL+"/2010-04-01/Accounts/"+testSid+"/Calls.json", form, "To=%2B4930123456&From=%2B18005550100&Url=https%3A%2F%2Fsoc.example%2F",
+	w.Do("POST", r.TwilioURL+"/2010-04-01/Accounts/"+testSid+"/Calls.json", form, "To=%2B4930123456&From=%2B18005550100&Url=https%3A%2F%2Fsoc.example%2F",
 		func(r *http.Request) { r.SetBasicAuth(testSid, testToken) })
-	w.Do("POST", w.SendGridURL+"/v3/mail/send", "application/json", `{"subject":"`+testMailKey+`"}`,
+	w.Do("POST", r.SendGridURL+"/v3/mail/send", "application/json", `{"subject":"`+testMailKey+`"}`,
 		func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+testMailKey) })
-	bearer, _ := w.Do("POST", w.CrowdStrikeURL+"/oauth2/token", form, "client_id="+testClientID+"&client_secret="+testSecret).Get("access_token").(string)
-	w.Do("GET", w.CrowdStrikeURL+"/nowhere?x="+testSecret, "", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+bearer) })
-	for _, base := range []string{w.TwilioURL, w.SendGridURL, w.CrowdStrikeURL} {
+	bearer, _ := w.Do("POST", r.CrowdStrikeURL+"/oauth2/token", form, "client_id="+testClientID+"&client_secret="+testSecret).Get("access_token").(string)
+	w.Do("GET", r.CrowdStrikeURL+"/nowhere?x="+testSecret, "", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+bearer) })
+	for _, base := range []string{r.TwilioURL, r.SendGridURL, r.CrowdStrikeURL} {
 		raw := w.Do("GET", base+"/_sim/journal", "", "").Body
 		if len(w.Journal(base)) == 0 {
 			t.Errorf("the journal of %s is empty", base)
@@ -157,14 +100,14 @@ func TestJournalKeepsOrderAndMasksSecrets(t *testing.T) {
 			}
 		}
 	}
-	entries := w.Journal(w.CrowdStrikeURL)
+	entries := w.Journal(r.CrowdStrikeURL)
 	if len(entries) != 2 || entries[0].Path != "/oauth2/token" || entries[1].Status != 404 || entries[1].Query != "x=***" {
 		t.Fatalf("journal: %+v", entries)
 	}
 	if got := entries[0]; got.Status != 201 || got.Body != "client_id="+testClientID+"&client_secret=***" || got.Vendor != "crowdstrike" {
 		t.Errorf("token entry: %+v", got)
 	}
-	call := w.Journal(w.TwilioURL)[0]
+	call := w.Journal(r.TwilioURL)[0]
 	if call.Headers["Authorization"] != "Basic ***" || call.Method != "POST" || call.Status != 201 ||
 		!strings.Contains(call.Body, "To=%2B4930123456") || call.ContentType != "application/x-www-form-urlencoded" {
 		t.Errorf("call entry: %+v", call)

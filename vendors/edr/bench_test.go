@@ -15,6 +15,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/simulators"
+	simedr "github.com/watchfire-mdr/watchfire/simulators/edr"
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
@@ -85,7 +86,7 @@ func startSimulators(t *testing.T) *simulators.Running {
 }
 
 func (b *bench) credentials() models.EDRCredentials {
-	c := models.EDRCredentials{Vendor: b.product.Vendor, BaseURL: b.base, Values: simulators.EDRCredentials(b.product.Vendor)}
+	c := models.EDRCredentials{Vendor: b.product.Vendor, BaseURL: b.base, Values: simedr.Credentials(b.product.Vendor)}
 	for _, f := range b.product.Fields {
 		if f.Name == "login_url" {
 			c.Values[f.Name] = b.base
