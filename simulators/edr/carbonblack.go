@@ -8,7 +8,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// The operations of the Carbon Black Cloud simulator; its orders are opDeviceAction.
+// The operations of the Carbon Black Cloud simulator, beside opDeviceAction.
 const (
 	opSearchDevices = "search_devices"
 	opReadDevice    = "read_device"
@@ -25,13 +25,13 @@ type carbonBlack struct {
 func newCarbonBlack(s *stage.Stage) stage.Vendor {
 	values := edrValues["carbonblack"]
 	c := &carbonBlack{Stage: s, org: values["org_key"], auth: values["api_secret"] + "/" + values["api_id"]}
-	c.Personas = fleetPersonas("answers_200", "deregistered")
+	c.Personas = newFleetPersonas("answers_200", "deregistered")
 	c.fleet = newFleet(s, c.Personas)
 	c.fleet.hostForm = cbID
 	return c
 }
 
-// cbID is a device's id: a number of eight digits.
+// cbID makes a device's id: a number of eight digits.
 func cbID(hex32 string) string {
 	n, _ := strconv.ParseUint(hex32[:15], 16, 64) // fits: 60 bits
 	return strconv.FormatUint(10_000_000+n%90_000_000, 10)
@@ -61,11 +61,11 @@ func (c *carbonBlack) Route(r *stage.Request) (string, func() stage.Answer) {
 	switch {
 	case !strings.HasPrefix(r.URL.Path, "/appservices/v6/orgs/"):
 	case r.Method == http.MethodPost && path == "devices/_search":
-		op, deed = opSearchDevices, func() stage.Answer { return c.search(r) }
+		op, deed = opSearchDevices, func() stage.Answer { return c.searchDevices(r) }
 	case r.Method == http.MethodPost && path == "device_actions":
 		op, deed = opDeviceAction, func() stage.Answer { return c.act(r) }
 	case r.Method == http.MethodGet && device && !strings.Contains(id, "/"):
-		op, deed = opReadDevice, func() stage.Answer { return c.device(r, id) }
+		op, deed = opReadDevice, func() stage.Answer { return c.readDevice(r, id) }
 	}
 	return op, func() stage.Answer {
 		switch {
@@ -78,7 +78,7 @@ func (c *carbonBlack) Route(r *stage.Request) (string, func() stage.Answer) {
 	}
 }
 
-// refusal is Carbon Black's error answer for a status.
+// Refusal is Carbon Black's error answer for a status.
 func (c *carbonBlack) Refusal(status int) stage.Answer {
 	word := strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
 	a := stage.AnswerJSON(status, map[string]string{"error_code": word, "message": http.StatusText(status)})
@@ -88,7 +88,7 @@ func (c *carbonBlack) Refusal(status int) stage.Answer {
 	return a
 }
 
-// reject answers 400 and records what the client should never send.
+// reject answers 400 and records a violation.
 func (c *carbonBlack) reject(op, reason string) stage.Answer {
 	c.Violations.Add(c.Now(), op, reason)
 	return c.Refusal(http.StatusBadRequest)

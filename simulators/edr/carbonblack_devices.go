@@ -14,42 +14,43 @@ import (
 // cbAway is how long ago a sensor that is offline made contact.
 const cbAway = 3 * time.Hour
 
-// search answers the search for devices. Of the query language only name:value is simulated, and
-// finds longer names too.
-func (c *carbonBlack) search(r *stage.Request) stage.Answer {
+// searchDevices answers the search for devices. It understands name:value and nothing else of the
+// query language, and finds longer names too.
+func (c *carbonBlack) searchDevices(r *stage.Request) stage.Answer {
 	body := struct {
 		Query string `json:"query"`
 		Start int    `json:"start"`
 		Rows  int    `json:"rows"`
 	}{Rows: 20}
-	if err := stage.DecodeStrict(r.Payload, &body); err != nil || r.URL.RawQuery != "" || !cbJSON(r) {
+	if err := stage.DecodeStrict(r.Payload, &body); err != nil || r.URL.RawQuery != "" || !isCBJSON(r) {
 		return c.reject(opSearchDevices, "the body is not valid")
 	}
 	if body.Start < 0 || body.Rows < 1 || body.Rows > 10_000 {
 		return c.reject(opSearchDevices, "rows are 1 to 10000, from 0 on")
 	}
-	name, err := cbName(body.Query)
+	name, err := parseCBQuery(body.Query)
 	if err != nil {
 		return c.reject(opSearchDevices, err.Error())
 	}
 	if name != "" {
-		c.fleet.named(c.org, name)
+		c.fleet.hostsNamed(c.org, name)
 	}
 	results, found := []any{}, 0
-	for _, h := range c.fleet.all(c.org) {
+	for _, h := range c.fleet.hostsOf(c.org) {
 		if !strings.Contains(strings.ToLower(h.hostname), strings.ToLower(name)) {
 			continue
 		}
 		if found >= body.Start && len(results) < body.Rows {
-			results = append(results, c.shown(h))
+			results = append(results, c.showDevice(h))
 		}
 		found++
 	}
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"results": results, "num_found": found})
 }
 
-// cbName reads name:value, where Lucene's own characters are escaped by a backslash.
-func cbName(query string) (string, error) {
+// parseCBQuery reads name:value, where a backslash escapes Lucene's own characters. It returns the
+// name, "" for an empty query.
+func parseCBQuery(query string) (string, error) {
 	if query == "" {
 		return "", nil
 	}
@@ -76,27 +77,27 @@ func cbName(query string) (string, error) {
 	return name.String(), nil
 }
 
-func cbJSON(r *stage.Request) bool {
+func isCBJSON(r *stage.Request) bool {
 	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/json")
 }
 
-// device answers with one device.
-func (c *carbonBlack) device(r *stage.Request, id string) stage.Answer {
+// readDevice answers with one device.
+func (c *carbonBlack) readDevice(r *stage.Request, id string) stage.Answer {
 	if r.URL.RawQuery != "" || len(r.Payload) > 0 {
 		return c.reject(opReadDevice, "a device is read without query or body")
 	}
-	h := c.fleet.byID(c.org, id)
+	h := c.fleet.hostByID(c.org, id)
 	if h == nil || h.persona == "missing" {
 		return c.Refusal(http.StatusNotFound)
 	}
-	return stage.AnswerJSON(http.StatusOK, c.shown(h))
+	return stage.AnswerJSON(http.StatusOK, c.showDevice(h))
 }
 
-// shown is a device as the API shows it: quarantined or not, and nothing in between.
-func (c *carbonBlack) shown(h *fleetHost) map[string]any {
+// showDevice writes a device as the API does: quarantined or not, and nothing in between.
+func (c *carbonBlack) showDevice(h *fleetHost) map[string]any {
 	id, _ := strconv.Atoi(h.id)
 	seen, platform, system, status := h.lastSeen, "CLIENT_X64", "Windows 11 x64", "REGISTERED"
-	if !h.online() {
+	if !h.isOnline() {
 		seen = c.Now().Add(-cbAway)
 	}
 	if h.class != "workstation" { // a domain controller is a server like any other
@@ -107,18 +108,19 @@ func (c *carbonBlack) shown(h *fleetHost) map[string]any {
 	}
 	groups := []any{}
 	for _, tag := range h.tags {
-		groups = append(groups, map[string]string{"id": uuidLike(stage.HashHex(tag)), "name": tag, "membership_type": "MANUAL"})
+		groups = append(groups, map[string]string{"id": formatUUID(stage.HashHex(tag)), "name": tag, "membership_type": "MANUAL"})
 	}
 	return map[string]any{
 		"id": id, "name": h.hostname, "status": status, "os": "WINDOWS", "os_version": system, "windows_platform": platform,
-		"quarantined":       h.settled() == hostIsolated,
+		"quarantined":       h.settledState() == hostIsolated,
 		"last_contact_time": seen.UTC().Format("2006-01-02T15:04:05.000Z"), "registered_time": h.first.Format("2006-01-02T15:04:05.000Z"),
 		"deployment_type": "ENDPOINT", "sensor_version": "3.9.1.2464", "passive_mode": false, "policy_name": "Standard",
 		"asset_group": groups, "target_priority": "MEDIUM",
 	}
 }
 
-// act answers a device action. An empty 204 only means taken, also for a device that is there already.
+// act takes a device action. The empty 204 only means that Carbon Black accepted it, also for a
+// device that is in the wanted state already.
 func (c *carbonBlack) act(r *stage.Request) stage.Answer {
 	var body struct {
 		Type    string        `json:"action_type"`
@@ -127,9 +129,9 @@ func (c *carbonBlack) act(r *stage.Request) stage.Answer {
 			Toggle string `json:"toggle"`
 		} `json:"options"`
 	}
-	what := orderIsolate
+	kind := kindIsolate
 	switch err := stage.DecodeStrict(r.Payload, &body); {
-	case err != nil || r.URL.RawQuery != "" || !cbJSON(r):
+	case err != nil || r.URL.RawQuery != "" || !isCBJSON(r):
 		return c.reject(opDeviceAction, "the body is not valid")
 	case body.Type != "QUARANTINE":
 		return c.reject(opDeviceAction, "only QUARANTINE is simulated")
@@ -138,17 +140,17 @@ func (c *carbonBlack) act(r *stage.Request) stage.Answer {
 	case len(body.Devices) != 1:
 		return c.reject(opDeviceAction, "exactly one device_id is required")
 	case body.Options.Toggle == "OFF":
-		what = orderRelease
+		kind = kindRelease
 	}
 	id := body.Devices[0].String()
-	h := c.fleet.byID(c.org, id)
+	h := c.fleet.hostByID(c.org, id)
 	switch {
 	case h == nil || h.persona == "missing":
 		return c.Refusal(http.StatusNotFound)
 	case h.persona == "deregistered":
 		return c.Refusal(http.StatusBadRequest)
 	}
-	if _, refusal := c.fleet.order(c.org, id, what, false); refusal == refusedProtected {
+	if _, refusal := c.fleet.act(c.org, id, kind, false); refusal == refusedProtected {
 		return c.Refusal(http.StatusBadRequest)
 	}
 	if h.persona == "answers_200" {

@@ -69,9 +69,9 @@ func TestADeviceIsQuarantinedAndReleased(t *testing.T) {
 		t.Error("it must not say so before the sensor has done it")
 	}
 	w.Until("it is released", func() bool { return w.cbRead(id, "quarantined") == false })
-	e := w.edrEffects("carbonblack")
-	if len(e.Commands) != 2 || len(e.Hosts[0].Orders) != 3 || len(e.Violations) != 0 {
-		t.Errorf("commands %+v, orders %+v, violations %+v", e.Commands, e.Hosts[0].Orders, e.Violations)
+	e := w.fleetEffects("carbonblack")
+	if len(e.Commands) != 2 || len(e.Hosts[0].Actions) != 3 || len(e.Violations) != 0 {
+		t.Errorf("commands %+v, actions %+v, violations %+v", e.Commands, e.Hosts[0].Actions, e.Violations)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestPersonasOfDevices(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, seen, err)
 		}
 	}
-	e := w.edrEffects("carbonblack")
+	e := w.fleetEffects("carbonblack")
 	if len(e.Commands) != 1 || e.Commands[0].Hostname != "TALKS" || len(e.Violations) != 0 {
 		t.Errorf("commands %+v, violations %+v", e.Commands, e.Violations)
 	}
@@ -189,7 +189,7 @@ func TestCarbonBlackRefusals(t *testing.T) {
 	if a := w.cb("DELETE", "/devices/"+id, ""); a.Status != 404 {
 		t.Errorf("unknown method: %d", a.Status)
 	}
-	e := w.edrEffects("carbonblack")
+	e := w.fleetEffects("carbonblack")
 	if len(e.Violations) != len(refused)+1 || len(e.Commands) != 0 {
 		t.Errorf("violations %+v, commands %+v", e.Violations, e.Commands)
 	}
@@ -205,8 +205,8 @@ func TestFaultsOfCarbonBlack(t *testing.T) {
 	if a := w.cbAct("ON", id); a.Err == nil {
 		t.Errorf("not cut: %d", a.Status)
 	}
-	if n := len(w.edrEffects("carbonblack").Commands); n != 1 {
-		t.Errorf("%d orders took effect", n)
+	if n := len(w.fleetEffects("carbonblack").Commands); n != 1 {
+		t.Errorf("%d actions took effect", n)
 	}
 	journal := string(w.Do("GET", w.EDR["carbonblack"]+"/_sim/journal", "", "").Body)
 	if strings.Contains(journal, Credentials("carbonblack")["api_secret"]) {

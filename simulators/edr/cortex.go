@@ -42,7 +42,7 @@ type cortex struct {
 
 func newCortex(s *stage.Stage) stage.Vendor {
 	c := &cortex{Stage: s, keyID: edrValues["cortex"]["api_key_id"], key: edrValues["cortex"]["api_key"], nonces: map[string]time.Time{}}
-	c.Personas = fleetPersonas("uninstalled")
+	c.Personas = newFleetPersonas("uninstalled")
 	c.fleet = newFleet(s, c.Personas)
 	c.fleet.actionForm = func(n int) string { return strconv.Itoa(4700 + n) }
 	return c
@@ -70,24 +70,24 @@ func (c *cortex) Route(r *stage.Request) (string, func() stage.Answer) {
 	}
 	switch r.Method + " " + strings.TrimSuffix(r.URL.Path, "/") {
 	case "POST " + cortexAPIPath + "/endpoints/get_endpoint":
-		op, deed = opCortexEndpoints, func() stage.Answer { return c.getEndpoint(r) }
+		op, deed = opCortexEndpoints, func() stage.Answer { return c.listEndpoints(r) }
 	case "POST " + cortexAPIPath + "/endpoints/isolate":
-		op, deed = opCortexIsolate, func() stage.Answer { return c.act(r, opCortexIsolate, orderIsolate) }
+		op, deed = opCortexIsolate, func() stage.Answer { return c.act(r, opCortexIsolate, kindIsolate) }
 	case "POST " + cortexAPIPath + "/endpoints/unisolate":
-		op, deed = opCortexRelease, func() stage.Answer { return c.act(r, opCortexRelease, orderRelease) }
+		op, deed = opCortexRelease, func() stage.Answer { return c.act(r, opCortexRelease, kindRelease) }
 	case "POST " + cortexAPIPath + "/actions/get_action_status":
-		op, deed = opCortexAction, func() stage.Answer { return c.actionStatus(r) }
+		op, deed = opCortexAction, func() stage.Answer { return c.readActionStatus(r) }
 	}
 	return op, func() stage.Answer {
-		if !c.signed(r.Header) {
+		if !c.isSigned(r.Header) {
 			return c.Refusal(http.StatusUnauthorized)
 		}
 		return deed()
 	}
 }
 
-// signed reports a signature made with the key, now, and never seen before.
-func (c *cortex) signed(h http.Header) bool {
+// isSigned reports whether a request has a signature made with the key, now, and for the first time.
+func (c *cortex) isSigned(h http.Header) bool {
 	nonce, stamp := h.Get("X-Xdr-Nonce"), h.Get("X-Xdr-Timestamp")
 	millis, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil || h.Get("X-Xdr-Auth-Id") != c.keyID || len(nonce) != cortexNonce {
@@ -101,7 +101,7 @@ func (c *cortex) signed(h http.Header) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for used, at := range c.nonces {
-		if now.Sub(at) > 2*cortexSkew { // its time would be refused by now
+		if now.Sub(at) > 2*cortexSkew { // by now its time is too old to be accepted again
 			delete(c.nonces, used)
 		}
 	}
@@ -110,7 +110,7 @@ func (c *cortex) signed(h http.Header) bool {
 	return !again
 }
 
-// refusal is Cortex's error answer for a status.
+// Refusal is Cortex's error answer for a status.
 func (c *cortex) Refusal(status int) stage.Answer {
 	return c.refuse(status, http.StatusText(status), nil)
 }
@@ -124,7 +124,7 @@ func (c *cortex) refuse(status int, message string, extra any) stage.Answer {
 	return a
 }
 
-// reject answers 400 and records what the client should never send.
+// reject answers 400 and records a violation.
 func (c *cortex) reject(op, message string) stage.Answer {
 	c.Violations.Add(c.Now(), op, message)
 	return c.refuse(http.StatusBadRequest, message, nil)

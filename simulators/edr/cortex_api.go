@@ -11,8 +11,9 @@ import (
 
 const maxCortexPage = 100
 
-// requested reads the body of a call, whose only field is request_data.
-func (c *cortex) requested(r *stage.Request, into any) bool {
+// readRequestData reads the body of a call, whose only field is request_data; false when it is not
+// valid.
+func (c *cortex) readRequestData(r *stage.Request, into any) bool {
 	var body struct {
 		Data json.RawMessage `json:"request_data"`
 	}
@@ -20,8 +21,8 @@ func (c *cortex) requested(r *stage.Request, into any) bool {
 		stage.DecodeStrict(r.Payload, &body) == nil && stage.DecodeStrict(body.Data, into) == nil
 }
 
-// getEndpoint answers the search for endpoints, by names, by ids or all of them.
-func (c *cortex) getEndpoint(r *stage.Request) stage.Answer {
+// listEndpoints answers the search for endpoints, by names, by ids or all of them.
+func (c *cortex) listEndpoints(r *stage.Request) stage.Answer {
 	var asked struct {
 		Filters []struct {
 			Field    string   `json:"field"`
@@ -31,20 +32,20 @@ func (c *cortex) getEndpoint(r *stage.Request) stage.Answer {
 		From int `json:"search_from"`
 		To   int `json:"search_to"`
 	}
-	if !c.requested(r, &asked) {
+	if !c.readRequestData(r, &asked) {
 		return c.reject(opCortexEndpoints, "the body is not valid")
 	}
 	if asked.From < 0 || asked.To <= asked.From || asked.To-asked.From > maxCortexPage {
 		return c.reject(opCortexEndpoints, "the page is not valid")
 	}
-	hosts := c.fleet.all(cortexTenant)
+	hosts := c.fleet.hostsOf(cortexTenant)
 	for i, f := range asked.Filters {
 		if i > 0 || f.Operator != "in" || len(f.Value) == 0 {
 			return c.reject(opCortexEndpoints, "one filter with the operator in is expected")
 		}
 		switch f.Field {
 		case "hostname":
-			hosts = c.called(f.Value)
+			hosts = c.hostsWithNames(f.Value)
 		case "endpoint_id_list":
 			hosts = slices.DeleteFunc(hosts, func(h *fleetHost) bool { return !slices.Contains(f.Value, h.id) })
 		default:
@@ -54,16 +55,16 @@ func (c *cortex) getEndpoint(r *stage.Request) stage.Answer {
 	total := len(hosts)
 	endpoints := []any{}
 	for _, h := range hosts[min(asked.From, total):min(asked.To, total)] {
-		endpoints = append(endpoints, c.endpoint(h))
+		endpoints = append(endpoints, c.showEndpoint(h))
 	}
-	return cortexReply(map[string]any{"total_count": total, "result_count": len(endpoints), "endpoints": endpoints})
+	return answerCortex(map[string]any{"total_count": total, "result_count": len(endpoints), "endpoints": endpoints})
 }
 
-// called returns the endpoints with any of the names.
-func (c *cortex) called(names []string) []*fleetHost {
+// hostsWithNames returns the endpoints with any of the names.
+func (c *cortex) hostsWithNames(names []string) []*fleetHost {
 	var hosts []*fleetHost
 	for _, name := range names {
-		for _, h := range c.fleet.named(cortexTenant, name) {
+		for _, h := range c.fleet.hostsNamed(cortexTenant, name) {
 			if !slices.ContainsFunc(hosts, func(other *fleetHost) bool { return other.id == h.id }) {
 				hosts = append(hosts, h)
 			}
@@ -72,13 +73,13 @@ func (c *cortex) called(names []string) []*fleetHost {
 	return hosts
 }
 
-// endpoint is a host as Cortex lists it.
-func (c *cortex) endpoint(h *fleetHost) map[string]any {
+// showEndpoint writes a host as Cortex lists it.
+func (c *cortex) showEndpoint(h *fleetHost) map[string]any {
 	status, kind := "CONNECTED", "AGENT_TYPE_WORKSTATION"
 	switch {
 	case h.persona == "uninstalled":
 		status = "UNINSTALLED"
-	case !h.online():
+	case !h.isOnline():
 		status = "DISCONNECTED"
 	}
 	if h.class != "workstation" {
@@ -95,66 +96,66 @@ func (c *cortex) endpoint(h *fleetHost) map[string]any {
 	}
 }
 
-// act takes an order for one endpoint. Cortex makes none for an endpoint it cannot make move, and
-// says so with a 500. The ids of releases are text, those of isolations numbers.
-func (c *cortex) act(r *stage.Request, op, what string) stage.Answer {
+// act takes an action on one endpoint. Cortex refuses an action that would change nothing with a
+// 500. The ids of releases are text, those of isolations numbers.
+func (c *cortex) act(r *stage.Request, op, kind string) stage.Answer {
 	var asked struct {
 		ID       string          `json:"endpoint_id"`
 		Incident json.RawMessage `json:"incident_id"`
 	}
-	if !c.requested(r, &asked) || asked.ID == "" {
+	if !c.readRequestData(r, &asked) || asked.ID == "" {
 		return c.reject(op, "exactly one endpoint_id is expected")
 	}
-	_, before := goal(opposite(what))
-	h := c.fleet.byID(cortexTenant, asked.ID)
+	_, before := statesOf(oppositeOf(kind))
+	h := c.fleet.hostByID(cortexTenant, asked.ID)
 	if h == nil || h.state != before || h.persona == "uninstalled" {
-		return c.nothing(what)
+		return c.refuseNeedless(kind)
 	}
-	a, refused := c.fleet.order(cortexTenant, asked.ID, what, false)
+	a, refused := c.fleet.act(cortexTenant, asked.ID, kind, false)
 	if refused != "" {
-		return c.nothing(what)
+		return c.refuseNeedless(kind)
 	}
-	if what == orderRelease {
-		return cortexReply(map[string]any{"action_id": a.id, "status": "1", "endpoints_count": "1"})
+	if kind == kindRelease {
+		return answerCortex(map[string]any{"action_id": a.id, "status": "1", "endpoints_count": "1"})
 	}
-	return cortexReply(map[string]any{"action_id": json.Number(a.id), "status": 1, "endpoints_count": 1})
+	return answerCortex(map[string]any{"action_id": json.Number(a.id), "status": 1, "endpoints_count": 1})
 }
 
-func (c *cortex) nothing(what string) stage.Answer {
-	word := map[string]string{orderIsolate: "ISOLATE", orderRelease: "UNISOLATE"}[what]
+func (c *cortex) refuseNeedless(kind string) stage.Answer {
+	word := map[string]string{kindIsolate: "ISOLATE", kindRelease: "UNISOLATE"}[kind]
 	return c.refuse(http.StatusInternalServerError, nothingToDo, "can't create group action id for "+word)
 }
 
-// actionStatus answers what became of an order; of one it does not know it lists no endpoint.
-func (c *cortex) actionStatus(r *stage.Request) stage.Answer {
+// readActionStatus answers with the status of an action. For an unknown action it lists no endpoint.
+func (c *cortex) readActionStatus(r *stage.Request) stage.Answer {
 	var asked struct {
 		Group json.Number `json:"group_action_id"`
 	}
-	if !c.requested(r, &asked) || asked.Group == "" {
+	if !c.readRequestData(r, &asked) || asked.Group == "" {
 		return c.reject(opCortexAction, "a group_action_id is expected")
 	}
 	data := map[string]string{}
-	if a := c.fleet.action(cortexTenant, asked.Group.String()); a != nil {
-		data[a.host] = c.status(a)
+	if a := c.fleet.actionByID(cortexTenant, asked.Group.String()); a != nil {
+		data[a.host] = c.statusOf(a)
 	}
-	return cortexReply(map[string]any{"data": data})
+	return answerCortex(map[string]any{"data": data})
 }
 
-func (c *cortex) status(a *fleetAction) string {
+func (c *cortex) statusOf(a *fleetAction) string {
 	switch {
-	case a.state == actionSucceeded:
+	case a.state == stateSucceeded:
 		return "COMPLETED_SUCCESSFULLY"
-	case a.state == actionFailed && a.cancelled:
+	case a.state == stateFailed && a.cancelled:
 		return []string{"CANCELED", "CANCELLED"}[a.n%2]
-	case a.state == actionFailed:
+	case a.state == stateFailed:
 		return "FAILED"
 	}
-	if h := c.fleet.byID(cortexTenant, a.host); h != nil && h.online() {
+	if h := c.fleet.hostByID(cortexTenant, a.host); h != nil && h.isOnline() {
 		return "IN_PROGRESS"
 	}
 	return "PENDING"
 }
 
-func cortexReply(reply any) stage.Answer {
+func answerCortex(reply any) stage.Answer {
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"reply": reply})
 }

@@ -45,7 +45,7 @@ func (w *world) cortexHost(name string) string {
 	return id
 }
 
-func (w *world) cortexOrder(what, id string) stagetest.Answered {
+func (w *world) cortexAct(what, id string) stagetest.Answered {
 	return w.cortex("/endpoints/"+what, `{"endpoint_id":"`+id+`"}`)
 }
 
@@ -60,7 +60,7 @@ func (w *world) cortexAction(action, id string) any {
 func TestCortexIsolatesAndReleases(t *testing.T) {
 	w := unhurried(t)
 	id := w.cortexHost("PC-1")
-	a := w.cortexOrder("isolate", id)
+	a := w.cortexAct("isolate", id)
 	n, _ := a.Get("reply", "action_id").(float64)
 	if a.Status != 200 || n == 0 || a.Get("reply", "endpoints_count") != 1.0 {
 		t.Fatalf("%d %s", a.Status, a.Body)
@@ -72,7 +72,7 @@ func TestCortexIsolatesAndReleases(t *testing.T) {
 	if got := w.cortexAction(strconv.Itoa(int(n)), id); got != "COMPLETED_SUCCESSFULLY" {
 		t.Errorf("action %v", got)
 	}
-	a = w.cortexOrder("unisolate", id)
+	a = w.cortexAct("unisolate", id)
 	action, _ := a.Get("reply", "action_id").(string)
 	if a.Status != 200 || action == "" || w.cortexState(id) != "AGENT_PENDING_ISOLATION_CANCELLATION" || w.cortexAction(action, id) != "IN_PROGRESS" {
 		t.Fatalf("%d %s", a.Status, a.Body)
@@ -83,21 +83,21 @@ func TestCortexIsolatesAndReleases(t *testing.T) {
 	}
 }
 
-func TestCortexMakesNoOrderWithoutNeed(t *testing.T) {
+func TestCortexMakesNoActionWithoutNeed(t *testing.T) {
 	w := newWorld(t)
 	w.Steer(w.EDR["cortex"], "personas", `{"personas":{"cut":"already_isolated","safe":"protected","old":"uninstalled","away":"offline"}}`)
 	away := w.cortexHost("away")
-	if a := w.cortexOrder("isolate", away); a.Status != 200 || w.cortexAction("4701", away) != "PENDING" {
+	if a := w.cortexAct("isolate", away); a.Status != 200 || w.cortexAction("4701", away) != "PENDING" {
 		t.Fatalf("offline: %d %s", a.Status, a.Body)
 	}
 	for name, a := range map[string]stagetest.Answered{
-		"isolated":            w.cortexOrder("isolate", w.cortexHost("cut")),
-		"protected":           w.cortexOrder("isolate", w.cortexHost("safe")),
-		"uninstalled":         w.cortexOrder("isolate", w.cortexHost("old")),
-		"under way":           w.cortexOrder("isolate", away),
-		"the opposite of it":  w.cortexOrder("unisolate", away),
-		"unknown":             w.cortexOrder("isolate", stage.HashHex("nobody")),
-		"release of a normal": w.cortexOrder("unisolate", w.cortexHost("PC-1")),
+		"isolated":            w.cortexAct("isolate", w.cortexHost("cut")),
+		"protected":           w.cortexAct("isolate", w.cortexHost("safe")),
+		"uninstalled":         w.cortexAct("isolate", w.cortexHost("old")),
+		"under way":           w.cortexAct("isolate", away),
+		"the opposite of it":  w.cortexAct("unisolate", away),
+		"unknown":             w.cortexAct("isolate", stage.HashHex("nobody")),
+		"release of a normal": w.cortexAct("unisolate", w.cortexHost("PC-1")),
 	} {
 		extra, _ := a.Get("reply", "err_extra").(string)
 		if a.Status != 500 || !strings.HasPrefix(extra, "can't create group action id for ") {
@@ -132,7 +132,7 @@ func TestCortexPersonas(t *testing.T) {
 		t.Errorf("tagged: %s", a.Body)
 	}
 	bad := w.cortexHost("bad")
-	w.cortexOrder("isolate", bad)
+	w.cortexAct("isolate", bad)
 	w.Until("failed", func() bool { return w.cortexAction("4701", bad) == "FAILED" })
 	if w.cortexState(bad) != "AGENT_UNISOLATED" {
 		t.Errorf("state %v", w.cortexState(bad))
@@ -198,7 +198,7 @@ func TestCortexRefusals(t *testing.T) {
 		t.Errorf("%d violations: %+v", len(e.Violations), e)
 	}
 	w.Steer(w.EDR["cortex"], "faults", `{"rules":[{"op":"isolate","kind":"status","status":429,"times":1}]}`)
-	if a := w.cortexOrder("isolate", id); a.Status != 429 || a.Head.Get("Retry-After") != "2" {
+	if a := w.cortexAct("isolate", id); a.Status != 429 || a.Head.Get("Retry-After") != "2" {
 		t.Errorf("throttled: %d %v", a.Status, a.Head)
 	}
 }

@@ -36,7 +36,7 @@ type crowdStrike struct {
 	tokens map[string]grant
 }
 
-// grant is what a token allows: acting for one CID until it expires.
+// grant lets the bearer of a token act for one CID until it expires.
 type grant struct {
 	cid     string
 	expires time.Time
@@ -52,7 +52,7 @@ func NewCrowdStrike(s *stage.Stage, clientID, secret string) (stage.Vendor, erro
 		return nil, errors.New("crowdstrike simulator: the client secret is empty and would let everyone in, set one")
 	}
 	f := &crowdStrike{Stage: s, clientID: clientID, secret: secret, tokens: map[string]grant{}}
-	f.Personas = fleetPersonas("already_contained", "errors_in_202")
+	f.Personas = newFleetPersonas("already_contained", "errors_in_202")
 	f.fleet = newFleet(s, f.Personas)
 	f.fleet.exactNames = true
 	return f, nil
@@ -64,7 +64,7 @@ func (f *crowdStrike) Ops() []string {
 	return []string{stage.OpToken, opQueryHosts, opHostDetails, opDeviceAction, opOnlineState}
 }
 
-// steerFaults voids all tokens at once when a rule says so.
+// SteerFaults voids all tokens at once when a rule says so.
 func (f *crowdStrike) SteerFaults(rules []stage.Rule) {
 	if slices.ContainsFunc(rules, func(r stage.Rule) bool { return r.Kind == stage.FaultExpire }) {
 		f.mu.Lock()
@@ -76,33 +76,33 @@ func (f *crowdStrike) SteerFaults(rules []stage.Rule) {
 func (f *crowdStrike) Route(r *stage.Request) (string, func() stage.Answer) {
 	op, deed := stage.OpUnknown, func(string) stage.Answer {
 		f.Violations.Add(f.Now(), stage.OpUnknown, r.Method+" is not served on this path")
-		return f.errors(http.StatusNotFound, "not found")
+		return f.errorAnswer(http.StatusNotFound, "not found")
 	}
 	switch r.Method + " " + r.URL.Path {
 	case "POST /oauth2/token":
-		return stage.OpToken, func() stage.Answer { return f.traced(f.issue(r)) }
+		return stage.OpToken, func() stage.Answer { return f.addTraceHeaders(f.issueToken(r)) }
 	case "GET /devices/queries/devices/v1":
-		op, deed = opQueryHosts, func(cid string) stage.Answer { return f.query(r, cid) }
+		op, deed = opQueryHosts, func(cid string) stage.Answer { return f.queryHosts(r, cid) }
 	case "GET /devices/entities/devices/v2", "POST /devices/entities/devices/v2":
-		op, deed = opHostDetails, func(cid string) stage.Answer { return f.details(r, cid) }
+		op, deed = opHostDetails, func(cid string) stage.Answer { return f.readDetails(r, cid) }
 	case "POST /devices/entities/devices-actions/v2":
 		op, deed = opDeviceAction, func(cid string) stage.Answer { return f.act(r, cid) }
 	case "GET /devices/entities/online-state/v1":
-		op, deed = opOnlineState, func(cid string) stage.Answer { return f.onlineState(r, cid) }
+		op, deed = opOnlineState, func(cid string) stage.Answer { return f.readOnlineState(r, cid) }
 	}
 	return op, func() stage.Answer {
-		cid, ok := f.bearer(r)
+		cid, ok := f.authenticate(r)
 		if !ok {
 			return f.Refusal(http.StatusUnauthorized)
 		}
-		return f.traced(deed(cid))
+		return f.addTraceHeaders(deed(cid))
 	}
 }
 
-// traced puts the headers of every answer on a.
-func (f *crowdStrike) traced(a stage.Answer) stage.Answer {
+// addTraceHeaders adds the headers that every answer has.
+func (f *crowdStrike) addTraceHeaders(a stage.Answer) stage.Answer {
 	if a.Header.Get("X-Cs-Traceid") == "" {
-		a.Header.Set("X-Cs-Traceid", uuidLike(stage.RandomHex(32)))
+		a.Header.Set("X-Cs-Traceid", formatUUID(stage.RandomHex(32)))
 	}
 	a.Header.Set("X-Cs-Region", "us-1")
 	a.Header.Set("X-Ratelimit-Limit", "6000")
@@ -112,7 +112,7 @@ func (f *crowdStrike) traced(a stage.Answer) stage.Answer {
 	return a
 }
 
-// refusal is Falcon's error answer for a status. The time of a 429 is in epoch seconds.
+// Refusal is Falcon's error answer for a status. The time of a 429 is in epoch seconds.
 func (f *crowdStrike) Refusal(status int) stage.Answer {
 	message := strings.ToLower(http.StatusText(status))
 	switch status {
@@ -123,7 +123,7 @@ func (f *crowdStrike) Refusal(status int) stage.Answer {
 	case http.StatusTooManyRequests:
 		message = "API rate limit exceeded."
 	}
-	a := f.traced(f.errors(status, message))
+	a := f.addTraceHeaders(f.errorAnswer(status, message))
 	if status == http.StatusTooManyRequests {
 		a.Header.Set("X-Ratelimit-Remaining", "0")
 		a.Header.Set("X-Ratelimit-Retryafter", strconv.Itoa(int(f.Now().Unix())+2))
@@ -131,14 +131,14 @@ func (f *crowdStrike) Refusal(status int) stage.Answer {
 	return a
 }
 
-// reject answers 400 and records what the client should never send.
+// reject answers 400 and records a violation.
 func (f *crowdStrike) reject(op, message string) stage.Answer {
 	f.Violations.Add(f.Now(), op, message)
-	return f.errors(http.StatusBadRequest, message)
+	return f.errorAnswer(http.StatusBadRequest, message)
 }
 
-func (f *crowdStrike) errors(status int, message string) stage.Answer {
-	return f.reply(status, []any{}, apiError{Code: status, Message: message})
+func (f *crowdStrike) errorAnswer(status int, message string) stage.Answer {
+	return f.answerEnvelope(status, []any{}, apiError{Code: status, Message: message})
 }
 
 // apiError is one element of errors; ID names the host it is about, if any.
@@ -148,9 +148,9 @@ type apiError struct {
 	ID      string `json:"id,omitempty"`
 }
 
-// reply is Falcon's envelope: errors may come with any status, also with a good one.
-func (f *crowdStrike) reply(status int, resources any, errs ...apiError) stage.Answer {
-	trace := uuidLike(stage.RandomHex(32))
+// answerEnvelope answers in Falcon's envelope: errors may come with any status, also with a good one.
+func (f *crowdStrike) answerEnvelope(status int, resources any, errs ...apiError) stage.Answer {
+	trace := formatUUID(stage.RandomHex(32))
 	a := stage.AnswerJSON(status, map[string]any{
 		"meta":      map[string]any{"query_time": 0.004, "powered_by": "device-api", "trace_id": trace},
 		"resources": resources, "errors": append([]apiError{}, errs...),
@@ -159,8 +159,8 @@ func (f *crowdStrike) reply(status int, resources any, errs ...apiError) stage.A
 	return a
 }
 
-// issue answers POST /oauth2/token.
-func (f *crowdStrike) issue(r *stage.Request) stage.Answer {
+// issueToken answers POST /oauth2/token.
+func (f *crowdStrike) issueToken(r *stage.Request) stage.Answer {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	form, formErr := url.ParseQuery(string(r.Payload))
 	if err != nil || kind != "application/x-www-form-urlencoded" || formErr != nil || r.URL.RawQuery != "" {
@@ -178,7 +178,7 @@ func (f *crowdStrike) issue(r *stage.Request) stage.Answer {
 	switch {
 	case !form.Has("client_id") || !form.Has("client_secret"):
 		return f.reject(stage.OpToken, "client_id and client_secret are required in the form")
-	case !f.knows(form.Get("client_id"), form.Get("client_secret")):
+	case !f.isClient(form.Get("client_id"), form.Get("client_secret")):
 		return f.Refusal(http.StatusForbidden)
 	case !ok:
 		return f.reject(stage.OpToken, "member_cid is not a CID")
@@ -190,12 +190,13 @@ func (f *crowdStrike) issue(r *stage.Request) stage.Answer {
 	return stage.AnswerJSON(http.StatusCreated, map[string]any{"access_token": token, "token_type": "bearer", "expires_in": 1799})
 }
 
-func (f *crowdStrike) knows(clientID, secret string) bool {
+func (f *crowdStrike) isClient(clientID, secret string) bool {
 	fixed := edrValues["crowdstrike"]
 	return clientID == f.clientID && secret == f.secret || clientID == fixed["client_id"] && secret == fixed["client_secret"]
 }
 
-// cidOf is the CID to act for: the member's (with or without its checksum), or the account's own.
+// cidOf returns the CID to act for: the member's (with or without its checksum), or the account's
+// own for ""; false when the member's is not a CID.
 func (f *crowdStrike) cidOf(member string) (string, bool) {
 	if member == "" {
 		return stage.HashHex("cid " + f.clientID), true
@@ -204,7 +205,7 @@ func (f *crowdStrike) cidOf(member string) (string, bool) {
 	return strings.ToLower(cid), len(cid) == 32 && stage.IsHex(cid) && (!has || (len(checksum) == 2 && stage.IsHex(checksum)))
 }
 
-func (f *crowdStrike) bearer(r *stage.Request) (string, bool) {
+func (f *crowdStrike) authenticate(r *stage.Request) (string, bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -215,6 +216,6 @@ func (f *crowdStrike) bearer(r *stage.Request) (string, bool) {
 	return g.cid, true
 }
 
-func uuidLike(hex32 string) string {
+func formatUUID(hex32 string) string {
 	return hex32[:8] + "-" + hex32[8:12] + "-" + hex32[12:16] + "-" + hex32[16:20] + "-" + hex32[20:]
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// query answers the host search: FQL terms field:'value' joined by +.
-func (f *crowdStrike) query(r *stage.Request, cid string) stage.Answer {
+// queryHosts answers the host search: FQL terms field:'value' joined by +.
+func (f *crowdStrike) queryHosts(r *stage.Request, cid string) stage.Answer {
 	q := r.URL.Query()
-	if bad := unknownQuery(q, "filter", "limit", "offset", "sort"); bad != "" {
+	if bad := checkQuery(q, "filter", "limit", "offset", "sort"); bad != "" {
 		return f.reject(opQueryHosts, bad)
 	}
-	limit, offset, err := hostPage(q)
+	limit, offset, err := readHostPage(q)
 	if err != nil {
 		return f.reject(opQueryHosts, err.Error())
 	}
@@ -26,10 +26,10 @@ func (f *crowdStrike) query(r *stage.Request, cid string) stage.Answer {
 	if err != nil {
 		return f.reject(opQueryHosts, "invalid filter: "+err.Error())
 	}
-	ids := f.search(cid, terms)
+	ids := f.findIDs(cid, terms)
 	total := len(ids)
 	ids = ids[min(offset, total):min(offset+limit, total)]
-	trace := uuidLike(stage.RandomHex(32))
+	trace := formatUUID(stage.RandomHex(32))
 	a := stage.AnswerJSON(http.StatusOK, map[string]any{
 		"meta": map[string]any{"query_time": 0.004, "powered_by": "device-api", "trace_id": trace,
 			"pagination": map[string]int{"offset": offset, "limit": limit, "total": total}},
@@ -39,10 +39,10 @@ func (f *crowdStrike) query(r *stage.Request, cid string) stage.Answer {
 	return a
 }
 
-func (f *crowdStrike) search(cid string, terms map[string]string) []string {
-	candidates := f.fleet.all(cid)
+func (f *crowdStrike) findIDs(cid string, terms map[string]string) []string {
+	candidates := f.fleet.hostsOf(cid)
 	if name, asked := terms["hostname"]; asked {
-		candidates = f.fleet.named(cid, name)
+		candidates = f.fleet.hostsNamed(cid, name)
 	}
 	ids := []string{}
 	for _, h := range candidates {
@@ -79,26 +79,26 @@ func parseFQL(filter string) (map[string]string, error) {
 	return terms, nil
 }
 
-// details answers with the hosts of the given ids; ids it does not know become errors.
-func (f *crowdStrike) details(r *stage.Request, cid string) stage.Answer {
-	ids, bad := idsOf(r)
+// readDetails answers with the hosts of the given ids; unknown ids become errors.
+func (f *crowdStrike) readDetails(r *stage.Request, cid string) stage.Answer {
+	ids, bad := readIDs(r)
 	if bad != "" {
 		return f.reject(opHostDetails, bad)
 	}
 	resources, errs := []any{}, []apiError{}
 	for _, id := range ids {
-		h := f.fleet.byID(cid, id)
+		h := f.fleet.hostByID(cid, id)
 		if h == nil {
 			errs = append(errs, apiError{Code: http.StatusNotFound, Message: "no details exist for this id", ID: id})
 			continue
 		}
-		resources = append(resources, f.device(h))
+		resources = append(resources, f.showDevice(h))
 	}
-	return f.reply(http.StatusOK, resources, errs...)
+	return f.answerEnvelope(http.StatusOK, resources, errs...)
 }
 
-// device is a host as the API shows it.
-func (f *crowdStrike) device(h *fleetHost) map[string]any {
+// showDevice writes a host as the API does.
+func (f *crowdStrike) showDevice(h *fleetHost) map[string]any {
 	kind := map[string]string{"workstation": "Workstation", "server": "Server", "domain_controller": "Domain Controller"}[h.class]
 	tags := []string{}
 	for _, tag := range h.tags {
@@ -114,27 +114,28 @@ func (f *crowdStrike) device(h *fleetHost) map[string]any {
 	}
 }
 
-// onlineState answers online or offline; an id it does not know is unknown.
-func (f *crowdStrike) onlineState(r *stage.Request, cid string) stage.Answer {
-	ids, bad := idsOf(r)
+// readOnlineState answers online or offline, and unknown for an unknown id.
+func (f *crowdStrike) readOnlineState(r *stage.Request, cid string) stage.Answer {
+	ids, bad := readIDs(r)
 	if bad != "" {
 		return f.reject(opOnlineState, bad)
 	}
 	resources := []any{}
 	for _, id := range ids {
 		row := map[string]any{"id": id, "cid": cid, "state": "unknown"}
-		if h := f.fleet.byID(cid, id); h != nil {
+		if h := f.fleet.hostByID(cid, id); h != nil {
 			row["state"], row["last_seen"] = "online", h.lastSeen.Format(time.RFC3339)
-			if !h.online() {
+			if !h.isOnline() {
 				row["state"] = "offline"
 			}
 		}
 		resources = append(resources, row)
 	}
-	return f.reply(http.StatusOK, resources)
+	return f.answerEnvelope(http.StatusOK, resources)
 }
 
-// act answers the device action. 202 only means accepted, and per-host errors come inside it.
+// act takes a device action. The 202 only means that Falcon accepted it, and carries the errors of
+// single hosts.
 func (f *crowdStrike) act(r *stage.Request, cid string) stage.Answer {
 	var body struct {
 		ActionParameters []struct {
@@ -145,9 +146,9 @@ func (f *crowdStrike) act(r *stage.Request, cid string) stage.Answer {
 	}
 	action := r.URL.Query().Get("action_name")
 	switch err := stage.DecodeStrict(r.Payload, &body); {
-	case unknownQuery(r.URL.Query(), "action_name") != "":
+	case checkQuery(r.URL.Query(), "action_name") != "":
 		return f.reject(opDeviceAction, "unknown query parameter")
-	case action != actionContain && action != actionLift:
+	case action != falconContain && action != falconLift:
 		return f.reject(opDeviceAction, "action_name must be contain or lift_containment")
 	case !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || err != nil:
 		return f.reject(opDeviceAction, "the body is not valid")
@@ -160,18 +161,19 @@ func (f *crowdStrike) act(r *stage.Request, cid string) stage.Answer {
 		}
 	}
 	id := body.IDs[0]
-	refused := f.command(id, cid, action)
+	refused := f.commandHost(id, cid, action)
 	switch {
 	case refused == nil:
-		return f.reply(http.StatusAccepted, []map[string]string{{"id": id, "path": "/devices/entities/devices/v1"}})
+		return f.answerEnvelope(http.StatusAccepted, []map[string]string{{"id": id, "path": "/devices/entities/devices/v1"}})
 	case refused.Code == http.StatusConflict:
-		return f.reply(http.StatusConflict, []any{}, *refused)
+		return f.answerEnvelope(http.StatusConflict, []any{}, *refused)
 	}
-	return f.reply(http.StatusAccepted, []any{}, *refused)
+	return f.answerEnvelope(http.StatusAccepted, []any{}, *refused)
 }
 
-// idsOf reads the ids of a GET (repeated key) or a POST (JSON body).
-func idsOf(r *stage.Request) (ids []string, bad string) {
+// readIDs reads the ids of a GET (repeated key) or a POST (JSON body). Bad is the reason why they
+// are not valid, "" when they are.
+func readIDs(r *stage.Request) (ids []string, bad string) {
 	limit := 100
 	if r.Method == http.MethodPost {
 		var body struct {
@@ -182,7 +184,7 @@ func idsOf(r *stage.Request) (ids []string, bad string) {
 		}
 		ids, limit = body.IDs, 5000
 	} else {
-		if bad := unknownQuery(r.URL.Query(), "ids"); bad != "" {
+		if bad := checkQuery(r.URL.Query(), "ids"); bad != "" {
 			return nil, bad
 		}
 		ids = r.URL.Query()["ids"]
@@ -193,7 +195,8 @@ func idsOf(r *stage.Request) (ids []string, bad string) {
 	return ids, ""
 }
 
-func unknownQuery(q url.Values, known ...string) string {
+// checkQuery returns the reason why a query is not valid, "" when it is.
+func checkQuery(q url.Values, known ...string) string {
 	for name, values := range q {
 		if !slices.Contains(known, name) || (len(values) > 1 && name != "ids") {
 			return "unknown or repeated query parameter " + name
@@ -202,7 +205,7 @@ func unknownQuery(q url.Values, known ...string) string {
 	return ""
 }
 
-func hostPage(q url.Values) (limit, offset int, err error) {
+func readHostPage(q url.Values) (limit, offset int, err error) {
 	limit = 100
 	for name, into := range map[string]*int{"limit": &limit, "offset": &offset} {
 		if !q.Has(name) {

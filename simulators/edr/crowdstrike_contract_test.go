@@ -14,11 +14,11 @@ func TestCrowdStrikeContract(t *testing.T) {
 	w.login()
 	w.Steer(w.CrowdStrikeURL, "personas", `{"personas":{"DC-1":"protected"}}`)
 	id := w.agent("PC-1")
-	w.command("contain", id)
-	w.command("contain", id)
-	w.command("contain", w.agent("DC-1"))
-	w.command("lift_containment", id)
-	w.command("explode", id)
+	w.commandHost("contain", id)
+	w.commandHost("contain", id)
+	w.commandHost("contain", w.agent("DC-1"))
+	w.commandHost("lift_containment", id)
+	w.commandHost("explode", id)
 	w.hostState(id)
 	w.hostState(stage.HashHex("nobody"))
 	w.falcon("GET", "/devices/entities/devices/v2?ids="+id, "")
@@ -31,7 +31,7 @@ func TestCrowdStrikeContract(t *testing.T) {
 		case opHostDetails:
 			w.hostState(id)
 		case opDeviceAction:
-			w.command("contain", id)
+			w.commandHost("contain", id)
 		case stage.OpToken:
 			w.Do("POST", w.CrowdStrikeURL+"/oauth2/token", "application/x-www-form-urlencoded", "client_id=a&client_secret=b")
 		}

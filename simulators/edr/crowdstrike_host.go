@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Falcon's words for what can be ordered.
+// Falcon's words for the actions.
 const (
-	actionContain = "contain"
-	actionLift    = "lift_containment"
+	falconContain = "contain"
+	falconLift    = "lift_containment"
 )
 
 // falconState is Falcon's word for a state of a host.
@@ -19,34 +19,34 @@ func falconState(state string) string {
 	}[state]
 }
 
-// falconAction is Falcon's word for an order.
-func falconAction(what string) string {
-	return map[string]string{orderIsolate: actionContain, orderRelease: actionLift}[what]
+// falconAction is Falcon's word for an action.
+func falconAction(kind string) string {
+	return map[string]string{kindIsolate: falconContain, kindRelease: falconLift}[kind]
 }
 
 func (f *crowdStrike) PersonasChanged(names []string) { f.fleet.personasChanged(names) }
 
-// command sets a host in motion. The refusal is nil when it took effect.
-func (f *crowdStrike) command(id, cid, action string) *apiError {
-	what := orderIsolate
-	if action == actionLift {
-		what = orderRelease
+// commandHost takes an action on a host. The error is nil when it took effect.
+func (f *crowdStrike) commandHost(id, cid, action string) *apiError {
+	kind := kindIsolate
+	if action == falconLift {
+		kind = kindRelease
 	}
-	if h := f.fleet.byID(cid, id); h != nil && h.persona == "errors_in_202" {
+	if h := f.fleet.hostByID(cid, id); h != nil && h.persona == "errors_in_202" {
 		return &apiError{Code: 500, Message: "the action could not be queued", ID: id}
 	}
-	switch _, refusal := f.fleet.order(cid, id, what, false); refusal {
+	switch _, refusal := f.fleet.act(cid, id, kind, false); refusal {
 	case refusedUnknown:
 		return &apiError{Code: 404, Message: "no host with this id", ID: id}
 	case refusedProtected:
 		return &apiError{Code: 403, Message: "the host is protected from this action", ID: id}
 	case refusedAlready:
-		return &apiError{Code: 409, Message: fmt.Sprintf("the host is already in state %s", falconState(f.fleet.byID(cid, id).state)), ID: id}
+		return &apiError{Code: 409, Message: fmt.Sprintf("the host is already in state %s", falconState(f.fleet.hostByID(cid, id).state)), ID: id}
 	}
 	return nil
 }
 
-// hostEffect is one known host and everything that happened to it, in Falcon's words.
+// hostEffect is one known host with its history, in Falcon's words.
 type hostEffect struct {
 	DeviceID string        `json:"device_id"`
 	CID      string        `json:"cid"`
@@ -62,7 +62,7 @@ type hostChange struct {
 	At     time.Time `json:"at"`
 }
 
-// hostCommand is a contain or lift that took effect: it was accepted and set a host in motion.
+// hostCommand is an action that took effect: Falcon accepted it and the host changed its state.
 type hostCommand struct {
 	At       time.Time `json:"at"`
 	Action   string    `json:"action"`
@@ -71,11 +71,11 @@ type hostCommand struct {
 	Hostname string    `json:"hostname"`
 }
 
-// effects lists the hosts with their changes of state, and the commands that took effect.
+// Effects lists the hosts with their changes of state, and the actions that took effect.
 func (f *crowdStrike) Effects() any {
-	known, orders := f.fleet.report()
+	known, effective := f.fleet.listEffects()
 	hosts, commands := []hostEffect{}, []hostCommand{}
-	for _, c := range orders {
+	for _, c := range effective {
 		commands = append(commands, hostCommand{At: c.At, Action: falconAction(c.Action), DeviceID: c.DeviceID, CID: c.Tenant, Hostname: c.Hostname})
 	}
 	for _, h := range known {

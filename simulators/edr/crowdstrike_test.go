@@ -57,7 +57,7 @@ func (w *world) hostState(id string) any {
 	return w.falcon("POST", "/devices/entities/devices/v2", `{"ids":["`+id+`"]}`).Get("resources", "status")
 }
 
-func (w *world) command(action, id string) stagetest.Answered {
+func (w *world) commandHost(action, id string) stagetest.Answered {
 	w.T.Helper()
 	return w.falcon("POST", "/devices/entities/devices-actions/v2?action_name="+action, `{"ids":["`+id+`"],"action_parameters":[]}`)
 }
@@ -79,17 +79,17 @@ func TestAHostIsContainedAndReleased(t *testing.T) {
 	if id != w.agent("FIN-LAPTOP-1") || len(id) != 32 || len(w.agents("fin-laptop-1")) != 0 {
 		t.Error("the id must be stable and the name must match as stored")
 	}
-	if a := w.command("contain", id); a.Status != 202 || a.Get("resources", "id") != id {
+	if a := w.commandHost("contain", id); a.Status != 202 || a.Get("resources", "id") != id {
 		t.Fatalf("contain: %d %s", a.Status, a.Body)
 	}
 	if got := w.hostState(id); got != "containment_pending" {
 		t.Errorf("state right after: %v", got)
 	}
-	if a := w.command("contain", id); a.Status != 409 || a.Get("errors", "code") != 409.0 {
+	if a := w.commandHost("contain", id); a.Status != 409 || a.Get("errors", "code") != 409.0 {
 		t.Errorf("contain again: %d %s", a.Status, a.Body)
 	}
 	w.Until("it is contained", func() bool { return w.hostState(id) == "contained" })
-	if a := w.command("lift_containment", id); a.Status != 202 {
+	if a := w.commandHost("lift_containment", id); a.Status != 202 {
 		t.Errorf("lift: %d %s", a.Status, a.Body)
 	}
 	w.Until("it is normal", func() bool { return w.hostState(id) == "normal" })
@@ -117,11 +117,11 @@ func TestPersonasOfHosts(t *testing.T) {
 		t.Errorf("duplicate: %d", n)
 	}
 	for name, code := range map[string]float64{"DC-1": 403, "ODD": 500} {
-		if a := w.command("contain", w.agent(name)); a.Status != 202 || a.Get("errors", "code") != code {
+		if a := w.commandHost("contain", w.agent(name)); a.Status != 202 || a.Get("errors", "code") != code {
 			t.Errorf("%s: %d %s", name, a.Status, a.Body)
 		}
 	}
-	if a := w.command("contain", w.agent("OLD")); a.Status != 409 {
+	if a := w.commandHost("contain", w.agent("OLD")); a.Status != 409 {
 		t.Errorf("already contained: %d %s", a.Status, a.Body)
 	}
 	if _, commands := w.hostEffects(); len(commands) != 0 {
@@ -137,9 +137,9 @@ func TestAnOfflineHostWaitsUntilItChecksIn(t *testing.T) {
 	if a := w.falcon("GET", "/devices/entities/online-state/v1?ids="+id, ""); a.Get("resources", "state") != "offline" {
 		t.Errorf("online state: %s", a.Body)
 	}
-	w.command("contain", id)
+	w.commandHost("contain", id)
 	other := w.agent("HERE")
-	w.command("contain", other)
+	w.commandHost("contain", other)
 	w.Until("the online host is contained", func() bool { return w.hostState(other) == "contained" })
 	if got := w.hostState(id); got != "containment_pending" {
 		t.Fatalf("offline host: %v", got)
@@ -153,8 +153,8 @@ func TestALaterCommandOvertakesAnEarlierOne(t *testing.T) {
 	w.login()
 	w.Steer(w.CrowdStrikeURL, "personas", `{"personas":{"PC":"offline"}}`)
 	id := w.agent("PC")
-	w.command("contain", id)
-	if a := w.command("lift_containment", id); a.Status != 202 {
+	w.commandHost("contain", id)
+	if a := w.commandHost("lift_containment", id); a.Status != 202 {
 		t.Fatalf("lift: %d %s", a.Status, a.Body)
 	}
 	w.Steer(w.CrowdStrikeURL, "personas", `{"personas":{"PC":"online"}}`)
@@ -182,7 +182,7 @@ func TestFalconRefusals(t *testing.T) {
 	w.login()
 	id := w.agent("PC-1")
 	for name, a := range map[string]stagetest.Answered{
-		"unknown action": w.command("explode", id),
+		"unknown action": w.commandHost("explode", id),
 		"two ids":        w.falcon("POST", "/devices/entities/devices-actions/v2?action_name=contain", `{"ids":["`+id+`","`+id+`"]}`),
 		"no ids":         w.falcon("POST", "/devices/entities/devices-actions/v2?action_name=contain", `{"ids":[]}`),
 		"unknown field":  w.falcon("POST", "/devices/entities/devices-actions/v2?action_name=contain", `{"ids":["`+id+`"],"comment":"x"}`),
@@ -193,7 +193,7 @@ func TestFalconRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.Status, a.Body)
 		}
 	}
-	if a := w.command("contain", stage.HashHex("nobody")); a.Status != 202 || a.Get("errors", "code") != 404.0 {
+	if a := w.commandHost("contain", stage.HashHex("nobody")); a.Status != 202 || a.Get("errors", "code") != 404.0 {
 		t.Errorf("unknown host: %d %s", a.Status, a.Body)
 	}
 }
@@ -208,7 +208,7 @@ func TestMembersHaveHostsOfTheirOwn(t *testing.T) {
 	if w.agent("PC-1") == parent {
 		t.Error("two members share a host")
 	}
-	if a := w.command("contain", parent); a.Get("errors", "code") != 404.0 {
+	if a := w.commandHost("contain", parent); a.Get("errors", "code") != 404.0 {
 		t.Errorf("a member commands someone else's host: %s", a.Body)
 	}
 }
@@ -229,7 +229,7 @@ func TestAContainmentThatWasResetAfterwardsTakesEffect(t *testing.T) {
 	w.Fault(w.CrowdStrikeURL, `{"op":"device_action","kind":"reset_after"}`)
 	w.login()
 	id := w.agent("PC-1")
-	if a := w.command("contain", id); a.Err == nil {
+	if a := w.commandHost("contain", id); a.Err == nil {
 		t.Errorf("answered %d", a.Status)
 	}
 	w.Until("it is contained all the same", func() bool { return w.hostState(id) == "contained" })

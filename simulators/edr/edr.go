@@ -10,7 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// edrVendors make the simulators of the products, but for CrowdStrike's: see NewCrowdStrike.
+// edrVendors make the simulators of all products but CrowdStrike, which NewCrowdStrike makes.
 var edrVendors = map[string]func(*stage.Stage) stage.Vendor{
 	"carbonblack": newCarbonBlack,
 	"cortex":      newCortex,
@@ -21,7 +21,7 @@ var edrVendors = map[string]func(*stage.Stage) stage.Vendor{
 	"trend":       newTrend,
 }
 
-// edrValues are what each simulated EDR takes for credentials. They open nothing else.
+// edrValues are the credentials that each simulated product takes. They open nothing else.
 var edrValues = map[string]map[string]string{
 	"carbonblack": {"org_key": "SIMORG01", "api_id": "SIMAPIID01", "api_secret": "SIMCARBONBLACKSECRET0001"},
 	"cortex":      {"api_key_id": "17", "api_key": "SimCortexAdvancedKey0001SimCortexAdvancedKey0001"},
@@ -44,11 +44,11 @@ func New(s *stage.Stage, product string) stage.Vendor { return edrVendors[produc
 
 // Credentials returns the values that open a simulated product, as an operator would enter them,
 // without the base URL.
-func Credentials(vendor string) map[string]string { return maps.Clone(edrValues[vendor]) }
+func Credentials(product string) map[string]string { return maps.Clone(edrValues[product]) }
 
 // Secrets returns the credentials of a product that must never appear in its journal.
-func Secrets(vendor string) (secrets []string) {
-	for name, value := range edrValues[vendor] {
+func Secrets(product string) (secrets []string) {
+	for name, value := range edrValues[product] {
 		for _, word := range []string{"secret", "token", "key", "password"} {
 			if strings.Contains(name, word) {
 				secrets = append(secrets, value)

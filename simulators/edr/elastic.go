@@ -22,9 +22,9 @@ const (
 
 const kibanaAPIVersion = "2023-10-31"
 
-// elastic pretends to be the Elastic Defend part of a Kibana. A space is a tenant. Kibana takes
-// every order as often as it is given; the sensor reports its state by itself, with the persona
-// "late_report" long after it has carried an order out.
+// elastic pretends to be the Elastic Defend part of a Kibana. A space is a tenant. Kibana accepts an
+// action as often as a client asks for it; the sensor reports its state by itself, with the persona
+// "late_report" long after it has carried an action out.
 type elastic struct {
 	*stage.Stage
 	stage.Steering
@@ -35,19 +35,19 @@ type elastic struct {
 	repeats []repeat
 }
 
-// repeat is an order Kibana took although the host was there already, or on its way. It ends as
-// the order it repeats.
+// repeat is an action that Kibana accepted although the host was in the wanted state already, or on
+// its way there. It ends like the action it repeats.
 type repeat struct {
 	fleetAction
-	of string // id of the order it repeats, "" when there was none
+	of string // id of the action it repeats, "" when there is none
 }
 
 func newElastic(s *stage.Stage) stage.Vendor {
 	e := &elastic{Stage: s, key: edrValues["elastic"]["api_key"]}
-	e.Personas = fleetPersonas("late_report")
+	e.Personas = newFleetPersonas("late_report")
 	e.fleet = newFleet(s, e.Personas)
-	e.fleet.hostForm = uuidLike
-	e.fleet.actionForm = func(n int) string { return uuidLike(stage.HashHex("elastic action " + strconv.Itoa(n))) }
+	e.fleet.hostForm = formatUUID
+	e.fleet.actionForm = func(n int) string { return formatUUID(stage.HashHex("elastic action " + strconv.Itoa(n))) }
 	e.fleet.exactNames = true
 	return e
 }
@@ -68,7 +68,7 @@ func (e *elastic) Effects() any {
 }
 
 func (e *elastic) Route(r *stage.Request) (string, func() stage.Answer) {
-	space, path := spaceOf(r.URL.Path)
+	space, path := splitSpace(r.URL.Path)
 	op, deed := stage.OpUnknown, func() stage.Answer {
 		e.Violations.Add(e.Now(), stage.OpUnknown, r.Method+" is not served on this path")
 		return e.Refusal(http.StatusNotFound)
@@ -82,24 +82,25 @@ func (e *elastic) Route(r *stage.Request) (string, func() stage.Answer) {
 	case "GET " + actions:
 		op, deed = opElasticActions, func() stage.Answer { return e.listActions(r, space) }
 	case "POST " + actions + "/isolate":
-		op, deed = opElasticIsolate, func() stage.Answer { return e.act(r, space, opElasticIsolate, orderIsolate) }
+		op, deed = opElasticIsolate, func() stage.Answer { return e.act(r, space, opElasticIsolate, kindIsolate) }
 	case "POST " + actions + "/unisolate":
-		op, deed = opElasticRelease, func() stage.Answer { return e.act(r, space, opElasticRelease, orderRelease) }
+		op, deed = opElasticRelease, func() stage.Answer { return e.act(r, space, opElasticRelease, kindRelease) }
 	case "GET " + actions + "/" + id:
 		if one {
 			op, deed = opElasticAction, func() stage.Answer { return e.readAction(r, space, id) }
 		}
 	}
 	return op, func() stage.Answer {
-		if bad := e.admit(r); bad != 0 {
+		if bad := e.checkHeaders(r); bad != 0 {
 			return e.Refusal(bad)
 		}
 		return deed()
 	}
 }
 
-// admit checks what every request needs, and returns the status of the refusal or 0.
-func (e *elastic) admit(r *stage.Request) int {
+// checkHeaders checks the headers that every request needs, and returns the status of the refusal
+// or 0.
+func (e *elastic) checkHeaders(r *stage.Request) int {
 	version := r.Header.Get("Elastic-Api-Version")
 	switch {
 	case r.Header.Get("Authorization") != "ApiKey "+e.key:
@@ -114,8 +115,8 @@ func (e *elastic) admit(r *stage.Request) int {
 	return 0
 }
 
-// spaceOf splits a path into the space and the rest.
-func spaceOf(path string) (space, rest string) {
+// splitSpace splits a path into the space and the rest.
+func splitSpace(path string) (space, rest string) {
 	after, found := strings.CutPrefix(path, "/s/")
 	if !found {
 		return "default", path
@@ -124,13 +125,13 @@ func spaceOf(path string) (space, rest string) {
 	return space, "/" + rest
 }
 
-// lastPart is what follows the last slash; false when it is empty.
+// lastPart returns the part after the last slash; false when it is empty.
 func lastPart(path string) (string, bool) {
 	part := path[strings.LastIndex(path, "/")+1:]
 	return part, part != ""
 }
 
-// refusal is Kibana's error answer for a status.
+// Refusal is Kibana's error answer for a status.
 func (e *elastic) Refusal(status int) stage.Answer { return e.refuse(status, http.StatusText(status)) }
 
 func (e *elastic) refuse(status int, message string) stage.Answer {
@@ -141,22 +142,22 @@ func (e *elastic) refuse(status int, message string) stage.Answer {
 	return a
 }
 
-// reject answers 400 and records what the client should never send.
+// reject answers 400 and records a violation.
 func (e *elastic) reject(op, message string) stage.Answer {
 	e.Violations.Add(e.Now(), op, message)
 	return e.refuse(http.StatusBadRequest, message)
 }
 
-// document is a host as Kibana shows it.
-func (e *elastic) document(h *fleetHost) map[string]any {
+// showHost writes a host as Kibana does.
+func (e *elastic) showHost(h *fleetHost) map[string]any {
 	status, able := "healthy", []string{"isolation"}
-	if !h.online() {
+	if !h.isOnline() {
 		status = "offline"
 	}
 	if h.persona == "protected" {
 		able = []string{}
 	}
-	isolated, at := e.reported(h)
+	isolated, at := e.lastReport(h)
 	system := map[string]any{"name": "Windows", "platform": "windows", "full": "Windows 11"}
 	if h.class != "workstation" {
 		system["full"] = "Windows Server 2022"
@@ -174,8 +175,8 @@ func (e *elastic) document(h *fleetHost) map[string]any {
 	}
 }
 
-// reported is what the sensor last said of itself, and when.
-func (e *elastic) reported(h *fleetHost) (isolated bool, at time.Time) {
+// lastReport returns the sensor's last report of itself, and its time.
+func (e *elastic) lastReport(h *fleetHost) (isolated bool, at time.Time) {
 	at = h.lastSeen
 	if h.persona == "late_report" {
 		at = e.Now().UTC().Add(-e.Scale(slowSensorTime))

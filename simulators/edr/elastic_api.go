@@ -20,33 +20,33 @@ const (
 // listHosts answers the search for hosts, by name or all of them.
 func (e *elastic) listHosts(r *stage.Request, space string) stage.Answer {
 	q := r.URL.Query()
-	if bad := unknownQuery(q, "kuery", "page", "pageSize"); bad != "" {
+	if bad := checkQuery(q, "kuery", "page", "pageSize"); bad != "" {
 		return e.reject(opElasticHosts, bad)
 	}
-	size, err := pageSize(q, 10, 10_000)
+	size, err := readPageSize(q, 10, 10_000)
 	if err != nil {
 		return e.reject(opElasticHosts, err.Error())
 	}
-	hosts := e.fleet.all(space)
+	hosts := e.fleet.hostsOf(space)
 	if q.Has("kuery") {
 		names, err := parseKuery(q.Get("kuery"))
 		if err != nil {
 			return e.reject(opElasticHosts, err.Error())
 		}
-		hosts = e.called(space, names)
+		hosts = e.hostsWithNames(space, names)
 	}
 	data := []any{}
 	for _, h := range hosts {
-		data = append(data, e.document(h))
+		data = append(data, e.showHost(h))
 	}
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"data": data[:min(size, len(data))], "page": 0, "pageSize": size, "total": len(data)})
 }
 
-// called returns the hosts with any of the names.
-func (e *elastic) called(space string, names []string) []*fleetHost {
+// hostsWithNames returns the hosts with any of the names.
+func (e *elastic) hostsWithNames(space string, names []string) []*fleetHost {
 	var hosts []*fleetHost
 	for _, name := range names {
-		for _, h := range e.fleet.named(space, name) {
+		for _, h := range e.fleet.hostsNamed(space, name) {
 			if !slices.ContainsFunc(hosts, func(other *fleetHost) bool { return other.id == h.id }) {
 				hosts = append(hosts, h)
 			}
@@ -89,17 +89,17 @@ func parseKuery(kuery string) ([]string, error) {
 }
 
 func (e *elastic) readHost(r *stage.Request, space, id string) stage.Answer {
-	if bad := unknownQuery(r.URL.Query()); bad != "" {
+	if bad := checkQuery(r.URL.Query()); bad != "" {
 		return e.reject(opElasticHost, bad)
 	}
-	h := e.fleet.byID(space, id)
+	h := e.fleet.hostByID(space, id)
 	if h == nil || h.persona == "missing" {
 		return e.refuse(http.StatusNotFound, "endpoint not found")
 	}
-	return stage.AnswerJSON(http.StatusOK, e.document(h))
+	return stage.AnswerJSON(http.StatusOK, e.showHost(h))
 }
 
-// listActions answers with the orders of some hosts, the newest first.
+// listActions answers with the actions on some hosts, the newest first.
 func (e *elastic) listActions(r *stage.Request, space string) stage.Answer {
 	q := r.URL.Query()
 	for name := range q {
@@ -107,7 +107,7 @@ func (e *elastic) listActions(r *stage.Request, space string) stage.Answer {
 			return e.reject(opElasticActions, "unknown query parameter "+name)
 		}
 	}
-	size, err := pageSize(q, 10, maxPageOfActions)
+	size, err := readPageSize(q, 10, maxPageOfActions)
 	switch {
 	case err != nil:
 		return e.reject(opElasticActions, err.Error())
@@ -115,55 +115,55 @@ func (e *elastic) listActions(r *stage.Request, space string) stage.Answer {
 		return e.reject(opElasticActions, "too many agents")
 	}
 	data := []any{}
-	for _, a := range slices.Backward(e.taken(space)) {
-		if matches(q["agentIds"], a.host) && matches(q["commands"], command(a)) && len(data) < size {
-			data = append(data, e.order(a))
+	for _, a := range slices.Backward(e.actionsAndRepeats(space)) {
+		if matchesFilter(q["agentIds"], a.host) && matchesFilter(q["commands"], commandOf(a)) && len(data) < size {
+			data = append(data, e.showAction(a))
 		}
 	}
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"page": 1, "pageSize": size, "total": len(data), "data": data})
 }
 
-// matches reports whether a filter has the value; without values it is no filter.
-func matches(filter []string, value string) bool {
+// matchesFilter reports whether a filter has the value; a filter without values lets all through.
+func matchesFilter(filter []string, value string) bool {
 	return len(filter) == 0 || slices.Contains(filter, value)
 }
 
 func (e *elastic) readAction(r *stage.Request, space, id string) stage.Answer {
-	if bad := unknownQuery(r.URL.Query()); bad != "" {
+	if bad := checkQuery(r.URL.Query()); bad != "" {
 		return e.reject(opElasticAction, bad)
 	}
-	for _, a := range e.taken(space) {
+	for _, a := range e.actionsAndRepeats(space) {
 		if a.id == id {
-			details := e.order(a)
-			details["agentState"] = map[string]any{a.host: progressOf(a)}
+			details := e.showAction(a)
+			details["agentState"] = map[string]any{a.host: showProgress(a)}
 			return stage.AnswerJSON(http.StatusOK, map[string]any{"data": details})
 		}
 	}
 	return e.refuse(http.StatusNotFound, "Action with id not found.")
 }
 
-// taken returns all orders of a space, the oldest first, repeats with the state of what they
-// repeat.
-func (e *elastic) taken(space string) []*fleetAction {
-	orders := e.fleet.orders(space)
+// actionsAndRepeats returns all actions of a space, the oldest first, repeats with the state of the
+// action they repeat.
+func (e *elastic) actionsAndRepeats(space string) []*fleetAction {
+	actions := e.fleet.actionsOf(space)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, again := range e.repeats {
 		if again.tenant != space {
 			continue
 		}
-		picture := again.fleetAction
-		if first := e.fleet.action(space, again.of); first != nil {
-			picture.state, picture.updated = first.state, first.updated
+		action := again.fleetAction
+		if first := e.fleet.actionByID(space, again.of); first != nil {
+			action.state, action.updated = first.state, first.updated
 		}
-		orders = append(orders, &picture)
+		actions = append(actions, &action)
 	}
-	slices.SortStableFunc(orders, func(a, b *fleetAction) int { return a.at.Compare(b.at) })
-	return orders
+	slices.SortStableFunc(actions, func(a, b *fleetAction) int { return a.at.Compare(b.at) })
+	return actions
 }
 
-// act takes an order for one host.
-func (e *elastic) act(r *stage.Request, space, op, what string) stage.Answer {
+// act takes an action on one host.
+func (e *elastic) act(r *stage.Request, space, op, kind string) stage.Answer {
 	var body struct {
 		Hosts   []string `json:"endpoint_ids"`
 		Comment string   `json:"comment"`
@@ -179,25 +179,26 @@ func (e *elastic) act(r *stage.Request, space, op, what string) stage.Answer {
 	case body.Type != "" && body.Type != "endpoint":
 		return e.reject(op, "only agents of Elastic Defend are simulated")
 	}
-	a, refused := e.fleet.order(space, body.Hosts[0], what, false)
+	a, refused := e.fleet.act(space, body.Hosts[0], kind, false)
 	switch refused {
 	case refusedUnknown:
 		return e.refuse(http.StatusNotFound, "the agent does not exist")
 	case refusedProtected:
 		return e.refuse(http.StatusBadRequest, "the host does not support this action")
 	case refusedAlready:
-		a = e.repeat(space, body.Hosts[0], what, a)
+		a = e.addRepeat(space, body.Hosts[0], kind, a)
 	}
-	details := e.order(a)
+	details := e.showAction(a)
 	details["comment"] = body.Comment
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"action": a.id, "data": details})
 }
 
-// repeat takes an order the host needs no more. First is the order that led there, if any.
-func (e *elastic) repeat(space, host, what string, first *fleetAction) *fleetAction {
+// addRepeat takes an action that the host needs no more. First is the action that led the host to
+// its state, if any.
+func (e *elastic) addRepeat(space, host, kind string, first *fleetAction) *fleetAction {
 	now := e.Now().UTC()
-	again := repeat{fleetAction: fleetAction{id: uuidLike(stage.RandomHex(32)), tenant: space, host: host, what: what,
-		state: actionSucceeded, at: now, updated: now}}
+	again := repeat{fleetAction: fleetAction{id: formatUUID(stage.RandomHex(32)), tenant: space, host: host, kind: kind,
+		state: stateSucceeded, at: now, updated: now}}
 	if first != nil {
 		again.of, again.state, again.updated = first.id, first.state, first.updated
 	}
@@ -207,36 +208,37 @@ func (e *elastic) repeat(space, host, what string, first *fleetAction) *fleetAct
 	return &again.fleetAction
 }
 
-func command(a *fleetAction) string {
-	if a.what == orderRelease {
+func commandOf(a *fleetAction) string {
+	if a.kind == kindRelease {
 		return "unisolate"
 	}
 	return "isolate"
 }
 
-// order is an order as Kibana shows it.
-func (e *elastic) order(a *fleetAction) map[string]any {
-	status := map[string]string{actionPending: "pending", actionSucceeded: "successful", actionFailed: "failed"}[a.state]
+// showAction writes an action as Kibana does.
+func (e *elastic) showAction(a *fleetAction) map[string]any {
+	status := map[string]string{statePending: "pending", stateSucceeded: "successful", stateFailed: "failed"}[a.state]
 	v := map[string]any{
-		"id": a.id, "agents": []string{a.host}, "command": command(a), "agentType": "endpoint", "createdBy": "watchfire",
+		"id": a.id, "agents": []string{a.host}, "command": commandOf(a), "agentType": "endpoint", "createdBy": "watchfire",
 		"startedAt": a.at.Format(time.RFC3339Nano), "isExpired": false, "status": status,
 	}
-	for name, value := range progressOf(a) {
+	for name, value := range showProgress(a) {
 		v[name] = value
 	}
 	return v
 }
 
-func progressOf(a *fleetAction) map[string]any {
-	v := map[string]any{"isCompleted": a.state != actionPending, "wasSuccessful": a.state == actionSucceeded}
-	if a.state != actionPending {
+func showProgress(a *fleetAction) map[string]any {
+	v := map[string]any{"isCompleted": a.state != statePending, "wasSuccessful": a.state == stateSucceeded}
+	if a.state != statePending {
 		v["completedAt"] = a.updated.Format(time.RFC3339Nano)
 	}
 	return v
 }
 
-// pageSize reads the size of a page; which page is not simulated beyond the first.
-func pageSize(q url.Values, fallback, limit int) (int, error) {
+// readPageSize reads the size of a page, and refuses all pages but the first, which are not
+// simulated.
+func readPageSize(q url.Values, fallback, limit int) (int, error) {
 	if page := q.Get("page"); page != "" && page != "0" && page != "1" {
 		return 0, errors.New("only the first page is simulated")
 	}

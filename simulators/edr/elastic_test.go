@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
@@ -40,24 +39,12 @@ func (w *world) kibanaHost(name string) string {
 	return id
 }
 
-func (w *world) kibanaOrder(command, id string) stagetest.Answered {
+func (w *world) kibanaAct(command, id string) stagetest.Answered {
 	return w.kibana("POST", "/api/endpoint/action/"+command, `{"endpoint_ids":["`+id+`"],"comment":"SI-1"}`)
 }
 
 func (w *world) kibanaIsolated(id string) bool {
 	return w.kibana("GET", "/api/endpoint/metadata/"+id, "").Get("metadata", "Endpoint", "state", "isolation") == true
-}
-
-// fleetEffects is what a simulated EDR says of its devices.
-type fleetEffects struct {
-	Hosts      []fleetEffect     `json:"hosts"`
-	Commands   []fleetCommand    `json:"commands"`
-	Violations []stage.Violation `json:"violations"`
-}
-
-func (w *world) fleetEffects(vendor string) (e fleetEffects) {
-	w.Effects(w.EDR[vendor], &e)
-	return e
 }
 
 func TestKibanaIsolatesAndReleases(t *testing.T) {
@@ -67,15 +54,15 @@ func TestKibanaIsolatesAndReleases(t *testing.T) {
 		command  string
 		isolated bool
 	}{{"isolate", true}, {"unisolate", false}} {
-		a := w.kibanaOrder(c.command, id)
-		order, _ := a.Get("data", "id").(string)
-		if a.Status != 200 || order == "" || a.Get("data", "command") != c.command || a.Get("data", "isCompleted") != false || a.Get("action") != order {
+		a := w.kibanaAct(c.command, id)
+		action, _ := a.Get("data", "id").(string)
+		if a.Status != 200 || action == "" || a.Get("data", "command") != c.command || a.Get("data", "isCompleted") != false || a.Get("action") != action {
 			t.Fatalf("%s: %d %s", c.command, a.Status, a.Body)
 		}
 		if w.kibanaIsolated(id) == c.isolated {
 			t.Errorf("%s is done at once", c.command)
 		}
-		details := "/api/endpoint/action/" + order
+		details := "/api/endpoint/action/" + action
 		w.Until(c.command, func() bool { return w.kibana("GET", details, "").Get("data", "isCompleted") == true })
 		a = w.kibana("GET", details, "")
 		if a.Get("data", "wasSuccessful") != true || a.Get("data", "agentState", id, "isCompleted") != true || a.Get("data", "status") != "successful" {
@@ -90,13 +77,13 @@ func TestKibanaIsolatesAndReleases(t *testing.T) {
 	}
 }
 
-func TestKibanaTakesOrdersAgain(t *testing.T) {
+func TestKibanaTakesActionsAgain(t *testing.T) {
 	w := newWorld(t)
 	w.Steer(w.EDR["elastic"], "personas", `{"personas":{"PC-1":"offline"}}`)
 	id := w.kibanaHost("PC-1")
-	first, second := w.kibanaOrder("isolate", id).Get("data", "id"), w.kibanaOrder("isolate", id).Get("data", "id")
+	first, second := w.kibanaAct("isolate", id).Get("data", "id"), w.kibanaAct("isolate", id).Get("data", "id")
 	if first == second || second == nil {
-		t.Fatalf("orders %v and %v", first, second)
+		t.Fatalf("actions %v and %v", first, second)
 	}
 	list := "/api/endpoint/action?agentIds=" + id + "&commands=isolate&commands=unisolate&page=1&pageSize=100"
 	if a := w.kibana("GET", list, ""); a.Get("total") != 2.0 || a.Get("data", "id") != second || a.Get("data", "isCompleted") != false {
@@ -110,7 +97,7 @@ func TestKibanaTakesOrdersAgain(t *testing.T) {
 	if a := w.kibana("GET", "/api/endpoint/action/"+second.(string), ""); a.Get("data", "wasSuccessful") != true {
 		t.Errorf("%s", a.Body)
 	}
-	if e := w.fleetEffects("elastic"); len(e.Commands) != 1 || len(e.Hosts[0].Orders) != 2 {
+	if e := w.fleetEffects("elastic"); len(e.Commands) != 1 || len(e.Hosts[0].Actions) != 2 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -124,7 +111,7 @@ func TestKibanaPersonas(t *testing.T) {
 	if a := w.kibana("GET", byName("twin"), ""); a.Get("total") != 2.0 {
 		t.Errorf("duplicate: %s", a.Body)
 	}
-	if a := w.kibanaOrder("isolate", w.kibanaHost("safe")); a.Status != 400 || a.Get("statusCode") != 400.0 {
+	if a := w.kibanaAct("isolate", w.kibanaHost("safe")); a.Status != 400 || a.Get("statusCode") != 400.0 {
 		t.Errorf("protected: %d %s", a.Status, a.Body)
 	}
 	if !w.kibanaIsolated(w.kibanaHost("cut")) {
@@ -144,11 +131,11 @@ func TestKibanaLateReport(t *testing.T) {
 	w := newWorld(t)
 	w.Steer(w.EDR["elastic"], "personas", `{"personas":{"PC-1":"late_report"}}`)
 	id := w.kibanaHost("PC-1")
-	order := w.kibanaOrder("isolate", id).Get("data", "id").(string)
+	action := w.kibanaAct("isolate", id).Get("data", "id").(string)
 	w.Until("carried out", func() bool {
-		return w.kibana("GET", "/api/endpoint/action/"+order, "").Get("data", "isCompleted") == true
+		return w.kibana("GET", "/api/endpoint/action/"+action, "").Get("data", "isCompleted") == true
 	})
-	done, _ := time.Parse(time.RFC3339Nano, w.kibana("GET", "/api/endpoint/action/"+order, "").Get("data", "completedAt").(string))
+	done, _ := time.Parse(time.RFC3339Nano, w.kibana("GET", "/api/endpoint/action/"+action, "").Get("data", "completedAt").(string))
 	a := w.kibana("GET", "/api/endpoint/metadata/"+id, "")
 	at, _ := time.Parse(time.RFC3339Nano, a.Get("metadata", "@timestamp").(string))
 	if a.Get("metadata", "Endpoint", "state", "isolation") != false || !at.Before(done) {
@@ -193,8 +180,8 @@ func TestKibanaRefusals(t *testing.T) {
 		"unknown field":   {w.kibana("POST", isolate, `{"endpoint_ids":["`+id+`"],"force":true}`), 400, true},
 		"no host":         {w.kibana("POST", isolate, `{"endpoint_ids":[]}`), 400, true},
 		"two hosts":       {w.kibana("POST", isolate, `{"endpoint_ids":["`+id+`","`+id+`"]}`), 400, true},
-		"unknown host":    {w.kibanaOrder("isolate", "nobody"), 404, false},
-		"unknown order":   {w.kibana("GET", "/api/endpoint/action/nothing", ""), 404, false},
+		"unknown host":    {w.kibanaAct("isolate", "nobody"), 404, false},
+		"unknown action":   {w.kibana("GET", "/api/endpoint/action/nothing", ""), 404, false},
 	} {
 		if c.a.Status != c.status || c.a.Get("statusCode") != float64(c.status) {
 			t.Errorf("%s: %d %s", name, c.a.Status, c.a.Body)
@@ -207,7 +194,7 @@ func TestKibanaRefusals(t *testing.T) {
 		t.Errorf("%d violations: %+v", len(e.Violations), e)
 	}
 	w.Steer(w.EDR["elastic"], "faults", `{"rules":[{"op":"isolate","kind":"status","status":429,"times":1}]}`)
-	if a := w.kibanaOrder("isolate", id); a.Status != 429 || a.Head.Get("Retry-After") != "2" {
+	if a := w.kibanaAct("isolate", id); a.Status != 429 || a.Head.Get("Retry-After") != "2" {
 		t.Errorf("throttled: %d %v", a.Status, a.Head)
 	}
 	if raw := string(w.Do("GET", w.EDR["elastic"]+"/_sim/journal", "", "").Body); strings.Contains(raw, Credentials("elastic")["api_key"]) {

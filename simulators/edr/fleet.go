@@ -10,44 +10,44 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// The states of a device and of an order, and what can be ordered.
+// The states of a device, the kinds and the states of an action, and the refusals of one.
 const (
 	hostNormal    = "normal"
 	hostIsolating = "isolating"
 	hostIsolated  = "isolated"
 	hostReleasing = "releasing"
 
-	orderIsolate = "isolate"
-	orderRelease = "release"
+	kindIsolate = "isolate"
+	kindRelease = "release"
 
-	actionPending   = "pending"
-	actionSucceeded = "succeeded"
-	actionFailed    = "failed"
+	statePending   = "pending"
+	stateSucceeded = "succeeded"
+	stateFailed    = "failed"
 
 	refusedUnknown   = "unknown"   // the tenant has no such device
-	refusedProtected = "protected" // nobody may isolate it
-	refusedAlready   = "already"   // it is so already, or on its way
+	refusedProtected = "protected" // nobody may act on it
+	refusedAlready   = "already"   // the device is in the wanted state already, or on its way there
 )
 
 const (
 	sensorTime       = 2 * time.Second  // an online sensor's reaction
-	slowSensorTime   = 30 * time.Second // that of the persona "slow"
+	slowSensorTime   = 30 * time.Second // the reaction of the persona "slow"
 	maxHostnameBytes = 255
 )
 
-// fleet is the devices of one simulated EDR, per tenant, which come into being when first asked
-// for by name. What it hands out are pictures of the moment, safe to read at any time.
+// fleet holds the devices of one simulated EDR, per tenant. A device comes into being when somebody
+// first asks for its name. The fleet hands out copies, which are safe to read at any time.
 type fleet struct {
 	stage    *stage.Stage
 	personas *stage.Personas
 
 	// How the vendor writes its ids; set before the first request.
 	hostForm   func(hex32 string) string // nil leaves 32 hex digits
-	actionForm func(n int) string        // of the nth order, from 1; nil makes 32 hex digits
-	exactNames bool                      // "PC-1" is not found as "pc-1"
+	actionForm func(n int) string        // of the nth action, from 1; nil makes 32 hex digits
+	exactNames bool                      // "pc-1" does not find "PC-1"
 
 	mu       sync.Mutex
-	hosts    []*fleetHost // in the order they became known
+	hosts    []*fleetHost // in the sequence in which they became known
 	byKey    map[hostKey]*fleetHost
 	actions  []*fleetAction
 	commands []fleetCommand
@@ -63,37 +63,37 @@ type fleetHost struct {
 	tags                          []string
 	first, lastSeen               time.Time
 
-	current *fleetAction   // what is under way, nil when nothing is
-	waiting []*fleetAction // duplicates that were taken with force, the oldest first
-	changes []fleetChange
-	orders  []fleetOrder
-	settles int // counts changes of course, so that an overtaken one does not complete
+	current  *fleetAction   // under way, nil when no action is
+	waiting  []*fleetAction // duplicates taken with force, the oldest first
+	changes  []fleetChange
+	attempts []fleetAttempt
+	courses  int // counts the settlements begun, so that an overtaken one does not complete
 }
 
-// fleetAction is one order that was taken.
+// fleetAction is an isolation or a release that the EDR accepted.
 type fleetAction struct {
 	n                int // the nth of the fleet, from 1
 	id, tenant, host string
-	what             string // isolate, release
+	kind             string // isolate, release
 	state            string // pending, succeeded, failed
-	cancelled        bool   // failed because it was cancelled or overtaken
+	cancelled        bool   // it failed because somebody cancelled it or a later action overtook it
 	at, updated      time.Time
 }
 
-// fleetChange is one change of a device's state.
+// fleetChange is a change of a device's state.
 type fleetChange struct {
 	State string    `json:"state"`
 	At    time.Time `json:"at"`
 }
 
-// fleetOrder is one order a device was given; an effective one set it in motion.
-type fleetOrder struct {
+// fleetAttempt is an action that a client asked for; an effective one changed the device's state.
+type fleetAttempt struct {
 	At        time.Time `json:"at"`
 	Action    string    `json:"action"`
 	Effective bool      `json:"effective"`
 }
 
-// fleetCommand is an order that took effect.
+// fleetCommand is an action that took effect.
 type fleetCommand struct {
 	At       time.Time `json:"at"`
 	Action   string    `json:"action"`
@@ -102,8 +102,9 @@ type fleetCommand struct {
 	Hostname string    `json:"hostname"`
 }
 
-// fleetPersonas are the personas every simulated EDR knows, by host name, and the vendor's own.
-func fleetPersonas(own ...string) *stage.Personas {
+// newFleetPersonas makes the personas by host name: those of every simulated EDR and the vendor's
+// own.
+func newFleetPersonas(own ...string) *stage.Personas {
 	return stage.NewPersonas(strings.ToLower, append([]string{"online", "offline", "missing", "duplicate", "protected",
 		"already_isolated", "slow", "fails", "server", "domain_controller", "tagged"}, own...)...)
 }
@@ -112,11 +113,11 @@ func newFleet(s *stage.Stage, p *stage.Personas) *fleet {
 	return &fleet{stage: s, personas: p, byKey: map[hostKey]*fleetHost{}}
 }
 
-// online reports whether the sensor was connected when the picture was taken.
-func (h *fleetHost) online() bool { return h.persona != "offline" }
+// isOnline reports whether the sensor was connected at the time of the copy.
+func (h *fleetHost) isOnline() bool { return h.persona != "offline" }
 
-// settled is the state the device is in for all that its sensor knows: without what it is on its way to.
-func (h *fleetHost) settled() string {
+// settledState is the last state that the sensor reached, without the one it is on its way to.
+func (h *fleetHost) settledState() string {
 	for _, c := range slices.Backward(h.changes) {
 		if c.State == hostNormal || c.State == hostIsolated {
 			return c.State
@@ -125,8 +126,8 @@ func (h *fleetHost) settled() string {
 	return hostNormal
 }
 
-// named returns the agents of a host name: none for "missing", two for "duplicate".
-func (f *fleet) named(tenant, hostname string) []*fleetHost {
+// hostsNamed returns the agents of a host name: none for "missing", two for "duplicate".
+func (f *fleet) hostsNamed(tenant, hostname string) []*fleetHost {
 	persona := f.personas.Current(hostname)
 	if persona == "missing" || hostname == "" || len(hostname) > maxHostnameBytes {
 		return nil
@@ -140,7 +141,7 @@ func (f *fleet) named(tenant, hostname string) []*fleetHost {
 		if f.exactNames {
 			return nil
 		}
-		hostname = h.hostname // as it was first written
+		hostname = h.hostname // in the first spelling
 		break
 	}
 	seeds := []string{tenant + hostname}
@@ -157,39 +158,39 @@ func (f *fleet) named(tenant, hostname string) []*fleetHost {
 		if h == nil {
 			h = &fleetHost{id: id, tenant: tenant, hostname: hostname, first: f.stage.Now().UTC()}
 			f.hosts, f.byKey[hostKey{tenant, id}] = append(f.hosts, h), h
-			h.become(initialState(persona), h.first)
+			h.setState(initialState(persona), h.first)
 		}
-		out = append(out, f.picture(h))
+		out = append(out, f.copyHost(h))
 	}
 	return out
 }
 
-// byID returns a device that became known, nil when the tenant has none with this id.
-func (f *fleet) byID(tenant, id string) *fleetHost {
+// hostByID returns a known device, nil when the tenant has none with this id.
+func (f *fleet) hostByID(tenant, id string) *fleetHost {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if h := f.byKey[hostKey{tenant, id}]; h != nil {
-		return f.picture(h)
+		return f.copyHost(h)
 	}
 	return nil
 }
 
-// all returns the tenant's devices that became known, without those that are "missing" by now.
-func (f *fleet) all(tenant string) []*fleetHost {
+// hostsOf returns the tenant's known devices, without those that are "missing" by now.
+func (f *fleet) hostsOf(tenant string) []*fleetHost {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []*fleetHost
 	for _, h := range f.hosts {
-		if p := f.picture(h); h.tenant == tenant && p.persona != "missing" {
+		if p := f.copyHost(h); h.tenant == tenant && p.persona != "missing" {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-// action returns the tenant's order with this id, nil when there is none.
-func (f *fleet) action(tenant, id string) *fleetAction {
-	for _, a := range f.orders(tenant) {
+// actionByID returns the tenant's action with this id, nil when there is none.
+func (f *fleet) actionByID(tenant, id string) *fleetAction {
+	for _, a := range f.actionsOf(tenant) {
 		if a.id == id {
 			return a
 		}
@@ -197,21 +198,21 @@ func (f *fleet) action(tenant, id string) *fleetAction {
 	return nil
 }
 
-// orders returns all the tenant's orders that were taken, the oldest first.
-func (f *fleet) orders(tenant string) []*fleetAction {
+// actionsOf returns all the tenant's actions, the oldest first.
+func (f *fleet) actionsOf(tenant string) []*fleetAction {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []*fleetAction
 	for _, a := range f.actions {
 		if a.tenant == tenant {
-			out = append(out, copyOf(a))
+			out = append(out, copyAction(a))
 		}
 	}
 	return out
 }
 
-// picture is the host as it is now. It holds f.mu.
-func (f *fleet) picture(h *fleetHost) *fleetHost {
+// copyHost returns the host as it is now. The caller holds f.mu.
+func (f *fleet) copyHost(h *fleetHost) *fleetHost {
 	p := *h
 	p.persona, p.class = f.personas.Current(h.hostname), "workstation"
 	switch p.persona {
@@ -221,13 +222,13 @@ func (f *fleet) picture(h *fleetHost) *fleetHost {
 		p.tags = []string{"finance", "do-not-isolate"}
 	}
 	p.lastSeen = h.first
-	if p.online() {
+	if p.isOnline() {
 		p.lastSeen = f.stage.Now().UTC()
 	}
-	p.changes, p.orders = slices.Clone(h.changes), slices.Clone(h.orders)
+	p.changes, p.attempts = slices.Clone(h.changes), slices.Clone(h.attempts)
 	p.waiting = nil
 	if h.current != nil {
-		p.current = copyOf(h.current)
+		p.current = copyAction(h.current)
 	}
 	return &p
 }
@@ -239,12 +240,12 @@ func initialState(persona string) string {
 	return hostNormal
 }
 
-func (h *fleetHost) become(state string, at time.Time) {
+func (h *fleetHost) setState(state string, at time.Time) {
 	h.state = state
 	h.changes = append(h.changes, fleetChange{State: state, At: at.UTC()})
 }
 
-// personasChanged lets hosts that came online carry out what they were told meanwhile.
+// personasChanged lets hosts that came online carry out the actions they have missed.
 func (f *fleet) personasChanged(names []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -253,17 +254,17 @@ func (f *fleet) personasChanged(names []string) {
 			continue
 		}
 		if initialState(f.personas.Current(h.hostname)) == hostIsolated && h.state == hostNormal {
-			h.become(hostIsolated, f.stage.Now())
+			h.setState(hostIsolated, f.stage.Now())
 		}
 		f.settleSoon(h)
 	}
 }
 
-// settleSoon lets an online sensor complete what is under way, unless it is told otherwise
-// before. It holds f.mu.
+// settleSoon lets an online sensor complete the action under way, unless another overtakes it
+// before. The caller holds f.mu.
 func (f *fleet) settleSoon(h *fleetHost) {
-	h.settles++
-	settles, takes := h.settles, sensorTime
+	h.courses++
+	settles, takes := h.courses, sensorTime
 	if f.personas.Current(h.hostname) == "slow" {
 		takes = slowSensorTime
 	}
@@ -273,8 +274,8 @@ func (f *fleet) settleSoon(h *fleetHost) {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if persona := f.personas.Current(h.hostname); h.settles == settles && h.current != nil && persona != "offline" {
-			f.settle(h, persona != "fails")
+		if persona := f.personas.Current(h.hostname); h.courses == settles && h.current != nil && persona != "offline" {
+			f.settleHost(h, persona != "fails")
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// The operations of the Defender simulator; opToken is the login service's.
+// The operations of the Defender simulator, beside the login service's stage.OpToken.
 const (
 	opMDEListMachines = "list_machines"
 	opMDEGetMachine   = "get_machine"
@@ -40,15 +40,15 @@ type mde struct {
 	tokens map[string]time.Time // when they end
 }
 
-// Personas of its own: "double_isolate" is a device whose duplicate isolation is queued and runs
-// after the release, "returns_pending" one that answers a duplicate with the pending action,
-// "fqdn" one with a domain in its name.
+// newMDE makes the simulator. It has personas of its own: Defender queues a duplicate isolation of
+// "double_isolate" and runs it after the release, answers a duplicate on "returns_pending" with the
+// pending action, and shows the name of "fqdn" with a domain.
 func newMDE(s *stage.Stage) stage.Vendor {
 	d := &mde{Stage: s, tokens: map[string]time.Time{}}
-	d.Personas = fleetPersonas("double_isolate", "returns_pending", "fqdn")
+	d.Personas = newFleetPersonas("double_isolate", "returns_pending", "fqdn")
 	d.fleet = newFleet(s, d.Personas)
 	d.fleet.hostForm = func(hex32 string) string { return hex32 + stage.HashHex(hex32)[:8] }
-	d.fleet.actionForm = func(n int) string { return uuidLike(stage.HashHex("machine action " + strconv.Itoa(n))) }
+	d.fleet.actionForm = func(n int) string { return formatUUID(stage.HashHex("machine action " + strconv.Itoa(n))) }
 	return d
 }
 
@@ -58,7 +58,7 @@ func (d *mde) Ops() []string {
 	return []string{stage.OpToken, opMDEListMachines, opMDEGetMachine, opMDEIsolate, opMDEUnisolate, opMDEListActions, opMDEGetAction, opMDECancelAction}
 }
 
-// steerFaults voids all tokens at once when a rule says so.
+// SteerFaults voids all tokens at once when a rule says so.
 func (d *mde) SteerFaults(rules []stage.Rule) {
 	if slices.ContainsFunc(rules, func(r stage.Rule) bool { return r.Kind == stage.FaultExpire }) {
 		d.mu.Lock()
@@ -79,11 +79,11 @@ func (d *mde) Route(r *stage.Request) (string, func() stage.Answer) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	op, deed := stage.OpUnknown, func() stage.Answer {
 		d.Violations.Add(d.Now(), stage.OpUnknown, r.Method+" is not served on this path")
-		return d.failure(http.StatusNotFound, "NotFound", "not found")
+		return d.errorAnswer(http.StatusNotFound, "NotFound", "not found")
 	}
 	switch at := r.Method + " " + strings.Join(parts[:min(2, len(parts))], "/"); {
 	case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") && len(parts) == 4:
-		return stage.OpToken, func() stage.Answer { return d.issue(r, parts[0]) }
+		return stage.OpToken, func() stage.Answer { return d.issueToken(r, parts[0]) }
 	case at == "GET api/machines" && len(parts) == 2:
 		op, deed = opMDEListMachines, func() stage.Answer { return d.listMachines(r) }
 	case at == "GET api/machines" && len(parts) == 3:
@@ -95,24 +95,24 @@ func (d *mde) Route(r *stage.Request) (string, func() stage.Answer) {
 	case at == "GET api/machineactions" && len(parts) == 3:
 		op, deed = opMDEGetAction, func() stage.Answer { return d.getAction(parts[2]) }
 	case at == "POST api/machineactions" && len(parts) == 4 && parts[3] == "cancel":
-		op, deed = opMDECancelAction, func() stage.Answer { return d.cancel(r, parts[2]) }
+		op, deed = opMDECancelAction, func() stage.Answer { return d.cancelAction(r, parts[2]) }
 	}
 	return op, func() stage.Answer {
-		if !d.authorised(r) {
+		if !d.isAuthorised(r) {
 			return d.Refusal(http.StatusUnauthorized)
 		}
 		return deed()
 	}
 }
 
-func (d *mde) authorised(r *stage.Request) bool {
+func (d *mde) isAuthorised(r *stage.Request) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return strings.EqualFold(scheme, "bearer") && d.Now().Before(d.tokens[token])
 }
 
-// refusal is the API's error answer for a status. The time of a 429 is in seconds.
+// Refusal is the API's error answer for a status. The time of a 429 is in seconds.
 func (d *mde) Refusal(status int) stage.Answer {
 	code := map[int]string{
 		http.StatusBadRequest: "BadRequest", http.StatusUnauthorized: "Unauthorized", http.StatusForbidden: "Forbidden",
@@ -121,48 +121,48 @@ func (d *mde) Refusal(status int) stage.Answer {
 	if code == "" {
 		code = "InternalServerError"
 	}
-	a := d.failure(status, code, strings.ToLower(http.StatusText(status)))
+	a := d.errorAnswer(status, code, strings.ToLower(http.StatusText(status)))
 	if status == http.StatusTooManyRequests {
 		a.Header.Set("Retry-After", "2")
 	}
 	return a
 }
 
-func (d *mde) failure(status int, code, message string) stage.Answer {
+func (d *mde) errorAnswer(status int, code, message string) stage.Answer {
 	return stage.AnswerJSON(status, map[string]any{"error": map[string]string{
-		"code": code, "message": message, "target": uuidLike(stage.RandomHex(32))}})
+		"code": code, "message": message, "target": formatUUID(stage.RandomHex(32))}})
 }
 
-// reject answers 400 and records what the client should never send.
+// reject answers 400 and records a violation.
 func (d *mde) reject(op, code, message string) stage.Answer {
 	d.Violations.Add(d.Now(), op, message)
-	return d.failure(http.StatusBadRequest, code, message)
+	return d.errorAnswer(http.StatusBadRequest, code, message)
 }
 
-// issue is the login service: client credentials only.
-func (d *mde) issue(r *stage.Request, tenant string) stage.Answer {
+// issueToken answers the login service, which takes client credentials only.
+func (d *mde) issueToken(r *stage.Request, tenant string) stage.Answer {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	form, formErr := url.ParseQuery(string(r.Payload))
 	if err != nil || kind != "application/x-www-form-urlencoded" || formErr != nil || r.URL.RawQuery != "" {
-		return d.loginError(http.StatusBadRequest, "invalid_request", 900144, "the request must be a form")
+		return d.refuseLogin(http.StatusBadRequest, "invalid_request", 900144, "the request must be a form")
 	}
 	for name := range form {
 		if !slices.Contains([]string{"grant_type", "client_id", "client_secret", "scope"}, name) {
-			return d.loginError(http.StatusBadRequest, "invalid_request", 900144, "unknown parameter "+name)
+			return d.refuseLogin(http.StatusBadRequest, "invalid_request", 900144, "unknown parameter "+name)
 		}
 	}
 	account := edrValues["mde"]
 	switch {
 	case form.Get("grant_type") != "client_credentials":
-		return d.loginError(http.StatusBadRequest, "unsupported_grant_type", 70003, "unsupported grant_type")
+		return d.refuseLogin(http.StatusBadRequest, "unsupported_grant_type", 70003, "unsupported grant_type")
 	case form.Get("scope") != mdeScope:
-		return d.loginError(http.StatusBadRequest, "invalid_scope", 70011, "the scope is not valid")
+		return d.refuseLogin(http.StatusBadRequest, "invalid_scope", 70011, "the scope is not valid")
 	case tenant != account["tenant_id"]:
-		return d.loginError(http.StatusBadRequest, "invalid_request", 90002, "")
+		return d.refuseLogin(http.StatusBadRequest, "invalid_request", 90002, "")
 	case form.Get("client_id") != account["client_id"]:
-		return d.loginError(http.StatusBadRequest, "unauthorized_client", 700016, "")
+		return d.refuseLogin(http.StatusBadRequest, "unauthorized_client", 700016, "")
 	case form.Get("client_secret") != account["client_secret"]:
-		return d.loginError(http.StatusUnauthorized, "invalid_client", 7000215, "")
+		return d.refuseLogin(http.StatusUnauthorized, "invalid_client", 7000215, "")
 	}
 	token := stage.RandomHex(64)
 	d.mu.Lock()
@@ -171,14 +171,14 @@ func (d *mde) issue(r *stage.Request, tenant string) stage.Answer {
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
 }
 
-// loginError is the login service's error shape; a fault of the client's own making is a
-// violation.
-func (d *mde) loginError(status int, code string, number int, fault string) stage.Answer {
+// refuseLogin answers in the login service's error shape. A fault that is the client's own is a
+// violation, "" is none.
+func (d *mde) refuseLogin(status int, code string, number int, fault string) stage.Answer {
 	if fault != "" {
 		d.Violations.Add(d.Now(), stage.OpToken, fault)
 	}
 	return stage.AnswerJSON(status, map[string]any{
 		"error": code, "error_description": "AADSTS" + strconv.Itoa(number) + ": the request was refused.", "error_codes": []int{number},
-		"trace_id": uuidLike(stage.RandomHex(32)), "correlation_id": uuidLike(stage.RandomHex(32)),
+		"trace_id": formatUUID(stage.RandomHex(32)), "correlation_id": formatUUID(stage.RandomHex(32)),
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// act answers isolate and unisolate. 201 only means that there is a machine action now.
+// act takes an isolate or unisolate. The 201 only means that Defender made a machine action.
 func (d *mde) act(r *stage.Request, op, id string) stage.Answer {
 	// The names of the body are case-sensitive, which encoding/json is not.
 	var body map[string]string
@@ -32,85 +32,85 @@ func (d *mde) act(r *stage.Request, op, id string) stage.Answer {
 	if op == opMDEIsolate && !slices.Contains([]string{"Full", "Selective", "UnManagedDevice"}, body["IsolationType"]) {
 		return d.reject(op, "InvalidInput", "IsolationType is not valid")
 	}
-	return d.ordered(op, id, body["Comment"])
+	return d.takeAction(op, id, body["Comment"])
 }
 
-func (d *mde) ordered(op, id, comment string) stage.Answer {
-	what := orderIsolate
+func (d *mde) takeAction(op, id, comment string) stage.Answer {
+	kind := kindIsolate
 	if op == opMDEUnisolate {
-		what = orderRelease
+		kind = kindRelease
 	}
-	h := d.fleet.byID(mdeTenant, id)
+	h := d.fleet.hostByID(mdeTenant, id)
 	if h == nil {
 		return d.Refusal(http.StatusNotFound)
 	}
 	queues := h.persona == "double_isolate"
-	if h.current != nil && h.current.what != what && !queues {
-		return d.failure(http.StatusBadRequest, "ActiveRequestAlreadyExists", "Action is already in progress")
+	if h.current != nil && h.current.kind != kind && !queues {
+		return d.errorAnswer(http.StatusBadRequest, "ActiveRequestAlreadyExists", "Action is already in progress")
 	}
-	a, refusal := d.fleet.order(mdeTenant, id, what, queues)
+	a, refusal := d.fleet.act(mdeTenant, id, kind, queues)
 	switch {
 	case refusal == refusedProtected:
-		return d.failure(http.StatusForbidden, "DisallowedOperation", "the action is not allowed on this device")
-	case refusal == refusedAlready && a != nil && a.state == actionPending && h.persona == "returns_pending":
-		return stage.AnswerJSON(http.StatusCreated, d.action(a, comment))
+		return d.errorAnswer(http.StatusForbidden, "DisallowedOperation", "the action is not allowed on this device")
+	case refusal == refusedAlready && a != nil && a.state == statePending && h.persona == "returns_pending":
+		return stage.AnswerJSON(http.StatusCreated, d.showAction(a, comment))
 	case refusal == refusedAlready:
-		return d.failure(http.StatusBadRequest, "ActiveRequestAlreadyExists", "Action is already in progress")
+		return d.errorAnswer(http.StatusBadRequest, "ActiveRequestAlreadyExists", "Action is already in progress")
 	case refusal != "":
 		return d.Refusal(http.StatusNotFound)
 	}
-	return stage.AnswerJSON(http.StatusCreated, d.action(a, comment))
+	return stage.AnswerJSON(http.StatusCreated, d.showAction(a, comment))
 }
 
-// listActions answers the newest first.
+// listActions answers with the machine actions, the newest first.
 func (d *mde) listActions(r *stage.Request) stage.Answer {
-	terms, top, skip, err := odata(r.URL.Query(), "id", "status", "machineId", "type", "requestor")
+	terms, top, skip, err := parseOData(r.URL.Query(), "id", "status", "machineId", "type", "requestor")
 	if err != nil {
 		return d.reject(opMDEListActions, "ODataError", err.Error())
 	}
 	rows := []any{}
-	for _, a := range slices.Backward(d.actions()) {
-		row := d.action(a, "")
-		if !slices.ContainsFunc(terms, func(t odataTerm) bool { return !t.holds(row) }) {
+	for _, a := range slices.Backward(d.allActions()) {
+		row := d.showAction(a, "")
+		if !slices.ContainsFunc(terms, func(t odataTerm) bool { return !t.isMetBy(row) }) {
 			rows = append(rows, row)
 		}
 	}
-	return d.page("MachineActions", rows, top, skip)
+	return d.answerPage("MachineActions", rows, top, skip)
 }
 
 func (d *mde) getAction(id string) stage.Answer {
-	for _, a := range d.actions() {
+	for _, a := range d.allActions() {
 		if a.id == id {
-			return stage.AnswerJSON(http.StatusOK, d.action(a, ""))
+			return stage.AnswerJSON(http.StatusOK, d.showAction(a, ""))
 		}
 	}
 	return d.Refusal(http.StatusNotFound)
 }
 
-// cancel ends an action that is not in a final state.
-func (d *mde) cancel(r *stage.Request, id string) stage.Answer {
+// cancelAction ends an action that is not in a final state.
+func (d *mde) cancelAction(r *stage.Request, id string) stage.Answer {
 	var body map[string]string
 	if err := stage.DecodeStrict(r.Payload, &body); err != nil || len(body) != 1 || body["Comment"] == "" {
 		return d.reject(opMDECancelAction, "InvalidRequestBody", "the body is not valid")
 	}
-	if d.fleet.action(mdeTenant, id) == nil {
+	if d.fleet.actionByID(mdeTenant, id) == nil {
 		return d.Refusal(http.StatusNotFound)
 	}
-	if !d.fleet.cancel(mdeTenant, id) {
-		return d.failure(http.StatusBadRequest, "BadRequest", "the action is in a final state")
+	if !d.fleet.cancelAction(mdeTenant, id) {
+		return d.errorAnswer(http.StatusBadRequest, "BadRequest", "the action is in a final state")
 	}
-	return stage.AnswerJSON(http.StatusOK, d.action(d.fleet.action(mdeTenant, id), ""))
+	return stage.AnswerJSON(http.StatusOK, d.showAction(d.fleet.actionByID(mdeTenant, id), ""))
 }
 
-// actions are all machine actions, the oldest first. A device that was isolated before anybody
-// ordered it has been isolated by an action of the past.
-func (d *mde) actions() []*fleetAction {
-	all := d.fleet.orders(mdeTenant)
-	for _, h := range d.fleet.all(mdeTenant) {
+// allActions returns all machine actions, the oldest first. For a device that was isolated before
+// any client asked for it, there is an action of the past.
+func (d *mde) allActions() []*fleetAction {
+	all := d.fleet.actionsOf(mdeTenant)
+	for _, h := range d.fleet.hostsOf(mdeTenant) {
 		for i, c := range h.changes {
 			if c.State == hostIsolated && (i == 0 || h.changes[i-1].State == hostNormal) {
-				all = append(all, &fleetAction{id: uuidLike(stage.HashHex(h.id + strconv.Itoa(i))), host: h.id, what: orderIsolate,
-					state: actionSucceeded, at: c.At, updated: c.At})
+				all = append(all, &fleetAction{id: formatUUID(stage.HashHex(h.id + strconv.Itoa(i))), host: h.id, kind: kindIsolate,
+					state: stateSucceeded, at: c.At, updated: c.At})
 			}
 		}
 	}
@@ -118,20 +118,20 @@ func (d *mde) actions() []*fleetAction {
 	return all
 }
 
-// action is a machine action as the API shows it.
-func (d *mde) action(a *fleetAction, comment string) map[string]any {
-	h := d.fleet.byID(mdeTenant, a.host)
-	status := map[string]string{actionPending: "Pending", actionSucceeded: "Succeeded", actionFailed: "Failed"}[a.state]
+// showAction writes a machine action as the API does.
+func (d *mde) showAction(a *fleetAction, comment string) map[string]any {
+	h := d.fleet.hostByID(mdeTenant, a.host)
+	status := map[string]string{statePending: "Pending", stateSucceeded: "Succeeded", stateFailed: "Failed"}[a.state]
 	switch {
 	case a.cancelled:
 		status = "Cancelled"
-	case a.state == actionPending && h.current != nil && h.current.id == a.id && h.online() && d.Now().Sub(a.at) > d.Scale(time.Second):
+	case a.state == statePending && h.current != nil && h.current.id == a.id && h.isOnline() && d.Now().Sub(a.at) > d.Scale(time.Second):
 		status = "InProgress"
 	}
-	kind := map[string]string{orderIsolate: "Isolate", orderRelease: "Unisolate"}[a.what]
+	kind := map[string]string{kindIsolate: "Isolate", kindRelease: "Unisolate"}[a.kind]
 	return map[string]any{
 		"id": a.id, "type": kind, "scope": "Full", "status": status, "machineId": a.host, "computerDnsName": strings.ToLower(h.hostname),
 		"requestor": "simulated app", "requestorComment": comment, "externalID": nil, "cancellationComment": nil,
-		"creationDateTimeUtc": d.moment(a.at), "lastUpdateDateTimeUtc": d.moment(a.updated),
+		"creationDateTimeUtc": d.formatMoment(a.at), "lastUpdateDateTimeUtc": d.formatMoment(a.updated),
 	}
 }

@@ -13,39 +13,39 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-const mdeTenant = "mde" // there is one
+const mdeTenant = "mde" // there is one tenant
 
-// microsoftTime is how the API writes a moment.
+// microsoftTime is the API's form of a time.
 const microsoftTime = "2006-01-02T15:04:05.0000000Z"
 
-// listMachines answers the search. A device comes into being when its name is asked for.
+// listMachines answers the search for devices. A filter by name brings the device into being.
 func (d *mde) listMachines(r *stage.Request) stage.Answer {
-	terms, top, skip, err := odata(r.URL.Query(), "computerDnsName", "id", "healthStatus", "osPlatform")
+	terms, top, skip, err := parseOData(r.URL.Query(), "computerDnsName", "id", "healthStatus", "osPlatform")
 	if err != nil {
 		return d.reject(opMDEListMachines, "ODataError", err.Error())
 	}
 	for _, t := range terms {
 		if t.field == "computerDnsName" {
-			d.known(t.value)
+			d.machinesNamed(t.value)
 		}
 	}
 	rows := []any{}
-	for _, h := range d.fleet.all(mdeTenant) {
-		machine := d.machine(h)
-		if !slices.ContainsFunc(terms, func(t odataTerm) bool { return !t.holds(machine) }) {
+	for _, h := range d.fleet.hostsOf(mdeTenant) {
+		machine := d.showMachine(h)
+		if !slices.ContainsFunc(terms, func(t odataTerm) bool { return !t.isMetBy(machine) }) {
 			rows = append(rows, machine)
 		}
 	}
-	return d.page("Machines", rows, top, skip)
+	return d.answerPage("Machines", rows, top, skip)
 }
 
-// known returns the devices with this DNS name.
-func (d *mde) known(name string) []*fleetHost {
+// machinesNamed returns the devices with this DNS name.
+func (d *mde) machinesNamed(name string) []*fleetHost {
 	label, _, _ := strings.Cut(name, ".")
 	if d.Personas.Current(label) == "fqdn" {
 		name = label
 	}
-	return d.fleet.named(mdeTenant, name)
+	return d.fleet.hostsNamed(mdeTenant, name)
 }
 
 // getMachine answers by id or by DNS name.
@@ -53,26 +53,26 @@ func (d *mde) getMachine(r *stage.Request, key string) stage.Answer {
 	if r.URL.RawQuery != "" {
 		return d.reject(opMDEGetMachine, "BadRequest", "no query is expected")
 	}
-	h := d.fleet.byID(mdeTenant, key)
+	h := d.fleet.hostByID(mdeTenant, key)
 	if h == nil && !(len(key) == 40 && stage.IsHex(key)) {
-		if known := d.known(key); len(known) > 0 {
+		if known := d.machinesNamed(key); len(known) > 0 {
 			h = known[0]
 		}
 	}
 	if h == nil || h.persona == "missing" {
 		return d.Refusal(http.StatusNotFound)
 	}
-	return stage.AnswerJSON(http.StatusOK, d.machine(h))
+	return stage.AnswerJSON(http.StatusOK, d.showMachine(h))
 }
 
-// machine is a device as the API shows it: nothing in it tells of isolation.
-func (d *mde) machine(h *fleetHost) map[string]any {
+// showMachine writes a device as the API does: nothing in it tells of isolation.
+func (d *mde) showMachine(h *fleetHost) map[string]any {
 	os := "Windows11"
 	if h.class != "workstation" {
 		os = "WindowsServer2022"
 	}
 	health := "Active"
-	if !h.online() {
+	if !h.isOnline() {
 		health = "Inactive"
 	}
 	name := strings.ToLower(h.hostname)
@@ -87,8 +87,8 @@ func (d *mde) machine(h *fleetHost) map[string]any {
 	}
 }
 
-// page is a collection, cut as asked for.
-func (d *mde) page(kind string, rows []any, top, skip int) stage.Answer {
+// answerPage answers with a part of a collection.
+func (d *mde) answerPage(kind string, rows []any, top, skip int) stage.Answer {
 	rows = rows[min(skip, len(rows)):min(skip+top, len(rows))]
 	return stage.AnswerJSON(http.StatusOK, map[string]any{
 		"@odata.context": "https://api.security.microsoft.com/api/$metadata#" + kind, "value": rows})
@@ -100,7 +100,7 @@ type odataTerm struct {
 	prefix       bool // startswith instead of eq
 }
 
-func (t odataTerm) holds(row map[string]any) bool {
+func (t odataTerm) isMetBy(row map[string]any) bool {
 	value, _ := row[t.field].(string)
 	if t.prefix {
 		return strings.HasPrefix(value, t.value)
@@ -113,9 +113,9 @@ var (
 	odataPrefix = regexp.MustCompile(`^startswith\(([A-Za-z]+),'((?:[^']|'')*)'\)$`)
 )
 
-// odata reads a query: conditions joined by "and", $top up to 10,000 and $skip.
-func odata(q url.Values, fields ...string) (terms []odataTerm, top, skip int, err error) {
-	if bad := unknownQuery(q, "$filter", "$top", "$skip"); bad != "" {
+// parseOData reads a query: conditions joined by "and", $top up to 10,000 and $skip.
+func parseOData(q url.Values, fields ...string) (terms []odataTerm, top, skip int, err error) {
+	if bad := checkQuery(q, "$filter", "$top", "$skip"); bad != "" {
 		return nil, 0, 0, errors.New(bad)
 	}
 	top = 10_000
@@ -145,4 +145,4 @@ func odata(q url.Values, fields ...string) (terms []odataTerm, top, skip int, er
 	return terms, top, skip, nil
 }
 
-func (d *mde) moment(t time.Time) string { return t.UTC().Format(microsoftTime) }
+func (d *mde) formatMoment(t time.Time) string { return t.UTC().Format(microsoftTime) }

@@ -64,7 +64,7 @@ func TestDefenderIsolatesThroughActions(t *testing.T) {
 		t.Errorf("by name: %s", a.Body)
 	}
 	if len(d.actions(id)) != 0 {
-		t.Error("actions before anything was ordered")
+		t.Error("actions before any client asked for one")
 	}
 	a := d.api("POST", "machines/"+id+"/isolate", isolation)
 	action, _ := a.Get("id").(string)
@@ -99,12 +99,12 @@ func TestDefenderCancelsWhatHasNotBegun(t *testing.T) {
 	if a := d.api("POST", "machineactions/"+action+"/cancel", `{"Comment":"x"}`); a.Status != 200 || a.Get("status") != "Cancelled" {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	if a := d.api("POST", "machineactions/"+uuidLike(stage.HashHex("x"))+"/cancel", `{"Comment":"x"}`); a.Status != 404 {
+	if a := d.api("POST", "machineactions/"+formatUUID(stage.HashHex("x"))+"/cancel", `{"Comment":"x"}`); a.Status != 404 {
 		t.Errorf("unknown action: %d", a.Status)
 	}
 }
 
-// The order of issue 5903: isolate, isolate, release; what remains is an isolated device.
+// The sequence of issue 5903: isolate, isolate, release. The device stays isolated.
 func TestDefendersDuplicateRunsAfterTheRelease(t *testing.T) {
 	d := newDefender(unhurried(t))
 	d.Steer(d.base, "personas", `{"personas":{"pc-1":"double_isolate","pc-2":"returns_pending","pc-3":"already_isolated"}}`)

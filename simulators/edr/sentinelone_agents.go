@@ -9,10 +9,10 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// agents answers the search for agents, page by page.
-func (o *sentinelOne) agents(r *stage.Request) stage.Answer {
+// listAgents answers the search for agents, page by page.
+func (o *sentinelOne) listAgents(r *stage.Request) stage.Answer {
 	q := r.URL.Query()
-	if bad := unknownQuery(q, "ids", "computerName", "computerName__like", "limit", "cursor"); bad != "" || len(q["ids"]) > 1 {
+	if bad := checkQuery(q, "ids", "computerName", "computerName__like", "limit", "cursor"); bad != "" || len(q["ids"]) > 1 {
 		return o.reject(opAgents, "unknown or repeated query parameter")
 	}
 	query := s1Query{Name: q.Get("computerName"), Like: q.Get("computerName__like")}
@@ -31,26 +31,26 @@ func (o *sentinelOne) agents(r *stage.Request) stage.Answer {
 			return o.reject(opAgents, "the cursor was not given by an earlier page")
 		}
 	}
-	return o.page(o.chosen(query), offset, limit)
+	return o.answerPage(o.selectAgents(query), offset, limit)
 }
 
 const s1Cursor = "after+/=" // with characters a client must escape
 
-func (o *sentinelOne) page(hosts []*fleetHost, offset, limit int) stage.Answer {
+func (o *sentinelOne) answerPage(hosts []*fleetHost, offset, limit int) stage.Answer {
 	total, data := len(hosts), []any{}
 	for _, h := range hosts[min(offset, total):min(offset+limit, total)] {
-		data = append(data, s1Agent(h))
+		data = append(data, showS1Agent(h))
 	}
 	var next any
 	if offset+limit < total {
 		next = s1Cursor + strconv.Itoa(offset+limit)
 	}
-	return o.reply(http.StatusOK, map[string]any{"data": data,
+	return o.answerWithID(http.StatusOK, map[string]any{"data": data,
 		"pagination": map[string]any{"totalItems": total, "nextCursor": next}})
 }
 
-// s1Agent is an agent as the API shows it.
-func s1Agent(h *fleetHost) map[string]any {
+// showS1Agent writes an agent as the API does.
+func showS1Agent(h *fleetHost) map[string]any {
 	tags, machine := []any{}, "desktop"
 	for _, tag := range h.tags {
 		tags = append(tags, map[string]string{"id": stage.HashHex(tag)[:18], "key": tag, "value": ""})
@@ -62,16 +62,16 @@ func s1Agent(h *fleetHost) map[string]any {
 		hostIsolated: "disconnected", hostReleasing: "connecting"}[h.state]
 	return map[string]any{
 		"id": h.id, "uuid": stage.HashHex(h.id), "computerName": h.hostname, "siteId": s1Site, "networkStatus": status,
-		"isActive": h.online(), "lastActiveDate": h.lastSeen.Format(time.RFC3339Nano), "registeredAt": h.first.Format(time.RFC3339Nano),
+		"isActive": h.isOnline(), "lastActiveDate": h.lastSeen.Format(time.RFC3339Nano), "registeredAt": h.first.Format(time.RFC3339Nano),
 		"isDecommissioned": h.persona == "decommissioned", "isUninstalled": h.persona == "uninstalled", "isPendingUninstall": false,
 		"machineType": machine, "osType": "windows", "osName": "Windows 11 Pro", "agentVersion": "23.4.2.14",
 		"networkQuarantineEnabled": false, "tags": map[string]any{"sentinelone": tags},
 	}
 }
 
-// act answers a disconnect or connect. Whatever the filter reaches is affected, as at SentinelOne:
-// an empty one reaches the whole fleet. Anything but one id is a violation.
-func (o *sentinelOne) act(r *stage.Request, op, what string) stage.Answer {
+// act takes a disconnect or connect. It affects every agent that the filter reaches, as SentinelOne
+// does: an empty filter reaches the whole fleet. A filter without exactly one id is a violation.
+func (o *sentinelOne) act(r *stage.Request, op, kind string) stage.Answer {
 	var body struct {
 		Filter *s1Query       `json:"filter"`
 		Data   map[string]any `json:"data"`
@@ -82,7 +82,7 @@ func (o *sentinelOne) act(r *stage.Request, op, what string) stage.Answer {
 	case !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || err != nil || body.Filter == nil:
 		return o.reject(op, "the body is not valid")
 	}
-	hosts := o.chosen(*body.Filter)
+	hosts := o.selectAgents(*body.Filter)
 	if len(body.Filter.IDs) != 1 {
 		o.Violations.Add(o.Now(), op, "the filter does not name one agent and reached "+strconv.Itoa(len(hosts)))
 	}
@@ -91,9 +91,9 @@ func (o *sentinelOne) act(r *stage.Request, op, what string) stage.Answer {
 		if h.persona == "uninstalled" || h.persona == "decommissioned" {
 			continue
 		}
-		if _, refusal := o.fleet.order(s1Site, h.id, what, false); refusal == "" {
+		if _, refusal := o.fleet.act(s1Site, h.id, kind, false); refusal == "" {
 			affected++
 		}
 	}
-	return o.reply(http.StatusOK, map[string]any{"data": map[string]int{"affected": affected}})
+	return o.answerWithID(http.StatusOK, map[string]any{"data": map[string]int{"affected": affected}})
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
@@ -46,19 +45,6 @@ func (w *world) s1Act(action, filter string) stagetest.Answered {
 
 func byAgent(id string) string { return `{"ids":["` + id + `"]}` }
 
-// edrEffects are what happened at a simulated EDR.
-type edrEffects struct {
-	Hosts      []fleetEffect     `json:"hosts"`
-	Commands   []fleetCommand    `json:"commands"`
-	Violations []stage.Violation `json:"violations"`
-}
-
-func (w *world) edrEffects(vendor string) (e edrEffects) {
-	w.T.Helper()
-	w.Effects(w.EDR[vendor], &e)
-	return e
-}
-
 func TestAnAgentIsDisconnectedAndConnected(t *testing.T) {
 	w := unhurried(t)
 	id := w.s1Agent("FIN-1")
@@ -79,7 +65,7 @@ func TestAnAgentIsDisconnectedAndConnected(t *testing.T) {
 		t.Errorf("connect: %d %s", a.Status, a.Body)
 	}
 	w.Until("it is connected", func() bool { return w.s1Read(id, "networkStatus") == "connected" })
-	e := w.edrEffects("sentinelone")
+	e := w.fleetEffects("sentinelone")
 	var states []string
 	for _, c := range e.Hosts[0].Changes {
 		states = append(states, c.State)
@@ -108,7 +94,7 @@ func TestALooseFilterReachesTheWholeFleet(t *testing.T) {
 			if a := w.s1Act("disconnect", c.filter); a.Status != 200 || a.Get("data", "affected") != c.affected {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
-			e := w.edrEffects("sentinelone")
+			e := w.fleetEffects("sentinelone")
 			if len(e.Commands) != int(c.affected) || len(e.Violations) != 1 {
 				t.Errorf("commands %+v, violations %+v", e.Commands, e.Violations)
 			}
@@ -116,7 +102,7 @@ func TestALooseFilterReachesTheWholeFleet(t *testing.T) {
 	}
 	w := newWorld(t)
 	two := `{"ids":["` + w.s1Agent("PC-1") + `","` + w.s1Agent("PC-2") + `"]}`
-	if a := w.s1Act("disconnect", two); a.Get("data", "affected") != 2.0 || len(w.edrEffects("sentinelone").Violations) != 1 {
+	if a := w.s1Act("disconnect", two); a.Get("data", "affected") != 2.0 || len(w.fleetEffects("sentinelone").Violations) != 1 {
 		t.Errorf("two ids: %s", a.Body)
 	}
 }
@@ -151,7 +137,7 @@ func TestPersonasOfAgents(t *testing.T) {
 	if got := w.s1("GET", "/agents?computerName=MINE", "").Get("data", "tags", "sentinelone", "key"); got != "finance" {
 		t.Errorf("tag: %v", got)
 	}
-	if e := w.edrEffects("sentinelone"); len(e.Commands) != 0 || len(e.Violations) != 0 {
+	if e := w.fleetEffects("sentinelone"); len(e.Commands) != 0 || len(e.Violations) != 0 {
 		t.Errorf("nothing took effect, but %+v", e)
 	}
 }
@@ -218,7 +204,7 @@ func TestSentinelOneRefusals(t *testing.T) {
 	if a := w.s1("POST", "/agents/actions/uninstall", `{}`); a.Status != 404 {
 		t.Errorf("unknown path: %d", a.Status)
 	}
-	e := w.edrEffects("sentinelone")
+	e := w.fleetEffects("sentinelone")
 	if len(e.Violations) != len(refused)+1 || len(e.Commands) != 0 {
 		t.Errorf("violations %+v, commands %+v", e.Violations, e.Commands)
 	}
@@ -234,8 +220,8 @@ func TestFaultsOfSentinelOne(t *testing.T) {
 	if a := w.s1Act("disconnect", byAgent(id)); a.Err == nil {
 		t.Errorf("not cut: %d", a.Status)
 	}
-	if n := len(w.edrEffects("sentinelone").Commands); n != 1 {
-		t.Errorf("%d orders took effect", n)
+	if n := len(w.fleetEffects("sentinelone").Commands); n != 1 {
+		t.Errorf("%d actions took effect", n)
 	}
 	if a := w.Do("POST", w.EDR["sentinelone"]+"/_sim/faults", "application/json", `{"rules":[{"op":"token","kind":"expire"}]}`); a.Status != 400 {
 		t.Errorf("there are no tokens to expire: %d", a.Status)

@@ -14,11 +14,11 @@ import (
 
 // The operations of the Sophos simulator, beside opToken.
 const (
-	opSophosWhoami   = "whoami"
-	opSophosList     = "list_endpoints"
-	opSophosEndpoint = "endpoint"
-	opSophosOrder    = "isolation_order" // the change
-	opSophosOrdered  = "isolation"       // the reading
+	opSophosWhoami    = "whoami"
+	opSophosList      = "list_endpoints"
+	opSophosEndpoint  = "endpoint"
+	opSophosChange    = "change_isolation"
+	opSophosIsolation = "isolation" // reads it
 )
 
 const sophosTokenLife = time.Hour
@@ -29,31 +29,31 @@ type sophos struct {
 	stage.Steering
 	fleet    *fleet
 	tenant   string
-	comments map[string]string // of the last order, by endpoint
+	comments map[string]string // of the last action, by endpoint
 
 	mu     sync.Mutex // guards tokens and comments
 	tokens map[string]time.Time
 }
 
-// newSophos makes the simulator. Beside every EDR's personas it knows an endpoint that isolated
-// itself, and one whose order may not be changed again so soon.
+// newSophos makes the simulator. Its own personas are an endpoint that isolated itself, and one
+// whose isolation Sophos does not let anybody change twice in a short time.
 func newSophos(s *stage.Stage) stage.Vendor {
-	v := &sophos{Stage: s, tenant: uuidLike(stage.HashHex("sophos tenant")), tokens: map[string]time.Time{}, comments: map[string]string{}}
-	v.Personas = fleetPersonas("self_isolated", "too_soon")
+	v := &sophos{Stage: s, tenant: formatUUID(stage.HashHex("sophos tenant")), tokens: map[string]time.Time{}, comments: map[string]string{}}
+	v.Personas = newFleetPersonas("self_isolated", "too_soon")
 	v.fleet = newFleet(s, v.Personas)
-	v.fleet.hostForm = uuidLike
+	v.fleet.hostForm = formatUUID
 	return v
 }
 
 func (s *sophos) Name() string { return "sophos" }
 
 func (s *sophos) Ops() []string {
-	return []string{stage.OpToken, opSophosWhoami, opSophosList, opSophosEndpoint, opSophosOrder, opSophosOrdered}
+	return []string{stage.OpToken, opSophosWhoami, opSophosList, opSophosEndpoint, opSophosChange, opSophosIsolation}
 }
 
 func (s *sophos) PersonasChanged(names []string) { s.fleet.personasChanged(names) }
 
-// steerFaults voids all tokens at once when a rule says so.
+// SteerFaults voids all tokens at once when a rule says so.
 func (s *sophos) SteerFaults(rules []stage.Rule) {
 	if slices.ContainsFunc(rules, func(r stage.Rule) bool { return r.Kind == stage.FaultExpire }) {
 		s.mu.Lock()
@@ -62,7 +62,7 @@ func (s *sophos) SteerFaults(rules []stage.Rule) {
 	}
 }
 
-// effects lists the devices, the orders that took effect, and what no correct client does.
+// Effects lists the devices, the actions that took effect, and the violations.
 func (s *sophos) Effects() any {
 	e := s.fleet.effects()
 	e["violations"] = s.Violations.All()
@@ -75,17 +75,25 @@ func (s *sophos) Route(r *stage.Request) (string, func() stage.Answer) {
 	one := strings.HasPrefix(r.URL.Path, endpoints+"/") && id != "" && !strings.Contains(id, "/")
 	switch {
 	case r.Method == http.MethodPost && r.URL.Path == "/api/v2/oauth2/token":
-		return stage.OpToken, func() stage.Answer { return s.issue(r) }
+		return stage.OpToken, func() stage.Answer { return s.issueToken(r) }
 	case r.Method == http.MethodGet && r.URL.Path == "/whoami/v1":
-		return opSophosWhoami, func() stage.Answer { return s.authorised(r, false, s.whoami) }
+		return opSophosWhoami, func() stage.Answer { return s.performAuthorised(r, false, s.showTenant) }
 	case r.Method == http.MethodGet && r.URL.Path == endpoints:
-		return opSophosList, func() stage.Answer { return s.authorised(r, true, func() stage.Answer { return s.list(r) }) }
+		return opSophosList, func() stage.Answer {
+			return s.performAuthorised(r, true, func() stage.Answer { return s.listEndpoints(r) })
+		}
 	case r.Method == http.MethodGet && one && isolation:
-		return opSophosOrdered, func() stage.Answer { return s.authorised(r, true, func() stage.Answer { return s.ordered(r, id) }) }
+		return opSophosIsolation, func() stage.Answer {
+			return s.performAuthorised(r, true, func() stage.Answer { return s.readIsolation(r, id) })
+		}
 	case r.Method == http.MethodPatch && one && isolation:
-		return opSophosOrder, func() stage.Answer { return s.authorised(r, true, func() stage.Answer { return s.order(r, id) }) }
+		return opSophosChange, func() stage.Answer {
+			return s.performAuthorised(r, true, func() stage.Answer { return s.changeIsolation(r, id) })
+		}
 	case r.Method == http.MethodGet && one:
-		return opSophosEndpoint, func() stage.Answer { return s.authorised(r, true, func() stage.Answer { return s.one(r, id) }) }
+		return opSophosEndpoint, func() stage.Answer {
+			return s.performAuthorised(r, true, func() stage.Answer { return s.readEndpoint(r, id) })
+		}
 	}
 	return stage.OpUnknown, func() stage.Answer {
 		s.Violations.Add(s.Now(), stage.OpUnknown, r.Method+" is not served on this path")
@@ -93,14 +101,14 @@ func (s *sophos) Route(r *stage.Request) (string, func() stage.Answer) {
 	}
 }
 
-// refusal is Central's error answer for a status.
+// Refusal is Central's error answer for a status.
 func (s *sophos) Refusal(status int) stage.Answer {
-	return s.error(status, strings.ReplaceAll(http.StatusText(status), " ", ""), http.StatusText(status))
+	return s.errorAnswer(status, strings.ReplaceAll(http.StatusText(status), " ", ""), http.StatusText(status))
 }
 
-func (s *sophos) error(status int, word, message string) stage.Answer {
+func (s *sophos) errorAnswer(status int, word, message string) stage.Answer {
 	a := stage.AnswerJSON(status, map[string]any{
-		"error": word, "message": message, "correlationId": uuidLike(stage.RandomHex(32)), "requestId": uuidLike(stage.RandomHex(32)),
+		"error": word, "message": message, "correlationId": formatUUID(stage.RandomHex(32)), "requestId": formatUUID(stage.RandomHex(32)),
 		"createdAt": s.Now().UTC().Format(time.RFC3339),
 	})
 	if status == http.StatusTooManyRequests {
@@ -109,14 +117,14 @@ func (s *sophos) error(status int, word, message string) stage.Answer {
 	return a
 }
 
-// reject answers 400 and records what the client should never send.
+// reject answers 400 and records a violation.
 func (s *sophos) reject(op, message string) stage.Answer {
 	s.Violations.Add(s.Now(), op, message)
-	return s.error(http.StatusBadRequest, "BadRequest", message)
+	return s.errorAnswer(http.StatusBadRequest, "BadRequest", message)
 }
 
-// issue answers the token endpoint.
-func (s *sophos) issue(r *stage.Request) stage.Answer {
+// issueToken answers the token endpoint.
+func (s *sophos) issueToken(r *stage.Request) stage.Answer {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	form, formErr := url.ParseQuery(string(r.Payload))
 	fixed := edrValues["sophos"]
@@ -127,18 +135,18 @@ func (s *sophos) issue(r *stage.Request) stage.Answer {
 		return s.reject(stage.OpToken, "grant_type, scope, client_id and client_secret are required, and nothing else")
 	case form.Get("client_id") != fixed["client_id"] || form.Get("client_secret") != fixed["client_secret"]:
 		return stage.AnswerJSON(http.StatusUnauthorized, map[string]string{"errorCode": "oauth.invalid_client_secret",
-			"message": "Unauthorized", "trackingId": uuidLike(stage.RandomHex(32))})
+			"message": "Unauthorized", "trackingId": formatUUID(stage.RandomHex(32))})
 	}
 	token := stage.RandomHex(64)
 	s.mu.Lock()
 	s.tokens[token] = s.Now().Add(sophosTokenLife)
 	s.mu.Unlock()
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"access_token": token, "refresh_token": stage.RandomHex(64), "token_type": "bearer",
-		"expires_in": int(sophosTokenLife.Seconds()), "errorCode": "success", "message": "OK", "trackingId": uuidLike(stage.RandomHex(32))})
+		"expires_in": int(sophosTokenLife.Seconds()), "errorCode": "success", "message": "OK", "trackingId": formatUUID(stage.RandomHex(32))})
 }
 
-// authorised performs the deed for a good token, and in a region for the tenant in the header.
-func (s *sophos) authorised(r *stage.Request, region bool, deed func() stage.Answer) stage.Answer {
+// performAuthorised performs the deed for a good token, and in a region for the tenant in the header.
+func (s *sophos) performAuthorised(r *stage.Request, region bool, deed func() stage.Answer) stage.Answer {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	s.mu.Lock()
 	expires, known := s.tokens[token]
@@ -156,7 +164,7 @@ func (s *sophos) authorised(r *stage.Request, region bool, deed func() stage.Ans
 	return deed()
 }
 
-func (s *sophos) whoami() stage.Answer {
+func (s *sophos) showTenant() stage.Answer {
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"id": s.tenant, "idType": "tenant", "apiHosts": map[string]string{
 		"global": "https://api.central.sophos.com", "dataRegion": "https://api-eu01.central.sophos.com"}})
 }

@@ -12,10 +12,10 @@ import (
 
 const sophosTime = "2006-01-02T15:04:05.000Z"
 
-// list answers the endpoint search, whose filter finds every name that contains the text.
-func (s *sophos) list(r *stage.Request) stage.Answer {
+// listEndpoints answers the endpoint search, whose filter finds every name that contains the text.
+func (s *sophos) listEndpoints(r *stage.Request) stage.Answer {
 	q := r.URL.Query()
-	if bad := unknownQuery(q, "hostnameContains", "pageSize", "pageFromKey", "view"); bad != "" {
+	if bad := checkQuery(q, "hostnameContains", "pageSize", "pageFromKey", "view"); bad != "" {
 		return s.reject(opSophosList, bad)
 	}
 	size, from := 50, 0
@@ -32,11 +32,11 @@ func (s *sophos) list(r *stage.Request) stage.Answer {
 		return s.reject(opSophosList, "view is not valid")
 	}
 	text := q.Get("hostnameContains")
-	s.fleet.named(s.tenant, text)
+	s.fleet.hostsNamed(s.tenant, text)
 	items := []any{}
-	for _, h := range s.fleet.all(s.tenant) {
+	for _, h := range s.fleet.hostsOf(s.tenant) {
 		if strings.Contains(strings.ToLower(h.hostname), strings.ToLower(text)) {
-			items = append(items, s.endpoint(h, q.Get("view")))
+			items = append(items, s.showEndpoint(h, q.Get("view")))
 		}
 	}
 	pages := map[string]any{"size": size, "maxSize": 500}
@@ -46,19 +46,19 @@ func (s *sophos) list(r *stage.Request) stage.Answer {
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"items": items[min(from, len(items)):min(from+size, len(items))], "pages": pages})
 }
 
-// one answers with one endpoint.
-func (s *sophos) one(r *stage.Request, id string) stage.Answer {
-	if bad := unknownQuery(r.URL.Query(), "view"); bad != "" {
+// readEndpoint answers with one endpoint.
+func (s *sophos) readEndpoint(r *stage.Request, id string) stage.Answer {
+	if bad := checkQuery(r.URL.Query(), "view"); bad != "" {
 		return s.reject(opSophosEndpoint, bad)
 	}
-	if h := s.fleet.byID(s.tenant, id); h != nil {
-		return stage.AnswerJSON(http.StatusOK, s.endpoint(h, r.URL.Query().Get("view")))
+	if h := s.fleet.hostByID(s.tenant, id); h != nil {
+		return stage.AnswerJSON(http.StatusOK, s.showEndpoint(h, r.URL.Query().Get("view")))
 	}
 	return s.Refusal(http.StatusNotFound)
 }
 
-// endpoint is a device as the API shows it; only the full view has all of it.
-func (s *sophos) endpoint(h *fleetHost, view string) map[string]any {
+// showEndpoint writes a device as the API does; only the full view has all of it.
+func (s *sophos) showEndpoint(h *fleetHost, view string) map[string]any {
 	kind := "computer"
 	if h.class != "workstation" {
 		kind = "server"
@@ -67,7 +67,7 @@ func (s *sophos) endpoint(h *fleetHost, view string) map[string]any {
 		"id": h.id, "type": kind, "tenant": map[string]string{"id": s.tenant}, "hostname": h.hostname,
 		"os":         map[string]any{"isServer": kind == "server", "platform": "windows", "name": "Windows"},
 		"health":     map[string]any{"overall": "good"},
-		"lastSeenAt": h.lastSeen.Format(sophosTime), "registeredAt": h.first.Format(sophosTime), "online": h.online(),
+		"lastSeenAt": h.lastSeen.Format(sophosTime), "registeredAt": h.first.Format(sophosTime), "online": h.isOnline(),
 	}
 	if view == "full" {
 		isolated := h.state == hostIsolated || h.state == hostReleasing
@@ -81,63 +81,63 @@ func (s *sophos) endpoint(h *fleetHost, view string) map[string]any {
 	return e
 }
 
-// ordered answers with the order in force for one endpoint.
-func (s *sophos) ordered(r *stage.Request, id string) stage.Answer {
+// readIsolation answers with the isolation wanted of one endpoint.
+func (s *sophos) readIsolation(r *stage.Request, id string) stage.Answer {
 	if r.URL.RawQuery != "" {
-		return s.reject(opSophosOrdered, "unknown query parameter")
+		return s.reject(opSophosIsolation, "unknown query parameter")
 	}
-	return s.inForce(id)
+	return s.showIsolation(id)
 }
 
-// inForce is the order in force for one endpoint.
-func (s *sophos) inForce(id string) stage.Answer {
-	h := s.fleet.byID(s.tenant, id)
+// showIsolation writes the isolation wanted of one endpoint, which its sensor may not have reached.
+func (s *sophos) showIsolation(id string) stage.Answer {
+	h := s.fleet.hostByID(s.tenant, id)
 	if h == nil {
 		return s.Refusal(http.StatusNotFound)
 	}
-	order := map[string]any{"enabled": h.state == hostIsolated || h.state == hostIsolating}
+	isolation := map[string]any{"enabled": h.state == hostIsolated || h.state == hostIsolating}
 	for _, c := range h.changes {
 		switch c.State {
 		case hostIsolating:
-			order["lastEnabledAt"] = c.At.Format(sophosTime)
+			isolation["lastEnabledAt"] = c.At.Format(sophosTime)
 		case hostReleasing:
-			order["lastDisabledAt"] = c.At.Format(sophosTime)
+			isolation["lastDisabledAt"] = c.At.Format(sophosTime)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if comment := s.comments[id]; comment != "" {
-		order["comment"] = comment
+		isolation["comment"] = comment
 	}
-	return stage.AnswerJSON(http.StatusOK, order)
+	return stage.AnswerJSON(http.StatusOK, isolation)
 }
 
-// order answers the change of one endpoint's isolation. An order that is in force already is a bad
-// request, and so is one that comes too soon after another.
-func (s *sophos) order(r *stage.Request, id string) stage.Answer {
+// changeIsolation takes a change of one endpoint's isolation. Sophos refuses a change to the state
+// already wanted as a bad request, and one that comes too soon after another.
+func (s *sophos) changeIsolation(r *stage.Request, id string) stage.Answer {
 	var body struct {
 		Enabled *bool  `json:"enabled"`
 		Comment string `json:"comment"`
 	}
 	if err := stage.DecodeStrict(r.Payload, &body); err != nil || body.Enabled == nil || r.URL.RawQuery != "" ||
 		!strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
-		return s.reject(opSophosOrder, "the body is not valid")
+		return s.reject(opSophosChange, "the body is not valid")
 	}
-	h, what := s.fleet.byID(s.tenant, id), orderRelease
+	h, kind := s.fleet.hostByID(s.tenant, id), kindRelease
 	if *body.Enabled {
-		what = orderIsolate
+		kind = kindIsolate
 	}
-	if h != nil && h.persona == "too_soon" && len(h.orders) > 0 {
-		return s.error(http.StatusBadRequest, "BadRequest", "isolation was changed a moment ago")
+	if h != nil && h.persona == "too_soon" && len(h.attempts) > 0 {
+		return s.errorAnswer(http.StatusBadRequest, "BadRequest", "isolation was changed a moment ago")
 	}
-	switch _, refusal := s.fleet.order(s.tenant, id, what, false); refusal {
+	switch _, refusal := s.fleet.act(s.tenant, id, kind, false); refusal {
 	case refusedUnknown:
 		return s.Refusal(http.StatusNotFound)
 	case refusedProtected, refusedAlready:
-		return s.error(http.StatusBadRequest, "BadRequest", fmt.Sprintf("isolation cannot be changed: %s", refusal))
+		return s.errorAnswer(http.StatusBadRequest, "BadRequest", fmt.Sprintf("isolation cannot be changed: %s", refusal))
 	}
 	s.mu.Lock()
 	s.comments[id] = body.Comment
 	s.mu.Unlock()
-	return s.inForce(id)
+	return s.showIsolation(id)
 }

@@ -72,8 +72,8 @@ func (u *centralUser) isolate(id, enabled string) stagetest.Answered {
 	return u.central("PATCH", "/endpoint/v1/endpoints/"+id+"/isolation", `{"enabled":`+enabled+`,"comment":"SI-1"}`)
 }
 
-// status is what the endpoint reports and what was ordered.
-func (u *centralUser) status(id string) (reported, ordered any) {
+// status returns the isolation that the endpoint reports, and the one wanted of it.
+func (u *centralUser) status(id string) (reported, wanted any) {
 	u.T.Helper()
 	path := "/endpoint/v1/endpoints/" + id
 	return u.central("GET", path+"?view=full", "").Get("isolation", "status"), u.central("GET", path+"/isolation", "").Get("enabled")
@@ -94,8 +94,8 @@ func TestSophosIsolatesAndReleases(t *testing.T) {
 	if a := u.isolate(id, "true"); a.Status != 200 || a.Get("enabled") != true || a.Get("comment") != "SI-1" {
 		t.Fatalf("isolate: %d %s", a.Status, a.Body)
 	}
-	if reported, ordered := u.status(id); reported != "notIsolated" || ordered != true {
-		t.Errorf("right after: %v, ordered %v", reported, ordered)
+	if reported, wanted := u.status(id); reported != "notIsolated" || wanted != true {
+		t.Errorf("right after: %v, wanted %v", reported, wanted)
 	}
 	if a := u.isolate(id, "true"); a.Status != 400 || a.Get("error") != "BadRequest" {
 		t.Errorf("again: %d %s", a.Status, a.Body)
@@ -110,7 +110,7 @@ func TestSophosIsolatesAndReleases(t *testing.T) {
 	}
 	u.Effects(u.base, &e)
 	if len(e.Commands) != 2 || e.Commands[0].Action != "isolate" || e.Commands[1].Action != "release" || e.Commands[0].DeviceID != id {
-		t.Errorf("effective orders %+v", e.Commands)
+		t.Errorf("effective actions %+v", e.Commands)
 	}
 	u.wantViolations(0)
 }
@@ -193,7 +193,7 @@ func TestSophosRefusals(t *testing.T) {
 			t.Errorf("%s %s: %d %s", c.method, c.path, a.Status, a.Body)
 		}
 	}
-	unknown := uuidLike(stage.HashHex("nobody"))
+	unknown := formatUUID(stage.HashHex("nobody"))
 	for _, a := range []stagetest.Answered{u.central("GET", "/endpoint/v1/endpoints/"+unknown, ""), u.isolate(unknown, "true")} {
 		if a.Status != 404 {
 			t.Errorf("unknown endpoint: %d %s", a.Status, a.Body)
@@ -213,7 +213,7 @@ func TestSophosRefusals(t *testing.T) {
 func TestSophosFaults(t *testing.T) {
 	u := newCentralUser(newWorld(t))
 	id := u.ids("PC-1")[0]
-	u.Steer(u.base, "faults", `{"rules":[{"op":"token","kind":"expire"},{"op":"isolation_order","kind":"status","status":429,"times":1}]}`)
+	u.Steer(u.base, "faults", `{"rules":[{"op":"token","kind":"expire"},{"op":"change_isolation","kind":"status","status":429,"times":1}]}`)
 	if a := u.central("GET", "/whoami/v1", ""); a.Status != 401 {
 		t.Errorf("old token: %d", a.Status)
 	}
@@ -221,8 +221,8 @@ func TestSophosFaults(t *testing.T) {
 	if a := u.isolate(id, "true"); a.Status != 429 || a.Head.Get("Retry-After") == "" {
 		t.Errorf("throttled: %d %v", a.Status, a.Head)
 	}
-	if _, ordered := u.status(id); ordered != false {
-		t.Error("a throttled order took effect")
+	if _, wanted := u.status(id); wanted != false {
+		t.Error("a throttled action took effect")
 	}
 	for _, e := range u.Journal(u.base) {
 		if secret := Credentials("sophos")["client_secret"]; strings.Contains(e.Body, secret) || strings.Contains(e.Headers["Authorization"], u.token) {

@@ -28,13 +28,13 @@ type trend struct {
 
 const trendAccount = "account" // one token reaches one account
 
-// newTrend makes the simulator. Beside every EDR's personas it knows an endpoint whose orders fail
-// inside an answer that is a success.
+// newTrend makes the simulator. Its own persona is an endpoint whose actions fail inside an answer
+// that is a success.
 func newTrend(s *stage.Stage) stage.Vendor {
 	v := &trend{Stage: s}
-	v.Personas = fleetPersonas("errors_in_207")
+	v.Personas = newFleetPersonas("errors_in_207")
 	v.fleet = newFleet(s, v.Personas)
-	v.fleet.hostForm = uuidLike
+	v.fleet.hostForm = formatUUID
 	v.fleet.actionForm = func(n int) string { return fmt.Sprintf("%08d", n) }
 	return v
 }
@@ -49,7 +49,7 @@ func (t *trend) PersonasChanged(names []string) { t.fleet.personasChanged(names)
 
 func (t *trend) SteerFaults([]stage.Rule) {}
 
-// effects lists the devices, the orders that took effect, and what no correct client does.
+// Effects lists the devices, the actions that took effect, and the violations.
 func (t *trend) Effects() any {
 	e := t.fleet.effects()
 	e["violations"] = t.Violations.All()
@@ -65,51 +65,51 @@ func (t *trend) Route(r *stage.Request) (string, func() stage.Answer) {
 	task, oneTask := strings.CutPrefix(r.URL.Path, "/v3.0/response/tasks/")
 	switch path := r.Method + " " + r.URL.Path; {
 	case path == "GET /v3.0/endpointSecurity/endpoints":
-		op, deed = opTrendList, func() stage.Answer { return t.list(r) }
+		op, deed = opTrendList, func() stage.Answer { return t.listEndpoints(r) }
 	case r.Method == http.MethodGet && oneEndpoint:
-		op, deed = opTrendEndpoint, func() stage.Answer { return t.one(r, endpoint) }
+		op, deed = opTrendEndpoint, func() stage.Answer { return t.readEndpoint(r, endpoint) }
 	case path == "POST /v3.0/response/endpoints/isolate":
-		op, deed = opTrendIsolate, func() stage.Answer { return t.order(r, opTrendIsolate, orderIsolate) }
+		op, deed = opTrendIsolate, func() stage.Answer { return t.act(r, opTrendIsolate, kindIsolate) }
 	case path == "POST /v3.0/response/endpoints/restore":
-		op, deed = opTrendRestore, func() stage.Answer { return t.order(r, opTrendRestore, orderRelease) }
+		op, deed = opTrendRestore, func() stage.Answer { return t.act(r, opTrendRestore, kindRelease) }
 	case path == "GET /v3.0/response/tasks":
-		op, deed = opTrendTasks, func() stage.Answer { return t.tasks(r) }
+		op, deed = opTrendTasks, func() stage.Answer { return t.listTasks(r) }
 	case r.Method == http.MethodGet && oneTask:
-		op, deed = opTrendTask, func() stage.Answer { return t.task(r, task) }
+		op, deed = opTrendTask, func() stage.Answer { return t.readTask(r, task) }
 	}
 	return op, func() stage.Answer {
 		if r.Header.Get("Authorization") != "Bearer "+edrValues["trend"]["api_token"] {
 			return t.Refusal(http.StatusUnauthorized)
 		}
 		a := deed()
-		a.Header.Set("X-Trace-Id", uuidLike(stage.RandomHex(32)))
+		a.Header.Set("X-Trace-Id", formatUUID(stage.RandomHex(32)))
 		return a
 	}
 }
 
-// refusal is Vision One's error answer for a status.
+// Refusal is Vision One's error answer for a status.
 func (t *trend) Refusal(status int) stage.Answer {
-	a := stage.AnswerJSON(status, trendError(status, http.StatusText(status)))
-	a.Header.Set("X-Trace-Id", uuidLike(stage.RandomHex(32)))
+	a := stage.AnswerJSON(status, trendErrorBody(status, http.StatusText(status)))
+	a.Header.Set("X-Trace-Id", formatUUID(stage.RandomHex(32)))
 	if status == http.StatusTooManyRequests {
 		a.Header.Set("Retry-After", "2")
 	}
 	return a
 }
 
-func trendError(status int, message string) map[string]any {
+func trendErrorBody(status int, message string) map[string]any {
 	return map[string]any{"error": map[string]string{"code": strings.ReplaceAll(http.StatusText(status), " ", ""), "message": message}}
 }
 
-// reject answers 400 and records what the client should never send.
+// reject answers 400 and records a violation.
 func (t *trend) reject(op, message string) stage.Answer {
 	t.Violations.Add(t.Now(), op, message)
-	return stage.AnswerJSON(http.StatusBadRequest, trendError(http.StatusBadRequest, message))
+	return stage.AnswerJSON(http.StatusBadRequest, trendErrorBody(http.StatusBadRequest, message))
 }
 
-// paged is one page of rows, with the link to the next one, if any.
-func (t *trend) paged(r *stage.Request, op string, rows []any, sizes ...string) stage.Answer {
-	size, from, err := trendPage(r.URL.Query(), sizes)
+// answerPage answers with one page of rows, and the link to the next one, if any.
+func (t *trend) answerPage(r *stage.Request, op string, rows []any, sizes ...string) stage.Answer {
+	size, from, err := readTrendPage(r.URL.Query(), sizes)
 	if err != nil {
 		return t.reject(op, err.Error())
 	}

@@ -12,11 +12,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// Times of the inventory say no zone and are UTC.
+// trendTime is the inventory's form of a time, which is UTC and does not say so.
 const trendTime = "2006-01-02T15:04:05"
 
-// trendPage reads the size of a page, one of those allowed, and where it begins.
-func trendPage(q url.Values, sizes []string) (size, from int, err error) {
+// readTrendPage reads the size of a page, one of those allowed, and where it begins.
+func readTrendPage(q url.Values, sizes []string) (size, from int, err error) {
 	top := q.Get("top")
 	if !q.Has("top") {
 		top = "50"
@@ -33,9 +33,9 @@ func trendPage(q url.Values, sizes []string) (size, from int, err error) {
 	return size, from, nil
 }
 
-// list answers the endpoint inventory, filtered by a header.
-func (t *trend) list(r *stage.Request) stage.Answer {
-	if bad := unknownQuery(r.URL.Query(), "top", "skipToken"); bad != "" {
+// listEndpoints answers the endpoint inventory, filtered by a header.
+func (t *trend) listEndpoints(r *stage.Request) stage.Answer {
+	if bad := checkQuery(r.URL.Query(), "top", "skipToken"); bad != "" {
 		return t.reject(opTrendList, bad)
 	}
 	f, err := parseTrendFilter(r.Header.Get("TMV1-Filter"), "endpointName", "agentGuid", "type", "isolationStatus")
@@ -43,31 +43,31 @@ func (t *trend) list(r *stage.Request) stage.Answer {
 		return t.reject(opTrendList, "invalid filter: "+err.Error())
 	}
 	for _, name := range f.asked["endpointName"] {
-		t.fleet.named(trendAccount, name)
+		t.fleet.hostsNamed(trendAccount, name)
 	}
 	rows := []any{}
-	for _, h := range t.fleet.all(trendAccount) {
-		e := trendEndpoint(h)
+	for _, h := range t.fleet.hostsOf(trendAccount) {
+		e := showTrendEndpoint(h)
 		if f.matches(func(field string) string { text, _ := e[field].(string); return text }) {
 			rows = append(rows, e)
 		}
 	}
-	return t.paged(r, opTrendList, rows, "10", "50", "100", "200", "500", "1000")
+	return t.answerPage(r, opTrendList, rows, "10", "50", "100", "200", "500", "1000")
 }
 
-// one answers with one endpoint.
-func (t *trend) one(r *stage.Request, id string) stage.Answer {
+// readEndpoint answers with one endpoint.
+func (t *trend) readEndpoint(r *stage.Request, id string) stage.Answer {
 	if r.URL.RawQuery != "" {
 		return t.reject(opTrendEndpoint, "unknown query parameter")
 	}
-	if h := t.fleet.byID(trendAccount, id); h != nil {
-		return stage.AnswerJSON(http.StatusOK, trendEndpoint(h))
+	if h := t.fleet.hostByID(trendAccount, id); h != nil {
+		return stage.AnswerJSON(http.StatusOK, showTrendEndpoint(h))
 	}
 	return t.Refusal(http.StatusNotFound)
 }
 
-// trendEndpoint is a device as the inventory shows it, which knows nothing of orders under way.
-func trendEndpoint(h *fleetHost) map[string]any {
+// showTrendEndpoint writes a device as the inventory does, which knows nothing of actions under way.
+func showTrendEndpoint(h *fleetHost) map[string]any {
 	kind, isolation, connectivity, status := "desktop", "off", "connected", "on"
 	if h.class != "workstation" {
 		kind = "server"
@@ -75,7 +75,7 @@ func trendEndpoint(h *fleetHost) map[string]any {
 	if h.state == hostIsolated || h.state == hostReleasing {
 		isolation = "on"
 	}
-	if !h.online() {
+	if !h.isOnline() {
 		connectivity, status = "disconnected", "off"
 	}
 	seen := h.lastSeen.Format(trendTime)
@@ -87,8 +87,8 @@ func trendEndpoint(h *fleetHost) map[string]any {
 	}
 }
 
-// order answers an isolation or a restoring: always a list of results, whatever became of each.
-func (t *trend) order(r *stage.Request, op, what string) stage.Answer {
+// act takes an isolation or a restoration. It answers with a list of results, good or bad.
+func (t *trend) act(r *stage.Request, op, kind string) stage.Answer {
 	var body []struct {
 		AgentGUID   string `json:"agentGuid"`
 		Description string `json:"description"`
@@ -100,28 +100,28 @@ func (t *trend) order(r *stage.Request, op, what string) stage.Answer {
 		return t.reject(op, "exactly one agentGuid is required")
 	}
 	id := body[0].AgentGUID
-	if h := t.fleet.byID(trendAccount, id); h != nil && h.persona == "errors_in_207" {
-		return trendResult(http.StatusInternalServerError, "the task could not be created")
+	if h := t.fleet.hostByID(trendAccount, id); h != nil && h.persona == "errors_in_207" {
+		return answerTrendResult(http.StatusInternalServerError, "the task could not be created")
 	}
-	a, refusal := t.fleet.order(trendAccount, id, what, false)
+	a, refusal := t.fleet.act(trendAccount, id, kind, false)
 	switch refusal {
 	case refusedUnknown:
-		return trendResult(http.StatusNotFound, "the endpoint does not exist")
+		return answerTrendResult(http.StatusNotFound, "the endpoint does not exist")
 	case refusedProtected, refusedAlready:
-		return trendResult(http.StatusBadRequest, "the endpoint cannot take this action: "+refusal)
+		return answerTrendResult(http.StatusBadRequest, "the endpoint cannot take this action: "+refusal)
 	}
 	return stage.AnswerJSON(http.StatusMultiStatus, []any{map[string]any{"status": http.StatusAccepted, "headers": []any{
 		map[string]string{"name": "Operation-Location", "value": "http://" + r.Host + "/v3.0/response/tasks/" + a.id}}}})
 }
 
-func trendResult(status int, message string) stage.Answer {
-	return stage.AnswerJSON(http.StatusMultiStatus, []any{map[string]any{"status": status, "body": trendError(status, message)}})
+func answerTrendResult(status int, message string) stage.Answer {
+	return stage.AnswerJSON(http.StatusMultiStatus, []any{map[string]any{"status": status, "body": trendErrorBody(status, message)}})
 }
 
-// tasks answers the list of response tasks, the newest first, filtered by a query parameter.
-func (t *trend) tasks(r *stage.Request) stage.Answer {
+// listTasks answers the list of response tasks, the newest first, filtered by a query parameter.
+func (t *trend) listTasks(r *stage.Request) stage.Answer {
 	q := r.URL.Query()
-	if bad := unknownQuery(q, "top", "skipToken", "filter", "startDateTime"); bad != "" {
+	if bad := checkQuery(q, "top", "skipToken", "filter", "startDateTime"); bad != "" {
 		return t.reject(opTrendTasks, bad)
 	}
 	var start time.Time
@@ -136,38 +136,38 @@ func (t *trend) tasks(r *stage.Request) stage.Answer {
 		return t.reject(opTrendTasks, "invalid filter: "+err.Error())
 	}
 	rows := []any{}
-	for _, a := range slices.Backward(t.fleet.orders(trendAccount)) {
-		row := t.row(a)
+	for _, a := range slices.Backward(t.fleet.actionsOf(trendAccount)) {
+		row := t.showTask(a)
 		if !a.at.Before(start) && f.matches(func(field string) string { return row[field] }) {
 			rows = append(rows, row)
 		}
 	}
-	return t.paged(r, opTrendTasks, rows, "50", "100", "200")
+	return t.answerPage(r, opTrendTasks, rows, "50", "100", "200")
 }
 
-// task answers with one response task.
-func (t *trend) task(r *stage.Request, id string) stage.Answer {
+// readTask answers with one response task.
+func (t *trend) readTask(r *stage.Request, id string) stage.Answer {
 	if r.URL.RawQuery != "" {
 		return t.reject(opTrendTask, "unknown query parameter")
 	}
-	if a := t.fleet.action(trendAccount, id); a != nil {
-		return stage.AnswerJSON(http.StatusOK, t.row(a))
+	if a := t.fleet.actionByID(trendAccount, id); a != nil {
+		return stage.AnswerJSON(http.StatusOK, t.showTask(a))
 	}
 	return t.Refusal(http.StatusNotFound)
 }
 
-// row is a task as the API shows it. One for an endpoint that is offline waits in the queue.
-func (t *trend) row(a *fleetAction) map[string]string {
-	h := t.fleet.byID(trendAccount, a.host)
-	status := map[string]string{actionPending: "running", actionSucceeded: "succeeded", actionFailed: "failed"}[a.state]
+// showTask writes a task as the API does. A task for an offline endpoint waits in the queue.
+func (t *trend) showTask(a *fleetAction) map[string]string {
+	h := t.fleet.hostByID(trendAccount, a.host)
+	status := map[string]string{statePending: "running", stateSucceeded: "succeeded", stateFailed: "failed"}[a.state]
 	switch {
 	case a.cancelled:
 		status = "canceled"
-	case a.state == actionPending && !h.online():
+	case a.state == statePending && !h.isOnline():
 		status = "queued"
 	}
 	return map[string]string{
-		"id": a.id, "status": status, "action": map[string]string{orderIsolate: "isolate", orderRelease: "restoreIsolate"}[a.what],
+		"id": a.id, "status": status, "action": map[string]string{kindIsolate: "isolate", kindRelease: "restoreIsolate"}[a.kind],
 		"agentGuid": a.host, "endpointName": h.hostname, "account": "API",
 		"createdDateTime": a.at.Format(time.RFC3339), "lastActionDateTime": a.updated.Format(time.RFC3339),
 	}

@@ -10,7 +10,7 @@ import (
 // trendFilter is a filter of Vision One: field eq 'value', joined by and, or, not and parentheses.
 type trendFilter struct {
 	matches func(value func(field string) string) bool
-	asked   map[string][]string // the values compared with, by field
+	asked   map[string][]string // the values in its comparisons, by field
 }
 
 var trendToken = regexp.MustCompile(`^\s*(\(|\)|'[^'\\]*'|[A-Za-z]+)`)
@@ -33,7 +33,7 @@ func parseTrendFilter(text string, fields ...string) (trendFilter, error) {
 	if len(p.tokens) == 0 {
 		return trendFilter{matches: func(func(string) string) bool { return true }}, nil
 	}
-	match, err := p.expression()
+	match, err := p.parseExpression()
 	if err == nil && len(p.tokens) > 0 {
 		err = errTrendFilter
 	}
@@ -48,7 +48,7 @@ type trendParser struct {
 	asked  map[string][]string
 }
 
-func (p *trendParser) next() string {
+func (p *trendParser) nextToken() string {
 	if len(p.tokens) == 0 {
 		return ""
 	}
@@ -57,19 +57,20 @@ func (p *trendParser) next() string {
 	return token
 }
 
-// expression is terms joined by one kind of word: which of two kinds binds closer is not documented.
-func (p *trendParser) expression() (trendMatch, error) {
-	left, err := p.term()
+// parseExpression reads terms joined by one kind of word: Trend does not document which of two kinds
+// binds closer.
+func (p *trendParser) parseExpression() (trendMatch, error) {
+	left, err := p.parseTerm()
 	joined := ""
 	for err == nil && len(p.tokens) > 0 && (p.tokens[0] == "and" || p.tokens[0] == "or") {
-		word := p.next()
+		word := p.nextToken()
 		if joined != "" && word != joined {
 			return nil, errors.New("and beside or needs parentheses")
 		}
 		joined = word
 		a := left
 		var b trendMatch
-		if b, err = p.term(); word == "and" {
+		if b, err = p.parseTerm(); word == "and" {
 			left = func(v func(string) string) bool { return a(v) && b(v) }
 		} else {
 			left = func(v func(string) string) bool { return a(v) || b(v) }
@@ -78,19 +79,19 @@ func (p *trendParser) expression() (trendMatch, error) {
 	return left, err
 }
 
-func (p *trendParser) term() (trendMatch, error) {
-	switch field := p.next(); {
+func (p *trendParser) parseTerm() (trendMatch, error) {
+	switch field := p.nextToken(); {
 	case field == "not":
-		inner, err := p.term()
+		inner, err := p.parseTerm()
 		return func(v func(string) string) bool { return !inner(v) }, err
 	case field == "(":
-		inner, err := p.expression()
-		if err == nil && p.next() != ")" {
+		inner, err := p.parseExpression()
+		if err == nil && p.nextToken() != ")" {
 			err = errTrendFilter
 		}
 		return inner, err
 	case slices.Contains(p.fields, field):
-		eq, literal := p.next(), p.next()
+		eq, literal := p.nextToken(), p.nextToken()
 		if eq != "eq" || len(literal) < 2 || literal[0] != '\'' {
 			return nil, errTrendFilter
 		}

@@ -56,8 +56,8 @@ func (u visionUser) id(name string) string {
 	return u.found("endpointName eq '" + name + "'")[0]["agentGuid"].(string)
 }
 
-// order gives an order and returns the status inside the answer, and the task's path.
-func (u visionUser) order(verb, id string) (status any, task string) {
+// act takes an action and returns the status inside the answer, and the task's path.
+func (u visionUser) act(verb, id string) (status any, task string) {
 	u.T.Helper()
 	a := u.vision("POST", "/response/endpoints/"+verb, "", `[{"agentGuid":"`+id+`","description":"SI-1"}]`)
 	if a.Status != 207 {
@@ -82,7 +82,7 @@ func TestTrendIsolatesAndRestores(t *testing.T) {
 	u := newVisionUser(unhurried(t))
 	id := u.id("PC-1")
 	inventory := func() any { return u.vision("GET", "/endpointSecurity/endpoints/"+id, "", "").Get("isolationStatus") }
-	status, task := u.order("isolate", id)
+	status, task := u.act("isolate", id)
 	if status != 202.0 || task != "/response/tasks/00000001" || inventory() != "off" {
 		t.Fatalf("isolate: %v, %s, %v", status, task, inventory())
 	}
@@ -90,14 +90,14 @@ func TestTrendIsolatesAndRestores(t *testing.T) {
 	if a.Get("status") != "running" || a.Get("action") != "isolate" || a.Get("agentGuid") != id {
 		t.Errorf("task: %s", a.Body)
 	}
-	if status, _ := u.order("isolate", id); status != 400.0 {
+	if status, _ := u.act("isolate", id); status != 400.0 {
 		t.Errorf("again: %v", status)
 	}
 	u.Until("it is isolated", func() bool { return inventory() == "on" })
 	if a := u.vision("GET", task, "", ""); a.Get("status") != "succeeded" {
 		t.Errorf("task: %s", a.Body)
 	}
-	if status, task := u.order("restore", id); status != 202.0 || u.vision("GET", task, "", "").Get("action") != "restoreIsolate" {
+	if status, task := u.act("restore", id); status != 202.0 || u.vision("GET", task, "", "").Get("action") != "restoreIsolate" {
 		t.Errorf("restore: %v", status)
 	}
 	u.Until("it is free", func() bool { return inventory() == "off" })
@@ -113,18 +113,18 @@ func TestTrendPersonas(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{"DC": 400, "OLD": 400, "ODD": 500, "BAD": 202} {
-		if status, _ := u.order("isolate", u.id(name)); status != want {
+		if status, _ := u.act("isolate", u.id(name)); status != want {
 			t.Errorf("%s: %v", name, status)
 		}
 	}
-	if status, _ := u.order("isolate", uuidLike(stage.HashHex("nobody"))); status != 404.0 {
+	if status, _ := u.act("isolate", formatUUID(stage.HashHex("nobody"))); status != 404.0 {
 		t.Errorf("unknown: %v", status)
 	}
 	if got := u.found("endpointName eq 'SRV'"); got[0]["type"] != "server" {
 		t.Errorf("server: %v", got)
 	}
 	u.Until("the task failed", func() bool { return u.vision("GET", "/response/tasks/00000001", "", "").Get("status") == "failed" })
-	_, task := u.order("isolate", u.id("AWAY"))
+	_, task := u.act("isolate", u.id("AWAY"))
 	if got := u.found("endpointName eq 'AWAY'"); got[0]["edrSensor"].(map[string]any)["connectivity"] != "disconnected" {
 		t.Errorf("away: %v", got)
 	}
@@ -139,9 +139,9 @@ func TestTrendPersonas(t *testing.T) {
 func TestTrendListsTasks(t *testing.T) {
 	u := newVisionUser(newWorld(t))
 	u.Steer(u.base, "personas", `{"personas":{"A":"offline","B":"offline"}}`)
-	u.order("isolate", u.id("A"))
-	u.order("isolate", u.id("B"))
-	u.order("restore", u.id("B")) // overtakes
+	u.act("isolate", u.id("A"))
+	u.act("isolate", u.id("B"))
+	u.act("restore", u.id("B")) // overtakes
 	list := func(filter string) string {
 		q := url.Values{"filter": {filter}, "startDateTime": {time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)}}
 		a := u.vision("GET", "/response/tasks?"+q.Encode(), "", "")

@@ -3,6 +3,7 @@ package edr
 import (
 	"testing"
 
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/simulators/stage/stagetest"
 )
 
@@ -41,4 +42,17 @@ func worldAt(t *testing.T, pace float64) *world {
 	}
 	w.CrowdStrikeURL = w.Serve(falcon, append(Secrets("crowdstrike"), testSecret)...)
 	return w
+}
+
+// fleetEffects is everything that requests to a simulated EDR really did.
+type fleetEffects struct {
+	Hosts      []fleetEffect     `json:"hosts"`
+	Commands   []fleetCommand    `json:"commands"`
+	Violations []stage.Violation `json:"violations"`
+}
+
+func (w *world) fleetEffects(product string) (e fleetEffects) {
+	w.T.Helper()
+	w.Effects(w.EDR[product], &e)
+	return e
 }

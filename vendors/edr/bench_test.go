@@ -35,7 +35,7 @@ func traitsOf(vendor string) traits {
 		"elastic":     {isolate: "isolate", release: "release"},
 		"mde":         {isolate: "isolate", release: "unisolate"},
 		"sentinelone": {isolate: "disconnect", release: "connect"},
-		"sophos":      {isolate: "isolation_order", release: "isolation_order"},
+		"sophos":      {isolate: "change_isolation", release: "change_isolation"},
 		"trend":       {isolate: "isolate_endpoint", release: "restore_endpoint"},
 	}[vendor]
 }
