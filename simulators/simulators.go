@@ -1,10 +1,10 @@
-// Package simulators pretends to be the vendors on loopback addresses: Twilio Voice and
-// Messaging, SendGrid mail, the EDRs of edrVendors and an SMTP mail server. Each simulator
-// refuses what the vendor would refuse, takes the time the vendor would take, calls back
-// the way the vendor calls back, fails on request, and keeps a journal of what it was asked.
+// Package simulators starts all simulated vendors together, on loopback addresses: Twilio Voice and
+// Messaging, SendGrid mail, the EDR products and an SMTP mail server. Each simulator refuses the
+// requests that the vendor would refuse, takes the time the vendor would take, calls back the way
+// the vendor calls back, fails on request, and keeps a journal of its requests.
 //
-// What does not live here: anything that speaks to a real vendor. This package never
-// imports vendors/ or models/, because shared code would hide shared mistakes.
+// Nothing here speaks to a real vendor, and no simulator imports vendors/ or models/, because
+// shared code would hide shared mistakes.
 package simulators
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/edr"
 )
 
-// Options say where the simulators listen and which account the product is configured with.
+// Options hold the addresses of the simulators and the product's accounts at them.
 type Options struct {
 	// Loopback addresses to listen on; "127.0.0.1:0" (also the default) picks a free port.
 	TwilioAddr, SendGridAddr, CrowdStrikeAddr, SMTPAddr string
@@ -33,17 +33,17 @@ type Options struct {
 	TwilioAccountSID string // "AC" and 32 hex digits
 	TwilioAuthToken  string // authenticates requests and signs callbacks; must not be empty
 	TwilioFrom       string // the one number the account owns, E.164
-	// Where texts that people write are posted, signed over exactly this address; "" posts none.
+	// TwilioInboundTextURL takes the texts that people write, signed over exactly this address; "" posts none.
 	TwilioInboundTextURL string
 
 	SendGridAPIKey     string
 	SendGridFrom       string            // the one verified sender
-	SendGridWebhookURL string            // where events are posted; "" posts none
+	SendGridWebhookURL string            // takes the events; "" posts none
 	SendGridWebhookKey *ecdsa.PrivateKey // P-256; signs events; required with SendGridWebhookURL
 
-	CrowdStrikeClientID, CrowdStrikeClientSecret string // taken besides EDRCredentials("crowdstrike")
+	CrowdStrikeClientID, CrowdStrikeClientSecret string // accepted besides edr.Credentials("crowdstrike")
 
-	// What AUTH PLAIN asks for before a mail is taken; both "" asks for nothing.
+	// The login that a client needs before it may hand a mail over; both "" asks for none.
 	SMTPUser, SMTPPassword string
 
 	// Pace scales every delay of a simulated vendor or person: 1 is realistic, 0.05 is

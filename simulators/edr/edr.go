@@ -36,7 +36,7 @@ var edrValues = map[string]map[string]string{
 	"trend":       {"api_token": "sim-trend-token-0001"},                                                            //nolint:gosec // G101: opens a simulator only
 }
 
-// Products returns the products that New makes, in order.
+// Products returns the products that New makes, sorted.
 func Products() []string { return slices.Sorted(maps.Keys(edrVendors)) }
 
 // New makes the simulator of one of the Products.

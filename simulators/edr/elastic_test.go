@@ -181,7 +181,7 @@ func TestKibanaRefusals(t *testing.T) {
 		"no host":         {w.kibana("POST", isolate, `{"endpoint_ids":[]}`), 400, true},
 		"two hosts":       {w.kibana("POST", isolate, `{"endpoint_ids":["`+id+`","`+id+`"]}`), 400, true},
 		"unknown host":    {w.kibanaAct("isolate", "nobody"), 404, false},
-		"unknown action":   {w.kibana("GET", "/api/endpoint/action/nothing", ""), 404, false},
+		"unknown action":  {w.kibana("GET", "/api/endpoint/action/nothing", ""), 404, false},
 	} {
 		if c.a.Status != c.status || c.a.Get("statusCode") != float64(c.status) {
 			t.Errorf("%s: %d %s", name, c.a.Status, c.a.Body)

@@ -9,7 +9,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// mail is the body of mail/send. Fields it does not name are refused.
+// mail is the body of mail/send. The simulator refuses all other fields.
 type mail struct {
 	Personalizations []personalization `json:"personalizations"`
 	From             *address          `json:"from"`
@@ -61,7 +61,7 @@ type attachment struct {
 	ContentID   string `json:"content_id"`
 }
 
-// toggle is any of the settings: something that is switched on with a few texts.
+// toggle is any of the settings: a switch with a few texts.
 type toggle struct {
 	Enable          bool   `json:"enable"`
 	EnableText      bool   `json:"enable_text"`
@@ -77,20 +77,20 @@ type toggle struct {
 
 func (m *mail) isSandboxed() bool { return m.MailSettings["sandbox_mode"].Enable }
 
-// check returns every reason to refuse the mail, none when it is fine.
-func (m *mail) findFaults(now time.Time) []reason {
+// check returns every reason to refuse the mail, none for a valid one.
+func (m *mail) check(now time.Time) []reason {
 	var bad []reason
-	bad = append(bad, m.findSenderFaults()...)
-	bad = append(bad, m.findContentFaults()...)
-	bad = append(bad, m.findSettingFaults(now)...)
-	bad = append(bad, findTagFaults(m.Categories, m.CustomArgs, "")...)
+	bad = append(bad, m.checkSender()...)
+	bad = append(bad, m.checkContent()...)
+	bad = append(bad, m.checkSettings(now)...)
+	bad = append(bad, checkTags(m.Categories, m.CustomArgs, "")...)
 	if n := len(m.Personalizations); n < 1 || n > 1000 {
 		return append(bad, reason{"The personalizations field is required and must have 1 to 1000 elements.", "personalizations"})
 	}
 	for i, p := range m.Personalizations {
 		field := fmt.Sprintf("personalizations.%d", i)
-		bad = append(bad, p.findFaults(field)...)
-		bad = append(bad, findTagFaults(nil, p.CustomArgs, field+".")...)
+		bad = append(bad, p.check(field)...)
+		bad = append(bad, checkTags(nil, p.CustomArgs, field+".")...)
 		if p.Subject == "" && m.Subject == "" && m.TemplateID == "" {
 			bad = append(bad, reason{"The subject is required. You can get around this requirement if you use a template with a subject defined.", "subject"})
 		}
@@ -101,7 +101,7 @@ func (m *mail) findFaults(now time.Time) []reason {
 	return bad
 }
 
-func (m *mail) findSenderFaults() []reason {
+func (m *mail) checkSender() []reason {
 	var bad []reason
 	if m.From == nil || !stage.IsMailAddress(m.From.Email) {
 		bad = append(bad, reason{"The from object must be provided for every email send. It is an object that requires the email parameter.", "from.email"})
@@ -117,7 +117,7 @@ func (m *mail) findSenderFaults() []reason {
 	return bad
 }
 
-func (m *mail) findContentFaults() []reason {
+func (m *mail) checkContent() []reason {
 	var bad []reason
 	if len(m.Content) == 0 && m.TemplateID == "" {
 		bad = append(bad, reason{"Unless a valid template_id is provided, the content parameter is required. There must be at least one defined content block.", "content"})
@@ -142,11 +142,11 @@ func (m *mail) findContentFaults() []reason {
 			bad = append(bad, reason{"The attachment needs content, a filename and a known disposition.", fmt.Sprintf("attachments.%d", i)})
 		}
 	}
-	bad = append(bad, findHeaderFaults(m.Headers, "headers")...)
-	return append(bad, findSubjectFaults(m.Subject, "subject")...)
+	bad = append(bad, checkHeaders(m.Headers, "headers")...)
+	return append(bad, checkSubject(m.Subject, "subject")...)
 }
 
-func (m *mail) findSettingFaults(now time.Time) []reason {
+func (m *mail) checkSettings(now time.Time) []reason {
 	var bad []reason
 	known := []string{"bypass_list_management", "bypass_spam_management", "bypass_bounce_management",
 		"bypass_unsubscribe_management", "footer", "sandbox_mode"}
@@ -173,7 +173,7 @@ func (m *mail) findSettingFaults(now time.Time) []reason {
 	return bad
 }
 
-func (p *personalization) findFaults(field string) []reason {
+func (p *personalization) check(field string) []reason {
 	var bad []reason
 	if n := len(p.To); n < 1 || n > 1000 {
 		bad = append(bad, reason{"The to array is required for all personalization objects, and must have 1 to 1000 email objects.", field + ".to"})
@@ -194,18 +194,18 @@ func (p *personalization) findFaults(field string) []reason {
 			seen[strings.ToLower(a.Email)] = true
 		}
 	}
-	bad = append(bad, findHeaderFaults(p.Headers, field+".headers")...)
-	return append(bad, findSubjectFaults(p.Subject, field+".subject")...)
+	bad = append(bad, checkHeaders(p.Headers, field+".headers")...)
+	return append(bad, checkSubject(p.Subject, field+".subject")...)
 }
 
-func findSubjectFaults(subject, field string) []reason {
+func checkSubject(subject, field string) []reason {
 	if strings.ContainsAny(subject, "\r\n") {
 		return []reason{{"The subject can not contain line breaks.", field}}
 	}
 	return nil
 }
 
-func findHeaderFaults(headers map[string]string, field string) []reason {
+func checkHeaders(headers map[string]string, field string) []reason {
 	reserved := []string{"x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type",
 		"content-transfer-encoding", "to", "from", "subject", "reply-to", "cc", "bcc"}
 	var bad []reason
@@ -220,9 +220,9 @@ func findHeaderFaults(headers map[string]string, field string) []reason {
 	return bad
 }
 
-// checkTags refuses categories and custom arguments that are too many, too long, or that
-// look like personal data: both are visible to the vendor's staff and kept for ever.
-func findTagFaults(categories []string, args map[string]string, field string) []reason {
+// checkTags refuses too many and too long categories and custom arguments, and those that look like
+// personal data: the vendor's staff can see both, and the vendor keeps both for ever.
+func checkTags(categories []string, args map[string]string, field string) []reason {
 	var bad []reason
 	if len(categories) > 10 {
 		bad = append(bad, reason{"You cannot have more than 10 categories per request.", field + "categories"})
@@ -248,7 +248,7 @@ func findTagFaults(categories []string, args map[string]string, field string) []
 	return bad
 }
 
-// looksPersonal finds a mail address or an international phone number inside s.
+// hasPersonalData reports a mail address or an international phone number inside s.
 func hasPersonalData(s string) bool {
 	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,;<>()\"'/|=", r) }) {
 		if stage.IsMailAddress(strings.Trim(word, ".:")) {

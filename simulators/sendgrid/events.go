@@ -20,7 +20,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// message is a mail on its way to one recipient. Fields below persona are guarded by sendGrid.mu.
+// message is a mail on its way to one recipient. simulator.mu guards the fields below persona.
 type message struct {
 	id         string // sg_message_id; up to the first dot it is X-Message-Id
 	to, from   string
@@ -31,12 +31,12 @@ type message struct {
 	accepted   time.Time
 	persona    string
 
-	status string // of the logs; "" until the vendor processed it
+	status string // in the logs; "" until the vendor has processed the mail
 	reason string
 	events []map[string]any
 }
 
-// mailEffect is what became of one accepted mail to one recipient.
+// mailEffect is the history of one accepted mail to one recipient.
 type mailEffect struct {
 	ID         string            `json:"sg_message_id"`
 	RequestID  string            `json:"x_message_id"`
@@ -61,7 +61,7 @@ func (m *message) effect() mailEffect {
 	return e
 }
 
-// messages splits an accepted request into one message per recipient.
+// splitByRecipient splits an accepted request into one message per recipient.
 func (m *mail) splitByRecipient(id string, now time.Time) []*message {
 	var out []*message
 	for _, p := range m.Personalizations {
@@ -91,7 +91,7 @@ func isSystemField(name string) bool {
 		"reason", "status", "type", "response", "attempt", "ip", "tls", "bounce_classification"}, name)
 }
 
-// happened records an event of a message and queues it for the webhook.
+// noteEvent records an event of a message and queues it for the webhook.
 func (g *simulator) noteEvent(m *message, kind string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -120,7 +120,7 @@ func (g *simulator) noteEvent(m *message, kind string) {
 	g.queueEvent(m, e)
 }
 
-// queue adds an event to the next batch, as the webhook shows it. It holds g.mu.
+// queueEvent adds an event to the next batch, in the form of the webhook. The caller holds g.mu.
 func (g *simulator) queueEvent(m *message, event map[string]any) {
 	if g.webhook == "" {
 		return
@@ -145,11 +145,11 @@ func (g *simulator) queueEvent(m *message, event map[string]any) {
 }
 
 const (
-	batchTime   = 500 * time.Millisecond // how long events wait for company
+	batchTime   = 500 * time.Millisecond // for which events wait for company
 	batchEvents = 1000
 )
 
-// flush posts what has gathered.
+// postPending posts the events that have gathered.
 func (g *simulator) postPending(ctx context.Context) {
 	g.Wait(ctx, batchTime)
 	g.mu.Lock()
@@ -161,8 +161,7 @@ func (g *simulator) postPending(ctx context.Context) {
 	}
 }
 
-// postEvents delivers one batch; it tries again for as long as the product refuses it,
-// with growing pauses.
+// postUntilTaken posts one batch again and again, with growing pauses, until the product takes it.
 func (g *simulator) postUntilTaken(ctx context.Context, batch []map[string]any) {
 	pause := time.Second
 	for attempt := 0; attempt < 60 && ctx.Err() == nil; attempt++ {
@@ -217,7 +216,7 @@ func (g *simulator) postOnce(ctx context.Context, batch []map[string]any, key *e
 	return nil
 }
 
-// eventBody is a JSON array with an event on each line, lines ended by CRLF.
+// encodeEvents writes a JSON array with an event on each line, lines ended by CRLF.
 func encodeEvents(batch []map[string]any) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('[')
@@ -235,8 +234,8 @@ func encodeEvents(batch []map[string]any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// sendGridSignature is the base64 of the DER form of an ECDSA signature over SHA-256 of
-// the timestamp followed by the raw body.
+// signEvents returns the base64 of the DER form of an ECDSA signature over SHA-256 of the timestamp
+// followed by the raw body.
 func signEvents(key *ecdsa.PrivateKey, timestamp string, body []byte) (string, error) {
 	digest := sha256.Sum256(append([]byte(timestamp), body...))
 	der, err := ecdsa.SignASN1(rand.Reader, key, digest[:])

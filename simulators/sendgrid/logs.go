@@ -10,7 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// search answers POST /v3/logs. A mail appears once the vendor has processed it.
+// searchLogs answers POST /v3/logs. A mail appears once the vendor has processed it.
 func (g *simulator) searchLogs(r *stage.Request) stage.Answer {
 	var q struct {
 		Query    string   `json:"query"`
@@ -42,7 +42,7 @@ func (g *simulator) searchLogs(r *stage.Request) stage.Answer {
 	return stage.AnswerJSON(http.StatusOK, map[string]any{"messages": found})
 }
 
-// logOf answers GET /v3/logs/{sg_message_id}.
+// readLog answers GET /v3/logs/{sg_message_id}.
 func (g *simulator) readLog(id string) stage.Answer {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -61,7 +61,7 @@ func (g *simulator) readLog(id string) stage.Answer {
 	})
 }
 
-// logEvent is an event as the logs show it: custom arguments are not merged.
+// logEvent writes an event as the logs do, which do not merge custom arguments into it.
 func (m *message) logEvent(e map[string]any) map[string]any {
 	out := map[string]any{"custom_args": m.args}
 	for name, value := range e {
@@ -79,7 +79,7 @@ func (m *message) summary() map[string]any {
 	return s
 }
 
-// logFilter understands conditions joined by AND: = on texts, IN on status and
+// parseQuery understands conditions joined by AND: = on texts, IN on status and
 // categories, comparisons of sg_message_id_created_at with TIMESTAMP "…".
 func parseQuery(query string) (func(*message) bool, error) {
 	words, err := splitQuery(query)
@@ -116,7 +116,7 @@ func parseCondition(words []string) (func(*message) bool, []string, error) {
 		if operator != "=" || !quoted {
 			return nil, nil, fmt.Errorf("%s needs = and a quoted value", field)
 		}
-		return func(m *message) bool { return m.hasField(field, value) }, words[3:], nil
+		return func(m *message) bool { return m.matchesField(field, value) }, words[3:], nil
 	case "status", "categories":
 		values, rest, err := parseList(operator, words[2:])
 		if err != nil {
@@ -133,7 +133,7 @@ func parseCondition(words []string) (func(*message) bool, []string, error) {
 	return nil, nil, fmt.Errorf("unknown field %q", field)
 }
 
-func (m *message) hasField(field, value string) bool {
+func (m *message) matchesField(field, value string) bool {
 	switch field {
 	case "subject":
 		return m.subject == value
@@ -179,7 +179,7 @@ func parseTimeCondition(operator string, words []string) (func(*message) bool, [
 	return func(m *message) bool { return slices.Contains(order, m.accepted.Truncate(time.Second).Compare(bound)) }, words[4:], nil
 }
 
-// logWords splits a query into names, operators, brackets and quoted values (which keep
+// splitQuery splits a query into names, operators, brackets and quoted values (which keep
 // their opening quote as a mark).
 func splitQuery(query string) ([]string, error) {
 	var words []string

@@ -23,7 +23,7 @@ const (
 	opLogs     = "logs"
 )
 
-// sendGrid pretends to be SendGrid's mail/send, e-mail logs and event webhook.
+// simulator pretends to be SendGrid's mail/send, e-mail logs and event webhook.
 type simulator struct {
 	*stage.Stage
 	stage.Steering
@@ -32,7 +32,7 @@ type simulator struct {
 	key          *ecdsa.PrivateKey
 
 	mu       sync.Mutex
-	messages []*message // one per recipient, in the order they were accepted
+	messages []*message // one per recipient, the oldest first
 	byID     map[string]*message
 	pending  []map[string]any // events that wait for the next batch
 	batching bool
@@ -42,7 +42,7 @@ type simulator struct {
 type Options struct {
 	APIKey     string            // must not be empty
 	From       string            // the one verified sender
-	WebhookURL string            // where events are posted; "" posts none
+	WebhookURL string            // takes the events; "" posts none
 	WebhookKey *ecdsa.PrivateKey // P-256; signs events; required with WebhookURL
 }
 
@@ -96,7 +96,7 @@ func (g *simulator) Route(r *stage.Request) (string, func() stage.Answer) {
 	}
 }
 
-// refusal is SendGrid's error answer for a status.
+// Refusal is SendGrid's error answer for a status.
 func (g *simulator) Refusal(status int) stage.Answer {
 	switch status {
 	case http.StatusTooManyRequests:
@@ -115,7 +115,7 @@ func (g *simulator) Refusal(status int) stage.Answer {
 	return errorAnswer(status, reason{strings.ToLower(http.StatusText(status)), ""})
 }
 
-// badMail is one reason why SendGrid refuses a request.
+// reason is one reason why SendGrid refuses a request.
 type reason struct{ message, field string }
 
 func errorAnswer(status int, reasons ...reason) stage.Answer {
@@ -130,7 +130,7 @@ func errorAnswer(status int, reasons ...reason) stage.Answer {
 	return stage.AnswerJSON(status, map[string]any{"errors": list})
 }
 
-// reject answers 400 (or 403 for the sender) and records what the client should never send.
+// rejectRequest answers 400 (or 403 for the sender) and records violations.
 func (g *simulator) rejectRequest(op string, status int, reasons ...reason) stage.Answer {
 	for _, r := range reasons {
 		g.Violations.Add(g.Now(), op, strings.TrimSpace(r.field+" "+r.message))
@@ -138,7 +138,7 @@ func (g *simulator) rejectRequest(op string, status int, reasons ...reason) stag
 	return errorAnswer(status, reasons...)
 }
 
-// send accepts a mail for every recipient and starts its delivery.
+// sendMail accepts a mail for every recipient and starts its delivery.
 func (g *simulator) sendMail(r *stage.Request) stage.Answer {
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		return g.rejectRequest(opSendMail, http.StatusBadRequest, reason{"Content-Type should be application/json", ""})
@@ -147,7 +147,7 @@ func (g *simulator) sendMail(r *stage.Request) stage.Answer {
 	if err := stage.DecodeStrict(r.Payload, &m); err != nil {
 		return g.rejectRequest(opSendMail, http.StatusBadRequest, reason{"Bad Request: " + err.Error(), ""})
 	}
-	if reasons := m.findFaults(g.Now()); len(reasons) > 0 {
+	if reasons := m.check(g.Now()); len(reasons) > 0 {
 		return g.rejectRequest(opSendMail, http.StatusBadRequest, reasons...)
 	}
 	if !strings.EqualFold(m.From.Email, g.from) {
@@ -176,7 +176,7 @@ func randomID() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// live takes a message from accepted to its fate.
+// playMessage takes a message from its acceptance to its fate.
 func (g *simulator) playMessage(ctx context.Context, m *message) {
 	type step struct {
 		after time.Duration
@@ -201,7 +201,7 @@ func (g *simulator) playMessage(ctx context.Context, m *message) {
 	}
 }
 
-// effects lists the accepted mails by address, in the order they were accepted.
+// Effects lists the accepted mails by address, the oldest first.
 func (g *simulator) Effects() any {
 	g.mu.Lock()
 	defer g.mu.Unlock()

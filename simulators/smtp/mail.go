@@ -17,14 +17,14 @@ import (
 	"time"
 )
 
-// smtpMail is a mail that was taken, as one recipient finds it.
+// mail is a mail that the server took, as one recipient finds it.
 type mail struct {
 	MessageID  string            `json:"message_id"` // with its angle brackets
 	Subject    string            `json:"subject"`    // decoded
 	From       string            `json:"from"`
 	To         string            `json:"to"`         // the header, not the envelope
 	References string            `json:"references"` // "" when the mail answers none
-	Headers    map[string]string `json:"headers"`    // decoded; values of a repeated one are joined by a comma
+	Headers    map[string]string `json:"headers"`    // decoded; a comma joins the values of a repeated one
 	Text       string            `json:"text"`       // lines end with a line feed only
 	HTML       string            `json:"html"`       // "" when there is none
 	At         time.Time         `json:"at"`
@@ -33,7 +33,7 @@ type mail struct {
 
 var messageIDForm = regexp.MustCompile(`^<[^<>@\s]+@[^<>@\s]+>$`)
 
-// readMail parses a mail and says what is wrong with one no correct client sends (RFC 5322).
+// readMail parses a mail. The error is the reason why no correct client sends it (RFC 5322).
 func readMail(raw []byte) (*mail, error) {
 	parsed, err := netmail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
@@ -122,7 +122,7 @@ func (m *mail) readPart(h textproto.MIMEHeader, body io.Reader) error {
 func (m *mail) readParts(parts *multipart.Reader) error {
 	for {
 		part, err := parts.NextRawPart()
-		if err == io.EOF { // a wrapped one means that the last boundary is missing
+		if err == io.EOF { // a wrapped EOF means that the last boundary is missing
 			return nil
 		}
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// smtpSession is one connection of a client.
+// session is one connection of a client.
 type session struct {
 	*Server
 	conn     net.Conn
@@ -30,7 +30,7 @@ var (
 	errBadAddress  = &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "Not a mail address"}
 )
 
-// AuthMechanisms offers PLAIN when a login is configured.
+// AuthMechanisms offers PLAIN when the server has a login.
 func (s *session) AuthMechanisms() []string {
 	if s.user == "" {
 		return nil
@@ -69,7 +69,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	return nil
 }
 
-// Rcpt adds a recipient, or answers what the persona of the address says.
+// Rcpt adds a recipient, unless the persona of the address refuses mail.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if !stage.IsMailAddress(to) {
 		s.Violations.Add(s.Now(), "rcpt", "a recipient is no mail address")
@@ -86,7 +86,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
-// welcome is nil when the address takes mail now.
+// refuseRecipient returns nil when the address takes mail now.
 func (m *Server) refuseRecipient(to, persona string) *smtp.SMTPError {
 	switch persona {
 	case "no-such-user":
@@ -105,7 +105,7 @@ func (m *Server) refuseRecipient(to, persona string) *smtp.SMTPError {
 	return nil
 }
 
-// Data takes the mail, unless it is no mail a correct client sends or a fault rule says so.
+// Data takes the mail. It refuses one that no correct client sends, or when a fault rule says so.
 func (s *session) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *session) noteData(raw []byte, status int, fault string) {
 	s.noteCommand("DATA", strings.Join(to, ","), string(raw), status, fault)
 }
 
-// take files the mail for each recipient.
+// fileMail files the mail for each recipient.
 func (s *session) fileMail(mail *mail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,7 +159,7 @@ func (s *session) fileMail(mail *mail) {
 	}
 }
 
-// Reset forgets the mail that was begun.
+// Reset forgets the mail under way.
 func (s *session) Reset() { s.to = nil }
 
 // Logout has nothing to give back.

@@ -23,8 +23,7 @@ const (
 	opData    = "data"    // a mail was handed over, up to the final dot
 )
 
-// smtpServer pretends to be the mail server of a provider or of a recipient's company.
-// Its HTTP face serves nothing but steering.
+// Server is the mail server. Over HTTP it takes nothing but steering.
 type Server struct {
 	*stage.Stage
 	stage.Steering
@@ -33,12 +32,12 @@ type Server struct {
 	server         *smtp.Server
 
 	mu       sync.Mutex
-	mails    map[string][]mail // by recipient, in the order they were taken
-	greeted  map[string]bool   // recipients that a greylisting server has put off once
+	mails    map[string][]mail // by recipient, the oldest first
+	greeted  map[string]bool   // recipients that the server has put off once, as greylisting does
 	listener net.Listener
 }
 
-// Options are the login that a client needs before it may hand a mail over.
+// Options hold the login that a client needs before it may hand a mail over.
 type Options struct {
 	User, Password string // both "" asks for no login
 }
@@ -64,11 +63,16 @@ func New(s *stage.Stage, o Options, j *stage.Journal) (*Server, error) {
 	return m, nil
 }
 
-func (m *Server) Name() string             { return "smtp" }
-func (m *Server) Ops() []string            { return []string{opConnect, opData} }
+// Name implements stage.Vendor.
+func (m *Server) Name() string { return "smtp" }
+
+// Ops implements stage.Vendor.
+func (m *Server) Ops() []string { return []string{opConnect, opData} }
+
+// SteerFaults implements stage.Vendor; the server has no tokens to void.
 func (m *Server) SteerFaults([]stage.Rule) {}
 
-// personasChanged makes a greylisting server forget whom it has put off.
+// PersonasChanged makes the server forget the recipients it has put off.
 func (m *Server) PersonasChanged(keys []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,6 +81,7 @@ func (m *Server) PersonasChanged(keys []string) {
 	}
 }
 
+// Route answers every path with a refusal: steering has its own paths, and mail comes by SMTP.
 func (m *Server) Route(r *stage.Request) (string, func() stage.Answer) {
 	return stage.OpUnknown, func() stage.Answer {
 		m.Violations.Add(m.Now(), stage.OpUnknown, r.Method+" is not served on this path")
@@ -84,10 +89,12 @@ func (m *Server) Route(r *stage.Request) (string, func() stage.Answer) {
 	}
 }
 
+// Refusal implements stage.Vendor.
 func (m *Server) Refusal(status int) stage.Answer {
 	return stage.AnswerJSON(status, map[string]string{"error": "mail is taken by SMTP, only steering is served here"})
 }
 
+// Effects lists the mails by recipient, the oldest first.
 func (m *Server) Effects() any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -98,6 +105,7 @@ func (m *Server) Effects() any {
 	return map[string]any{"mails": mails, "violations": m.Violations.All()}
 }
 
+// ServeSMTP takes mails from a listener until the stage closes.
 func (m *Server) ServeSMTP(l net.Listener) {
 	m.mu.Lock()
 	m.listener = l
@@ -105,8 +113,8 @@ func (m *Server) ServeSMTP(l net.Listener) {
 	m.Play(func(context.Context) { _ = m.server.Serve(&faultyListener{l, m}) })
 }
 
-// close cuts every connection; the listener is closed on its own, for the server does not
-// know it before it has begun to serve.
+// close cuts every connection. It closes the listener too, because the server does not know the
+// listener before it has begun to serve.
 func (m *Server) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -116,7 +124,7 @@ func (m *Server) close() {
 	}
 }
 
-// note journals one command. For a cut connection status is 0 when nothing happened.
+// noteCommand journals one command. The status of a connection cut before anything happened is 0.
 func (m *Server) noteCommand(command, recipients, body string, status int, fault string) {
 	e := stage.Entry{Vendor: m.Name(), At: m.Now().UTC(), Method: command, Path: recipients, Headers: map[string]string{},
 		Body: body, Status: status, Fault: fault}

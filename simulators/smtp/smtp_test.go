@@ -22,7 +22,7 @@ const alternativeMail = "Message-ID: <0124@watchfire.example>\r\nFrom: soc@watch
 	"--in\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nPHA+R3LDvMOfZTwv\r\ncD4=\r\n--in--\r\n" +
 	"--out\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=report.pdf\r\n\r\n%PDF\r\n--out--\r\n"
 
-// mailTo hands a mail over with the standard library's client and returns its error.
+// sendMail hands a mail over with the standard library's client and returns its error.
 func (w *world) sendMail(raw string, to ...string) error {
 	return smtp.SendMail(w.SMTPAddr, smtp.PlainAuth("", "soc", testPassword, "127.0.0.1"), testSender, to, []byte(raw))
 }
@@ -36,7 +36,7 @@ func (w *world) mailsTo(to string) []mail {
 	return e.Mails[to]
 }
 
-// code is that of the server's answer, 0 when the connection broke.
+// codeOf returns the code of the server's answer, 0 when the connection broke.
 func codeOf(err error) int {
 	var answer *textproto.Error
 	if errors.As(err, &answer) {

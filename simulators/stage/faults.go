@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Rule makes a simulator misbehave. The first rule that matches an operation and still
-// has times left applies.
+// Rule makes a simulator misbehave. The first rule that matches an operation and has times left
+// applies.
 type Rule struct {
 	Op          string            `json:"op"`   // the operation, or "*" for every request
 	Kind        string            `json:"kind"` // one of the faults below that the operation knows
@@ -40,7 +40,7 @@ const (
 const (
 	FaultDrop      = "drop"      // the vendor never sends it
 	FaultDuplicate = "duplicate" // the vendor sends it twice
-	FaultDelay     = "delay"     // the vendor sends it late, in order
+	FaultDelay     = "delay"     // the vendor sends it late, in sequence
 	FaultReorder   = "reorder"   // the vendor holds it back until later ones have overtaken it
 	FaultMissign   = "missign"   // the vendor signs it with a wrong key
 )
@@ -95,11 +95,11 @@ func (r Rule) check(v Vendor) error {
 	case !slices.Contains(kinds, r.Kind):
 		return fmt.Errorf("unknown kind %q for op %q, there are %v", r.Kind, r.Op, kinds)
 	case r.Status != 0 && (r.Status < 200 || r.Status > 599):
-		return fmt.Errorf("status %d is no answer", r.Status)
+		return fmt.Errorf("status %d is not an answer, use one from 200 to 599", r.Status)
 	case r.DelayMS < 0 || r.Times < 0:
-		return fmt.Errorf("delay_ms and times cannot be negative")
+		return fmt.Errorf("delay_ms or times is negative, use 0 or more")
 	case r.Probability != nil && (*r.Probability < 0 || *r.Probability > 1):
-		return fmt.Errorf("probability must be between 0 and 1")
+		return fmt.Errorf("the probability is out of range, use one from 0 to 1")
 	}
 	return nil
 }

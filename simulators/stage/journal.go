@@ -14,7 +14,7 @@ type Entry struct {
 	Vendor      string            `json:"vendor"` // "twilio", "sendgrid", "smtp" or an EDR product
 	At          time.Time         `json:"at"`
 	Method      string            `json:"method"`
-	Path        string            `json:"path"`  // escaped as it came
+	Path        string            `json:"path"`  // escaped as the client sent it
 	Query       string            `json:"query"` // raw, without the question mark
 	Headers     map[string]string `json:"headers"`
 	ContentType string            `json:"content_type"`
@@ -29,7 +29,7 @@ const (
 	mask           = "***"
 )
 
-// Journal keeps the newest requests in arrival order, bounded in number and in bytes.
+// Journal keeps the newest requests in the sequence of their arrival, bounded in number and in bytes.
 type Journal struct {
 	secrets []string
 

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Outbox sends one thing after another, in the order of their posting.
+// Outbox sends one thing after another, in the sequence of their posting.
 type Outbox struct {
 	mu   sync.Mutex
 	last chan struct{} // closed when the newest posted thing is sent

@@ -12,7 +12,7 @@ type Personas struct {
 
 	fold     func(key string) string
 	mu       sync.Mutex
-	assigned map[string][]string // the nth use takes the nth, the last one repeats
+	assigned map[string][]string // the nth use takes the nth persona, the last one repeats
 	used     map[string]int
 }
 
@@ -64,7 +64,7 @@ func (p *Personas) check(s PersonaSteering) error {
 			}
 		}
 		if len(names) == 0 {
-			return fmt.Errorf("empty sequence for %q", key)
+			return fmt.Errorf("the sequence for %q is empty, name at least one persona", key)
 		}
 	}
 	return nil

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Violation is a request no correct client would send.
+// Violation is a request that no correct client would send.
 type Violation struct {
 	At     time.Time `json:"at"`
 	Op     string    `json:"op"`
 	Reason string    `json:"reason"`
 }
 
-// Violations keep the first thousand.
+// Violations keep the first thousand violations.
 type Violations struct {
 	mu   sync.Mutex
 	list []Violation

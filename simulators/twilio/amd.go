@@ -9,7 +9,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// detectionRecord is a report of who answered a call.
+// detectionRecord is a report on the person or machine that answered a call.
 type detectionRecord struct {
 	AnsweredBy string    `json:"answered_by"`
 	At         time.Time `json:"at"`
@@ -17,8 +17,8 @@ type detectionRecord struct {
 	Fault      string    `json:"fault,omitempty"`
 }
 
-// detect finds out beside the conversation who answered, when AsyncAmd asks for it, and
-// reports it. A call that ends sooner is not reported.
+// detectAnswerer tells a person from a machine beside the conversation, when AsyncAmd asks for it,
+// and reports the verdict. It does not report on a call that ends sooner.
 func (t *simulator) detectAnswerer(c *call, who callee) {
 	if c.form.Get("AsyncAmd") != "true" {
 		return
@@ -50,8 +50,8 @@ func (t *simulator) noteDetection(c *call, record detectionRecord) {
 	c.detections = append(c.detections, record)
 }
 
-// detectionTime is how long one listens before the verdict: a person says hello, a
-// machine goes on talking, the end of its greeting comes later still.
+// detectionTime is how long Twilio listens before the verdict: a person says hello, a machine goes
+// on talking, the end of its greeting comes later still.
 func detectionTime(verdict string) time.Duration {
 	switch verdict {
 	case "human":

@@ -17,7 +17,7 @@ func (w *world) withDetection(kind string) func(url.Values) {
 	}
 }
 
-// talksForLong keeps a call going for longer than any detection takes.
+// talkForLong keeps a call going for longer than any detection takes.
 func talkForLong(stagetest.Received) (int, string, string) {
 	return 200, "text/xml", `<Response><Pause length="60"/></Response>`
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// call is one outgoing call. Fields below cut are guarded by twilio.mu.
+// call is one outgoing call. simulator.mu guards the fields below outbox.
 type call struct {
 	sid, to, from, persona string
 	form                   url.Values
 	created                time.Time
-	ctx                    context.Context // ends when the call is hung up
+	ctx                    context.Context // ends when somebody hangs up
 	hangUp                 context.CancelFunc
 	outbox                 stage.Outbox
 
@@ -27,7 +27,7 @@ type call struct {
 	utterances                        []utterance
 	callbacks                         []callbackRecord
 	detections                        []detectionRecord
-	problem                           string // why the conversation broke, "" when it did not
+	problem                           string // the reason why the conversation broke off, "" when it did not
 }
 
 type keyPress struct {
@@ -37,7 +37,7 @@ type keyPress struct {
 
 type utterance struct {
 	Text     string    `json:"text"`
-	AfterKey string    `json:"after_key"` // the last key pressed before it, "" when none was
+	AfterKey string    `json:"after_key"` // the last key before it, "" when the person had pressed none
 	At       time.Time `json:"at"`
 }
 
@@ -61,7 +61,7 @@ func (t *simulator) newCall(form url.Values, persona string) *call {
 
 func (c *call) isOver() bool { return !c.closed.IsZero() }
 
-// seconds is the billed length of the conversation, whole seconds rounded up.
+// billedSeconds returns the billed length of the conversation, whole seconds rounded up.
 func (c *call) billedSeconds() int {
 	if c.answered.IsZero() || c.closed.IsZero() {
 		return 0
@@ -69,7 +69,7 @@ func (c *call) billedSeconds() int {
 	return int((c.closed.Sub(c.answered) + time.Second - 1) / time.Second)
 }
 
-// resource is the call as the API shows it.
+// callResource writes a call as the API does.
 func (t *simulator) callResource(c *call) map[string]any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,7 +95,7 @@ func (t *simulator) callResource(c *call) map[string]any {
 	return m
 }
 
-// rfc2822 formats a time as the API does; nil for no time.
+// formatTime formats a time as the API does; nil for no time.
 func formatTime(at time.Time) any {
 	if at.IsZero() {
 		return nil
@@ -108,8 +108,8 @@ func listCallsFields() []string {
 		"EndTime", "EndTime<", "EndTime>", "PageSize", "Page", "PageToken"}
 }
 
-// list answers a page of calls, newest first. A call enters the list a moment after it
-// was placed, and has no start time until it is dialed.
+// listCalls answers with a page of calls, newest first. A call enters the list a moment after its
+// placement, and has no start time until Twilio dials it.
 func (t *simulator) listCalls(r *stage.Request) stage.Answer {
 	q, bad := readQuery(r, listCallsFields())
 	if bad != nil {
@@ -135,7 +135,7 @@ func (t *simulator) findCalls(match func(*call) bool) []*call {
 	return found
 }
 
-// callFilter turns the query of a list into a predicate.
+// parseCallFilter turns the query of a list into a predicate.
 func parseCallFilter(q url.Values) (func(*call) bool, *refusal) {
 	statuses := []string{"queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled"}
 	if s := q.Get("Status"); s != "" && !slices.Contains(statuses, s) {

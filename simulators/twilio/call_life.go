@@ -11,17 +11,17 @@ import (
 
 // callee is the person, machine or network at the other end of a call.
 type callee struct {
-	rings   time.Duration // how long it rings before something happens; 0 never rings
-	end     ending        // how the call ends unanswered; a zero ending is an answer
+	rings   time.Duration // the time from the first ring to the answer or the ending; 0 never rings
+	end     ending        // of a call that nobody answers; a zero ending means that somebody does
 	keys    []string      // pressed one by one, each at a menu
-	leaves  time.Duration // hangs up this long after the answer; 0 stays
+	leaves  time.Duration // the time from the answer to hanging up; 0 stays
 	machine bool
 }
 
-// ending is how a call ends.
+// ending tells how a call ends.
 type ending struct {
 	status string
-	sip    string // SIP response code, "" when the call was answered
+	sip    string // SIP response code, "" when somebody answered the call
 }
 
 func calleePersonas() []string {
@@ -40,7 +40,7 @@ func calleeOf(persona string) callee {
 		c.keys = []string{"9"}
 	case "repeats_then_acknowledges":
 		c.keys = []string{"2", "1"}
-	case "approves": // hears the details, then agrees
+	case "approves": // listens to the details, then agrees
 		c.keys = []string{"1", "1"}
 	case "passes":
 		c.keys = []string{"3"}
@@ -61,18 +61,18 @@ const (
 	connectTime = 700 * time.Millisecond // from dialed to ringing
 )
 
-// live plays a call from the queue to its end.
+// playCall plays a call from the queue to its end.
 func (t *simulator) playCall(ctx context.Context, c *call) {
 	defer c.hangUp()
 	end := t.dialCall(c, calleeOf(c.persona))
 	if ctx.Err() != nil {
-		return // the simulator is closing: nobody is told anything more
+		return // the simulator is closing and reports nothing more
 	}
 	t.finishCall(c, end)
 }
 
-// dial plays a call up to its end, which it returns. When the call is hung up from
-// outside it returns early and what it returns does not matter.
+// dialCall plays a call up to its end, which it returns. When the product hangs up, dialCall returns
+// early, and its ending does not matter.
 func (t *simulator) dialCall(c *call, who callee) ending {
 	t.Wait(c.ctx, queueTime)
 	t.advanceCall(c, "initiated")
@@ -100,7 +100,7 @@ func (t *simulator) dialCall(c *call, who callee) ending {
 	return t.holdConversation(c, who)
 }
 
-// advance moves a live call forward and reports it; false when the call is over.
+// advanceCall moves a call forward and reports it; false when the call is over.
 func (t *simulator) advanceCall(c *call, event string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,7 +119,7 @@ func (t *simulator) advanceCall(c *call, event string) bool {
 	return true
 }
 
-// finish ends a call once; later endings change nothing.
+// finishCall ends a call once; later endings change nothing.
 func (t *simulator) finishCall(c *call, end ending) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -131,7 +131,7 @@ func (t *simulator) finishCall(c *call, end ending) {
 	t.reportCall(c, "completed", end.status, end.sip)
 }
 
-// report queues a status callback if the caller asked for this event. It holds t.mu.
+// reportCall queues a status callback if the product asked for this event. The caller holds t.mu.
 func (t *simulator) reportCall(c *call, event, status, sip string) {
 	events := c.form["StatusCallbackEvent"]
 	if len(events) == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// Codes of Twilio's errors for a call that cannot be placed.
+// Codes of Twilio's errors for a call that it refuses.
 const (
 	codeBadParameter   = 20001
 	codeNoTo           = 21201
@@ -24,7 +24,7 @@ const (
 	codeStatusEvents   = 21626
 )
 
-// badCall says why Twilio refuses a form.
+// refusal is the reason why Twilio refuses a form.
 type refusal struct {
 	code    int
 	message string
@@ -42,7 +42,7 @@ func createCallFields() []string {
 		"AsyncAmd", "AsyncAmdStatusCallback", "AsyncAmdStatusCallbackMethod"}
 }
 
-// readForm parses a form and refuses fields outside known and values given twice.
+// readForm parses a form and refuses unknown fields and repeated values.
 func readForm(r *stage.Request, known []string) (url.Values, *refusal) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, badParameter("the body must be application/x-www-form-urlencoded")
@@ -65,8 +65,8 @@ func readForm(r *stage.Request, known []string) (url.Values, *refusal) {
 	return form, nil
 }
 
-// checkCreate holds a new call against everything Twilio documents, stricter than its
-// contract file, which accepts most of what is refused here.
+// checkCreate holds a new call against everything that Twilio documents. It is stricter than the
+// vendor's contract file, which accepts most calls that checkCreate refuses.
 func (t *simulator) checkCreate(f url.Values) *refusal {
 	for _, check := range []func(url.Values) *refusal{
 		t.checkNumbers, checkInstructions, checkURLs, checkEnums, checkIntegers,
@@ -202,8 +202,8 @@ func isE164(s string) bool {
 	return plus && len(digits) >= 7 && len(digits) <= 15 && digits[0] != '0' && strings.Trim(digits, "0123456789") == ""
 }
 
-// isWebhookURL reports whether Twilio would call s: https with a valid host name, or
-// plain http on a loopback address.
+// isWebhookURL reports whether Twilio would call s: https with a valid host name, or plain http on a
+// loopback address.
 func isWebhookURL(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || strings.Contains(u.Hostname(), "_") {

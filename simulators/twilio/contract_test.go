@@ -27,7 +27,7 @@ func TestTwilioContract(t *testing.T) {
 	}
 }
 
-// contractTexts sends texts of every fate and looks at all of them.
+// sendTextsOfEveryFate sends texts of every fate and looks at all of them.
 func (w *world) sendTextsOfEveryFate() {
 	w.T.Helper()
 	w.Steer(w.TwilioURL, "personas", `{"sequence":{"sms:`+testCallee+`":["text-delivered","text-undelivered","text-landline","text-chatty"]}}`)

@@ -12,19 +12,19 @@ import (
 
 const (
 	maxDocuments   = 25              // a longer conversation is a loop
-	attentionSpan  = 3 * time.Second // how long a person listens to a menu before pressing a key
-	charsPerSecond = 15              // how fast a voice reads
+	attentionSpan  = 3 * time.Second // from the beginning of a menu to the key
+	charsPerSecond = 15              // of a reading voice
 	playTime       = 3 * time.Second
 )
 
-// page is a document to ask the product for, with what is to be reported.
+// page is a document to ask the product for.
 type page struct {
 	url, method string
-	extra       url.Values // Digits and the like
+	extra       url.Values // reported with the request: Digits and the like
 }
 
-// converse asks for a document after the answer, does what it says, and so on until the
-// call ends. It returns how it ended.
+// holdConversation asks for a document after the answer, performs it, and so on until the call ends.
+// It returns the ending.
 func (t *simulator) holdConversation(c *call, who callee) ending {
 	over := ending{status: "completed"}
 	ctx := c.ctx
@@ -52,8 +52,8 @@ func (t *simulator) holdConversation(c *call, who callee) ending {
 	return t.breakConversation(c, &badDocument{fmt.Sprintf("the conversation went on for %d documents", maxDocuments)})
 }
 
-// broken ends a conversation that cannot go on. A document no carrier understands is a
-// violation and fails the call; a product that does not answer merely ends it.
+// breakConversation ends a conversation that cannot go on. A document that no carrier understands is
+// a violation and fails the call; a product that does not answer merely ends it.
 func (t *simulator) breakConversation(c *call, err error) ending {
 	t.mu.Lock()
 	c.problem = err.Error()
@@ -66,7 +66,7 @@ func (t *simulator) breakConversation(c *call, err error) ending {
 	return ending{status: "completed"}
 }
 
-// perform does one document; nil means the call is over.
+// performDocument performs one document and returns the next; nil means that the call is over.
 func (t *simulator) performDocument(ctx context.Context, c *call, who *callee, verbs []verb, base string) *page {
 	for _, v := range verbs {
 		if ctx.Err() != nil {
@@ -89,8 +89,8 @@ func (t *simulator) performDocument(ctx context.Context, c *call, who *callee, v
 	return nil
 }
 
-// gather plays a menu and waits for a key. It returns the page that takes the result, or
-// nil when the document simply goes on.
+// gatherKeys plays a menu and waits for a key. It returns the page that takes the result, or nil when
+// the document simply goes on.
 func (t *simulator) gatherKeys(ctx context.Context, c *call, who *callee, v verb, base string) *page {
 	patience := time.Duration(v.intAttribute("timeout", 5)) * time.Second
 	window := patience
@@ -121,7 +121,7 @@ func (t *simulator) gatherKeys(ctx context.Context, c *call, who *callee, v verb
 	return next
 }
 
-// lasts is how long the verb keeps the line busy.
+// duration is how long the verb keeps the line busy.
 func (v verb) duration() time.Duration {
 	times := max(v.intAttribute("loop", 1), 1)
 	switch v.name {

@@ -29,18 +29,18 @@ type delivery struct {
 	idempotency string // the same on every retry
 }
 
-// badDocument says why no carrier could follow what the product answered.
+// badDocument is the reason why no carrier could follow an answer of the product.
 type badDocument struct{ reason string }
 
 func (b *badDocument) Error() string { return b.reason }
 
-// callParams are the parameters every request about a call carries.
+// callParams returns the parameters that every request about a call carries.
 func (t *simulator) callParams(c *call, status string) url.Values {
 	return url.Values{"CallSid": {c.sid}, "AccountSid": {t.account}, "From": {c.from}, "To": {c.to},
 		"Caller": {c.from}, "Called": {c.to}, "CallStatus": {status}, "Direction": {"outbound-api"}, "ApiVersion": {"2010-04-01"}}
 }
 
-// document asks the product what to say next and parses the answer.
+// fetchDocument asks the product for the next document and parses it.
 func (t *simulator) fetchDocument(c *call, who callee, p *page) ([]verb, error) {
 	if doc := c.form.Get("Twiml"); doc != "" && p.url == "" {
 		return parseTwiML([]byte(doc))
@@ -72,7 +72,7 @@ func verdictOn(who callee, detection string) string {
 	return "machine_end_beep"
 }
 
-// verbsOf reads the document in a reply; 204 is an empty document.
+// readVerbs reads the document in a reply; 204 is an empty document.
 func readVerbs(r *stage.Reply) ([]verb, error) {
 	if r.Status == http.StatusNoContent {
 		return nil, nil
@@ -87,7 +87,7 @@ func readVerbs(r *stage.Reply) ([]verb, error) {
 	return verbs, nil
 }
 
-// ask requests a document, with the faults of op voice. Any status but 2xx is an error.
+// askProduct requests a document, with the faults of op voice. Any status but 2xx is an error.
 func (t *simulator) askProduct(ctx context.Context, d delivery) (*stage.Reply, error) {
 	rule, _ := t.Faults.UseRule(stage.OpVoice)
 	token := t.token
@@ -112,8 +112,8 @@ func (t *simulator) askProduct(ctx context.Context, d delivery) (*stage.Reply, e
 	return r, nil
 }
 
-// post sends something to the product, with the faults of op, and tells note of every
-// attempt what fault it had and what was answered; nil when no answer came.
+// postToProduct sends a delivery, with the faults of op. It calls note for every attempt, with the
+// fault of the attempt and the reply; nil when no reply came.
 func (t *simulator) postToProduct(ctx context.Context, op string, d delivery, note func(fault string, r *stage.Reply)) {
 	rule, _ := t.Faults.UseRule(op)
 	token := t.token
@@ -151,8 +151,8 @@ func statusOf(r *stage.Reply) int {
 	return r.Status
 }
 
-// deliver sends a signed request and retries as the connection overrides in the fragment
-// say: by default once, and only when no connection could be made.
+// deliverRequest sends a signed request and retries as the connection overrides in the fragment say:
+// by default once, and only when no connection came about.
 func (t *simulator) deliverRequest(ctx context.Context, d delivery, token string) (*stage.Reply, error) {
 	target, overrides, _ := strings.Cut(d.url, "#")
 	o, _ := url.ParseQuery(overrides)
@@ -169,7 +169,7 @@ func (t *simulator) deliverRequest(ctx context.Context, d delivery, token string
 	}
 }
 
-// retryable applies Twilio's retry policy: ct connect failed, rt no answer in time, 4xx, 5xx, all.
+// mayRetry applies Twilio's retry policy: ct connect failed, rt no answer in time, 4xx, 5xx, all.
 func mayRetry(policy string, r *stage.Reply, err error) bool {
 	if policy == "" {
 		policy = "ct"
@@ -211,7 +211,7 @@ func (t *simulator) sendSigned(ctx context.Context, d delivery, target, token st
 	return t.Fetch(req)
 }
 
-// twilioSignature is base64(HMAC-SHA1(token, url + every parameter's name and value, sorted by name)).
+// signRequest returns base64(HMAC-SHA1(token, url + every parameter's name and value, sorted by name)).
 func signRequest(token, url string, params map[string][]string) string {
 	mac := hmac.New(sha1.New, []byte(token))
 	_, _ = io.WriteString(mac, url)

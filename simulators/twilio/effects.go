@@ -2,7 +2,7 @@ package twilio
 
 import "time"
 
-// callEffect is what became of one call that was really placed.
+// callEffect is the history of a call that Twilio really placed.
 type callEffect struct {
 	Sid       string           `json:"sid"`
 	To        string           `json:"to"`
@@ -19,11 +19,11 @@ type callEffect struct {
 	Callbacks []callbackRecord `json:"callbacks"`
 	Problem   string           `json:"problem,omitempty"`
 
-	Detections []detectionRecord `json:"detections,omitempty"` // of who answered, when that was asked for
+	Detections []detectionRecord `json:"detections,omitempty"` // when the product asked for them
 }
 
-// effects lists the calls and the texts by the number called or written to, and what
-// people wrote to us by their number, each in the order it happened.
+// Effects lists the calls and the texts by the number they went to, and the texts of people by their
+// own number, each list in the sequence of time.
 func (t *simulator) Effects() any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -48,7 +48,7 @@ func (t *simulator) Effects() any {
 	return map[string]any{"calls": calls, "texts": texts, "inbound": inbound, "violations": t.Violations.All()}
 }
 
-// moment is null in JSON for no time.
+// timeOrNull returns a time that is null in JSON for no time.
 func timeOrNull(at time.Time) *time.Time {
 	if at.IsZero() {
 		return nil

@@ -11,13 +11,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// listQuery is what a request for a list asks for.
+// listQuery is a request for a list.
 type listQuery struct {
 	url.Values
 	page, size int
 }
 
-// readQuery refuses parameters outside known, values given twice and pages that cannot be.
+// readQuery parses the query of a list and refuses unknown parameters, repeated values and impossible
+// pages.
 func readQuery(r *stage.Request, known []string) (listQuery, *refusal) {
 	q := listQuery{Values: r.URL.Query(), size: 50}
 	for name, values := range q.Values {
@@ -38,7 +39,7 @@ func readQuery(r *stage.Request, known []string) (listQuery, *refusal) {
 	return q, nil
 }
 
-// pageOf answers one page of what was found of a resource ("Calls" or "Messages").
+// answerPage answers with one page of the rows found of a resource ("Calls" or "Messages").
 func answerPage[T any](t *simulator, resource string, q listQuery, found []T, row func(T) map[string]any) stage.Answer {
 	first := min(q.page*q.size, len(found))
 	last := min(first+q.size, len(found))
@@ -72,8 +73,8 @@ func (t *simulator) pageURI(resource string, q listQuery, page int) string {
 	return "/2010-04-01/Accounts/" + t.account + "/" + resource + ".json?" + p.Encode()
 }
 
-// timeFilter turns a parameter such as StartTime> into a predicate, false for no time.
-// Times compare by whole seconds.
+// parseTimeFilter turns a parameter such as StartTime> into a predicate, which is false for no time
+// and compares whole seconds.
 func parseTimeFilter(name, value string) (func(at time.Time) bool, *refusal) {
 	bound, err := time.Parse(time.RFC3339, value)
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 	textInbound  = "inbound"
 )
 
-// text is one message, of us or to us. Fields below outbox are guarded by twilio.mu.
+// text is one message from or to the account's number. simulator.mu guards the fields below outbox.
 type text struct {
 	sid, direction, to, from, body string
 	persona                        string // of the person at the other end
@@ -35,12 +35,12 @@ type text struct {
 	outbox                         stage.Outbox
 
 	status                string
-	code                  int // why it failed, 0 when it did not
+	code                  int // of the error, 0 for none
 	updated, sent, closed time.Time
 	callbacks             []textCallback
 }
 
-// textCallback is one report to the product: of the status of our text, or of a text of a person.
+// textCallback is one report to the product: on the status of its text, or on a text of a person.
 type textCallback struct {
 	Status string    `json:"message_status"`
 	At     time.Time `json:"at"`
@@ -48,7 +48,7 @@ type textCallback struct {
 	Fault  string    `json:"fault,omitempty"`
 }
 
-// textEffect is what became of one text.
+// textEffect is the history of a text.
 type textEffect struct {
 	Sid       string         `json:"sid"`
 	To        string         `json:"to"`
@@ -84,7 +84,7 @@ func (t *simulator) routeText(r *stage.Request) (string, func() stage.Answer) {
 	return stage.OpUnknown, func() stage.Answer { return t.refusePath(r) }
 }
 
-// createText accepts a text and lets it begin its life.
+// createText accepts a text and sends it in the background.
 func (t *simulator) createText(r *stage.Request) stage.Answer {
 	form, bad := readForm(r, []string{"To", "From", "Body", "StatusCallback", "ValidityPeriod"})
 	if bad == nil {
@@ -109,12 +109,12 @@ func (t *simulator) createText(r *stage.Request) stage.Answer {
 	return a
 }
 
-// refusedText answers 400 for what is no fault of the client.
+// refuseText answers 400 without a violation, for a reason that is no fault of the client.
 func refuseText(bad *refusal) stage.Answer {
 	return errorAnswer(http.StatusBadRequest, bad.code, bad.message)
 }
 
-// newText makes a text between our number and a person's.
+// newText makes a text between the account's number and a person's.
 func (t *simulator) newText(direction, person, body, persona string) *text {
 	now := t.Now().UTC()
 	x := &text{sid: "SM" + stage.RandomHex(32), direction: direction, to: person, from: t.from, body: body,
@@ -142,7 +142,7 @@ func (t *simulator) fetchText(r *stage.Request, sid string) stage.Answer {
 	return stage.AnswerJSON(http.StatusOK, t.textResource(x))
 }
 
-// textResource is the text as the API shows it.
+// textResource writes a text as the API does.
 func (t *simulator) textResource(x *text) map[string]any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -165,8 +165,8 @@ func listTextsFields() []string {
 	return []string{"To", "From", "DateSent", "DateSent<", "DateSent>", "PageSize", "Page", "PageToken"}
 }
 
-// listTexts answers a page of texts, newest first. A text enters the list a moment after
-// it was created, and has no date until it was sent.
+// listTexts answers with a page of texts, newest first. A text enters the list a moment after its
+// creation, and has no date until Twilio sends it.
 func (t *simulator) listTexts(r *stage.Request) stage.Answer {
 	q, bad := readQuery(r, listTextsFields())
 	if bad != nil {

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Codes of Twilio's errors for a text that is not accepted.
+// Codes of Twilio's errors for a text that it refuses.
 const (
 	codeNoBody       = 21602
 	codeNoTextFrom   = 21603
@@ -51,13 +51,13 @@ func (t *simulator) checkText(f url.Values) *refusal {
 	return nil
 }
 
-// validFor reports whether a validity period is one, in seconds; none is fine.
+// isValidityPeriod reports whether a period in seconds is valid; none is.
 func isValidityPeriod(seconds string) bool {
 	n, err := strconv.Atoi(seconds)
 	return seconds == "" || err == nil && n >= 1 && n <= 36000
 }
 
-// checkLinks records a link in a text: the product promises to send none.
+// noteLinks records a link in a text as a violation: the product promises to send none.
 func (t *simulator) noteLinks(op, body string) {
 	lower := strings.ToLower(body)
 	for _, sign := range []string{"http://", "https://", "www."} {
@@ -68,15 +68,15 @@ func (t *simulator) noteLinks(op, body string) {
 	}
 }
 
-// gsm7 are the characters a segment of 160 can hold; those of gsm7Extended count twice.
+// gsm7 are the characters that a segment of 160 can hold; those of gsm7Extended count twice.
 const (
 	gsm7 = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ" +
 		"ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 	gsm7Extended = "\f^{}\\[~]|€"
 )
 
-// segments is how many messages the network carries for a body (3GPP TS 23.038): 160
-// characters of its own alphabet or 70 of any other, a few less when there are several.
+// countSegments returns the number of messages that the network carries for a body (3GPP TS 23.038):
+// each holds 160 characters of the network's alphabet or 70 of any other, a few less of several.
 func countSegments(body string) int {
 	units, single, several := 0, 160, 153
 	for _, r := range body {

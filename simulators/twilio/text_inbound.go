@@ -21,9 +21,9 @@ import (
 func (t *simulator) WriteText(from, body string) error {
 	switch {
 	case t.inboundURL == "":
-		return errors.New("nobody is told of texts: the simulator was started without an address for them")
+		return errors.New("the simulator posts no texts of people, start it with an address for them")
 	case !isE164(from) || from == t.from:
-		return errors.New("from must be another number than ours, in E.164 form")
+		return errors.New("from must be a number in E.164 form other than the account's")
 	case body == "" || utf8.RuneCountInString(body) > maxTextRunes:
 		return errors.New("body must have 1 to 1600 characters")
 	}
@@ -32,7 +32,7 @@ func (t *simulator) WriteText(from, body string) error {
 	return nil
 }
 
-// receive takes a text of a person, hands it to the product and sends what it answers.
+// receiveText takes a text of a person, posts it to the product and follows the answer.
 func (t *simulator) receiveText(ctx context.Context, person, body, persona, replyOf string) {
 	x := t.newText(textInbound, person, body, persona)
 	x.replyOf = replyOf
@@ -51,8 +51,8 @@ func (t *simulator) receiveText(ctx context.Context, person, body, persona, repl
 	})
 }
 
-// answerText does what the product answered to a text. An answer Twilio cannot follow is
-// a violation; a product that is down, or that refuses a wrong signature, is not.
+// followAnswer sends the texts in the product's answer to a text. An answer that Twilio cannot follow
+// is a violation; a product that is down, or that refuses a wrong signature, is none.
 func (t *simulator) followAnswer(x *text, fault string, r *stage.Reply) {
 	if r == nil || r.Status >= 500 || (fault == stage.FaultMissign && r.Status >= 400) {
 		return
@@ -71,7 +71,7 @@ func (t *simulator) followAnswer(x *text, fault string, r *stage.Reply) {
 	}
 }
 
-// messagesIn returns the bodies of the messages in a reply to an inbound text.
+// readMessages returns the bodies of the messages in a reply to an inbound text.
 func readMessages(r *stage.Reply) ([]string, error) {
 	switch {
 	case r.Status/100 != 2:
@@ -84,7 +84,7 @@ func readMessages(r *stage.Reply) ([]string, error) {
 	return parseTextAnswer(r.Body)
 }
 
-// textElement is an element of an answer with everything that may stand in it.
+// textElement is an element of an answer with everything inside it.
 type textElement struct {
 	XMLName xml.Name
 	Text    string        `xml:",chardata"`

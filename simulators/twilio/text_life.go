@@ -11,7 +11,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// textKey precedes a number in the personas when it is written to and not called.
+// textKey precedes a number in the personas of texts; the personas of calls have the bare number.
 const textKey = "sms:"
 
 func textPersonas() []string {
@@ -19,7 +19,7 @@ func textPersonas() []string {
 		"text-landline", "text-unsubscribed", "text-invalid", "text-silent"}
 }
 
-// Codes of Twilio for texts that do not arrive.
+// Codes of Twilio's errors for texts that do not arrive.
 const (
 	codeUnreachable = 30003
 	codeLandline    = 30006
@@ -45,7 +45,7 @@ type textStep struct {
 	code   int
 }
 
-// textLife is what happens to a text to such a person.
+// textSteps returns the life of a text to such a person.
 func textSteps(persona string) []textStep {
 	steps := []textStep{{0, "queued", 0}, {queueTime, "sending", 0}, {sendingTime, "sent", 0}}
 	switch persona {
@@ -59,7 +59,7 @@ func textSteps(persona string) []textStep {
 	return append(steps, textStep{deliveryTime, "delivered", 0})
 }
 
-// liveText plays a text to its end, and the person's answer to it.
+// playText plays a text to its end, and the person's answer to it.
 func (t *simulator) playText(ctx context.Context, x *text) {
 	for _, step := range textSteps(x.persona) {
 		if !t.Wait(ctx, step.after) {
@@ -85,7 +85,7 @@ func (t *simulator) advanceText(x *text, step textStep) {
 	t.reportText(x)
 }
 
-// reportText queues a status callback if the sender asked for one. It holds t.mu.
+// reportText queues a status callback if the product asked for one. The caller holds t.mu.
 func (t *simulator) reportText(x *text) {
 	if x.statusCallback == "" {
 		return
@@ -111,7 +111,7 @@ func (t *simulator) noteTextCallback(x *text, record textCallback, fault string,
 
 var sixDigits = regexp.MustCompile(`\b[0-9]{6}\b`)
 
-// personReply is what a person writes back to a text that arrived, "" for nothing.
+// replyOfPerson returns the answer that a person writes to a text, "" for none.
 func (t *simulator) replyOfPerson(x *text) string {
 	code := sixDigits.FindString(x.body)
 	switch x.persona {
@@ -127,7 +127,7 @@ func (t *simulator) replyOfPerson(x *text) string {
 	return ""
 }
 
-// autoReply is what an auto-responder writes, until it has done so often enough.
+// nextAutoReply returns the answer of an auto-responder, "" when it has answered often enough.
 func (t *simulator) nextAutoReply(number string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -23,7 +23,7 @@ func (w *world) textsURL() string {
 
 const testText = "SI-1042-0007 critical. Reply 048213 to acknowledge."
 
-// textAnswered asks for a text and returns the answer.
+// sendText asks for a text and returns the answer.
 func (w *world) sendText(change func(url.Values)) stagetest.Answered {
 	w.T.Helper()
 	form := url.Values{"To": {testCallee}, "From": {testFrom}, "Body": {testText}, "StatusCallback": {w.Product.URL + "/text-status?c=a%2Fb"}}
@@ -52,7 +52,7 @@ func (w *world) setTextPersona(name string) {
 	w.Steer(w.TwilioURL, "personas", `{"personas":{"sms:`+testCallee+`":"`+name+`"}}`)
 }
 
-// statuses waits until the product was told the last of them and returns them all.
+// statusesUntil returns all statuses that the product received, once the last has arrived.
 func (w *world) statusesUntil(last string) []string {
 	w.T.Helper()
 	var got []string

@@ -22,19 +22,19 @@ const (
 	opUpdateCall = "update_call"
 )
 
-// twilio pretends to be the Calls and the Messages resource of Twilio.
+// simulator pretends to be the Calls and the Messages resource of Twilio.
 type simulator struct {
 	*stage.Stage
 	stage.Steering
 	account, token, from string
-	inboundURL           string // where texts of people are posted; "" posts none
+	inboundURL           string // takes the texts of people; "" posts none
 
 	mu        sync.Mutex
-	calls     []*call // in the order they were placed
+	calls     []*call // the oldest first
 	bySid     map[string]*call
-	texts     []*text // of both directions, in the order they were created
+	texts     []*text // of both directions, the oldest first
 	textBySid map[string]*text
-	chats     map[string]int // replies an auto-responder has given, by number
+	chats     map[string]int // the number of answers of an auto-responder, by phone number
 }
 
 // Options are the one account at the simulated Twilio.
@@ -42,7 +42,7 @@ type Options struct {
 	AccountSID string // "AC" and 32 hex digits
 	AuthToken  string // authenticates requests and signs callbacks; must not be empty
 	From       string // the one number the account owns, E.164
-	// Where texts that people write are posted, signed over exactly this address; "" posts none.
+	// InboundTextURL takes the texts that people write, signed over exactly this address; "" posts none.
 	InboundTextURL string
 }
 
@@ -72,7 +72,7 @@ func New(s *stage.Stage, o Options) (stage.Vendor, error) {
 	return t, nil
 }
 
-// twilioPersonas are those of a number on the phone, or of one that is written to.
+// personasFor returns the personas of a number that Twilio calls, or of one that it writes to.
 func personasFor(key string) []string {
 	if strings.HasPrefix(key, textKey) {
 		return textPersonas()
@@ -88,7 +88,7 @@ func (t *simulator) Ops() []string {
 		stage.OpCallback, stage.OpVoice, stage.OpInboundText}
 }
 
-// personasChanged lets auto-responders start over.
+// PersonasChanged lets auto-responders start over.
 func (t *simulator) PersonasChanged(keys []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -133,7 +133,7 @@ func (t *simulator) refusePath(r *stage.Request) stage.Answer {
 	return errorAnswer(http.StatusNotFound, 20404, "The requested resource "+r.URL.Path+" was not found")
 }
 
-// refusal is Twilio's error answer for a status, with the code Twilio uses for it.
+// Refusal is Twilio's error answer for a status, with the code that Twilio uses for it.
 func (t *simulator) Refusal(status int) stage.Answer {
 	switch status {
 	case http.StatusTooManyRequests:
@@ -146,7 +146,7 @@ func (t *simulator) Refusal(status int) stage.Answer {
 	return errorAnswer(status, 20000+status, http.StatusText(status))
 }
 
-// reject answers 400 and records that the client sent what it never should.
+// rejectRequest answers 400 and records a violation.
 func (t *simulator) rejectRequest(op string, bad *refusal) stage.Answer {
 	t.Violations.Add(t.Now(), op, bad.message)
 	return errorAnswer(http.StatusBadRequest, bad.code, bad.message)
@@ -159,7 +159,7 @@ func errorAnswer(status, code int, message string) stage.Answer {
 	})
 }
 
-// place accepts a call and lets it begin its life.
+// placeCall accepts a call and plays it in the background.
 func (t *simulator) placeCall(r *stage.Request) stage.Answer {
 	form, bad := readForm(r, createCallFields())
 	if bad == nil {
@@ -191,7 +191,7 @@ func (t *simulator) fetchCall(r *stage.Request, sid string) stage.Answer {
 	return stage.AnswerJSON(http.StatusOK, t.callResource(c))
 }
 
-// update hangs a call up: Status=canceled before the answer, Status=completed at any time.
+// updateCall hangs a call up: Status=canceled before the answer, Status=completed at any time.
 func (t *simulator) updateCall(r *stage.Request, sid string) stage.Answer {
 	form, bad := readForm(r, []string{"Status"})
 	if bad == nil && form.Get("Status") != "canceled" && form.Get("Status") != "completed" {

@@ -43,7 +43,7 @@ func (w *world) calls() []callEffect {
 	return e.Calls[testCallee]
 }
 
-// ended waits for the nth call to be over and for its last callback.
+// endedCall waits for the nth call to be over and for its last callback.
 func (w *world) endedCall(n int) callEffect {
 	w.T.Helper()
 	last := func(c callbackRecord) bool {

@@ -16,11 +16,11 @@ import (
 type verb struct {
 	name   string
 	attrs  map[string]string
-	text   string // the character data, with that of speech markup inside
+	text   string // the character data, also inside speech markup
 	nested []verb // of a Gather
 }
 
-// number returns a numeric attribute, checked when the document was parsed.
+// intAttribute returns a numeric attribute, which checkValues has checked, or absent without one.
 func (v verb) intAttribute(name string, absent int) int {
 	n, err := strconv.Atoi(v.attrs[name])
 	if err != nil {
@@ -29,7 +29,7 @@ func (v verb) intAttribute(name string, absent int) int {
 	return n
 }
 
-// parseTwiML reads a voice document and refuses every verb and attribute it does not know.
+// parseTwiML reads a voice document and refuses unknown verbs and attributes.
 func parseTwiML(doc []byte) ([]verb, error) {
 	d := xml.NewDecoder(bytes.NewReader(doc))
 	root, err := nextElement(d)
@@ -52,7 +52,7 @@ func parseTwiML(doc []byte) ([]verb, error) {
 	return verbs, nil
 }
 
-// nextElement skips to the next start tag; text before it is refused, nil means the input ended.
+// nextElement skips to the next start tag and refuses text before it.
 func nextElement(d *xml.Decoder) (*xml.StartElement, error) {
 	for {
 		token, err := d.Token()
@@ -70,7 +70,7 @@ func nextElement(d *xml.Decoder) (*xml.StartElement, error) {
 	}
 }
 
-// parseVerbs reads up to the end tag of the element that was entered.
+// parseVerbs reads up to the end tag of the current element.
 func parseVerbs(d *xml.Decoder, parent string) ([]verb, string, error) {
 	var verbs []verb
 	var text strings.Builder
@@ -124,7 +124,7 @@ func parseVerb(d *xml.Decoder, start xml.StartElement, parent string) (verb, err
 	return v, v.checkValues()
 }
 
-// allowedIn says which elements may stand inside parent; "" is the Response.
+// isAllowedIn reports whether an element may stand inside parent; "" is the Response.
 func isAllowedIn(parent, name string) bool {
 	switch parent {
 	case "":
@@ -156,7 +156,7 @@ func verbAttributes(name string) []string {
 	return nil
 }
 
-// check refuses values no vendor documents.
+// checkValues refuses values that the vendor does not document.
 func (v verb) checkValues() error {
 	for _, name := range []string{"timeout", "numDigits", "loop", "length"} {
 		value, given := v.attrs[name]

@@ -49,7 +49,7 @@ func serve(w *stagetest.World, inboundURL string) string {
 	return w.Serve(v, testToken)
 }
 
-// speak answers a call with a menu, and a key with the answer to it.
+// answerCall answers a call with a menu, and a key with the answer to it.
 func answerCall(r stagetest.Received) (int, string, string) {
 	switch {
 	case !r.Form.Has("Digits") || r.Form.Get("Digits") == "2":

@@ -41,7 +41,8 @@ func (a Answered) Get(path ...string) any {
 		case []any:
 			v = nil
 			if len(node) > 0 {
-				v = node[0].(map[string]any)[key]
+				first, _ := node[0].(map[string]any)
+				v = first[key]
 			}
 		}
 	}
