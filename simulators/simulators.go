@@ -1,24 +1,31 @@
-// Package simulators pretends to be the vendors on loopback addresses: Twilio Voice and
-// Messaging, SendGrid mail, the EDRs of edrVendors and an SMTP mail server. Each simulator
-// refuses what the vendor would refuse, takes the time the vendor would take, calls back
-// the way the vendor calls back, fails on request, and keeps a journal of what it was asked.
+// Package simulators starts all simulated vendors together, on loopback addresses: Twilio Voice and
+// Messaging, SendGrid mail, the EDR products and an SMTP mail server. Each simulator refuses the
+// requests that the vendor would refuse, takes the time the vendor would take, calls back the way
+// the vendor calls back, fails on request, and keeps a journal of its requests.
 //
-// What does not live here: anything that speaks to a real vendor. This package never
-// imports vendors/ or models/, because shared code would hide shared mistakes.
+// Nothing here speaks to a real vendor, and no simulator imports vendors/ or models/, because
+// shared code would hide shared mistakes.
 package simulators
 
 import (
 	"context"
 	"crypto/ecdsa"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
+
+	"github.com/watchfire-mdr/watchfire/simulators/twilio"
+
+	"github.com/watchfire-mdr/watchfire/simulators/sendgrid"
+
+	"github.com/watchfire-mdr/watchfire/simulators/smtp"
+
+	"github.com/watchfire-mdr/watchfire/simulators/edr"
 )
 
-// Options say where the simulators listen and which account the product is configured with.
+// Options hold the addresses of the simulators and the product's accounts at them.
 type Options struct {
 	// Loopback addresses to listen on; "127.0.0.1:0" (also the default) picks a free port.
 	TwilioAddr, SendGridAddr, CrowdStrikeAddr, SMTPAddr string
@@ -26,17 +33,17 @@ type Options struct {
 	TwilioAccountSID string // "AC" and 32 hex digits
 	TwilioAuthToken  string // authenticates requests and signs callbacks; must not be empty
 	TwilioFrom       string // the one number the account owns, E.164
-	// Where texts that people write are posted, signed over exactly this address; "" posts none.
+	// TwilioInboundTextURL takes the texts that people write, signed over exactly this address; "" posts none.
 	TwilioInboundTextURL string
 
 	SendGridAPIKey     string
 	SendGridFrom       string            // the one verified sender
-	SendGridWebhookURL string            // where events are posted; "" posts none
+	SendGridWebhookURL string            // takes the events; "" posts none
 	SendGridWebhookKey *ecdsa.PrivateKey // P-256; signs events; required with SendGridWebhookURL
 
-	CrowdStrikeClientID, CrowdStrikeClientSecret string // taken besides EDRCredentials("crowdstrike")
+	CrowdStrikeClientID, CrowdStrikeClientSecret string // accepted besides edr.Credentials("crowdstrike")
 
-	// What AUTH PLAIN asks for before a mail is taken; both "" asks for nothing.
+	// The login that a client needs before it may hand a mail over; both "" asks for none.
 	SMTPUser, SMTPPassword string
 
 	// Pace scales every delay of a simulated vendor or person: 1 is realistic, 0.05 is
@@ -51,47 +58,21 @@ type Running struct {
 	SMTPURL                                string // steering of the SMTP server, without a trailing slash
 	SMTPAddr                               string // host:port of the SMTP server
 
-	EDR map[string]string // base URLs of the simulated EDRs by the vendor's name, CrowdStrike's too
+	EDR map[string]string // base URLs of the simulated EDRs by product, CrowdStrike's too
 
-	stage   *stage
-	servers []*http.Server
-	mail    *smtpServer
+	stage *stage.Stage
 }
 
-// Start starts the simulators; they stop on Close or when ctx ends. It fails when
+// Start starts the simulators, which stop on Close or when ctx ends. It fails when
 // an address is taken or not a loopback address, or when a credential is missing.
 func Start(ctx context.Context, o Options) (*Running, error) {
-	if err := o.check(); err != nil {
-		return nil, err
+	if o.Pace < 0 {
+		return nil, errors.New("simulators: the pace is negative, set one above 0")
 	}
-	r := &Running{stage: newStage(ctx, o)}
-	r.mail = newSMTPServer(r.stage, o, newJournal(o.secrets()))
-	for _, s := range []struct {
-		v       vendor
-		addr    string
-		url     *string
-		journal *journal
-	}{
-		{newTwilio(r.stage, o), o.TwilioAddr, &r.TwilioURL, newJournal(o.secrets())},
-		{newSendGrid(r.stage, o), o.SendGridAddr, &r.SendGridURL, newJournal(o.secrets())},
-		{newCrowdStrike(r.stage, o), o.CrowdStrikeAddr, &r.CrowdStrikeURL, newJournal(append(o.secrets(), edrSecrets("crowdstrike")...))},
-		{r.mail, "", &r.SMTPURL, r.mail.journal},
-	} {
-		base, err := r.serve(s.v, s.addr, s.journal)
-		if err != nil {
-			return nil, errors.Join(err, r.Close(ctx))
-		}
-		*s.url = base
-	}
-	if err := r.serveEDR(); err != nil {
+	r := &Running{stage: stage.New(ctx, o.Pace, o.Log)}
+	if err := r.start(o); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
-	l, err := r.listen(r.mail, o.SMTPAddr)
-	if err != nil {
-		return nil, errors.Join(err, r.Close(ctx))
-	}
-	r.SMTPAddr = l.Addr().String()
-	r.mail.serve(l)
 	context.AfterFunc(ctx, func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -102,82 +83,64 @@ func Start(ctx context.Context, o Options) (*Running, error) {
 
 // Close ends every call, text and mail that is under way, stops listening and waits until
 // nothing is left running or ctx ends. Closing twice is harmless.
-func (r *Running) Close(ctx context.Context) error {
-	r.stage.close()
-	var errs []error
-	for _, s := range r.servers {
-		if err := s.Shutdown(ctx); err != nil {
-			errs = append(errs, s.Close())
+func (r *Running) Close(ctx context.Context) error { return r.stage.Close(ctx) }
+
+func (r *Running) start(o Options) error {
+	phone, err := twilio.New(r.stage, twilio.Options{AccountSID: o.TwilioAccountSID, AuthToken: o.TwilioAuthToken, From: o.TwilioFrom,
+		InboundTextURL: o.TwilioInboundTextURL})
+	if err != nil {
+		return err
+	}
+	mails, err := sendgrid.New(r.stage, sendgrid.Options{APIKey: o.SendGridAPIKey, From: o.SendGridFrom,
+		WebhookURL: o.SendGridWebhookURL, WebhookKey: o.SendGridWebhookKey})
+	if err != nil {
+		return err
+	}
+	falcon, err := edr.NewCrowdStrike(r.stage, o.CrowdStrikeClientID, o.CrowdStrikeClientSecret)
+	if err != nil {
+		return err
+	}
+	mailJournal := stage.NewJournal(o.secrets())
+	mailServer, err := smtp.New(r.stage, smtp.Options{User: o.SMTPUser, Password: o.SMTPPassword}, mailJournal)
+	if err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		v       stage.Vendor
+		addr    string
+		url     *string
+		journal *stage.Journal
+	}{
+		{phone, o.TwilioAddr, &r.TwilioURL, stage.NewJournal(o.secrets())},
+		{mails, o.SendGridAddr, &r.SendGridURL, stage.NewJournal(o.secrets())},
+		{falcon, o.CrowdStrikeAddr, &r.CrowdStrikeURL, stage.NewJournal(append(o.secrets(), edr.Secrets("crowdstrike")...))},
+		{mailServer, "", &r.SMTPURL, mailJournal},
+	} {
+		if *s.url, err = r.stage.Serve(s.v, s.addr, s.journal); err != nil {
+			return err
 		}
 	}
-	r.mail.close()
-	errs = append(errs, r.stage.drained(ctx))
-	return errors.Join(errs...)
+	if err := r.serveEDR(); err != nil {
+		return err
+	}
+	l, err := r.stage.Listen(mailServer, o.SMTPAddr)
+	if err != nil {
+		return err
+	}
+	r.SMTPAddr = l.Addr().String()
+	mailServer.ServeSMTP(l)
+	return nil
 }
 
 // serveEDR starts the EDRs that need no options, each on a free port.
 func (r *Running) serveEDR() error {
 	r.EDR = map[string]string{"crowdstrike": r.CrowdStrikeURL}
-	for name, newVendor := range edrVendors {
-		base, err := r.serve(newVendor(r.stage), "", newJournal(edrSecrets(name)))
+	for _, name := range edr.Products() {
+		base, err := r.stage.Serve(edr.New(r.stage, name), "", stage.NewJournal(edr.Secrets(name)))
 		if err != nil {
 			return err
 		}
 		r.EDR[name] = base
-	}
-	return nil
-}
-
-func (r *Running) listen(v vendor, addr string) (net.Listener, error) {
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	if err := loopbackOnly(addr); err != nil {
-		return nil, fmt.Errorf("%s simulator: %w", v.name(), err)
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(r.stage.ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%s simulator: %w", v.name(), err)
-	}
-	return l, nil
-}
-
-func (r *Running) serve(v vendor, addr string, j *journal) (string, error) {
-	l, err := r.listen(v, addr)
-	if err != nil {
-		return "", err
-	}
-	s := &http.Server{
-		Handler:           newCounter(r.stage, v, j),
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(r.stage.log.Handler(), slog.LevelDebug),
-	}
-	r.servers = append(r.servers, s)
-	go func() { _ = s.Serve(l) }()
-	return "http://" + l.Addr().String(), nil
-}
-
-func (o Options) check() error {
-	switch {
-	case len(o.TwilioAccountSID) != 34 || o.TwilioAccountSID[:2] != "AC" || !isHex(o.TwilioAccountSID[2:]):
-		return errors.New("simulators: the Twilio account SID must be AC and 32 hex digits")
-	case o.TwilioAuthToken == "" || o.SendGridAPIKey == "" || o.CrowdStrikeClientSecret == "":
-		return errors.New("simulators: an empty credential would let everyone in")
-	case !isE164(o.TwilioFrom):
-		return errors.New("simulators: the Twilio number must be in E.164 form")
-	case !isAddress(o.SendGridFrom):
-		return errors.New("simulators: the SendGrid sender must be a mail address")
-	case o.CrowdStrikeClientID == "":
-		return errors.New("simulators: the CrowdStrike client id is missing")
-	case o.SendGridWebhookURL != "" && o.SendGridWebhookKey == nil:
-		return errors.New("simulators: events need a key to be signed with")
-	case o.TwilioInboundTextURL != "" && !isWebhookURL(o.TwilioInboundTextURL):
-		return errors.New("simulators: Twilio would not post texts to this address")
-	case (o.SMTPUser == "") != (o.SMTPPassword == ""):
-		return errors.New("simulators: an SMTP login needs both a user and a password")
-	case o.Pace < 0:
-		return errors.New("simulators: the pace cannot be negative")
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/test/contracts"
 	"github.com/watchfire-mdr/watchfire/vendors/edr/crowdstrike"
 	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
@@ -55,7 +55,7 @@ func (c *contract) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	err := c.contracts.Check(simulators.Entry{
+	err := c.contracts.Check(stage.Entry{
 		Vendor: c.vendor, Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Body: string(body),
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
-	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // patience bounds every wait of the demo.
@@ -38,14 +38,14 @@ type demo struct {
 	incident   incident.Incident
 	events     []incident.Event
 	deliveries []notify.Delivery
-	journal    map[string][]simulators.Entry
+	journal    map[string][]stage.Entry
 	durations  map[string]time.Duration
 }
 
 func newDemo(dev stack.Dev, out io.Writer) *demo {
 	d := &demo{
 		dev: dev, out: out, began: time.Now(), contacts: map[uuid.UUID]models.Contact{}, durations: map[string]time.Duration{},
-		journal: map[string][]simulators.Entry{},
+		journal: map[string][]stage.Entry{},
 		analyst: dev.Person(models.RoleAnalyst, 0), responder: dev.Person(models.RoleResponder, demoClient), admin: dev.Person(models.RoleAdmin, demoClient),
 	}
 	for _, c := range dev.Clients {
@@ -270,7 +270,7 @@ func (d *demo) write(ctx context.Context, dir string) error {
 		seconds[name] = took.Seconds()
 	}
 	all := slices.Concat(slices.Collect(maps.Values(d.journal))...)
-	slices.SortStableFunc(all, func(a, b simulators.Entry) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(all, func(a, b stage.Entry) int { return a.At.Compare(b.At) })
 	if err := writeJSON(filepath.Join(dir, "journal.json"), all); err != nil {
 		return err
 	}

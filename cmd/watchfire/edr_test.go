@@ -11,13 +11,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/config"
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/simulators"
+	simedr "github.com/watchfire-mdr/watchfire/simulators/edr"
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
 // entered is what an operator enters for a product, at a base URL.
 func entered(vendor, baseURL string) models.EDRCredentials {
-	return models.EDRCredentials{Vendor: vendor, BaseURL: baseURL, Values: maps.Clone(simulators.EDRCredentials(vendor))}
+	return models.EDRCredentials{Vendor: vendor, BaseURL: baseURL, Values: maps.Clone(simedr.Credentials(vendor))}
 }
 
 func TestEveryProductTakesCredentialsForItsOwnHosts(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
-	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // Person is a seeded user at work on the public API, and nothing but the public API.
@@ -120,8 +120,8 @@ func (p Person) do(ctx context.Context, method, path, key string, body []byte, o
 }
 
 // Journal is what a simulator was asked, oldest first.
-func (d Dev) Journal(ctx context.Context, vendor string) ([]simulators.Entry, error) {
-	var out []simulators.Entry
+func (d Dev) Journal(ctx context.Context, vendor string) ([]stage.Entry, error) {
+	var out []stage.Entry
 	return out, d.sim(ctx, vendor, http.MethodGet, "journal", nil, &out)
 }
 

@@ -22,7 +22,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
-	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // ErrMissing says that the vendors' descriptions are not at hand.
@@ -96,7 +96,7 @@ func withoutExamples(node any) {
 
 // Check says what the vendor's contract has against a request in a simulator's journal, or nil. Parameters and form
 // fields that the contract does not name count as wrong.
-func (c *Contracts) Check(e simulators.Entry) error {
+func (c *Contracts) Check(e stage.Entry) error {
 	r, err := http.NewRequestWithContext(context.Background(), e.Method, "/", strings.NewReader(e.Body))
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (c *Contracts) route(vendor string, r *http.Request) (route *routers.Route,
 }
 
 // unknownFields finds what the validator lets through: query parameters and form fields that the contract does not name.
-func unknownFields(route *routers.Route, query url.Values, e simulators.Entry) error {
+func unknownFields(route *routers.Route, query url.Values, e stage.Entry) error {
 	for name := range query {
 		if route.Operation.Parameters.GetByInAndName("query", name) == nil {
 			return fmt.Errorf("the contract knows no query parameter %s", name)

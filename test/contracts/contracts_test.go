@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/test/contracts"
 )
 
@@ -34,7 +34,7 @@ func TestEveryRequestOfTheLastDemoPassesTheContracts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var journal []simulators.Entry
+	var journal []stage.Entry
 	if err := json.Unmarshal(raw, &journal); err != nil {
 		t.Fatal(err)
 	}
@@ -51,10 +51,10 @@ func TestContractsRefuseWhatIsWrong(t *testing.T) {
 	const form, object = "application/x-www-form-urlencoded", "application/json"
 	const calls = "/2010-04-01/Accounts/AC0123456789abcdef0123456789abcdef/Calls.json"
 	right := "To=%2B15550002222&From=%2B15550001111&Url=https%3A%2F%2Fmdr.example%2Fvoice"
-	if err := c.Check(simulators.Entry{Vendor: "twilio", Method: "POST", Path: calls, ContentType: form, Body: right}); err != nil {
+	if err := c.Check(stage.Entry{Vendor: "twilio", Method: "POST", Path: calls, ContentType: form, Body: right}); err != nil {
 		t.Errorf("a right request is refused: %v", err)
 	}
-	for what, e := range map[string]simulators.Entry{
+	for what, e := range map[string]stage.Entry{
 		"a missing field":             {Vendor: "twilio", Method: "POST", Path: calls, ContentType: form, Body: "To=%2B15550002222"},
 		"an unknown form field":       {Vendor: "twilio", Method: "POST", Path: calls, ContentType: form, Body: right + "&Priority=1"},
 		"an unknown query parameter":  {Vendor: "twilio", Method: "GET", Path: calls, Query: "Urgent=1"},

@@ -14,7 +14,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
-	"github.com/watchfire-mdr/watchfire/simulators"
+	simedr "github.com/watchfire-mdr/watchfire/simulators/edr"
 )
 
 const (
@@ -110,7 +110,7 @@ func connect(t *testing.T, s *scene, vendor, address string) {
 
 // withLogin adds where a simulated vendor's tokens come from, if that is an address of its own.
 func withLogin(vendor, address string) map[string]string {
-	values := simulators.EDRCredentials(vendor)
+	values := simedr.Credentials(vendor)
 	if vendor == "mde" || vendor == "sophos" {
 		values["login_url"] = address
 	}

@@ -15,11 +15,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
-	"github.com/watchfire-mdr/watchfire/simulators"
+	simstage "github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // rule makes a simulator misbehave.
-type rule = simulators.Rule
+type rule = simstage.Rule
 
 // call is what became of a call that was really placed.
 type call struct {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/simulators"
+	simedr "github.com/watchfire-mdr/watchfire/simulators/edr"
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
@@ -33,7 +35,7 @@ func traitsOf(vendor string) traits {
 		"elastic":     {isolate: "isolate", release: "release"},
 		"mde":         {isolate: "isolate", release: "unisolate"},
 		"sentinelone": {isolate: "disconnect", release: "connect"},
-		"sophos":      {isolate: "isolation_order", release: "isolation_order"},
+		"sophos":      {isolate: "change_isolation", release: "change_isolation"},
 		"trend":       {isolate: "isolate_endpoint", release: "restore_endpoint"},
 	}[vendor]
 }
@@ -84,7 +86,7 @@ func startSimulators(t *testing.T) *simulators.Running {
 }
 
 func (b *bench) credentials() models.EDRCredentials {
-	c := models.EDRCredentials{Vendor: b.product.Vendor, BaseURL: b.base, Values: simulators.EDRCredentials(b.product.Vendor)}
+	c := models.EDRCredentials{Vendor: b.product.Vendor, BaseURL: b.base, Values: simedr.Credentials(b.product.Vendor)}
 	for _, f := range b.product.Fields {
 		if f.Name == "login_url" {
 			c.Values[f.Name] = b.base
@@ -129,9 +131,9 @@ func (b *bench) persona(hostname, persona string) {
 	}
 }
 
-func (b *bench) fault(rule simulators.Rule) {
+func (b *bench) fault(rule stage.Rule) {
 	b.Helper()
-	if !b.steer("faults", map[string]any{"clear": true, "rules": []simulators.Rule{rule}}) {
+	if !b.steer("faults", map[string]any{"clear": true, "rules": []stage.Rule{rule}}) {
 		b.Fatalf("the simulator refuses %+v", rule)
 	}
 }
@@ -252,7 +254,7 @@ func (b *bench) wantOrders(hostname string, want ...string) {
 	}
 }
 
-func (b *bench) journal() (entries []simulators.Entry) {
+func (b *bench) journal() (entries []stage.Entry) {
 	b.Helper()
 	b.read("journal", &entries)
 	return entries

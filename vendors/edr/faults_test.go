@@ -8,28 +8,28 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
 // What an answer means when the order was not carried out.
 func TestRefusedOrders(t *testing.T) {
 	for _, c := range []struct {
-		rule simulators.Rule
+		rule stage.Rule
 		want []models.VendorClass
 	}{
 		// Sophos says 400 also to who changes his mind too soon.
-		{simulators.Rule{Kind: "status", Status: 400}, []models.VendorClass{models.Rejected, models.Throttled}},
-		{simulators.Rule{Kind: "status", Status: 401}, []models.VendorClass{models.Config}},
-		{simulators.Rule{Kind: "status", Status: 403}, []models.VendorClass{models.Config}},
-		{simulators.Rule{Kind: "status", Status: 409}, []models.VendorClass{models.Rejected, models.Ambiguous}},
-		{simulators.Rule{Kind: "status", Status: 429}, []models.VendorClass{models.Throttled}},
-		{simulators.Rule{Kind: "status", Status: 500}, []models.VendorClass{models.Ambiguous}},
-		{simulators.Rule{Kind: "status", Status: 502, Body: "<html>proxy</html>"}, []models.VendorClass{models.Ambiguous}},
-		{simulators.Rule{Kind: "status", Status: 503, Body: "{}"}, []models.VendorClass{models.Ambiguous}},
-		{simulators.Rule{Kind: "status", Status: 307, Headers: map[string]string{"Location": "/elsewhere"}}, []models.VendorClass{models.Ambiguous}},
-		{simulators.Rule{Kind: "reset_before"}, []models.VendorClass{models.Ambiguous}},
-		{simulators.Rule{Kind: "status", Status: 200, Body: "[]"}, []models.VendorClass{models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 400}, []models.VendorClass{models.Rejected, models.Throttled}},
+		{stage.Rule{Kind: "status", Status: 401}, []models.VendorClass{models.Config}},
+		{stage.Rule{Kind: "status", Status: 403}, []models.VendorClass{models.Config}},
+		{stage.Rule{Kind: "status", Status: 409}, []models.VendorClass{models.Rejected, models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 429}, []models.VendorClass{models.Throttled}},
+		{stage.Rule{Kind: "status", Status: 500}, []models.VendorClass{models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 502, Body: "<html>proxy</html>"}, []models.VendorClass{models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 503, Body: "{}"}, []models.VendorClass{models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 307, Headers: map[string]string{"Location": "/elsewhere"}}, []models.VendorClass{models.Ambiguous}},
+		{stage.Rule{Kind: "reset_before"}, []models.VendorClass{models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 200, Body: "[]"}, []models.VendorClass{models.Ambiguous}},
 	} {
 		t.Run(fmt.Sprint(c.rule.Kind, c.rule.Status, c.rule.Body), func(t *testing.T) {
 			overProducts(t, func(b *bench) {
@@ -70,7 +70,7 @@ func TestRefusedOrders(t *testing.T) {
 // The order was carried out and its answer lost: the state shows the truth, and nothing was
 // ordered twice.
 func TestLostAnswers(t *testing.T) {
-	for _, rule := range []simulators.Rule{
+	for _, rule := range []stage.Rule{
 		{Kind: "reset_after"}, {Kind: "truncate"}, {Kind: "empty"}, {Kind: "status_after", Status: 500}, {Kind: "slow", DelayMS: 5000},
 	} {
 		t.Run(rule.Kind, func(t *testing.T) {
@@ -101,19 +101,19 @@ func TestLostAnswers(t *testing.T) {
 
 func TestFailedReads(t *testing.T) {
 	for _, c := range []struct {
-		rule simulators.Rule
+		rule stage.Rule
 		want []models.VendorClass
 	}{
-		{simulators.Rule{Kind: "status", Status: 401}, []models.VendorClass{models.Config}},
-		{simulators.Rule{Kind: "status", Status: 403}, []models.VendorClass{models.Config}},
-		{simulators.Rule{Kind: "status", Status: 429}, []models.VendorClass{models.Throttled}},
-		{simulators.Rule{Kind: "status", Status: 500}, []models.VendorClass{models.Transient, models.Ambiguous}},
-		{simulators.Rule{Kind: "status", Status: 502, Body: "<html>"}, []models.VendorClass{models.Transient, models.Ambiguous}},
-		{simulators.Rule{Kind: "status", Status: 200, Body: "{}"}, []models.VendorClass{models.Transient, models.Ambiguous}},
-		{simulators.Rule{Kind: "status", Status: 200, Body: "null"}, []models.VendorClass{models.Transient, models.Ambiguous}},
-		{simulators.Rule{Kind: "reset_after"}, []models.VendorClass{models.Transient, models.Ambiguous}},
-		{simulators.Rule{Kind: "truncate"}, []models.VendorClass{models.Transient, models.Ambiguous}},
-		{simulators.Rule{Kind: "empty"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 401}, []models.VendorClass{models.Config}},
+		{stage.Rule{Kind: "status", Status: 403}, []models.VendorClass{models.Config}},
+		{stage.Rule{Kind: "status", Status: 429}, []models.VendorClass{models.Throttled}},
+		{stage.Rule{Kind: "status", Status: 500}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 502, Body: "<html>"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 200, Body: "{}"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{stage.Rule{Kind: "status", Status: 200, Body: "null"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{stage.Rule{Kind: "reset_after"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{stage.Rule{Kind: "truncate"}, []models.VendorClass{models.Transient, models.Ambiguous}},
+		{stage.Rule{Kind: "empty"}, []models.VendorClass{models.Transient, models.Ambiguous}},
 	} {
 		t.Run(fmt.Sprint(c.rule.Kind, c.rule.Status, c.rule.Body), func(t *testing.T) {
 			overProducts(t, func(b *bench) {
@@ -141,7 +141,7 @@ func TestFailedReads(t *testing.T) {
 // A token that became void in between costs nothing but a new one.
 func TestTokensThatExpireAreReplaced(t *testing.T) {
 	overProducts(t, func(b *bench) {
-		expire := map[string]any{"rules": []simulators.Rule{{Op: "token", Kind: "expire"}}}
+		expire := map[string]any{"rules": []stage.Rule{{Op: "token", Kind: "expire"}}}
 		if !b.steer("faults", expire) {
 			b.Log("no tokens")
 			return
@@ -155,7 +155,7 @@ func TestTokensThatExpireAreReplaced(t *testing.T) {
 			b.steer("faults", expire)
 			b.until(host.ID, d.done)
 			b.wantOrders(host.Hostname, append(before, d.name)...)
-			b.fault(simulators.Rule{Op: "token", Kind: "status", Status: 500})
+			b.fault(stage.Rule{Op: "token", Kind: "status", Status: 500})
 			fresh := b.connect(b.credentials(), 0)
 			_, err := fresh.Isolate(b.Context(), host.ID, "")
 			b.wantClass(err, models.Transient) // without a token nothing is ordered
@@ -170,7 +170,7 @@ func TestManyAtOnce(t *testing.T) {
 		for range 10 {
 			hosts = append(hosts, b.newDevice("online"))
 		}
-		b.steer("faults", map[string]any{"rules": []simulators.Rule{{Op: "token", Kind: "expire"}}})
+		b.steer("faults", map[string]any{"rules": []stage.Rule{{Op: "token", Kind: "expire"}}})
 		var wg sync.WaitGroup
 		for _, host := range hosts {
 			wg.Go(func() {
