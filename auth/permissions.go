@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // Groups of roles, as the table below uses them.
@@ -13,18 +14,15 @@ var (
 	staff          = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator}
 	clientManagers = []models.Role{models.RoleLead, models.RoleOperator}
 	handlers       = []models.Role{models.RoleAnalyst, models.RoleLead}
-	clients        = []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin}
-	deciders       = []models.Role{models.RoleResponder, models.RoleAdmin}
 	// mayPauseIsolation stop all isolations of a client. Analysts do not: they are the ones who isolate.
 	mayPauseIsolation = []models.Role{models.RoleLead, models.RoleOperator, models.RoleAdmin}
 	// auditReaders are told who changed what a client is set up with.
 	auditReaders = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleAdmin}
-	bothSides    = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleResponder, models.RoleAdmin}
 )
 
-// permissions says which roles may use which operation of api/openapi.yaml. What is not here, nobody may. Which
-// client's things they may use it on is another question, answered by the database. It is never changed.
-var permissions = map[string][]models.Role{
+// permissions says which roles may use which operation of api/openapi.yaml. Nobody may use an operation that is not here.
+// The database decides whose things a role may use it on. The table is never changed.
+var permissions = withCommands(map[string][]models.Role{
 	"list-clients":            staff,
 	"create-client":           clientManagers,
 	"get-client":              everyone,
@@ -69,31 +67,14 @@ var permissions = map[string][]models.Role{
 	"get-drill-report": everyone,
 	"list-revisions":   everyone,
 	"get-revision":     everyone,
+})
 
-	"assess":                  handlers,
-	"publish":                 handlers,
-	"expedite":                handlers,
-	"revise":                  handlers,
-	"dismiss":                 handlers,
-	"comment":                 bothSides,
-	"ask-question":            handlers,
-	"answer-question":         deciders,
-	"recommend":               handlers,
-	"settle-recommendation":   deciders,
-	"recommend-response-team": handlers,
-	"isolate":                 handlers,
-	"release":                 bothSides,
-	"keep-isolated":           deciders,
-	"approve":                 deciders,
-	"deny":                    deciders,
-	"extend-isolation":        deciders,
-	"acknowledge":             clients,
-	"complete-task":           staff,
-	"verify":                  handlers,
-	"request-closure":         deciders,
-	"confirm-closure":         deciders,
-	"withdraw-closure":        deciders,
-	"give-feedback":           clients,
+// withCommands adds the commands of an incident, which say themselves who may send them.
+func withCommands(table map[string][]models.Role) map[string][]models.Role {
+	for _, c := range incident.Commands() {
+		table[c.Name()] = incident.RolesOf(c)
+	}
+	return table
 }
 
 // Allow returns nil when a role may use an operation. Otherwise it returns Forbidden, or Conflict when someone of

@@ -77,25 +77,12 @@ func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, 
 			next = list[limit-1].Seq
 		}
 		if u.Role.Side() != models.SideSOC {
-			list = slices.DeleteFunc(list, func(e incident.Event) bool { return isInternal(e.Data) })
+			list = slices.DeleteFunc(list, incident.Event.IsInternal)
 		}
 		who, err = people(tx, actorsOf(list))
 		return err
 	})
 	return list, who, next, err
-}
-
-// isInternal reports whether an event is the SOC's own business until it publishes. What was opened says the title
-// the investigation began with. How the client's contacts were reached, or not, is the client's business, too, and so
-// is what was refused to its own people.
-func isInternal(d incident.EventData) bool {
-	switch d := d.(type) {
-	case *incident.Opened, *incident.Assessed, *incident.TaskOpened, *incident.TaskDone:
-		return true
-	case *incident.CommandRejected:
-		return d.By.Side != models.SideClient
-	}
-	return false
 }
 
 // Reached is who of the client was reached first, how and when.

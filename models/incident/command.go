@@ -74,15 +74,18 @@ func (i Incident) Can(c Command, ask CommandContext, at time.Time) error {
 	return err
 }
 
-// IsDecision reports whether a command closes a risk on the client's behalf, so that the client's own row
-// in the database must back it.
+// decision marks a command that closes a risk on the client's behalf: the client's own row in the database must back it.
+type decision interface{ isDecision() }
+
+// IsDecision reports whether a command closes a risk on the client's behalf, so that the client's own row in the database
+// must back it.
 func IsDecision(c Command) bool {
-	switch c.(type) {
-	case *SettleRecommendation, *KeepIsolated, *RequestClosure, *ConfirmClosure, *Approve, *Deny, *ExtendIsolation:
-		return true
-	}
-	return false
+	_, ok := c.(decision)
+	return ok
 }
+
+// RolesOf returns the roles that may send a command. The permissions of the API follow from it.
+func RolesOf(c Command) []models.Role { return c.roles() }
 
 // Commands returns an empty value of every command.
 func Commands() []Command {

@@ -147,6 +147,8 @@ type TaskOpened struct {
 // Type returns "task_opened".
 func (*TaskOpened) Type() EventType { return "task_opened" }
 
+func (*TaskOpened) isInternal() bool { return true }
+
 func (d *TaskOpened) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
@@ -162,6 +164,8 @@ type TaskDone struct {
 
 // Type returns "task_done".
 func (*TaskDone) Type() EventType { return "task_done" }
+
+func (*TaskDone) isInternal() bool { return true }
 
 func (d *TaskDone) apply(i *Incident, e Event) error {
 	if e.Actor.Side == models.SideClient {

@@ -27,6 +27,16 @@ type EventData interface {
 	apply(i *Incident, e Event) error
 }
 
+// internal is an event that may be the SOC's own business until it publishes.
+type internal interface{ isInternal() bool }
+
+// IsInternal reports whether an event is the SOC's own business, so that the client's users do not see it. How the client's
+// contacts were reached, or not, is the client's business, too.
+func (e Event) IsInternal() bool {
+	d, ok := e.Data.(internal)
+	return ok && d.isInternal()
+}
+
 // NewEvent builds the next event of an incident.
 func NewEvent(i Incident, at time.Time, by models.Actor, data EventData) Event {
 	return Event{Seq: i.Seq + 1, At: at.UTC(), Type: data.Type(), Actor: by, Data: data}

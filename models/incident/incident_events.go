@@ -23,6 +23,9 @@ type Opened struct {
 // Type returns "opened".
 func (*Opened) Type() EventType { return "opened" }
 
+// isInternal: it holds the title the investigation began with.
+func (*Opened) isInternal() bool { return true }
+
 func (d *Opened) apply(i *Incident, e Event) error {
 	if e.Actor.Side == models.SideClient {
 		return models.Errorf(models.Forbidden, "only the SOC opens incidents")
@@ -47,6 +50,8 @@ type Assessed struct {
 
 // Type returns "assessed".
 func (*Assessed) Type() EventType { return "assessed" }
+
+func (*Assessed) isInternal() bool { return true }
 
 func (d *Assessed) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
@@ -362,6 +367,9 @@ type CommandRejected struct {
 
 // Type returns "command_rejected".
 func (*CommandRejected) Type() EventType { return "command_rejected" }
+
+// isInternal: the client sees what was rejected to its own people.
+func (d *CommandRejected) isInternal() bool { return d.By.Side != models.SideClient }
 
 func (d *CommandRejected) apply(*Incident, Event) error { return nil }
 
