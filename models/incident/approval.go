@@ -34,6 +34,16 @@ type Consent struct {
 	At     time.Time    `json:"at"`
 }
 
+// clone returns a copy that shares no list with a.
+func (a *Approval) clone() *Approval {
+	if a == nil {
+		return nil
+	}
+	c := *a
+	c.Given = slices.Clone(a.Given)
+	return &c
+}
+
 // IsOpen reports whether the approval waits for people: it is neither granted nor refused.
 func (a *Approval) IsOpen() bool { return a != nil && !a.Granted && a.Denied == nil }
 
@@ -50,7 +60,7 @@ func (a *Approval) addConsent(c Consent) error {
 	if a.Ruling.Persons > 1 && c.Person == "" {
 		return models.Errorf(models.Conflict, "two persons must agree, and who approves here has no mail address to be told from others by")
 	}
-	a.Given = append(slices.Clone(a.Given), c)
+	a.Given = append(a.Given, c)
 	if a.hasEnoughConsents() {
 		a.Granted, a.How = true, "approved"
 	}
@@ -89,7 +99,7 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	p, err := i.mutableEndpoint(d.Endpoint)
+	p, err := i.knownEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
@@ -158,36 +168,27 @@ func (a *Approval) ask(at time.Time) {
 
 // askWaitingApprovals asks for the approvals that had to wait until the client could see the incident.
 func (i *Incident) askWaitingApprovals(at time.Time) {
-	i.Endpoints = slices.Clone(i.Endpoints)
-	for n := range i.Endpoints {
-		if p := &i.Endpoints[n]; p.Approval.IsOpen() && p.Approval.Asked == 0 {
-			a := *p.Approval
-			a.ask(at)
-			p.Approval = &a
+	for _, p := range i.Endpoints {
+		if p.Approval.IsOpen() && p.Approval.Asked == 0 {
+			p.Approval.ask(at)
 		}
 	}
 }
 
 // deny takes the present wish back: what was last permitted is wanted again, and needs nobody's word.
 func (p *Endpoint) deny(by *Consent) {
-	refused := *p.Approval
-	refused.Granted, refused.Denied, refused.How = false, by, "denied"
-	p.Approval = &refused
+	p.Approval.Granted, p.Approval.Denied, p.Approval.How = false, by, "denied"
 	p.Generation++
 	p.Desired, p.Problem = p.permittedState(), ""
 }
 
-// mutableApproval returns the endpoint whose approval waits for people, in a list that may be changed.
-func (i *Incident) mutableApproval(id string) (*Endpoint, error) {
+// openApproval returns the endpoint whose approval waits for people.
+func (i *Incident) openApproval(id string) (*Endpoint, error) {
 	n := slices.IndexFunc(i.Endpoints, func(p Endpoint) bool { return p.Approval.IsOpen() && p.Approval.ID == id })
 	if n < 0 {
 		return nil, models.Errorf(models.Conflict, "there is no open approval %s", id)
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
-	p := &i.Endpoints[n]
-	a := *p.Approval
-	p.Approval = &a
-	return p, nil
+	return &i.Endpoints[n], nil
 }
 
 // ApprovalGiven is one person's word that an endpoint may be isolated or released.
@@ -204,7 +205,7 @@ func (d *ApprovalGiven) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	p, err := i.mutableApproval(d.Approval)
+	p, err := i.openApproval(d.Approval)
 	if err != nil {
 		return err
 	}
@@ -229,7 +230,7 @@ func (d *ApprovalDenied) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	p, err := i.mutableApproval(d.Approval)
+	p, err := i.openApproval(d.Approval)
 	if err != nil {
 		return err
 	}
@@ -255,7 +256,7 @@ func (d *ApprovalExpired) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	p, err := i.mutableApproval(d.Approval)
+	p, err := i.openApproval(d.Approval)
 	if err != nil {
 		return err
 	}
@@ -265,7 +266,7 @@ func (d *ApprovalExpired) apply(i *Incident, e Event) error {
 		return nil
 	}
 	a.ExpiresAt, a.Expired, a.NextAskAt = e.At, true, d.NextAskAt
-	a.Given = slices.DeleteFunc(slices.Clone(a.Given), func(c Consent) bool { return c.Via != viaRequest })
+	a.Given = slices.DeleteFunc(a.Given, func(c Consent) bool { return c.Via != viaRequest })
 	return nil
 }
 
@@ -281,7 +282,7 @@ func (d *LeaseDue) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	p, err := i.mutableEndpoint(d.Endpoint)
+	p, err := i.knownEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
@@ -308,7 +309,7 @@ func (d *LeaseExtended) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	p, err := i.mutableEndpoint(d.Endpoint)
+	p, err := i.knownEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
@@ -319,16 +320,11 @@ func (d *LeaseExtended) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// mutableEndpoint returns an endpoint in a list that may be changed.
-func (i *Incident) mutableEndpoint(id string) (*Endpoint, error) {
-	i.Endpoints = slices.Clone(i.Endpoints)
+// knownEndpoint returns the endpoint with an id, or Conflict.
+func (i *Incident) knownEndpoint(id string) (*Endpoint, error) {
 	p := i.Endpoint(id)
 	if p == nil {
-		return nil, models.Errorf(models.Conflict, "there is no endpoint %s", id)
-	}
-	if p.Approval != nil {
-		a := *p.Approval
-		p.Approval = &a
+		return nil, models.Errorf(models.Conflict, "endpoint %s not found", id)
 	}
 	return p, nil
 }

@@ -115,7 +115,7 @@ func (d *AcknowledgedBy) apply(i *Incident, e Event) error {
 	}
 	seen := func(s ReadReceipt) bool { return s.By == e.Actor && s.Revision == d.Revision }
 	if d.Revision > 0 && !slices.ContainsFunc(i.ReadReceipts, seen) {
-		i.ReadReceipts = append(slices.Clone(i.ReadReceipts), ReadReceipt{By: e.Actor, Revision: d.Revision, At: e.At})
+		i.ReadReceipts = append(i.ReadReceipts, ReadReceipt{By: e.Actor, Revision: d.Revision, At: e.At})
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (d *TaskOpened) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	i.Tasks = append(slices.Clone(i.Tasks), Task{ID: d.ID, Kind: d.Kind, Effect: d.Effect, Detail: d.Detail, Opened: e.At})
+	i.Tasks = append(i.Tasks, Task{ID: d.ID, Kind: d.Kind, Effect: d.Effect, Detail: d.Detail, Opened: e.At})
 	return nil
 }
 
@@ -175,7 +175,6 @@ func (d *TaskDone) apply(i *Incident, e Event) error {
 	if n < 0 {
 		return models.Errorf(models.Conflict, "there is no open task %s", d.ID)
 	}
-	i.Tasks = slices.Clone(i.Tasks)
 	i.Tasks[n].Done = true
 	return nil
 }

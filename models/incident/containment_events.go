@@ -1,7 +1,6 @@
 package incident
 
 import (
-	"slices"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -25,7 +24,6 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 	if i.Exercise.IsDrill() {
 		return models.Errorf(models.Conflict, "a drill never isolates a real endpoint")
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
 	if p == nil {
 		i.Endpoints = append(i.Endpoints, Endpoint{
@@ -54,7 +52,6 @@ func (d *ReleaseRequested) apply(i *Incident, e Event) error {
 	if err := i.require(e, "", PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
 	if p == nil || p.Desired != models.DesiredIsolated {
 		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
@@ -84,7 +81,6 @@ func (d *EndpointKept) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
 	if p == nil || !p.IsHeld() {
 		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
@@ -119,7 +115,6 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	if e.Actor.Side != models.SideSystem {
 		return models.Errorf(models.Forbidden, "only the EDR says what an endpoint is")
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
 	if p == nil {
 		return models.Errorf(models.Conflict, "there is no endpoint %s", d.Endpoint)

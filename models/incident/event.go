@@ -20,8 +20,8 @@ type Event struct {
 	Data  EventData    `json:"data"`
 }
 
-// EventData is what an event says. apply makes the change; it returns an error, and must leave the
-// incident as it was, when the change is not legal.
+// EventData is the content of an event. apply makes the change on a copy of the incident that nobody else holds, and
+// returns an error when the change is not legal; the copy is dropped then.
 type EventData interface {
 	Type() EventType
 	apply(i *Incident, e Event) error
@@ -54,10 +54,12 @@ func (i *Incident) Apply(e Event) error {
 	if (e.Type == "opened") != (e.Seq == 1) {
 		return fmt.Errorf("event %d of %s: an incident begins with opened, once", e.Seq, i.Reference)
 	}
-	if err := e.Data.apply(i, e); err != nil {
+	next := i.clone()
+	if err := e.Data.apply(&next, e); err != nil {
 		return err
 	}
-	i.Seq, i.UpdatedAt = e.Seq, e.At
+	next.Seq, next.UpdatedAt = e.Seq, e.At
+	*i = next
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -180,6 +181,24 @@ type Feedback struct {
 	Comment string       `json:"comment"`
 	By      models.Actor `json:"by"`
 	At      time.Time    `json:"at"`
+}
+
+// clone returns a copy that shares no memory with i which an event may change. Assessments, rulings and everything else that
+// events only replace as a whole are shared.
+func (i Incident) clone() Incident {
+	i.Recommendations = slices.Clone(i.Recommendations)
+	i.Endpoints = slices.Clone(i.Endpoints)
+	for n := range i.Endpoints {
+		i.Endpoints[n].Approval = i.Endpoints[n].Approval.clone()
+	}
+	i.Questions = slices.Clone(i.Questions)
+	i.ReadReceipts = slices.Clone(i.ReadReceipts)
+	i.Tasks = slices.Clone(i.Tasks)
+	if i.Closure != nil {
+		closure := *i.Closure
+		i.Closure = &closure
+	}
+	return i
 }
 
 // IsOver reports whether nothing but feedback can change the incident any more.

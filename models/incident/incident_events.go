@@ -180,7 +180,7 @@ func (d *Recommended) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Recommendations = append(slices.Clone(i.Recommendations), Recommendation{ID: d.ID, Text: d.Text, At: e.At})
+	i.Recommendations = append(i.Recommendations, Recommendation{ID: d.ID, Text: d.Text, At: e.At})
 	if i.Phase != PhaseInvestigating {
 		i.setTurn(TurnClient, e.At)
 	}
@@ -207,7 +207,6 @@ func (d *RecommendationSettled) apply(i *Incident, e Event) error {
 	if n < 0 {
 		return models.Errorf(models.Conflict, "there is no recommendation %s", d.Recommendation)
 	}
-	i.Recommendations = slices.Clone(i.Recommendations)
 	r := &i.Recommendations[n]
 	r.Outcome, r.Evidence, r.Reason, r.ExpiresAt = d.Outcome, d.Evidence, d.Reason, d.ExpiresAt
 	r.SettledBy, r.SettledAt = &e.Actor, e.At
@@ -293,9 +292,7 @@ func (d *ClosureConfirmed) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhaseClosureRequested); err != nil {
 		return err
 	}
-	c := *i.Closure
-	c.Confirmed, c.ConfirmedBy, c.Reason, c.Decision = true, &e.Actor, d.Reason, d.Decision
-	i.Closure = &c
+	i.Closure.Confirmed, i.Closure.ConfirmedBy, i.Closure.Reason, i.Closure.Decision = true, &e.Actor, d.Reason, d.Decision
 	return nil
 }
 
