@@ -222,7 +222,7 @@ func (d *demo) close(ctx context.Context) error {
 	mailed := func(incident.Incident) bool {
 		n := 0
 		for _, e := range d.events {
-			if m, ok := e.Data.(*incident.ContactMailed); ok && m.Purpose == notify.PurposeClosed {
+			if m, ok := e.Data.(*incident.ContactMessaged); ok && m.Purpose == notify.PurposeClosed {
 				n++
 			}
 		}

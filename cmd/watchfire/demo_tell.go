@@ -46,8 +46,9 @@ func (d *demo) tell(e incident.Event) string {
 // tellFact puts what machines and contacts did into words.
 func (d *demo) tellFact(e incident.Event) string {
 	switch x := e.Data.(type) {
-	case *incident.ContactMailed:
-		return fmt.Sprintf("mailed %s: %s", d.name(x.Contact), x.Purpose)
+	case *incident.ContactMessaged:
+		verb := map[models.Channel]string{models.ChannelEmail: "mailed", models.ChannelSMS: "texted"}[x.Channel]
+		return fmt.Sprintf("%s %s: %s", verb, d.name(x.Contact), x.Purpose)
 	case *incident.CallRoundStarted:
 		return fmt.Sprintf("call round %d begins", x.Round)
 	case *incident.ContactCalled:

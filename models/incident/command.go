@@ -46,6 +46,7 @@ type CommandResult struct {
 	Fingerprint string `json:"fingerprint"` // of the command's body, to tell a repeat from another wish under the same id
 	FirstSeq    int    `json:"first_seq"`
 	LastSeq     int    `json:"last_seq"`
+	Rejected    bool   `json:"rejected,omitempty"` // of a signal, whose sender nobody could answer
 }
 
 // Decide returns the events a command causes at a moment, or why it may not be given. Nothing is changed.

@@ -10,29 +10,19 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// MessageRecord is what is recorded of a message to a contact.
-type MessageRecord struct {
+// ContactMessaged records that a vendor accepted a mail or a text for a contact.
+type ContactMessaged struct {
 	Contact  uuid.UUID      `json:"contact"`
+	Channel  models.Channel `json:"channel"` // email or sms
 	Purpose  notify.Purpose `json:"purpose"`
 	Revision int            `json:"revision"`
 	Effect   string         `json:"effect"` // key in the ledger
 }
 
-// ContactMailed records that the mail vendor took a message for a contact.
-type ContactMailed struct{ MessageRecord }
+// Type returns "contact_messaged".
+func (*ContactMessaged) Type() EventType { return "contact_messaged" }
 
-// Type returns "contact_mailed".
-func (*ContactMailed) Type() EventType { return "contact_mailed" }
-
-func (d *ContactMailed) apply(_ *Incident, e Event) error { return systemOnly(e) }
-
-// ContactTexted records that the carrier took a text message for a contact.
-type ContactTexted struct{ MessageRecord }
-
-// Type returns "contact_texted".
-func (*ContactTexted) Type() EventType { return "contact_texted" }
-
-func (d *ContactTexted) apply(_ *Incident, e Event) error { return systemOnly(e) }
+func (d *ContactMessaged) apply(_ *Incident, e Event) error { return systemOnly(e) }
 
 // NotDelivered records that a message did not reach its contact, and over which channel they are reached instead.
 type NotDelivered struct {

@@ -102,10 +102,10 @@ func EventTypes() []EventData {
 	return []EventData{
 		&Opened{}, &Assessed{}, &Published{}, &Revised{}, &Dismissed{}, &Commented{}, &Recommended{}, &RecommendationSettled{},
 		&ResponseTeamRecommended{}, &IsolationRequested{}, &ReleaseRequested{}, &EndpointKept{}, &EndpointObserved{},
-		&ContactMailed{}, &CallRoundStarted{}, &ContactCalled{}, &CallRoundEnded{}, &AcknowledgedBy{},
+		&ContactMessaged{}, &CallRoundStarted{}, &ContactCalled{}, &CallRoundEnded{}, &AcknowledgedBy{},
 		&TaskOpened{}, &TaskDone{}, &ReminderSent{}, &Verified{}, &ClosureRequested{}, &ClosureConfirmed{},
 		&ClosureWithdrawn{}, &Closed{}, &FeedbackGiven{}, &CommandRejected{},
-		&QuestionAsked{}, &QuestionAnswered{}, &QuestionReminded{}, &QuestionOverdue{}, &ContactTexted{}, &NotDelivered{},
+		&QuestionAsked{}, &QuestionAnswered{}, &QuestionReminded{}, &QuestionOverdue{}, &NotDelivered{},
 		&ContainmentRuled{}, &ApprovalGiven{}, &ApprovalDenied{}, &ApprovalExpired{}, &LeaseDue{}, &LeaseExtended{},
 	}
 }
