@@ -305,7 +305,7 @@ func TestARefusedSignalSaysWhoseItWasAndWhichOnce(t *testing.T) {
 			refused = append(refused, *d)
 		}
 	}
-	const reason = "there is no open approval a1"
+	const reason = "open approval a1 not found"
 	want := []incident.CommandRejected{
 		{Command: "approve", Reason: reason, RequestID: o.RequestID, By: user(models.RoleResponder)},
 		{Command: "deny", Reason: reason, RequestID: o.RequestID, By: user(models.RoleAdmin)},

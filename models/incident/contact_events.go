@@ -24,7 +24,7 @@ func (*ContactMessaged) Type() EventType { return "contact_messaged" }
 
 func (d *ContactMessaged) apply(_ *Incident, e Event) error { return systemOnly(e) }
 
-// NotDelivered records that a message did not reach its contact, and over which channel they are reached instead.
+// NotDelivered records that a message did not reach its contact, and over which channel the fallback goes.
 type NotDelivered struct {
 	Contact  uuid.UUID      `json:"contact"`
 	Channel  models.Channel `json:"channel"`
@@ -51,13 +51,13 @@ func (d *CallRoundStarted) apply(i *Incident, e Event) error {
 		return err
 	}
 	if d.Round != i.CallRound+1 {
-		return models.Errorf(models.Conflict, "round %d does not follow round %d", d.Round, i.CallRound)
+		return models.Errorf(models.Conflict, "call round %d does not follow call round %d", d.Round, i.CallRound)
 	}
 	i.CallRound, i.CallRoundEnded = d.Round, time.Time{}
 	return nil
 }
 
-// ContactCalled records what a call to a contact came to.
+// ContactCalled records the outcome of a call to a contact.
 type ContactCalled struct{ notify.CallResult }
 
 // Type returns "contact_called".
@@ -76,14 +76,14 @@ func (d *CallRoundEnded) apply(i *Incident, e Event) error {
 		return err
 	}
 	if d.Round != i.CallRound {
-		return models.Errorf(models.Conflict, "round %d is not the present round", d.Round)
+		return models.Errorf(models.Conflict, "call round %d is not the present one", d.Round)
 	}
 	i.CallRoundEnded = e.At
 	return nil
 }
 
-// AcknowledgedBy records that a human of the client was reached: by a key press, or by their own command.
-// With Revision it also records that they have seen that revision of the report.
+// AcknowledgedBy records that a human of the client acknowledged: by a key press, a text or their own command. With Revision it
+// is also their read receipt for that revision of the report.
 type AcknowledgedBy struct {
 	Channel  string `json:"channel"`
 	How      string `json:"how"`
@@ -98,13 +98,13 @@ func (d *AcknowledgedBy) apply(i *Incident, e Event) error {
 		return err
 	}
 	if d.Revision > i.Revision {
-		return models.Errorf(models.Conflict, "there is no revision %d", d.Revision)
+		return models.Errorf(models.Conflict, "revision %d not found", d.Revision)
 	}
 	if i.Acknowledged == nil {
 		i.Acknowledged = &Acknowledgement{Severity: i.PublishedSeverity, By: e.Actor, Channel: d.Channel, How: d.How, At: e.At}
 	}
-	seen := func(s ReadReceipt) bool { return s.By == e.Actor && s.Revision == d.Revision }
-	if d.Revision > 0 && !slices.ContainsFunc(i.ReadReceipts, seen) {
+	isKnown := func(s ReadReceipt) bool { return s.By == e.Actor && s.Revision == d.Revision }
+	if d.Revision > 0 && !slices.ContainsFunc(i.ReadReceipts, isKnown) {
 		i.ReadReceipts = append(i.ReadReceipts, ReadReceipt{By: e.Actor, Revision: d.Revision, At: e.At})
 	}
 	return nil
@@ -163,7 +163,7 @@ func (d *TaskDone) apply(i *Incident, e Event) error {
 	}
 	n := slices.IndexFunc(i.Tasks, func(t Task) bool { return t.ID == d.ID && !t.Done })
 	if n < 0 {
-		return models.Errorf(models.Conflict, "there is no open task %s", d.ID)
+		return models.Errorf(models.Conflict, "open task %s not found", d.ID)
 	}
 	i.Tasks[n].Done = true
 	return nil

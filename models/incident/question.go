@@ -137,7 +137,7 @@ func (d *QuestionOverdue) apply(i *Incident, e Event) error {
 func (i *Incident) openQuestion(id string) (*Question, error) {
 	n := slices.IndexFunc(i.Questions, func(q Question) bool { return q.ID == id && q.IsOpen() })
 	if n < 0 {
-		return nil, models.Errorf(models.Conflict, "there is no open question %s", id)
+		return nil, models.Errorf(models.Conflict, "open question %s not found", id)
 	}
 	return &i.Questions[n], nil
 }
