@@ -94,7 +94,7 @@ func TestAnIllegalCommandIsRefusedWithTheReasonAndLeavesNoEvent(t *testing.T) {
 		"analyst":   {"publish", `{}`, "published already"},
 		"lead":      {"request-closure", `{"outcome":"resolved","note":"n"}`, "only the client may request closure"},
 		"responder": {"request-closure", `{"outcome":"resolved","note":"n"}`, "recommendation r1 is not settled"},
-		"admin":     {"acknowledge", `{"revision":7}`, "there is no revision 7"},
+		"admin":     {"acknowledge", `{"revision":7}`, "revision 7 not found"},
 	} {
 		a := w.must(http.StatusConflict, w.post(who, at(ref, refusal.command), refusal.body))
 		if !strings.Contains(string(a.body), refusal.reason) {
