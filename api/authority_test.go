@@ -239,7 +239,7 @@ func TestTwoPersonsAreTwoHumans(t *testing.T) {
 	approve := map[string]any{"approval": "a1"}
 	w.must(http.StatusOK, w.post("responder", at(ref, "approve"), approve))
 	a := w.must(http.StatusConflict, w.post("responder", at(ref, "approve"), approve))
-	if !strings.Contains(string(a.body), "a second person must agree") {
+	if !strings.Contains(string(a.body), "a second person must approve") {
 		t.Error(a)
 	}
 	if e := w.endpoint("viewer", ref); e.Approval.Granted {
