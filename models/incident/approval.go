@@ -201,6 +201,22 @@ func (i *Incident) openApproval(id string) (*Endpoint, error) {
 	return &i.Endpoints[n], nil
 }
 
+// answerableApproval returns the endpoint whose approval event e of the client answers, or why it may not.
+func (i *Incident) answerableApproval(e Event, id string) (*Endpoint, error) {
+	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return nil, err
+	}
+	p, err := i.openApproval(id)
+	if err == nil && !p.Approval.IsAnswerable() {
+		err = expired(id)
+	}
+	return p, err
+}
+
+func expired(approval string) error {
+	return models.Errorf(models.Conflict, "approval %s has expired; it will be asked for again", approval)
+}
+
 // ApprovalGiven is one person's consent to isolate or release an endpoint.
 type ApprovalGiven struct {
 	Approval string `json:"approval"`
@@ -212,15 +228,12 @@ type ApprovalGiven struct {
 func (*ApprovalGiven) Type() EventType { return "approval_given" }
 
 func (d *ApprovalGiven) apply(i *Incident, e Event) error {
-	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
-		return err
-	}
-	p, err := i.openApproval(d.Approval)
+	p, err := i.answerableApproval(e, d.Approval)
 	if err != nil {
 		return err
 	}
-	if !p.Approval.IsAnswerable() || !e.At.Before(p.Approval.ExpiresAt) {
-		return models.Errorf(models.Conflict, "approval %s has expired; it will be asked for again", d.Approval)
+	if !e.At.Before(p.Approval.ExpiresAt) {
+		return expired(d.Approval)
 	}
 	return p.Approval.addConsent(Consent{By: e.Actor, Person: d.Person, Via: d.Via, At: e.At})
 }
@@ -237,15 +250,9 @@ type ApprovalDenied struct {
 func (*ApprovalDenied) Type() EventType { return "approval_denied" }
 
 func (d *ApprovalDenied) apply(i *Incident, e Event) error {
-	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
-		return err
-	}
-	p, err := i.openApproval(d.Approval)
+	p, err := i.answerableApproval(e, d.Approval)
 	if err != nil {
 		return err
-	}
-	if !p.Approval.IsAnswerable() {
-		return models.Errorf(models.Conflict, "approval %s has expired; it will be asked for again", d.Approval)
 	}
 	p.deny(&Consent{By: e.Actor, Person: d.Person, Via: d.Via, Reason: d.Reason, At: e.At})
 	return nil
