@@ -51,12 +51,7 @@ func (d *Desk) Alert(ctx context.Context, u models.User, id uuid.UUID) (models.A
 	if err := auth.Allow("get-alert", u.Role); err != nil {
 		return models.Alert{}, err
 	}
-	var a models.Alert
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		a, err = tx.Alert(id)
-		return err
-	})
-	return a, err
+	return read(d.inEveryClient(ctx), func(tx *store.Tx) (models.Alert, error) { return tx.Alert(id) })
 }
 
 // AlertPayload returns the body a version of an alert came in; version 0 is the latest. For the SOC.
@@ -64,12 +59,7 @@ func (d *Desk) AlertPayload(ctx context.Context, u models.User, id uuid.UUID, ve
 	if err := auth.Allow("get-alert-raw", u.Role); err != nil {
 		return nil, err
 	}
-	var raw []byte
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		raw, err = tx.AlertPayload(id, version)
-		return err
-	})
-	return raw, err
+	return read(d.inEveryClient(ctx), func(tx *store.Tx) ([]byte, error) { return tx.AlertPayload(id, version) })
 }
 
 // Alerts lists alerts, the latest received first, from after the cursor. For the SOC.
@@ -77,10 +67,5 @@ func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, c
 	if err := auth.Allow("list-alerts", u.Role); err != nil {
 		return nil, err
 	}
-	var list []models.Alert
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.Alerts(f, c, limit)
-		return err
-	})
-	return list, err
+	return read(d.inEveryClient(ctx), func(tx *store.Tx) ([]models.Alert, error) { return tx.Alerts(f, c, limit) })
 }

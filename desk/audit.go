@@ -20,10 +20,7 @@ func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, c store.
 	if err := auth.Allow("list-audit-log", u.Role); err != nil {
 		return nil, next, err
 	}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		list, err = tx.AuditLog(c, limit+1)
-		return err
-	})
+	list, err = read(d.inClient(ctx, u, number), func(tx *store.Tx) ([]models.AuditEntry, error) { return tx.AuditLog(c, limit+1) })
 	if len(list) > limit {
 		list = list[:limit]
 		next = store.Cursor{At: list[limit-1].At, ID: list[limit-1].ID.String()}
@@ -36,7 +33,7 @@ func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, c store.
 func (d *Desk) changeSettings(ctx context.Context, u models.User, number int, operation string,
 	fn func(*store.Tx) (subject string, fields []string, err error),
 ) error {
-	return d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	return d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		if err := tx.LockClientSettings(); err != nil {
 			return err
 		}

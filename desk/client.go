@@ -149,28 +149,22 @@ func (d *Desk) Clients(ctx context.Context, u models.User, after, limit int) ([]
 	if err := auth.Allow("list-clients", u.Role); err != nil {
 		return nil, err
 	}
-	var list []models.Client
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.Clients(after, limit)
-		return err
-	})
-	return list, err
+	return read(d.inEveryClient(ctx), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, limit) })
 }
 
 // Client returns the client with a number. NotFound also when it is not the user's.
 func (d *Desk) Client(ctx context.Context, u models.User, number int) (models.Client, error) {
-	var c models.Client
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		if c, err = tx.Client(); err != nil {
-			return err
+	return read(d.inClient(ctx, u, number), func(tx *store.Tx) (models.Client, error) {
+		c, err := tx.Client()
+		if err != nil {
+			return c, err
 		}
 		s, err := tx.IsolationSwitch()
 		if s.Paused {
 			c.IsolationPaused = &s
 		}
-		return err
+		return c, err
 	})
-	return c, err
 }
 
 // PauseIsolation lets no device of the client with a number be isolated from now on; what is isolated stays so, and
@@ -203,30 +197,4 @@ func (d *Desk) switchIsolation(ctx context.Context, u models.User, number int, o
 		return "", fields, err
 	})
 	return now, err
-}
-
-// inClient runs fn in the client with a number, as the user may see it. NotFound also when it is not the user's.
-func (d *Desk) inClient(ctx context.Context, u models.User, number int, fn func(*store.Tx) error) error {
-	if u.Role.Side() != models.SideSOC {
-		return d.ownClient(ctx, u, number, func(tx *store.Tx, _ models.Client) error { return fn(tx) })
-	}
-	id, err := d.clientID(ctx, number)
-	if err != nil {
-		return err
-	}
-	return d.store.ForClient(ctx, store.SOC, id, fn)
-}
-
-// ownClient runs fn for a client's user when the number is that of their own client, else NotFound.
-func (d *Desk) ownClient(ctx context.Context, u models.User, number int, fn func(*store.Tx, models.Client) error) error {
-	return d.store.ForClient(ctx, store.Portal, u.ClientID, func(tx *store.Tx) error {
-		c, err := tx.Client()
-		if err != nil {
-			return err
-		}
-		if c.Number != number {
-			return models.Errorf(models.NotFound, "there is no such client")
-		}
-		return fn(tx, c)
-	})
 }

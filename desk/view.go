@@ -17,15 +17,13 @@ import (
 // Incident returns an incident as the user may see it: users of the client see severity and assessment of the
 // latest published revision and none of the SOC's tasks. NotFound also when they may not see it at all.
 func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (incident.View, error) {
-	var v incident.View
-	err := d.readOf(ctx, u, ref, func(tx *store.Tx) (err error) {
+	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.View, err error) {
 		if v.Incident, err = incidentAsSeenBy(tx, u, ref); err != nil {
-			return err
+			return v, err
 		}
 		v.People, err = people(tx, v.Actors())
-		return err
+		return v, err
 	})
-	return v, err
 }
 
 func incidentAsSeenBy(tx *store.Tx, u models.User, ref models.Reference) (incident.Incident, error) {
@@ -46,7 +44,7 @@ func incidentAsSeenBy(tx *store.Tx, u models.User, ref models.Reference) (incide
 // next is the cursor after the last row looked at.
 func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFilter, c store.Cursor, limit int) (list []store.IncidentRow, next store.Cursor, err error) {
 	f.PublishedOnly = f.PublishedOnly || u.Role.Side() != models.SideSOC
-	err = d.read(ctx, u, func(tx *store.Tx) error {
+	err = d.inSight(ctx, u)(func(tx *store.Tx) error {
 		rows, err := tx.Incidents(f, c, limit+1)
 		if err != nil {
 			return err
@@ -65,7 +63,7 @@ func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFil
 // SOC has not published. next is the sequence number to go on after, 0 at the end.
 func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, after, limit int,
 ) (list []incident.Event, who models.People, next int, err error) {
-	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
+	err = d.inIncident(ctx, u, ref)(func(tx *store.Tx) error {
 		if _, err := tx.Incident(ref); err != nil {
 			return err
 		}
@@ -98,7 +96,7 @@ type Reached struct {
 // planned, from after the cursor, and who acknowledged the incident, the zero value for nobody.
 func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference, c store.Cursor, limit int,
 ) (list []notify.Delivery, by Reached, err error) {
-	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
+	err = d.inIncident(ctx, u, ref)(func(tx *store.Tx) error {
 		i, err := tx.Incident(ref)
 		if err != nil {
 			return err
@@ -110,15 +108,6 @@ func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Referen
 		return err
 	})
 	return list, by, err
-}
-
-// readOf is read for one incident with its lists and people. The SOC names the client, too: the indexes of those begin
-// with it.
-func (d *Desk) readOf(ctx context.Context, u models.User, ref models.Reference, fn func(*store.Tx) error) error {
-	if u.Role.Side() == models.SideSOC {
-		return d.inClient(ctx, u, ref.ClientNumber(), fn)
-	}
-	return d.read(ctx, u, fn)
 }
 
 func reached(tx *store.Tx, i incident.Incident) (Reached, error) {
@@ -142,19 +131,17 @@ func (d *Desk) ContactDeliveries(ctx context.Context, u models.User, number int,
 	if err := auth.Allow("list-contact-deliveries", u.Role); err != nil {
 		return nil, err
 	}
-	var list []notify.Delivery
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		if _, err = tx.Contact(contact); err == nil {
-			list, err = tx.ContactDeliveries(contact, c, limit)
+	return read(d.inClient(ctx, u, number), func(tx *store.Tx) ([]notify.Delivery, error) {
+		if _, err := tx.Contact(contact); err != nil {
+			return nil, err
 		}
-		return err
+		return tx.ContactDeliveries(contact, c, limit)
 	})
-	return list, err
 }
 
 // Revisions lists the published revisions of an incident's report, from the first, and who is in them.
 func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Reference) (list []incident.Revision, who models.People, err error) {
-	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
+	err = d.inIncident(ctx, u, ref)(func(tx *store.Tx) error {
 		if _, err := tx.Incident(ref); err != nil {
 			return err
 		}
@@ -169,16 +156,14 @@ func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Referenc
 
 // Revision returns one published revision. NotFound when there is none with that number.
 func (d *Desk) Revision(ctx context.Context, u models.User, ref models.Reference, n int) (incident.RevisionView, error) {
-	var v incident.RevisionView
-	err := d.readOf(ctx, u, ref, func(tx *store.Tx) (err error) {
+	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.RevisionView, err error) {
 		if _, err = tx.Incident(ref); err != nil {
-			return err
+			return v, err
 		}
 		if v.Revision, err = tx.Revision(ref, n); err != nil {
-			return err
+			return v, err
 		}
 		v.People, err = people(tx, v.Actors())
-		return err
+		return v, err
 	})
-	return v, err
 }
