@@ -62,10 +62,14 @@ func (d *Desk) AlertPayload(ctx context.Context, u models.User, id uuid.UUID, ve
 	return read(d.inEveryClient(ctx), func(tx *store.Tx) ([]byte, error) { return tx.AlertPayload(id, version) })
 }
 
-// Alerts lists alerts, the latest received first, from after the cursor. For the SOC.
-func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, c store.Cursor, limit int) ([]models.Alert, error) {
+// Alerts lists alerts, the latest received first. For the SOC.
+func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, p PageRequest) (Page[models.Alert], error) {
 	if err := auth.Allow("list-alerts", u.Role); err != nil {
-		return nil, err
+		return Page[models.Alert]{}, err
 	}
-	return read(d.inEveryClient(ctx), func(tx *store.Tx) ([]models.Alert, error) { return tx.Alerts(f, c, limit) })
+	return readPage(d.inEveryClient(ctx), p,
+		func(tx *store.Tx, after store.Cursor, limit int) ([]models.Alert, error) {
+			return tx.Alerts(f, after, limit)
+		},
+		func(a models.Alert) string { return store.Cursor{At: a.ReceivedAt, ID: a.ID.String()}.String() })
 }

@@ -3,6 +3,7 @@ package desk
 import (
 	"cmp"
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/auth"
@@ -144,12 +145,17 @@ func withDefaults(p models.Policy) models.Policy {
 	}
 }
 
-// Clients lists clients whose number is greater than after, in the order of their numbers. For the SOC.
-func (d *Desk) Clients(ctx context.Context, u models.User, after, limit int) ([]models.Client, error) {
+// Clients lists clients in the order of their numbers. For the SOC.
+func (d *Desk) Clients(ctx context.Context, u models.User, p PageRequest) (Page[models.Client], error) {
 	if err := auth.Allow("list-clients", u.Role); err != nil {
-		return nil, err
+		return Page[models.Client]{}, err
 	}
-	return read(d.inEveryClient(ctx), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, limit) })
+	after, err := parseNumberCursor(p.Cursor)
+	if err != nil {
+		return Page[models.Client]{}, err
+	}
+	list, err := read(d.inEveryClient(ctx), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, p.Limit+1) })
+	return cutPage(list, p.Limit, func(c models.Client) string { return strconv.Itoa(c.Number) }), err
 }
 
 // Client returns the client with a number. NotFound also when it is not the user's.

@@ -77,7 +77,6 @@ func allDeliveries(tx *store.Tx, ref models.Reference) ([]notify.Delivery, error
 		if err != nil || len(page) < deliveriesAtOnce {
 			return all, err
 		}
-		last := page[len(page)-1]
-		c = store.Cursor{At: last.PlannedAt, ID: last.ID.String()}
+		c = placeOfDelivery(page[len(page)-1])
 	}
 }

@@ -11,26 +11,10 @@ import (
 
 func (s *server) ListAlerts(c *gin.Context, params ListAlertsParams) {
 	ctx, who := called(c)
-	cursor, err := store.ParseCursor(params.Cursor)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	limit := pageOf(params.Limit)
-	list, err := s.desk.Alerts(ctx, who.user, store.AlertFilter{
+	page, err := s.desk.Alerts(ctx, who.user, store.AlertFilter{
 		State: params.State, Source: params.Source, Client: params.Client, ProblemOnly: params.Problem,
-	}, cursor, limit+1)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	answer := AlertList{Items: list}
-	if len(list) > limit {
-		last := list[limit-1]
-		answer.Items = list[:limit]
-		answer.Next = store.Cursor{At: last.ReceivedAt, ID: last.ID.String()}.String()
-	}
-	s.answer(c, ok(answer), nil)
+	}, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(AlertList(page)), err)
 }
 
 func (s *server) ReceiveAlert(c *gin.Context, params ReceiveAlertParams) {

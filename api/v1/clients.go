@@ -4,55 +4,16 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/store"
 )
-
-const defaultLimit = 50
-
-// pageOf returns how many entries a caller wants.
-func pageOf(limit int) int {
-	if limit == 0 {
-		return defaultLimit
-	}
-	return limit
-}
-
-// place reads the cursor of a list that is ordered by a number; "" is its start.
-func place(cursor string) (int, error) {
-	if cursor == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(cursor)
-	if err != nil || n < 0 || n > 1<<30 {
-		return 0, models.InvalidField("/cursor", "is not a cursor of this list")
-	}
-	return n, nil
-}
 
 func (s *server) ListClients(c *gin.Context, params ListClientsParams) {
 	ctx, who := called(c)
-	after, err := place(params.Cursor)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	limit := pageOf(params.Limit)
-	list, err := s.desk.Clients(ctx, who.user, after, limit+1)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	answer := ClientList{Items: list}
-	if len(list) > limit {
-		answer.Items = list[:limit]
-		answer.Next = strconv.Itoa(list[limit-1].Number)
-	}
-	s.answer(c, ok(answer), nil)
+	page, err := s.desk.Clients(ctx, who.user, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(ClientList(page)), err)
 }
 
 func (s *server) CreateClient(c *gin.Context, params CreateClientParams) {
@@ -76,13 +37,8 @@ func (s *server) GetClient(c *gin.Context, number ClientNumber) {
 
 func (s *server) ListAuditLog(c *gin.Context, number ClientNumber, params ListAuditLogParams) {
 	ctx, who := called(c)
-	cursor, err := store.ParseCursor(params.Cursor)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	list, next, err := s.desk.AuditLog(ctx, who.user, number, cursor, pageOf(params.Limit))
-	s.answer(c, ok(AuditLog{Items: list, Next: next.String()}), err)
+	page, err := s.desk.AuditLog(ctx, who.user, number, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(AuditLog(page)), err)
 }
 
 func (s *server) PauseIsolation(c *gin.Context, number ClientNumber) {

@@ -7,7 +7,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/store"
 )
 
 func (s *server) ListContacts(c *gin.Context, number ClientNumber) {
@@ -81,17 +80,6 @@ func (s *server) ConfirmChannel(c *gin.Context, number ClientNumber, id ContactI
 
 func (s *server) ListContactDeliveries(c *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams) {
 	ctx, who := called(c)
-	cursor, err := store.ParseCursor(params.Cursor)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	limit := pageOf(params.Limit)
-	list, err := s.desk.ContactDeliveries(ctx, who.user, number, id, cursor, limit+1)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	items, next := deliveryPage(list, limit)
-	s.answer(c, ok(ContactDeliveryList{Items: items, Next: next}), nil)
+	page, err := s.desk.ContactDeliveries(ctx, who.user, number, id, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(ContactDeliveryList(page)), err)
 }

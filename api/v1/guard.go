@@ -2,6 +2,7 @@ package v1
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,12 +15,14 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/api/problem"
 	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
 const (
 	maxBody      = 64 << 10
 	maxAlertBody = 1 << 20
+	defaultLimit = 50 // entries of a page
 )
 
 // identify finds out who sent the request.
@@ -106,6 +109,11 @@ func (s *server) decode(c *gin.Context, v any) bool {
 		return false
 	}
 	return true
+}
+
+// pageRequest reads the parameters of a list.
+func pageRequest(cursor string, limit int) desk.PageRequest {
+	return desk.PageRequest{Cursor: cursor, Limit: cmp.Or(limit, defaultLimit)}
 }
 
 // idempotencyKey returns the caller's own name for the request.

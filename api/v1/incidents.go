@@ -2,28 +2,21 @@ package v1
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models/incident"
-	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
 func (s *server) ListIncidents(c *gin.Context, params ListIncidentsParams) {
 	ctx, who := called(c)
-	cursor, err := store.ParseCursor(params.Cursor)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	list, next, err := s.desk.Incidents(ctx, who.user, store.IncidentFilter{
+	page, err := s.desk.Incidents(ctx, who.user, store.IncidentFilter{
 		Phase: params.Phase, Turn: params.Turn, Severity: params.Severity, Client: params.Client,
 		Containment: params.Containment, OpenTasks: params.OpenTasks, Drill: params.Drill,
-	}, cursor, pageOf(params.Limit))
-	s.answer(c, ok(IncidentList{Items: list, Next: next.String()}), err)
+	}, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(IncidentList(page)), err)
 }
 
 func (s *server) OpenIncident(c *gin.Context, params OpenIncidentParams) {
@@ -55,47 +48,14 @@ func (s *server) GetIncident(c *gin.Context, reference Reference) {
 
 func (s *server) ListEvents(c *gin.Context, reference Reference, params ListEventsParams) {
 	ctx, who := called(c)
-	after, err := place(params.Cursor)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	list, people, next, err := s.desk.Events(ctx, who.user, reference, after, pageOf(params.Limit))
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	answer := EventList{Items: list, People: people}
-	if next > 0 {
-		answer.Next = strconv.Itoa(next)
-	}
-	s.answer(c, ok(answer), nil)
+	page, err := s.desk.Events(ctx, who.user, reference, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(EventList{Items: page.Items, People: page.People, Next: page.Next}), err)
 }
 
 func (s *server) ListDeliveries(c *gin.Context, reference Reference, params ListDeliveriesParams) {
 	ctx, who := called(c)
-	cursor, err := store.ParseCursor(params.Cursor)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	limit := pageOf(params.Limit)
-	list, by, err := s.desk.Deliveries(ctx, who.user, reference, cursor, limit+1)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	items, next := deliveryPage(list, limit)
-	s.answer(c, ok(DeliveryList{Items: items, Acknowledgement: by, Next: next}), nil)
-}
-
-// deliveryPage cuts a list that was asked for with one more than limit, and returns the cursor of the next page.
-func deliveryPage(list []notify.Delivery, limit int) (items []notify.Delivery, next string) {
-	if len(list) <= limit {
-		return list, ""
-	}
-	last := list[limit-1]
-	return list[:limit], store.Cursor{At: last.PlannedAt, ID: last.ID.String()}.String()
+	page, err := s.desk.Deliveries(ctx, who.user, reference, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(DeliveryList{Items: page.Items, Acknowledgement: page.Acknowledgement, Next: page.Next}), err)
 }
 
 func (s *server) GetDrillReport(c *gin.Context, reference Reference) {
