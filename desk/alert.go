@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/google/uuid"
@@ -16,10 +17,8 @@ func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	if err := auth.Allow("receive-alert", u.Role); err != nil {
 		return models.Alert{}, "", err
 	}
-	for pointer, s := range map[string]string{"/title": a.Title, "/finding_id": a.FindingID} {
-		if err := checkBlank(pointer, s); err != nil {
-			return models.Alert{}, "", err
-		}
+	if err := cmp.Or(checkBlank("/title", a.Title), checkBlank("/finding_id", a.FindingID)); err != nil {
+		return models.Alert{}, "", err
 	}
 	id, err := d.clientID(ctx, a.Client)
 	if err != nil {

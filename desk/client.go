@@ -79,12 +79,14 @@ func clientTerms(c models.Client) (models.Client, error) {
 	if c.Contract.End.Before(c.Contract.Start) {
 		return c, models.InvalidField("/contract/end", "is before the start")
 	}
-	for pointer, t := range map[string]time.Time{"/contract/start": c.Contract.Start, "/contract/end": c.Contract.End} {
-		if !t.Equal(t.Truncate(24 * time.Hour)) {
-			return c, models.InvalidField(pointer, "is not a day at midnight UTC")
-		}
+	return c, cmp.Or(checkDay("/contract/start", c.Contract.Start), checkDay("/contract/end", c.Contract.End), checkPolicy(c.Policy))
+}
+
+func checkDay(pointer string, t time.Time) error {
+	if !t.Equal(t.Truncate(24 * time.Hour)) {
+		return models.InvalidField(pointer, "is not a day at midnight UTC")
 	}
-	return c, checkPolicy(c.Policy)
+	return nil
 }
 
 func checkEDR(e models.EDR) error {

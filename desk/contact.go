@@ -96,11 +96,12 @@ func checkContact(c models.Contact) error {
 	if err := checkBlank("/name", c.Name); err != nil {
 		return err
 	}
-	for ch, pointer := range map[models.Channel]string{
-		models.ChannelEmail: "/email", models.ChannelVoice: "/phone", models.ChannelSMS: "/phone",
-	} {
-		if c.Has(ch) && c.Address(ch) == "" {
-			return models.InvalidField(pointer, "is required for the channel %s", ch)
+	for _, need := range []struct {
+		channel models.Channel
+		pointer string
+	}{{models.ChannelEmail, "/email"}, {models.ChannelVoice, "/phone"}, {models.ChannelSMS, "/phone"}} {
+		if c.Has(need.channel) && c.Address(need.channel) == "" {
+			return models.InvalidField(need.pointer, "is required for the channel %s", need.channel)
 		}
 	}
 	if err := checkLanguage(c.Language); err != nil {

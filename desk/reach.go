@@ -150,8 +150,8 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 		return GoLive{}, err
 	}
 	var swap []string
-	for id, name := range names(directory.Contacts) {
-		swap = append(swap, id.String(), name)
+	for _, contact := range directory.Contacts {
+		swap = append(swap, contact.ID.String(), contact.Name)
 	}
 	speak := strings.NewReplacer(swap...)
 	g := GoLive{Ready: true, Checks: append(directory.GoLive(), edr.GoLive(), authority.GoLive())}

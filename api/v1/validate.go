@@ -221,7 +221,7 @@ func (c *collector) unknown(pointer string, e *openapi3.SchemaError) {
 	}
 	c.seen[pointer+"/"] = true
 	object, _ := e.Value.(map[string]any)
-	for key := range object {
+	for _, key := range slices.Sorted(maps.Keys(object)) {
 		if _, known := e.Schema.Properties[key]; !known {
 			c.add(pointer+"/"+escape(key), "is not a field of this object")
 		}
