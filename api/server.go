@@ -1,6 +1,7 @@
 package api
 
 import (
+	_ "embed"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/observability"
 )
+
+//go:embed openapi.yaml
+var document []byte
 
 // maxBody bounds every body, whatever the route says besides.
 const maxBody = 2 << 20
@@ -43,7 +47,7 @@ func New(o Options) (http.Handler, error) {
 	r.NoMethod(func(c *gin.Context) {
 		problem.Write(c.Writer, problem.New(http.StatusMethodNotAllowed, "This address does not take that method."))
 	})
-	if err := v1.Register(r, o.Desk, o.Auth, o.Log); err != nil {
+	if err := v1.Register(r, document, o.Desk, o.Auth, o.Log); err != nil {
 		return nil, err
 	}
 	health(r, o.Ready, o.Metrics)

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/google/uuid"
@@ -16,10 +17,8 @@ func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	if err := auth.Allow("receive-alert", u.Role); err != nil {
 		return models.Alert{}, "", err
 	}
-	for pointer, s := range map[string]string{"/title": a.Title, "/finding_id": a.FindingID} {
-		if err := checkBlank(pointer, s); err != nil {
-			return models.Alert{}, "", err
-		}
+	if err := cmp.Or(checkBlank("/title", a.Title), checkBlank("/finding_id", a.FindingID)); err != nil {
+		return models.Alert{}, "", err
 	}
 	id, err := d.clientID(ctx, a.Client)
 	if err != nil {
@@ -51,12 +50,7 @@ func (d *Desk) Alert(ctx context.Context, u models.User, id uuid.UUID) (models.A
 	if err := auth.Allow("get-alert", u.Role); err != nil {
 		return models.Alert{}, err
 	}
-	var a models.Alert
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		a, err = tx.Alert(id)
-		return err
-	})
-	return a, err
+	return read(d.inEveryClient(ctx), func(tx *store.Tx) (models.Alert, error) { return tx.Alert(id) })
 }
 
 // AlertPayload returns the body a version of an alert came in; version 0 is the latest. For the SOC.
@@ -64,23 +58,17 @@ func (d *Desk) AlertPayload(ctx context.Context, u models.User, id uuid.UUID, ve
 	if err := auth.Allow("get-alert-raw", u.Role); err != nil {
 		return nil, err
 	}
-	var raw []byte
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		raw, err = tx.AlertPayload(id, version)
-		return err
-	})
-	return raw, err
+	return read(d.inEveryClient(ctx), func(tx *store.Tx) ([]byte, error) { return tx.AlertPayload(id, version) })
 }
 
-// Alerts lists alerts, the latest received first, from after the cursor. For the SOC.
-func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, c store.Cursor, limit int) ([]models.Alert, error) {
+// Alerts lists alerts, the latest received first. For the SOC.
+func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, p PageRequest) (Page[models.Alert], error) {
 	if err := auth.Allow("list-alerts", u.Role); err != nil {
-		return nil, err
+		return Page[models.Alert]{}, err
 	}
-	var list []models.Alert
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.Alerts(f, c, limit)
-		return err
-	})
-	return list, err
+	return readPage(d.inEveryClient(ctx), p,
+		func(tx *store.Tx, after store.Cursor, limit int) ([]models.Alert, error) {
+			return tx.Alerts(f, after, limit)
+		},
+		func(a models.Alert) string { return store.Cursor{At: a.ReceivedAt, ID: a.ID.String()}.String() })
 }

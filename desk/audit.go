@@ -14,21 +14,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// AuditLog lists who changed what the client with a number is set up with, the newest first, from after the cursor.
-// next is the cursor of the next page, zero at the end. NotFound also when the client is not the user's.
-func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, c store.Cursor, limit int) (list []models.AuditEntry, next store.Cursor, err error) {
+// AuditLog lists the changes of what the client with a number is set up with, the newest first. NotFound also when the
+// client is not the user's.
+func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, p PageRequest) (Page[models.AuditEntry], error) {
 	if err := auth.Allow("list-audit-log", u.Role); err != nil {
-		return nil, next, err
+		return Page[models.AuditEntry]{}, err
 	}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		list, err = tx.AuditLog(c, limit+1)
-		return err
-	})
-	if len(list) > limit {
-		list = list[:limit]
-		next = store.Cursor{At: list[limit-1].At, ID: list[limit-1].ID.String()}
-	}
-	return list, next, err
+	return readPage(d.inClient(ctx, u, number), p, (*store.Tx).AuditLog,
+		func(e models.AuditEntry) string { return store.Cursor{At: e.At, ID: e.ID.String()}.String() })
 }
 
 // changeSettings runs fn, which changes what the client with a number is set up with, as inClient does, one at a time of one
@@ -36,7 +29,7 @@ func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, c store.
 func (d *Desk) changeSettings(ctx context.Context, u models.User, number int, operation string,
 	fn func(*store.Tx) (subject string, fields []string, err error),
 ) error {
-	return d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	return d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		if err := tx.LockClientSettings(); err != nil {
 			return err
 		}

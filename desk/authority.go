@@ -18,7 +18,7 @@ func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
 	if err := auth.Allow("get-response-authority", u.Role); err != nil {
 		return nil, nil, 0, err
 	}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err = d.inClient(ctx, u, number)(func(tx *store.Tx) (err error) {
 		if list, err = tx.Authorities(); err != nil {
 			return err
 		}
@@ -120,27 +120,24 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
 		return authority.Ruling{}, err
 	}
-	var ruling authority.Ruling
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	return read(d.inClient(ctx, u, number), func(tx *store.Tx) (authority.Ruling, error) {
 		directory, err := tx.Directory()
 		if err != nil {
-			return err
+			return authority.Ruling{}, err
 		}
 		if r.At, err = d.momentIn(directory.Zone, at); err != nil {
-			return err
+			return authority.Ruling{}, err
 		}
-		a, err := d.toTry(tx, version)
+		a, err := d.versionToTry(tx, version)
 		if err != nil {
-			return err
+			return authority.Ruling{}, err
 		}
-		ruling = a.Evaluate(r, directory.Zone, directory.Business)
-		return nil
+		return a.Evaluate(r, directory.Zone, directory.Business), nil
 	})
-	return ruling, err
 }
 
-// toTry returns a version as if it were signed, or with 0 the one that holds.
-func (d *Desk) toTry(tx *store.Tx, version int) (authority.Authority, error) {
+// versionToTry returns a version as if it were signed, or with 0 the one that holds.
+func (d *Desk) versionToTry(tx *store.Tx, version int) (authority.Authority, error) {
 	if version == 0 {
 		return tx.Authority()
 	}

@@ -90,7 +90,7 @@ func (d *Desk) requestChannelCheck(ctx context.Context, u models.User, number in
 	if err != nil {
 		return run, begun, err
 	}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		if begun, err = tx.RequestChannelCheck(request, asked); err != nil || !begun.IsZero() {
 			return err
 		}

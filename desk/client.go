@@ -3,6 +3,7 @@ package desk
 import (
 	"cmp"
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/auth"
@@ -78,12 +79,14 @@ func clientTerms(c models.Client) (models.Client, error) {
 	if c.Contract.End.Before(c.Contract.Start) {
 		return c, models.InvalidField("/contract/end", "is before the start")
 	}
-	for pointer, t := range map[string]time.Time{"/contract/start": c.Contract.Start, "/contract/end": c.Contract.End} {
-		if !t.Equal(t.Truncate(24 * time.Hour)) {
-			return c, models.InvalidField(pointer, "is not a day at midnight UTC")
-		}
+	return c, cmp.Or(checkDay("/contract/start", c.Contract.Start), checkDay("/contract/end", c.Contract.End), checkPolicy(c.Policy))
+}
+
+func checkDay(pointer string, t time.Time) error {
+	if !t.Equal(t.Truncate(24 * time.Hour)) {
+		return models.InvalidField(pointer, "is not a day at midnight UTC")
 	}
-	return c, checkPolicy(c.Policy)
+	return nil
 }
 
 func checkEDR(e models.EDR) error {
@@ -144,33 +147,32 @@ func withDefaults(p models.Policy) models.Policy {
 	}
 }
 
-// Clients lists clients whose number is greater than after, in the order of their numbers. For the SOC.
-func (d *Desk) Clients(ctx context.Context, u models.User, after, limit int) ([]models.Client, error) {
+// Clients lists clients in the order of their numbers. For the SOC.
+func (d *Desk) Clients(ctx context.Context, u models.User, p PageRequest) (Page[models.Client], error) {
 	if err := auth.Allow("list-clients", u.Role); err != nil {
-		return nil, err
+		return Page[models.Client]{}, err
 	}
-	var list []models.Client
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.Clients(after, limit)
-		return err
-	})
-	return list, err
+	after, err := parseNumberCursor(p.Cursor)
+	if err != nil {
+		return Page[models.Client]{}, err
+	}
+	list, err := read(d.inEveryClient(ctx), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, p.Limit+1) })
+	return cutPage(list, p.Limit, func(c models.Client) string { return strconv.Itoa(c.Number) }), err
 }
 
 // Client returns the client with a number. NotFound also when it is not the user's.
 func (d *Desk) Client(ctx context.Context, u models.User, number int) (models.Client, error) {
-	var c models.Client
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		if c, err = tx.Client(); err != nil {
-			return err
+	return read(d.inClient(ctx, u, number), func(tx *store.Tx) (models.Client, error) {
+		c, err := tx.Client()
+		if err != nil {
+			return c, err
 		}
 		s, err := tx.IsolationSwitch()
 		if s.Paused {
 			c.IsolationPaused = &s
 		}
-		return err
+		return c, err
 	})
-	return c, err
 }
 
 // PauseIsolation lets no device of the client with a number be isolated from now on; what is isolated stays so, and
@@ -203,30 +205,4 @@ func (d *Desk) switchIsolation(ctx context.Context, u models.User, number int, o
 		return "", fields, err
 	})
 	return now, err
-}
-
-// inClient runs fn in the client with a number, as the user may see it. NotFound also when it is not the user's.
-func (d *Desk) inClient(ctx context.Context, u models.User, number int, fn func(*store.Tx) error) error {
-	if u.Role.Side() != models.SideSOC {
-		return d.ownClient(ctx, u, number, func(tx *store.Tx, _ models.Client) error { return fn(tx) })
-	}
-	id, err := d.clientID(ctx, number)
-	if err != nil {
-		return err
-	}
-	return d.store.ForClient(ctx, store.SOC, id, fn)
-}
-
-// ownClient runs fn for a client's user when the number is that of their own client, else NotFound.
-func (d *Desk) ownClient(ctx context.Context, u models.User, number int, fn func(*store.Tx, models.Client) error) error {
-	return d.store.ForClient(ctx, store.Portal, u.ClientID, func(tx *store.Tx) error {
-		c, err := tx.Client()
-		if err != nil {
-			return err
-		}
-		if c.Number != number {
-			return models.Errorf(models.NotFound, "there is no such client")
-		}
-		return fn(tx, c)
-	})
 }

@@ -99,7 +99,7 @@ func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c
 	if !incident.IsDecision(c) {
 		return nil
 	}
-	return d.read(ctx, u, func(tx *store.Tx) error {
+	return d.inSight(ctx, u)(func(tx *store.Tx) error {
 		return tx.SaveDecision(store.Decision{
 			RequestID: o.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: o.Fingerprint, At: at,
 		})
@@ -171,11 +171,7 @@ func rejectionOf(command string, e *temporal.ApplicationError) error {
 
 // endedReason says why an incident has no running workflow: it is over, or it has not started yet.
 func (d *Desk) endedReason(ctx context.Context, u models.User, ref models.Reference) error {
-	var i incident.Incident
-	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
-		i, err = tx.Incident(ref)
-		return err
-	})
+	i, err := read(d.inSight(ctx, u), func(tx *store.Tx) (incident.Incident, error) { return tx.Incident(ref) })
 	switch {
 	case err != nil:
 		return err

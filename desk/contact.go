@@ -17,12 +17,7 @@ import (
 
 // Contacts lists a client's contacts in calling order. NotFound also when the client is not the user's.
 func (d *Desk) Contacts(ctx context.Context, u models.User, number int) ([]models.Contact, error) {
-	var list []models.Contact
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		list, err = tx.Contacts()
-		return err
-	})
-	return list, err
+	return read(d.inClient(ctx, u, number), (*store.Tx).Contacts)
 }
 
 // CreateContact adds a contact to the client with a number. The same key again returns the same
@@ -101,11 +96,12 @@ func checkContact(c models.Contact) error {
 	if err := checkBlank("/name", c.Name); err != nil {
 		return err
 	}
-	for ch, pointer := range map[models.Channel]string{
-		models.ChannelEmail: "/email", models.ChannelVoice: "/phone", models.ChannelSMS: "/phone",
-	} {
-		if c.Has(ch) && c.Address(ch) == "" {
-			return models.InvalidField(pointer, "is required for the channel %s", ch)
+	for _, need := range []struct {
+		channel models.Channel
+		pointer string
+	}{{models.ChannelEmail, "/email"}, {models.ChannelVoice, "/phone"}, {models.ChannelSMS, "/phone"}} {
+		if c.Has(need.channel) && c.Address(need.channel) == "" {
+			return models.InvalidField(need.pointer, "is required for the channel %s", need.channel)
 		}
 	}
 	if err := checkLanguage(c.Language); err != nil {

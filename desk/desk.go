@@ -73,15 +73,6 @@ func New(s *store.Store, t Temporal, o Options) *Desk {
 // moment is now as the database can keep it.
 func (d *Desk) moment() time.Time { return d.now().UTC().Truncate(time.Microsecond) }
 
-// read runs fn in a transaction that sees what u may see: the SOC everything, a client's user their client as
-// the portal shows it.
-func (d *Desk) read(ctx context.Context, u models.User, fn func(*store.Tx) error) error {
-	if u.Role.Side() == models.SideSOC {
-		return d.store.ForSOC(ctx, fn)
-	}
-	return d.store.ForClient(ctx, store.Portal, u.ClientID, fn)
-}
-
 // clientID returns the id of the client with a number. NotFound when there is none.
 func (d *Desk) clientID(ctx context.Context, number int) (uuid.UUID, error) {
 	if known, ok := d.clients.Load(number); ok {

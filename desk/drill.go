@@ -55,20 +55,17 @@ func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Refere
 	if err := auth.Allow("get-drill-report", u.Role); err != nil {
 		return incident.DrillReport{}, err
 	}
-	var r incident.DrillReport
-	err := d.read(ctx, u, func(tx *store.Tx) error {
+	return read(d.inSight(ctx, u), func(tx *store.Tx) (incident.DrillReport, error) {
 		i, err := tx.Incident(ref)
 		if err != nil {
-			return err
+			return incident.DrillReport{}, err
 		}
 		if !i.Exercise.IsFireDrill() {
-			return models.Errorf(models.Conflict, "the incident is no fire drill")
+			return incident.DrillReport{}, models.Errorf(models.Conflict, "the incident is no fire drill")
 		}
 		deliveries, err := allDeliveries(tx, ref)
-		r = incident.MeasureDrill(i, deliveries)
-		return err
+		return incident.MeasureDrill(i, deliveries), err
 	})
-	return r, err
 }
 
 // allDeliveries reads what was sent about an incident, from page to page.
@@ -80,7 +77,6 @@ func allDeliveries(tx *store.Tx, ref models.Reference) ([]notify.Delivery, error
 		if err != nil || len(page) < deliveriesAtOnce {
 			return all, err
 		}
-		last := page[len(page)-1]
-		c = store.Cursor{At: last.PlannedAt, ID: last.ID.String()}
+		c = placeOfDelivery(page[len(page)-1])
 	}
 }

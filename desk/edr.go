@@ -42,11 +42,7 @@ func (d *Desk) EDR(ctx context.Context, u models.User, number int) (models.EDRSt
 	if err := auth.Allow("get-edr", u.Role); err != nil {
 		return models.EDRStatus{}, err
 	}
-	var s models.EDRStatus
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		s, err = tx.EDRStatus()
-		return err
-	})
+	s, err := read(d.inClient(ctx, u, number), (*store.Tx).EDRStatus)
 	if err == nil && s.Vendor == "" {
 		err = noEDR()
 	}
@@ -207,7 +203,7 @@ func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int
 	}
 	var c models.Client
 	var now models.EDRStatus
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err := d.inClient(ctx, u, number)(func(tx *store.Tx) (err error) {
 		if c, err = tx.Client(); err != nil {
 			return err
 		}
@@ -224,7 +220,7 @@ func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int
 	if err != nil {
 		return EDRCheck{}, err
 	}
-	return check, d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	return check, d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		return tx.SaveEDRCheck(models.EDRCheckRecord{Vendor: now.Vendor, OK: check.OK, Problem: check.Problem, At: d.moment(), SetAt: check.SetAt})
 	})
 }

@@ -55,7 +55,7 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentR
 func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (incident.Opened, error),
 ) (i incident.Incident, running bool, err error) {
 	run := incident.State{}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		c, err := tx.Client()
 		if err != nil {
 			return err

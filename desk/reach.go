@@ -60,7 +60,7 @@ func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Sev
 	if !s.IsValid() {
 		return Preview{}, models.InvalidField("/severity", "is not a severity")
 	}
-	directory, err := d.directory(ctx, u, number)
+	directory, err := read(d.inClient(ctx, u, number), (*store.Tx).Directory)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -136,7 +136,7 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 	var directory notify.Directory
 	var edr models.EDRStatus
 	var authority authority.Authority
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err := d.inClient(ctx, u, number)(func(tx *store.Tx) (err error) {
 		if directory, err = tx.Directory(); err != nil {
 			return err
 		}
@@ -150,8 +150,8 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 		return GoLive{}, err
 	}
 	var swap []string
-	for id, name := range names(directory.Contacts) {
-		swap = append(swap, id.String(), name)
+	for _, contact := range directory.Contacts {
+		swap = append(swap, contact.ID.String(), contact.Name)
 	}
 	speak := strings.NewReplacer(swap...)
 	g := GoLive{Ready: true, Checks: append(directory.GoLive(), edr.GoLive(), authority.GoLive())}
@@ -170,11 +170,7 @@ func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (Calle
 	if err := auth.Allow("get-caller-code", u.Role); err != nil {
 		return CallerCode{}, err
 	}
-	var secret uuid.UUID
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		secret, err = tx.CallerSecret()
-		return err
-	})
+	secret, err := read(d.inClient(ctx, u, number), (*store.Tx).CallerSecret)
 	if err != nil {
 		return CallerCode{}, err
 	}
@@ -185,15 +181,6 @@ func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (Calle
 	}
 	c.Code, c.ValidUntil, err = auth.CallerCode(secret, now)
 	return c, err
-}
-
-func (d *Desk) directory(ctx context.Context, u models.User, number int) (notify.Directory, error) {
-	var directory notify.Directory
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		directory, err = tx.Directory()
-		return err
-	})
-	return directory, err
 }
 
 func names(contacts []models.Contact) map[uuid.UUID]string {

@@ -2,6 +2,8 @@ package v1
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -13,12 +15,14 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/api/problem"
 	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
 const (
 	maxBody      = 64 << 10
 	maxAlertBody = 1 << 20
+	defaultLimit = 50 // entries of a page
 )
 
 // identify finds out who sent the request.
@@ -43,7 +47,7 @@ func (s *server) permit(c *gin.Context) {
 		return
 	}
 	ctx, who := called(c)
-	err := auth.Allow(name(op), who.user.Role)
+	err := auth.Allow(op.Operation.OperationID, who.user.Role)
 	if err == nil {
 		return
 	}
@@ -83,7 +87,7 @@ func (s *server) readBody(c *gin.Context) {
 		s.refuse(c, problem.New(http.StatusUnsupportedMediaType, "The body must be application/json."))
 		return
 	}
-	ours := name(s.spec.operation(c)) != "receive-ocsf" // that one is taken as it is
+	ours := s.spec.operation(c).Operation.OperationID != "receive-ocsf" // that one is taken as it is
 	if p := wellFormed(body, ours); p != nil {
 		s.refuse(c, *p)
 		return
@@ -92,6 +96,33 @@ func (s *server) readBody(c *gin.Context) {
 	_, who := called(c)
 	who.body = body
 	setCaller(c, who)
+}
+
+// decode reads the body, which fits the document, into v. When it cannot, it refuses the request and returns false.
+func (s *server) decode(c *gin.Context, v any) bool {
+	_, who := called(c)
+	if len(who.body) == 0 { // the document allows it where no field is required
+		return true
+	}
+	if err := json.Unmarshal(who.body, v); err != nil {
+		s.refuseUnreadable(c, err)
+		return false
+	}
+	return true
+}
+
+// pageRequest reads the parameters of a list.
+func pageRequest(cursor string, limit int) desk.PageRequest {
+	return desk.PageRequest{Cursor: cursor, Limit: cmp.Or(limit, defaultLimit)}
+}
+
+// idempotencyKey returns the caller's own name for the request.
+func idempotencyKey(c *gin.Context) (string, error) {
+	keys := c.Request.Header.Values("Idempotency-Key")
+	if len(keys) != 1 {
+		return "", errors.New("not one Idempotency-Key")
+	}
+	return keys[0], nil
 }
 
 func (s *server) refuse(c *gin.Context, p problem.Problem) {

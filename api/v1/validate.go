@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -30,8 +29,8 @@ type spec struct {
 	options ginmiddleware.Options
 }
 
-func readSpec() (*spec, error) {
-	doc, err := GetSpec()
+func readSpec(document []byte) (*spec, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(document)
 	if err != nil {
 		return nil, err
 	}
@@ -76,19 +75,6 @@ func ginPath(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)
 }
 
-// name returns an operation's name as the document writes it, such as "open-incident". The generator has made a Go
-// name of it in the copy of the document it embeds.
-func name(r *routers.Route) string {
-	var b strings.Builder
-	for n, c := range r.Operation.OperationID {
-		if unicode.IsUpper(c) && n > 0 {
-			b.WriteByte('-')
-		}
-		b.WriteRune(unicode.ToLower(c))
-	}
-	return b.String()
-}
-
 // operation returns the operation that gin has routed a request to, or nil.
 func (s *spec) operation(c *gin.Context) *routers.Route {
 	return s.routes[c.Request.Method+" "+c.FullPath()]
@@ -122,7 +108,7 @@ func (s *server) validate(c *gin.Context) {
 	}
 	var all openapi3.MultiError
 	if !errors.As(err, &all) {
-		s.unreadable(c, err)
+		s.refuseUnreadable(c, err)
 		return
 	}
 	s.refuse(c, describe(all))
@@ -235,7 +221,7 @@ func (c *collector) unknown(pointer string, e *openapi3.SchemaError) {
 	}
 	c.seen[pointer+"/"] = true
 	object, _ := e.Value.(map[string]any)
-	for key := range object {
+	for _, key := range slices.Sorted(maps.Keys(object)) {
 		if _, known := e.Schema.Properties[key]; !known {
 			c.add(pointer+"/"+escape(key), "is not a field of this object")
 		}
