@@ -42,7 +42,7 @@ type callRoundWorkflow struct {
 type phoneCall struct {
 	try      int
 	reason   string            // why it was not placed
-	digit    string            // that ended the matter: 1, 3 or 9
+	digit    notify.Key        // that ended the matter
 	status   models.CallStatus // the carrier's last word
 	sequence int               // of that word
 	machine  bool              // a machine picked up
@@ -110,9 +110,9 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 		return
 	}
 	switch {
-	case w.Approval != nil && (k.Digit == "1" || k.Digit == "9"):
+	case w.Approval != nil && (k.Digit == notify.KeyAcknowledge || k.Digit == notify.KeyDeny):
 		w.passOnConsent(ctx, k)
-	case k.Digit == "1" && w.reached == nil:
+	case k.Digit == notify.KeyAcknowledge && w.reached == nil:
 		w.reached = &k.Contact
 	}
 	c.digit = k.Digit
@@ -145,7 +145,7 @@ func (w *callRoundWorkflow) isOver() bool {
 
 // passOnConsent passes a contact's answer about an approval on.
 func (w *callRoundWorkflow) passOnConsent(ctx workflow.Context, k notify.KeyPress) {
-	said := notify.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == "1"}
+	said := notify.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == notify.KeyAcknowledge}
 	for _, r := range w.Calls {
 		if r.Contact == k.Contact {
 			said.Person = r.Person
@@ -336,11 +336,11 @@ func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string
 // outcome says what a settled call came to: the key before the carrier's word.
 func (c *phoneCall) outcome() notify.CallOutcome {
 	switch {
-	case c.digit == "1":
+	case c.digit == notify.KeyAcknowledge:
 		return notify.OutcomeAcknowledged
-	case c.digit == "9":
+	case c.digit == notify.KeyDeny:
 		return notify.OutcomeDenied
-	case c.digit == "3":
+	case c.digit == notify.KeyNextContact:
 		return notify.OutcomePassedOn
 	case c.status == models.CallCompleted && c.machine:
 		return notify.OutcomeVoicemail

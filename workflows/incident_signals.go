@@ -62,7 +62,7 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 
 // handleKeyPress is a human on the phone. It comes here straight when the round that placed the call is over already.
 func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
-	if k.Digit != "1" {
+	if k.Digit != notify.KeyAcknowledge {
 		return
 	}
 	w.recordReached(ctx, k.Contact, "voice", keyPress1)
