@@ -173,7 +173,7 @@ func readState(ctx workflow.Context, patience time.Duration, in activities.Endpo
 }
 
 // checkEDR tries a client's EDR connection. Somebody waits for the answer, so it is tried for as long as they do.
-func checkEDR(ctx workflow.Context, run models.EDRCheckInput) (out models.EDRCheckResult, err error) {
+func checkEDR(ctx workflow.Context, run models.EDRCheckInput) (out models.EDRCheck, err error) {
 	ctx = queueContext(ctx, models.QueueEDR, "try the EDR connection", 20*time.Second)
 	err = workflow.ExecuteActivity(ctx, containment.CheckConnection, run.ClientID).Get(ctx, &out)
 	return out, err

@@ -7,6 +7,6 @@ import (
 )
 
 // EDRCheck tries a client's EDR connection, once, and answers what came of it. A vendor that refuses is an answer.
-func EDRCheck(ctx workflow.Context, run models.EDRCheckInput) (models.EDRCheckResult, error) {
+func EDRCheck(ctx workflow.Context, run models.EDRCheckInput) (models.EDRCheck, error) {
 	return checkEDR(ctx, run)
 }

@@ -56,7 +56,7 @@ func newContainment(b *bench) *containment {
 	c.work = &activities.Containment{
 		Effects: activities.Effects{Store: s, Settle: time.Second, Now: time.Now}, PollEvery: time.Millisecond,
 		EDR: func(context.Context, uuid.UUID) (activities.ClientEDR, error) {
-			return activities.ClientEDR{EDR: b.conn, Vendor: b.product.Vendor}, nil
+			return activities.ClientEDR{Connection: b.conn, Vendor: b.product.Vendor}, nil
 		},
 	}
 	var suite testsuite.WorkflowTestSuite
