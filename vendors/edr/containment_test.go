@@ -193,7 +193,7 @@ func TestAnIsolationThatTheVendorForgotIsReleased(t *testing.T) {
 		b.state(host.ID)
 		memory.forget()
 	}
-	b.wantOrders(host.Hostname, "isolate", "release")
+	b.wantActions(host.Hostname, "isolate", "release")
 	if got := c.ends(host.Hostname); got != models.HostNormal {
 		t.Errorf("it was confirmed as released, and is %s", got)
 	}
