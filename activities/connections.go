@@ -12,6 +12,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
 // Connections finds the clients' EDRs and keeps them, because they keep access tokens: one for every client and version
@@ -20,10 +21,10 @@ type Connections struct {
 	Store *store.Store
 	Box   *secrets.Box // nil: kept credentials cannot be used
 	// Connect makes the connection of credentials. It asks nobody.
-	Connect func(models.EDRCredentials) (EDR, error)
+	Connect func(models.EDRCredentials) (edr.Connection, error)
 	// Shared returns the EDR of a client without credentials of its own, through the provider's; NotFound when the
 	// provider has none of that vendor.
-	Shared func(models.EDR) (EDR, error)
+	Shared func(models.EDR) (edr.Connection, error)
 
 	mu    sync.Mutex
 	known map[uuid.UUID]keptConnection
@@ -31,7 +32,7 @@ type Connections struct {
 
 // keptConnection is the connection of a client as long as its credentials are the same.
 type keptConnection struct {
-	edr    ClientEDR
+	client ClientEDR
 	shared models.EDR
 }
 
@@ -62,11 +63,11 @@ func (c *Connections) Of(ctx context.Context, client uuid.UUID) (ClientEDR, erro
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before, ok := c.known[client]
-	if ok && before.shared == e && before.edr.SetAt.Equal(sealed.UpdatedAt) {
-		return before.edr, nil
+	if ok && before.shared == e && before.client.SetAt.Equal(sealed.UpdatedAt) {
+		return before.client, nil
 	}
-	edr, err := c.connect(client, e, sealed)
-	now := ClientEDR{EDR: edr, Vendor: e.Vendor, SetAt: sealed.UpdatedAt}
+	conn, err := c.connect(client, e, sealed)
+	now := ClientEDR{Connection: conn, Vendor: e.Vendor, SetAt: sealed.UpdatedAt}
 	if err != nil {
 		return ClientEDR{Vendor: e.Vendor, SetAt: sealed.UpdatedAt}, err
 	}
@@ -77,7 +78,7 @@ func (c *Connections) Of(ctx context.Context, client uuid.UUID) (ClientEDR, erro
 	return now, nil
 }
 
-func (c *Connections) connect(client uuid.UUID, e models.EDR, sealed store.EDRCredentials) (EDR, error) {
+func (c *Connections) connect(client uuid.UUID, e models.EDR, sealed store.EDRCredentials) (edr.Connection, error) {
 	if sealed.UpdatedAt.IsZero() {
 		return c.Shared(e)
 	}
@@ -85,11 +86,11 @@ func (c *Connections) connect(client uuid.UUID, e models.EDR, sealed store.EDRCr
 	if err != nil {
 		return nil, &models.VendorError{Class: models.Config, Vendor: e.Vendor, Op: "connect", Code: "sealed", Cause: err}
 	}
-	edr, err := c.Connect(credentials)
+	conn, err := c.Connect(credentials)
 	if err != nil {
 		return nil, &models.VendorError{Class: models.Config, Vendor: e.Vendor, Op: "connect", Code: "credentials", Cause: err}
 	}
-	return edr, nil
+	return conn, nil
 }
 
 // unseal returns the credentials, which hold the address they belong to: that of the row is for people.

@@ -15,11 +15,12 @@ import (
 	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
+	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
 // product is an EDR that remembers what it was connected with.
 type product struct {
-	activities.EDR
+	edr.Connection
 	with   models.EDRCredentials
 	shared models.EDR
 	check  error
@@ -43,14 +44,14 @@ func newClinic(t *testing.T) *clinic {
 	c := &clinic{T: t}
 	c.Connections = &activities.Connections{
 		Store: s, Box: newBox(t),
-		Connect: func(with models.EDRCredentials) (activities.EDR, error) {
+		Connect: func(with models.EDRCredentials) (edr.Connection, error) {
 			c.made++
 			if with.Values["client_secret"] == "refused" {
 				return nil, errors.New("field client_secret")
 			}
 			return &product{with: with, check: c.check}, nil
 		},
-		Shared: func(e models.EDR) (activities.EDR, error) {
+		Shared: func(e models.EDR) (edr.Connection, error) {
 			if e.Vendor != "crowdstrike" {
 				return nil, &models.VendorError{Class: models.Config, Vendor: e.Vendor, Op: "connect"}
 			}
@@ -105,15 +106,15 @@ func (c *clinic) set(client uuid.UUID, vendor, secret string, at time.Time, chan
 
 func (c *clinic) of(client uuid.UUID) (activities.ClientEDR, *product) {
 	c.Helper()
-	edr, err := c.Of(c.Context(), client)
+	conn, err := c.Of(c.Context(), client)
 	if err != nil {
 		c.Fatal(err)
 	}
-	p, ok := edr.EDR.(*product)
+	p, ok := conn.Connection.(*product)
 	if !ok {
-		c.Fatalf("connected to %T", edr.EDR)
+		c.Fatalf("connected to %T", conn.Connection)
 	}
-	return edr, p
+	return conn, p
 }
 
 var entered = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -123,9 +124,9 @@ func TestAConnectionLastsAsLongAsItsCredentials(t *testing.T) {
 	acme, other := c.client(models.EDR{}), c.client(models.EDR{})
 	c.set(acme, "mde", "one", entered, nil)
 	c.set(other, "mde", "other", entered, nil)
-	edr, first := c.of(acme)
-	if edr.Vendor != "mde" || !edr.SetAt.Equal(entered) || first.with.Values["client_secret"] != "one" || first.with.BaseURL != "https://api.example.com" {
-		t.Errorf("connected as %s, set at %s", edr.Vendor, edr.SetAt)
+	conn, first := c.of(acme)
+	if conn.Vendor != "mde" || !conn.SetAt.Equal(entered) || first.with.Values["client_secret"] != "one" || first.with.BaseURL != "https://api.example.com" {
+		t.Errorf("connected as %s, set at %s", conn.Vendor, conn.SetAt)
 	}
 	if _, again := c.of(acme); again != first || c.made != 1 {
 		t.Errorf("connected %d times", c.made)
@@ -138,7 +139,7 @@ func TestAConnectionLastsAsLongAsItsCredentials(t *testing.T) {
 		t.Error("still connected with the old credentials")
 	}
 	c.set(acme, "trend", "three", entered.Add(time.Second), nil)
-	if edr, next := c.of(acme); edr.Vendor != "trend" || next.with.Vendor != "trend" {
+	if conn, next := c.of(acme); conn.Vendor != "trend" || next.with.Vendor != "trend" {
 		t.Error("still connected with the old vendor")
 	}
 }
@@ -146,7 +147,7 @@ func TestAConnectionLastsAsLongAsItsCredentials(t *testing.T) {
 func TestClientsOfTheProvidersAccount(t *testing.T) {
 	c := newClinic(t)
 	acme := c.client(models.EDR{Vendor: "crowdstrike", Tenant: "cid-1"})
-	if edr, p := c.of(acme); p.shared.Tenant != "cid-1" || !edr.SetAt.IsZero() || c.made != 0 {
+	if conn, p := c.of(acme); p.shared.Tenant != "cid-1" || !conn.SetAt.IsZero() || c.made != 0 {
 		t.Errorf("connected to %+v", p.shared)
 	}
 	c.set(acme, "crowdstrike", "own", entered, nil)
@@ -205,11 +206,11 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 func TestCheckConnectionAnswersWhateverTheVendorSays(t *testing.T) {
 	for name, c := range map[string]struct {
 		check error
-		want  models.EDRCheckResult
+		want  models.EDRCheck
 	}{
-		"fine":      {nil, models.EDRCheckResult{OK: true, SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
-		"refused":   {failed(models.Config), models.EDRCheckResult{Problem: "config", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
-		"throttled": {failed(models.Throttled), models.EDRCheckResult{Problem: "throttled", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
+		"fine":      {nil, models.EDRCheck{Vendor: "mde", OK: true, SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
+		"refused":   {failed(models.Config), models.EDRCheck{Vendor: "mde", Problem: "config", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
+		"throttled": {failed(models.Throttled), models.EDRCheck{Vendor: "mde", Problem: "throttled", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clinic := newClinic(t)

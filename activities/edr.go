@@ -14,6 +14,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
 // Containment isolates and releases endpoints. It belongs to the queue "edr".
@@ -27,7 +28,7 @@ type Containment struct {
 
 // ClientEDR is the EDR of one client.
 type ClientEDR struct {
-	EDR
+	edr.Connection
 	Vendor string
 	SetAt  time.Time // when its credentials were entered; zero: they are the provider's own
 }
@@ -66,48 +67,48 @@ func (e ClientEDR) reportOf(h models.Host) EndpointReport {
 
 // FindDevice finds the one agent with the host name and says how it stands. None, or several, is Rejected.
 func (c *Containment) FindDevice(ctx context.Context, in EndpointInput) (EndpointReport, error) {
-	edr, err := c.clientEDR(ctx, in)
+	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
 		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
-	hosts, err := edr.Find(ctx, in.Hostname)
+	hosts, err := conn.Find(ctx, in.Hostname)
 	if err != nil {
 		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
 	if len(hosts) != 1 {
-		return EndpointReport{}, applicationError(edr.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
+		return EndpointReport{}, applicationError(conn.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
 	}
-	return edr.reportOf(hosts[0]), nil
+	return conn.reportOf(hosts[0]), nil
 }
 
 // ReadState says how an endpoint stands.
 func (c *Containment) ReadState(ctx context.Context, in EndpointInput) (EndpointReport, error) {
-	edr, err := c.clientEDR(ctx, in)
+	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
 		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
-	host, err := edr.State(ctx, in.AgentID)
+	host, err := conn.State(ctx, in.AgentID)
 	if err != nil {
 		return EndpointReport{}, applicationError(asNothingSent(err), c.Effects.Settle)
 	}
-	return edr.reportOf(host), nil
+	return conn.reportOf(host), nil
 }
 
 // SendAction asks the EDR to isolate or release the endpoint, once, after looking at how it stands: a device that is
 // there already, or on its way, is left alone, unless the EDR may hide what was ordered against it before.
 func (c *Containment) SendAction(ctx context.Context, in EndpointInput) error {
-	edr, err := c.clientEDR(ctx, in)
+	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
 		return applicationError(err, c.Effects.Settle)
 	}
-	hidden, err := c.oppositeMayBePending(ctx, edr, in.Effect)
+	hidden, err := c.oppositeMayBePending(ctx, conn, in.Effect)
 	if err != nil {
 		return err
 	}
 	underway := func(ctx context.Context, _ store.LedgerRow) (Acceptance, bool, error) {
-		host, err := edr.State(ctx, in.AgentID)
+		host, err := conn.State(ctx, in.AgentID)
 		there := host.State == confirmedState(in.Desired) && !hidden || host.State == pendingState(in.Desired)
-		return Acceptance{Vendor: edr.Vendor, ID: host.ID}, err == nil && there, err
+		return Acceptance{Vendor: conn.Vendor, ID: host.ID}, err == nil && there, err
 	}
 	_, err = c.Effects.Once(ctx, in.Effect, EffectSteps{
 		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
@@ -117,18 +118,18 @@ func (c *Containment) SendAction(ctx context.Context, in EndpointInput) error {
 			if there || err != nil {
 				return receipt, asNothingSent(err)
 			}
-			if err := c.checkNotPaused(ctx, edr, in); err != nil {
+			if err := c.checkNotPaused(ctx, conn, in); err != nil {
 				return receipt, err
 			}
-			order, err := sendAction(ctx, edr, in, row)
-			return Acceptance{Vendor: edr.Vendor, ID: cmp.Or(order, in.AgentID)}, err
+			order, err := sendAction(ctx, conn, in, row)
+			return Acceptance{Vendor: conn.Vendor, ID: cmp.Or(order, in.AgentID)}, err
 		},
 	})
 	return err
 }
 
 // checkNotPaused refuses an isolation while the client's are paused: one that was ruled on before, or approved since.
-func (c *Containment) checkNotPaused(ctx context.Context, edr ClientEDR, in EndpointInput) error {
+func (c *Containment) checkNotPaused(ctx context.Context, conn ClientEDR, in EndpointInput) error {
 	if in.Desired != models.DesiredIsolated {
 		return nil
 	}
@@ -139,17 +140,17 @@ func (c *Containment) checkNotPaused(ctx context.Context, edr ClientEDR, in Endp
 	})
 	switch {
 	case err != nil:
-		return &models.VendorError{Class: models.Transient, Vendor: edr.Vendor, Op: "isolate host", Code: "store", Cause: err}
+		return &models.VendorError{Class: models.Transient, Vendor: conn.Vendor, Op: "isolate host", Code: "store", Cause: err}
 	case s.Paused:
-		return edr.reject("isolate host", "isolation_paused")
+		return conn.reject("isolate host", "isolation_paused")
 	}
 	return nil
 }
 
 // oppositeMayBePending reports whether the EDR may hide an order against this one: one was given for the endpoint before, and what the
 // EDR says of a device does not show what is under way.
-func (c *Containment) oppositeMayBePending(ctx context.Context, edr ClientEDR, e notify.Effect) (given bool, err error) {
-	if edr.Capabilities().Underway {
+func (c *Containment) oppositeMayBePending(ctx context.Context, conn ClientEDR, e notify.Effect) (given bool, err error) {
+	if conn.Capabilities().Underway {
 		return false, nil
 	}
 	err = c.Effects.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
@@ -170,44 +171,44 @@ func asNothingSent(err error) error {
 	return err
 }
 
-func sendAction(ctx context.Context, edr EDR, in EndpointInput, row store.LedgerRow) (order string, err error) {
+func sendAction(ctx context.Context, conn edr.Connection, in EndpointInput, row store.LedgerRow) (order string, err error) {
 	comment := "Watchfire " + row.Key
 	if in.Desired == models.DesiredIsolated {
-		return edr.Isolate(ctx, in.AgentID, comment)
+		return conn.Isolate(ctx, in.AgentID, comment)
 	}
-	return edr.Release(ctx, in.AgentID, comment)
+	return conn.Release(ctx, in.AgentID, comment)
 }
 
 // ConfirmState returns once the EDR itself says that the endpoint is as desired; where it may hide an order against that one,
 // once the device was heard of since. Until then it fails with ErrPending, whose details hold what was seen, and Temporal
 // runs it again: waiting leaves no trace in the history.
 func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (EndpointReport, error) {
-	edr, err := c.clientEDR(ctx, in)
+	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
 		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
-	host, err := edr.State(ctx, in.AgentID)
+	host, err := conn.State(ctx, in.AgentID)
 	if err != nil {
 		return EndpointReport{}, applicationError(asNothingSent(err), c.Effects.Settle)
 	}
-	seen := edr.reportOf(host)
+	seen := conn.reportOf(host)
 	row, err := c.effectRow(ctx, in.Effect)
 	if err != nil {
 		return seen, applicationError(err, c.Effects.Settle)
 	}
-	hidden, err := c.oppositeMayBePending(ctx, edr, in.Effect)
+	hidden, err := c.oppositeMayBePending(ctx, conn, in.Effect)
 	if err != nil {
 		return seen, applicationError(err, c.Effects.Settle)
 	}
-	order, err := actionState(ctx, edr, in, row)
+	order, err := actionState(ctx, conn, in, row)
 	switch {
 	case err != nil:
 		return seen, applicationError(asNothingSent(err), c.Effects.Settle)
 	case order == models.ActionFailed && host.State != confirmedState(in.Desired):
-		return seen, temporal.NewApplicationErrorWithOptions(edr.Vendor+": "+string(in.Effect.Purpose)+": the EDR says that it failed", ErrActionFailed,
+		return seen, temporal.NewApplicationErrorWithOptions(conn.Vendor+": "+string(in.Effect.Purpose)+": the EDR says that it failed", ErrActionFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
 	case order == models.ActionPending || host.State != confirmedState(in.Desired):
-	case hidden && !edr.Capabilities().Actions && !checkedInSince(host, row.AcceptedAt):
+	case hidden && !conn.Capabilities().Actions && !checkedInSince(host, row.AcceptedAt):
 		seen.State = pendingState(in.Desired) // it may look so from before, with both orders yet to come
 	default:
 		return seen, nil
@@ -226,11 +227,11 @@ func (c *Containment) effectRow(ctx context.Context, e notify.Effect) (row store
 
 // actionState says what became of the order that was given for an effect: host and order must agree. Succeeded stands for an
 // EDR that gives no ids, and for an order that was not ours to give, because the device was as wanted already.
-func actionState(ctx context.Context, edr ClientEDR, in EndpointInput, row store.LedgerRow) (models.ActionState, error) {
-	if !edr.Capabilities().Actions || row.VendorID == in.AgentID || row.VendorID == "" {
+func actionState(ctx context.Context, conn ClientEDR, in EndpointInput, row store.LedgerRow) (models.ActionState, error) {
+	if !conn.Capabilities().Actions || row.VendorID == in.AgentID || row.VendorID == "" {
 		return models.ActionSucceeded, nil
 	}
-	return edr.Action(ctx, in.AgentID, row.VendorID)
+	return conn.Action(ctx, in.AgentID, row.VendorID)
 }
 
 // checkedInSince reports whether the device spoke to its EDR after a moment, by which it knows the orders given until then. Where
@@ -254,14 +255,14 @@ func ReportIn(err error) (EndpointReport, bool) {
 
 // CheckConnection tries the client's EDR: whether its credentials work and may read. What the vendor refuses is an
 // answer and no failure.
-func (c *Containment) CheckConnection(ctx context.Context, client uuid.UUID) (models.EDRCheckResult, error) {
-	edr, err := c.EDR(ctx, client)
+func (c *Containment) CheckConnection(ctx context.Context, client uuid.UUID) (models.EDRCheck, error) {
+	conn, err := c.EDR(ctx, client)
 	if err == nil {
-		err = edr.Check(ctx)
+		err = conn.Check(ctx)
 	}
-	check := models.EDRCheckResult{OK: err == nil, SetAt: edr.SetAt}
-	if edr.EDR != nil {
-		check.Capabilities = edr.Capabilities()
+	check := models.EDRCheck{Vendor: conn.Vendor, OK: err == nil, SetAt: conn.SetAt}
+	if conn.Connection != nil {
+		check.Capabilities = conn.Capabilities()
 	}
 	var v *models.VendorError
 	switch {
@@ -278,11 +279,11 @@ func (c *Containment) CheckConnection(ctx context.Context, client uuid.UUID) (mo
 }
 
 func (c *Containment) clientEDR(ctx context.Context, in EndpointInput) (ClientEDR, error) {
-	edr, err := c.EDR(ctx, in.Effect.ClientID)
+	conn, err := c.EDR(ctx, in.Effect.ClientID)
 	if models.KindOf(err) == models.NotFound {
-		return edr, ClientEDR{Vendor: "edr"}.reject("find EDR", "the client has no EDR")
+		return conn, ClientEDR{Vendor: "edr"}.reject("find EDR", "the client has no EDR")
 	}
-	return edr, err
+	return conn, err
 }
 
 func (e ClientEDR) reject(op, code string) error {

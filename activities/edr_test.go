@@ -13,11 +13,12 @@ import (
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/notify"
+	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
 // sensor is an EDR of one device, which does what it is told only if its orders are in order.
 type sensor struct {
-	activities.EDR
+	edr.Connection
 	state  models.HostState
 	orders map[string]models.ActionState
 	broken bool
@@ -45,20 +46,20 @@ func (s *sensor) Action(_ context.Context, _, order string) (models.ActionState,
 }
 
 // containment is the activities on the bench's ledger, with an EDR.
-func (b *bench) containment(edr activities.EDR) (*testsuite.TestActivityEnvironment, *activities.Containment) {
+func (b *bench) containment(conn edr.Connection) (*testsuite.TestActivityEnvironment, *activities.Containment) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	work := &activities.Containment{Effects: b.ledger, PollEvery: time.Second,
 		EDR: func(context.Context, uuid.UUID) (activities.ClientEDR, error) {
-			return activities.ClientEDR{EDR: edr, Vendor: "mde"}, nil
+			return activities.ClientEDR{Connection: conn, Vendor: "mde"}, nil
 		}}
 	env.RegisterActivity(work)
 	return env, work
 }
 
 func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T) {
-	b, edr := newBench(t), &sensor{state: models.HostNormal, orders: map[string]models.ActionState{}, broken: true}
-	env, work := b.containment(edr)
+	b, conn := newBench(t), &sensor{state: models.HostNormal, orders: map[string]models.ActionState{}, broken: true}
+	env, work := b.containment(conn)
 	order := func(n int) (activities.EndpointReport, error) {
 		in := activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: models.DesiredIsolated,
 			Effect: notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, notify.PurposeIsolate, "e1", 1, n)}
@@ -78,18 +79,18 @@ func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T)
 	if seen, err := order(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" || seen.Hostname != "pc-1.corp.example" || !seen.TagsUnknown {
 		t.Errorf("a failed order: seen %+v, error %v", seen, err)
 	}
-	edr.broken = false
+	conn.broken = false
 	if seen, err := order(2); err != nil || seen.State != models.HostIsolated {
 		t.Errorf("the next order: seen %+v, error %v", seen, err)
 	}
-	if len(edr.orders) != 2 {
-		t.Errorf("%d orders, want 2", len(edr.orders))
+	if len(conn.orders) != 2 {
+		t.Errorf("%d orders, want 2", len(conn.orders))
 	}
 }
 
 // hiding is an EDR that shows a device as it last was, whatever is under way: an order reaches it when it is next heard of.
 type hiding struct {
-	activities.EDR
+	edr.Connection
 	can    models.Capabilities
 	state  models.HostState
 	seen   time.Time
@@ -114,8 +115,8 @@ func (h *hiding) Release(context.Context, string, string) (string, error) {
 
 func TestAnEDRThatHidesOrdersIsAlwaysGivenTheOppositeAndBelievedWhenTheDeviceWasHeardOf(t *testing.T) {
 	b := newBench(t)
-	edr := &hiding{state: models.HostNormal, seen: b.now.Add(-time.Hour), can: models.Capabilities{Queues: true}}
-	env, work := b.containment(edr)
+	conn := &hiding{state: models.HostNormal, seen: b.now.Add(-time.Hour), can: models.Capabilities{Queues: true}}
+	env, work := b.containment(conn)
 	wish := func(n int, p notify.Purpose, d models.Desired) activities.EndpointInput {
 		return activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: d, Effect: notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, p, "e1", n, 1)}
 	}
@@ -125,23 +126,23 @@ func TestAnEDRThatHidesOrdersIsAlwaysGivenTheOppositeAndBelievedWhenTheDeviceWas
 			t.Fatal(err)
 		}
 	}
-	if want := []string{"isolate", "release"}; !slices.Equal(edr.orders, want) {
-		t.Fatalf("ordered %v, want %v", edr.orders, want)
+	if want := []string{"isolate", "release"}; !slices.Equal(conn.orders, want) {
+		t.Fatalf("ordered %v, want %v", conn.orders, want)
 	}
 	_, err := env.ExecuteActivity(work.ConfirmState, release)
 	if seen, waits := activities.ReportIn(err); !waits || seen.State != models.HostReleasing {
 		t.Errorf("a device that was not heard of: %+v, %v", seen, err)
 	}
-	edr.seen = b.now.Add(time.Second)
+	conn.seen = b.now.Add(time.Second)
 	if _, err := env.ExecuteActivity(work.ConfirmState, release); err != nil {
 		t.Errorf("a device that was heard of: %v", err)
 	}
 	// What was never ordered against is believed at once, and not ordered.
-	edr.seen, edr.orders = b.now.Add(-time.Hour), nil
+	conn.seen, conn.orders = b.now.Add(-time.Hour), nil
 	other := wish(3, notify.PurposeRelease, models.DesiredReleased)
 	other.Effect = notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, notify.PurposeRelease, "e2", 3, 1)
-	if _, err := env.ExecuteActivity(work.SendAction, other); err != nil || len(edr.orders) != 0 {
-		t.Errorf("ordered %v, %v", edr.orders, err)
+	if _, err := env.ExecuteActivity(work.SendAction, other); err != nil || len(conn.orders) != 0 {
+		t.Errorf("ordered %v, %v", conn.orders, err)
 	}
 	if _, err := env.ExecuteActivity(work.ConfirmState, other); err != nil {
 		t.Error(err)

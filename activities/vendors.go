@@ -40,21 +40,3 @@ type Carrier interface {
 	Caller
 	Texter
 }
-
-// EDR isolates endpoints of one client. Errors are *models.VendorError.
-type EDR interface {
-	// Find returns the devices with exactly this host name.
-	Find(ctx context.Context, hostname string) ([]models.Host, error)
-	// State returns what the EDR itself says about a device now.
-	State(ctx context.Context, id string) (models.Host, error)
-	// Isolate asks for isolation and returns the order's id, "" when there is none; nil means accepted, not isolated.
-	Isolate(ctx context.Context, id, comment string) (action string, err error)
-	// Release asks for the isolation to be lifted; otherwise it is like Isolate.
-	Release(ctx context.Context, id, comment string) (action string, err error)
-	// Action says what became of an order on a device, for an EDR that gives ids.
-	Action(ctx context.Context, id, action string) (models.ActionState, error)
-	// Check reports whether the credentials work and may read. It changes nothing.
-	Check(ctx context.Context) error
-	// Capabilities returns what the EDR can do beyond that.
-	Capabilities() models.Capabilities
-}

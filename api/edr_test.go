@@ -33,7 +33,7 @@ func TestCredentialsOfAnEDRGoInAndNeverOut(t *testing.T) {
 	wrong["values"] = map[string]any{"client_secret": strings.Repeat(edrSecret, 1000)}
 	long := w.must(http.StatusUnprocessableEntity, w.put("lead", w.clientPath("edr"), wrong))
 	check := w.must(http.StatusOK, w.post("analyst", w.clientPath("edr", "check"), nil))
-	var found models.EDRCheckResult
+	var found models.EDRCheck
 	if check.into(t, &found); !found.OK || !found.Capabilities.Actions {
 		t.Errorf("%s", check)
 	}

@@ -19,9 +19,6 @@ import (
 // edrCheckWait is how long a person waits for a check of an EDR connection.
 const edrCheckWait = 20 * time.Second
 
-// EDRCheck is what came of trying a client's EDR connection.
-type EDRCheck = models.EDRCheckResult
-
 // EDROptions are what the desk needs to take credentials of EDRs.
 type EDROptions struct {
 	Products []models.EDRProduct // those there are
@@ -197,9 +194,9 @@ func sealEDR(box *secrets.Box, row string, c models.EDRCredentials) (store.EDRCr
 // CheckEDRConnection tries whether the EDR of the client with a number takes its credentials and can be read, and
 // waits for the answer, which is kept. It changes nothing there. NotFound: the client has no EDR. Unavailable: no answer
 // came in time.
-func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int) (EDRCheck, error) {
+func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int) (models.EDRCheck, error) {
 	if err := auth.Allow("check-edr-connection", u.Role); err != nil {
-		return EDRCheck{}, err
+		return models.EDRCheck{}, err
 	}
 	var c models.Client
 	var now models.EDRStatus
@@ -214,19 +211,18 @@ func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int
 		err = noEDR()
 	}
 	if err != nil {
-		return EDRCheck{}, err
+		return models.EDRCheck{}, err
 	}
 	check, err := d.tryEDR(ctx, c, now.SetAt)
 	if err != nil {
-		return EDRCheck{}, err
+		return models.EDRCheck{}, err
 	}
-	return check, d.inClient(ctx, u, number)(func(tx *store.Tx) error {
-		return tx.SaveEDRCheck(models.EDRCheckRecord{Vendor: now.Vendor, OK: check.OK, Problem: check.Problem, At: d.moment(), SetAt: check.SetAt})
-	})
+	check.Vendor, check.At = now.Vendor, d.moment()
+	return check, d.inClient(ctx, u, number)(func(tx *store.Tx) error { return tx.SaveEDRCheck(check) })
 }
 
 // tryEDR waits for a check of a client's EDR with the credentials that were set at a moment, or later ones.
-func (d *Desk) tryEDR(ctx context.Context, c models.Client, setAt time.Time) (EDRCheck, error) {
+func (d *Desk) tryEDR(ctx context.Context, c models.Client, setAt time.Time) (models.EDRCheck, error) {
 	ctx, cancel := context.WithTimeout(ctx, edrCheckWait)
 	defer cancel()
 	check, err := d.runEDRCheck(ctx, c)
@@ -237,7 +233,7 @@ func (d *Desk) tryEDR(ctx context.Context, c models.Client, setAt time.Time) (ED
 }
 
 // runEDRCheck waits for the check that is under way, or for a new one.
-func (d *Desk) runEDRCheck(ctx context.Context, c models.Client) (check EDRCheck, err error) {
+func (d *Desk) runEDRCheck(ctx context.Context, c models.Client) (check models.EDRCheck, err error) {
 	run, err := d.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: models.EDRCheckWorkflowID(c.Number), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: time.Minute,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
@@ -249,7 +245,7 @@ func (d *Desk) runEDRCheck(ctx context.Context, c models.Client) (check EDRCheck
 	}
 	if err != nil {
 		d.log.WarnContext(ctx, "an EDR connection could not be tried", "client", c.Number, "error", err.Error())
-		return EDRCheck{}, models.Errorf(models.Unavailable, "the connection could not be tried in time: try again")
+		return models.EDRCheck{}, models.Errorf(models.Unavailable, "the connection could not be tried in time: try again")
 	}
 	return check, nil
 }

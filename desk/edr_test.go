@@ -30,7 +30,7 @@ const canary = "CANARY-7f3a9c51d2"
 // checks stands for the workflow engine: it answers EDR checks and keeps what it was given.
 type checks struct {
 	desk.Temporal
-	answers []models.EDRCheckResult // one after the other
+	answers []models.EDRCheck // one after the other
 	fails   error
 	options client.StartWorkflowOptions
 	args    []any
@@ -48,7 +48,7 @@ func (c *checks) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOption
 
 type answered struct {
 	client.WorkflowRun
-	check models.EDRCheckResult
+	check models.EDRCheck
 }
 
 func (a answered) Get(_ context.Context, into any) error {
@@ -168,7 +168,7 @@ func TestASecretIsNowhereInClear(t *testing.T) {
 		t.Fatal("the dump does not show the credentials' row")
 	}
 	wantNoCanary(t, "the tables", rows)
-	d.engine.answers = []models.EDRCheckResult{{OK: true, SetAt: time.Now().Add(time.Hour)}}
+	d.engine.answers = []models.EDRCheck{{OK: true, SetAt: time.Now().Add(time.Hour)}}
 	check, err := d.CheckEDRConnection(t.Context(), analyst, d.client.Number)
 	if err != nil {
 		t.Fatal(err)
@@ -319,7 +319,7 @@ func TestAnEDRIsSeenAndTakenBack(t *testing.T) {
 		len(before.Values) != 1 || before.Values["client_id"] != "id" || before.Check != nil {
 		t.Errorf("%+v", before)
 	}
-	d.engine.answers = []models.EDRCheckResult{{Problem: "config", SetAt: before.SetAt}}
+	d.engine.answers = []models.EDRCheck{{Problem: "config", SetAt: before.SetAt}}
 	if _, err := d.CheckEDRConnection(t.Context(), analyst, d.client.Number); err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestACheckIsOfTheCredentialsOfNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := time.Now().Add(time.Hour)
-	d.engine.answers = []models.EDRCheckResult{{OK: true, SetAt: time.Now().Add(-time.Hour)}, {Problem: "config", SetAt: later}}
+	d.engine.answers = []models.EDRCheck{{OK: true, SetAt: time.Now().Add(-time.Hour)}, {Problem: "config", SetAt: later}}
 	check, err := d.CheckEDRConnection(t.Context(), analyst, d.client.Number)
 	if err != nil || check.OK || check.Problem != "config" || d.engine.started != 2 {
 		t.Errorf("got %+v, %v after %d checks", check, err, d.engine.started)

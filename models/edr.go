@@ -43,17 +43,18 @@ type EDRStatus struct {
 	Values  map[string]string `json:"values,omitempty"` // those that are no secrets; nil: not known
 	SetAt   time.Time         `json:"set_at,omitzero"`  // when the credentials were; zero: they are the provider's own
 	SetBy   uuid.UUID         `json:"set_by,omitzero"`
-	Check   *EDRCheckRecord   `json:"check,omitempty"` // the last one of this vendor; nil: there was none
+	Check   *EDRCheck         `json:"check,omitempty"` // the last one of this vendor; nil: there was none
 	Changed bool              `json:"changed"`         // the credentials were, since that check
 }
 
-// EDRCheckRecord is what came of the last check of a client's EDR connection.
-type EDRCheckRecord struct {
-	Vendor  string    `json:"vendor"`
-	OK      bool      `json:"ok"`
-	Problem string    `json:"problem,omitempty"` // a VendorClass, when it is not OK
-	At      time.Time `json:"at"`
-	SetAt   time.Time `json:"set_at,omitzero"` // when the credentials that were tried were set; zero: the provider's own
+// EDRCheck is the result of trying a client's EDR connection: no secret, and nothing the vendor wrote.
+type EDRCheck struct {
+	Vendor       string       `json:"vendor"`
+	OK           bool         `json:"ok"`
+	Problem      string       `json:"problem,omitempty"` // a VendorClass, when it is not OK
+	Capabilities Capabilities `json:"capabilities"`      // none when the credentials make no connection
+	At           time.Time    `json:"at,omitzero"`       // zero: not kept yet
+	SetAt        time.Time    `json:"set_at,omitzero"`   // when the credentials that were tried were set; zero: the provider's own
 }
 
 // GoLive checks that the connection to the client's EDR is proven: it worked when it was last checked, with the
@@ -98,14 +99,6 @@ func (c EDRCredentials) String() string { return "credentials of " + c.Vendor }
 
 // GoString is what String is.
 func (c EDRCredentials) GoString() string { return c.String() }
-
-// EDRCheckResult is what came of trying a client's EDR connection: no secret, and nothing the vendor wrote.
-type EDRCheckResult struct {
-	OK           bool         `json:"ok"`
-	Problem      string       `json:"problem,omitempty"` // a VendorClass, when it is not OK
-	Capabilities Capabilities `json:"capabilities"`
-	SetAt        time.Time    `json:"set_at,omitzero"` // when the credentials that were tried were entered; zero: the provider's own
-}
 
 // EDRCheckInput is what the workflow that tries a client's EDR connection is started with.
 type EDRCheckInput struct {

@@ -177,11 +177,11 @@ func TestSpokenTexts(t *testing.T) {
 			}
 			s.add(name, speech.Language+": "+speech.Text)
 		}
-		menu := report.Announcement{Language: tag, Reference: "SI-1042-0007", Severity: models.SeverityCritical, Code: "4711"}
+		menu := report.Announcement{Menu: "menu", Language: tag, Reference: "SI-1042-0007", Severity: models.SeverityCritical, Code: "4711"}
 		speech, err := l.Menu(menu)
 		add("menu", speech, err)
 		for _, severity := range models.Severities()[1:] {
-			speech, err = l.Menu(report.Announcement{Language: tag, Reference: "SI-1042-0007", Severity: severity, Drill: true})
+			speech, err = l.Menu(report.Announcement{Menu: "menu", Language: tag, Reference: "SI-1042-0007", Severity: severity, Drill: true})
 			add("menu, drill, no code, "+string(severity), speech, err)
 		}
 		for _, menu.Before = range []string{"wrong", "again"} {
@@ -189,10 +189,11 @@ func TestSpokenTexts(t *testing.T) {
 			add("menu after "+menu.Before, speech, err)
 		}
 		for _, menu.Release = range []bool{false, true} {
-			menu.Before = ""
-			speech, err = l.Approval(menu, "")
+			menu.Menu, menu.Host, menu.Before = "approval-menu", "", ""
+			speech, err = l.Menu(menu)
 			add(fmt.Sprintf("approval, release %t", menu.Release), speech, err)
-			speech, err = l.Approval(menu, "FILESRV-01.corp")
+			menu.Menu, menu.Host = "approval-details", "FILESRV-01.corp"
+			speech, err = l.Menu(menu)
 			add(fmt.Sprintf("approval, device, release %t", menu.Release), speech, err)
 		}
 		for _, name := range []string{"already", "over", "key1", "key3", "goodbye", "approved", "declined", "settled"} {

@@ -11,8 +11,10 @@ import (
 // Speech is what is said on the phone. Text is plain; Language is the BCP 47 tag to read it in, such as "de-DE".
 type Speech struct{ Text, Language string }
 
-// Announcement is what a call about an incident tells. Nothing confidential is in it: no title, no client name.
+// Announcement is what a call about an incident tells. But for Host nothing confidential is in it: no title, no client
+// name.
 type Announcement struct {
+	Menu      string // the block that is said: "menu", "approval-menu" or "approval-details"
 	Language  string // BCP 47, as the client wrote it
 	Reference models.Reference
 	Severity  models.Severity
@@ -20,10 +22,11 @@ type Announcement struct {
 	Code      string // four digits that prove the caller; "" leaves the sentence out
 	Before    string // the sentence said first: "wrong", "again" or ""
 	Release   bool   // of an approval: a release is asked for, not an isolation
+	Host      string // of "approval-details": the device's name, as the EDR or a person wrote it
 }
 
-// Menu says what a call is about and which keys there are. A malformed reference or code, and a severity without
-// words, is an error.
+// Menu says what a call is about and which keys there are. A malformed reference or code, and a severity or a menu
+// without words, is an error.
 func (l Languages) Menu(a Announcement) (Speech, error) {
 	if _, err := models.ParseReference(string(a.Reference)); err != nil {
 		return Speech{}, fmt.Errorf("report: %w", err)
@@ -32,24 +35,9 @@ func (l Languages) Menu(a Announcement) (Speech, error) {
 		return Speech{}, errors.New("report: the code is not four digits")
 	}
 	d := &draft{vocabulary: l.in(a.Language)}
-	d.words = words{Reference: spell(string(a.Reference)), Drill: a.Drill, Code: spell(a.Code)}
+	d.words = words{Reference: spell(string(a.Reference)), Drill: a.Drill, Code: spell(a.Code), Release: a.Release, Host: spell(OneLine(a.Host, 64))}
 	d.name(a.Severity)
-	return d.speech(d.after(a.Before, "menu"))
-}
-
-// Approval says that an approval is needed and which keys there are, and, with a host name, for which device. The host
-// name is confidential: it is said only after a key press. Errors as Menu.
-func (l Languages) Approval(a Announcement, host string) (Speech, error) {
-	if _, err := models.ParseReference(string(a.Reference)); err != nil {
-		return Speech{}, fmt.Errorf("report: %w", err)
-	}
-	d := &draft{vocabulary: l.in(a.Language)}
-	d.words = words{Reference: spell(string(a.Reference)), Drill: a.Drill, Code: spell(a.Code), Release: a.Release, Host: spell(OneLine(host, 64))}
-	d.name(a.Severity)
-	if host != "" {
-		return d.speech(d.after(a.Before, "approval-details"))
-	}
-	return d.speech(d.after(a.Before, "approval-menu"))
+	return d.speech(d.after(a.Before, a.Menu))
 }
 
 // after writes a block, and before it a sentence, if one is named.

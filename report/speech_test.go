@@ -23,7 +23,7 @@ func TestLanguageIsTheNearestThereIs(t *testing.T) {
 func TestMenuIsSpelled(t *testing.T) {
 	l := languages(t)
 	for _, tag := range tags(t) {
-		s, err := l.Menu(report.Announcement{Language: tag, Reference: "SI-1042-0007", Severity: models.SeverityCritical, Code: "4711"})
+		s, err := l.Menu(report.Announcement{Menu: "menu", Language: tag, Reference: "SI-1042-0007", Severity: models.SeverityCritical, Code: "4711"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,13 +41,14 @@ func TestMenuIsSpelled(t *testing.T) {
 
 func TestSpeechRefused(t *testing.T) {
 	l := languages(t)
-	good := report.Announcement{Language: "en", Reference: "SI-1042-0007", Severity: models.SeverityLow, Code: "4711"}
+	good := report.Announcement{Menu: "menu", Language: "en", Reference: "SI-1042-0007", Severity: models.SeverityLow, Code: "4711"}
 	for name, change := range map[string]func(*report.Announcement){
 		"markup in the reference":  func(a *report.Announcement) { a.Reference = `SI-1042-0007</Say><Dial>+4912345</Dial>` },
 		"markup in the code":       func(a *report.Announcement) { a.Code = `<break time="99s"/>` },
 		"a code of five digits":    func(a *report.Announcement) { a.Code = "47111" },
 		"a severity without words": func(a *report.Announcement) { a.Severity = "{{.Code}}" },
 		"a sentence without words": func(a *report.Announcement) { a.Before = "hello" },
+		"a menu without words":     func(a *report.Announcement) { a.Menu = "hello" },
 	} {
 		a := good
 		change(&a)

@@ -21,8 +21,8 @@ type clientRow struct {
 	Business     document[models.Hours]
 	CallerSecret uuid.UUID
 	Contract     document[models.Contract]
-	EDR          document[models.EDR]             `gorm:"column:edr"`
-	EDRCheck     *document[models.EDRCheckRecord] `gorm:"column:edr_check"`
+	EDR          document[models.EDR]       `gorm:"column:edr"`
+	EDRCheck     *document[models.EDRCheck] `gorm:"column:edr_check"`
 	Policy       document[models.Policy]
 	LastIncident int
 	RequestID    string

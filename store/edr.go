@@ -123,11 +123,11 @@ func (tx *Tx) EDRStatus() (models.EDRStatus, error) {
 }
 
 // SaveEDRCheck keeps what came of the last check of the client's EDR connection. For the SOC.
-func (tx *Tx) SaveEDRCheck(c models.EDRCheckRecord) error {
+func (tx *Tx) SaveEDRCheck(c models.EDRCheck) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
-	q := tx.db.Table("clients").Where("id = ?", tx.client).UpdateColumns(map[string]any{"edr_check": document[models.EDRCheckRecord]{c}})
+	q := tx.db.Table("clients").Where("id = ?", tx.client).UpdateColumns(map[string]any{"edr_check": document[models.EDRCheck]{c}})
 	return problem("keep check of EDR", q.Error)
 }
 

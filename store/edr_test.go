@@ -89,7 +89,7 @@ func TestWhatIsKnownOfAnEDR(t *testing.T) {
 	c := edrCredentials("mde", noon)
 	want := models.EDRStatus{EDR: models.EDR{Vendor: "mde"}, BaseURL: c.BaseURL, Values: c.Open, SetAt: noon, SetBy: c.UpdatedBy}
 	same(t, "never checked", status(store.SOC), want)
-	checked := models.EDRCheckRecord{Vendor: "mde", Problem: "config", At: noon.Add(time.Minute), SetAt: noon}
+	checked := models.EDRCheck{Vendor: "mde", Problem: "config", At: noon.Add(time.Minute), SetAt: noon}
 	save := func(tx *store.Tx) error { return tx.SaveEDRCheck(checked) }
 	h.as(store.SOC, h.acme, save)
 	h.refused(h.ForClient(t.Context(), store.Portal, h.acme.ID, save), models.Forbidden)

@@ -274,7 +274,7 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"the portal reads values of EDR credentials": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select open_values from edr_credentials") }},
 		"a worker drops EDR credentials":             {store.Worker, func(tx *store.Tx) error { return tx.Exec("delete from edr_credentials") }},
 		"the portal says an EDR was checked": {store.Portal, func(tx *store.Tx) error {
-			return tx.SaveEDRCheck(models.EDRCheckRecord{Vendor: "mde", OK: true})
+			return tx.SaveEDRCheck(models.EDRCheck{Vendor: "mde", OK: true})
 		}},
 		"the portal sets EDR credentials": {store.Portal, func(tx *store.Tx) error {
 			return tx.SetEDRCredentials(edrCredentials("mde", noon), models.EDR{Vendor: "mde"})

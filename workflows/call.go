@@ -42,7 +42,7 @@ type callRoundWorkflow struct {
 type phoneCall struct {
 	try      int
 	reason   string            // why it was not placed
-	digit    string            // the key that ended the matter
+	digit    notify.Key        // the key that ended the matter
 	status   models.CallStatus // the carrier's last word
 	sequence int               // of that word
 	machine  bool              // a machine picked up
@@ -110,9 +110,9 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 		return
 	}
 	switch {
-	case w.Approval != nil && (k.Digit == "1" || k.Digit == "9"):
+	case w.Approval != nil && (k.Digit == notify.KeyAcknowledge || k.Digit == notify.KeyDeny):
 		w.passOnConsent(ctx, k)
-	case k.Digit == "1" && w.reached == nil:
+	case k.Digit == notify.KeyAcknowledge && w.reached == nil:
 		w.reached = &k.Contact
 	}
 	c.digit = k.Digit
@@ -145,7 +145,7 @@ func (w *callRoundWorkflow) isOver() bool {
 
 // passOnConsent signals a contact's answer about an approval to the incident.
 func (w *callRoundWorkflow) passOnConsent(ctx workflow.Context, k notify.KeyPress) {
-	consent := notify.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == "1"}
+	consent := notify.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == notify.KeyAcknowledge}
 	for _, r := range w.Calls {
 		if r.Contact == k.Contact {
 			consent.Person = r.Person
@@ -337,11 +337,11 @@ func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string
 // outcome returns the outcome of a settled call. A key counts before the carrier's word.
 func (c *phoneCall) outcome() notify.CallOutcome {
 	switch {
-	case c.digit == "1":
+	case c.digit == notify.KeyAcknowledge:
 		return notify.OutcomeAcknowledged
-	case c.digit == "9":
+	case c.digit == notify.KeyDeny:
 		return notify.OutcomeDenied
-	case c.digit == "3":
+	case c.digit == notify.KeyNextContact:
 		return notify.OutcomePassedOn
 	case c.status == models.CallCompleted && c.machine:
 		return notify.OutcomeVoicemail

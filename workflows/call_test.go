@@ -342,7 +342,7 @@ func TestAKeyPressCountsAfterTheCallWasGivenUp(t *testing.T) {
 				return
 			}
 			s.env.RegisterDelayedCallback(func() {
-				press := notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: "1"}
+				press := notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: notify.KeyAcknowledge}
 				if s.env.SignalWorkflowByID(e.Workflow, models.SignalKeyPress, press) != nil {
 					s.env.SignalWorkflow(models.SignalKeyPress, press)
 				}

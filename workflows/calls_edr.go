@@ -56,7 +56,7 @@ func confirmState(ctx workflow.Context, patience time.Duration, in activities.En
 }
 
 // checkEDR tries a client's EDR connection. A person waits for the answer, so it is tried for as long as they do.
-func checkEDR(ctx workflow.Context, in models.EDRCheckInput) (out models.EDRCheckResult, err error) {
+func checkEDR(ctx workflow.Context, in models.EDRCheckInput) (out models.EDRCheck, err error) {
 	ctx = queueContext(ctx, models.QueueEDR, "try the EDR connection", 20*time.Second)
 	err = workflow.ExecuteActivity(ctx, containment.CheckConnection, in.ClientID).Get(ctx, &out)
 	return out, err

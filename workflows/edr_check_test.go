@@ -17,17 +17,17 @@ func TestACheckReturnsTheVendorsAnswer(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	asked := uuid.New()
-	want := models.EDRCheckResult{Problem: "config", Capabilities: models.Capabilities{Actions: true}}
+	want := models.EDRCheck{Problem: "config", Capabilities: models.Capabilities{Actions: true}}
 	edr := &activities.Containment{}
 	env.RegisterActivity(edr)
-	env.OnActivity(edr.CheckConnection, mock.Anything, mock.Anything).Return(func(_ context.Context, client uuid.UUID) (models.EDRCheckResult, error) {
+	env.OnActivity(edr.CheckConnection, mock.Anything, mock.Anything).Return(func(_ context.Context, client uuid.UUID) (models.EDRCheck, error) {
 		if client != asked {
 			t.Errorf("client %s was tried, want %s", client, asked)
 		}
 		return want, nil
 	})
 	env.ExecuteWorkflow(workflows.EDRCheck, models.EDRCheckInput{ClientID: asked})
-	var got models.EDRCheckResult
+	var got models.EDRCheck
 	if err := env.GetWorkflowResult(&got); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}

@@ -64,7 +64,7 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 
 // handleKeyPress takes the key press of a human on the phone. It comes here when the round that placed the call is over.
 func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
-	if k.Digit != "1" {
+	if k.Digit != notify.KeyAcknowledge {
 		return
 	}
 	w.recordReached(ctx, k.Contact, "voice", keyPress1)

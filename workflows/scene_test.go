@@ -415,7 +415,7 @@ func (s *story) mailsFor(p notify.Purpose) (n int) {
 // presses lets whoever is called press a key.
 func (s *story) presses(digit string) func(notify.Effect) {
 	return func(e notify.Effect) {
-		s.signalRound(e, models.SignalKeyPress, notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: digit})
+		s.signalRound(e, models.SignalKeyPress, notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: notify.Key(digit)})
 	}
 }
 

@@ -338,11 +338,8 @@ type DryRunRuling struct {
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
 type EDR = models.EDR
 
-// EDRCheckRecord What came of the last check of the connection; absent when there was none.
-type EDRCheckRecord = models.EDRCheckRecord
-
-// EDRCheckResult defines model for EDRCheckResult.
-type EDRCheckResult = models.EDRCheckResult
+// EDRCheck The result of a check of the connection.
+type EDRCheck = models.EDRCheck
 
 // EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
 type EDRCredentials = models.EDRCredentials
@@ -361,7 +358,7 @@ type EDRProductList struct {
 	Next *Next `json:"next,omitempty"`
 }
 
-// EDRStatus What is known of a client's EDR without asking it.
+// EDRStatus What is known of a client's EDR without asking it; check is absent when there was none.
 type EDRStatus = models.EDRStatus
 
 // Endpoint defines model for Endpoint.
@@ -10180,7 +10177,7 @@ type CheckEdrConnectionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *EDRCheckResult
+	JSON200 *EDRCheck
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -10188,7 +10185,7 @@ type CheckEdrConnectionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CheckEdrConnectionResponse) GetJSON200() *EDRCheckResult {
+func (r CheckEdrConnectionResponse) GetJSON200() *EDRCheck {
 	return r.JSON200
 }
 
@@ -15393,7 +15390,7 @@ func ParseCheckEdrConnectionResponse(rsp *http.Response) (*CheckEdrConnectionRes
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest EDRCheckResult
+		var dest EDRCheck
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -48,9 +48,9 @@ func TestAnApprovalNamesTheDeviceOnlyAfterAKeyPress(t *testing.T) {
 	d.says(d.speaks("key", row, "?n=1&stage=1", "1"), http.StatusOK, spelledOut(device), "stage=2")
 	d.tells()
 	d.says(d.speaks("key", row, "?n=1&stage=2", "1"), http.StatusOK, "approval is recorded")
-	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: "1"}))
+	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: notify.KeyAcknowledge}))
 	d.says(d.speaks("key", row, "?n=1&stage=2", "9"), http.StatusOK, "refusal is recorded")
-	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: "9"}))
+	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: notify.KeyDeny}))
 }
 
 func TestAnApprovalThatIsSettledIsNotAskedOnThePhone(t *testing.T) {

@@ -64,7 +64,7 @@ func TestKeys(t *testing.T) {
 }
 
 func pressed(row store.LedgerRow, workflow, digit string) told {
-	return fact(workflow, "key-press", notify.KeyPress{Effect: row.Key, Contact: row.Contact, Digit: digit})
+	return fact(workflow, "key-press", notify.KeyPress{Effect: row.Key, Contact: row.Contact, Digit: notify.Key(digit)})
 }
 
 func TestRecordedIsSaidOnlyWhenItIs(t *testing.T) {

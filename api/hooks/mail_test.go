@@ -119,12 +119,6 @@ func TestABatchMixesClientsAndStrangers(t *testing.T) {
 	), http.StatusNoContent)
 	d.state(d.mail, "bounce")
 	d.state(foreign, "bounce")
-	if len(d.engine.told) != 2 {
-		t.Fatalf("told %v", d.engine.told)
-	}
-	if d.engine.told[0].workflow != d.mail.Workflow { // clients come in no order
-		d.engine.told[0], d.engine.told[1] = d.engine.told[1], d.engine.told[0]
-	}
 	d.tells(lostMail(d.tenant, d.mail, "bounce"), lostMail(other, foreign, "bounce"))
 	d.says(d.events(), http.StatusNoContent)
 }

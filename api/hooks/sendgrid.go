@@ -33,18 +33,26 @@ func (h *Hooks) mailEvents(c *gin.Context) {
 		c.AbortWithStatus(http.StatusBadRequest)
 		return
 	}
-	for client, words := range mailWords(events) {
-		if err := h.advance(c.Request.Context(), client, "sendgrid", words); err != nil {
-			h.fail(c, "mail events", err) // the vendor sends the batch again; what was taken is known
+	for _, of := range reportsByClient(events) {
+		if err := h.advance(c.Request.Context(), of.client, "sendgrid", of.reports); err != nil {
+			h.fail(c, "mail events", err) // the vendor sends the batch again; the ledger knows what it has
 			return
 		}
 	}
 	c.Status(http.StatusNoContent)
 }
 
-// mailWords sorts events by the client they are about. What is not about an effect of ours is left out.
-func mailWords(events []models.MailEvent) map[uuid.UUID][]store.VendorReport {
-	words := map[uuid.UUID][]store.VendorReport{}
+// clientReports are a vendor's reports about effects of one client, in the order they came.
+type clientReports struct {
+	client  uuid.UUID
+	reports []store.VendorReport
+}
+
+// reportsByClient turns events into reports, client by client in the order they first come. It leaves out events that
+// are not about an effect of ours.
+func reportsByClient(events []models.MailEvent) []clientReports {
+	var all []clientReports
+	place := map[uuid.UUID]int{} // client -> index in all
 	for _, e := range events {
 		client, cerr := uuid.Parse(e.Opaque["mdr_client_id"])
 		delivery, derr := uuid.Parse(e.Opaque["mdr_delivery_id"])
@@ -55,11 +63,16 @@ func mailWords(events []models.MailEvent) map[uuid.UUID][]store.VendorReport {
 		if e.At.Year() > lastYear {
 			e.At = time.Time{} // the vendor does not say when
 		}
-		words[client] = append(words[client], store.VendorReport{
+		n, known := place[client]
+		if !known {
+			n = len(all)
+			place[client], all = n, append(all, clientReports{client: client})
+		}
+		all[n].reports = append(all[n].reports, store.VendorReport{
 			EventID: e.ID, Effect: delivery, State: e.Type, Rank: rank, Sequence: -1, At: e.At, Detail: withoutAddresses(e.Reason),
 		})
 	}
-	return words
+	return all
 }
 
 // addresses match what holds an @, plain or encoded, up to the next space, with the quoted name before it.

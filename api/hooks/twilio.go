@@ -4,24 +4,19 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
-	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
-	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
 
 const (
-	formKey    = "twilio.form"
-	vendor     = "twilio"
-	maxRepeats = 3 // of the menu within one call
+	formKey = "twilio.form"
+	vendor  = "twilio"
 )
 
 // fromTwilio lets only signed requests through. The signature covers the address we gave Twilio, not the one a proxy
@@ -98,139 +93,6 @@ func (h *Hooks) speaking(then func(*gin.Context, call)) gin.HandlerFunc {
 		default:
 			h.speak(c, twilio.Hangup)
 		}
-	}
-}
-
-// voice answers what to say once a human, or a machine, has picked up.
-func (h *Hooks) voice(c *gin.Context, k call) {
-	if k.row.Purpose == notify.PurposeCode {
-		h.spell(c, k)
-		return
-	}
-	if k.row.Purpose == notify.PurposeApproval {
-		h.approval(c, k, 1, 1, "")
-		return
-	}
-	h.menu(c, k, 1, "")
-}
-
-// pickedUp is what a call is about and whom it reaches.
-type pickedUp struct {
-	incident incident.Incident
-	contact  models.Contact
-	secret   uuid.UUID // of the client, for the caller code
-}
-
-func (h *Hooks) pickedUp(c *gin.Context, k call) (p pickedUp, err error) {
-	err = h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
-		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
-			return err
-		}
-		if p.incident, err = tx.Incident(k.row.Incident); err != nil {
-			return err
-		}
-		p.secret, err = tx.CallerSecret()
-		return err
-	})
-	return p, err
-}
-
-// spell says the code that verifies the phone, to whoever it reaches.
-func (h *Hooks) spell(c *gin.Context, k call) {
-	h.speak(c, func() ([]byte, error) {
-		p, err := h.pickedUp(c, k)
-		if err != nil {
-			return nil, err
-		}
-		s, err := h.Words.SpokenCode(p.contact.Language, k.row.Code())
-		if err != nil {
-			return nil, err
-		}
-		return twilio.Say(s.Text, s.Language)
-	})
-}
-
-// menu says what the call is about and asks for a key. before names a sentence that comes first.
-func (h *Hooks) menu(c *gin.Context, k call, n int, before string) {
-	h.speak(c, func() ([]byte, error) {
-		p, err := h.pickedUp(c, k)
-		if err != nil {
-			return nil, err
-		}
-		if p.incident.Acknowledged != nil && !p.incident.Exercise.IsFireDrill() {
-			return h.sentence(p.contact, "already")
-		}
-		code, _, err := auth.CallerCode(p.secret, h.Now())
-		if err != nil {
-			return nil, err
-		}
-		s, err := h.Words.Menu(report.Announcement{
-			Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity, Drill: p.incident.Exercise.IsDrill(),
-			Code: code, Before: before,
-		})
-		if err != nil {
-			return nil, err
-		}
-		action := h.PublicURL.JoinPath("hooks", "twilio", "key", k.client.String(), k.row.Token)
-		action.RawQuery = "n=" + strconv.Itoa(n)
-		return twilio.Menu(twilio.Spoken{Text: s.Text, Language: s.Language}, action.String())
-	})
-}
-
-func (h *Hooks) sentence(contact models.Contact, name string) ([]byte, error) {
-	s, err := h.Words.Sentence(contact.Language, name)
-	if err != nil {
-		return nil, err
-	}
-	return twilio.Say(s.Text, s.Language)
-}
-
-// say answers a call with one sentence.
-func (h *Hooks) say(c *gin.Context, k call, name string) {
-	h.speak(c, func() ([]byte, error) {
-		p, err := h.pickedUp(c, k)
-		if err != nil {
-			return nil, err
-		}
-		return h.sentence(p.contact, name)
-	})
-}
-
-// key takes the digit a human pressed. "Recorded" is said only after the workflow has it for good.
-func (h *Hooks) key(c *gin.Context, k call) {
-	n, _ := strconv.Atoi(c.Query("n")) // signed, so ours; absent is zero
-	switch d := k.report.Digits; {
-	case k.row.Purpose == notify.PurposeCode: // such a call asks for no key
-		h.say(c, k, "goodbye")
-	case k.row.Purpose == notify.PurposeApproval:
-		h.approvalKey(c, k)
-	case d == "1" || d == "3":
-		h.pressed(c, k, d, n)
-	case d == "" || n >= maxRepeats:
-		h.say(c, k, "goodbye")
-	case d == "2":
-		h.menu(c, k, n+1, "")
-	default:
-		h.menu(c, k, n+1, "wrong")
-	}
-}
-
-func (h *Hooks) pressed(c *gin.Context, k call, digit string, n int) {
-	press := notify.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: digit}
-	told, err := h.signal(c.Request.Context(), k.row.Workflow, models.SignalKeyPress, press)
-	if err == nil && !told { // the round is over; the incident itself takes the key
-		told, err = h.signal(c.Request.Context(), k.row.Incident.WorkflowID(), models.SignalKeyPress, press)
-	}
-	switch {
-	case err != nil && n < maxRepeats:
-		h.Log.ErrorContext(c.Request.Context(), "key press not recorded yet", "error", err)
-		h.menu(c, k, n+1, "again")
-	case err != nil:
-		h.fail(c, "key", err)
-	case !told:
-		h.say(c, k, "over")
-	default:
-		h.say(c, k, "key"+digit)
 	}
 }
 

@@ -292,11 +292,8 @@ type DryRunRuling struct {
 // EDR Through which product and which of its tenants the client's endpoints are isolated.
 type EDR = models.EDR
 
-// EDRCheckRecord What came of the last check of the connection; absent when there was none.
-type EDRCheckRecord = models.EDRCheckRecord
-
-// EDRCheckResult defines model for EDRCheckResult.
-type EDRCheckResult = models.EDRCheckResult
+// EDRCheck The result of a check of the connection.
+type EDRCheck = models.EDRCheck
 
 // EDRCredentials Example: {"base_url":"https://api.eu-1.crowdstrike.com","values":{"client_id":"0123456789abcdef","client_secret":"a secret of the vendor"},"vendor":"crowdstrike"}
 type EDRCredentials = models.EDRCredentials
@@ -315,7 +312,7 @@ type EDRProductList struct {
 	Next Next `json:"next,omitempty,omitzero"`
 }
 
-// EDRStatus What is known of a client's EDR without asking it.
+// EDRStatus What is known of a client's EDR without asking it; check is absent when there was none.
 type EDRStatus = models.EDRStatus
 
 // Endpoint defines model for Endpoint.

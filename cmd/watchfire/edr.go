@@ -52,7 +52,7 @@ func (p *process) edrs(ctx context.Context) (*activities.Connections, error) {
 	transport, check := g.Transport(), checkEDR(g)
 	return &activities.Connections{
 		Store: p.store, Box: box, Shared: sharedFalcons(p.config, transport),
-		Connect: func(c models.EDRCredentials) (activities.EDR, error) {
+		Connect: func(c models.EDRCredentials) (edr.Connection, error) {
 			if err := check(c); err != nil { // the operator may have taken a host back
 				return nil, err
 			}
@@ -62,7 +62,7 @@ func (p *process) edrs(ctx context.Context) (*activities.Connections, error) {
 }
 
 // connectEDR makes a connection that keeps its vendor's pace; simulators have none.
-func connectEDR(c models.EDRCredentials, transport http.RoundTripper, settings config.Config) (activities.EDR, error) {
+func connectEDR(c models.EDRCredentials, transport http.RoundTripper, settings config.Config) (edr.Connection, error) {
 	product, err := productOf(c.Vendor)
 	if err != nil {
 		return nil, err
@@ -149,10 +149,10 @@ func inPointer(name string) string {
 
 // sharedFalcons returns the Falcon of a client without credentials of its own, through the provider's parent account:
 // one value per member CID, because it keeps the access token.
-func sharedFalcons(c config.Config, transport http.RoundTripper) func(models.EDR) (activities.EDR, error) {
+func sharedFalcons(c config.Config, transport http.RoundTripper) func(models.EDR) (edr.Connection, error) {
 	var mu sync.Mutex
-	known := map[string]activities.EDR{}
-	return func(e models.EDR) (activities.EDR, error) {
+	known := map[string]edr.Connection{}
+	return func(e models.EDR) (edr.Connection, error) {
 		if e.Vendor != "crowdstrike" {
 			return nil, &models.VendorError{Class: models.Config, Vendor: e.Vendor, Op: "connect", Code: "no_credentials"}
 		}

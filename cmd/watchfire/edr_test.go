@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/config"
 	"github.com/watchfire-mdr/watchfire/models"
 	simedr "github.com/watchfire-mdr/watchfire/simulators/edr"
@@ -129,7 +128,7 @@ func TestTheTableOfCredentialsIsWhole(t *testing.T) {
 
 func TestThereIsOneFalconForEachMember(t *testing.T) {
 	shared := sharedFalcons(config.Config{CrowdStrikeClientID: "id", CrowdStrikeClientSecret: "secret"}, nil)
-	of := func(e models.EDR) activities.EDR {
+	of := func(e models.EDR) edr.Connection {
 		f, err := shared(e)
 		if err != nil {
 			t.Fatal(err)

@@ -52,11 +52,11 @@ func (e *Engine) startEDRCheck(ctx context.Context, run models.EDRCheckInput) (c
 
 // Get returns what came of it.
 func (r edrCheck) Get(_ context.Context, to any) error {
-	c, ok := to.(*models.EDRCheckResult)
+	c, ok := to.(*models.EDRCheck)
 	if !ok {
 		return serviceerror.NewInvalidArgument("not a check of an EDR")
 	}
-	*c = models.EDRCheckResult{OK: true, SetAt: r.setAt, Capabilities: models.Capabilities{Actions: true}}
+	*c = models.EDRCheck{OK: true, SetAt: r.setAt, Capabilities: models.Capabilities{Actions: true}}
 	return nil
 }
 

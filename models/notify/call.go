@@ -16,9 +16,9 @@ type CallOutcome string
 
 // The outcomes of a call. Only a key press counts as having reached a person.
 const (
-	OutcomeAcknowledged  CallOutcome = "acknowledged" // pressed 1
-	OutcomeDenied        CallOutcome = "denied"       // pressed 9: an approval is refused
-	OutcomePassedOn      CallOutcome = "passed_on"    // pressed 3: the next contact, please
+	OutcomeAcknowledged  CallOutcome = "acknowledged" // pressed KeyAcknowledge
+	OutcomeDenied        CallOutcome = "denied"       // pressed KeyDeny: an approval is denied
+	OutcomePassedOn      CallOutcome = "passed_on"    // pressed KeyNextContact
 	OutcomeNoKey         CallOutcome = "no_key"       // answered, no key pressed: hung up
 	OutcomeVoicemail     CallOutcome = "voicemail"    // a machine picked up: nobody was reached
 	OutcomeBusy          CallOutcome = "busy"
@@ -55,7 +55,7 @@ func OutcomeOfStatus(s models.CallStatus) CallOutcome {
 type KeyPress struct {
 	Effect  string    `json:"effect"`
 	Contact uuid.UUID `json:"contact"`
-	Digit   string    `json:"digit"` // 1 acknowledges or approves, 9 refuses an approval, 3 passes to the next contact
+	Digit   Key       `json:"digit"` // one that answers, see CallScript
 }
 
 // CallProgress is a fact from the carrier about the call with this effect key.

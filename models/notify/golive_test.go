@@ -83,7 +83,7 @@ func TestGoLive(t *testing.T) {
 
 func TestGoLiveWantsAProvenEDR(t *testing.T) {
 	mde := models.EDR{Vendor: "mde"}
-	works, fails := &models.EDRCheckRecord{Vendor: "mde", OK: true}, &models.EDRCheckRecord{Vendor: "mde", Problem: "config"}
+	works, fails := &models.EDRCheck{Vendor: "mde", OK: true}, &models.EDRCheck{Vendor: "mde", Problem: "config"}
 	for want, s := range map[string]models.EDRStatus{
 		"":                       {EDR: mde, Check: works},
 		"the client has no EDR":  {},

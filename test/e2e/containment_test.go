@@ -102,7 +102,7 @@ func connect(t *testing.T, s *scene, vendor, address string) {
 	if err := s.operator.Put(t.Context(), s.client("/edr"), body, nil); err != nil {
 		t.Fatalf("%s: %v", vendor, err)
 	}
-	var check models.EDRCheckResult
+	var check models.EDRCheck
 	if status := s.send(s.operator, s.client("/edr/check"), nil, &check); status != http.StatusOK || !check.OK {
 		t.Fatalf("%s: the connection test says %d, %+v", vendor, status, check)
 	}

@@ -23,7 +23,7 @@ import (
 // traits are what the suite has to know of a product beside its capabilities.
 type traits struct {
 	isolate, release string // the simulator's operations that set a device in motion
-	hidesPending     bool   // an order under way cannot be seen in the state of the device
+	hidesPending     bool   // an action under way cannot be seen in the state of the device
 	silent           bool   // any answer in the 200s is acceptance, also one that says nothing
 }
 
@@ -134,7 +134,7 @@ func (b *bench) persona(hostname, persona string) {
 func (b *bench) fault(rule stage.Rule) {
 	b.Helper()
 	if !b.steer("faults", map[string]any{"clear": true, "rules": []stage.Rule{rule}}) {
-		b.Fatalf("the simulator refuses %+v", rule)
+		b.Fatalf("the simulator rejects %+v", rule)
 	}
 }
 
@@ -201,7 +201,7 @@ func (b *bench) wantState(id string, want models.HostState) {
 	}
 }
 
-// wantPending checks that an order under way is seen, where the vendor shows it.
+// wantPending checks that an action under way is seen, where the vendor shows it.
 func (b *bench) wantPending(id string, want models.HostState) {
 	b.Helper()
 	if !b.hidesPending {
@@ -229,8 +229,8 @@ func (b *bench) eventually(what string, done func() bool) {
 	}
 }
 
-// orders are what took effect on a device, in the order it did.
-func (b *bench) orders(hostname string) (actions []string) {
+// actions are what took effect on a device, in the order it did.
+func (b *bench) actions(hostname string) (actions []string) {
 	b.Helper()
 	var e struct {
 		Commands []struct{ Action, Hostname string }
@@ -247,10 +247,10 @@ func (b *bench) orders(hostname string) (actions []string) {
 	return actions
 }
 
-func (b *bench) wantOrders(hostname string, want ...string) {
+func (b *bench) wantActions(hostname string, want ...string) {
 	b.Helper()
-	if got := b.orders(hostname); !slices.Equal(got, want) {
-		b.Errorf("%s was ordered to %v, want %v", hostname, got, want)
+	if got := b.actions(hostname); !slices.Equal(got, want) {
+		b.Errorf("%s was asked to %v, want %v", hostname, got, want)
 	}
 }
 
@@ -320,7 +320,7 @@ func (b *bench) wantClass(err error, want ...models.VendorClass) {
 	}
 }
 
-// direction is one of the two orders, so that every scenario is played both ways.
+// direction is one of the two actions, so that every scenario is played both ways.
 type direction struct {
 	name, op             string
 	act                  func(ctx context.Context, id, comment string) (string, error)
@@ -334,7 +334,7 @@ func (b *bench) directions() []direction {
 	}
 }
 
-// ready returns a device to which the direction can be applied, and the orders it has had so far.
+// ready returns a device to which the direction can be applied, and the actions it has had so far.
 func (b *bench) ready(d direction) (host models.Host, before []string) {
 	b.Helper()
 	host = b.newDevice("online")
@@ -344,5 +344,5 @@ func (b *bench) ready(d direction) (host models.Host, before []string) {
 		}
 		b.until(host.ID, models.HostIsolated)
 	}
-	return host, b.orders(host.Hostname)
+	return host, b.actions(host.Hostname)
 }

@@ -30,11 +30,11 @@ func TestADeviceIsIsolatedAndReleased(t *testing.T) {
 				b.Errorf("%+v", now)
 			}
 		}
-		b.wantOrders(host.Hostname, "isolate", "release")
+		b.wantActions(host.Hostname, "isolate", "release")
 	})
 }
 
-// wantAction checks what is said of an order, or that a vendor without ids says so.
+// wantAction checks what is said of an action, or that a vendor without ids says so.
 func (b *bench) wantAction(id, action string, want ...models.ActionState) {
 	b.Helper()
 	if !b.conn.Capabilities().Actions {
@@ -63,7 +63,7 @@ func TestASlowSensorIsWaitedFor(t *testing.T) {
 			b.wantAction(host.ID, action, models.ActionPending)
 			b.until(host.ID, d.done)
 		}
-		b.wantOrders(host.Hostname, "isolate", "release")
+		b.wantActions(host.Hostname, "isolate", "release")
 	})
 }
 
@@ -73,7 +73,7 @@ func TestAnOfflineDeviceIsIsolatedWhenItComesBack(t *testing.T) {
 		action, err := b.conn.Isolate(b.Context(), host.ID, "SI-1042-0007")
 		if !b.conn.Capabilities().Queues {
 			b.wantClass(err, models.Rejected)
-			b.wantOrders(host.Hostname)
+			b.wantActions(host.Hostname)
 			return
 		}
 		if err != nil {
@@ -84,13 +84,13 @@ func TestAnOfflineDeviceIsIsolatedWhenItComesBack(t *testing.T) {
 		if b.state(host.ID).Online {
 			b.Error("it is offline")
 		}
-		// Asked again, it is the same order, or one the vendor does not name again.
+		// Asked again, it is the same action, or one the vendor does not name again.
 		if again, err := b.conn.Isolate(b.Context(), host.ID, "SI-1042-0007"); err != nil || again != action && again != "" {
 			b.Errorf("again: %q, %v, want %q", again, err, action)
 		}
 		b.persona(host.Hostname, "online")
 		b.until(host.ID, models.HostIsolated)
-		b.wantOrders(host.Hostname, "isolate")
+		b.wantActions(host.Hostname, "isolate")
 	})
 }
 
@@ -104,7 +104,7 @@ func TestWhatIsDoneAlreadyIsNotDoneAgain(t *testing.T) {
 			b.Errorf("isolate: %v", err)
 		}
 		b.wantState(host.ID, models.HostIsolated)
-		b.wantOrders(host.Hostname)
+		b.wantActions(host.Hostname)
 		if _, err := b.conn.Release(b.Context(), host.ID, ""); err != nil {
 			b.Fatalf("release: %v", err)
 		}
@@ -113,12 +113,12 @@ func TestWhatIsDoneAlreadyIsNotDoneAgain(t *testing.T) {
 			b.Errorf("release again: %v", err)
 		}
 		b.wantState(host.ID, models.HostNormal)
-		b.wantOrders(host.Hostname, "release")
+		b.wantActions(host.Hostname, "release")
 	})
 }
 
-// The opposite of what is under way is refused, or it wins: it is never mixed with it.
-func TestOppositeOrdersDoNotMix(t *testing.T) {
+// The opposite of what is under way is rejected, or it wins: it is never mixed with it.
+func TestOppositeActionsDoNotMix(t *testing.T) {
 	overProducts(t, func(b *bench) {
 		for _, persona := range []string{"offline", "slow"} {
 			host := b.newDevice(persona)
@@ -204,13 +204,13 @@ func stranger(id string) string {
 	return id[:len(id)-1] + last
 }
 
-func TestAProtectedDeviceIsRefused(t *testing.T) {
+func TestAProtectedDeviceIsRejected(t *testing.T) {
 	overProducts(t, func(b *bench) {
 		host := b.newDevice("protected")
 		_, err := b.conn.Isolate(b.Context(), host.ID, "")
 		b.wantClass(err, models.Rejected)
 		b.wantState(host.ID, models.HostNormal)
-		b.wantOrders(host.Hostname)
+		b.wantActions(host.Hostname)
 	})
 }
 

@@ -56,7 +56,7 @@ func newContainment(b *bench) *containment {
 	c.work = &activities.Containment{
 		Effects: activities.Effects{Store: s, Settle: time.Second, Now: time.Now}, PollEvery: time.Millisecond,
 		EDR: func(context.Context, uuid.UUID) (activities.ClientEDR, error) {
-			return activities.ClientEDR{EDR: b.conn, Vendor: b.product.Vendor}, nil
+			return activities.ClientEDR{Connection: b.conn, Vendor: b.product.Vendor}, nil
 		},
 	}
 	var suite testsuite.WorkflowTestSuite
@@ -193,7 +193,7 @@ func TestAnIsolationThatTheVendorForgotIsReleased(t *testing.T) {
 		b.state(host.ID)
 		memory.forget()
 	}
-	b.wantOrders(host.Hostname, "isolate", "release")
+	b.wantActions(host.Hostname, "isolate", "release")
 	if got := c.ends(host.Hostname); got != models.HostNormal {
 		t.Errorf("it was confirmed as released, and is %s", got)
 	}

@@ -21,14 +21,14 @@ func TestDefendersDuplicates(t *testing.T) {
 	b := &bench{T: t, product: product, hosts: &atomic.Int32{}, base: startSimulators(t).EDR["mde"]}
 	b.conn = b.connect(b.credentials(), 0)
 
-	t.Run("asking twice is ordering once", func(t *testing.T) {
+	t.Run("asking twice is sending once", func(t *testing.T) {
 		b := b.with(t)
 		host := b.newDevice("double_isolate")
 		b.isolateTwice(host.ID)
 		b.until(host.ID, models.HostIsolated)
 		b.isolateTwice(host.ID)
 		b.releaseForGood(host.ID)
-		b.wantOrders(host.Hostname, "isolate", "release")
+		b.wantActions(host.Hostname, "isolate", "release")
 	})
 	t.Run("one from elsewhere comes back after a release", func(t *testing.T) {
 		b := b.with(t)
@@ -38,10 +38,10 @@ func TestDefendersDuplicates(t *testing.T) {
 		b.elsewhere(host.ID, "isolate", `{"Comment":"portal","IsolationType":"Full"}`)
 		b.wantState(host.ID, models.HostIsolated)
 		b.elsewhere(host.ID, "unisolate", `{"Comment":"portal"}`)
-		b.eventually("the duplicate runs", func() bool { return len(b.orders(host.Hostname)) == 3 })
+		b.eventually("the duplicate runs", func() bool { return len(b.actions(host.Hostname)) == 3 })
 		b.until(host.ID, models.HostIsolated) // and the adapter sees that it did
 		b.releaseForGood(host.ID)
-		b.wantOrders(host.Hostname, "isolate", "release", "isolate", "release")
+		b.wantActions(host.Hostname, "isolate", "release", "isolate", "release")
 	})
 	t.Run("our release takes it away", func(t *testing.T) {
 		b := b.with(t)
@@ -50,14 +50,14 @@ func TestDefendersDuplicates(t *testing.T) {
 		b.until(host.ID, models.HostIsolated)
 		b.elsewhere(host.ID, "isolate", `{"Comment":"portal","IsolationType":"Full"}`)
 		b.releaseForGood(host.ID)
-		b.wantOrders(host.Hostname, "isolate", "release")
+		b.wantActions(host.Hostname, "isolate", "release")
 	})
 	t.Run("the pending action may be the answer", func(t *testing.T) {
 		b := b.with(t)
 		host := b.newDevice("returns_pending")
 		b.persona(host.Hostname, "offline")
 		b.isolateTwice(host.ID)
-		b.wantOrders(host.Hostname, "isolate")
+		b.wantActions(host.Hostname, "isolate")
 	})
 	t.Run("a name without its domain", func(t *testing.T) {
 		b := b.with(t)

@@ -1,9 +1,9 @@
 // Package edr is the table of the EDR products Watchfire can isolate devices through, and the one
 // interface all of them have.
 //
-// What a product is told and what it answers is the business of its own package. Who may isolate
-// what, and whether an isolation has succeeded, is decided elsewhere: acceptance is not isolation
-// with any vendor, only the state of the device is.
+// Each product's requests and answers are the business of its own package. Other rooms decide who may
+// isolate a device and whether an isolation has succeeded: acceptance is not isolation with any
+// vendor, only the state of the device is.
 package edr
 
 import (
@@ -21,13 +21,13 @@ type Connection interface {
 	Find(ctx context.Context, hostname string) ([]models.Host, error)
 	// State returns what the EDR itself says about a device now. Rejected: there is no such device.
 	State(ctx context.Context, id string) (models.Host, error)
-	// Isolate orders the isolation of one device and returns the order's id, "" when the vendor
+	// Isolate asks for the isolation of one device and returns the action's id, "" when the vendor
 	// gives none. nil means accepted or already so, not isolated. Ambiguous: read the state before
 	// anything else.
 	Isolate(ctx context.Context, id, comment string) (action string, err error)
-	// Release orders the end of an isolation; otherwise it is like Isolate.
+	// Release asks for the end of an isolation; otherwise it is like Isolate.
 	Release(ctx context.Context, id, comment string) (action string, err error)
-	// Action returns what became of an order on a device. Rejected: there is no such order, or the
+	// Action returns what became of an action on a device. Rejected: there is no such action, or the
 	// vendor's Capabilities have no Actions.
 	Action(ctx context.Context, id, action string) (models.ActionState, error)
 	// Check reports whether the credentials work and may read. It changes nothing.
@@ -46,10 +46,10 @@ type Product struct {
 	PerSecond  float64           // requests to send to one client's EDR at most, on average
 
 	// New checks the credentials and returns the connection, without contacting the vendor. Errors are
-	// models.Error, point at the field in the credentials and never quote its value. Where there are Hosts, a secret is only ever sent to
-	// them or, for simulators, to this machine; which addresses may be contacted at all is for the
-	// caller to decide before. A nil transport is http.DefaultTransport, a timeout of 0 is 10 s for
-	// each request.
+	// models.Error, point at the field in the credentials and never quote its value. Where there are
+	// Hosts, a secret is only ever sent to them or, for simulators, to this machine; the caller decides
+	// before which addresses may be contacted at all. A nil transport is http.DefaultTransport, a
+	// timeout of 0 is 10 s for each request.
 	New func(c models.EDRCredentials, transport http.RoundTripper, timeout time.Duration) (Connection, error)
 }
 

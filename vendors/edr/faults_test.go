@@ -12,8 +12,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
-// What an answer means when the order was not carried out.
-func TestRefusedOrders(t *testing.T) {
+// What an answer means when the action was not carried out.
+func TestRejectedActions(t *testing.T) {
 	for _, c := range []struct {
 		rule stage.Rule
 		want []models.VendorClass
@@ -51,7 +51,7 @@ func TestRefusedOrders(t *testing.T) {
 					}
 					b.noFault()
 					b.wantState(host.ID, d.before)
-					b.wantOrders(host.Hostname, before...)
+					b.wantActions(host.Hostname, before...)
 					if _, err := d.act(b.Context(), host.ID, "SI-1042-0007"); err != nil { // the next try goes through
 						b.Errorf("%s: %v", d.name, err)
 					}
@@ -67,8 +67,8 @@ func TestRefusedOrders(t *testing.T) {
 	}
 }
 
-// The order was carried out and its answer lost: the state shows the truth, and nothing was
-// ordered twice.
+// The action was carried out and its answer lost: the state shows the truth, and nothing was
+// sent twice.
 func TestLostAnswers(t *testing.T) {
 	for _, rule := range []stage.Rule{
 		{Kind: "reset_after"}, {Kind: "truncate"}, {Kind: "empty"}, {Kind: "status_after", Status: 500}, {Kind: "slow", DelayMS: 5000},
@@ -87,12 +87,12 @@ func TestLostAnswers(t *testing.T) {
 						b.wantClass(err, models.Ambiguous)
 					}
 					b.noFault()
-					b.wantOrders(host.Hostname, append(before, d.name)...)
+					b.wantActions(host.Hostname, append(before, d.name)...)
 					b.until(host.ID, d.done)
 					if _, err := d.act(b.Context(), host.ID, ""); err != nil {
 						b.Errorf("%s again: %v", d.name, err)
 					}
-					b.wantOrders(host.Hostname, append(before, d.name)...)
+					b.wantActions(host.Hostname, append(before, d.name)...)
 				}
 			})
 		})
@@ -154,11 +154,11 @@ func TestTokensThatExpireAreReplaced(t *testing.T) {
 			}
 			b.steer("faults", expire)
 			b.until(host.ID, d.done)
-			b.wantOrders(host.Hostname, append(before, d.name)...)
+			b.wantActions(host.Hostname, append(before, d.name)...)
 			b.fault(stage.Rule{Op: "token", Kind: "status", Status: 500})
 			fresh := b.connect(b.credentials(), 0)
 			_, err := fresh.Isolate(b.Context(), host.ID, "")
-			b.wantClass(err, models.Transient) // without a token nothing is ordered
+			b.wantClass(err, models.Transient) // without a token nothing is sent
 			b.noFault()
 		}
 	})
@@ -182,7 +182,7 @@ func TestManyAtOnce(t *testing.T) {
 		wg.Wait()
 		for _, host := range hosts {
 			b.until(host.ID, models.HostIsolated)
-			b.wantOrders(host.Hostname, "isolate")
+			b.wantActions(host.Hostname, "isolate")
 		}
 	})
 }

@@ -22,7 +22,7 @@ type Guard struct {
 	allowed  func(address string) error // asked about what the guard lets pass; nil: lets it pass
 }
 
-// The reasons for which an address is refused. They quote nothing of it.
+// The reasons for which an address is rejected. They quote nothing of it.
 var (
 	ErrNotHTTPS    = errors.New("is not an https address of a host alone, such as https://api.example.com")
 	ErrForeignHost = errors.New("is not an address of the vendor; the operator can allow more hosts with EDR_EXTRA_HOSTS")

@@ -118,8 +118,8 @@ func get(t *testing.T, rt http.RoundTripper, raw string) error {
 	return err
 }
 
-// refusedURLs may not be a base URL of CrowdStrike, and none is connected to when the names lead where the note says.
-var refusedURLs = []struct{ url, address string }{
+// rejectedURLs may not be a base URL of CrowdStrike, and none is connected to when the names lead where the note says.
+var rejectedURLs = []struct{ url, address string }{
 	// not https, or more than a host
 	{"http://api.crowdstrike.com", "8.8.8.8"}, {"ftp://api.crowdstrike.com", "8.8.8.8"}, {"file:///etc/passwd", "8.8.8.8"},
 	{"gopher://api.crowdstrike.com/1", "8.8.8.8"}, {"//api.crowdstrike.com", "8.8.8.8"}, {"api.crowdstrike.com", "8.8.8.8"},
@@ -147,10 +147,10 @@ var refusedURLs = []struct{ url, address string }{
 }
 
 func TestInsideIsNeverReached(t *testing.T) {
-	if len(refusedURLs) < 60 {
-		t.Fatalf("only %d addresses", len(refusedURLs))
+	if len(rejectedURLs) < 60 {
+		t.Fatalf("only %d addresses", len(rejectedURLs))
 	}
-	for _, c := range refusedURLs {
+	for _, c := range rejectedURLs {
 		t.Run(c.url, func(t *testing.T) {
 			g := Guard{}
 			if err := g.CheckURL(c.url, []string{"crowdstrike.com"}); err == nil {

@@ -20,7 +20,7 @@ func (c *counted) RoundTrip(*http.Request) (*http.Response, error) {
 func TestRequestsKeepTheVendorsPace(t *testing.T) {
 	var vendor counted
 	transport := edr.Paced(&vendor, 3)
-	refused := 0
+	rejected := 0
 	for n := range 5 {
 		ctx, cancel := t.Context(), func() {}
 		if n >= 3 { // the next turn would come after a third of a second
@@ -30,13 +30,13 @@ func TestRequestsKeepTheVendorsPace(t *testing.T) {
 		req := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://edr.example/", nil)
 		res, err := transport.RoundTrip(req)
 		if err != nil {
-			refused++
+			rejected++
 			continue
 		}
 		_ = res.Body.Close()
 	}
-	if vendor.requests != 3 || refused != 2 {
-		t.Errorf("%d requests at once, %d refused; want 3 and 2", vendor.requests, refused)
+	if vendor.requests != 3 || rejected != 2 {
+		t.Errorf("%d requests at once, %d rejected; want 3 and 2", vendor.requests, rejected)
 	}
 	if unlimited := edr.Paced(&vendor, 0); unlimited != http.RoundTripper(&vendor) {
 		t.Errorf("no limit is %T", unlimited)

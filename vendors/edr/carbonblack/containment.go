@@ -14,8 +14,8 @@ import (
 // device that is quarantined already: it is isolated when State says so. The action id is always "",
 // and the comment is dropped, because Carbon Black has neither.
 //
-// Ambiguous: read the state before anything else, and remember that it does not show an order that
-// is under way. Rejected: unknown device, or one that cannot be quarantined. Config: the key may not.
+// Ambiguous: read the state before anything else, and remember that it does not show an action
+// that is under way. Rejected: unknown device, or one that cannot be quarantined. Config: the key may not.
 func (t *Tenant) Isolate(ctx context.Context, id, _ string) (string, error) {
 	op := exchange.Op{Vendor: vendor, Name: "quarantine host", Effect: true}
 	return "", t.quarantine(ctx, op, id, "ON", models.HostIsolated)
@@ -32,8 +32,8 @@ func (t *Tenant) Action(context.Context, string, string) (models.ActionState, er
 	return "", exchange.Op{Vendor: vendor, Name: "read action"}.Failed(models.Rejected, "no_actions")
 }
 
-// order is a device action on exactly one device: the list is the API's.
-type order struct {
+// deviceAction is an action on exactly one device: the list is the API's.
+type deviceAction struct {
 	Type    string   `json:"action_type"`
 	Devices [1]int64 `json:"device_id"`
 	Options struct {
@@ -46,7 +46,7 @@ func (t *Tenant) quarantine(ctx context.Context, op exchange.Op, id, toggle stri
 	if err != nil || !deviceID.MatchString(id) {
 		return op.Failed(models.Rejected, "invalid_host_id")
 	}
-	body := order{Type: "QUARANTINE", Devices: [1]int64{number}}
+	body := deviceAction{Type: "QUARANTINE", Devices: [1]int64{number}}
 	body.Options.Toggle = toggle
 	ex := t.send(ctx, http.MethodPost, "/device_actions", body)
 	switch {
@@ -56,16 +56,16 @@ func (t *Tenant) quarantine(ctx context.Context, op exchange.Op, id, toggle stri
 		return failure(ex, op)
 	}
 	// The meaning of a conflict is not documented, so the state of the device decides.
-	refused := failure(ex, op)
-	refused.Class = models.Ambiguous
+	failed := failure(ex, op)
+	failed.Class = models.Ambiguous
 	if host, err := t.State(ctx, id); err == nil && host.State == done {
 		return nil
 	}
-	return refused
+	return failed
 }
 
-// fine reports whether the body of a 200 is a whole object that holds no error. What else would be in
-// it is not documented.
+// fine reports whether the body of a 200 is a whole object that holds no error. Carbon Black does
+// not document what else would be in it.
 func fine(ex *exchange.Exchange) bool {
 	var body map[string]json.RawMessage
 	if ex.Decode(&body) != nil || body == nil {

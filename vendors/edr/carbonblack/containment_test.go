@@ -11,7 +11,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
-func TestAnOrderNamesExactlyOneDevice(t *testing.T) {
+func TestAnActionNamesExactlyOneDevice(t *testing.T) {
 	for toggle, act := range map[string]func(*Tenant, context.Context, string, string) (string, error){
 		"ON": (*Tenant).Isolate, "OFF": (*Tenant).Release,
 	} {
@@ -39,7 +39,7 @@ func TestAnOrderNamesExactlyOneDevice(t *testing.T) {
 	}
 }
 
-func TestOrderFailures(t *testing.T) {
+func TestActionFailures(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
 		status     int
@@ -54,18 +54,18 @@ func TestOrderFailures(t *testing.T) {
 		{"another 2xx", `{}`, 202, models.Ambiguous, ""},
 		{"bad request", `{"error_code":"INVALID"}`, 400, models.Rejected, "INVALID"},
 		{"unknown", `{"error_code":"NOT_FOUND"}`, 404, models.Rejected, "NOT_FOUND"},
-		{"key refused", "", 401, models.Config, ""},
+		{"key rejected", "", 401, models.Config, ""},
 		{"not allowed", "", 403, models.Config, ""},
 		{"broken", "", 500, models.Ambiguous, ""},
 		{"proxy page", "<html>", 503, models.Ambiguous, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			orders := 0
-			tenant := cloud(t, func(w http.ResponseWriter, _ *http.Request) { orders++; vendortest.Answer(w, c.status, c.body) })
+			actions := 0
+			tenant := cloud(t, func(w http.ResponseWriter, _ *http.Request) { actions++; vendortest.Answer(w, c.status, c.body) })
 			_, err := tenant.Isolate(t.Context(), id, "")
 			vendortest.WantClass(t, err, c.want)
-			if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status || orders != 1 {
-				t.Errorf("got %+v after %d orders", v, orders)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status || actions != 1 {
+				t.Errorf("got %+v after %d actions", v, actions)
 			}
 		})
 	}

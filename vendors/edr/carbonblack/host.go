@@ -56,7 +56,7 @@ func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, erro
 }
 
 // State returns the device with the given id as Carbon Black sees it now: normal or isolated, never
-// on the way, whatever was ordered. Rejected: no_such_host.
+// on the way, whatever it was asked for. Rejected: no_such_host.
 func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "read host"}
 	if !deviceID.MatchString(id) {

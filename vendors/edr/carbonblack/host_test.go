@@ -103,8 +103,8 @@ func TestFindReadsAllPages(t *testing.T) {
 
 func TestNothingIsAskedForWhatCannotBe(t *testing.T) {
 	tenant := cloud(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
-	vendortest.RefusesNames(t, tenant.Find, `CORP\PC-1`)
-	vendortest.RefusesIDs(t, tenant, "", "*", "0", "-1", "+1", "01", "1,2", "1 ", "1/../2", strings.Repeat("1", 19))
+	vendortest.RejectsNames(t, tenant.Find, `CORP\PC-1`)
+	vendortest.RejectsIDs(t, tenant, "", "*", "0", "-1", "+1", "01", "1,2", "1 ", "1/../2", strings.Repeat("1", 19))
 	state, err := tenant.Action(t.Context(), id, "1")
 	vendortest.WantClass(t, err, models.Rejected)
 	if v := vendortest.ErrorOf(t, err); state != "" || v.Code != "no_actions" {

@@ -3,7 +3,7 @@
 //
 // It does not decide which device may be isolated or whether an isolation has succeeded: Carbon
 // Black's empty 204 is acceptance, only State tells. The API says whether a device is quarantined
-// and nothing in between, so an order under way cannot be seen.
+// and nothing in between, so an action under way cannot be seen.
 // Source: developer.carbonblack.com, Devices API and Rate Limiting.
 package carbonblack
 
@@ -88,8 +88,8 @@ func (t *Tenant) Check(ctx context.Context) error {
 	return err
 }
 
-// send makes one authorised request; body nil sends none. A key is fixed, so a refused one is not
-// renewed. What came of it is in the exchange.
+// send makes one authorised request; body nil sends none. A key is fixed, so a rejected one is not
+// renewed. The exchange holds the result.
 func (t *Tenant) send(ctx context.Context, method, path string, body any) *exchange.Exchange {
 	header := http.Header{"X-Auth-Token": {t.auth}}
 	return t.line.Send(ctx, exchange.Request{Method: method, Path: t.root + path, Header: header, Body: body})

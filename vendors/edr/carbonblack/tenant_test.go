@@ -92,7 +92,7 @@ func TestFailuresOfReads(t *testing.T) {
 		want       models.VendorClass
 		code       string
 	}{
-		{"key refused", `{"error_code":"UNAUTHENTICATED","message":"x"}`, 401, models.Config, "UNAUTHENTICATED"},
+		{"key rejected", `{"error_code":"UNAUTHENTICATED","message":"x"}`, 401, models.Config, "UNAUTHENTICATED"},
 		{"not allowed", `{"error_code":"UNAUTHORIZED","message":"x"}`, 403, models.Config, "UNAUTHORIZED"},
 		{"bad request", `{"error_code":"INVALID"}`, 400, models.Rejected, "INVALID"},
 		{"a code with other text in it", `{"error_code":"no\nsuch thing"}`, 400, models.Rejected, ""},

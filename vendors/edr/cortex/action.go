@@ -11,8 +11,8 @@ import (
 
 var actionForm = regexp.MustCompile(`^[1-9][0-9]{0,17}$`)
 
-// Action returns what became of an order on an endpoint. Transient: Cortex does not list the
-// endpoint under this order, or with a status this package does not know.
+// Action returns what became of an action on an endpoint. Transient: Cortex does not list the
+// endpoint under this action, or with a status this package does not know.
 func (t *Tenant) Action(ctx context.Context, id, action string) (models.ActionState, error) {
 	op := exchange.Op{Vendor: vendor, Name: "read action"}
 	switch {
@@ -37,7 +37,7 @@ func (t *Tenant) Action(ctx context.Context, id, action string) (models.ActionSt
 	return state, nil
 }
 
-// actionState translates Cortex's status of an order on one endpoint. Part of an isolation is
+// actionState translates Cortex's status of an action on one endpoint. Part of an isolation is
 // none. The reference spells cancelled in one way, tenants in two.
 func actionState(status string) (models.ActionState, bool) {
 	switch status {

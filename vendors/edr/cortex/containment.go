@@ -11,29 +11,29 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
 )
 
-// Our words for refusals that have no code of Cortex's.
+// Our words for rejections that have no code of Cortex's.
 const (
-	codeNothingOrdered = "nothing_ordered"  // see nothingOrdered
-	codeOpposite       = "opposite_pending" // an order for the opposite is under way
+	codeNoAction = "nothing_ordered"  // see madeNoAction
+	codeOpposite = "opposite_pending" // an action for the opposite is under way
 )
 
-// wish is where an endpoint shall be, and what that means for where it is.
-type wish struct {
+// target is the state an endpoint shall have, and its meaning for the state it has.
+type target struct {
 	op             exchange.Op
 	path           string
 	done, on, away models.HostState // there, on the way there, on the way to the opposite
 }
 
-// Isolate asks Cortex to cut one endpoint off the network and returns the id of the order. nil
-// means Cortex took the order or already had one: the endpoint is isolated when State says so,
+// Isolate asks Cortex to cut one endpoint off the network and returns the id of the action. nil
+// means Cortex took the action or already had one: the endpoint is isolated when State says so,
 // which for a disconnected one may be days later. Cortex keeps no comment with an isolation.
 //
 // The endpoint is looked at first: an isolated one is left alone and one that is about to be is
 // waited for; the id is then "", because Cortex does not tell it. Ambiguous: read the state
 // before anything else. Rejected: no such host, a release is under way, the agent was uninstalled
-// or Cortex makes no order for it. Config: the key's role may not isolate.
+// or Cortex makes no action for it. Config: the key's role may not isolate.
 func (t *Tenant) Isolate(ctx context.Context, id, _ string) (string, error) {
-	return t.pursue(ctx, id, wish{
+	return t.pursue(ctx, id, target{
 		op:   exchange.Op{Vendor: vendor, Name: "isolate", Effect: true},
 		path: "/endpoints/isolate", done: models.HostIsolated, on: models.HostIsolating, away: models.HostReleasing,
 	})
@@ -41,49 +41,49 @@ func (t *Tenant) Isolate(ctx context.Context, id, _ string) (string, error) {
 
 // Release asks Cortex to let one endpoint back on the network. It is the mirror of Isolate.
 func (t *Tenant) Release(ctx context.Context, id, _ string) (string, error) {
-	return t.pursue(ctx, id, wish{
+	return t.pursue(ctx, id, target{
 		op:   exchange.Op{Vendor: vendor, Name: "release", Effect: true},
 		path: "/endpoints/unisolate", done: models.HostNormal, on: models.HostReleasing, away: models.HostIsolating,
 	})
 }
 
-// pursue orders what is wished unless it is so or under way. Someone may be quicker between the
-// look and the order; Cortex then makes none, or reports a conflict, and a second look decides.
-func (t *Tenant) pursue(ctx context.Context, id string, w wish) (string, error) {
+// pursue sends the action unless the endpoint is there or on its way. Someone may be quicker between
+// the look and the action; Cortex then makes none, or reports a conflict, and a second look decides.
+func (t *Tenant) pursue(ctx context.Context, id string, w target) (string, error) {
 	if !hostIDForm.MatchString(id) {
 		return "", w.op.Failed(models.Rejected, "invalid_host_id")
 	}
 	if fulfilled, err := t.fulfilled(ctx, id, w); fulfilled || err != nil {
 		return "", err
 	}
-	action, refused := t.order(ctx, id, w)
-	if refused == nil {
+	action, failed := t.sendAction(ctx, id, w)
+	if failed == nil {
 		return action, nil
 	}
-	conflict := refused.HTTPStatus == http.StatusConflict
-	if !conflict && refused.Code != codeNothingOrdered {
-		return "", refused
+	conflict := failed.HTTPStatus == http.StatusConflict
+	if !conflict && failed.Code != codeNoAction {
+		return "", failed
 	}
 	fulfilled, err := t.fulfilled(ctx, id, w)
 	switch {
 	case fulfilled || opposed(err):
 		return "", err
 	case conflict:
-		refused.Class = models.Ambiguous // no page of the reference says what it means
+		failed.Class = models.Ambiguous // no page of the reference says what it means
 	}
-	return "", refused
+	return "", failed
 }
 
-// opposed reports that the endpoint was seen on its way to the opposite of what was wished.
+// opposed reports whether the endpoint was seen on its way to the opposite.
 func opposed(err error) bool {
-	var refused *models.VendorError
-	return errors.As(err, &refused) && refused.Code == codeOpposite
+	var failed *models.VendorError
+	return errors.As(err, &failed) && failed.Code == codeOpposite
 }
 
 // fulfilled looks whether the endpoint is where it shall be, or on its way. An error means that
-// nothing may be ordered, or that the endpoint could not be looked at. A disconnected endpoint
-// may be given orders: Cortex keeps them.
-func (t *Tenant) fulfilled(ctx context.Context, id string, w wish) (bool, error) {
+// no action may be sent, or that the endpoint could not be looked at. A disconnected endpoint
+// may be sent actions: Cortex keeps them.
+func (t *Tenant) fulfilled(ctx context.Context, id string, w target) (bool, error) {
 	e, err := t.look(ctx, id)
 	if err != nil {
 		return false, err
@@ -97,8 +97,8 @@ func (t *Tenant) fulfilled(ctx context.Context, id string, w wish) (bool, error)
 	return e.state() == w.done || e.state() == w.on, nil
 }
 
-// order names one endpoint, in the form of the request that cannot hold more.
-func (t *Tenant) order(ctx context.Context, id string, w wish) (string, *models.VendorError) {
+// sendAction names one endpoint, in the form of the request that cannot hold more.
+func (t *Tenant) sendAction(ctx context.Context, id string, w target) (string, *models.VendorError) {
 	ex := t.send(ctx, w.path, struct {
 		ID string `json:"endpoint_id"`
 	}{id})
@@ -130,11 +130,11 @@ func (n *number) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// nothingOrdered reports the refusal Cortex gives as a 500 when no endpoint takes the order,
+// madeNoAction reports the rejection Cortex gives as a 500 when no endpoint takes the action,
 // because it is unknown, cannot be isolated or is so already. It has no code of its own, only
 // this phrase; should Cortex word it differently, the 500 is an outcome nobody knows, as any
 // other. Source: issue 30 of github.com/ebarti/cortex-xdr-client.
-func (r refusal) nothingOrdered() bool {
+func (r rejection) madeNoAction() bool {
 	var extra string
 	return json.Unmarshal(r.Extra, &extra) == nil && strings.HasPrefix(extra, "can't create group action id for ")
 }

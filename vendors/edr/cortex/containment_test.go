@@ -13,9 +13,9 @@ import (
 
 type act func(*Tenant, context.Context, string, string) (string, error)
 
-const nothingOrdered = `"can't create group action id for ISOLATE"`
+const madeNoAction = `"can't create group action id for ISOLATE"`
 
-func TestOrdersNameExactlyOneHost(t *testing.T) {
+func TestActionsNameExactlyOneHost(t *testing.T) {
 	for _, c := range []struct {
 		name, path, isolation, reply string
 		act                          act
@@ -31,17 +31,17 @@ func TestOrdersNameExactlyOneHost(t *testing.T) {
 			cl.answers[c.path] = vendortest.Answering(200, `{"reply":`+c.reply+`}`)
 			got, err := c.act(cl.tenant(t), t.Context(), hostID, "SI-1042-0007")
 			want := c.path + ` {"request_data":{"endpoint_id":"` + hostID + `"}}`
-			if err != nil || got != "4711" || !slices.Equal(cl.orders(), []string{want}) {
-				t.Errorf("got %q, %v; ordered %v", got, err, cl.orders())
+			if err != nil || got != "4711" || !slices.Equal(cl.actions(), []string{want}) {
+				t.Errorf("got %q, %v; sent %v", got, err, cl.actions())
 			}
 		})
 	}
 }
 
-func TestTheStateDecidesWhetherToOrder(t *testing.T) {
+func TestTheStateDecidesWhetherToSendAnAction(t *testing.T) {
 	for _, c := range []struct {
 		status, isolation string
-		isolate, release  string // code of the refusal, "-" for an order, "" for none
+		isolate, release  string // code of the rejection, "-" for an action, "" for none
 	}{
 		{"CONNECTED", "AGENT_UNISOLATED", "-", ""},
 		{"CONNECTED", "AGENT_PENDING_ISOLATION", "", "opposite_pending"},
@@ -63,8 +63,8 @@ func TestTheStateDecidesWhetherToOrder(t *testing.T) {
 				cl.answers[path] = vendortest.Answering(200, `{"reply":{"action_id":4711,"endpoints_count":1}}`)
 			}
 			got, err := tried.act(cl.tenant(t), t.Context(), hostID, "")
-			if ordered := tried.code == "-"; ordered != (got == "4711") || ordered != (len(cl.orders()) == 1) {
-				t.Errorf("%+v: got %q; ordered %v", c, got, cl.orders())
+			if sent := tried.code == "-"; sent != (got == "4711") || sent != (len(cl.actions()) == 1) {
+				t.Errorf("%+v: got %q; sent %v", c, got, cl.actions())
 			}
 			if tried.code == "-" || tried.code == "" {
 				vendortest.WantClass(t, err, "")
@@ -82,14 +82,14 @@ func TestIsolateFailures(t *testing.T) {
 		want   models.VendorClass
 		code   string
 	}{
-		{"bad request", vendortest.Answering(400, refused(400, `"x"`)), models.Rejected, "400"},
-		{"signature refused", vendortest.Answering(401, refused(401, `"x"`)), models.Config, "401"},
-		{"licence missing", vendortest.Answering(402, refused(402, `"x"`)), models.Config, "402"},
-		{"role may not", vendortest.Answering(403, refused(403, `"x"`)), models.Config, "403"},
+		{"bad request", vendortest.Answering(400, rejected(400, `"x"`)), models.Rejected, "400"},
+		{"signature rejected", vendortest.Answering(401, rejected(401, `"x"`)), models.Config, "401"},
+		{"licence missing", vendortest.Answering(402, rejected(402, `"x"`)), models.Config, "402"},
+		{"role may not", vendortest.Answering(403, rejected(403, `"x"`)), models.Config, "403"},
 		{"conflict, and the host is still connected", vendortest.Answering(409, ""), models.Ambiguous, ""},
-		{"Cortex makes no order", vendortest.Answering(500, refused(500, nothingOrdered)), models.Rejected, "nothing_ordered"},
-		{"broken", vendortest.Answering(500, refused(500, `"database is gone"`)), models.Ambiguous, "500"},
-		{"broken with an object", vendortest.Answering(500, refused(500, `{"x":"can't create group action id for ISOLATE"}`)), models.Ambiguous, "500"},
+		{"Cortex makes no action", vendortest.Answering(500, rejected(500, madeNoAction)), models.Rejected, "nothing_ordered"},
+		{"broken", vendortest.Answering(500, rejected(500, `"database is gone"`)), models.Ambiguous, "500"},
+		{"broken with an object", vendortest.Answering(500, rejected(500, `{"x":"can't create group action id for ISOLATE"}`)), models.Ambiguous, "500"},
 		{"proxy page", vendortest.Answering(503, "<html>can't create group action id for ISOLATE"), models.Ambiguous, ""},
 		{"empty", vendortest.Answering(200, ""), models.Ambiguous, ""},
 		{"cut inside", vendortest.Answering(200, `{"reply":{"action_id":47`), models.Ambiguous, ""},
@@ -104,28 +104,28 @@ func TestIsolateFailures(t *testing.T) {
 			cl.answers["/endpoints/isolate"] = c.answer
 			got, err := cl.tenant(t).Isolate(t.Context(), hostID, "")
 			vendortest.WantClass(t, err, c.want)
-			if v := vendortest.ErrorOf(t, err); v.Code != c.code || got != "" || len(cl.orders()) != 1 {
-				t.Errorf("got %q, %+v; ordered %v", got, v, cl.orders())
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code || got != "" || len(cl.actions()) != 1 {
+				t.Errorf("got %q, %+v; sent %v", got, v, cl.actions())
 			}
 		})
 	}
 }
 
-// What changes between the look and the order is seen in a second look.
+// What changes between the look and the action is seen in a second look.
 func TestSomeoneElseWasQuicker(t *testing.T) {
-	for _, refusal := range []http.HandlerFunc{vendortest.Answering(500, refused(500, nothingOrdered)), vendortest.Answering(409, "")} {
+	for _, rejection := range []http.HandlerFunc{vendortest.Answering(500, rejected(500, madeNoAction)), vendortest.Answering(409, "")} {
 		for isolation, want := range map[string]models.VendorClass{
 			"AGENT_ISOLATED": "", "AGENT_PENDING_ISOLATION": "", "AGENT_PENDING_ISOLATION_CANCELLATION": models.Rejected,
 		} {
 			c := newCloud(t)
 			c.answers["/endpoints/isolate"] = func(w http.ResponseWriter, r *http.Request) {
 				c.endpoints = endpointJSON(isolation)
-				refusal(w, r)
+				rejection(w, r)
 			}
 			_, err := c.tenant(t).Isolate(t.Context(), hostID, "")
 			vendortest.WantClass(t, err, want)
-			if len(c.orders()) != 1 {
-				t.Errorf("ordered %v", c.orders())
+			if len(c.actions()) != 1 {
+				t.Errorf("sent %v", c.actions())
 			}
 		}
 	}
@@ -133,14 +133,14 @@ func TestSomeoneElseWasQuicker(t *testing.T) {
 
 func TestTheSecondLookMayFail(t *testing.T) {
 	for _, c := range []struct {
-		refusal http.HandlerFunc
-		want    models.VendorClass
-	}{{vendortest.Answering(409, ""), models.Ambiguous}, {vendortest.Answering(500, refused(500, nothingOrdered)), models.Rejected}} {
+		rejection http.HandlerFunc
+		want      models.VendorClass
+	}{{vendortest.Answering(409, ""), models.Ambiguous}, {vendortest.Answering(500, rejected(500, madeNoAction)), models.Rejected}} {
 		for _, status := range []int{400, 429, 500} {
 			cl := newCloud(t)
 			cl.answers["/endpoints/isolate"] = func(w http.ResponseWriter, r *http.Request) {
 				cl.answers["/endpoints/get_endpoint"] = vendortest.Answering(status, "")
-				c.refusal(w, r)
+				c.rejection(w, r)
 			}
 			_, err := cl.tenant(t).Isolate(t.Context(), hostID, "")
 			vendortest.WantClass(t, err, c.want)
@@ -148,14 +148,14 @@ func TestTheSecondLookMayFail(t *testing.T) {
 	}
 }
 
-func TestWhenTheHostCannotBeReadNothingIsOrdered(t *testing.T) {
+func TestWhenTheHostCannotBeReadNothingIsSent(t *testing.T) {
 	for status, want := range map[int]models.VendorClass{429: models.Throttled, 403: models.Config, 500: models.Transient} {
 		c := newCloud(t)
 		c.answers["/endpoints/get_endpoint"] = vendortest.Answering(status, "")
 		_, err := c.tenant(t).Release(t.Context(), hostID, "")
 		vendortest.WantClass(t, err, want)
-		if len(c.orders()) != 0 {
-			t.Errorf("ordered %v", c.orders())
+		if len(c.actions()) != 0 {
+			t.Errorf("sent %v", c.actions())
 		}
 	}
 }
@@ -190,8 +190,8 @@ func TestActionFailures(t *testing.T) {
 		"nothing listed":  {200, `{"reply":{"data":{}}}`, models.Transient},
 		"strange status":  {200, `{"reply":{"data":{"` + hostID + `":"STRANGE"}}}`, models.Transient},
 		"cut":             {200, `{"reply":`, models.Transient},
-		"broken":          {500, refused(500, `"x"`), models.Transient},
-		"role may not":    {403, refused(403, `"x"`), models.Config},
+		"broken":          {500, rejected(500, `"x"`), models.Transient},
+		"role may not":    {403, rejected(403, `"x"`), models.Config},
 	} {
 		cl := newCloud(t)
 		cl.answers["/actions/get_action_status"] = vendortest.Answering(c.status, c.body)

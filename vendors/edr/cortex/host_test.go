@@ -50,9 +50,9 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestFindRefusesWithoutAsking(t *testing.T) {
+func TestFindRejectsWithoutAsking(t *testing.T) {
 	c := newCloud(t)
-	vendortest.RefusesNames(t, c.tenant(t).Find)
+	vendortest.RejectsNames(t, c.tenant(t).Find)
 	if len(c.askedSoFar()) != 0 {
 		t.Errorf("asked %v", c.askedSoFar())
 	}
@@ -122,7 +122,7 @@ func TestStateFailures(t *testing.T) {
 	}{
 		{"none", vendortest.Answering(200, `{"reply":{"endpoints":[]}}`), models.Rejected},
 		{"another host", vendortest.Answering(200, `{"reply":{"endpoints":[{"endpoint_id":"`+otherID+`"}]}}`), models.Rejected},
-		{"broken", vendortest.Answering(500, refused(500, `"can't create group action id for ISOLATE"`)), models.Transient},
+		{"broken", vendortest.Answering(500, rejected(500, `"can't create group action id for ISOLATE"`)), models.Transient},
 		{"proxy page", vendortest.Answering(502, "<html>"), models.Transient},
 		{"too many", vendortest.Answering(429, ""), models.Throttled},
 		{"forbidden", vendortest.Answering(403, ""), models.Config},
@@ -142,7 +142,7 @@ func TestStateFailures(t *testing.T) {
 func TestIDsAreCheckedBeforeAsking(t *testing.T) {
 	c := newCloud(t)
 	tenant := c.tenant(t)
-	vendortest.RefusesIDs(t, tenant, "", "*", "a,b", "a b", "../x", "-", strings.Repeat("a", 65))
+	vendortest.RejectsIDs(t, tenant, "", "*", "a,b", "a b", "../x", "-", strings.Repeat("a", 65))
 	for _, action := range []string{"", "0", "-1", "1e3", "1.0", "07", "x", strings.Repeat("9", 19)} {
 		_, err := tenant.Action(t.Context(), hostID, action)
 		vendortest.WantClass(t, err, models.Rejected)

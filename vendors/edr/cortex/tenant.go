@@ -2,7 +2,7 @@
 // for one tenant.
 //
 // It does not decide which endpoint may be isolated or whether an isolation has succeeded: Cortex
-// accepts an order and works on it, only State tells. Source: the pages "Get Endpoint", "Isolate
+// accepts an action and works on it, only State tells. Source: the pages "Get Endpoint", "Isolate
 // Endpoints", "Unisolate Endpoints", "Get Action Status" and "Get Started with APIs" of the Cortex
 // XDR REST API reference.
 package cortex
@@ -68,13 +68,13 @@ func ofCortex(base *url.URL) bool {
 		strings.Trim(base.Path, "/") == ""
 }
 
-// Capabilities says what Cortex XDR can do: it names every order, keeps it for an endpoint that
+// Capabilities says what Cortex XDR can do: it names every action, keeps it for an endpoint that
 // is offline, and tells servers from workstations, though not domain controllers from servers.
 func (t *Tenant) Capabilities() models.Capabilities {
 	return models.Capabilities{Actions: true, Queues: true, Classes: true, Tags: true, Underway: true}
 }
 
-// Check reads one endpoint, whichever comes first. Config: the key is refused, lacks a permission
+// Check reads one endpoint, whichever comes first. Config: the key is rejected, lacks a permission
 // or the licence does not cover the API.
 func (t *Tenant) Check(ctx context.Context) error {
 	op := exchange.Op{Vendor: vendor, Name: "check access"}
@@ -91,8 +91,8 @@ func (t *Tenant) send(ctx context.Context, path string, data any) *exchange.Exch
 	return t.line.Send(ctx, exchange.Request{Method: http.MethodPost, Path: "/public_api/v1" + path, Header: header, Body: body})
 }
 
-// refusal is the reply of every answer that is an error. The extra is text or an object.
-type refusal struct {
+// rejection is the reply of every answer that is an error. The extra is text or an object.
+type rejection struct {
 	Code  json.Number     `json:"err_code"`
 	Extra json.RawMessage `json:"err_extra"`
 }
@@ -104,12 +104,12 @@ func failure(ex *exchange.Exchange, op exchange.Op) *models.VendorError {
 		f.Class = models.Config
 	}
 	var answer struct {
-		Reply refusal `json:"reply"`
+		Reply rejection `json:"reply"`
 	}
 	if !ex.OK() && ex.Decode(&answer) == nil {
 		f.Code = answer.Reply.Code.String()
-		if op.Effect && answer.Reply.nothingOrdered() {
-			f.Class, f.Code = models.Rejected, codeNothingOrdered
+		if op.Effect && answer.Reply.madeNoAction() {
+			f.Class, f.Code = models.Rejected, codeNoAction
 		}
 	}
 	if f.Class == models.Throttled {

@@ -68,14 +68,14 @@ func (c *cloud) askedSoFar() []string {
 	return slices.Clone(c.seen)
 }
 
-// orders are the requests that are not reads.
-func (c *cloud) orders() (orders []string) {
+// actions are the requests that are not reads.
+func (c *cloud) actions() (actions []string) {
 	for _, s := range c.askedSoFar() {
 		if strings.HasPrefix(s, "/endpoints/isolate") || strings.HasPrefix(s, "/endpoints/unisolate") {
-			orders = append(orders, s)
+			actions = append(actions, s)
 		}
 	}
-	return orders
+	return actions
 }
 
 func (c *cloud) tenant(t *testing.T) *Tenant {
@@ -88,7 +88,7 @@ func (c *cloud) tenant(t *testing.T) *Tenant {
 	return tenant
 }
 
-func refused(status int, extra string) string {
+func rejected(status int, extra string) string {
 	return fmt.Sprintf(`{"reply":{"err_code":%d,"err_msg":"An error occurred while processing XDR public API","err_extra":%s}}`, status, extra)
 }
 
@@ -143,10 +143,10 @@ func TestCheckFailures(t *testing.T) {
 		want   models.VendorClass
 		code   string
 	}{
-		{"signature refused", vendortest.Answering(401, refused(401, `"x"`)), models.Config, "401"},
-		{"licence missing", vendortest.Answering(402, refused(402, `null`)), models.Config, "402"},
-		{"role may not", vendortest.Answering(403, refused(403, `{"a":1}`)), models.Config, "403"},
-		{"broken", vendortest.Answering(500, refused(500, `"x"`)), models.Transient, "500"},
+		{"signature rejected", vendortest.Answering(401, rejected(401, `"x"`)), models.Config, "401"},
+		{"licence missing", vendortest.Answering(402, rejected(402, `null`)), models.Config, "402"},
+		{"role may not", vendortest.Answering(403, rejected(403, `{"a":1}`)), models.Config, "403"},
+		{"broken", vendortest.Answering(500, rejected(500, `"x"`)), models.Transient, "500"},
 		{"proxy page", vendortest.Answering(503, "<html>"), models.Transient, ""},
 		{"another service", vendortest.Answering(200, `{"ok":true}`), models.Transient, ""},
 		{"cut", vendortest.Cut, models.Transient, ""},
@@ -175,7 +175,7 @@ func TestThrottledSaysHowLong(t *testing.T) {
 	}
 }
 
-func TestCancelledBeforeTheOrderNothingIsSent(t *testing.T) {
+func TestCancelledBeforeTheActionNothingIsSent(t *testing.T) {
 	c := newCloud(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -186,7 +186,7 @@ func TestCancelledBeforeTheOrderNothingIsSent(t *testing.T) {
 	}
 }
 
-func TestNewRefusesBadCredentials(t *testing.T) {
+func TestNewRejectsBadCredentials(t *testing.T) {
 	const base = "https://api-client.xdr.eu.paloaltonetworks.com"
 	for name, c := range map[string]struct{ base, id, key, names string }{
 		"no key":                {base, keyID, "", "api_key:"},

@@ -19,7 +19,7 @@ const maxComment = 500 // runes
 //
 // Ambiguous: read the state before anything else. That includes a conflict Falcon reports while
 // the host is not on its way anywhere. Rejected: unknown or protected host, or a release is under
-// way. Config: missing scope. The action is always "": Falcon has no ids for orders.
+// way. Config: missing scope. The action is always "": Falcon has no ids for actions.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (action string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "contain", Effect: true}
 	return "", t.contain(ctx, op, "contain", id, comment, models.HostReleasing, models.HostIsolating, models.HostIsolated)
@@ -31,37 +31,37 @@ func (t *Tenant) Release(ctx context.Context, id, comment string) (action string
 	return "", t.contain(ctx, op, "lift_containment", id, comment, models.HostIsolating, models.HostReleasing, models.HostNormal)
 }
 
-// Action is Rejected: Falcon gives orders no ids.
+// Action is Rejected: Falcon gives actions no ids.
 func (t *Tenant) Action(context.Context, string, string) (models.ActionState, error) {
 	return "", exchange.Op{Vendor: vendor, Name: "read action"}.Failed(models.Rejected, "no_actions")
 }
 
 // contain sends the action for exactly one host. A conflict is success when the host is already
-// in one of the states the action leads to, and a refusal when it is on its way back.
+// in one of the states the action leads to, and a rejection when it is on its way back.
 func (t *Tenant) contain(ctx context.Context, op exchange.Op, action, id, comment string, opposite models.HostState, done ...models.HostState) error {
 	if !agentID.MatchString(id) {
 		return op.Failed(models.Rejected, "invalid_host_id")
 	}
 	err := t.act(ctx, op, action, id, comment)
-	var refused *models.VendorError
-	if !errors.As(err, &refused) || !conflict(refused) {
+	var failed *models.VendorError
+	if !errors.As(err, &failed) || !conflict(failed) {
 		return err
 	}
-	host, failed := t.State(ctx, id)
+	host, unread := t.State(ctx, id)
 	switch {
-	case failed == nil && slices.Contains(done, host.State):
+	case unread == nil && slices.Contains(done, host.State):
 		return nil
-	case failed == nil && host.State == opposite:
-		refused.Class = models.Rejected
+	case unread == nil && host.State == opposite:
+		failed.Class = models.Rejected
 	default:
-		refused.Class = models.Ambiguous
+		failed.Class = models.Ambiguous
 	}
-	return refused
+	return failed
 }
 
 func (t *Tenant) act(ctx context.Context, op exchange.Op, action, id, comment string) error {
 	path := "/devices/entities/devices-actions/v2?action_name=" + action
-	ex, err := t.send(ctx, op, http.MethodPost, path, newOrder(id, comment))
+	ex, err := t.send(ctx, op, http.MethodPost, path, newActionRequest(id, comment))
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func conflict(err *models.VendorError) bool {
 	return err.HTTPStatus == http.StatusConflict || err.Code == code(http.StatusConflict)
 }
 
-type order struct {
+type actionRequest struct {
 	IDs        []string    `json:"ids"`
 	Parameters []parameter `json:"action_parameters,omitempty"`
 }
@@ -93,11 +93,11 @@ type parameter struct {
 	Value string `json:"value"`
 }
 
-// newOrder names one host only: an action on a list would be many effects.
-func newOrder(id, comment string) order {
-	o := order{IDs: []string{id}}
+// newActionRequest names one host only: an action on a list would be many effects.
+func newActionRequest(id, comment string) actionRequest {
+	r := actionRequest{IDs: []string{id}}
 	if comment = plain.Line(comment, maxComment); comment != "" {
-		o.Parameters = []parameter{{Name: "comment", Value: comment}}
+		r.Parameters = []parameter{{Name: "comment", Value: comment}}
 	}
-	return o
+	return r
 }

@@ -117,7 +117,7 @@ func TestTokenIsKeptUntilShortlyBeforeItsEnd(t *testing.T) {
 	}
 }
 
-func TestRefusedTokenIsReplacedOnce(t *testing.T) {
+func TestRejectedTokenIsReplacedOnce(t *testing.T) {
 	var requests atomic.Int32
 	c := newCloud(t, func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
@@ -137,7 +137,7 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 	}
 }
 
-func TestTokensRefusedTwiceAreAMatterOfConfiguration(t *testing.T) {
+func TestTokensRejectedTwiceAreAMatterOfConfiguration(t *testing.T) {
 	var requests atomic.Int32
 	c := newCloud(t, func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
@@ -283,7 +283,7 @@ func TestThrottledSaysHowLong(t *testing.T) {
 	}
 }
 
-func TestNewRefusesBadCredentials(t *testing.T) {
+func TestNewRejectsBadCredentials(t *testing.T) {
 	for field, change := range map[string]func(*models.EDRCredentials){
 		"client_id":         func(c *models.EDRCredentials) { c.Values["client_id"] = "" },
 		"client_secret":     func(c *models.EDRCredentials) { delete(c.Values, "client_secret") },
@@ -336,5 +336,5 @@ func TestCheck(t *testing.T) {
 	vendortest.WantClass(t, newCloud(t, vendortest.Answering(403, enveloped("[]", `[{"code":403}]`))).falcon(t).Check(t.Context()), models.Config)
 }
 
-// only drops the action of an order: Falcon has none.
+// only drops the action of an action: Falcon has none.
 func only(_ string, err error) error { return err }

@@ -56,8 +56,8 @@ func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 		return models.Host{}, op.Failed(models.Rejected, "invalid_host_id")
 	}
 	hosts, err := t.read(ctx, op, []string{id})
-	if refused := (*models.VendorError)(nil); errors.As(err, &refused) && refused.Code == code(http.StatusNotFound) {
-		refused.Code = "no_such_host"
+	if failed := (*models.VendorError)(nil); errors.As(err, &failed) && failed.Code == code(http.StatusNotFound) {
+		failed.Code = "no_such_host"
 	}
 	if err != nil {
 		return models.Host{}, err

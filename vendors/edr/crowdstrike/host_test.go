@@ -64,9 +64,9 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestFindRefusesWithoutAsking(t *testing.T) {
+func TestFindRejectsWithoutAsking(t *testing.T) {
 	f := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).falcon(t)
-	vendortest.RefusesNames(t, f.Find)
+	vendortest.RejectsNames(t, f.Find)
 }
 
 func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
@@ -142,5 +142,5 @@ func TestStateFailures(t *testing.T) {
 		})
 	}
 	f := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).falcon(t)
-	vendortest.RefusesIDs(t, f, "", "*", "a,b", "a b", "../x")
+	vendortest.RejectsIDs(t, f, "", "*", "a,b", "a b", "../x")
 }

@@ -82,7 +82,7 @@ func clouds() []string {
 	}
 }
 
-// Capabilities returns what Falcon can do beyond the ordinary. An order has no id.
+// Capabilities returns what Falcon can do beyond the ordinary. An action has no id.
 func (t *Tenant) Capabilities() models.Capabilities {
 	return models.Capabilities{Queues: true, Classes: true, Tags: true, Controllers: true, Underway: true}
 }

@@ -13,19 +13,19 @@ import (
 const (
 	commandIsolate = "isolate"
 	commandRelease = "unisolate"
-	maxOrders      = "100" // the newest orders of a host; older ones no longer decide anything
+	maxActions     = "100" // the newest actions on a host; older ones no longer decide anything
 )
 
-// Action returns what became of an order on a host. Rejected: no such order, or not of this host.
-func (t *Tenant) Action(ctx context.Context, id, order string) (models.ActionState, error) {
+// Action returns what became of an action on a host. Rejected: no such action, or not of this host.
+func (t *Tenant) Action(ctx context.Context, id, actionID string) (models.ActionState, error) {
 	op := exchange.Op{Vendor: vendor, Name: "read action"}
 	switch {
 	case !idForm.MatchString(id):
 		return "", op.Failed(models.Rejected, "invalid_host_id")
-	case !idForm.MatchString(order):
+	case !idForm.MatchString(actionID):
 		return "", op.Failed(models.Rejected, "invalid_action_id")
 	}
-	ex := t.get(ctx, "/api/endpoint/action/"+order)
+	ex := t.get(ctx, "/api/endpoint/action/"+actionID)
 	if ex.Status() == http.StatusNotFound {
 		f := failure(ex, op)
 		f.Code = "no_such_action"
@@ -34,7 +34,7 @@ func (t *Tenant) Action(ctx context.Context, id, order string) (models.ActionSta
 	var answer struct {
 		Data action `json:"data"`
 	}
-	if !ex.OK() || ex.Decode(&answer) != nil || answer.Data.ID != order {
+	if !ex.OK() || ex.Decode(&answer) != nil || answer.Data.ID != actionID {
 		return "", failure(ex, op)
 	}
 	if !slices.Contains(answer.Data.Agents, id) {
@@ -47,11 +47,11 @@ func (t *Tenant) Action(ctx context.Context, id, order string) (models.ActionSta
 	return state, nil
 }
 
-// orders reads the isolations and releases the agents were given, newest first.
-func (t *Tenant) orders(ctx context.Context, op exchange.Op, agents ...string) ([]action, error) {
+// readActions reads the isolations and releases the agents were given, newest first.
+func (t *Tenant) readActions(ctx context.Context, op exchange.Op, agents ...string) ([]action, error) {
 	query := url.Values{
 		"agentIds": agents, "commands": {commandIsolate, commandRelease},
-		"page": {"1"}, "pageSize": {maxOrders},
+		"page": {"1"}, "pageSize": {maxActions},
 	}
 	ex := t.get(ctx, "/api/endpoint/action?"+query.Encode())
 	var list struct {
@@ -60,15 +60,15 @@ func (t *Tenant) orders(ctx context.Context, op exchange.Op, agents ...string) (
 	if !ex.OK() || ex.Decode(&list) != nil || list.Data == nil {
 		return nil, failure(ex, op)
 	}
-	orders := *list.Data
-	slices.SortStableFunc(orders, func(a, b action) int { return moment(b.Started).Compare(moment(a.Started)) })
-	return orders, nil
+	actions := *list.Data
+	slices.SortStableFunc(actions, func(a, b action) int { return moment(b.Started).Compare(moment(a.Started)) })
+	return actions, nil
 }
 
-// of returns the orders that are about one agent and this package's business.
-func of(agent string, orders []action) []action {
+// actionsOn returns the isolations and releases of one agent.
+func actionsOn(agent string, all []action) []action {
 	var out []action
-	for _, a := range orders {
+	for _, a := range all {
 		if slices.Contains(a.Agents, agent) && (a.Command == commandIsolate || a.Command == commandRelease) {
 			out = append(out, a)
 		}
@@ -76,7 +76,7 @@ func of(agent string, orders []action) []action {
 	return out
 }
 
-// action is an order as Kibana keeps it.
+// action is an isolation, a release or another command, as Kibana keeps it.
 type action struct {
 	ID      string   `json:"id"`
 	Agents  []string `json:"agents"`
@@ -88,7 +88,7 @@ type action struct {
 	AgentState map[string]progress `json:"agentState"`
 }
 
-// progress is how far an order has come. The reference has both spellings of completion: one in
+// progress is how far an action has come. The reference has both spellings of completion: one in
 // its schemas, the other in its examples and in every Kibana.
 type progress struct {
 	Completed  *bool  `json:"isCompleted"`
@@ -105,7 +105,7 @@ func (p progress) over() bool {
 
 func (a action) isolates() bool { return a.Command == commandIsolate }
 
-// state is what became of the order on one agent; the agent's own entry goes before the sum of
+// state is what became of the action on one agent; the agent's own entry goes before the sum of
 // all of them. False when Kibana does not say in any way this package knows.
 func (a action) state(agent string) (models.ActionState, bool) {
 	p := a.progress
@@ -123,7 +123,7 @@ func (a action) state(agent string) (models.ActionState, bool) {
 	return "", false
 }
 
-// underWay reports an order that still has to show in the host's document: nobody has carried it
+// underWay reports an action that still has to show in the host's document: nobody has carried it
 // out yet, or the sensor has and its report of itself is from before.
 func (a action) underWay(d document) bool {
 	switch state, _ := a.state(d.Metadata.Agent.ID); state {

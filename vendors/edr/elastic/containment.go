@@ -12,26 +12,26 @@ import (
 
 const (
 	maxComment   = 500                // runes
-	codeOpposite = "opposite_pending" // our word: an order for the opposite is under way
+	codeOpposite = "opposite_pending" // our word: an action for the opposite is under way
 )
 
-// wish is where a host shall be, and what that means for where it is.
-type wish struct {
+// target is the state a host shall have, and its meaning for the state it has.
+type target struct {
 	op             exchange.Op
 	command        string
 	done, on, away models.HostState // there, on the way there, on the way to the opposite
 }
 
-// Isolate asks Kibana to cut one host off the network and returns the id of the order. nil means
-// Kibana took the order or already had one: the host is isolated when State says so, which for an
-// offline host may be days later. The comment is kept beside the order, one line.
+// Isolate asks Kibana to cut one host off the network and returns the id of the action. nil means
+// Kibana took the action or already had one: the host is isolated when State says so, which for an
+// offline host may be days later. The comment is kept beside the action, one line.
 //
-// Kibana takes a second order too, so the host is looked at first: an isolated host is left alone
-// and an order under way is adopted; the id is "" when Kibana no longer knows it. Ambiguous: read
+// Kibana takes a second action too, so the host is looked at first: an isolated host is left alone
+// and an action under way is adopted; the id is "" when Kibana no longer knows it. Ambiguous: read
 // the state before anything else. Rejected: no such host, a release is under way, the agent is
 // unenrolled or its sensor cannot isolate. Config: a privilege or the licence is missing.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (string, error) {
-	return t.pursue(ctx, id, comment, wish{
+	return t.pursue(ctx, id, comment, target{
 		op:      exchange.Op{Vendor: vendor, Name: "isolate", Effect: true},
 		command: commandIsolate, done: models.HostIsolated, on: models.HostIsolating, away: models.HostReleasing,
 	})
@@ -39,13 +39,13 @@ func (t *Tenant) Isolate(ctx context.Context, id, comment string) (string, error
 
 // Release asks Kibana to let one host back on the network. It is the mirror of Isolate.
 func (t *Tenant) Release(ctx context.Context, id, comment string) (string, error) {
-	return t.pursue(ctx, id, comment, wish{
+	return t.pursue(ctx, id, comment, target{
 		op:      exchange.Op{Vendor: vendor, Name: "release", Effect: true},
 		command: commandRelease, done: models.HostNormal, on: models.HostReleasing, away: models.HostIsolating,
 	})
 }
 
-func (t *Tenant) pursue(ctx context.Context, id, comment string, w wish) (string, error) {
+func (t *Tenant) pursue(ctx context.Context, id, comment string, w target) (string, error) {
 	if !idForm.MatchString(id) {
 		return "", w.op.Failed(models.Rejected, "invalid_host_id")
 	}
@@ -53,31 +53,31 @@ func (t *Tenant) pursue(ctx context.Context, id, comment string, w wish) (string
 	if fulfilled || err != nil {
 		return adopted, err
 	}
-	ordered, refused := t.order(ctx, id, comment, w)
-	if refused == nil {
-		return ordered, nil
+	sent, failed := t.sendAction(ctx, id, comment, w)
+	if failed == nil {
+		return sent, nil
 	}
-	if refused.HTTPStatus != http.StatusConflict {
-		return "", refused
+	if failed.HTTPStatus != http.StatusConflict {
+		return "", failed
 	}
 	adopted, fulfilled, err = t.fulfilled(ctx, id, w)
 	if fulfilled || opposed(err) {
 		return adopted, err
 	}
-	refused.Class = models.Ambiguous // the reference does not say what a conflict means
-	return "", refused
+	failed.Class = models.Ambiguous // the reference does not say what a conflict means
+	return "", failed
 }
 
-// opposed reports that the host was seen on its way to the opposite of what was wished.
+// opposed reports whether the host was seen on its way to the opposite.
 func opposed(err error) bool {
-	var refused *models.VendorError
-	return errors.As(err, &refused) && refused.Code == codeOpposite
+	var failed *models.VendorError
+	return errors.As(err, &failed) && failed.Code == codeOpposite
 }
 
-// fulfilled looks whether the host is where it shall be, or on its way: then nothing is to be
-// ordered, and the order that did it is named where Kibana knows it. An error means that nothing
-// may be ordered, or that the host could not be looked at.
-func (t *Tenant) fulfilled(ctx context.Context, id string, w wish) (order string, yes bool, err error) {
+// fulfilled looks whether the host is where it shall be, or on its way: then no action is to
+// be sent, and it names the action that did it where Kibana knows it. An error means that no action
+// may be sent, or that the host could not be looked at.
+func (t *Tenant) fulfilled(ctx context.Context, id string, w target) (action string, yes bool, err error) {
 	v, err := t.look(ctx, id)
 	switch {
 	case err != nil:
@@ -94,9 +94,9 @@ func (t *Tenant) fulfilled(ctx context.Context, id string, w wish) (order string
 	return "", false, nil
 }
 
-// newest is the id of the host's newest order of this kind that has not failed, "" without one.
+// newest is the id of the host's newest action of this kind that has not failed, "" without one.
 func (v view) newest(command string) string {
-	for _, a := range v.orders {
+	for _, a := range v.actions {
 		if state, _ := a.state(v.host.ID); a.Command == command && state != models.ActionFailed && idForm.MatchString(a.ID) {
 			return a.ID
 		}
@@ -104,8 +104,8 @@ func (v view) newest(command string) string {
 	return ""
 }
 
-// order names one host only: an order for a list would be many effects.
-func (t *Tenant) order(ctx context.Context, id, comment string, w wish) (string, *models.VendorError) {
+// sendAction names one host only: an action on a list would be many effects.
+func (t *Tenant) sendAction(ctx context.Context, id, comment string, w target) (string, *models.VendorError) {
 	body := struct {
 		Hosts   []string `json:"endpoint_ids"`
 		Comment string   `json:"comment,omitempty"`

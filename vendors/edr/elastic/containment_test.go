@@ -13,7 +13,7 @@ import (
 
 type act func(*Tenant, context.Context, string, string) (string, error)
 
-func TestOrdersNameExactlyOneHost(t *testing.T) {
+func TestActionsNameExactlyOneHost(t *testing.T) {
 	for _, c := range []struct {
 		name, command, comment, body string
 		isolated                     bool
@@ -25,10 +25,10 @@ func TestOrdersNameExactlyOneHost(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
 			k.document = documentJSON(agentID, "PC-1", c.isolated)
-			k.answers["POST /api/endpoint/action/"+c.command] = vendortest.Answering(200, `{"data":`+orderJSON(orderID, c.command, "2026-03-01T12:00:00Z", pending)+`}`)
+			k.answers["POST /api/endpoint/action/"+c.command] = vendortest.Answering(200, `{"data":`+actionJSON(actionID, c.command, "2026-03-01T12:00:00Z", pending)+`}`)
 			got, err := c.act(k.tenant(t), t.Context(), agentID, c.comment)
-			if err != nil || got != orderID || !slices.Equal(k.orderedSoFar(), []string{"/api/endpoint/action/" + c.command + " " + c.body}) {
-				t.Errorf("got %q, %v; sent %v", got, err, k.orderedSoFar())
+			if err != nil || got != actionID || !slices.Equal(k.sentSoFar(), []string{"/api/endpoint/action/" + c.command + " " + c.body}) {
+				t.Errorf("got %q, %v; sent %v", got, err, k.sentSoFar())
 			}
 		})
 	}
@@ -36,40 +36,40 @@ func TestOrdersNameExactlyOneHost(t *testing.T) {
 
 func TestOldKibanasAnswerWithTheIDAlone(t *testing.T) {
 	k := newKibana(t)
-	k.answers["POST /api/endpoint/action/isolate"] = vendortest.Answering(200, `{"action":"`+orderID+`"}`)
-	if got, err := k.tenant(t).Isolate(t.Context(), agentID, ""); err != nil || got != orderID {
+	k.answers["POST /api/endpoint/action/isolate"] = vendortest.Answering(200, `{"action":"`+actionID+`"}`)
+	if got, err := k.tenant(t).Isolate(t.Context(), agentID, ""); err != nil || got != actionID {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
 
-func TestNothingIsOrderedTwice(t *testing.T) {
+func TestNothingIsSentTwice(t *testing.T) {
 	const at = "2026-03-01T11:58:00Z"
 	for _, c := range []struct {
 		name     string
 		act      act
 		isolated bool
-		orders   string
+		actions  string
 		want     string
 		class    models.VendorClass
 		code     string
 	}{
-		{"isolated", (*Tenant).Isolate, true, orderJSON(orderID, "isolate", at, succeeded), orderID, "", ""},
+		{"isolated", (*Tenant).Isolate, true, actionJSON(actionID, "isolate", at, succeeded), actionID, "", ""},
 		{"isolated, and a duplicate failed", (*Tenant).Isolate, true,
-			orderJSON("o2", "isolate", "2026-03-01T11:58:30Z", failed) + "," + orderJSON(orderID, "isolate", at, succeeded), orderID, "", ""},
+			actionJSON("o2", "isolate", "2026-03-01T11:58:30Z", failed) + "," + actionJSON(actionID, "isolate", at, succeeded), actionID, "", ""},
 		{"isolated in another way", (*Tenant).Isolate, true, "", "", "", ""},
-		{"isolation under way", (*Tenant).Isolate, false, orderJSON(orderID, "isolate", at, pending), orderID, "", ""},
-		{"release under way", (*Tenant).Isolate, true, orderJSON(orderID, "unisolate", at, pending), "", models.Rejected, "opposite_pending"},
-		{"released", (*Tenant).Release, false, orderJSON(orderID, "unisolate", at, succeeded), orderID, "", ""},
-		{"to be released", (*Tenant).Release, true, orderJSON(orderID, "unisolate", at, pending), orderID, "", ""},
-		{"to be isolated", (*Tenant).Release, false, orderJSON(orderID, "isolate", at, pending), "", models.Rejected, "opposite_pending"},
+		{"isolation under way", (*Tenant).Isolate, false, actionJSON(actionID, "isolate", at, pending), actionID, "", ""},
+		{"release under way", (*Tenant).Isolate, true, actionJSON(actionID, "unisolate", at, pending), "", models.Rejected, "opposite_pending"},
+		{"released", (*Tenant).Release, false, actionJSON(actionID, "unisolate", at, succeeded), actionID, "", ""},
+		{"to be released", (*Tenant).Release, true, actionJSON(actionID, "unisolate", at, pending), actionID, "", ""},
+		{"to be isolated", (*Tenant).Release, false, actionJSON(actionID, "isolate", at, pending), "", models.Rejected, "opposite_pending"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
-			k.document, k.orders = documentJSON(agentID, "PC-1", c.isolated), c.orders
+			k.document, k.actions = documentJSON(agentID, "PC-1", c.isolated), c.actions
 			got, err := c.act(k.tenant(t), t.Context(), agentID, "")
 			vendortest.WantClass(t, err, c.class)
-			if got != c.want || len(k.orderedSoFar()) != 0 {
-				t.Errorf("got %q; sent %v", got, k.orderedSoFar())
+			if got != c.want || len(k.sentSoFar()) != 0 {
+				t.Errorf("got %q; sent %v", got, k.sentSoFar())
 			}
 			if err != nil && vendortest.ErrorOf(t, err).Code != c.code {
 				t.Errorf("code %q", vendortest.ErrorOf(t, err).Code)
@@ -87,15 +87,15 @@ func TestHostsThatCannotBeIsolated(t *testing.T) {
 		k := newKibana(t)
 		k.document = strings.Replace(k.document, change.from, change.to, 1)
 		_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
-		if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != change.code || len(k.orderedSoFar()) != 0 {
-			t.Errorf("%s: %+v, sent %v", name, v, k.orderedSoFar())
+		if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != change.code || len(k.sentSoFar()) != 0 {
+			t.Errorf("%s: %+v, sent %v", name, v, k.sentSoFar())
 		}
 	}
 }
 
 func TestIsolateFailures(t *testing.T) {
-	data := func(order string) string { return `{"data":` + order + `}` }
-	order := orderJSON(orderID, "isolate", "2026-03-01T12:00:00Z", pending)
+	data := func(action string) string { return `{"data":` + action + `}` }
+	action := actionJSON(actionID, "isolate", "2026-03-01T12:00:00Z", pending)
 	for _, c := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -103,7 +103,7 @@ func TestIsolateFailures(t *testing.T) {
 	}{
 		{"bad request", vendortest.Answering(400, `{"statusCode":400,"error":"Bad Request","message":"x"}`), models.Rejected},
 		{"unknown to Kibana", vendortest.Answering(404, `{"statusCode":404}`), models.Rejected},
-		{"key refused", vendortest.Answering(401, `{"statusCode":401}`), models.Config},
+		{"key rejected", vendortest.Answering(401, `{"statusCode":401}`), models.Config},
 		{"privilege or licence missing", vendortest.Answering(403, `{"statusCode":403}`), models.Config},
 		{"conflict, and the host is still connected", vendortest.Answering(409, `{"statusCode":409}`), models.Ambiguous},
 		{"broken", vendortest.Answering(500, `{"statusCode":500}`), models.Ambiguous},
@@ -113,9 +113,9 @@ func TestIsolateFailures(t *testing.T) {
 		{"cut inside", vendortest.Answering(200, `{"data":{"id"`), models.Ambiguous},
 		{"nothing in it", vendortest.Answering(200, "{}"), models.Ambiguous},
 		{"an id that is none", vendortest.Answering(200, `{"action":"../x"}`), models.Ambiguous},
-		{"another host", vendortest.Answering(200, data(strings.Replace(order, agentID, otherID, 1))), models.Ambiguous},
-		{"two hosts", vendortest.Answering(200, data(strings.Replace(order, `"]`, `","`+otherID+`"]`, 1))), models.Ambiguous},
-		{"another command", vendortest.Answering(200, data(strings.Replace(order, `"isolate"`, `"scan"`, 1))), models.Ambiguous},
+		{"another host", vendortest.Answering(200, data(strings.Replace(action, agentID, otherID, 1))), models.Ambiguous},
+		{"two hosts", vendortest.Answering(200, data(strings.Replace(action, `"]`, `","`+otherID+`"]`, 1))), models.Ambiguous},
+		{"another command", vendortest.Answering(200, data(strings.Replace(action, `"isolate"`, `"scan"`, 1))), models.Ambiguous},
 		{"cut", vendortest.Cut, models.Ambiguous},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,32 +123,32 @@ func TestIsolateFailures(t *testing.T) {
 			k.answers["POST /api/endpoint/action/isolate"] = c.answer
 			got, err := k.tenant(t).Isolate(t.Context(), agentID, "")
 			vendortest.WantClass(t, err, c.want)
-			if got != "" || len(k.orderedSoFar()) != 1 {
-				t.Errorf("got %q; sent %v", got, k.orderedSoFar())
+			if got != "" || len(k.sentSoFar()) != 1 {
+				t.Errorf("got %q; sent %v", got, k.sentSoFar())
 			}
 		})
 	}
 }
 
-// What changes between the look and the order is seen in a second look.
+// What changes between the look and the action is seen in a second look.
 func TestConflictIsDecidedByTheState(t *testing.T) {
 	for _, c := range []struct {
-		name, orders, want string
-		class              models.VendorClass
+		name, actions, want string
+		class               models.VendorClass
 	}{
-		{"someone else isolated it", orderJSON(orderID, "isolate", "2026-03-01T11:58:00Z", pending), orderID, ""},
-		{"someone else released it", orderJSON("o1", "unisolate", "2026-03-01T11:58:00Z", pending) + "," +
-			orderJSON("o2", "isolate", "2026-03-01T11:57:00Z", pending), "", models.Rejected},
+		{"someone else isolated it", actionJSON(actionID, "isolate", "2026-03-01T11:58:00Z", pending), actionID, ""},
+		{"someone else released it", actionJSON("o1", "unisolate", "2026-03-01T11:58:00Z", pending) + "," +
+			actionJSON("o2", "isolate", "2026-03-01T11:57:00Z", pending), "", models.Rejected},
 	} {
 		k := newKibana(t)
 		k.answers["POST /api/endpoint/action/isolate"] = func(w http.ResponseWriter, _ *http.Request) {
-			k.orders = c.orders
+			k.actions = c.actions
 			vendortest.Answer(w, 409, `{"statusCode":409}`)
 		}
 		got, err := k.tenant(t).Isolate(t.Context(), agentID, "")
 		vendortest.WantClass(t, err, c.class)
-		if got != c.want || len(k.orderedSoFar()) != 1 {
-			t.Errorf("%s: got %q; sent %v", c.name, got, k.orderedSoFar())
+		if got != c.want || len(k.sentSoFar()) != 1 {
+			t.Errorf("%s: got %q; sent %v", c.name, got, k.sentSoFar())
 		}
 	}
 	for _, status := range []int{404, 429, 500} { // the second look fails
@@ -162,14 +162,14 @@ func TestConflictIsDecidedByTheState(t *testing.T) {
 	}
 }
 
-func TestWhenTheHostCannotBeReadNothingIsOrdered(t *testing.T) {
+func TestWhenTheHostCannotBeReadNothingIsSent(t *testing.T) {
 	for status, want := range map[int]models.VendorClass{404: models.Rejected, 429: models.Throttled, 403: models.Config, 500: models.Transient} {
 		k := newKibana(t)
 		k.answers["GET /api/endpoint/metadata/"+agentID] = vendortest.Answering(status, "")
 		_, err := k.tenant(t).Isolate(t.Context(), agentID, "")
 		vendortest.WantClass(t, err, want)
-		if len(k.orderedSoFar()) != 0 {
-			t.Errorf("sent %v", k.orderedSoFar())
+		if len(k.sentSoFar()) != 0 {
+			t.Errorf("sent %v", k.sentSoFar())
 		}
 	}
 }
@@ -197,8 +197,8 @@ func TestAction(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
-			k.answers["GET /api/endpoint/action/"+orderID] = vendortest.Answering(200, `{"data":`+orderJSON(orderID, "isolate", "2026-03-01T11:58:00Z", c.more)+`}`)
-			got, err := k.tenant(t).Action(t.Context(), agentID, orderID)
+			k.answers["GET /api/endpoint/action/"+actionID] = vendortest.Answering(200, `{"data":`+actionJSON(actionID, "isolate", "2026-03-01T11:58:00Z", c.more)+`}`)
+			got, err := k.tenant(t).Action(t.Context(), agentID, actionID)
 			vendortest.WantClass(t, err, c.class)
 			if got != c.want {
 				t.Errorf("got %q", got)
@@ -215,13 +215,13 @@ func TestActionFailures(t *testing.T) {
 		code       string
 	}{
 		{"unknown", `{"statusCode":404}`, 404, models.Rejected, "no_such_action"},
-		{"of another host", `{"data":` + strings.Replace(orderJSON(orderID, "isolate", "", pending), agentID, otherID, 1) + `}`, 200, models.Rejected, "no_such_action"},
-		{"another order", `{"data":` + orderJSON(otherID, "isolate", "", pending) + `}`, 200, models.Transient, ""},
+		{"of another host", `{"data":` + strings.Replace(actionJSON(actionID, "isolate", "", pending), agentID, otherID, 1) + `}`, 200, models.Rejected, "no_such_action"},
+		{"another action", `{"data":` + actionJSON(otherID, "isolate", "", pending) + `}`, 200, models.Transient, ""},
 		{"broken", "", 500, models.Transient, ""},
 	} {
 		k := newKibana(t)
-		k.answers["GET /api/endpoint/action/"+orderID] = vendortest.Answering(c.status, c.body)
-		_, err := k.tenant(t).Action(t.Context(), agentID, orderID)
+		k.answers["GET /api/endpoint/action/"+actionID] = vendortest.Answering(c.status, c.body)
+		_, err := k.tenant(t).Action(t.Context(), agentID, actionID)
 		vendortest.WantClass(t, err, c.want)
 		if v := vendortest.ErrorOf(t, err); v.Code != c.code {
 			t.Errorf("%s: code %q", c.name, v.Code)

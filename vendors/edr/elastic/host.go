@@ -45,7 +45,7 @@ func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, erro
 	return t.standing(ctx, op, named)
 }
 
-// standing returns the hosts of the documents with their states, which the orders under way
+// standing returns the hosts of the documents with their states, which the actions under way
 // decide as much as the documents do.
 func (t *Tenant) standing(ctx context.Context, op exchange.Op, named []document) ([]models.Host, error) {
 	if len(named) == 0 {
@@ -55,13 +55,13 @@ func (t *Tenant) standing(ctx context.Context, op exchange.Op, named []document)
 	for _, d := range named {
 		ids = append(ids, d.Metadata.Agent.ID)
 	}
-	orders, err := t.orders(ctx, op, ids...)
+	actions, err := t.readActions(ctx, op, ids...)
 	if err != nil {
 		return nil, err
 	}
 	var hosts []models.Host
 	for _, d := range named {
-		hosts = append(hosts, d.host(of(d.Metadata.Agent.ID, orders)))
+		hosts = append(hosts, d.host(actionsOn(d.Metadata.Agent.ID, actions)))
 	}
 	return hosts, nil
 }
@@ -72,11 +72,11 @@ func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 	return v.host, err
 }
 
-// view is a host, what its document says and the orders it was given, newest first.
+// view is a host, what its document says and the actions on it, newest first.
 type view struct {
-	host   models.Host
-	doc    document
-	orders []action
+	host    models.Host
+	doc     document
+	actions []action
 }
 
 func (t *Tenant) look(ctx context.Context, id string) (view, error) {
@@ -94,12 +94,12 @@ func (t *Tenant) look(ctx context.Context, id string) (view, error) {
 	if !ex.OK() || ex.Decode(&d) != nil || d.Metadata.Agent.ID != id {
 		return view{}, failure(ex, op)
 	}
-	orders, err := t.orders(ctx, op, id)
+	actions, err := t.readActions(ctx, op, id)
 	if err != nil {
 		return view{}, err
 	}
-	orders = of(id, orders)
-	return view{host: d.host(orders), doc: d, orders: orders}, nil
+	actions = actionsOn(id, actions)
+	return view{host: d.host(actions), doc: d, actions: actions}, nil
 }
 
 // document is what a host's sensor last reported of itself, and what Fleet makes of its agent.
@@ -131,10 +131,10 @@ func (d document) unable() bool {
 	return able != nil && !slices.Contains(*able, "isolation")
 }
 
-func (d document) host(orders []action) models.Host {
+func (d document) host(actions []action) models.Host {
 	h := models.Host{
 		ID: d.Metadata.Agent.ID, Hostname: d.Metadata.Host.Hostname,
-		State: state(d, orders), SeenAt: moment(d.Checkin),
+		State: state(d, actions), SeenAt: moment(d.Checkin),
 	}
 	switch d.Status {
 	case "healthy", "unhealthy", "updating":
@@ -146,15 +146,15 @@ func (d document) host(orders []action) models.Host {
 	return h
 }
 
-// state is where the host stands: where its sensor says it is, unless an order is under way.
-// Two orders under way, one against the other, run in turn and the newer one decides.
-func state(d document, orders []action) models.HostState {
+// state is where the host stands: where its sensor says it is, unless an action is under way.
+// Two actions under way, one against the other, run in turn and the newer one decides.
+func state(d document, actions []action) models.HostState {
 	isolated := d.Metadata.Endpoint.State.Isolation
 	if isolated == nil || d.gone() {
 		return models.HostUnknown
 	}
 	reached, way := settled(*isolated), false
-	open := slices.DeleteFunc(slices.Clone(orders), func(a action) bool { return !a.underWay(d) })
+	open := slices.DeleteFunc(slices.Clone(actions), func(a action) bool { return !a.underWay(d) })
 	for _, a := range open {
 		way = way || a.isolates() != *isolated
 	}

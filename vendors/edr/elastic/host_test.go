@@ -52,18 +52,18 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestFindKnowsOrdersUnderWay(t *testing.T) {
+func TestFindKnowsActionsUnderWay(t *testing.T) {
 	k := newKibana(t)
-	k.orders = orderJSON(orderID, "isolate", "2026-03-01T11:58:00Z", pending)
+	k.actions = actionJSON(actionID, "isolate", "2026-03-01T11:58:00Z", pending)
 	got, err := k.tenant(t).Find(t.Context(), "PC-1")
 	if err != nil || !reflect.DeepEqual(got, []models.Host{pc1(models.HostIsolating)}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
-func TestFindRefusesWithoutAsking(t *testing.T) {
+func TestFindRejectsWithoutAsking(t *testing.T) {
 	k := newKibana(t)
-	vendortest.RefusesNames(t, k.tenant(t).Find)
+	vendortest.RejectsNames(t, k.tenant(t).Find)
 	if len(k.askedSoFar()) != 0 {
 		t.Errorf("asked %v", k.askedSoFar())
 	}
@@ -79,38 +79,38 @@ func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 	}
 }
 
-func TestStateFollowsSensorAndOrders(t *testing.T) {
+func TestStateFollowsSensorAndActions(t *testing.T) {
 	const early, late = "2026-03-01T11:50:00Z", "2026-03-01T11:58:00Z"
 	unreported := strings.Replace(succeeded, "11:59:00", "12:00:03", 1) // later than the sensor's report
 	for _, c := range []struct {
 		name     string
 		isolated bool
-		orders   []string
+		actions  []string
 		want     models.HostState
 	}{
-		{"nothing ordered", false, nil, models.HostNormal},
+		{"no action", false, nil, models.HostNormal},
 		{"isolated long ago", true, nil, models.HostIsolated},
-		{"ordered", false, []string{orderJSON("o1", "isolate", late, pending)}, models.HostIsolating},
-		{"ordered twice", false, []string{orderJSON("o1", "isolate", late, pending), orderJSON("o2", "isolate", early, pending)}, models.HostIsolating},
-		{"carried out", true, []string{orderJSON("o1", "isolate", late, succeeded)}, models.HostIsolated},
-		{"carried out, the sensor has not reported yet", false, []string{orderJSON("o1", "isolate", late, unreported)}, models.HostIsolating},
-		{"undone at the device since", false, []string{orderJSON("o1", "isolate", late, succeeded)}, models.HostNormal},
-		{"failed", false, []string{orderJSON("o1", "isolate", late, failed)}, models.HostNormal},
-		{"expired", false, []string{orderJSON("o1", "isolate", late, expired)}, models.HostNormal},
-		{"release ordered", true, []string{orderJSON("o2", "unisolate", late, pending), orderJSON("o1", "isolate", early, succeeded)}, models.HostReleasing},
-		{"released", false, []string{orderJSON("o2", "unisolate", late, succeeded), orderJSON("o1", "isolate", early, succeeded)}, models.HostNormal},
+		{"sent", false, []string{actionJSON("o1", "isolate", late, pending)}, models.HostIsolating},
+		{"sent twice", false, []string{actionJSON("o1", "isolate", late, pending), actionJSON("o2", "isolate", early, pending)}, models.HostIsolating},
+		{"carried out", true, []string{actionJSON("o1", "isolate", late, succeeded)}, models.HostIsolated},
+		{"carried out, the sensor has not reported yet", false, []string{actionJSON("o1", "isolate", late, unreported)}, models.HostIsolating},
+		{"undone at the device since", false, []string{actionJSON("o1", "isolate", late, succeeded)}, models.HostNormal},
+		{"failed", false, []string{actionJSON("o1", "isolate", late, failed)}, models.HostNormal},
+		{"expired", false, []string{actionJSON("o1", "isolate", late, expired)}, models.HostNormal},
+		{"release sent", true, []string{actionJSON("o2", "unisolate", late, pending), actionJSON("o1", "isolate", early, succeeded)}, models.HostReleasing},
+		{"released", false, []string{actionJSON("o2", "unisolate", late, succeeded), actionJSON("o1", "isolate", early, succeeded)}, models.HostNormal},
 		{"release after an isolation nobody carried out", false,
-			[]string{orderJSON("o2", "unisolate", late, pending), orderJSON("o1", "isolate", early, pending)}, models.HostReleasing},
+			[]string{actionJSON("o2", "unisolate", late, pending), actionJSON("o1", "isolate", early, pending)}, models.HostReleasing},
 		{"the list may be in any order", false,
-			[]string{orderJSON("o1", "isolate", early, pending), orderJSON("o2", "unisolate", late, pending)}, models.HostReleasing},
-		{"duplicate pending on an isolated host", true, []string{orderJSON("o1", "isolate", late, pending)}, models.HostIsolated},
-		{"other commands do not matter", false, []string{orderJSON("o1", "scan", late, pending)}, models.HostNormal},
+			[]string{actionJSON("o1", "isolate", early, pending), actionJSON("o2", "unisolate", late, pending)}, models.HostReleasing},
+		{"duplicate pending on an isolated host", true, []string{actionJSON("o1", "isolate", late, pending)}, models.HostIsolated},
+		{"other commands do not matter", false, []string{actionJSON("o1", "scan", late, pending)}, models.HostNormal},
 		{"other hosts do not matter", false,
-			[]string{strings.Replace(orderJSON("o1", "isolate", late, pending), agentID, otherID, 1)}, models.HostNormal},
+			[]string{strings.Replace(actionJSON("o1", "isolate", late, pending), agentID, otherID, 1)}, models.HostNormal},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
-			k.document, k.orders = documentJSON(agentID, "PC-1", c.isolated), strings.Join(c.orders, ",")
+			k.document, k.actions = documentJSON(agentID, "PC-1", c.isolated), strings.Join(c.actions, ",")
 			got, err := k.tenant(t).State(t.Context(), agentID)
 			if err != nil || !reflect.DeepEqual(got, pc1(c.want)) {
 				t.Errorf("got %+v, %v", got, err)
@@ -165,8 +165,8 @@ func TestStateFailures(t *testing.T) {
 		{"proxy page", at, vendortest.Answering(502, "<html>"), models.Transient},
 		{"too many", at, vendortest.Answering(429, ""), models.Throttled},
 		{"forbidden", at, vendortest.Answering(403, ""), models.Config},
-		{"orders broken", "GET /api/endpoint/action", vendortest.Answering(500, ""), models.Transient},
-		{"orders missing", "GET /api/endpoint/action", vendortest.Answering(200, "{}"), models.Transient},
+		{"actions broken", "GET /api/endpoint/action", vendortest.Answering(500, ""), models.Transient},
+		{"actions missing", "GET /api/endpoint/action", vendortest.Answering(200, "{}"), models.Transient},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
@@ -184,9 +184,9 @@ func TestIDsAreCheckedBeforeAsking(t *testing.T) {
 	k := newKibana(t)
 	tenant := k.tenant(t)
 	bad := []string{"", "*", "a,b", "a b", "../x", "a/b", "a?b", "-", strings.Repeat("a", 129)}
-	vendortest.RefusesIDs(t, tenant, bad...)
-	for _, order := range bad {
-		_, err := tenant.Action(t.Context(), agentID, order)
+	vendortest.RejectsIDs(t, tenant, bad...)
+	for _, action := range bad {
+		_, err := tenant.Action(t.Context(), agentID, action)
 		vendortest.WantClass(t, err, models.Rejected)
 	}
 	if len(k.askedSoFar()) != 0 {

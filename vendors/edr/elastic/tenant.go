@@ -2,7 +2,7 @@
 // Kibana space.
 //
 // It does not decide which host may be isolated or whether an isolation has succeeded: Kibana
-// takes every order, for hosts that are offline too and as often as it is given, and only State
+// takes every action, for hosts that are offline too and as often as it is given, and only State
 // tells. Source: the pages "Isolate an endpoint", "Release an isolated endpoint", "Get a metadata
 // list", "Get metadata", "Get response actions" and "Get action details" of Elastic's Kibana API
 // reference.
@@ -67,13 +67,13 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 	return t, nil
 }
 
-// Capabilities says what Elastic Defend can do: it names every order and keeps it, for two weeks,
+// Capabilities says what Elastic Defend can do: it names every action and keeps it, for two weeks,
 // for a host that is offline. It tells the operating system but not what the device is for.
 func (t *Tenant) Capabilities() models.Capabilities {
 	return models.Capabilities{Actions: true, Queues: true, Underway: true}
 }
 
-// Check reads one host, whichever comes first. Config: the key is refused or lacks a privilege.
+// Check reads one host, whichever comes first. Config: the key is rejected or lacks a privilege.
 func (t *Tenant) Check(ctx context.Context) error {
 	op := exchange.Op{Vendor: vendor, Name: "check access"}
 	var list struct {
@@ -96,7 +96,7 @@ func (t *Tenant) send(ctx context.Context, method, path string, body any) *excha
 	header := http.Header{
 		"Authorization":       {"ApiKey " + t.key},
 		"Elastic-Api-Version": {apiVersion},
-		"Kbn-Xsrf":            {"true"}, // Kibana refuses a POST without it
+		"Kbn-Xsrf":            {"true"}, // Kibana rejects a POST without it
 	}
 	return t.line.Send(ctx, exchange.Request{Method: method, Path: t.prefix + path, Header: header, Body: body})
 }

@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	agentID = "ed518850-681a-4d60-bb98-e22640cae2a8"
-	otherID = "9972d10e-4b9e-41aa-a534-a85e2a28ea42"
-	orderID = "233db9ea-6733-4849-9226-5a7039c7161d"
-	secret  = vendortest.Secret
+	agentID  = "ed518850-681a-4d60-bb98-e22640cae2a8"
+	otherID  = "9972d10e-4b9e-41aa-a534-a85e2a28ea42"
+	actionID = "233db9ea-6733-4849-9226-5a7039c7161d"
+	secret   = vendortest.Secret
 )
 
-// kibana is a pretended Kibana: one host's document and the orders it lists. Answers stand for
+// kibana is a pretended Kibana: one host's document and the actions it lists. Answers stand for
 // what the test says at a method and path instead.
 type kibana struct {
 	*httptest.Server
 	document string // of GET /api/endpoint/metadata/{agentID}
-	orders   string // elements of GET /api/endpoint/action
+	actions  string // elements of GET /api/endpoint/action
 	answers  map[string]http.HandlerFunc
 
 	mu   sync.Mutex
@@ -60,7 +60,7 @@ func (k *kibana) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case at == "GET /api/endpoint/metadata":
 		vendortest.Answer(w, 200, `{"data":[`+k.document+`],"page":0,"pageSize":50,"total":1}`)
 	case at == "GET /api/endpoint/action":
-		vendortest.Answer(w, 200, `{"page":1,"pageSize":100,"total":1,"data":[`+k.orders+`]}`)
+		vendortest.Answer(w, 200, `{"page":1,"pageSize":100,"total":1,"data":[`+k.actions+`]}`)
 	default:
 		vendortest.Answer(w, 404, `{"statusCode":404,"error":"Not Found","message":"Not Found"}`)
 	}
@@ -72,7 +72,7 @@ func (k *kibana) askedSoFar() []string {
 	return slices.Clone(k.seen)
 }
 
-func (k *kibana) orderedSoFar() []string {
+func (k *kibana) sentSoFar() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Clone(k.sent)
@@ -101,8 +101,8 @@ func documentJSON(id, hostname string, isolated bool) string {
 		`"agent":{"id":"` + id + `","type":"endpoint"},"host":{"hostname":"` + hostname + `","os":{"name":"Windows"}}}}`
 }
 
-// orderJSON is an order on the host; more are further fields.
-func orderJSON(id, command, startedAt, more string) string {
+// actionJSON is an action on the host; more are further fields.
+func actionJSON(id, command, startedAt, more string) string {
 	return `{"id":"` + id + `","agents":["` + agentID + `"],"command":"` + command + `","agentType":"endpoint","startedAt":"` + startedAt + `",` + more + `}`
 }
 
@@ -143,7 +143,7 @@ func TestCheckFailures(t *testing.T) {
 		answer http.HandlerFunc
 		want   models.VendorClass
 	}{
-		{"key refused", vendortest.Answering(401, `{"statusCode":401,"error":"Unauthorized"}`), models.Config},
+		{"key rejected", vendortest.Answering(401, `{"statusCode":401,"error":"Unauthorized"}`), models.Config},
 		{"privilege missing", vendortest.Answering(403, `{"statusCode":403,"error":"Forbidden"}`), models.Config},
 		{"broken", vendortest.Answering(500, ""), models.Transient},
 		{"another service", vendortest.Answering(200, `{"ok":true}`), models.Transient},
@@ -176,18 +176,18 @@ func TestNothingListens(t *testing.T) {
 	vendortest.WantClass(t, err, models.Transient)
 }
 
-func TestCancelledBeforeTheOrderNothingIsSent(t *testing.T) {
+func TestCancelledBeforeTheActionNothingIsSent(t *testing.T) {
 	k := newKibana(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := k.tenant(t).Isolate(ctx, agentID, "")
 	vendortest.WantClass(t, err, models.Transient)
-	if len(k.orderedSoFar()) != 0 {
-		t.Errorf("sent %v", k.orderedSoFar())
+	if len(k.sentSoFar()) != 0 {
+		t.Errorf("sent %v", k.sentSoFar())
 	}
 }
 
-func TestNewRefusesBadCredentials(t *testing.T) {
+func TestNewRejectsBadCredentials(t *testing.T) {
 	for name, c := range map[string]struct {
 		base, key, space, names string
 	}{

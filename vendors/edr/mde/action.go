@@ -31,7 +31,7 @@ type action struct {
 	Updated time.Time `json:"lastUpdateDateTimeUtc"`
 }
 
-// state translates the status. What is not known is not over.
+// state translates the status. An action of an unknown status is not over.
 func (a action) state() models.ActionState {
 	switch a.Status {
 	case "Succeeded":
@@ -42,13 +42,13 @@ func (a action) state() models.ActionState {
 	return models.ActionPending
 }
 
-// Action says what became of an order on the device. Rejected: the device has no such order.
-func (t *Tenant) Action(ctx context.Context, id, order string) (models.ActionState, error) {
+// Action says what became of an action on the device. Rejected: the device has no such action.
+func (t *Tenant) Action(ctx context.Context, id, wanted string) (models.ActionState, error) {
 	op := exchange.Op{Vendor: vendor, Name: "read action"}
-	if !machineID.MatchString(id) || !actionID.MatchString(order) {
+	if !machineID.MatchString(id) || !actionID.MatchString(wanted) {
 		return "", op.Failed(models.Rejected, "invalid_action_id")
 	}
-	ex, err := t.send(ctx, op, http.MethodGet, "/api/machineactions/"+order, nil)
+	ex, err := t.send(ctx, op, http.MethodGet, "/api/machineactions/"+wanted, nil)
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +56,7 @@ func (t *Tenant) Action(ctx context.Context, id, order string) (models.ActionSta
 	switch {
 	case ex.Status() == http.StatusNotFound:
 		return "", op.Failed(models.Rejected, "no_such_action")
-	case !ex.OK() || ex.Decode(&a) != nil || !strings.EqualFold(a.ID, order):
+	case !ex.OK() || ex.Decode(&a) != nil || !strings.EqualFold(a.ID, wanted):
 		return "", failure(ex, op)
 	case !strings.EqualFold(a.Machine, id) || (a.Type != isolate && a.Type != unisolate):
 		return "", op.Failed(models.Rejected, "no_such_action")
@@ -114,8 +114,8 @@ func (all actions) settled() string {
 	return last.Type
 }
 
-// state is what the actions say of the isolation. While the device is what a pending order wants
-// it to be, only an order for the opposite is a change.
+// state is what the actions say of the isolation. While the device is as a pending action
+// wants it, only an action for the opposite is a change.
 func (all actions) state() models.HostState {
 	isolated := all.settled() == isolate
 	isolating, releasing := all.pending(isolate), all.pending(unisolate)

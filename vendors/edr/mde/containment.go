@@ -14,15 +14,15 @@ import (
 const maxComment = 500 // runes
 
 // Isolate asks Defender to cut one device off the network and returns the machine action. nil
-// means Defender accepted the order or already had it: the device is isolated when State says so.
-// An earlier isolation that is pending or done is adopted instead of ordered again. A release
+// means Defender accepted the action or already had it: the device is isolated when State says so.
+// An earlier isolation that is pending or done is adopted instead of sent again. A release
 // that has not begun is cancelled first; where that is all there was to do, the action is "".
 //
 // Ambiguous: read the state before anything else. Rejected: unknown device, unsupported system, or
 // a release that can no longer be stopped. Config: missing permission.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (action string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "isolate", Effect: true}
-	return t.order(ctx, op, id, newOrder(isolate, comment))
+	return t.change(ctx, op, id, newChange(isolate, comment))
 }
 
 // Release asks Defender to let one device back on the network. It is the mirror of Isolate.
@@ -30,29 +30,29 @@ func (t *Tenant) Isolate(ctx context.Context, id, comment string) (action string
 // that they are cancelled first.
 func (t *Tenant) Release(ctx context.Context, id, comment string) (action string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "release", Effect: true}
-	return t.order(ctx, op, id, newOrder(unisolate, comment))
+	return t.change(ctx, op, id, newChange(unisolate, comment))
 }
 
-// order is what is wanted of a device.
-type order struct {
+// change is the action wanted on a device, and the one against it.
+type change struct {
 	kind, opposite string
 	path           string
 	Comment        string `json:"Comment"`
 	Isolation      string `json:"IsolationType,omitempty"`
 }
 
-func newOrder(kind, comment string) order {
-	o := order{kind: kind, opposite: unisolate, path: "/isolate", Comment: plain.Line(comment, maxComment), Isolation: "Full"}
+func newChange(kind, comment string) change {
+	w := change{kind: kind, opposite: unisolate, path: "/isolate", Comment: plain.Line(comment, maxComment), Isolation: "Full"}
 	if kind == unisolate {
-		o.opposite, o.path, o.Isolation = isolate, "/unisolate", ""
+		w.opposite, w.path, w.Isolation = isolate, "/unisolate", ""
 	}
-	if o.Comment == "" { // the service wants one
-		o.Comment = "Watchfire"
+	if w.Comment == "" { // the service wants one
+		w.Comment = "Watchfire"
 	}
-	return o
+	return w
 }
 
-func (t *Tenant) order(ctx context.Context, op exchange.Op, id string, o order) (string, error) {
+func (t *Tenant) change(ctx context.Context, op exchange.Op, id string, w change) (string, error) {
 	if !machineID.MatchString(id) {
 		return "", op.Failed(models.Rejected, "invalid_host_id")
 	}
@@ -60,36 +60,36 @@ func (t *Tenant) order(ctx context.Context, op exchange.Op, id string, o order) 
 	if err != nil {
 		return "", err
 	}
-	left, err := t.clear(ctx, op, before, o)
+	left, err := t.clear(ctx, op, before, w)
 	if err != nil {
 		return "", err
 	}
-	if known, done := left.adopt(o); done {
+	if known, done := left.adopt(w); done {
 		return known, nil
 	}
-	if len(left) < len(before) && left.settled() != o.opposite { // it never came to what is to be undone
+	if len(left) < len(before) && left.settled() != w.opposite { // it never came to what is to be undone
 		return "", nil
 	}
-	placed, err := t.place(ctx, op, id, o)
+	placed, err := t.place(ctx, op, id, w)
 	var failed *models.VendorError
 	if !errors.As(err, &failed) || (failed.Class != models.Ambiguous && failed.Code != "ActiveRequestAlreadyExists") {
 		return placed, err
 	}
-	return t.lookAgain(ctx, op, id, o, left, failed)
+	return t.lookAgain(ctx, op, id, w, left, failed)
 }
 
 // clear cancels what is pending for the opposite, and returns the actions without it.
-func (t *Tenant) clear(ctx context.Context, op exchange.Op, all actions, o order) (actions, error) {
+func (t *Tenant) clear(ctx context.Context, op exchange.Op, all actions, w change) (actions, error) {
 	var left actions
 	for _, a := range all {
-		if a.Type != o.opposite || a.state() != models.ActionPending {
+		if a.Type != w.opposite || a.state() != models.ActionPending {
 			left = append(left, a)
 			continue
 		}
 		if a.Status != "Pending" { // the sensor is at it
 			return nil, op.Failed(models.Rejected, "opposite_in_progress")
 		}
-		if err := t.cancel(ctx, op, a.ID, o.Comment); err != nil {
+		if err := t.cancel(ctx, op, a.ID, w.Comment); err != nil {
 			return nil, err
 		}
 	}
@@ -119,21 +119,21 @@ func (t *Tenant) cancel(ctx context.Context, op exchange.Op, id, comment string)
 // adopt returns the action that already does what is wanted: the one that did it, else the one
 // that is about to. A device of which nothing is known counts as not released, since actions are
 // not kept for ever.
-func (all actions) adopt(o order) (id string, done bool) {
+func (all actions) adopt(w change) (id string, done bool) {
 	for _, a := range all {
-		if a.Type == o.kind && a.state() == models.ActionSucceeded && all.settled() == o.kind {
+		if a.Type == w.kind && a.state() == models.ActionSucceeded && all.settled() == w.kind {
 			return a.ID, true
 		}
 	}
-	if under := all.pending(o.kind); len(under) > 0 {
+	if under := all.pending(w.kind); len(under) > 0 {
 		return under[0].ID, true
 	}
 	return "", false
 }
 
-// place sends the order for exactly one device.
-func (t *Tenant) place(ctx context.Context, op exchange.Op, id string, o order) (string, error) {
-	ex, err := t.send(ctx, op, http.MethodPost, "/api/machines/"+id+o.path, o)
+// place sends the action for exactly one device.
+func (t *Tenant) place(ctx context.Context, op exchange.Op, id string, w change) (string, error) {
+	ex, err := t.send(ctx, op, http.MethodPost, "/api/machines/"+id+w.path, w)
 	if err != nil {
 		return "", err
 	}
@@ -141,20 +141,20 @@ func (t *Tenant) place(ctx context.Context, op exchange.Op, id string, o order) 
 	if !ex.OK() || ex.Decode(&a) != nil {
 		return "", failure(ex, op)
 	}
-	if !actionID.MatchString(a.ID) || !strings.EqualFold(a.Machine, id) || a.Type != o.kind { // accepted, but what?
+	if !actionID.MatchString(a.ID) || !strings.EqualFold(a.Machine, id) || a.Type != w.kind { // accepted, but what?
 		return "", failure(ex, op)
 	}
 	return a.ID, nil
 }
 
-// lookAgain finds out what an uncertain order did: nothing is ever sent twice.
-func (t *Tenant) lookAgain(ctx context.Context, op exchange.Op, id string, o order, before actions, failed *models.VendorError) (string, error) {
+// lookAgain finds out what an uncertain action did: nothing is ever sent twice.
+func (t *Tenant) lookAgain(ctx context.Context, op exchange.Op, id string, w change, before actions, failed *models.VendorError) (string, error) {
 	after, err := t.actions(ctx, op, id)
 	if err == nil {
-		if known, done := after.adopt(o); done {
+		if known, done := after.adopt(w); done {
 			return known, nil
 		}
-		if len(after.pending(o.opposite)) > len(before.pending(o.opposite)) {
+		if len(after.pending(w.opposite)) > len(before.pending(w.opposite)) {
 			failed.Class = models.Rejected // somebody else was quicker
 			return "", failed
 		}

@@ -15,7 +15,7 @@ const (
 	unisolatePath = "POST /api/machines/" + id + "/unisolate"
 )
 
-func TestWhatIsOrdered(t *testing.T) {
+func TestWhatIsSent(t *testing.T) {
 	cancel := func(n int) string {
 		return "POST /api/machineactions/" + nth(n) + `/cancel {"Comment":"SI-1042-0007 by analyst"}`
 	}
@@ -58,7 +58,7 @@ func TestWhatIsOrdered(t *testing.T) {
 	}
 }
 
-func TestAnOrderUnderWayIsNotOverlapped(t *testing.T) {
+func TestAnActionUnderWayIsNotOverlapped(t *testing.T) {
 	c := newCloud(t, newAction(1, isolate, "InProgress", 1, 1))
 	vendortest.WantClass(t, only(c.tenant().Release(t.Context(), id, "")), models.Rejected)
 	late := newCloud(t, newAction(1, isolate, "Pending", 1, 1))
@@ -112,7 +112,7 @@ func TestIsolateFailures(t *testing.T) {
 	}
 }
 
-// An order whose answer was lost is looked up, not sent again.
+// An action whose answer was lost is looked up, not sent again.
 func TestLostAnswersAreLookedUp(t *testing.T) {
 	for name, after := range map[string]struct {
 		action action
@@ -141,7 +141,7 @@ func TestLostAnswersAreLookedUp(t *testing.T) {
 	}
 }
 
-func TestWithoutTheActionsNothingIsOrdered(t *testing.T) {
+func TestWithoutTheActionsNothingIsSent(t *testing.T) {
 	c := newCloud(t)
 	c.instead["GET /api/machineactions"] = vendortest.Answering(500, "")
 	vendortest.WantClass(t, only(c.tenant().Isolate(t.Context(), id, "")), models.Transient)

@@ -43,9 +43,9 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestFindRefuses(t *testing.T) {
+func TestFindRejects(t *testing.T) {
 	c := newCloud(t)
-	vendortest.RefusesNames(t, c.tenant().Find)
+	vendortest.RejectsNames(t, c.tenant().Find)
 	if c.tokens != 0 {
 		t.Error("a request was made")
 	}
@@ -65,15 +65,15 @@ func TestStateFollowsFromTheActions(t *testing.T) {
 		actions []action
 		want    models.HostState
 	}{
-		{"nothing ever ordered", nil, models.HostNormal},
-		{"ordered", []action{newAction(1, isolate, "Pending", 1, 1)}, models.HostIsolating},
+		{"nothing ever sent", nil, models.HostNormal},
+		{"sent", []action{newAction(1, isolate, "Pending", 1, 1)}, models.HostIsolating},
 		{"the sensor is at it", []action{newAction(1, isolate, "InProgress", 1, 1)}, models.HostIsolating},
 		{"a status of tomorrow", []action{newAction(1, isolate, "Thinking", 1, 1)}, models.HostIsolating},
 		{"done", []action{newAction(1, isolate, "Succeeded", 1, 2)}, models.HostIsolated},
 		{"failed", []action{newAction(1, isolate, "Failed", 1, 2)}, models.HostNormal},
 		{"timed out", []action{newAction(1, isolate, "TimeOut", 1, 2)}, models.HostNormal},
 		{"cancelled", []action{newAction(1, isolate, "Cancelled", 1, 2)}, models.HostNormal},
-		{"release ordered", []action{newAction(1, isolate, "Succeeded", 1, 2), newAction(2, unisolate, "Pending", 3, 3)}, models.HostReleasing},
+		{"release sent", []action{newAction(1, isolate, "Succeeded", 1, 2), newAction(2, unisolate, "Pending", 3, 3)}, models.HostReleasing},
 		{"release failed", []action{newAction(1, isolate, "Succeeded", 1, 2), newAction(2, unisolate, "Failed", 3, 4)}, models.HostIsolated},
 		{"released", []action{newAction(1, isolate, "Succeeded", 1, 2), newAction(2, unisolate, "Succeeded", 3, 4)}, models.HostNormal},
 		{"isolated again", []action{newAction(3, isolate, "Succeeded", 5, 6), newAction(1, isolate, "Succeeded", 1, 2), newAction(2, unisolate, "Succeeded", 3, 4)}, models.HostIsolated},
@@ -142,7 +142,7 @@ func TestStateFailures(t *testing.T) {
 			}
 		})
 	}
-	vendortest.RefusesIDs(t, newCloud(t).tenant(), "", "*", "PC-1", id+"0", "../"+id)
+	vendortest.RejectsIDs(t, newCloud(t).tenant(), "", "*", "PC-1", id+"0", "../"+id)
 }
 
 func TestAction(t *testing.T) {
@@ -159,15 +159,15 @@ func TestAction(t *testing.T) {
 		}
 	}
 	c := newCloud(t)
-	for order, answer := range map[string]http.HandlerFunc{
+	for action, answer := range map[string]http.HandlerFunc{
 		"1":    nil,
 		nth(2): nil, // not found
 		nth(3): func(w http.ResponseWriter, _ *http.Request) {
 			c.collection(w, newAction(3, "Offboard", "Pending", 1, 1))
 		},
 	} {
-		c.instead["GET /api/machineactions/"+order] = answer
-		_, err := c.tenant().Action(t.Context(), id, order)
+		c.instead["GET /api/machineactions/"+action] = answer
+		_, err := c.tenant().Action(t.Context(), id, action)
 		vendortest.WantClass(t, err, models.Rejected)
 	}
 }

@@ -2,8 +2,8 @@
 // one Entra tenant.
 //
 // The service has no field that says whether a device is isolated: that follows from its machine
-// actions. A second order while one is pending may become a machine action of its own that runs
-// after the release, so the actions are read before every order and after every uncertain one.
+// actions. A second request while one is pending may become a machine action of its own that runs
+// after the release, so the actions are read before every request and after every uncertain one.
 // Sources: learn.microsoft.com/defender-endpoint/api (machine, machineaction, isolate-machine,
 // unisolate-machine, get-machineactions-collection, cancel-machine-action, common-errors);
 // github.com/MicrosoftDocs/microsoft-365-docs issues 5903 and 5904.
@@ -72,7 +72,7 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {scope},
 		"client_id": {c.Values["client_id"]}, "client_secret": {c.Values["client_secret"]}}
 	path := "/" + c.Values["tenant_id"] + "/oauth2/v2.0/token"
-	return &Tenant{line: line, tokens: bearer.New(login, path, form, refusal)}, nil
+	return &Tenant{line: line, tokens: bearer.New(login, path, form, loginFailure)}, nil
 }
 
 func newLine(pointer, address, otherwise string, own *regexp.Regexp, transport http.RoundTripper, timeout time.Duration) (*exchange.Line, error) {
@@ -145,15 +145,15 @@ func failure(ex *exchange.Exchange, op exchange.Op) *models.VendorError {
 	if !ex.OK() && ex.Decode(&body) == nil {
 		f.Code, f.RequestID = wellFormed(body.Error.Code), wellFormed(body.Error.Target)
 	}
-	if f.HTTPStatus == http.StatusForbidden && f.Code == "DisallowedOperation" { // this order, not our permission
+	if f.HTTPStatus == http.StatusForbidden && f.Code == "DisallowedOperation" { // this action, not our permission
 		f.Class = models.Rejected
 	}
 	return throttled(ex, f)
 }
 
-// refusal turns an exchange with the login service into an error. The codes of Entra begin with
+// loginFailure turns an exchange with the login service into an error. The codes of Entra begin with
 // AADSTS.
-func refusal(ex *exchange.Exchange, op exchange.Op) *models.VendorError {
+func loginFailure(ex *exchange.Exchange, op exchange.Op) *models.VendorError {
 	f := ex.Failure(op)
 	var body struct {
 		Error string `json:"error"`

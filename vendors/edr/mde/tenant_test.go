@@ -157,7 +157,7 @@ func TestLogin(t *testing.T) {
 		}
 	}
 	if got := c.changes(); len(got) != 0 {
-		t.Errorf("without a token something was ordered: %v", got)
+		t.Errorf("without a token something was sent: %v", got)
 	}
 }
 
@@ -184,26 +184,26 @@ func TestLoginForm(t *testing.T) {
 	}
 }
 
-func TestRefusedTokenIsReplacedOnce(t *testing.T) {
+func TestRejectedTokenIsReplacedOnce(t *testing.T) {
 	c := newCloud(t)
-	refused := 0
+	rejected := 0
 	c.instead["POST /api/machines/"+id+"/isolate"] = func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "Bearer token-1" {
-			refused++
+			rejected++
 			vendortest.Answer(w, 401, `{"error":{"code":"Unauthorized","message":"x"}}`)
 			return
 		}
 		w.WriteHeader(201)
 		_ = json.NewEncoder(w).Encode(newAction(9, isolate, "Pending", 9, 9))
 	}
-	if got, err := c.tenant().Isolate(t.Context(), id, ""); err != nil || got != nth(9) || refused != 1 || c.tokens != 2 {
-		t.Errorf("%q, %v, %d refused, %d tokens", got, err, refused, c.tokens)
+	if got, err := c.tenant().Isolate(t.Context(), id, ""); err != nil || got != nth(9) || rejected != 1 || c.tokens != 2 {
+		t.Errorf("%q, %v, %d rejected, %d tokens", got, err, rejected, c.tokens)
 	}
 	c.instead["POST /api/machines/"+id+"/isolate"] = vendortest.Answering(401, `{"error":{"code":"Unauthorized","message":"x"}}`)
 	vendortest.WantClass(t, only(c.tenant().Isolate(t.Context(), id, "")), models.Config)
 }
 
-func TestNewRefusesBadCredentials(t *testing.T) {
+func TestNewRejectsBadCredentials(t *testing.T) {
 	for field, change := range map[string]func(*models.EDRCredentials){
 		"tenant_id":      func(c *models.EDRCredentials) { c.Values["tenant_id"] = "a/../b" + secret },
 		"client_id":      func(c *models.EDRCredentials) { c.Values["client_id"] = "" },

@@ -25,14 +25,14 @@ type way struct {
 // eligible, or one that is being released. Config: the token may not.
 func (t *Tenant) Isolate(ctx context.Context, id, _ string) (string, error) {
 	op := exchange.Op{Vendor: vendor, Name: "disconnect host", Effect: true}
-	return "", t.order(ctx, op, id, way{"disconnect",
+	return "", t.sendAction(ctx, op, id, way{"disconnect",
 		[]models.HostState{models.HostIsolating, models.HostIsolated}, models.HostReleasing})
 }
 
 // Release asks SentinelOne to let one agent back on the network. It is the mirror of Isolate.
 func (t *Tenant) Release(ctx context.Context, id, _ string) (string, error) {
 	op := exchange.Op{Vendor: vendor, Name: "connect host", Effect: true}
-	return "", t.order(ctx, op, id, way{"connect",
+	return "", t.sendAction(ctx, op, id, way{"connect",
 		[]models.HostState{models.HostReleasing, models.HostNormal}, models.HostIsolating})
 }
 
@@ -41,8 +41,8 @@ func (t *Tenant) Action(context.Context, string, string) (models.ActionState, er
 	return "", exchange.Op{Vendor: vendor, Name: "read action"}.Failed(models.Rejected, "no_actions")
 }
 
-// order sends the action for exactly one agent and requires that exactly one was affected.
-func (t *Tenant) order(ctx context.Context, op exchange.Op, id string, w way) error {
+// sendAction sends the action for exactly one agent and requires that exactly one was affected.
+func (t *Tenant) sendAction(ctx context.Context, op exchange.Op, id string, w way) error {
 	if !agentID.MatchString(id) {
 		return op.Failed(models.Rejected, "invalid_host_id")
 	}
@@ -56,11 +56,11 @@ func (t *Tenant) order(ctx context.Context, op exchange.Op, id string, w way) er
 	result, _, err := read[struct {
 		Affected *int `json:"affected"`
 	}](ex, op)
-	var refused *models.VendorError
+	var failed *models.VendorError
 	switch {
-	case errors.As(err, &refused) && conflict(refused):
-		refused.Class = models.Ambiguous
-		return t.decide(ctx, id, w, refused)
+	case errors.As(err, &failed) && conflict(failed):
+		failed.Class = models.Ambiguous
+		return t.decide(ctx, id, w, failed)
 	case err != nil:
 		return err
 	case result.Affected == nil:
@@ -77,21 +77,21 @@ func (t *Tenant) order(ctx context.Context, op exchange.Op, id string, w way) er
 	return unexpected
 }
 
-// decide lets the state of the agent say what a refusal means: success when the agent is where the
-// order leads, Rejected when it is on its way back, Ambiguous when nobody can tell.
-func (t *Tenant) decide(ctx context.Context, id string, w way, refused *models.VendorError) error {
+// decide lets the state of the agent say what a rejection means: success when the agent is where the
+// action leads, Rejected when it is on its way back, Ambiguous when nobody can tell.
+func (t *Tenant) decide(ctx context.Context, id string, w way, failed *models.VendorError) error {
 	host, err := t.State(ctx, id)
 	switch {
 	case err != nil && models.ClassOf(err) == models.Rejected:
-		refused.Class, refused.Code = models.Rejected, "no_such_host"
+		failed.Class, failed.Code = models.Rejected, "no_such_host"
 	case err != nil:
-		refused.Class = models.Ambiguous
+		failed.Class = models.Ambiguous
 	case slices.Contains(w.done, host.State):
 		return nil
 	case host.State == w.back:
-		refused.Class = models.Rejected
+		failed.Class = models.Rejected
 	}
-	return refused
+	return failed
 }
 
 // conflict reports a 409, as the answer's status or as an error inside it. Its meaning is not

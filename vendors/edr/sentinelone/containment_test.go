@@ -11,7 +11,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
-func TestAnOrderNamesExactlyOneAgent(t *testing.T) {
+func TestAnActionNamesExactlyOneAgent(t *testing.T) {
 	for path, act := range map[string]func(*Tenant, context.Context, string, string) (string, error){
 		"/web/api/v2.1/agents/actions/disconnect": (*Tenant).Isolate,
 		"/web/api/v2.1/agents/actions/connect":    (*Tenant).Release,
@@ -34,7 +34,7 @@ func TestAnOrderNamesExactlyOneAgent(t *testing.T) {
 	}
 }
 
-func TestOrderFailures(t *testing.T) {
+func TestActionFailures(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
 		status     int
@@ -49,28 +49,28 @@ func TestOrderFailures(t *testing.T) {
 		{"a text", `{"data":{"affected":"1"}}`, 200, models.Ambiguous, ""},
 		{"errors beside the count", `{"data":{"affected":1},"errors":[{"code":5000010}]}`, 200, models.Ambiguous, "5000010"},
 		{"bad request", `{"errors":[{"code":4000040}]}`, 400, models.Rejected, "4000040"},
-		{"token refused", `{"errors":[{"code":4010010}]}`, 401, models.Config, "4010010"},
+		{"token rejected", `{"errors":[{"code":4010010}]}`, 401, models.Config, "4010010"},
 		{"not allowed", `{"errors":[{"code":4030010}]}`, 403, models.Config, "4030010"},
 		{"broken", `{"errors":[{"code":5000010}]}`, 500, models.Ambiguous, "5000010"},
 		{"proxy page", "<html>", 503, models.Ambiguous, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			orders := 0
-			tenant := console(t, func(w http.ResponseWriter, _ *http.Request) { orders++; vendortest.Answer(w, c.status, c.body) })
+			actions := 0
+			tenant := console(t, func(w http.ResponseWriter, _ *http.Request) { actions++; vendortest.Answer(w, c.status, c.body) })
 			_, err := tenant.Isolate(t.Context(), id, "")
 			vendortest.WantClass(t, err, c.want)
-			if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" || orders != 1 {
-				t.Errorf("got %+v after %d orders", v, orders)
+			if v := vendortest.ErrorOf(t, err); v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "trace-1" || actions != 1 {
+				t.Errorf("got %+v after %d actions", v, actions)
 			}
 		})
 	}
 }
 
-// orders answers orders with one thing and reads with another.
-func orders(order, read http.HandlerFunc) http.HandlerFunc {
+// actions answers actions with one thing and reads with another.
+func actions(action, read http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/actions/") {
-			order(w, r)
+			action(w, r)
 			return
 		}
 		read(w, r)
@@ -82,7 +82,7 @@ func TestNobodyAffectedAndConflictsAreDecidedByTheState(t *testing.T) {
 	inside := vendortest.Answering(200, `{"errors":[{"code":4090010}]}`)
 	for _, c := range []struct {
 		name             string
-		order            http.HandlerFunc
+		action           http.HandlerFunc
 		read             string
 		status           int
 		isolate, release models.VendorClass
@@ -102,14 +102,14 @@ func TestNobodyAffectedAndConflictsAreDecidedByTheState(t *testing.T) {
 		{"conflict inside, isolated", inside, "disconnected", 200, "", models.Ambiguous},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tenant := console(t, orders(c.order, vendortest.Answering(c.status, agents(agentJSON(id, "PC-1", c.read)))))
+			tenant := console(t, actions(c.action, vendortest.Answering(c.status, agents(agentJSON(id, "PC-1", c.read)))))
 			_, err := tenant.Isolate(t.Context(), id, "")
 			vendortest.WantClass(t, err, c.isolate)
 			_, err = tenant.Release(t.Context(), id, "")
 			vendortest.WantClass(t, err, c.release)
 		})
 	}
-	_, err := console(t, orders(none, vendortest.Answering(200, agents()))).Isolate(t.Context(), id, "")
+	_, err := console(t, actions(none, vendortest.Answering(200, agents()))).Isolate(t.Context(), id, "")
 	if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "no_such_host" {
 		t.Errorf("%+v", v)
 	}

@@ -75,8 +75,8 @@ func TestFindReadsAllPages(t *testing.T) {
 
 func TestNothingIsAskedForWhatCannotBe(t *testing.T) {
 	tenant := console(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
-	vendortest.RefusesNames(t, tenant.Find)
-	vendortest.RefusesIDs(t, tenant, "", "*", id+","+other, id+" ", "123", "12345678901234567x", strings.Repeat("1", 21))
+	vendortest.RejectsNames(t, tenant.Find)
+	vendortest.RejectsIDs(t, tenant, "", "*", id+","+other, id+" ", "123", "12345678901234567x", strings.Repeat("1", 21))
 	state, err := tenant.Action(t.Context(), id, "1")
 	vendortest.WantClass(t, err, models.Rejected)
 	if v := vendortest.ErrorOf(t, err); state != "" || v.Code != "no_actions" {

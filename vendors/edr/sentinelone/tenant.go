@@ -76,8 +76,8 @@ func (t *Tenant) Check(ctx context.Context) error {
 	return err
 }
 
-// send makes one authorised request; body nil sends none. A token is fixed, so a refused one is
-// not renewed. What came of it is in the exchange.
+// send makes one authorised request; body nil sends none. A token is fixed, so a rejected one is
+// not renewed. The exchange holds the result.
 func (t *Tenant) send(ctx context.Context, method, path string, body any) *exchange.Exchange {
 	header := http.Header{"Authorization": {"ApiToken " + t.token}}
 	return t.line.Send(ctx, exchange.Request{Method: method, Path: root + path, Header: header, Body: body})

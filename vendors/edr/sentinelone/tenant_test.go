@@ -88,7 +88,7 @@ func TestFailuresOfReads(t *testing.T) {
 		want       models.VendorClass
 		code       string
 	}{
-		{"token refused", `{"errors":[{"code":4010010,"title":"Authentication Failed","detail":null}]}`, 401, models.Config, "4010010"},
+		{"token rejected", `{"errors":[{"code":4010010,"title":"Authentication Failed","detail":null}]}`, 401, models.Config, "4010010"},
 		{"not allowed", `{"errors":[{"code":4030010}]}`, 403, models.Config, "4030010"},
 		{"bad request", `{"errors":[{"code":4000040}]}`, 400, models.Rejected, "4000040"},
 		{"broken", `{"errors":[{"code":5000010}]}`, 500, models.Transient, "5000010"},

@@ -12,39 +12,40 @@ import (
 
 const (
 	maxComment = 250 // runes
-	// Central refuses to change an order it took a moment ago. How long the moment is, it does not say.
+	// Central does not change a setting that was changed a moment ago, and does not say how long a
+	// moment is.
 	recently = 5 * time.Minute
 	askAgain = time.Minute
 )
 
-// Isolate orders one endpoint to be cut off the network. nil means Central took the order or already
-// had it: the host is isolated when State says so, which for an offline host may be days later. The
-// action id is always "". The comment is kept by Central, one line.
+// Isolate asks Central to cut one endpoint off the network. nil means Central took the setting or
+// already had it: the host is isolated when State says so, which for an offline host may be days
+// later. The action id is always "". Central keeps the comment, one line.
 //
-// Ambiguous: read the state before anything else. Throttled: the order was changed a moment ago.
+// Ambiguous: read the state before anything else. Throttled: the setting was changed a moment ago.
 // Rejected: unknown host, or one that cannot be isolated. Config: the credentials may not.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (string, error) {
-	return "", t.order(ctx, exchange.Op{Vendor: vendor, Name: "isolate host", Effect: true}, id, true, comment)
+	return "", t.setIsolation(ctx, exchange.Op{Vendor: vendor, Name: "isolate host", Effect: true}, id, true, comment)
 }
 
-// Release orders one endpoint to be let back on the network. It is the mirror of Isolate. An
+// Release asks Central to let one endpoint back on the network. It is the mirror of Isolate. An
 // endpoint that isolated itself stays isolated until it is healthy again.
 func (t *Tenant) Release(ctx context.Context, id, comment string) (string, error) {
-	return "", t.order(ctx, exchange.Op{Vendor: vendor, Name: "release host", Effect: true}, id, false, comment)
+	return "", t.setIsolation(ctx, exchange.Op{Vendor: vendor, Name: "release host", Effect: true}, id, false, comment)
 }
 
-// Action is always Rejected: Sophos gives orders no ids.
+// Action is always Rejected: Sophos gives actions no ids.
 func (t *Tenant) Action(context.Context, string, string) (models.ActionState, error) {
 	return "", exchange.Op{Vendor: vendor, Name: "read action"}.Failed(models.Rejected, "no_actions")
 }
 
-// change is the order for the one endpoint in the path.
+// change is the setting for the one endpoint in the path.
 type change struct {
 	Enabled bool   `json:"enabled"`
 	Comment string `json:"comment,omitempty"`
 }
 
-func (t *Tenant) order(ctx context.Context, op exchange.Op, id string, enabled bool, comment string) error {
+func (t *Tenant) setIsolation(ctx context.Context, op exchange.Op, id string, enabled bool, comment string) error {
 	if !uuid.MatchString(id) {
 		return op.Failed(models.Rejected, "invalid_host_id")
 	}
@@ -64,9 +65,9 @@ func (t *Tenant) order(ctx context.Context, op exchange.Op, id string, enabled b
 	return f
 }
 
-// decide lets the order in force say what a refusal means. Central answers 400 to an order that is
+// decide lets the setting in force say what a rejection means. Central answers 400 to a setting that is
 // in force already, to one that comes too soon after the last change, and to one it will never take.
-func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, enabled bool, refused *models.VendorError) error {
+func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, enabled bool, failed *models.VendorError) error {
 	op.Effect = false
 	host, inForce, err := t.look(ctx, op, id)
 	opposite := models.HostReleasing
@@ -75,15 +76,15 @@ func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, enabled 
 	}
 	switch {
 	case err != nil && isUnknownHost(err):
-		refused.Class, refused.Code = models.Rejected, "no_such_host"
+		failed.Class, failed.Code = models.Rejected, "no_such_host"
 	case err != nil:
-		refused.Class = models.Ambiguous
+		failed.Class = models.Ambiguous
 	case *inForce.Enabled == enabled:
 		return nil
-	case refused.HTTPStatus == http.StatusBadRequest && t.now().Sub(inForce.changed()).Abs() < recently:
-		refused.Class, refused.Code, refused.RetryAfter = models.Throttled, "changed_recently", askAgain
-	case refused.HTTPStatus == http.StatusConflict && host.State != opposite:
-		refused.Class = models.Ambiguous
+	case failed.HTTPStatus == http.StatusBadRequest && t.now().Sub(inForce.changed()).Abs() < recently:
+		failed.Class, failed.Code, failed.RetryAfter = models.Throttled, "changed_recently", askAgain
+	case failed.HTTPStatus == http.StatusConflict && host.State != opposite:
+		failed.Class = models.Ambiguous
 	}
-	return refused
+	return failed
 }

@@ -13,7 +13,7 @@ import (
 
 type verb = func(*Tenant, context.Context, string, string) (string, error)
 
-func TestAnOrderIsForTheEndpointInThePath(t *testing.T) {
+func TestAnActionIsForTheEndpointInThePath(t *testing.T) {
 	for _, c := range []struct {
 		name, comment, body, reply string
 		act                        verb
@@ -21,22 +21,22 @@ func TestAnOrderIsForTheEndpointInThePath(t *testing.T) {
 		{"isolate", "SI-1042-0007\r\nby analyst", `{"enabled":true,"comment":"SI-1042-0007 by analyst"}`, `{"enabled":true}`, (*Tenant).Isolate},
 		{"release", "", `{"enabled":false}`, `{"enabled":false,"comment":"x"}`, (*Tenant).Release},
 	} {
-		orders := 0
+		actions := 0
 		g := region{patch: func(w http.ResponseWriter, body string) {
-			orders++
+			actions++
 			if body != c.body {
 				t.Errorf("%s: %s", c.name, body)
 			}
 			vendortest.Answer(w, 200, c.reply)
 		}}
 		action, err := c.act(newCentral(t, g.ServeHTTP).tenant(t), t.Context(), host, c.comment)
-		if err != nil || action != "" || orders != 1 {
-			t.Errorf("%s: %q, %v, %d orders", c.name, action, err, orders)
+		if err != nil || action != "" || actions != 1 {
+			t.Errorf("%s: %q, %v, %d actions", c.name, action, err, actions)
 		}
 	}
 }
 
-func TestOrderFailures(t *testing.T) {
+func TestActionFailures(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
 		status     int
@@ -61,7 +61,7 @@ func TestOrderFailures(t *testing.T) {
 	}
 }
 
-func TestTheOrderInForceDecidesARefusal(t *testing.T) {
+func TestTheSettingInForceDecidesARejection(t *testing.T) {
 	reported := map[string]string{
 		"free": endpointJSON(host, "PC-1", "computer", free), "isolated": endpointJSON(host, "PC-1", "computer", isolated),
 	}
@@ -69,10 +69,10 @@ func TestTheOrderInForceDecidesARefusal(t *testing.T) {
 	const justOff = `{"enabled":false,"lastEnabledAt":"2026-03-01T11:00:00.000Z","lastDisabledAt":"2026-03-01T11:58:00.000Z"}`
 	const justOn = `{"enabled":true,"lastEnabledAt":"2026-03-01T11:58:00.000Z"}`
 	for _, c := range []struct {
-		name             string
-		status           int
-		endpoint, order  string
-		isolate, release models.VendorClass
+		name              string
+		status            int
+		endpoint, setting string
+		isolate, release  models.VendorClass
 	}{
 		{"in force", 400, "isolated", on, "", models.Rejected},
 		{"on its way", 400, "free", on, "", models.Rejected},
@@ -84,10 +84,10 @@ func TestTheOrderInForceDecidesARefusal(t *testing.T) {
 		{"conflict, being released", 409, "isolated", off, models.Rejected, ""},
 		{"conflict, for no reason", 409, "free", off, models.Ambiguous, ""},
 		{"gone", 400, "", "", models.Rejected, models.Rejected},
-		{"the order cannot be read", 400, "free", "{}", models.Ambiguous, models.Ambiguous},
+		{"the setting cannot be read", 400, "free", "{}", models.Ambiguous, models.Ambiguous},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g := region{endpoint: reported[c.endpoint], order: c.order,
+			g := region{endpoint: reported[c.endpoint], setting: c.setting,
 				patch: func(w http.ResponseWriter, _ string) { vendortest.Answer(w, c.status, `{"error":"BadRequest"}`) }}
 			tenant := newCentral(t, g.ServeHTTP).tenant(t)
 			tenant.now = func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
@@ -115,17 +115,17 @@ func TestThrottledSaysHowLong(t *testing.T) {
 	}
 }
 
-func TestAnOrderIsNeverSentTwice(t *testing.T) {
-	var orders atomic.Int32
+func TestAnActionIsNeverSentTwice(t *testing.T) {
+	var actions atomic.Int32
 	count := func(then http.HandlerFunc) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) { orders.Add(1); then(w, r) }
+		return func(w http.ResponseWriter, r *http.Request) { actions.Add(1); then(w, r) }
 	}
 	_, err := newCentral(t, count(vendortest.Cut)).tenant(t).Isolate(t.Context(), host, "")
 	vendortest.WantClass(t, err, models.Ambiguous)
 	_, err = newCentral(t, count(vendortest.Hanging(func() {}))).tenant(t, time.Second).Release(t.Context(), host, "")
 	vendortest.WantClass(t, err, models.Ambiguous)
-	if orders.Load() != 2 {
-		t.Errorf("%d orders", orders.Load())
+	if actions.Load() != 2 {
+		t.Errorf("%d actions", actions.Load())
 	}
 }
 

@@ -49,14 +49,14 @@ func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, erro
 	return nil, op.Failed(models.Rejected, "too_many_hosts")
 }
 
-// State returns the endpoint with the given id as Central sees it now: what was ordered held against
-// what the endpoint reports. Rejected: no_such_host.
+// State returns the endpoint with the given id as Central sees it now: the setting in force held
+// against what the endpoint reports. Rejected: no_such_host.
 func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 	host, _, err := t.look(ctx, exchange.Op{Vendor: vendor, Name: "read host"}, id)
 	return host, err
 }
 
-// look reads the endpoint and the order in force for it.
+// look reads the endpoint and the setting in force for it.
 func (t *Tenant) look(ctx context.Context, op exchange.Op, id string) (models.Host, isolation, error) {
 	if !uuid.MatchString(id) {
 		return models.Host{}, isolation{}, op.Failed(models.Rejected, "invalid_host_id")
@@ -66,17 +66,17 @@ func (t *Tenant) look(ctx context.Context, op exchange.Op, id string) (models.Ho
 	if err != nil {
 		return models.Host{}, isolation{}, err
 	}
-	var ordered isolation
+	var set isolation
 	if !strings.EqualFold(e.ID, id) {
-		return models.Host{}, ordered, failure(ex, op)
+		return models.Host{}, set, failure(ex, op)
 	}
-	if ex, err = t.read(ctx, op, "/endpoints/"+id+"/isolation", &ordered); err != nil {
-		return models.Host{}, ordered, err
+	if ex, err = t.read(ctx, op, "/endpoints/"+id+"/isolation", &set); err != nil {
+		return models.Host{}, set, err
 	}
-	if ordered.Enabled == nil {
-		return models.Host{}, ordered, failure(ex, op)
+	if set.Enabled == nil {
+		return models.Host{}, set, failure(ex, op)
 	}
-	return e.host(*ordered.Enabled), ordered, nil
+	return e.host(*set.Enabled), set, nil
 }
 
 // read gets one thing of one endpoint.
@@ -136,14 +136,14 @@ type endpoint struct {
 	} `json:"isolation"`
 }
 
-// isolation is the order in force for an endpoint.
+// isolation is the setting in force for an endpoint.
 type isolation struct {
 	Enabled        *bool  `json:"enabled"`
 	LastEnabledAt  string `json:"lastEnabledAt"`
 	LastDisabledAt string `json:"lastDisabledAt"`
 }
 
-// changed is when the order last changed, zero when Central does not say.
+// changed is when the setting last changed, zero when Central does not say.
 func (i isolation) changed() time.Time {
 	on, off := moment(i.LastEnabledAt), moment(i.LastDisabledAt)
 	if off.After(on) {
@@ -152,23 +152,23 @@ func (i isolation) changed() time.Time {
 	return on
 }
 
-func (e endpoint) host(ordered bool) models.Host {
+func (e endpoint) host(enabled bool) models.Host {
 	return models.Host{
-		ID: e.ID, Hostname: plain.Line(e.Hostname, maxHostname), State: e.state(ordered),
+		ID: e.ID, Hostname: plain.Line(e.Hostname, maxHostname), State: e.state(enabled),
 		Online: e.Online, Class: class(e.Type), SeenAt: moment(e.LastSeenAt),
 	}
 }
 
-// state holds what the endpoint reports against what was ordered. An endpoint that isolated itself
-// is isolated without an order, and stays so whatever is ordered.
-func (e endpoint) state(ordered bool) models.HostState {
-	byOrder := e.Isolation.AdminIsolated || !e.Isolation.SelfIsolated
+// state holds what the endpoint reports against the setting in force. An endpoint that isolated itself
+// is isolated without a setting, and stays so whatever is set.
+func (e endpoint) state(enabled bool) models.HostState {
+	byAdmin := e.Isolation.AdminIsolated || !e.Isolation.SelfIsolated
 	switch status := e.Isolation.Status; {
-	case status == "isolated" && byOrder == ordered:
+	case status == "isolated" && byAdmin == enabled:
 		return models.HostIsolated
-	case status == "isolated" && byOrder:
+	case status == "isolated" && byAdmin:
 		return models.HostReleasing
-	case status == "isolated", status == "notIsolated" && ordered:
+	case status == "isolated", status == "notIsolated" && enabled:
 		return models.HostIsolating
 	case status == "notIsolated":
 		return models.HostNormal

@@ -55,9 +55,9 @@ func TestFindEndsSomewhere(t *testing.T) {
 	}
 }
 
-func TestFindRefusesWithoutAsking(t *testing.T) {
+func TestFindRejectsWithoutAsking(t *testing.T) {
 	tenant := newCentral(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).tenant(t)
-	vendortest.RefusesNames(t, tenant.Find)
+	vendortest.RejectsNames(t, tenant.Find)
 }
 
 func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
@@ -70,8 +70,8 @@ func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 
 // region answers for one endpoint.
 type region struct {
-	endpoint, order string // "" = unknown
-	patch           func(w http.ResponseWriter, body string)
+	endpoint, setting string // "" = unknown
+	patch             func(w http.ResponseWriter, body string)
 }
 
 func (g region) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -80,7 +80,7 @@ func (g region) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "GET ?view=full":
 		body = g.endpoint
 	case "GET /isolation":
-		body = g.order
+		body = g.setting
 	case "PATCH /isolation":
 		sent := make([]byte, r.ContentLength)
 		_, _ = r.Body.Read(sent)
@@ -94,11 +94,11 @@ func (g region) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	vendortest.Answer(w, 200, body)
 }
 
-func TestStateHoldsTheOrderAgainstTheReport(t *testing.T) {
+func TestStateHoldsTheSettingAgainstTheReport(t *testing.T) {
 	both := `{"status":"isolated","adminIsolated":true,"selfIsolated":true}`
 	for _, c := range []struct {
 		reported string
-		ordered  bool
+		enabled  bool
 		want     models.HostState
 	}{
 		{free, false, models.HostNormal},
@@ -106,18 +106,18 @@ func TestStateHoldsTheOrderAgainstTheReport(t *testing.T) {
 		{isolated, true, models.HostIsolated},
 		{isolated, false, models.HostReleasing},
 		{itself, false, models.HostIsolated},
-		{itself, true, models.HostIsolating}, // until the order has arrived as well
+		{itself, true, models.HostIsolating}, // until the setting has arrived as well
 		{both, true, models.HostIsolated},
 		{both, false, models.HostReleasing},
 		{`{"status":"isolated"}`, true, models.HostIsolated},
 		{`{"status":"strange"}`, true, models.HostUnknown},
 		{`{}`, false, models.HostUnknown},
 	} {
-		g := region{endpoint: endpointJSON(host, "PC-1", "computer", c.reported), order: fmt.Sprintf(`{"enabled":%t}`, c.ordered)}
+		g := region{endpoint: endpointJSON(host, "PC-1", "computer", c.reported), setting: fmt.Sprintf(`{"enabled":%t}`, c.enabled)}
 		got, err := newCentral(t, g.ServeHTTP).tenant(t).State(t.Context(), host)
 		want := models.Host{ID: host, Hostname: "PC-1", State: c.want, Online: true, Class: models.ClassWorkstation, SeenAt: seen}
 		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s, ordered %t: %+v, %v", c.reported, c.ordered, got, err)
+			t.Errorf("%s, enabled %t: %+v, %v", c.reported, c.enabled, got, err)
 		}
 	}
 }
@@ -131,10 +131,10 @@ func TestStateFailures(t *testing.T) {
 		code string
 	}{
 		{"unknown", region{}, models.Rejected, "no_such_host"},
-		{"no order to read", region{endpoint: good}, models.Rejected, "no_such_host"},
-		{"another host", region{endpoint: endpointJSON(other, "PC-1", "computer", free), order: `{"enabled":true}`}, models.Transient, ""},
-		{"order without a word", region{endpoint: good, order: `{}`}, models.Transient, ""},
-		{"order cut", region{endpoint: good, order: `{"enabled":tr`}, models.Transient, ""},
+		{"no setting to read", region{endpoint: good}, models.Rejected, "no_such_host"},
+		{"another host", region{endpoint: endpointJSON(other, "PC-1", "computer", free), setting: `{"enabled":true}`}, models.Transient, ""},
+		{"setting without a word", region{endpoint: good, setting: `{}`}, models.Transient, ""},
+		{"setting cut", region{endpoint: good, setting: `{"enabled":tr`}, models.Transient, ""},
 		{"forbidden", vendortest.Answering(403, `{"error":"Forbidden","requestId":"r-1"}`), models.Config, "Forbidden"},
 		{"broken", vendortest.Answering(500, `{"error":"Internal Server Error"}`), models.Transient, "Internal_Server_Error"},
 		{"too many", vendortest.Answering(429, ""), models.Throttled, ""},
@@ -147,5 +147,5 @@ func TestStateFailures(t *testing.T) {
 		}
 	}
 	tenant := newCentral(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") }).tenant(t)
-	vendortest.RefusesIDs(t, tenant, "", "*", "isolation", host+","+other, host+"/..", "../"+host)
+	vendortest.RejectsIDs(t, tenant, "", "*", "isolation", host+","+other, host+"/..", "../"+host)
 }

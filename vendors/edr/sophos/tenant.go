@@ -2,7 +2,7 @@
 // one Central tenant.
 //
 // It does not decide which host may be isolated or whether an isolation has succeeded: Central's
-// "enabled" is only what was ordered, the endpoint's own isolation status is what happened, and
+// "enabled" is only the setting, the endpoint's own isolation status is what happened, and
 // State holds one against the other. Source: facts of public clients of the API, among them Cortex
 // XSOAR's and Sekoia's; Sophos's own pages are at https://developer.sophos.com/docs/endpoint-v1/1/overview.
 package sophos
@@ -69,7 +69,7 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 	return &Tenant{lines: l, tokens: bearer.New(l.login, "/api/v2/oauth2/token", form, failure), now: time.Now, turn: make(chan struct{}, 1)}, nil
 }
 
-// Capabilities says what Sophos can do: it has no ids for orders, keeps them for endpoints that are
+// Capabilities says what Sophos can do: it has no ids for actions, keeps them for endpoints that are
 // offline, and tells computers from servers.
 func (t *Tenant) Capabilities() models.Capabilities {
 	return models.Capabilities{Queues: true, Classes: true, Underway: true}

@@ -157,7 +157,7 @@ func TestOnlyATenantsCredentialsWillDo(t *testing.T) {
 		"no id":     vendortest.Answering(200, `{"id":"x","idType":"tenant","apiHosts":{"dataRegion":"https://api-eu01.central.sophos.com"}}`),
 		"forbidden": vendortest.Answering(403, `{"error":"Forbidden","requestId":"r-1"}`),
 		"not found": vendortest.Answering(404, ""),
-		"refused":   vendortest.Answering(401, ""),
+		"rejected":  vendortest.Answering(401, ""),
 	} {
 		c := newCentral(t, func(http.ResponseWriter, *http.Request) { t.Errorf("%s: the region was asked", name) })
 		c.whoami = whoami
@@ -172,10 +172,10 @@ func TestOnlyATenantsCredentialsWillDo(t *testing.T) {
 	vendortest.WantClass(t, tenant.Check(t.Context()), "")
 }
 
-func TestRefusedTokenIsReplacedOnce(t *testing.T) {
+func TestRejectedTokenIsReplacedOnce(t *testing.T) {
 	for name, act := range map[string]func(*Tenant) error{
-		"read":  func(tn *Tenant) error { return tn.Check(context.Background()) },
-		"order": func(tn *Tenant) error { _, err := tn.Isolate(context.Background(), host, ""); return err },
+		"read":   func(tn *Tenant) error { return tn.Check(context.Background()) },
+		"action": func(tn *Tenant) error { _, err := tn.Isolate(context.Background(), host, ""); return err },
 	} {
 		var requests atomic.Int32
 		always := atomic.Bool{}
@@ -195,7 +195,7 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 		always.Store(true)
 		vendortest.WantClass(t, act(tenant), models.Config)
 		if c.tokens.Load() != 3 || requests.Load() != 4 {
-			t.Errorf("%s, refused twice: %d tokens, %d requests", name, c.tokens.Load(), requests.Load())
+			t.Errorf("%s, rejected twice: %d tokens, %d requests", name, c.tokens.Load(), requests.Load())
 		}
 	}
 }
@@ -258,7 +258,7 @@ func TestWaitingForTheHomeEndsWithTheContext(t *testing.T) {
 	vendortest.WantClass(t, <-first, "")
 }
 
-func TestNewRefusesBadCredentials(t *testing.T) {
+func TestNewRejectsBadCredentials(t *testing.T) {
 	for name, change := range map[string]func(*models.EDRCredentials){
 		"client_id":               func(c *models.EDRCredentials) { c.Values["client_id"] = "" },
 		"client_secret":           func(c *models.EDRCredentials) { delete(c.Values, "client_secret") },

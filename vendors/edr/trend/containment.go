@@ -24,26 +24,26 @@ type way struct {
 
 // Isolate asks Vision One to cut one endpoint off the network, and returns the id of its task. nil
 // means the task was taken, or the endpoint was there already (then the id is that of the task under
-// way, "" when there is none): the host is isolated when State says so. What Vision One does with a
-// second task for an endpoint is not documented, so none is sent. The comment is kept as the task's
+// way, "" when there is none): the host is isolated when State says so. Vision One does not
+// document a second task for an endpoint, so none is sent. The comment is kept as the task's
 // description, one line.
 //
 // Ambiguous: read the state before anything else. Rejected: unknown host, one that is excluded from
 // response actions, or one that is being released. Config: the token may not.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (string, error) {
 	op := exchange.Op{Vendor: vendor, Name: "isolate host", Effect: true}
-	return t.order(ctx, op, id, comment, way{"isolate",
+	return t.sendAction(ctx, op, id, comment, way{"isolate",
 		[]models.HostState{models.HostIsolating, models.HostIsolated}, models.HostReleasing})
 }
 
 // Release asks Vision One to let one endpoint back on the network. It is the mirror of Isolate.
 func (t *Tenant) Release(ctx context.Context, id, comment string) (string, error) {
 	op := exchange.Op{Vendor: vendor, Name: "release host", Effect: true}
-	return t.order(ctx, op, id, comment, way{"restore",
+	return t.sendAction(ctx, op, id, comment, way{"restore",
 		[]models.HostState{models.HostReleasing, models.HostNormal}, models.HostIsolating})
 }
 
-// target is the one endpoint of an order, which is a list in the API.
+// target is the one endpoint of an action, which is a list in the API.
 type target struct {
 	AgentGUID   string `json:"agentGuid"`
 	Description string `json:"description,omitempty"`
@@ -59,7 +59,7 @@ type result struct {
 	Body json.RawMessage `json:"body"`
 }
 
-func (t *Tenant) order(ctx context.Context, op exchange.Op, id, comment string, w way) (string, error) {
+func (t *Tenant) sendAction(ctx context.Context, op exchange.Op, id, comment string, w way) (string, error) {
 	reading := op
 	reading.Effect = false
 	host, under, err := t.look(ctx, reading, id)
@@ -74,14 +74,14 @@ func (t *Tenant) order(ctx context.Context, op exchange.Op, id, comment string, 
 	list := []target{{AgentGUID: id, Description: plain.Line(comment, maxComment)}}
 	ex := t.send(ctx, http.MethodPost, "/response/endpoints/"+w.verb, "", list)
 	action, err := taken(ex, op)
-	var refused *models.VendorError
-	if errors.As(err, &refused) && refused.HTTPStatus == http.StatusConflict {
-		return t.decide(ctx, reading, id, w, refused)
+	var failed *models.VendorError
+	if errors.As(err, &failed) && failed.HTTPStatus == http.StatusConflict {
+		return t.decide(ctx, reading, id, w, failed)
 	}
 	return action, err
 }
 
-// taken reads the answer to an order: exactly one element, which names the task.
+// taken reads the answer to an action: exactly one element, which names the task.
 func taken(ex *exchange.Exchange, op exchange.Op) (string, error) {
 	var results []result
 	if ex.Status() != http.StatusMultiStatus || ex.Decode(&results) != nil || len(results) != 1 {
@@ -131,16 +131,16 @@ func (k *task) id() string {
 }
 
 // decide lets the state of the endpoint say what a conflict means: success when it is where the
-// order leads, Rejected when it is on its way back, Ambiguous when nobody can tell.
-func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, w way, refused *models.VendorError) (string, error) {
+// action leads, Rejected when it is on its way back, Ambiguous when nobody can tell.
+func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, w way, failed *models.VendorError) (string, error) {
 	host, under, err := t.look(ctx, op, id)
 	switch {
 	case err == nil && slices.Contains(w.done, host.State):
 		return under.id(), nil
 	case err == nil && host.State == w.back:
-		refused.Class = models.Rejected
+		failed.Class = models.Rejected
 	default:
-		refused.Class = models.Ambiguous
+		failed.Class = models.Ambiguous
 	}
-	return "", refused
+	return "", failed
 }

@@ -20,11 +20,11 @@ func accepted(id string) string {
 }
 
 // inState is an account whose one endpoint is in the inventory's state.
-func inState(isolation, tasks string, order http.HandlerFunc) *vision {
-	return &vision{endpoint: endpointJSON(host, "PC-1", "desktop", isolation, "connected"), tasks: tasks, order: order}
+func inState(isolation, tasks string, action http.HandlerFunc) *vision {
+	return &vision{endpoint: endpointJSON(host, "PC-1", "desktop", isolation, "connected"), tasks: tasks, action: action}
 }
 
-func TestOrdersNameExactlyOneHost(t *testing.T) {
+func TestActionsNameExactlyOneHost(t *testing.T) {
 	for _, c := range []struct {
 		path, isolation, comment, body string
 		act                            verb
@@ -40,13 +40,13 @@ func TestOrdersNameExactlyOneHost(t *testing.T) {
 			vendortest.Answer(w, 207, accepted("00000003"))
 		})
 		action, err := c.act(newTenant(t, v.ServeHTTP), t.Context(), host, c.comment)
-		if err != nil || action != "00000003" || v.orders.Load() != 1 {
-			t.Errorf("%s: %q, %v, %d orders", c.path, action, err, v.orders.Load())
+		if err != nil || action != "00000003" || v.actions.Load() != 1 {
+			t.Errorf("%s: %q, %v, %d actions", c.path, action, err, v.actions.Load())
 		}
 	}
 }
 
-func TestNoOrderIsSentToAnEndpointThatIsThereOrOnItsWay(t *testing.T) {
+func TestNoActionIsSentToAnEndpointThatIsThereOrOnItsWay(t *testing.T) {
 	const at = "2026-03-01T10:00:00Z"
 	for _, c := range []struct {
 		name, isolation, tasks string
@@ -64,13 +64,13 @@ func TestNoOrderIsSentToAnEndpointThatIsThereOrOnItsWay(t *testing.T) {
 		v := inState(c.isolation, c.tasks, func(w http.ResponseWriter, _ *http.Request) { vendortest.Answer(w, 207, accepted("8")) })
 		action, err := c.act(newTenant(t, v.ServeHTTP), t.Context(), host, "")
 		vendortest.WantClass(t, err, c.want)
-		if action != c.action || v.orders.Load() != 0 {
-			t.Errorf("%s: action %q, %d orders", c.name, action, v.orders.Load())
+		if action != c.action || v.actions.Load() != 0 {
+			t.Errorf("%s: action %q, %d actions", c.name, action, v.actions.Load())
 		}
 	}
 }
 
-func TestOrderFailures(t *testing.T) {
+func TestActionFailures(t *testing.T) {
 	item := func(status int, code string) string {
 		return fmt.Sprintf(`[{"status":%d,"body":{"error":{"code":%q,"message":"x"}}}]`, status, code)
 	}
@@ -80,7 +80,7 @@ func TestOrderFailures(t *testing.T) {
 		want       models.VendorClass
 		code       string
 	}{
-		{"refused inside 207", item(400, "BadRequest"), 207, models.Rejected, "BadRequest"},
+		{"rejected inside 207", item(400, "BadRequest"), 207, models.Rejected, "BadRequest"},
 		{"unknown inside 207", item(404, "NotFound"), 207, models.Rejected, "NotFound"},
 		{"forbidden inside 207", item(403, "AccessDenied"), 207, models.Config, "AccessDenied"},
 		{"throttled inside 207", item(429, "TooManyRequests"), 207, models.Throttled, "TooManyRequests"},
@@ -96,7 +96,7 @@ func TestOrderFailures(t *testing.T) {
 		{"cut", `[{"status":2`, 207, models.Ambiguous, ""},
 		{"another success", accepted("3"), 200, models.Ambiguous, ""},
 		{"bad request", `{"error":{"code":"BadRequest"}}`, 400, models.Rejected, "BadRequest"},
-		{"token refused", `{"error":{"code":"InvalidToken"}}`, 401, models.Config, "InvalidToken"},
+		{"token rejected", `{"error":{"code":"InvalidToken"}}`, 401, models.Config, "InvalidToken"},
 		{"broken", "", 500, models.Ambiguous, ""},
 		{"proxy page", "<html>", 503, models.Ambiguous, ""},
 	} {
@@ -104,8 +104,8 @@ func TestOrderFailures(t *testing.T) {
 			v := inState("off", "", vendortest.Answering(c.status, c.body))
 			_, err := newTenant(t, v.ServeHTTP).Isolate(t.Context(), host, "")
 			vendortest.WantClass(t, err, c.want)
-			if f := vendortest.ErrorOf(t, err); f.Code != c.code || f.RequestID != "trace-1" || v.orders.Load() != 1 {
-				t.Errorf("%+v, %d orders", f, v.orders.Load())
+			if f := vendortest.ErrorOf(t, err); f.Code != c.code || f.RequestID != "trace-1" || v.actions.Load() != 1 {
+				t.Errorf("%+v, %d actions", f, v.actions.Load())
 			}
 		})
 	}
@@ -125,28 +125,28 @@ func TestAConflictIsDecidedByTheState(t *testing.T) {
 	} {
 		for _, conflict := range []http.HandlerFunc{vendortest.Answering(409, ""), vendortest.Answering(207, `[{"status":409}]`)} {
 			v := inState("off", "", nil)
-			v.order = func(w http.ResponseWriter, r *http.Request) {
+			v.action = func(w http.ResponseWriter, r *http.Request) {
 				v.endpoint, v.tasks = endpointJSON(host, "PC-1", "desktop", c.isolation, "connected"), c.tasks
 				conflict(w, r)
 			}
 			action, err := newTenant(t, v.ServeHTTP).Isolate(t.Context(), host, "")
 			vendortest.WantClass(t, err, c.want)
-			if action != c.action || v.orders.Load() != 1 {
-				t.Errorf("%s: action %q, %d orders", c.name, action, v.orders.Load())
+			if action != c.action || v.actions.Load() != 1 {
+				t.Errorf("%s: action %q, %d actions", c.name, action, v.actions.Load())
 			}
 		}
 	}
 }
 
-func TestAnOrderIsNeverSentTwice(t *testing.T) {
+func TestAnActionIsNeverSentTwice(t *testing.T) {
 	v := inState("off", "", vendortest.Cut)
 	_, err := newTenant(t, v.ServeHTTP).Isolate(t.Context(), host, "")
 	vendortest.WantClass(t, err, models.Ambiguous)
 	late := inState("on", "", vendortest.Hanging(func() {}))
 	_, err = newTenant(t, late.ServeHTTP, time.Second).Release(t.Context(), host, "")
 	vendortest.WantClass(t, err, models.Ambiguous)
-	if v.orders.Load() != 1 || late.orders.Load() != 1 {
-		t.Errorf("%d and %d orders", v.orders.Load(), late.orders.Load())
+	if v.actions.Load() != 1 || late.actions.Load() != 1 {
+		t.Errorf("%d and %d actions", v.actions.Load(), late.actions.Load())
 	}
 }
 
@@ -154,7 +154,7 @@ func TestWithoutKnowingTheStateNothingIsSent(t *testing.T) {
 	for status, want := range map[int]models.VendorClass{500: models.Transient, 403: models.Config, 404: models.Rejected, 429: models.Throttled} {
 		tenant := newTenant(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodGet {
-				t.Error("an order was sent")
+				t.Error("an action was sent")
 			}
 			vendortest.Answer(w, status, "")
 		})

@@ -19,7 +19,7 @@ var agentGUID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa
 
 // Find returns the endpoints with exactly this name, ignoring case. None is an empty slice, and
 // several are possible: a reinstalled endpoint has a new agent. Their state is the inventory's, in
-// which orders under way do not show; State asks for those. Rejected: the name is empty, has
+// which actions under way do not show; State asks for those. Rejected: the name is empty, has
 // wildcards, quotes, or anything a header cannot carry.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}

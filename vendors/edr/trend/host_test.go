@@ -57,9 +57,9 @@ func TestFindEndsSomewhere(t *testing.T) {
 	vendortest.WantClass(t, err, models.Rejected)
 }
 
-func TestFindRefusesWithoutAsking(t *testing.T) {
+func TestFindRejectsWithoutAsking(t *testing.T) {
 	tenant := newTenant(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
-	vendortest.RefusesNames(t, tenant.Find, "x' or endpointName eq 'y", `a\`, "Rechner-Süd")
+	vendortest.RejectsNames(t, tenant.Find, "x' or endpointName eq 'y", `a\`, "Rechner-Süd")
 }
 
 func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
@@ -74,16 +74,16 @@ func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 type vision struct {
 	endpoint string // "" = unknown
 	tasks    string // the rows of the list
-	order    http.HandlerFunc
+	action   http.HandlerFunc
 	filter   string // of the list of tasks
-	orders   atomic.Int32
+	actions  atomic.Int32
 }
 
 func (v *vision) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodPost:
-		v.orders.Add(1)
-		v.order(w, r)
+		v.actions.Add(1)
+		v.action(w, r)
 	case r.URL.Path == "/v3.0/response/tasks":
 		v.filter = r.URL.Query().Get("filter")
 		vendortest.Answer(w, 200, `{"items":[`+v.tasks+`]}`)
@@ -144,7 +144,7 @@ func TestStateFailures(t *testing.T) {
 		}
 	}
 	tenant := newTenant(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
-	vendortest.RefusesIDs(t, tenant, "", "*", "export", host+","+other, host+"/..", "../"+host)
+	vendortest.RejectsIDs(t, tenant, "", "*", "export", host+","+other, host+"/..", "../"+host)
 	for _, action := range []string{"", "..", "a/b", strings.Repeat("1", 65)} {
 		_, err := tenant.Action(t.Context(), host, action)
 		vendortest.WantClass(t, err, models.Rejected)

@@ -63,7 +63,7 @@ func New(c models.EDRCredentials, transport http.RoundTripper, timeout time.Dura
 	return &Tenant{line: line, token: token, now: time.Now}, nil
 }
 
-// Capabilities says what Trend can do: it gives every order a task, keeps it for endpoints that are
+// Capabilities says what Trend can do: it gives every action a task, keeps it for endpoints that are
 // offline, and tells desktops from servers.
 func (t *Tenant) Capabilities() models.Capabilities {
 	return models.Capabilities{Actions: true, Queues: true, Classes: true, Underway: true}
@@ -81,7 +81,7 @@ func (t *Tenant) Check(ctx context.Context) error {
 }
 
 // send makes one authorised request; body nil sends none, filter "" sends no filter. A token is
-// fixed, so a refused one is not renewed. What came of it is in the exchange.
+// fixed, so a rejected one is not renewed. The exchange holds the result.
 func (t *Tenant) send(ctx context.Context, method, path, filter string, body any) *exchange.Exchange {
 	header := http.Header{"Authorization": {"Bearer " + t.token}}
 	if filter != "" {

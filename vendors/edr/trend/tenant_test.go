@@ -33,7 +33,7 @@ func credentials(base string) models.EDRCredentials {
 	return models.EDRCredentials{Vendor: vendor, BaseURL: base, Values: map[string]string{"api_token": token}}
 }
 
-func TestNewRefusesBadCredentials(t *testing.T) {
+func TestNewRejectsBadCredentials(t *testing.T) {
 	for name, c := range map[string]models.EDRCredentials{
 		"api_token: is empty": {BaseURL: "https://api.xdr.trendmicro.com"},
 		"api_token":           {BaseURL: "https://api.xdr.trendmicro.com", Values: map[string]string{"api_token": token + "\r\n"}},

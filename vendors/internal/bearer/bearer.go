@@ -38,8 +38,8 @@ func New(line *exchange.Line, path string, form url.Values, failure func(*exchan
 	return &Tokens{Now: time.Now, line: line, path: path, form: form, failure: failure, turn: make(chan struct{}, 1)}
 }
 
-// Do sends r over the line with a token. A token refused with 401 is replaced once and the request
-// repeated: a refused request has had no effect. The error is that of getting a token;
+// Do sends r over the line with a token. A token rejected with 401 is replaced once and the request
+// repeated: a rejected request has had no effect. The error is that of getting a token;
 // everything else is in the exchange.
 func (t *Tokens) Do(ctx context.Context, op exchange.Op, line *exchange.Line, r exchange.Request) (*exchange.Exchange, error) {
 	token, err := t.get(ctx, op, "")
@@ -63,10 +63,10 @@ func with(token string, r exchange.Request) exchange.Request {
 	return r
 }
 
-// get returns a token that is good for a while and is not the one that was refused ("" = none
+// get returns a token that is good for a while and is not the one that was rejected ("" = none
 // was). Getting one has no effect on any host, so its failures are Transient, Throttled or
 // Config, also within an operation that has an effect.
-func (t *Tokens) get(ctx context.Context, op exchange.Op, refused string) (string, error) {
+func (t *Tokens) get(ctx context.Context, op exchange.Op, rejected string) (string, error) {
 	op.Effect = false
 	select {
 	case t.turn <- struct{}{}:
@@ -76,7 +76,7 @@ func (t *Tokens) get(ctx context.Context, op exchange.Op, refused string) (strin
 		f.Cause = ctx.Err()
 		return "", f
 	}
-	if t.token != "" && t.token != refused && t.Now().Before(t.expiry) {
+	if t.token != "" && t.token != rejected && t.Now().Before(t.expiry) {
 		return t.token, nil
 	}
 	token, lifetime, err := t.fetch(ctx, op)

@@ -96,7 +96,7 @@ func TestATokenIsUsedUntilShortlyBeforeItsEnd(t *testing.T) {
 	}
 }
 
-func TestARefusedTokenIsReplacedOnce(t *testing.T) {
+func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 	h, tokens := newHouse(t)
 	h.status = func(token string) int { return map[bool]int{true: 401, false: 200}[token == "token-1"] }
 	var wg sync.WaitGroup

@@ -18,7 +18,7 @@ const maxBody = 4 << 20
 
 // Exchange is one request and what came of it. It is the RoundTripper given to an SDK: it
 // carries the context, sends the request to the line's host, reads and closes the answer, and
-// refuses a second request, so that no SDK can repeat an effect on its own.
+// rejects a second request, so that no SDK can repeat an effect on its own.
 // It is used by one goroutine.
 type Exchange struct {
 	ctx       context.Context // in a field because twilio-go has no other way to pass it

@@ -244,7 +244,7 @@ func TestSendAsksForJSON(t *testing.T) {
 	}{
 		{"a read", Request{Method: http.MethodGet, Path: "/v1/hosts?name=PC-1", Header: http.Header{"Authorization": {"Bearer x"}}},
 			"/v1/hosts?name=PC-1", "", "", "Bearer x"},
-		{"an order", Request{Method: http.MethodPatch, Path: "/v1/hosts", Body: map[string]bool{"isolate": true}},
+		{"an action", Request{Method: http.MethodPatch, Path: "/v1/hosts", Body: map[string]bool{"isolate": true}},
 			"/v1/hosts", json, `{"isolate":true}`, ""},
 		{"a type of its own", Request{Method: http.MethodPost, Path: "/", Header: http.Header{"Content-Type": {json + ";charset=utf-8"}}, Body: []int{}},
 			"/", json + ";charset=utf-8", "[]", ""},

@@ -15,7 +15,7 @@ type Request struct {
 	Body         any         // sent as JSON; nil sends none
 }
 
-// Send makes a request. What came of it is in the exchange.
+// Send makes a request. The exchange holds the result.
 func (l *Line) Send(ctx context.Context, r Request) *Exchange {
 	ex := l.Begin(ctx)
 	var body []byte

@@ -16,9 +16,9 @@ type edr interface {
 	Action(ctx context.Context, id, action string) (models.ActionState, error)
 }
 
-// RefusesNames checks that find refuses what is not the name of one device, and more of the vendor's.
+// RejectsNames checks that find rejects texts that are not the name of one device, and more of the vendor's.
 // Whether anybody was asked is for the test to see.
-func RefusesNames(t *testing.T, find func(ctx context.Context, hostname string) ([]models.Host, error), more ...string) {
+func RejectsNames(t *testing.T, find func(ctx context.Context, hostname string) ([]models.Host, error), more ...string) {
 	t.Helper()
 	loose := []string{"", "*", "PC-*", "PC-?", " ", " PC-1", "PC-1\n", "a\x00b", strings.Repeat("x", 256)}
 	for _, hostname := range append(loose, more...) {
@@ -27,9 +27,9 @@ func RefusesNames(t *testing.T, find func(ctx context.Context, hostname string) 
 	}
 }
 
-// RefusesIDs checks that these are not taken for the id of a device. Whether anybody was asked is
+// RejectsIDs checks that these are not taken for the id of a device. Whether anybody was asked is
 // for the test to see.
-func RefusesIDs(t *testing.T, tenant edr, ids ...string) {
+func RejectsIDs(t *testing.T, tenant edr, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		_, err := tenant.State(t.Context(), id)

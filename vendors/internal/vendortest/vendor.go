@@ -1,5 +1,5 @@
 // Package vendortest plays the vendor in the tests of its adapter and judges what the adapter says
-// of a failure. What one vendor's wire format is does not belong here.
+// of a failure. No vendor's wire format belongs here.
 package vendortest
 
 import (

@@ -30,7 +30,7 @@ type Events struct {
 }
 
 // NewEvents takes the webhook's verification key as SendGrid shows it: base64 of a DER public
-// key. It refuses anything but ECDSA on P-256.
+// key. It rejects anything but ECDSA on P-256.
 func NewEvents(publicKeyBase64 string) (*Events, error) {
 	der, err := base64.StdEncoding.DecodeString(strings.TrimSpace(publicKeyBase64))
 	if err != nil || len(der) == 0 {

@@ -69,7 +69,7 @@ func TestWrongSignaturesAreForbidden(t *testing.T) {
 	body := "[]\r\n"
 	good := sign(t, private, stamp, body)
 	if _, err := e.Parse([]byte(body), good, stamp); err != nil {
-		t.Fatalf("a good signature is refused: %v", err)
+		t.Fatalf("a good signature is rejected: %v", err)
 	}
 	for name, c := range map[string][3]string{
 		"line end trimmed":  {"[]", good, stamp},
@@ -168,7 +168,7 @@ func TestLongReasonsAreCut(t *testing.T) {
 	}
 }
 
-func TestNewEventsRefusesOtherKeys(t *testing.T) {
+func TestNewEventsRejectsOtherKeys(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)

@@ -75,12 +75,12 @@ func New(s Settings) (*Mailer, error) {
 // sg_message_id of later events. Success means accepted, not delivered.
 //
 // Ambiguous: it may have been accepted, ask Lookup. Rejected: this message will never be
-// accepted as it is. Config: the key or the sender is refused.
+// accepted as it is. Config: the key or the sender is rejected.
 func (m *Mailer) Send(ctx context.Context, out models.OutboundMail) (vendorID string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "send mail", Effect: true}
-	message, refused := m.compose(out)
-	if refused != "" {
-		return "", op.Failed(models.Rejected, refused)
+	message, unfit := m.compose(out)
+	if unfit != "" {
+		return "", op.Failed(models.Rejected, unfit)
 	}
 	ex := m.do(ctx, rest.Post, "/v3/mail/send", mail.GetRequestBody(message))
 	id := ex.Header().Get("X-Message-Id")

@@ -196,7 +196,7 @@ func TestLongThreadsKeepTheFirstAndTheNearest(t *testing.T) {
 	}
 }
 
-func TestSendRefusesWithoutAsking(t *testing.T) {
+func TestSendRejectsWithoutAsking(t *testing.T) {
 	m := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
 	for code, spoil := range map[string]func(*models.OutboundMail){
 		"invalid_address": func(o *models.OutboundMail) { o.To = "Bob <bob@x.example>" },
@@ -336,7 +336,7 @@ func TestFiftyMailsAtOnce(t *testing.T) {
 	}
 }
 
-func TestNewRefusesBadSettings(t *testing.T) {
+func TestNewRejectsBadSettings(t *testing.T) {
 	good := Settings{APIKey: key, From: "soc@mdr.example"}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ const (
 )
 
 // compose writes the message in SendGrid's terms, or says in one word why it cannot be sent.
-func (m *Mailer) compose(out models.OutboundMail) (message *mail.SGMailV3, refused string) {
+func (m *Mailer) compose(out models.OutboundMail) (message *mail.SGMailV3, unfit string) {
 	switch {
 	case !letterhead.IsAddress(out.To):
 		return nil, "invalid_address"

@@ -27,7 +27,7 @@ type delivery struct {
 }
 
 // open connects, secures the connection and logs in. Nothing of the message is sent yet.
-// SMTPUTF8 is asked for only where an address needs it: a server may refuse or lose an ordinary
+// SMTPUTF8 is asked for only where an address needs it: a server may reject or lose an ordinary
 // message that was marked so without need.
 func (d *delivery) open(plainAddresses bool) *models.VendorError {
 	m := d.mailer

@@ -40,10 +40,10 @@ func (d *delivery) notOpened(err error) *models.VendorError {
 func (d *delivery) notHanded(err error) *models.VendorError {
 	f := d.op.Failed(models.Ambiguous, "")
 	f.Cause = d.ctx.Err()
-	var refusal *gomail.SendError
-	if errors.As(err, &refusal) {
-		f.Class = classOf(refusal.Reason, refusal.ErrorCode())
-		f.Code = codeOf(refusal)
+	var answer *gomail.SendError
+	if errors.As(err, &answer) {
+		f.Class = classOf(answer.Reason, answer.ErrorCode())
+		f.Code = codeOf(answer)
 	}
 	return f
 }
@@ -71,9 +71,9 @@ func classOf(step gomail.SendErrReason, code int) models.VendorClass {
 }
 
 // codeOf returns the server's numbers without its words, such as "550 5.1.1" (RFC 3463).
-func codeOf(refusal *gomail.SendError) string {
-	if refusal.ErrorCode() == 0 {
+func codeOf(answer *gomail.SendError) string {
+	if answer.ErrorCode() == 0 {
 		return ""
 	}
-	return strings.TrimSpace(strconv.Itoa(refusal.ErrorCode()) + " " + refusal.EnhancedStatusCode())
+	return strings.TrimSpace(strconv.Itoa(answer.ErrorCode()) + " " + answer.EnhancedStatusCode())
 }

@@ -33,28 +33,28 @@ func vendorError(t *testing.T, err error) *models.VendorError {
 	return v
 }
 
-func refusing(code int, enhanced ...int) func() error {
+func rejecting(code int, enhanced ...int) func() error {
 	return func() error {
 		return &gosmtp.SMTPError{Code: code, EnhancedCode: gosmtp.EnhancedCode(enhanced), Message: "the server's words on " + to}
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestRejections(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		relay *relay
 		class models.VendorClass
 		code  string
 	}{
-		{"our sender", &relay{onMail: refusing(550, 5, 7, 1)}, models.Config, "550 5.7.1"},
-		{"our sender, for now", &relay{onMail: refusing(451, 4, 3, 0)}, models.Transient, "451 4.3.0"},
-		{"log in first", &relay{onMail: refusing(530, 5, 7, 0)}, models.Config, "530 5.7.0"},
-		{"unknown mailbox", &relay{onRcpt: refusing(550, 5, 1, 1)}, models.Rejected, "550 5.1.1"},
-		{"full mailbox", &relay{onRcpt: refusing(552, 5, 2, 2)}, models.Rejected, "552 5.2.2"},
-		{"grey list", &relay{onRcpt: refusing(450, 4, 2, 0)}, models.Transient, "450 4.2.0"},
-		{"log in first, said late", &relay{onRcpt: refusing(530, 5, 7, 0)}, models.Config, "530 5.7.0"},
-		{"content refused", &relay{onData: refusingData(554, 5, 6, 0)}, models.Rejected, "554 5.6.0"},
-		{"content refused, for now", &relay{onData: refusingData(452, 4, 3, 1)}, models.Transient, "452 4.3.1"},
+		{"our sender", &relay{onMail: rejecting(550, 5, 7, 1)}, models.Config, "550 5.7.1"},
+		{"our sender, for now", &relay{onMail: rejecting(451, 4, 3, 0)}, models.Transient, "451 4.3.0"},
+		{"log in first", &relay{onMail: rejecting(530, 5, 7, 0)}, models.Config, "530 5.7.0"},
+		{"unknown mailbox", &relay{onRcpt: rejecting(550, 5, 1, 1)}, models.Rejected, "550 5.1.1"},
+		{"full mailbox", &relay{onRcpt: rejecting(552, 5, 2, 2)}, models.Rejected, "552 5.2.2"},
+		{"grey list", &relay{onRcpt: rejecting(450, 4, 2, 0)}, models.Transient, "450 4.2.0"},
+		{"log in first, said late", &relay{onRcpt: rejecting(530, 5, 7, 0)}, models.Config, "530 5.7.0"},
+		{"content rejected", &relay{onData: rejectingData(554, 5, 6, 0)}, models.Rejected, "554 5.6.0"},
+		{"content rejected, for now", &relay{onData: rejectingData(452, 4, 3, 1)}, models.Transient, "452 4.3.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := mailerAt(t, Settings{Addr: c.relay.listen(t, "none"), TLS: "none"}).Send(t.Context(), letter)
@@ -65,10 +65,10 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func refusingData(code int, enhanced ...int) func(*gosmtp.Conn, io.Reader) error {
+func rejectingData(code int, enhanced ...int) func(*gosmtp.Conn, io.Reader) error {
 	return func(_ *gosmtp.Conn, r io.Reader) error {
 		_, _ = io.Copy(io.Discard, r)
-		return refusing(code, enhanced...)()
+		return rejecting(code, enhanced...)()
 	}
 }
 
@@ -79,16 +79,16 @@ func TestOddAnswers(t *testing.T) {
 		class   models.VendorClass
 		code    string
 	}{
-		{"greeting refused", map[string]string{"GREETING": "554 the server's words"}, models.Transient, "554"},
-		{"greeting refused for now", map[string]string{"GREETING": "421 the server's words"}, models.Transient, "421"},
+		{"greeting rejected", map[string]string{"GREETING": "554 the server's words"}, models.Transient, "554"},
+		{"greeting rejected for now", map[string]string{"GREETING": "421 the server's words"}, models.Transient, "421"},
 		{"not SMTP", map[string]string{"GREETING": "HTTP/1.1 400 the server's words"}, models.Transient, ""},
 		{"cut before the greeting", map[string]string{"GREETING": "cut"}, models.Transient, ""},
-		{"hello refused", map[string]string{"EHLO": "550 the server's words", "HELO": "550 the server's words"}, models.Transient, "550"},
+		{"hello rejected", map[string]string{"EHLO": "550 the server's words", "HELO": "550 the server's words"}, models.Transient, "550"},
 		{"cut at the sender", map[string]string{"MAIL": "cut"}, models.Transient, ""},
 		{"cut at the recipient", map[string]string{"RCPT": "cut"}, models.Transient, ""},
 		{"closing at the recipient", map[string]string{"RCPT": "421 4.3.2 the server's words", "RSET": "cut"}, models.Transient, "421"},
-		{"DATA refused", map[string]string{"DATA": "554 the server's words"}, models.Rejected, "554"},
-		{"DATA refused for now", map[string]string{"DATA": "451 the server's words"}, models.Transient, "451"},
+		{"DATA rejected", map[string]string{"DATA": "554 the server's words"}, models.Rejected, "554"},
+		{"DATA rejected for now", map[string]string{"DATA": "451 the server's words"}, models.Transient, "451"},
 		{"cut at DATA", map[string]string{"DATA": "cut"}, models.Transient, ""},
 		{"cut after the message", map[string]string{"DOT": "cut"}, models.Ambiguous, ""},
 		{"nonsense after the message", map[string]string{"DOT": "the server's words"}, models.Ambiguous, ""},
@@ -123,9 +123,9 @@ func TestLoginFailures(t *testing.T) {
 		class   models.VendorClass
 		code    string
 	}{
-		{"wrong password", &relay{mechanisms: []string{"PLAIN"}, onLogin: refusing(535, 5, 7, 8)}, "starttls", models.Config, "535"},
-		{"wrong password by LOGIN", &relay{mechanisms: []string{"LOGIN"}, onLogin: refusing(535, 5, 7, 8)}, "starttls", models.Config, "535"},
-		{"directory down", &relay{mechanisms: []string{"PLAIN"}, onLogin: refusing(454, 4, 7, 0)}, "starttls", models.Transient, "454"},
+		{"wrong password", &relay{mechanisms: []string{"PLAIN"}, onLogin: rejecting(535, 5, 7, 8)}, "starttls", models.Config, "535"},
+		{"wrong password by LOGIN", &relay{mechanisms: []string{"LOGIN"}, onLogin: rejecting(535, 5, 7, 8)}, "starttls", models.Config, "535"},
+		{"directory down", &relay{mechanisms: []string{"PLAIN"}, onLogin: rejecting(454, 4, 7, 0)}, "starttls", models.Transient, "454"},
 		{"no login offered", &relay{}, "starttls", models.Config, "no_login"},
 		{"no login in common", &relay{mechanisms: []string{"CRAM-MD5"}}, "implicit", models.Config, "no_login"},
 	} {
@@ -270,7 +270,7 @@ func TestTooSlow(t *testing.T) {
 	}
 }
 
-func TestSendRefusesWithoutAsking(t *testing.T) {
+func TestSendRejectsWithoutAsking(t *testing.T) {
 	m := mailerAt(t, Settings{Addr: "127.0.0.1:1", TLS: "none"})
 	for code, spoil := range map[string]func(*models.OutboundMail){
 		"invalid_address": func(o *models.OutboundMail) { o.To = "bob@x.example\r\nRCPT TO:<c@x.example>" },

@@ -10,7 +10,7 @@ import (
 var errNoMechanism = errors.New("the server offers neither PLAIN nor LOGIN")
 
 // login is the first mechanism that the server offers of PLAIN (RFC 4616) and LOGIN. Both send
-// the password as it is, and refuse to over a connection in the clear. It also remembers how far
+// the password as it is, but not over a connection in the clear. It also remembers how far
 // it came, because the library's error does not tell.
 type login struct {
 	smtp.Auth

@@ -28,7 +28,7 @@ const vendor = "smtp"
 
 // The ways to protect a connection.
 const (
-	startTLS = "starttls" // begin in the clear, refuse to go on without TLS
+	startTLS = "starttls" // begin in the clear, stop where there is no TLS
 	implicit = "implicit" // TLS from the first byte
 	noTLS    = "none"     // this machine only
 )
@@ -97,12 +97,12 @@ func New(s Settings) (*Mailer, error) {
 //
 // Transient: nothing was accepted, send it again. Ambiguous: the message was on its way when the
 // answer was lost. Rejected: the server will not take this message for this address. Config: it
-// refuses our user or our sender.
+// rejects our user or our sender.
 func (m *Mailer) Send(ctx context.Context, out models.OutboundMail) (vendorID string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "send mail", Effect: true}
-	message, refused := m.compose(out)
-	if refused != "" {
-		return "", op.Failed(models.Rejected, refused)
+	message, unfit := m.compose(out)
+	if unfit != "" {
+		return "", op.Failed(models.Rejected, unfit)
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel() // closes the connection

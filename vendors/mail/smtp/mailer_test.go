@@ -286,7 +286,7 @@ func TestLookupKnowsNothing(t *testing.T) {
 	}
 }
 
-func TestNewRefusesBadSettings(t *testing.T) {
+func TestNewRejectsBadSettings(t *testing.T) {
 	good := Settings{Addr: "mail.mdr.example:587", User: user, Password: password, From: "soc@mdr.example"}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 )
 
 // compose writes the message, or says in one word why it cannot be sent. A message without an id
-// is refused: sent twice, it would be shown twice.
-func (m *Mailer) compose(out models.OutboundMail) (message *gomail.Msg, refused string) {
+// is rejected: sent twice, it would be shown twice.
+func (m *Mailer) compose(out models.OutboundMail) (message *gomail.Msg, unfit string) {
 	subject, threading := letterhead.Subject(out), letterhead.Threading(out)
 	switch {
 	case !letterhead.IsAddress(out.To):

@@ -32,7 +32,7 @@ type received struct {
 	user     string
 }
 
-// relay is a strict SMTP server that keeps what it takes. The hooks may refuse.
+// relay is a strict SMTP server that keeps what it takes. The hooks may reject.
 type relay struct {
 	t          *testing.T
 	mechanisms []string // offered, "PLAIN" or "LOGIN"

@@ -34,14 +34,14 @@ func (c *Caller) Place(ctx context.Context, out models.OutboundCall) (models.Pla
 		return models.PlacedCall{}, op.Failed(models.Config, "invalid_url")
 	}
 	service, ex := c.service(ctx)
-	call, err := service.CreateCall(c.order(out))
+	call, err := service.CreateCall(c.parameters(out))
 	if err != nil || !ex.OK() {
 		return models.PlacedCall{}, failure(ex, op)
 	}
 	return placed(call, ex, op)
 }
 
-func (c *Caller) order(out models.OutboundCall) *api.CreateCallParams {
+func (c *Caller) parameters(out models.OutboundCall) *api.CreateCallParams {
 	p := (&api.CreateCallParams{}).
 		SetTo(out.To).SetFrom(c.from).
 		SetUrl(out.VoiceURL).SetMethod(http.MethodPost).
@@ -84,14 +84,14 @@ func (c *Caller) Hangup(ctx context.Context, id string) error {
 		_, err = placed(call, ex, op)
 		return err
 	}
-	refused := failure(ex, op)
-	if refused.Class != models.Rejected {
-		return refused
+	failed := failure(ex, op)
+	if failed.Class != models.Rejected {
+		return failed
 	}
 	if now, err := c.Status(ctx, id); err == nil && now.Status.IsFinal() {
 		return nil
 	}
-	return refused
+	return failed
 }
 
 // Recent returns our calls to a number created at or after since, newest knowledge of each: the

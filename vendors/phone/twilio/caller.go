@@ -33,7 +33,7 @@ var (
 	callSID    = regexp.MustCompile(`^CA[0-9a-fA-F]{32}$`)
 	textSID    = regexp.MustCompile(`^(SM|MM)[0-9a-fA-F]{32}$`)
 	e164       = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
-	tokenForm  = regexp.MustCompile(`^[a-zA-Z0-9]+$`) // the SDK refuses anything else
+	tokenForm  = regexp.MustCompile(`^[a-zA-Z0-9]+$`) // the SDK rejects anything else
 )
 
 // Settings are what an operator configures for one Twilio account.

@@ -28,7 +28,7 @@ const (
 	sid     = "CA0123456789abcdef0123456789abcdef"
 )
 
-var order = models.OutboundCall{
+var request = models.OutboundCall{
 	To: to, RingFor: 25 * time.Second,
 	VoiceURL:  "https://mdr.example/hooks/twilio/voice?c=k1",
 	StatusURL: "https://mdr.example/hooks/twilio/status?c=k1",
@@ -86,7 +86,7 @@ func vendorError(t *testing.T, err error) *models.VendorError {
 	return v
 }
 
-func TestPlaceSendsTheOrder(t *testing.T) {
+func TestPlaceSendsTheRequest(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost || r.URL.Path != "/2010-04-01/Accounts/"+account+"/Calls.json" {
 			t.Errorf("%s %s", r.Method, r.URL.Path)
@@ -102,8 +102,8 @@ func TestPlaceSendsTheOrder(t *testing.T) {
 		}
 		want := url.Values{
 			"To": {to}, "From": {from}, "Timeout": {"25"},
-			"Url": {order.VoiceURL}, "Method": {"POST"},
-			"StatusCallback": {order.StatusURL}, "StatusCallbackMethod": {"POST"},
+			"Url": {request.VoiceURL}, "Method": {"POST"},
+			"StatusCallback": {request.StatusURL}, "StatusCallbackMethod": {"POST"},
 			"StatusCallbackEvent": {"initiated", "ringing", "answered", "completed"},
 		}
 		if !reflect.DeepEqual(r.PostForm, want) {
@@ -111,7 +111,7 @@ func TestPlaceSendsTheOrder(t *testing.T) {
 		}
 		answering(201, callJSON(sid, "queued", `"Sun, 01 Mar 2026 12:00:00 +0000"`))(w, r)
 	})
-	got, err := c.Place(t.Context(), order)
+	got, err := c.Place(t.Context(), request)
 	want := models.PlacedCall{ID: sid, Status: models.CallQueued, At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
@@ -123,7 +123,7 @@ func TestPlaceAsksInTheBackgroundWhetherAMachineAnswers(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		for name, want := range map[string]string{
 			"MachineDetection": "Enable", "AsyncAmd": "true",
-			"AsyncAmdStatusCallback": findings, "AsyncAmdStatusCallbackMethod": "POST", "Url": order.VoiceURL,
+			"AsyncAmdStatusCallback": findings, "AsyncAmdStatusCallbackMethod": "POST", "Url": request.VoiceURL,
 		} {
 			if got := r.PostFormValue(name); got != want {
 				t.Errorf("%s=%q, want %q", name, got, want)
@@ -131,7 +131,7 @@ func TestPlaceAsksInTheBackgroundWhetherAMachineAnswers(t *testing.T) {
 		}
 		answering(201, callJSON(sid, "queued", "null"))(w, r)
 	})
-	o := order
+	o := request
 	o.MachineURL = findings
 	if _, err := c.Place(t.Context(), o); err != nil {
 		t.Error(err)
@@ -140,7 +140,7 @@ func TestPlaceAsksInTheBackgroundWhetherAMachineAnswers(t *testing.T) {
 
 func TestPlaceTakesTheTimeOfTheAnswerWhenTwilioNamesNone(t *testing.T) {
 	c := serve(t, answering(201, callJSON(sid, "queued", "null")))
-	got, err := c.Place(t.Context(), order)
+	got, err := c.Place(t.Context(), request)
 	if err != nil || time.Since(got.At) > time.Minute {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -156,7 +156,7 @@ func TestRingTime(t *testing.T) {
 			}
 			answering(201, callJSON(sid, "queued", "null"))(w, r)
 		})
-		o := order
+		o := request
 		o.RingFor = ring
 		if _, err := c.Place(t.Context(), o); err != nil {
 			t.Error(err)
@@ -164,10 +164,10 @@ func TestRingTime(t *testing.T) {
 	}
 }
 
-func TestPlaceRefusesWithoutAsking(t *testing.T) {
+func TestPlaceRejectsWithoutAsking(t *testing.T) {
 	c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
 	for _, number := range []string{"", "5550002222", "+0155500", "+1555000222x", "+15550002222\r\nX: y", "client:bob"} {
-		o := order
+		o := request
 		o.To = number
 		_, err := c.Place(t.Context(), o)
 		if v := vendorError(t, err); v.Class != models.Rejected {
@@ -175,14 +175,14 @@ func TestPlaceRefusesWithoutAsking(t *testing.T) {
 		}
 	}
 	for _, address := range []string{"", "/relative", "ftp://mdr.example/x"} {
-		o := order
+		o := request
 		o.VoiceURL = address
 		_, err := c.Place(t.Context(), o)
 		if v := vendorError(t, err); v.Class != models.Config {
 			t.Errorf("%q: %v", address, v)
 		}
 	}
-	o := order
+	o := request
 	o.MachineURL = "/relative"
 	_, err := c.Place(t.Context(), o)
 	if v := vendorError(t, err); v.Class != models.Config {
@@ -204,7 +204,7 @@ func TestPlaceFailures(t *testing.T) {
 		{"invalid number", 400, problem(21211), models.Rejected, "21211"},
 		{"number not permitted, as 403", 403, problem(21215), models.Rejected, "21215"},
 		{"our number is wrong", 400, problem(21212), models.Config, "21212"},
-		{"other refusal", 400, problem(21000), models.Rejected, "21000"},
+		{"other rejection", 400, problem(21000), models.Rejected, "21000"},
 		{"wrong token", 401, problem(20003), models.Config, "20003"},
 		{"account suspended", 403, problem(20005), models.Config, "20005"},
 		{"not found", 404, problem(20404), models.Rejected, "20404"},
@@ -220,7 +220,7 @@ func TestPlaceFailures(t *testing.T) {
 		{"redirect that carries a call", 302, callJSON(sid, "queued", "null"), models.Ambiguous, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := serve(t, answering(c.status, c.body)).Place(t.Context(), order)
+			_, err := serve(t, answering(c.status, c.body)).Place(t.Context(), request)
 			v := vendorError(t, err)
 			if v.Class != c.class || v.Code != c.code || v.HTTPStatus != c.status || v.RequestID != "RQ1" {
 				t.Errorf("got %+v", v)
@@ -234,7 +234,7 @@ func TestThrottledSaysHowLong(t *testing.T) {
 		w.Header().Set("Retry-After", "12")
 		answering(429, `{"code":20429}`)(w, r)
 	})
-	_, err := c.Place(t.Context(), order)
+	_, err := c.Place(t.Context(), request)
 	if v := vendorError(t, err); v.Class != models.Throttled || v.RetryAfter != 12*time.Second {
 		t.Errorf("got %+v", v)
 	}
@@ -247,7 +247,7 @@ func TestPlaceWithoutAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = l.Close()
-		_, err = callerAt(t, "http://"+l.Addr().String(), 0).Place(t.Context(), order)
+		_, err = callerAt(t, "http://"+l.Addr().String(), 0).Place(t.Context(), request)
 		if v := vendorError(t, err); v.Class != models.Transient {
 			t.Errorf("got %+v", v)
 		}
@@ -258,7 +258,7 @@ func TestPlaceWithoutAnswer(t *testing.T) {
 			requests.Add(1)
 			conn, _, _ := http.NewResponseController(w).Hijack()
 			_ = conn.Close()
-		}).Place(t.Context(), order)
+		}).Place(t.Context(), request)
 		if v := vendorError(t, err); v.Class != models.Ambiguous || requests.Load() != 1 {
 			t.Errorf("got %+v after %d requests", v, requests.Load())
 		}
@@ -267,7 +267,7 @@ func TestPlaceWithoutAnswer(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		over := make(chan struct{})
 		defer close(over)
-		_, err := serve(t, func(http.ResponseWriter, *http.Request) { cancel(); <-over }).Place(ctx, order)
+		_, err := serve(t, func(http.ResponseWriter, *http.Request) { cancel(); <-over }).Place(ctx, request)
 		if v := vendorError(t, err); v.Class != models.Ambiguous || !errors.Is(err, context.Canceled) {
 			t.Errorf("got %+v", v)
 		}
@@ -277,7 +277,7 @@ func TestPlaceWithoutAnswer(t *testing.T) {
 		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
 		defer s.Close()
 		defer close(over)
-		_, err := callerAt(t, s.URL, time.Second).Place(t.Context(), order)
+		_, err := callerAt(t, s.URL, time.Second).Place(t.Context(), request)
 		if v := vendorError(t, err); v.Class != models.Ambiguous || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %+v", v)
 		}
@@ -296,7 +296,7 @@ func TestEnvironmentDoesNotMoveTheHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = c.Place(t.Context(), order)
+	_, _ = c.Place(t.Context(), request)
 	if got := <-hosts; got != "https://api.twilio.com" {
 		t.Errorf("went to %s", got)
 	}
@@ -345,7 +345,7 @@ func TestHangup(t *testing.T) {
 	}{
 		{name: "a call that rings", update: 200, updateBody: callJSON(sid, "completed", "null")},
 		{name: "already over", update: 400, updateBody: `{"code":21220}`, readBody: callJSON(sid, "busy", "null")},
-		{name: "refused while it lasts", update: 400, updateBody: `{"code":21220}`, readBody: callJSON(sid, "ringing", "null"), want: models.Rejected},
+		{name: "rejected while it lasts", update: 400, updateBody: `{"code":21220}`, readBody: callJSON(sid, "ringing", "null"), want: models.Rejected},
 		{name: "unknown call", update: 404, updateBody: `{"code":20404}`, want: models.Rejected},
 		{name: "broken", update: 500, want: models.Ambiguous},
 		{name: "empty success", update: 200, want: models.Ambiguous},
@@ -438,7 +438,7 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
-			o := order
+			o := request
 			o.To = fmt.Sprintf("+1555000%04d", i)
 			got, err := c.Place(t.Context(), o)
 			if err != nil || !strings.HasSuffix(got.ID, o.To[1:]) {
@@ -457,7 +457,7 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 	}
 }
 
-func TestNewRefusesBadSettings(t *testing.T) {
+func TestNewRejectsBadSettings(t *testing.T) {
 	good := Settings{AccountSID: account, AuthToken: token, From: from}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)

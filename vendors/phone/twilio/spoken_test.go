@@ -121,7 +121,7 @@ func TestAnyTextGivesTheSameVerbs(t *testing.T) {
 	})
 }
 
-func TestDocumentsRefuse(t *testing.T) {
+func TestDocumentsReject(t *testing.T) {
 	for name, c := range map[string]struct {
 		m      Spoken
 		action string

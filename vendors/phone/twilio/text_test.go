@@ -62,7 +62,7 @@ func TestTextTakesTheTimeOfTheAnswerWhenTwilioNamesNone(t *testing.T) {
 	}
 }
 
-func TestTextRefusesWithoutAsking(t *testing.T) {
+func TestTextRejectsWithoutAsking(t *testing.T) {
 	c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
 	for name, wrong := range map[string]struct {
 		spoil func(*models.OutboundText)

@@ -22,7 +22,7 @@ type Signatures struct {
 }
 
 // NewSignatures returns the verifier for an account. While tokens are rotated both are given.
-// It refuses a malformed account, no token, and any empty token: an empty key would accept what
+// It rejects a malformed account, no token, and any empty token: an empty key would accept what
 // anybody can sign.
 func NewSignatures(account string, tokens ...string) (*Signatures, error) {
 	if !accountSID.MatchString(account) {

@@ -78,7 +78,7 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-func TestNewSignaturesRefusesEmptyTokens(t *testing.T) {
+func TestNewSignaturesRejectsEmptyTokens(t *testing.T) {
 	for name, make := range map[string]func() (*Signatures, error){
 		"none":         func() (*Signatures, error) { return NewSignatures(account) },
 		"empty":        func() (*Signatures, error) { return NewSignatures(account, "") },

@@ -1,0 +1,212 @@
+package hooks
+
+import (
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+	"github.com/watchfire-mdr/watchfire/report"
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
+)
+
+// voice answers what to say once a human, or a machine, has picked up.
+func (h *Hooks) voice(c *gin.Context, k call) {
+	script := notify.CallScriptOf(k.row.Purpose)
+	if len(script.Stages) == 0 {
+		h.spellCode(c, k)
+		return
+	}
+	h.ask(c, k, question{script: script, stage: 1, asked: 1}, "")
+}
+
+// question is one stage of a call's script.
+type question struct {
+	script notify.CallScript
+	stage  int // from 1
+	asked  int // how often the call asked for a key with it
+}
+
+// questionOf reads which question the human answers, from the address we gave the carrier: it is signed, so it is ours.
+func questionOf(c *gin.Context, script notify.CallScript) question {
+	asked, _ := strconv.Atoi(c.Query("n"))
+	stage, _ := strconv.Atoi(c.Query("stage")) // a script of one stage names none
+	return question{script: script, stage: min(max(stage, 1), len(script.Stages)), asked: asked}
+}
+
+// query is what questionOf reads.
+func (q question) query() string {
+	query := "n=" + strconv.Itoa(q.asked)
+	if len(q.script.Stages) > 1 {
+		query += "&stage=" + strconv.Itoa(q.stage)
+	}
+	return query
+}
+
+func (q question) current() notify.CallStage { return q.script.Stages[q.stage-1] }
+
+func (q question) again() question {
+	q.asked++
+	return q
+}
+
+func (q question) next() question {
+	q.stage++
+	return q
+}
+
+// ask says what the call is about and asks for a key. before names a sentence that comes first, "" for none.
+func (h *Hooks) ask(c *gin.Context, k call, q question, before string) {
+	h.speak(c, func() ([]byte, error) {
+		p, err := h.pickedUp(c, k)
+		if err != nil {
+			return nil, err
+		}
+		if p.isSettled() {
+			return h.sentence(p.contact, q.script.Settled)
+		}
+		a := p.announcement(q.current())
+		a.Before = before
+		if a.Code, _, err = auth.CallerCode(p.secret, h.Now()); err != nil {
+			return nil, err
+		}
+		s, err := h.Words.Menu(a)
+		if err != nil {
+			return nil, err
+		}
+		action := h.PublicURL.JoinPath("hooks", "twilio", "key", k.client.String(), k.row.Token)
+		action.RawQuery = q.query()
+		return twilio.Menu(twilio.Spoken{Text: s.Text, Language: s.Language}, action.String())
+	})
+}
+
+// key takes the digit a human pressed.
+func (h *Hooks) key(c *gin.Context, k call) {
+	script := notify.CallScriptOf(k.row.Purpose)
+	if len(script.Stages) == 0 {
+		h.say(c, k, "goodbye")
+		return
+	}
+	q, pressed := questionOf(c, script), notify.Key(k.report.Digits)
+	meaning := q.current().Meaning(pressed)
+	switch {
+	case meaning.Use == notify.KeyContinues:
+		h.ask(c, k, q.next(), "")
+	case meaning.Use == notify.KeyAnswers:
+		h.answer(c, k, q, meaning)
+	case pressed == "" || q.asked >= notify.MaxAsked:
+		h.say(c, k, "goodbye")
+	case meaning.Use == notify.KeyAsksAgain:
+		h.ask(c, k, q.again(), "")
+	default:
+		h.ask(c, k, q.again(), "wrong")
+	}
+}
+
+// answer passes a key on that ends the matter. "Recorded" is said only after a workflow has it for good.
+func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning) {
+	ctx := c.Request.Context()
+	press := notify.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: key.Key}
+	told, err := h.signal(ctx, k.row.Workflow, models.SignalKeyPress, press)
+	if err == nil && !told && q.script.IncidentListens {
+		told, err = h.signal(ctx, k.row.Incident.WorkflowID(), models.SignalKeyPress, press)
+	}
+	switch {
+	case err != nil && q.asked < notify.MaxAsked:
+		h.Log.ErrorContext(ctx, "key press not recorded yet", "error", err)
+		h.ask(c, k, q.again(), "again")
+	case err != nil:
+		h.fail(c, "key", err)
+	case !told:
+		h.say(c, k, q.script.Over)
+	default:
+		h.say(c, k, key.Thanks)
+	}
+}
+
+// pickedUp is the matter of a call and the contact it reaches.
+type pickedUp struct {
+	purpose  notify.Purpose
+	incident incident.Incident
+	endpoint *incident.Endpoint // of an approval; nil: the incident has it no more
+	contact  models.Contact
+	secret   uuid.UUID // of the client, for the caller code
+}
+
+func (h *Hooks) pickedUp(c *gin.Context, k call) (p pickedUp, err error) {
+	p.purpose = k.row.Purpose
+	err = h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
+		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
+			return err
+		}
+		if p.incident, err = tx.Incident(k.row.Incident); err != nil {
+			return err
+		}
+		p.endpoint = p.incident.Endpoint(k.row.Endpoint)
+		p.secret, err = tx.CallerSecret()
+		return err
+	})
+	return p, err
+}
+
+// isSettled reports whether nothing is left to ask in the call.
+func (p pickedUp) isSettled() bool {
+	if p.purpose == notify.PurposeApproval {
+		return p.endpoint == nil || !p.endpoint.Approval.IsAnswerable()
+	}
+	return p.incident.Acknowledged != nil && !p.incident.Exercise.IsFireDrill()
+}
+
+// announcement is what a stage of the call says, without the caller code.
+func (p pickedUp) announcement(stage notify.CallStage) report.Announcement {
+	a := report.Announcement{
+		Menu: stage.Menu, Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity,
+		Drill: p.incident.Exercise.IsDrill(),
+	}
+	if p.endpoint != nil {
+		a.Release = p.endpoint.Desired == models.DesiredReleased
+		if stage.NamesDevice {
+			a.Host = p.endpoint.Name()
+		}
+	}
+	return a
+}
+
+// spellCode says the code that verifies the phone, to whoever picked up.
+func (h *Hooks) spellCode(c *gin.Context, k call) {
+	h.speak(c, func() ([]byte, error) {
+		p, err := h.pickedUp(c, k)
+		if err != nil {
+			return nil, err
+		}
+		s, err := h.Words.SpokenCode(p.contact.Language, k.row.Code())
+		if err != nil {
+			return nil, err
+		}
+		return twilio.Say(s.Text, s.Language)
+	})
+}
+
+// say answers a call with one sentence.
+func (h *Hooks) say(c *gin.Context, k call, name string) {
+	h.speak(c, func() ([]byte, error) {
+		p, err := h.pickedUp(c, k)
+		if err != nil {
+			return nil, err
+		}
+		return h.sentence(p.contact, name)
+	})
+}
+
+func (h *Hooks) sentence(contact models.Contact, name string) ([]byte, error) {
+	s, err := h.Words.Sentence(contact.Language, name)
+	if err != nil {
+		return nil, err
+	}
+	return twilio.Say(s.Text, s.Language)
+}
