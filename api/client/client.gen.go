@@ -47,6 +47,22 @@ func (e ReceivedAlertOutcome) Valid() bool {
 // Acknowledge Example: {"revision":1}
 type Acknowledge = incident.Acknowledge
 
+// Acknowledgement The first acknowledgement of the incident.
+type Acknowledgement struct {
+	// At Example: 2026-03-02T08:15:00Z
+	At Time `json:"at"`
+
+	// By The id of a contact or a user.
+	By string `json:"by"`
+
+	// Channel voice, sms, portal or api.
+	Channel string `json:"channel"`
+	How     string `json:"how"`
+
+	// Name Absent when the name is not known.
+	Name *string `json:"name,omitempty"`
+}
+
 // Actor The user, contact or system that did something; `people` in the answer names the person.
 type Actor = models.Actor
 
@@ -266,8 +282,8 @@ type Delivery = notify.Delivery
 // DeliveryList defines model for DeliveryList.
 type DeliveryList struct {
 	// Acknowledgement The first acknowledgement of the incident.
-	Acknowledgement *Reached   `json:"acknowledgement,omitempty"`
-	Items           []Delivery `json:"items"`
+	Acknowledgement *Acknowledgement `json:"acknowledgement,omitempty"`
+	Items           []Delivery       `json:"items"`
 
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
@@ -650,22 +666,6 @@ type Publish = incident.Publish
 
 // Question Something the SOC asked the client.
 type Question = incident.Question
-
-// Reached The first acknowledgement of the incident.
-type Reached struct {
-	// At Example: 2026-03-02T08:15:00Z
-	At Time `json:"at"`
-
-	// By The id of a contact or a user.
-	By string `json:"by"`
-
-	// Channel voice, sms, portal or api.
-	Channel string `json:"channel"`
-	How     string `json:"how"`
-
-	// Name Absent when the name is not known.
-	Name *string `json:"name,omitempty"`
-}
 
 // ReceivedAlert defines model for ReceivedAlert.
 type ReceivedAlert struct {

@@ -41,6 +41,9 @@ func (e ReceivedAlertOutcome) Valid() bool {
 	}
 }
 
+// Acknowledgement The first acknowledgement of the incident.
+type Acknowledgement = desk.Acknowledgement
+
 // Actor The user, contact or system that did something; `people` in the answer names the person.
 type Actor = models.Actor
 
@@ -226,8 +229,8 @@ type Delivery = notify.Delivery
 // DeliveryList defines model for DeliveryList.
 type DeliveryList struct {
 	// Acknowledgement The first acknowledgement of the incident.
-	Acknowledgement Reached    `json:"acknowledgement,omitempty,omitzero"`
-	Items           []Delivery `json:"items"`
+	Acknowledgement Acknowledgement `json:"acknowledgement,omitempty,omitzero"`
+	Items           []Delivery      `json:"items"`
 
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
@@ -526,9 +529,6 @@ type Problem = problem.Problem
 
 // Question Something the SOC asked the client.
 type Question = incident.Question
-
-// Reached The first acknowledgement of the incident.
-type Reached = desk.Reached
 
 // ReceivedAlert defines model for ReceivedAlert.
 type ReceivedAlert struct {
