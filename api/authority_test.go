@@ -109,8 +109,7 @@ func TestTheClientSignsWhatTheSOCDrafts(t *testing.T) {
 	}
 }
 
-// Whoever of the SOC tries, in whatever order, nothing is ever signed; the same holds for other roles of the client and
-// for another client's admin.
+// Nobody of the SOC can sign, in any order of requests, and neither can other roles of the client or another client's admin.
 func TestOnlyAnAdminOfTheClientSigns(t *testing.T) {
 	w := newWorld(t)
 	drafts := w.draft("first")

@@ -26,7 +26,7 @@ func TestTheSameKeyGivesTheSameAnswerAndOneEffect(t *testing.T) {
 		t.Errorf("%s\n%s\n%d effects", first, again, w.engine.CarriedOut())
 	}
 	other := w.must(http.StatusUnprocessableEntity, w.postAs("analyst", at(ref, "comment"), "k", map[string]any{"text": "Or this?"}))
-	if !strings.Contains(string(other.body), "Idempotency-Key was used for another request") {
+	if !strings.Contains(string(other.body), "Idempotency-Key was already used for another request") {
 		t.Error(other)
 	}
 	w.must(http.StatusUnprocessableEntity, w.postAs("analyst", at(ref, "recommend"), "k", comment))

@@ -131,7 +131,7 @@ func TestTheReportOfAFireDrill(t *testing.T) {
 	if first.Name != "Ada" || !first.Answered || first.How != "key press 1" || second.Name != "Bob" || second.Answered || !second.Channels[0].Dead {
 		t.Errorf("%+v", r.Contacts)
 	}
-	if a := w.must(http.StatusConflict, w.get("analyst", at(w.published(), "drill-report"))); !strings.Contains(string(a.body), "no fire drill") {
+	if a := w.must(http.StatusConflict, w.get("analyst", at(w.published(), "drill-report"))); !strings.Contains(string(a.body), "not a fire drill") {
 		t.Error(a)
 	}
 }

@@ -118,7 +118,7 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 	}
 }
 
-// What the document calls characters are characters, however many bytes they take.
+// The document counts characters, however many bytes they take.
 func TestLengthsAreCountedInCharacters(t *testing.T) {
 	w := newWorld(t)
 	title := strings.Repeat("ü", 199) + "🔥"

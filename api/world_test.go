@@ -134,7 +134,7 @@ func (w *world) ok(err error) {
 
 func (w *world) newKey() string { return fmt.Sprintf("key-%d", w.keys.Add(1)) }
 
-// answer is what a request came to.
+// answer is the answer to a request.
 type answer struct {
 	*http.Response
 	body []byte
@@ -247,13 +247,13 @@ func at(ref models.Reference, rest ...string) string {
 	return "/api/v1/incidents/" + strings.Join(append([]string{string(ref)}, rest...), "/")
 }
 
-// happen makes an incident change by what somebody did.
+// happen changes an incident by events of an actor.
 func (w *world) happen(ref models.Reference, by models.Actor, data ...incident.EventData) {
 	w.Helper()
 	w.ok(w.engine.Happen(w.Context(), ref, by, data...))
 }
 
-// published opens and publishes an incident, with what commands need to find there.
+// published opens and publishes an incident, with the things that commands act on.
 func (w *world) published() models.Reference {
 	w.Helper()
 	ref := w.incident()

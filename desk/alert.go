@@ -11,13 +11,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// ReceiveAlert takes an alert of the client a.Client, with the body it came in. Alerts are the same when client,
-// source and finding id are; the same key again gives the same outcome. NotFound: there is no such client.
+// ReceiveAlert takes an alert of the client a.Client, with the body it came in. Client, source and finding id identify an
+// alert; the same key again gives the same outcome. NotFound: the client does not exist.
 func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, key string) (models.Alert, store.AlertOutcome, error) {
 	if err := auth.Allow("receive-alert", u.Role); err != nil {
 		return models.Alert{}, "", err
 	}
-	if err := cmp.Or(checkBlank("/title", a.Title), checkBlank("/finding_id", a.FindingID)); err != nil {
+	if err := cmp.Or(requireText("/title", a.Title), requireText("/finding_id", a.FindingID)); err != nil {
 		return models.Alert{}, "", err
 	}
 	id, err := d.clientID(ctx, a.Client)
@@ -36,8 +36,8 @@ func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	return a, outcome, err
 }
 
-// ReceiveOCSF takes one OCSF event as an alert. What is not a readable Detection Finding is kept all the same, with
-// its Problem set. raw must be a JSON object.
+// ReceiveOCSF takes one OCSF event as an alert. An event that is not a readable Detection Finding becomes an alert with a
+// Problem. raw must be a JSON object.
 func (d *Desk) ReceiveOCSF(ctx context.Context, u models.User, number int, source models.AlertSource, raw []byte, key string,
 ) (models.Alert, store.AlertOutcome, error) {
 	a := ReadOCSF(raw)

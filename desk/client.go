@@ -11,9 +11,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// CreateClient takes on a client; Number 0 takes the next free one, zero policy values take their defaults, and so do
-// business hours that are nil. The same key again returns the same client, as it is now, or Invalid when the request was
-// another one. Conflict: the number is taken.
+// CreateClient takes on a client. Number 0 takes the next free number; zero policy values and nil business hours take their
+// defaults. The same key again returns the same client, as it is now. Invalid: a field is wrong, or the key was used for
+// another request. Conflict: the number is taken.
 func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client, key string) (models.Client, error) {
 	if err := auth.Allow("create-client", u.Role); err != nil {
 		return models.Client{}, err
@@ -22,7 +22,7 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	if err != nil {
 		return models.Client{}, err
 	}
-	if c, err = clientTerms(c); err != nil {
+	if c, err = completeTerms(c); err != nil {
 		return models.Client{}, err
 	}
 	if err := checkEDR(c.EDR); err != nil {
@@ -31,14 +31,14 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	return d.store.CreateClient(ctx, c, requestID(u, "create-client", key), asked)
 }
 
-// UpdateClient replaces what was agreed with the client whose number c has: all but its EDR, which is set with its
-// credentials. What is left open takes its default, as when a client is taken on. The policy paces incidents that are
-// opened from now on, the rest counts at once. NotFound: there is no such client.
+// UpdateClient replaces the terms of the client with the number of c: all but the EDR, which SetEDRCredentials sets. Open
+// terms take their defaults, as in CreateClient. The policy paces incidents that are opened from now on, the other terms
+// count at once. NotFound: the client does not exist.
 func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client) (models.Client, error) {
 	if err := auth.Allow("update-client", u.Role); err != nil {
 		return models.Client{}, err
 	}
-	c, err := clientTerms(c)
+	c, err := completeTerms(c)
 	if err != nil {
 		return models.Client{}, err
 	}
@@ -57,14 +57,14 @@ func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client)
 	return now, err
 }
 
-// clientTerms fills what a client's terms leave open, and checks them.
-func clientTerms(c models.Client) (models.Client, error) {
-	c.Policy = withDefaults(c.Policy)
+// completeTerms gives a client's open terms their defaults, and checks the terms.
+func completeTerms(c models.Client) (models.Client, error) {
+	c.Policy = withPolicyDefaults(c.Policy)
 	if c.Business == nil {
 		c.Business = models.OfficeHours()
 	}
 	c.Contract.Start, c.Contract.End = c.Contract.Start.UTC(), c.Contract.End.UTC()
-	if err := checkBlank("/legal_name", c.LegalName); err != nil {
+	if err := requireText("/legal_name", c.LegalName); err != nil {
 		return c, err
 	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
@@ -91,7 +91,7 @@ func checkDay(pointer string, t time.Time) error {
 
 func checkEDR(e models.EDR) error {
 	if e.Vendor != "" && e.Vendor != "crowdstrike" {
-		return models.InvalidField("/edr/vendor", "is not crowdstrike: another product is set with its credentials")
+		return models.InvalidField("/edr/vendor", "must be crowdstrike; to use another product, set its credentials")
 	}
 	if e.Vendor != "" && e.Tenant == "" {
 		return models.InvalidField("/edr/tenant", "is required with a vendor")
@@ -129,8 +129,8 @@ func checkPolicy(p models.Policy) error {
 	return nil
 }
 
-// withDefaults fills what a policy leaves open.
-func withDefaults(p models.Policy) models.Policy {
+// withPolicyDefaults gives the open numbers of a policy their defaults.
+func withPolicyDefaults(p models.Policy) models.Policy {
 	def := models.DefaultPolicy()
 	reminders := def.Reminders
 	for s, every := range p.Reminders {
@@ -160,7 +160,7 @@ func (d *Desk) Clients(ctx context.Context, u models.User, p PageRequest) (Page[
 	return cutPage(list, p.Limit, func(c models.Client) string { return strconv.Itoa(c.Number) }), err
 }
 
-// Client returns the client with a number. NotFound also when it is not the user's.
+// Client returns the client with a number. NotFound also when the client is not the user's.
 func (d *Desk) Client(ctx context.Context, u models.User, number int) (models.Client, error) {
 	return read(d.inClient(ctx, u, number), func(tx *store.Tx) (models.Client, error) {
 		c, err := tx.Client()
@@ -175,13 +175,13 @@ func (d *Desk) Client(ctx context.Context, u models.User, number int) (models.Cl
 	})
 }
 
-// PauseIsolation lets no device of the client with a number be isolated from now on; what is isolated stays so, and
-// releases go on. While it is paused nothing changes. NotFound also when the client is not the user's.
+// PauseIsolation pauses the isolations of the client with a number: isolated devices stay isolated, and releases go on.
+// Pausing again changes nothing. NotFound also when the client is not the user's.
 func (d *Desk) PauseIsolation(ctx context.Context, u models.User, number int, reason string) (models.IsolationSwitch, error) {
 	return d.switchIsolation(ctx, u, number, "pause-isolation", models.IsolationSwitch{Paused: true, Reason: reason})
 }
 
-// ResumeIsolation takes PauseIsolation back, whoever paused it.
+// ResumeIsolation ends the pause, whoever began it.
 func (d *Desk) ResumeIsolation(ctx context.Context, u models.User, number int, reason string) (models.IsolationSwitch, error) {
 	return d.switchIsolation(ctx, u, number, "resume-isolation", models.IsolationSwitch{Reason: reason})
 }

@@ -51,7 +51,7 @@ func (d *Desk) inClient(ctx context.Context, u models.User, number int) transact
 				return err
 			}
 			if own.Number != number {
-				return models.Errorf(models.NotFound, "there is no such client")
+				return models.Errorf(models.NotFound, "client not found")
 			}
 			return fn(tx)
 		})

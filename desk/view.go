@@ -16,13 +16,13 @@ import (
 )
 
 // Incident returns an incident as the user may see it: users of the client see severity and assessment of the
-// latest published revision and none of the SOC's tasks. NotFound also when they may not see it at all.
+// latest published revision and none of the SOC's tasks. NotFound also when the user may not see the incident.
 func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (incident.View, error) {
 	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.View, err error) {
 		if v.Incident, err = incidentAsSeenBy(tx, u, ref); err != nil {
 			return v, err
 		}
-		v.People, err = people(tx, v.Actors())
+		v.People, err = readPeople(tx, v.Actors())
 		return v, err
 	})
 }
@@ -59,8 +59,8 @@ type EventPage struct {
 	People models.People
 }
 
-// Events lists an incident's events by their sequence numbers. Users of the client do not see what the SOC has not
-// published, so a page of theirs may hold fewer events than it has room for.
+// Events lists an incident's events by their sequence numbers. Users of the client do not see the SOC's internal events,
+// so a page of theirs may hold fewer events than the limit.
 func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, p PageRequest) (EventPage, error) {
 	after, err := parseNumberCursor(p.Cursor)
 	if err != nil {
@@ -78,13 +78,13 @@ func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, 
 		if u.Role.Side() != models.SideSOC {
 			page.Items = slices.DeleteFunc(page.Items, incident.Event.IsInternal)
 		}
-		page.People, err = people(tx, actorsOf(page.Items))
+		page.People, err = readPeople(tx, actorsOf(page.Items))
 		return page, err
 	})
 }
 
-// Reached is who of the client was reached first, how and when.
-type Reached struct {
+// Acknowledgement says who of the client acknowledged an incident first, how and when.
+type Acknowledgement struct {
 	By      string    `json:"by"`             // id of a contact or a user
 	Name    string    `json:"name,omitempty"` // "" when it is not known
 	Channel string    `json:"channel"`
@@ -92,14 +92,13 @@ type Reached struct {
 	At      time.Time `json:"at"`
 }
 
-// DeliveryPage is a page of an incident's deliveries, and who acknowledged the incident: the zero value for nobody.
+// DeliveryPage is a page of an incident's deliveries, and the first acknowledgement: the zero value while there is none.
 type DeliveryPage struct {
 	Page[notify.Delivery]
-	Acknowledgement Reached
+	Acknowledgement Acknowledgement
 }
 
-// Deliveries lists what was sent to the outside world about an incident and what became of it, in the order it was
-// planned.
+// Deliveries lists the mails, texts, calls, isolations and releases of an incident, in the order they were planned.
 func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference, p PageRequest) (DeliveryPage, error) {
 	after, err := store.ParseCursor(p.Cursor)
 	if err != nil {
@@ -110,7 +109,7 @@ func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Referen
 		if err != nil {
 			return page, err
 		}
-		if page.Acknowledgement, err = reached(tx, i); err != nil {
+		if page.Acknowledgement, err = firstAcknowledgement(tx, i); err != nil {
 			return page, err
 		}
 		list, err := tx.Deliveries(ref, after, p.Limit+1)
@@ -119,21 +118,21 @@ func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Referen
 	})
 }
 
-func reached(tx *store.Tx, i incident.Incident) (Reached, error) {
+func firstAcknowledgement(tx *store.Tx, i incident.Incident) (Acknowledgement, error) {
 	a := i.Acknowledged
 	if a == nil {
-		return Reached{}, nil
+		return Acknowledgement{}, nil
 	}
-	who, err := people(tx, []models.Actor{a.By})
-	r := Reached{By: a.By.ID, Name: who[a.By.ID].Name, Channel: a.Channel, How: a.How, At: a.At}
+	who, err := readPeople(tx, []models.Actor{a.By})
+	r := Acknowledgement{By: a.By.ID, Name: who[a.By.ID].Name, Channel: a.Channel, How: a.How, At: a.At}
 	if id, ok := a.By.Contact(); ok {
 		r.By = id.String()
 	}
 	return r, err
 }
 
-// ContactDeliveries lists what was sent to a contact of the client with a number, tests and codes too, and what became
-// of it, the newest first. For the SOC. NotFound: the client never had such a contact.
+// ContactDeliveries lists the mails, texts and calls to a contact of the client with a number, tests and codes too, the
+// newest first. For the SOC. NotFound: the client never had such a contact.
 func (d *Desk) ContactDeliveries(ctx context.Context, u models.User, number int, contact uuid.UUID, p PageRequest) (Page[notify.Delivery], error) {
 	if err := auth.Allow("list-contact-deliveries", u.Role); err != nil {
 		return Page[notify.Delivery]{}, err
@@ -146,7 +145,7 @@ func (d *Desk) ContactDeliveries(ctx context.Context, u models.User, number int,
 	}, deliveryCursor)
 }
 
-// Revisions lists the published revisions of an incident's report, from the first, and who is in them.
+// Revisions lists the published revisions of an incident's report, from the first, and the people in them.
 func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Reference) (list []incident.Revision, who models.People, err error) {
 	err = d.inIncident(ctx, u, ref)(func(tx *store.Tx) error {
 		if _, err := tx.Incident(ref); err != nil {
@@ -155,7 +154,7 @@ func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Referenc
 		if list, err = tx.Revisions(ref); err != nil {
 			return err
 		}
-		who, err = people(tx, actorsOf(list))
+		who, err = readPeople(tx, actorsOf(list))
 		return err
 	})
 	return list, who, err
@@ -170,7 +169,7 @@ func (d *Desk) Revision(ctx context.Context, u models.User, ref models.Reference
 		if v.Revision, err = tx.Revision(ref, n); err != nil {
 			return v, err
 		}
-		v.People, err = people(tx, v.Actors())
+		v.People, err = readPeople(tx, v.Actors())
 		return v, err
 	})
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func (s *server) ListAlerts(c *gin.Context, params ListAlertsParams) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	page, err := s.desk.Alerts(ctx, who.user, store.AlertFilter{
 		State: params.State, Source: params.Source, Client: params.Client, ProblemOnly: params.Problem,
 	}, pageRequest(params.Cursor, params.Limit))
@@ -22,12 +22,12 @@ func (s *server) ReceiveAlert(c *gin.Context, params ReceiveAlertParams) {
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	a, outcome, err := s.desk.ReceiveAlert(ctx, who.user, models.Alert{
 		Client: body.Client, Source: body.Source, FindingID: body.FindingID, Title: body.Title, Detail: body.Detail, Severity: body.Severity,
 		Techniques: body.Techniques, Indicators: body.Indicators, Hostnames: body.Hostnames, OccurredAt: body.OccurredAt.UTC(),
 	}, who.body, params.IdempotencyKey)
-	s.answer(c, received(a, outcome), err)
+	s.answer(c, replyReceived(a, outcome), err)
 }
 
 func (s *server) ReceiveOcsf(c *gin.Context, params ReceiveOcsfParams) {
@@ -35,12 +35,12 @@ func (s *server) ReceiveOcsf(c *gin.Context, params ReceiveOcsfParams) {
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	a, outcome, err := s.desk.ReceiveOCSF(ctx, who.user, params.Client, params.Source, who.body, params.IdempotencyKey)
-	s.answer(c, received(a, outcome), err)
+	s.answer(c, replyReceived(a, outcome), err)
 }
 
-func received(a models.Alert, outcome store.AlertOutcome) reply {
+func replyReceived(a models.Alert, outcome store.AlertOutcome) reply {
 	status := http.StatusOK
 	if outcome == store.AlertCreated {
 		status = http.StatusCreated
@@ -49,13 +49,13 @@ func received(a models.Alert, outcome store.AlertOutcome) reply {
 }
 
 func (s *server) GetAlert(c *gin.Context, id AlertID) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	a, err := s.desk.Alert(ctx, who.user, id)
 	s.answer(c, ok(a), err)
 }
 
 func (s *server) GetAlertRaw(c *gin.Context, id AlertID, params GetAlertRawParams) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	raw, err := s.desk.AlertPayload(ctx, who.user, id, params.Version)
 	s.answer(c, reply{status: http.StatusOK, raw: raw}, err)
 }

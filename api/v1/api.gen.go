@@ -41,7 +41,10 @@ func (e ReceivedAlertOutcome) Valid() bool {
 	}
 }
 
-// Actor Who did something; `people` of the answer says who that is.
+// Acknowledgement The first acknowledgement of the incident.
+type Acknowledgement = desk.Acknowledgement
+
+// Actor The user, contact or system that did something; `people` in the answer names the person.
 type Actor = models.Actor
 
 // Alert defines model for Alert.
@@ -61,7 +64,7 @@ type AlertSource = models.AlertSource
 // AlertState defines model for AlertState.
 type AlertState = models.AlertState
 
-// Approval What the present wish for an endpoint needs: the ruling and, if that says so, the word of one or two persons of the client.
+// Approval The ruling on the present wish for an endpoint and, if the ruling asks for it, the answers of one or two persons of the client.
 type Approval = incident.Approval
 
 // Assessment defines model for Assessment.
@@ -87,9 +90,9 @@ type AuditLog struct {
 	Next Next `json:"next,omitempty,omitzero"`
 }
 
-// AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
-// some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
-// the ruling says so.
+// AuthorityRule The decision about an action on the devices that the rule matches; a list that is left out matches everything. A
+// rule for some class or tag that says never or ask also holds for a device whose class or tags the EDR does not
+// tell, and the ruling says so.
 type AuthorityRule = authority.Rule
 
 // AuthorityRules defines model for AuthorityRules.
@@ -98,7 +101,7 @@ type AuthorityRules = []AuthorityRule
 // CallerCode defines model for CallerCode.
 type CallerCode = desk.CallerCode
 
-// Capabilities What the product can do beyond isolating and releasing a device.
+// Capabilities The capabilities of the product beyond isolating and releasing a device.
 type Capabilities = models.Capabilities
 
 // Channel defines model for Channel.
@@ -108,7 +111,7 @@ type Channel = models.Channel
 type ChannelCheck struct {
 	Channel Channel `json:"channel"`
 
-	// ExpiresAt Of the code; absent for a test message.
+	// ExpiresAt When the code expires; absent for a test message.
 	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
 }
 
@@ -120,12 +123,12 @@ type ClientDetails struct {
 	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
 	BusinessHours Hours `json:"business_hours,omitempty,omitzero"`
 
-	// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
+	// Contract The contract with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 	//
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 	Contract Contract `json:"contract"`
 
-	// Edr Through which product and which of its tenants the client's endpoints are isolated.
+	// Edr The product, and its tenant, through which the client's endpoints are isolated.
 	Edr EDR `json:"edr,omitempty,omitzero"`
 
 	// Language BCP 47.
@@ -139,7 +142,7 @@ type ClientDetails struct {
 	// Example: 1042
 	Number Number `json:"number,omitempty,omitzero"`
 
-	// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
+	// Policy The numbers that pace the client's incidents. A number that is left out, 0 or 0s takes its default.
 	Policy Policy `json:"policy,omitempty,omitzero"`
 
 	// TimeZone IANA name.
@@ -159,7 +162,7 @@ type ClientTerms struct {
 	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
 	BusinessHours Hours `json:"business_hours,omitempty,omitzero"`
 
-	// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
+	// Contract The contract with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 	//
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 	Contract Contract `json:"contract"`
@@ -170,7 +173,7 @@ type ClientTerms struct {
 	// LegalName Not blank.
 	LegalName string `json:"legal_name"`
 
-	// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
+	// Policy The numbers that pace the client's incidents. A number that is left out, 0 or 0s takes its default.
 	Policy Policy `json:"policy,omitempty,omitzero"`
 
 	// TimeZone IANA name.
@@ -186,11 +189,11 @@ type ClockTime = models.ClockTime
 type ConfirmChannel struct {
 	Channel Channel `json:"channel"`
 
-	// Code The six digits the contact was sent.
+	// Code The six digits that Watchfire sent to the contact.
 	Code string `json:"code"`
 }
 
-// Consent One person's word.
+// Consent One person's answer.
 type Consent = incident.Consent
 
 // Contact A person of the client to notify.
@@ -215,19 +218,19 @@ type ContactList struct {
 // Containment defines model for Containment.
 type Containment = incident.Containment
 
-// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
+// Contract The contract with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 //
 // Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 type Contract = models.Contract
 
-// Delivery One mail, text, call, isolation or release, and what became of it. A test or a code is about no incident.
+// Delivery One mail, text, call, isolation or release, and how it ended. A test or a code belongs to no incident.
 type Delivery = notify.Delivery
 
 // DeliveryList defines model for DeliveryList.
 type DeliveryList struct {
-	// Acknowledgement Who of the client was reached first, how and when.
-	Acknowledgement Reached    `json:"acknowledgement,omitempty,omitzero"`
-	Items           []Delivery `json:"items"`
+	// Acknowledgement The first acknowledgement of the incident.
+	Acknowledgement Acknowledgement `json:"acknowledgement,omitempty,omitzero"`
+	Items           []Delivery      `json:"items"`
 
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
@@ -252,31 +255,31 @@ type DrillReport = incident.DrillReport
 type DryRun struct {
 	Action Desired `json:"action"`
 
-	// At When it is requested; now when left out. Without an offset it is the client's local time.
+	// At The moment of the request; now when left out. Without an offset it is the client's local time.
 	At    string     `json:"at,omitempty,omitzero"`
 	Class AssetClass `json:"class,omitempty,omitzero"`
 
 	// Hostname One exact host name.
 	Hostname Hostname `json:"hostname"`
 
-	// Severity Of the incident; critical when left out.
+	// Severity The severity of the incident; critical when left out.
 	Severity Severity `json:"severity,omitempty,omitzero"`
 	Tags     []Tag    `json:"tags,omitempty,omitzero"`
 
 	// TagsUnknown The EDR does not tell tags.
 	TagsUnknown bool `json:"tags_unknown,omitempty,omitzero"`
 
-	// Version To try, signed or not; the one that holds when left out.
+	// Version The version to try, signed or not; the one that holds when left out.
 	Version int `json:"version,omitempty,omitzero"`
 }
 
 // DryRunRuling defines model for DryRunRuling.
 type DryRunRuling struct {
-	// Assumes What may make the ruling on the real device another one.
+	// Assumes The assumptions under which the ruling on the real device is the same.
 	Assumes []string `json:"assumes"`
 
-	// Decision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
-	// contact was tried and nobody answered.
+	// Decision The strictest is first. Of several rules that match, the strictest decides. With `ask_then_auto` Watchfire acts when it has
+	// tried every contact and nobody answered.
 	Decision ResponseDecision `json:"decision"`
 
 	// Persons As in a ruling.
@@ -289,7 +292,7 @@ type DryRunRuling struct {
 	Version int `json:"version"`
 }
 
-// EDR Through which product and which of its tenants the client's endpoints are isolated.
+// EDR The product, and its tenant, through which the client's endpoints are isolated.
 type EDR = models.EDR
 
 // EDRCheck The result of a check of the connection.
@@ -312,7 +315,7 @@ type EDRProductList struct {
 	Next Next `json:"next,omitempty,omitzero"`
 }
 
-// EDRStatus What is known of a client's EDR without asking it; check is absent when there was none.
+// EDRStatus A client's EDR, as Watchfire knows it without asking it; check is absent when there was none.
 type EDRStatus = models.EDRStatus
 
 // Endpoint defines model for Endpoint.
@@ -328,13 +331,13 @@ type EventList struct {
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
 
-	// People Who the people in this answer are, by the id they have there.
+	// People The people in this answer, by the ids they have in it.
 	//
 	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
 	People People `json:"people"`
 }
 
-// Exercise Whether the incident is real. Everything but `none` is a drill.
+// Exercise Whether the incident is real. Every value but `none` marks a drill.
 type Exercise = models.Exercise
 
 // GoLive defines model for GoLive.
@@ -343,20 +346,20 @@ type GoLive = desk.GoLive
 // GoLiveCheck defines model for GoLiveCheck.
 type GoLiveCheck = models.GoLiveCheck
 
-// HostPattern A host name, in any case, with * for any characters. Without a dot it also fits the first label of a longer
-// name; with one, its first label also fits a name without a dot, whose domain nobody knows. A device is judged
-// by the name it was asked for by and by the EDR's own.
+// HostPattern A host name, in any case, with * for any characters. A pattern without a dot also fits the first label of a longer
+// name; the first label of a pattern with a dot also fits a name without one, whose domain nobody knows. A device is
+// judged both by the name in the request and by the EDR's own name for it.
 //
 // Example: dc-*
 type HostPattern = string
 
-// HostPatterns Do not isolate: stricter than any rule.
+// HostPatterns Devices that are never isolated, whatever a rule says.
 type HostPatterns = []HostPattern
 
 // Hostname One exact host name.
 type Hostname = string
 
-// Hours Weekly hours in the client's time zone. None means always.
+// Hours Weekly hours in the client's time zone; an empty list means always.
 //
 // Example: [{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}]
 type Hours = models.Hours
@@ -378,7 +381,7 @@ type IncidentRow = store.IncidentRow
 // IncidentView defines model for IncidentView.
 type IncidentView = incident.View
 
-// Indicator An indicator of compromise. Its value is written by attackers.
+// Indicator An indicator of compromise. Attackers write its value.
 //
 // Example: {"type":"domain","value":"malware.example"}
 type Indicator = models.Indicator
@@ -386,7 +389,7 @@ type Indicator = models.Indicator
 // Indicators defines model for Indicators.
 type Indicators = []Indicator
 
-// IsolationSwitch Whether the client's devices may be isolated at present, and who said so. Of a client, present only while it is paused.
+// IsolationSwitch Whether the client's devices may be isolated at present, and who decided that. A client has it only while isolations are paused.
 type IsolationSwitch = models.IsolationSwitch
 
 // Line defines model for Line.
@@ -419,13 +422,13 @@ type NewAlert struct {
 type NewContact struct {
 	Channels []Channel `json:"channels"`
 
-	// Email One address and nothing else, at a host name with a dot; needed for the channel email.
+	// Email One address and nothing else, at a host name with a dot; required for the channel email.
 	Email string `json:"email,omitempty,omitzero"`
 
-	// Hours When they are reached; always when left out. Critical incidents ignore it.
+	// Hours When the contact is notified; always when left out. Critical incidents ignore the hours.
 	Hours Hours `json:"hours,omitempty,omitzero"`
 
-	// HoursForCritical Critical incidents keep to the hours, too.
+	// HoursForCritical Critical incidents keep to the hours too.
 	HoursForCritical bool `json:"hours_for_critical,omitempty,omitzero"`
 
 	// Language BCP 47.
@@ -434,10 +437,10 @@ type NewContact struct {
 	// Name Not blank.
 	Name string `json:"name"`
 
-	// Order Calls go from low to high.
+	// Order Watchfire calls from low to high.
 	Order int `json:"order,omitempty,omitzero"`
 
-	// Phone E.164; needed for the channels voice and sms. A fixed line takes no sms.
+	// Phone E.164; required for the channels voice and sms. A fixed line takes no sms.
 	Phone string `json:"phone,omitempty,omitzero"`
 
 	// Role Their function at the client, such as CISO.
@@ -447,8 +450,8 @@ type NewContact struct {
 
 // NewFireDrill Example: {"exercise":"simulated_fire_drill"}
 type NewFireDrill struct {
-	// Exercise What the drill reaches: `fire_drill` reaches the contacts; with `simulated_fire_drill` nothing leaves the
-	// house, every call rings out and every message is taken.
+	// Exercise A `fire_drill` reaches the contacts. With `simulated_fire_drill` nothing leaves Watchfire: every call rings out
+	// and every message counts as delivered.
 	Exercise models.Exercise `json:"exercise"`
 }
 
@@ -462,7 +465,7 @@ type NewIncident struct {
 	// Example: 1042
 	Client Number `json:"client"`
 
-	// Exercise An exercise is marked, never counted, and never reaches a real EDR. A fire drill has an operation of its own.
+	// Exercise An exercise is marked as such, never counted, and never reaches a real EDR. A fire drill has an operation of its own.
 	Exercise models.Exercise `json:"exercise,omitempty,omitzero"`
 	Severity Severity        `json:"severity,omitempty,omitzero"`
 
@@ -472,7 +475,7 @@ type NewIncident struct {
 
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
 type NewResponseAuthority struct {
-	// Never Do not isolate: stricter than any rule.
+	// Never Devices that are never isolated, whatever a rule says.
 	Never HostPatterns   `json:"never,omitempty,omitzero"`
 	Rules AuthorityRules `json:"rules"`
 
@@ -493,7 +496,7 @@ type Number = int
 // Example: {"class_uid":2004,"finding_info":{"title":"Suspicious sign-in","uid":"f-1"},"severity_id":4,"time":1695135922487}
 type OCSFEvent map[string]interface{}
 
-// People Who the people in this answer are, by the id they have there.
+// People The people in this answer, by the ids they have in it.
 //
 // Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
 type People = models.People
@@ -501,7 +504,7 @@ type People = models.People
 // Person defines model for Person.
 type Person = models.Person
 
-// PersonMark The same for one human as user and as contact; tells no address.
+// PersonMark The same for one human as user and as contact; it discloses no address.
 type PersonMark = string
 
 // Phase defines model for Phase.
@@ -510,10 +513,10 @@ type Phase = incident.Phase
 // PlannedRecipient defines model for PlannedRecipient.
 type PlannedRecipient = desk.PlannedRecipient
 
-// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
+// Policy The numbers that pace the client's incidents. A number that is left out, 0 or 0s takes its default.
 type Policy = models.Policy
 
-// Preview Who is reached, how and when.
+// Preview The plan of who is notified, how and when.
 type Preview = desk.Preview
 
 // Problem An RFC 9457 problem.
@@ -523,9 +526,6 @@ type Problem = problem.Problem
 
 // Question Something the SOC asked the client.
 type Question = incident.Question
-
-// Reached Who of the client was reached first, how and when.
-type Reached = desk.Reached
 
 // ReceivedAlert defines model for ReceivedAlert.
 type ReceivedAlert struct {
@@ -542,7 +542,7 @@ type Recommendation = incident.Recommendation
 // Reference Example: SI-1042-0007
 type Reference = models.Reference
 
-// ResponseAuthority One version of a client's response authority. It never changes; what no rule matches is asked.
+// ResponseAuthority One version of a client's response authority. It never changes. The client is asked about an action that no rule matches.
 type ResponseAuthority = authority.Authority
 
 // ResponseAuthorityList defines model for ResponseAuthorityList.
@@ -554,7 +554,7 @@ type ResponseAuthorityList struct {
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
 
-	// People Who the people in this answer are, by the id they have there.
+	// People The people in this answer, by the ids they have in it.
 	//
 	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
 	People People `json:"people"`
@@ -563,8 +563,8 @@ type ResponseAuthorityList struct {
 // ResponseAuthorityView defines model for ResponseAuthorityView.
 type ResponseAuthorityView = authority.AuthorityView
 
-// ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
-// contact was tried and nobody answered.
+// ResponseDecision The strictest is first. Of several rules that match, the strictest decides. With `ask_then_auto` Watchfire acts when it has
+// tried every contact and nobody answered.
 type ResponseDecision = authority.Decision
 
 // ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
@@ -580,7 +580,7 @@ type RevisionList struct {
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
 
-	// People Who the people in this answer are, by the id they have there.
+	// People The people in this answer, by the ids they have in it.
 	//
 	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
 	People People `json:"people"`
@@ -605,14 +605,14 @@ type Span = models.Duration
 
 // SwitchReason Example: {"reason":"An analyst's session was stolen."}
 type SwitchReason struct {
-	// Reason Why; rulings, and so the client, are told it.
+	// Reason The reason; rulings quote it, and so the client reads it.
 	Reason string `json:"reason"`
 }
 
 // Tag A tag of a device in the EDR.
 type Tag = string
 
-// Task Something a person of the SOC has to do.
+// Task Work for a person of the SOC.
 type Task = incident.Task
 
 // TechniqueID An ATT&CK technique id.
@@ -623,7 +623,7 @@ type TechniqueID = string
 // Techniques defines model for Techniques.
 type Techniques = []TechniqueID
 
-// TestChannel The channels email and sms; a call is tested by verifying it.
+// TestChannel The channel is email or sms. To test a call, verify the channel.
 //
 // Example: {"channel":"email"}
 type TestChannel struct {
@@ -650,8 +650,8 @@ type VerifyChannel struct {
 	Channel Channel `json:"channel"`
 }
 
-// Window From `from` until before `to`, both on quarters of an hour. When `to` is before `from` it goes on into the
-// next day; 24:00 is the end of the day.
+// Window The window goes from `from` until before `to`, both on quarters of an hour. When `to` is before `from` it goes on
+// into the next day; 24:00 is the end of the day.
 type Window = models.Window
 
 // AlertID defines model for AlertID.
@@ -694,10 +694,10 @@ type ListAlertsParams struct {
 	// Problem With true, only alerts that could not be normalised.
 	Problem bool `form:"problem,omitempty" json:"problem,omitempty,omitzero"`
 
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
@@ -712,7 +712,7 @@ type ReceiveOcsfParams struct {
 	// Client The number of the client it concerns.
 	Client Number `form:"client" json:"client"`
 
-	// Source Where it came from.
+	// Source The source of the event.
 	Source AlertSource `form:"source" json:"source"`
 
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -721,16 +721,16 @@ type ReceiveOcsfParams struct {
 
 // GetAlertRawParams defines parameters for GetAlertRaw.
 type GetAlertRawParams struct {
-	// Version Which version of the alert; the latest when left out.
+	// Version The version of the alert; the latest when left out.
 	Version int `form:"version,omitempty" json:"version,omitempty,omitzero"`
 }
 
 // ListClientsParams defines parameters for ListClients.
 type ListClientsParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
@@ -742,10 +742,10 @@ type CreateClientParams struct {
 
 // ListAuditLogParams defines parameters for ListAuditLog.
 type ListAuditLogParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
@@ -757,10 +757,10 @@ type CreateContactParams struct {
 
 // ListContactDeliveriesParams defines parameters for ListContactDeliveries.
 type ListContactDeliveriesParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
@@ -784,12 +784,12 @@ type StartFireDrillParams struct {
 
 // GetPlanParams defines parameters for GetPlan.
 type GetPlanParams struct {
-	// Severity Of what happens; critical when left out.
+	// Severity The severity of the incident; critical when left out.
 	Severity Severity `form:"severity,omitempty" json:"severity,omitempty,omitzero"`
 
-	// At When it happens; now when left out. Without an offset it is the client's local time, which must exist:
-	// some hours are skipped when clocks change. An hour that comes twice is taken once; an offset chooses.
-	// Write the plus sign of an offset as %2B.
+	// At The moment of the incident; now when left out. Without an offset it is the client's local time, which must
+	// exist: clocks skip some hours when they change. Of an hour that comes twice, an offset chooses one. Write the
+	// plus sign of an offset as %2B.
 	At string `form:"at,omitempty" json:"at,omitempty,omitzero"`
 }
 
@@ -804,7 +804,7 @@ type ListIncidentsParams struct {
 	// Phase Only incidents in this phase.
 	Phase Phase `form:"phase,omitempty" json:"phase,omitempty,omitzero"`
 
-	// Turn Only incidents where it is this side's move.
+	// Turn Only incidents in which it is this side's turn.
 	Turn Turn `form:"turn,omitempty" json:"turn,omitempty,omitzero"`
 
 	// Severity Only incidents of this severity.
@@ -816,16 +816,16 @@ type ListIncidentsParams struct {
 	// Containment Only incidents whose endpoints taken together are in this state.
 	Containment Containment `form:"containment,omitempty" json:"containment,omitempty,omitzero"`
 
-	// OpenTasks With true, only incidents with tasks of the SOC that are open; with false, only those without. To a client's users none has any.
+	// OpenTasks With true, only incidents with open tasks of the SOC; with false, only those without. A client's users see no tasks.
 	OpenTasks *bool `form:"open_tasks,omitempty" json:"open_tasks,omitempty"`
 
 	// Drill With true, only drills; with false, none.
 	Drill *bool `form:"drill,omitempty" json:"drill,omitempty"`
 
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
@@ -837,19 +837,19 @@ type OpenIncidentParams struct {
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
@@ -927,13 +927,13 @@ type ServerInterface interface {
 	// GetClient Read a client
 	// (GET /api/v1/clients/{number})
 	GetClient(c *gin.Context, number ClientNumber)
-	// UpdateClient Replace what was agreed with a client
+	// UpdateClient Replace the terms agreed with a client
 	// (PUT /api/v1/clients/{number})
 	UpdateClient(c *gin.Context, number ClientNumber)
-	// ListAuditLog List who changed what the client is set up with
+	// ListAuditLog List the client's audit log
 	// (GET /api/v1/clients/{number}/audit-log)
 	ListAuditLog(c *gin.Context, number ClientNumber, params ListAuditLogParams)
-	// GetCallerCode Read the code that proves a call to the client is ours
+	// GetCallerCode Read the code that proves that a call is Watchfire's
 	// (GET /api/v1/clients/{number}/caller-code)
 	GetCallerCode(c *gin.Context, number ClientNumber)
 	// ListContacts List a client's contacts in calling order
@@ -945,13 +945,13 @@ type ServerInterface interface {
 	// RemoveContact Remove a contact
 	// (DELETE /api/v1/clients/{number}/contacts/{id})
 	RemoveContact(c *gin.Context, number ClientNumber, id ContactID)
-	// UpdateContact Replace what a contact is
+	// UpdateContact Replace a contact's fields
 	// (PUT /api/v1/clients/{number}/contacts/{id})
 	UpdateContact(c *gin.Context, number ClientNumber, id ContactID)
-	// ConfirmChannel Hand in the code a contact was sent
+	// ConfirmChannel Hand in the code that Watchfire sent to a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
 	ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID)
-	// ListContactDeliveries List what was sent to a contact and what became of it
+	// ListContactDeliveries List the deliveries to a contact
 	// (GET /api/v1/clients/{number}/contacts/{id}/deliveries)
 	ListContactDeliveries(c *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams)
 	// TestChannel Send a test message over a channel of a contact
@@ -960,28 +960,28 @@ type ServerInterface interface {
 	// VerifyChannel Send a code over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/verify-channel)
 	VerifyChannel(c *gin.Context, number ClientNumber, id ContactID, params VerifyChannelParams)
-	// RemoveEdrCredentials Take back what the client's EDR is reached with
+	// RemoveEdrCredentials Remove the credentials of the client's EDR
 	// (DELETE /api/v1/clients/{number}/edr)
 	RemoveEdrCredentials(c *gin.Context, number ClientNumber)
-	// GetEdr Read what is known of the client's EDR
+	// GetEdr Read the client's EDR
 	// (GET /api/v1/clients/{number}/edr)
 	GetEdr(c *gin.Context, number ClientNumber)
-	// SetEdrCredentials Set what the client's EDR is reached with
+	// SetEdrCredentials Set the credentials of the client's EDR
 	// (PUT /api/v1/clients/{number}/edr)
 	SetEdrCredentials(c *gin.Context, number ClientNumber)
 	// CheckEdrConnection Try the connection to the client's EDR
 	// (POST /api/v1/clients/{number}/edr/check)
 	CheckEdrConnection(c *gin.Context, number ClientNumber)
-	// StartFireDrill Try how the client is reached
+	// StartFireDrill Start a fire drill
 	// (POST /api/v1/clients/{number}/fire-drills)
 	StartFireDrill(c *gin.Context, number ClientNumber, params StartFireDrillParams)
 	// CheckGoLive Check whether the client is ready to go live
 	// (GET /api/v1/clients/{number}/go-live)
 	CheckGoLive(c *gin.Context, number ClientNumber)
-	// PauseIsolation Let no device of the client be isolated
+	// PauseIsolation Pause isolations of the client's devices
 	// (POST /api/v1/clients/{number}/pause-isolation)
 	PauseIsolation(c *gin.Context, number ClientNumber)
-	// GetPlan Preview who is reached
+	// GetPlan Preview who is notified
 	// (GET /api/v1/clients/{number}/plan)
 	GetPlan(c *gin.Context, number ClientNumber, params GetPlanParams)
 	// GetResponseAuthority Read the client's response authority
@@ -990,13 +990,13 @@ type ServerInterface interface {
 	// DraftResponseAuthority Draft the next version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority)
 	DraftResponseAuthority(c *gin.Context, number ClientNumber, params DraftResponseAuthorityParams)
-	// DryRunResponseAuthority Ask what the response authority would decide
+	// DryRunResponseAuthority Ask how the response authority would decide
 	// (POST /api/v1/clients/{number}/response-authority/dry-run)
 	DryRunResponseAuthority(c *gin.Context, number ClientNumber)
 	// SignResponseAuthority Sign a version of the response authority
 	// (POST /api/v1/clients/{number}/response-authority/{version}/sign)
 	SignResponseAuthority(c *gin.Context, number ClientNumber, version int)
-	// ResumeIsolation Let the client's devices be isolated again
+	// ResumeIsolation Resume isolations of the client's devices
 	// (POST /api/v1/clients/{number}/resume-isolation)
 	ResumeIsolation(c *gin.Context, number ClientNumber)
 	// ListEdrProducts List the EDR products a client may have
@@ -1011,10 +1011,10 @@ type ServerInterface interface {
 	// GetIncident Read an incident
 	// (GET /api/v1/incidents/{reference})
 	GetIncident(c *gin.Context, reference Reference)
-	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
+	// ListDeliveries List an incident's mails, texts, calls, isolations and releases
 	// (GET /api/v1/incidents/{reference}/deliveries)
 	ListDeliveries(c *gin.Context, reference Reference, params ListDeliveriesParams)
-	// GetDrillReport Read what a fire drill measured
+	// GetDrillReport Read the report of a fire drill
 	// (GET /api/v1/incidents/{reference}/drill-report)
 	GetDrillReport(c *gin.Context, reference Reference)
 	// ListEvents List an incident's events in order

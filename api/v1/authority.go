@@ -11,7 +11,7 @@ import (
 )
 
 func (s *server) GetResponseAuthority(c *gin.Context, number ClientNumber) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	list, people, holds, err := s.desk.Authorities(ctx, who.user, number)
 	s.answer(c, ok(ResponseAuthorityList{Items: list, People: people, Holds: holds}), err)
 }
@@ -21,7 +21,7 @@ func (s *server) DraftResponseAuthority(c *gin.Context, number ClientNumber, par
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	a, err := s.desk.DraftAuthority(ctx, who.user, number, authority.Authority{
 		Rules: body.Rules, Never: body.Never, TwoPersons: body.TwoPersons,
 	}, params.IdempotencyKey)
@@ -29,16 +29,16 @@ func (s *server) DraftResponseAuthority(c *gin.Context, number ClientNumber, par
 }
 
 func (s *server) SignResponseAuthority(c *gin.Context, number ClientNumber, version int) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	a, err := s.desk.SignAuthority(ctx, who.user, number, version)
 	s.answer(c, ok(a), err)
 }
 
-// dryRunAssumes is what a dry run cannot know of a real device.
+// dryRunAssumes lists the assumptions of a dry run, which cannot look at the real device.
 func dryRunAssumes() []string {
 	return []string{
-		"The EDR knows the device by the name given here: its own name for it is judged as well.",
-		"The EDR tells tags, unless tags_unknown is set: where it does not, rules that forbid or ask and two-person marks by tag hold.",
+		"The EDR knows the device by the name given here; the real ruling also judges the EDR's own name for it.",
+		"The EDR tells tags, unless tags_unknown is set; where it does not, rules that forbid or ask and two-person marks by tag hold.",
 		"Isolation is not paused, and the client's limit of isolations within ten minutes is not reached.",
 	}
 }
@@ -48,7 +48,7 @@ func (s *server) DryRunResponseAuthority(c *gin.Context, number ClientNumber) {
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	ruling, err := s.desk.DryRun(ctx, who.user, number, authority.Request{
 		Action: body.Action, Severity: cmp.Or(body.Severity, models.SeverityCritical),
 		Asset: authority.Asset{Hostname: body.Hostname, Class: body.Class, Tags: body.Tags, TagsUnknown: body.TagsUnknown},

@@ -11,7 +11,7 @@ import (
 )
 
 func (s *server) ListClients(c *gin.Context, params ListClientsParams) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	page, err := s.desk.Clients(ctx, who.user, pageRequest(params.Cursor, params.Limit))
 	s.answer(c, ok(ClientList(page)), err)
 }
@@ -21,7 +21,7 @@ func (s *server) CreateClient(c *gin.Context, params CreateClientParams) {
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	client, err := s.desk.CreateClient(ctx, who.user, models.Client{
 		Number: body.Number, LegalName: body.LegalName, TimeZone: body.TimeZone, Language: body.Language,
 		Business: body.BusinessHours, Contract: body.Contract, EDR: body.Edr, Policy: body.Policy,
@@ -30,13 +30,13 @@ func (s *server) CreateClient(c *gin.Context, params CreateClientParams) {
 }
 
 func (s *server) GetClient(c *gin.Context, number ClientNumber) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	client, err := s.desk.Client(ctx, who.user, number)
 	s.answer(c, ok(client), err)
 }
 
 func (s *server) ListAuditLog(c *gin.Context, number ClientNumber, params ListAuditLogParams) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	page, err := s.desk.AuditLog(ctx, who.user, number, pageRequest(params.Cursor, params.Limit))
 	s.answer(c, ok(AuditLog(page)), err)
 }
@@ -46,7 +46,7 @@ func (s *server) PauseIsolation(c *gin.Context, number ClientNumber) {
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	now, err := s.desk.PauseIsolation(ctx, who.user, number, body.Reason)
 	s.answer(c, ok(now), err)
 }
@@ -56,7 +56,7 @@ func (s *server) ResumeIsolation(c *gin.Context, number ClientNumber) {
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	now, err := s.desk.ResumeIsolation(ctx, who.user, number, body.Reason)
 	s.answer(c, ok(now), err)
 }
@@ -66,7 +66,7 @@ func (s *server) UpdateClient(c *gin.Context, number ClientNumber) {
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	client, err := s.desk.UpdateClient(ctx, who.user, models.Client{
 		Number: number, LegalName: body.LegalName, TimeZone: body.TimeZone, Language: body.Language,
 		Business: body.BusinessHours, Contract: body.Contract, Policy: body.Policy,
@@ -75,20 +75,20 @@ func (s *server) UpdateClient(c *gin.Context, number ClientNumber) {
 }
 
 func (s *server) GetPlan(c *gin.Context, number ClientNumber, params GetPlanParams) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	severity := cmp.Or(params.Severity, models.SeverityCritical)
 	p, err := s.desk.Plan(ctx, who.user, number, severity, params.At)
 	s.answer(c, ok(p), err)
 }
 
 func (s *server) CheckGoLive(c *gin.Context, number ClientNumber) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	g, err := s.desk.GoLive(ctx, who.user, number)
 	s.answer(c, ok(g), err)
 }
 
 func (s *server) GetCallerCode(c *gin.Context, number ClientNumber) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	code, err := s.desk.CallerCode(ctx, who.user, number)
 	s.answer(c, ok(code), err)
 }
@@ -98,7 +98,7 @@ func (s *server) StartFireDrill(c *gin.Context, number ClientNumber, params Star
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	i, queued, err := s.desk.StartFireDrill(ctx, who.user, viaAPI, number, body.Exercise, params.IdempotencyKey)
-	s.answer(c, begun(i, !queued), err)
+	s.answer(c, replyOpened(i, !queued), err)
 }

@@ -32,7 +32,7 @@ func (s *server) sendCommand(empty func() incident.Command) gin.HandlerFunc {
 		if !s.decode(c, command) {
 			return
 		}
-		ctx, who := called(c)
+		ctx, who := callerOf(c)
 		result, queued, err := s.desk.Command(ctx, who.user, viaAPI, models.Reference(c.Param("reference")), command, key)
 		if queued {
 			s.answer(c, reply{status: http.StatusAccepted, body: result}, err)

@@ -10,7 +10,7 @@ import (
 )
 
 func (s *server) ListContacts(c *gin.Context, number ClientNumber) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	list, err := s.desk.Contacts(ctx, who.user, number)
 	s.answer(c, ok(ContactList{Items: list}), err)
 }
@@ -20,7 +20,7 @@ func (s *server) CreateContact(c *gin.Context, number ClientNumber, params Creat
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	contact, err := s.desk.CreateContact(ctx, who.user, number, contactFrom(uuid.Nil, body), params.IdempotencyKey)
 	s.answer(c, reply{status: http.StatusCreated, body: contact}, err)
 }
@@ -30,7 +30,7 @@ func (s *server) UpdateContact(c *gin.Context, number ClientNumber, id ContactID
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	contact, err := s.desk.UpdateContact(ctx, who.user, number, contactFrom(id, body))
 	s.answer(c, ok(contact), err)
 }
@@ -43,7 +43,7 @@ func contactFrom(id uuid.UUID, b NewContact) models.Contact {
 }
 
 func (s *server) RemoveContact(c *gin.Context, number ClientNumber, id ContactID) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	err := s.desk.RemoveContact(ctx, who.user, number, id)
 	s.answer(c, reply{status: http.StatusNoContent}, err)
 }
@@ -53,7 +53,7 @@ func (s *server) VerifyChannel(c *gin.Context, number ClientNumber, id ContactID
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	expires, err := s.desk.VerifyChannel(ctx, who.user, number, id, body.Channel, params.IdempotencyKey)
 	s.answer(c, reply{status: http.StatusAccepted, body: ChannelCheck{Channel: body.Channel, ExpiresAt: expires}}, err)
 }
@@ -63,7 +63,7 @@ func (s *server) TestChannel(c *gin.Context, number ClientNumber, id ContactID, 
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	err := s.desk.TestChannel(ctx, who.user, number, id, body.Channel, params.IdempotencyKey)
 	s.answer(c, reply{status: http.StatusAccepted, body: ChannelCheck{Channel: body.Channel}}, err)
 }
@@ -73,13 +73,13 @@ func (s *server) ConfirmChannel(c *gin.Context, number ClientNumber, id ContactI
 	if !s.decode(c, &body) {
 		return
 	}
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	contact, err := s.desk.ConfirmChannel(ctx, who.user, number, id, body.Channel, body.Code)
 	s.answer(c, ok(contact), err)
 }
 
 func (s *server) ListContactDeliveries(c *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams) {
-	ctx, who := called(c)
+	ctx, who := callerOf(c)
 	page, err := s.desk.ContactDeliveries(ctx, who.user, number, id, pageRequest(params.Cursor, params.Limit))
 	s.answer(c, ok(ContactDeliveryList(page)), err)
 }

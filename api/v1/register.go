@@ -24,9 +24,9 @@ type server struct {
 	spec *spec
 }
 
-// Register adds every operation of the API to r. document is api/openapi.yaml. Each request passes, in this order: who
-// sent it, whether their role may do this, whether the body is well-formed JSON of acceptable size, whether it fits the
-// document.
+// Register adds every operation of the API to r. document is api/openapi.yaml. Each request is checked in this order: its
+// sender, whether the sender's role may use the operation, whether the body is well-formed JSON of acceptable size, and
+// whether the request fits the document.
 func Register(r *gin.Engine, document []byte, d *desk.Desk, a *auth.Authenticator, log *slog.Logger) error {
 	spec, err := readSpec(document)
 	if err != nil {
@@ -41,9 +41,9 @@ func Register(r *gin.Engine, document []byte, d *desk.Desk, a *auth.Authenticato
 	return nil
 }
 
-// fail answers with an error and ends the request. An internal error is logged and not shown; errors of every room
-// are free of content and addresses of people.
-func (s *server) fail(c *gin.Context, err error) {
+// answerError answers with an error and ends the request. It logs an internal error and does not show it; the errors of
+// every room are free of content and of people's addresses.
+func (s *server) answerError(c *gin.Context, err error) {
 	p := problem.Of(err)
 	if p.Status == http.StatusInternalServerError && c.Request.Context().Err() == nil {
 		s.log.ErrorContext(c.Request.Context(), "a request failed", "route", c.FullPath(), "cause", err.Error())
@@ -58,10 +58,10 @@ func (s *server) refuseUnreadable(c *gin.Context, err error) {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
 		pointer := "/" + strings.ReplaceAll(wrong.Field, ".", "/")
-		s.refuse(c, invalid(problem.FieldError{Pointer: pointer, Detail: "must be written as a whole number, without point and exponent"}))
+		s.answerProblem(c, invalidRequest(problem.FieldError{Pointer: pointer, Detail: "must be written as a whole number, without point and exponent"}))
 		return
 	}
-	s.refuse(c, problem.New(http.StatusBadRequest, "The request cannot be read."))
+	s.answerProblem(c, problem.New(http.StatusBadRequest, "The request cannot be read."))
 }
 
 type callerKey struct{}
@@ -72,8 +72,8 @@ type caller struct {
 	body []byte // byte for byte; nil without one
 }
 
-// called returns the request's own context, which outlives gin's, and who sent it.
-func called(c *gin.Context) (context.Context, caller) {
+// callerOf returns the request's own context, which outlives gin's, and who sent it.
+func callerOf(c *gin.Context) (context.Context, caller) {
 	ctx := c.Request.Context()
 	who, _ := ctx.Value(callerKey{}).(caller)
 	return ctx, who

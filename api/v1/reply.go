@@ -24,7 +24,7 @@ func (s *server) answer(c *gin.Context, r reply, err error) {
 		err = r.write(c.Writer)
 	}
 	if err != nil {
-		s.fail(c, err)
+		s.answerError(c, err)
 	}
 }
 
