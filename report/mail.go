@@ -70,10 +70,10 @@ func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
 		return models.OutboundMail{}, fmt.Errorf("report: %w", d.err)
 	}
 	var text, html bytes.Buffer
-	if err := h.text.ExecuteTemplate(&text, "notice.txt", p); err != nil {
+	if err := h.text.ExecuteTemplate(&text, "notification.txt", p); err != nil {
 		return models.OutboundMail{}, err
 	}
-	if err := h.html.ExecuteTemplate(&html, "notice.html", p); err != nil {
+	if err := h.html.ExecuteTemplate(&html, "notification.html", p); err != nil {
 		return models.OutboundMail{}, err
 	}
 	return models.OutboundMail{Subject: p.Subject, Text: text.String(), HTML: html.String()}, nil

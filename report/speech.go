@@ -50,7 +50,7 @@ func (d *draft) after(before, block string) string {
 }
 
 // Sentence says one of the sentences that end a call: "already", "over", "key1", "key3", "goodbye", and of
-// approvals "approved", "declined" or "settled".
+// approvals "approved", "denied" or "settled".
 func (l Languages) Sentence(language, name string) (Speech, error) {
 	d := &draft{vocabulary: l.in(language)}
 	return d.speech(d.write("say/" + name))

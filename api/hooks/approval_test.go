@@ -49,7 +49,7 @@ func TestAnApprovalNamesTheDeviceOnlyAfterAKeyPress(t *testing.T) {
 	d.tells()
 	d.says(d.speaks("key", row, "?n=1&stage=2", "1"), http.StatusOK, "approval is recorded")
 	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: notify.KeyAcknowledge}))
-	d.says(d.speaks("key", row, "?n=1&stage=2", "9"), http.StatusOK, "refusal is recorded")
+	d.says(d.speaks("key", row, "?n=1&stage=2", "9"), http.StatusOK, "denial is recorded")
 	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: notify.KeyDeny}))
 }
 
