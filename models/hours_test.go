@@ -110,7 +110,7 @@ func TestHoursThroughJSON(t *testing.T) {
 	}
 }
 
-func TestBadHoursAreRefusedWhereTheyStand(t *testing.T) {
+func TestBadHoursAreRejectedWhereTheyStand(t *testing.T) {
 	good := models.Window{Days: modelstest.Weekdays, From: 8 * 60, To: 18 * 60}
 	for name, c := range map[string]struct {
 		hours   models.Hours

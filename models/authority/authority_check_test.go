@@ -40,7 +40,7 @@ func TestHostilePatternsAreNotSlow(t *testing.T) {
 	}
 }
 
-func TestBadAuthoritiesAreRefusedWhereTheyAreWrong(t *testing.T) {
+func TestBadAuthoritiesAreRejectedWhereTheyAreWrong(t *testing.T) {
 	type version = authority.Authority
 	onRule := func(change func(*authority.Rule)) func(*version) {
 		return func(a *version) { change(&a.Rules[1]) }
