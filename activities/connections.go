@@ -15,28 +15,29 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
-// Connections finds the clients' EDRs and keeps them, because they keep access tokens: one for every client and version
-// of its credentials.
+// Connections finds the clients' EDRs and keeps the connections, because they keep access tokens: one for every client
+// and version of its credentials. It is safe for concurrent use.
 type Connections struct {
 	Store *store.Store
 	Box   *secrets.Box // nil: kept credentials cannot be used
-	// Connect makes the connection of credentials. It asks nobody.
+	// Connect makes a connection from credentials, without asking the vendor.
 	Connect func(models.EDRCredentials) (edr.Connection, error)
-	// Shared returns the EDR of a client without credentials of its own, through the provider's; NotFound when the
-	// provider has none of that vendor.
+	// Shared returns the connection of a client without credentials of its own, through the provider's account. Config:
+	// the provider has none with that vendor.
 	Shared func(models.EDR) (edr.Connection, error)
 
 	mu    sync.Mutex
 	known map[uuid.UUID]keptConnection
 }
 
-// keptConnection is the connection of a client as long as its credentials are the same.
+// keptConnection is a client's connection, for as long as its credentials and its place in the provider's account stay.
 type keptConnection struct {
 	client ClientEDR
 	shared models.EDR
 }
 
-// Of returns the EDR of the client with an id. NotFound: the client has none. Config: its credentials cannot be used.
+// Of returns the EDR of the client with an id. NotFound: the client has none. Config: no connection can be made of its
+// credentials.
 func (c *Connections) Of(ctx context.Context, client uuid.UUID) (ClientEDR, error) {
 	var e models.EDR
 	var sealed store.EDRCredentials
@@ -93,7 +94,7 @@ func (c *Connections) connect(client uuid.UUID, e models.EDR, sealed store.EDRCr
 	return conn, nil
 }
 
-// unseal returns the credentials, which hold the address they belong to: that of the row is for people.
+// unseal returns the credentials. The address they hold is the one that counts: that of the row is for people.
 func (c *Connections) unseal(client uuid.UUID, sealed store.EDRCredentials) (models.EDRCredentials, error) {
 	var credentials models.EDRCredentials
 	if c.Box == nil {

@@ -46,7 +46,7 @@ func newClinic(t *testing.T) *clinic {
 		Store: s, Box: newBox(t),
 		Connect: func(with models.EDRCredentials) (edr.Connection, error) {
 			c.made++
-			if with.Values["client_secret"] == "refused" {
+			if with.Values["client_secret"] == "rejected" {
 				return nil, errors.New("field client_secret")
 			}
 			return &product{with: with, check: c.check}, nil
@@ -190,10 +190,10 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	refused := c.client(models.EDR{})
-	c.set(refused, "mde", "refused", entered, nil)
-	if _, err := c.Of(t.Context(), refused); models.ClassOf(err) != models.Config {
-		t.Errorf("refused by the product: %v", err)
+	rejected := c.client(models.EDR{})
+	c.set(rejected, "mde", "rejected", entered, nil)
+	if _, err := c.Of(t.Context(), rejected); models.ClassOf(err) != models.Config {
+		t.Errorf("rejected by the product: %v", err)
 	}
 	client := c.client(models.EDR{})
 	c.set(client, "mde", "x", entered, nil)
@@ -209,7 +209,7 @@ func TestCheckConnectionAnswersWhateverTheVendorSays(t *testing.T) {
 		want  models.EDRCheck
 	}{
 		"fine":      {nil, models.EDRCheck{Vendor: "mde", OK: true, SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
-		"refused":   {failed(models.Config), models.EDRCheck{Vendor: "mde", Problem: "config", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
+		"rejected":  {failed(models.Config), models.EDRCheck{Vendor: "mde", Problem: "config", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
 		"throttled": {failed(models.Throttled), models.EDRCheck{Vendor: "mde", Problem: "throttled", SetAt: entered, Capabilities: models.Capabilities{Queues: true}}},
 	} {
 		t.Run(name, func(t *testing.T) {

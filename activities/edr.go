@@ -33,7 +33,7 @@ type ClientEDR struct {
 	SetAt  time.Time // when its credentials were entered; zero: they are the provider's own
 }
 
-// EndpointInput is what is wanted of an endpoint.
+// EndpointInput names an endpoint and the state it should have.
 type EndpointInput struct {
 	Effect   notify.Effect
 	Hostname string
@@ -41,7 +41,7 @@ type EndpointInput struct {
 	Desired  models.Desired
 }
 
-// EndpointReport is what the EDR says about an endpoint.
+// EndpointReport is the EDR's word on an endpoint.
 type EndpointReport struct {
 	AgentID  string
 	Hostname string // as the EDR knows it
@@ -53,10 +53,10 @@ type EndpointReport struct {
 	MayBeController, TagsUnknown bool
 }
 
-// IsAs reports whether the endpoint is as wanted.
+// IsAs reports whether the endpoint is in the desired state.
 func (s EndpointReport) IsAs(d models.Desired) bool { return s.State == confirmedState(d) }
 
-// reportOf is what the EDR says of a host.
+// reportOf adds to a host what the EDR cannot tell of it.
 func (e ClientEDR) reportOf(h models.Host) EndpointReport {
 	return EndpointReport{
 		AgentID: h.ID, Hostname: h.Hostname, State: h.State, Online: h.Online, Class: h.Class, Tags: h.Tags,
@@ -65,7 +65,8 @@ func (e ClientEDR) reportOf(h models.Host) EndpointReport {
 	}
 }
 
-// FindDevice finds the one agent with the host name and says how it stands. None, or several, is Rejected.
+// FindDevice finds the one device with the host name and reports its state. Rejected: the EDR has none of that name, or
+// several.
 func (c *Containment) FindDevice(ctx context.Context, in EndpointInput) (EndpointReport, error) {
 	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
@@ -81,7 +82,7 @@ func (c *Containment) FindDevice(ctx context.Context, in EndpointInput) (Endpoin
 	return conn.reportOf(hosts[0]), nil
 }
 
-// ReadState says how an endpoint stands.
+// ReadState reports the state of an endpoint.
 func (c *Containment) ReadState(ctx context.Context, in EndpointInput) (EndpointReport, error) {
 	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
@@ -94,8 +95,8 @@ func (c *Containment) ReadState(ctx context.Context, in EndpointInput) (Endpoint
 	return conn.reportOf(host), nil
 }
 
-// SendAction asks the EDR to isolate or release the endpoint, once, after looking at how it stands: a device that is
-// there already, or on its way, is left alone, unless the EDR may hide what was ordered against it before.
+// SendAction asks the EDR to isolate or release the endpoint, once. It reads the device's state first and leaves a device
+// alone that is there already, or on its way, unless the EDR may hide an action against it.
 func (c *Containment) SendAction(ctx context.Context, in EndpointInput) error {
 	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
@@ -114,21 +115,21 @@ func (c *Containment) SendAction(ctx context.Context, in EndpointInput) error {
 		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
 		Lookup:  underway,
 		Send: func(ctx context.Context, row store.LedgerRow) (Acceptance, error) {
-			receipt, there, err := underway(ctx, row)
+			accepted, there, err := underway(ctx, row)
 			if there || err != nil {
-				return receipt, asNothingSent(err)
+				return accepted, asNothingSent(err)
 			}
 			if err := c.checkNotPaused(ctx, conn, in); err != nil {
-				return receipt, err
+				return accepted, err
 			}
-			order, err := sendAction(ctx, conn, in, row)
-			return Acceptance{Vendor: conn.Vendor, ID: cmp.Or(order, in.AgentID)}, err
+			action, err := sendAction(ctx, conn, in, row)
+			return Acceptance{Vendor: conn.Vendor, ID: cmp.Or(action, in.AgentID)}, err
 		},
 	})
 	return err
 }
 
-// checkNotPaused refuses an isolation while the client's are paused: one that was ruled on before, or approved since.
+// checkNotPaused rejects an isolation while the client's isolations are paused: a ruling or an approval may be older.
 func (c *Containment) checkNotPaused(ctx context.Context, conn ClientEDR, in EndpointInput) error {
 	if in.Desired != models.DesiredIsolated {
 		return nil
@@ -147,20 +148,20 @@ func (c *Containment) checkNotPaused(ctx context.Context, conn ClientEDR, in End
 	return nil
 }
 
-// oppositeMayBePending reports whether the EDR may hide an order against this one: one was given for the endpoint before, and what the
-// EDR says of a device does not show what is under way.
-func (c *Containment) oppositeMayBePending(ctx context.Context, conn ClientEDR, e notify.Effect) (given bool, err error) {
+// oppositeMayBePending reports whether the EDR may hide an action against this one: an opposite action was sent to the
+// endpoint before, and the state the EDR tells does not show actions under way.
+func (c *Containment) oppositeMayBePending(ctx context.Context, conn ClientEDR, e notify.Effect) (sent bool, err error) {
 	if conn.Capabilities().Underway {
 		return false, nil
 	}
 	err = c.Effects.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
-		given, err = tx.OppositeActionSent(e)
+		sent, err = tx.OppositeActionSent(e)
 		return err
 	})
-	return given, err
+	return sent, err
 }
 
-// asNothingSent makes a failed look at a host what it is for the effect: nothing was changed.
+// asNothingSent classes a failed read of a host as what it is for the effect: nothing was sent.
 func asNothingSent(err error) error {
 	var v *models.VendorError
 	if errors.As(err, &v) && v.Class == models.Ambiguous {
@@ -171,7 +172,7 @@ func asNothingSent(err error) error {
 	return err
 }
 
-func sendAction(ctx context.Context, conn edr.Connection, in EndpointInput, row store.LedgerRow) (order string, err error) {
+func sendAction(ctx context.Context, conn edr.Connection, in EndpointInput, row store.LedgerRow) (action string, err error) {
 	comment := "Watchfire " + row.Key
 	if in.Desired == models.DesiredIsolated {
 		return conn.Isolate(ctx, in.AgentID, comment)
@@ -179,9 +180,9 @@ func sendAction(ctx context.Context, conn edr.Connection, in EndpointInput, row 
 	return conn.Release(ctx, in.AgentID, comment)
 }
 
-// ConfirmState returns once the EDR itself says that the endpoint is as desired; where it may hide an order against that one,
-// once the device was heard of since. Until then it fails with ErrPending, whose details hold what was seen, and Temporal
-// runs it again: waiting leaves no trace in the history.
+// ConfirmState returns once the EDR itself says that the endpoint is in the desired state; where the EDR may hide an
+// action against it, once the device has checked in since as well. Until then it fails with ErrPending, whose details hold
+// what was seen, and Temporal runs it again: waiting leaves no trace in the history. ErrActionFailed: the EDR gave up.
 func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (EndpointReport, error) {
 	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
@@ -200,16 +201,16 @@ func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (Endpo
 	if err != nil {
 		return seen, applicationError(err, c.Effects.Settle)
 	}
-	order, err := actionState(ctx, conn, in, row)
+	action, err := actionState(ctx, conn, in, row)
 	switch {
 	case err != nil:
 		return seen, applicationError(asNothingSent(err), c.Effects.Settle)
-	case order == models.ActionFailed && host.State != confirmedState(in.Desired):
+	case action == models.ActionFailed && host.State != confirmedState(in.Desired):
 		return seen, temporal.NewApplicationErrorWithOptions(conn.Vendor+": "+string(in.Effect.Purpose)+": the EDR says that it failed", ErrActionFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
-	case order == models.ActionPending || host.State != confirmedState(in.Desired):
+	case action == models.ActionPending || host.State != confirmedState(in.Desired):
 	case hidden && !conn.Capabilities().Actions && !checkedInSince(host, row.AcceptedAt):
-		seen.State = pendingState(in.Desired) // it may look so from before, with both orders yet to come
+		seen.State = pendingState(in.Desired) // it may look so from before, with both actions yet to come
 	default:
 		return seen, nil
 	}
@@ -225,8 +226,8 @@ func (c *Containment) effectRow(ctx context.Context, e notify.Effect) (row store
 	return row, err
 }
 
-// actionState says what became of the order that was given for an effect: host and order must agree. Succeeded stands for an
-// EDR that gives no ids, and for an order that was not ours to give, because the device was as wanted already.
+// actionState returns the state of the action that was sent for an effect. Succeeded stands in for an EDR that gives no
+// ids, and for an action that never had to be sent, because the device was in the desired state already.
 func actionState(ctx context.Context, conn ClientEDR, in EndpointInput, row store.LedgerRow) (models.ActionState, error) {
 	if !conn.Capabilities().Actions || row.VendorID == in.AgentID || row.VendorID == "" {
 		return models.ActionSucceeded, nil
@@ -234,8 +235,8 @@ func actionState(ctx context.Context, conn ClientEDR, in EndpointInput, row stor
 	return conn.Action(ctx, in.AgentID, row.VendorID)
 }
 
-// checkedInSince reports whether the device spoke to its EDR after a moment, by which it knows the orders given until then. Where
-// the EDR does not say when it did, being online must do.
+// checkedInSince reports whether the device spoke to its EDR after a moment, and so knows the actions sent until then.
+// Where the EDR does not say when it did, being online must do.
 func checkedInSince(h models.Host, since time.Time) bool {
 	if h.SeenAt.IsZero() {
 		return h.Online
@@ -243,7 +244,7 @@ func checkedInSince(h models.Host, since time.Time) bool {
 	return h.SeenAt.After(since)
 }
 
-// ReportIn returns what the last look at an endpoint showed, from the error that ended a Confirm.
+// ReportIn returns the last report on an endpoint from the error that ended a ConfirmState, and whether it holds one.
 func ReportIn(err error) (EndpointReport, bool) {
 	var app *temporal.ApplicationError
 	var seen EndpointReport
@@ -253,8 +254,8 @@ func ReportIn(err error) (EndpointReport, bool) {
 	return seen, false
 }
 
-// CheckConnection tries the client's EDR: whether its credentials work and may read. What the vendor refuses is an
-// answer and no failure.
+// CheckConnection tries whether the credentials of the client's EDR work and may read. A rejection by the vendor is an
+// answer; an error means that there is none.
 func (c *Containment) CheckConnection(ctx context.Context, client uuid.UUID) (models.EDRCheck, error) {
 	conn, err := c.EDR(ctx, client)
 	if err == nil {

@@ -16,12 +16,12 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
-// sensor is an EDR of one device, which does what it is told only if its orders are in order.
+// sensor is an EDR of one device, which does what it is told only while it works.
 type sensor struct {
 	edr.Connection
-	state  models.HostState
-	orders map[string]models.ActionState
-	broken bool
+	state   models.HostState
+	actions map[string]models.ActionState
+	broken  bool
 }
 
 func (*sensor) Capabilities() models.Capabilities { return models.Capabilities{Actions: true} }
@@ -31,18 +31,18 @@ func (s *sensor) State(_ context.Context, id string) (models.Host, error) {
 }
 
 func (s *sensor) Isolate(context.Context, string, string) (string, error) {
-	id := fmt.Sprintf("order-%d", len(s.orders)+1)
-	s.orders[id] = models.ActionSucceeded
+	id := fmt.Sprintf("action-%d", len(s.actions)+1)
+	s.actions[id] = models.ActionSucceeded
 	if s.broken {
-		s.orders[id] = models.ActionFailed
+		s.actions[id] = models.ActionFailed
 	} else {
 		s.state = models.HostIsolated
 	}
 	return id, nil
 }
 
-func (s *sensor) Action(_ context.Context, _, order string) (models.ActionState, error) {
-	return s.orders[order], nil
+func (s *sensor) Action(_ context.Context, _, action string) (models.ActionState, error) {
+	return s.actions[action], nil
 }
 
 // containment is the activities on the bench's ledger, with an EDR.
@@ -57,10 +57,10 @@ func (b *bench) containment(conn edr.Connection) (*testsuite.TestActivityEnviron
 	return env, work
 }
 
-func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T) {
-	b, conn := newBench(t), &sensor{state: models.HostNormal, orders: map[string]models.ActionState{}, broken: true}
+func TestAFailedActionTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T) {
+	b, conn := newBench(t), &sensor{state: models.HostNormal, actions: map[string]models.ActionState{}, broken: true}
 	env, work := b.containment(conn)
-	order := func(n int) (activities.EndpointReport, error) {
+	action := func(n int) (activities.EndpointReport, error) {
 		in := activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: models.DesiredIsolated,
 			Effect: notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, notify.PurposeIsolate, "e1", 1, n)}
 		for range 2 { // the second finds it done
@@ -76,25 +76,25 @@ func TestAFailedOrderTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T)
 		var seen activities.EndpointReport
 		return seen, value.Get(&seen)
 	}
-	if seen, err := order(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" || seen.Hostname != "pc-1.corp.example" || !seen.TagsUnknown {
-		t.Errorf("a failed order: seen %+v, error %v", seen, err)
+	if seen, err := action(1); err == nil || seen.State != models.HostNormal || seen.AgentID != "aid-1" || seen.Hostname != "pc-1.corp.example" || !seen.TagsUnknown {
+		t.Errorf("a failed action: seen %+v, error %v", seen, err)
 	}
 	conn.broken = false
-	if seen, err := order(2); err != nil || seen.State != models.HostIsolated {
-		t.Errorf("the next order: seen %+v, error %v", seen, err)
+	if seen, err := action(2); err != nil || seen.State != models.HostIsolated {
+		t.Errorf("the next action: seen %+v, error %v", seen, err)
 	}
-	if len(conn.orders) != 2 {
-		t.Errorf("%d orders, want 2", len(conn.orders))
+	if len(conn.actions) != 2 {
+		t.Errorf("%d actions, want 2", len(conn.actions))
 	}
 }
 
-// hiding is an EDR that shows a device as it last was, whatever is under way: an order reaches it when it is next heard of.
+// hiding is an EDR that shows a device as it last was, whatever is under way: an action reaches it when it is next heard of.
 type hiding struct {
 	edr.Connection
-	can    models.Capabilities
-	state  models.HostState
-	seen   time.Time
-	orders []string
+	can     models.Capabilities
+	state   models.HostState
+	seen    time.Time
+	actions []string
 }
 
 func (h *hiding) Capabilities() models.Capabilities { return h.can }
@@ -104,30 +104,30 @@ func (h *hiding) State(_ context.Context, id string) (models.Host, error) {
 }
 
 func (h *hiding) Isolate(context.Context, string, string) (string, error) {
-	h.orders = append(h.orders, "isolate")
+	h.actions = append(h.actions, "isolate")
 	return "", nil
 }
 
 func (h *hiding) Release(context.Context, string, string) (string, error) {
-	h.orders = append(h.orders, "release")
+	h.actions = append(h.actions, "release")
 	return "", nil
 }
 
-func TestAnEDRThatHidesOrdersIsAlwaysGivenTheOppositeAndBelievedWhenTheDeviceWasHeardOf(t *testing.T) {
+func TestAnEDRThatHidesActionsIsAlwaysSentTheOppositeAndBelievedWhenTheDeviceWasHeardOf(t *testing.T) {
 	b := newBench(t)
 	conn := &hiding{state: models.HostNormal, seen: b.now.Add(-time.Hour), can: models.Capabilities{Queues: true}}
 	env, work := b.containment(conn)
-	wish := func(n int, p notify.Purpose, d models.Desired) activities.EndpointInput {
+	input := func(n int, p notify.Purpose, d models.Desired) activities.EndpointInput {
 		return activities.EndpointInput{Hostname: "PC-1", AgentID: "aid-1", Desired: d, Effect: notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, p, "e1", n, 1)}
 	}
-	isolate, release := wish(1, notify.PurposeIsolate, models.DesiredIsolated), wish(2, notify.PurposeRelease, models.DesiredReleased)
+	isolate, release := input(1, notify.PurposeIsolate, models.DesiredIsolated), input(2, notify.PurposeRelease, models.DesiredReleased)
 	for _, in := range []activities.EndpointInput{isolate, release, release} {
 		if _, err := env.ExecuteActivity(work.SendAction, in); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if want := []string{"isolate", "release"}; !slices.Equal(conn.orders, want) {
-		t.Fatalf("ordered %v, want %v", conn.orders, want)
+	if want := []string{"isolate", "release"}; !slices.Equal(conn.actions, want) {
+		t.Fatalf("sent %v, want %v", conn.actions, want)
 	}
 	_, err := env.ExecuteActivity(work.ConfirmState, release)
 	if seen, waits := activities.ReportIn(err); !waits || seen.State != models.HostReleasing {
@@ -137,12 +137,12 @@ func TestAnEDRThatHidesOrdersIsAlwaysGivenTheOppositeAndBelievedWhenTheDeviceWas
 	if _, err := env.ExecuteActivity(work.ConfirmState, release); err != nil {
 		t.Errorf("a device that was heard of: %v", err)
 	}
-	// What was never ordered against is believed at once, and not ordered.
-	conn.seen, conn.orders = b.now.Add(-time.Hour), nil
-	other := wish(3, notify.PurposeRelease, models.DesiredReleased)
+	// What was never acted against is believed at once, and nothing is sent.
+	conn.seen, conn.actions = b.now.Add(-time.Hour), nil
+	other := input(3, notify.PurposeRelease, models.DesiredReleased)
 	other.Effect = notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, notify.PurposeRelease, "e2", 3, 1)
-	if _, err := env.ExecuteActivity(work.SendAction, other); err != nil || len(conn.orders) != 0 {
-		t.Errorf("ordered %v, %v", conn.orders, err)
+	if _, err := env.ExecuteActivity(work.SendAction, other); err != nil || len(conn.actions) != 0 {
+		t.Errorf("sent %v, %v", conn.actions, err)
 	}
 	if _, err := env.ExecuteActivity(work.ConfirmState, other); err != nil {
 		t.Error(err)

@@ -13,8 +13,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Effects is the ledger of external effects: the one piece of code through which everything that reaches a
-// vendor goes.
+// Effects is the ledger of external effects: everything that reaches a vendor goes through it.
 //
 // The intent is committed before the attempt under a key the workflow chose. An attempt without an answer is
 // ambiguous: the next one waits until the settle window is over, asks the vendor, and only if the vendor knows
@@ -24,32 +23,33 @@ type Effects struct {
 	// Settle is how long after an attempt its outcome may still be unknown: longer than the vendor's request
 	// timeout plus its worst processing time.
 	Settle time.Duration
-	// GiveUpLookup is how long after the intent a look-up that fails stops standing in the way: from then on
-	// mails and calls are sent again, because a duplicate is better than silence. Zero means never.
+	// GiveUpLookup is how long after the intent a failing look-up may hold an effect back: from then on mails and
+	// calls are sent again, because a duplicate is better than silence. Zero means for ever.
 	GiveUpLookup time.Duration
 	Now          func() time.Time
 }
 
-// Acceptance is a vendor's word that it took an effect.
+// Acceptance is a vendor's word that it took an effect. It does not say that the effect happened.
 type Acceptance struct {
 	Vendor string
 	ID     string // the vendor's id of it
 }
 
-// EffectSteps is how one kind of effect is done and looked up.
+// EffectSteps are the steps of one kind of effect.
 type EffectSteps struct {
-	// Prepare reads, in the transaction that records the intent, what the effect needs. It runs on every attempt. With
-	// Rejected it says that the effect can never be done, with an application error that its time has not come: both leave
-	// the intent on record, and no attempt.
+	// Prepare reads what the effect needs, in the transaction that records the intent. It runs before every attempt.
+	// Rejected means that the effect can never be done, an application error that its time has not come: both leave the
+	// intent on record, and no attempt.
 	Prepare func(tx *store.Tx, row store.LedgerRow) error
 	// Lookup asks the vendor whether an earlier attempt came through.
-	Lookup func(ctx context.Context, row store.LedgerRow) (r Acceptance, found bool, err error)
-	// Send has the effect.
+	Lookup func(ctx context.Context, row store.LedgerRow) (a Acceptance, found bool, err error)
+	// Send asks the vendor for the effect. Its error's class says whether it may have happened.
 	Send func(ctx context.Context, row store.LedgerRow) (Acceptance, error)
 }
 
-// Once has the effect e at most once and returns its row in the ledger, accepted. Errors are application errors
-// whose type is a models.VendorClass or ErrSettling.
+// Once has the effect e at most once and returns its row in the ledger, accepted. It is called again until it succeeds
+// or its error is not retryable. Errors are application errors whose type is a models.VendorClass, ErrSettling or what
+// Prepare returned.
 func (l *Effects) Once(ctx context.Context, e notify.Effect, a EffectSteps) (store.LedgerRow, error) {
 	row, fresh, err := l.intend(ctx, e, a)
 	var never *models.VendorError
@@ -99,7 +99,7 @@ func (l *Effects) intend(ctx context.Context, e notify.Effect, a EffectSteps) (r
 	return row, fresh, held
 }
 
-// resume deals with an earlier attempt whose answer is not known.
+// resume settles an earlier attempt whose answer is not known, and makes another one if the vendor does not know it.
 func (l *Effects) resume(ctx context.Context, e notify.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
 	if wait := row.AttemptAt.Add(l.Settle).Sub(l.Now()); wait > 0 {
 		return row, retryAfter(ErrSettling, "an earlier attempt is not settled yet", wait)
@@ -107,10 +107,10 @@ func (l *Effects) resume(ctx context.Context, e notify.Effect, a EffectSteps, ro
 	if row.VendorID != "" { // a callback brought it
 		return l.accept(ctx, e, row, Acceptance{Vendor: row.Vendor, ID: row.VendorID})
 	}
-	receipt, found, err := a.Lookup(ctx, row)
+	accepted, found, err := a.Lookup(ctx, row)
 	switch {
 	case found:
-		return l.accept(ctx, e, row, receipt)
+		return l.accept(ctx, e, row, accepted)
 	case err != nil && (l.GiveUpLookup == 0 || l.Now().Sub(row.PlannedAt) < l.GiveUpLookup):
 		return row, applicationError(err, l.Settle)
 	}
@@ -126,11 +126,11 @@ func (l *Effects) resume(ctx context.Context, e notify.Effect, a EffectSteps, ro
 	return l.attempt(ctx, e, a, row)
 }
 
-// attempt has the effect and records what the vendor said.
+// attempt sends the effect and records the vendor's answer.
 func (l *Effects) attempt(ctx context.Context, e notify.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
-	receipt, err := a.Send(ctx, row)
+	accepted, err := a.Send(ctx, row)
 	if err == nil {
-		return l.accept(ctx, e, row, receipt)
+		return l.accept(ctx, e, row, accepted)
 	}
 	switch models.ClassOf(err) {
 	case models.Rejected:
@@ -165,11 +165,12 @@ func (l *Effects) reject(ctx context.Context, e notify.Effect, cause error) erro
 		return tx.Reject(e.Key, vendor, cause.Error(), l.Now())
 	})
 	if err != nil {
-		return fmt.Errorf("record refusal: %w", err)
+		return fmt.Errorf("record rejection: %w", err)
 	}
 	return applicationError(cause, 0)
 }
 
+// fence moves the time of the attempt by compare-and-set: whoever loses must not act.
 func (l *Effects) fence(ctx context.Context, e notify.Effect, from, to time.Time) (won bool, err error) {
 	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
 		won, err = tx.Attempt(e.Key, from, to)

@@ -37,19 +37,19 @@ func (v *vendor) act() activities.EffectSteps {
 					return activities.Acceptance{}, err
 				}
 			}
-			return receipt, nil
+			return accepted, nil
 		},
 		Lookup: func(context.Context, store.LedgerRow) (activities.Acceptance, bool, error) {
 			v.lookups.Add(1)
 			if v.down.Load() {
 				return activities.Acceptance{}, false, failed(models.Transient)
 			}
-			return receipt, v.effects.Load() > 0, nil
+			return accepted, v.effects.Load() > 0, nil
 		},
 	}
 }
 
-var receipt = activities.Acceptance{Vendor: "test", ID: "id-1"}
+var accepted = activities.Acceptance{Vendor: "test", ID: "id-1"}
 
 func failed(c models.VendorClass) error {
 	return &models.VendorError{Class: c, Vendor: "test", Op: "act"}
@@ -113,7 +113,7 @@ func (b *bench) attempt(v *vendor, want string) {
 	var app *temporal.ApplicationError
 	switch {
 	case want == "" && err != nil:
-		b.Fatalf("refused: %v", err)
+		b.Fatalf("rejected: %v", err)
 	case want != "" && (!errors.As(err, &app) || app.Type() != want):
 		b.Fatalf("got %v, want an error of type %s", err, want)
 	}
@@ -184,7 +184,7 @@ func TestAVendorThatWasNotReachedIsAskedAgainAtOnce(t *testing.T) {
 	}
 }
 
-func TestARefusalStands(t *testing.T) {
+func TestARejectionStands(t *testing.T) {
 	b := newBench(t)
 	v := &vendor{answer: func(int32) error { return failed(models.Rejected) }}
 	b.attempt(v, string(models.Rejected))

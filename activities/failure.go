@@ -14,12 +14,12 @@ const (
 	ErrSettling     = "settling" // an earlier attempt is ambiguous; its settle window is not over
 	ErrEngaged      = "engaged"  // another call of ours to the number is under way
 	ErrPending      = "pending"  // the EDR has not confirmed yet
-	ErrActionFailed = "failed"   // the EDR took the order, and says that it came to nothing
+	ErrActionFailed = "failed"   // the EDR took the action, and says that it came to nothing
 )
 
-// applicationError turns a vendor's error into what Temporal needs: Rejected and Config end the activity, Throttled waits
-// as long as the vendor said, Ambiguous waits out the settle window, the rest follows the retry policy.
-// The text names vendor, operation and class and nothing of the vendor's answer.
+// applicationError turns a vendor's error into one that Temporal understands: Rejected and Config end the activity,
+// Throttled waits as long as the vendor said, Ambiguous waits out the settle window, the rest follows the retry policy.
+// The text names vendor, operation and class and nothing of the vendor's answer. Other errors stay as they are.
 func applicationError(err error, settle time.Duration) error {
 	var v *models.VendorError
 	if !errors.As(err, &v) {
@@ -37,7 +37,7 @@ func applicationError(err error, settle time.Duration) error {
 	return temporal.NewApplicationErrorWithOptions(v.Error(), string(v.Class), o)
 }
 
-// retryAfter asks Temporal to run the activity again after a pause; it is no failure of anything.
+// retryAfter asks Temporal to run the activity again after a pause. Nothing has failed.
 func retryAfter(kind, message string, pause time.Duration, details ...any) error {
 	return temporal.NewApplicationErrorWithOptions(message, kind, temporal.ApplicationErrorOptions{
 		NextRetryDelay: max(pause, 50*time.Millisecond), Details: details, Category: temporal.ApplicationErrorCategoryBenign,

@@ -106,12 +106,12 @@ func TestNothingIsIsolatedWhileIsolationIsPaused(t *testing.T) {
 	if r := b.rule(1, models.DesiredReleased); r.Decision != authority.DecideAuto {
 		t.Errorf("a release: %+v", r)
 	}
-	if err := change(1, notify.PurposeIsolate, models.DesiredIsolated); err == nil || len(edr.orders) != 0 {
-		t.Errorf("an isolation that was ruled on before: ordered %v, %v", edr.orders, err)
+	if err := change(1, notify.PurposeIsolate, models.DesiredIsolated); err == nil || len(edr.actions) != 0 {
+		t.Errorf("an isolation that was ruled on before: sent %v, %v", edr.actions, err)
 	}
 	edr.state = models.HostIsolated
-	if err := change(2, notify.PurposeRelease, models.DesiredReleased); err != nil || !slices.Equal(edr.orders, []string{"release"}) {
-		t.Errorf("a release: ordered %v, %v", edr.orders, err)
+	if err := change(2, notify.PurposeRelease, models.DesiredReleased); err != nil || !slices.Equal(edr.actions, []string{"release"}) {
+		t.Errorf("a release: sent %v, %v", edr.actions, err)
 	}
 	edr.state = models.HostNormal
 	b.later(time.Minute)
@@ -119,7 +119,7 @@ func TestNothingIsIsolatedWhileIsolationIsPaused(t *testing.T) {
 	if r := b.rule(1, models.DesiredIsolated); r.Decision != authority.DecideAuto {
 		t.Errorf("resumed: %+v", r)
 	}
-	if err := change(3, notify.PurposeIsolate, models.DesiredIsolated); err != nil || !slices.Equal(edr.orders, []string{"release", "isolate"}) {
-		t.Errorf("resumed: ordered %v, %v", edr.orders, err)
+	if err := change(3, notify.PurposeIsolate, models.DesiredIsolated); err != nil || !slices.Equal(edr.actions, []string{"release", "isolate"}) {
+		t.Errorf("resumed: sent %v, %v", edr.actions, err)
 	}
 }

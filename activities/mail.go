@@ -22,8 +22,8 @@ type Mail struct {
 	Letter    report.Letterhead
 }
 
-// SendMail composes the message from the published revision it is about and hands it to a mailer, once. The revision may
-// be on its way into the store: it is waited for.
+// SendMail composes the message from the published revision it is about and hands it to a mailer, once. It waits for a
+// revision that is on its way into the store.
 func (m *Mail) SendMail(ctx context.Context, in MessageInput) error {
 	if err := in.awaitRecorded(ctx, m.Effects.Store); err != nil {
 		return err
@@ -115,9 +115,9 @@ func NewRoutes(routes ...Route) Routes {
 }
 
 // send hands a message to the first mailer that takes it. It goes on to the next one only when it is certain that
-// nothing was sent; a mailer that is down is passed over as long as another one is not.
+// nothing was sent. It passes over a mailer that is down as long as another one is not.
 func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, error) {
-	var refused error
+	var failed error
 	var down []Route
 	for n, to := range r.routes {
 		done, err := r.breakers[n].Allow()
@@ -125,22 +125,22 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, 
 			down = append(down, to)
 			continue
 		}
-		receipt, err := to.send(ctx, msg)
-		done(vendorHealthy(err))
-		if !tryNextMailer(err) {
-			return receipt, err
+		accepted, err := to.send(ctx, msg)
+		done(mailerFailure(err))
+		if !mayTryNextMailer(err) {
+			return accepted, err
 		}
 		slog.WarnContext(ctx, "mailer did not take a mail", "vendor", to.Vendor, "class", models.ClassOf(err))
-		refused = err
+		failed = err
 	}
 	for _, to := range down { // nobody else took it: a mailer that is down may be up again
-		receipt, err := to.send(ctx, msg)
-		if !tryNextMailer(err) {
-			return receipt, err
+		accepted, err := to.send(ctx, msg)
+		if !mayTryNextMailer(err) {
+			return accepted, err
 		}
-		refused = err
+		failed = err
 	}
-	return Acceptance{}, refused
+	return Acceptance{}, failed
 }
 
 func (t Route) send(ctx context.Context, msg models.OutboundMail) (Acceptance, error) {
@@ -148,16 +148,16 @@ func (t Route) send(ctx context.Context, msg models.OutboundMail) (Acceptance, e
 	return Acceptance{Vendor: t.Vendor, ID: id}, err
 }
 
-// vendorHealthy reports whether an answer shows that a mailer works, whatever it says about this one message.
-func vendorHealthy(err error) error {
+// mailerFailure returns the error if it speaks against the mailer, nil if it is about this one message only.
+func mailerFailure(err error) error {
 	if err != nil && models.ClassOf(err) == models.Rejected {
 		return nil
 	}
 	return err
 }
 
-// tryNextMailer reports whether a message may go to another mailer: this one certainly did not send it.
-func tryNextMailer(err error) bool {
+// mayTryNextMailer reports whether a message may go to another mailer: this one certainly did not send it.
+func mayTryNextMailer(err error) bool {
 	if err == nil {
 		return false
 	}
@@ -168,7 +168,7 @@ func tryNextMailer(err error) bool {
 	return false
 }
 
-// lookup asks the mailers whether one of them has the message. It is not known which one an earlier attempt went to.
+// lookup asks every mailer for the message: the ledger does not say which one an earlier attempt went to.
 func (r Routes) lookup(ctx context.Context, msg models.OutboundMail, since time.Time) (Acceptance, bool, error) {
 	var unknown error
 	for _, to := range r.routes {

@@ -74,7 +74,7 @@ func TestAMailerThatStaysDownIsPassedOver(t *testing.T) {
 	}
 }
 
-func TestARefusedAddressSaysNothingAgainstTheMailer(t *testing.T) {
+func TestARejectedAddressSaysNothingAgainstTheMailer(t *testing.T) {
 	only := &postman{fails: models.Rejected}
 	second := &postman{}
 	routes := NewRoutes(Route{"first", only}, Route{"second", second})
@@ -83,7 +83,7 @@ func TestARefusedAddressSaysNothingAgainstTheMailer(t *testing.T) {
 	}
 	only.fails = ""
 	if got, err := routes.send(t.Context(), models.OutboundMail{}); err != nil || got.Vendor != "first" {
-		t.Errorf("after ten refused addresses: %+v, %v", got, err)
+		t.Errorf("after ten rejected addresses: %+v, %v", got, err)
 	}
 }
 

@@ -13,12 +13,12 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// MessageInput is a mail or a text that is due to one contact.
+// MessageInput is a notification that is due to one contact, by mail or text.
 type MessageInput struct {
 	ClientID     uuid.UUID
 	Reference    models.Reference
 	Notification notify.Notification
-	After        int // Seq of the event it is about: the store must have it first
+	After        int // Seq of the event it is about: the message waits until the store has it
 	Exercise     models.Exercise
 }
 
@@ -29,14 +29,14 @@ func (in MessageInput) Effect() notify.Effect {
 	return e
 }
 
-// recordWithin is how long a message waits in place for the store to have what it is about, which is recorded at the
-// same time; firstLook is the first pause between looks, which then doubles.
+// recordWithin is how long a message waits in its activity for the event it is about, which is recorded at the same
+// time; firstLook is the first pause between looks, which then doubles.
 const (
 	recordWithin = 2 * time.Second
 	firstLook    = 5 * time.Millisecond
 )
 
-// awaitRecorded waits until the store has what the message is about.
+// awaitRecorded waits until the store has the event the message is about. ErrPending: it came too late for this attempt.
 func (in MessageInput) awaitRecorded(ctx context.Context, s *store.Store) error {
 	for pause := firstLook; ; pause *= 2 {
 		seq, err := s.Recorded(ctx, store.Worker, in.ClientID, in.Reference)
@@ -46,7 +46,7 @@ func (in MessageInput) awaitRecorded(ctx context.Context, s *store.Store) error 
 		case seq >= in.After:
 			return nil
 		case pause > recordWithin/2:
-			return retryAfter(ErrPending, "what the message is about is not recorded yet", time.Second)
+			return retryAfter(ErrPending, "the event the message is about is not recorded yet", time.Second)
 		}
 		select {
 		case <-ctx.Done():
@@ -56,7 +56,7 @@ func (in MessageInput) awaitRecorded(ctx context.Context, s *store.Store) error 
 	}
 }
 
-// letter is what the message says, from the published revision it is about.
+// letter composes the message from the published revision it is about.
 func (in MessageInput) letter(tx *store.Tx, c models.Contact, row store.LedgerRow) (report.Letter, error) {
 	revision, err := tx.Revision(in.Reference, in.Notification.Revision)
 	if err != nil {
@@ -68,7 +68,7 @@ func (in MessageInput) letter(tx *store.Tx, c models.Contact, row store.LedgerRo
 	}, nil
 }
 
-// contactOf reads whom an effect is for. Somebody who is no contact any more is never reached.
+// contactOf reads the contact an effect is for. Rejected: the contact was removed.
 func contactOf(tx *store.Tx, e notify.Effect) (models.Contact, error) {
 	c, err := tx.Contact(e.Contact)
 	if err != nil {

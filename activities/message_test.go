@@ -68,7 +68,7 @@ func TestWhoWasRemovedIsReachedNoMore(t *testing.T) {
 	} {
 		var app *temporal.ApplicationError
 		if err := does.it(); !errors.As(err, &app) || app.Type() != string(models.Rejected) || !app.NonRetryable() {
-			t.Errorf("%s: %v, want a refusal for good", does.effect.Key, err)
+			t.Errorf("%s: %v, want a rejection for good", does.effect.Key, err)
 		}
 		if row := o.row(does.effect); row.State != notify.EffectRejected || !strings.Contains(row.Reason, "contact_removed") {
 			t.Errorf("%s: in the ledger %s, %q", does.effect.Key, row.State, row.Reason)

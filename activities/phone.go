@@ -24,11 +24,11 @@ type Phone struct {
 	PublicURL *url.URL // where the carrier reaches our hooks
 }
 
-// callbackRetryFragment asks Twilio, in the part of an address that is not sent, to report up to three times more when we do not
-// take a report. By default it tries once more, and only when it found nobody at all.
+// callbackRetryFragment asks Twilio, in the part of an address that is not sent, to repeat a report that we did not take,
+// up to three times. By default it repeats once, and only when nobody answered at all.
 const callbackRetryFragment = "#rc=3&rp=all"
 
-// engagedFor is how long a call that a workflow waits for is put off when the number is engaged.
+// engagedFor is the pause before a call to an engaged number is tried again.
 const engagedFor = 15 * time.Second
 
 // CallInput is a call to one contact.
@@ -71,7 +71,7 @@ func (p *Phone) PlaceCall(ctx context.Context, in CallInput) (string, error) {
 	return row.VendorID, err
 }
 
-// SendText sends a short message about an incident, once. What it says may be on its way into the store: it is waited for.
+// SendText sends a short message about an incident, once. It waits for a revision that is on its way into the store.
 func (p *Phone) SendText(ctx context.Context, in MessageInput) error {
 	if err := in.awaitRecorded(ctx, p.Effects.Store); err != nil {
 		return err
@@ -121,7 +121,8 @@ func (p *Phone) deliver(ctx context.Context, e notify.Effect, letter func(*store
 	return err
 }
 
-// carrier is who takes calls and texts: the real one, or, in a fire drill with simulated phones, nobody.
+// carrier returns the carrier and its name: the real one or, in a fire drill with simulated phones, one that reaches
+// nobody.
 func (p *Phone) carrier(simulated bool) (Carrier, string) {
 	if simulated {
 		return p.Simulated, notify.VendorSimulated
@@ -129,8 +130,8 @@ func (p *Phone) carrier(simulated bool) (Carrier, string) {
 	return p.Carrier, p.Vendor
 }
 
-// unclaimed finds among the carrier's recent calls or texts to a number the one that no effect of ours has: that is
-// the lost one. A contact is never called twice at a time, so there is at most one.
+// unclaimed finds among the carrier's recent calls or texts to a number the one whose answer was lost: no effect of ours
+// has its id. A contact is never called twice at a time, so there is at most one.
 func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor string, ids []string, err error) (Acceptance, bool, error) {
 	if err != nil {
 		return Acceptance{}, false, err
@@ -151,7 +152,7 @@ func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor strin
 	return Acceptance{Vendor: vendor, ID: found}, found != "", err
 }
 
-// hook is the address at which the carrier reports on an effect: the token in it is known to nobody else.
+// hook returns the address at which the carrier reports on an effect. Nobody else knows the token in it.
 func (p *Phone) hook(what string, row store.LedgerRow) string {
 	return p.PublicURL.JoinPath("hooks", "twilio", what, row.ClientID.String(), row.Token).String()
 }
@@ -163,7 +164,7 @@ type CallRef struct {
 	Simulated bool
 }
 
-// ReadCallStatus asks the carrier how a call stands, for when its own reports stay away.
+// ReadCallStatus asks the carrier for the status of a call, in place of a report that stays away.
 func (p *Phone) ReadCallStatus(ctx context.Context, in CallRef) (models.CallStatus, error) {
 	carrier, _ := p.carrier(in.Simulated)
 	call, err := carrier.Status(ctx, in.CallID)
@@ -173,7 +174,7 @@ func (p *Phone) ReadCallStatus(ctx context.Context, in CallRef) (models.CallStat
 	return call.Status, nil
 }
 
-// HangUp ends a call, because somebody acknowledged meanwhile.
+// HangUp ends a call that is not wanted any more. A call that is over already is success.
 func (p *Phone) HangUp(ctx context.Context, in CallRef) error {
 	carrier, _ := p.carrier(in.Simulated)
 	if err := carrier.Hangup(ctx, in.CallID); err != nil {

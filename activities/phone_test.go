@@ -86,14 +86,14 @@ func (l *line) call(client, round int) notify.Effect {
 	return notify.CallEffect(l.ref[client], l.clients[client], 1, round, 1, l.contact[client])
 }
 
-// place orders a call and wants it to end with an error of a type, "" for success.
+// place asks for a call and wants it to end with an error of a type, "" for success.
 func (l *line) place(e notify.Effect, want string) {
 	l.Helper()
 	_, err := l.phone.PlaceCall(l.Context(), activities.CallInput{Effect: e, RingFor: 30 * time.Second})
 	var app *temporal.ApplicationError
 	switch {
 	case want == "" && err != nil:
-		l.Fatalf("refused: %v", err)
+		l.Fatalf("rejected: %v", err)
 	case want != "" && (!errors.As(err, &app) || app.Type() != want):
 		l.Fatalf("got %v, want an error of type %s", err, want)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Records are the activities that only touch the store. Record runs as an ordinary activity, the others as local ones.
+// Records are the activities that touch the store alone. Record runs as an ordinary activity, the others as local ones.
 type Records struct {
 	Store *store.Store
 	Now   func() time.Time
@@ -34,19 +34,19 @@ func (r *Records) Record(ctx context.Context, in RecordInput) error {
 	})
 }
 
-// PlanInput asks who is reached about a notice to everyone, or, without one, who is called.
+// PlanInput asks for the recipients of a notification to everyone, or, without one, for those who are called.
 type PlanInput struct {
 	ClientID     uuid.UUID
 	Reference    models.Reference
 	Severity     models.Severity
 	At           time.Time
 	Notification notify.Notification
-	Waiting      []notify.Notification // whoever one of these waits for gets no message over its channel
-	Approval     bool                  // who is called about an approval
+	Waiting      []notify.Notification // the contact of one of these gets no second message over its channel
+	Approval     bool                  // the calls are about an approval
 }
 
-// PlanRecipients returns who is reached, how and when: ids only. Messages that wait for a contact's hours go into the ledger at
-// once, so that people see them coming.
+// PlanRecipients returns who is reached, how and when: ids only. It puts messages that wait for a contact's hours into the
+// ledger at once, so that people see them coming.
 func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (plan notify.Plan, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
@@ -70,7 +70,7 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (plan notify
 	return plan, err
 }
 
-// FallbackInput asks how else the contact of a notice is reached after its channel failed.
+// FallbackInput asks for another channel to the contact of a notification whose channel failed.
 type FallbackInput struct {
 	ClientID     uuid.UUID
 	Reference    models.Reference
@@ -79,9 +79,9 @@ type FallbackInput struct {
 	At           time.Time
 }
 
-// PlanFallback returns over which other channel a contact is reached, and when; the zero Reach when there is none, or when
-// the notice has gone that way before.
-func (r *Records) PlanFallback(ctx context.Context, in FallbackInput) (reach notify.Recipient, err error) {
+// PlanFallback returns the other channel a contact is reached over, and when. The zero Recipient: there is none, the
+// notification has gone that way before, or the contact was removed.
+func (r *Records) PlanFallback(ctx context.Context, in FallbackInput) (other notify.Recipient, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
 		if err != nil {
@@ -97,14 +97,14 @@ func (r *Records) PlanFallback(ctx context.Context, in FallbackInput) (reach not
 		}
 		_, err = tx.Effect(notify.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(to)).Key)
 		if models.KindOf(err) == models.NotFound {
-			reach, err = to, nil
+			other, err = to, nil
 		}
 		return err
 	})
-	return reach, err
+	return other, err
 }
 
-// ReminderInput asks when a reminder that is due is sent.
+// ReminderInput asks when a reminder that is due may be sent.
 type ReminderInput struct {
 	ClientID uuid.UUID
 	Severity models.Severity
@@ -121,17 +121,17 @@ func (r *Records) PlanReminder(ctx context.Context, in ReminderInput) (at time.T
 	return at, err
 }
 
-// EvaluateAuthorityInput asks what a client's response authority says to a request about an endpoint.
+// EvaluateAuthorityInput asks for a client's ruling on a request about an endpoint.
 type EvaluateAuthorityInput struct {
 	ClientID   uuid.UUID
 	Request    authority.Request
 	Reference  models.Reference
 	Endpoint   string
-	Generation int // of what is wanted of it
+	Generation int // of the desired state
 }
 
-// EvaluateAuthority returns the decision of the client's response authority. While isolation is paused it permits none, and more than
-// the client's policy permits in a while are asked.
+// EvaluateAuthority returns the ruling of the client's response authority. While isolations are paused it permits none; one
+// that exceeds the client's isolation limit is asked.
 func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInput) (ruling authority.Ruling, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		d, err := tx.Directory()
@@ -151,7 +151,7 @@ func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInp
 	return ruling, err
 }
 
-// applyIsolationLimit is what remains of a ruling that lets a device be isolated, once the switch and the limit were looked at.
+// applyIsolationLimit restricts a ruling that lets a device be isolated by the client's isolation switch and limit.
 func (r *Records) applyIsolationLimit(tx *store.Tx, in EvaluateAuthorityInput, ruling authority.Ruling) (authority.Ruling, error) {
 	s, err := tx.IsolationSwitch()
 	ruling = ruling.RestrictedBySwitch(s)
@@ -170,14 +170,14 @@ func (r *Records) applyIsolationLimit(tx *store.Tx, in EvaluateAuthorityInput, r
 	return ruling, err
 }
 
-// CancelInput is an effect that is not wanted any more.
+// CancelInput names an effect that is not wanted any more.
 type CancelInput struct {
 	Effect notify.Effect
 	Reason string // "" when the effect's own reason is gone
 }
 
-// CancelEffect marks an effect as canceled, so that it is never tried, also when it was not planned yet. What was tried stays
-// as it is.
+// CancelEffect marks an effect as canceled, so that it is never tried, also when it was not planned yet. An effect that was
+// tried stays as it is.
 func (r *Records) CancelEffect(ctx context.Context, in CancelInput) error {
 	return r.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) error {
 		if _, err := tx.Intend(in.Effect, r.Now()); err != nil {
@@ -209,16 +209,17 @@ func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (decided bo
 	return decided, err
 }
 
-// OutcomeInput is our own word on how an effect ended.
+// OutcomeInput is our own word on the end of an effect.
 type OutcomeInput struct {
 	ClientID uuid.UUID
 	Effect   string
 	Outcome  string
 	By       uuid.UUID // the contact who acknowledged, if one did
-	How      string
+	How      string    // of an acknowledgement: "key press 1"
 }
 
-// SetOutcome writes our word on an effect into the ledger. An effect that was never begun has no row, and no outcome.
+// SetOutcome writes our word on an effect into the ledger. It does nothing for an effect that was never begun: that has no
+// row.
 func (r *Records) SetOutcome(ctx context.Context, in OutcomeInput) error {
 	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		if in.By != uuid.Nil {

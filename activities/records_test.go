@@ -122,13 +122,13 @@ func (o *office) row(e notify.Effect) (row store.LedgerRow) {
 func TestAMessageThatWaitsForHoursStandsInTheLedger(t *testing.T) {
 	o := newOffice(t)
 	early, reminded := o.hires("early", models.OfficeHours()), o.hires("reminded", models.OfficeHours())
-	notice := notify.Notification{Purpose: notify.PurposeReminder, Revision: 1, Occurrence: 2}
-	waits := notice
+	reminder := notify.Notification{Purpose: notify.PurposeReminder, Revision: 1, Occurrence: 2}
+	waits := reminder
 	waits.Contact, waits.Channel, waits.Occurrence = reminded.ID, models.ChannelEmail, 1
-	in := activities.PlanInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, Severity: models.SeverityLow, At: o.now, Notification: notice,
+	in := activities.PlanInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, Severity: models.SeverityLow, At: o.now, Notification: reminder,
 		Waiting: []notify.Notification{waits}}
 	effect := func(contact uuid.UUID) notify.Effect {
-		n := notice
+		n := reminder
 		n.Contact, n.Channel = contact, models.ChannelEmail
 		return notify.MessageEffect(in.Reference, in.ClientID, n)
 	}

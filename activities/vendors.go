@@ -11,7 +11,7 @@ import (
 type Mailer interface {
 	// Send hands the message over and returns the vendor's id of it.
 	Send(ctx context.Context, m models.OutboundMail) (vendorID string, err error)
-	// Lookup asks the vendor whether it has the message, after a Send since then whose answer was lost.
+	// Lookup asks the vendor for a message whose answer was lost, sent since a moment.
 	Lookup(ctx context.Context, m models.OutboundMail, since time.Time) (vendorID string, found bool, err error)
 }
 

@@ -18,7 +18,7 @@ const (
 	SourceClientReport   AlertSource = "client_report"
 )
 
-// AlertState says what has become of an alert.
+// AlertState says whether an alert belongs to an incident.
 type AlertState string
 
 // The states of an alert.

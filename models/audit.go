@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// AuditEntry says who changed something a client is set up with, and what, but not from what to what.
+// AuditEntry says who changed which of a client's settings. It holds no value, neither the old nor the new.
 type AuditEntry struct {
 	ID        uuid.UUID `json:"id"`
 	At        time.Time `json:"at"`

@@ -8,14 +8,18 @@ import (
 	"unicode/utf8"
 )
 
+// The bounds of texts, in characters.
 const (
 	MaxTitle = 200
 	MaxLine  = 500
 	MaxText  = 16 << 10
-	maxItems = 100
 )
 
-// CheckText checks a text's presence and its length in characters, which bounds its bytes to four times as many.
+// maxItems bounds the lists of a request.
+const maxItems = 100
+
+// CheckText checks that a text is there, if it is required, and has at most limit characters, which bounds its bytes to
+// four times as many. pointer is the JSON pointer of the field. The error is Invalid.
 func CheckText(pointer, s string, limit int, required bool) error {
 	switch {
 	case required && strings.TrimSpace(s) == "":
@@ -26,6 +30,7 @@ func CheckText(pointer, s string, limit int, required bool) error {
 	return nil
 }
 
+// CheckCount checks that a list has at most a hundred entries. The error is Invalid.
 func CheckCount(pointer string, n int) error {
 	if n > maxItems {
 		return InvalidField(pointer, "has more than %d entries", maxItems)
@@ -33,6 +38,7 @@ func CheckCount(pointer string, n int) error {
 	return nil
 }
 
+// CheckOneOf checks that a value is one of those allowed. The error is Invalid and names them.
 func CheckOneOf[T ~string](pointer string, v T, allowed ...T) error {
 	if !slices.Contains(allowed, v) {
 		return InvalidField(pointer, "must be one of %s", strings.Trim(fmt.Sprint(allowed), "[]"))
@@ -40,6 +46,7 @@ func CheckOneOf[T ~string](pointer string, v T, allowed ...T) error {
 	return nil
 }
 
+// FirstError returns the first *Error of a list, nil for none. It leaves out nils and every other error.
 func FirstError(errs []error) error {
 	for _, err := range errs {
 		var e *Error

@@ -18,11 +18,11 @@ type Client struct {
 	EDR       EDR       `json:"edr"`
 	Policy    Policy    `json:"policy"`
 	CreatedAt time.Time `json:"created_at"`
-	// IsolationPaused says that none of its devices is isolated at present; nil: they may be. Only Desk.Client tells it.
+	// IsolationPaused is the paused isolation switch; nil: devices may be isolated. Only Desk.Client sets it.
 	IsolationPaused *IsolationSwitch `json:"isolation_paused,omitempty"`
 }
 
-// Contract is what was agreed with a client. Start and End are days (midnight UTC), End inclusive.
+// Contract holds the terms agreed with a client. Start and End are days (midnight UTC), End inclusive.
 type Contract struct {
 	Start  time.Time `json:"start"`
 	End    time.Time `json:"end"`
@@ -51,7 +51,8 @@ type Policy struct {
 	Lease          Duration              `json:"lease"`            // an isolation lasts before the client is asked to extend or release it
 	TellAfter      Duration              `json:"tell_after"`       // a vendor down for this long shows on the incident
 	TryAgainEvery  Duration              `json:"try_again_every"`  // pause between batches of attempts while a vendor is down
-	// IsolationsPer10Min is how many devices are isolated within ten minutes before each further one is asked; see IsolationLimit.
+	// IsolationsPer10Min is the number of devices that are isolated within ten minutes before each further one is asked;
+	// zero stands for the default. See IsolationLimit.
 	IsolationsPer10Min int `json:"isolations_per_10_min,omitzero"`
 }
 
@@ -87,7 +88,8 @@ func (p Policy) Reminder(s Severity) time.Duration {
 // IsolationWindow is the time over which a client's isolations are counted.
 const IsolationWindow = 10 * time.Minute
 
-// IsolationSwitch says whether a client's devices may be isolated at all, and who said so. The zero value: they may.
+// IsolationSwitch says whether isolations of a client's devices are paused, and who switched them. The zero value: they
+// are not.
 type IsolationSwitch struct {
 	Paused bool      `json:"paused"`
 	Side   Side      `json:"side,omitempty"` // of who switched it
@@ -96,10 +98,10 @@ type IsolationSwitch struct {
 	Reason string    `json:"reason,omitempty"`
 }
 
-// Check says what is wrong with a switch.
+// Check reports what is wrong with a switch, as Invalid.
 func (s IsolationSwitch) Check() error { return CheckText("/reason", s.Reason, 300, true) }
 
-// IsolationLimit is how many devices are isolated within IsolationWindow before each further one is asked.
+// IsolationLimit returns the number of devices that are isolated within IsolationWindow before each further one is asked.
 func (p Policy) IsolationLimit() int {
 	if p.IsolationsPer10Min == 0 {
 		return DefaultPolicy().IsolationsPer10Min

@@ -48,8 +48,8 @@ func (c Contact) Address(ch Channel) string {
 // Has reports whether the contact may be reached over a channel.
 func (c Contact) Has(ch Channel) bool { return slices.Contains(c.Channels, ch) }
 
-// After returns the channel to try when one failed: text follows mail, a call follows text. A call that nobody
-// answered is followed by a text.
+// After returns the channel to try when one failed, and whether there is one: text follows mail, a call follows text,
+// and a text follows a call that nobody answered.
 func (c Contact) After(failed Channel) (Channel, bool) {
 	var rest []Channel
 	switch failed {
@@ -68,6 +68,7 @@ func (c Contact) After(failed Channel) (Channel, bool) {
 	return "", false
 }
 
+// MessageChannel returns the channel for messages, mail before text, and whether the contact has one.
 func (c Contact) MessageChannel() (Channel, bool) {
 	for _, ch := range []Channel{ChannelEmail, ChannelSMS} {
 		if c.Has(ch) {

@@ -13,7 +13,7 @@ type EDRProduct struct {
 	Title           string     `json:"title"`  // its name for people
 	Fields          []EDRField `json:"fields"` // the values its credentials have
 	BaseURLRequired bool       `json:"base_url_required"`
-	DefaultURL      string     `json:"default_url,omitempty"` // what no base URL stands for, where none is required
+	DefaultURL      string     `json:"default_url,omitempty"` // stands in for no base URL, where none is required
 	Hosts           []string   `json:"hosts"`                 // domains the base URL may be in; none where the client runs the product
 }
 
@@ -22,10 +22,10 @@ type EDRField struct {
 	Name     string `json:"name"`     // the key in EDRCredentials.Values
 	Secret   bool   `json:"secret"`   // sealed, and never shown again
 	Optional bool   `json:"optional"` // may be left out
-	Help     string `json:"help"`     // what it is and where it is found
+	Help     string `json:"help"`     // its meaning and where it is found
 }
 
-// Open returns the values of credentials of the product that are no secrets and not empty.
+// Open returns the values of the product's credentials that are no secrets and not empty.
 func (p EDRProduct) Open(c EDRCredentials) map[string]string {
 	open := map[string]string{}
 	for _, f := range p.Fields {
@@ -36,7 +36,7 @@ func (p EDRProduct) Open(c EDRCredentials) map[string]string {
 	return open
 }
 
-// EDRStatus is what is known of a client's EDR without asking it. It holds no secret.
+// EDRStatus is our knowledge of a client's EDR, without asking it. It holds no secret.
 type EDRStatus struct {
 	EDR
 	BaseURL string            `json:"base_url,omitempty"`
@@ -74,20 +74,20 @@ func (s EDRStatus) GoLive() GoLiveCheck {
 	return NewGoLiveCheck("edr", missing)
 }
 
-// Capabilities are what an EDR can do beyond isolating and releasing a device by its agent id, and saying how it stands.
+// Capabilities say what an EDR can do beyond isolating and releasing a device by its agent id, and telling its state.
 type Capabilities struct {
-	Actions bool `json:"actions"` // it gives every order an id and says what became of it
-	Queues  bool `json:"queues"`  // it keeps an order for a device that is offline
+	Actions bool `json:"actions"` // it gives every action an id and tells the action's state
+	Queues  bool `json:"queues"`  // it keeps an action for a device that is offline
 	Classes bool `json:"classes"` // it says what kind of device a host is
 	Tags    bool `json:"tags"`    // it tells the client's tags
 	// Controllers: it tells domain controllers from other servers.
 	Controllers bool `json:"controllers"`
-	// Underway: what it says of a device's isolation shows the orders that are under way, and an isolation however old.
+	// Underway: the state it tells of a device shows the actions that are under way, and an isolation however old.
 	// Without it "normal" may hide an isolation that is yet to come, or that is forgotten.
 	Underway bool `json:"underway"`
 }
 
-// EDRCredentials are what a client's EDR is reached with. They are kept encrypted and never leave the process.
+// EDRCredentials give access to a client's EDR. They are kept encrypted and never leave the process.
 type EDRCredentials struct {
 	Vendor  string            `json:"vendor"`
 	BaseURL string            `json:"base_url"` // of the client's region or installation
@@ -100,7 +100,7 @@ func (c EDRCredentials) String() string { return "credentials of " + c.Vendor }
 // GoString is what String is.
 func (c EDRCredentials) GoString() string { return c.String() }
 
-// EDRCheckInput is what the workflow that tries a client's EDR connection is started with.
+// EDRCheckInput is the input of the workflow that tries a client's EDR connection.
 type EDRCheckInput struct {
 	ClientID uuid.UUID `json:"client_id"`
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Kind says what an error means to the person or program that asked.
+// Kind says what an error means for the person or program that asked.
 type Kind string
 
 // The kinds of error that may reach someone at the edge of the system.

@@ -1,12 +1,13 @@
 package models
 
-// GoLiveCheck is one check before a client goes live.
+// GoLiveCheck is the result of one check before a client goes live.
 type GoLiveCheck struct {
 	Name    string   `json:"name"` // "reachable", "second_person", "verified", "edr", "response_authority"
 	Passed  bool     `json:"passed"`
-	Details []string `json:"details"` // what is missing
+	Details []string `json:"details"` // each names one thing that is missing
 }
 
+// NewGoLiveCheck returns a check that is passed when nothing is missing.
 func NewGoLiveCheck(check string, missing []string) GoLiveCheck {
 	return GoLiveCheck{Name: check, Passed: len(missing) == 0, Details: missing}
 }

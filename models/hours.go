@@ -62,7 +62,7 @@ func (c *ClockTime) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Check says what is wrong with the hours; pointer is where they stand.
+// Check reports what is wrong with the hours, as Invalid; pointer is the JSON pointer of the hours.
 func (h Hours) Check(pointer string) error {
 	if len(h) > 21 {
 		return InvalidField(pointer, "has more than 21 windows")
@@ -115,7 +115,7 @@ func (h Hours) Next(at time.Time, zone *time.Location) time.Time {
 			return t
 		}
 	}
-	return at // hours that never open are refused by Check; never silent
+	return at // Check rejects hours that never open; whoever is reached here must not be left out
 }
 
 // OfficeHours are Monday to Friday, 08:00 to 18:00.

@@ -1,26 +1,34 @@
 package models
 
-// Names that the desk, the hooks and the workflows share. Search attributes are keywords except
-// AttributeDrill, which is a bool.
+// The types of workflows.
 const (
 	IncidentWorkflow     = "Incident"
 	CallRoundWorkflow    = "CallRound"
 	EndpointWorkflow     = "Endpoint"
 	ChannelCheckWorkflow = "ChannelCheck"
 	EDRCheckWorkflow     = "EDRCheck"
+)
 
+// The task queues.
+const (
 	QueueIncidents = "incidents"
 	QueueMail      = "mail"
 	QueuePhone     = "phone"
 	QueueEDR       = "edr"
+)
 
+// The search attributes: keywords except AttributeDrill, which is a bool.
+const (
 	AttributeClient      = "WatchfireClient"
 	AttributePhase       = "WatchfirePhase"
 	AttributeTurn        = "WatchfireTurn"
 	AttributeSeverity    = "WatchfireSeverity"
 	AttributeContainment = "WatchfireContainment"
 	AttributeDrill       = "WatchfireDrill"
+)
 
+// The signals that carry facts, with their arguments.
+const (
 	SignalKeyPress         = "key-press"         // KeyPress, to a call round, or to its incident when that is over
 	SignalCallProgress     = "call-progress"     // CallProgress, to a call round
 	SignalStopCalls        = "stop-calls"        // no argument, to a call round: somebody acknowledged
@@ -30,7 +38,10 @@ const (
 	SignalEndpointObserved = "endpoint-observed" // EndpointObserved, from an endpoint to its incident
 	SignalDesiredState     = "desired-state"     // DesiredState, from an incident to an endpoint
 	SignalUndelivered      = "undelivered"       // Undelivered, from a hook to an incident
-	SignalTextReply        = "text-reply"        // Reply, from the text hook to an incident
+	SignalTextReply        = "text-reply"        // TextReply, from the text hook to an incident
+)
 
+// The queries of an incident's workflow.
+const (
 	QueryIncident = "incident" // answers Incident
 )

@@ -17,12 +17,12 @@ func PersonOf(email string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Person is who an actor is, as far as whoever reads may know.
+// Person is an actor with a name, as far as the reader may know it.
 type Person struct {
 	Name string `json:"name,omitempty"` // "" when it is not theirs to know, or not known
 	Side Side   `json:"side"`
 	Role string `json:"role,omitempty"` // of a user, or "contact"; "" when it is not known
 }
 
-// People says who actors are, by their ids.
+// People holds persons by their actors' ids.
 type People map[string]Person

@@ -58,7 +58,7 @@ type Token struct {
 	ExpiresAt time.Time // the zero time means it does not expire
 }
 
-// Actor is who did something: a user, a contact on the phone, or the system. Ids only, no names.
+// Actor did something: a user, a contact on the phone, or the system. Ids only, no names.
 type Actor struct {
 	Side Side   `json:"side"`
 	ID   string `json:"id,omitempty"` // of a user, or of a contact after "contact:"; empty for the system
@@ -82,7 +82,7 @@ func (a Actor) Contact() (uuid.UUID, bool) {
 	return found, err == nil
 }
 
-// System is the actor of what Watchfire does by itself.
+// System returns the actor of everything Watchfire does by itself.
 func System() Actor { return Actor{Side: SideSystem} }
 
 // Actor returns the user as an actor.

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// VendorClass says what a vendor's failure means for the effect that was tried.
-// The class, never the text, decides what happens next.
+// VendorClass says what a vendor's failure means for the effect that was tried. The class, never the text, decides what
+// happens next.
 type VendorClass string
 
 // The classes of vendor failure.
 const (
 	Transient VendorClass = "transient" // nothing was sent: dial refused, DNS, TLS before the first byte
-	Throttled VendorClass = "throttled" // refused for its rate (429); RetryAfter says how long to wait
+	Throttled VendorClass = "throttled" // rejected for its rate (429); RetryAfter says how long to wait
 	Ambiguous VendorClass = "ambiguous" // it may have happened: timeout after write, 5xx, unreadable 2xx; look it up before acting again
 	Rejected  VendorClass = "rejected"  // the vendor will never do this one: bad number, suppressed address, unknown host
 	Config    VendorClass = "config"    // our credentials or settings are wrong (401, 403); an operator must act
 )
 
-// VendorError is what every adapter in vendors/ returns for a failed operation.
-// It holds no secret, no address and no phone number.
+// VendorError is the error of every adapter in vendors/ for a failed operation. It holds no secret, no address and no
+// phone number.
 type VendorError struct {
 	Class      VendorClass
 	Vendor     string        // "twilio", "sendgrid", "crowdstrike"
@@ -82,13 +82,13 @@ func (s CallStatus) IsFinal() bool {
 	return false
 }
 
-// OutboundCall is what a carrier needs to place one call.
+// OutboundCall is the request to a carrier for one call.
 type OutboundCall struct {
 	To         string        // E.164
-	VoiceURL   string        // where the carrier fetches what to say, after the answer
+	VoiceURL   string        // where the carrier fetches the spoken document, after the answer
 	StatusURL  string        // where the carrier reports progress
 	MachineURL string        // where the carrier reports whether a machine picked up; "" does not ask
-	RingFor    time.Duration // whole seconds, how long to let it ring
+	RingFor    time.Duration // whole seconds
 }
 
 // PlacedCall is a call as the carrier knows it.
@@ -158,7 +158,7 @@ type Host struct {
 	SeenAt   time.Time  // when the agent last spoke to the EDR; zero when the EDR does not say
 }
 
-// AssetClass is what kind of device a host is.
+// AssetClass is the kind of a device.
 type AssetClass string
 
 // The classes of devices.
@@ -168,7 +168,7 @@ const (
 	ClassDomainController AssetClass = "domain_controller"
 )
 
-// HostState is what the EDR itself says about a device's isolation.
+// HostState is the EDR's own word on a device's isolation.
 type HostState string
 
 // The isolation states of a host.
@@ -180,7 +180,7 @@ const (
 	HostUnknown   HostState = "unknown"
 )
 
-// ActionState is what an EDR says about one isolation or release it took.
+// ActionState is an EDR's word on one isolation or release it took.
 type ActionState string
 
 // The states of an action.
@@ -190,7 +190,7 @@ const (
 	ActionFailed    ActionState = "failed" // also timed out, cancelled, expired, rejected
 )
 
-// Desired is what isolation an endpoint should have.
+// Desired is the isolation state an endpoint should have.
 type Desired string
 
 // The desired states.

@@ -196,7 +196,7 @@ func TestSpokenTexts(t *testing.T) {
 			speech, err = l.Menu(menu)
 			add(fmt.Sprintf("approval, device, release %t", menu.Release), speech, err)
 		}
-		for _, name := range []string{"already", "over", "key1", "key3", "goodbye", "approved", "declined", "settled"} {
+		for _, name := range []string{"already", "over", "key1", "key3", "goodbye", "approved", "denied", "settled"} {
 			speech, err = l.Sentence(tag, name)
 			add(name, speech, err)
 		}

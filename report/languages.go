@@ -29,7 +29,7 @@ type vocabulary struct {
 	blocks *template.Template
 }
 
-// words is what a block may speak of.
+// words are the values a block may use.
 type words struct {
 	Reference            string
 	Severity, Incident   string // "high", "high-severity security incident"
@@ -138,7 +138,7 @@ func (v vocabulary) write(block string, w words) (string, error) {
 	return text, nil
 }
 
-// in returns the vocabulary for what a client asked for, such as "de-AT".
+// in returns the vocabulary nearest to the language a client asked for, such as "de-AT".
 func (l Languages) in(asked string) vocabulary {
 	_, i := language.MatchStrings(l.matcher, asked)
 	return l.all[i]

@@ -9,7 +9,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// Letter is what a mail or a short message is about.
+// Letter is the content of a mail or a short message.
 type Letter struct {
 	Purpose    notify.Purpose
 	Occurrence int
@@ -19,7 +19,7 @@ type Letter struct {
 	Title      string // untrusted
 	Revision   int
 	Drill      bool
-	Code       string    // six digits: of a verification or, in a short message about an incident, what to reply with; "" leaves that out
+	Code       string    // six digits that verify an address or, sent back, acknowledge an incident; "" leaves the sentence out
 	At         time.Time // of a review, in the client's zone
 }
 
@@ -33,7 +33,7 @@ func aboutIncident(p notify.Purpose) bool {
 	return p != notify.PurposeReview && p != notify.PurposeTest && p != notify.PurposeCode
 }
 
-// draft is a text in the making. The first error stays; what is written after it does not count.
+// draft is a text in the making. The first error stays, and nothing is written after it.
 type draft struct {
 	vocabulary
 	words words
@@ -49,7 +49,7 @@ func (d *draft) write(block string) string {
 	return text
 }
 
-// marked writes a block that says that it is about a drill, if it is.
+// marked writes a block, with the drill's mark before it in a drill.
 func (d *draft) marked(block string) string {
 	if d.words.Drill {
 		return d.write("drill") + " " + d.write(block)
@@ -63,7 +63,7 @@ func (d *draft) name(s models.Severity) {
 	d.words.Incident = d.write("incident/" + string(s))
 }
 
-// draft checks a letter and takes over what blocks may speak of.
+// draft checks a letter and returns a draft with the words its blocks may use.
 func (l Languages) draft(about Letter) *draft {
 	d := &draft{vocabulary: l.in(about.Language), err: about.check()}
 	d.words = words{
@@ -77,7 +77,7 @@ func (l Languages) draft(about Letter) *draft {
 	return d
 }
 
-// check refuses what would read as nonsense. Errors repeat nothing of the letter: codes are secret.
+// check rejects a letter that would read as nonsense. Errors repeat nothing of the letter: codes are secret.
 func (l Letter) check() error {
 	if aboutIncident(l.Purpose) {
 		if _, err := models.ParseReference(string(l.Reference)); err != nil {

@@ -25,7 +25,7 @@ type Letterhead struct {
 	html      *htmltemplate.Template
 }
 
-// page is what the layouts of a mail show.
+// page is the content of a mail's layouts.
 type page struct {
 	Language, Subject, Opening string
 	Rows                       []row
@@ -34,7 +34,8 @@ type page struct {
 
 type row struct{ Label, Value string }
 
-// NewLetterhead reads the layouts of mails and the language files. portal is the public address of the portal.
+// NewLetterhead reads the layouts of mails and the language files. portal is the public address of the portal. An error
+// names the file that is wrong.
 func NewLetterhead(portal *url.URL) (Letterhead, error) {
 	text, err := texttemplate.ParseFS(mailFiles, "mails/*.txt")
 	if err != nil {
@@ -51,8 +52,8 @@ func NewLetterhead(portal *url.URL) (Letterhead, error) {
 	return Letterhead{portal: portal, languages: languages, text: text, html: html}, nil
 }
 
-// Compose writes the mail, without its addressee. About an incident it tells why it is sent, severity, title, reference
-// and the direct link, nothing else. A malformed reference, a severity or purpose without words, a missing code or
+// Compose writes the mail, without its addressee. About an incident it holds its reason, severity, title, reference and
+// the direct link, nothing else. A malformed reference, a severity or purpose without words, a missing code or
 // time is an error.
 func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
 	d := h.languages.draft(l)
@@ -70,10 +71,10 @@ func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
 		return models.OutboundMail{}, fmt.Errorf("report: %w", d.err)
 	}
 	var text, html bytes.Buffer
-	if err := h.text.ExecuteTemplate(&text, "notice.txt", p); err != nil {
+	if err := h.text.ExecuteTemplate(&text, "notification.txt", p); err != nil {
 		return models.OutboundMail{}, err
 	}
-	if err := h.html.ExecuteTemplate(&html, "notice.html", p); err != nil {
+	if err := h.html.ExecuteTemplate(&html, "notification.html", p); err != nil {
 		return models.OutboundMail{}, err
 	}
 	return models.OutboundMail{Subject: p.Subject, Text: text.String(), HTML: html.String()}, nil
@@ -93,7 +94,7 @@ func subject(l Letter) string {
 	}
 }
 
-// link is where a mail leads. Tests and codes lead nowhere.
+// link returns the address a mail leads to. Tests and codes lead nowhere.
 func (h Letterhead) link(l Letter) string {
 	switch l.Purpose {
 	case notify.PurposeTest, notify.PurposeCode:

@@ -84,7 +84,7 @@ func TestReviewTimes(t *testing.T) {
 }
 
 // What would read as nonsense is not sent; the error does not repeat what was given.
-func TestLettersRefused(t *testing.T) {
+func TestLettersRejected(t *testing.T) {
 	head := letterhead(t)
 	const secret = "12345x"
 	for name, c := range map[string]struct {

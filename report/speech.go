@@ -8,10 +8,10 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Speech is what is said on the phone. Text is plain; Language is the BCP 47 tag to read it in, such as "de-DE".
+// Speech is a text to say on the phone. Text is plain; Language is the BCP 47 tag to read it in, such as "de-DE".
 type Speech struct{ Text, Language string }
 
-// Announcement is what a call about an incident tells. But for Host nothing confidential is in it: no title, no client
+// Announcement is the content of a call about an incident. Nothing in it but Host is confidential: no title, no client
 // name.
 type Announcement struct {
 	Menu      string // the block that is said: "menu", "approval-menu" or "approval-details"
@@ -25,8 +25,8 @@ type Announcement struct {
 	Host      string // of "approval-details": the device's name, as the EDR or a person wrote it
 }
 
-// Menu says what a call is about and which keys there are. A malformed reference or code, and a severity or a menu
-// without words, is an error.
+// Menu says the matter of a call and the keys to press. A malformed reference or code, and a severity or a menu without
+// words, is an error.
 func (l Languages) Menu(a Announcement) (Speech, error) {
 	if _, err := models.ParseReference(string(a.Reference)); err != nil {
 		return Speech{}, fmt.Errorf("report: %w", err)
@@ -50,7 +50,7 @@ func (d *draft) after(before, block string) string {
 }
 
 // Sentence says one of the sentences that end a call: "already", "over", "key1", "key3", "goodbye", and of
-// approvals "approved", "declined" or "settled".
+// approvals "approved", "denied" or "settled".
 func (l Languages) Sentence(language, name string) (Speech, error) {
 	d := &draft{vocabulary: l.in(language)}
 	return d.speech(d.write("say/" + name))

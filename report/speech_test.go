@@ -39,7 +39,7 @@ func TestMenuIsSpelled(t *testing.T) {
 	}
 }
 
-func TestSpeechRefused(t *testing.T) {
+func TestSpeechRejected(t *testing.T) {
 	l := languages(t)
 	good := report.Announcement{Menu: "menu", Language: "en", Reference: "SI-1042-0007", Severity: models.SeverityLow, Code: "4711"}
 	for name, change := range map[string]func(*report.Announcement){

@@ -12,7 +12,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// AlertOutcome is what taking an alert came to.
+// AlertOutcome says what an alert that was taken changed.
 type AlertOutcome string
 
 // The outcomes of taking an alert.
@@ -93,9 +93,10 @@ func (r alertRow) model(clientNumber int) models.Alert {
 // ReceiveAlert takes an alert of the transaction's client, which client, source and finding id identify, and keeps
 // the bytes it came as. A new finding gets version 1, and an id when that is zero. A known one whose bytes differ
 // from its latest version's gets the fields of a and the next version. The same request id again returns the
-// outcome it had, with the alert as it is now; for other bytes it is Invalid. ReceivedAt must be set.
+// outcome it had, with the alert as it is now. Invalid: the request id was used for other bytes, or a has no
+// ReceivedAt or FindingID. NotFound: a names another client.
 func (tx *Tx) ReceiveAlert(a models.Alert, raw []byte, requestID string) (models.Alert, AlertOutcome, error) {
-	if err := tx.acceptable(a, requestID); err != nil {
+	if err := tx.checkAlert(a, requestID); err != nil {
 		return models.Alert{}, "", err
 	}
 	if a.ID == uuid.Nil {
@@ -124,7 +125,8 @@ func (tx *Tx) ReceiveAlert(a models.Alert, raw []byte, requestID string) (models
 	return row.model(number), outcome, err
 }
 
-func (tx *Tx) acceptable(a models.Alert, requestID string) error {
+// checkAlert checks an alert before it is taken.
+func (tx *Tx) checkAlert(a models.Alert, requestID string) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
@@ -204,7 +206,7 @@ func (tx *Tx) keepReceipt(row receiptRow) error {
 	return nil
 }
 
-// clientNumber is the number of an alert's client, asked for when the caller did not say.
+// clientNumber returns the number of an alert's client, and reads it when the caller did not give it.
 func (tx *Tx) clientNumber(a models.Alert) (int, error) {
 	if a.Client != 0 {
 		return a.Client, nil

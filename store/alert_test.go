@@ -44,9 +44,9 @@ func TestAlertsAreKnownBySourceAndFinding(t *testing.T) {
 			equal(t, fmt.Sprintf("payload of version %d", version), string(raw), want)
 		}
 		_, err := tx.AlertPayload(first.ID, 4)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		_, err = tx.Alert(theirs.ID)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		got, err := tx.Alert(first.ID)
 		equal(t, "title", got.Title, "same title")
 		equal(t, "indicator", got.Indicators[0].Value, "203.0.113.7")
@@ -60,7 +60,7 @@ func TestAlertRequestIDsAreNotReused(t *testing.T) {
 	h.receive(h.acme, "f-1", "one", "r-1")
 	for name, finding := range map[string]string{"another finding": "f-2", "other bytes": "f-1"} {
 		t.Run(name, func(t *testing.T) {
-			h.refused(h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
+			h.fails(h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
 				_, _, err := tx.ReceiveAlert(newAlert(finding, "two"), []byte("two"), "r-1")
 				return err
 			}), models.Invalid)
@@ -148,7 +148,7 @@ func TestAlertListIsCompleteAndFiltered(t *testing.T) {
 	equal(t, "linked", len(list(store.AlertFilter{State: models.AlertLinked})), 1)
 	equal(t, "of one client", len(list(store.AlertFilter{Client: h.other.Number})), 8)
 	equal(t, "of another source", len(list(store.AlertFilter{Source: models.SourceHunting})), 0)
-	h.refused(h.ForSOC(t.Context(), func(tx *store.Tx) error {
+	h.fails(h.ForSOC(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Alerts(store.AlertFilter{}, store.Cursor{At: noon, ID: "SI-1001-0001"}, 4)
 		return err
 	}), models.Invalid)

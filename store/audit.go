@@ -29,8 +29,8 @@ func (r auditRow) model() models.AuditEntry {
 	}
 }
 
-// LockClientSettings lets transactions that change what the client is set up with wait for each other: what one reads before
-// and after its change differs by nothing else.
+// LockClientSettings lets transactions that change the client's settings wait for each other, until the transaction ends:
+// the settings that one reads before and after its change differ by nothing else.
 func (tx *Tx) LockClientSettings() error {
 	if err := tx.needsClient(); err != nil {
 		return err
@@ -38,8 +38,8 @@ func (tx *Tx) LockClientSettings() error {
 	return problem("wait for changes", tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "changes of "+tx.client.String()).Error)
 }
 
-// AppendAudit keeps who changed something the client is set up with, beside the change itself; the id is chosen. It is never
-// changed or removed. Forbidden: the side is not the one the transaction runs for.
+// AppendAudit records who changed one of the client's settings, in the transaction of the change itself; it chooses the
+// id. The entry is never changed or removed. Forbidden: the side is not the one the transaction runs for.
 func (tx *Tx) AppendAudit(c models.AuditEntry) error {
 	if err := tx.needsClient(); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (tx *Tx) AppendAudit(c models.AuditEntry) error {
 	return problem("note change", tx.db.Create(&row).Error)
 }
 
-// AuditLog lists what Note kept of the client with the names of the people, also those of the SOC, the newest first, from
+// AuditLog lists what AppendAudit kept of the client with the names of the people, also those of the SOC, the newest first, from
 // after the cursor {At, ID}. At most 1,000.
 func (tx *Tx) AuditLog(c Cursor, limit int) ([]models.AuditEntry, error) {
 	if err := tx.needsClient(); err != nil {

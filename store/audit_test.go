@@ -52,7 +52,7 @@ func TestChangesAreKeptOfBothSidesAndPaged(t *testing.T) {
 			equal(t, "changes after the last", len(list), 0)
 			return err
 		})
-		h.refused(h.ForClient(t.Context(), who, h.acme.ID, func(tx *store.Tx) error {
+		h.fails(h.ForClient(t.Context(), who, h.acme.ID, func(tx *store.Tx) error {
 			_, err := tx.AuditLog(store.Cursor{At: noon, ID: "x"}, 1)
 			return err
 		}), models.Invalid)

@@ -37,7 +37,7 @@ func (tx *Tx) DraftAuthority(a authority.Authority, requestID string) (authority
 	if err := tx.needsClient(); err != nil {
 		return authority.Authority{}, err
 	}
-	// Whoever drafts holds the client's row first, so that they wait for each other.
+	// Drafts hold the client's row first, so that they wait for each other.
 	var client clientRow
 	if err := tx.db.Select("id").Where("id = ?", tx.client).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&client).Error; err != nil {
 		return authority.Authority{}, notFound(problem("hold client", err), "client")

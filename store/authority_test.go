@@ -65,11 +65,11 @@ func TestANewerSignatureMakesOlderVersionsUnsignable(t *testing.T) {
 	h.draft(h.acme, "first")
 	h.draft(h.acme, "second")
 	_, err := h.sign(h.acme, 3, noon)
-	h.refused(err, models.NotFound)
+	h.fails(err, models.NotFound)
 	_, err = h.sign(h.acme, 2, noon)
 	h.ok(err)
 	_, err = h.sign(h.acme, 1, noon)
-	h.refused(err, models.Conflict)
+	h.fails(err, models.Conflict)
 	list, _ := h.authorities(store.SOC, h.acme)
 	if !list[1].SignedAt.IsZero() {
 		t.Error("the older version is signed")
@@ -126,7 +126,7 @@ func TestDraftsOfOneRequestAreOneVersion(t *testing.T) {
 	for n, v := range versions {
 		equal(t, "the same request again", v, versions[n%4])
 	}
-	h.refused(h.ForSOC(t.Context(), func(tx *store.Tx) error {
+	h.fails(h.ForSOC(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.DraftAuthority(someAuthority("x", h.analyst), "x")
 		return err
 	}), models.Forbidden)
@@ -140,7 +140,7 @@ func TestAResponseAuthorityIsItsClientsAlone(t *testing.T) {
 		equal(t, "versions of another client", len(list), 0)
 	}
 	_, err := h.sign(h.other, 1, noon)
-	h.refused(err, models.NotFound)
+	h.fails(err, models.NotFound)
 	equal(t, "another client's first version", h.draft(h.other, "acme's").Version, 1)
 	list, _ := h.authorities(store.SOC, h.acme)
 	if len(list) != 1 || !list[0].SignedAt.IsZero() {

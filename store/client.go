@@ -44,8 +44,8 @@ func (r clientRow) model() models.Client {
 var errNumberUsed = errors.New("client number is used")
 
 // CreateClient adds a client. The id is chosen when it is zero, and the number, counting from 1001, when it is 0.
-// The same request id again returns the client it made, as it is now; with another fingerprint it is Invalid. Conflict: the
-// number is taken.
+// The same request id again returns the client it made, as it is now. Invalid: there is no request id, or it is known with
+// another fingerprint. Conflict: the number is taken.
 func (s *Store) CreateClient(ctx context.Context, c models.Client, requestID, fingerprint string) (models.Client, error) {
 	if requestID == "" {
 		return models.Client{}, models.Errorf(models.Invalid, "a client needs a request id")
@@ -113,7 +113,8 @@ func (tx *Tx) Client() (models.Client, error) {
 	return row.model(), notFound(problem("read client", err), "client")
 }
 
-// UpdateClient replaces the terms of the transaction's client: all of c but what it is known by, and its EDR.
+// UpdateClient replaces the terms of the transaction's client and returns the client: all of c but its id, number and
+// EDR. NotFound: there is no such client.
 func (tx *Tx) UpdateClient(c models.Client) (models.Client, error) {
 	if err := tx.needsClient(); err != nil {
 		return models.Client{}, err
@@ -129,8 +130,8 @@ func (tx *Tx) UpdateClient(c models.Client) (models.Client, error) {
 	return tx.Client()
 }
 
-// CallerSecret returns the secret of the transaction's client from which the code follows that proves our calls.
-// NotFound when there is no such client.
+// CallerSecret returns the secret of the transaction's client, from which the caller code follows. NotFound: there is no
+// such client.
 func (tx *Tx) CallerSecret() (uuid.UUID, error) {
 	if err := tx.needsClient(); err != nil {
 		return uuid.Nil, err

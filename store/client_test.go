@@ -32,14 +32,14 @@ func TestCreateClient(t *testing.T) {
 	h.ok(err)
 	equal(t, "number after one that was chosen", next.Number, 1004)
 	_, err = h.CreateClient(t.Context(), models.Client{LegalName: "Twice", Number: 1003}, "twice", "")
-	h.refused(err, models.Conflict)
+	h.fails(err, models.Conflict)
 	_, err = h.CreateClient(t.Context(), models.Client{LegalName: "Small", Number: 42}, "small", "")
-	h.refused(err, models.Invalid)
+	h.fails(err, models.Invalid)
 	found, err := h.ClientByNumber(t.Context(), 1001)
 	h.ok(err)
 	equal(t, "found", found.ID, h.acme.ID)
 	_, err = h.ClientByNumber(t.Context(), 4711)
-	h.refused(err, models.NotFound)
+	h.fails(err, models.NotFound)
 	h.as(store.Portal, h.acme, func(tx *store.Tx) error {
 		c, err := tx.Client()
 		if !reflect.DeepEqual(c, h.acme.Client) {
@@ -70,10 +70,10 @@ func TestAuthenticate(t *testing.T) {
 	equal(t, "user of the SOC", u, h.analyst)
 	for _, secret := range []string{"expired", "unknown", ""} {
 		_, err = h.Authenticate(t.Context(), hash(secret), noon)
-		h.refused(err, models.Unauthorized)
+		h.fails(err, models.Unauthorized)
 	}
-	h.refused(h.CreateToken(t.Context(), models.Token{UserID: uuid.New(), Hash: hash("x")}), models.NotFound)
-	h.refused(h.CreateToken(t.Context(), models.Token{UserID: h.analyst.ID, Hash: hash("timely")}), models.Conflict)
+	h.fails(h.CreateToken(t.Context(), models.Token{UserID: uuid.New(), Hash: hash("x")}), models.NotFound)
+	h.fails(h.CreateToken(t.Context(), models.Token{UserID: h.analyst.ID, Hash: hash("timely")}), models.Conflict)
 }
 
 func TestUsers(t *testing.T) {
@@ -91,7 +91,7 @@ func TestUsers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := h.CreateUser(t.Context(), c.user)
-			h.refused(err, c.kind)
+			h.fails(err, c.kind)
 		})
 	}
 	ids := []uuid.UUID{h.acme.user.ID, h.other.user.ID, h.analyst.ID, uuid.New()}
@@ -128,14 +128,14 @@ func TestDecisions(t *testing.T) {
 	}
 	h.ok(save(func(*store.Decision) {}))
 	h.ok(save(func(d *store.Decision) { d.At = noon.Add(time.Hour) }))
-	h.refused(save(func(d *store.Decision) { d.Fingerprint = "another" }), models.Invalid)
-	h.refused(save(func(d *store.Decision) { d.RequestID, d.UserID = "d-2", h.other.user.ID }), models.NotFound)
+	h.fails(save(func(d *store.Decision) { d.Fingerprint = "another" }), models.Invalid)
+	h.fails(save(func(d *store.Decision) { d.RequestID, d.UserID = "d-2", h.other.user.ID }), models.NotFound)
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
 		d, err := tx.Decision("d-1", i.Reference)
 		h.ok(err)
 		equal(t, "decision", d, decision(h.acme, i.Reference, "d-1"))
 		_, err = tx.Decision("d-1", "SI-1001-0099")
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		return nil
 	})
 }

@@ -41,8 +41,8 @@ func (tx *Tx) SetCode(contact uuid.UUID, ch models.Channel, key string, expires 
 }
 
 // Code returns the key of the effect that carried the outstanding code for a channel of a contact, when the code
-// expires, and how many wrong tries there were. Others who ask wait until the transaction ends. NotFound when there is
-// none.
+// expires, and how many wrong tries there were. Another transaction that asks waits until this one ends.
+// NotFound: there is none.
 func (tx *Tx) Code(contact uuid.UUID, ch models.Channel) (key string, expires time.Time, wrong int, err error) {
 	if _, err := tx.holdContact(contact); err != nil {
 		return "", time.Time{}, 0, err
@@ -64,8 +64,8 @@ func (tx *Tx) WrongCode(contact uuid.UUID, ch models.Channel) error {
 	return problem("count wrong code", q.Error)
 }
 
-// Verify records that a channel was proven to reach a contact, and takes its code away. NotFound: the client has no
-// such contact, or it was removed.
+// Verify records that a channel was proven to reach a contact, removes its code and returns the contact. NotFound: the
+// client has no such contact, or it was removed.
 func (tx *Tx) Verify(contact uuid.UUID, ch models.Channel, at time.Time) (models.Contact, error) {
 	row, err := tx.holdContact(contact)
 	if err != nil {
@@ -83,7 +83,7 @@ func (tx *Tx) code(contact uuid.UUID, ch models.Channel) *gorm.DB {
 	return tx.of("channel_codes").Where("contact_id = ? and channel = ?", contact, ch)
 }
 
-// dropCodes takes the outstanding codes of channels away.
+// dropCodes removes the outstanding codes of channels.
 func (tx *Tx) dropCodes(contact uuid.UUID, of []models.Channel) error {
 	if len(of) == 0 {
 		return nil

@@ -50,12 +50,12 @@ func (r *contactRow) fill(c models.Contact) {
 	r.Hours = hours(c.Hours)
 }
 
-// hours is the document of hours; none is a list, too.
+// hours returns hours as a document, in which no hours are an empty list.
 func hours(h models.Hours) document[models.Hours] {
 	return document[models.Hours]{append(models.Hours{}, h...)}
 }
 
-// verified is the document of proven channels: those that keep returns true for.
+// verified returns the proven channels that keep reports true for, as a document.
 func verified(of map[models.Channel]time.Time, keep func(models.Channel) bool) document[map[models.Channel]time.Time] {
 	kept := map[models.Channel]time.Time{}
 	for ch, at := range of {
@@ -94,9 +94,9 @@ func onceByRequest() clause.OnConflict {
 	return clause.OnConflict{Columns: []clause.Column{{Name: "client_id"}, {Name: "request_id"}}, DoNothing: true}
 }
 
-// UpdateContact replaces what a contact is, but for its id and what was proven, and returns it. A channel that is gone,
-// or that leads to another address now, is no longer proven and its outstanding code is void. NotFound: the client has
-// no such contact, or it was removed.
+// UpdateContact replaces a contact, but for its id and its proven channels, and returns it. A channel that is gone, or that
+// leads to another address now, is no longer proven and its outstanding code is void. NotFound: the client has no such
+// contact, or it was removed.
 func (tx *Tx) UpdateContact(c models.Contact) (models.Contact, error) {
 	row, err := tx.holdContact(c.ID)
 	if err != nil {
@@ -116,8 +116,8 @@ func (tx *Tx) UpdateContact(c models.Contact) (models.Contact, error) {
 	return row.model(), tx.dropCodes(c.ID, slices.DeleteFunc(channels(), same))
 }
 
-// RemoveContact takes a contact out of the directory; it is kept for what names it. Again changes nothing. NotFound:
-// the client has no such contact.
+// RemoveContact takes a contact out of the directory; it stays for the records that name it. Removing it again changes
+// nothing. NotFound: the client has no such contact.
 func (tx *Tx) RemoveContact(id uuid.UUID, at time.Time) error {
 	if err := tx.needsClient(); err != nil {
 		return err
@@ -133,8 +133,8 @@ func (tx *Tx) RemoveContact(id uuid.UUID, at time.Time) error {
 	return tx.dropCodes(id, channels())
 }
 
-// holdContact reads a contact that is not removed and holds its row. Whoever changes a contact or its codes holds the
-// row first, so that they wait for each other and in one order.
+// holdContact reads a contact that is not removed and locks its row. Every change of a contact or its codes locks the row
+// first, so that changes wait for each other and in one order.
 func (tx *Tx) holdContact(id uuid.UUID) (contactRow, error) {
 	if err := tx.needsClient(); err != nil {
 		return contactRow{}, err
@@ -159,8 +159,8 @@ func (tx *Tx) Contact(id uuid.UUID) (models.Contact, error) {
 	return row.model(), notFound(problem("read contact", err), "contact")
 }
 
-// Directory returns what the planner needs to know of the transaction's client, in one statement. NotFound when there
-// is no such client.
+// Directory returns the directory of the transaction's client for the planner, in one statement. NotFound: there is no
+// such client.
 func (tx *Tx) Directory() (notify.Directory, error) {
 	if err := tx.needsClient(); err != nil {
 		return notify.Directory{}, err

@@ -37,7 +37,7 @@ func TestContacts(t *testing.T) {
 		equal(t, "verified", all[0].Verified[models.ChannelSMS], noon)
 		same(t, "the fixture's contact", all[1], h.acme.contact)
 		_, err = tx.Contact(h.other.contact.ID)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		return nil
 	})
 }
@@ -92,7 +92,7 @@ func TestUpdateContact(t *testing.T) {
 			})
 			h.as(store.SOC, h.other, func(tx *store.Tx) error {
 				_, err := tx.UpdateContact(h.acme.contact)
-				h.refused(err, models.NotFound)
+				h.fails(err, models.NotFound)
 				read, err := tx.Contact(h.other.contact.ID)
 				same(t, "the other client's contact", read, h.other.contact)
 				return err
@@ -110,8 +110,8 @@ func TestRemoveContact(t *testing.T) {
 		h.ok(tx.SetCode(id, models.ChannelEmail, row.Key, noon))
 		h.ok(tx.RemoveContact(id, noon))
 		h.ok(tx.RemoveContact(id, noon.Add(time.Hour)))
-		h.refused(tx.RemoveContact(h.other.contact.ID, noon), models.NotFound)
-		h.refused(tx.RemoveContact(uuid.New(), noon), models.NotFound)
+		h.fails(tx.RemoveContact(h.other.contact.ID, noon), models.NotFound)
+		h.fails(tx.RemoveContact(uuid.New(), noon), models.NotFound)
 		read, err := tx.Contact(id)
 		h.ok(err)
 		equal(t, "removed at", read.RemovedAt, noon)
@@ -122,12 +122,12 @@ func TestRemoveContact(t *testing.T) {
 		h.ok(err)
 		equal(t, "contacts of the directory", len(d.Contacts), 0)
 		_, err = tx.UpdateContact(h.acme.contact)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		_, err = tx.Verify(id, models.ChannelEmail, noon)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		_, _, _, err = tx.Code(id, models.ChannelEmail)
-		h.refused(err, models.NotFound)
-		h.refused(tx.SetCode(id, models.ChannelEmail, row.Key, noon), models.NotFound)
+		h.fails(err, models.NotFound)
+		h.fails(tx.SetCode(id, models.ChannelEmail, row.Key, noon), models.NotFound)
 		return nil
 	})
 	equal(t, "codes", len(ownerTexts(t, h.ownerURL, "select key from channel_codes")), 0)
@@ -159,11 +159,11 @@ func TestDirectory(t *testing.T) {
 			return err
 		})
 	}
-	h.refused(h.ForClient(t.Context(), store.Worker, uuid.New(), func(tx *store.Tx) error {
+	h.fails(h.ForClient(t.Context(), store.Worker, uuid.New(), func(tx *store.Tx) error {
 		_, err := tx.Directory()
 		return err
 	}), models.NotFound)
-	h.refused(h.ForSOC(t.Context(), func(tx *store.Tx) error {
+	h.fails(h.ForSOC(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Directory()
 		return err
 	}), models.Forbidden)
@@ -200,7 +200,7 @@ func TestCallerSecret(t *testing.T) {
 			t.Errorf("the secret of %s is %s", te.LegalName, secret)
 		}
 	}
-	h.refused(h.ForClient(t.Context(), store.SOC, uuid.New(), func(tx *store.Tx) error {
+	h.fails(h.ForClient(t.Context(), store.SOC, uuid.New(), func(tx *store.Tx) error {
 		_, err := tx.CallerSecret()
 		return err
 	}), models.NotFound)
@@ -216,9 +216,9 @@ func TestCodes(t *testing.T) {
 	}
 	h.soc(func(tx *store.Tx) error {
 		_, _, _, err := tx.Code(id, ch)
-		h.refused(err, models.NotFound)
-		h.refused(tx.WrongCode(id, ch), models.NotFound)
-		h.refused(tx.SetCode(h.other.contact.ID, ch, "key", noon), models.NotFound)
+		h.fails(err, models.NotFound)
+		h.fails(tx.WrongCode(id, ch), models.NotFound)
+		h.fails(tx.SetCode(h.other.contact.ID, ch, "key", noon), models.NotFound)
 		h.ok(tx.SetCode(id, ch, "first", noon))
 		h.ok(tx.SetCode(id, models.ChannelEmail, "mail", noon))
 		h.ok(tx.WrongCode(id, ch))
@@ -232,7 +232,7 @@ func TestCodes(t *testing.T) {
 		h.ok(err)
 		same(t, "verified", verified.Verified, map[models.Channel]time.Time{ch: noon})
 		_, _, _, err = tx.Code(id, ch)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		_, _, _, err = tx.Code(id, models.ChannelEmail)
 		h.ok(err)
 		read, err := tx.Contact(id)
@@ -241,9 +241,9 @@ func TestCodes(t *testing.T) {
 	})
 	h.as(store.SOC, h.other, func(tx *store.Tx) error {
 		_, _, _, err := tx.Code(id, models.ChannelEmail)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		_, err = tx.Verify(id, ch, noon)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		return nil
 	})
 }
@@ -252,7 +252,7 @@ func TestChecks(t *testing.T) {
 	h := newHouse(t)
 	h.soc(func(tx *store.Tx) error {
 		_, err := tx.BeginChannelCheck("r", noon)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		for range 2 {
 			begun, err := tx.RequestChannelCheck("r", "mail")
 			h.ok(err)
@@ -270,7 +270,7 @@ func TestChecks(t *testing.T) {
 		h.ok(err)
 		equal(t, "begun when asked again", begun, noon)
 		_, err = tx.RequestChannelCheck("r", "text")
-		h.refused(err, models.Invalid)
+		h.fails(err, models.Invalid)
 		return nil
 	})
 	h.as(store.SOC, h.other, func(tx *store.Tx) error {
@@ -299,7 +299,7 @@ func TestTheFingerprintTellsRequestsApart(t *testing.T) {
 	h.ok(err)
 	same(t, "the client again", again, made)
 	_, err = client("r", "b")
-	h.refused(err, models.Invalid)
+	h.fails(err, models.Invalid)
 	_, err = client("client-Acme", "b") // made without a fingerprint
 	h.ok(err)
 	first, err := contact("r", "a")
@@ -308,7 +308,7 @@ func TestTheFingerprintTellsRequestsApart(t *testing.T) {
 	h.ok(err)
 	same(t, "the contact again", second, first)
 	_, err = contact("r", "b")
-	h.refused(err, models.Invalid)
+	h.fails(err, models.Invalid)
 	_, err = contact("contact-1", "b")
 	h.ok(err)
 }

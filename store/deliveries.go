@@ -10,7 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// maxReplies is how many texts a reply is held against.
+// maxReplies bounds the texts a reply is compared with.
 const maxReplies = 50
 
 // Deliveries lists the effects of an incident with the contacts' names and the vendors' words, in the order they were
@@ -60,22 +60,22 @@ func (tx *Tx) deliveries(q *gorm.DB, c Cursor) ([]notify.Delivery, error) {
 	return out, err
 }
 
-// vendorReports returns what vendors said about effects of a client, by the effects' keys, in the order it came.
+// vendorReports returns the vendors' reports on effects of a client, by the effects' keys, in the order they came.
 func (tx *Tx) vendorReports(client uuid.UUID, keys []string) (map[string][]notify.DeliveryState, error) {
 	var rows []effectStateRow
 	err := tx.db.Model(&effectStateRow{}).Select("key", "state", "at", "detail").
 		Where("client_id = ? and key = any(array(select jsonb_array_elements_text(?::jsonb)))", client, document[[]string]{keys}).
 		Order("received_at, at, rank, event_id").Find(&rows).Error
-	said := map[string][]notify.DeliveryState{}
+	reports := map[string][]notify.DeliveryState{}
 	for _, row := range rows {
-		said[row.Key] = append(said[row.Key], notify.DeliveryState{State: row.State, At: row.At.UTC(), Detail: row.Detail})
+		reports[row.Key] = append(reports[row.Key], notify.DeliveryState{State: row.State, At: row.At.UTC(), Detail: row.Detail})
 	}
-	return said, problem("list words of vendors", err)
+	return reports, problem("list reports of vendors", err)
 }
 
 // AwaitedReplies lists the texts about incidents that a phone number may be answering: accepted ones that were planned
 // after a moment for contacts who have the number and are not removed, the newest first, at most 50. In a transaction
-// of the SOC over all clients it finds them whoever the client is.
+// of the SOC over all clients it finds those of every client.
 func (tx *Tx) AwaitedReplies(phone string, since time.Time) ([]LedgerRow, error) {
 	var rows []effectRow
 	err := tx.of("effects").
@@ -95,9 +95,9 @@ func (tx *Tx) IsKnownVendorID(vendor, vendorID string) (known bool, err error) {
 	return known, problem("find vendor's id", err)
 }
 
-// IsEngaged reports whether a call of ours to a phone number is under way, whichever client's contact has it: one other than
-// an effect, tried after a moment, of which neither the carrier nor we have told an end. Rehearsals do not count. Until the
-// transaction ends nobody else is told about the number.
+// IsEngaged reports whether a call of ours to a phone number is under way, whichever client's contact has the number: a call
+// other than the effect but, tried after since, whose end neither the carrier nor we have recorded. Simulated calls do not
+// count. Another transaction that asks about the number waits until this one ends.
 func (tx *Tx) IsEngaged(phone string, but uuid.UUID, since time.Time) (engaged bool, err error) {
 	if err := tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "call "+phone).Error; err != nil {
 		return false, problem("wait for number", err)

@@ -169,7 +169,7 @@ func TestDeliveriesAreReadInPages(t *testing.T) {
 		})
 	}
 	for _, read := range []reading{ofIncident(i.Reference), ofContact(h.acme.contact.ID)} {
-		h.refused(h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
+		h.fails(h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
 			_, err := read(tx, store.Cursor{At: noon, ID: "SI-1001-0001"}, 4)
 			return err
 		}), models.Invalid)

@@ -54,15 +54,15 @@ func (effectRow) TableName() string { return "effects" }
 type LedgerRow struct {
 	notify.Delivery
 	Token     string // names the effect in callback addresses; unguessable, 32 hex digits
-	Workflow  string // wants to know what becomes of it
+	Workflow  string // is told of its progress
 	ClientID  uuid.UUID
 	AttemptAt time.Time // of the last attempt, zero before the first
 	Sequence  int       // the vendor's count of its last word, -1 when it does not count
-	SessionID string    // the vendor's id that may speak for the effect: the first known
+	SessionID string    // the vendor's id of the one call or message that carries the effect: the first known
 }
 
 // Code returns the six digits that prove a channel when its contact says them back. They follow from the token, which
-// nobody is shown: only whom the message of this effect reached knows them.
+// nobody is shown: only a person whom the message of this effect reached knows them.
 func (r LedgerRow) Code() string {
 	sum := sha256.Sum256([]byte("watchfire channel code\n" + r.Token))
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(sum[:8])%1_000_000)
@@ -118,8 +118,8 @@ func (tx *Tx) Intend(e notify.Effect, at time.Time) (LedgerRow, error) {
 }
 
 // Attempt is the fence before every attempt: it moves the time of the last attempt from previous (zero before the
-// first) to at and counts the attempt. The zero at takes an attempt back of which it is certain that nothing was
-// done. False: somebody else was first, or the effect is no longer intended.
+// first) to at and counts the attempt. The zero at takes an attempt back that certainly did nothing. False: somebody
+// else was first, or the effect is no longer intended. NotFound: there is no such effect.
 func (tx *Tx) Attempt(key string, previous, at time.Time) (bool, error) {
 	change := map[string]any{"attempt_at": at, "attempts": gorm.Expr("attempts + 1"), "updated_at": at}
 	if at.IsZero() {
@@ -131,7 +131,7 @@ func (tx *Tx) Attempt(key string, previous, at time.Time) (bool, error) {
 }
 
 // Accept records that the vendor took an effect, under the vendor's id unless a callback has named one before.
-// Accepting again changes nothing. Conflict: it was refused.
+// Accepting again changes nothing. Conflict: it was rejected or canceled.
 func (tx *Tx) Accept(key, vendor, vendorID string, at time.Time) error {
 	q := tx.of("effects").Where("key = ? and state = ?", key, notify.EffectIntended).UpdateColumns(map[string]any{
 		"state": notify.EffectAccepted, "vendor": vendor, "accepted_at": at, "updated_at": at,
@@ -140,16 +140,17 @@ func (tx *Tx) Accept(key, vendor, vendorID string, at time.Time) error {
 	return tx.requireState("accept effect", key, notify.EffectAccepted, q)
 }
 
-// Reject records that the vendor will never do an effect. Refusing again changes nothing. Conflict: it was accepted.
+// Reject records that an effect will never be done, and why. Rejecting again changes nothing. Conflict: it was accepted or
+// canceled.
 func (tx *Tx) Reject(key, vendor, reason string, at time.Time) error {
 	q := tx.of("effects").Where("key = ? and state = ?", key, notify.EffectIntended).UpdateColumns(map[string]any{
 		"state": notify.EffectRejected, "vendor": vendor, "reason": clean(reason), "updated_at": at,
 	})
-	return tx.requireState("refuse effect", key, notify.EffectRejected, q)
+	return tx.requireState("reject effect", key, notify.EffectRejected, q)
 }
 
-// Cancel records that an effect is not wanted any more, and why ("" when its own reason is gone), when no attempt at it
-// stands; every other effect stays as it is. An unknown key is no error.
+// Cancel records that an effect is not wanted any more, and why ("" when its own reason is gone). An effect at which an
+// attempt was made stays as it is. An unknown key is no error.
 func (tx *Tx) Cancel(key, reason string, at time.Time) error {
 	if err := tx.needsClient(); err != nil {
 		return err
@@ -159,7 +160,7 @@ func (tx *Tx) Cancel(key, reason string, at time.Time) error {
 	return problem("cancel effect", q.Error)
 }
 
-// hasMoved tells an update that came too late from one about an effect that does not exist.
+// hasMoved reports whether an update changed the effect. NotFound: there is no such effect.
 func (tx *Tx) hasMoved(op, key string, q *gorm.DB) (bool, error) {
 	if q.Error != nil || q.RowsAffected == 1 {
 		return q.Error == nil, problem(op, q.Error)
@@ -168,7 +169,7 @@ func (tx *Tx) hasMoved(op, key string, q *gorm.DB) (bool, error) {
 	return false, err
 }
 
-// requireState is nil when the effect is in the wanted state, by this update or one before.
+// requireState returns nil when the effect is in the state, by this update or one before, and Conflict otherwise.
 func (tx *Tx) requireState(op, key string, want notify.EffectState, q *gorm.DB) error {
 	if q.Error != nil || q.RowsAffected == 1 {
 		return problem(op, q.Error)
@@ -184,7 +185,7 @@ func (tx *Tx) requireState(op, key string, want notify.EffectState, q *gorm.DB) 
 func (tx *Tx) Effect(key string) (LedgerRow, error) { return tx.effect("key = ?", key) }
 
 // OppositeActionSent reports whether the opposite of an isolation or release may have reached the EDR for the same endpoint
-// before: it was accepted, or an attempt at it was made.
+// before: it was accepted, or an attempt at it stands.
 func (tx *Tx) OppositeActionSent(e notify.Effect) (bool, error) {
 	opposite := notify.EffectIsolate
 	if e.Kind == notify.EffectIsolate {
@@ -195,7 +196,7 @@ func (tx *Tx) OppositeActionSent(e notify.Effect) (bool, error) {
 		Where("endpoint = ? and kind = ? and revision < ?", e.Endpoint, opposite, e.Revision).
 		Where("state = ? or state = ? and attempt_at is not null", notify.EffectAccepted, notify.EffectIntended).
 		Limit(1).Find(&rows).Error
-	return len(rows) > 0, problem("find order", err)
+	return len(rows) > 0, problem("find opposite action", err)
 }
 
 // EffectByToken returns an effect by the token in a callback's address. NotFound also when it is another client's.
@@ -207,11 +208,11 @@ func (tx *Tx) effect(condition string, value any) (LedgerRow, error) {
 	return row.model(), notFound(problem("read effect", err), "effect")
 }
 
-// Adopt takes the vendor's id from a callback: when none is known it becomes the effect's, which the vendor has
-// thereby accepted. It returns the row and whether vendorID is the effect's one. NotFound: no such token.
+// Adopt takes the vendor's id from a callback: when none is known it becomes the effect's, which the vendor has thereby
+// accepted. It returns the row and whether vendorID is the effect's one. NotFound: no such token. Invalid: no vendorID.
 func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bool, error) {
 	if vendorID == "" {
-		return LedgerRow{}, false, models.Errorf(models.Invalid, "the vendor named no id")
+		return LedgerRow{}, false, models.Errorf(models.Invalid, "the vendor's report names no id")
 	}
 	q := tx.of("effects").Where("token = ? and vendor_id = ''", token).UpdateColumns(map[string]any{
 		"vendor": vendor, "vendor_id": vendorID, "updated_at": at,
@@ -225,7 +226,8 @@ func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bo
 	return row, err == nil && row.Vendor == vendor && row.VendorID == vendorID, err
 }
 
-// SetOutcome records what an effect came to in our words. It never overwrites "acknowledged".
+// SetOutcome records the end of an effect in our words. It never overwrites "acknowledged". NotFound: there is no such
+// effect.
 func (tx *Tx) SetOutcome(key, outcome string, at time.Time) error {
 	q := tx.of("effects").Where("key = ? and outcome <> ?", key, string(notify.OutcomeAcknowledged)).
 		UpdateColumns(map[string]any{"outcome": outcome, "updated_at": at})

@@ -43,12 +43,12 @@ func TestIntendOnce(t *testing.T) {
 	})
 	h.as(store.Worker, h.other, func(tx *store.Tx) error {
 		_, err := tx.EffectByToken(first.Token)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		return nil
 	})
 	foreign := message(h.other, i, models.ChannelEmail, 3)
 	foreign.ClientID = h.acme.ID
-	h.refused(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+	h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
 		_, err := tx.Intend(foreign, noon)
 		return err
 	}), models.NotFound)
@@ -89,24 +89,24 @@ func TestAttemptIsAFence(t *testing.T) {
 	equal(t, "a stale attempt", attempt(time.Time{}, noon), false)
 	h.ledger(func(tx *store.Tx) error { return tx.Accept(key, "sendgrid", "m-1", noon) })
 	equal(t, "an attempt after acceptance", attempt(h.effect(key).AttemptAt, noon.Add(2*time.Hour)), false)
-	h.refused(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+	h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
 		_, err := tx.Attempt("no such key", time.Time{}, noon)
 		return err
 	}), models.NotFound)
 }
 
-func TestAcceptAndRefuse(t *testing.T) {
+func TestAcceptAndReject(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
-	taken, refused := h.intend(h.acme, i, 1).Key, h.intend(h.acme, i, 2).Key
+	taken, rejected := h.intend(h.acme, i, 1).Key, h.intend(h.acme, i, 2).Key
 	h.ledger(func(tx *store.Tx) error {
 		h.ok(tx.Accept(taken, "sendgrid", "m-1", noon))
 		h.ok(tx.Accept(taken, "sendgrid", "m-2", noon.Add(time.Hour)))
-		h.refused(tx.Reject(taken, "sendgrid", "rejected", noon), models.Conflict)
-		h.ok(tx.Reject(refused, "sendgrid", "rejected 400", noon))
-		h.ok(tx.Reject(refused, "sendgrid", "rejected 400", noon))
-		h.refused(tx.Accept(refused, "sendgrid", "m-3", noon), models.Conflict)
-		h.refused(tx.Accept("no such key", "sendgrid", "m-3", noon), models.NotFound)
+		h.fails(tx.Reject(taken, "sendgrid", "rejected", noon), models.Conflict)
+		h.ok(tx.Reject(rejected, "sendgrid", "rejected 400", noon))
+		h.ok(tx.Reject(rejected, "sendgrid", "rejected 400", noon))
+		h.fails(tx.Accept(rejected, "sendgrid", "m-3", noon), models.Conflict)
+		h.fails(tx.Accept("no such key", "sendgrid", "m-3", noon), models.NotFound)
 		known, err := tx.IsKnownVendorID("sendgrid", "m-1")
 		h.ok(err)
 		unknown, err := tx.IsKnownVendorID("sendgrid", "m-2")
@@ -116,7 +116,7 @@ func TestAcceptAndRefuse(t *testing.T) {
 	row := h.effect(taken)
 	equal(t, "id", row.VendorID, "m-1")
 	equal(t, "accepted at", row.AcceptedAt, noon)
-	equal(t, "reason", h.effect(refused).Reason, "rejected 400")
+	equal(t, "reason", h.effect(rejected).Reason, "rejected 400")
 }
 
 func TestAdoptKeepsTheFirstID(t *testing.T) {
@@ -141,7 +141,7 @@ func TestAdoptKeepsTheFirstID(t *testing.T) {
 	equal(t, "id after a late acceptance", got.VendorID, "CA1")
 	h.ledger(func(tx *store.Tx) error {
 		_, _, err := tx.Adopt("no such token", "twilio", "CA3", noon)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		return nil
 	})
 }
@@ -153,7 +153,7 @@ func TestAcknowledgedStays(t *testing.T) {
 		h.ok(tx.SetOutcome(key, "no_key", noon))
 		h.ok(tx.SetOutcome(key, "acknowledged", noon))
 		h.ok(tx.SetOutcome(key, "no_key", noon))
-		h.refused(tx.SetOutcome("no such key", "x", noon), models.NotFound)
+		h.fails(tx.SetOutcome("no such key", "x", noon), models.NotFound)
 		return nil
 	})
 	equal(t, "outcome", h.effect(key).Outcome, "acknowledged")
@@ -168,7 +168,7 @@ func TestTheFirstAcknowledgementStays(t *testing.T) {
 		h.ok(tx.Acknowledge(key, h.acme.contact.ID, "key press 1", noon))
 		h.ok(tx.Acknowledge(key, h.acme.contact.ID, "reply to text message", noon.Add(time.Hour)))
 		h.ok(tx.SetOutcome(key, "no_key", noon))
-		h.refused(tx.Acknowledge("no such key", h.acme.contact.ID, "key press 1", noon), models.NotFound)
+		h.fails(tx.Acknowledge("no such key", h.acme.contact.ID, "key press 1", noon), models.NotFound)
 		return nil
 	})
 	row := h.effect(key)
@@ -185,7 +185,7 @@ func TestTheFirstAcknowledgementStays(t *testing.T) {
 		})
 	}
 	other := h.intend(h.acme, i, 2).Key
-	h.refused(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+	h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
 		return tx.Acknowledge(other, h.other.contact.ID, "key press 1", noon)
 	}), models.NotFound)
 }
@@ -208,7 +208,7 @@ func TestCancelWhatWasNotTried(t *testing.T) {
 		}
 		won, err := tx.Attempt(fresh, time.Time{}, later)
 		equal(t, "an attempt after that", won, false)
-		h.refused(tx.Accept(fresh, "sendgrid", "m-2", noon), models.Conflict)
+		h.fails(tx.Accept(fresh, "sendgrid", "m-2", noon), models.Conflict)
 		return err
 	})
 	for key, want := range map[string]notify.EffectState{

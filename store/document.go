@@ -32,7 +32,7 @@ func (d *document[T]) Scan(src any) error {
 // verbatim is JSON kept as json: byte for byte.
 type verbatim string
 
-// encode is the JSON under which values are stored and hashed. PostgreSQL stores no NUL, so U+FFFD stands for it.
+// encode writes the JSON as which values are stored and hashed. PostgreSQL stores no NUL, so U+FFFD stands for it.
 func encode(v any) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -61,12 +61,12 @@ func withoutNUL(b []byte) []byte {
 	return out
 }
 
-// clean makes attackers' text storable: valid UTF-8 without NUL.
+// clean makes any text storable, an attacker's too: valid UTF-8 without NUL.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// orNull is the time for a column that may be null, which stands for the zero time.
+// orNull returns the time for a column in which null stands for the zero time.
 func orNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -74,7 +74,7 @@ func orNull(t time.Time) *time.Time {
 	return &t
 }
 
-// orZero is the time of a column that may be null, in UTC.
+// orZero returns the time of a column that may be null, in UTC.
 func orZero(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
@@ -82,7 +82,7 @@ func orZero(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// orEmpty is the reference of a column that may be null.
+// orEmpty returns the reference of a column that may be null.
 func orEmpty(r *models.Reference) models.Reference {
 	if r == nil {
 		return ""

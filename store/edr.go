@@ -11,10 +11,10 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// EDRCredentials are what a client's EDR is reached with, as they are kept: sealed.
+// EDRCredentials are the credentials of a client's EDR as they are kept: sealed.
 type EDRCredentials struct {
 	Vendor    string
-	BaseURL   string            // for people; what is used is sealed
+	BaseURL   string            // for people; the one in Sealed is used
 	Open      map[string]string // the values that are no secrets, as with BaseURL; nil: not known
 	Sealed    []byte
 	DataKey   []byte    // of Sealed, sealed itself
@@ -70,8 +70,8 @@ func (tx *Tx) SetEDRCredentials(c EDRCredentials, e models.EDR) error {
 	return problem("keep EDR credentials", err)
 }
 
-// setEDR makes an EDR the client's, or none, and drops the credentials of every other. Whoever does waits for others
-// who do. NotFound: no such client.
+// setEDR makes an EDR the client's, or none, and drops the credentials of every other. Transactions that do so wait for
+// each other. NotFound: no such client.
 func (tx *Tx) setEDR(e models.EDR) error {
 	q := tx.db.Table("clients").Where("id = ?", tx.client).UpdateColumns(map[string]any{"edr": document[models.EDR]{e}})
 	switch {
@@ -83,8 +83,8 @@ func (tx *Tx) setEDR(e models.EDR) error {
 	return problem("drop EDR credentials", tx.of("edr_credentials").Where("vendor <> ?", e.Vendor).Delete(&edrCredentialsRow{}).Error)
 }
 
-// RemoveEDR leaves the client without an EDR, and drops the credentials that are kept. Again changes nothing. NotFound:
-// no such client.
+// RemoveEDR leaves the client without an EDR, and drops the credentials that are kept. Removing it again changes nothing.
+// NotFound: no such client.
 func (tx *Tx) RemoveEDR() error {
 	if err := tx.needsClient(); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (tx *Tx) RemoveEDR() error {
 	return tx.setEDR(models.EDR{})
 }
 
-// EDRStatus returns what is known of the client's EDR. The portal is told the product, the last check and when the
+// EDRStatus returns our knowledge of the client's EDR. The portal reads the product, the last check and the time the
 // credentials were set, and nothing else of them. NotFound: no such client.
 func (tx *Tx) EDRStatus() (models.EDRStatus, error) {
 	if err := tx.needsClient(); err != nil {
@@ -122,7 +122,7 @@ func (tx *Tx) EDRStatus() (models.EDRStatus, error) {
 	return s, nil
 }
 
-// SaveEDRCheck keeps what came of the last check of the client's EDR connection. For the SOC.
+// SaveEDRCheck keeps the result of a check of the client's EDR connection, in place of the one before. For the SOC.
 func (tx *Tx) SaveEDRCheck(c models.EDRCheck) error {
 	if err := tx.needsClient(); err != nil {
 		return err

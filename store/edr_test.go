@@ -40,7 +40,7 @@ func TestEDRCredentialsAreReplaced(t *testing.T) {
 	h.ok(err)
 	equal(t, "kept at first", kept, false)
 	_, err = h.edrOf(h.acme, "mde")
-	h.refused(err, models.NotFound)
+	h.fails(err, models.NotFound)
 	for _, at := range []time.Time{noon, noon.Add(time.Hour)} {
 		h.setEDR(h.acme, "mde", at)
 		got, err := h.edrOf(h.acme, "mde")
@@ -68,8 +68,8 @@ func TestEDRCredentialsAreReplaced(t *testing.T) {
 	h.ok(err)
 	equal(t, "kept", kept, true)
 	_, err = h.edrOf(h.other, "mde")
-	h.refused(err, models.NotFound)
-	h.refused(h.ForClient(t.Context(), store.SOC, uuid.New(), func(tx *store.Tx) error {
+	h.fails(err, models.NotFound)
+	h.fails(h.ForClient(t.Context(), store.SOC, uuid.New(), func(tx *store.Tx) error {
 		return tx.SetEDRCredentials(edrCredentials("mde", noon), models.EDR{Vendor: "mde"})
 	}), models.NotFound)
 }
@@ -92,7 +92,7 @@ func TestWhatIsKnownOfAnEDR(t *testing.T) {
 	checked := models.EDRCheck{Vendor: "mde", Problem: "config", At: noon.Add(time.Minute), SetAt: noon}
 	save := func(tx *store.Tx) error { return tx.SaveEDRCheck(checked) }
 	h.as(store.SOC, h.acme, save)
-	h.refused(h.ForClient(t.Context(), store.Portal, h.acme.ID, save), models.Forbidden)
+	h.fails(h.ForClient(t.Context(), store.Portal, h.acme.ID, save), models.Forbidden)
 	want.Check = &checked
 	same(t, "checked", status(store.SOC), want)
 	same(t, "as the portal sees it", status(store.Portal), models.EDRStatus{EDR: want.EDR, SetAt: noon, Check: &checked})
@@ -116,7 +116,7 @@ func TestAnEDRIsTakenBack(t *testing.T) {
 		h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.RemoveEDR() })
 	}
 	_, err := h.edrOf(h.acme, "mde")
-	h.refused(err, models.NotFound)
+	h.fails(err, models.NotFound)
 	_, err = h.edrOf(h.other, "mde")
 	h.ok(err)
 	h.as(store.SOC, h.acme, func(tx *store.Tx) error {
@@ -125,9 +125,9 @@ func TestAnEDRIsTakenBack(t *testing.T) {
 		return err
 	})
 	for _, who := range []store.Audience{store.Portal, store.Worker} {
-		h.refused(h.ForClient(t.Context(), who, h.other.ID, func(tx *store.Tx) error { return tx.RemoveEDR() }), models.Forbidden)
+		h.fails(h.ForClient(t.Context(), who, h.other.ID, func(tx *store.Tx) error { return tx.RemoveEDR() }), models.Forbidden)
 	}
-	h.refused(h.ForClient(t.Context(), store.SOC, uuid.New(), func(tx *store.Tx) error { return tx.RemoveEDR() }), models.NotFound)
+	h.fails(h.ForClient(t.Context(), store.SOC, uuid.New(), func(tx *store.Tx) error { return tx.RemoveEDR() }), models.NotFound)
 }
 
 func TestADataKeyIsReplacedUnlessTheCredentialsWere(t *testing.T) {

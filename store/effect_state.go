@@ -28,7 +28,7 @@ type effectStateRow struct {
 // TableName names the table.
 func (effectStateRow) TableName() string { return "effect_states" }
 
-// VendorReport is what a vendor said about an effect.
+// VendorReport is one word of a vendor on an effect.
 type VendorReport struct {
 	EventID  string    // the vendor's, for telling repeats; unique per vendor and client
 	Effect   uuid.UUID // the effect's id
@@ -39,7 +39,7 @@ type VendorReport struct {
 	Detail   string    // untrusted
 }
 
-// isNewerThan reports whether the word is news to an effect.
+// isNewerThan reports whether the report moves an effect forward.
 func (w VendorReport) isNewerThan(r *effectRow) bool {
 	if w.Sequence < 0 {
 		return w.Rank > r.VendorRank
@@ -47,19 +47,19 @@ func (w VendorReport) isNewerThan(r *effectRow) bool {
 	return w.Sequence > r.VendorSequence && w.Rank >= r.VendorRank
 }
 
-// Advance records words of a vendor in one go: a repeat is left out, and each effect's last word moves forward, never
-// back, as if each word came alone, in their order. It returns the effects whose last word changed, with their new
-// state, in the order in which they first did. Words about effects that are not the client's are ignored. It takes
-// three statements, however many words there are, and batches that meet wait for each other.
-func (tx *Tx) Advance(vendor string, words []VendorReport, at time.Time) ([]LedgerRow, error) {
+// Advance records a vendor's reports in one go: it leaves out repeats, and moves each effect's last word forward, never
+// back, as if each report came alone, in their order. It returns the effects whose last word changed, with their new
+// state, in the order in which they first did. It ignores reports on effects that are not the client's. It takes three
+// statements, however many reports there are, and batches that meet wait for each other.
+func (tx *Tx) Advance(vendor string, reports []VendorReport, at time.Time) ([]LedgerRow, error) {
 	if err := tx.needsClient(); err != nil {
 		return nil, err
 	}
-	effects, err := tx.holdEffects(words)
+	effects, err := tx.lockEffects(reports)
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := tx.insertReports(vendor, words, effects, at)
+	fresh, err := tx.insertReports(vendor, reports, effects, at)
 	if err != nil {
 		return nil, err
 	}
@@ -79,29 +79,29 @@ func (tx *Tx) Advance(vendor string, words []VendorReport, at time.Time) ([]Ledg
 	return each(moved, func(r *effectRow) LedgerRow { return r.model() }), tx.saveLastReports(moved)
 }
 
-// holdEffects reads the client's effects that words are about, by their ids, and holds their rows: in one order, so
-// that two batches never wait for each other both.
-func (tx *Tx) holdEffects(words []VendorReport) (map[uuid.UUID]*effectRow, error) {
-	ids := make([]uuid.UUID, 0, len(words))
-	for _, w := range words {
+// lockEffects reads the client's effects that reports are about, by their ids, and locks their rows: in one order, so that
+// two batches never both wait for each other.
+func (tx *Tx) lockEffects(reports []VendorReport) (map[uuid.UUID]*effectRow, error) {
+	ids := make([]uuid.UUID, 0, len(reports))
+	for _, w := range reports {
 		ids = append(ids, w.Effect)
 	}
 	var rows []*effectRow
 	err := tx.of("effects").Where("id in (select jsonb_array_elements_text(?::jsonb)::uuid)", document[[]uuid.UUID]{ids}).
 		Order("key").Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Find(&rows).Error
-	held := make(map[uuid.UUID]*effectRow, len(rows))
+	locked := make(map[uuid.UUID]*effectRow, len(rows))
 	for _, row := range rows {
-		held[row.ID] = row
+		locked[row.ID] = row
 	}
-	return held, problem("hold effects", err)
+	return locked, problem("lock effects", err)
 }
 
-// insertReports keeps the words about effects and returns those that had not come before.
-func (tx *Tx) insertReports(vendor string, words []VendorReport, effects map[uuid.UUID]*effectRow, at time.Time) ([]VendorReport, error) {
+// insertReports keeps the reports on effects and returns those that had not come before.
+func (tx *Tx) insertReports(vendor string, reports []VendorReport, effects map[uuid.UUID]*effectRow, at time.Time) ([]VendorReport, error) {
 	var rows []effectStateRow
 	var about []VendorReport
 	repeated := map[string]bool{} // until the database says that it is new
-	for _, w := range words {
+	for _, w := range reports {
 		effect, ours := effects[w.Effect]
 		if w.EventID = clean(w.EventID); !ours || repeated[w.EventID] {
 			continue
@@ -122,10 +122,10 @@ func (tx *Tx) insertReports(vendor string, words []VendorReport, effects map[uui
 	for _, id := range ids {
 		delete(repeated, id)
 	}
-	return slices.DeleteFunc(about, func(w VendorReport) bool { return repeated[w.EventID] }), problem("keep words of vendor", err)
+	return slices.DeleteFunc(about, func(w VendorReport) bool { return repeated[w.EventID] }), problem("keep reports of vendor", err)
 }
 
-// saveLastReports writes the last words of effects that are held.
+// saveLastReports writes the last words of effects whose rows are locked.
 func (tx *Tx) saveLastReports(moved []*effectRow) error {
 	if len(moved) == 0 {
 		return nil
@@ -144,7 +144,7 @@ func (tx *Tx) saveLastReports(moved []*effectRow) error {
 			vendor_sequence = w.vendor_sequence, updated_at = w.updated_at
 		from jsonb_populate_recordset(null::effects, ?::jsonb) w
 		where effects.client_id = ? and effects.key = w.key`, document[[]lastWord]{last}, tx.client).Error
-	return problem("save last words of vendor", err)
+	return problem("save last reports of vendor", err)
 }
 
 // short makes a vendor's text storable: clean and at most 200 characters.

@@ -41,11 +41,11 @@ func TestOnlyOneAtATimeIsToldThatANumberIsFree(t *testing.T) {
 	asking.Wait() // for the end of their transaction, too
 	h.as(store.Worker, h.other, func(tx *store.Tx) error {
 		_, err := tx.Effect(e.Key)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		engaged, err := tx.IsEngaged(h.other.contact.Phone, h.other.contact.ID, noon.Add(-time.Minute))
 		equal(t, "engaged", engaged, true)
 		_, denied := tx.Effect(e.Key)
-		h.refused(denied, models.NotFound) // it sees its own client again
+		h.fails(denied, models.NotFound) // it sees its own client again
 		return err
 	})
 }

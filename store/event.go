@@ -29,7 +29,7 @@ func (eventRow) TableName() string { return "events" }
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// linkHash returns the hash of an event: of the hash of the event before and the event's stored bytes.
+// linkHash returns the hash of an event: over the hash of the event before and the event's stored bytes.
 func linkHash(before []byte, body verbatim) []byte {
 	h := sha256.New()
 	h.Write(before) // never fails
@@ -84,7 +84,7 @@ func (tx *Tx) Record(r models.Reference, events []incident.Event) error {
 	return tx.save(row, added, revisions)
 }
 
-// advance applies events and returns the report's editions they publish.
+// advance applies events and returns the incident and the revisions they publish.
 func advance(i incident.Incident, events []incident.Event) (incident.Incident, []incident.Revision, error) {
 	var revisions []incident.Revision
 	for _, e := range events {
@@ -195,7 +195,7 @@ func (r eventRow) verify(i *incident.Incident, before []byte) error {
 	return nil
 }
 
-// verify checks the read table against what the events came to.
+// verify checks the read table against the state that the events make.
 func (r incidentRow) verify(replayed incident.Incident, last []byte) error {
 	if replayed.Seq != r.Seq || string(last) != string(r.LastHash) {
 		return fmt.Errorf("event %d of %s is not the last one recorded", replayed.Seq, r.Reference)

@@ -12,7 +12,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-func TestRecordIsIdempotentAndRefusesGaps(t *testing.T) {
+func TestRecordIsIdempotentAndRejectsGaps(t *testing.T) {
 	h := newHouse(t)
 	i := h.open(h.acme, "open")
 	var all []incident.Event
@@ -22,11 +22,11 @@ func TestRecordIsIdempotentAndRefusesGaps(t *testing.T) {
 	record := func(events ...incident.Event) error {
 		return h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(i.Reference, events) })
 	}
-	h.refused(record(all[1]), models.Conflict)
+	h.fails(record(all[1]), models.Conflict)
 	h.ok(record(all[0], all[1]))
 	h.ok(record(all[0], all[1]))
 	h.ok(record(all[:3]...)) // overlaps what is there
-	h.refused(record(slices.Concat(all, all)...), models.Conflict)
+	h.fails(record(slices.Concat(all, all)...), models.Conflict)
 	h.ok(record(all...))
 	h.ok(record())
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
@@ -43,18 +43,18 @@ func TestRecordIsIdempotentAndRefusesGaps(t *testing.T) {
 	})
 }
 
-func TestRecordRefusesWhatIsNotLegal(t *testing.T) {
+func TestRecordRejectsIllegalEvents(t *testing.T) {
 	h := newHouse(t)
 	i := h.open(h.acme, "open")
 	e := incident.NewEvent(i, noon, h.acme.user.Actor(), &incident.Published{Expedited: true})
 	err := h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
 		return tx.Record(i.Reference, []incident.Event{e})
 	})
-	h.refused(err, models.Forbidden)
+	h.fails(err, models.Forbidden)
 	err = h.ForClient(t.Context(), store.Worker, h.other.ID, func(tx *store.Tx) error {
 		return tx.Record(i.Reference, []incident.Event{e})
 	})
-	h.refused(err, models.NotFound)
+	h.fails(err, models.NotFound)
 }
 
 func TestRevisionsAreKept(t *testing.T) {
@@ -75,7 +75,7 @@ func TestRevisionsAreKept(t *testing.T) {
 		equal(t, "change", second.Change, "more")
 		equal(t, "severity", second.Severity, models.SeverityLow)
 		_, err = tx.Revision(i.Reference, 3)
-		h.refused(err, models.NotFound)
+		h.fails(err, models.NotFound)
 		return nil
 	})
 }
@@ -137,7 +137,7 @@ func TestEvenTheOwnerCannotChangeRecordsByAccident(t *testing.T) {
 	for _, table := range []string{"events", "report_revisions", "client_decisions", "alert_payloads", "alert_receipts", "effect_states"} {
 		for _, sql := range []string{"update " + table + " set client_id = client_id", "delete from " + table, "truncate " + table + " cascade"} {
 			if err := ownerExec(t.Context(), h.ownerURL, sql); err == nil || !strings.Contains(err.Error(), "WF002") {
-				t.Errorf("%s: got %v, want the trigger's refusal", sql, err)
+				t.Errorf("%s: got %v, want the trigger's error", sql, err)
 			}
 		}
 	}
@@ -153,15 +153,15 @@ func TestClosingNeedsTheClientsDecision(t *testing.T) {
 	record := func() error {
 		return h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(i.Reference, closing) })
 	}
-	h.refused(record(), models.Conflict)
+	h.fails(record(), models.Conflict)
 
 	elsewhere := h.published(h.acme, "elsewhere")
 	h.decide(h.acme, elsewhere.Reference, "d-2") // about another incident, under another id
 	theirs := h.published(h.other, "theirs")
 	h.decide(h.other, theirs.Reference, "d-1") // of another client, under the same id
-	h.refused(record(), models.Conflict)
+	h.fails(record(), models.Conflict)
 
-	h.refused(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { // straight at the table
+	h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { // straight at the table
 		return tx.Exec("update incidents set phase = 'closed' where reference = ?", i.Reference)
 	}), models.Conflict)
 	h.decide(h.acme, i.Reference, "d-1")

@@ -295,8 +295,8 @@ func (h *house) ok(err error) {
 	}
 }
 
-// refused fails the test unless err is a models.Error of the kind.
-func (h *house) refused(err error, kind models.Kind) {
+// fails fails the test unless err is a models.Error of the kind.
+func (h *house) fails(err error, kind models.Kind) {
 	h.Helper()
 	if models.KindOf(err) != kind {
 		h.Fatalf("got error %v, want one of kind %s", err, kind)

@@ -13,7 +13,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// maxNotRunning bounds how many incidents one IncidentsNotRunning returns.
+// maxNotRunning bounds the incidents that one IncidentsNotRunning returns.
 const maxNotRunning = 1000
 
 type incidentRow struct {
@@ -85,11 +85,11 @@ type IncidentFilter struct {
 }
 
 // OpenIncident begins an incident of the transaction's client: it allocates the client's next reference, records
-// event 1 and links the alerts. The reference of o is empty. The same request id again returns the incident it
-// opened, as it is now; with another fingerprint it is Invalid. NotFound: an alert is not this client's, Field
-// says which. Conflict: an alert belongs to another incident.
+// event 1 and links the alerts. The reference of o must be empty. The same request id again returns the incident it
+// opened, as it is now. Invalid: there is no request id, or it is known with another fingerprint. NotFound: an alert
+// is not this client's, Field says which. Conflict: an alert belongs to another incident.
 func (tx *Tx) OpenIncident(o incident.Opened, by models.Actor, at time.Time, requestID, fingerprint string) (incident.Incident, error) {
-	if err := tx.mayOpen(o, requestID); err != nil {
+	if err := tx.checkOpening(o, requestID); err != nil {
 		return incident.Incident{}, err
 	}
 	number, err := tx.nextIncident()
@@ -124,7 +124,8 @@ func (tx *Tx) OpenIncident(o incident.Opened, by models.Actor, at time.Time, req
 	return i, tx.link(i.Reference, o.Alerts)
 }
 
-func (tx *Tx) mayOpen(o incident.Opened, requestID string) error {
+// checkOpening checks the input of OpenIncident.
+func (tx *Tx) checkOpening(o incident.Opened, requestID string) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (tx *Tx) mayOpen(o incident.Opened, requestID string) error {
 	case o.ClientID != uuid.Nil && o.ClientID != tx.client:
 		return models.Errorf(models.NotFound, "there is no such client")
 	case o.Reference != "":
-		return models.InvalidField("/reference", "is given by the store")
+		return models.InvalidField("/reference", "must be empty: the store gives it")
 	case requestID == "":
 		return models.Errorf(models.Invalid, "an incident needs a request id")
 	}
@@ -152,7 +153,7 @@ func (tx *Tx) nextIncident() (incidentNumber, error) {
 	return n, problem("count incidents", q.Error)
 }
 
-// openedBefore gives the number taken in vain back and returns the incident a request opened.
+// openedBefore gives back a number that was not needed and returns the incident a request opened.
 func (tx *Tx) openedBefore(requestID, fingerprint string) (incident.Incident, error) {
 	if err := tx.db.Exec("update clients set last_incident = last_incident - 1 where id = ?", tx.client).Error; err != nil {
 		return incident.Incident{}, problem("give number back", err)
@@ -275,8 +276,8 @@ func (tx *Tx) MarkRunning(r models.Reference) error {
 	return problem("mark incident running", q.Error)
 }
 
-// IncidentsNotRunning returns what to start the workflows with of incidents opened before a moment whose workflows never
-// reported that they run: the oldest first, at most 1,000.
+// IncidentsNotRunning returns the states to start workflows with, of incidents opened before a moment whose workflows
+// never reported that they run: the oldest first, at most 1,000.
 func (s *Store) IncidentsNotRunning(ctx context.Context, openedBefore time.Time) ([]incident.State, error) {
 	var rows []struct {
 		State  document[incident.Incident]

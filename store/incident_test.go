@@ -41,7 +41,7 @@ func TestOpenIncidentLinksItsAlerts(t *testing.T) {
 	})
 }
 
-func TestOpenIncidentRefusesAlertsItMayNotLink(t *testing.T) {
+func TestOpenIncidentRejectsAlertsItMayNotLink(t *testing.T) {
 	h := newHouse(t)
 	mine, _ := h.receive(h.acme, "f-1", "one", "a-1")
 	foreign, _ := h.receive(h.other, "f-1", "one", "a-1")
@@ -61,14 +61,14 @@ func TestOpenIncidentRefusesAlertsItMayNotLink(t *testing.T) {
 					h.analyst.Actor(), noon, name, "f")
 				return err
 			})
-			h.refused(err, c.kind)
-			var refusal *models.Error
-			equal(t, "typed", errors.As(err, &refusal), true)
-			equal(t, "field", refusal.Field, "/alerts/1")
+			h.fails(err, c.kind)
+			var rejection *models.Error
+			equal(t, "typed", errors.As(err, &rejection), true)
+			equal(t, "field", rejection.Field, "/alerts/1")
 		})
 	}
 	i := h.open(h.acme, "second", mine.ID)
-	equal(t, "reference after refusals", i.Reference, models.NewReference(h.acme.Number, 2))
+	equal(t, "reference after rejections", i.Reference, models.NewReference(h.acme.Number, 2))
 }
 
 func TestOpenIncidentAgain(t *testing.T) {
@@ -82,7 +82,7 @@ func TestOpenIncidentAgain(t *testing.T) {
 		_, err := tx.OpenIncident(incident.Opened{Title: "t", Severity: models.SeverityLow}, h.analyst.Actor(), noon, "same", "another")
 		return err
 	})
-	h.refused(err, models.Invalid)
+	h.fails(err, models.Invalid)
 	equal(t, "next reference", h.open(h.acme, "next").Reference, models.NewReference(h.acme.Number, 2))
 	equal(t, "the same id at another client", h.open(h.other, "same").Reference, models.NewReference(h.other.Number, 1))
 }
@@ -195,7 +195,7 @@ func TestNotRunning(t *testing.T) {
 	h.ok(err)
 	equal(t, "runs of incidents just opened", len(runs), 0)
 	err = h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.MarkRunning(idle.Reference) })
-	h.refused(err, models.NotFound)
+	h.fails(err, models.NotFound)
 }
 
 func TestStatementCounts(t *testing.T) {

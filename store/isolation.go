@@ -37,7 +37,7 @@ type passRow struct {
 // TableName names the table.
 func (passRow) TableName() string { return "isolation_passes" }
 
-// IsolationSwitch returns whether the client's devices may be isolated: the newest word on it.
+// IsolationSwitch returns the isolation switch of the client as it stands; the zero value was never switched.
 func (tx *Tx) IsolationSwitch() (models.IsolationSwitch, error) {
 	row, err := tx.isolationSwitch()
 	if row.Number == 0 {
@@ -55,10 +55,10 @@ func (tx *Tx) isolationSwitch() (switchRow, error) {
 	return rows[0], nil
 }
 
-// SwitchIsolation pauses or resumes isolations of the client, and returns what holds now. Where it stands so already,
-// nothing changes.
+// SwitchIsolation pauses or resumes isolations of the client, and returns the switch as it stands now. A switch that
+// stands so already does not change.
 func (tx *Tx) SwitchIsolation(s models.IsolationSwitch) (models.IsolationSwitch, error) {
-	if err := tx.isolationsInTurn(); err != nil {
+	if err := tx.lockIsolations(); err != nil {
 		return models.IsolationSwitch{}, err
 	}
 	present, err := tx.isolationSwitch()
@@ -77,10 +77,10 @@ func (tx *Tx) SwitchIsolation(s models.IsolationSwitch) (models.IsolationSwitch,
 	return row.model(), problem("switch isolation", tx.db.Create(&row).Error)
 }
 
-// PassIsolation lets an isolation through unasked unless limit others were ordered since a moment, and reports whether it
-// did. What was let through once stays so.
+// PassIsolation lets an isolation pass unasked unless limit others passed or were planned since a moment, and reports
+// whether it did. An isolation that passed once passes again.
 func (tx *Tx) PassIsolation(r models.Reference, endpoint string, generation, limit int, since, now time.Time) (bool, error) {
-	if err := tx.isolationsInTurn(); err != nil {
+	if err := tx.lockIsolations(); err != nil {
 		return false, err
 	}
 	pass := passRow{ClientID: tx.client, Incident: r, Endpoint: endpoint, Generation: generation, At: now.Truncate(time.Microsecond)}
@@ -89,21 +89,21 @@ func (tx *Tx) PassIsolation(r models.Reference, endpoint string, generation, lim
 	if err != nil || len(known) > 0 {
 		return err == nil, problem("find isolation", err)
 	}
-	var ordered int
+	var recent int
 	err = tx.db.Raw(`select count(*) from (
 			select incident, endpoint, generation from isolation_passes where client_id = @client and at > @since
 			union
 			select incident, endpoint, revision from effects where client_id = @client and kind = 'isolate' and planned_at > @since
 			limit @limit) latest`,
-		map[string]any{"client": tx.client, "since": since, "limit": limit}).Scan(&ordered).Error
-	if err != nil || ordered >= limit {
+		map[string]any{"client": tx.client, "since": since, "limit": limit}).Scan(&recent).Error
+	if err != nil || recent >= limit {
 		return false, problem("count isolations", err)
 	}
 	return true, problem("pass isolation", tx.db.Clauses(clause.OnConflict{DoNothing: true}).Create(&pass).Error)
 }
 
-// isolationsInTurn lets transactions about whether the client's devices are isolated wait for each other.
-func (tx *Tx) isolationsInTurn() error {
+// lockIsolations lets transactions that decide on the client's isolations wait for each other.
+func (tx *Tx) lockIsolations() error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}

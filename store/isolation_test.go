@@ -36,7 +36,7 @@ func TestIsolationsPassUpToALimit(t *testing.T) {
 	equal(t, "the third", h.pass(h.acme, i.Reference, "e3", 1, 2, noon), false)
 	equal(t, "the third with room", h.pass(h.acme, i.Reference, "e3", 1, 3, noon), true)
 	equal(t, "the first, once more", h.pass(h.acme, i.Reference, "e1", 1, 2, noon), true)
-	equal(t, "another wish for the first", h.pass(h.acme, i.Reference, "e1", 2, 3, noon), false)
+	equal(t, "another desired state of the first", h.pass(h.acme, i.Reference, "e1", 2, 3, noon), false)
 	equal(t, "another client's", h.pass(h.other, other.Reference, "e1", 1, 1, noon), true)
 	equal(t, "ten minutes later", h.pass(h.acme, i.Reference, "e1", 2, 1, noon.Add(models.IsolationWindow)), true)
 }

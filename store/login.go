@@ -14,12 +14,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// loginLock is the advisory lock under which logins are made.
+// loginLock is the advisory lock that makers of logins take.
 const loginLock = 7215403291
 
-// EnsureLogin makes or updates the application's login, as the owner of the migrated database: it has no rights
-// of its own, is bound by row level security, and may become each of the four audiences. The password must be
-// printable ASCII; it is sent to the server as a SCRAM verifier, never in clear text.
+// EnsureLogin makes or updates the application's login, as the owner of the migrated database: the login has no rights
+// of its own, is bound by row level security, and may become each of the four roles. The password must be printable
+// ASCII; the server gets a SCRAM verifier of it, never the clear text.
 func EnsureLogin(ctx context.Context, ownerURL, user, password string) error {
 	verifier, err := scramVerifier(password)
 	if err != nil {
@@ -53,7 +53,7 @@ func makeLogin(ctx context.Context, tx *sql.Tx, user, verifier string) error {
 		return problem("make login", err)
 	}
 	if owner {
-		return errors.New("make login: the owner of the database cannot be the application's login too")
+		return errors.New("make login: the owner of the database cannot be the application's login too: choose another name")
 	}
 	for _, statement := range loginStatements(pgx.Identifier{user}.Sanitize(), verifier, exists, unbound) {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
@@ -76,7 +76,7 @@ func loginStatements(user, verifier string, exists, unbound bool) []string {
 		"grant watchfire_soc, watchfire_portal, watchfire_worker, watchfire_auth to "+user)
 }
 
-// scramVerifier is what PostgreSQL stores of a password (RFC 5803).
+// scramVerifier returns the form in which PostgreSQL stores a password (RFC 5803).
 func scramVerifier(password string) (string, error) {
 	const rounds = 4096
 	for _, r := range password {

@@ -20,12 +20,12 @@ var migrations embed.FS
 
 const (
 	lockPeriod = 1   // seconds between tries for the migration lock
-	lockTries  = 300 // before another migrator is given up on
+	lockTries  = 300 // before it gives up on another migrator
 )
 
-// Migrate brings the database's schema to the version of this program, as the owner of the database. It may be
-// run again and by several processes at once: one migrates, the others wait. A schema newer than this program
-// knows is refused.
+// Migrate brings the database's schema to the version of this program, as the owner of the database. It may run
+// again and in several processes at once: one migrates, the others wait. A schema newer than this program knows is an
+// error.
 func Migrate(ctx context.Context, ownerURL string) error {
 	db, err := openOwner(ownerURL)
 	if err != nil {
@@ -49,7 +49,7 @@ func Migrate(ctx context.Context, ownerURL string) error {
 	return nil
 }
 
-// SchemaCurrent returns nil when the schema is the one this program was written for.
+// SchemaCurrent returns nil when the schema has the version of this program, else an error that says what to do.
 func (s *Store) SchemaCurrent(ctx context.Context) error {
 	want, err := schemaVersion()
 	if err != nil {

@@ -114,13 +114,13 @@ func TestMigrateReach(t *testing.T) {
 	equal(t, "secrets", len(secrets), 2)
 }
 
-func TestANewerSchemaIsRefused(t *testing.T) {
+func TestANewerSchemaIsRejected(t *testing.T) {
 	s, ownerURL := storetest.New(t)
 	if err := ownerExec(t.Context(), ownerURL, "insert into goose_db_version (version_id, is_applied) values (99999, true)"); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Migrate(t.Context(), ownerURL); err == nil || !strings.Contains(err.Error(), "99999") {
-		t.Errorf("migrate: got %v, want a refusal", err)
+		t.Errorf("migrate: got %v, want an error", err)
 	}
 	if err := s.SchemaCurrent(t.Context()); err == nil {
 		t.Error("a newer schema passes for the current one")
@@ -192,7 +192,7 @@ func columnType(t *testing.T, f reflect.Type) string {
 	return ""
 }
 
-func TestOpenRefusesLoginsThatAreNotBound(t *testing.T) {
+func TestOpenRejectsLoginsThatAreNotBound(t *testing.T) {
 	ownerURL, appURL := storetest.URLs(t)
 	if s, err := store.Open(t.Context(), ownerURL, store.Options{}); err == nil {
 		closeStore(t, s)

@@ -22,9 +22,9 @@ const (
 	codeUnchanged = "WF002"
 )
 
-// databaseError is what the database said, without the text it said it in: that may hold values.
+// databaseError is an error of the database without its text, which may hold values.
 type databaseError struct {
-	code  string // SQLSTATE, "" when the server said nothing
+	code  string // SQLSTATE, "" when the server gave none
 	cause error
 }
 
@@ -33,14 +33,14 @@ func (e *databaseError) Error() string {
 	if e.code == "" {
 		return "the database driver failed"
 	}
-	return "the database refused with SQLSTATE " + e.code
+	return "the database answered with SQLSTATE " + e.code
 }
 
 // Unwrap returns the cause, for errors.As.
 func (e *databaseError) Unwrap() error { return e.cause }
 
 // problem translates an error of gorm, the driver or the server: to a models.Error where it means something to
-// people, else to an error that names the operation and hides the text.
+// people, else to an error without the text. It puts the operation before it; nil stays nil.
 func problem(op string, err error) error {
 	if err == nil {
 		return nil
@@ -50,7 +50,7 @@ func problem(op string, err error) error {
 
 func translate(err error) error {
 	var known *models.Error
-	var refused *pgconn.PgError
+	var answered *pgconn.PgError
 	switch {
 	case errors.As(err, &known):
 		return known
@@ -60,9 +60,9 @@ func translate(err error) error {
 		return context.Canceled
 	case errors.Is(err, gorm.ErrRecordNotFound), errors.Is(err, sql.ErrNoRows), errors.Is(err, pgx.ErrNoRows):
 		return models.Errorf(models.NotFound, "there is no such thing")
-	case errors.As(err, &refused):
-		return translateCode(refused)
-	case unreachable(err):
+	case errors.As(err, &answered):
+		return translateCode(answered)
+	case isUnreachable(err):
 		return models.Errorf(models.Unavailable, "the database does not answer")
 	}
 	return &databaseError{cause: err}
@@ -90,15 +90,15 @@ func translateCode(err *pgconn.PgError) error {
 	return &databaseError{code: err.Code, cause: err}
 }
 
-// unreachable reports whether err says that there was no connection or that it broke.
-func unreachable(err error) bool {
+// isUnreachable reports whether err says that there was no connection or that it broke.
+func isUnreachable(err error) bool {
 	var connect *pgconn.ConnectError
 	var network *net.OpError
 	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || pgconn.SafeToRetry(err)
 }
 
-// notFound names what was looked for when err says that nothing was found.
+// notFound names the thing that err says does not exist.
 func notFound(err error, what string) error {
 	if models.KindOf(err) == models.NotFound {
 		return models.Errorf(models.NotFound, "there is no such %s", what)
@@ -106,8 +106,8 @@ func notFound(err error, what string) error {
 	return err
 }
 
-// sameRequest returns err, or refuses a request id that is known with another fingerprint. None is kept of what is older
-// than fingerprints.
+// sameRequest returns err, or Invalid for a request id that is known with another fingerprint. Rows older than the column
+// have no fingerprint.
 func sameRequest(known, asked string, err error) error {
 	if err == nil && known != "" && known != asked {
 		return reused()
@@ -115,7 +115,7 @@ func sameRequest(known, asked string, err error) error {
 	return err
 }
 
-// reused is the refusal of a request id that belongs to another request.
+// reused returns the error for a request id that belongs to another request.
 func reused() error {
 	return models.Errorf(models.Invalid, "Idempotency-Key was already used for another request; send a new key")
 }

@@ -30,7 +30,7 @@ func (r revisionRow) model() (incident.Revision, error) {
 	return v, nil
 }
 
-// saveRevisions keeps editions of a report; Record calls it for the events that publish them.
+// saveRevisions keeps revisions; Record calls it for the events that publish them.
 func (tx *Tx) saveRevisions(revisions []incident.Revision) error {
 	for _, v := range revisions {
 		body, err := encode(v)
@@ -45,7 +45,7 @@ func (tx *Tx) saveRevisions(revisions []incident.Revision) error {
 	return nil
 }
 
-// Revisions lists the editions of an incident's report, the first first. It is empty also for an incident that
+// Revisions lists the revisions of an incident's report, the oldest first. It is empty also for an incident that
 // does not exist or that the audience may not see.
 func (tx *Tx) Revisions(r models.Reference) ([]incident.Revision, error) {
 	var rows []revisionRow
@@ -63,7 +63,7 @@ func (tx *Tx) Revisions(r models.Reference) ([]incident.Revision, error) {
 	return revisions, nil
 }
 
-// Revision returns the n-th edition of an incident's report. NotFound when there is none.
+// Revision returns the n-th revision of an incident's report. NotFound: there is none.
 func (tx *Tx) Revision(r models.Reference, n int) (incident.Revision, error) {
 	var row revisionRow
 	if err := tx.about("report_revisions", "incident", r).Where("report_revisions.number = ?", n).Take(&row).Error; err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// statements counts what is sent to the server, as the driver's tracer.
+// statements counts the statements sent to the server, as the driver's tracer.
 type statements struct{ atomic.Int64 }
 
 // TraceQueryStart counts a statement.

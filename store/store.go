@@ -2,9 +2,9 @@
 // incidents with the read tables that follow from it, the clients' decisions, and the ledger of external
 // effects.
 //
-// All SQL lives here, and gorm is imported nowhere else. What is legal does not: values and their rules are
-// models'. Tenancy is the database's: every statement for a client runs in a transaction that has taken a
-// role for its audience and named its client, and row level security lets it see and write nothing else.
+// All SQL lives here, and no other room imports gorm. The rules of what is legal live in models. The database
+// holds tenancy: every statement for a client runs in a transaction that has taken a role for its audience and
+// named its client, and row level security lets it see and write nothing else.
 // Errors for people are models.Error; no error text holds SQL, addresses or values.
 package store
 
@@ -25,7 +25,7 @@ import (
 const (
 	defaultConns = 20
 	connIdle     = 5 * time.Minute
-	// abandoned is when the server ends a transaction whose process has stopped asking.
+	// abandoned is the idle time after which the server ends a transaction whose process has stopped asking.
 	abandoned = time.Minute
 )
 
@@ -42,8 +42,8 @@ type Store struct {
 	statements *statements
 }
 
-// Open connects under the application's login, made by EnsureLogin. It refuses a login that row level security
-// would not hold: a superuser, one with BYPASSRLS, or one that may act as the tables' owner.
+// Open connects under the application's login, made by EnsureLogin. It is an error when row level security would not
+// hold the login: a superuser, one with BYPASSRLS, or one that may act as the tables' owner.
 func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	config, err := parse(databaseURL)
 	if err != nil {
@@ -67,7 +67,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) error {
-	if err := refuseUnbound(ctx, s.pool); err != nil {
+	if err := checkLoginIsBound(ctx, s.pool); err != nil {
 		return err
 	}
 	var err error
@@ -91,8 +91,8 @@ func parse(databaseURL string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// refuseUnbound returns an error for a login that could read past row level security.
-func refuseUnbound(ctx context.Context, pool *sql.DB) error {
+// checkLoginIsBound returns an error for a login that could read past row level security.
+func checkLoginIsBound(ctx context.Context, pool *sql.DB) error {
 	var unbound, owner bool
 	err := pool.QueryRowContext(ctx, `select r.rolsuper or r.rolbypassrls,
 		exists (select from pg_class c where c.relnamespace = 'public'::regnamespace and c.relname = 'incidents'

@@ -107,7 +107,7 @@ func TestNoTableShowsAnotherClientsRows(t *testing.T) {
 	h := newHouse(t)
 	h.everything(h.acme)
 	h.everything(h.other)
-	var shown, refused int
+	var shown, rejected int
 	for _, table := range append(ownerTexts(t, h.ownerURL, clientTables), "clients") {
 		column := map[bool]string{true: "id", false: "client_id"}[table == "clients"]
 		all := ownerTexts(t, h.ownerURL, "select distinct "+column+"::text from "+table+" where "+column+" is not null")
@@ -121,7 +121,7 @@ func TestNoTableShowsAnotherClientsRows(t *testing.T) {
 		for _, role := range []string{"watchfire_soc", "watchfire_portal", "watchfire_worker"} {
 			ids, err := read(role, h.acme.ID)
 			if models.KindOf(err) == models.Forbidden {
-				refused++
+				rejected++
 				continue
 			}
 			h.ok(err)
@@ -133,8 +133,8 @@ func TestNoTableShowsAnotherClientsRows(t *testing.T) {
 			equal(t, "rows of "+table+" without a client", len(ids), 0)
 		}
 	}
-	if shown < 20 || refused == 0 {
-		t.Errorf("%d reads allowed and %d refused: the test does not reach the tables", shown, refused)
+	if shown < 20 || rejected == 0 {
+		t.Errorf("%d reads allowed and %d rejected: the test does not reach the tables", shown, rejected)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestNoTableTakesAnotherClientsRows(t *testing.T) {
 					return tx.Exec("insert into " + table + " select (jsonb_populate_record(null::" + table + `, to_jsonb(x) ||
 						'{"client_id": "` + h.other.ID.String() + `"}')).* from (values (1)) v left join ` + table + " x on true")
 				})
-				h.refused(err, models.Forbidden)
+				h.fails(err, models.Forbidden)
 			}
 		}
 		after := ownerTexts(t, h.ownerURL, "select to_jsonb(x)::text from "+table+" x order by 1")
@@ -199,12 +199,12 @@ func TestTheSOCReadsEveryClientAndWritesNone(t *testing.T) {
 		h.ok(err)
 		equal(t, "clients after the first", len(clients), 1)
 		_, err = tx.CreateContact(models.Contact{Name: "x"}, "x", "")
-		h.refused(err, models.Forbidden)
+		h.fails(err, models.Forbidden)
 		_, _, err = tx.ReceiveAlert(newAlert("f", "t"), nil, "x")
-		h.refused(err, models.Forbidden)
+		h.fails(err, models.Forbidden)
 		return nil
 	}))
-	h.refused(h.ForSOC(t.Context(), func(tx *store.Tx) error {
+	h.fails(h.ForSOC(t.Context(), func(tx *store.Tx) error {
 		return tx.Exec("insert into channel_codes values (?, ?, 'voice', 'key', now())", h.acme.ID, h.acme.contact.ID)
 	}), models.Forbidden)
 	h.ok(h.ForSOC(t.Context(), func(tx *store.Tx) error { return tx.Exec("update alerts set title = 'changed'") }))
@@ -304,7 +304,7 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"the SOC changes an identifier": {store.SOC, func(tx *store.Tx) error { return tx.Exec("update alerts set client_id = id") }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h.refused(h.ForClient(t.Context(), c.who, h.acme.ID, c.do), models.Forbidden)
+			h.fails(h.ForClient(t.Context(), c.who, h.acme.ID, c.do), models.Forbidden)
 		})
 	}
 }
@@ -329,9 +329,9 @@ func TestThePortalSeesPublishedIncidentsOnly(t *testing.T) {
 		return list, events, revisions, deliveries, err
 	}
 	list, events, revisions, deliveries, err := look()
-	h.refused(err, models.NotFound)
+	h.fails(err, models.NotFound)
 	equal(t, "rows before publication", list+events+revisions+deliveries, 0)
-	h.refused(h.ForClient(t.Context(), store.Portal, h.acme.ID, func(tx *store.Tx) error {
+	h.fails(h.ForClient(t.Context(), store.Portal, h.acme.ID, func(tx *store.Tx) error {
 		return tx.SaveDecision(decision(h.acme, i.Reference, "early"))
 	}), models.Forbidden)
 	h.record(h.acme, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
@@ -389,7 +389,7 @@ func TestBrokenConnectionsAreReplaced(t *testing.T) {
 			return err
 		})
 	}
-	h.refused(h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
+	h.fails(h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error {
 		h.owner("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
 		_, err := tx.Client()
 		return err

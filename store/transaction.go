@@ -150,7 +150,7 @@ func commit(ctx context.Context, conn *sql.Conn) error {
 	})
 }
 
-// onWire runs fn on the driver's connection.
+// onWire runs fn on the driver's own connection.
 func onWire(conn *sql.Conn, fn func(*pgx.Conn) error) error {
 	return conn.Raw(func(wire any) error {
 		c, ok := wire.(*stdlib.Conn)
@@ -210,10 +210,10 @@ func (tx *Tx) about(table, column string, r models.Reference) *gorm.DB {
 	return q
 }
 
-// needsClient refuses to write in a transaction over all clients.
+// needsClient returns Forbidden in a transaction over all clients.
 func (tx *Tx) needsClient() error {
 	if tx.client == uuid.Nil {
-		return models.Errorf(models.Forbidden, "this needs a client")
+		return models.Errorf(models.Forbidden, "this is for one client: name it")
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func (s *Store) UserByEmail(ctx context.Context, client uuid.UUID, email string)
 	return models.User{ID: row.ID, ClientID: row.ClientID.UUID, Name: row.Name, Email: row.Email, Role: row.Role}, err
 }
 
-// RevokeTokens takes all bearer tokens of a user back, at once.
+// RevokeTokens deletes all bearer tokens of a user. They are invalid at once.
 func (s *Store) RevokeTokens(ctx context.Context, user uuid.UUID) error {
 	return s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB) error {
 		return problem("revoke tokens", db.Where("user_id = ?", user).Delete(&tokenRow{}).Error)
@@ -97,14 +97,12 @@ func (s *Store) Authenticate(ctx context.Context, tokenHash []byte, now time.Tim
 	return u, err
 }
 
-// UserNames returns the names of users: of the transaction's client, for the SOC also of the SOC. Others are
-// left out.
+// UserNames returns the names of users: of the transaction's client, for the SOC also of the SOC. It leaves out others.
 func (tx *Tx) UserNames(ids []uuid.UUID) (map[uuid.UUID]string, error) {
 	return names(tx.db.Table("users"), ids)
 }
 
-// ContactNames returns the names of contacts of the transaction's client, also of those that were removed. Others are
-// left out.
+// ContactNames returns the names of contacts of the transaction's client, also of removed ones. It leaves out others.
 func (tx *Tx) ContactNames(ids []uuid.UUID) (map[uuid.UUID]string, error) {
 	return names(tx.of("contacts"), ids)
 }

@@ -1,5 +1,5 @@
-// Package worker binds workflows and activities to task queues. The one table of queues, with the vendors' limits,
-// is here; what the activities need is handed in.
+// Package worker binds workflows and activities to task queues. It holds the one table of queues, with the vendors'
+// limits; its caller hands in what the activities need.
 package worker
 
 import (
@@ -28,31 +28,31 @@ const stickyFor = time.Second
 // stopWithin is how long running activities may go on after a stop was asked for.
 const stopWithin = 15 * time.Second
 
-// Parts are what the activities work with.
+// Parts are the things the activities work with.
 type Parts struct {
-	Store     *store.Store
-	Mailers   []activities.Route // in the order they are tried
-	Carrier   activities.Carrier
+	Store   *store.Store
+	Mailers []activities.Route // in the order they are tried
+	Carrier activities.Carrier
+	// EDR returns a client's EDR; see activities.Containment.
 	EDR       func(ctx context.Context, client uuid.UUID) (activities.ClientEDR, error)
 	Letter    report.Letterhead
 	PublicURL *url.URL
 	// Settle is how long the outcome of an unanswered request to a vendor may stay unknown.
 	Settle       time.Duration
-	EDRPollEvery time.Duration
+	EDRPollEvery time.Duration // the first pause between looks at a device that is not confirmed
 	Now          func() time.Time
 }
 
-// queue is one task queue: what runs there, how much at a time, and how fast the vendor behind it may be asked,
-// by all workers together.
+// queue is one task queue, with the limits of the vendor behind it.
 type queue struct {
 	name       string
-	perSecond  float64 // 0: no limit
+	perSecond  float64 // activities, by all workers together; 0: no limit
 	concurrent int     // activities at a time in one worker
 	register   func(r worker.Registry, p Parts)
 }
 
-// queues is the table of task queues. Twilio places one call a second per account by default and queues what exceeds
-// it, so its limit only bounds bursts; so do those of mail and EDR, whose vendors say with 429 when it was too much.
+// queues is the table of task queues. Twilio places one call a second per account by default and queues the rest, so its
+// limit only bounds bursts; so do those of mail and EDR, whose vendors answer 429 to requests that are too many.
 func queues() []queue {
 	return []queue{
 		{models.QueueIncidents, 0, 200, func(r worker.Registry, p Parts) {
@@ -80,8 +80,8 @@ func queues() []queue {
 	}
 }
 
-// giveUpMail is how long a mailer that cannot be asked about a mail may hold it back. When another mailer stands by it
-// is not long: a mail that comes twice has one Message-ID, and is shown once.
+// giveUpMail returns how long a mailer that cannot be asked about a mail may hold it back: not long when another mailer
+// stands by, because a mail that comes twice has one Message-ID and is shown once.
 func (p Parts) giveUpMail() time.Duration {
 	if len(p.Mailers) > 1 {
 		return 2 * p.Settle
@@ -89,12 +89,12 @@ func (p Parts) giveUpMail() time.Duration {
 	return 10 * time.Minute
 }
 
-// effects returns the ledger. giveUp is how long a look-up that fails may hold an effect back; zero is for ever.
+// effects returns the ledger. giveUp is how long a failing look-up may hold an effect back; zero is for ever.
 func (p Parts) effects(giveUp time.Duration) activities.Effects {
 	return activities.Effects{Store: p.Store, Settle: p.Settle, GiveUpLookup: giveUp, Now: p.Now}
 }
 
-// Queues names the task queues, for those who watch that somebody polls them.
+// Queues returns the names of the task queues, so that others can watch that somebody polls them.
 func Queues() []string {
 	var names []string
 	for _, q := range queues() {
@@ -110,11 +110,12 @@ type Workers []worker.Worker
 // for its turn to be fetched.
 const pollers = 8
 
-// cachedWorkflows bounds how many incidents one process keeps in memory between their events, a few hundred kilobytes
-// each at most; the rest is replayed when something happens to it.
+// cachedWorkflows bounds the incidents that one process keeps in memory between their events, a few hundred kilobytes
+// each at most; the others are replayed when something happens to them.
 const cachedWorkflows = 2000
 
-// Start starts one worker per task queue. Several processes may do so side by side.
+// Start starts one worker per task queue. Several processes may do so side by side. An error names the queue; no worker
+// runs then.
 func Start(c client.Client, p Parts) (Workers, error) {
 	worker.SetStickyWorkflowCacheSize(cachedWorkflows)
 	var started Workers

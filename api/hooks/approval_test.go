@@ -43,13 +43,13 @@ func TestAnApprovalNamesTheDeviceOnlyAfterAKeyPress(t *testing.T) {
 	if strings.Contains(first.Body.String(), spelledOut(device)) || strings.Contains(first.Body.String(), device) {
 		t.Errorf("the device is named before a key press: %s", first.Body)
 	}
-	d.says(d.speaks("key", row, "?n=1&stage=1", "9"), http.StatusOK, "no meaning", "stage=1") // nothing can be refused unheard
+	d.says(d.speaks("key", row, "?n=1&stage=1", "9"), http.StatusOK, "no meaning", "stage=1") // nothing can be denied unheard
 	d.tells()
 	d.says(d.speaks("key", row, "?n=1&stage=1", "1"), http.StatusOK, spelledOut(device), "stage=2")
 	d.tells()
 	d.says(d.speaks("key", row, "?n=1&stage=2", "1"), http.StatusOK, "approval is recorded")
 	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: notify.KeyAcknowledge}))
-	d.says(d.speaks("key", row, "?n=1&stage=2", "9"), http.StatusOK, "refusal is recorded")
+	d.says(d.speaks("key", row, "?n=1&stage=2", "9"), http.StatusOK, "denial is recorded")
 	d.tells(fact(row.Workflow, models.SignalKeyPress, notify.KeyPress{Effect: row.Key, Contact: d.contact.ID, Digit: notify.KeyDeny}))
 }
 

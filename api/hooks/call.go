@@ -15,7 +15,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
 
-// voice answers what to say once a human, or a machine, has picked up.
+// voice answers with the words to say once a human, or a machine, has picked up.
 func (h *Hooks) voice(c *gin.Context, k call) {
 	script := notify.CallScriptOf(k.row.Purpose)
 	if len(script.Stages) == 0 {
@@ -63,7 +63,7 @@ func (q question) next() question {
 // ask says what the call is about and asks for a key. before names a sentence that comes first, "" for none.
 func (h *Hooks) ask(c *gin.Context, k call, q question, before string) {
 	h.speak(c, func() ([]byte, error) {
-		p, err := h.pickedUp(c, k)
+		p, err := h.readConversation(c, k)
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +121,7 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 		h.Log.ErrorContext(ctx, "key press not recorded yet", "error", err)
 		h.ask(c, k, q.again(), "again")
 	case err != nil:
-		h.fail(c, "key", err)
+		h.failTemporarily(c, "key", err)
 	case !told:
 		h.say(c, k, q.script.Over)
 	default:
@@ -129,8 +129,8 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 	}
 }
 
-// pickedUp is the matter of a call and the contact it reaches.
-type pickedUp struct {
+// conversation is the matter of a call and the contact it reaches.
+type conversation struct {
 	purpose  notify.Purpose
 	incident incident.Incident
 	endpoint *incident.Endpoint // of an approval; nil: the incident has it no more
@@ -138,7 +138,7 @@ type pickedUp struct {
 	secret   uuid.UUID // of the client, for the caller code
 }
 
-func (h *Hooks) pickedUp(c *gin.Context, k call) (p pickedUp, err error) {
+func (h *Hooks) readConversation(c *gin.Context, k call) (p conversation, err error) {
 	p.purpose = k.row.Purpose
 	err = h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
 		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
@@ -155,7 +155,7 @@ func (h *Hooks) pickedUp(c *gin.Context, k call) (p pickedUp, err error) {
 }
 
 // isSettled reports whether nothing is left to ask in the call.
-func (p pickedUp) isSettled() bool {
+func (p conversation) isSettled() bool {
 	if p.purpose == notify.PurposeApproval {
 		return p.endpoint == nil || !p.endpoint.Approval.IsAnswerable()
 	}
@@ -163,7 +163,7 @@ func (p pickedUp) isSettled() bool {
 }
 
 // announcement is what a stage of the call says, without the caller code.
-func (p pickedUp) announcement(stage notify.CallStage) report.Announcement {
+func (p conversation) announcement(stage notify.CallStage) report.Announcement {
 	a := report.Announcement{
 		Menu: stage.Menu, Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity,
 		Drill: p.incident.Exercise.IsDrill(),
@@ -180,7 +180,7 @@ func (p pickedUp) announcement(stage notify.CallStage) report.Announcement {
 // spellCode says the code that verifies the phone, to whoever picked up.
 func (h *Hooks) spellCode(c *gin.Context, k call) {
 	h.speak(c, func() ([]byte, error) {
-		p, err := h.pickedUp(c, k)
+		p, err := h.readConversation(c, k)
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +195,7 @@ func (h *Hooks) spellCode(c *gin.Context, k call) {
 // say answers a call with one sentence.
 func (h *Hooks) say(c *gin.Context, k call, name string) {
 	h.speak(c, func() ([]byte, error) {
-		p, err := h.pickedUp(c, k)
+		p, err := h.readConversation(c, k)
 		if err != nil {
 			return nil, err
 		}

@@ -74,7 +74,7 @@ func TestAForgedReportChangesNothing(t *testing.T) {
 	}
 }
 
-func TestARequestThatIsTooMuchIsRefused(t *testing.T) {
+func TestARequestThatIsTooMuchIsRejected(t *testing.T) {
 	d := newDoor(t)
 	many := url.Values{}
 	for _, a := range "abcdefghijk" {

@@ -1,7 +1,7 @@
-// Package hooks takes what vendors report: what happens on a call, which key a human pressed, what became of a mail.
+// Package hooks takes the vendors' reports: the progress of a call, the key a human pressed, the delivery of a mail.
 //
-// The signature is checked before anything is read into meaning. Each fact moves the ledger forward and is signalled
-// to the workflow that waits for it before the vendor gets its answer. The documents a carrier asks for are given here
+// It checks the signature before it reads anything into a request. Each fact moves the ledger forward and is signalled
+// to the workflow that waits for it before the vendor gets its answer. The documents a carrier asks for are written here
 // too, because they are the answer on the wire; their words are in report.
 package hooks
 
@@ -41,7 +41,7 @@ type Hooks struct {
 	Log       *slog.Logger
 }
 
-// The bounds of what a vendor may send.
+// The bounds of a vendor's request: bytes of its body, keys of its form.
 const (
 	maxCallReport = 64 << 10
 	maxMailEvents = 4 << 20
@@ -51,8 +51,8 @@ const (
 // Register adds the routes.
 func (h *Hooks) Register(r gin.IRouter) {
 	calls := r.Group("/hooks/twilio", h.fromTwilio)
-	calls.POST("/voice/:client/:token", h.speaking(h.voice))
-	calls.POST("/key/:client/:token", h.speaking(h.key))
+	calls.POST("/voice/:client/:token", h.onlyCarryingCall(h.voice))
+	calls.POST("/key/:client/:token", h.onlyCarryingCall(h.key))
 	calls.POST("/status/:client/:token", h.status)
 	calls.POST("/machine/:client/:token", h.machine)
 	calls.POST("/text/:client/:token", h.textStatus)
@@ -62,8 +62,8 @@ func (h *Hooks) Register(r gin.IRouter) {
 	}
 }
 
-// body reads a request's body up to a bound; it answers 413 itself and reports false when there is more.
-func body(c *gin.Context, limit int64) ([]byte, bool) {
+// readBody reads a request's body up to a bound; it answers 413 itself and reports false when there is more.
+func readBody(c *gin.Context, limit int64) ([]byte, bool) {
 	b, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
 	var long *http.MaxBytesError
 	switch {
@@ -77,7 +77,7 @@ func body(c *gin.Context, limit int64) ([]byte, bool) {
 	return b, true
 }
 
-// signal tells a workflow a fact. A workflow that is gone has no use for it: that is no error, and told is false.
+// signal tells a workflow a fact. told is false, without an error, for a workflow that is over.
 func (h *Hooks) signal(ctx context.Context, workflow, name string, arg any) (told bool, err error) {
 	err = h.Desk.SignalFact(ctx, workflow, name, arg)
 	if models.KindOf(err) == models.NotFound {
@@ -86,8 +86,8 @@ func (h *Hooks) signal(ctx context.Context, workflow, name string, arg any) (tol
 	return err == nil, err
 }
 
-// fail answers a vendor that we cannot take its report now. Nothing about the inside leaves.
-func (h *Hooks) fail(c *gin.Context, what string, err error) {
+// failTemporarily answers a vendor that we cannot take its report now. The error goes to the log alone.
+func (h *Hooks) failTemporarily(c *gin.Context, what string, err error) {
 	h.Log.ErrorContext(c.Request.Context(), "vendor report not taken", "hook", what, "error", err)
 	c.AbortWithStatus(http.StatusServiceUnavailable)
 }

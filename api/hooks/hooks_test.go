@@ -196,14 +196,14 @@ func (d *door) calls(te tenant, round int) store.LedgerRow {
 // sends puts a message to a tenant's contact on the ledger; the vendor has taken it.
 func (d *door) sends(te tenant, ch models.Channel, occurrence int) store.LedgerRow {
 	d.Helper()
-	row := d.intend(notify.MessageEffect(te.incident.Reference, te.client.ID, noticeTo(te, ch, occurrence)))
+	row := d.intend(notify.MessageEffect(te.incident.Reference, te.client.ID, notificationTo(te, ch, occurrence)))
 	if ch == models.ChannelSMS {
 		d.ledger(te.client.ID, func(tx *store.Tx) error { return tx.Accept(row.Key, "twilio", textID(row), d.now) })
 	}
 	return row
 }
 
-func noticeTo(te tenant, ch models.Channel, occurrence int) notify.Notification {
+func notificationTo(te tenant, ch models.Channel, occurrence int) notify.Notification {
 	return notify.Notification{Purpose: notify.PurposeReminder, Revision: 1, Occurrence: occurrence, Contact: te.contact.ID, Channel: ch}
 }
 

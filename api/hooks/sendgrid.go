@@ -18,9 +18,9 @@ import (
 // lastYear is the last that can be written down (RFC 3339). A vendor that counts milliseconds means later ones.
 const lastYear = 9999
 
-// mailEvents takes a batch of what became of mails: of several clients, in no order, some of them twice.
+// mailEvents takes a batch of events on mails: of several clients, in no order, some of them twice.
 func (h *Hooks) mailEvents(c *gin.Context) {
-	raw, ok := body(c, maxMailEvents)
+	raw, ok := readBody(c, maxMailEvents)
 	if !ok {
 		return
 	}
@@ -35,7 +35,7 @@ func (h *Hooks) mailEvents(c *gin.Context) {
 	}
 	for _, of := range reportsByClient(events) {
 		if err := h.advance(c.Request.Context(), of.client, "sendgrid", of.reports); err != nil {
-			h.fail(c, "mail events", err) // the vendor sends the batch again; the ledger knows what it has
+			h.failTemporarily(c, "mail events", err) // the vendor sends the batch again; the ledger knows what it has
 			return
 		}
 	}
@@ -78,7 +78,7 @@ func reportsByClient(events []models.MailEvent) []clientReports {
 // addresses match what holds an @, plain or encoded, up to the next space, with the quoted name before it.
 var addresses = regexp.MustCompile(`(?:"[^"]*"|\S)*(?:@|%40|＠)\S*`)
 
-// withoutAddresses is what a mail server said, on one line: it often quotes the mailbox, and others.
+// withoutAddresses returns a mail server's words on one line, without the mailboxes they often quote.
 func withoutAddresses(said string) string {
 	return strings.Join(strings.Fields(addresses.ReplaceAllString(said, "[address]")), " ")
 }
@@ -101,16 +101,16 @@ func mailRank(event string) int {
 	}
 }
 
-// advance moves the ledger by a vendor's words on messages of one client, and tells the incidents whose message did
-// not reach its contact. They are told before the commit: a fact that could not be told is not marked as known.
-func (h *Hooks) advance(ctx context.Context, client uuid.UUID, vendor string, words []store.VendorReport) error {
+// advance moves the ledger by a vendor's reports on messages of one client, and tells the incidents whose message did
+// not reach its contact. It tells them before the commit: the ledger must not know a fact that could not be told.
+func (h *Hooks) advance(ctx context.Context, client uuid.UUID, vendor string, reports []store.VendorReport) error {
 	return h.Store.ForClient(ctx, store.Worker, client, func(tx *store.Tx) error {
-		moved, err := tx.Advance(vendor, words, h.Now())
+		moved, err := tx.Advance(vendor, reports, h.Now())
 		if err != nil {
 			return err
 		}
 		for _, row := range moved {
-			if row.Incident == "" || !lost(row.VendorState) {
+			if row.Incident == "" || !isLost(row.VendorState) {
 				continue
 			}
 			if _, err := h.signal(ctx, row.Workflow, models.SignalUndelivered, undelivered(row)); err != nil {
@@ -121,8 +121,8 @@ func (h *Hooks) advance(ctx context.Context, client uuid.UUID, vendor string, wo
 	})
 }
 
-// lost reports whether a vendor's word says that a message never reaches its contact.
-func lost(state string) bool {
+// isLost reports whether a vendor's word means that a message never reaches its contact.
+func isLost(state string) bool {
 	switch state {
 	case "bounce", "dropped", "blocked", string(models.TextUndelivered), string(models.TextFailed):
 		return true

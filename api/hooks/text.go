@@ -67,14 +67,14 @@ func (h *Hooks) textStatus(c *gin.Context) {
 		}})
 	}
 	if err != nil {
-		h.fail(c, "text status", err)
+		h.failTemporarily(c, "text status", err)
 		return
 	}
 	c.Status(http.StatusNoContent)
 }
 
 // textReply takes a text message that a person sent us. Only the code of a message of ours, from the number that got
-// it, means anything: it acknowledges the incident. "Recorded" is answered only after the workflow has it for good.
+// it, means anything: it acknowledges the incident. The answer says "recorded" only after the workflow has it for good.
 func (h *Hooks) textReply(c *gin.Context) {
 	form, _ := c.MustGet(formKey).(url.Values)
 	in, err := twilio.ParseIncoming(form)
@@ -84,13 +84,13 @@ func (h *Hooks) textReply(c *gin.Context) {
 	}
 	answer, err := h.reply(c.Request.Context(), in)
 	if err != nil {
-		h.fail(c, "text reply", err)
+		h.failTemporarily(c, "text reply", err)
 		return
 	}
 	h.speak(c, func() ([]byte, error) { return twilio.Reply(answer) })
 }
 
-// reply acts on a text message and returns what to answer, "" for nothing. Strangers get no answer.
+// reply acts on a text message and returns the answer, "" for none. Strangers get none.
 func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, error) {
 	var rows []store.LedgerRow
 	err := h.Store.ForSOC(ctx, func(tx *store.Tx) (err error) {
@@ -107,7 +107,7 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 			}
 		}
 	}
-	return h.help(ctx, rows[0])
+	return h.explainCode(ctx, rows[0])
 }
 
 // acknowledge tells the incident that a contact answered.
@@ -134,9 +134,9 @@ func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (answer st
 	return answer, err
 }
 
-// help answers a message that holds no code of ours, once for each message of ours: an answering machine must not talk
-// to us for ever.
-func (h *Hooks) help(ctx context.Context, row store.LedgerRow) (answer string, err error) {
+// explainCode answers a message that holds no code of ours, once for each message of ours: an answering machine must not
+// talk to us for ever.
+func (h *Hooks) explainCode(ctx context.Context, row store.LedgerRow) (answer string, err error) {
 	if row.Outcome != "" {
 		return "", nil
 	}

@@ -67,7 +67,7 @@ func TestTextStatusInEveryOrder(t *testing.T) {
 			continue
 		}
 		d.tells(fact(d.incident.Reference.WorkflowID(), "undelivered", notify.Undelivered{
-			Effect: text.Key, Notification: noticeTo(d.tenant, models.ChannelSMS, 10+n), Reason: "undelivered",
+			Effect: text.Key, Notification: notificationTo(d.tenant, models.ChannelSMS, 10+n), Reason: "undelivered",
 		}))
 		d.says(d.texted(text, textID(text), "delivered", ""), http.StatusNoContent)
 		d.state(text, final)
@@ -90,8 +90,8 @@ func TestTextStatusOfAnotherMessageSaysNothing(t *testing.T) {
 	d.says(d.texted(d.text, "SM"+strings.Repeat("f", 32), "failed", ""), http.StatusNoContent)
 	d.state(d.text, "")
 	d.tells()
-	early := d.intend(notify.MessageEffect(d.incident.Reference, d.client.ID, noticeTo(d.tenant, models.ChannelSMS, 2)))
-	d.says(d.texted(early, textID(early), "sent", ""), http.StatusNoContent) // the answer to our order was lost
+	early := d.intend(notify.MessageEffect(d.incident.Reference, d.client.ID, notificationTo(d.tenant, models.ChannelSMS, 2)))
+	d.says(d.texted(early, textID(early), "sent", ""), http.StatusNoContent) // the answer to our request was lost
 	if row := d.row(early); row.State != notify.EffectAccepted || row.VendorID != textID(early) || row.VendorState != "sent" {
 		t.Errorf("got %+v", row)
 	}

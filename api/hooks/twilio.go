@@ -19,10 +19,10 @@ const (
 	vendor  = "twilio"
 )
 
-// fromTwilio lets only signed requests through. The signature covers the address we gave Twilio, not the one a proxy
-// made of it.
+// fromTwilio lets only signed requests through. The signature covers the address we gave Twilio, whatever a proxy made
+// of it.
 func (h *Hooks) fromTwilio(c *gin.Context) {
-	raw, ok := body(c, maxCallReport)
+	raw, ok := readBody(c, maxCallReport)
 	if !ok {
 		return
 	}
@@ -42,14 +42,14 @@ func (h *Hooks) fromTwilio(c *gin.Context) {
 
 // call is a request about one call of ours.
 type call struct {
-	report twilio.CallReport
-	row    store.LedgerRow
-	client uuid.UUID
-	mine   bool // the request speaks for the one call that carries this effect
+	report  twilio.CallReport
+	row     store.LedgerRow
+	client  uuid.UUID
+	carries bool // it is the one call that carries the effect
 }
 
-// callOf finds the effect that a request about a call is about. It answers the request itself and reports false when
-// there is nothing to go on with.
+// callOf reads a request about a call and finds its effect. It answers the request itself and reports false when it is
+// malformed or no effect fits.
 func (h *Hooks) callOf(c *gin.Context) (call, bool) {
 	form, _ := c.MustGet(formKey).(url.Values)
 	report, err := twilio.ParseReport(form)
@@ -62,33 +62,33 @@ func (h *Hooks) callOf(c *gin.Context) (call, bool) {
 	return k, ok
 }
 
-// adopt finds the effect that a request's address names and, if no call of it is known yet, adopts this one: its
-// answer to our order was lost. It answers the request itself and reports false when there is no such effect.
+// adopt finds the effect that a request's address names and, if no call of it is known yet, adopts this one: the answer
+// to our request for it was lost. It answers the request itself and reports false when there is no such effect.
 func (h *Hooks) adopt(c *gin.Context, callID string) (k call, ok bool) {
 	if k.client, ok = clientOf(c); !ok {
 		return k, false
 	}
 	err := h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
-		k.row, k.mine, err = tx.Adopt(c.Param("token"), vendor, callID, h.Now())
+		k.row, k.carries, err = tx.Adopt(c.Param("token"), vendor, callID, h.Now())
 		return err
 	})
 	switch {
 	case models.KindOf(err) == models.NotFound:
 		c.AbortWithStatus(http.StatusNotFound)
 	case err != nil:
-		h.fail(c, "call", err)
+		h.failTemporarily(c, "call", err)
 	}
 	return k, err == nil
 }
 
-// speaking lets only the one call through that carries the effect. It is the last fence: a second call for the same
-// effect is hung up, so nobody is read the incident twice and nobody acknowledges twice.
-func (h *Hooks) speaking(then func(*gin.Context, call)) gin.HandlerFunc {
+// onlyCarryingCall lets only the one call through that carries the effect. It is the last fence: it hangs up a
+// second call for the same effect, so that nobody hears the incident twice and nobody acknowledges twice.
+func (h *Hooks) onlyCarryingCall(then func(*gin.Context, call)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		k, ok := h.callOf(c)
 		switch {
 		case !ok:
-		case k.mine:
+		case k.carries:
 			then(c, k)
 		default:
 			h.speak(c, twilio.Hangup)
@@ -96,7 +96,7 @@ func (h *Hooks) speaking(then func(*gin.Context, call)) gin.HandlerFunc {
 	}
 }
 
-// machine takes the carrier's word that a machine, not a human, picked up. It never counts as having reached anybody.
+// machine takes the carrier's word that a machine, not a human, picked up: the call has reached nobody.
 func (h *Hooks) machine(c *gin.Context) {
 	form, _ := c.MustGet(formKey).(url.Values)
 	m, err := twilio.ParseMachine(form) // it says nothing of the call's status
@@ -108,31 +108,31 @@ func (h *Hooks) machine(c *gin.Context) {
 	if !ok {
 		return
 	}
-	if k.mine && m.Machine() {
+	if k.carries && m.Machine() {
 		fact := notify.CallProgress{Effect: k.row.Key, CallID: m.CallID, Machine: true}
 		if _, err := h.signal(c.Request.Context(), k.row.Workflow, models.SignalCallProgress, fact); err != nil {
-			h.fail(c, "machine", err)
+			h.failTemporarily(c, "machine", err)
 			return
 		}
 	}
 	c.Status(http.StatusNoContent)
 }
 
-// status takes the carrier's word on how a call stands. Only a final one matters to the round that waits.
+// status takes the carrier's word on a call. Only a final one matters to the call round that waits.
 func (h *Hooks) status(c *gin.Context) {
 	k, ok := h.callOf(c)
 	if !ok {
 		return
 	}
 	ctx := c.Request.Context()
-	if !k.mine {
+	if !k.carries {
 		c.Status(http.StatusNoContent)
 		return
 	}
 	if k.report.Status.IsFinal() {
 		fact := notify.CallProgress{Effect: k.row.Key, CallID: k.report.CallID, Status: k.report.Status, Sequence: k.report.Sequence}
 		if _, err := h.signal(ctx, k.row.Workflow, models.SignalCallProgress, fact); err != nil {
-			h.fail(c, "status", err)
+			h.failTemporarily(c, "status", err)
 			return
 		}
 	}
@@ -144,7 +144,7 @@ func (h *Hooks) status(c *gin.Context) {
 		return err
 	})
 	if err != nil {
-		h.fail(c, "status", err)
+		h.failTemporarily(c, "status", err)
 		return
 	}
 	c.Status(http.StatusNoContent)
@@ -154,7 +154,7 @@ func (h *Hooks) status(c *gin.Context) {
 func (h *Hooks) speak(c *gin.Context, write func() ([]byte, error)) {
 	doc, err := write()
 	if err != nil {
-		h.fail(c, "document", err)
+		h.failTemporarily(c, "document", err)
 		return
 	}
 	c.Data(http.StatusOK, "text/xml; charset=utf-8", doc)

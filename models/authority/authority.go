@@ -33,7 +33,7 @@ type AssetSelector struct {
 	Tag   string            `json:"tag,omitempty"`
 }
 
-// Rule says what is decided about an action on the assets it matches. An empty list matches everything.
+// Rule decides about an action on the assets it matches. An empty list matches everything.
 type Rule struct {
 	Name       string              `json:"name"`
 	Action     models.Desired      `json:"action"` // isolated or released
@@ -54,7 +54,7 @@ const (
 	HoursOutside  RuleHours = "outside"
 )
 
-// Decision is what a rule decides.
+// Decision is the answer of a rule.
 type Decision string
 
 // The decisions, from the strictest: of several rules that match, the strictest decides.
@@ -89,15 +89,15 @@ func (a Asset) hasName(pattern string) bool {
 	return hostMatches(pattern, cmp.Or(a.DeviceName, a.Hostname)) || !strings.EqualFold(a.Hostname, label) && hostMatches(pattern, a.Hostname)
 }
 
-// mayBeOf reports whether an asset is of a class, or may be of it for all that the EDR says.
-func (a Asset) mayBeOf(c models.AssetClass) bool {
+// mayBeOfClass reports whether an asset is of a class, or may be of it for all that the EDR says.
+func (a Asset) mayBeOfClass(c models.AssetClass) bool {
 	return a.Class == c || a.Class == "" || c == models.ClassDomainController && a.MayBeController
 }
 
-// mayHave reports whether an asset has a tag, or may have it for all that the EDR says.
-func (a Asset) mayHave(tag string) bool { return a.TagsUnknown || slices.Contains(a.Tags, tag) }
+// mayHaveTag reports whether an asset has a tag, or may have it for all that the EDR says.
+func (a Asset) mayHaveTag(tag string) bool { return a.TagsUnknown || slices.Contains(a.Tags, tag) }
 
-// Request is what is to be decided: an action on an asset, in an incident of a severity, at a moment.
+// Request asks for a ruling: on an action on an asset, in an incident of a severity, at a moment.
 type Request struct {
 	Action   models.Desired  `json:"action"`
 	Asset    Asset           `json:"asset"`
@@ -106,10 +106,10 @@ type Request struct {
 	Drill    bool            `json:"drill,omitzero"`
 }
 
-// Evaluate rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. What
-// no rule matches is asked, and so is everything while no version is signed. An asset that two persons must agree on is
-// never done without asking. A rule for some class or tag that says never or ask also holds for an asset that may be of it
-// or have it, because the EDR does not say; one that permits does not. A drill never reaches a real device.
+// Evaluate rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. A
+// request that no rule matches is asked, and so is every request while no version is signed, or when two persons must
+// agree on the asset. A rule that says never or ask for some class or tag also holds for an asset that may be of it or
+// have it, because the EDR does not say; a rule that permits does not. A drill never reaches a real device.
 func (a Authority) Evaluate(r Request, zone *time.Location, business models.Hours) Ruling {
 	ruling := Ruling{Decision: DecideAsk, Rule: "no rule matches", Version: a.Version, Persons: 1}
 	if a.SignedAt.IsZero() {
@@ -152,14 +152,14 @@ func (a Authority) Evaluate(r Request, zone *time.Location, business models.Hour
 	return ruling
 }
 
-// tagsUnknown is added to what made a ruling when an asset's unknown tags did.
+// tagsUnknown is added to the rule of a ruling that an asset's unknown tags made.
 const tagsUnknown = " (the EDR does not tell tags)"
 
 func (rule Rule) matches(r Request, zone *time.Location, business models.Hours) bool {
 	classed := slices.Contains(rule.Classes, r.Asset.Class)
 	tagged := slices.ContainsFunc(rule.Tags, func(t string) bool { return slices.Contains(r.Asset.Tags, t) })
 	if rule.Decision == DecideNever || rule.Decision == DecideAsk {
-		classed, tagged = slices.ContainsFunc(rule.Classes, r.Asset.mayBeOf), slices.ContainsFunc(rule.Tags, r.Asset.mayHave)
+		classed, tagged = slices.ContainsFunc(rule.Classes, r.Asset.mayBeOfClass), slices.ContainsFunc(rule.Tags, r.Asset.mayHaveTag)
 	}
 	hours := rule.Hours == HoursAny || business.Open(r.At, zone) == (rule.Hours == HoursBusiness)
 	return rule.Action == r.Action && hours &&
@@ -173,9 +173,9 @@ func (m AssetSelector) matches(a Asset) bool {
 	case m.Host != "":
 		return a.hasName(m.Host)
 	case m.Class != "":
-		return a.mayBeOf(m.Class)
+		return a.mayBeOfClass(m.Class)
 	default:
-		return a.mayHave(m.Tag)
+		return a.mayHaveTag(m.Tag)
 	}
 }
 
@@ -193,7 +193,7 @@ func hostMatches(pattern, hostname string) bool {
 	return fits(pattern, hostname) || !dotted && fits(pattern, short) || !long && fits(first, hostname)
 }
 
-// GoLive checks that the client has said who may isolate what: a, the response authority that holds, is signed.
+// GoLive checks that the client has signed the response authority a, which says who may isolate what.
 func (a Authority) GoLive() models.GoLiveCheck {
 	missing := []string{}
 	if a.SignedAt.IsZero() {
@@ -204,7 +204,7 @@ func (a Authority) GoLive() models.GoLiveCheck {
 
 const maxRules = 200
 
-// Check says what is wrong with a response authority.
+// Check reports the first thing that is wrong with a response authority, as Invalid.
 func (a Authority) Check() error {
 	errs := []error{}
 	for _, list := range []struct {

@@ -4,13 +4,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// AuthorityView is a version of a response authority with who drafted and signed it.
+// AuthorityView is a version of a response authority with the persons who drafted and signed it.
 type AuthorityView struct {
 	Authority
 	People models.People `json:"people"`
 }
 
-// Actors lists who drafted and who signed a version.
+// Actors lists the actors who drafted and signed a version.
 func (a Authority) Actors() []models.Actor {
 	list := []models.Actor{{Side: models.SideSOC, ID: a.DraftedBy.String()}}
 	if !a.SignedAt.IsZero() {

@@ -6,10 +6,10 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Ruling is the decision and what made it.
+// Ruling is a decision and the rule that made it.
 type Ruling struct {
 	Decision Decision `json:"decision"`
-	Rule     string   `json:"rule"`    // the name of the rule, or in words what stood in for one
+	Rule     string   `json:"rule"`    // the name of the rule, or words that stand in for one
 	Version  int      `json:"version"` // of the response authority, 0 when none is signed
 	Persons  int      `json:"persons"` // how many must agree when it is asked
 }
@@ -22,7 +22,7 @@ func (r Ruling) RestrictedBySwitch(s models.IsolationSwitch) Ruling {
 	return r
 }
 
-// IsAutomatic reports whether the ruling lets something be done that nobody of the client agreed to.
+// IsAutomatic reports whether the ruling lets an action be sent that nobody of the client agreed to.
 func (r Ruling) IsAutomatic() bool {
 	return r.Decision == DecideAuto || r.Decision == DecideAskThenAuto
 }

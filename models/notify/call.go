@@ -11,7 +11,7 @@ import (
 // TalkFor is how long after ringing a call may go on without a sign of life before it counts as over.
 const TalkFor = 2 * time.Minute
 
-// CallOutcome is what a call came to, in our own words.
+// CallOutcome is the end of a call, in our own words.
 type CallOutcome string
 
 // The outcomes of a call. Only a key press counts as having reached a person.
@@ -24,7 +24,7 @@ const (
 	OutcomeBusy          CallOutcome = "busy"
 	OutcomeNoAnswer      CallOutcome = "no_answer"
 	OutcomeUnreachable   CallOutcome = "unreachable"
-	OutcomeUnknown       CallOutcome = "unknown"       // the carrier told no end of it: we gave it up and hung up
+	OutcomeUnknown       CallOutcome = "unknown"       // the carrier reported no end: we gave it up and hung up
 	OutcomeCanceled      CallOutcome = "canceled"      // somebody acknowledged elsewhere
 	OutcomeEngaged       CallOutcome = "engaged"       // another call of ours to the number is under way
 	OutcomeUnplaced      CallOutcome = "unplaced"      // the carrier does not take calls now
@@ -35,7 +35,7 @@ const (
 // IsBusy reports whether the line was in use, by us or by others.
 func (o CallOutcome) IsBusy() bool { return o == OutcomeBusy || o == OutcomeEngaged }
 
-// OutcomeOfStatus translates a final call status of a call in which no key ended the matter.
+// OutcomeOfStatus translates the final status of a call that no key ended.
 func OutcomeOfStatus(s models.CallStatus) CallOutcome {
 	switch s {
 	case models.CallBusy:
@@ -67,15 +67,15 @@ type CallProgress struct {
 	Machine  bool              `json:"machine,omitzero"` // a machine picked up; says nothing of the status
 }
 
-// CallRoundResult is what a call round reports to its incident.
+// CallRoundResult is a call round's report to its incident.
 type CallRoundResult struct {
 	Round        int       `json:"round"`
 	Acknowledged bool      `json:"acknowledged"`
-	Contact      uuid.UUID `json:"contact"` // who pressed the key
+	Contact      uuid.UUID `json:"contact"` // pressed the key
 	Tried        int       `json:"tried"`   // contacts called
 }
 
-// CallResult is what one call of a round came to, as the round reports it while it goes on.
+// CallResult is the end of one call, as its round reports it while the round goes on.
 type CallResult struct {
 	Round   int         `json:"round"`
 	Try     int         `json:"try"`
@@ -84,7 +84,7 @@ type CallResult struct {
 	Reason  string      `json:"reason,omitempty"` // class and code, when no call was placed
 }
 
-// IsMissed reports whether the contact could not be talked to, and will not be called again in the round.
+// IsMissed reports whether nobody talked to the contact, and the round does not call them again.
 func (r CallResult) IsMissed(p models.Policy) bool {
 	switch r.Outcome {
 	case OutcomeNoAnswer, OutcomeNoKey, OutcomeVoicemail, OutcomeUnreachable, OutcomeUnknown, OutcomeRejected:
@@ -93,7 +93,7 @@ func (r CallResult) IsMissed(p models.Policy) bool {
 	return r.Outcome.IsBusy() && r.Try > p.BusyTries
 }
 
-// CallRoundInput is what a call round's workflow is started with.
+// CallRoundInput is the input of a call round's workflow.
 type CallRoundInput struct {
 	Reference models.Reference `json:"reference"`
 	ClientID  uuid.UUID        `json:"client_id"`
@@ -105,11 +105,11 @@ type CallRoundInput struct {
 	Approval  *ApprovalCall    `json:"approval,omitempty"` // the calls ask for an approval
 }
 
-// ApprovalCall is what a round of calls asks an approval for.
+// ApprovalCall is the approval that a round of calls asks for.
 type ApprovalCall struct {
 	ID       string `json:"id"`
 	Endpoint string `json:"endpoint"`
-	Persons  int    `json:"persons"` // who must agree
+	Persons  int    `json:"persons"` // how many must agree
 }
 
 // PhoneConsent is a contact's key press about an approval, or, with Ended, the word that the calls are over.

@@ -70,7 +70,7 @@ func CallScriptOf(p Purpose) CallScript {
 			Stages: []CallStage{
 				{Menu: "approval-menu", Keys: []KeyMeaning{{Key: KeyAcknowledge, Use: KeyContinues}, repeat, next}},
 				{Menu: "approval-details", NamesDevice: true, Keys: []KeyMeaning{
-					{Key: KeyAcknowledge, Use: KeyAnswers, Thanks: "approved"}, {Key: KeyDeny, Use: KeyAnswers, Thanks: "declined"}, repeat, next,
+					{Key: KeyAcknowledge, Use: KeyAnswers, Thanks: "approved"}, {Key: KeyDeny, Use: KeyAnswers, Thanks: "denied"}, repeat, next,
 				}},
 			},
 			Settled: "settled", Over: "settled",

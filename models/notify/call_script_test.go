@@ -18,7 +18,7 @@ func TestCallScripts(t *testing.T) {
 		notify.PurposePublished: {{"1": {notify.KeyAnswers, "key1"}, "2": again, "3": next}},
 		notify.PurposeApproval: {
 			{"1": {notify.KeyContinues, ""}, "2": again, "3": next},
-			{"1": {notify.KeyAnswers, "approved"}, "2": again, "3": next, "9": {notify.KeyAnswers, "declined"}},
+			{"1": {notify.KeyAnswers, "approved"}, "2": again, "3": next, "9": {notify.KeyAnswers, "denied"}},
 		},
 		notify.PurposeCode: {},
 	} {

@@ -9,7 +9,7 @@ import (
 )
 
 // ChannelCheckEffect is the effect of trying one channel of a contact, with a test message or a code, apart from any
-// incident. The request id tells one wish from the next.
+// incident. The request id tells one check from the next.
 func ChannelCheckEffect(client uuid.UUID, p Purpose, contact uuid.UUID, ch models.Channel, request string) Effect {
 	kind := map[models.Channel]EffectKind{models.ChannelEmail: EffectMail, models.ChannelSMS: EffectText, models.ChannelVoice: EffectCall}[ch]
 	return Effect{
@@ -18,15 +18,15 @@ func ChannelCheckEffect(client uuid.UUID, p Purpose, contact uuid.UUID, ch model
 	}
 }
 
-// ChannelCheckInput is what a channel check's workflow is started with: one message or call to one contact, apart from any
+// ChannelCheckInput is the input of a channel check's workflow: one message or call to one contact, apart from any
 // incident.
 type ChannelCheckInput struct {
 	Effect  Effect          `json:"effect"`
 	Channel models.Channel  `json:"channel"`
-	RingFor models.Duration `json:"ring_for"`
+	RingFor models.Duration `json:"ring_for"` // of a call
 }
 
-// ChannelCheckWorkflowID is the id of the workflow that tries a contact's channel: one at a time.
+// ChannelCheckWorkflowID returns the id of the workflow that tries a contact's channel: one at a time.
 func ChannelCheckWorkflowID(contact uuid.UUID, ch models.Channel) string {
 	return "contact/" + contact.String() + "/" + string(ch)
 }

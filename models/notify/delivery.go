@@ -29,22 +29,23 @@ type Delivery struct {
 	Outcome        string           `json:"outcome,omitempty"`      // ours: "acknowledged", "voicemail", …
 	AcknowledgedBy uuid.UUID        `json:"acknowledged_by,omitzero"`
 	AcknowledgedAt time.Time        `json:"acknowledged_at,omitzero"`
-	How            string           `json:"how,omitempty"`    // it was acknowledged: "key press 1", "reply to text message"
+	How            string           `json:"how,omitempty"`    // of an acknowledgement: "key press 1", "reply to text message"
 	Reason         string           `json:"reason,omitempty"` // the class and code of a failure, or why it was canceled
 	Attempts       int              `json:"attempts"`
 	PlannedAt      time.Time        `json:"planned_at"` // not before
 	AcceptedAt     time.Time        `json:"accepted_at,omitzero"`
 	UpdatedAt      time.Time        `json:"updated_at"`
-	States         []DeliveryState  `json:"states"` // what the vendor said, in the order it came
+	States         []DeliveryState  `json:"states"` // the vendor's reports, in the order they came
 }
 
-// DeliveryState is one word of a vendor on a delivery.
+// DeliveryState is one report of a vendor on a delivery.
 type DeliveryState struct {
 	State  string    `json:"state"`
-	At     time.Time `json:"at"`               // when it happened, as the vendor says; when it came, if it does not
-	Detail string    `json:"detail,omitempty"` // an error code, or what a mail server said: untrusted
+	At     time.Time `json:"at"`               // when it happened; when the report came, if the vendor does not say
+	Detail string    `json:"detail,omitempty"` // an error code, or a mail server's words: untrusted
 }
 
+// Channel returns the channel of a message or call.
 func (d Delivery) Channel() models.Channel {
 	switch d.Kind {
 	case EffectText:
@@ -56,6 +57,7 @@ func (d Delivery) Channel() models.Channel {
 	}
 }
 
+// Result returns the last word on a delivery: our outcome, else the vendor's word, else the ledger's state.
 func (d Delivery) Result() string {
 	return cmp.Or(d.Outcome, d.VendorState, string(d.State))
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Purpose says why a contact is reached.
+// Purpose is the reason for an effect.
 type Purpose string
 
-// The purposes of messages and calls.
+// The purposes of messages and calls, and of actions at an EDR.
 const (
 	PurposePublished        Purpose = "published"
 	PurposeRevised          Purpose = "revised"
@@ -41,8 +41,8 @@ const (
 	EffectRelease EffectKind = "release"
 )
 
-// Effect is one thing done to the outside world, at most once. Its key is chosen by the workflow from
-// what is to be done, never from an attempt number or a run id, so every retry has the same key.
+// Effect is one thing done to the outside world, at most once. The workflow makes its key from the thing to be done, never
+// from an attempt number or a run id, so every retry has the same key.
 type Effect struct {
 	Key        string           `json:"key"`
 	Kind       EffectKind       `json:"kind"`
@@ -53,11 +53,11 @@ type Effect struct {
 	Occurrence int              `json:"occurrence"`         // counts repeats of the same purpose and revision, from 1
 	Contact    uuid.UUID        `json:"contact"`            // for messages and calls
 	Endpoint   string           `json:"endpoint,omitempty"` // for isolations and releases
-	Workflow   string           `json:"workflow"`           // the workflow that wants to know what becomes of it
+	Workflow   string           `json:"workflow"`           // the workflow that is told of its progress
 	Simulated  bool             `json:"simulated,omitzero"` // a fire drill with simulated phones: nothing leaves the house
 }
 
-// MessageEffect is the effect of sending a notice to its one contact over its channel.
+// MessageEffect returns the effect of sending a notification to its one contact over its channel.
 func MessageEffect(r models.Reference, client uuid.UUID, n Notification) Effect {
 	kind := EffectMail
 	if n.Channel == models.ChannelSMS {
@@ -70,7 +70,7 @@ func MessageEffect(r models.Reference, client uuid.UUID, n Notification) Effect 
 	}
 }
 
-// CallEffect is the effect of calling one contact in a round; try counts from 1 and grows after a busy line.
+// CallEffect returns the effect of calling one contact in a round; try counts from 1 and grows after a busy line.
 func CallEffect(r models.Reference, client uuid.UUID, revision, round, try int, contact uuid.UUID) Effect {
 	return Effect{
 		Key:  fmt.Sprintf("%s/%s/%d/%s/voice/%d.%d", r, PurposePublished, revision, contact, round, try),
@@ -79,7 +79,7 @@ func CallEffect(r models.Reference, client uuid.UUID, revision, round, try int, 
 	}
 }
 
-// ApprovalCallEffect is the effect of calling one contact about an approval; round counts how often it was asked, try
+// ApprovalCallEffect returns the effect of calling one contact about an approval; round counts how often it was asked, try
 // grows after a busy line.
 func ApprovalCallEffect(r models.Reference, client uuid.UUID, a ApprovalCall, round, try int, contact uuid.UUID) Effect {
 	return Effect{
@@ -89,17 +89,17 @@ func ApprovalCallEffect(r models.Reference, client uuid.UUID, a ApprovalCall, ro
 	}
 }
 
-// EndpointEffect is the effect of isolating or releasing an endpoint. The generation grows with every
-// change of mind, so a late retry of an old one can be told from the present one; the order, from 1, grows when the EDR
-// says that it failed.
-func EndpointEffect(r models.Reference, client uuid.UUID, p Purpose, endpoint string, generation, order int) Effect {
+// EndpointEffect returns the effect of isolating or releasing an endpoint. The generation grows with every change of the
+// desired state, so a late retry of an old one can be told from the present one; the action, from 1, grows when the EDR
+// says that the last one failed.
+func EndpointEffect(r models.Reference, client uuid.UUID, p Purpose, endpoint string, generation, action int) Effect {
 	kind := EffectIsolate
 	if p == PurposeRelease {
 		kind = EffectRelease
 	}
 	return Effect{
-		Key:  fmt.Sprintf("%s/%s/%d/%s/edr/%d", r, p, generation, endpoint, order),
-		Kind: kind, ClientID: client, Incident: r, Purpose: p, Revision: generation, Occurrence: order, Endpoint: endpoint,
+		Key:  fmt.Sprintf("%s/%s/%d/%s/edr/%d", r, p, generation, endpoint, action),
+		Kind: kind, ClientID: client, Incident: r, Purpose: p, Revision: generation, Occurrence: action, Endpoint: endpoint,
 		Workflow: r.EndpointWorkflowID(endpoint),
 	}
 }
@@ -107,8 +107,8 @@ func EndpointEffect(r models.Reference, client uuid.UUID, p Purpose, endpoint st
 // EffectState says how far an effect got, as the ledger knows it.
 type EffectState string
 
-// The states of an effect. An effect that stays "intended" longer than its settle window is ambiguous:
-// it may or may not have reached the vendor.
+// The states of an effect. An effect that stays "intended" longer than its settle window is ambiguous: it may or may not
+// have reached the vendor.
 const (
 	EffectIntended EffectState = "intended" // recorded, perhaps attempted, no answer known
 	EffectAccepted EffectState = "accepted" // the vendor took it and gave an id
@@ -116,8 +116,8 @@ const (
 	EffectCanceled EffectState = "canceled" // its reason was gone before it was tried
 )
 
-// ReasonSuperseded is why a message was canceled that a newer one to the same contact replaced.
+// ReasonSuperseded is the reason of a canceled message that a newer one to the same contact replaced.
 const ReasonSuperseded = "superseded"
 
-// VendorSimulated is the vendor's name in the ledger for what never left the house.
+// VendorSimulated is the vendor's name in the ledger for effects that never left the house.
 const VendorSimulated = "simulated"

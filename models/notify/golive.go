@@ -8,7 +8,7 @@ import (
 )
 
 // GoLive checks that the client can be reached at all: somebody can be called for a critical incident in every hour of
-// the week, never the same single person on every level, and every channel is verified.
+// the week, a second person too, and every channel is verified.
 func (d Directory) GoLive() []models.GoLiveCheck {
 	var nobody, single weekSlots
 	verified := []string{}
@@ -52,10 +52,10 @@ func timeOfSlot(n int) (models.Day, models.ClockTime) {
 
 // joinSlots joins quarters of an hour that follow each other, also from Sunday to Monday, into spans such as
 // "sat 00:00 to mon 08:00".
-func joinSlots(is weekSlots, what string) []string {
+func joinSlots(is weekSlots, word string) []string {
 	out := []string{}
 	if !slices.Contains(is[:], false) {
-		return append(out, what+" at any time")
+		return append(out, word+" at any time")
 	}
 	for n := range is {
 		if !is[n] || is[(n+len(is)-1)%len(is)] {
@@ -67,7 +67,7 @@ func joinSlots(is weekSlots, what string) []string {
 		}
 		fromDay, from := timeOfSlot(n)
 		toDay, to := timeOfSlot(end)
-		out = append(out, fmt.Sprintf("%s from %s %s to %s %s", what, fromDay, from, toDay, to))
+		out = append(out, fmt.Sprintf("%s from %s %s to %s %s", word, fromDay, from, toDay, to))
 	}
 	return out
 }

@@ -22,14 +22,14 @@ type Notification struct {
 	Severity   models.Severity `json:"severity,omitempty"` // of the incident when it fell due; "" when that is not known
 }
 
-// AddressedTo returns the notice to one contact, as planned.
+// AddressedTo returns the notification to one contact, as planned.
 func (n Notification) AddressedTo(r Recipient) Notification {
 	n.Contact, n.Channel, n.At = r.Contact, r.Channel, r.At
 	return n
 }
 
-// Replaces reports whether an older notice to the same contact over the same channel need not be sent any more, because
-// this one says as much. What may be the word of a critical report stays, unless this is the word of a critical one too.
+// Replaces reports whether an older notification to the same contact over the same channel need not be sent any more,
+// because this one says as much. One that may report a critical incident stays, unless this one does so too.
 func (n Notification) Replaces(old Notification) bool {
 	report := old.Purpose == PurposePublished || old.Purpose == PurposeRevised
 	critical := old.Severity == models.SeverityCritical || old.Severity == ""

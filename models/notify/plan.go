@@ -10,7 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Directory is all the planner needs to know of a client: whom it has, and when.
+// Directory is all the planner needs to know of a client: its contacts and its hours.
 type Directory struct {
 	Zone     *time.Location
 	Business models.Hours // the client's business hours
@@ -39,10 +39,10 @@ type Skipped struct {
 	Reason  string    `json:"reason"`
 }
 
-// Plan returns who is reached when something of a severity happens at a moment: what the workflow follows, the
-// preview shows and the go-live check asks. A message goes out over mail, or as a text when there is no mail; it waits
-// for the contact's hours. A call does not wait: a contact whose hours are over is not called now. A number is called
-// once, whoever it belongs to.
+// Plan returns who is reached when something of a severity happens at a moment. The workflow follows it, the preview
+// shows it and the go-live check asks it. A message goes out over mail, or as a text when there is no mail; it waits for
+// the contact's hours. A call does not wait: a contact whose hours are over is not called now. A number is called once,
+// however many contacts have it.
 func (d Directory) Plan(s models.Severity, at time.Time) Plan {
 	p := Plan{Messages: []Recipient{}, Calls: []Recipient{}, Skipped: []Skipped{}}
 	called := map[string]bool{}
@@ -53,12 +53,12 @@ func (d Directory) Plan(s models.Severity, at time.Time) Plan {
 			continue
 		}
 		from := d.From(c, s, at)
-		reach := func(ch models.Channel) Recipient {
+		recipient := func(ch models.Channel) Recipient {
 			return Recipient{Contact: c.ID, Order: c.Order, Channel: ch, At: from}
 		}
 		ch, writable := c.MessageChannel()
 		if writable {
-			p.Messages = append(p.Messages, reach(ch))
+			p.Messages = append(p.Messages, recipient(ch))
 		}
 		switch {
 		case s != models.SeverityCritical && writable:
@@ -72,13 +72,13 @@ func (d Directory) Plan(s models.Severity, at time.Time) Plan {
 			left("has the phone number of a contact who is called before")
 		default:
 			called[c.Phone] = true
-			p.Calls = append(p.Calls, reach(models.ChannelVoice))
+			p.Calls = append(p.Calls, recipient(models.ChannelVoice))
 		}
 	}
 	return p
 }
 
-// Without leaves out the messages to contacts for whom one of the waiting ones waits over the same channel.
+// Without returns the plan without messages to contacts for whom one already waits over the same channel.
 func (p Plan) Without(waiting []Notification) Plan {
 	waits := func(r Recipient) bool {
 		return slices.ContainsFunc(waiting, func(n Notification) bool { return n.Contact == r.Contact && n.Channel == r.Channel })
@@ -87,8 +87,8 @@ func (p Plan) Without(waiting []Notification) Plan {
 	return p
 }
 
-// Callable returns who can be called at a moment for an approval in an incident of a severity, in calling order: contacts
-// whose number was verified, for on their key press a device is isolated.
+// Callable returns the contacts who can be called at a moment for an approval in an incident of a severity, in calling
+// order. Their number must be verified, because a device is isolated on their key press.
 func (d Directory) Callable(s models.Severity, at time.Time) []Recipient {
 	called := map[string]bool{}
 	calls := []Recipient{}
@@ -109,13 +109,13 @@ func (d Directory) From(c models.Contact, s models.Severity, at time.Time) time.
 	return c.Hours.Next(at, d.Zone)
 }
 
-// Fallback returns over which other channel, and when, a contact is reached after one failed.
+// Fallback returns the other channel a contact is reached over after one failed, and when; false for none.
 func (d Directory) Fallback(c models.Contact, s models.Severity, failed models.Channel, at time.Time) (Recipient, bool) {
 	ch, ok := c.After(failed)
 	return Recipient{Contact: c.ID, Order: c.Order, Channel: ch, At: d.From(c, s, at)}, ok
 }
 
-// PlanReminder moves a reminder that is due at a moment into the client's business hours, which critical ones ignore.
+// RemindAt moves a reminder that is due at a moment into the client's business hours, which critical ones ignore.
 func (d Directory) RemindAt(s models.Severity, due time.Time) time.Time {
 	if s == models.SeverityCritical {
 		return due
