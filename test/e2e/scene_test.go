@@ -115,7 +115,7 @@ func authorize(t *testing.T, client uuid.UUID) {
 	defer db.Close()
 	signer, err := db.CreateUser(t.Context(), models.User{ClientID: client, Name: "Signer", Email: "signer@client.example", Role: models.RoleAdmin})
 	if err == nil {
-		err = stack.SignAuthority(t.Context(), db, client, signer.ID, stack.AtOnce())
+		err = stack.SignAuthority(t.Context(), db, client, signer.ID, stack.ImmediateAuthority())
 	}
 	if err != nil {
 		t.Fatalf("sign a response authority: %v", err)
