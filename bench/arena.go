@@ -15,7 +15,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// arena is everything a measurement runs on: a whole stack, and beside it a worker that knows only the bare side.
+// arena holds everything that a measurement runs on: a whole stack and, beside it, a worker of the bare side.
 type arena struct {
 	stack     *stack.Stack
 	temporal  client.Client
@@ -25,18 +25,18 @@ type arena struct {
 	databases *databases
 	people    []people
 	shape     Shape
-	run       string // makes the workflow ids of the bare side unique
+	run       string // part of the bare side's workflow ids, to make them unique
 	turns     int
-	vital     []*devstack.Process // without which nothing is measured
+	measured  []*devstack.Process // a measurement ends when one of them does
 }
 
-// people are those who work on one client's incidents.
+// people are the users who work on the incidents of one client, whose number is client.
 type people struct {
 	client                    int
 	analyst, responder, admin stack.Person
 }
 
-// openArena starts everything, lets both sides warm up and learns the shape of an incident's life.
+// openArena starts all processes, warms both sides up and reads the shape of an incident's life.
 func openArena(ctx context.Context, o Options) (a *arena, err error) {
 	a = &arena{run: time.Now().UTC().Format("150405")}
 	defer func() {
@@ -46,12 +46,12 @@ func openArena(ctx context.Context, o Options) (a *arena, err error) {
 		}
 	}()
 	a.stack, err = stack.Start(ctx, stack.Options{
-		Dir: o.Dir, Binary: o.Binary, Pace: 0.01, PostgresSettings: settingsFor(), Progress: func(line string) { o.Progress("starting: " + line) },
+		Dir: o.Dir, Binary: o.Binary, Pace: 0.01, PostgresSettings: statisticsSettings(), Progress: func(line string) { o.Progress("starting: " + line) },
 	})
 	if err != nil {
 		return a, err
 	}
-	if err := a.enter(); err != nil {
+	if err := a.connect(); err != nil {
 		return a, err
 	}
 	if a.databases, err = openDatabases(ctx, a.stack); err != nil {
@@ -65,8 +65,8 @@ func openArena(ctx context.Context, o Options) (a *arena, err error) {
 	return a, a.warmUp(ctx)
 }
 
-// enter finds the seeded people and connects to Temporal.
-func (a *arena) enter() (err error) {
+// connect finds the seeded people and the processes of the stack, and connects to Temporal.
+func (a *arena) connect() (err error) {
 	d := a.stack.Dev
 	for _, c := range d.Clients {
 		a.people = append(a.people, people{
@@ -74,15 +74,16 @@ func (a *arena) enter() (err error) {
 			responder: d.Person(models.RoleResponder, c.Number), admin: d.Person(models.RoleAdmin, c.Number),
 		})
 	}
-	a.vital = append(a.vital, a.stack.API, a.stack.Workers[0])
+	a.measured = append(a.measured, a.stack.API, a.stack.Workers[0])
 	a.processes = processes{
 		procTemporal: a.stack.Temporal.Process().PID(), procPostgres: a.stack.Postgres.Process().PID(), procAPI: a.stack.API.PID(),
 		procWorker: a.stack.Workers[0].PID(), procLoad: os.Getpid(),
 	}
-	a.temporal, err = client.NewLazyClient(client.Options{HostPort: d.Temporal, Namespace: d.Namespace, Logger: silent{}})
+	a.temporal, err = client.NewLazyClient(client.Options{HostPort: d.Temporal, Namespace: d.Namespace, Logger: silentLogger{}})
 	return err
 }
 
+// startBare starts the bare side's worker.
 func (a *arena) startBare(ctx context.Context, o Options) (err error) {
 	a.bareLog, err = os.Create(filepath.Join(o.Dir, "logs", "bare-worker.log"))
 	if err != nil {
@@ -93,16 +94,16 @@ func (a *arena) startBare(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	a.vital, a.processes[procBare] = append(a.vital, a.bare), a.bare.PID()
+	a.measured, a.processes[procBare] = append(a.measured, a.bare), a.bare.PID()
 	return nil
 }
 
-// warmUp runs every operation of both sides, and takes the shape of the bare life from one of ours.
+// warmUp runs every operation of both sides, and reads from one of our lives the shape that the bare life takes.
 func (a *arena) warmUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for n := range 3 * len(a.people) {
-		ref, _, err := a.live(ctx, n)
+		ref, _, err := a.runLife(ctx, n)
 		if err != nil {
 			return fmt.Errorf("one life of an incident: %w", err)
 		}
@@ -125,7 +126,7 @@ func (a *arena) warmUp(ctx context.Context) error {
 	return nil
 }
 
-// close stops everything that was started.
+// close stops every process that was started and ends the connections.
 func (a *arena) close() {
 	if a.databases != nil {
 		a.databases.close()
@@ -145,23 +146,24 @@ func (a *arena) close() {
 }
 
 const (
-	// idle is the part of one core that the parts take when nobody asks anything of them, with some room.
-	idle      = 0.12
-	quietLook = 150 * time.Millisecond
+	// idleShare is the share of one core that the processes use without load, with some room.
+	idleShare = 0.12
+	lookEvery = 150 * time.Millisecond
 	quietWait = 2 * time.Second
 )
 
-// quiet waits until the work that a load left behind is done: until our processes are as good as idle.
-func (a *arena) quiet(ctx context.Context) error {
+// awaitQuiet waits until the work that a load left behind is done, that is until our processes are as good as idle, but no
+// longer than quietWait.
+func (a *arena) awaitQuiet(ctx context.Context) error {
 	deadline := time.Now().Add(quietWait)
 	before := a.processes.read()
 	for time.Now().Before(deadline) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(quietLook):
+		case <-time.After(lookEvery):
 		}
-		if err := a.alive(); err != nil {
+		if err := a.checkAlive(); err != nil {
 			return err
 		}
 		now := a.processes.read()
@@ -169,7 +171,7 @@ func (a *arena) quiet(ctx context.Context) error {
 		for _, d := range now.since(before) {
 			used += d
 		}
-		if float64(used) < idle*float64(now.at.Sub(before.at)) {
+		if float64(used) < idleShare*float64(now.at.Sub(before.at)) {
 			return nil
 		}
 		before = now
@@ -177,35 +179,35 @@ func (a *arena) quiet(ctx context.Context) error {
 	return nil
 }
 
-// alive is an error once a process that is measured has ended.
-func (a *arena) alive() error {
-	for _, p := range a.vital {
+// checkAlive returns an error when a measured process has ended.
+func (a *arena) checkAlive() error {
+	for _, p := range a.measured {
 		select {
 		case <-p.Done():
-			return errors.Join(errors.New("a process that is measured has ended"), p.Err())
+			return errors.Join(errors.New("a measured process has ended: look into the logs"), p.Err())
 		default:
 		}
 	}
 	return nil
 }
 
-// prefix returns an unused beginning for the bare side's workflow ids.
-func (a *arena) prefix() string {
+// newPrefix returns an unused beginning for the bare side's workflow ids.
+func (a *arena) newPrefix() string {
 	a.turns++
 	return fmt.Sprintf("bare-%s-%d-", a.run, a.turns)
 }
 
-// silent drops the client's log lines: every error reaches its caller.
-type silent struct{}
+// silentLogger drops the client's log lines: every error reaches its caller.
+type silentLogger struct{}
 
 // Debug does nothing.
-func (silent) Debug(string, ...any) {}
+func (silentLogger) Debug(string, ...any) {}
 
 // Info does nothing.
-func (silent) Info(string, ...any) {}
+func (silentLogger) Info(string, ...any) {}
 
 // Warn does nothing.
-func (silent) Warn(string, ...any) {}
+func (silentLogger) Warn(string, ...any) {}
 
 // Error does nothing.
-func (silent) Error(string, ...any) {}
+func (silentLogger) Error(string, ...any) {}

@@ -20,17 +20,17 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
-// bareConns is how many connections to the database the bare handler has: as many as the API.
+// bareConns is the number of the bare handler's connections to the database: the API has as many.
 const bareConns = 20
 
-// bareHooks is the least that reports on mails could be taken with: a handler that checks the signature and updates
-// one row per report.
+// bareHooks is the simplest handler that could take reports on mails: it checks the signature and updates one row for each
+// report.
 type bareHooks struct {
 	key *ecdsa.PrivateKey
 	db  *sql.DB
 }
 
-// bareReports is how many reports per second the bare handler takes, when as many requests as ours got come at once.
+// bareReports returns how many reports a second the bare handler takes, when as many requests as ours got arrive at once.
 func (a *arena) bareReports(ctx context.Context, requests, contacts int) (perSecond float64, err error) {
 	b := &bareHooks{}
 	if b.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -58,7 +58,7 @@ func (a *arena) bareReports(ctx context.Context, requests, contacts int) (perSec
 	return float64(len(all)) / took.Seconds(), err
 }
 
-// burst posts all batches at once and waits for the answers.
+// burst posts all batches at once, waits for the answers and returns how long that took.
 func (b *bareHooks) burst(ctx context.Context, batches [][]int) (time.Duration, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,7 +66,7 @@ func (b *bareHooks) burst(ctx context.Context, batches [][]int) (time.Duration, 
 	}
 	s := &http.Server{Handler: b, ReadHeaderTimeout: hooksPatience}
 	go func() { _ = s.Serve(l) }()
-	defer func() { _ = s.Close() }() // everybody has been answered
+	defer func() { _ = s.Close() }() // every request has its answer by then
 	begin := time.Now()
 	all := load{clients: len(batches), during: hooksPatience, most: len(batches)}
 	t := all.run(ctx, func(ctx context.Context, n int) (time.Duration, error) {
@@ -78,7 +78,8 @@ func (b *bareHooks) burst(ctx context.Context, batches [][]int) (time.Duration, 
 	return time.Since(begin), nil
 }
 
-func (b *bareHooks) post(ctx context.Context, to string, batch []int) error {
+// post signs a batch and posts it.
+func (b *bareHooks) post(ctx context.Context, address string, batch []int) error {
 	body, err := json.Marshal(batch)
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func (b *bareHooks) post(ctx context.Context, to string, batch []int) error {
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (b *bareHooks) post(ctx context.Context, to string, batch []int) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("answered with %s", res.Status)
+		return fmt.Errorf("the bare handler answered %s", res.Status)
 	}
 	return nil
 }
@@ -108,7 +109,7 @@ func (b *bareHooks) post(ctx context.Context, to string, batch []int) error {
 func (b *bareHooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	digest := sha256.Sum256(body)
-	signature, _ := base64.StdEncoding.DecodeString(r.Header.Get("Signature")) // what is no base64 is no signature
+	signature, _ := base64.StdEncoding.DecodeString(r.Header.Get("Signature")) // text that is no base64 is no signature
 	var batch []int
 	if err != nil || !ecdsa.VerifyASN1(&b.key.PublicKey, digest[:], signature) || json.Unmarshal(body, &batch) != nil {
 		w.WriteHeader(http.StatusForbidden)

@@ -11,25 +11,26 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// The bare side's names.
+// The task queue and the update of the bare side.
 const (
 	bareQueue  = "bare"
 	bareUpdate = "do"
 )
 
-// BareWorker runs the bare side's workflows until ctx ends: the least that Temporal can do each operation with.
+// BareWorker runs the bare side's workflows until ctx ends: the simplest ones with which Temporal can do each operation.
+// address is the host and port of Temporal's frontend. The error says that it cannot connect or start.
 func BareWorker(ctx context.Context, address, namespace string) error {
-	c, err := client.Dial(client.Options{HostPort: address, Namespace: namespace, Logger: silent{}})
+	c, err := client.Dial(client.Options{HostPort: address, Namespace: namespace, Logger: silentLogger{}})
 	if err != nil {
 		return fmt.Errorf("connect to Temporal: %w", err)
 	}
 	defer c.Close()
 	w := worker.New(c, bareQueue, worker.Options{WorkerStopTimeout: time.Second})
-	for _, f := range []any{empty, endless, life, handover} {
+	for _, f := range []any{emptyWorkflow, endlessWorkflow, lifeWorkflow, handoverWorkflow} {
 		w.RegisterWorkflow(f)
 	}
-	w.RegisterActivity(nothing)
-	w.RegisterActivity(begun)
+	w.RegisterActivity(doNothing)
+	w.RegisterActivity(tellBegin)
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the bare worker: %w", err)
 	}
@@ -38,33 +39,33 @@ func BareWorker(ctx context.Context, address, namespace string) error {
 	return nil
 }
 
-// empty does nothing.
-func empty(workflow.Context) error { return nil }
+// emptyWorkflow does nothing.
+func emptyWorkflow(workflow.Context) error { return nil }
 
-// endless answers empty updates for as long as it is let live.
-func endless(ctx workflow.Context) error {
+// endlessWorkflow answers empty updates and never ends by itself.
+func endlessWorkflow(ctx workflow.Context) error {
 	if err := workflow.SetUpdateHandler(ctx, bareUpdate, func(workflow.Context) error { return nil }); err != nil {
 		return err
 	}
 	return workflow.Await(ctx, func() bool { return false })
 }
 
-// life has the updates, activities and local activities of a shape.
-func life(ctx workflow.Context, s Shape) error {
+// lifeWorkflow runs the updates, activities and local activities of a shape.
+func lifeWorkflow(ctx workflow.Context, s Shape) error {
 	next, behind := 0, 0
 	err := workflow.SetUpdateHandler(ctx, bareUpdate, func(ctx workflow.Context) error {
 		if next >= len(s.Steps) {
-			return errors.New("this life is over")
+			return errors.New("the workflow got more updates than its shape has steps")
 		}
 		step := s.Steps[next]
 		next++
 		behind++
-		if err := step.before(ctx); err != nil {
+		if err := step.runBefore(ctx); err != nil {
 			return err
 		}
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer func() { behind-- }()
-			if err := step.after(ctx); err != nil {
+			if err := step.runAfter(ctx); err != nil {
 				workflow.GetLogger(ctx).Error("a step failed", "error", err)
 			}
 		})
@@ -76,74 +77,78 @@ func life(ctx workflow.Context, s Shape) error {
 	return workflow.Await(ctx, func() bool { return next == len(s.Steps) && behind == 0 && workflow.AllHandlersFinished(ctx) })
 }
 
-// before does what a step's answer waits for.
-func (s Step) before(ctx workflow.Context) error {
-	if err := locals(ctx, s.LocalBefore); err != nil {
+// runBefore runs the activities that a step's answer waits for.
+func (s Step) runBefore(ctx workflow.Context) error {
+	if err := runLocals(ctx, s.LocalBefore); err != nil {
 		return err
 	}
-	return inOrder(ctx, s.Before)
+	return runInOrder(ctx, s.Before)
 }
 
-// after does what a step does behind its answer.
-func (s Step) after(ctx workflow.Context) error {
-	ctx = remote(ctx)
+// runAfter runs the activities behind a step's answer.
+func (s Step) runAfter(ctx workflow.Context) error {
+	ctx = withActivityOptions(ctx)
 	var under []workflow.Future
 	for range s.Behind {
-		under = append(under, workflow.ExecuteActivity(ctx, nothing))
+		under = append(under, workflow.ExecuteActivity(ctx, doNothing))
 	}
 	for _, f := range under {
 		if err := f.Get(ctx, nil); err != nil {
 			return err
 		}
 	}
-	if err := inOrder(ctx, s.Later); err != nil {
+	if err := runInOrder(ctx, s.Later); err != nil {
 		return err
 	}
-	return locals(ctx, s.LocalLater)
+	return runLocals(ctx, s.LocalLater)
 }
 
-func inOrder(ctx workflow.Context, n int) error {
-	ctx = remote(ctx)
+// runInOrder runs n activities, one after the other.
+func runInOrder(ctx workflow.Context, n int) error {
+	ctx = withActivityOptions(ctx)
 	for range n {
-		if err := workflow.ExecuteActivity(ctx, nothing).Get(ctx, nil); err != nil {
+		if err := workflow.ExecuteActivity(ctx, doNothing).Get(ctx, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func locals(ctx workflow.Context, n int) error {
+// runLocals runs n local activities, one after the other.
+func runLocals(ctx workflow.Context, n int) error {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: 5 * time.Second})
 	for range n {
-		if err := workflow.ExecuteLocalActivity(ctx, nothing).Get(ctx, nil); err != nil {
+		if err := workflow.ExecuteLocalActivity(ctx, doNothing).Get(ctx, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func remote(ctx workflow.Context) workflow.Context {
+// withActivityOptions sets the options of the bare side's activities.
+func withActivityOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 20 * time.Second})
 }
 
-// handover waits for one update, starts an activity and returns when that began.
-func handover(ctx workflow.Context) (at time.Time, err error) {
-	asked := false
+// handoverWorkflow waits for one update, starts an activity and returns the time at which that began.
+func handoverWorkflow(ctx workflow.Context) (at time.Time, err error) {
+	updated := false
 	err = workflow.SetUpdateHandler(ctx, bareUpdate, func(workflow.Context) error {
-		asked = true
+		updated = true
 		return nil
 	})
 	if err != nil {
 		return at, err
 	}
-	if err := workflow.Await(ctx, func() bool { return asked }); err != nil {
+	if err := workflow.Await(ctx, func() bool { return updated }); err != nil {
 		return at, err
 	}
-	err = workflow.ExecuteActivity(remote(ctx), begun).Get(ctx, &at)
+	err = workflow.ExecuteActivity(withActivityOptions(ctx), tellBegin).Get(ctx, &at)
 	return at, err
 }
 
-func nothing(context.Context) error { return nil }
+// doNothing is an activity of no work.
+func doNothing(context.Context) error { return nil }
 
-// begun tells when it began.
-func begun(context.Context) (time.Time, error) { return time.Now(), nil }
+// tellBegin is an activity that returns when it began.
+func tellBegin(context.Context) (time.Time, error) { return time.Now(), nil }

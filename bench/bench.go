@@ -1,8 +1,8 @@
 // Package bench measures Watchfire against bare Temporal: the same server, the same database, the same machine, in
-// turns. It holds the measurement, the bare side's workflows and the report. What is measured starts through package
-// devstack/stack; nothing here knows the product from inside.
+// turns. It holds the measurement, the bare side's workflows and the report. It starts the product through package
+// devstack/stack and does not know it from inside.
 //
-// A measurement never fails for how long something took, only when something did not run or was lost. Tests gate on
+// A measurement never fails because something took long, only when something did not run or was lost. Tests gate on
 // counts, not on time.
 package bench
 
@@ -15,22 +15,23 @@ import (
 	"time"
 )
 
-// Options say what to measure, and for how long.
+// Options say what to measure, and how long.
 type Options struct {
 	Dir      string // an empty folder for data and logs
 	Binary   string // the product's binary, whose subcommand bench also runs the bare side's worker
 	BareArgs func(address, namespace string) []string
-	Pairs    int           // how often bare and ours take turns
-	Clients  []int         // how many ask at a time
-	For      time.Duration // one side's turn
-	Most     int           // operations in a turn at most; 0 is no bound
-	Reach    []int         // critical incidents at the same moment; 1 is one after the other
+	Pairs    int           // turns of each side
+	Clients  []int         // how many clients send requests at the same time
+	For      time.Duration // length of a turn
+	Most     int           // most operations in a turn; 0 is no bound
+	Reach    []int         // critical incidents published at the same moment; 1 is one after the other
 	Contacts int           // of the client on whose mails the vendor reports all at once
 	Only     []string      // names of comparisons, "reach", "hooks"; empty is all
 	Progress func(line string)
 }
 
-// Run starts a stack of its own, measures and stops it.
+// Run starts a stack of its own, measures on it and stops it. It returns an error when something did not run or was lost,
+// never for a measured value.
 func Run(ctx context.Context, o Options) (r Result, err error) {
 	a, err := openArena(ctx, o)
 	if err != nil {
@@ -53,26 +54,27 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 			r.Comparisons = append(r.Comparisons, done)
 		}
 	}
-	if err := a.bursts(ctx, o, &r); err != nil {
+	if err := a.measureBursts(ctx, o, &r); err != nil {
 		return r, err
 	}
 	if len(r.Comparisons) == 0 && len(r.Reach) == 0 && r.Hooks == nil {
-		return r, errors.New("nothing was chosen to be measured")
+		return r, errors.New("nothing was measured: choose among the comparisons, reach and hooks")
 	}
-	r.Incident = perIncident(r)
+	r.Incident = costsOfALife(r)
 	r.MemoryMB = a.processes.memory()
 	return r, nil
 }
 
+// wants reports whether a comparison or a burst is to be measured.
 func (o Options) wants(name string) bool { return len(o.Only) == 0 || slices.Contains(o.Only, name) }
 
-// bursts measures what happens when much happens at the same moment.
-func (a *arena) bursts(ctx context.Context, o Options, r *Result) error {
+// measureBursts measures many publications at the same moment, and many reports on mails.
+func (a *arena) measureBursts(ctx context.Context, o Options, r *Result) error {
 	for _, n := range o.Reach {
 		if !o.wants("reach") {
 			break
 		}
-		done, err := a.reach(ctx, n)
+		done, err := a.measureReach(ctx, n)
 		if err != nil {
 			return fmt.Errorf("reach, %d at once: %w", n, err)
 		}
@@ -82,7 +84,7 @@ func (a *arena) bursts(ctx context.Context, o Options, r *Result) error {
 	if !o.wants("hooks") {
 		return nil
 	}
-	done, err := a.hooks(ctx, o.Contacts)
+	done, err := a.measureHooks(ctx, o.Contacts)
 	if err != nil {
 		return fmt.Errorf("hooks: %w", err)
 	}
@@ -91,7 +93,7 @@ func (a *arena) bursts(ctx context.Context, o Options, r *Result) error {
 	return nil
 }
 
-// compare lets the two sides take turns.
+// compare lets the two sides take turns at a number of clients and judges the result.
 func (a *arena) compare(ctx context.Context, c comparison, clients int, o Options) (Comparison, error) {
 	out := Comparison{Name: c.Name, What: c.What, Clients: clients, Metric: c.Metric, Aims: c.Aims, CPUAim: c.CPUAim}
 	for n := range o.Pairs {
@@ -100,13 +102,13 @@ func (a *arena) compare(ctx context.Context, c comparison, clients int, o Option
 			side side
 			into *Turn
 		}{{c.bare, &p.Bare}, {c.ours, &p.Ours}} {
-			t, err := a.turn(ctx, turn.side, load{clients: clients, during: o.For, most: o.Most, pause: c.pause(clients)})
+			t, err := a.takeTurn(ctx, turn.side, load{clients: clients, during: o.For, most: o.Most, pause: c.pause(clients)})
 			if err != nil {
 				return out, fmt.Errorf("pair %d: %w", n+1, err)
 			}
 			*turn.into = t
 		}
-		p.Ratio, p.CPURatio = c.ratio(p), p.Ours.cpu()/p.Bare.cpu()
+		p.Ratio, p.CPURatio = c.ratio(p), p.Ours.comparedCPU()/p.Bare.comparedCPU()
 		out.Pairs = append(out.Pairs, p)
 		o.Progress(fmt.Sprintf("%s, %d clients, pair %d: ratio %.2f", c.Name, clients, n+1, p.Ratio))
 	}
@@ -114,17 +116,17 @@ func (a *arena) compare(ctx context.Context, c comparison, clients int, o Option
 	return out, nil
 }
 
-// turn prepares one side, waits until the machine's own parts are quiet, puts the load on, and reads what it cost
-// until they are quiet again.
-func (a *arena) turn(ctx context.Context, s side, l load) (t Turn, err error) {
+// takeTurn prepares one side, waits until our processes are quiet, puts the load on, waits until they are quiet again, and
+// reads the costs of all that.
+func (a *arena) takeTurn(ctx context.Context, s side, l load) (t Turn, err error) {
 	op, err := s(ctx, a, l)
 	if err != nil {
 		return t, fmt.Errorf("prepare: %w", err)
 	}
-	if err := a.quiet(ctx); err != nil {
+	if err := a.awaitQuiet(ctx); err != nil {
 		return t, err
 	}
-	before, err := a.before(ctx)
+	before, err := a.readBefore(ctx)
 	if err != nil {
 		return t, err
 	}
@@ -138,10 +140,10 @@ func (a *arena) turn(ctx context.Context, s side, l load) (t Turn, err error) {
 			return t, err
 		}
 	}
-	if err := a.quiet(ctx); err != nil {
+	if err := a.awaitQuiet(ctx); err != nil {
 		return t, err
 	}
-	after, err := a.after(ctx)
+	after, err := a.readAfter(ctx)
 	if err != nil {
 		return t, err
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Metric says what a comparison divides: ours by bare.
+// Metric is the value that a comparison divides, ours by bare.
 type Metric string
 
 // The metrics. Of a rate more is better, of a latency less.
@@ -20,24 +20,25 @@ type side func(ctx context.Context, a *arena, l load) (operation, error)
 
 // operation is what one side does, again and again.
 type operation struct {
-	// do does it once. n counts from 0 over all clients. What it returns is how long it took.
+	// do does it once and returns how long it took. n counts from 0 over all clients.
 	do func(ctx context.Context, n int) (time.Duration, error)
-	// finish, when not nil, tells how long each took once all are over.
+	// finish, when not nil, returns how long each operation took once all are over.
 	finish func(ctx context.Context) ([]time.Duration, error)
-	// history, when not nil, counts the events in the history of a workflow that was run.
+	// history, when not nil, returns the number of events in the history of a workflow of the turn.
 	history func(ctx context.Context) (float64, error)
 }
 
-// comparison is one question: how does what Watchfire does stand against the least that Temporal could do it with?
+// comparison is one question: how does an operation of Watchfire compare with the simplest one of bare Temporal?
 type comparison struct {
 	Name, What string
 	Metric     Metric
 	Aims       []float64 // the aim, then the next one
 	CPUAim     float64   // 0: none
 	bare, ours side
-	rounds     bool // all clients at the same moment, then a pause
+	rounds     bool // all clients send at the same moment, then pause
 }
 
+// comparisons lists the comparisons, in the order of the report.
 func comparisons() []comparison {
 	return []comparison{
 		{Name: "handover", What: "publish → mail handed to the vendor, against an update → its activity starts", Metric: P50, Aims: []float64{3},
@@ -51,11 +52,11 @@ func comparisons() []comparison {
 	}
 }
 
-// mailsPerSecond is the rate rounds are paced to, in mails: well below the mail queue's own limit,
-// which would otherwise be what is measured.
+// mailsPerSecond paces the rounds: it lies well below the limit of the mail queue, which the comparison would otherwise
+// measure.
 const mailsPerSecond = 64
 
-// pause is the time from one round to the next, 0 when the clients do not wait for one another.
+// pause returns the time from one round to the next, or 0 when the clients do not wait for one another.
 func (c comparison) pause(clients int) time.Duration {
 	if !c.rounds {
 		return 0
@@ -63,7 +64,7 @@ func (c comparison) pause(clients int) time.Duration {
 	return max(100*time.Millisecond, time.Duration(clients*mailsPerIncident)*time.Second/mailsPerSecond)
 }
 
-// ratio is what a pair came to.
+// ratio divides a pair's values, ours by bare.
 func (c comparison) ratio(p Pair) float64 {
 	if c.Metric == Rate {
 		return p.Ours.PerSecond / p.Bare.PerSecond
@@ -71,7 +72,7 @@ func (c comparison) ratio(p Pair) float64 {
 	return p.Ours.P50 / p.Bare.P50
 }
 
-// notes say how to read the comparisons.
+// notes returns lines that tell a person how to read the comparisons.
 func notes() []string {
 	var out []string
 	for _, c := range comparisons() {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +12,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 )
 
-// What one whole life of an incident (see script) may cost: what was measured, and 15 % more; for statements more, because
-// an answer that waits for the store asks again on a slow machine. Time is not judged.
+// The limits on the costs of one whole life of an incident (see script): the measured ones and 15 % more; for statements
+// more, because an answer that waits for the store asks again on a slow machine. The test does not judge time.
 const (
 	maxEvents      = 153     // in its workflow's history; measured 118 to 133 in the median
 	maxStatements  = 300     // sent to our database; measured 214 to 219
@@ -21,25 +22,25 @@ const (
 )
 
 const (
-	warmLives    = 12
+	warmUpLives  = 12
 	countedLives = 60
 )
 
-func TestTheLifeOfAnIncidentCostsNoMoreThanItDid(t *testing.T) {
+func TestTheCostsOfAnIncidentStayWithinTheirLimits(t *testing.T) {
 	a := startForCounting(t)
-	for n := range warmLives {
-		if _, _, err := a.live(t.Context(), n); err != nil {
+	for n := range warmUpLives {
+		if _, _, err := a.runLife(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	settle(t, a)
-	before, err := a.before(t.Context())
+	awaitReports(t, a)
+	before, err := a.readBefore(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var lengths []float64
 	for n := range countedLives {
-		ref, _, err := a.live(t.Context(), n)
+		ref, _, err := a.runLife(t.Context(), n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,34 +53,37 @@ func TestTheLifeOfAnIncidentCostsNoMoreThanItDid(t *testing.T) {
 			t.Logf("%d of %d incidents opened and closed", n+1, countedLives)
 		}
 	}
-	settle(t, a)
-	after, err := a.after(t.Context())
+	awaitReports(t, a)
+	after, err := a.readAfter(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	per := func(now, then map[string]int64, db string) float64 { return float64(now[db]-then[db]) / countedLives }
-	atMost(t, "events in its history", middle(lengths).Median, maxEvents)
-	atMost(t, "SQL statements", per(after.statements, before.statements, dbOurs), maxStatements)
-	atMost(t, "bytes in our database", per(after.bytes, before.bytes, dbOurs), maxOurBytes)
-	atMost(t, "bytes in Temporal's database", per(after.bytes, before.bytes, dbTemporal), maxEngineBytes)
+	perLife := func(after, before map[string]int64, db string) float64 {
+		return float64(after[db]-before[db]) / countedLives
+	}
+	wantAtMost(t, "events in its history", spreadOf(lengths).Median, maxEvents)
+	wantAtMost(t, "SQL statements", perLife(after.statements, before.statements, dbOurs), maxStatements)
+	wantAtMost(t, "bytes in our database", perLife(after.bytes, before.bytes, dbOurs), maxOurBytes)
+	wantAtMost(t, "bytes in Temporal's database", perLife(after.bytes, before.bytes, dbTemporal), maxEngineBytes)
 	t.Logf("not judged: %.0f statements to Temporal's database, %.0f bytes for its visibility",
-		per(after.statements, before.statements, dbTemporal), per(after.bytes, before.bytes, dbVisibility))
+		perLife(after.statements, before.statements, dbTemporal), perLife(after.bytes, before.bytes, dbVisibility))
 }
 
-func atMost(t *testing.T, what string, got, limit float64) {
+// wantAtMost fails when one incident costs more of something than the limit.
+func wantAtMost(t *testing.T, what string, got, limit float64) {
 	t.Helper()
 	t.Logf("one incident: %.1f %s, at most %.0f", got, what, limit)
 	if got > limit {
-		t.Errorf("one incident costs %.1f %s, more than %.0f", got, what, limit)
+		t.Errorf("one incident costs %.1f %s, want %.0f at most", got, what, limit)
 	}
 }
 
-// settle waits until what the last lives left behind is done: the mail vendor reports on its mails after the end.
-func settle(t *testing.T, a *arena) {
+// awaitReports waits until the work that the last lives left behind is done: the mail vendor reports on mails after the end.
+func awaitReports(t *testing.T, a *arena) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for last := int64(-1); time.Now().Before(deadline); {
-		if err := a.quiet(t.Context()); err != nil {
+		if err := a.awaitQuiet(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		s, err := a.databases.statements(t.Context())
@@ -93,8 +97,8 @@ func settle(t *testing.T, a *arena) {
 	}
 }
 
-// startForCounting builds the product and starts a stack whose database does not clean up behind itself, so that
-// growth is what was written.
+// startForCounting builds the product and starts a stack whose database never vacuums by itself, so that its growth is the
+// data that was written.
 func startForCounting(t *testing.T) *arena {
 	t.Helper()
 	dir := t.TempDir()
@@ -106,9 +110,7 @@ func startForCounting(t *testing.T) *arena {
 		t.Fatalf("build the product: %v", err)
 	}
 	settings := map[string]string{"autovacuum": "off"}
-	for name, value := range settingsFor() {
-		settings[name] = value
-	}
+	maps.Copy(settings, statisticsSettings())
 	a := &arena{}
 	t.Cleanup(func() {
 		a.close()
@@ -124,14 +126,14 @@ func startForCounting(t *testing.T) *arena {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.enter(); err != nil {
+	if err := a.connect(); err != nil {
 		t.Fatal(err)
 	}
 	if a.databases, err = openDatabases(t.Context(), a.stack); err != nil {
 		t.Fatal(err)
 	}
-	if !a.databases.counting {
-		t.Log("pg_stat_statements is not installed: transactions are counted instead of statements, which the limit then does not tell apart")
+	if !a.databases.countsStatements {
+		t.Log("pg_stat_statements is not installed: the limit on statements is compared with transactions")
 	}
 	return a
 }

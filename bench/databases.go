@@ -3,10 +3,8 @@ package bench
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,29 +12,29 @@ import (
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 )
 
-// The databases on the one server.
+// The names of the databases on the server.
 const (
 	dbOurs       = "watchfire"
 	dbTemporal   = "temporal"
 	dbVisibility = "temporal_visibility"
 )
 
-// databases read what the server has been asked and how much it keeps, by database.
+// databases reads how many statements each database has executed and how much data it holds.
 type databases struct {
-	conns    map[string]*pgx.Conn
-	counting bool // pg_stat_statements is there; else transactions are counted
+	conns            map[string]*pgx.Conn // by name
+	countsStatements bool                 // pg_stat_statements is there; without it, transactions are counted
 }
 
-// settingsFor adds the statement statistics to a server that has them installed.
-func settingsFor() map[string]string {
-	if !statistics() {
+// statisticsSettings returns the server settings that turn the statement statistics on, where they are installed.
+func statisticsSettings() map[string]string {
+	if !hasStatistics() {
 		return nil
 	}
 	return map[string]string{"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": "10000"}
 }
 
-// statistics reports whether the installed server comes with pg_stat_statements.
-func statistics() bool {
+// hasStatistics reports whether the installed server comes with pg_stat_statements.
+func hasStatistics() bool {
 	bin, err := devstack.FindPostgres()
 	if err != nil {
 		return false
@@ -49,10 +47,13 @@ func statistics() bool {
 	return false
 }
 
+// databaseNames lists the databases in the order of the report.
+func databaseNames() []string { return []string{dbOurs, dbTemporal, dbVisibility} }
+
 // openDatabases connects to each database as the server's owner.
 func openDatabases(ctx context.Context, s *stack.Stack) (*databases, error) {
 	d := &databases{conns: map[string]*pgx.Conn{}}
-	for _, name := range []string{dbOurs, dbTemporal, dbVisibility} {
+	for _, name := range databaseNames() {
 		c, err := pgx.Connect(ctx, s.Postgres.URL(name))
 		if err != nil {
 			d.close()
@@ -60,36 +61,35 @@ func openDatabases(ctx context.Context, s *stack.Stack) (*databases, error) {
 		}
 		d.conns[name] = c
 	}
-	if statistics() {
+	if hasStatistics() {
 		_, err := d.conns[dbTemporal].Exec(ctx, "create extension if not exists pg_stat_statements")
-		d.counting = err == nil
+		d.countsStatements = err == nil
 	}
 	return d, nil
 }
 
 func (d *databases) close() {
 	for _, c := range d.conns {
-		_ = c.Close(context.Background()) // the server is stopped anyway
+		_ = c.Close(context.Background()) // the server stops right after
 	}
 }
 
-// method says what is counted.
+// method tells a person what the numbers of statements count.
 func (d *databases) method() string {
-	if d.counting {
+	if d.countsStatements {
 		return "pg_stat_statements: statements as clients sent them, begin and commit among them"
 	}
 	return "pg_stat_database: transactions, because pg_stat_statements is not installed"
 }
 
-// statements is how many statements each database has been sent so far.
+// statements returns how many statements each database has been sent so far, by name.
 func (d *databases) statements(ctx context.Context) (map[string]int64, error) {
 	query := `select d.datname, coalesce(sum(s.calls), 0)::bigint from pg_database d
 		left join pg_stat_statements s on s.dbid = d.oid where d.datname = any($1) group by 1`
-	if !d.counting {
+	if !d.countsStatements {
 		query = `select datname, xact_commit + xact_rollback from pg_stat_database where datname = any($1)`
 	}
-	names := slices.Collect(maps.Keys(d.conns))
-	rows, err := d.conns[dbTemporal].Query(ctx, query, names)
+	rows, err := d.conns[dbTemporal].Query(ctx, query, databaseNames())
 	if err != nil {
 		return nil, fmt.Errorf("count statements: %w", err)
 	}
@@ -106,12 +106,12 @@ func (d *databases) statements(ctx context.Context) (map[string]int64, error) {
 	return out, nil
 }
 
-// bytes is how much each database keeps on disk: tables with their indexes and long values.
+// bytes returns the size of each database's tables on disk, with their indexes and long values, by name.
 func (d *databases) bytes(ctx context.Context) (map[string]int64, error) {
 	out := map[string]int64{}
-	for name, c := range d.conns {
+	for _, name := range databaseNames() {
 		var size int64
-		err := c.QueryRow(ctx, `select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c
+		err := d.conns[name].QueryRow(ctx, `select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c
 			join pg_namespace n on n.oid = c.relnamespace
 			where c.relkind in ('r', 'm') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'`).Scan(&size)
 		if err != nil {
@@ -122,14 +122,14 @@ func (d *databases) bytes(ctx context.Context) (map[string]int64, error) {
 	return out, nil
 }
 
-// reading is everything that is read before and after a load.
+// reading holds the values that are read before and after a load.
 type reading struct {
 	usage
 	statements, bytes map[string]int64
 }
 
-// before reads everything before a load, sizes first: what reading asks of the databases is none of the load's.
-func (a *arena) before(ctx context.Context) (r reading, err error) {
+// readBefore reads the values before a load, sizes first: the statements of the reading do not count as the load's.
+func (a *arena) readBefore(ctx context.Context) (r reading, err error) {
 	if r.bytes, err = a.databases.bytes(ctx); err != nil {
 		return r, err
 	}
@@ -138,8 +138,8 @@ func (a *arena) before(ctx context.Context) (r reading, err error) {
 	return r, err
 }
 
-// after reads everything after a load, sizes last.
-func (a *arena) after(ctx context.Context) (r reading, err error) {
+// readAfter reads the values after a load, sizes last.
+func (a *arena) readAfter(ctx context.Context) (r reading, err error) {
 	r.usage = a.processes.read()
 	if r.statements, err = a.databases.statements(ctx); err != nil {
 		return r, err

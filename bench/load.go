@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// load is how one side is driven: so many clients, each with one operation under way, for a time.
+// load says how to drive one side: so many clients, each with one operation under way, for a time.
 type load struct {
 	clients int
 	during  time.Duration
-	most    int           // operations; 0 is no bound
+	most    int           // most operations; 0 is no bound
 	pause   time.Duration // 0: every client goes on at once; else all begin together, this far apart
 }
 
-// taken is what a load came to.
-type taken struct {
-	each   []time.Duration
+// outcome is the result of a load.
+type outcome struct {
+	each   []time.Duration // of the operations that succeeded
 	failed []error
 	lasted time.Duration
 }
 
-// tolerated is the part of operations that may fail, as under any load.
-const tolerated = 0.02
+// toleratedFailures is the share of operations that may fail, as under any load.
+const toleratedFailures = 0.02
 
-// err is not nil when what happened is no measurement.
-func (t taken) err() error {
-	if all := len(t.each) + len(t.failed); len(t.each) == 0 || float64(len(t.failed)) > tolerated*float64(all) {
+// err returns an error when no operation succeeded, or more failed than tolerated: then there is no measurement.
+func (t outcome) err() error {
+	if all := len(t.each) + len(t.failed); len(t.each) == 0 || float64(len(t.failed)) > toleratedFailures*float64(all) {
 		return fmt.Errorf("%d of %d operations failed: %w", len(t.failed), all, errors.Join(t.failed[:min(3, len(t.failed))]...))
 	}
 	return nil
 }
 
-// note takes down one operation; failures are counted, and those for which ctx is to blame are kept too.
-func (t *taken) note(took time.Duration, err error) {
+// add records one operation, also one that failed because its context ended.
+func (t *outcome) add(took time.Duration, err error) {
 	if err != nil {
 		t.failed = append(t.failed, err)
 		return
@@ -44,13 +44,13 @@ func (t *taken) note(took time.Duration, err error) {
 	t.each = append(t.each, took)
 }
 
-// run does operations until the time or their number is up, and waits for those under way.
-func (l load) run(ctx context.Context, do func(ctx context.Context, n int) (time.Duration, error)) taken {
+// run calls do until the time is up or their number is reached, and waits for the calls under way.
+func (l load) run(ctx context.Context, do func(ctx context.Context, n int) (time.Duration, error)) outcome {
 	begin := time.Now()
-	var t taken
+	var t outcome
 	var mu sync.Mutex
 	next := 0
-	more := func() (int, bool) {
+	nextNumber := func() (int, bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		if ctx.Err() != nil || time.Since(begin) >= l.during || l.most > 0 && next >= l.most {
@@ -63,12 +63,12 @@ func (l load) run(ctx context.Context, do func(ctx context.Context, n int) (time
 		took, err := do(ctx, n)
 		mu.Lock()
 		defer mu.Unlock()
-		t.note(took, err)
+		t.add(took, err)
 	}
 	if l.pause > 0 {
-		l.rounds(ctx, more, once)
+		l.runRounds(ctx, nextNumber, once)
 	} else {
-		l.freely(more, once)
+		l.runFreely(nextNumber, once)
 	}
 	t.lasted = time.Since(begin)
 	if len(t.each) == 0 && len(t.failed) == 0 {
@@ -77,12 +77,12 @@ func (l load) run(ctx context.Context, do func(ctx context.Context, n int) (time
 	return t
 }
 
-// freely lets every client go on as soon as it has its answer.
-func (l load) freely(more func() (int, bool), once func(int)) {
+// runFreely lets every client go on as soon as it has its answer.
+func (l load) runFreely(nextNumber func() (int, bool), once func(int)) {
 	var clients sync.WaitGroup
 	for range l.clients {
 		clients.Go(func() {
-			for n, ok := more(); ok; n, ok = more() {
+			for n, ok := nextNumber(); ok; n, ok = nextNumber() {
 				once(n)
 			}
 		})
@@ -90,14 +90,14 @@ func (l load) freely(more func() (int, bool), once func(int)) {
 	clients.Wait()
 }
 
-// rounds lets all clients begin at the same moment, round by round.
-func (l load) rounds(ctx context.Context, more func() (int, bool), once func(int)) {
+// runRounds lets all clients begin at the same moment, round by round.
+func (l load) runRounds(ctx context.Context, nextNumber func() (int, bool), once func(int)) {
 	tick := time.NewTicker(l.pause)
 	defer tick.Stop()
 	for {
 		var clients sync.WaitGroup
 		for range l.clients {
-			n, ok := more()
+			n, ok := nextNumber()
 			if !ok {
 				clients.Wait()
 				return
@@ -113,7 +113,7 @@ func (l load) rounds(ctx context.Context, more func() (int, bool), once func(int
 	}
 }
 
-// quantile is the p-th part (0 to 1) of the sorted durations, in milliseconds.
+// quantile returns the p-quantile (p from 0 to 1) of sorted durations, in milliseconds.
 func quantile(sorted []time.Duration, p float64) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -121,8 +121,8 @@ func quantile(sorted []time.Duration, p float64) float64 {
 	return float64(sorted[int(p*float64(len(sorted)-1))].Microseconds()) / 1000
 }
 
-// middle is the median of numbers, their least and their greatest.
-func middle(numbers []float64) Spread {
+// spreadOf returns the median of numbers, their least and their greatest.
+func spreadOf(numbers []float64) Spread {
 	if len(numbers) == 0 {
 		return Spread{}
 	}

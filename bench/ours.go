@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,16 +15,16 @@ import (
 )
 
 const (
-	// mailsPerIncident is how many of a seeded client's contacts are mailed about an incident of the least severity,
-	// the one measured: no calls and no isolations, whose time is people's and vendors'.
+	// mailsPerIncident is the number of a seeded client's contacts who are mailed about an incident of the least severity.
+	// The comparisons measure that severity: it has no calls and no isolations, whose time is that of people and vendors.
 	mailsPerIncident = 2
 	handoverPatience = 20 * time.Second
 )
 
-// at returns the people of the client whose turn it is: the clients share the load.
-func (a *arena) at(n int) people { return a.people[n%len(a.people)] }
+// peopleFor returns the people of the client for the n-th operation: the clients share the load.
+func (a *arena) peopleFor(n int) people { return a.people[n%len(a.people)] }
 
-// open opens an incident.
+// open lets the analyst open an incident and returns its reference.
 func (p people) open(ctx context.Context, s models.Severity) (models.Reference, error) {
 	var opened struct {
 		Reference models.Reference `json:"reference"`
@@ -33,35 +35,36 @@ func (p people) open(ctx context.Context, s models.Severity) (models.Reference, 
 	return opened.Reference, err
 }
 
+// oursOpen opens incidents.
 func oursOpen(_ context.Context, a *arena, _ load) (operation, error) {
 	return operation{do: func(ctx context.Context, n int) (time.Duration, error) {
-		return timed(func() error {
-			_, err := a.at(n).open(ctx, models.SeverityLow)
+		return measure(func() error {
+			_, err := a.peopleFor(n).open(ctx, models.SeverityLow)
 			return err
 		})
 	}}, nil
 }
 
-// assessment is a command of ordinary size that nobody outside hears of.
+// assessment returns a command of ordinary size that notifies nobody.
 func assessment(n int) incident.Command {
 	summary := fmt.Sprintf("Sign-in number %d from an address never seen for this account. Its session was ended, its second factor is intact.", n)
 	techniques, assets := []string{"T1078"}, []string{"WS-0042"}
 	return &incident.Assess{Summary: &summary, Techniques: &techniques, Assets: &assets}
 }
 
-// opened is an incident that waits for its analyst.
-type opened struct {
+// openIncident is an open, assessed incident that waits for its analyst.
+type openIncident struct {
 	by  people
 	ref models.Reference
 }
 
-// opened returns what opens an incident of a severity and assesses it.
-func (a *arena) opened(s models.Severity) func(ctx context.Context, n int) (opened, error) {
-	return func(ctx context.Context, n int) (opened, error) { return a.openedBy(ctx, a.at(n), s, n) }
+// opener returns a function that opens and assesses the n-th incident, of a severity.
+func (a *arena) opener(s models.Severity) func(ctx context.Context, n int) (openIncident, error) {
+	return func(ctx context.Context, n int) (openIncident, error) { return a.openBy(ctx, a.peopleFor(n), s, n) }
 }
 
-// openedBy opens and assesses an incident: its workflow runs.
-func (a *arena) openedBy(ctx context.Context, by people, s models.Severity, n int) (o opened, err error) {
+// openBy lets people open and assess an incident. Its workflow runs when it returns.
+func (a *arena) openBy(ctx context.Context, by people, s models.Severity, n int) (o openIncident, err error) {
 	o.by = by
 	if o.ref, err = by.open(ctx, s); err == nil {
 		_, err = by.analyst.Command(ctx, o.ref, assessment(n))
@@ -69,24 +72,26 @@ func (a *arena) openedBy(ctx context.Context, by people, s models.Severity, n in
 	return o, err
 }
 
+// oursCommand sends commands to open incidents.
 func oursCommand(ctx context.Context, a *arena, l load) (operation, error) {
-	free, err := pool(ctx, max(poolSize, l.clients), a.opened(models.SeverityLow))
+	free, err := fillPool(ctx, max(poolSize, l.clients), a.opener(models.SeverityLow))
 	return operation{do: func(ctx context.Context, n int) (time.Duration, error) {
 		o := <-free
 		defer func() { free <- o }()
-		return timed(func() error {
+		return measure(func() error {
 			_, err := o.by.analyst.Command(ctx, o.ref, assessment(n))
 			return err
 		})
 	}}, err
 }
 
+// oursLifecycle runs incidents from their opening to the end of their workflows.
 func oursLifecycle(_ context.Context, a *arena, _ load) (operation, error) {
 	var mu sync.Mutex
 	var last models.Reference
 	return operation{
 		do: func(ctx context.Context, n int) (time.Duration, error) {
-			ref, took, err := a.live(ctx, n)
+			ref, took, err := a.runLife(ctx, n)
 			mu.Lock()
 			defer mu.Unlock()
 			last = ref
@@ -96,10 +101,11 @@ func oursLifecycle(_ context.Context, a *arena, _ load) (operation, error) {
 	}, nil
 }
 
-// live takes one incident from its opening to the end of its workflow, after closure and feedback.
-func (a *arena) live(ctx context.Context, n int) (ref models.Reference, took time.Duration, err error) {
-	p := a.at(n)
-	took, err = timed(func() error {
+// runLife takes one incident from its opening to the end of its workflow, after closure and feedback, and returns how long
+// that took.
+func (a *arena) runLife(ctx context.Context, n int) (ref models.Reference, took time.Duration, err error) {
+	p := a.peopleFor(n)
+	took, err = measure(func() error {
 		if ref, err = p.open(ctx, models.SeverityLow); err != nil {
 			return fmt.Errorf("open: %w", err)
 		}
@@ -113,56 +119,57 @@ func (a *arena) live(ctx context.Context, n int) (ref models.Reference, took tim
 	return ref, took, err
 }
 
+// oursHandover publishes incidents and measures until the vendor has a mail about each.
 func oursHandover(ctx context.Context, a *arena, l load) (operation, error) {
-	free, err := pool(ctx, l.expected(), a.opened(models.SeverityLow))
-	asked := map[models.Reference]time.Time{}
+	free, err := fillPool(ctx, l.expected(), a.opener(models.SeverityLow))
+	requested := map[models.Reference]time.Time{}
 	var mu sync.Mutex
 	return operation{
 		do: func(ctx context.Context, _ int) (time.Duration, error) {
 			o := <-free
 			begin := time.Now()
 			mu.Lock()
-			asked[o.ref] = begin
+			requested[o.ref] = begin
 			mu.Unlock()
-			return timed(func() error {
+			return measure(func() error {
 				_, err := o.by.analyst.Command(ctx, o.ref, &incident.Publish{})
 				return err
 			})
 		},
-		finish: func(ctx context.Context) ([]time.Duration, error) { return a.handed(ctx, asked) },
+		finish: func(ctx context.Context) ([]time.Duration, error) { return a.awaitMails(ctx, requested) },
 	}, err
 }
 
-// handed waits until the vendor has a mail about every incident and returns how long after the asking it had the
-// first one.
-func (a *arena) handed(ctx context.Context, asked map[models.Reference]time.Time) ([]time.Duration, error) {
+// awaitMails waits until the vendor has a mail about every incident and returns how long after the request it got the
+// first one, in the order of the references.
+func (a *arena) awaitMails(ctx context.Context, requested map[models.Reference]time.Time) ([]time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, handoverPatience)
 	defer cancel()
 	for {
-		firsts, err := a.mailed(ctx)
+		firsts, err := a.firstMails(ctx)
 		if err != nil {
 			return nil, err
 		}
 		var each []time.Duration
-		for ref, begin := range asked {
+		for _, ref := range slices.Sorted(maps.Keys(requested)) {
 			if at, ok := firsts[ref]; ok {
-				each = append(each, at.Sub(begin.Round(0)))
+				each = append(each, at.Sub(requested[ref].Round(0)))
 			}
 		}
-		if len(each) == len(asked) {
+		if len(each) == len(requested) {
 			return each, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("of %d incidents only %d were mailed about", len(asked), len(each)), ctx.Err())
-		case <-time.After(quietLook):
+			return nil, errors.Join(fmt.Errorf("the vendor got mails about %d of %d incidents", len(each), len(requested)), ctx.Err())
+		case <-time.After(lookEvery):
 		}
 	}
 }
 
-// mailed returns when the mail vendor was first asked to send a mail about each incident.
-func (a *arena) mailed(ctx context.Context) (map[models.Reference]time.Time, error) {
-	mails, err := a.mails(ctx)
+// firstMails returns the time of the first request for a mail about each incident at the mail vendor.
+func (a *arena) firstMails(ctx context.Context) (map[models.Reference]time.Time, error) {
+	mails, err := a.mailTimes(ctx)
 	firsts := map[models.Reference]time.Time{}
 	for ref, at := range mails {
 		firsts[ref] = at[0]
@@ -170,8 +177,8 @@ func (a *arena) mailed(ctx context.Context) (map[models.Reference]time.Time, err
 	return firsts, err
 }
 
-// mails returns when the mail vendor was asked to send each mail about each incident.
-func (a *arena) mails(ctx context.Context) (map[models.Reference][]time.Time, error) {
+// mailTimes returns the times of the requests for mails about each incident at the mail vendor, the first one first.
+func (a *arena) mailTimes(ctx context.Context) (map[models.Reference][]time.Time, error) {
 	journal, err := a.stack.Dev.Journal(ctx, "sendgrid")
 	if err != nil {
 		return nil, fmt.Errorf("read the mail vendor's journal: %w", err)

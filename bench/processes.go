@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The processes by whose work the sides are compared, and this one, which puts the load on and plays the vendors.
+// The processes whose work is read; the last one is this process, which puts the load on and simulates the vendors.
 const (
 	procTemporal = "temporal"
 	procPostgres = "postgres"
@@ -23,17 +23,17 @@ const (
 // tick is the unit of /proc/PID/stat and /proc/stat: USER_HZ is 100 on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// processes are what is accounted, by name. PostgreSQL is its postmaster with all its children.
+// processes are the ids of the processes whose work is read, by name. PostgreSQL is its postmaster with all its children.
 type processes map[string]int
 
-// usage is what had been used at a moment.
+// usage is the CPU time that the processes and the machine had used at a moment.
 type usage struct {
 	at          time.Time
 	cpu         map[string]time.Duration // by process
 	busy, total time.Duration            // of the whole machine, all cores together
 }
 
-// read reads what every process and the machine have used so far. A process that is gone has used nothing.
+// read reads the CPU time of every process and of the machine so far. A process that is gone has used none.
 func (p processes) read() usage {
 	u := usage{at: time.Now(), cpu: map[string]time.Duration{}}
 	for name, pid := range p {
@@ -46,7 +46,7 @@ func (p processes) read() usage {
 	return u
 }
 
-// other is the part of the machine (0 to 1) that work which is none of ours took since before.
+// other returns the share of the machine (0 to 1) that work of other processes took since before.
 func (u usage) other(before usage) float64 {
 	all, mine := u.busy-before.busy, time.Duration(0)
 	for name := range u.cpu {
@@ -55,8 +55,8 @@ func (u usage) other(before usage) float64 {
 	return max(0, float64(all-mine)/float64(max(u.total-before.total, tick)))
 }
 
-// stat are the numbers of /proc/PID/stat after the command's name: [0] is the state, [1] the parent's id.
-func stat(pid string) []string {
+// readStat returns the fields of /proc/PID/stat after the command's name, or nil: [0] is the state, [1] the parent's id.
+func readStat(pid string) []string {
 	b, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
 	if err != nil {
 		return nil
@@ -68,8 +68,8 @@ func stat(pid string) []string {
 	return f
 }
 
-// ticks adds fields of a stat: utime is 11, stime 12, cutime 13, cstime 14.
-func ticks(f []string, fields ...int) time.Duration {
+// sumTicks adds fields of a stat: utime is 11, stime 12, cutime 13, cstime 14.
+func sumTicks(f []string, fields ...int) time.Duration {
 	var sum time.Duration
 	for _, n := range fields {
 		v, err := strconv.ParseInt(f[n], 10, 64)
@@ -80,32 +80,33 @@ func ticks(f []string, fields ...int) time.Duration {
 	return sum
 }
 
+// ownCPU returns the CPU time of a process without its children.
 func ownCPU(pid int) time.Duration {
-	if f := stat(strconv.Itoa(pid)); f != nil {
-		return ticks(f, 11, 12)
+	if f := readStat(strconv.Itoa(pid)); f != nil {
+		return sumTicks(f, 11, 12)
 	}
 	return 0
 }
 
-// childrenCPU is what the children of a process use: those alive, and those it has buried.
+// childrenCPU returns the CPU time of the children of a process: of those alive, and of those it has waited for.
 func childrenCPU(parent int) time.Duration {
 	var sum time.Duration
-	if f := stat(strconv.Itoa(parent)); f != nil {
-		sum = ticks(f, 13, 14)
+	if f := readStat(strconv.Itoa(parent)); f != nil {
+		sum = sumTicks(f, 13, 14)
 	}
 	all, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return sum
 	}
 	for _, path := range all {
-		if f := stat(filepath.Base(path)); f != nil && f[1] == strconv.Itoa(parent) {
-			sum += ticks(f, 11, 12)
+		if f := readStat(filepath.Base(path)); f != nil && f[1] == strconv.Itoa(parent) {
+			sum += sumTicks(f, 11, 12)
 		}
 	}
 	return sum
 }
 
-// machineCPU is the time all cores were busy, and the time there was. Waiting for disks is not busy.
+// machineCPU returns the time that all cores together were busy, and their whole time. Waiting for disks is not busy.
 func machineCPU() (busy, total time.Duration) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -125,7 +126,7 @@ func machineCPU() (busy, total time.Duration) {
 	return busy, total
 }
 
-// memory is the resident memory of every process but PostgreSQL's children, in MB.
+// memory returns the resident memory of every process but PostgreSQL, in MB, by name.
 func (p processes) memory() map[string]float64 {
 	out := map[string]float64{}
 	for name, pid := range p {
@@ -138,7 +139,7 @@ func (p processes) memory() map[string]float64 {
 	return out
 }
 
-// since is what was used between two moments by every process.
+// since returns the CPU time of every process since before, by name.
 func (u usage) since(before usage) map[string]time.Duration {
 	out := maps.Clone(u.cpu)
 	for name := range out {

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -20,42 +21,42 @@ import (
 
 const (
 	reachAlone    = 60                     // incidents, when they are published one after the other
-	reachPause    = 700 * time.Millisecond // between them: the one before is acknowledged and quiet by then
+	reachPause    = 700 * time.Millisecond // between two of them: the first is acknowledged and quiet by then
 	reachPatience = 5 * time.Minute
 	reachAim      = 1000.0                 // ms, of the p99
-	askAgain      = 500 * time.Millisecond // after an answer of 503
+	retryAfter    = 500 * time.Millisecond // an answer of 503
 )
 
-// Reach is how long the contacts of critical incidents that are published at the same moment wait, from the request to
-// publish until the vendors are asked to reach them. Everybody who is called acknowledges.
+// Reach tells how long the contacts of critical incidents that are published at the same moment wait, from the request to
+// publish until the vendors get the requests to reach them. Everybody who is called acknowledges.
 type Reach struct {
 	AtOnce  int     `json:"incidents_at_once"` // 1: one after the other
 	Bare    Turn    `json:"bare"`              // an update → its activity starts
 	Ours    Turn    `json:"ours"`              // → the first mail at the vendor; per operation is per incident
 	Call    Latency `json:"call"`              // → the first call at the vendor
 	Answer  Latency `json:"answer"`            // → the answer to the request
-	Queued  int     `json:"queued"`            // answered before the workflow had: with 202
-	Refused int     `json:"refused"`           // answers of 503, after each of which the same was asked again
+	Queued  int     `json:"queued"`            // answers of 202: the API answered before the workflow
+	Retried int     `json:"retried"`           // answers of 503, each followed by the same request again
 	Tasks   int     `json:"tasks"`             // opened for the SOC: no vendor fails, so each is a false alarm
 	Verdict string  `json:"verdict"`
 
-	asked    map[models.Reference]time.Time
-	answered []time.Duration
-	mu       sync.Mutex
+	requested map[models.Reference]time.Time
+	answered  []time.Duration
+	mu        sync.Mutex
 }
 
-// reach publishes incidents at the same moment, after as many bare workflows were asked the same way. It fails unless
-// every contact was mailed and every incident acknowledged on the phone.
-func (a *arena) reach(ctx context.Context, atOnce int) (r *Reach, err error) {
-	r = &Reach{AtOnce: atOnce, asked: map[models.Reference]time.Time{}}
+// measureReach publishes incidents at the same moment, after sending updates to as many bare workflows in the same way. It
+// returns an error unless every contact was mailed and every incident acknowledged on the phone.
+func (a *arena) measureReach(ctx context.Context, atOnce int) (r *Reach, err error) {
+	r = &Reach{AtOnce: atOnce, requested: map[models.Reference]time.Time{}}
 	l := load{clients: atOnce, during: reachPatience, most: atOnce, pause: reachPause}
 	if atOnce == 1 {
 		l.most = reachAlone
 	}
-	if r.Bare, err = a.turn(ctx, bareHandover, l); err != nil {
+	if r.Bare, err = a.takeTurn(ctx, bareHandover, l); err != nil {
 		return r, fmt.Errorf("bare: %w", err)
 	}
-	if r.Ours, err = a.turn(ctx, r.publish, l); err != nil {
+	if r.Ours, err = a.takeTurn(ctx, r.preparePublish, l); err != nil {
 		return r, err
 	}
 	if r.Ours.Failed > 0 {
@@ -65,93 +66,92 @@ func (a *arena) reach(ctx context.Context, atOnce int) (r *Reach, err error) {
 	return r, nil
 }
 
-// publish is our side: it opens and assesses critical incidents, each of a client of its own, because one phone is called
-// about one incident at a time, and publishes them.
-func (r *Reach) publish(ctx context.Context, a *arena, l load) (operation, error) {
-	numbers, err := a.newcomers(ctx, l.most)
+// preparePublish is our side: it opens and assesses critical incidents, each of a client of its own, because a phone is
+// called about one incident at a time. Its operation publishes them.
+func (r *Reach) preparePublish(ctx context.Context, a *arena, l load) (operation, error) {
+	numbers, err := a.addClients(ctx, l.most)
 	if err != nil {
 		return operation{}, err
 	}
-	free, err := pool(ctx, l.most, func(ctx context.Context, n int) (opened, error) {
-		by := a.at(n)
+	free, err := fillPool(ctx, l.most, func(ctx context.Context, n int) (openIncident, error) {
+		by := a.peopleFor(n)
 		by.client = numbers[n]
-		return a.openedBy(ctx, by, models.SeverityCritical, n)
+		return a.openBy(ctx, by, models.SeverityCritical, n)
 	})
 	return operation{
 		do: func(ctx context.Context, _ int) (time.Duration, error) {
 			o := <-free
 			begin := time.Now()
-			if err := r.ask(ctx, o); err != nil {
+			if err := r.publish(ctx, o); err != nil {
 				return 0, err
 			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.asked[o.ref], r.answered = begin, append(r.answered, time.Since(begin))
+			r.requested[o.ref], r.answered = begin, append(r.answered, time.Since(begin))
 			return time.Since(begin), nil
 		},
-		finish: func(ctx context.Context) ([]time.Duration, error) { return r.arrivals(ctx, a) },
+		finish: func(ctx context.Context) ([]time.Duration, error) { return r.awaitArrivals(ctx, a) },
 	}, err
 }
 
-// ask publishes an incident. While the engine does not answer, it asks again under the same key, as callers should.
-func (r *Reach) ask(ctx context.Context, o opened) error {
+// publish publishes an incident. While the engine does not answer, it sends the request again under the same key, as
+// callers should.
+func (r *Reach) publish(ctx context.Context, o openIncident) error {
 	for key := uuid.NewString(); ; {
 		status, err := o.by.analyst.PostAs(ctx, key, "/incidents/"+string(o.ref)+"/publish", &incident.Publish{}, nil)
-		r.count(status)
+		r.countAnswer(status)
 		if status != http.StatusServiceUnavailable {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(askAgain):
+		case <-time.After(retryAfter):
 		}
 	}
 }
 
-func (r *Reach) count(status int) {
+// countAnswer counts answers of 202 and 503.
+func (r *Reach) countAnswer(status int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch status {
 	case http.StatusAccepted:
 		r.Queued++
 	case http.StatusServiceUnavailable:
-		r.Refused++
+		r.Retried++
 	}
 }
 
-// arrivals waits until everybody was reached, and returns how long after the requests the first mails came.
-func (r *Reach) arrivals(ctx context.Context, a *arena) ([]time.Duration, error) {
+// awaitArrivals waits until everybody was reached, and returns how long after the requests the vendor got the first mails.
+func (r *Reach) awaitArrivals(ctx context.Context, a *arena) ([]time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, reachPatience)
 	defer cancel()
-	var refs []models.Reference
-	for ref := range r.asked {
-		refs = append(refs, ref)
-	}
-	err := await(ctx, "incidents mailed to everybody and acknowledged", len(refs), func() (int, error) { return a.acknowledged(ctx, refs) })
+	refs := slices.Sorted(maps.Keys(r.requested))
+	err := await(ctx, "incidents mailed to everybody and acknowledged", len(refs), func() (int, error) { return a.countAcknowledged(ctx, refs) })
 	if err != nil {
 		return nil, err
 	}
-	if r.Tasks, err = a.tasks(ctx, refs); err != nil {
+	if r.Tasks, err = a.countTasks(ctx, refs); err != nil {
 		return nil, err
 	}
-	called, err := a.called(ctx)
+	called, err := a.firstCalls(ctx)
 	if err != nil {
 		return nil, err
 	}
-	calls, err := waits(r.asked, called)
+	calls, err := waitTimes(r.requested, called)
 	if err != nil {
 		return nil, fmt.Errorf("calls: %w", err)
 	}
-	mailed, err := a.mailed(ctx)
+	mailed, err := a.firstMails(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.Call, r.Answer = latency(calls), latency(r.answered)
-	return waits(r.asked, mailed)
+	r.Call, r.Answer = newLatency(calls), newLatency(r.answered)
+	return waitTimes(r.requested, mailed)
 }
 
-// judge says whether contacts were reached in time.
+// judge sets the verdict: whether contacts were reached in time.
 func (r *Reach) judge() {
 	switch {
 	case r.Ours.Other > maxOther:
@@ -163,23 +163,23 @@ func (r *Reach) judge() {
 	}
 }
 
-// ratio divides our wait for the first mail by bare's for its activity.
+// ratio divides our wait for the first mail by the bare side's wait for its activity.
 func (r *Reach) ratio() float64 { return r.Ours.P50 / r.Bare.P50 }
 
-// waits is how long after the asking something first came, for every incident.
-func waits(asked, came map[models.Reference]time.Time) ([]time.Duration, error) {
+// waitTimes returns how long after the request something first arrived, for every incident in the order of the references.
+func waitTimes(requested, arrived map[models.Reference]time.Time) ([]time.Duration, error) {
 	var each []time.Duration
-	for ref, begin := range asked {
-		at, ok := came[ref]
+	for _, ref := range slices.Sorted(maps.Keys(requested)) {
+		at, ok := arrived[ref]
 		if !ok {
 			return nil, fmt.Errorf("%s never reached the vendor", ref)
 		}
-		each = append(each, at.Sub(begin.Round(0)))
+		each = append(each, at.Sub(requested[ref].Round(0)))
 	}
 	return each, nil
 }
 
-// await looks until all that is wanted can be counted.
+// await counts again and again until the wanted number is reached; what names the counted things in the error.
 func await(ctx context.Context, what string, want int, count func() (int, error)) error {
 	for {
 		n, err := count()
@@ -188,14 +188,14 @@ func await(ctx context.Context, what string, want int, count func() (int, error)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d %s of %d: %w", n, what, want, ctx.Err())
-		case <-time.After(quietLook):
+			return fmt.Errorf("%d of %d %s: %w", n, want, what, ctx.Err())
+		case <-time.After(lookEvery):
 		}
 	}
 }
 
-// acknowledged counts the incidents whose contacts were all mailed, of which one acknowledged on the phone.
-func (a *arena) acknowledged(ctx context.Context, refs []models.Reference) (n int, err error) {
+// countAcknowledged counts the incidents whose contacts were all mailed and one of whose contacts has acknowledged.
+func (a *arena) countAcknowledged(ctx context.Context, refs []models.Reference) (n int, err error) {
 	err = a.databases.conns[dbOurs].QueryRow(ctx, `select count(*) from incidents i
 		where i.reference = any($1) and i.state ? 'acknowledged' and $2 = (select count(*) from effects e
 			where e.client_id = i.client_id and e.incident = i.reference and e.kind = 'mail' and e.state = 'accepted')`,
@@ -203,15 +203,15 @@ func (a *arena) acknowledged(ctx context.Context, refs []models.Reference) (n in
 	return n, err
 }
 
-// tasks counts the tasks that were opened for incidents.
-func (a *arena) tasks(ctx context.Context, refs []models.Reference) (n int, err error) {
+// countTasks counts the tasks of the SOC about incidents.
+func (a *arena) countTasks(ctx context.Context, refs []models.Reference) (n int, err error) {
 	err = a.databases.conns[dbOurs].QueryRow(ctx, "select count(*) from events where incident = any($1) and type = 'task_opened'", refs).Scan(&n)
 	return n, err
 }
 
-// called returns when the carrier was first asked for a call about each incident. A call names the incident by the
-// token in the address where its words are fetched.
-func (a *arena) called(ctx context.Context) (map[models.Reference]time.Time, error) {
+// firstCalls returns the time of the first request for a call about each incident at the carrier. A request names the
+// incident by the token in the address at which the carrier fetches the words of the call.
+func (a *arena) firstCalls(ctx context.Context) (map[models.Reference]time.Time, error) {
 	rows, err := a.databases.conns[dbOurs].Query(ctx, "select token, incident from effects where kind = 'call'")
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
@@ -232,7 +232,7 @@ func (a *arena) called(ctx context.Context) (map[models.Reference]time.Time, err
 	for _, e := range slices.Backward(journal) {
 		form, err := url.ParseQuery(e.Body)
 		if err != nil {
-			continue // nothing of ours
+			continue // no request for a call
 		}
 		if ref, ok := about[path.Base(form.Get("Url"))]; ok {
 			firsts[ref] = e.At
@@ -241,10 +241,10 @@ func (a *arena) called(ctx context.Context) (map[models.Reference]time.Time, err
 	return firsts, nil
 }
 
-// newcomers makes clients with as many contacts as the seeded ones have, each with a phone of their own, and returns the
+// addClients makes n clients with as many contacts as the seeded ones have, each with a phone of their own, and returns the
 // clients' numbers.
-func (a *arena) newcomers(ctx context.Context, n int) (numbers []int, err error) {
-	err = a.inStore(ctx, func(db *store.Store) error {
+func (a *arena) addClients(ctx context.Context, n int) (numbers []int, err error) {
+	err = a.withStore(ctx, func(db *store.Store) error {
 		for c := range n {
 			name := fmt.Sprintf("%d-%d", n, c)
 			client, err := db.CreateClient(ctx, newClient("Newcomer "+name), "bench-newcomer-"+name, "")

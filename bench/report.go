@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Write keeps everything that was measured as JSON.
+// Write writes the result as JSON to a file, whose folder it creates when missing.
 func (r Result) Write(path string) error {
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -28,7 +28,7 @@ func (r Result) Print(out io.Writer) {
 	fmt.Fprintf(out, "\nWatchfire against bare Temporal: %d cores, %d pairs of turns of %.1f s, medians (least–greatest)\n\n", r.Cores, r.Pairs, r.TurnSeconds)
 	fmt.Fprintf(out, "%-10s %7s  %-22s %12s %12s  %-19s %-12s %s\n", "comparison", "clients", "metric", "bare", "ours", "ratio", "aim", "verdict")
 	for _, c := range r.Comparisons {
-		c.tell(out)
+		c.print(out)
 	}
 	fmt.Fprintln(out)
 	for _, note := range r.Notes {
@@ -40,13 +40,14 @@ func (r Result) Print(out io.Writer) {
 			c.bare(func(t Turn) float64 { return t.P50 }), c.bare(func(t Turn) float64 { return t.P99 }),
 			c.ours(func(t Turn) float64 { return t.P50 }), c.ours(func(t Turn) float64 { return t.P99 }), 100*c.Other)
 	}
-	r.tellReach(out)
-	r.Hooks.tell(out)
-	r.tellCosts(out)
-	r.tellIncident(out)
+	r.printReach(out)
+	r.Hooks.print(out)
+	r.printCosts(out)
+	r.printIncident(out)
 }
 
-func (c Comparison) tell(out io.Writer) {
+// print writes the lines of one comparison.
+func (c Comparison) print(out io.Writer) {
 	sign := "≤"
 	if c.Metric == Rate {
 		sign = "≥"
@@ -64,23 +65,25 @@ func (c Comparison) tell(out io.Writer) {
 		c.bare(value), unit, c.ours(value), unit, c.Ratio, strings.Join(aims, ", "), c.Verdict)
 	if c.CPUAim > 0 {
 		fmt.Fprintf(out, "%-10s %7d  %-22s %9.1f %-2s %9.1f %-2s  %-19s %-12s %s\n", c.Name, c.Clients, "CPU per operation",
-			c.bare(Turn.cpu), "ms", c.ours(Turn.cpu), "ms", c.CPURatio, fmt.Sprintf("≤ %.4g", c.CPUAim), c.CPU)
+			c.bare(Turn.comparedCPU), "ms", c.ours(Turn.comparedCPU), "ms", c.CPURatio, fmt.Sprintf("≤ %.4g", c.CPUAim), c.CPU)
 	}
 }
 
 // String writes a spread as 1.23 (1.20–1.31).
 func (s Spread) String() string { return fmt.Sprintf("%.2f (%.2f–%.2f)", s.Median, s.Min, s.Max) }
 
+// bare returns the median of a value over the bare side's turns.
 func (c Comparison) bare(of func(Turn) float64) float64 {
 	return c.spread(func(p Pair) float64 { return of(p.Bare) }).Median
 }
 
+// ours returns the median of a value over our turns.
 func (c Comparison) ours(of func(Turn) float64) float64 {
 	return c.spread(func(p Pair) float64 { return of(p.Ours) }).Median
 }
 
-// tellCosts prints what an operation costs whom.
-func (r Result) tellCosts(out io.Writer) {
+// printCosts writes the CPU time of every process, and the statements, for one operation.
+func (r Result) printCosts(out io.Writer) {
 	names := []string{procTemporal, procPostgres, procAPI, procWorker, procBare, procLoad}
 	fmt.Fprintf(out, "\nCPU ms per operation; CPU ratios leave out the last column\n%-10s %7s %5s", "", "clients", "side")
 	for _, n := range names {
@@ -104,8 +107,8 @@ func (r Result) tellCosts(out io.Writer) {
 	}
 }
 
-// tellIncident prints what one whole life costs.
-func (r Result) tellIncident(out io.Writer) {
+// printIncident writes the costs of one whole life of an incident.
+func (r Result) printIncident(out io.Writer) {
 	s := r.Shape
 	fmt.Fprintf(out, "\nOne life of an incident: %d updates, %d activities, %d local activities, %d timers, %d workflow tasks, %d search attribute updates\n",
 		s.Updates, s.Activities, s.LocalActivities, s.Timers, s.WorkflowTasks, s.Attributes)

@@ -1,11 +1,12 @@
 package bench
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
 
-// Result is everything that was measured.
+// Result holds everything that was measured.
 type Result struct {
 	At          time.Time          `json:"at"`
 	Cores       int                `json:"cores"`
@@ -33,12 +34,12 @@ type Comparison struct {
 	Pairs    []Pair    `json:"pairs"`
 	Ratio    Spread    `json:"ratio"`
 	CPURatio Spread    `json:"cpu_ratio"`
-	Other    float64   `json:"other_load"` // part of the machine that other work took, 0 to 1
+	Other    float64   `json:"other_load"` // share of the machine that other work took, 0 to 1
 	Verdict  string    `json:"verdict"`
 	CPU      string    `json:"cpu_verdict,omitempty"`
 }
 
-// Pair is a turn of each side, one after the other.
+// Pair is a turn of each side, one after the other. The ratios are ours divided by bare.
 type Pair struct {
 	Bare     Turn    `json:"bare"`
 	Ours     Turn    `json:"ours"`
@@ -46,7 +47,7 @@ type Pair struct {
 	CPURatio float64 `json:"cpu_ratio"`
 }
 
-// Turn is one side under load. Everything per operation covers what the load left to be done after it, too.
+// Turn is one side under load. Every value per operation also covers the work that the load left to be done after it.
 type Turn struct {
 	Operations int     `json:"operations"`
 	Failed     int     `json:"failed"`
@@ -54,19 +55,20 @@ type Turn struct {
 	Latency
 	CPU           map[string]float64 `json:"cpu_ms_per_operation"` // by process
 	Statements    map[string]float64 `json:"statements_per_operation"`
-	Bytes         map[string]float64 `json:"bytes_per_operation"` // growth, by database
+	Bytes         map[string]float64 `json:"bytes_per_operation"` // of growth, by database
 	HistoryEvents float64            `json:"history_events,omitempty"`
 	Other         float64            `json:"other_load"`
 }
 
-// Latency is how long operations took, in ms.
+// Latency tells how long operations took, in ms.
 type Latency struct {
 	P50 float64 `json:"p50_ms"`
 	P99 float64 `json:"p99_ms"`
 	Max float64 `json:"max_ms"`
 }
 
-func latency(each []time.Duration) Latency {
+// newLatency summarises how long operations took.
+func newLatency(each []time.Duration) Latency {
 	each = slices.Sorted(slices.Values(each))
 	return Latency{P50: quantile(each, .5), P99: quantile(each, .99), Max: quantile(each, 1)}
 }
@@ -78,17 +80,17 @@ type Spread struct {
 	Max    float64 `json:"max"`
 }
 
-// Costs are what one whole life of an incident costs: medians over the turns.
+// Costs are the costs of one whole life of an incident, as medians over the turns; Statements and Bytes by database.
 type Costs struct {
 	HistoryEvents float64            `json:"history_events"`
 	Statements    map[string]float64 `json:"statements"`
 	Bytes         map[string]float64 `json:"bytes"`
 }
 
-// The limits of what can be measured.
+// The limits beyond which nothing can be measured.
 const (
 	maxOther  = 0.25 // of the machine
-	maxSpread = 2.0  // greatest to least of the bare side
+	maxSpread = 2.0  // of the bare side, greatest divided by least
 )
 
 // The verdicts.
@@ -98,10 +100,11 @@ const (
 	notMeasurable = "not measurable"
 )
 
-func newTurn(t taken, before reading, loaded usage, after reading) Turn {
+// newTurn divides the costs between two readings by the operations of a load. loaded is the usage at the end of the load.
+func newTurn(t outcome, before reading, loaded usage, after reading) Turn {
 	ops := float64(len(t.each))
 	out := Turn{
-		Operations: len(t.each), Failed: len(t.failed), PerSecond: ops / t.lasted.Seconds(), Latency: latency(t.each),
+		Operations: len(t.each), Failed: len(t.failed), PerSecond: ops / t.lasted.Seconds(), Latency: newLatency(t.each),
 		CPU: map[string]float64{}, Statements: map[string]float64{}, Bytes: map[string]float64{}, Other: loaded.other(before.usage),
 	}
 	for name, d := range after.since(before.usage) {
@@ -116,18 +119,19 @@ func newTurn(t taken, before reading, loaded usage, after reading) Turn {
 	return out
 }
 
-// cpu is the work of the server, the database, the API and the workers; who asks does not count.
-func (t Turn) cpu() float64 {
+// comparedCPU returns the CPU time for one operation, in ms, of the server, the database, the API and the workers, without
+// the load.
+func (t Turn) comparedCPU() float64 {
 	sum := 0.0
-	for name, ms := range t.CPU {
+	for _, name := range slices.Sorted(maps.Keys(t.CPU)) { // sums of fractions depend on their order
 		if name != procLoad {
-			sum += ms
+			sum += t.CPU[name]
 		}
 	}
 	return sum
 }
 
-// value is what the comparison divides.
+// value returns the value that a comparison divides.
 func (t Turn) value(m Metric) float64 {
 	if m == Rate {
 		return t.PerSecond
@@ -135,26 +139,28 @@ func (t Turn) value(m Metric) float64 {
 	return t.P50
 }
 
-// judge draws the medians and says what they are worth.
+// judge sets the medians and the verdicts.
 func (c *Comparison) judge() {
 	c.Ratio = c.spread(func(p Pair) float64 { return p.Ratio })
 	c.CPURatio = c.spread(func(p Pair) float64 { return p.CPURatio })
 	c.Other = (c.spread(func(p Pair) float64 { return p.Bare.Other }).Median + c.spread(func(p Pair) float64 { return p.Ours.Other }).Median) / 2
 	c.Verdict = c.verdict(c.Ratio.Median, c.Aims, c.Metric == Rate, c.spread(func(p Pair) float64 { return p.Bare.value(c.Metric) }))
 	if c.CPUAim > 0 {
-		c.CPU = c.verdict(c.CPURatio.Median, []float64{c.CPUAim}, false, c.spread(func(p Pair) float64 { return p.Bare.cpu() }))
+		c.CPU = c.verdict(c.CPURatio.Median, []float64{c.CPUAim}, false, c.spread(func(p Pair) float64 { return p.Bare.comparedCPU() }))
 	}
 }
 
+// spread returns the median, the least and the greatest of a value over the pairs.
 func (c *Comparison) spread(of func(Pair) float64) Spread {
 	var all []float64
 	for _, p := range c.Pairs {
 		all = append(all, of(p))
 	}
-	return middle(all)
+	return spreadOf(all)
 }
 
-// verdict says whether a ratio reaches its aims, unless the machine was too busy or the bare side too unsteady to say.
+// verdict tells whether a ratio reaches its aims, unless the machine was too busy or the bare side too unsteady to judge.
+// With more, a greater ratio is better.
 func (c *Comparison) verdict(ratio float64, aims []float64, more bool, bare Spread) string {
 	if c.Other > maxOther || bare.Min <= 0 || bare.Max/bare.Min > maxSpread {
 		return notMeasurable
@@ -172,8 +178,8 @@ func (c *Comparison) verdict(ratio float64, aims []float64, more bool, bare Spre
 	return out
 }
 
-// perIncident draws the costs of a life from the turns of the lifecycle.
-func perIncident(r Result) Costs {
+// costsOfALife returns the costs of a life from our turns of the comparison lifecycle.
+func costsOfALife(r Result) Costs {
 	c := Costs{Statements: map[string]float64{}, Bytes: map[string]float64{}}
 	var turns []Turn
 	for _, done := range r.Comparisons {
@@ -188,10 +194,10 @@ func perIncident(r Result) Costs {
 		for _, t := range turns {
 			all = append(all, of(t))
 		}
-		return middle(all).Median
+		return spreadOf(all).Median
 	}
 	c.HistoryEvents = median(func(t Turn) float64 { return t.HistoryEvents })
-	for _, db := range []string{dbOurs, dbTemporal, dbVisibility} {
+	for _, db := range databaseNames() {
 		c.Statements[db] = median(func(t Turn) float64 { return t.Statements[db] })
 		c.Bytes[db] = median(func(t Turn) float64 { return t.Bytes[db] })
 	}

@@ -26,7 +26,7 @@ func TestAVerdictNeedsAQuietMachineAndASteadyBareSide(t *testing.T) {
 		{"too slow", Rate, []float64{.6, .85}, []float64{100, 110}, .5, .1, missed},
 		{"a latency is better when less", P50, []float64{2.5, 1.5}, []float64{10, 11}, 1.4, .1, "met, next aim met"},
 		{"a latency too long", P50, []float64{3}, []float64{10, 11}, 3.1, .1, missed},
-		{"somebody else was at work", Rate, []float64{.6}, []float64{100, 110}, .9, .3, notMeasurable},
+		{"other work took the machine", Rate, []float64{.6}, []float64{100, 110}, .9, .3, notMeasurable},
 		{"the bare side is unsteady", Rate, []float64{.6}, []float64{100, 210}, .9, .1, notMeasurable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -44,19 +44,19 @@ func TestAVerdictNeedsAQuietMachineAndASteadyBareSide(t *testing.T) {
 }
 
 func TestALoadThatFailsIsNoMeasurement(t *testing.T) {
-	refused := errors.New("refused")
+	failure := errors.New("no answer")
 	some := load{clients: 4, during: time.Minute, most: 100}.run(t.Context(), func(_ context.Context, n int) (time.Duration, error) {
 		if n == 7 {
-			return 0, refused
+			return 0, failure
 		}
 		return time.Millisecond, nil
 	})
 	if err := some.err(); err != nil || len(some.each) != 99 || len(some.failed) != 1 {
-		t.Errorf("one failure of 100: %v, %d done", err, len(some.each))
+		t.Errorf("one failure of 100 operations: the error is %v, %d succeeded, want none and 99", err, len(some.each))
 	}
-	all := load{clients: 4, during: time.Minute, most: 10}.run(t.Context(), func(context.Context, int) (time.Duration, error) { return 0, refused })
-	if err := all.err(); !errors.Is(err, refused) {
-		t.Errorf("failures only: %v", err)
+	all := load{clients: 4, during: time.Minute, most: 10}.run(t.Context(), func(context.Context, int) (time.Duration, error) { return 0, failure })
+	if err := all.err(); !errors.Is(err, failure) {
+		t.Errorf("failures only: the error is %v, want the operations'", err)
 	}
 }
 
@@ -87,13 +87,13 @@ func TestWorkOfOursIsNotWorkOfOthers(t *testing.T) {
 	}
 }
 
-func TestTheMedianOfAnEvenNumberLiesBetween(t *testing.T) {
-	if got := middle([]float64{4, 1, 3, 2}); got != (Spread{Median: 2.5, Min: 1, Max: 4}) {
+func TestTheMedianOfAnEvenCountLiesBetweenTheMiddleTwo(t *testing.T) {
+	if got := spreadOf([]float64{4, 1, 3, 2}); got != (Spread{Median: 2.5, Min: 1, Max: 4}) {
 		t.Errorf("the spread is %v", got)
 	}
 }
 
-func TestContactsAreReachedInTimeWhenTheSlowestHundredthIs(t *testing.T) {
+func TestTheVerdictOnReachJudgesTheSlowestHundredth(t *testing.T) {
 	for _, c := range []struct {
 		mail, call, other float64
 		want              string
@@ -105,21 +105,21 @@ func TestContactsAreReachedInTimeWhenTheSlowestHundredthIs(t *testing.T) {
 	} {
 		r := Reach{Ours: Turn{Latency: Latency{P99: c.mail}, Other: c.other}, Call: Latency{P99: c.call}}
 		if r.judge(); r.Verdict != c.want {
-			t.Errorf("mail after %v ms, call after %v ms, others %v: %q, want %q", c.mail, c.call, c.other, r.Verdict, c.want)
+			t.Errorf("mail after %v ms, call after %v ms, other load %v: the verdict is %q, want %q", c.mail, c.call, c.other, r.Verdict, c.want)
 		}
 	}
 }
 
 func TestAnIncidentThatNeverReachedTheVendorIsLost(t *testing.T) {
 	begin := time.Now()
-	asked := map[models.Reference]time.Time{"SI-1-1": begin, "SI-1-2": begin}
-	came := map[models.Reference]time.Time{"SI-1-1": begin.Add(30 * time.Millisecond)}
-	if _, err := waits(asked, came); err == nil {
-		t.Error("one of two incidents never came and that was no error")
+	requested := map[models.Reference]time.Time{"SI-1-1": begin, "SI-1-2": begin}
+	arrived := map[models.Reference]time.Time{"SI-1-1": begin.Add(30 * time.Millisecond)}
+	if _, err := waitTimes(requested, arrived); err == nil {
+		t.Error("one of two incidents never reached the vendor, and that is no error")
 	}
-	came["SI-1-2"] = begin.Add(10 * time.Millisecond)
-	each, err := waits(asked, came)
-	if got := latency(each); err != nil || got.Max != 30 || got.P50 != 10 {
-		t.Errorf("they took %v (%v), want 10 ms and 30 ms", got, err)
+	arrived["SI-1-2"] = begin.Add(10 * time.Millisecond)
+	each, err := waitTimes(requested, arrived)
+	if got := newLatency(each); err != nil || got.Max != 30 || got.P50 != 10 {
+		t.Errorf("the waits are %v (error %v), want 10 ms and 30 ms", got, err)
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// step is one person's command.
+// step is a command of one person.
 type step struct {
 	by      stack.Person
 	command incident.Command
 }
 
-// script is an incident's whole life, as both sides work on it after it was opened.
+// script returns the commands of an incident's whole life after its opening, in order.
 func (p people) script(n int) []step {
 	return []step{
 		{p.analyst, assessment(n)},

@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// Shape is what one life of an incident consists of in the engine's terms, read from a history of ours. The bare
-// life has the same updates, activities and local activities, in the same places; the rest is ours alone.
+// Shape counts the parts of one life of an incident in the engine's terms, read from a history of ours. The bare life has
+// the same updates, activities and local activities, in the same places; the rest is ours alone.
 type Shape struct {
 	Steps           []Step `json:"steps"`
 	Updates         int    `json:"updates"`
@@ -22,8 +22,9 @@ type Shape struct {
 	Events          int    `json:"events"`
 }
 
-// Step is one update: what its answer waits for, and what is done behind its back. Activities and local activities
-// before the answer run one after the other, those behind it side by side, the later ones again in order.
+// Step is one update: the activities that its answer waits for, and those that run after it. Activities and local
+// activities before the answer run one after the other; those behind it, which began before it, side by side; the later
+// ones again in order.
 type Step struct {
 	LocalBefore int `json:"local_before_answer"`
 	Before      int `json:"activities_before_answer"`
@@ -32,16 +33,16 @@ type Step struct {
 	LocalLater  int `json:"local_after_answer"`
 }
 
-// reader makes a shape of a history.
-type reader struct {
+// shapeReader makes a shape of the events of a history.
+type shapeReader struct {
 	Shape
-	answered bool           // the last update
-	under    map[int64]bool // activities asked for since the last update, which is not answered yet, by their event's id
+	answered bool           // the last update has its answer
+	pending  map[int64]bool // activities that began since the last update and before its answer, by their event's id
 }
 
 // shapeOf reads the shape of a workflow that has ended.
 func shapeOf(ctx context.Context, c client.Client, id string) (Shape, error) {
-	r := reader{answered: true, under: map[int64]bool{}}
+	r := shapeReader{answered: true, pending: map[int64]bool{}}
 	for iter := c.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); iter.HasNext(); {
 		e, err := iter.Next()
 		if err != nil {
@@ -53,25 +54,26 @@ func shapeOf(ctx context.Context, c client.Client, id string) (Shape, error) {
 	return r.Shape, nil
 }
 
-func (r *reader) read(e *historypb.HistoryEvent) {
+// read counts one event.
+func (r *shapeReader) read(e *historypb.HistoryEvent) {
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
 		r.Updates++
 		r.Steps, r.answered = append(r.Steps, Step{}), false
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
-		r.step().Behind += len(r.under) // the answer did not wait for them
+		r.lastStep().Behind += len(r.pending) // the answer did not wait for them
 		r.answered = true
-		clear(r.under)
+		clear(r.pending)
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-		r.activity(e.GetEventId())
+		r.countActivity(e.GetEventId())
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
 		id := e.GetActivityTaskCompletedEventAttributes().GetScheduledEventId()
-		if r.under[id] {
-			r.step().Before++
-			delete(r.under, id)
+		if r.pending[id] {
+			r.lastStep().Before++
+			delete(r.pending, id)
 		}
 	case enumspb.EVENT_TYPE_MARKER_RECORDED:
-		r.local(e.GetMarkerRecordedEventAttributes().GetMarkerName())
+		r.countLocal(e.GetMarkerRecordedEventAttributes().GetMarkerName())
 	case enumspb.EVENT_TYPE_TIMER_STARTED:
 		r.Timers++
 	case enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
@@ -81,39 +83,42 @@ func (r *reader) read(e *historypb.HistoryEvent) {
 	}
 }
 
-// step is the update that comes last; what is done before the first is counted, but of no step.
-func (r *reader) step() *Step {
+// lastStep returns the step of the last update. Before the first update it returns one that is thrown away: the work counts,
+// but belongs to no step.
+func (r *shapeReader) lastStep() *Step {
 	if len(r.Steps) == 0 {
 		return &Step{}
 	}
 	return &r.Steps[len(r.Steps)-1]
 }
 
-func (r *reader) activity(event int64) {
+// countActivity counts an activity that begins with an event.
+func (r *shapeReader) countActivity(event int64) {
 	r.Activities++
 	if r.answered {
-		r.step().Later++
+		r.lastStep().Later++
 		return
 	}
-	r.under[event] = true
+	r.pending[event] = true
 }
 
-// localMarker is what the SDK calls the trace a local activity leaves.
+// localMarker is the name of the marker that the SDK records for a local activity.
 const localMarker = "LocalActivity"
 
-func (r *reader) local(marker string) {
+// countLocal counts a local activity by its marker.
+func (r *shapeReader) countLocal(marker string) {
 	switch {
 	case marker != localMarker:
 		return
 	case r.answered:
-		r.step().LocalLater++
+		r.lastStep().LocalLater++
 	default:
-		r.step().LocalBefore++
+		r.lastStep().LocalBefore++
 	}
 	r.LocalActivities++
 }
 
-// historyLength is the number of events in the history of a workflow.
+// historyLength returns the number of events in the history of a workflow.
 func historyLength(ctx context.Context, c client.Client, id string) (float64, error) {
 	d, err := c.DescribeWorkflowExecution(ctx, id, "")
 	if err != nil {

@@ -20,18 +20,18 @@ import (
 )
 
 const (
-	// modulePath is the module whose folder devstack/temporal is in.
+	// modulePath is the module that contains the folder devstack/temporal.
 	modulePath = "github.com/watchfire-mdr/watchfire"
-	// progressEvery is the pace of the lines shown while waiting.
+	// progressEvery is the pause between two lines of progress.
 	progressEvery = 10 * time.Second
-	lockPoll      = 500 * time.Millisecond
+	lockPoll      = 500 * time.Millisecond // between two attempts to take the lock
 )
 
-// BuildTemporal returns the Temporal server's binary from the user's cache,
-// after building it there when the sources in devstack/temporal, their
-// dependencies or the Go version have changed. The sources are looked for from
-// the working directory upwards. A build takes minutes: lines about it go to
-// progress (nil: nowhere). Two processes never build at once: the second waits.
+// BuildTemporal returns the path of the Temporal server's binary in the user's
+// cache. It builds the binary when the sources in devstack/temporal, their
+// dependencies or the Go version have changed; it looks for the sources from the
+// working directory upwards. A build takes minutes: lines about it go to progress
+// (nil: nowhere). Two processes never build at once: the second one waits.
 func BuildTemporal(ctx context.Context, progress io.Writer) (binary string, err error) {
 	if progress == nil {
 		progress = io.Discard
@@ -44,7 +44,7 @@ func BuildTemporal(ctx context.Context, progress io.Writer) (binary string, err 
 	if err != nil {
 		return "", fmt.Errorf("build the Temporal server: %w", err)
 	}
-	if executable(binary) {
+	if isExecutable(binary) {
 		return binary, nil
 	}
 	unlock, err := lockFile(ctx, binary+".lock", progress)
@@ -52,7 +52,7 @@ func BuildTemporal(ctx context.Context, progress io.Writer) (binary string, err 
 		return "", fmt.Errorf("build the Temporal server: %w", err)
 	}
 	defer unlock()
-	if executable(binary) { // built by the process waited for
+	if isExecutable(binary) { // by the process that had the lock
 		return binary, nil
 	}
 	if err := buildInto(ctx, sources, binary, progress); err != nil {
@@ -61,7 +61,7 @@ func BuildTemporal(ctx context.Context, progress io.Writer) (binary string, err 
 	return binary, nil
 }
 
-// temporalSources finds devstack/temporal of the module the working directory is in.
+// temporalSources finds the folder devstack/temporal of the module that contains the working directory.
 func temporalSources() (string, error) {
 	working, err := os.Getwd()
 	if err != nil {
@@ -79,17 +79,17 @@ func temporalSources() (string, error) {
 	}
 }
 
-// temporalBinary is the cached binary's path, named after everything it depends on.
+// temporalBinary returns the path of the cached binary. Its name is a hash of everything that the binary depends on.
 func temporalBinary(ctx context.Context, sources string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("cache folder: %w", err)
 	}
-	ask := exec.CommandContext(ctx, "go", "version")
-	ask.Dir = sources // whose go.mod may choose another toolchain
-	version, err := ask.Output()
+	goVersion := exec.CommandContext(ctx, "go", "version")
+	goVersion.Dir = sources // whose go.mod may choose another toolchain
+	version, err := goVersion.Output()
 	if err != nil {
-		return "", fmt.Errorf("the go command is needed: %w", err)
+		return "", fmt.Errorf("the go command does not run: install Go and put it on the PATH: %w", err)
 	}
 	hash := sha256.New()
 	hash.Write(version)
@@ -112,7 +112,7 @@ func temporalBinary(ctx context.Context, sources string) (string, error) {
 	return filepath.Join(cache, "watchfire", "temporal-"+hex.EncodeToString(hash.Sum(nil))[:16]), nil
 }
 
-// lockFile takes an exclusive lock that ends with the process at the latest.
+// lockFile waits for an exclusive lock, which ends with the process at the latest.
 func lockFile(ctx context.Context, path string, progress io.Writer) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("create cache folder: %w", err)
@@ -140,7 +140,7 @@ func lockFile(ctx context.Context, path string, progress io.Writer) (unlock func
 	}
 }
 
-// buildInto runs `go build` and moves the result into place only when complete.
+// buildInto runs `go build` and moves the binary into place only when it is complete.
 func buildInto(ctx context.Context, sources, binary string, progress io.Writer) error {
 	attempt := fmt.Sprintf("%s.%d", binary, os.Getpid())
 	defer os.Remove(attempt)
@@ -149,9 +149,9 @@ func buildInto(ctx context.Context, sources, binary string, progress io.Writer) 
 	build.Dir = sources
 	build.Env = append(os.Environ(), "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	build.Stdout, build.Stderr = output, output
-	stop := showProgress(progress, output)
+	stopProgress := showProgress(progress, output)
 	err := build.Run()
-	stop()
+	stopProgress()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, output.text.Bytes())
 	}
@@ -161,7 +161,7 @@ func buildInto(ctx context.Context, sources, binary string, progress io.Writer) 
 	return nil
 }
 
-// buildOutput keeps what `go build -v` prints and counts its lines.
+// buildOutput keeps the output of `go build -v` and counts its lines.
 type buildOutput struct {
 	text  bytes.Buffer
 	lines atomic.Int64
@@ -173,7 +173,7 @@ func (o *buildOutput) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-// showProgress prints a line now, at every interval, and a last one at stop.
+// showProgress prints a line now, one after every pause, and a last one when the caller stops it.
 func showProgress(progress io.Writer, output *buildOutput) (stop func()) {
 	begin, end, ended := time.Now(), make(chan struct{}), make(chan struct{})
 	fmt.Fprintln(progress, "building the Temporal server, once, 5 to 15 minutes on two cores")

@@ -15,19 +15,19 @@ import (
 	"syscall"
 )
 
-// Files of a PostgreSQL folder. "location" exists only when the data had to go
-// elsewhere and holds the absolute path of the folder that replaces this one.
+// Files of a PostgreSQL folder. "location" exists only when the data is kept
+// elsewhere: it holds the absolute path of the folder that replaces this one.
 const (
 	dataFolder   = "data"
 	passwordFile = "password"
 	locationFile = "location"
 )
 
-// cluster is where a PostgreSQL's data lives and as whom the server runs.
+// cluster says where PostgreSQL keeps its data, and as which user it runs.
 type cluster struct {
 	dir  string              // the caller's folder: password and location
 	home string              // dir, or the folder that replaces it
-	data string              // home/data, the server's
+	data string              // home/data, which belongs to the server
 	user *syscall.Credential // nil: the current user
 }
 
@@ -53,7 +53,7 @@ func openCluster(dir string) (cluster, error) {
 	return c, nil
 }
 
-// serverUser is the system user that runs the server for root.
+// serverUser returns the system user that runs the server for root.
 func serverUser() (*syscall.Credential, error) {
 	for _, name := range []string{"postgres", "nobody"} {
 		found, err := user.Lookup(name)
@@ -70,17 +70,17 @@ func serverUser() (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("PostgreSQL refuses to run as root and there is neither a user postgres nor nobody")
+	return nil, errors.New("PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody: add one of them, or start as another user than root")
 }
 
-// reachableHome is dir when the user can get there, else a folder under the
-// temporary directory that dir remembers.
+// reachableHome returns dir when the user can reach it, else a folder under the
+// temporary directory, whose path it writes into dir.
 func reachableHome(dir string, as *syscall.Credential) (string, error) {
 	remembered, err := rememberedHome(dir)
 	if err != nil || remembered != "" {
 		return remembered, err
 	}
-	if reachable(dir, as) {
+	if isReachable(dir, as) {
 		return dir, nil
 	}
 	home, err := os.MkdirTemp("", "watchfire-postgres-")
@@ -90,7 +90,7 @@ func reachableHome(dir string, as *syscall.Credential) (string, error) {
 	if err := os.Chmod(home, 0o711); err != nil { // #nosec G302 -- the server's user must pass; the data inside is 0700
 		return "", fmt.Errorf("open folder: %w", err)
 	}
-	if !reachable(home, as) {
+	if !isReachable(home, as) {
 		return "", fmt.Errorf("the user PostgreSQL runs as can reach neither %s nor %s: "+
 			"set TMPDIR to a folder open to it", dir, home)
 	}
@@ -100,8 +100,8 @@ func reachableHome(dir string, as *syscall.Credential) (string, error) {
 	return home, nil
 }
 
-// rememberedHome is the replacement folder dir names, "" when it names none or
-// the system has cleaned it away since.
+// rememberedHome returns the replacement folder that dir names, or "" when dir
+// names none or the system has removed it since.
 func rememberedHome(dir string) (string, error) {
 	content, err := os.ReadFile(filepath.Join(dir, locationFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -119,16 +119,16 @@ func rememberedHome(dir string) (string, error) {
 		return "", fmt.Errorf("recall folder: %w", err)
 	}
 	if status, ok := found.Sys().(*syscall.Stat_t); !ok || !found.IsDir() || int(status.Uid) != os.Geteuid() {
-		return "", fmt.Errorf("%s, named by %s, is not a folder of this user", home, filepath.Join(dir, locationFile))
+		return "", fmt.Errorf("%s, named by %s, is not a folder of this user: remove the latter file and start again", home, filepath.Join(dir, locationFile))
 	}
 	return home, nil
 }
 
-// reachable reports whether the user may pass through dir and all its parents.
-func reachable(dir string, as *syscall.Credential) bool {
+// isReachable reports whether the user may pass through dir and all its parents.
+func isReachable(dir string, as *syscall.Credential) bool {
 	for {
 		found, err := os.Stat(dir)
-		if err != nil || !passable(found, as) {
+		if err != nil || !isPassable(found, as) {
 			return false
 		}
 		parent := filepath.Dir(dir)
@@ -139,7 +139,8 @@ func reachable(dir string, as *syscall.Credential) bool {
 	}
 }
 
-func passable(folder fs.FileInfo, as *syscall.Credential) bool {
+// isPassable reports whether the user may pass through the folder.
+func isPassable(folder fs.FileInfo, as *syscall.Credential) bool {
 	status, ok := folder.Sys().(*syscall.Stat_t)
 	if !ok {
 		return false
@@ -155,7 +156,7 @@ func passable(folder fs.FileInfo, as *syscall.Credential) bool {
 }
 
 // initialise creates the cluster unless there is one and returns the
-// superuser's password. An interrupted attempt leaves nothing that counts.
+// superuser's password. After an interrupted attempt it starts anew.
 func (c cluster) initialise(ctx context.Context, binDir string) (string, error) {
 	if _, err := os.Stat(filepath.Join(c.data, "PG_VERSION")); err == nil {
 		password, err := os.ReadFile(filepath.Join(c.dir, passwordFile))
@@ -174,7 +175,7 @@ func (c cluster) initialise(ctx context.Context, binDir string) (string, error) 
 		return "", err
 	}
 	if err := os.WriteFile(filepath.Join(c.dir, passwordFile), []byte(password+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep the password: %w", err)
+		return "", fmt.Errorf("write the password: %w", err)
 	}
 	if err := os.Rename(filepath.Join(attempt, dataFolder), c.data); err != nil {
 		return "", fmt.Errorf("put the data in place: %w", err)
@@ -208,8 +209,8 @@ func (c cluster) runInitdb(ctx context.Context, binDir, attempt, password string
 	return nil
 }
 
-// runningServer tells whether a server of another stack runs on the data: its
-// lock file names a live process whose working folder is the data.
+// runningServer reports whether a server runs on the data, and its process id:
+// the lock file names a live process whose working folder is the data.
 func (c cluster) runningServer() (pid int, running bool) {
 	content, err := os.ReadFile(filepath.Join(c.data, "postmaster.pid"))
 	if err != nil {
@@ -228,7 +229,8 @@ func (c cluster) runningServer() (pid int, running bool) {
 }
 
 // RemovePostgres removes the folder of a stopped PostgreSQL with all its data,
-// wherever that had to go. A folder that does not exist is no error.
+// also data that is kept elsewhere. A folder that does not exist is no error; a
+// server that still runs is one.
 func RemovePostgres(dir string) error {
 	home, err := rememberedHome(dir)
 	if err != nil {
@@ -239,7 +241,7 @@ func RemovePostgres(dir string) error {
 		c.data = filepath.Join(home, dataFolder)
 	}
 	if pid, running := c.runningServer(); running {
-		return fmt.Errorf("remove PostgreSQL data: a server (pid %d) still runs on %s", pid, c.data)
+		return fmt.Errorf("remove PostgreSQL data: a server (pid %d) still runs on %s: stop it first", pid, c.data)
 	}
 	for _, path := range []string{home, dir} {
 		if path == "" {

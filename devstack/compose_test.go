@@ -2,6 +2,7 @@ package devstack_test
 
 import (
 	"bytes"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/config"
 )
 
-// composeFile is the part of docker-compose.yml that the tests look at.
+// composeFile is the part of docker-compose.yml that the tests check.
 type composeFile struct {
 	Services map[string]composeService `yaml:"services"`
 	Volumes  map[string]any            `yaml:"volumes"`
@@ -50,19 +51,30 @@ func readRepositoryFile(t *testing.T, name string) string {
 	return string(content)
 }
 
-func TestComposeHasTheWholeStack(t *testing.T) {
+// byName yields the pairs of a map in the order of their names.
+func byName[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if !yield(name, m[name]) {
+				return
+			}
+		}
+	}
+}
+
+func TestComposeRunsTheWholeStack(t *testing.T) {
 	file := readCompose(t)
 	got := slices.Sorted(maps.Keys(file.Services))
 	want := []string{"api", "migrate", "postgres", "temporal", "temporal-namespace", "temporal-schema", "temporal-ui", "worker"}
 	if !slices.Equal(got, want) {
 		t.Errorf("services are %v, want %v", got, want)
 	}
-	for name, service := range file.Services {
+	for name, service := range byName(file.Services) {
 		if repository, tag, found := strings.Cut(service.Image, ":"); !found || tag == "latest" || repository == "" {
 			t.Errorf("%s: image %q is not pinned", name, service.Image)
 		}
 		if service.Restart == "unless-stopped" && service.Healthcheck == nil {
-			t.Errorf("%s runs for ever without a health check", name)
+			t.Errorf("%s restarts for ever but has no health check", name)
 		}
 		for _, port := range service.Ports {
 			if !strings.HasPrefix(port, "127.0.0.1:") {
@@ -74,11 +86,11 @@ func TestComposeHasTheWholeStack(t *testing.T) {
 
 func TestComposeStartsInOrder(t *testing.T) {
 	file := readCompose(t)
-	for name, service := range file.Services {
-		for needed, how := range service.DependsOn {
+	for name, service := range byName(file.Services) {
+		for needed, how := range byName(service.DependsOn) {
 			other, exists := file.Services[needed]
 			if !exists {
-				t.Errorf("%s depends on %s, which there is not", name, needed)
+				t.Errorf("%s depends on %s, which is no service", name, needed)
 			}
 			switch condition := how["condition"]; condition {
 			case "service_healthy":
@@ -98,7 +110,7 @@ func TestComposeStartsInOrder(t *testing.T) {
 
 func TestComposeMountsExist(t *testing.T) {
 	file := readCompose(t)
-	for name, service := range file.Services {
+	for name, service := range byName(file.Services) {
 		for _, volume := range service.Volumes {
 			source, _, _ := strings.Cut(volume, ":")
 			if !strings.HasPrefix(source, "./") {
@@ -117,8 +129,8 @@ func TestComposeMountsExist(t *testing.T) {
 func TestComposeHoldsNoSecrets(t *testing.T) {
 	secret := regexp.MustCompile(`(PASSWORD|PWD|TOKEN|SECRET|KEY|DATABASE_URL|OWNER_URL|SID)$`)
 	fromEnvironment := regexp.MustCompile(`^\$\{[A-Z_]+:(\?[^}]+|-)\}$`)
-	for name, service := range readCompose(t).Services {
-		for variable, value := range service.Environment {
+	for name, service := range byName(readCompose(t).Services) {
+		for variable, value := range byName(service.Environment) {
 			if secret.MatchString(variable) && !fromEnvironment.MatchString(value) {
 				t.Errorf("%s: %s must come from the environment", name, variable)
 			}
@@ -141,7 +153,7 @@ func TestComposePassesEverySetting(t *testing.T) {
 	}
 	for _, line := range lines {
 		if name, _, _ := strings.Cut(line, " "); !passed[name] {
-			t.Errorf("%s reaches no service", name)
+			t.Errorf("no service gets the setting %s", name)
 		}
 	}
 }

@@ -3,7 +3,7 @@
 // server with its UI (built once from the module devstack/temporal), and any
 // other process that must not outlive its parent.
 //
-// Here live finding, building, starting, stopping and killing processes. What
-// runs inside them (migrations, workers, simulators, seeds) does not: callers
-// put it together. Everything listens on 127.0.0.1 only.
+// The package finds, builds, starts, stops and kills processes. It knows nothing
+// of the work inside them (migrations, workers, simulators, seeds): callers put
+// that together. Everything listens on 127.0.0.1 only.
 package devstack

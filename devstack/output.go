@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// tailLines is how much of a process's output goes into an error message.
+// tailLines is how many last lines of a process's output go into an error message.
 const tailLines = 15
 
 // output passes a process's output on to a log, keeps its last lines for error
-// messages and can wait for a line with a prefix. It may be written to by
-// several goroutines.
+// messages and announces the first line with a prefix. Several goroutines may
+// write to it.
 type output struct {
 	mu      sync.Mutex
 	log     io.Writer
@@ -22,7 +22,8 @@ type output struct {
 	found   chan string // receives the first line with the prefix
 }
 
-// newOutput writes to log (nil: nowhere) and looks for prefix ("": for nothing).
+// newOutput returns an output that writes to log (nil: nowhere) and looks for
+// prefix ("": for nothing).
 func newOutput(log io.Writer, prefix string) *output {
 	if log == nil {
 		log = io.Discard
@@ -41,12 +42,13 @@ func (o *output) Write(p []byte) (int, error) {
 		if !complete {
 			return len(p), nil
 		}
-		o.keep(string(line))
+		o.addLine(string(line))
 		o.partial = rest
 	}
 }
 
-func (o *output) keep(line string) {
+// addLine keeps a complete line and announces it when it has the prefix.
+func (o *output) addLine(line string) {
 	o.tail = append(o.tail, line)
 	if len(o.tail) > tailLines {
 		o.tail = o.tail[1:]
@@ -59,7 +61,7 @@ func (o *output) keep(line string) {
 	}
 }
 
-// Tail returns the last lines, indented for use under an error message.
+// Tail returns the last lines, indented to stand under an error message, or "".
 func (o *output) Tail() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -26,13 +26,13 @@ func FreePort() (int, error) {
 			return port, nil
 		}
 	}
-	return 0, fmt.Errorf("no free TCP port between %d and %d on 127.0.0.1", firstFreePort, lastFreePort)
+	return 0, fmt.Errorf("no TCP port between %d and %d is free on 127.0.0.1: stop programs that listen there", firstFreePort, lastFreePort)
 }
 
-// PortFree returns nil when port can be listened on at 127.0.0.1, else an error
-// that names the port and the setting (flag or environment variable) by which
-// the user chooses another one.
-func PortFree(port int, setting string) error {
+// CheckPortFree returns nil when a server can listen on the port of 127.0.0.1,
+// else an error that names the port and the setting (flag or environment
+// variable) by which the user chooses another one.
+func CheckPortFree(port int, setting string) error {
 	if err := listenOnce(port); err != nil {
 		return fmt.Errorf("port %d is already in use: stop what listens there or choose another port with %s: %w",
 			port, setting, err)
@@ -40,6 +40,7 @@ func PortFree(port int, setting string) error {
 	return nil
 }
 
+// listenOnce listens on a port of 127.0.0.1 and stops at once.
 func listenOnce(port int) error {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", loopback(port))
 	if err != nil {
@@ -53,7 +54,8 @@ func portOrFree(port int, setting string) (int, error) {
 	if port == 0 {
 		return FreePort()
 	}
-	return port, PortFree(port, setting)
+	return port, CheckPortFree(port, setting)
 }
 
+// loopback returns the address of a port of this machine.
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

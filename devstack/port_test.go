@@ -9,24 +9,24 @@ import (
 	"github.com/watchfire-mdr/watchfire/devstack"
 )
 
-func TestFreePortCanBeListenedOn(t *testing.T) {
+func TestAServerCanListenOnAFreePort(t *testing.T) {
 	port, err := devstack.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := devstack.PortFree(port, "HTTP_ADDRESS"); err != nil {
+	if err := devstack.CheckPortFree(port, "HTTP_ADDRESS"); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestPortFreeNamesPortAndSetting(t *testing.T) {
+func TestCheckPortFreeNamesPortAndSetting(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
 	port := listener.Addr().(*net.TCPAddr).Port
-	err = devstack.PortFree(port, "--temporal-port")
+	err = devstack.CheckPortFree(port, "--temporal-port")
 	if err == nil {
 		t.Fatal("a taken port counts as free")
 	}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,27 +24,26 @@ const (
 	postgresUser = "postgres" // the database superuser, whoever runs the server
 	// oldestPostgres is the oldest major version the product supports.
 	oldestPostgres = 15
-	// postgresStart bounds start-up including crash recovery.
+	// postgresStart bounds a start, crash recovery included.
 	postgresStart = 60 * time.Second
-	// postgresRetry is how long a start that ends at once is repeated.
+	// postgresRetry is how long launch repeats a start that fails at once.
 	postgresRetry = 10 * time.Second
-	// postgresConnections leaves room for Temporal, which opens its limit once
-	// per service and store, beside the product and the tests.
+	// postgresConnections leaves room for Temporal, which opens as many as it may
+	// for each service and store, besides the product and the tests.
 	postgresConnections = 400
 )
 
 // PostgresOptions say where a PostgreSQL keeps its data and where it listens.
 type PostgresOptions struct {
-	// Dir holds the data, the password file and nothing else; created when
-	// missing. See StartPostgres for where the data goes when the server's user
-	// cannot reach it.
+	// Dir holds the data, the password file and nothing else; StartPostgres creates
+	// it, and says where the data goes when the server's user cannot reach it.
 	Dir string
-	// Port on 127.0.0.1; 0 takes a free one.
+	// Port is the TCP port on 127.0.0.1; 0 takes a free one.
 	Port int
 	// Log receives the server's log and must be safe for concurrent use; nil drops it.
 	Log io.Writer
 	// Settings are server settings by name ("shared_preload_libraries":
-	// "pg_stat_statements"), added to and overriding the defaults here.
+	// "pg_stat_statements"). They add to the defaults here, or replace them.
 	Settings map[string]string
 }
 
@@ -58,9 +59,9 @@ type Postgres struct {
 	password string
 }
 
-// FindPostgres returns the folder with initdb and postgres: the newest of
-// /usr/lib/postgresql/*/bin, else where PATH finds them. Versions older than 15
-// do not count. The error says what to install.
+// FindPostgres returns the folder with initdb and postgres: the newest among
+// /usr/lib/postgresql/*/bin and the folder in which PATH finds initdb. Versions
+// older than 15 do not count. The error says what to install.
 func FindPostgres() (binDir string, err error) {
 	folders, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil {
@@ -84,10 +85,10 @@ func FindPostgres() (binDir string, err error) {
 	return binDir, nil
 }
 
-// serverVersion is the major version of the server in the folder; 0 when there
-// is no complete one.
+// serverVersion returns the major version of the server in the folder, or 0 when
+// there is no complete one.
 func serverVersion(binDir string) int {
-	if !executable(filepath.Join(binDir, "initdb")) {
+	if !isExecutable(filepath.Join(binDir, "initdb")) {
 		return 0
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -103,20 +104,21 @@ func serverVersion(binDir string) int {
 	return major
 }
 
-func executable(path string) bool {
+// isExecutable reports whether path is a file that may be run.
+func isExecutable(path string) bool {
 	found, err := os.Stat(path)
 	return err == nil && !found.IsDir() && found.Mode()&0o111 != 0
 }
 
 // StartPostgres starts a PostgreSQL on the data of options.Dir, after creating
-// the cluster when there is none, and returns when it answers queries. It
-// listens on 127.0.0.1 only, with a generated SCRAM password kept in a file of
-// mode 600, and with fsync on.
+// the cluster when there is none, and returns when the server answers queries.
+// The server listens on 127.0.0.1 only, with a generated SCRAM password that a
+// file of mode 600 keeps, and with fsync on.
 //
-// initdb and the server refuse to run as root: under root they run as the
-// system user postgres, else nobody. When that user cannot reach Dir, the data
-// lives in a folder under the system's temporary directory and Dir remembers
-// which; RemovePostgres removes both.
+// initdb and the server do not run as root: under root they run as the system
+// user postgres, else as nobody. When that user cannot reach Dir, a folder under
+// the system's temporary directory keeps the data, and a file in Dir names it;
+// RemovePostgres removes both.
 func StartPostgres(ctx context.Context, options PostgresOptions) (*Postgres, error) {
 	binDir, err := FindPostgres()
 	if err != nil {
@@ -141,10 +143,10 @@ func StartPostgres(ctx context.Context, options PostgresOptions) (*Postgres, err
 	return p, nil
 }
 
-// Port is the server's TCP port on 127.0.0.1; it stays the same over restarts.
+// Port returns the server's TCP port on 127.0.0.1; it stays the same over restarts.
 func (p *Postgres) Port() int { return p.port }
 
-// URL is the connection string of a database for the superuser. It contains
+// URL returns the connection string of a database for the superuser. It contains
 // the password: never log it.
 func (p *Postgres) URL(database string) string {
 	address := url.URL{
@@ -172,17 +174,17 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
-// Process is the running server's process; after a restart another one.
+// Process returns the running server's process; after a restart it is another one.
 func (p *Postgres) Process() *Process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.process
 }
 
-// Stop ends all connections and stops the server in order.
+// Stop ends all connections, stops the server and returns when it has ended.
 func (p *Postgres) Stop() { p.Process().Stop() }
 
-// Kill ends the server with SIGKILL, as a crash of the machine would.
+// Kill ends the server with SIGKILL, like a crash of the machine.
 func (p *Postgres) Kill() { p.Process().Kill() }
 
 // Restart starts the server again on the same port and data, after stopping it
@@ -192,11 +194,11 @@ func (p *Postgres) Restart(ctx context.Context) error {
 	return p.launch(ctx)
 }
 
-// launch starts the server until it answers. A start may fail while processes of
-// a killed predecessor are still going away, so failing starts are repeated.
+// launch starts the server and waits until it answers. A start may fail while
+// processes of a killed predecessor still end, so launch repeats a failed start.
 func (p *Postgres) launch(ctx context.Context) error {
 	if pid, running := p.cluster.runningServer(); running {
-		return fmt.Errorf("start PostgreSQL: a server (pid %d) already runs on %s: is another stack using this folder?", pid, p.cluster.data)
+		return fmt.Errorf("start PostgreSQL: a server (pid %d) already runs on %s: stop the other stack or use another folder", pid, p.cluster.data)
 	}
 	ctx, cancel := context.WithTimeout(ctx, postgresStart)
 	defer cancel()
@@ -220,6 +222,7 @@ func (p *Postgres) launch(ctx context.Context) error {
 	}
 }
 
+// serverCommand returns the command line of the server, its settings in the order of their names.
 func (p *Postgres) serverCommand(log io.Writer) command {
 	settings := map[string]string{
 		"listen_addresses":        "127.0.0.1",
@@ -229,18 +232,16 @@ func (p *Postgres) serverCommand(log io.Writer) command {
 		"fsync":                   "on",
 		"shared_buffers":          "256MB",
 	}
-	for name, value := range p.options.Settings {
-		settings[name] = value
-	}
+	maps.Copy(settings, p.options.Settings)
 	args := []string{"-D", p.cluster.data}
-	for name, value := range settings {
-		args = append(args, "-c", name+"="+value)
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		args = append(args, "-c", name+"="+settings[name])
 	}
 	return command{
 		name: "PostgreSQL", binary: filepath.Join(p.binDir, "postgres"), args: args, dir: "/",
 		env: []string{"LC_ALL=C"}, user: p.cluster.user, stdout: log, stderr: log,
-		// SIGINT is PostgreSQL's "fast" stop, SIGQUIT its immediate one: the
-		// server then takes its own processes along, which SIGKILL would leave.
+		// SIGINT is PostgreSQL's fast stop, SIGQUIT its immediate one: with both the
+		// server ends its own processes too, which SIGKILL would leave behind.
 		stopSignal: syscall.SIGINT, deathSignal: syscall.SIGQUIT,
 	}
 }
@@ -263,6 +264,7 @@ func (p *Postgres) waitReady(ctx context.Context, process *Process) error {
 	}
 }
 
+// ping connects once, within five seconds.
 func (p *Postgres) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -273,7 +275,7 @@ func (p *Postgres) ping(ctx context.Context) error {
 	return conn.Close(ctx)
 }
 
-// sleep waits for d; the error is ctx's when that ends first.
+// sleep waits for d, or returns the error of ctx when that ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():

@@ -39,7 +39,7 @@ func TestPostgresKeepsItsDataOverKillAndRestart(t *testing.T) {
 	expectValue(t, again, "show listen_addresses", "127.0.0.1")
 }
 
-func TestPostgresWantsThePasswordOfItsPrivateFile(t *testing.T) {
+func TestPostgresNeedsThePasswordOfItsPrivateFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "postgres")
 	postgres := startPostgres(t, dir)
 	file, err := os.Stat(filepath.Join(dir, "password"))
@@ -60,7 +60,7 @@ func TestPostgresWantsThePasswordOfItsPrivateFile(t *testing.T) {
 	}
 }
 
-func TestPostgresRefusesATakenPortByName(t *testing.T) {
+func TestStartPostgresRejectsATakenPort(t *testing.T) {
 	postgres := startPostgres(t, filepath.Join(t.TempDir(), "first"))
 	_, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{
 		Dir: filepath.Join(t.TempDir(), "second"), Port: postgres.Port(),
@@ -70,7 +70,7 @@ func TestPostgresRefusesATakenPortByName(t *testing.T) {
 	}
 }
 
-func TestPostgresRefusesAFolderInUse(t *testing.T) {
+func TestStartPostgresRejectsAFolderInUse(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "postgres")
 	postgres := startPostgres(t, dir)
 	_, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir})

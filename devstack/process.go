@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// StopGrace is how long Stop waits after asking before it kills.
+// StopGrace is how long Stop waits after its signal before it kills.
 const StopGrace = 10 * time.Second
 
-// outputGrace is how long a dead process's children may keep its output open.
+// outputGrace is how long children of an ended process may keep its output open.
 const outputGrace = 5 * time.Second
 
-// Process is one started process. It is signalled by its own id only, never by
-// name or group, and on Linux the kernel kills it when the process that started
-// it dies, however that dies.
+// Process is one started process. Its methods signal it by its own id only, never
+// by name or group. On Linux the kernel kills it when the process that started it
+// dies, however that dies.
 type Process struct {
 	name       string
 	cmd        *exec.Cmd
@@ -31,7 +31,7 @@ type Process struct {
 	stop       sync.Once
 }
 
-// command is what to start and how.
+// command says which program to start, and how.
 type command struct {
 	name        string
 	binary      string
@@ -89,14 +89,15 @@ func start(ctx context.Context, c command) (*Process, error) {
 	return p, nil
 }
 
-// PID is the process id, also after the process has ended.
+// PID returns the process id, also after the process has ended.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Done is closed when the process has ended and its output is written.
+// Done returns a channel that is closed when the process has ended and its output
+// is written.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err is nil while the process runs and after it ended with code 0, else an
-// error with its name and how it ended.
+// Err returns nil while the process runs and after it ended with code 0, else an
+// error that says which process ended, and how.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:

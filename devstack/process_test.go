@@ -130,7 +130,7 @@ func TestProcessGetsItsEnvironmentAndStopsOnTerm(t *testing.T) {
 	}
 	go process.Stop()
 	if !lines.Scan() || lines.Text() != "stopped" {
-		t.Errorf("the process said %q, want it stopped in order", lines.Text())
+		t.Errorf("the process said %q, want \"stopped\"", lines.Text())
 	}
 	<-process.Done()
 	process.Stop() // once more is harmless
@@ -153,7 +153,7 @@ func TestProcessKill(t *testing.T) {
 	}
 }
 
-// eventually waits up to ten seconds for the condition.
+// eventually waits up to ten seconds for the condition; what names it in the failure.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
@@ -162,7 +162,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	for !condition() {
 		select {
 		case <-deadline:
-			t.Fatalf("did not happen: %s", what)
+			t.Fatalf("not within ten seconds: %s", what)
 		case <-tick.C:
 		}
 	}

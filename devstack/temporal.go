@@ -15,15 +15,15 @@ import (
 const (
 	temporalStart    = 90 * time.Second
 	temporalAttempts = 3
-	// temporalPassword is the variable devstack/temporal reads the password from.
+	// temporalPassword is the environment variable from which devstack/temporal reads the password.
 	temporalPassword = "TEMPORAL_POSTGRES_PASSWORD"
 )
 
-// TemporalOptions say which server to start and where. The zero value of every
-// field but Binary and PG has a working default.
+// TemporalOptions say which server to start and where. Every field but Binary and
+// PG may be zero and then has a working default.
 type TemporalOptions struct {
 	Binary    string        // from BuildTemporal
-	PG        *Postgres     // where it persists; must be running
+	PG        *Postgres     // keeps the server's data; must be running
 	Port      int           // of the frontend (gRPC); 0 takes a free one
 	UIPort    int           // of the web UI; 0 takes a free one
 	Database  string        // default "temporal"; visibility is <Database>_visibility
@@ -35,8 +35,8 @@ type TemporalOptions struct {
 	Log io.Writer
 }
 
-// Temporal is a running Temporal server with its UI. The fields do not change,
-// also not over Restart.
+// Temporal is a running Temporal server with its UI. The fields stay the same,
+// over Restart too.
 type Temporal struct {
 	Address   string // of the frontend, for client.Options.HostPort
 	UIURL     string // of the web UI
@@ -47,10 +47,10 @@ type Temporal struct {
 	process *Process
 }
 
-// StartTemporal starts the server and returns when its namespace, Watchfire's
-// search attributes and the UI can be used.
+// StartTemporal starts the server and returns when clients can use its namespace,
+// Watchfire's search attributes and the UI.
 func StartTemporal(ctx context.Context, options TemporalOptions) (*Temporal, error) {
-	var failed error
+	var lastErr error
 	for range temporalAttempts {
 		chosen, err := options.withDefaults()
 		if err != nil {
@@ -63,18 +63,20 @@ func StartTemporal(ctx context.Context, options TemporalOptions) (*Temporal, err
 		if err = t.launch(ctx); err == nil {
 			return t, nil
 		}
-		failed = err
-		// Only a port chosen here may have been taken by someone else meanwhile.
+		lastErr = err
+		// Another process may have taken a port that was chosen here, but none that
+		// the caller chose.
 		if ctx.Err() != nil || (options.Port != 0 && options.UIPort != 0) {
 			break
 		}
 	}
-	return nil, failed
+	return nil, lastErr
 }
 
+// withDefaults fills in the fields that are zero and checks the chosen ports.
 func (o TemporalOptions) withDefaults() (TemporalOptions, error) {
 	if o.Binary == "" || o.PG == nil {
-		return o, errors.New("TemporalOptions need a Binary and a PG")
+		return o, errors.New("TemporalOptions lack Binary or PG: set both")
 	}
 	var err error
 	if o.Port, err = portOrFree(o.Port, "TemporalOptions.Port"); err != nil {
@@ -99,21 +101,21 @@ func orDefault[T comparable](value, fallback T) T {
 	return value
 }
 
-// Process is the running server's process; after a restart another one.
+// Process returns the running server's process; after a restart it is another one.
 func (t *Temporal) Process() *Process {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.process
 }
 
-// Stop stops the server in order.
+// Stop stops the server and returns when it has ended.
 func (t *Temporal) Stop() { t.Process().Stop() }
 
 // Kill ends the server with SIGKILL.
 func (t *Temporal) Kill() { t.Process().Kill() }
 
 // Restart starts the server again on the same ports and database, after
-// stopping it when it still runs, and returns when it can be used.
+// stopping it when it still runs, and returns when clients can use it.
 func (t *Temporal) Restart(ctx context.Context) error {
 	t.Stop()
 	return t.launch(ctx)
@@ -146,6 +148,7 @@ func (t *Temporal) launch(ctx context.Context) error {
 	}
 }
 
+// arguments returns the command line of devstack/temporal.
 func (o TemporalOptions) arguments() []string {
 	host, port, _ := strings.Cut(loopback(o.PG.Port()), ":")
 	return []string{

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Creates the namespace and Watchfire's search attributes when missing. Runs in
-# temporalio/admin-tools; may be repeated.
+# temporalio/admin-tools; may run repeatedly.
 # Environment: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_RETENTION.
 set -eu
 
 tries=60
 until temporal operator cluster health; do
   tries=$((tries - 1))
-  [ "$tries" -gt 0 ] || { echo "Temporal does not answer at $TEMPORAL_ADDRESS" >&2; exit 1; }
+  [ "$tries" -gt 0 ] || { echo "Temporal does not answer at $TEMPORAL_ADDRESS: look into its log" >&2; exit 1; }
   sleep 2
 done
 
@@ -15,26 +15,26 @@ if ! temporal operator namespace describe --namespace "$TEMPORAL_NAMESPACE" >/de
   temporal operator namespace create --namespace "$TEMPORAL_NAMESPACE" --retention "$TEMPORAL_RETENTION"
 fi
 
-# A new namespace is known to all services after some seconds.
-list() { temporal operator search-attribute list --namespace "$TEMPORAL_NAMESPACE"; }
+# The services learn of a new namespace within some seconds.
+list_attributes() { temporal operator search-attribute list --namespace "$TEMPORAL_NAMESPACE"; }
 tries=30
-until known=$(list); do
+until known=$(list_attributes); do
   tries=$((tries - 1))
-  [ "$tries" -gt 0 ] || { echo "the namespace $TEMPORAL_NAMESPACE cannot be used" >&2; exit 1; }
+  [ "$tries" -gt 0 ] || { echo "the namespace $TEMPORAL_NAMESPACE cannot be used: look into Temporal's log" >&2; exit 1; }
   sleep 1
 done
 
-# attribute NAME TYPE
-attribute() {
+# add_attribute NAME TYPE: unless there is one of that name
+add_attribute() {
   if echo "$known" | grep -q "$1"; then
     return
   fi
   temporal operator search-attribute create --namespace "$TEMPORAL_NAMESPACE" --name "$1" --type "$2"
 }
 
-attribute WatchfireClient Keyword
-attribute WatchfirePhase Keyword
-attribute WatchfireTurn Keyword
-attribute WatchfireSeverity Keyword
-attribute WatchfireContainment Keyword
-attribute WatchfireDrill Bool
+add_attribute WatchfireClient Keyword
+add_attribute WatchfirePhase Keyword
+add_attribute WatchfireTurn Keyword
+add_attribute WatchfireSeverity Keyword
+add_attribute WatchfireContainment Keyword
+add_attribute WatchfireDrill Bool

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Creates Temporal's two databases and brings their schemas to the version of
-# this image. Runs in temporalio/admin-tools; may be repeated.
+# this image. Runs in temporalio/admin-tools; may run repeatedly.
 # Environment: POSTGRES_SEEDS, DB_PORT, POSTGRES_USER, SQL_PASSWORD.
 set -eu
 
@@ -9,7 +9,7 @@ sql_tool() {
     --user "$POSTGRES_USER" "$@"
 }
 
-# prepare DATABASE SCHEMA: a database that has a schema is only updated.
+# prepare DATABASE SCHEMA: creates the database unless it has a schema, and updates the schema
 prepare() {
   if sql_tool --database "$1" update-schema --schema-name "$2"; then
     return

@@ -1,7 +1,7 @@
-// Command prepare makes ready, ahead of time, what the development stack and
-// the whole-system tests start: it checks that a PostgreSQL server is installed
-// and builds the Temporal server into the user's cache. It shows progress on
-// standard error and prints both locations on standard output.
+// Command prepare makes the servers of the development stack and of the
+// whole-system tests ready ahead of time: it checks that a PostgreSQL server is
+// installed and builds the Temporal server into the user's cache. It shows
+// progress on standard error and prints both locations on standard output.
 package main
 
 import (

@@ -22,7 +22,7 @@ const (
 	smtpUser     = "watchfire"
 )
 
-// keys are a stack's credentials, made at its first start and kept for the next.
+// keys are a stack's credentials. Its first start makes them, and keys.json keeps them for the next.
 type keys struct {
 	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, SMTPPassword, FalconID, FalconSecret string
 	Keyset                                                                                      string            // seals clients' credentials
@@ -33,6 +33,7 @@ type keys struct {
 	path    string
 }
 
+// readKeys reads the keys of an earlier start, or makes and writes new ones.
 func readKeys(path string) (k keys, err error) {
 	b, err := os.ReadFile(path)
 	switch {
@@ -50,7 +51,7 @@ func readKeys(path string) (k keys, err error) {
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {
-		return k, errors.New("keys of the stack: the webhook key is not ECDSA")
+		return k, errors.New("keys of the stack: the webhook key is not ECDSA: remove keys.json and the data beside it")
 	}
 	k.webhook, k.path = key, path
 	if k.Keyset == "" {
@@ -61,6 +62,7 @@ func readKeys(path string) (k keys, err error) {
 	return k, k.save()
 }
 
+// newKeys makes every credential but the keyset and the users' tokens.
 func newKeys() (keys, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -68,17 +70,19 @@ func newKeys() (keys, error) {
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	return keys{
-		DatabasePassword: random(), TwilioSID: "AC" + random(), TwilioToken: random(), SendGridKey: "SG." + random(), SMTPPassword: random(),
-		FalconID: random(), FalconSecret: random(), Webhook: der, Tokens: map[string]string{},
+		DatabasePassword: randomHex(), TwilioSID: "AC" + randomHex(), TwilioToken: randomHex(), SendGridKey: "SG." + randomHex(), SMTPPassword: randomHex(),
+		FalconID: randomHex(), FalconSecret: randomHex(), Webhook: der, Tokens: map[string]string{},
 	}, err
 }
 
-func random() string {
+// randomHex returns 32 random hexadecimal digits.
+func randomHex() string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)
 }
 
+// save writes the keys to their file, which only its owner may read.
 func (k keys) save() error {
 	b, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
@@ -87,7 +91,8 @@ func (k keys) save() error {
 	return os.WriteFile(k.path, b, 0o600)
 }
 
-func (k keys) webhookPublic() string {
+// webhookPublicKey returns the public key of SendGrid's webhook, as its settings take it.
+func (k keys) webhookPublicKey() string {
 	der, err := x509.MarshalPKIXPublicKey(&k.webhook.PublicKey)
 	if err != nil {
 		return ""

@@ -15,7 +15,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// Person is a seeded user at work on the public API, and nothing but the public API.
+// Person is a seeded user who works through the public API only.
 type Person struct {
 	app, token string
 	http       *http.Client
@@ -37,15 +37,15 @@ func (r *APIError) Error() string {
 	return fmt.Sprintf("HTTP %d: %s %s %v", r.Status, r.Title, r.Detail, r.Errors)
 }
 
-// Person returns the seeded user with a role; client is 0 for the SOC.
+// Person returns the seeded user with a role at a client; client is the client's number, or 0 for the SOC.
 func (d Dev) Person(role models.Role, client int) Person {
 	return Person{app: d.App, token: d.Token(role, client), http: &http.Client{Transport: transport}}
 }
 
-// transport keeps enough connections open for load from one machine.
+// transport keeps enough connections open for a benchmark's load.
 var transport = &http.Transport{MaxIdleConns: 256, MaxIdleConnsPerHost: 256}
 
-// Get reads a path below /api/v1 into out.
+// Get reads a path below /api/v1 into out. Answers without success are an *APIError, here and in the methods below.
 func (p Person) Get(ctx context.Context, path string, out any) error {
 	_, err := p.do(ctx, http.MethodGet, path, "", nil, out)
 	return err
@@ -57,7 +57,7 @@ func (p Person) Post(ctx context.Context, path string, body, out any) error {
 	return err
 }
 
-// PostAs is Post under an idempotency key of the caller's. It returns the status.
+// PostAs is Post under an idempotency key of the caller's. It returns the HTTP status too, 0 when no answer came.
 func (p Person) PostAs(ctx context.Context, key, path string, body, out any) (int, error) {
 	raw, ok := body.([]byte)
 	if !ok {
@@ -69,7 +69,7 @@ func (p Person) PostAs(ctx context.Context, key, path string, body, out any) (in
 	return p.do(ctx, http.MethodPost, path, key, raw, out)
 }
 
-// Put replaces what is at a path below /api/v1.
+// Put replaces the resource at a path below /api/v1 and reads the answer into out (nil drops it).
 func (p Person) Put(ctx context.Context, path string, body, out any) error {
 	raw, err := json.Marshal(body)
 	if err == nil {
@@ -78,13 +78,14 @@ func (p Person) Put(ctx context.Context, path string, body, out any) error {
 	return err
 }
 
-// Command gives a command to an incident.
+// Command sends a command to an incident and returns its result.
 func (p Person) Command(ctx context.Context, r models.Reference, c incident.Command) (incident.CommandResult, error) {
-	var a incident.CommandResult
-	err := p.Post(ctx, "/incidents/"+string(r)+"/"+c.Name(), c, &a)
-	return a, err
+	var result incident.CommandResult
+	err := p.Post(ctx, "/incidents/"+string(r)+"/"+c.Name(), c, &result)
+	return result, err
 }
 
+// do sends one request and reads the answer into out.
 func (p Person) do(ctx context.Context, method, path, key string, body []byte, out any) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, method, p.app+"/api/v1"+path, bytes.NewReader(body))
 	if err != nil {
@@ -119,23 +120,24 @@ func (p Person) do(ctx context.Context, method, path, key string, body []byte, o
 	return res.StatusCode, json.Unmarshal(raw, out)
 }
 
-// Journal is what a simulator was asked, oldest first.
+// Journal returns the requests that a simulator has received, the oldest first.
 func (d Dev) Journal(ctx context.Context, vendor string) ([]stage.Entry, error) {
 	var out []stage.Entry
-	return out, d.sim(ctx, vendor, http.MethodGet, "journal", nil, &out)
+	return out, d.askSimulator(ctx, vendor, http.MethodGet, "journal", nil, &out)
 }
 
-// Steer sends faults or personas to a simulator.
+// Steer sends faults or personas, named by what, to a simulator.
 func (d Dev) Steer(ctx context.Context, vendor, what string, body any) error {
-	return d.sim(ctx, vendor, http.MethodPost, what, body, nil)
+	return d.askSimulator(ctx, vendor, http.MethodPost, what, body, nil)
 }
 
-// Effects is what the requests to a simulator really did.
+// Effects reads into out what the requests to a simulator really did: calls, mails, isolations and violations.
 func (d Dev) Effects(ctx context.Context, vendor string, out any) error {
-	return d.sim(ctx, vendor, http.MethodGet, "effects", nil, out)
+	return d.askSimulator(ctx, vendor, http.MethodGet, "effects", nil, out)
 }
 
-func (d Dev) sim(ctx context.Context, vendor, method, what string, body, out any) error {
+// askSimulator sends one request to a simulator's control address.
+func (d Dev) askSimulator(ctx context.Context, vendor, method, what string, body, out any) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return err

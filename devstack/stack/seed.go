@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Dev is what `.watchfire/dev.json` tells people and tests about a running stack.
+// Dev describes a running stack to people and tests; `.watchfire/dev.json` holds it. Simulators are addresses by vendor.
 type Dev struct {
 	App        string            `json:"app"`
 	Worker     string            `json:"worker"`
@@ -29,7 +30,7 @@ type Dev struct {
 	Users      []DevUser         `json:"users"`
 }
 
-// DevClient is a seeded client.
+// DevClient is a seeded client with its contacts, in calling order.
 type DevClient struct {
 	Number    int              `json:"number"`
 	LegalName string           `json:"legal_name"`
@@ -45,7 +46,7 @@ type DevUser struct {
 	Token  string      `json:"token"`
 }
 
-// Token returns the token of the seeded user with a role; client is 0 for the SOC.
+// Token returns the token of the seeded user with a role at a client, or ""; client is 0 for the SOC.
 func (d Dev) Token(role models.Role, client int) string {
 	n := slices.IndexFunc(d.Users, func(u DevUser) bool { return u.Role == role && u.Client == client })
 	if n < 0 {
@@ -55,7 +56,7 @@ func (d Dev) Token(role models.Role, client int) string {
 }
 
 // seedClient is a client of the made-up provider. Names, numbers and addresses belong to nobody: the telephone
-// numbers are of ranges kept for fiction, the domains of those kept for examples.
+// numbers are of ranges reserved for fiction, the domains of those reserved for examples.
 type seedClient struct {
 	number                   int
 	name, zone, domain       string
@@ -70,7 +71,8 @@ func seedClients() []seedClient {
 	}
 }
 
-// seed fills an empty provider: clients with contacts and users, and the SOC. A second start finds its data again.
+// seed fills an empty provider with clients, their contacts and users, and the users of the SOC. A second start finds the
+// data again. seed also fills in Dev.
 func (s *Stack) seed(ctx context.Context) error {
 	db, err := store.Open(ctx, s.AppURL(), store.Options{MaxConns: 4})
 	if err != nil {
@@ -80,9 +82,7 @@ func (s *Stack) seed(ctx context.Context) error {
 	s.Dev = Dev{App: s.appURL(), Worker: fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Worker),
 		Temporal: s.Temporal.Address, TemporalUI: s.Temporal.UIURL, Namespace: s.Temporal.Namespace,
 		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "smtp": s.Simulators.SMTPURL, "crowdstrike": s.Simulators.CrowdStrikeURL}}
-	for vendor, address := range s.Simulators.EDR {
-		s.Dev.Simulators[vendor] = address
-	}
+	maps.Copy(s.Dev.Simulators, s.Simulators.EDR)
 	for _, u := range []models.User{
 		{Name: "Ada Brandt", Email: "analyst@watchfire.example", Role: models.RoleAnalyst},
 		{Name: "Tomás Ruiz", Email: "lead@watchfire.example", Role: models.RoleLead},
@@ -100,6 +100,7 @@ func (s *Stack) seed(ctx context.Context) error {
 	return s.keys.save()
 }
 
+// seedClient makes a client with contacts, users and a signed response authority.
 func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) error {
 	client, err := db.CreateClient(ctx, models.Client{
 		Number: c.number, LegalName: c.name, TimeZone: c.zone, Language: c.language, Business: models.OfficeHours(), Policy: s.options.Policy,
@@ -134,21 +135,22 @@ func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) e
 		return err
 	}
 	// Domain controllers are never isolated, and some tags ask first; Falcon tells both.
-	a := AtOnce()
+	a := ImmediateAuthority()
 	a.Never, a.TwoPersons = []string{"DC-*"}, []authority.AssetSelector{{Tag: "two-persons"}}
 	a.Rules = append(a.Rules, authority.Rule{Name: "ask first", Action: models.DesiredIsolated, Tags: []string{"ask-first"}, Decision: authority.DecideAsk})
 	return SignAuthority(ctx, db, client.ID, signer.ID, a)
 }
 
-// AtOnce is a response authority by which every device is isolated and released at once.
-func AtOnce() authority.Authority {
+// ImmediateAuthority returns a response authority that lets every device be isolated and released at once.
+func ImmediateAuthority() authority.Authority {
 	return authority.Authority{Rules: []authority.Rule{
 		{Name: "isolate at once", Action: models.DesiredIsolated, Decision: authority.DecideAuto},
 		{Name: "release at once", Action: models.DesiredReleased, Decision: authority.DecideAuto},
 	}}
 }
 
-// SignAuthority gives a client a response authority, signed by one of its users, unless it has one.
+// SignAuthority gives a client a response authority that one of its users has signed, unless an earlier call did. client and
+// signer are ids.
 func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUID, a authority.Authority) error {
 	a.DraftedBy, a.DraftedAt = signer, time.Now().UTC()
 	err := db.ForClient(ctx, store.SOC, client, func(tx *store.Tx) (err error) {
@@ -164,14 +166,14 @@ func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUI
 	})
 }
 
-// seedStart is when the seeded clients' contracts began and their contacts' channels were verified.
+// seedStart is the start of the seeded clients' contracts and the time of the verification of their contacts' channels.
 var seedStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// seedContact is the n-th contact of a client.
+// seedContact returns the n-th contact of a client, from 0 on.
 func seedContact(c seedClient, n int, role string) models.Contact {
 	names := []string{"Jonas Weber", "Priya Nair", "Elena Costa"}
 	severities := models.Severities()
-	if n == 2 { // the CISO is reached for the worst only
+	if n == 2 { // the CISO hears of the worst only
 		severities = []models.Severity{models.SeverityCritical, models.SeverityHigh}
 	}
 	contact := models.Contact{
@@ -194,7 +196,7 @@ func (s *Stack) seedUser(ctx context.Context, db *store.Store, u models.User, cl
 	token := s.keys.Tokens[u.Email]
 	if hash, ok := auth.Hash(token); ok {
 		if _, err := db.Authenticate(ctx, hash, time.Now()); err != nil {
-			token = "" // the database was made anew
+			token = "" // of an earlier database
 		}
 	}
 	if token == "" {
@@ -212,7 +214,7 @@ func (s *Stack) seedUser(ctx context.Context, db *store.Store, u models.User, cl
 	return nil
 }
 
-// writeDev tells where everything is. The file holds tokens, so only its owner may read it.
+// writeDev writes dev.json. The file holds tokens, so only its owner may read it.
 func (s *Stack) writeDev() error {
 	b, err := json.MarshalIndent(s.Dev, "", "  ")
 	if err != nil {

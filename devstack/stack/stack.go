@@ -1,8 +1,8 @@
 // Package stack puts a whole Watchfire together on one machine: PostgreSQL, Temporal with its UI, migrations, the
 // vendor simulators, a seeded provider with several clients, and the product's own processes.
 //
-// It is what `watchfire dev`, the demo, the benchmark and the end-to-end tests run on. Everything listens on
-// 127.0.0.1, and everything it starts ends with it.
+// `watchfire dev`, the demo, the benchmark and the end-to-end tests run on it. Everything listens on 127.0.0.1, and every
+// process that the package starts ends with its parent.
 package stack
 
 import (
@@ -21,28 +21,28 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Ports are where the parts listen; 0 takes a free one.
+// Ports are the TCP ports of the parts on 127.0.0.1; 0 takes a free one.
 type Ports struct {
 	App, Worker, Temporal, TemporalUI, Postgres, Twilio, SendGrid, SMTP, CrowdStrike int
 }
 
 // Options say how to run a stack.
 type Options struct {
-	Dir     string  // keeps data, logs and dev.json; created when missing
-	Binary  string  // the product's binary, whose subcommands api and worker are started
-	Ports   Ports   //
-	Pace    float64 // of the simulated vendors and people: 1 is realistic, 0.1 ten times faster; 0 is 1
-	Policy  models.Policy
-	Workers int // worker processes; 0 is 1
-	// Settle and VendorTimeout as in package config; 0 is its default.
+	Dir     string // keeps data, logs and dev.json; created when missing
+	Binary  string // the product's binary, whose subcommands api and worker are started
+	Ports   Ports
+	Pace    float64       // of the simulated vendors and people: 1 is realistic, 0.1 ten times faster; 0 means 1
+	Policy  models.Policy // of the seeded clients; without rounds, the default
+	Workers int           // worker processes; 0 means 1
+	// Settle, VendorTimeout and EDRPollEvery are those of package config; 0 means its default.
 	Settle, VendorTimeout time.Duration
 	EDRPollEvery          time.Duration
-	MaxConns              int               // of Temporal's stores; 0 is the default
-	PostgresSettings      map[string]string // more server settings
-	Progress              func(line string) // told what is being done; nil is silent
+	MaxConns              int               // connections of each of Temporal's stores; 0 means the default
+	PostgresSettings      map[string]string // added to the server's settings
+	Progress              func(line string) // gets the name of each step as it begins; nil drops it
 }
 
-// Stack is everything, running.
+// Stack is a running Watchfire with all its parts.
 type Stack struct {
 	Postgres   *devstack.Postgres
 	Temporal   *devstack.Temporal
@@ -61,7 +61,7 @@ const (
 	appLogin = "watchfire_app"
 )
 
-// Start starts everything and returns when the API says that it can do its job. On an error nothing stays behind.
+// Start starts all parts and returns when the API says that it is ready. On an error it stops the parts that it started.
 func Start(ctx context.Context, o Options) (s *Stack, err error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
@@ -80,15 +80,15 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 		return s, err
 	}
 	for _, step := range []struct {
-		what string
+		name string
 		do   func(context.Context) error
 	}{
 		{"PostgreSQL", s.startPostgres}, {"Temporal", s.startTemporal}, {"migrations", s.migrate}, {"vendor simulators", s.startSimulators},
 		{"seeds", s.seed}, {"API", s.StartAPI}, {"worker", s.startWorkers}, {"readiness", s.awaitReady},
 	} {
-		o.Progress(step.what)
+		o.Progress(step.name)
 		if err := step.do(ctx); err != nil {
-			return s, fmt.Errorf("%s: %w", step.what, err)
+			return s, fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
 	return s, nil
@@ -107,7 +107,7 @@ func (s *Stack) prepare() (err error) {
 		if p.port == 0 {
 			continue
 		}
-		if err := devstack.PortFree(p.port, p.name); err != nil {
+		if err := devstack.CheckPortFree(p.port, p.name); err != nil {
 			return err
 		}
 	}
@@ -125,8 +125,8 @@ func (s *Stack) prepare() (err error) {
 	return err
 }
 
-// log opens a part's log file.
-func (s *Stack) log(name string) (io.Writer, error) {
+// openLog opens the log file of a part, which Stop closes.
+func (s *Stack) openLog(name string) (io.Writer, error) {
 	f, err := os.OpenFile(filepath.Join(s.options.Dir, "logs", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (s *Stack) log(name string) (io.Writer, error) {
 }
 
 func (s *Stack) startPostgres(ctx context.Context) error {
-	log, err := s.log("postgres")
+	log, err := s.openLog("postgres")
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 }
 
 func (s *Stack) startTemporal(ctx context.Context) error {
-	log, err := s.log("temporal")
+	log, err := s.openLog("temporal")
 	if err != nil {
 		return err
 	}
@@ -161,15 +161,16 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	return err
 }
 
-// progress makes lines of what a long step writes.
+// progress is a writer that hands on the lines of a long step.
 type progress func(string)
 
-// Write passes text on as lines.
+// Write hands on one line; BuildTemporal writes one at a time.
 func (p progress) Write(b []byte) (int, error) {
 	p(string(b))
 	return len(b), nil
 }
 
+// migrate makes the database, its schema and the application's login.
 func (s *Stack) migrate(ctx context.Context) error {
 	if err := s.Postgres.CreateDatabase(ctx, database); err != nil {
 		return err
@@ -180,10 +181,10 @@ func (s *Stack) migrate(ctx context.Context) error {
 	return store.EnsureLogin(ctx, s.OwnerURL(), appLogin, s.keys.DatabasePassword)
 }
 
-// OwnerURL is the database with the owner's login.
+// OwnerURL returns the URL of the database with the owner's login, password included.
 func (s *Stack) OwnerURL() string { return s.Postgres.URL(database) }
 
-// AppURL is the database with the application's login.
+// AppURL returns the URL of the database with the application's login, password included.
 func (s *Stack) AppURL() string {
 	u, err := url.Parse(s.OwnerURL())
 	if err != nil {
@@ -209,7 +210,7 @@ func (s *Stack) startSimulators(ctx context.Context) (err error) {
 
 func (s *Stack) appURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.App) }
 
-// Env is the environment of the product's processes.
+// Env returns the environment of the product's processes. It holds secrets.
 func (s *Stack) Env() []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "WATCHFIRE_PROFILE=dev",
@@ -218,24 +219,25 @@ func (s *Stack) Env() []string {
 		"TWILIO_ACCOUNT_SID=" + s.keys.TwilioSID, "TWILIO_AUTH_TOKEN=" + s.keys.TwilioToken, "TWILIO_FROM=" + twilioFrom,
 		"TWILIO_BASE_URL=" + s.Simulators.TwilioURL,
 		"SENDGRID_API_KEY=" + s.keys.SendGridKey, "SENDGRID_FROM=" + sendGridFrom, "SENDGRID_BASE_URL=" + s.Simulators.SendGridURL,
-		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + s.keys.webhookPublic(), "MAILERS=sendgrid,smtp", "SMTP_ADDRESS=" + s.Simulators.SMTPAddr,
+		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + s.keys.webhookPublicKey(), "MAILERS=sendgrid,smtp", "SMTP_ADDRESS=" + s.Simulators.SMTPAddr,
 		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + s.keys.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
 		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
 		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.Keyset,
 	}
-	for name, d := range map[string]time.Duration{
-		"VENDOR_SETTLE": s.options.Settle, "VENDOR_TIMEOUT": s.options.VendorTimeout, "EDR_POLL_EVERY": s.options.EDRPollEvery,
-	} {
-		if d > 0 {
-			env = append(env, name+"="+d.String())
+	for _, setting := range []struct {
+		name  string
+		value time.Duration
+	}{{"VENDOR_SETTLE", s.options.Settle}, {"VENDOR_TIMEOUT", s.options.VendorTimeout}, {"EDR_POLL_EVERY", s.options.EDRPollEvery}} {
+		if setting.value > 0 {
+			env = append(env, setting.name+"="+setting.value.String())
 		}
 	}
 	return env
 }
 
-// StartAPI starts the API process; also again, after it was killed.
+// StartAPI starts the API process, for the first time or after it has ended.
 func (s *Stack) StartAPI(ctx context.Context) (err error) {
-	log, err := s.log("api")
+	log, err := s.openLog("api")
 	if err != nil {
 		return err
 	}
@@ -252,9 +254,9 @@ func (s *Stack) startWorkers(ctx context.Context) error {
 	return nil
 }
 
-// StartWorker starts one more worker process. The first one's health is at Ports.Worker.
+// StartWorker starts one more worker process. The first one answers health at Ports.Worker.
 func (s *Stack) StartWorker(ctx context.Context) error {
-	log, err := s.log(fmt.Sprintf("worker-%d", len(s.Workers)+1))
+	log, err := s.openLog(fmt.Sprintf("worker-%d", len(s.Workers)+1))
 	if err != nil {
 		return err
 	}
@@ -270,14 +272,15 @@ func (s *Stack) StartWorker(ctx context.Context) error {
 	return err
 }
 
-// awaitReady waits until the API says that every part answers and every queue has a worker.
+// awaitReady waits up to a minute until the API says that every part answers and every queue has a worker, then writes
+// dev.json.
 func (s *Stack) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if ready(ctx, s.appURL()+"/readyz") {
+		if isReady(ctx, s.appURL()+"/readyz") {
 			return s.writeDev()
 		}
 		select {
@@ -292,7 +295,8 @@ func (s *Stack) awaitReady(ctx context.Context) error {
 	}
 }
 
-func ready(ctx context.Context, address string) bool {
+// isReady reports whether an address answers 200.
+func isReady(ctx context.Context, address string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return false
@@ -305,7 +309,7 @@ func ready(ctx context.Context, address string) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-// Stop stops everything that was started, the newest part first.
+// Stop stops the parts that were started: the workers, the API, the simulators, Temporal, then PostgreSQL.
 func (s *Stack) Stop() {
 	for _, w := range s.Workers {
 		w.Stop()
@@ -316,7 +320,7 @@ func (s *Stack) Stop() {
 	if s.Simulators != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		_ = s.Simulators.Close(ctx) // loopback servers of our own; nothing is lost with them
+		_ = s.Simulators.Close(ctx) // they keep nothing that could be lost
 	}
 	if s.Temporal != nil {
 		s.Temporal.Stop()

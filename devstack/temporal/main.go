@@ -4,12 +4,12 @@
 // the server's dependencies stay out of the product's.
 //
 // Everything listens on 127.0.0.1 only, nothing is fetched from or reported to
-// the internet. When the namespace and its search attributes are usable and the
-// UI answers, one line is printed on standard output:
+// the internet. When clients can use the namespace and its search attributes and
+// the UI answers, it prints one line on standard output:
 //
 //	ready address=127.0.0.1:7233 ui=http://127.0.0.1:8233 namespace=default pid=4711
 //
-// All other output goes to standard error. SIGTERM and SIGINT stop it in order;
+// All other output goes to standard error. SIGTERM and SIGINT stop it orderly;
 // after a SIGKILL it starts again on the same database.
 package main
 
@@ -33,7 +33,7 @@ const stopGrace = 8 * time.Second
 // flag would show it to every user of the machine.
 const passwordVariable = "TEMPORAL_POSTGRES_PASSWORD"
 
-// options are what the command line says.
+// options are the values of the command line and the environment.
 type options struct {
 	port, uiPort     int
 	pgHost           string
@@ -86,16 +86,19 @@ func parseOptions(args []string) (options, error) {
 		return options{}, err
 	}
 	if flags.NArg() > 0 {
-		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return options{}, fmt.Errorf("unexpected argument %q: give flags only", flags.Arg(0))
 	}
 	return o, nil
 }
 
-// run starts the server and its UI, announces them, and stops them when ctx ends.
+// run starts the server and its UI, prints the ready line, and stops both when ctx ends.
 func run(ctx context.Context, o options) error {
-	for port, flag := range map[int]string{o.port: "-port", o.uiPort: "-ui-port"} {
-		if !free(port) {
-			return fmt.Errorf("port %d (%s) is already in use", port, flag)
+	for _, setting := range []struct {
+		port int
+		flag string
+	}{{o.port, "-port"}, {o.uiPort, "-ui-port"}} {
+		if !isFree(setting.port) {
+			return fmt.Errorf("port %d is already in use: stop what listens there or choose another port with %s", setting.port, setting.flag)
 		}
 	}
 	logger := log.NewZapLogger(log.BuildZapLogger(log.Config{Level: o.logLevel}))
@@ -112,21 +115,21 @@ func run(ctx context.Context, o options) error {
 	starting, cancel := context.WithTimeout(ctx, o.startWithin)
 	defer cancel()
 	if err := prepareNamespace(starting, o); err != nil {
-		return errors.Join(err, within(stopGrace, server.Stop))
+		return errors.Join(err, stopWithin(stopGrace, server.Stop))
 	}
 	stopUI, err := startUI(starting, o)
 	if err != nil {
-		return errors.Join(err, within(stopGrace, server.Stop))
+		return errors.Join(err, stopWithin(stopGrace, server.Stop))
 	}
 	fmt.Printf("ready address=%s ui=http://%s namespace=%s pid=%d\n",
 		loopback(o.port), loopback(o.uiPort), o.namespace, os.Getpid())
 	<-ctx.Done()
 	stopUI()
-	return within(stopGrace, server.Stop)
+	return stopWithin(stopGrace, server.Stop)
 }
 
-// within runs stop and gives up waiting for it after limit.
-func within(limit time.Duration, stop func() error) error {
+// stopWithin runs stop and returns its error, or an error after limit.
+func stopWithin(limit time.Duration, stop func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- stop() }()
 	select {

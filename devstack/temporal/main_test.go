@@ -23,7 +23,7 @@ func TestOptionsComeFromFlagsAndThePasswordFromTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestOptionsRefuseStrayArguments(t *testing.T) {
+func TestOptionsRejectStrayArguments(t *testing.T) {
 	if _, err := parseOptions([]string{"-port", "7000", "start"}); err == nil {
 		t.Error("a stray argument was accepted")
 	}

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// searchAttributes are the attributes by which an operator finds incidents.
+// searchAttributes returns the attributes by which an operator finds incidents.
 func searchAttributes() map[string]enums.IndexedValueType {
 	return map[string]enums.IndexedValueType{
 		"WatchfireClient":      enums.INDEXED_VALUE_TYPE_KEYWORD,
@@ -26,14 +26,15 @@ func searchAttributes() map[string]enums.IndexedValueType {
 	}
 }
 
-// usableQuery names every attribute: a service that does not know one refuses it.
+// usableQuery names every attribute: a service that does not know one of them
+// rejects the query.
 const usableQuery = "WatchfireClient = '' AND WatchfirePhase = '' AND WatchfireTurn = '' AND " +
 	"WatchfireSeverity = '' AND WatchfireContainment = '' AND WatchfireDrill = true"
 
 // prepareNamespace creates the namespace and its search attributes when missing
-// and returns when both can be used.
+// and returns when clients can use both.
 func prepareNamespace(ctx context.Context, o options) error {
-	c, err := client.NewLazyClient(client.Options{HostPort: loopback(o.port), Namespace: o.namespace, Logger: quiet{}})
+	c, err := client.NewLazyClient(client.Options{HostPort: loopback(o.port), Namespace: o.namespace, Logger: silentLogger{}})
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
@@ -45,12 +46,13 @@ func prepareNamespace(ctx context.Context, o options) error {
 	if err := retry(ctx, func() (err error) { added, err = registerAttributes(ctx, c, o.namespace); return err }); err != nil {
 		return fmt.Errorf("register search attributes: %w", err)
 	}
-	if added { // each service reads namespaces at its own pace; let all have read
+	if added { // each service reads namespaces at its own pace: wait until all have read them
 		pause(ctx, o.namespaceRefresh+o.namespaceRefresh/4)
 	}
-	return retry(ctx, func() error { return usable(ctx, c, o.namespace) })
+	return retry(ctx, func() error { return checkUsable(ctx, c, o.namespace) })
 }
 
+// registerNamespace creates the namespace unless it exists.
 func registerNamespace(ctx context.Context, c client.Client, o options) error {
 	_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
 		Namespace:                        o.namespace,
@@ -63,8 +65,8 @@ func registerNamespace(ctx context.Context, c client.Client, o options) error {
 	return err
 }
 
-// registerAttributes adds the search attributes the namespace lacks and says
-// whether it had to add any.
+// registerAttributes adds the search attributes that the namespace lacks and
+// reports whether it added any.
 func registerAttributes(ctx context.Context, c client.Client, namespace string) (bool, error) {
 	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
@@ -85,15 +87,17 @@ func registerAttributes(ctx context.Context, c client.Client, namespace string) 
 	return true, err
 }
 
-// usable asks a question that names every search attribute.
-func usable(ctx context.Context, c client.Client, namespace string) error {
+// checkUsable sends a query that names every search attribute and returns its
+// error.
+func checkUsable(ctx context.Context, c client.Client, namespace string) error {
 	_, err := c.WorkflowService().ListWorkflowExecutions(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 		Namespace: namespace, PageSize: 1, Query: usableQuery,
 	})
 	return err
 }
 
-// retry repeats until it succeeds or ctx ends; the last error is part of the answer.
+// retry repeats the attempt until it succeeds or ctx ends; its error then holds
+// the last attempt's.
 func retry(ctx context.Context, attempt func() error) error {
 	for {
 		err := attempt()
@@ -115,11 +119,11 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// quiet drops the client's log lines: every failed attempt is retried and the
-// last one is returned.
-type quiet struct{}
+// silentLogger drops the client's log lines: retry repeats every failed attempt
+// and returns the last error.
+type silentLogger struct{}
 
-func (quiet) Debug(string, ...any) {}
-func (quiet) Info(string, ...any)  {}
-func (quiet) Warn(string, ...any)  {}
-func (quiet) Error(string, ...any) {}
+func (silentLogger) Debug(string, ...any) {}
+func (silentLogger) Info(string, ...any)  {}
+func (silentLogger) Warn(string, ...any)  {}
+func (silentLogger) Error(string, ...any) {}

@@ -8,15 +8,15 @@ import (
 	"slices"
 )
 
-// Ports are picked below the range the kernel hands out for outgoing
-// connections, so that no connection takes one between picking and listening.
+// freePorts picks ports below the range from which the kernel takes those of
+// outgoing connections, so that no connection takes one before a server listens.
 const (
 	firstPort = 20000
 	lastPort  = 32000
 	tries     = 1000
 )
 
-// freePorts picks n different ports that nothing listens on and that are not
+// freePorts returns n different ports that nothing listens on and that are not
 // among the taken ones.
 func freePorts(n int, taken ...int) ([]int, error) {
 	var ports []int
@@ -25,16 +25,16 @@ func freePorts(n int, taken ...int) ([]int, error) {
 			return ports, nil
 		}
 		port := firstPort + rand.IntN(lastPort-firstPort)
-		if slices.Contains(taken, port) || slices.Contains(ports, port) || !free(port) {
+		if slices.Contains(taken, port) || slices.Contains(ports, port) || !isFree(port) {
 			continue
 		}
 		ports = append(ports, port)
 	}
-	return nil, fmt.Errorf("no %d free ports between %d and %d", n, firstPort, lastPort)
+	return nil, fmt.Errorf("fewer than %d ports are free between %d and %d: stop programs that listen there", n, firstPort, lastPort)
 }
 
-// free reports whether the port can be listened on.
-func free(port int) bool {
+// isFree reports whether a server can listen on the port.
+func isFree(port int) bool {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", loopback(port))
 	if err != nil {
 		return false

@@ -25,7 +25,7 @@ const (
 	visibilityConns  = 10
 )
 
-// persistence names the two databases of the server.
+// persistence returns the configuration of the server's two databases.
 func persistence(o options) config.Persistence {
 	main := sqlConfig(o, o.database, o.maxConns)
 	visibility := sqlConfig(o, o.database+"_visibility", min(visibilityConns, o.maxConns))
@@ -40,6 +40,8 @@ func persistence(o options) config.Persistence {
 	}
 }
 
+// sqlConfig returns the configuration of one database, with a bound on its
+// connections.
 func sqlConfig(o options, database string, conns int) config.SQL {
 	return config.SQL{
 		PluginName:      postgresql.PluginNamePGX,
@@ -55,7 +57,7 @@ func sqlConfig(o options, database string, conns int) config.SQL {
 }
 
 // prepareDatabases creates both databases when missing and brings their schemas
-// to the version of this server. It may be repeated.
+// to the version of this server. It may run repeatedly.
 func prepareDatabases(ctx context.Context, o options, logger log.Logger) error {
 	stores := persistence(o).DataStores
 	if err := prepareDatabase(ctx, *stores[mainStore].SQL, mainSchema, logger); err != nil {
@@ -67,6 +69,7 @@ func prepareDatabases(ctx context.Context, o options, logger log.Logger) error {
 	return nil
 }
 
+// prepareDatabase does the same for one database.
 func prepareDatabase(ctx context.Context, cfg config.SQL, schemaName string, logger log.Logger) error {
 	if err := createDatabase(ctx, cfg); err != nil {
 		return err
@@ -110,7 +113,7 @@ func createDatabase(ctx context.Context, cfg config.SQL) error {
 	return nil
 }
 
-// maintenanceURL connects to the database that every PostgreSQL has.
+// maintenanceURL returns the URL of the database that every PostgreSQL has.
 func maintenanceURL(cfg config.SQL) string {
 	address := url.URL{
 		Scheme: "postgres", Host: cfg.ConnectAddr, Path: "/postgres",

@@ -18,13 +18,13 @@ import (
 
 const (
 	clusterName = "active"
-	// unthrottled is a rate no single machine reaches: the limits that protect
-	// a shared cluster would otherwise be what a load test measures.
+	// unthrottled is a rate that no single machine reaches: a load test would
+	// otherwise measure the limits that protect a shared cluster.
 	unthrottled = 1_000_000
 )
 
-// newServer builds the four services with their internal ports chosen among the
-// free ones, so that several stacks can live side by side.
+// newServer builds the four services. It chooses their internal ports among the
+// free ones, so that several stacks can run side by side.
 func newServer(o options, logger log.Logger) (temporal.Server, error) {
 	ports, err := freePorts(3, o.port, o.uiPort)
 	if err != nil {
@@ -56,11 +56,12 @@ func newServer(o options, logger log.Logger) (temporal.Server, error) {
 		temporal.WithAuthorizer(authorizer),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return claims }),
 		temporal.WithStaticHosts(hosts),
-		temporal.WithDynamicConfigClient(settings(o)),
+		temporal.WithDynamicConfigClient(dynamicSettings(o)),
 	)
 }
 
-// serverConfig is the static configuration: one cluster, no archival, loopback only.
+// serverConfig returns the static configuration: one cluster, no archival,
+// loopback only.
 func serverConfig(o options, ports map[primitives.ServiceName]int) *config.Config {
 	services := make(map[string]config.Service, len(ports))
 	for service, port := range ports {
@@ -93,10 +94,10 @@ func serverConfig(o options, ports map[primitives.ServiceName]int) *config.Confi
 	}
 }
 
-// settings are the dynamic settings that differ from the server's defaults.
-// Limits that a workflow's design must respect on any cluster (updates in
-// flight, history size, payload size) are left alone on purpose.
-func settings(o options) dynamicconfig.StaticClient {
+// dynamicSettings returns the dynamic settings that differ from the server's
+// defaults. It leaves the limits alone that a workflow's design must respect on
+// any cluster (updates in flight, history size, payload size).
+func dynamicSettings(o options) dynamicconfig.StaticClient {
 	values := dynamicconfig.StaticClient{
 		dynamicconfig.EnableServerVersionCheck.Key():                     false,
 		dynamicconfig.NamespaceCacheRefreshInterval.Key():                o.namespaceRefresh,
@@ -121,5 +122,5 @@ func settings(o options) dynamicconfig.StaticClient {
 	return values
 }
 
-// loopback is the address of a port of this machine.
+// loopback returns the address of a port of this machine.
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -11,8 +11,8 @@ import (
 	"github.com/temporalio/ui-server/v2/server/server_options"
 )
 
-// startUI serves the web UI on loopback and returns, with the function that
-// stops it, once its pages answer.
+// startUI serves the web UI on loopback and returns when its pages answer, with
+// the function that stops it.
 func startUI(ctx context.Context, o options) (stop func(), err error) {
 	ui := uiserver.NewServer(server_options.WithConfigProvider(&uiconfig.Config{
 		TemporalGRPCAddress: loopback(o.port),
@@ -25,10 +25,10 @@ func startUI(ctx context.Context, o options) (stop func(), err error) {
 		HideLogs:            true,
 		CORS:                uiconfig.CORS{CookieInsecure: true},
 	}))
-	// The UI server ends the process itself when it cannot listen.
+	// Start ends the process itself when it cannot listen, so its error says nothing.
 	go func() { _ = ui.Start() }()
 	for _, path := range []string{"/healthz", "/"} {
-		if err := retry(ctx, func() error { return answers(ctx, "http://"+loopback(o.uiPort)+path) }); err != nil {
+		if err := retry(ctx, func() error { return checkAnswer(ctx, "http://"+loopback(o.uiPort)+path) }); err != nil {
 			ui.Stop()
 			return nil, fmt.Errorf("web UI: %w", err)
 		}
@@ -36,8 +36,8 @@ func startUI(ctx context.Context, o options) (stop func(), err error) {
 	return ui.Stop, nil
 }
 
-// answers is an error unless the address answers 200.
-func answers(ctx context.Context, address string) error {
+// checkAnswer returns an error unless the address answers 200.
+func checkAnswer(ctx context.Context, address string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err

@@ -4,14 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 	"github.com/watchfire-mdr/watchfire/test/contracts"
 )
 
+// open opens the vendors' contracts, or skips the test.
 func open(t *testing.T) *contracts.Contracts {
 	t.Helper()
 	c, err := contracts.Open(filepath.Join("..", "..", "..", "shared", "contracts"))
@@ -24,12 +27,12 @@ func open(t *testing.T) *contracts.Contracts {
 	return c
 }
 
-// The demo leaves the journals of its run; whoever ran it can have every request in them checked.
+// The demo writes the simulators' journals; after a demo the test checks every request in them.
 func TestEveryRequestOfTheLastDemoPassesTheContracts(t *testing.T) {
 	c := open(t)
 	raw, err := os.ReadFile(filepath.Join("..", "..", "out", "journal.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("no demo has left its journals in out/journal.json; `make demo` does")
+		t.Skip("there are no journals of a demo in out/journal.json: `make demo` writes them")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -46,15 +49,15 @@ func TestEveryRequestOfTheLastDemoPassesTheContracts(t *testing.T) {
 }
 
 // A check that accepts everything would prove nothing.
-func TestContractsRefuseWhatIsWrong(t *testing.T) {
+func TestContractsRejectWrongRequests(t *testing.T) {
 	c := open(t)
 	const form, object = "application/x-www-form-urlencoded", "application/json"
 	const calls = "/2010-04-01/Accounts/AC0123456789abcdef0123456789abcdef/Calls.json"
 	right := "To=%2B15550002222&From=%2B15550001111&Url=https%3A%2F%2Fmdr.example%2Fvoice"
 	if err := c.Check(stage.Entry{Vendor: "twilio", Method: "POST", Path: calls, ContentType: form, Body: right}); err != nil {
-		t.Errorf("a right request is refused: %v", err)
+		t.Errorf("a right request is rejected: %v", err)
 	}
-	for what, e := range map[string]stage.Entry{
+	wrong := map[string]stage.Entry{
 		"a missing field":             {Vendor: "twilio", Method: "POST", Path: calls, ContentType: form, Body: "To=%2B15550002222"},
 		"an unknown form field":       {Vendor: "twilio", Method: "POST", Path: calls, ContentType: form, Body: right + "&Priority=1"},
 		"an unknown query parameter":  {Vendor: "twilio", Method: "GET", Path: calls, Query: "Urgent=1"},
@@ -64,8 +67,9 @@ func TestContractsRefuseWhatIsWrong(t *testing.T) {
 		"a token without its secret":  {Vendor: "crowdstrike", Method: "POST", Path: "/oauth2/token", ContentType: form, Body: "client_id=a"},
 		"a vendor that nobody knows":  {Vendor: "acme", Method: "GET", Path: "/"},
 		"another vendor's right path": {Vendor: "sendgrid", Method: "POST", Path: calls, ContentType: form, Body: right},
-	} {
-		if c.Check(e) == nil {
+	}
+	for _, what := range slices.Sorted(maps.Keys(wrong)) {
+		if c.Check(wrong[what]) == nil {
 			t.Errorf("%s is accepted", what)
 		}
 	}

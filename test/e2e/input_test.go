@@ -14,10 +14,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// ask sends a raw request and returns what a program would see of the answer.
-func ask(t *testing.T, method, path, token, body string) (status int, answer string) {
+// sendRaw sends a raw request and returns the status and the body of the answer. An answer without success must be a problem
+// document.
+func sendRaw(t *testing.T, method, path, token, body string) (status int, answer string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, house.Dev.App+"/api/v1"+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, system.Dev.App+"/api/v1"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,21 +39,21 @@ func ask(t *testing.T, method, path, token, body string) (status int, answer str
 		t.Fatal(err)
 	}
 	if res.StatusCode >= 400 && res.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("%s %s: %d is no problem document: %s", method, path, res.StatusCode, raw)
+		t.Errorf("%s %s: the answer with %d is no problem document: %s", method, path, res.StatusCode, raw)
 	}
 	return res.StatusCode, string(raw)
 }
 
-func TestBadInputIsRefusedWithItsReason(t *testing.T) {
-	s := at(t, 0)
+func TestBadInputIsRejectedWithItsReason(t *testing.T) {
+	s := newScene(t, 0)
 	s.open(models.SeverityLow)
-	analyst := house.Dev.Token(models.RoleAnalyst, 0)
+	analyst := system.Dev.Token(models.RoleAnalyst, 0)
 	incident := "/incidents/" + string(s.ref)
 	alert := fmt.Sprintf(`{"client":%d,"source":"realtime","finding_id":"f","title":"t","severity":"low","detail":%%q}`, s.number)
 	for _, c := range []struct {
 		what, path, body string
 		status           int
-		says             string
+		mentions         string
 	}{
 		{"an unknown field", incident + "/comment", `{"text":"x","secret":1}`, 422, "/secret"},
 		{"a wrong type", incident + "/comment", `{"text":7}`, 422, "/text"},
@@ -62,22 +63,22 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		{"an unknown command", incident + "/explode", `{}`, 404, ""},
 		{"a wild-card host", incident + "/isolate", `{"hostname":"*","reason":"x"}`, 422, "/hostname"},
 	} {
-		status, answer := ask(t, http.MethodPost, c.path, analyst, c.body)
-		if status != c.status || !strings.Contains(answer, c.says) {
-			t.Errorf("%s: %d %s, want %d and a word about %q", c.what, status, answer, c.status, c.says)
+		status, answer := sendRaw(t, http.MethodPost, c.path, analyst, c.body)
+		if status != c.status || !strings.Contains(answer, c.mentions) {
+			t.Errorf("%s: the answer is %d %s, want %d and a mention of %q", c.what, status, answer, c.status, c.mentions)
 		}
 	}
-	if n := s.now().Seq; n != 1 {
-		t.Errorf("refused requests left %d events", n-1)
+	if n := s.current().Seq; n != 1 {
+		t.Errorf("rejected requests left %d events", n-1)
 	}
 }
 
-func TestWhatIsNotYoursDoesNotExist(t *testing.T) {
-	s := at(t, 0)
+func TestAnotherClientsIncidentLooksUnknown(t *testing.T) {
+	s := newScene(t, 0)
 	s.open(models.SeverityLow)
 	s.assess()
 	s.publish()
-	stranger := house.Dev.Token(models.RoleAdmin, house.Dev.Clients[1].Number)
+	stranger := system.Dev.Token(models.RoleAdmin, system.Dev.Clients[1].Number)
 	random := models.NewReference(s.number, 987654)
 	for _, tail := range []string{"", "/events", "/deliveries", "/revisions", "/comment", "/request-closure"} {
 		method, body := http.MethodGet, ""
@@ -87,33 +88,33 @@ func TestWhatIsNotYoursDoesNotExist(t *testing.T) {
 		case "/request-closure":
 			method, body = http.MethodPost, `{"outcome":"resolved","note":"x"}`
 		}
-		status, foreign := ask(t, method, "/incidents/"+string(s.ref)+tail, stranger, body)
-		_, unknown := ask(t, method, "/incidents/"+string(random)+tail, stranger, body)
+		status, foreign := sendRaw(t, method, "/incidents/"+string(s.ref)+tail, stranger, body)
+		_, unknown := sendRaw(t, method, "/incidents/"+string(random)+tail, stranger, body)
 		if status != http.StatusNotFound || foreign != unknown {
-			t.Errorf("%s %s: %d %s, for one that never was %s", method, tail, status, foreign, unknown)
+			t.Errorf("%s %s: the answer is %d %s, for an unknown incident %s", method, tail, status, foreign, unknown)
 		}
-		if status, _ := ask(t, method, "/incidents/"+string(s.ref)+tail, "", body); status != http.StatusUnauthorized {
-			t.Errorf("%s %s without a token: %d", method, tail, status)
+		if status, _ := sendRaw(t, method, "/incidents/"+string(s.ref)+tail, "", body); status != http.StatusUnauthorized {
+			t.Errorf("%s %s without a token is answered with %d, want 401", method, tail, status)
 		}
-		if status, _ := ask(t, method, "/incidents/"+string(s.ref)+tail, "wf_wrong", body); status != http.StatusUnauthorized {
-			t.Errorf("%s %s with a wrong token: %d", method, tail, status)
+		if status, _ := sendRaw(t, method, "/incidents/"+string(s.ref)+tail, "wf_wrong", body); status != http.StatusUnauthorized {
+			t.Errorf("%s %s with a wrong token is answered with %d, want 401", method, tail, status)
 		}
 	}
-	if n := len(happened[*incident.Commented](s)); n != 0 {
-		t.Error("a stranger commented")
+	if n := len(eventsOf[*incident.Commented](s)); n != 0 {
+		t.Error("another client's user commented")
 	}
 }
 
-func TestAnAlertIsNeverDroppedAndNeverCountedTwice(t *testing.T) {
-	s := at(t, 2)
-	token := house.Dev.Token(models.RoleAnalyst, 0)
+func TestAnAlertIsNeitherLostNorCountedTwice(t *testing.T) {
+	s := newScene(t, 2)
+	token := system.Dev.Token(models.RoleAnalyst, 0)
 	type outcome struct {
 		Outcome string
 		Alert   models.Alert
 	}
 	receive := func(body string) (o outcome) {
 		t.Helper()
-		status, answer := ask(t, http.MethodPost, fmt.Sprintf("/alerts/ocsf?client=%d&source=integration", s.number), token, body)
+		status, answer := sendRaw(t, http.MethodPost, fmt.Sprintf("/alerts/ocsf?client=%d&source=integration", s.number), token, body)
 		if status/100 != 2 || json.Unmarshal([]byte(answer), &o) != nil {
 			t.Fatalf("%d %s", status, answer)
 		}
@@ -125,21 +126,21 @@ func TestAnAlertIsNeverDroppedAndNeverCountedTwice(t *testing.T) {
 	one, other := uuid.NewString(), uuid.NewString()
 	first, changed, same, second := receive(finding(one, "a")), receive(finding(one, "b")), receive(finding(one, "b")), receive(finding(other, "a"))
 	if first.Outcome != "created" || changed.Outcome != "updated" || same.Outcome != "unchanged" || changed.Alert.ID != first.Alert.ID || changed.Alert.Version != 2 {
-		t.Errorf("the same finding came out as %s, %s, %s", first.Outcome, changed.Outcome, same.Outcome)
+		t.Errorf("the outcomes of the same finding are %s, %s, %s, want created, updated, unchanged", first.Outcome, changed.Outcome, same.Outcome)
 	}
 	if second.Outcome != "created" || second.Alert.ID == first.Alert.ID {
-		t.Errorf("another finding with the same title was %s", second.Outcome)
+		t.Errorf("the outcome of another finding with the same title is %s, want created", second.Outcome)
 	}
 	odd := fmt.Sprintf(`{"class_uid":1007, "process":{"name":"%s"},   "kept":"as it came"}`, one)
 	kept := receive(odd)
 	if kept.Outcome != "created" || kept.Alert.Problem == "" {
-		t.Errorf("what is no finding was %s with problem %q", kept.Outcome, kept.Alert.Problem)
+		t.Errorf("the outcome of a body that is no finding is %s with the problem %q, want created with a problem", kept.Outcome, kept.Alert.Problem)
 	}
-	if status, raw := ask(t, http.MethodGet, "/alerts/"+kept.Alert.ID.String()+"/raw", token, ""); status != http.StatusOK || raw != odd {
-		t.Errorf("its body is %d %q", status, raw)
+	if status, raw := sendRaw(t, http.MethodGet, "/alerts/"+kept.Alert.ID.String()+"/raw", token, ""); status != http.StatusOK || raw != odd {
+		t.Errorf("the answer with its raw body is %d %q", status, raw)
 	}
-	status, list := ask(t, http.MethodGet, fmt.Sprintf("/alerts?problem=true&client=%d", s.number), token, "")
+	status, list := sendRaw(t, http.MethodGet, fmt.Sprintf("/alerts?problem=true&client=%d", s.number), token, "")
 	if status != http.StatusOK || !strings.Contains(list, kept.Alert.ID.String()) {
-		t.Errorf("analysts do not see it: %d %s", status, list)
+		t.Errorf("the list of alerts with problems lacks it: %d %s", status, list)
 	}
 }

@@ -15,34 +15,34 @@ import (
 )
 
 func TestAWorkerKilledDuringACallRoundCallsNobodyTwice(t *testing.T) {
-	s := at(t, 0)
-	s.persona("silent", "repeats_then_acknowledges", "acknowledges")
+	s := newScene(t, 0)
+	s.setPhonePersonas("silent", "repeats_then_acknowledges", "acknowledges")
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
-	s.await("the first contact's phone to ring", func() (bool, error) { return s.inFlight(0), nil })
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
 	s.killWorker()
 	s.startWorker()
-	s.await("the second contact's phone to ring", func() (bool, error) { return s.inFlight(1), nil })
+	s.await("the second contact's phone to ring", func() (bool, error) { return s.isBeingCalled(1), nil })
 	s.killWorker()
 	s.await("the second contact to press 1 while no worker runs", func() (bool, error) {
 		calls := s.callsTo(1)
 		return len(calls) == 1 && len(calls[0].Keys) == 2, nil
 	})
 	s.startWorker()
-	s.reached()
+	s.awaitAcknowledgement()
 	s.wantCalls(1, 1, 0)
 	s.wantMails(notify.PurposePublished)
-	outcomes := happened[*incident.ContactCalled](s)
+	outcomes := eventsOf[*incident.ContactCalled](s)
 	if len(outcomes) != 2 || outcomes[0].Outcome != notify.OutcomeNoKey || outcomes[1].Outcome != notify.OutcomeAcknowledged {
-		t.Errorf("the calls came to %+v", outcomes)
+		t.Errorf("the outcomes of the calls are %+v", outcomes)
 	}
 }
 
-// The worker dies when every vendor has done what it was asked for, and before it could say so.
+// The worker dies when every vendor has carried out its request and has not answered yet.
 func TestAWorkerKilledBeforeTheVendorsAnswersArriveDoesNothingTwice(t *testing.T) {
-	s := at(t, 1)
-	s.persona("no_answer", "acknowledges")
+	s := newScene(t, 1)
+	s.setPhonePersonas("no_answer", "acknowledges")
 	slow := func(op string) rule { return rule{Op: op, Kind: "slow", DelayMS: 1500, Times: 1} }
 	s.open(models.SeverityCritical)
 	s.assess()
@@ -51,25 +51,25 @@ func TestAWorkerKilledBeforeTheVendorsAnswersArriveDoesNothingTwice(t *testing.T
 	s.faults("crowdstrike", slow("device_action"))
 	s.isolate()
 	s.publish()
-	s.await("mails, call and isolation to be taken", func() (bool, error) {
-		return len(s.mails()) == 3 && len(s.calls()) > 0 && len(s.orders()) == 1, nil
+	s.await("the vendors to carry out mails, call and isolation", func() (bool, error) {
+		return len(s.mails()) == 3 && len(s.calls()) > 0 && len(s.actions()) == 1, nil
 	})
 	s.killWorker()
 	s.startWorker()
-	s.reached()
-	s.contained(incident.ContainmentContained)
+	s.awaitAcknowledgement()
+	s.awaitContainment(incident.ContainmentContained)
 	s.wantMails(notify.PurposePublished)
 	s.wantCalls(1, 1, 0)
-	s.wantOrders("contain")
+	s.wantActions("contain")
 }
 
 func TestAWorkerKilledDuringIsolationIsolatesOnce(t *testing.T) {
-	s := at(t, 2)
+	s := newScene(t, 2)
 	s.steer("crowdstrike", "personas", map[string]any{"personas": map[string]string{s.host: "offline"}})
 	s.open(models.SeverityHigh)
 	s.assess()
 	s.isolate()
-	s.await("the EDR to have taken the isolation", func() (bool, error) {
+	s.await("the EDR's acceptance of the isolation", func() (bool, error) {
 		for _, d := range s.deliveries() {
 			if d.Kind == notify.EffectIsolate && d.State == notify.EffectAccepted {
 				return true, nil
@@ -77,17 +77,17 @@ func TestAWorkerKilledDuringIsolationIsolatesOnce(t *testing.T) {
 		}
 		return false, nil
 	})
-	if c := s.now().Containment(); c != incident.ContainmentRequested {
-		t.Errorf("before the EDR has confirmed, containment is %s", c)
+	if c := s.current().Containment(); c != incident.ContainmentRequested {
+		t.Errorf("before the EDR has confirmed, containment is %s, want requested", c)
 	}
 	s.killWorker()
 	s.steer("crowdstrike", "personas", map[string]any{"personas": map[string]string{s.host: "online"}})
 	s.startWorker()
-	s.contained(incident.ContainmentContained)
-	s.wantOrders("contain")
+	s.awaitContainment(incident.ContainmentContained)
+	s.wantActions("contain")
 }
 
-// kills is how often the worker dies in the test below.
+// kills is how often the worker is killed in the test below.
 const kills = 8
 
 func TestAWorkerKilledAnywhereLosesNothingAndDoublesNothing(t *testing.T) {
@@ -96,31 +96,31 @@ func TestAWorkerKilledAnywhereLosesNothingAndDoublesNothing(t *testing.T) {
 		seed = given
 	}
 	t.Logf("WATCHFIRE_SEED=%d repeats the pauses between the kills", seed)
-	tell("  seed %d", seed)
+	printProgress("  seed %d", seed)
 	ctx, cancel := context.WithCancel(t.Context())
-	nemesis := make(chan error, 1)
-	go func() { nemesis <- killAtRandom(ctx, rand.New(rand.NewPCG(seed, 0))) }()
-	defer func() { cancel(); <-nemesis }()
-	over := func() bool {
+	killer := make(chan error, 1)
+	go func() { killer <- killAtRandom(ctx, rand.New(rand.NewPCG(seed, 0))) }()
+	defer func() { cancel(); <-killer }()
+	killsAreOver := func() bool {
 		select {
-		case err := <-nemesis:
-			nemesis <- err
+		case err := <-killer:
+			killer <- err
 			return true
 		default:
 			return false
 		}
 	}
-	for n := 0; n == 0 || !over(); n++ {
-		lives(t)
+	for n := 0; n == 0 || !killsAreOver(); n++ {
+		playLives(t)
 	}
-	err := <-nemesis
-	nemesis <- err
+	err := <-killer
+	killer <- err
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// killAtRandom ends the worker again and again, after pauses nobody can foresee, and starts another at once.
+// killAtRandom kills the worker again and again, after random pauses, and starts another one at once.
 func killAtRandom(ctx context.Context, draw *rand.Rand) error {
 	for n := range kills {
 		pause := time.NewTimer(time.Duration(50+draw.IntN(1500)) * time.Millisecond)
@@ -130,29 +130,29 @@ func killAtRandom(ctx context.Context, draw *rand.Rand) error {
 			return nil
 		case <-pause.C:
 		}
-		tell("  kill -9 of the worker, %d of %d", n+1, kills)
-		worker().Kill()
-		if err := house.StartWorker(context.WithoutCancel(ctx)); err != nil {
+		printProgress("  kill -9 of the worker, %d of %d", n+1, kills)
+		lastWorker().Kill()
+		if err := system.StartWorker(context.WithoutCancel(ctx)); err != nil {
 			return fmt.Errorf("start the worker again: %w", err)
 		}
 	}
 	return nil
 }
 
-// lives plays three incidents side by side, one step of each after the other.
-func lives(t *testing.T) {
+// playLives plays three incidents side by side, one step of each after the other.
+func playLives(t *testing.T) {
 	var all []*scene
-	for n := range house.Dev.Clients {
-		s := at(t, n)
-		s.rough = true
-		s.persona([]string{"silent", "busy", "passes"}[n], "acknowledges")
+	for n := range system.Dev.Clients {
+		s := newScene(t, n)
+		s.retry = true
+		s.setPhonePersonas([]string{"silent", "busy", "passes"}[n], "acknowledges")
 		all = append(all, s)
 	}
 	for _, step := range []func(*scene){
 		func(s *scene) { s.open(models.SeverityCritical) },
-		(*scene).assess, (*scene).isolate, (*scene).publish, (*scene).reached,
-		func(s *scene) { s.contained(incident.ContainmentContained) },
-		(*scene).settle, (*scene).closeIt,
+		(*scene).assess, (*scene).isolate, (*scene).publish, (*scene).awaitAcknowledgement,
+		func(s *scene) { s.awaitContainment(incident.ContainmentContained) },
+		(*scene).settleAndRelease, (*scene).closeIncident,
 	} {
 		for _, s := range all {
 			step(s)
@@ -161,48 +161,49 @@ func lives(t *testing.T) {
 	for _, s := range all {
 		s.wantMails(notify.PurposePublished, notify.PurposeClosed)
 		s.wantOrderlyCalls()
-		s.wantOrders("contain", "lift_containment")
+		s.wantActions("contain", "lift_containment")
 		s.wantAgreement()
 	}
 }
 
-// Two workers share the work, and when one of them dies for good the other one has it all.
-func TestTwoWorkersSideBySideAndThenOne(t *testing.T) {
-	s := at(t, 0)
-	s.persona("no_answer", "acknowledges")
-	first := worker()
+// Two workers share the work. When one of them dies for good, the other one does all of it.
+func TestOneOfTwoWorkersTakesOverFromTheOther(t *testing.T) {
+	s := newScene(t, 0)
+	s.setPhonePersonas("no_answer", "acknowledges")
+	first := lastWorker()
 	s.startWorker()
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.isolate()
 	s.publish()
-	s.await("the first contact's phone to ring", func() (bool, error) { return s.inFlight(0), nil })
-	tell("  kill -9 of the first worker")
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+	printProgress("  kill -9 of the first worker")
 	first.Kill()
-	s.reached()
-	s.contained(incident.ContainmentContained)
+	s.awaitAcknowledgement()
+	s.awaitContainment(incident.ContainmentContained)
 	s.wantCalls(1, 1, 0)
 	s.wantMails(notify.PurposePublished)
-	s.wantOrders("contain")
-	s.settle()
-	s.closeIt()
+	s.wantActions("contain")
+	s.settleAndRelease()
+	s.closeIncident()
 }
 
-// While the API is down nobody can be read the incident and no key can be taken: the round goes on to who can.
+// While the API is down the carrier can neither fetch the words of the call nor report a key press: the round goes on to
+// the next contact.
 func TestTheAPIKilledDuringACallRound(t *testing.T) {
-	s := at(t, 1)
-	s.persona("acknowledges", "acknowledges")
+	s := newScene(t, 1)
+	s.setPhonePersonas("acknowledges", "acknowledges")
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
-	s.await("the first contact's phone to ring", func() (bool, error) { return s.inFlight(0), nil })
-	tell("  kill -9 of the API")
-	house.API.Kill()
-	s.await("the first call to be over", func() (bool, error) { return !s.inFlight(0), nil })
-	if err := house.StartAPI(context.Background()); err != nil {
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+	printProgress("  kill -9 of the API")
+	system.API.Kill()
+	s.await("the first call to be over", func() (bool, error) { return !s.isBeingCalled(0), nil })
+	if err := system.StartAPI(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	s.reached()
+	s.awaitAcknowledgement()
 	s.wantOrderlyCalls()
 	s.wantMails(notify.PurposePublished)
 }

@@ -16,45 +16,46 @@ import (
 )
 
 func TestACriticalIncidentLivesFromFindingToClosure(t *testing.T) {
-	s := at(t, 0)
-	s.persona("no_answer", "repeats_then_acknowledges")
-	bystander := s.bystander()
+	s := newScene(t, 0)
+	s.setPhonePersonas("no_answer", "repeats_then_acknowledges")
+	nightDesk := s.addNightDesk()
 	s.openFromFinding()
 	s.assess()
 	s.isolate()
-	s.refused(s.analyst, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "tidy up"})
+	s.wantRejected(s.analyst, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "tidy up"})
 	s.publish()
-	s.refused(s.analyst, http.StatusConflict, &incident.Publish{})
-	s.reached()
-	s.contained(incident.ContainmentContained)
-	s.findableForOperators()
-	s.refused(s.analyst, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "tidy up"})
-	s.refused(s.lead, http.StatusConflict, &incident.ConfirmClosure{Reason: "tidy up"})
-	s.refused(s.viewer, http.StatusForbidden, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "I only look"})
-	s.refused(s.admin, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "r1 is not settled"})
-	s.settle()
-	s.closeIt()
+	s.wantRejected(s.analyst, http.StatusConflict, &incident.Publish{})
+	s.awaitAcknowledgement()
+	s.awaitContainment(incident.ContainmentContained)
+	s.wantFoundByOperators()
+	s.wantRejected(s.analyst, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "tidy up"})
+	s.wantRejected(s.lead, http.StatusConflict, &incident.ConfirmClosure{Reason: "tidy up"})
+	s.wantRejected(s.viewer, http.StatusForbidden, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "I only look"})
+	s.wantRejected(s.admin, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "r1 is not settled"})
+	s.settleAndRelease()
+	s.closeIncident()
 
 	s.wantMails(notify.PurposePublished, notify.PurposeClosed)
 	s.mailsTellNoMoreThanTheyShould()
 	s.wantCalls(1, 1, 0)
 	s.callsTellNoMoreThanTheyShould()
-	s.wantOrders("contain", "lift_containment")
-	s.nothingReached(bystander)
+	s.wantActions("contain", "lift_containment")
+	s.wantNotReached(nightDesk)
 	s.wantFinished()
 }
 
-// bystander adds a contact who is not to be reached for critical incidents.
-func (s *scene) bystander() models.Contact {
+// addNightDesk adds a contact who is not to be reached for critical incidents.
+func (s *scene) addNightDesk() models.Contact {
 	s.t.Helper()
 	var c models.Contact
-	s.send(s.operator, fmt.Sprintf("/clients/%d/contacts", s.number), map[string]any{
+	s.post(s.operator, fmt.Sprintf("/clients/%d/contacts", s.number), map[string]any{
 		"name": "Night desk", "language": "en", "order": 0, "email": "nightdesk@nordwind.example", "phone": "+493023125099",
 		"severities": []string{"low"}, "channels": []string{"email", "voice"},
 	}, &c)
 	return c
 }
 
+// openFromFinding hands in a finding and opens an incident from its alert.
 func (s *scene) openFromFinding() {
 	s.t.Helper()
 	var received struct {
@@ -62,34 +63,35 @@ func (s *scene) openFromFinding() {
 		Alert   models.Alert
 	}
 	finding := fmt.Sprintf(`{"class_uid":2004,"severity_id":5,"time":1773889800000,"finding_info":{"uid":%q,"title":%q}}`, uuid.NewString(), title)
-	s.send(s.analyst, fmt.Sprintf("/alerts/ocsf?client=%d&source=integration", s.number), []byte(finding), &received)
+	s.post(s.analyst, fmt.Sprintf("/alerts/ocsf?client=%d&source=integration", s.number), []byte(finding), &received)
 	if received.Outcome != "created" || received.Alert.Problem != "" {
-		s.t.Fatalf("the finding was %s, problem %q", received.Outcome, received.Alert.Problem)
+		s.t.Fatalf("the outcome of the finding is %s, its problem %q, want created and none", received.Outcome, received.Alert.Problem)
 	}
 	var i incident.Incident
-	s.send(s.analyst, "/incidents", map[string]any{"client": s.number, "alerts": []uuid.UUID{received.Alert.ID}}, &i)
+	s.post(s.analyst, "/incidents", map[string]any{"client": s.number, "alerts": []uuid.UUID{received.Alert.ID}}, &i)
 	s.ref = i.Reference
 	if i.Severity != models.SeverityCritical || i.Assessment.Title != title {
-		s.t.Errorf("the incident does not take severity and title from its alert: %s %q", i.Severity, i.Assessment.Title)
+		s.t.Errorf("the incident has the severity %s and the title %q, want those of its alert", i.Severity, i.Assessment.Title)
 	}
 }
 
+// mailsTellNoMoreThanTheyShould checks that mails name the severity and the link, and hold no secret and no attacker's text.
 func (s *scene) mailsTellNoMoreThanTheyShould() {
 	s.t.Helper()
 	ids := map[string]bool{}
 	for _, m := range s.mails() {
 		id := m.Headers["Message-ID"]
 		if ids[id] || id == "" || strings.Contains(id, string(s.ref)) {
-			s.t.Errorf("Message-ID %q is missing, not unique or tells something", id)
+			s.t.Errorf("Message-ID %q is missing, not unique or names the incident", id)
 		}
 		ids[id] = true
-		for name, value := range m.CustomArgs {
+		for name, value := range byName(m.CustomArgs) {
 			if _, err := uuid.Parse(value); err != nil || !slices.Contains([]string{"mdr_delivery_id", "mdr_client_id"}, name) {
-				s.t.Errorf("the vendor is told %s=%q, which is not an opaque id", name, value)
+				s.t.Errorf("the vendor gets %s=%q, which is not an opaque id", name, value)
 			}
 		}
 	}
-	entries, err := house.Dev.Journal(s.t.Context(), "sendgrid")
+	entries, err := system.Dev.Journal(s.t.Context(), "sendgrid")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -101,7 +103,7 @@ func (s *scene) mailsTellNoMoreThanTheyShould() {
 		if err := json.Unmarshal([]byte(e.Body), &body); err != nil || len(body.Content) != 2 {
 			s.t.Fatalf("a mail has %d parts: %v", len(body.Content), err)
 		}
-		link := house.Dev.App + "/portal/incidents/" + string(s.ref)
+		link := system.Dev.App + "/portal/incidents/" + string(s.ref)
 		for _, part := range body.Content {
 			if !strings.Contains(part.Value, link) || !strings.Contains(part.Value, "kritisch") { // the contacts of this client read German
 				s.t.Errorf("a mail lacks the severity or the direct link:\n%s", part.Value)
@@ -113,6 +115,7 @@ func (s *scene) mailsTellNoMoreThanTheyShould() {
 	}
 }
 
+// callsTellNoMoreThanTheyShould checks the keys and the words of the acknowledged call.
 func (s *scene) callsTellNoMoreThanTheyShould() {
 	s.t.Helper()
 	answered := s.callsTo(1)[0]
@@ -124,23 +127,24 @@ func (s *scene) callsTellNoMoreThanTheyShould() {
 	if len(answered.Keys) != 2 || answered.Keys[0].Key != "2" || answered.Keys[1].Key != "1" {
 		s.t.Errorf("the second contact pressed %v, want 2 and 1", answered.Keys)
 	}
-	if strings.Count(all, spelled(s.ref)) < 2 {
-		s.t.Errorf("the reference was not read out twice:\n%s", all)
+	if strings.Count(all, spellOut(s.ref)) < 2 {
+		s.t.Errorf("the call does not read the reference out twice:\n%s", all)
 	}
 	for _, secret := range []string{"FILESRV", "Ransomware", "Nordwind", "evil"} {
 		if strings.Contains(all, secret) {
-			s.t.Errorf("%q was said on the phone", secret)
+			s.t.Errorf("the call says %q", secret)
 		}
 	}
 }
 
-func (s *scene) nothingReached(c models.Contact) {
+// wantNotReached checks that no mail and no call went to a contact.
+func (s *scene) wantNotReached(c models.Contact) {
 	s.t.Helper()
 	var mails struct{ Mails map[string][]mail }
 	var calls struct{ Calls map[string][]call }
 	s.effects("sendgrid", &mails)
 	s.effects("twilio", &calls)
 	if n := len(mails.Mails[c.Email]) + len(calls.Calls[c.Phone]); n != 0 {
-		s.t.Errorf("a contact whose rule does not match was reached %d times", n)
+		s.t.Errorf("a contact who takes low severity only was reached %d times", n)
 	}
 }

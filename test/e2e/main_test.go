@@ -22,14 +22,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/test/contracts"
 )
 
-// house is the one stack that all tests of the package share. They run one after the other: faults, kills and
-// journals are everybody's.
-var house *stack.Stack
+// system is the one stack that all tests of the package share. The tests run one after the other, because faults, kills
+// and journals concern all of them.
+var system *stack.Stack
 
 var began = time.Now()
 
-// tell prints a line of progress: these tests take minutes.
-func tell(format string, args ...any) {
+// printProgress prints a line of progress, because these tests take minutes.
+func printProgress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "e2e %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -39,27 +39,27 @@ func run(m *testing.M) (code int) {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "watchfire-e2e-")
 	if err != nil {
-		tell("%v", err)
+		printProgress("%v", err)
 		return 1
 	}
-	defer func() { tidy(dir, code) }()
-	if err := start(ctx, dir); err != nil {
-		tell("the stack did not start: %v", err)
+	defer func() { cleanUp(dir, code) }()
+	if err := startSystem(ctx, dir); err != nil {
+		printProgress("the stack did not start: %v", err)
 		return 1
 	}
-	defer house.Stop()
+	defer system.Stop()
 	code = m.Run()
-	if err := verdict(ctx); err != nil {
-		tell("FAIL: %v", err)
+	if err := checkVendorRequests(ctx); err != nil {
+		printProgress("FAIL: %v", err)
 		return 1
 	}
 	return code
 }
 
-// witness looks at every source of the product, so that the go command does not take the result of an earlier run for
-// that of a changed product: it cannot know that the tests build and start a program of their own. It notes only what
-// a test looks at.
-var witness = sync.OnceValue(func() error {
+// statSources stats every source of the product, so that the go command does not reuse the result of an earlier run after
+// the product has changed: it cannot know that the tests build and start a program of their own, but it records the files
+// that a test stats.
+var statSources = sync.OnceValue(func() error {
 	return filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -74,24 +74,25 @@ var witness = sync.OnceValue(func() error {
 	})
 })
 
-func start(ctx context.Context, dir string) error {
+// startSystem builds the product and starts the stack.
+func startSystem(ctx context.Context, dir string) error {
 	binary := filepath.Join(dir, "watchfire")
-	tell("building the product")
+	printProgress("building the product")
 	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", binary, "../../cmd/watchfire")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
 	var err error
-	house, err = stack.Start(ctx, stack.Options{
-		Dir: dir, Binary: binary, Pace: 0.05, Policy: policy(),
+	system, err = stack.Start(ctx, stack.Options{
+		Dir: dir, Binary: binary, Pace: 0.05, Policy: fastPolicy(),
 		VendorTimeout: 2 * time.Second, Settle: 3 * time.Second, EDRPollEvery: 200 * time.Millisecond,
-		Progress: func(line string) { tell("starting: %s", line) },
+		Progress: func(line string) { printProgress("starting: %s", line) },
 	})
 	return err
 }
 
-// policy paces the seeded clients' incidents so that minutes become seconds.
-func policy() models.Policy {
+// fastPolicy returns the policy of the seeded clients, whose minutes are seconds.
+func fastPolicy() models.Policy {
 	p := models.DefaultPolicy()
 	p.RingFor = models.Duration(8 * time.Second) // of simulated time: less than half a second
 	p.BusyAgainAfter, p.BusyTries = models.Duration(time.Second), 1
@@ -101,35 +102,35 @@ func policy() models.Policy {
 	return p
 }
 
-// tidy removes everything, or, after a failure, says where the logs are.
-func tidy(dir string, code int) {
+// cleanUp removes all data, or, after a failure, tells where the logs are.
+func cleanUp(dir string, code int) {
 	if code != 0 {
-		tell("logs are kept in %s", filepath.Join(dir, "logs"))
+		printProgress("logs are kept in %s", filepath.Join(dir, "logs"))
 		return
 	}
 	if err := errors.Join(devstack.RemovePostgres(filepath.Join(dir, "postgres")), os.RemoveAll(dir)); err != nil {
-		tell("%v", err)
+		printProgress("%v", err)
 	}
 }
 
-// verdict holds everything that was sent to the vendors in the whole run against their official contracts and
-// against what the simulators, which are stricter, have written down as violations.
-func verdict(ctx context.Context) error {
+// checkVendorRequests checks every request to the vendors in the whole run against their official contracts, and returns
+// the violations that the simulators, which are stricter, have recorded.
+func checkVendorRequests(ctx context.Context) error {
 	official, err := contracts.Open(filepath.Join("..", "..", "..", "shared", "contracts"))
 	if err != nil && !errors.Is(err, contracts.ErrMissing) {
 		return err
 	}
 	if official == nil {
-		tell("SKIPPED: the check of the journals: %v", err)
+		printProgress("SKIPPED: the check of the journals: %v", err)
 	}
 	var wrong []error
-	for vendor := range house.Dev.Simulators {
-		entries, err := house.Dev.Journal(ctx, vendor)
+	for vendor := range byName(system.Dev.Simulators) {
+		entries, err := system.Dev.Journal(ctx, vendor)
 		if err != nil {
 			return err
 		}
 		for n, e := range entries {
-			if official == nil || !slices.Contains([]string{"twilio", "sendgrid", "crowdstrike"}, vendor) { // of the others none is kept here
+			if official == nil || !slices.Contains([]string{"twilio", "sendgrid", "crowdstrike"}, vendor) { // there is no official contract of the others
 				break
 			}
 			if err := official.Check(e); err != nil {
@@ -137,20 +138,21 @@ func verdict(ctx context.Context) error {
 			}
 		}
 		var effects struct{ Violations []struct{ Op, Reason string } }
-		if err := house.Dev.Effects(ctx, vendor, &effects); err != nil {
+		if err := system.Dev.Effects(ctx, vendor, &effects); err != nil {
 			return err
 		}
 		for _, v := range effects.Violations {
 			wrong = append(wrong, fmt.Errorf("%s: %s: %s", vendor, v.Op, v.Reason))
 		}
-		tell("%s: %d requests in the journal, %d violations", vendor, len(entries), len(effects.Violations))
+		printProgress("%s: %d requests in the journal, %d violations", vendor, len(entries), len(effects.Violations))
 	}
-	return errors.Join(append(wrong, neverSilent(ctx)...)...)
+	return errors.Join(append(wrong, findSilentIncidents(ctx)...)...)
 }
 
-// neverSilent finds critical incidents that nobody acknowledged and nobody is being called about.
-func neverSilent(ctx context.Context) (wrong []error) {
-	analyst := house.Dev.Person(models.RoleAnalyst, 0)
+// findSilentIncidents returns an error for every critical incident that nobody acknowledged and that the product calls
+// nobody about.
+func findSilentIncidents(ctx context.Context) (wrong []error) {
+	analyst := system.Dev.Person(models.RoleAnalyst, 0)
 	seen, calling := 0, 0
 	for cursor := ""; ; {
 		var page struct {
@@ -176,12 +178,12 @@ func neverSilent(ctx context.Context) (wrong []error) {
 			if i.Acknowledged == nil {
 				calling++
 				if i.CallRound == 0 && len(i.Tasks) == 0 {
-					wrong = append(wrong, fmt.Errorf("%s is critical, published and silent", i.Reference))
+					wrong = append(wrong, fmt.Errorf("%s is critical, published and not acknowledged, and nobody is called about it", i.Reference))
 				}
 			}
 		}
 		if cursor = page.Next; cursor == "" {
-			tell("%d critical incidents: all acknowledged but %d, about which the calls go on", seen, calling)
+			printProgress("%d critical incidents, of which %d are not acknowledged yet and calls go on", seen, calling)
 			return wrong
 		}
 	}

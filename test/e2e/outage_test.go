@@ -8,10 +8,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-func down(kind string) rule { return rule{Op: "*", Kind: kind, Status: 503} }
+// outage returns a fault of every operation of a vendor: "refuse" rejects connections, "status" answers 503.
+func outage(kind string) rule { return rule{Op: "*", Kind: kind, Status: 503} }
 
-// cleared waits until no task is open any more. Nobody ends them by hand.
-func (s *scene) cleared() {
+// awaitTasksDone waits until Watchfire has ended every task by itself.
+func (s *scene) awaitTasksDone() {
 	s.t.Helper()
 	s.until("the tasks to end by themselves", func(i incident.Incident) bool {
 		for _, t := range i.Tasks {
@@ -26,24 +27,24 @@ func (s *scene) cleared() {
 func TestWhileMailIsDownTheIncidentShowsItAndGoesOnAfterwards(t *testing.T) {
 	for _, kind := range []string{"refuse", "status"} {
 		t.Run(kind, func(t *testing.T) {
-			s := newcomer(t, func(*models.Policy) {})
-			s.faults("sendgrid", down(kind))
-			s.faults("smtp", rule{Op: "*", Kind: "refuse"}) // and so is the one that would stand in
+			s := newClientScene(t, func(*models.Policy) {})
+			s.faults("sendgrid", outage(kind))
+			s.faults("smtp", rule{Op: "*", Kind: "refuse"}) // so is the second mailer
 			s.open(models.SeverityCritical)
 			s.assess()
 			s.publish()
 			s.until("a task for every mail", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskVendorDown)) == 2 })
-			s.reached() // the phone does not wait for the mail
-			s.heal("sendgrid", "smtp")
-			s.cleared()
+			s.awaitAcknowledgement() // the phone does not wait for the mail
+			s.clearFaults("sendgrid", "smtp")
+			s.awaitTasksDone()
 			s.wantMails(notify.PurposePublished)
 		})
 	}
 }
 
 func TestWhileThePhoneIsDownTheIncidentShowsItAndGoesOnAfterwards(t *testing.T) {
-	s := newcomer(t, func(p *models.Policy) { p.Rounds = 50 })
-	s.faults("twilio", down("refuse"))
+	s := newClientScene(t, func(p *models.Policy) { p.Rounds = 50 })
+	s.faults("twilio", outage("refuse"))
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
@@ -52,18 +53,18 @@ func TestWhileThePhoneIsDownTheIncidentShowsItAndGoesOnAfterwards(t *testing.T) 
 	if n := len(s.calls()); n != 0 {
 		t.Errorf("%d calls were placed while the phone was down", n)
 	}
-	s.heal("twilio")
-	s.reached()
-	s.cleared()
+	s.clearFaults("twilio")
+	s.awaitAcknowledgement()
+	s.awaitTasksDone()
 	s.wantOrderlyCalls()
 	if n := len(s.calls()); n != 1 {
-		t.Errorf("%d calls were placed when the phone was back, want the one that was acknowledged", n)
+		t.Errorf("%d calls were placed after the outage, want the one that was acknowledged", n)
 	}
 }
 
 func TestWhileTheEDRIsDownTheIncidentShowsItAndGoesOnAfterwards(t *testing.T) {
-	s := newcomer(t, func(*models.Policy) {})
-	s.faults("crowdstrike", down("refuse"))
+	s := newClientScene(t, func(*models.Policy) {})
+	s.faults("crowdstrike", outage("refuse"))
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.isolate()
@@ -71,10 +72,10 @@ func TestWhileTheEDRIsDownTheIncidentShowsItAndGoesOnAfterwards(t *testing.T) {
 	s.until("a task about the endpoint", func(i incident.Incident) bool {
 		return len(openTasks(i, incident.TaskUnconfirmed)) == 1 && i.Containment() == incident.ContainmentFailed
 	})
-	s.reached()
-	s.wantOrders()
-	s.heal("crowdstrike")
-	s.contained(incident.ContainmentContained)
-	s.cleared()
-	s.wantOrders("contain")
+	s.awaitAcknowledgement()
+	s.wantActions()
+	s.clearFaults("crowdstrike")
+	s.awaitContainment(incident.ContainmentContained)
+	s.awaitTasksDone()
+	s.wantActions("contain")
 }

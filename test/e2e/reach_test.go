@@ -17,8 +17,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// delivery returns the first delivery of a kind to the n-th contact, or nil.
-func (s *scene) delivery(kind notify.EffectKind, n int) *notify.Delivery {
+// deliveryTo returns the first delivery of a kind to the n-th contact, or nil.
+func (s *scene) deliveryTo(kind notify.EffectKind, n int) *notify.Delivery {
 	s.t.Helper()
 	for _, d := range s.deliveries() {
 		if d.Kind == kind && d.Contact == s.contacts[n].ID {
@@ -28,9 +28,9 @@ func (s *scene) delivery(kind notify.EffectKind, n int) *notify.Delivery {
 	return nil
 }
 
-// mailboxes says how the client's contacts' mailboxes behave, in calling order. SendGrid is left as the only mailer: the
-// other one has nothing to tell about what becomes of a mail.
-func (s *scene) mailboxes(names ...string) {
+// setMailboxPersonas sets how the mailboxes of the client's contacts behave, in calling order. It takes the SMTP server
+// down, which does not report on mails, so that SendGrid is the only mailer.
+func (s *scene) setMailboxPersonas(names ...string) {
 	s.t.Helper()
 	s.faults("smtp", rule{Op: "*", Kind: "refuse"})
 	boxes := map[string]string{}
@@ -40,114 +40,115 @@ func (s *scene) mailboxes(names ...string) {
 	s.steer("sendgrid", "personas", map[string]any{"personas": boxes})
 }
 
-// texter is the one contact of a seeded client with a mobile phone.
+// texter is the number of the one contact of a seeded client who has a mobile phone.
 const texter = 1
 
-func (s *scene) onText(persona string) {
+// setTextPersona sets how the mobile phone of that contact behaves.
+func (s *scene) setTextPersona(persona string) {
 	s.t.Helper()
 	s.steer("twilio", "personas", map[string]any{"personas": map[string]string{"sms:" + s.contacts[texter].Phone: persona}})
 }
 
-func TestWhateverHappensOnThePhoneTheNextContactIsCalled(t *testing.T) {
-	for persona, want := range map[string]notify.CallOutcome{
+func TestTheNextContactIsCalledWhateverHappensOnThePhone(t *testing.T) {
+	for persona, want := range byName(map[string]notify.CallOutcome{
 		"hangs_up": notify.OutcomeNoKey, "wrong_digit": notify.OutcomeNoKey, "silent": notify.OutcomeNoKey, "voicemail": notify.OutcomeVoicemail,
 		"busy": notify.OutcomeBusy, "no_answer": notify.OutcomeNoAnswer, "unreachable": notify.OutcomeUnreachable, "invalid": notify.OutcomeRejected,
 		"passes": notify.OutcomePassedOn,
-	} {
+	}) {
 		t.Run(persona, func(t *testing.T) {
-			s := at(t, 1)
-			s.persona(persona, "acknowledges")
+			s := newScene(t, 1)
+			s.setPhonePersonas(persona, "acknowledges")
 			s.open(models.SeverityCritical)
 			s.assess()
 			s.publish()
-			s.reached()
+			s.awaitAcknowledgement()
 			s.wantOrderlyCalls()
 			if len(s.callsTo(1)) != 1 || len(s.callsTo(2)) != 0 {
 				t.Errorf("%d and %d calls to the second and the third contact, want 1 and 0", len(s.callsTo(1)), len(s.callsTo(2)))
 			}
-			if d := s.delivery(notify.EffectCall, 0); d == nil || d.Outcome != string(want) {
-				t.Errorf("the first call is on record as %+v, want %s", d, want)
+			if d := s.deliveryTo(notify.EffectCall, 0); d == nil || d.Outcome != string(want) {
+				t.Errorf("the delivery of the first call is %+v, want the outcome %s", d, want)
 			}
-			d := s.delivery(notify.EffectCall, 1)
+			d := s.deliveryTo(notify.EffectCall, 1)
 			if d == nil || d.AcknowledgedBy != s.contacts[1].ID || d.How != "key press 1" || d.Outcome != "acknowledged" {
-				t.Errorf("the acknowledged call is on record as %+v", d)
+				t.Errorf("the delivery of the acknowledged call is %+v", d)
 			}
-			if refused := len(openTasks(s.now(), incident.TaskRejected)) == 1; refused != (persona == "invalid") {
-				t.Errorf("tasks: %+v", s.now().Tasks)
+			if rejected := len(openTasks(s.current(), incident.TaskRejected)) == 1; rejected != (persona == "invalid") {
+				t.Errorf("a task about a rejected call is open: %t; tasks %+v", rejected, s.current().Tasks)
 			}
 		})
 	}
 }
 
-func TestAMailThatDoesNotArriveIsMadeUpForOnTheNextChannel(t *testing.T) {
-	s := at(t, 2)
-	s.mailboxes("hard_bounce", "suppressed", "deferred_then_delivered")
+func TestTheNextChannelMakesUpForAMailThatDoesNotArrive(t *testing.T) {
+	s := newScene(t, 2)
+	s.setMailboxPersonas("hard_bounce", "suppressed", "deferred_then_delivered")
 	s.open(models.SeverityHigh)
 	s.assess()
 	s.publish()
-	s.await("a call to the one without a mobile phone", func() (bool, error) { return len(s.callsTo(0)) == 1, nil })
-	s.await("a text to the one with one", func() (bool, error) { return len(s.texts()) == 1, nil })
-	s.reached()
+	s.await("a call to the contact without a mobile phone", func() (bool, error) { return len(s.callsTo(0)) == 1, nil })
+	s.await("a text to the contact with a mobile phone", func() (bool, error) { return len(s.texts()) == 1, nil })
+	s.awaitAcknowledgement()
 	s.until("a task for each", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskNotDelivered)) == 2 })
 	s.await("the deferred mail", func() (bool, error) {
-		d := s.delivery(notify.EffectMail, 2)
+		d := s.deliveryTo(notify.EffectMail, 2)
 		return d != nil && d.VendorState == "delivered", nil
 	})
-	var words []string
-	for _, w := range s.delivery(notify.EffectMail, 2).States {
-		if w.At.IsZero() {
-			t.Errorf("the vendor's word %s has no time", w.State)
+	var states []string
+	for _, report := range s.deliveryTo(notify.EffectMail, 2).States {
+		if report.At.IsZero() {
+			t.Errorf("the vendor's report %s has no time", report.State)
 		}
-		words = append(words, w.State)
+		states = append(states, report.State)
 	}
-	if !slices.Contains(words, "deferred") || !slices.Contains(words, "delivered") {
-		t.Errorf("the vendor's words on the deferred mail are %v", words)
+	if !slices.Contains(states, "deferred") || !slices.Contains(states, "delivered") {
+		t.Errorf("the vendor's reports on the deferred mail are %v, want deferred and delivered", states)
 	}
 	if to := s.texts()[0].To; to != s.contacts[texter].Phone {
-		t.Errorf("the text went to %s", to)
+		t.Errorf("the text went to %s, want the contact with a mobile phone", to)
 	}
 	if n := len(s.calls()); n != 1 {
-		t.Errorf("%d calls, want one, to the contact whose mail bounced", n)
+		t.Errorf("%d calls were placed, want one, to the contact whose mail bounced", n)
 	}
-	for _, e := range happened[*incident.NotDelivered](s) {
+	for _, e := range eventsOf[*incident.NotDelivered](s) {
 		if want := map[uuid.UUID]models.Channel{s.contacts[0].ID: models.ChannelVoice, s.contacts[1].ID: models.ChannelSMS}[e.Contact]; e.Fallback != want {
-			t.Errorf("contact %s was reached over %q instead, want %q", e.Contact, e.Fallback, want)
+			t.Errorf("contact %s has the fallback %q, want %q", e.Contact, e.Fallback, want)
 		}
 	}
 }
 
-func TestATextThatDoesNotArriveIsMadeUpForByACall(t *testing.T) {
+func TestACallMakesUpForATextThatDoesNotArrive(t *testing.T) {
 	for _, persona := range []string{"text-undelivered", "text-landline", "text-unsubscribed", "text-invalid"} {
 		t.Run(persona, func(t *testing.T) {
-			s := at(t, 2)
-			s.mailboxes("delivered", "hard_bounce", "delivered")
-			s.onText(persona)
+			s := newScene(t, 2)
+			s.setMailboxPersonas("delivered", "hard_bounce", "delivered")
+			s.setTextPersona(persona)
 			s.open(models.SeverityMedium)
 			s.assess()
 			s.publish()
-			s.reached()
+			s.awaitAcknowledgement()
 			if len(s.callsTo(texter)) != 1 || len(s.calls()) != 1 {
-				t.Errorf("calls %+v, want one", s.calls())
+				t.Errorf("the calls are %+v, want one, to the contact of the text", s.calls())
 			}
-			i := s.now()
+			i := s.current()
 			if open := len(openTasks(i, incident.TaskNotDelivered)) + len(openTasks(i, incident.TaskRejected)); open != 2 {
-				t.Errorf("%d tasks, want one for the mail and one for the text: %+v", open, i.Tasks)
+				t.Errorf("%d tasks are open, want one for the mail and one for the text: %+v", open, i.Tasks)
 			}
 		})
 	}
 }
 
 func TestAReplyToATextAcknowledgesAndStopsTheCalls(t *testing.T) {
-	s := at(t, 0)
-	s.persona("no_answer", "no_answer", "no_answer")
-	s.onText("text-acknowledges")
+	s := newScene(t, 0)
+	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
+	s.setTextPersona("text-acknowledges")
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
 	s.until("the acknowledgement by text", func(i incident.Incident) bool { return i.Acknowledged != nil && !i.CallRoundEnded.IsZero() })
-	i := s.now()
+	i := s.current()
 	if i.Acknowledged.Channel != "sms" || i.Acknowledged.How != "reply to text message" {
-		t.Errorf("acknowledged %+v", i.Acknowledged)
+		t.Errorf("the acknowledgement is %+v, want one by the reply to a text", i.Acknowledged)
 	}
 	for _, c := range s.calls() {
 		if c.Placed.After(i.Acknowledged.At.Add(time.Second)) {
@@ -155,15 +156,15 @@ func TestAReplyToATextAcknowledgesAndStopsTheCalls(t *testing.T) {
 		}
 	}
 	var d *notify.Delivery
-	s.await("the ledger to know who replied", func() (bool, error) { // it is written after the incident was told
-		d = s.delivery(notify.EffectText, texter)
+	s.await("the ledger to know who replied", func() (bool, error) { // the ledger learns of it after the incident
+		d = s.deliveryTo(notify.EffectText, texter)
 		return d != nil && d.AcknowledgedBy != uuid.Nil, nil
 	})
 	if d.AcknowledgedBy != s.contacts[texter].ID || d.How != "reply to text message" {
-		t.Errorf("the text is on record as %+v", d)
+		t.Errorf("the delivery of the text is %+v", d)
 	}
 	if sent := s.texts()[0].Body; !strings.Contains(sent, "kritisch") || strings.Contains(sent, "FILESRV") || strings.Contains(sent, "http") {
-		t.Errorf("the text to a contact who reads German, with no title and no link: %q", sent)
+		t.Errorf("the text is not in German, or holds a title or a link: %q", sent)
 	}
 	s.await("an answer to the reply", func() (bool, error) {
 		var e struct{ Texts map[string][]shortMessage }
@@ -172,12 +173,12 @@ func TestAReplyToATextAcknowledgesAndStopsTheCalls(t *testing.T) {
 	})
 }
 
-func TestAnAnsweringMachineDoesNotTalkToUsForEver(t *testing.T) {
+func TestAMachineThatRepliesGetsOneAnswer(t *testing.T) {
 	for _, persona := range []string{"text-chatty", "text-wrong-code"} {
 		t.Run(persona, func(t *testing.T) {
-			s := at(t, 0)
-			s.persona("no_answer", "no_answer", "no_answer")
-			s.onText(persona)
+			s := newScene(t, 0)
+			s.setPhonePersonas("no_answer", "no_answer", "no_answer")
+			s.setTextPersona(persona)
 			s.open(models.SeverityCritical)
 			s.assess()
 			s.publish()
@@ -190,42 +191,42 @@ func TestAnAnsweringMachineDoesNotTalkToUsForEver(t *testing.T) {
 					answers++
 				}
 			}
-			if answers > 1 || len(s.texts()) != 1 || s.now().Acknowledged != nil {
-				t.Errorf("%d texts, %d answers, acknowledged %v", len(s.texts()), answers, s.now().Acknowledged)
+			if answers > 1 || len(s.texts()) != 1 || s.current().Acknowledged != nil {
+				t.Errorf("%d texts were sent, %d answers, acknowledged %v; want one text, one answer at most and no acknowledgement", len(s.texts()), answers, s.current().Acknowledged)
 			}
-			s.give(s.responder, &incident.Acknowledge{Revision: 1})
+			s.send(s.responder, &incident.Acknowledge{Revision: 1})
 		})
 	}
 }
 
 func TestTheSecondMailerStandsIn(t *testing.T) {
-	s := at(t, 1)
-	s.faults("sendgrid", down("refuse"))
+	s := newScene(t, 1)
+	s.faults("sendgrid", outage("refuse"))
 	s.open(models.SeverityMedium)
 	s.assess()
 	s.publish()
 	s.await("both mails", func() (bool, error) { return len(s.mails()) == 2, nil })
 	for _, m := range s.mails() {
 		if m.Mailer != "smtp" {
-			t.Errorf("a mail was taken by %s", m.Mailer)
+			t.Errorf("the mailer %s took a mail, want smtp", m.Mailer)
 		}
 	}
 	s.await("the ledger to know who took the mail", func() (bool, error) {
-		d := s.delivery(notify.EffectMail, 0)
+		d := s.deliveryTo(notify.EffectMail, 0)
 		return d != nil && d.Vendor == "smtp" && d.State == notify.EffectAccepted, nil
 	})
-	if tasks := s.now().Tasks; len(tasks) != 0 {
-		t.Errorf("tasks although every mail went out: %+v", tasks)
+	if tasks := s.current().Tasks; len(tasks) != 0 {
+		t.Errorf("there are tasks although every mail went out: %+v", tasks)
 	}
 }
 
 func TestTheCodeOnThePhoneIsTheOneInThePortal(t *testing.T) {
-	s := at(t, 1)
-	s.persona("no_answer", "acknowledges")
+	s := newScene(t, 1)
+	s.setPhonePersonas("no_answer", "acknowledges")
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
-	s.reached()
+	s.awaitAcknowledgement()
 	var shown struct {
 		Code, Previous string
 		ValidUntil     time.Time `json:"valid_until"`
@@ -239,26 +240,26 @@ func TestTheCodeOnThePhoneIsTheOneInThePortal(t *testing.T) {
 	}
 	spoken := func(code string) string { return strings.Join(strings.Split(code, ""), " ") }
 	if !strings.Contains(said.String(), spoken(shown.Code)) && !strings.Contains(said.String(), spoken(shown.Previous)) {
-		t.Errorf("the portal shows %s, before %s; said was: %s", shown.Code, shown.Previous, said.String())
+		t.Errorf("the portal shows the code %s, before it %s, but the call says: %s", shown.Code, shown.Previous, said.String())
 	}
-	if err := house.Dev.Person(models.RoleViewer, 1042).Get(t.Context(), fmt.Sprintf("/clients/%d/caller-code", s.number), &shown); err == nil {
-		t.Error("another client's user was shown the code")
+	if err := system.Dev.Person(models.RoleViewer, 1042).Get(t.Context(), fmt.Sprintf("/clients/%d/caller-code", s.number), &shown); err == nil {
+		t.Error("another client's user sees the code")
 	}
 }
 
 var sixDigits = regexp.MustCompile(`\d{6}`)
 
 func TestAContactsChannelsAreVerifiedByCode(t *testing.T) {
-	s := newcomer(t, func(*models.Policy) {})
+	s := newClientScene(t, func(*models.Policy) {})
 	path := fmt.Sprintf("/clients/%d/contacts", s.number)
 	var c models.Contact
-	s.send(s.operator, path, map[string]any{
+	s.post(s.operator, path, map[string]any{
 		"name": "Third", "language": "de", "order": 3, "email": fmt.Sprintf("third@client%d.example", s.number), "phone": fmt.Sprintf("+49151%08d", s.number),
 		"severities": models.Severities(), "channels": []models.Channel{models.ChannelEmail, models.ChannelVoice, models.ChannelSMS},
 	}, &c)
 	path += "/" + c.ID.String()
 	for _, channel := range c.Channels {
-		s.send(s.analyst, path+"/verify-channel", map[string]any{"channel": channel}, nil)
+		s.post(s.analyst, path+"/verify-channel", map[string]any{"channel": channel}, nil)
 		var code string
 		s.await("the code over "+string(channel), func() (bool, error) {
 			code = s.codeFor(channel, c)
@@ -266,17 +267,17 @@ func TestAContactsChannelsAreVerifiedByCode(t *testing.T) {
 		})
 		wrong := code[1:] + "0"
 		if _, err := s.analyst.PostAs(t.Context(), uuid.NewString(), path+"/confirm-channel", map[string]any{"channel": channel, "code": wrong}, nil); err == nil && wrong != code {
-			t.Errorf("%s: a wrong code was taken", channel)
+			t.Errorf("%s: the API accepted a wrong code", channel)
 		}
-		if status := s.send(s.analyst, path+"/confirm-channel", map[string]any{"channel": channel, "code": code}, &c); status != http.StatusOK || c.Verified[channel].IsZero() {
-			t.Errorf("%s: %d, verified %v", channel, status, c.Verified)
+		if status := s.post(s.analyst, path+"/confirm-channel", map[string]any{"channel": channel, "code": code}, &c); status != http.StatusOK || c.Verified[channel].IsZero() {
+			t.Errorf("%s: the code was answered with %d, the verified channels are %v", channel, status, c.Verified)
 		}
 	}
-	s.send(s.analyst, path+"/test-channel", map[string]any{"channel": models.ChannelEmail}, nil)
-	s.await("the test mail", func() (bool, error) { return len(s.lettersTo(c)) == 2, nil })
+	s.post(s.analyst, path+"/test-channel", map[string]any{"channel": models.ChannelEmail}, nil)
+	s.await("the test mail", func() (bool, error) { return len(s.mailTextsTo(c)) == 2, nil })
 }
 
-// codeFor returns the six digits that last reached a contact over a channel.
+// codeFor returns the six digits that last reached a contact over a channel, or "".
 func (s *scene) codeFor(ch models.Channel, c models.Contact) (code string) {
 	s.t.Helper()
 	var texts struct{ Texts map[string][]shortMessage }
@@ -296,17 +297,17 @@ func (s *scene) codeFor(ch models.Channel, c models.Contact) (code string) {
 		}
 		code = regexp.MustCompile(`\D`).ReplaceAllString(code, "")
 	default:
-		for _, text := range s.lettersTo(c) {
+		for _, text := range s.mailTextsTo(c) {
 			code = sixDigits.FindString(text)
 		}
 	}
 	return code
 }
 
-// lettersTo returns the texts of all mails to a contact, whichever mailer took them.
-func (s *scene) lettersTo(c models.Contact) (all []string) {
+// mailTextsTo returns the texts of all mails to a contact, from both mailers.
+func (s *scene) mailTextsTo(c models.Contact) (all []string) {
 	s.t.Helper()
-	entries, err := house.Dev.Journal(s.t.Context(), "sendgrid")
+	entries, err := system.Dev.Journal(s.t.Context(), "sendgrid")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -327,11 +328,11 @@ func (s *scene) lettersTo(c models.Contact) (all []string) {
 }
 
 func TestAFireDrillTellsWhoAnsweredAndWhichNumberIsDead(t *testing.T) {
-	s := at(t, 1)
-	s.persona("acknowledges", "invalid", "no_answer")
-	r := s.drill(models.ExerciseFireDrill)
+	s := newScene(t, 1)
+	s.setPhonePersonas("acknowledges", "invalid", "no_answer")
+	r := s.runDrill(models.ExerciseFireDrill)
 	if r.Answered != 1 || len(r.Contacts) != 3 {
-		t.Fatalf("the report: %+v", r)
+		t.Fatalf("the drill report is %+v, want one answer of three contacts", r)
 	}
 	for n, want := range []struct{ answered, dead bool }{{true, false}, {false, true}, {false, false}} {
 		c := r.Contacts[slices.IndexFunc(r.Contacts, func(c incident.DrillContact) bool { return c.Contact == s.contacts[n].ID })]
@@ -340,29 +341,29 @@ func TestAFireDrillTellsWhoAnsweredAndWhichNumberIsDead(t *testing.T) {
 			t.Errorf("contact %d: %+v, want answered %t, dead %t", n+1, c, want.answered, want.dead)
 		}
 	}
-	for n, want := range []int{1, 0, 1} { // the refused number never rang
+	for n, want := range []int{1, 0, 1} { // the carrier rejected the second number
 		if got := len(s.callsTo(n)); got != want {
 			t.Errorf("contact %d was called %d times, want %d", n+1, got, want)
 		}
 	}
 	for _, m := range s.mails() {
 		if !strings.Contains(m.Subject, "DRILL") {
-			t.Errorf("a mail of a drill that does not say so: %s", m.Subject)
+			t.Errorf("a mail about a drill does not say so: %s", m.Subject)
 		}
 	}
-	if i := s.now(); i.Phase != incident.PhaseDismissed || !i.Exercise.IsDrill() {
+	if i := s.current(); i.Phase != incident.PhaseDismissed || !i.Exercise.IsDrill() {
 		t.Errorf("after the drill the incident is %s, drill %t", i.Phase, i.Exercise.IsDrill())
 	}
 }
 
 func TestAFireDrillWithSimulatedPhonesReachesNobody(t *testing.T) {
-	s := newcomer(t, func(p *models.Policy) { p.RingFor = models.Duration(5 * time.Second) }) // of real time: nobody speeds it up
-	r := s.drill(models.ExerciseSimulatedFireDrill)
+	s := newClientScene(t, func(p *models.Policy) { p.RingFor = models.Duration(5 * time.Second) }) // of real time: nobody speeds it up
+	r := s.runDrill(models.ExerciseSimulatedFireDrill)
 	if r.Answered != 0 || len(r.Contacts) != 2 {
-		t.Errorf("the report: %+v", r)
+		t.Errorf("the drill report is %+v, want no answer of two contacts", r)
 	}
 	if n := len(s.calls()) + len(s.mails()) + len(s.texts()); n != 0 {
-		t.Errorf("%d calls, mails and texts left the house", n)
+		t.Errorf("%d calls, mails and texts reached the vendors", n)
 	}
 	for _, c := range r.Contacts {
 		if !slices.ContainsFunc(c.Channels, func(ch incident.DrillChannel) bool {
@@ -373,13 +374,13 @@ func TestAFireDrillWithSimulatedPhonesReachesNobody(t *testing.T) {
 	}
 }
 
-// drill runs a fire drill to its end and returns its report.
-func (s *scene) drill(exercise models.Exercise) (r incident.DrillReport) {
+// runDrill runs a fire drill to its end and returns its report.
+func (s *scene) runDrill(exercise models.Exercise) (r incident.DrillReport) {
 	s.t.Helper()
 	var i incident.Incident
-	s.send(s.lead, fmt.Sprintf("/clients/%d/fire-drills", s.number), map[string]any{"exercise": exercise}, &i)
+	s.post(s.lead, fmt.Sprintf("/clients/%d/fire-drills", s.number), map[string]any{"exercise": exercise}, &i)
 	s.ref = i.Reference
-	tell("  %s opened, a %s", s.ref, exercise)
+	printProgress("  %s opened, a %s", s.ref, exercise)
 	s.until("the end of the drill", incident.Incident.IsOver)
 	if err := s.analyst.Get(s.t.Context(), "/incidents/"+string(s.ref)+"/drill-report", &r); err != nil {
 		s.t.Fatal(err)
@@ -388,19 +389,19 @@ func (s *scene) drill(exercise models.Exercise) (r incident.DrillReport) {
 }
 
 func TestAQuestionIsMailedAndAnswered(t *testing.T) {
-	s := at(t, 1)
+	s := newScene(t, 1)
 	s.open(models.SeverityHigh)
 	s.assess()
 	s.publish()
-	s.give(s.analyst, &incident.AskQuestion{Text: "Was this sign-in yours?", Answers: []string{"yes", "no"}, Deadline: time.Now().Add(48 * time.Hour)})
+	s.send(s.analyst, &incident.AskQuestion{Text: "Was this sign-in yours?", Answers: []string{"yes", "no"}, Deadline: time.Now().Add(48 * time.Hour)})
 	s.await("a mail to everybody, then one about the question", func() (bool, error) { return len(s.mails()) == 6, nil })
 	for _, m := range s.mails() {
 		if strings.Contains(m.Subject, "sign-in") {
-			t.Errorf("the question itself was mailed: %s", m.Subject)
+			t.Errorf("a mail holds the question itself: %s", m.Subject)
 		}
 	}
-	s.refused(s.viewer, http.StatusForbidden, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
-	s.refused(s.responder, http.StatusUnprocessableEntity, &incident.AnswerQuestion{Question: "q1", Answer: "perhaps"})
-	s.give(s.responder, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
+	s.wantRejected(s.viewer, http.StatusForbidden, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
+	s.wantRejected(s.responder, http.StatusUnprocessableEntity, &incident.AnswerQuestion{Question: "q1", Answer: "perhaps"})
+	s.send(s.responder, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
 	s.until("the answer, and the SOC's turn", func(i incident.Incident) bool { return i.Questions[0].Answer == "no" && i.Turn == incident.TurnSOC })
 }

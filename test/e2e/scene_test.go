@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,7 +25,7 @@ import (
 // patience bounds every wait. It is generous: the machine may be busy with other tests.
 const patience = 2 * time.Minute
 
-// scene is one incident of one client, with the people who handle it.
+// scene is one incident of one client, with the people who handle it. Its methods fail the test when a step fails.
 type scene struct {
 	t        *testing.T
 	number   int
@@ -35,31 +38,33 @@ type scene struct {
 	viewer, responder, admin stack.Person // of seeded clients only
 
 	ref   models.Reference
-	rough bool // parts are being killed: what cannot be done now is asked for again under the same key
+	retry bool // parts are being killed: post sends a failed request again, under the same key
 }
 
+// hosts numbers the devices of the scenes.
 var hosts atomic.Int64
 
-// at sets a scene at a seeded client.
-func at(t *testing.T, client int) *scene {
+// newScene sets a scene at a seeded client, numbered from 0.
+func newScene(t *testing.T, client int) *scene {
 	t.Helper()
-	c := house.Dev.Clients[client]
-	s := stage(t, c.Number, c.Contacts)
-	s.viewer = house.Dev.Person(models.RoleViewer, c.Number)
-	s.responder = house.Dev.Person(models.RoleResponder, c.Number)
-	s.admin = house.Dev.Person(models.RoleAdmin, c.Number)
+	c := system.Dev.Clients[client]
+	s := setScene(t, c.Number, c.Contacts)
+	s.viewer = system.Dev.Person(models.RoleViewer, c.Number)
+	s.responder = system.Dev.Person(models.RoleResponder, c.Number)
+	s.admin = system.Dev.Person(models.RoleAdmin, c.Number)
 	return s
 }
 
-func stage(t *testing.T, number int, contacts []models.Contact) *scene {
+// setScene resets the personas of the contacts and restores the system at the end of the test.
+func setScene(t *testing.T, number int, contacts []models.Contact) *scene {
 	t.Helper()
-	tell("%s", t.Name())
-	if err := witness(); err != nil {
+	printProgress("%s", t.Name())
+	if err := statSources(); err != nil {
 		t.Fatal(err)
 	}
 	s := &scene{
 		t: t, number: number, contacts: contacts, host: fmt.Sprintf("WS-%03d.corp", hosts.Add(1)), began: time.Now(),
-		analyst: house.Dev.Person(models.RoleAnalyst, 0), lead: house.Dev.Person(models.RoleLead, 0), operator: house.Dev.Person(models.RoleOperator, 0),
+		analyst: system.Dev.Person(models.RoleAnalyst, 0), lead: system.Dev.Person(models.RoleLead, 0), operator: system.Dev.Person(models.RoleOperator, 0),
 	}
 	phones, mailboxes := map[string]string{}, map[string]string{}
 	for _, c := range contacts {
@@ -67,34 +72,34 @@ func stage(t *testing.T, number int, contacts []models.Contact) *scene {
 	}
 	s.steer("twilio", "personas", map[string]any{"personas": phones})
 	s.steer("sendgrid", "personas", map[string]any{"personas": mailboxes})
-	t.Cleanup(func() { mend(t) })
+	t.Cleanup(func() { restoreSystem(t) })
 	return s
 }
 
-// newcomer sets a scene at a client of its own, taken on over the API, whose policy is adjusted.
-func newcomer(t *testing.T, adjust func(*models.Policy)) *scene {
+// newClientScene sets a scene at a client of its own, which it adds over the API with an adjusted policy.
+func newClientScene(t *testing.T, adjust func(*models.Policy)) *scene {
 	t.Helper()
-	operator := house.Dev.Person(models.RoleOperator, 0)
-	p := policy()
+	operator := system.Dev.Person(models.RoleOperator, 0)
+	p := fastPolicy()
 	p.TellAfter = models.Duration(2 * time.Second)
 	adjust(&p)
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	var made models.Client
+	var added models.Client
 	err := operator.Post(t.Context(), "/clients", map[string]any{
 		"legal_name": "Test " + t.Name(), "time_zone": "Europe/Berlin", "language": "en", "policy": p,
 		"contract": models.Contract{Start: start, End: start.AddDate(3, 0, -1), Plan: "mdr"},
 		"edr":      models.EDR{Vendor: "crowdstrike", Tenant: strings.ReplaceAll(uuid.NewString(), "-", "")},
-	}, &made)
+	}, &added)
 	if err != nil {
-		t.Fatalf("take on a client: %v", err)
+		t.Fatalf("add a client: %v", err)
 	}
-	authorize(t, made.ID)
+	authorize(t, added.ID)
 	var contacts []models.Contact
 	for n := range 2 {
 		var c models.Contact
-		err := operator.Post(t.Context(), fmt.Sprintf("/clients/%d/contacts", made.Number), map[string]any{
+		err := operator.Post(t.Context(), fmt.Sprintf("/clients/%d/contacts", added.Number), map[string]any{
 			"name": fmt.Sprintf("Contact %d", n+1), "language": "en", "order": n + 1,
-			"email": fmt.Sprintf("contact%d@client%d.example", n+1, made.Number), "phone": fmt.Sprintf("+4930%05d%02d", made.Number, n),
+			"email": fmt.Sprintf("contact%d@client%d.example", n+1, added.Number), "phone": fmt.Sprintf("+4930%05d%02d", added.Number, n),
 			"severities": models.Severities(), "channels": []models.Channel{models.ChannelEmail, models.ChannelVoice},
 		}, &c)
 		if err != nil {
@@ -102,31 +107,31 @@ func newcomer(t *testing.T, adjust func(*models.Policy)) *scene {
 		}
 		contacts = append(contacts, c)
 	}
-	return stage(t, made.Number, contacts)
+	return setScene(t, added.Number, contacts)
 }
 
-// authorize lets a user of the client, who is made for it, sign a response authority that isolates and releases at once.
+// authorize adds a user to the client, who signs a response authority that permits isolations and releases at once.
 func authorize(t *testing.T, client uuid.UUID) {
 	t.Helper()
-	db, err := store.Open(t.Context(), house.AppURL(), store.Options{MaxConns: 2})
+	db, err := store.Open(t.Context(), system.AppURL(), store.Options{MaxConns: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
 	signer, err := db.CreateUser(t.Context(), models.User{ClientID: client, Name: "Signer", Email: "signer@client.example", Role: models.RoleAdmin})
 	if err == nil {
-		err = stack.SignAuthority(t.Context(), db, client, signer.ID, stack.AtOnce())
+		err = stack.SignAuthority(t.Context(), db, client, signer.ID, stack.ImmediateAuthority())
 	}
 	if err != nil {
 		t.Fatalf("sign a response authority: %v", err)
 	}
 }
 
-// mend brings the stack back to where every test begins: no faults, everything running.
-func mend(t *testing.T) {
+// restoreSystem brings the stack back to the state in which every test begins: without faults, every part running.
+func restoreSystem(t *testing.T) {
 	ctx := context.WithoutCancel(t.Context())
-	for vendor := range house.Dev.Simulators {
-		if err := house.Dev.Steer(ctx, vendor, "faults", map[string]any{"clear": true, "rules": []rule{}}); err != nil {
+	for vendor := range byName(system.Dev.Simulators) {
+		if err := system.Dev.Steer(ctx, vendor, "faults", map[string]any{"clear": true, "rules": []rule{}}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -134,44 +139,45 @@ func mend(t *testing.T) {
 		done    <-chan struct{}
 		restart func(context.Context) error
 	}{
-		{house.Postgres.Process().Done(), house.Postgres.Restart}, {house.Temporal.Process().Done(), house.Temporal.Restart},
-		{house.API.Done(), house.StartAPI}, {worker().Done(), house.StartWorker},
+		{system.Postgres.Process().Done(), system.Postgres.Restart}, {system.Temporal.Process().Done(), system.Temporal.Restart},
+		{system.API.Done(), system.StartAPI}, {lastWorker().Done(), system.StartWorker},
 	} {
 		select {
 		case <-part.done:
 			if err := part.restart(ctx); err != nil {
-				t.Errorf("bring back what was killed: %v", err)
+				t.Errorf("start a killed part again: %v", err)
 			}
 		default:
 		}
 	}
 }
 
-// await looks until something is so. What cannot be looked at for now is looked at again; any other error ends the test.
-func (s *scene) await(what string, so func() (bool, error)) {
+// await calls isSo until it returns true; what names the expected state in the failure. A temporary error makes it try again,
+// any other error ends the test.
+func (s *scene) await(what string, isSo func() (bool, error)) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		ok, err := so()
+		ok, err := isSo()
 		switch {
 		case err == nil && ok:
 			return
-		case err != nil && !passing(err):
+		case err != nil && !isTemporary(err):
 			s.t.Fatalf("%s: waiting for %s: %v", s.ref, what, err)
 		}
 		select {
 		case <-ctx.Done():
-			s.t.Fatalf("%s: %s did not happen within %s (last error: %v)%s", s.ref, what, patience, err, s.story())
+			s.t.Fatalf("%s: %s did not happen within %s (last error: %v)%s", s.ref, what, patience, err, s.eventList())
 		case <-tick.C:
 		}
 	}
 }
 
-// passing reports whether an error says only that something does not answer now.
-func passing(err error) bool {
+// isTemporary reports whether an error says only that a part does not answer now.
+func isTemporary(err error) bool {
 	var rejected *stack.APIError
 	if errors.As(err, &rejected) {
 		return rejected.Status == http.StatusServiceUnavailable
@@ -179,8 +185,8 @@ func passing(err error) bool {
 	return true // no answer at all
 }
 
-// story lists the incident's events, for whoever reads a failure.
-func (s *scene) story() string {
+// eventList returns the incident's events as text, for the reader of a failure.
+func (s *scene) eventList() string {
 	events, err := s.events()
 	if err != nil {
 		return ""
@@ -192,29 +198,31 @@ func (s *scene) story() string {
 	return b.String()
 }
 
-func (s *scene) incident() (i incident.Incident, err error) {
+// getIncident reads the incident over the API.
+func (s *scene) getIncident() (i incident.Incident, err error) {
 	return i, s.analyst.Get(s.t.Context(), "/incidents/"+string(s.ref), &i)
 }
 
-// now reads the incident.
-func (s *scene) now() incident.Incident {
+// current returns the incident as it is now.
+func (s *scene) current() incident.Incident {
 	s.t.Helper()
-	i, err := s.incident()
+	i, err := s.getIncident()
 	if err != nil {
 		s.t.Fatalf("read %s: %v", s.ref, err)
 	}
 	return i
 }
 
-// until waits for the incident to be as wanted.
-func (s *scene) until(what string, so func(incident.Incident) bool) {
+// until waits until isSo holds for the incident; what names that state in the failure.
+func (s *scene) until(what string, isSo func(incident.Incident) bool) {
 	s.t.Helper()
 	s.await(what, func() (bool, error) {
-		i, err := s.incident()
-		return err == nil && so(i), err
+		i, err := s.getIncident()
+		return err == nil && isSo(i), err
 	})
 }
 
+// events reads all events of the incident.
 func (s *scene) events() (all []incident.Event, err error) {
 	for after := 0; ; {
 		var page struct{ Items []incident.Event }
@@ -229,8 +237,8 @@ func (s *scene) events() (all []incident.Event, err error) {
 	}
 }
 
-// happened returns the events of one kind.
-func happened[D incident.EventData](s *scene) (found []D) {
+// eventsOf returns the data of the events of one kind, and checks that the events are numbered without a gap.
+func eventsOf[D incident.EventData](s *scene) (found []D) {
 	s.t.Helper()
 	events, err := s.events()
 	if err != nil {
@@ -247,6 +255,7 @@ func happened[D incident.EventData](s *scene) (found []D) {
 	return found
 }
 
+// deliveries reads all deliveries of the incident.
 func (s *scene) deliveries() (all []notify.Delivery) {
 	s.t.Helper()
 	path := "/incidents/" + string(s.ref) + "/deliveries?limit=200"
@@ -266,14 +275,15 @@ func (s *scene) deliveries() (all []notify.Delivery) {
 	}
 }
 
-// send posts and insists while parts are down, under one key, as a program should.
-func (s *scene) send(p stack.Person, path string, body, out any) (status int) {
+// post posts a body and returns the status. While parts are killed it repeats the request under the same key, as a program
+// should.
+func (s *scene) post(p stack.Person, path string, body, out any) (status int) {
 	s.t.Helper()
 	key := uuid.NewString()
 	s.await("an answer to "+path, func() (bool, error) {
 		var err error
 		status, err = p.PostAs(s.t.Context(), key, path, body, out)
-		if err != nil && !s.rough {
+		if err != nil && !s.retry {
 			s.t.Fatalf("%s: %s: %v", s.ref, path, err)
 		}
 		return err == nil, err
@@ -281,25 +291,25 @@ func (s *scene) send(p stack.Person, path string, body, out any) (status int) {
 	return status
 }
 
-// give lets a person give commands, one after the other. Each has happened when it returns.
-func (s *scene) give(p stack.Person, commands ...incident.Command) {
+// send lets a person send commands, one after the other, and waits until each was carried out.
+func (s *scene) send(p stack.Person, commands ...incident.Command) {
 	s.t.Helper()
 	for _, c := range commands {
-		status := s.send(p, "/incidents/"+string(s.ref)+"/"+c.Name(), c, nil)
-		if status != http.StatusOK && !s.rough {
-			s.t.Errorf("%s: %s was answered with %d", s.ref, c.Name(), status)
+		status := s.post(p, "/incidents/"+string(s.ref)+"/"+c.Name(), c, nil)
+		if status != http.StatusOK && !s.retry {
+			s.t.Errorf("%s: the API answered %s with %d, want 200", s.ref, c.Name(), status)
 		}
 	}
 }
 
-// refused lets a person give a command that must be refused with a status, and without a trace.
-func (s *scene) refused(p stack.Person, status int, c incident.Command) {
+// wantRejected lets a person send a command that the API must reject with a status, and that must leave no event.
+func (s *scene) wantRejected(p stack.Person, status int, c incident.Command) {
 	s.t.Helper()
-	before := s.now().Seq
+	before := s.current().Seq
 	_, err := p.Command(s.t.Context(), s.ref, c)
 	var rejected *stack.APIError
 	if !errors.As(err, &rejected) || rejected.Status != status || rejected.Detail == "" {
-		s.t.Errorf("%s: %s: got %v, want a refusal with %d and its reason", s.ref, c.Name(), err, status)
+		s.t.Errorf("%s: %s was answered with %v, want a rejection with %d and its reason", s.ref, c.Name(), err, status)
 		return
 	}
 	events, err := s.events()
@@ -308,7 +318,19 @@ func (s *scene) refused(p stack.Person, status int, c incident.Command) {
 	}
 	for _, e := range events[min(before, len(events)):] {
 		if e.Actor.Side != models.SideSystem && !strings.HasPrefix(e.Actor.ID, "contact:") {
-			s.t.Errorf("%s: the refused %s left the event %d, %s", s.ref, c.Name(), e.Seq, e.Type)
+			s.t.Errorf("%s: the rejected %s left the event %d, %s", s.ref, c.Name(), e.Seq, e.Type)
+		}
+	}
+}
+
+// byName yields the pairs of a map in the order of their names, so that requests and failures come in the same order in
+// every run.
+func byName[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if !yield(name, m[name]) {
+				return
+			}
 		}
 	}
 }

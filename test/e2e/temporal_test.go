@@ -29,7 +29,7 @@ import (
 func temporal(t *testing.T) client.Client {
 	t.Helper()
 	c, err := client.Dial(client.Options{
-		HostPort: house.Temporal.Address, Namespace: house.Temporal.Namespace,
+		HostPort: system.Temporal.Address, Namespace: system.Temporal.Namespace,
 		Logger: sdklog.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))),
 	})
 	if err != nil {
@@ -39,8 +39,8 @@ func temporal(t *testing.T) client.Client {
 	return c
 }
 
-// findableForOperators checks that the question an operator asks finds the incident.
-func (s *scene) findableForOperators() {
+// wantFoundByOperators checks that an operator's query for critical, contained incidents finds the incident.
+func (s *scene) wantFoundByOperators() {
 	s.t.Helper()
 	c := temporal(s.t)
 	query := fmt.Sprintf("%s='critical' and %s='client' and %s='published' and %s='contained' and %s='%d' and %s=false", models.AttributeSeverity,
@@ -59,14 +59,14 @@ func (s *scene) findableForOperators() {
 	})
 }
 
-// wantFinished checks how the incident and its children stand in Temporal after the feedback: completed, readable, and
-// without personal data.
+// wantFinished checks the workflows of the incident and its children in Temporal after the feedback: they are completed,
+// readable, and without personal data.
 func (s *scene) wantFinished() {
 	s.t.Helper()
 	c := temporal(s.t)
-	for name, id := range map[string]string{
+	for name, id := range byName(map[string]string{
 		"incident": s.ref.WorkflowID(), "call-round": s.ref.CallRoundWorkflowID(1), "endpoint": s.ref.EndpointWorkflowID("e1"),
-	} {
+	}) {
 		s.await(id+" to be completed", func() (bool, error) {
 			d, err := c.DescribeWorkflowExecution(s.t.Context(), id, "")
 			if err != nil {
@@ -78,10 +78,10 @@ func (s *scene) wantFinished() {
 			}
 			return status == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, nil
 		})
-		h := history(s.t, c, id)
+		h := readHistory(s.t, c, id)
 		s.wantReadable(id, h)
 		s.wantImpersonal(id, h)
-		keep(s.t, name, h)
+		recordHistory(s.t, name, h)
 	}
 	s.wantAttributes(c, map[string]any{
 		models.AttributePhase: "closed", models.AttributeTurn: "none", models.AttributeSeverity: "critical",
@@ -89,29 +89,30 @@ func (s *scene) wantFinished() {
 	})
 }
 
-// wantAgreement checks that the pages, which read the database, and the workflow, which decides, tell the same story.
+// wantAgreement checks that the API, which reads the database, and the workflow, which decides, hold the same incident.
 func (s *scene) wantAgreement() {
 	s.t.Helper()
 	c := temporal(s.t)
-	var page, engine incident.Incident
-	s.await("the pages to say what the workflow knows", func() (bool, error) {
+	var read, decided incident.Incident
+	s.await("the API to answer with the workflow's last event", func() (bool, error) {
 		v, err := c.QueryWorkflow(s.t.Context(), s.ref.WorkflowID(), "", models.QueryIncident)
 		if err != nil {
 			return false, err
 		}
-		if err = v.Get(&engine); err != nil {
+		if err = v.Get(&decided); err != nil {
 			return false, err
 		}
-		page, err = s.incident()
-		return err == nil && page.Seq == engine.Seq, err // more may happen between the two looks
+		read, err = s.getIncident()
+		return err == nil && read.Seq == decided.Seq, err // an event may come between the two reads
 	})
-	a, b := text(s.t, page), text(s.t, engine)
+	a, b := asJSON(s.t, read), asJSON(s.t, decided)
 	if a != b {
-		s.t.Errorf("%s: the pages and the workflow disagree:\n%s\n%s%s", s.ref, a, b, s.story())
+		s.t.Errorf("%s: the API and the workflow disagree:\n%s\n%s%s", s.ref, a, b, s.eventList())
 	}
 }
 
-func text(t *testing.T, i incident.Incident) string {
+// asJSON returns an incident as JSON.
+func asJSON(t *testing.T, i incident.Incident) string {
 	t.Helper()
 	b, err := json.Marshal(i)
 	if err != nil {
@@ -120,13 +121,14 @@ func text(t *testing.T, i incident.Incident) string {
 	return string(b)
 }
 
+// wantAttributes checks the search attributes of the incident's workflow.
 func (s *scene) wantAttributes(c client.Client, want map[string]any) {
 	s.t.Helper()
 	d, err := c.DescribeWorkflowExecution(s.t.Context(), s.ref.WorkflowID(), "")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for name, value := range want {
+	for name, value := range byName(want) {
 		var got any
 		p := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[name]
 		if p == nil || converter.GetDefaultDataConverter().FromPayload(p, &got) != nil || got != value {
@@ -135,7 +137,8 @@ func (s *scene) wantAttributes(c client.Client, want map[string]any) {
 	}
 }
 
-func history(t *testing.T, c client.Client, id string) *historypb.History {
+// readHistory reads the whole history of a workflow.
+func readHistory(t *testing.T, c client.Client, id string) *historypb.History {
 	t.Helper()
 	h := &historypb.History{}
 	it := c.GetWorkflowHistory(t.Context(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
@@ -149,7 +152,7 @@ func history(t *testing.T, c client.Client, id string) *historypb.History {
 	return h
 }
 
-// wantReadable checks that everything an operator sees has one line that says what it is.
+// wantReadable checks that every step that an operator sees in the history has a summary.
 func (s *scene) wantReadable(id string, h *historypb.History) {
 	s.t.Helper()
 	for _, e := range h.GetEvents() {
@@ -170,7 +173,7 @@ func (s *scene) wantReadable(id string, h *historypb.History) {
 // wantImpersonal checks that no name, address or number of a person is in a history.
 func (s *scene) wantImpersonal(id string, h *historypb.History) {
 	s.t.Helper()
-	text := plain(s.t, h)
+	text := decodedText(s.t, h)
 	if !strings.Contains(text, string(s.ref)) {
 		s.t.Fatalf("the history of %s could not be read", id)
 	}
@@ -183,8 +186,8 @@ func (s *scene) wantImpersonal(id string, h *historypb.History) {
 	}
 }
 
-// plain writes a history as text, with its payloads decoded.
-func plain(t *testing.T, h *historypb.History) string {
+// decodedText returns a history as text, with its payloads decoded.
+func decodedText(t *testing.T, h *historypb.History) string {
 	t.Helper()
 	raw, err := temporalproto.CustomJSONMarshalOptions{}.Marshal(h)
 	if err != nil {
@@ -199,9 +202,9 @@ func plain(t *testing.T, h *historypb.History) string {
 	})
 }
 
-// keep writes a history into the folder that WATCHFIRE_RECORD_HISTORIES names, for the replay tests. Which process on
-// which machine did the work is left out.
-func keep(t *testing.T, name string, h *historypb.History) {
+// recordHistory writes a history into the folder that WATCHFIRE_RECORD_HISTORIES names, for the replay tests, without the
+// names of processes and machines.
+func recordHistory(t *testing.T, name string, h *historypb.History) {
 	t.Helper()
 	dir := os.Getenv("WATCHFIRE_RECORD_HISTORIES")
 	if dir == "" {
@@ -215,7 +218,7 @@ func keep(t *testing.T, name string, h *historypb.History) {
 	if err := json.Unmarshal(raw, &tree); err != nil {
 		t.Fatal(err)
 	}
-	anonymous(tree)
+	anonymize(tree)
 	if raw, err = json.MarshalIndent(tree, "", " "); err != nil {
 		t.Fatal(err)
 	}
@@ -229,10 +232,11 @@ func keep(t *testing.T, name string, h *historypb.History) {
 	if err := os.WriteFile(path, append(raw, '\n'), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tell("  history of %d events written to %s", len(h.GetEvents()), path)
+	printProgress("  history of %d events written to %s", len(h.GetEvents()), path)
 }
 
-func anonymous(node any) {
+// anonymize replaces, in a decoded history, the names of the worker and of its own task queue.
+func anonymize(node any) {
 	switch node := node.(type) {
 	case map[string]any:
 		if _, ok := node["identity"]; ok {
@@ -242,19 +246,19 @@ func anonymous(node any) {
 			node["name"] = "sticky"
 		}
 		for _, child := range node {
-			anonymous(child)
+			anonymize(child)
 		}
 	case []any:
 		for _, child := range node {
-			anonymous(child)
+			anonymize(child)
 		}
 	}
 }
 
-// A long conversation outgrows one history: the workflow goes on in a new run, and nothing of it is lost or doubled.
-func TestALongConversationGoesOnInANewRun(t *testing.T) {
-	const remarks, speakers = 1200, 4
-	s := at(t, 2)
+// A long conversation outgrows one history: the workflow continues in a new run, and loses or doubles no comment.
+func TestALongConversationContinuesInANewRun(t *testing.T) {
+	const comments, people = 1200, 4
+	s := newScene(t, 2)
 	s.open(models.SeverityLow)
 	s.assess()
 	s.publish()
@@ -264,10 +268,10 @@ func TestALongConversationGoesOnInANewRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var group errgroup.Group
-	for n := range speakers {
+	for n := range people {
 		group.Go(func() error {
-			for k := range remarks / speakers {
-				_, err := s.responder.Command(t.Context(), s.ref, &incident.Comment{Text: fmt.Sprintf("remark %d.%d", n, k)})
+			for k := range comments / people {
+				_, err := s.responder.Command(t.Context(), s.ref, &incident.Comment{Text: fmt.Sprintf("comment %d.%d", n, k)})
 				if err != nil {
 					return err
 				}
@@ -278,7 +282,7 @@ func TestALongConversationGoesOnInANewRun(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	s.await("a new run, at the first moment nothing is in hand", func() (bool, error) {
+	s.await("a new run", func() (bool, error) {
 		after, err := c.DescribeWorkflowExecution(t.Context(), s.ref.WorkflowID(), "")
 		if err != nil {
 			return false, err
@@ -286,17 +290,17 @@ func TestALongConversationGoesOnInANewRun(t *testing.T) {
 		return before.GetWorkflowExecutionInfo().GetExecution().GetRunId() != after.GetWorkflowExecutionInfo().GetExecution().GetRunId(), nil
 	})
 	s.wantAgreement()
-	said := map[string]int{}
-	for _, r := range happened[*incident.Commented](s) {
-		said[r.Text]++
+	found := map[string]int{}
+	for _, c := range eventsOf[*incident.Commented](s) {
+		found[c.Text]++
 	}
-	for text, times := range said {
+	for text, times := range byName(found) {
 		if times != 1 {
-			t.Errorf("%q stands there %d times", text, times)
+			t.Errorf("comment %q is there %d times", text, times)
 		}
 	}
-	if len(said) != remarks {
-		t.Errorf("%d of %d remarks are there", len(said), remarks)
+	if len(found) != comments {
+		t.Errorf("%d of %d comments are there", len(found), comments)
 	}
-	s.give(s.analyst, &incident.Comment{Text: "We are on it."})
+	s.send(s.analyst, &incident.Comment{Text: "We are on it."})
 }

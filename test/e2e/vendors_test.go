@@ -21,7 +21,7 @@ import (
 // rule makes a simulator misbehave.
 type rule = simstage.Rule
 
-// call is what became of a call that was really placed.
+// call is the carrier's record of a placed call.
 type call struct {
 	Sid      string
 	To       string
@@ -44,9 +44,9 @@ type call struct {
 	}
 }
 
-// done is when a call no longer stands in the way of the next: it ended, or the contact passed it on and hears no
-// more than a goodbye.
-func (c call) done() time.Time {
+// overAt returns the time from which the next call may be placed: the call has ended, or the contact passed it on and hears
+// no more than a goodbye.
+func (c call) overAt() time.Time {
 	for _, k := range c.Keys {
 		if k.Key == "3" {
 			return k.At
@@ -58,7 +58,7 @@ func (c call) done() time.Time {
 	return *c.Ended
 }
 
-// mail is what became of a mail that was really accepted.
+// mail is a mailer's record of an accepted mail.
 type mail struct {
 	To         string
 	Subject    string
@@ -70,16 +70,17 @@ type mail struct {
 	Events     []string
 }
 
-// order is a contain or lift that took effect.
-type order struct {
+// edrAction is an action that took effect, by CrowdStrike's name: contain or lift_containment.
+type edrAction struct {
 	At       time.Time
 	Action   string
 	Hostname string
 }
 
+// steer sends faults or personas to a simulator.
 func (s *scene) steer(vendor, what string, body any) {
 	s.t.Helper()
-	if err := house.Dev.Steer(s.t.Context(), vendor, what, body); err != nil {
+	if err := system.Dev.Steer(s.t.Context(), vendor, what, body); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -90,16 +91,16 @@ func (s *scene) faults(vendor string, rules ...rule) {
 	s.steer(vendor, "faults", map[string]any{"rules": rules})
 }
 
-// heal takes a vendor's rules away.
-func (s *scene) heal(vendors ...string) {
+// clearFaults removes the fault rules of vendors.
+func (s *scene) clearFaults(vendors ...string) {
 	s.t.Helper()
 	for _, v := range vendors {
 		s.steer(v, "faults", map[string]any{"clear": true, "rules": []rule{}})
 	}
 }
 
-// persona says how the client's contacts behave on the phone, in calling order.
-func (s *scene) persona(names ...string) {
+// setPhonePersonas sets how the client's contacts behave on the phone, in calling order.
+func (s *scene) setPhonePersonas(names ...string) {
 	s.t.Helper()
 	people := map[string]string{}
 	for n, name := range names {
@@ -108,9 +109,10 @@ func (s *scene) persona(names ...string) {
 	s.steer("twilio", "personas", map[string]any{"personas": people})
 }
 
+// effects reads into out what the requests to a vendor really did.
 func (s *scene) effects(vendor string, out any) {
 	s.t.Helper()
-	if err := house.Dev.Effects(s.t.Context(), vendor, out); err != nil {
+	if err := system.Dev.Effects(s.t.Context(), vendor, out); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -143,19 +145,19 @@ func (s *scene) callsTo(n int) (found []call) {
 }
 
 // inFlight reports whether the n-th contact's phone is being called right now.
-func (s *scene) inFlight(n int) bool {
+func (s *scene) isBeingCalled(n int) bool {
 	s.t.Helper()
 	calls := s.callsTo(n)
 	return len(calls) > 0 && calls[len(calls)-1].Ended == nil
 }
 
-// mails returns the mails about the scene's incident, whichever mailer took them.
+// mails returns the mails about the scene's incident, from both mailers, in the order of their addresses.
 func (s *scene) mails() (all []mail) {
 	s.t.Helper()
 	for _, mailer := range []string{"sendgrid", "smtp"} {
 		var e struct{ Mails map[string][]mail }
 		s.effects(mailer, &e)
-		for to, list := range e.Mails {
+		for to, list := range byName(e.Mails) {
 			for _, m := range list {
 				if strings.Contains(m.Subject, "["+string(s.ref)+"]") {
 					m.To, m.Mailer = to, mailer
@@ -167,7 +169,7 @@ func (s *scene) mails() (all []mail) {
 	return all
 }
 
-// shortMessage is what became of a text message that was really accepted, or of an answer to one.
+// shortMessage is the carrier's record of an accepted text message, or of an answer to a reply.
 type shortMessage struct {
 	To      string
 	Body    string
@@ -190,10 +192,10 @@ func (s *scene) texts() (all []shortMessage) {
 	return all
 }
 
-// orders returns what was done to the scene's device.
-func (s *scene) orders() (actions []string) {
+// actions returns the actions that the EDR carried out on the scene's device, in order.
+func (s *scene) actions() (actions []string) {
 	s.t.Helper()
-	var e struct{ Commands []order }
+	var e struct{ Commands []edrAction }
 	s.effects("crowdstrike", &e)
 	for _, c := range e.Commands {
 		if c.Hostname == s.host {
@@ -210,11 +212,11 @@ func (s *scene) wantMails(purposes ...notify.Purpose) {
 	s.await("the mails", func() (bool, error) { return len(s.mails()) >= len(purposes)*len(s.contacts), nil })
 	key := map[string]string{}
 	for _, d := range s.deliveries() {
-		key[messageID(d.Key)] = d.Key
+		key[messageIDOf(d.Key)] = d.Key
 	}
 	got := map[string]int{}
 	for _, m := range s.mails() {
-		got[m.To+" "+key[m.id()]]++
+		got[m.To+" "+key[m.messageID()]]++
 	}
 	for _, p := range purposes {
 		for _, c := range s.contacts {
@@ -225,31 +227,31 @@ func (s *scene) wantMails(purposes ...notify.Purpose) {
 			delete(got, want)
 		}
 	}
-	for what, n := range got {
-		s.t.Errorf("%s: %d unexpected mails %s", s.ref, n, what)
+	for unexpected, n := range byName(got) {
+		s.t.Errorf("%s: %d unexpected mails %s", s.ref, n, unexpected)
 	}
 }
 
-// id is the mail's Message-ID without its brackets and its domain.
-func (m mail) id() string {
+// messageID returns the mail's Message-ID without its brackets and its domain.
+func (m mail) messageID() string {
 	id := strings.Trim(cmp.Or(m.Headers["Message-ID"], m.MessageID), "<>")
 	name, _, _ := strings.Cut(id, "@")
 	return name
 }
 
-// messageID is what a delivery's mail is to be named: half of the SHA-256 of its key, so that a mail that was sent
-// twice is shown once.
-func messageID(key string) string {
+// messageIDOf returns the Message-ID that the mail of a delivery must have: half of the SHA-256 of its key, so that mail
+// programs show a mail that was sent twice only once.
+func messageIDOf(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:16])
 }
 
-// wantCalls checks how often each contact was called, in calling order, and that the calls did not step on each other.
+// wantCalls checks how often each contact was called, in calling order, and checks the order of the calls.
 func (s *scene) wantCalls(times ...int) {
 	s.t.Helper()
 	for n, want := range times {
 		if got := len(s.callsTo(n)); got != want {
-			s.t.Errorf("%s: contact %d was called %d times, want %d%s", s.ref, n+1, got, want, s.story())
+			s.t.Errorf("%s: contact %d was called %d times, want %d%s", s.ref, n+1, got, want, s.eventList())
 		}
 	}
 	s.wantOrderlyCalls()
@@ -262,8 +264,8 @@ func (s *scene) wantOrderlyCalls() {
 	calls := s.calls()
 	var acknowledged time.Time
 	for n, c := range calls {
-		if n > 0 && c.Placed.Before(calls[n-1].done()) {
-			s.t.Errorf("%s: call %d began at %s, before the one before it was done with%s", s.ref, n+1, c.Placed, s.story())
+		if n > 0 && c.Placed.Before(calls[n-1].overAt()) {
+			s.t.Errorf("%s: call %d began at %s, before the previous one was over%s", s.ref, n+1, c.Placed, s.eventList())
 		}
 		if !acknowledged.IsZero() && c.Placed.After(acknowledged) {
 			s.t.Errorf("%s: call %d was placed after the acknowledgement", s.ref, n+1)
@@ -287,10 +289,10 @@ func (s *scene) wantOrderlyCalls() {
 	}
 }
 
-// wantOrders checks what was done to the scene's device, and in which order.
-func (s *scene) wantOrders(want ...string) {
+// wantActions checks the actions that the EDR carried out on the scene's device, and their order.
+func (s *scene) wantActions(want ...string) {
 	s.t.Helper()
-	if got := s.orders(); !slices.Equal(got, want) {
+	if got := s.actions(); !slices.Equal(got, want) {
 		s.t.Errorf("%s: the EDR carried out %v, want %v", s.ref, got, want)
 	}
 }
@@ -305,24 +307,25 @@ func openTasks(i incident.Incident, kind incident.TaskKind) (open []incident.Tas
 	return open
 }
 
-// worker is the worker process that was started last.
-func worker() *devstack.Process { return house.Workers[len(house.Workers)-1] }
+// lastWorker returns the worker process that was started last.
+func lastWorker() *devstack.Process { return system.Workers[len(system.Workers)-1] }
 
-// killWorker ends the worker with SIGKILL.
+// killWorker kills the last worker.
 func (s *scene) killWorker() {
-	tell("  kill -9 of the worker")
-	worker().Kill()
+	printProgress("  kill -9 of the worker")
+	lastWorker().Kill()
 }
 
+// startWorker starts another worker.
 func (s *scene) startWorker() {
 	s.t.Helper()
-	if err := house.StartWorker(s.t.Context()); err != nil {
+	if err := system.StartWorker(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// spelled is a reference as it is read out.
-func spelled(r models.Reference) string {
+// spellOut returns a reference as the call reads it out.
+func spellOut(r models.Reference) string {
 	var parts []string
 	for part := range strings.SplitSeq(string(r), "-") {
 		parts = append(parts, strings.Join(strings.Split(part, ""), " "))
