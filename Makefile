@@ -52,7 +52,7 @@ test: setup ## run all tests
 	fi
 
 .PHONY: check
-check: format vet generated modules lint workflows vuln ## everything short of the tests: format, vet, generated code, modules, lint, workflowcheck, vulnerabilities
+check: format names vet generated modules lint workflows vuln ## everything short of the tests: format, retired names, vet, generated code, modules, lint, workflowcheck, vulnerabilities
 
 .PHONY: generate
 generate: ## write the generated code again
@@ -61,6 +61,10 @@ generate: ## write the generated code again
 .PHONY: format
 format: ## fail on files that gofmt would change
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; }
+
+.PHONY: names
+names: ## fail on names that were given up; tools/names.sh --help says more
+	tools/names.sh
 
 .PHONY: vet
 vet: ## go vet of both modules

@@ -37,8 +37,8 @@ func terms(ring string) map[string]any {
 		"contract": map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2028-12-31T00:00:00Z", "plan": "mdr"}}
 }
 
-// Every operation that changes what the client is set up with is done, then done again as it was: what is noted is who
-// did it and which fields it changed, once, and nothing of what is in them.
+// Every operation that changes a client's settings is done twice. The audit log gets one entry with the person and the
+// changed fields, and none of the fields' values.
 func TestWhoChangedWhatIsNoted(t *testing.T) {
 	w := newWorld(t)
 	ada := w.contact()

@@ -109,8 +109,7 @@ func TestTheClientSignsWhatTheSOCDrafts(t *testing.T) {
 	}
 }
 
-// Whoever of the SOC tries, in whatever order, nothing is ever signed; the same holds for other roles of the client and
-// for another client's admin.
+// Nobody of the SOC can sign, in any order of requests, and neither can other roles of the client or another client's admin.
 func TestOnlyAnAdminOfTheClientSigns(t *testing.T) {
 	w := newWorld(t)
 	drafts := w.draft("first")
@@ -239,7 +238,7 @@ func TestTwoPersonsAreTwoHumans(t *testing.T) {
 	approve := map[string]any{"approval": "a1"}
 	w.must(http.StatusOK, w.post("responder", at(ref, "approve"), approve))
 	a := w.must(http.StatusConflict, w.post("responder", at(ref, "approve"), approve))
-	if !strings.Contains(string(a.body), "a second person must agree") {
+	if !strings.Contains(string(a.body), "a second person must approve") {
 		t.Error(a)
 	}
 	if e := w.endpoint("viewer", ref); e.Approval.Granted {

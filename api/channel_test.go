@@ -15,7 +15,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// check is what the sending of a code answers.
+// check is the answer to a request for a code.
 type check struct {
 	Channel   models.Channel
 	ExpiresAt time.Time `json:"expires_at"`
@@ -115,7 +115,7 @@ func TestTheSameKeyForACheck(t *testing.T) {
 			}
 		}
 		under("while it runs")
-		if a := w.must(http.StatusConflict, ask("another")); !strings.Contains(string(a.body), "a check of this channel is under way") {
+		if a := w.must(http.StatusConflict, ask("another")); !strings.Contains(string(a.body), "another check of this channel is under way") {
 			t.Error(a)
 		}
 		w.must(http.StatusAccepted, w.post("analyst", contactPath(w, id, path), channel(models.ChannelEmail))) // another channel
@@ -143,7 +143,7 @@ func TestAKeyOfAnotherCheck(t *testing.T) {
 			ask(id, "k", models.ChannelSMS), ask(another, "k", models.ChannelEmail), ask(another, "k", models.ChannelSMS),
 			ask(id, "late", models.ChannelSMS),
 		} {
-			if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Idempotency-Key was used for another request") {
+			if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Idempotency-Key was already used for another request") {
 				t.Errorf("%s, %d: %s", path, n, a)
 			}
 		}
@@ -155,7 +155,7 @@ func TestAKeyOfAnotherCheck(t *testing.T) {
 	}
 }
 
-// What became of the contact since does not change the answer to a request that was carried out.
+// Later changes of the contact do not change the answer to a request that was carried out.
 func TestTheSameCheckOfAContactThatChanged(t *testing.T) {
 	w := newWorld(t)
 	id := w.contact()
@@ -243,7 +243,7 @@ func TestACodeThatCannotBeConfirmed(t *testing.T) {
 		t.Error(a)
 	}
 	w.must(http.StatusAccepted, w.post("analyst", contactPath(w, id, "verify-channel"), channel(models.ChannelSMS)))
-	if a := w.must(http.StatusConflict, confirm()); !strings.Contains(string(a.body), "not sent yet") {
+	if a := w.must(http.StatusConflict, confirm()); !strings.Contains(string(a.body), "has not been sent yet") {
 		t.Error(a)
 	}
 	row, err := w.engine.Carry(t.Context(), id, models.ChannelSMS)
@@ -296,7 +296,7 @@ func TestChecksThatCannotBe(t *testing.T) {
 		}
 	}
 	a := w.post("analyst", contactPath(w, id, "test-channel"), channel("voice"))
-	if !strings.Contains(string(a.body), "a call is tested by verifying it") {
+	if !strings.Contains(string(a.body), "to test a call, verify the channel") {
 		t.Error(a)
 	}
 	for _, path := range []string{"verify-channel", "test-channel"} {

@@ -1,11 +1,15 @@
 package api_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -22,7 +26,7 @@ func TestTheSameKeyGivesTheSameAnswerAndOneEffect(t *testing.T) {
 		t.Errorf("%s\n%s\n%d effects", first, again, w.engine.CarriedOut())
 	}
 	other := w.must(http.StatusUnprocessableEntity, w.postAs("analyst", at(ref, "comment"), "k", map[string]any{"text": "Or this?"}))
-	if !strings.Contains(string(other.body), "Idempotency-Key was used for another request") {
+	if !strings.Contains(string(other.body), "Idempotency-Key was already used for another request") {
 		t.Error(other)
 	}
 	w.must(http.StatusUnprocessableEntity, w.postAs("analyst", at(ref, "recommend"), "k", comment))
@@ -78,6 +82,51 @@ func TestTheSameKeyForWhatIsMade(t *testing.T) {
 		"contract": map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2026-12-31T00:00:00Z", "plan": "mdr"}}, "legal_name")
 }
 
+// The generated server leaves the commands out, so the compiler does not hold them to the document.
+func TestTheDocumentsCommandsAreTheIncidents(t *testing.T) {
+	doc := readDocument(t)
+	documented := map[string]bool{}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if !slices.Contains(op.Tags, "commands") {
+				continue
+			}
+			documented[op.OperationID] = true
+			if method != http.MethodPost || path != "/api/v1/incidents/{reference}/"+op.OperationID {
+				t.Errorf("the operation %s is %s %s", op.OperationID, method, path)
+			}
+			if op.Parameters.GetByInAndName(openapi3.ParameterInHeader, "Idempotency-Key") == nil {
+				t.Errorf("the operation %s takes no Idempotency-Key", op.OperationID)
+			}
+			schema := op.RequestBody.Value.Content["application/json"].Schema.Value
+			example, err := json.Marshal(schema.Example)
+			if err != nil {
+				t.Fatal(err)
+			}
+			command, err := incident.ParseCommand(op.OperationID, example)
+			if err != nil {
+				t.Errorf("the incident does not read the example of %s: %v", op.OperationID, err)
+				continue
+			}
+			if want := strings.TrimPrefix(fmt.Sprintf("%T", command), "*"); schema.Extensions["x-go-type"] != want {
+				t.Errorf("the body of %s is of type %v, want %s", op.OperationID, schema.Extensions["x-go-type"], want)
+			}
+		}
+	}
+	for _, command := range incident.Commands() {
+		if !documented[command.Name()] {
+			t.Errorf("the document has no operation for the command %s", command.Name())
+		}
+	}
+}
+
+func TestACommandWithTwoKeysIsRefused(t *testing.T) {
+	w := newWorld(t)
+	r := w.request("analyst", http.MethodPost, at(w.published(), "comment"), `{"text":"a"}`)
+	r.Header["Idempotency-Key"] = []string{"k", "l"}
+	w.must(http.StatusBadRequest, w.send(r))
+}
+
 func TestACommandWithoutFieldsNeedsNoBody(t *testing.T) {
 	w := newWorld(t)
 	ref := w.incident()
@@ -94,7 +143,7 @@ func TestAnIllegalCommandIsRefusedWithTheReasonAndLeavesNoEvent(t *testing.T) {
 		"analyst":   {"publish", `{}`, "published already"},
 		"lead":      {"request-closure", `{"outcome":"resolved","note":"n"}`, "only the client may request closure"},
 		"responder": {"request-closure", `{"outcome":"resolved","note":"n"}`, "recommendation r1 is not settled"},
-		"admin":     {"acknowledge", `{"revision":7}`, "there is no revision 7"},
+		"admin":     {"acknowledge", `{"revision":7}`, "revision 7 not found"},
 	} {
 		a := w.must(http.StatusConflict, w.post(who, at(ref, refusal.command), refusal.body))
 		if !strings.Contains(string(a.body), refusal.reason) {

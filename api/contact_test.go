@@ -112,7 +112,7 @@ func TestTheSameKeyForAContact(t *testing.T) {
 		t.Helper()
 		for field, value := range map[string]any{"name": "Eve", "email": "eve@acme.example", "order": 2, "hours_for_critical": true} {
 			a := create(map[string]any{field: value})
-			if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Idempotency-Key was used for another request") {
+			if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Idempotency-Key was already used for another request") {
 				t.Errorf("%s, another %s: %s", when, field, a)
 			}
 		}
@@ -151,7 +151,7 @@ func TestTheSameKeyForAClient(t *testing.T) {
 		"edr": map[string]any{"vendor": "crowdstrike", "tenant": "t"},
 	} {
 		a := create(map[string]any{field: value})
-		if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Idempotency-Key was used for another request") {
+		if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "Idempotency-Key was already used for another request") {
 			t.Errorf("another %s: %s", field, a)
 		}
 	}

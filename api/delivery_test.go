@@ -97,7 +97,7 @@ func TestDeliveriesOfAnIncidentArePaged(t *testing.T) {
 	}
 }
 
-// A test belongs to no incident: that it was sent, and what the vendor made of it, stands here alone.
+// A test belongs to no incident, so only the contact's deliveries show it.
 func TestDeliveriesToAContact(t *testing.T) {
 	w := newWorld(t)
 	ada, bob := w.contact(), w.contactWith(map[string]any{"name": "Bob", "phone": "+12025550101"}).ID
@@ -129,7 +129,7 @@ func TestDeliveriesToAContact(t *testing.T) {
 		t.Errorf("%+v", code)
 	}
 	want = append([]string{test.Key, code.Key}, want...)
-	w.must(http.StatusNoContent, w.remove("analyst", contactPath(w, ada))) // what they were sent stays
+	w.must(http.StatusNoContent, w.remove("analyst", contactPath(w, ada))) // the contact's deliveries stay
 	for limit, count := range map[int]int{1: 5, 2: 3, 5: 1} {
 		var got []string
 		pages := w.deliveryPages("analyst", contactPath(w, ada, fmt.Sprintf("deliveries?limit=%d", limit)))

@@ -131,7 +131,7 @@ func TestTheReportOfAFireDrill(t *testing.T) {
 	if first.Name != "Ada" || !first.Answered || first.How != "key press 1" || second.Name != "Bob" || second.Answered || !second.Channels[0].Dead {
 		t.Errorf("%+v", r.Contacts)
 	}
-	if a := w.must(http.StatusConflict, w.get("analyst", at(w.published(), "drill-report"))); !strings.Contains(string(a.body), "no fire drill") {
+	if a := w.must(http.StatusConflict, w.get("analyst", at(w.published(), "drill-report"))); !strings.Contains(string(a.body), "not a fire drill") {
 		t.Error(a)
 	}
 }
@@ -163,7 +163,7 @@ func TestAQuestionIsAskedAndAnswered(t *testing.T) {
 	w.must(http.StatusOK, w.postAs("analyst", at(ref, "ask-question"), "k", ask))
 	w.must(http.StatusOK, w.postAs("analyst", at(ref, "ask-question"), "k", ask))
 	w.happen(ref, models.System(), &incident.QuestionReminded{Question: "q1", Number: 1}, &incident.QuestionOverdue{Question: "q1"},
-		&incident.ContactTexted{MessageRecord: incident.MessageRecord{Contact: uuid.New(), Purpose: notify.PurposeQuestion, Effect: "e"}},
+		&incident.ContactMessaged{Contact: uuid.New(), Channel: models.ChannelSMS, Purpose: notify.PurposeQuestion, Effect: "e"},
 		&incident.NotDelivered{Contact: uuid.New(), Channel: models.ChannelSMS, Effect: "e", Reason: "failed"})
 	answer := func(text string) answer {
 		return w.post("responder", at(ref, "answer-question"), map[string]any{"question": "q1", "answer": text})
@@ -179,7 +179,7 @@ func TestAQuestionIsAskedAndAnswered(t *testing.T) {
 		t.Errorf("%+v", i.Questions)
 	}
 	seen := string(w.must(http.StatusOK, w.get("viewer", at(ref, "events"))).body)
-	for _, kind := range []string{"question_asked", "question_reminded", "question_overdue", "question_answered", "contact_texted", "not_delivered"} {
+	for _, kind := range []string{"question_asked", "question_reminded", "question_overdue", "question_answered", "contact_messaged", "not_delivered"} {
 		if strings.Count(seen, `"`+kind+`"`) != 1 {
 			t.Errorf("the client does not see %s once", kind)
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/observability"
 )
 
-// health adds /healthz (the process runs), /readyz (it can do its job) and /metrics.
-func health(r gin.IRouter, ready *observability.Readiness, metrics *observability.Metrics) {
+// addHealth adds /healthz (the process runs), /readyz (it can do its job) and /metrics.
+func addHealth(r gin.IRouter, ready *observability.Readiness, metrics *observability.Metrics) {
 	r.GET("/healthz", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) })
 	r.GET("/readyz", gin.WrapH(ready.Handler()))
 	r.GET("/metrics", gin.WrapH(metrics.Handler()))

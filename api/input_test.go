@@ -56,6 +56,7 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 		{"incident of no such client", "analyst", "/api/v1/incidents", `{"client":999999,"title":"t","severity":"low"}`, 404, "/client"},
 		{"alert with a blank title", "analyst", "/api/v1/alerts", strings.Replace(alert(""), `"t"`, `" "`, 1), 422, "/title"},
 		{"alert with a blank finding", "analyst", "/api/v1/alerts", strings.Replace(alert(""), `"f"`, `"\t"`, 1), 422, "/finding_id"},
+		{"alert with nothing but blanks", "analyst", "/api/v1/alerts", strings.NewReplacer(`"t"`, `" "`, `"f"`, `" "`).Replace(alert("")), 422, "/title"},
 		{"too long a text of umlauts", "analyst", at(ref, "assess"), `{"title":"` + strings.Repeat("ü", 201) + `"}`, 422, "/title"},
 		{"integer with a point", "viewer", at(ref, "give-feedback"), `{"rating":5.0}`, 422, "/rating"},
 		{"integer with an exponent", "lead", "/api/v1/clients", newClientWith(`"policy":{"rounds":1e1}`), 422, "/policy/rounds"},
@@ -117,7 +118,7 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 	}
 }
 
-// What the document calls characters are characters, however many bytes they take.
+// The document counts characters, however many bytes they take.
 func TestLengthsAreCountedInCharacters(t *testing.T) {
 	w := newWorld(t)
 	title := strings.Repeat("ü", 199) + "🔥"
@@ -212,8 +213,13 @@ func TestTenThousandUnknownFieldsAreAnsweredBriefly(t *testing.T) {
 	for n := range 6000 {
 		fmt.Fprintf(&b, `"f%d":1,`, n)
 	}
-	a := w.must(http.StatusUnprocessableEntity, w.post("analyst", at(w.published(), "comment"), `{`+b.String()+`"text":"a"}`))
+	ref, body := w.published(), `{`+b.String()+`"text":"a"}`
+	a := w.must(http.StatusUnprocessableEntity, w.post("analyst", at(ref, "comment"), body))
 	if n := len(a.pointers(t)); n == 0 || n > 100 {
 		t.Errorf("%d fields are named", n)
+	}
+	again := w.post("analyst", at(ref, "comment"), body)
+	if string(a.body) != string(again.body) {
+		t.Errorf("the same request is answered in another way:\n%s\n%s", a, again)
 	}
 }

@@ -20,8 +20,8 @@ const requestIDHeader = "X-Request-Id"
 
 var requestIDForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// requestID names the request, by the name the caller gave it if it is a harmless one.
-func requestID(c *gin.Context) {
+// nameRequest gives the answer the caller's own X-Request-Id if that is harmless, else a new one.
+func nameRequest(c *gin.Context) {
 	id := c.GetHeader(requestIDHeader)
 	if !requestIDForm.MatchString(id) {
 		id = uuid.NewString()
@@ -29,8 +29,8 @@ func requestID(c *gin.Context) {
 	c.Header(requestIDHeader, id)
 }
 
-// headers keep browsers from making more of an answer than it is. Pages set their own policy over this one.
-func headers(c *gin.Context) {
+// setSecurityHeaders keeps browsers from reading more into an answer than it holds. Pages set a policy of their own over this one.
+func setSecurityHeaders(c *gin.Context) {
 	c.Header("X-Content-Type-Options", "nosniff")
 	c.Header("X-Frame-Options", "DENY")
 	c.Header("Referrer-Policy", "no-referrer")
@@ -39,9 +39,9 @@ func headers(c *gin.Context) {
 	c.Header("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// access logs and counts every request by its route. Paths, queries, headers and bodies are not logged: they may
-// hold what is nobody's business.
-func access(log *slog.Logger, metrics *observability.Metrics) gin.HandlerFunc {
+// logAccess logs and counts every request by its route. It logs no path, query, header or body, because they may hold
+// personal data.
+func logAccess(log *slog.Logger, metrics *observability.Metrics) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		began := time.Now()
 		c.Next()
@@ -50,14 +50,14 @@ func access(log *slog.Logger, metrics *observability.Metrics) gin.HandlerFunc {
 		if route == "" {
 			route = "unknown"
 		}
-		metrics.Request(method(c.Request.Method)+" "+route, c.Writer.Status(), took)
-		log.InfoContext(c.Request.Context(), "http", "method", method(c.Request.Method), "route", route, "status", c.Writer.Status(),
+		metrics.Request(knownMethod(c.Request.Method)+" "+route, c.Writer.Status(), took)
+		log.InfoContext(c.Request.Context(), "http", "method", knownMethod(c.Request.Method), "route", route, "status", c.Writer.Status(),
 			"ms", float64(took.Microseconds())/1000, "bytes", max(c.Writer.Size(), 0), "request", c.Writer.Header().Get(requestIDHeader))
 	}
 }
 
-// method keeps methods that callers make up out of logs and metrics.
-func method(m string) string {
+// knownMethod keeps invented methods out of logs and metrics.
+func knownMethod(m string) string {
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 		return m
@@ -65,8 +65,8 @@ func method(m string) string {
 	return "OTHER"
 }
 
-// recovery turns a panic into a problem without internals. Where it happened is logged, its value's type only.
-func recovery(log *slog.Logger) gin.HandlerFunc {
+// recoverPanic turns a panic into a problem without internals. It logs the stack and only the type of the panic's value.
+func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		defer func() {
 			v := recover()
@@ -74,7 +74,7 @@ func recovery(log *slog.Logger) gin.HandlerFunc {
 				return
 			}
 			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(v) // the one panic that means to end the connection
+				panic(v) // the one panic that is meant to end the connection
 			}
 			log.ErrorContext(c.Request.Context(), "a handler panicked", "route", c.FullPath(), "panic", fmt.Sprintf("%T", v),
 				"stack", string(debug.Stack()), "request", c.Writer.Header().Get(requestIDHeader))
@@ -87,7 +87,7 @@ func recovery(log *slog.Logger) gin.HandlerFunc {
 	}
 }
 
-// bound keeps any handler from reading more than a server should.
-func bound(c *gin.Context) {
+// boundBody keeps every handler from reading more than maxBody.
+func boundBody(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
 }

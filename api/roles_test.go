@@ -22,7 +22,7 @@ import (
 // callers are the columns of the matrix. The stranger is an admin of another client.
 var callers = []string{"", "analyst", "lead", "operator", "viewer", "responder", "admin", "stranger"}
 
-// matrix says what every operation answers to whom, about things of Acme. An operation that is not here fails the
+// matrix holds the answer of every operation to every caller, about things of Acme. An operation that is not here fails the
 // test. 2 stands for any 2xx.
 var matrix = map[string]string{
 	//                 anon analyst lead operator viewer responder admin stranger
@@ -169,7 +169,7 @@ func (w *world) example(who, method, path string, op *openapi3.Operation) *http.
 	return r
 }
 
-// completed puts into an example what it cannot know.
+// completed sets the fields of an example that depend on the test.
 func (w *world) completed(operation string, body map[string]any, contact uuid.UUID) map[string]any {
 	w.Helper()
 	if body["client"] != nil {
@@ -240,7 +240,7 @@ func (w *world) alert() string {
 	return a.Alert.ID.String()
 }
 
-// What is somebody else's must look exactly like what does not exist.
+// Somebody else's incident or client looks exactly like one that does not exist.
 func TestSomebodyElsesLooksLikeNothing(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()

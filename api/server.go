@@ -1,6 +1,7 @@
 package api
 
 import (
+	_ "embed"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,7 +15,10 @@ import (
 	"github.com/watchfire-mdr/watchfire/observability"
 )
 
-// maxBody bounds every body, whatever the route says besides.
+//go:embed openapi.yaml
+var document []byte
+
+// maxBody bounds every body. A route may have a lower bound of its own.
 const maxBody = 2 << 20
 
 // Options are the parts of a server. All but Routes are needed.
@@ -27,7 +31,7 @@ type Options struct {
 	Routes  []func(gin.IRouter) // of other rooms, such as the vendors' hooks
 }
 
-// New returns the handler of everything. The caller listens and sets the timeouts.
+// New returns the handler of all routes. The caller listens and sets the timeouts.
 func New(o Options) (http.Handler, error) {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
@@ -36,17 +40,17 @@ func New(o Options) (http.Handler, error) {
 	if err := r.SetTrustedProxies(nil); err != nil {
 		return nil, fmt.Errorf("trust no proxy: %w", err)
 	}
-	r.Use(requestID, headers, access(o.Log, o.Metrics), recovery(o.Log), bound)
+	r.Use(nameRequest, setSecurityHeaders, logAccess(o.Log, o.Metrics), recoverPanic(o.Log), boundBody)
 	r.NoRoute(func(c *gin.Context) {
 		problem.Write(c.Writer, problem.New(http.StatusNotFound, "It does not exist, or you may not see it."))
 	})
 	r.NoMethod(func(c *gin.Context) {
 		problem.Write(c.Writer, problem.New(http.StatusMethodNotAllowed, "This address does not take that method."))
 	})
-	if err := v1.Register(r, o.Desk, o.Auth, o.Log); err != nil {
+	if err := v1.Register(r, document, o.Desk, o.Auth, o.Log); err != nil {
 		return nil, err
 	}
-	health(r, o.Ready, o.Metrics)
+	addHealth(r, o.Ready, o.Metrics)
 	for _, add := range o.Routes {
 		add(r)
 	}

@@ -86,14 +86,23 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
+func readDocument(t testing.TB) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
+	if err == nil {
+		err = doc.Validate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
 func (w *world) readDocument() {
 	w.Helper()
-	loader := openapi3.NewLoader()
-	doc, err := loader.LoadFromFile("openapi.yaml")
-	w.ok(err)
-	w.ok(doc.Validate(w.Context()))
-	w.doc = doc
-	w.router, err = gorillamux.NewRouter(doc)
+	w.doc = readDocument(w)
+	var err error
+	w.router, err = gorillamux.NewRouter(w.doc)
 	w.ok(err)
 }
 
@@ -125,7 +134,7 @@ func (w *world) ok(err error) {
 
 func (w *world) newKey() string { return fmt.Sprintf("key-%d", w.keys.Add(1)) }
 
-// answer is what a request came to.
+// answer is the answer to a request.
 type answer struct {
 	*http.Response
 	body []byte
@@ -238,13 +247,13 @@ func at(ref models.Reference, rest ...string) string {
 	return "/api/v1/incidents/" + strings.Join(append([]string{string(ref)}, rest...), "/")
 }
 
-// happen makes an incident change by what somebody did.
+// happen changes an incident by events of an actor.
 func (w *world) happen(ref models.Reference, by models.Actor, data ...incident.EventData) {
 	w.Helper()
 	w.ok(w.engine.Happen(w.Context(), ref, by, data...))
 }
 
-// published opens and publishes an incident, with what commands need to find there.
+// published opens and publishes an incident, with the things that commands act on.
 func (w *world) published() models.Reference {
 	w.Helper()
 	ref := w.incident()

@@ -12,13 +12,13 @@ type Users interface {
 	Authenticate(ctx context.Context, tokenHash []byte, now time.Time) (models.User, error)
 }
 
-// Authenticator tells who sent a request.
+// Authenticator identifies the sender of a request.
 type Authenticator struct {
 	users Users
 	now   func() time.Time
 }
 
-// New makes an Authenticator. now is the clock that tokens expire by.
+// New makes an Authenticator. Tokens expire by the clock now.
 func New(users Users, now func() time.Time) *Authenticator {
 	return &Authenticator{users: users, now: now}
 }

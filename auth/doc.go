@@ -1,4 +1,4 @@
-// Package auth says who someone is and what they may do: bearer tokens, and one table of operations and roles.
+// Package auth identifies the sender of a request by a bearer token, and knows which role may use which operation.
 //
-// It does not know what an incident's state allows (models) nor which rows a user may see (store).
+// It knows neither what an incident's state allows (models) nor which rows a user may see (store).
 package auth

@@ -14,15 +14,15 @@ var (
 	staff          = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator}
 	clientManagers = []models.Role{models.RoleLead, models.RoleOperator}
 	handlers       = []models.Role{models.RoleAnalyst, models.RoleLead}
-	// mayPauseIsolation stop all isolations of a client. Analysts do not: they are the ones who isolate.
+	// mayPauseIsolation leaves analysts out, because they are the ones who isolate.
 	mayPauseIsolation = []models.Role{models.RoleLead, models.RoleOperator, models.RoleAdmin}
-	// auditReaders are told who changed what a client is set up with.
+	// auditReaders read the audit log of a client.
 	auditReaders = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleAdmin}
 )
 
-// permissions says which roles may use which operation of api/openapi.yaml. Nobody may use an operation that is not here.
-// The database decides whose things a role may use it on. The table is never changed.
-var permissions = withCommands(map[string][]models.Role{
+// permissions lists the roles that may use each operation of api/openapi.yaml. Nobody may use an operation that is not here.
+// The database decides which clients' rows a role may use the operation on. The table is never changed.
+var permissions = addCommands(map[string][]models.Role{
 	"list-clients":            staff,
 	"create-client":           clientManagers,
 	"get-client":              everyone,
@@ -69,24 +69,23 @@ var permissions = withCommands(map[string][]models.Role{
 	"get-revision":     everyone,
 })
 
-// withCommands adds the commands of an incident, which say themselves who may send them.
-func withCommands(table map[string][]models.Role) map[string][]models.Role {
+// addCommands adds the commands of an incident. Each command names its roles itself.
+func addCommands(table map[string][]models.Role) map[string][]models.Role {
 	for _, c := range incident.Commands() {
 		table[c.Name()] = incident.RolesOf(c)
 	}
 	return table
 }
 
-// Allow returns nil when a role may use an operation. Otherwise it returns Forbidden, or Conflict when someone of
-// the SOC asks for what is the client's alone: then it is not their role but the process that forbids it.
-// An operation that the table does not know is Forbidden to everyone.
+// Allow returns nil when a role may use an operation. Forbidden: the role may not, or the table does not know the operation.
+// Conflict: the role is of the SOC and only the client may use the operation; then the process forbids it, not the role.
 func Allow(operation string, role models.Role) error {
 	allowed := permissions[operation]
 	if slices.Contains(allowed, role) {
 		return nil
 	}
 	words := strings.ReplaceAll(operation, "-", " ")
-	if len(allowed) > 0 && role.Side() == models.SideSOC && !slices.ContainsFunc(allowed, ofSOC) {
+	if len(allowed) > 0 && role.Side() == models.SideSOC && !slices.ContainsFunc(allowed, isOfSOC) {
 		return models.Errorf(models.Conflict, "only the client may %s", words)
 	}
 	return models.Errorf(models.Forbidden, "the role %s may not %s", role, words)
@@ -102,4 +101,4 @@ func Operations() []string {
 	return names
 }
 
-func ofSOC(r models.Role) bool { return r.Side() == models.SideSOC }
+func isOfSOC(r models.Role) bool { return r.Side() == models.SideSOC }

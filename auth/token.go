@@ -18,7 +18,7 @@ func NewToken() (secret string, hash []byte) {
 	b := make([]byte, tokenBytes)
 	_, _ = rand.Read(b) // never fails: crypto/rand ends the process instead
 	secret = tokenPrefix + base64.RawURLEncoding.EncodeToString(b)
-	return secret, digest(secret)
+	return secret, hashOf(secret)
 }
 
 // Hash returns the SHA-256 under which a secret is stored, and whether the secret has the form of a token at all.
@@ -31,10 +31,10 @@ func Hash(secret string) ([]byte, bool) {
 	if err != nil || len(b) != tokenBytes {
 		return nil, false
 	}
-	return digest(secret), true
+	return hashOf(secret), true
 }
 
-func digest(secret string) []byte {
+func hashOf(secret string) []byte {
 	sum := sha256.Sum256([]byte(secret))
 	return sum[:]
 }

@@ -23,8 +23,8 @@ func (r Result) Write(path string) error {
 	return os.WriteFile(path, append(b, '\n'), 0o644)
 }
 
-// Tell prints the result for people.
-func (r Result) Tell(out io.Writer) {
+// Print writes the result to out, as tables for people.
+func (r Result) Print(out io.Writer) {
 	fmt.Fprintf(out, "\nWatchfire against bare Temporal: %d cores, %d pairs of turns of %.1f s, medians (least–greatest)\n\n", r.Cores, r.Pairs, r.TurnSeconds)
 	fmt.Fprintf(out, "%-10s %7s  %-22s %12s %12s  %-19s %-12s %s\n", "comparison", "clients", "metric", "bare", "ours", "ratio", "aim", "verdict")
 	for _, c := range r.Comparisons {

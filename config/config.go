@@ -1,5 +1,5 @@
-// Package config reads the process's settings from environment variables, once, and checks them.
-// A setting that would make the system unsafe stops the start with a reason.
+// Package config reads the settings of a process from environment variables, once, and checks them.
+// A setting that would make the system unsafe stops the start, with the reason.
 package config
 
 import (
@@ -45,63 +45,67 @@ type Config struct {
 
 	// SecretsKeyset seals the credentials of clients' EDRs; SecretsKMSURI names the key it is itself encrypted with.
 	SecretsKeyset, SecretsKMSURI, VaultToken string
-	// EDRExtraHosts are domains EDRs may be at beside their vendors' own.
+	// EDRExtraHosts are the domains at which EDRs are accepted besides their vendors' own.
 	EDRExtraHosts []string
 
-	// VendorTimeout bounds one request to a vendor; Settle is how long its outcome may stay unknown after that.
+	// VendorTimeout bounds one request to a vendor. Settle is how long the outcome of an unanswered request may stay
+	// unknown; it is longer than VendorTimeout.
 	VendorTimeout time.Duration
 	Settle        time.Duration
-	// EDRPollEvery is the first pause between looks at an endpoint that is not confirmed yet.
+	// EDRPollEvery is the first pause between two looks at an endpoint that the EDR has not confirmed yet.
 	EDRPollEvery time.Duration
 }
 
-// Part is what a process does; it decides which settings it needs.
+// Part is the job of a process. It decides which settings the process needs.
 type Part string
 
-// The parts a process can be.
+// The jobs of a process.
 const (
 	API     Part = "api"
 	Worker  Part = "worker"
 	Migrate Part = "migrate"
-	Keys    Part = "keys" // of the secrets; needs nothing but what is asked of it
+	Keys    Part = "keys" // makes and changes the keyset of the secrets; each subcommand checks the settings it needs
 )
 
-// setting is one environment variable.
+// setting is one environment variable. help completes "set it to …". set reads a value into the configuration; its error
+// completes "NAME …" and quotes no value.
 type setting struct {
 	name, fallback, help string
-	secret               bool
-	needed               []Part
+	secret               bool   // never shown
+	needed               []Part // jobs that do not start without it
 	set                  func(c *Config, v string) error
 }
 
+// text takes any value.
 func text(p func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error { *p(c) = v; return nil }
 }
 
-func address(p func(*Config) **url.URL) func(*Config, string) error {
+// webAddress reads an http or https URL with a host.
+func webAddress(p func(*Config) **url.URL) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		if v == "" {
 			return nil
 		}
 		u, err := url.Parse(v)
 		if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return errors.New("is not an http or https address")
+			return errors.New("is not an http or https address: set it to one such as https://api.example.com")
 		}
 		*p(c) = u
 		return nil
 	}
 }
 
-// origin reads an address that is a scheme and a host, with a port or without, and nothing else: what vendors sign is an
-// address that is made of it and of a request's own path.
+// origin reads an address that is a scheme and a host, with a port or without, and nothing else: vendors sign an address
+// that is made of it and of the path of a request.
 func origin(p func(*Config) **url.URL) func(*Config, string) error {
 	return func(c *Config, v string) error {
-		if err := address(p)(c, v); err != nil {
+		if err := webAddress(p)(c, v); err != nil {
 			return err
 		}
 		u := *p(c)
 		if u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(v, "#") {
-			return errors.New("must be a scheme and a host alone, such as https://soc.example.com: no user, path, query or fragment")
+			return errors.New("is more than a scheme and a host: set it to an address such as https://soc.example.com, without user, path, query or fragment")
 		}
 		*p(c) = &url.URL{Scheme: u.Scheme, Host: u.Host}
 		return nil
@@ -110,32 +114,35 @@ func origin(p func(*Config) **url.URL) func(*Config, string) error {
 
 var phoneNumber = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
 
+// phone reads a telephone number in E.164 form.
 func phone(p func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		if !phoneNumber.MatchString(v) {
-			return errors.New("is not a phone number in E.164 form: a plus, the country code, then the number without spaces")
+			return errors.New("is not a phone number in E.164 form: set it to a plus, the country code and the number, without spaces")
 		}
 		*p(c) = v
 		return nil
 	}
 }
 
+// number reads a whole number between two bounds, both allowed.
 func number(p func(*Config) *int, from, to int) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < from || n > to {
-			return fmt.Errorf("is not a number from %d to %d", from, to)
+			return fmt.Errorf("is not a number from %d to %d: set it to one", from, to)
 		}
 		*p(c) = n
 		return nil
 	}
 }
 
-func span(p func(*Config) *time.Duration) func(*Config, string) error {
+// duration reads a time span longer than zero.
+func duration(p func(*Config) *time.Duration) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		d, err := time.ParseDuration(v)
 		if err != nil || d <= 0 {
-			return errors.New("is not a duration such as 10s")
+			return errors.New("is not a duration: set it to one such as 10s")
 		}
 		*p(c) = d
 		return nil
@@ -144,13 +151,14 @@ func span(p func(*Config) *time.Duration) func(*Config, string) error {
 
 var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$`)
 
-// domains reads host names. One label alone would allow a whole top-level domain, and an address no name protects.
+// domains reads host names with commas between them. One label alone would allow a whole top-level domain, and no name
+// protects an IP address: both are rejected.
 func domains(p func(*Config) *[]string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		for d := range strings.SplitSeq(v, ",") {
 			d = strings.ToLower(strings.TrimSpace(d))
 			if !domain.MatchString(d) {
-				return errors.New("is not a list of domains such as kibana.example.com")
+				return errors.New("is not a list of domains: set it to names such as kibana.example.com, with commas between them")
 			}
 			*p(c) = append(*p(c), d)
 		}
@@ -158,60 +166,60 @@ func domains(p func(*Config) *[]string) func(*Config, string) error {
 	}
 }
 
-// settings is the one table of what can be set.
+// settings lists every setting of the product.
 func settings() []setting {
 	both := []Part{API, Worker}
 	return []setting{
 		{"WATCHFIRE_PROFILE", "production", "production, or dev, which allows simulators on this machine", false, nil, text(func(c *Config) *string { return &c.Profile })},
-		{"DATABASE_URL", "", "PostgreSQL, with the application's login", true, both, text(func(c *Config) *string { return &c.DatabaseURL })},
-		{"DATABASE_OWNER_URL", "", "PostgreSQL, with the owner's login; for migrations only", true, []Part{Migrate}, text(func(c *Config) *string { return &c.OwnerURL })},
-		{"DATABASE_MAX_CONNS", "20", "database connections of this process", false, nil, number(func(c *Config) *int { return &c.DatabaseMax }, 1, 1000)},
-		{"TEMPORAL_ADDRESS", "127.0.0.1:7233", "Temporal's frontend", false, nil, text(func(c *Config) *string { return &c.TemporalAddress })},
-		{"TEMPORAL_NAMESPACE", "default", "Temporal's namespace", false, nil, text(func(c *Config) *string { return &c.TemporalNamespace })},
-		{"HTTP_ADDRESS", ":8080", "where the API listens", false, nil, text(func(c *Config) *string { return &c.HTTPAddress })},
-		{"WORKER_HTTP_ADDRESS", ":8081", "where the worker answers /healthz, /readyz and /metrics", false, nil, text(func(c *Config) *string { return &c.WorkerHTTPAddress })},
+		{"DATABASE_URL", "", "the URL of the PostgreSQL database, with the application's login", true, both, text(func(c *Config) *string { return &c.DatabaseURL })},
+		{"DATABASE_OWNER_URL", "", "the URL of the PostgreSQL database, with its owner's login; for migrations only", true, []Part{Migrate}, text(func(c *Config) *string { return &c.OwnerURL })},
+		{"DATABASE_MAX_CONNS", "20", "how many database connections this process opens at most", false, nil, number(func(c *Config) *int { return &c.DatabaseMax }, 1, 1000)},
+		{"TEMPORAL_ADDRESS", "127.0.0.1:7233", "host and port of Temporal's frontend", false, nil, text(func(c *Config) *string { return &c.TemporalAddress })},
+		{"TEMPORAL_NAMESPACE", "default", "the namespace in Temporal", false, nil, text(func(c *Config) *string { return &c.TemporalNamespace })},
+		{"HTTP_ADDRESS", ":8080", "host and port at which the API listens", false, nil, text(func(c *Config) *string { return &c.HTTPAddress })},
+		{"WORKER_HTTP_ADDRESS", ":8081", "host and port at which the worker answers /healthz, /readyz and /metrics", false, nil, text(func(c *Config) *string { return &c.WorkerHTTPAddress })},
 		{"PUBLIC_BASE_URL", "", "the address at which clients and vendors reach the API: scheme and host", false, both, origin(func(c *Config) **url.URL { return &c.PublicURL })},
 		{"LOG_LEVEL", "info", "debug, info, warn or error", false, nil, text(func(c *Config) *string { return &c.LogLevel })},
-		{"TWILIO_ACCOUNT_SID", "", "Twilio account", false, both, text(func(c *Config) *string { return &c.TwilioAccountSID })},
-		{"TWILIO_AUTH_TOKEN", "", "Twilio auth token; also proves that a callback is Twilio's", true, both, text(func(c *Config) *string { return &c.TwilioAuthToken })},
-		{"TWILIO_SECOND_AUTH_TOKEN", "", "the other token while it is being rotated", true, nil, text(func(c *Config) *string { return &c.TwilioSecondAuthToken })},
-		{"TWILIO_FROM", "", "the number calls come from, E.164", false, both, phone(func(c *Config) *string { return &c.TwilioFrom })},
-		{"TWILIO_BASE_URL", "", "a simulator instead of Twilio; dev only", false, nil, address(func(c *Config) **url.URL { return &c.TwilioURL })},
-		{"MAILERS", "sendgrid", "sendgrid, smtp, or both in the order they are tried: the next one stands in while one is down", false, nil, func(c *Config, v string) error {
+		{"TWILIO_ACCOUNT_SID", "", "the SID of the Twilio account", false, both, text(func(c *Config) *string { return &c.TwilioAccountSID })},
+		{"TWILIO_AUTH_TOKEN", "", "the auth token of the Twilio account; it also proves that a callback is Twilio's", true, both, text(func(c *Config) *string { return &c.TwilioAuthToken })},
+		{"TWILIO_SECOND_AUTH_TOKEN", "", "the other auth token, while Twilio's token is rotated", true, nil, text(func(c *Config) *string { return &c.TwilioSecondAuthToken })},
+		{"TWILIO_FROM", "", "the number that calls come from, in E.164 form such as +12025550100", false, both, phone(func(c *Config) *string { return &c.TwilioFrom })},
+		{"TWILIO_BASE_URL", "", "the address of a simulator instead of Twilio; dev only", false, nil, webAddress(func(c *Config) **url.URL { return &c.TwilioURL })},
+		{"MAILERS", "sendgrid", "sendgrid, smtp, or both in the order they are tried: the second stands in while the first is down", false, nil, func(c *Config, v string) error {
 			for m := range strings.SplitSeq(v, ",") {
 				if m = strings.TrimSpace(m); !slices.Contains([]string{"sendgrid", "smtp"}, m) || slices.Contains(c.Mailers, m) {
-					return errors.New("is not a list of sendgrid and smtp")
+					return errors.New("is not a list of mailers: set it to sendgrid, smtp, or both with a comma between them")
 				}
 				c.Mailers = append(c.Mailers, m)
 			}
 			return nil
 		}},
-		{"SENDGRID_API_KEY", "", "SendGrid key with the scope mail.send", true, nil, text(func(c *Config) *string { return &c.SendGridAPIKey })},
-		{"SENDGRID_FROM", "", "verified sender address", false, nil, text(func(c *Config) *string { return &c.SendGridFrom })},
-		{"SENDGRID_FROM_NAME", "Watchfire", "sender name", false, nil, text(func(c *Config) *string { return &c.SendGridFromName })},
-		{"SENDGRID_WEBHOOK_PUBLIC_KEY", "", "public key of SendGrid's signed event webhook", false, nil, text(func(c *Config) *string { return &c.SendGridWebhookKey })},
-		{"SENDGRID_BASE_URL", "", "a simulator, or https://api.eu.sendgrid.com", false, nil, address(func(c *Config) **url.URL { return &c.SendGridURL })},
-		{"SMTP_ADDRESS", "", "host:port of a mail server", false, nil, text(func(c *Config) *string { return &c.SMTPAddress })},
-		{"SMTP_USER", "", "login there, if it wants one", false, nil, text(func(c *Config) *string { return &c.SMTPUser })},
-		{"SMTP_PASSWORD", "", "its password", true, nil, text(func(c *Config) *string { return &c.SMTPPassword })},
-		{"SMTP_FROM", "", "sender address there", false, nil, text(func(c *Config) *string { return &c.SMTPFrom })},
-		{"SMTP_FROM_NAME", "Watchfire", "sender name there", false, nil, text(func(c *Config) *string { return &c.SMTPFromName })},
-		{"SMTP_TLS", "starttls", "starttls, implicit, or none, which only this machine's own mail server may have", false, nil, text(func(c *Config) *string { return &c.SMTPTLS })},
-		{"CROWDSTRIKE_CLIENT_ID", "", "Falcon API client with devices:read and devices:write", false, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientID })},
-		{"CROWDSTRIKE_CLIENT_SECRET", "", "its secret", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},
-		{"CROWDSTRIKE_BASE_URL", "", "the Falcon cloud, such as https://api.eu-1.crowdstrike.com", false, nil, address(func(c *Config) **url.URL { return &c.CrowdStrikeURL })},
-		{"SECRETS_KEYSET", "", "seals the credentials of clients' EDRs; watchfire secrets keygen prints one", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
-		{"VAULT_TOKEN", "", "Vault's token, when SECRETS_KMS_URI is a key of Vault's", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
-		{"SECRETS_KMS_URI", "", "the key of a KMS the keyset is encrypted with, if it is: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
-		{"EDR_EXTRA_HOSTS", "", "domains, with commas between, EDRs may be at beside their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
-		{"VENDOR_TIMEOUT", "10s", "bound of one request to a vendor, at most 12s", false, nil, span(func(c *Config) *time.Duration { return &c.VendorTimeout })},
-		{"VENDOR_SETTLE", "30s", "how long the outcome of an unanswered request may stay unknown; longer than VENDOR_TIMEOUT", false, nil, span(func(c *Config) *time.Duration { return &c.Settle })},
-		{"EDR_POLL_EVERY", "2s", "first pause between looks at an endpoint", false, nil, span(func(c *Config) *time.Duration { return &c.EDRPollEvery })},
+		{"SENDGRID_API_KEY", "", "a SendGrid API key with the scope mail.send", true, nil, text(func(c *Config) *string { return &c.SendGridAPIKey })},
+		{"SENDGRID_FROM", "", "a sender address that SendGrid has verified", false, nil, text(func(c *Config) *string { return &c.SendGridFrom })},
+		{"SENDGRID_FROM_NAME", "Watchfire", "the sender's name", false, nil, text(func(c *Config) *string { return &c.SendGridFromName })},
+		{"SENDGRID_WEBHOOK_PUBLIC_KEY", "", "the public key of SendGrid's signed event webhook", false, nil, text(func(c *Config) *string { return &c.SendGridWebhookKey })},
+		{"SENDGRID_BASE_URL", "", "the address of a simulator, or https://api.eu.sendgrid.com for SendGrid in the EU", false, nil, webAddress(func(c *Config) **url.URL { return &c.SendGridURL })},
+		{"SMTP_ADDRESS", "", "host and port of a mail server", false, nil, text(func(c *Config) *string { return &c.SMTPAddress })},
+		{"SMTP_USER", "", "the login at the mail server, if it wants one", false, nil, text(func(c *Config) *string { return &c.SMTPUser })},
+		{"SMTP_PASSWORD", "", "the password of that login", true, nil, text(func(c *Config) *string { return &c.SMTPPassword })},
+		{"SMTP_FROM", "", "the sender address for the mail server", false, nil, text(func(c *Config) *string { return &c.SMTPFrom })},
+		{"SMTP_FROM_NAME", "Watchfire", "the sender's name for the mail server", false, nil, text(func(c *Config) *string { return &c.SMTPFromName })},
+		{"SMTP_TLS", "starttls", "starttls, implicit, or none, which is for a mail server on this machine only", false, nil, text(func(c *Config) *string { return &c.SMTPTLS })},
+		{"CROWDSTRIKE_CLIENT_ID", "", "the id of a Falcon API client with devices:read and devices:write", false, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientID })},
+		{"CROWDSTRIKE_CLIENT_SECRET", "", "the secret of that API client", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},
+		{"CROWDSTRIKE_BASE_URL", "", "the address of the Falcon cloud, such as https://api.eu-1.crowdstrike.com", false, nil, webAddress(func(c *Config) **url.URL { return &c.CrowdStrikeURL })},
+		{"SECRETS_KEYSET", "", "the keyset that seals the credentials of clients' EDRs; watchfire secrets keygen prints one", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
+		{"VAULT_TOKEN", "", "a token of Vault, when SECRETS_KMS_URI names a key in Vault", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
+		{"SECRETS_KMS_URI", "", "the key of a KMS that encrypts the keyset, if one does: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
+		{"EDR_EXTRA_HOSTS", "", "domains, with commas between them, at which EDRs are accepted besides their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
+		{"VENDOR_TIMEOUT", "10s", "how long one request to a vendor may take, at most 12s", false, nil, duration(func(c *Config) *time.Duration { return &c.VendorTimeout })},
+		{"VENDOR_SETTLE", "30s", "how long the outcome of an unanswered request may stay unknown; longer than VENDOR_TIMEOUT", false, nil, duration(func(c *Config) *time.Duration { return &c.Settle })},
+		{"EDR_POLL_EVERY", "2s", "the first pause between two looks at an endpoint that the EDR has not confirmed yet", false, nil, duration(func(c *Config) *time.Duration { return &c.EDRPollEvery })},
 	}
 }
 
-// Read reads the settings through lookup (os.LookupEnv in the product) and checks those the part needs. The error
-// names every setting that is wrong, and no value.
+// Read reads the settings through lookup (os.LookupEnv in the product) and checks those that the part needs. The error
+// names every setting that is missing, wrong or unsafe and says what to set it to; it quotes no value.
 func Read(part Part, lookup func(string) (string, bool)) (Config, error) {
 	var c Config
 	var problems []error
@@ -223,7 +231,7 @@ func Read(part Part, lookup func(string) (string, bool)) (Config, error) {
 		if v == "" {
 			for _, p := range s.needed {
 				if p == part {
-					problems = append(problems, fmt.Errorf("%s is not set: %s", s.name, s.help))
+					problems = append(problems, fmt.Errorf("%s is not set: set it to %s", s.name, s.help))
 				}
 			}
 			continue
@@ -236,42 +244,45 @@ func Read(part Part, lookup func(string) (string, bool)) (Config, error) {
 	return c, errors.Join(problems...)
 }
 
-// longestVendorTimeout lets two mailers be asked within the 25 s that workflows give one run of an activity.
+// longestVendorTimeout lets one run of an activity, for which workflows allow 25 s, ask two mailers.
 const longestVendorTimeout = 12 * time.Second
 
-// check refuses combinations that are unsafe.
+// check rejects combinations that are unsafe.
 func (c Config) check(part Part) error {
 	if part == Migrate || part == Keys {
 		return nil
 	}
 	var problems []error
 	if c.Profile != "dev" && c.Profile != "production" {
-		problems = append(problems, errors.New("WATCHFIRE_PROFILE is neither production nor dev"))
+		problems = append(problems, errors.New("WATCHFIRE_PROFILE is neither production nor dev: set it to one of them"))
 	}
 	if c.Profile == "production" {
 		if c.PublicURL != nil && c.PublicURL.Scheme != "https" {
-			problems = append(problems, errors.New("PUBLIC_BASE_URL must be https in production"))
+			problems = append(problems, errors.New("PUBLIC_BASE_URL is not https: in production, set it to an https address"))
 		}
-		for name, u := range map[string]*url.URL{"TWILIO_BASE_URL": c.TwilioURL, "SENDGRID_BASE_URL": c.SendGridURL, "CROWDSTRIKE_BASE_URL": c.CrowdStrikeURL} {
-			if u != nil && u.Scheme != "https" {
-				problems = append(problems, fmt.Errorf("%s must be https in production", name))
+		for _, vendor := range []struct {
+			name string
+			url  *url.URL
+		}{{"TWILIO_BASE_URL", c.TwilioURL}, {"SENDGRID_BASE_URL", c.SendGridURL}, {"CROWDSTRIKE_BASE_URL", c.CrowdStrikeURL}} {
+			if vendor.url != nil && vendor.url.Scheme != "https" {
+				problems = append(problems, fmt.Errorf("%s is not https: in production, set it to an https address or leave it unset", vendor.name))
 			}
 		}
 		if c.TwilioURL != nil {
-			problems = append(problems, errors.New("TWILIO_BASE_URL belongs to the dev profile only"))
+			problems = append(problems, errors.New("TWILIO_BASE_URL is set: in production, leave it unset; a simulator stands in for Twilio in the dev profile only"))
 		}
 	}
 	problems = append(problems, c.checkMail(part))
 	if c.VendorTimeout > longestVendorTimeout {
-		problems = append(problems, fmt.Errorf("VENDOR_TIMEOUT is longer than %s", longestVendorTimeout))
+		problems = append(problems, fmt.Errorf("VENDOR_TIMEOUT is longer than %s: set it to that at most", longestVendorTimeout))
 	}
 	if c.Settle <= c.VendorTimeout {
-		problems = append(problems, errors.New("VENDOR_SETTLE must be longer than VENDOR_TIMEOUT"))
+		problems = append(problems, errors.New("VENDOR_SETTLE is not longer than VENDOR_TIMEOUT: set it to a longer time"))
 	}
 	return errors.Join(problems...)
 }
 
-// checkMail refuses a mailer that is not set up.
+// checkMail rejects a mailer that is not set up.
 func (c Config) checkMail(part Part) error {
 	wanted := map[string]string{}
 	if slices.Contains(c.Mailers, "sendgrid") && part == Worker {
@@ -286,29 +297,29 @@ func (c Config) checkMail(part Part) error {
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		if wanted[name] == "" {
-			problems = append(problems, fmt.Errorf("%s is not set, but MAILERS names its mailer", name))
+			problems = append(problems, fmt.Errorf("%s is not set, but MAILERS names its mailer: set it, or take the mailer out of MAILERS", name))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// Warnings says what works and is probably not meant.
+// Warnings lists, in a fixed order, settings that work and are probably not meant. It quotes no value.
 func Warnings(lookup func(string) (string, bool)) []string {
 	var all []string
 	for _, name := range []string{"DATABASE_URL", "DATABASE_OWNER_URL"} {
-		if v, _ := lookup(name); mayBeRead(v) {
-			all = append(all, name+" lets a database on another machine be reached without TLS: "+
-				"say sslmode=verify-full, unless the network between is yours alone")
+		if v, _ := lookup(name); mayGoUnencrypted(v) {
+			all = append(all, name+" allows connections without TLS to a database on another machine: "+
+				"add sslmode=verify-full, unless the network between them is yours alone")
 		}
 	}
 	return all
 }
 
-// mayBeRead reports whether a connection to another machine's database may go without TLS.
-func mayBeRead(database string) bool {
+// mayGoUnencrypted reports whether a connection to a database on another machine may go without TLS.
+func mayGoUnencrypted(database string) bool {
 	c, err := pgconn.ParseConfig(database)
 	if database == "" || err != nil {
-		return false // whoever connects says what is wrong
+		return false // the store reports an unreadable URL when it connects
 	}
 	ways := append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
 	return slices.ContainsFunc(ways, func(way *pgconn.FallbackConfig) bool {
@@ -318,7 +329,8 @@ func mayBeRead(database string) bool {
 	})
 }
 
-// List writes every setting with its meaning and whether it is set, and what to think about; secrets are never shown.
+// List writes every setting to w with its value or default and its meaning, one a line, then the warnings. It never
+// writes a secret.
 func List(w io.Writer, lookup func(string) (string, bool)) {
 	for _, s := range settings() {
 		v, ok := lookup(s.name)
@@ -338,5 +350,5 @@ func List(w io.Writer, lookup func(string) (string, bool)) {
 	}
 }
 
-// FromEnvironment reads the settings of this process.
+// FromEnvironment reads the settings of this process from its environment, as Read does.
 func FromEnvironment(part Part) (Config, error) { return Read(part, os.LookupEnv) }

@@ -50,7 +50,7 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		env[c.name] = c.value
 		_, err := config.Read(c.part, lookup(env))
 		if err == nil || !strings.Contains(err.Error(), c.name) {
-			t.Errorf("%s with %s=%q: %v", c.part, c.name, c.value, err)
+			t.Errorf("%s starts with %s=%q, or the reason does not name the setting: %v", c.part, c.name, c.value, err)
 			continue
 		}
 		if strings.Contains(err.Error(), "s3cret") {
@@ -59,30 +59,30 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 	}
 }
 
-func TestOnlyTheMailersThatAreNamedNeedSettings(t *testing.T) {
+func TestOnlyMailersInUseNeedSettings(t *testing.T) {
 	smtp := maps.Clone(good())
 	maps.DeleteFunc(smtp, func(name, _ string) bool { return strings.HasPrefix(name, "SENDGRID") })
 	smtp["MAILERS"], smtp["SMTP_ADDRESS"], smtp["SMTP_FROM"] = "smtp", "mail.example:587", "soc@mdr.example"
 	for _, part := range []config.Part{config.API, config.Worker} {
 		if _, err := config.Read(part, lookup(smtp)); err != nil {
-			t.Errorf("%s with SMTP alone: %v", part, err)
+			t.Errorf("%s does not start with SMTP alone: %v", part, err)
 		}
 	}
 	both := maps.Clone(smtp)
 	both["MAILERS"] = "smtp, sendgrid"
 	if _, err := config.Read(config.Worker, lookup(both)); err == nil || !strings.Contains(err.Error(), "SENDGRID_API_KEY") {
-		t.Errorf("SendGrid is named and not set up: %v", err)
+		t.Errorf("SendGrid is in MAILERS without an API key: got %v, want an error about SENDGRID_API_KEY", err)
 	}
 	delete(smtp, "SMTP_ADDRESS")
 	if _, err := config.Read(config.Worker, lookup(smtp)); err == nil || !strings.Contains(err.Error(), "SMTP_ADDRESS") {
-		t.Errorf("SMTP is named and not set up: %v", err)
+		t.Errorf("SMTP is in MAILERS without an address: got %v, want an error about SMTP_ADDRESS", err)
 	}
 }
 
 func TestGoodSettingsStart(t *testing.T) {
 	for _, part := range []config.Part{config.API, config.Worker} {
 		if _, err := config.Read(part, lookup(good())); err != nil {
-			t.Errorf("%s: %v", part, err)
+			t.Errorf("%s does not start with good settings: %v", part, err)
 		}
 	}
 }
@@ -94,12 +94,12 @@ func TestThePublicAddressIsASchemeAndAHost(t *testing.T) {
 		env := maps.Clone(good())
 		env["PUBLIC_BASE_URL"] = given
 		if c, err := config.Read(config.API, lookup(env)); err != nil || c.PublicURL.String() != want {
-			t.Errorf("%s: %v, %v", given, c.PublicURL, err)
+			t.Errorf("PUBLIC_BASE_URL=%s is read as %v, error %v, want %s", given, c.PublicURL, err, want)
 		}
 	}
 }
 
-func TestADatabaseElsewhereWithoutTLSIsWarnedOf(t *testing.T) {
+func TestWarningAboutARemoteDatabaseWithoutTLS(t *testing.T) {
 	for address, warned := range map[string]bool{
 		"postgres://app:s3cret@db/watchfire":                                      true, // sslmode is prefer
 		"postgres://app:s3cret@db/watchfire?sslmode=disable":                      true,
@@ -120,7 +120,7 @@ func TestADatabaseElsewhereWithoutTLSIsWarnedOf(t *testing.T) {
 			var out bytes.Buffer
 			config.List(&out, env)
 			if warned != (len(got) == 1 && strings.Contains(got[0], name)) || warned != strings.Contains(out.String(), "warning: "+name) {
-				t.Errorf("%s=%s: %v", name, address, got)
+				t.Errorf("%s=%s: warnings are %q, want one %t", name, address, got, warned)
 			}
 			if strings.Contains(out.String(), "s3cret") {
 				t.Errorf("the list shows a secret:\n%s", out.String())
@@ -140,7 +140,7 @@ func TestListShowsNoSecret(t *testing.T) {
 	}
 }
 
-func TestMoreHostsForEDRs(t *testing.T) {
+func TestExtraHostsForEDRs(t *testing.T) {
 	env := maps.Clone(good())
 	env["EDR_EXTRA_HOSTS"] = "Kibana.example, b.example.com"
 	c, err := config.Read(config.API, lookup(env))

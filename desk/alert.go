@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/google/uuid"
@@ -10,16 +11,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// ReceiveAlert takes an alert of the client a.Client, with the body it came in. Alerts are the same when client,
-// source and finding id are; the same key again gives the same outcome. NotFound: there is no such client.
+// ReceiveAlert takes an alert of the client a.Client, with the body it came in. Client, source and finding id identify an
+// alert; the same key again gives the same outcome. NotFound: the client does not exist.
 func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, key string) (models.Alert, store.AlertOutcome, error) {
 	if err := auth.Allow("receive-alert", u.Role); err != nil {
 		return models.Alert{}, "", err
 	}
-	for pointer, s := range map[string]string{"/title": a.Title, "/finding_id": a.FindingID} {
-		if err := checkBlank(pointer, s); err != nil {
-			return models.Alert{}, "", err
-		}
+	if err := cmp.Or(requireText("/title", a.Title), requireText("/finding_id", a.FindingID)); err != nil {
+		return models.Alert{}, "", err
 	}
 	id, err := d.clientID(ctx, a.Client)
 	if err != nil {
@@ -37,8 +36,8 @@ func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	return a, outcome, err
 }
 
-// ReceiveOCSF takes one OCSF event as an alert. What is not a readable Detection Finding is kept all the same, with
-// its Problem set. raw must be a JSON object.
+// ReceiveOCSF takes one OCSF event as an alert. An event that is not a readable Detection Finding becomes an alert with a
+// Problem. raw must be a JSON object.
 func (d *Desk) ReceiveOCSF(ctx context.Context, u models.User, number int, source models.AlertSource, raw []byte, key string,
 ) (models.Alert, store.AlertOutcome, error) {
 	a := ReadOCSF(raw)
@@ -51,12 +50,7 @@ func (d *Desk) Alert(ctx context.Context, u models.User, id uuid.UUID) (models.A
 	if err := auth.Allow("get-alert", u.Role); err != nil {
 		return models.Alert{}, err
 	}
-	var a models.Alert
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		a, err = tx.Alert(id)
-		return err
-	})
-	return a, err
+	return read(d.inEveryClient(ctx), func(tx *store.Tx) (models.Alert, error) { return tx.Alert(id) })
 }
 
 // AlertPayload returns the body a version of an alert came in; version 0 is the latest. For the SOC.
@@ -64,23 +58,17 @@ func (d *Desk) AlertPayload(ctx context.Context, u models.User, id uuid.UUID, ve
 	if err := auth.Allow("get-alert-raw", u.Role); err != nil {
 		return nil, err
 	}
-	var raw []byte
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		raw, err = tx.AlertPayload(id, version)
-		return err
-	})
-	return raw, err
+	return read(d.inEveryClient(ctx), func(tx *store.Tx) ([]byte, error) { return tx.AlertPayload(id, version) })
 }
 
-// Alerts lists alerts, the latest received first, from after the cursor. For the SOC.
-func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, c store.Cursor, limit int) ([]models.Alert, error) {
+// Alerts lists alerts, the latest received first. For the SOC.
+func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, p PageRequest) (Page[models.Alert], error) {
 	if err := auth.Allow("list-alerts", u.Role); err != nil {
-		return nil, err
+		return Page[models.Alert]{}, err
 	}
-	var list []models.Alert
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.Alerts(f, c, limit)
-		return err
-	})
-	return list, err
+	return readPage(d.inEveryClient(ctx), p,
+		func(tx *store.Tx, after store.Cursor, limit int) ([]models.Alert, error) {
+			return tx.Alerts(f, after, limit)
+		},
+		func(a models.Alert) string { return store.Cursor{At: a.ReceivedAt, ID: a.ID.String()}.String() })
 }

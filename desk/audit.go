@@ -14,29 +14,23 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// AuditLog lists who changed what the client with a number is set up with, the newest first, from after the cursor.
-// next is the cursor of the next page, zero at the end. NotFound also when the client is not the user's.
-func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, c store.Cursor, limit int) (list []models.AuditEntry, next store.Cursor, err error) {
+// AuditLog lists the changes of the settings of the client with a number, the newest first. NotFound also when the client is
+// not the user's.
+func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, p PageRequest) (Page[models.AuditEntry], error) {
 	if err := auth.Allow("list-audit-log", u.Role); err != nil {
-		return nil, next, err
+		return Page[models.AuditEntry]{}, err
 	}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		list, err = tx.AuditLog(c, limit+1)
-		return err
-	})
-	if len(list) > limit {
-		list = list[:limit]
-		next = store.Cursor{At: list[limit-1].At, ID: list[limit-1].ID.String()}
-	}
-	return list, next, err
+	return readPage(d.inClient(ctx, u, number), p, (*store.Tx).AuditLog,
+		func(e models.AuditEntry) string { return store.Cursor{At: e.At, ID: e.ID.String()}.String() })
 }
 
-// changeSettings runs fn, which changes what the client with a number is set up with, as inClient does, one at a time of one
-// client. It notes that the user changed the fields of a subject that fn returns; none: nothing was changed.
+// changeSettings runs fn, which changes the settings of the client with a number, in a transaction of inClient. Changes of
+// one client wait for each other. The audit log gets the subject and the fields that fn returns; without fields it gets
+// no entry, because nothing was changed.
 func (d *Desk) changeSettings(ctx context.Context, u models.User, number int, operation string,
 	fn func(*store.Tx) (subject string, fields []string, err error),
 ) error {
-	return d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	return d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		if err := tx.LockClientSettings(); err != nil {
 			return err
 		}
@@ -54,11 +48,11 @@ func (d *Desk) appendAudit(tx *store.Tx, u models.User, operation, subject strin
 	})
 }
 
-// differences names the fields in which two things differ as JSON, fields of objects in them as in "policy/ring_for",
-// sorted. What is empty is as good as absent.
+// differences names the fields in which two values differ as JSON, sorted; a field inside an object is named as in
+// "policy/ring_for". An empty field counts as absent.
 func differences(before, after any) ([]string, error) {
 	left, right := map[string]string{}, map[string]string{}
-	if err := errors.Join(leaves(left, before), leaves(right, after)); err != nil {
+	if err := errors.Join(collectFields(left, before), collectFields(right, after)); err != nil {
 		return nil, err
 	}
 	maps.DeleteFunc(left, func(name, value string) bool {
@@ -72,29 +66,29 @@ func differences(before, after any) ([]string, error) {
 	return slices.Sorted(maps.Keys(left)), nil
 }
 
-// leaves puts the fields of v that are not empty into of, by their names.
-func leaves(of map[string]string, v any) error {
-	body, err := canonical(v)
+// collectFields puts the fields of v that are not empty into fields, by their names.
+func collectFields(fields map[string]string, v any) error {
+	body, err := canonicalJSON(v)
 	if err != nil {
 		return err
 	}
-	return leavesUnder(of, "", body)
+	return collectFieldsUnder(fields, "", body)
 }
 
-func leavesUnder(of map[string]string, name string, body json.RawMessage) error {
+func collectFieldsUnder(fields map[string]string, name string, body json.RawMessage) error {
 	switch text := string(body); {
 	case text == "null", text == `""`, text == "[]":
 		return nil
 	case text[0] != '{':
-		of[name] = text
+		fields[name] = text
 		return nil
 	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(body, &object); err != nil {
 		return fmt.Errorf("read %q: %w", name, err)
 	}
-	for field, value := range fields {
-		if err := leavesUnder(of, strings.TrimPrefix(name+"/"+field, "/"), value); err != nil {
+	for field, value := range object {
+		if err := collectFieldsUnder(fields, strings.TrimPrefix(name+"/"+field, "/"), value); err != nil {
 			return err
 		}
 	}

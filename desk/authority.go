@@ -11,18 +11,18 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Authorities lists the versions of the response authority of the client with a number, the newest first, and says who
-// drafted and signed them and which one holds, 0 for none. NotFound also when the client is not the user's.
+// Authorities lists the versions of the response authority of the client with a number, the newest first, with the people
+// who drafted and signed them and the version that holds, 0 for none. NotFound also when the client is not the user's.
 func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
 ) (list []authority.Authority, who models.People, holds int, err error) {
 	if err := auth.Allow("get-response-authority", u.Role); err != nil {
 		return nil, nil, 0, err
 	}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err = d.inClient(ctx, u, number)(func(tx *store.Tx) (err error) {
 		if list, err = tx.Authorities(); err != nil {
 			return err
 		}
-		who, err = people(tx, actorsOf(list))
+		who, err = readPeople(tx, actorsOf(list))
 		return err
 	})
 	signed := slices.IndexFunc(list, func(a authority.Authority) bool { return !a.SignedAt.IsZero() })
@@ -33,7 +33,7 @@ func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
 }
 
 // DraftAuthority adds the next version of the response authority of the client with a number: the rules and lists of a.
-// It holds once the client signs it. The same key again returns the same version.
+// The version holds once the client signs it. The same key again returns the same version.
 func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a authority.Authority, key string,
 ) (made authority.AuthorityView, err error) {
 	if err := auth.Allow("draft-response-authority", u.Role); err != nil {
@@ -56,7 +56,7 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 		if made.Authority, err = tx.DraftAuthority(draft, requestID(u, "draft-response-authority", key)); err != nil {
 			return "", nil, err
 		}
-		if made.People, err = people(tx, made.Actors()); err != nil || made.Version <= latest.Version { // made by the same request before
+		if made.People, err = readPeople(tx, made.Actors()); err != nil || made.Version <= latest.Version { // an earlier try of this request made it
 			return "", nil, err
 		}
 		if fields, err = differences(authorityContent(latest), authorityContent(made.Authority)); err != nil {
@@ -67,25 +67,25 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 	if err != nil {
 		return authority.AuthorityView{}, err
 	}
-	asked, err := canonical(authorityContent(a))
+	asked, err := canonicalJSON(authorityContent(a))
 	if err != nil {
 		return authority.AuthorityView{}, err
 	}
-	if known, err := canonical(authorityContent(made.Authority)); err != nil || string(known) != string(asked) {
-		return authority.AuthorityView{}, reused()
+	if known, err := canonicalJSON(authorityContent(made.Authority)); err != nil || string(known) != string(asked) {
+		return authority.AuthorityView{}, keyReused()
 	}
 	return made, nil
 }
 
-// authorityContent is what a version says, without who made it when. Its lists are never nil.
+// authorityContent returns the rules and lists of a version alone. The lists are never nil.
 func authorityContent(a authority.Authority) authority.Authority {
 	return authority.Authority{
 		Rules: append([]authority.Rule{}, a.Rules...), Never: append([]string{}, a.Never...), TwoPersons: append([]authority.AssetSelector{}, a.TwoPersons...),
 	}
 }
 
-// SignAuthority signs a version of the response authority of the user's own client; from then on it holds. Signed again
-// it stays as it was. NotFound: there is no such version, or the client is not theirs. Conflict: a newer version is
+// SignAuthority signs a version of the response authority of the user's own client; from then on it holds. Signing it again
+// changes nothing. NotFound: the version does not exist, or the client is not the user's. Conflict: a newer version is
 // signed, or the user is of the SOC.
 func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version int) (authority.AuthorityView, error) {
 	var signed authority.AuthorityView
@@ -100,7 +100,7 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 		if signed.Authority, err = tx.SignAuthority(version, u.ID, d.moment()); err != nil {
 			return "", nil, err
 		}
-		if signed.People, err = people(tx, signed.Actors()); err != nil {
+		if signed.People, err = readPeople(tx, signed.Actors()); err != nil {
 			return "", nil, err
 		}
 		for _, before := range list {
@@ -113,34 +113,31 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 	return signed, err
 }
 
-// DryRun says what the response authority of the client with a number would decide. at is read as Plan reads it; version
-// is the one to try, signed or not, and 0 the one that holds. NotFound: there is no such version, or the client is not
-// the user's.
+// DryRun returns the ruling of the response authority of the client with a number on a request that nobody has made. at is
+// read as Plan reads it. version is the one to try, signed or not; 0 is the one that holds. NotFound: the version does not
+// exist, or the client is not the user's.
 func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authority.Request, at string, version int) (authority.Ruling, error) {
 	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
 		return authority.Ruling{}, err
 	}
-	var ruling authority.Ruling
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	return read(d.inClient(ctx, u, number), func(tx *store.Tx) (authority.Ruling, error) {
 		directory, err := tx.Directory()
 		if err != nil {
-			return err
+			return authority.Ruling{}, err
 		}
 		if r.At, err = d.momentIn(directory.Zone, at); err != nil {
-			return err
+			return authority.Ruling{}, err
 		}
-		a, err := d.toTry(tx, version)
+		a, err := d.versionToTry(tx, version)
 		if err != nil {
-			return err
+			return authority.Ruling{}, err
 		}
-		ruling = a.Evaluate(r, directory.Zone, directory.Business)
-		return nil
+		return a.Evaluate(r, directory.Zone, directory.Business), nil
 	})
-	return ruling, err
 }
 
-// toTry returns a version as if it were signed, or with 0 the one that holds.
-func (d *Desk) toTry(tx *store.Tx, version int) (authority.Authority, error) {
+// versionToTry returns a version as if it were signed, or with 0 the one that holds.
+func (d *Desk) versionToTry(tx *store.Tx, version int) (authority.Authority, error) {
 	if version == 0 {
 		return tx.Authority()
 	}
@@ -150,7 +147,7 @@ func (d *Desk) toTry(tx *store.Tx, version int) (authority.Authority, error) {
 	}
 	n := slices.IndexFunc(list, func(a authority.Authority) bool { return a.Version == version })
 	if n < 0 {
-		return authority.Authority{}, &models.Error{Kind: models.NotFound, Field: "/version", Message: "there is no such version"}
+		return authority.Authority{}, &models.Error{Kind: models.NotFound, Field: "/version", Message: "version not found"}
 	}
 	list[n].SignedAt = d.moment()
 	return list[n], nil

@@ -21,15 +21,15 @@ import (
 )
 
 const (
-	codeFor    = 10 * time.Minute // how long a code is worth something
+	codeFor    = 10 * time.Minute // after which a code expires
 	wrongCodes = 5                // tries, after which only a new code helps
-	memoEffect = "effect"         // in a channel check's memo: the key of the effect it is about
+	memoEffect = "effect"         // in a channel check's memo: the key of its effect
 )
 
 // VerifyChannel sends a code over a channel of a contact and returns when it expires. The same key again gives the same
-// answer and sends nothing new. Errors: NotFound: the client with the number has no such contact; Invalid: the contact
-// does not have the channel, or the key was used for another request; Conflict: another check of it is under way;
-// Unavailable: the engine does not answer, nothing is sent then.
+// answer and sends nothing new. NotFound: the client with the number has no such contact. Invalid: the contact does not have
+// the channel, or the key was used for another request. Conflict: another check of the channel is under way. Unavailable:
+// the engine does not answer, and nothing was sent.
 func (d *Desk) VerifyChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, key string) (time.Time, error) {
 	if err := auth.Allow("verify-channel", u.Role); err != nil {
 		return time.Time{}, err
@@ -38,29 +38,29 @@ func (d *Desk) VerifyChannel(ctx context.Context, u models.User, number int, con
 	return begun.Add(codeFor), err
 }
 
-// TestChannel sends a test message over a channel of a contact. Errors are those of VerifyChannel; Invalid is also a
-// call, which is tested by verifying it.
+// TestChannel sends a test message over a channel of a contact. Errors are those of VerifyChannel; Invalid also for calls,
+// because to test a call is to verify the channel.
 func (d *Desk) TestChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, key string) error {
 	if err := auth.Allow("test-channel", u.Role); err != nil {
 		return err
 	}
 	if ch == models.ChannelVoice {
-		return models.InvalidField("/channel", "must be email or sms: a call is tested by verifying it")
+		return models.InvalidField("/channel", "must be email or sms; to test a call, verify the channel")
 	}
 	_, err := d.startChannelCheck(ctx, u, number, channelCheckRequest{"test-channel", notify.PurposeTest, contact, ch, key})
 	return err
 }
 
-// channelCheckRequest is a wish to try a channel of a contact.
+// channelCheckRequest is a person's request to try a channel of a contact.
 type channelCheckRequest struct {
 	name    string
 	purpose notify.Purpose
 	contact uuid.UUID
 	channel models.Channel
-	key     string // the caller's own
+	key     string // the caller's own name for the request
 }
 
-// startChannelCheck starts a channel check, unless the same request did before, and returns when it began.
+// startChannelCheck starts a channel check, unless the same request has started it, and returns when the check began.
 func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int, c channelCheckRequest) (time.Time, error) {
 	request := requestID(u, c.name, c.key)
 	run, begun, err := d.requestChannelCheck(ctx, u, number, c, request)
@@ -84,13 +84,14 @@ func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int,
 	return begun, err
 }
 
-// requestChannelCheck keeps what is asked for. It returns what the check's workflow is started with, or when that was done.
+// requestChannelCheck keeps the request. It returns the input of the check's workflow or, when the check has begun, the
+// moment it did.
 func (d *Desk) requestChannelCheck(ctx context.Context, u models.User, number int, c channelCheckRequest, request string) (run notify.ChannelCheckInput, begun time.Time, err error) {
 	asked, err := requestFingerprint(c.name, []string{c.contact.String(), string(c.channel)})
 	if err != nil {
 		return run, begun, err
 	}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		if begun, err = tx.RequestChannelCheck(request, asked); err != nil || !begun.IsZero() {
 			return err
 		}
@@ -114,15 +115,15 @@ func contactWithChannel(tx *store.Tx, contact uuid.UUID, ch models.Channel) (mod
 	case err != nil:
 		return c, err
 	case !c.RemovedAt.IsZero():
-		return c, models.Errorf(models.NotFound, "there is no such contact")
+		return c, models.Errorf(models.NotFound, "contact not found")
 	case !c.Has(ch):
 		return c, models.InvalidField("/channel", "is not a channel of this contact")
 	}
 	return c, nil
 }
 
-// startCheckWorkflow starts a channel check's workflow. That the same check runs already is success; another one of the same
-// channel is a Conflict.
+// startCheckWorkflow starts a channel check's workflow. It succeeds when the same check runs already. Conflict: another check
+// of the channel is under way.
 func (d *Desk) startCheckWorkflow(ctx context.Context, run notify.ChannelCheckInput) error {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
@@ -137,27 +138,27 @@ func (d *Desk) startCheckWorkflow(ctx context.Context, run notify.ChannelCheckIn
 	var exists *serviceerror.WorkflowExecutionAlreadyStarted
 	switch {
 	case errors.As(err, &exists):
-		return d.isSameCheck(ctx, id, run.Effect.Key)
+		return d.requireSameCheck(ctx, id, run.Effect.Key)
 	case err != nil:
 		d.log.WarnContext(ctx, "the engine takes no channel check", "error", err.Error())
-		return unavailable()
+		return engineUnavailable()
 	}
 	return nil
 }
 
-// isSameCheck returns nil when the channel check that runs under an id is about an effect, else Conflict.
-func (d *Desk) isSameCheck(ctx context.Context, id, effect string) error {
+// requireSameCheck returns nil when the channel check that runs under an id is that of an effect, else Conflict.
+func (d *Desk) requireSameCheck(ctx context.Context, id, effect string) error {
 	running, err := d.temporal.DescribeWorkflowExecution(ctx, id, "")
 	if err != nil {
 		d.log.WarnContext(ctx, "the engine does not describe a channel check", "error", err.Error())
-		return unavailable()
+		return engineUnavailable()
 	}
 	var about string
 	if field := running.GetWorkflowExecutionInfo().GetMemo().GetFields()[memoEffect]; field != nil {
 		about, err = memoText(field)
 	}
 	if err != nil || about != effect {
-		return models.Errorf(models.Conflict, "a check of this channel is under way")
+		return models.Errorf(models.Conflict, "another check of this channel is under way; wait until it ends")
 	}
 	return nil
 }
@@ -168,10 +169,10 @@ func memoText(p *commonpb.Payload) (string, error) {
 	return text, err
 }
 
-// ConfirmChannel takes the code a contact was sent over a channel and returns the contact with the channel verified.
-// A channel that is verified and has no code outstanding stays so. Errors: NotFound: the client with the number has no
-// such contact; Invalid: the contact does not have the channel, or the code is wrong, which counts; Conflict: no code
-// can be confirmed, a new one must be sent.
+// ConfirmChannel takes the code that was sent to a contact over a channel and returns the contact with the channel verified.
+// A verified channel without an outstanding code stays verified. NotFound: the client with the number has no such contact.
+// Invalid: the contact does not have the channel, or the code is wrong, which counts. Conflict: no code is outstanding, and
+// the caller must send a new one.
 func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, code string) (models.Contact, error) {
 	if err := auth.Allow("confirm-channel", u.Role); err != nil {
 		return models.Contact{}, err
@@ -182,7 +183,7 @@ func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, co
 		if c, err = contactWithChannel(tx, contact, ch); err != nil {
 			return err
 		}
-		right, err := d.codeOf(tx, c, ch)
+		right, err := d.outstandingCode(tx, c, ch)
 		switch {
 		case err != nil:
 			return err
@@ -201,8 +202,8 @@ func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, co
 	return c, wrong
 }
 
-// codeOf returns the outstanding code of a contact's channel, or "" when the channel is verified and there is none.
-func (d *Desk) codeOf(tx *store.Tx, c models.Contact, ch models.Channel) (string, error) {
+// outstandingCode returns the outstanding code of a contact's channel, or "" when the channel is verified and there is none.
+func (d *Desk) outstandingCode(tx *store.Tx, c models.Contact, ch models.Channel) (string, error) {
 	key, expires, wrong, err := tx.Code(c.ID, ch)
 	none := models.KindOf(err) == models.NotFound
 	switch {
@@ -219,7 +220,7 @@ func (d *Desk) codeOf(tx *store.Tx, c models.Contact, ch models.Channel) (string
 	}
 	row, err := tx.Effect(key)
 	if models.KindOf(err) == models.NotFound {
-		return "", models.Errorf(models.Conflict, "the code is not sent yet")
+		return "", models.Errorf(models.Conflict, "the code has not been sent yet; try again")
 	}
 	return row.Code(), err
 }

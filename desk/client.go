@@ -3,6 +3,7 @@ package desk
 import (
 	"cmp"
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/auth"
@@ -10,9 +11,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// CreateClient takes on a client; Number 0 takes the next free one, zero policy values take their defaults, and so do
-// business hours that are nil. The same key again returns the same client, as it is now, or Invalid when the request was
-// another one. Conflict: the number is taken.
+// CreateClient takes on a client. Number 0 takes the next free number; zero policy values and nil business hours take their
+// defaults. The same key again returns the same client, as it is now. Invalid: a field is wrong, or the key was used for
+// another request. Conflict: the number is taken.
 func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client, key string) (models.Client, error) {
 	if err := auth.Allow("create-client", u.Role); err != nil {
 		return models.Client{}, err
@@ -21,7 +22,7 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	if err != nil {
 		return models.Client{}, err
 	}
-	if c, err = clientTerms(c); err != nil {
+	if c, err = completeTerms(c); err != nil {
 		return models.Client{}, err
 	}
 	if err := checkEDR(c.EDR); err != nil {
@@ -30,14 +31,14 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	return d.store.CreateClient(ctx, c, requestID(u, "create-client", key), asked)
 }
 
-// UpdateClient replaces what was agreed with the client whose number c has: all but its EDR, which is set with its
-// credentials. What is left open takes its default, as when a client is taken on. The policy paces incidents that are
-// opened from now on, the rest counts at once. NotFound: there is no such client.
+// UpdateClient replaces the terms of the client with the number of c: all but the EDR, which SetEDRCredentials sets. Open
+// terms take their defaults, as in CreateClient. The policy paces incidents that are opened from now on, the other terms
+// count at once. NotFound: the client does not exist.
 func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client) (models.Client, error) {
 	if err := auth.Allow("update-client", u.Role); err != nil {
 		return models.Client{}, err
 	}
-	c, err := clientTerms(c)
+	c, err := completeTerms(c)
 	if err != nil {
 		return models.Client{}, err
 	}
@@ -56,14 +57,14 @@ func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client)
 	return now, err
 }
 
-// clientTerms fills what a client's terms leave open, and checks them.
-func clientTerms(c models.Client) (models.Client, error) {
-	c.Policy = withDefaults(c.Policy)
+// completeTerms gives a client's open terms their defaults, and checks the terms.
+func completeTerms(c models.Client) (models.Client, error) {
+	c.Policy = withPolicyDefaults(c.Policy)
 	if c.Business == nil {
 		c.Business = models.OfficeHours()
 	}
 	c.Contract.Start, c.Contract.End = c.Contract.Start.UTC(), c.Contract.End.UTC()
-	if err := checkBlank("/legal_name", c.LegalName); err != nil {
+	if err := requireText("/legal_name", c.LegalName); err != nil {
 		return c, err
 	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
@@ -78,17 +79,19 @@ func clientTerms(c models.Client) (models.Client, error) {
 	if c.Contract.End.Before(c.Contract.Start) {
 		return c, models.InvalidField("/contract/end", "is before the start")
 	}
-	for pointer, t := range map[string]time.Time{"/contract/start": c.Contract.Start, "/contract/end": c.Contract.End} {
-		if !t.Equal(t.Truncate(24 * time.Hour)) {
-			return c, models.InvalidField(pointer, "is not a day at midnight UTC")
-		}
+	return c, cmp.Or(checkDay("/contract/start", c.Contract.Start), checkDay("/contract/end", c.Contract.End), checkPolicy(c.Policy))
+}
+
+func checkDay(pointer string, t time.Time) error {
+	if !t.Equal(t.Truncate(24 * time.Hour)) {
+		return models.InvalidField(pointer, "is not a day at midnight UTC")
 	}
-	return c, checkPolicy(c.Policy)
+	return nil
 }
 
 func checkEDR(e models.EDR) error {
 	if e.Vendor != "" && e.Vendor != "crowdstrike" {
-		return models.InvalidField("/edr/vendor", "is not crowdstrike: another product is set with its credentials")
+		return models.InvalidField("/edr/vendor", "must be crowdstrike; to use another product, set its credentials")
 	}
 	if e.Vendor != "" && e.Tenant == "" {
 		return models.InvalidField("/edr/tenant", "is required with a vendor")
@@ -126,8 +129,8 @@ func checkPolicy(p models.Policy) error {
 	return nil
 }
 
-// withDefaults fills what a policy leaves open.
-func withDefaults(p models.Policy) models.Policy {
+// withPolicyDefaults gives the open numbers of a policy their defaults.
+func withPolicyDefaults(p models.Policy) models.Policy {
 	def := models.DefaultPolicy()
 	reminders := def.Reminders
 	for s, every := range p.Reminders {
@@ -144,42 +147,41 @@ func withDefaults(p models.Policy) models.Policy {
 	}
 }
 
-// Clients lists clients whose number is greater than after, in the order of their numbers. For the SOC.
-func (d *Desk) Clients(ctx context.Context, u models.User, after, limit int) ([]models.Client, error) {
+// Clients lists clients in the order of their numbers. For the SOC.
+func (d *Desk) Clients(ctx context.Context, u models.User, p PageRequest) (Page[models.Client], error) {
 	if err := auth.Allow("list-clients", u.Role); err != nil {
-		return nil, err
+		return Page[models.Client]{}, err
 	}
-	var list []models.Client
-	err := d.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.Clients(after, limit)
-		return err
-	})
-	return list, err
+	after, err := parseNumberCursor(p.Cursor)
+	if err != nil {
+		return Page[models.Client]{}, err
+	}
+	list, err := read(d.inEveryClient(ctx), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, p.Limit+1) })
+	return cutPage(list, p.Limit, func(c models.Client) string { return strconv.Itoa(c.Number) }), err
 }
 
-// Client returns the client with a number. NotFound also when it is not the user's.
+// Client returns the client with a number. NotFound also when the client is not the user's.
 func (d *Desk) Client(ctx context.Context, u models.User, number int) (models.Client, error) {
-	var c models.Client
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		if c, err = tx.Client(); err != nil {
-			return err
+	return read(d.inClient(ctx, u, number), func(tx *store.Tx) (models.Client, error) {
+		c, err := tx.Client()
+		if err != nil {
+			return c, err
 		}
 		s, err := tx.IsolationSwitch()
 		if s.Paused {
 			c.IsolationPaused = &s
 		}
-		return err
+		return c, err
 	})
-	return c, err
 }
 
-// PauseIsolation lets no device of the client with a number be isolated from now on; what is isolated stays so, and
-// releases go on. While it is paused nothing changes. NotFound also when the client is not the user's.
+// PauseIsolation pauses the isolations of the client with a number: isolated devices stay isolated, and releases go on.
+// Pausing again changes nothing. NotFound also when the client is not the user's.
 func (d *Desk) PauseIsolation(ctx context.Context, u models.User, number int, reason string) (models.IsolationSwitch, error) {
 	return d.switchIsolation(ctx, u, number, "pause-isolation", models.IsolationSwitch{Paused: true, Reason: reason})
 }
 
-// ResumeIsolation takes PauseIsolation back, whoever paused it.
+// ResumeIsolation ends the pause, whoever began it.
 func (d *Desk) ResumeIsolation(ctx context.Context, u models.User, number int, reason string) (models.IsolationSwitch, error) {
 	return d.switchIsolation(ctx, u, number, "resume-isolation", models.IsolationSwitch{Reason: reason})
 }
@@ -203,30 +205,4 @@ func (d *Desk) switchIsolation(ctx context.Context, u models.User, number int, o
 		return "", fields, err
 	})
 	return now, err
-}
-
-// inClient runs fn in the client with a number, as the user may see it. NotFound also when it is not the user's.
-func (d *Desk) inClient(ctx context.Context, u models.User, number int, fn func(*store.Tx) error) error {
-	if u.Role.Side() != models.SideSOC {
-		return d.ownClient(ctx, u, number, func(tx *store.Tx, _ models.Client) error { return fn(tx) })
-	}
-	id, err := d.clientID(ctx, number)
-	if err != nil {
-		return err
-	}
-	return d.store.ForClient(ctx, store.SOC, id, fn)
-}
-
-// ownClient runs fn for a client's user when the number is that of their own client, else NotFound.
-func (d *Desk) ownClient(ctx context.Context, u models.User, number int, fn func(*store.Tx, models.Client) error) error {
-	return d.store.ForClient(ctx, store.Portal, u.ClientID, func(tx *store.Tx) error {
-		c, err := tx.Client()
-		if err != nil {
-			return err
-		}
-		if c.Number != number {
-			return models.Errorf(models.NotFound, "there is no such client")
-		}
-		return fn(tx, c)
-	})
 }

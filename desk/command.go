@@ -17,46 +17,46 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Command gives a command to an incident. The answer says which events it caused. queued is true when no worker
-// answered in time: the command is then recorded durably in the workflow's history and will be judged there.
+// Command sends a command to an incident and returns the events it caused. queued is true when no worker answered in time:
+// the command is then recorded durably in the workflow's history, and a worker will judge it.
 //
-// via is the door: "api" or "portal". key is the caller's own name for the request: given again with the same
-// command, the answer is the same and there is one effect; with another command it is Invalid. Other errors:
-// NotFound when the user may not see the incident, Forbidden when their role may not do this, Conflict when the
-// incident does not allow it, Unavailable when the engine does not answer; nothing is recorded then.
+// via is the entrance: "api" or "portal". key is the caller's own name for the request: the same command under it again has
+// no second effect and gets the same answer. Invalid: the command itself is wrong, or the key was used for another request.
+// NotFound: the user may not see the incident. Forbidden: the user's role may not send the command. Conflict: the incident
+// rejects the command. Unavailable: the engine does not answer, and nothing is recorded.
 func (d *Desk) Command(ctx context.Context, u models.User, via string, ref models.Reference, c incident.Command, key string,
-) (a incident.CommandResult, queued bool, err error) {
-	body, err := canonical(c)
+) (result incident.CommandResult, queued bool, err error) {
+	body, err := canonicalJSON(c)
 	if err != nil {
 		return incident.CommandResult{}, false, err
 	}
-	o := incident.CommandRequest{
+	request := incident.CommandRequest{
 		CommandContext: incident.CommandContext{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
 		Fingerprint:    fingerprint(c.Name(), body), Body: body,
 	}
-	if err := d.admit(ctx, u, ref, c, o); err != nil {
+	if err := d.admitCommand(ctx, u, ref, c, request); err != nil {
 		return incident.CommandResult{}, false, err
 	}
-	a, queued, err = d.send(ctx, u, ref, c, o)
+	result, queued, err = d.sendCommand(ctx, u, ref, c, request)
 	switch {
 	case err != nil:
 		return incident.CommandResult{}, false, err
-	case a.Fingerprint != o.Fingerprint:
-		return incident.CommandResult{}, false, reused()
+	case result.Fingerprint != request.Fingerprint:
+		return incident.CommandResult{}, false, keyReused()
 	case !queued:
-		d.awaitRecorded(ctx, u, ref, a.LastSeq)
+		d.awaitRecorded(ctx, u, ref, result.LastSeq)
 	}
-	return a, queued, nil
+	return result, queued, nil
 }
 
-// The first pause before the store is looked at after a command, which then doubles, and how long at most.
+// awaitRecorded looks into the store after the first pause, which then doubles, and gives up after the second.
 const (
 	recordedFirstLook = 4 * time.Millisecond
 	recordedWithin    = time.Second
 )
 
-// awaitRecorded waits until the store has an answered command, so that whoever gave it reads what they wrote. The command is
-// durable before that: a store that is slow, or down, delays the answer by a second at most and takes nothing from it.
+// awaitRecorded waits until the store has the events of an answered command, so that its sender reads them. The command is
+// durable already: a store that is slow, or down, delays the answer by a second at most.
 func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Reference, seq int) {
 	ctx, cancel := context.WithTimeout(ctx, recordedWithin)
 	defer cancel()
@@ -73,7 +73,7 @@ func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Refe
 	}
 }
 
-// recordedSeq returns the number of the incident's last event in the store. NotFound when the user may not see it.
+// recordedSeq returns the number of the incident's last event in the store. NotFound: the user may not see the incident.
 func (d *Desk) recordedSeq(ctx context.Context, u models.User, ref models.Reference) (int, error) {
 	if u.Role.Side() == models.SideSOC {
 		return d.store.Recorded(ctx, store.SOC, uuid.Nil, ref)
@@ -81,9 +81,9 @@ func (d *Desk) recordedSeq(ctx context.Context, u models.User, ref models.Refere
 	return d.store.Recorded(ctx, store.Portal, u.ClientID, ref)
 }
 
-// admit checks that the user may see the incident and give this command, and records a decision of the client
-// before anybody acts on it.
-func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c incident.Command, o incident.CommandRequest) error {
+// admitCommand checks that the user may see the incident and send this command. It records a decision of the client before
+// anybody acts on it.
+func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest) error {
 	at := d.moment()
 	if _, err := d.recordedSeq(ctx, u, ref); err != nil {
 		return err
@@ -91,72 +91,73 @@ func (d *Desk) admit(ctx context.Context, u models.User, ref models.Reference, c
 	if err := auth.Allow(c.Name(), u.Role); err != nil {
 		return err
 	}
-	// What is wrong with the command itself is wrong for any incident; the state is the workflow's to judge.
-	err := incident.Incident{}.Can(c, o.CommandContext, at)
+	// A command that is wrong in itself is wrong for every incident. The workflow judges the state of this one.
+	err := incident.Incident{}.Can(c, request.CommandContext, at)
 	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
 		return err
 	}
 	if !incident.IsDecision(c) {
 		return nil
 	}
-	return d.read(ctx, u, func(tx *store.Tx) error {
+	return d.inSight(ctx, u)(func(tx *store.Tx) error {
 		return tx.SaveDecision(store.Decision{
-			RequestID: o.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: o.Fingerprint, At: at,
+			RequestID: request.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: request.Fingerprint, At: at,
 		})
 	})
 }
 
-// send asks the workflow and waits a little; without an answer it leaves the same order as a signal.
-func (d *Desk) send(ctx context.Context, u models.User, ref models.Reference, c incident.Command, o incident.CommandRequest) (incident.CommandResult, bool, error) {
-	a, err := d.update(ctx, ref, c.Name(), o)
-	var refused *temporal.ApplicationError
+// sendCommand sends the workflow an Update and waits a little. Without an answer it leaves the same request as a Signal, and
+// returns true.
+func (d *Desk) sendCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest) (incident.CommandResult, bool, error) {
+	result, err := d.sendUpdate(ctx, ref, c.Name(), request)
+	var rejection *temporal.ApplicationError
 	switch {
 	case err == nil:
-		return a, false, nil
-	case ctx.Err() != nil: // the person went away; what they asked may or may not happen
+		return result, false, nil
+	case ctx.Err() != nil: // the person went away; the command may or may not be carried out
 		return incident.CommandResult{}, false, fmt.Errorf("%s %s: %w", c.Name(), ref, ctx.Err())
-	case errors.As(err, &refused):
-		return incident.CommandResult{}, false, rejectionOf(c.Name(), refused)
+	case errors.As(err, &rejection):
+		return incident.CommandResult{}, false, rejectionOf(c.Name(), rejection)
 	}
-	err = d.signal(ctx, ref, c.Name(), o)
+	err = d.sendSignal(ctx, ref, c.Name(), request)
 	var gone *serviceerror.NotFound
 	switch {
 	case errors.As(err, &gone):
 		return incident.CommandResult{}, false, d.endedReason(ctx, u, ref)
 	case err != nil:
 		d.log.WarnContext(ctx, "the engine takes no command", "command", c.Name(), "incident", ref, "error", err.Error())
-		return incident.CommandResult{}, false, unavailable()
+		return incident.CommandResult{}, false, engineUnavailable()
 	}
-	return incident.CommandResult{RequestID: o.RequestID, Command: c.Name(), Fingerprint: o.Fingerprint}, true, nil
+	return incident.CommandResult{RequestID: request.RequestID, Command: c.Name(), Fingerprint: request.Fingerprint}, true, nil
 }
 
-func (d *Desk) update(ctx context.Context, ref models.Reference, name string, o incident.CommandRequest) (incident.CommandResult, error) {
+func (d *Desk) sendUpdate(ctx context.Context, ref models.Reference, name string, request incident.CommandRequest) (incident.CommandResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
-	var a incident.CommandResult
+	var result incident.CommandResult
 	h, err := d.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		UpdateID: o.RequestID, WorkflowID: ref.WorkflowID(), UpdateName: name, Args: []any{o},
+		UpdateID: request.RequestID, WorkflowID: ref.WorkflowID(), UpdateName: name, Args: []any{request},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {
-		return a, fmt.Errorf("update %s: %w", name, err)
+		return result, fmt.Errorf("update %s: %w", name, err)
 	}
-	if err := h.Get(ctx, &a); err != nil {
-		return a, fmt.Errorf("update %s: %w", name, err)
+	if err := h.Get(ctx, &result); err != nil {
+		return result, fmt.Errorf("update %s: %w", name, err)
 	}
-	return a, nil
+	return result, nil
 }
 
-func (d *Desk) signal(ctx context.Context, ref models.Reference, name string, o incident.CommandRequest) error {
+func (d *Desk) sendSignal(ctx context.Context, ref models.Reference, name string, request incident.CommandRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, signalPatience*d.wait)
 	defer cancel()
-	if err := d.temporal.SignalWorkflow(ctx, ref.WorkflowID(), "", name, o); err != nil {
+	if err := d.temporal.SignalWorkflow(ctx, ref.WorkflowID(), "", name, request); err != nil {
 		return fmt.Errorf("signal %s: %w", name, err)
 	}
 	return nil
 }
 
-// rejectionOf reads what a workflow said: its type is a kind, its first detail the field.
+// rejectionOf reads the error of a workflow that rejected a command: its type is a kind, its first detail the field.
 func rejectionOf(command string, e *temporal.ApplicationError) error {
 	switch k := models.Kind(e.Type()); k {
 	case models.Invalid, models.NotFound, models.Forbidden, models.Conflict, models.Unauthorized, models.Unavailable:
@@ -169,13 +170,9 @@ func rejectionOf(command string, e *temporal.ApplicationError) error {
 	return fmt.Errorf("%s failed in the workflow: %w", command, e)
 }
 
-// endedReason says why an incident has no running workflow: it is over, or it has not started yet.
+// endedReason returns why an incident has no running workflow: the incident is over, or its workflow has not started yet.
 func (d *Desk) endedReason(ctx context.Context, u models.User, ref models.Reference) error {
-	var i incident.Incident
-	err := d.read(ctx, u, func(tx *store.Tx) (err error) {
-		i, err = tx.Incident(ref)
-		return err
-	})
+	i, err := read(d.inSight(ctx, u), func(tx *store.Tx) (incident.Incident, error) { return tx.Incident(ref) })
 	switch {
 	case err != nil:
 		return err
@@ -184,9 +181,9 @@ func (d *Desk) endedReason(ctx context.Context, u models.User, ref models.Refere
 	case i.IsOver():
 		return models.Errorf(models.Conflict, "the incident is closed")
 	}
-	return unavailable()
+	return engineUnavailable()
 }
 
-func unavailable() error {
-	return models.Errorf(models.Unavailable, "the workflow engine does not answer; ask again")
+func engineUnavailable() error {
+	return models.Errorf(models.Unavailable, "the workflow engine does not answer; try again")
 }

@@ -17,16 +17,11 @@ import (
 
 // Contacts lists a client's contacts in calling order. NotFound also when the client is not the user's.
 func (d *Desk) Contacts(ctx context.Context, u models.User, number int) ([]models.Contact, error) {
-	var list []models.Contact
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		list, err = tx.Contacts()
-		return err
-	})
-	return list, err
+	return read(d.inClient(ctx, u, number), (*store.Tx).Contacts)
 }
 
-// CreateContact adds a contact to the client with a number. The same key again returns the same
-// contact, as it is now, or Invalid when the request was another one.
+// CreateContact adds a contact to the client with a number. The same key again returns the same contact, as it is now.
+// Invalid: a field is wrong, or the key was used for another request.
 func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c models.Contact, key string) (models.Contact, error) {
 	if err := auth.Allow("create-contact", u.Role); err != nil {
 		return models.Contact{}, err
@@ -42,7 +37,7 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	var made models.Contact
 	err = d.changeSettings(ctx, u, number, "create-contact", func(tx *store.Tx) (_ string, fields []string, err error) {
 		made, err = tx.CreateContact(c, requestID(u, "create-contact", key), asked)
-		if err != nil || made.ID != c.ID { // the same request made it before
+		if err != nil || made.ID != c.ID { // an earlier try of this request made it
 			return "", nil, err
 		}
 		fields, err = differences(models.Contact{ID: made.ID, ClientID: made.ClientID}, made)
@@ -51,8 +46,9 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	return made, err
 }
 
-// UpdateContact replaces what the contact c.ID of the client with a number is. A channel that is gone, or that leads
-// to another address now, is no longer verified. NotFound: the client has no such contact, or it was removed.
+// UpdateContact replaces the fields of the contact c.ID of the client with a number. A channel that the contact no longer
+// has, or that now leads to another address, is no longer verified. NotFound: the client has no such contact, or it was
+// removed.
 func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c models.Contact) (models.Contact, error) {
 	if err := auth.Allow("update-contact", u.Role); err != nil {
 		return models.Contact{}, err
@@ -68,8 +64,8 @@ func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c m
 	return now, err
 }
 
-// RemoveContact removes a contact of the client with a number: they are reached no more. Again changes nothing.
-// NotFound: the client has no such contact.
+// RemoveContact removes a contact of the client with a number: Watchfire notifies them no more. Removing a contact again
+// changes nothing. NotFound: the client has no such contact.
 func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id uuid.UUID) error {
 	if err := auth.Allow("remove-contact", u.Role); err != nil {
 		return err
@@ -77,8 +73,8 @@ func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id 
 	return d.changeContact(ctx, u, number, "remove-contact", id, func(tx *store.Tx) error { return tx.RemoveContact(id, d.moment()) })
 }
 
-// changeContact runs fn, which changes one contact of the client with a number, and notes what it changed. NotFound: the
-// client has no such contact.
+// changeContact runs fn, which changes one contact of the client with a number, and adds the changed fields to the audit log.
+// NotFound: the client has no such contact.
 func (d *Desk) changeContact(ctx context.Context, u models.User, number int, operation string, id uuid.UUID, fn func(*store.Tx) error) error {
 	return d.changeSettings(ctx, u, number, operation, func(tx *store.Tx) (string, []string, error) {
 		before, err := tx.Contact(id)
@@ -98,14 +94,15 @@ func (d *Desk) changeContact(ctx context.Context, u models.User, number int, ope
 }
 
 func checkContact(c models.Contact) error {
-	if err := checkBlank("/name", c.Name); err != nil {
+	if err := requireText("/name", c.Name); err != nil {
 		return err
 	}
-	for ch, pointer := range map[models.Channel]string{
-		models.ChannelEmail: "/email", models.ChannelVoice: "/phone", models.ChannelSMS: "/phone",
-	} {
-		if c.Has(ch) && c.Address(ch) == "" {
-			return models.InvalidField(pointer, "is required for the channel %s", ch)
+	for _, need := range []struct {
+		channel models.Channel
+		pointer string
+	}{{models.ChannelEmail, "/email"}, {models.ChannelVoice, "/phone"}, {models.ChannelSMS, "/phone"}} {
+		if c.Has(need.channel) && c.Address(need.channel) == "" {
+			return models.InvalidField(need.pointer, "is required for the channel %s", need.channel)
 		}
 	}
 	if err := checkLanguage(c.Language); err != nil {
@@ -120,8 +117,8 @@ func checkContact(c models.Contact) error {
 	return c.Hours.Check("/hours")
 }
 
-// checkBlank refuses a text of nothing but space.
-func checkBlank(pointer, s string) error {
+// requireText refuses a text of nothing but space.
+func requireText(pointer, s string) error {
 	if strings.TrimSpace(s) == "" {
 		return models.InvalidField(pointer, "must not be blank")
 	}
@@ -130,8 +127,8 @@ func checkBlank(pointer, s string) error {
 
 var mailHost = regexp.MustCompile(`^[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?(\.[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?)+$`)
 
-// checkEmail checks that a contact's address, if there is one, is what a mailer takes: the address alone, at a host whose
-// name has a dot.
+// checkEmail checks that a mailer would take a contact's address, if there is one: the address alone, at a host whose name
+// has a dot.
 func checkEmail(s string) error {
 	if s == "" {
 		return nil
@@ -151,8 +148,8 @@ func checkLanguage(tag string) error {
 	return nil
 }
 
-// checkPhone checks a contact's number against its country's numbering plan, as far as Google's libphonenumber knows
-// it. Whether anybody answers there only a verified channel says.
+// checkPhone checks a contact's number against its country's numbering plan, as far as Google's libphonenumber knows it.
+// Only a verified channel proves that somebody answers there.
 func checkPhone(c models.Contact) error {
 	if c.Phone == "" {
 		return nil
@@ -161,7 +158,7 @@ func checkPhone(c models.Contact) error {
 	if err != nil {
 		return models.InvalidField("/phone", "is not a phone number in international form")
 	}
-	if why := wrongLength(n); why != "" {
+	if why := explainLength(n); why != "" {
 		return models.InvalidField("/phone", "%s", why)
 	}
 	switch {
@@ -175,8 +172,8 @@ func checkPhone(c models.Contact) error {
 	return nil
 }
 
-// wrongLength says what is wrong with how long a number is, or with its country, or "".
-func wrongLength(n *phonenumbers.PhoneNumber) string {
+// explainLength returns what is wrong with the length of a number, or with its country, or "".
+func explainLength(n *phonenumbers.PhoneNumber) string {
 	switch phonenumbers.IsPossibleNumberWithReason(n) {
 	case phonenumbers.IS_POSSIBLE:
 		return ""

@@ -20,14 +20,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// defaultUpdateWait is how long a person waits for a worker before their command is queued instead.
+// defaultUpdateWait is how long a person waits for a worker before the desk queues their command.
 const defaultUpdateWait = 2 * time.Second
 
-// signalPatience is how many times longer an engine that is busy may take to record a signal: what is refused then is
-// asked for again, which makes it busier.
+// signalPatience is how many times longer a busy engine may take to record a signal: a refusal would make the person ask
+// again, and the engine busier.
 const signalPatience = 3
 
-// Temporal is what the desk asks of the engine; client.Client satisfies it.
+// Temporal lists the calls of the engine that the desk needs; client.Client satisfies it.
 type Temporal interface {
 	ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
 	UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error)
@@ -37,14 +37,14 @@ type Temporal interface {
 
 // Options tune a Desk.
 type Options struct {
-	UpdateWait time.Duration    // how long to wait for a command's answer before it is queued; 0 means 2 s
+	UpdateWait time.Duration    // how long to wait for a command's answer before queueing the command; 0 means 2 s
 	Now        func() time.Time // the clock; nil means the machine's
 	Log        *slog.Logger     // nil means the default one
 	EDR        EDROptions
 }
 
-// Desk takes what people ask for. Its methods may be used from several goroutines. Errors for people are
-// models.Error; NotFound is also what somebody else's thing gives.
+// Desk takes the requests of people. Its methods may be used from several goroutines. Errors for people are models.Error.
+// A thing that the user may not see is NotFound, like one that does not exist.
 type Desk struct {
 	store    *store.Store
 	temporal Temporal
@@ -70,19 +70,10 @@ func New(s *store.Store, t Temporal, o Options) *Desk {
 	return d
 }
 
-// moment is now as the database can keep it.
+// moment returns the present time as the database can keep it.
 func (d *Desk) moment() time.Time { return d.now().UTC().Truncate(time.Microsecond) }
 
-// read runs fn in a transaction that sees what u may see: the SOC everything, a client's user their client as
-// the portal shows it.
-func (d *Desk) read(ctx context.Context, u models.User, fn func(*store.Tx) error) error {
-	if u.Role.Side() == models.SideSOC {
-		return d.store.ForSOC(ctx, fn)
-	}
-	return d.store.ForClient(ctx, store.Portal, u.ClientID, fn)
-}
-
-// clientID returns the id of the client with a number. NotFound when there is none.
+// clientID returns the id of the client with a number. NotFound: the client does not exist.
 func (d *Desk) clientID(ctx context.Context, number int) (uuid.UUID, error) {
 	if known, ok := d.clients.Load(number); ok {
 		if id, ok := known.(uuid.UUID); ok {
@@ -97,7 +88,7 @@ func (d *Desk) clientID(ctx context.Context, number int) (uuid.UUID, error) {
 	return c.ID, nil
 }
 
-// withPointer makes a NotFound that points at nothing point at the field which names what is not there.
+// withPointer lets a NotFound without a field point at the field that names the missing thing.
 func withPointer(pointer string, err error) error {
 	var e *models.Error
 	if errors.As(err, &e) && e.Kind == models.NotFound && e.Field == "" {
@@ -106,25 +97,25 @@ func withPointer(pointer string, err error) error {
 	return err
 }
 
-// requestID names a request: the same user, scope and key are the same request.
+// requestID names a request: the same user, scope and key make the same request.
 func requestID(u models.User, scope, key string) string {
 	return hashParts(u.ID.String(), scope, key)[:32]
 }
 
-// fingerprint tells one wish from another.
+// fingerprint tells a repeat of a request from another request under the same key.
 func fingerprint(name string, body []byte) string {
 	h := sha256.Sum256(append([]byte(name), body...))
 	return hex.EncodeToString(h[:])
 }
 
-// requestFingerprint is the fingerprint of what a request asks for.
+// requestFingerprint is fingerprint for a body that is not JSON yet.
 func requestFingerprint(name string, asked any) (string, error) {
-	body, err := canonical(asked)
+	body, err := canonicalJSON(asked)
 	return fingerprint(name, body), err
 }
 
-// canonical writes v as JSON in the one order its type has.
-func canonical(v any) (json.RawMessage, error) {
+// canonicalJSON writes v as JSON, with the fields in the order of its type, so that equal values give equal bytes.
+func canonicalJSON(v any) (json.RawMessage, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("write %T: %w", v, err)
@@ -137,7 +128,7 @@ func hashParts(parts ...string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// reused is the refusal of a key that belongs to another request.
-func reused() error {
-	return models.Errorf(models.Invalid, "Idempotency-Key was used for another request")
+// keyReused is the error for a key that belongs to another request.
+func keyReused() error {
+	return models.Errorf(models.Invalid, "Idempotency-Key was already used for another request; send a new key")
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// deliveriesAtOnce is how many deliveries a report reads in one go; the store returns no more than 1,000.
+// deliveriesAtOnce is how many deliveries a report reads in one statement. The store returns at most 1,000.
 const deliveriesAtOnce = 500
 
-// StartFireDrill tries how the client with a number is reached: it opens a critical incident without alerts and
-// publishes it at once. via is the door, as for a command. queued is true when no worker answered in time: the drill
-// begins when one is there. The same key again goes on where a request before stopped, and returns the same incident.
-// NotFound: there is no such client. Unavailable: the engine does not answer; the drill has not begun.
+// StartFireDrill tries how Watchfire reaches the client with a number: it opens a critical incident without alerts and
+// publishes it at once. via is the entrance, as for a command. queued is true when no worker answered in time: the drill
+// begins when one does. The same key again goes on where an earlier request stopped, and returns the same incident.
+// NotFound: the client does not exist. Unavailable: the engine does not answer, and the drill has not begun.
 func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, number int, exercise models.Exercise, key string,
 ) (i incident.Incident, queued bool, err error) {
 	if err := auth.Allow("start-fire-drill", u.Role); err != nil {
@@ -37,10 +37,10 @@ func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, nu
 	switch {
 	case err != nil:
 		return i, false, err
-	case i.IsPublished() || i.IsOver(): // a request before came this far
+	case i.IsPublished() || i.IsOver(): // an earlier try of this request came this far
 		return i, false, nil
 	case !running:
-		return i, false, unavailable()
+		return i, false, engineUnavailable()
 	}
 	if _, queued, err = d.Command(ctx, u, via, i.Reference, &incident.Expedite{}, key); err != nil {
 		return i, false, err
@@ -49,29 +49,26 @@ func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, nu
 	return now.Incident, queued, err
 }
 
-// DrillReport returns what a fire drill measured so far. NotFound: the user may not see the incident. Conflict: it is
-// no fire drill.
+// DrillReport measures a fire drill as far as it has got. NotFound: the user may not see the incident. Conflict: the incident
+// is not a fire drill.
 func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Reference) (incident.DrillReport, error) {
 	if err := auth.Allow("get-drill-report", u.Role); err != nil {
 		return incident.DrillReport{}, err
 	}
-	var r incident.DrillReport
-	err := d.read(ctx, u, func(tx *store.Tx) error {
+	return read(d.inSight(ctx, u), func(tx *store.Tx) (incident.DrillReport, error) {
 		i, err := tx.Incident(ref)
 		if err != nil {
-			return err
+			return incident.DrillReport{}, err
 		}
 		if !i.Exercise.IsFireDrill() {
-			return models.Errorf(models.Conflict, "the incident is no fire drill")
+			return incident.DrillReport{}, models.Errorf(models.Conflict, "the incident is not a fire drill")
 		}
 		deliveries, err := allDeliveries(tx, ref)
-		r = incident.MeasureDrill(i, deliveries)
-		return err
+		return incident.MeasureDrill(i, deliveries), err
 	})
-	return r, err
 }
 
-// allDeliveries reads what was sent about an incident, from page to page.
+// allDeliveries reads the deliveries of an incident, page by page.
 func allDeliveries(tx *store.Tx, ref models.Reference) ([]notify.Delivery, error) {
 	var all []notify.Delivery
 	for c := (store.Cursor{}); ; {
@@ -80,7 +77,6 @@ func allDeliveries(tx *store.Tx, ref models.Reference) ([]notify.Delivery, error
 		if err != nil || len(page) < deliveriesAtOnce {
 			return all, err
 		}
-		last := page[len(page)-1]
-		c = store.Cursor{At: last.PlannedAt, ID: last.ID.String()}
+		c = placeOfDelivery(page[len(page)-1])
 	}
 }

@@ -19,31 +19,26 @@ import (
 // edrCheckWait is how long a person waits for a check of an EDR connection.
 const edrCheckWait = 20 * time.Second
 
-// EDROptions are what the desk needs to take credentials of EDRs.
+// EDROptions let the desk take credentials of EDRs.
 type EDROptions struct {
-	Products []models.EDRProduct // those there are
+	Products []models.EDRProduct // every product that a client may have
 	// Check refuses credentials of an unknown product, with wrong fields, or for an address that is not the vendor's.
 	// Its errors are models.Error and quote no value.
 	Check func(models.EDRCredentials) error
-	Box   *secrets.Box // nil: no credentials are taken
+	Box   *secrets.Box // nil: the desk takes no credentials
 }
 
-// EDRProducts lists the EDR products a client may have, and what the credentials of each consist of.
+// EDRProducts lists the EDR products a client may have, with the fields of their credentials.
 func (d *Desk) EDRProducts(u models.User) ([]models.EDRProduct, error) {
 	return d.edr.Products, auth.Allow("list-edr-products", u.Role)
 }
 
-// EDR returns what is known of the EDR of the client with a number, without asking it: no secret. NotFound: the client
-// has none.
+// EDR returns the EDR of the client with a number as the store knows it, without its secrets. NotFound: the client has none.
 func (d *Desk) EDR(ctx context.Context, u models.User, number int) (models.EDRStatus, error) {
 	if err := auth.Allow("get-edr", u.Role); err != nil {
 		return models.EDRStatus{}, err
 	}
-	var s models.EDRStatus
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		s, err = tx.EDRStatus()
-		return err
-	})
+	s, err := read(d.inClient(ctx, u, number), (*store.Tx).EDRStatus)
 	if err == nil && s.Vendor == "" {
 		err = noEDR()
 	}
@@ -52,15 +47,15 @@ func (d *Desk) EDR(ctx context.Context, u models.User, number int) (models.EDRSt
 
 func noEDR() error { return models.Errorf(models.NotFound, "the client has no EDR") }
 
-// SetEDRCredentials makes c what the EDR of the client with a number is reached with, in place of any before. They are
-// sealed before they are kept, and nobody can read the secrets back. The answer holds none of them. Unavailable: the
-// provider has no keyset to seal them with. Conflict: devices are isolated, and more than a secret would change.
+// SetEDRCredentials replaces the credentials of the EDR of the client with a number. They are sealed before they are stored,
+// nobody can read the secrets back, and the answer holds none of them. Unavailable: the provider has no keyset to seal them
+// with. Conflict: devices are isolated, and more than a secret would change.
 func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int, c models.EDRCredentials) (models.EDR, error) {
 	if err := auth.Allow("set-edr-credentials", u.Role); err != nil {
 		return models.EDR{}, err
 	}
 	if d.edr.Box == nil || d.edr.Check == nil {
-		return models.EDR{}, models.Errorf(models.Unavailable, "no EDR credentials are taken: the operator has set no SECRETS_KEYSET")
+		return models.EDR{}, models.Errorf(models.Unavailable, "EDR credentials cannot be sealed: the operator has not set SECRETS_KEYSET")
 	}
 	if err := d.edr.Check(c); err != nil {
 		return models.EDR{}, err
@@ -94,7 +89,7 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 		}
 		fields, err = differences(publicStatus(before), models.EDRStatus{EDR: now, BaseURL: sealed.BaseURL, Values: sealed.Open})
 		for name := range c.Values {
-			if _, known := sealed.Open[name]; !known { // a secret: whether it is another one nobody can tell
+			if _, known := sealed.Open[name]; !known { // nobody can tell whether a secret changed
 				fields = append(fields, "values/"+name)
 			}
 		}
@@ -108,12 +103,12 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	return now, nil
 }
 
-// publicStatus returns what of a client's EDR was set by somebody and is no secret.
+// publicStatus returns the settings of a client's EDR that are not secret.
 func publicStatus(s models.EDRStatus) models.EDRStatus {
 	return models.EDRStatus{EDR: s.EDR, BaseURL: s.BaseURL, Values: s.Values}
 }
 
-// openValues returns the values of credentials that are no secrets.
+// openValues returns the values of credentials that are not secret.
 func (d *Desk) openValues(c models.EDRCredentials) map[string]string {
 	for _, p := range d.edr.Products {
 		if p.Vendor == c.Vendor {
@@ -123,15 +118,15 @@ func (d *Desk) openValues(c models.EDRCredentials) map[string]string {
 	return map[string]string{}
 }
 
-// firstIdentityChange returns the first field in which credentials may lead to another EDR than the client has: each but a
-// secret. "" when they lead to the same one, or the client has none.
+// firstIdentityChange returns the first field whose change may lead to another EDR than the client's: any field but a
+// secret. It returns "" when no field does, or when the client has no EDR.
 func firstIdentityChange(before models.EDRStatus, now store.EDRCredentials) string {
 	switch {
 	case before.Vendor == "":
 		return ""
 	case before.Vendor != now.Vendor:
 		return "/vendor"
-	case before.SetAt.IsZero() || before.Values == nil: // the provider's own, or set before their values were kept
+	case before.SetAt.IsZero() || before.Values == nil: // the provider's own, or older than the column of their values
 		return "/values"
 	case before.BaseURL != now.BaseURL:
 		return "/base_url"
@@ -146,8 +141,8 @@ func firstIdentityChange(before models.EDRStatus, now store.EDRCredentials) stri
 	return ""
 }
 
-// requireNoIsolatedEndpoints refuses a change in a field, "" for all, that leads away from an EDR devices of the client are isolated
-// through: nobody could release them.
+// requireNoIsolatedEndpoints refuses a change in a field, "" for all, that leads to another EDR while devices of the client
+// are isolated through this one: nobody could release them.
 func requireNoIsolatedEndpoints(tx *store.Tx, vendor, field string) error {
 	held, err := tx.HasIsolatedEndpoints()
 	if err != nil || !held {
@@ -155,12 +150,12 @@ func requireNoIsolatedEndpoints(tx *store.Tx, vendor, field string) error {
 	}
 	return &models.Error{
 		Kind: models.Conflict, Field: field,
-		Message: "devices are isolated through " + vendor + ", or on their way there or back: release them first; until then only a secret may change",
+		Message: "devices are isolated through " + vendor + ", or are being isolated or released; release them first, until then only secrets may change",
 	}
 }
 
-// RemoveEDRCredentials takes back what the EDR of the client with a number is reached with: the client has no EDR
-// then, the provider's own neither. Again changes nothing. Conflict: devices are isolated through it.
+// RemoveEDRCredentials drops the credentials of the EDR of the client with a number. The client then has no EDR, not even
+// the provider's own. Removing them again changes nothing. Conflict: devices are isolated through the EDR.
 func (d *Desk) RemoveEDRCredentials(ctx context.Context, u models.User, number int) error {
 	if err := auth.Allow("remove-edr-credentials", u.Role); err != nil {
 		return err
@@ -182,7 +177,7 @@ func (d *Desk) RemoveEDRCredentials(ctx context.Context, u models.User, number i
 	})
 }
 
-// sealEDR seals credentials for the row they are kept in.
+// sealEDR seals credentials for their row in the store.
 func sealEDR(box *secrets.Box, row string, c models.EDRCredentials) (store.EDRCredentials, error) {
 	plain, err := json.Marshal(c)
 	if err != nil {
@@ -195,16 +190,15 @@ func sealEDR(box *secrets.Box, row string, c models.EDRCredentials) (store.EDRCr
 	return store.EDRCredentials{Vendor: c.Vendor, BaseURL: c.BaseURL, Sealed: sealed.Data, DataKey: sealed.Key}, nil
 }
 
-// CheckEDRConnection tries whether the EDR of the client with a number takes its credentials and can be read, and
-// waits for the answer, which is kept. It changes nothing there. NotFound: the client has no EDR. Unavailable: no answer
-// came in time.
+// CheckEDRConnection tries whether the EDR of the client with a number takes its credentials and answers, and keeps the
+// result. It changes nothing in the EDR. NotFound: the client has no EDR. Unavailable: the check did not finish in time.
 func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int) (models.EDRCheck, error) {
 	if err := auth.Allow("check-edr-connection", u.Role); err != nil {
 		return models.EDRCheck{}, err
 	}
 	var c models.Client
 	var now models.EDRStatus
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err := d.inClient(ctx, u, number)(func(tx *store.Tx) (err error) {
 		if c, err = tx.Client(); err != nil {
 			return err
 		}
@@ -222,15 +216,15 @@ func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int
 		return models.EDRCheck{}, err
 	}
 	check.Vendor, check.At = now.Vendor, d.moment()
-	return check, d.inClient(ctx, u, number, func(tx *store.Tx) error { return tx.SaveEDRCheck(check) })
+	return check, d.inClient(ctx, u, number)(func(tx *store.Tx) error { return tx.SaveEDRCheck(check) })
 }
 
-// tryEDR waits for a check of a client's EDR with the credentials that were set at a moment, or later ones.
+// tryEDR waits for a check of a client's EDR with the credentials that were set at a moment, or with later ones.
 func (d *Desk) tryEDR(ctx context.Context, c models.Client, setAt time.Time) (models.EDRCheck, error) {
 	ctx, cancel := context.WithTimeout(ctx, edrCheckWait)
 	defer cancel()
 	check, err := d.runEDRCheck(ctx, c)
-	if err == nil && check.SetAt.Before(setAt) { // it had begun before the credentials were changed
+	if err == nil && check.SetAt.Before(setAt) { // that check began before the credentials changed
 		check, err = d.runEDRCheck(ctx, c)
 	}
 	return check, err
@@ -248,8 +242,8 @@ func (d *Desk) runEDRCheck(ctx context.Context, c models.Client) (check models.E
 		err = run.Get(ctx, &check)
 	}
 	if err != nil {
-		d.log.WarnContext(ctx, "an EDR connection could not be tried", "client", c.Number, "error", err.Error())
-		return models.EDRCheck{}, models.Errorf(models.Unavailable, "the connection could not be tried in time: try again")
+		d.log.WarnContext(ctx, "a check of an EDR connection did not finish", "client", c.Number, "error", err.Error())
+		return models.EDRCheck{}, models.Errorf(models.Unavailable, "the check of the connection did not finish in time; try again")
 	}
 	return check, nil
 }

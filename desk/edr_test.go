@@ -27,7 +27,7 @@ import (
 
 const canary = "CANARY-7f3a9c51d2"
 
-// checks stands for the workflow engine: it answers EDR checks and keeps what it was given.
+// checks stands for the workflow engine: it answers EDR checks and keeps their inputs.
 type checks struct {
 	desk.Temporal
 	answers []models.EDRCheck // one after the other
@@ -59,7 +59,7 @@ func (a answered) Get(_ context.Context, into any) error {
 	return json.Unmarshal(raw, into)
 }
 
-// edrDesk is a desk with one client, its engine and what it logs.
+// edrDesk is a desk with one client, its engine and its log.
 type edrDesk struct {
 	*testing.T
 	*desk.Desk

@@ -10,8 +10,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// SignalFact tells a workflow a fact that a machine reports. It returns once the fact is durable. NotFound: the workflow is
-// over and has no use for it.
+// SignalFact tells a workflow a fact that a machine reports. It returns once the fact is durable. NotFound: the workflow has
+// ended.
 func (d *Desk) SignalFact(ctx context.Context, workflow, fact string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*d.wait) // a carrier wants its answer within five seconds
 	defer cancel()
@@ -19,7 +19,7 @@ func (d *Desk) SignalFact(ctx context.Context, workflow, fact string, arg any) e
 	var gone *serviceerror.NotFound
 	switch {
 	case errors.As(err, &gone):
-		return models.Errorf(models.NotFound, "the workflow is over")
+		return models.Errorf(models.NotFound, "the workflow has ended")
 	case err != nil:
 		return fmt.Errorf("tell %s: %w", fact, err)
 	}

@@ -25,7 +25,7 @@ import (
 // sweepAfter is how old an incident without a running workflow must be before Sweep starts it.
 const sweepAfter = 30 * time.Second
 
-// OpenIncidentRequest is what an analyst opens an incident with.
+// OpenIncidentRequest is an analyst's request to open an incident.
 type OpenIncidentRequest struct {
 	Client   int             `json:"client"`   // number
 	Title    string          `json:"title"`    // "" takes the first alert's
@@ -34,10 +34,10 @@ type OpenIncidentRequest struct {
 	Exercise models.Exercise `json:"exercise,omitempty"` // "" is none; a fire drill is started by StartFireDrill
 }
 
-// OpenIncident opens an incident and starts its workflow. running is false when the incident is recorded but the
-// engine did not answer: Sweep starts it later. The same key again returns the same incident, or Invalid when the
-// request was another one. NotFound: no such client, or an alert is not that client's. Conflict: an alert belongs
-// to an incident already.
+// OpenIncident opens an incident and starts its workflow. running is false when the incident is recorded but the engine did
+// not answer: Sweep starts the workflow later. The same key again returns the same incident. Invalid: a field is wrong, or
+// the key was used for another request. NotFound: the client does not exist, or an alert is not the client's. Conflict: an
+// alert belongs to an incident already.
 func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentRequest, key string) (i incident.Incident, running bool, err error) {
 	if err := auth.Allow("open-incident", u.Role); err != nil {
 		return i, false, err
@@ -51,11 +51,11 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentR
 	return i, running, withPointer("/client", err)
 }
 
-// openIncident opens an incident of the client with a number, as fill says, and starts its workflow.
+// openIncident opens an incident of the client with a number with the event that fill makes, and starts its workflow.
 func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (incident.Opened, error),
 ) (i incident.Incident, running bool, err error) {
 	run := incident.State{}
-	err = d.inClient(ctx, u, number, func(tx *store.Tx) error {
+	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		c, err := tx.Client()
 		if err != nil {
 			return err
@@ -78,7 +78,7 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 	return run.Incident, true, nil
 }
 
-// completeOpening completes an opening from its alerts.
+// completeOpening takes the title and the severity that the request leaves open from its alerts.
 func completeOpening(tx *store.Tx, in OpenIncidentRequest) (incident.Opened, error) {
 	o := incident.Opened{Title: strings.TrimSpace(in.Title), Severity: in.Severity, Alerts: slices.Clone(in.Alerts), Exercise: cmp.Or(in.Exercise, models.ExerciseNone)}
 	if o.Alerts == nil {
@@ -100,7 +100,7 @@ func completeOpening(tx *store.Tx, in OpenIncidentRequest) (incident.Opened, err
 	for n, id := range o.Alerts {
 		a, err := tx.Alert(id)
 		if models.KindOf(err) == models.NotFound {
-			return o, &models.Error{Kind: models.NotFound, Field: fmt.Sprintf("/alerts/%d", n), Message: "there is no such alert"}
+			return o, &models.Error{Kind: models.NotFound, Field: fmt.Sprintf("/alerts/%d", n), Message: "alert not found"}
 		}
 		if err != nil {
 			return o, err
@@ -108,7 +108,7 @@ func completeOpening(tx *store.Tx, in OpenIncidentRequest) (incident.Opened, err
 		if n == 0 {
 			title = a.Title
 		}
-		severity = worse(severity, a.Severity)
+		severity = worseSeverity(severity, a.Severity)
 	}
 	if o.Title == "" {
 		o.Title = title
@@ -119,8 +119,8 @@ func completeOpening(tx *store.Tx, in OpenIncidentRequest) (incident.Opened, err
 	return o, nil
 }
 
-// worse returns the worse of two severities; an unknown one counts for nothing.
-func worse(a, b models.Severity) models.Severity {
+// worseSeverity returns the worse of two severities; an unknown one counts for nothing.
+func worseSeverity(a, b models.Severity) models.Severity {
 	order := models.Severities()
 	if n := slices.Index(order, b); n >= 0 && n < slices.Index(order, a) {
 		return b
@@ -128,23 +128,23 @@ func worse(a, b models.Severity) models.Severity {
 	return a
 }
 
-// startIncident starts an incident's workflow. That it runs, or ran, already is success.
+// startIncident starts an incident's workflow. It succeeds when the workflow runs, or ran, already.
 func (d *Desk) startIncident(ctx context.Context, run incident.State) error {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
 	i := run.Incident
-	run.Policy = withDefaults(run.Policy) // a client may be older than a number of it
+	run.Policy = withPolicyDefaults(run.Policy) // a client may be older than a field of the policy
 	_, err := d.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: i.Reference.WorkflowID(), TaskQueue: models.QueueIncidents,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		StaticSummary:            fmt.Sprintf("%s · %s", i.Reference, i.Severity),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
-			keyword(models.AttributeClient, strconv.Itoa(i.Reference.ClientNumber())),
-			keyword(models.AttributePhase, string(i.Phase)),
-			keyword(models.AttributeTurn, string(i.Turn)),
-			keyword(models.AttributeSeverity, string(i.Severity)),
-			keyword(models.AttributeContainment, string(i.Containment())),
+			keywordAttribute(models.AttributeClient, strconv.Itoa(i.Reference.ClientNumber())),
+			keywordAttribute(models.AttributePhase, string(i.Phase)),
+			keywordAttribute(models.AttributeTurn, string(i.Turn)),
+			keywordAttribute(models.AttributeSeverity, string(i.Severity)),
+			keywordAttribute(models.AttributeContainment, string(i.Containment())),
 			temporal.NewSearchAttributeKeyBool(models.AttributeDrill).ValueSet(i.Exercise.IsDrill()),
 		),
 	}, models.IncidentWorkflow, run)
@@ -155,13 +155,13 @@ func (d *Desk) startIncident(ctx context.Context, run incident.State) error {
 	return nil
 }
 
-func keyword(name, value string) temporal.SearchAttributeUpdate {
+func keywordAttribute(name, value string) temporal.SearchAttributeUpdate {
 	return temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value)
 }
 
-// Sweep starts the workflows of incidents that were recorded but never ran, because a process ended in between or
-// the engine was down. It returns how many it looked after; one that ran already, without anything to
-// record yet, is only marked as running. It is safe to run in several processes at once.
+// Sweep starts the workflows of incidents that were recorded but never ran, because a process ended in between or the engine
+// was down. A workflow that runs already, but has recorded nothing yet, is only marked as running. Sweep returns how many
+// incidents it took care of, and may run in several processes at once.
 func (d *Desk) Sweep(ctx context.Context) (int, error) {
 	waiting, err := d.store.IncidentsNotRunning(ctx, d.moment().Add(-sweepAfter))
 	if err != nil {

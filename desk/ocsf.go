@@ -20,7 +20,7 @@ import (
 // detectionFinding is the OCSF class that is normalised.
 const detectionFinding = 2004
 
-// Bounds of what is taken from an event for people to read, in bytes; the body itself is kept whole.
+// Bounds of the texts that people read, in bytes. The body itself is kept whole.
 const (
 	maxTitle     = 200
 	maxDetail    = 16 << 10
@@ -29,10 +29,10 @@ const (
 	maxEntries   = 100
 )
 
-// noTitle stands where a finding has none.
+// noTitle is the title of a finding without one.
 const noTitle = "Finding without a title"
 
-// ocsfEvent is what Watchfire reads of an OCSF event. Everything in it may have been written by an attacker.
+// ocsfEvent has the fields that Watchfire reads of an OCSF event. An attacker may have written each of them.
 type ocsfEvent struct {
 	ClassUID   json.Number `json:"class_uid"`
 	SeverityID json.Number `json:"severity_id"`
@@ -76,19 +76,19 @@ type ocsfEndpoint struct {
 	Hostname string `json:"hostname"`
 }
 
-// ReadOCSF makes an alert of an OCSF event. It never fails: what is not a readable Detection Finding (class 2004)
-// becomes an alert whose Problem says why, and whose finding id is the SHA-256 of the body. Client, source and the
-// time it came are left to the caller; OccurredAt is zero when the event does not say.
+// ReadOCSF makes an alert of an OCSF event. It never fails: an event that is not a readable Detection Finding (class 2004)
+// becomes an alert whose Problem says why, and whose finding id is the SHA-256 of the body. The caller sets client, source
+// and the time of receipt; OccurredAt is zero when the event does not say.
 func ReadOCSF(raw []byte) models.Alert {
 	var e ocsfEvent
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	err := dec.Decode(&e)
 	a := models.Alert{
-		FindingID: findingID(e.Finding.UID), Title: title(e), Detail: plain(first(e.Finding.Desc, e.Message), maxDetail),
-		Severity: severity(e.SeverityID), Techniques: techniques(e), Indicators: indicators(e), Hostnames: hostnames(e),
-		OccurredAt: occurred(e.Time),
+		FindingID: readFindingID(e.Finding.UID), Title: readTitle(e), Detail: cleanText(firstText(e.Finding.Desc, e.Message), maxDetail),
+		Severity: readSeverity(e.SeverityID), Techniques: readTechniques(e), Indicators: readIndicators(e), Hostnames: readHostnames(e),
+		OccurredAt: readTime(e.Time),
 	}
-	a.Problem = unreadable(e, err)
+	a.Problem = explainUnreadable(e, err)
 	if a.Problem != "" {
 		h := sha256.Sum256(raw)
 		a.FindingID = "sha256:" + hex.EncodeToString(h[:])
@@ -96,37 +96,37 @@ func ReadOCSF(raw []byte) models.Alert {
 	return a
 }
 
-// unreadable says why an event is not a readable Detection Finding, or "".
-func unreadable(e ocsfEvent, err error) string {
+// explainUnreadable returns why an event is not a readable Detection Finding, or "".
+func explainUnreadable(e ocsfEvent, err error) string {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		return "the field " + plain(wrong.Field, maxValue) + " has an unexpected type"
+		return "the field " + cleanText(wrong.Field, maxValue) + " has an unexpected type"
 	case err != nil:
 		return "it is not an OCSF event"
 	case e.ClassUID == "":
 		return "it has no class_uid, so it is not an OCSF event"
 	case e.ClassUID.String() != strconv.Itoa(detectionFinding):
 		return "class_uid is not 2004 (Detection Finding)"
-	case plain(e.Finding.UID, maxFindingID) == "":
+	case cleanText(e.Finding.UID, maxFindingID) == "":
 		return "it has no finding_info.uid"
 	}
 	return ""
 }
 
-func findingID(uid string) string {
-	if clean := plain(uid, maxFindingID+1); len(clean) <= maxFindingID {
+func readFindingID(uid string) string {
+	if clean := cleanText(uid, maxFindingID+1); len(clean) <= maxFindingID {
 		return clean
 	}
 	h := sha256.Sum256([]byte(uid)) // two long ids must not become the same by being cut
 	return "sha256:" + hex.EncodeToString(h[:])
 }
 
-func title(e ocsfEvent) string {
-	return first(plain(oneLine(e.Finding.Title), maxTitle), plain(oneLine(e.Message), maxTitle), noTitle)
+func readTitle(e ocsfEvent) string {
+	return firstText(cleanText(oneLine(e.Finding.Title), maxTitle), cleanText(oneLine(e.Message), maxTitle), noTitle)
 }
 
-func severity(id json.Number) models.Severity {
+func readSeverity(id json.Number) models.Severity {
 	switch id.String() {
 	case "5", "6":
 		return models.SeverityCritical
@@ -141,21 +141,21 @@ func severity(id json.Number) models.Severity {
 
 var attackID = regexp.MustCompile(`^T[0-9]{4}(\.[0-9]{3})?$`)
 
-func techniques(e ocsfEvent) []string {
+func readTechniques(e ocsfEvent) []string {
 	var ids []string
 	for _, a := range slices.Concat(e.Finding.Attacks, e.Attacks) {
-		id := first(a.SubTechnique.UID, a.Technique.UID)
+		id := firstText(a.SubTechnique.UID, a.Technique.UID)
 		if attackID.MatchString(id) {
 			ids = append(ids, id)
 		}
 	}
-	return distinct(ids)
+	return keepDistinct(ids)
 }
 
-func indicators(e ocsfEvent) []models.Indicator {
+func readIndicators(e ocsfEvent) []models.Indicator {
 	var found []models.Indicator
 	add := func(kind, value string) {
-		if value = plain(oneLine(value), maxValue); value != "" && kind != "" {
+		if value = cleanText(oneLine(value), maxValue); value != "" && kind != "" {
 			found = append(found, models.Indicator{Type: kind, Value: value})
 		}
 	}
@@ -166,10 +166,10 @@ func indicators(e ocsfEvent) []models.Indicator {
 		add("ip", v.Source.IP)
 		add("ip", v.Target.IP)
 	}
-	return distinct(found)
+	return keepDistinct(found)
 }
 
-// indicatorType translates OCSF's observable types; "" for what is not an indicator, such as a user's name.
+// indicatorType translates OCSF's observable types. It returns "" for one that is not an indicator, such as a user's name.
 func indicatorType(id json.Number, value string) string {
 	switch id.String() {
 	case "1":
@@ -191,7 +191,7 @@ func indicatorType(id json.Number, value string) string {
 	return ""
 }
 
-func hostnames(e ocsfEvent) []string {
+func readHostnames(e ocsfEvent) []string {
 	names := []string{e.Device.Hostname}
 	for _, r := range e.Resources {
 		names = append(names, r.Hostname)
@@ -200,13 +200,13 @@ func hostnames(e ocsfEvent) []string {
 		names = append(names, v.Device.Hostname, v.Source.Hostname)
 	}
 	for n := range names {
-		names[n] = plain(oneLine(names[n]), maxValue)
+		names[n] = cleanText(oneLine(names[n]), maxValue)
 	}
-	return distinct(slices.DeleteFunc(names, func(s string) bool { return s == "" }))
+	return keepDistinct(slices.DeleteFunc(names, func(s string) bool { return s == "" }))
 }
 
-// occurred reads a time in milliseconds, or in seconds when it would otherwise lie before 1973.
-func occurred(n json.Number) time.Time {
+// readTime reads a time in milliseconds, or in seconds when it would otherwise lie before 1973.
+func readTime(n json.Number) time.Time {
 	const leastMillis, mostMillis = 1e11, 4e12 // to the year 2096
 	f, err := n.Float64()
 	switch {
@@ -218,8 +218,8 @@ func occurred(n json.Number) time.Time {
 	return time.UnixMilli(int64(f)).UTC()
 }
 
-// plain makes a text fit to store and show: valid, without control characters, at most limit bytes.
-func plain(s string, limit int) string {
+// cleanText makes a text fit to store and show: valid, without control characters, at most limit bytes.
+func cleanText(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return -1
@@ -237,7 +237,7 @@ func plain(s string, limit int) string {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-func first(texts ...string) string {
+func firstText(texts ...string) string {
 	for _, s := range texts {
 		if s != "" {
 			return s
@@ -246,8 +246,8 @@ func first(texts ...string) string {
 	return ""
 }
 
-// distinct keeps the first of equal entries, at most maxEntries of them.
-func distinct[T comparable](all []T) []T {
+// keepDistinct keeps the first of equal entries, at most maxEntries of them.
+func keepDistinct[T comparable](all []T) []T {
 	seen := map[T]bool{}
 	kept := []T{}
 	for _, v := range all {

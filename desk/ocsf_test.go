@@ -85,7 +85,7 @@ func TestTwoLongFindingIDsStayTwo(t *testing.T) {
 	}
 }
 
-// Whatever comes in, what goes on is bounded, valid text.
+// The texts of an alert are bounded and valid, whatever event it is read from.
 func FuzzReadOCSF(f *testing.F) {
 	for _, seed := range []string{"credential-dumping.json", "seconds.json", "not-ocsf.json"} {
 		body, err := os.ReadFile(filepath.Join("testdata", "ocsf", seed))

@@ -7,9 +7,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// people says who actors are, in two statements at most. Names are those the transaction may see: to a client, people of
-// the SOC are a side and a role.
-func people(tx *store.Tx, actors []models.Actor) (models.People, error) {
+// readPeople returns the people behind actors, in two statements at most. It names those that the transaction may see: a
+// client sees of the SOC's people only their side and role.
+func readPeople(tx *store.Tx, actors []models.Actor) (models.People, error) {
 	found := models.People{}
 	var users, contacts []uuid.UUID
 	for _, a := range actors {

@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,17 +16,15 @@ import (
 )
 
 // Incident returns an incident as the user may see it: users of the client see severity and assessment of the
-// latest published revision and none of the SOC's tasks. NotFound also when they may not see it at all.
+// latest published revision and none of the SOC's tasks. NotFound also when the user may not see the incident.
 func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (incident.View, error) {
-	var v incident.View
-	err := d.readOf(ctx, u, ref, func(tx *store.Tx) (err error) {
+	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.View, err error) {
 		if v.Incident, err = incidentAsSeenBy(tx, u, ref); err != nil {
-			return err
+			return v, err
 		}
-		v.People, err = people(tx, v.Actors())
-		return err
+		v.People, err = readPeople(tx, v.Actors())
+		return v, err
 	})
-	return v, err
 }
 
 func incidentAsSeenBy(tx *store.Tx, u models.User, ref models.Reference) (incident.Incident, error) {
@@ -41,52 +40,51 @@ func incidentAsSeenBy(tx *store.Tx, u models.User, ref models.Reference) (incide
 	return i, nil
 }
 
-// Incidents lists incidents the user may see, the last changed first, from after the cursor. Users of the client
-// see title and severity of the latest published revision.
-// next is the cursor after the last row looked at.
-func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFilter, c store.Cursor, limit int) (list []store.IncidentRow, next store.Cursor, err error) {
+// Incidents lists incidents the user may see, the last changed first. Users of the client see title and severity of the
+// latest published revision.
+func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFilter, p PageRequest) (Page[store.IncidentRow], error) {
 	f.PublishedOnly = f.PublishedOnly || u.Role.Side() != models.SideSOC
-	err = d.read(ctx, u, func(tx *store.Tx) error {
-		rows, err := tx.Incidents(f, c, limit+1)
+	return readPage(d.inSight(ctx, u), p,
+		func(tx *store.Tx, after store.Cursor, limit int) ([]store.IncidentRow, error) {
+			return tx.Incidents(f, after, limit)
+		},
+		func(i store.IncidentRow) string {
+			return store.Cursor{At: i.UpdatedAt, ID: string(i.Reference)}.String()
+		})
+}
+
+// EventPage is a page of an incident's events and the people in it.
+type EventPage struct {
+	Page[incident.Event]
+	People models.People
+}
+
+// Events lists an incident's events by their sequence numbers. Users of the client do not see the SOC's internal events,
+// so a page of theirs may hold fewer events than the limit.
+func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, p PageRequest) (EventPage, error) {
+	after, err := parseNumberCursor(p.Cursor)
+	if err != nil {
+		return EventPage{}, err
+	}
+	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (page EventPage, err error) {
+		if _, err = tx.Incident(ref); err != nil {
+			return page, err
+		}
+		list, err := tx.Events(ref, after, p.Limit+1)
 		if err != nil {
-			return err
+			return page, err
 		}
-		if len(rows) > limit {
-			rows = rows[:limit]
-			next = store.Cursor{At: rows[limit-1].UpdatedAt, ID: string(rows[limit-1].Reference)}
-		}
-		list = rows
-		return nil
-	})
-	return list, next, err
-}
-
-// Events lists an incident's events after a sequence number, and who is in them. Users of the client do not see what the
-// SOC has not published. next is the sequence number to go on after, 0 at the end.
-func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, after, limit int,
-) (list []incident.Event, who models.People, next int, err error) {
-	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
-		if _, err := tx.Incident(ref); err != nil {
-			return err
-		}
-		if list, err = tx.Events(ref, after, limit+1); err != nil {
-			return err
-		}
-		if len(list) > limit {
-			list = list[:limit]
-			next = list[limit-1].Seq
-		}
+		page.Page = cutPage(list, p.Limit, func(e incident.Event) string { return strconv.Itoa(e.Seq) })
 		if u.Role.Side() != models.SideSOC {
-			list = slices.DeleteFunc(list, incident.Event.IsInternal)
+			page.Items = slices.DeleteFunc(page.Items, incident.Event.IsInternal)
 		}
-		who, err = people(tx, actorsOf(list))
-		return err
+		page.People, err = readPeople(tx, actorsOf(page.Items))
+		return page, err
 	})
-	return list, who, next, err
 }
 
-// Reached is who of the client was reached first, how and when.
-type Reached struct {
+// Acknowledgement says who of the client acknowledged an incident first, how and when.
+type Acknowledgement struct {
 	By      string    `json:"by"`             // id of a contact or a user
 	Name    string    `json:"name,omitempty"` // "" when it is not known
 	Channel string    `json:"channel"`
@@ -94,74 +92,69 @@ type Reached struct {
 	At      time.Time `json:"at"`
 }
 
-// Deliveries lists what was sent to the outside world about an incident and what became of it, in the order it was
-// planned, from after the cursor, and who acknowledged the incident, the zero value for nobody.
-func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference, c store.Cursor, limit int,
-) (list []notify.Delivery, by Reached, err error) {
-	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
+// DeliveryPage is a page of an incident's deliveries, and the first acknowledgement: the zero value while there is none.
+type DeliveryPage struct {
+	Page[notify.Delivery]
+	Acknowledgement Acknowledgement
+}
+
+// Deliveries lists the mails, texts, calls, isolations and releases of an incident, in the order they were planned.
+func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Reference, p PageRequest) (DeliveryPage, error) {
+	after, err := store.ParseCursor(p.Cursor)
+	if err != nil {
+		return DeliveryPage{}, err
+	}
+	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (page DeliveryPage, err error) {
 		i, err := tx.Incident(ref)
 		if err != nil {
-			return err
+			return page, err
 		}
-		if by, err = reached(tx, i); err != nil {
-			return err
+		if page.Acknowledgement, err = firstAcknowledgement(tx, i); err != nil {
+			return page, err
 		}
-		list, err = tx.Deliveries(ref, c, limit)
-		return err
+		list, err := tx.Deliveries(ref, after, p.Limit+1)
+		page.Page = cutPage(list, p.Limit, deliveryCursor)
+		return page, err
 	})
-	return list, by, err
 }
 
-// readOf is read for one incident with its lists and people. The SOC names the client, too: the indexes of those begin
-// with it.
-func (d *Desk) readOf(ctx context.Context, u models.User, ref models.Reference, fn func(*store.Tx) error) error {
-	if u.Role.Side() == models.SideSOC {
-		return d.inClient(ctx, u, ref.ClientNumber(), fn)
-	}
-	return d.read(ctx, u, fn)
-}
-
-func reached(tx *store.Tx, i incident.Incident) (Reached, error) {
+func firstAcknowledgement(tx *store.Tx, i incident.Incident) (Acknowledgement, error) {
 	a := i.Acknowledged
 	if a == nil {
-		return Reached{}, nil
+		return Acknowledgement{}, nil
 	}
-	who, err := people(tx, []models.Actor{a.By})
-	r := Reached{By: a.By.ID, Name: who[a.By.ID].Name, Channel: a.Channel, How: a.How, At: a.At}
+	who, err := readPeople(tx, []models.Actor{a.By})
+	r := Acknowledgement{By: a.By.ID, Name: who[a.By.ID].Name, Channel: a.Channel, How: a.How, At: a.At}
 	if id, ok := a.By.Contact(); ok {
 		r.By = id.String()
 	}
 	return r, err
 }
 
-// ContactDeliveries lists what was sent to a contact of the client with a number, tests and codes too, and what became
-// of it, the newest first, from after the cursor. For the SOC. NotFound: the client has no such contact; one that was
-// removed it still has.
-func (d *Desk) ContactDeliveries(ctx context.Context, u models.User, number int, contact uuid.UUID, c store.Cursor, limit int,
-) ([]notify.Delivery, error) {
+// ContactDeliveries lists the mails, texts and calls to a contact of the client with a number, tests and codes too, the
+// newest first. For the SOC. NotFound: the client never had such a contact.
+func (d *Desk) ContactDeliveries(ctx context.Context, u models.User, number int, contact uuid.UUID, p PageRequest) (Page[notify.Delivery], error) {
 	if err := auth.Allow("list-contact-deliveries", u.Role); err != nil {
-		return nil, err
+		return Page[notify.Delivery]{}, err
 	}
-	var list []notify.Delivery
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		if _, err = tx.Contact(contact); err == nil {
-			list, err = tx.ContactDeliveries(contact, c, limit)
+	return readPage(d.inClient(ctx, u, number), p, func(tx *store.Tx, after store.Cursor, limit int) ([]notify.Delivery, error) {
+		if _, err := tx.Contact(contact); err != nil {
+			return nil, err
 		}
-		return err
-	})
-	return list, err
+		return tx.ContactDeliveries(contact, after, limit)
+	}, deliveryCursor)
 }
 
-// Revisions lists the published revisions of an incident's report, from the first, and who is in them.
+// Revisions lists the published revisions of an incident's report, from the first, and the people in them.
 func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Reference) (list []incident.Revision, who models.People, err error) {
-	err = d.readOf(ctx, u, ref, func(tx *store.Tx) error {
+	err = d.inIncident(ctx, u, ref)(func(tx *store.Tx) error {
 		if _, err := tx.Incident(ref); err != nil {
 			return err
 		}
 		if list, err = tx.Revisions(ref); err != nil {
 			return err
 		}
-		who, err = people(tx, actorsOf(list))
+		who, err = readPeople(tx, actorsOf(list))
 		return err
 	})
 	return list, who, err
@@ -169,16 +162,14 @@ func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Referenc
 
 // Revision returns one published revision. NotFound when there is none with that number.
 func (d *Desk) Revision(ctx context.Context, u models.User, ref models.Reference, n int) (incident.RevisionView, error) {
-	var v incident.RevisionView
-	err := d.readOf(ctx, u, ref, func(tx *store.Tx) (err error) {
+	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.RevisionView, err error) {
 		if _, err = tx.Incident(ref); err != nil {
-			return err
+			return v, err
 		}
 		if v.Revision, err = tx.Revision(ref, n); err != nil {
-			return err
+			return v, err
 		}
-		v.People, err = people(tx, v.Actors())
-		return err
+		v.People, err = readPeople(tx, v.Actors())
+		return v, err
 	})
-	return v, err
 }

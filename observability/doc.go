@@ -1,4 +1,4 @@
 // Package observability is how Watchfire is watched while it runs: logs, metrics and readiness.
 //
-// It knows nothing of incidents. Nothing that passes through it may hold secrets or personal data.
+// The package knows nothing of incidents. Callers pass no secrets and no personal data through it.
 package observability

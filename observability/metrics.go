@@ -22,7 +22,7 @@ type Metrics struct {
 	durations *prometheus.HistogramVec
 }
 
-// NewMetrics makes the registry of a process, with what Go and the operating system say about it.
+// NewMetrics makes the registry of a process, with the metrics of Go and of the operating system about the process.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -31,7 +31,7 @@ func NewMetrics() *Metrics {
 		}, []string{"operation", "status"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "watchfire_http_request_seconds", Help: "How long HTTP requests took.",
-			Buckets: seconds(),
+			Buckets: durationBuckets(),
 		}, []string{"operation"}),
 	}
 	m.registry.MustRegister(m.requests, m.durations, collectors.NewGoCollector(),
@@ -39,28 +39,31 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// Request counts one answered HTTP request. operation must come from a bounded set, such as a route, never a path.
+// Request counts one answered HTTP request, with its HTTP status and how long the answer took. operation must come from a
+// bounded set, such as the routes, never from a request's path.
 func (m *Metrics) Request(operation string, status int, took time.Duration) {
 	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	m.durations.WithLabelValues(operation).Observe(took.Seconds())
 }
 
-// Handler answers /metrics.
+// Handler returns a handler for /metrics, in the format of Prometheus.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }
 
-// Temporal returns what a Temporal client takes to count its own work in this registry.
+// Temporal returns a metrics handler with which a Temporal client counts its own work in this registry.
 func (m *Metrics) Temporal() (client.MetricsHandler, error) {
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(m.registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
 	if err != nil {
 		return nil, fmt.Errorf("export the Temporal SDK's metrics: %w", err)
 	}
 	durations := metric.NewView(metric.Instrument{Kind: metric.InstrumentKindHistogram}, // the SDK records seconds
-		metric.Stream{Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: seconds()}})
+		metric.Stream{Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: durationBuckets()}})
 	meter := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithView(durations)).Meter("temporal-sdk")
 	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: meter}), nil
 }
 
-// seconds are the bounds of the buckets that durations fall into.
-func seconds() []float64 { return []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10} }
+// durationBuckets are the upper bounds, in seconds, of the buckets that durations fall into.
+func durationBuckets() []float64 {
+	return []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}
+}

@@ -26,7 +26,7 @@ func TestSecretsAreMaskedWhereverTheyStand(t *testing.T) {
 	log.Info("m", "token", "canary", slog.Group("g", slog.String("Password", "canary")), "incident", "SI-1042-0007")
 	log.Debug("canary")
 	if strings.Contains(out.String(), "canary") || !strings.Contains(out.String(), "SI-1042-0007") {
-		t.Error(out.String())
+		t.Errorf("the log shows a secret or lacks the incident: %s", out.String())
 	}
 }
 
@@ -47,7 +47,7 @@ func TestTheSDKCountsIntoTheSameRegistry(t *testing.T) {
 		`watchfire_http_requests_total{operation="GET /x",status="200"} 1`, "go_goroutines",
 	} {
 		if !strings.Contains(rec.Body.String(), want) {
-			t.Errorf("no %s in\n%s", want, rec.Body.String())
+			t.Errorf("the metrics lack %s:\n%s", want, rec.Body.String())
 		}
 	}
 }
@@ -70,19 +70,19 @@ func TestReadyOnlyWhenEveryPartIs(t *testing.T) {
 		observability.NewReadiness(test.parts...).Handler().
 			ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
 		if rec.Code != test.status || rec.Body.String() != test.body {
-			t.Errorf("want %d %s, got %d %s", test.status, test.body, rec.Code, rec.Body)
+			t.Errorf("/readyz answers %d %s, want %d %s", rec.Code, rec.Body, test.status, test.body)
 		}
 	}
 }
 
-func TestReadinessIsNotAskedAgainAtOnce(t *testing.T) {
-	asked := 0
-	r := observability.NewReadiness(observability.Part{Name: "p", Check: func(context.Context) error { asked++; return nil }})
+func TestReadinessKeepsItsResultForAMoment(t *testing.T) {
+	checks := 0
+	r := observability.NewReadiness(observability.Part{Name: "p", Check: func(context.Context) error { checks++; return nil }})
 	for range 10 {
 		r.Check(t.Context())
 	}
-	if asked != 1 {
-		t.Errorf("asked %d times", asked)
+	if checks != 1 {
+		t.Errorf("the part was checked %d times, want once", checks)
 	}
 }
 
@@ -100,17 +100,17 @@ func (e engine) DescribeTaskQueue(context.Context, string, enumspb.TaskQueueType
 	return d, nil
 }
 
-func TestAQueueNeedsSomebodyWhoPolls(t *testing.T) {
+func TestAQueueNeedsAWorkerThatPolls(t *testing.T) {
 	for name, test := range map[string]struct {
 		lastPoll time.Time
 		ready    bool
 	}{
-		"nobody": {time.Time{}, false}, "somebody who went": {time.Now().Add(-10 * time.Minute), false}, "somebody": {time.Now(), true},
+		"no worker": {time.Time{}, false}, "a worker that died": {time.Now().Add(-10 * time.Minute), false}, "a worker": {time.Now(), true},
 	} {
 		parts := observability.TemporalParts(engine{test.lastPoll}, map[string]enumspb.TaskQueueType{"incidents": enumspb.TASK_QUEUE_TYPE_WORKFLOW})
 		ready, states := observability.NewReadiness(parts...).Check(t.Context())
 		if ready != test.ready || states["temporal"] != "ok" {
-			t.Errorf("%s: %v %v", name, ready, states)
+			t.Errorf("%s: ready is %t, want %t; parts %v", name, ready, test.ready, states)
 		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,18 +17,18 @@ import (
 
 const (
 	checkTimeout = time.Second // of one part
-	checkedFor   = time.Second // how long an answer is good for
+	checkedFor   = time.Second // how long the last result stands
 )
 
-// Part is one thing a process needs to do its job. Check returns nil when it is there; its error is logged by
-// nobody and shown to nobody, because it may name hosts.
+// Part is one thing that a process needs to do its job. Check returns nil when the part answers. Nobody logs or shows its
+// error, because the error may name hosts.
 type Part struct {
 	Name  string
 	Check func(ctx context.Context) error
 }
 
-// Readiness says whether every part is there. It asks all parts at once and remembers the answer for a second, so
-// that asking often costs nothing.
+// Readiness tells whether every part answers. It checks all parts at the same time and keeps the result for a second, so
+// that frequent checks cost nothing. Its methods may be used from several goroutines.
 type Readiness struct {
 	parts []Part
 
@@ -39,18 +41,18 @@ type Readiness struct {
 // NewReadiness makes a Readiness over parts. Without parts it is always ready.
 func NewReadiness(parts ...Part) *Readiness { return &Readiness{parts: parts} }
 
-// Check returns whether every part is there, and "ok" or "failing" by part.
+// Check returns whether every part answers, and "ok" or "failing" by the part's name.
 func (r *Readiness) Check(ctx context.Context) (bool, map[string]string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.states == nil || time.Since(r.checked) > checkedFor {
-		r.ready, r.states = r.ask(context.WithoutCancel(ctx))
+		r.ready, r.states = r.checkParts(context.WithoutCancel(ctx))
 		r.checked = time.Now()
 	}
 	return r.ready, r.states
 }
 
-func (r *Readiness) ask(ctx context.Context) (bool, map[string]string) {
+func (r *Readiness) checkParts(ctx context.Context) (bool, map[string]string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	answers := make(chan string, len(r.parts))
@@ -73,7 +75,7 @@ func (r *Readiness) ask(ctx context.Context) (bool, map[string]string) {
 			if name != "" {
 				states[name] = "ok"
 			}
-		case <-ctx.Done(): // a part that does not heed its deadline must not hold the answer up
+		case <-ctx.Done(): // a part that ignores its deadline must not hold up the answer
 		}
 	}
 	ready := true
@@ -83,7 +85,7 @@ func (r *Readiness) ask(ctx context.Context) (bool, map[string]string) {
 	return ready, states
 }
 
-// Handler answers /readyz: 200 when every part is there, else 503, and a JSON object of the parts.
+// Handler returns a handler for /readyz: it answers 200 when every part answers, else 503, and a JSON object of the parts.
 func (r *Readiness) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		ready, states := r.Check(req.Context())
@@ -101,41 +103,45 @@ func (r *Readiness) Handler() http.Handler {
 	})
 }
 
-// Database is the part of a database that must answer and have the present schema; store.Store is one.
+// Database is a database that can be pinged and knows whether its schema is this version's; store.Store is one.
 type Database interface {
 	Ping(ctx context.Context) error
 	SchemaCurrent(ctx context.Context) error
 }
 
-// DatabaseParts are the parts "database" and "schema".
+// DatabaseParts returns the parts "database", which answers, and "schema", which is this version's.
 func DatabaseParts(db Database) []Part {
 	return []Part{{Name: "database", Check: db.Ping}, {Name: "schema", Check: db.SchemaCurrent}}
 }
 
-// Temporal is what readiness asks of a Temporal client; client.Client satisfies it.
+// Temporal is the part of a Temporal client that readiness needs; client.Client implements it.
 type Temporal interface {
 	CheckHealth(ctx context.Context, request *client.CheckHealthRequest) (*client.CheckHealthResponse, error)
 	DescribeTaskQueue(ctx context.Context, queue string, kind enumspb.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error)
 }
 
-// TemporalParts are the part "temporal" and a part "queue <name>" for every queue that needs a poller of a kind.
+// TemporalParts returns the part "temporal" and, in the order of their names, a part "queue <name>" for every task queue:
+// the queue has a worker that polls for tasks of the given kind.
 func TemporalParts(t Temporal, queues map[string]enumspb.TaskQueueType) []Part {
 	parts := []Part{{Name: "temporal", Check: func(ctx context.Context) error {
 		_, err := t.CheckHealth(ctx, &client.CheckHealthRequest{})
 		return err
 	}}}
-	for name, kind := range queues {
+	for _, name := range slices.Sorted(maps.Keys(queues)) {
+		kind := queues[name]
 		parts = append(parts, Part{Name: "queue " + name, Check: func(ctx context.Context) error {
-			return polled(ctx, t, name, kind)
+			return checkPolled(ctx, t, name, kind)
 		}})
 	}
 	return parts
 }
 
-// pollerFresh is how recent a poll must be: a worker polls at least once a minute, but one that died stays listed.
+// pollerFresh is the greatest age of a poll that counts: a worker polls at least once a minute, but Temporal still lists
+// one that died.
 const pollerFresh = 70 * time.Second
 
-func polled(ctx context.Context, t Temporal, queue string, kind enumspb.TaskQueueType) error {
+// checkPolled returns an error unless a worker has polled the queue lately.
+func checkPolled(ctx context.Context, t Temporal, queue string, kind enumspb.TaskQueueType) error {
 	d, err := t.DescribeTaskQueue(ctx, queue, kind)
 	if err != nil {
 		return fmt.Errorf("describe task queue %s: %w", queue, err)
@@ -145,5 +151,5 @@ func polled(ctx context.Context, t Temporal, queue string, kind enumspb.TaskQueu
 			return nil
 		}
 	}
-	return fmt.Errorf("nobody polls task queue %s", queue)
+	return fmt.Errorf("no worker polls task queue %s: start one", queue)
 }

@@ -15,26 +15,26 @@ import (
 
 const (
 	aesGCM = "type.googleapis.com/google.crypto.tink.AesGcmKey"
-	// fewestBytes is how many different bytes a random key of 32 has at the very least: fewer come less than once in 10^15 keys.
+	// fewestBytes is the least number of different bytes in a key of 32 random bytes: fewer occur less than once in 10^15 keys.
 	fewestBytes = 16
 )
 
-// Generate makes a keyset of one new key, as Open takes it. When kmsURI is not "" it is encrypted with that key.
+// Generate returns a keyset of one new key, encoded as Open takes it. When kmsURI is not "", that key encrypts the keyset.
 func Generate(kmsURI string) (string, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
-		return "", errors.New("secrets: no key could be made")
+		return "", errors.New("secrets: no key could be generated")
 	}
-	return write(handle, kmsURI)
+	return encodeKeyset(handle, kmsURI)
 }
 
-// Extend adds a new key to a keyset and makes it the one that seals from now on; what the others sealed can still be
-// unsealed. It returns the longer keyset.
+// Extend adds a new key to a keyset and makes it the primary one, which seals from now on; the other keys still unseal. It
+// returns the longer keyset, encoded and encrypted like the given one.
 func Extend(encoded, kmsURI string) (string, error) {
 	if _, err := Open(encoded, kmsURI); err != nil {
 		return "", err
 	}
-	handle, err := read(encoded, kmsURI)
+	handle, err := decodeKeyset(encoded, kmsURI)
 	if err != nil {
 		return "", err
 	}
@@ -49,10 +49,11 @@ func Extend(encoded, kmsURI string) (string, error) {
 	if err != nil {
 		return "", errors.New("secrets: no key could be added")
 	}
-	return write(handle, kmsURI)
+	return encodeKeyset(handle, kmsURI)
 }
 
-func write(handle *keyset.Handle, kmsURI string) (string, error) {
+// encodeKeyset writes a keyset as base64 of Tink's JSON form, encrypted with the key kmsURI names unless that is "".
+func encodeKeyset(handle *keyset.Handle, kmsURI string) (string, error) {
 	var out bytes.Buffer
 	writer := keyset.NewJSONWriter(&out)
 	if kmsURI == "" {
@@ -61,33 +62,33 @@ func write(handle *keyset.Handle, kmsURI string) (string, error) {
 		}
 		return base64.StdEncoding.EncodeToString(out.Bytes()), nil
 	}
-	wrapping, err := kms(kmsURI)
+	wrapping, err := kmsKey(kmsURI)
 	if err != nil {
 		return "", err
 	}
 	if err := handle.Write(writer, wrapping); err != nil {
-		return "", errors.New("secrets: the keyset cannot be encrypted with the key of the KMS")
+		return "", errors.New("secrets: the keyset cannot be encrypted with the key of the KMS: check that the KMS answers and allows it")
 	}
 	return base64.StdEncoding.EncodeToString(out.Bytes()), nil
 }
 
-// checkKeys refuses keysets whose keys are of another kind, short, or made up rather than drawn at random: a keyset
-// copied from an example is one of those.
+// checkKeys rejects keysets whose keys are of another kind, short, or made up rather than drawn at random, as in a keyset
+// copied from an example.
 func checkKeys(ks *tinkpb.Keyset) error {
 	for _, k := range ks.GetKey() {
 		if k.GetKeyData().GetTypeUrl() != aesGCM || k.GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK {
-			return errors.New("secrets: the keyset has a key that is not of the kind AES256_GCM")
+			return errors.New("secrets: the keyset has a key that is not of the kind AES256_GCM: watchfire secrets keygen makes one that is")
 		}
 		var key gcmpb.AesGcmKey
 		if proto.Unmarshal(k.GetKeyData().GetValue(), &key) != nil || len(key.GetKeyValue()) != dataKeySize {
-			return errors.New("secrets: the keyset has a key that is not of 256 bits")
+			return errors.New("secrets: the keyset has a key that is not of 256 bits: watchfire secrets keygen makes one that is")
 		}
 		different := map[byte]bool{}
 		for _, b := range key.GetKeyValue() {
 			different[b] = true
 		}
 		if len(different) < fewestBytes {
-			return errors.New("secrets: the keyset has a key that was not drawn at random; watchfire secrets keygen makes one")
+			return errors.New("secrets: the keyset has a key that was not drawn at random: watchfire secrets keygen makes one that is")
 		}
 	}
 	return nil

@@ -49,6 +49,7 @@ func seal(t *testing.T, box *secrets.Box, row string) secrets.Sealed {
 	return s
 }
 
+// wantSecret fails unless the box unseals the secret.
 func wantSecret(t *testing.T, box *secrets.Box, row string, s secrets.Sealed) {
 	t.Helper()
 	if got, err := box.Unseal(row, s); err != nil || !bytes.Equal(got, secret) {
@@ -56,7 +57,7 @@ func wantSecret(t *testing.T, box *secrets.Box, row string, s secrets.Sealed) {
 	}
 }
 
-func TestWhatIsSealedCannotBeMovedOrChanged(t *testing.T) {
+func TestASealedSecretCannotBeMovedOrChanged(t *testing.T) {
 	box, _ := newBox(t)
 	stranger, _ := newBox(t)
 	acme, other := uuid.New(), uuid.New()
@@ -64,7 +65,7 @@ func TestWhatIsSealedCannotBeMovedOrChanged(t *testing.T) {
 	s, again := seal(t, box, row), seal(t, box, row)
 	wantSecret(t, box, row, s)
 	if bytes.Equal(s.Data, again.Data) || bytes.Equal(s.Key, again.Key) || bytes.Contains(s.Data, secret) {
-		t.Error("it is not sealed anew each time")
+		t.Error("sealing twice gives the same bytes, or the sealed data holds the secret")
 	}
 	flipped := append([]byte(nil), s.Data...)
 	flipped[len(flipped)/2] ^= 1
@@ -83,7 +84,7 @@ func TestWhatIsSealedCannotBeMovedOrChanged(t *testing.T) {
 		"empty":             {box, row, secrets.Sealed{}},
 	} {
 		if got, err := c.box.Unseal(c.row, c.s); !errors.Is(err, secrets.ErrSealed) || got != nil {
-			t.Errorf("%s: %q, %v", name, got, err)
+			t.Errorf("%s: unsealed %q, error %v, want ErrSealed", name, got, err)
 		}
 	}
 }
@@ -105,14 +106,14 @@ func TestANewKeyTakesOver(t *testing.T) {
 	moved := secrets.Sealed{Data: old.Data, Key: key}
 	wantSecret(t, both, row, moved)
 	if _, err := box.Unseal(row, moved); !errors.Is(err, secrets.ErrSealed) {
-		t.Errorf("the old key alone unseals it: %v", err)
+		t.Errorf("the old key alone unseals a resealed secret: %v", err)
 	}
 	if _, err := both.Reseal(secrets.EDRRow(uuid.New(), "mde"), old.Key); !errors.Is(err, secrets.ErrSealed) {
-		t.Errorf("resealed for another row: %v", err)
+		t.Errorf("a data key was resealed for another row: %v", err)
 	}
 }
 
-func TestUnsafeKeysetsAreRefused(t *testing.T) {
+func TestUnsafeKeysetsAreRejected(t *testing.T) {
 	made := func(template *tinkpb.KeyTemplate, change func(*tinkpb.Keyset)) string {
 		handle, err := keyset.NewHandle(template)
 		if err != nil {
@@ -148,7 +149,7 @@ func TestUnsafeKeysetsAreRefused(t *testing.T) {
 	} {
 		box, err := secrets.Open(encoded, "")
 		if err == nil || box != nil {
-			t.Errorf("%s: opened", name)
+			t.Errorf("a keyset was accepted: %s", name)
 			continue
 		}
 		if len(encoded) > 8 && strings.Contains(err.Error(), encoded[:8]) {
@@ -157,16 +158,16 @@ func TestUnsafeKeysetsAreRefused(t *testing.T) {
 	}
 }
 
-// safe stands for a KMS: one key, named by one URI.
-type safe struct{ key tink.AEAD }
+// fakeKMS is a KMS with one key, named by one URI.
+type fakeKMS struct{ key tink.AEAD }
 
-func (safe) Supported(uri string) bool { return strings.HasPrefix(uri, "test-kms://") }
+func (fakeKMS) Supported(uri string) bool { return strings.HasPrefix(uri, "test-kms://") }
 
-func (s safe) GetAEAD(uri string) (tink.AEAD, error) {
+func (k fakeKMS) GetAEAD(uri string) (tink.AEAD, error) {
 	if uri != "test-kms://one" {
 		return nil, errors.New("no such key")
 	}
-	return s.key, nil
+	return k.key, nil
 }
 
 func TestAKeysetCanBeEncryptedWithAKMS(t *testing.T) {
@@ -178,7 +179,7 @@ func TestAKeysetCanBeEncryptedWithAKMS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry.RegisterKMSClient(safe{key})
+	registry.RegisterKMSClient(fakeKMS{key})
 	defer registry.ClearKMSClients()
 	encoded, err := secrets.Generate("test-kms://one")
 	if err != nil {
@@ -210,7 +211,7 @@ func TestAKeysetCanBeEncryptedWithAKMS(t *testing.T) {
 	}
 }
 
-func TestABoxPrintsAsNothing(t *testing.T) {
+func TestAPrintedBoxShowsNoKey(t *testing.T) {
 	box, _ := newBox(t)
 	for _, f := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(f, box); got != "secrets.Box" {

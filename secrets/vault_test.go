@@ -15,8 +15,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/secrets"
 )
 
-// vault answers as Vault's transit engine does: it encrypts and decrypts with the key "one" for whoever has the token.
-func vault(t *testing.T) (uri string, trust *tls.Config, asked *int) {
+// startVault starts a server that answers as Vault's transit engine does: it encrypts and decrypts with the key "one" for
+// callers with the token. asked counts its requests.
+func startVault(t *testing.T) (uri string, trust *tls.Config, asked *int) {
 	t.Helper()
 	asked = new(int)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,8 +61,8 @@ func vault(t *testing.T) (uri string, trust *tls.Config, asked *int) {
 	return "hcvault://" + strings.TrimPrefix(server.URL, "https://") + "/transit/keys/one", &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, asked
 }
 
-func TestAKeysetIsEncryptedWithAKeyThatVaultKeeps(t *testing.T) {
-	uri, trust, asked := vault(t)
+func TestVaultEncryptsAKeyset(t *testing.T) {
+	uri, trust, asked := startVault(t)
 	defer registry.ClearKMSClients()
 	if err := secrets.UseVault(uri, "s.token", trust); err != nil {
 		t.Fatal(err)
@@ -86,8 +87,8 @@ func TestAKeysetIsEncryptedWithAKeyThatVaultKeeps(t *testing.T) {
 	}
 }
 
-func TestVaultIsNotUsedWithoutAKeyAndAToken(t *testing.T) {
-	uri, trust, _ := vault(t)
+func TestVaultNeedsAKeyAndAToken(t *testing.T) {
+	uri, trust, _ := startVault(t)
 	defer registry.ClearKMSClients()
 	for name, err := range map[string]error{
 		"no token": secrets.UseVault(uri, "", trust), "another scheme": secrets.UseVault("https://vault.example/x", "s.token", trust),

@@ -229,24 +229,27 @@ func (tx *Tx) Incidents(f IncidentFilter, c Cursor, limit int) ([]IncidentRow, e
 		q = q.Select(asPublished).Joins(`join report_revisions r on r.client_id = incidents.client_id
 			and r.incident = incidents.reference and r.number = incidents.revision`)
 	}
-	for column, value := range map[string]string{
-		"phase": string(f.Phase), "turn": string(f.Turn), "containment": string(f.Containment), severity: string(f.Severity),
+	for _, is := range []struct{ column, value string }{
+		{"phase", string(f.Phase)}, {"turn", string(f.Turn)}, {"containment", string(f.Containment)}, {severity, string(f.Severity)},
 	} {
-		if value != "" {
-			q = q.Where(column+" = ?", value)
+		if is.value != "" {
+			q = q.Where(is.column+" = ?", is.value)
 		}
 	}
 	tasks := "open_tasks > 0"
 	if tx.audience == Portal {
 		tasks = "false"
 	}
-	for condition, wanted := range map[string]*bool{tasks: f.OpenTasks, "drill": f.Drill} {
+	for _, is := range []struct {
+		condition string
+		wanted    *bool
+	}{{tasks, f.OpenTasks}, {"drill", f.Drill}} {
 		switch {
-		case wanted == nil:
-		case *wanted:
-			q = q.Where(condition)
+		case is.wanted == nil:
+		case *is.wanted:
+			q = q.Where(is.condition)
 		default:
-			q = q.Where("not (" + condition + ")")
+			q = q.Where("not (" + is.condition + ")")
 		}
 	}
 	if f.Client != 0 {

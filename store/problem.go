@@ -117,5 +117,5 @@ func sameRequest(known, asked string, err error) error {
 
 // reused returns the error for a request id that belongs to another request.
 func reused() error {
-	return models.Errorf(models.Invalid, "Idempotency-Key was used for another request")
+	return models.Errorf(models.Invalid, "Idempotency-Key was already used for another request; send a new key")
 }

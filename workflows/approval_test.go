@@ -66,7 +66,7 @@ func TestNobodyAnsweringAnApprovalLeavesTheDeviceAloneAndIsAskedAgain(t *testing
 	s.answers = s.hears(models.CallNoAnswer)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
-	s.refusedAfter(2*time.Hour, models.RoleAdmin, &incident.Approve{Approval: "a1"}, models.Conflict) // it has expired
+	s.rejectedAfter(2*time.Hour, models.RoleAdmin, &incident.Approve{Approval: "a1"}, models.Conflict) // it has expired
 	var alone []string
 	s.env.RegisterDelayedCallback(func() { alone = slices.Clone(s.edr) }, 71*time.Hour)
 	s.after(73*time.Hour+30*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"})
@@ -82,8 +82,8 @@ func TestNobodyAnsweringAnApprovalLeavesTheDeviceAloneAndIsAskedAgain(t *testing
 			asked = append(asked, e.At.Sub(s.events[0].At).Round(time.Hour))
 		}
 	}
-	if lapsed := s.when("approval_expired").Round(time.Hour); len(asked) < 2 || lapsed != time.Hour || asked[1] != 73*time.Hour {
-		t.Errorf("lapsed after %s, asked at %v; want 1h, and again 72h later", lapsed, asked)
+	if expired := s.when("approval_expired").Round(time.Hour); len(asked) < 2 || expired != time.Hour || asked[1] != 73*time.Hour {
+		t.Errorf("expired after %s, asked at %v; want 1h, and again 72h later", expired, asked)
 	}
 	if i := during; i.OpenTask(incident.TaskApprovalUnanswered, "a1") == nil || !strings.Contains(i.OpenTask(incident.TaskApprovalUnanswered, "a1").Detail, "asked again") {
 		t.Errorf("the SOC is not told that nobody answered: %+v", i.Tasks)
@@ -108,7 +108,7 @@ func TestAskThenAutoIsDoneWhenEverybodyWasTried(t *testing.T) {
 		t.Errorf("asked of the EDR: %v", s.edr)
 	}
 	if at := s.when("approval_expired"); at < 0 || at > 10*time.Minute {
-		t.Errorf("it lapsed after %s, want right after the calls", at)
+		t.Errorf("it expired after %s, want right after the calls", at)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestTwoPersonsAreTwoPeople(t *testing.T) {
 	s.answers = s.presses("1")
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
-	s.refusedAfter(10*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"}, models.Conflict)
+	s.rejectedAfter(10*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"}, models.Conflict)
 	var one []string
 	s.env.RegisterDelayedCallback(func() { one = slices.Clone(s.edr) }, 20*time.Minute)
 	s.after(30*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})
@@ -182,7 +182,7 @@ func TestTwoPersonsAreTwoPeople(t *testing.T) {
 	}
 }
 
-func TestTheClientCanRefuse(t *testing.T) {
+func TestTheClientCanDeny(t *testing.T) {
 	s := newStory(t)
 	s.authority = rules(authority.DecideAsk)
 	s.answers = s.presses("9")

@@ -16,12 +16,12 @@ import (
 const (
 	// longestCall is how long a call may go on, whatever the carrier says, before we give it up.
 	longestCall = 10 * time.Minute
-	// passes is how often in a round those are called whose line is taken by other calls of ours.
+	// passes is how often a round goes through the contacts whose number other calls of ours use.
 	passes = 5
 	// firstLook and nextLook pace the polling that stands in for lost status callbacks.
 	firstLook = 10 * time.Second
 	nextLook  = 15 * time.Second
-	// keyPress1 is how a contact acknowledges on the phone, as people read it.
+	// keyPress1 says to people how a contact acknowledged on the phone.
 	keyPress1 = "key press 1"
 )
 
@@ -32,29 +32,29 @@ type callRoundWorkflow struct {
 	stopped            bool
 	unrecordedOutcomes int                              // outcomes that are not in the ledger yet
 	tries              map[uuid.UUID]int                // contact -> calls
-	lastOutcome        map[uuid.UUID]notify.CallOutcome // contact -> what the last call came to
+	lastOutcome        map[uuid.UUID]notify.CallOutcome // contact -> outcome of the last call
 	reached            *uuid.UUID
-	approvers          map[uuid.UUID]bool // contacts who answered an approval with yes
-	denied             bool               // one answered it with no
+	approvers          map[uuid.UUID]bool // contacts who approved
+	denied             bool               // one contact denied the approval
 }
 
-// phoneCall is what is known of one call.
+// phoneCall is the state of one call.
 type phoneCall struct {
 	try      int
 	reason   string            // why it was not placed
-	digit    notify.Key        // that ended the matter
+	digit    notify.Key        // the key that ended the matter
 	status   models.CallStatus // the carrier's last word
 	sequence int               // of that word
 	machine  bool              // a machine picked up
 	alive    time.Time         // the last sign of life
-	over     bool              // its outcome is told
+	over     bool              // its outcome is reported
 }
 
-// CallRound calls the recipients one after the other. It reports every call and its end to the incident's workflow.
-func CallRound(ctx workflow.Context, run notify.CallRoundInput) error {
-	w := &callRoundWorkflow{CallRoundInput: run, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
+// CallRound calls the recipients one after the other. It reports every call, and its own end, to the incident's workflow.
+func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
+	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
 	w.registerSignals(ctx)
-	left := run.Calls
+	left := in.Calls
 	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
 		var err error
 		if left, err = w.callEach(ctx, left); err != nil {
@@ -65,7 +65,7 @@ func CallRound(ctx workflow.Context, run notify.CallRoundInput) error {
 	return workflow.Await(ctx, func() bool { return w.unrecordedOutcomes == 0 })
 }
 
-// reportEnd tells the incident that nobody is called any more.
+// reportEnd signals to the incident that nobody is called any more.
 func (w *callRoundWorkflow) reportEnd(ctx workflow.Context) {
 	if w.Approval != nil {
 		w.signalIncident(ctx, models.SignalPhoneConsent, notify.PhoneConsent{Approval: w.Approval.ID, Ended: true, AllCalled: w.hasCalledEverybody()})
@@ -78,7 +78,7 @@ func (w *callRoundWorkflow) reportEnd(ctx workflow.Context) {
 	w.signalIncident(ctx, models.SignalCallRoundEnded, result)
 }
 
-// registerSignals takes what the phone, the carrier and the incident say.
+// registerSignals takes key presses, reports of the carrier, and the incident's word to stop.
 func (w *callRoundWorkflow) registerSignals(ctx workflow.Context) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
@@ -103,7 +103,7 @@ func (w *callRoundWorkflow) registerSignals(ctx workflow.Context) {
 	})
 }
 
-// handleKeyPress takes a key. It counts also when the call was given up before.
+// handleKeyPress takes a key press. It counts also when the call was given up before.
 func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
 	c := w.calls[k.Effect]
 	if c == nil || c.digit == k.Digit {
@@ -143,39 +143,40 @@ func (w *callRoundWorkflow) isOver() bool {
 	return w.reached != nil && !w.Exercise.IsFireDrill() || w.stopped
 }
 
-// passOnConsent passes a contact's answer about an approval on.
+// passOnConsent signals a contact's answer about an approval to the incident.
 func (w *callRoundWorkflow) passOnConsent(ctx workflow.Context, k notify.KeyPress) {
-	said := notify.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == notify.KeyAcknowledge}
+	consent := notify.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == notify.KeyAcknowledge}
 	for _, r := range w.Calls {
 		if r.Contact == k.Contact {
-			said.Person = r.Person
+			consent.Person = r.Person
 		}
 	}
-	w.signalIncident(ctx, models.SignalPhoneConsent, said)
-	if said.Granted {
+	w.signalIncident(ctx, models.SignalPhoneConsent, consent)
+	if consent.Granted {
 		w.approvers[k.Contact] = true
 	} else {
 		w.denied = true
 	}
 }
 
-// hasCalledEverybody reports whether the carrier took a call to all who were to be called, but for numbers it never calls.
+// hasCalledEverybody reports whether the carrier accepted a call to every contact who was to be called. Numbers that it
+// never calls do not count.
 func (w *callRoundWorkflow) hasCalledEverybody() bool {
-	rung := 0
+	called := 0
 	for _, r := range w.Calls {
 		switch w.lastOutcome[r.Contact] {
 		case notify.OutcomeRejected:
 		case "", notify.OutcomeUnplaced, notify.OutcomeMisconfigured, notify.OutcomeEngaged, notify.OutcomeCanceled:
 			return false
 		default:
-			rung++
+			called++
 		}
 	}
-	return rung > 0
+	return called > 0
 }
 
-// callEach calls contacts one after the other, until nobody needs to be called any more. It returns those whom other
-// calls of ours kept from being called, to be called once more.
+// callEach calls contacts one after the other, until nobody needs to be called any more. It returns the contacts whose number
+// other calls of ours use, to be called once more.
 func (w *callRoundWorkflow) callEach(ctx workflow.Context, to []notify.Recipient) (engaged []notify.Recipient, err error) {
 	for _, r := range to {
 		if w.isOver() {
@@ -195,7 +196,7 @@ func (w *callRoundWorkflow) callEach(ctx workflow.Context, to []notify.Recipient
 
 // callContact calls one contact, again after a busy line as often as the policy says.
 func (w *callRoundWorkflow) callContact(ctx workflow.Context, r notify.Recipient) (result notify.CallOutcome, err error) {
-	for again := 0; again <= w.Policy.BusyTries; again++ {
+	for repeat := 0; repeat <= w.Policy.BusyTries; repeat++ {
 		if w.tries[r.Contact] > 0 {
 			stop, err := awaitFor(ctx, time.Duration(w.Policy.BusyAgainAfter), "busy: call again", w.isOver)
 			if stop || err != nil {
@@ -210,7 +211,7 @@ func (w *callRoundWorkflow) callContact(ctx workflow.Context, r notify.Recipient
 	return result, nil
 }
 
-// call places one call, sees it through and tells what it came to.
+// call places one call, sees it through and reports its outcome.
 func (w *callRoundWorkflow) call(ctx workflow.Context, r notify.Recipient, try int) (notify.CallOutcome, error) {
 	e := notify.CallEffect(w.Reference, w.ClientID, w.Revision, w.Round, try, r.Contact)
 	if w.Approval != nil {
@@ -244,7 +245,7 @@ func (w *callRoundWorkflow) call(ctx workflow.Context, r notify.Recipient, try i
 	return result, nil
 }
 
-// outcomeOfFailure says why there was no call.
+// outcomeOfFailure returns why there was no call.
 func outcomeOfFailure(err error) notify.CallOutcome {
 	switch {
 	case isEngaged(err):
@@ -258,18 +259,18 @@ func outcomeOfFailure(err error) notify.CallOutcome {
 	}
 }
 
-// reportCall reports what a call came to, and writes it into the ledger, however long that takes: nobody waits for it.
+// reportCall reports the outcome of a call and writes it into the ledger, however long that takes: nobody waits for it.
 func (w *callRoundWorkflow) reportCall(ctx workflow.Context, effect string, contact uuid.UUID, result notify.CallOutcome) {
 	c := w.calls[effect]
 	c.over = true
-	said := outcomeInput{ClientID: w.ClientID, Effect: effect, Outcome: string(result)}
+	report := outcomeInput{ClientID: w.ClientID, Effect: effect, Outcome: string(result)}
 	if result == notify.OutcomeAcknowledged {
-		said.By, said.How = contact, keyPress1
+		report.By, report.How = contact, keyPress1
 	}
 	w.unrecordedOutcomes++
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		if err := setOutcome(ctx, said); err != nil {
-			workflow.GetLogger(ctx).Error("outcome of a call not noted", "error", err)
+		if err := setOutcome(ctx, report); err != nil {
+			workflow.GetLogger(ctx).Error("outcome of a call not recorded", "error", err)
 		}
 		w.unrecordedOutcomes--
 	})
@@ -278,9 +279,9 @@ func (w *callRoundWorkflow) reportCall(ctx workflow.Context, effect string, cont
 	}
 }
 
-// place asks the carrier for the call. When its answer is lost, what the contact or the carrier reports meanwhile proves
-// that there was a call and how it ended: then the answer is waited for no longer. When nobody is to be called any more
-// it is not asked again, and an answer under way is waited for: what was placed is hung up.
+// place asks the carrier for the call. When the answer is lost, a report of the contact or the carrier proves that there was a
+// call and how it ended: then place waits no longer for the answer. When nobody is to be called any more the carrier is not
+// asked again, and place waits for an answer under way, so that a call which was placed is hung up.
 func (w *callRoundWorkflow) place(ctx workflow.Context, c *phoneCall, summary string, in callInput) (string, error) {
 	placing, cancel := workflow.WithCancel(ctx)
 	defer cancel()
@@ -303,8 +304,8 @@ func (w *callRoundWorkflow) place(ctx workflow.Context, c *phoneCall, summary st
 	return id, err
 }
 
-// follow waits until a key ends the matter, the carrier says the call is over, or the round is. When the carrier's
-// reports stay away it asks. A call that shows no sign of life is given up.
+// follow waits until a key ends the matter, the carrier says that the call is over, or the round is over. When the carrier's
+// reports stay away it asks. It gives up a call that shows no sign of life.
 func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string) (notify.CallOutcome, error) {
 	settled := func() bool { return c.isEnded() || w.isOver() }
 	placed := workflow.Now(ctx)
@@ -333,7 +334,7 @@ func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string
 	return c.outcome(), nil
 }
 
-// outcome says what a settled call came to: the key before the carrier's word.
+// outcome returns the outcome of a settled call. A key counts before the carrier's word.
 func (c *phoneCall) outcome() notify.CallOutcome {
 	switch {
 	case c.digit == notify.KeyAcknowledge:
@@ -351,6 +352,7 @@ func (c *phoneCall) outcome() notify.CallOutcome {
 	}
 }
 
+// signalIncident signals a report to the incident. An incident that is over takes none.
 func (w *callRoundWorkflow) signalIncident(ctx workflow.Context, signal string, arg any) {
 	if err := workflow.SignalExternalWorkflow(ctx, w.Reference.WorkflowID(), "", signal, arg).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("the incident did not take a report", "signal", signal, "error", err)

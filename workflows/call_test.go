@@ -170,7 +170,7 @@ func TestACallInsteadOfAMailWaitsForTheContactsHours(t *testing.T) {
 	}
 }
 
-func TestWhoMayBeCalledAtOnceDoesNotWaitForAnother(t *testing.T) {
+func TestAContactWhoMayBeCalledAtOnceDoesNotWaitForAnother(t *testing.T) {
 	s := newStory(t)
 	s.env.SetStartTime(friday)
 	s.directory.Zone = berlin(t)
@@ -208,7 +208,7 @@ func TestRaisedToCriticalWhileACallWaitsForItsHoursIsCalledAtOnce(t *testing.T) 
 	}
 }
 
-// instead is what the client sees: over which channel a contact is reached after another one failed.
+// instead returns what the client sees: the channel over which a contact is reached after another one failed.
 func (s *story) instead() (channels []models.Channel) {
 	for _, e := range s.events {
 		if d, ok := e.Data.(*incident.NotDelivered); ok {
@@ -230,7 +230,7 @@ func TestNoCallIsPromisedThatNobodyMakes(t *testing.T) {
 	}
 }
 
-func TestWhoWasTextedIsNotSaidToBeTextedAgain(t *testing.T) {
+func TestATextIsNotRecordedTwice(t *testing.T) {
 	s := newStory(t)
 	c := contact(first, 1)
 	c.Channels = []models.Channel{models.ChannelSMS, models.ChannelVoice}
@@ -256,7 +256,7 @@ func TestWhoWasTextedIsNotSaidToBeTextedAgain(t *testing.T) {
 	}
 }
 
-func TestANumberThatIsRefusedIsTexted(t *testing.T) {
+func TestANumberThatTheCarrierRejectsIsTexted(t *testing.T) {
 	s := newStory(t)
 	c := contact(first, 1)
 	c.Channels = append(c.Channels, models.ChannelSMS)
@@ -478,7 +478,7 @@ func TestRaisedToCriticalNeedsANewAcknowledgement(t *testing.T) {
 	}
 }
 
-func TestWhatIsOnlyAssessedCallsNobody(t *testing.T) {
+func TestAnAssessmentAloneCallsNobody(t *testing.T) {
 	s := newStory(t)
 	s.expedites()
 	critical := models.SeverityCritical

@@ -6,7 +6,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// EDRCheck tries a client's EDR connection, once, and answers what came of it. A vendor that refuses is an answer.
-func EDRCheck(ctx workflow.Context, run models.EDRCheckInput) (models.EDRCheck, error) {
-	return checkEDR(ctx, run)
+// EDRCheck tries a client's EDR connection once and returns the result. A vendor that rejects the credentials is a result, no
+// failure.
+func EDRCheck(ctx workflow.Context, in models.EDRCheckInput) (models.EDRCheck, error) {
+	return checkEDR(ctx, in)
 }

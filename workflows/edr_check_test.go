@@ -13,7 +13,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
-func TestACheckAnswersWhatTheVendorSaid(t *testing.T) {
+func TestACheckReturnsTheVendorsAnswer(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	asked := uuid.New()

@@ -11,47 +11,47 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// confirmFor is how long the EDR is given before the endpoint shows as queued, with its age; then it is waited for on.
-const confirmFor = 10 * time.Minute
+// confirmWithin is how long the EDR has to confirm before the endpoint shows as late. The workflow goes on waiting then.
+const confirmWithin = 10 * time.Minute
 
-// reconcileEvery is how often a confirmed isolation is looked at: somebody may release it in the vendor's console.
+// reconcileEvery is how often the state of a confirmed isolation is read: somebody may release it in the vendor's console.
 const reconcileEvery = time.Hour
 
-// personRetryInterval is how often something is tried again that only a person can put right.
+// personRetryInterval is how often an attempt is repeated whose obstacle only a person can remove.
 const personRetryInterval = time.Hour
 
 // endpointWorkflow is one run of an endpoint's containment.
 type endpointWorkflow struct {
-	state incident.EndpointState
-	wish  workflow.ReceiveChannel
+	state   incident.EndpointState
+	desired workflow.ReceiveChannel // signals with a newer desired state
 }
 
-// Endpoint brings one endpoint to what its incident wants and may have, and reports what the EDR says. What was permitted
-// last is pursued until something else is. It ends when the endpoint is released, or when the incident lets go of it.
-// Opposite orders never overlap: the newest one is pursued, and only it.
-func Endpoint(ctx workflow.Context, run incident.EndpointState) error {
-	w := &endpointWorkflow{state: run, wish: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
-	w.adoptState(run.Wanted)
+// Endpoint brings one endpoint to the state that its incident desires and may have, and reports the EDR's own word. It pursues
+// the state that was permitted last until another one is. It ends when the endpoint is released, or when the incident
+// detaches it. Opposite actions never overlap: only the newest permitted state is pursued.
+func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
+	w := &endpointWorkflow{state: state, desired: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
+	w.adoptState(state.Wanted)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			var next incident.DesiredState
-			w.wish.Receive(ctx, &next)
+			w.desired.Receive(ctx, &next)
 			if next.Generation >= w.state.Wanted.Generation {
 				w.adoptState(next)
 			}
 		}
 	})
 	for ctx.Err() == nil {
-		wish := w.state.Wanted
-		pause := w.pursue(ctx, wish)
-		changed := func() bool { return w.state.Wanted != wish }
-		if w.wish.Len() > 0 || changed() {
-			if err := workflow.Await(ctx, func() bool { return w.wish.Len() == 0 }); err != nil {
+		wanted := w.state.Wanted
+		pause := w.pursue(ctx, wanted)
+		changed := func() bool { return w.state.Wanted != wanted }
+		if w.desired.Len() > 0 || changed() {
+			if err := workflow.Await(ctx, func() bool { return w.desired.Len() == 0 }); err != nil {
 				return err
 			}
 			continue
 		}
-		if wish.Detach || w.isReleased() && wish.Permitted {
+		if wanted.Detach || w.isReleased() && wanted.Permitted {
 			return nil
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
@@ -64,8 +64,8 @@ func Endpoint(ctx workflow.Context, run incident.EndpointState) error {
 	return ctx.Err()
 }
 
-// adoptState takes a newer wish. When a person wants it tried again, everything is told anew, and a device that was as ordered
-// once and is not any more gets another order.
+// adoptState takes a newer desired state. When a person wants it tried again, everything is reported anew, and a device that
+// was confirmed once and has drifted since gets another action.
 func (w *endpointWorkflow) adoptState(next incident.DesiredState) {
 	if next.RetryNumber > w.state.Wanted.RetryNumber {
 		w.state.LastReport = incident.EndpointObserved{}
@@ -82,17 +82,18 @@ func (w *endpointWorkflow) adoptState(next incident.DesiredState) {
 	}
 }
 
-// isConfirmed reports whether the EDR confirmed the present order.
+// isConfirmed reports whether the EDR confirmed the state that is permitted now.
 func (w *endpointWorkflow) isConfirmed() bool {
 	return w.state.Permitted.Generation > 0 && w.state.ConfirmedGeneration == w.state.Permitted.Generation
 }
 
+// isReleased reports whether the EDR confirmed a release.
 func (w *endpointWorkflow) isReleased() bool {
 	return w.isConfirmed() && w.state.Permitted.Desired == models.DesiredReleased
 }
 
-// waitForNext waits after an attempt: while the order stands confirmed it is looked after, else it is pursued again after a
-// pause. A newer wish ends the wait.
+// waitForNext waits after an attempt: a confirmed isolation is watched, anything else is pursued again after a pause. A newer
+// desired state ends the wait.
 func (w *endpointWorkflow) waitForNext(ctx workflow.Context, pause time.Duration, changed func() bool) error {
 	switch {
 	case w.isConfirmed() && !w.isReleased():
@@ -100,43 +101,43 @@ func (w *endpointWorkflow) waitForNext(ctx workflow.Context, pause time.Duration
 	case pause == 0: // nothing is permitted yet
 		return workflow.Await(ctx, changed)
 	}
-	_, err := awaitFor(ctx, pause, "not confirmed: look again", changed)
+	_, err := awaitFor(ctx, pause, "not confirmed: try again", changed)
 	return err
 }
 
-// watchConfirmed looks after a confirmed isolation for a while: one that is not there any more was changed by somebody else, which
-// is shown and not put right behind their back.
+// watchConfirmed reads the state of a confirmed isolation after a while. An isolation that is gone was lifted by somebody
+// else: that is shown, and not undone behind their back.
 func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, changed func() bool) error {
-	order := w.state.Permitted
-	if moved, err := awaitFor(ctx, reconcileEvery, "look whether it is still "+string(order.Desired), changed); moved || err != nil {
+	permitted := w.state.Permitted
+	if newer, err := awaitFor(ctx, reconcileEvery, "check that it is still "+string(permitted.Desired), changed); newer || err != nil {
 		return err
 	}
-	seen, err := readState(ctx, confirmFor, w.actionInput(order))
+	seen, err := readState(ctx, confirmWithin, w.actionInput(permitted))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		w.reportToIncident(ctx, unknownReport(err)) // looked at again in an hour
+		w.reportToIncident(ctx, unknownReport(err)) // read again in an hour
 		return nil
 	}
 	o := observationOf(seen)
-	o.Drift = !seen.IsAs(order.Desired)
+	o.Drift = !seen.IsAs(permitted.Desired)
 	w.reportToIncident(ctx, o)
 	return nil
 }
 
-// pursue makes one attempt at what is permitted, after the device was found, reports what came of it, and says how long
-// to wait before the next.
-func (w *endpointWorkflow) pursue(ctx workflow.Context, wish incident.DesiredState) time.Duration {
-	order := w.state.Permitted
-	if wish.Detach || w.isConfirmed() {
+// pursue finds the device, makes one attempt at the permitted state and reports the result. It returns how long to wait
+// before the next attempt, 0 when none is needed.
+func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredState) time.Duration {
+	permitted := w.state.Permitted
+	if wanted.Detach || w.isConfirmed() {
 		return 0
 	}
-	if order.Desired == models.DesiredReleased && !w.state.ActionSent { // nothing was ever done to it
-		w.state.ConfirmedGeneration = order.Generation
+	if permitted.Desired == models.DesiredReleased && !w.state.ActionSent { // nothing was ever done to it
+		w.state.ConfirmedGeneration = permitted.Generation
 		return 0
 	}
-	in := w.actionInput(order)
+	in := w.actionInput(permitted)
 	patience := time.Duration(w.state.Policy.TellAfter)
 	if in.AgentID == "" {
 		seen, err := findDevice(ctx, patience, in)
@@ -147,7 +148,7 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wish incident.DesiredSta
 		in.AgentID, w.state.AgentID = seen.AgentID, seen.AgentID
 		w.reportToIncident(ctx, observationOf(seen))
 	}
-	if order.Generation == 0 || w.isSuperseded(order) {
+	if permitted.Generation == 0 || w.isSuperseded(permitted) {
 		return 0
 	}
 	w.state.ActionSent = true
@@ -162,15 +163,15 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wish incident.DesiredSta
 		}
 		return w.pauseAfter(err)
 	}
-	return w.awaitConfirmation(ctx, order, in)
+	return w.awaitConfirmation(ctx, permitted, in)
 }
 
-// isSuperseded reports whether an order is not the newest any more.
-func (w *endpointWorkflow) isSuperseded(order incident.DesiredState) bool {
-	return w.state.Wanted.Detach || w.state.Permitted != order
+// isSuperseded reports whether a permitted state is no longer the newest.
+func (w *endpointWorkflow) isSuperseded(permitted incident.DesiredState) bool {
+	return w.state.Wanted.Detach || w.state.Permitted != permitted
 }
 
-// pauseAfter is how long to wait after a failure. What a person must put right is looked at seldom.
+// pauseAfter returns how long to wait after a failure: long, when only a person can remove the obstacle.
 func (w *endpointWorkflow) pauseAfter(err error) time.Duration {
 	if classOf(err) == models.Transient {
 		return time.Duration(w.state.Policy.TryAgainEvery)
@@ -178,33 +179,33 @@ func (w *endpointWorkflow) pauseAfter(err error) time.Duration {
 	return personRetryInterval
 }
 
-// countFailedAction notes that an order came to nothing, for good: what follows is another order. It says when: every day in the
-// long run, because only a person can put it right, and they say so by ending the task.
+// countFailedAction notes that an action came to nothing for good: the next attempt is another action. It returns how long to
+// wait for it, a day in the long run, because only a person can remove the obstacle, and says so by completing the task.
 func (w *endpointWorkflow) countFailedAction() time.Duration {
 	w.state.FailedActions++
 	return personRetryInterval * time.Duration(min(w.state.FailedActions, 24))
 }
 
-// awaitConfirmation waits for the EDR's own word, but not longer than the order stands, and says how long to wait before the next
-// attempt. An order that the EDR itself calls failed is over: the next attempt gives another.
-func (w *endpointWorkflow) awaitConfirmation(ctx workflow.Context, order incident.DesiredState, in endpointInput) time.Duration {
+// awaitConfirmation waits for the EDR's own word, but not longer than the state is permitted. It returns how long to wait before
+// the next attempt. An action that the EDR itself calls failed is over: the next attempt sends another.
+func (w *endpointWorkflow) awaitConfirmation(ctx workflow.Context, permitted incident.DesiredState, in endpointInput) time.Duration {
 	waiting, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	var seen endpointReport
 	var err error
 	done := false
 	workflow.Go(waiting, func(ctx workflow.Context) {
-		seen, err = confirmState(ctx, confirmFor, in)
+		seen, err = confirmState(ctx, confirmWithin, in)
 		done = true
 	})
 	pause := time.Duration(w.state.Policy.TryAgainEvery)
-	if workflow.Await(ctx, func() bool { return done || w.isSuperseded(order) }) != nil || !done || w.isSuperseded(order) {
+	if workflow.Await(ctx, func() bool { return done || w.isSuperseded(permitted) }) != nil || !done || w.isSuperseded(permitted) {
 		return pause
 	}
 	o := observationOf(seen)
 	switch {
 	case err == nil:
-		w.state.ConfirmedGeneration = order.Generation
+		w.state.ConfirmedGeneration = permitted.Generation
 	case actionFailed(err):
 		o.Problem, pause = failureText(err), w.countFailedAction()
 	case seen.State != "":
@@ -216,26 +217,27 @@ func (w *endpointWorkflow) awaitConfirmation(ctx workflow.Context, order inciden
 	return pause
 }
 
-// actionInput is what the activities need to know about an order.
-func (w *endpointWorkflow) actionInput(order incident.DesiredState) endpointInput {
+// actionInput returns the input of the activities about an action towards a desired state.
+func (w *endpointWorkflow) actionInput(d incident.DesiredState) endpointInput {
 	purpose := notify.PurposeIsolate
-	if order.Desired == models.DesiredReleased {
+	if d.Desired == models.DesiredReleased {
 		purpose = notify.PurposeRelease
 	}
-	effect := notify.EndpointEffect(w.state.Reference, w.state.ClientID, purpose, w.state.Endpoint, order.Generation, w.state.FailedActions+1)
-	return endpointInput{Effect: effect, Hostname: w.state.Hostname, AgentID: w.state.AgentID, Desired: order.Desired}
+	effect := notify.EndpointEffect(w.state.Reference, w.state.ClientID, purpose, w.state.Endpoint, d.Generation, w.state.FailedActions+1)
+	return endpointInput{Effect: effect, Hostname: w.state.Hostname, AgentID: w.state.AgentID, Desired: d.Desired}
 }
 
-// unknownReport is what there is to report when the EDR does not say how a device stands.
+// unknownReport returns the report of a device whose state the EDR does not tell.
 func unknownReport(err error) incident.EndpointObserved {
 	return incident.EndpointObserved{State: models.HostUnknown, Problem: failureText(err)}
 }
 
+// observationOf returns the report of a device whose state was read.
 func observationOf(seen endpointReport) incident.EndpointObserved {
 	return incident.EndpointObserved{AgentID: seen.AgentID, DeviceName: seen.Hostname, State: seen.State, Online: seen.Online, Class: seen.Class, Tags: seen.Tags, MayBeController: seen.MayBeController, TagsUnknown: seen.TagsUnknown}
 }
 
-// reportToIncident tells the incident what was seen, unless it is what was told last.
+// reportToIncident signals a report to the incident, unless it is the same as the last one.
 func (w *endpointWorkflow) reportToIncident(ctx workflow.Context, o incident.EndpointObserved) {
 	o.Endpoint, o.Generation = w.state.Endpoint, w.state.Wanted.Generation
 	if reflect.DeepEqual(o, w.state.LastReport) {

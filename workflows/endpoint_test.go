@@ -19,7 +19,7 @@ func (s *story) at(d time.Duration) *incident.Incident {
 	return &i
 }
 
-func TestAnOrderThatTheEDRCallsFailedIsGivenAgain(t *testing.T) {
+func TestAnActionThatTheEDRCallsFailedIsSentAgain(t *testing.T) {
 	s := newStory(t)
 	s.confirm = func(in activities.EndpointInput) (*activities.EndpointReport, error) {
 		if in.Effect.Key != "SI-1042-0007/isolate/1/e1/edr/1" {
@@ -40,8 +40,8 @@ func TestAnOrderThatTheEDRCallsFailedIsGivenAgain(t *testing.T) {
 	if later.Containment() != incident.ContainmentContained || later.OpenTask(incident.TaskUnconfirmed, "e1") != nil {
 		t.Errorf("an hour later: containment %s, tasks %+v", later.Containment(), later.Tasks)
 	}
-	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/isolate/1/e1/edr/2", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(s.orders, want) {
-		t.Errorf("orders %v", s.orders)
+	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/isolate/1/e1/edr/2", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(s.actions, want) {
+		t.Errorf("orders %v", s.actions)
 	}
 }
 
@@ -66,8 +66,8 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 		if e := during.Endpoints[0]; e.Observed != models.HostUnknown || during.Containment() != incident.ContainmentFailed || during.OpenTask(incident.TaskUnconfirmed, "e1") == nil {
 			t.Errorf("while nobody tells: %+v, tasks %+v", e, during.Tasks)
 		}
-		if later.Containment() != incident.ContainmentContained || len(slices.Compact(s.orders)) != 2 {
-			t.Errorf("then: containment %s, orders %v", later.Containment(), s.orders)
+		if later.Containment() != incident.ContainmentContained || len(slices.Compact(s.actions)) != 2 {
+			t.Errorf("then: containment %s, orders %v", later.Containment(), s.actions)
 		}
 	})
 	t.Run("long after it was confirmed", func(t *testing.T) {
@@ -109,12 +109,12 @@ func TestEndingADriftTaskIsolatesAgain(t *testing.T) {
 	s.env.RegisterDelayedCallback(func() { s.released = false }, 7*time.Hour)
 	s.containedBy(10 * time.Hour)
 	s.run(models.SeverityMedium)
-	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/isolate/1/e1/edr/2", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(s.orders, want) {
-		t.Errorf("orders %v, want %v", s.orders, want)
+	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/isolate/1/e1/edr/2", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(s.actions, want) {
+		t.Errorf("orders %v, want %v", s.actions, want)
 	}
 }
 
-func TestAProblemThatStaysIsToldAgainAfterItsTaskWasEnded(t *testing.T) {
+func TestAProblemThatStaysIsReportedAgainAfterItsTaskWasCompleted(t *testing.T) {
 	s := newStory(t)
 	s.changeFails = func() error {
 		return temporal.NewNonRetryableApplicationError("crowdstrike: contain: config (HTTP 403)", string(models.Config), nil)
@@ -135,7 +135,7 @@ func TestADeviceThatWasNeverTouchedIsLeftAlone(t *testing.T) {
 	s := newStory(t)
 	s.authority.Never = []string{"FILESRV-*"}
 	s.after(time.Minute, models.RoleAnalyst, isolate)
-	s.after(10*time.Minute, models.RoleAnalyst, isolate) // refused the first time, and again
+	s.after(10*time.Minute, models.RoleAnalyst, isolate) // rejected the first time, and again
 	during := s.at(20 * time.Minute)
 	s.after(30*time.Minute, models.RoleAnalyst, &incident.Dismiss{Reason: "nothing"})
 	i := s.run(models.SeverityMedium)
@@ -155,7 +155,7 @@ func TestOneDeviceIsOneEndpoint(t *testing.T) {
 	s.agent = "aid-1"
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
-	s.refusedAfter(3*time.Minute, models.RoleAnalyst, &incident.Isolate{Hostname: "filesrv-01", Reason: "again"}, models.Conflict)
+	s.rejectedAfter(3*time.Minute, models.RoleAnalyst, &incident.Isolate{Hostname: "filesrv-01", Reason: "again"}, models.Conflict)
 	s.after(4*time.Minute, models.RoleAnalyst, &incident.Isolate{Hostname: "FILESRV-01.corp.example", Reason: "the same by its long name"})
 	during := s.at(30 * time.Minute)
 	s.after(40*time.Minute, models.RoleAnalyst, &incident.Release{Endpoint: "e2", Reason: "the same as e1"})

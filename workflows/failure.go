@@ -9,8 +9,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// rejection makes an error of models what a caller of an Update can read: its type is the kind, its only detail the
-// field. It is not retried.
+// rejection turns an error of models into one that the caller of an Update can read: its type is the kind, its only detail
+// the field. It is not retried.
 func rejection(err error) error {
 	var e *models.Error
 	if !errors.As(err, &e) {
@@ -21,8 +21,8 @@ func rejection(err error) error {
 	})
 }
 
-// classOf returns the vendor class of a failed activity; Transient when it ran out of time or failed for a reason
-// of our own, because then it goes on.
+// classOf returns the vendor class of a failed activity: Rejected, Config or Transient. An activity that ran out of time or
+// failed for a reason of our own is Transient, because it is tried again.
 func classOf(err error) models.VendorClass {
 	switch c := models.VendorClass(typeOf(err)); c {
 	case models.Rejected, models.Config:
@@ -61,10 +61,10 @@ func mayHaveChanged(err error) bool {
 	return true
 }
 
-// isEngaged reports whether a call was not placed because another one of ours to the number is under way.
+// isEngaged reports whether a call was not placed because another call of ours to the number is under way.
 func isEngaged(err error) bool { return typeOf(err) == errEngaged }
 
-// actionFailed reports whether an EDR said that an order it had taken came to nothing.
+// actionFailed reports whether an EDR said that an action it had accepted came to nothing.
 func actionFailed(err error) bool { return typeOf(err) == errActionFailed }
 
 // typeOf returns the type of the application error in err, or "".

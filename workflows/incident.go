@@ -12,36 +12,41 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// resultsKept bounds how many commands' answers an incident remembers for repeats.
-const resultsKept = 200
-
-// incidentWorkflow is one run of an incident's workflow. Only run outlives it.
+// incidentWorkflow is one run of an incident's workflow. The next run gets the state and nothing else.
 type incidentWorkflow struct {
-	state           incident.State
-	pending         []incident.Event               // applied, not yet in the store
-	recorded        int                          // Seq up to which the store is known to have the events
-	sending         map[notify.Notification]bool // notices whose message is under way
-	turns           workflow.Semaphore           // of messages being handed over
-	busy            int                          // signals being worked on, messages being taken back
-	retries         []string                     // endpoints a person wants tried again
-	approvalsToCall []string                     // approvals contacts are to be called about
-	lastRoundReport time.Time                    // when the present call round last reported
-	inboxes         []inbox
-	shown           presentation
+	state      incident.State
+	recording  recording
+	messaging  messaging
+	calling    calling
+	containing containing
+	approving  approving
+	inboxes    []inbox
+	shown      presentation
+	unfinished int // signals being handled and messages being taken back
 }
 
-// Incident is the life of one incident, from the moment it is opened to the client's closure and feedback.
-func Incident(ctx workflow.Context, run incident.State) error {
+// recording is the transient state of recordEvents.
+type recording struct {
+	pending  []incident.Event // applied and not in the store yet
+	recorded int              // Seq of the last event that the store is known to have
+}
+
+// Incident runs the life of one incident, from its opening to the client's closure and feedback.
+func Incident(ctx workflow.Context, state incident.State) error {
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // cancelling is not a way to close an incident
-	w := &incidentWorkflow{state: run, recorded: run.Incident.Seq, sending: map[notify.Notification]bool{}}
-	w.shown = presentationOf(run.Incident)
+	w := &incidentWorkflow{
+		state:     state,
+		recording: recording{recorded: state.Incident.Seq},
+		messaging: messaging{sending: map[notify.Notification]bool{}},
+		shown:     presentationOf(state.Incident),
+	}
 	if err := w.setup(ctx); err != nil {
 		return err
 	}
 	return w.run(ctx)
 }
 
-// setup registers everything that can be asked or told before the first wait.
+// setup registers every query, command and signal before the first wait.
 func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 	if w.state.EndpointVersions == nil {
 		w.state.EndpointVersions = map[string]int{}
@@ -63,25 +68,42 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 	return nil
 }
 
-// run runs the incident until it is over, or until its history is long enough to go on in a new run.
+// run starts the coroutines and ends when the incident is over, or goes on in a new run when the history has grown long.
+// Handlers of commands and signals only change the state; each coroutine watches the state and does one thing:
+//
+//	coroutine           watches                                    causes
+//	recordEvents        events that are not in the store           activity Record; search attributes and details
+//	messageContacts     notifications                              activities SendMail and SendText; ContactMessaged,
+//	                                                               NotDelivered, tasks about messages
+//	callContacts        severity, acknowledgement, pending calls   child workflow CallRound; CallRoundStarted and
+//	                                                               CallRoundEnded, task nobody_reached
+//	containEndpoints    endpoints without a ruling or whose        EvaluateAuthority and ContainmentRuled; child workflow
+//	                    workflow does not know the desired state   Endpoint and its signal desired-state
+//	callAboutApprovals  approvals that people are asked for        child workflow CallRound about an approval
+//	watchContainment    deadlines of approvals and leases          ApprovalExpired, LeaseDue, a new ruling
+//	remindClient        the client's turn, open questions          ReminderSent, QuestionReminded, QuestionOverdue
+//	endDrill            the end of a fire drill's messages, calls  Dismissed
+//	attendInboxes       signals                                    the handlers in incident_signals.go
 func (w *incidentWorkflow) run(ctx workflow.Context) error {
-	for _, part := range []func(workflow.Context){w.recordEvents, w.messageContacts, w.callContacts, w.containEndpoints, w.callAboutApprovals, w.watchContainment, w.remindClient} {
-		workflow.Go(ctx, part)
+	for _, coroutine := range []func(workflow.Context){
+		w.recordEvents, w.messageContacts, w.callContacts, w.containEndpoints, w.callAboutApprovals, w.watchContainment, w.remindClient,
+	} {
+		workflow.Go(ctx, coroutine)
 	}
 	if w.state.Incident.Exercise.IsFireDrill() {
 		workflow.Go(ctx, w.endDrill)
 	}
 	w.updatePresentation(ctx)
-	renew := func() bool { return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && w.isQuiet(ctx) }
-	if err := workflow.Await(ctx, func() bool { return w.state.Incident.IsOver() || renew() }); err != nil {
+	mayRenew := func() bool { return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && w.isQuiet(ctx) }
+	if err := workflow.Await(ctx, func() bool { return w.state.Incident.IsOver() || mayRenew() }); err != nil {
 		return err
 	}
 	if w.state.Incident.Phase == incident.PhaseClosed {
-		if err := w.awaitFeedback(ctx, renew); err != nil {
+		if err := w.awaitFeedback(ctx, mayRenew); err != nil {
 			return err
 		}
 	}
-	if err := workflow.Await(ctx, func() bool { return w.isQuiet(ctx) && (w.isFinished(ctx) || renew()) }); err != nil {
+	if err := workflow.Await(ctx, func() bool { return w.isQuiet(ctx) && (w.isFinished(ctx) || mayRenew()) }); err != nil {
 		return err
 	}
 	if !w.isFinished(ctx) {
@@ -91,9 +113,9 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 }
 
 // awaitFeedback gives the client time to rate how the incident was handled.
-func (w *incidentWorkflow) awaitFeedback(ctx workflow.Context, renew func() bool) error {
+func (w *incidentWorkflow) awaitFeedback(ctx workflow.Context, mayRenew func() bool) error {
 	until := w.state.Incident.ClosedAt.Add(time.Duration(w.state.Policy.FeedbackWindow))
-	_, err := awaitUntil(ctx, until, "feedback window closes", func() bool { return w.state.Incident.Feedback != nil || renew() })
+	_, err := awaitUntil(ctx, until, "feedback window closes", func() bool { return w.state.Incident.Feedback != nil || mayRenew() })
 	return err
 }
 
@@ -107,23 +129,26 @@ func (w *incidentWorkflow) isFinished(ctx workflow.Context) bool {
 	return i.Phase == incident.PhaseDismissed || i.Feedback != nil || !workflow.Now(ctx).Before(window)
 }
 
-// isQuiet reports whether this run could end here with nothing lost: every event is in the store, no handler is at
-// work and no signal is unread. Mails under way do not count: the ledger knows them, the next run goes on.
+// isQuiet reports whether this run could end here and lose nothing: every event is in the store, no handler is at work and
+// no signal is unread. Messages being handed over do not count: the ledger knows them, and the next run goes on.
 func (w *incidentWorkflow) isQuiet(ctx workflow.Context) bool {
 	unread := slices.ContainsFunc(w.inboxes, func(b inbox) bool { return b.messages.Len() > 0 })
-	return len(w.pending) == 0 && len(w.retries) == 0 && w.recorded == w.state.Incident.Seq && w.busy == 0 && !unread && workflow.AllHandlersFinished(ctx)
+	recorded := len(w.recording.pending) == 0 && w.recording.recorded == w.state.Incident.Seq
+	return recorded && len(w.containing.retries) == 0 && w.unfinished == 0 && !unread && workflow.AllHandlersFinished(ctx)
 }
 
-// emit applies what happened and lets the consequences follow. An illegal change is refused and nothing happens.
+// emit makes an event of data, applies it and lets its consequences follow. An illegal change is refused, and nothing
+// happens.
 func (w *incidentWorkflow) emit(ctx workflow.Context, by models.Actor, data incident.EventData) error {
 	return w.applyEvent(ctx, incident.NewEvent(w.state.Incident, workflow.Now(ctx), by, data))
 }
 
+// applyEvent applies an event, queues it for the store and lets its consequences follow.
 func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) error {
 	if err := w.state.Incident.Apply(e); err != nil {
 		return err
 	}
-	w.pending = append(w.pending, e)
+	w.recording.pending = append(w.recording.pending, e)
 	switch d := e.Data.(type) {
 	case *incident.Published:
 		w.queueNotification(notify.Notification{Purpose: notify.PurposePublished, Occurrence: 1})
@@ -152,7 +177,7 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 	return w.closeIfReady(ctx)
 }
 
-// closeIfReady closes the incident once the client asked for it and every guard holds. The event is the client's.
+// closeIfReady closes the incident once the client asked for closure and every guard holds. The event is the client's.
 func (w *incidentWorkflow) closeIfReady(ctx workflow.Context) error {
 	i := w.state.Incident
 	if i.ReadyToClose() != nil {
@@ -165,7 +190,7 @@ func (w *incidentWorkflow) closeIfReady(ctx workflow.Context) error {
 	return w.emit(ctx, by, &incident.Closed{Decision: i.Closure.Decision})
 }
 
-// queueNotification plans a message to everyone whose rule matches.
+// queueNotification plans a message to every contact whose rule matches.
 func (w *incidentWorkflow) queueNotification(n notify.Notification) {
 	n.Revision, n.Severity = w.state.Incident.Revision, w.state.Incident.PublishedSeverity
 	if slices.Contains(w.state.Notifications, n) {
@@ -176,21 +201,21 @@ func (w *incidentWorkflow) queueNotification(n notify.Notification) {
 
 // recordEvents writes events to the store in order, batch by batch, for as long as the run lives.
 func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
-	for workflow.Await(ctx, func() bool { return len(w.pending) > 0 }) == nil {
-		batch := w.pending
-		w.pending = nil
+	for workflow.Await(ctx, func() bool { return len(w.recording.pending) > 0 }) == nil {
+		batch := w.recording.pending
+		w.recording.pending = nil
 		in := recordInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Events: batch}
 		for record(ctx, in) != nil {
 			if pause(ctx, 10*time.Second, "the store refused events; try again") != nil {
 				return
 			}
 		}
-		w.recorded = batch[len(batch)-1].Seq
+		w.recording.recorded = batch[len(batch)-1].Seq
 		w.updatePresentation(ctx)
 	}
 }
 
-// openTask gives the SOC a task unless the same one is open already.
+// openTask gives the SOC a task, unless a task of the same kind about the same effect is open.
 func (w *incidentWorkflow) openTask(ctx workflow.Context, kind incident.TaskKind, effect, detail string) {
 	if w.state.Incident.OpenTask(kind, effect) != nil {
 		return
@@ -199,14 +224,15 @@ func (w *incidentWorkflow) openTask(ctx workflow.Context, kind incident.TaskKind
 	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.TaskOpened{ID: id, Kind: kind, Effect: effect, Detail: detail}))
 }
 
-// endTask ends a task whose reason is gone.
+// endTask ends the open task of a kind about an effect, because its reason is gone.
 func (w *incidentWorkflow) endTask(ctx workflow.Context, kind incident.TaskKind, effect string) {
 	if t := w.state.Incident.OpenTask(kind, effect); t != nil {
 		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.TaskDone{ID: t.ID}))
 	}
 }
 
-// logIfRefused logs what the rules should never refuse; a refusal is a defect of ours, and the incident goes on.
+// logIfRefused logs the refusal of an event that the rules should never refuse. Such a refusal is a defect of ours, and
+// the incident goes on.
 func (w *incidentWorkflow) logIfRefused(ctx workflow.Context, err error) {
 	if err != nil {
 		workflow.GetLogger(ctx).Error("an event of our own was refused", "error", err)

@@ -13,8 +13,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// nextWithoutRuling returns an endpoint about whose wish the response authority is to be asked now, once the one device it is
-// about is known, or nil. What lapsed is ruled on when its time has come again.
+// approving is the transient state of callAboutApprovals.
+type approving struct {
+	toCall []string // approvals that contacts are to be called about
+}
+
+// nextWithoutRuling returns an endpoint whose desired state needs a ruling of the response authority now, or nil. The one
+// device must be known first. An expired approval gets its next ruling when it is asked for again.
 func (w *incidentWorkflow) nextWithoutRuling() *incident.Endpoint {
 	if w.state.Incident.IsOver() {
 		return nil
@@ -28,7 +33,7 @@ func (w *incidentWorkflow) nextWithoutRuling() *incident.Endpoint {
 	return &w.state.Incident.Endpoints[n]
 }
 
-// evaluateAuthority asks the response authority about what is wanted of an endpoint.
+// evaluateAuthority asks the response authority about the desired state of an endpoint.
 func (w *incidentWorkflow) evaluateAuthority(ctx workflow.Context, e incident.Endpoint) error {
 	i := w.state.Incident
 	asset := e.Asset()
@@ -39,7 +44,7 @@ func (w *incidentWorkflow) evaluateAuthority(ctx workflow.Context, e incident.En
 		return err
 	}
 	if now := w.state.Incident.Endpoint(e.ID); now == nil || now.Generation != e.Generation || !now.NeedsRuling() {
-		return nil // something else is wanted meanwhile
+		return nil // the desired state has changed meanwhile
 	}
 	approval := fmt.Sprintf("a%d", w.state.Incident.Approvals+1)
 	if e.Approval != nil {
@@ -52,7 +57,7 @@ func (w *incidentWorkflow) evaluateAuthority(ctx workflow.Context, e incident.En
 	return nil
 }
 
-// approvalChanged lets the consequences of what was ruled, answered or not answered follow.
+// approvalChanged lets the consequences follow from an event about an approval: a ruling, an answer or a missing one.
 func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Event) {
 	switch d := e.Data.(type) {
 	case *incident.ContainmentRuled:
@@ -84,7 +89,7 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 		w.endWithdrawnTasks(ctx, d.Endpoint)
 	case *incident.ApprovalDenied:
 		w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
-		w.openTask(ctx, incident.TaskDenied, d.Approval, "approval "+d.Approval+" was refused by the client")
+		w.openTask(ctx, incident.TaskDenied, d.Approval, "approval "+d.Approval+" was denied by the client")
 	case *incident.LeaseDue:
 		w.queueNotification(notify.Notification{Purpose: notify.PurposeLease, Occurrence: e.Seq})
 	}
@@ -100,10 +105,10 @@ func (w *incidentWorkflow) endWithdrawnTasks(ctx workflow.Context, endpoint stri
 	}
 }
 
-// askApproval asks the client's contacts for an approval: by mail, in the portal and by phone.
+// askApproval asks the client's contacts for an approval: by message, in the portal and by phone.
 func (w *incidentWorkflow) askApproval(ctx workflow.Context, seq int, approval string) {
 	w.queueNotification(notify.Notification{Purpose: notify.PurposeApproval, Occurrence: seq})
-	w.approvalsToCall = append(w.approvalsToCall, approval)
+	w.approving.toCall = append(w.approving.toCall, approval)
 }
 
 // mutableApproval returns the endpoint whose approval still waits for people, or nil.
@@ -114,21 +119,22 @@ func (w *incidentWorkflow) openApproval(id string) *incident.Endpoint {
 	return nil
 }
 
-// callAboutApprovals begins the calls about approvals that are asked, and looks after those an earlier run began.
+// callAboutApprovals starts the calls about approvals that people are asked for, and goes on with those that an earlier run
+// started.
 func (w *incidentWorkflow) callAboutApprovals(ctx workflow.Context) {
 	for _, e := range w.state.Incident.Endpoints {
 		if e.Approval.IsAnswerable() {
-			w.approvalsToCall = append(w.approvalsToCall, e.Approval.ID)
+			w.approving.toCall = append(w.approving.toCall, e.Approval.ID)
 		}
 	}
-	for workflow.Await(ctx, func() bool { return len(w.approvalsToCall) > 0 }) == nil {
-		approval := w.approvalsToCall[0]
-		w.approvalsToCall = w.approvalsToCall[1:]
+	for workflow.Await(ctx, func() bool { return len(w.approving.toCall) > 0 }) == nil {
+		approval := w.approving.toCall[0]
+		w.approving.toCall = w.approving.toCall[1:]
 		workflow.Go(ctx, func(ctx workflow.Context) { w.callAboutApproval(ctx, approval) })
 	}
 }
 
-// callAboutApproval calls contacts about an approval, in their order, until it is settled.
+// callAboutApproval has contacts called about an approval, in their order, until people have answered or time is up.
 func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval string) {
 	i := w.state.Incident
 	e := w.openApproval(approval)
@@ -140,13 +146,13 @@ func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval stri
 		return
 	}
 	if workflow.Await(ctx, func() bool { return w.openApproval(approval) == nil }) == nil {
-		// A round that is over needs no stop.
+		// The signal fails when the round is over, which needs no stop.
 		id := i.Reference.ApprovalWorkflowID(approval, round)
 		_ = workflow.SignalExternalWorkflow(ctx, id, "", models.SignalStopCalls, nil).Get(ctx, nil)
 	}
 }
 
-// startApprovalRound starts the calls. It reports false when there is nobody to call, or nothing to call about any more.
+// startApprovalRound starts the calls. It reports false when there is nobody to call, or the approval is no longer open.
 func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string, round int) bool {
 	i := w.state.Incident
 	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true})
@@ -162,7 +168,7 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 	return true
 }
 
-// handlePhoneConsent is a contact's key press about an approval, or the word that every contact was called.
+// handlePhoneConsent takes a contact's key press about an approval, or the report that the calls have ended.
 func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.PhoneConsent) {
 	e := w.openApproval(c.Approval)
 	switch {
@@ -178,15 +184,15 @@ func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.Pho
 	}
 }
 
-// deadline is something about an endpoint that happens when its time has come.
+// deadline is the end of an approval or a lease, or the moment at which an expired approval is asked for again.
 type deadline struct {
 	at       time.Time
 	approval string // "" for a lease
 	endpoint string
-	again    bool // it lapsed and is asked again
+	askAgain bool // the approval has expired
 }
 
-// watchContainment lets approvals lapse, asks them again by the reminder rule, and has isolations reviewed.
+// watchContainment lets approvals expire, asks for them again by the reminder rule, and has isolations reviewed.
 func (w *incidentWorkflow) watchContainment(ctx workflow.Context) {
 	for !w.state.Incident.IsOver() {
 		d, wanted := w.nextDeadline()
@@ -210,37 +216,37 @@ func (w *incidentWorkflow) watchContainment(ctx workflow.Context) {
 	}
 }
 
-// actOnDeadline does what is due when a deadline has passed.
+// actOnDeadline emits the event of a deadline that has passed, or has an expired approval ruled on again.
 func (w *incidentWorkflow) actOnDeadline(ctx workflow.Context, d deadline, changed func() bool) error {
 	e := w.state.Incident.Endpoint(d.endpoint)
 	switch {
 	case d.approval == "":
 		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.LeaseDue{Endpoint: d.endpoint}))
 		return nil
-	case d.again:
+	case d.askAgain:
 		return w.evaluateAuthority(ctx, *e)
 	}
-	again, err := w.askAgainAt(ctx, e.Approval.AskedAt)
+	next, err := w.askAgainAt(ctx, e.Approval.AskedAt)
 	if err == nil && !changed() {
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: d.approval, NextAskAt: again}))
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: d.approval, NextAskAt: next}))
 	}
 	return err
 }
 
-// askAgainAt is when an approval that was asked at a moment and not answered is asked again: by the reminder rule; when
-// nobody could be reached while it was open, as soon as somebody can.
+// askAgainAt returns when an approval that was asked for at a moment and not answered is asked for again: by the reminder
+// rule or, when nobody could be reached while it was open, as soon as somebody can be.
 func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, asked time.Time) (time.Time, error) {
 	now := workflow.Now(ctx)
-	at, err := w.firstReach(ctx, asked)
+	at, err := w.firstReachable(ctx, asked)
 	if err != nil || !at.Before(now) {
 		return at, err
 	}
-	return w.firstReach(ctx, now.Add(w.state.Policy.Reminder(w.state.Incident.PublishedSeverity)))
+	return w.firstReachable(ctx, now.Add(w.state.Policy.Reminder(w.state.Incident.PublishedSeverity)))
 }
 
-// firstReach is when the first contact can be reached about an approval that is asked at a moment; that moment itself, if
-// nobody ever can.
-func (w *incidentWorkflow) firstReach(ctx workflow.Context, at time.Time) (time.Time, error) {
+// firstReachable returns when the first contact can be reached about an approval that is asked for at a moment. It returns
+// that moment itself when nobody ever can be.
+func (w *incidentWorkflow) firstReachable(ctx workflow.Context, at time.Time) (time.Time, error) {
 	i := w.state.Incident
 	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: at, Approval: true})
 	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
@@ -253,20 +259,21 @@ func (d deadline) summary() string {
 	switch {
 	case d.approval == "":
 		return "endpoint " + d.endpoint + ": extend the isolation or release it"
-	case d.again:
+	case d.askAgain:
 		return "ask for approval " + d.approval + " again"
 	default:
-		return "approval " + d.approval + " lapses"
+		return "approval " + d.approval + " expires"
 	}
 }
 
+// nextDeadline returns the deadline that comes first, and false when there is none.
 func (w *incidentWorkflow) nextDeadline() (deadline, bool) {
 	i := w.state.Incident
 	var all []deadline
 	for _, e := range i.Endpoints {
 		switch {
 		case e.Approval.IsOpen() && e.Approval.Expired:
-			all = append(all, deadline{at: e.Approval.NextAskAt, approval: e.Approval.ID, endpoint: e.ID, again: true})
+			all = append(all, deadline{at: e.Approval.NextAskAt, approval: e.Approval.ID, endpoint: e.ID, askAgain: true})
 		case e.Approval.IsAnswerable():
 			all = append(all, deadline{at: e.Approval.ExpiresAt, approval: e.Approval.ID, endpoint: e.ID})
 		}

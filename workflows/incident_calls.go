@@ -15,8 +15,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// callContacts keeps call rounds going for a critical incident until a human acknowledges. It never gives up: after
-// the policy's rounds the lead gets a task and the cadence slows.
+// calling is the transient state of callContacts.
+type calling struct {
+	lastReport time.Time // of the present call round
+}
+
+// callContacts keeps call rounds going for a critical incident until a human acknowledges. It never gives up: after the
+// policy's rounds the lead gets a task and the cadence slows.
 func (w *incidentWorkflow) callContacts(ctx workflow.Context) {
 	for !w.state.Incident.IsOver() {
 		err := workflow.Await(ctx, func() bool { return w.needsCallRound() || w.isRoundUnderway() || w.state.Incident.IsOver() })
@@ -32,19 +37,20 @@ func (w *incidentWorkflow) callContacts(ctx workflow.Context) {
 	}
 }
 
-// needsCallRound reports whether contacts are to be called: all of them for a critical incident, or those whom a message
-// did not reach.
+// needsCallRound reports whether contacts are to be called: all contacts of a critical incident, or those whom a message did
+// not reach.
 func (w *incidentWorkflow) needsCallRound() bool {
 	i := w.state.Incident
 	return i.NeedsCalls() || len(w.state.PendingCalls) > 0 && i.Acknowledged == nil && !i.IsOver()
 }
 
+// isRoundUnderway reports whether a call round has started and not ended.
 func (w *incidentWorkflow) isRoundUnderway() bool {
 	return w.state.Incident.CallRound > 0 && w.state.Incident.CallRoundEnded.IsZero()
 }
 
-// startRound waits for the next round's time and starts it. It reports false when there was no need any more, or when
-// that time changed.
+// startRound waits for the next round's time and starts the round. It reports false when the need for it is gone, or its
+// time has changed.
 func (w *incidentWorkflow) startRound(ctx workflow.Context) bool {
 	unneeded := func() bool { return !w.needsCallRound() }
 	at := w.nextRoundAt()
@@ -76,8 +82,8 @@ func (w *incidentWorkflow) startRound(ctx workflow.Context) bool {
 	return true
 }
 
-// nextRoundAt is when the next round begins: by the policy, or, when only those are called whom a message did not reach,
-// when the first of them may be.
+// nextRoundAt returns when the next round begins: by the policy or, when only contacts are called whom a message did not
+// reach, when the first of them may be called.
 func (w *incidentWorkflow) nextRoundAt() time.Time {
 	if w.state.Incident.NeedsCalls() || len(w.state.PendingCalls) == 0 {
 		return w.state.Incident.NextCallRound(w.state.Policy)
@@ -85,7 +91,7 @@ func (w *incidentWorkflow) nextRoundAt() time.Time {
 	return slices.MinFunc(w.state.PendingCalls, func(a, b notify.Recipient) int { return a.At.Compare(b.At) }).At
 }
 
-// startChild starts a child workflow that outlives this run. One that runs already is fine.
+// startChild starts a child workflow that outlives this run. A child that runs already is fine.
 func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind string, arg any) {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID: id, StaticSummary: summary,
@@ -97,8 +103,8 @@ func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind st
 	}
 }
 
-// awaitRound waits for the round to end. As soon as anyone acknowledged anywhere, or no calls are needed any more, the
-// round is told to stop, and also when it has been silent for longer than a call can take.
+// awaitRound waits for the round to end. It stops the round as soon as anyone acknowledged anywhere or no calls are needed
+// any more, and also when the round has been silent for longer than a call can take.
 func (w *incidentWorkflow) awaitRound(ctx workflow.Context) error {
 	round, needed := w.state.Incident.CallRound, w.state.Incident.NeedsCalls()
 	ended := func() bool { return !w.isRoundUnderway() }
@@ -106,8 +112,8 @@ func (w *incidentWorkflow) awaitRound(ctx workflow.Context) error {
 		i := w.state.Incident
 		return ended() || i.IsOver() || needed && !i.NeedsCalls() || i.Acknowledged != nil && !i.Exercise.IsFireDrill()
 	}
-	w.lastRoundReport = workflow.Now(ctx)
-	until := func() time.Time { return w.lastRoundReport.Add(longestSilence(w.state.Policy)) }
+	w.calling.lastReport = workflow.Now(ctx)
+	until := func() time.Time { return w.calling.lastReport.Add(longestSilence(w.state.Policy)) }
 	for !enough() && workflow.Now(ctx).Before(until()) {
 		if _, err := awaitUntil(ctx, until(), fmt.Sprintf("watch that call round %d goes on", round), enough); err != nil {
 			return err
@@ -121,19 +127,20 @@ func (w *incidentWorkflow) awaitRound(ctx workflow.Context) error {
 			}
 		}
 	}
-	if !ended() { // it was terminated by hand, or lost: never silent
+	if !ended() { // somebody terminated the round, or it is lost: never silent
 		w.handleRoundEnded(ctx, notify.CallRoundResult{Round: round})
 	}
 	return nil
 }
 
-// longestSilence is more than a round can take from one report to the next, which is one call.
+// longestSilence returns more time than a round can take from one report to the next, which is one call.
 func longestSilence(p models.Policy) time.Duration {
 	return 2*longestCall + time.Duration(p.TellAfter+p.RingFor+p.BusyAgainAfter)
 }
 
+// handleContactCalled takes a round's report of one call.
 func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.CallResult) {
-	w.lastRoundReport = workflow.Now(ctx)
+	w.calling.lastReport = workflow.Now(ctx)
 	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContactCalled{CallResult: r}))
 	switch r.Outcome {
 	case notify.OutcomeUnplaced:
@@ -142,7 +149,7 @@ func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.Ca
 		w.openTask(ctx, incident.TaskConfig, "phone", "calls: "+r.Reason)
 	case notify.OutcomeRejected:
 		w.openTask(ctx, incident.TaskRejected, "phone/"+r.Contact.String(), "the carrier will not call a contact's number: "+r.Reason)
-	case notify.OutcomeCanceled, notify.OutcomeEngaged: // say nothing about the carrier
+	case notify.OutcomeCanceled, notify.OutcomeEngaged: // these say nothing about the carrier
 	default:
 		w.endTask(ctx, incident.TaskVendorDown, "phone")
 		w.endTask(ctx, incident.TaskConfig, "phone")
@@ -162,7 +169,7 @@ func (w *incidentWorkflow) textMissedContact(ctx workflow.Context, r notify.Call
 	w.sendFallback(ctx, n, notify.MessageEffect(i.Reference, i.ClientID, n).Key, string(r.Outcome))
 }
 
-// recordReached records that a human was reached: the first one, or, in a fire drill, each.
+// recordReached records that a human acknowledged: the first one, or each in a fire drill.
 func (w *incidentWorkflow) recordReached(ctx workflow.Context, contact uuid.UUID, channel, how string) {
 	i := w.state.Incident
 	if !i.IsOver() && (i.Acknowledged == nil || i.Exercise.IsFireDrill() && i.Acknowledged.By != models.ContactActor(contact)) {
@@ -170,8 +177,9 @@ func (w *incidentWorkflow) recordReached(ctx workflow.Context, contact uuid.UUID
 	}
 }
 
+// handleRoundEnded takes a round's report of its end.
 func (w *incidentWorkflow) handleRoundEnded(ctx workflow.Context, r notify.CallRoundResult) {
-	if r.Acknowledged { // also when the round was given up for lost
+	if r.Acknowledged { // also when we had given the round up for lost
 		w.recordReached(ctx, r.Contact, "voice", keyPress1)
 	}
 	if r.Round != w.state.Incident.CallRound || !w.isRoundUnderway() {

@@ -9,95 +9,100 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
+// resultsKept bounds how many results of accepted commands, and how many of rejected ones, an incident remembers for
+// repeats.
+const resultsKept = 200
+
 // registerCommand takes a command as an Update with a validator, and under the same name as a Signal.
 func (w *incidentWorkflow) registerCommand(ctx workflow.Context, name string) error {
 	err := workflow.SetUpdateHandlerWithOptions(ctx, name,
-		func(ctx workflow.Context, o incident.CommandRequest) (incident.CommandResult, error) {
+		func(ctx workflow.Context, r incident.CommandRequest) (incident.CommandResult, error) {
 			ctx, _ = workflow.NewDisconnectedContext(ctx) // a cancelled workflow still takes commands
-			return w.executeCommand(ctx, name, o)
+			return w.executeCommand(ctx, name, r)
 		},
 		workflow.UpdateHandlerOptions{
-			Validator: func(ctx workflow.Context, o incident.CommandRequest) error {
-				return rejection(w.validateCommand(ctx, name, o))
+			Validator: func(ctx workflow.Context, r incident.CommandRequest) error {
+				return rejection(w.validateCommand(ctx, name, r))
 			},
 			Description: "Command of a person: " + name,
 		})
 	if err != nil {
 		return err
 	}
-	w.inbox(ctx, name, func(ctx workflow.Context, c workflow.ReceiveChannel) {
-		var o incident.CommandRequest
-		c.Receive(ctx, &o)
-		w.busy++
-		defer func() { w.busy-- }()
-		if _, err := w.executeCommand(ctx, name, o); err != nil {
-			w.recordRejection(ctx, name, o, failureText(err))
+	w.addInbox(ctx, name, func(ctx workflow.Context, c workflow.ReceiveChannel) {
+		var r incident.CommandRequest
+		c.Receive(ctx, &r)
+		w.unfinished++
+		defer func() { w.unfinished-- }()
+		if _, err := w.executeCommand(ctx, name, r); err != nil {
+			w.recordRejection(ctx, name, r, failureText(err))
 		}
 	})
 	return nil
 }
 
-// recordRejection keeps a refusal where people look, because a signal cannot be refused to its sender. One that comes again is
-// known by its request id.
-func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, o incident.CommandRequest, reason string) {
-	a := incident.CommandResult{RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint}
-	if o.RequestID != "" && slices.Contains(w.state.Rejected, a) {
+// recordRejection records the rejection of a command that came as a signal, because nobody can answer the sender of a
+// signal. A repeat under the same request id is recorded once.
+func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r incident.CommandRequest, reason string) {
+	result := incident.CommandResult{RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint, Rejected: true}
+	if r.RequestID != "" && slices.Contains(w.state.Results, result) {
 		return
 	}
-	w.state.Rejected = latestResults(append(w.state.Rejected, a))
-	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{Command: name, Reason: reason, RequestID: o.RequestID, By: o.Actor}))
+	w.rememberResult(result)
+	w.logIfRefused(ctx, w.emit(ctx, models.System(),
+		&incident.CommandRejected{Command: name, Reason: reason, RequestID: r.RequestID, By: r.Actor}))
 }
 
-// validateCommand says why an order would be refused. It changes nothing.
-func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, o incident.CommandRequest) error {
-	if w.resultOf(o.RequestID) != nil {
+// validateCommand returns why a command would be rejected, or nil. It changes nothing.
+func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r incident.CommandRequest) error {
+	if w.resultOf(r.RequestID) != nil {
 		return nil
 	}
-	c, err := parseCommand(name, o)
+	c, err := parseCommand(name, r)
 	if err != nil {
 		return err
 	}
-	return w.state.Incident.Can(c, o.CommandContext, workflow.Now(ctx))
+	return w.state.Incident.Can(c, r.CommandContext, workflow.Now(ctx))
 }
 
-// executeCommand makes the change a command asks for. The answer is given with the workflow task that makes it, so it is as
-// durable as the change; the store has it a moment later. A repeat gets the first answer.
-func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, o incident.CommandRequest) (incident.CommandResult, error) {
-	if a := w.resultOf(o.RequestID); a != nil {
-		return *a, nil
+// executeCommand makes the change that a command asks for. The workflow task that makes the change also gives the result,
+// so the result is as durable as the change; the store has it a moment later. A repeat gets the first result.
+func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
+	if known := w.resultOf(r.RequestID); known != nil {
+		return *known, nil
 	}
-	c, err := parseCommand(name, o)
+	c, err := parseCommand(name, r)
 	if err != nil {
 		return incident.CommandResult{}, rejection(err)
 	}
-	if err := w.requireDecision(ctx, c, o); err != nil {
+	if err := w.requireDecision(ctx, c, r); err != nil {
 		return incident.CommandResult{}, rejection(err)
 	}
-	if a := w.resultOf(o.RequestID); a != nil { // the same order came another way meanwhile
-		return *a, nil
+	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
+		return *known, nil
 	}
-	events, err := w.state.Incident.Decide(c, o.CommandContext, workflow.Now(ctx))
+	events, err := w.state.Incident.Decide(c, r.CommandContext, workflow.Now(ctx))
 	if err != nil {
 		return incident.CommandResult{}, rejection(err)
 	}
-	a := incident.CommandResult{RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint, FirstSeq: w.state.Incident.Seq + 1}
+	result := incident.CommandResult{RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint, FirstSeq: w.state.Incident.Seq + 1}
 	for _, e := range events {
 		if err := w.applyEvent(ctx, e); err != nil {
 			return incident.CommandResult{}, rejection(err)
 		}
 	}
-	a.LastSeq = w.state.Incident.Seq
-	w.rememberResult(a)
-	return a, nil
+	result.LastSeq = w.state.Incident.Seq
+	w.rememberResult(result)
+	return result, nil
 }
 
-// requireDecision checks that the client's own row in the database stands behind a decision.
-func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, o incident.CommandRequest) error {
+// requireDecision checks that the client's own row in the database backs a decision.
+func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) error {
 	if !incident.IsDecision(c) {
 		return nil
 	}
 	ok, err := hasDecision(ctx, decisionInput{
-		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: o.RequestID, Command: c.Name(), UserID: o.Actor.ID,
+		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID, Command: c.Name(), UserID: r.Actor.ID,
 	})
 	if err != nil {
 		return err
@@ -108,27 +113,35 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 	return nil
 }
 
+// resultOf returns the result of the command that was accepted under a request id, or nil.
 func (w *incidentWorkflow) resultOf(request string) *incident.CommandResult {
 	for n := range w.state.Results {
-		if w.state.Results[n].RequestID == request {
-			return &w.state.Results[n]
+		if r := &w.state.Results[n]; r.RequestID == request && !r.Rejected {
+			return r
 		}
 	}
 	return nil
 }
 
-func (w *incidentWorkflow) rememberResult(a incident.CommandResult) {
-	w.state.Results = latestResults(append(w.state.Results, a))
+// rememberResult keeps a result for repeats and drops the oldest of its kind when there are too many.
+func (w *incidentWorkflow) rememberResult(r incident.CommandResult) {
+	w.state.Results = append(w.state.Results, r)
+	sameKind := func(x incident.CommandResult) bool { return x.Rejected == r.Rejected }
+	kept := 0
+	for _, x := range w.state.Results {
+		if sameKind(x) {
+			kept++
+		}
+	}
+	if kept > resultsKept {
+		oldest := slices.IndexFunc(w.state.Results, sameKind)
+		w.state.Results = slices.Delete(w.state.Results, oldest, oldest+1)
+	}
 }
 
-// latestResults returns as many of the last answers as an incident remembers.
-func latestResults(list []incident.CommandResult) []incident.CommandResult {
-	return list[max(0, len(list)-resultsKept):]
-}
-
-func parseCommand(name string, o incident.CommandRequest) (incident.Command, error) {
-	if o.RequestID == "" {
+func parseCommand(name string, r incident.CommandRequest) (incident.Command, error) {
+	if r.RequestID == "" {
 		return nil, models.InvalidField("/request_id", "is required")
 	}
-	return incident.ParseCommand(name, o.Body)
+	return incident.ParseCommand(name, r.Body)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// endDrill ends a fire drill once everybody was mailed and called, and what comes late has had its time.
+// endDrill ends a fire drill once everybody was messaged and called, and late answers have had their time.
 func (w *incidentWorkflow) endDrill(ctx workflow.Context) {
 	over := func() bool { return w.state.Incident.IsOver() }
 	called := func() bool {

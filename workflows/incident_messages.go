@@ -12,16 +12,23 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// fallbacksKept bounds how many failed messages an incident remembers, so that each is made up for once.
+// fallbacksKept bounds how many failed messages an incident remembers, so that each gets one fallback.
 const fallbacksKept = 200
 
 // sendingAtOnce bounds how many messages of one incident are handed over at a time: the engine allows a workflow two
-// thousand activities under way, and other incidents want their turn.
+// thousand activities under way, and other incidents need their turn.
 const sendingAtOnce = 100
 
-// messageContacts starts a message for every notice, and turns a notice to everyone into one per contact.
+// messaging is the transient state of messageContacts.
+type messaging struct {
+	sending map[notify.Notification]bool // notifications that a coroutine is delivering
+	turns   workflow.Semaphore           // of messages being handed over
+}
+
+// messageContacts starts a delivery for every notification, after it has turned a notification to everyone into one per
+// contact.
 func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
-	w.turns = workflow.NewSemaphore(ctx, sendingAtOnce)
+	w.messaging.turns = workflow.NewSemaphore(ctx, sendingAtOnce)
 	for workflow.Await(ctx, func() bool { return w.nextNotification() >= 0 }) == nil {
 		n := w.state.Notifications[w.nextNotification()]
 		if n.Contact == uuid.Nil {
@@ -30,21 +37,24 @@ func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
 			}
 			continue
 		}
-		w.sending[n] = true
+		w.messaging.sending[n] = true
 		workflow.Go(ctx, func(ctx workflow.Context) { w.deliver(ctx, n) })
 	}
 }
 
+// nextNotification returns the index of the first notification that nobody delivers, or -1.
 func (w *incidentWorkflow) nextNotification() int {
-	return slices.IndexFunc(w.state.Notifications, func(n notify.Notification) bool { return !w.sending[n] })
+	return slices.IndexFunc(w.state.Notifications, func(n notify.Notification) bool { return !w.messaging.sending[n] })
 }
 
-// expandRecipients replaces a notice to everyone by one per contact, as planned. Who still waits for an earlier reminder gets no
-// other one.
+// expandRecipients replaces a notification to everyone by one per contact, as planned. A contact for whom an earlier
+// reminder still waits gets no second one.
 func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all notify.Notification) error {
 	i := w.state.Incident
 	waiting := w.waitingReminders(all)
-	to, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Notification: all, Waiting: waiting})
+	to, err := planRecipients(ctx, planInput{
+		ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Notification: all, Waiting: waiting,
+	})
 	if err != nil {
 		return err
 	}
@@ -60,7 +70,7 @@ func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all notify.Not
 	return nil
 }
 
-// waitingReminders returns the reminders of the same that wait for a contact.
+// waitingReminders returns the reminders of the same thing that still wait for a contact.
 func (w *incidentWorkflow) waitingReminders(n notify.Notification) (waiting []notify.Notification) {
 	if n.Purpose != notify.PurposeReminder && n.Purpose != notify.PurposeQuestionReminder {
 		return nil
@@ -73,67 +83,98 @@ func (w *incidentWorkflow) waitingReminders(n notify.Notification) (waiting []no
 	return waiting
 }
 
-// deliver hands one message over when its time has come, however long the vendor is down, unless a newer one replaces
-// it. What stands in the way is shown as a task.
+// delivery is one message on its way to one contact.
+type delivery struct {
+	notification notify.Notification
+	input        messageInput
+	key          string // in the ledger
+}
+
+// deliver hands one message over when its time has come, however long the vendor is down, unless a newer message replaces
+// it. A task shows every obstacle.
 func (w *incidentWorkflow) deliver(ctx workflow.Context, n notify.Notification) {
 	i := w.state.Incident
-	in := messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: i.Seq, Exercise: i.Exercise}
-	key := in.Effect().Key
-	over := func() bool { return !w.sending[n] || w.state.Incident.HasOutdated(n) }
-	if _, err := awaitUntil(ctx, n.At, "wait for the contact's hours", over); err != nil {
+	d := delivery{notification: n, input: messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: i.Seq, Exercise: i.Exercise}}
+	d.key = d.input.Effect().Key
+	if w.waitUntilDue(ctx, d) != nil {
 		return
 	}
-	w.dropSuperseded(ctx, n)
-	for {
-		if over() {
-			if w.sending[n] {
-				w.takeBack(ctx, n, "")
-			}
+	for !w.isUnwanted(d) {
+		err := w.attempt(ctx, d)
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		summary := string(n.Channel) + " to contact " + n.Contact.String() + ": " + string(n.Purpose)
-		if w.turns.Acquire(ctx, 1) != nil {
+		case err == nil:
+			w.recordHandedOver(ctx, d)
 			return
-		}
-		err := sendMessage(ctx, summary, time.Duration(w.state.Policy.TellAfter), in)
-		w.turns.Release(1)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil {
-			w.recordHandedOver(ctx, n, key)
-			return
-		}
-		if !w.sending[n] { // replaced while it was tried
+		case !w.messaging.sending[n]: // replaced while it was tried
 			w.takeBack(ctx, n, notify.ReasonSuperseded)
 			return
 		}
-		if waitedInQueue(err) {
-			if _, err := awaitFor(ctx, time.Second, "it had no turn; wait for one again", over); err != nil {
-				return
-			}
-			continue
-		}
-		switch classOf(err) {
-		case models.Rejected:
-			w.openTask(ctx, incident.TaskRejected, key, string(n.Channel)+" to a contact: "+failureText(err))
-			w.sendFallback(ctx, n, key, "rejected")
-			w.dropNotification(n)
-			return
-		case models.Config:
-			w.openTask(ctx, incident.TaskConfig, key, string(n.Channel)+": "+failureText(err))
-			err = workflow.Await(ctx, func() bool { return over() || w.state.Incident.OpenTask(incident.TaskConfig, key) == nil })
-		default:
-			w.openTask(ctx, incident.TaskVendorDown, key, string(n.Channel)+": "+failureText(err))
-			_, err = awaitFor(ctx, time.Duration(w.state.Policy.TryAgainEvery), "the vendor is down; try again", over)
-		}
-		if err != nil {
+		if !w.afterFailure(ctx, d, err) {
 			return
 		}
 	}
+	if w.messaging.sending[n] {
+		w.takeBack(ctx, n, "")
+	}
 }
 
-// dropSuperseded takes back what is replaced by something newer, of the messages that are due to the contact of a notice.
+// isUnwanted reports whether a message was taken back, or its reason is gone.
+func (w *incidentWorkflow) isUnwanted(d delivery) bool {
+	return !w.messaging.sending[d.notification] || w.state.Incident.HasOutdated(d.notification)
+}
+
+// waitUntilDue waits for the hours of the contact, and takes back older messages to them that newer ones replace.
+func (w *incidentWorkflow) waitUntilDue(ctx workflow.Context, d delivery) error {
+	unwanted := func() bool { return w.isUnwanted(d) }
+	if _, err := awaitUntil(ctx, d.notification.At, "wait for the contact's hours", unwanted); err != nil {
+		return err
+	}
+	w.dropSuperseded(ctx, d.notification)
+	return nil
+}
+
+// attempt waits for a turn and hands the message to the vendor of its channel.
+func (w *incidentWorkflow) attempt(ctx workflow.Context, d delivery) error {
+	n := d.notification
+	if err := w.messaging.turns.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer w.messaging.turns.Release(1)
+	summary := string(n.Channel) + " to contact " + n.Contact.String() + ": " + string(n.Purpose)
+	patience := time.Duration(w.state.Policy.TellAfter)
+	if n.Channel == models.ChannelSMS {
+		return sendText(ctx, summary, patience, d.input)
+	}
+	return sendMail(ctx, summary, patience, d.input)
+}
+
+// afterFailure shows a failure as a task and waits until another attempt makes sense. It reports false when there is none.
+func (w *incidentWorkflow) afterFailure(ctx workflow.Context, d delivery, failure error) (tryAgain bool) {
+	channel := string(d.notification.Channel)
+	unwanted := func() bool { return w.isUnwanted(d) }
+	var err error
+	switch class := classOf(failure); {
+	case waitedInQueue(failure):
+		_, err = awaitFor(ctx, time.Second, "it had no turn; wait for one again", unwanted)
+	case class == models.Rejected:
+		w.openTask(ctx, incident.TaskRejected, d.key, channel+" to a contact: "+failureText(failure))
+		w.sendFallback(ctx, d.notification, d.key, "rejected")
+		w.dropNotification(d.notification)
+		return false
+	case class == models.Config:
+		w.openTask(ctx, incident.TaskConfig, d.key, channel+": "+failureText(failure))
+		err = workflow.Await(ctx, func() bool { return unwanted() || w.state.Incident.OpenTask(incident.TaskConfig, d.key) == nil })
+	default:
+		w.openTask(ctx, incident.TaskVendorDown, d.key, channel+": "+failureText(failure))
+		_, err = awaitFor(ctx, time.Duration(w.state.Policy.TryAgainEvery), "the vendor is down; try again", unwanted)
+	}
+	return err == nil
+}
+
+// dropSuperseded takes back those messages, of all that are due to the contact of a notification, which a newer message
+// replaces.
 func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to notify.Notification) {
 	var due []notify.Notification
 	for _, n := range w.state.Notifications {
@@ -142,46 +183,45 @@ func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to notify.Notifi
 		}
 	}
 	for _, old := range due {
-		if w.sending[old] && slices.ContainsFunc(due, func(n notify.Notification) bool { return n.Replaces(old) }) {
+		if w.messaging.sending[old] && slices.ContainsFunc(due, func(n notify.Notification) bool { return n.Replaces(old) }) {
 			w.takeBack(ctx, old, notify.ReasonSuperseded)
 		}
 	}
 }
 
-// takeBack drops a message that is not wanted any more, and what it opened. The ledger keeps it from being tried.
+// takeBack drops a message that is no longer wanted and ends its tasks. The ledger keeps it from being tried.
 func (w *incidentWorkflow) takeBack(ctx workflow.Context, n notify.Notification, reason string) {
 	e := notify.MessageEffect(w.state.Incident.Reference, w.state.Incident.ClientID, n)
 	w.dropNotification(n)
-	w.busy++
+	w.unfinished++
 	w.logIfRefused(ctx, cancelEffect(ctx, cancelInput{Effect: e, Reason: reason}))
-	w.busy--
+	w.unfinished--
 	w.endTask(ctx, incident.TaskVendorDown, e.Key)
 	w.endTask(ctx, incident.TaskConfig, e.Key)
 }
 
-func (w *incidentWorkflow) recordHandedOver(ctx workflow.Context, n notify.Notification, key string) {
-	m := incident.MessageRecord{Contact: n.Contact, Purpose: n.Purpose, Revision: n.Revision, Effect: key}
-	if n.Channel == models.ChannelSMS {
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContactTexted{MessageRecord: m}))
-	} else {
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContactMailed{MessageRecord: m}))
-	}
+// recordHandedOver records that the vendor accepted a message.
+func (w *incidentWorkflow) recordHandedOver(ctx workflow.Context, d delivery) {
+	n := d.notification
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContactMessaged{
+		Contact: n.Contact, Channel: n.Channel, Purpose: n.Purpose, Revision: n.Revision, Effect: d.key,
+	}))
 	w.dropNotification(n)
-	w.endTask(ctx, incident.TaskVendorDown, key)
+	w.endTask(ctx, incident.TaskVendorDown, d.key)
 }
 
 func (w *incidentWorkflow) dropNotification(n notify.Notification) {
 	w.state.Notifications = slices.DeleteFunc(w.state.Notifications, func(x notify.Notification) bool { return x == n })
-	delete(w.sending, n)
+	delete(w.messaging.sending, n)
 }
 
-// handleUndelivered is a vendor's word that a message it took never reached its reader.
+// handleUndelivered takes a vendor's report that a message it had accepted never reached its contact.
 func (w *incidentWorkflow) handleUndelivered(ctx workflow.Context, f notify.Undelivered) {
 	w.openTask(ctx, incident.TaskNotDelivered, f.Effect, string(f.Notification.Channel)+" did not arrive: "+f.Reason)
 	w.sendFallback(ctx, f.Notification, f.Effect, f.Reason)
 }
 
-// sendFallback reaches a contact over their next channel after a message or a call did not reach them, once.
+// sendFallback reaches a contact over their next channel after a message or a call did not reach them, once per message.
 func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n notify.Notification, effect, reason string) {
 	i := w.state.Incident
 	if slices.Contains(w.state.FallbacksSent, effect) || i.IsOver() {
@@ -189,22 +229,26 @@ func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n notify.Notificat
 	}
 	w.state.FallbacksSent = append(w.state.FallbacksSent, effect)
 	w.state.FallbacksSent = w.state.FallbacksSent[max(len(w.state.FallbacksSent)-fallbacksKept, 0):]
-	to, err := planFallback(ctx, fallbackInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, Severity: i.PublishedSeverity, At: workflow.Now(ctx)})
+	to, err := planFallback(ctx, fallbackInput{
+		ClientID: i.ClientID, Reference: i.Reference, Notification: n, Severity: i.PublishedSeverity, At: workflow.Now(ctx),
+	})
 	if err != nil {
 		return
 	}
 	i = w.state.Incident
 	other := n.AddressedTo(to)
-	same := func(x notify.Notification) bool {
+	isSame := func(x notify.Notification) bool {
 		return notify.MessageEffect(i.Reference, i.ClientID, x).Key == notify.MessageEffect(i.Reference, i.ClientID, other).Key
 	}
+	isToBeCalled := func(r notify.Recipient) bool { return r.Contact == to.Contact }
 	switch {
-	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.state.Notifications, same), to.Channel == models.ChannelVoice && i.Acknowledged != nil:
+	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.state.Notifications, isSame), to.Channel == models.ChannelVoice && i.Acknowledged != nil:
 		to.Channel = "" // the text is on its way; nobody is called any more
 	case to.Channel == models.ChannelSMS:
 		w.state.Notifications = append(w.state.Notifications, other)
-	case to.Channel == models.ChannelVoice && !i.NeedsCalls() && !slices.ContainsFunc(w.state.PendingCalls, func(r notify.Recipient) bool { return r.Contact == to.Contact }):
+	case to.Channel == models.ChannelVoice && !i.NeedsCalls() && !slices.ContainsFunc(w.state.PendingCalls, isToBeCalled):
 		w.state.PendingCalls = append(w.state.PendingCalls, to) // a round of a critical incident calls them anyway
 	}
-	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.NotDelivered{Contact: n.Contact, Channel: n.Channel, Effect: effect, Reason: reason, Fallback: to.Channel}))
+	w.logIfRefused(ctx, w.emit(ctx, models.System(),
+		&incident.NotDelivered{Contact: n.Contact, Channel: n.Channel, Effect: effect, Reason: reason, Fallback: to.Channel}))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// reminder is what the client is reminded of next, or, with overdue, a question whose deadline passes.
+// reminder is the next reminder to the client or, with overdue, the deadline of a question.
 type reminder struct {
 	at       time.Time
 	question string // "" for the client's turn
@@ -21,8 +21,8 @@ type reminder struct {
 	overdue  bool
 }
 
-// remindClient reminds the client, by the policy, for as long as it is their turn or a question is open. What is due
-// outside their business hours waits for them; what is not due any more is not sent.
+// remindClient reminds the client, by the policy, for as long as it is their turn or a question is open. A reminder that
+// falls due outside their business hours waits for them; one whose reason is gone is not sent.
 func (w *incidentWorkflow) remindClient(ctx workflow.Context) {
 	for !w.state.Incident.IsOver() {
 		r, wanted := w.nextReminder()
@@ -66,7 +66,7 @@ func (r reminder) summary() string {
 	}
 }
 
-// nextReminder returns what is due first.
+// nextReminder returns the reminder or deadline that is due first, and false when there is none.
 func (w *incidentWorkflow) nextReminder() (reminder, bool) {
 	i := w.state.Incident
 	var all []reminder
@@ -87,6 +87,7 @@ func (w *incidentWorkflow) nextReminder() (reminder, bool) {
 	return slices.MinFunc(all, func(a, b reminder) int { return a.at.Compare(b.at) }), true
 }
 
+// remind records the reminder or the missed deadline, from which the messages follow.
 func (w *incidentWorkflow) remind(ctx workflow.Context, r reminder) {
 	switch {
 	case r.overdue:

@@ -21,26 +21,28 @@ func (w *incidentWorkflow) registerSignals(ctx workflow.Context) {
 	workflow.Go(ctx, w.attendInboxes)
 }
 
-// receiveFacts hands every fact of a kind to take.
-func receiveFacts[T any](ctx workflow.Context, w *incidentWorkflow, name string, take func(workflow.Context, T)) {
-	w.inbox(ctx, name, func(ctx workflow.Context, c workflow.ReceiveChannel) {
+// receiveFacts hands every fact of a kind to handle.
+func receiveFacts[T any](ctx workflow.Context, w *incidentWorkflow, name string, handle func(workflow.Context, T)) {
+	w.addInbox(ctx, name, func(ctx workflow.Context, c workflow.ReceiveChannel) {
 		var fact T
 		c.Receive(ctx, &fact)
-		take(ctx, fact)
+		handle(ctx, fact)
 	})
 }
 
-// inbox is a signal's messages, worked on one after the other, in the order they came.
+// inbox holds the messages of one signal. They are handled one after the other, in the order they came.
 type inbox struct {
-	messages workflow.ReceiveChannel
-	next     func(workflow.Context, workflow.ReceiveChannel)
+	messages   workflow.ReceiveChannel
+	handleNext func(workflow.Context, workflow.ReceiveChannel)
 }
 
-func (w *incidentWorkflow) inbox(ctx workflow.Context, name string, next func(workflow.Context, workflow.ReceiveChannel)) {
-	w.inboxes = append(w.inboxes, inbox{workflow.GetSignalChannel(ctx, name), next})
+// addInbox opens the inbox of a signal.
+func (w *incidentWorkflow) addInbox(ctx workflow.Context, name string, handleNext func(workflow.Context, workflow.ReceiveChannel)) {
+	w.inboxes = append(w.inboxes, inbox{workflow.GetSignalChannel(ctx, name), handleNext})
 }
 
-// attendInboxes wakes an inbox at its first message. A coroutine costs at every step of the workflow, and most never get one.
+// attendInboxes wakes an inbox at its first message. A coroutine costs something at every step of the workflow, and
+// most inboxes never get a message.
 func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 	asleep := slices.Clone(w.inboxes)
 	for len(asleep) > 0 && ctx.Err() == nil {
@@ -54,25 +56,25 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 		asleep = slices.Delete(asleep, woken, woken+1)
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			for ctx.Err() == nil {
-				b.next(ctx, b.messages)
+				b.handleNext(ctx, b.messages)
 			}
 		})
 	}
 }
 
-// handleKeyPress is a human on the phone. It comes here straight when the round that placed the call is over already.
+// handleKeyPress takes the key press of a human on the phone. It comes here when the round that placed the call is over.
 func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
 	if k.Digit != notify.KeyAcknowledge {
 		return
 	}
 	w.recordReached(ctx, k.Contact, "voice", keyPress1)
-	w.busy++
-	defer func() { w.busy-- }()
-	said := outcomeInput{ClientID: w.state.Incident.ClientID, Effect: k.Effect, Outcome: string(notify.OutcomeAcknowledged), By: k.Contact, How: keyPress1}
-	w.logIfRefused(ctx, setOutcome(ctx, said))
+	w.unfinished++
+	defer func() { w.unfinished-- }()
+	report := outcomeInput{ClientID: w.state.Incident.ClientID, Effect: k.Effect, Outcome: string(notify.OutcomeAcknowledged), By: k.Contact, How: keyPress1}
+	w.logIfRefused(ctx, setOutcome(ctx, report))
 }
 
-// handleTextReply is a human who answered a text message with the code that was in it.
+// handleTextReply takes a human's answer to a text, proven by the code that was in it.
 func (w *incidentWorkflow) handleTextReply(ctx workflow.Context, r notify.TextReply) {
 	w.recordReached(ctx, r.Contact, "sms", "reply to text message")
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// presentation is what an operator sees of an incident in Temporal without opening it.
+// presentation holds the search attributes by which an operator finds an incident in Temporal.
 type presentation struct {
 	phase, turn, severity, containment string
 }
@@ -21,7 +21,7 @@ func presentationOf(i incident.Incident) presentation {
 	return presentation{string(i.Phase), string(i.Turn), string(i.Severity), string(i.Containment())}
 }
 
-// updatePresentation brings the search attributes up to date, those that changed, and rewrites the details.
+// updatePresentation upserts the search attributes that changed and rewrites the details.
 func (w *incidentWorkflow) updatePresentation(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, details(w.state.Incident))
 	now := presentationOf(w.state.Incident)
@@ -44,7 +44,7 @@ func (w *incidentWorkflow) updatePresentation(ctx workflow.Context) {
 	}
 }
 
-// details tells the incident's story in Markdown. It holds no title, no name and no address: it is in clear.
+// details tells the incident's story in Markdown. It is stored in clear text, so it holds no title, name or address.
 func details(i incident.Incident) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "- "+format+"\n", args...) }

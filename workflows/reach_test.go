@@ -60,7 +60,7 @@ func TestABouncedMailIsMadeUpForAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhoMissesACallGetsOneText(t *testing.T) {
+func TestAMissedCallIsFollowedByOneText(t *testing.T) {
 	s := newStory(t)
 	c := contact(first, 1)
 	c.Channels = append(c.Channels, models.ChannelSMS)
@@ -190,7 +190,7 @@ func TestAQuestionIsAskedAgainSixTimesInTwentyHours(t *testing.T) {
 	}, time.Hour)
 	var overdue incident.Incident
 	s.env.RegisterDelayedCallback(func() { overdue = s.replay(s.opening(models.SeverityCritical).Incident) }, 3*day)
-	s.refusedAfter(3*day+time.Hour, models.RoleResponder, &incident.AnswerQuestion{Question: "q1", Answer: "perhaps"}, models.Invalid)
+	s.rejectedAfter(3*day+time.Hour, models.RoleResponder, &incident.AnswerQuestion{Question: "q1", Answer: "perhaps"}, models.Invalid)
 	s.after(3*day+2*time.Hour, models.RoleResponder, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
 	s.answers = s.presses("1")
 	s.closes(4 * day)

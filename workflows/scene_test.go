@@ -40,7 +40,7 @@ const ref = models.Reference("SI-1042-0007")
 type story struct {
 	t        *testing.T
 	env      *testsuite.TestWorkflowEnvironment
-	mu       sync.Mutex // activities run side by side; what follows is what they did
+	mu       sync.Mutex // activities run side by side; the fields below are their journal
 	began    time.Time
 	events   []incident.Event
 	mails    []sent
@@ -50,7 +50,7 @@ type story struct {
 	said     map[string]activities.OutcomeInput // effect key -> our word on it
 	canceled []activities.CancelInput
 	edr      []string
-	orders   []string // the keys of what was asked of the EDR
+	actions  []string // the keys of the actions sent to the EDR
 	decided  map[string]bool
 	requests int
 
@@ -58,11 +58,11 @@ type story struct {
 	mailFails   func() error
 	textFails   func() error
 	changeFails func() error
-	answers     func(e notify.Effect)             // what the person called does
-	placeFails  func(e notify.Effect) error       // what the carrier says to an order for a call
-	planFails   func() error                      // what the store says when it is asked whom to reach
-	noteFails   func(effect string) error         // what the store says to our word on an effect
-	callStands  func(id string) models.CallStatus // what the carrier says about a call when it is asked
+	answers     func(e notify.Effect)             // the act of the person called
+	placeFails  func(e notify.Effect) error       // the carrier's answer to a request for a call
+	planFails   func() error                      // the store's answer when it plans recipients
+	noteFails   func(effect string) error         // the store's answer to an outcome
+	callStands  func(id string) models.CallStatus // the carrier's answer when it is asked about a call
 	directory   notify.Directory
 	authority   authority.Authority
 	released    bool                                                                  // somebody released the device in the vendor's console
@@ -260,7 +260,7 @@ func (s *story) world() {
 			}
 		}
 		s.edr = append(s.edr, string(in.Desired)+" "+in.AgentID)
-		s.orders = append(s.orders, in.Effect.Key)
+		s.actions = append(s.actions, in.Effect.Key)
 		return nil
 	})
 	s.env.OnActivity(edr.ConfirmState, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointReport, error) {
@@ -318,8 +318,8 @@ func (s *story) after(d time.Duration, role models.Role, c incident.Command) {
 	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), nil) }, d)
 }
 
-// refusedAfter lets a person give a command that must be refused for a reason of the given kind.
-func (s *story) refusedAfter(d time.Duration, role models.Role, c incident.Command, kind models.Kind) {
+// rejectedAfter lets a person send a command that must be rejected for a reason of the given kind.
+func (s *story) rejectedAfter(d time.Duration, role models.Role, c incident.Command, kind models.Kind) {
 	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), &kind) }, d)
 }
 

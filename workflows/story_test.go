@@ -42,9 +42,9 @@ func TestClosureBelongsToTheClient(t *testing.T) {
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	request := &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "n"}
 	for n, role := range []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer} {
-		s.refusedAfter(time.Duration(n+2)*time.Minute, role, request, models.Forbidden)
+		s.rejectedAfter(time.Duration(n+2)*time.Minute, role, request, models.Forbidden)
 	}
-	s.refusedAfter(10*time.Minute, models.RoleAnalyst, &incident.Publish{}, models.Conflict)
+	s.rejectedAfter(10*time.Minute, models.RoleAnalyst, &incident.Publish{}, models.Conflict)
 	forged := s.order(models.RoleAdmin, request)
 	s.decided[forged.RequestID] = false
 	s.signalAfter(20*time.Minute, forged, "request-closure")
@@ -167,7 +167,7 @@ func TestAMailVendorThatIsDownShowsAndIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatIsRefusedBecomesATask(t *testing.T) {
+func TestAnAddressThatTheVendorRejectsBecomesATask(t *testing.T) {
 	s := newStory(t)
 	s.mailFails = func() error {
 		return temporal.NewNonRetryableApplicationError("sendgrid: send mail: rejected", string(models.Rejected), nil)
@@ -186,7 +186,7 @@ func TestIsolationIsConfirmedByTheEDRAndReleasedBeforeClosure(t *testing.T) {
 	s.after(time.Minute, models.RoleAnalyst, &incident.Isolate{Hostname: "FILESRV-01", Reason: "encrypting"})
 	s.after(2*time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	request := &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "n"}
-	s.refusedAfter(time.Hour, models.RoleAdmin, request, models.Conflict)
+	s.rejectedAfter(time.Hour, models.RoleAdmin, request, models.Conflict)
 	s.after(2*time.Hour, models.RoleResponder, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
 	s.after(3*time.Hour, models.RoleAdmin, request)
 	s.after(4*time.Hour, models.RoleAnalyst, &incident.Verify{Gone: true, Note: "quiet"})
@@ -287,12 +287,12 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	}
 }
 
-func TestARefusedSignalSaysWhoseItWasAndWhichOnce(t *testing.T) {
+func TestARejectedSignalSaysOnceWhoseItWasAndWhich(t *testing.T) {
 	s := newStory(t)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	o := s.order(models.RoleResponder, &incident.Approve{Approval: "a1"})
 	other := s.order(models.RoleAdmin, &incident.Deny{Approval: "a1", Reason: "no"})
-	other.RequestID = o.RequestID // a key that was used for two wishes
+	other.RequestID = o.RequestID // a key that was used for two requests
 	s.signalAfter(10*time.Minute, o, "approve")
 	s.signalAfter(11*time.Minute, o, "approve")
 	s.signalAfter(12*time.Minute, other, "deny")
@@ -305,7 +305,7 @@ func TestARefusedSignalSaysWhoseItWasAndWhichOnce(t *testing.T) {
 			refused = append(refused, *d)
 		}
 	}
-	const reason = "there is no open approval a1"
+	const reason = "open approval a1 not found"
 	want := []incident.CommandRejected{
 		{Command: "approve", Reason: reason, RequestID: o.RequestID, By: user(models.RoleResponder)},
 		{Command: "deny", Reason: reason, RequestID: o.RequestID, By: user(models.RoleAdmin)},

@@ -19,7 +19,7 @@ func awaitFor(ctx workflow.Context, wait time.Duration, summary string, cond fun
 	return cond(), err
 }
 
-// awaitUntil is awaitFor with a moment instead of a span.
+// awaitUntil waits as awaitFor does, until a moment.
 func awaitUntil(ctx workflow.Context, at time.Time, summary string, cond func() bool) (bool, error) {
 	return awaitFor(ctx, at.Sub(workflow.Now(ctx)), summary, cond)
 }

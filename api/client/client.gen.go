@@ -47,7 +47,23 @@ func (e ReceivedAlertOutcome) Valid() bool {
 // Acknowledge Example: {"revision":1}
 type Acknowledge = incident.Acknowledge
 
-// Actor Who did something; `people` of the answer says who that is.
+// Acknowledgement The first acknowledgement of the incident.
+type Acknowledgement struct {
+	// At Example: 2026-03-02T08:15:00Z
+	At Time `json:"at"`
+
+	// By The id of a contact or a user.
+	By string `json:"by"`
+
+	// Channel voice, sms, portal or api.
+	Channel string `json:"channel"`
+	How     string `json:"how"`
+
+	// Name Absent when the name is not known.
+	Name *string `json:"name,omitempty"`
+}
+
+// Actor The user, contact or system that did something; `people` in the answer names the person.
 type Actor = models.Actor
 
 // Alert defines model for Alert.
@@ -70,7 +86,7 @@ type AlertState = models.AlertState
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
 type AnswerQuestion = incident.AnswerQuestion
 
-// Approval What the present wish for an endpoint needs: the ruling and, if that says so, the word of one or two persons of the client.
+// Approval The ruling on the present wish for an endpoint and, if the ruling asks for it, the answers of one or two persons of the client.
 type Approval = incident.Approval
 
 // Approve Example: {"approval":"a1"}
@@ -105,9 +121,9 @@ type AuditLog struct {
 	Next *Next `json:"next,omitempty"`
 }
 
-// AuthorityRule What is decided about an action on devices it matches; a list that is left out matches everything. A rule for
-// some class or tag that says never or ask also holds for a device whose class or tags the EDR does not tell, and
-// the ruling says so.
+// AuthorityRule The decision about an action on the devices that the rule matches; a list that is left out matches everything. A
+// rule for some class or tag that says never or ask also holds for a device whose class or tags the EDR does not
+// tell, and the ruling says so.
 type AuthorityRule = authority.Rule
 
 // AuthorityRules defines model for AuthorityRules.
@@ -117,14 +133,14 @@ type AuthorityRules = []AuthorityRule
 type CallerCode struct {
 	Code string `json:"code"`
 
-	// Previous A call that began before the change speaks this one.
+	// Previous Calls that began before the last change speak this code.
 	Previous string `json:"previous"`
 
 	// ValidUntil Example: 2026-03-02T08:15:00Z
 	ValidUntil Time `json:"valid_until"`
 }
 
-// Capabilities What the product can do beyond isolating and releasing a device.
+// Capabilities The capabilities of the product beyond isolating and releasing a device.
 type Capabilities = models.Capabilities
 
 // Channel defines model for Channel.
@@ -134,7 +150,7 @@ type Channel = models.Channel
 type ChannelCheck struct {
 	Channel Channel `json:"channel"`
 
-	// ExpiresAt Of the code; absent for a test message.
+	// ExpiresAt When the code expires; absent for a test message.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
@@ -146,12 +162,12 @@ type ClientDetails struct {
 	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
 	BusinessHours *Hours `json:"business_hours,omitempty"`
 
-	// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
+	// Contract The contract with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 	//
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 	Contract Contract `json:"contract"`
 
-	// Edr Through which product and which of its tenants the client's endpoints are isolated.
+	// Edr The product, and its tenant, through which the client's endpoints are isolated.
 	Edr *EDR `json:"edr,omitempty"`
 
 	// Language BCP 47.
@@ -165,7 +181,7 @@ type ClientDetails struct {
 	// Example: 1042
 	Number *Number `json:"number,omitempty"`
 
-	// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
+	// Policy The numbers that pace the client's incidents. A number that is left out, 0 or 0s takes its default.
 	Policy *Policy `json:"policy,omitempty"`
 
 	// TimeZone IANA name.
@@ -185,7 +201,7 @@ type ClientTerms struct {
 	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
 	BusinessHours *Hours `json:"business_hours,omitempty"`
 
-	// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
+	// Contract The contract with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 	//
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 	Contract Contract `json:"contract"`
@@ -196,7 +212,7 @@ type ClientTerms struct {
 	// LegalName Not blank.
 	LegalName string `json:"legal_name"`
 
-	// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
+	// Policy The numbers that pace the client's incidents. A number that is left out, 0 or 0s takes its default.
 	Policy *Policy `json:"policy,omitempty"`
 
 	// TimeZone IANA name.
@@ -208,7 +224,7 @@ type ClientTerms struct {
 // Example: 08:30
 type ClockTime = models.ClockTime
 
-// CommandResult What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
+// CommandResult The result of a command; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
 type CommandResult = incident.CommandResult
@@ -223,14 +239,14 @@ type CompleteTask = incident.CompleteTask
 type ConfirmChannel struct {
 	Channel Channel `json:"channel"`
 
-	// Code The six digits the contact was sent.
+	// Code The six digits that Watchfire sent to the contact.
 	Code string `json:"code"`
 }
 
 // ConfirmClosure Example: {"reason":"The server is retired next week."}
 type ConfirmClosure = incident.ConfirmClosure
 
-// Consent One person's word.
+// Consent One person's answer.
 type Consent = incident.Consent
 
 // Contact A person of the client to notify.
@@ -255,19 +271,19 @@ type ContactList struct {
 // Containment defines model for Containment.
 type Containment = incident.Containment
 
-// Contract What was agreed with the client. Start and end are days, written as midnight UTC; the end is inclusive.
+// Contract The contract with the client. Start and end are days, written as midnight UTC; the end is inclusive.
 //
 // Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 type Contract = models.Contract
 
-// Delivery One mail, text, call, isolation or release, and what became of it. A test or a code is about no incident.
+// Delivery One mail, text, call, isolation or release, and how it ended. A test or a code belongs to no incident.
 type Delivery = notify.Delivery
 
 // DeliveryList defines model for DeliveryList.
 type DeliveryList struct {
-	// Acknowledgement Who of the client was reached first, how and when.
-	Acknowledgement *Reached   `json:"acknowledgement,omitempty"`
-	Items           []Delivery `json:"items"`
+	// Acknowledgement The first acknowledgement of the incident.
+	Acknowledgement *Acknowledgement `json:"acknowledgement,omitempty"`
+	Items           []Delivery       `json:"items"`
 
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
@@ -298,31 +314,31 @@ type DrillReport = incident.DrillReport
 type DryRun struct {
 	Action Desired `json:"action"`
 
-	// At When it is requested; now when left out. Without an offset it is the client's local time.
+	// At The moment of the request; now when left out. Without an offset it is the client's local time.
 	At    *string     `json:"at,omitempty"`
 	Class *AssetClass `json:"class,omitempty"`
 
 	// Hostname One exact host name.
 	Hostname Hostname `json:"hostname"`
 
-	// Severity Of the incident; critical when left out.
+	// Severity The severity of the incident; critical when left out.
 	Severity *Severity `json:"severity,omitempty"`
 	Tags     *[]Tag    `json:"tags,omitempty"`
 
 	// TagsUnknown The EDR does not tell tags.
 	TagsUnknown *bool `json:"tags_unknown,omitempty"`
 
-	// Version To try, signed or not; the one that holds when left out.
+	// Version The version to try, signed or not; the one that holds when left out.
 	Version *int `json:"version,omitempty"`
 }
 
 // DryRunRuling defines model for DryRunRuling.
 type DryRunRuling struct {
-	// Assumes What may make the ruling on the real device another one.
+	// Assumes The assumptions under which the ruling on the real device is the same.
 	Assumes []string `json:"assumes"`
 
-	// Decision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
-	// contact was tried and nobody answered.
+	// Decision The strictest is first. Of several rules that match, the strictest decides. With `ask_then_auto` Watchfire acts when it has
+	// tried every contact and nobody answered.
 	Decision ResponseDecision `json:"decision"`
 
 	// Persons As in a ruling.
@@ -335,7 +351,7 @@ type DryRunRuling struct {
 	Version int `json:"version"`
 }
 
-// EDR Through which product and which of its tenants the client's endpoints are isolated.
+// EDR The product, and its tenant, through which the client's endpoints are isolated.
 type EDR = models.EDR
 
 // EDRCheck The result of a check of the connection.
@@ -358,7 +374,7 @@ type EDRProductList struct {
 	Next *Next `json:"next,omitempty"`
 }
 
-// EDRStatus What is known of a client's EDR without asking it; check is absent when there was none.
+// EDRStatus A client's EDR, as Watchfire knows it without asking it; check is absent when there was none.
 type EDRStatus = models.EDRStatus
 
 // Endpoint defines model for Endpoint.
@@ -374,13 +390,13 @@ type EventList struct {
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
 
-	// People Who the people in this answer are, by the id they have there.
+	// People The people in this answer, by the ids they have in it.
 	//
 	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
 	People People `json:"people"`
 }
 
-// Exercise Whether the incident is real. Everything but `none` is a drill.
+// Exercise Whether the incident is real. Every value but `none` marks a drill.
 type Exercise = models.Exercise
 
 // Expedite Example: {}
@@ -403,20 +419,20 @@ type GoLive struct {
 // GoLiveCheck defines model for GoLiveCheck.
 type GoLiveCheck = models.GoLiveCheck
 
-// HostPattern A host name, in any case, with * for any characters. Without a dot it also fits the first label of a longer
-// name; with one, its first label also fits a name without a dot, whose domain nobody knows. A device is judged
-// by the name it was asked for by and by the EDR's own.
+// HostPattern A host name, in any case, with * for any characters. A pattern without a dot also fits the first label of a longer
+// name; the first label of a pattern with a dot also fits a name without one, whose domain nobody knows. A device is
+// judged both by the name in the request and by the EDR's own name for it.
 //
 // Example: dc-*
 type HostPattern = string
 
-// HostPatterns Do not isolate: stricter than any rule.
+// HostPatterns Devices that are never isolated, whatever a rule says.
 type HostPatterns = []HostPattern
 
 // Hostname One exact host name.
 type Hostname = string
 
-// Hours Weekly hours in the client's time zone. None means always.
+// Hours Weekly hours in the client's time zone; an empty list means always.
 //
 // Example: [{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}]
 type Hours = models.Hours
@@ -463,7 +479,7 @@ type IncidentRow struct {
 // IncidentView defines model for IncidentView.
 type IncidentView = incident.View
 
-// Indicator An indicator of compromise. Its value is written by attackers.
+// Indicator An indicator of compromise. Attackers write its value.
 //
 // Example: {"type":"domain","value":"malware.example"}
 type Indicator = models.Indicator
@@ -474,7 +490,7 @@ type Indicators = []Indicator
 // Isolate Example: {"hostname":"dc01.client.example","reason":"Credentials are being taken from it."}
 type Isolate = incident.Isolate
 
-// IsolationSwitch Whether the client's devices may be isolated at present, and who said so. Of a client, present only while it is paused.
+// IsolationSwitch Whether the client's devices may be isolated at present, and who decided that. A client has it only while isolations are paused.
 type IsolationSwitch = models.IsolationSwitch
 
 // KeepIsolated Example: {"endpoint":"e1","reason":"The host waits for forensics."}
@@ -510,13 +526,13 @@ type NewAlert struct {
 type NewContact struct {
 	Channels []Channel `json:"channels"`
 
-	// Email One address and nothing else, at a host name with a dot; needed for the channel email.
+	// Email One address and nothing else, at a host name with a dot; required for the channel email.
 	Email *string `json:"email,omitempty"`
 
-	// Hours When they are reached; always when left out. Critical incidents ignore it.
+	// Hours When the contact is notified; always when left out. Critical incidents ignore the hours.
 	Hours *Hours `json:"hours,omitempty"`
 
-	// HoursForCritical Critical incidents keep to the hours, too.
+	// HoursForCritical Critical incidents keep to the hours too.
 	HoursForCritical *bool `json:"hours_for_critical,omitempty"`
 
 	// Language BCP 47.
@@ -525,10 +541,10 @@ type NewContact struct {
 	// Name Not blank.
 	Name string `json:"name"`
 
-	// Order Calls go from low to high.
+	// Order Watchfire calls from low to high.
 	Order *int `json:"order,omitempty"`
 
-	// Phone E.164; needed for the channels voice and sms. A fixed line takes no sms.
+	// Phone E.164; required for the channels voice and sms. A fixed line takes no sms.
 	Phone *string `json:"phone,omitempty"`
 
 	// Role Their function at the client, such as CISO.
@@ -538,8 +554,8 @@ type NewContact struct {
 
 // NewFireDrill Example: {"exercise":"simulated_fire_drill"}
 type NewFireDrill struct {
-	// Exercise What the drill reaches: `fire_drill` reaches the contacts; with `simulated_fire_drill` nothing leaves the
-	// house, every call rings out and every message is taken.
+	// Exercise A `fire_drill` reaches the contacts. With `simulated_fire_drill` nothing leaves Watchfire: every call rings out
+	// and every message counts as delivered.
 	Exercise models.Exercise `json:"exercise"`
 }
 
@@ -553,7 +569,7 @@ type NewIncident struct {
 	// Example: 1042
 	Client Number `json:"client"`
 
-	// Exercise An exercise is marked, never counted, and never reaches a real EDR. A fire drill has an operation of its own.
+	// Exercise An exercise is marked as such, never counted, and never reaches a real EDR. A fire drill has an operation of its own.
 	Exercise *models.Exercise `json:"exercise,omitempty"`
 	Severity *Severity        `json:"severity,omitempty"`
 
@@ -563,7 +579,7 @@ type NewIncident struct {
 
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
 type NewResponseAuthority struct {
-	// Never Do not isolate: stricter than any rule.
+	// Never Devices that are never isolated, whatever a rule says.
 	Never *HostPatterns  `json:"never,omitempty"`
 	Rules AuthorityRules `json:"rules"`
 
@@ -584,7 +600,7 @@ type Number = int
 // Example: {"class_uid":2004,"finding_info":{"title":"Suspicious sign-in","uid":"f-1"},"severity_id":4,"time":1695135922487}
 type OCSFEvent map[string]interface{}
 
-// People Who the people in this answer are, by the id they have there.
+// People The people in this answer, by the ids they have in it.
 //
 // Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
 type People = models.People
@@ -592,7 +608,7 @@ type People = models.People
 // Person defines model for Person.
 type Person = models.Person
 
-// PersonMark The same for one human as user and as contact; tells no address.
+// PersonMark The same for one human as user and as contact; it discloses no address.
 type PersonMark = string
 
 // Phase defines model for Phase.
@@ -600,7 +616,7 @@ type Phase = incident.Phase
 
 // PlannedRecipient defines model for PlannedRecipient.
 type PlannedRecipient struct {
-	// At Not before.
+	// At The contact is notified no earlier.
 	At      time.Time `json:"at"`
 	Channel Channel   `json:"channel"`
 
@@ -610,10 +626,10 @@ type PlannedRecipient struct {
 	Order   int    `json:"order"`
 }
 
-// Policy The numbers that pace the client's incidents. What is left out, zero or 0s takes the default.
+// Policy The numbers that pace the client's incidents. A number that is left out, 0 or 0s takes its default.
 type Policy = models.Policy
 
-// Preview Who is reached, how and when.
+// Preview The plan of who is notified, how and when.
 type Preview struct {
 	// At Example: 2026-03-02T08:15:00Z
 	At Time `json:"at"`
@@ -626,14 +642,14 @@ type Preview struct {
 	// Example: 2026-11-29T03:00:00+01:00
 	Local time.Time `json:"local"`
 
-	// Messages One for each contact who has a channel for text.
+	// Messages One for each contact who has the channel email or sms.
 	Messages []PlannedRecipient `json:"messages"`
 	Severity Severity           `json:"severity"`
 
-	// Skipped Contacts who are not reached, or not called.
+	// Skipped Contacts who are not notified, or not called, and why.
 	Skipped []SkippedContact `json:"skipped"`
 
-	// TimeZone The client's.
+	// TimeZone The client's time zone.
 	TimeZone string `json:"time_zone"`
 }
 
@@ -647,22 +663,6 @@ type Publish = incident.Publish
 
 // Question Something the SOC asked the client.
 type Question = incident.Question
-
-// Reached Who of the client was reached first, how and when.
-type Reached struct {
-	// At Example: 2026-03-02T08:15:00Z
-	At Time `json:"at"`
-
-	// By The id of a contact or a user.
-	By string `json:"by"`
-
-	// Channel voice, sms, portal or api.
-	Channel string `json:"channel"`
-	How     string `json:"how"`
-
-	// Name Absent when it is not known.
-	Name *string `json:"name,omitempty"`
-}
 
 // ReceivedAlert defines model for ReceivedAlert.
 type ReceivedAlert struct {
@@ -691,7 +691,7 @@ type Release = incident.Release
 // RequestClosure Example: {"note":"All affected accounts were reset.","outcome":"resolved"}
 type RequestClosure = incident.RequestClosure
 
-// ResponseAuthority One version of a client's response authority. It never changes; what no rule matches is asked.
+// ResponseAuthority One version of a client's response authority. It never changes. The client is asked about an action that no rule matches.
 type ResponseAuthority = authority.Authority
 
 // ResponseAuthorityList defines model for ResponseAuthorityList.
@@ -703,7 +703,7 @@ type ResponseAuthorityList struct {
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
 
-	// People Who the people in this answer are, by the id they have there.
+	// People The people in this answer, by the ids they have in it.
 	//
 	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
 	People People `json:"people"`
@@ -712,8 +712,8 @@ type ResponseAuthorityList struct {
 // ResponseAuthorityView defines model for ResponseAuthorityView.
 type ResponseAuthorityView = authority.AuthorityView
 
-// ResponseDecision From the strictest; of several rules that match, the strictest decides. `ask_then_auto` is done when every
-// contact was tried and nobody answered.
+// ResponseDecision The strictest is first. Of several rules that match, the strictest decides. With `ask_then_auto` Watchfire acts when it has
+// tried every contact and nobody answered.
 type ResponseDecision = authority.Decision
 
 // ResponseTeamRecommendation defines model for ResponseTeamRecommendation.
@@ -732,7 +732,7 @@ type RevisionList struct {
 	// Next The cursor of the next page; absent on the last.
 	Next *Next `json:"next,omitempty"`
 
-	// People Who the people in this answer are, by the id they have there.
+	// People The people in this answer, by the ids they have in it.
 	//
 	// Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
 	People People `json:"people"`
@@ -744,7 +744,7 @@ type RevisionView = incident.RevisionView
 // Ruling defines model for Ruling.
 type Ruling = authority.Ruling
 
-// SettleRecommendation Mitigated with evidence, or its risk accepted with a reason and an expiry date, or not applicable with a reason.
+// SettleRecommendation The recommendation is mitigated with evidence, or its risk accepted with a reason and an expiry date, or it is not applicable with a reason.
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
 type SettleRecommendation = incident.SettleRecommendation
@@ -767,14 +767,14 @@ type Span = models.Duration
 
 // SwitchReason Example: {"reason":"An analyst's session was stolen."}
 type SwitchReason struct {
-	// Reason Why; rulings, and so the client, are told it.
+	// Reason The reason; rulings quote it, and so the client reads it.
 	Reason string `json:"reason"`
 }
 
 // Tag A tag of a device in the EDR.
 type Tag = string
 
-// Task Something a person of the SOC has to do.
+// Task Work for a person of the SOC.
 type Task = incident.Task
 
 // TechniqueID An ATT&CK technique id.
@@ -785,7 +785,7 @@ type TechniqueID = string
 // Techniques defines model for Techniques.
 type Techniques = []TechniqueID
 
-// TestChannel The channels email and sms; a call is tested by verifying it.
+// TestChannel The channel is email or sms. To test a call, verify the channel.
 //
 // Example: {"channel":"email"}
 type TestChannel struct {
@@ -818,8 +818,8 @@ type VerifyChannel struct {
 	Channel Channel `json:"channel"`
 }
 
-// Window From `from` until before `to`, both on quarters of an hour. When `to` is before `from` it goes on into the
-// next day; 24:00 is the end of the day.
+// Window The window goes from `from` until before `to`, both on quarters of an hour. When `to` is before `from` it goes on
+// into the next day; 24:00 is the end of the day.
 type Window = models.Window
 
 // WithdrawClosure Example: {"reason":"The account was used again."}
@@ -851,12 +851,12 @@ type AlertCreated = ReceivedAlert
 // AlertKnown defines model for AlertKnown.
 type AlertKnown = ReceivedAlert
 
-// Done What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
+// Done The result of a command; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
 type Done = CommandResult
 
-// Queued What a command came to; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
+// Queued The result of a command; `first_seq` and `last_seq` are the events it caused, 0 when there are none yet.
 //
 // Example: {"command":"publish","fingerprint":"","first_seq":4,"last_seq":4,"request_id":"5f2b6c1d9e8a7f40b3c2d1e0f9a8b7c6"}
 type Queued = CommandResult
@@ -875,10 +875,10 @@ type ListAlertsParams struct {
 	// Problem With true, only alerts that could not be normalised.
 	Problem *bool `form:"problem,omitempty" json:"problem,omitempty"`
 
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -893,7 +893,7 @@ type ReceiveOcsfParams struct {
 	// Client The number of the client it concerns.
 	Client Number `form:"client" json:"client"`
 
-	// Source Where it came from.
+	// Source The source of the event.
 	Source AlertSource `form:"source" json:"source"`
 
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -902,16 +902,16 @@ type ReceiveOcsfParams struct {
 
 // GetAlertRawParams defines parameters for GetAlertRaw.
 type GetAlertRawParams struct {
-	// Version Which version of the alert; the latest when left out.
+	// Version The version of the alert; the latest when left out.
 	Version *int `form:"version,omitempty" json:"version,omitempty"`
 }
 
 // ListClientsParams defines parameters for ListClients.
 type ListClientsParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -923,10 +923,10 @@ type CreateClientParams struct {
 
 // ListAuditLogParams defines parameters for ListAuditLog.
 type ListAuditLogParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -938,10 +938,10 @@ type CreateContactParams struct {
 
 // ListContactDeliveriesParams defines parameters for ListContactDeliveries.
 type ListContactDeliveriesParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -965,12 +965,12 @@ type StartFireDrillParams struct {
 
 // GetPlanParams defines parameters for GetPlan.
 type GetPlanParams struct {
-	// Severity Of what happens; critical when left out.
+	// Severity The severity of the incident; critical when left out.
 	Severity *Severity `form:"severity,omitempty" json:"severity,omitempty"`
 
-	// At When it happens; now when left out. Without an offset it is the client's local time, which must exist:
-	// some hours are skipped when clocks change. An hour that comes twice is taken once; an offset chooses.
-	// Write the plus sign of an offset as %2B.
+	// At The moment of the incident; now when left out. Without an offset it is the client's local time, which must
+	// exist: clocks skip some hours when they change. Of an hour that comes twice, an offset chooses one. Write the
+	// plus sign of an offset as %2B.
 	At *string `form:"at,omitempty" json:"at,omitempty"`
 }
 
@@ -985,7 +985,7 @@ type ListIncidentsParams struct {
 	// Phase Only incidents in this phase.
 	Phase *Phase `form:"phase,omitempty" json:"phase,omitempty"`
 
-	// Turn Only incidents where it is this side's move.
+	// Turn Only incidents in which it is this side's turn.
 	Turn *Turn `form:"turn,omitempty" json:"turn,omitempty"`
 
 	// Severity Only incidents of this severity.
@@ -997,16 +997,16 @@ type ListIncidentsParams struct {
 	// Containment Only incidents whose endpoints taken together are in this state.
 	Containment *Containment `form:"containment,omitempty" json:"containment,omitempty"`
 
-	// OpenTasks With true, only incidents with tasks of the SOC that are open; with false, only those without. To a client's users none has any.
+	// OpenTasks With true, only incidents with open tasks of the SOC; with false, only those without. A client's users see no tasks.
 	OpenTasks *bool `form:"open_tasks,omitempty" json:"open_tasks,omitempty"`
 
 	// Drill With true, only drills; with false, none.
 	Drill *bool `form:"drill,omitempty" json:"drill,omitempty"`
 
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -1066,10 +1066,10 @@ type ConfirmClosureParams struct {
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -1087,10 +1087,10 @@ type DismissParams struct {
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// Cursor The `next` of the answer before; the list begins at its start without it.
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit How many entries at most; 50 when left out.
+	// Limit The most entries in the answer; 50 when left out.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -1374,15 +1374,15 @@ type ClientInterface interface {
 
 	// ListAlerts List alerts, the latest first
 	//
-	// For the SOC. Also lists what could not be normalised; `problem` says why.
+	// For the SOC. The list also has alerts that could not be normalised; `problem` says why.
 	//
 	// Corresponds with GET /api/v1/alerts (the `ListAlerts` operationId).
 	ListAlerts(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReceiveAlertWithBody Hand in an alert in Watchfire's own shape
 	//
-	// Alerts are the same when client, source and `finding_id` are the same: sent again with changes it is an
-	// update of the same alert, sent again unchanged it changes nothing. The body is kept as it came.
+	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
+	// unchanged it changes nothing. Watchfire keeps the body byte for byte.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1391,8 +1391,8 @@ type ClientInterface interface {
 
 	// ReceiveAlert Hand in an alert in Watchfire's own shape
 	//
-	// Alerts are the same when client, source and `finding_id` are the same: sent again with changes it is an
-	// update of the same alert, sent again unchanged it changes nothing. The body is kept as it came.
+	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
+	// unchanged it changes nothing. Watchfire keeps the body byte for byte.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1401,8 +1401,8 @@ type ClientInterface interface {
 
 	// ReceiveOcsfWithBody Hand in one OCSF event
 	//
-	// A Detection Finding (`class_uid` 2004) is normalised. Any other JSON object is kept raw, marked with
-	// `problem` and shown to analysts; its finding id is the SHA-256 of the body.
+	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
+	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1411,8 +1411,8 @@ type ClientInterface interface {
 
 	// ReceiveOcsf Hand in one OCSF event
 	//
-	// A Detection Finding (`class_uid` 2004) is normalised. Any other JSON object is kept raw, marked with
-	// `problem` and shown to analysts; its finding id is the SHA-256 of the body.
+	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
+	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1426,7 +1426,7 @@ type ClientInterface interface {
 
 	// GetAlertRaw Read an alert's body as it came
 	//
-	// Attackers write parts of it. Do not render it.
+	// Attackers write parts of the body. Do not render it.
 	//
 	// Corresponds with GET /api/v1/alerts/{id}/raw (the `GetAlertRaw` operationId).
 	GetAlertRaw(ctx context.Context, id AlertID, params *GetAlertRawParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1461,39 +1461,39 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/clients/{number} (the `GetClient` operationId).
 	GetClient(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateClientWithBody Replace what was agreed with a client
+	// UpdateClientWithBody Replace the terms agreed with a client
 	//
-	// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
-	// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+	// For the SOC's leads and operators. Fields left out take their defaults. Name, language, time zone and hours count
+	// from now on; the policy paces the incidents that are opened from now on. `set-edr-credentials` sets the EDR.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
 	UpdateClientWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateClient Replace what was agreed with a client
+	// UpdateClient Replace the terms agreed with a client
 	//
-	// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
-	// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+	// For the SOC's leads and operators. Fields left out take their defaults. Name, language, time zone and hours count
+	// from now on; the policy paces the incidents that are opened from now on. `set-edr-credentials` sets the EDR.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
 	UpdateClient(ctx context.Context, number ClientNumber, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListAuditLog List who changed what the client is set up with
+	// ListAuditLog List the client's audit log
 	//
-	// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
-	// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
-	// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
-	// the fields are told, never what was or is in them.
+	// For the SOC and the client's admins, the newest entry first: contacts added, changed, checked, verified and removed,
+	// terms changed, response authorities drafted and signed, EDR credentials set and removed, isolations paused and
+	// resumed. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
+	// fields that changed, never the values of those.
 	//
 	// Corresponds with GET /api/v1/clients/{number}/audit-log (the `ListAuditLog` operationId).
 	ListAuditLog(ctx context.Context, number ClientNumber, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetCallerCode Read the code that proves a call to the client is ours
+	// GetCallerCode Read the code that proves that a call is Watchfire's
 	//
-	// Every call speaks the present code. It changes every two minutes.
+	// Every call to the client speaks the present code, which changes every two minutes.
 	//
 	// Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
 	GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1523,63 +1523,63 @@ type ClientInterface interface {
 
 	// RemoveContact Remove a contact
 	//
-	// For the SOC. They are reached no more; what they were sent keeps their name.
+	// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
 	//
 	// Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
 	RemoveContact(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateContactWithBody Replace what a contact is
+	// UpdateContactWithBody Replace a contact's fields
 	//
-	// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
 	UpdateContactWithBody(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateContact Replace what a contact is
+	// UpdateContact Replace a contact's fields
 	//
-	// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
 	UpdateContact(ctx context.Context, number ClientNumber, id ContactID, body UpdateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ConfirmChannelWithBody Hand in the code a contact was sent
+	// ConfirmChannelWithBody Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
-	// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
-	// no code outstanding, stays so.
+	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
+	// stays verified.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
 	ConfirmChannelWithBody(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ConfirmChannel Hand in the code a contact was sent
+	// ConfirmChannel Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
-	// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
-	// no code outstanding, stays so.
+	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
+	// stays verified.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
 	ConfirmChannel(ctx context.Context, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListContactDeliveries List what was sent to a contact and what became of it
+	// ListContactDeliveries List the deliveries to a contact
 	//
-	// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first. Also of a contact
-	// who was removed.
+	// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first, and how each ended.
+	// A removed contact still has them.
 	//
 	// Corresponds with GET /api/v1/clients/{number}/contacts/{id}/deliveries (the `ListContactDeliveries` operationId).
 	ListContactDeliveries(ctx context.Context, number ClientNumber, id ContactID, params *ListContactDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TestChannelWithBody Send a test message over a channel of a contact
 	//
-	// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
-	// check of the channel is under way.
+	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1588,8 +1588,8 @@ type ClientInterface interface {
 
 	// TestChannel Send a test message over a channel of a contact
 	//
-	// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
-	// check of the channel is under way.
+	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1598,8 +1598,8 @@ type ClientInterface interface {
 
 	// VerifyChannelWithBody Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
-	// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1608,36 +1608,36 @@ type ClientInterface interface {
 
 	// VerifyChannel Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
-	// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
 	VerifyChannel(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RemoveEdrCredentials Take back what the client's EDR is reached with
+	// RemoveEdrCredentials Remove the credentials of the client's EDR
 	//
-	// For the SOC's leads and operators. The credentials are dropped and the client has no EDR any more, the provider's
-	// own neither. 409 while devices of the client are isolated, or on their way there or back.
+	// For the SOC's leads and operators. Watchfire drops the credentials, and the client has no EDR any more, not even
+	// the provider's own. 409 while devices of the client are isolated, or are being isolated or released.
 	//
 	// Corresponds with DELETE /api/v1/clients/{number}/edr (the `RemoveEdrCredentials` operationId).
 	RemoveEdrCredentials(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetEdr Read what is known of the client's EDR
+	// GetEdr Read the client's EDR
 	//
-	// For the SOC. What its credentials lead to, without the secrets, and what came of the last check. 404 when the client has none.
+	// For the SOC. The product, the values of its credentials that are not secret, and the last check. 404 when the client has none.
 	//
 	// Corresponds with GET /api/v1/clients/{number}/edr (the `GetEdr` operationId).
 	GetEdr(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SetEdrCredentialsWithBody Set what the client's EDR is reached with
+	// SetEdrCredentialsWithBody Set the credentials of the client's EDR
 	//
-	// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
-	// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
-	// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
-	// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
-	// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+	// For the SOC's leads and operators. `GET /api/v1/edr-products` lists the fields of the credentials. Watchfire seals
+	// the credentials, and nobody can read their secrets again; the product becomes the client's EDR, and credentials of
+	// any other are dropped. While devices of the client are isolated, or are being isolated or released, only secrets
+	// may change: 409 for another product, base URL or value that is not secret, because they may lead to another EDR.
+	// 503 while the provider has no keyset to seal them with. An error points at a wrong value by its name, as in
 	// `/values/client_id`.
 	//
 	// Takes any type of body and a specified content type.
@@ -1645,13 +1645,13 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
 	SetEdrCredentialsWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SetEdrCredentials Set what the client's EDR is reached with
+	// SetEdrCredentials Set the credentials of the client's EDR
 	//
-	// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
-	// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
-	// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
-	// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
-	// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+	// For the SOC's leads and operators. `GET /api/v1/edr-products` lists the fields of the credentials. Watchfire seals
+	// the credentials, and nobody can read their secrets again; the product becomes the client's EDR, and credentials of
+	// any other are dropped. While devices of the client are isolated, or are being isolated or released, only secrets
+	// may change: 409 for another product, base URL or value that is not secret, because they may lead to another EDR.
+	// 503 while the provider has no keyset to seal them with. An error points at a wrong value by its name, as in
 	// `/values/client_id`.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1661,26 +1661,26 @@ type ClientInterface interface {
 
 	// CheckEdrConnection Try the connection to the client's EDR
 	//
-	// For the SOC. Nothing is changed there; what came of it is kept. 404 when the client has no EDR, 503 when no answer
-	// comes within 20 seconds.
+	// For the SOC. The check changes nothing in the EDR; Watchfire keeps the result. 404 when the client has no EDR, 503
+	// when the check does not finish within 20 seconds.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
 	CheckEdrConnection(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StartFireDrillWithBody Try how the client is reached
+	// StartFireDrillWithBody Start a fire drill
 	//
-	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
-	// is written to and called, once. After 503 the same request again goes on where it stopped.
+	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: Watchfire writes
+	// to every contact and calls each of them once. After 503 the same request again goes on where it stopped.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
 	StartFireDrillWithBody(ctx context.Context, number ClientNumber, params *StartFireDrillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StartFireDrill Try how the client is reached
+	// StartFireDrill Start a fire drill
 	//
-	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
-	// is written to and called, once. After 503 the same request again goes on where it stopped.
+	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: Watchfire writes
+	// to every contact and calls each of them once. After 503 the same request again goes on where it stopped.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1689,50 +1689,51 @@ type ClientInterface interface {
 
 	// CheckGoLive Check whether the client is ready to go live
 	//
-	// `reachable`: somebody can be called for a critical incident at any time; `second_person`: never one alone;
-	// `verified`: every channel is; `edr`: the last check of its connection worked, with the credentials of now;
-	// `response_authority`: one is signed.
+	// The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
+	// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
+	// the present credentials) and `response_authority` (the client has signed one).
 	//
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PauseIsolationWithBody Let no device of the client be isolated
+	// PauseIsolationWithBody Pause isolations of the client's devices
 	//
-	// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
-	// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+	// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
+	// even one that is approved; isolated devices stay isolated, and releases go on. Pausing again changes nothing.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
 	PauseIsolationWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PauseIsolation Let no device of the client be isolated
+	// PauseIsolation Pause isolations of the client's devices
 	//
-	// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
-	// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+	// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
+	// even one that is approved; isolated devices stay isolated, and releases go on. Pausing again changes nothing.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
 	PauseIsolation(ctx context.Context, number ClientNumber, body PauseIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetPlan Preview who is reached
+	// GetPlan Preview who is notified
 	//
-	// Who of the client is reached, how and when, if something of a severity happens at a moment.
+	// The plan says who of the client is notified, how and when, if an incident of a severity happens at a moment.
 	//
 	// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
 	GetPlan(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetResponseAuthority Read the client's response authority
 	//
-	// Who may isolate and release what, and when. The newest signed version holds; without one all is asked.
+	// The response authority says who may isolate and release which devices, and when. The newest signed version holds;
+	// without one, the client is asked about every action.
 	//
 	// Corresponds with GET /api/v1/clients/{number}/response-authority (the `GetResponseAuthority` operationId).
 	GetResponseAuthority(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DraftResponseAuthorityWithBody Draft the next version of the response authority
 	//
-	// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+	// For the SOC's leads and operators. The version never changes, and holds once an admin of the client signs it.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1741,25 +1742,25 @@ type ClientInterface interface {
 
 	// DraftResponseAuthority Draft the next version of the response authority
 	//
-	// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+	// For the SOC's leads and operators. The version never changes, and holds once an admin of the client signs it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
 	DraftResponseAuthority(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, body DraftResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DryRunResponseAuthorityWithBody Ask what the response authority would decide
+	// DryRunResponseAuthorityWithBody Ask how the response authority would decide
 	//
-	// What would happen if a device were to be isolated or released. Nothing happens.
+	// Rules on isolating or releasing a device without doing it.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
 	DryRunResponseAuthorityWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DryRunResponseAuthority Ask what the response authority would decide
+	// DryRunResponseAuthority Ask how the response authority would decide
 	//
-	// What would happen if a device were to be isolated or released. Nothing happens.
+	// Rules on isolating or releasing a device without doing it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1768,24 +1769,26 @@ type ClientInterface interface {
 
 	// SignResponseAuthority Sign a version of the response authority
 	//
-	// For the client's admins: nobody of the SOC signs. It holds from now on. Signed again it stays as it was; 409 when
-	// a newer version is signed already.
+	// For the client's admins: nobody of the SOC signs. The version holds from now on. Signing it again changes nothing.
+	// 409 when the client has signed a newer version.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
 	SignResponseAuthority(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ResumeIsolationWithBody Let the client's devices be isolated again
+	// ResumeIsolationWithBody Resume isolations of the client's devices
 	//
-	// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+	// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+	// them again.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
 	ResumeIsolationWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ResumeIsolation Let the client's devices be isolated again
+	// ResumeIsolation Resume isolations of the client's devices
 	//
-	// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+	// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+	// them again.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1794,7 +1797,7 @@ type ClientInterface interface {
 
 	// ListEdrProducts List the EDR products a client may have
 	//
-	// For the SOC. With each, what its credentials consist of.
+	// For the SOC. Each comes with the fields of its credentials.
 	//
 	// Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
 	ListEdrProducts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1806,8 +1809,8 @@ type ClientInterface interface {
 
 	// OpenIncidentWithBody Open an incident
 	//
-	// Opens an incident from alerts of one client and starts its workflow. Without a title it takes the first
-	// alert's, without a severity the worst of its alerts.
+	// Opens an incident from alerts of one client and starts its workflow. Without a title the incident takes that of
+	// the first alert, without a severity the worst of its alerts.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1816,8 +1819,8 @@ type ClientInterface interface {
 
 	// OpenIncident Open an incident
 	//
-	// Opens an incident from alerts of one client and starts its workflow. Without a title it takes the first
-	// alert's, without a severity the worst of its alerts.
+	// Opens an incident from alerts of one client and starts its workflow. Without a title the incident takes that of
+	// the first alert, without a severity the worst of its alerts.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1834,7 +1837,7 @@ type ClientInterface interface {
 
 	// AcknowledgeWithBody Say that a person of the client has the incident in hand
 	//
-	// For the client. All calls still queued stop.
+	// For the client. Watchfire makes no further calls.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1843,7 +1846,7 @@ type ClientInterface interface {
 
 	// Acknowledge Say that a person of the client has the incident in hand
 	//
-	// For the client. All calls still queued stop.
+	// For the client. Watchfire makes no further calls.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1868,18 +1871,18 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
 	AnswerQuestion(ctx context.Context, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ApproveWithBody Agree that an endpoint is isolated or released
+	// ApproveWithBody Approve that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. Where two persons must agree, each of them gives it.
+	// For the client's responders and admins. Where two persons must agree, each of them approves.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
 	ApproveWithBody(ctx context.Context, reference Reference, params *ApproveParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Approve Agree that an endpoint is isolated or released
+	// Approve Approve that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. Where two persons must agree, each of them gives it.
+	// For the client's responders and admins. Where two persons must agree, each of them approves.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1888,7 +1891,7 @@ type ClientInterface interface {
 
 	// AskQuestionWithBody Ask the client a question with a deadline
 	//
-	// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+	// For the SOC. Watchfire tells the contacts, and reminds them until somebody answers. The turn goes to the client.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1897,61 +1900,61 @@ type ClientInterface interface {
 
 	// AskQuestion Ask the client a question with a deadline
 	//
-	// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+	// For the SOC. Watchfire tells the contacts, and reminds them until somebody answers. The turn goes to the client.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
 	AskQuestion(ctx context.Context, reference Reference, params *AskQuestionParams, body AskQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AssessWithBody Record what the SOC knows
+	// AssessWithBody Change the assessment of the incident
 	//
-	// For the SOC. Fields left out stay as they are. The client sees it with the next revision.
+	// For the SOC. Fields left out stay as they are. The client sees the change with the next revision.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/assess (the `Assess` operationId).
 	AssessWithBody(ctx context.Context, reference Reference, params *AssessParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Assess Record what the SOC knows
+	// Assess Change the assessment of the incident
 	//
-	// For the SOC. Fields left out stay as they are. The client sees it with the next revision.
+	// For the SOC. Fields left out stay as they are. The client sees the change with the next revision.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/assess (the `Assess` operationId).
 	Assess(ctx context.Context, reference Reference, params *AssessParams, body AssessJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CommentWithBody Say something to the other side
+	// CommentWithBody Write a comment to the other side
 	//
-	// It hands them the turn.
+	// The turn goes to the other side.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/comment (the `Comment` operationId).
 	CommentWithBody(ctx context.Context, reference Reference, params *CommentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Comment Say something to the other side
+	// Comment Write a comment to the other side
 	//
-	// It hands them the turn.
+	// The turn goes to the other side.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/comment (the `Comment` operationId).
 	Comment(ctx context.Context, reference Reference, params *CommentParams, body CommentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CompleteTaskWithBody End a task of the SOC
+	// CompleteTaskWithBody Complete a task of the SOC
 	//
-	// Ending a task about a vendor makes Watchfire try again.
+	// When a task about a vendor is completed, Watchfire tries again.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/complete-task (the `CompleteTask` operationId).
 	CompleteTaskWithBody(ctx context.Context, reference Reference, params *CompleteTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CompleteTask End a task of the SOC
+	// CompleteTask Complete a task of the SOC
 	//
-	// Ending a task about a vendor makes Watchfire try again.
+	// When a task about a vendor is completed, Watchfire tries again.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1960,7 +1963,7 @@ type ClientInterface interface {
 
 	// ConfirmClosureWithBody Close although the threat may still be present
 	//
-	// Whoever of the client sends it accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1969,32 +1972,32 @@ type ClientInterface interface {
 
 	// ConfirmClosure Close although the threat may still be present
 	//
-	// Whoever of the client sends it accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/confirm-closure (the `ConfirmClosure` operationId).
 	ConfirmClosure(ctx context.Context, reference Reference, params *ConfirmClosureParams, body ConfirmClosureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
+	// ListDeliveries List an incident's mails, texts, calls, isolations and releases
 	//
-	// In the order they were planned. Every page says who acknowledged first.
+	// In the order they were planned, with how each ended. Every page says who acknowledged first.
 	//
 	// Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, reference Reference, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DenyWithBody Refuse that an endpoint is isolated or released
+	// DenyWithBody Deny that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. One refusal is enough.
+	// For the client's responders and admins. One denial is enough.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
 	DenyWithBody(ctx context.Context, reference Reference, params *DenyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Deny Refuse that an endpoint is isolated or released
+	// Deny Deny that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. One refusal is enough.
+	// For the client's responders and admins. One denial is enough.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2019,22 +2022,22 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/dismiss (the `Dismiss` operationId).
 	Dismiss(ctx context.Context, reference Reference, params *DismissParams, body DismissJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetDrillReport Read what a fire drill measured
+	// GetDrillReport Read the report of a fire drill
 	//
-	// Who answered, how fast, and which numbers and addresses do not work. 409 when it is no fire drill.
+	// The report says who answered, how fast, and which numbers and addresses do not work. 409 when the incident is not a fire drill.
 	//
 	// Corresponds with GET /api/v1/incidents/{reference}/drill-report (the `GetDrillReport` operationId).
 	GetDrillReport(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEvents List an incident's events in order
 	//
-	// Users of the client do not see what is not published: the SOC's assessments between revisions, its tasks
-	// and refused commands. Sequence numbers then have gaps.
+	// Users of the client do not see events that are not published: the SOC's assessments between revisions, its tasks
+	// and its rejected commands. To them the sequence numbers have gaps.
 	//
 	// Corresponds with GET /api/v1/incidents/{reference}/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, reference Reference, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ExpediteWithBody Publish now with what is known
+	// ExpediteWithBody Publish before the investigation is finished
 	//
 	// For the SOC, because damage or leakage is happening.
 	//
@@ -2043,7 +2046,7 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/expedite (the `Expedite` operationId).
 	ExpediteWithBody(ctx context.Context, reference Reference, params *ExpediteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Expedite Publish now with what is known
+	// Expedite Publish before the investigation is finished
 	//
 	// For the SOC, because damage or leakage is happening.
 	//
@@ -2052,18 +2055,18 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/expedite (the `Expedite` operationId).
 	Expedite(ctx context.Context, reference Reference, params *ExpediteParams, body ExpediteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ExtendIsolationWithBody Leave an endpoint isolated for another while
+	// ExtendIsolationWithBody Extend the isolation of an endpoint
 	//
-	// For the client's responders and admins, when they are asked whether an isolation goes on.
+	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
 	ExtendIsolationWithBody(ctx context.Context, reference Reference, params *ExtendIsolationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ExtendIsolation Leave an endpoint isolated for another while
+	// ExtendIsolation Extend the isolation of an endpoint
 	//
-	// For the client's responders and admins, when they are asked whether an isolation goes on.
+	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2090,7 +2093,7 @@ type ClientInterface interface {
 
 	// IsolateWithBody Ask for an endpoint to be isolated
 	//
-	// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
+	// For the SOC. The client's response authority decides whether somebody of the client must agree. The endpoint counts as isolated once the EDR itself says so.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2099,7 +2102,7 @@ type ClientInterface interface {
 
 	// Isolate Ask for an endpoint to be isolated
 	//
-	// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
+	// For the SOC. The client's response authority decides whether somebody of the client must agree. The endpoint counts as isolated once the EDR itself says so.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2108,7 +2111,7 @@ type ClientInterface interface {
 
 	// KeepIsolatedWithBody Leave an endpoint isolated after closure
 	//
-	// The explicit word of the client's responders and admins.
+	// For the client's responders and admins.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2117,7 +2120,7 @@ type ClientInterface interface {
 
 	// KeepIsolated Leave an endpoint isolated after closure
 	//
-	// The explicit word of the client's responders and admins.
+	// For the client's responders and admins.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2126,7 +2129,7 @@ type ClientInterface interface {
 
 	// PublishWithBody Publish revision 1 of the report
 	//
-	// For the SOC, when the investigation is finished. Every matching contact is mailed; a critical incident is also called.
+	// For the SOC, when the investigation is finished. Watchfire mails every matching contact; for a critical incident it also calls.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2135,7 +2138,7 @@ type ClientInterface interface {
 
 	// Publish Publish revision 1 of the report
 	//
-	// For the SOC, when the investigation is finished. Every matching contact is mailed; a critical incident is also called.
+	// For the SOC, when the investigation is finished. Watchfire mails every matching contact; for a critical incident it also calls.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2216,7 +2219,7 @@ type ClientInterface interface {
 
 	// ReviseWithBody Publish the present assessment as the next revision
 	//
-	// For the SOC. A material change is mailed to the contacts.
+	// For the SOC. Watchfire mails a material change to the contacts.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2225,7 +2228,7 @@ type ClientInterface interface {
 
 	// Revise Publish the present assessment as the next revision
 	//
-	// For the SOC. A material change is mailed to the contacts.
+	// For the SOC. Watchfire mails a material change to the contacts.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2278,7 +2281,7 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/verify (the `Verify` operationId).
 	Verify(ctx context.Context, reference Reference, params *VerifyParams, body VerifyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// WithdrawClosureWithBody Take the request to close back
+	// WithdrawClosureWithBody Withdraw the request to close
 	//
 	// For the client's responders and admins.
 	//
@@ -2287,7 +2290,7 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/withdraw-closure (the `WithdrawClosure` operationId).
 	WithdrawClosureWithBody(ctx context.Context, reference Reference, params *WithdrawClosureParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// WithdrawClosure Take the request to close back
+	// WithdrawClosure Withdraw the request to close
 	//
 	// For the client's responders and admins.
 	//
@@ -2299,7 +2302,7 @@ type ClientInterface interface {
 
 // ListAlerts List alerts, the latest first
 //
-// For the SOC. Also lists what could not be normalised; `problem` says why.
+// For the SOC. The list also has alerts that could not be normalised; `problem` says why.
 //
 // Corresponds with GET /api/v1/alerts (the `ListAlerts` operationId).
 func (c *API) ListAlerts(ctx context.Context, params *ListAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2316,8 +2319,8 @@ func (c *API) ListAlerts(ctx context.Context, params *ListAlertsParams, reqEdito
 
 // ReceiveAlertWithBody Hand in an alert in Watchfire's own shape
 //
-// Alerts are the same when client, source and `finding_id` are the same: sent again with changes it is an
-// update of the same alert, sent again unchanged it changes nothing. The body is kept as it came.
+// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
+// unchanged it changes nothing. Watchfire keeps the body byte for byte.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2336,8 +2339,8 @@ func (c *API) ReceiveAlertWithBody(ctx context.Context, params *ReceiveAlertPara
 
 // ReceiveAlert Hand in an alert in Watchfire's own shape
 //
-// Alerts are the same when client, source and `finding_id` are the same: sent again with changes it is an
-// update of the same alert, sent again unchanged it changes nothing. The body is kept as it came.
+// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
+// unchanged it changes nothing. Watchfire keeps the body byte for byte.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2356,8 +2359,8 @@ func (c *API) ReceiveAlert(ctx context.Context, params *ReceiveAlertParams, body
 
 // ReceiveOcsfWithBody Hand in one OCSF event
 //
-// A Detection Finding (`class_uid` 2004) is normalised. Any other JSON object is kept raw, marked with
-// `problem` and shown to analysts; its finding id is the SHA-256 of the body.
+// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
+// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2376,8 +2379,8 @@ func (c *API) ReceiveOcsfWithBody(ctx context.Context, params *ReceiveOcsfParams
 
 // ReceiveOcsf Hand in one OCSF event
 //
-// A Detection Finding (`class_uid` 2004) is normalised. Any other JSON object is kept raw, marked with
-// `problem` and shown to analysts; its finding id is the SHA-256 of the body.
+// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
+// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2411,7 +2414,7 @@ func (c *API) GetAlert(ctx context.Context, id AlertID, reqEditors ...RequestEdi
 
 // GetAlertRaw Read an alert's body as it came
 //
-// Attackers write parts of it. Do not render it.
+// Attackers write parts of the body. Do not render it.
 //
 // Corresponds with GET /api/v1/alerts/{id}/raw (the `GetAlertRaw` operationId).
 func (c *API) GetAlertRaw(ctx context.Context, id AlertID, params *GetAlertRawParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2496,10 +2499,10 @@ func (c *API) GetClient(ctx context.Context, number ClientNumber, reqEditors ...
 	return c.Client.Do(req)
 }
 
-// UpdateClientWithBody Replace what was agreed with a client
+// UpdateClientWithBody Replace the terms agreed with a client
 //
-// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
-// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+// For the SOC's leads and operators. Fields left out take their defaults. Name, language, time zone and hours count
+// from now on; the policy paces the incidents that are opened from now on. `set-edr-credentials` sets the EDR.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2516,10 +2519,10 @@ func (c *API) UpdateClientWithBody(ctx context.Context, number ClientNumber, con
 	return c.Client.Do(req)
 }
 
-// UpdateClient Replace what was agreed with a client
+// UpdateClient Replace the terms agreed with a client
 //
-// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
-// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+// For the SOC's leads and operators. Fields left out take their defaults. Name, language, time zone and hours count
+// from now on; the policy paces the incidents that are opened from now on. `set-edr-credentials` sets the EDR.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2536,12 +2539,12 @@ func (c *API) UpdateClient(ctx context.Context, number ClientNumber, body Update
 	return c.Client.Do(req)
 }
 
-// ListAuditLog List who changed what the client is set up with
+// ListAuditLog List the client's audit log
 //
-// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
-// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
-// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
-// the fields are told, never what was or is in them.
+// For the SOC and the client's admins, the newest entry first: contacts added, changed, checked, verified and removed,
+// terms changed, response authorities drafted and signed, EDR credentials set and removed, isolations paused and
+// resumed. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
+// fields that changed, never the values of those.
 //
 // Corresponds with GET /api/v1/clients/{number}/audit-log (the `ListAuditLog` operationId).
 func (c *API) ListAuditLog(ctx context.Context, number ClientNumber, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2556,9 +2559,9 @@ func (c *API) ListAuditLog(ctx context.Context, number ClientNumber, params *Lis
 	return c.Client.Do(req)
 }
 
-// GetCallerCode Read the code that proves a call to the client is ours
+// GetCallerCode Read the code that proves that a call is Watchfire's
 //
-// Every call speaks the present code. It changes every two minutes.
+// Every call to the client speaks the present code, which changes every two minutes.
 //
 // Corresponds with GET /api/v1/clients/{number}/caller-code (the `GetCallerCode` operationId).
 func (c *API) GetCallerCode(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2628,7 +2631,7 @@ func (c *API) CreateContact(ctx context.Context, number ClientNumber, params *Cr
 
 // RemoveContact Remove a contact
 //
-// For the SOC. They are reached no more; what they were sent keeps their name.
+// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
 //
 // Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
 func (c *API) RemoveContact(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2643,9 +2646,9 @@ func (c *API) RemoveContact(ctx context.Context, number ClientNumber, id Contact
 	return c.Client.Do(req)
 }
 
-// UpdateContactWithBody Replace what a contact is
+// UpdateContactWithBody Replace a contact's fields
 //
-// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2662,9 +2665,9 @@ func (c *API) UpdateContactWithBody(ctx context.Context, number ClientNumber, id
 	return c.Client.Do(req)
 }
 
-// UpdateContact Replace what a contact is
+// UpdateContact Replace a contact's fields
 //
-// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2681,11 +2684,11 @@ func (c *API) UpdateContact(ctx context.Context, number ClientNumber, id Contact
 	return c.Client.Do(req)
 }
 
-// ConfirmChannelWithBody Hand in the code a contact was sent
+// ConfirmChannelWithBody Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
-// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
-// no code outstanding, stays so.
+// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
+// stays verified.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2702,11 +2705,11 @@ func (c *API) ConfirmChannelWithBody(ctx context.Context, number ClientNumber, i
 	return c.Client.Do(req)
 }
 
-// ConfirmChannel Hand in the code a contact was sent
+// ConfirmChannel Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
-// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
-// no code outstanding, stays so.
+// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
+// stays verified.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2723,10 +2726,10 @@ func (c *API) ConfirmChannel(ctx context.Context, number ClientNumber, id Contac
 	return c.Client.Do(req)
 }
 
-// ListContactDeliveries List what was sent to a contact and what became of it
+// ListContactDeliveries List the deliveries to a contact
 //
-// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first. Also of a contact
-// who was removed.
+// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first, and how each ended.
+// A removed contact still has them.
 //
 // Corresponds with GET /api/v1/clients/{number}/contacts/{id}/deliveries (the `ListContactDeliveries` operationId).
 func (c *API) ListContactDeliveries(ctx context.Context, number ClientNumber, id ContactID, params *ListContactDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2743,8 +2746,8 @@ func (c *API) ListContactDeliveries(ctx context.Context, number ClientNumber, id
 
 // TestChannelWithBody Send a test message over a channel of a contact
 //
-// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
-// check of the channel is under way.
+// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// another check of the channel is under way.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2763,8 +2766,8 @@ func (c *API) TestChannelWithBody(ctx context.Context, number ClientNumber, id C
 
 // TestChannel Send a test message over a channel of a contact
 //
-// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
-// check of the channel is under way.
+// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2783,8 +2786,8 @@ func (c *API) TestChannel(ctx context.Context, number ClientNumber, id ContactID
 
 // VerifyChannelWithBody Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
-// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2803,8 +2806,8 @@ func (c *API) VerifyChannelWithBody(ctx context.Context, number ClientNumber, id
 
 // VerifyChannel Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
-// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2821,10 +2824,10 @@ func (c *API) VerifyChannel(ctx context.Context, number ClientNumber, id Contact
 	return c.Client.Do(req)
 }
 
-// RemoveEdrCredentials Take back what the client's EDR is reached with
+// RemoveEdrCredentials Remove the credentials of the client's EDR
 //
-// For the SOC's leads and operators. The credentials are dropped and the client has no EDR any more, the provider's
-// own neither. 409 while devices of the client are isolated, or on their way there or back.
+// For the SOC's leads and operators. Watchfire drops the credentials, and the client has no EDR any more, not even
+// the provider's own. 409 while devices of the client are isolated, or are being isolated or released.
 //
 // Corresponds with DELETE /api/v1/clients/{number}/edr (the `RemoveEdrCredentials` operationId).
 func (c *API) RemoveEdrCredentials(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2839,9 +2842,9 @@ func (c *API) RemoveEdrCredentials(ctx context.Context, number ClientNumber, req
 	return c.Client.Do(req)
 }
 
-// GetEdr Read what is known of the client's EDR
+// GetEdr Read the client's EDR
 //
-// For the SOC. What its credentials lead to, without the secrets, and what came of the last check. 404 when the client has none.
+// For the SOC. The product, the values of its credentials that are not secret, and the last check. 404 when the client has none.
 //
 // Corresponds with GET /api/v1/clients/{number}/edr (the `GetEdr` operationId).
 func (c *API) GetEdr(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2856,13 +2859,13 @@ func (c *API) GetEdr(ctx context.Context, number ClientNumber, reqEditors ...Req
 	return c.Client.Do(req)
 }
 
-// SetEdrCredentialsWithBody Set what the client's EDR is reached with
+// SetEdrCredentialsWithBody Set the credentials of the client's EDR
 //
-// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
-// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
-// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
-// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
-// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+// For the SOC's leads and operators. `GET /api/v1/edr-products` lists the fields of the credentials. Watchfire seals
+// the credentials, and nobody can read their secrets again; the product becomes the client's EDR, and credentials of
+// any other are dropped. While devices of the client are isolated, or are being isolated or released, only secrets
+// may change: 409 for another product, base URL or value that is not secret, because they may lead to another EDR.
+// 503 while the provider has no keyset to seal them with. An error points at a wrong value by its name, as in
 // `/values/client_id`.
 //
 // Takes any type of body and a specified content type.
@@ -2880,13 +2883,13 @@ func (c *API) SetEdrCredentialsWithBody(ctx context.Context, number ClientNumber
 	return c.Client.Do(req)
 }
 
-// SetEdrCredentials Set what the client's EDR is reached with
+// SetEdrCredentials Set the credentials of the client's EDR
 //
-// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
-// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
-// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
-// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
-// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+// For the SOC's leads and operators. `GET /api/v1/edr-products` lists the fields of the credentials. Watchfire seals
+// the credentials, and nobody can read their secrets again; the product becomes the client's EDR, and credentials of
+// any other are dropped. While devices of the client are isolated, or are being isolated or released, only secrets
+// may change: 409 for another product, base URL or value that is not secret, because they may lead to another EDR.
+// 503 while the provider has no keyset to seal them with. An error points at a wrong value by its name, as in
 // `/values/client_id`.
 //
 // Takes a body of the `application/json` content type.
@@ -2906,8 +2909,8 @@ func (c *API) SetEdrCredentials(ctx context.Context, number ClientNumber, body S
 
 // CheckEdrConnection Try the connection to the client's EDR
 //
-// For the SOC. Nothing is changed there; what came of it is kept. 404 when the client has no EDR, 503 when no answer
-// comes within 20 seconds.
+// For the SOC. The check changes nothing in the EDR; Watchfire keeps the result. 404 when the client has no EDR, 503
+// when the check does not finish within 20 seconds.
 //
 // Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
 func (c *API) CheckEdrConnection(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2922,10 +2925,10 @@ func (c *API) CheckEdrConnection(ctx context.Context, number ClientNumber, reqEd
 	return c.Client.Do(req)
 }
 
-// StartFireDrillWithBody Try how the client is reached
+// StartFireDrillWithBody Start a fire drill
 //
-// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
-// is written to and called, once. After 503 the same request again goes on where it stopped.
+// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: Watchfire writes
+// to every contact and calls each of them once. After 503 the same request again goes on where it stopped.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2942,10 +2945,10 @@ func (c *API) StartFireDrillWithBody(ctx context.Context, number ClientNumber, p
 	return c.Client.Do(req)
 }
 
-// StartFireDrill Try how the client is reached
+// StartFireDrill Start a fire drill
 //
-// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
-// is written to and called, once. After 503 the same request again goes on where it stopped.
+// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: Watchfire writes
+// to every contact and calls each of them once. After 503 the same request again goes on where it stopped.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2964,9 +2967,9 @@ func (c *API) StartFireDrill(ctx context.Context, number ClientNumber, params *S
 
 // CheckGoLive Check whether the client is ready to go live
 //
-// `reachable`: somebody can be called for a critical incident at any time; `second_person`: never one alone;
-// `verified`: every channel is; `edr`: the last check of its connection worked, with the credentials of now;
-// `response_authority`: one is signed.
+// The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
+// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
+// the present credentials) and `response_authority` (the client has signed one).
 //
 // Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2981,10 +2984,10 @@ func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors .
 	return c.Client.Do(req)
 }
 
-// PauseIsolationWithBody Let no device of the client be isolated
+// PauseIsolationWithBody Pause isolations of the client's devices
 //
-// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
-// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
+// even one that is approved; isolated devices stay isolated, and releases go on. Pausing again changes nothing.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3001,10 +3004,10 @@ func (c *API) PauseIsolationWithBody(ctx context.Context, number ClientNumber, c
 	return c.Client.Do(req)
 }
 
-// PauseIsolation Let no device of the client be isolated
+// PauseIsolation Pause isolations of the client's devices
 //
-// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
-// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
+// even one that is approved; isolated devices stay isolated, and releases go on. Pausing again changes nothing.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3021,9 +3024,9 @@ func (c *API) PauseIsolation(ctx context.Context, number ClientNumber, body Paus
 	return c.Client.Do(req)
 }
 
-// GetPlan Preview who is reached
+// GetPlan Preview who is notified
 //
-// Who of the client is reached, how and when, if something of a severity happens at a moment.
+// The plan says who of the client is notified, how and when, if an incident of a severity happens at a moment.
 //
 // Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
 func (c *API) GetPlan(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3040,7 +3043,8 @@ func (c *API) GetPlan(ctx context.Context, number ClientNumber, params *GetPlanP
 
 // GetResponseAuthority Read the client's response authority
 //
-// Who may isolate and release what, and when. The newest signed version holds; without one all is asked.
+// The response authority says who may isolate and release which devices, and when. The newest signed version holds;
+// without one, the client is asked about every action.
 //
 // Corresponds with GET /api/v1/clients/{number}/response-authority (the `GetResponseAuthority` operationId).
 func (c *API) GetResponseAuthority(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3057,7 +3061,7 @@ func (c *API) GetResponseAuthority(ctx context.Context, number ClientNumber, req
 
 // DraftResponseAuthorityWithBody Draft the next version of the response authority
 //
-// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+// For the SOC's leads and operators. The version never changes, and holds once an admin of the client signs it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3076,7 +3080,7 @@ func (c *API) DraftResponseAuthorityWithBody(ctx context.Context, number ClientN
 
 // DraftResponseAuthority Draft the next version of the response authority
 //
-// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+// For the SOC's leads and operators. The version never changes, and holds once an admin of the client signs it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3093,9 +3097,9 @@ func (c *API) DraftResponseAuthority(ctx context.Context, number ClientNumber, p
 	return c.Client.Do(req)
 }
 
-// DryRunResponseAuthorityWithBody Ask what the response authority would decide
+// DryRunResponseAuthorityWithBody Ask how the response authority would decide
 //
-// What would happen if a device were to be isolated or released. Nothing happens.
+// Rules on isolating or releasing a device without doing it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3112,9 +3116,9 @@ func (c *API) DryRunResponseAuthorityWithBody(ctx context.Context, number Client
 	return c.Client.Do(req)
 }
 
-// DryRunResponseAuthority Ask what the response authority would decide
+// DryRunResponseAuthority Ask how the response authority would decide
 //
-// What would happen if a device were to be isolated or released. Nothing happens.
+// Rules on isolating or releasing a device without doing it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3133,8 +3137,8 @@ func (c *API) DryRunResponseAuthority(ctx context.Context, number ClientNumber, 
 
 // SignResponseAuthority Sign a version of the response authority
 //
-// For the client's admins: nobody of the SOC signs. It holds from now on. Signed again it stays as it was; 409 when
-// a newer version is signed already.
+// For the client's admins: nobody of the SOC signs. The version holds from now on. Signing it again changes nothing.
+// 409 when the client has signed a newer version.
 //
 // Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
 func (c *API) SignResponseAuthority(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3149,9 +3153,10 @@ func (c *API) SignResponseAuthority(ctx context.Context, number ClientNumber, ve
 	return c.Client.Do(req)
 }
 
-// ResumeIsolationWithBody Let the client's devices be isolated again
+// ResumeIsolationWithBody Resume isolations of the client's devices
 //
-// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+// them again.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3168,9 +3173,10 @@ func (c *API) ResumeIsolationWithBody(ctx context.Context, number ClientNumber, 
 	return c.Client.Do(req)
 }
 
-// ResumeIsolation Let the client's devices be isolated again
+// ResumeIsolation Resume isolations of the client's devices
 //
-// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+// them again.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3189,7 +3195,7 @@ func (c *API) ResumeIsolation(ctx context.Context, number ClientNumber, body Res
 
 // ListEdrProducts List the EDR products a client may have
 //
-// For the SOC. With each, what its credentials consist of.
+// For the SOC. Each comes with the fields of its credentials.
 //
 // Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
 func (c *API) ListEdrProducts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3221,8 +3227,8 @@ func (c *API) ListIncidents(ctx context.Context, params *ListIncidentsParams, re
 
 // OpenIncidentWithBody Open an incident
 //
-// Opens an incident from alerts of one client and starts its workflow. Without a title it takes the first
-// alert's, without a severity the worst of its alerts.
+// Opens an incident from alerts of one client and starts its workflow. Without a title the incident takes that of
+// the first alert, without a severity the worst of its alerts.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3241,8 +3247,8 @@ func (c *API) OpenIncidentWithBody(ctx context.Context, params *OpenIncidentPara
 
 // OpenIncident Open an incident
 //
-// Opens an incident from alerts of one client and starts its workflow. Without a title it takes the first
-// alert's, without a severity the worst of its alerts.
+// Opens an incident from alerts of one client and starts its workflow. Without a title the incident takes that of
+// the first alert, without a severity the worst of its alerts.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3279,7 +3285,7 @@ func (c *API) GetIncident(ctx context.Context, reference Reference, reqEditors .
 
 // AcknowledgeWithBody Say that a person of the client has the incident in hand
 //
-// For the client. All calls still queued stop.
+// For the client. Watchfire makes no further calls.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3298,7 +3304,7 @@ func (c *API) AcknowledgeWithBody(ctx context.Context, reference Reference, para
 
 // Acknowledge Say that a person of the client has the incident in hand
 //
-// For the client. All calls still queued stop.
+// For the client. Watchfire makes no further calls.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3353,9 +3359,9 @@ func (c *API) AnswerQuestion(ctx context.Context, reference Reference, params *A
 	return c.Client.Do(req)
 }
 
-// ApproveWithBody Agree that an endpoint is isolated or released
+// ApproveWithBody Approve that an endpoint is isolated or released
 //
-// For the client's responders and admins. Where two persons must agree, each of them gives it.
+// For the client's responders and admins. Where two persons must agree, each of them approves.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3372,9 +3378,9 @@ func (c *API) ApproveWithBody(ctx context.Context, reference Reference, params *
 	return c.Client.Do(req)
 }
 
-// Approve Agree that an endpoint is isolated or released
+// Approve Approve that an endpoint is isolated or released
 //
-// For the client's responders and admins. Where two persons must agree, each of them gives it.
+// For the client's responders and admins. Where two persons must agree, each of them approves.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3393,7 +3399,7 @@ func (c *API) Approve(ctx context.Context, reference Reference, params *ApproveP
 
 // AskQuestionWithBody Ask the client a question with a deadline
 //
-// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+// For the SOC. Watchfire tells the contacts, and reminds them until somebody answers. The turn goes to the client.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3412,7 +3418,7 @@ func (c *API) AskQuestionWithBody(ctx context.Context, reference Reference, para
 
 // AskQuestion Ask the client a question with a deadline
 //
-// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+// For the SOC. Watchfire tells the contacts, and reminds them until somebody answers. The turn goes to the client.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3429,9 +3435,9 @@ func (c *API) AskQuestion(ctx context.Context, reference Reference, params *AskQ
 	return c.Client.Do(req)
 }
 
-// AssessWithBody Record what the SOC knows
+// AssessWithBody Change the assessment of the incident
 //
-// For the SOC. Fields left out stay as they are. The client sees it with the next revision.
+// For the SOC. Fields left out stay as they are. The client sees the change with the next revision.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3448,9 +3454,9 @@ func (c *API) AssessWithBody(ctx context.Context, reference Reference, params *A
 	return c.Client.Do(req)
 }
 
-// Assess Record what the SOC knows
+// Assess Change the assessment of the incident
 //
-// For the SOC. Fields left out stay as they are. The client sees it with the next revision.
+// For the SOC. Fields left out stay as they are. The client sees the change with the next revision.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3467,9 +3473,9 @@ func (c *API) Assess(ctx context.Context, reference Reference, params *AssessPar
 	return c.Client.Do(req)
 }
 
-// CommentWithBody Say something to the other side
+// CommentWithBody Write a comment to the other side
 //
-// It hands them the turn.
+// The turn goes to the other side.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3486,9 +3492,9 @@ func (c *API) CommentWithBody(ctx context.Context, reference Reference, params *
 	return c.Client.Do(req)
 }
 
-// Comment Say something to the other side
+// Comment Write a comment to the other side
 //
-// It hands them the turn.
+// The turn goes to the other side.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3505,9 +3511,9 @@ func (c *API) Comment(ctx context.Context, reference Reference, params *CommentP
 	return c.Client.Do(req)
 }
 
-// CompleteTaskWithBody End a task of the SOC
+// CompleteTaskWithBody Complete a task of the SOC
 //
-// Ending a task about a vendor makes Watchfire try again.
+// When a task about a vendor is completed, Watchfire tries again.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3524,9 +3530,9 @@ func (c *API) CompleteTaskWithBody(ctx context.Context, reference Reference, par
 	return c.Client.Do(req)
 }
 
-// CompleteTask End a task of the SOC
+// CompleteTask Complete a task of the SOC
 //
-// Ending a task about a vendor makes Watchfire try again.
+// When a task about a vendor is completed, Watchfire tries again.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3545,7 +3551,7 @@ func (c *API) CompleteTask(ctx context.Context, reference Reference, params *Com
 
 // ConfirmClosureWithBody Close although the threat may still be present
 //
-// Whoever of the client sends it accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3564,7 +3570,7 @@ func (c *API) ConfirmClosureWithBody(ctx context.Context, reference Reference, p
 
 // ConfirmClosure Close although the threat may still be present
 //
-// Whoever of the client sends it accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3581,9 +3587,9 @@ func (c *API) ConfirmClosure(ctx context.Context, reference Reference, params *C
 	return c.Client.Do(req)
 }
 
-// ListDeliveries List mails, texts, calls, isolations and releases and what became of them
+// ListDeliveries List an incident's mails, texts, calls, isolations and releases
 //
-// In the order they were planned. Every page says who acknowledged first.
+// In the order they were planned, with how each ended. Every page says who acknowledged first.
 //
 // Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
 func (c *API) ListDeliveries(ctx context.Context, reference Reference, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3598,9 +3604,9 @@ func (c *API) ListDeliveries(ctx context.Context, reference Reference, params *L
 	return c.Client.Do(req)
 }
 
-// DenyWithBody Refuse that an endpoint is isolated or released
+// DenyWithBody Deny that an endpoint is isolated or released
 //
-// For the client's responders and admins. One refusal is enough.
+// For the client's responders and admins. One denial is enough.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3617,9 +3623,9 @@ func (c *API) DenyWithBody(ctx context.Context, reference Reference, params *Den
 	return c.Client.Do(req)
 }
 
-// Deny Refuse that an endpoint is isolated or released
+// Deny Deny that an endpoint is isolated or released
 //
-// For the client's responders and admins. One refusal is enough.
+// For the client's responders and admins. One denial is enough.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3674,9 +3680,9 @@ func (c *API) Dismiss(ctx context.Context, reference Reference, params *DismissP
 	return c.Client.Do(req)
 }
 
-// GetDrillReport Read what a fire drill measured
+// GetDrillReport Read the report of a fire drill
 //
-// Who answered, how fast, and which numbers and addresses do not work. 409 when it is no fire drill.
+// The report says who answered, how fast, and which numbers and addresses do not work. 409 when the incident is not a fire drill.
 //
 // Corresponds with GET /api/v1/incidents/{reference}/drill-report (the `GetDrillReport` operationId).
 func (c *API) GetDrillReport(ctx context.Context, reference Reference, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3693,8 +3699,8 @@ func (c *API) GetDrillReport(ctx context.Context, reference Reference, reqEditor
 
 // ListEvents List an incident's events in order
 //
-// Users of the client do not see what is not published: the SOC's assessments between revisions, its tasks
-// and refused commands. Sequence numbers then have gaps.
+// Users of the client do not see events that are not published: the SOC's assessments between revisions, its tasks
+// and its rejected commands. To them the sequence numbers have gaps.
 //
 // Corresponds with GET /api/v1/incidents/{reference}/events (the `ListEvents` operationId).
 func (c *API) ListEvents(ctx context.Context, reference Reference, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3709,7 +3715,7 @@ func (c *API) ListEvents(ctx context.Context, reference Reference, params *ListE
 	return c.Client.Do(req)
 }
 
-// ExpediteWithBody Publish now with what is known
+// ExpediteWithBody Publish before the investigation is finished
 //
 // For the SOC, because damage or leakage is happening.
 //
@@ -3728,7 +3734,7 @@ func (c *API) ExpediteWithBody(ctx context.Context, reference Reference, params 
 	return c.Client.Do(req)
 }
 
-// Expedite Publish now with what is known
+// Expedite Publish before the investigation is finished
 //
 // For the SOC, because damage or leakage is happening.
 //
@@ -3747,9 +3753,9 @@ func (c *API) Expedite(ctx context.Context, reference Reference, params *Expedit
 	return c.Client.Do(req)
 }
 
-// ExtendIsolationWithBody Leave an endpoint isolated for another while
+// ExtendIsolationWithBody Extend the isolation of an endpoint
 //
-// For the client's responders and admins, when they are asked whether an isolation goes on.
+// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3766,9 +3772,9 @@ func (c *API) ExtendIsolationWithBody(ctx context.Context, reference Reference, 
 	return c.Client.Do(req)
 }
 
-// ExtendIsolation Leave an endpoint isolated for another while
+// ExtendIsolation Extend the isolation of an endpoint
 //
-// For the client's responders and admins, when they are asked whether an isolation goes on.
+// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3825,7 +3831,7 @@ func (c *API) GiveFeedback(ctx context.Context, reference Reference, params *Giv
 
 // IsolateWithBody Ask for an endpoint to be isolated
 //
-// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
+// For the SOC. The client's response authority decides whether somebody of the client must agree. The endpoint counts as isolated once the EDR itself says so.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3844,7 +3850,7 @@ func (c *API) IsolateWithBody(ctx context.Context, reference Reference, params *
 
 // Isolate Ask for an endpoint to be isolated
 //
-// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
+// For the SOC. The client's response authority decides whether somebody of the client must agree. The endpoint counts as isolated once the EDR itself says so.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3863,7 +3869,7 @@ func (c *API) Isolate(ctx context.Context, reference Reference, params *IsolateP
 
 // KeepIsolatedWithBody Leave an endpoint isolated after closure
 //
-// The explicit word of the client's responders and admins.
+// For the client's responders and admins.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3882,7 +3888,7 @@ func (c *API) KeepIsolatedWithBody(ctx context.Context, reference Reference, par
 
 // KeepIsolated Leave an endpoint isolated after closure
 //
-// The explicit word of the client's responders and admins.
+// For the client's responders and admins.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3901,7 +3907,7 @@ func (c *API) KeepIsolated(ctx context.Context, reference Reference, params *Kee
 
 // PublishWithBody Publish revision 1 of the report
 //
-// For the SOC, when the investigation is finished. Every matching contact is mailed; a critical incident is also called.
+// For the SOC, when the investigation is finished. Watchfire mails every matching contact; for a critical incident it also calls.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3920,7 +3926,7 @@ func (c *API) PublishWithBody(ctx context.Context, reference Reference, params *
 
 // Publish Publish revision 1 of the report
 //
-// For the SOC, when the investigation is finished. Every matching contact is mailed; a critical incident is also called.
+// For the SOC, when the investigation is finished. Watchfire mails every matching contact; for a critical incident it also calls.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4091,7 +4097,7 @@ func (c *API) RequestClosure(ctx context.Context, reference Reference, params *R
 
 // ReviseWithBody Publish the present assessment as the next revision
 //
-// For the SOC. A material change is mailed to the contacts.
+// For the SOC. Watchfire mails a material change to the contacts.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4110,7 +4116,7 @@ func (c *API) ReviseWithBody(ctx context.Context, reference Reference, params *R
 
 // Revise Publish the present assessment as the next revision
 //
-// For the SOC. A material change is mailed to the contacts.
+// For the SOC. Watchfire mails a material change to the contacts.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4233,7 +4239,7 @@ func (c *API) Verify(ctx context.Context, reference Reference, params *VerifyPar
 	return c.Client.Do(req)
 }
 
-// WithdrawClosureWithBody Take the request to close back
+// WithdrawClosureWithBody Withdraw the request to close
 //
 // For the client's responders and admins.
 //
@@ -4252,7 +4258,7 @@ func (c *API) WithdrawClosureWithBody(ctx context.Context, reference Reference, 
 	return c.Client.Do(req)
 }
 
-// WithdrawClosure Take the request to close back
+// WithdrawClosure Withdraw the request to close
 //
 // For the client's responders and admins.
 //
@@ -7978,7 +7984,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAlertsWithResponse List alerts, the latest first
 	//
-	// For the SOC. Also lists what could not be normalised; `problem` says why.
+	// For the SOC. The list also has alerts that could not be normalised; `problem` says why.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7987,8 +7993,8 @@ type ClientWithResponsesInterface interface {
 
 	// ReceiveAlertWithBodyWithResponse Hand in an alert in Watchfire's own shape
 	//
-	// Alerts are the same when client, source and `finding_id` are the same: sent again with changes it is an
-	// update of the same alert, sent again unchanged it changes nothing. The body is kept as it came.
+	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
+	// unchanged it changes nothing. Watchfire keeps the body byte for byte.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7997,8 +8003,8 @@ type ClientWithResponsesInterface interface {
 
 	// ReceiveAlertWithResponse Hand in an alert in Watchfire's own shape
 	//
-	// Alerts are the same when client, source and `finding_id` are the same: sent again with changes it is an
-	// update of the same alert, sent again unchanged it changes nothing. The body is kept as it came.
+	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
+	// unchanged it changes nothing. Watchfire keeps the body byte for byte.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8007,8 +8013,8 @@ type ClientWithResponsesInterface interface {
 
 	// ReceiveOcsfWithBodyWithResponse Hand in one OCSF event
 	//
-	// A Detection Finding (`class_uid` 2004) is normalised. Any other JSON object is kept raw, marked with
-	// `problem` and shown to analysts; its finding id is the SHA-256 of the body.
+	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
+	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8017,8 +8023,8 @@ type ClientWithResponsesInterface interface {
 
 	// ReceiveOcsfWithResponse Hand in one OCSF event
 	//
-	// A Detection Finding (`class_uid` 2004) is normalised. Any other JSON object is kept raw, marked with
-	// `problem` and shown to analysts; its finding id is the SHA-256 of the body.
+	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
+	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8034,7 +8040,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetAlertRawWithResponse Read an alert's body as it came
 	//
-	// Attackers write parts of it. Do not render it.
+	// Attackers write parts of the body. Do not render it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8075,41 +8081,41 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/clients/{number} (the `GetClient` operationId).
 	GetClientWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetClientResponse, error)
 
-	// UpdateClientWithBodyWithResponse Replace what was agreed with a client
+	// UpdateClientWithBodyWithResponse Replace the terms agreed with a client
 	//
-	// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
-	// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+	// For the SOC's leads and operators. Fields left out take their defaults. Name, language, time zone and hours count
+	// from now on; the policy paces the incidents that are opened from now on. `set-edr-credentials` sets the EDR.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
 	UpdateClientWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error)
 
-	// UpdateClientWithResponse Replace what was agreed with a client
+	// UpdateClientWithResponse Replace the terms agreed with a client
 	//
-	// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
-	// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+	// For the SOC's leads and operators. Fields left out take their defaults. Name, language, time zone and hours count
+	// from now on; the policy paces the incidents that are opened from now on. `set-edr-credentials` sets the EDR.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/v1/clients/{number} (the `UpdateClient` operationId).
 	UpdateClientWithResponse(ctx context.Context, number ClientNumber, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error)
 
-	// ListAuditLogWithResponse List who changed what the client is set up with
+	// ListAuditLogWithResponse List the client's audit log
 	//
-	// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
-	// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
-	// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
-	// the fields are told, never what was or is in them.
+	// For the SOC and the client's admins, the newest entry first: contacts added, changed, checked, verified and removed,
+	// terms changed, response authorities drafted and signed, EDR credentials set and removed, isolations paused and
+	// resumed. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
+	// fields that changed, never the values of those.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/clients/{number}/audit-log (the `ListAuditLog` operationId).
 	ListAuditLogWithResponse(ctx context.Context, number ClientNumber, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*ListAuditLogResponse, error)
 
-	// GetCallerCodeWithResponse Read the code that proves a call to the client is ours
+	// GetCallerCodeWithResponse Read the code that proves that a call is Watchfire's
 	//
-	// Every call speaks the present code. It changes every two minutes.
+	// Every call to the client speaks the present code, which changes every two minutes.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8143,57 +8149,57 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveContactWithResponse Remove a contact
 	//
-	// For the SOC. They are reached no more; what they were sent keeps their name.
+	// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
 	RemoveContactWithResponse(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*RemoveContactResponse, error)
 
-	// UpdateContactWithBodyWithResponse Replace what a contact is
+	// UpdateContactWithBodyWithResponse Replace a contact's fields
 	//
-	// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
 	UpdateContactWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateContactResponse, error)
 
-	// UpdateContactWithResponse Replace what a contact is
+	// UpdateContactWithResponse Replace a contact's fields
 	//
-	// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
 	UpdateContactWithResponse(ctx context.Context, number ClientNumber, id ContactID, body UpdateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateContactResponse, error)
 
-	// ConfirmChannelWithBodyWithResponse Hand in the code a contact was sent
+	// ConfirmChannelWithBodyWithResponse Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
-	// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
-	// no code outstanding, stays so.
+	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
+	// stays verified.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
 	ConfirmChannelWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error)
 
-	// ConfirmChannelWithResponse Hand in the code a contact was sent
+	// ConfirmChannelWithResponse Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
-	// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
-	// no code outstanding, stays so.
+	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
+	// stays verified.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-channel (the `ConfirmChannel` operationId).
 	ConfirmChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmChannelResponse, error)
 
-	// ListContactDeliveriesWithResponse List what was sent to a contact and what became of it
+	// ListContactDeliveriesWithResponse List the deliveries to a contact
 	//
-	// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first. Also of a contact
-	// who was removed.
+	// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first, and how each ended.
+	// A removed contact still has them.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8202,8 +8208,8 @@ type ClientWithResponsesInterface interface {
 
 	// TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 	//
-	// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
-	// check of the channel is under way.
+	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8212,8 +8218,8 @@ type ClientWithResponsesInterface interface {
 
 	// TestChannelWithResponse Send a test message over a channel of a contact
 	//
-	// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
-	// check of the channel is under way.
+	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8222,8 +8228,8 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyChannelWithBodyWithResponse Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
-	// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8232,40 +8238,40 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyChannelWithResponse Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
-	// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/verify-channel (the `VerifyChannel` operationId).
 	VerifyChannelWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *VerifyChannelParams, body VerifyChannelJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyChannelResponse, error)
 
-	// RemoveEdrCredentialsWithResponse Take back what the client's EDR is reached with
+	// RemoveEdrCredentialsWithResponse Remove the credentials of the client's EDR
 	//
-	// For the SOC's leads and operators. The credentials are dropped and the client has no EDR any more, the provider's
-	// own neither. 409 while devices of the client are isolated, or on their way there or back.
+	// For the SOC's leads and operators. Watchfire drops the credentials, and the client has no EDR any more, not even
+	// the provider's own. 409 while devices of the client are isolated, or are being isolated or released.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/v1/clients/{number}/edr (the `RemoveEdrCredentials` operationId).
 	RemoveEdrCredentialsWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*RemoveEdrCredentialsResponse, error)
 
-	// GetEdrWithResponse Read what is known of the client's EDR
+	// GetEdrWithResponse Read the client's EDR
 	//
-	// For the SOC. What its credentials lead to, without the secrets, and what came of the last check. 404 when the client has none.
+	// For the SOC. The product, the values of its credentials that are not secret, and the last check. 404 when the client has none.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/clients/{number}/edr (the `GetEdr` operationId).
 	GetEdrWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*GetEdrResponse, error)
 
-	// SetEdrCredentialsWithBodyWithResponse Set what the client's EDR is reached with
+	// SetEdrCredentialsWithBodyWithResponse Set the credentials of the client's EDR
 	//
-	// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
-	// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
-	// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
-	// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
-	// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+	// For the SOC's leads and operators. `GET /api/v1/edr-products` lists the fields of the credentials. Watchfire seals
+	// the credentials, and nobody can read their secrets again; the product becomes the client's EDR, and credentials of
+	// any other are dropped. While devices of the client are isolated, or are being isolated or released, only secrets
+	// may change: 409 for another product, base URL or value that is not secret, because they may lead to another EDR.
+	// 503 while the provider has no keyset to seal them with. An error points at a wrong value by its name, as in
 	// `/values/client_id`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8273,13 +8279,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/clients/{number}/edr (the `SetEdrCredentials` operationId).
 	SetEdrCredentialsWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetEdrCredentialsResponse, error)
 
-	// SetEdrCredentialsWithResponse Set what the client's EDR is reached with
+	// SetEdrCredentialsWithResponse Set the credentials of the client's EDR
 	//
-	// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
-	// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
-	// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
-	// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
-	// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+	// For the SOC's leads and operators. `GET /api/v1/edr-products` lists the fields of the credentials. Watchfire seals
+	// the credentials, and nobody can read their secrets again; the product becomes the client's EDR, and credentials of
+	// any other are dropped. While devices of the client are isolated, or are being isolated or released, only secrets
+	// may change: 409 for another product, base URL or value that is not secret, because they may lead to another EDR.
+	// 503 while the provider has no keyset to seal them with. An error points at a wrong value by its name, as in
 	// `/values/client_id`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8289,28 +8295,28 @@ type ClientWithResponsesInterface interface {
 
 	// CheckEdrConnectionWithResponse Try the connection to the client's EDR
 	//
-	// For the SOC. Nothing is changed there; what came of it is kept. 404 when the client has no EDR, 503 when no answer
-	// comes within 20 seconds.
+	// For the SOC. The check changes nothing in the EDR; Watchfire keeps the result. 404 when the client has no EDR, 503
+	// when the check does not finish within 20 seconds.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/edr/check (the `CheckEdrConnection` operationId).
 	CheckEdrConnectionWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckEdrConnectionResponse, error)
 
-	// StartFireDrillWithBodyWithResponse Try how the client is reached
+	// StartFireDrillWithBodyWithResponse Start a fire drill
 	//
-	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
-	// is written to and called, once. After 503 the same request again goes on where it stopped.
+	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: Watchfire writes
+	// to every contact and calls each of them once. After 503 the same request again goes on where it stopped.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/fire-drills (the `StartFireDrill` operationId).
 	StartFireDrillWithBodyWithResponse(ctx context.Context, number ClientNumber, params *StartFireDrillParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartFireDrillResponse, error)
 
-	// StartFireDrillWithResponse Try how the client is reached
+	// StartFireDrillWithResponse Start a fire drill
 	//
-	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
-	// is written to and called, once. After 503 the same request again goes on where it stopped.
+	// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: Watchfire writes
+	// to every contact and calls each of them once. After 503 the same request again goes on where it stopped.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8319,38 +8325,38 @@ type ClientWithResponsesInterface interface {
 
 	// CheckGoLiveWithResponse Check whether the client is ready to go live
 	//
-	// `reachable`: somebody can be called for a critical incident at any time; `second_person`: never one alone;
-	// `verified`: every channel is; `edr`: the last check of its connection worked, with the credentials of now;
-	// `response_authority`: one is signed.
+	// The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
+	// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
+	// the present credentials) and `response_authority` (the client has signed one).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLiveWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckGoLiveResponse, error)
 
-	// PauseIsolationWithBodyWithResponse Let no device of the client be isolated
+	// PauseIsolationWithBodyWithResponse Pause isolations of the client's devices
 	//
-	// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
-	// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+	// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
+	// even one that is approved; isolated devices stay isolated, and releases go on. Pausing again changes nothing.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
 	PauseIsolationWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseIsolationResponse, error)
 
-	// PauseIsolationWithResponse Let no device of the client be isolated
+	// PauseIsolationWithResponse Pause isolations of the client's devices
 	//
-	// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
-	// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+	// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
+	// even one that is approved; isolated devices stay isolated, and releases go on. Pausing again changes nothing.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/pause-isolation (the `PauseIsolation` operationId).
 	PauseIsolationWithResponse(ctx context.Context, number ClientNumber, body PauseIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*PauseIsolationResponse, error)
 
-	// GetPlanWithResponse Preview who is reached
+	// GetPlanWithResponse Preview who is notified
 	//
-	// Who of the client is reached, how and when, if something of a severity happens at a moment.
+	// The plan says who of the client is notified, how and when, if an incident of a severity happens at a moment.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8359,7 +8365,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetResponseAuthorityWithResponse Read the client's response authority
 	//
-	// Who may isolate and release what, and when. The newest signed version holds; without one all is asked.
+	// The response authority says who may isolate and release which devices, and when. The newest signed version holds;
+	// without one, the client is asked about every action.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8368,7 +8375,7 @@ type ClientWithResponsesInterface interface {
 
 	// DraftResponseAuthorityWithBodyWithResponse Draft the next version of the response authority
 	//
-	// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+	// For the SOC's leads and operators. The version never changes, and holds once an admin of the client signs it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8377,25 +8384,25 @@ type ClientWithResponsesInterface interface {
 
 	// DraftResponseAuthorityWithResponse Draft the next version of the response authority
 	//
-	// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+	// For the SOC's leads and operators. The version never changes, and holds once an admin of the client signs it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority (the `DraftResponseAuthority` operationId).
 	DraftResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, params *DraftResponseAuthorityParams, body DraftResponseAuthorityJSONRequestBody, reqEditors ...RequestEditorFn) (*DraftResponseAuthorityResponse, error)
 
-	// DryRunResponseAuthorityWithBodyWithResponse Ask what the response authority would decide
+	// DryRunResponseAuthorityWithBodyWithResponse Ask how the response authority would decide
 	//
-	// What would happen if a device were to be isolated or released. Nothing happens.
+	// Rules on isolating or releasing a device without doing it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/dry-run (the `DryRunResponseAuthority` operationId).
 	DryRunResponseAuthorityWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DryRunResponseAuthorityResponse, error)
 
-	// DryRunResponseAuthorityWithResponse Ask what the response authority would decide
+	// DryRunResponseAuthorityWithResponse Ask how the response authority would decide
 	//
-	// What would happen if a device were to be isolated or released. Nothing happens.
+	// Rules on isolating or releasing a device without doing it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8404,26 +8411,28 @@ type ClientWithResponsesInterface interface {
 
 	// SignResponseAuthorityWithResponse Sign a version of the response authority
 	//
-	// For the client's admins: nobody of the SOC signs. It holds from now on. Signed again it stays as it was; 409 when
-	// a newer version is signed already.
+	// For the client's admins: nobody of the SOC signs. The version holds from now on. Signing it again changes nothing.
+	// 409 when the client has signed a newer version.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/response-authority/{version}/sign (the `SignResponseAuthority` operationId).
 	SignResponseAuthorityWithResponse(ctx context.Context, number ClientNumber, version int, reqEditors ...RequestEditorFn) (*SignResponseAuthorityResponse, error)
 
-	// ResumeIsolationWithBodyWithResponse Let the client's devices be isolated again
+	// ResumeIsolationWithBodyWithResponse Resume isolations of the client's devices
 	//
-	// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+	// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+	// them again.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
 	ResumeIsolationWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeIsolationResponse, error)
 
-	// ResumeIsolationWithResponse Let the client's devices be isolated again
+	// ResumeIsolationWithResponse Resume isolations of the client's devices
 	//
-	// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+	// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+	// them again.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8432,7 +8441,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEdrProductsWithResponse List the EDR products a client may have
 	//
-	// For the SOC. With each, what its credentials consist of.
+	// For the SOC. Each comes with the fields of its credentials.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8448,8 +8457,8 @@ type ClientWithResponsesInterface interface {
 
 	// OpenIncidentWithBodyWithResponse Open an incident
 	//
-	// Opens an incident from alerts of one client and starts its workflow. Without a title it takes the first
-	// alert's, without a severity the worst of its alerts.
+	// Opens an incident from alerts of one client and starts its workflow. Without a title the incident takes that of
+	// the first alert, without a severity the worst of its alerts.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8458,8 +8467,8 @@ type ClientWithResponsesInterface interface {
 
 	// OpenIncidentWithResponse Open an incident
 	//
-	// Opens an incident from alerts of one client and starts its workflow. Without a title it takes the first
-	// alert's, without a severity the worst of its alerts.
+	// Opens an incident from alerts of one client and starts its workflow. Without a title the incident takes that of
+	// the first alert, without a severity the worst of its alerts.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8478,7 +8487,7 @@ type ClientWithResponsesInterface interface {
 
 	// AcknowledgeWithBodyWithResponse Say that a person of the client has the incident in hand
 	//
-	// For the client. All calls still queued stop.
+	// For the client. Watchfire makes no further calls.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8487,7 +8496,7 @@ type ClientWithResponsesInterface interface {
 
 	// AcknowledgeWithResponse Say that a person of the client has the incident in hand
 	//
-	// For the client. All calls still queued stop.
+	// For the client. Watchfire makes no further calls.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8512,18 +8521,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/answer-question (the `AnswerQuestion` operationId).
 	AnswerQuestionWithResponse(ctx context.Context, reference Reference, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error)
 
-	// ApproveWithBodyWithResponse Agree that an endpoint is isolated or released
+	// ApproveWithBodyWithResponse Approve that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. Where two persons must agree, each of them gives it.
+	// For the client's responders and admins. Where two persons must agree, each of them approves.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/approve (the `Approve` operationId).
 	ApproveWithBodyWithResponse(ctx context.Context, reference Reference, params *ApproveParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveResponse, error)
 
-	// ApproveWithResponse Agree that an endpoint is isolated or released
+	// ApproveWithResponse Approve that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. Where two persons must agree, each of them gives it.
+	// For the client's responders and admins. Where two persons must agree, each of them approves.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8532,7 +8541,7 @@ type ClientWithResponsesInterface interface {
 
 	// AskQuestionWithBodyWithResponse Ask the client a question with a deadline
 	//
-	// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+	// For the SOC. Watchfire tells the contacts, and reminds them until somebody answers. The turn goes to the client.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8541,61 +8550,61 @@ type ClientWithResponsesInterface interface {
 
 	// AskQuestionWithResponse Ask the client a question with a deadline
 	//
-	// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+	// For the SOC. Watchfire tells the contacts, and reminds them until somebody answers. The turn goes to the client.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/ask-question (the `AskQuestion` operationId).
 	AskQuestionWithResponse(ctx context.Context, reference Reference, params *AskQuestionParams, body AskQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*AskQuestionResponse, error)
 
-	// AssessWithBodyWithResponse Record what the SOC knows
+	// AssessWithBodyWithResponse Change the assessment of the incident
 	//
-	// For the SOC. Fields left out stay as they are. The client sees it with the next revision.
+	// For the SOC. Fields left out stay as they are. The client sees the change with the next revision.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/assess (the `Assess` operationId).
 	AssessWithBodyWithResponse(ctx context.Context, reference Reference, params *AssessParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AssessResponse, error)
 
-	// AssessWithResponse Record what the SOC knows
+	// AssessWithResponse Change the assessment of the incident
 	//
-	// For the SOC. Fields left out stay as they are. The client sees it with the next revision.
+	// For the SOC. Fields left out stay as they are. The client sees the change with the next revision.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/assess (the `Assess` operationId).
 	AssessWithResponse(ctx context.Context, reference Reference, params *AssessParams, body AssessJSONRequestBody, reqEditors ...RequestEditorFn) (*AssessResponse, error)
 
-	// CommentWithBodyWithResponse Say something to the other side
+	// CommentWithBodyWithResponse Write a comment to the other side
 	//
-	// It hands them the turn.
+	// The turn goes to the other side.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/comment (the `Comment` operationId).
 	CommentWithBodyWithResponse(ctx context.Context, reference Reference, params *CommentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CommentResponse, error)
 
-	// CommentWithResponse Say something to the other side
+	// CommentWithResponse Write a comment to the other side
 	//
-	// It hands them the turn.
+	// The turn goes to the other side.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/comment (the `Comment` operationId).
 	CommentWithResponse(ctx context.Context, reference Reference, params *CommentParams, body CommentJSONRequestBody, reqEditors ...RequestEditorFn) (*CommentResponse, error)
 
-	// CompleteTaskWithBodyWithResponse End a task of the SOC
+	// CompleteTaskWithBodyWithResponse Complete a task of the SOC
 	//
-	// Ending a task about a vendor makes Watchfire try again.
+	// When a task about a vendor is completed, Watchfire tries again.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/complete-task (the `CompleteTask` operationId).
 	CompleteTaskWithBodyWithResponse(ctx context.Context, reference Reference, params *CompleteTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteTaskResponse, error)
 
-	// CompleteTaskWithResponse End a task of the SOC
+	// CompleteTaskWithResponse Complete a task of the SOC
 	//
-	// Ending a task about a vendor makes Watchfire try again.
+	// When a task about a vendor is completed, Watchfire tries again.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8604,7 +8613,7 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmClosureWithBodyWithResponse Close although the threat may still be present
 	//
-	// Whoever of the client sends it accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8613,34 +8622,34 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmClosureWithResponse Close although the threat may still be present
 	//
-	// Whoever of the client sends it accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/confirm-closure (the `ConfirmClosure` operationId).
 	ConfirmClosureWithResponse(ctx context.Context, reference Reference, params *ConfirmClosureParams, body ConfirmClosureJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmClosureResponse, error)
 
-	// ListDeliveriesWithResponse List mails, texts, calls, isolations and releases and what became of them
+	// ListDeliveriesWithResponse List an incident's mails, texts, calls, isolations and releases
 	//
-	// In the order they were planned. Every page says who acknowledged first.
+	// In the order they were planned, with how each ended. Every page says who acknowledged first.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/incidents/{reference}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveriesWithResponse(ctx context.Context, reference Reference, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*ListDeliveriesResponse, error)
 
-	// DenyWithBodyWithResponse Refuse that an endpoint is isolated or released
+	// DenyWithBodyWithResponse Deny that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. One refusal is enough.
+	// For the client's responders and admins. One denial is enough.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/deny (the `Deny` operationId).
 	DenyWithBodyWithResponse(ctx context.Context, reference Reference, params *DenyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DenyResponse, error)
 
-	// DenyWithResponse Refuse that an endpoint is isolated or released
+	// DenyWithResponse Deny that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. One refusal is enough.
+	// For the client's responders and admins. One denial is enough.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8665,9 +8674,9 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/dismiss (the `Dismiss` operationId).
 	DismissWithResponse(ctx context.Context, reference Reference, params *DismissParams, body DismissJSONRequestBody, reqEditors ...RequestEditorFn) (*DismissResponse, error)
 
-	// GetDrillReportWithResponse Read what a fire drill measured
+	// GetDrillReportWithResponse Read the report of a fire drill
 	//
-	// Who answered, how fast, and which numbers and addresses do not work. 409 when it is no fire drill.
+	// The report says who answered, how fast, and which numbers and addresses do not work. 409 when the incident is not a fire drill.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8676,15 +8685,15 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List an incident's events in order
 	//
-	// Users of the client do not see what is not published: the SOC's assessments between revisions, its tasks
-	// and refused commands. Sequence numbers then have gaps.
+	// Users of the client do not see events that are not published: the SOC's assessments between revisions, its tasks
+	// and its rejected commands. To them the sequence numbers have gaps.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/incidents/{reference}/events (the `ListEvents` operationId).
 	ListEventsWithResponse(ctx context.Context, reference Reference, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
 
-	// ExpediteWithBodyWithResponse Publish now with what is known
+	// ExpediteWithBodyWithResponse Publish before the investigation is finished
 	//
 	// For the SOC, because damage or leakage is happening.
 	//
@@ -8693,7 +8702,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/expedite (the `Expedite` operationId).
 	ExpediteWithBodyWithResponse(ctx context.Context, reference Reference, params *ExpediteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExpediteResponse, error)
 
-	// ExpediteWithResponse Publish now with what is known
+	// ExpediteWithResponse Publish before the investigation is finished
 	//
 	// For the SOC, because damage or leakage is happening.
 	//
@@ -8702,18 +8711,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/expedite (the `Expedite` operationId).
 	ExpediteWithResponse(ctx context.Context, reference Reference, params *ExpediteParams, body ExpediteJSONRequestBody, reqEditors ...RequestEditorFn) (*ExpediteResponse, error)
 
-	// ExtendIsolationWithBodyWithResponse Leave an endpoint isolated for another while
+	// ExtendIsolationWithBodyWithResponse Extend the isolation of an endpoint
 	//
-	// For the client's responders and admins, when they are asked whether an isolation goes on.
+	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/extend-isolation (the `ExtendIsolation` operationId).
 	ExtendIsolationWithBodyWithResponse(ctx context.Context, reference Reference, params *ExtendIsolationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExtendIsolationResponse, error)
 
-	// ExtendIsolationWithResponse Leave an endpoint isolated for another while
+	// ExtendIsolationWithResponse Extend the isolation of an endpoint
 	//
-	// For the client's responders and admins, when they are asked whether an isolation goes on.
+	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8740,7 +8749,7 @@ type ClientWithResponsesInterface interface {
 
 	// IsolateWithBodyWithResponse Ask for an endpoint to be isolated
 	//
-	// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
+	// For the SOC. The client's response authority decides whether somebody of the client must agree. The endpoint counts as isolated once the EDR itself says so.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8749,7 +8758,7 @@ type ClientWithResponsesInterface interface {
 
 	// IsolateWithResponse Ask for an endpoint to be isolated
 	//
-	// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
+	// For the SOC. The client's response authority decides whether somebody of the client must agree. The endpoint counts as isolated once the EDR itself says so.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8758,7 +8767,7 @@ type ClientWithResponsesInterface interface {
 
 	// KeepIsolatedWithBodyWithResponse Leave an endpoint isolated after closure
 	//
-	// The explicit word of the client's responders and admins.
+	// For the client's responders and admins.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8767,7 +8776,7 @@ type ClientWithResponsesInterface interface {
 
 	// KeepIsolatedWithResponse Leave an endpoint isolated after closure
 	//
-	// The explicit word of the client's responders and admins.
+	// For the client's responders and admins.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8776,7 +8785,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishWithBodyWithResponse Publish revision 1 of the report
 	//
-	// For the SOC, when the investigation is finished. Every matching contact is mailed; a critical incident is also called.
+	// For the SOC, when the investigation is finished. Watchfire mails every matching contact; for a critical incident it also calls.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8785,7 +8794,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishWithResponse Publish revision 1 of the report
 	//
-	// For the SOC, when the investigation is finished. Every matching contact is mailed; a critical incident is also called.
+	// For the SOC, when the investigation is finished. Watchfire mails every matching contact; for a critical incident it also calls.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8866,7 +8875,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReviseWithBodyWithResponse Publish the present assessment as the next revision
 	//
-	// For the SOC. A material change is mailed to the contacts.
+	// For the SOC. Watchfire mails a material change to the contacts.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8875,7 +8884,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReviseWithResponse Publish the present assessment as the next revision
 	//
-	// For the SOC. A material change is mailed to the contacts.
+	// For the SOC. Watchfire mails a material change to the contacts.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8932,7 +8941,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/verify (the `Verify` operationId).
 	VerifyWithResponse(ctx context.Context, reference Reference, params *VerifyParams, body VerifyJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyResponse, error)
 
-	// WithdrawClosureWithBodyWithResponse Take the request to close back
+	// WithdrawClosureWithBodyWithResponse Withdraw the request to close
 	//
 	// For the client's responders and admins.
 	//
@@ -8941,7 +8950,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/incidents/{reference}/withdraw-closure (the `WithdrawClosure` operationId).
 	WithdrawClosureWithBodyWithResponse(ctx context.Context, reference Reference, params *WithdrawClosureParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WithdrawClosureResponse, error)
 
-	// WithdrawClosureWithResponse Take the request to close back
+	// WithdrawClosureWithResponse Withdraw the request to close
 	//
 	// For the client's responders and admins.
 	//
@@ -12745,7 +12754,7 @@ func (r WithdrawClosureResponse) ContentType() string {
 
 // ListAlertsWithResponse List alerts, the latest first
 //
-// For the SOC. Also lists what could not be normalised; `problem` says why.
+// For the SOC. The list also has alerts that could not be normalised; `problem` says why.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12760,8 +12769,8 @@ func (c *ClientWithResponses) ListAlertsWithResponse(ctx context.Context, params
 
 // ReceiveAlertWithBodyWithResponse Hand in an alert in Watchfire's own shape
 //
-// Alerts are the same when client, source and `finding_id` are the same: sent again with changes it is an
-// update of the same alert, sent again unchanged it changes nothing. The body is kept as it came.
+// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
+// unchanged it changes nothing. Watchfire keeps the body byte for byte.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12776,8 +12785,8 @@ func (c *ClientWithResponses) ReceiveAlertWithBodyWithResponse(ctx context.Conte
 
 // ReceiveAlertWithResponse Hand in an alert in Watchfire's own shape
 //
-// Alerts are the same when client, source and `finding_id` are the same: sent again with changes it is an
-// update of the same alert, sent again unchanged it changes nothing. The body is kept as it came.
+// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
+// unchanged it changes nothing. Watchfire keeps the body byte for byte.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12792,8 +12801,8 @@ func (c *ClientWithResponses) ReceiveAlertWithResponse(ctx context.Context, para
 
 // ReceiveOcsfWithBodyWithResponse Hand in one OCSF event
 //
-// A Detection Finding (`class_uid` 2004) is normalised. Any other JSON object is kept raw, marked with
-// `problem` and shown to analysts; its finding id is the SHA-256 of the body.
+// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
+// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12808,8 +12817,8 @@ func (c *ClientWithResponses) ReceiveOcsfWithBodyWithResponse(ctx context.Contex
 
 // ReceiveOcsfWithResponse Hand in one OCSF event
 //
-// A Detection Finding (`class_uid` 2004) is normalised. Any other JSON object is kept raw, marked with
-// `problem` and shown to analysts; its finding id is the SHA-256 of the body.
+// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
+// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12837,7 +12846,7 @@ func (c *ClientWithResponses) GetAlertWithResponse(ctx context.Context, id Alert
 
 // GetAlertRawWithResponse Read an alert's body as it came
 //
-// Attackers write parts of it. Do not render it.
+// Attackers write parts of the body. Do not render it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12908,10 +12917,10 @@ func (c *ClientWithResponses) GetClientWithResponse(ctx context.Context, number 
 	return ParseGetClientResponse(rsp)
 }
 
-// UpdateClientWithBodyWithResponse Replace what was agreed with a client
+// UpdateClientWithBodyWithResponse Replace the terms agreed with a client
 //
-// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
-// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+// For the SOC's leads and operators. Fields left out take their defaults. Name, language, time zone and hours count
+// from now on; the policy paces the incidents that are opened from now on. `set-edr-credentials` sets the EDR.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12924,10 +12933,10 @@ func (c *ClientWithResponses) UpdateClientWithBodyWithResponse(ctx context.Conte
 	return ParseUpdateClientResponse(rsp)
 }
 
-// UpdateClientWithResponse Replace what was agreed with a client
+// UpdateClientWithResponse Replace the terms agreed with a client
 //
-// For the SOC's leads and operators. What is left out takes its default. Name, language, time zone and hours count
-// from now on; the policy paces the incidents that are opened from now on. The EDR is set with its credentials.
+// For the SOC's leads and operators. Fields left out take their defaults. Name, language, time zone and hours count
+// from now on; the policy paces the incidents that are opened from now on. `set-edr-credentials` sets the EDR.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12940,12 +12949,12 @@ func (c *ClientWithResponses) UpdateClientWithResponse(ctx context.Context, numb
 	return ParseUpdateClientResponse(rsp)
 }
 
-// ListAuditLogWithResponse List who changed what the client is set up with
+// ListAuditLogWithResponse List the client's audit log
 //
-// For the SOC and the client's admins, the newest first: contacts added, changed, checked, verified and removed, terms,
-// response authorities drafted and signed, EDR credentials set and removed, isolations paused and resumed. A request
-// that changed nothing is not listed. The people are named, also those of the SOC; of what changed only the names of
-// the fields are told, never what was or is in them.
+// For the SOC and the client's admins, the newest entry first: contacts added, changed, checked, verified and removed,
+// terms changed, response authorities drafted and signed, EDR credentials set and removed, isolations paused and
+// resumed. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
+// fields that changed, never the values of those.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12958,9 +12967,9 @@ func (c *ClientWithResponses) ListAuditLogWithResponse(ctx context.Context, numb
 	return ParseListAuditLogResponse(rsp)
 }
 
-// GetCallerCodeWithResponse Read the code that proves a call to the client is ours
+// GetCallerCodeWithResponse Read the code that proves that a call is Watchfire's
 //
-// Every call speaks the present code. It changes every two minutes.
+// Every call to the client speaks the present code, which changes every two minutes.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13018,7 +13027,7 @@ func (c *ClientWithResponses) CreateContactWithResponse(ctx context.Context, num
 
 // RemoveContactWithResponse Remove a contact
 //
-// For the SOC. They are reached no more; what they were sent keeps their name.
+// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13031,9 +13040,9 @@ func (c *ClientWithResponses) RemoveContactWithResponse(ctx context.Context, num
 	return ParseRemoveContactResponse(rsp)
 }
 
-// UpdateContactWithBodyWithResponse Replace what a contact is
+// UpdateContactWithBodyWithResponse Replace a contact's fields
 //
-// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13046,9 +13055,9 @@ func (c *ClientWithResponses) UpdateContactWithBodyWithResponse(ctx context.Cont
 	return ParseUpdateContactResponse(rsp)
 }
 
-// UpdateContactWithResponse Replace what a contact is
+// UpdateContactWithResponse Replace a contact's fields
 //
-// For the SOC. A channel that is gone, or that leads to another address now, is no longer verified.
+// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13061,11 +13070,11 @@ func (c *ClientWithResponses) UpdateContactWithResponse(ctx context.Context, num
 	return ParseUpdateContactResponse(rsp)
 }
 
-// ConfirmChannelWithBodyWithResponse Hand in the code a contact was sent
+// ConfirmChannelWithBodyWithResponse Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
-// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
-// no code outstanding, stays so.
+// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
+// stays verified.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13078,11 +13087,11 @@ func (c *ClientWithResponses) ConfirmChannelWithBodyWithResponse(ctx context.Con
 	return ParseConfirmChannelResponse(rsp)
 }
 
-// ConfirmChannelWithResponse Hand in the code a contact was sent
+// ConfirmChannelWithResponse Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong one is refused with 422 and counts, each time it is
-// handed in; after five, and when the code has expired, only a new code helps. A channel that is verified, with
-// no code outstanding, stays so.
+// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
+// stays verified.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13095,10 +13104,10 @@ func (c *ClientWithResponses) ConfirmChannelWithResponse(ctx context.Context, nu
 	return ParseConfirmChannelResponse(rsp)
 }
 
-// ListContactDeliveriesWithResponse List what was sent to a contact and what became of it
+// ListContactDeliveriesWithResponse List the deliveries to a contact
 //
-// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first. Also of a contact
-// who was removed.
+// For the SOC. Mails, texts and calls about incidents, tests and codes, the newest planned first, and how each ended.
+// A removed contact still has them.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13113,8 +13122,8 @@ func (c *ClientWithResponses) ListContactDeliveriesWithResponse(ctx context.Cont
 
 // TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 //
-// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
-// check of the channel is under way.
+// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// another check of the channel is under way.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13129,8 +13138,8 @@ func (c *ClientWithResponses) TestChannelWithBodyWithResponse(ctx context.Contex
 
 // TestChannelWithResponse Send a test message over a channel of a contact
 //
-// For the SOC. What became of it stands in the contact's `deliveries`. It proves nothing by itself; 409 while another
-// check of the channel is under way.
+// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13145,8 +13154,8 @@ func (c *ClientWithResponses) TestChannelWithResponse(ctx context.Context, numbe
 
 // VerifyChannelWithBodyWithResponse Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
-// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13161,8 +13170,8 @@ func (c *ClientWithResponses) VerifyChannelWithBodyWithResponse(ctx context.Cont
 
 // VerifyChannelWithResponse Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to whoever asked, who hands them in with
-// `confirm-channel`. A new code replaces the one before; 409 while another check of the channel is under way.
+// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13175,10 +13184,10 @@ func (c *ClientWithResponses) VerifyChannelWithResponse(ctx context.Context, num
 	return ParseVerifyChannelResponse(rsp)
 }
 
-// RemoveEdrCredentialsWithResponse Take back what the client's EDR is reached with
+// RemoveEdrCredentialsWithResponse Remove the credentials of the client's EDR
 //
-// For the SOC's leads and operators. The credentials are dropped and the client has no EDR any more, the provider's
-// own neither. 409 while devices of the client are isolated, or on their way there or back.
+// For the SOC's leads and operators. Watchfire drops the credentials, and the client has no EDR any more, not even
+// the provider's own. 409 while devices of the client are isolated, or are being isolated or released.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13191,9 +13200,9 @@ func (c *ClientWithResponses) RemoveEdrCredentialsWithResponse(ctx context.Conte
 	return ParseRemoveEdrCredentialsResponse(rsp)
 }
 
-// GetEdrWithResponse Read what is known of the client's EDR
+// GetEdrWithResponse Read the client's EDR
 //
-// For the SOC. What its credentials lead to, without the secrets, and what came of the last check. 404 when the client has none.
+// For the SOC. The product, the values of its credentials that are not secret, and the last check. 404 when the client has none.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13206,13 +13215,13 @@ func (c *ClientWithResponses) GetEdrWithResponse(ctx context.Context, number Cli
 	return ParseGetEdrResponse(rsp)
 }
 
-// SetEdrCredentialsWithBodyWithResponse Set what the client's EDR is reached with
+// SetEdrCredentialsWithBodyWithResponse Set the credentials of the client's EDR
 //
-// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
-// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
-// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
-// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
-// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+// For the SOC's leads and operators. `GET /api/v1/edr-products` lists the fields of the credentials. Watchfire seals
+// the credentials, and nobody can read their secrets again; the product becomes the client's EDR, and credentials of
+// any other are dropped. While devices of the client are isolated, or are being isolated or released, only secrets
+// may change: 409 for another product, base URL or value that is not secret, because they may lead to another EDR.
+// 503 while the provider has no keyset to seal them with. An error points at a wrong value by its name, as in
 // `/values/client_id`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -13226,13 +13235,13 @@ func (c *ClientWithResponses) SetEdrCredentialsWithBodyWithResponse(ctx context.
 	return ParseSetEdrCredentialsResponse(rsp)
 }
 
-// SetEdrCredentialsWithResponse Set what the client's EDR is reached with
+// SetEdrCredentialsWithResponse Set the credentials of the client's EDR
 //
-// For the SOC's leads and operators. What they consist of is in `GET /api/v1/edr-products`. The credentials are
-// sealed and their secrets can never be read again; the product becomes the client's EDR, and credentials of any
-// other are dropped. While devices of the client are isolated, or on their way there or back, only secrets may
-// change: 409 for another product, base URL or value that is no secret, because they may lead to another EDR. 503
-// while the provider has no keyset to seal them with. A wrong value is pointed at by its name, as in
+// For the SOC's leads and operators. `GET /api/v1/edr-products` lists the fields of the credentials. Watchfire seals
+// the credentials, and nobody can read their secrets again; the product becomes the client's EDR, and credentials of
+// any other are dropped. While devices of the client are isolated, or are being isolated or released, only secrets
+// may change: 409 for another product, base URL or value that is not secret, because they may lead to another EDR.
+// 503 while the provider has no keyset to seal them with. An error points at a wrong value by its name, as in
 // `/values/client_id`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -13248,8 +13257,8 @@ func (c *ClientWithResponses) SetEdrCredentialsWithResponse(ctx context.Context,
 
 // CheckEdrConnectionWithResponse Try the connection to the client's EDR
 //
-// For the SOC. Nothing is changed there; what came of it is kept. 404 when the client has no EDR, 503 when no answer
-// comes within 20 seconds.
+// For the SOC. The check changes nothing in the EDR; Watchfire keeps the result. 404 when the client has no EDR, 503
+// when the check does not finish within 20 seconds.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13262,10 +13271,10 @@ func (c *ClientWithResponses) CheckEdrConnectionWithResponse(ctx context.Context
 	return ParseCheckEdrConnectionResponse(rsp)
 }
 
-// StartFireDrillWithBodyWithResponse Try how the client is reached
+// StartFireDrillWithBodyWithResponse Start a fire drill
 //
-// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
-// is written to and called, once. After 503 the same request again goes on where it stopped.
+// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: Watchfire writes
+// to every contact and calls each of them once. After 503 the same request again goes on where it stopped.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13278,10 +13287,10 @@ func (c *ClientWithResponses) StartFireDrillWithBodyWithResponse(ctx context.Con
 	return ParseStartFireDrillResponse(rsp)
 }
 
-// StartFireDrillWithResponse Try how the client is reached
+// StartFireDrillWithResponse Start a fire drill
 //
-// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: every contact
-// is written to and called, once. After 503 the same request again goes on where it stopped.
+// For the SOC. Opens a critical incident that is a drill, without alerts, and publishes it at once: Watchfire writes
+// to every contact and calls each of them once. After 503 the same request again goes on where it stopped.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13296,9 +13305,9 @@ func (c *ClientWithResponses) StartFireDrillWithResponse(ctx context.Context, nu
 
 // CheckGoLiveWithResponse Check whether the client is ready to go live
 //
-// `reachable`: somebody can be called for a critical incident at any time; `second_person`: never one alone;
-// `verified`: every channel is; `edr`: the last check of its connection worked, with the credentials of now;
-// `response_authority`: one is signed.
+// The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
+// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
+// the present credentials) and `response_authority` (the client has signed one).
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13311,10 +13320,10 @@ func (c *ClientWithResponses) CheckGoLiveWithResponse(ctx context.Context, numbe
 	return ParseCheckGoLiveResponse(rsp)
 }
 
-// PauseIsolationWithBodyWithResponse Let no device of the client be isolated
+// PauseIsolationWithBodyWithResponse Pause isolations of the client's devices
 //
-// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
-// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
+// even one that is approved; isolated devices stay isolated, and releases go on. Pausing again changes nothing.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13327,10 +13336,10 @@ func (c *ClientWithResponses) PauseIsolationWithBodyWithResponse(ctx context.Con
 	return ParsePauseIsolationResponse(rsp)
 }
 
-// PauseIsolationWithResponse Let no device of the client be isolated
+// PauseIsolationWithResponse Pause isolations of the client's devices
 //
-// For the SOC's leads and operators and the client's admins. From now on no isolation is ordered, also none that is
-// approved already; what is isolated stays so, and releases go on. Paused again it stays as it was.
+// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
+// even one that is approved; isolated devices stay isolated, and releases go on. Pausing again changes nothing.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13343,9 +13352,9 @@ func (c *ClientWithResponses) PauseIsolationWithResponse(ctx context.Context, nu
 	return ParsePauseIsolationResponse(rsp)
 }
 
-// GetPlanWithResponse Preview who is reached
+// GetPlanWithResponse Preview who is notified
 //
-// Who of the client is reached, how and when, if something of a severity happens at a moment.
+// The plan says who of the client is notified, how and when, if an incident of a severity happens at a moment.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13360,7 +13369,8 @@ func (c *ClientWithResponses) GetPlanWithResponse(ctx context.Context, number Cl
 
 // GetResponseAuthorityWithResponse Read the client's response authority
 //
-// Who may isolate and release what, and when. The newest signed version holds; without one all is asked.
+// The response authority says who may isolate and release which devices, and when. The newest signed version holds;
+// without one, the client is asked about every action.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13375,7 +13385,7 @@ func (c *ClientWithResponses) GetResponseAuthorityWithResponse(ctx context.Conte
 
 // DraftResponseAuthorityWithBodyWithResponse Draft the next version of the response authority
 //
-// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+// For the SOC's leads and operators. The version never changes, and holds once an admin of the client signs it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13390,7 +13400,7 @@ func (c *ClientWithResponses) DraftResponseAuthorityWithBodyWithResponse(ctx con
 
 // DraftResponseAuthorityWithResponse Draft the next version of the response authority
 //
-// For the SOC's leads and operators. It holds once an admin of the client signs it, and never changes.
+// For the SOC's leads and operators. The version never changes, and holds once an admin of the client signs it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13403,9 +13413,9 @@ func (c *ClientWithResponses) DraftResponseAuthorityWithResponse(ctx context.Con
 	return ParseDraftResponseAuthorityResponse(rsp)
 }
 
-// DryRunResponseAuthorityWithBodyWithResponse Ask what the response authority would decide
+// DryRunResponseAuthorityWithBodyWithResponse Ask how the response authority would decide
 //
-// What would happen if a device were to be isolated or released. Nothing happens.
+// Rules on isolating or releasing a device without doing it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13418,9 +13428,9 @@ func (c *ClientWithResponses) DryRunResponseAuthorityWithBodyWithResponse(ctx co
 	return ParseDryRunResponseAuthorityResponse(rsp)
 }
 
-// DryRunResponseAuthorityWithResponse Ask what the response authority would decide
+// DryRunResponseAuthorityWithResponse Ask how the response authority would decide
 //
-// What would happen if a device were to be isolated or released. Nothing happens.
+// Rules on isolating or releasing a device without doing it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13435,8 +13445,8 @@ func (c *ClientWithResponses) DryRunResponseAuthorityWithResponse(ctx context.Co
 
 // SignResponseAuthorityWithResponse Sign a version of the response authority
 //
-// For the client's admins: nobody of the SOC signs. It holds from now on. Signed again it stays as it was; 409 when
-// a newer version is signed already.
+// For the client's admins: nobody of the SOC signs. The version holds from now on. Signing it again changes nothing.
+// 409 when the client has signed a newer version.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13449,9 +13459,10 @@ func (c *ClientWithResponses) SignResponseAuthorityWithResponse(ctx context.Cont
 	return ParseSignResponseAuthorityResponse(rsp)
 }
 
-// ResumeIsolationWithBodyWithResponse Let the client's devices be isolated again
+// ResumeIsolationWithBodyWithResponse Resume isolations of the client's devices
 //
-// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+// them again.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13464,9 +13475,10 @@ func (c *ClientWithResponses) ResumeIsolationWithBodyWithResponse(ctx context.Co
 	return ParseResumeIsolationResponse(rsp)
 }
 
-// ResumeIsolationWithResponse Let the client's devices be isolated again
+// ResumeIsolationWithResponse Resume isolations of the client's devices
 //
-// For the same people, whoever paused it. What was refused meanwhile is asked for again by its people.
+// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+// them again.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13481,7 +13493,7 @@ func (c *ClientWithResponses) ResumeIsolationWithResponse(ctx context.Context, n
 
 // ListEdrProductsWithResponse List the EDR products a client may have
 //
-// For the SOC. With each, what its credentials consist of.
+// For the SOC. Each comes with the fields of its credentials.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13509,8 +13521,8 @@ func (c *ClientWithResponses) ListIncidentsWithResponse(ctx context.Context, par
 
 // OpenIncidentWithBodyWithResponse Open an incident
 //
-// Opens an incident from alerts of one client and starts its workflow. Without a title it takes the first
-// alert's, without a severity the worst of its alerts.
+// Opens an incident from alerts of one client and starts its workflow. Without a title the incident takes that of
+// the first alert, without a severity the worst of its alerts.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13525,8 +13537,8 @@ func (c *ClientWithResponses) OpenIncidentWithBodyWithResponse(ctx context.Conte
 
 // OpenIncidentWithResponse Open an incident
 //
-// Opens an incident from alerts of one client and starts its workflow. Without a title it takes the first
-// alert's, without a severity the worst of its alerts.
+// Opens an incident from alerts of one client and starts its workflow. Without a title the incident takes that of
+// the first alert, without a severity the worst of its alerts.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13557,7 +13569,7 @@ func (c *ClientWithResponses) GetIncidentWithResponse(ctx context.Context, refer
 
 // AcknowledgeWithBodyWithResponse Say that a person of the client has the incident in hand
 //
-// For the client. All calls still queued stop.
+// For the client. Watchfire makes no further calls.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13572,7 +13584,7 @@ func (c *ClientWithResponses) AcknowledgeWithBodyWithResponse(ctx context.Contex
 
 // AcknowledgeWithResponse Say that a person of the client has the incident in hand
 //
-// For the client. All calls still queued stop.
+// For the client. Watchfire makes no further calls.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13615,9 +13627,9 @@ func (c *ClientWithResponses) AnswerQuestionWithResponse(ctx context.Context, re
 	return ParseAnswerQuestionResponse(rsp)
 }
 
-// ApproveWithBodyWithResponse Agree that an endpoint is isolated or released
+// ApproveWithBodyWithResponse Approve that an endpoint is isolated or released
 //
-// For the client's responders and admins. Where two persons must agree, each of them gives it.
+// For the client's responders and admins. Where two persons must agree, each of them approves.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13630,9 +13642,9 @@ func (c *ClientWithResponses) ApproveWithBodyWithResponse(ctx context.Context, r
 	return ParseApproveResponse(rsp)
 }
 
-// ApproveWithResponse Agree that an endpoint is isolated or released
+// ApproveWithResponse Approve that an endpoint is isolated or released
 //
-// For the client's responders and admins. Where two persons must agree, each of them gives it.
+// For the client's responders and admins. Where two persons must agree, each of them approves.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13647,7 +13659,7 @@ func (c *ClientWithResponses) ApproveWithResponse(ctx context.Context, reference
 
 // AskQuestionWithBodyWithResponse Ask the client a question with a deadline
 //
-// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+// For the SOC. Watchfire tells the contacts, and reminds them until somebody answers. The turn goes to the client.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13662,7 +13674,7 @@ func (c *ClientWithResponses) AskQuestionWithBodyWithResponse(ctx context.Contex
 
 // AskQuestionWithResponse Ask the client a question with a deadline
 //
-// For the SOC. The contacts are told, and reminded until somebody answers; it hands the client the turn.
+// For the SOC. Watchfire tells the contacts, and reminds them until somebody answers. The turn goes to the client.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13675,9 +13687,9 @@ func (c *ClientWithResponses) AskQuestionWithResponse(ctx context.Context, refer
 	return ParseAskQuestionResponse(rsp)
 }
 
-// AssessWithBodyWithResponse Record what the SOC knows
+// AssessWithBodyWithResponse Change the assessment of the incident
 //
-// For the SOC. Fields left out stay as they are. The client sees it with the next revision.
+// For the SOC. Fields left out stay as they are. The client sees the change with the next revision.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13690,9 +13702,9 @@ func (c *ClientWithResponses) AssessWithBodyWithResponse(ctx context.Context, re
 	return ParseAssessResponse(rsp)
 }
 
-// AssessWithResponse Record what the SOC knows
+// AssessWithResponse Change the assessment of the incident
 //
-// For the SOC. Fields left out stay as they are. The client sees it with the next revision.
+// For the SOC. Fields left out stay as they are. The client sees the change with the next revision.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13705,9 +13717,9 @@ func (c *ClientWithResponses) AssessWithResponse(ctx context.Context, reference 
 	return ParseAssessResponse(rsp)
 }
 
-// CommentWithBodyWithResponse Say something to the other side
+// CommentWithBodyWithResponse Write a comment to the other side
 //
-// It hands them the turn.
+// The turn goes to the other side.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13720,9 +13732,9 @@ func (c *ClientWithResponses) CommentWithBodyWithResponse(ctx context.Context, r
 	return ParseCommentResponse(rsp)
 }
 
-// CommentWithResponse Say something to the other side
+// CommentWithResponse Write a comment to the other side
 //
-// It hands them the turn.
+// The turn goes to the other side.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13735,9 +13747,9 @@ func (c *ClientWithResponses) CommentWithResponse(ctx context.Context, reference
 	return ParseCommentResponse(rsp)
 }
 
-// CompleteTaskWithBodyWithResponse End a task of the SOC
+// CompleteTaskWithBodyWithResponse Complete a task of the SOC
 //
-// Ending a task about a vendor makes Watchfire try again.
+// When a task about a vendor is completed, Watchfire tries again.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13750,9 +13762,9 @@ func (c *ClientWithResponses) CompleteTaskWithBodyWithResponse(ctx context.Conte
 	return ParseCompleteTaskResponse(rsp)
 }
 
-// CompleteTaskWithResponse End a task of the SOC
+// CompleteTaskWithResponse Complete a task of the SOC
 //
-// Ending a task about a vendor makes Watchfire try again.
+// When a task about a vendor is completed, Watchfire tries again.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13767,7 +13779,7 @@ func (c *ClientWithResponses) CompleteTaskWithResponse(ctx context.Context, refe
 
 // ConfirmClosureWithBodyWithResponse Close although the threat may still be present
 //
-// Whoever of the client sends it accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13782,7 +13794,7 @@ func (c *ClientWithResponses) ConfirmClosureWithBodyWithResponse(ctx context.Con
 
 // ConfirmClosureWithResponse Close although the threat may still be present
 //
-// Whoever of the client sends it accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13795,9 +13807,9 @@ func (c *ClientWithResponses) ConfirmClosureWithResponse(ctx context.Context, re
 	return ParseConfirmClosureResponse(rsp)
 }
 
-// ListDeliveriesWithResponse List mails, texts, calls, isolations and releases and what became of them
+// ListDeliveriesWithResponse List an incident's mails, texts, calls, isolations and releases
 //
-// In the order they were planned. Every page says who acknowledged first.
+// In the order they were planned, with how each ended. Every page says who acknowledged first.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13810,9 +13822,9 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, re
 	return ParseListDeliveriesResponse(rsp)
 }
 
-// DenyWithBodyWithResponse Refuse that an endpoint is isolated or released
+// DenyWithBodyWithResponse Deny that an endpoint is isolated or released
 //
-// For the client's responders and admins. One refusal is enough.
+// For the client's responders and admins. One denial is enough.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13825,9 +13837,9 @@ func (c *ClientWithResponses) DenyWithBodyWithResponse(ctx context.Context, refe
 	return ParseDenyResponse(rsp)
 }
 
-// DenyWithResponse Refuse that an endpoint is isolated or released
+// DenyWithResponse Deny that an endpoint is isolated or released
 //
-// For the client's responders and admins. One refusal is enough.
+// For the client's responders and admins. One denial is enough.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13870,9 +13882,9 @@ func (c *ClientWithResponses) DismissWithResponse(ctx context.Context, reference
 	return ParseDismissResponse(rsp)
 }
 
-// GetDrillReportWithResponse Read what a fire drill measured
+// GetDrillReportWithResponse Read the report of a fire drill
 //
-// Who answered, how fast, and which numbers and addresses do not work. 409 when it is no fire drill.
+// The report says who answered, how fast, and which numbers and addresses do not work. 409 when the incident is not a fire drill.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13887,8 +13899,8 @@ func (c *ClientWithResponses) GetDrillReportWithResponse(ctx context.Context, re
 
 // ListEventsWithResponse List an incident's events in order
 //
-// Users of the client do not see what is not published: the SOC's assessments between revisions, its tasks
-// and refused commands. Sequence numbers then have gaps.
+// Users of the client do not see events that are not published: the SOC's assessments between revisions, its tasks
+// and its rejected commands. To them the sequence numbers have gaps.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13901,7 +13913,7 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, refere
 	return ParseListEventsResponse(rsp)
 }
 
-// ExpediteWithBodyWithResponse Publish now with what is known
+// ExpediteWithBodyWithResponse Publish before the investigation is finished
 //
 // For the SOC, because damage or leakage is happening.
 //
@@ -13916,7 +13928,7 @@ func (c *ClientWithResponses) ExpediteWithBodyWithResponse(ctx context.Context, 
 	return ParseExpediteResponse(rsp)
 }
 
-// ExpediteWithResponse Publish now with what is known
+// ExpediteWithResponse Publish before the investigation is finished
 //
 // For the SOC, because damage or leakage is happening.
 //
@@ -13931,9 +13943,9 @@ func (c *ClientWithResponses) ExpediteWithResponse(ctx context.Context, referenc
 	return ParseExpediteResponse(rsp)
 }
 
-// ExtendIsolationWithBodyWithResponse Leave an endpoint isolated for another while
+// ExtendIsolationWithBodyWithResponse Extend the isolation of an endpoint
 //
-// For the client's responders and admins, when they are asked whether an isolation goes on.
+// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13946,9 +13958,9 @@ func (c *ClientWithResponses) ExtendIsolationWithBodyWithResponse(ctx context.Co
 	return ParseExtendIsolationResponse(rsp)
 }
 
-// ExtendIsolationWithResponse Leave an endpoint isolated for another while
+// ExtendIsolationWithResponse Extend the isolation of an endpoint
 //
-// For the client's responders and admins, when they are asked whether an isolation goes on.
+// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13993,7 +14005,7 @@ func (c *ClientWithResponses) GiveFeedbackWithResponse(ctx context.Context, refe
 
 // IsolateWithBodyWithResponse Ask for an endpoint to be isolated
 //
-// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
+// For the SOC. The client's response authority decides whether somebody of the client must agree. The endpoint counts as isolated once the EDR itself says so.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14008,7 +14020,7 @@ func (c *ClientWithResponses) IsolateWithBodyWithResponse(ctx context.Context, r
 
 // IsolateWithResponse Ask for an endpoint to be isolated
 //
-// For the SOC. The client's response authority decides whether somebody of the client must agree. It is isolated when the EDR itself says so.
+// For the SOC. The client's response authority decides whether somebody of the client must agree. The endpoint counts as isolated once the EDR itself says so.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14023,7 +14035,7 @@ func (c *ClientWithResponses) IsolateWithResponse(ctx context.Context, reference
 
 // KeepIsolatedWithBodyWithResponse Leave an endpoint isolated after closure
 //
-// The explicit word of the client's responders and admins.
+// For the client's responders and admins.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14038,7 +14050,7 @@ func (c *ClientWithResponses) KeepIsolatedWithBodyWithResponse(ctx context.Conte
 
 // KeepIsolatedWithResponse Leave an endpoint isolated after closure
 //
-// The explicit word of the client's responders and admins.
+// For the client's responders and admins.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14053,7 +14065,7 @@ func (c *ClientWithResponses) KeepIsolatedWithResponse(ctx context.Context, refe
 
 // PublishWithBodyWithResponse Publish revision 1 of the report
 //
-// For the SOC, when the investigation is finished. Every matching contact is mailed; a critical incident is also called.
+// For the SOC, when the investigation is finished. Watchfire mails every matching contact; for a critical incident it also calls.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14068,7 +14080,7 @@ func (c *ClientWithResponses) PublishWithBodyWithResponse(ctx context.Context, r
 
 // PublishWithResponse Publish revision 1 of the report
 //
-// For the SOC, when the investigation is finished. Every matching contact is mailed; a critical incident is also called.
+// For the SOC, when the investigation is finished. Watchfire mails every matching contact; for a critical incident it also calls.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14203,7 +14215,7 @@ func (c *ClientWithResponses) RequestClosureWithResponse(ctx context.Context, re
 
 // ReviseWithBodyWithResponse Publish the present assessment as the next revision
 //
-// For the SOC. A material change is mailed to the contacts.
+// For the SOC. Watchfire mails a material change to the contacts.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14218,7 +14230,7 @@ func (c *ClientWithResponses) ReviseWithBodyWithResponse(ctx context.Context, re
 
 // ReviseWithResponse Publish the present assessment as the next revision
 //
-// For the SOC. A material change is mailed to the contacts.
+// For the SOC. Watchfire mails a material change to the contacts.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14317,7 +14329,7 @@ func (c *ClientWithResponses) VerifyWithResponse(ctx context.Context, reference 
 	return ParseVerifyResponse(rsp)
 }
 
-// WithdrawClosureWithBodyWithResponse Take the request to close back
+// WithdrawClosureWithBodyWithResponse Withdraw the request to close
 //
 // For the client's responders and admins.
 //
@@ -14332,7 +14344,7 @@ func (c *ClientWithResponses) WithdrawClosureWithBodyWithResponse(ctx context.Co
 	return ParseWithdrawClosureResponse(rsp)
 }
 
-// WithdrawClosureWithResponse Take the request to close back
+// WithdrawClosureWithResponse Withdraw the request to close
 //
 // For the client's responders and admins.
 //

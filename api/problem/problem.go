@@ -1,5 +1,5 @@
-// Package problem is how every HTTP answer of Watchfire says that something went wrong: RFC 9457 problems made from
-// the errors of models. It holds no handler and knows no route.
+// Package problem writes the errors of models as RFC 9457 problems, for every HTTP answer of Watchfire. It holds no handler
+// and knows no route.
 package problem
 
 import (
@@ -14,7 +14,7 @@ import (
 // ContentType is the media type of a problem.
 const ContentType = "application/problem+json"
 
-// retryAfter is when a caller of something unavailable is told to ask again, in seconds.
+// retryAfter is after how many seconds a caller may send a request again that was answered with 503.
 const retryAfter = 2
 
 // Problem is an RFC 9457 problem. Its texts are for people and hold no internals.
@@ -27,7 +27,7 @@ type Problem struct {
 	Errors   []FieldError `json:"errors,omitempty"`
 }
 
-// FieldError is what is wrong with one field.
+// FieldError says what is wrong with one field.
 type FieldError struct {
 	Pointer string `json:"pointer"` // JSON pointer into the body; a parameter is a slash and its name
 	Detail  string `json:"detail"`
@@ -38,8 +38,8 @@ func New(status int, detail string, fields ...FieldError) Problem {
 	return Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Errors: fields}
 }
 
-// Of translates an error. Only a models.Error speaks for itself; anything else is an internal error without detail.
-// Every NotFound has the same words: what does not exist and what may not be seen must look alike.
+// Of translates an error. Only the text of a models.Error is shown; any other error is an internal error without detail.
+// Every NotFound has the same words: a thing that does not exist and one that the caller may not see must look alike.
 func Of(err error) Problem {
 	var e *models.Error
 	if !errors.As(err, &e) {

@@ -1,55 +1,46 @@
 package v1
 
 import (
-	"context"
 	"net/http"
+
+	"github.com/gin-gonic/gin"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// ListAlerts lists alerts.
-func (s *server) ListAlerts(ctx context.Context, r ListAlertsRequestObject) (ListAlertsResponseObject, error) {
-	ctx, who := called(ctx)
-	cursor, err := store.ParseCursor(r.Params.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	limit := pageOf(r.Params.Limit)
-	list, err := s.desk.Alerts(ctx, who.user, store.AlertFilter{
-		State: r.Params.State, Source: r.Params.Source, Client: r.Params.Client, ProblemOnly: r.Params.Problem,
-	}, cursor, limit+1)
-	if err != nil {
-		return nil, err
-	}
-	answer := AlertList{Items: list}
-	if len(list) > limit {
-		last := list[limit-1]
-		answer.Items = list[:limit]
-		answer.Next = store.Cursor{At: last.ReceivedAt, ID: last.ID.String()}.String()
-	}
-	return ok(answer), nil
+func (s *server) ListAlerts(c *gin.Context, params ListAlertsParams) {
+	ctx, who := callerOf(c)
+	page, err := s.desk.Alerts(ctx, who.user, store.AlertFilter{
+		State: params.State, Source: params.Source, Client: params.Client, ProblemOnly: params.Problem,
+	}, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(AlertList(page)), err)
 }
 
-// ReceiveAlert takes an alert in our own shape.
-func (s *server) ReceiveAlert(ctx context.Context, r ReceiveAlertRequestObject) (ReceiveAlertResponseObject, error) {
-	ctx, who := called(ctx)
-	b := r.Body
+func (s *server) ReceiveAlert(c *gin.Context, params ReceiveAlertParams) {
+	var body NewAlert
+	if !s.decode(c, &body) {
+		return
+	}
+	ctx, who := callerOf(c)
 	a, outcome, err := s.desk.ReceiveAlert(ctx, who.user, models.Alert{
-		Client: b.Client, Source: b.Source, FindingID: b.FindingID, Title: b.Title, Detail: b.Detail, Severity: b.Severity,
-		Techniques: b.Techniques, Indicators: b.Indicators, Hostnames: b.Hostnames, OccurredAt: b.OccurredAt.UTC(),
-	}, who.body, r.Params.IdempotencyKey)
-	return received(a, outcome), err
+		Client: body.Client, Source: body.Source, FindingID: body.FindingID, Title: body.Title, Detail: body.Detail, Severity: body.Severity,
+		Techniques: body.Techniques, Indicators: body.Indicators, Hostnames: body.Hostnames, OccurredAt: body.OccurredAt.UTC(),
+	}, who.body, params.IdempotencyKey)
+	s.answer(c, replyReceived(a, outcome), err)
 }
 
-// ReceiveOcsf takes an OCSF event.
-func (s *server) ReceiveOcsf(ctx context.Context, r ReceiveOcsfRequestObject) (ReceiveOcsfResponseObject, error) {
-	ctx, who := called(ctx)
-	a, outcome, err := s.desk.ReceiveOCSF(ctx, who.user, r.Params.Client, r.Params.Source, who.body, r.Params.IdempotencyKey)
-	return received(a, outcome), err
+func (s *server) ReceiveOcsf(c *gin.Context, params ReceiveOcsfParams) {
+	var body OCSFEvent // only to refuse what Go cannot read: the desk keeps the bytes
+	if !s.decode(c, &body) {
+		return
+	}
+	ctx, who := callerOf(c)
+	a, outcome, err := s.desk.ReceiveOCSF(ctx, who.user, params.Client, params.Source, who.body, params.IdempotencyKey)
+	s.answer(c, replyReceived(a, outcome), err)
 }
 
-func received(a models.Alert, outcome store.AlertOutcome) reply {
+func replyReceived(a models.Alert, outcome store.AlertOutcome) reply {
 	status := http.StatusOK
 	if outcome == store.AlertCreated {
 		status = http.StatusCreated
@@ -57,16 +48,14 @@ func received(a models.Alert, outcome store.AlertOutcome) reply {
 	return reply{status: status, body: ReceivedAlert{Outcome: ReceivedAlertOutcome(outcome), Alert: a}}
 }
 
-// GetAlert reads an alert.
-func (s *server) GetAlert(ctx context.Context, r GetAlertRequestObject) (GetAlertResponseObject, error) {
-	ctx, who := called(ctx)
-	a, err := s.desk.Alert(ctx, who.user, r.ID)
-	return ok(a), err
+func (s *server) GetAlert(c *gin.Context, id AlertID) {
+	ctx, who := callerOf(c)
+	a, err := s.desk.Alert(ctx, who.user, id)
+	s.answer(c, ok(a), err)
 }
 
-// GetAlertRaw reads an alert's body as it came.
-func (s *server) GetAlertRaw(ctx context.Context, r GetAlertRawRequestObject) (GetAlertRawResponseObject, error) {
-	ctx, who := called(ctx)
-	raw, err := s.desk.AlertPayload(ctx, who.user, r.ID, r.Params.Version)
-	return reply{status: http.StatusOK, raw: raw}, err
+func (s *server) GetAlertRaw(c *gin.Context, id AlertID, params GetAlertRawParams) {
+	ctx, who := callerOf(c)
+	raw, err := s.desk.AlertPayload(ctx, who.user, id, params.Version)
+	s.answer(c, reply{status: http.StatusOK, raw: raw}, err)
 }

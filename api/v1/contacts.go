@@ -1,82 +1,85 @@
 package v1
 
 import (
-	"context"
 	"net/http"
 
+	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// ListContacts lists a client's contacts.
-func (s *server) ListContacts(ctx context.Context, r ListContactsRequestObject) (ListContactsResponseObject, error) {
-	ctx, who := called(ctx)
-	list, err := s.desk.Contacts(ctx, who.user, r.Number)
-	return ok(ContactList{Items: list}), err
+func (s *server) ListContacts(c *gin.Context, number ClientNumber) {
+	ctx, who := callerOf(c)
+	list, err := s.desk.Contacts(ctx, who.user, number)
+	s.answer(c, ok(ContactList{Items: list}), err)
 }
 
-// CreateContact adds a contact.
-func (s *server) CreateContact(ctx context.Context, r CreateContactRequestObject) (CreateContactResponseObject, error) {
-	ctx, who := called(ctx)
-	c, err := s.desk.CreateContact(ctx, who.user, r.Number, contact(uuid.Nil, *r.Body), r.Params.IdempotencyKey)
-	return reply{status: http.StatusCreated, body: c}, err
+func (s *server) CreateContact(c *gin.Context, number ClientNumber, params CreateContactParams) {
+	var body NewContact
+	if !s.decode(c, &body) {
+		return
+	}
+	ctx, who := callerOf(c)
+	contact, err := s.desk.CreateContact(ctx, who.user, number, contactFrom(uuid.Nil, body), params.IdempotencyKey)
+	s.answer(c, reply{status: http.StatusCreated, body: contact}, err)
 }
 
-// UpdateContact replaces what a contact is.
-func (s *server) UpdateContact(ctx context.Context, r UpdateContactRequestObject) (UpdateContactResponseObject, error) {
-	ctx, who := called(ctx)
-	c, err := s.desk.UpdateContact(ctx, who.user, r.Number, contact(r.ID, *r.Body))
-	return ok(c), err
+func (s *server) UpdateContact(c *gin.Context, number ClientNumber, id ContactID) {
+	var body NewContact
+	if !s.decode(c, &body) {
+		return
+	}
+	ctx, who := callerOf(c)
+	contact, err := s.desk.UpdateContact(ctx, who.user, number, contactFrom(id, body))
+	s.answer(c, ok(contact), err)
 }
 
-func contact(id uuid.UUID, b NewContact) models.Contact {
+func contactFrom(id uuid.UUID, b NewContact) models.Contact {
 	return models.Contact{
 		ID: id, Name: b.Name, Role: b.Role, Email: b.Email, Phone: b.Phone, Language: b.Language, Order: b.Order,
 		Severities: b.Severities, Channels: b.Channels, Hours: b.Hours, HoursForCritical: b.HoursForCritical,
 	}
 }
 
-// RemoveContact removes a contact.
-func (s *server) RemoveContact(ctx context.Context, r RemoveContactRequestObject) (RemoveContactResponseObject, error) {
-	ctx, who := called(ctx)
-	return reply{status: http.StatusNoContent}, s.desk.RemoveContact(ctx, who.user, r.Number, r.ID)
+func (s *server) RemoveContact(c *gin.Context, number ClientNumber, id ContactID) {
+	ctx, who := callerOf(c)
+	err := s.desk.RemoveContact(ctx, who.user, number, id)
+	s.answer(c, reply{status: http.StatusNoContent}, err)
 }
 
-// VerifyChannel sends a code over a channel.
-func (s *server) VerifyChannel(ctx context.Context, r VerifyChannelRequestObject) (VerifyChannelResponseObject, error) {
-	ctx, who := called(ctx)
-	expires, err := s.desk.VerifyChannel(ctx, who.user, r.Number, r.ID, r.Body.Channel, r.Params.IdempotencyKey)
-	return reply{status: http.StatusAccepted, body: ChannelCheck{Channel: r.Body.Channel, ExpiresAt: expires}}, err
-}
-
-// TestChannel sends a test message over a channel.
-func (s *server) TestChannel(ctx context.Context, r TestChannelRequestObject) (TestChannelResponseObject, error) {
-	ctx, who := called(ctx)
-	err := s.desk.TestChannel(ctx, who.user, r.Number, r.ID, r.Body.Channel, r.Params.IdempotencyKey)
-	return reply{status: http.StatusAccepted, body: ChannelCheck{Channel: r.Body.Channel}}, err
-}
-
-// ConfirmChannel takes the code a contact was sent.
-func (s *server) ConfirmChannel(ctx context.Context, r ConfirmChannelRequestObject) (ConfirmChannelResponseObject, error) {
-	ctx, who := called(ctx)
-	c, err := s.desk.ConfirmChannel(ctx, who.user, r.Number, r.ID, r.Body.Channel, r.Body.Code)
-	return ok(c), err
-}
-
-// ListContactDeliveries lists what was sent to a contact.
-func (s *server) ListContactDeliveries(ctx context.Context, r ListContactDeliveriesRequestObject) (ListContactDeliveriesResponseObject, error) {
-	ctx, who := called(ctx)
-	cursor, err := store.ParseCursor(r.Params.Cursor)
-	if err != nil {
-		return nil, err
+func (s *server) VerifyChannel(c *gin.Context, number ClientNumber, id ContactID, params VerifyChannelParams) {
+	var body VerifyChannel
+	if !s.decode(c, &body) {
+		return
 	}
-	limit := pageOf(r.Params.Limit)
-	list, err := s.desk.ContactDeliveries(ctx, who.user, r.Number, r.ID, cursor, limit+1)
-	if err != nil {
-		return nil, err
+	ctx, who := callerOf(c)
+	expires, err := s.desk.VerifyChannel(ctx, who.user, number, id, body.Channel, params.IdempotencyKey)
+	s.answer(c, reply{status: http.StatusAccepted, body: ChannelCheck{Channel: body.Channel, ExpiresAt: expires}}, err)
+}
+
+func (s *server) TestChannel(c *gin.Context, number ClientNumber, id ContactID, params TestChannelParams) {
+	var body TestChannel
+	if !s.decode(c, &body) {
+		return
 	}
-	items, next := deliveryPage(list, limit)
-	return ok(ContactDeliveryList{Items: items, Next: next}), nil
+	ctx, who := callerOf(c)
+	err := s.desk.TestChannel(ctx, who.user, number, id, body.Channel, params.IdempotencyKey)
+	s.answer(c, reply{status: http.StatusAccepted, body: ChannelCheck{Channel: body.Channel}}, err)
+}
+
+func (s *server) ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID) {
+	var body ConfirmChannel
+	if !s.decode(c, &body) {
+		return
+	}
+	ctx, who := callerOf(c)
+	contact, err := s.desk.ConfirmChannel(ctx, who.user, number, id, body.Channel, body.Code)
+	s.answer(c, ok(contact), err)
+}
+
+func (s *server) ListContactDeliveries(c *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams) {
+	ctx, who := callerOf(c)
+	page, err := s.desk.ContactDeliveries(ctx, who.user, number, id, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(ContactDeliveryList(page)), err)
 }

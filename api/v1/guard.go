@@ -2,6 +2,8 @@ package v1
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -13,15 +15,17 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/api/problem"
 	"github.com/watchfire-mdr/watchfire/auth"
+	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
 const (
 	maxBody      = 64 << 10
 	maxAlertBody = 1 << 20
+	defaultLimit = 50 // entries of a page
 )
 
-// identify finds out who sent the request.
+// identify finds the sender of the request by the bearer token.
 func (s *server) identify(c *gin.Context) {
 	scheme, secret, _ := strings.Cut(c.GetHeader("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -29,21 +33,21 @@ func (s *server) identify(c *gin.Context) {
 	}
 	u, err := s.auth.User(c.Request.Context(), strings.TrimSpace(secret))
 	if err != nil {
-		s.fail(c, err)
+		s.answerError(c, err)
 		return
 	}
 	setCaller(c, caller{user: u})
 }
 
-// permit checks the role. What the caller may not even see is refused as if it did not exist.
+// permit checks the role. A caller who may not even see the incident or client gets the answer for one that does not exist.
 func (s *server) permit(c *gin.Context) {
 	op := s.spec.operation(c)
 	if op == nil {
-		s.fail(c, models.Errorf(models.Forbidden, "nobody may do this"))
+		s.answerError(c, models.Errorf(models.Forbidden, "no role may use this operation"))
 		return
 	}
-	ctx, who := called(c)
-	err := auth.Allow(name(op), who.user.Role)
+	ctx, who := callerOf(c)
+	err := auth.Allow(op.Operation.OperationID, who.user.Role)
 	if err == nil {
 		return
 	}
@@ -57,10 +61,10 @@ func (s *server) permit(c *gin.Context) {
 			err = hidden
 		}
 	}
-	s.fail(c, err)
+	s.answerError(c, err)
 }
 
-// readBody reads the body of a POST or PUT within its bounds and leaves it to be read again.
+// readBody reads the body of a POST or PUT within its bounds, keeps it for decode, and lets validate read it again.
 func (s *server) readBody(c *gin.Context) {
 	if c.Request.Method != http.MethodPost && c.Request.Method != http.MethodPut {
 		return
@@ -70,31 +74,58 @@ func (s *server) readBody(c *gin.Context) {
 		limit = maxAlertBody
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-	var long *http.MaxBytesError
+	var tooLong *http.MaxBytesError
 	switch {
-	case errors.As(err, &long):
-		s.refuse(c, problem.New(http.StatusRequestEntityTooLarge, "The body is longer than "+strconv.FormatInt(limit>>10, 10)+" KiB."))
+	case errors.As(err, &tooLong):
+		s.answerProblem(c, problem.New(http.StatusRequestEntityTooLarge, "The body is longer than "+strconv.FormatInt(limit>>10, 10)+" KiB."))
 		return
 	case err != nil:
-		s.refuse(c, problem.New(http.StatusBadRequest, "The body cannot be read."))
+		s.answerProblem(c, problem.New(http.StatusBadRequest, "The body cannot be read."))
 		return
 	}
 	if len(body) > 0 && !isJSON(c.GetHeader("Content-Type")) {
-		s.refuse(c, problem.New(http.StatusUnsupportedMediaType, "The body must be application/json."))
+		s.answerProblem(c, problem.New(http.StatusUnsupportedMediaType, "The body must be application/json."))
 		return
 	}
-	ours := name(s.spec.operation(c)) != "receive-ocsf" // that one is taken as it is
-	if p := wellFormed(body, ours); p != nil {
-		s.refuse(c, *p)
+	strict := s.spec.operation(c).Operation.OperationID != "receive-ocsf" // whose events are not Watchfire's to judge
+	if p := checkWellFormed(body, strict); p != nil {
+		s.answerProblem(c, *p)
 		return
 	}
 	c.Request.Body = io.NopCloser(bytes.NewReader(body))
-	_, who := called(c)
+	_, who := callerOf(c)
 	who.body = body
 	setCaller(c, who)
 }
 
-func (s *server) refuse(c *gin.Context, p problem.Problem) {
+// decode reads the body, which fits the document, into v. When it cannot, it refuses the request and returns false.
+func (s *server) decode(c *gin.Context, v any) bool {
+	_, who := callerOf(c)
+	if len(who.body) == 0 { // the document allows it where no field is required
+		return true
+	}
+	if err := json.Unmarshal(who.body, v); err != nil {
+		s.refuseUnreadable(c, err)
+		return false
+	}
+	return true
+}
+
+// pageRequest reads the parameters of a list.
+func pageRequest(cursor string, limit int) desk.PageRequest {
+	return desk.PageRequest{Cursor: cursor, Limit: cmp.Or(limit, defaultLimit)}
+}
+
+// idempotencyKey returns the caller's own name for the request.
+func idempotencyKey(c *gin.Context) (string, error) {
+	keys := c.Request.Header.Values("Idempotency-Key")
+	if len(keys) != 1 {
+		return "", errors.New("not one Idempotency-Key")
+	}
+	return keys[0], nil
+}
+
+func (s *server) answerProblem(c *gin.Context, p problem.Problem) {
 	problem.Write(c.Writer, p)
 	c.Abort()
 }

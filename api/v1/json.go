@@ -16,15 +16,15 @@ import (
 // maxDepth is how deep JSON may be nested.
 const maxDepth = 32
 
-// wellFormed says what keeps a body from being read at all, or nil. With strict it also refuses what different
-// readers would read differently or nobody can store: a field given twice, a NUL character.
-// No body at all is well-formed.
-func wellFormed(body []byte, strict bool) *problem.Problem {
+// checkWellFormed returns the problem that makes a body unreadable, or nil. With strict it also refuses a field given twice,
+// which two readers would read differently, and the character NUL, which the database cannot store. An empty body is
+// well-formed.
+func checkWellFormed(body []byte, strict bool) *problem.Problem {
 	if len(body) == 0 {
 		return nil
 	}
 	if !utf8.Valid(body) {
-		return malformed("The body is not UTF-8.")
+		return malformedBody("The body is not UTF-8.")
 	}
 	w := walker{dec: json.NewDecoder(bytes.NewReader(body)), strict: strict}
 	w.dec.UseNumber()
@@ -32,7 +32,7 @@ func wellFormed(body []byte, strict bool) *problem.Problem {
 		return p
 	}
 	if _, err := w.dec.Token(); !errors.Is(err, io.EOF) {
-		return malformed("The body goes on after its JSON value.")
+		return malformedBody("The body goes on after its JSON value.")
 	}
 	return nil
 }
@@ -47,12 +47,12 @@ type walker struct {
 func (w *walker) value(pointer string) *problem.Problem {
 	token, err := w.dec.Token()
 	if err != nil {
-		return malformed("The body is not valid JSON.")
+		return malformedBody("The body is not valid JSON.")
 	}
 	switch t := token.(type) {
 	case json.Delim:
 		if w.depth++; w.depth > maxDepth {
-			return malformed("The body is nested deeper than " + strconv.Itoa(maxDepth) + " levels.")
+			return malformedBody("The body is nested deeper than " + strconv.Itoa(maxDepth) + " levels.")
 		}
 		defer func() { w.depth-- }()
 		if t == '{' {
@@ -71,11 +71,11 @@ func (w *walker) object(pointer string) *problem.Problem {
 		token, err := w.dec.Token()
 		key, ok := token.(string)
 		if err != nil || !ok {
-			return malformed("The body is not valid JSON.")
+			return malformedBody("The body is not valid JSON.")
 		}
-		at := pointer + "/" + escape(key)
+		at := pointer + "/" + escapePointer(key)
 		if seen[key] && w.strict {
-			return malformed("A field is given twice.", problem.FieldError{Pointer: at, Detail: "is given twice"})
+			return malformedBody("A field is given twice.", problem.FieldError{Pointer: at, Detail: "is given twice"})
 		}
 		seen[key] = true
 		if p := w.text(key, at); p != nil {
@@ -99,25 +99,25 @@ func (w *walker) array(pointer string) *problem.Problem {
 
 func (w *walker) end() *problem.Problem {
 	if _, err := w.dec.Token(); err != nil {
-		return malformed("The body is not valid JSON.")
+		return malformedBody("The body is not valid JSON.")
 	}
 	return nil
 }
 
 func (w *walker) text(s, pointer string) *problem.Problem {
 	if w.strict && strings.ContainsRune(s, 0) {
-		p := invalid(problem.FieldError{Pointer: pointer, Detail: "must not contain the character NUL"})
+		p := invalidRequest(problem.FieldError{Pointer: pointer, Detail: "must not contain the character NUL"})
 		return &p
 	}
 	return nil
 }
 
-func malformed(detail string, fields ...problem.FieldError) *problem.Problem {
+func malformedBody(detail string, fields ...problem.FieldError) *problem.Problem {
 	p := problem.New(http.StatusBadRequest, detail, fields...)
 	return &p
 }
 
-// escape writes a key as a part of a JSON pointer (RFC 6901).
-func escape(key string) string {
+// escapePointer writes a key as a part of a JSON pointer (RFC 6901).
+func escapePointer(key string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }

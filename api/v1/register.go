@@ -17,9 +17,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// via is the door that commands given here came through.
-const via = "api"
-
 type server struct {
 	desk *desk.Desk
 	auth *auth.Authenticator
@@ -27,29 +24,26 @@ type server struct {
 	spec *spec
 }
 
-// Register adds every operation of the API to r. Each request passes, in this order: who sent it, whether their
-// role may do this, whether the body is well-formed JSON of acceptable size, whether it fits the document.
-func Register(r *gin.Engine, d *desk.Desk, a *auth.Authenticator, log *slog.Logger) error {
-	doc, err := readSpec()
+// Register adds every operation of the API to r. document is api/openapi.yaml. Each request is checked in this order: its
+// sender, whether the sender's role may use the operation, whether the body is well-formed JSON of acceptable size, and
+// whether the request fits the document.
+func Register(r *gin.Engine, document []byte, d *desk.Desk, a *auth.Authenticator, log *slog.Logger) error {
+	spec, err := readSpec(document)
 	if err != nil {
 		return fmt.Errorf("read the API's document: %w", err)
 	}
-	s := &server{desk: d, auth: a, log: log, spec: doc}
+	s := &server{desk: d, auth: a, log: log, spec: spec}
 	routes := r.Group("/", s.identify, s.permit, s.readBody, s.validate)
-	strict := NewStrictHandlerWithOptions(s, nil, StrictGinServerOptions{
-		RequestErrorHandlerFunc:  s.unreadable,
-		HandlerErrorFunc:         s.fail,
-		ResponseErrorHandlerFunc: s.fail,
+	RegisterHandlersWithOptions(routes, s, GinServerOptions{
+		ErrorHandler: func(c *gin.Context, err error, _ int) { s.refuseUnreadable(c, err) },
 	})
-	RegisterHandlersWithOptions(routes, strict, GinServerOptions{
-		ErrorHandler: func(c *gin.Context, err error, _ int) { s.unreadable(c, err) },
-	})
+	s.registerCommands(routes)
 	return nil
 }
 
-// fail answers with an error and ends the request. An internal error is logged and not shown; errors of every room
-// are free of content and addresses of people.
-func (s *server) fail(c *gin.Context, err error) {
+// answerError answers with an error and ends the request. It logs an internal error and does not show it; the errors of
+// every room are free of content and of people's addresses.
+func (s *server) answerError(c *gin.Context, err error) {
 	p := problem.Of(err)
 	if p.Status == http.StatusInternalServerError && c.Request.Context().Err() == nil {
 		s.log.ErrorContext(c.Request.Context(), "a request failed", "route", c.FullPath(), "cause", err.Error())
@@ -58,31 +52,29 @@ func (s *server) fail(c *gin.Context, err error) {
 	c.Abort()
 }
 
-// unreadable answers to what passed validation but not decoding: the document is too wide there. 5.0 is an integer to
-// it, which Go does not read as one.
-func (s *server) unreadable(c *gin.Context, err error) {
+// refuseUnreadable refuses a request that fits the document but cannot be decoded, because the document is wider than
+// Go: to it 5.0 is an integer.
+func (s *server) refuseUnreadable(c *gin.Context, err error) {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
 		pointer := "/" + strings.ReplaceAll(wrong.Field, ".", "/")
-		s.refuse(c, invalid(problem.FieldError{Pointer: pointer, Detail: "must be written as a whole number, without point and exponent"}))
+		s.answerProblem(c, invalidRequest(problem.FieldError{Pointer: pointer, Detail: "must be written as a whole number, without point and exponent"}))
 		return
 	}
-	problem.Write(c.Writer, problem.New(http.StatusBadRequest, "The request cannot be read."))
-	c.Abort()
+	s.answerProblem(c, problem.New(http.StatusBadRequest, "The request cannot be read."))
 }
 
 type callerKey struct{}
 
+// caller is who sent a request, and its body.
 type caller struct {
 	user models.User
-	body []byte // as it came; nil without one
+	body []byte // byte for byte; nil without one
 }
 
-// called returns the request's own context and who sent it.
-func called(ctx context.Context) (context.Context, caller) {
-	if c, ok := ctx.(*gin.Context); ok { // gin recycles it; nothing may keep it after the answer
-		ctx = c.Request.Context()
-	}
+// callerOf returns the request's own context, which outlives gin's, and who sent it.
+func callerOf(c *gin.Context) (context.Context, caller) {
+	ctx := c.Request.Context()
 	who, _ := ctx.Value(callerKey{}).(caller)
 	return ctx, who
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -24,14 +23,14 @@ import (
 // maxErrors is how many wrong fields one answer names.
 const maxErrors = 100
 
-// spec is the API's document, by the routes as gin names them.
+// spec holds the operations of the API's document by their routes as gin writes them.
 type spec struct {
 	routes  map[string]*routers.Route
 	options ginmiddleware.Options
 }
 
-func readSpec() (*spec, error) {
-	doc, err := GetSpec()
+func readSpec(document []byte) (*spec, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(document)
 	if err != nil {
 		return nil, err
 	}
@@ -50,20 +49,20 @@ func validation() ginmiddleware.Options {
 	return ginmiddleware.Options{
 		Options: openapi3filter.Options{
 			MultiError: true, SkipSettingDefaults: true,
-			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, // identify has done it
+			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, // identify has authenticated the sender
 			SchemaValidationOptions: []openapi3.SchemaValidationOption{
 				openapi3.WithStringFormatValidator("date-time", moment), openapi3.WithStringFormatValidator("go-duration", span),
 			},
 		},
-		MultiErrorHandler: func(all openapi3.MultiError) error { return all }, // the default makes text of it
+		MultiErrorHandler: func(all openapi3.MultiError) error { return all }, // the default turns it into one text
 	}
 }
 
-// errMoment says that a text is no moment a person could mean.
+// errMoment is the error for a text that is not a moment.
 var errMoment = errors.New("not a moment")
 
-// checkMoment refuses what has the form of a time and is none, such as 30 February, and years nobody means, which
-// could not be written again in every time zone.
+// checkMoment refuses a text that has the form of a time but names none, such as 30 February. It also refuses years that a
+// person cannot mean, because such a time could not be written in every time zone.
 func checkMoment(s string) error {
 	at, err := time.Parse(time.RFC3339, s)
 	if err != nil || at.Year() < 1900 || at.Year() > 2999 {
@@ -76,25 +75,12 @@ func ginPath(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)
 }
 
-// name returns an operation's name as the document writes it, such as "open-incident". The generator has made a Go
-// name of it in the copy of the document it embeds.
-func name(r *routers.Route) string {
-	var b strings.Builder
-	for n, c := range r.Operation.OperationID {
-		if unicode.IsUpper(c) && n > 0 {
-			b.WriteByte('-')
-		}
-		b.WriteRune(unicode.ToLower(c))
-	}
-	return b.String()
-}
-
-// operation returns the operation that gin has routed a request to, or nil.
+// operation returns the operation of a request's route, or nil.
 func (s *spec) operation(c *gin.Context) *routers.Route {
 	return s.routes[c.Request.Method+" "+c.FullPath()]
 }
 
-// routed hands gin's own choice of route to the validator, which would otherwise search for it again.
+// routed hands gin's own choice of route to the validator, which would otherwise search for the route again.
 type routed struct {
 	route  *routers.Route
 	params map[string]string
@@ -113,7 +99,7 @@ func (s *server) validate(c *gin.Context) {
 	}
 	op := s.spec.operation(c)
 	if unknown := unknownParameters(op, c.Request.URL); len(unknown) > 0 {
-		s.refuse(c, problem.New(http.StatusBadRequest, "The request is not valid.", unknown...))
+		s.answerProblem(c, problem.New(http.StatusBadRequest, "The request is not valid.", unknown...))
 		return
 	}
 	err := ginmiddleware.ValidateRequestFromContext(c, routed{op, params}, &s.spec.options)
@@ -122,14 +108,14 @@ func (s *server) validate(c *gin.Context) {
 	}
 	var all openapi3.MultiError
 	if !errors.As(err, &all) {
-		s.unreadable(c, err)
+		s.refuseUnreadable(c, err)
 		return
 	}
-	s.refuse(c, describe(all))
+	s.answerProblem(c, problemOf(all))
 }
 
-// unknownParameters names the parameters in a query that the operation does not have: a filter that is misspelt must not
-// pass for none.
+// unknownParameters names the parameters in a query that the operation does not have: a misspelt filter must not look like
+// no filter.
 func unknownParameters(op *routers.Route, u *url.URL) []problem.FieldError {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -138,15 +124,15 @@ func unknownParameters(op *routers.Route, u *url.URL) []problem.FieldError {
 	var unknown []problem.FieldError
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		if op.Operation.Parameters.GetByInAndName(openapi3.ParameterInQuery, key) == nil && len(unknown) < maxErrors {
-			unknown = append(unknown, problem.FieldError{Pointer: "/" + escape(key), Detail: "is not a parameter of this operation"})
+			unknown = append(unknown, problem.FieldError{Pointer: "/" + escapePointer(key), Detail: "is not a parameter of this operation"})
 		}
 	}
 	return unknown
 }
 
-// describe makes one problem of what the validator found: a wrong path is not found, a wrong parameter or a missing
-// body is a bad request, wrong fields point at themselves.
-func describe(all openapi3.MultiError) problem.Problem {
+// problemOf makes one problem of all errors of the validator. A wrong path is not found, a wrong parameter or a missing body
+// is a bad request, and each wrong field has an error that points at it.
+func problemOf(all openapi3.MultiError) problem.Problem {
 	var params, fields []problem.FieldError
 	for _, err := range all {
 		var wrong *openapi3filter.RequestError
@@ -157,9 +143,9 @@ func describe(all openapi3.MultiError) problem.Problem {
 		case p != nil && p.In == openapi3.ParameterInPath:
 			return problem.New(http.StatusNotFound, "It does not exist, or you may not see it.")
 		case p != nil:
-			params = append(params, problem.FieldError{Pointer: "/" + escape(p.Name), Detail: ofParameter(wrong)})
+			params = append(params, problem.FieldError{Pointer: "/" + escapePointer(p.Name), Detail: describeParameter(wrong)})
 		default:
-			fields = append(fields, collect(wrong.Err)...)
+			fields = append(fields, collectFields(wrong.Err)...)
 			if errors.Is(wrong.Err, openapi3filter.ErrInvalidRequired) {
 				params = append(params, problem.FieldError{Pointer: "", Detail: "a body is required"})
 			}
@@ -171,30 +157,30 @@ func describe(all openapi3.MultiError) problem.Problem {
 	if len(fields) == 0 {
 		return problem.New(http.StatusBadRequest, "The request cannot be read.")
 	}
-	return invalid(fields...)
+	return invalidRequest(fields...)
 }
 
-func invalid(fields ...problem.FieldError) problem.Problem {
+func invalidRequest(fields ...problem.FieldError) problem.Problem {
 	return problem.New(http.StatusUnprocessableEntity, "The request is not valid.", fields[:min(len(fields), maxErrors)]...)
 }
 
-func ofParameter(wrong *openapi3filter.RequestError) string {
+func describeParameter(wrong *openapi3filter.RequestError) string {
 	if errors.Is(wrong.Err, openapi3filter.ErrInvalidRequired) {
 		return "is required"
 	}
-	if found := collect(wrong.Err); len(found) > 0 {
+	if found := collectFields(wrong.Err); len(found) > 0 {
 		return found[0].Detail
 	}
 	return "is not valid"
 }
 
-// collector gathers the fields that nested errors of a schema are about, each once.
+// collector gathers the wrong fields from nested errors of a schema, each once.
 type collector struct {
 	fields []problem.FieldError
 	seen   map[string]bool
 }
 
-func collect(err error) []problem.FieldError {
+func collectFields(err error) []problem.FieldError {
 	c := collector{seen: map[string]bool{}}
 	c.visit(err)
 	slices.SortStableFunc(c.fields, func(a, b problem.FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
@@ -218,26 +204,26 @@ func (c *collector) visit(err error) {
 func (c *collector) schema(e *openapi3.SchemaError) {
 	pointer := ""
 	for _, part := range e.JSONPointer() {
-		pointer += "/" + escape(part)
+		pointer += "/" + escapePointer(part)
 	}
 	if e.SchemaField == "properties" {
 		c.unknown(pointer, e)
 		return
 	}
-	c.add(pointer, words(e))
+	c.add(pointer, describeSchemaError(e))
 }
 
-// unknown names the fields of an object that its schema does not have. The validator reports each of them with
-// the whole object, so the first report is enough.
+// unknown adds the fields of an object that its schema does not have. The validator reports each of them with the whole
+// object, so the first report is enough.
 func (c *collector) unknown(pointer string, e *openapi3.SchemaError) {
 	if c.seen[pointer+"/"] {
 		return
 	}
 	c.seen[pointer+"/"] = true
 	object, _ := e.Value.(map[string]any)
-	for key := range object {
+	for _, key := range slices.Sorted(maps.Keys(object)) {
 		if _, known := e.Schema.Properties[key]; !known {
-			c.add(pointer+"/"+escape(key), "is not a field of this object")
+			c.add(pointer+"/"+escapePointer(key), "is not a field of this object")
 		}
 	}
 }
@@ -250,8 +236,8 @@ func (c *collector) add(pointer, detail string) {
 	c.fields = append(c.fields, problem.FieldError{Pointer: pointer, Detail: detail})
 }
 
-// words says what is wrong with a value, without repeating it.
-func words(e *openapi3.SchemaError) string {
+// describeSchemaError says what is wrong with a value without repeating the value.
+func describeSchemaError(e *openapi3.SchemaError) string {
 	s := e.Schema
 	switch e.SchemaField {
 	case "required":
@@ -261,7 +247,7 @@ func words(e *openapi3.SchemaError) string {
 	case "type":
 		return "must be of type " + strings.Join(s.Type.Slice(), " or ")
 	case "enum":
-		return "must be one of " + list(s.Enum)
+		return "must be one of " + joinValues(s.Enum)
 	case "minLength":
 		if s.MinLength == 1 {
 			return "must not be empty"
@@ -287,7 +273,7 @@ func words(e *openapi3.SchemaError) string {
 	return "is not valid"
 }
 
-func list(values []any) string {
+func joinValues(values []any) string {
 	var names []string
 	for _, v := range values {
 		names = append(names, fmt.Sprint(v))

@@ -19,10 +19,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// runMigrate brings the database to this version's schema, and makes the application's login when asked to.
+// runMigrate brings the database to this version's schema, and makes or updates the application's login when -app-user
+// names one.
 func runMigrate(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("migrate", flag.ContinueOnError)
-	login := f.String("app-user", "", "make or update the application's login of this name; its password comes from APP_DATABASE_PASSWORD")
+	login := f.String("app-user", "", "name of the application's login, to make or update it; APP_DATABASE_PASSWORD holds its password")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -42,13 +43,13 @@ func runMigrate(ctx context.Context, args []string, out io.Writer) error {
 	}
 	password := os.Getenv("APP_DATABASE_PASSWORD")
 	if password == "" {
-		return errors.New("APP_DATABASE_PASSWORD is not set")
+		return errors.New("APP_DATABASE_PASSWORD is not set: set it to the password of the application's login")
 	}
 	return store.EnsureLogin(ctx, c.OwnerURL, *login, password)
 }
 
-// runUser adds a user, or finds the one with this address and role, and prints a new bearer token. It is how the first
-// lead gets in, and how tokens are renewed and revoked.
+// runUser adds a user, or finds the one with this address and role, and prints a new bearer token. Operators make the
+// first lead with it, and renew and revoke tokens.
 func runUser(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("user", flag.ContinueOnError)
 	name := f.String("name", "", "the person's name")
@@ -56,16 +57,16 @@ func runUser(ctx context.Context, args []string, out io.Writer) error {
 	role := f.String("role", "", "analyst, lead, operator; or viewer, responder, admin of a client")
 	number := f.Int("client", 0, "the client's number, for a client's user")
 	days := f.Int("days", 90, "days until the token expires")
-	revoke := f.Bool("revoke", false, "take the user's other tokens back first")
+	revoke := f.Bool("revoke", false, "revoke the user's other tokens first")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	u := models.User{Name: *name, Email: *email, Role: models.Role(*role)}
 	if _, err := mail.ParseAddress(*email); err != nil || *name == "" || u.Role.Side() == "" || *days < 1 {
-		return errors.New("user needs -name, -email, -role and a positive -days")
+		return errors.New("the user is incomplete: give -name, -email, -role and a positive -days")
 	}
 	if (u.Role.Side() == models.SideClient) != (*number > 0) {
-		return errors.New("-client belongs to the roles viewer, responder and admin, and they need it")
+		return errors.New("-client and -role do not fit: give -client with the roles viewer, responder and admin, and with no other")
 	}
 	db, err := store.Open(ctx, os.Getenv("DATABASE_URL"), store.Options{MaxConns: 2})
 	if err != nil {
@@ -96,7 +97,8 @@ func runUser(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// ensureUser makes the user unless there is one with the same address and role.
+// ensureUser returns the user with u's address, after adding u when there is none. It returns a Conflict when the user with
+// that address has another role.
 func ensureUser(ctx context.Context, db *store.Store, u models.User) (models.User, error) {
 	made, err := db.CreateUser(ctx, u)
 	if models.KindOf(err) != models.Conflict {
@@ -104,15 +106,15 @@ func ensureUser(ctx context.Context, db *store.Store, u models.User) (models.Use
 	}
 	known, err := db.UserByEmail(ctx, u.ClientID, u.Email)
 	if err == nil && known.Role != u.Role {
-		return known, models.Errorf(models.Conflict, "the user with this address has the role %s", known.Role)
+		return known, models.Errorf(models.Conflict, "the user with this address has the role %s: use that role or another address", known.Role)
 	}
 	return known, err
 }
 
-// runHealth asks an address and fails unless it answers 200.
+// runHealth sends a GET to an address and returns an error unless the answer is 200.
 func runHealth(ctx context.Context, args []string, _ io.Writer) error {
 	if len(args) != 1 {
-		return errors.New("health needs one address")
+		return errors.New("health got no address or too many: give one, such as http://127.0.0.1:8080/healthz")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

@@ -21,10 +21,10 @@ import (
 	"github.com/watchfire-mdr/watchfire/worker"
 )
 
-// sweepEvery is how often incidents are looked for whose workflow was never started.
+// sweepEvery is the pause between two searches for incidents without a workflow.
 const sweepEvery = 30 * time.Second
 
-// runAPI serves people, programs and vendors until it is told to stop.
+// runAPI serves people, programs and vendors until ctx ends.
 func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	p, err := startProcess(ctx, config.API)
 	if err != nil {
@@ -44,24 +44,24 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	}
 	handler, err := api.New(api.Options{
 		Desk: d, Auth: auth.New(p.store, time.Now), Log: p.log, Metrics: p.metrics,
-		Ready:  observability.NewReadiness(append(observability.DatabaseParts(p.store), observability.TemporalParts(p.temporal, polled())...)...),
+		Ready:  observability.NewReadiness(append(observability.DatabaseParts(p.store), observability.TemporalParts(p.temporal, requiredQueues())...)...),
 		Routes: []func(gin.IRouter){vendors.Register},
 	})
 	if err != nil {
 		return err
 	}
-	defer every(ctx, sweepEvery, func(ctx context.Context) {
+	defer runEvery(ctx, sweepEvery, func(ctx context.Context) {
 		if n, err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
 			p.log.WarnContext(ctx, "sweep incomplete", "error", err)
 		} else if n > 0 {
-			p.log.InfoContext(ctx, "incidents without a workflow were started", "count", n)
+			p.log.InfoContext(ctx, "workflows of incidents started late", "count", n)
 		}
 	})()
 	return p.serve(ctx, p.config.HTTPAddress, handler)
 }
 
-// polled names the queues somebody must poll for the system to do its job.
-func polled() map[string]enumspb.TaskQueueType {
+// requiredQueues returns the task queues that a worker must poll for the system to do its job, with the kind of their tasks.
+func requiredQueues() map[string]enumspb.TaskQueueType {
 	queues := map[string]enumspb.TaskQueueType{}
 	for _, q := range worker.Queues() {
 		queues[q] = enumspb.TASK_QUEUE_TYPE_ACTIVITY
@@ -70,7 +70,7 @@ func polled() map[string]enumspb.TaskQueueType {
 	return queues
 }
 
-// hooks makes the vendors' door.
+// hooks makes the handlers for requests of vendors.
 func (p *process) hooks(d *desk.Desk) (*hooks.Hooks, error) {
 	calls, err := twilioSettings(p.config).Signatures()
 	if err != nil {

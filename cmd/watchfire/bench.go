@@ -16,11 +16,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/devstack"
 )
 
-// bareWorker is the first argument that makes `watchfire bench` the bare side's worker.
+// bareWorker is the first argument with which `watchfire bench` runs the bare side's worker.
 const bareWorker = "bare-worker"
 
-// runBench measures Watchfire against bare Temporal on a stack of its own. It fails when something did not run, not
-// for what was measured.
+// runBench measures Watchfire against bare Temporal on a stack of its own. It returns an error when something did not run,
+// never for a measured value.
 func runBench(ctx context.Context, args []string, out io.Writer) (err error) {
 	if len(args) == 3 && args[0] == bareWorker {
 		return bench.BareWorker(ctx, args[1], args[2])
@@ -48,36 +48,36 @@ func runBench(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	r.Tell(out)
+	r.Print(out)
 	return r.Write(result)
 }
 
-// benchOptions reads the command line. The default takes twelve minutes, -quick two.
+// benchOptions reads the command line, and the path for the result. The default takes twelve minutes, -quick two.
 func benchOptions(args []string) (o bench.Options, result string, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := f.Bool("quick", false, "one pair of short turns and small bursts: about two minutes, for a look")
-	f.IntVar(&o.Pairs, "pairs", 5, "how often bare and ours take turns")
+	quick := f.Bool("quick", false, "measure one pair of short turns and small bursts, in about two minutes")
+	f.IntVar(&o.Pairs, "pairs", 5, "how many turns each of the two sides takes")
 	f.DurationVar(&o.For, "for", 2*time.Second, "how long a turn lasts")
-	f.IntVar(&o.Most, "n", 0, "operations in a turn at most; 0 is no bound")
-	clients := f.String("clients", "1,16", "how many ask at a time")
+	f.IntVar(&o.Most, "n", 0, "most operations in a turn; 0 is no bound")
+	clients := f.String("clients", "1,16", "how many clients send requests at the same time")
 	reach := f.String("reach", "1,500", "how many critical incidents are published at once; 1 is one after the other")
-	f.IntVar(&o.Contacts, "contacts", 2000, "mails on which the vendor reports at once")
-	only := f.String("only", "", "what to measure: handover, open, command, lifecycle, reach, hooks; all without it")
-	f.StringVar(&result, "out", filepath.Join("out", "bench.json"), "where everything measured is written")
+	f.IntVar(&o.Contacts, "contacts", 2000, "how many mails the vendor reports on at once")
+	only := f.String("only", "", "what to measure, with commas between: handover, open, command, lifecycle, reach, hooks; without it, all")
+	f.StringVar(&result, "out", filepath.Join("out", "bench.json"), "file for the result")
 	if err := f.Parse(args); err != nil {
 		return o, "", err
 	}
 	if *quick {
 		o.Pairs, o.For, o.Contacts, *reach = 1, 1500*time.Millisecond, 200, "16"
 	}
-	if o.Clients, err = numbers(*clients); err != nil {
+	if o.Clients, err = parseNumbers(*clients); err != nil {
 		return o, "", fmt.Errorf("-clients: %w", err)
 	}
-	if o.Reach, err = numbers(*reach); err != nil {
+	if o.Reach, err = parseNumbers(*reach); err != nil {
 		return o, "", fmt.Errorf("-reach: %w", err)
 	}
 	if o.Contacts < 1 {
-		return o, "", errors.New("-contacts must be 1 at least")
+		return o, "", errors.New("-contacts is less than 1: give a greater number")
 	}
 	if *only != "" {
 		o.Only = strings.Split(*only, ",")
@@ -86,13 +86,13 @@ func benchOptions(args []string) (o bench.Options, result string, err error) {
 	return o, result, nil
 }
 
-// numbers reads numbers from 1 on with commas between them.
-func numbers(list string) ([]int, error) {
+// parseNumbers reads whole numbers from 1 on, with commas between them.
+func parseNumbers(list string) ([]int, error) {
 	var out []int
 	for _, text := range strings.Split(list, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%q is not a list of numbers", list)
+			return nil, fmt.Errorf("%q is not a list of numbers from 1 on: give one such as 1,16", list)
 		}
 		out = append(out, n)
 	}

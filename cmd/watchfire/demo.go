@@ -19,16 +19,16 @@ import (
 //go:embed fixture/finding.json
 var demoFinding []byte
 
-// demoClient is the seeded client the demo happens to.
+// demoClient is the number of the seeded client of the demo's incident.
 const demoClient = 1042
 
 // runDemo starts a whole stack on free ports, drives one critical incident from a finding to closure over the public
-// API, and tells what happens as it happens. Any step that does not happen ends it with an error.
+// API, and tells every event as it happens. It returns an error as soon as a step does not happen.
 func runDemo(ctx context.Context, args []string, out io.Writer) (err error) {
 	f := flag.NewFlagSet("demo", flag.ContinueOnError)
-	alert := f.String("alert", "", "file with an OCSF finding to begin with; without it one of the project's own")
+	alert := f.String("alert", "", "file with an OCSF finding to begin with; without it, the project's own")
 	pace := f.Float64("pace", 0.2, "speed of the simulated vendors and people: 1 is realistic")
-	results := f.String("out", "out", "where demo.json and journal.json are written")
+	results := f.String("out", "out", "folder for demo.json and journal.json")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -64,13 +64,13 @@ func runDemo(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	defer s.Stop()
 	d := newDemo(s.Dev, out)
-	d.line("the stack is up after %s; Temporal UI at %s", time.Since(began).Round(time.Second), s.Dev.TemporalUI)
+	d.printLine("the stack is up after %s; Temporal UI at %s", time.Since(began).Round(time.Second), s.Dev.TemporalUI)
 	if err := d.play(ctx, finding); err != nil {
-		return errors.Join(err, d.write(context.WithoutCancel(ctx), *results))
+		return errors.Join(err, d.writeResults(context.WithoutCancel(ctx), *results))
 	}
-	if err := d.write(ctx, *results); err != nil {
+	if err := d.writeResults(ctx, *results); err != nil {
 		return err
 	}
-	d.summary(*results)
+	d.printSummary(*results)
 	return nil
 }

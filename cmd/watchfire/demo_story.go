@@ -25,7 +25,7 @@ import (
 // patience bounds every wait of the demo.
 const patience = 2 * time.Minute
 
-// demo is one incident played through by its people.
+// demo plays one incident through, as the people who handle it.
 type demo struct {
 	dev   stack.Dev
 	out   io.Writer
@@ -56,17 +56,17 @@ func newDemo(dev stack.Dev, out io.Writer) *demo {
 	return d
 }
 
-// line tells one thing that happened, with the time since the demo began.
-func (d *demo) line(format string, args ...any) {
+// printLine tells one thing that happened, with the time since the demo began.
+func (d *demo) printLine(format string, args ...any) {
 	fmt.Fprintf(d.out, "%7.2fs  %s\n", time.Since(d.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// play goes through the whole life of the incident.
+// play takes the incident through its whole life. It returns the error of the first step that does not happen.
 func (d *demo) play(ctx context.Context, finding []byte) error {
 	for _, act := range []func(context.Context) error{
 		d.setPersonas,
 		func(ctx context.Context) error { return d.open(ctx, finding) },
-		d.investigate, d.publish, d.reached, d.contained, d.refused, d.handle, d.close,
+		d.investigate, d.publish, d.awaitAcknowledgement, d.awaitIsolation, d.failToCloseAsSOC, d.workAsClient, d.close,
 	} {
 		if err := act(ctx); err != nil {
 			return err
@@ -81,6 +81,7 @@ func (d *demo) setPersonas(ctx context.Context) error {
 	return d.dev.Steer(ctx, "twilio", "personas", map[string]any{"personas": map[string]string{c[0].Phone: "no_answer", c[1].Phone: "repeats_then_acknowledges"}})
 }
 
+// open hands in the finding and opens a critical incident for it.
 func (d *demo) open(ctx context.Context, finding []byte) error {
 	var received struct {
 		Outcome string       `json:"outcome"`
@@ -89,29 +90,30 @@ func (d *demo) open(ctx context.Context, finding []byte) error {
 	if err := d.analyst.Post(ctx, fmt.Sprintf("/alerts/ocsf?client=%d&source=integration", demoClient), finding, &received); err != nil {
 		return fmt.Errorf("hand in the finding: %w", err)
 	}
-	d.line("a finding arrives: %q (%s)", received.Alert.Title, received.Alert.Severity)
+	d.printLine("a finding arrives: %q (%s)", received.Alert.Title, received.Alert.Severity)
 	if received.Alert.Problem != "" {
-		d.line("it could not be normalised and is kept raw for an analyst: %s", received.Alert.Problem)
+		d.printLine("Watchfire cannot normalise the finding and keeps it raw for an analyst: %s", received.Alert.Problem)
 	}
 	opening := map[string]any{"client": demoClient, "alerts": []uuid.UUID{received.Alert.ID}, "severity": models.SeverityCritical}
 	if received.Alert.Title == "" {
-		opening["title"] = "Finding that could not be normalised"
+		opening["title"] = "Finding that Watchfire cannot normalise"
 	}
 	if err := d.analyst.Post(ctx, "/incidents", opening, &d.incident); err != nil {
 		return fmt.Errorf("open the incident: %w", err)
 	}
 	d.ref = d.incident.Reference
-	d.line("the analyst opens %s for %s; its workflow is %s", d.ref, d.dev.Clients[0].LegalName, d.ref.WorkflowID())
+	d.printLine("the analyst opens %s for %s; its workflow is %s", d.ref, d.dev.Clients[0].LegalName, d.ref.WorkflowID())
 	return nil
 }
 
+// investigate assesses the incident, recommends and asks for the isolation of the host.
 func (d *demo) investigate(ctx context.Context) error {
 	host := "FILESRV-01"
 	summary := "An unsigned process is encrypting files on two shares. The host is being isolated."
-	threat := "Ransomware. What is not isolated within minutes will be encrypted; backups on reachable shares are at risk."
+	threat := "Ransomware. It encrypts every host that is not isolated within minutes; backups on reachable shares are at risk."
 	techniques := []string{"T1486"}
 	assets := []string{host}
-	return d.give(ctx, d.analyst,
+	return d.sendCommands(ctx, d.analyst,
 		&incident.Assess{Summary: &summary, Threat: &threat, Techniques: &techniques, Assets: &assets},
 		&incident.Recommend{Text: "Reset the passwords of all accounts that signed in to FILESRV-01 in the last 24 hours."},
 		&incident.RecommendResponseTeam{Engage: true, Criteria: "Active encryption on a server with client data."},
@@ -119,23 +121,25 @@ func (d *demo) investigate(ctx context.Context) error {
 	)
 }
 
-func (d *demo) publish(ctx context.Context) error { return d.give(ctx, d.analyst, &incident.Publish{}) }
+func (d *demo) publish(ctx context.Context) error {
+	return d.sendCommands(ctx, d.analyst, &incident.Publish{})
+}
 
-// give lets a person give commands, one after the other.
-func (d *demo) give(ctx context.Context, p stack.Person, commands ...incident.Command) error {
+// sendCommands lets a person send commands, one after the other, and tells the events of each.
+func (d *demo) sendCommands(ctx context.Context, p stack.Person, commands ...incident.Command) error {
 	for _, c := range commands {
 		if _, err := p.Command(ctx, d.ref, c); err != nil {
 			return fmt.Errorf("%s: %w", c.Name(), err)
 		}
-		if err := d.look(ctx); err != nil {
+		if err := d.tellNewEvents(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// look reads what is new and tells it.
-func (d *demo) look(ctx context.Context) error {
+// tellNewEvents reads the events since the last time, tells them and reads the incident.
+func (d *demo) tellNewEvents(ctx context.Context) error {
 	last := 0
 	if len(d.events) > 0 {
 		last = d.events[len(d.events)-1].Seq
@@ -146,24 +150,24 @@ func (d *demo) look(ctx context.Context) error {
 	}
 	for _, e := range page.Items {
 		d.events = append(d.events, e)
-		if told := d.tell(e); told != "" {
-			d.line("%s", told)
+		if line := d.eventLine(e); line != "" {
+			d.printLine("%s", line)
 		}
 	}
 	return d.analyst.Get(ctx, "/incidents/"+string(d.ref), &d.incident)
 }
 
-// await looks until something is so.
-func (d *demo) await(ctx context.Context, what string, so func(incident.Incident) bool) error {
+// await tells new events until the incident is as wanted; what names that in the error after patience.
+func (d *demo) await(ctx context.Context, what string, isSo func(incident.Incident) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if err := d.look(ctx); err != nil {
+		if err := d.tellNewEvents(ctx); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		if so(d.incident) {
+		if isSo(d.incident) {
 			return nil
 		}
 		select {
@@ -174,28 +178,28 @@ func (d *demo) await(ctx context.Context, what string, so func(incident.Incident
 	}
 }
 
-func (d *demo) reached(ctx context.Context) error {
+func (d *demo) awaitAcknowledgement(ctx context.Context) error {
 	return d.await(ctx, "the acknowledgement by phone", func(i incident.Incident) bool { return i.Acknowledged != nil && !i.CallRoundEnded.IsZero() })
 }
 
-func (d *demo) contained(ctx context.Context) error {
+func (d *demo) awaitIsolation(ctx context.Context) error {
 	return d.await(ctx, "the EDR's confirmation of the isolation", func(i incident.Incident) bool { return i.Containment() == incident.ContainmentContained })
 }
 
-// refused shows that nobody at the SOC can close a published incident.
-func (d *demo) refused(ctx context.Context) error {
+// failToCloseAsSOC shows that nobody at the SOC can close a published incident.
+func (d *demo) failToCloseAsSOC(ctx context.Context) error {
 	_, err := d.analyst.Command(ctx, d.ref, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "tidy up"})
-	var refusal *stack.Refusal
-	if !errors.As(err, &refusal) || refusal.Status != http.StatusConflict {
-		return fmt.Errorf("an analyst's request to close was not refused: %w", err)
+	var rejected *stack.APIError
+	if !errors.As(err, &rejected) || rejected.Status != http.StatusConflict {
+		return fmt.Errorf("an analyst's request for closure was not rejected: %w", err)
 	}
-	d.line("the analyst tries to close it and is refused: %s", refusal.Detail)
+	d.printLine("the analyst requests closure and is rejected: %s", rejected.Detail)
 	return nil
 }
 
-// handle is the client's part: read, act, release.
-func (d *demo) handle(ctx context.Context) error {
-	err := d.give(ctx, d.responder,
+// workAsClient is the client's part: acknowledge, settle the recommendation, release the endpoint.
+func (d *demo) workAsClient(ctx context.Context) error {
+	err := d.sendCommands(ctx, d.responder,
 		&incident.Acknowledge{Revision: 1},
 		&incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "Change CHG-2209: 14 passwords reset."},
 		&incident.Release{Endpoint: "e1", Reason: "Reinstalled from a clean image."},
@@ -206,23 +210,24 @@ func (d *demo) handle(ctx context.Context) error {
 	return d.await(ctx, "the EDR's confirmation of the release", func(i incident.Incident) bool { return i.Containment() == incident.ContainmentReleased })
 }
 
+// close lets the client request closure and the SOC verify, until the incident is closed and its contacts are mailed.
 func (d *demo) close(ctx context.Context) error {
-	if err := d.give(ctx, d.admin, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "Server restored, users informed."}); err != nil {
+	if err := d.sendCommands(ctx, d.admin, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "Server restored, users informed."}); err != nil {
 		return err
 	}
-	if err := d.give(ctx, d.analyst, &incident.Verify{Gone: true, Note: "No encryption, no beacon for an hour after the release."}); err != nil {
+	if err := d.sendCommands(ctx, d.analyst, &incident.Verify{Gone: true, Note: "No encryption, no beacon for an hour after the release."}); err != nil {
 		return err
 	}
 	if err := d.await(ctx, "the closure", func(i incident.Incident) bool { return i.Phase == incident.PhaseClosed }); err != nil {
 		return err
 	}
-	if err := d.give(ctx, d.admin, &incident.GiveFeedback{Rating: 5, Comment: "We were called before we saw it ourselves."}); err != nil {
+	if err := d.sendCommands(ctx, d.admin, &incident.GiveFeedback{Rating: 5, Comment: "We were called before we saw it ourselves."}); err != nil {
 		return err
 	}
 	mailed := func(incident.Incident) bool {
 		n := 0
 		for _, e := range d.events {
-			if m, ok := e.Data.(*incident.ContactMailed); ok && m.Purpose == notify.PurposeClosed {
+			if m, ok := e.Data.(*incident.ContactMessaged); ok && m.Purpose == notify.PurposeClosed {
 				n++
 			}
 		}
@@ -231,15 +236,16 @@ func (d *demo) close(ctx context.Context) error {
 	return d.await(ctx, "the mails about the closure", mailed)
 }
 
-func (d *demo) name(id uuid.UUID) string {
+// contactName returns the name and the role of a contact.
+func (d *demo) contactName(id uuid.UUID) string {
 	c := d.contacts[id]
 	return c.Name + " (" + c.Role + ")"
 }
 
-// who names an actor.
-func (d *demo) who(a models.Actor) string {
+// actorName names an actor: a contact with name and role, a user by side and role.
+func (d *demo) actorName(a models.Actor) string {
 	if id, ok := a.Contact(); ok {
-		return d.name(id)
+		return d.contactName(id)
 	}
 	if a.Side == models.SideClient {
 		return "the client's " + string(a.Role)
@@ -247,8 +253,9 @@ func (d *demo) who(a models.Actor) string {
 	return "the " + string(a.Role)
 }
 
-// write leaves the incident, its deliveries, the durations and the simulators' journals for whoever wants to check.
-func (d *demo) write(ctx context.Context, dir string) error {
+// writeResults writes demo.json, with the incident, its events, deliveries and durations, and journal.json, with the
+// simulators' journals, into a folder.
+func (d *demo) writeResults(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -257,19 +264,20 @@ func (d *demo) write(ctx context.Context, dir string) error {
 			return fmt.Errorf("read deliveries: %w", err)
 		}
 	}
-	for vendor := range d.dev.Simulators {
+	var all []stage.Entry
+	for _, vendor := range slices.Sorted(maps.Keys(d.dev.Simulators)) {
 		entries, err := d.dev.Journal(ctx, vendor)
 		if err != nil {
 			return fmt.Errorf("read journal of %s: %w", vendor, err)
 		}
 		d.journal[vendor] = entries
+		all = append(all, entries...)
 	}
-	d.measure()
+	d.measureDurations()
 	seconds := map[string]float64{}
 	for name, took := range d.durations {
 		seconds[name] = took.Seconds()
 	}
-	all := slices.Concat(slices.Collect(maps.Values(d.journal))...)
 	slices.SortStableFunc(all, func(a, b stage.Entry) int { return a.At.Compare(b.At) })
 	if err := writeJSON(filepath.Join(dir, "journal.json"), all); err != nil {
 		return err
@@ -279,7 +287,7 @@ func (d *demo) write(ctx context.Context, dir string) error {
 	})
 }
 
-// readDeliveries reads every page of them.
+// readDeliveries reads every page of the incident's deliveries.
 func (d *demo) readDeliveries(ctx context.Context) error {
 	path := "/incidents/" + string(d.ref) + "/deliveries?limit=200"
 	for target := path; ; {

@@ -13,11 +13,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// runDev starts everything and stays up until Ctrl-C, which stops what it started and nothing else.
+// runDev starts the whole stack and keeps it up until Ctrl-C. It stops the parts that it started and nothing else.
 func runDev(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("dev", flag.ContinueOnError)
-	dir := f.String("dir", ".watchfire", "where data, logs and dev.json are kept")
-	fresh := f.Bool("fresh", false, "throw the data of earlier starts away")
+	dir := f.String("dir", ".watchfire", "folder for data, logs and dev.json")
+	fresh := f.Bool("fresh", false, "remove the data of earlier starts first")
 	pace := f.Float64("pace", 1, "speed of the simulated vendors and people: 0.1 is ten times faster")
 	var p stack.Ports
 	f.IntVar(&p.App, "port", 8080, "API and pages; 0 takes a free port, for this and all others")
@@ -52,21 +52,20 @@ func runDev(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer s.Stop()
-	tell(out, s, *dir)
+	printAddresses(out, s.Dev, *dir)
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(out, "stopping")
 		return nil
 	case <-s.API.Done():
-		return fmt.Errorf("the API ended: %w", s.API.Err())
+		return fmt.Errorf("the API ended: see %s: %w", filepath.Join(*dir, "logs"), s.API.Err())
 	case <-s.Workers[0].Done():
-		return fmt.Errorf("the worker ended: %w", s.Workers[0].Err())
+		return fmt.Errorf("the worker ended: see %s: %w", filepath.Join(*dir, "logs"), s.Workers[0].Err())
 	}
 }
 
-// tell says where everything is.
-func tell(out io.Writer, s *stack.Stack, dir string) {
-	d := s.Dev
+// printAddresses tells a person where the parts of the stack listen.
+func printAddresses(out io.Writer, d stack.Dev, dir string) {
 	fmt.Fprintf(out, "\nWatchfire is up.\n")
 	fmt.Fprintf(out, "  API           %s/api/v1   (tokens in %s)\n", d.App, filepath.Join(dir, "dev.json"))
 	fmt.Fprintf(out, "  Temporal UI   %s\n", d.TemporalUI)

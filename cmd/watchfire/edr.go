@@ -17,8 +17,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
-// box opens the box of the clients' credentials. Without a keyset there is none, which is refused once credentials are
-// kept.
+// box opens the box that seals clients' credentials. Without a keyset it returns nil, and an error once credentials are
+// stored.
 func (p *process) box(ctx context.Context) (*secrets.Box, error) {
 	if p.config.SecretsKeyset != "" {
 		if err := useKMS(p.config); err != nil {
@@ -30,19 +30,19 @@ func (p *process) box(ctx context.Context) (*secrets.Box, error) {
 		}
 		return box, nil
 	}
-	kept, err := p.store.HasEDRCredentials(ctx)
-	if err == nil && kept {
-		err = errors.New("SECRETS_KEYSET is not set, but credentials of clients are kept")
+	stored, err := p.store.HasEDRCredentials(ctx)
+	if err == nil && stored {
+		err = errors.New("SECRETS_KEYSET is not set, but credentials of clients are stored: set it to the keyset that sealed them")
 	}
 	return nil, err
 }
 
-// guard says where EDRs may be.
+// guard returns the rule about the addresses at which EDRs are accepted.
 func guard(c config.Config) edr.Guard {
 	return edr.Guard{Extra: c.EDRExtraHosts, Loopback: c.Profile == "dev"}
 }
 
-// edrs finds the clients' EDRs.
+// edrs makes the connections to the clients' EDRs.
 func (p *process) edrs(ctx context.Context) (*activities.Connections, error) {
 	box, err := p.box(ctx)
 	if err != nil {
@@ -53,7 +53,7 @@ func (p *process) edrs(ctx context.Context) (*activities.Connections, error) {
 	return &activities.Connections{
 		Store: p.store, Box: box, Shared: sharedFalcons(p.config, transport),
 		Connect: func(c models.EDRCredentials) (edr.Connection, error) {
-			if err := check(c); err != nil { // the operator may have taken a host back
+			if err := check(c); err != nil { // the operator may have removed a host from EDR_EXTRA_HOSTS
 				return nil, err
 			}
 			return connectEDR(c, transport, p.config)
@@ -61,7 +61,7 @@ func (p *process) edrs(ctx context.Context) (*activities.Connections, error) {
 	}, nil
 }
 
-// connectEDR makes a connection that keeps its vendor's pace; simulators have none.
+// connectEDR makes a connection to an EDR that keeps to its vendor's pace. Simulators limit no pace, so dev does not either.
 func connectEDR(c models.EDRCredentials, transport http.RoundTripper, settings config.Config) (edr.Connection, error) {
 	product, err := productOf(c.Vendor)
 	if err != nil {
@@ -73,7 +73,7 @@ func connectEDR(c models.EDRCredentials, transport http.RoundTripper, settings c
 	return product.New(c, transport, settings.VendorTimeout)
 }
 
-// edrProducts are the products credentials are taken for, as people are told of them.
+// edrProducts lists the EDR products for which the API accepts credentials, with their fields.
 func edrProducts() (list []models.EDRProduct) {
 	for _, p := range edr.Products() {
 		list = append(list, models.EDRProduct{
@@ -84,7 +84,7 @@ func edrProducts() (list []models.EDRProduct) {
 	return list
 }
 
-// productOf returns the product of a vendor, or an error that names those there are.
+// productOf returns the product of a vendor, or an Invalid error that names the known vendors.
 func productOf(vendor string) (edr.Product, error) {
 	product, ok := edr.ProductOf(vendor)
 	if ok {
@@ -97,8 +97,8 @@ func productOf(vendor string) (edr.Product, error) {
 	return product, models.InvalidField("/vendor", "is none of %s", strings.Join(known, ", "))
 }
 
-// checkEDR returns what says whether credentials can be those of their product, at an address that may be contacted.
-// It asks nobody. Its errors point at what is wrong and quote no value.
+// checkEDR returns a check whether credentials have the form of their product's, at an address that the guard permits. The
+// check sends nothing. Its errors are Invalid, point at the wrong field and quote no value.
 func checkEDR(g edr.Guard) func(models.EDRCredentials) error {
 	return func(c models.EDRCredentials) error {
 		product, err := productOf(c.Vendor)
@@ -124,7 +124,7 @@ func checkEDR(g edr.Guard) func(models.EDRCredentials) error {
 	}
 }
 
-// checkNames refuses values of names a product does not have, and says which it has.
+// checkNames rejects values whose names the product does not have. The error lists the names that it has.
 func checkNames(p edr.Product, values map[string]string) error {
 	var names []string
 	for _, f := range p.Fields {
@@ -132,33 +132,33 @@ func checkNames(p edr.Product, values map[string]string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(names, name) {
-			return models.InvalidField("/values/"+inPointer(name), "is no value of %s, whose values are %s", p.Title, strings.Join(names, ", "))
+			return models.InvalidField("/values/"+pointerToken(name), "is no value of %s, whose values are %s", p.Title, strings.Join(names, ", "))
 		}
 	}
 	return nil
 }
 
-// inPointer writes a name somebody made up as a part of a JSON pointer, shortened where it is very long.
-func inPointer(name string) string {
-	const most = 100
-	if len(name) > most {
-		name = strings.ToValidUTF8(name[:most], "") + "…"
+// pointerToken writes a name from a request as a token of a JSON pointer, shortened when it is very long.
+func pointerToken(name string) string {
+	const maxBytes = 100
+	if len(name) > maxBytes {
+		name = strings.ToValidUTF8(name[:maxBytes], "") + "…"
 	}
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
-// sharedFalcons returns the Falcon of a client without credentials of its own, through the provider's parent account:
-// one value per member CID, because it keeps the access token.
+// sharedFalcons returns a function that connects to the Falcon of a client without credentials of its own, through the
+// provider's parent account. It makes one connection for each member CID, because a connection keeps the access token.
 func sharedFalcons(c config.Config, transport http.RoundTripper) func(models.EDR) (edr.Connection, error) {
 	var mu sync.Mutex
-	known := map[string]edr.Connection{}
+	connections := map[string]edr.Connection{}
 	return func(e models.EDR) (edr.Connection, error) {
 		if e.Vendor != "crowdstrike" {
 			return nil, &models.VendorError{Class: models.Config, Vendor: e.Vendor, Op: "connect", Code: "no_credentials"}
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if f := known[e.Tenant]; f != nil {
+		if f := connections[e.Tenant]; f != nil {
 			return f, nil
 		}
 		credentials := models.EDRCredentials{Vendor: e.Vendor, Values: map[string]string{
@@ -171,7 +171,7 @@ func sharedFalcons(c config.Config, transport http.RoundTripper) func(models.EDR
 		if err != nil {
 			return nil, &models.VendorError{Class: models.Config, Vendor: e.Vendor, Op: "connect", Code: "credentials", Cause: err}
 		}
-		known[e.Tenant] = f
+		connections[e.Tenant] = f
 		return f, nil
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/config"
 )
 
-// command is a subcommand.
+// command is a subcommand of the binary. run gets the arguments after its name and prints to out.
 type command struct {
 	name, help string
 	run        func(ctx context.Context, args []string, out io.Writer) error
@@ -25,14 +25,14 @@ func commands() []command {
 	return []command{
 		{"api", "serve the API, the hooks and the pages", runAPI},
 		{"worker", "run workflows and activities", runWorker},
-		{"migrate", "bring the database to this version's schema; -app-user and APP_DATABASE_PASSWORD make the application's login", runMigrate},
-		{"user", "add a user and print a token, once; see watchfire user -h", runUser},
+		{"migrate", "bring the database to this version's schema; with -app-user and APP_DATABASE_PASSWORD, make the application's login", runMigrate},
+		{"user", "add a user and print a new token; see watchfire user -h", runUser},
 		{"secrets", "keygen prints a keyset, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
 		{"config", "list every setting, without secrets", func(_ context.Context, _ []string, out io.Writer) error {
 			config.List(out, os.LookupEnv)
 			return nil
 		}},
-		{"health", "ask a health address; the exit code tells", runHealth},
+		{"health", "ask a health address; exit with 0 when it answers 200", runHealth},
 		{"dev", "start everything on this machine, with simulated vendors; see watchfire dev -h", runDev},
 		{"demo", "run one critical incident from alert to closure and tell the story", runDemo},
 		{"bench", "measure against bare Temporal", runBench},
@@ -48,6 +48,7 @@ func main() {
 	}
 }
 
+// dispatch runs the subcommand that args name, or prints the list of subcommands.
 func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) > 0 {
 		for _, c := range commands() {
@@ -62,5 +63,5 @@ func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" {
 		return nil
 	}
-	return fmt.Errorf("there is no command %q", args[0])
+	return fmt.Errorf("there is no command %q: use one of the list", args[0])
 }

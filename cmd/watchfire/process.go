@@ -18,7 +18,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// process is what the API and the worker have in common.
+// process holds the parts that the API and the worker have in common.
 type process struct {
 	config   config.Config
 	log      *slog.Logger
@@ -27,7 +27,8 @@ type process struct {
 	metrics  *observability.Metrics
 }
 
-// startProcess reads the settings and connects to the database and Temporal.
+// startProcess reads the settings, connects to the database and prepares the connection to Temporal. The caller closes the
+// process.
 func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	c, err := config.FromEnvironment(part)
 	if err != nil {
@@ -35,7 +36,7 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, errors.New("LOG_LEVEL is none of debug, info, warn, error")
+		return nil, errors.New("LOG_LEVEL is none of debug, info, warn and error: set it to one of them")
 	}
 	p := &process{config: c, log: observability.Logger(level, os.Stdout).With("part", string(part)), metrics: observability.NewMetrics()}
 	for _, warning := range config.Warnings(os.LookupEnv) {
@@ -57,12 +58,13 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	return p, nil
 }
 
+// close ends the connections.
 func (p *process) close() {
 	p.temporal.Close()
 	p.store.Close()
 }
 
-// serve answers HTTP until ctx ends, then lets requests under way finish.
+// serve answers HTTP at an address until ctx ends, then lets requests under way finish within 15 seconds.
 func (p *process) serve(ctx context.Context, address string, h http.Handler) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -85,8 +87,8 @@ func (p *process) serve(ctx context.Context, address string, h http.Handler) err
 	return s.Shutdown(last)
 }
 
-// every runs do now and then until ctx ends, and returns a function that waits for its end.
-func every(ctx context.Context, pause time.Duration, do func(context.Context)) (wait func()) {
+// runEvery runs do at once and after every pause until ctx ends, and returns a function that waits for the last run.
+func runEvery(ctx context.Context, pause time.Duration, do func(context.Context)) (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		tick := time.NewTicker(pause)

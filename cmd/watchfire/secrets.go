@@ -13,8 +13,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// runSecrets makes and changes the keys that seal clients' credentials. To change keys: extend, give every process the
-// longer keyset, rotate.
+// runSecrets makes and changes the keys that seal clients' credentials. An operator changes keys in three steps: extend
+// the keyset, give every process the longer one, rotate.
 func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("secrets", flag.ContinueOnError)
 	if err := f.Parse(args); err != nil {
@@ -36,7 +36,7 @@ func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	case "rotate":
 		return rotate(ctx, c, out)
 	default:
-		return errors.New("secrets needs one of keygen, extend and rotate")
+		return errors.New("secrets got no subcommand that it knows: give keygen, extend or rotate")
 	}
 	if err == nil {
 		fmt.Fprintln(out, keyset)
@@ -44,7 +44,7 @@ func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	return err
 }
 
-// useKMS makes the key available that the keyset is encrypted with.
+// useKMS makes the key that encrypts the keyset available, when SECRETS_KMS_URI names one.
 func useKMS(c config.Config) error {
 	if c.SecretsKMSURI == "" {
 		return nil
@@ -52,8 +52,8 @@ func useKMS(c config.Config) error {
 	return secrets.UseVault(c.SecretsKMSURI, c.VaultToken, nil)
 }
 
-// rotate seals the data keys of all kept credentials with the keyset's newest key. It may be run again, and while
-// everything else runs.
+// rotate seals the data keys of all stored credentials with the keyset's newest key. It may run repeatedly, and while all
+// other processes run. It returns an error after the last client when some credentials could not be unsealed.
 func rotate(ctx context.Context, c config.Config, out io.Writer) error {
 	box, err := secrets.Open(c.SecretsKeyset, c.SecretsKMSURI)
 	if err != nil {
@@ -79,43 +79,43 @@ func rotate(ctx context.Context, c config.Config, out io.Writer) error {
 		}
 		for _, client := range clients {
 			after = client.Number
-			done, bad, err := reseal(ctx, db, box, client)
+			done, unreadable, err := reseal(ctx, db, box, client)
 			if err != nil {
 				return fmt.Errorf("client %d: %w", client.Number, err)
 			}
-			resealed, failed = resealed+done, failed+bad
+			resealed, failed = resealed+done, failed+unreadable
 		}
 	}
-	fmt.Fprintf(out, "%d data keys are sealed with the newest key\n", resealed)
+	fmt.Fprintf(out, "%d data keys are now sealed with the newest key\n", resealed)
 	if failed > 0 {
-		return fmt.Errorf("%d credentials could not be unsealed with this keyset and stay as they are", failed)
+		return fmt.Errorf("%d credentials cannot be unsealed with this keyset and stay as they are: enter them anew, or give the keyset that sealed them", failed)
 	}
 	return nil
 }
 
-// reseal seals one client's data keys anew and says how many, and how many it could not.
-func reseal(ctx context.Context, db *store.Store, box *secrets.Box, client models.Client) (done, bad int, err error) {
-	var kept []store.EDRCredentials
+// reseal seals one client's data keys anew. It returns how many it sealed, and how many it cannot unseal.
+func reseal(ctx context.Context, db *store.Store, box *secrets.Box, client models.Client) (done, unreadable int, err error) {
+	var stored []store.EDRCredentials
 	err = db.ForClient(ctx, store.Worker, client.ID, func(tx *store.Tx) (err error) {
-		kept, err = tx.AllEDRCredentials()
+		stored, err = tx.AllEDRCredentials()
 		return err
 	})
-	for _, k := range kept {
+	for _, k := range stored {
 		key, failed := box.Reseal(secrets.EDRRow(client.ID, k.Vendor), k.DataKey)
 		if failed != nil {
-			bad++
+			unreadable++
 			continue
 		}
 		err := db.ForClient(ctx, store.SOC, client.ID, func(tx *store.Tx) error {
 			changed, err := tx.SetEDRDataKey(k.Vendor, k.UpdatedAt, key)
 			if changed {
-				done++ // else it was entered anew meanwhile, and so sealed with the newest key
+				done++ // else somebody has entered the credentials anew meanwhile, sealed with the newest key
 			}
 			return err
 		})
 		if err != nil {
-			return done, bad, err
+			return done, unreadable, err
 		}
 	}
-	return done, bad, err
+	return done, unreadable, err
 }

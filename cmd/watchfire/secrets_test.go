@@ -18,14 +18,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
 
-// vault is a database with clients' credentials, and the keyset they are sealed with.
-type vault struct {
+// credentialStore is a database with clients' credentials, and the keyset that seals them.
+type credentialStore struct {
 	*testing.T
 	store  *store.Store
 	config config.Config
 }
 
-func newVault(t *testing.T) *vault {
+func newCredentialStore(t *testing.T) *credentialStore {
 	t.Helper()
 	_, appURL := storetest.URLs(t)
 	s, err := store.Open(t.Context(), appURL, store.Options{})
@@ -37,10 +37,10 @@ func newVault(t *testing.T) *vault {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &vault{T: t, store: s, config: config.Config{DatabaseURL: appURL, SecretsKeyset: keyset}}
+	return &credentialStore{T: t, store: s, config: config.Config{DatabaseURL: appURL, SecretsKeyset: keyset}}
 }
 
-func (v *vault) box(keyset string) *secrets.Box {
+func (v *credentialStore) box(keyset string) *secrets.Box {
 	v.Helper()
 	box, err := secrets.Open(keyset, "")
 	if err != nil {
@@ -49,7 +49,8 @@ func (v *vault) box(keyset string) *secrets.Box {
 	return box
 }
 
-func (v *vault) client() uuid.UUID {
+// addClient adds a client and returns its id.
+func (v *credentialStore) addClient() uuid.UUID {
 	v.Helper()
 	c, err := v.store.CreateClient(v.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, uuid.NewString(), "")
 	if err != nil {
@@ -58,7 +59,8 @@ func (v *vault) client() uuid.UUID {
 	return c.ID
 }
 
-func (v *vault) set(ctx context.Context, client uuid.UUID, keyset, secret string, at time.Time) error {
+// setSecret stores credentials with a secret, sealed with a keyset, as of a time.
+func (v *credentialStore) setSecret(ctx context.Context, client uuid.UUID, keyset, secret string, at time.Time) error {
 	plain, err := json.Marshal(models.EDRCredentials{Vendor: "mde", Values: map[string]string{"client_secret": secret}})
 	if err != nil {
 		return err
@@ -72,8 +74,8 @@ func (v *vault) set(ctx context.Context, client uuid.UUID, keyset, secret string
 	})
 }
 
-// secret is what a worker with a keyset unseals, or "".
-func (v *vault) secret(client uuid.UUID, keyset string) string {
+// secret returns the secret that a worker with a keyset unseals, or "".
+func (v *credentialStore) secret(client uuid.UUID, keyset string) string {
 	v.Helper()
 	var kept store.EDRCredentials
 	err := v.store.ForClient(v.Context(), store.Worker, client, func(tx *store.Tx) (err error) {
@@ -92,7 +94,7 @@ func (v *vault) secret(client uuid.UUID, keyset string) string {
 }
 
 func TestRotateWhileCredentialsAreEntered(t *testing.T) {
-	v := newVault(t)
+	v := newCredentialStore(t)
 	old := v.config.SecretsKeyset
 	longer, err := secrets.Extend(old, "")
 	if err != nil {
@@ -101,10 +103,10 @@ func TestRotateWhileCredentialsAreEntered(t *testing.T) {
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	var quiet, busy []uuid.UUID
 	for range 5 {
-		quiet, busy = append(quiet, v.client()), append(busy, v.client())
+		quiet, busy = append(quiet, v.addClient()), append(busy, v.addClient())
 	}
 	for _, c := range append(append([]uuid.UUID{}, quiet...), busy...) {
-		if err := v.set(t.Context(), c, old, "first", at); err != nil {
+		if err := v.setSecret(t.Context(), c, old, "first", at); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +115,7 @@ func TestRotateWhileCredentialsAreEntered(t *testing.T) {
 	all.Go(func() {
 		for n := range 20 {
 			for _, c := range busy {
-				if err := v.set(t.Context(), c, longer, "last", at.Add(time.Duration(n+1)*time.Second)); err != nil {
+				if err := v.setSecret(t.Context(), c, longer, "last", at.Add(time.Duration(n+1)*time.Second)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -127,55 +129,55 @@ func TestRotateWhileCredentialsAreEntered(t *testing.T) {
 	all.Wait()
 	for _, c := range quiet {
 		if got := v.secret(c, longer); got != "first" {
-			t.Errorf("after the rotation the secret is %q", got)
+			t.Errorf("after the rotation the secret is %q, want the first one", got)
 		}
 		if got := v.secret(c, old); got != "" {
-			t.Error("the old key alone unseals what was rotated")
+			t.Error("the old key alone unseals rotated credentials")
 		}
 	}
 	for _, c := range busy {
 		if got := v.secret(c, longer); got != "last" {
-			t.Errorf("what was entered meanwhile is %q", got)
+			t.Errorf("the secret that was entered during the rotation is %q, want the last one", got)
 		}
 	}
 }
 
-func TestRotateSaysWhatItCannotUnseal(t *testing.T) {
-	v := newVault(t)
+func TestRotateCountsCredentialsThatItCannotUnseal(t *testing.T) {
+	v := newCredentialStore(t)
 	foreign, err := secrets.Generate("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := v.client()
-	if err := v.set(t.Context(), c, foreign, "theirs", time.Now()); err != nil {
+	c := v.addClient()
+	if err := v.setSecret(t.Context(), c, foreign, "theirs", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if err := rotate(t.Context(), v.config, io.Discard); err == nil || !strings.HasPrefix(err.Error(), "1 credentials") {
-		t.Errorf("got %v", err)
+		t.Errorf("rotate returned %v, want an error about 1 credentials", err)
 	}
 	if got := v.secret(c, foreign); got != "theirs" {
-		t.Error("what cannot be unsealed was changed")
+		t.Error("rotate changed credentials that it cannot unseal")
 	}
 }
 
 func TestAProcessDoesNotStartWithoutTheKeyset(t *testing.T) {
-	v := newVault(t)
+	v := newCredentialStore(t)
 	start := func(keyset string) error {
 		_, err := (&process{store: v.store, config: config.Config{SecretsKeyset: keyset}}).box(t.Context())
 		return err
 	}
 	if err := start(""); err != nil {
-		t.Errorf("nothing is kept, and no keyset is refused: %v", err)
+		t.Errorf("no credentials are stored, but a missing keyset is rejected: %v", err)
 	}
-	if err := v.set(t.Context(), v.client(), v.config.SecretsKeyset, "x", time.Now()); err != nil {
+	if err := v.setSecret(t.Context(), v.addClient(), v.config.SecretsKeyset, "x", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if err := start(v.config.SecretsKeyset); err != nil {
-		t.Errorf("with the keyset: %v", err)
+		t.Errorf("rejected with the right keyset: %v", err)
 	}
 	for _, bad := range []string{"", "changeme", v.config.SecretsKeyset[1:]} {
 		if err := start(bad); err == nil || !strings.Contains(err.Error(), "SECRETS_KEYSET") {
-			t.Errorf("started with %q: %v", bad, err)
+			t.Errorf("the keyset %q: got %v, want an error about SECRETS_KEYSET", bad, err)
 		}
 	}
 }
@@ -196,6 +198,6 @@ func TestKeygenAndExtend(t *testing.T) {
 		}
 	}
 	if err := runSecrets(t.Context(), []string{"explode"}, io.Discard); err == nil {
-		t.Error("an unknown word is accepted")
+		t.Error("an unknown subcommand is accepted")
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/worker"
 )
 
-// runWorker polls every task queue until it is told to stop.
+// runWorker polls every task queue, and answers health and metrics, until ctx ends.
 func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 	p, err := startProcess(ctx, config.Worker)
 	if err != nil {
@@ -41,7 +41,7 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 	return p.serve(ctx, p.config.WorkerHTTPAddress, mux)
 }
 
-// parts connects the activities to the vendors.
+// parts makes the parts of the worker: the store, the connections to the vendors, the letterhead and the pace.
 func (p *process) parts(ctx context.Context) (worker.Parts, error) {
 	c := p.config
 	edrs, err := p.edrs(ctx)
@@ -66,7 +66,7 @@ func (p *process) parts(ctx context.Context) (worker.Parts, error) {
 	}, nil
 }
 
-// mailers makes the configured mailers, in the order they are tried.
+// mailers makes the configured mailers, in the order in which activities try them.
 func mailers(c config.Config) (routes []activities.Route, err error) {
 	for _, name := range c.Mailers {
 		route := activities.Route{Vendor: name}
@@ -87,6 +87,7 @@ func mailers(c config.Config) (routes []activities.Route, err error) {
 	return routes, nil
 }
 
+// twilioSettings returns the settings of the phone adapter and of its hooks.
 func twilioSettings(c config.Config) twilio.Settings {
 	return twilio.Settings{
 		AccountSID: c.TwilioAccountSID, AuthToken: c.TwilioAuthToken, SecondAuthToken: c.TwilioSecondAuthToken,

@@ -50,7 +50,7 @@ func (e *Engine) startEDRCheck(ctx context.Context, run models.EDRCheckInput) (c
 	})
 }
 
-// Get returns what came of it.
+// Get returns the result of the check.
 func (r edrCheck) Get(_ context.Context, to any) error {
 	c, ok := to.(*models.EDRCheck)
 	if !ok {
@@ -60,7 +60,7 @@ func (r edrCheck) Get(_ context.Context, to any) error {
 	return nil
 }
 
-// Check returns what the last check of a contact's channel was started with, and how many were started.
+// Check returns the options and the input of the last check of a contact's channel, and how many checks were started.
 func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkflowOptions, notify.ChannelCheckInput, int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

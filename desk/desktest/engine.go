@@ -21,7 +21,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Health says what of the engine is there.
+// Health says which part of the engine answers.
 type Health int
 
 // The healths of an engine.
@@ -48,7 +48,7 @@ type Engine struct {
 	sequence sync.Mutex
 }
 
-// Signal is an order that was left for a worker.
+// Signal is a request that was left for a worker.
 type Signal struct {
 	WorkflowID, Name string
 	Order            incident.CommandRequest
@@ -62,7 +62,7 @@ func New(s *store.Store, now func() time.Time) *Engine {
 	}
 }
 
-// Become changes what of the engine is there.
+// Become changes the health of the engine.
 func (e *Engine) Become(h Health) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -84,7 +84,7 @@ func (e *Engine) Started(ref models.Reference) (client.StartWorkflowOptions, inc
 	return o, e.runs[ref.WorkflowID()], ok
 }
 
-// Signals returns the orders that were left for a worker.
+// Signals returns the requests that were left for a worker.
 func (e *Engine) Signals() []Signal {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -125,7 +125,7 @@ func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOpti
 	return nil, nil
 }
 
-// SignalWorkflow keeps an order.
+// SignalWorkflow keeps a request.
 func (e *Engine) SignalWorkflow(ctx context.Context, workflowID, _, name string, arg any) error {
 	if err := e.answersAt(ctx); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (e *Engine) SignalWorkflow(ctx context.Context, workflowID, _, name string,
 	}
 	o, ok := arg.(incident.CommandRequest)
 	if !ok {
-		return serviceerror.NewInvalidArgument("not an order")
+		return serviceerror.NewInvalidArgument("not a command request")
 	}
 	e.signals = append(e.signals, Signal{WorkflowID: workflowID, Name: name, Order: o})
 	return nil
@@ -154,12 +154,12 @@ func (e *Engine) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOpti
 	if err != nil {
 		return nil, err
 	}
-	if health == NoWorker { // what the client says once the caller's time is over, without the wait
+	if health == NoWorker { // the client's error once the caller's time is over, without the wait
 		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(context.DeadlineExceeded)
 	}
 	order, ok := o.Args[0].(incident.CommandRequest)
 	if !ok || order.RequestID != o.UpdateID {
-		return nil, serviceerror.NewInvalidArgument("not an order")
+		return nil, serviceerror.NewInvalidArgument("not a command request")
 	}
 	e.sequence.Lock()
 	defer e.sequence.Unlock()
@@ -229,7 +229,7 @@ func (e *Engine) Incident(ctx context.Context, ref models.Reference) (incident.I
 	return i, err
 }
 
-// Happen makes an incident change by what an actor did, as its workflow would.
+// Happen changes an incident by events of an actor, as its workflow would.
 func (e *Engine) Happen(ctx context.Context, ref models.Reference, by models.Actor, data ...incident.EventData) error {
 	e.sequence.Lock()
 	defer e.sequence.Unlock()
@@ -253,7 +253,7 @@ func (e *Engine) record(ctx context.Context, i incident.Incident, events []incid
 	return e.store.ForClient(ctx, store.Worker, i.ClientID, func(tx *store.Tx) error { return tx.Record(i.Reference, events) })
 }
 
-// refusal is what a workflow makes of a models.Error.
+// refusal turns a models.Error into the error of a workflow.
 func refusal(err error) error {
 	var e *models.Error
 	if !errors.As(err, &e) {
@@ -278,7 +278,7 @@ func (h handle) RunID() string { return uuid.Nil.String() }
 // UpdateID names the update.
 func (h handle) UpdateID() string { return h.updateID }
 
-// Get returns what the command came to.
+// Get returns the result of the command.
 func (h handle) Get(_ context.Context, to any) error {
 	if h.err != nil {
 		return h.err

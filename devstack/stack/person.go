@@ -21,8 +21,8 @@ type Person struct {
 	http       *http.Client
 }
 
-// Refusal is an answer of the API that is not a success.
-type Refusal struct {
+// APIError is an answer of the API with a status of 400 or more, as a problem document.
+type APIError struct {
 	Status int
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
@@ -32,8 +32,8 @@ type Refusal struct {
 	} `json:"errors"`
 }
 
-// Error tells what the API said.
-func (r *Refusal) Error() string {
+// Error returns the status, the title and the details of the answer.
+func (r *APIError) Error() string {
 	return fmt.Sprintf("HTTP %d: %s %s %v", r.Status, r.Title, r.Detail, r.Errors)
 }
 
@@ -107,7 +107,7 @@ func (p Person) do(ctx context.Context, method, path, key string, body []byte, o
 		return res.StatusCode, err
 	}
 	if res.StatusCode >= http.StatusBadRequest {
-		r := &Refusal{Status: res.StatusCode}
+		r := &APIError{Status: res.StatusCode}
 		if json.Unmarshal(raw, r) != nil {
 			r.Detail = string(raw)
 		}

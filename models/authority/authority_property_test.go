@@ -249,7 +249,7 @@ func TestAnotherRuleNeverPermitsMore(t *testing.T) {
 	})
 }
 
-func TestWhatTwoPersonsMustAgreeOnIsNeverDoneUnasked(t *testing.T) {
+func TestAnActionThatTwoPersonsMustApproveIsNeverAutomatic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)
 		marks := []authority.AssetSelector{{Host: "*"}, {Class: rapid.SampledFrom(classes).Draw(t, "unless known")}}

@@ -181,7 +181,7 @@ func TestAnUnknownClassIsForbiddenWhatAnyClassIs(t *testing.T) {
 	}
 }
 
-func TestTagsThatAreNotTold(t *testing.T) {
+func TestTagsThatTheEDRDoesNotTell(t *testing.T) {
 	tagged := func(d authority.Decision) authority.Rule {
 		r := rule("production", d)
 		r.Tags = []string{"production"}

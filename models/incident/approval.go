@@ -8,24 +8,34 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/authority"
 )
 
-// Approval is what the present wish for an endpoint needs before the EDR is asked for anything: the ruling of the
-// response authority and, if that says so, the word of one or two people of the client.
+// Approval is the permission that the desired state of an endpoint needs before the EDR is sent an action: the ruling of the
+// response authority and, if the ruling says so, the consent of one or two persons of the client.
+//
+//	state     recognised by                entered by
+//	waiting   Asked is 0                   ContainmentRuled before the incident is published
+//	asked     IsAnswerable                 ContainmentRuled with "ask", Published, a new ruling after it had expired
+//	expired   Expired                      ApprovalExpired; ContainmentRuled at NextAskAt asks again
+//	granted   Granted                      ContainmentRuled with "auto", enough ApprovalGiven, ApprovalExpired where the
+//	                                       client's rule allows it; the endpoint is permitted by the next ContainmentRuled
+//	denied    Denied                       ApprovalDenied, ContainmentRuled with "never"; final
+//
+// A new desired state of the endpoint (IsolationRequested, ReleaseRequested) starts over with an approval of its own.
 type Approval struct {
 	ID         string           `json:"id"` // "a1", "a2", … within the incident
 	Ruling     authority.Ruling `json:"ruling"`
-	Asked      int              `json:"asked,omitzero"` // how often
+	Asked      int              `json:"asked,omitzero"` // how often people were asked
 	AskedAt    time.Time        `json:"asked_at,omitzero"`
-	ExpiresAt  time.Time        `json:"expires_at,omitzero"`  // from then on nobody may answer, until it is asked again
+	ExpiresAt  time.Time        `json:"expires_at,omitzero"`  // nobody may answer from then on, until it is asked for again
 	Expired    bool             `json:"expired,omitzero"`     // nobody answered in time
-	NextAskAt  time.Time        `json:"next_ask_at,omitzero"` // when it is asked for again, after it lapsed
+	NextAskAt  time.Time        `json:"next_ask_at,omitzero"` // when it is asked for again, after it expired
 	Given      []Consent        `json:"given,omitempty"`
 	Granted    bool             `json:"granted"`
-	How        string           `json:"how,omitempty"` // it was granted or refused: "by rule", "approved", "nobody answered", …
+	How        string           `json:"how,omitempty"` // how it was granted or denied: "by rule", "approved", "nobody answered", …
 	Denied     *Consent         `json:"denied,omitempty"`
-	ApproveFor models.Duration  `json:"approve_for,omitzero"` // how long an answer is waited for
+	ApproveFor models.Duration  `json:"approve_for,omitzero"` // how long people have to answer
 }
 
-// Consent is one person's word.
+// Consent is the answer of one person to an approval.
 type Consent struct {
 	By     models.Actor `json:"by"`
 	Person string       `json:"person,omitempty"` // see PersonOf: the same human as user and as contact
@@ -34,31 +44,41 @@ type Consent struct {
 	At     time.Time    `json:"at"`
 }
 
-// IsOpen reports whether the approval waits for people: it is neither granted nor refused.
+// clone returns a copy that shares no list with a.
+func (a *Approval) clone() *Approval {
+	if a == nil {
+		return nil
+	}
+	c := *a
+	c.Given = slices.Clone(a.Given)
+	return &c
+}
+
+// IsOpen reports whether the approval waits for people: it is neither granted nor denied.
 func (a *Approval) IsOpen() bool { return a != nil && !a.Granted && a.Denied == nil }
 
 // IsAnswerable reports whether people are being asked now.
 func (a *Approval) IsAnswerable() bool { return a.IsOpen() && a.Asked > 0 && !a.Expired }
 
-// addConsent takes one person's consent. The same person twice counts once; where two must agree, each must be one who can be
-// told from the other.
+// addConsent adds one person's consent. A person counts once. Where two persons must agree, it must be possible to tell them
+// apart.
 func (a *Approval) addConsent(c Consent) error {
 	same := func(x Consent) bool { return x.By.ID == c.By.ID || x.Person != "" && x.Person == c.Person }
 	if slices.ContainsFunc(a.Given, same) {
-		return models.Errorf(models.Conflict, "you have approved already; a second person must agree")
+		return models.Errorf(models.Conflict, "you have already approved; a second person must approve, too")
 	}
 	if a.Ruling.Persons > 1 && c.Person == "" {
-		return models.Errorf(models.Conflict, "two persons must agree, and who approves here has no mail address to be told from others by")
+		return models.Errorf(models.Conflict, "two persons must approve, and this one has no mail address that tells them from the other; add one to the contact or user")
 	}
-	a.Given = append(slices.Clone(a.Given), c)
+	a.Given = append(a.Given, c)
 	if a.hasEnoughConsents() {
 		a.Granted, a.How = true, "approved"
 	}
 	return nil
 }
 
-// hasEnoughConsents reports whether as many persons have agreed as must. Where two must, only those count who can be told apart: one
-// person may have agreed while one was enough.
+// hasEnoughConsents reports whether as many persons have agreed as must. Where two must agree, only persons count who can be told
+// apart: one of the consents may be from a time when one person was enough.
 func (a *Approval) hasEnoughConsents() bool {
 	count := 0
 	for _, c := range a.Given {
@@ -69,8 +89,8 @@ func (a *Approval) hasEnoughConsents() bool {
 	return count >= max(a.Ruling.Persons, 1)
 }
 
-// ContainmentRuled is what the response authority says to the present wish for an endpoint: when it is made, when what
-// was asked is granted, and before it is asked again. What it says last counts.
+// ContainmentRuled is the ruling of the response authority on the desired state of an endpoint: when the state is set, when
+// people have granted it, and before they are asked again. The last ruling counts.
 type ContainmentRuled struct {
 	Endpoint   string           `json:"endpoint"`
 	Generation int              `json:"generation"`
@@ -89,22 +109,22 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	p, err := i.mutableEndpoint(d.Endpoint)
+	p, err := i.knownEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
 	if d.Generation != p.Generation || !p.NeedsRuling() || p.Approval != nil && p.Approval.ID != d.Approval {
-		return models.Errorf(models.Conflict, "endpoint %s is ruled on already", d.Endpoint)
+		return models.Errorf(models.Conflict, "endpoint %s already has a ruling", d.Endpoint)
 	}
-	first := p.Approval == nil
-	if first {
+	isFirst := p.Approval == nil
+	if isFirst {
 		i.Approvals++
 		p.Approval = &Approval{ID: d.Approval}
 	}
 	a := p.Approval
 	a.Ruling, a.ApproveFor = d.Ruling, d.ApproveFor
 	own := p.Desired == models.DesiredReleased && p.RequestedBy.Side == models.SideClient
-	if first && own { // the client's own word; one that cannot be told from another is asked for again
+	if isFirst && own { // the request is the client's own word; a person who cannot be told from another is asked again
 		_ = a.addConsent(Consent{By: p.RequestedBy, Person: p.RequestedAs, Via: viaRequest, At: e.At})
 	}
 	switch {
@@ -113,20 +133,20 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 	case a.isSatisfied():
 		a.Granted = true
 		p.permit(d.Lease)
-	default: // also when what was granted does not suffice any more
+	default: // also when the consents do not suffice any more
 		a.Granted, a.How = false, ""
 		a.askWhenPublished(i.IsPublished(), e.At)
 	}
 	return nil
 }
 
-// NeedsRuling reports whether the response authority has to say something about the endpoint: to a new wish, before one that
-// was granted is permitted, and before one that lapsed is asked again.
+// NeedsRuling reports whether the response authority has to rule on the endpoint: on a new desired state, before a granted
+// approval permits it, and before people are asked again after an approval expired.
 func (p Endpoint) NeedsRuling() bool {
 	return !p.IsPermitted() && (p.Approval == nil || p.Approval.Granted || p.Approval.Expired)
 }
 
-// isSatisfied reports whether the ruling that holds now is met by what was said so far.
+// isSatisfied reports whether the consents so far satisfy the present ruling.
 func (a *Approval) isSatisfied() bool {
 	alone := a.Ruling.Persons < 2
 	switch {
@@ -139,12 +159,12 @@ func (a *Approval) isSatisfied() bool {
 	return a.Granted && a.How == nobodyAnswered && a.Ruling.Decision == authority.DecideAskThenAuto && alone
 }
 
-// viaRequest marks the consent that lies in the client's own request.
+// viaRequest marks the consent that is part of the client's own request.
 const viaRequest = "request"
 
 const nobodyAnswered = "nobody answered, as the rule allows"
 
-// askWhenPublished asks now if the client can see the incident; otherwise it is asked when it is published.
+// askWhenPublished asks people now if the client can see the incident; otherwise they are asked when it is published.
 func (a *Approval) askWhenPublished(published bool, at time.Time) {
 	if published {
 		a.ask(at)
@@ -156,41 +176,48 @@ func (a *Approval) ask(at time.Time) {
 	a.AskedAt, a.ExpiresAt, a.Expired, a.NextAskAt = at, at.Add(time.Duration(a.ApproveFor)), false, time.Time{}
 }
 
-// askWaitingApprovals asks for the approvals that had to wait until the client could see the incident.
+// askWaitingApprovals asks for the approvals that waited until the client could see the incident.
 func (i *Incident) askWaitingApprovals(at time.Time) {
-	i.Endpoints = slices.Clone(i.Endpoints)
-	for n := range i.Endpoints {
-		if p := &i.Endpoints[n]; p.Approval.IsOpen() && p.Approval.Asked == 0 {
-			a := *p.Approval
-			a.ask(at)
-			p.Approval = &a
+	for _, p := range i.Endpoints {
+		if p.Approval.IsOpen() && p.Approval.Asked == 0 {
+			p.Approval.ask(at)
 		}
 	}
 }
 
-// deny takes the present wish back: what was last permitted is wanted again, and needs nobody's word.
+// deny takes the desired state back: the state that was permitted last is desired again, and needs nobody's consent.
 func (p *Endpoint) deny(by *Consent) {
-	refused := *p.Approval
-	refused.Granted, refused.Denied, refused.How = false, by, "denied"
-	p.Approval = &refused
+	p.Approval.Granted, p.Approval.Denied, p.Approval.How = false, by, "denied"
 	p.Generation++
 	p.Desired, p.Problem = p.permittedState(), ""
 }
 
-// mutableApproval returns the endpoint whose approval waits for people, in a list that may be changed.
-func (i *Incident) mutableApproval(id string) (*Endpoint, error) {
+// openApproval returns the endpoint whose approval waits for people.
+func (i *Incident) openApproval(id string) (*Endpoint, error) {
 	n := slices.IndexFunc(i.Endpoints, func(p Endpoint) bool { return p.Approval.IsOpen() && p.Approval.ID == id })
 	if n < 0 {
-		return nil, models.Errorf(models.Conflict, "there is no open approval %s", id)
+		return nil, models.Errorf(models.Conflict, "open approval %s not found", id)
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
-	p := &i.Endpoints[n]
-	a := *p.Approval
-	p.Approval = &a
-	return p, nil
+	return &i.Endpoints[n], nil
 }
 
-// ApprovalGiven is one person's word that an endpoint may be isolated or released.
+// answerableApproval returns the endpoint whose approval event e of the client answers, or why it may not.
+func (i *Incident) answerableApproval(e Event, id string) (*Endpoint, error) {
+	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+		return nil, err
+	}
+	p, err := i.openApproval(id)
+	if err == nil && !p.Approval.IsAnswerable() {
+		err = expired(id)
+	}
+	return p, err
+}
+
+func expired(approval string) error {
+	return models.Errorf(models.Conflict, "approval %s has expired; it will be asked for again", approval)
+}
+
+// ApprovalGiven is one person's consent to isolate or release an endpoint.
 type ApprovalGiven struct {
 	Approval string `json:"approval"`
 	Person   string `json:"person,omitempty"`
@@ -201,20 +228,17 @@ type ApprovalGiven struct {
 func (*ApprovalGiven) Type() EventType { return "approval_given" }
 
 func (d *ApprovalGiven) apply(i *Incident, e Event) error {
-	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
-		return err
-	}
-	p, err := i.mutableApproval(d.Approval)
+	p, err := i.answerableApproval(e, d.Approval)
 	if err != nil {
 		return err
 	}
-	if !p.Approval.IsAnswerable() || !e.At.Before(p.Approval.ExpiresAt) {
-		return models.Errorf(models.Conflict, "approval %s has expired; it will be asked for again", d.Approval)
+	if !e.At.Before(p.Approval.ExpiresAt) {
+		return expired(d.Approval)
 	}
 	return p.Approval.addConsent(Consent{By: e.Actor, Person: d.Person, Via: d.Via, At: e.At})
 }
 
-// ApprovalDenied is one person's word that an endpoint may not be isolated or released. One is enough.
+// ApprovalDenied is one person's denial to isolate or release an endpoint. One denial is enough.
 type ApprovalDenied struct {
 	Approval string `json:"approval"`
 	Person   string `json:"person,omitempty"`
@@ -226,25 +250,19 @@ type ApprovalDenied struct {
 func (*ApprovalDenied) Type() EventType { return "approval_denied" }
 
 func (d *ApprovalDenied) apply(i *Incident, e Event) error {
-	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
-		return err
-	}
-	p, err := i.mutableApproval(d.Approval)
+	p, err := i.answerableApproval(e, d.Approval)
 	if err != nil {
 		return err
-	}
-	if !p.Approval.IsAnswerable() {
-		return models.Errorf(models.Conflict, "approval %s has expired; it will be asked for again", d.Approval)
 	}
 	p.deny(&Consent{By: e.Actor, Person: d.Person, Via: d.Via, Reason: d.Reason, At: e.At})
 	return nil
 }
 
-// ApprovalExpired records that nobody answered: in time, or although every contact who can be called was. In the second
-// case what the client's rule then allows is done; anything else is asked for again later.
+// ApprovalExpired records that nobody answered in time or, with AllCalled, although every contact who can be called was. In the
+// second case the approval is granted if the client's rule allows that; otherwise people are asked again later.
 type ApprovalExpired struct {
 	Approval  string    `json:"approval"`
-	AllCalled bool      `json:"all_called"`           // everybody who can be called was
+	AllCalled bool      `json:"all_called"`           // every contact who can be called was
 	NextAskAt time.Time `json:"next_ask_at,omitzero"` // when it is asked for again
 }
 
@@ -255,7 +273,7 @@ func (d *ApprovalExpired) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	p, err := i.mutableApproval(d.Approval)
+	p, err := i.openApproval(d.Approval)
 	if err != nil {
 		return err
 	}
@@ -265,11 +283,11 @@ func (d *ApprovalExpired) apply(i *Incident, e Event) error {
 		return nil
 	}
 	a.ExpiresAt, a.Expired, a.NextAskAt = e.At, true, d.NextAskAt
-	a.Given = slices.DeleteFunc(slices.Clone(a.Given), func(c Consent) bool { return c.Via != viaRequest })
+	a.Given = slices.DeleteFunc(a.Given, func(c Consent) bool { return c.Via != viaRequest })
 	return nil
 }
 
-// LeaseDue asks the client whether an isolation is extended or released: it has lasted its time.
+// LeaseDue asks the client to extend an isolation that has lasted its time, or to release the endpoint.
 type LeaseDue struct {
 	Endpoint string `json:"endpoint"`
 }
@@ -281,7 +299,7 @@ func (d *LeaseDue) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	p, err := i.mutableEndpoint(d.Endpoint)
+	p, err := i.knownEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
@@ -295,7 +313,7 @@ func (d *LeaseDue) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// LeaseExtended is the client's word that an endpoint stays isolated for another while.
+// LeaseExtended is the client's word that an endpoint stays isolated for another lease.
 type LeaseExtended struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
@@ -308,7 +326,7 @@ func (d *LeaseExtended) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	p, err := i.mutableEndpoint(d.Endpoint)
+	p, err := i.knownEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
@@ -319,16 +337,11 @@ func (d *LeaseExtended) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// mutableEndpoint returns an endpoint in a list that may be changed.
-func (i *Incident) mutableEndpoint(id string) (*Endpoint, error) {
-	i.Endpoints = slices.Clone(i.Endpoints)
+// knownEndpoint returns the endpoint with an id, or Conflict.
+func (i *Incident) knownEndpoint(id string) (*Endpoint, error) {
 	p := i.Endpoint(id)
 	if p == nil {
-		return nil, models.Errorf(models.Conflict, "there is no endpoint %s", id)
-	}
-	if p.Approval != nil {
-		a := *p.Approval
-		p.Approval = &a
+		return nil, models.Errorf(models.Conflict, "endpoint %s not found", id)
 	}
 	return p, nil
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Approve is one person's word that an endpoint may be isolated or released.
+// Approve gives one person's consent to isolate or release an endpoint.
 type Approve struct {
 	Approval string `json:"approval"`
 }
@@ -22,7 +22,7 @@ func (c *Approve) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ApprovalGiven{Approval: c.Approval, Person: ask.Person, Via: ask.Via}}
 }
 
-// Deny is one person's word that an endpoint may not be isolated or released.
+// Deny denies one person's consent to isolate or release an endpoint.
 type Deny struct {
 	Approval string `json:"approval"`
 	Reason   string `json:"reason"`
@@ -41,7 +41,7 @@ func (c *Deny) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ApprovalDenied{Approval: c.Approval, Person: ask.Person, Via: ask.Via, Reason: c.Reason}}
 }
 
-// ExtendIsolation is the client's word that an endpoint stays isolated for another while.
+// ExtendIsolation keeps an endpoint isolated for another lease, on the client's word.
 type ExtendIsolation struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`

@@ -16,17 +16,17 @@ import (
 type Command interface {
 	// Name is the command's name, such as "publish".
 	Name() string
-	// roles lists who may give it.
+	// roles lists the roles that may send it.
 	roles() []models.Role
 	// validate checks what can be checked without an incident; errors point at the field.
 	validate(at time.Time) error
-	// events says what it would change.
+	// events returns the changes it would make.
 	events(i Incident, ask CommandContext) []EventData
 }
 
-// CommandContext is who gives a command, and how.
+// CommandContext says who sends a command, and how.
 type CommandContext struct {
-	RequestID string       `json:"request_id"` // the same for every repeat of the same wish
+	RequestID string       `json:"request_id"` // the same for every repeat of the same request
 	Actor     models.Actor `json:"actor"`
 	Via       string       `json:"via"`              // "api", "portal", "temporal"
 	Person    string       `json:"person,omitempty"` // see PersonOf
@@ -35,20 +35,21 @@ type CommandContext struct {
 // CommandRequest is a command on its way to a workflow: the argument of every Update and Signal from a person.
 type CommandRequest struct {
 	CommandContext
-	Fingerprint string          `json:"fingerprint,omitempty"` // of name and body, echoed in the answer
+	Fingerprint string          `json:"fingerprint,omitempty"` // of name and body, echoed in the result
 	Body        json.RawMessage `json:"body"`                  // the command's fields
 }
 
-// CommandResult is what a command came to: the events it caused.
+// CommandResult is the result of a command: the events it caused.
 type CommandResult struct {
 	RequestID   string `json:"request_id"`
 	Command     string `json:"command"`
-	Fingerprint string `json:"fingerprint"` // of the command's body, to tell a repeat from another wish under the same id
+	Fingerprint string `json:"fingerprint"` // of the request, to tell a repeat from another request under the same id
 	FirstSeq    int    `json:"first_seq"`
 	LastSeq     int    `json:"last_seq"`
+	Rejected    bool   `json:"rejected,omitempty"` // of a signal, whose sender nobody could answer
 }
 
-// Decide returns the events a command causes at a moment, or why it may not be given. Nothing is changed.
+// Decide returns the events that a command causes at a moment, or why it is rejected. It changes nothing.
 func (i Incident) Decide(c Command, ask CommandContext, at time.Time) ([]Event, error) {
 	if !slices.Contains(c.roles(), ask.Actor.Role) || ask.Actor.Role.Side() != ask.Actor.Side {
 		return nil, models.Errorf(models.Forbidden, "the role %s may not %s", ask.Actor.Role, strings.ReplaceAll(c.Name(), "-", " "))
@@ -68,7 +69,7 @@ func (i Incident) Decide(c Command, ask CommandContext, at time.Time) ([]Event, 
 	return events, nil
 }
 
-// Can reports why a command may not be given now, or nil. Pages use it to enable a button, validators to refuse.
+// Can returns why a command would be rejected now, or nil. Pages use it to enable a button, validators to reject.
 func (i Incident) Can(c Command, ask CommandContext, at time.Time) error {
 	_, err := i.Decide(c, ask, at)
 	return err
@@ -97,11 +98,11 @@ func Commands() []Command {
 	}
 }
 
-// ParseCommand reads a command's body strictly: unknown fields and wrong types are refused with a pointer.
+// ParseCommand reads a command's body strictly: it rejects unknown fields and wrong types with a pointer to the field.
 func ParseCommand(name string, body []byte) (Command, error) {
 	n := slices.IndexFunc(Commands(), func(c Command) bool { return c.Name() == name })
 	if n < 0 {
-		return nil, models.Errorf(models.NotFound, "there is no command %q", name)
+		return nil, models.Errorf(models.NotFound, "command %q not found", name)
 	}
 	c := Commands()[n]
 	if len(bytes.TrimSpace(body)) == 0 {

@@ -6,7 +6,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Acknowledge says that a person of the client has the incident in hand, and which revision they have seen.
+// Acknowledge says that a person of the client has taken the incident in hand, and which revision they have read.
 type Acknowledge struct {
 	Revision int `json:"revision,omitempty"`
 }
@@ -26,7 +26,7 @@ func (c *Acknowledge) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&AcknowledgedBy{Channel: ask.Via, How: "acknowledged", Revision: c.Revision}}
 }
 
-// CompleteTask ends a task of the SOC. Ending a task about a vendor makes Watchfire try again.
+// CompleteTask completes a task of the SOC. Completing a task about a vendor makes Watchfire try again.
 type CompleteTask struct {
 	Task string `json:"task"`
 }

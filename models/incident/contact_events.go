@@ -10,31 +10,21 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// MessageRecord is what is recorded of a message to a contact.
-type MessageRecord struct {
+// ContactMessaged records that a vendor accepted a mail or a text for a contact.
+type ContactMessaged struct {
 	Contact  uuid.UUID      `json:"contact"`
+	Channel  models.Channel `json:"channel"` // email or sms
 	Purpose  notify.Purpose `json:"purpose"`
 	Revision int            `json:"revision"`
 	Effect   string         `json:"effect"` // key in the ledger
 }
 
-// ContactMailed records that the mail vendor took a message for a contact.
-type ContactMailed struct{ MessageRecord }
+// Type returns "contact_messaged".
+func (*ContactMessaged) Type() EventType { return "contact_messaged" }
 
-// Type returns "contact_mailed".
-func (*ContactMailed) Type() EventType { return "contact_mailed" }
+func (d *ContactMessaged) apply(_ *Incident, e Event) error { return systemOnly(e) }
 
-func (d *ContactMailed) apply(_ *Incident, e Event) error { return systemOnly(e) }
-
-// ContactTexted records that the carrier took a text message for a contact.
-type ContactTexted struct{ MessageRecord }
-
-// Type returns "contact_texted".
-func (*ContactTexted) Type() EventType { return "contact_texted" }
-
-func (d *ContactTexted) apply(_ *Incident, e Event) error { return systemOnly(e) }
-
-// NotDelivered records that a message did not reach its contact, and over which channel they are reached instead.
+// NotDelivered records that a message did not reach its contact, and over which channel the fallback goes.
 type NotDelivered struct {
 	Contact  uuid.UUID      `json:"contact"`
 	Channel  models.Channel `json:"channel"`
@@ -61,13 +51,13 @@ func (d *CallRoundStarted) apply(i *Incident, e Event) error {
 		return err
 	}
 	if d.Round != i.CallRound+1 {
-		return models.Errorf(models.Conflict, "round %d does not follow round %d", d.Round, i.CallRound)
+		return models.Errorf(models.Conflict, "call round %d does not follow call round %d", d.Round, i.CallRound)
 	}
 	i.CallRound, i.CallRoundEnded = d.Round, time.Time{}
 	return nil
 }
 
-// ContactCalled records what a call to a contact came to.
+// ContactCalled records the outcome of a call to a contact.
 type ContactCalled struct{ notify.CallResult }
 
 // Type returns "contact_called".
@@ -86,14 +76,14 @@ func (d *CallRoundEnded) apply(i *Incident, e Event) error {
 		return err
 	}
 	if d.Round != i.CallRound {
-		return models.Errorf(models.Conflict, "round %d is not the present round", d.Round)
+		return models.Errorf(models.Conflict, "call round %d is not the present one", d.Round)
 	}
 	i.CallRoundEnded = e.At
 	return nil
 }
 
-// AcknowledgedBy records that a human of the client was reached: by a key press, or by their own command.
-// With Revision it also records that they have seen that revision of the report.
+// AcknowledgedBy records that a human of the client acknowledged: by a key press, a text or their own command. With Revision it
+// is also their read receipt for that revision of the report.
 type AcknowledgedBy struct {
 	Channel  string `json:"channel"`
 	How      string `json:"how"`
@@ -108,14 +98,14 @@ func (d *AcknowledgedBy) apply(i *Incident, e Event) error {
 		return err
 	}
 	if d.Revision > i.Revision {
-		return models.Errorf(models.Conflict, "there is no revision %d", d.Revision)
+		return models.Errorf(models.Conflict, "revision %d not found", d.Revision)
 	}
 	if i.Acknowledged == nil {
 		i.Acknowledged = &Acknowledgement{Severity: i.PublishedSeverity, By: e.Actor, Channel: d.Channel, How: d.How, At: e.At}
 	}
-	seen := func(s ReadReceipt) bool { return s.By == e.Actor && s.Revision == d.Revision }
-	if d.Revision > 0 && !slices.ContainsFunc(i.ReadReceipts, seen) {
-		i.ReadReceipts = append(slices.Clone(i.ReadReceipts), ReadReceipt{By: e.Actor, Revision: d.Revision, At: e.At})
+	isKnown := func(s ReadReceipt) bool { return s.By == e.Actor && s.Revision == d.Revision }
+	if d.Revision > 0 && !slices.ContainsFunc(i.ReadReceipts, isKnown) {
+		i.ReadReceipts = append(i.ReadReceipts, ReadReceipt{By: e.Actor, Revision: d.Revision, At: e.At})
 	}
 	return nil
 }
@@ -153,7 +143,7 @@ func (d *TaskOpened) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	i.Tasks = append(slices.Clone(i.Tasks), Task{ID: d.ID, Kind: d.Kind, Effect: d.Effect, Detail: d.Detail, Opened: e.At})
+	i.Tasks = append(i.Tasks, Task{ID: d.ID, Kind: d.Kind, Effect: d.Effect, Detail: d.Detail, Opened: e.At})
 	return nil
 }
 
@@ -173,9 +163,8 @@ func (d *TaskDone) apply(i *Incident, e Event) error {
 	}
 	n := slices.IndexFunc(i.Tasks, func(t Task) bool { return t.ID == d.ID && !t.Done })
 	if n < 0 {
-		return models.Errorf(models.Conflict, "there is no open task %s", d.ID)
+		return models.Errorf(models.Conflict, "open task %s not found", d.ID)
 	}
-	i.Tasks = slices.Clone(i.Tasks)
 	i.Tasks[n].Done = true
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Isolate asks for an endpoint to be cut off from the network through the client's EDR.
+// Isolate requests that the client's EDR cut an endpoint off from the network.
 type Isolate struct {
 	Hostname string `json:"hostname"`
 	Reason   string `json:"reason"`
@@ -32,7 +32,7 @@ func (c *Isolate) events(i Incident, _ CommandContext) []EventData {
 	return []EventData{&IsolationRequested{Endpoint: id, Hostname: c.Hostname, Reason: c.Reason}}
 }
 
-// Release asks for an endpoint's isolation to be lifted.
+// Release requests that an endpoint's isolation be lifted.
 type Release struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
@@ -50,7 +50,7 @@ func (c *Release) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ReleaseRequested{Endpoint: c.Endpoint, Reason: c.Reason, Person: ask.Person}}
 }
 
-// KeepIsolated is the client's explicit word to leave an endpoint isolated after closure.
+// KeepIsolated leaves an endpoint isolated after closure, on the client's explicit word.
 type KeepIsolated struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`

@@ -1,14 +1,13 @@
 package incident
 
 import (
-	"slices"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// IsolationRequested asks for an endpoint to be isolated. A host name the incident knows is asked for again
-// with the next generation; a new one becomes a new endpoint.
+// IsolationRequested makes isolated the desired state of an endpoint. A host name that the incident knows is requested again with
+// the next generation; a new one becomes a new endpoint.
 type IsolationRequested struct {
 	Endpoint string `json:"endpoint"`
 	Hostname string `json:"hostname"`
@@ -25,7 +24,6 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 	if i.Exercise.IsDrill() {
 		return models.Errorf(models.Conflict, "a drill never isolates a real endpoint")
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
 	if p == nil {
 		i.Endpoints = append(i.Endpoints, Endpoint{
@@ -34,13 +32,13 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 		p = &i.Endpoints[len(i.Endpoints)-1]
 	}
 	if p.Desired == models.DesiredIsolated {
-		return models.Errorf(models.Conflict, "endpoint %s is to be isolated already; completing its task has it tried again", p.ID)
+		return models.Errorf(models.Conflict, "isolation of %s is already requested; complete its task to retry", p.ID)
 	}
 	p.setDesired(models.DesiredIsolated, d.Reason, "", e)
 	return nil
 }
 
-// ReleaseRequested asks for an endpoint's isolation to be lifted.
+// ReleaseRequested makes released the desired state of an endpoint.
 type ReleaseRequested struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
@@ -54,7 +52,6 @@ func (d *ReleaseRequested) apply(i *Incident, e Event) error {
 	if err := i.require(e, "", PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
 	if p == nil || p.Desired != models.DesiredIsolated {
 		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
@@ -63,15 +60,15 @@ func (d *ReleaseRequested) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// setDesired changes what is wanted of an endpoint. It needs a ruling of its own, unless it takes back what was never
-// permitted. Until it is permitted, what stands goes on, with its lease.
+// setDesired changes the desired state of an endpoint. The new state needs a ruling of its own, unless it takes back a state
+// that was never permitted. Until it is permitted, the permitted state goes on, with its lease.
 func (p *Endpoint) setDesired(desired models.Desired, reason, person string, e Event) {
 	p.Desired, p.Generation, p.Reason, p.Since = desired, p.Generation+1, reason, e.At
 	p.RequestedBy, p.RequestedAs, p.Approval = e.Actor, person, nil
 	p.Problem, p.Drifted = "", false
 }
 
-// EndpointKept is the client's explicit word to leave an endpoint isolated after closure.
+// EndpointKept is the client's explicit word that an endpoint stays isolated after closure.
 type EndpointKept struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
@@ -84,7 +81,6 @@ func (d *EndpointKept) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
 	if p == nil || !p.IsHeld() {
 		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
@@ -93,18 +89,18 @@ func (d *EndpointKept) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// EndpointObserved is what the EDR itself says about an endpoint.
+// EndpointObserved is the EDR's own word on an endpoint.
 type EndpointObserved struct {
 	Endpoint   string `json:"endpoint"`
-	Generation int    `json:"generation"` // of the wish that was pursued when this was seen
+	Generation int    `json:"generation"` // of the desired state at that time
 	AgentID    string `json:"agent_id,omitempty"`
 	DeviceName string `json:"device_name,omitempty"` // the EDR's own name of the device
-	// State is "" when nothing could be seen and nothing was changed since, HostUnknown when something may have been.
+	// State is "" when it could not be read and nothing was changed since, HostUnknown when something may have been changed.
 	State   models.HostState  `json:"state,omitempty"`
 	Online  bool              `json:"online"`
-	Problem string            `json:"problem,omitempty"` // class and code of what stands in the way
-	Late    bool              `json:"late,omitempty"`    // the EDR took the wish but has not confirmed it for long
-	Drift   bool              `json:"drift,omitempty"`   // it was as wanted, and is not any more: somebody else changed it
+	Problem string            `json:"problem,omitempty"` // class and code of the obstacle
+	Late    bool              `json:"late,omitempty"`    // the EDR accepted the action and has not confirmed it for long
+	Drift   bool              `json:"drift,omitempty"`   // somebody else changed a state that was as desired
 	Class   models.AssetClass `json:"class,omitempty"`
 	Tags    []string          `json:"tags,omitempty"`
 	// MayBeController and TagsUnknown as in Asset.
@@ -117,15 +113,14 @@ func (*EndpointObserved) Type() EventType { return "endpoint_observed" }
 
 func (d *EndpointObserved) apply(i *Incident, e Event) error {
 	if e.Actor.Side != models.SideSystem {
-		return models.Errorf(models.Forbidden, "only the EDR says what an endpoint is")
+		return models.Errorf(models.Forbidden, "only the EDR may report the state of an endpoint")
 	}
-	i.Endpoints = slices.Clone(i.Endpoints)
 	p := i.Endpoint(d.Endpoint)
 	if p == nil {
-		return models.Errorf(models.Conflict, "there is no endpoint %s", d.Endpoint)
+		return models.Errorf(models.Conflict, "endpoint %s not found", d.Endpoint)
 	}
 	switch d.State {
-	case "": // nothing could be seen, and nothing was changed
+	case "": // the state could not be read, and nothing was changed
 	case models.HostUnknown:
 		p.Observed = d.State
 	default:

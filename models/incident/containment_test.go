@@ -9,7 +9,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/modelstest"
 )
 
-func TestWhatIsRefusedChangesNothing(t *testing.T) {
+func TestADeniedRequestChangesNothing(t *testing.T) {
 	never := authority.Ruling{Decision: authority.DecideNever, Rule: "no", Persons: 1}
 	asked := authority.Ruling{Decision: authority.DecideAsk, Rule: "ask", Persons: 1}
 	auto := authority.Ruling{Decision: authority.DecideAuto, Rule: "yes", Persons: 1}

@@ -10,7 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// DrillReport is what a fire drill measured.
+// DrillReport holds the measurements of a fire drill.
 type DrillReport struct {
 	Reference models.Reference `json:"reference"`
 	Exercise  models.Exercise  `json:"exercise"`
@@ -21,7 +21,7 @@ type DrillReport struct {
 	Contacts  []DrillContact   `json:"contacts"`          // in the order they were reached
 }
 
-// DrillContact is how one contact was reached in a fire drill. Spans count from the start of the drill.
+// DrillContact says how one contact was reached in a fire drill. Spans count from the start of the drill.
 type DrillContact struct {
 	Contact  uuid.UUID       `json:"contact"`
 	Name     string          `json:"name"`
@@ -31,7 +31,7 @@ type DrillContact struct {
 	Channels []DrillChannel  `json:"channels"`
 }
 
-// DrillChannel is how one attempt over one channel went.
+// DrillChannel is the result of one attempt over one channel.
 type DrillChannel struct {
 	Channel models.Channel  `json:"channel"`
 	Result  string          `json:"result"` // the outcome of a call, else the vendor's last word or our state
@@ -60,7 +60,7 @@ func MeasureDrill(i Incident, deliveries []notify.Delivery) DrillReport {
 		}
 		c := &r.Contacts[n]
 		at := d.UpdatedAt
-		if !d.AcknowledgedAt.IsZero() { // what the vendor says later does not matter
+		if !d.AcknowledgedAt.IsZero() { // later reports of the vendor do not matter
 			at = d.AcknowledgedAt
 		}
 		ch := DrillChannel{Channel: d.Channel(), Result: d.Result(), After: since(at), Dead: d.IsDead()}

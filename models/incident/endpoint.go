@@ -10,15 +10,15 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/authority"
 )
 
-// Endpoint is a device of an incident: what is wanted of it and what the EDR itself says it is.
+// Endpoint is a device of an incident: the state desired of it and the state the EDR itself reports.
 type Endpoint struct {
 	ID         string            `json:"id"`                    // "e1", "e2", … within the incident
-	Hostname   string            `json:"hostname"`              // as it was asked for
+	Hostname   string            `json:"hostname"`              // as it was requested
 	DeviceName string            `json:"device_name,omitempty"` // as the EDR knows it; "" until it was found there
 	AgentID    string            `json:"agent_id,omitempty"`    // the EDR's id, once resolved to exactly one
-	Desired    models.Desired    `json:"desired"`               // what is wanted now, permitted or not
+	Desired    models.Desired    `json:"desired"`               // desired now, permitted or not
 	Generation int               `json:"generation"`            // grows with every change of Desired
-	Permitted  models.Desired    `json:"permitted,omitempty"`   // what was last permitted, and so may have been ordered; "" for nothing yet
+	Permitted  models.Desired    `json:"permitted,omitempty"`   // permitted last, so an action towards it may have been sent; "" for none yet
 	Observed   models.HostState  `json:"observed"`
 	Online     bool              `json:"online"`
 	Problem    string            `json:"problem,omitempty"`
@@ -29,21 +29,21 @@ type Endpoint struct {
 	// MayBeController and TagsUnknown as in Asset.
 	MayBeController bool            `json:"may_be_controller,omitempty"`
 	TagsUnknown     bool            `json:"tags_unknown,omitempty"`
-	RequestedBy     models.Actor    `json:"requested_by"`           // the owner of what is wanted
+	RequestedBy     models.Actor    `json:"requested_by"`           // who set Desired
 	RequestedAs     string          `json:"requested_as,omitempty"` // see PersonOf
-	Approval        *Approval       `json:"approval,omitempty"`     // of what is wanted now; nil until it is ruled on
+	Approval        *Approval       `json:"approval,omitempty"`     // of Desired; nil until the response authority has ruled
 	ReviewAt        time.Time       `json:"review_at,omitzero"`     // when the client is asked to extend or release
-	ReviewDue       time.Time       `json:"review_due,omitzero"`    // when they were asked and have not answered
+	ReviewDue       time.Time       `json:"review_due,omitzero"`    // when the client was asked, until they answer
 	Lease           models.Duration `json:"lease,omitzero"`         // how long an isolation lasts before it is reviewed
 	Drifted         bool            `json:"drifted,omitzero"`       // somebody changed it behind our back
 	Since           time.Time       `json:"since"`                  // when Desired was set
 	ObservedAt      time.Time       `json:"observed_at,omitzero"`   // when the EDR last said something
 }
 
-// Name is what the device is called: the EDR's own name once it is known.
+// Name returns the device's name: the EDR's own name once it is known.
 func (p Endpoint) Name() string { return cmp.Or(p.DeviceName, p.Hostname) }
 
-// Asset is the endpoint as the response authority sees it.
+// Asset returns the endpoint as the response authority sees it.
 func (p Endpoint) Asset() authority.Asset {
 	return authority.Asset{
 		Hostname: p.Hostname, DeviceName: p.DeviceName, Class: p.Class, Tags: p.Tags,
@@ -51,7 +51,7 @@ func (p Endpoint) Asset() authority.Asset {
 	}
 }
 
-// Kept is the client's explicit word to leave an endpoint isolated after closure.
+// Kept is the client's explicit word that an endpoint stays isolated after closure.
 type Kept struct {
 	By     models.Actor `json:"by"`
 	Reason string       `json:"reason"`
@@ -72,10 +72,10 @@ const (
 	ContainmentFailed    Containment = "failed"
 )
 
-// IsPermitted reports whether the EDR may be asked for what is wanted of the endpoint now.
+// IsPermitted reports whether the EDR may be sent an action towards the desired state.
 func (p Endpoint) IsPermitted() bool { return p.Desired == p.permittedState() }
 
-// permittedState returns what was last permitted of the endpoint: released, when nothing ever was.
+// permittedState returns the state that was permitted last: released, when none ever was.
 func (p Endpoint) permittedState() models.Desired {
 	if p.Permitted == models.DesiredIsolated {
 		return models.DesiredIsolated
@@ -83,20 +83,20 @@ func (p Endpoint) permittedState() models.Desired {
 	return models.DesiredReleased
 }
 
-// IsHeld reports whether the endpoint is isolated on our order, or may be: its isolation was permitted, and the EDR has
-// not confirmed its release since.
+// IsHeld reports whether the endpoint is isolated by our action, or may be: its isolation was permitted, and the EDR has not
+// confirmed its release since.
 func (p Endpoint) IsHeld() bool {
 	return p.Permitted == models.DesiredIsolated || p.Permitted == models.DesiredReleased && p.Observed != models.HostNormal
 }
 
-// permit lets the EDR be asked for what is wanted.
+// permit permits the desired state and ends the lease of the state before.
 func (p *Endpoint) permit(lease models.Duration) {
 	p.Permitted, p.Lease, p.Kept = p.Desired, lease, nil
 	p.ReviewAt, p.ReviewDue = time.Time{}, time.Time{}
 }
 
 // Containment derives the incident's containment from its endpoints: confirmed means the EDR said so. Endpoints that
-// were never permitted to be isolated, and are wanted isolated no more, do not count.
+// were never permitted to be isolated, and are not to be isolated any more, do not count.
 func (i Incident) Containment() Containment {
 	var wanted, isolated, releasing, failed, count int
 	for _, e := range i.Endpoints {
@@ -155,7 +155,7 @@ func (i *Incident) endpointByHostname(name string) *Endpoint {
 	return nil
 }
 
-// EndpointOfApproval returns the endpoint whose present wish has the approval with an id, or nil.
+// EndpointOfApproval returns the endpoint whose desired state needs the approval with an id, or nil.
 func (i *Incident) EndpointOfApproval(id string) *Endpoint {
 	n := slices.IndexFunc(i.Endpoints, func(e Endpoint) bool { return e.Approval != nil && e.Approval.ID == id })
 	if n < 0 {

@@ -20,14 +20,14 @@ type Event struct {
 	Data  EventData    `json:"data"`
 }
 
-// EventData is what an event says. apply makes the change; it returns an error, and must leave the
-// incident as it was, when the change is not legal.
+// EventData is the content of an event. apply makes the change on a copy of the incident that nobody else holds, and
+// returns an error when the change is not legal; the copy is dropped then.
 type EventData interface {
 	Type() EventType
 	apply(i *Incident, e Event) error
 }
 
-// internal is an event that may be the SOC's own business until it publishes.
+// internal marks an event that may be the SOC's own business until it publishes.
 type internal interface{ isInternal() bool }
 
 // IsInternal reports whether an event is the SOC's own business, so that the client's users do not see it. How the client's
@@ -43,7 +43,7 @@ func NewEvent(i Incident, at time.Time, by models.Actor, data EventData) Event {
 }
 
 // Apply makes the change that e says. It is the only way an incident changes. Events must come in the
-// order of their Seq; an illegal change is refused with an error and leaves the incident as it was.
+// order of their Seq; Apply refuses an illegal change with an error and leaves the incident as it was.
 func (i *Incident) Apply(e Event) error {
 	if e.Seq != i.Seq+1 {
 		return fmt.Errorf("event %d of %s does not follow event %d", e.Seq, i.Reference, i.Seq)
@@ -54,10 +54,12 @@ func (i *Incident) Apply(e Event) error {
 	if (e.Type == "opened") != (e.Seq == 1) {
 		return fmt.Errorf("event %d of %s: an incident begins with opened, once", e.Seq, i.Reference)
 	}
-	if err := e.Data.apply(i, e); err != nil {
+	next := i.clone()
+	if err := e.Data.apply(&next, e); err != nil {
 		return err
 	}
-	i.Seq, i.UpdatedAt = e.Seq, e.At
+	next.Seq, next.UpdatedAt = e.Seq, e.At
+	*i = next
 	return nil
 }
 
@@ -100,10 +102,10 @@ func EventTypes() []EventData {
 	return []EventData{
 		&Opened{}, &Assessed{}, &Published{}, &Revised{}, &Dismissed{}, &Commented{}, &Recommended{}, &RecommendationSettled{},
 		&ResponseTeamRecommended{}, &IsolationRequested{}, &ReleaseRequested{}, &EndpointKept{}, &EndpointObserved{},
-		&ContactMailed{}, &CallRoundStarted{}, &ContactCalled{}, &CallRoundEnded{}, &AcknowledgedBy{},
+		&ContactMessaged{}, &CallRoundStarted{}, &ContactCalled{}, &CallRoundEnded{}, &AcknowledgedBy{},
 		&TaskOpened{}, &TaskDone{}, &ReminderSent{}, &Verified{}, &ClosureRequested{}, &ClosureConfirmed{},
 		&ClosureWithdrawn{}, &Closed{}, &FeedbackGiven{}, &CommandRejected{},
-		&QuestionAsked{}, &QuestionAnswered{}, &QuestionReminded{}, &QuestionOverdue{}, &ContactTexted{}, &NotDelivered{},
+		&QuestionAsked{}, &QuestionAnswered{}, &QuestionReminded{}, &QuestionOverdue{}, &NotDelivered{},
 		&ContainmentRuled{}, &ApprovalGiven{}, &ApprovalDenied{}, &ApprovalExpired{}, &LeaseDue{}, &LeaseExtended{},
 	}
 }

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -8,7 +9,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Phase is where an incident is in its life.
+// Phase says where an incident is in its life.
 type Phase string
 
 // The phases of an incident.
@@ -30,8 +31,8 @@ const (
 	TurnNone   Turn = "none"
 )
 
-// Incident is one threat to one client. It is the state the workflow carries and the state the read
-// tables hold; both come from applying the same events with Apply and from nothing else.
+// Incident is one threat to one client. The workflow carries it and the read tables hold it; both make it from the same events
+// with Apply, and from nothing else.
 type Incident struct {
 	Reference models.Reference `json:"reference"`
 	ClientID  uuid.UUID        `json:"client_id"`
@@ -42,7 +43,7 @@ type Incident struct {
 	Turn      Turn            `json:"turn"`
 	TurnSince time.Time       `json:"turn_since"`
 	Severity  models.Severity `json:"severity"` // as the SOC sees it now
-	// PublishedSeverity is that of the latest revision: the one the client is called, told and reminded by.
+	// PublishedSeverity is the severity of the latest revision, by which the client is called, told and reminded.
 	PublishedSeverity models.Severity `json:"published_severity,omitempty"`
 	Expedited         bool            `json:"expedited"`
 
@@ -54,7 +55,7 @@ type Incident struct {
 	Recommendations []Recommendation `json:"recommendations"`
 	Endpoints       []Endpoint       `json:"endpoints"`
 	Questions       []Question       `json:"questions"`
-	Approvals       int              `json:"approvals"` // how many were asked of the response authority
+	Approvals       int              `json:"approvals"` // how many approvals there were, for the next id
 	Acknowledged    *Acknowledgement `json:"acknowledged,omitempty"`
 	ReadReceipts    []ReadReceipt    `json:"read_receipts"`
 	CallRound       int              `json:"call_round"` // the last one started, 0 for none
@@ -63,7 +64,7 @@ type Incident struct {
 	Reminders       int              `json:"reminders"`
 	LastReminder    time.Time        `json:"last_reminder,omitzero"`
 	Verification    *Verification    `json:"verification,omitempty"`
-	SettledSeq      int              `json:"settled_seq"` // event of the last settled recommendation
+	SettledSeq      int              `json:"settled_seq"` // Seq of the event that settled a recommendation last
 	Closure         *Closure         `json:"closure,omitempty"`
 	Feedback        *Feedback        `json:"feedback,omitempty"`
 
@@ -73,11 +74,11 @@ type Incident struct {
 	UpdatedAt   time.Time `json:"updated_at"`
 }
 
-// Assessment is what the SOC knows: the content of the next report revision.
+// Assessment is the SOC's knowledge of the threat: the content of the next report revision.
 type Assessment struct {
 	Title      string             `json:"title"`
 	Summary    string             `json:"summary"`
-	Threat     string             `json:"threat"` // what it is, and the risk it poses to this client
+	Threat     string             `json:"threat"` // its nature, and the risk it poses to this client
 	Techniques []string           `json:"techniques,omitzero"`
 	Indicators []models.Indicator `json:"indicators,omitzero"`
 	Assets     []string           `json:"assets,omitzero"` // affected users, mailboxes, devices
@@ -106,14 +107,14 @@ type Acknowledgement struct {
 	At       time.Time       `json:"at"`
 }
 
-// ReadReceipt records who has seen which revision.
+// ReadReceipt records that somebody has read a revision.
 type ReadReceipt struct {
 	By       models.Actor `json:"by"`
 	Revision int          `json:"revision"`
 	At       time.Time    `json:"at"`
 }
 
-// Task is something a person of the SOC has to do, because Watchfire could not do it by itself.
+// Task is work for a person of the SOC that Watchfire could not do by itself.
 type Task struct {
 	ID     string    `json:"id"`
 	Kind   TaskKind  `json:"kind"`
@@ -128,18 +129,18 @@ type TaskKind string
 
 // The kinds of tasks.
 const (
-	TaskNobodyReached      TaskKind = "nobody_reached"      // for the lead: all rounds used up
+	TaskNobodyReached      TaskKind = "nobody_reached"      // for the lead: all call rounds are used up
 	TaskNobodyToReach      TaskKind = "nobody_to_reach"     // no contact matches this severity
-	TaskVendorDown         TaskKind = "vendor_down"         // goes on by itself, ends by itself
+	TaskVendorDown         TaskKind = "vendor_down"         // Watchfire goes on trying, and ends the task itself
 	TaskRejected           TaskKind = "rejected"            // the vendor will never do it
 	TaskConfig             TaskKind = "config"              // our credentials or settings are wrong
-	TaskUnconfirmed        TaskKind = "unconfirmed"         // an isolation or release the EDR does not confirm
-	TaskNotDelivered       TaskKind = "not_delivered"       // a message the vendor took never reached its contact
+	TaskUnconfirmed        TaskKind = "unconfirmed"         // the EDR does not confirm an isolation or a release
+	TaskNotDelivered       TaskKind = "not_delivered"       // a message that the vendor accepted never reached its contact
 	TaskQuestionUnanswered TaskKind = "question_unanswered" // a question's deadline passed
 	TaskDenied             TaskKind = "denied"              // the client or its response authority does not allow an isolation or release
 	TaskApprovalWaiting    TaskKind = "approval_waiting"    // an approval waits until the client can see the incident
 	TaskApprovalUnanswered TaskKind = "approval_unanswered" // nobody of the client answered an approval in time
-	TaskDrift              TaskKind = "drift"               // somebody changed an endpoint's isolation behind our back
+	TaskDrift              TaskKind = "drift"               // somebody else changed an endpoint's isolation
 )
 
 // Verification is the SOC's word on whether the threat is gone.
@@ -151,8 +152,8 @@ type Verification struct {
 	Seq  int          `json:"seq"`
 }
 
-// Closure is the client's request to close. Decision is the request id of the command, under which the
-// client's decision is stored apart from the event log.
+// Closure is the client's request to close. Decision is the request id of the command, under which the client's decision is
+// stored apart from the event log.
 type Closure struct {
 	By          models.Actor  `json:"by"`
 	Decision    string        `json:"decision"`
@@ -182,6 +183,24 @@ type Feedback struct {
 	At      time.Time    `json:"at"`
 }
 
+// clone returns a copy that shares no memory with i which an event may change. Assessments, rulings and everything else that
+// events only replace as a whole are shared.
+func (i Incident) clone() Incident {
+	i.Recommendations = slices.Clone(i.Recommendations)
+	i.Endpoints = slices.Clone(i.Endpoints)
+	for n := range i.Endpoints {
+		i.Endpoints[n].Approval = i.Endpoints[n].Approval.clone()
+	}
+	i.Questions = slices.Clone(i.Questions)
+	i.ReadReceipts = slices.Clone(i.ReadReceipts)
+	i.Tasks = slices.Clone(i.Tasks)
+	if i.Closure != nil {
+		closure := *i.Closure
+		i.Closure = &closure
+	}
+	return i
+}
+
 // IsOver reports whether nothing but feedback can change the incident any more.
 func (i Incident) IsOver() bool { return i.Phase == PhaseClosed || i.Phase == PhaseDismissed }
 
@@ -209,8 +228,8 @@ func (i Incident) OpenTask(kind TaskKind, effect string) *Task {
 	return nil
 }
 
-// CurrentVerification returns the verification if it is newer than the last settled recommendation, else nil:
-// what the client did after a verification makes it stale.
+// CurrentVerification returns the verification if it is newer than the last settled recommendation, else nil: a later act of the
+// client makes it stale.
 func (i Incident) CurrentVerification() *Verification {
 	if i.Verification == nil || i.Verification.Seq < i.SettledSeq {
 		return nil
@@ -218,8 +237,8 @@ func (i Incident) CurrentVerification() *Verification {
 	return i.Verification
 }
 
-// ReadyToClose returns nil when the client asked for closure and every guard holds. Otherwise it says what is
-// missing. The SOC has no way to make it nil without the client.
+// ReadyToClose returns nil when the client asked for closure and every guard holds, else the first guard that does not. The SOC
+// cannot make it nil without the client.
 func (i Incident) ReadyToClose() error {
 	if i.Phase != PhaseClosureRequested || i.Closure == nil {
 		return models.Errorf(models.Conflict, "the client has not requested closure")
@@ -242,7 +261,7 @@ func (i Incident) ReadyToClose() error {
 	return nil
 }
 
-// closureGuards are the guards the client must meet to request closure at all.
+// closureGuards returns the first guard that keeps the client from requesting closure, or nil.
 func (i Incident) closureGuards() error {
 	if u := i.Unsettled(); len(u) > 0 {
 		return models.Errorf(models.Conflict, "recommendation %s is not settled: mitigate it, accept its risk or mark it not applicable", u[0])
@@ -255,7 +274,7 @@ func (i Incident) closureGuards() error {
 	return nil
 }
 
-// unreleasedEndpoints are the endpoints that the EDR has not confirmed released and that the client did not choose to keep.
+// unreleasedEndpoints returns the ids of endpoints whose release the EDR has not confirmed and that the client does not keep.
 func (i Incident) unreleasedEndpoints() []string {
 	var ids []string
 	for _, e := range i.Endpoints {
@@ -281,14 +300,14 @@ func (i Incident) NextReminder(p models.Policy) (time.Time, bool) {
 	return since.Add(p.Reminder(i.PublishedSeverity)), true
 }
 
-// MayRemindAnytime reports whether the next reminder ignores the client's business hours: those of critical incidents do, and
-// the one mail again about a high incident that nobody acknowledged.
+// MayRemindAnytime reports whether the next reminder ignores the client's business hours. Reminders of critical incidents do, and
+// the one repeat about a high incident that nobody acknowledged.
 func (i Incident) MayRemindAnytime() bool {
 	return i.PublishedSeverity == models.SeverityCritical || i.PublishedSeverity == models.SeverityHigh && i.Acknowledged == nil && i.Reminders == 0
 }
 
-// NeedsCalls reports whether contacts are to be phoned: published as critical and nobody reached yet. A fire drill calls
-// everybody, once.
+// NeedsCalls reports whether contacts are to be phoned: the incident is published as critical and nobody has acknowledged yet.
+// A fire drill calls everybody, once.
 func (i Incident) NeedsCalls() bool {
 	if i.Exercise.IsFireDrill() {
 		return i.IsPublished() && !i.IsOver() && i.CallRound == 0

@@ -17,7 +17,7 @@ var (
 	hostName     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$`)
 )
 
-// Assess records what the SOC knows. Fields left out stay as they are.
+// Assess records the SOC's knowledge of the threat. Fields left out stay as they are.
 type Assess struct {
 	Severity   *models.Severity    `json:"severity,omitempty"`
 	Title      *string             `json:"title,omitempty"`
@@ -95,7 +95,7 @@ func (*Publish) roles() []models.Role                        { return socRoles }
 func (*Publish) validate(time.Time) error                    { return nil }
 func (*Publish) events(Incident, CommandContext) []EventData { return []EventData{&Published{}} }
 
-// Expedite publishes now with what is known, because damage or leakage is happening.
+// Expedite publishes before the investigation is finished, because damage or leakage is happening.
 type Expedite struct{}
 
 // Name returns "expedite".
@@ -109,7 +109,7 @@ func (*Expedite) events(Incident, CommandContext) []EventData {
 // Revise publishes the present assessment as the next revision.
 type Revise struct {
 	Change   string `json:"change"`
-	Material bool   `json:"material"` // contacts are mailed
+	Material bool   `json:"material"` // contacts are told
 }
 
 // Name returns "revise".
@@ -168,7 +168,7 @@ func (c *Recommend) events(i Incident, _ CommandContext) []EventData {
 }
 
 // SettleRecommendation ends a recommendation: mitigated with evidence, or its risk accepted with a reason and an expiry
-// date by the person who gives the command, or not applicable with a reason.
+// date by the person who sends the command, or not applicable with a reason.
 type SettleRecommendation struct {
 	Recommendation string     `json:"recommendation"`
 	Outcome        Settlement `json:"outcome"`
@@ -262,7 +262,7 @@ func (c *RequestClosure) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ClosureRequested{Decision: ask.RequestID, Outcome: c.Outcome, Note: c.Note}}
 }
 
-// ConfirmClosure closes although the threat may still be present; whoever gives it accepts the risk.
+// ConfirmClosure closes although the threat may still be present; its sender accepts the risk.
 type ConfirmClosure struct {
 	Reason string `json:"reason"`
 }

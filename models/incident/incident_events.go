@@ -23,7 +23,7 @@ type Opened struct {
 // Type returns "opened".
 func (*Opened) Type() EventType { return "opened" }
 
-// isInternal: it holds the title the investigation began with.
+// isInternal returns true: the event holds the title that the investigation began with.
 func (*Opened) isInternal() bool { return true }
 
 func (d *Opened) apply(i *Incident, e Event) error {
@@ -42,7 +42,7 @@ func (d *Opened) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// Assessed replaces what the SOC knows. It shows to the client with the next revision.
+// Assessed replaces the assessment. The client sees it with the next revision.
 type Assessed struct {
 	Severity   models.Severity `json:"severity"`
 	Assessment Assessment      `json:"assessment"`
@@ -86,7 +86,7 @@ func (d *Published) apply(i *Incident, e Event) error {
 // Revised makes the next revision of the report visible to the client.
 type Revised struct {
 	Change   string `json:"change"`
-	Material bool   `json:"material"` // contacts are mailed about it
+	Material bool   `json:"material"` // contacts are told about it
 }
 
 // Type returns "revised".
@@ -99,7 +99,7 @@ func (d *Revised) apply(i *Incident, e Event) error {
 	i.Revision++
 	i.PublishedSeverity = i.Severity
 	if i.Severity == models.SeverityCritical && i.Acknowledged != nil && i.Acknowledged.Severity != models.SeverityCritical {
-		i.Acknowledged = nil // of something less severe: somebody must be reached again
+		i.Acknowledged = nil // it was of something less severe: somebody must acknowledge again
 	}
 	if i.Phase == PhasePublished && d.Material {
 		i.setTurn(TurnClient, e.At)
@@ -180,14 +180,14 @@ func (d *Recommended) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Recommendations = append(slices.Clone(i.Recommendations), Recommendation{ID: d.ID, Text: d.Text, At: e.At})
+	i.Recommendations = append(i.Recommendations, Recommendation{ID: d.ID, Text: d.Text, At: e.At})
 	if i.Phase != PhaseInvestigating {
 		i.setTurn(TurnClient, e.At)
 	}
 	return nil
 }
 
-// RecommendationSettled is how the client ended a recommendation.
+// RecommendationSettled records how the client settled a recommendation.
 type RecommendationSettled struct {
 	Recommendation string     `json:"recommendation"`
 	Outcome        Settlement `json:"outcome"`
@@ -205,9 +205,8 @@ func (d *RecommendationSettled) apply(i *Incident, e Event) error {
 	}
 	n := slices.IndexFunc(i.Recommendations, func(r Recommendation) bool { return r.ID == d.Recommendation })
 	if n < 0 {
-		return models.Errorf(models.Conflict, "there is no recommendation %s", d.Recommendation)
+		return models.Errorf(models.Conflict, "recommendation %s not found", d.Recommendation)
 	}
-	i.Recommendations = slices.Clone(i.Recommendations)
 	r := &i.Recommendations[n]
 	r.Outcome, r.Evidence, r.Reason, r.ExpiresAt = d.Outcome, d.Evidence, d.Reason, d.ExpiresAt
 	r.SettledBy, r.SettledAt = &e.Actor, e.At
@@ -279,8 +278,7 @@ func (d *ClosureRequested) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// ClosureConfirmed is the client's word to close although the threat may still be present: the risk is
-// accepted by the person who sends it.
+// ClosureConfirmed is the client's word to close although the threat may still be present: its sender accepts the risk.
 type ClosureConfirmed struct {
 	Decision string `json:"decision"`
 	Reason   string `json:"reason"`
@@ -293,9 +291,7 @@ func (d *ClosureConfirmed) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhaseClosureRequested); err != nil {
 		return err
 	}
-	c := *i.Closure
-	c.Confirmed, c.ConfirmedBy, c.Reason, c.Decision = true, &e.Actor, d.Reason, d.Decision
-	i.Closure = &c
+	i.Closure.Confirmed, i.Closure.ConfirmedBy, i.Closure.Reason, i.Closure.Decision = true, &e.Actor, d.Reason, d.Decision
 	return nil
 }
 
@@ -332,7 +328,7 @@ func (d *Closed) apply(i *Incident, e Event) error {
 		return err
 	}
 	if d.Decision == "" || d.Decision != i.Closure.Decision {
-		return models.Errorf(models.Conflict, "there is no decision of the client for this closure")
+		return models.Errorf(models.Conflict, "decision of the client for this closure not found")
 	}
 	i.Phase, i.ClosedAt = PhaseClosed, e.At
 	i.setTurn(TurnNone, e.At)
@@ -356,8 +352,8 @@ func (d *FeedbackGiven) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// CommandRejected records a command that came as a signal, whose sender could not be told. By is who asked, and RequestID
-// what the answer to them named the command by.
+// CommandRejected records the rejection of a command that came as a signal, whose sender nobody could answer. By is the sender,
+// RequestID the name of the command in the answer they got when it was queued.
 type CommandRejected struct {
 	Command   string       `json:"command"`
 	Reason    string       `json:"reason"`
@@ -368,7 +364,7 @@ type CommandRejected struct {
 // Type returns "command_rejected".
 func (*CommandRejected) Type() EventType { return "command_rejected" }
 
-// isInternal: the client sees what was rejected to its own people.
+// isInternal returns false for commands of the client's own people.
 func (d *CommandRejected) isInternal() bool { return d.By.Side != models.SideClient }
 
 func (d *CommandRejected) apply(*Incident, Event) error { return nil }

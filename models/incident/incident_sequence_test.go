@@ -110,6 +110,7 @@ func TestNoSequenceOfCommandsReachesAnIllegalState(t *testing.T) {
 			was := i
 			if rapid.IntRange(0, 4).Draw(t, "machine") == 0 {
 				log = append(log, happen(t, &i, now)...)
+				checkUntouched(t, was, before)
 				continue
 			}
 			a := ask(rapid.SampledFrom([]models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin}).Draw(t, "role"))
@@ -125,6 +126,7 @@ func TestNoSequenceOfCommandsReachesAnIllegalState(t *testing.T) {
 				continue
 			}
 			log = append(log, events...)
+			checkUntouched(t, was, before)
 			checkStep(t, was, i, events)
 		}
 		if i.Phase == incident.PhaseClosed {
@@ -140,6 +142,13 @@ func TestNoSequenceOfCommandsReachesAnIllegalState(t *testing.T) {
 	})
 	if closed == 0 {
 		t.Log("no sequence reached closure this time; the story tests cover it")
+	}
+}
+
+// checkUntouched: a copy that somebody else holds does not change with the incident.
+func checkUntouched(t *rapid.T, was incident.Incident, before string) {
+	if now := modelstest.Snapshot(t, was); now != before {
+		t.Fatalf("an event changed a copy of the incident\nbefore %s\nnow    %s", before, now)
 	}
 }
 

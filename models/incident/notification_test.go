@@ -41,7 +41,7 @@ func TestANotificationIsOutdatedWhenItsReasonIsGone(t *testing.T) {
 	}
 }
 
-func TestWhatANewerNoticeReplaces(t *testing.T) {
+func TestNewerNotificationsReplaceOlderOnes(t *testing.T) {
 	someone, other := uuid.New(), uuid.New()
 	notice := func(p notify.Purpose, revision, occurrence int, s models.Severity) notify.Notification {
 		return notify.Notification{Purpose: p, Revision: revision, Occurrence: occurrence, Severity: s, Contact: someone, Channel: models.ChannelEmail}

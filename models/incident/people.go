@@ -4,13 +4,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// View is an incident with who is in it.
+// View is an incident with the people in it.
 type View struct {
 	Incident
 	People models.People `json:"people"`
 }
 
-// RevisionView is an edition of a report with who is in it.
+// RevisionView is a revision of a report with the people in it.
 type RevisionView struct {
 	Revision
 	People models.People `json:"people"`
@@ -60,7 +60,7 @@ func (p Endpoint) actors() []models.Actor {
 	return list
 }
 
-// Actors lists everybody an edition names.
+// Actors lists everybody a revision names.
 func (r Revision) Actors() []models.Actor { return append(settledBy(r.Recommendations), r.PublishedBy) }
 
 // Actors lists everybody an event names.

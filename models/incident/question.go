@@ -60,7 +60,7 @@ func (d *QuestionAsked) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideSOC, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Questions = append(slices.Clone(i.Questions), Question{ID: d.ID, Text: d.Text, Answers: d.Answers, AskedAt: e.At, Deadline: d.Deadline})
+	i.Questions = append(i.Questions, Question{ID: d.ID, Text: d.Text, Answers: d.Answers, AskedAt: e.At, Deadline: d.Deadline})
 	i.setTurn(TurnClient, e.At)
 	return nil
 }
@@ -78,7 +78,7 @@ func (d *QuestionAnswered) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	q, err := i.mutableQuestion(d.Question)
+	q, err := i.openQuestion(d.Question)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (d *QuestionReminded) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	q, err := i.mutableQuestion(d.Question)
+	q, err := i.openQuestion(d.Question)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (d *QuestionOverdue) apply(i *Incident, e Event) error {
 	if err := systemOnly(e); err != nil {
 		return err
 	}
-	q, err := i.mutableQuestion(d.Question)
+	q, err := i.openQuestion(d.Question)
 	if err != nil {
 		return err
 	}
@@ -133,12 +133,11 @@ func (d *QuestionOverdue) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// mutableQuestion returns a question that is not answered, in a list that may be changed.
-func (i *Incident) mutableQuestion(id string) (*Question, error) {
+// openQuestion returns a question that is not answered.
+func (i *Incident) openQuestion(id string) (*Question, error) {
 	n := slices.IndexFunc(i.Questions, func(q Question) bool { return q.ID == id && q.IsOpen() })
 	if n < 0 {
-		return nil, models.Errorf(models.Conflict, "there is no open question %s", id)
+		return nil, models.Errorf(models.Conflict, "open question %s not found", id)
 	}
-	i.Questions = slices.Clone(i.Questions)
 	return &i.Questions[n], nil
 }

@@ -115,7 +115,7 @@ func in(t *testing.T, p incident.Phase) incident.Incident {
 	return i
 }
 
-func TestWhoMayAskAndAnswerAndWhen(t *testing.T) {
+func TestQuestionsAreAskedAndAnsweredByTheRightSideAtTheRightTime(t *testing.T) {
 	answer := &incident.AnswerQuestion{Question: "q1", Answer: "yes"}
 	roles := []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleViewer, models.RoleResponder, models.RoleAdmin}
 	for phase, open := range map[incident.Phase]bool{
@@ -145,7 +145,7 @@ func TestWhoMayAskAndAnswerAndWhen(t *testing.T) {
 	}
 }
 
-func TestBadQuestionsAreRefusedWhereTheyAreWrong(t *testing.T) {
+func TestBadQuestionsAreRejectedWhereTheyAreWrong(t *testing.T) {
 	i := in(t, incident.PhasePublished)
 	later := modelstest.T0.Add(time.Hour)
 	for name, c := range map[string]struct {

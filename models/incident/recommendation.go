@@ -6,7 +6,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Settlement is how the client ended a recommendation.
+// Settlement says how the client settled a recommendation.
 type Settlement string
 
 // The settlements.
@@ -19,7 +19,7 @@ const (
 // MaxRiskAcceptance is how long a risk may be accepted before the question returns.
 const MaxRiskAcceptance = 365 * 24 * time.Hour
 
-// Recommendation is something the client is advised to do.
+// Recommendation is advice to the client.
 type Recommendation struct {
 	ID        string        `json:"id"` // "r1", "r2", … within the incident
 	Text      string        `json:"text"`

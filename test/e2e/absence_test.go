@@ -101,9 +101,9 @@ func (s *scene) survive(part string, kill func(), restart func(context.Context) 
 	kill()
 	s.rough = true
 	s.await("the API to say that it cannot", func() (bool, error) {
-		var refusal *stack.Refusal
+		var rejected *stack.APIError
 		err := s.analyst.Post(s.t.Context(), "/incidents/"+string(s.ref)+"/comment", &incident.Comment{Text: "while " + part + " is down"}, nil)
-		return errors.As(err, &refusal) && refusal.Status == http.StatusServiceUnavailable && refusal.Title != "", nil
+		return errors.As(err, &rejected) && rejected.Status == http.StatusServiceUnavailable && rejected.Title != "", nil
 	})
 	if err := restart(s.t.Context()); err != nil {
 		s.t.Fatal(err)

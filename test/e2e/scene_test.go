@@ -172,9 +172,9 @@ func (s *scene) await(what string, so func() (bool, error)) {
 
 // passing reports whether an error says only that something does not answer now.
 func passing(err error) bool {
-	var refusal *stack.Refusal
-	if errors.As(err, &refusal) {
-		return refusal.Status == http.StatusServiceUnavailable
+	var rejected *stack.APIError
+	if errors.As(err, &rejected) {
+		return rejected.Status == http.StatusServiceUnavailable
 	}
 	return true // no answer at all
 }
@@ -297,8 +297,8 @@ func (s *scene) refused(p stack.Person, status int, c incident.Command) {
 	s.t.Helper()
 	before := s.now().Seq
 	_, err := p.Command(s.t.Context(), s.ref, c)
-	var refusal *stack.Refusal
-	if !errors.As(err, &refusal) || refusal.Status != status || refusal.Detail == "" {
+	var rejected *stack.APIError
+	if !errors.As(err, &rejected) || rejected.Status != status || rejected.Detail == "" {
 		s.t.Errorf("%s: %s: got %v, want a refusal with %d and its reason", s.ref, c.Name(), err, status)
 		return
 	}

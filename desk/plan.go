@@ -14,45 +14,45 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Preview is who of a client is reached, how and when, if something of a severity happens at a moment.
+// Preview says who of a client is notified, how and when, if an incident of a severity happens at a moment.
 type Preview struct {
 	Severity models.Severity    `json:"severity"`
 	At       time.Time          `json:"at"`    // in UTC
 	Local    time.Time          `json:"local"` // the same moment in the client's time zone
 	TimeZone string             `json:"time_zone"`
-	Messages []PlannedRecipient `json:"messages"` // one for each contact who has a channel for text
+	Messages []PlannedRecipient `json:"messages"` // one for each contact who has the channel email or sms
 	Calls    []PlannedRecipient `json:"calls"`    // critical only, in calling order
-	Skipped  []SkippedContact   `json:"skipped"`  // contacts who are not reached, or not called, and why
+	Skipped  []SkippedContact   `json:"skipped"`  // contacts who are not notified, or not called, and why
 }
 
-// PlannedRecipient is a models.Recipient with the contact's name.
+// PlannedRecipient is a notify.Recipient with the contact's name.
 type PlannedRecipient struct {
 	notify.Recipient
 	Name string `json:"name"`
 }
 
-// SkippedContact is a models.Skipped with the contact's name.
+// SkippedContact is a notify.Skipped with the contact's name.
 type SkippedContact struct {
 	notify.Skipped
 	Name string `json:"name"`
 }
 
-// GoLive says whether a client can go live: whether it can be reached, and its devices isolated.
+// GoLive says whether a client can go live: whether Watchfire can notify it and isolate its devices.
 type GoLive struct {
 	Ready  bool                 `json:"ready"` // every check passed
 	Checks []models.GoLiveCheck `json:"checks"`
 }
 
-// CallerCode proves that a call to a client is ours.
+// CallerCode proves that a call to a client is Watchfire's.
 type CallerCode struct {
 	Code       string    `json:"code"`
-	Previous   string    `json:"previous"` // of a call that began before the change
+	Previous   string    `json:"previous"` // of calls that began before the last change
 	ValidUntil time.Time `json:"valid_until"`
 }
 
-// Plan previews who of the client with a number is reached. at is RFC 3339, with seconds or without; without an offset
-// it is the client's local time, and "" is now. Errors: NotFound also when the client is not the user's; Invalid when
-// the client's clocks never show that time.
+// Plan previews who of the client with a number is notified. at is RFC 3339, with or without seconds; without an offset it is
+// the client's local time, and "" is now. NotFound also when the client is not the user's. Invalid: the client's clocks
+// never show that time.
 func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Severity, at string) (Preview, error) {
 	if err := auth.Allow("get-plan", u.Role); err != nil {
 		return Preview{}, err
@@ -60,7 +60,7 @@ func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Sev
 	if !s.IsValid() {
 		return Preview{}, models.InvalidField("/severity", "is not a severity")
 	}
-	directory, err := d.directory(ctx, u, number)
+	directory, err := read(d.inClient(ctx, u, number), (*store.Tx).Directory)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -68,7 +68,7 @@ func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Sev
 	if err != nil {
 		return Preview{}, err
 	}
-	return preview(directory, s, moment), nil
+	return previewPlan(directory, s, moment), nil
 }
 
 // momentIn reads a moment as readMoment does; "" is now.
@@ -79,8 +79,8 @@ func (d *Desk) momentIn(zone *time.Location, text string) (time.Time, error) {
 	return readMoment(text, zone)
 }
 
-func preview(d notify.Directory, s models.Severity, at time.Time) Preview {
-	plan, name := d.Plan(s, at), names(d.Contacts)
+func previewPlan(d notify.Directory, s models.Severity, at time.Time) Preview {
+	plan, name := d.Plan(s, at), namesOf(d.Contacts)
 	p := Preview{
 		Severity: s, At: at.UTC(), Local: at.In(d.Zone), TimeZone: d.Zone.String(),
 		Messages: []PlannedRecipient{}, Calls: []PlannedRecipient{}, Skipped: []SkippedContact{},
@@ -119,7 +119,7 @@ func readMoment(text string, zone *time.Location) (time.Time, error) {
 	return time.Time{}, models.InvalidField("/at", "is not a moment such as 2026-11-29T03:00")
 }
 
-// checkYear refuses years nobody means.
+// checkYear refuses years that a person cannot mean.
 func checkYear(t time.Time) (time.Time, error) {
 	if t.Year() < 1900 || t.Year() > 2999 {
 		return time.Time{}, models.InvalidField("/at", "is not in the years 1900 to 2999")
@@ -127,8 +127,8 @@ func checkYear(t time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// GoLive checks whether the client with a number can go live: it can be reached, its EDR too, and a response authority
-// is signed. NotFound also when it is not the user's.
+// GoLive checks whether the client with a number can go live: Watchfire can notify it and reach its EDR, and the client has
+// signed a response authority. NotFound also when the client is not the user's.
 func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, error) {
 	if err := auth.Allow("check-go-live", u.Role); err != nil {
 		return GoLive{}, err
@@ -136,7 +136,7 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 	var directory notify.Directory
 	var edr models.EDRStatus
 	var authority authority.Authority
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
+	err := d.inClient(ctx, u, number)(func(tx *store.Tx) (err error) {
 		if directory, err = tx.Directory(); err != nil {
 			return err
 		}
@@ -150,8 +150,8 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 		return GoLive{}, err
 	}
 	var swap []string
-	for id, name := range names(directory.Contacts) {
-		swap = append(swap, id.String(), name)
+	for _, contact := range directory.Contacts {
+		swap = append(swap, contact.ID.String(), contact.Name)
 	}
 	speak := strings.NewReplacer(swap...)
 	g := GoLive{Ready: true, Checks: append(directory.GoLive(), edr.GoLive(), authority.GoLive())}
@@ -164,17 +164,13 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 	return g, nil
 }
 
-// CallerCode returns the code that proves now that a call to the client with a number is ours. NotFound also when the
-// client is not the user's.
+// CallerCode returns the code that proves at present that a call to the client with a number is Watchfire's. NotFound also
+// when the client is not the user's.
 func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (CallerCode, error) {
 	if err := auth.Allow("get-caller-code", u.Role); err != nil {
 		return CallerCode{}, err
 	}
-	var secret uuid.UUID
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		secret, err = tx.CallerSecret()
-		return err
-	})
+	secret, err := read(d.inClient(ctx, u, number), (*store.Tx).CallerSecret)
 	if err != nil {
 		return CallerCode{}, err
 	}
@@ -187,16 +183,7 @@ func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (Calle
 	return c, err
 }
 
-func (d *Desk) directory(ctx context.Context, u models.User, number int) (notify.Directory, error) {
-	var directory notify.Directory
-	err := d.inClient(ctx, u, number, func(tx *store.Tx) (err error) {
-		directory, err = tx.Directory()
-		return err
-	})
-	return directory, err
-}
-
-func names(contacts []models.Contact) map[uuid.UUID]string {
+func namesOf(contacts []models.Contact) map[uuid.UUID]string {
 	of := map[uuid.UUID]string{}
 	for _, c := range contacts {
 		of[c.ID] = c.Name

@@ -1,0 +1,79 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// Inputs of the activities that only touch the store, under the names the rest of the room uses.
+type (
+	recordInput            = activities.RecordInput
+	planInput              = activities.PlanInput
+	fallbackInput          = activities.FallbackInput
+	reminderInput          = activities.ReminderInput
+	cancelInput            = activities.CancelInput
+	decisionInput          = activities.DecisionInput
+	evaluateAuthorityInput = activities.EvaluateAuthorityInput
+	outcomeInput           = activities.OutcomeInput
+)
+
+// records is nil: it only gives the activities their names.
+var records *activities.Records
+
+// record appends events to the store. It is no local activity: a local activity writes before the workflow task that asked
+// for it is committed. When that task is lost, with the worker or with the engine, the next task may see more signals and
+// give the same numbers to other events, and the store would keep events that never happened.
+func record(ctx workflow.Context, in activities.RecordInput) error {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 5 * time.Second,
+		Summary:             "record " + string(in.Events[0].Type),
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
+	return workflow.ExecuteActivity(ctx, records.Record, in).Get(ctx, nil)
+}
+
+// hasDecision looks up whether the client's own row backs a decision.
+func hasDecision(ctx workflow.Context, in activities.DecisionInput) (ok bool, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "look up the client's decision"), records.HasDecision, in).Get(ctx, &ok)
+	return ok, err
+}
+
+// planRecipients returns who is reached, how and when.
+func planRecipients(ctx workflow.Context, in activities.PlanInput) (out notify.Plan, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "plan who is reached for "+string(in.Severity)), records.PlanRecipients, in).Get(ctx, &out)
+	return out, err
+}
+
+// planFallback returns over which other channel a contact is reached; none when the channel is "".
+func planFallback(ctx workflow.Context, in activities.FallbackInput) (out notify.Recipient, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "plan how else the contact is reached"), records.PlanFallback, in).Get(ctx, &out)
+	return out, err
+}
+
+// planReminder moves a reminder into the client's business hours.
+func planReminder(ctx workflow.Context, in activities.ReminderInput) (at time.Time, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "find the client's next business hours"), records.PlanReminder, in).Get(ctx, &at)
+	return at, err
+}
+
+// cancelEffect keeps an effect from being tried.
+func cancelEffect(ctx workflow.Context, in activities.CancelInput) error {
+	return workflow.ExecuteLocalActivity(localContext(ctx, "cancel a message that is no longer wanted"), records.CancelEffect, in).Get(ctx, nil)
+}
+
+// setOutcome writes our own word on a call into the ledger.
+func setOutcome(ctx workflow.Context, in activities.OutcomeInput) error {
+	return workflow.ExecuteLocalActivity(localContext(ctx, "record outcome "+in.Outcome), records.SetOutcome, in).Get(ctx, nil)
+}
+
+// evaluateAuthority asks the client's response authority for a ruling.
+func evaluateAuthority(ctx workflow.Context, in activities.EvaluateAuthorityInput) (out authority.Ruling, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "evaluate the response authority"), records.EvaluateAuthority, in).Get(ctx, &out)
+	return out, err
+}

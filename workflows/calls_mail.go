@@ -1,0 +1,27 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// messageInput is the input of the activities that send a message, by mail or as a text.
+type messageInput = activities.MessageInput
+
+// mail is nil: it only gives the activities their names.
+var mail *activities.Mail
+
+// sendMail hands a mail to a mailer.
+func sendMail(ctx workflow.Context, summary string, patience time.Duration, in activities.MessageInput) error {
+	return workflow.ExecuteActivity(queueContext(ctx, models.QueueMail, summary, patience), mail.SendMail, in).Get(ctx, nil)
+}
+
+// sendCheckMail sends a test or a code by mail.
+func sendCheckMail(ctx workflow.Context, summary string, patience time.Duration, e notify.Effect) error {
+	return workflow.ExecuteActivity(queueContext(ctx, models.QueueMail, summary, patience), mail.SendCheckMail, e).Get(ctx, nil)
+}

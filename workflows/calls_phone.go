@@ -1,0 +1,61 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// Inputs of the activities about calls, under the names the rest of the room uses.
+type (
+	callInput = activities.CallInput
+	callRef   = activities.CallRef
+)
+
+// errEngaged is the type of the error that says that another call of ours to the number is under way.
+const errEngaged = activities.ErrEngaged
+
+// phone is nil: it only gives the activities their names.
+var phone *activities.Phone
+
+// sendText hands a text to the carrier.
+func sendText(ctx workflow.Context, summary string, patience time.Duration, in activities.MessageInput) error {
+	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.SendText, in).Get(ctx, nil)
+}
+
+// sendCheckText sends a test or a code as a text.
+func sendCheckText(ctx workflow.Context, summary string, patience time.Duration, e notify.Effect) error {
+	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.SendCheckText, e).Get(ctx, nil)
+}
+
+// placeCheckCall calls a contact to tell a code.
+func placeCheckCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) error {
+	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.PlaceCall, in).Get(ctx, nil)
+}
+
+// placeCall asks the carrier for a call and returns the carrier's id of it. A canceled request is not tried again; an attempt
+// under way is waited for and may succeed. A number that another call of ours uses is not waited for here.
+func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (id string, err error) {
+	o := workflow.GetActivityOptions(queueContext(ctx, models.QueuePhone, summary, patience))
+	o.WaitForCancellation = true
+	o.RetryPolicy.NonRetryableErrorTypes = []string{errEngaged}
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), phone.PlaceCall, in).Get(ctx, &id)
+	return id, err
+}
+
+// callStatus asks the carrier how a call stands.
+func callStatus(ctx workflow.Context, in activities.CallRef) (s models.CallStatus, err error) {
+	ctx = queueContext(ctx, models.QueuePhone, "ask the carrier how the call stands", 15*time.Second)
+	err = workflow.ExecuteActivity(ctx, phone.ReadCallStatus, in).Get(ctx, &s)
+	return s, err
+}
+
+// hangUp ends a call.
+func hangUp(ctx workflow.Context, in activities.CallRef) error {
+	ctx = queueContext(ctx, models.QueuePhone, "hang up", time.Minute)
+	return workflow.ExecuteActivity(ctx, phone.HangUp, in).Get(ctx, nil)
+}
