@@ -97,7 +97,7 @@ type EDRCredentials struct {
 // String names the vendor only, so that printing credentials shows nothing of them.
 func (c EDRCredentials) String() string { return "credentials of " + c.Vendor }
 
-// GoString is what String is.
+// GoString returns what String returns.
 func (c EDRCredentials) GoString() string { return c.String() }
 
 // EDRCheckInput is the input of the workflow that tries a client's EDR connection.

@@ -148,7 +148,7 @@ func (r eventRow) event() (incident.Event, error) {
 }
 
 // VerifyEvents checks that an incident's event log is whole: nothing changed, added or missing, and the incident's
-// state is what the events make of it. The error names the first event that is wrong.
+// state follows from the events. The error names the first event that is wrong.
 func (tx *Tx) VerifyEvents(r models.Reference) error {
 	var row incidentRow
 	if err := tx.about("incidents", "reference", r).Take(&row).Error; err != nil {

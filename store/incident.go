@@ -215,8 +215,8 @@ func (s *Store) Recorded(ctx context.Context, as Audience, client uuid.UUID, r m
 	return seq, notFound(problem("read incident", err), "incident")
 }
 
-// asPublished reads title and severity from the latest published revision: what the SOC knows beyond it is not the
-// portal's to see.
+// asPublished reads title and severity from the latest published revision: the portal must not see the SOC's knowledge
+// beyond it.
 const asPublished = `incidents.reference, incidents.client_id, r.body->'assessment'->>'title' as title, r.body->>'severity' as severity,
 	phase, turn, containment, drill, expedited, 0 as open_tasks, opened_at, updated_at`
 

@@ -39,7 +39,7 @@ func questionOf(c *gin.Context, script notify.CallScript) question {
 	return question{script: script, stage: min(max(stage, 1), len(script.Stages)), asked: asked}
 }
 
-// query is what questionOf reads.
+// query writes the question into an address, for questionOf to read.
 func (q question) query() string {
 	query := "n=" + strconv.Itoa(q.asked)
 	if len(q.script.Stages) > 1 {
@@ -162,7 +162,7 @@ func (p conversation) isSettled() bool {
 	return p.incident.Acknowledged != nil && !p.incident.Exercise.IsFireDrill()
 }
 
-// announcement is what a stage of the call says, without the caller code.
+// announcement returns the words of a stage of the call, without the caller code.
 func (p conversation) announcement(stage notify.CallStage) report.Announcement {
 	a := report.Announcement{
 		Menu: stage.Menu, Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity,

@@ -16,7 +16,7 @@ const (
 // MaxAsked is how often one call asks for a key before it says goodbye.
 const MaxAsked = 3
 
-// CallScript is what a call asks, stage by stage, and the sentences that end it. Menus and sentences are named as the
+// CallScript holds the questions of a call, stage by stage, and the sentences that end it. Menus and sentences are named as the
 // languages of report name them.
 type CallScript struct {
 	Stages  []CallStage // none: the call asks for no key
@@ -28,12 +28,12 @@ type CallScript struct {
 
 // CallStage is one question of a call.
 type CallStage struct {
-	Menu        string // what is said
+	Menu        string // the block that is spoken
 	NamesDevice bool   // it says the endpoint's name, which is confidential: never in a first stage
 	Keys        []KeyMeaning
 }
 
-// KeyMeaning is what one key does at a stage.
+// KeyMeaning is the effect of one key at a stage.
 type KeyMeaning struct {
 	Key    Key
 	Use    KeyUse

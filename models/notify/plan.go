@@ -26,7 +26,7 @@ type Recipient struct {
 	Person  string         `json:"person,omitempty"` // see PersonOf; of calls about an approval
 }
 
-// Plan is who is reached, how and when.
+// Plan holds who is reached, how and when.
 type Plan struct {
 	Messages []Recipient `json:"messages"` // one for each contact who has a channel for text
 	Calls    []Recipient `json:"calls"`    // critical only, in calling order: who can be called at that moment

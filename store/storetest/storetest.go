@@ -2,7 +2,7 @@
 //
 // One PostgreSQL serves a test process: the one WATCHFIRE_TEST_DATABASE_URL names (a superuser's address), or a
 // private one that is started for the process and ends with it. Every test gets its own database, copied from a
-// template that is migrated once. What tests put into it does not live here.
+// template that is migrated once. The rows that tests put into it do not live here.
 package storetest
 
 import (
@@ -162,7 +162,7 @@ func startPrivate(ctx context.Context) (string, error) {
 	return pg.URL("postgres"), nil
 }
 
-// removeLeftOvers removes the folders of processes that are gone. What cannot be removed is left to the next one.
+// removeLeftOvers removes the folders of processes that are gone. A folder that cannot be removed is left to the next one.
 func removeLeftOvers() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*-*")) // the pattern is well-formed
 	for _, dir := range dirs {
@@ -174,7 +174,7 @@ func removeLeftOvers() {
 	}
 }
 
-// databaseName is a new name that says when it was made, for dropLeftOvers.
+// databaseName returns a new name that holds the time it was made, for dropLeftOvers.
 func databaseName(use string) string {
 	return fmt.Sprintf("%s%s_%d_%s", databasePrefix, use, time.Now().Unix(), strings.ToLower(rand.Text()))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// House takes everything and reaches nobody. What it knows of a call is in the call's id.
+// House takes everything and reaches nobody. All it knows of a call is in the call's id.
 type House struct{ Now func() time.Time }
 
 // Send takes a mail.

@@ -75,7 +75,7 @@ func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 	return d.host(t.clock(ex)), nil
 }
 
-// search is what the search is asked. Start counts from 0.
+// search is the body of a search. Start counts from 0.
 type search struct {
 	Query string `json:"query,omitempty"`
 	Start int    `json:"start"`
@@ -114,7 +114,7 @@ func (t *Tenant) clock(ex *exchange.Exchange) time.Time {
 	return t.now()
 }
 
-// device is what is read of a device.
+// device holds the fields that are read of a device.
 type device struct {
 	ID          int64   `json:"id"`
 	Name        string  `json:"name"`

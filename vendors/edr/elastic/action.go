@@ -105,7 +105,7 @@ func (p progress) over() bool {
 
 func (a action) isolates() bool { return a.Command == commandIsolate }
 
-// state is what became of the action on one agent; the agent's own entry goes before the sum of
+// state returns the state of the action on one agent; the agent's own entry goes before the sum of
 // all of them. False when Kibana does not say in any way this package knows.
 func (a action) state(agent string) (models.ActionState, bool) {
 	p := a.progress

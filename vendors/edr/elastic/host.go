@@ -102,7 +102,7 @@ func (t *Tenant) look(ctx context.Context, id string) (view, error) {
 	return view{host: d.host(actions), doc: d, actions: actions}, nil
 }
 
-// document is what a host's sensor last reported of itself, and what Fleet makes of its agent.
+// document is the last report of a host's sensor, with Fleet's status of its agent.
 type document struct {
 	Status   string `json:"host_status"`
 	Checkin  string `json:"last_checkin"`

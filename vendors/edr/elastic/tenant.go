@@ -26,7 +26,7 @@ const (
 )
 
 var (
-	// keyForm is what Kibana shows as the encoded form of an API key: base64 of id and secret.
+	// keyForm is the form that Kibana calls the encoded one of an API key: base64 of id and secret.
 	keyForm   = regexp.MustCompile(`^[A-Za-z0-9+/_-]{8,1000}={0,2}$`)
 	spaceForm = regexp.MustCompile(`^[a-z0-9_-]{1,128}$`)
 	idForm    = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_-]{0,127}$`) // of agents and of actions

@@ -114,7 +114,7 @@ func (all actions) settled() string {
 	return last.Type
 }
 
-// state is what the actions say of the isolation. While the device is as a pending action
+// state derives the isolation state from the actions. While the device is as a pending action
 // wants it, only an action for the opposite is a change.
 func (all actions) state() models.HostState {
 	isolated := all.settled() == isolate

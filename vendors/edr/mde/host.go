@@ -108,7 +108,7 @@ func (t *Tenant) standing(ctx context.Context, op exchange.Op, m machine) (model
 	return h, nil
 }
 
-// class is what the name of the operating system gives away: "WindowsServer2022", "Windows11".
+// class reads the class from the name of the operating system: "WindowsServer2022", "Windows11".
 func class(os string) models.AssetClass {
 	switch {
 	case strings.HasPrefix(os, "WindowsServer"):

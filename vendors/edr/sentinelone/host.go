@@ -89,7 +89,7 @@ func (t *Tenant) agents(ctx context.Context, op exchange.Op, query url.Values) (
 	return found, next, nil
 }
 
-// agent is what is read of an agent.
+// agent holds the fields that are read of an agent.
 type agent struct {
 	ID               string `json:"id"`
 	ComputerName     string `json:"computerName"`

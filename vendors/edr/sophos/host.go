@@ -122,7 +122,7 @@ func (t *Tenant) endpoints(ctx context.Context, op exchange.Op, query url.Values
 	return *page.Items, page.Pages.NextKey, nil
 }
 
-// endpoint is what is read of an endpoint.
+// endpoint holds the fields that are read of an endpoint.
 type endpoint struct {
 	ID         string `json:"id"`
 	Type       string `json:"type"` // computer, server, securityVm

@@ -2,7 +2,7 @@
 // one Central tenant.
 //
 // It does not decide which host may be isolated or whether an isolation has succeeded: Central's
-// "enabled" is only the setting, the endpoint's own isolation status is what happened, and
+// "enabled" is only the setting, the endpoint's own isolation status is the fact, and
 // State holds one against the other. Source: facts of public clients of the API, among them Cortex
 // XSOAR's and Sekoia's; Sophos's own pages are at https://developer.sophos.com/docs/endpoint-v1/1/overview.
 package sophos

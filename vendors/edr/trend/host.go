@@ -44,7 +44,7 @@ func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, erro
 	return exact, nil
 }
 
-// State returns the endpoint with the given id as Vision One sees it now: what the inventory says,
+// State returns the endpoint with the given id as Vision One sees it now: the state in the inventory,
 // unless a task to isolate or restore it is not finished. Rejected: no_such_host.
 func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 	host, _, err := t.look(ctx, exchange.Op{Vendor: vendor, Name: "read host"}, id)
@@ -77,7 +77,7 @@ func (t *Tenant) look(ctx context.Context, op exchange.Op, id string) (models.Ho
 	return host, under, nil
 }
 
-// endpoint is what is read of an endpoint of the inventory.
+// endpoint holds the fields that are read of an endpoint of the inventory.
 type endpoint struct {
 	AgentGUID       string `json:"agentGuid"`
 	Name            string `json:"endpointName"`

@@ -69,7 +69,7 @@ func (t *Tenant) unfinished(ctx context.Context, op exchange.Op, id string) (*ta
 	return newest, nil
 }
 
-// task is what is read of a response task.
+// task holds the fields that are read of a response task.
 type task struct {
 	ID        string `json:"id"`
 	Action    string `json:"action"`

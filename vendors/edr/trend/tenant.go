@@ -135,7 +135,7 @@ func page[T any](ctx context.Context, t *Tenant, op exchange.Op, path string, qu
 	return *list.Items, next, nil
 }
 
-// apiError is what is read of an error.
+// apiError holds the fields that are read of an error.
 type apiError struct {
 	Error struct {
 		Code string `json:"code"`

@@ -8,7 +8,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// edr is what takes the id of a device.
+// edr has the methods that take the id of a device.
 type edr interface {
 	State(ctx context.Context, id string) (models.Host, error)
 	Isolate(ctx context.Context, id, comment string) (string, error)

@@ -32,7 +32,7 @@ const (
 	apiHost = "https://api.sendgrid.com"
 )
 
-// Settings are what an operator configures for one SendGrid account.
+// Settings are an operator's settings for one SendGrid account.
 type Settings struct {
 	APIKey    string
 	From      string            // a verified sender address

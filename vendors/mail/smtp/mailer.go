@@ -33,7 +33,7 @@ const (
 	noTLS    = "none"     // this machine only
 )
 
-// Settings are what an operator configures for one SMTP server.
+// Settings are an operator's settings for one SMTP server.
 type Settings struct {
 	Addr     string // host:port, such as "mail.example.com:587"
 	User     string // "" sends without logging in

@@ -36,7 +36,7 @@ var (
 	tokenForm  = regexp.MustCompile(`^[a-zA-Z0-9]+$`) // the SDK rejects anything else
 )
 
-// Settings are what an operator configures for one Twilio account.
+// Settings are an operator's settings for one Twilio account.
 type Settings struct {
 	AccountSID      string            // "AC" and 32 lower-case hexadecimal digits
 	AuthToken       string            // for requests to Twilio and signatures from it

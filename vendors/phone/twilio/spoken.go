@@ -19,7 +19,7 @@ const (
 
 var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
 
-// Spoken is what a person hears on the phone.
+// Spoken is a text that a person hears on the phone.
 type Spoken struct {
 	Text     string // plain text; markup in it is read aloud, not obeyed; cut at 1500 characters
 	Language string // BCP 47, such as "en-US" or "de-DE"; "" = en-US

@@ -15,7 +15,7 @@ const maxReply = 320 // runes, two to five parts of a short message
 
 var errorCode = regexp.MustCompile(`^[0-9]{1,6}$`)
 
-// TextReport is what one status callback says about a short message of ours. Callbacks of one
+// TextReport is the content of one status callback about a short message of ours. Callbacks of one
 // message may come out of order and carry no number: never leave a final status.
 type TextReport struct {
 	TextID    string

@@ -66,8 +66,8 @@ func signed(form url.Values) map[string]string {
 	return params
 }
 
-// CallReport is what one request of Twilio says about a call: a status callback, the request for
-// what to say, or the result of a Gather.
+// CallReport is the content of one request of Twilio about a call: a status callback, the request
+// for the words to say, or the result of a Gather.
 type CallReport struct {
 	CallID     string
 	Status     models.CallStatus
@@ -128,7 +128,7 @@ func known(s models.CallStatus) bool {
 	return s.IsFinal()
 }
 
-// MachineReport is what Twilio heard after a call with OutboundCall.MachineURL was picked up.
+// MachineReport is Twilio's finding after a call with OutboundCall.MachineURL was picked up.
 type MachineReport struct {
 	CallID     string
 	AnsweredBy string // "human", "machine_start", "fax", "unknown", …
