@@ -1,4 +1,4 @@
--- The audiences of the database. Nobody logs in as one of them: the application's login becomes one for the
+-- The audiences of the database. Nobody logs in as one of them: the application's login takes the role of one for the
 -- length of a transaction (set_config('role', …, true)) and has no rights of its own.
 
 -- +goose Up
@@ -11,7 +11,7 @@ begin
         begin
             execute format('create role %I nologin noinherit', audience);
         exception when duplicate_object or unique_violation then
-            null; -- roles belong to the whole server: another database's migration made it
+            null; -- roles belong to the whole server: the migration of another database has created this one
         end;
     end loop;
 end
@@ -22,9 +22,9 @@ revoke create on schema public from public;
 grant usage on schema public to watchfire_soc, watchfire_portal, watchfire_worker, watchfire_auth;
 grant select on goose_db_version to watchfire_worker;
 
--- guard_client_rows puts a table under row level security: a transaction sees and writes the rows of the
--- client in app.client_id and no others; unset means no rows. The SOC may read every client's rows in a
--- transaction that says so (app.every_client), and never writes in one.
+-- guard_client_rows puts a table under row level security: a transaction reads and writes the rows of the client in
+-- app.client_id and no others; while that is unset, none. The SOC may read the rows of every client in a transaction
+-- that sets app.every_client, and cannot write in it.
 -- +goose StatementBegin
 create procedure guard_client_rows(guarded regclass, client_column name default 'client_id')
 language plpgsql as $$
@@ -39,7 +39,7 @@ begin
 end
 $$;
 
--- refuse_change is the trigger of tables whose rows are never changed, whoever asks.
+-- refuse_change is the trigger of tables whose rows nobody may change, the owner included.
 create function refuse_change() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

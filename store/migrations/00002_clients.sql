@@ -1,4 +1,4 @@
--- Clients, their contacts, and who may log in.
+-- Clients, their contacts, and the users with their tokens.
 
 -- +goose Up
 create sequence client_numbers as integer start 1001;
@@ -12,7 +12,7 @@ create table clients (
     contract      jsonb       not null,
     edr           jsonb       not null,
     policy        jsonb       not null,
-    last_incident integer     not null default 0, -- running number of the client's latest incident
+    last_incident integer     not null default 0, -- running number of the client's latest incident, 0 before the first
     request_id    text        not null unique,
     created_at    timestamptz not null default now()
 );
@@ -60,7 +60,7 @@ create table tokens (
     id         uuid  not null primary key,
     user_id    uuid  not null references users (id),
     hash       bytea not null unique check (length(hash) = 32),
-    expires_at timestamptz -- null: it does not expire
+    expires_at timestamptz -- null: the token does not expire
 );
 alter table tokens enable row level security;
 alter table tokens force row level security;

@@ -1,4 +1,4 @@
--- Incidents: the event log, and the read tables that follow from it.
+-- Incidents: the event log, and the read tables that are computed from it.
 
 -- +goose Up
 create table incidents (
@@ -12,14 +12,14 @@ create table incidents (
         ('none', 'requested', 'partial', 'contained', 'releasing', 'released', 'failed')),
     drill       boolean     not null,
     expedited   boolean     not null,
-    revision    integer     not null check (revision >= 0), -- the latest published one, 0 before
+    revision    integer     not null check (revision >= 0), -- the latest published one, 0 before the first
     open_tasks  integer     not null check (open_tasks >= 0),
     seq         integer     not null check (seq >= 1), -- of the last event
     last_hash   bytea       not null check (length(last_hash) = 32), -- of the last event
     state       jsonb       not null, -- the whole incident
     request_id  text        not null,
     fingerprint text        not null,
-    running     boolean     not null default false, -- its workflow has said that it runs
+    running     boolean     not null default false, -- its workflow has reported that it runs
     opened_at   timestamptz not null,
     updated_at  timestamptz not null,
     primary key (client_id, reference),
@@ -41,8 +41,8 @@ create table events (
     seq       integer     not null check (seq >= 1),
     type      text        not null,
     at        timestamptz not null,
-    body      json        not null, -- the event, byte for byte what was hashed
-    hash      bytea       not null check (length(hash) = 32), -- of the hash before and body
+    body      json        not null, -- the event, byte for byte as it was hashed
+    hash      bytea       not null check (length(hash) = 32), -- of the previous hash and body
     primary key (client_id, incident, seq),
     foreign key (client_id, incident) references incidents (client_id, reference)
 );
@@ -70,7 +70,7 @@ create policy published_only on report_revisions as restrictive for select to wa
 grant select on report_revisions to watchfire_soc, watchfire_portal;
 grant select, insert on report_revisions to watchfire_worker;
 
--- What the client's own users decided, apart from the event log: only the portal's role writes here.
+-- The decisions of the client's own users, apart from the event log: only the portal's role writes here.
 create table client_decisions (
     client_id   uuid        not null,
     request_id  text        not null,
@@ -91,8 +91,8 @@ create policy published_only on client_decisions as restrictive for insert to wa
 grant select, insert on client_decisions to watchfire_portal;
 grant select on client_decisions to watchfire_soc, watchfire_worker;
 
--- Nothing closes without the client: phase closed needs the decision the state names, by a user of that client
--- (the foreign key above) and to close this incident.
+-- Nothing closes without the client: the phase closed needs the decision that the state names. A user of that client
+-- has made it (the foreign key above), about the closure of this incident.
 -- +goose StatementBegin
 create function require_decision() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$

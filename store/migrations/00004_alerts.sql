@@ -1,4 +1,4 @@
--- Alerts as they came and as they were understood.
+-- Alerts as the sources sent them and as Watchfire normalised them.
 
 -- +goose Up
 create table alerts (
@@ -9,16 +9,16 @@ create table alerts (
     finding_id  text        not null,
     title       text        not null,
     detail      text        not null,
-    severity    text        not null check (severity in ('critical', 'high', 'medium', 'low', '')), -- '': could not be told
+    severity    text        not null check (severity in ('critical', 'high', 'medium', 'low', '')), -- '': the alert does not tell it
     techniques  jsonb       not null,
     indicators  jsonb       not null,
     hostnames   jsonb       not null,
-    occurred_at timestamptz, -- null: could not be told
+    occurred_at timestamptz, -- null: the alert does not tell it
     received_at timestamptz not null,
     updated_at  timestamptz not null,
     version     integer     not null check (version >= 1),
-    problem     text        not null, -- why it could not be normalised, '' when it could
-    incident    text, -- null: waits for an analyst
+    problem     text        not null, -- why the alert cannot be normalised, '' when it can
+    incident    text, -- null: the alert waits for an analyst
     primary key (client_id, id),
     unique (client_id, source, finding_id),
     foreign key (client_id, incident) references incidents (client_id, reference)
@@ -32,7 +32,7 @@ grant select, insert, update (title, detail, severity, techniques, indicators, h
     problem, incident) on alerts to watchfire_soc;
 grant select on alerts to watchfire_worker;
 
--- Every version as the source sent it.
+-- Every version of an alert as the source sent it.
 create table alert_payloads (
     client_id   uuid        not null,
     alert_id    uuid        not null,
@@ -47,7 +47,7 @@ call guard_client_rows('alert_payloads');
 call keep_rows('alert_payloads');
 grant select, insert on alert_payloads to watchfire_soc;
 
--- What every request to take an alert came to, to answer its repeats.
+-- The outcome of every request with an alert, to answer its repeats.
 create table alert_receipts (
     client_id  uuid    not null,
     request_id text    not null,

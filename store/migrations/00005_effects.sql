@@ -1,4 +1,4 @@
--- The ledger of what was done to the outside world, one row per effect, written before the first attempt.
+-- The ledger of effects on the outside world, one row for each, written before its first attempt.
 
 -- +goose Up
 create table effects (
@@ -12,13 +12,13 @@ create table effects (
     revision        integer     not null,
     contact_id      uuid, -- of mails and calls
     endpoint        text        not null, -- of isolations and releases
-    workflow        text        not null, -- wants to know what becomes of it
+    workflow        text        not null, -- the id of the workflow that learns of the vendor's reports
     state           text        not null check (state in ('intended', 'accepted', 'rejected')),
     vendor          text        not null,
-    vendor_id       text        not null, -- the first the vendor named
+    vendor_id       text        not null, -- the first id that the vendor named
     vendor_state    text        not null,
-    vendor_rank     integer     not null, -- of vendor_state, -1 before the first
-    vendor_sequence integer     not null, -- of vendor_state, -1 when the vendor does not count
+    vendor_rank     integer     not null, -- of vendor_state, -1 before the first report
+    vendor_sequence integer     not null, -- of vendor_state, -1 when the vendor does not number its reports
     outcome         text        not null,
     reason          text        not null,
     attempts        integer     not null,
@@ -43,7 +43,7 @@ grant select (client_id, key, id, kind, incident, purpose, revision, contact_id,
 grant select, insert, update (state, vendor, vendor_id, vendor_state, vendor_rank, vendor_sequence, outcome, reason,
     attempts, attempt_at, accepted_at, updated_at) on effects to watchfire_worker;
 
--- Ids of the events vendors sent, which come more than once.
+-- Ids of the vendors' events, which vendors send more than once.
 create table vendor_events (
     client_id uuid not null references clients (id),
     vendor    text not null,

@@ -1,4 +1,4 @@
--- The client's response authority: who may isolate and release what, and when.
+-- The client's response authority: the rules about isolations and releases.
 
 -- +goose Up
 create table response_authorities (
@@ -18,7 +18,7 @@ create table response_authorities (
 call guard_client_rows('response_authorities');
 grant select, insert on response_authorities to watchfire_soc;
 grant select on response_authorities to watchfire_portal, watchfire_worker;
--- Only the client signs, and a signature stays.
+-- Only the client signs, and nobody changes a signature.
 create policy draft_only on response_authorities as restrictive for insert to watchfire_soc
     with check (signed_by is null and signed_at is null);
 grant update (signed_by, signed_at) on response_authorities to watchfire_portal;

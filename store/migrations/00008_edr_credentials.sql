@@ -1,12 +1,12 @@
--- What a client's EDR is reached with. The secrets are sealed before they come here; a worker alone reads them back.
+-- The credentials of clients' EDRs. They are sealed before they are stored; only a worker reads them back.
 
 -- +goose Up
 create table edr_credentials (
     client_id  uuid        not null references clients (id),
     vendor     text        not null,
-    base_url   text        not null, -- for people; what is used is in sealed
+    base_url   text        not null, -- for people to read; workers use the one in sealed
     sealed     bytea       not null,
-    data_key   bytea       not null, -- what sealed is sealed with, itself sealed with the provider's keyset
+    data_key   bytea       not null, -- the key of sealed, itself sealed with the provider's keyset
     updated_at timestamptz not null,
     updated_by uuid        not null,
     primary key (client_id, vendor)

@@ -1,4 +1,4 @@
--- What was agreed with a client changes over the years of its contract.
+-- The terms of a client's contract change over its years.
 
 -- +goose Up
 grant update (legal_name, time_zone, language, business, contract, policy) on clients to watchfire_soc;

@@ -1,15 +1,15 @@
--- What a request asked for, to tell the same request sent again from another one under the same key.
+-- Fingerprints of requests, to tell a repeat from another request under the same key.
 
 -- +goose Up
-alter table clients add fingerprint text not null default ''; -- '': made before it was kept
+alter table clients add fingerprint text not null default ''; -- '': added before this column existed
 alter table contacts add fingerprint text not null default '';
 
--- The requests to try a channel of a contact.
+-- The requests to check a channel of a contact.
 create table channel_checks (
     client_id   uuid        not null references clients (id),
     request_id  text        not null,
     fingerprint text        not null,
-    begun_at    timestamptz, -- null: the engine has not taken it yet
+    begun_at    timestamptz, -- null: its workflow has not started yet
     primary key (client_id, request_id)
 );
 call guard_client_rows('channel_checks');

@@ -1,5 +1,5 @@
--- A number is engaged while we call it, and a vendor's id belongs to one effect, whichever client's: both are looked up
--- over all clients.
+-- A number is engaged while a call of ours to it is under way, and a vendor's id belongs to one effect: the lookups of
+-- both cover all clients.
 
 -- +goose Up
 create index effects_calls on effects (client_id, contact_id, attempt_at) where kind = 'call';

@@ -1,4 +1,4 @@
--- How many devices of a client are isolated unasked at a time, and whether any may be.
+-- The switch that pauses a client's isolations, and the limit on isolations without approval.
 
 -- +goose Up
 create table isolation_switches (
@@ -18,7 +18,7 @@ grant select on isolation_switches to watchfire_worker;
 create policy side_of_soc on isolation_switches as restrictive for insert to watchfire_soc with check (side = 'soc');
 create policy side_of_client on isolation_switches as restrictive for insert to watchfire_portal with check (side = 'client');
 
--- The isolations that the response authority let through without asking.
+-- The isolations that the response authority permitted without approval.
 create table isolation_passes (
     client_id  uuid        not null,
     incident   text        not null,

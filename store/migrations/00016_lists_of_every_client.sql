@@ -1,5 +1,6 @@
--- The SOC's lists over all clients. Asked for every row, PostgreSQL took the setting for something that differs from row to
--- row and is seldom true, expected next to no rows, and read whole tables for one page. In a subquery it is asked once.
+-- The policy of the SOC's lists over all clients, for speed. When the policy reads the setting for every row,
+-- PostgreSQL assumes that it differs from row to row and is seldom true, expects next to no rows, and reads whole
+-- tables for one page. In a subquery it reads the setting once.
 
 -- +goose Up
 -- +goose StatementBegin

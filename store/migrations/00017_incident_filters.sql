@@ -1,4 +1,4 @@
--- What people look for at night among all incidents, the last changed first.
+-- Indexes for the filters of incidents that people use at night, the last changed incident first.
 
 -- +goose Up
 create index incidents_with_open_tasks on incidents (updated_at, reference) where open_tasks > 0;

@@ -1,5 +1,5 @@
--- Who changed how a client is reached and protected: a key press of a contact approves isolations, so whoever makes
--- contacts can be asked about it.
+-- The audit log: who changed how a client is reached and protected. A key press of a contact approves isolations, so
+-- the log names the user who added the contact.
 
 -- +goose Up
 create table audit_log (
@@ -9,8 +9,8 @@ create table audit_log (
     by_user   uuid        not null,
     side      text        not null check (side in ('soc', 'client')),
     operation text        not null, -- as the API names it
-    subject   text        not null, -- id of a contact, version of a response authority, vendor of an EDR; '': the client itself
-    fields    jsonb       not null check (jsonb_typeof(fields) = 'array'), -- their names, never what is in them
+    subject   text        not null, -- id of a contact, version of a response authority, or vendor of an EDR; '': the client itself
+    fields    jsonb       not null check (jsonb_typeof(fields) = 'array'), -- names of the changed fields, never their values
     primary key (client_id, at, id)
 );
 call guard_client_rows('audit_log');
