@@ -35,7 +35,7 @@ func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
 // DraftAuthority adds the next version of the response authority of the client with a number: the rules and lists of a.
 // The version holds once the client signs it. The same key again returns the same version.
 func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a authority.Authority, key string,
-) (made authority.AuthorityView, err error) {
+) (made authority.View, err error) {
 	if err := auth.Allow("draft-response-authority", u.Role); err != nil {
 		return made, err
 	}
@@ -65,14 +65,14 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 		return strconv.Itoa(made.Version), append(fields, "version"), nil
 	})
 	if err != nil {
-		return authority.AuthorityView{}, err
+		return authority.View{}, err
 	}
 	asked, err := canonicalJSON(authorityContent(a))
 	if err != nil {
-		return authority.AuthorityView{}, err
+		return authority.View{}, err
 	}
 	if known, err := canonicalJSON(authorityContent(made.Authority)); err != nil || string(known) != string(asked) {
-		return authority.AuthorityView{}, keyReused()
+		return authority.View{}, keyReused()
 	}
 	return made, nil
 }
@@ -87,8 +87,8 @@ func authorityContent(a authority.Authority) authority.Authority {
 // SignAuthority signs a version of the response authority of the user's own client; from then on it holds. Signing it again
 // changes nothing. NotFound: the version does not exist, or the client is not the user's. Conflict: a newer version is
 // signed, or the user is of the SOC.
-func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version int) (authority.AuthorityView, error) {
-	var signed authority.AuthorityView
+func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version int) (authority.View, error) {
+	var signed authority.View
 	if err := auth.Allow("sign-response-authority", u.Role); err != nil {
 		return signed, err
 	}

@@ -561,7 +561,7 @@ type ResponseAuthorityList struct {
 }
 
 // ResponseAuthorityView defines model for ResponseAuthorityView.
-type ResponseAuthorityView = authority.AuthorityView
+type ResponseAuthorityView = authority.View
 
 // ResponseDecision The strictest is first. Of several rules that match, the strictest decides. With `ask_then_auto` Watchfire acts when it has
 // tried every contact and nobody answered.

@@ -4,8 +4,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// AuthorityView is a version of a response authority with the persons who drafted and signed it.
-type AuthorityView struct {
+// View is a version of a response authority with the persons who drafted and signed it.
+type View struct {
 	Authority
 	People models.People `json:"people"`
 }
