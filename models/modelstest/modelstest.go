@@ -23,7 +23,7 @@ var (
 // ContactID returns the id of the n-th contact of the examples.
 func ContactID(n int) uuid.UUID {
 	id := uuid.MustParse("c0ffee00-0000-4000-8000-000000000000")
-	binary.BigEndian.PutUint32(id[12:], uint32(n))
+	binary.BigEndian.PutUint32(id[12:], uint32(n)) // #nosec G115 -- examples are few
 	return id
 }
 
