@@ -6,11 +6,11 @@ MAKEFLAGS += --no-print-directory
 
 GO ?= go
 TOOL = $(GO) tool -modfile=tools/$(1).mod $(1)
-# A second module: its lint and tests run from its folder.
+# A second module, whose checks and tests run from its folder.
 SERVER := devstack/temporal
 # Packages whose tests also run under the race detector, where cgo allows it.
 RACY := ./models/... ./simulators/... ./vendors/...
-# Building must not depend on who owns the checkout, as asking git would.
+# A build must not depend on the owner of the checkout, as a call of git would.
 export GOFLAGS += -buildvcs=false
 
 .PHONY: help
@@ -18,11 +18,11 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: setup build ## start the whole stack with its simulators and stay up; Ctrl-C stops it
+run: setup build ## start the whole stack with its simulators and keep it up until Ctrl-C
 	bin/watchfire dev
 
 .PHONY: fresh
-fresh: setup build ## like run, but forget all data first
+fresh: setup build ## like run, but remove all data first
 	bin/watchfire dev --fresh
 
 .PHONY: demo
@@ -63,7 +63,7 @@ format: ## fail on files that gofmt would change
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; }
 
 .PHONY: names
-names: ## fail on names that were given up; tools/names.sh --help says more
+names: ## fail on retired names; tools/names.sh --help says more
 	tools/names.sh
 
 .PHONY: vet

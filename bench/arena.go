@@ -152,8 +152,8 @@ const (
 	quietWait = 2 * time.Second
 )
 
-// awaitQuiet waits until the work that a load left behind is done, that is until our processes are as good as idle, but no
-// longer than quietWait.
+// awaitQuiet waits until the work that a load left behind is done, that is until our processes are as good as idle, but
+// no longer than quietWait.
 func (a *arena) awaitQuiet(ctx context.Context) error {
 	deadline := time.Now().Add(quietWait)
 	before := a.processes.read()

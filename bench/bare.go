@@ -13,8 +13,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// poolSize is the number of open workflows that take commands in turns, on both sides: enough that none gets more commands
-// in a turn than an incident gets in its life.
+// poolSize is the number of open workflows that take commands in turns, on both sides: enough that none gets more
+// commands in a turn than an incident gets in its life.
 const poolSize = 24
 
 // startWorkflow starts a workflow of the bare side.

@@ -23,14 +23,15 @@ import (
 // bareConns is the number of the bare handler's connections to the database: the API has as many.
 const bareConns = 20
 
-// bareHooks is the simplest handler that could take reports on mails: it checks the signature and updates one row for each
-// report.
+// bareHooks is the simplest handler that could take reports on mails: it checks the signature and updates one row for
+// each report.
 type bareHooks struct {
 	key *ecdsa.PrivateKey
 	db  *sql.DB
 }
 
-// bareReports returns how many reports a second the bare handler takes, when as many requests as ours got arrive at once.
+// bareReports returns how many reports a second the bare handler takes, when as many requests as ours got arrive at
+// once.
 func (a *arena) bareReports(ctx context.Context, requests, contacts int) (perSecond float64, err error) {
 	b := &bareHooks{}
 	if b.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {

@@ -17,8 +17,8 @@ const (
 	bareUpdate = "do"
 )
 
-// BareWorker runs the bare side's workflows until ctx ends: the simplest ones with which Temporal can do each operation.
-// address is the host and port of Temporal's frontend. The error says that it cannot connect or start.
+// BareWorker runs the bare side's workflows until ctx ends: the simplest ones with which Temporal can do each
+// operation. address is the host and port of Temporal's frontend. The error says that it cannot connect or start.
 func BareWorker(ctx context.Context, address, namespace string) error {
 	c, err := client.Dial(client.Options{HostPort: address, Namespace: namespace, Logger: silentLogger{}})
 	if err != nil {

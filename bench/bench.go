@@ -30,8 +30,8 @@ type Options struct {
 	Progress func(line string)
 }
 
-// Run starts a stack of its own, measures on it and stops it. It returns an error when something did not run or was lost,
-// never for a measured value.
+// Run starts a stack of its own, measures on it and stops it. It returns an error when something did not run or was
+// lost, never for a measured value.
 func Run(ctx context.Context, o Options) (r Result, err error) {
 	a, err := openArena(ctx, o)
 	if err != nil {
@@ -116,8 +116,8 @@ func (a *arena) compare(ctx context.Context, c comparison, clients int, o Option
 	return out, nil
 }
 
-// takeTurn prepares one side, waits until our processes are quiet, puts the load on, waits until they are quiet again, and
-// reads the costs of all that.
+// takeTurn prepares one side, waits until our processes are quiet, puts the load on, waits until they are quiet again,
+// and reads the costs of all that.
 func (a *arena) takeTurn(ctx context.Context, s side, l load) (t Turn, err error) {
 	op, err := s(ctx, a, l)
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 )
 
-// The limits on the costs of one whole life of an incident (see script): the measured ones and 15 % more; for statements
-// more, because an answer that waits for the store asks again on a slow machine. The test does not judge time.
+// The limits on the costs of one whole life of an incident (see script): the measured ones and 15 % more; for
+// statements more, because an answer that waits for the store asks again on a slow machine. The test does not judge
+// time.
 const (
 	maxEvents      = 153     // in its workflow's history; measured 118 to 133 in the median
 	maxStatements  = 300     // sent to our database; measured 214 to 219
@@ -78,7 +79,8 @@ func wantAtMost(t *testing.T, what string, got, limit float64) {
 	}
 }
 
-// awaitReports waits until the work that the last lives left behind is done: the mail vendor reports on mails after the end.
+// awaitReports waits until the work that the last lives left behind is done: the mail vendor reports on mails after the
+// end.
 func awaitReports(t *testing.T, a *arena) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -97,8 +99,8 @@ func awaitReports(t *testing.T, a *arena) {
 	}
 }
 
-// startForCounting builds the product and starts a stack whose database never vacuums by itself, so that its growth is the
-// data that was written.
+// startForCounting builds the product and starts a stack whose database never vacuums by itself, so that its growth is
+// the data that was written.
 func startForCounting(t *testing.T) *arena {
 	t.Helper()
 	dir := t.TempDir()

@@ -14,8 +14,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Hooks is the result of one mail to each of many contacts, and of the vendor's reports on the mails, which all arrive at
-// the same moment.
+// Hooks is the result of one mail to each of many contacts, and of the vendor's reports on the mails, which all arrive
+// at the same moment.
 type Hooks struct {
 	Contacts  int     `json:"contacts"`
 	First     float64 `json:"first_mail_ms"` // from the request to publish
@@ -36,8 +36,8 @@ const (
 	reportsOnMail = 2 // processed, delivered
 )
 
-// measureHooks mails many contacts about one incident, and lets the mail vendor report on all mails at once. It returns an
-// error when a report is lost.
+// measureHooks mails many contacts about one incident, and lets the mail vendor report on all mails at once. It returns
+// an error when a report is lost.
 func (a *arena) measureHooks(ctx context.Context, contacts int) (h *Hooks, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(contacts)*holdPerMail+hooksPatience)
 	defer cancel()

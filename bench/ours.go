@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// mailsPerIncident is the number of a seeded client's contacts who are mailed about an incident of the least severity.
-	// The comparisons measure that severity: it has no calls and no isolations, whose time is that of people and vendors.
+	// mailsPerIncident is the number of a seeded client's contacts who are mailed about an incident of the least
+	// severity. The comparisons measure that severity: it has no calls and no isolations, whose time is that of people
+	// and vendors.
 	mailsPerIncident = 2
 	handoverPatience = 20 * time.Second
 )
@@ -101,8 +102,8 @@ func oursLifecycle(_ context.Context, a *arena, _ load) (operation, error) {
 	}, nil
 }
 
-// runLife takes one incident from its opening to the end of its workflow, after closure and feedback, and returns how long
-// that took.
+// runLife takes one incident from its opening to the end of its workflow, after closure and feedback, and returns how
+// long that took.
 func (a *arena) runLife(ctx context.Context, n int) (ref models.Reference, took time.Duration, err error) {
 	p := a.peopleFor(n)
 	took, err = measure(func() error {

@@ -23,7 +23,8 @@ const (
 // tick is the unit of /proc/PID/stat and /proc/stat: USER_HZ is 100 on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// processes are the ids of the processes whose work is read, by name. PostgreSQL is its postmaster with all its children.
+// processes are the ids of the processes whose work is read, by name. PostgreSQL is its postmaster with all its
+// children.
 type processes map[string]int
 
 // usage is the CPU time that the processes and the machine had used at a moment.
@@ -55,7 +56,8 @@ func (u usage) other(before usage) float64 {
 	return max(0, float64(all-mine)/float64(max(u.total-before.total, tick)))
 }
 
-// readStat returns the fields of /proc/PID/stat after the command's name, or nil: [0] is the state, [1] the parent's id.
+// readStat returns the fields of /proc/PID/stat after the command's name, or nil: [0] is the state, [1] the parent's
+// id.
 func readStat(pid string) []string {
 	b, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
 	if err != nil {

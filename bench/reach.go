@@ -27,8 +27,8 @@ const (
 	retryAfter    = 500 * time.Millisecond // an answer of 503
 )
 
-// Reach tells how long the contacts of critical incidents that are published at the same moment wait, from the request to
-// publish until the vendors get the requests to reach them. Everybody who is called acknowledges.
+// Reach tells how long the contacts of critical incidents that are published at the same moment wait, from the request
+// to publish until the vendors get the requests to reach them. Everybody who is called acknowledges.
 type Reach struct {
 	AtOnce  int     `json:"incidents_at_once"` // 1: one after the other
 	Bare    Turn    `json:"bare"`              // an update → its activity starts
@@ -45,8 +45,8 @@ type Reach struct {
 	mu        sync.Mutex
 }
 
-// measureReach publishes incidents at the same moment, after sending updates to as many bare workflows in the same way. It
-// returns an error unless every contact was mailed and every incident acknowledged on the phone.
+// measureReach publishes incidents at the same moment, after sending updates to as many bare workflows in the same way.
+// It returns an error unless every contact was mailed and every incident acknowledged on the phone.
 func (a *arena) measureReach(ctx context.Context, atOnce int) (r *Reach, err error) {
 	r = &Reach{AtOnce: atOnce, requested: map[models.Reference]time.Time{}}
 	l := load{clients: atOnce, during: reachPatience, most: atOnce, pause: reachPause}
@@ -123,7 +123,8 @@ func (r *Reach) countAnswer(status int) {
 	}
 }
 
-// awaitArrivals waits until everybody was reached, and returns how long after the requests the vendor got the first mails.
+// awaitArrivals waits until everybody was reached, and returns how long after the requests the vendor got the first
+// mails.
 func (r *Reach) awaitArrivals(ctx context.Context, a *arena) ([]time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, reachPatience)
 	defer cancel()
@@ -166,7 +167,8 @@ func (r *Reach) judge() {
 // ratio divides our wait for the first mail by the bare side's wait for its activity.
 func (r *Reach) ratio() float64 { return r.Ours.P50 / r.Bare.P50 }
 
-// waitTimes returns how long after the request something first arrived, for every incident in the order of the references.
+// waitTimes returns how long after the request something first arrived, for every incident in the order of the
+// references.
 func waitTimes(requested, arrived map[models.Reference]time.Time) ([]time.Duration, error) {
 	var each []time.Duration
 	for _, ref := range slices.Sorted(maps.Keys(requested)) {
@@ -241,8 +243,8 @@ func (a *arena) firstCalls(ctx context.Context) (map[models.Reference]time.Time,
 	return firsts, nil
 }
 
-// addClients makes n clients with as many contacts as the seeded ones have, each with a phone of their own, and returns the
-// clients' numbers.
+// addClients makes n clients with as many contacts as the seeded ones have, each with a phone of their own, and returns
+// the clients' numbers.
 func (a *arena) addClients(ctx context.Context, n int) (numbers []int, err error) {
 	err = a.withStore(ctx, func(db *store.Store) error {
 		for c := range n {

@@ -100,7 +100,8 @@ const (
 	notMeasurable = "not measurable"
 )
 
-// newTurn divides the costs between two readings by the operations of a load. loaded is the usage at the end of the load.
+// newTurn divides the costs between two readings by the operations of a load. loaded is the usage at the end of the
+// load.
 func newTurn(t outcome, before reading, loaded usage, after reading) Turn {
 	ops := float64(len(t.each))
 	out := Turn{
@@ -119,8 +120,8 @@ func newTurn(t outcome, before reading, loaded usage, after reading) Turn {
 	return out
 }
 
-// comparedCPU returns the CPU time for one operation, in ms, of the server, the database, the API and the workers, without
-// the load.
+// comparedCPU returns the CPU time for one operation, in ms, of the server, the database, the API and the workers,
+// without the load.
 func (t Turn) comparedCPU() float64 {
 	sum := 0.0
 	for _, name := range slices.Sorted(maps.Keys(t.CPU)) { // sums of fractions depend on their order
@@ -159,8 +160,8 @@ func (c *Comparison) spread(of func(Pair) float64) Spread {
 	return spreadOf(all)
 }
 
-// verdict tells whether a ratio reaches its aims, unless the machine was too busy or the bare side too unsteady to judge.
-// With more, a greater ratio is better.
+// verdict tells whether a ratio reaches its aims, unless the machine was too busy or the bare side too unsteady to
+// judge. With more, a greater ratio is better.
 func (c *Comparison) verdict(ratio float64, aims []float64, more bool, bare Spread) string {
 	if c.Other > maxOther || bare.Min <= 0 || bare.Max/bare.Min > maxSpread {
 		return notMeasurable

@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// Shape counts the parts of one life of an incident in the engine's terms, read from a history of ours. The bare life has
-// the same updates, activities and local activities, in the same places; the rest is ours alone.
+// Shape counts the parts of one life of an incident in the engine's terms, read from a history of ours. The bare life
+// has the same updates, activities and local activities, in the same places; the rest is ours alone.
 type Shape struct {
 	Steps           []Step `json:"steps"`
 	Updates         int    `json:"updates"`
@@ -83,8 +83,8 @@ func (r *shapeReader) read(e *historypb.HistoryEvent) {
 	}
 }
 
-// lastStep returns the step of the last update. Before the first update it returns one that is thrown away: the work counts,
-// but belongs to no step.
+// lastStep returns the step of the last update. Before the first update it returns one that is thrown away: the work
+// counts, but belongs to no step.
 func (r *shapeReader) lastStep() *Step {
 	if len(r.Steps) == 0 {
 		return &Step{}

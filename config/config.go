@@ -67,8 +67,8 @@ const (
 	Keys    Part = "keys" // makes and changes the keyset of the secrets; each subcommand checks the settings it needs
 )
 
-// setting is one environment variable. help completes "set it to …". set reads a value into the configuration; its error
-// completes "NAME …" and quotes no value.
+// setting is one environment variable. help completes "set it to …". set reads a value into the configuration; its
+// error completes "NAME …" and quotes no value.
 type setting struct {
 	name, fallback, help string
 	secret               bool   // never shown
@@ -96,8 +96,8 @@ func webAddress(p func(*Config) **url.URL) func(*Config, string) error {
 	}
 }
 
-// origin reads an address that is a scheme and a host, with a port or without, and nothing else: vendors sign an address
-// that is made of it and of the path of a request.
+// origin reads an address that is a scheme and a host, with a port or without, and nothing else: vendors sign an
+// address that is made of it and of the path of a request.
 func origin(p func(*Config) **url.URL) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		if err := webAddress(p)(c, v); err != nil {

@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/log"
 )
 
-// Logger returns a structured logger that writes one JSON object a line to w, from level up. It masks values under a key
-// that names a secret or an address, as a last defence: callers log none.
+// Logger returns a structured logger that writes one JSON object a line to w, from level up. It masks values under a
+// key that names a secret or an address, as a last defence: callers log none.
 func Logger(level slog.Leveler, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: maskSensitive}))
 }

@@ -39,8 +39,8 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// Request counts one answered HTTP request, with its HTTP status and how long the answer took. operation must come from a
-// bounded set, such as the routes, never from a request's path.
+// Request counts one answered HTTP request, with its HTTP status and how long the answer took. operation must come from
+// a bounded set, such as the routes, never from a request's path.
 func (m *Metrics) Request(operation string, status int, took time.Duration) {
 	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	m.durations.WithLabelValues(operation).Observe(took.Seconds())

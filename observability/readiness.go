@@ -20,15 +20,15 @@ const (
 	checkedFor   = time.Second // how long the last result stands
 )
 
-// Part is one thing that a process needs to do its job. Check returns nil when the part answers. Nobody logs or shows its
-// error, because the error may name hosts.
+// Part is one thing that a process needs to do its job. Check returns nil when the part answers. Nobody logs or shows
+// its error, because the error may name hosts.
 type Part struct {
 	Name  string
 	Check func(ctx context.Context) error
 }
 
-// Readiness tells whether every part answers. It checks all parts at the same time and keeps the result for a second, so
-// that frequent checks cost nothing. Its methods may be used from several goroutines.
+// Readiness tells whether every part answers. It checks all parts at the same time and keeps the result for a second,
+// so that frequent checks cost nothing. Its methods may be used from several goroutines.
 type Readiness struct {
 	parts []Part
 
@@ -85,7 +85,8 @@ func (r *Readiness) checkParts(ctx context.Context) (bool, map[string]string) {
 	return ready, states
 }
 
-// Handler returns a handler for /readyz: it answers 200 when every part answers, else 503, and a JSON object of the parts.
+// Handler returns a handler for /readyz: it answers 200 when every part answers, else 503, and a JSON object of the
+// parts.
 func (r *Readiness) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		ready, states := r.Check(req.Context())
@@ -120,8 +121,8 @@ type Temporal interface {
 	DescribeTaskQueue(ctx context.Context, queue string, kind enumspb.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error)
 }
 
-// TemporalParts returns the part "temporal" and, in the order of their names, a part "queue <name>" for every task queue:
-// the queue has a worker that polls for tasks of the given kind.
+// TemporalParts returns the part "temporal" and, in the order of their names, a part "queue <name>" for every task
+// queue: the queue has a worker that polls for tasks of the given kind.
 func TemporalParts(t Temporal, queues map[string]enumspb.TaskQueueType) []Part {
 	parts := []Part{{Name: "temporal", Check: func(ctx context.Context) error {
 		_, err := t.CheckHealth(ctx, &client.CheckHealthRequest{})
@@ -136,8 +137,8 @@ func TemporalParts(t Temporal, queues map[string]enumspb.TaskQueueType) []Part {
 	return parts
 }
 
-// pollerFresh is the greatest age of a poll that counts: a worker polls at least once a minute, but Temporal still lists
-// one that died.
+// pollerFresh is the greatest age of a poll that counts: a worker polls at least once a minute, but Temporal still
+// lists one that died.
 const pollerFresh = 70 * time.Second
 
 // checkPolled returns an error unless a worker has polled the queue lately.

@@ -15,11 +15,13 @@ import (
 
 const (
 	aesGCM = "type.googleapis.com/google.crypto.tink.AesGcmKey"
-	// fewestBytes is the least number of different bytes in a key of 32 random bytes: fewer occur less than once in 10^15 keys.
+	// fewestBytes is the least number of different bytes in a key of 32 random bytes: fewer occur less than once in
+	// 10^15 keys.
 	fewestBytes = 16
 )
 
-// Generate returns a keyset of one new key, encoded as Open takes it. When kmsURI is not "", that key encrypts the keyset.
+// Generate returns a keyset of one new key, encoded as Open takes it. When kmsURI is not "", that key encrypts the
+// keyset.
 func Generate(kmsURI string) (string, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -28,8 +30,8 @@ func Generate(kmsURI string) (string, error) {
 	return encodeKeyset(handle, kmsURI)
 }
 
-// Extend adds a new key to a keyset and makes it the primary one, which seals from now on; the other keys still unseal. It
-// returns the longer keyset, encoded and encrypted like the given one.
+// Extend adds a new key to a keyset and makes it the primary one, which seals from now on; the other keys still unseal.
+// It returns the longer keyset, encoded and encrypted like the given one.
 func Extend(encoded, kmsURI string) (string, error) {
 	if _, err := Open(encoded, kmsURI); err != nil {
 		return "", err
@@ -72,8 +74,8 @@ func encodeKeyset(handle *keyset.Handle, kmsURI string) (string, error) {
 	return base64.StdEncoding.EncodeToString(out.Bytes()), nil
 }
 
-// checkKeys rejects keysets whose keys are of another kind, short, or made up rather than drawn at random, as in a keyset
-// copied from an example.
+// checkKeys rejects keysets whose keys are of another kind, short, or made up rather than drawn at random, as in a
+// keyset copied from an example.
 func checkKeys(ks *tinkpb.Keyset) error {
 	for _, k := range ks.GetKey() {
 		if k.GetKeyData().GetTypeUrl() != aesGCM || k.GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK {

@@ -1,8 +1,8 @@
 // Package secrets seals values that must not be readable in the database.
 //
 // Every secret has a data key of its own, and both are kept together: the secret sealed with the data key, the data key
-// sealed with the provider's keyset (both AES-256-GCM, by Tink). Both are bound to the row they belong to, so that neither
-// can be moved to another row. Callers decide which values they seal and where they keep them.
+// sealed with the provider's keyset (both AES-256-GCM, by Tink). Both are bound to the row they belong to, so that
+// neither can be moved to another row. Callers decide which values they seal and where they keep them.
 package secrets
 
 import (
@@ -23,8 +23,8 @@ import (
 
 const dataKeySize = 32 // bytes: AES-256
 
-// ErrSealed reports that a secret cannot be unsealed: it was sealed with other keys or for another row, or it was changed.
-// The error does not say which.
+// ErrSealed reports that a secret cannot be unsealed: it was sealed with other keys or for another row, or it was
+// changed. The error does not say which.
 var ErrSealed = errors.New("secrets: the secret cannot be unsealed with this keyset in this row")
 
 // Box seals and unseals secrets. Its methods may be used from several goroutines. Printed, it shows no key.
@@ -135,8 +135,8 @@ func (b *Box) Unseal(row string, s Sealed) ([]byte, error) {
 	return secret, nil
 }
 
-// Reseal opens the data key of a row and seals it again with the keyset's primary key; the sealed secret stays as it is.
-// It returns the sealed data key, or ErrSealed when the keyset does not open key in this row.
+// Reseal opens the data key of a row and seals it again with the keyset's primary key; the sealed secret stays as it
+// is. It returns the sealed data key, or ErrSealed when the keyset does not open key in this row.
 func (b *Box) Reseal(row string, key []byte) ([]byte, error) {
 	plain, err := b.keys.Decrypt(key, dataKeyContext(row))
 	if err != nil {

@@ -9,12 +9,13 @@ import (
 	"github.com/tink-crypto/tink-go/v2/core/registry"
 )
 
-// vaultScheme begins the URI of a key of HashiCorp Vault's transit engine: hcvault://vault.example:8200/transit/keys/name.
+// vaultScheme begins the URI of a key of HashiCorp Vault's transit engine:
+// hcvault://vault.example:8200/transit/keys/name.
 const vaultScheme = "hcvault://"
 
-// UseVault registers Vault as the KMS for uri, so that keysets can be encrypted with a key that Vault keeps and never gives
-// away. token authenticates at Vault; trust holds the authorities of its TLS certificate, nil those of the machine. Vault
-// is spoken to over TLS only. The errors quote neither the token nor the URI.
+// UseVault registers Vault as the KMS for uri, so that keysets can be encrypted with a key that Vault keeps and never
+// gives away. token authenticates at Vault; trust holds the authorities of its TLS certificate, nil those of the
+// machine. Vault is spoken to over TLS only. The errors quote neither the token nor the URI.
 func UseVault(uri, token string, trust *tls.Config) error {
 	switch {
 	case !strings.HasPrefix(uri, vaultScheme):

@@ -15,8 +15,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/secrets"
 )
 
-// startVault starts a server that answers as Vault's transit engine does: it encrypts and decrypts with the key "one" for
-// callers with the token. asked counts its requests.
+// startVault starts a server that answers as Vault's transit engine does: it encrypts and decrypts with the key "one"
+// for callers with the token. asked counts its requests.
 func startVault(t *testing.T) (uri string, trust *tls.Config, asked *int) {
 	t.Helper()
 	asked = new(int)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Generates everything again and fails when that changes a generated file, so
-# that the committed files always are what their sources say. The changed files
-# are left in place, ready to be committed.
+# Generates all code again and fails when that changes a generated file, so that
+# committed files always follow their sources. It leaves the changed files in
+# place, ready to be committed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ before=$(checksums)
 go generate ./...
 after=$(checksums)
 if [ "$before" != "$after" ]; then
-  echo "generated: these files differ from what \`make generate\` writes:" >&2
+  echo "generated: these files differ from the ones that \`make generate\` writes: commit the new ones" >&2
   diff <(echo "$before") <(echo "$after") | sed -nE 's/^[<>] [0-9a-f]+ +/  /p' | sort -u >&2
   exit 1
 fi

@@ -4,7 +4,7 @@
 # name, and the one that took its place.
 #
 # tools/retired-names.txt: one name a line, columns parted by tabs:
-#   extended regular expression, what to use instead, and perhaps git pathspecs
+#   extended regular expression, the name to use instead, and perhaps git pathspecs
 #   parted by spaces, for a name that is retired in some files only
 # tools/retired-names-allowed.txt: one exception a line:
 #   extended regular expression matched from the start of `path:text of the line`,

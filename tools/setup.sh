@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs and downloads what `make run`, `make demo` and `make test` need on a
-# fresh machine with Go: PostgreSQL's server (from the distribution, as root
-# only), the Go modules, and the Temporal server, built once into the user's
-# cache. Done quickly when everything is there.
+# Makes a fresh machine with Go ready for `make run`, `make demo` and `make test`:
+# installs PostgreSQL's server (from the distribution, as root only), downloads the
+# Go modules and builds the Temporal server once into the user's cache. It takes
+# moments when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 oldest_postgres=15
 
-# The newest major version of an installed PostgreSQL server, 0 when there is none.
+# Prints the newest major version of an installed PostgreSQL server, 0 when there is none.
 postgres_version() {
   local newest=0 postgres version
   for postgres in /usr/lib/postgresql/*/bin/postgres "$(command -v postgres || true)"; do
@@ -19,7 +19,7 @@ postgres_version() {
   echo "$newest"
 }
 
-# Debian's packages create and start a server of their own unless told not to.
+# Debian's packages create and start a server of their own unless the configuration forbids it.
 install_postgres() {
   export DEBIAN_FRONTEND=noninteractive
   echo "installing the PostgreSQL server from the distribution"
@@ -29,7 +29,7 @@ install_postgres() {
   apt-get install -y -q --no-install-recommends postgresql
 }
 
-# Runs a silent command and says every ten seconds that it still does.
+# Runs a silent command and prints a line every ten seconds until it ends.
 with_progress() {
   local what=$1 begin=$SECONDS running
   shift
@@ -46,7 +46,7 @@ with_progress() {
 }
 
 if ! command -v go >/dev/null; then
-  echo "setup: Go $(sed -nE 's/^go ([0-9.]+)$/\1/p' go.mod) or newer is needed: https://go.dev/dl/" >&2
+  echo "setup: Go $(sed -nE 's/^go ([0-9.]+)$/\1/p' go.mod) or newer is not installed: install it from https://go.dev/dl/" >&2
   exit 1
 fi
 if [ "$(postgres_version)" -lt "$oldest_postgres" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

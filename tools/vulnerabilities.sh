@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Looks for known vulnerabilities in the code the product reaches. Uses the copy
-# of the Go vulnerability database in ../shared/vulndb when there is one, else
-# the public one. When neither can be read nothing was checked: that is said,
-# and is a failure with GOVULNCHECK_REQUIRED=1.
+# Looks for known vulnerabilities in the code that the product reaches, with the
+# copy of the Go vulnerability database in ../shared/vulndb when there is one, else
+# with the public one. When it can read neither it checks nothing and says so; with
+# GOVULNCHECK_REQUIRED=1 it fails then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,8 +21,8 @@ fi
 
 code=0
 go tool -modfile=tools/govulncheck.mod govulncheck -db "$database" ./... || code=$?
-# 0: none, 3: found and listed. Anything else may be the network, but not with
-# a database on this machine.
+# 0: none found, 3: some found and listed. Any other code may come from the network,
+# but not with a database on this machine.
 if [ "$code" = 0 ] || [ "$code" = 3 ] || [[ $database == file://* ]]; then
   exit "$code"
 fi

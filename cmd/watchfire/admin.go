@@ -97,8 +97,8 @@ func runUser(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// ensureUser returns the user with u's address, after adding u when there is none. It returns a Conflict when the user with
-// that address has another role.
+// ensureUser returns the user with u's address, after adding u when there is none. It returns a Conflict when the user
+// with that address has another role.
 func ensureUser(ctx context.Context, db *store.Store, u models.User) (models.User, error) {
 	made, err := db.CreateUser(ctx, u)
 	if models.KindOf(err) != models.Conflict {

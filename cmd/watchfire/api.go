@@ -60,7 +60,8 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	return p.serve(ctx, p.config.HTTPAddress, handler)
 }
 
-// requiredQueues returns the task queues that a worker must poll for the system to do its job, with the kind of their tasks.
+// requiredQueues returns the task queues that a worker must poll for the system to do its job, with the kind of their
+// tasks.
 func requiredQueues() map[string]enumspb.TaskQueueType {
 	queues := map[string]enumspb.TaskQueueType{}
 	for _, q := range worker.Queues() {

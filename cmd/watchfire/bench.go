@@ -19,8 +19,8 @@ import (
 // bareWorker is the first argument with which `watchfire bench` runs the bare side's worker.
 const bareWorker = "bare-worker"
 
-// runBench measures Watchfire against bare Temporal on a stack of its own. It returns an error when something did not run,
-// never for a measured value.
+// runBench measures Watchfire against bare Temporal on a stack of its own. It returns an error when something did not
+// run, never for a measured value.
 func runBench(ctx context.Context, args []string, out io.Writer) (err error) {
 	if len(args) == 3 && args[0] == bareWorker {
 		return bench.BareWorker(ctx, args[1], args[2])

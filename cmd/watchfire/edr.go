@@ -61,7 +61,8 @@ func (p *process) edrs(ctx context.Context) (*activities.Connections, error) {
 	}, nil
 }
 
-// connectEDR makes a connection to an EDR that keeps to its vendor's pace. Simulators limit no pace, so dev does not either.
+// connectEDR makes a connection to an EDR that keeps to its vendor's pace. Simulators limit no pace, so dev does not
+// either.
 func connectEDR(c models.EDRCredentials, transport http.RoundTripper, settings config.Config) (edr.Connection, error) {
 	product, err := productOf(c.Vendor)
 	if err != nil {
@@ -97,8 +98,8 @@ func productOf(vendor string) (edr.Product, error) {
 	return product, models.InvalidField("/vendor", "is none of %s", strings.Join(known, ", "))
 }
 
-// checkEDR returns a check whether credentials have the form of their product's, at an address that the guard permits. The
-// check sends nothing. Its errors are Invalid, point at the wrong field and quote no value.
+// checkEDR returns a check whether credentials have the form of their product's, at an address that the guard permits.
+// The check sends nothing. Its errors are Invalid, point at the wrong field and quote no value.
 func checkEDR(g edr.Guard) func(models.EDRCredentials) error {
 	return func(c models.EDRCredentials) error {
 		product, err := productOf(c.Vendor)

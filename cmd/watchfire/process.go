@@ -27,8 +27,8 @@ type process struct {
 	metrics  *observability.Metrics
 }
 
-// startProcess reads the settings, connects to the database and prepares the connection to Temporal. The caller closes the
-// process.
+// startProcess reads the settings, connects to the database and prepares the connection to Temporal. The caller closes
+// the process.
 func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	c, err := config.FromEnvironment(part)
 	if err != nil {

@@ -52,8 +52,8 @@ func useKMS(c config.Config) error {
 	return secrets.UseVault(c.SecretsKMSURI, c.VaultToken, nil)
 }
 
-// rotate seals the data keys of all stored credentials with the keyset's newest key. It may run repeatedly, and while all
-// other processes run. It returns an error after the last client when some credentials could not be unsealed.
+// rotate seals the data keys of all stored credentials with the keyset's newest key. It may run repeatedly, and while
+// all other processes run. It returns an error after the last client when some credentials could not be unsealed.
 func rotate(ctx context.Context, c config.Config, out io.Writer) error {
 	box, err := secrets.Open(c.SecretsKeyset, c.SecretsKMSURI)
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Dev describes a running stack to people and tests; `.watchfire/dev.json` holds it. Simulators are addresses by vendor.
+// Dev describes a running stack to people and tests; `.watchfire/dev.json` holds it. Simulators are addresses by
+// vendor.
 type Dev struct {
 	App        string            `json:"app"`
 	Worker     string            `json:"worker"`
@@ -71,8 +72,8 @@ func seedClients() []seedClient {
 	}
 }
 
-// seed fills an empty provider with clients, their contacts and users, and the users of the SOC. A second start finds the
-// data again. seed also fills in Dev.
+// seed fills an empty provider with clients, their contacts and users, and the users of the SOC. A second start finds
+// the data again. seed also fills in Dev.
 func (s *Stack) seed(ctx context.Context) error {
 	db, err := store.Open(ctx, s.AppURL(), store.Options{MaxConns: 4})
 	if err != nil {
@@ -149,8 +150,8 @@ func ImmediateAuthority() authority.Authority {
 	}}
 }
 
-// SignAuthority gives a client a response authority that one of its users has signed, unless an earlier call did. client and
-// signer are ids.
+// SignAuthority gives a client a response authority that one of its users has signed, unless an earlier call did.
+// client and signer are ids.
 func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUID, a authority.Authority) error {
 	a.DraftedBy, a.DraftedAt = signer, time.Now().UTC()
 	err := db.ForClient(ctx, store.SOC, client, func(tx *store.Tx) (err error) {

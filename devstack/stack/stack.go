@@ -1,8 +1,8 @@
 // Package stack puts a whole Watchfire together on one machine: PostgreSQL, Temporal with its UI, migrations, the
 // vendor simulators, a seeded provider with several clients, and the product's own processes.
 //
-// `watchfire dev`, the demo, the benchmark and the end-to-end tests run on it. Everything listens on 127.0.0.1, and every
-// process that the package starts ends with its parent.
+// `watchfire dev`, the demo, the benchmark and the end-to-end tests run on it. Everything listens on 127.0.0.1, and
+// every process that the package starts ends with its parent.
 package stack
 
 import (
@@ -61,7 +61,8 @@ const (
 	appLogin = "watchfire_app"
 )
 
-// Start starts all parts and returns when the API says that it is ready. On an error it stops the parts that it started.
+// Start starts all parts and returns when the API says that it is ready. On an error it stops the parts that it
+// started.
 func Start(ctx context.Context, o Options) (s *Stack, err error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}

@@ -103,8 +103,8 @@ func dynamicSettings(o options) dynamicconfig.StaticClient {
 		dynamicconfig.NamespaceCacheRefreshInterval.Key():                o.namespaceRefresh,
 		dynamicconfig.HistoryCacheHostLevelMaxSize.Key():                 8096,
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): 1000,
-		// The default of 20 polls a second and shard is a hidden 50 ms beat in
-		// every step of every workflow.
+		// The default of 20 polls a second and shard is a hidden pause of up to
+		// 50 ms in every step of every workflow.
 		dynamicconfig.TransferProcessorMaxPollRPS.Key(): 2000,
 		dynamicconfig.TimerProcessorMaxPollRPS.Key():    2000,
 	}

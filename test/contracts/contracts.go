@@ -30,13 +30,14 @@ import (
 // ErrMissing reports that the vendors' descriptions are not at hand.
 var ErrMissing = errors.New("the vendors' official contracts are not beside this checkout: put them into ../shared/contracts")
 
-// Contracts are the descriptions of Twilio, SendGrid and CrowdStrike. Their methods may be used from several goroutines.
+// Contracts are the descriptions of Twilio, SendGrid and CrowdStrike. Their methods may be used from several
+// goroutines.
 type Contracts struct {
 	routers map[string][]routers.Router // by vendor
 }
 
-// Open reads the descriptions in a folder. It returns ErrMissing when there is no such folder, and an error that names the
-// file when it cannot read one.
+// Open reads the descriptions in a folder. It returns ErrMissing when there is no such folder, and an error that names
+// the file when it cannot read one.
 func Open(folder string) (*Contracts, error) {
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrMissing
@@ -97,8 +98,8 @@ func removeExamples(node any) {
 	}
 }
 
-// Check returns nil when a request in a simulator's journal keeps to its vendor's contract, else an error that says where
-// it does not. Parameters and form fields that the contract does not name count as wrong.
+// Check returns nil when a request in a simulator's journal keeps to its vendor's contract, else an error that says
+// where it does not. Parameters and form fields that the contract does not name count as wrong.
 func (c *Contracts) Check(e stage.Entry) error {
 	r, err := http.NewRequestWithContext(context.Background(), e.Method, "/", strings.NewReader(e.Body))
 	if err != nil {
@@ -136,8 +137,8 @@ func (c *Contracts) findRoute(vendor string, r *http.Request) (route *routers.Ro
 	return nil, nil, err
 }
 
-// checkFields returns an error about query parameters and form fields that the contract does not name: the validator accepts
-// them.
+// checkFields returns an error about query parameters and form fields that the contract does not name: the validator
+// accepts them.
 func checkFields(route *routers.Route, query url.Values, e stage.Entry) error {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if route.Operation.Parameters.GetByInAndName("query", name) == nil {

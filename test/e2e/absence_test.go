@@ -85,8 +85,8 @@ func TestPostgreSQLKilledInTheMiddleLosesNoAnsweredCommand(t *testing.T) {
 	s.playThroughKill("PostgreSQL", system.Postgres.Kill, system.Postgres.Restart)
 }
 
-// playThroughKill plays an incident's life, kills a part in the middle of the first call, and goes on after its restart.
-// People comment all the while: at the end, each comment that was answered with success is there once.
+// playThroughKill plays an incident's life, kills a part in the middle of the first call, and goes on after its
+// restart. People comment all the while: at the end, each comment that was answered with success is there once.
 func (s *scene) playThroughKill(part string, kill func(), restart func(context.Context) error) {
 	s.t.Helper()
 	s.setPhonePersonas("silent", "acknowledges")
@@ -124,7 +124,8 @@ func (s *scene) playThroughKill(part string, kill func(), restart func(context.C
 	s.wantActions("contain", "lift_containment")
 }
 
-// commentUntil comments until stop is closed and returns the HTTP status of the answer to each comment, 0 for no answer.
+// commentUntil comments until stop is closed and returns the HTTP status of the answer to each comment, 0 for no
+// answer.
 func (s *scene) commentUntil(stop <-chan struct{}) map[string]int {
 	statuses := map[string]int{}
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -140,8 +141,8 @@ func (s *scene) commentUntil(stop <-chan struct{}) map[string]int {
 	}
 }
 
-// wantCommentsOnce checks that every comment that was answered with success is there, no comment twice, and that the API
-// answered none with another status than 200, 202 and 503. statuses are the answers by comment.
+// wantCommentsOnce checks that every comment that was answered with success is there, no comment twice, and that the
+// API answered none with another status than 200, 202 and 503. statuses are the answers by comment.
 func (s *scene) wantCommentsOnce(statuses map[string]int) {
 	s.t.Helper()
 	count := func() map[string]int {

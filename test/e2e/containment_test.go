@@ -31,8 +31,8 @@ type fleetEffects struct {
 }
 
 // TestAWorkerKilledAtRandomIsolatesEveryDeviceOnceWithEveryVendor isolates and releases two hundred devices over all
-// vendors while workers are killed. The vendors' own records are the oracle: at most one isolation takes effect for each
-// request and none after its release, and in the end every device is in its desired state.
+// vendors while workers are killed. The vendors' own records are the oracle: at most one isolation takes effect for
+// each request and none after its release, and in the end every device is in its desired state.
 func TestAWorkerKilledAtRandomIsolatesEveryDeviceOnceWithEveryVendor(t *testing.T) {
 	var all []*scene
 	urls := maps.Clone(system.Simulators.EDR)
@@ -78,8 +78,8 @@ func TestAWorkerKilledAtRandomIsolatesEveryDeviceOnceWithEveryVendor(t *testing.
 	}
 }
 
-// whileKilled calls do while the worker is killed again and again, after random pauses. An activity of a killed worker is
-// retried only after half a minute, so the number of kills is bounded.
+// whileKilled calls do while the worker is killed again and again, after random pauses. An activity of a killed worker
+// is retried only after half a minute, so the number of kills is bounded.
 func whileKilled(t *testing.T, draw *rand.Rand, do func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -117,7 +117,8 @@ func withLogin(vendor, address string) map[string]string {
 	return values
 }
 
-// wantOneIsolationEach checks in the vendor's record that each of the scene's devices was isolated once and then released.
+// wantOneIsolationEach checks in the vendor's record that each of the scene's devices was isolated once and then
+// released.
 func (s *scene) wantOneIsolationEach() {
 	s.t.Helper()
 	var e fleetEffects

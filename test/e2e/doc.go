@@ -1,8 +1,8 @@
 // Package e2e holds the tests of the whole system: real PostgreSQL, a real Temporal server, the product's own binary
 // as separate processes, and simulated vendors in place of the real ones. The package holds tests only.
 //
-// The tests assert facts that the outside can know: the answers of the public API, the simulators' journals and effects,
-// and the view of an operator in Temporal. No test looks into the product's database.
+// The tests assert facts that the outside can know: the answers of the public API, the simulators' journals and
+// effects, and the view of an operator in Temporal. No test looks into the product's database.
 //
 // WATCHFIRE_SEED repeats the pauses of the test that kills at random, which prints the seed it used.
 // WATCHFIRE_RECORD_HISTORIES names a folder into which the lifecycle test writes the histories of its workflows, for

@@ -14,8 +14,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// sendRaw sends a raw request and returns the status and the body of the answer. An answer without success must be a problem
-// document.
+// sendRaw sends a raw request and returns the status and the body of the answer. An answer without success must be a
+// problem document.
 func sendRaw(t *testing.T, method, path, token, body string) (status int, answer string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, system.Dev.App+"/api/v1"+path, strings.NewReader(body))

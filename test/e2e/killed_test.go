@@ -188,8 +188,8 @@ func TestOneOfTwoWorkersTakesOverFromTheOther(t *testing.T) {
 	s.closeIncident()
 }
 
-// While the API is down the carrier can neither fetch the words of the call nor report a key press: the round goes on to
-// the next contact.
+// While the API is down the carrier can neither fetch the words of the call nor report a key press: the round goes on
+// to the next contact.
 func TestTheAPIKilledDuringACallRound(t *testing.T) {
 	s := newScene(t, 1)
 	s.setPhonePersonas("acknowledges", "acknowledges")

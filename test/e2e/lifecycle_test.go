@@ -75,7 +75,8 @@ func (s *scene) openFromFinding() {
 	}
 }
 
-// mailsTellNoMoreThanTheyShould checks that mails name the severity and the link, and hold no secret and no attacker's text.
+// mailsTellNoMoreThanTheyShould checks that mails name the severity and the link, and hold no secret and no attacker's
+// text.
 func (s *scene) mailsTellNoMoreThanTheyShould() {
 	s.t.Helper()
 	ids := map[string]bool{}

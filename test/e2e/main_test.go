@@ -56,9 +56,9 @@ func run(m *testing.M) (code int) {
 	return code
 }
 
-// statSources stats every source of the product, so that the go command does not reuse the result of an earlier run after
-// the product has changed: it cannot know that the tests build and start a program of their own, but it records the files
-// that a test stats.
+// statSources stats every source of the product, so that the go command does not reuse the result of an earlier run
+// after the product has changed: it cannot know that the tests build and start a program of their own, but it records
+// the files that a test stats.
 var statSources = sync.OnceValue(func() error {
 	return filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -113,8 +113,8 @@ func cleanUp(dir string, code int) {
 	}
 }
 
-// checkVendorRequests checks every request to the vendors in the whole run against their official contracts, and returns
-// the violations that the simulators, which are stricter, have recorded.
+// checkVendorRequests checks every request to the vendors in the whole run against their official contracts, and
+// returns the violations that the simulators, which are stricter, have recorded.
 func checkVendorRequests(ctx context.Context) error {
 	official, err := contracts.Open(filepath.Join("..", "..", "..", "shared", "contracts"))
 	if err != nil && !errors.Is(err, contracts.ErrMissing) {

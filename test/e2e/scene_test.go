@@ -152,8 +152,8 @@ func restoreSystem(t *testing.T) {
 	}
 }
 
-// await calls isSo until it returns true; what names the expected state in the failure. A temporary error makes it try again,
-// any other error ends the test.
+// await calls isSo until it returns true; what names the expected state in the failure. A temporary error makes it try
+// again, any other error ends the test.
 func (s *scene) await(what string, isSo func() (bool, error)) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
@@ -275,8 +275,8 @@ func (s *scene) deliveries() (all []notify.Delivery) {
 	}
 }
 
-// post posts a body and returns the status. While parts are killed it repeats the request under the same key, as a program
-// should.
+// post posts a body and returns the status. While parts are killed it repeats the request under the same key, as a
+// program should.
 func (s *scene) post(p stack.Person, path string, body, out any) (status int) {
 	s.t.Helper()
 	key := uuid.NewString()

@@ -59,8 +59,8 @@ func (s *scene) wantFoundByOperators() {
 	})
 }
 
-// wantFinished checks the workflows of the incident and its children in Temporal after the feedback: they are completed,
-// readable, and without personal data.
+// wantFinished checks the workflows of the incident and its children in Temporal after the feedback: they are
+// completed, readable, and without personal data.
 func (s *scene) wantFinished() {
 	s.t.Helper()
 	c := temporal(s.t)
@@ -202,8 +202,8 @@ func decodedText(t *testing.T, h *historypb.History) string {
 	})
 }
 
-// recordHistory writes a history into the folder that WATCHFIRE_RECORD_HISTORIES names, for the replay tests, without the
-// names of processes and machines.
+// recordHistory writes a history into the folder that WATCHFIRE_RECORD_HISTORIES names, for the replay tests, without
+// the names of processes and machines.
 func recordHistory(t *testing.T, name string, h *historypb.History) {
 	t.Helper()
 	dir := os.Getenv("WATCHFIRE_RECORD_HISTORIES")

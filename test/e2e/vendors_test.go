@@ -44,8 +44,8 @@ type call struct {
 	}
 }
 
-// overAt returns the time from which the next call may be placed: the call has ended, or the contact passed it on and hears
-// no more than a goodbye.
+// overAt returns the time from which the next call may be placed: the call has ended, or the contact passed it on and
+// hears no more than a goodbye.
 func (c call) overAt() time.Time {
 	for _, k := range c.Keys {
 		if k.Key == "3" {
@@ -239,8 +239,8 @@ func (m mail) messageID() string {
 	return name
 }
 
-// messageIDOf returns the Message-ID that the mail of a delivery must have: half of the SHA-256 of its key, so that mail
-// programs show a mail that was sent twice only once.
+// messageIDOf returns the Message-ID that the mail of a delivery must have: half of the SHA-256 of its key, so that
+// mail programs show a mail that was sent twice only once.
 func messageIDOf(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:16])
