@@ -93,10 +93,10 @@ func expectSearchAttributes(t *testing.T, server *devstack.Temporal) {
 		t.Fatal(err)
 	}
 	keyword, boolean := enums.INDEXED_VALUE_TYPE_KEYWORD, enums.INDEXED_VALUE_TYPE_BOOL
-	for name, want := range map[string]enums.IndexedValueType{
+	for name, want := range byName(map[string]enums.IndexedValueType{
 		"WatchfireClient": keyword, "WatchfirePhase": keyword, "WatchfireTurn": keyword,
 		"WatchfireSeverity": keyword, "WatchfireContainment": keyword, "WatchfireDrill": boolean,
-	} {
+	}) {
 		if got := known.GetCustomAttributes()[name]; got != want {
 			t.Errorf("search attribute %s is %v, want %v", name, got, want)
 		}
@@ -145,11 +145,11 @@ func listIDs(ctx context.Context, c client.Client, query string) ([]string, erro
 
 func expectUI(t *testing.T, server *devstack.Temporal) {
 	t.Helper()
-	for path, want := range map[string]string{
+	for path, want := range byName(map[string]string{
 		"/":                     "<html",
 		"/api/v1/namespaces":    server.Namespace,
 		"/namespaces/default/x": "<html",
-	} {
+	}) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.UIURL+path, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// outage returns a fault of every operation of a vendor: "refuse" rejects connections, "status" answers 503.
+// outage returns a fault of every operation of a vendor: "refuse" refuses connections, "status" answers 503.
 func outage(kind string) rule { return rule{Op: "*", Kind: kind, Status: 503} }
 
 // awaitTasksDone waits until Watchfire has ended every task by itself.
