@@ -39,8 +39,8 @@ begin
 end
 $$;
 
--- refuse_change is the trigger of tables whose rows nobody may change, the owner included.
-create function refuse_change() returns trigger
+-- reject_change is the trigger of tables whose rows nobody may change, the owner included.
+create function reject_change() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'WF002';
@@ -52,7 +52,7 @@ create procedure keep_rows(kept regclass)
 language plpgsql as $$
 begin
     execute format('create trigger keep_rows before update or delete or truncate on %s'
-        || ' for each statement execute function refuse_change()', kept);
+        || ' for each statement execute function reject_change()', kept);
 end
 $$;
 
