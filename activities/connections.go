@@ -98,7 +98,7 @@ func (c *Connections) connect(client uuid.UUID, e models.EDR, sealed store.EDRCr
 func (c *Connections) unseal(client uuid.UUID, sealed store.EDRCredentials) (models.EDRCredentials, error) {
 	var credentials models.EDRCredentials
 	if c.Box == nil {
-		return credentials, errors.New("there is no keyset")
+		return credentials, errors.New("keyset not found")
 	}
 	plain, err := c.Box.Unseal(secrets.EDRRow(client, sealed.Vendor), secrets.Sealed{Data: sealed.Sealed, Key: sealed.DataKey})
 	if err != nil {

@@ -132,7 +132,7 @@ func (tx *Tx) checkAlert(a models.Alert, requestID string) error {
 	}
 	switch {
 	case a.ClientID != uuid.Nil && a.ClientID != tx.client:
-		return models.Errorf(models.NotFound, "there is no such client")
+		return models.Errorf(models.NotFound, "client not found")
 	case requestID == "":
 		return models.Errorf(models.Invalid, "an alert needs a request id")
 	case a.ReceivedAt.IsZero():

@@ -59,7 +59,7 @@ func (tx *Tx) WrongCode(contact uuid.UUID, ch models.Channel) error {
 	}
 	q := tx.code(contact, ch).UpdateColumns(map[string]any{"wrong": gorm.Expr("wrong + 1")})
 	if q.Error == nil && q.RowsAffected == 0 {
-		return models.Errorf(models.NotFound, "there is no such code")
+		return models.Errorf(models.NotFound, "code not found")
 	}
 	return problem("count wrong code", q.Error)
 }

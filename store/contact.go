@@ -177,7 +177,7 @@ func (tx *Tx) Directory() (notify.Directory, error) {
 		return notify.Directory{}, problem("read directory", err)
 	}
 	if len(rows) == 0 {
-		return notify.Directory{}, models.Errorf(models.NotFound, "there is no such client")
+		return notify.Directory{}, models.Errorf(models.NotFound, "client not found")
 	}
 	zone, err := time.LoadLocation(rows[0].TimeZone)
 	if err != nil {

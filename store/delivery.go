@@ -90,7 +90,7 @@ func (tx *Tx) Intend(e notify.Effect, at time.Time) (LedgerRow, error) {
 		return LedgerRow{}, err
 	}
 	if e.ClientID != tx.client {
-		return LedgerRow{}, models.Errorf(models.NotFound, "there is no such client")
+		return LedgerRow{}, models.Errorf(models.NotFound, "client not found")
 	}
 	token := make([]byte, 16)
 	if _, err := rand.Read(token); err != nil {

@@ -78,7 +78,7 @@ func (tx *Tx) setEDR(e models.EDR) error {
 	case q.Error != nil:
 		return problem("set client's EDR", q.Error)
 	case q.RowsAffected == 0:
-		return models.Errorf(models.NotFound, "there is no such client")
+		return models.Errorf(models.NotFound, "client not found")
 	}
 	return problem("drop EDR credentials", tx.of("edr_credentials").Where("vendor <> ?", e.Vendor).Delete(&edrCredentialsRow{}).Error)
 }

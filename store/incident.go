@@ -131,7 +131,7 @@ func (tx *Tx) checkOpening(o incident.Opened, requestID string) error {
 	}
 	switch {
 	case o.ClientID != uuid.Nil && o.ClientID != tx.client:
-		return models.Errorf(models.NotFound, "there is no such client")
+		return models.Errorf(models.NotFound, "client not found")
 	case o.Reference != "":
 		return models.InvalidField("/reference", "must be empty: the store gives it")
 	case requestID == "":
@@ -148,7 +148,7 @@ func (tx *Tx) nextIncident() (incidentNumber, error) {
 	var n incidentNumber
 	q := tx.db.Raw("update clients set last_incident = last_incident + 1 where id = ? returning number, last_incident", tx.client).Scan(&n)
 	if q.Error == nil && q.RowsAffected == 0 {
-		return n, models.Errorf(models.NotFound, "there is no such client")
+		return n, models.Errorf(models.NotFound, "client not found")
 	}
 	return n, problem("count incidents", q.Error)
 }
@@ -183,7 +183,7 @@ func (tx *Tx) link(r models.Reference, alerts []uuid.UUID) error {
 		at := slices.IndexFunc(known, func(a alertRow) bool { return a.ID == id })
 		switch {
 		case at < 0:
-			return &models.Error{Kind: models.NotFound, Field: "/alerts/" + itoa(n), Message: "there is no such alert"}
+			return &models.Error{Kind: models.NotFound, Field: "/alerts/" + itoa(n), Message: "alert not found"}
 		case known[at].Incident == nil || *known[at].Incident != r:
 			return &models.Error{Kind: models.Conflict, Field: "/alerts/" + itoa(n), Message: "belongs to another incident"}
 		}
@@ -271,7 +271,7 @@ func (tx *Tx) Incidents(f IncidentFilter, c Cursor, limit int) ([]IncidentRow, e
 func (tx *Tx) MarkRunning(r models.Reference) error {
 	q := tx.about("incidents", "reference", r).UpdateColumn("running", true)
 	if q.Error == nil && q.RowsAffected == 0 {
-		return models.Errorf(models.NotFound, "there is no such incident")
+		return models.Errorf(models.NotFound, "incident not found")
 	}
 	return problem("mark incident running", q.Error)
 }

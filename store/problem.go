@@ -59,7 +59,7 @@ func translate(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, sql.ErrTxDone): // the latter follows the former
 		return context.Canceled
 	case errors.Is(err, gorm.ErrRecordNotFound), errors.Is(err, sql.ErrNoRows), errors.Is(err, pgx.ErrNoRows):
-		return models.Errorf(models.NotFound, "there is no such thing")
+		return models.Errorf(models.NotFound, "not found")
 	case errors.As(err, &answered):
 		return translateCode(answered)
 	case isUnreachable(err):
@@ -81,7 +81,7 @@ func translateCode(err *pgconn.PgError) error {
 	case err.Code == "23514", err.Code == "23502", class == "22":
 		return models.Errorf(models.Invalid, "a value is not one that can be stored")
 	case err.Code == codeUndecided:
-		return models.Errorf(models.Conflict, "there is no decision of the client for this closure")
+		return models.Errorf(models.Conflict, "decision of the client for this closure not found")
 	case err.Code == codeUnchanged:
 		return models.Errorf(models.Forbidden, "this record is never changed")
 	case class == "08", class == "53", class == "57" && err.Code != "57014", class == "40":
@@ -101,7 +101,7 @@ func isUnreachable(err error) bool {
 // notFound names the thing that err says does not exist.
 func notFound(err error, what string) error {
 	if models.KindOf(err) == models.NotFound {
-		return models.Errorf(models.NotFound, "there is no such %s", what)
+		return models.Errorf(models.NotFound, "%s not found", what)
 	}
 	return err
 }

@@ -63,5 +63,5 @@ func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" {
 		return nil
 	}
-	return fmt.Errorf("there is no command %q: use one of the list", args[0])
+	return fmt.Errorf("command %q not found: use one of the list", args[0])
 }

@@ -128,7 +128,7 @@ func (c *Contracts) Check(e stage.Entry) error {
 
 // findRoute returns the operation of a request in a vendor's contracts, and its path parameters.
 func (c *Contracts) findRoute(vendor string, r *http.Request) (route *routers.Route, parameters map[string]string, err error) {
-	err = fmt.Errorf("there is no contract of the vendor %q", vendor)
+	err = fmt.Errorf("contract of the vendor %q not found", vendor)
 	for _, router := range c.routers[vendor] {
 		if route, parameters, err = router.FindRoute(r); err == nil {
 			return route, parameters, nil
