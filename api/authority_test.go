@@ -99,7 +99,7 @@ func TestTheClientSignsWhatTheSOCDrafts(t *testing.T) {
 	}
 	w.must(http.StatusOK, w.sign("admin", second))
 	a := w.must(http.StatusConflict, w.sign("admin", first))
-	if !strings.Contains(string(a.body), "version 2 is signed already") {
+	if !strings.Contains(string(a.body), "version 2 is already signed") {
 		t.Error(a)
 	}
 	third := w.draft("third")

@@ -69,7 +69,7 @@ func (tx *Tx) SignAuthority(version int, user uuid.UUID, at time.Time) (authorit
 	case err != nil:
 		return authority.Authority{}, err
 	case present.Version > version:
-		return authority.Authority{}, models.Errorf(models.Conflict, "version %d is signed already", present.Version)
+		return authority.Authority{}, models.Errorf(models.Conflict, "version %d is already signed", present.Version)
 	}
 	q := tx.of("response_authorities").Where("version = ? and signed_at is null", version).
 		UpdateColumns(map[string]any{"signed_by": user, "signed_at": at})

@@ -176,7 +176,7 @@ func (tx *Tx) requireState(op, key string, want notify.EffectState, q *gorm.DB) 
 	}
 	row, err := tx.Effect(key)
 	if err == nil && row.State != want {
-		return models.Errorf(models.Conflict, "the effect is %s already", row.State)
+		return models.Errorf(models.Conflict, "the effect is already %s", row.State)
 	}
 	return err
 }

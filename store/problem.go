@@ -71,7 +71,7 @@ func translate(err error) error {
 func translateCode(err *pgconn.PgError) error {
 	switch class := err.Code[:2]; {
 	case err.Code == "23505":
-		return models.Errorf(models.Conflict, "it exists already")
+		return models.Errorf(models.Conflict, "already exists")
 	case err.Code == "23503":
 		return models.Errorf(models.NotFound, "it refers to something that does not exist")
 	case err.Code == "42501":

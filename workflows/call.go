@@ -33,9 +33,9 @@ type callRoundWorkflow struct {
 	unrecordedOutcomes int                              // outcomes that are not in the ledger yet
 	tries              map[uuid.UUID]int                // contact -> calls
 	lastOutcome        map[uuid.UUID]notify.CallOutcome // contact -> outcome of the last call
-	reached            *uuid.UUID
-	approvers          map[uuid.UUID]bool // contacts who approved
-	denied             bool               // one contact denied the approval
+	acknowledgedBy     *uuid.UUID                       // nobody yet: nil
+	approvers          map[uuid.UUID]bool               // contacts who approved
+	denied             bool                             // one contact denied the approval
 }
 
 // phoneCall is the state of one call.
@@ -72,8 +72,8 @@ func (w *callRoundWorkflow) reportEnd(ctx workflow.Context) {
 		return
 	}
 	result := notify.CallRoundResult{Round: w.Round, Tried: len(w.tries)}
-	if w.reached != nil {
-		result.Acknowledged, result.Contact = true, *w.reached
+	if w.acknowledgedBy != nil {
+		result.Acknowledged, result.Contact = true, *w.acknowledgedBy
 	}
 	w.signalIncident(ctx, models.SignalCallRoundEnded, result)
 }
@@ -112,8 +112,8 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 	switch {
 	case w.Approval != nil && (k.Digit == notify.KeyAcknowledge || k.Digit == notify.KeyDeny):
 		w.passOnConsent(ctx, k)
-	case k.Digit == notify.KeyAcknowledge && w.reached == nil:
-		w.reached = &k.Contact
+	case k.Digit == notify.KeyAcknowledge && w.acknowledgedBy == nil:
+		w.acknowledgedBy = &k.Contact
 	}
 	c.digit = k.Digit
 	if c.over {
@@ -140,7 +140,7 @@ func (w *callRoundWorkflow) isOver() bool {
 	if w.Approval != nil {
 		return w.stopped || w.denied || len(w.approvers) >= w.Approval.Persons
 	}
-	return w.reached != nil && !w.Exercise.IsFireDrill() || w.stopped
+	return w.acknowledgedBy != nil && !w.Exercise.IsFireDrill() || w.stopped
 }
 
 // passOnConsent signals a contact's answer about an approval to the incident.

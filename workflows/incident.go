@@ -137,7 +137,7 @@ func (w *incidentWorkflow) isQuiet(ctx workflow.Context) bool {
 	return recorded && len(w.containing.retries) == 0 && w.unfinished == 0 && !unread && workflow.AllHandlersFinished(ctx)
 }
 
-// emit makes an event of data, applies it and lets its consequences follow. An illegal change is refused, and nothing
+// emit makes an event of data, applies it and lets its consequences follow. An illegal change is an error, and nothing
 // happens.
 func (w *incidentWorkflow) emit(ctx workflow.Context, by models.Actor, data incident.EventData) error {
 	return w.applyEvent(ctx, incident.NewEvent(w.state.Incident, workflow.Now(ctx), by, data))
@@ -206,7 +206,7 @@ func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
 		w.recording.pending = nil
 		in := recordInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Events: batch}
 		for record(ctx, in) != nil {
-			if pause(ctx, 10*time.Second, "the store refused events; try again") != nil {
+			if pause(ctx, 10*time.Second, "the store does not take events; try again") != nil {
 				return
 			}
 		}

@@ -86,7 +86,7 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 				"; asked again "+d.NextAskAt.UTC().Format(time.RFC3339))
 		}
 	case *incident.ReleaseRequested:
-		w.endWithdrawnTasks(ctx, d.Endpoint)
+		w.endWithdrawnTasks(ctx)
 	case *incident.ApprovalDenied:
 		w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
 		w.openTask(ctx, incident.TaskDenied, d.Approval, "approval "+d.Approval+" was denied by the client")
@@ -95,8 +95,8 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 	}
 }
 
-// endWithdrawnTasks ends the tasks about approvals of an endpoint that nobody waits for any more.
-func (w *incidentWorkflow) endWithdrawnTasks(ctx workflow.Context, endpoint string) {
+// endWithdrawnTasks ends the tasks about approvals that no endpoint needs any more.
+func (w *incidentWorkflow) endWithdrawnTasks(ctx workflow.Context) {
 	for _, t := range w.state.Incident.Tasks {
 		about := t.Kind == incident.TaskApprovalUnanswered || t.Kind == incident.TaskApprovalWaiting
 		if about && !t.Done && w.state.Incident.EndpointOfApproval(t.Effect) == nil {
@@ -111,7 +111,7 @@ func (w *incidentWorkflow) askApproval(ctx workflow.Context, seq int, approval s
 	w.approving.toCall = append(w.approving.toCall, approval)
 }
 
-// mutableApproval returns the endpoint whose approval still waits for people, or nil.
+// openApproval returns the endpoint whose approval people are being asked for, or nil.
 func (w *incidentWorkflow) openApproval(id string) *incident.Endpoint {
 	if p := w.state.Incident.EndpointOfApproval(id); p != nil && p.Approval.IsAnswerable() {
 		return p

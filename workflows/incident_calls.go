@@ -156,7 +156,7 @@ func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.Ca
 	}
 	switch {
 	case r.Outcome == notify.OutcomeAcknowledged:
-		w.recordReached(ctx, r.Contact, "voice", keyPress1)
+		w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
 	case r.IsMissed(w.state.Policy):
 		w.textMissedContact(ctx, r)
 	}
@@ -169,8 +169,8 @@ func (w *incidentWorkflow) textMissedContact(ctx workflow.Context, r notify.Call
 	w.sendFallback(ctx, n, notify.MessageEffect(i.Reference, i.ClientID, n).Key, string(r.Outcome))
 }
 
-// recordReached records that a human acknowledged: the first one, or each in a fire drill.
-func (w *incidentWorkflow) recordReached(ctx workflow.Context, contact uuid.UUID, channel, how string) {
+// recordAcknowledgement records that a human acknowledged: the first one, or each in a fire drill.
+func (w *incidentWorkflow) recordAcknowledgement(ctx workflow.Context, contact uuid.UUID, channel, how string) {
 	i := w.state.Incident
 	if !i.IsOver() && (i.Acknowledged == nil || i.Exercise.IsFireDrill() && i.Acknowledged.By != models.ContactActor(contact)) {
 		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(contact), &incident.AcknowledgedBy{Channel: channel, How: how}))
@@ -180,7 +180,7 @@ func (w *incidentWorkflow) recordReached(ctx workflow.Context, contact uuid.UUID
 // handleRoundEnded takes a round's report of its end.
 func (w *incidentWorkflow) handleRoundEnded(ctx workflow.Context, r notify.CallRoundResult) {
 	if r.Acknowledged { // also when we had given the round up for lost
-		w.recordReached(ctx, r.Contact, "voice", keyPress1)
+		w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
 	}
 	if r.Round != w.state.Incident.CallRound || !w.isRoundUnderway() {
 		return

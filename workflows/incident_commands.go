@@ -44,7 +44,7 @@ func (w *incidentWorkflow) registerCommand(ctx workflow.Context, name string) er
 // recordRejection records the rejection of a command that came as a signal, because nobody can answer the sender of a
 // signal. A repeat under the same request id is recorded once.
 func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r incident.CommandRequest, reason string) {
-	result := incident.CommandResult{RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint, Rejected: true}
+	result := incident.RememberedResult{CommandResult: incident.CommandResult{RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint}, Rejected: true}
 	if r.RequestID != "" && slices.Contains(w.state.Results, result) {
 		return
 	}
@@ -92,7 +92,7 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 		}
 	}
 	result.LastSeq = w.state.Incident.Seq
-	w.rememberResult(result)
+	w.rememberResult(incident.RememberedResult{CommandResult: result})
 	return result, nil
 }
 
@@ -117,16 +117,16 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 func (w *incidentWorkflow) resultOf(request string) *incident.CommandResult {
 	for n := range w.state.Results {
 		if r := &w.state.Results[n]; r.RequestID == request && !r.Rejected {
-			return r
+			return &r.CommandResult
 		}
 	}
 	return nil
 }
 
 // rememberResult keeps a result for repeats and drops the oldest of its kind when there are too many.
-func (w *incidentWorkflow) rememberResult(r incident.CommandResult) {
+func (w *incidentWorkflow) rememberResult(r incident.RememberedResult) {
 	w.state.Results = append(w.state.Results, r)
-	sameKind := func(x incident.CommandResult) bool { return x.Rejected == r.Rejected }
+	sameKind := func(x incident.RememberedResult) bool { return x.Rejected == r.Rejected }
 	kept := 0
 	for _, x := range w.state.Results {
 		if sameKind(x) {

@@ -67,7 +67,7 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 	if k.Digit != notify.KeyAcknowledge {
 		return
 	}
-	w.recordReached(ctx, k.Contact, "voice", keyPress1)
+	w.recordAcknowledgement(ctx, k.Contact, "voice", keyPress1)
 	w.unfinished++
 	defer func() { w.unfinished-- }()
 	report := outcomeInput{ClientID: w.state.Incident.ClientID, Effect: k.Effect, Outcome: string(notify.OutcomeAcknowledged), By: k.Contact, How: keyPress1}
@@ -76,5 +76,5 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 
 // handleTextReply takes a human's answer to a text, proven by the code that was in it.
 func (w *incidentWorkflow) handleTextReply(ctx workflow.Context, r notify.TextReply) {
-	w.recordReached(ctx, r.Contact, "sms", "reply to text message")
+	w.recordAcknowledgement(ctx, r.Contact, "sms", "reply to text message")
 }

@@ -38,7 +38,7 @@ func (s *server) SignResponseAuthority(c *gin.Context, number ClientNumber, vers
 func dryRunAssumes() []string {
 	return []string{
 		"The EDR knows the device by the name given here; the real ruling also judges the EDR's own name for it.",
-		"The EDR tells tags, unless tags_unknown is set; where it does not, rules that forbid or ask and two-person marks by tag hold.",
+		"The EDR tells tags, unless tags_unknown is set; where it does not, rules that forbid or ask and selectors of assets for two persons by tag hold.",
 		"Isolation is not paused, and the client's limit of isolations within ten minutes is not reached.",
 	}
 }

@@ -46,7 +46,6 @@ type CommandResult struct {
 	Fingerprint string `json:"fingerprint"` // of the request, to tell a repeat from another request under the same id
 	FirstSeq    int    `json:"first_seq"`
 	LastSeq     int    `json:"last_seq"`
-	Rejected    bool   `json:"rejected,omitempty"` // of a signal, whose sender nobody could answer
 }
 
 // Decide returns the events that a command causes at a moment, or why it is rejected. It changes nothing.

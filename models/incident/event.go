@@ -27,7 +27,7 @@ type EventData interface {
 	apply(i *Incident, e Event) error
 }
 
-// internal marks an event that may be the SOC's own business until it publishes.
+// internal marks an event that may be the SOC's own business.
 type internal interface{ isInternal() bool }
 
 // IsInternal reports whether an event is the SOC's own business, so that the client's users do not see it. How the client's
@@ -43,7 +43,7 @@ func NewEvent(i Incident, at time.Time, by models.Actor, data EventData) Event {
 }
 
 // Apply makes the change that e says. It is the only way an incident changes. Events must come in the
-// order of their Seq; Apply refuses an illegal change with an error and leaves the incident as it was.
+// order of their Seq; Apply rejects an illegal change with an error and leaves the incident as it was.
 func (i *Incident) Apply(e Event) error {
 	if e.Seq != i.Seq+1 {
 		return fmt.Errorf("event %d of %s does not follow event %d", e.Seq, i.Reference, i.Seq)

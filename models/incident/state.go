@@ -10,10 +10,16 @@ import (
 type State struct {
 	Incident         Incident              `json:"incident"`
 	Policy           models.Policy         `json:"policy"`
-	Results          []CommandResult       `json:"results,omitempty"`           // of the latest commands, to answer repeats
+	Results          []RememberedResult    `json:"results,omitempty"`           // of the latest commands, to answer repeats
 	Notifications    []notify.Notification `json:"notifications,omitempty"`     // messages not handed over yet
 	PendingCalls     []notify.Recipient    `json:"pending_calls,omitempty"`     // contacts to call because a message did not reach them
 	FallbacksSent    []string              `json:"fallbacks_sent,omitempty"`    // messages that got a fallback over another channel, so that each gets one
 	EndpointVersions map[string]int        `json:"endpoint_versions,omitempty"` // endpoint -> version of the desired state that its workflow knows
 	ApprovalRounds   map[string]int        `json:"approval_rounds,omitempty"`   // approval -> how many call rounds were started about it
+}
+
+// RememberedResult is the result of a command, or its rejection when it came as a signal, whose sender nobody could answer.
+type RememberedResult struct {
+	CommandResult
+	Rejected bool `json:"rejected,omitempty"`
 }
