@@ -62,7 +62,7 @@ func TestAFireDrillIsOpenedAndPublishedAtOnce(t *testing.T) {
 	w.must(http.StatusNotFound, w.post("lead", "/api/v1/clients/999999/fire-drills", map[string]any{"exercise": "fire_drill"}))
 }
 
-// Whatever stops a drill between its opening and its publication, the same request again goes on with it.
+// A drill that stopped between its opening and its publication goes on with a repeat of the same request.
 func TestAFireDrillGoesOnWhereItStopped(t *testing.T) {
 	w := newWorld(t)
 	w.engine.Become(desktest.NoService)

@@ -35,8 +35,8 @@ var (
 
 const ref = models.Reference("SI-1042-0007")
 
-// story is one incident in Temporal's test environment, where waiting costs no time. What the workflow records is
-// its own log; what it asked of the world is in mails, texts, calls and edr.
+// story is one incident in Temporal's test environment, where waiting costs no time. The workflow's
+// records are its own log; its requests to the world are in mails, texts, calls and edr.
 type story struct {
 	t        *testing.T
 	env      *testsuite.TestWorkflowEnvironment

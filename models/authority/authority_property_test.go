@@ -177,8 +177,8 @@ func TestTheStrictestRuleThatMatchesDecides(t *testing.T) {
 	})
 }
 
-// What some tag forbids, has asked or has two persons agree on also holds where the EDR does not tell tags, and what a tag
-// permits is not done.
+// A device whose tags the EDR does not tell is treated as if it had every tag that forbids, asks or needs two persons, and
+// none that permits.
 func TestUnknownTagsAreTheWorstTags(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)

@@ -8,7 +8,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/authority"
 )
 
-// Where the EDR calls a domain controller a server, what is forbidden for the one is forbidden for the other.
+// Where the EDR calls a domain controller a server, a rule that forbids an action on the one forbids it on the other.
 func TestAServerThatMayBeADomainControllerIsTreatedAsOne(t *testing.T) {
 	a := authority.Authority{Version: 1, SignedAt: time.Unix(1, 0), Rules: []authority.Rule{
 		{Name: "servers", Action: models.DesiredIsolated, Classes: []models.AssetClass{models.ClassServer}, Decision: authority.DecideAuto},

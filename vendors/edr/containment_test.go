@@ -27,7 +27,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
-// containment is what an endpoint's workflow does with a product, with a ledger of its own.
+// containment does with a product what an endpoint's workflow does, with a ledger of its own.
 type containment struct {
 	*bench
 	env  *testsuite.TestActivityEnvironment

@@ -111,7 +111,7 @@ func TestIsolateFailures(t *testing.T) {
 	}
 }
 
-// What changes between the look and the action is seen in a second look.
+// A change between the look and the action is seen in a second look.
 func TestSomeoneElseWasQuicker(t *testing.T) {
 	for _, rejection := range []http.HandlerFunc{vendortest.Answering(500, rejected(500, madeNoAction)), vendortest.Answering(409, "")} {
 		for isolation, want := range map[string]models.VendorClass{
