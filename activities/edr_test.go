@@ -137,7 +137,7 @@ func TestAnEDRThatHidesActionsIsAlwaysSentTheOppositeAndBelievedWhenTheDeviceWas
 	if _, err := env.ExecuteActivity(work.ConfirmState, release); err != nil {
 		t.Errorf("a device that was heard of: %v", err)
 	}
-	// What was never acted against is believed at once, and nothing is sent.
+	// A state is believed at once when no opposite action was ever sent, and nothing is sent now.
 	conn.seen, conn.actions = b.now.Add(-time.Hour), nil
 	other := input(3, notify.PurposeRelease, models.DesiredReleased)
 	other.Effect = notify.EndpointEffect(b.effect.Incident, b.effect.ClientID, notify.PurposeRelease, "e2", 3, 1)

@@ -170,7 +170,7 @@ func (l *Effects) reject(ctx context.Context, e notify.Effect, cause error) erro
 	return applicationError(cause, 0)
 }
 
-// fence moves the time of the attempt by compare-and-set: whoever loses must not act.
+// fence moves the time of the attempt by compare-and-set: a caller that loses must not act.
 func (l *Effects) fence(ctx context.Context, e notify.Effect, from, to time.Time) (won bool, err error) {
 	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
 		won, err = tx.Attempt(e.Key, from, to)

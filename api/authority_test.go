@@ -177,7 +177,7 @@ func TestADryRunSaysWhatWouldBeDecided(t *testing.T) {
 	if !strings.Contains(strings.Join(answer.Assumes, " "), "name") {
 		t.Errorf("the answer does not say that only the typed name was judged: %q", answer.Assumes)
 	}
-	if n := w.engine.CarriedOut(); n != 0 {
+	if n := w.engine.Executed(); n != 0 {
 		t.Errorf("%d dry runs had an effect", n)
 	}
 }

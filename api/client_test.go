@@ -11,7 +11,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// The generated client and the server come from one document: what one says the other understands.
+// The generated client and the server come from one document, so each understands the other.
 func TestTheGoClientSpeaksToTheServer(t *testing.T) {
 	w := newWorld(t)
 	listener := httptest.NewServer(w.handler)

@@ -22,8 +22,8 @@ func TestTheSameKeyGivesTheSameAnswerAndOneEffect(t *testing.T) {
 	comment := map[string]any{"text": "Was this you?"}
 	first := w.must(http.StatusOK, w.postAs("analyst", at(ref, "comment"), "k", comment))
 	again := w.must(http.StatusOK, w.postAs("analyst", at(ref, "comment"), "k", comment))
-	if string(first.body) != string(again.body) || w.engine.CarriedOut() != 1 {
-		t.Errorf("%s\n%s\n%d effects", first, again, w.engine.CarriedOut())
+	if string(first.body) != string(again.body) || w.engine.Executed() != 1 {
+		t.Errorf("%s\n%s\n%d effects", first, again, w.engine.Executed())
 	}
 	other := w.must(http.StatusUnprocessableEntity, w.postAs("analyst", at(ref, "comment"), "k", map[string]any{"text": "Or this?"}))
 	if !strings.Contains(string(other.body), "Idempotency-Key was already used for another request") {
@@ -139,14 +139,14 @@ func TestAnIllegalCommandIsRefusedWithTheReasonAndLeavesNoEvent(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()
 	before := w.events(ref)
-	for who, refusal := range map[string]struct{ command, body, reason string }{
+	for who, rejection := range map[string]struct{ command, body, reason string }{
 		"analyst":   {"publish", `{}`, "published already"},
 		"lead":      {"request-closure", `{"outcome":"resolved","note":"n"}`, "only the client may request closure"},
 		"responder": {"request-closure", `{"outcome":"resolved","note":"n"}`, "recommendation r1 is not settled"},
 		"admin":     {"acknowledge", `{"revision":7}`, "revision 7 not found"},
 	} {
-		a := w.must(http.StatusConflict, w.post(who, at(ref, refusal.command), refusal.body))
-		if !strings.Contains(string(a.body), refusal.reason) {
+		a := w.must(http.StatusConflict, w.post(who, at(ref, rejection.command), rejection.body))
+		if !strings.Contains(string(a.body), rejection.reason) {
 			t.Errorf("%s: %s", who, a)
 		}
 	}
@@ -170,7 +170,7 @@ func TestACommandWithoutAWorkerIsQueued(t *testing.T) {
 	w.must(http.StatusAccepted, w.postAs("responder", at(ref, "settle-recommendation"), "k",
 		map[string]any{"recommendation": "r1", "outcome": "mitigated", "evidence": "Done."})).into(t, &a)
 	left := w.engine.Signals()
-	if len(left) != 1 || left[0].Name != "settle-recommendation" || left[0].Order.RequestID != a.RequestID || left[0].Order.Actor != w.users["responder"].Actor() {
+	if len(left) != 1 || left[0].Name != "settle-recommendation" || left[0].Request.RequestID != a.RequestID || left[0].Request.Actor != w.users["responder"].Actor() {
 		t.Errorf("left for a worker: %+v", left)
 	}
 	if a.Command != "settle-recommendation" || a.FirstSeq != 0 {

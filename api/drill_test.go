@@ -49,8 +49,8 @@ func TestAFireDrillIsOpenedAndPublishedAtOnce(t *testing.T) {
 		t.Errorf("%s\n%s", a, again)
 	}
 	w.must(http.StatusUnprocessableEntity, w.startDrill("lead", "k", models.ExerciseSimulatedFireDrill))
-	if rows := w.incidents(); len(rows) != 1 || !rows[0].Drill || w.engine.CarriedOut() != 1 {
-		t.Errorf("%+v, %d commands", rows, w.engine.CarriedOut())
+	if rows := w.incidents(); len(rows) != 1 || !rows[0].Drill || w.engine.Executed() != 1 {
+		t.Errorf("%+v, %d commands", rows, w.engine.Executed())
 	}
 	w.must(http.StatusOK, w.post("analyst", at(i.Reference, "dismiss"), map[string]any{"reason": "It is over."}))
 	w.engine.End(i.Reference)
@@ -62,7 +62,7 @@ func TestAFireDrillIsOpenedAndPublishedAtOnce(t *testing.T) {
 	w.must(http.StatusNotFound, w.post("lead", "/api/v1/clients/999999/fire-drills", map[string]any{"exercise": "fire_drill"}))
 }
 
-// Whatever stops a drill between its opening and its publication, the same request again goes on with it.
+// A drill that stopped between its opening and its publication goes on with a repeat of the same request.
 func TestAFireDrillGoesOnWhereItStopped(t *testing.T) {
 	w := newWorld(t)
 	w.engine.Become(desktest.NoService)
@@ -82,7 +82,7 @@ func TestAFireDrillGoesOnWhereItStopped(t *testing.T) {
 	if rows := w.incidents(); len(rows) != 1 || !i.IsPublished() {
 		t.Errorf("%+v %+v", rows, i)
 	}
-	if again := w.engine.Signals(); left[0].Order.RequestID == "" || again[0].Order.RequestID != left[0].Order.RequestID {
+	if again := w.engine.Signals(); left[0].Request.RequestID == "" || again[0].Request.RequestID != left[0].Request.RequestID {
 		t.Errorf("%+v", again)
 	}
 }
@@ -96,8 +96,8 @@ func TestTheSameDrillManyTimesAtOnceIsOne(t *testing.T) {
 	for range cap(answers) {
 		w.must(http.StatusCreated, <-answers)
 	}
-	if rows := w.incidents(); len(rows) != 1 || w.engine.CarriedOut() != 1 {
-		t.Errorf("%+v, %d commands", rows, w.engine.CarriedOut())
+	if rows := w.incidents(); len(rows) != 1 || w.engine.Executed() != 1 {
+		t.Errorf("%+v, %d commands", rows, w.engine.Executed())
 	}
 }
 

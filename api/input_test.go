@@ -113,7 +113,7 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 			t.Errorf("%s: want a pointer to %s, got %s", test.name, test.pointer, a)
 		}
 	}
-	if n := w.engine.CarriedOut(); n != 0 {
+	if n := w.engine.Executed(); n != 0 {
 		t.Errorf("%d refused commands had an effect", n)
 	}
 }
@@ -157,7 +157,7 @@ func TestBadParametersAreBadRequests(t *testing.T) {
 			t.Errorf("%s: %s", path, a)
 		}
 	}
-	if a := w.post("analyst", at(ref, "comment?dry=true"), map[string]any{"text": "t"}); a.StatusCode != http.StatusBadRequest || w.engine.CarriedOut() != 0 {
+	if a := w.post("analyst", at(ref, "comment?dry=true"), map[string]any{"text": "t"}); a.StatusCode != http.StatusBadRequest || w.engine.Executed() != 0 {
 		t.Errorf("a command with a parameter it does not have: %s", a)
 	}
 	foreign := store.Cursor{At: time.Now(), ID: string(ref)}.String() // of the list of incidents

@@ -18,7 +18,7 @@ const (
 // side prepares one side's turn.
 type side func(ctx context.Context, a *arena, l load) (operation, error)
 
-// operation is what one side does, again and again.
+// operation is the work of one side, done again and again.
 type operation struct {
 	// do does it once and returns how long it took. n counts from 0 over all clients.
 	do func(ctx context.Context, n int) (time.Duration, error)

@@ -7,7 +7,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// transaction runs a function in one transaction of the store. What the function may see depends on who opened it.
+// transaction runs a function in one transaction of the store. The opener decides which rows the function may see.
 type transaction func(func(*store.Tx) error) error
 
 // read returns what a function reads in a transaction.

@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// AlertSource is where an alert came from.
+// AlertSource is the origin of an alert.
 type AlertSource string
 
 // The sources of alerts.

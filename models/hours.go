@@ -115,7 +115,7 @@ func (h Hours) Next(at time.Time, zone *time.Location) time.Time {
 			return t
 		}
 	}
-	return at // Check rejects hours that never open; whoever is reached here must not be left out
+	return at // Check rejects hours that never open; a contact must not be left out here
 }
 
 // OfficeHours are Monday to Friday, 08:00 to 18:00.

@@ -58,7 +58,7 @@ func TestAnyTitleStaysText(t *testing.T) {
 	})
 }
 
-// fragments are what attacks are made of.
+// fragments returns the parts that attacks are made of.
 func fragments() []string {
 	return []string{
 		"<", ">", "</td>", "<a href=", `"`, "'", "`", "&", "&#", ";", "{{", "}}", ".", "..", "/", "://", "http", "https:", "ftp", ":", "@", "[", "]",

@@ -83,7 +83,7 @@ func TestReviewTimes(t *testing.T) {
 	}
 }
 
-// What would read as nonsense is not sent; the error does not repeat what was given.
+// A letter that would read as nonsense is not composed; the error does not repeat the given values.
 func TestLettersRejected(t *testing.T) {
 	head := letterhead(t)
 	const secret = "12345x"

@@ -41,13 +41,13 @@ func TestAnActionThatTheEDRCallsFailedIsSentAgain(t *testing.T) {
 		t.Errorf("an hour later: containment %s, tasks %+v", later.Containment(), later.Tasks)
 	}
 	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/isolate/1/e1/edr/2", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(s.actions, want) {
-		t.Errorf("orders %v", s.actions)
+		t.Errorf("actions %v", s.actions)
 	}
 }
 
 func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 	refused := temporal.NewNonRetryableApplicationError("crowdstrike: read host: config (HTTP 401)", string(models.Config), nil)
-	t.Run("after it was ordered", func(t *testing.T) {
+	t.Run("after the action was sent", func(t *testing.T) {
 		s := newStory(t)
 		mute := true
 		s.confirm = func(activities.EndpointInput) (*activities.EndpointReport, error) {
@@ -67,7 +67,7 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 			t.Errorf("while nobody tells: %+v, tasks %+v", e, during.Tasks)
 		}
 		if later.Containment() != incident.ContainmentContained || len(slices.Compact(s.actions)) != 2 {
-			t.Errorf("then: containment %s, orders %v", later.Containment(), s.actions)
+			t.Errorf("then: containment %s, actions %v", later.Containment(), s.actions)
 		}
 	})
 	t.Run("long after it was confirmed", func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 			t.Errorf("while nobody tells: %+v, tasks %+v", e, during.Tasks)
 		}
 		if age := during.Endpoints[0].ObservedAt.Sub(during.Endpoints[0].Since); age > 5*time.Hour {
-			t.Errorf("the EDR's last word is said to be of %s after the wish", age)
+			t.Errorf("the EDR's last word is said to be of %s after the isolation was requested", age)
 		}
 		if later.Containment() != incident.ContainmentContained || later.OpenTask(incident.TaskUnconfirmed, "e1") != nil {
 			t.Errorf("then: containment %s, tasks %+v", later.Containment(), later.Tasks)
@@ -110,7 +110,7 @@ func TestEndingADriftTaskIsolatesAgain(t *testing.T) {
 	s.containedBy(10 * time.Hour)
 	s.run(models.SeverityMedium)
 	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/isolate/1/e1/edr/2", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(s.actions, want) {
-		t.Errorf("orders %v, want %v", s.actions, want)
+		t.Errorf("actions %v, want %v", s.actions, want)
 	}
 }
 

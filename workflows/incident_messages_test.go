@@ -64,7 +64,7 @@ func TestOneContactsHoursHoldUpNobodyElsesQuestion(t *testing.T) {
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.env.RegisterDelayedCallback(func() {
 		q := &incident.AskQuestion{Text: "Was this you?", Deadline: s.env.Now().Add(8 * time.Hour)}
-		s.give(s.order(models.RoleAnalyst, q), q.Name(), nil)
+		s.give(s.request(models.RoleAnalyst, q), q.Name(), nil)
 	}, time.Hour)
 	s.after(9*time.Hour+30*time.Minute, models.RoleResponder, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
 	s.closes(12 * time.Hour)

@@ -186,7 +186,7 @@ func TestAQuestionIsAskedAgainSixTimesInTwentyHours(t *testing.T) {
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.env.RegisterDelayedCallback(func() {
 		q := &incident.AskQuestion{Text: "Was this you?", Answers: []string{"yes", "no"}, Deadline: s.env.Now().Add(2 * day)}
-		s.give(s.order(models.RoleAnalyst, q), q.Name(), nil)
+		s.give(s.request(models.RoleAnalyst, q), q.Name(), nil)
 	}, time.Hour)
 	var overdue incident.Incident
 	s.env.RegisterDelayedCallback(func() { overdue = s.replay(s.opening(models.SeverityCritical).Incident) }, 3*day)

@@ -35,8 +35,8 @@ var (
 
 const ref = models.Reference("SI-1042-0007")
 
-// story is one incident in Temporal's test environment, where waiting costs no time. What the workflow records is
-// its own log; what it asked of the world is in mails, texts, calls and edr.
+// story is one incident in Temporal's test environment, where waiting costs no time. The workflow's
+// records are its own log; its requests to the world are in mails, texts, calls and edr.
 type story struct {
 	t        *testing.T
 	env      *testsuite.TestWorkflowEnvironment
@@ -302,25 +302,25 @@ func user(role models.Role) models.Actor {
 	return models.Actor{Side: role.Side(), ID: "user-" + string(role), Role: role}
 }
 
-func (s *story) order(role models.Role, c incident.Command) incident.CommandRequest {
+func (s *story) request(role models.Role, c incident.Command) incident.CommandRequest {
 	s.requests++
 	body, err := json.Marshal(c)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	o := incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")}, Body: body}
-	s.decided[o.RequestID] = role.Side() == models.SideClient
-	return o
+	r := incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")}, Body: body}
+	s.decided[r.RequestID] = role.Side() == models.SideClient
+	return r
 }
 
 // after lets a person give a command some time after the incident was opened. It must be taken.
 func (s *story) after(d time.Duration, role models.Role, c incident.Command) {
-	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), nil) }, d)
+	s.env.RegisterDelayedCallback(func() { s.give(s.request(role, c), c.Name(), nil) }, d)
 }
 
 // rejectedAfter lets a person send a command that must be rejected for a reason of the given kind.
 func (s *story) rejectedAfter(d time.Duration, role models.Role, c incident.Command, kind models.Kind) {
-	s.env.RegisterDelayedCallback(func() { s.give(s.order(role, c), c.Name(), &kind) }, d)
+	s.env.RegisterDelayedCallback(func() { s.give(s.request(role, c), c.Name(), &kind) }, d)
 }
 
 func (s *story) give(o incident.CommandRequest, name string, refused *models.Kind) {

@@ -45,7 +45,7 @@ func TestClosureBelongsToTheClient(t *testing.T) {
 		s.rejectedAfter(time.Duration(n+2)*time.Minute, role, request, models.Forbidden)
 	}
 	s.rejectedAfter(10*time.Minute, models.RoleAnalyst, &incident.Publish{}, models.Conflict)
-	forged := s.order(models.RoleAdmin, request)
+	forged := s.request(models.RoleAdmin, request)
 	s.decided[forged.RequestID] = false
 	s.signalAfter(20*time.Minute, forged, "request-closure")
 	var before int
@@ -68,9 +68,9 @@ func TestClosureBelongsToTheClient(t *testing.T) {
 func TestASecondRequestWithTheSameIDHasNoSecondEffect(t *testing.T) {
 	s := newStory(t)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
-	o := s.order(models.RoleResponder, &incident.Comment{Text: "is this the scanner?"})
-	s.env.RegisterDelayedCallback(func() { s.give(o, "comment", nil) }, 2*time.Minute)
-	s.signalAfter(3*time.Minute, o, "comment")
+	r := s.request(models.RoleResponder, &incident.Comment{Text: "is this the scanner?"})
+	s.env.RegisterDelayedCallback(func() { s.give(r, "comment", nil) }, 2*time.Minute)
+	s.signalAfter(3*time.Minute, r, "comment")
 	s.after(4*time.Minute, models.RoleAdmin, &incident.RequestClosure{Outcome: incident.OutcomeFalsePositive, Note: "scanner"})
 	s.after(5*time.Minute, models.RoleAnalyst, &incident.Verify{Gone: true, Note: "scanner"})
 	s.run(models.SeverityLow)
@@ -239,10 +239,10 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	s := newStory(t)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(time.Hour, models.RoleResponder, &incident.Comment{Text: "one"})
-	repeat := s.order(models.RoleResponder, &incident.Comment{Text: "two"})
+	repeat := s.request(models.RoleResponder, &incident.Comment{Text: "two"})
 	s.env.RegisterDelayedCallback(func() {
 		for range 3 {
-			s.env.SignalWorkflow("comment", s.order(models.RoleResponder, &incident.Comment{Text: "burst"}))
+			s.env.SignalWorkflow("comment", s.request(models.RoleResponder, &incident.Comment{Text: "burst"}))
 		}
 		s.give(repeat, "comment", nil)
 	}, 2*time.Hour)
@@ -290,11 +290,11 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 func TestARejectedSignalSaysOnceWhoseItWasAndWhich(t *testing.T) {
 	s := newStory(t)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
-	o := s.order(models.RoleResponder, &incident.Approve{Approval: "a1"})
-	other := s.order(models.RoleAdmin, &incident.Deny{Approval: "a1", Reason: "no"})
-	other.RequestID = o.RequestID // a key that was used for two requests
-	s.signalAfter(10*time.Minute, o, "approve")
-	s.signalAfter(11*time.Minute, o, "approve")
+	r := s.request(models.RoleResponder, &incident.Approve{Approval: "a1"})
+	other := s.request(models.RoleAdmin, &incident.Deny{Approval: "a1", Reason: "no"})
+	other.RequestID = r.RequestID // a key that was used for two requests
+	s.signalAfter(10*time.Minute, r, "approve")
+	s.signalAfter(11*time.Minute, r, "approve")
 	s.signalAfter(12*time.Minute, other, "deny")
 	s.after(30*time.Minute, models.RoleAdmin, &incident.RequestClosure{Outcome: incident.OutcomeFalsePositive, Note: "n"})
 	s.after(40*time.Minute, models.RoleAnalyst, &incident.Verify{Gone: true, Note: "quiet"})
@@ -307,8 +307,8 @@ func TestARejectedSignalSaysOnceWhoseItWasAndWhich(t *testing.T) {
 	}
 	const reason = "open approval a1 not found"
 	want := []incident.CommandRejected{
-		{Command: "approve", Reason: reason, RequestID: o.RequestID, By: user(models.RoleResponder)},
-		{Command: "deny", Reason: reason, RequestID: o.RequestID, By: user(models.RoleAdmin)},
+		{Command: "approve", Reason: reason, RequestID: r.RequestID, By: user(models.RoleResponder)},
+		{Command: "deny", Reason: reason, RequestID: r.RequestID, By: user(models.RoleAdmin)},
 	}
 	if !slices.Equal(refused, want) {
 		t.Errorf("refused: %+v, want %+v", refused, want)

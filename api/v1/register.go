@@ -66,13 +66,13 @@ func (s *server) refuseUnreadable(c *gin.Context, err error) {
 
 type callerKey struct{}
 
-// caller is who sent a request, and its body.
+// caller holds the sender of a request, and its body.
 type caller struct {
 	user models.User
 	body []byte // byte for byte; nil without one
 }
 
-// callerOf returns the request's own context, which outlives gin's, and who sent it.
+// callerOf returns the request's own context, which outlives gin's, and its caller.
 func callerOf(c *gin.Context) (context.Context, caller) {
 	ctx := c.Request.Context()
 	who, _ := ctx.Value(callerKey{}).(caller)

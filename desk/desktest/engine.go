@@ -44,14 +44,14 @@ type Engine struct {
 	ended    map[string]bool
 	answers  map[string]incident.CommandResult // by workflow and request id
 	signals  []Signal
-	handled  int // commands carried out
+	handled  int // commands executed
 	sequence sync.Mutex
 }
 
 // Signal is a request that was left for a worker.
 type Signal struct {
 	WorkflowID, Name string
-	Order            incident.CommandRequest
+	Request          incident.CommandRequest
 }
 
 // New makes an engine that records in s. now is its clock.
@@ -91,8 +91,8 @@ func (e *Engine) Signals() []Signal {
 	return append([]Signal(nil), e.signals...)
 }
 
-// CarriedOut returns how many commands had an effect.
-func (e *Engine) CarriedOut() int {
+// Executed returns how many commands had an effect.
+func (e *Engine) Executed() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.handled
@@ -135,15 +135,15 @@ func (e *Engine) SignalWorkflow(ctx context.Context, workflowID, _, name string,
 	if err := e.running(workflowID); err != nil {
 		return err
 	}
-	o, ok := arg.(incident.CommandRequest)
+	r, ok := arg.(incident.CommandRequest)
 	if !ok {
 		return serviceerror.NewInvalidArgument("not a command request")
 	}
-	e.signals = append(e.signals, Signal{WorkflowID: workflowID, Name: name, Order: o})
+	e.signals = append(e.signals, Signal{WorkflowID: workflowID, Name: name, Request: r})
 	return nil
 }
 
-// UpdateWorkflow carries a command out.
+// UpdateWorkflow executes a command.
 func (e *Engine) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 	if err := e.answersAt(ctx); err != nil {
 		return nil, err
@@ -157,14 +157,14 @@ func (e *Engine) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOpti
 	if health == NoWorker { // the client's error once the caller's time is over, without the wait
 		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(context.DeadlineExceeded)
 	}
-	order, ok := o.Args[0].(incident.CommandRequest)
-	if !ok || order.RequestID != o.UpdateID {
+	r, ok := o.Args[0].(incident.CommandRequest)
+	if !ok || r.RequestID != o.UpdateID {
 		return nil, serviceerror.NewInvalidArgument("not a command request")
 	}
 	e.sequence.Lock()
 	defer e.sequence.Unlock()
-	a, err := e.carryOut(ctx, models.Reference(strings.TrimPrefix(o.WorkflowID, "incident/")), o.UpdateName, order)
-	return handle{workflowID: o.WorkflowID, updateID: o.UpdateID, answer: a, err: refusal(err)}, nil
+	a, err := e.executeCommand(ctx, models.Reference(strings.TrimPrefix(o.WorkflowID, "incident/")), o.UpdateName, r)
+	return handle{workflowID: o.WorkflowID, updateID: o.UpdateID, answer: a, err: rejection(err)}, nil
 }
 
 func (e *Engine) answersAt(ctx context.Context) error {
@@ -183,11 +183,11 @@ func (e *Engine) running(workflowID string) error {
 	return nil
 }
 
-func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string, o incident.CommandRequest) (incident.CommandResult, error) {
-	if a, ok := e.answer(ref, o.RequestID); ok {
+func (e *Engine) executeCommand(ctx context.Context, ref models.Reference, name string, r incident.CommandRequest) (incident.CommandResult, error) {
+	if a, ok := e.answer(ref, r.RequestID); ok {
 		return a, nil
 	}
-	c, err := incident.ParseCommand(name, o.Body)
+	c, err := incident.ParseCommand(name, r.Body)
 	if err != nil {
 		return incident.CommandResult{}, err
 	}
@@ -195,7 +195,7 @@ func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string
 	if err != nil {
 		return incident.CommandResult{}, err
 	}
-	events, err := i.Decide(c, o.CommandContext, e.now())
+	events, err := i.Decide(c, r.CommandContext, e.now())
 	if err != nil {
 		return incident.CommandResult{}, err
 	}
@@ -203,11 +203,11 @@ func (e *Engine) carryOut(ctx context.Context, ref models.Reference, name string
 		return incident.CommandResult{}, err
 	}
 	a := incident.CommandResult{
-		RequestID: o.RequestID, Command: name, Fingerprint: o.Fingerprint, FirstSeq: i.Seq + 1, LastSeq: i.Seq + len(events),
+		RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint, FirstSeq: i.Seq + 1, LastSeq: i.Seq + len(events),
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.answers[string(ref)+o.RequestID] = a
+	e.answers[string(ref)+r.RequestID] = a
 	e.handled++
 	return a, nil
 }
@@ -253,8 +253,8 @@ func (e *Engine) record(ctx context.Context, i incident.Incident, events []incid
 	return e.store.ForClient(ctx, store.Worker, i.ClientID, func(tx *store.Tx) error { return tx.Record(i.Reference, events) })
 }
 
-// refusal turns a models.Error into the error of a workflow.
-func refusal(err error) error {
+// rejection turns a models.Error into the error of a workflow.
+func rejection(err error) error {
 	var e *models.Error
 	if !errors.As(err, &e) {
 		return err

@@ -48,8 +48,8 @@ func TestBadAuthoritiesAreRejectedWhereTheyAreWrong(t *testing.T) {
 	never := func(pattern string) func(*version) {
 		return func(a *version) { a.Never = []string{"dc-*", pattern} }
 	}
-	mark := func(m authority.AssetSelector) func(*version) {
-		return func(a *version) { a.TwoPersons = []authority.AssetSelector{{Host: "db"}, {Tag: "vip"}, m} }
+	selector := func(s authority.AssetSelector) func(*version) {
+		return func(a *version) { a.TwoPersons = []authority.AssetSelector{{Host: "db"}, {Tag: "vip"}, s} }
 	}
 	many := func(n int) (rules []authority.Rule) {
 		for i := range n {
@@ -69,7 +69,7 @@ func TestBadAuthoritiesAreRejectedWhereTheyAreWrong(t *testing.T) {
 	}{
 		{"201 rules", "/rules", func(a *version) { a.Rules = many(201) }},
 		{"201 patterns", "/never", func(a *version) { a.Never = slices.Repeat([]string{"x"}, 201) }},
-		{"201 marks", "/two_persons", func(a *version) { a.TwoPersons = slices.Repeat([]authority.AssetSelector{{Tag: "x"}}, 201) }},
+		{"201 selectors", "/two_persons", func(a *version) { a.TwoPersons = slices.Repeat([]authority.AssetSelector{{Tag: "x"}}, 201) }},
 		{"no name", "/rules/1/name", onRule(func(r *authority.Rule) { r.Name = "" })},
 		{"a blank name", "/rules/1/name", onRule(func(r *authority.Rule) { r.Name = " \t" })},
 		{"a long name", "/rules/1/name", onRule(func(r *authority.Rule) { r.Name = strings.Repeat("n", 101) })},
@@ -98,14 +98,14 @@ func TestBadAuthoritiesAreRejectedWhereTheyAreWrong(t *testing.T) {
 		{"two in one", "/never/1", never("dc-1,dc-2")},
 		{"a line break", "/never/1", never("dc-1\n")},
 		{"a letter beyond ASCII", "/never/1", never("bücher")},
-		{"an empty mark", "/two_persons/2", mark(authority.AssetSelector{})},
-		{"a mark by host and class", "/two_persons/2", mark(authority.AssetSelector{Host: "x", Class: "server"})},
-		{"a mark by class and tag", "/two_persons/2", mark(authority.AssetSelector{Class: "server", Tag: "x"})},
-		{"a mark by all", "/two_persons/2", mark(authority.AssetSelector{Host: "x", Class: "server", Tag: "x"})},
-		{"a mark by a bad pattern", "/two_persons/2/host", mark(authority.AssetSelector{Host: "x?"})},
-		{"a mark by an unknown class", "/two_persons/2/class", mark(authority.AssetSelector{Class: "printer"})},
-		{"a mark by a blank tag", "/two_persons/2/tag", mark(authority.AssetSelector{Tag: " "})},
-		{"a mark by a long tag", "/two_persons/2/tag", mark(authority.AssetSelector{Tag: strings.Repeat("t", 201)})},
+		{"an empty selector", "/two_persons/2", selector(authority.AssetSelector{})},
+		{"a selector by host and class", "/two_persons/2", selector(authority.AssetSelector{Host: "x", Class: "server"})},
+		{"a selector by class and tag", "/two_persons/2", selector(authority.AssetSelector{Class: "server", Tag: "x"})},
+		{"a selector by all", "/two_persons/2", selector(authority.AssetSelector{Host: "x", Class: "server", Tag: "x"})},
+		{"a selector by a bad pattern", "/two_persons/2/host", selector(authority.AssetSelector{Host: "x?"})},
+		{"a selector by an unknown class", "/two_persons/2/class", selector(authority.AssetSelector{Class: "printer"})},
+		{"a selector by a blank tag", "/two_persons/2/tag", selector(authority.AssetSelector{Tag: " "})},
+		{"a selector by a long tag", "/two_persons/2/tag", selector(authority.AssetSelector{Tag: strings.Repeat("t", 201)})},
 	} {
 		a := good()
 		c.change(&a)

@@ -38,10 +38,10 @@ func anyRule(t *rapid.T, name string) authority.Rule {
 	}
 }
 
-func anyMark(t *rapid.T) authority.AssetSelector {
+func anySelector(t *rapid.T) authority.AssetSelector {
 	return rapid.SampledFrom([]authority.AssetSelector{
 		{Host: anyPattern(t)}, {Class: rapid.SampledFrom(classes).Draw(t, "class")}, {Tag: rapid.SampledFrom(tags).Draw(t, "tag")},
-	}).Draw(t, "mark")
+	}).Draw(t, "selector")
 }
 
 // anyAuthority is a good one, signed.
@@ -54,8 +54,8 @@ func anyAuthority(t *rapid.T) authority.Authority {
 	for range rapid.IntRange(0, 2).Draw(t, "listed") {
 		a.Never = append(a.Never, anyPattern(t))
 	}
-	for range rapid.IntRange(0, 2).Draw(t, "marks") {
-		a.TwoPersons = append(a.TwoPersons, anyMark(t))
+	for range rapid.IntRange(0, 2).Draw(t, "selectors") {
+		a.TwoPersons = append(a.TwoPersons, anySelector(t))
 	}
 	if err := a.Check(); err != nil {
 		t.Fatal(err)
@@ -129,8 +129,8 @@ func (s situation) holds(r authority.Rule) bool {
 	return tagged && (len(r.Classes) == 0 || slices.Contains(r.Classes, s.Asset.Class) || s.Asset.Class == "" && forbids)
 }
 
-// marked says whether two persons must agree.
-func (s situation) marked(a authority.Authority) bool {
+// needsTwoPersons reports whether two persons must agree.
+func (s situation) needsTwoPersons(a authority.Authority) bool {
 	return slices.ContainsFunc(a.TwoPersons, func(m authority.AssetSelector) bool {
 		return m.Host != "" && s.named(m.Host) || m.Tag != "" && (s.Asset.TagsUnknown || slices.Contains(s.Asset.Tags, m.Tag)) ||
 			m.Class != "" && (m.Class == s.Asset.Class || s.Asset.Class == "")
@@ -139,7 +139,7 @@ func (s situation) marked(a authority.Authority) bool {
 
 // ruled is the decision by the rules as they are told to people, how many must agree, and what may be named for it.
 func (s situation) ruled(a authority.Authority) (decision authority.Decision, persons int, names []string) {
-	persons = map[bool]int{false: 1, true: 2}[s.marked(a)]
+	persons = map[bool]int{false: 1, true: 2}[s.needsTwoPersons(a)]
 	for _, pattern := range a.Never {
 		if s.Action == "isolated" && s.named(pattern) {
 			names = append(names, listed+pattern)
@@ -177,8 +177,8 @@ func TestTheStrictestRuleThatMatchesDecides(t *testing.T) {
 	})
 }
 
-// What some tag forbids, has asked or has two persons agree on also holds where the EDR does not tell tags, and what a tag
-// permits is not done.
+// A device whose tags the EDR does not tell is treated as if it had every tag that forbids, asks or needs two persons, and
+// none that permits.
 func TestUnknownTagsAreTheWorstTags(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)
@@ -218,7 +218,7 @@ func TestTheOrderOfRulesDoesNotMatter(t *testing.T) {
 		a, s := anyAuthority(t), anySituation(t)
 		was := s.decide(a)
 		a.Rules, a.Never = rapid.Permutation(a.Rules).Draw(t, "rules"), rapid.Permutation(a.Never).Draw(t, "never")
-		a.TwoPersons = rapid.Permutation(a.TwoPersons).Draw(t, "marks")
+		a.TwoPersons = rapid.Permutation(a.TwoPersons).Draw(t, "selectors")
 		if got := s.decide(a); got.Decision != was.Decision || got.Persons != was.Persons {
 			t.Fatalf("%+v became %+v", was, got)
 		}
@@ -252,15 +252,15 @@ func TestAnotherRuleNeverPermitsMore(t *testing.T) {
 func TestAnActionThatTwoPersonsMustApproveIsNeverAutomatic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)
-		marks := []authority.AssetSelector{{Host: "*"}, {Class: rapid.SampledFrom(classes).Draw(t, "unless known")}}
+		selectors := []authority.AssetSelector{{Host: "*"}, {Class: rapid.SampledFrom(classes).Draw(t, "unless known")}}
 		if s.Asset.Class != "" {
-			marks[1].Class = s.Asset.Class
+			selectors[1].Class = s.Asset.Class
 		}
 		if len(s.Asset.Tags) > 0 {
-			marks = append(marks, authority.AssetSelector{Tag: s.Asset.Tags[0]})
+			selectors = append(selectors, authority.AssetSelector{Tag: s.Asset.Tags[0]})
 		}
-		mark := rapid.SampledFrom(marks).Draw(t, "mark")
-		a.TwoPersons = slices.Insert(a.TwoPersons, rapid.IntRange(0, len(a.TwoPersons)).Draw(t, "where"), mark)
+		selector := rapid.SampledFrom(selectors).Draw(t, "selector")
+		a.TwoPersons = slices.Insert(a.TwoPersons, rapid.IntRange(0, len(a.TwoPersons)).Draw(t, "where"), selector)
 		if got := s.decide(a); got.Persons != 2 || got.Decision != "ask" && got.Decision != "never" {
 			t.Fatalf("%+v", got)
 		}

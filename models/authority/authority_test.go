@@ -194,9 +194,9 @@ func TestTagsThatTheEDRDoesNotTell(t *testing.T) {
 	checkRuling(t, "ask", signed(all, tagged("ask")), r, authority.Ruling{Decision: "ask", Rule: "production" + noTags, Version: 3, Persons: 1})
 	checkRuling(t, "auto", signed(tagged("auto")), r, authority.Ruling{Decision: "ask", Rule: noRule, Version: 3, Persons: 1})
 	checkRuling(t, "nothing by tag", signed(all), r, authority.Ruling{Decision: "auto", Rule: "all", Version: 3, Persons: 1})
-	marked := signed(all)
-	marked.TwoPersons = []authority.AssetSelector{{Tag: "production"}}
-	checkRuling(t, "a mark", marked, r, authority.Ruling{Decision: "ask", Rule: "all" + noTags, Version: 3, Persons: 2})
+	selecting := signed(all)
+	selecting.TwoPersons = []authority.AssetSelector{{Tag: "production"}}
+	checkRuling(t, "a selector", selecting, r, authority.Ruling{Decision: "ask", Rule: "all" + noTags, Version: 3, Persons: 2})
 }
 
 func TestHostPatterns(t *testing.T) {
@@ -232,7 +232,7 @@ func TestHostPatterns(t *testing.T) {
 		if c.fits {
 			want.Decision, want.Persons = "ask", 2
 		}
-		checkRuling(t, c.pattern+" marks "+c.host, a, r, want)
+		checkRuling(t, c.pattern+" selects "+c.host, a, r, want)
 	}
 }
 
@@ -264,18 +264,18 @@ func TestADeviceIsJudgedByBothItsNames(t *testing.T) {
 		if c.fits {
 			want.Decision, want.Persons = "ask", 2
 		}
-		checkRuling(t, name+", marked", a, r, want)
+		checkRuling(t, name+", two persons", a, r, want)
 	}
 }
 
-func TestTwoPersonsAreAskedForMarkedAssets(t *testing.T) {
+func TestTwoPersonsAreAskedForSelectedAssets(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		marks  []authority.AssetSelector
-		asset  authority.Asset
-		marked bool
+		name      string
+		selectors []authority.AssetSelector
+		asset     authority.Asset
+		selected  bool
 	}{
-		{"no marks", nil, authority.Asset{Hostname: "DB-1", Class: "server"}, false},
+		{"no selectors", nil, authority.Asset{Hostname: "DB-1", Class: "server"}, false},
 		{"by host", []authority.AssetSelector{{Host: "DB-*"}}, authority.Asset{Hostname: "db-1.corp.example"}, true},
 		{"another host", []authority.AssetSelector{{Host: "DB-*"}}, authority.Asset{Hostname: "web-1"}, false},
 		{"by class", []authority.AssetSelector{{Class: "server"}}, authority.Asset{Hostname: "x", Class: "server"}, true},
@@ -283,16 +283,16 @@ func TestTwoPersonsAreAskedForMarkedAssets(t *testing.T) {
 		{"a class not known", []authority.AssetSelector{{Class: "server"}}, authority.Asset{Hostname: "x"}, true},
 		{"by tag", []authority.AssetSelector{{Tag: "vip"}}, authority.Asset{Hostname: "x", Class: "server", Tags: []string{"a", "vip"}}, true},
 		{"another tag", []authority.AssetSelector{{Tag: "vip"}}, authority.Asset{Hostname: "vip", Class: "server", Tags: []string{"vips"}}, false},
-		{"the second mark", []authority.AssetSelector{{Host: "y"}, {Tag: "vip"}}, authority.Asset{Hostname: "x", Tags: []string{"vip"}}, true},
+		{"the second selector", []authority.AssetSelector{{Host: "y"}, {Tag: "vip"}}, authority.Asset{Hostname: "x", Tags: []string{"vip"}}, true},
 	} {
 		for _, action := range []models.Desired{"isolated", "released"} {
 			for _, d := range decisions {
 				one := rule("all", d)
 				one.Action = action
 				a := signed(one)
-				a.TwoPersons = c.marks
+				a.TwoPersons = c.selectors
 				want := authority.Ruling{Decision: d, Rule: "all", Version: 3, Persons: 1}
-				if c.marked {
+				if c.selected {
 					want.Persons = 2
 					want.Decision = map[bool]authority.Decision{true: "never", false: "ask"}[d == "never"]
 				}
@@ -305,7 +305,7 @@ func TestTwoPersonsAreAskedForMarkedAssets(t *testing.T) {
 	}
 	a := signed(rule("all", "auto"))
 	a.TwoPersons, a.Never = []authority.AssetSelector{{Host: "db"}}, []string{"db"}
-	checkRuling(t, "marked and listed", a, toIsolate("db", "server"), authority.Ruling{Decision: "never", Rule: listed + "db", Version: 3, Persons: 2})
+	checkRuling(t, "selected and listed", a, toIsolate("db", "server"), authority.Ruling{Decision: "never", Rule: listed + "db", Version: 3, Persons: 2})
 }
 
 func TestDrillsAndDrafts(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/authority"
 )
 
-// Where the EDR calls a domain controller a server, what is forbidden for the one is forbidden for the other.
+// Where the EDR calls a domain controller a server, a rule that forbids an action on the one forbids it on the other.
 func TestAServerThatMayBeADomainControllerIsTreatedAsOne(t *testing.T) {
 	a := authority.Authority{Version: 1, SignedAt: time.Unix(1, 0), Rules: []authority.Rule{
 		{Name: "servers", Action: models.DesiredIsolated, Classes: []models.AssetClass{models.ClassServer}, Decision: authority.DecideAuto},
@@ -29,11 +29,11 @@ func TestAServerThatMayBeADomainControllerIsTreatedAsOne(t *testing.T) {
 	if got := decide(a, workstation); got.Decision != authority.DecideAsk {
 		t.Errorf("a workstation, which no rule is about: %+v", got)
 	}
-	marked := authority.Authority{Version: 1, SignedAt: time.Unix(1, 0), TwoPersons: []authority.AssetSelector{{Class: models.ClassDomainController}}, Rules: a.Rules[:1]}
-	if got := decide(marked, unsure); got.Persons != 2 || got.Decision != authority.DecideAsk {
+	twoPersons := authority.Authority{Version: 1, SignedAt: time.Unix(1, 0), TwoPersons: []authority.AssetSelector{{Class: models.ClassDomainController}}, Rules: a.Rules[:1]}
+	if got := decide(twoPersons, unsure); got.Persons != 2 || got.Decision != authority.DecideAsk {
 		t.Errorf("two persons for what may be a controller: %+v", got)
 	}
-	if got := decide(marked, sure); got.Persons != 1 {
+	if got := decide(twoPersons, sure); got.Persons != 1 {
 		t.Errorf("two persons for what is none: %+v", got)
 	}
 }

@@ -27,7 +27,7 @@ func TestNoSequenceOfApprovalsPermitsTooMuch(t *testing.T) {
 			was := i
 			if rapid.IntRange(0, 5).Draw(t, "machine") == 0 {
 				checkStep(t, was, i, happen(t, &i, now))
-				grants(i, reached)
+				recordGrants(i, reached)
 				continue
 			}
 			role := rapid.SampledFrom([]models.Role{models.RoleAnalyst, models.RoleViewer, models.RoleResponder, models.RoleAdmin}).Draw(t, "role")
@@ -41,7 +41,7 @@ func TestNoSequenceOfApprovalsPermitsTooMuch(t *testing.T) {
 				t.Fatalf("%s gave %s", role, c.Type())
 			}
 			checkStep(t, was, i, events)
-			grants(i, reached)
+			recordGrants(i, reached)
 			reached[string(events[0].Type)] = true
 		}
 	})
@@ -52,8 +52,8 @@ func TestNoSequenceOfApprovalsPermitsTooMuch(t *testing.T) {
 	}
 }
 
-// grants notes how the present wishes were granted.
-func grants(i incident.Incident, reached map[string]bool) {
+// recordGrants adds to reached how the present approvals were granted.
+func recordGrants(i incident.Incident, reached map[string]bool) {
 	for _, p := range i.Endpoints {
 		if p.Approval != nil && p.Approval.Granted {
 			reached[fmt.Sprint(p.Approval.How, p.Approval.Ruling.Persons)] = true
@@ -93,9 +93,9 @@ func anyRuling(t *rapid.T, i incident.Incident, p incident.Endpoint) *incident.C
 	}
 }
 
-// checkApprovals: what the EDR may be asked for changes only with a ruling that permits it: by itself, by the word of as
-// many different persons of the client as it asks for, or because everybody was tried and the rule allows it then. A
-// refusal changes nothing.
+// checkApprovals checks that the permitted state of an endpoint changes only with a ruling that permits it: by itself, by
+// the approvals of as many different persons of the client as it asks for, or because everybody was tried and the rule
+// allows it then. A denial changes nothing.
 func checkApprovals(t *rapid.T, was, is incident.Incident, events []incident.Event) {
 	for _, p := range is.Endpoints {
 		var before models.Desired

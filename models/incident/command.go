@@ -11,7 +11,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Command is what a person asks an incident to do. Its name is the name of the workflow's Update and
+// Command is a person's request to an incident. Its name is the name of the workflow's Update and
 // Signal and the last part of the API's path.
 type Command interface {
 	// Name is the command's name, such as "publish".

@@ -87,7 +87,7 @@ func TestADrillTellsDeadChannelsFromPeopleWhoDoNotAnswer(t *testing.T) {
 	}{
 		{notify.EffectIntended, "", "", "intended", false},
 		{notify.EffectAccepted, "", "", "accepted", false},
-		{notify.EffectRejected, "", "refused", "refused", true},
+		{notify.EffectAccepted, "", "rejected", "rejected", true},
 		{notify.EffectRejected, "", "", "rejected", true},
 		{notify.EffectCanceled, "", "", "canceled", false},
 		{notify.EffectAccepted, "completed", "no_key", "no_key", false},

@@ -185,7 +185,7 @@ func checkStep(t *rapid.T, was, is incident.Incident, events []incident.Event) {
 	}
 }
 
-// checkQuestions: what is asked stays, the client alone answers, once, in the allowed words.
+// checkQuestions checks that a question stays, and that the client alone answers it, once, in the allowed words.
 func checkQuestions(t *rapid.T, was, is incident.Incident) {
 	for n, q := range is.Questions {
 		if n >= len(was.Questions) {

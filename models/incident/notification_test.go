@@ -43,7 +43,7 @@ func TestANotificationIsOutdatedWhenItsReasonIsGone(t *testing.T) {
 
 func TestNewerNotificationsReplaceOlderOnes(t *testing.T) {
 	someone, other := uuid.New(), uuid.New()
-	notice := func(p notify.Purpose, revision, occurrence int, s models.Severity) notify.Notification {
+	notification := func(p notify.Purpose, revision, occurrence int, s models.Severity) notify.Notification {
 		return notify.Notification{Purpose: p, Revision: revision, Occurrence: occurrence, Severity: s, Contact: someone, Channel: models.ChannelEmail}
 	}
 	about := func(question string, n notify.Notification) notify.Notification { n.Question = question; return n }
@@ -52,9 +52,9 @@ func TestNewerNotificationsReplaceOlderOnes(t *testing.T) {
 		return n
 	}
 	const low, critical = models.SeverityLow, models.SeverityCritical
-	closed := notice(notify.PurposeClosed, 3, 1, low)
-	published, worst := notice(notify.PurposePublished, 1, 1, low), notice(notify.PurposePublished, 1, 1, critical)
-	revised := notice(notify.PurposeRevised, 3, 1, low)
+	closed := notification(notify.PurposeClosed, 3, 1, low)
+	published, worst := notification(notify.PurposePublished, 1, 1, low), notification(notify.PurposePublished, 1, 1, critical)
+	revised := notification(notify.PurposeRevised, 3, 1, low)
 	for _, c := range []struct {
 		name     string
 		newer    notify.Notification
@@ -62,33 +62,33 @@ func TestNewerNotificationsReplaceOlderOnes(t *testing.T) {
 		replaces bool
 	}{
 		{"a revision the first report", revised, published, true},
-		{"a revision one before", revised, notice(notify.PurposeRevised, 2, 1, low), true},
-		{"a revision one after", revised, notice(notify.PurposeRevised, 4, 1, low), false},
+		{"a revision one before", revised, notification(notify.PurposeRevised, 2, 1, low), true},
+		{"a revision one after", revised, notification(notify.PurposeRevised, 4, 1, low), false},
 		{"a revision itself", revised, revised, false},
-		{"a revision a reminder", revised, notice(notify.PurposeReminder, 1, 1, low), false},
-		{"a revision a question", revised, about("q1", notice(notify.PurposeQuestion, 1, 9, low)), false},
+		{"a revision a reminder", revised, notification(notify.PurposeReminder, 1, 1, low), false},
+		{"a revision a question", revised, about("q1", notification(notify.PurposeQuestion, 1, 9, low)), false},
 		{"to somebody else", revised, to(other, models.ChannelEmail, published), false},
 		{"over another channel", revised, to(someone, models.ChannelSMS, published), false},
 		{"a lesser revision a critical report", revised, worst, false},
-		{"a critical revision a critical report", notice(notify.PurposeRevised, 3, 1, critical), worst, true},
-		{"a critical revision a lesser report", notice(notify.PurposeRevised, 3, 1, critical), published, true},
-		{"a lesser revision one that may be critical", revised, notice(notify.PurposePublished, 1, 1, ""), false},
+		{"a critical revision a critical report", notification(notify.PurposeRevised, 3, 1, critical), worst, true},
+		{"a critical revision a lesser report", notification(notify.PurposeRevised, 3, 1, critical), published, true},
+		{"a lesser revision one that may be critical", revised, notification(notify.PurposePublished, 1, 1, ""), false},
 		{"the closure a report", closed, published, true},
 		{"the closure a revision", closed, revised, true},
 		{"the closure a critical report", closed, worst, false},
-		{"the closure a critical revision", closed, notice(notify.PurposeRevised, 2, 1, critical), false},
-		{"the closure a report that may be critical", closed, notice(notify.PurposePublished, 1, 1, ""), false},
-		{"the closure a reminder", closed, notice(notify.PurposeReminder, 1, 1, critical), true},
-		{"the closure a question", closed, about("q1", notice(notify.PurposeQuestion, 1, 9, critical)), true},
-		{"the closure a question's reminder", closed, about("q1", notice(notify.PurposeQuestionReminder, 1, 12, low)), true},
-		{"the closure an approval", closed, notice(notify.PurposeApproval, 1, 1, low), false},
-		{"a reminder one before", notice(notify.PurposeReminder, 2, 2, low), notice(notify.PurposeReminder, 1, 1, critical), true},
-		{"a reminder one after", notice(notify.PurposeReminder, 1, 1, low), notice(notify.PurposeReminder, 1, 2, low), false},
-		{"a reminder a report", notice(notify.PurposeReminder, 3, 2, low), published, false},
-		{"a reminder a question's", notice(notify.PurposeReminder, 3, 9, low), about("q1", notice(notify.PurposeQuestionReminder, 3, 4, low)), false},
-		{"a question's reminder one before", about("q1", notice(notify.PurposeQuestionReminder, 1, 12, low)), about("q1", notice(notify.PurposeQuestionReminder, 1, 9, low)), true},
-		{"a question's reminder another question's", about("q1", notice(notify.PurposeQuestionReminder, 1, 12, low)), about("q2", notice(notify.PurposeQuestionReminder, 1, 9, low)), false},
-		{"a question's reminder the question", about("q1", notice(notify.PurposeQuestionReminder, 1, 12, low)), about("q1", notice(notify.PurposeQuestion, 1, 9, low)), false},
+		{"the closure a critical revision", closed, notification(notify.PurposeRevised, 2, 1, critical), false},
+		{"the closure a report that may be critical", closed, notification(notify.PurposePublished, 1, 1, ""), false},
+		{"the closure a reminder", closed, notification(notify.PurposeReminder, 1, 1, critical), true},
+		{"the closure a question", closed, about("q1", notification(notify.PurposeQuestion, 1, 9, critical)), true},
+		{"the closure a question's reminder", closed, about("q1", notification(notify.PurposeQuestionReminder, 1, 12, low)), true},
+		{"the closure an approval", closed, notification(notify.PurposeApproval, 1, 1, low), false},
+		{"a reminder one before", notification(notify.PurposeReminder, 2, 2, low), notification(notify.PurposeReminder, 1, 1, critical), true},
+		{"a reminder one after", notification(notify.PurposeReminder, 1, 1, low), notification(notify.PurposeReminder, 1, 2, low), false},
+		{"a reminder a report", notification(notify.PurposeReminder, 3, 2, low), published, false},
+		{"a reminder a question's", notification(notify.PurposeReminder, 3, 9, low), about("q1", notification(notify.PurposeQuestionReminder, 3, 4, low)), false},
+		{"a question's reminder one before", about("q1", notification(notify.PurposeQuestionReminder, 1, 12, low)), about("q1", notification(notify.PurposeQuestionReminder, 1, 9, low)), true},
+		{"a question's reminder another question's", about("q1", notification(notify.PurposeQuestionReminder, 1, 12, low)), about("q2", notification(notify.PurposeQuestionReminder, 1, 9, low)), false},
+		{"a question's reminder the question", about("q1", notification(notify.PurposeQuestionReminder, 1, 12, low)), about("q1", notification(notify.PurposeQuestion, 1, 9, low)), false},
 		{"a report anything", worst, published, false},
 	} {
 		if got := c.newer.Replaces(c.old); got != c.replaces {

@@ -47,7 +47,7 @@ var Zones = []string{
 // Weekdays lists the days of the week, Monday first.
 var Weekdays = []models.Day{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-// Wall is what the tests hold hours against: the minutes of an ordinary week, Monday first, that lie within them.
+// Wall holds the minutes of an ordinary week, Monday first, that lie within hours. Tests compare hours with it.
 type Wall [minutesOfWeek]bool
 
 // WallOf returns the wall of hours.

@@ -6,7 +6,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// use is what a key does at a stage, and what is said when it is recorded.
+// use holds the use of a key at a stage, and the text that is spoken when it is recorded.
 type use struct {
 	use    notify.KeyUse
 	thanks string

@@ -110,7 +110,7 @@ func wantFinding(t *testing.T, f models.GoLiveCheck, check, missing string) {
 	}
 }
 
-// What goes live is held against the plan itself, quarter by quarter of an ordinary week.
+// The go-live check is compared with the plan itself, quarter hour by quarter hour of an ordinary week.
 func TestAClientGoesLiveWhenThePlanCallsSomebodyAtAnyTime(t *testing.T) {
 	monday := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(t *rapid.T) {

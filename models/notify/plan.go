@@ -26,10 +26,10 @@ type Recipient struct {
 	Person  string         `json:"person,omitempty"` // see PersonOf; of calls about an approval
 }
 
-// Plan holds who is reached, how and when.
+// Plan holds the contacts to reach, how and when.
 type Plan struct {
 	Messages []Recipient `json:"messages"` // one for each contact who has a channel for text
-	Calls    []Recipient `json:"calls"`    // critical only, in calling order: who can be called at that moment
+	Calls    []Recipient `json:"calls"`    // critical only, in calling order: the contacts who can be called at that moment
 	Skipped  []Skipped   `json:"skipped"`  // contacts who are not reached or not called, and why
 }
 

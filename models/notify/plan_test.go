@@ -37,8 +37,8 @@ func anyDirectory(t *rapid.T, z *time.Location, most int) notify.Directory {
 	return d
 }
 
-// expected is the plan by the rules as they are told to people: who gets a message, who is called, who is left, in
-// this order of contacts.
+// expected is the plan by the rules as they are told to people: the contacts to write to, to call and to skip, each
+// in calling order.
 func expected(d notify.Directory, s models.Severity, at time.Time, wait func(models.Contact) time.Time) (messages, calls []notify.Recipient, left []uuid.UUID) {
 	contacts := slices.Clone(d.Contacts)
 	slices.SortFunc(contacts, func(a, b models.Contact) int {

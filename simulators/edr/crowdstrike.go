@@ -2,6 +2,7 @@ package edr
 
 import (
 	"errors"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -166,7 +167,7 @@ func (f *crowdStrike) issueToken(r *stage.Request) stage.Answer {
 	if err != nil || kind != "application/x-www-form-urlencoded" || formErr != nil || r.URL.RawQuery != "" {
 		return f.reject(stage.OpToken, "the request must be a form")
 	}
-	for name := range form {
+	for _, name := range slices.Sorted(maps.Keys(form)) {
 		if !slices.Contains([]string{"client_id", "client_secret", "member_cid", "grant_type", "scope"}, name) {
 			return f.reject(stage.OpToken, "unknown parameter "+name)
 		}

@@ -2,6 +2,7 @@ package edr
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -197,8 +198,8 @@ func readIDs(r *stage.Request) (ids []string, bad string) {
 
 // checkQuery returns the reason why a query is not valid, "" when it is.
 func checkQuery(q url.Values, known ...string) string {
-	for name, values := range q {
-		if !slices.Contains(known, name) || (len(values) > 1 && name != "ids") {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(known, name) || (len(q[name]) > 1 && name != "ids") {
 			return "unknown or repeated query parameter " + name
 		}
 	}
@@ -207,15 +208,18 @@ func checkQuery(q url.Values, known ...string) string {
 
 func readHostPage(q url.Values) (limit, offset int, err error) {
 	limit = 100
-	for name, into := range map[string]*int{"limit": &limit, "offset": &offset} {
-		if !q.Has(name) {
+	for _, number := range []struct {
+		name string
+		into *int
+	}{{"limit", &limit}, {"offset", &offset}} {
+		if !q.Has(number.name) {
 			continue
 		}
-		n, err := strconv.Atoi(q.Get(name))
-		if err != nil || n < 0 || (name == "limit" && (n < 1 || n > 5000)) {
-			return 0, 0, errors.New(name + " is not valid")
+		n, err := strconv.Atoi(q.Get(number.name))
+		if err != nil || n < 0 || (number.name == "limit" && (n < 1 || n > 5000)) {
+			return 0, 0, errors.New(number.name + " is not valid")
 		}
-		*into = n
+		*number.into = n
 	}
 	return limit, offset, nil
 }

@@ -2,6 +2,7 @@ package edr
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -102,7 +103,7 @@ func (e *elastic) readHost(r *stage.Request, space, id string) stage.Answer {
 // listActions answers with the actions on some hosts, the newest first.
 func (e *elastic) listActions(r *stage.Request, space string) stage.Answer {
 	q := r.URL.Query()
-	for name := range q {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
 		if !slices.Contains([]string{"agentIds", "commands", "page", "pageSize"}, name) {
 			return e.reject(opElasticActions, "unknown query parameter "+name)
 		}

@@ -1,6 +1,7 @@
 package edr
 
 import (
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -146,7 +147,7 @@ func (d *mde) issueToken(r *stage.Request, tenant string) stage.Answer {
 	if err != nil || kind != "application/x-www-form-urlencoded" || formErr != nil || r.URL.RawQuery != "" {
 		return d.refuseLogin(http.StatusBadRequest, "invalid_request", 900144, "the request must be a form")
 	}
-	for name := range form {
+	for _, name := range slices.Sorted(maps.Keys(form)) {
 		if !slices.Contains([]string{"grant_type", "client_id", "client_secret", "scope"}, name) {
 			return d.refuseLogin(http.StatusBadRequest, "invalid_request", 900144, "unknown parameter "+name)
 		}

@@ -1,6 +1,7 @@
 package edr
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,7 +22,7 @@ func (d *mde) act(r *stage.Request, op, id string) stage.Answer {
 	if err := stage.DecodeStrict(r.Payload, &body); err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || r.URL.RawQuery != "" {
 		return d.reject(op, "InvalidRequestBody", "the body is not valid")
 	}
-	for name := range body {
+	for _, name := range slices.Sorted(maps.Keys(body)) {
 		if !slices.Contains(allowed, name) {
 			return d.reject(op, "InvalidRequestBody", "unknown field "+name)
 		}

@@ -119,12 +119,15 @@ func parseOData(q url.Values, fields ...string) (terms []odataTerm, top, skip in
 		return nil, 0, 0, errors.New(bad)
 	}
 	top = 10_000
-	for name, into := range map[string]*int{"$top": &top, "$skip": &skip} {
-		if !q.Has(name) {
+	for _, number := range []struct {
+		name string
+		into *int
+	}{{"$top", &top}, {"$skip", &skip}} {
+		if !q.Has(number.name) {
 			continue
 		}
-		if *into, err = strconv.Atoi(q.Get(name)); err != nil || *into < 0 || top < 1 || top > 10_000 {
-			return nil, 0, 0, errors.New(name + " is not valid")
+		if *number.into, err = strconv.Atoi(q.Get(number.name)); err != nil || *number.into < 0 || top < 1 || top > 10_000 {
+			return nil, 0, 0, errors.New(number.name + " is not valid")
 		}
 	}
 	if q.Get("$filter") == "" {

@@ -19,13 +19,16 @@ func (s *sophos) listEndpoints(r *stage.Request) stage.Answer {
 		return s.reject(opSophosList, bad)
 	}
 	size, from := 50, 0
-	for name, into := range map[string]*int{"pageSize": &size, "pageFromKey": &from} {
-		n, err := strconv.Atoi(q.Get(name))
-		if q.Has(name) && (err != nil || n < 1 || n > 500 && name == "pageSize") {
-			return s.reject(opSophosList, name+" is not valid")
+	for _, number := range []struct {
+		name string
+		into *int
+	}{{"pageSize", &size}, {"pageFromKey", &from}} {
+		n, err := strconv.Atoi(q.Get(number.name))
+		if q.Has(number.name) && (err != nil || n < 1 || n > 500 && number.name == "pageSize") {
+			return s.reject(opSophosList, number.name+" is not valid")
 		}
-		if q.Has(name) {
-			*into = n
+		if q.Has(number.name) {
+			*number.into = n
 		}
 	}
 	if view := q.Get("view"); q.Has("view") && !slices.Contains([]string{"basic", "summary", "full"}, view) {

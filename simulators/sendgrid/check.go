@@ -2,6 +2,7 @@ package sendgrid
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -151,18 +152,18 @@ func (m *mail) checkSettings(now time.Time) []reason {
 	known := []string{"bypass_list_management", "bypass_spam_management", "bypass_bounce_management",
 		"bypass_unsubscribe_management", "footer", "sandbox_mode"}
 	bypasses := 0
-	for name, t := range m.MailSettings {
+	for _, name := range slices.Sorted(maps.Keys(m.MailSettings)) {
 		if !slices.Contains(known, name) {
 			bad = append(bad, reason{"unknown setting", "mail_settings." + name})
 		}
-		if strings.HasPrefix(name, "bypass_") && t.Enable {
+		if strings.HasPrefix(name, "bypass_") && m.MailSettings[name].Enable {
 			bypasses++
 		}
 	}
 	if bypasses > 1 && m.MailSettings["bypass_list_management"].Enable {
 		bad = append(bad, reason{"bypass_list_management cannot be combined with any of the other bypass filters.", "mail_settings"})
 	}
-	for name := range m.TrackingSettings {
+	for _, name := range slices.Sorted(maps.Keys(m.TrackingSettings)) {
 		if !slices.Contains([]string{"click_tracking", "open_tracking", "subscription_tracking", "ganalytics"}, name) {
 			bad = append(bad, reason{"unknown setting", "tracking_settings." + name})
 		}
@@ -179,9 +180,12 @@ func (p *personalization) check(field string) []reason {
 		bad = append(bad, reason{"The to array is required for all personalization objects, and must have 1 to 1000 email objects.", field + ".to"})
 	}
 	seen := map[string]bool{}
-	for kind, list := range map[string][]address{"to": p.To, "cc": p.CC, "bcc": p.BCC} {
-		for i, a := range list {
-			at := fmt.Sprintf("%s.%s.%d.email", field, kind, i)
+	for _, recipients := range []struct {
+		kind string
+		list []address
+	}{{"to", p.To}, {"cc", p.CC}, {"bcc", p.BCC}} {
+		for i, a := range recipients.list {
+			at := fmt.Sprintf("%s.%s.%d.email", field, recipients.kind, i)
 			if !stage.IsMailAddress(a.Email) {
 				bad = append(bad, reason{"Does not contain a valid address.", at})
 			}
@@ -209,11 +213,11 @@ func checkHeaders(headers map[string]string, field string) []reason {
 	reserved := []string{"x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type",
 		"content-transfer-encoding", "to", "from", "subject", "reply-to", "cc", "bcc"}
 	var bad []reason
-	for name, value := range headers {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if slices.Contains(reserved, strings.ToLower(name)) {
 			bad = append(bad, reason{"The header is reserved and can not be set.", field + "." + name})
 		}
-		if name == "" || strings.ContainsAny(name, " :\r\n\t") || strings.ContainsAny(value, "\r\n") {
+		if name == "" || strings.ContainsAny(name, " :\r\n\t") || strings.ContainsAny(headers[name], "\r\n") {
 			bad = append(bad, reason{"The header contains characters it must not contain.", field + "." + name})
 		}
 	}
@@ -233,7 +237,8 @@ func checkTags(categories []string, args map[string]string, field string) []reas
 		}
 	}
 	size := 0
-	for name, value := range args {
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		value := args[name]
 		size += len(name) + len(value) + 6 // quotes, colon, comma
 		if hasPersonalData(name) || hasPersonalData(value) {
 			bad = append(bad, reason{"Custom arguments must not hold personal data.", field + "custom_args"})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -43,8 +44,8 @@ func readMail(raw []byte) (*mail, error) {
 		return nil, err
 	}
 	m := &mail{Headers: map[string]string{}}
-	for name, values := range parsed.Header {
-		value, err := new(mime.WordDecoder).DecodeHeader(strings.Join(values, ", "))
+	for _, name := range slices.Sorted(maps.Keys(parsed.Header)) {
+		value, err := new(mime.WordDecoder).DecodeHeader(strings.Join(parsed.Header[name], ", "))
 		if err != nil {
 			return nil, fmt.Errorf("the header %s cannot be decoded", name)
 		}
@@ -67,8 +68,8 @@ func checkMailHeader(h netmail.Header) error {
 			return fmt.Errorf("a mail has exactly one %s", name)
 		}
 	}
-	for name, values := range h {
-		if strings.ContainsFunc(strings.Join(values, ""), func(r rune) bool { return r > '~' || (r < ' ' && r != '\t') }) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if strings.ContainsFunc(strings.Join(h[name], ""), func(r rune) bool { return r > '~' || (r < ' ' && r != '\t') }) {
 			return fmt.Errorf("the header %s is not plain ASCII", name)
 		}
 	}

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -52,18 +53,18 @@ func (p *Personas) Set(s PersonaSteering) error {
 }
 
 func (p *Personas) check(s PersonaSteering) error {
-	for key, name := range s.Personas {
-		if err := p.checkName(key, name); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(s.Personas)) {
+		if err := p.checkName(key, s.Personas[key]); err != nil {
 			return err
 		}
 	}
-	for key, names := range s.Sequence {
-		for _, name := range names {
+	for _, key := range slices.Sorted(maps.Keys(s.Sequence)) {
+		for _, name := range s.Sequence[key] {
 			if err := p.checkName(key, name); err != nil {
 				return err
 			}
 		}
-		if len(names) == 0 {
+		if len(s.Sequence[key]) == 0 {
 			return fmt.Errorf("the sequence for %q is empty, name at least one persona", key)
 		}
 	}

@@ -1,6 +1,7 @@
 package twilio
 
 import (
+	"maps"
 	"mime"
 	"net/url"
 	"slices"
@@ -54,11 +55,11 @@ func readForm(r *stage.Request, known []string) (url.Values, *refusal) {
 	if r.URL.RawQuery != "" {
 		return nil, badParameter("parameters belong into the form, not into the query")
 	}
-	for name, values := range form {
+	for _, name := range slices.Sorted(maps.Keys(form)) {
 		if !slices.Contains(known, name) {
 			return nil, badParameter("unknown parameter " + name)
 		}
-		if len(values) > 1 && !strings.HasSuffix(name, "CallbackEvent") {
+		if len(form[name]) > 1 && !strings.HasSuffix(name, "CallbackEvent") {
 			return nil, badParameter(name + " was given more than once")
 		}
 	}
@@ -148,7 +149,7 @@ func checkEnums(f url.Values) *refusal {
 			return &refusal{codeStatusEvents, "Invalid StatusCallbackEvent " + event}
 		}
 	}
-	for name, values := range f {
+	for _, name := range slices.Sorted(maps.Keys(f)) {
 		var allowed []string
 		switch {
 		case strings.HasSuffix(name, "Method"):
@@ -166,7 +167,7 @@ func checkEnums(f url.Values) *refusal {
 		default:
 			continue
 		}
-		if !slices.Contains(allowed, values[0]) {
+		if !slices.Contains(allowed, f.Get(name)) {
 			return badParameter(name + " must be one of " + strings.Join(allowed, ", "))
 		}
 	}

@@ -1,6 +1,7 @@
 package twilio
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,20 +22,23 @@ type listQuery struct {
 // pages.
 func readQuery(r *stage.Request, known []string) (listQuery, *refusal) {
 	q := listQuery{Values: r.URL.Query(), size: 50}
-	for name, values := range q.Values {
-		if !slices.Contains(known, name) || len(values) > 1 {
+	for _, name := range slices.Sorted(maps.Keys(q.Values)) {
+		if !slices.Contains(known, name) || len(q.Values[name]) > 1 {
 			return q, badParameter("unknown or repeated parameter " + name)
 		}
 	}
-	for name, into := range map[string]*int{"PageSize": &q.size, "Page": &q.page} {
-		if !q.Has(name) {
+	for _, number := range []struct {
+		name string
+		into *int
+	}{{"PageSize", &q.size}, {"Page", &q.page}} {
+		if !q.Has(number.name) {
 			continue
 		}
-		n, err := strconv.Atoi(q.Get(name))
-		if err != nil || n < 0 || (name == "PageSize" && (n < 1 || n > 1000)) {
-			return q, badParameter(name + " is not valid")
+		n, err := strconv.Atoi(q.Get(number.name))
+		if err != nil || n < 0 || (number.name == "PageSize" && (n < 1 || n > 1000)) {
+			return q, badParameter(number.name + " is not valid")
 		}
-		*into = n
+		*number.into = n
 	}
 	return q, nil
 }

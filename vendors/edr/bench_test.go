@@ -20,7 +20,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
-// traits are what the suite has to know of a product beside its capabilities.
+// traits tell the suite what it has to know of a product beside its capabilities.
 type traits struct {
 	isolate, release string // the simulator's operations that set a device in motion
 	hidesPending     bool   // an action under way cannot be seen in the state of the device
@@ -229,7 +229,7 @@ func (b *bench) eventually(what string, done func() bool) {
 	}
 }
 
-// actions are what took effect on a device, in the order it did.
+// actions lists the actions that took effect on a device, the oldest first.
 func (b *bench) actions(hostname string) (actions []string) {
 	b.Helper()
 	var e struct {

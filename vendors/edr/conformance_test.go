@@ -10,7 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
-// The suite every product passes: what a client may rely on, whatever EDR it has.
+// The suite that every product passes: a client may rely on this with any EDR.
 
 func TestADeviceIsIsolatedAndReleased(t *testing.T) {
 	overProducts(t, func(b *bench) {
@@ -279,7 +279,7 @@ func TestCheckTellsGoodCredentialsFromBadOnes(t *testing.T) {
 	})
 }
 
-// What is wrong with credentials is said of the field it is wrong with, and a value that may be left out may be.
+// An error in credentials names the field with the wrong value, and an optional value may be left out.
 func TestAWrongValueIsPointedAt(t *testing.T) {
 	for _, p := range edr.Products() {
 		b := &bench{T: t, product: p, base: "http://127.0.0.1:1"}

@@ -27,7 +27,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
-// containment is what an endpoint's workflow does with a product, with a ledger of its own.
+// containment does with a product what an endpoint's workflow does, with a ledger of its own.
 type containment struct {
 	*bench
 	env  *testsuite.TestActivityEnvironment
@@ -66,8 +66,8 @@ func newContainment(b *bench) *containment {
 	return c
 }
 
-// wish is the input of the activities for the nth thing that is wanted of the device.
-func (c *containment) wish(n int, host models.Host, d models.Desired) activities.EndpointInput {
+// input is the input of the activities for the nth change of the desired state of the device.
+func (c *containment) input(n int, host models.Host, d models.Desired) activities.EndpointInput {
 	p := map[models.Desired]notify.Purpose{models.DesiredIsolated: notify.PurposeIsolate, models.DesiredReleased: notify.PurposeRelease}[d]
 	return activities.EndpointInput{Hostname: host.Hostname, AgentID: host.ID, Desired: d, Effect: notify.EndpointEffect(c.ref, c.id, p, host.Hostname, n, 1)}
 }
@@ -121,10 +121,10 @@ func TestNothingIsConfirmedThatIsStillToChange(t *testing.T) {
 			}
 			host := b.newDevice(persona)
 			b.persona(host.Hostname, "offline")
-			if err := c.change(c.wish(1, host, first)); err != nil {
+			if err := c.change(c.input(1, host, first)); err != nil {
 				b.Fatalf("%s: %v", first, err)
 			}
-			in := c.wish(2, host, second)
+			in := c.input(2, host, second)
 			if err := c.change(in); err != nil { // the vendor does not take it back: that is not hidden
 				b.persona(host.Hostname, "online")
 				continue
@@ -185,7 +185,7 @@ func TestAnIsolationThatTheVendorForgotIsReleased(t *testing.T) {
 	c := newContainment(b)
 	host := b.newDevice("online")
 	for n, d := range []models.Desired{models.DesiredIsolated, models.DesiredReleased} {
-		in := c.wish(n+1, host, d)
+		in := c.input(n+1, host, d)
 		if err := c.change(in); err != nil {
 			t.Fatal(err)
 		}

@@ -103,7 +103,7 @@ func (b *bench) releaseForGood(id string) {
 	}
 }
 
-// elsewhere is what somebody does in the vendor's portal.
+// elsewhere takes an action as somebody does in the vendor's portal.
 func (b *bench) elsewhere(id, what, body string) {
 	b.Helper()
 	values := b.credentials().Values

@@ -12,13 +12,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/vendortest"
 )
 
-// What an answer means when the action was not carried out.
+// Every answer of a vendor that did not execute the action has one of the classes of its case.
 func TestRejectedActions(t *testing.T) {
 	for _, c := range []struct {
 		rule stage.Rule
 		want []models.VendorClass
 	}{
-		// Sophos says 400 also to who changes his mind too soon.
+		// Sophos answers 400 also when the opposite action follows too soon.
 		{stage.Rule{Kind: "status", Status: 400}, []models.VendorClass{models.Rejected, models.Throttled}},
 		{stage.Rule{Kind: "status", Status: 401}, []models.VendorClass{models.Config}},
 		{stage.Rule{Kind: "status", Status: 403}, []models.VendorClass{models.Config}},

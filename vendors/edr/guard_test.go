@@ -84,7 +84,7 @@ func (s *names) reply(query []byte) []byte {
 
 var errPassed = errors.New("the guard let it pass")
 
-// watched is a guard that lets nothing leave this machine: what it would let pass is noted.
+// watched is a guard that lets nothing leave this machine, and lists the addresses that it would let pass.
 func watched(t *testing.T, g Guard, s *names) (http.RoundTripper, func() []string) {
 	t.Helper()
 	var mu sync.Mutex

@@ -13,7 +13,7 @@ import (
 
 // Our words for rejections that have no code of Cortex's.
 const (
-	codeNoAction = "nothing_ordered"  // see madeNoAction
+	codeNoAction = "no_action"        // see madeNoAction
 	codeOpposite = "opposite_pending" // an action for the opposite is under way
 )
 

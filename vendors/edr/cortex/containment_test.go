@@ -87,7 +87,7 @@ func TestIsolateFailures(t *testing.T) {
 		{"licence missing", vendortest.Answering(402, rejected(402, `"x"`)), models.Config, "402"},
 		{"role may not", vendortest.Answering(403, rejected(403, `"x"`)), models.Config, "403"},
 		{"conflict, and the host is still connected", vendortest.Answering(409, ""), models.Ambiguous, ""},
-		{"Cortex makes no action", vendortest.Answering(500, rejected(500, madeNoAction)), models.Rejected, "nothing_ordered"},
+		{"Cortex makes no action", vendortest.Answering(500, rejected(500, madeNoAction)), models.Rejected, "no_action"},
 		{"broken", vendortest.Answering(500, rejected(500, `"database is gone"`)), models.Ambiguous, "500"},
 		{"broken with an object", vendortest.Answering(500, rejected(500, `{"x":"can't create group action id for ISOLATE"}`)), models.Ambiguous, "500"},
 		{"proxy page", vendortest.Answering(503, "<html>can't create group action id for ISOLATE"), models.Ambiguous, ""},
@@ -111,7 +111,7 @@ func TestIsolateFailures(t *testing.T) {
 	}
 }
 
-// What changes between the look and the action is seen in a second look.
+// A change between the look and the action is seen in a second look.
 func TestSomeoneElseWasQuicker(t *testing.T) {
 	for _, rejection := range []http.HandlerFunc{vendortest.Answering(500, rejected(500, madeNoAction)), vendortest.Answering(409, "")} {
 		for isolation, want := range map[string]models.VendorClass{

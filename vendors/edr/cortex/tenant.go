@@ -82,8 +82,8 @@ func (t *Tenant) Check(ctx context.Context) error {
 	return err
 }
 
-// send makes one signed request; what came of it is in the exchange. Every call of this API is a
-// POST of {"request_data": …}.
+// send makes one signed request and returns the exchange, which holds its result. Every call of
+// this API is a POST of {"request_data": …}.
 func (t *Tenant) send(ctx context.Context, path string, data any) *exchange.Exchange {
 	header := http.Header{}
 	t.sign.sign(header)

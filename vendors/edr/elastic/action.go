@@ -97,7 +97,7 @@ type progress struct {
 	At         string `json:"completedAt"`
 }
 
-func (p progress) said() bool { return p.Completed != nil || p.Complete != nil }
+func (p progress) tellsCompletion() bool { return p.Completed != nil || p.Complete != nil }
 
 func (p progress) over() bool {
 	return p.Completed != nil && *p.Completed || p.Complete != nil && *p.Complete
@@ -109,15 +109,15 @@ func (a action) isolates() bool { return a.Command == commandIsolate }
 // all of them. False when Kibana does not say in any way this package knows.
 func (a action) state(agent string) (models.ActionState, bool) {
 	p := a.progress
-	if own, has := a.AgentState[agent]; has && own.said() {
+	if own, has := a.AgentState[agent]; has && own.tellsCompletion() {
 		p = own
 	}
 	switch {
-	case p.over() && p.Successful, !p.said() && a.Status == "successful":
+	case p.over() && p.Successful, !p.tellsCompletion() && a.Status == "successful":
 		return models.ActionSucceeded, true
-	case p.over(), a.Expired, !p.said() && a.Status == "failed":
+	case p.over(), a.Expired, !p.tellsCompletion() && a.Status == "failed":
 		return models.ActionFailed, true
-	case p.said(), a.Status == "pending":
+	case p.tellsCompletion(), a.Status == "pending":
 		return models.ActionPending, true
 	}
 	return "", false

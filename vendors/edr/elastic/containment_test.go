@@ -130,7 +130,7 @@ func TestIsolateFailures(t *testing.T) {
 	}
 }
 
-// What changes between the look and the action is seen in a second look.
+// A change between the look and the action is seen in a second look.
 func TestConflictIsDecidedByTheState(t *testing.T) {
 	for _, c := range []struct {
 		name, actions, want string

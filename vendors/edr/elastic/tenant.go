@@ -90,8 +90,8 @@ func (t *Tenant) get(ctx context.Context, path string) *exchange.Exchange {
 	return t.send(ctx, http.MethodGet, path, nil)
 }
 
-// send makes one authorised request; what came of it is in the exchange. Path includes the
-// query; a nil body sends none.
+// send makes one authorised request and returns the exchange, which holds its result. Path
+// includes the query; a nil body sends none.
 func (t *Tenant) send(ctx context.Context, method, path string, body any) *exchange.Exchange {
 	header := http.Header{
 		"Authorization":       {"ApiKey " + t.key},

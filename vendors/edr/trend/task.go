@@ -40,7 +40,7 @@ func (t *Tenant) Action(ctx context.Context, id, action string) (models.ActionSt
 		return "", f
 	case !ex.OK(), ex.Decode(&found) != nil, found.ID != action, found.state() == "":
 		return "", failure(ex, op)
-	case !found.moves(id):
+	case !found.changesIsolationOf(id):
 		return "", op.Failed(models.Rejected, "no_such_action")
 	}
 	return found.state(), nil
@@ -61,7 +61,7 @@ func (t *Tenant) unfinished(ctx context.Context, op exchange.Op, id string) (*ta
 	var newest *task
 	for i := range tasks {
 		one := &tasks[i]
-		if one.moves(id) && one.state() == models.ActionPending && taskID.MatchString(one.ID) &&
+		if one.changesIsolationOf(id) && one.state() == models.ActionPending && taskID.MatchString(one.ID) &&
 			(newest == nil || moment(one.Created).After(moment(newest.Created))) {
 			newest = one
 		}
@@ -78,8 +78,8 @@ type task struct {
 	Created   string `json:"createdDateTime"`
 }
 
-// moves reports a task that isolates or restores the endpoint.
-func (k task) moves(id string) bool {
+// changesIsolationOf reports a task that isolates or restores the endpoint.
+func (k task) changesIsolationOf(id string) bool {
 	return strings.EqualFold(k.AgentGUID, id) && (k.Action == actionIsolate || k.Action == actionRestore)
 }
 

@@ -17,8 +17,8 @@ import (
 // earlier is how long before its end a token is no longer used.
 const earlier = time.Minute
 
-// Tokens keeps one access token. It is safe for concurrent use; whoever waits for a refresh under
-// way stops waiting when its context ends.
+// Tokens keeps one access token. It is safe for concurrent use; a caller that waits for a refresh
+// under way stops waiting when its context ends.
 type Tokens struct {
 	Now func() time.Time // the clock; time.Now from New
 

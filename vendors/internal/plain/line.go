@@ -9,8 +9,8 @@ import (
 )
 
 // Line returns s as one line of at most limit runes. Runs of white space, line breaks
-// (U+2028 and U+0085 too) and control characters become one space; what cannot be printed
-// (zero-width and direction marks, private use, broken UTF-8) is dropped.
+// (U+2028 and U+0085 too) and control characters become one space; unprintable characters
+// (zero-width and direction marks, private use, broken UTF-8) are dropped.
 func Line(s string, limit int) string {
 	var b strings.Builder
 	runes, gap := 0, false

@@ -52,7 +52,7 @@ func (d *delivery) notHanded(err error) *models.VendorError {
 // none that can be used.
 func classOf(step gomail.SendErrReason, code int) models.VendorClass {
 	switch {
-	case step == gomail.ErrWriteContent: // not ended by us; what the server makes of it is unknown
+	case step == gomail.ErrWriteContent: // not ended by us; the server's use of it is unknown
 		return models.Ambiguous
 	case code == 530 || code == 534 || code == 535 || code == 538: // RFC 4954: log in, or log in otherwise
 		return models.Config

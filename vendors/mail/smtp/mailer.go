@@ -117,9 +117,9 @@ func (m *Mailer) Send(ctx context.Context, out models.OutboundMail) (vendorID st
 }
 
 // Lookup always returns found = false without an error: an SMTP server cannot be asked whether
-// it has a message. Whoever looks up after an ambiguous Send will send again, so the person may
-// get the message twice, with the same Message-ID; for what this platform mails that is better
-// than not at all.
+// it has a message. A caller that looks up after an ambiguous Send will send again, so the person
+// may get the message twice, with the same Message-ID; for the mails of this platform that is
+// better than not at all.
 func (m *Mailer) Lookup(context.Context, models.OutboundMail, time.Time) (vendorID string, found bool, err error) {
 	return "", false, nil
 }

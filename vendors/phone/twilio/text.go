@@ -14,7 +14,7 @@ import (
 
 const (
 	maxText    = 1600   // runes, Twilio's limit
-	textExpiry = 14_400 // seconds; who was asked four hours ago has been reached otherwise
+	textExpiry = 14_400 // seconds; after four hours the contact has been reached otherwise
 )
 
 // Text asks Twilio to send out.Body to out.To now. The answer says the message was accepted, not
