@@ -134,11 +134,7 @@ func (c *Containment) checkNotPaused(ctx context.Context, conn ClientEDR, in End
 	if in.Desired != models.DesiredIsolated {
 		return nil
 	}
-	var s models.IsolationSwitch
-	err := c.Effects.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) (err error) {
-		s, err = tx.IsolationSwitch()
-		return err
-	})
+	s, err := store.Run(c.Effects.Store.InClient(ctx, store.Worker, in.Effect.ClientID), (*store.Tx).IsolationSwitch)
 	switch {
 	case err != nil:
 		return &models.VendorError{Class: models.Transient, Vendor: conn.Vendor, Op: "isolate host", Code: "store", Cause: err}
@@ -150,15 +146,11 @@ func (c *Containment) checkNotPaused(ctx context.Context, conn ClientEDR, in End
 
 // oppositeMayBePending reports whether the EDR may hide an action against this one: an opposite action was sent to the
 // endpoint before, and the state the EDR tells does not show actions under way.
-func (c *Containment) oppositeMayBePending(ctx context.Context, conn ClientEDR, e notify.Effect) (sent bool, err error) {
+func (c *Containment) oppositeMayBePending(ctx context.Context, conn ClientEDR, e notify.Effect) (bool, error) {
 	if conn.Capabilities().Underway {
 		return false, nil
 	}
-	err = c.Effects.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
-		sent, err = tx.OppositeActionSent(e)
-		return err
-	})
-	return sent, err
+	return store.Run(c.Effects.Store.InClient(ctx, store.Worker, e.ClientID), func(tx *store.Tx) (bool, error) { return tx.OppositeActionSent(e) })
 }
 
 // asNothingSent classes a failed read of a host as what it is for the effect: nothing was sent.
@@ -218,12 +210,8 @@ func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (Endpo
 	return seen, retryAfter(ErrPending, "the EDR has not confirmed yet", pause, seen)
 }
 
-func (c *Containment) effectRow(ctx context.Context, e notify.Effect) (row store.LedgerRow, err error) {
-	err = c.Effects.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
-		row, err = tx.Effect(e.Key)
-		return err
-	})
-	return row, err
+func (c *Containment) effectRow(ctx context.Context, e notify.Effect) (store.LedgerRow, error) {
+	return store.Run(c.Effects.Store.InClient(ctx, store.Worker, e.ClientID), func(tx *store.Tx) (store.LedgerRow, error) { return tx.Effect(e.Key) })
 }
 
 // actionState returns the state of the action that was sent for an effect. Succeeded stands in for an EDR that gives no

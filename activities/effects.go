@@ -172,9 +172,5 @@ func (l *Effects) reject(ctx context.Context, e notify.Effect, cause error) erro
 
 // fence moves the time of the attempt by compare-and-set: a caller that loses must not act.
 func (l *Effects) fence(ctx context.Context, e notify.Effect, from, to time.Time) (won bool, err error) {
-	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
-		won, err = tx.Attempt(e.Key, from, to)
-		return err
-	})
-	return won, err
+	return store.Run(l.Store.InClient(ctx, store.Worker, e.ClientID), func(tx *store.Tx) (bool, error) { return tx.Attempt(e.Key, from, to) })
 }

@@ -136,18 +136,17 @@ func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor strin
 	if err != nil {
 		return Acceptance{}, false, err
 	}
-	found := ""
-	err = p.Effects.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
+	found, err := store.Run(p.Effects.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) (found string, err error) {
 		for _, id := range ids {
 			known, err := tx.IsKnownVendorID(vendor, id) // two clients may have the number
 			if err != nil {
-				return err
+				return found, err
 			}
 			if !known {
 				found = id
 			}
 		}
-		return nil
+		return found, nil
 	})
 	return Acceptance{Vendor: vendor, ID: found}, found != "", err
 }

@@ -47,13 +47,13 @@ type PlanInput struct {
 
 // PlanRecipients returns who is reached, how and when: ids only. It puts messages that wait for a contact's hours into the
 // ledger at once, so that people see them coming.
-func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (plan notify.Plan, err error) {
-	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan, error) {
+	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (notify.Plan, error) {
 		d, err := tx.Directory()
 		if err != nil {
-			return err
+			return notify.Plan{}, err
 		}
-		plan = d.Plan(in.Severity, in.At).Without(in.Waiting)
+		plan := d.Plan(in.Severity, in.At).Without(in.Waiting)
 		if in.Approval {
 			plan.Calls = d.Callable(in.Severity, in.At)
 		}
@@ -62,12 +62,11 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (plan notify
 				continue
 			}
 			if _, err := tx.Intend(notify.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(m)), m.At); err != nil {
-				return err
+				return plan, err
 			}
 		}
-		return nil
+		return plan, nil
 	})
-	return plan, err
 }
 
 // FallbackInput asks for another channel to the contact of a notification whose channel failed.
@@ -81,27 +80,26 @@ type FallbackInput struct {
 
 // PlanFallback returns the other channel a contact is reached over, and when. The zero Recipient: there is none, the
 // notification has gone that way before, or the contact was removed.
-func (r *Records) PlanFallback(ctx context.Context, in FallbackInput) (other notify.Recipient, err error) {
-	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+func (r *Records) PlanFallback(ctx context.Context, in FallbackInput) (notify.Recipient, error) {
+	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (none notify.Recipient, err error) {
 		d, err := tx.Directory()
 		if err != nil {
-			return err
+			return none, err
 		}
 		n := slices.IndexFunc(d.Contacts, func(c models.Contact) bool { return c.ID == in.Notification.Contact })
 		if n < 0 { // removed meanwhile
-			return nil
+			return none, nil
 		}
 		to, ok := d.Fallback(d.Contacts[n], in.Severity, in.Notification.Channel, in.At)
 		if !ok {
-			return nil
+			return none, nil
 		}
 		_, err = tx.Effect(notify.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(to)).Key)
 		if models.KindOf(err) == models.NotFound {
-			other, err = to, nil
+			return to, nil
 		}
-		return err
+		return none, err
 	})
-	return other, err
 }
 
 // ReminderInput asks when a reminder that is due may be sent.
@@ -112,13 +110,11 @@ type ReminderInput struct {
 }
 
 // PlanReminder moves a reminder into the client's business hours.
-func (r *Records) PlanReminder(ctx context.Context, in ReminderInput) (at time.Time, err error) {
-	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+func (r *Records) PlanReminder(ctx context.Context, in ReminderInput) (time.Time, error) {
+	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (time.Time, error) {
 		d, err := tx.Directory()
-		at = d.RemindAt(in.Severity, in.Due)
-		return err
+		return d.RemindAt(in.Severity, in.Due), err
 	})
-	return at, err
 }
 
 // EvaluateAuthorityInput asks for a client's ruling on a request about an endpoint.
@@ -132,23 +128,22 @@ type EvaluateAuthorityInput struct {
 
 // EvaluateAuthority returns the ruling of the client's response authority. While isolations are paused it permits none; one
 // that exceeds the client's isolation limit is asked.
-func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInput) (ruling authority.Ruling, err error) {
-	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInput) (authority.Ruling, error) {
+	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (authority.Ruling, error) {
 		d, err := tx.Directory()
 		if err != nil {
-			return err
+			return authority.Ruling{}, err
 		}
 		a, err := tx.Authority()
 		if err != nil {
-			return err
+			return authority.Ruling{}, err
 		}
-		ruling = a.Evaluate(in.Request, d.Zone, d.Business)
+		ruling := a.Evaluate(in.Request, d.Zone, d.Business)
 		if in.Request.Action == models.DesiredIsolated && ruling.Decision != authority.DecideNever {
-			ruling, err = r.applyIsolationLimit(tx, in, ruling)
+			return r.applyIsolationLimit(tx, in, ruling)
 		}
-		return err
+		return ruling, nil
 	})
-	return ruling, err
 }
 
 // applyIsolationLimit restricts a ruling that lets a device be isolated by the client's isolation switch and limit.
@@ -197,16 +192,14 @@ type DecisionInput struct {
 }
 
 // HasDecision reports whether the client's own row backs a decision: same request, same command, same person.
-func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (decided bool, err error) {
-	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (bool, error) {
+	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (bool, error) {
 		d, err := tx.Decision(in.RequestID, in.Reference)
 		if models.KindOf(err) == models.NotFound {
-			return nil
+			return false, nil
 		}
-		decided = err == nil && d.Command == in.Command && d.UserID.String() == in.UserID
-		return err
+		return err == nil && d.Command == in.Command && d.UserID.String() == in.UserID, err
 	})
-	return decided, err
 }
 
 // OutcomeInput is our own word on the end of an effect.

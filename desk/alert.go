@@ -50,7 +50,7 @@ func (d *Desk) Alert(ctx context.Context, u models.User, id uuid.UUID) (models.A
 	if err := auth.Allow("get-alert", u.Role); err != nil {
 		return models.Alert{}, err
 	}
-	return read(d.inEveryClient(ctx), func(tx *store.Tx) (models.Alert, error) { return tx.Alert(id) })
+	return store.Run(d.store.InEveryClient(ctx), func(tx *store.Tx) (models.Alert, error) { return tx.Alert(id) })
 }
 
 // AlertPayload returns the body a version of an alert came in; version 0 is the latest. For the SOC.
@@ -58,7 +58,7 @@ func (d *Desk) AlertPayload(ctx context.Context, u models.User, id uuid.UUID, ve
 	if err := auth.Allow("get-alert-raw", u.Role); err != nil {
 		return nil, err
 	}
-	return read(d.inEveryClient(ctx), func(tx *store.Tx) ([]byte, error) { return tx.AlertPayload(id, version) })
+	return store.Run(d.store.InEveryClient(ctx), func(tx *store.Tx) ([]byte, error) { return tx.AlertPayload(id, version) })
 }
 
 // Alerts lists alerts, the latest received first. For the SOC.
@@ -66,7 +66,7 @@ func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, p
 	if err := auth.Allow("list-alerts", u.Role); err != nil {
 		return Page[models.Alert]{}, err
 	}
-	return readPage(d.inEveryClient(ctx), p,
+	return readPage(d.store.InEveryClient(ctx), p,
 		func(tx *store.Tx, after store.Cursor, limit int) ([]models.Alert, error) {
 			return tx.Alerts(f, after, limit)
 		},

@@ -120,7 +120,7 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
 		return authority.Ruling{}, err
 	}
-	return read(d.inClient(ctx, u, number), func(tx *store.Tx) (authority.Ruling, error) {
+	return store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (authority.Ruling, error) {
 		directory, err := tx.Directory()
 		if err != nil {
 			return authority.Ruling{}, err

@@ -70,18 +70,17 @@ func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int,
 	if err := d.startCheckWorkflow(ctx, run); err != nil {
 		return time.Time{}, err
 	}
-	err = d.store.ForClient(ctx, store.SOC, run.Effect.ClientID, func(tx *store.Tx) (err error) {
+	return store.Run(d.store.InClient(ctx, store.SOC, run.Effect.ClientID), func(tx *store.Tx) (begun time.Time, err error) {
 		now := d.moment()
 		if begun, err = tx.BeginChannelCheck(request, now); err != nil || !begun.Equal(now) {
-			return err
+			return begun, err
 		}
 		err = d.appendAudit(tx, u, c.name, c.contact.String(), []string{string(c.channel)})
 		if err != nil || c.purpose != notify.PurposeCode {
-			return err
+			return begun, err
 		}
-		return tx.SetCode(c.contact, c.channel, run.Effect.Key, begun.Add(codeFor))
+		return begun, tx.SetCode(c.contact, c.channel, run.Effect.Key, begun.Add(codeFor))
 	})
-	return begun, err
 }
 
 // requestChannelCheck keeps the request. It returns the input of the check's workflow or, when the check has begun, the

@@ -156,13 +156,13 @@ func (d *Desk) Clients(ctx context.Context, u models.User, p PageRequest) (Page[
 	if err != nil {
 		return Page[models.Client]{}, err
 	}
-	list, err := read(d.inEveryClient(ctx), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, p.Limit+1) })
+	list, err := store.Run(d.store.InEveryClient(ctx), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, p.Limit+1) })
 	return cutPage(list, p.Limit, func(c models.Client) string { return strconv.Itoa(c.Number) }), err
 }
 
 // Client returns the client with a number. NotFound also when the client is not the user's.
 func (d *Desk) Client(ctx context.Context, u models.User, number int) (models.Client, error) {
-	return read(d.inClient(ctx, u, number), func(tx *store.Tx) (models.Client, error) {
+	return store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (models.Client, error) {
 		c, err := tx.Client()
 		if err != nil {
 			return c, err

@@ -172,7 +172,7 @@ func rejectionOf(command string, e *temporal.ApplicationError) error {
 
 // endedReason returns why an incident has no running workflow: the incident is over, or its workflow has not started yet.
 func (d *Desk) endedReason(ctx context.Context, u models.User, ref models.Reference) error {
-	i, err := read(d.inSight(ctx, u), func(tx *store.Tx) (incident.Incident, error) { return tx.Incident(ref) })
+	i, err := store.Run(d.inSight(ctx, u), func(tx *store.Tx) (incident.Incident, error) { return tx.Incident(ref) })
 	switch {
 	case err != nil:
 		return err

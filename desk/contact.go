@@ -17,7 +17,7 @@ import (
 
 // Contacts lists a client's contacts in calling order. NotFound also when the client is not the user's.
 func (d *Desk) Contacts(ctx context.Context, u models.User, number int) ([]models.Contact, error) {
-	return read(d.inClient(ctx, u, number), (*store.Tx).Contacts)
+	return store.Run(d.inClient(ctx, u, number), (*store.Tx).Contacts)
 }
 
 // CreateContact adds a contact to the client with a number. The same key again returns the same contact, as it is now.

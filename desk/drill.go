@@ -55,7 +55,7 @@ func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Refere
 	if err := auth.Allow("get-drill-report", u.Role); err != nil {
 		return incident.DrillReport{}, err
 	}
-	return read(d.inSight(ctx, u), func(tx *store.Tx) (incident.DrillReport, error) {
+	return store.Run(d.inSight(ctx, u), func(tx *store.Tx) (incident.DrillReport, error) {
 		i, err := tx.Incident(ref)
 		if err != nil {
 			return incident.DrillReport{}, err

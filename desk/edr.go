@@ -38,7 +38,7 @@ func (d *Desk) EDR(ctx context.Context, u models.User, number int) (models.EDRSt
 	if err := auth.Allow("get-edr", u.Role); err != nil {
 		return models.EDRStatus{}, err
 	}
-	s, err := read(d.inClient(ctx, u, number), (*store.Tx).EDRStatus)
+	s, err := store.Run(d.inClient(ctx, u, number), (*store.Tx).EDRStatus)
 	if err == nil && s.Vendor == "" {
 		err = noEDR()
 	}

@@ -54,19 +54,18 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentR
 // openIncident opens an incident of the client with a number with the event that fill makes, and starts its workflow.
 func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (incident.Opened, error),
 ) (i incident.Incident, running bool, err error) {
-	run := incident.State{}
-	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
+	run, err := store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (run incident.State, err error) {
 		c, err := tx.Client()
 		if err != nil {
-			return err
+			return run, err
 		}
 		o, err := fill(tx)
 		if err != nil {
-			return err
+			return run, err
 		}
 		run.Policy = c.Policy
 		run.Incident, err = tx.OpenIncident(o, u.Actor(), d.moment(), request, fingerprint)
-		return err
+		return run, err
 	})
 	if err != nil {
 		return i, false, err

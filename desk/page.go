@@ -31,12 +31,12 @@ func cutPage[T any](list []T, limit int, cursor func(T) string) Page[T] {
 }
 
 // readPage reads a page of a list that is ordered by a time and an id.
-func readPage[T any](in transaction, p PageRequest, fn func(*store.Tx, store.Cursor, int) ([]T, error), cursor func(T) string) (Page[T], error) {
+func readPage[T any](in store.Scope, p PageRequest, fn func(*store.Tx, store.Cursor, int) ([]T, error), cursor func(T) string) (Page[T], error) {
 	after, err := store.ParseCursor(p.Cursor)
 	if err != nil {
 		return Page[T]{}, err
 	}
-	return read(in, func(tx *store.Tx) (Page[T], error) {
+	return store.Run(in, func(tx *store.Tx) (Page[T], error) {
 		list, err := fn(tx, after, p.Limit+1)
 		return cutPage(list, p.Limit, cursor), err
 	})

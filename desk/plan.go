@@ -60,7 +60,7 @@ func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Sev
 	if !s.IsValid() {
 		return Preview{}, models.InvalidField("/severity", "is not a severity")
 	}
-	directory, err := read(d.inClient(ctx, u, number), (*store.Tx).Directory)
+	directory, err := store.Run(d.inClient(ctx, u, number), (*store.Tx).Directory)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -170,7 +170,7 @@ func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (Calle
 	if err := auth.Allow("get-caller-code", u.Role); err != nil {
 		return CallerCode{}, err
 	}
-	secret, err := read(d.inClient(ctx, u, number), (*store.Tx).CallerSecret)
+	secret, err := store.Run(d.inClient(ctx, u, number), (*store.Tx).CallerSecret)
 	if err != nil {
 		return CallerCode{}, err
 	}

@@ -7,34 +7,16 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// transaction runs a function in one transaction of the store. The opener decides which rows the function may see.
-type transaction func(func(*store.Tx) error) error
-
-// read returns what a function reads in a transaction.
-func read[T any](in transaction, fn func(*store.Tx) (T, error)) (T, error) {
-	var found T
-	err := in(func(tx *store.Tx) (err error) {
-		found, err = fn(tx)
-		return err
-	})
-	return found, err
-}
-
-// inEveryClient sees everything. For the SOC.
-func (d *Desk) inEveryClient(ctx context.Context) transaction {
-	return func(fn func(*store.Tx) error) error { return d.store.ForSOC(ctx, fn) }
-}
-
 // inSight sees everything for users of the SOC. For a client's user it sees their client as the portal shows it.
-func (d *Desk) inSight(ctx context.Context, u models.User) transaction {
+func (d *Desk) inSight(ctx context.Context, u models.User) store.Scope {
 	if u.Role.Side() == models.SideSOC {
-		return d.inEveryClient(ctx)
+		return d.store.InEveryClient(ctx)
 	}
-	return func(fn func(*store.Tx) error) error { return d.store.ForClient(ctx, store.Portal, u.ClientID, fn) }
+	return d.store.InClient(ctx, store.Portal, u.ClientID)
 }
 
 // inClient sees the client with a number, as inSight does. NotFound also when the client is not the user's.
-func (d *Desk) inClient(ctx context.Context, u models.User, number int) transaction {
+func (d *Desk) inClient(ctx context.Context, u models.User, number int) store.Scope {
 	if u.Role.Side() == models.SideSOC {
 		return func(fn func(*store.Tx) error) error {
 			id, err := d.clientID(ctx, number)
@@ -60,7 +42,7 @@ func (d *Desk) inClient(ctx context.Context, u models.User, number int) transact
 
 // inIncident sees an incident with its lists and people, as inSight does. For the SOC the transaction names the client,
 // because the indexes of those begin with it.
-func (d *Desk) inIncident(ctx context.Context, u models.User, ref models.Reference) transaction {
+func (d *Desk) inIncident(ctx context.Context, u models.User, ref models.Reference) store.Scope {
 	if u.Role.Side() == models.SideSOC {
 		return d.inClient(ctx, u, ref.ClientNumber())
 	}

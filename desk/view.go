@@ -18,7 +18,7 @@ import (
 // Incident returns an incident as the user may see it: users of the client see severity and assessment of the
 // latest published revision and none of the SOC's tasks. NotFound also when the user may not see the incident.
 func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (incident.View, error) {
-	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.View, err error) {
+	return store.Run(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.View, err error) {
 		if v.Incident, err = incidentAsSeenBy(tx, u, ref); err != nil {
 			return v, err
 		}
@@ -66,7 +66,7 @@ func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, 
 	if err != nil {
 		return EventPage{}, err
 	}
-	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (page EventPage, err error) {
+	return store.Run(d.inIncident(ctx, u, ref), func(tx *store.Tx) (page EventPage, err error) {
 		if _, err = tx.Incident(ref); err != nil {
 			return page, err
 		}
@@ -104,7 +104,7 @@ func (d *Desk) Deliveries(ctx context.Context, u models.User, ref models.Referen
 	if err != nil {
 		return DeliveryPage{}, err
 	}
-	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (page DeliveryPage, err error) {
+	return store.Run(d.inIncident(ctx, u, ref), func(tx *store.Tx) (page DeliveryPage, err error) {
 		i, err := tx.Incident(ref)
 		if err != nil {
 			return page, err
@@ -162,7 +162,7 @@ func (d *Desk) Revisions(ctx context.Context, u models.User, ref models.Referenc
 
 // Revision returns one published revision. NotFound when there is none with that number.
 func (d *Desk) Revision(ctx context.Context, u models.User, ref models.Reference, n int) (incident.RevisionView, error) {
-	return read(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.RevisionView, err error) {
+	return store.Run(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.RevisionView, err error) {
 		if _, err = tx.Incident(ref); err != nil {
 			return v, err
 		}

@@ -156,14 +156,12 @@ func (tx *Tx) SetEDRDataKey(vendor string, setAt time.Time, key []byte) (bool, e
 }
 
 // HasEDRCredentials reports whether credentials of any client are kept.
-func (s *Store) HasEDRCredentials(ctx context.Context) (kept bool, err error) {
-	err = s.ForSOC(ctx, func(tx *Tx) error {
+func (s *Store) HasEDRCredentials(ctx context.Context) (bool, error) {
+	return Run(s.InEveryClient(ctx), func(tx *Tx) (bool, error) {
 		var vendors []string
 		err := tx.of("edr_credentials").Limit(1).Pluck("vendor", &vendors).Error
-		kept = len(vendors) > 0
-		return problem("look for EDR credentials", err)
+		return len(vendors) > 0, problem("look for EDR credentials", err)
 	})
-	return kept, err
 }
 
 // HasIsolatedEndpoints reports whether an incident of the client has a device that is isolated, or on its way there or back.

@@ -61,6 +61,30 @@ func (s *Store) ForSOC(ctx context.Context, fn func(*Tx) error) error {
 	})
 }
 
+// Scope runs a function in one transaction, as ForClient and ForSOC do, for an audience and clients that are settled. Each
+// call is a transaction of its own.
+type Scope func(func(*Tx) error) error
+
+// InClient is the scope of ForClient.
+func (s *Store) InClient(ctx context.Context, as Audience, client uuid.UUID) Scope {
+	return func(fn func(*Tx) error) error { return s.ForClient(ctx, as, client, fn) }
+}
+
+// InEveryClient is the scope of ForSOC.
+func (s *Store) InEveryClient(ctx context.Context) Scope {
+	return func(fn func(*Tx) error) error { return s.ForSOC(ctx, fn) }
+}
+
+// Run runs fn in one transaction of a scope. It returns the result of fn beside an error, too.
+func Run[T any](in Scope, fn func(*Tx) (T, error)) (T, error) {
+	var result T
+	err := in(func(tx *Tx) (err error) {
+		result, err = fn(tx)
+		return err
+	})
+	return result, err
+}
+
 // within is the one way into a transaction: begin, take the role, name the client. It commits when fn returns nil;
 // anything else, a panic too, rolls back.
 func (s *Store) within(ctx context.Context, role string, client uuid.UUID, every bool, fn func(*gorm.DB) error) error {

@@ -138,20 +138,19 @@ type conversation struct {
 	secret   uuid.UUID // of the client, for the caller code
 }
 
-func (h *Hooks) readConversation(c *gin.Context, k call) (p conversation, err error) {
-	p.purpose = k.row.Purpose
-	err = h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
+func (h *Hooks) readConversation(c *gin.Context, k call) (conversation, error) {
+	return store.Run(h.Store.InClient(c.Request.Context(), store.Worker, k.client), func(tx *store.Tx) (p conversation, err error) {
+		p.purpose = k.row.Purpose
 		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
-			return err
+			return p, err
 		}
 		if p.incident, err = tx.Incident(k.row.Incident); err != nil {
-			return err
+			return p, err
 		}
 		p.endpoint = p.incident.Endpoint(k.row.Endpoint)
 		p.secret, err = tx.CallerSecret()
-		return err
+		return p, err
 	})
-	return p, err
 }
 
 // isSettled reports whether nothing is left to ask in the call.

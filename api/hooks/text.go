@@ -92,10 +92,8 @@ func (h *Hooks) textReply(c *gin.Context) {
 
 // reply acts on a text message and returns the answer, "" for none. Strangers get none.
 func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, error) {
-	var rows []store.LedgerRow
-	err := h.Store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		rows, err = tx.AwaitedReplies(in.From, h.Now().Add(-repliesFor))
-		return err
+	rows, err := store.Run(h.Store.InEveryClient(ctx), func(tx *store.Tx) ([]store.LedgerRow, error) {
+		return tx.AwaitedReplies(in.From, h.Now().Add(-repliesFor))
 	})
 	if err != nil || len(rows) == 0 {
 		return "", err
@@ -111,44 +109,41 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 }
 
 // acknowledge tells the incident that a contact answered.
-func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (answer string, err error) {
+func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (string, error) {
 	told, err := h.signal(ctx, row.Incident.WorkflowID(), models.SignalTextReply, notify.TextReply{Effect: row.Key, Contact: row.Contact})
 	if err != nil {
 		return "", err
 	}
-	err = h.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
+	return store.Run(h.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) (string, error) {
 		contact, err := tx.Contact(row.Contact)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if !told {
-			answer, err = h.Words.Answer(contact.Language, "over")
-			return err
+			return h.Words.Answer(contact.Language, "over")
 		}
 		if err := tx.Acknowledge(row.Key, row.Contact, "reply to text message", h.Now()); err != nil {
-			return err
+			return "", err
 		}
-		answer, err = h.Words.Answer(contact.Language, "recorded")
-		return err
+		return h.Words.Answer(contact.Language, "recorded")
 	})
-	return answer, err
 }
 
 // explainCode answers a message that holds no code of ours, once for each message of ours: an answering machine must not
 // talk to us for ever.
-func (h *Hooks) explainCode(ctx context.Context, row store.LedgerRow) (answer string, err error) {
+func (h *Hooks) explainCode(ctx context.Context, row store.LedgerRow) (string, error) {
 	if row.Outcome != "" {
 		return "", nil
 	}
-	err = h.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
+	return store.Run(h.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) (string, error) {
 		contact, err := tx.Contact(row.Contact)
 		if err != nil {
-			return err
+			return "", err
 		}
-		if answer, err = h.Words.Answer(contact.Language, "not-recognised"); err != nil {
-			return err
+		answer, err := h.Words.Answer(contact.Language, "not-recognised")
+		if err != nil {
+			return "", err
 		}
-		return tx.SetOutcome(row.Key, "answered without the code", h.Now())
+		return answer, tx.SetOutcome(row.Key, "answered without the code", h.Now())
 	})
-	return answer, err
 }

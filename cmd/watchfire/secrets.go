@@ -66,11 +66,7 @@ func rotate(ctx context.Context, c config.Config, out io.Writer) error {
 	defer db.Close()
 	resealed, failed := 0, 0
 	for after := 0; ; {
-		var clients []models.Client
-		err := db.ForSOC(ctx, func(tx *store.Tx) (err error) {
-			clients, err = tx.Clients(after, 100)
-			return err
-		})
+		clients, err := store.Run(db.InEveryClient(ctx), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, 100) })
 		if err != nil {
 			return err
 		}
@@ -95,26 +91,21 @@ func rotate(ctx context.Context, c config.Config, out io.Writer) error {
 
 // reseal seals one client's data keys anew. It returns how many it sealed, and how many it cannot unseal.
 func reseal(ctx context.Context, db *store.Store, box *secrets.Box, client models.Client) (done, unreadable int, err error) {
-	var stored []store.EDRCredentials
-	err = db.ForClient(ctx, store.Worker, client.ID, func(tx *store.Tx) (err error) {
-		stored, err = tx.AllEDRCredentials()
-		return err
-	})
+	stored, err := store.Run(db.InClient(ctx, store.Worker, client.ID), (*store.Tx).AllEDRCredentials)
 	for _, k := range stored {
 		key, failed := box.Reseal(secrets.EDRRow(client.ID, k.Vendor), k.DataKey)
 		if failed != nil {
 			unreadable++
 			continue
 		}
-		err := db.ForClient(ctx, store.SOC, client.ID, func(tx *store.Tx) error {
-			changed, err := tx.SetEDRDataKey(k.Vendor, k.UpdatedAt, key)
-			if changed {
-				done++ // else somebody has entered the credentials anew meanwhile, sealed with the newest key
-			}
-			return err
+		changed, err := store.Run(db.InClient(ctx, store.SOC, client.ID), func(tx *store.Tx) (bool, error) {
+			return tx.SetEDRDataKey(k.Vendor, k.UpdatedAt, key)
 		})
 		if err != nil {
 			return done, unreadable, err
+		}
+		if changed {
+			done++ // else somebody has entered the credentials anew meanwhile, sealed with the newest key
 		}
 	}
 	return done, unreadable, err

@@ -42,11 +42,10 @@ type edrCheck struct {
 	setAt time.Time // when the credentials were
 }
 
-func (e *Engine) startEDRCheck(ctx context.Context, run models.EDRCheckInput) (c edrCheck, err error) {
-	return c, e.store.ForClient(ctx, store.Worker, run.ClientID, func(tx *store.Tx) error {
+func (e *Engine) startEDRCheck(ctx context.Context, run models.EDRCheckInput) (edrCheck, error) {
+	return store.Run(e.store.InClient(ctx, store.Worker, run.ClientID), func(tx *store.Tx) (edrCheck, error) {
 		now, err := tx.EDRStatus()
-		c.setAt = now.SetAt
-		return err
+		return edrCheck{setAt: now.SetAt}, err
 	})
 }
 
@@ -77,12 +76,9 @@ func (e *Engine) Carry(ctx context.Context, contact uuid.UUID, ch models.Channel
 	c.running = false
 	e.checks[id] = c
 	e.mu.Unlock()
-	var row store.LedgerRow
-	err := e.store.ForClient(ctx, store.Worker, c.run.Effect.ClientID, func(tx *store.Tx) (err error) {
-		row, err = tx.Intend(c.run.Effect, e.now())
-		return err
+	return store.Run(e.store.InClient(ctx, store.Worker, c.run.Effect.ClientID), func(tx *store.Tx) (store.LedgerRow, error) {
+		return tx.Intend(c.run.Effect, e.now())
 	})
-	return row, err
 }
 
 // DescribeWorkflowExecution describes a check's workflow by its memo.

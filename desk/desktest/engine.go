@@ -221,12 +221,7 @@ func (e *Engine) answer(ref models.Reference, request string) (incident.CommandR
 
 // Incident returns an incident as the store has it.
 func (e *Engine) Incident(ctx context.Context, ref models.Reference) (incident.Incident, error) {
-	var i incident.Incident
-	err := e.store.ForSOC(ctx, func(tx *store.Tx) (err error) {
-		i, err = tx.Incident(ref)
-		return err
-	})
-	return i, err
+	return store.Run(e.store.InEveryClient(ctx), func(tx *store.Tx) (incident.Incident, error) { return tx.Incident(ref) })
 }
 
 // Happen changes an incident by events of an actor, as its workflow would.

@@ -154,9 +154,8 @@ func ImmediateAuthority() authority.Authority {
 // client and signer are ids.
 func SignAuthority(ctx context.Context, db *store.Store, client, signer uuid.UUID, a authority.Authority) error {
 	a.DraftedBy, a.DraftedAt = signer, time.Now().UTC()
-	err := db.ForClient(ctx, store.SOC, client, func(tx *store.Tx) (err error) {
-		a, err = tx.DraftAuthority(a, "seed-authority")
-		return err
+	a, err := store.Run(db.InClient(ctx, store.SOC, client), func(tx *store.Tx) (authority.Authority, error) {
+		return tx.DraftAuthority(a, "seed-authority")
 	})
 	if err != nil || !a.SignedAt.IsZero() {
 		return err
