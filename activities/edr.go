@@ -102,13 +102,13 @@ func (c *Containment) SendAction(ctx context.Context, in EndpointInput) error {
 	if err != nil {
 		return applicationError(err, c.Effects.Settle)
 	}
-	hidden, err := c.oppositeMayBePending(ctx, conn, in.Effect)
+	oppositePending, err := c.oppositeMayBePending(ctx, conn, in.Effect)
 	if err != nil {
 		return err
 	}
 	underway := func(ctx context.Context, _ store.LedgerRow) (Acceptance, bool, error) {
 		host, err := conn.State(ctx, in.AgentID)
-		there := host.State == confirmedState(in.Desired) && !hidden || host.State == pendingState(in.Desired)
+		there := host.State == confirmedState(in.Desired) && !oppositePending || host.State == pendingState(in.Desired)
 		return Acceptance{Vendor: conn.Vendor, ID: host.ID}, err == nil && there, err
 	}
 	_, err = c.Effects.Once(ctx, in.Effect, EffectSteps{
@@ -189,7 +189,7 @@ func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (Endpo
 	if err != nil {
 		return seen, applicationError(err, c.Effects.Settle)
 	}
-	hidden, err := c.oppositeMayBePending(ctx, conn, in.Effect)
+	oppositePending, err := c.oppositeMayBePending(ctx, conn, in.Effect)
 	if err != nil {
 		return seen, applicationError(err, c.Effects.Settle)
 	}
@@ -201,7 +201,7 @@ func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (Endpo
 		return seen, temporal.NewApplicationErrorWithOptions(conn.Vendor+": "+string(in.Effect.Purpose)+": the EDR says that it failed", ErrActionFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
 	case action == models.ActionPending || host.State != confirmedState(in.Desired):
-	case hidden && !conn.Capabilities().Actions && !checkedInSince(host, row.AcceptedAt):
+	case oppositePending && !conn.Capabilities().Actions && !checkedInSince(host, row.AcceptedAt):
 		seen.State = pendingState(in.Desired) // it may look so from before, with both actions yet to come
 	default:
 		return seen, nil

@@ -35,7 +35,7 @@ func (tx *Tx) LockClientSettings() error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
-	return problem("wait for changes", tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "changes of "+tx.client.String()).Error)
+	return problem("lock settings", tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "changes of "+tx.client.String()).Error)
 }
 
 // AppendAudit records who changed one of the client's settings, in the transaction of the change itself; it chooses the
@@ -48,7 +48,7 @@ func (tx *Tx) AppendAudit(c models.AuditEntry) error {
 		ClientID: tx.client, At: c.At.Truncate(time.Microsecond), ID: uuid.New(), ByUser: c.By, Side: c.Side,
 		Operation: c.Operation, Subject: c.Subject, Fields: document[[]string]{append([]string{}, c.Fields...)},
 	}
-	return problem("note change", tx.db.Create(&row).Error)
+	return problem("append audit entry", tx.db.Create(&row).Error)
 }
 
 // AuditLog lists what AppendAudit kept of the client with the names of the people, also those of the SOC, the newest first, from
@@ -62,7 +62,7 @@ func (tx *Tx) AuditLog(c Cursor, limit int) ([]models.AuditEntry, error) {
 	}
 	var rows []auditRow
 	if err := page(tx.of("audit_log"), "at", "id", c, limit).Find(&rows).Error; err != nil {
-		return nil, problem("list changes", err)
+		return nil, problem("list audit log", err)
 	}
 	list, people := each(rows, auditRow.model), make([]uuid.UUID, 0, len(rows))
 	for _, row := range rows {

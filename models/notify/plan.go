@@ -47,9 +47,9 @@ func (d Directory) Plan(s models.Severity, at time.Time) Plan {
 	p := Plan{Messages: []Recipient{}, Calls: []Recipient{}, Skipped: []Skipped{}}
 	called := map[string]bool{}
 	for _, c := range d.inOrder() {
-		left := func(why string) { p.Skipped = append(p.Skipped, Skipped{Contact: c.ID, Reason: why}) }
+		skip := func(why string) { p.Skipped = append(p.Skipped, Skipped{Contact: c.ID, Reason: why}) }
 		if !slices.Contains(c.Severities, s) {
-			left("is not to be reached for severity " + string(s))
+			skip("is not to be reached for severity " + string(s))
 			continue
 		}
 		from := d.From(c, s, at)
@@ -63,13 +63,13 @@ func (d Directory) Plan(s models.Severity, at time.Time) Plan {
 		switch {
 		case s != models.SeverityCritical && writable:
 		case s != models.SeverityCritical:
-			left("has no channel for messages")
+			skip("has no channel for messages")
 		case !c.Has(models.ChannelVoice):
-			left("has no channel for calls")
+			skip("has no channel for calls")
 		case !from.Equal(at):
-			left("is not called outside their hours")
+			skip("is not called outside their hours")
 		case called[c.Phone]:
-			left("has the phone number of a contact who is called before")
+			skip("has the phone number of a contact who is called before")
 		default:
 			called[c.Phone] = true
 			p.Calls = append(p.Calls, recipient(models.ChannelVoice))
