@@ -86,7 +86,7 @@ type AlertState = models.AlertState
 // AnswerQuestion Example: {"answer":"no","question":"q1"}
 type AnswerQuestion = incident.AnswerQuestion
 
-// Approval The ruling on the present wish for an endpoint and, if the ruling asks for it, the answers of one or two persons of the client.
+// Approval The ruling on the desired state of an endpoint and, if the ruling asks for it, the answers of one or two persons of the client.
 type Approval = incident.Approval
 
 // Approve Example: {"approval":"a1"}
@@ -1777,7 +1777,7 @@ type ClientInterface interface {
 
 	// ResumeIsolationWithBody Resume isolations of the client's devices
 	//
-	// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+	// For the same people, whoever paused them. Watchfire does not repeat the isolations it rejected meanwhile; ask for
 	// them again.
 	//
 	// Takes any type of body and a specified content type.
@@ -1787,7 +1787,7 @@ type ClientInterface interface {
 
 	// ResumeIsolation Resume isolations of the client's devices
 	//
-	// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+	// For the same people, whoever paused them. Watchfire does not repeat the isolations it rejected meanwhile; ask for
 	// them again.
 	//
 	// Takes a body of the `application/json` content type.
@@ -3155,7 +3155,7 @@ func (c *API) SignResponseAuthority(ctx context.Context, number ClientNumber, ve
 
 // ResumeIsolationWithBody Resume isolations of the client's devices
 //
-// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+// For the same people, whoever paused them. Watchfire does not repeat the isolations it rejected meanwhile; ask for
 // them again.
 //
 // Takes any type of body and a specified content type.
@@ -3175,7 +3175,7 @@ func (c *API) ResumeIsolationWithBody(ctx context.Context, number ClientNumber, 
 
 // ResumeIsolation Resume isolations of the client's devices
 //
-// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+// For the same people, whoever paused them. Watchfire does not repeat the isolations it rejected meanwhile; ask for
 // them again.
 //
 // Takes a body of the `application/json` content type.
@@ -8421,7 +8421,7 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeIsolationWithBodyWithResponse Resume isolations of the client's devices
 	//
-	// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+	// For the same people, whoever paused them. Watchfire does not repeat the isolations it rejected meanwhile; ask for
 	// them again.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8431,7 +8431,7 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeIsolationWithResponse Resume isolations of the client's devices
 	//
-	// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+	// For the same people, whoever paused them. Watchfire does not repeat the isolations it rejected meanwhile; ask for
 	// them again.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -13461,7 +13461,7 @@ func (c *ClientWithResponses) SignResponseAuthorityWithResponse(ctx context.Cont
 
 // ResumeIsolationWithBodyWithResponse Resume isolations of the client's devices
 //
-// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+// For the same people, whoever paused them. Watchfire does not repeat the isolations it rejected meanwhile; ask for
 // them again.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -13477,7 +13477,7 @@ func (c *ClientWithResponses) ResumeIsolationWithBodyWithResponse(ctx context.Co
 
 // ResumeIsolationWithResponse Resume isolations of the client's devices
 //
-// For the same people, whoever paused them. Watchfire does not repeat the isolations it refused meanwhile; ask for
+// For the same people, whoever paused them. Watchfire does not repeat the isolations it rejected meanwhile; ask for
 // them again.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).

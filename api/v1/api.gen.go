@@ -64,7 +64,7 @@ type AlertSource = models.AlertSource
 // AlertState defines model for AlertState.
 type AlertState = models.AlertState
 
-// Approval The ruling on the present wish for an endpoint and, if the ruling asks for it, the answers of one or two persons of the client.
+// Approval The ruling on the desired state of an endpoint and, if the ruling asks for it, the answers of one or two persons of the client.
 type Approval = incident.Approval
 
 // Assessment defines model for Assessment.
