@@ -95,8 +95,8 @@ func (c *Containment) ReadState(ctx context.Context, in EndpointInput) (Endpoint
 	return conn.reportOf(host), nil
 }
 
-// SendAction asks the EDR to isolate or release the endpoint, once. It reads the device's state first and leaves a device
-// alone that is there already, or on its way, unless the EDR may hide an action against it.
+// SendAction asks the EDR to isolate or release the endpoint, once. It reads the device's state first and leaves a
+// device alone that is there already, or on its way, unless the EDR may hide an action against it.
 func (c *Containment) SendAction(ctx context.Context, in EndpointInput) error {
 	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
@@ -173,8 +173,9 @@ func sendAction(ctx context.Context, conn edr.Connection, in EndpointInput, row 
 }
 
 // ConfirmState returns once the EDR itself says that the endpoint is in the desired state; where the EDR may hide an
-// action against it, once the device has checked in since as well. Until then it fails with ErrPending, whose details hold
-// what was seen, and Temporal runs it again: waiting leaves no trace in the history. ErrActionFailed: the EDR gave up.
+// action against it, once the device has checked in since as well. Until then it fails with ErrPending, whose details
+// hold what was seen, and Temporal runs it again: waiting leaves no trace in the history. ErrActionFailed: the EDR gave
+// up.
 func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (EndpointReport, error) {
 	conn, err := c.clientEDR(ctx, in)
 	if err != nil {

@@ -88,7 +88,8 @@ func TestAFailedActionTellsHowTheDeviceStandsAndMakesRoomForAnother(t *testing.T
 	}
 }
 
-// hiding is an EDR that shows a device as it last was, whatever is under way: an action reaches it when it is next heard of.
+// hiding is an EDR that shows a device as it last was, whatever is under way: an action reaches it when it is next
+// heard of.
 type hiding struct {
 	edr.Connection
 	can     models.Capabilities

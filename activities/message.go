@@ -36,7 +36,8 @@ const (
 	firstLook    = 5 * time.Millisecond
 )
 
-// awaitRecorded waits until the store has the event the message is about. ErrPending: it came too late for this attempt.
+// awaitRecorded waits until the store has the event the message is about. ErrPending: it came too late for this
+// attempt.
 func (in MessageInput) awaitRecorded(ctx context.Context, s *store.Store) error {
 	for pause := firstLook; ; pause *= 2 {
 		seq, err := s.Recorded(ctx, store.Worker, in.ClientID, in.Reference)

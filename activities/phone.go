@@ -24,8 +24,8 @@ type Phone struct {
 	PublicURL *url.URL // where the carrier reaches our hooks
 }
 
-// callbackRetryFragment asks Twilio, in the part of an address that is not sent, to repeat a report that we did not take,
-// up to three times. By default it repeats once, and only when nobody answered at all.
+// callbackRetryFragment asks Twilio, in the part of an address that is not sent, to repeat a report that we did not
+// take, up to three times. By default it repeats once, and only when nobody answered at all.
 const callbackRetryFragment = "#rc=3&rp=all"
 
 // engagedFor is the pause before a call to an engaged number is tried again.
@@ -130,8 +130,8 @@ func (p *Phone) carrier(simulated bool) (Carrier, string) {
 	return p.Carrier, p.Vendor
 }
 
-// unclaimed finds among the carrier's recent calls or texts to a number the one whose answer was lost: no effect of ours
-// has its id. A contact is never called twice at a time, so there is at most one.
+// unclaimed finds among the carrier's recent calls or texts to a number the one whose answer was lost: no effect of
+// ours has its id. A contact is never called twice at a time, so there is at most one.
 func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor string, ids []string, err error) (Acceptance, bool, error) {
 	if err != nil {
 		return Acceptance{}, false, err

@@ -45,8 +45,8 @@ type PlanInput struct {
 	Approval     bool                  // the calls are about an approval
 }
 
-// PlanRecipients returns who is reached, how and when: ids only. It puts messages that wait for a contact's hours into the
-// ledger at once, so that people see them coming.
+// PlanRecipients returns who is reached, how and when: ids only. It puts messages that wait for a contact's hours into
+// the ledger at once, so that people see them coming.
 func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan, error) {
 	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (notify.Plan, error) {
 		d, err := tx.Directory()
@@ -126,8 +126,8 @@ type EvaluateAuthorityInput struct {
 	Generation int // of the desired state
 }
 
-// EvaluateAuthority returns the ruling of the client's response authority. While isolations are paused it permits none; one
-// that exceeds the client's isolation limit is asked.
+// EvaluateAuthority returns the ruling of the client's response authority. While isolations are paused it permits none;
+// one that exceeds the client's isolation limit is asked.
 func (r *Records) EvaluateAuthority(ctx context.Context, in EvaluateAuthorityInput) (authority.Ruling, error) {
 	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (authority.Ruling, error) {
 		d, err := tx.Directory()
@@ -171,8 +171,8 @@ type CancelInput struct {
 	Reason string // "" when the effect's own reason is gone
 }
 
-// CancelEffect marks an effect as canceled, so that it is never tried, also when it was not planned yet. An effect that was
-// tried stays as it is.
+// CancelEffect marks an effect as canceled, so that it is never tried, also when it was not planned yet. An effect that
+// was tried stays as it is.
 func (r *Records) CancelEffect(ctx context.Context, in CancelInput) error {
 	return r.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) error {
 		if _, err := tx.Intend(in.Effect, r.Now()); err != nil {
@@ -211,8 +211,8 @@ type OutcomeInput struct {
 	How      string    // of an acknowledgement: "key press 1"
 }
 
-// SetOutcome writes our word on an effect into the ledger. It does nothing for an effect that was never begun: that has no
-// row.
+// SetOutcome writes our word on an effect into the ledger. It does nothing for an effect that was never begun: that has
+// no row.
 func (r *Records) SetOutcome(ctx context.Context, in OutcomeInput) error {
 	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		if in.By != uuid.Nil {

@@ -109,7 +109,8 @@ func TestTheClientSignsWhatTheSOCDrafts(t *testing.T) {
 	}
 }
 
-// Nobody of the SOC can sign, in any order of requests, and neither can other roles of the client or another client's admin.
+// Nobody of the SOC can sign, in any order of requests, and neither can other roles of the client or another client's
+// admin.
 func TestOnlyAnAdminOfTheClientSigns(t *testing.T) {
 	w := newWorld(t)
 	drafts := w.draft("first")

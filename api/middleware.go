@@ -29,7 +29,8 @@ func nameRequest(c *gin.Context) {
 	c.Header(requestIDHeader, id)
 }
 
-// setSecurityHeaders keeps browsers from reading more into an answer than it holds. Pages set a policy of their own over this one.
+// setSecurityHeaders keeps browsers from reading more into an answer than it holds. Pages set a policy of their own
+// over this one.
 func setSecurityHeaders(c *gin.Context) {
 	c.Header("X-Content-Type-Options", "nosniff")
 	c.Header("X-Frame-Options", "DENY")
@@ -65,7 +66,8 @@ func knownMethod(m string) string {
 	return "OTHER"
 }
 
-// recoverPanic turns a panic into a problem without internals. It logs the stack and only the type of the panic's value.
+// recoverPanic turns a panic into a problem without internals. It logs the stack and only the type of the panic's
+// value.
 func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		defer func() {

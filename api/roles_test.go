@@ -22,8 +22,8 @@ import (
 // callers are the columns of the matrix. The stranger is an admin of another client.
 var callers = []string{"", "analyst", "lead", "operator", "viewer", "responder", "admin", "stranger"}
 
-// matrix holds the answer of every operation to every caller, about things of Acme. An operation that is not here fails the
-// test. 2 stands for any 2xx.
+// matrix holds the answer of every operation to every caller, about things of Acme. An operation that is not here fails
+// the test. 2 stands for any 2xx.
 var matrix = map[string]string{
 	//                 anon analyst lead operator viewer responder admin stranger
 	"list-clients":            "401 2 2 2 403 403 403 403",

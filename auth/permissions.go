@@ -20,8 +20,8 @@ var (
 	auditReaders = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleAdmin}
 )
 
-// permissions lists the roles that may use each operation of api/openapi.yaml. Nobody may use an operation that is not here.
-// The database decides which clients' rows a role may use the operation on. The table is never changed.
+// permissions lists the roles that may use each operation of api/openapi.yaml. Nobody may use an operation that is not
+// here. The database decides which clients' rows a role may use the operation on. The table is never changed.
 var permissions = addCommands(map[string][]models.Role{
 	"list-clients":            staff,
 	"create-client":           clientManagers,
@@ -77,8 +77,9 @@ func addCommands(table map[string][]models.Role) map[string][]models.Role {
 	return table
 }
 
-// Allow returns nil when a role may use an operation. Forbidden: the role may not, or the table does not know the operation.
-// Conflict: the role is of the SOC and only the client may use the operation; then the process forbids it, not the role.
+// Allow returns nil when a role may use an operation. Forbidden: the role may not, or the table does not know the
+// operation. Conflict: the role is of the SOC and only the client may use the operation; then the process forbids it,
+// not the role.
 func Allow(operation string, role models.Role) error {
 	allowed := permissions[operation]
 	if slices.Contains(allowed, role) {

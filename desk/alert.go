@@ -11,8 +11,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// ReceiveAlert takes an alert of the client a.Client, with the body it came in. Client, source and finding id identify an
-// alert; the same key again gives the same outcome. NotFound: the client does not exist.
+// ReceiveAlert takes an alert of the client a.Client, with the body it came in. Client, source and finding id identify
+// an alert; the same key again gives the same outcome. NotFound: the client does not exist.
 func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, key string) (models.Alert, store.AlertOutcome, error) {
 	if err := auth.Allow("receive-alert", u.Role); err != nil {
 		return models.Alert{}, "", err
@@ -36,8 +36,8 @@ func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	return a, outcome, err
 }
 
-// ReceiveOCSF takes one OCSF event as an alert. An event that is not a readable Detection Finding becomes an alert with a
-// Problem. raw must be a JSON object.
+// ReceiveOCSF takes one OCSF event as an alert. An event that is not a readable Detection Finding becomes an alert with
+// a Problem. raw must be a JSON object.
 func (d *Desk) ReceiveOCSF(ctx context.Context, u models.User, number int, source models.AlertSource, raw []byte, key string,
 ) (models.Alert, store.AlertOutcome, error) {
 	a := ReadOCSF(raw)

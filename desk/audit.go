@@ -14,8 +14,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// AuditLog lists the changes of the settings of the client with a number, the newest first. NotFound also when the client is
-// not the user's.
+// AuditLog lists the changes of the settings of the client with a number, the newest first. NotFound also when the
+// client is not the user's.
 func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, p PageRequest) (Page[models.AuditEntry], error) {
 	if err := auth.Allow("list-audit-log", u.Role); err != nil {
 		return Page[models.AuditEntry]{}, err
@@ -24,9 +24,9 @@ func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, p PageRe
 		func(e models.AuditEntry) string { return store.Cursor{At: e.At, ID: e.ID.String()}.String() })
 }
 
-// changeSettings runs fn, which changes the settings of the client with a number, in a transaction of inClient. Changes of
-// one client wait for each other. The audit log gets the subject and the fields that fn returns; without fields it gets
-// no entry, because nothing was changed.
+// changeSettings runs fn, which changes the settings of the client with a number, in a transaction of inClient. Changes
+// of one client wait for each other. The audit log gets the subject and the fields that fn returns; without fields it
+// gets no entry, because nothing was changed.
 func (d *Desk) changeSettings(ctx context.Context, u models.User, number int, operation string,
 	fn func(*store.Tx) (subject string, fields []string, err error),
 ) error {

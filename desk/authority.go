@@ -11,8 +11,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Authorities lists the versions of the response authority of the client with a number, the newest first, with the people
-// who drafted and signed them and the version that holds, 0 for none. NotFound also when the client is not the user's.
+// Authorities lists the versions of the response authority of the client with a number, the newest first, with the
+// people who drafted and signed them and the version that holds, 0 for none. NotFound also when the client is not the
+// user's.
 func (d *Desk) Authorities(ctx context.Context, u models.User, number int,
 ) (list []authority.Authority, who models.People, holds int, err error) {
 	if err := auth.Allow("get-response-authority", u.Role); err != nil {
@@ -84,9 +85,9 @@ func authorityContent(a authority.Authority) authority.Authority {
 	}
 }
 
-// SignAuthority signs a version of the response authority of the user's own client; from then on it holds. Signing it again
-// changes nothing. NotFound: the version does not exist, or the client is not the user's. Conflict: a newer version is
-// signed, or the user is of the SOC.
+// SignAuthority signs a version of the response authority of the user's own client; from then on it holds. Signing it
+// again changes nothing. NotFound: the version does not exist, or the client is not the user's. Conflict: a newer
+// version is signed, or the user is of the SOC.
 func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version int) (authority.View, error) {
 	var signed authority.View
 	if err := auth.Allow("sign-response-authority", u.Role); err != nil {
@@ -113,9 +114,9 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 	return signed, err
 }
 
-// DryRun returns the ruling of the response authority of the client with a number on a request that nobody has made. at is
-// read as Plan reads it. version is the one to try, signed or not; 0 is the one that holds. NotFound: the version does not
-// exist, or the client is not the user's.
+// DryRun returns the ruling of the response authority of the client with a number on a request that nobody has made. at
+// is read as Plan reads it. version is the one to try, signed or not; 0 is the one that holds. NotFound: the version
+// does not exist, or the client is not the user's.
 func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authority.Request, at string, version int) (authority.Ruling, error) {
 	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
 		return authority.Ruling{}, err

@@ -27,9 +27,9 @@ const (
 )
 
 // VerifyChannel sends a code over a channel of a contact and returns when it expires. The same key again gives the same
-// answer and sends nothing new. NotFound: the client with the number has no such contact. Invalid: the contact does not have
-// the channel, or the key was used for another request. Conflict: another check of the channel is under way. Unavailable:
-// the engine does not answer, and nothing was sent.
+// answer and sends nothing new. NotFound: the client with the number has no such contact. Invalid: the contact does not
+// have the channel, or the key was used for another request. Conflict: another check of the channel is under way.
+// Unavailable: the engine does not answer, and nothing was sent.
 func (d *Desk) VerifyChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, key string) (time.Time, error) {
 	if err := auth.Allow("verify-channel", u.Role); err != nil {
 		return time.Time{}, err
@@ -38,8 +38,8 @@ func (d *Desk) VerifyChannel(ctx context.Context, u models.User, number int, con
 	return begun.Add(codeFor), err
 }
 
-// TestChannel sends a test message over a channel of a contact. Errors are those of VerifyChannel; Invalid also for calls,
-// because to test a call is to verify the channel.
+// TestChannel sends a test message over a channel of a contact. Errors are those of VerifyChannel; Invalid also for
+// calls, because to test a call is to verify the channel.
 func (d *Desk) TestChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, key string) error {
 	if err := auth.Allow("test-channel", u.Role); err != nil {
 		return err
@@ -121,8 +121,8 @@ func contactWithChannel(tx *store.Tx, contact uuid.UUID, ch models.Channel) (mod
 	return c, nil
 }
 
-// startCheckWorkflow starts a channel check's workflow. It succeeds when the same check runs already. Conflict: another check
-// of the channel is under way.
+// startCheckWorkflow starts a channel check's workflow. It succeeds when the same check runs already. Conflict: another
+// check of the channel is under way.
 func (d *Desk) startCheckWorkflow(ctx context.Context, run notify.ChannelCheckInput) error {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
@@ -168,10 +168,10 @@ func memoText(p *commonpb.Payload) (string, error) {
 	return text, err
 }
 
-// ConfirmChannel takes the code that was sent to a contact over a channel and returns the contact with the channel verified.
-// A verified channel without an outstanding code stays verified. NotFound: the client with the number has no such contact.
-// Invalid: the contact does not have the channel, or the code is wrong, which counts. Conflict: no code is outstanding, and
-// the caller must send a new one.
+// ConfirmChannel takes the code that was sent to a contact over a channel and returns the contact with the channel
+// verified. A verified channel without an outstanding code stays verified. NotFound: the client with the number has no
+// such contact. Invalid: the contact does not have the channel, or the code is wrong, which counts. Conflict: no code
+// is outstanding, and the caller must send a new one.
 func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, code string) (models.Contact, error) {
 	if err := auth.Allow("confirm-channel", u.Role); err != nil {
 		return models.Contact{}, err
@@ -201,7 +201,8 @@ func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, co
 	return c, wrong
 }
 
-// outstandingCode returns the outstanding code of a contact's channel, or "" when the channel is verified and there is none.
+// outstandingCode returns the outstanding code of a contact's channel, or "" when the channel is verified and there is
+// none.
 func (d *Desk) outstandingCode(tx *store.Tx, c models.Contact, ch models.Channel) (string, error) {
 	key, expires, wrong, err := tx.Code(c.ID, ch)
 	none := models.KindOf(err) == models.NotFound

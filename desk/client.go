@@ -11,9 +11,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// CreateClient takes on a client. Number 0 takes the next free number; zero policy values and nil business hours take their
-// defaults. The same key again returns the same client, as it is now. Invalid: a field is wrong, or the key was used for
-// another request. Conflict: the number is taken.
+// CreateClient takes on a client. Number 0 takes the next free number; zero policy values and nil business hours take
+// their defaults. The same key again returns the same client, as it is now. Invalid: a field is wrong, or the key was
+// used for another request. Conflict: the number is taken.
 func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client, key string) (models.Client, error) {
 	if err := auth.Allow("create-client", u.Role); err != nil {
 		return models.Client{}, err
@@ -31,9 +31,9 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	return d.store.CreateClient(ctx, c, requestID(u, "create-client", key), asked)
 }
 
-// UpdateClient replaces the terms of the client with the number of c: all but the EDR, which SetEDRCredentials sets. Open
-// terms take their defaults, as in CreateClient. The policy paces incidents that are opened from now on, the other terms
-// count at once. NotFound: the client does not exist.
+// UpdateClient replaces the terms of the client with the number of c: all but the EDR, which SetEDRCredentials sets.
+// Open terms take their defaults, as in CreateClient. The policy paces incidents that are opened from now on, the other
+// terms count at once. NotFound: the client does not exist.
 func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client) (models.Client, error) {
 	if err := auth.Allow("update-client", u.Role); err != nil {
 		return models.Client{}, err

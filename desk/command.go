@@ -17,13 +17,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Command sends a command to an incident and returns the events it caused. queued is true when no worker answered in time:
-// the command is then recorded durably in the workflow's history, and a worker will judge it.
+// Command sends a command to an incident and returns the events it caused. queued is true when no worker answered in
+// time: the command is then recorded durably in the workflow's history, and a worker will judge it.
 //
-// via is the entrance: "api" or "portal". key is the caller's own name for the request: the same command under it again has
-// no second effect and gets the same answer. Invalid: the command itself is wrong, or the key was used for another request.
-// NotFound: the user may not see the incident. Forbidden: the user's role may not send the command. Conflict: the incident
-// rejects the command. Unavailable: the engine does not answer, and nothing is recorded.
+// via is the entrance: "api" or "portal". key is the caller's own name for the request: the same command under it again
+// has no second effect and gets the same answer. Invalid: the command itself is wrong, or the key was used for another
+// request. NotFound: the user may not see the incident. Forbidden: the user's role may not send the command. Conflict:
+// the incident rejects the command. Unavailable: the engine does not answer, and nothing is recorded.
 func (d *Desk) Command(ctx context.Context, u models.User, via string, ref models.Reference, c incident.Command, key string,
 ) (result incident.CommandResult, queued bool, err error) {
 	body, err := canonicalJSON(c)
@@ -55,8 +55,8 @@ const (
 	recordedWithin    = time.Second
 )
 
-// awaitRecorded waits until the store has the events of an answered command, so that its sender reads them. The command is
-// durable already: a store that is slow, or down, delays the answer by a second at most.
+// awaitRecorded waits until the store has the events of an answered command, so that its sender reads them. The command
+// is durable already: a store that is slow, or down, delays the answer by a second at most.
 func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Reference, seq int) {
 	ctx, cancel := context.WithTimeout(ctx, recordedWithin)
 	defer cancel()
@@ -73,7 +73,8 @@ func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Refe
 	}
 }
 
-// recordedSeq returns the number of the incident's last event in the store. NotFound: the user may not see the incident.
+// recordedSeq returns the number of the incident's last event in the store. NotFound: the user may not see the
+// incident.
 func (d *Desk) recordedSeq(ctx context.Context, u models.User, ref models.Reference) (int, error) {
 	if u.Role.Side() == models.SideSOC {
 		return d.store.Recorded(ctx, store.SOC, uuid.Nil, ref)
@@ -81,8 +82,8 @@ func (d *Desk) recordedSeq(ctx context.Context, u models.User, ref models.Refere
 	return d.store.Recorded(ctx, store.Portal, u.ClientID, ref)
 }
 
-// admitCommand checks that the user may see the incident and send this command. It records a decision of the client before
-// anybody acts on it.
+// admitCommand checks that the user may see the incident and send this command. It records a decision of the client
+// before anybody acts on it.
 func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest) error {
 	at := d.moment()
 	if _, err := d.recordedSeq(ctx, u, ref); err != nil {
@@ -106,8 +107,8 @@ func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Refer
 	})
 }
 
-// sendCommand sends the workflow an Update and waits a little. Without an answer it leaves the same request as a Signal, and
-// returns true.
+// sendCommand sends the workflow an Update and waits a little. Without an answer it leaves the same request as a
+// Signal, and returns true.
 func (d *Desk) sendCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest) (incident.CommandResult, bool, error) {
 	result, err := d.sendUpdate(ctx, ref, c.Name(), request)
 	var rejection *temporal.ApplicationError
@@ -170,7 +171,8 @@ func rejectionOf(command string, e *temporal.ApplicationError) error {
 	return fmt.Errorf("%s failed in the workflow: %w", command, e)
 }
 
-// endedReason returns why an incident has no running workflow: the incident is over, or its workflow has not started yet.
+// endedReason returns why an incident has no running workflow: the incident is over, or its workflow has not started
+// yet.
 func (d *Desk) endedReason(ctx context.Context, u models.User, ref models.Reference) error {
 	i, err := store.Run(d.inSight(ctx, u), func(tx *store.Tx) (incident.Incident, error) { return tx.Incident(ref) })
 	switch {

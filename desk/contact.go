@@ -46,9 +46,9 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	return made, err
 }
 
-// UpdateContact replaces the fields of the contact c.ID of the client with a number. A channel that the contact no longer
-// has, or that now leads to another address, is no longer verified. NotFound: the client has no such contact, or it was
-// removed.
+// UpdateContact replaces the fields of the contact c.ID of the client with a number. A channel that the contact no
+// longer has, or that now leads to another address, is no longer verified. NotFound: the client has no such contact, or
+// it was removed.
 func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c models.Contact) (models.Contact, error) {
 	if err := auth.Allow("update-contact", u.Role); err != nil {
 		return models.Contact{}, err
@@ -64,8 +64,8 @@ func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c m
 	return now, err
 }
 
-// RemoveContact removes a contact of the client with a number: Watchfire notifies them no more. Removing a contact again
-// changes nothing. NotFound: the client has no such contact.
+// RemoveContact removes a contact of the client with a number: Watchfire notifies them no more. Removing a contact
+// again changes nothing. NotFound: the client has no such contact.
 func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id uuid.UUID) error {
 	if err := auth.Allow("remove-contact", u.Role); err != nil {
 		return err
@@ -73,8 +73,8 @@ func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id 
 	return d.changeContact(ctx, u, number, "remove-contact", id, func(tx *store.Tx) error { return tx.RemoveContact(id, d.moment()) })
 }
 
-// changeContact runs fn, which changes one contact of the client with a number, and adds the changed fields to the audit log.
-// NotFound: the client has no such contact.
+// changeContact runs fn, which changes one contact of the client with a number, and adds the changed fields to the
+// audit log. NotFound: the client has no such contact.
 func (d *Desk) changeContact(ctx context.Context, u models.User, number int, operation string, id uuid.UUID, fn func(*store.Tx) error) error {
 	return d.changeSettings(ctx, u, number, operation, func(tx *store.Tx) (string, []string, error) {
 		before, err := tx.Contact(id)
@@ -127,8 +127,8 @@ func requireText(pointer, s string) error {
 
 var mailHost = regexp.MustCompile(`^[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?(\.[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?)+$`)
 
-// checkEmail checks that a mailer would take a contact's address, if there is one: the address alone, at a host whose name
-// has a dot.
+// checkEmail checks that a mailer would take a contact's address, if there is one: the address alone, at a host whose
+// name has a dot.
 func checkEmail(s string) error {
 	if s == "" {
 		return nil
@@ -148,8 +148,8 @@ func checkLanguage(tag string) error {
 	return nil
 }
 
-// checkPhone checks a contact's number against its country's numbering plan, as far as Google's libphonenumber knows it.
-// Only a verified channel proves that somebody answers there.
+// checkPhone checks a contact's number against its country's numbering plan, as far as Google's libphonenumber knows
+// it. Only a verified channel proves that somebody answers there.
 func checkPhone(c models.Contact) error {
 	if c.Phone == "" {
 		return nil

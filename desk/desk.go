@@ -23,8 +23,8 @@ import (
 // defaultUpdateWait is how long a person waits for a worker before the desk queues their command.
 const defaultUpdateWait = 2 * time.Second
 
-// signalPatience is how many times longer a busy engine may take to record a signal: a refusal would make the person ask
-// again, and the engine busier.
+// signalPatience is how many times longer a busy engine may take to record a signal: a refusal would make the person
+// ask again, and the engine busier.
 const signalPatience = 3
 
 // Temporal lists the calls of the engine that the desk needs; client.Client satisfies it.
@@ -43,8 +43,8 @@ type Options struct {
 	EDR        EDROptions
 }
 
-// Desk takes the requests of people. Its methods may be used from several goroutines. Errors for people are models.Error.
-// A thing that the user may not see is NotFound, like one that does not exist.
+// Desk takes the requests of people. Its methods may be used from several goroutines. Errors for people are
+// models.Error. A thing that the user may not see is NotFound, like one that does not exist.
 type Desk struct {
 	store    *store.Store
 	temporal Temporal

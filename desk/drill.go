@@ -16,9 +16,9 @@ import (
 const deliveriesAtOnce = 500
 
 // StartFireDrill tries how Watchfire reaches the client with a number: it opens a critical incident without alerts and
-// publishes it at once. via is the entrance, as for a command. queued is true when no worker answered in time: the drill
-// begins when one does. The same key again goes on where an earlier request stopped, and returns the same incident.
-// NotFound: the client does not exist. Unavailable: the engine does not answer, and the drill has not begun.
+// publishes it at once. via is the entrance, as for a command. queued is true when no worker answered in time: the
+// drill begins when one does. The same key again goes on where an earlier request stopped, and returns the same
+// incident. NotFound: the client does not exist. Unavailable: the engine does not answer, and the drill has not begun.
 func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, number int, exercise models.Exercise, key string,
 ) (i incident.Incident, queued bool, err error) {
 	if err := auth.Allow("start-fire-drill", u.Role); err != nil {
@@ -49,8 +49,8 @@ func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, nu
 	return now.Incident, queued, err
 }
 
-// DrillReport measures a fire drill as far as it has got. NotFound: the user may not see the incident. Conflict: the incident
-// is not a fire drill.
+// DrillReport measures a fire drill as far as it has got. NotFound: the user may not see the incident. Conflict: the
+// incident is not a fire drill.
 func (d *Desk) DrillReport(ctx context.Context, u models.User, ref models.Reference) (incident.DrillReport, error) {
 	if err := auth.Allow("get-drill-report", u.Role); err != nil {
 		return incident.DrillReport{}, err

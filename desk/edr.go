@@ -33,7 +33,8 @@ func (d *Desk) EDRProducts(u models.User) ([]models.EDRProduct, error) {
 	return d.edr.Products, auth.Allow("list-edr-products", u.Role)
 }
 
-// EDR returns the EDR of the client with a number as the store knows it, without its secrets. NotFound: the client has none.
+// EDR returns the EDR of the client with a number as the store knows it, without its secrets. NotFound: the client has
+// none.
 func (d *Desk) EDR(ctx context.Context, u models.User, number int) (models.EDRStatus, error) {
 	if err := auth.Allow("get-edr", u.Role); err != nil {
 		return models.EDRStatus{}, err
@@ -47,9 +48,9 @@ func (d *Desk) EDR(ctx context.Context, u models.User, number int) (models.EDRSt
 
 func noEDR() error { return models.Errorf(models.NotFound, "the client has no EDR") }
 
-// SetEDRCredentials replaces the credentials of the EDR of the client with a number. They are sealed before they are stored,
-// nobody can read the secrets back, and the answer holds none of them. Unavailable: the provider has no keyset to seal them
-// with. Conflict: devices are isolated, and more than a secret would change.
+// SetEDRCredentials replaces the credentials of the EDR of the client with a number. They are sealed before they are
+// stored, nobody can read the secrets back, and the answer holds none of them. Unavailable: the provider has no keyset
+// to seal them with. Conflict: devices are isolated, and more than a secret would change.
 func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int, c models.EDRCredentials) (models.EDR, error) {
 	if err := auth.Allow("set-edr-credentials", u.Role); err != nil {
 		return models.EDR{}, err
@@ -141,8 +142,8 @@ func firstIdentityChange(before models.EDRStatus, now store.EDRCredentials) stri
 	return ""
 }
 
-// requireNoIsolatedEndpoints refuses a change in a field, "" for all, that leads to another EDR while devices of the client
-// are isolated through this one: nobody could release them.
+// requireNoIsolatedEndpoints refuses a change in a field, "" for all, that leads to another EDR while devices of the
+// client are isolated through this one: nobody could release them.
 func requireNoIsolatedEndpoints(tx *store.Tx, vendor, field string) error {
 	held, err := tx.HasIsolatedEndpoints()
 	if err != nil || !held {
@@ -154,8 +155,8 @@ func requireNoIsolatedEndpoints(tx *store.Tx, vendor, field string) error {
 	}
 }
 
-// RemoveEDRCredentials drops the credentials of the EDR of the client with a number. The client then has no EDR, not even
-// the provider's own. Removing them again changes nothing. Conflict: devices are isolated through the EDR.
+// RemoveEDRCredentials drops the credentials of the EDR of the client with a number. The client then has no EDR, not
+// even the provider's own. Removing them again changes nothing. Conflict: devices are isolated through the EDR.
 func (d *Desk) RemoveEDRCredentials(ctx context.Context, u models.User, number int) error {
 	if err := auth.Allow("remove-edr-credentials", u.Role); err != nil {
 		return err
@@ -191,7 +192,8 @@ func sealEDR(box *secrets.Box, row string, c models.EDRCredentials) (store.EDRCr
 }
 
 // CheckEDRConnection tries whether the EDR of the client with a number takes its credentials and answers, and keeps the
-// result. It changes nothing in the EDR. NotFound: the client has no EDR. Unavailable: the check did not finish in time.
+// result. It changes nothing in the EDR. NotFound: the client has no EDR. Unavailable: the check did not finish in
+// time.
 func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int) (models.EDRCheck, error) {
 	if err := auth.Allow("check-edr-connection", u.Role); err != nil {
 		return models.EDRCheck{}, err

@@ -10,8 +10,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// SignalFact tells a workflow a fact that a machine reports. It returns once the fact is durable. NotFound: the workflow has
-// ended.
+// SignalFact tells a workflow a fact that a machine reports. It returns once the fact is durable. NotFound: the
+// workflow has ended.
 func (d *Desk) SignalFact(ctx context.Context, workflow, fact string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*d.wait) // a carrier wants its answer within five seconds
 	defer cancel()

@@ -34,10 +34,10 @@ type OpenIncidentRequest struct {
 	Exercise models.Exercise `json:"exercise,omitempty"` // "" is none; a fire drill is started by StartFireDrill
 }
 
-// OpenIncident opens an incident and starts its workflow. running is false when the incident is recorded but the engine did
-// not answer: Sweep starts the workflow later. The same key again returns the same incident. Invalid: a field is wrong, or
-// the key was used for another request. NotFound: the client does not exist, or an alert is not the client's. Conflict: an
-// alert belongs to an incident already.
+// OpenIncident opens an incident and starts its workflow. running is false when the incident is recorded but the engine
+// did not answer: Sweep starts the workflow later. The same key again returns the same incident. Invalid: a field is
+// wrong, or the key was used for another request. NotFound: the client does not exist, or an alert is not the client's.
+// Conflict: an alert belongs to an incident already.
 func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentRequest, key string) (i incident.Incident, running bool, err error) {
 	if err := auth.Allow("open-incident", u.Role); err != nil {
 		return i, false, err
@@ -158,9 +158,9 @@ func keywordAttribute(name, value string) temporal.SearchAttributeUpdate {
 	return temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value)
 }
 
-// Sweep starts the workflows of incidents that were recorded but never ran, because a process ended in between or the engine
-// was down. A workflow that runs already, but has recorded nothing yet, is only marked as running. Sweep returns how many
-// incidents it took care of, and may run in several processes at once.
+// Sweep starts the workflows of incidents that were recorded but never ran, because a process ended in between or the
+// engine was down. A workflow that runs already, but has recorded nothing yet, is only marked as running. Sweep returns
+// how many incidents it took care of, and may run in several processes at once.
 func (d *Desk) Sweep(ctx context.Context) (int, error) {
 	waiting, err := d.store.IncidentsNotRunning(ctx, d.moment().Add(-sweepAfter))
 	if err != nil {

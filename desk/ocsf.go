@@ -76,9 +76,9 @@ type ocsfEndpoint struct {
 	Hostname string `json:"hostname"`
 }
 
-// ReadOCSF makes an alert of an OCSF event. It never fails: an event that is not a readable Detection Finding (class 2004)
-// becomes an alert whose Problem says why, and whose finding id is the SHA-256 of the body. The caller sets client, source
-// and the time of receipt; OccurredAt is zero when the event does not say.
+// ReadOCSF makes an alert of an OCSF event. It never fails: an event that is not a readable Detection Finding (class
+// 2004) becomes an alert whose Problem says why, and whose finding id is the SHA-256 of the body. The caller sets
+// client, source and the time of receipt; OccurredAt is zero when the event does not say.
 func ReadOCSF(raw []byte) models.Alert {
 	var e ocsfEvent
 	dec := json.NewDecoder(bytes.NewReader(raw))
@@ -169,7 +169,8 @@ func readIndicators(e ocsfEvent) []models.Indicator {
 	return keepDistinct(found)
 }
 
-// indicatorType translates OCSF's observable types. It returns "" for one that is not an indicator, such as a user's name.
+// indicatorType translates OCSF's observable types. It returns "" for one that is not an indicator, such as a user's
+// name.
 func indicatorType(id json.Number, value string) string {
 	switch id.String() {
 	case "1":

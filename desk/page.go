@@ -21,8 +21,8 @@ type Page[T any] struct {
 	Next  string // the cursor of the next page, "" on the last
 }
 
-// cutPage makes a page of a list that was read with one entry more than the page may hold: that entry tells whether there
-// is a next page. cursor writes the place of an entry.
+// cutPage makes a page of a list that was read with one entry more than the page may hold: that entry tells whether
+// there is a next page. cursor writes the place of an entry.
 func cutPage[T any](list []T, limit int, cursor func(T) string) Page[T] {
 	if len(list) <= limit {
 		return Page[T]{Items: list}

@@ -7,8 +7,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// readPeople returns the people behind actors, in two statements at most. It names those that the transaction may see: a
-// client sees of the SOC's people only their side and role.
+// readPeople returns the people behind actors, in two statements at most. It names those that the transaction may see:
+// a client sees of the SOC's people only their side and role.
 func readPeople(tx *store.Tx, actors []models.Actor) (models.People, error) {
 	found := models.People{}
 	var users, contacts []uuid.UUID

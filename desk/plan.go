@@ -50,9 +50,9 @@ type CallerCode struct {
 	ValidUntil time.Time `json:"valid_until"`
 }
 
-// Plan previews who of the client with a number is notified. at is RFC 3339, with or without seconds; without an offset it is
-// the client's local time, and "" is now. NotFound also when the client is not the user's. Invalid: the client's clocks
-// never show that time.
+// Plan previews who of the client with a number is notified. at is RFC 3339, with or without seconds; without an offset
+// it is the client's local time, and "" is now. NotFound also when the client is not the user's. Invalid: the client's
+// clocks never show that time.
 func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Severity, at string) (Preview, error) {
 	if err := auth.Allow("get-plan", u.Role); err != nil {
 		return Preview{}, err
@@ -127,8 +127,8 @@ func checkYear(t time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// GoLive checks whether the client with a number can go live: Watchfire can notify it and reach its EDR, and the client has
-// signed a response authority. NotFound also when the client is not the user's.
+// GoLive checks whether the client with a number can go live: Watchfire can notify it and reach its EDR, and the client
+// has signed a response authority. NotFound also when the client is not the user's.
 func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, error) {
 	if err := auth.Allow("check-go-live", u.Role); err != nil {
 		return GoLive{}, err
@@ -164,8 +164,8 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 	return g, nil
 }
 
-// CallerCode returns the code that proves at present that a call to the client with a number is Watchfire's. NotFound also
-// when the client is not the user's.
+// CallerCode returns the code that proves at present that a call to the client with a number is Watchfire's. NotFound
+// also when the client is not the user's.
 func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (CallerCode, error) {
 	if err := auth.Allow("get-caller-code", u.Role); err != nil {
 		return CallerCode{}, err

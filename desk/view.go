@@ -59,8 +59,8 @@ type EventPage struct {
 	People models.People
 }
 
-// Events lists an incident's events by their sequence numbers. Users of the client do not see the SOC's internal events,
-// so a page of theirs may hold fewer events than the limit.
+// Events lists an incident's events by their sequence numbers. Users of the client do not see the SOC's internal
+// events, so a page of theirs may hold fewer events than the limit.
 func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, p PageRequest) (EventPage, error) {
 	after, err := parseNumberCursor(p.Cursor)
 	if err != nil {
@@ -92,7 +92,8 @@ type Acknowledgement struct {
 	At      time.Time `json:"at"`
 }
 
-// DeliveryPage is a page of an incident's deliveries, and the first acknowledgement: the zero value while there is none.
+// DeliveryPage is a page of an incident's deliveries, and the first acknowledgement: the zero value while there is
+// none.
 type DeliveryPage struct {
 	Page[notify.Delivery]
 	Acknowledgement Acknowledgement

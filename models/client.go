@@ -51,8 +51,8 @@ type Policy struct {
 	Lease          Duration              `json:"lease"`            // an isolation lasts before the client is asked to extend or release it
 	TellAfter      Duration              `json:"tell_after"`       // a vendor down for this long shows on the incident
 	TryAgainEvery  Duration              `json:"try_again_every"`  // pause between batches of attempts while a vendor is down
-	// IsolationsPer10Min is the number of devices that are isolated within ten minutes before each further one is asked;
-	// zero stands for the default. See IsolationLimit.
+	// IsolationsPer10Min is the number of devices that are isolated within ten minutes before each further one is
+	// asked; zero stands for the default. See IsolationLimit.
 	IsolationsPer10Min int `json:"isolations_per_10_min,omitzero"`
 }
 
@@ -101,7 +101,8 @@ type IsolationSwitch struct {
 // Check reports what is wrong with a switch, as Invalid.
 func (s IsolationSwitch) Check() error { return CheckText("/reason", s.Reason, 300, true) }
 
-// IsolationLimit returns the number of devices that are isolated within IsolationWindow before each further one is asked.
+// IsolationLimit returns the number of devices that are isolated within IsolationWindow before each further one is
+// asked.
 func (p Policy) IsolationLimit() int {
 	if p.IsolationsPer10Min == 0 {
 		return DefaultPolicy().IsolationsPer10Min

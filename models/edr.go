@@ -105,5 +105,6 @@ type EDRCheckInput struct {
 	ClientID uuid.UUID `json:"client_id"`
 }
 
-// EDRCheckWorkflowID is the id of the workflow that tries the EDR connection of the client with a number: one at a time.
+// EDRCheckWorkflowID is the id of the workflow that tries the EDR connection of the client with a number: one at a
+// time.
 func EDRCheckWorkflowID(number int) string { return fmt.Sprintf("edr/%d/check", number) }

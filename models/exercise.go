@@ -1,7 +1,7 @@
 package models
 
-// Exercise says whether an incident is real and, if not, what is tried with it. Everything but ExerciseNone is a drill: it
-// is marked, counted in no metric, and never reaches a real EDR.
+// Exercise says whether an incident is real and, if not, what is tried with it. Everything but ExerciseNone is a drill:
+// it is marked, counted in no metric, and never reaches a real EDR.
 type Exercise string
 
 // The kinds of exercises.

@@ -29,8 +29,8 @@ func (r auditRow) model() models.AuditEntry {
 	}
 }
 
-// LockClientSettings lets transactions that change the client's settings wait for each other, until the transaction ends:
-// the settings that one reads before and after its change differ by nothing else.
+// LockClientSettings lets transactions that change the client's settings wait for each other, until the transaction
+// ends: the settings that one reads before and after its change differ by nothing else.
 func (tx *Tx) LockClientSettings() error {
 	if err := tx.needsClient(); err != nil {
 		return err
@@ -51,8 +51,8 @@ func (tx *Tx) AppendAudit(c models.AuditEntry) error {
 	return problem("append audit entry", tx.db.Create(&row).Error)
 }
 
-// AuditLog lists what AppendAudit kept of the client with the names of the people, also those of the SOC, the newest first, from
-// after the cursor {At, ID}. At most 1,000.
+// AuditLog lists what AppendAudit kept of the client with the names of the people, also those of the SOC, the newest
+// first, from after the cursor {At, ID}. At most 1,000.
 func (tx *Tx) AuditLog(c Cursor, limit int) ([]models.AuditEntry, error) {
 	if err := tx.needsClient(); err != nil {
 		return nil, err

@@ -61,8 +61,8 @@ func (tx *Tx) DraftAuthority(a authority.Authority, requestID string) (authority
 	return row.model(), problem("draft response authority", tx.db.Create(&row).Error)
 }
 
-// SignAuthority lets a user of the client sign a version, in a transaction of the portal. Signing again changes nothing.
-// NotFound: no such version. Conflict: a newer one is signed already.
+// SignAuthority lets a user of the client sign a version, in a transaction of the portal. Signing again changes
+// nothing. NotFound: no such version. Conflict: a newer one is signed already.
 func (tx *Tx) SignAuthority(version int, user uuid.UUID, at time.Time) (authority.Authority, error) {
 	present, err := tx.Authority()
 	switch {

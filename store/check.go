@@ -17,8 +17,8 @@ type checkRow struct {
 // TableName names the table.
 func (checkRow) TableName() string { return "channel_checks" }
 
-// RequestChannelCheck keeps the request to try a channel of a contact, and returns when the check began, or the zero time.
-// The same request id again changes nothing. Invalid: the request id is known with another fingerprint.
+// RequestChannelCheck keeps the request to try a channel of a contact, and returns when the check began, or the zero
+// time. The same request id again changes nothing. Invalid: the request id is known with another fingerprint.
 func (tx *Tx) RequestChannelCheck(requestID, fingerprint string) (time.Time, error) {
 	if err := tx.needsClient(); err != nil {
 		return time.Time{}, err
@@ -32,8 +32,8 @@ func (tx *Tx) RequestChannelCheck(requestID, fingerprint string) (time.Time, err
 	return orZero(row.BegunAt), sameRequest(row.Fingerprint, fingerprint, err)
 }
 
-// BeginChannelCheck records that a requested check began, unless it had begun before, and returns when it did. NotFound:
-// nobody requested it.
+// BeginChannelCheck records that a requested check began, unless it had begun before, and returns when it did.
+// NotFound: nobody requested it.
 func (tx *Tx) BeginChannelCheck(requestID string, at time.Time) (time.Time, error) {
 	if err := tx.needsClient(); err != nil {
 		return time.Time{}, err

@@ -43,8 +43,8 @@ func (r clientRow) model() models.Client {
 // errNumberUsed says that the sequence gave a number which was chosen by hand before.
 var errNumberUsed = errors.New("client number is used")
 
-// CreateClient adds a client. The id is chosen when it is zero, and the number, counting from 1001, when it is 0.
-// The same request id again returns the client it made, as it is now. Invalid: there is no request id, or it is known with
+// CreateClient adds a client. The id is chosen when it is zero, and the number, counting from 1001, when it is 0. The
+// same request id again returns the client it made, as it is now. Invalid: there is no request id, or it is known with
 // another fingerprint. Conflict: the number is taken.
 func (s *Store) CreateClient(ctx context.Context, c models.Client, requestID, fingerprint string) (models.Client, error) {
 	if requestID == "" {
@@ -130,8 +130,8 @@ func (tx *Tx) UpdateClient(c models.Client) (models.Client, error) {
 	return tx.Client()
 }
 
-// CallerSecret returns the secret of the transaction's client, from which the caller code follows. NotFound: there is no
-// such client.
+// CallerSecret returns the secret of the transaction's client, from which the caller code follows. NotFound: there is
+// no such client.
 func (tx *Tx) CallerSecret() (uuid.UUID, error) {
 	if err := tx.needsClient(); err != nil {
 		return uuid.Nil, err

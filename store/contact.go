@@ -94,9 +94,9 @@ func onceByRequest() clause.OnConflict {
 	return clause.OnConflict{Columns: []clause.Column{{Name: "client_id"}, {Name: "request_id"}}, DoNothing: true}
 }
 
-// UpdateContact replaces a contact, but for its id and its proven channels, and returns it. A channel that is gone, or that
-// leads to another address now, is no longer proven and its outstanding code is void. NotFound: the client has no such
-// contact, or it was removed.
+// UpdateContact replaces a contact, but for its id and its proven channels, and returns it. A channel that is gone, or
+// that leads to another address now, is no longer proven and its outstanding code is void. NotFound: the client has no
+// such contact, or it was removed.
 func (tx *Tx) UpdateContact(c models.Contact) (models.Contact, error) {
 	row, err := tx.holdContact(c.ID)
 	if err != nil {
@@ -133,8 +133,8 @@ func (tx *Tx) RemoveContact(id uuid.UUID, at time.Time) error {
 	return tx.dropCodes(id, channels())
 }
 
-// holdContact reads a contact that is not removed and locks its row. Every change of a contact or its codes locks the row
-// first, so that changes wait for each other and in one order.
+// holdContact reads a contact that is not removed and locks its row. Every change of a contact or its codes locks the
+// row first, so that changes wait for each other and in one order.
 func (tx *Tx) holdContact(id uuid.UUID) (contactRow, error) {
 	if err := tx.needsClient(); err != nil {
 		return contactRow{}, err

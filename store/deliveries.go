@@ -95,9 +95,9 @@ func (tx *Tx) IsKnownVendorID(vendor, vendorID string) (known bool, err error) {
 	return known, problem("find vendor's id", err)
 }
 
-// IsEngaged reports whether a call of ours to a phone number is under way, whichever client's contact has the number: a call
-// other than the effect but, tried after since, whose end neither the carrier nor we have recorded. Simulated calls do not
-// count. Another transaction that asks about the number waits until this one ends.
+// IsEngaged reports whether a call of ours to a phone number is under way, whichever client's contact has the number: a
+// call other than the effect but, tried after since, whose end neither the carrier nor we have recorded. Simulated
+// calls do not count. Another transaction that asks about the number waits until this one ends.
 func (tx *Tx) IsEngaged(phone string, but uuid.UUID, since time.Time) (engaged bool, err error) {
 	if err := tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "call "+phone).Error; err != nil {
 		return false, problem("wait for number", err)

@@ -140,8 +140,8 @@ func (tx *Tx) Accept(key, vendor, vendorID string, at time.Time) error {
 	return tx.requireState("accept effect", key, notify.EffectAccepted, q)
 }
 
-// Reject records that an effect will never be done, and why. Rejecting again changes nothing. Conflict: it was accepted or
-// canceled.
+// Reject records that an effect will never be done, and why. Rejecting again changes nothing. Conflict: it was accepted
+// or canceled.
 func (tx *Tx) Reject(key, vendor, reason string, at time.Time) error {
 	q := tx.of("effects").Where("key = ? and state = ?", key, notify.EffectIntended).UpdateColumns(map[string]any{
 		"state": notify.EffectRejected, "vendor": vendor, "reason": clean(reason), "updated_at": at,
@@ -184,8 +184,8 @@ func (tx *Tx) requireState(op, key string, want notify.EffectState, q *gorm.DB) 
 // Effect returns an effect by its key. NotFound also when it is another client's.
 func (tx *Tx) Effect(key string) (LedgerRow, error) { return tx.effect("key = ?", key) }
 
-// OppositeActionSent reports whether the opposite of an isolation or release may have reached the EDR for the same endpoint
-// before: it was accepted, or an attempt at it stands.
+// OppositeActionSent reports whether the opposite of an isolation or release may have reached the EDR for the same
+// endpoint before: it was accepted, or an attempt at it stands.
 func (tx *Tx) OppositeActionSent(e notify.Effect) (bool, error) {
 	opposite := notify.EffectIsolate
 	if e.Kind == notify.EffectIsolate {

@@ -83,8 +83,8 @@ func (tx *Tx) setEDR(e models.EDR) error {
 	return problem("drop EDR credentials", tx.of("edr_credentials").Where("vendor <> ?", e.Vendor).Delete(&edrCredentialsRow{}).Error)
 }
 
-// RemoveEDR leaves the client without an EDR, and drops the credentials that are kept. Removing it again changes nothing.
-// NotFound: no such client.
+// RemoveEDR leaves the client without an EDR, and drops the credentials that are kept. Removing it again changes
+// nothing. NotFound: no such client.
 func (tx *Tx) RemoveEDR() error {
 	if err := tx.needsClient(); err != nil {
 		return err
@@ -164,7 +164,8 @@ func (s *Store) HasEDRCredentials(ctx context.Context) (bool, error) {
 	})
 }
 
-// HasIsolatedEndpoints reports whether an incident of the client has a device that is isolated, or on its way there or back.
+// HasIsolatedEndpoints reports whether an incident of the client has a device that is isolated, or on its way there or
+// back.
 func (tx *Tx) HasIsolatedEndpoints() (bool, error) {
 	var held bool
 	err := tx.of("incidents").Select("count(*) > 0").

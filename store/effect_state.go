@@ -79,8 +79,8 @@ func (tx *Tx) Advance(vendor string, reports []VendorReport, at time.Time) ([]Le
 	return each(moved, func(r *effectRow) LedgerRow { return r.model() }), tx.saveLastReports(moved)
 }
 
-// lockEffects reads the client's effects that reports are about, by their ids, and locks their rows: in one order, so that
-// two batches never both wait for each other.
+// lockEffects reads the client's effects that reports are about, by their ids, and locks their rows: in one order, so
+// that two batches never both wait for each other.
 func (tx *Tx) lockEffects(reports []VendorReport) (map[uuid.UUID]*effectRow, error) {
 	ids := make([]uuid.UUID, 0, len(reports))
 	for _, w := range reports {

@@ -106,8 +106,8 @@ func notFound(err error, what string) error {
 	return err
 }
 
-// sameRequest returns err, or Invalid for a request id that is known with another fingerprint. Rows older than the column
-// have no fingerprint.
+// sameRequest returns err, or Invalid for a request id that is known with another fingerprint. Rows older than the
+// column have no fingerprint.
 func sameRequest(known, asked string, err error) error {
 	if err == nil && known != "" && known != asked {
 		return reused()

@@ -61,8 +61,8 @@ func (s *Store) ForSOC(ctx context.Context, fn func(*Tx) error) error {
 	})
 }
 
-// Scope runs a function in one transaction, as ForClient and ForSOC do, for an audience and clients that are settled. Each
-// call is a transaction of its own.
+// Scope runs a function in one transaction, as ForClient and ForSOC do, for an audience and clients that are settled.
+// Each call is a transaction of its own.
 type Scope func(func(*Tx) error) error
 
 // InClient is the scope of ForClient.

@@ -51,8 +51,8 @@ type queue struct {
 	register   func(r worker.Registry, p Parts)
 }
 
-// queues is the table of task queues. Twilio places one call a second per account by default and queues the rest, so its
-// limit only bounds bursts; so do those of mail and EDR, whose vendors answer 429 to requests that are too many.
+// queues is the table of task queues. Twilio places one call a second per account by default and queues the rest, so
+// its limit only bounds bursts; so do those of mail and EDR, whose vendors answer 429 to requests that are too many.
 func queues() []queue {
 	return []queue{
 		{models.QueueIncidents, 0, 200, func(r worker.Registry, p Parts) {

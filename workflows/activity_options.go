@@ -13,8 +13,8 @@ const forever = 100 * 365 * 24 * time.Hour
 // attemptWithin bounds one run of an activity: two mailers may be asked in it, each for a vendor's timeout.
 const attemptWithin = 25 * time.Second
 
-// localContext is for a store activity within the workflow task, which is tried until it succeeds or fails for good. Without
-// a total bound of its own, the bound on one attempt would be the total.
+// localContext is for a store activity within the workflow task, which is tried until it succeeds or fails for good.
+// Without a total bound of its own, the bound on one attempt would be the total.
 func localContext(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout:    5 * time.Second,
@@ -24,7 +24,8 @@ func localContext(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
-// queueContext is for an activity on a vendor's queue, which is tried for at most patience; then the workflow decides anew.
+// queueContext is for an activity on a vendor's queue, which is tried for at most patience; then the workflow decides
+// anew.
 func queueContext(ctx workflow.Context, queue, summary string, patience time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              queue,

@@ -50,7 +50,8 @@ type phoneCall struct {
 	over     bool              // its outcome is reported
 }
 
-// CallRound calls the recipients one after the other. It reports every call, and its own end, to the incident's workflow.
+// CallRound calls the recipients one after the other. It reports every call, and its own end, to the incident's
+// workflow.
 func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
 	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
 	w.registerSignals(ctx)
@@ -175,8 +176,8 @@ func (w *callRoundWorkflow) hasCalledEverybody() bool {
 	return called > 0
 }
 
-// callEach calls contacts one after the other, until nobody needs to be called any more. It returns the contacts whose number
-// other calls of ours use, to be called once more.
+// callEach calls contacts one after the other, until nobody needs to be called any more. It returns the contacts whose
+// number other calls of ours use, to be called once more.
 func (w *callRoundWorkflow) callEach(ctx workflow.Context, to []notify.Recipient) (engaged []notify.Recipient, err error) {
 	for _, r := range to {
 		if w.isOver() {
@@ -279,9 +280,9 @@ func (w *callRoundWorkflow) reportCall(ctx workflow.Context, effect string, cont
 	}
 }
 
-// place asks the carrier for the call. When the answer is lost, a report of the contact or the carrier proves that there was a
-// call and how it ended: then place waits no longer for the answer. When nobody is to be called any more the carrier is not
-// asked again, and place waits for an answer under way, so that a call which was placed is hung up.
+// place asks the carrier for the call. When the answer is lost, a report of the contact or the carrier proves that
+// there was a call and how it ended: then place waits no longer for the answer. When nobody is to be called any more
+// the carrier is not asked again, and place waits for an answer under way, so that a call which was placed is hung up.
 func (w *callRoundWorkflow) place(ctx workflow.Context, c *phoneCall, summary string, in callInput) (string, error) {
 	placing, cancel := workflow.WithCancel(ctx)
 	defer cancel()
@@ -304,8 +305,8 @@ func (w *callRoundWorkflow) place(ctx workflow.Context, c *phoneCall, summary st
 	return id, err
 }
 
-// follow waits until a key ends the matter, the carrier says that the call is over, or the round is over. When the carrier's
-// reports stay away it asks. It gives up a call that shows no sign of life.
+// follow waits until a key ends the matter, the carrier says that the call is over, or the round is over. When the
+// carrier's reports stay away it asks. It gives up a call that shows no sign of life.
 func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string) (notify.CallOutcome, error) {
 	settled := func() bool { return c.isEnded() || w.isOver() }
 	placed := workflow.Now(ctx)

@@ -41,8 +41,8 @@ func readState(ctx workflow.Context, patience time.Duration, in activities.Endpo
 	return seen, err
 }
 
-// confirmState waits up to patience for the EDR's own word that a device is as desired. The activity fails and is run again
-// until then. After a failure it returns the last report all the same, if there is one.
+// confirmState waits up to patience for the EDR's own word that a device is as desired. The activity fails and is run
+// again until then. After a failure it returns the last report all the same, if there is one.
 func confirmState(ctx workflow.Context, patience time.Duration, in activities.EndpointInput) (seen activities.EndpointReport, err error) {
 	ctx = queueContext(ctx, models.QueueEDR, "wait for the EDR to confirm "+in.Effect.Endpoint+" "+string(in.Desired), patience)
 	err = workflow.ExecuteActivity(ctx, containment.ConfirmState, in).Get(ctx, &seen)

@@ -26,9 +26,9 @@ type (
 // records is nil: it only gives the activities their names.
 var records *activities.Records
 
-// record appends events to the store. It is no local activity: a local activity writes before the workflow task that asked
-// for it is committed. When that task is lost, with the worker or with the engine, the next task may see more signals and
-// give the same numbers to other events, and the store would keep events that never happened.
+// record appends events to the store. It is no local activity: a local activity writes before the workflow task that
+// asked for it is committed. When that task is lost, with the worker or with the engine, the next task may see more
+// signals and give the same numbers to other events, and the store would keep events that never happened.
 func record(ctx workflow.Context, in activities.RecordInput) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Second,

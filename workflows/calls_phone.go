@@ -37,8 +37,8 @@ func placeCheckCall(ctx workflow.Context, summary string, patience time.Duration
 	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.PlaceCall, in).Get(ctx, nil)
 }
 
-// placeCall asks the carrier for a call and returns the carrier's id of it. A canceled request is not tried again; an attempt
-// under way is waited for and may succeed. A number that another call of ours uses is not waited for here.
+// placeCall asks the carrier for a call and returns the carrier's id of it. A canceled request is not tried again; an
+// attempt under way is waited for and may succeed. A number that another call of ours uses is not waited for here.
 func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (id string, err error) {
 	o := workflow.GetActivityOptions(queueContext(ctx, models.QueuePhone, summary, patience))
 	o.WaitForCancellation = true

@@ -12,8 +12,8 @@ import (
 // checkWithin is how long sending a test or a code is tried: a code is worth nothing later.
 const checkWithin = 10 * time.Minute
 
-// ChannelCheck sends a test message or a code over one channel of a contact. The ledger says what became of it; a vendor that
-// does not take it is no failure of the workflow.
+// ChannelCheck sends a test message or a code over one channel of a contact. The ledger says what became of it; a
+// vendor that does not take it is no failure of the workflow.
 func ChannelCheck(ctx workflow.Context, in notify.ChannelCheckInput) error {
 	if err := sendCheck(ctx, in); err != nil {
 		workflow.GetLogger(ctx).Warn("channel check not sent", "class", classOf(err))

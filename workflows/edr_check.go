@@ -6,8 +6,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// EDRCheck tries a client's EDR connection once and returns the result. A vendor that rejects the credentials is a result, no
-// failure.
+// EDRCheck tries a client's EDR connection once and returns the result. A vendor that rejects the credentials is a
+// result, no failure.
 func EDRCheck(ctx workflow.Context, in models.EDRCheckInput) (models.EDRCheck, error) {
 	return checkEDR(ctx, in)
 }

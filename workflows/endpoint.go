@@ -11,10 +11,12 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// confirmWithin is how long the EDR has to confirm before the endpoint shows as late. The workflow goes on waiting then.
+// confirmWithin is how long the EDR has to confirm before the endpoint shows as late. The workflow goes on waiting
+// then.
 const confirmWithin = 10 * time.Minute
 
-// reconcileEvery is how often the state of a confirmed isolation is read: somebody may release it in the vendor's console.
+// reconcileEvery is how often the state of a confirmed isolation is read: somebody may release it in the vendor's
+// console.
 const reconcileEvery = time.Hour
 
 // personRetryInterval is how often an attempt is repeated whose obstacle only a person can remove.
@@ -26,9 +28,9 @@ type endpointWorkflow struct {
 	desired workflow.ReceiveChannel // signals with a newer desired state
 }
 
-// Endpoint brings one endpoint to the state that its incident desires and may have, and reports the EDR's own word. It pursues
-// the state that was permitted last until another one is. It ends when the endpoint is released, or when the incident
-// detaches it. Opposite actions never overlap: only the newest permitted state is pursued.
+// Endpoint brings one endpoint to the state that its incident desires and may have, and reports the EDR's own word. It
+// pursues the state that was permitted last until another one is. It ends when the endpoint is released, or when the
+// incident detaches it. Opposite actions never overlap: only the newest permitted state is pursued.
 func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 	w := &endpointWorkflow{state: state, desired: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
 	w.adoptState(state.Wanted)
@@ -64,8 +66,8 @@ func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 	return ctx.Err()
 }
 
-// adoptState takes a newer desired state. When a person wants it tried again, everything is reported anew, and a device that
-// was confirmed once and has drifted since gets another action.
+// adoptState takes a newer desired state. When a person wants it tried again, everything is reported anew, and a device
+// that was confirmed once and has drifted since gets another action.
 func (w *endpointWorkflow) adoptState(next incident.DesiredState) {
 	if next.RetryNumber > w.state.Wanted.RetryNumber {
 		w.state.LastReport = incident.EndpointObserved{}
@@ -92,8 +94,8 @@ func (w *endpointWorkflow) isReleased() bool {
 	return w.isConfirmed() && w.state.Permitted.Desired == models.DesiredReleased
 }
 
-// waitForNext waits after an attempt: a confirmed isolation is watched, anything else is pursued again after a pause. A newer
-// desired state ends the wait.
+// waitForNext waits after an attempt: a confirmed isolation is watched, anything else is pursued again after a pause. A
+// newer desired state ends the wait.
 func (w *endpointWorkflow) waitForNext(ctx workflow.Context, pause time.Duration, changed func() bool) error {
 	switch {
 	case w.isConfirmed() && !w.isReleased():
@@ -105,8 +107,8 @@ func (w *endpointWorkflow) waitForNext(ctx workflow.Context, pause time.Duration
 	return err
 }
 
-// watchConfirmed reads the state of a confirmed isolation after a while. An isolation that is gone was lifted by somebody
-// else: that is shown, and not undone behind their back.
+// watchConfirmed reads the state of a confirmed isolation after a while. An isolation that is gone was lifted by
+// somebody else: that is shown, and not undone behind their back.
 func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, changed func() bool) error {
 	permitted := w.state.Permitted
 	if newer, err := awaitFor(ctx, reconcileEvery, "check that it is still "+string(permitted.Desired), changed); newer || err != nil {
@@ -179,15 +181,16 @@ func (w *endpointWorkflow) pauseAfter(err error) time.Duration {
 	return personRetryInterval
 }
 
-// countFailedAction notes that an action came to nothing for good: the next attempt is another action. It returns how long to
-// wait for it, a day in the long run, because only a person can remove the obstacle, and says so by completing the task.
+// countFailedAction notes that an action came to nothing for good: the next attempt is another action. It returns how
+// long to wait for it, a day in the long run, because only a person can remove the obstacle, and says so by completing
+// the task.
 func (w *endpointWorkflow) countFailedAction() time.Duration {
 	w.state.FailedActions++
 	return personRetryInterval * time.Duration(min(w.state.FailedActions, 24))
 }
 
-// awaitConfirmation waits for the EDR's own word, but not longer than the state is permitted. It returns how long to wait before
-// the next attempt. An action that the EDR itself calls failed is over: the next attempt sends another.
+// awaitConfirmation waits for the EDR's own word, but not longer than the state is permitted. It returns how long to
+// wait before the next attempt. An action that the EDR itself calls failed is over: the next attempt sends another.
 func (w *endpointWorkflow) awaitConfirmation(ctx workflow.Context, permitted incident.DesiredState, in endpointInput) time.Duration {
 	waiting, cancel := workflow.WithCancel(ctx)
 	defer cancel()

@@ -9,8 +9,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// rejection turns an error of models into one that the caller of an Update can read: its type is the kind, its only detail
-// the field. It is not retried.
+// rejection turns an error of models into one that the caller of an Update can read: its type is the kind, its only
+// detail the field. It is not retried.
 func rejection(err error) error {
 	var e *models.Error
 	if !errors.As(err, &e) {
@@ -21,8 +21,8 @@ func rejection(err error) error {
 	})
 }
 
-// classOf returns the vendor class of a failed activity: Rejected, Config or Transient. An activity that ran out of time or
-// failed for a reason of our own is Transient, because it is tried again.
+// classOf returns the vendor class of a failed activity: Rejected, Config or Transient. An activity that ran out of
+// time or failed for a reason of our own is Transient, because it is tried again.
 func classOf(err error) models.VendorClass {
 	switch c := models.VendorClass(typeOf(err)); c {
 	case models.Rejected, models.Config:
@@ -31,8 +31,8 @@ func classOf(err error) models.VendorClass {
 	return models.Transient
 }
 
-// waitedInQueue reports whether an activity ran out of time without any failure of its own: it waited for its turn, or for a
-// worker. That says nothing about the vendor.
+// waitedInQueue reports whether an activity ran out of time without any failure of its own: it waited for its turn, or
+// for a worker. That says nothing about the vendor.
 func waitedInQueue(err error) bool {
 	var app *temporal.ApplicationError
 	var late *temporal.TimeoutError

@@ -68,8 +68,8 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 	return nil
 }
 
-// run starts the coroutines and ends when the incident is over, or goes on in a new run when the history has grown long.
-// Handlers of commands and signals only change the state; each coroutine watches the state and does one thing:
+// run starts the coroutines and ends when the incident is over, or goes on in a new run when the history has grown
+// long. Handlers of commands and signals only change the state; each coroutine watches the state and does one thing:
 //
 //	coroutine           watches                                    causes
 //	recordEvents        events that are not in the store           activity Record; search attributes and details
@@ -129,8 +129,8 @@ func (w *incidentWorkflow) isFinished(ctx workflow.Context) bool {
 	return i.Phase == incident.PhaseDismissed || i.Feedback != nil || !workflow.Now(ctx).Before(window)
 }
 
-// isQuiet reports whether this run could end here and lose nothing: every event is in the store, no handler is at work and
-// no signal is unread. Messages being handed over do not count: the ledger knows them, and the next run goes on.
+// isQuiet reports whether this run could end here and lose nothing: every event is in the store, no handler is at work
+// and no signal is unread. Messages being handed over do not count: the ledger knows them, and the next run goes on.
 func (w *incidentWorkflow) isQuiet(ctx workflow.Context) bool {
 	unread := slices.ContainsFunc(w.inboxes, func(b inbox) bool { return b.messages.Len() > 0 })
 	recorded := len(w.recording.pending) == 0 && w.recording.recorded == w.state.Incident.Seq

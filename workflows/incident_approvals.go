@@ -18,8 +18,8 @@ type approving struct {
 	toCall []string // approvals that contacts are to be called about
 }
 
-// nextWithoutRuling returns an endpoint whose desired state needs a ruling of the response authority now, or nil. The one
-// device must be known first. An expired approval gets its next ruling when it is asked for again.
+// nextWithoutRuling returns an endpoint whose desired state needs a ruling of the response authority now, or nil. The
+// one device must be known first. An expired approval gets its next ruling when it is asked for again.
 func (w *incidentWorkflow) nextWithoutRuling() *incident.Endpoint {
 	if w.state.Incident.IsOver() {
 		return nil
@@ -119,8 +119,8 @@ func (w *incidentWorkflow) openApproval(id string) *incident.Endpoint {
 	return nil
 }
 
-// callAboutApprovals starts the calls about approvals that people are asked for, and goes on with those that an earlier run
-// started.
+// callAboutApprovals starts the calls about approvals that people are asked for, and goes on with those that an earlier
+// run started.
 func (w *incidentWorkflow) callAboutApprovals(ctx workflow.Context) {
 	for _, e := range w.state.Incident.Endpoints {
 		if e.Approval.IsAnswerable() {
@@ -152,7 +152,8 @@ func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval stri
 	}
 }
 
-// startApprovalRound starts the calls. It reports false when there is nobody to call, or the approval is no longer open.
+// startApprovalRound starts the calls. It reports false when there is nobody to call, or the approval is no longer
+// open.
 func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string, round int) bool {
 	i := w.state.Incident
 	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true})
@@ -233,8 +234,8 @@ func (w *incidentWorkflow) actOnDeadline(ctx workflow.Context, d deadline, chang
 	return err
 }
 
-// askAgainAt returns when an approval that was asked for at a moment and not answered is asked for again: by the reminder
-// rule or, when nobody could be reached while it was open, as soon as somebody can be.
+// askAgainAt returns when an approval that was asked for at a moment and not answered is asked for again: by the
+// reminder rule or, when nobody could be reached while it was open, as soon as somebody can be.
 func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, asked time.Time) (time.Time, error) {
 	now := workflow.Now(ctx)
 	at, err := w.firstReachable(ctx, asked)
@@ -244,8 +245,8 @@ func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, asked time.Time) (ti
 	return w.firstReachable(ctx, now.Add(w.state.Policy.Reminder(w.state.Incident.PublishedSeverity)))
 }
 
-// firstReachable returns when the first contact can be reached about an approval that is asked for at a moment. It returns
-// that moment itself when nobody ever can be.
+// firstReachable returns when the first contact can be reached about an approval that is asked for at a moment. It
+// returns that moment itself when nobody ever can be.
 func (w *incidentWorkflow) firstReachable(ctx workflow.Context, at time.Time) (time.Time, error) {
 	i := w.state.Incident
 	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: at, Approval: true})

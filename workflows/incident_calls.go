@@ -37,8 +37,8 @@ func (w *incidentWorkflow) callContacts(ctx workflow.Context) {
 	}
 }
 
-// needsCallRound reports whether contacts are to be called: all contacts of a critical incident, or those whom a message did
-// not reach.
+// needsCallRound reports whether contacts are to be called: all contacts of a critical incident, or those whom a
+// message did not reach.
 func (w *incidentWorkflow) needsCallRound() bool {
 	i := w.state.Incident
 	return i.NeedsCalls() || len(w.state.PendingCalls) > 0 && i.Acknowledged == nil && !i.IsOver()
@@ -49,8 +49,8 @@ func (w *incidentWorkflow) isRoundUnderway() bool {
 	return w.state.Incident.CallRound > 0 && w.state.Incident.CallRoundEnded.IsZero()
 }
 
-// startRound waits for the next round's time and starts the round. It reports false when the need for it is gone, or its
-// time has changed.
+// startRound waits for the next round's time and starts the round. It reports false when the need for it is gone, or
+// its time has changed.
 func (w *incidentWorkflow) startRound(ctx workflow.Context) bool {
 	unneeded := func() bool { return !w.needsCallRound() }
 	at := w.nextRoundAt()
@@ -82,8 +82,8 @@ func (w *incidentWorkflow) startRound(ctx workflow.Context) bool {
 	return true
 }
 
-// nextRoundAt returns when the next round begins: by the policy or, when only contacts are called whom a message did not
-// reach, when the first of them may be called.
+// nextRoundAt returns when the next round begins: by the policy or, when only contacts are called whom a message did
+// not reach, when the first of them may be called.
 func (w *incidentWorkflow) nextRoundAt() time.Time {
 	if w.state.Incident.NeedsCalls() || len(w.state.PendingCalls) == 0 {
 		return w.state.Incident.NextCallRound(w.state.Policy)
@@ -103,8 +103,8 @@ func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind st
 	}
 }
 
-// awaitRound waits for the round to end. It stops the round as soon as anyone acknowledged anywhere or no calls are needed
-// any more, and also when the round has been silent for longer than a call can take.
+// awaitRound waits for the round to end. It stops the round as soon as anyone acknowledged anywhere or no calls are
+// needed any more, and also when the round has been silent for longer than a call can take.
 func (w *incidentWorkflow) awaitRound(ctx workflow.Context) error {
 	round, needed := w.state.Incident.CallRound, w.state.Incident.NeedsCalls()
 	ended := func() bool { return !w.isRoundUnderway() }

@@ -65,8 +65,8 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 	return w.state.Incident.Can(c, r.CommandContext, workflow.Now(ctx))
 }
 
-// executeCommand makes the change that a command asks for. The workflow task that makes the change also gives the result,
-// so the result is as durable as the change; the store has it a moment later. A repeat gets the first result.
+// executeCommand makes the change that a command asks for. The workflow task that makes the change also gives the
+// result, so the result is as durable as the change; the store has it a moment later. A repeat gets the first result.
 func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
 	if known := w.resultOf(r.RequestID); known != nil {
 		return *known, nil

@@ -14,8 +14,8 @@ type containing struct {
 	retries []string // endpoints that a person wants tried again
 }
 
-// containEndpoints asks the response authority about every desired state and signals it to the endpoint's workflow each time
-// it changes.
+// containEndpoints asks the response authority about every desired state and signals it to the endpoint's workflow each
+// time it changes.
 func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 	for workflow.Await(ctx, func() bool {
 		return w.nextUnsignalled() != nil || w.nextWithoutRuling() != nil || len(w.containing.retries) > 0 || w.state.Incident.IsOver()
@@ -53,7 +53,8 @@ func (w *incidentWorkflow) nextUnsignalled() *incident.Endpoint {
 	return &w.state.Incident.Endpoints[n]
 }
 
-// endpointVersion returns a number that grows with every desired state of an endpoint, and once more when that is permitted.
+// endpointVersion returns a number that grows with every desired state of an endpoint, and once more when that is
+// permitted.
 func endpointVersion(e incident.Endpoint) int {
 	if e.IsPermitted() {
 		return 2*e.Generation + 1
@@ -61,8 +62,8 @@ func endpointVersion(e incident.Endpoint) int {
 	return 2 * e.Generation
 }
 
-// signalEndpoint passes the desired state on: to the endpoint's workflow if it runs, else by starting it. retry is above 0
-// when a person wants it tried again at once.
+// signalEndpoint passes the desired state on: to the endpoint's workflow if it runs, else by starting it. retry is
+// above 0 when a person wants it tried again at once.
 func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpoint, retry int) {
 	i := w.state.Incident
 	desired := incident.DesiredState{Desired: e.Desired, Generation: e.Generation, Permitted: e.IsPermitted(), RetryNumber: retry}

@@ -90,8 +90,8 @@ type delivery struct {
 	key          string // in the ledger
 }
 
-// deliver hands one message over when its time has come, however long the vendor is down, unless a newer message replaces
-// it. A task shows every obstacle.
+// deliver hands one message over when its time has come, however long the vendor is down, unless a newer message
+// replaces it. A task shows every obstacle.
 func (w *incidentWorkflow) deliver(ctx workflow.Context, n notify.Notification) {
 	i := w.state.Incident
 	d := delivery{notification: n, input: messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: i.Seq, Exercise: i.Exercise}}
@@ -150,7 +150,8 @@ func (w *incidentWorkflow) attempt(ctx workflow.Context, d delivery) error {
 	return sendMail(ctx, summary, patience, d.input)
 }
 
-// afterFailure shows a failure as a task and waits until another attempt makes sense. It reports false when there is none.
+// afterFailure shows a failure as a task and waits until another attempt makes sense. It reports false when there is
+// none.
 func (w *incidentWorkflow) afterFailure(ctx workflow.Context, d delivery, failure error) (tryAgain bool) {
 	channel := string(d.notification.Channel)
 	unwanted := func() bool { return w.isUnwanted(d) }
@@ -221,7 +222,8 @@ func (w *incidentWorkflow) handleUndelivered(ctx workflow.Context, f notify.Unde
 	w.sendFallback(ctx, f.Notification, f.Effect, f.Reason)
 }
 
-// sendFallback reaches a contact over their next channel after a message or a call did not reach them, once per message.
+// sendFallback reaches a contact over their next channel after a message or a call did not reach them, once per
+// message.
 func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n notify.Notification, effect, reason string) {
 	i := w.state.Incident
 	if slices.Contains(w.state.FallbacksSent, effect) || i.IsOver() {

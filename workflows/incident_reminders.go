@@ -21,8 +21,8 @@ type reminder struct {
 	overdue  bool
 }
 
-// remindClient reminds the client, by the policy, for as long as it is their turn or a question is open. A reminder that
-// falls due outside their business hours waits for them; one whose reason is gone is not sent.
+// remindClient reminds the client, by the policy, for as long as it is their turn or a question is open. A reminder
+// that falls due outside their business hours waits for them; one whose reason is gone is not sent.
 func (w *incidentWorkflow) remindClient(ctx workflow.Context) {
 	for !w.state.Incident.IsOver() {
 		r, wanted := w.nextReminder()

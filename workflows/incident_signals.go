@@ -62,7 +62,8 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 	}
 }
 
-// handleKeyPress takes the key press of a human on the phone. It comes here when the round that placed the call is over.
+// handleKeyPress takes the key press of a human on the phone. It comes here when the round that placed the call is
+// over.
 func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
 	if k.Digit != notify.KeyAcknowledge {
 		return

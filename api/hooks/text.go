@@ -129,8 +129,8 @@ func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (string, e
 	})
 }
 
-// explainCode answers a message that holds no code of ours, once for each message of ours: an answering machine must not
-// talk to us for ever.
+// explainCode answers a message that holds no code of ours, once for each message of ours: an answering machine must
+// not talk to us for ever.
 func (h *Hooks) explainCode(ctx context.Context, row store.LedgerRow) (string, error) {
 	if row.Outcome != "" {
 		return "", nil

@@ -1,5 +1,5 @@
-// Package problem writes the errors of models as RFC 9457 problems, for every HTTP answer of Watchfire. It holds no handler
-// and knows no route.
+// Package problem writes the errors of models as RFC 9457 problems, for every HTTP answer of Watchfire. It holds no
+// handler and knows no route.
 package problem
 
 import (
@@ -38,8 +38,9 @@ func New(status int, detail string, fields ...FieldError) Problem {
 	return Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Errors: fields}
 }
 
-// Of translates an error. Only the text of a models.Error is shown; any other error is an internal error without detail.
-// Every NotFound has the same words: a thing that does not exist and one that the caller may not see must look alike.
+// Of translates an error. Only the text of a models.Error is shown; any other error is an internal error without
+// detail. Every NotFound has the same words: a thing that does not exist and one that the caller may not see must look
+// alike.
 func Of(err error) Problem {
 	var e *models.Error
 	if !errors.As(err, &e) {

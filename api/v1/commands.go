@@ -12,8 +12,8 @@ import (
 // viaAPI tells the incident that a command came through the API.
 const viaAPI = "api"
 
-// registerCommands adds a route for each command. The generated server leaves them out: their routes, bodies and answers
-// follow from the command's name alone.
+// registerCommands adds a route for each command. The generated server leaves them out: their routes, bodies and
+// answers follow from the command's name alone.
 func (s *server) registerCommands(r gin.IRouter) {
 	for n, command := range incident.Commands() {
 		r.POST("/api/v1/incidents/:reference/"+command.Name(), s.sendCommand(func() incident.Command { return incident.Commands()[n] }))

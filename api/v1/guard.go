@@ -39,7 +39,8 @@ func (s *server) identify(c *gin.Context) {
 	setCaller(c, caller{user: u})
 }
 
-// permit checks the role. A caller who may not even see the incident or client gets the answer for one that does not exist.
+// permit checks the role. A caller who may not even see the incident or client gets the answer for one that does not
+// exist.
 func (s *server) permit(c *gin.Context) {
 	op := s.spec.operation(c)
 	if op == nil {

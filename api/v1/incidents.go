@@ -31,7 +31,8 @@ func (s *server) OpenIncident(c *gin.Context, params OpenIncidentParams) {
 	s.answer(c, replyOpened(i, running), err)
 }
 
-// replyOpened is the reply for an opened incident. running is false while the incident waits for a worker or the engine.
+// replyOpened is the reply for an opened incident. running is false while the incident waits for a worker or the
+// engine.
 func replyOpened(i incident.Incident, running bool) reply {
 	status := http.StatusCreated
 	if !running {

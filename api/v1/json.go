@@ -16,9 +16,9 @@ import (
 // maxDepth is how deep JSON may be nested.
 const maxDepth = 32
 
-// checkWellFormed returns the problem that makes a body unreadable, or nil. With strict it also refuses a field given twice,
-// which two readers would read differently, and the character NUL, which the database cannot store. An empty body is
-// well-formed.
+// checkWellFormed returns the problem that makes a body unreadable, or nil. With strict it also refuses a field given
+// twice, which two readers would read differently, and the character NUL, which the database cannot store. An empty
+// body is well-formed.
 func checkWellFormed(body []byte, strict bool) *problem.Problem {
 	if len(body) == 0 {
 		return nil

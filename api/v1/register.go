@@ -24,9 +24,9 @@ type server struct {
 	spec *spec
 }
 
-// Register adds every operation of the API to r. document is api/openapi.yaml. Each request is checked in this order: its
-// sender, whether the sender's role may use the operation, whether the body is well-formed JSON of acceptable size, and
-// whether the request fits the document.
+// Register adds every operation of the API to r. document is api/openapi.yaml. Each request is checked in this order:
+// its sender, whether the sender's role may use the operation, whether the body is well-formed JSON of acceptable size,
+// and whether the request fits the document.
 func Register(r *gin.Engine, document []byte, d *desk.Desk, a *auth.Authenticator, log *slog.Logger) error {
 	spec, err := readSpec(document)
 	if err != nil {

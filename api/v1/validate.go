@@ -61,8 +61,8 @@ func validation() ginmiddleware.Options {
 // errMoment is the error for a text that is not a moment.
 var errMoment = errors.New("not a moment")
 
-// checkMoment refuses a text that has the form of a time but names none, such as 30 February. It also refuses years that a
-// person cannot mean, because such a time could not be written in every time zone.
+// checkMoment refuses a text that has the form of a time but names none, such as 30 February. It also refuses years
+// that a person cannot mean, because such a time could not be written in every time zone.
 func checkMoment(s string) error {
 	at, err := time.Parse(time.RFC3339, s)
 	if err != nil || at.Year() < 1900 || at.Year() > 2999 {
@@ -114,8 +114,8 @@ func (s *server) validate(c *gin.Context) {
 	s.answerProblem(c, problemOf(all))
 }
 
-// unknownParameters names the parameters in a query that the operation does not have: a misspelt filter must not look like
-// no filter.
+// unknownParameters names the parameters in a query that the operation does not have: a misspelt filter must not look
+// like no filter.
 func unknownParameters(op *routers.Route, u *url.URL) []problem.FieldError {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -130,8 +130,8 @@ func unknownParameters(op *routers.Route, u *url.URL) []problem.FieldError {
 	return unknown
 }
 
-// problemOf makes one problem of all errors of the validator. A wrong path is not found, a wrong parameter or a missing body
-// is a bad request, and each wrong field has an error that points at it.
+// problemOf makes one problem of all errors of the validator. A wrong path is not found, a wrong parameter or a missing
+// body is a bad request, and each wrong field has an error that points at it.
 func problemOf(all openapi3.MultiError) problem.Problem {
 	var params, fields []problem.FieldError
 	for _, err := range all {

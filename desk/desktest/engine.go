@@ -98,7 +98,8 @@ func (e *Engine) Executed() int {
 	return e.handled
 }
 
-// ExecuteWorkflow starts an incident's workflow, once, a channel's check, or the check of an EDR, which finds nothing wrong.
+// ExecuteWorkflow starts an incident's workflow, once, a channel's check, or the check of an EDR, which finds nothing
+// wrong.
 func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
 	if err := e.answersAt(ctx); err != nil {
 		return nil, err

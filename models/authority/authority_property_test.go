@@ -102,8 +102,8 @@ func fits(pattern, host string) bool {
 	return matches(pattern, host) || !dotted(pattern) && matches(pattern, first(host)) || !dotted(host) && matches(first(pattern), host)
 }
 
-// named says whether a pattern fits a name of the device: the EDR's, or the one that was typed where it says more than the
-// EDR's first label.
+// named says whether a pattern fits a name of the device: the EDR's, or the one that was typed where it says more than
+// the EDR's first label.
 func (s situation) named(pattern string) bool {
 	if s.Asset.DeviceName != "" && fits(pattern, s.Asset.DeviceName) {
 		return true
@@ -177,8 +177,8 @@ func TestTheStrictestRuleThatMatchesDecides(t *testing.T) {
 	})
 }
 
-// A device whose tags the EDR does not tell is treated as if it had every tag that forbids, asks or needs two persons, and
-// none that permits.
+// A device whose tags the EDR does not tell is treated as if it had every tag that forbids, asks or needs two persons,
+// and none that permits.
 func TestUnknownTagsAreTheWorstTags(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)

@@ -14,7 +14,8 @@ type Ruling struct {
 	Persons  int      `json:"persons"` // how many must agree when it is asked
 }
 
-// RestrictedBySwitch returns the ruling on an isolation under the client's isolation switch: a paused switch permits none.
+// RestrictedBySwitch returns the ruling on an isolation under the client's isolation switch: a paused switch permits
+// none.
 func (r Ruling) RestrictedBySwitch(s models.IsolationSwitch) Ruling {
 	if s.Paused {
 		r.Decision, r.Rule = DecideNever, "isolation is paused: "+s.Reason
@@ -27,7 +28,8 @@ func (r Ruling) IsAutomatic() bool {
 	return r.Decision == DecideAuto || r.Decision == DecideAskThenAuto
 }
 
-// RestrictedByLimit returns the ruling on an automatic isolation after as many as the policy permits: the client is asked.
+// RestrictedByLimit returns the ruling on an automatic isolation after as many as the policy permits: the client is
+// asked.
 func (r Ruling) RestrictedByLimit(p models.Policy) Ruling {
 	r.Decision = DecideAsk
 	r.Rule += fmt.Sprintf(" (asked: %d isolations within %s are the limit)", p.IsolationLimit(), models.IsolationWindow)

@@ -12,7 +12,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// A list that an event could change in place would change the incident that a page, a validator or the store still holds.
+// A list that an event could change in place would change the incident that a page, a validator or the store still
+// holds.
 func TestAnEventSharesNoListWithTheIncidentBeforeIt(t *testing.T) {
 	approval := &incident.Approval{ID: "a1", Given: []incident.Consent{{Via: "api"}}}
 	before := incident.Incident{

@@ -8,8 +8,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/authority"
 )
 
-// Approval is the permission that the desired state of an endpoint needs before the EDR is sent an action: the ruling of the
-// response authority and, if the ruling says so, the consent of one or two persons of the client.
+// Approval is the permission that the desired state of an endpoint needs before the EDR is sent an action: the ruling
+// of the response authority and, if the ruling says so, the consent of one or two persons of the client.
 //
 //	state     recognised by                entered by
 //	waiting   IsOpen and Asked is 0        ContainmentRuled before the incident is published
@@ -62,8 +62,8 @@ func (a *Approval) IsOpen() bool { return a != nil && !a.Granted && a.Denied == 
 // IsAnswerable reports whether people are being asked now.
 func (a *Approval) IsAnswerable() bool { return a.IsOpen() && a.Asked > 0 && !a.Expired }
 
-// addConsent adds one person's consent. A person counts once. Where two persons must agree, it must be possible to tell them
-// apart.
+// addConsent adds one person's consent. A person counts once. Where two persons must agree, it must be possible to tell
+// them apart.
 func (a *Approval) addConsent(c Consent) error {
 	same := func(x Consent) bool { return x.By.ID == c.By.ID || x.Person != "" && x.Person == c.Person }
 	if slices.ContainsFunc(a.Given, same) {
@@ -79,8 +79,8 @@ func (a *Approval) addConsent(c Consent) error {
 	return nil
 }
 
-// hasEnoughConsents reports whether as many persons have agreed as must. Where two must agree, only persons count who can be told
-// apart: one of the consents may be from a time when one person was enough.
+// hasEnoughConsents reports whether as many persons have agreed as must. Where two must agree, only persons count who
+// can be told apart: one of the consents may be from a time when one person was enough.
 func (a *Approval) hasEnoughConsents() bool {
 	count := 0
 	for _, c := range a.Given {
@@ -91,8 +91,8 @@ func (a *Approval) hasEnoughConsents() bool {
 	return count >= max(a.Ruling.Persons, 1)
 }
 
-// ContainmentRuled is the ruling of the response authority on the desired state of an endpoint: when the state is set, when
-// people have granted it, and before they are asked again. The last ruling counts.
+// ContainmentRuled is the ruling of the response authority on the desired state of an endpoint: when the state is set,
+// when people have granted it, and before they are asked again. The last ruling counts.
 type ContainmentRuled struct {
 	Endpoint   string           `json:"endpoint"`
 	Generation int              `json:"generation"`
@@ -142,8 +142,8 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// NeedsRuling reports whether the response authority has to rule on the endpoint: on a new desired state, before a granted
-// approval permits it, and before people are asked again after an approval expired.
+// NeedsRuling reports whether the response authority has to rule on the endpoint: on a new desired state, before a
+// granted approval permits it, and before people are asked again after an approval expired.
 func (p Endpoint) NeedsRuling() bool {
 	return !p.IsPermitted() && (p.Approval == nil || p.Approval.Granted || p.Approval.Expired)
 }
@@ -260,8 +260,9 @@ func (d *ApprovalDenied) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// ApprovalExpired records that nobody answered in time or, with AllCalled, although every contact who can be called was. In the
-// second case the approval is granted if the client's rule allows that; otherwise people are asked again later.
+// ApprovalExpired records that nobody answered in time or, with AllCalled, although every contact who can be called
+// was. In the second case the approval is granted if the client's rule allows that; otherwise people are asked again
+// later.
 type ApprovalExpired struct {
 	Approval  string    `json:"approval"`
 	AllCalled bool      `json:"all_called"`           // every contact who can be called was

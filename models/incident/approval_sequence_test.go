@@ -93,9 +93,9 @@ func anyRuling(t *rapid.T, i incident.Incident, p incident.Endpoint) *incident.C
 	}
 }
 
-// checkApprovals checks that the permitted state of an endpoint changes only with a ruling that permits it: by itself, by
-// the approvals of as many different persons of the client as it asks for, or because everybody was tried and the rule
-// allows it then. A denial changes nothing.
+// checkApprovals checks that the permitted state of an endpoint changes only with a ruling that permits it: by itself,
+// by the approvals of as many different persons of the client as it asks for, or because everybody was tried and the
+// rule allows it then. A denial changes nothing.
 func checkApprovals(t *rapid.T, was, is incident.Incident, events []incident.Event) {
 	for _, p := range is.Endpoints {
 		var before models.Desired

@@ -74,11 +74,12 @@ func (i Incident) Can(c Command, ask CommandContext, at time.Time) error {
 	return err
 }
 
-// decision marks a command that closes a risk on the client's behalf: the client's own row in the database must back it.
+// decision marks a command that closes a risk on the client's behalf: the client's own row in the database must back
+// it.
 type decision interface{ isDecision() }
 
-// IsDecision reports whether a command closes a risk on the client's behalf, so that the client's own row in the database
-// must back it.
+// IsDecision reports whether a command closes a risk on the client's behalf, so that the client's own row in the
+// database must back it.
 func IsDecision(c Command) bool {
 	_, ok := c.(decision)
 	return ok

@@ -82,8 +82,8 @@ func (d *CallRoundEnded) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// AcknowledgedBy records that a human of the client acknowledged: by a key press, a text or their own command. With Revision it
-// is also their read receipt for that revision of the report.
+// AcknowledgedBy records that a human of the client acknowledged: by a key press, a text or their own command. With
+// Revision it is also their read receipt for that revision of the report.
 type AcknowledgedBy struct {
 	Channel  string `json:"channel"`
 	How      string `json:"how"`

@@ -6,8 +6,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// IsolationRequested makes isolated the desired state of an endpoint. A host name that the incident knows is requested again with
-// the next generation; a new one becomes a new endpoint.
+// IsolationRequested makes isolated the desired state of an endpoint. A host name that the incident knows is requested
+// again with the next generation; a new one becomes a new endpoint.
 type IsolationRequested struct {
 	Endpoint string `json:"endpoint"`
 	Hostname string `json:"hostname"`
@@ -60,8 +60,8 @@ func (d *ReleaseRequested) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// setDesired changes the desired state of an endpoint. The new state needs a ruling of its own, unless it takes back a state
-// that was never permitted. Until it is permitted, the permitted state goes on, with its lease.
+// setDesired changes the desired state of an endpoint. The new state needs a ruling of its own, unless it takes back a
+// state that was never permitted. Until it is permitted, the permitted state goes on, with its lease.
 func (p *Endpoint) setDesired(desired models.Desired, reason, person string, e Event) {
 	p.Desired, p.Generation, p.Reason, p.Since = desired, p.Generation+1, reason, e.At
 	p.RequestedBy, p.RequestedAs, p.Approval = e.Actor, person, nil
@@ -95,7 +95,8 @@ type EndpointObserved struct {
 	Generation int    `json:"generation"` // of the desired state at that time
 	AgentID    string `json:"agent_id,omitempty"`
 	DeviceName string `json:"device_name,omitempty"` // the EDR's own name of the device
-	// State is "" when it could not be read and nothing was changed since, HostUnknown when something may have been changed.
+	// State is "" when it could not be read and nothing was changed since, HostUnknown when something may have been
+	// changed.
 	State   models.HostState  `json:"state,omitempty"`
 	Online  bool              `json:"online"`
 	Problem string            `json:"problem,omitempty"` // class and code of the obstacle

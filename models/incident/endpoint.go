@@ -83,8 +83,8 @@ func (p Endpoint) permittedState() models.Desired {
 	return models.DesiredReleased
 }
 
-// IsHeld reports whether the endpoint is isolated by our action, or may be: its isolation was permitted, and the EDR has not
-// confirmed its release since.
+// IsHeld reports whether the endpoint is isolated by our action, or may be: its isolation was permitted, and the EDR
+// has not confirmed its release since.
 func (p Endpoint) IsHeld() bool {
 	return p.Permitted == models.DesiredIsolated || p.Permitted == models.DesiredReleased && p.Observed != models.HostNormal
 }

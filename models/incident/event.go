@@ -30,8 +30,8 @@ type EventData interface {
 // internal marks an event that may be the SOC's own business.
 type internal interface{ isInternal() bool }
 
-// IsInternal reports whether an event is the SOC's own business, so that the client's users do not see it. How the client's
-// contacts were reached, or not, is the client's business, too.
+// IsInternal reports whether an event is the SOC's own business, so that the client's users do not see it. How the
+// client's contacts were reached, or not, is the client's business, too.
 func (e Event) IsInternal() bool {
 	d, ok := e.Data.(internal)
 	return ok && d.isInternal()

@@ -31,8 +31,8 @@ const (
 	TurnNone   Turn = "none"
 )
 
-// Incident is one threat to one client. The workflow carries it and the read tables hold it; both make it from the same events
-// with Apply, and from nothing else.
+// Incident is one threat to one client. The workflow carries it and the read tables hold it; both make it from the same
+// events with Apply, and from nothing else.
 type Incident struct {
 	Reference models.Reference `json:"reference"`
 	ClientID  uuid.UUID        `json:"client_id"`
@@ -152,8 +152,8 @@ type Verification struct {
 	Seq  int          `json:"seq"`
 }
 
-// Closure is the client's request to close. Decision is the request id of the command, under which the client's decision is
-// stored apart from the event log.
+// Closure is the client's request to close. Decision is the request id of the command, under which the client's
+// decision is stored apart from the event log.
 type Closure struct {
 	By          models.Actor  `json:"by"`
 	Decision    string        `json:"decision"`
@@ -183,8 +183,8 @@ type Feedback struct {
 	At      time.Time    `json:"at"`
 }
 
-// clone returns a copy that shares no memory with i which an event may change. Assessments, rulings and everything else that
-// events only replace as a whole are shared.
+// clone returns a copy that shares no memory with i which an event may change. Assessments, rulings and everything else
+// that events only replace as a whole are shared.
 func (i Incident) clone() Incident {
 	i.Recommendations = slices.Clone(i.Recommendations)
 	i.Endpoints = slices.Clone(i.Endpoints)
@@ -228,8 +228,8 @@ func (i Incident) OpenTask(kind TaskKind, effect string) *Task {
 	return nil
 }
 
-// CurrentVerification returns the verification if it is newer than the last settled recommendation, else nil: a later act of the
-// client makes it stale.
+// CurrentVerification returns the verification if it is newer than the last settled recommendation, else nil: a later
+// act of the client makes it stale.
 func (i Incident) CurrentVerification() *Verification {
 	if i.Verification == nil || i.Verification.Seq < i.SettledSeq {
 		return nil
@@ -237,8 +237,8 @@ func (i Incident) CurrentVerification() *Verification {
 	return i.Verification
 }
 
-// ReadyToClose returns nil when the client asked for closure and every guard holds, else the first guard that does not. The SOC
-// cannot make it nil without the client.
+// ReadyToClose returns nil when the client asked for closure and every guard holds, else the first guard that does not.
+// The SOC cannot make it nil without the client.
 func (i Incident) ReadyToClose() error {
 	if i.Phase != PhaseClosureRequested || i.Closure == nil {
 		return models.Errorf(models.Conflict, "the client has not requested closure")
@@ -274,7 +274,8 @@ func (i Incident) closureGuards() error {
 	return nil
 }
 
-// unreleasedEndpoints returns the ids of endpoints whose release the EDR has not confirmed and that the client does not keep.
+// unreleasedEndpoints returns the ids of endpoints whose release the EDR has not confirmed and that the client does not
+// keep.
 func (i Incident) unreleasedEndpoints() []string {
 	var ids []string
 	for _, e := range i.Endpoints {
@@ -300,14 +301,14 @@ func (i Incident) NextReminder(p models.Policy) (time.Time, bool) {
 	return since.Add(p.Reminder(i.PublishedSeverity)), true
 }
 
-// MayRemindAnytime reports whether the next reminder ignores the client's business hours. Reminders of critical incidents do, and
-// the one repeat about a high incident that nobody acknowledged.
+// MayRemindAnytime reports whether the next reminder ignores the client's business hours. Reminders of critical
+// incidents do, and the one repeat about a high incident that nobody acknowledged.
 func (i Incident) MayRemindAnytime() bool {
 	return i.PublishedSeverity == models.SeverityCritical || i.PublishedSeverity == models.SeverityHigh && i.Acknowledged == nil && i.Reminders == 0
 }
 
-// NeedsCalls reports whether contacts are to be phoned: the incident is published as critical and nobody has acknowledged yet.
-// A fire drill calls everybody, once.
+// NeedsCalls reports whether contacts are to be phoned: the incident is published as critical and nobody has
+// acknowledged yet. A fire drill calls everybody, once.
 func (i Incident) NeedsCalls() bool {
 	if i.Exercise.IsFireDrill() {
 		return i.IsPublished() && !i.IsOver() && i.CallRound == 0

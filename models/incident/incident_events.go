@@ -352,8 +352,8 @@ func (d *FeedbackGiven) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// CommandRejected records the rejection of a command that came as a signal, whose sender nobody could answer. By is the sender,
-// RequestID the name of the command in the answer they got when it was queued.
+// CommandRejected records the rejection of a command that came as a signal, whose sender nobody could answer. By is the
+// sender, RequestID the name of the command in the answer they got when it was queued.
 type CommandRejected struct {
 	Command   string       `json:"command"`
 	Reason    string       `json:"reason"`

@@ -6,8 +6,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// HasOutdated reports whether the reason of a notification is gone before it was sent: the client is reminded of nothing
-// that is no longer theirs to do.
+// HasOutdated reports whether the reason of a notification is gone before it was sent: the client is reminded of
+// nothing that is no longer theirs to do.
 func (i Incident) HasOutdated(n notify.Notification) bool {
 	switch n.Purpose {
 	case notify.PurposeReminder:

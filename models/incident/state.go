@@ -5,8 +5,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// State is all that an incident's workflow carries: its argument at the start and at every continue-as-new. The workflow
-// keeps nothing else that it needs later.
+// State is all that an incident's workflow carries: its argument at the start and at every continue-as-new. The
+// workflow keeps nothing else that it needs later.
 type State struct {
 	Incident         Incident              `json:"incident"`
 	Policy           models.Policy         `json:"policy"`
@@ -18,7 +18,8 @@ type State struct {
 	ApprovalRounds   map[string]int        `json:"approval_rounds,omitempty"`   // approval -> how many call rounds were started about it
 }
 
-// RememberedResult is the result of a command, or its rejection when it came as a signal, whose sender nobody could answer.
+// RememberedResult is the result of a command, or its rejection when it came as a signal, whose sender nobody could
+// answer.
 type RememberedResult struct {
 	CommandResult
 	Rejected bool `json:"rejected,omitempty"`

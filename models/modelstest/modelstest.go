@@ -1,5 +1,5 @@
-// Package modelstest holds what the tests of models and of its packages share: fixed ids and moments, a slow but obvious
-// model of weekly hours, and generators.
+// Package modelstest holds what the tests of models and of its packages share: fixed ids and moments, a slow but
+// obvious model of weekly hours, and generators.
 package modelstest
 
 import (

@@ -16,8 +16,8 @@ const (
 // MaxAsked is how often one call asks for a key before it says goodbye.
 const MaxAsked = 3
 
-// CallScript holds the questions of a call, stage by stage, and the sentences that end it. Menus and sentences are named as the
-// languages of report name them.
+// CallScript holds the questions of a call, stage by stage, and the sentences that end it. Menus and sentences are
+// named as the languages of report name them.
 type CallScript struct {
 	Stages  []CallStage // none: the call asks for no key
 	Settled string      // the sentence in place of a menu when nothing is left to ask

@@ -41,8 +41,8 @@ const (
 	EffectRelease EffectKind = "release"
 )
 
-// Effect is one thing done to the outside world, at most once. The workflow makes its key from the thing to be done, never
-// from an attempt number or a run id, so every retry has the same key.
+// Effect is one thing done to the outside world, at most once. The workflow makes its key from the thing to be done,
+// never from an attempt number or a run id, so every retry has the same key.
 type Effect struct {
 	Key        string           `json:"key"`
 	Kind       EffectKind       `json:"kind"`
@@ -79,8 +79,8 @@ func CallEffect(r models.Reference, client uuid.UUID, revision, round, try int, 
 	}
 }
 
-// ApprovalCallEffect returns the effect of calling one contact about an approval; round counts how often it was asked, try
-// grows after a busy line.
+// ApprovalCallEffect returns the effect of calling one contact about an approval; round counts how often it was asked,
+// try grows after a busy line.
 func ApprovalCallEffect(r models.Reference, client uuid.UUID, a ApprovalCall, round, try int, contact uuid.UUID) Effect {
 	return Effect{
 		Key:  fmt.Sprintf("%s/%s/%s/%s/voice/%d.%d", r, PurposeApproval, a.ID, contact, round, try),
@@ -89,9 +89,9 @@ func ApprovalCallEffect(r models.Reference, client uuid.UUID, a ApprovalCall, ro
 	}
 }
 
-// EndpointEffect returns the effect of isolating or releasing an endpoint. The generation grows with every change of the
-// desired state, so a late retry of an old one can be told from the present one; the action, from 1, grows when the EDR
-// says that the last one failed.
+// EndpointEffect returns the effect of isolating or releasing an endpoint. The generation grows with every change of
+// the desired state, so a late retry of an old one can be told from the present one; the action, from 1, grows when the
+// EDR says that the last one failed.
 func EndpointEffect(r models.Reference, client uuid.UUID, p Purpose, endpoint string, generation, action int) Effect {
 	kind := EffectIsolate
 	if p == PurposeRelease {
@@ -107,8 +107,8 @@ func EndpointEffect(r models.Reference, client uuid.UUID, p Purpose, endpoint st
 // EffectState says how far an effect got, as the ledger knows it.
 type EffectState string
 
-// The states of an effect. An effect that stays "intended" longer than its settle window is ambiguous: it may or may not
-// have reached the vendor.
+// The states of an effect. An effect that stays "intended" longer than its settle window is ambiguous: it may or may
+// not have reached the vendor.
 const (
 	EffectIntended EffectState = "intended" // recorded, perhaps attempted, no answer known
 	EffectAccepted EffectState = "accepted" // the vendor took it and gave an id

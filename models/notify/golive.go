@@ -30,7 +30,8 @@ func (d Directory) GoLive() []models.GoLiveCheck {
 	}
 }
 
-// callable counts the people, told apart by their numbers, who can be called for a critical incident at a time of the week.
+// callable counts the people, told apart by their numbers, who can be called for a critical incident at a time of the
+// week.
 func (d Directory) callable(day models.Day, t models.ClockTime) int {
 	numbers := map[string]bool{}
 	for _, c := range d.Contacts {

@@ -9,8 +9,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Notification is a message that is due: to one contact over one channel, or, while Contact is the zero UUID, to everyone
-// whose rule matches.
+// Notification is a message that is due: to one contact over one channel, or, while Contact is the zero UUID, to
+// everyone whose rule matches.
 type Notification struct {
 	Purpose    Purpose         `json:"purpose"`
 	Revision   int             `json:"revision"`

@@ -40,9 +40,9 @@ type Skipped struct {
 }
 
 // Plan returns who is reached when something of a severity happens at a moment. The workflow follows it, the preview
-// shows it and the go-live check asks it. A message goes out over mail, or as a text when there is no mail; it waits for
-// the contact's hours. A call does not wait: a contact whose hours are over is not called now. A number is called once,
-// however many contacts have it.
+// shows it and the go-live check asks it. A message goes out over mail, or as a text when there is no mail; it waits
+// for the contact's hours. A call does not wait: a contact whose hours are over is not called now. A number is called
+// once, however many contacts have it.
 func (d Directory) Plan(s models.Severity, at time.Time) Plan {
 	p := Plan{Messages: []Recipient{}, Calls: []Recipient{}, Skipped: []Skipped{}}
 	called := map[string]bool{}

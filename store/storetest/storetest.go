@@ -162,7 +162,8 @@ func startPrivate(ctx context.Context) (string, error) {
 	return pg.URL("postgres"), nil
 }
 
-// removeLeftOvers removes the folders of processes that are gone. A folder that cannot be removed is left to the next one.
+// removeLeftOvers removes the folders of processes that are gone. A folder that cannot be removed is left to the next
+// one.
 func removeLeftOvers() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*-*")) // the pattern is well-formed
 	for _, dir := range dirs {

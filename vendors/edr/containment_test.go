@@ -88,7 +88,8 @@ func (c *containment) confirm(in activities.EndpointInput) (models.HostState, er
 	return seen.State, value.Get(&seen)
 }
 
-// ends waits for the sensor to have done all it was told, and returns how the device then stands, whatever the vendor shows.
+// ends waits for the sensor to have done all it was told, and returns how the device then stands, whatever the vendor
+// shows.
 func (c *containment) ends(hostname string) (state models.HostState) {
 	c.Helper()
 	c.eventually("the sensor is done", func() bool {
@@ -106,8 +107,8 @@ func (c *containment) ends(hostname string) (state models.HostState) {
 	return state
 }
 
-// A device that was offline when it was isolated, and is released before it came back, must not be called released as long
-// as the isolation may still reach it; and the same the other way round.
+// A device that was offline when it was isolated, and is released before it came back, must not be called released as
+// long as the isolation may still reach it; and the same the other way round.
 func TestNothingIsConfirmedThatIsStillToChange(t *testing.T) {
 	overProducts(t, func(b *bench) {
 		if !b.conn.Capabilities().Queues {
@@ -144,8 +145,8 @@ func TestNothingIsConfirmedThatIsStillToChange(t *testing.T) {
 	})
 }
 
-// forgetful hides from the adapter the machine actions that were known when it was told to forget, as Defender does with
-// old ones.
+// forgetful hides from the adapter the machine actions that were known when it was told to forget, as Defender does
+// with old ones.
 type forgetful struct {
 	seen, forgotten map[string]bool
 }

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// names is a name server on this machine. answer gets the number of the look-up, from 0. A look-up asks for addresses of
-// IPv4 and of IPv6 at once and in no order, so that each kind of question is counted by itself.
+// names is a name server on this machine. answer gets the number of the look-up, from 0. A look-up asks for addresses
+// of IPv4 and of IPv6 at once and in no order, so that each kind of question is counted by itself.
 type names struct {
 	mu     sync.Mutex
 	asked  map[dnsmessage.Type]int
