@@ -22,6 +22,9 @@ type Containment struct {
 	Effects Effects
 	// EDR returns the EDR of the client with an id; NotFound when the client has none.
 	EDR func(ctx context.Context, client uuid.UUID) (ClientEDR, error)
+	// WorstDelay is the longest time after the settle window in which an EDR may still act on a request whose answer was
+	// lost.
+	WorstDelay time.Duration
 	// PollEvery is the first pause between looks at an endpoint that is not confirmed; it doubles up to a minute.
 	PollEvery time.Duration
 }
@@ -39,6 +42,7 @@ type EndpointInput struct {
 	Hostname string
 	AgentID  string // "" until resolved
 	Desired  models.Desired
+	ForAll   bool `json:",omitempty"` // release the device although other incidents want it isolated
 }
 
 // EndpointReport is the EDR's word on an endpoint.
@@ -95,24 +99,30 @@ func (c *Containment) ReadState(ctx context.Context, in EndpointInput) (Endpoint
 	return conn.reportOf(host), nil
 }
 
-// SendAction asks the EDR to isolate or release the endpoint, once. It reads the device's state first and leaves a
-// device alone that is there already, or on its way, unless the EDR may hide an action against it.
-func (c *Containment) SendAction(ctx context.Context, in EndpointInput) error {
+// SendAction asks the EDR to isolate or release the endpoint, once. It waits until opposite actions on the device are
+// settled, of whatever incident, and leaves a release unsent while another incident wants the device isolated. It reads
+// the device's state first and leaves a device alone that is there already, or on its way, unless the EDR may hide an
+// action against it.
+func (c *Containment) SendAction(ctx context.Context, in EndpointInput) (sent ActionSent, err error) {
+	in.Effect.Device = in.AgentID
 	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
-		return applicationError(err, c.Effects.Settle)
+		return sent, applicationError(err, c.Effects.Settle)
 	}
-	oppositePending, err := c.oppositeMayBePending(ctx, conn, in.Effect)
-	if err != nil {
-		return err
+	if err := c.settleOpposites(ctx, conn, in); err != nil {
+		return sent, err
 	}
-	underway := func(ctx context.Context, _ store.LedgerRow) (Acceptance, bool, error) {
+	underway := func(ctx context.Context, row store.LedgerRow) (Acceptance, bool, error) {
+		oppositePending, err := c.oppositeMayBePending(ctx, conn, row, in.AgentID)
+		if err != nil {
+			return Acceptance{}, false, err
+		}
 		host, err := conn.State(ctx, in.AgentID)
 		there := host.State == confirmedState(in.Desired) && !oppositePending || host.State == pendingState(in.Desired)
 		return Acceptance{Vendor: conn.Vendor, ID: host.ID}, err == nil && there, err
 	}
 	_, err = c.Effects.Once(ctx, in.Effect, EffectSteps{
-		Prepare: func(*store.Tx, store.LedgerRow) error { return nil },
+		Prepare: func(tx *store.Tx, _ store.LedgerRow) error { return c.orderAction(tx, in, &sent) },
 		Lookup:  underway,
 		Send: func(ctx context.Context, row store.LedgerRow) (Acceptance, error) {
 			accepted, there, err := underway(ctx, row)
@@ -126,7 +136,10 @@ func (c *Containment) SendAction(ctx context.Context, in EndpointInput) error {
 			return Acceptance{Vendor: conn.Vendor, ID: cmp.Or(action, in.AgentID)}, err
 		},
 	})
-	return err
+	if isHeld(err) {
+		sent.Held, err = true, nil
+	}
+	return sent, err
 }
 
 // checkNotPaused rejects an isolation while the client's isolations are paused: a ruling or an approval may be older.
@@ -144,13 +157,15 @@ func (c *Containment) checkNotPaused(ctx context.Context, conn ClientEDR, in End
 	return nil
 }
 
-// oppositeMayBePending reports whether the EDR may hide an action against this one: an opposite action was sent to the
-// endpoint before, and the state the EDR tells does not show actions under way.
-func (c *Containment) oppositeMayBePending(ctx context.Context, conn ClientEDR, e notify.Effect) (bool, error) {
+// oppositeMayBePending reports whether the EDR may hide an action against this one: the last action on the device before
+// was an opposite one, and the state the EDR tells does not show actions under way.
+func (c *Containment) oppositeMayBePending(ctx context.Context, conn ClientEDR, row store.LedgerRow, device string) (bool, error) {
 	if conn.Capabilities().Underway {
 		return false, nil
 	}
-	return store.Run(c.Effects.Store.InClient(ctx, store.Worker, e.ClientID), func(tx *store.Tx) (bool, error) { return tx.OppositeActionSent(e) })
+	return store.Run(c.Effects.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) (bool, error) {
+		return tx.OppositeActionSent(row, device)
+	})
 }
 
 // asNothingSent classes a failed read of a host as what it is for the effect: nothing was sent.
@@ -190,7 +205,7 @@ func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (Endpo
 	if err != nil {
 		return seen, applicationError(err, c.Effects.Settle)
 	}
-	oppositePending, err := c.oppositeMayBePending(ctx, conn, in.Effect)
+	oppositePending, err := c.oppositeMayBePending(ctx, conn, row, in.AgentID)
 	if err != nil {
 		return seen, applicationError(err, c.Effects.Settle)
 	}

@@ -128,7 +128,15 @@ func (l *Effects) resume(ctx context.Context, e notify.Effect, a EffectSteps, ro
 
 // attempt sends the effect and records the vendor's answer.
 func (l *Effects) attempt(ctx context.Context, e notify.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
-	accepted, err := a.Send(ctx, row)
+	accepted, err := Acceptance{}, ctx.Err()
+	if until, bounded := ctx.Deadline(); err == nil && bounded && !time.Now().Before(until) {
+		err = context.DeadlineExceeded // a stopped process that goes on must not act late: the context may not know yet
+	}
+	if err != nil {
+		err = &models.VendorError{Class: models.Transient, Vendor: row.Vendor, Op: string(e.Kind), Code: "too_late", Cause: err}
+	} else {
+		accepted, err = a.Send(ctx, row)
+	}
 	if err == nil {
 		return l.accept(ctx, e, row, accepted)
 	}

@@ -97,7 +97,7 @@ func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Refer
 	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
 		return err
 	}
-	if !incident.IsDecision(c) {
+	if !incident.IsDecision(c, u.Role.Side()) {
 		return nil
 	}
 	return d.inSight(ctx, u)(func(tx *store.Tx) error {

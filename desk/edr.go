@@ -145,8 +145,8 @@ func firstIdentityChange(before models.EDRStatus, now store.EDRCredentials) stri
 // requireNoIsolatedEndpoints refuses a change in a field, "" for all, that leads to another EDR while devices of the
 // client are isolated through this one: nobody could release them.
 func requireNoIsolatedEndpoints(tx *store.Tx, vendor, field string) error {
-	held, err := tx.HasIsolatedEndpoints()
-	if err != nil || !held {
+	held, err := tx.Isolations()
+	if err != nil || len(held) == 0 {
 		return err
 	}
 	return &models.Error{

@@ -37,6 +37,7 @@ const (
 	SignalPhoneConsent     = "phone-consent"     // PhoneConsent, from a round of calls for an approval to its incident
 	SignalEndpointObserved = "endpoint-observed" // EndpointObserved, from an endpoint to its incident
 	SignalDesiredState     = "desired-state"     // DesiredState, from an incident to an endpoint
+	SignalDeviceReleased   = "device-released"   // Reference of the incident that released the device for all, to an endpoint of another
 	SignalUndelivered      = "undelivered"       // Undelivered, from a hook to an incident
 	SignalTextReply        = "text-reply"        // TextReply, from the text hook to an incident
 )

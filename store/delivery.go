@@ -28,6 +28,7 @@ type effectRow struct {
 	Occurrence     int
 	ContactID      uuid.NullUUID
 	Endpoint       string
+	Device         string
 	Workflow       string
 	State          notify.EffectState
 	Vendor         string
@@ -98,7 +99,7 @@ func (tx *Tx) Intend(e notify.Effect, at time.Time) (LedgerRow, error) {
 	}
 	row := effectRow{
 		ClientID: tx.client, Key: e.Key, ID: uuid.New(), Token: hex.EncodeToString(token), Kind: e.Kind,
-		Purpose: e.Purpose, Revision: e.Revision, Occurrence: e.Occurrence, Endpoint: e.Endpoint, Workflow: e.Workflow,
+		Purpose: e.Purpose, Revision: e.Revision, Occurrence: e.Occurrence, Endpoint: e.Endpoint, Device: e.Device, Workflow: e.Workflow,
 		ContactID: uuid.NullUUID{UUID: e.Contact, Valid: e.Contact != uuid.Nil}, State: notify.EffectIntended,
 		VendorRank: -1, VendorSequence: -1, PlannedAt: at.Truncate(time.Microsecond), UpdatedAt: at.Truncate(time.Microsecond),
 	}
@@ -183,21 +184,6 @@ func (tx *Tx) requireState(op, key string, want notify.EffectState, q *gorm.DB) 
 
 // Effect returns an effect by its key. NotFound also when it is another client's.
 func (tx *Tx) Effect(key string) (LedgerRow, error) { return tx.effect("key = ?", key) }
-
-// OppositeActionSent reports whether the opposite of an isolation or release may have reached the EDR for the same
-// endpoint before: it was accepted, or an attempt at it stands.
-func (tx *Tx) OppositeActionSent(e notify.Effect) (bool, error) {
-	opposite := notify.EffectIsolate
-	if e.Kind == notify.EffectIsolate {
-		opposite = notify.EffectRelease
-	}
-	var rows []effectRow
-	err := tx.about("effects", "incident", e.Incident).Select("key").
-		Where("endpoint = ? and kind = ? and revision < ?", e.Endpoint, opposite, e.Revision).
-		Where("state = ? or state = ? and attempt_at is not null", notify.EffectAccepted, notify.EffectIntended).
-		Limit(1).Find(&rows).Error
-	return len(rows) > 0, problem("find opposite action", err)
-}
 
 // EffectByToken returns an effect by the token in a callback's address. NotFound also when it is another client's.
 func (tx *Tx) EffectByToken(token string) (LedgerRow, error) { return tx.effect("token = ?", token) }

@@ -8,7 +8,6 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
 // EDRCredentials are the credentials of a client's EDR as they are kept: sealed.
@@ -162,15 +161,4 @@ func (s *Store) HasEDRCredentials(ctx context.Context) (bool, error) {
 		err := tx.of("edr_credentials").Limit(1).Pluck("vendor", &vendors).Error
 		return len(vendors) > 0, problem("look for EDR credentials", err)
 	})
-}
-
-// HasIsolatedEndpoints reports whether an incident of the client has a device that is isolated, or on its way there or
-// back.
-func (tx *Tx) HasIsolatedEndpoints() (bool, error) {
-	var held bool
-	err := tx.of("incidents").Select("count(*) > 0").
-		Where("containment in ? and phase not in ?", []incident.Containment{
-			incident.ContainmentRequested, incident.ContainmentPartial, incident.ContainmentContained, incident.ContainmentReleasing, incident.ContainmentFailed,
-		}, []incident.Phase{incident.PhaseClosed, incident.PhaseDismissed}).Scan(&held).Error
-	return held, problem("look for isolated endpoints", err)
 }

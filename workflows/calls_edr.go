@@ -29,9 +29,10 @@ func findDevice(ctx workflow.Context, patience time.Duration, in activities.Endp
 }
 
 // sendAction asks the EDR to isolate or release a device.
-func sendAction(ctx workflow.Context, patience time.Duration, in activities.EndpointInput) error {
+func sendAction(ctx workflow.Context, patience time.Duration, in activities.EndpointInput) (sent activities.ActionSent, err error) {
 	ctx = queueContext(ctx, models.QueueEDR, string(in.Effect.Purpose)+" endpoint "+in.Effect.Endpoint, patience)
-	return workflow.ExecuteActivity(ctx, containment.SendAction, in).Get(ctx, nil)
+	err = workflow.ExecuteActivity(ctx, containment.SendAction, in).Get(ctx, &sent)
+	return sent, err
 }
 
 // readState reads the isolation state of a device.

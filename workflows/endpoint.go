@@ -22,15 +22,25 @@ const reconcileEvery = time.Hour
 // personRetryInterval is how often an attempt is repeated whose obstacle only a person can remove.
 const personRetryInterval = time.Hour
 
+// looksAfterRelease are the pauses before the looks at a device whose release was confirmed: an isolation that was sent
+// before may still come through.
+func looksAfterRelease() []time.Duration {
+	return []time.Duration{time.Minute, 4 * time.Minute, 10 * time.Minute, 45 * time.Minute}
+}
+
+// watchAfterRelease is how long a released device is watched, with a little more for the looks themselves.
+const watchAfterRelease = 65 * time.Minute
+
 // endpointWorkflow is one run of an endpoint's containment.
 type endpointWorkflow struct {
-	state   incident.EndpointState
-	desired workflow.ReceiveChannel // signals with a newer desired state
+	state      incident.EndpointState
+	desired    workflow.ReceiveChannel // signals with a newer desired state
+	releasedBy models.Reference        // another incident that has released the device for all, until the device is looked at
 }
 
 // Endpoint brings one endpoint to the state that its incident desires and may have, and reports the EDR's own word. It
-// pursues the state that was permitted last until another one is. It ends when the endpoint is released, or when the
-// incident detaches it. Opposite actions never overlap: only the newest permitted state is pursued.
+// pursues the state that was permitted last until another one is. A released device is watched for a while. The workflow
+// ends when the incident detaches it. Opposite actions never overlap: only the newest permitted state is pursued.
 func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 	w := &endpointWorkflow{state: state, desired: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
 	w.adoptState(state.Wanted)
@@ -43,6 +53,11 @@ func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 			}
 		}
 	})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for ctx.Err() == nil {
+			workflow.GetSignalChannel(ctx, models.SignalDeviceReleased).Receive(ctx, &w.releasedBy)
+		}
+	})
 	for ctx.Err() == nil {
 		wanted := w.state.Wanted
 		pause := w.pursue(ctx, wanted)
@@ -53,7 +68,7 @@ func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 			}
 			continue
 		}
-		if wanted.Detach || w.isReleased() && wanted.Permitted {
+		if w.hasEnded(ctx, wanted) {
 			return nil
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
@@ -72,13 +87,13 @@ func (w *endpointWorkflow) adoptState(next incident.DesiredState) {
 	if next.RetryNumber > w.state.Wanted.RetryNumber {
 		w.state.LastReport = incident.EndpointObserved{}
 		if w.isConfirmed() {
-			w.state.ConfirmedGeneration, w.state.FailedActions = 0, w.state.FailedActions+1
+			w.state.ConfirmedGeneration, w.state.FailedActions, w.state.Looks = 0, w.state.FailedActions+1, 0
 		}
 	}
 	w.state.Wanted = next
 	if next.Permitted {
 		if next.Generation != w.state.Permitted.Generation {
-			w.state.FailedActions = 0
+			w.state.FailedActions, w.state.Looks, w.state.HeldBy = 0, 0, nil
 		}
 		w.state.Permitted = next
 	}
@@ -89,49 +104,93 @@ func (w *endpointWorkflow) isConfirmed() bool {
 	return w.state.Permitted.Generation > 0 && w.state.ConfirmedGeneration == w.state.Permitted.Generation
 }
 
-// isReleased reports whether the EDR confirmed a release.
+// isReleased reports whether the EDR confirmed a release, or other incidents hold the device.
 func (w *endpointWorkflow) isReleased() bool {
 	return w.isConfirmed() && w.state.Permitted.Desired == models.DesiredReleased
+}
+
+// hasEnded reports whether nothing is left to do or to watch.
+func (w *endpointWorkflow) hasEnded(ctx workflow.Context, wanted incident.DesiredState) bool {
+	if w.isReleased() && wanted.Permitted && hasChange(ctx, changeLookAfterRelease) {
+		return wanted.Detach && !w.isWatched()
+	}
+	return wanted.Detach || w.isReleased() && wanted.Permitted
+}
+
+// isWatched reports whether a released device is still to be looked at.
+func (w *endpointWorkflow) isWatched() bool {
+	return w.state.ActionSent && len(w.state.HeldBy) == 0 && (w.state.Looks < len(looksAfterRelease()) || w.state.LastReport.Drift)
 }
 
 // waitForNext waits after an attempt: a confirmed isolation is watched, anything else is pursued again after a pause. A
 // newer desired state ends the wait.
 func (w *endpointWorkflow) waitForNext(ctx workflow.Context, pause time.Duration, changed func() bool) error {
 	switch {
+	case w.state.Wanted.Look > w.state.Looked && pause > 0: // it could not be looked at
+	case w.isReleased() && w.isWatched():
+		every := personRetryInterval
+		if n := w.state.Looks; n < len(looksAfterRelease()) {
+			every = looksAfterRelease()[n]
+		}
+		w.state.Looks++
+		return w.watchConfirmed(ctx, every, changed)
 	case w.isConfirmed() && !w.isReleased():
-		return w.watchConfirmed(ctx, changed)
-	case pause == 0: // nothing is permitted yet
+		return w.watchConfirmed(ctx, reconcileEvery, changed)
+	case pause == 0: // nothing is permitted yet, or nothing is left to do
 		return workflow.Await(ctx, changed)
 	}
 	_, err := awaitFor(ctx, pause, "not confirmed: try again", changed)
 	return err
 }
 
-// watchConfirmed reads the state of a confirmed isolation after a while. An isolation that is gone was lifted by
-// somebody else: that is shown, and not undone behind their back.
-func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, changed func() bool) error {
+// watchConfirmed reads the state of a confirmed isolation or release after a while. A state that is gone was changed by
+// somebody else, or by an action that came late: that is shown, and not undone behind their back.
+func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, every time.Duration, changed func() bool) error {
 	permitted := w.state.Permitted
-	if newer, err := awaitFor(ctx, reconcileEvery, "check that it is still "+string(permitted.Desired), changed); newer || err != nil {
+	early := func() bool { return changed() || w.releasedBy != "" }
+	if _, err := awaitFor(ctx, every, "check that it is still "+string(permitted.Desired), early); err != nil || changed() {
 		return err
 	}
+	by := w.releasedBy
+	w.releasedBy = ""
 	seen, err := readState(ctx, confirmWithin, w.actionInput(permitted))
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
-	}
-	if err != nil {
+	case err == nil:
+		o := observationOf(seen)
+		if o.Drift = !seen.IsAs(permitted.Desired); o.Drift {
+			o.ReleasedBy = by
+		}
+		w.reportToIncident(ctx, o)
+	case !w.isReleased(): // of a released device the last word stands
 		w.reportToIncident(ctx, unknownReport(err)) // read again in an hour
-		return nil
 	}
-	o := observationOf(seen)
-	o.Drift = !seen.IsAs(permitted.Desired)
-	w.reportToIncident(ctx, o)
 	return nil
+}
+
+// look reads the state of a device because its incident asks. A device that the EDR does not know any more cannot be
+// looked at: then the last word stands.
+func (w *endpointWorkflow) look(ctx workflow.Context, wanted incident.DesiredState) time.Duration {
+	seen, err := readState(ctx, time.Duration(w.state.Policy.TellAfter), w.actionInput(w.state.Permitted))
+	if err != nil && classOf(err) != models.Rejected {
+		w.reportToIncident(ctx, incident.EndpointObserved{Problem: failureText(err)})
+		return w.pauseAfter(err)
+	}
+	w.state.Looked = wanted.Look
+	o := observationOf(seen)
+	o.Look, o.Drift = wanted.Look, err == nil && !seen.IsAs(w.state.Permitted.Desired)
+	w.reportToIncident(ctx, o)
+	return 0
 }
 
 // pursue finds the device, makes one attempt at the permitted state and reports the result. It returns how long to wait
 // before the next attempt, 0 when none is needed.
 func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredState) time.Duration {
 	permitted := w.state.Permitted
+	if wanted.Look > w.state.Looked && w.isConfirmed() {
+		return w.look(ctx, wanted)
+	}
 	if wanted.Detach || w.isConfirmed() {
 		return 0
 	}
@@ -154,7 +213,8 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredS
 		return 0
 	}
 	w.state.ActionSent = true
-	if err := sendAction(ctx, patience, in); err != nil {
+	sent, err := sendAction(ctx, patience, in)
+	if err != nil {
 		o := unknownReport(err)
 		if !mayHaveChanged(err) {
 			o.State = "" // nothing was changed: it is as it was last seen
@@ -165,7 +225,36 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredS
 		}
 		return w.pauseAfter(err)
 	}
-	return w.awaitConfirmation(ctx, permitted, in)
+	w.state.HeldBy = nil
+	if sent.Held {
+		w.letOthersHold(ctx, permitted, sent.Others)
+		return 0
+	}
+	pause := w.awaitConfirmation(ctx, permitted, in)
+	if w.isReleased() {
+		w.tellOthers(ctx, sent.Others)
+	}
+	return pause
+}
+
+// letOthersHold ends the release of a device that stays isolated for other incidents.
+func (w *endpointWorkflow) letOthersHold(ctx workflow.Context, permitted incident.DesiredState, others []incident.EndpointID) {
+	w.state.ConfirmedGeneration, w.state.HeldBy = permitted.Generation, others
+	held := incident.EndpointObserved{AgentID: w.state.AgentID}
+	for _, o := range others {
+		held.HeldBy = append(held.HeldBy, o.Incident)
+	}
+	w.reportToIncident(ctx, held)
+}
+
+// tellOthers lets the endpoints of other incidents look at the device that was released for all of them.
+func (w *endpointWorkflow) tellOthers(ctx workflow.Context, others []incident.EndpointID) {
+	for _, o := range others {
+		id := o.Incident.EndpointWorkflowID(o.Endpoint)
+		if err := workflow.SignalExternalWorkflow(ctx, id, "", models.SignalDeviceReleased, w.state.Reference).Get(ctx, nil); err != nil {
+			workflow.GetLogger(ctx).Warn("another incident was not told of a release", "workflow", id, "error", err)
+		}
+	}
 }
 
 // isSuperseded reports whether a permitted state is no longer the newest.
@@ -227,7 +316,7 @@ func (w *endpointWorkflow) actionInput(d incident.DesiredState) endpointInput {
 		purpose = notify.PurposeRelease
 	}
 	effect := notify.EndpointEffect(w.state.Reference, w.state.ClientID, purpose, w.state.Endpoint, d.Generation, w.state.FailedActions+1)
-	return endpointInput{Effect: effect, Hostname: w.state.Hostname, AgentID: w.state.AgentID, Desired: d.Desired}
+	return endpointInput{Effect: effect, Hostname: w.state.Hostname, AgentID: w.state.AgentID, Desired: d.Desired, ForAll: d.ForAll}
 }
 
 // unknownReport returns the report of a device whose state the EDR does not tell.
@@ -240,13 +329,14 @@ func observationOf(seen endpointReport) incident.EndpointObserved {
 	return incident.EndpointObserved{AgentID: seen.AgentID, DeviceName: seen.Hostname, State: seen.State, Online: seen.Online, Class: seen.Class, Tags: seen.Tags, MayBeController: seen.MayBeController, TagsUnknown: seen.TagsUnknown}
 }
 
-// reportToIncident signals a report to the incident, unless it is the same as the last one.
+// reportToIncident signals a report to the incident, unless it is the same as the last one and nobody asked for it.
 func (w *endpointWorkflow) reportToIncident(ctx workflow.Context, o incident.EndpointObserved) {
 	o.Endpoint, o.Generation = w.state.Endpoint, w.state.Wanted.Generation
-	if reflect.DeepEqual(o, w.state.LastReport) {
+	if o.Look == 0 && reflect.DeepEqual(o, w.state.LastReport) {
 		return
 	}
 	w.state.LastReport = o
+	w.state.LastReport.Look = 0
 	if err := workflow.SignalExternalWorkflow(ctx, w.state.Reference.WorkflowID(), "", models.SignalEndpointObserved, o).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("the incident did not take a report", "endpoint", w.state.Endpoint, "error", err)
 	}

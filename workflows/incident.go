@@ -54,6 +54,9 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 	if w.state.ApprovalRounds == nil {
 		w.state.ApprovalRounds = map[string]int{}
 	}
+	if w.state.Incident.IsOver() {
+		w.startManaging(ctx)
+	}
 	err := workflow.SetQueryHandlerWithOptions(ctx, models.QueryIncident, func() (incident.Incident, error) { return w.state.Incident, nil },
 		workflow.QueryHandlerOptions{Description: "The incident as it stands now"})
 	if err != nil {
@@ -103,6 +106,11 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 			return err
 		}
 	}
+	if w.state.Managing {
+		if err := w.awaitRest(ctx, mayRenew); err != nil {
+			return err
+		}
+	}
 	if err := workflow.Await(ctx, func() bool { return w.isQuiet(ctx) && (w.isFinished(ctx) || mayRenew()) }); err != nil {
 		return err
 	}
@@ -122,7 +130,7 @@ func (w *incidentWorkflow) awaitFeedback(ctx workflow.Context, mayRenew func() b
 // isFinished reports whether the incident is over and nothing is left to do or to wait for.
 func (w *incidentWorkflow) isFinished(ctx workflow.Context) bool {
 	i := w.state.Incident
-	if !i.IsOver() || len(w.state.Notifications) > 0 || w.isRoundUnderway() {
+	if !i.IsOver() || len(w.state.Notifications) > 0 || w.isRoundUnderway() || w.state.Managing && !w.containing.detached {
 		return false
 	}
 	window := i.ClosedAt.Add(time.Duration(w.state.Policy.FeedbackWindow))
@@ -164,7 +172,12 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 		w.endTask(ctx, incident.TaskNobodyReached, "")
 	case *incident.TaskDone:
 		w.noteRetry(e)
+	case *incident.Dismissed:
+		w.startManaging(ctx)
+	case *incident.ClosureRequested:
+		w.state.Looks = nil
 	case *incident.Closed:
+		w.startManaging(ctx)
 		w.queueNotification(notify.Notification{Purpose: notify.PurposeClosed, Occurrence: 1})
 	case *incident.QuestionAsked:
 		w.queueNotification(notify.Notification{Purpose: notify.PurposeQuestion, Occurrence: e.Seq, Question: d.ID})
@@ -180,7 +193,7 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 // closeIfReady closes the incident once the client asked for closure and every guard holds. The event is the client's.
 func (w *incidentWorkflow) closeIfReady(ctx workflow.Context) error {
 	i := w.state.Incident
-	if i.ReadyToClose() != nil {
+	if i.ReadyToClose() != nil || !w.areReleasedLookedAt(ctx) {
 		return nil
 	}
 	by := i.Closure.By

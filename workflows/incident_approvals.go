@@ -195,7 +195,7 @@ type deadline struct {
 
 // watchContainment lets approvals expire, asks for them again by the reminder rule, and has isolations reviewed.
 func (w *incidentWorkflow) watchContainment(ctx workflow.Context) {
-	for !w.state.Incident.IsOver() {
+	for !w.state.Incident.IsOver() || w.state.Managing {
 		d, wanted := w.nextDeadline()
 		changed := func() bool {
 			now, still := w.nextDeadline()
@@ -278,8 +278,16 @@ func (w *incidentWorkflow) nextDeadline() (deadline, bool) {
 		case e.Approval.IsAnswerable():
 			all = append(all, deadline{at: e.Approval.ExpiresAt, approval: e.Approval.ID, endpoint: e.ID})
 		}
-		if !e.ReviewAt.IsZero() && e.Kept == nil {
+		switch {
+		case e.ReviewAt.IsZero():
+		case e.Kept == nil:
 			all = append(all, deadline{at: e.ReviewAt, endpoint: e.ID})
+		case w.state.Managing: // keeping it began another lease
+			at := e.Kept.At.Add(time.Duration(e.Lease))
+			if e.ReviewAt.After(at) {
+				at = e.ReviewAt
+			}
+			all = append(all, deadline{at: at, endpoint: e.ID})
 		}
 	}
 	if len(all) == 0 {

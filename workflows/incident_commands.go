@@ -98,7 +98,7 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 
 // requireDecision checks that the client's own row in the database backs a decision.
 func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) error {
-	if !incident.IsDecision(c) {
+	if !incident.IsDecision(c, r.Actor.Side) {
 		return nil
 	}
 	ok, err := hasDecision(ctx, decisionInput{

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -11,14 +12,17 @@ import (
 
 // containing is the transient state of containEndpoints.
 type containing struct {
-	retries []string // endpoints that a person wants tried again
+	retries  []string // endpoints that a person wants tried again
+	letGo    bool     // the incident is over and its devices are at rest
+	detached bool     // the workflows of its endpoints were told so
 }
 
 // containEndpoints asks the response authority about every desired state and signals it to the endpoint's workflow each
 // time it changes.
 func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 	for workflow.Await(ctx, func() bool {
-		return w.nextUnsignalled() != nil || w.nextWithoutRuling() != nil || len(w.containing.retries) > 0 || w.state.Incident.IsOver()
+		return w.nextUnsignalled() != nil || w.nextUnlooked() != nil || w.nextWithoutRuling() != nil || len(w.containing.retries) > 0 ||
+			w.state.Incident.IsOver() && (!w.state.Managing || w.containing.letGo)
 	}) == nil {
 		if e := w.nextWithoutRuling(); e != nil {
 			if w.evaluateAuthority(ctx, *e) != nil {
@@ -27,6 +31,11 @@ func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 			continue
 		}
 		if e := w.nextUnsignalled(); e != nil {
+			w.signalEndpoint(ctx, *e, 0)
+			continue
+		}
+		if e := w.nextUnlooked(); e != nil {
+			w.state.Looks[e.ID] = incident.Look{Number: w.state.Incident.Seq}
 			w.signalEndpoint(ctx, *e, 0)
 			continue
 		}
@@ -40,6 +49,7 @@ func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 		for _, e := range w.state.Incident.Endpoints {
 			w.detachEndpoint(ctx, e)
 		}
+		w.containing.detached = true
 		return
 	}
 }
@@ -66,7 +76,9 @@ func endpointVersion(e incident.Endpoint) int {
 // above 0 when a person wants it tried again at once.
 func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpoint, retry int) {
 	i := w.state.Incident
-	desired := incident.DesiredState{Desired: e.Desired, Generation: e.Generation, Permitted: e.IsPermitted(), RetryNumber: retry}
+	desired := incident.DesiredState{
+		Desired: e.Desired, Generation: e.Generation, Permitted: e.IsPermitted(), RetryNumber: retry, ForAll: e.ForAll, Look: w.state.Looks[e.ID].Number,
+	}
 	id := i.Reference.EndpointWorkflowID(e.ID)
 	runs := w.state.EndpointVersions[e.ID] > 0
 	w.state.EndpointVersions[e.ID] = endpointVersion(e)
@@ -92,9 +104,9 @@ func (w *incidentWorkflow) noteRetry(e incident.Event) {
 	}
 }
 
-// detachEndpoint ends the workflow of an endpoint that the client keeps isolated after closure.
+// detachEndpoint ends the workflow of an endpoint whose incident is over.
 func (w *incidentWorkflow) detachEndpoint(ctx workflow.Context, e incident.Endpoint) {
-	if e.Kept == nil {
+	if e.Kept == nil && !w.state.Managing {
 		return
 	}
 	detached := incident.DesiredState{Desired: e.Desired, Generation: e.Generation, Permitted: e.IsPermitted(), Detach: true}
@@ -109,6 +121,9 @@ func (w *incidentWorkflow) handleEndpointObserved(ctx workflow.Context, o incide
 	if p := w.state.Incident.EndpointOfAgent(o.AgentID); o.AgentID != "" && p != nil && p.ID != o.Endpoint {
 		o = incident.EndpointObserved{Endpoint: o.Endpoint, Generation: o.Generation, Problem: "it is the device of endpoint " + p.ID}
 	}
+	if asked, ok := w.state.Looks[o.Endpoint]; ok && o.Look == asked.Number {
+		w.state.Looks[o.Endpoint] = incident.Look{Number: asked.Number, Done: true}
+	}
 	if err := w.emit(ctx, models.System(), &o); err != nil {
 		w.logIfRefused(ctx, err)
 		return
@@ -116,6 +131,8 @@ func (w *incidentWorkflow) handleEndpointObserved(ctx workflow.Context, o incide
 	switch {
 	case o.Problem != "":
 		w.openTask(ctx, incident.TaskUnconfirmed, o.Endpoint, "endpoint "+o.Endpoint+": "+o.Problem)
+	case o.Drift && o.ReleasedBy != "":
+		w.openTask(ctx, incident.TaskDrift, o.Endpoint, "endpoint "+o.Endpoint+": it was released for all incidents by "+string(o.ReleasedBy))
 	case o.Drift:
 		w.openTask(ctx, incident.TaskDrift, o.Endpoint, "endpoint "+o.Endpoint+": it is "+string(o.State)+", and nobody asked for that here")
 	case o.Late:
@@ -124,4 +141,82 @@ func (w *incidentWorkflow) handleEndpointObserved(ctx workflow.Context, o incide
 		w.endTask(ctx, incident.TaskUnconfirmed, o.Endpoint)
 		w.endTask(ctx, incident.TaskDrift, o.Endpoint)
 	}
+}
+
+// nextUnlooked returns a released endpoint that is to be looked at before closure and was not asked for yet, or nil.
+func (w *incidentWorkflow) nextUnlooked() *incident.Endpoint {
+	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {
+		look, wanted := w.state.Looks[e.ID]
+		return wanted && look.Number == 0
+	})
+	if n < 0 {
+		return nil
+	}
+	return &w.state.Incident.Endpoints[n]
+}
+
+// areReleasedLookedAt reports whether every device that was released has been looked at since the client asked for
+// closure. It asks for the looks that are missing. A device that other incidents hold, or that is kept, is isolated
+// anyhow.
+func (w *incidentWorkflow) areReleasedLookedAt(ctx workflow.Context) bool {
+	all := true
+	for _, e := range w.state.Incident.Endpoints {
+		released := e.Permitted == models.DesiredReleased && len(e.HeldBy) == 0 && e.Kept == nil
+		if !released || !hasChange(ctx, changeLookBeforeClosure) {
+			continue
+		}
+		if w.state.Looks == nil {
+			w.state.Looks = map[string]incident.Look{}
+		}
+		if _, asked := w.state.Looks[e.ID]; !asked {
+			w.state.Looks[e.ID] = incident.Look{}
+		}
+		all = all && w.state.Looks[e.ID].Done
+	}
+	return all
+}
+
+// startManaging keeps the workflow of an incident that is over at work for its devices.
+func (w *incidentWorkflow) startManaging(ctx workflow.Context) {
+	w.state.Managing = len(w.state.Incident.Endpoints) > 0 && hasChange(ctx, changeKeepManaging)
+}
+
+// isManaging reports whether a device of the incident still needs its workflow, though the incident is over: it is
+// isolated, or was released so lately that it is still watched.
+func (w *incidentWorkflow) isManaging(now time.Time) bool {
+	return slices.ContainsFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {
+		return e.IsHeld() || now.Before(watchedUntil(e))
+	})
+}
+
+// watchedUntil returns until when a released device is watched; the zero time for any other.
+func watchedUntil(e incident.Endpoint) time.Time {
+	if e.Permitted != models.DesiredReleased || len(e.HeldBy) > 0 {
+		return time.Time{}
+	}
+	return e.ObservedAt.Add(watchAfterRelease)
+}
+
+// awaitRest waits until no device needs the workflow of an incident that is over, or until the run may be renewed.
+func (w *incidentWorkflow) awaitRest(ctx workflow.Context, mayRenew func() bool) error {
+	for w.isManaging(workflow.Now(ctx)) && !mayRenew() {
+		var until time.Time // of the last one that is watched
+		for _, e := range w.state.Incident.Endpoints {
+			if at := watchedUntil(e); at.After(until) {
+				until = at
+			}
+		}
+		held := func() bool { return slices.ContainsFunc(w.state.Incident.Endpoints, incident.Endpoint.IsHeld) }
+		if held() {
+			if err := workflow.Await(ctx, func() bool { return !held() || mayRenew() }); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := awaitUntil(ctx, until, "devices released lately are watched", func() bool { return held() || mayRenew() }); err != nil {
+			return err
+		}
+	}
+	w.containing.letGo = !w.isManaging(workflow.Now(ctx))
+	return nil
 }

@@ -166,6 +166,14 @@ func (s *story) world() {
 			}
 		}
 		state := models.HostIsolated
+		for _, done := range s.edr {
+			switch done {
+			case "isolated " + in.AgentID:
+				state = models.HostIsolated
+			case "released " + in.AgentID:
+				state = models.HostNormal
+			}
+		}
 		if s.released {
 			state = models.HostNormal
 		}

@@ -205,7 +205,7 @@ func (i *Incident) openApproval(id string) (*Endpoint, error) {
 
 // answerableApproval returns the endpoint whose approval event e of the client answers, or why it may not.
 func (i *Incident) answerableApproval(e Event, id string) (*Endpoint, error) {
-	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, models.SideClient, PhaseInvestigating, PhasePublished, PhaseClosureRequested, PhaseClosed); err != nil {
 		return nil, err
 	}
 	p, err := i.openApproval(id)
@@ -316,7 +316,8 @@ func (d *LeaseDue) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// LeaseExtended is the client's word that an endpoint stays isolated for another lease.
+// LeaseExtended is the client's word that an endpoint stays isolated for another lease. A device that is kept at closure
+// is in the hands of both sides.
 type LeaseExtended struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
@@ -326,14 +327,18 @@ type LeaseExtended struct {
 func (*LeaseExtended) Type() EventType { return "lease_extended" }
 
 func (d *LeaseExtended) apply(i *Incident, e Event) error {
-	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+	by := models.SideClient
+	if i.Phase == PhaseClosed {
+		by = ""
+	}
+	if err := i.require(e, by, PhasePublished, PhaseClosureRequested, PhaseClosed); err != nil {
 		return err
 	}
 	p, err := i.knownEndpoint(d.Endpoint)
 	if err != nil {
 		return err
 	}
-	if p.ReviewAt.IsZero() {
+	if p.ReviewAt.IsZero() || i.Phase == PhaseClosed && p.Kept == nil {
 		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
 	}
 	p.ReviewDue, p.ReviewAt = time.Time{}, e.At.Add(time.Duration(p.Lease))

@@ -41,7 +41,8 @@ func (c *Deny) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ApprovalDenied{Approval: c.Approval, Person: ask.Person, Via: ask.Via, Reason: c.Reason}}
 }
 
-// ExtendIsolation keeps an endpoint isolated for another lease, on the client's word.
+// ExtendIsolation keeps an endpoint isolated for another lease, on the client's word. The SOC may send it about a device
+// that is kept at closure.
 type ExtendIsolation struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
@@ -49,7 +50,7 @@ type ExtendIsolation struct {
 
 // Name returns "extend-isolation".
 func (*ExtendIsolation) Name() string         { return "extend-isolation" }
-func (*ExtendIsolation) roles() []models.Role { return deciderRoles }
+func (*ExtendIsolation) roles() []models.Role { return handlerRoles }
 func (*ExtendIsolation) isDecision()          {}
 
 func (c *ExtendIsolation) validate(time.Time) error {

@@ -36,6 +36,7 @@ func (c *Isolate) events(i Incident, _ CommandContext) []EventData {
 type Release struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
+	ForAll   string `json:"for_all,omitempty"` // the device's name, to release it also for the other incidents that want it isolated
 }
 
 // Name returns "release".
@@ -43,11 +44,14 @@ func (*Release) Name() string         { return "release" }
 func (*Release) roles() []models.Role { return handlerRoles }
 
 func (c *Release) validate(time.Time) error {
-	return models.FirstError([]error{models.CheckText("/endpoint", c.Endpoint, 16, true), models.CheckText("/reason", c.Reason, models.MaxText, true)})
+	return models.FirstError([]error{
+		models.CheckText("/endpoint", c.Endpoint, 16, true), models.CheckText("/reason", c.Reason, models.MaxText, true),
+		models.CheckText("/for_all", c.ForAll, models.MaxLine, false),
+	})
 }
 
 func (c *Release) events(_ Incident, ask CommandContext) []EventData {
-	return []EventData{&ReleaseRequested{Endpoint: c.Endpoint, Reason: c.Reason, Person: ask.Person}}
+	return []EventData{&ReleaseRequested{Endpoint: c.Endpoint, Reason: c.Reason, Person: ask.Person, ForAll: c.ForAll}}
 }
 
 // KeepIsolated leaves an endpoint isolated after closure, on the client's explicit word.

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"strings"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -42,22 +43,32 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 type ReleaseRequested struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
-	Person   string `json:"person,omitempty"` // see PersonOf
+	Person   string `json:"person,omitempty"`  // see PersonOf
+	ForAll   string `json:"for_all,omitempty"` // the device's name: released also for the other incidents that want it isolated
 }
 
 // Type returns "release_requested".
 func (*ReleaseRequested) Type() EventType { return "release_requested" }
 
 func (d *ReleaseRequested) apply(i *Incident, e Event) error {
-	if err := i.require(e, "", PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
+	if err := i.require(e, "", PhaseInvestigating, PhasePublished, PhaseClosureRequested, PhaseClosed); err != nil {
 		return err
 	}
 	p := i.Endpoint(d.Endpoint)
-	if p == nil || p.Desired != models.DesiredIsolated {
+	switch {
+	case p == nil, !d.isOfHeld(*p) && (p.Desired != models.DesiredIsolated || i.Phase == PhaseClosed && p.Kept == nil):
 		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
+	case d.ForAll != "" && !strings.EqualFold(d.ForAll, p.Name()):
+		return models.InvalidField("/for_all", "must be the name of the device, %s", p.Name())
 	}
 	p.setDesired(models.DesiredReleased, d.Reason, d.Person, e)
+	p.ForAll = d.ForAll != ""
 	return nil
+}
+
+// isOfHeld reports whether the release is one for all of a device that this incident has let go and others hold.
+func (d *ReleaseRequested) isOfHeld(p Endpoint) bool {
+	return d.ForAll != "" && p.Permitted == models.DesiredReleased && p.Desired == models.DesiredReleased && len(p.HeldBy) > 0
 }
 
 // setDesired changes the desired state of an endpoint. The new state needs a ruling of its own, unless it takes back a
@@ -65,7 +76,7 @@ func (d *ReleaseRequested) apply(i *Incident, e Event) error {
 func (p *Endpoint) setDesired(desired models.Desired, reason, person string, e Event) {
 	p.Desired, p.Generation, p.Reason, p.Since = desired, p.Generation+1, reason, e.At
 	p.RequestedBy, p.RequestedAs, p.Approval = e.Actor, person, nil
-	p.Problem, p.Drifted = "", false
+	p.Problem, p.Drifted, p.HeldBy, p.ForAll = "", false, nil, false
 }
 
 // EndpointKept is the client's explicit word that an endpoint stays isolated after closure.
@@ -97,13 +108,18 @@ type EndpointObserved struct {
 	DeviceName string `json:"device_name,omitempty"` // the EDR's own name of the device
 	// State is "" when it could not be read and nothing was changed since, HostUnknown when something may have been
 	// changed.
-	State   models.HostState  `json:"state,omitempty"`
-	Online  bool              `json:"online"`
-	Problem string            `json:"problem,omitempty"` // class and code of the obstacle
-	Late    bool              `json:"late,omitempty"`    // the EDR accepted the action and has not confirmed it for long
-	Drift   bool              `json:"drift,omitempty"`   // somebody else changed a state that was as desired
-	Class   models.AssetClass `json:"class,omitempty"`
-	Tags    []string          `json:"tags,omitempty"`
+	State   models.HostState `json:"state,omitempty"`
+	Online  bool             `json:"online"`
+	Problem string           `json:"problem,omitempty"` // class and code of the obstacle
+	Late    bool             `json:"late,omitempty"`    // the EDR accepted the action and has not confirmed it for long
+	Drift   bool             `json:"drift,omitempty"`   // somebody else changed a state that was as desired
+	// HeldBy are the other incidents for which a released device stays isolated.
+	HeldBy []models.Reference `json:"held_by,omitempty"`
+	// ReleasedBy is the other incident that released the device for all incidents.
+	ReleasedBy models.Reference  `json:"released_by,omitempty"`
+	Look       int               `json:"look,omitempty"` // the number of the look at the device that was asked for
+	Class      models.AssetClass `json:"class,omitempty"`
+	Tags       []string          `json:"tags,omitempty"`
 	// MayBeController and TagsUnknown as in Asset.
 	MayBeController bool `json:"may_be_controller,omitempty"`
 	TagsUnknown     bool `json:"tags_unknown,omitempty"`
@@ -137,7 +153,7 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 		p.Class, p.Tags, p.MayBeController, p.TagsUnknown = d.Class, d.Tags, d.MayBeController, d.TagsUnknown
 	}
 	if d.Generation == p.Generation {
-		p.Problem, p.Drifted = d.Problem, d.Drift
+		p.Problem, p.Drifted, p.HeldBy = d.Problem, d.Drift, d.HeldBy
 	}
 	if p.Permitted == models.DesiredIsolated && p.Observed == models.HostIsolated && p.ReviewAt.IsZero() {
 		p.ReviewAt = e.At.Add(time.Duration(p.Lease)) // the lease begins

@@ -36,8 +36,18 @@ type Endpoint struct {
 	ReviewDue       time.Time       `json:"review_due,omitzero"`    // when the client was asked, until they answer
 	Lease           models.Duration `json:"lease,omitzero"`         // how long an isolation lasts before it is reviewed
 	Drifted         bool            `json:"drifted,omitzero"`       // somebody changed it behind our back
-	Since           time.Time       `json:"since"`                  // when Desired was set
-	ObservedAt      time.Time       `json:"observed_at,omitzero"`   // when the EDR last said something
+	// HeldBy are the other incidents that want the device isolated: it stays isolated for them although this incident has
+	// let it go.
+	HeldBy     []models.Reference `json:"held_by,omitempty"`
+	ForAll     bool               `json:"for_all,omitzero"`     // the release is one for every incident of the client
+	Since      time.Time          `json:"since"`                // when Desired was set
+	ObservedAt time.Time          `json:"observed_at,omitzero"` // when the EDR last said something
+}
+
+// EndpointID names an endpoint of any incident.
+type EndpointID struct {
+	Incident models.Reference `json:"incident"`
+	Endpoint string           `json:"endpoint"`
 }
 
 // Name returns the device's name: the EDR's own name once it is known.
@@ -83,10 +93,11 @@ func (p Endpoint) permittedState() models.Desired {
 	return models.DesiredReleased
 }
 
-// IsHeld reports whether the endpoint is isolated by our action, or may be: its isolation was permitted, and the EDR
-// has not confirmed its release since.
+// IsHeld reports whether the endpoint is isolated for this incident, or may be: its isolation was permitted, and since
+// then neither has the EDR confirmed its release nor was it left to other incidents.
 func (p Endpoint) IsHeld() bool {
-	return p.Permitted == models.DesiredIsolated || p.Permitted == models.DesiredReleased && p.Observed != models.HostNormal
+	released := p.Observed == models.HostNormal || len(p.HeldBy) > 0
+	return p.Permitted == models.DesiredIsolated || p.Permitted == models.DesiredReleased && !released
 }
 
 // permit permits the desired state and ends the lease of the state before.

@@ -13,6 +13,8 @@ type DesiredState struct {
 	Permitted   bool           `json:"permitted"`              // the EDR may be sent an action; else the device is only looked up
 	Detach      bool           `json:"detach,omitempty"`       // the incident is over: the workflow ends
 	RetryNumber int            `json:"retry_number,omitempty"` // grows when a person wants it tried again at once
+	ForAll      bool           `json:"for_all,omitempty"`      // the release is one for every incident of the client
+	Look        int            `json:"look,omitempty"`         // grows when the device is to be looked at once more
 }
 
 // EndpointState is all that an endpoint's workflow carries.
@@ -29,4 +31,7 @@ type EndpointState struct {
 	ActionSent          bool             `json:"action_sent"`          // an action was sent, or may have been
 	FailedActions       int              `json:"failed_actions"`       // actions of this generation that came to nothing: rejected, failed, undone by others
 	LastReport          EndpointObserved `json:"last_report"`          // to the incident
+	HeldBy              []EndpointID     `json:"held_by,omitempty"`    // of other incidents, for which a released device stays isolated
+	Looks               int              `json:"looks,omitempty"`      // at the device since its release was confirmed
+	Looked              int              `json:"looked,omitempty"`     // the number of the last look that was asked for and done
 }

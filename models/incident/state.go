@@ -15,7 +15,15 @@ type State struct {
 	PendingCalls     []notify.Recipient    `json:"pending_calls,omitempty"`     // contacts to call because a message did not reach them
 	FallbacksSent    []string              `json:"fallbacks_sent,omitempty"`    // messages that got a fallback over another channel, so that each gets one
 	EndpointVersions map[string]int        `json:"endpoint_versions,omitempty"` // endpoint -> version of the desired state that its workflow knows
+	Looks            map[string]Look       `json:"looks,omitempty"`             // endpoint -> the look at it before closure
+	Managing         bool                  `json:"managing,omitempty"`          // the incident is over, and its devices need the workflow as long as they are not at rest
 	ApprovalRounds   map[string]int        `json:"approval_rounds,omitempty"`   // approval -> how many call rounds were started about it
+}
+
+// Look is a look at a released device before its incident is closed.
+type Look struct {
+	Number int  `json:"number"`
+	Done   bool `json:"done,omitempty"`
 }
 
 // RememberedResult is the result of a command, or its rejection when it came as a signal, whose sender nobody could

@@ -53,6 +53,7 @@ type Effect struct {
 	Occurrence int              `json:"occurrence"`         // counts repeats of the same purpose and revision, from 1
 	Contact    uuid.UUID        `json:"contact"`            // for messages and calls
 	Endpoint   string           `json:"endpoint,omitempty"` // for isolations and releases
+	Device     string           `json:"device,omitempty"`   // the EDR's id of the endpoint, once its action is to be sent
 	Workflow   string           `json:"workflow"`           // the workflow that is told of its progress
 	Simulated  bool             `json:"simulated,omitzero"` // a fire drill with simulated phones: nothing leaves the house
 }
@@ -116,8 +117,11 @@ const (
 	EffectCanceled EffectState = "canceled" // its reason was gone before it was tried
 )
 
-// ReasonSuperseded is the reason of a canceled message that a newer one to the same contact replaced.
-const ReasonSuperseded = "superseded"
+// The reasons of canceled effects.
+const (
+	ReasonSuperseded = "superseded" // a newer message to the same contact, or the opposite action, replaced it
+	ReasonHeld       = "held"       // the release of a device that another incident wants isolated
+)
 
 // VendorSimulated is the vendor's name in the ledger for effects that never left the house.
 const VendorSimulated = "simulated"

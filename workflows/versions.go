@@ -1,0 +1,20 @@
+package workflows
+
+import "go.temporal.io/sdk/workflow"
+
+// The names of changes to what a workflow does. A run that passed such a place before the change goes on as it was
+// begun; see docs/decisions/0002 and https://docs.temporal.io/develop/go/versioning.
+const (
+	// changeLookAfterRelease: a released device is looked at again for a while, and a device is looked at once more when
+	// its incident asks.
+	changeLookAfterRelease = "look-after-release"
+	// changeLookBeforeClosure: released devices are looked at once before their incident is closed.
+	changeLookBeforeClosure = "look-before-closure"
+	// changeKeepManaging: devices that are kept isolated at closure stay under their lease, and releasable.
+	changeKeepManaging = "keep-managing"
+)
+
+// hasChange reports whether this run is to go the new way of a change.
+func hasChange(ctx workflow.Context, change string) bool {
+	return workflow.GetVersion(ctx, change, workflow.DefaultVersion, 1) >= 1
+}
