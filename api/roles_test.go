@@ -49,6 +49,7 @@ var matrix = map[string]string{
 	"dry-run-response-authority": "401 2 2 2 2 2 2 404",
 	"list-edr-products":          "401 2 2 2 403 403 403 403",
 	"get-edr":                    "401 2 2 2 403 403 403 404",
+	"list-isolations":            "401 2 2 2 2 2 2 404",
 	"set-edr-credentials":        "401 403 2 2 403 403 403 404",
 	"remove-edr-credentials":     "401 403 2 2 403 403 403 404",
 	"check-edr-connection":       "401 2 2 2 403 403 403 404",

@@ -46,6 +46,7 @@ var permissions = addCommands(map[string][]models.Role{
 	"dry-run-response-authority": everyone,
 	"list-edr-products":          staff,
 	"get-edr":                    staff,
+	"list-isolations":            everyone,
 	"set-edr-credentials":        clientManagers,
 	"remove-edr-credentials":     clientManagers,
 	"check-edr-connection":       staff,

@@ -54,6 +54,8 @@ type Config struct {
 	Settle        time.Duration
 	// EDRPollEvery is the first pause between two looks at an endpoint that the EDR has not confirmed yet.
 	EDRPollEvery time.Duration
+	// EDRWorstDelay is the longest time after Settle in which an EDR may still act on a request whose answer was lost.
+	EDRWorstDelay time.Duration
 }
 
 // Part is the job of a process. It decides which settings the process needs.
@@ -215,6 +217,7 @@ func settings() []setting {
 		{"VENDOR_TIMEOUT", "10s", "how long one request to a vendor may take, at most 12s", false, nil, duration(func(c *Config) *time.Duration { return &c.VendorTimeout })},
 		{"VENDOR_SETTLE", "30s", "how long the outcome of an unanswered request may stay unknown; longer than VENDOR_TIMEOUT", false, nil, duration(func(c *Config) *time.Duration { return &c.Settle })},
 		{"EDR_POLL_EVERY", "2s", "the first pause between two looks at an endpoint that the EDR has not confirmed yet", false, nil, duration(func(c *Config) *time.Duration { return &c.EDRPollEvery })},
+		{"EDR_WORST_DELAY", "2m", "how long after VENDOR_SETTLE an EDR may still act on a request whose answer was lost", false, nil, duration(func(c *Config) *time.Duration { return &c.EDRWorstDelay })},
 	}
 }
 

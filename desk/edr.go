@@ -12,6 +12,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -44,6 +45,15 @@ func (d *Desk) EDR(ctx context.Context, u models.User, number int) (models.EDRSt
 		err = noEDR()
 	}
 	return s, err
+}
+
+// Isolations lists the devices of the client with a number that are isolated now, or on their way there or back, with
+// the incident that holds each. NotFound also when the client is not the user's.
+func (d *Desk) Isolations(ctx context.Context, u models.User, number int) ([]incident.Isolation, error) {
+	if err := auth.Allow("list-isolations", u.Role); err != nil {
+		return nil, err
+	}
+	return store.Run(d.inClient(ctx, u, number), (*store.Tx).Isolations)
 }
 
 func noEDR() error { return models.Errorf(models.NotFound, "the client has no EDR") }

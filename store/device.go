@@ -84,17 +84,9 @@ func (tx *Tx) GiveUpAction(key string, attemptAt, at time.Time) error {
 	return problem("give up action", q.Error)
 }
 
-// An Isolation is a device that is isolated through the client's EDR now, or on its way there or back.
-type Isolation struct {
-	Incident models.Reference
-	Phase    incident.Phase
-	Endpoint incident.Endpoint
-	Since    time.Time // when the EDR took the isolation; zero: it has not
-}
-
 // Isolations lists the devices of the client that are isolated, or on their way there or back, by incident, whatever
 // the phase of the incident.
-func (tx *Tx) Isolations() ([]Isolation, error) {
+func (tx *Tx) Isolations() ([]incident.Isolation, error) {
 	if err := tx.needsClient(); err != nil {
 		return nil, err
 	}
@@ -105,30 +97,26 @@ func (tx *Tx) Isolations() ([]Isolation, error) {
 	if err != nil {
 		return nil, problem("list isolations", err)
 	}
-	var all []Isolation
+	all := []incident.Isolation{}
 	for _, r := range rows {
-		for _, e := range r.State.V.Endpoints {
-			if e.IsHeld() || e.Desired == models.DesiredIsolated && !r.State.V.IsOver() {
-				all = append(all, Isolation{Incident: r.Reference, Phase: r.State.V.Phase, Endpoint: e})
-			}
-		}
+		all = append(all, r.State.V.Isolations()...)
 	}
 	return all, tx.addIsolatedSince(all)
 }
 
 // addIsolatedSince adds when the EDR took each isolation.
-func (tx *Tx) addIsolatedSince(all []Isolation) error {
+func (tx *Tx) addIsolatedSince(all []incident.Isolation) error {
 	if len(all) == 0 {
 		return nil
 	}
-	references := each(all, func(i Isolation) models.Reference { return i.Incident })
+	references := each(all, func(i incident.Isolation) models.Reference { return i.Incident })
 	var rows []effectRow
 	err := tx.of("effects").Select("incident", "endpoint", "accepted_at").
 		Where("kind = ? and state = ? and incident in ?", notify.EffectIsolate, notify.EffectAccepted, references).
 		Order("accepted_at").Find(&rows).Error
 	for _, r := range rows { // the last one counts
 		for n := range all {
-			if all[n].Incident == orEmpty(r.Incident) && all[n].Endpoint.ID == r.Endpoint {
+			if all[n].Incident == orEmpty(r.Incident) && all[n].Endpoint == r.Endpoint {
 				all[n].Since = orZero(r.AcceptedAt)
 			}
 		}

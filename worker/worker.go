@@ -40,7 +40,9 @@ type Parts struct {
 	// Settle is how long the outcome of an unanswered request to a vendor may stay unknown.
 	Settle       time.Duration
 	EDRPollEvery time.Duration // the first pause between looks at a device that is not confirmed
-	Now          func() time.Time
+	// EDRWorstDelay is the longest time after Settle in which an EDR may still act on an unanswered request.
+	EDRWorstDelay time.Duration
+	Now           func() time.Time
 }
 
 // queue is one task queue, with the limits of the vendor behind it.
@@ -75,7 +77,7 @@ func queues() []queue {
 			})
 		}},
 		{models.QueueEDR, 50, 20, func(r worker.Registry, p Parts) {
-			r.RegisterActivity(&activities.Containment{Effects: p.effects(0), EDR: p.EDR, PollEvery: p.EDRPollEvery})
+			r.RegisterActivity(&activities.Containment{Effects: p.effects(0), EDR: p.EDR, WorstDelay: p.EDRWorstDelay, PollEvery: p.EDRPollEvery})
 		}},
 	}
 }

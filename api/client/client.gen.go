@@ -490,6 +490,14 @@ type Indicators = []Indicator
 // Isolate Example: {"hostname":"dc01.client.example","reason":"Credentials are being taken from it."}
 type Isolate = incident.Isolate
 
+// Isolation A device that is isolated for an incident, or on its way there or back.
+type Isolation = incident.Isolation
+
+// IsolationList defines model for IsolationList.
+type IsolationList struct {
+	Items []Isolation `json:"items"`
+}
+
 // IsolationSwitch Whether the client's devices may be isolated at present, and who decided that. A client has it only while isolations are paused.
 type IsolationSwitch = models.IsolationSwitch
 
@@ -1696,6 +1704,14 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListIsolations List the client's isolated devices
+	//
+	// For the SOC and the client. Every device that is isolated now, or is being isolated or released, with the incident
+	// that holds it, whatever the phase of that incident. A device that several incidents hold is listed for each.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/isolations (the `ListIsolations` operationId).
+	ListIsolations(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PauseIsolationWithBody Pause isolations of the client's devices
 	//
 	// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
@@ -2057,7 +2073,8 @@ type ClientInterface interface {
 
 	// ExtendIsolationWithBody Extend the isolation of an endpoint
 	//
-	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
+	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another
+	// lease. The SOC may extend the isolation of a device that is kept at closure.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2066,7 +2083,8 @@ type ClientInterface interface {
 
 	// ExtendIsolation Extend the isolation of an endpoint
 	//
-	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
+	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another
+	// lease. The SOC may extend the isolation of a device that is kept at closure.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2984,6 +3002,24 @@ func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors .
 	return c.Client.Do(req)
 }
 
+// ListIsolations List the client's isolated devices
+//
+// For the SOC and the client. Every device that is isolated now, or is being isolated or released, with the incident
+// that holds it, whatever the phase of that incident. A device that several incidents hold is listed for each.
+//
+// Corresponds with GET /api/v1/clients/{number}/isolations (the `ListIsolations` operationId).
+func (c *API) ListIsolations(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListIsolationsRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PauseIsolationWithBody Pause isolations of the client's devices
 //
 // For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
@@ -3755,7 +3791,8 @@ func (c *API) Expedite(ctx context.Context, reference Reference, params *Expedit
 
 // ExtendIsolationWithBody Extend the isolation of an endpoint
 //
-// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
+// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another
+// lease. The SOC may extend the isolation of a device that is kept at closure.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3774,7 +3811,8 @@ func (c *API) ExtendIsolationWithBody(ctx context.Context, reference Reference, 
 
 // ExtendIsolation Extend the isolation of an endpoint
 //
-// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
+// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another
+// lease. The SOC may extend the isolation of a device that is kept at closure.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5613,6 +5651,40 @@ func NewCheckGoLiveRequest(server string, number ClientNumber) (*http.Request, e
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/clients/%s/go-live", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListIsolationsRequest constructs an http.Request for the ListIsolations method
+func NewListIsolationsRequest(server string, number ClientNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/isolations", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -8334,6 +8406,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLiveWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckGoLiveResponse, error)
 
+	// ListIsolationsWithResponse List the client's isolated devices
+	//
+	// For the SOC and the client. Every device that is isolated now, or is being isolated or released, with the incident
+	// that holds it, whatever the phase of that incident. A device that several incidents hold is listed for each.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/isolations (the `ListIsolations` operationId).
+	ListIsolationsWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*ListIsolationsResponse, error)
+
 	// PauseIsolationWithBodyWithResponse Pause isolations of the client's devices
 	//
 	// For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
@@ -8713,7 +8795,8 @@ type ClientWithResponsesInterface interface {
 
 	// ExtendIsolationWithBodyWithResponse Extend the isolation of an endpoint
 	//
-	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
+	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another
+	// lease. The SOC may extend the isolation of a device that is kept at closure.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8722,7 +8805,8 @@ type ClientWithResponsesInterface interface {
 
 	// ExtendIsolationWithResponse Extend the isolation of an endpoint
 	//
-	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
+	// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another
+	// lease. The SOC may extend the isolation of a device that is kept at closure.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10357,6 +10441,61 @@ func (r CheckGoLiveResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CheckGoLiveResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListIsolationsResponseDefaultHeaders the declared response headers of an HTTP default response for ListIsolations
+type ListIsolationsResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListIsolationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IsolationList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListIsolationsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListIsolationsResponse) GetJSON200() *IsolationList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListIsolationsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListIsolationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListIsolationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListIsolationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListIsolationsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13320,6 +13459,22 @@ func (c *ClientWithResponses) CheckGoLiveWithResponse(ctx context.Context, numbe
 	return ParseCheckGoLiveResponse(rsp)
 }
 
+// ListIsolationsWithResponse List the client's isolated devices
+//
+// For the SOC and the client. Every device that is isolated now, or is being isolated or released, with the incident
+// that holds it, whatever the phase of that incident. A device that several incidents hold is listed for each.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/isolations (the `ListIsolations` operationId).
+func (c *ClientWithResponses) ListIsolationsWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*ListIsolationsResponse, error) {
+	rsp, err := c.ListIsolations(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListIsolationsResponse(rsp)
+}
+
 // PauseIsolationWithBodyWithResponse Pause isolations of the client's devices
 //
 // For the SOC's leads and operators and the client's admins. From now on Watchfire sends no isolation to the EDR, not
@@ -13945,7 +14100,8 @@ func (c *ClientWithResponses) ExpediteWithResponse(ctx context.Context, referenc
 
 // ExtendIsolationWithBodyWithResponse Extend the isolation of an endpoint
 //
-// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
+// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another
+// lease. The SOC may extend the isolation of a device that is kept at closure.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13960,7 +14116,8 @@ func (c *ClientWithResponses) ExtendIsolationWithBodyWithResponse(ctx context.Co
 
 // ExtendIsolationWithResponse Extend the isolation of an endpoint
 //
-// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another lease.
+// For the client's responders and admins, when Watchfire asks whether the isolation goes on. It lasts for another
+// lease. The SOC may extend the isolation of a device that is kept at closure.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15539,6 +15696,52 @@ func ParseCheckGoLiveResponse(rsp *http.Response) (*CheckGoLiveResponse, error) 
 	switch {
 	case true:
 		var headers CheckGoLiveResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListIsolationsResponse parses an HTTP response from a ListIsolationsWithResponse call
+func ParseListIsolationsResponse(rsp *http.Response) (*ListIsolationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListIsolationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IsolationList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListIsolationsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

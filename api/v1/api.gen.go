@@ -389,6 +389,14 @@ type Indicator = models.Indicator
 // Indicators defines model for Indicators.
 type Indicators = []Indicator
 
+// Isolation A device that is isolated for an incident, or on its way there or back.
+type Isolation = incident.Isolation
+
+// IsolationList defines model for IsolationList.
+type IsolationList struct {
+	Items []Isolation `json:"items"`
+}
+
 // IsolationSwitch Whether the client's devices may be isolated at present, and who decided that. A client has it only while isolations are paused.
 type IsolationSwitch = models.IsolationSwitch
 
@@ -978,6 +986,9 @@ type ServerInterface interface {
 	// CheckGoLive Check whether the client is ready to go live
 	// (GET /api/v1/clients/{number}/go-live)
 	CheckGoLive(c *gin.Context, number ClientNumber)
+	// ListIsolations List the client's isolated devices
+	// (GET /api/v1/clients/{number}/isolations)
+	ListIsolations(c *gin.Context, number ClientNumber)
 	// PauseIsolation Pause isolations of the client's devices
 	// (POST /api/v1/clients/{number}/pause-isolation)
 	PauseIsolation(c *gin.Context, number ClientNumber)
@@ -1995,6 +2006,31 @@ func (siw *ServerInterfaceWrapper) CheckGoLive(c *gin.Context) {
 	siw.Handler.CheckGoLive(c, number)
 }
 
+// ListIsolations operation middleware
+func (siw *ServerInterfaceWrapper) ListIsolations(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListIsolations(c, number)
+}
+
 // PauseIsolation operation middleware
 func (siw *ServerInterfaceWrapper) PauseIsolation(c *gin.Context) {
 
@@ -2617,6 +2653,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/:version/sign", wrapper.SignResponseAuthority)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/response-authority/dry-run", wrapper.DryRunResponseAuthority)
 	router.GET(options.BaseURL+"/api/v1/edr-products", wrapper.ListEdrProducts)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/isolations", wrapper.ListIsolations)
 	router.DELETE(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.RemoveEdrCredentials)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.GetEdr)
 	router.PUT(options.BaseURL+"/api/v1/clients/:number/edr", wrapper.SetEdrCredentials)

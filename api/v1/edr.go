@@ -18,6 +18,12 @@ func (s *server) GetEdr(c *gin.Context, number ClientNumber) {
 	s.answer(c, ok(status), err)
 }
 
+func (s *server) ListIsolations(c *gin.Context, number ClientNumber) {
+	ctx, who := callerOf(c)
+	list, err := s.desk.Isolations(ctx, who.user, number)
+	s.answer(c, ok(IsolationList{Items: list}), err)
+}
+
 func (s *server) RemoveEdrCredentials(c *gin.Context, number ClientNumber) {
 	ctx, who := callerOf(c)
 	s.answer(c, reply{status: http.StatusNoContent}, s.desk.RemoveEDRCredentials(ctx, who.user, number))

@@ -62,7 +62,7 @@ func (p *process) parts(ctx context.Context) (worker.Parts, error) {
 	}
 	return worker.Parts{
 		Store: p.store, Mailers: mailers, Carrier: carrier, EDR: edrs.Of, Letter: letter, PublicURL: c.PublicURL,
-		Settle: c.Settle, EDRPollEvery: c.EDRPollEvery, Now: time.Now,
+		Settle: c.Settle, EDRPollEvery: c.EDRPollEvery, EDRWorstDelay: c.EDRWorstDelay, Now: time.Now,
 	}, nil
 }
 

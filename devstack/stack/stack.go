@@ -34,9 +34,10 @@ type Options struct {
 	Pace    float64       // of the simulated vendors and people: 1 is realistic, 0.1 ten times faster; 0 means 1
 	Policy  models.Policy // of the seeded clients; without rounds, the default
 	Workers int           // worker processes; 0 means 1
-	// Settle, VendorTimeout and EDRPollEvery are those of package config; 0 means its default.
+	// Settle, VendorTimeout, EDRPollEvery and EDRWorstDelay are those of package config; 0 means its default.
 	Settle, VendorTimeout time.Duration
 	EDRPollEvery          time.Duration
+	EDRWorstDelay         time.Duration
 	MaxConns              int               // connections of each of Temporal's stores; 0 means the default
 	PostgresSettings      map[string]string // added to the server's settings
 	Progress              func(line string) // gets the name of each step as it begins; nil drops it
@@ -228,7 +229,7 @@ func (s *Stack) Env() []string {
 	for _, setting := range []struct {
 		name  string
 		value time.Duration
-	}{{"VENDOR_SETTLE", s.options.Settle}, {"VENDOR_TIMEOUT", s.options.VendorTimeout}, {"EDR_POLL_EVERY", s.options.EDRPollEvery}} {
+	}{{"VENDOR_SETTLE", s.options.Settle}, {"VENDOR_TIMEOUT", s.options.VendorTimeout}, {"EDR_POLL_EVERY", s.options.EDRPollEvery}, {"EDR_WORST_DELAY", s.options.EDRWorstDelay}} {
 		if setting.value > 0 {
 			env = append(env, setting.name+"="+setting.value.String())
 		}

@@ -183,3 +183,36 @@ func (i *Incident) EndpointOfAgent(id string) *Endpoint {
 	}
 	return &i.Endpoints[n]
 }
+
+// Isolation is a device that is isolated for an incident, or on its way there or back.
+type Isolation struct {
+	Incident    models.Reference `json:"incident"`
+	Phase       Phase            `json:"phase"` // of the incident
+	Endpoint    string           `json:"endpoint"`
+	Hostname    string           `json:"hostname"`
+	DeviceName  string           `json:"device_name,omitempty"`
+	AgentID     string           `json:"agent_id,omitempty"`
+	Desired     models.Desired   `json:"desired"`
+	Observed    models.HostState `json:"observed"`
+	Since       time.Time        `json:"since,omitzero"` // when the EDR took the isolation; zero: it has not
+	RequestedBy models.Actor     `json:"requested_by"`   // who set Desired
+	ReviewAt    time.Time        `json:"review_at,omitzero"`
+	ReviewDue   time.Time        `json:"review_due,omitzero"`
+	Kept        *Kept            `json:"kept,omitempty"`
+}
+
+// Isolations lists the incident's devices that are isolated, or on their way there or back, also when it is over. Since
+// is not set.
+func (i Incident) Isolations() []Isolation {
+	var all []Isolation
+	for _, p := range i.Endpoints {
+		if !p.IsHeld() && (p.Desired != models.DesiredIsolated || i.IsOver()) {
+			continue
+		}
+		all = append(all, Isolation{
+			Incident: i.Reference, Phase: i.Phase, Endpoint: p.ID, Hostname: p.Hostname, DeviceName: p.DeviceName, AgentID: p.AgentID,
+			Desired: p.Desired, Observed: p.Observed, RequestedBy: p.RequestedBy, ReviewAt: p.ReviewAt, ReviewDue: p.ReviewDue, Kept: p.Kept,
+		})
+	}
+	return all
+}
