@@ -57,7 +57,7 @@ func (tx *Tx) IsolatedBy(e notify.Effect) ([]incident.EndpointID, error) {
 	var rows []effectRow
 	last := tx.ofDevice(e).Select("distinct on (incident, endpoint) incident, endpoint, kind, state").
 		Where("incident <> ?", e.Incident).Order("incident, endpoint, revision desc, occurrence desc")
-	err := tx.db.Table("(?) as last", last).Where("kind = ? and state in ?", notify.EffectIsolate, []notify.EffectState{notify.EffectAccepted, notify.EffectIntended}).
+	err := tx.db.Table("(?) as last", last).Select("incident", "endpoint").Where("kind = ? and state in ?", notify.EffectIsolate, []notify.EffectState{notify.EffectAccepted, notify.EffectIntended}).
 		Order("incident, endpoint").Find(&rows).Error
 	return each(rows, func(r effectRow) incident.EndpointID {
 		return incident.EndpointID{Incident: orEmpty(r.Incident), Endpoint: r.Endpoint}
@@ -72,7 +72,7 @@ func (tx *Tx) OppositeActionSent(row LedgerRow, device string) (bool, error) {
 	err := tx.ofDevice(e).Select("kind").
 		Where("not (incident = ? and endpoint = ? and revision >= ?) and planned_at <= ?", e.Incident, e.Endpoint, row.Revision, row.PlannedAt).
 		Where("state = ? or attempt_at is not null and state in ?", notify.EffectAccepted, []notify.EffectState{notify.EffectIntended, notify.EffectCanceled}).
-		Order("planned_at desc").Limit(1).Find(&rows).Error
+		Order("planned_at desc, revision desc").Limit(1).Find(&rows).Error
 	return len(rows) > 0 && rows[0].Kind == opposite(e.Kind), problem("find opposite action", err)
 }
 
