@@ -66,6 +66,8 @@ type story struct {
 	directory   notify.Directory
 	authority   authority.Authority
 	released    bool                                                                  // somebody released the device in the vendor's console
+	isolated    bool                                                                  // an isolation came late, or somebody isolated it there
+	holders     []incident.EndpointID                                                 // other incidents' endpoints that want the device isolated
 	confirm     func(in activities.EndpointInput) (*activities.EndpointReport, error) // nil, nil: as desired
 	agent       string                                                                // the one device, whatever its name; "" for one per name
 	looks       func() error
@@ -174,8 +176,11 @@ func (s *story) world() {
 				state = models.HostNormal
 			}
 		}
-		if s.released {
+		switch {
+		case s.released:
 			state = models.HostNormal
+		case s.isolated:
+			state = models.HostIsolated
 		}
 		return activities.EndpointReport{AgentID: in.AgentID, State: state, Online: true}, nil
 	})
@@ -259,17 +264,21 @@ func (s *story) world() {
 		defer s.mu.Unlock()
 		return activities.EndpointReport{AgentID: cmp.Or(s.agent, "aid-"+in.Hostname), Hostname: cmp.Or(s.device, in.Hostname), TagsUnknown: s.tagless, State: models.HostNormal, Online: true}, nil
 	})
-	s.env.OnActivity(edr.SendAction, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) error {
+	s.env.OnActivity(edr.SendAction, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.ActionSent, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.changeFails != nil {
 			if err := s.changeFails(); err != nil {
-				return err
+				return activities.ActionSent{}, err
 			}
 		}
+		if in.Desired == models.DesiredReleased && len(s.holders) > 0 && !in.ForAll {
+			return activities.ActionSent{Held: true, Others: s.holders}, nil
+		}
+		s.isolated = false
 		s.edr = append(s.edr, string(in.Desired)+" "+in.AgentID)
 		s.actions = append(s.actions, in.Effect.Key)
-		return nil
+		return activities.ActionSent{Others: s.holders}, nil
 	})
 	s.env.OnActivity(edr.ConfirmState, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndpointInput) (activities.EndpointReport, error) {
 		s.mu.Lock()

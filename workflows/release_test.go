@@ -1,0 +1,141 @@
+package workflows_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// isolatedStory begins a story of which a device is isolated two minutes after the beginning.
+func isolatedStory(t *testing.T) *story {
+	s := newStory(t)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	return s
+}
+
+func TestAnIsolationThatComesLateIsSeenAndReleasedAgain(t *testing.T) {
+	s := isolatedStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	s.env.RegisterDelayedCallback(func() { s.isolated = true }, time.Hour+2*time.Minute)
+	during := s.at(time.Hour + 10*time.Minute)
+	s.after(time.Hour+11*time.Minute, models.RoleAnalyst, &incident.CompleteTask{Task: "t1"})
+	later := s.at(2 * time.Hour)
+	s.closes(3 * time.Hour)
+	i := s.run(models.SeverityMedium)
+	if during.OpenTask(incident.TaskDrift, "e1") == nil || during.Endpoints[0].Observed != models.HostIsolated {
+		t.Errorf("ten minutes after the release: %+v, tasks %+v", during.Endpoints[0], during.Tasks)
+	}
+	if later.OpenTask(incident.TaskDrift, "e1") != nil || later.Endpoints[0].Observed != models.HostNormal {
+		t.Errorf("after the task was completed: %+v, tasks %+v", later.Endpoints[0], later.Tasks)
+	}
+	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(s.edr, want) {
+		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+	if i.Phase != incident.PhaseClosed {
+		t.Errorf("phase %s", i.Phase)
+	}
+}
+
+func TestAReleasedDeviceIsLookedAtBeforeClosure(t *testing.T) {
+	s := isolatedStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	s.env.RegisterDelayedCallback(func() { s.isolated = true }, 10*time.Hour) // when nobody watches any more
+	s.closes(20 * time.Hour)
+	during := s.at(25 * time.Hour)
+	s.after(26*time.Hour, models.RoleAnalyst, &incident.CompleteTask{Task: "t1"})
+	i := s.run(models.SeverityMedium)
+	if during.Phase != incident.PhaseClosureRequested || during.OpenTask(incident.TaskDrift, "e1") == nil {
+		t.Errorf("after the client asked: phase %s, tasks %+v", during.Phase, during.Tasks)
+	}
+	if i.Phase != incident.PhaseClosed || s.edr[len(s.edr)-1] != "released aid-FILESRV-01" || len(s.edr) != 3 {
+		t.Errorf("in the end: phase %s, asked of the EDR %v", i.Phase, s.edr)
+	}
+}
+
+func TestADeviceThatAnotherIncidentHoldsIsLetGo(t *testing.T) {
+	s := isolatedStory(t)
+	s.holders = []incident.EndpointID{{Incident: "SI-1042-0003", Endpoint: "e4"}}
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	during := s.at(2 * time.Hour)
+	s.closes(3 * time.Hour)
+	i := s.run(models.SeverityMedium)
+	if e := during.Endpoints[0]; !slices.Equal(e.HeldBy, []models.Reference{"SI-1042-0003"}) || during.Containment() != incident.ContainmentReleased {
+		t.Errorf("after the release: %+v, containment %s", e, during.Containment())
+	}
+	if len(s.edr) != 1 || i.Phase != incident.PhaseClosed {
+		t.Errorf("asked of the EDR: %v, phase %s", s.edr, i.Phase)
+	}
+}
+
+func TestAPersonReleasesADeviceForAllByItsName(t *testing.T) {
+	s := isolatedStory(t)
+	s.holders = []incident.EndpointID{{Incident: "SI-1042-0003", Endpoint: "e4"}}
+	var told []string
+	s.env.OnSignalExternalWorkflow("default-test-namespace", "SI-1042-0003/endpoint/e4", "", models.SignalDeviceReleased, ref).
+		Return(func(_, id, _, _ string, by any) error { told = append(told, id); return nil })
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	s.rejectedAfter(2*time.Hour, models.RoleResponder, &incident.Release{Endpoint: "e1", Reason: "all clear", ForAll: "OTHER-01"}, models.Invalid)
+	s.after(3*time.Hour, models.RoleResponder, &incident.Release{Endpoint: "e1", Reason: "all clear", ForAll: "filesrv-01"})
+	s.closes(10 * time.Hour)
+	s.run(models.SeverityMedium)
+	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(s.edr, want) || len(told) != 1 {
+		t.Errorf("asked of the EDR: %v, told %v", s.edr, told)
+	}
+}
+
+func TestAReleaseForAllIsSeenAtOnceByTheOtherIncident(t *testing.T) {
+	s := isolatedStory(t)
+	s.env.RegisterDelayedCallback(func() {
+		s.released = true
+		if err := s.env.SignalWorkflowByID(ref.EndpointWorkflowID("e1"), models.SignalDeviceReleased, models.Reference("SI-1042-0003")); err != nil {
+			t.Error(err)
+		}
+	}, 10*time.Minute)
+	during := s.at(11 * time.Minute)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "so be it"})
+	s.closes(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	task := during.OpenTask(incident.TaskDrift, "e1")
+	if task == nil || !strings.Contains(task.Detail, "SI-1042-0003") {
+		t.Errorf("a minute after it was told: %+v", during.Tasks)
+	}
+	if len(s.edr) != 2 { // it is normal already, and the EDR leaves it at that
+		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+}
+
+func TestADeviceKeptAtClosureStaysUnderItsLeaseUntilItIsReleased(t *testing.T) {
+	for _, role := range []models.Role{models.RoleResponder, models.RoleAnalyst} {
+		t.Run(string(role), func(t *testing.T) {
+			s := isolatedStory(t)
+			s.after(10*time.Hour, models.RoleAdmin, &incident.KeepIsolated{Endpoint: "e1", Reason: "evidence"})
+			s.closes(11 * time.Hour)
+			closed := s.at(13 * time.Hour)
+			var asked int
+			s.env.RegisterDelayedCallback(func() { asked = s.mailsFor(notify.PurposeLease) }, 90*time.Hour)
+			s.after(91*time.Hour, role, &incident.ExtendIsolation{Endpoint: "e1", Reason: "not yet"})
+			s.rejectedAfter(92*time.Hour, role, &incident.Comment{Text: "x"}, models.Conflict)
+			late := 60 * day // long after the time for feedback
+			s.after(late, role, &incident.Release{Endpoint: "e1", Reason: "handed over"})
+			i := s.run(models.SeverityMedium)
+			if closed.Phase != incident.PhaseClosed || closed.Containment() != incident.ContainmentContained {
+				t.Fatalf("closed as %s, containment %s", closed.Phase, closed.Containment())
+			}
+			if asked != 2 {
+				t.Errorf("%d mails asked about the lease after 80 hours, want one to each of two contacts", asked)
+			}
+			if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(s.edr, want) || i.Containment() != incident.ContainmentReleased {
+				t.Errorf("asked of the EDR: %v, containment %s", s.edr, i.Containment())
+			}
+			if s.when("lease_extended") < 91*time.Hour {
+				t.Error("the lease was not extended")
+			}
+		})
+	}
+}
