@@ -144,6 +144,7 @@ func withPolicyDefaults(p models.Policy) models.Policy {
 		FeedbackWindow: cmp.Or(p.FeedbackWindow, def.FeedbackWindow), TellAfter: cmp.Or(p.TellAfter, def.TellAfter),
 		ApproveFor: cmp.Or(p.ApproveFor, def.ApproveFor), Lease: cmp.Or(p.Lease, def.Lease),
 		TryAgainEvery: cmp.Or(p.TryAgainEvery, def.TryAgainEvery), IsolationsPer10Min: p.IsolationLimit(),
+		WatchReleases: models.Duration(p.ReleaseWatch()),
 	}
 }
 

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,6 +55,8 @@ type Policy struct {
 	// IsolationsPer10Min is the number of devices that are isolated within ten minutes before each further one is
 	// asked; zero stands for the default. See IsolationLimit.
 	IsolationsPer10Min int `json:"isolations_per_10_min,omitzero"`
+	// WatchReleases is how long a released device is looked at again; zero stands for the default. See ReleaseWatch.
+	WatchReleases Duration `json:"watch_releases,omitzero"`
 }
 
 // DefaultPolicy returns the numbers a client starts with.
@@ -74,6 +77,7 @@ func DefaultPolicy() Policy {
 		TryAgainEvery:  Duration(time.Minute),
 
 		IsolationsPer10Min: 5,
+		WatchReleases:      Duration(time.Hour),
 	}
 }
 
@@ -100,6 +104,11 @@ type IsolationSwitch struct {
 
 // Check reports what is wrong with a switch, as Invalid.
 func (s IsolationSwitch) Check() error { return CheckText("/reason", s.Reason, 300, true) }
+
+// ReleaseWatch returns how long a released device is looked at again.
+func (p Policy) ReleaseWatch() time.Duration {
+	return time.Duration(cmp.Or(p.WatchReleases, DefaultPolicy().WatchReleases))
+}
 
 // IsolationLimit returns the number of devices that are isolated within IsolationWindow before each further one is
 // asked.

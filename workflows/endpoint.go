@@ -22,14 +22,16 @@ const reconcileEvery = time.Hour
 // personRetryInterval is how often an attempt is repeated whose obstacle only a person can remove.
 const personRetryInterval = time.Hour
 
-// looksAfterRelease are the pauses before the looks at a device whose release was confirmed: an isolation that was sent
+// looksAfterRelease is how often a device whose release was confirmed is looked at again: an isolation that was sent
 // before may still come through.
-func looksAfterRelease() []time.Duration {
-	return []time.Duration{time.Minute, 4 * time.Minute, 10 * time.Minute, 45 * time.Minute}
-}
+const looksAfterRelease = 4
 
-// watchAfterRelease is how long a released device is watched, with a little more for the looks themselves.
-const watchAfterRelease = 65 * time.Minute
+// pauseBeforeLook returns the pause before a look at a released device, from 0 on. The looks fill the policy's time and
+// are close at first: after 1, 5, 15 and 60 minutes by default.
+func pauseBeforeLook(p models.Policy, look int) time.Duration {
+	whole := p.ReleaseWatch()
+	return []time.Duration{whole / 60, whole / 15, whole / 6, 3 * whole / 4}[look]
+}
 
 // endpointWorkflow is one run of an endpoint's containment.
 type endpointWorkflow struct {
@@ -119,7 +121,7 @@ func (w *endpointWorkflow) hasEnded(ctx workflow.Context, wanted incident.Desire
 
 // isWatched reports whether a released device is still to be looked at.
 func (w *endpointWorkflow) isWatched() bool {
-	return w.state.ActionSent && len(w.state.HeldBy) == 0 && (w.state.Looks < len(looksAfterRelease()) || w.state.LastReport.Drift)
+	return w.state.ActionSent && len(w.state.HeldBy) == 0 && (w.state.Looks < looksAfterRelease || w.state.LastReport.Drift)
 }
 
 // waitForNext waits after an attempt: a confirmed isolation is watched, anything else is pursued again after a pause. A
@@ -129,8 +131,8 @@ func (w *endpointWorkflow) waitForNext(ctx workflow.Context, pause time.Duration
 	case w.state.Wanted.Look > w.state.Looked && pause > 0: // it could not be looked at
 	case w.isReleased() && w.isWatched():
 		every := personRetryInterval
-		if n := w.state.Looks; n < len(looksAfterRelease()) {
-			every = looksAfterRelease()[n]
+		if w.state.Looks < looksAfterRelease {
+			every = pauseBeforeLook(w.state.Policy, w.state.Looks)
 		}
 		w.state.Looks++
 		return w.watchConfirmed(ctx, every, changed)

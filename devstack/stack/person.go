@@ -78,6 +78,12 @@ func (p Person) Put(ctx context.Context, path string, body, out any) error {
 	return err
 }
 
+// Delete deletes what a path names.
+func (p Person) Delete(ctx context.Context, path string) error {
+	_, err := p.do(ctx, http.MethodDelete, path, "", nil, nil)
+	return err
+}
+
 // Command sends a command to an incident and returns its result.
 func (p Person) Command(ctx context.Context, r models.Reference, c incident.Command) (incident.CommandResult, error) {
 	var result incident.CommandResult

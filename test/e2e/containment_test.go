@@ -3,6 +3,7 @@ package e2e
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	simedr "github.com/watchfire-mdr/watchfire/simulators/edr"
@@ -121,22 +123,169 @@ func withLogin(vendor, address string) map[string]string {
 // released.
 func (s *scene) wantOneIsolationEach() {
 	s.t.Helper()
-	var e fleetEffects
-	s.effects(s.vendor, &e)
 	for n := range edrHosts {
-		var done []string
-		for _, c := range e.Commands {
-			if strings.EqualFold(c.Hostname, s.deviceName(n)) {
-				done = append(done, cmp.Or(map[string]string{"contain": "isolate", "lift_containment": "release"}[c.Action], c.Action))
-			}
-		}
-		if !slices.Equal(done, []string{"isolate", "release"}) {
+		if done := s.actionsOn(s.deviceName(n)); !slices.Equal(done, []string{"isolate", "release"}) {
 			s.t.Errorf("%s: device %s: %v took effect, want one isolation and then its release", s.vendor, s.deviceName(n), done)
 		}
-		for _, h := range e.Hosts {
-			if strings.EqualFold(h.Hostname, s.deviceName(n)) && h.State != "normal" && h.Status != "normal" {
-				s.t.Errorf("%s: device %s ends in the state %s%s, want normal", s.vendor, s.deviceName(n), h.State, h.Status)
+		s.wantState(s.deviceName(n), "normal")
+	}
+}
+
+// isolationOps are the names of each vendor's operation that isolates a device.
+var isolationOps = map[string]string{
+	"carbonblack": "device_action", "cortex": "isolate", "crowdstrike": "device_action", "elastic": "isolate", "mde": "isolate",
+	"sentinelone": "disconnect", "sophos": "change_isolation", "trend": "isolate_endpoint",
+}
+
+// The vendor isolates a device long after it was asked to, and nobody gets its answer. Meanwhile the release is asked
+// for. In the end the device is not cut off, whatever the vendor.
+func TestAnIsolationThatLandsAfterItsReleaseWasAskedForDoesNotLast(t *testing.T) {
+	var all []*scene
+	urls := maps.Clone(system.Simulators.EDR)
+	urls["crowdstrike"] = system.Simulators.CrowdStrikeURL
+	for _, vendor := range slices.Sorted(maps.Keys(urls)) {
+		s := newClientScene(t, func(*models.Policy) {})
+		s.vendor = vendor
+		connectEDR(t, s, vendor, urls[vendor])
+		s.open(models.SeverityLow)
+		s.assess()
+		s.publish()
+		s.faults(vendor, rule{Op: isolationOps[vendor], Kind: "late", DelayMS: 5000, Times: 1})
+		s.send(s.analyst, &incident.Isolate{Hostname: s.deviceName(0), Reason: "Files are being encrypted."})
+		all = append(all, s)
+	}
+	for _, s := range all {
+		s.until("the failure of the isolation", func(i incident.Incident) bool { return len(i.Endpoints) == 1 && i.Endpoints[0].Problem != "" })
+		s.send(s.analyst, &incident.Release{Endpoint: "e1", Reason: "The wrong device."})
+	}
+	for _, s := range all {
+		s.awaitContainment(incident.ContainmentReleased)
+		s.await("the late isolation", func() (bool, error) { return len(s.actionsOn(s.deviceName(0))) > 0, nil })
+		if done := s.actionsOn(s.deviceName(0)); !slices.Equal(done, []string{"isolate", "release"}) {
+			t.Errorf("%s: %v took effect, want the isolation and then its release", s.vendor, done)
+		}
+		s.wantState(s.deviceName(0), "normal")
+	}
+}
+
+// Two incidents of one client isolate one device. It stays isolated until the last of them lets go.
+func TestADeviceOfTwoIncidentsIsReleasedWhenTheLastLetsGo(t *testing.T) {
+	first := newScene(t, 1)
+	first.vendor = "crowdstrike"
+	second := *first
+	for _, s := range []*scene{first, &second} {
+		s.open(models.SeverityLow)
+		s.assess()
+		s.publish()
+		s.isolate()
+		s.awaitContainment(incident.ContainmentContained)
+	}
+	first.settleAndRelease()
+	if e := first.current().Endpoints[0]; !slices.Equal(e.HeldBy, []models.Reference{second.ref}) {
+		t.Errorf("the first endpoint is held by %v, want %s", e.HeldBy, second.ref)
+	}
+	first.wantState(first.host, "isolated")
+	first.wantIsolations(second.ref)
+	first.closeIncident() // others hold the device, which is no reason not to close
+	second.settleAndRelease()
+	second.wantState(second.host, "normal")
+	if done := second.actionsOn(second.host); !slices.Equal(done, []string{"isolate", "release"}) {
+		t.Errorf("%v took effect, want one isolation and one release", done)
+	}
+	second.wantIsolations()
+}
+
+// A person releases a device for all incidents by its name; the other incident sees it.
+func TestAReleaseForAllIsSeenByTheOtherIncident(t *testing.T) {
+	first := newScene(t, 1)
+	first.vendor = "crowdstrike"
+	second := *first
+	for _, s := range []*scene{first, &second} {
+		s.open(models.SeverityLow)
+		s.assess()
+		s.publish()
+		s.isolate()
+		s.awaitContainment(incident.ContainmentContained)
+	}
+	name := first.current().Endpoints[0].Name()
+	first.send(first.responder, &incident.Release{Endpoint: "e1", Reason: "All clear.", ForAll: name})
+	first.awaitContainment(incident.ContainmentReleased)
+	first.wantState(first.host, "normal")
+	second.until("the task about the release", func(i incident.Incident) bool {
+		task := i.OpenTask(incident.TaskDrift, "e1")
+		return task != nil && strings.Contains(task.Detail, string(first.ref))
+	})
+	second.settleAndRelease()
+}
+
+// A device that the client keeps isolated at closure stays in everybody's sight, guards the EDR's credentials, and is
+// released on the client's word long after.
+func TestADeviceKeptAtClosureIsReleasedAfterIt(t *testing.T) {
+	s := newScene(t, 2)
+	s.vendor = "crowdstrike"
+	s.open(models.SeverityLow)
+	s.assess()
+	s.publish()
+	s.isolate()
+	s.awaitContainment(incident.ContainmentContained)
+	s.send(s.responder, &incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "Done."})
+	s.send(s.responder, &incident.KeepIsolated{Endpoint: "e1", Reason: "It is evidence."})
+	s.closeIncident()
+	s.wantIsolations(s.ref)
+	var refused *stack.APIError
+	if err := s.operator.Delete(t.Context(), s.clientPath("/edr")); !errors.As(err, &refused) || refused.Status != http.StatusConflict {
+		t.Errorf("the EDR's credentials were removed from under an isolated device: %v", err)
+	}
+	s.send(s.analyst, &incident.ExtendIsolation{Endpoint: "e1", Reason: "The police has not come yet."})
+	s.send(s.responder, &incident.Release{Endpoint: "e1", Reason: "Handed over."})
+	s.awaitContainment(incident.ContainmentReleased)
+	s.wantState(s.host, "normal")
+	s.wantIsolations()
+}
+
+// wantIsolations checks the list of the scene's devices that are isolated now, by their incidents.
+func (s *scene) wantIsolations(want ...models.Reference) {
+	s.t.Helper()
+	var list struct{ Items []incident.Isolation }
+	if err := s.responder.Get(s.t.Context(), s.clientPath("/isolations"), &list); err != nil {
+		s.t.Fatal(err)
+	}
+	var got []models.Reference
+	for _, i := range list.Items {
+		if i.Hostname == s.host {
+			got = append(got, i.Incident)
+			if i.Since.IsZero() || i.RequestedBy.ID == "" {
+				s.t.Errorf("the isolation does not say since when and by whom: %+v", i)
 			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		s.t.Errorf("the isolations of %s are listed for %v, want %v", s.host, got, want)
+	}
+}
+
+// actionsOn returns the isolations and releases of a device that took effect, in the vendor's record.
+func (s *scene) actionsOn(hostname string) (done []string) {
+	s.t.Helper()
+	var e fleetEffects
+	s.effects(s.vendor, &e)
+	for _, c := range e.Commands {
+		if strings.EqualFold(c.Hostname, hostname) {
+			done = append(done, cmp.Or(map[string]string{"contain": "isolate", "lift_containment": "release"}[c.Action], c.Action))
+		}
+	}
+	return done
+}
+
+// wantState checks the state of a device in the vendor's record: "normal" or "isolated".
+func (s *scene) wantState(hostname, want string) {
+	s.t.Helper()
+	var e fleetEffects
+	s.effects(s.vendor, &e)
+	for _, h := range e.Hosts {
+		got := cmp.Or(h.State, strings.ReplaceAll(h.Status, "contained", "isolated"))
+		if strings.EqualFold(h.Hostname, hostname) && got != want {
+			s.t.Errorf("%s: device %s is %s, want %s", s.vendor, hostname, got, want)
 		}
 	}
 }

@@ -97,7 +97,7 @@ func fastPolicy() models.Policy {
 	p.RingFor = models.Duration(8 * time.Second) // of simulated time: less than half a second
 	p.BusyAgainAfter, p.BusyTries = models.Duration(time.Second), 1
 	p.Rounds, p.RoundEvery, p.SlowRoundEvery = 2, models.Duration(time.Second), models.Duration(3*time.Second)
-	p.TryAgainEvery = models.Duration(time.Second)
+	p.TryAgainEvery, p.WatchReleases = models.Duration(time.Second), models.Duration(2*time.Second)
 	p.IsolationsPer10Min = 1000 // the tests share their clients
 	return p
 }
