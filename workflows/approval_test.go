@@ -352,6 +352,7 @@ func TestWhileAReleaseWaitsTheIsolationIsLookedAfter(t *testing.T) {
 	s.after(90*time.Hour, models.RoleAnalyst, &incident.Comment{Text: "still waiting"})
 	s.after(100*time.Hour, models.RoleAdmin, &incident.KeepIsolated{Endpoint: "e1", Reason: "scrapped"})
 	s.closes(101 * time.Hour)
+	s.after(170*time.Hour+30*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a2"}) // it was asked for again
 	s.run(models.SeverityMedium)
 	if leases == 0 {
 		t.Error("the client was not asked to extend the isolation")

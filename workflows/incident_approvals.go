@@ -21,7 +21,7 @@ type approving struct {
 // nextWithoutRuling returns an endpoint whose desired state needs a ruling of the response authority now, or nil. The
 // one device must be known first. An expired approval gets its next ruling when it is asked for again.
 func (w *incidentWorkflow) nextWithoutRuling() *incident.Endpoint {
-	if w.state.Incident.IsOver() {
+	if w.state.Incident.IsOver() && !w.state.Managing {
 		return nil
 	}
 	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {

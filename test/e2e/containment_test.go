@@ -152,11 +152,11 @@ func TestAnIsolationThatLandsAfterItsReleaseWasAskedForDoesNotLast(t *testing.T)
 		s.publish()
 		s.faults(vendor, rule{Op: isolationOps[vendor], Kind: "late", DelayMS: 5000, Times: 1})
 		s.send(s.analyst, &incident.Isolate{Hostname: s.deviceName(0), Reason: "Files are being encrypted."})
-		all = append(all, s)
-	}
-	for _, s := range all {
-		s.until("the failure of the isolation", func(i incident.Incident) bool { return len(i.Endpoints) == 1 && i.Endpoints[0].Problem != "" })
+		s.await("the failure of the isolation", func() (bool, error) {
+			return slices.ContainsFunc(eventsOf[*incident.EndpointObserved](s), func(o *incident.EndpointObserved) bool { return o.Problem != "" }), nil
+		})
 		s.send(s.analyst, &incident.Release{Endpoint: "e1", Reason: "The wrong device."})
+		all = append(all, s)
 	}
 	for _, s := range all {
 		s.awaitContainment(incident.ContainmentReleased)
