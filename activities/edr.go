@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,20 +69,20 @@ func (e ClientEDR) reportOf(h models.Host) EndpointReport {
 }
 
 // FindDevice finds the one device with the host name and reports its state. Rejected: the EDR has none of that name, or
-// several.
+// several; the error names those that may be meant.
 func (c *Containment) FindDevice(ctx context.Context, in EndpointInput) (EndpointReport, error) {
 	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
 		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
-	hosts, err := conn.Find(ctx, in.Hostname)
+	host, problem, err := edr.Resolve(ctx, conn, in.Hostname)
 	if err != nil {
 		return EndpointReport{}, applicationError(err, c.Effects.Settle)
 	}
-	if len(hosts) != 1 {
-		return EndpointReport{}, applicationError(conn.reject("resolve host", fmt.Sprintf("%d devices have this name", len(hosts))), 0)
+	if problem != "" {
+		return EndpointReport{}, applicationError(conn.reject("resolve host", problem), 0)
 	}
-	return conn.reportOf(hosts[0]), nil
+	return conn.reportOf(host), nil
 }
 
 // ReadState reports the state of an endpoint.

@@ -2,12 +2,15 @@ package activities_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/watchfire-mdr/watchfire/activities"
@@ -147,5 +150,49 @@ func TestAnEDRThatHidesActionsIsAlwaysSentTheOppositeAndBelievedWhenTheDeviceWas
 	}
 	if _, err := env.ExecuteActivity(work.ConfirmState, other); err != nil {
 		t.Error(err)
+	}
+}
+
+// fleet is an EDR with these devices, which are found by their names.
+type fleet struct {
+	edr.Connection
+	hosts []models.Host
+}
+
+func (fleet) Capabilities() models.Capabilities {
+	return models.Capabilities{Classes: true, Controllers: true}
+}
+
+func (f fleet) Find(_ context.Context, hostname string) (found []models.Host, err error) {
+	for _, h := range f.hosts {
+		if strings.HasPrefix(strings.ToLower(h.Hostname+"."), strings.ToLower(hostname+".")) {
+			found = append(found, h)
+		}
+	}
+	return found, nil
+}
+
+func TestADeviceIsFoundOrTheCandidatesAreNamed(t *testing.T) {
+	b := newBench(t)
+	env, work := b.containment(fleet{hosts: []models.Host{
+		{ID: "1", Hostname: "pc-7.corp.example", Class: models.ClassServer}, {ID: "2", Hostname: "PC-7.lab.example"}, {ID: "3", Hostname: "PC-8"},
+	}})
+	for asked, want := range map[string]string{
+		"PC-7.corp.example": "", "pc-8": "", "pc-9": "0 devices have this name",
+		"pc-7":              `0 devices have this name, which may mean "PC-7.lab.example" (agent 2), "pc-7.corp.example" (agent 1)`,
+		"pc-8.corp.example": `0 devices have this name, which may mean "PC-8" (agent 3)`,
+	} {
+		value, err := env.ExecuteActivity(work.FindDevice, activities.EndpointInput{Hostname: asked, Effect: b.effect})
+		if want == "" {
+			var seen activities.EndpointReport
+			if err != nil || value.Get(&seen) != nil || !strings.EqualFold(seen.Hostname, asked) || seen.MayBeController {
+				t.Errorf("%s: %+v, %v", asked, seen, err)
+			}
+			continue
+		}
+		var failed *temporal.ApplicationError
+		if !errors.As(err, &failed) || failed.Type() != string(models.Rejected) || !failed.NonRetryable() || failed.Message() != "mde: resolve host: rejected code "+want {
+			t.Errorf("%s: %v", asked, err)
+		}
 	}
 }

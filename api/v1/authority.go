@@ -39,6 +39,7 @@ func dryRunAssumes() []string {
 	return []string{
 		"The EDR knows the device by the name given here; the real ruling also judges the EDR's own name for it.",
 		"The EDR tells tags, unless tags_unknown is set; where it does not, rules that forbid or ask and selectors of assets for two persons by tag hold.",
+		"The EDR tells domain controllers from other servers; where it does not, a server is ruled on as one that may be a domain controller.",
 		"Isolation is not paused, and the client's limit of isolations within ten minutes is not reached.",
 	}
 }

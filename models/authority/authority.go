@@ -70,6 +70,9 @@ func Decisions() []Decision {
 	return []Decision{DecideNever, DecideAsk, DecideAskThenAuto, DecideAuto}
 }
 
+// isAutomatic reports whether the decision lets an action be sent that nobody of the client agreed to.
+func (d Decision) isAutomatic() bool { return d == DecideAuto || d == DecideAskThenAuto }
+
 // Asset is a device as the response authority sees it.
 type Asset struct {
 	Hostname   string            `json:"hostname"`              // as it was asked for
@@ -94,6 +97,11 @@ func (a Asset) mayBeOfClass(c models.AssetClass) bool {
 	return a.Class == c || a.Class == "" || c == models.ClassDomainController && a.MayBeController
 }
 
+// mayBeController reports whether the EDR calls an asset a domain controller, or a server that may be one.
+func (a Asset) mayBeController() bool {
+	return a.Class == models.ClassDomainController || a.Class == models.ClassServer && a.MayBeController
+}
+
 // mayHaveTag reports whether an asset has a tag, or may have it for all that the EDR says.
 func (a Asset) mayHaveTag(tag string) bool { return a.TagsUnknown || slices.Contains(a.Tags, tag) }
 
@@ -109,7 +117,8 @@ type Request struct {
 // Evaluate rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. A
 // request that no rule matches is asked, and so is every request while no version is signed, or when two persons must
 // agree on the asset. A rule that says never or ask for some class or tag also holds for an asset that may be of it or
-// have it, because the EDR does not say; a rule that permits does not. A drill never reaches a real device.
+// have it, because the EDR does not say; a rule that permits does not. A rule that permits isolations and names no class
+// leaves out domain controllers, and servers that may be some. A drill never reaches a real device.
 func (a Authority) Evaluate(r Request, zone *time.Location, business models.Hours) Ruling {
 	ruling := Ruling{Decision: DecideAsk, Rule: "no rule matches", Version: a.Version, Persons: 1}
 	if a.SignedAt.IsZero() {
@@ -135,7 +144,14 @@ func (a Authority) Evaluate(r Request, zone *time.Location, business models.Hour
 	strictness := func(d Decision) int { return slices.Index(Decisions(), d) }
 	best := len(Decisions())
 	for _, rule := range a.Rules {
-		if s := strictness(rule.Decision); s < best && rule.matches(r, zone, business) {
+		s := strictness(rule.Decision)
+		switch {
+		case s >= best || !rule.matches(r, zone, business):
+		case rule.leavesOut(r):
+			if best == len(Decisions()) {
+				ruling.Rule = controllersNotNamed
+			}
+		default:
 			best, ruling.Decision, ruling.Rule = s, rule.Decision, rule.Name
 		}
 	}
@@ -152,13 +168,22 @@ func (a Authority) Evaluate(r Request, zone *time.Location, business models.Hour
 	return ruling
 }
 
+// leavesOut reports a rule that would let a domain controller, or a server that may be one, be isolated though it names
+// no class.
+func (rule Rule) leavesOut(r Request) bool {
+	return rule.Decision.isAutomatic() && len(rule.Classes) == 0 && r.Action == models.DesiredIsolated && r.Asset.mayBeController()
+}
+
+// controllersNotNamed stands in for the rule of a ruling that only a rule without a class would have permitted.
+const controllersNotNamed = "it may be a domain controller, and no rule that permits names its class"
+
 // tagsUnknown is added to the rule of a ruling that an asset's unknown tags made.
 const tagsUnknown = " (the EDR does not tell tags)"
 
 func (rule Rule) matches(r Request, zone *time.Location, business models.Hours) bool {
 	classed := slices.Contains(rule.Classes, r.Asset.Class)
 	tagged := slices.ContainsFunc(rule.Tags, func(t string) bool { return slices.Contains(r.Asset.Tags, t) })
-	if rule.Decision == DecideNever || rule.Decision == DecideAsk {
+	if !rule.Decision.isAutomatic() {
 		classed, tagged = slices.ContainsFunc(rule.Classes, r.Asset.mayBeOfClass), slices.ContainsFunc(rule.Tags, r.Asset.mayHaveTag)
 	}
 	hours := rule.Hours == HoursAny || business.Open(r.At, zone) == (rule.Hours == HoursBusiness)

@@ -72,11 +72,12 @@ type situation struct {
 
 func anySituation(t *rapid.T) situation {
 	z := modelstest.Zone(t, rapid.SampledFrom(modelstest.Zones).Draw(t, "zone"))
+	class := rapid.SampledFrom(append([]models.AssetClass{""}, classes...)).Draw(t, "class")
 	return situation{zone: z, business: modelstest.AnyHours(t), Request: authority.Request{
 		Action: rapid.SampledFrom([]models.Desired{"isolated", "isolated", "released"}).Draw(t, "action"),
 		Asset: authority.Asset{
 			Hostname: rapid.StringMatching(`[aAbB./-]{0,6}`).Draw(t, "host"), DeviceName: rapid.StringMatching(`[aAbB./-]{0,6}`).Draw(t, "device"),
-			Class: rapid.SampledFrom(append([]models.AssetClass{""}, classes...)).Draw(t, "class"), Tags: some(t, "tags", tags),
+			Class: class, Tags: some(t, "tags", tags), MayBeController: class == "server" && rapid.Bool().Draw(t, "may be a controller"),
 		},
 		Severity: rapid.SampledFrom(models.Severities()).Draw(t, "severity"), At: modelstest.AnyMoment(t, z),
 	}}
@@ -126,14 +127,20 @@ func (s situation) holds(r authority.Rule) bool {
 	}
 	forbids := r.Decision == "never" || r.Decision == "ask"
 	tagged = tagged || s.Asset.TagsUnknown && forbids
-	return tagged && (len(r.Classes) == 0 || slices.Contains(r.Classes, s.Asset.Class) || s.Asset.Class == "" && forbids)
+	mayBe := s.Asset.Class == "" || s.Asset.MayBeController && slices.Contains(r.Classes, "domain_controller")
+	return tagged && (len(r.Classes) == 0 || slices.Contains(r.Classes, s.Asset.Class) || mayBe && forbids)
+}
+
+// withheld reports a rule that would permit the isolation if it named the class of what may be a domain controller.
+func (s situation) withheld(r authority.Rule) bool {
+	return s.Action == "isolated" && s.holds(r) && len(r.Classes) == 0 && strictness[r.Decision] < 3 && (s.Asset.Class == "domain_controller" || s.Asset.MayBeController)
 }
 
 // needsTwoPersons reports whether two persons must agree.
 func (s situation) needsTwoPersons(a authority.Authority) bool {
 	return slices.ContainsFunc(a.TwoPersons, func(m authority.AssetSelector) bool {
 		return m.Host != "" && s.named(m.Host) || m.Tag != "" && (s.Asset.TagsUnknown || slices.Contains(s.Asset.Tags, m.Tag)) ||
-			m.Class != "" && (m.Class == s.Asset.Class || s.Asset.Class == "")
+			m.Class != "" && (m.Class == s.Asset.Class || s.Asset.Class == "" || m.Class == "domain_controller" && s.Asset.MayBeController)
 	})
 }
 
@@ -149,7 +156,7 @@ func (s situation) ruled(a authority.Authority) (decision authority.Decision, pe
 		return "never", persons, names
 	}
 	for _, r := range a.Rules {
-		if !s.holds(r) || strictness[r.Decision] < strictness[decision] {
+		if !s.holds(r) || s.withheld(r) || strictness[r.Decision] < strictness[decision] {
 			continue
 		}
 		if r.Decision != decision {
@@ -158,6 +165,8 @@ func (s situation) ruled(a authority.Authority) (decision authority.Decision, pe
 		names = append(names, r.Name)
 	}
 	switch {
+	case len(names) == 0 && slices.ContainsFunc(a.Rules, s.withheld):
+		return "ask", persons, []string{notNamed}
 	case len(names) == 0:
 		return "ask", persons, []string{noRule}
 	case persons == 2 && decision != "never":
@@ -240,7 +249,11 @@ func TestNeverWins(t *testing.T) {
 func TestAnotherRuleNeverPermitsMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := anyAuthority(t), anySituation(t)
-		a.Rules = append(a.Rules, authority.Rule{Name: "the first", Action: s.Action, Decision: rapid.SampledFrom(decisions).Draw(t, "first")})
+		first := authority.Rule{Name: "the first", Action: s.Action, Decision: rapid.SampledFrom(decisions).Draw(t, "first")}
+		if s.Asset.Class != "" {
+			first.Classes = []models.AssetClass{s.Asset.Class} // or it might not be about a domain controller
+		}
+		a.Rules = append(a.Rules, first)
 		was := s.decide(a)
 		a.Rules = slices.Insert(a.Rules, rapid.IntRange(0, len(a.Rules)).Draw(t, "where"), anyRule(t, "another"))
 		if got := s.decide(a); strictness[got.Decision] < strictness[was.Decision] {

@@ -16,6 +16,7 @@ const (
 	unsigned = "no response authority is signed"
 	aDrill   = "a drill never reaches a real device"
 	listed   = "do-not-isolate list: "
+	notNamed = "it may be a domain controller, and no rule that permits names its class"
 	noTags   = " (the EDR does not tell tags)"
 )
 

@@ -24,9 +24,7 @@ func (r Ruling) RestrictedBySwitch(s models.IsolationSwitch) Ruling {
 }
 
 // IsAutomatic reports whether the ruling lets an action be sent that nobody of the client agreed to.
-func (r Ruling) IsAutomatic() bool {
-	return r.Decision == DecideAuto || r.Decision == DecideAskThenAuto
-}
+func (r Ruling) IsAutomatic() bool { return r.Decision.isAutomatic() }
 
 // RestrictedByLimit returns the ruling on an automatic isolation after as many as the policy permits: the client is
 // asked.

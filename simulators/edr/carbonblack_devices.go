@@ -15,7 +15,7 @@ import (
 const cbAway = 3 * time.Hour
 
 // searchDevices answers the search for devices. It understands name:value and nothing else of the
-// query language, and finds longer names too.
+// query language, and finds longer names too, whatever the case.
 func (c *carbonBlack) searchDevices(r *stage.Request) stage.Answer {
 	body := struct {
 		Query string `json:"query"`
@@ -33,11 +33,11 @@ func (c *carbonBlack) searchDevices(r *stage.Request) stage.Answer {
 		return c.reject(opSearchDevices, err.Error())
 	}
 	if name != "" {
-		c.fleet.hostsNamed(c.org, name)
+		c.fleet.bringUp(c.org, name)
 	}
 	results, found := []any{}, 0
 	for _, h := range c.fleet.hostsOf(c.org) {
-		if !strings.Contains(strings.ToLower(h.hostname), strings.ToLower(name)) {
+		if !strings.Contains(strings.ToLower(h.name()), strings.ToLower(name)) {
 			continue
 		}
 		if found >= body.Start && len(results) < body.Rows {
@@ -103,7 +103,7 @@ func (c *carbonBlack) showDevice(h *fleetHost) map[string]any {
 	if h.class != "workstation" { // a domain controller is a server like any other
 		platform, system = "SERVER_X64", "Windows Server 2022 x64"
 	}
-	if h.persona == "deregistered" {
+	if h.persona == "deregistered" || h.gone {
 		status = "DEREGISTERED"
 	}
 	groups := []any{}
@@ -111,7 +111,7 @@ func (c *carbonBlack) showDevice(h *fleetHost) map[string]any {
 		groups = append(groups, map[string]string{"id": formatUUID(stage.HashHex(tag)), "name": tag, "membership_type": "MANUAL"})
 	}
 	return map[string]any{
-		"id": id, "name": h.hostname, "status": status, "os": "WINDOWS", "os_version": system, "windows_platform": platform,
+		"id": id, "name": h.name(), "status": status, "os": "WINDOWS", "os_version": system, "windows_platform": platform,
 		"quarantined":       h.settledState() == hostIsolated,
 		"last_contact_time": seen.UTC().Format("2006-01-02T15:04:05.000Z"), "registered_time": h.first.Format("2006-01-02T15:04:05.000Z"),
 		"deployment_type": "ENDPOINT", "sensor_version": "3.9.1.2464", "passive_mode": false, "policy_name": "Standard",

@@ -17,6 +17,7 @@ const (
 	opCortexIsolate   = "isolate"
 	opCortexRelease   = "release"
 	opCortexEndpoints = "get_endpoint"
+	opCortexList      = "get_endpoints"
 	opCortexAction    = "action_status"
 )
 
@@ -51,7 +52,7 @@ func newCortex(s *stage.Stage) stage.Vendor {
 func (c *cortex) Name() string { return "cortex" }
 
 func (c *cortex) Ops() []string {
-	return []string{opCortexEndpoints, opCortexIsolate, opCortexRelease, opCortexAction}
+	return []string{opCortexEndpoints, opCortexList, opCortexIsolate, opCortexRelease, opCortexAction}
 }
 
 func (c *cortex) SteerFaults([]stage.Rule)       {}
@@ -71,6 +72,8 @@ func (c *cortex) Route(r *stage.Request) (string, func() stage.Answer) {
 	switch r.Method + " " + strings.TrimSuffix(r.URL.Path, "/") {
 	case "POST " + cortexAPIPath + "/endpoints/get_endpoint":
 		op, deed = opCortexEndpoints, func() stage.Answer { return c.listEndpoints(r) }
+	case "POST " + cortexAPIPath + "/endpoints/get_endpoints":
+		op, deed = opCortexList, func() stage.Answer { return c.listAll(r) }
 	case "POST " + cortexAPIPath + "/endpoints/isolate":
 		op, deed = opCortexIsolate, func() stage.Answer { return c.act(r, opCortexIsolate, kindIsolate) }
 	case "POST " + cortexAPIPath + "/endpoints/unisolate":

@@ -21,7 +21,8 @@ func (c *cortex) readRequestData(r *stage.Request, into any) bool {
 		stage.DecodeStrict(r.Payload, &body) == nil && stage.DecodeStrict(body.Data, into) == nil
 }
 
-// listEndpoints answers the search for endpoints, by names, by ids or all of them.
+// listEndpoints answers the search for endpoints, by names, by ids or all of them. A name is matched to the letter: the
+// reference does not say so, nor otherwise.
 func (c *cortex) listEndpoints(r *stage.Request) stage.Answer {
 	var asked struct {
 		Filters []struct {
@@ -45,7 +46,8 @@ func (c *cortex) listEndpoints(r *stage.Request) stage.Answer {
 		}
 		switch f.Field {
 		case "hostname":
-			hosts = c.hostsWithNames(f.Value)
+			c.fleet.bringUp(cortexTenant, f.Value[0])
+			hosts = slices.DeleteFunc(c.fleet.hostsOf(cortexTenant), func(h *fleetHost) bool { return !slices.Contains(f.Value, h.name()) })
 		case "endpoint_id_list":
 			hosts = slices.DeleteFunc(hosts, func(h *fleetHost) bool { return !slices.Contains(f.Value, h.id) })
 		default:
@@ -60,24 +62,29 @@ func (c *cortex) listEndpoints(r *stage.Request) stage.Answer {
 	return answerCortex(map[string]any{"total_count": total, "result_count": len(endpoints), "endpoints": endpoints})
 }
 
-// hostsWithNames returns the endpoints with any of the names.
-func (c *cortex) hostsWithNames(names []string) []*fleetHost {
-	var hosts []*fleetHost
-	for _, name := range names {
-		for _, h := range c.fleet.hostsNamed(cortexTenant, name) {
-			if !slices.ContainsFunc(hosts, func(other *fleetHost) bool { return other.id == h.id }) {
-				hosts = append(hosts, h)
-			}
-		}
+// listAll answers with all endpoints and a little of each. It knows no pages and no filters.
+func (c *cortex) listAll(r *stage.Request) stage.Answer {
+	var asked struct{}
+	if !c.readRequestData(r, &asked) {
+		return c.reject(opCortexList, "the body is not valid")
 	}
-	return hosts
+	list := []any{}
+	for _, h := range c.fleet.hostsOf(cortexTenant) {
+		e := c.showEndpoint(h)
+		list = append(list, map[string]any{
+			"agent_id": h.id, "host_name": h.name(), "agent_status": e["endpoint_status"], "operational_status": "PROTECTED",
+			"agent_type": map[bool]string{true: "Workstation", false: "Server"}[h.class == "workstation"],
+			"ip":         e["ip"], "last_seen": e["last_seen"], "users": []string{},
+		})
+	}
+	return answerCortex(list)
 }
 
 // showEndpoint writes a host as Cortex lists it.
 func (c *cortex) showEndpoint(h *fleetHost) map[string]any {
 	status, kind := "CONNECTED", "AGENT_TYPE_WORKSTATION"
 	switch {
-	case h.persona == "uninstalled":
+	case h.persona == "uninstalled", h.gone:
 		status = "UNINSTALLED"
 	case !h.isOnline():
 		status = "DISCONNECTED"
@@ -86,7 +93,7 @@ func (c *cortex) showEndpoint(h *fleetHost) map[string]any {
 		kind = "AGENT_TYPE_SERVER"
 	}
 	return map[string]any{
-		"endpoint_id": h.id, "endpoint_name": h.hostname, "endpoint_type": kind, "endpoint_status": status,
+		"endpoint_id": h.id, "endpoint_name": h.name(), "endpoint_type": kind, "endpoint_status": status,
 		"os_type": "AGENT_OS_WINDOWS", "ip": []string{"192.0.2.10"}, "users": []string{}, "domain": "", "alias": "",
 		"first_seen": h.first.UnixMilli(), "last_seen": h.lastSeen.UnixMilli(), "install_date": h.first.UnixMilli(),
 		"endpoint_version": "8.4.0", "group_name": nil, "operational_status": "PROTECTED",

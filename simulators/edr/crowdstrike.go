@@ -55,7 +55,7 @@ func NewCrowdStrike(s *stage.Stage, clientID, secret string) (stage.Vendor, erro
 	f := &crowdStrike{Stage: s, clientID: clientID, secret: secret, tokens: map[string]grant{}}
 	f.Personas = newFleetPersonas("already_contained", "errors_in_202")
 	f.fleet = newFleet(s, f.Personas)
-	f.fleet.exactNames = true
+	f.fleet.forgets = true
 	return f, nil
 }
 

@@ -9,11 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// queryHosts answers the host search: FQL terms field:'value' joined by +.
+// queryHosts answers the host search.
 func (f *crowdStrike) queryHosts(r *stage.Request, cid string) stage.Answer {
 	q := r.URL.Query()
 	if bad := checkQuery(q, "filter", "limit", "offset", "sort"); bad != "" {
@@ -23,11 +24,11 @@ func (f *crowdStrike) queryHosts(r *stage.Request, cid string) stage.Answer {
 	if err != nil {
 		return f.reject(opQueryHosts, err.Error())
 	}
-	terms, err := parseFQL(q.Get("filter"))
+	filter, err := parseFQL(q.Get("filter"))
 	if err != nil {
 		return f.reject(opQueryHosts, "invalid filter: "+err.Error())
 	}
-	ids := f.findIDs(cid, terms)
+	ids := f.findIDs(cid, filter)
 	total := len(ids)
 	ids = ids[min(offset, total):min(offset+limit, total)]
 	trace := formatUUID(stage.RandomHex(32))
@@ -40,44 +41,82 @@ func (f *crowdStrike) queryHosts(r *stage.Request, cid string) stage.Answer {
 	return a
 }
 
-func (f *crowdStrike) findIDs(cid string, terms map[string]string) []string {
-	candidates := f.fleet.hostsOf(cid)
-	if name, asked := terms["hostname"]; asked {
-		candidates = f.fleet.hostsNamed(cid, name)
+func (f *crowdStrike) findIDs(cid string, filter fqlFilter) []string {
+	for _, t := range filter.terms {
+		if t.field == "hostname" {
+			f.fleet.bringUp(cid, strings.TrimSuffix(t.value, "*"))
+		}
 	}
 	ids := []string{}
-	for _, h := range candidates {
-		wanted := func(field, value string) bool { want, asked := terms[field]; return !asked || want == value }
-		if wanted("device_id", h.id) && wanted("status", falconState(h.state)) && wanted("platform_name", "Windows") {
+	for _, h := range f.fleet.hostsOf(cid) {
+		if filter.matches(map[string]string{"hostname": h.name(), "device_id": h.id, "status": falconState(h.state), "platform_name": "Windows"}) {
 			ids = append(ids, h.id)
 		}
 	}
 	return ids
 }
 
-// parseFQL reads terms like hostname:'PC-1'+status:'normal'. Wildcards and lists are not simulated.
-func parseFQL(filter string) (map[string]string, error) {
-	terms := map[string]string{}
+// fqlFilter are terms of which all must hold or, with or, any.
+type fqlFilter struct {
+	terms []fqlTerm
+	or    bool
+}
+
+// fqlTerm is a condition on a field: field:'value', which finds all that begin with the value, to the letter, or
+// field:~'value', which finds all with the same words, whatever their case.
+type fqlTerm struct {
+	field, value string
+	text         bool
+}
+
+func (f fqlFilter) matches(row map[string]string) bool {
+	if f.or {
+		return slices.ContainsFunc(f.terms, func(t fqlTerm) bool { return t.matches(row[t.field]) })
+	}
+	return !slices.ContainsFunc(f.terms, func(t fqlTerm) bool { return !t.matches(row[t.field]) })
+}
+
+func (t fqlTerm) matches(value string) bool {
+	if !t.text {
+		return strings.HasPrefix(value, strings.TrimSuffix(t.value, "*"))
+	}
+	words := fqlWords(value)
+	return !slices.ContainsFunc(fqlWords(t.value), func(w string) bool { return !slices.Contains(words, w) })
+}
+
+func fqlWords(text string) []string {
+	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+}
+
+// parseFQL reads terms joined by + or by a comma, not by both. A * may stand at the end of a host name; lists in brackets
+// are not simulated.
+func parseFQL(filter string) (f fqlFilter, err error) {
+	joined := ""
 	for rest := filter; rest != ""; {
 		field, after, found := strings.Cut(rest, ":")
 		if !found || !slices.Contains([]string{"hostname", "device_id", "status", "platform_name"}, field) {
-			return nil, errors.New("unknown field")
+			return f, errors.New("unknown field")
 		}
-		if _, twice := terms[field]; twice || after == "" || after[0] != '\'' {
-			return nil, errors.New("a value must be in single quotes and a field must not be repeated")
+		after, text := strings.CutPrefix(after, "~")
+		if after == "" || after[0] != '\'' {
+			return f, errors.New("a value must be in single quotes")
 		}
 		value, length, err := stage.ReadQuoted(after)
-		if err != nil || strings.Contains(value, "*") {
-			return nil, errors.New("the value is not valid")
+		if err != nil || value == "" || strings.Contains(value, "*") && (text || field != "hostname" || strings.Index(value, "*") != len(value)-1) {
+			return f, errors.New("the value is not valid")
 		}
-		terms[field] = value
-		rest = after[length:]
-		if rest != "" && (rest[0] != '+' || len(rest) == 1) {
-			return nil, errors.New("terms are joined by +")
+		f.terms = append(f.terms, fqlTerm{field, value, text})
+		if rest = after[length:]; rest == "" {
+			break
 		}
-		rest = strings.TrimPrefix(rest, "+")
+		join := rest[:1]
+		if join != "+" && join != "," || len(rest) == 1 || joined != "" && join != joined {
+			return f, errors.New("terms are joined by + or by a comma")
+		}
+		joined, rest = join, rest[1:]
 	}
-	return terms, nil
+	f.or = joined == ","
+	return f, nil
 }
 
 // readDetails answers with the hosts of the given ids; unknown ids become errors.
@@ -106,7 +145,7 @@ func (f *crowdStrike) showDevice(h *fleetHost) map[string]any {
 		tags = append(tags, "FalconGroupingTags/"+tag)
 	}
 	return map[string]any{
-		"device_id": h.id, "cid": h.tenant, "hostname": h.hostname, "status": falconState(h.state),
+		"device_id": h.id, "cid": h.tenant, "hostname": h.name(), "status": falconState(h.state),
 		"platform_name": "Windows", "platform_id": "0", "os_version": "Windows 11", "product_type_desc": kind,
 		"agent_version": "7.10.0", "local_ip": "192.0.2.10", "external_ip": "198.51.100.7",
 		"first_seen": h.first.Format(time.RFC3339), "last_seen": h.lastSeen.Format(time.RFC3339),

@@ -187,7 +187,8 @@ func TestFalconRefusals(t *testing.T) {
 		"no ids":         w.falcon("POST", "/devices/entities/devices-actions/v2?action_name=contain", `{"ids":[]}`),
 		"unknown field":  w.falcon("POST", "/devices/entities/devices-actions/v2?action_name=contain", `{"ids":["`+id+`"],"comment":"x"}`),
 		"bad filter":     w.falcon("GET", "/devices/queries/devices/v1?filter=hostname:PC-1", ""),
-		"wildcard":       w.falcon("GET", "/devices/queries/devices/v1?filter="+url.QueryEscape("hostname:'PC*'"), ""),
+		"wildcard":       w.falcon("GET", "/devices/queries/devices/v1?filter="+url.QueryEscape("hostname:'*PC*'"), ""),
+		"and beside or":  w.falcon("GET", "/devices/queries/devices/v1?filter="+url.QueryEscape("hostname:'PC'+status:'normal',hostname:'X'"), ""),
 	} {
 		if a.Status != 400 || a.Get("errors", "code") != 400.0 {
 			t.Errorf("%s: %d %s", name, a.Status, a.Body)
@@ -244,5 +245,26 @@ func TestFalconLimitsTheRate(t *testing.T) {
 	left := time.Until(time.Unix(retry, 0))
 	if a.Status != 429 || err != nil || left < -time.Second || left > time.Minute || a.Get("errors", "code") != 429.0 {
 		t.Errorf("%d %v %s", a.Status, a.Head, a.Body)
+	}
+}
+
+// A host name finds what begins with it, to the letter, and with ~ what has its words.
+func TestFalconFindsHostsByName(t *testing.T) {
+	w := newWorld(t)
+	w.login()
+	w.Steer(w.CrowdStrikeURL, "personas", `{"personas":{"PC-2":"fqdn","x":"missing"}}`)
+	w.agent("PC-1")
+	w.agent("PC-2")
+	for _, c := range []struct {
+		filter string
+		want   float64
+	}{
+		{"hostname:'PC-1'", 1}, {"hostname:'PC-2*'", 1}, {"hostname:'PC-2.corp'", 1}, {"hostname:'pc-2'", 0},
+		{"hostname:~'pc-2'", 1}, {"hostname:~'pc-2'+status:'contained'", 0}, {"hostname:'x',hostname:~'pc-1'", 1},
+	} {
+		a := w.falcon("GET", "/devices/queries/devices/v1?filter="+url.QueryEscape(c.filter), "")
+		if got := a.Get("meta", "pagination", "total"); got != c.want {
+			t.Errorf("%s: %v, want %v: %d %s", c.filter, got, c.want, a.Status, a.Body)
+		}
 	}
 }

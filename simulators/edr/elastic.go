@@ -48,7 +48,6 @@ func newElastic(s *stage.Stage) stage.Vendor {
 	e.fleet = newFleet(s, e.Personas)
 	e.fleet.hostForm = formatUUID
 	e.fleet.actionForm = func(n int) string { return formatUUID(stage.HashHex("elastic action " + strconv.Itoa(n))) }
-	e.fleet.exactNames = true
 	return e
 }
 
@@ -151,7 +150,10 @@ func (e *elastic) reject(op, message string) stage.Answer {
 // showHost writes a host as Kibana does.
 func (e *elastic) showHost(h *fleetHost) map[string]any {
 	status, able := "healthy", []string{"isolation"}
-	if !h.isOnline() {
+	switch {
+	case h.gone:
+		status = "unenrolled"
+	case !h.isOnline():
 		status = "offline"
 	}
 	if h.persona == "protected" {
@@ -170,7 +172,7 @@ func (e *elastic) showHost(h *fleetHost) map[string]any {
 				"configuration": map[string]any{"isolation": isolated}, "state": map[string]any{"isolation": isolated}},
 			"agent":   map[string]any{"id": h.id, "type": "endpoint", "version": "8.14.0"},
 			"elastic": map[string]any{"agent": map[string]any{"id": h.id}},
-			"host":    map[string]any{"id": stage.HashHex(h.id), "hostname": h.hostname, "name": strings.ToLower(h.hostname), "os": system},
+			"host":    map[string]any{"id": stage.HashHex(h.id), "hostname": h.name(), "name": strings.ToLower(h.name()), "os": system},
 		},
 	}
 }

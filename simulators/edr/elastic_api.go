@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,19 +15,27 @@ import (
 )
 
 const (
+	maxPageOfHosts   = 100 // by the latest reference; Kibana itself takes 10,000
 	maxPageOfActions = 100
 	maxAgentsAsked   = 50
 )
 
-// listHosts answers the search for hosts, by name or all of them.
+// listHosts answers the search for hosts, by name or all of them, page by page. Pages count from 0. Agents that are gone
+// stay on the list.
 func (e *elastic) listHosts(r *stage.Request, space string) stage.Answer {
 	q := r.URL.Query()
 	if bad := checkQuery(q, "kuery", "page", "pageSize"); bad != "" {
 		return e.reject(opElasticHosts, bad)
 	}
-	size, err := readPageSize(q, 10, 10_000)
+	size, err := readPageSize(q, 10, maxPageOfHosts)
 	if err != nil {
 		return e.reject(opElasticHosts, err.Error())
+	}
+	page := 0
+	if q.Has("page") {
+		if page, err = strconv.Atoi(q.Get("page")); err != nil || page < 0 {
+			return e.reject(opElasticHosts, "page is not valid")
+		}
 	}
 	hosts := e.fleet.hostsOf(space)
 	if q.Has("kuery") {
@@ -37,29 +46,45 @@ func (e *elastic) listHosts(r *stage.Request, space string) stage.Answer {
 		hosts = e.hostsWithNames(space, names)
 	}
 	data := []any{}
-	for _, h := range hosts {
+	for _, h := range hosts[min(page*size, len(hosts)):min((page+1)*size, len(hosts))] {
 		data = append(data, e.showHost(h))
 	}
-	return stage.AnswerJSON(http.StatusOK, map[string]any{"data": data[:min(size, len(data))], "page": 0, "pageSize": size, "total": len(data)})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"data": data, "page": page, "pageSize": size, "total": len(hosts)})
 }
 
-// hostsWithNames returns the hosts with any of the names.
-func (e *elastic) hostsWithNames(space string, names []string) []*fleetHost {
-	var hosts []*fleetHost
+// hostsWithNames returns the hosts with any of the names, which are matched to the letter. Those without a wildcard
+// bring a host into being.
+func (e *elastic) hostsWithNames(space string, names []kueryName) []*fleetHost {
 	for _, name := range names {
-		for _, h := range e.fleet.hostsNamed(space, name) {
-			if !slices.ContainsFunc(hosts, func(other *fleetHost) bool { return other.id == h.id }) {
-				hosts = append(hosts, h)
-			}
+		if name.quoted {
+			e.fleet.bringUp(space, name.text)
 		}
 	}
-	return hosts
+	return slices.DeleteFunc(e.fleet.hostsOf(space), func(h *fleetHost) bool {
+		return !slices.ContainsFunc(names, func(n kueryName) bool { return n.matches(h.name()) })
+	})
 }
 
-// parseKuery reads the one query that is simulated: the host name field with a value in quotes,
-// or several in parentheses joined by or.
-func parseKuery(kuery string) ([]string, error) {
-	bad := errors.New("only host names in quotes can be asked for")
+// kueryName is one value of a query: literal in quotes, else with * for any characters.
+type kueryName struct {
+	text   string
+	quoted bool
+}
+
+func (n kueryName) matches(name string) bool {
+	if n.quoted {
+		return n.text == name
+	}
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(n.text), `\*`, ".*")
+	return regexp.MustCompile("^(?s:" + pattern + ")$").MatchString(name)
+}
+
+var unquotedKuery = regexp.MustCompile(`^[A-Za-z0-9._*-]+`)
+
+// parseKuery reads the one query that is simulated: the host name field with a value, in quotes or without any character
+// that has a meaning but *, or several in parentheses joined by or.
+func parseKuery(kuery string) ([]kueryName, error) {
+	bad := errors.New("only host names can be asked for")
 	values, found := strings.CutPrefix(kuery, "united.endpoint.host.hostname:")
 	values = strings.TrimSpace(values)
 	if !found {
@@ -71,15 +96,19 @@ func parseKuery(kuery string) ([]string, error) {
 			return nil, bad
 		}
 	}
-	var names []string
+	var names []kueryName
 	for {
-		quoted, err := strconv.QuotedPrefix(values)
-		if err != nil || quoted[0] != '"' {
-			return nil, bad
+		text := unquotedKuery.FindString(values)
+		name := kueryName{text: text}
+		if text == "" {
+			var err error
+			if text, err = strconv.QuotedPrefix(values); err != nil || text[0] != '"' {
+				return nil, bad
+			}
+			name = kueryName{strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(text[1 : len(text)-1]), true}
 		}
-		name := strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(quoted[1 : len(quoted)-1])
 		names = append(names, name)
-		rest := values[len(quoted):]
+		rest := values[len(text):]
 		if rest == "" {
 			return names, nil
 		}
@@ -110,6 +139,8 @@ func (e *elastic) listActions(r *stage.Request, space string) stage.Answer {
 	}
 	size, err := readPageSize(q, 10, maxPageOfActions)
 	switch {
+	case q.Has("page") && q.Get("page") != "1":
+		return e.reject(opElasticActions, "only the first page is simulated")
 	case err != nil:
 		return e.reject(opElasticActions, err.Error())
 	case len(q["agentIds"]) > maxAgentsAsked:
@@ -237,12 +268,8 @@ func showProgress(a *fleetAction) map[string]any {
 	return v
 }
 
-// readPageSize reads the size of a page, and refuses all pages but the first, which are not
-// simulated.
+// readPageSize reads the size of a page.
 func readPageSize(q url.Values, fallback, limit int) (int, error) {
-	if page := q.Get("page"); page != "" && page != "0" && page != "1" {
-		return 0, errors.New("only the first page is simulated")
-	}
 	if !q.Has("pageSize") {
 		return fallback, nil
 	}

@@ -2,6 +2,7 @@ package edr
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +34,12 @@ const (
 	sensorTime       = 2 * time.Second  // an online sensor's reaction
 	slowSensorTime   = 30 * time.Second // the reaction of the persona "slow"
 	maxHostnameBytes = 255
+
+	domain      = ".corp.example" // of the personas "fqdn" and "domains"
+	otherDomain = ".lab.example"  // of the second device of "domains"
+
+	crowdSize  = 150    // devices before the one of the persona "crowd"
+	throngSize = 12_000 // and before that of "throng"
 )
 
 // fleet holds the devices of one simulated EDR, per tenant. A device comes into being when somebody
@@ -44,10 +51,11 @@ type fleet struct {
 	// How the vendor writes its ids; set before the first request.
 	hostForm   func(hex32 string) string // nil leaves 32 hex digits
 	actionForm func(n int) string        // of the nth action, from 1; nil makes 32 hex digits
-	exactNames bool                      // "pc-1" does not find "PC-1"
+	forgets    bool                      // the vendor does not list agents that are gone
 
 	mu       sync.Mutex
-	hosts    []*fleetHost // in the sequence in which they became known
+	names    map[hostKey]string // the name a first label was first asked for by, by tenant and label in small letters
+	hosts    []*fleetHost       // in the sequence in which they became known
 	byKey    map[hostKey]*fleetHost
 	actions  []*fleetAction
 	commands []fleetCommand
@@ -57,7 +65,9 @@ type hostKey struct{ tenant, id string }
 
 // fleetHost is one agent.
 type fleetHost struct {
-	id, tenant, hostname, persona string
+	id, tenant, hostname, persona string // the personas go by the hostname
+	suffix                        string // of the name that the vendor shows: a domain
+	gone                          bool   // its agent will never answer again
 	state                         string
 	class                         string // workstation, server, domain_controller
 	tags                          []string
@@ -106,15 +116,18 @@ type fleetCommand struct {
 // own.
 func newFleetPersonas(own ...string) *stage.Personas {
 	return stage.NewPersonas(strings.ToLower, append([]string{"online", "offline", "missing", "duplicate", "protected",
-		"already_isolated", "slow", "fails", "server", "domain_controller", "tagged"}, own...)...)
+		"already_isolated", "slow", "fails", "server", "domain_controller", "tagged", "fqdn", "domains", "crowd", "throng"}, own...)...)
 }
 
 func newFleet(s *stage.Stage, p *stage.Personas) *fleet {
-	return &fleet{stage: s, personas: p, byKey: map[hostKey]*fleetHost{}}
+	return &fleet{stage: s, personas: p, byKey: map[hostKey]*fleetHost{}, names: map[hostKey]string{}}
 }
 
+// name is the device's name as the vendor shows it.
+func (h *fleetHost) name() string { return h.hostname + h.suffix }
+
 // isOnline reports whether the sensor was connected at the time of the copy.
-func (h *fleetHost) isOnline() bool { return h.persona != "offline" }
+func (h *fleetHost) isOnline() bool { return h.persona != "offline" && !h.gone }
 
 // settledState is the last state that the sensor reached, without the one it is on its way to.
 func (h *fleetHost) settledState() string {
@@ -126,43 +139,62 @@ func (h *fleetHost) settledState() string {
 	return hostNormal
 }
 
-// hostsNamed returns the agents of a host name: none for "missing", two for "duplicate".
-func (f *fleet) hostsNamed(tenant, hostname string) []*fleetHost {
-	persona := f.personas.Current(hostname)
-	if persona == "missing" || hostname == "" || len(hostname) > maxHostnameBytes {
-		return nil
+// bringUp brings the devices of a host name into being when somebody asks for it: none for "missing"; two for
+// "duplicate"; with a domain for "fqdn", in two domains for "domains"; many before the one for "crowd" and "throng",
+// whose agents are gone or, where the vendor does not list those, whose names are longer. A name with another domain, or
+// in other letters, is the device that was asked for first.
+func (f *fleet) bringUp(tenant, hostname string) {
+	label, _, _ := strings.Cut(hostname, ".")
+	if label == "" {
+		label = hostname
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, h := range f.hosts {
-		if h.tenant != tenant || !strings.EqualFold(h.hostname, hostname) || h.hostname == hostname {
-			continue
-		}
-		if f.exactNames {
-			return nil
-		}
-		hostname = h.hostname // in the first spelling
-		break
+	first := hostKey{tenant, strings.ToLower(label)}
+	if known := f.names[first]; known != "" {
+		hostname = known
+	} else if slices.Contains([]string{"missing", "fqdn", "domains", "crowd", "throng"}, f.personas.Current(label)) {
+		hostname = label
 	}
-	seeds := []string{tenant + hostname}
-	if persona == "duplicate" {
-		seeds = append(seeds, tenant+hostname+"#2")
+	persona := f.personas.Current(hostname)
+	if persona == "missing" || hostname == "" || len(hostname) > maxHostnameBytes {
+		return
 	}
-	var out []*fleetHost
-	for _, seed := range seeds {
-		id := stage.HashHex(seed)
-		if f.hostForm != nil {
-			id = f.hostForm(id)
+	crowd := map[string]int{"crowd": crowdSize, "throng": throngSize}[persona]
+	for n := 0; n < crowd && f.names[first] == ""; n++ {
+		h := f.addHost(tenant, hostname, fmt.Sprintf("#crowd-%d", n), persona)
+		if h.gone = !f.forgets; f.forgets {
+			h.suffix = fmt.Sprintf("-%d", n)
 		}
-		h := f.byKey[hostKey{tenant, id}]
-		if h == nil {
-			h = &fleetHost{id: id, tenant: tenant, hostname: hostname, first: f.stage.Now().UTC()}
-			f.hosts, f.byKey[hostKey{tenant, id}] = append(f.hosts, h), h
-			h.setState(initialState(persona), h.first)
-		}
-		out = append(out, f.copyHost(h))
 	}
-	return out
+	f.names[first] = hostname
+	switch persona {
+	case "fqdn":
+		f.addHost(tenant, hostname, "", persona).suffix = domain
+	case "domains":
+		f.addHost(tenant, hostname, "", persona).suffix = domain
+		f.addHost(tenant, hostname, "#2", persona).suffix = otherDomain
+	case "duplicate":
+		f.addHost(tenant, hostname, "", persona)
+		f.addHost(tenant, hostname, "#2", persona)
+	default:
+		f.addHost(tenant, hostname, "", persona)
+	}
+}
+
+// addHost returns the device of a name and a distinction, which it makes if there is none. The caller holds f.mu.
+func (f *fleet) addHost(tenant, hostname, distinction, persona string) *fleetHost {
+	id := stage.HashHex(tenant + hostname + distinction)
+	if f.hostForm != nil {
+		id = f.hostForm(id)
+	}
+	h := f.byKey[hostKey{tenant, id}]
+	if h == nil {
+		h = &fleetHost{id: id, tenant: tenant, hostname: hostname, first: f.stage.Now().UTC()}
+		f.hosts, f.byKey[hostKey{tenant, id}] = append(f.hosts, h), h
+		h.setState(initialState(persona), h.first)
+	}
+	return h
 }
 
 // hostByID returns a known device, nil when the tenant has none with this id.

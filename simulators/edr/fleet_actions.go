@@ -187,6 +187,9 @@ func (f *fleet) listEffects() (hosts []fleetEffect, commands []fleetCommand) {
 	defer f.mu.Unlock()
 	hosts = []fleetEffect{}
 	for _, h := range f.hosts {
+		if h.gone {
+			continue
+		}
 		hosts = append(hosts, fleetEffect{
 			DeviceID: h.id, Tenant: h.tenant, Hostname: h.hostname, Persona: f.personas.Current(h.hostname), State: h.state,
 			Changes: slices.Clone(h.changes), Actions: append([]fleetAttempt{}, h.attempts...),

@@ -3,6 +3,7 @@ package edr
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,9 +69,47 @@ func TestFleetNamesItsDevices(t *testing.T) {
 	if f.hostsNamed("other", "PC-1")[0].id == one[0].id || f.hostByID("other", one[0].id) != nil || len(f.hostsOf("t")) != 3 {
 		t.Error("tenants share devices")
 	}
-	f.exactNames = true
-	if len(f.hostsNamed("t", "Pc-1")) != 0 {
-		t.Error("the name is written otherwise")
+}
+
+// hostsNamed brings the devices of a name into being and returns them.
+func (f *fleet) hostsNamed(tenant, hostname string) (named []*fleetHost) {
+	f.bringUp(tenant, hostname)
+	for _, h := range f.hostsOf(tenant) {
+		if strings.EqualFold(h.hostname, hostname) {
+			named = append(named, h)
+		}
+	}
+	return named
+}
+
+func TestFleetOfOneName(t *testing.T) {
+	f := newTestFleet(t)
+	for persona, want := range map[string][]string{
+		"fqdn": {"fqdn.corp.example"}, "domains": {"domains.corp.example", "domains.lab.example"}, "online": {"online"},
+	} {
+		f.setPersona(t, persona, persona)
+		for _, asked := range []string{persona, persona + ".corp.example", strings.ToUpper(persona)} {
+			f.bringUp("t", asked)
+		}
+		var got []string
+		for _, h := range f.hostsNamed("t", persona) {
+			got = append(got, h.name())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v", persona, got)
+		}
+	}
+	f.setPersona(t, "CROWD", "crowd")
+	f.bringUp("t", "crowd.corp.example")
+	crowd := f.hostsNamed("t", "crowd")
+	if len(crowd) != crowdSize+1 || !crowd[0].gone || crowd[0].isOnline() || crowd[crowdSize].gone || crowd[crowdSize].name() != "crowd" {
+		t.Errorf("%d devices of a crowd", len(crowd))
+	}
+	f = newTestFleet(t)
+	f.forgets = true
+	f.setPersona(t, "CROWD", "crowd")
+	if crowd := f.hostsNamed("t", "CROWD"); len(crowd) != crowdSize+1 || crowd[0].gone || crowd[0].name() != "CROWD-0" || crowd[crowdSize].name() != "CROWD" {
+		t.Errorf("%d devices of a crowd with longer names", len(crowd))
 	}
 }
 

@@ -43,10 +43,10 @@ type mde struct {
 
 // newMDE makes the simulator. It has personas of its own: Defender queues a duplicate isolation of
 // "double_isolate" and runs it after the release, answers a duplicate on "returns_pending" with the
-// pending action, and shows the name of "fqdn" with a domain.
+// pending action.
 func newMDE(s *stage.Stage) stage.Vendor {
 	d := &mde{Stage: s, tokens: map[string]time.Time{}}
-	d.Personas = newFleetPersonas("double_isolate", "returns_pending", "fqdn")
+	d.Personas = newFleetPersonas("double_isolate", "returns_pending")
 	d.fleet = newFleet(s, d.Personas)
 	d.fleet.hostForm = func(hex32 string) string { return hex32 + stage.HashHex(hex32)[:8] }
 	d.fleet.actionForm = func(n int) string { return formatUUID(stage.HashHex("machine action " + strconv.Itoa(n))) }

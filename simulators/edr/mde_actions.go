@@ -131,7 +131,7 @@ func (d *mde) showAction(a *fleetAction, comment string) map[string]any {
 	}
 	kind := map[string]string{kindIsolate: "Isolate", kindRelease: "Unisolate"}[a.kind]
 	return map[string]any{
-		"id": a.id, "type": kind, "scope": "Full", "status": status, "machineId": a.host, "computerDnsName": strings.ToLower(h.hostname),
+		"id": a.id, "type": kind, "scope": "Full", "status": status, "machineId": a.host, "computerDnsName": strings.ToLower(h.name()),
 		"requestor": "simulated app", "requestorComment": comment, "externalID": nil, "cancellationComment": nil,
 		"creationDateTimeUtc": d.formatMoment(a.at), "lastUpdateDateTimeUtc": d.formatMoment(a.updated),
 	}

@@ -18,7 +18,8 @@ const mdeTenant = "mde" // there is one tenant
 // microsoftTime is the API's form of a time.
 const microsoftTime = "2006-01-02T15:04:05.0000000Z"
 
-// listMachines answers the search for devices. A filter by name brings the device into being.
+// listMachines answers the search for devices. A filter by name brings the device into being. Names are in small
+// letters, as Defender keeps them, and matched to the letter.
 func (d *mde) listMachines(r *stage.Request) stage.Answer {
 	terms, top, skip, err := parseOData(r.URL.Query(), "computerDnsName", "id", "healthStatus", "osPlatform")
 	if err != nil {
@@ -26,7 +27,7 @@ func (d *mde) listMachines(r *stage.Request) stage.Answer {
 	}
 	for _, t := range terms {
 		if t.field == "computerDnsName" {
-			d.machinesNamed(t.value)
+			d.fleet.bringUp(mdeTenant, t.value)
 		}
 	}
 	rows := []any{}
@@ -39,15 +40,6 @@ func (d *mde) listMachines(r *stage.Request) stage.Answer {
 	return d.answerPage("Machines", rows, top, skip)
 }
 
-// machinesNamed returns the devices with this DNS name.
-func (d *mde) machinesNamed(name string) []*fleetHost {
-	label, _, _ := strings.Cut(name, ".")
-	if d.Personas.Current(label) == "fqdn" {
-		name = label
-	}
-	return d.fleet.hostsNamed(mdeTenant, name)
-}
-
 // getMachine answers by id or by DNS name.
 func (d *mde) getMachine(r *stage.Request, key string) stage.Answer {
 	if r.URL.RawQuery != "" {
@@ -55,8 +47,11 @@ func (d *mde) getMachine(r *stage.Request, key string) stage.Answer {
 	}
 	h := d.fleet.hostByID(mdeTenant, key)
 	if h == nil && !(len(key) == 40 && stage.IsHex(key)) {
-		if known := d.machinesNamed(key); len(known) > 0 {
-			h = known[0]
+		d.fleet.bringUp(mdeTenant, key)
+		for _, known := range d.fleet.hostsOf(mdeTenant) {
+			if h == nil && strings.EqualFold(known.name(), key) {
+				h = known
+			}
 		}
 	}
 	if h == nil || h.persona == "missing" {
@@ -75,12 +70,12 @@ func (d *mde) showMachine(h *fleetHost) map[string]any {
 	if !h.isOnline() {
 		health = "Inactive"
 	}
-	name := strings.ToLower(h.hostname)
-	if h.persona == "fqdn" {
-		name += ".corp.example"
+	boarding := "Onboarded"
+	if h.gone { // Defender still sees it on the network
+		boarding = "CanBeOnboarded"
 	}
 	return map[string]any{
-		"id": h.id, "computerDnsName": name, "osPlatform": os, "healthStatus": health, "onboardingStatus": "Onboarded",
+		"id": h.id, "computerDnsName": strings.ToLower(h.name()), "osPlatform": os, "healthStatus": health, "onboardingStatus": boarding,
 		"firstSeen": h.first.Format(microsoftTime), "lastSeen": h.lastSeen.Format(microsoftTime),
 		"machineTags": append([]string{}, h.tags...), "riskScore": "None", "exposureLevel": "Low", "rbacGroupId": 1,
 		"rbacGroupName": "all", "lastIpAddress": "192.0.2.10", "lastExternalIpAddress": "198.51.100.7", "version": "23H2", "aadDeviceId": nil,

@@ -117,15 +117,11 @@ type s1Query struct {
 	Like string   `json:"computerName__like"`
 }
 
-// selectAgents returns the agents that a query reaches. The first query for a name brings an agent
-// into being; a name reaches longer names too.
+// selectAgents returns the agents that a query reaches. A name reaches longer names too.
 func (o *sentinelOne) selectAgents(q s1Query) []*fleetHost {
-	if q.Name != "" {
-		o.fleet.hostsNamed(s1Site, q.Name)
-	}
 	var out []*fleetHost
 	for _, h := range o.fleet.hostsOf(s1Site) {
-		name := strings.ToLower(h.hostname)
+		name := strings.ToLower(h.name())
 		if len(q.IDs) > 0 && !slices.Contains(q.IDs, h.id) {
 			continue
 		}

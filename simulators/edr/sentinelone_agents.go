@@ -9,7 +9,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
-// listAgents answers the search for agents, page by page.
+// listAgents answers the search for agents, page by page. The first search for a name brings an agent into being.
 func (o *sentinelOne) listAgents(r *stage.Request) stage.Answer {
 	q := r.URL.Query()
 	if bad := checkQuery(q, "ids", "computerName", "computerName__like", "limit", "cursor"); bad != "" || len(q["ids"]) > 1 {
@@ -29,6 +29,11 @@ func (o *sentinelOne) listAgents(r *stage.Request) stage.Answer {
 	if q.Has("cursor") {
 		if offset, err = strconv.Atoi(strings.TrimPrefix(q.Get("cursor"), s1Cursor)); err != nil || offset < 1 {
 			return o.reject(opAgents, "the cursor was not given by an earlier page")
+		}
+	}
+	for _, name := range []string{query.Name, query.Like} {
+		if name != "" {
+			o.fleet.bringUp(s1Site, name)
 		}
 	}
 	return o.answerPage(o.selectAgents(query), offset, limit)
@@ -61,9 +66,9 @@ func showS1Agent(h *fleetHost) map[string]any {
 	status := map[string]string{hostNormal: "connected", hostIsolating: "disconnecting",
 		hostIsolated: "disconnected", hostReleasing: "connecting"}[h.state]
 	return map[string]any{
-		"id": h.id, "uuid": stage.HashHex(h.id), "computerName": h.hostname, "siteId": s1Site, "networkStatus": status,
+		"id": h.id, "uuid": stage.HashHex(h.id), "computerName": h.name(), "siteId": s1Site, "networkStatus": status,
 		"isActive": h.isOnline(), "lastActiveDate": h.lastSeen.Format(time.RFC3339Nano), "registeredAt": h.first.Format(time.RFC3339Nano),
-		"isDecommissioned": h.persona == "decommissioned", "isUninstalled": h.persona == "uninstalled", "isPendingUninstall": false,
+		"isDecommissioned": h.persona == "decommissioned", "isUninstalled": h.persona == "uninstalled" || h.gone, "isPendingUninstall": false,
 		"machineType": machine, "osType": "windows", "osName": "Windows 11 Pro", "agentVersion": "23.4.2.14",
 		"networkQuarantineEnabled": false, "tags": map[string]any{"sentinelone": tags},
 	}

@@ -42,6 +42,7 @@ func newSophos(s *stage.Stage) stage.Vendor {
 	v.Personas = newFleetPersonas("self_isolated", "too_soon")
 	v.fleet = newFleet(s, v.Personas)
 	v.fleet.hostForm = formatUUID
+	v.fleet.forgets = true
 	return v
 }
 

@@ -35,18 +35,19 @@ func (s *sophos) listEndpoints(r *stage.Request) stage.Answer {
 		return s.reject(opSophosList, "view is not valid")
 	}
 	text := q.Get("hostnameContains")
-	s.fleet.hostsNamed(s.tenant, text)
+	s.fleet.bringUp(s.tenant, text)
+	hosts := slices.DeleteFunc(s.fleet.hostsOf(s.tenant), func(h *fleetHost) bool {
+		return !strings.Contains(strings.ToLower(h.name()), strings.ToLower(text))
+	})
 	items := []any{}
-	for _, h := range s.fleet.hostsOf(s.tenant) {
-		if strings.Contains(strings.ToLower(h.hostname), strings.ToLower(text)) {
-			items = append(items, s.showEndpoint(h, q.Get("view")))
-		}
+	for _, h := range hosts[min(from, len(hosts)):min(from+size, len(hosts))] {
+		items = append(items, s.showEndpoint(h, q.Get("view")))
 	}
 	pages := map[string]any{"size": size, "maxSize": 500}
-	if from+size < len(items) {
+	if from+size < len(hosts) {
 		pages["nextKey"] = strconv.Itoa(from + size)
 	}
-	return stage.AnswerJSON(http.StatusOK, map[string]any{"items": items[min(from, len(items)):min(from+size, len(items))], "pages": pages})
+	return stage.AnswerJSON(http.StatusOK, map[string]any{"items": items, "pages": pages})
 }
 
 // readEndpoint answers with one endpoint.
@@ -67,7 +68,7 @@ func (s *sophos) showEndpoint(h *fleetHost, view string) map[string]any {
 		kind = "server"
 	}
 	e := map[string]any{
-		"id": h.id, "type": kind, "tenant": map[string]string{"id": s.tenant}, "hostname": h.hostname,
+		"id": h.id, "type": kind, "tenant": map[string]string{"id": s.tenant}, "hostname": h.name(),
 		"os":         map[string]any{"isServer": kind == "server", "platform": "windows", "name": "Windows"},
 		"health":     map[string]any{"overall": "good"},
 		"lastSeenAt": h.lastSeen.Format(sophosTime), "registeredAt": h.first.Format(sophosTime), "online": h.isOnline(),

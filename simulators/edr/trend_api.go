@@ -43,11 +43,14 @@ func (t *trend) listEndpoints(r *stage.Request) stage.Answer {
 		return t.reject(opTrendList, "invalid filter: "+err.Error())
 	}
 	for _, name := range f.asked["endpointName"] {
-		t.fleet.hostsNamed(trendAccount, name)
+		t.fleet.bringUp(trendAccount, name)
 	}
 	rows := []any{}
 	for _, h := range t.fleet.hostsOf(trendAccount) {
 		e := showTrendEndpoint(h)
+		if h.gone { // only seen on the network
+			delete(e, "agentGuid")
+		}
 		if f.matches(func(field string) string { text, _ := e[field].(string); return text }) {
 			rows = append(rows, e)
 		}
@@ -80,7 +83,7 @@ func showTrendEndpoint(h *fleetHost) map[string]any {
 	}
 	seen := h.lastSeen.Format(trendTime)
 	return map[string]any{
-		"agentGuid": h.id, "endpointName": h.hostname, "type": kind, "isolationStatus": isolation, "osPlatform": "windows",
+		"agentGuid": h.id, "endpointName": h.name(), "type": kind, "isolationStatus": isolation, "osPlatform": "windows",
 		"osName": "Windows", "ipAddresses": []string{"192.0.2.10"},
 		"edrSensor": map[string]any{"status": "enabled", "connectivity": connectivity, "lastConnectedDateTime": seen},
 		"eppAgent":  map[string]any{"status": status, "lastConnectedDateTime": seen},
@@ -168,7 +171,7 @@ func (t *trend) showTask(a *fleetAction) map[string]string {
 	}
 	return map[string]string{
 		"id": a.id, "status": status, "action": map[string]string{kindIsolate: "isolate", kindRelease: "restoreIsolate"}[a.kind],
-		"agentGuid": a.host, "endpointName": h.hostname, "account": "API",
+		"agentGuid": a.host, "endpointName": h.name(), "account": "API",
 		"createdDateTime": a.at.Format(time.RFC3339), "lastActionDateTime": a.updated.Format(time.RFC3339),
 	}
 }

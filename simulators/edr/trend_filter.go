@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// trendFilter is a filter of Vision One: field eq 'value', joined by and, or, not and parentheses.
+// trendFilter is a filter of Vision One: field eq 'value', joined by and, or, not and parentheses. A value is matched to
+// the letter: the reference does not say so, nor otherwise.
 type trendFilter struct {
 	matches func(value func(field string) string) bool
 	asked   map[string][]string // the values in its comparisons, by field
@@ -97,7 +98,7 @@ func (p *trendParser) parseTerm() (trendMatch, error) {
 		}
 		want := literal[1 : len(literal)-1]
 		p.asked[field] = append(p.asked[field], want)
-		return func(v func(string) string) bool { return strings.EqualFold(v(field), want) }, nil
+		return func(v func(string) string) bool { return v(field) == want }, nil
 	}
 	return nil, errors.New("it has an unknown field")
 }

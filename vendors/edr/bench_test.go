@@ -25,12 +25,13 @@ type traits struct {
 	isolate, release string // the simulator's operations that set a device in motion
 	hidesPending     bool   // an action under way cannot be seen in the state of the device
 	silent           bool   // any answer in the 200s is acceptance, also one that says nothing
+	wholeFleet       bool   // it lists all devices in one answer, those that are gone with a mark
 }
 
 func traitsOf(vendor string) traits {
 	return map[string]traits{
 		"carbonblack": {isolate: "device_action", release: "device_action", hidesPending: true, silent: true},
-		"cortex":      {isolate: "isolate", release: "release"},
+		"cortex":      {isolate: "isolate", release: "release", wholeFleet: true},
 		"crowdstrike": {isolate: "device_action", release: "device_action"},
 		"elastic":     {isolate: "isolate", release: "release"},
 		"mde":         {isolate: "isolate", release: "unisolate"},

@@ -59,18 +59,6 @@ func TestDefendersDuplicates(t *testing.T) {
 		b.isolateTwice(host.ID)
 		b.wantActions(host.Hostname, "isolate")
 	})
-	t.Run("a name without its domain", func(t *testing.T) {
-		b := b.with(t)
-		name := b.newHost("fqdn")
-		hosts, err := b.conn.Find(b.Context(), name)
-		if err != nil || len(hosts) != 1 || hosts[0].Hostname != strings.ToLower(name)+".corp.example" {
-			t.Fatalf("%+v, %v", hosts, err)
-		}
-		again, err := b.conn.Find(b.Context(), hosts[0].Hostname)
-		if err != nil || len(again) != 1 || again[0].ID != hosts[0].ID {
-			t.Errorf("%+v, %v", again, err)
-		}
-	})
 	b.wantCleanHands()
 }
 

@@ -17,7 +17,10 @@ import (
 // Connection is one client's EDR. It is safe for concurrent use, and worth keeping, because it
 // keeps access tokens. Every error is a *models.VendorError.
 type Connection interface {
-	// Find returns the devices with exactly this host name, ignoring case. None is an empty slice.
+	// Find returns the living devices with this host name, alone or before a domain, whatever the case;
+	// Resolve says which of them it is. None is an empty slice, and is only said when the answer was
+	// read to its end: where the vendor has more to tell than the adapter's bound, it is Rejected,
+	// too_many_hosts. Of several devices the state may be unknown; State tells it.
 	Find(ctx context.Context, hostname string) ([]models.Host, error)
 	// State returns what the EDR itself says about a device now. Rejected: there is no such device.
 	State(ctx context.Context, id string) (models.Host, error)

@@ -19,7 +19,7 @@ const (
 	maxTags     = 100
 	maxTag      = 255  // runes
 	pageSize    = 200  // devices
-	maxFound    = 2000 // devices a name finds; more is not a name but a pattern
+	maxFound    = 2000 // devices a name finds, those that are gone and those with a longer name too
 
 	// onlineWithin is how long after its last contact a sensor counts as online. The API has no
 	// word for it; a sensor that is up makes contact every few minutes.
@@ -28,7 +28,7 @@ const (
 
 var deviceID = regexp.MustCompile(`^[1-9][0-9]{0,17}$`)
 
-// Find returns the devices with exactly this name, ignoring case and a Windows domain before it,
+// Find returns the devices of this name, alone or before a domain, ignoring case and a Windows domain before it,
 // without those whose sensor is gone. None is an empty slice, and several are possible: a
 // reinstalled computer is a new device.
 // Rejected: the name is empty, has wildcards or control characters, or finds more than 2000 devices.
@@ -37,19 +37,19 @@ func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, erro
 	if !plain.Hostname(hostname) || strings.Contains(hostname, `\`) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
-	var exact []models.Host
+	var named []models.Host
 	for start := 0; start < maxFound; start += pageSize {
 		page, err := t.search(ctx, op, search{Query: "name:" + escape(hostname), Start: start, Rows: pageSize})
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range page.devices {
-			if h := d.host(page.at); strings.EqualFold(h.Hostname, hostname) && !d.gone() {
-				exact = append(exact, h)
+			if h := d.host(page.at); plain.Named(h.Hostname, hostname) && !d.gone() {
+				named = append(named, h)
 			}
 		}
-		if start+len(page.devices) >= page.total || len(page.devices) == 0 {
-			return exact, nil
+		if start+len(page.devices) >= page.total {
+			return named, nil
 		}
 	}
 	return nil, op.Failed(models.Rejected, "too_many_hosts")

@@ -12,27 +12,94 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const maxFound = 100 // endpoints of one name, Cortex's own limit; more than one already needs a person
+const (
+	pageSize = 100      // endpoints, Cortex's own limit
+	maxPages = 10       // of endpoints that are asked for by name
+	maxList  = 16 << 20 // bytes of the list of all endpoints, some 40,000
+)
 
-// Find returns the endpoints with exactly this name, ignoring case. None is an empty slice, and
+// Find returns the endpoints of this name, alone or before a domain, ignoring case. None is an empty slice, and
 // several are possible: a reinstalled host has a new id. Endpoints whose agent was uninstalled
-// are left out. Rejected: the name is empty or has wildcards or control characters.
+// are left out. Cortex's filter knows whole names only, and the reference does not say whether it
+// minds the case, so the list of all endpoints is read. Rejected: the name is empty or has wildcards
+// or control characters; the list is longer than 16 MiB, or more than 100 endpoints have the name.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
 	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
-	found, err := t.endpoints(ctx, op, where("hostname", spellings(hostname)...))
+	ids, known, err := t.listed(ctx, op, hostname)
+	if err != nil {
+		return nil, err
+	}
+	var found []endpoint
+	switch {
+	case !known: // the list may be behind
+		found, err = t.named(ctx, op, hostname)
+	case len(ids) > pageSize:
+		return nil, op.Failed(models.Rejected, "too_many_hosts")
+	case len(ids) > 0:
+		found, _, err = t.endpoints(ctx, op, where("endpoint_id_list", ids...))
+	}
 	if err != nil {
 		return nil, err
 	}
 	var hosts []models.Host
 	for _, e := range found {
-		if strings.EqualFold(e.Name, hostname) && !e.uninstalled() {
+		if plain.Named(e.Name, hostname) && !e.uninstalled() {
 			hosts = append(hosts, e.host())
 		}
 	}
 	return hosts, nil
+}
+
+// listed returns the ids of the living endpoints of a name from the list of all endpoints, and whether the list has any,
+// living or not.
+func (t *Tenant) listed(ctx context.Context, op exchange.Op, hostname string) (ids []string, known bool, err error) {
+	ex := t.sendFor(ctx, "/endpoints/get_endpoints", struct{}{}, maxList)
+	var list struct {
+		Reply *[]struct {
+			ID     string `json:"agent_id"`
+			Name   string `json:"host_name"`
+			Status string `json:"agent_status"`
+		} `json:"reply"`
+	}
+	switch {
+	case ex.OK() && ex.Cut():
+		return nil, false, op.Failed(models.Rejected, "too_many_hosts")
+	case !ex.OK() || ex.Decode(&list) != nil || list.Reply == nil:
+		return nil, false, failure(ex, op)
+	}
+	for _, e := range *list.Reply {
+		if !hostIDForm.MatchString(e.ID) {
+			return nil, false, failure(ex, op)
+		}
+		if !plain.Named(e.Name, hostname) {
+			continue
+		}
+		known = true
+		if !strings.EqualFold(e.Status, uninstalled) {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids, known, nil
+}
+
+// named returns all endpoints that Cortex's own filter finds by a name.
+func (t *Tenant) named(ctx context.Context, op exchange.Op, hostname string) ([]endpoint, error) {
+	s := where("hostname", spellings(hostname)...)
+	var found []endpoint
+	for range maxPages {
+		some, total, err := t.endpoints(ctx, op, s)
+		if err != nil {
+			return nil, err
+		}
+		if found = append(found, some...); len(found) >= total {
+			return found, nil
+		}
+		s.From, s.To = s.From+pageSize, s.To+pageSize
+	}
+	return nil, op.Failed(models.Rejected, "too_many_hosts")
 }
 
 // State returns the endpoint with the given id as Cortex sees it now. Rejected: no such host.
@@ -49,7 +116,7 @@ func (t *Tenant) look(ctx context.Context, id string) (endpoint, error) {
 	if !hostIDForm.MatchString(id) {
 		return endpoint{}, op.Failed(models.Rejected, "invalid_host_id")
 	}
-	found, err := t.endpoints(ctx, op, where("endpoint_id_list", id))
+	found, _, err := t.endpoints(ctx, op, where("endpoint_id_list", id))
 	if err != nil {
 		return endpoint{}, err
 	}
@@ -75,25 +142,27 @@ type condition struct {
 }
 
 func where(field string, values ...string) search {
-	return search{Filters: []condition{{field, "in", values}}, To: maxFound}
+	return search{Filters: []condition{{field, "in", values}}, To: pageSize}
 }
 
-func (t *Tenant) endpoints(ctx context.Context, op exchange.Op, s search) ([]endpoint, error) {
+// endpoints reads one page of endpoints, and how many there are on all pages.
+func (t *Tenant) endpoints(ctx context.Context, op exchange.Op, s search) (page []endpoint, total int, err error) {
 	ex := t.send(ctx, "/endpoints/get_endpoint", s)
 	var answer struct {
 		Reply struct {
+			Total     int         `json:"total_count"`
 			Endpoints *[]endpoint `json:"endpoints"`
 		} `json:"reply"`
 	}
 	if !ex.OK() || ex.Decode(&answer) != nil || answer.Reply.Endpoints == nil {
-		return nil, failure(ex, op)
+		return nil, 0, failure(ex, op)
 	}
 	for _, e := range *answer.Reply.Endpoints {
 		if !hostIDForm.MatchString(e.ID) {
-			return nil, failure(ex, op)
+			return nil, 0, failure(ex, op)
 		}
 	}
-	return *answer.Reply.Endpoints, nil
+	return *answer.Reply.Endpoints, answer.Reply.Total, nil
 }
 
 // endpoint is an agent as Cortex lists it.
@@ -118,7 +187,10 @@ func (e endpoint) host() models.Host {
 	return h
 }
 
-func (e endpoint) uninstalled() bool { return strings.EqualFold(e.Status, "UNINSTALLED") }
+// uninstalled is the status of an agent that is gone.
+const uninstalled = "UNINSTALLED"
+
+func (e endpoint) uninstalled() bool { return strings.EqualFold(e.Status, uninstalled) }
 
 func (e endpoint) state() models.HostState {
 	if e.uninstalled() {

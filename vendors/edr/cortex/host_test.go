@@ -1,6 +1,7 @@
 package cortex
 
 import (
+	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
@@ -16,37 +17,90 @@ func pc1(state models.HostState) models.Host {
 		Tags: []string{"finance", "vip"}, SeenAt: time.Date(2026, 3, 1, 12, 0, 5, 0, time.UTC)}
 }
 
+func listedJSON(id, name, status string) string {
+	return `{"agent_id":"` + id + `","host_name":"` + name + `","agent_status":"` + status + `","agent_type":"Workstation","ip":["192.0.2.1"]}`
+}
+
 func TestFind(t *testing.T) {
 	second := strings.NewReplacer(hostID, otherID, "PC-1", "pc-1", "WORKSTATION", "SERVER").Replace(endpointJSON("AGENT_ISOLATED"))
 	other := pc1(models.HostIsolated)
 	other.ID, other.Hostname, other.Class = otherID, "pc-1", models.ClassServer
+	full := pc1(models.HostNormal)
+	full.Hostname = "PC-1.corp.example"
 	for _, c := range []struct {
-		name, hostname, endpoints string
-		value                     []string
-		want                      []models.Host
+		name, hostname, listed, endpoints string
+		asked                             condition
+		want                              []models.Host
 	}{
-		{"one", "PC-1", endpointJSON("AGENT_UNISOLATED"), []string{"PC-1", "pc-1"}, []models.Host{pc1(models.HostNormal)}},
-		{"two of one name", "Pc-1", endpointJSON("AGENT_UNISOLATED") + "," + second, []string{"Pc-1", "pc-1", "PC-1"},
-			[]models.Host{pc1(models.HostNormal), other}},
-		{"others with a longer name are not meant", "PC-1",
-			strings.Replace(second, "pc-1", "pc-10", 1) + "," + endpointJSON("AGENT_UNISOLATED"), []string{"PC-1", "pc-1"}, []models.Host{pc1(models.HostNormal)}},
-		{"uninstalled agents are not hosts", "PC-1", strings.Replace(endpointJSON("AGENT_UNISOLATED"), "CONNECTED", "UNINSTALLED", 1),
-			[]string{"PC-1", "pc-1"}, nil},
-		{"none", "PC-1", "", []string{"PC-1", "pc-1"}, nil},
+		{"one", "PC-1", listedJSON(hostID, "PC-1", "Connected") + "," + listedJSON(otherID, "PC-10", "CONNECTED"), endpointJSON("AGENT_UNISOLATED"),
+			condition{"endpoint_id_list", "in", []string{hostID}}, []models.Host{pc1(models.HostNormal)}},
+		{"two of one name", "Pc-1", listedJSON(hostID, "PC-1", "") + "," + listedJSON(otherID, "pc-1", "Lost"), endpointJSON("AGENT_UNISOLATED") + "," + second,
+			condition{"endpoint_id_list", "in", []string{hostID, otherID}}, []models.Host{pc1(models.HostNormal), other}},
+		{"with a domain", "PC-1", listedJSON(hostID, "pc-1.corp.example", "Connected"), strings.Replace(endpointJSON("AGENT_UNISOLATED"), "PC-1", "PC-1.corp.example", 1),
+			condition{"endpoint_id_list", "in", []string{hostID}}, []models.Host{full}},
+		{"another one answers", "PC-1", listedJSON(hostID, "PC-1", "Connected"), strings.Replace(second, "pc-1", "pc-10", 1),
+			condition{"endpoint_id_list", "in", []string{hostID}}, nil},
+		{"uninstalled by the list", "PC-1", listedJSON(hostID, "PC-1", "Uninstalled"), "", condition{}, nil},
+		{"uninstalled since", "PC-1", listedJSON(hostID, "PC-1", "Connected"), strings.Replace(endpointJSON("AGENT_UNISOLATED"), "CONNECTED", "UNINSTALLED", 1),
+			condition{"endpoint_id_list", "in", []string{hostID}}, nil},
+		{"not on the list yet", "Pc-1", listedJSON(otherID, "PC-10", "Connected"), endpointJSON("AGENT_UNISOLATED"),
+			condition{"hostname", "in", []string{"Pc-1", "pc-1", "PC-1"}}, []models.Host{pc1(models.HostNormal)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newCloud(t)
-			cl.endpoints = c.endpoints
+			cl.listed, cl.endpoints = c.listed, c.endpoints
 			got, err := cl.tenant(t).Find(t.Context(), c.hostname)
 			if err != nil || !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v, %v", got, err)
 			}
+			requests := cl.askedSoFar()
+			if requests[0] != `/endpoints/get_endpoints {"request_data":{}}` || len(requests) > 1 != (c.asked.Field != "") {
+				t.Fatalf("asked %v", requests)
+			}
+			if len(requests) == 1 {
+				return
+			}
 			var asked search
-			requestData(t, cl.askedSoFar()[0], &asked)
-			if want := (search{Filters: []condition{{"hostname", "in", c.value}}, To: 100}); !reflect.DeepEqual(asked, want) {
-				t.Errorf("asked %s", cl.askedSoFar()[0])
+			requestData(t, requests[1], &asked)
+			if want := (search{Filters: []condition{c.asked}, To: 100}); !reflect.DeepEqual(asked, want) {
+				t.Errorf("asked %s", requests[1])
 			}
 		})
+	}
+}
+
+func TestFindReadsToTheEndOrFails(t *testing.T) {
+	const page = `{"reply":{"total_count":%d,"result_count":1,"endpoints":[%s]}}`
+	t.Run("a second page", func(t *testing.T) {
+		cl, pages := newCloud(t), 0
+		cl.answers["/endpoints/get_endpoint"] = func(w http.ResponseWriter, _ *http.Request) {
+			pages++
+			gone := strings.Replace(endpointJSON("AGENT_UNISOLATED"), "CONNECTED", "UNINSTALLED", 1)
+			vendortest.Answer(w, 200, fmt.Sprintf(page, 2, []string{gone, endpointJSON("AGENT_UNISOLATED")}[pages-1]))
+		}
+		got, err := cl.tenant(t).Find(t.Context(), "PC-1")
+		if err != nil || !reflect.DeepEqual(got, []models.Host{pc1(models.HostNormal)}) || pages != 2 {
+			t.Errorf("got %+v, %v after %d pages", got, err, pages)
+		}
+	})
+	living := strings.TrimSuffix(strings.Repeat(listedJSON(hostID, "PC-1", "Connected")+",", 101), ",")
+	long := strings.Repeat(" ", maxList) + listedJSON(hostID, "PC-1", "Connected")
+	for name, c := range map[string]struct {
+		listed string
+		total  int
+	}{
+		"pages without end": {"", 1 << 30},
+		"too many of one":   {living, 1},
+		"a list too long":   {long, 1},
+	} {
+		cl := newCloud(t)
+		cl.listed = c.listed
+		cl.answers["/endpoints/get_endpoint"] = vendortest.Answering(200, fmt.Sprintf(page, c.total, endpointJSON("AGENT_UNISOLATED")))
+		hosts, err := cl.tenant(t).Find(t.Context(), "PC-1")
+		vendortest.WantClass(t, err, models.Rejected)
+		if v := vendortest.ErrorOf(t, err); v.Code != "too_many_hosts" || len(hosts) > 0 {
+			t.Errorf("%s: %+v, %+v", name, v, hosts)
+		}
 	}
 }
 
@@ -63,6 +117,12 @@ func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 		`{"reply":{"endpoints":[1]}}`, `{"reply":{"endpoints":[{"endpoint_id":"../x","endpoint_name":"PC-1"}]}}`} {
 		c := newCloud(t)
 		c.answers["/endpoints/get_endpoint"] = vendortest.Answering(200, body)
+		_, err := c.tenant(t).Find(t.Context(), "PC-1")
+		vendortest.WantClass(t, err, models.Transient)
+	}
+	for _, body := range []string{"", "{}", "[]", `{"reply":null}`, `{"reply":{}}`, `{"reply":[1]}`, `{"reply":[{}]}`, `{"reply":[{"agent_id":"../x","host_name":"PC-1"}]}`} {
+		c := newCloud(t)
+		c.answers["/endpoints/get_endpoints"] = vendortest.Answering(200, body)
 		_, err := c.tenant(t).Find(t.Context(), "PC-1")
 		vendortest.WantClass(t, err, models.Transient)
 	}

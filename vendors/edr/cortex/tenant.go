@@ -78,17 +78,22 @@ func (t *Tenant) Capabilities() models.Capabilities {
 // or the licence does not cover the API.
 func (t *Tenant) Check(ctx context.Context) error {
 	op := exchange.Op{Vendor: vendor, Name: "check access"}
-	_, err := t.endpoints(ctx, op, search{To: 1})
+	_, _, err := t.endpoints(ctx, op, search{To: 1})
 	return err
 }
 
 // send makes one signed request and returns the exchange, which holds its result. Every call of
 // this API is a POST of {"request_data": …}.
 func (t *Tenant) send(ctx context.Context, path string, data any) *exchange.Exchange {
+	return t.sendFor(ctx, path, data, 0)
+}
+
+// sendFor is send for an answer of at most so many bytes; 0 is what any answer may have.
+func (t *Tenant) sendFor(ctx context.Context, path string, data any, most int64) *exchange.Exchange {
 	header := http.Header{}
 	t.sign.sign(header)
 	body := map[string]any{"request_data": data}
-	return t.line.Send(ctx, exchange.Request{Method: http.MethodPost, Path: "/public_api/v1" + path, Header: header, Body: body})
+	return t.line.Send(ctx, exchange.Request{Method: http.MethodPost, Path: "/public_api/v1" + path, Header: header, Body: body, Most: most})
 }
 
 // rejection is the reply of every answer that is an error. The extra is text or an object.

@@ -31,7 +31,8 @@ const (
 // cloud is a pretended Cortex tenant: its endpoints, and what the test says at a path.
 type cloud struct {
 	*httptest.Server
-	endpoints string // elements of the list
+	endpoints string // elements of the answers with pages
+	listed    string // elements of the list of all
 	answers   map[string]http.HandlerFunc
 
 	mu   sync.Mutex
@@ -55,6 +56,8 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case c.answers[path] != nil:
 		c.answers[path](w, r)
+	case path == "/endpoints/get_endpoints":
+		vendortest.Answer(w, 200, `{"reply":[`+c.listed+`]}`)
 	case path == "/endpoints/get_endpoint":
 		vendortest.Answer(w, 200, `{"reply":{"total_count":1,"result_count":1,"endpoints":[`+c.endpoints+`]}}`)
 	default:

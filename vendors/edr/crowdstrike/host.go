@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,39 +16,76 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const maxFound = "100" // hosts of one name; more than one already needs a person
+const (
+	pageSize    = 500  // ids; the API allows 5000
+	maxFound    = 2000 // hosts whose name begins as it should
+	detailsSize = 200  // hosts read at once; the API allows 5000, which our bound on an answer does not
+)
 
 var agentID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 
-// Find returns the hosts with exactly this name, ignoring case. None is an empty slice, and
+// Find returns the hosts of this name, alone or before a domain, ignoring case. None is an empty slice, and
 // several are possible: a reinstalled host has a new id. Online is not asked for; State does.
-// Rejected: the name is empty or has wildcards or control characters.
+// Rejected: the name is empty or has wildcards or control characters, or the names of more than 2000
+// hosts begin with it.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
 	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
-	query := url.Values{"filter": {filter(hostname)}, "limit": {maxFound}}
-	ex, err := t.send(ctx, op, http.MethodGet, "/devices/queries/devices/v1?"+query.Encode(), nil)
+	ids, err := t.search(ctx, op, filter(hostname))
 	if err != nil {
 		return nil, err
 	}
-	ids, err := resources[string](ex, op)
-	if err != nil || len(ids) == 0 {
-		return nil, err
-	}
-	hosts, err := t.read(ctx, op, ids)
-	if err != nil {
-		return nil, err
-	}
-	var exact []models.Host
-	for _, host := range hosts {
-		if strings.EqualFold(host.Hostname, hostname) {
-			exact = append(exact, host)
+	var named []models.Host
+	for some := range slices.Chunk(ids, detailsSize) {
+		hosts, err := t.read(ctx, op, some)
+		if err != nil {
+			return nil, err
+		}
+		for _, host := range hosts {
+			if plain.Named(host.Hostname, hostname) {
+				named = append(named, host)
+			}
 		}
 	}
-	return exact, nil
+	return named, nil
 }
+
+// search returns the ids of all hosts that a filter finds.
+func (t *Tenant) search(ctx context.Context, op exchange.Op, filter string) (ids []string, err error) {
+	for len(ids) < maxFound {
+		query := url.Values{"filter": {filter}, "limit": {strconv.Itoa(pageSize)}, "offset": {strconv.Itoa(len(ids))}, "sort": {"device_id.asc"}}
+		ex, err := t.send(ctx, op, http.MethodGet, "/devices/queries/devices/v1?"+query.Encode(), nil)
+		if err != nil {
+			return nil, err
+		}
+		page, err := resources[string](ex, op)
+		if err != nil {
+			return nil, err
+		}
+		var all struct {
+			Meta struct {
+				Pagination struct {
+					Total int `json:"total"`
+				} `json:"pagination"`
+			} `json:"meta"`
+		}
+		if ex.Decode(&all) != nil {
+			return nil, failure(ex, op)
+		}
+		ids = append(ids, page...)
+		switch {
+		case len(ids) >= all.Meta.Pagination.Total && len(page) < pageSize:
+			return ids, nil
+		case len(page) == 0: // there are more, which it does not show
+			return nil, op.Failed(models.Rejected, codeTooMany)
+		}
+	}
+	return nil, op.Failed(models.Rejected, codeTooMany)
+}
+
+const codeTooMany = "too_many_hosts"
 
 // State returns the host with the given id as Falcon sees it now. Online is best effort: false
 // also when Falcon did not say. Rejected: no such host.
@@ -164,7 +203,15 @@ func state(status string) models.HostState {
 	return models.HostUnknown
 }
 
-// filter is the query in Falcon's filter language: one exact match, the name as a quoted literal.
+// filter is the query in Falcon's filter language for the names with the words of a name, whatever the case, and for those
+// that begin with it, which may mind the case, as given and in the cases it is usually stored in.
 func filter(hostname string) string {
-	return "hostname:'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(hostname) + "'"
+	quoted := func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) }
+	terms := []string{"hostname:~" + quoted(hostname) + "'"}
+	for _, form := range []string{hostname, strings.ToLower(hostname), strings.ToUpper(hostname)} {
+		if term := "hostname:" + quoted(form) + "*'"; !slices.Contains(terms, term) {
+			terms = append(terms, term)
+		}
+	}
+	return strings.Join(terms, ",")
 }

@@ -2,8 +2,11 @@ package crowdstrike
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,15 +48,19 @@ func TestFind(t *testing.T) {
 		filter         string
 	}{
 		{"one", "PC-1", fleet{found: `["a1"]`, devices: "[" + deviceJSON("a1", "PC-1", "normal") + "]"},
-			[]models.Host{{ID: "a1", Hostname: "PC-1", State: models.HostNormal}}, `hostname:'PC-1'`},
+			[]models.Host{{ID: "a1", Hostname: "PC-1", State: models.HostNormal}}, `hostname:~'PC-1',hostname:'PC-1*',hostname:'pc-1*'`},
 		{"two of one name", "PC-1", fleet{found: `["a1","a2"]`,
 			devices: "[" + deviceJSON("a1", "PC-1", "contained") + "," + deviceJSON("a2", "pc-1", "Normal") + "]"},
-			[]models.Host{{ID: "a1", Hostname: "PC-1", State: models.HostIsolated}, {ID: "a2", Hostname: "pc-1", State: models.HostNormal}}, `hostname:'PC-1'`},
+			[]models.Host{{ID: "a1", Hostname: "PC-1", State: models.HostIsolated}, {ID: "a2", Hostname: "pc-1", State: models.HostNormal}}, `hostname:~'PC-1',hostname:'PC-1*',hostname:'pc-1*'`},
 		{"others with a longer name are not meant", "PC-1", fleet{found: `["a1","a2"]`,
 			devices: "[" + deviceJSON("a1", "PC-10", "normal") + "," + deviceJSON("a2", "PC-1", "normal") + "]"},
-			[]models.Host{{ID: "a2", Hostname: "PC-1", State: models.HostNormal}}, `hostname:'PC-1'`},
-		{"none", "PC-1", fleet{found: `[]`}, nil, `hostname:'PC-1'`},
-		{"quotes are part of the name", `x'+hostname:!'y\`, fleet{found: `[]`}, nil, `hostname:'x\'+hostname:!\'y\\'`},
+			[]models.Host{{ID: "a2", Hostname: "PC-1", State: models.HostNormal}}, `hostname:~'PC-1',hostname:'PC-1*',hostname:'pc-1*'`},
+		{"with a domain", "Pc-1", fleet{found: `["a1"]`, devices: "[" + deviceJSON("a1", "PC-1.corp.example", "normal") + "]"},
+			[]models.Host{{ID: "a1", Hostname: "PC-1.corp.example", State: models.HostNormal}}, `hostname:~'Pc-1',hostname:'Pc-1*',hostname:'pc-1*',hostname:'PC-1*'`},
+		{"a short name is not meant", "PC-1.corp", fleet{found: `["a1"]`, devices: "[" + deviceJSON("a1", "PC-1", "normal") + "]"},
+			nil, `hostname:~'PC-1.corp',hostname:'PC-1.corp*',hostname:'pc-1.corp*',hostname:'PC-1.CORP*'`},
+		{"none", "PC-1", fleet{found: `[]`}, nil, `hostname:~'PC-1',hostname:'PC-1*',hostname:'pc-1*'`},
+		{"quotes are part of the name", `x'+hostname:!'y\`, fleet{found: `[]`}, nil, `hostname:~'x\'+hostname:!\'y\\',hostname:'x\'+hostname:!\'y\\*',hostname:'X\'+HOSTNAME:!\'Y\\*'`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := newCloud(t, c.fleet.ServeHTTP).falcon(t).Find(t.Context(), c.hostname)
@@ -61,6 +68,49 @@ func TestFind(t *testing.T) {
 				t.Errorf("got %+v, %v; filter %s", got, err, c.fleet.filter)
 			}
 		})
+	}
+}
+
+// The ids come in pages, and the hosts in portions.
+func TestFindReadsToTheEndOrFails(t *testing.T) {
+	var offsets, portions []int
+	cloudOf := func(total, shown int) *Tenant {
+		offsets, portions = nil, nil
+		return newCloud(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				var body struct{ IDs []string }
+				_ = json.NewDecoder(r.Body).Decode(&body)
+				portions = append(portions, len(body.IDs))
+				var devices []string
+				for _, id := range body.IDs {
+					devices = append(devices, deviceJSON(id, map[bool]string{true: "PC-1", false: "PC-10"}[id == "a"+strconv.Itoa(total-1)], "normal"))
+				}
+				vendortest.Answer(w, 200, enveloped("["+strings.Join(devices, ",")+"]", "[]"))
+				return
+			}
+			q := r.URL.Query()
+			offset, _ := strconv.Atoi(q.Get("offset"))
+			limit, _ := strconv.Atoi(q.Get("limit"))
+			if offsets = append(offsets, offset); q.Get("sort") != "device_id.asc" {
+				t.Errorf("%s", r.URL)
+			}
+			ids := []string{}
+			for n := offset; n < min(offset+limit, shown); n++ {
+				ids = append(ids, "a"+strconv.Itoa(n))
+			}
+			raw, _ := json.Marshal(ids)
+			vendortest.Answer(w, 200, fmt.Sprintf(`{"meta":{"pagination":{"offset":%d,"limit":%d,"total":%d}},"resources":%s,"errors":[]}`, offset, limit, total, raw))
+		}).falcon(t)
+	}
+	got, err := cloudOf(701, 701).Find(t.Context(), "PC-1")
+	if err != nil || len(got) != 1 || got[0].ID != "a700" || !reflect.DeepEqual(offsets, []int{0, 500}) || !reflect.DeepEqual(portions, []int{200, 200, 200, 101}) {
+		t.Errorf("got %+v, %v after %v, %v", got, err, offsets, portions)
+	}
+	for _, c := range [][2]int{{5000, 5000}, {701, 500}, {10, 0}} {
+		hosts, err := cloudOf(c[0], c[1]).Find(t.Context(), "PC-1")
+		if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "too_many_hosts" || len(hosts) > 0 || len(portions) > 0 {
+			t.Errorf("%v: %+v, %+v", c, v, hosts)
+		}
 	}
 }
 

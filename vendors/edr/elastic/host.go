@@ -8,62 +8,87 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const maxFound = 50 // hosts of one name, as many as a list of actions can be asked for; two already need a person
+const (
+	pageSize = 100 // documents, the most that Kibana allows by its latest reference
+	maxPages = 20  // of documents of one name, with those of agents that are gone
 
-// Find returns the hosts with exactly this name, ignoring case. None is an empty slice, and
+	spelled = 5 // letters of a name that are asked for in either case; * stands for the others
+)
+
+// Find returns the hosts of this name, alone or before a domain, ignoring case. None is an empty slice, and
 // several are possible: a reinstalled host has a new agent. Agents that have been unenrolled are
-// left out. Rejected: the name is empty or has wildcards or control characters.
+// left out, and the state of several hosts of exactly this name is not asked for. Rejected: the name
+// is empty or has wildcards or control characters, or finds more than 2000 documents.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
 	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
-	query := url.Values{"kuery": {filter(hostname)}, "pageSize": {strconv.Itoa(maxFound)}}
-	ex := t.get(ctx, "/api/endpoint/metadata?"+query.Encode())
-	var list struct {
-		Data *[]document `json:"data"`
-	}
-	if !ex.OK() || ex.Decode(&list) != nil || list.Data == nil || len(*list.Data) > maxFound {
-		return nil, failure(ex, op)
-	}
-	var named []document
-	for _, d := range *list.Data {
-		if !strings.EqualFold(d.Metadata.Host.Hostname, hostname) || d.gone() {
-			continue
-		}
-		if !idForm.MatchString(d.Metadata.Agent.ID) {
-			return nil, failure(ex, op)
-		}
-		named = append(named, d)
-	}
-	return t.standing(ctx, op, named)
-}
-
-// standing returns the hosts of the documents with their states, which the actions under way
-// decide as much as the documents do.
-func (t *Tenant) standing(ctx context.Context, op exchange.Op, named []document) ([]models.Host, error) {
-	if len(named) == 0 {
-		return nil, nil
-	}
-	var ids []string
-	for _, d := range named {
-		ids = append(ids, d.Metadata.Agent.ID)
-	}
-	actions, err := t.readActions(ctx, op, ids...)
+	named, err := t.documents(ctx, op, hostname)
 	if err != nil {
 		return nil, err
 	}
 	var hosts []models.Host
-	for _, d := range named {
-		hosts = append(hosts, d.host(actionsOn(d.Metadata.Agent.ID, actions)))
+	var exact []int
+	for i, d := range named {
+		h := d.host(nil)
+		h.State = models.HostUnknown
+		if hosts = append(hosts, h); strings.EqualFold(h.Hostname, hostname) {
+			exact = append(exact, i)
+		}
 	}
+	if len(exact) != 1 {
+		return hosts, nil
+	}
+	only := named[exact[0]]
+	actions, err := t.readActions(ctx, op, only.Metadata.Agent.ID)
+	if err != nil {
+		return nil, err
+	}
+	hosts[exact[0]] = only.host(actionsOn(only.Metadata.Agent.ID, actions))
 	return hosts, nil
+}
+
+// documents reads all documents of living agents of a name. Kibana counts pages from 0, though its
+// latest reference says from 1: a page that comes twice does no harm.
+func (t *Tenant) documents(ctx context.Context, op exchange.Op, hostname string) ([]document, error) {
+	query := url.Values{"kuery": {filter(hostname)}, "pageSize": {strconv.Itoa(pageSize)}}
+	seen := map[string]bool{}
+	var named []document
+	for page := range maxPages {
+		if page > 0 {
+			query.Set("page", strconv.Itoa(page))
+		}
+		ex := t.get(ctx, "/api/endpoint/metadata?"+query.Encode())
+		var list struct {
+			Data  *[]document `json:"data"`
+			Total *int        `json:"total"`
+		}
+		if !ex.OK() || ex.Decode(&list) != nil || list.Data == nil || list.Total == nil {
+			return nil, failure(ex, op)
+		}
+		for _, d := range *list.Data {
+			if !idForm.MatchString(d.Metadata.Agent.ID) {
+				return nil, failure(ex, op)
+			}
+			if !seen[d.Metadata.Agent.ID] && plain.Named(d.Metadata.Host.Hostname, hostname) && !d.gone() {
+				named = append(named, d)
+			}
+			seen[d.Metadata.Agent.ID] = true
+		}
+		if len(seen) >= *list.Total {
+			return named, nil
+		}
+	}
+	return nil, op.Failed(models.Rejected, "too_many_hosts")
 }
 
 // State returns the host with the given agent id as Kibana sees it now. Rejected: no such host.
@@ -183,15 +208,41 @@ func moment(s string) time.Time {
 	return at.UTC()
 }
 
-// filter is the query in Kibana's query language. The field is matched to the letter, so the
-// name is asked for as given and in the two cases it is usually stored in.
+// filter is the query in Kibana's query language for a name as it is given, and alone or before a domain whatever its
+// case. The field is matched to the letter: the first letters are asked for in both cases, and * stands for the others
+// and for all that would have to be escaped.
 func filter(hostname string) string {
-	var names []string
-	for _, name := range []string{hostname, strings.ToLower(hostname), strings.ToUpper(hostname)} {
-		name = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
-		if !slices.Contains(names, name) {
-			names = append(names, name)
+	names := []string{""}
+	letters := 0
+	for _, r := range hostname {
+		var forms []string
+		switch lower, upper := unicode.ToLower(r), unicode.ToUpper(r); {
+		case lower < utf8.RuneSelf && upper < utf8.RuneSelf && lower != upper && letters < spelled:
+			letters++
+			forms = []string{string(r), string(lower + upper - r)}
+		case '0' <= r && r <= '9', r == '-', r == '_', r == '.':
+			forms = []string{string(r)}
+		default:
+			forms = []string{"*"}
 		}
+		var longer []string
+		for _, form := range forms {
+			for _, name := range names {
+				if form != "*" || !strings.HasSuffix(name, "*") {
+					name += form
+				}
+				longer = append(longer, name)
+			}
+		}
+		names = longer
 	}
-	return "united.endpoint.host.hostname: (" + strings.Join(names, " or ") + ")"
+	patterns := []string{`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(hostname) + `"`}
+	for _, name := range names {
+		if slices.Contains([]string{"and", "or", "not", "true", "false", "null"}, strings.ToLower(name)) {
+			patterns = append(patterns, name+"*") // alone it is a word of the language
+			continue
+		}
+		patterns = append(patterns, name, name+".*")
+	}
+	return "united.endpoint.host.hostname: (" + strings.Join(patterns, " or ") + ")"
 }

@@ -1,9 +1,11 @@
 package elastic
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,24 +20,30 @@ func pc1(state models.HostState) models.Host {
 }
 
 func TestFind(t *testing.T) {
-	list := func(documents ...string) string { return `{"data":[` + strings.Join(documents, ",") + `],"total":9}` }
-	other := pc1(models.HostIsolated)
-	other.ID, other.Hostname = otherID, "pc-1"
+	list := func(documents ...string) string {
+		return fmt.Sprintf(`{"data":[%s],"total":%d}`, strings.Join(documents, ","), len(documents))
+	}
+	several := func(id, name string) models.Host { // whose states are not asked for
+		h := pc1(models.HostUnknown)
+		h.ID, h.Hostname = id, name
+		return h
+	}
+	const pc1Query = `united.endpoint.host.hostname: ("PC-1" or PC-1 or PC-1.* or pC-1 or pC-1.* or Pc-1 or Pc-1.* or pc-1 or pc-1.*)`
 	for _, c := range []struct {
 		name, hostname, answer, kuery string
 		want                          []models.Host
 	}{
-		{"one", "PC-1", list(documentJSON(agentID, "PC-1", false)),
-			`united.endpoint.host.hostname: ("PC-1" or "pc-1")`, []models.Host{pc1(models.HostNormal)}},
-		{"two of one name", "Pc-1", list(documentJSON(agentID, "PC-1", false), documentJSON(otherID, "pc-1", true)),
-			`united.endpoint.host.hostname: ("Pc-1" or "pc-1" or "PC-1")`, []models.Host{pc1(models.HostNormal), other}},
-		{"others with a longer name are not meant", "PC-1", list(documentJSON(otherID, "PC-10", false), documentJSON(agentID, "PC-1", false)),
-			`united.endpoint.host.hostname: ("PC-1" or "pc-1")`, []models.Host{pc1(models.HostNormal)}},
-		{"unenrolled agents are not hosts", "PC-1", list(strings.Replace(documentJSON(otherID, "PC-1", false), "healthy", "unenrolled", 1)),
-			`united.endpoint.host.hostname: ("PC-1" or "pc-1")`, nil},
-		{"none", "PC-1", list(), `united.endpoint.host.hostname: ("PC-1" or "pc-1")`, nil},
-		{"quotes are part of the name", `x" or agent.id:"y\`, list(),
-			`united.endpoint.host.hostname: ("x\" or agent.id:\"y\\" or "X\" OR AGENT.ID:\"Y\\")`, nil},
+		{"one", "PC-1", list(documentJSON(agentID, "PC-1", false)), pc1Query, []models.Host{pc1(models.HostNormal)}},
+		{"two of one name", "PC-1", list(documentJSON(agentID, "PC-1", false), documentJSON(otherID, "pc-1", true)), pc1Query,
+			[]models.Host{several(agentID, "PC-1"), several(otherID, "pc-1")}},
+		{"one and one with a domain", "PC-1", list(documentJSON(otherID, "pc-1.corp.example", true), documentJSON(agentID, "PC-1", false)), pc1Query,
+			[]models.Host{several(otherID, "pc-1.corp.example"), pc1(models.HostNormal)}},
+		{"with a domain", "PC-1", list(documentJSON(agentID, "PC-1.corp", false)), pc1Query, []models.Host{several(agentID, "PC-1.corp")}},
+		{"a short name is not meant", "1.2", list(documentJSON(agentID, "1", false)), `united.endpoint.host.hostname: ("1.2" or 1.2 or 1.2.*)`, nil},
+		{"others with a longer name are not meant", "PC-1", list(documentJSON(otherID, "PC-10", false), documentJSON(agentID, "PC-1", false)), pc1Query,
+			[]models.Host{pc1(models.HostNormal)}},
+		{"unenrolled agents are not hosts", "PC-1", list(strings.Replace(documentJSON(otherID, "PC-1", false), "healthy", "unenrolled", 1)), pc1Query, nil},
+		{"none", "PC-1", list(), pc1Query, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
@@ -49,6 +57,68 @@ func TestFind(t *testing.T) {
 				t.Errorf("got %+v, %v; asked %s", got, err, kuery)
 			}
 		})
+	}
+}
+
+func TestTheFilterMindsNoCaseAndEscapesWhatItMust(t *testing.T) {
+	for hostname, want := range map[string]string{
+		`x" or y\`:  `("x\" or y\\" or x*or*y* or x*or*y*.* or X*or*y* or X*or*y*.* or x*Or*y* or`,
+		"Bü(1)":     `("Bü(1)" or B*1* or B*1*.* or b*1* or b*1*.*)`,
+		"名前":        `("名前" or * or *.*)`,
+		"or":        `("or" or or* or Or* or oR* or OR*)`,
+		"10.1.2.3":  `("10.1.2.3" or 10.1.2.3 or 10.1.2.3.*)`,
+		"FILESRV-1": `("FILESRV-1" or FILES*-1 or FILES*-1.* or fILES*-1 or`,
+	} {
+		got := strings.TrimPrefix(filter(hostname), "united.endpoint.host.hostname: ")
+		if !strings.HasPrefix(got, want) || strings.HasSuffix(want, ")") && got != want || len(got) > 2000 {
+			t.Errorf("%s: %s", hostname, got)
+		}
+	}
+}
+
+// Documents come in pages, those of agents that are gone too. A page that comes twice does no harm.
+func TestFindReadsToTheEndOrFails(t *testing.T) {
+	var asked []string
+	kibanaOf := func(total int, repeat bool) *Tenant {
+		asked = nil
+		k := newKibana(t)
+		k.answers["GET /api/endpoint/metadata"] = func(w http.ResponseWriter, r *http.Request) {
+			q := r.URL.Query()
+			asked = append(asked, q.Get("page"))
+			page, _ := strconv.Atoi(q.Get("page"))
+			if repeat {
+				page = max(page-1, 0)
+			}
+			var documents []string
+			for n := page * 100; n < min(page*100+100, total); n++ {
+				d := documentJSON(fmt.Sprintf("%s%04d", agentID[:32], n), "PC-1", false)
+				if n < total-1 {
+					d = strings.Replace(d, "healthy", "unenrolled", 1)
+				}
+				documents = append(documents, d)
+			}
+			if q.Get("pageSize") != "100" {
+				t.Errorf("%s", r.URL)
+			}
+			vendortest.Answer(w, 200, fmt.Sprintf(`{"data":[%s],"total":%d}`, strings.Join(documents, ","), total))
+		}
+		return k.tenant(t)
+	}
+	for _, repeat := range []bool{false, true} {
+		got, err := kibanaOf(251, repeat).Find(t.Context(), "PC-1")
+		if err != nil || len(got) != 1 || got[0].ID != agentID[:32]+"0250" || len(asked) != 3 && !repeat {
+			t.Errorf("got %+v, %v; asked %q", got, err, asked)
+		}
+	}
+	_, err := kibanaOf(2001, false).Find(t.Context(), "PC-1")
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "too_many_hosts" || len(asked) != 20 {
+		t.Errorf("%+v after %d pages", v, len(asked))
+	}
+	k := newKibana(t)
+	k.answers["GET /api/endpoint/metadata"] = vendortest.Answering(200, `{"data":[],"total":51}`)
+	_, err = k.tenant(t).Find(t.Context(), "PC-1")
+	if v := vendortest.ErrorOf(t, err); v.Code != "too_many_hosts" {
+		t.Errorf("%+v", v)
 	}
 }
 
@@ -71,7 +141,7 @@ func TestFindRejectsWithoutAsking(t *testing.T) {
 
 func TestBrokenAnswersAreNotNoHosts(t *testing.T) {
 	for _, body := range []string{"", "{}", "[]", `{"data":null}`, `{"data":[`, `{"data":[1]}`, `{"data":[` + documentJSON("../x", "PC-1", false) + `]}`,
-		`{"data":[` + strings.Repeat(documentJSON(agentID, "PC-1", false)+",", 50) + documentJSON(otherID, "PC-1", false) + `]}`} {
+		`{"data":[]}`} {
 		k := newKibana(t)
 		k.answers["GET /api/endpoint/metadata"] = vendortest.Answering(200, body)
 		_, err := k.tenant(t).Find(t.Context(), "PC-1")

@@ -71,11 +71,11 @@ type actions []action
 func (t *Tenant) actions(ctx context.Context, op exchange.Op, id string) (actions, error) {
 	op.Effect = false
 	query := url.Values{"$filter": {"machineId eq " + literal(id)}, "$top": {"1000"}}
-	all, err := list[action](ctx, t, op, "/api/machineactions", query)
+	all, more, err := list[action](ctx, t, op, "/api/machineactions", query)
 	if err != nil {
 		return nil, err
 	}
-	if len(all) >= page {
+	if len(all) >= page || more {
 		return nil, op.Failed(models.Rejected, "too_many_actions")
 	}
 	var own actions

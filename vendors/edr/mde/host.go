@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,42 +14,66 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const page = 1000 // rows asked for at once; the service allows 10,000
+const (
+	page     = 1000 // rows asked for at once; the service allows 10,000
+	maxPages = 10   // of devices whose name begins as it should
+)
 
 var machineID = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
 
-// Find returns the devices with exactly this name, ignoring case. Defender knows devices by their
-// full DNS name, so a name without a dot also finds the device whose first label it is. None is
-// an empty slice, and several are possible. Rejected: the name is empty or has wildcards or
-// control characters, or more devices begin with it than can be looked through.
+// Find returns the onboarded devices of this name, alone or before a domain, ignoring case. Defender knows
+// devices by their DNS name, in small letters. None is an empty slice, and several are possible; the
+// state of several devices of exactly this name is not asked for. Rejected: the name is empty or has
+// wildcards or control characters, or the names of more than 10,000 devices begin with it.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
 	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
-	query := url.Values{"$filter": {"startswith(computerDnsName," + literal(strings.ToLower(hostname)) + ")"}, "$top": {"1000"}}
-	machines, err := list[machine](ctx, t, op, "/api/machines", query)
+	machines, err := t.machines(ctx, op, hostname)
 	if err != nil {
 		return nil, err
 	}
-	if len(machines) >= page {
-		return nil, op.Failed(models.Rejected, "too_many_hosts")
-	}
 	var hosts []models.Host
-	for _, m := range machines {
-		if !m.named(hostname) {
-			continue
+	var exact []int
+	for i, m := range machines {
+		if hosts = append(hosts, m.host()); strings.EqualFold(m.Name, hostname) {
+			exact = append(exact, i)
 		}
-		if !machineID.MatchString(m.ID) {
-			return nil, op.Failed(op.Uncertain(), "invalid_answer")
-		}
-		host, err := t.standing(ctx, op, m)
+	}
+	if len(exact) != 1 {
+		return hosts, nil
+	}
+	if hosts[exact[0]], err = t.standing(ctx, op, machines[exact[0]]); err != nil {
+		return nil, err
+	}
+	return hosts, nil
+}
+
+// machines reads all onboarded devices of a name.
+func (t *Tenant) machines(ctx context.Context, op exchange.Op, hostname string) (named []machine, err error) {
+	query := url.Values{"$filter": {"startswith(computerDnsName," + literal(strings.ToLower(hostname)) + ")"}, "$top": {strconv.Itoa(page)}}
+	read := 0
+	for range maxPages {
+		some, more, err := list[machine](ctx, t, op, "/api/machines", query)
 		if err != nil {
 			return nil, err
 		}
-		hosts = append(hosts, host)
+		for _, m := range some {
+			if !machineID.MatchString(m.ID) {
+				return nil, op.Failed(op.Uncertain(), "invalid_answer")
+			}
+			if plain.Named(m.Name, hostname) && m.onboarded() {
+				named = append(named, m)
+			}
+		}
+		if len(some) < page && !more {
+			return named, nil
+		}
+		read += len(some)
+		query.Set("$skip", strconv.Itoa(read))
 	}
-	return hosts, nil
+	return nil, op.Failed(models.Rejected, "too_many_hosts")
 }
 
 // State returns the device with the given id as Defender sees it now: its isolation follows from
@@ -84,12 +109,22 @@ type machine struct {
 	LastSeen string   `json:"lastSeen"`
 	OS       string   `json:"osPlatform"`
 	Health   string   `json:"healthStatus"`
+	Boarding string   `json:"onboardingStatus"`
 	Tags     []string `json:"machineTags"`
 }
 
-func (m machine) named(hostname string) bool {
-	label, _, _ := strings.Cut(m.Name, ".")
-	return strings.EqualFold(m.Name, hostname) || strings.EqualFold(label, hostname)
+// onboarded reports whether the device has a sensor. Others were only seen on the network.
+func (m machine) onboarded() bool {
+	return m.Boarding == "" || strings.EqualFold(m.Boarding, "Onboarded")
+}
+
+// host is what the device says of itself, which is nothing of its isolation.
+func (m machine) host() models.Host {
+	h := models.Host{ID: m.ID, Hostname: m.Name, State: models.HostUnknown, Online: m.Health == "Active", Class: class(m.OS), Tags: m.Tags}
+	if at, err := time.Parse(time.RFC3339, m.LastSeen); err == nil {
+		h.SeenAt = at
+	}
+	return h
 }
 
 // standing adds to the device what its actions say.
@@ -98,13 +133,8 @@ func (t *Tenant) standing(ctx context.Context, op exchange.Op, m machine) (model
 	if err != nil {
 		return models.Host{}, err
 	}
-	h := models.Host{
-		ID: m.ID, Hostname: m.Name, State: actions.state(), Online: m.Health == "Active",
-		Class: class(m.OS), Tags: m.Tags,
-	}
-	if at, err := time.Parse(time.RFC3339, m.LastSeen); err == nil {
-		h.SeenAt = at
-	}
+	h := m.host()
+	h.State = actions.state()
 	return h, nil
 }
 

@@ -1,8 +1,10 @@
 package mde
 
 import (
+	"fmt"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ func TestFind(t *testing.T) {
 	}{
 		{"PC-1", "startswith(computerDnsName,'pc-1')", []string{"pc-1.corp.example"}, []string{"pc-1.corp.example"}},
 		{"pc-1.corp.example", "startswith(computerDnsName,'pc-1.corp.example')", []string{"PC-1.corp.example"}, []string{"PC-1.corp.example"}},
+		{"pc-1.corp.example", "startswith(computerDnsName,'pc-1.corp.example')", []string{"pc-1", "pc-1.lab.example"}, nil},
 		{"PC-1", "startswith(computerDnsName,'pc-1')", []string{"pc-10", "pc-1a.corp.example"}, nil},
 		{"PC-1", "startswith(computerDnsName,'pc-1')", []string{"pc-1", "pc-1.corp.example"}, []string{"pc-1", "pc-1.corp.example"}},
 		{"O'Brien", "startswith(computerDnsName,'o''brien')", nil, nil},
@@ -52,11 +55,46 @@ func TestFindRejects(t *testing.T) {
 	c.machines[0]["id"] = "../x"
 	_, err := c.tenant().Find(t.Context(), "pc-1")
 	vendortest.WantClass(t, err, models.Transient)
-	for range 1000 {
-		c.machines = append(c.machines, c.machines[0])
+}
+
+// Devices come in pages; those without a sensor were only seen on the network.
+func TestFindReadsToTheEndOrFails(t *testing.T) {
+	var skips []string
+	cloudOf := func(total int) *Tenant {
+		skips = nil
+		c := newCloud(t)
+		c.instead["GET /api/machines"] = func(w http.ResponseWriter, r *http.Request) {
+			skips = append(skips, r.URL.Query().Get("$skip"))
+			skip, _ := strconv.Atoi(r.URL.Query().Get("$skip"))
+			rows := []map[string]any{}
+			for n := skip; n < min(skip+1000, total); n++ {
+				rows = append(rows, map[string]any{"id": fmt.Sprintf("%s%08d", id[:32], n), "computerDnsName": "pc-1", "onboardingStatus": "CanBeOnboarded"})
+			}
+			if last := len(rows) - 1; skip+1000 >= total && last >= 0 {
+				rows[last]["onboardingStatus"] = "onboarded"
+				rows[last]["id"] = id
+			}
+			c.collection(w, rows)
+		}
+		return c.tenant()
 	}
-	_, err = c.tenant().Find(t.Context(), "pc-1")
-	vendortest.WantClass(t, err, models.Rejected)
+	got, err := cloudOf(2500).Find(t.Context(), "PC-1")
+	if err != nil || len(got) != 1 || got[0].ID != id || got[0].State != models.HostNormal || !reflect.DeepEqual(skips, []string{"", "1000", "2000"}) {
+		t.Errorf("got %+v, %v after %v", got, err, skips)
+	}
+	if got, err = cloudOf(2000).Find(t.Context(), "PC-1"); err != nil || len(got) != 1 || len(skips) != 3 {
+		t.Errorf("got %+v, %v after %v", got, err, skips)
+	}
+	_, err = cloudOf(1_000_000).Find(t.Context(), "PC-1")
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "too_many_hosts" || len(skips) != 10 {
+		t.Errorf("%+v after %v", v, skips)
+	}
+	c := newCloud(t)
+	c.instead["GET /api/machines"] = vendortest.Answering(200, `{"value":[],"@odata.nextLink":"https://evil.example/"}`)
+	_, err = c.tenant().Find(t.Context(), "PC-1")
+	if v := vendortest.ErrorOf(t, err); v.Code != "too_many_hosts" {
+		t.Errorf("%+v", v)
+	}
 }
 
 func TestStateFollowsFromTheActions(t *testing.T) {
@@ -130,6 +168,7 @@ func TestStateFailures(t *testing.T) {
 		{"half a list", list, vendortest.Answering(200, `{"value":[{"id"`), models.Transient, ""},
 		{"not an id", list, vendortest.Answering(200, `{"value":[{"id":"1","type":"Isolate","machineId":"`+id+`"}]}`), models.Transient, "invalid_answer"},
 		{"of another host", list, vendortest.Answering(200, `{"value":[{"id":"`+nth(1)+`","type":"Isolate","machineId":"2"}]}`), models.Transient, "invalid_answer"},
+		{"more than it shows", list, vendortest.Answering(200, `{"value":[],"@odata.nextLink":"x"}`), models.Rejected, "too_many_actions"},
 		{"too many", list, vendortest.Answering(200, `{"value":[{}`+strings.Repeat(",{}", 999)+`]}`), models.Rejected, "too_many_actions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

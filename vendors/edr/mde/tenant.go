@@ -105,7 +105,7 @@ func (t *Tenant) Capabilities() models.Capabilities {
 func (t *Tenant) Check(ctx context.Context) error {
 	op := exchange.Op{Vendor: vendor, Name: "check access"}
 	for _, path := range []string{"/api/machines", "/api/machineactions"} {
-		if _, err := list[struct{}](ctx, t, op, path, url.Values{"$top": {"1"}}); err != nil {
+		if _, _, err := list[struct{}](ctx, t, op, path, url.Values{"$top": {"1"}}); err != nil {
 			return err
 		}
 	}
@@ -117,19 +117,21 @@ func (t *Tenant) send(ctx context.Context, op exchange.Op, method, path string, 
 	return t.tokens.Do(ctx, op, t.line, exchange.Request{Method: method, Path: path, Body: body})
 }
 
-// list reads a collection. An answer without a list is no list.
-func list[T any](ctx context.Context, t *Tenant, op exchange.Op, path string, query url.Values) ([]T, error) {
+// list reads one page of a collection, and whether the service has more than it shows. An answer without a list is no
+// list.
+func list[T any](ctx context.Context, t *Tenant, op exchange.Op, path string, query url.Values) (rows []T, more bool, err error) {
 	ex, err := t.send(ctx, op, http.MethodGet, path+"?"+query.Encode(), nil)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var body struct {
-		Value *[]T `json:"value"`
+		Value *[]T   `json:"value"`
+		Next  string `json:"@odata.nextLink"`
 	}
 	if !ex.OK() || ex.Decode(&body) != nil || body.Value == nil {
-		return nil, failure(ex, op)
+		return nil, false, failure(ex, op)
 	}
-	return *body.Value, nil
+	return *body.Value, body.Next != "", nil
 }
 
 // failure turns an exchange with the API into an error. The target of an error is the service's

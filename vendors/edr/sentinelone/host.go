@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -19,34 +18,34 @@ const (
 	maxTag      = 255   // runes
 	maxCursor   = 4096  // bytes
 	pageSize    = "100" // agents; the API allows 1000, which our bound on an answer does not
-	maxPages    = 10    // of agents a name finds; more is not a name but a pattern
+	maxPages    = 20    // of agents a name finds, those that are gone and those with a longer name too
 )
 
 var agentID = regexp.MustCompile(`^[0-9]{15,20}$`)
 
-// Find returns the agents with exactly this computer name, ignoring case, without those that were
+// Find returns the agents of this computer name, alone or before a domain, ignoring case, without those that were
 // uninstalled or decommissioned. None is an empty slice, and several are possible: a reinstalled
 // computer has a new agent.
-// Rejected: the name is empty, has wildcards or control characters, or finds more than 1000 agents.
+// Rejected: the name is empty, has wildcards or control characters, or finds more than 2000 agents.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
 	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
-	query := url.Values{"computerName": {hostname}, "limit": {pageSize}}
-	var exact []models.Host
+	query := url.Values{"computerName__like": {hostname}, "limit": {pageSize}}
+	var named []models.Host
 	for range maxPages {
 		found, next, err := t.agents(ctx, op, query)
 		if err != nil {
 			return nil, err
 		}
 		for _, a := range found {
-			if strings.EqualFold(a.ComputerName, hostname) && !a.IsUninstalled && !a.IsDecommissioned {
-				exact = append(exact, a.host())
+			if plain.Named(a.ComputerName, hostname) && !a.IsUninstalled && !a.IsDecommissioned {
+				named = append(named, a.host())
 			}
 		}
 		if next == "" {
-			return exact, nil
+			return named, nil
 		}
 		query.Set("cursor", next)
 	}

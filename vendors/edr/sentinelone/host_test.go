@@ -17,6 +17,8 @@ func TestFind(t *testing.T) {
 	gone := `{"id":"` + other + `","computerName":"PC-1","networkStatus":"connected","isUninstalled":true}`
 	retired := `{"id":"` + other + `","computerName":"PC-1","networkStatus":"connected","isDecommissioned":true}`
 	want := models.Host{ID: id, Hostname: "PC-1", State: models.HostNormal, Online: true, Class: models.ClassWorkstation}
+	full := want
+	full.Hostname = "PC-1.corp.example"
 	second := models.Host{ID: other, Hostname: "pc-1", State: models.HostIsolated, Online: true, Class: models.ClassWorkstation}
 	for _, c := range []struct {
 		name, body string
@@ -27,11 +29,12 @@ func TestFind(t *testing.T) {
 		{"the filter was loose", agents(agentJSON(other, "PC-10", "connected"), agentJSON(id, "PC-1", "connected")), []models.Host{want}},
 		{"uninstalled", agents(gone, agentJSON(id, "PC-1", "connected")), []models.Host{want}},
 		{"decommissioned", agents(retired), nil},
+		{"with a domain", agents(agentJSON(id, "PC-1.corp.example", "connected")), []models.Host{full}},
 		{"none", agents(), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tenant := console(t, func(w http.ResponseWriter, r *http.Request) {
-				if r.Method != http.MethodGet || r.URL.Path != "/web/api/v2.1/agents" || r.URL.RawQuery != "computerName=PC-1&limit=100" {
+				if r.Method != http.MethodGet || r.URL.Path != "/web/api/v2.1/agents" || r.URL.RawQuery != "computerName__like=PC-1&limit=100" {
 					t.Errorf("%s %s", r.Method, r.URL)
 				}
 				vendortest.Answer(w, 200, c.body)
@@ -68,7 +71,7 @@ func TestFindReadsAllPages(t *testing.T) {
 	})
 	_, err := tenant.Find(t.Context(), "PC-1")
 	vendortest.WantClass(t, err, models.Rejected)
-	if endless != 10 {
+	if endless != 20 || vendortest.ErrorOf(t, err).Code != "too_many_hosts" {
 		t.Errorf("%d pages were read", endless)
 	}
 }

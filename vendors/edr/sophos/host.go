@@ -17,32 +17,32 @@ const (
 	maxHostname = 255
 	maxKey      = 1024  // bytes of a page's key
 	pageSize    = "100" // endpoints; the API allows 500, which our bound on an answer does not
-	maxPages    = 10    // of endpoints a name finds; more is not a name but a pattern
+	maxPages    = 20    // of endpoints a name finds, those with a longer name too
 )
 
-// Find returns the endpoints with exactly this host name, ignoring case. Central's own filter finds
-// every name that contains it. None is an empty slice, and several are possible: a reinstalled
+// Find returns the endpoints of this host name, alone or before a domain, ignoring case. Central's own filter
+// finds every name that contains it. None is an empty slice, and several are possible: a reinstalled
 // endpoint has a new id. Rejected: the name is empty, has wildcards or control characters, or finds
-// more than 1000 endpoints.
+// more than 2000 endpoints.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
 	if !plain.Hostname(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	query := url.Values{"hostnameContains": {hostname}, "pageSize": {pageSize}, "view": {"full"}}
-	var exact []models.Host
+	var named []models.Host
 	for range maxPages {
 		found, next, err := t.endpoints(ctx, op, query)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range found {
-			if strings.EqualFold(e.Hostname, hostname) {
-				exact = append(exact, e.host(e.Isolation.AdminIsolated))
+			if plain.Named(e.Hostname, hostname) {
+				named = append(named, e.host(e.Isolation.AdminIsolated))
 			}
 		}
 		if next == "" {
-			return exact, nil
+			return named, nil
 		}
 		query.Set("pageFromKey", next)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,31 +18,51 @@ const maxHostname = 255
 
 var agentGUID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
-// Find returns the endpoints with exactly this name, ignoring case. None is an empty slice, and
+// Find returns the endpoints of this name, alone or before a domain, ignoring case. None is an empty slice, and
 // several are possible: a reinstalled endpoint has a new agent. Their state is the inventory's, in
-// which actions under way do not show; State asks for those. Rejected: the name is empty, has
-// wildcards, quotes, or anything a header cannot carry.
+// which actions under way do not show; State asks for those. Vision One's filter knows whole names
+// only, and the reference does not say whether it minds the case, so the whole inventory is read.
+// Rejected: the name is empty, has wildcards, quotes, or anything a header cannot carry, or the
+// inventory has more than 10,000 endpoints.
 func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, error) {
 	op := exchange.Op{Vendor: vendor, Name: "find host"}
 	if !searchable(hostname) {
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
-	found, err := all[endpoint](ctx, t, op, "/endpointSecurity/endpoints", url.Values{"top": {"200"}},
-		"endpointName eq '"+hostname+"'")
-	if err != nil {
-		return nil, err
+	named, known, err := t.inventory(ctx, op, hostname, "")
+	if !known && err == nil { // the inventory may be behind
+		named, _, err = t.inventory(ctx, op, hostname, spellings(hostname))
 	}
-	var exact []models.Host
+	return named, err
+}
+
+// inventory returns the endpoints with an agent and a name, of those that a filter lets through, and whether it has any
+// of that name at all.
+func (t *Tenant) inventory(ctx context.Context, op exchange.Op, hostname, filter string) (named []models.Host, known bool, err error) {
+	found, err := all[endpoint](ctx, t, op, "/endpointSecurity/endpoints", url.Values{"top": {"1000"}}, filter, "too_many_hosts")
+	if err != nil {
+		return nil, false, err
+	}
 	for _, e := range found {
+		if !plain.Named(e.Name, hostname) {
+			continue
+		}
+		known = true
 		switch {
-		case !strings.EqualFold(e.Name, hostname), e.AgentGUID == "": // seen on the network, without an agent
+		case e.AgentGUID == "": // seen on the network
 		case !agentGUID.MatchString(e.AgentGUID):
-			return nil, op.Failed(models.Transient, "invalid_answer")
+			return nil, false, op.Failed(models.Transient, "invalid_answer")
 		default:
-			exact = append(exact, e.host())
+			named = append(named, e.host())
 		}
 	}
-	return exact, nil
+	return named, known, nil
+}
+
+// spellings is the filter for a name as given and in the two cases it is usually stored in.
+func spellings(hostname string) string {
+	names := []string{hostname, strings.ToLower(hostname), strings.ToUpper(hostname)}
+	return "endpointName eq '" + strings.Join(slices.Compact(names), "' or endpointName eq '") + "'"
 }
 
 // State returns the endpoint with the given id as Vision One sees it now: the state in the inventory,

@@ -31,7 +31,7 @@ func TestFindTakesTheExactNameFromEveryPage(t *testing.T) {
 	pages := 0
 	tenant := newTenant(t, func(w http.ResponseWriter, r *http.Request) {
 		pages++
-		if r.URL.Path != "/v3.0/endpointSecurity/endpoints" || r.Header.Get("TMV1-Filter") != "endpointName eq 'PC-1'" {
+		if r.URL.Path != "/v3.0/endpointSecurity/endpoints" || r.Header.Get("TMV1-Filter") != "" {
 			t.Errorf("%s, filter %q", r.URL, r.Header.Get("TMV1-Filter"))
 		}
 		if r.URL.Query().Get("skipToken") == "" {
@@ -54,7 +54,31 @@ func TestFindTakesTheExactNameFromEveryPage(t *testing.T) {
 
 func TestFindEndsSomewhere(t *testing.T) {
 	_, err := newTenant(t, vendortest.Answering(200, `{"items":[],"nextLink":"/v3.0/x?skipToken=1"}`)).Find(t.Context(), "PC")
-	vendortest.WantClass(t, err, models.Rejected)
+	if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != "too_many_hosts" {
+		t.Errorf("%+v", v)
+	}
+}
+
+// Only a name of which the inventory has no device at all is asked for as well.
+func TestFindAsksForANameThatTheInventoryDoesNotHave(t *testing.T) {
+	for have, want := range map[string]string{
+		"PC-10": "endpointName eq 'Pc-1' or endpointName eq 'pc-1' or endpointName eq 'PC-1'",
+		"PC-1":  "",
+	} {
+		filter, first := "", true
+		got, err := newTenant(t, func(w http.ResponseWriter, r *http.Request) {
+			if first {
+				first = false
+				vendortest.Answer(w, 200, `{"items":[{"endpointName":"`+have+`"}]}`)
+				return
+			}
+			filter = r.Header.Get("TMV1-Filter")
+			vendortest.Answer(w, 200, `{"items":[`+endpointJSON(host, "PC-1", "desktop", "off", "connected")+`]}`)
+		}).Find(t.Context(), "Pc-1")
+		if err != nil || len(got) == 1 != (want != "") || filter != want {
+			t.Errorf("%s: %+v, %v, filter %s", have, got, err, filter)
+		}
+	}
 }
 
 func TestFindRejectsWithoutAsking(t *testing.T) {

@@ -54,7 +54,7 @@ func (t *Tenant) unfinished(ctx context.Context, op exchange.Op, id string) (*ta
 		"filter": {"(action eq '" + actionIsolate + "' or action eq '" + actionRestore + "') and " +
 			"(status eq 'queued' or status eq 'running' or status eq 'pendingApproval')"},
 	}
-	tasks, err := all[task](ctx, t, op, "/response/tasks", query, "")
+	tasks, err := all[task](ctx, t, op, "/response/tasks", query, "", "too_many_tasks")
 	if err != nil {
 		return nil, err
 	}

@@ -21,8 +21,9 @@ import (
 const (
 	vendor   = "trend"
 	root     = "/v3.0"
-	maxPages = 10   // of one list; each has up to 200 rows
-	maxLink  = 4096 // bytes of the link to the next page
+	maxPages = 10       // of one list
+	maxPage  = 16 << 20 // bytes
+	maxLink  = 4096     // bytes of the link to the next page
 )
 
 var (
@@ -90,11 +91,11 @@ func (t *Tenant) send(ctx context.Context, method, path, filter string, body any
 	if body != nil {
 		header.Set("Content-Type", "application/json;charset=utf-8")
 	}
-	return t.line.Send(ctx, exchange.Request{Method: method, Path: root + path, Header: header, Body: body})
+	return t.line.Send(ctx, exchange.Request{Method: method, Path: root + path, Header: header, Body: body, Most: maxPage})
 }
 
-// all reads a list to its end.
-func all[T any](ctx context.Context, t *Tenant, op exchange.Op, path string, query url.Values, filter string) ([]T, error) {
+// all reads a list to its end. Rejected, with the code tooMany: it has none.
+func all[T any](ctx context.Context, t *Tenant, op exchange.Op, path string, query url.Values, filter, tooMany string) ([]T, error) {
 	var rows []T
 	for range maxPages {
 		some, next, err := page[T](ctx, t, op, path, query, filter)
@@ -107,7 +108,7 @@ func all[T any](ctx context.Context, t *Tenant, op exchange.Op, path string, que
 		}
 		query = next
 	}
-	return nil, op.Failed(models.Rejected, "too_many_rows")
+	return nil, op.Failed(models.Rejected, tooMany)
 }
 
 // page reads one page of a list and returns the query of the next one, nil on the last. The link to

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 )
 
-// maxBody bounds what is read of any answer, in bytes. Longer answers are cut, which makes
-// them undecodable.
+// maxBody bounds what is read of an answer, in bytes, where the request does not say. Longer answers are
+// cut, which makes them undecodable.
 const maxBody = 4 << 20
 
 // Exchange is one request and what came of it. It is the RoundTripper given to an SDK: it
@@ -24,6 +24,8 @@ type Exchange struct {
 	ctx       context.Context // in a field because twilio-go has no other way to pass it
 	line      *Line
 	used      bool
+	most      int64       // bytes that are read of the answer
+	cut       bool        // the answer was longer
 	connected atomic.Bool // a connection was obtained: bytes may have been sent
 	status    int
 	header    http.Header
@@ -48,6 +50,9 @@ func (e *Exchange) Header() http.Header { return e.header }
 
 // OK reports an answer in the 200s.
 func (e *Exchange) OK() bool { return e.status/100 == 2 }
+
+// Cut reports whether the answer was longer than what is read of one.
+func (e *Exchange) Cut() bool { return e.cut }
 
 // Decode reads the whole body as one JSON value. Its error never quotes the body.
 func (e *Exchange) Decode(into any) error {
@@ -78,7 +83,10 @@ func (e *Exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	e.status, e.header = resp.StatusCode, resp.Header.Clone()
-	e.body, e.err = io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	e.body, e.err = io.ReadAll(io.LimitReader(resp.Body, e.most+1))
+	if e.cut = int64(len(e.body)) > e.most; e.cut {
+		e.body = e.body[:e.most]
+	}
 	answer := *resp
 	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(e.body)), int64(len(e.body))
 	return &answer, nil

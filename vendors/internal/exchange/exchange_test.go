@@ -202,6 +202,18 @@ func TestStatusIsKnownWhenTheBodyOfAnErrorIsCut(t *testing.T) {
 	wantClass(t, post(t, t.Context(), s.URL, nil, 0), effect, models.Rejected)
 }
 
+func TestALongAnswerIsCutWhereTheRequestSays(t *testing.T) {
+	long := `{"x":"` + strings.Repeat("y", maxBody) + `"}`
+	s := vendortest.Serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, long) })
+	line := lineTo(t, s.URL, nil, 0)
+	for most, cut := range map[int64]bool{0: true, int64(len(long)) - 1: true, int64(len(long)): false, 2 * maxBody: false} {
+		ex := line.Send(t.Context(), Request{Method: http.MethodGet, Path: "/", Most: most})
+		if ex.Cut() != cut || (ex.Decode(&struct{}{}) == nil) == cut || !ex.OK() {
+			t.Errorf("%d bytes: cut %v, %d read", most, ex.Cut(), len(ex.body))
+		}
+	}
+}
+
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	elsewhere := vendortest.Serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the request went elsewhere") })
 	s := vendortest.Serve(t, func(w http.ResponseWriter, r *http.Request) {

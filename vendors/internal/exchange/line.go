@@ -50,7 +50,7 @@ func NewLine(base *url.URL, transport http.RoundTripper, timeout time.Duration) 
 // Begin returns the exchange for exactly one request. Cancelling ctx ends it, also where the
 // SDK that builds the request knows no context.
 func (l *Line) Begin(ctx context.Context) *Exchange {
-	return &Exchange{ctx: ctx, line: l}
+	return &Exchange{ctx: ctx, line: l, most: maxBody}
 }
 
 // CheckBase accepts https URLs, and http URLs of this machine, without user, query or

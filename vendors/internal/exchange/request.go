@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -13,11 +14,13 @@ type Request struct {
 	Method, Path string      // the path includes the query
 	Header       http.Header // beside Accept and Content-Type, or instead of them
 	Body         any         // sent as JSON; nil sends none
+	Most         int64       // bytes to read of the answer at most; 0 is 4 MiB
 }
 
 // Send makes a request. The exchange holds the result.
 func (l *Line) Send(ctx context.Context, r Request) *Exchange {
 	ex := l.Begin(ctx)
+	ex.most = cmp.Or(r.Most, ex.most)
 	var body []byte
 	if r.Body != nil {
 		var err error

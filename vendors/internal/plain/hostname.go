@@ -1,6 +1,8 @@
 package plain
 
 import (
+	"cmp"
+	"net/netip"
 	"strings"
 	"unicode"
 )
@@ -13,4 +15,27 @@ const maxHostname = 255 // bytes
 func Hostname(s string) bool {
 	return s != "" && len(s) <= maxHostname && strings.TrimSpace(s) == s &&
 		!strings.ContainsAny(s, "*?") && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// Label returns the first label of a host name, which stands before its domain. A name without a domain is its own, and
+// so is an address.
+func Label(hostname string) string {
+	if _, err := netip.ParseAddr(hostname); err == nil {
+		return hostname
+	}
+	label, _, _ := strings.Cut(hostname, ".")
+	return cmp.Or(label, hostname)
+}
+
+// Named reports whether a device's name is the one that was asked for, alone or before a domain, whatever the case.
+func Named(device, asked string) bool {
+	if strings.EqualFold(device, asked) {
+		return true
+	}
+	for i, r := range device {
+		if r == '.' && strings.EqualFold(device[:i], asked) {
+			return true
+		}
+	}
+	return false
 }
