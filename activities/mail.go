@@ -141,7 +141,7 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, 
 		}
 		accepted, err := to.send(ctx, msg)
 		done(mailerFailure(err))
-		r.rests[n].note(err)
+		r.rests[n].beginIfAsked(err)
 		if !mayTryNextMailer(err) {
 			return accepted, err
 		}
@@ -150,7 +150,7 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, 
 	}
 	for _, n := range down { // nobody else took it: a mailer that is down may be up again
 		accepted, err := r.routes[n].send(ctx, msg)
-		r.rests[n].note(err)
+		r.rests[n].beginIfAsked(err)
 		if !mayTryNextMailer(err) {
 			return accepted, err
 		}
@@ -171,8 +171,8 @@ func (r *rest) left() time.Duration {
 	return time.Until(r.until)
 }
 
-// note begins a pause when the mailer asked for one.
-func (r *rest) note(err error) {
+// beginIfAsked begins a pause when the mailer asked for one.
+func (r *rest) beginIfAsked(err error) {
 	var v *models.VendorError
 	if errors.As(err, &v) && v.Class == models.Throttled && v.RetryAfter > 0 {
 		r.mu.Lock()

@@ -222,7 +222,7 @@ func TestALostCallIsProvenByItsToken(t *testing.T) {
 		return []string{"https://watchfire.example/hooks/twilio/status/" + row.ClientID.String() + "/" + row.Token}
 	}
 	foreign := func(store.LedgerRow) []string { return []string{"https://elsewhere.example/hooks/1"} }
-	untold := func(store.LedgerRow) []string { return nil }
+	silent := func(store.LedgerRow) []string { return nil }
 	type call struct {
 		after    time.Duration // the attempt
 		requests func(store.LedgerRow) []string
@@ -234,10 +234,10 @@ func TestALostCallIsProvenByItsToken(t *testing.T) {
 	}{
 		"ours among strangers'":       {[]call{{0, foreign}, {time.Second, ours}, {2 * time.Second, foreign}}, "CA2"},
 		"a stranger's":                {[]call{{time.Second, foreign}}, "again"},
-		"the carrier does not say":    {[]call{{time.Second, untold}}, string(models.Ambiguous)},
-		"it does not say of one":      {[]call{{0, foreign}, {time.Second, untold}}, string(models.Ambiguous)},
-		"from long before":            {[]call{{-10 * time.Minute, untold}}, "again"},
-		"from long after":             {[]call{{settle + 10*time.Minute, untold}}, "again"},
+		"the carrier does not say":    {[]call{{time.Second, silent}}, string(models.Ambiguous)},
+		"it does not say of one":      {[]call{{0, foreign}, {time.Second, silent}}, string(models.Ambiguous)},
+		"from long before":            {[]call{{-10 * time.Minute, silent}}, "again"},
+		"from long after":             {[]call{{settle + 10*time.Minute, silent}}, "again"},
 		"more than can be looked at":  {slices.Repeat([]call{{0, foreign}}, 301), string(models.Ambiguous)},
 		"ours, slow to be taken down": {[]call{{settle, ours}}, "CA1"},
 	} {
