@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,11 +77,19 @@ func TestAStrangersCallIsNeverTakenForOurs(t *testing.T) {
 			strangers(150)
 			l.later(settle)
 			var err error
-			for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(50 * time.Millisecond) {
+			soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			look := time.NewTicker(50 * time.Millisecond)
+			defer look.Stop()
+			for soon.Err() == nil {
 				_, err = l.phone.PlaceCall(t.Context(), activities.CallInput{Effect: l.call(0, 1), RingFor: 30 * time.Second})
 				var app *temporal.ApplicationError
 				if !errors.As(err, &app) || app.Type() != string(models.Ambiguous) {
 					break // until then the carrier does not tell the calls apart
+				}
+				select {
+				case <-look.C:
+				case <-soon.Done():
 				}
 			}
 			if err != nil {
@@ -110,7 +119,7 @@ func TestAStrangersCallIsNeverTakenForOurs(t *testing.T) {
 
 func steer(t *testing.T, base, what, body string) {
 	t.Helper()
-	answer, err := http.Post(base+"/_sim/"+what, "application/json", bytes.NewBufferString(body)) //nolint:noctx,gosec // a simulator of this test
+	answer, err := http.Post(base+"/_sim/"+what, "application/json", bytes.NewBufferString(body)) //nolint:gosec // a simulator of this test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +131,7 @@ func steer(t *testing.T, base, what, body string) {
 
 func steerInto(t *testing.T, base, what string, out any) {
 	t.Helper()
-	answer, err := http.Get(base + "/_sim/" + what) //nolint:noctx,gosec // a simulator of this test
+	answer, err := http.Get(base + "/_sim/" + what) //nolint:gosec // a simulator of this test
 	if err != nil {
 		t.Fatal(err)
 	}
