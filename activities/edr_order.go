@@ -49,7 +49,7 @@ func (c *Containment) orderAction(tx *store.Tx, in EndpointInput, sent *ActionSe
 		}
 		sent.Others = others
 		if len(others) > 0 && !in.ForAll {
-			if err := tx.Cancel(in.Effect.Key, notify.ReasonHeld, c.Effects.Now()); err != nil {
+			if err := tx.Cancel(in.Effect.Key, notify.ReasonHeld, tx.Now()); err != nil {
 				return err
 			}
 			return temporal.NewNonRetryableApplicationError("another incident wants the device isolated", errHeld, nil)
@@ -80,8 +80,8 @@ func (c *Containment) settleOpposites(ctx context.Context, conn ClientEDR, in En
 	if err != nil || len(unsettled) == 0 {
 		return err
 	}
-	last := unsettled[len(unsettled)-1].AttemptAt
-	if wait := last.Add(c.Effects.Settle + c.WorstDelay).Sub(c.Effects.Now()); wait > 0 {
+	last := unsettled[len(unsettled)-1]
+	if wait := c.Effects.Settle + c.WorstDelay - last.SinceAttempt(); wait > 0 {
 		return retryAfter(ErrSettling, "an opposite action on the device may still come through", wait)
 	}
 	host, err := conn.State(ctx, in.AgentID)
@@ -101,11 +101,10 @@ func (c *Containment) settleOpposites(ctx context.Context, conn ClientEDR, in En
 
 // settleOpposite records what became of an action whose answer was lost.
 func (c *Containment) settleOpposite(tx *store.Tx, conn ClientEDR, row store.LedgerRow, device string, cameThrough bool) error {
-	now := c.Effects.Now()
 	if !cameThrough {
-		return tx.GiveUpAction(row.Key, row.AttemptAt, now)
+		return tx.GiveUpAction(row.Key, row.AttemptAt)
 	}
-	err := tx.Accept(row.Key, conn.Vendor, device, now)
+	err := tx.Accept(row.Key, conn.Vendor, device, tx.Now())
 	if models.KindOf(err) == models.Conflict {
 		return nil // it was settled meanwhile
 	}

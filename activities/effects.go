@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,17 +18,20 @@ import (
 //
 // The intent is committed before the attempt under a key the workflow chose. An attempt without an answer is
 // ambiguous: the next one waits until the settle window is over, asks the vendor, and only if the vendor knows
-// nothing claims the effect by compare-and-set and acts again.
+// nothing claims the effect by compare-and-set and acts again. All times are the database's: workers' clocks differ.
 type Effects struct {
 	Store *store.Store
 	// Settle is how long after an attempt its outcome may still be unknown: longer than the vendor's request
 	// timeout plus its worst processing time.
 	Settle time.Duration
-	// GiveUpLookup is how long after the intent a failing look-up may hold an effect back: from then on mails and
-	// calls are sent again, because a duplicate is better than silence. Zero means for ever.
+	// GiveUpLookup is how long after the first failed look-up of an attempt further ones may hold an effect back: from
+	// then on mails and calls are sent again, because a duplicate is better than silence. Zero means for ever.
 	GiveUpLookup time.Duration
-	Now          func() time.Time
 }
+
+// minFailedLookups is how often a look-up must have failed before it is given up: however long an outage was, the
+// first look-ups after it count.
+const minFailedLookups = 3
 
 // Acceptance is a vendor's word that it took an effect. It does not say that the effect happened.
 type Acceptance struct {
@@ -72,10 +76,10 @@ func (l *Effects) Once(ctx context.Context, e notify.Effect, a EffectSteps) (sto
 func (l *Effects) intend(ctx context.Context, e notify.Effect, a EffectSteps) (row store.LedgerRow, fresh bool, err error) {
 	var held error
 	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
-		now := l.Now()
-		if row, err = tx.Intend(e, now); err != nil {
+		if row, err = tx.Intend(e, tx.Now()); err != nil {
 			return err
 		}
+		row.ReadAt = tx.Now()
 		if row.State != notify.EffectIntended {
 			return nil
 		}
@@ -88,8 +92,8 @@ func (l *Effects) intend(ctx context.Context, e notify.Effect, a EffectSteps) (r
 			return err
 		}
 		if row.AttemptAt.IsZero() {
-			fresh, err = tx.Attempt(e.Key, time.Time{}, now)
-			row.AttemptAt = now
+			fresh, err = tx.Attempt(e.Key, time.Time{}, tx.Now())
+			row.AttemptAt = tx.Now()
 		}
 		return err
 	})
@@ -101,29 +105,46 @@ func (l *Effects) intend(ctx context.Context, e notify.Effect, a EffectSteps) (r
 
 // resume settles an earlier attempt whose answer is not known, and makes another one if the vendor does not know it.
 func (l *Effects) resume(ctx context.Context, e notify.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
-	if wait := row.AttemptAt.Add(l.Settle).Sub(l.Now()); wait > 0 {
+	if wait := l.Settle - row.SinceAttempt(); wait > 0 {
 		return row, retryAfter(ErrSettling, "an earlier attempt is not settled yet", wait)
 	}
 	if row.VendorID != "" { // a callback brought it
 		return l.accept(ctx, e, row, Acceptance{Vendor: row.Vendor, ID: row.VendorID})
 	}
 	accepted, found, err := a.Lookup(ctx, row)
-	switch {
-	case found:
+	if found {
 		return l.accept(ctx, e, row, accepted)
-	case err != nil && (l.GiveUpLookup == 0 || l.Now().Sub(row.PlannedAt) < l.GiveUpLookup):
-		return row, applicationError(err, l.Settle)
 	}
-	now := l.Now()
-	claimed, err := l.fence(ctx, e, row.AttemptAt, now)
+	if err != nil {
+		if hopeless, cerr := l.countFailedLookup(ctx, e, row); cerr != nil || !hopeless {
+			return row, cmp.Or(cerr, applicationError(err, l.Settle))
+		}
+	}
+	claimed := false
+	err = l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
+		claimed, err = tx.Attempt(e.Key, row.AttemptAt, tx.Now())
+		row.AttemptAt = tx.Now()
+		return err
+	})
 	if err != nil {
 		return row, err
 	}
 	if !claimed {
 		return row, retryAfter(ErrSettling, "another attempt was first", l.Settle)
 	}
-	row.AttemptAt = now
 	return l.attempt(ctx, e, a, row)
+}
+
+// countFailedLookup notes that the vendor could not be asked about an attempt, and reports whether it failed so often
+// and for so long that nobody waits for it any more.
+func (l *Effects) countFailedLookup(ctx context.Context, e notify.Effect, row store.LedgerRow) (hopeless bool, err error) {
+	if l.GiveUpLookup == 0 {
+		return false, nil
+	}
+	return store.Run(l.Store.InClient(context.WithoutCancel(ctx), store.Worker, e.ClientID), func(tx *store.Tx) (bool, error) {
+		times, lasting, err := tx.CountFailedLookup(e.Key, row.AttemptAt)
+		return times >= minFailedLookups && lasting >= l.GiveUpLookup, err
+	})
 }
 
 // attempt sends the effect and records the vendor's answer.
@@ -145,8 +166,8 @@ func (l *Effects) attempt(ctx context.Context, e notify.Effect, a EffectSteps, r
 		return row, l.reject(ctx, e, err)
 	case models.Ambiguous: // the attempt stays on record
 	default: // nothing was done: take the attempt back, so that the next need not settle
-		if _, ferr := l.fence(context.WithoutCancel(ctx), e, row.AttemptAt, time.Time{}); ferr != nil {
-			return row, ferr
+		if err := l.takeBack(context.WithoutCancel(ctx), e, row); err != nil {
+			return row, err
 		}
 	}
 	return row, applicationError(err, l.Settle)
@@ -155,7 +176,7 @@ func (l *Effects) attempt(ctx context.Context, e notify.Effect, a EffectSteps, r
 func (l *Effects) accept(ctx context.Context, e notify.Effect, row store.LedgerRow, r Acceptance) (store.LedgerRow, error) {
 	row.State, row.Vendor, row.VendorID = notify.EffectAccepted, r.Vendor, r.ID
 	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
-		return tx.Accept(e.Key, r.Vendor, r.ID, l.Now())
+		return tx.Accept(e.Key, r.Vendor, r.ID, tx.Now())
 	})
 	if err != nil {
 		return row, fmt.Errorf("record acceptance: %w", err)
@@ -170,7 +191,7 @@ func (l *Effects) reject(ctx context.Context, e notify.Effect, cause error) erro
 		vendor = v.Vendor
 	}
 	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
-		return tx.Reject(e.Key, vendor, cause.Error(), l.Now())
+		return tx.Reject(e.Key, vendor, cause.Error(), tx.Now())
 	})
 	if err != nil {
 		return fmt.Errorf("record rejection: %w", err)
@@ -178,7 +199,10 @@ func (l *Effects) reject(ctx context.Context, e notify.Effect, cause error) erro
 	return applicationError(cause, 0)
 }
 
-// fence moves the time of the attempt by compare-and-set: a caller that loses must not act.
-func (l *Effects) fence(ctx context.Context, e notify.Effect, from, to time.Time) (won bool, err error) {
-	return store.Run(l.Store.InClient(ctx, store.Worker, e.ClientID), func(tx *store.Tx) (bool, error) { return tx.Attempt(e.Key, from, to) })
+// takeBack takes an attempt back that certainly did nothing, unless another one was made since.
+func (l *Effects) takeBack(ctx context.Context, e notify.Effect, row store.LedgerRow) error {
+	return l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
+		_, err := tx.Attempt(e.Key, row.AttemptAt, time.Time{})
+		return err
+	})
 }

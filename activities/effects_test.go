@@ -3,12 +3,14 @@ package activities_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/activities"
@@ -55,20 +57,23 @@ func failed(c models.VendorClass) error {
 	return &models.VendorError{Class: c, Vendor: "test", Op: "act"}
 }
 
-// bench is a ledger on a real database with a clock of its own.
+// bench is a ledger on a real database, whose clock it takes for every time.
 type bench struct {
 	*testing.T
-	ledger activities.Effects
-	effect notify.Effect
-	mu     sync.Mutex
-	now    time.Time
+	ledger   activities.Effects
+	effect   notify.Effect
+	ownerURL string
+	now      time.Time // of what was before the test
 }
 
-const settle = 30 * time.Second
+const (
+	settle = 30 * time.Second
+	giveUp = 10 * time.Minute
+)
 
 func newBench(t *testing.T) *bench {
-	s, _ := storetest.New(t)
-	b := &bench{T: t, now: time.Date(2026, 3, 2, 3, 0, 0, 123456789, time.UTC)}
+	s, ownerURL := storetest.New(t)
+	b := &bench{T: t, ownerURL: ownerURL, now: time.Date(2026, 3, 2, 3, 0, 0, 123456789, time.UTC)}
 	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
 	if err != nil {
 		t.Fatal(err)
@@ -90,20 +95,31 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b.effect = notify.MessageEffect(ref, c.ID, notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact.ID, Channel: models.ChannelEmail})
-	b.ledger = activities.Effects{Store: s, Settle: settle, GiveUpLookup: 10 * time.Minute, Now: b.clock}
+	b.ledger = activities.Effects{Store: s, Settle: settle, GiveUpLookup: giveUp}
 	return b
 }
 
-func (b *bench) clock() time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.now
-}
-
+// later lets time pass: everything that is on record has happened earlier by it.
 func (b *bench) later(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.now = b.now.Add(d)
+	b.Helper()
+	conn, err := pgx.Connect(b.Context(), b.ownerURL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(b.Context()))
+	for _, move := range []string{
+		`update effects set planned_at = planned_at - $1::interval, attempt_at = attempt_at - $1::interval,
+			accepted_at = accepted_at - $1::interval, lookup_failed_at = lookup_failed_at - $1::interval`,
+		"alter table isolation_passes disable trigger user", "update isolation_passes set at = at - $1::interval",
+	} {
+		var by []any
+		if strings.Contains(move, "$1") {
+			by = append(by, d)
+		}
+		if _, err := conn.Exec(b.Context(), move, by...); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // attempt runs the effect once more and wants it to end with an error of a type, "" for success.
@@ -205,10 +221,60 @@ func TestWhenNothingCanBeLookedUpADuplicateIsBetterThanSilence(t *testing.T) {
 	b.attempt(v, string(models.Ambiguous))
 	b.later(settle)
 	b.attempt(v, string(models.Transient))
+	b.later(giveUp)
+	b.attempt(v, string(models.Transient)) // the second
 	b.happened(v, 1)
-	b.later(10 * time.Minute)
 	b.attempt(v, "")
 	b.happened(v, 2)
+}
+
+// An outage says nothing about what was looked up after it: however long the effect has waited, the look-ups of its
+// last attempt count, and the time since the first of them.
+func TestAnOutageDoesNotUseUpTheLookUps(t *testing.T) {
+	b := newBench(t)
+	v := &vendor{answer: func(n int32) error {
+		switch n {
+		case 1:
+			return failed(models.Transient)
+		case 2:
+			return failed(models.Ambiguous)
+		}
+		return nil
+	}}
+	lookUp := func(times int) {
+		t.Helper()
+		for range times {
+			b.attempt(v, string(models.Transient))
+		}
+	}
+	b.attempt(v, string(models.Transient))
+	b.later(5 * time.Hour) // down for long
+	v.down.Store(true)
+	b.attempt(v, string(models.Ambiguous))
+	b.later(time.Hour) // and again
+	lookUp(6)          // often, but not for long
+	b.happened(v, 2)
+	b.later(giveUp - time.Minute)
+	lookUp(1)
+	v.down.Store(false)
+	b.attempt(v, "") // it was there
+	b.happened(v, 2)
+}
+
+func TestTheLookUpsOfAnEarlierAttemptDoNotCount(t *testing.T) {
+	b := newBench(t)
+	v := &vendor{answer: func(int32) error { return failed(models.Ambiguous) }}
+	v.down.Store(true)
+	b.attempt(v, string(models.Ambiguous))
+	for n := range int32(3) {
+		b.later(settle)
+		b.attempt(v, string(models.Transient))
+		b.later(giveUp)
+		b.attempt(v, string(models.Transient))
+		b.happened(v, n+1)
+		b.attempt(v, string(models.Ambiguous)) // hopeless: once more
+		b.happened(v, n+2)
+	}
 }
 
 func TestTwoWorkersAtOnceActOnce(t *testing.T) {

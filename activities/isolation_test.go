@@ -47,10 +47,10 @@ func (b *bench) in(who store.Audience, fn func(*store.Tx) error) {
 // rule asks about the nth endpoint.
 func (b *bench) rule(n int, d models.Desired) authority.Ruling {
 	b.Helper()
-	r := activities.Records{Store: b.ledger.Store, Now: b.clock}
+	r := activities.Records{Store: b.ledger.Store}
 	ruling, err := r.EvaluateAuthority(context.Background(), activities.EvaluateAuthorityInput{
 		ClientID: b.effect.ClientID, Reference: b.effect.Incident, Endpoint: fmt.Sprintf("e%d", n), Generation: 1,
-		Request: authority.Request{Action: d, Asset: authority.Asset{Hostname: "h"}, Severity: models.SeverityHigh, At: b.clock()},
+		Request: authority.Request{Action: d, Asset: authority.Asset{Hostname: "h"}, Severity: models.SeverityHigh, At: b.now},
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -61,7 +61,7 @@ func (b *bench) rule(n int, d models.Desired) authority.Ruling {
 func (b *bench) pause(paused bool) {
 	b.Helper()
 	b.in(store.SOC, func(tx *store.Tx) error {
-		_, err := tx.SwitchIsolation(models.IsolationSwitch{Paused: paused, Side: models.SideSOC, By: uuid.New(), At: b.clock(), Reason: "a stolen session"})
+		_, err := tx.SwitchIsolation(models.IsolationSwitch{Paused: paused, Side: models.SideSOC, By: uuid.New(), At: b.now, Reason: "a stolen session"})
 		return err
 	})
 }

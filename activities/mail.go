@@ -1,9 +1,12 @@
 package activities
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -50,6 +53,10 @@ func (m *Mail) SendCheckMail(ctx context.Context, e notify.Effect) error {
 	})
 }
 
+// lookBack is how long before a mail was planned it is looked for, because the vendor's clock is another one. Its opaque
+// ids tell it from all others.
+const lookBack = 12 * time.Hour
+
 func (m *Mail) deliver(ctx context.Context, e notify.Effect, write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error)) error {
 	routes := m.Routes
 	if e.Simulated {
@@ -66,7 +73,7 @@ func (m *Mail) deliver(ctx context.Context, e notify.Effect, write func(*store.T
 			return err
 		},
 		Lookup: func(ctx context.Context, row store.LedgerRow) (Acceptance, bool, error) {
-			return routes.lookup(ctx, msg, row.PlannedAt.Add(-time.Minute))
+			return routes.lookup(ctx, msg, row.PlannedAt.Add(-lookBack))
 		},
 		Send: func(ctx context.Context, _ store.LedgerRow) (Acceptance, error) { return routes.send(ctx, msg) },
 	})
@@ -94,6 +101,7 @@ type Route struct {
 type Routes struct {
 	routes   []Route
 	breakers []*gobreaker.TwoStepCircuitBreaker[struct{}] // one per route: open while its mailer is down
+	rests    []*rest                                      // one per route
 }
 
 // A mailer counts as down after this many failures in a row, and is tried again after a while.
@@ -106,6 +114,7 @@ const (
 func NewRoutes(routes ...Route) Routes {
 	r := Routes{routes: routes}
 	for _, to := range routes {
+		r.rests = append(r.rests, &rest{})
 		r.breakers = append(r.breakers, gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 			Name: to.Vendor, Timeout: tripFor,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresToTrip },
@@ -115,32 +124,61 @@ func NewRoutes(routes ...Route) Routes {
 }
 
 // send hands a message to the first mailer that takes it. It goes on to the next one only when it is certain that
-// nothing was sent. It passes over a mailer that is down as long as another one is not.
+// nothing was sent. It passes over a mailer that is down as long as another one is not, and over one that asked for a
+// pause.
 func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, error) {
 	var failed error
-	var down []Route
+	var down []int
 	for n, to := range r.routes {
+		if left := r.rests[n].left(); left > 0 {
+			failed = cmp.Or(failed, error(&models.VendorError{Class: models.Throttled, Vendor: to.Vendor, Op: "send mail", RetryAfter: left}))
+			continue
+		}
 		done, err := r.breakers[n].Allow()
 		if err != nil {
-			down = append(down, to)
+			down = append(down, n)
 			continue
 		}
 		accepted, err := to.send(ctx, msg)
 		done(mailerFailure(err))
+		r.rests[n].beginIfAsked(err)
 		if !mayTryNextMailer(err) {
 			return accepted, err
 		}
 		slog.WarnContext(ctx, "mailer did not take a mail", "vendor", to.Vendor, "class", models.ClassOf(err))
 		failed = err
 	}
-	for _, to := range down { // nobody else took it: a mailer that is down may be up again
-		accepted, err := to.send(ctx, msg)
+	for _, n := range down { // nobody else took it: a mailer that is down may be up again
+		accepted, err := r.routes[n].send(ctx, msg)
+		r.rests[n].beginIfAsked(err)
 		if !mayTryNextMailer(err) {
 			return accepted, err
 		}
 		failed = err
 	}
 	return Acceptance{}, failed
+}
+
+// rest is the pause that a throttled mailer asked for. Its clock is the process's own, which runs evenly.
+type rest struct {
+	mu    sync.Mutex
+	until time.Time
+}
+
+func (r *rest) left() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Until(r.until)
+}
+
+// beginIfAsked begins a pause when the mailer asked for one.
+func (r *rest) beginIfAsked(err error) {
+	var v *models.VendorError
+	if errors.As(err, &v) && v.Class == models.Throttled && v.RetryAfter > 0 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.until = time.Now().Add(v.RetryAfter)
+	}
 }
 
 func (t Route) send(ctx context.Context, msg models.OutboundMail) (Acceptance, error) {

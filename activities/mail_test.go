@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 // postman is a mailer that does as it is told, and remembers what it was asked to send.
 type postman struct {
 	fails models.VendorClass // "" takes everything
+	wait  time.Duration      // asked for when it is throttled
 	asked int
 	has   bool // the message, when it is looked up
 	deaf  bool // a look-up fails
@@ -20,7 +22,7 @@ type postman struct {
 func (p *postman) Send(context.Context, models.OutboundMail) (string, error) {
 	p.asked++
 	if p.fails != "" {
-		return "", &models.VendorError{Class: p.fails, Vendor: "post", Op: "send mail"}
+		return "", &models.VendorError{Class: p.fails, Vendor: "post", Op: "send mail", RetryAfter: p.wait}
 	}
 	return "id", nil
 }
@@ -71,6 +73,35 @@ func TestAMailerThatStaysDownIsPassedOver(t *testing.T) {
 	first.fails = ""
 	if got, err := routes.send(t.Context(), models.OutboundMail{}); err != nil || got.Vendor != "first" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A mailer that asks for an hour is not asked within it, and the hour reaches the caller when nobody else takes mails.
+func TestAMailerThatAsksForPatienceIsLeftAlone(t *testing.T) {
+	first, second := &postman{fails: models.Throttled, wait: time.Hour}, &postman{}
+	routes := NewRoutes(Route{"first", first}, Route{"second", second})
+	for _, c := range []struct {
+		second models.VendorClass
+		want   models.VendorClass // "" when the second takes it
+	}{{"", ""}, {models.Transient, models.Transient}, {models.Ambiguous, models.Ambiguous}, {"", ""}} {
+		second.fails = c.second
+		got, err := routes.send(t.Context(), models.OutboundMail{})
+		taken := err == nil && got.Vendor == "second"
+		if taken != (c.want == "") || !taken && models.ClassOf(err) != c.want {
+			t.Errorf("second %q: %+v, %v", c.second, got, err)
+		}
+	}
+	if first.asked != 1 {
+		t.Errorf("the mailer that asked for an hour was asked %d times", first.asked)
+	}
+	only := &postman{fails: models.Throttled, wait: time.Hour}
+	routes = NewRoutes(Route{"only", only})
+	for range 2 {
+		_, err := routes.send(t.Context(), models.OutboundMail{})
+		var v *models.VendorError
+		if !errors.As(err, &v) || v.Class != models.Throttled || v.RetryAfter < 59*time.Minute || only.asked != 1 {
+			t.Errorf("asked %d times, %v", only.asked, err)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,19 +48,14 @@ func (p *Phone) PlaceCall(ctx context.Context, in CallInput) (string, error) {
 			if contact, err = contactOf(tx, in.Effect); err != nil || in.Effect.Simulated || !row.AttemptAt.IsZero() {
 				return err
 			}
-			engaged, err := tx.IsEngaged(contact.Phone, row.ID, p.Effects.Now().Add(-in.RingFor-notify.TalkFor))
+			engaged, err := tx.IsEngaged(contact.Phone, row.ID, tx.Now().Add(-in.RingFor-notify.TalkFor))
 			if engaged {
 				return retryAfter(ErrEngaged, "another call of ours to the number is under way", engagedFor)
 			}
 			return err
 		},
 		Lookup: func(ctx context.Context, row store.LedgerRow) (Acceptance, bool, error) {
-			calls, err := carrier.Recent(ctx, contact.Phone, row.AttemptAt.Add(-5*time.Second))
-			var ids []string
-			for _, c := range calls {
-				ids = append(ids, c.ID)
-			}
-			return p.unclaimed(ctx, row, vendor, ids, err)
+			return p.findCall(ctx, carrier, vendor, contact.Phone, row)
 		},
 		Send: func(ctx context.Context, row store.LedgerRow) (Acceptance, error) {
 			call, err := carrier.Place(ctx, models.OutboundCall{
@@ -104,14 +101,7 @@ func (p *Phone) deliver(ctx context.Context, e notify.Effect, letter func(*store
 			return err
 		},
 		Lookup: func(ctx context.Context, row store.LedgerRow) (Acceptance, bool, error) {
-			texts, err := carrier.RecentTexts(ctx, out.To, row.AttemptAt.Add(-5*time.Second))
-			var ids []string
-			for _, t := range texts {
-				if t.Body == out.Body { // every text holds a code of its own
-					ids = append(ids, t.ID)
-				}
-			}
-			return p.unclaimed(ctx, row, vendor, ids, err)
+			return p.findText(ctx, carrier, vendor, out, row)
 		},
 		Send: func(ctx context.Context, _ store.LedgerRow) (Acceptance, error) {
 			sent, err := carrier.Text(ctx, out)
@@ -130,25 +120,82 @@ func (p *Phone) carrier(simulated bool) (Carrier, string) {
 	return p.Carrier, p.Vendor
 }
 
-// unclaimed finds among the carrier's recent calls or texts to a number the one whose answer was lost: no effect of
-// ours has its id. A contact is never called twice at a time, so there is at most one.
-func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor string, ids []string, err error) (Acceptance, bool, error) {
+const (
+	// lookAround is how far from an attempt, by the carrier's own clock, its call is looked for: clocks run apart, too.
+	lookAround = 2 * time.Minute
+	// maxOpened bounds the calls whose requests are read in one look-up.
+	maxOpened = 300
+)
+
+// findCall finds the call whose answer was lost, among all calls to the number: the one because of which the carrier
+// requested the effect's own addresses. What cannot be told apart from it, because the carrier does not tell its
+// requests yet or there are too many, is not known: neither found nor absent.
+func (p *Phone) findCall(ctx context.Context, carrier Carrier, vendor, to string, row store.LedgerRow) (Acceptance, bool, error) {
+	calls, now, err := carrier.Recent(ctx, to)
 	if err != nil {
 		return Acceptance{}, false, err
 	}
-	found, err := store.Run(p.Effects.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) (found string, err error) {
-		for _, id := range ids {
-			known, err := tx.IsKnownVendorID(vendor, id) // two clients may have the number
-			if err != nil {
-				return found, err
-			}
-			if !known {
-				found = id
-			}
+	attempt := now.Add(-row.SinceAttempt()) // by the carrier's clock
+	var ids []string
+	for _, c := range calls {
+		other := c.At.Before(attempt.Add(-lookAround)) || c.At.After(attempt.Add(p.Effects.Settle+lookAround))
+		if now.IsZero() || c.At.IsZero() || !other {
+			ids = append(ids, c.ID)
 		}
-		return found, nil
+	}
+	if ids, err = p.unclaimed(ctx, row, vendor, ids); err != nil {
+		return Acceptance{}, false, err
+	}
+	known := len(ids) <= maxOpened
+	for _, id := range ids[:min(len(ids), maxOpened)] {
+		addresses, err := carrier.Requests(ctx, id)
+		switch {
+		case err != nil:
+			return Acceptance{}, false, err
+		case slices.ContainsFunc(addresses, func(a string) bool { return strings.Contains(a, row.Token) }):
+			return Acceptance{Vendor: vendor, ID: id}, true, nil
+		}
+		known = known && len(addresses) > 0
+	}
+	if !known {
+		return Acceptance{}, false, notProven(vendor, "look up call")
+	}
+	return Acceptance{}, false, nil
+}
+
+// findText finds the text whose answer was lost, among all texts to the number: the one with its words, which hold a
+// code that no other text has.
+func (p *Phone) findText(ctx context.Context, carrier Carrier, vendor string, out models.OutboundText, row store.LedgerRow) (Acceptance, bool, error) {
+	texts, err := carrier.RecentTexts(ctx, out.To)
+	if err != nil {
+		return Acceptance{}, false, err
+	}
+	var ids []string
+	for _, t := range texts {
+		if t.Body == out.Body {
+			ids = append(ids, t.ID)
+		}
+	}
+	ids, err = p.unclaimed(ctx, row, vendor, ids)
+	switch {
+	case err != nil || len(ids) == 0:
+		return Acceptance{}, false, err
+	case len(ids) > 1 || !strings.Contains(out.Body, row.Code()):
+		return Acceptance{}, false, notProven(vendor, "look up text")
+	}
+	return Acceptance{Vendor: vendor, ID: ids[0]}, true, nil
+}
+
+// notProven is the answer of a look-up that finds what may be the effect, and may be another one.
+func notProven(vendor, op string) error {
+	return &models.VendorError{Class: models.Ambiguous, Vendor: vendor, Op: op, Code: "not_proven"}
+}
+
+// unclaimed returns those of the carrier's ids that are no other effect's: two clients may have the number.
+func (p *Phone) unclaimed(ctx context.Context, row store.LedgerRow, vendor string, ids []string) ([]string, error) {
+	return store.Run(p.Effects.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) ([]string, error) {
+		return tx.UnclaimedVendorIDs(vendor, ids)
 	})
-	return Acceptance{Vendor: vendor, ID: found}, found != "", err
 }
 
 // hook returns the address at which the carrier reports on an effect. Nobody else knows the token in it.

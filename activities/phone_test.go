@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,10 +23,14 @@ import (
 // carrier takes every call, and loses the answer if it is told to.
 type carrier struct {
 	activities.Carrier
-	mu    sync.Mutex
-	calls []models.PlacedCall
-	to    string // the number of the last one
-	loses bool
+	mu     sync.Mutex
+	calls  []models.PlacedCall
+	placed int
+	to     string // the number of the last one
+	loses  bool
+
+	time     time.Time           // its own; the zero time: it does not tell
+	requests map[string][]string // by call
 }
 
 func (c *carrier) Place(_ context.Context, out models.OutboundCall) (models.PlacedCall, error) {
@@ -35,13 +40,18 @@ func (c *carrier) Place(_ context.Context, out models.OutboundCall) (models.Plac
 	if c.loses {
 		return models.PlacedCall{}, failed(models.Ambiguous)
 	}
-	call := models.PlacedCall{ID: fmt.Sprintf("CA%d", len(c.calls)+1)}
+	c.placed++
+	call := models.PlacedCall{ID: fmt.Sprintf("CA%d", c.placed)}
 	c.calls = append(c.calls, call)
 	return call, nil
 }
 
-func (c *carrier) Recent(context.Context, string, time.Time) ([]models.PlacedCall, error) {
-	return c.calls, nil
+func (c *carrier) Recent(context.Context, string) ([]models.PlacedCall, time.Time, error) {
+	return c.calls, c.time, nil
+}
+
+func (c *carrier) Requests(_ context.Context, id string) ([]string, error) {
+	return c.requests[id], nil
 }
 
 // line is a phone with a number that contacts of two clients have.
@@ -131,12 +141,12 @@ func TestANumberIsEngagedWhileWeCallIt(t *testing.T) {
 func TestANumberIsFreeWhenTheCallIsOver(t *testing.T) {
 	for name, end := range map[string]func(l *line) error{
 		"our word": func(l *line) error {
-			r := activities.Records{Store: l.ledger.Store, Now: l.clock}
+			r := activities.Records{Store: l.ledger.Store}
 			return r.SetOutcome(l.Context(), activities.OutcomeInput{ClientID: l.clients[0], Effect: l.call(0, 1).Key, Outcome: string(notify.OutcomeNoAnswer)})
 		},
 		"the carrier's": func(l *line) error {
 			return l.ledger.Store.ForClient(l.Context(), store.Worker, l.clients[0], func(tx *store.Tx) error {
-				_, err := tx.Advance("twilio", []store.VendorReport{{EventID: "1", Effect: l.ledgerSays(l.call(0, 1)).ID, State: string(models.CallNoAnswer), Sequence: 3}}, l.clock())
+				_, err := tx.Advance("twilio", []store.VendorReport{{EventID: "1", Effect: l.ledgerSays(l.call(0, 1)).ID, State: string(models.CallNoAnswer), Sequence: 3}}, l.now)
 				return err
 			})
 		},
@@ -198,9 +208,87 @@ func TestAContactIsCalledAsTheyAreKnownAtThatMoment(t *testing.T) {
 	if l.carrier.to != "+12025550188" {
 		t.Errorf("called %s", l.carrier.to)
 	}
-	change(func(tx *store.Tx) error { return tx.RemoveContact(l.contact[0], l.clock()) })
+	change(func(tx *store.Tx) error { return tx.RemoveContact(l.contact[0], l.now) })
 	l.place(l.call(0, 2), string(models.Rejected))
 	if len(l.carrier.calls) != 1 {
 		t.Error("a contact who was removed is called")
+	}
+}
+
+// The look-up of a call whose answer was lost proves it by the token in its addresses, by the carrier's own clock, and
+// takes no stranger's call.
+func TestALostCallIsProvenByItsToken(t *testing.T) {
+	ours := func(row store.LedgerRow) []string {
+		return []string{"https://watchfire.example/hooks/twilio/status/" + row.ClientID.String() + "/" + row.Token}
+	}
+	foreign := func(store.LedgerRow) []string { return []string{"https://elsewhere.example/hooks/1"} }
+	silent := func(store.LedgerRow) []string { return nil }
+	type call struct {
+		after    time.Duration // the attempt
+		requests func(store.LedgerRow) []string
+	}
+	l, round := newLine(t), 0
+	for name, c := range map[string]struct {
+		listed []call
+		want   string // the id of the call, "again" for a new one, or the type of the error
+	}{
+		"ours among strangers'":       {[]call{{0, foreign}, {time.Second, ours}, {2 * time.Second, foreign}}, "CA2"},
+		"a stranger's":                {[]call{{time.Second, foreign}}, "again"},
+		"the carrier does not say":    {[]call{{time.Second, silent}}, string(models.Ambiguous)},
+		"it does not say of one":      {[]call{{0, foreign}, {time.Second, silent}}, string(models.Ambiguous)},
+		"from long before":            {[]call{{-10 * time.Minute, silent}}, "again"},
+		"from long after":             {[]call{{settle + 10*time.Minute, silent}}, "again"},
+		"more than can be looked at":  {slices.Repeat([]call{{0, foreign}}, 301), string(models.Ambiguous)},
+		"ours, slow to be taken down": {[]call{{settle, ours}}, "CA1"},
+	} {
+		for _, skew := range []time.Duration{-time.Hour, 0, time.Hour} { // of the carrier's clock
+			t.Log(name, skew)
+			l.later(time.Hour) // the number is free
+			round++
+			e := l.call(0, round)
+			l.carrier.calls, l.carrier.loses = nil, true
+			l.place(e, string(models.Ambiguous))
+			l.later(20 * time.Minute)
+			row := l.ledgerSays(e)
+			l.carrier.loses, l.carrier.time, l.carrier.requests = false, time.Now().Add(skew), map[string][]string{}
+			for n, k := range c.listed {
+				id := fmt.Sprintf("CA%d/%d", n+1, round)
+				l.carrier.calls = append(l.carrier.calls, models.PlacedCall{ID: id, At: row.AttemptAt.Add(skew + k.after)})
+				l.carrier.requests[id] = k.requests(row)
+			}
+			placed := len(l.carrier.calls)
+			switch c.want {
+			case string(models.Ambiguous):
+				l.place(e, c.want)
+			case "again":
+				l.place(e, "")
+				placed++
+			default:
+				l.place(e, "")
+				if id := l.ledgerSays(e).VendorID; id != fmt.Sprintf("%s/%d", c.want, round) {
+					t.Errorf("the ledger took %s for ours, want %s", id, c.want)
+				}
+			}
+			if len(l.carrier.calls) != placed {
+				t.Errorf("%d calls were placed", len(l.carrier.calls)-len(c.listed))
+			}
+		}
+	}
+}
+
+// What cannot be proven holds the call back for a while only: a call that comes twice is better than silence.
+func TestACallThatIsNeverProvenIsPlacedOnceMore(t *testing.T) {
+	l := newLine(t)
+	l.carrier.loses = true
+	l.place(l.call(0, 1), string(models.Ambiguous))
+	l.carrier.loses = false
+	l.carrier.calls = []models.PlacedCall{{ID: "CA-other"}}
+	l.later(settle)
+	l.place(l.call(0, 1), string(models.Ambiguous))
+	l.later(giveUp)
+	l.place(l.call(0, 1), string(models.Ambiguous))
+	l.place(l.call(0, 1), "")
+	if id := l.ledgerSays(l.call(0, 1)).VendorID; id != "CA1" {
+		t.Errorf("the ledger took %s for ours", id)
 	}
 }

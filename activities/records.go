@@ -17,7 +17,6 @@ import (
 // Records are the activities that touch the store alone. Record runs as an ordinary activity, the others as local ones.
 type Records struct {
 	Store *store.Store
-	Now   func() time.Time
 }
 
 // RecordInput is a batch of an incident's events.
@@ -157,8 +156,7 @@ func (r *Records) applyIsolationLimit(tx *store.Tx, in EvaluateAuthorityInput, r
 	if err != nil {
 		return ruling, err
 	}
-	now := r.Now()
-	passes, err := tx.PassIsolation(in.Reference, in.Endpoint, in.Generation, c.Policy.IsolationLimit(), now.Add(-models.IsolationWindow), now)
+	passes, err := tx.PassIsolation(in.Reference, in.Endpoint, in.Generation, c.Policy.IsolationLimit(), tx.Now().Add(-models.IsolationWindow), tx.Now())
 	if !passes {
 		ruling = ruling.RestrictedByLimit(c.Policy)
 	}
@@ -175,10 +173,10 @@ type CancelInput struct {
 // was tried stays as it is.
 func (r *Records) CancelEffect(ctx context.Context, in CancelInput) error {
 	return r.Store.ForClient(ctx, store.Worker, in.Effect.ClientID, func(tx *store.Tx) error {
-		if _, err := tx.Intend(in.Effect, r.Now()); err != nil {
+		if _, err := tx.Intend(in.Effect, tx.Now()); err != nil {
 			return err
 		}
-		return tx.Cancel(in.Effect.Key, in.Reason, r.Now())
+		return tx.Cancel(in.Effect.Key, in.Reason, tx.Now())
 	})
 }
 
@@ -216,9 +214,9 @@ type OutcomeInput struct {
 func (r *Records) SetOutcome(ctx context.Context, in OutcomeInput) error {
 	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		if in.By != uuid.Nil {
-			return tx.Acknowledge(in.Effect, in.By, in.How, r.Now())
+			return tx.Acknowledge(in.Effect, in.By, in.How, tx.Now())
 		}
-		return tx.SetOutcome(in.Effect, in.Outcome, r.Now())
+		return tx.SetOutcome(in.Effect, in.Outcome, tx.Now())
 	})
 	if models.KindOf(err) == models.NotFound {
 		return nil

@@ -69,7 +69,7 @@ func newOffice(t *testing.T) *office {
 	head, err := report.NewLetterhead(address)
 	b.ok(err)
 	o := &office{bench: b, vendor: &outside{}, pretend: &outside{}}
-	o.records = activities.Records{Store: b.ledger.Store, Now: b.clock}
+	o.records = activities.Records{Store: b.ledger.Store}
 	o.mail = activities.Mail{Effects: b.ledger, Routes: activities.NewRoutes(activities.Route{Vendor: "post", Mailer: o.vendor}), Simulated: o.pretend, Letter: head}
 	o.phone = activities.Phone{Effects: b.ledger, Carrier: o.vendor, Vendor: "carrier", Simulated: o.pretend, Letter: head, PublicURL: address}
 	by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
@@ -209,7 +209,7 @@ func TestAnAcknowledgementStaysTheLastWordOnACall(t *testing.T) {
 
 func TestACallThatWasNeverBegunHasNoOutcome(t *testing.T) {
 	b := newBench(t)
-	r := activities.Records{Store: b.ledger.Store, Now: b.clock}
+	r := activities.Records{Store: b.ledger.Store}
 	for _, in := range []activities.OutcomeInput{
 		{Outcome: string(notify.OutcomeUnplaced)},
 		{Outcome: string(notify.OutcomeAcknowledged), By: b.effect.Contact, How: "key press 1"},
@@ -242,10 +242,10 @@ func TestAContactIsNotReachedTheSameWayTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := activities.Records{Store: b.ledger.Store, Now: b.clock}
+	r := activities.Records{Store: b.ledger.Store}
 	after := func() models.Channel {
 		to, err := r.PlanFallback(t.Context(), activities.FallbackInput{
-			ClientID: b.effect.ClientID, Reference: b.effect.Incident, Notification: n, Severity: models.SeverityCritical, At: b.clock(),
+			ClientID: b.effect.ClientID, Reference: b.effect.Incident, Notification: n, Severity: models.SeverityCritical, At: b.now,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -23,16 +23,19 @@ type Caller interface {
 	Status(ctx context.Context, id string) (models.PlacedCall, error)
 	// Hangup ends a call; one that is over already is no error.
 	Hangup(ctx context.Context, id string) error
-	// Recent lists our calls to a number since a moment, queued ones too.
-	Recent(ctx context.Context, to string, since time.Time) ([]models.PlacedCall, error)
+	// Recent lists our calls to a number, all of them, queued ones too, and tells the carrier's time; zero when unknown.
+	Recent(ctx context.Context, to string) (calls []models.PlacedCall, now time.Time, err error)
+	// Requests lists the addresses that the carrier requested because of a call. It may know them only later: none prove
+	// nothing.
+	Requests(ctx context.Context, id string) ([]string, error)
 }
 
 // Texter sends short messages through a carrier. Errors are *models.VendorError.
 type Texter interface {
 	// Text asks for a message and returns as soon as the carrier has taken it.
 	Text(ctx context.Context, t models.OutboundText) (models.SentText, error)
-	// RecentTexts lists our messages to a number since a moment, queued ones too.
-	RecentTexts(ctx context.Context, to string, since time.Time) ([]models.SentText, error)
+	// RecentTexts lists our messages to a number, all of them, queued ones too.
+	RecentTexts(ctx context.Context, to string) ([]models.SentText, error)
 }
 
 // Carrier is a vendor of calls and short messages.

@@ -71,7 +71,7 @@ func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int,
 		return time.Time{}, err
 	}
 	return store.Run(d.store.InClient(ctx, store.SOC, run.Effect.ClientID), func(tx *store.Tx) (begun time.Time, err error) {
-		now := d.moment()
+		now := tx.Now()
 		if begun, err = tx.BeginChannelCheck(request, now); err != nil || !begun.Equal(now) {
 			return begun, err
 		}
@@ -192,7 +192,7 @@ func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, co
 			wrong = models.InvalidField("/code", "is not the code that was sent")
 			return tx.WrongCode(contact, ch)
 		}
-		c, err = tx.Verify(contact, ch, d.moment())
+		c, err = tx.Verify(contact, ch, tx.Now())
 		return err
 	})
 	if err != nil {
@@ -215,7 +215,7 @@ func (d *Desk) outstandingCode(tx *store.Tx, c models.Contact, ch models.Channel
 		return "", err
 	case wrong >= wrongCodes:
 		return "", models.Errorf(models.Conflict, "too many wrong codes; send a new one")
-	case !d.moment().Before(expires):
+	case !tx.Now().Before(expires):
 		return "", models.Errorf(models.Conflict, "the code has expired; send a new one")
 	}
 	row, err := tx.Effect(key)

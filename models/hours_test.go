@@ -67,6 +67,11 @@ func TestHoursAtClockChanges(t *testing.T) {
 		{"and not three times", "Australia/Lord_Howe", modelstest.On("sun", 1*h+30, 2*h), "2026-04-04T15:30:00Z", "2026-04-11T15:00:00Z"},
 		{"half hours from Greenwich", "Asia/Kolkata", models.OfficeHours(), "2026-03-01T00:00:00Z", "2026-03-02T02:30:00Z"},
 		{"Friday evening", "UTC", models.OfficeHours(), "2026-03-06T18:00:00Z", "2026-03-09T08:00:00Z"},
+		{"the leap day", "Europe/Berlin", modelstest.On("tue", 8*h, 9*h), "2028-02-28T12:00:00Z", "2028-02-29T07:00:00Z"},
+		{"the day after the leap day", "Europe/Berlin", modelstest.On("wed", 8*h, 9*h), "2028-02-29T12:00:00Z", "2028-03-01T07:00:00Z"},
+		{"the year's first minute", "Europe/Berlin", modelstest.On("fri", 0, 1*h), "2026-12-31T12:00:00Z", "2026-12-31T23:00:00Z"},
+		{"the last minute of a night over the year's end", "Europe/Berlin", modelstest.On("thu", 22*h, 6*h), "2027-01-01T04:59:00Z", "2027-01-01T04:59:00Z"},
+		{"a night over the year's end is over", "Europe/Berlin", modelstest.On("thu", 22*h, 6*h), "2027-01-01T05:00:00Z", "2027-01-07T21:00:00Z"},
 		{"always", "Europe/Berlin", nil, "2026-03-29T01:00:01Z", "2026-03-29T01:00:01Z"},
 	} {
 		if got := c.hours.Next(modelstest.Moment(t, c.at), modelstest.Zone(t, c.zone)); !got.Equal(modelstest.Moment(t, c.want)) {

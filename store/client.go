@@ -71,7 +71,7 @@ func (s *Store) createClient(ctx context.Context, c models.Client, requestID, fi
 		EDR: document[models.EDR]{c.EDR}, Policy: document[models.Policy]{c.Policy}, RequestID: requestID,
 		Fingerprint: fingerprint, CreatedAt: c.CreatedAt,
 	}
-	err := s.within(ctx, SOC.role(), c.ID, true, func(db *gorm.DB) error {
+	err := s.within(ctx, SOC.role(), c.ID, true, func(db *gorm.DB, _ time.Time) error {
 		if row.Number == 0 {
 			if err := db.Raw("select nextval('client_numbers')").Scan(&row.Number).Error; err != nil {
 				return problem("choose client number", err)

@@ -87,12 +87,17 @@ func (tx *Tx) AwaitedReplies(phone string, since time.Time) ([]LedgerRow, error)
 	return each(rows, effectRow.model), problem("list texts", err)
 }
 
-// IsKnownVendorID reports whether the vendor's id belongs to an effect of any client.
-func (tx *Tx) IsKnownVendorID(vendor, vendorID string) (known bool, err error) {
+// UnclaimedVendorIDs returns those of a vendor's ids that belong to no effect of any client.
+func (tx *Tx) UnclaimedVendorIDs(vendor string, ids []string) (unclaimed []string, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	err = tx.overEveryClient(func(db *gorm.DB) error {
-		return db.Raw("select exists (select from effects where vendor = ? and vendor_id = ? and vendor_id <> '')", vendor, vendorID).Scan(&known).Error
+		return db.Raw(`select id from jsonb_array_elements_text(?::jsonb) with ordinality given (id, n)
+			where not exists (select from effects where vendor = ? and vendor_id = given.id and vendor_id <> '') order by n`,
+			document[[]string]{ids}, vendor).Scan(&unclaimed).Error
 	})
-	return known, problem("find vendor's id", err)
+	return unclaimed, problem("find vendor's ids", err)
 }
 
 // IsEngaged reports whether a call of ours to a phone number is under way, whichever client's contact has the number: a

@@ -45,6 +45,8 @@ type effectRow struct {
 	PlannedAt      time.Time
 	AttemptAt      *time.Time
 	AcceptedAt     *time.Time
+	FailedLookups  int
+	LookupFailedAt *time.Time
 	UpdatedAt      time.Time `gorm:"autoUpdateTime:false"`
 }
 
@@ -58,9 +60,13 @@ type LedgerRow struct {
 	Workflow  string // is told of its progress
 	ClientID  uuid.UUID
 	AttemptAt time.Time // of the last attempt, zero before the first
+	ReadAt    time.Time // when the row was read, by the clock of the other times; set for an attempt
 	Sequence  int       // the vendor's count of its last word, -1 when it does not count
 	SessionID string    // the vendor's id of the one call or message that carries the effect: the first known
 }
+
+// SinceAttempt returns how long ago the last attempt was, by one clock.
+func (r LedgerRow) SinceAttempt() time.Duration { return r.ReadAt.Sub(r.AttemptAt) }
 
 // Code returns the six digits that prove a channel when its contact says them back. They follow from the token, which
 // nobody is shown: only a person whom the message of this effect reached knows them.
@@ -129,6 +135,23 @@ func (tx *Tx) Attempt(key string, previous, at time.Time) (bool, error) {
 	q := tx.of("effects").Where("key = ? and state = ? and attempt_at is not distinct from ?",
 		key, notify.EffectIntended, orNull(previous)).UpdateColumns(change)
 	return tx.hasMoved("attempt effect", key, q)
+}
+
+// CountFailedLookup counts that the vendor could not be asked about the attempt made at a moment. It returns how often
+// that was so, and for how long. An attempt that is not the last one any more counts nothing.
+func (tx *Tx) CountFailedLookup(key string, attempt time.Time) (times int, lasting time.Duration, err error) {
+	counts := "lookup_failed_at >= attempt_at" // the count is of this attempt
+	var rows []effectRow
+	err = tx.of("effects").Model(&rows).Clauses(clause.Returning{}).
+		Where("key = ? and state = ? and attempt_at = ?", key, notify.EffectIntended, attempt).
+		UpdateColumns(map[string]any{
+			"failed_lookups":   gorm.Expr("case when " + counts + " then failed_lookups else 0 end + 1"),
+			"lookup_failed_at": gorm.Expr("case when "+counts+" then lookup_failed_at else ? end", tx.now),
+		}).Error
+	if err != nil || len(rows) == 0 {
+		return 0, 0, problem("count failed look-up", err)
+	}
+	return rows[0].FailedLookups, tx.now.Sub(orZero(rows[0].LookupFailedAt)), nil
 }
 
 // Accept records that the vendor took an effect, under the vendor's id unless a callback has named one before.

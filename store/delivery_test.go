@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -107,10 +108,8 @@ func TestAcceptAndReject(t *testing.T) {
 		h.ok(tx.Reject(rejected, "sendgrid", "rejected 400", noon))
 		h.fails(tx.Accept(rejected, "sendgrid", "m-3", noon), models.Conflict)
 		h.fails(tx.Accept("no such key", "sendgrid", "m-3", noon), models.NotFound)
-		known, err := tx.IsKnownVendorID("sendgrid", "m-1")
-		h.ok(err)
-		unknown, err := tx.IsKnownVendorID("sendgrid", "m-2")
-		equal(t, "known ids", [2]bool{known, unknown}, [2]bool{true, false})
+		unclaimed, err := tx.UnclaimedVendorIDs("sendgrid", []string{"m-9", "m-1", "m-2"})
+		equal(t, "unclaimed ids", strings.Join(unclaimed, " "), "m-9 m-2")
 		return err
 	})
 	row := h.effect(taken)

@@ -40,7 +40,11 @@ func (tx *Tx) UnsettledOpposites(e notify.Effect) ([]LedgerRow, error) {
 	var rows []effectRow
 	err := tx.ofDevice(e).Where("kind = ? and state = ? and attempt_at is not null", opposite(e.Kind), notify.EffectIntended).
 		Order("attempt_at").Find(&rows).Error
-	return each(rows, effectRow.model), problem("find unsettled actions", err)
+	unsettled := each(rows, effectRow.model)
+	for n := range unsettled {
+		unsettled[n].ReadAt = tx.Now()
+	}
+	return unsettled, problem("find unsettled actions", err)
 }
 
 // HasLaterAction reports whether the effect's endpoint has an action of a later desired state.
@@ -78,9 +82,9 @@ func (tx *Tx) OppositeActionSent(row LedgerRow, device string) (bool, error) {
 
 // GiveUpAction cancels an action whose outcome stayed unknown since its attempt at a moment, so that it is never tried
 // again. It does nothing when the action was settled or tried meanwhile.
-func (tx *Tx) GiveUpAction(key string, attemptAt, at time.Time) error {
+func (tx *Tx) GiveUpAction(key string, attemptAt time.Time) error {
 	q := tx.of("effects").Where("key = ? and state = ? and attempt_at = ?", key, notify.EffectIntended, attemptAt).
-		UpdateColumns(map[string]any{"state": notify.EffectCanceled, "reason": notify.ReasonSuperseded, "updated_at": at})
+		UpdateColumns(map[string]any{"state": notify.EffectCanceled, "reason": notify.ReasonSuperseded, "updated_at": tx.Now()})
 	return problem("give up action", q.Error)
 }
 

@@ -49,7 +49,7 @@ func (tx *Tx) Watched(fn func(*Tx) error) ([]Query, error) {
 
 // As runs fn as any role with any client, or none.
 func (s *Store) As(ctx context.Context, role string, client uuid.UUID, fn func(*Tx) error) error {
-	return s.within(ctx, role, client, false, func(db *gorm.DB) error { return fn(&Tx{db: db, client: client}) })
+	return s.within(ctx, role, client, false, func(db *gorm.DB, now time.Time) error { return fn(&Tx{db: db, client: client, now: now}) })
 }
 
 // Pooled returns the settings of a pooled connection outside of any transaction.

@@ -283,7 +283,7 @@ func (s *Store) IncidentsNotRunning(ctx context.Context, openedBefore time.Time)
 		State  document[incident.Incident]
 		Policy document[models.Policy]
 	}
-	err := s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB) error {
+	err := s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, _ time.Time) error {
 		return problem("find incidents not running", db.Table("incidents").Select("incidents.state, clients.policy").
 			Joins("join clients on clients.id = incidents.client_id").Where("not running and opened_at < ?", openedBefore).
 			Order("opened_at").Limit(maxNotRunning).Find(&rows).Error)

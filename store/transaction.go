@@ -40,7 +40,12 @@ type Tx struct {
 	db       *gorm.DB
 	audience Audience
 	client   uuid.UUID // the zero UUID: every client
+	now      time.Time
 }
+
+// Now is the moment at which the transaction began, by the database's clock: the one clock of everything that several
+// processes write down and compare, whose own clocks may differ by hours.
+func (tx *Tx) Now() time.Time { return tx.now }
 
 // ForClient runs fn in one transaction that sees and writes the rows of one client, with the rights of an
 // audience. It commits when fn returns nil and rolls back when fn returns an error, which is returned as it is,
@@ -49,15 +54,15 @@ func (s *Store) ForClient(ctx context.Context, as Audience, client uuid.UUID, fn
 	if client == uuid.Nil {
 		return errors.New("transaction for a client without its id")
 	}
-	return s.within(ctx, as.role(), client, false, func(db *gorm.DB) error {
-		return fn(&Tx{db: db, audience: as, client: client})
+	return s.within(ctx, as.role(), client, false, func(db *gorm.DB, now time.Time) error {
+		return fn(&Tx{db: db, audience: as, client: client, now: now})
 	})
 }
 
 // ForSOC runs fn in one transaction of the SOC that sees the rows of every client and writes none.
 func (s *Store) ForSOC(ctx context.Context, fn func(*Tx) error) error {
-	return s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB) error {
-		return fn(&Tx{db: db, audience: SOC})
+	return s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
+		return fn(&Tx{db: db, audience: SOC, now: now})
 	})
 }
 
@@ -87,8 +92,12 @@ func Run[T any](in Scope, fn func(*Tx) (T, error)) (T, error) {
 
 // within is the one way into a transaction: begin, take the role, name the client. It commits when fn returns nil;
 // anything else, a panic too, rolls back.
-func (s *Store) within(ctx context.Context, role string, client uuid.UUID, every bool, fn func(*gorm.DB) error) error {
-	conn, err := s.start(ctx, func(c *sql.Conn) error { return begin(ctx, c, roleSettings(role, client, every)) })
+func (s *Store) within(ctx context.Context, role string, client uuid.UUID, every bool, fn func(db *gorm.DB, now time.Time) error) error {
+	var now time.Time
+	conn, err := s.start(ctx, func(c *sql.Conn) (err error) {
+		now, err = begin(ctx, c, roleSettings(role, client, every))
+		return err
+	})
 	if err != nil {
 		return problem("begin", err)
 	}
@@ -96,7 +105,7 @@ func (s *Store) within(ctx context.Context, role string, client uuid.UUID, every
 	defer func() { release(conn, committed) }()
 	db := s.db.Session(&gorm.Session{NewDB: true, Context: ctx})
 	db.Statement.ConnPool = conn
-	if err := fn(db); err != nil {
+	if err := fn(db, now); err != nil {
 		return err
 	}
 	err = commit(ctx, conn)
@@ -153,14 +162,15 @@ func (s *Store) send(ctx context.Context, fill func(*pgx.Batch)) error {
 	return err
 }
 
-// begin opens the transaction and takes the role in one round trip.
-func begin(ctx context.Context, conn *sql.Conn, settings []any) error {
-	return onWire(conn, func(c *pgx.Conn) error {
+// begin opens the transaction, takes the role and reads the clock in one round trip.
+func begin(ctx context.Context, conn *sql.Conn, settings []any) (now time.Time, err error) {
+	err = onWire(conn, func(c *pgx.Conn) error {
 		var batch pgx.Batch
 		batch.Queue("begin")
-		batch.Queue(takeRole, settings...)
+		batch.Queue(takeRole, settings...).QueryRow(func(row pgx.Row) error { return row.Scan(nil, nil, nil, &now) })
 		return c.SendBatch(ctx, &batch).Close()
 	})
+	return now.UTC(), err
 }
 
 // commit fails also when a statement of the transaction had failed, which the server answers with a rollback.
@@ -186,7 +196,7 @@ func onWire(conn *sql.Conn, fn func(*pgx.Conn) error) error {
 }
 
 // takeRole holds until the end of the transaction, however it ends.
-const takeRole = `select set_config('role', $1, true), set_config('app.client_id', $2, true), set_config('app.every_client', $3, true)`
+const takeRole = `select set_config('role', $1, true), set_config('app.client_id', $2, true), set_config('app.every_client', $3, true), now()`
 
 func roleSettings(role string, client uuid.UUID, every bool) []any {
 	id, all := "", "off"

@@ -45,7 +45,7 @@ func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, err
 		ID: u.ID, ClientID: uuid.NullUUID{UUID: u.ClientID, Valid: u.ClientID != uuid.Nil},
 		Name: u.Name, Email: u.Email, Role: u.Role,
 	}
-	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB) error {
+	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
 		return notFound(problem("create user", db.Create(&row).Error), "client")
 	})
 	return u, err
@@ -55,7 +55,7 @@ func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, err
 // there is none.
 func (s *Store) UserByEmail(ctx context.Context, client uuid.UUID, email string) (models.User, error) {
 	var row userRow
-	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB) error {
+	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
 		of := uuid.NullUUID{UUID: client, Valid: client != uuid.Nil}
 		return problem("find user", db.Where("client_id is not distinct from ? and lower(email) = lower(?)", of, email).Take(&row).Error)
 	})
@@ -64,7 +64,7 @@ func (s *Store) UserByEmail(ctx context.Context, client uuid.UUID, email string)
 
 // RevokeTokens deletes all bearer tokens of a user. They are invalid at once.
 func (s *Store) RevokeTokens(ctx context.Context, user uuid.UUID) error {
-	return s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB) error {
+	return s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
 		return problem("revoke tokens", db.Where("user_id = ?", user).Delete(&tokenRow{}).Error)
 	})
 }
@@ -75,7 +75,7 @@ func (s *Store) CreateToken(ctx context.Context, t models.Token) error {
 		t.ID = uuid.New()
 	}
 	row := tokenRow{ID: t.ID, UserID: t.UserID, Hash: t.Hash, ExpiresAt: orNull(t.ExpiresAt)}
-	return s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB) error {
+	return s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
 		return notFound(problem("create token", db.Create(&row).Error), "user")
 	})
 }

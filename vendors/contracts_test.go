@@ -91,8 +91,10 @@ func TestTwilioContract(t *testing.T) {
 		"GET " + calls + ".json":               {status: 200, body: `{"calls":[` + one + `]}`},
 		"GET " + calls + "/" + call + ".json":  {status: 200, body: one},
 		"POST " + calls + "/" + call + ".json": {status: 200, body: one},
-		"POST " + texts:                        {status: 201, body: text},
-		"GET " + texts:                         {status: 200, body: `{"messages":[` + text + `]}`},
+		"GET " + calls + "/" + call + "/Events.json": {status: 200,
+			body: `{"events":[{"request":{"url":"https://mdr.example/voice?c=1","method":"POST","parameters":{}},"response":{}}],"next_page_uri":null}`},
+		"POST " + texts: {status: 201, body: text},
+		"GET " + texts:  {status: 200, body: `{"messages":[` + text + `]}`},
 	})
 	caller, err := twilio.New(twilio.Settings{AccountSID: account, AuthToken: "token", From: "+15550001111", Transport: c})
 	if err != nil {
@@ -111,7 +113,10 @@ func TestTwilioContract(t *testing.T) {
 	if err = caller.Hangup(t.Context(), call); err != nil {
 		t.Error(err)
 	}
-	if _, err = caller.Recent(t.Context(), "+15550002222", time.Unix(0, 0)); err != nil {
+	if _, _, err = caller.Recent(t.Context(), "+15550002222"); err != nil {
+		t.Error(err)
+	}
+	if _, err = caller.Requests(t.Context(), call); err != nil {
 		t.Error(err)
 	}
 	if _, err = caller.Text(t.Context(), models.OutboundText{
@@ -119,10 +124,10 @@ func TestTwilioContract(t *testing.T) {
 	}); err != nil {
 		t.Error(err)
 	}
-	if _, err = caller.RecentTexts(t.Context(), "+15550002222", time.Unix(0, 0)); err != nil {
+	if _, err = caller.RecentTexts(t.Context(), "+15550002222"); err != nil {
 		t.Error(err)
 	}
-	c.wantChecked(7)
+	c.wantChecked(8)
 }
 
 func TestSendGridContract(t *testing.T) {

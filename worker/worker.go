@@ -63,7 +63,7 @@ func queues() []queue {
 			r.RegisterWorkflowWithOptions(workflows.ChannelCheck, workflow.RegisterOptions{Name: models.ChannelCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.EDRCheck, workflow.RegisterOptions{Name: models.EDRCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
-			r.RegisterActivity(&activities.Records{Store: p.Store, Now: p.Now})
+			r.RegisterActivity(&activities.Records{Store: p.Store})
 		}},
 		{models.QueueMail, 500, 50, func(r worker.Registry, p Parts) {
 			r.RegisterActivity(&activities.Mail{
@@ -93,7 +93,7 @@ func (p Parts) giveUpMail() time.Duration {
 
 // effects returns the ledger. giveUp is how long a failing look-up may hold an effect back; zero is for ever.
 func (p Parts) effects(giveUp time.Duration) activities.Effects {
-	return activities.Effects{Store: p.Store, Settle: p.Settle, GiveUpLookup: giveUp, Now: p.Now}
+	return activities.Effects{Store: p.Store, Settle: p.Settle, GiveUpLookup: giveUp}
 }
 
 // Queues returns the names of the task queues, so that others can watch that somebody polls them.

@@ -267,7 +267,7 @@ func (w *endpointWorkflow) isSuperseded(permitted incident.DesiredState) bool {
 // pauseAfter returns how long to wait after a failure: long, when only a person can remove the obstacle.
 func (w *endpointWorkflow) pauseAfter(err error) time.Duration {
 	if classOf(err) == models.Transient {
-		return time.Duration(w.state.Policy.TryAgainEvery)
+		return againAfter(w.state.Policy, err)
 	}
 	return personRetryInterval
 }

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"errors"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
@@ -29,6 +30,17 @@ func classOf(err error) models.VendorClass {
 		return c
 	}
 	return models.Transient
+}
+
+// againAfter returns the pause before a vendor is asked again after a failure: the policy's, or the longer one that the
+// vendor asked for.
+func againAfter(p models.Policy, err error) time.Duration {
+	pause := time.Duration(p.TryAgainEvery)
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) && models.VendorClass(app.Type()) == models.Throttled {
+		pause = max(pause, app.NextRetryDelay())
+	}
+	return pause
 }
 
 // waitedInQueue reports whether an activity ran out of time without any failure of its own: it waited for its turn, or

@@ -37,7 +37,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w := &incidentWorkflow{
 		state:     state,
 		recording: recording{recorded: state.Incident.Seq},
-		messaging: messaging{sending: map[notify.Notification]bool{}},
+		messaging: messaging{sending: map[notify.Notification]bool{}, probing: map[models.Channel]bool{}, probes: map[models.Channel]int{}},
 		shown:     presentationOf(state.Incident),
 	}
 	if err := w.setup(ctx); err != nil {

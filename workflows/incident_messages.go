@@ -23,6 +23,8 @@ const sendingAtOnce = 100
 type messaging struct {
 	sending map[notify.Notification]bool // notifications that a coroutine is delivering
 	turns   workflow.Semaphore           // of messages being handed over
+	probing map[models.Channel]bool      // channels whose settings a message waits to try again, on behalf of the others
+	probes  map[models.Channel]int       // how often it did since a message of the channel was handed over
 }
 
 // messageContacts starts a delivery for every notification, after it has turned a notification to everyone into one per
@@ -164,14 +166,39 @@ func (w *incidentWorkflow) afterFailure(ctx workflow.Context, d delivery, failur
 		w.sendFallback(ctx, d.notification, d.key, "rejected")
 		w.dropNotification(d.notification)
 		return false
+	case class == models.Config && hasChange(ctx, changeSettingsRetried):
+		err = w.awaitSettings(ctx, d, failure)
 	case class == models.Config:
 		w.openTask(ctx, incident.TaskConfig, d.key, channel+": "+failureText(failure))
 		err = workflow.Await(ctx, func() bool { return unwanted() || w.state.Incident.OpenTask(incident.TaskConfig, d.key) == nil })
 	default:
 		w.openTask(ctx, incident.TaskVendorDown, d.key, channel+": "+failureText(failure))
-		_, err = awaitFor(ctx, time.Duration(w.state.Policy.TryAgainEvery), "the vendor is down; try again", unwanted)
+		_, err = awaitFor(ctx, againAfter(w.state.Policy, failure), "the vendor is down; try again", unwanted)
 	}
 	return err == nil
+}
+
+// maxProbeEvery bounds the pause between attempts while our settings are refused, in pauses of the policy.
+const maxProbeEvery = 10
+
+// awaitSettings waits after a vendor refused our credentials or settings. Of all messages of a channel one is tried
+// again, in growing pauses; as soon as one gets through, the one task about it ends and the others follow.
+func (w *incidentWorkflow) awaitSettings(ctx workflow.Context, d delivery, failure error) error {
+	channel := d.notification.Channel
+	w.openTask(ctx, incident.TaskConfig, string(channel), string(channel)+": "+failureText(failure))
+	freed := func() bool {
+		return w.isUnwanted(d) || w.state.Incident.OpenTask(incident.TaskConfig, string(channel)) == nil
+	}
+	err := workflow.Await(ctx, func() bool { return freed() || !w.messaging.probing[channel] })
+	if err != nil || freed() {
+		return err
+	}
+	w.messaging.probing[channel] = true
+	defer func() { w.messaging.probing[channel] = false }()
+	pause := againAfter(w.state.Policy, failure) * time.Duration(min(1<<w.messaging.probes[channel], maxProbeEvery))
+	w.messaging.probes[channel] = min(w.messaging.probes[channel]+1, maxProbeEvery)
+	_, err = awaitFor(ctx, pause, "our settings are refused; try one message again", freed)
+	return err
 }
 
 // dropSuperseded takes back those messages, of all that are due to the contact of a notification, which a newer message
@@ -208,7 +235,9 @@ func (w *incidentWorkflow) recordHandedOver(ctx workflow.Context, d delivery) {
 		Contact: n.Contact, Channel: n.Channel, Purpose: n.Purpose, Revision: n.Revision, Effect: d.key,
 	}))
 	w.dropNotification(n)
+	delete(w.messaging.probes, n.Channel)
 	w.endTask(ctx, incident.TaskVendorDown, d.key)
+	w.endTask(ctx, incident.TaskConfig, string(n.Channel))
 }
 
 func (w *incidentWorkflow) dropNotification(n notify.Notification) {

@@ -39,19 +39,72 @@ func TestAMessageThatCannotGoOutHoldsUpNobodyElsesReminders(t *testing.T) {
 	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
 	var before incident.Incident
 	s.env.RegisterDelayedCallback(func() { before = s.replay(s.opening(models.SeverityLow).Incident) }, 30*day)
-	for _, task := range []string{"t1", "t2"} {
-		s.after(31*day, models.RoleAnalyst, &incident.CompleteTask{Task: task})
-	}
 	s.closes(40 * day)
-	s.run(models.SeverityLow)
+	after := s.run(models.SeverityLow)
 	if got, want := numbers(s.mails, ciso, notify.PurposeReminder), []int{1, 2, 3, 4, 5}; !slices.Equal(got, want) {
 		t.Errorf("who can be mailed got reminders %v, want %v", got, want)
 	}
-	if len(before.Tasks) != 2 {
-		t.Errorf("tasks after a month: %+v, want one for the report and one for the reminder", before.Tasks)
+	if len(before.Tasks) != 1 || before.Tasks[0].Done {
+		t.Errorf("tasks after a month: %+v, want one for the settings", before.Tasks)
+	}
+	if len(after.Tasks) != 1 || !after.Tasks[0].Done {
+		t.Errorf("tasks at the end: %+v, want the one, done by itself", after.Tasks)
 	}
 	if got, want := numbers(s.texts, first, notify.PurposeReminder), []int{1, 5}; !slices.Equal(got, want) {
 		t.Errorf("once texts go out again, reminders %v, want %v", got, want)
+	}
+}
+
+// While our key is refused one message is tried now and then, and not every one; once it is taken all go out.
+func TestWhileOurSettingsAreRefusedOneMessageIsTriedForAll(t *testing.T) {
+	s := newStory(t)
+	s.directory.Contacts = nil
+	for n := range 20 {
+		s.directory.Contacts = append(s.directory.Contacts, contact(uuid.New(), n+1))
+	}
+	tries := 0
+	s.mailFails = func() error {
+		if s.env.Now().Sub(s.events[0].At) > 4*time.Hour {
+			return nil
+		}
+		tries++
+		return temporal.NewNonRetryableApplicationError("sendgrid: send mail: config (HTTP 401)", string(models.Config), nil)
+	}
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
+	s.closes(day)
+	i := s.run(models.SeverityLow)
+	if tries < 20+20 || tries > 20+30 { // each once, then one for all: soon again, later every ten minutes for four hours
+		t.Errorf("tried %d times, want each of 20 mails once and about 26 more", tries)
+	}
+	if n := s.mailsFor(notify.PurposePublished); n != 20 {
+		t.Errorf("%d mails went out, want one for each contact", n)
+	}
+	if len(i.Tasks) != 1 || !i.Tasks[0].Done || i.Tasks[0].Effect != "email" {
+		t.Errorf("tasks %+v, want one, done by itself", i.Tasks)
+	}
+	if n := s.count("task_done"); n != 1 {
+		t.Errorf("the task ended %d times", n)
+	}
+}
+
+// A vendor that asks us to come back in an hour is not asked before.
+func TestAVendorIsAskedAgainWhenItSaid(t *testing.T) {
+	s := newStory(t)
+	s.directory.Contacts = []models.Contact{contact(first, 1)}
+	var tries []time.Time
+	s.mailFails = func() error {
+		tries = append(tries, s.env.Now())
+		if len(tries) > 1 {
+			return nil
+		}
+		return temporal.NewApplicationErrorWithOptions("sendgrid: send mail: throttled (HTTP 429)", string(models.Throttled),
+			temporal.ApplicationErrorOptions{NextRetryDelay: time.Hour})
+	}
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
+	s.closes(day)
+	s.run(models.SeverityLow)
+	if len(tries) < 2 || tries[1].Sub(tries[0]) < time.Hour || tries[1].Sub(tries[0]) > 61*time.Minute {
+		t.Errorf("tried at %v, want an hour between", tries)
 	}
 }
 

@@ -139,22 +139,31 @@ func TestMessagesWaitForTheContactsHours(t *testing.T) {
 	}
 }
 
-func TestRemindersKeepBusinessHoursAcrossTheClockChange(t *testing.T) {
-	s := newStory(t)
-	s.env.SetStartTime(friday)
-	s.directory.Zone, s.directory.Business = berlin(t), models.OfficeHours()
-	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{}) // Friday 18:30: due again at 19:00, then Monday 19:00
-	s.closes(6 * day)
-	s.run(models.SeverityHigh)
-	var at []string
-	for _, m := range s.mails {
-		if m.Purpose == notify.PurposeReminder && m.Contact == first {
-			at = append(at, m.at.In(s.directory.Zone).Format("Mon 15:04"))
+// The first mail again ignores business hours; the next is due 72 hours later, outside of them.
+func TestRemindersKeepBusinessHoursWhateverTheCalendarDoes(t *testing.T) {
+	for name, c := range map[string]struct {
+		published time.Time // in Berlin
+		want      []string
+	}{
+		"the clock change": {time.Date(2026, 3, 27, 18, 30, 0, 0, berlin(t)), []string{"Fri 2026-03-27 19:00", "Tue 2026-03-31 08:00"}},
+		"the leap day":     {time.Date(2028, 2, 25, 18, 30, 0, 0, berlin(t)), []string{"Fri 2028-02-25 19:00", "Tue 2028-02-29 08:00"}},
+		"the year's end":   {time.Date(2026, 12, 29, 18, 30, 0, 0, berlin(t)), []string{"Tue 2026-12-29 19:00", "Mon 2027-01-04 08:00"}},
+	} {
+		s := newStory(t)
+		s.env.SetStartTime(c.published.Add(-time.Hour))
+		s.directory.Zone, s.directory.Business = berlin(t), models.OfficeHours()
+		s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
+		s.closes(6 * day)
+		s.run(models.SeverityHigh)
+		var at []string
+		for _, m := range s.mails {
+			if m.Purpose == notify.PurposeReminder && m.Contact == first {
+				at = append(at, m.at.In(s.directory.Zone).Format("Mon 2006-01-02 15:04"))
+			}
 		}
-	}
-	// The first mail again ignores business hours; the next is due 72 hours later, Monday 20:00 summer time.
-	if want := []string{"Fri 19:00", "Tue 08:00"}; !slices.Equal(at, want) {
-		t.Errorf("reminded at %v, want %v", at, want)
+		if !slices.Equal(at, c.want) {
+			t.Errorf("%s: reminded at %v, want %v", name, at, c.want)
+		}
 	}
 }
 

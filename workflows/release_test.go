@@ -77,7 +77,7 @@ func TestAPersonReleasesADeviceForAllByItsName(t *testing.T) {
 	s := isolatedStory(t)
 	s.holders = []incident.EndpointID{{Incident: "SI-1042-0003", Endpoint: "e4"}}
 	var told []string
-	s.env.OnSignalExternalWorkflow("default-test-namespace", "SI-1042-0003/endpoint/e4", "", models.SignalDeviceReleased, ref).
+	s.env.OnSignalExternalWorkflow("default-test-namespace", "incident/SI-1042-0003/endpoint/e4", "", models.SignalDeviceReleased, ref).
 		Return(func(_, id, _, _ string, by any) error { told = append(told, id); return nil })
 	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
 	s.rejectedAfter(2*time.Hour, models.RoleResponder, &incident.Release{Endpoint: "e1", Reason: "all clear", ForAll: "OTHER-01"}, models.Invalid)

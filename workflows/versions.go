@@ -3,7 +3,7 @@ package workflows
 import "go.temporal.io/sdk/workflow"
 
 // The names of changes to what a workflow does. A run that passed such a place before the change goes on as it was
-// begun; see docs/decisions/0002 and https://docs.temporal.io/develop/go/versioning.
+// begun. A name stays here as long as such a run may live.
 const (
 	// changeLookAfterRelease: a released device is looked at again for a while, and a device is looked at once more when
 	// its incident asks.
@@ -12,6 +12,9 @@ const (
 	changeLookBeforeClosure = "look-before-closure"
 	// changeKeepManaging: devices that are kept isolated at closure stay under their lease, and releasable.
 	changeKeepManaging = "keep-managing"
+	// changeSettingsRetried: messages that a vendor refused because of our settings are tried again by themselves. Before,
+	// each waited for a person to complete its own task.
+	changeSettingsRetried = "messages-settings-retried"
 )
 
 // hasChange reports whether this run is to go the new way of a change.

@@ -26,6 +26,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/watchfire-mdr/watchfire/api/hooks"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -81,11 +82,12 @@ func (e *engine) SignalFact(_ context.Context, workflow, name string, arg any) e
 // door is the hooks, with a client that has a published critical incident and a call, a text and a mail about it.
 type door struct {
 	*testing.T
-	store   *store.Store
-	engine  *engine
-	handler http.Handler
-	key     *ecdsa.PrivateKey
-	now     time.Time
+	store    *store.Store
+	ownerURL string
+	engine   *engine
+	handler  http.Handler
+	key      *ecdsa.PrivateKey
+	now      time.Time
 	tenant
 	call, text, mail store.LedgerRow
 }
@@ -97,11 +99,21 @@ type tenant struct {
 	incident incident.Incident
 }
 
+// ages lets the texts that were planned become older.
+func (d *door) ages(by time.Duration) {
+	d.Helper()
+	conn, err := pgx.Connect(d.Context(), d.ownerURL)
+	d.ok(err)
+	defer conn.Close(context.WithoutCancel(d.Context()))
+	_, err = conn.Exec(d.Context(), "update effects set planned_at = planned_at - $1::interval", by)
+	d.ok(err)
+}
+
 func newDoor(t *testing.T) *door {
 	t.Helper()
 	gin.SetMode(gin.TestMode)
-	d := &door{T: t, engine: &engine{gone: map[string]bool{}}, now: noon}
-	d.store, _ = storetest.New(t)
+	d := &door{T: t, engine: &engine{gone: map[string]bool{}}, now: time.Now().UTC()}
+	d.store, d.ownerURL = storetest.New(t)
 	var err error
 	d.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	d.ok(err)

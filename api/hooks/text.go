@@ -53,7 +53,7 @@ func (h *Hooks) textStatus(c *gin.Context) {
 	var row store.LedgerRow
 	var mine bool
 	err = h.Store.ForClient(ctx, store.Worker, client, func(tx *store.Tx) (err error) {
-		row, mine, err = tx.Adopt(c.Param("token"), vendor, r.TextID, h.Now())
+		row, mine, err = tx.Adopt(c.Param("token"), vendor, r.TextID, tx.Now())
 		return err
 	})
 	rank := textRank(r.Status)
@@ -63,7 +63,7 @@ func (h *Hooks) textStatus(c *gin.Context) {
 		return
 	case err == nil && mine && rank > 0:
 		err = h.advance(ctx, client, vendor, []store.VendorReport{{
-			EventID: r.TextID + "/" + string(r.Status), Effect: row.ID, State: string(r.Status), Rank: rank, Sequence: -1, At: h.Now(), Detail: r.ErrorCode,
+			EventID: r.TextID + "/" + string(r.Status), Effect: row.ID, State: string(r.Status), Rank: rank, Sequence: -1, Detail: r.ErrorCode,
 		}})
 	}
 	if err != nil {
@@ -93,7 +93,7 @@ func (h *Hooks) textReply(c *gin.Context) {
 // reply acts on a text message and returns the answer, "" for none. Strangers get none.
 func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, error) {
 	rows, err := store.Run(h.Store.InEveryClient(ctx), func(tx *store.Tx) ([]store.LedgerRow, error) {
-		return tx.AwaitedReplies(in.From, h.Now().Add(-repliesFor))
+		return tx.AwaitedReplies(in.From, tx.Now().Add(-repliesFor))
 	})
 	if err != nil || len(rows) == 0 {
 		return "", err
@@ -122,7 +122,7 @@ func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (string, e
 		if !told {
 			return h.Words.Answer(contact.Language, "over")
 		}
-		if err := tx.Acknowledge(row.Key, row.Contact, "reply to text message", h.Now()); err != nil {
+		if err := tx.Acknowledge(row.Key, row.Contact, "reply to text message", tx.Now()); err != nil {
 			return "", err
 		}
 		return h.Words.Answer(contact.Language, "recorded")
@@ -144,6 +144,6 @@ func (h *Hooks) explainCode(ctx context.Context, row store.LedgerRow) (string, e
 		if err != nil {
 			return "", err
 		}
-		return answer, tx.SetOutcome(row.Key, "answered without the code", h.Now())
+		return answer, tx.SetOutcome(row.Key, "answered without the code", tx.Now())
 	})
 }

@@ -1,6 +1,7 @@
 package hooks_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -167,10 +168,32 @@ func TestTheCodeIsWorthNothing(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
-	d.now = noon.Add(30*24*time.Hour + time.Second)
+	d.ages(30*24*time.Hour + time.Second)
 	d.silent(d.replies(phone, d.text.Code()))
 	d.acknowledged(d.text, false)
 	d.tells()
+}
+
+// What a process of the API takes for the time does not matter: the ledger has the database's.
+func TestTheClockOfAProcessDoesNotMatter(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
+		d := newDoor(t)
+		d.now = d.now.Add(skew)
+		d.says(d.speaks("voice", d.call, "", ""), http.StatusOK)
+		d.ages(30*24*time.Hour - 30*time.Minute) // a reply is taken for thirty days
+		d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded")
+		d.ledger(d.client.ID, func(tx *store.Tx) error {
+			row, err := tx.Effect(d.call.Key)
+			if off := row.AcceptedAt.Sub(tx.Now()).Abs(); off > 30*time.Minute {
+				t.Errorf("the call was accepted at %s, which is %s off", row.AcceptedAt, off)
+			}
+			text, terr := tx.Effect(d.text.Key)
+			if off := text.AcknowledgedAt.Sub(tx.Now()).Abs(); off > 30*time.Minute {
+				t.Errorf("the text was acknowledged at %s, which is %s off", text.AcknowledgedAt, off)
+			}
+			return errors.Join(err, terr)
+		})
+	}
 }
 
 func TestHelpIsGivenOnceForEachMessageOfOurs(t *testing.T) {

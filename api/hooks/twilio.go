@@ -69,7 +69,7 @@ func (h *Hooks) adopt(c *gin.Context, callID string) (k call, ok bool) {
 		return k, false
 	}
 	err := h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
-		k.row, k.carries, err = tx.Adopt(c.Param("token"), vendor, callID, h.Now())
+		k.row, k.carries, err = tx.Adopt(c.Param("token"), vendor, callID, tx.Now())
 		return err
 	})
 	switch {
@@ -139,8 +139,8 @@ func (h *Hooks) status(c *gin.Context) {
 	err := h.Store.ForClient(ctx, store.Worker, k.client, func(tx *store.Tx) error {
 		_, err := tx.Advance(vendor, []store.VendorReport{{
 			EventID: fmt.Sprintf("%s/%d/%s", k.report.CallID, k.report.Sequence, k.report.Status), Effect: k.row.ID,
-			State: string(k.report.Status), Sequence: k.report.Sequence, At: h.Now(),
-		}}, h.Now())
+			State: string(k.report.Status), Sequence: k.report.Sequence,
+		}}, tx.Now())
 		return err
 	})
 	if err != nil {

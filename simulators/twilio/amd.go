@@ -33,7 +33,7 @@ func (t *simulator) detectAnswerer(c *call, who callee) {
 			t.noteDetection(c, record)
 			return
 		}
-		d := delivery{url: c.form.Get("AsyncAmdStatusCallback"), method: c.form.Get("AsyncAmdStatusCallbackMethod"),
+		d := delivery{url: c.form.Get("AsyncAmdStatusCallback"), method: c.form.Get("AsyncAmdStatusCallbackMethod"), call: c,
 			params: url.Values{"CallSid": {c.sid}, "AccountSid": {t.account}, "AnsweredBy": {verdict},
 				"MachineDetectionDuration": {strconv.FormatInt(detectionTime(verdict).Milliseconds(), 10)}},
 			idempotency: stage.RandomHex(32)}

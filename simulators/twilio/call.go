@@ -26,6 +26,7 @@ type call struct {
 	keys                              []keyPress
 	utterances                        []utterance
 	callbacks                         []callbackRecord
+	events                            []callEvent
 	detections                        []detectionRecord
 	problem                           string // the reason why the conversation broke off, "" when it did not
 }

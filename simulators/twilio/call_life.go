@@ -152,7 +152,7 @@ func (t *simulator) reportCall(c *call, event, status, sip string) {
 		params.Set("SipResponseCode", sip)
 	}
 	d := delivery{url: c.form.Get("StatusCallback"), method: c.form.Get("StatusCallbackMethod"),
-		params: params, idempotency: stage.RandomHex(32)}
+		params: params, idempotency: stage.RandomHex(32), call: c}
 	record := callbackRecord{Status: status, Sequence: c.sequence, At: c.updated}
 	c.sequence++
 	c.outbox.Post(t.Stage, func(ctx context.Context) {

@@ -20,9 +20,12 @@ func TestTwilioContract(t *testing.T) {
 	w.Do("GET", w.callsURL()+"/"+sid+".json", "", "", logIn)
 	w.Do("POST", w.callsURL()+"/"+sid+".json", "application/x-www-form-urlencoded", "Status=canceled", logIn)
 	w.Do("GET", w.callsURL()+"/"+sid+".json", "", "", logIn)
+	if _, listed := w.Do("GET", w.callsURL()+"/"+sid+"/Events.json?PageSize=1", "", "", logIn).Get("events").([]any); !listed {
+		t.Error("there is no list of events")
+	}
 	w.sendTextsOfEveryFate()
 	c.Replay(w.Journal(w.TwilioURL))
-	if c.Checked < 24 {
+	if c.Checked < 25 {
 		t.Errorf("only %d requests were checked", c.Checked)
 	}
 }

@@ -27,6 +27,7 @@ type delivery struct {
 	method      string // POST when empty
 	params      url.Values
 	idempotency string // the same on every retry
+	call        *call  // because of which it is made; nil for a text
 }
 
 // badDocument is the reason why no carrier could follow an answer of the product.
@@ -50,10 +51,10 @@ func (t *simulator) fetchDocument(c *call, who callee, p *page) ([]verb, error) 
 	if c.form.Get("MachineDetection") != "" && c.form.Get("AsyncAmd") != "true" {
 		params.Set("AnsweredBy", verdictOn(who, c.form.Get("MachineDetection")))
 	}
-	d := delivery{url: p.url, method: p.method, params: params, idempotency: stage.RandomHex(32)}
+	d := delivery{url: p.url, method: p.method, params: params, idempotency: stage.RandomHex(32), call: c}
 	r, err := t.askProduct(c.ctx, d)
 	if fallback := c.form.Get("FallbackUrl"); err != nil && fallback != "" && c.ctx.Err() == nil {
-		d = delivery{url: fallback, method: c.form.Get("FallbackMethod"), params: params, idempotency: stage.RandomHex(32)}
+		d = delivery{url: fallback, method: c.form.Get("FallbackMethod"), params: params, idempotency: stage.RandomHex(32), call: c}
 		r, err = t.askProduct(c.ctx, d)
 	}
 	if err != nil {
@@ -208,7 +209,9 @@ func (t *simulator) sendSigned(ctx context.Context, d delivery, target, token st
 	req.Header.Set("User-Agent", "TwilioProxy/1.1")
 	req.Header.Set("I-Twilio-Idempotency-Token", d.idempotency)
 	req.Header.Set("X-Twilio-Signature", signRequest(token, target, signed))
-	return t.Fetch(req)
+	reply, err := t.Fetch(req)
+	t.noteEvent(d, method, target, reply)
+	return reply, err
 }
 
 // signRequest returns base64(HMAC-SHA1(token, url + every parameter's name and value, sorted by name)).

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
+
+// pageToken begins the token by which a page after the first is asked for; nothing else leads there.
+const pageToken = "PA"
 
 // listQuery is a request for a list.
 type listQuery struct {
@@ -30,7 +34,7 @@ func readQuery(r *stage.Request, known []string) (listQuery, *refusal) {
 	for _, number := range []struct {
 		name string
 		into *int
-	}{{"PageSize", &q.size}, {"Page", &q.page}} {
+	}{{"PageSize", &q.size}, {"Page", new(int)}} { // Page is for the client's state alone
 		if !q.Has(number.name) {
 			continue
 		}
@@ -40,10 +44,17 @@ func readQuery(r *stage.Request, known []string) (listQuery, *refusal) {
 		}
 		*number.into = n
 	}
+	if token := q.Get("PageToken"); token != "" {
+		n, err := strconv.Atoi(strings.TrimPrefix(token, pageToken))
+		if err != nil || n < 1 || !strings.HasPrefix(token, pageToken) {
+			return q, badParameter("PageToken is not valid")
+		}
+		q.page = n
+	}
 	return q, nil
 }
 
-// answerPage answers with one page of the rows found of a resource ("Calls" or "Messages").
+// answerPage answers with one page of the rows found of a resource: "Calls", "Messages", or "Events" below a call.
 func answerPage[T any](t *simulator, resource string, q listQuery, found []T, row func(T) map[string]any) stage.Answer {
 	first := min(q.page*q.size, len(found))
 	last := min(first+q.size, len(found))
@@ -51,7 +62,7 @@ func answerPage[T any](t *simulator, resource string, q listQuery, found []T, ro
 	for _, one := range found[first:last] {
 		rows = append(rows, row(one))
 	}
-	m := map[string]any{strings.ToLower(resource): rows, "page": q.page, "page_size": q.size, "start": q.page * q.size,
+	m := map[string]any{strings.ToLower(path.Base(resource)): rows, "page": q.page, "page_size": q.size, "start": q.page * q.size,
 		"end": q.page*q.size + max(len(rows)-1, 0), "uri": t.pageURI(resource, q, q.page),
 		"first_page_uri": t.pageURI(resource, q, 0), "next_page_uri": nil, "previous_page_uri": nil}
 	if last < len(found) {
@@ -72,7 +83,7 @@ func (t *simulator) pageURI(resource string, q listQuery, page int) string {
 	p.Set("Page", strconv.Itoa(page))
 	p.Del("PageToken")
 	if page > 0 {
-		p.Set("PageToken", "PA"+strconv.Itoa(page))
+		p.Set("PageToken", pageToken+strconv.Itoa(page))
 	}
 	return "/2010-04-01/Accounts/" + t.account + "/" + resource + ".json?" + p.Encode()
 }

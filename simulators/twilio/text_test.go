@@ -237,13 +237,14 @@ func TestTextsAppearInTheListWithADelay(t *testing.T) {
 		t.Errorf("pages: %s", first.Body)
 	}
 	for query, want := range map[string]int{
-		"To=%2B4930999999": 0, "DateSent%3E=2999-01-01": 0, "DateSent%3C=2999-01-01": 2, "PageSize=1&Page=2": 0,
+		"To=%2B4930999999": 0, "DateSent%3E=2999-01-01": 0, "DateSent%3C=2999-01-01": 2,
+		"PageSize=1&Page=2&PageToken=PA2": 0, "PageSize=1&Page=2": 1, // the number of a page is nothing but a note
 	} {
 		if a := list(query); a.Status != 200 || texts(a) != want {
 			t.Errorf("%s: %d %s", query, a.Status, a.Body)
 		}
 	}
-	for _, query := range []string{"Body=x", "DateSent=soon", "PageSize=1001"} {
+	for _, query := range []string{"Body=x", "DateSent=soon", "PageSize=1001", "PageToken=1", "PageToken=PAx"} {
 		if a := list(query); a.Status != 400 {
 			t.Errorf("%s: %d", query, a.Status)
 		}

@@ -20,6 +20,7 @@ const (
 	opFetchCall  = "fetch_call"
 	opListCalls  = "list_calls"
 	opUpdateCall = "update_call"
+	opListEvents = "list_events"
 )
 
 // simulator pretends to be the Calls and the Messages resource of Twilio.
@@ -84,7 +85,7 @@ func (t *simulator) Name() string             { return "twilio" }
 func (t *simulator) SteerFaults([]stage.Rule) {}
 
 func (t *simulator) Ops() []string {
-	return []string{opPlaceCall, opFetchCall, opListCalls, opUpdateCall, opCreateText, opFetchText, opListTexts,
+	return []string{opPlaceCall, opFetchCall, opListCalls, opUpdateCall, opListEvents, opCreateText, opFetchText, opListTexts,
 		stage.OpCallback, stage.OpVoice, stage.OpInboundText}
 }
 
@@ -120,6 +121,8 @@ func (t *simulator) routeCall(r *stage.Request) (string, func() stage.Answer) {
 		op, deed = opPlaceCall, func() stage.Answer { return t.placeCall(r) }
 	case r.URL.Path == calls+".json" && r.Method == http.MethodGet:
 		op, deed = opListCalls, func() stage.Answer { return t.listCalls(r) }
+	case oneCall && json && strings.HasSuffix(sid, "/Events") && r.Method == http.MethodGet:
+		op, deed = opListEvents, func() stage.Answer { return t.listEvents(r, strings.TrimSuffix(sid, "/Events")) }
 	case oneCall && json && r.Method == http.MethodGet:
 		op, deed = opFetchCall, func() stage.Answer { return t.fetchCall(r, sid) }
 	case oneCall && json && r.Method == http.MethodPost:

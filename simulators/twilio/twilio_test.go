@@ -248,7 +248,7 @@ func TestCallsAppearInTheListWithADelay(t *testing.T) {
 	w.Until("the call is listed", func() bool { return calls(list(since)) == 1 })
 	for query, want := range map[string]int{
 		"To=%2B4930999999": 0, "Status=ringing": 1, "Status=completed": 0,
-		"StartTime%3E=2999-01-01": 0, "StartTime%3C=2999-01-01": 1, "PageSize=1&Page=1": 0,
+		"StartTime%3E=2999-01-01": 0, "StartTime%3C=2999-01-01": 1, "PageSize=1&Page=1&PageToken=PA1": 0,
 	} {
 		if a := list(query); a.Status != 200 || calls(a) != want {
 			t.Errorf("%s: %d %s", query, a.Status, a.Body)
@@ -256,6 +256,38 @@ func TestCallsAppearInTheListWithADelay(t *testing.T) {
 	}
 	if a := list("Tag=x"); a.Status != 400 {
 		t.Errorf("unknown filter: %d", a.Status)
+	}
+}
+
+// A call tells whom Twilio asked because of it, but only some time after its end, and page by page.
+func TestACallTellsItsEventsSomeTimeAfterItsEnd(t *testing.T) {
+	w := worldAt(t, 0.002)
+	sid := w.placeCall(nil).Get("sid").(string)
+	list := func(query string) stagetest.Answered {
+		return w.Do("GET", w.callsURL()+"/"+sid+"/Events.json?"+query, "", "", logIn)
+	}
+	events := func(a stagetest.Answered) []any { rows, _ := a.Get("events").([]any); return rows }
+	w.Until("the call is over", func() bool {
+		return w.Do("GET", w.callsURL()+"/"+sid+".json", "", "", logIn).Get("status") == "completed"
+	})
+	if a := list(""); a.Status != 200 || len(events(a)) != 0 {
+		t.Errorf("told at once: %s", a.Body)
+	}
+	w.Until("the events are told", func() bool { return len(events(list(""))) > 0 })
+	all := events(list(""))
+	first, _ := all[len(all)-1].(map[string]any)
+	request, _ := first["request"].(map[string]any)
+	params, _ := request["parameters"].(map[string]any)
+	if url, _ := request["url"].(string); !strings.HasPrefix(url, w.Product.URL) || request["method"] != "POST" || params["call_sid"] != sid {
+		t.Errorf("an event is %v", first)
+	}
+	page := list("PageSize=1")
+	if next, _ := page.Get("next_page_uri").(string); len(events(page)) != 1 || !strings.Contains(next, sid+"/Events.json?") ||
+		len(events(w.Do("GET", w.TwilioURL+next, "", "", logIn))) != 1 {
+		t.Errorf("pages: %s", page.Body)
+	}
+	if a := w.Do("GET", w.callsURL()+"/CA00000000000000000000000000000000/Events.json", "", "", logIn); a.Status != 404 {
+		t.Errorf("events of no call: %d", a.Status)
 	}
 }
 

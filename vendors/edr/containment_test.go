@@ -54,7 +54,7 @@ func newContainment(b *bench) *containment {
 		b.Fatal(err)
 	}
 	c.work = &activities.Containment{
-		Effects: activities.Effects{Store: s, Settle: time.Second, Now: time.Now}, PollEvery: time.Millisecond,
+		Effects: activities.Effects{Store: s, Settle: time.Second}, PollEvery: time.Millisecond,
 		EDR: func(context.Context, uuid.UUID) (activities.ClientEDR, error) {
 			return activities.ClientEDR{Connection: b.conn, Vendor: b.product.Vendor}, nil
 		},

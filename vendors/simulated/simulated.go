@@ -31,7 +31,7 @@ func (h House) Text(_ context.Context, t models.OutboundText) (models.SentText, 
 }
 
 // RecentTexts never knows a message.
-func (House) RecentTexts(context.Context, string, time.Time) ([]models.SentText, error) {
+func (House) RecentTexts(context.Context, string) ([]models.SentText, error) {
 	return nil, nil
 }
 
@@ -59,6 +59,11 @@ func (h House) Status(_ context.Context, id string) (models.PlacedCall, error) {
 func (House) Hangup(context.Context, string) error { return nil }
 
 // Recent never knows a call: placing one again does no harm.
-func (House) Recent(context.Context, string, time.Time) ([]models.PlacedCall, error) { return nil, nil }
+func (House) Recent(context.Context, string) ([]models.PlacedCall, time.Time, error) {
+	return nil, time.Time{}, nil
+}
+
+// Requests never knows any: nothing leaves the house.
+func (House) Requests(context.Context, string) ([]string, error) { return nil, nil }
 
 func newID() string { return "simulated-" + uuid.NewString() }

@@ -15,13 +15,15 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/letterhead"
 )
 
-// maxCandidates bounds how many messages of the same recipient and subject are opened.
-const maxCandidates = 20
+// maxCandidates bounds how many messages of the same recipient and subject are opened. SendGrid lists no more than it is
+// asked for, the newest first, and has no next page.
+const maxCandidates = 100
 
 // Lookup finds msg in SendGrid's logs among what was accepted since a moment (SendGrid's clock;
-// subtract a few seconds for skew): same recipient and subject, and the opaque ids of msg, all
+// subtract hours, because clocks run apart): same recipient and subject, and the opaque ids of msg, all
 // of them. found means SendGrid has the message, whatever became of it. Not found is no proof:
-// the logs lag behind by seconds to minutes. Rejected: msg carries no opaque id to find it by.
+// the logs lag behind by seconds to minutes. What was listed but could not be read, or may be listed beyond the limit,
+// is not known, an error. Rejected: msg carries no opaque id to find it by.
 func (m *Mailer) Lookup(ctx context.Context, msg models.OutboundMail, since time.Time) (vendorID string, found bool, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "look up mail"}
 	if len(msg.Opaque) == 0 || !letterhead.IsAddress(msg.To) {
@@ -31,8 +33,12 @@ func (m *Mailer) Lookup(ctx context.Context, msg models.OutboundMail, since time
 	if err != nil {
 		return "", false, err
 	}
+	unread := ""
+	if len(ids) >= maxCandidates {
+		unread = "list_too_long"
+	}
 	for _, id := range ids {
-		same, err := m.carries(ctx, op, id, msg.Opaque)
+		same, stored, err := m.carries(ctx, op, id, msg.Opaque)
 		if err != nil {
 			return "", false, err
 		}
@@ -40,6 +46,12 @@ func (m *Mailer) Lookup(ctx context.Context, msg models.OutboundMail, since time
 			accepted, _, _ := strings.Cut(id, ".") // the part that Send returned
 			return accepted, true, nil
 		}
+		if !stored {
+			unread = "not_stored"
+		}
+	}
+	if unread != "" {
+		return "", false, op.Failed(op.Uncertain(), unread)
 	}
 	return "", false, nil
 }
@@ -67,24 +79,25 @@ func (m *Mailer) candidates(ctx context.Context, op exchange.Op, msg models.Outb
 	return ids, nil
 }
 
-// carries reports whether the logged message id has all the opaque ids.
-func (m *Mailer) carries(ctx context.Context, op exchange.Op, id string, opaque map[string]string) (bool, error) {
+// carries reports whether the logged message id has all the opaque ids, and whether it is stored: a message is listed
+// before that.
+func (m *Mailer) carries(ctx context.Context, op exchange.Op, id string, opaque map[string]string) (same, stored bool, err error) {
 	ex := m.do(ctx, rest.Get, "/v3/logs/"+url.PathEscape(id), nil)
-	if ex.Status() == http.StatusNotFound { // listed but not yet, or no longer, stored
-		return false, nil
+	if ex.Status() == http.StatusNotFound {
+		return false, false, nil
 	}
 	var detail *struct {
 		CustomArgs map[string]any `json:"custom_args"`
 	}
 	if !ex.OK() || ex.Decode(&detail) != nil || detail == nil {
-		return false, failure(ex, op)
+		return false, false, failure(ex, op)
 	}
 	for key, value := range opaque {
 		if detail.CustomArgs[key] != value {
-			return false, nil
+			return false, true, nil
 		}
 	}
-	return true, nil
+	return true, true, nil
 }
 
 // query asks for messages by recipient, subject and time. SendGrid documents no escape for

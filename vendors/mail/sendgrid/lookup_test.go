@@ -42,8 +42,18 @@ func TestLookup(t *testing.T) {
 		t.Errorf("got %q %v %v", id, found, err)
 	}
 	delete(details, "mine.filter01.5-6")
-	if id, found, err = logs(t, list, details).Lookup(t.Context(), letter, since); err != nil || found || id != "" {
+	id, found, err = logs(t, list, details).Lookup(t.Context(), letter, since)
+	if v := vendorError(t, err); v.Class != models.Transient || found || id != "" {
+		t.Errorf("a message that could not be read was counted as none: %q %v %v", id, found, err)
+	}
+	foreign := `{"messages":[{"sg_message_id":"old.1.2"}]}`
+	if id, found, err = logs(t, foreign, details).Lookup(t.Context(), letter, since); err != nil || found || id != "" {
 		t.Errorf("somebody else's message was taken for ours: %q %v %v", id, found, err)
+	}
+	full := `{"messages":[` + strings.TrimSuffix(strings.Repeat(`{"sg_message_id":"old.1.2"},`, maxCandidates), ",") + `]}`
+	_, found, err = logs(t, full, details).Lookup(t.Context(), letter, since)
+	if v := vendorError(t, err); v.Class != models.Transient || found {
+		t.Errorf("what SendGrid did not list was counted as none: %v %v", found, err)
 	}
 	if _, found, err = logs(t, `{"messages":[]}`, nil).Lookup(t.Context(), letter, since); err != nil || found {
 		t.Errorf("got %v %v", found, err)

@@ -12,10 +12,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
 )
 
-const (
-	maxRing    = 600 * time.Second // Twilio's limit
-	recentPage = 200               // calls or texts to one number that are looked through
-)
+const maxRing = 600 * time.Second // Twilio's limit
 
 // Place asks Twilio to call out.To now. The answer says the call was accepted (queued), not
 // that a phone rings; progress comes to out.StatusURL and from Status. RingFor is rounded up to
@@ -94,67 +91,89 @@ func (c *Caller) Hangup(ctx context.Context, id string) error {
 	return failed
 }
 
-// Recent returns our calls to a number created at or after since, newest knowledge of each: the
-// question to ask after an ambiguous Place. since is compared with Twilio's clock, in whole
-// seconds; subtract a few for skew. A call Twilio gives no creation time for is included. At
-// most 200 calls are looked through, far more than one number gets in the window that matters.
-// A call may take some seconds to be listed: an empty answer proves nothing before that.
+// Recent returns all our calls to a number, and Twilio's time when it answered: the first question after an ambiguous
+// Place. A call may take some seconds to be listed: a call that is missing proves nothing before that.
 //
 // Waiting calls are asked for first and by status: they have no start time and could start
 // between the two questions.
-func (c *Caller) Recent(ctx context.Context, to string, since time.Time) ([]models.PlacedCall, error) {
+func (c *Caller) Recent(ctx context.Context, to string) (calls []models.PlacedCall, now time.Time, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "list calls"}
 	if !e164.MatchString(to) {
-		return nil, op.Failed(models.Rejected, "invalid_number")
+		return nil, now, op.Failed(models.Rejected, "invalid_number")
 	}
-	waiting, err := c.list(ctx, op, to, string(models.CallQueued))
+	waiting, _, err := c.list(ctx, op, to, string(models.CallQueued))
 	if err != nil {
-		return nil, err
+		return nil, now, err
 	}
-	all, err := c.list(ctx, op, to, "")
+	all, now, err := c.list(ctx, op, to, "")
 	if err != nil {
-		return nil, err
+		return nil, now, err
 	}
-	return merge(append(all, waiting...), since.Truncate(time.Second)), nil
+	return merge(append(all, waiting...)), now, nil
 }
 
-// merge keeps the first word on every call that is not older than since.
-func merge(calls []models.PlacedCall, since time.Time) []models.PlacedCall {
+// merge keeps the first word on every call.
+func merge(calls []models.PlacedCall) []models.PlacedCall {
 	seen := make(map[string]bool, len(calls))
 	var kept []models.PlacedCall
 	for _, call := range calls {
-		if seen[call.ID] || (!call.At.IsZero() && call.At.Before(since)) {
-			continue
+		if !seen[call.ID] {
+			seen[call.ID] = true
+			kept = append(kept, call)
 		}
-		seen[call.ID] = true
-		kept = append(kept, call)
 	}
 	return kept
 }
 
-func (c *Caller) list(ctx context.Context, op exchange.Op, to, status string) ([]models.PlacedCall, error) {
-	params := (&api.ListCallParams{}).SetTo(to).SetFrom(c.from).SetPageSize(recentPage)
+func (c *Caller) list(ctx context.Context, op exchange.Op, to, status string) ([]models.PlacedCall, time.Time, error) {
+	params := (&api.ListCallParams{}).SetTo(to).SetFrom(c.from).SetPageSize(pageSize)
 	if status != "" {
 		params.SetStatus(status)
 	}
-	service, ex := c.service(ctx)
-	page, err := service.PageCall(params, "", "")
-	// The SDK reads an answer without a list as an empty list, which would mean "no such call".
-	var body struct {
-		Calls *[]struct{} `json:"calls"`
+	rows, ex, err := readList[api.ApiV2010Call](ctx, c, op, "calls", func(s *api.ApiService, token, page string) error {
+		_, err := s.PageCall(params, token, page)
+		return err
+	})
+	if err != nil {
+		return nil, time.Time{}, err
 	}
-	if err != nil || !ex.OK() || ex.Decode(&body) != nil || body.Calls == nil {
-		return nil, failure(ex, op)
-	}
-	calls := make([]models.PlacedCall, 0, len(page.Calls))
-	for i := range page.Calls {
-		call, ok := read(&page.Calls[i])
+	calls := make([]models.PlacedCall, 0, len(rows))
+	for i := range rows {
+		call, ok := read(&rows[i])
 		if !ok {
-			return nil, failure(ex, op)
+			return nil, time.Time{}, failure(ex, op)
 		}
 		calls = append(calls, call)
 	}
-	return calls, nil
+	now, _ := http.ParseTime(ex.Header().Get("Date"))
+	return calls, now, nil
+}
+
+// Requests returns the addresses that Twilio requested because of a call: those of its document, its keys and its
+// reports. Whoever finds an unguessable address of theirs there has placed the call. Twilio tells them fifteen minutes
+// after the call has ended; before that, and for a call that requests nothing, there are none.
+func (c *Caller) Requests(ctx context.Context, id string) ([]string, error) {
+	op := exchange.Op{Vendor: vendor, Name: "list requests of call"}
+	if !callSID.MatchString(id) {
+		return nil, op.Failed(models.Rejected, "invalid_call_id")
+	}
+	type event struct {
+		Request struct {
+			URL string `json:"url"`
+		} `json:"request"`
+	}
+	params := (&api.ListCallEventParams{}).SetPageSize(pageSize)
+	rows, _, err := readList[event](ctx, c, op, "events", func(s *api.ApiService, token, page string) error {
+		_, err := s.PageCallEvent(id, params, token, page)
+		return err
+	})
+	var addresses []string
+	for _, row := range rows {
+		if row.Request.URL != "" {
+			addresses = append(addresses, row.Request.URL)
+		}
+	}
+	return addresses, err
 }
 
 // placed reads one call from an answer in the 200s; an answer that names no call is a failure.

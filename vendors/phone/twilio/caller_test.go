@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -379,12 +380,12 @@ func TestHangup(t *testing.T) {
 }
 
 func TestRecentFindsWaitingAndStartedCalls(t *testing.T) {
-	since := time.Date(2026, 3, 1, 12, 0, 0, 500, time.UTC)
 	id := func(n int) string { return fmt.Sprintf("CA%032d", n) }
 	waiting := callJSON(id(1), "queued", "null")
 	var asked []url.Values
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.Query())
+		w.Header().Set("Date", "Sun, 01 Mar 2026 13:00:00 GMT")
 		if r.URL.Query().Get("Status") == "queued" {
 			answering(200, `{"calls":[`+waiting+`]}`)(w, r)
 			return
@@ -392,15 +393,17 @@ func TestRecentFindsWaitingAndStartedCalls(t *testing.T) {
 		answering(200, `{"calls":[`+strings.Join([]string{
 			callJSON(id(1), "ringing", `"Sun, 01 Mar 2026 12:00:00 +0000"`), // it started meanwhile
 			callJSON(id(2), "completed", `"Sun, 01 Mar 2026 12:00:05 +0000"`),
-			callJSON(id(3), "completed", `"Sun, 01 Mar 2026 11:59:59 +0000"`), // too old
 		}, ",")+`]}`)(w, r)
 	})
-	got, err := c.Recent(t.Context(), to, since)
+	got, now, err := c.Recent(t.Context(), to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 2 || got[0].ID != id(1) || got[0].Status != models.CallRinging || got[1].ID != id(2) {
 		t.Errorf("got %+v", got)
+	}
+	if want := time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC); !now.Equal(want) {
+		t.Errorf("the carrier's time is %v, want %v", now, want)
 	}
 	for _, q := range asked {
 		if q.Get("To") != to || q.Get("From") != from {
@@ -412,14 +415,65 @@ func TestRecentFindsWaitingAndStartedCalls(t *testing.T) {
 	}
 }
 
+// pages serves lists of rows, so many a page, as Twilio does: the next page only by its token.
+func pages(name string, size int, rows []string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		first, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Query().Get("PageToken"), "PA"))
+		last, next := min(first+size, len(rows)), "null"
+		if last < len(rows) {
+			next = fmt.Sprintf(`"/2010-04-01/Accounts/%s/%s.json?PageSize=%d&Page=1&PageToken=PA%d"`, account, name, size, last)
+		}
+		answering(200, fmt.Sprintf(`{%q:[%s],"next_page_uri":%s}`, name, strings.Join(rows[first:last], ","), next))(w, r)
+	}
+}
+
+func TestListsAreReadToTheEndOrNotAtAll(t *testing.T) {
+	var calls, texts, events []string
+	for n := range 451 {
+		calls = append(calls, callJSON(fmt.Sprintf("CA%032d", n), "completed", `"Sun, 01 Mar 2026 12:00:00 +0000"`))
+		texts = append(texts, textJSON(fmt.Sprintf("SM%032d", n), "sent", "null", "x"))
+		events = append(events, fmt.Sprintf(`{"request":{"url":"https://mdr.example/hooks/%d","method":"POST","parameters":{}},"response":{}}`, n))
+	}
+	events = append(events, `{"request":null}`)
+	if got, _, err := serve(t, pages("calls", 200, calls)).Recent(t.Context(), to); err != nil || len(got) != 451 {
+		t.Errorf("%d calls, %v", len(got), err)
+	}
+	if got, err := serve(t, pages("messages", 200, texts)).RecentTexts(t.Context(), to); err != nil || len(got) != 451 {
+		t.Errorf("%d texts, %v", len(got), err)
+	}
+	got, err := serve(t, pages("events", 200, events)).Requests(t.Context(), sid)
+	if err != nil || len(got) != 451 || got[450] != "https://mdr.example/hooks/450" {
+		t.Errorf("%d requests, %v", len(got), err)
+	}
+	for name, h := range map[string]http.HandlerFunc{
+		"a list without end":          pages("calls", 1, calls),
+		"a next page without a token": answering(200, `{"calls":[],"next_page_uri":"/2010-04-01/x?Page=1"}`),
+		"a next page that is none":    answering(200, `{"calls":[],"next_page_uri":7}`),
+		"a second page that fails": func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Has("PageToken") {
+				answering(503, "")(w, r)
+				return
+			}
+			pages("calls", 200, calls)(w, r)
+		},
+	} {
+		if got, _, err := serve(t, h).Recent(t.Context(), to); vendorError(t, err).Class != models.Transient || got != nil {
+			t.Errorf("%s: %d calls, %v", name, len(got), err)
+		}
+	}
+	if _, err := serve(t, answering(404, "")).Requests(t.Context(), sid); vendorError(t, err).Class != models.Rejected {
+		t.Errorf("requests of no call: %v", err)
+	}
+}
+
 func TestRecentNeverTakesABrokenAnswerForNoCalls(t *testing.T) {
 	for _, body := range []string{"", "{}", "[]", `{"calls":null}`, `{"calls":[{}]}`, `{"calls":[`} {
-		_, err := serve(t, answering(200, body)).Recent(t.Context(), to, time.Unix(0, 0))
+		_, _, err := serve(t, answering(200, body)).Recent(t.Context(), to)
 		if v := vendorError(t, err); v.Class != models.Transient {
 			t.Errorf("%q: %+v", body, v)
 		}
 	}
-	got, err := serve(t, answering(200, `{"calls":[]}`)).Recent(t.Context(), to, time.Unix(0, 0))
+	got, _, err := serve(t, answering(200, `{"calls":[]}`)).Recent(t.Context(), to)
 	if err != nil || len(got) != 0 {
 		t.Errorf("got %v, %v", got, err)
 	}

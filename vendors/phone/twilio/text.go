@@ -52,37 +52,31 @@ func (c *Caller) Text(ctx context.Context, out models.OutboundText) (models.Sent
 	return got, nil
 }
 
-// RecentTexts returns our messages to a number created at or after since, the newest first: the
-// question to ask after an ambiguous Text. since is compared with Twilio's clock, in whole
-// seconds; subtract a few for skew. A message Twilio gives no creation time for is included. The
-// newest 200 are looked through, far more than one number gets in the window that matters. A
-// message may take some seconds to be listed: an empty answer proves nothing before that.
+// RecentTexts returns all our messages to a number: the question to ask after an ambiguous Text. A message may take some
+// seconds to be listed: a message that is missing proves nothing before that.
 //
 // Twilio is not asked to filter by date: it can only filter by the day of sending, and a message
 // that still waits has no such day.
-func (c *Caller) RecentTexts(ctx context.Context, to string, since time.Time) ([]models.SentText, error) {
+func (c *Caller) RecentTexts(ctx context.Context, to string) ([]models.SentText, error) {
 	op := exchange.Op{Vendor: vendor, Name: "list texts"}
 	if !e164.MatchString(to) {
 		return nil, op.Failed(models.Rejected, "invalid_number")
 	}
-	service, ex := c.service(ctx)
-	page, err := service.PageMessage((&api.ListMessageParams{}).SetTo(to).SetFrom(c.from).SetPageSize(recentPage), "", "")
-	// As for calls: without this an answer without a list would mean "no such message".
-	var body struct {
-		Messages *[]struct{} `json:"messages"`
+	params := (&api.ListMessageParams{}).SetTo(to).SetFrom(c.from).SetPageSize(pageSize)
+	rows, ex, err := readList[api.ApiV2010Message](ctx, c, op, "messages", func(s *api.ApiService, token, page string) error {
+		_, err := s.PageMessage(params, token, page)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err != nil || !ex.OK() || ex.Decode(&body) != nil || body.Messages == nil {
-		return nil, failure(ex, op)
-	}
-	var texts []models.SentText
-	for i := range page.Messages {
-		text, ok := readText(&page.Messages[i])
+	texts := make([]models.SentText, 0, len(rows))
+	for i := range rows {
+		text, ok := readText(&rows[i])
 		if !ok {
 			return nil, failure(ex, op)
 		}
-		if text.At.IsZero() || !text.At.Before(since.Truncate(time.Second)) {
-			texts = append(texts, text)
-		}
+		texts = append(texts, text)
 	}
 	return texts, nil
 }
