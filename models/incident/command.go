@@ -50,22 +50,28 @@ type CommandResult struct {
 
 // Decide returns the events that a command causes at a moment, or why it is rejected. It changes nothing.
 func (i Incident) Decide(c Command, ask CommandContext, at time.Time) ([]Event, error) {
+	events, _, err := i.decide(c, ask, at)
+	return events, err
+}
+
+// decide is Decide, and returns the incident as it would be, too.
+func (i Incident) decide(c Command, ask CommandContext, at time.Time) ([]Event, Incident, error) {
 	if !slices.Contains(c.roles(), ask.Actor.Role) || ask.Actor.Role.Side() != ask.Actor.Side {
-		return nil, models.Errorf(models.Forbidden, "the role %s may not %s", ask.Actor.Role, strings.ReplaceAll(c.Name(), "-", " "))
+		return nil, i, models.Errorf(models.Forbidden, "the role %s may not %s", ask.Actor.Role, strings.ReplaceAll(c.Name(), "-", " "))
 	}
 	if err := c.validate(at); err != nil {
-		return nil, err
+		return nil, i, err
 	}
 	var events []Event
 	trial := i
 	for _, d := range c.events(i, ask) {
 		e := NewEvent(trial, at, ask.Actor, d)
 		if err := trial.Apply(e); err != nil {
-			return nil, err
+			return nil, i, err
 		}
 		events = append(events, e)
 	}
-	return events, nil
+	return events, trial, nil
 }
 
 // Can returns why a command would be rejected now, or nil. Pages use it to enable a button, validators to reject.

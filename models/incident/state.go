@@ -16,6 +16,8 @@ type State struct {
 	FallbacksSent    []string              `json:"fallbacks_sent,omitempty"`    // messages that got a fallback over another channel, so that each gets one
 	EndpointVersions map[string]int        `json:"endpoint_versions,omitempty"` // endpoint -> version of the desired state that its workflow knows
 	ApprovalRounds   map[string]int        `json:"approval_rounds,omitempty"`   // approval -> how many call rounds were started about it
+	Unrecorded       []Event               `json:"unrecorded,omitempty"`        // applied, and not known to be in the store
+	UnrecordedBy     []CommandResult       `json:"unrecorded_by,omitempty"`     // the commands that made some of them
 }
 
 // RememberedResult is the result of a command, or its rejection when it came as a signal, whose sender nobody could
