@@ -61,12 +61,12 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 // awaitRecorded looks into the store after the first pause, which then doubles, and gives up after the second.
 const (
 	recordedFirstLook = 4 * time.Millisecond
-	recordedWithin    = time.Second
+	recordedWithin    = 3 * time.Second
 )
 
 // awaitRecorded waits until the store has the events of this very request, so that its sender reads them, and returns
-// the result as recorded. The command is durable already, so a store that is slow, or down, delays the answer by a
-// second at most; nil then.
+// the result as recorded. The command is durable already, so a store that is slow, or down, delays the answer by
+// recordedWithin at most; nil then.
 func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Reference, request string) *incident.CommandResult {
 	ctx, cancel := context.WithTimeout(ctx, recordedWithin)
 	defer cancel()

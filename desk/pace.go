@@ -15,8 +15,8 @@ import (
 // second. A person, or a program that sets up an incident, does not notice; a loop does. Each user has their own, so
 // that nobody's loop keeps another from isolating, approving or closing.
 const (
-	commandsAtOnce    = 60
-	commandsPerSecond = 3
+	commandsAtOnce    = 100
+	commandsPerSecond = 5
 )
 
 // forgetPaceAfter is when a user who sent no command has all at once again, and needs no memory.

@@ -39,11 +39,13 @@ func CheckText(pointer, s string, limit int, required bool) error {
 // jsonLen returns how many bytes encoding/json writes for a text, without the quotes.
 func jsonLen(s string) int {
 	n := 0
-	for _, r := range s {
+	for at, r := range s {
 		switch {
 		case r == '"', r == '\\', r == '\b', r == '\f', r == '\n', r == '\r', r == '\t':
 			n += 2
-		case r < ' ', r == '<', r == '>', r == '&', r == '\u2028', r == '\u2029', r == utf8.RuneError:
+		case r < ' ', r == '<', r == '>', r == '&', r == '\u2028', r == '\u2029':
+			n += 6
+		case r == utf8.RuneError && !strings.HasPrefix(s[at:], "\uFFFD"): // a byte that is no letter
 			n += 6
 		default:
 			n += utf8.RuneLen(r)
