@@ -36,13 +36,14 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 		CommandContext: incident.CommandContext{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
 		Fingerprint:    fingerprint(c.Name(), body), Body: body,
 	}
-	known, err := d.admitCommand(ctx, u, ref, c, request)
+	seq, known, err := d.admitCommand(ctx, u, ref, c, request)
 	switch {
 	case err != nil:
 		return incident.CommandResult{}, false, err
 	case known != nil:
 		return *known, false, nil
 	}
+	request.Recorded = seq
 	result, queued, err = d.sendCommand(ctx, u, ref, c, request)
 	switch {
 	case err != nil:
@@ -76,16 +77,17 @@ func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Refe
 			return nil
 		case <-time.After(pause):
 		}
-		recorded, err := d.recordedCommand(ctx, u, ref, request)
+		_, recorded, err := d.recordedCommand(ctx, u, ref, request)
 		if recorded != nil || err != nil && models.KindOf(err) != models.NotFound {
 			return recorded
 		}
 	}
 }
 
-// recordedCommand returns the result of a request whose events the store has, nil for none. NotFound: the user may not
-// see the incident.
-func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Reference, request string) (*incident.CommandResult, error) {
+// recordedCommand returns the number of the incident's last event in the store, and the result of a request whose events
+// the store has, nil for none. NotFound: the user may not see the incident.
+func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Reference, request string,
+) (seq int, known *incident.CommandResult, err error) {
 	if u.Role.Side() == models.SideSOC {
 		return d.store.RecordedCommand(ctx, store.SOC, uuid.Nil, ref, request)
 	}
@@ -93,35 +95,36 @@ func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Re
 }
 
 // admitCommand checks that the user may see the incident and send this command, and not too often. It records a decision
-// of the client before anybody acts on it. A request that was carried out before gets its result.
+// of the client before anybody acts on it. It returns the number of the incident's last event in the store, and the
+// result of a request that was carried out before.
 func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest,
-) (known *incident.CommandResult, err error) {
+) (seq int, known *incident.CommandResult, err error) {
 	at := d.moment()
-	known, err = d.recordedCommand(ctx, u, ref, request.RequestID)
+	seq, known, err = d.recordedCommand(ctx, u, ref, request.RequestID)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	if err := auth.Allow(c.Name(), u.Role); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	if known != nil && known.Fingerprint != request.Fingerprint {
-		return nil, keyReused()
+		return 0, nil, keyReused()
 	}
 	if known != nil {
-		return known, nil
+		return seq, known, nil
 	}
 	// A command that is wrong in itself is wrong for every incident. The workflow judges the state of this one.
 	err = incident.Incident{}.Can(c, request.CommandContext, at)
 	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
-		return nil, err
+		return 0, nil, err
 	}
 	if !d.pace.allows(u.ID, ref, at) {
-		return nil, models.Errorf(models.TooMany, "you send this incident more commands than it can take; try again in a moment")
+		return 0, nil, models.Errorf(models.TooMany, "you send this incident more commands than it can take; try again in a moment")
 	}
 	if !incident.IsDecision(c) {
-		return nil, nil
+		return seq, nil, nil
 	}
-	return nil, d.inSight(ctx, u)(func(tx *store.Tx) error {
+	return seq, nil, d.inSight(ctx, u)(func(tx *store.Tx) error {
 		return tx.SaveDecision(store.Decision{
 			RequestID: request.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: request.Fingerprint, At: at,
 		})

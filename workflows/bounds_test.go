@@ -175,6 +175,32 @@ func TestAfterAResetTheIncidentGoesOnFromWhatTheStoreHas(t *testing.T) {
 	}
 }
 
+// A workflow that was reset does not judge a command by its old state: the command says what the store had.
+func TestACommandTellsAResetWorkflowThatItIsBehind(t *testing.T) {
+	s := newStory(t)
+	start := s.opening(models.SeverityLow)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.goesOnAfter(time.Hour)
+	s.runFrom(start)
+
+	after := newStory(t)
+	after.events, after.commands, after.requests, after.opened = s.events, s.commands, 1000, start.Incident
+	after.env.SetStartTime(s.env.Now())
+	r := after.request(models.RoleResponder, &incident.Comment{Text: "one"})
+	r.Recorded = s.seq()
+	late := after.request(models.RoleResponder, &incident.Comment{Text: "two"})
+	late.Recorded = s.seq()
+	after.env.RegisterDelayedCallback(func() {
+		after.give(r, "comment", nil)
+		after.env.SignalWorkflow("comment", late)
+	}, time.Minute)
+	after.goesOnAfter(2 * time.Hour)
+	i := after.runFrom(start)
+	if !i.IsPublished() || after.count("commented") != 2 || after.count("command_rejected") != 0 {
+		t.Errorf("revision %d, %d comments, %d rejections", i.Revision, after.count("commented"), after.count("command_rejected"))
+	}
+}
+
 func TestAnIncidentWhoseEventsTheStoreRefusesTakesNoCommand(t *testing.T) {
 	s := newStory(t)
 	broken := true

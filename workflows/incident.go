@@ -23,6 +23,7 @@ type incidentWorkflow struct {
 	inboxes    []inbox
 	shown      presentation
 	unfinished int           // signals being handled and messages being taken back
+	heard      time.Time     // when the last signal was handled
 	bounded    bool          // see changeBounded
 	room       incident.Room // that the incident takes
 }
@@ -93,7 +94,7 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 		workflow.Go(ctx, w.endDrill)
 	}
 	w.updatePresentation(ctx)
-	mayRenew := func() bool { return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && w.mayLeave(ctx) }
+	mayRenew := func() bool { return w.isLong(ctx) && w.mayLeave(ctx) }
 	if err := workflow.Await(ctx, func() bool { return w.state.Incident.IsOver() || mayRenew() }); err != nil {
 		return err
 	}
@@ -144,13 +145,25 @@ func (w *incidentWorkflow) isQuiet(ctx workflow.Context) bool {
 	return recorded && w.isAtRest(ctx)
 }
 
+// longHistory is from how many bytes on a history is too long, if Temporal does not say so before. A worker that has
+// forgotten the incident reads all of it.
+const longHistory = 1 << 20
+
+// isLong reports whether the history has grown so long that the incident should go on in a new run.
+func (w *incidentWorkflow) isLong(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	return info.GetContinueAsNewSuggested() || w.bounded && info.GetCurrentHistorySize() > longHistory
+}
+
 // mayLeave reports whether the incident could go on in a new run here. Events that are not in the store yet go along,
-// unless they are too many: under steady talk there would always be one, and the history would grow for ever.
+// unless they are too many: under steady talk there would always be one, and the history would grow for ever. A task
+// that brought signals is never the last one: when another signal comes meanwhile, Temporal drops the last task with
+// all that it did, and under steady signals nothing would ever be done.
 func (w *incidentWorkflow) mayLeave(ctx workflow.Context) bool {
 	if !w.bounded {
 		return w.isQuiet(ctx)
 	}
-	return w.recording.bytes() <= batchBytes && w.isAtRest(ctx)
+	return w.recording.bytes() <= batchBytes && w.isAtRest(ctx) && !w.heard.Equal(workflow.Now(ctx))
 }
 
 // isAtRest reports whether no handler is at work and no signal is unread.

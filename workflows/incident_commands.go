@@ -65,7 +65,7 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 		return models.Errorf(models.Unavailable, "the incident's record does not agree with its workflow; an operator has to settle it")
 	}
 	c, err := parseCommand(name, r)
-	if err != nil {
+	if err != nil || w.isBehind(r) {
 		return err
 	}
 	_, err = w.decide(ctx, c, r)
@@ -89,6 +89,9 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	c, err := parseCommand(name, r)
 	if err != nil {
 		return incident.CommandResult{}, rejection(err)
+	}
+	if err := w.catchUp(ctx, r); err != nil {
+		return incident.CommandResult{}, err
 	}
 	if known, err := w.recallResult(ctx, r.RequestID); err != nil || known != nil {
 		return deref(known), err

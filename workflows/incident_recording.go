@@ -26,6 +26,8 @@ type recording struct {
 	commands []incident.CommandResult // those whose last event is pending
 	recorded int                      // Seq of the last event that the store is known to have
 	refused  bool                     // the store refuses the first of them: no command is carried out
+	rebases  int                      // how often the incident went on from what the store has
+	rebasing bool
 }
 
 // pendingEvent is an event and its bytes as JSON.
@@ -89,15 +91,20 @@ func (w *incidentWorkflow) nextBatch() recordInput {
 // recordEvents writes events to the store in order, batch by batch, for as long as the run lives.
 func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
 	for workflow.Await(ctx, func() bool { return len(w.recording.pending) > 0 }) == nil {
-		in := w.nextBatch()
+		in, rebases := w.nextBatch(), w.recording.rebases
 		err := record(ctx, in)
 		switch {
+		case w.recording.rebases != rebases: // the batch is not what is pending any more
 		case err == nil:
 			w.noteRecorded(in)
 			w.updatePresentation(ctx)
 		case ctx.Err() != nil:
 			return
 		case typeOf(err) == errDiverged:
+			if w.recording.rebasing { // for a command
+				_ = workflow.Await(ctx, func() bool { return !w.recording.rebasing })
+				continue
+			}
 			if w.rebase(ctx) != nil {
 				return
 			}
@@ -127,8 +134,24 @@ func (w *incidentWorkflow) noteRefused(ctx workflow.Context, err error) {
 		"incident", w.state.Incident.Reference, "seq", w.recording.pending[0].Seq, "type", typeOf(err))
 }
 
-// rebase lets the incident go on from what the store has, because the store knows a later history: somebody reset the
-// workflow. What was decided since and is not in the store yet is put behind it. A command that the store knows, because
+// isBehind reports whether the store knew a later history of the incident, when a command was sent, than the workflow
+// does now: somebody reset the workflow.
+func (w *incidentWorkflow) isBehind(r incident.CommandRequest) bool {
+	return r.Recorded > w.state.Incident.Seq
+}
+
+// catchUp lets a command wait until the incident goes on from what the store has, if it is behind.
+func (w *incidentWorkflow) catchUp(ctx workflow.Context, r incident.CommandRequest) error {
+	if !w.isBehind(r) {
+		return nil
+	}
+	if err := workflow.Await(ctx, func() bool { return !w.recording.rebasing }); err != nil || !w.isBehind(r) {
+		return err
+	}
+	return w.rebase(ctx)
+}
+
+// rebase lets the incident go on from what the store has, because the store knows a later history. What was decided since and is not in the store yet is put behind it. A command that the store knows, because
 // Temporal handed it over once more, is not carried out again; one that is no longer legal becomes command_rejected.
 // The consequences of the events are not repeated: they were drawn when the events were first applied.
 func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
@@ -136,6 +159,8 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	for _, c := range w.recording.commands {
 		in.Requests = append(in.Requests, c.RequestID)
 	}
+	w.recording.rebasing = true
+	defer func() { w.recording.rebasing = false }()
 	stored, err := readRecorded(ctx, in)
 	if err != nil {
 		return err
@@ -149,7 +174,7 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	}
 	events, commands := w.recording.events(), w.recording.commands
 	w.state.Incident, w.room = stored.Incident, incident.NewRoom(stored.Incident)
-	w.recording = recording{recorded: stored.Incident.Seq}
+	w.recording = recording{recorded: stored.Incident.Seq, rebases: w.recording.rebases + 1}
 	for _, e := range stored.Incident.Endpoints { // its workflow may run: it is signalled before one is started
 		w.state.EndpointVersions[e.ID] = max(w.state.EndpointVersions[e.ID], 1)
 	}

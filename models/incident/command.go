@@ -36,6 +36,7 @@ type CommandContext struct {
 type CommandRequest struct {
 	CommandContext
 	Fingerprint string          `json:"fingerprint,omitempty"` // of name and body, echoed in the result
+	Recorded    int             `json:"recorded,omitempty"`    // Seq of the last event that the store had when it was sent
 	Body        json.RawMessage `json:"body"`                  // the command's fields
 }
 

@@ -152,7 +152,7 @@ func TestAnIncidentFullOfRecommendationsRefusesMoreAndGoesOn(t *testing.T) {
 	for n := range taken {
 		s.send(s.responder, &incident.SettleRecommendation{Recommendation: fmt.Sprintf("r%d", n+2), Outcome: incident.Mitigated, Evidence: "done " + longText})
 	}
-	for n := range 20 {
+	for n := range 40 {
 		s.send(s.responder, &incident.Comment{Text: fmt.Sprintf("c%d %s", n, longText)})
 	}
 	s.await("a new run", func() (bool, error) { return s.runID(c) != before, nil })
@@ -172,7 +172,7 @@ func TestAnIncidentFullOfRecommendationsRefusesMoreAndGoesOn(t *testing.T) {
 	s.wantWholeLog()
 }
 
-// Twenty signals a second, of 45 kB each, keep neither the next step nor the next run from coming.
+// Twenty signals a second keep neither the next step nor the next run from coming.
 func TestSteadyTalkStarvesNoIncident(t *testing.T) {
 	s := newScene(t, 2)
 	s.open(models.SeverityCritical)
@@ -180,7 +180,7 @@ func TestSteadyTalkStarvesNoIncident(t *testing.T) {
 	s.publish()
 	by := s.commenter()
 	c := temporal(t)
-	before := s.runID(c)
+	before, text := s.runID(c), strings.Repeat("and so on ", 400)
 	stop := make(chan struct{})
 	var sent atomic.Int64
 	var group errgroup.Group
@@ -194,7 +194,7 @@ func TestSteadyTalkStarvesNoIncident(t *testing.T) {
 					return nil
 				case <-tick.C:
 				}
-				r := s.commentRequest(by, fmt.Sprintf("s%d %s", sent.Add(1), longText))
+				r := s.commentRequest(by, fmt.Sprintf("s%d %s", sent.Add(1), text))
 				if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", "comment", r); err != nil {
 					return err
 				}
@@ -202,7 +202,7 @@ func TestSteadyTalkStarvesNoIncident(t *testing.T) {
 		})
 	}
 	s.await("some talk", func() (bool, error) { return sent.Load() > 50, nil })
-	s.send(s.analyst, &incident.Isolate{Hostname: s.host, Reason: "Files are being encrypted."})
+	s.post(s.analyst, "/incidents/"+string(s.ref)+"/isolate", &incident.Isolate{Hostname: s.host, Reason: "Files are being encrypted."}, nil)
 	s.awaitContainment(incident.ContainmentContained)
 	s.await("a new run", func() (bool, error) { return s.runID(c) != before, nil })
 	close(stop)
