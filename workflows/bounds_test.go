@@ -128,6 +128,17 @@ func TestARepeatOfAForgottenCommandGetsItsFirstResult(t *testing.T) {
 	if n != 1 || s.count("commented") != 251 {
 		t.Errorf("the comment stands %d times among %d", n, s.count("commented"))
 	}
+	handed := 0
+	for _, b := range s.batches {
+		for _, c := range b.Commands {
+			if c.RequestID == late.RequestID {
+				handed++
+			}
+		}
+	}
+	if handed != 1 {
+		t.Errorf("the comment was carried out %d times, and only the store's key kept it from standing there as often", handed)
+	}
 }
 
 // After a reset the store knows events that the workflow does not. What Temporal hands over once more is there already;

@@ -98,6 +98,7 @@ func (s *scene) commenter() models.Actor {
 func TestABurstOfLongCommentsWithoutAWorkerIsTakenWhole(t *testing.T) {
 	const comments = 70
 	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
 	s.open(models.SeverityLow)
 	s.assess()
 	s.publish()
@@ -130,6 +131,7 @@ func TestABurstOfLongCommentsWithoutAWorkerIsTakenWhole(t *testing.T) {
 // read the settled ones in full.
 func TestAnIncidentFullOfRecommendationsRefusesMoreAndGoesOn(t *testing.T) {
 	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
 	s.open(models.SeverityLow)
 	s.assess()
 	s.publish()
@@ -140,6 +142,8 @@ func TestAnIncidentFullOfRecommendationsRefusesMoreAndGoesOn(t *testing.T) {
 		switch {
 		case err == nil:
 			taken++
+		case isTemporary(err): // it may have been taken
+			t.Fatalf("recommendation %d was answered with %v; the machine is too busy for this test", n, err)
 		case !errors.As(err, &rejected) || rejected.Status != http.StatusConflict:
 			t.Fatalf("recommendation %d was answered with %v, want 409", n, err)
 		}
@@ -175,6 +179,7 @@ func TestAnIncidentFullOfRecommendationsRefusesMoreAndGoesOn(t *testing.T) {
 // Twenty signals a second keep neither the next step nor the next run from coming.
 func TestSteadyTalkStarvesNoIncident(t *testing.T) {
 	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
 	s.open(models.SeverityCritical)
 	s.assess()
 	s.publish()
@@ -221,6 +226,7 @@ func TestSteadyTalkStarvesNoIncident(t *testing.T) {
 // A request that comes a second time after the workflow has forgotten it is not carried out again.
 func TestALateRepeatOfACommandIsNotCarriedOutAgain(t *testing.T) {
 	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
 	s.open(models.SeverityLow)
 	s.assess()
 	s.publish()
@@ -258,6 +264,7 @@ func TestALateRepeatOfACommandIsNotCarriedOutAgain(t *testing.T) {
 // One user cannot flood an incident, and keeps nobody else from acting on it.
 func TestALoopOfCommandsIsSlowedDown(t *testing.T) {
 	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
 	s.open(models.SeverityLow)
 	s.assess()
 	s.publish()
@@ -301,6 +308,7 @@ func TestAResetWorkflowGoesOnFromTheStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, 0)
+			s.retry = true // a busy machine may answer 202 or 503
 			s.open(models.SeverityHigh)
 			s.assess()
 			c := temporal(t)
@@ -330,7 +338,7 @@ func TestAResetWorkflowGoesOnFromTheStore(t *testing.T) {
 				switch {
 				case err == nil:
 					comments++
-				case errors.As(err, &rejected):
+				case errors.As(err, &rejected) && rejected.Status == http.StatusServiceUnavailable:
 					t.Logf("answered with %d: %s", rejected.Status, rejected.Detail)
 				default:
 					t.Fatal(err)
