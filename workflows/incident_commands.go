@@ -68,12 +68,12 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 	if err != nil || w.isBehind(r) {
 		return err
 	}
-	_, err = w.decide(ctx, c, r)
+	_, err = w.decideEvents(ctx, c, r)
 	return err
 }
 
-// decide returns the events that a command causes now, or why it is rejected.
-func (w *incidentWorkflow) decide(ctx workflow.Context, c incident.Command, r incident.CommandRequest) ([]incident.Event, error) {
+// decideEvents returns the events that a command causes now, or why it is rejected.
+func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command, r incident.CommandRequest) ([]incident.Event, error) {
 	if !w.bounded {
 		return w.state.Incident.Decide(c, r.CommandContext, workflow.Now(ctx))
 	}
@@ -102,7 +102,7 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
 		return *known, nil
 	}
-	events, err := w.decide(ctx, c, r)
+	events, err := w.decideEvents(ctx, c, r)
 	if err != nil {
 		return incident.CommandResult{}, rejection(err)
 	}

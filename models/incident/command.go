@@ -51,12 +51,12 @@ type CommandResult struct {
 
 // Decide returns the events that a command causes at a moment, or why it is rejected. It changes nothing.
 func (i Incident) Decide(c Command, ask CommandContext, at time.Time) ([]Event, error) {
-	events, _, err := i.decide(c, ask, at)
+	events, _, err := i.decideEvents(c, ask, at)
 	return events, err
 }
 
-// decide is Decide, and returns the incident as it would be, too.
-func (i Incident) decide(c Command, ask CommandContext, at time.Time) ([]Event, Incident, error) {
+// decideEvents is Decide, and returns the incident as it would be, too.
+func (i Incident) decideEvents(c Command, ask CommandContext, at time.Time) ([]Event, Incident, error) {
 	if !slices.Contains(c.roles(), ask.Actor.Role) || ask.Actor.Role.Side() != ask.Actor.Side {
 		return nil, i, models.Errorf(models.Forbidden, "the role %s may not %s", ask.Actor.Role, strings.ReplaceAll(c.Name(), "-", " "))
 	}

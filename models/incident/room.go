@@ -116,7 +116,7 @@ func (*Isolate) adds()               {}
 // Decide returns the events that a command causes at a moment, as Incident.Decide does, and rejects the command when
 // the incident has no room for them. It changes nothing but the count.
 func (r *Room) Decide(i Incident, c Command, ask CommandContext, at time.Time) ([]Event, error) {
-	events, after, err := i.decide(c, ask, at)
+	events, after, err := i.decideEvents(c, ask, at)
 	if err != nil {
 		return nil, err
 	}
