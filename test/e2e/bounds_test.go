@@ -369,7 +369,7 @@ func TestAResetWorkflowGoesOnFromTheStore(t *testing.T) {
 			s.closeIncident()
 			s.wantWholeLog()
 			s.wantActions("contain", "lift_containment")
-			s.wantMails("published")
+			s.wantMails("published", "closed")
 			if n := len(s.current().Recommendations); n != 2 {
 				t.Errorf("%d recommendations, want 2", n)
 			}
