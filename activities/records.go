@@ -2,10 +2,12 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
@@ -24,12 +26,75 @@ type RecordInput struct {
 	ClientID  uuid.UUID
 	Reference models.Reference
 	Events    []incident.Event
+	Commands  []incident.CommandResult `json:",omitempty"` // whose last event is in the batch
 }
 
-// Record appends events and updates the read tables in one transaction. Events the store has already are skipped.
+// The types of the errors by which Record refuses a batch for good.
+const (
+	// ErrDiverged: the store has other events under these numbers, or one of the commands: the workflow was reset.
+	ErrDiverged = "diverged"
+	// ErrRefused: the events do not follow from what the store has.
+	ErrRefused = "refused"
+)
+
+// Record appends events and updates the read tables in one transaction. Events the store has already are skipped. An
+// error of type ErrDiverged or ErrRefused is not retried.
 func (r *Records) Record(ctx context.Context, in RecordInput) error {
-	return r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
-		return tx.Record(in.Reference, in.Events)
+	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+		return tx.Record(in.Reference, in.Events, in.Commands...)
+	})
+	if errors.Is(err, store.ErrDiverged) {
+		return temporal.NewNonRetryableApplicationError("the store has other events under these numbers", ErrDiverged, err)
+	}
+	switch models.KindOf(err) {
+	case models.Conflict, models.Forbidden, models.NotFound, models.Invalid:
+		return temporal.NewNonRetryableApplicationError("the store refuses the events", ErrRefused, err)
+	}
+	return err
+}
+
+// CommandInput names a command.
+type CommandInput struct {
+	ClientID  uuid.UUID
+	Reference models.Reference
+	RequestID string
+}
+
+// FindCommand returns the result of a command that was carried out before, nil for none.
+func (r *Records) FindCommand(ctx context.Context, in CommandInput) (*incident.CommandResult, error) {
+	found, err := store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) ([]incident.CommandResult, error) {
+		return tx.Commands(in.Reference, in.RequestID)
+	})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// RecordedInput asks for an incident as the store has it.
+type RecordedInput struct {
+	ClientID  uuid.UUID
+	Reference models.Reference
+	Requests  []string
+}
+
+// Recorded is an incident as the store has it, as a workflow carries it, and those of the requests asked for that are
+// in its log.
+type Recorded struct {
+	Incident incident.Incident
+	Commands []incident.CommandResult
+}
+
+// ReadRecorded returns an incident as the store has it.
+func (r *Records) ReadRecorded(ctx context.Context, in RecordedInput) (Recorded, error) {
+	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (out Recorded, err error) {
+		i, err := tx.Incident(in.Reference)
+		if err != nil {
+			return out, err
+		}
+		out.Incident = i.Carried()
+		out.Commands, err = tx.Commands(in.Reference, in.Requests...)
+		return out, err
 	})
 }
 

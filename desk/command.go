@@ -18,12 +18,14 @@ import (
 )
 
 // Command sends a command to an incident and returns the events it caused. queued is true when no worker answered in
-// time: the command is then recorded durably in the workflow's history, and a worker will judge it.
+// time, or the store does not have the events in time: the command is then recorded durably in the workflow's history,
+// and a worker will judge it.
 //
 // via is the entrance: "api" or "portal". key is the caller's own name for the request: the same command under it again
 // has no second effect and gets the same answer. Invalid: the command itself is wrong, or the key was used for another
-// request. NotFound: the user may not see the incident. Forbidden: the user's role may not send the command. Conflict:
-// the incident rejects the command. Unavailable: the engine does not answer, and nothing is recorded.
+// request. NotFound: the user may not see the incident. Forbidden: the user's role may not send the command. TooMany: the
+// user sends this incident too many. Conflict: the incident rejects the command. Unavailable: the engine does not answer,
+// and nothing is recorded.
 func (d *Desk) Command(ctx context.Context, u models.User, via string, ref models.Reference, c incident.Command, key string,
 ) (result incident.CommandResult, queued bool, err error) {
 	body, err := canonicalJSON(c)
@@ -34,73 +36,95 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 		CommandContext: incident.CommandContext{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
 		Fingerprint:    fingerprint(c.Name(), body), Body: body,
 	}
-	if err := d.admitCommand(ctx, u, ref, c, request); err != nil {
+	seq, known, err := d.admitCommand(ctx, u, ref, c, request)
+	switch {
+	case err != nil:
 		return incident.CommandResult{}, false, err
+	case known != nil:
+		return *known, false, nil
 	}
+	request.Recorded = seq
 	result, queued, err = d.sendCommand(ctx, u, ref, c, request)
 	switch {
 	case err != nil:
 		return incident.CommandResult{}, false, err
 	case result.Fingerprint != request.Fingerprint:
 		return incident.CommandResult{}, false, keyReused()
-	case !queued:
-		d.awaitRecorded(ctx, u, ref, result.LastSeq)
+	case queued:
+		return result, true, nil
 	}
-	return result, queued, nil
+	if recorded := d.awaitRecorded(ctx, u, ref, request.RequestID); recorded != nil {
+		return *recorded, false, nil
+	}
+	return incident.CommandResult{RequestID: request.RequestID, Command: c.Name(), Fingerprint: request.Fingerprint}, true, nil
 }
 
 // awaitRecorded looks into the store after the first pause, which then doubles, and gives up after the second.
 const (
 	recordedFirstLook = 4 * time.Millisecond
-	recordedWithin    = time.Second
+	recordedWithin    = 3 * time.Second
 )
 
-// awaitRecorded waits until the store has the events of an answered command, so that its sender reads them. The command
-// is durable already: a store that is slow, or down, delays the answer by a second at most.
-func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Reference, seq int) {
+// awaitRecorded waits until the store has the events of this very request, so that its sender reads them, and returns
+// the result as recorded. The command is durable already, so a store that is slow, or down, delays the answer by
+// recordedWithin at most; nil then.
+func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Reference, request string) *incident.CommandResult {
 	ctx, cancel := context.WithTimeout(ctx, recordedWithin)
 	defer cancel()
 	for pause := recordedFirstLook; ; pause *= 2 {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(pause):
 		}
-		recorded, err := d.recordedSeq(ctx, u, ref)
-		if err != nil && models.KindOf(err) != models.NotFound || recorded >= seq {
-			return
+		_, recorded, err := d.recordedCommand(ctx, u, ref, request)
+		if recorded != nil || err != nil && models.KindOf(err) != models.NotFound {
+			return recorded
 		}
 	}
 }
 
-// recordedSeq returns the number of the incident's last event in the store. NotFound: the user may not see the
-// incident.
-func (d *Desk) recordedSeq(ctx context.Context, u models.User, ref models.Reference) (int, error) {
+// recordedCommand returns the number of the incident's last event in the store, and the result of a request whose events
+// the store has, nil for none. NotFound: the user may not see the incident.
+func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Reference, request string,
+) (seq int, known *incident.CommandResult, err error) {
 	if u.Role.Side() == models.SideSOC {
-		return d.store.Recorded(ctx, store.SOC, uuid.Nil, ref)
+		return d.store.RecordedCommand(ctx, store.SOC, uuid.Nil, ref, request)
 	}
-	return d.store.Recorded(ctx, store.Portal, u.ClientID, ref)
+	return d.store.RecordedCommand(ctx, store.Portal, u.ClientID, ref, request)
 }
 
-// admitCommand checks that the user may see the incident and send this command. It records a decision of the client
-// before anybody acts on it.
-func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest) error {
+// admitCommand checks that the user may see the incident and send this command, and not too often. It records a decision
+// of the client before anybody acts on it. It returns the number of the incident's last event in the store, and the
+// result of a request that was carried out before.
+func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest,
+) (seq int, known *incident.CommandResult, err error) {
 	at := d.moment()
-	if _, err := d.recordedSeq(ctx, u, ref); err != nil {
-		return err
+	seq, known, err = d.recordedCommand(ctx, u, ref, request.RequestID)
+	if err != nil {
+		return 0, nil, err
 	}
 	if err := auth.Allow(c.Name(), u.Role); err != nil {
-		return err
+		return 0, nil, err
+	}
+	if known != nil && known.Fingerprint != request.Fingerprint {
+		return 0, nil, keyReused()
+	}
+	if known != nil {
+		return seq, known, nil
 	}
 	// A command that is wrong in itself is wrong for every incident. The workflow judges the state of this one.
-	err := incident.Incident{}.Can(c, request.CommandContext, at)
+	err = incident.Incident{}.Can(c, request.CommandContext, at)
 	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
-		return err
+		return 0, nil, err
+	}
+	if !d.pace.allows(u.ID, ref, at) {
+		return 0, nil, models.Errorf(models.TooMany, "you send this incident more commands than it can take; try again in a moment")
 	}
 	if !incident.IsDecision(c, u.Role.Side()) {
-		return nil
+		return seq, nil, nil
 	}
-	return d.inSight(ctx, u)(func(tx *store.Tx) error {
+	return seq, nil, d.inSight(ctx, u)(func(tx *store.Tx) error {
 		return tx.SaveDecision(store.Decision{
 			RequestID: request.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: request.Fingerprint, At: at,
 		})

@@ -52,12 +52,13 @@ type Desk struct {
 	now      func() time.Time
 	log      *slog.Logger
 	edr      EDROptions
+	pace     *pace
 	clients  sync.Map // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
 }
 
 // New makes a Desk over the database and the engine.
 func New(s *store.Store, t Temporal, o Options) *Desk {
-	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, now: o.Now, log: o.Log, edr: o.EDR}
+	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, now: o.Now, log: o.Log, edr: o.EDR, pace: newPace()}
 	if d.wait <= 0 {
 		d.wait = defaultUpdateWait
 	}

@@ -16,6 +16,7 @@ const (
 	Conflict     Kind = "conflict"     // the present state does not allow it
 	Unauthorized Kind = "unauthorized" // no valid credentials
 	Unavailable  Kind = "unavailable"  // a part we need does not answer; ask again
+	TooMany      Kind = "too_many"     // too many requests in a short time; ask again later
 )
 
 // Error is the one error type that carries a message meant for people.

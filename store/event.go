@@ -52,10 +52,31 @@ func (tx *Tx) chain(r models.Reference, last []byte, events []incident.Event) ([
 	return rows, nil
 }
 
-// Record appends events to an incident and brings its read tables up to them. Events it has already are skipped,
-// so a repeat changes nothing. Conflict: an event is missing before the first, an event is not legal in the
-// present state, or the incident would close without a decision of the client.
-func (tx *Tx) Record(r models.Reference, events []incident.Event) error {
+// ErrDiverged says that the store has another history of an incident than the one who records.
+var ErrDiverged = models.Errorf(models.Conflict, "the store has other events under these numbers")
+
+type commandRow struct {
+	ClientID    uuid.UUID
+	Incident    models.Reference
+	RequestID   string
+	Command     string
+	Fingerprint string
+	FirstSeq    int
+	LastSeq     int
+}
+
+// TableName names the table.
+func (commandRow) TableName() string { return "incident_commands" }
+
+func (r commandRow) result() incident.CommandResult {
+	return incident.CommandResult{RequestID: r.RequestID, Command: r.Command, Fingerprint: r.Fingerprint, FirstSeq: r.FirstSeq, LastSeq: r.LastSeq}
+}
+
+// Record appends events to an incident and brings its read tables up to them, and keeps which commands made them.
+// Events it has already, byte for byte, are skipped, so a repeat changes nothing. ErrDiverged: it has another event
+// under a number, or a command under its request id already. Conflict: an event is missing before the first, an event is
+// not legal in the present state, or the incident would close without a decision of the client.
+func (tx *Tx) Record(r models.Reference, events []incident.Event, commands ...incident.CommandResult) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
@@ -65,11 +86,18 @@ func (tx *Tx) Record(r models.Reference, events []incident.Event) error {
 	if err != nil {
 		return notFound(problem("read incident", err), "incident")
 	}
-	for len(events) > 0 && events[0].Seq <= row.Seq {
-		events = events[1:]
+	known := 0
+	for known < len(events) && events[known].Seq <= row.Seq {
+		known++
 	}
-	if len(events) == 0 {
+	if err := tx.requireSame(r, events[:known]); err != nil {
+		return err
+	}
+	if events = events[known:]; len(events) == 0 {
 		return nil
+	}
+	if err := tx.saveCommands(r, row.Seq, commands); err != nil {
+		return err
 	}
 	incident, revisions, err := advance(row.State.V, events)
 	if err != nil {
@@ -82,6 +110,62 @@ func (tx *Tx) Record(r models.Reference, events []incident.Event) error {
 	row.LastHash, row.Running = added[len(added)-1].Hash, true
 	row.fill(tx.client, incident)
 	return tx.save(row, added, revisions)
+}
+
+// requireSame returns ErrDiverged when the store has other events under the numbers of these.
+func (tx *Tx) requireSame(r models.Reference, events []incident.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	var rows []eventRow
+	first, last := events[0].Seq, events[len(events)-1].Seq
+	err := tx.about("events", "incident", r).Where("seq between ? and ?", first, last).Order("seq").Find(&rows).Error
+	if err != nil {
+		return problem("read events", err)
+	}
+	for n, e := range events {
+		body, err := encode(e)
+		if err != nil {
+			return err
+		}
+		if n >= len(rows) || rows[n].Seq != e.Seq || rows[n].Body != verbatim(body) {
+			return fmt.Errorf("event %d of %s: %w", e.Seq, r, ErrDiverged)
+		}
+	}
+	return nil
+}
+
+// saveCommands keeps the commands whose events follow those that the store has. ErrDiverged: one of them was carried out
+// before.
+func (tx *Tx) saveCommands(r models.Reference, recorded int, commands []incident.CommandResult) error {
+	var rows []commandRow
+	for _, c := range commands {
+		if c.LastSeq > recorded {
+			rows = append(rows, commandRow{tx.client, r, c.RequestID, c.Command, c.Fingerprint, c.FirstSeq, c.LastSeq})
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	insert := tx.db.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows)
+	if insert.Error == nil && int(insert.RowsAffected) < len(rows) {
+		return fmt.Errorf("a command of %s was carried out before: %w", r, ErrDiverged)
+	}
+	return problem("keep commands", insert.Error)
+}
+
+// Commands returns those of the commands with these request ids whose events the store has.
+func (tx *Tx) Commands(r models.Reference, requests ...string) ([]incident.CommandResult, error) {
+	if len(requests) == 0 {
+		return nil, nil
+	}
+	var rows []commandRow
+	err := tx.about("incident_commands", "incident", r).Where("request_id in ?", requests).Order("last_seq").Find(&rows).Error
+	results := make([]incident.CommandResult, 0, len(rows))
+	for _, row := range rows {
+		results = append(results, row.result())
+	}
+	return results, problem("find commands", err)
 }
 
 // advance applies events and returns the incident and the revisions they publish.

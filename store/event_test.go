@@ -2,10 +2,13 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
@@ -134,7 +137,7 @@ func tamper(t *testing.T, ownerURL, sql string, r models.Reference) {
 func TestEvenTheOwnerCannotChangeRecordsByAccident(t *testing.T) {
 	h := newHouse(t)
 	h.everything(h.acme)
-	for _, table := range []string{"events", "report_revisions", "client_decisions", "alert_payloads", "alert_receipts", "effect_states"} {
+	for _, table := range []string{"events", "report_revisions", "client_decisions", "alert_payloads", "alert_receipts", "effect_states", "incident_commands"} {
 		for _, sql := range []string{"update " + table + " set client_id = client_id", "delete from " + table, "truncate " + table + " cascade"} {
 			if err := ownerExec(t.Context(), h.ownerURL, sql); err == nil || !strings.Contains(err.Error(), "WF002") {
 				t.Errorf("%s: got %v, want the trigger's error", sql, err)
@@ -173,4 +176,71 @@ func TestClosingNeedsTheClientsDecision(t *testing.T) {
 		h.ok(tx.VerifyEvents(i.Reference))
 		return err
 	})
+}
+
+// A number is not an identity: another event under a number that the store has is another history.
+func TestRecordTellsAnotherHistoryFromARepeat(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "open")
+	before := i
+	h.recordCommand(h.acme, &i, "request-1", h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "first"}, &incident.Recommended{ID: "r2", Text: "second"})
+	record := func(events []incident.Event, commands ...incident.CommandResult) error {
+		return h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(i.Reference, events, commands...) })
+	}
+	diverged := func(name string, err error) {
+		t.Helper()
+		if !errors.Is(err, store.ErrDiverged) {
+			t.Errorf("%s: got %v, want ErrDiverged", name, err)
+		}
+	}
+	command := func(request string, first, last int) incident.CommandResult {
+		return incident.CommandResult{RequestID: request, Command: "c", Fingerprint: "f", FirstSeq: first, LastSeq: last}
+	}
+	reset := before
+	other := h.events(&reset, h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "first"}, &incident.Recommended{ID: "r2", Text: "other"})
+	diverged("another text", record(other))
+	diverged("and more", record(append(other, h.events(&reset, h.analyst.Actor(), &incident.Recommended{ID: "r3", Text: "t"})...)))
+	late := i
+	again := h.events(&late, h.analyst.Actor(), &incident.Recommended{ID: "r3", Text: "first"})
+	diverged("the same request under another number", record(again, command("request-1", 4, 4)))
+	h.ok(record(other[:1])) // byte for byte what is there
+	repeated := before
+	h.ok(record(h.events(&repeated, h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "first"}, &incident.Recommended{ID: "r2", Text: "second"}), command("request-1", 2, 3)))
+	h.ok(record(again, command("request-2", 4, 4)))
+	elsewhere := h.open(h.acme, "elsewhere")
+	h.recordCommand(h.acme, &elsewhere, "request-1", h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "t"}) // of another incident
+	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
+		found, err := tx.Commands(i.Reference, "request-1", "request-2", "request-3")
+		h.ok(err)
+		same(t, "commands", found, []incident.CommandResult{command("request-1", 2, 3), command("request-2", 4, 4)})
+		return tx.VerifyEvents(i.Reference)
+	})
+}
+
+func TestRecordedCommandIsForThoseWhoSeeTheIncident(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "open")
+	h.recordCommand(h.acme, &i, "request-1", h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "t"})
+	want := &incident.CommandResult{RequestID: "request-1", Command: "c", Fingerprint: "f", FirstSeq: 2, LastSeq: 2}
+	look := func(as store.Audience, te uuid.UUID, request string) (*incident.CommandResult, error) {
+		seq, found, err := h.RecordedCommand(t.Context(), as, te, i.Reference, request)
+		if err == nil {
+			equal(t, "seq", seq, i.Seq)
+		}
+		return found, err
+	}
+	_, err := look(store.Portal, h.acme.ID, "request-1")
+	h.fails(err, models.NotFound) // not published
+	got, err := look(store.SOC, uuid.Nil, "request-1")
+	h.ok(err)
+	same(t, "for the SOC", got, want)
+	h.record(h.acme, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
+	got, err = look(store.Portal, h.acme.ID, "request-1")
+	h.ok(err)
+	same(t, "for the client", got, want)
+	got, err = look(store.Portal, h.acme.ID, "request-2")
+	h.ok(err)
+	equal(t, "an unknown request", got == nil, true)
+	_, err = look(store.Portal, h.other.ID, "request-1")
+	h.fails(err, models.NotFound)
 }

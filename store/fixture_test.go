@@ -101,6 +101,14 @@ func (h *house) record(te tenant, i *incident.Incident, by models.Actor, data ..
 	h.as(store.Worker, te, func(tx *store.Tx) error { return tx.Record(i.Reference, h.events(i, by, data...)) })
 }
 
+// recordCommand applies data by an actor to i and records the events as those of a command.
+func (h *house) recordCommand(te tenant, i *incident.Incident, request string, by models.Actor, data ...incident.EventData) {
+	h.Helper()
+	events := h.events(i, by, data...)
+	command := incident.CommandResult{RequestID: request, Command: "c", Fingerprint: "f", FirstSeq: events[0].Seq, LastSeq: i.Seq}
+	h.as(store.Worker, te, func(tx *store.Tx) error { return tx.Record(i.Reference, events, command) })
+}
+
 // events makes the next events of i and applies them.
 func (h *house) events(i *incident.Incident, by models.Actor, data ...incident.EventData) []incident.Event {
 	h.Helper()
@@ -187,7 +195,7 @@ func (h *house) everything(te tenant) incident.Incident {
 	h.Helper()
 	a, _ := h.receive(te, "finding", "{}", "alert-1")
 	i := h.open(te, "open-1", a.ID)
-	h.record(te, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
+	h.recordCommand(te, &i, "request-1", h.analyst.Actor(), &incident.Published{Expedited: true})
 	h.decide(te, i.Reference, "decision-1")
 	row := h.intend(te, i, 1)
 	h.as(store.Worker, te, func(tx *store.Tx) error {

@@ -77,7 +77,8 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
-		and table_name in ('events', 'report_revisions', 'client_decisions', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states', 'isolation_switches', 'isolation_passes', 'audit_log')`)
+		and table_name in ('events', 'report_revisions', 'client_decisions', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states', 'isolation_switches', 'isolation_passes', 'audit_log',
+		'incident_commands')`)
 	nothing(t, ownerURL, "a response authority may be changed, or signed by others than the client", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
 		and table_name = 'response_authorities' and not (column_name in ('signed_by', 'signed_at') and grantee = 'watchfire_portal')`)

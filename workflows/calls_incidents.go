@@ -8,6 +8,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
@@ -21,7 +22,12 @@ type (
 	decisionInput          = activities.DecisionInput
 	evaluateAuthorityInput = activities.EvaluateAuthorityInput
 	outcomeInput           = activities.OutcomeInput
+	commandInput           = activities.CommandInput
+	recordedInput          = activities.RecordedInput
 )
+
+// errDiverged is the type of the error that says that the store has another history.
+const errDiverged = activities.ErrDiverged
 
 // records is nil: it only gives the activities their names.
 var records *activities.Records
@@ -36,6 +42,18 @@ func record(ctx workflow.Context, in activities.RecordInput) error {
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
 	return workflow.ExecuteActivity(ctx, records.Record, in).Get(ctx, nil)
+}
+
+// findCommand returns the result of a command that the store has the events of, or nil.
+func findCommand(ctx workflow.Context, in activities.CommandInput) (out *incident.CommandResult, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "look up whether the command was carried out before"), records.FindCommand, in).Get(ctx, &out)
+	return out, err
+}
+
+// readRecorded returns the incident as the store has it.
+func readRecorded(ctx workflow.Context, in activities.RecordedInput) (out activities.Recorded, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "read the incident from the store"), records.ReadRecorded, in).Get(ctx, &out)
+	return out, err
 }
 
 // hasDecision looks up whether the client's own row backs a decision.

@@ -22,13 +22,10 @@ type incidentWorkflow struct {
 	approving  approving
 	inboxes    []inbox
 	shown      presentation
-	unfinished int // signals being handled and messages being taken back
-}
-
-// recording is the transient state of recordEvents.
-type recording struct {
-	pending  []incident.Event // applied and not in the store yet
-	recorded int              // Seq of the last event that the store is known to have
+	unfinished int           // signals being handled and messages being taken back
+	heard      time.Time     // when the last signal was handled
+	bounded    bool          // see changeBounded
+	room       incident.Room // that the incident takes
 }
 
 // Incident runs the life of one incident, from its opening to the client's closure and feedback.
@@ -36,10 +33,13 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // cancelling is not a way to close an incident
 	w := &incidentWorkflow{
 		state:     state,
-		recording: recording{recorded: state.Incident.Seq},
+		recording: recordingOf(state),
 		messaging: messaging{sending: map[notify.Notification]bool{}, probing: map[models.Channel]bool{}, probes: map[models.Channel]int{}},
 		shown:     presentationOf(state.Incident),
+		bounded:   hasChange(ctx, changeBounded),
+		room:      incident.NewRoom(state.Incident),
 	}
+	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 	if w.state.Incident.IsOver() {
 		w.startManaging(ctx)
 	}
-	err := workflow.SetQueryHandlerWithOptions(ctx, models.QueryIncident, func() (incident.Incident, error) { return w.state.Incident, nil },
+	err := workflow.SetQueryHandlerWithOptions(ctx, models.QueryIncident, func() (incident.Incident, error) { return w.state.Incident.Carried(), nil },
 		workflow.QueryHandlerOptions{Description: "The incident as it stands now"})
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 		workflow.Go(ctx, w.endDrill)
 	}
 	w.updatePresentation(ctx)
-	mayRenew := func() bool { return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && w.isQuiet(ctx) }
+	mayRenew := func() bool { return w.isLong(ctx) && w.mayLeave(ctx) }
 	if err := workflow.Await(ctx, func() bool { return w.state.Incident.IsOver() || mayRenew() }); err != nil {
 		return err
 	}
@@ -111,13 +111,22 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 			return err
 		}
 	}
-	if err := workflow.Await(ctx, func() bool { return w.isQuiet(ctx) && (w.isFinished(ctx) || mayRenew()) }); err != nil {
+	mayEnd := func() bool { return w.isQuiet(ctx) && w.isFinished(ctx) }
+	if err := workflow.Await(ctx, func() bool { return mayEnd() || mayRenew() }); err != nil {
 		return err
 	}
-	if !w.isFinished(ctx) {
-		return workflow.NewContinueAsNewError(ctx, Incident, w.state)
+	if !mayEnd() {
+		return workflow.NewContinueAsNewError(ctx, Incident, w.nextState())
 	}
 	return nil
+}
+
+// nextState returns the state for the next run.
+func (w *incidentWorkflow) nextState() incident.State {
+	next := w.state
+	next.Incident = next.Incident.Carried()
+	next.Unrecorded, next.UnrecordedBy = w.recording.events(), w.recording.commands
+	return next
 }
 
 // awaitFeedback gives the client time to rate how the incident was handled.
@@ -140,9 +149,35 @@ func (w *incidentWorkflow) isFinished(ctx workflow.Context) bool {
 // isQuiet reports whether this run could end here and lose nothing: every event is in the store, no handler is at work
 // and no signal is unread. Messages being handed over do not count: the ledger knows them, and the next run goes on.
 func (w *incidentWorkflow) isQuiet(ctx workflow.Context) bool {
-	unread := slices.ContainsFunc(w.inboxes, func(b inbox) bool { return b.messages.Len() > 0 })
 	recorded := len(w.recording.pending) == 0 && w.recording.recorded == w.state.Incident.Seq
-	return recorded && len(w.containing.retries) == 0 && w.unfinished == 0 && !unread && workflow.AllHandlersFinished(ctx)
+	return recorded && w.isAtRest(ctx)
+}
+
+// longHistory is from how many bytes on a history is too long, if Temporal does not say so before. A worker that has
+// forgotten the incident reads all of it.
+const longHistory = 1 << 20
+
+// isLong reports whether the history has grown so long that the incident should go on in a new run.
+func (w *incidentWorkflow) isLong(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	return info.GetContinueAsNewSuggested() || w.bounded && info.GetCurrentHistorySize() > longHistory
+}
+
+// mayLeave reports whether the incident could go on in a new run here. Events that are not in the store yet go along,
+// unless they are too many: under steady talk there would always be one, and the history would grow for ever. A task
+// that brought signals is never the last one: when another signal comes meanwhile, Temporal drops the last task with
+// all that it did, and under steady signals nothing would ever be done.
+func (w *incidentWorkflow) mayLeave(ctx workflow.Context) bool {
+	if !w.bounded {
+		return w.isQuiet(ctx)
+	}
+	return w.recording.bytes() <= batchBytes && w.isAtRest(ctx) && !w.heard.Equal(workflow.Now(ctx))
+}
+
+// isAtRest reports whether no handler is at work and no signal is unread.
+func (w *incidentWorkflow) isAtRest(ctx workflow.Context) bool {
+	unread := slices.ContainsFunc(w.inboxes, func(b inbox) bool { return b.messages.Len() > 0 })
+	return len(w.containing.retries) == 0 && w.unfinished == 0 && !unread && workflow.AllHandlersFinished(ctx)
 }
 
 // emit makes an event of data, applies it and lets its consequences follow. An illegal change is an error, and nothing
@@ -156,7 +191,7 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 	if err := w.state.Incident.Apply(e); err != nil {
 		return err
 	}
-	w.recording.pending = append(w.recording.pending, e)
+	w.addPending(e)
 	switch d := e.Data.(type) {
 	case *incident.Published:
 		w.queueNotification(notify.Notification{Purpose: notify.PurposePublished, Occurrence: 1})
@@ -210,22 +245,6 @@ func (w *incidentWorkflow) queueNotification(n notify.Notification) {
 		return
 	}
 	w.state.Notifications = append(w.state.Notifications, n)
-}
-
-// recordEvents writes events to the store in order, batch by batch, for as long as the run lives.
-func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
-	for workflow.Await(ctx, func() bool { return len(w.recording.pending) > 0 }) == nil {
-		batch := w.recording.pending
-		w.recording.pending = nil
-		in := recordInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Events: batch}
-		for record(ctx, in) != nil {
-			if pause(ctx, 10*time.Second, "the store does not take events; try again") != nil {
-				return
-			}
-		}
-		w.recording.recorded = batch[len(batch)-1].Seq
-		w.updatePresentation(ctx)
-	}
 }
 
 // openTask gives the SOC a task, unless a task of the same kind about the same effect is open.

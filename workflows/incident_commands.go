@@ -30,6 +30,9 @@ func (w *incidentWorkflow) registerCommand(ctx workflow.Context, name string) er
 		return err
 	}
 	w.addInbox(ctx, name, func(ctx workflow.Context, c workflow.ReceiveChannel) {
+		if workflow.Await(ctx, func() bool { return !w.recording.refused }) != nil {
+			return
+		}
 		var r incident.CommandRequest
 		c.Receive(ctx, &r)
 		w.unfinished++
@@ -58,11 +61,23 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 	if w.resultOf(r.RequestID) != nil {
 		return nil
 	}
+	if w.recording.refused {
+		return models.Errorf(models.Unavailable, "the incident's record does not agree with its workflow; an operator has to settle it")
+	}
 	c, err := parseCommand(name, r)
-	if err != nil {
+	if err != nil || w.isBehind(r) {
 		return err
 	}
-	return w.state.Incident.Can(c, r.CommandContext, workflow.Now(ctx))
+	_, err = w.decideEvents(ctx, c, r)
+	return err
+}
+
+// decideEvents returns the events that a command causes now, or why it is rejected.
+func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command, r incident.CommandRequest) ([]incident.Event, error) {
+	if !w.bounded {
+		return w.state.Incident.Decide(c, r.CommandContext, workflow.Now(ctx))
+	}
+	return w.room.Decide(w.state.Incident, c, r.CommandContext, workflow.Now(ctx))
 }
 
 // executeCommand makes the change that a command asks for. The workflow task that makes the change also gives the
@@ -75,13 +90,19 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	if err != nil {
 		return incident.CommandResult{}, rejection(err)
 	}
+	if err := w.catchUp(ctx, r); err != nil {
+		return incident.CommandResult{}, err
+	}
+	if known, err := w.recallResult(ctx, r.RequestID); err != nil || known != nil {
+		return deref(known), err
+	}
 	if err := w.requireDecision(ctx, c, r); err != nil {
 		return incident.CommandResult{}, rejection(err)
 	}
 	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
 		return *known, nil
 	}
-	events, err := w.state.Incident.Decide(c, r.CommandContext, workflow.Now(ctx))
+	events, err := w.decideEvents(ctx, c, r)
 	if err != nil {
 		return incident.CommandResult{}, rejection(err)
 	}
@@ -93,7 +114,30 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	}
 	result.LastSeq = w.state.Incident.Seq
 	w.rememberResult(incident.RememberedResult{CommandResult: result})
+	w.recording.commands = append(w.recording.commands, result)
 	return result, nil
+}
+
+// recallResult returns the result of a command that was accepted under a request id so long ago that the workflow may
+// have forgotten it, or nil. The store forgets none.
+func (w *incidentWorkflow) recallResult(ctx workflow.Context, request string) (*incident.CommandResult, error) {
+	accepted := 0
+	for _, r := range w.state.Results {
+		if !r.Rejected {
+			accepted++
+		}
+	}
+	if !w.bounded || accepted < resultsKept {
+		return nil, nil
+	}
+	return findCommand(ctx, commandInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: request})
+}
+
+func deref(r *incident.CommandResult) incident.CommandResult {
+	if r == nil {
+		return incident.CommandResult{}
+	}
+	return *r
 }
 
 // requireDecision checks that the client's own row in the database backs a decision.

@@ -57,6 +57,10 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			for ctx.Err() == nil {
 				b.handleNext(ctx, b.messages)
+				w.heard = workflow.Now(ctx)
+				if w.bounded && yield(ctx) != nil {
+					return
+				}
 			}
 		})
 	}

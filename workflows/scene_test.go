@@ -54,7 +54,13 @@ type story struct {
 	decided  map[string]bool
 	requests int
 
-	recorded    func() // after events were recorded
+	batches  []activities.RecordInput
+	commands []incident.CommandResult
+	lookups  int               // for commands carried out before
+	opened   incident.Incident // before the first event
+
+	recorded    func()                             // after events were recorded
+	recordFails func(activities.RecordInput) error // the store's answer to a batch
 	mailFails   func() error
 	textFails   func() error
 	changeFails func() error
@@ -113,16 +119,55 @@ func (s *story) world() {
 	s.env.OnActivity(records.Record, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RecordInput) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.batches = append(s.batches, in)
+		if s.recordFails != nil {
+			if err := s.recordFails(in); err != nil {
+				return err
+			}
+		}
+		for _, c := range in.Commands {
+			if c.LastSeq > s.seq() && slices.ContainsFunc(s.commands, func(known incident.CommandResult) bool { return known.RequestID == c.RequestID }) {
+				return temporal.NewNonRetryableApplicationError("carried out before", activities.ErrDiverged, nil)
+			}
+		}
 		for _, e := range in.Events {
-			if e.Seq != s.seq()+1 {
+			switch {
+			case e.Seq <= s.seq() && e.Seq > 1 && slices.ContainsFunc(s.events, func(known incident.Event) bool { return asJSON(s.t, known) == asJSON(s.t, e) }):
+				continue // recorded before
+			case e.Seq <= s.seq():
+				return temporal.NewNonRetryableApplicationError("another event", activities.ErrDiverged, nil)
+			case e.Seq != s.seq()+1:
 				return fmt.Errorf("event %d does not follow %d", e.Seq, s.seq())
 			}
 			s.events = append(s.events, e)
 		}
+		s.commands = append(s.commands, in.Commands...)
 		if s.recorded != nil {
 			s.recorded()
 		}
 		return nil
+	})
+	s.env.OnActivity(records.FindCommand, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CommandInput) (*incident.CommandResult, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.lookups++
+		for _, c := range s.commands {
+			if c.RequestID == in.RequestID {
+				return &c, nil
+			}
+		}
+		return nil, nil
+	})
+	s.env.OnActivity(records.ReadRecorded, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RecordedInput) (activities.Recorded, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		out := activities.Recorded{Incident: s.replay(s.opened).Carried()}
+		for _, c := range s.commands {
+			if slices.Contains(in.Requests, c.RequestID) {
+				out.Commands = append(out.Commands, c)
+			}
+		}
+		return out, nil
 	})
 	s.env.OnActivity(records.PlanRecipients, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (notify.Plan, error) {
 		s.mu.Lock()
@@ -384,17 +429,28 @@ func (s *story) run(severity models.Severity) incident.Incident {
 func (s *story) runFrom(run incident.State) incident.Incident {
 	s.t.Helper()
 	s.began = s.env.Now()
+	if s.opened.Seq == 0 {
+		s.opened = run.Incident
+	}
 	s.env.ExecuteWorkflow(models.IncidentWorkflow, run)
 	if err := s.env.GetWorkflowError(); err != nil && !workflow.IsContinueAsNewError(err) {
 		s.t.Fatalf("the workflow failed: %v", err)
 	}
-	return s.replay(run.Incident)
+	return s.replay(s.opened)
 }
 
 // texted reports whether a text was handed over already, as the ledger knows.
 func (s *story) texted(n notify.Notification) bool {
 	key := notify.MessageEffect(ref, acme, n).Key
 	return slices.ContainsFunc(s.texts, func(x sent) bool { return notify.MessageEffect(ref, acme, x.Notification).Key == key })
+}
+
+// goesOnAfter lets the history be so long that the incident goes on in a new run, where the story ends.
+func (s *story) goesOnAfter(d time.Duration) {
+	s.env.RegisterDelayedCallback(func() {
+		s.env.SetContinueAsNewSuggested(true)
+		s.give(s.request(models.RoleViewer, &incident.Acknowledge{}), "acknowledge", nil) // it sees that when it is woken
+	}, d)
 }
 
 // since is how long ago the incident was opened.

@@ -15,6 +15,10 @@ const (
 	// changeSettingsRetried: messages that a vendor refused because of our settings are tried again by themselves. Before,
 	// each waited for a person to complete its own task.
 	changeSettingsRetried = "messages-settings-retried"
+	// changeBounded bounds an incident's run. Before, events went to the store in batches of any size, a command was
+	// accepted however much the incident held, a repeat of a forgotten command was judged anew, and the run went on in a
+	// new one only when every event was in the store.
+	changeBounded = "bounded"
 )
 
 // hasChange reports whether this run is to go the new way of a change.

@@ -28,3 +28,14 @@ func awaitUntil(ctx workflow.Context, at time.Time, summary string, cond func() 
 func pause(ctx workflow.Context, wait time.Duration, summary string) error {
 	return workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: summary}).Get(ctx, nil)
 }
+
+// yield lets every other coroutine go on first. The SDK fails a workflow task, again and again, in which one coroutine
+// works for longer than a second, as on many long messages that came while no worker was there.
+func yield(ctx workflow.Context) error {
+	yielded := false
+	return workflow.Await(ctx, func() bool {
+		before := yielded
+		yielded = true
+		return before
+	})
+}

@@ -14,7 +14,7 @@ import (
 // ContentType is the media type of a problem.
 const ContentType = "application/problem+json"
 
-// retryAfter is after how many seconds a caller may send a request again that was answered with 503.
+// retryAfter is after how many seconds a caller may send a request again that was answered with 429 or 503.
 const retryAfter = 2
 
 // Problem is an RFC 9457 problem. Its texts are for people and hold no internals.
@@ -78,6 +78,8 @@ func status(k models.Kind) int {
 		return http.StatusUnauthorized
 	case models.Unavailable:
 		return http.StatusServiceUnavailable
+	case models.TooMany:
+		return http.StatusTooManyRequests
 	default:
 		return http.StatusInternalServerError
 	}
@@ -94,7 +96,7 @@ func Write(w http.ResponseWriter, p Problem) {
 	switch p.Status {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	body, err := json.Marshal(p)

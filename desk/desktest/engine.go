@@ -200,11 +200,11 @@ func (e *Engine) executeCommand(ctx context.Context, ref models.Reference, name 
 	if err != nil {
 		return incident.CommandResult{}, err
 	}
-	if err := e.record(ctx, i, events); err != nil {
-		return incident.CommandResult{}, err
-	}
 	a := incident.CommandResult{
 		RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint, FirstSeq: i.Seq + 1, LastSeq: i.Seq + len(events),
+	}
+	if err := e.record(ctx, i, events, a); err != nil {
+		return incident.CommandResult{}, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -245,8 +245,8 @@ func (e *Engine) Happen(ctx context.Context, ref models.Reference, by models.Act
 	return e.record(ctx, i, events)
 }
 
-func (e *Engine) record(ctx context.Context, i incident.Incident, events []incident.Event) error {
-	return e.store.ForClient(ctx, store.Worker, i.ClientID, func(tx *store.Tx) error { return tx.Record(i.Reference, events) })
+func (e *Engine) record(ctx context.Context, i incident.Incident, events []incident.Event, commands ...incident.CommandResult) error {
+	return e.store.ForClient(ctx, store.Worker, i.ClientID, func(tx *store.Tx) error { return tx.Record(i.Reference, events, commands...) })
 }
 
 // rejection turns a models.Error into the error of a workflow.

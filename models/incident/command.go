@@ -36,6 +36,7 @@ type CommandContext struct {
 type CommandRequest struct {
 	CommandContext
 	Fingerprint string          `json:"fingerprint,omitempty"` // of name and body, echoed in the result
+	Recorded    int             `json:"recorded,omitempty"`    // Seq of the last event that the store had when it was sent
 	Body        json.RawMessage `json:"body"`                  // the command's fields
 }
 
@@ -50,22 +51,28 @@ type CommandResult struct {
 
 // Decide returns the events that a command causes at a moment, or why it is rejected. It changes nothing.
 func (i Incident) Decide(c Command, ask CommandContext, at time.Time) ([]Event, error) {
+	events, _, err := i.decideEvents(c, ask, at)
+	return events, err
+}
+
+// decideEvents is Decide, and returns the incident as it would be, too.
+func (i Incident) decideEvents(c Command, ask CommandContext, at time.Time) ([]Event, Incident, error) {
 	if !slices.Contains(c.roles(), ask.Actor.Role) || ask.Actor.Role.Side() != ask.Actor.Side {
-		return nil, models.Errorf(models.Forbidden, "the role %s may not %s", ask.Actor.Role, strings.ReplaceAll(c.Name(), "-", " "))
+		return nil, i, models.Errorf(models.Forbidden, "the role %s may not %s", ask.Actor.Role, strings.ReplaceAll(c.Name(), "-", " "))
 	}
 	if err := c.validate(at); err != nil {
-		return nil, err
+		return nil, i, err
 	}
 	var events []Event
 	trial := i
 	for _, d := range c.events(i, ask) {
 		e := NewEvent(trial, at, ask.Actor, d)
 		if err := trial.Apply(e); err != nil {
-			return nil, err
+			return nil, i, err
 		}
 		events = append(events, e)
 	}
-	return events, nil
+	return events, trial, nil
 }
 
 // Can returns why a command would be rejected now, or nil. Pages use it to enable a button, validators to reject.

@@ -29,8 +29,8 @@ const (
 	questionWindow    = 20 * time.Hour
 )
 
-// IsOpen reports whether the question waits for an answer.
-func (q Question) IsOpen() bool { return q.Answer == "" }
+// IsOpen reports whether the question waits for an answer. The answer itself may have been left out by Carried.
+func (q Question) IsOpen() bool { return q.Answer == "" && q.AnsweredBy == nil }
 
 // NextReminder returns when the client is to be reminded of the question, and the reminder's number; false when it is
 // answered or all reminders were sent. A reminder whose time passed while an earlier one was held back is skipped.

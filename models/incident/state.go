@@ -18,6 +18,8 @@ type State struct {
 	Looks            map[string]Look       `json:"looks,omitempty"`             // endpoint -> the look at it before closure
 	Managing         bool                  `json:"managing,omitempty"`          // the incident is over, and its devices need the workflow as long as they are not at rest
 	ApprovalRounds   map[string]int        `json:"approval_rounds,omitempty"`   // approval -> how many call rounds were started about it
+	Unrecorded       []Event               `json:"unrecorded,omitempty"`        // applied, and not known to be in the store
+	UnrecordedBy     []CommandResult       `json:"unrecorded_by,omitempty"`     // the commands that made some of them
 }
 
 // Look is a look at a released device before its incident is closed.

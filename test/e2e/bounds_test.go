@@ -1,0 +1,389 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/watchfire-mdr/watchfire/devstack/stack"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// longText is 45 kB of almost as many characters as a text may have.
+var longText = strings.Repeat("報", 15000)
+
+// wantWholeLog checks that the event log is whole and that the incident follows from it.
+func (s *scene) wantWholeLog() {
+	s.t.Helper()
+	db, err := store.Open(s.t.Context(), system.AppURL(), store.Options{MaxConns: 2})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.ForClient(s.t.Context(), store.SOC, s.current().ClientID, func(tx *store.Tx) error { return tx.VerifyEvents(s.ref) }); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// wantEveryCommentOnce checks that the store has each of so many comments, told apart by their first word, once.
+func (s *scene) wantEveryCommentOnce(want int) {
+	s.t.Helper()
+	found := map[string]int{}
+	for _, c := range eventsOf[*incident.Commented](s) {
+		word, _, _ := strings.Cut(c.Text, " ")
+		found[word]++
+	}
+	for word, times := range byName(found) {
+		if times != 1 {
+			s.t.Errorf("comment %s is there %d times", word, times)
+		}
+	}
+	if len(found) != want {
+		s.t.Errorf("%d comments are there, want %d", len(found), want)
+	}
+}
+
+// runID returns the id of the incident's present run.
+func (s *scene) runID(c client.Client) string {
+	s.t.Helper()
+	d, err := c.DescribeWorkflowExecution(s.t.Context(), s.ref.WorkflowID(), "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+}
+
+// commentRequest is a comment as the desk would send it, from somebody who commented before.
+func (s *scene) commentRequest(by models.Actor, text string) incident.CommandRequest {
+	s.t.Helper()
+	body, err := json.Marshal(&incident.Comment{Text: text})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: uuid.NewString(), Actor: by, Via: "api"}, Fingerprint: "f", Body: body}
+}
+
+// commenter lets the responder comment, and returns how the incident names them.
+func (s *scene) commenter() models.Actor {
+	s.t.Helper()
+	s.send(s.responder, &incident.Comment{Text: "first"})
+	events, err := s.events()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Type == "commented" {
+			return e.Actor
+		}
+	}
+	s.t.Fatal("there is no comment")
+	return models.Actor{}
+}
+
+// Seventy comments of 45 kB that wait for a worker are more than Temporal takes at once.
+func TestABurstOfLongCommentsWithoutAWorkerIsTakenWhole(t *testing.T) {
+	const comments = 70
+	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
+	s.open(models.SeverityLow)
+	s.assess()
+	s.publish()
+	s.killWorker()
+	var group errgroup.Group
+	group.SetLimit(35)
+	for n := range comments {
+		group.Go(func() error {
+			status, err := s.responder.PostAs(t.Context(), uuid.NewString(), "/incidents/"+string(s.ref)+"/comment",
+				&incident.Comment{Text: fmt.Sprintf("c%d %s", n, longText)}, nil)
+			if err == nil && status != http.StatusAccepted {
+				t.Errorf("comment %d was answered with %d, want 202", n, status)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	s.startWorker()
+	s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= comments, nil })
+	s.wantEveryCommentOnce(comments)
+	s.send(s.analyst, &incident.Revise{Change: "It goes on."})
+	s.until("the next step", func(i incident.Incident) bool { return i.Revision == 2 })
+	s.wantAgreement()
+	s.wantWholeLog()
+}
+
+// An incident refuses open texts beyond what its workflow can carry, and takes new ones when others are settled. People
+// read the settled ones in full.
+func TestAnIncidentFullOfRecommendationsRefusesMoreAndGoesOn(t *testing.T) {
+	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
+	s.open(models.SeverityLow)
+	s.assess()
+	s.publish()
+	taken := 0
+	for n := range 70 {
+		_, err := s.analyst.Command(t.Context(), s.ref, &incident.Recommend{Text: fmt.Sprintf("n%d %s", n, longText)})
+		var rejected *stack.APIError
+		switch {
+		case err == nil:
+			taken++
+		case isTemporary(err): // it may have been taken
+			t.Fatalf("recommendation %d was answered with %v; the machine is too busy for this test", n, err)
+		case !errors.As(err, &rejected) || rejected.Status != http.StatusConflict:
+			t.Fatalf("recommendation %d was answered with %v, want 409", n, err)
+		}
+	}
+	if taken != 11 {
+		t.Errorf("%d of 70 recommendations were taken, want 11", taken)
+	}
+	c := temporal(t)
+	before := s.runID(c)
+	for n := range taken {
+		s.send(s.responder, &incident.SettleRecommendation{Recommendation: fmt.Sprintf("r%d", n+2), Outcome: incident.Mitigated, Evidence: "done " + longText})
+	}
+	for n := range 40 {
+		s.send(s.responder, &incident.Comment{Text: fmt.Sprintf("c%d %s", n, longText)})
+	}
+	s.await("a new run", func() (bool, error) { return s.runID(c) != before, nil })
+	s.send(s.analyst, &incident.Recommend{Text: "again " + longText}, &incident.Revise{Change: "It goes on."})
+	i := s.current()
+	if r := i.Recommendations[1]; r.Text != "n0 "+longText || r.Evidence != "done "+longText {
+		t.Errorf("the settled recommendation reads %.20q…, %d bytes, with evidence of %d bytes", r.Text, len(r.Text), len(r.Evidence))
+	}
+	var revision incident.Revision
+	if err := s.responder.Get(t.Context(), fmt.Sprintf("/incidents/%s/revisions/2", s.ref), &revision); err != nil {
+		t.Fatal(err)
+	}
+	if text := revision.Recommendations[1].Text; text != "n0 "+longText {
+		t.Errorf("the revision tells the recommendation as %.20q…, %d bytes", text, len(text))
+	}
+	s.wantAgreement()
+	s.wantWholeLog()
+}
+
+// Twenty signals a second keep neither the next step nor the next run from coming.
+func TestSteadyTalkStarvesNoIncident(t *testing.T) {
+	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	by := s.commenter()
+	c := temporal(t)
+	before, text := s.runID(c), strings.Repeat("and so on ", 400)
+	stop := make(chan struct{})
+	var sent atomic.Int64
+	var group errgroup.Group
+	for range 24 {
+		group.Go(func() error {
+			tick := time.NewTicker(1200 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-stop:
+					return nil
+				case <-tick.C:
+				}
+				r := s.commentRequest(by, fmt.Sprintf("s%d %s", sent.Add(1), text))
+				if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", "comment", r); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	s.await("some talk", func() (bool, error) { return sent.Load() > 50, nil })
+	s.post(s.analyst, "/incidents/"+string(s.ref)+"/isolate", &incident.Isolate{Hostname: s.host, Reason: "Files are being encrypted."}, nil)
+	s.awaitContainment(incident.ContainmentContained)
+	s.await("a new run", func() (bool, error) { return s.runID(c) != before, nil })
+	close(stop)
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	total := int(sent.Load()) + 1
+	s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= total, nil })
+	s.wantEveryCommentOnce(total)
+	s.wantAgreement()
+	s.wantWholeLog()
+	s.wantActions("contain")
+	printProgress("  %d comments in %s", total, s.ref)
+}
+
+// A request that comes a second time after the workflow has forgotten it is not carried out again.
+func TestALateRepeatOfACommandIsNotCarriedOutAgain(t *testing.T) {
+	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
+	s.open(models.SeverityLow)
+	s.assess()
+	s.publish()
+	by := s.commenter()
+	c := temporal(t)
+	signal := func(r incident.CommandRequest) {
+		t.Helper()
+		if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", "comment", r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := s.commentRequest(by, "late")
+	signal(late)
+	for n := range 220 {
+		signal(s.commentRequest(by, fmt.Sprintf("c%d", n)))
+	}
+	s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= 222, nil })
+	signal(late)
+	h, err := c.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+		UpdateID: "late-" + late.RequestID, WorkflowID: s.ref.WorkflowID(), UpdateName: "comment", Args: []any{late},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	var again incident.CommandResult
+	if err == nil {
+		err = h.Get(t.Context(), &again)
+	}
+	if err != nil || again.RequestID != late.RequestID || again.FirstSeq == 0 {
+		t.Errorf("the repeat was answered with %+v, %v", again, err)
+	}
+	s.send(s.analyst, &incident.Comment{Text: "last"})
+	s.wantEveryCommentOnce(223)
+	s.wantAgreement()
+}
+
+// One user cannot flood an incident, and keeps nobody else from acting on it.
+func TestALoopOfCommandsIsSlowedDown(t *testing.T) {
+	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
+	s.open(models.SeverityLow)
+	s.assess()
+	s.publish()
+	var group errgroup.Group
+	var slowed, taken atomic.Int64
+	for n := range 24 {
+		group.Go(func() error {
+			for k := range 10 {
+				_, err := s.responder.Command(t.Context(), s.ref, &incident.Comment{Text: fmt.Sprintf("c%d.%d", n, k)})
+				var rejected *stack.APIError
+				switch {
+				case err == nil:
+					taken.Add(1)
+				case errors.As(err, &rejected) && rejected.Status == http.StatusTooManyRequests:
+					slowed.Add(1)
+				default:
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if slowed.Load() == 0 {
+		t.Errorf("all of %d comments were taken at once", taken.Load())
+	}
+	s.send(s.analyst, &incident.Recommend{Text: "Somebody else is not slowed down."})
+	s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= int(taken.Load()), nil })
+	s.wantEveryCommentOnce(int(taken.Load()))
+	printProgress("  %d comments taken, %d slowed down", taken.Load(), slowed.Load())
+}
+
+// After an operator's reset of the workflow the incident goes on from what the store has: whatever was answered with 200
+// stands there, once, and so does what comes next.
+func TestAResetWorkflowGoesOnFromTheStore(t *testing.T) {
+	for name, excluded := range map[string][]enumspb.ResetReapplyExcludeType{
+		"with what came since":    nil,
+		"without what came since": {enumspb.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, enumspb.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, 0)
+			s.retry = true // a busy machine may answer 202 or 503
+			s.open(models.SeverityHigh)
+			s.assess()
+			c := temporal(t)
+			point := lastWorkflowTask(t, c, s.ref.WorkflowID())
+			s.isolate()
+			s.awaitContainment(incident.ContainmentContained)
+			s.publish()
+			s.send(s.responder, &incident.Comment{Text: "c1 before"})
+			s.send(s.analyst, &incident.Comment{Text: "c2 before"}, &incident.Recommend{Text: "Before the reset."})
+			kept, err := s.events()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
+				Namespace: system.Temporal.Namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: s.ref.WorkflowID()},
+				Reason: "a test", WorkflowTaskFinishEventId: point, RequestId: uuid.NewString(), ResetReapplyExcludeTypes: excluded,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			comments := 2
+			for n := range 4 {
+				person := []stack.Person{s.responder, s.analyst}[n%2]
+				status, err := person.PostAs(t.Context(), uuid.NewString(), "/incidents/"+string(s.ref)+"/comment",
+					&incident.Comment{Text: fmt.Sprintf("c%d after", comments+1)}, nil)
+				var rejected *stack.APIError
+				switch {
+				case err == nil:
+					comments++
+				case errors.As(err, &rejected) && rejected.Status == http.StatusServiceUnavailable:
+					t.Logf("answered with %d: %s", rejected.Status, rejected.Detail)
+				default:
+					t.Fatal(err)
+				}
+				if status == http.StatusOK {
+					if n := len(eventsOf[*incident.Commented](s)); n < comments {
+						t.Errorf("comment %d was answered with 200 and does not stand among %d", comments, n)
+					}
+				}
+			}
+			s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= comments, nil })
+			s.wantEveryCommentOnce(comments)
+			now, err := s.events()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n, e := range kept {
+				if fmt.Sprint(e.Type, e.At, e.Actor) != fmt.Sprint(now[n].Type, now[n].At, now[n].Actor) {
+					t.Errorf("event %d was %s and is %s", e.Seq, e.Type, now[n].Type)
+				}
+			}
+			s.wantAgreement()
+			s.send(s.responder,
+				&incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "Reset."},
+				&incident.SettleRecommendation{Recommendation: "r2", Outcome: incident.Mitigated, Evidence: "Done."},
+				&incident.Release{Endpoint: "e1", Reason: "Reinstalled."})
+			s.awaitContainment(incident.ContainmentReleased)
+			s.closeIncident()
+			s.wantWholeLog()
+			s.wantActions("contain", "lift_containment")
+			s.wantMails("published", "closed")
+			if n := len(s.current().Recommendations); n != 2 {
+				t.Errorf("%d recommendations, want 2", n)
+			}
+		})
+	}
+}
+
+// lastWorkflowTask returns the id of the last completed workflow task of a workflow.
+func lastWorkflowTask(t *testing.T, c client.Client, id string) (point int64) {
+	t.Helper()
+	for _, e := range readHistory(t, c, id).GetEvents() {
+		if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
+			point = e.GetEventId()
+		}
+	}
+	return point
+}

@@ -1,0 +1,239 @@
+package workflows
+
+import (
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+)
+
+// The bounds of a batch for the store. Temporal refuses a payload above two mebibytes, and then no step of the workflow
+// is made any more. One event always fits.
+const (
+	batchBytes  = 256 << 10
+	batchEvents = 200
+)
+
+// askAgainAfter is how long the workflow waits before it hands the store again what the store refused.
+const askAgainAfter = 5 * time.Minute
+
+// recording is the transient state of recordEvents.
+type recording struct {
+	pending  []pendingEvent           // applied and not in the store yet, in order
+	commands []incident.CommandResult // those whose last event is pending
+	recorded int                      // Seq of the last event that the store is known to have
+	refused  bool                     // the store refuses the first of them: no command is carried out
+	rebases  int                      // how often the incident went on from what the store has
+	rebasing bool
+}
+
+// pendingEvent is an event and its bytes as JSON.
+type pendingEvent struct {
+	incident.Event
+	size int
+}
+
+func recordingOf(s incident.State) recording {
+	r := recording{commands: s.UnrecordedBy, recorded: s.Incident.Seq - len(s.Unrecorded)}
+	for _, e := range s.Unrecorded {
+		r.pending = append(r.pending, pendingEvent{e, e.Size()})
+	}
+	return r
+}
+
+// events returns the pending events.
+func (r *recording) events() (events []incident.Event) {
+	for _, e := range r.pending {
+		events = append(events, e.Event)
+	}
+	return events
+}
+
+// bytes returns the size of the pending events.
+func (r *recording) bytes() (sum int) {
+	for _, e := range r.pending {
+		sum += e.size
+	}
+	return sum
+}
+
+// addPending queues an applied event for the store.
+func (w *incidentWorkflow) addPending(e incident.Event) {
+	size := e.Size()
+	w.recording.pending = append(w.recording.pending, pendingEvent{e, size})
+	w.room.Add(size)
+}
+
+// nextBatch returns the pending events that go to the store together, and the commands that are complete with them.
+func (w *incidentWorkflow) nextBatch() recordInput {
+	r := &w.recording
+	count, sum := 0, 0
+	for _, e := range r.pending {
+		if sum += e.size; w.bounded && count > 0 && (sum > batchBytes || count == batchEvents) {
+			break
+		}
+		count++
+	}
+	in := recordInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference}
+	in.Events = r.events()[:count]
+	last := in.Events[count-1].Seq
+	for _, c := range r.commands {
+		if c.LastSeq <= last {
+			in.Commands = append(in.Commands, c)
+		}
+	}
+	return in
+}
+
+// recordEvents writes events to the store in order, batch by batch, for as long as the run lives.
+func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
+	for workflow.Await(ctx, func() bool { return len(w.recording.pending) > 0 }) == nil {
+		in, rebases := w.nextBatch(), w.recording.rebases
+		err := record(ctx, in)
+		switch {
+		case w.recording.rebases != rebases: // the batch is not what is pending any more
+		case err == nil:
+			w.noteRecorded(in)
+			w.updatePresentation(ctx)
+		case ctx.Err() != nil:
+			return
+		case typeOf(err) == errDiverged:
+			if w.recording.rebasing { // for a command
+				_ = workflow.Await(ctx, func() bool { return !w.recording.rebasing })
+				continue
+			}
+			if w.rebase(ctx) != nil {
+				return
+			}
+		default:
+			w.noteRefused(ctx, err)
+			if pause(ctx, askAgainAfter, "the store refuses events; ask again") != nil {
+				return
+			}
+		}
+	}
+}
+
+// noteRecorded takes a batch that the store has out of the pending events.
+func (w *incidentWorkflow) noteRecorded(in recordInput) {
+	r := &w.recording
+	r.recorded, r.refused = in.Events[len(in.Events)-1].Seq, false
+	r.pending = slices.Delete(r.pending, 0, len(in.Events))
+	r.commands = slices.DeleteFunc(r.commands, func(c incident.CommandResult) bool { return c.LastSeq <= r.recorded })
+}
+
+// noteRefused stops the incident's commands, because the store refuses what the workflow decided, and makes it seen:
+// watchfire_events_refused counts every time the store was asked in vain.
+func (w *incidentWorkflow) noteRefused(ctx workflow.Context, err error) {
+	w.recording.refused = true
+	workflow.GetMetricsHandler(ctx).Counter("watchfire_events_refused").Inc(1)
+	workflow.GetLogger(ctx).Error("the store refuses the events of an incident; its commands are stopped",
+		"incident", w.state.Incident.Reference, "seq", w.recording.pending[0].Seq, "type", typeOf(err))
+}
+
+// isBehind reports whether the store knew a later history of the incident, when a command was sent, than the workflow
+// does now: somebody reset the workflow.
+func (w *incidentWorkflow) isBehind(r incident.CommandRequest) bool {
+	return r.Recorded > w.state.Incident.Seq
+}
+
+// catchUp lets a command wait until the incident goes on from what the store has, if it is behind.
+func (w *incidentWorkflow) catchUp(ctx workflow.Context, r incident.CommandRequest) error {
+	if !w.isBehind(r) {
+		return nil
+	}
+	if err := workflow.Await(ctx, func() bool { return !w.recording.rebasing }); err != nil || !w.isBehind(r) {
+		return err
+	}
+	return w.rebase(ctx)
+}
+
+// rebase lets the incident go on from what the store has, because the store knows a later history. What was decided since and is not in the store yet is put behind it. A command that the store knows, because
+// Temporal handed it over once more, is not carried out again; one that is no longer legal becomes command_rejected.
+// The consequences of the events are not repeated: they were drawn when the events were first applied.
+func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
+	in := recordedInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference}
+	for _, c := range w.recording.commands {
+		in.Requests = append(in.Requests, c.RequestID)
+	}
+	w.recording.rebasing = true
+	defer func() { w.recording.rebasing = false }()
+	stored, err := readRecorded(ctx, in)
+	if err != nil {
+		return err
+	}
+	workflow.GetMetricsHandler(ctx).Counter("watchfire_events_rebased").Inc(1)
+	workflow.GetLogger(ctx).Warn("the store has a later history of the incident; the workflow goes on from there",
+		"incident", in.Reference, "seq", w.state.Incident.Seq, "stored", stored.Incident.Seq)
+	known := map[string]incident.CommandResult{}
+	for _, c := range stored.Commands {
+		known[c.RequestID] = c
+	}
+	events, commands := w.recording.events(), w.recording.commands
+	w.state.Incident, w.room = stored.Incident, incident.NewRoom(stored.Incident)
+	w.recording = recording{recorded: stored.Incident.Seq, rebases: w.recording.rebases + 1}
+	for _, e := range stored.Incident.Endpoints { // its workflow may run: it is signalled before one is started
+		w.state.EndpointVersions[e.ID] = max(w.state.EndpointVersions[e.ID], 1)
+	}
+	for len(events) > 0 {
+		own := slices.IndexFunc(commands, func(c incident.CommandResult) bool { return c.FirstSeq <= events[0].Seq && events[0].Seq <= c.LastSeq })
+		if own < 0 {
+			w.appendRebased(ctx, events[0])
+			events = events[1:]
+			continue
+		}
+		command := commands[own]
+		made := command.Of(events)
+		events = slices.DeleteFunc(events, func(e incident.Event) bool {
+			return slices.ContainsFunc(made, func(m incident.Event) bool { return m.Seq == e.Seq })
+		})
+		w.forgetResult(command.RequestID)
+		if first, ok := known[command.RequestID]; ok {
+			w.rememberResult(incident.RememberedResult{CommandResult: first})
+			continue
+		}
+		w.redo(ctx, command, made)
+	}
+	w.logIfRefused(ctx, w.closeIfReady(ctx))
+	w.updatePresentation(ctx)
+	return nil
+}
+
+// redo puts the events of a command behind those of the store.
+func (w *incidentWorkflow) redo(ctx workflow.Context, c incident.CommandResult, made []incident.Event) {
+	c.FirstSeq = w.state.Incident.Seq + 1
+	trial := w.state.Incident
+	for _, e := range made {
+		if err := trial.Apply(trial.Rebased(e)); err != nil {
+			w.rememberResult(incident.RememberedResult{Rejected: true,
+				CommandResult: incident.CommandResult{RequestID: c.RequestID, Command: c.Command, Fingerprint: c.Fingerprint}})
+			w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{
+				Command: c.Command, Reason: failureText(rejection(err)), RequestID: c.RequestID, By: made[0].Actor}))
+			return
+		}
+	}
+	for _, e := range made {
+		w.appendRebased(ctx, e)
+	}
+	c.LastSeq = w.state.Incident.Seq
+	w.rememberResult(incident.RememberedResult{CommandResult: c})
+	w.recording.commands = append(w.recording.commands, c)
+}
+
+// appendRebased puts an event behind those of the store. One that the store's history makes illegal is left out.
+func (w *incidentWorkflow) appendRebased(ctx workflow.Context, e incident.Event) {
+	e = w.state.Incident.Rebased(e)
+	if err := w.state.Incident.Apply(e); err != nil {
+		workflow.GetLogger(ctx).Info("an event of before the reset is left out", "type", e.Type, "error", err)
+		return
+	}
+	w.addPending(e)
+}
+
+// forgetResult drops the remembered result of a command.
+func (w *incidentWorkflow) forgetResult(request string) {
+	w.state.Results = slices.DeleteFunc(w.state.Results, func(r incident.RememberedResult) bool { return r.RequestID == request && !r.Rejected })
+}
