@@ -113,7 +113,7 @@ func TestALargeAlertBecomesAnIncident(t *testing.T) {
 	}
 	var resources []any
 	for n := range 10_000 {
-		resources = append(resources, map[string]any{"hostname": fmt.Sprintf("ws-%05d.corp", n), "data": strings.Repeat("d", 450)})
+		resources = append(resources, map[string]any{"hostname": fmt.Sprintf("ws-%05d.corp", n), "data": strings.Repeat("d", 470)})
 	}
 	finding["resources"] = resources
 	raw, err := json.Marshal(finding)
