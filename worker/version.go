@@ -45,7 +45,9 @@ func Promote(ctx context.Context, c client.Client, log *slog.Logger) {
 		state, err := promote(ctx, deployment)
 		switch {
 		case err != nil:
-			pause = min(2*pause, lookEvery)
+			if pause = min(2*pause, lookEvery); pause == lookEvery {
+				log.WarnContext(ctx, "the version of this worker cannot become current yet", "version", workflows.Version, "error", err.Error())
+			}
 		case state != said:
 			log.InfoContext(ctx, "the version of this worker", "version", workflows.Version, "state", state)
 			fallthrough

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// buildEarlier builds the commit of from.txt and returns the path of its binary.
+// buildEarlier builds the commit of from.txt and returns the path of its binary, which stays in the user's cache.
 func buildEarlier(ctx context.Context, dir string) (string, error) {
 	text, err := os.ReadFile(filepath.Join("test", "upgrade", "from.txt"))
 	if err != nil {
@@ -20,6 +20,15 @@ func buildEarlier(ctx context.Context, dir string) (string, error) {
 	if out, err := exec.CommandContext(ctx, "git", "cat-file", "-e", commit+"^{commit}").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("the history is not at hand, so nothing was tried: commit %s of test/upgrade/from.txt is missing: fetch the whole "+
 			"repository (git fetch --unshallow): %w: %s", commit, err, strings.TrimSpace(string(out)))
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(cache, "watchfire", "watchfire-"+commit)
+	if _, err := os.Stat(binary); err == nil {
+		say("the earlier version, commit %.12s, is built", commit)
+		return binary, nil
 	}
 	say("building the earlier version, commit %.12s", commit)
 	sources := filepath.Join(dir, "earlier")
@@ -34,7 +43,22 @@ func buildEarlier(ctx context.Context, dir string) (string, error) {
 			return "", fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, out)
 		}
 	}
-	return build(ctx, sources, filepath.Join(dir, "watchfire-earlier"))
+	attempt, err := build(ctx, sources, filepath.Join(dir, "watchfire-earlier"))
+	if err != nil {
+		return "", err
+	}
+	content, err := os.ReadFile(attempt) // the cache may be on another file system
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
+		return "", err
+	}
+	partial := binary + fmt.Sprintf(".%d", os.Getpid())
+	if err := os.WriteFile(partial, content, 0o700); err != nil { //nolint:gosec // it is a program
+		return "", err
+	}
+	return binary, os.Rename(partial, binary)
 }
 
 // buildPresent builds the present tree, changed as the variant wants it, and returns the path of the binary.
@@ -48,7 +72,7 @@ func buildPresent(ctx context.Context, dir string, v variant) (string, error) {
 }
 
 func build(ctx context.Context, sources, binary string, flags ...string) (string, error) {
-	command := exec.CommandContext(ctx, "go", append(append([]string{"build", "-buildvcs=false", "-trimpath", "-o", binary}, flags...), "./cmd/watchfire")...)
+	command := exec.CommandContext(ctx, "go", append(append([]string{"build", "-buildvcs=false", "-o", binary}, flags...), "./cmd/watchfire")...)
 	command.Dir = sources
 	if out, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", filepath.Base(binary), err, out)

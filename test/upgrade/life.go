@@ -97,7 +97,7 @@ func dismissed() []step {
 	summary := "A scanner of the client."
 	return []step{
 		{by: models.RoleAnalyst, command: &incident.Assess{Summary: &summary}},
-		{by: models.RoleAnalyst, command: &incident.Comment{Text: "Known to the client."}},
+		{by: models.RoleAnalyst, command: &incident.Recommend{Text: "Tell the scanner's owner."}},
 		{by: models.RoleAnalyst, command: &incident.Dismiss{Reason: "No threat."}, until: incident.Incident.IsOver},
 	}
 }
