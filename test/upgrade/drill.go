@@ -241,6 +241,9 @@ func (w *world) takeBack(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make version %s current: %w", name(before), err)
 	}
+	if pinned, err = w.pin(ctx, present); err != nil { // those that it took on in between
+		return err
+	}
 	say("taken back: version %s is pinned to its %d workflows, and %s is current", present, pinned, name(before))
 	opened, err := w.begin(ctx, "full", 21)
 	if err != nil {
