@@ -55,7 +55,7 @@ func buildEarlier(ctx context.Context, dir string) (string, error) {
 		return "", err
 	}
 	partial := binary + fmt.Sprintf(".%d", os.Getpid())
-	if err := os.WriteFile(partial, content, 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(partial, content, 0o700); err != nil {
 		return "", err
 	}
 	return binary, os.Rename(partial, binary)

@@ -232,8 +232,7 @@ func (w *world) takeBack(ctx context.Context) error {
 	if _, err := w.startWorker(ctx, w.earlier); err != nil {
 		return err
 	}
-	pinned, err := w.pin(ctx, present)
-	if err != nil {
+	if _, err := w.pin(ctx, present); err != nil {
 		return err
 	}
 	deployment := w.engine.WorkerDeploymentClient().GetHandle(worker.Deployment)
@@ -241,7 +240,8 @@ func (w *world) takeBack(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make version %s current: %w", name(before), err)
 	}
-	if pinned, err = w.pin(ctx, present); err != nil { // those that it took on in between
+	pinned, err := w.pin(ctx, present) // with those that it took on in between
+	if err != nil {
 		return err
 	}
 	say("taken back: version %s is pinned to its %d workflows, and %s is current", present, pinned, name(before))

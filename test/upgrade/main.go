@@ -26,7 +26,7 @@ var began = time.Now()
 
 // say prints a line of the drill's story.
 func say(format string, args ...any) {
-	fmt.Printf("%7.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprintf(os.Stderr, "%7.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 func main() {
