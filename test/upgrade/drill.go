@@ -36,10 +36,14 @@ func drill(ctx context.Context, dir, earlier, present string, v variant) error {
 	if err != nil {
 		return err
 	}
-	for _, phase := range []func(context.Context, []*life) error{w.migrateBeneath, w.switchOver, w.finish} {
-		if err := phase(ctx, all); err != nil {
-			return err
-		}
+	if err := w.migrateBeneath(ctx, all); err != nil {
+		return err
+	}
+	if all, err = w.switchOver(ctx, all); err != nil {
+		return err
+	}
+	if err := w.finish(ctx, all); err != nil {
+		return err
 	}
 	if err := w.checkNoneWentBack(ctx, all); err != nil {
 		return err
@@ -98,12 +102,13 @@ func advanceEach(ctx context.Context, all []*life) error {
 	return nil
 }
 
-// switchOver starts a worker of the present version beside the earlier one, and restarts each of them.
-func (w *world) switchOver(ctx context.Context, all []*life) error {
+// switchOver starts a worker of the present version beside the earlier one, opens more incidents, and restarts each
+// worker. It returns all incidents.
+func (w *world) switchOver(ctx context.Context, all []*life) ([]*life, error) {
 	old := w.lastWorker()
 	fresh, err := w.startWorker(ctx, w.present)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if w.takesOver {
 		err := w.await(ctx, "the present version to become current", func() (bool, error) {
@@ -111,27 +116,34 @@ func (w *world) switchOver(ctx context.Context, all []*life) error {
 			return build != w.before, err
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
+	for n, kind := range []string{"full", "dismissed", "dismissed", "dismissed", "dismissed", "dismissed", "dismissed"} {
+		l, err := w.begin(ctx, kind, 10+n)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l)
+	}
 	if err := advanceEach(ctx, all); err != nil {
-		return fmt.Errorf("both versions side by side: %w", err)
+		return nil, fmt.Errorf("both versions side by side: %w", err)
 	}
 	build, err := w.current(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	say("a worker of the present version runs beside the earlier one; current version: %s; one more step of every incident", name(build))
+	say("a worker of the present version runs beside the earlier one; current version: %s; more incidents; one more step of each", name(build))
 
 	old.Kill()
 	if old, err = w.startWorker(ctx, w.earlier); err != nil {
-		return err
+		return nil, err
 	}
 	if err := advanceEach(ctx, all); err != nil {
-		return fmt.Errorf("after a restart of the earlier worker: %w", err)
+		return nil, fmt.Errorf("after a restart of the earlier worker: %w", err)
 	}
 	if again, err := w.current(ctx); err != nil || again != build {
-		return fmt.Errorf("a restart of the earlier worker made version %s current: %w", name(again), err)
+		return nil, fmt.Errorf("a restart of the earlier worker made version %s current: %w", name(again), err)
 	}
 	say("the earlier worker was killed and started again; it did not take over; one more step of every incident")
 
@@ -140,27 +152,27 @@ func (w *world) switchOver(ctx context.Context, all []*life) error {
 	for _, l := range all {
 		if !l.isOver() && l.steps[l.done].until == nil && !l.steps[l.done].rejected {
 			if err := l.advance(ctx, 1); err != nil {
-				return fmt.Errorf("without a worker of the current version: %w", err)
+				return nil, fmt.Errorf("without a worker of the current version: %w", err)
 			}
 			asked += l.queued
 		}
 	}
 	if _, err = w.startWorker(ctx, w.present); err != nil {
-		return err
+		return nil, err
 	}
 	if err := advanceEach(ctx, all); err != nil {
-		return fmt.Errorf("after a restart of the present worker: %w", err)
+		return nil, fmt.Errorf("after a restart of the present worker: %w", err)
 	}
 	say("the present worker was killed; %d commands became signals; it was started again and carried them out", asked)
 
 	w.API.Stop()
 	w.Use(w.present)
 	if err := w.StartAPI(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	old.Stop()
 	say("the API is replaced, the earlier worker stopped")
-	return nil
+	return all, nil
 }
 
 // startWorker starts a worker of a binary and waits until it asks Temporal for tasks.
