@@ -51,6 +51,14 @@ test: setup ## run all tests
 	  echo "SKIPPED: tests under the race detector, which needs cgo and a C compiler"; \
 	fi
 
+.PHONY: upgrade
+upgrade: setup ## drill: upgrade live incidents from an earlier commit, and take it back
+	$(GO) run ./test/upgrade
+
+.PHONY: nightly
+nightly: setup ## the long drills
+	$(GO) run ./test/upgrade -prove
+
 .PHONY: check
 check: format names vet generated modules lint workflows vuln ## everything short of the tests: format, retired names, vet, generated code, modules, lint, workflowcheck, vulnerabilities
 

@@ -89,7 +89,7 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 		{"approval that nobody can give", "lead", "/api/v1/clients", newClientWith(`"policy":{"approve_for":"1ms"}`), 422, "/policy/approve_for"},
 		{"EDR without its credentials", "lead", "/api/v1/clients", newClientWith(`"edr":{"vendor":"mde","tenant":"t"}`), 422, "/edr/vendor"},
 		{"over-long command", "analyst", at(ref, "comment"), `{"text":"` + strings.Repeat("a", 64<<10) + `"}`, 413, ""},
-		{"over-long alert", "analyst", "/api/v1/alerts", alert(`,"detail":"` + strings.Repeat("a", 1<<20) + `"`), 413, ""},
+		{"over-long alert", "analyst", "/api/v1/alerts", alert(`,"detail":"` + strings.Repeat("a", 16<<20) + `"`), 413, ""},
 		{"OCSF that is no object", "analyst", "/api/v1/alerts/ocsf?source=integration&client=" + number, `[1]`, 422, ""},
 		{"OCSF for nobody", "analyst", "/api/v1/alerts/ocsf?source=integration", `{}`, 400, "/client"},
 		{"OCSF from nowhere", "analyst", "/api/v1/alerts/ocsf?source=else&client=" + number, `{}`, 400, "/source"},

@@ -19,7 +19,7 @@ import (
 var document []byte
 
 // maxBody bounds every body. A route may have a lower bound of its own.
-const maxBody = 2 << 20
+const maxBody = 16 << 20
 
 // Options are the parts of a server. All but Routes are needed.
 type Options struct {

@@ -3,6 +3,7 @@ package desk
 import (
 	"cmp"
 	"context"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -11,9 +12,18 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// ReceiveAlert takes an alert of the client a.Client, with the body it came in. Client, source and finding id identify
-// an alert; the same key again gives the same outcome. NotFound: the client does not exist.
+// ReceiveAlert takes an alert of the client a.Client, with the body it came in. An alert that is larger than its bounds
+// is cut, and Truncated says so. Client, source and finding id identify an alert; the same key again gives the same
+// outcome. NotFound: the client does not exist.
 func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, key string) (models.Alert, store.AlertOutcome, error) {
+	if utf8.RuneCountInString(a.FindingID) > maxFindingID {
+		a.FindingID = hashOf([]byte(a.FindingID))
+	}
+	return d.receiveAlert(ctx, u, boundAlert(a), raw, key)
+}
+
+// receiveAlert takes an alert within its bounds.
+func (d *Desk) receiveAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, key string) (models.Alert, store.AlertOutcome, error) {
 	if err := auth.Allow("receive-alert", u.Role); err != nil {
 		return models.Alert{}, "", err
 	}
@@ -42,7 +52,7 @@ func (d *Desk) ReceiveOCSF(ctx context.Context, u models.User, number int, sourc
 ) (models.Alert, store.AlertOutcome, error) {
 	a := ReadOCSF(raw)
 	a.Client, a.Source = number, source
-	return d.ReceiveAlert(ctx, u, a, raw, key)
+	return d.receiveAlert(ctx, u, a, raw, key)
 }
 
 // Alert returns an alert. For the SOC.

@@ -12,22 +12,12 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
 // detectionFinding is the OCSF class that is normalised.
 const detectionFinding = 2004
-
-// Bounds of the texts that people read, in bytes. The body itself is kept whole.
-const (
-	maxTitle     = 200
-	maxDetail    = 16 << 10
-	maxValue     = 500
-	maxFindingID = 500
-	maxEntries   = 100
-)
 
 // noTitle is the title of a finding without one.
 const noTitle = "Finding without a title"
@@ -77,23 +67,23 @@ type ocsfEndpoint struct {
 }
 
 // ReadOCSF makes an alert of an OCSF event. It never fails: an event that is not a readable Detection Finding (class
-// 2004) becomes an alert whose Problem says why, and whose finding id is the SHA-256 of the body. The caller sets
-// client, source and the time of receipt; OccurredAt is zero when the event does not say.
+// 2004) becomes an alert whose Problem says why, and whose finding id is the SHA-256 of the body; of an event that is
+// larger than an alert, Truncated says how much was left out. The caller sets client, source and the time of receipt;
+// OccurredAt is zero when the event does not say.
 func ReadOCSF(raw []byte) models.Alert {
 	var e ocsfEvent
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	err := dec.Decode(&e)
 	a := models.Alert{
-		FindingID: readFindingID(e.Finding.UID), Title: readTitle(e), Detail: cleanText(firstText(e.Finding.Desc, e.Message), maxDetail),
+		FindingID: readFindingID(e.Finding.UID), Title: readTitle(e), Detail: cleanText(firstText(e.Finding.Desc, e.Message)),
 		Severity: readSeverity(e.SeverityID), Techniques: readTechniques(e), Indicators: readIndicators(e), Hostnames: readHostnames(e),
 		OccurredAt: readTime(e.Time),
 	}
 	a.Problem = explainUnreadable(e, err)
 	if a.Problem != "" {
-		h := sha256.Sum256(raw)
-		a.FindingID = "sha256:" + hex.EncodeToString(h[:])
+		a.FindingID = hashOf(raw)
 	}
-	return a
+	return boundAlert(a)
 }
 
 // explainUnreadable returns why an event is not a readable Detection Finding, or "".
@@ -101,29 +91,34 @@ func explainUnreadable(e ocsfEvent, err error) string {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		return "the field " + cleanText(wrong.Field, maxValue) + " has an unexpected type"
+		return "the field " + wrong.Field + " has an unexpected type"
 	case err != nil:
 		return "it is not an OCSF event"
 	case e.ClassUID == "":
 		return "it has no class_uid, so it is not an OCSF event"
 	case e.ClassUID.String() != strconv.Itoa(detectionFinding):
 		return "class_uid is not 2004 (Detection Finding)"
-	case cleanText(e.Finding.UID, maxFindingID) == "":
+	case cleanText(e.Finding.UID) == "":
 		return "it has no finding_info.uid"
 	}
 	return ""
 }
 
 func readFindingID(uid string) string {
-	if clean := cleanText(uid, maxFindingID+1); len(clean) <= maxFindingID {
+	if clean := cleanText(uid); len(clean) <= maxFindingID {
 		return clean
 	}
-	h := sha256.Sum256([]byte(uid)) // two long ids must not become the same by being cut
+	return hashOf([]byte(uid)) // two long ids must not become the same by being cut
+}
+
+// hashOf returns the finding id of an alert whose source gave none that can be kept.
+func hashOf(b []byte) string {
+	h := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(h[:])
 }
 
 func readTitle(e ocsfEvent) string {
-	return firstText(cleanText(oneLine(e.Finding.Title), maxTitle), cleanText(oneLine(e.Message), maxTitle), noTitle)
+	return firstText(cleanText(oneLine(e.Finding.Title)), cleanText(oneLine(e.Message)), noTitle)
 }
 
 func readSeverity(id json.Number) models.Severity {
@@ -142,20 +137,20 @@ func readSeverity(id json.Number) models.Severity {
 var attackID = regexp.MustCompile(`^T[0-9]{4}(\.[0-9]{3})?$`)
 
 func readTechniques(e ocsfEvent) []string {
-	var ids []string
+	ids := []string{}
 	for _, a := range slices.Concat(e.Finding.Attacks, e.Attacks) {
 		id := firstText(a.SubTechnique.UID, a.Technique.UID)
 		if attackID.MatchString(id) {
 			ids = append(ids, id)
 		}
 	}
-	return keepDistinct(ids)
+	return ids
 }
 
 func readIndicators(e ocsfEvent) []models.Indicator {
-	var found []models.Indicator
+	found := []models.Indicator{}
 	add := func(kind, value string) {
-		if value = cleanText(oneLine(value), maxValue); value != "" && kind != "" {
+		if value = cleanText(oneLine(value)); value != "" && kind != "" {
 			found = append(found, models.Indicator{Type: kind, Value: value})
 		}
 	}
@@ -166,7 +161,7 @@ func readIndicators(e ocsfEvent) []models.Indicator {
 		add("ip", v.Source.IP)
 		add("ip", v.Target.IP)
 	}
-	return keepDistinct(found)
+	return found
 }
 
 // indicatorType translates OCSF's observable types. It returns "" for one that is not an indicator, such as a user's
@@ -201,9 +196,9 @@ func readHostnames(e ocsfEvent) []string {
 		names = append(names, v.Device.Hostname, v.Source.Hostname)
 	}
 	for n := range names {
-		names[n] = cleanText(oneLine(names[n]), maxValue)
+		names[n] = cleanText(oneLine(names[n]))
 	}
-	return keepDistinct(slices.DeleteFunc(names, func(s string) bool { return s == "" }))
+	return slices.DeleteFunc(names, func(s string) bool { return s == "" })
 }
 
 // readTime reads a time in milliseconds, or in seconds when it would otherwise lie before 1973.
@@ -219,21 +214,14 @@ func readTime(n json.Number) time.Time {
 	return time.UnixMilli(int64(f)).UTC()
 }
 
-// cleanText makes a text fit to store and show: valid, without control characters, at most limit bytes.
-func cleanText(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
+// cleanText makes a text fit to store and show: valid, without control characters and blanks around it.
+func cleanText(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return -1
 		}
 		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) <= limit {
-		return strings.TrimSpace(s)
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return strings.TrimSpace(s[:limit])
+	}, strings.ToValidUTF8(s, "\uFFFD")))
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
@@ -245,17 +233,4 @@ func firstText(texts ...string) string {
 		}
 	}
 	return ""
-}
-
-// keepDistinct keeps the first of equal entries, at most maxEntries of them.
-func keepDistinct[T comparable](all []T) []T {
-	seen := map[T]bool{}
-	kept := []T{}
-	for _, v := range all {
-		if !seen[v] && len(kept) < maxEntries {
-			seen[v] = true
-			kept = append(kept, v)
-		}
-	}
-	return kept
 }

@@ -99,11 +99,11 @@ func FuzzReadOCSF(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a := desk.ReadOCSF(body)
 		for _, s := range append([]string{a.FindingID, a.Title, a.Detail, a.Problem}, a.Hostnames...) {
-			if !utf8.ValidString(s) || strings.ContainsRune(s, 0) || len(s) > 16<<10 {
+			if !utf8.ValidString(s) || strings.ContainsRune(s, 0) || utf8.RuneCountInString(s) > 16<<10 {
 				t.Errorf("unfit text %q", s)
 			}
 		}
-		if len(a.Title) > 200 || len(a.FindingID) > 500 || a.FindingID == "" || a.Title == "" || !a.Severity.IsValid() || len(a.Indicators) > 100 {
+		if utf8.RuneCountInString(a.Title) > 200 || len(a.FindingID) > 500 || a.FindingID == "" || a.Title == "" || !a.Severity.IsValid() || len(a.Indicators) > 100 {
 			t.Errorf("out of bounds: %+v", a)
 		}
 		if _, err := json.Marshal(a); err != nil {

@@ -28,6 +28,7 @@ const (
 )
 
 // Alert is one finding from a source. Every text in it may have been written by an attacker.
+// The desk bounds its fields, and what the source sent stays in its payload.
 type Alert struct {
 	ID         uuid.UUID   `json:"id"`
 	ClientID   uuid.UUID   `json:"client_id"`
@@ -47,6 +48,9 @@ type Alert struct {
 	Problem    string      `json:"problem,omitempty"` // why it could not be normalised; "" when it could
 	State      AlertState  `json:"state"`
 	Incident   Reference   `json:"incident,omitempty"`
+	// Truncated says what the bounds of an alert left out, by the JSON name of the field: entries of a list, characters
+	// of a text. The payload holds it all.
+	Truncated map[string]int `json:"truncated,omitempty"`
 }
 
 // Indicator is an indicator of compromise. Its value is written by attackers: defang it for people.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	deploymentpb "go.temporal.io/api/deployment/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -86,7 +87,10 @@ func TestReadinessKeepsItsResultForAMoment(t *testing.T) {
 	}
 }
 
-type engine struct{ lastPoll time.Time }
+type engine struct {
+	lastPoll         time.Time
+	polling, current string // build ids; "" is none
+}
 
 func (e engine) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
 	return &client.CheckHealthResponse{}, nil
@@ -97,17 +101,28 @@ func (e engine) DescribeTaskQueue(context.Context, string, enumspb.TaskQueueType
 	if !e.lastPoll.IsZero() {
 		d.Pollers = []*taskqueuepb.PollerInfo{{LastAccessTime: timestamppb.New(e.lastPoll)}}
 	}
+	if e.polling != "" {
+		d.Pollers[0].DeploymentOptions = &deploymentpb.WorkerDeploymentOptions{
+			BuildId: e.polling, WorkerVersioningMode: enumspb.WORKER_VERSIONING_MODE_VERSIONED,
+		}
+	}
+	if e.current != "" {
+		d.VersioningInfo = &taskqueuepb.TaskQueueVersioningInfo{CurrentDeploymentVersion: &deploymentpb.WorkerDeploymentVersion{BuildId: e.current}}
+	}
 	return d, nil
 }
 
 func TestAQueueNeedsAWorkerThatPolls(t *testing.T) {
 	for name, test := range map[string]struct {
-		lastPoll time.Time
-		ready    bool
+		engine engine
+		ready  bool
 	}{
-		"no worker": {time.Time{}, false}, "a worker that died": {time.Now().Add(-10 * time.Minute), false}, "a worker": {time.Now(), true},
+		"no worker": {engine{}, false}, "a worker that died": {engine{lastPoll: time.Now().Add(-10 * time.Minute)}, false},
+		"a worker": {engine{lastPoll: time.Now()}, true}, "one of the current version": {engine{time.Now(), "2", "2"}, true},
+		"one of an older version": {engine{time.Now(), "1", "2"}, false}, "one without a version": {engine{time.Now(), "", "2"}, false},
+		"one that stands by": {engine{time.Now(), "2", ""}, false},
 	} {
-		parts := observability.TemporalParts(engine{test.lastPoll}, map[string]enumspb.TaskQueueType{"incidents": enumspb.TASK_QUEUE_TYPE_WORKFLOW})
+		parts := observability.TemporalParts(test.engine, map[string]enumspb.TaskQueueType{"incidents": enumspb.TASK_QUEUE_TYPE_WORKFLOW})
 		ready, states := observability.NewReadiness(parts...).Check(t.Context())
 		if ready != test.ready || states["temporal"] != "ok" {
 			t.Errorf("%s: ready is %t, want %t; parts %v", name, ready, test.ready, states)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 )
@@ -122,7 +123,7 @@ type Temporal interface {
 }
 
 // TemporalParts returns the part "temporal" and, in the order of their names, a part "queue <name>" for every task
-// queue: the queue has a worker that polls for tasks of the given kind.
+// queue: the queue has a worker of its current version that polls for tasks of the given kind.
 func TemporalParts(t Temporal, queues map[string]enumspb.TaskQueueType) []Part {
 	parts := []Part{{Name: "temporal", Check: func(ctx context.Context) error {
 		_, err := t.CheckHealth(ctx, &client.CheckHealthRequest{})
@@ -141,16 +142,29 @@ func TemporalParts(t Temporal, queues map[string]enumspb.TaskQueueType) []Part {
 // lists one that died.
 const pollerFresh = 70 * time.Second
 
-// checkPolled returns an error unless a worker has polled the queue lately.
+// checkPolled returns an error unless a worker that gets the queue's tasks has polled it lately: one of the current
+// version, or one without a version while none is current.
 func checkPolled(ctx context.Context, t Temporal, queue string, kind enumspb.TaskQueueType) error {
 	d, err := t.DescribeTaskQueue(ctx, queue, kind)
 	if err != nil {
 		return fmt.Errorf("describe task queue %s: %w", queue, err)
 	}
+	current := d.GetVersioningInfo().GetCurrentDeploymentVersion().GetBuildId()
 	for _, p := range d.GetPollers() {
+		if versionOf(p) != current {
+			continue
+		}
 		if time.Since(p.GetLastAccessTime().AsTime()) < pollerFresh {
 			return nil
 		}
 	}
-	return fmt.Errorf("no worker polls task queue %s: start one", queue)
+	return fmt.Errorf("no worker of version %q polls task queue %s: start one", current, queue)
+}
+
+// versionOf returns the build id of a worker that gets tasks by its version, or "".
+func versionOf(p *taskqueuepb.PollerInfo) string {
+	if p.GetDeploymentOptions().GetWorkerVersioningMode() != enumspb.WORKER_VERSIONING_MODE_VERSIONED {
+		return ""
+	}
+	return p.GetDeploymentOptions().GetBuildId()
 }

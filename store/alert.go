@@ -39,6 +39,7 @@ type alertRow struct {
 	Version    int
 	Problem    string
 	Incident   *models.Reference
+	Truncated  document[map[string]int]
 }
 
 // TableName names the table.
@@ -73,7 +74,7 @@ func newAlertRow(client uuid.UUID, a models.Alert) alertRow {
 		Detail: clean(a.Detail), Severity: a.Severity, Techniques: document[[]string]{a.Techniques},
 		Indicators: document[[]models.Indicator]{a.Indicators}, Hostnames: document[[]string]{a.Hostnames},
 		OccurredAt: orNull(a.OccurredAt), ReceivedAt: a.ReceivedAt, UpdatedAt: a.ReceivedAt, Version: 1,
-		Problem: clean(a.Problem),
+		Problem: clean(a.Problem), Truncated: document[map[string]int]{a.Truncated},
 	}
 }
 
@@ -83,6 +84,7 @@ func (r alertRow) model(clientNumber int) models.Alert {
 		Detail: r.Detail, Severity: r.Severity, Techniques: r.Techniques.V, Indicators: r.Indicators.V,
 		Hostnames: r.Hostnames.V, OccurredAt: orZero(r.OccurredAt), ReceivedAt: r.ReceivedAt.UTC(),
 		UpdatedAt: r.UpdatedAt.UTC(), Version: r.Version, Problem: r.Problem, State: models.AlertNew,
+		Truncated: r.Truncated.V,
 	}
 	if r.Incident != nil {
 		a.State, a.Incident = models.AlertLinked, *r.Incident
@@ -174,7 +176,7 @@ func (tx *Tx) receiveAgain(sent alertRow, raw, sum []byte, requestID string) (al
 func (tx *Tx) updateAlert(row, sent alertRow, raw, sum []byte) (alertRow, error) {
 	sent.ID, sent.Version, sent.Incident, sent.ReceivedAt = row.ID, row.Version+1, row.Incident, row.ReceivedAt
 	err := tx.of("alerts").Where("id = ?", row.ID).Select("title", "detail", "severity", "techniques", "indicators",
-		"hostnames", "occurred_at", "updated_at", "version", "problem").Updates(&sent).Error
+		"hostnames", "occurred_at", "updated_at", "version", "problem", "truncated").Updates(&sent).Error
 	if err != nil {
 		return sent, problem("update alert", err)
 	}

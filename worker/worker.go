@@ -130,6 +130,7 @@ func Start(c client.Client, p Parts) (Workers, error) {
 			DisableWorkflowWorker:              q.name != models.QueueIncidents,
 			StickyScheduleToStartTimeout:       stickyFor,
 			WorkerStopTimeout:                  stopWithin,
+			DeploymentOptions:                  deploymentOptions(),
 		})
 		q.register(w, p)
 		if err := w.Start(); err != nil {

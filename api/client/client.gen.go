@@ -516,18 +516,18 @@ type NewAlert struct {
 	Detail *string `json:"detail,omitempty"`
 
 	// FindingID The source's own id; not blank.
-	FindingID  string      `json:"finding_id"`
-	Hostnames  *[]string   `json:"hostnames,omitempty"`
-	Indicators *Indicators `json:"indicators,omitempty"`
+	FindingID  string          `json:"finding_id"`
+	Hostnames  *[]string       `json:"hostnames,omitempty"`
+	Indicators *[]NewIndicator `json:"indicators,omitempty"`
 
 	// OccurredAt Example: 2026-03-02T08:15:00Z
-	OccurredAt *Time       `json:"occurred_at,omitempty"`
-	Severity   Severity    `json:"severity"`
-	Source     AlertSource `json:"source"`
-	Techniques *Techniques `json:"techniques,omitempty"`
+	OccurredAt *Time          `json:"occurred_at,omitempty"`
+	Severity   Severity       `json:"severity"`
+	Source     AlertSource    `json:"source"`
+	Techniques *[]TechniqueID `json:"techniques,omitempty"`
 
 	// Title Not blank.
-	Title Title `json:"title"`
+	Title string `json:"title"`
 }
 
 // NewContact Example: {"channels":["email","sms","voice"],"email":"ada@client.example","hours":[{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}],"language":"en","name":"Ada Example","order":1,"phone":"+12025550100","role":"CISO","severities":["critical","high"]}
@@ -584,6 +584,9 @@ type NewIncident struct {
 	// Title Not blank.
 	Title *Title `json:"title,omitempty"`
 }
+
+// NewIndicator An indicator of a new alert. Attackers write its value.
+type NewIndicator = models.Indicator
 
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
 type NewResponseAuthority struct {
@@ -1390,7 +1393,9 @@ type ClientInterface interface {
 	// ReceiveAlertWithBody Hand in an alert in Watchfire's own shape
 	//
 	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
-	// unchanged it changes nothing. Watchfire keeps the body byte for byte.
+	// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
+	// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
+	// SHA-256.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1400,7 +1405,9 @@ type ClientInterface interface {
 	// ReceiveAlert Hand in an alert in Watchfire's own shape
 	//
 	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
-	// unchanged it changes nothing. Watchfire keeps the body byte for byte.
+	// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
+	// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
+	// SHA-256.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1410,7 +1417,8 @@ type ClientInterface interface {
 	// ReceiveOcsfWithBody Hand in one OCSF event
 	//
 	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
-	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
+	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
+	// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1420,7 +1428,8 @@ type ClientInterface interface {
 	// ReceiveOcsf Hand in one OCSF event
 	//
 	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
-	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
+	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
+	// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2338,7 +2347,9 @@ func (c *API) ListAlerts(ctx context.Context, params *ListAlertsParams, reqEdito
 // ReceiveAlertWithBody Hand in an alert in Watchfire's own shape
 //
 // Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
-// unchanged it changes nothing. Watchfire keeps the body byte for byte.
+// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
+// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
+// SHA-256.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2358,7 +2369,9 @@ func (c *API) ReceiveAlertWithBody(ctx context.Context, params *ReceiveAlertPara
 // ReceiveAlert Hand in an alert in Watchfire's own shape
 //
 // Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
-// unchanged it changes nothing. Watchfire keeps the body byte for byte.
+// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
+// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
+// SHA-256.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2378,7 +2391,8 @@ func (c *API) ReceiveAlert(ctx context.Context, params *ReceiveAlertParams, body
 // ReceiveOcsfWithBody Hand in one OCSF event
 //
 // Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
-// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
+// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
+// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2398,7 +2412,8 @@ func (c *API) ReceiveOcsfWithBody(ctx context.Context, params *ReceiveOcsfParams
 // ReceiveOcsf Hand in one OCSF event
 //
 // Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
-// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
+// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
+// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -8066,7 +8081,9 @@ type ClientWithResponsesInterface interface {
 	// ReceiveAlertWithBodyWithResponse Hand in an alert in Watchfire's own shape
 	//
 	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
-	// unchanged it changes nothing. Watchfire keeps the body byte for byte.
+	// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
+	// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
+	// SHA-256.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8076,7 +8093,9 @@ type ClientWithResponsesInterface interface {
 	// ReceiveAlertWithResponse Hand in an alert in Watchfire's own shape
 	//
 	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
-	// unchanged it changes nothing. Watchfire keeps the body byte for byte.
+	// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
+	// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
+	// SHA-256.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8086,7 +8105,8 @@ type ClientWithResponsesInterface interface {
 	// ReceiveOcsfWithBodyWithResponse Hand in one OCSF event
 	//
 	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
-	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
+	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
+	// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8096,7 +8116,8 @@ type ClientWithResponsesInterface interface {
 	// ReceiveOcsfWithResponse Hand in one OCSF event
 	//
 	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
-	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
+	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
+	// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12909,7 +12930,9 @@ func (c *ClientWithResponses) ListAlertsWithResponse(ctx context.Context, params
 // ReceiveAlertWithBodyWithResponse Hand in an alert in Watchfire's own shape
 //
 // Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
-// unchanged it changes nothing. Watchfire keeps the body byte for byte.
+// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
+// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
+// SHA-256.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12925,7 +12948,9 @@ func (c *ClientWithResponses) ReceiveAlertWithBodyWithResponse(ctx context.Conte
 // ReceiveAlertWithResponse Hand in an alert in Watchfire's own shape
 //
 // Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
-// unchanged it changes nothing. Watchfire keeps the body byte for byte.
+// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
+// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
+// SHA-256.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12941,7 +12966,8 @@ func (c *ClientWithResponses) ReceiveAlertWithResponse(ctx context.Context, para
 // ReceiveOcsfWithBodyWithResponse Hand in one OCSF event
 //
 // Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
-// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
+// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
+// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12957,7 +12983,8 @@ func (c *ClientWithResponses) ReceiveOcsfWithBodyWithResponse(ctx context.Contex
 // ReceiveOcsfWithResponse Hand in one OCSF event
 //
 // Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
-// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body.
+// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
+// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

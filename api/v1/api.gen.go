@@ -412,18 +412,18 @@ type NewAlert struct {
 	Detail string `json:"detail,omitempty,omitzero"`
 
 	// FindingID The source's own id; not blank.
-	FindingID  string     `json:"finding_id"`
-	Hostnames  []string   `json:"hostnames,omitempty,omitzero"`
-	Indicators Indicators `json:"indicators,omitempty,omitzero"`
+	FindingID  string         `json:"finding_id"`
+	Hostnames  []string       `json:"hostnames,omitempty,omitzero"`
+	Indicators []NewIndicator `json:"indicators,omitempty,omitzero"`
 
 	// OccurredAt Example: 2026-03-02T08:15:00Z
-	OccurredAt Time        `json:"occurred_at,omitempty,omitzero"`
-	Severity   Severity    `json:"severity"`
-	Source     AlertSource `json:"source"`
-	Techniques Techniques  `json:"techniques,omitempty,omitzero"`
+	OccurredAt Time          `json:"occurred_at,omitempty,omitzero"`
+	Severity   Severity      `json:"severity"`
+	Source     AlertSource   `json:"source"`
+	Techniques []TechniqueID `json:"techniques,omitempty,omitzero"`
 
 	// Title Not blank.
-	Title Title `json:"title"`
+	Title string `json:"title"`
 }
 
 // NewContact Example: {"channels":["email","sms","voice"],"email":"ada@client.example","hours":[{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}],"language":"en","name":"Ada Example","order":1,"phone":"+12025550100","role":"CISO","severities":["critical","high"]}
@@ -480,6 +480,9 @@ type NewIncident struct {
 	// Title Not blank.
 	Title Title `json:"title,omitempty,omitzero"`
 }
+
+// NewIndicator An indicator of a new alert. Attackers write its value.
+type NewIndicator = models.Indicator
 
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
 type NewResponseAuthority struct {

@@ -21,7 +21,7 @@ import (
 
 const (
 	maxBody      = 64 << 10
-	maxAlertBody = 1 << 20
+	maxAlertBody = 16 << 20
 	defaultLimit = 50 // entries of a page
 )
 

@@ -13,8 +13,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/api/problem"
 )
 
-// maxDepth is how deep JSON may be nested.
-const maxDepth = 32
+// How deep JSON may be nested: our own, and that of another's events, which are kept and not judged.
+const (
+	maxDepth      = 32
+	maxEventDepth = 1000
+)
 
 // checkWellFormed returns the problem that makes a body unreadable, or nil. With strict it also refuses a field given
 // twice, which two readers would read differently, and the character NUL, which the database cannot store. An empty
@@ -26,7 +29,10 @@ func checkWellFormed(body []byte, strict bool) *problem.Problem {
 	if !utf8.Valid(body) {
 		return malformedBody("The body is not UTF-8.")
 	}
-	w := walker{dec: json.NewDecoder(bytes.NewReader(body)), strict: strict}
+	w := walker{dec: json.NewDecoder(bytes.NewReader(body)), strict: strict, deepest: maxEventDepth}
+	if strict {
+		w.deepest = maxDepth
+	}
 	w.dec.UseNumber()
 	if p := w.value(""); p != nil {
 		return p
@@ -38,9 +44,10 @@ func checkWellFormed(body []byte, strict bool) *problem.Problem {
 }
 
 type walker struct {
-	dec    *json.Decoder
-	strict bool
-	depth  int
+	dec     *json.Decoder
+	strict  bool
+	deepest int
+	depth   int
 }
 
 // value reads one value at a pointer.
@@ -51,8 +58,8 @@ func (w *walker) value(pointer string) *problem.Problem {
 	}
 	switch t := token.(type) {
 	case json.Delim:
-		if w.depth++; w.depth > maxDepth {
-			return malformedBody("The body is nested deeper than " + strconv.Itoa(maxDepth) + " levels.")
+		if w.depth++; w.depth > w.deepest {
+			return malformedBody("The body is nested deeper than " + strconv.Itoa(w.deepest) + " levels.")
 		}
 		defer func() { w.depth-- }()
 		if t == '{' {
@@ -73,7 +80,7 @@ func (w *walker) object(pointer string) *problem.Problem {
 		if err != nil || !ok {
 			return malformedBody("The body is not valid JSON.")
 		}
-		at := pointer + "/" + escapePointer(key)
+		at := w.below(pointer, key)
 		if seen[key] && w.strict {
 			return malformedBody("A field is given twice.", problem.FieldError{Pointer: at, Detail: "is given twice"})
 		}
@@ -90,11 +97,19 @@ func (w *walker) object(pointer string) *problem.Problem {
 
 func (w *walker) array(pointer string) *problem.Problem {
 	for n := 0; w.dec.More(); n++ {
-		if p := w.value(pointer + "/" + strconv.Itoa(n)); p != nil {
+		if p := w.value(w.below(pointer, strconv.Itoa(n))); p != nil {
 			return p
 		}
 	}
 	return w.end()
+}
+
+// below returns the pointer to a part of the value at a pointer. Only strict problems have one.
+func (w *walker) below(pointer, key string) string {
+	if !w.strict {
+		return ""
+	}
+	return pointer + "/" + escapePointer(key)
 }
 
 func (w *walker) end() *problem.Problem {

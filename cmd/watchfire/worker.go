@@ -33,6 +33,7 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 		return err
 	}
 	defer workers.Stop()
+	go worker.Promote(ctx, p.temporal, p.log)
 	mux := http.NewServeMux()
 	ready := observability.NewReadiness(append(observability.DatabaseParts(p.store), observability.TemporalParts(p.temporal, nil)...)...)
 	mux.Handle("GET /readyz", ready.Handler())

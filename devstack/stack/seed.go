@@ -75,15 +75,18 @@ func seedClients() []seedClient {
 // seed fills an empty provider with clients, their contacts and users, and the users of the SOC. A second start finds
 // the data again. seed also fills in Dev.
 func (s *Stack) seed(ctx context.Context) error {
+	s.Dev = Dev{App: s.appURL(), Worker: fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Worker),
+		Temporal: s.Temporal.Address, TemporalUI: s.Temporal.UIURL, Namespace: s.Temporal.Namespace,
+		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "smtp": s.Simulators.SMTPURL, "crowdstrike": s.Simulators.CrowdStrikeURL}}
+	maps.Copy(s.Dev.Simulators, s.Simulators.EDR)
+	if s.options.Migrate != nil {
+		return s.keys.save()
+	}
 	db, err := store.Open(ctx, s.AppURL(), store.Options{MaxConns: 4})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	s.Dev = Dev{App: s.appURL(), Worker: fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Worker),
-		Temporal: s.Temporal.Address, TemporalUI: s.Temporal.UIURL, Namespace: s.Temporal.Namespace,
-		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "smtp": s.Simulators.SMTPURL, "crowdstrike": s.Simulators.CrowdStrikeURL}}
-	maps.Copy(s.Dev.Simulators, s.Simulators.EDR)
 	for _, u := range []models.User{
 		{Name: "Ada Brandt", Email: "analyst@watchfire.example", Role: models.RoleAnalyst},
 		{Name: "Tomás Ruiz", Email: "lead@watchfire.example", Role: models.RoleLead},

@@ -41,6 +41,9 @@ type Options struct {
 	MaxConns              int               // connections of each of Temporal's stores; 0 means the default
 	PostgresSettings      map[string]string // added to the server's settings
 	Progress              func(line string) // gets the name of each step as it begins; nil drops it
+	// Migrate brings the database of the owner's URL to the schema of Binary, which is another version's; the stack then
+	// has no seeds. nil: this version's schema, with seeds.
+	Migrate func(ctx context.Context, ownerURL string) error
 }
 
 // Stack is a running Watchfire with all its parts.
@@ -177,7 +180,11 @@ func (s *Stack) migrate(ctx context.Context) error {
 	if err := s.Postgres.CreateDatabase(ctx, database); err != nil {
 		return err
 	}
-	if err := store.Migrate(ctx, s.OwnerURL()); err != nil {
+	migrate := s.options.Migrate
+	if migrate == nil {
+		migrate = store.Migrate
+	}
+	if err := migrate(ctx, s.OwnerURL()); err != nil {
 		return err
 	}
 	return store.EnsureLogin(ctx, s.OwnerURL(), appLogin, s.keys.DatabasePassword)
@@ -211,6 +218,9 @@ func (s *Stack) startSimulators(ctx context.Context) (err error) {
 }
 
 func (s *Stack) appURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.App) }
+
+// Use makes another binary the one whose processes are started from now on.
+func (s *Stack) Use(binary string) { s.options.Binary = binary }
 
 // Env returns the environment of the product's processes. It holds secrets.
 func (s *Stack) Env() []string {

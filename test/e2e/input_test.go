@@ -58,7 +58,7 @@ func TestBadInputIsRejectedWithItsReason(t *testing.T) {
 		{"an unknown field", incident + "/comment", `{"text":"x","secret":1}`, 422, "/secret"},
 		{"a wrong type", incident + "/comment", `{"text":7}`, 422, "/text"},
 		{"malformed JSON", incident + "/comment", `{"text":`, 400, "JSON"},
-		{"an over-long alert", "/alerts", fmt.Sprintf(alert, strings.Repeat("x", 1<<20)), 413, "1024 KiB"},
+		{"an over-long alert", "/alerts", fmt.Sprintf(alert, strings.Repeat("x", 16<<20)), 413, "16384 KiB"},
 		{"an unknown client", "/alerts", strings.Replace(fmt.Sprintf(alert, ""), fmt.Sprint(s.number), "999999", 1), 404, "does not exist"},
 		{"an unknown command", incident + "/explode", `{}`, 404, ""},
 		{"a wild-card host", incident + "/isolate", `{"hostname":"*","reason":"x"}`, 422, "/hostname"},
@@ -103,6 +103,44 @@ func TestAnotherClientsIncidentLooksUnknown(t *testing.T) {
 	if n := len(eventsOf[*incident.Commented](s)); n != 0 {
 		t.Error("another client's user commented")
 	}
+}
+
+// An alert with 10,000 assets and 5 MB is kept as it came, cut to what people work with, and becomes an incident.
+func TestALargeAlertBecomesAnIncident(t *testing.T) {
+	s := newScene(t, 0)
+	finding := map[string]any{
+		"class_uid": 2004, "severity_id": 4, "finding_info": map[string]any{"uid": uuid.NewString(), "title": "A worm on every host"},
+	}
+	var resources []any
+	for n := range 10_000 {
+		resources = append(resources, map[string]any{"hostname": fmt.Sprintf("ws-%05d.corp", n), "data": strings.Repeat("d", 470)})
+	}
+	finding["resources"] = resources
+	raw, err := json.Marshal(finding)
+	if err != nil || len(raw) < 5_000_000 {
+		t.Fatalf("the finding has %d bytes (%v), want 5 MB", len(raw), err)
+	}
+	token := system.Dev.Token(models.RoleAnalyst, 0)
+	var received struct{ Alert models.Alert }
+	status, answer := sendRaw(t, http.MethodPost, fmt.Sprintf("/alerts/ocsf?client=%d&source=integration", s.number), token, string(raw))
+	if err := json.Unmarshal([]byte(answer), &received); err != nil || status != http.StatusCreated {
+		t.Fatalf("the large alert is answered with %d %.500s", status, answer)
+	}
+	a := received.Alert
+	if len(a.Hostnames) != 100 || a.Truncated["hostnames"] != 9900 || a.Problem != "" {
+		t.Errorf("the alert has %d hosts, %v left out, problem %q", len(a.Hostnames), a.Truncated, a.Problem)
+	}
+	if status, kept := sendRaw(t, http.MethodGet, "/alerts/"+a.ID.String()+"/raw", token, ""); status != http.StatusOK || kept != string(raw) {
+		t.Errorf("its raw body is answered with %d and %d bytes, want the %d that came", status, len(kept), len(raw))
+	}
+	var opened incident.Incident
+	if status := s.post(s.analyst, "/incidents", map[string]any{"client": s.number, "alerts": []uuid.UUID{a.ID}}, &opened); status != http.StatusCreated {
+		t.Errorf("opening an incident from it is answered with %d", status)
+	}
+	s.ref = opened.Reference
+	s.assess()
+	s.publish()
+	s.until("publication", func(i incident.Incident) bool { return i.IsPublished() && len(i.Alerts) == 1 && i.Alerts[0] == a.ID })
 }
 
 func TestAnAlertIsNeitherLostNorCountedTwice(t *testing.T) {
