@@ -1,0 +1,119 @@
+package chaos
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// deeds are what the vendors really did, by the simulators' own records.
+type deeds struct {
+	mails   map[string]int    // by the first part of the Message-ID, which names the planned mail
+	calls   map[string]int    // by the token in the address of the call, which names the planned call
+	texts   map[string]int    // by number and text, which holds a code of its own
+	actions map[string]int    // taken by the EDR, by the planned effect's key in their comment
+	ids     map[string]bool   // the carrier's ids of calls and texts
+	pressed map[string]bool   // the carrier's ids of calls in which somebody pressed 1
+	devices map[string]string // the state of a device by host name: isolated, normal or on its way
+}
+
+// readDeeds reads the records of all vendors.
+func (w *world) readDeeds(ctx context.Context) (deeds, error) {
+	d := deeds{
+		mails: map[string]int{}, calls: map[string]int{}, texts: map[string]int{}, actions: map[string]int{},
+		ids: map[string]bool{}, pressed: map[string]bool{}, devices: map[string]string{},
+	}
+	for _, mailer := range []string{"sendgrid", "smtp"} {
+		var e struct {
+			Mails map[string][]struct {
+				Headers   map[string]string
+				MessageID string `json:"message_id"`
+			}
+		}
+		if err := w.stack.Dev.Effects(ctx, mailer, &e); err != nil {
+			return d, err
+		}
+		for _, list := range e.Mails {
+			for _, m := range list {
+				name, _, _ := strings.Cut(strings.Trim(m.Headers["Message-ID"]+m.MessageID, "<>"), "@")
+				d.mails[name]++
+			}
+		}
+	}
+	if err := w.readCarrier(ctx, d); err != nil {
+		return d, err
+	}
+	return d, w.readEDR(ctx, d)
+}
+
+func (w *world) readCarrier(ctx context.Context, d deeds) error {
+	var e struct {
+		Calls map[string][]struct {
+			Sid, URL string
+			Keys     []struct{ Key string }
+		}
+		Texts map[string][]struct {
+			Sid, Body string
+			ReplyOf   string `json:"reply_of"`
+		}
+	}
+	if err := w.stack.Dev.Effects(ctx, "twilio", &e); err != nil {
+		return err
+	}
+	for _, list := range e.Calls {
+		for _, c := range list {
+			d.calls[c.URL[strings.LastIndex(c.URL, "/")+1:]]++
+			d.ids[c.Sid] = true
+			for _, k := range c.Keys {
+				d.pressed[c.Sid] = d.pressed[c.Sid] || k.Key == "1"
+			}
+		}
+	}
+	for to, list := range e.Texts {
+		for _, m := range list {
+			if m.ReplyOf == "" {
+				d.texts[to+" "+m.Body]++
+				d.ids[m.Sid] = true
+			}
+		}
+	}
+	return nil
+}
+
+// readEDR reads the fleet's states and, in the journal, the actions that the EDR took: their comments name the effects.
+func (w *world) readEDR(ctx context.Context, d deeds) error {
+	var e struct {
+		Hosts []struct{ Hostname, Status string }
+	}
+	if err := w.stack.Dev.Effects(ctx, "crowdstrike", &e); err != nil {
+		return err
+	}
+	for _, h := range e.Hosts {
+		d.devices[h.Hostname] = h.Status
+		if h.Status == "contained" {
+			d.devices[h.Hostname] = "isolated"
+		}
+	}
+	entries, err := w.stack.Dev.Journal(ctx, "crowdstrike")
+	for _, entry := range entries {
+		var body struct {
+			Parameters []struct{ Name, Value string } `json:"action_parameters"`
+		}
+		if !strings.Contains(entry.Path, "devices-actions") || entry.Status != http.StatusAccepted || json.Unmarshal([]byte(entry.Body), &body) != nil {
+			continue
+		}
+		for _, p := range body.Parameters {
+			d.actions[strings.TrimPrefix(p.Value, "Watchfire ")]++
+		}
+	}
+	return err
+}
+
+// messageIDOf returns the first part of the Message-ID that the mail of a delivery must have.
+func messageIDOf(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
+}
