@@ -44,7 +44,8 @@ func (w *world) run(enough string) *verdict {
 		lives.Go(func() { l.live(living) })
 	}
 	w.breakThings(w.t.Context())
-	w.say("everything may run again")
+	w.say("nothing breaks any more")
+	close(w.calm)
 	for vendor := range w.plan.faults() {
 		w.steer(vendor, "faults", map[string]any{"clear": true})
 	}
@@ -60,6 +61,9 @@ func (w *world) run(enough string) *verdict {
 	w.say("judging")
 	v := w.awaitVerdict(w.t.Context(), patience, enough)
 	w.say("judged: %s", v)
+	if !v.isGood() {
+		w.keepJournals(w.t.Context())
+	}
 	return v
 }
 

@@ -84,8 +84,8 @@ func (l *life) was(what string) bool {
 	return slices.Contains(l.notes, what)
 }
 
-// live opens, publishes and then comments, isolates and releases at random until the window is over. It ends when ctx
-// does, which bounds how long a request is repeated.
+// live opens, publishes and then comments, isolates and releases at random until nothing breaks any more, and once more
+// after that. It ends when ctx does, which bounds how long a request is repeated.
 func (l *life) live(ctx context.Context) {
 	if !l.open(ctx) {
 		return
@@ -103,10 +103,17 @@ func (l *life) live(ctx context.Context) {
 	l.mu.Lock()
 	l.published = true
 	l.mu.Unlock()
-	for time.Since(l.w.began) < l.w.plan.window && ctx.Err() == nil {
+	for breaking := true; breaking && ctx.Err() == nil; {
+		select {
+		case <-l.w.calm:
+			breaking = false
+		default:
+		}
 		l.step(ctx)
 		wait(ctx, between(l.draw, 50*time.Millisecond, 800*time.Millisecond))
 	}
+	last := l.tag() // the incident takes it, or is dead
+	l.send(ctx, l.responder, last, &incident.Comment{Text: last})
 }
 
 // step asks for one thing at random.

@@ -53,11 +53,11 @@ func (w *world) judge(ctx context.Context) *verdict {
 		v.add(differs, "the vendors' records cannot be read: %v", err)
 		return v
 	}
-	for what, done := range map[string]map[string]int{"mail": d.mails, "call": d.calls, "text": d.texts, "EDR action": d.actions} {
+	for what, done := range map[string]record{"mail": d.mails, "call": d.calls, "text": d.texts, "EDR action": d.actions} {
 		v.counts[what+"s"] = len(done)
-		for id, n := range done {
-			if n > 1 {
-				v.add(twice, "%s %s was made %d times", what, id, n)
+		for id, times := range done {
+			if len(times) > 1 {
+				v.add(twice, "%s %s was made %d times:%s", what, id, len(times), w.since(times))
 			}
 		}
 	}
@@ -79,6 +79,15 @@ func (w *world) judge(ctx context.Context) *verdict {
 	}
 	v.judgeDevices(w, d)
 	return v
+}
+
+// since writes times as seconds since the run began.
+func (w *world) since(times []time.Time) string {
+	var b strings.Builder
+	for _, at := range times {
+		fmt.Fprintf(&b, " %.1fs", at.Sub(w.began).Seconds())
+	}
+	return b.String()
 }
 
 // judgeOpenings checks that each opened incident is there once.
@@ -136,7 +145,7 @@ func (v *verdict) judgeLife(ctx context.Context, w *world, l *life, d deeds, pla
 	}
 	for _, c := range l.client.Contacts {
 		key := fmt.Sprintf("%s/published/1/%s/email/1", ref, c.ID)
-		if slices.Contains(c.Severities, l.severity) && d.mails[messageIDOf(key)] == 0 {
+		if slices.Contains(c.Severities, l.severity) && len(d.mails[messageIDOf(key)]) == 0 {
 			v.add(lost, "mail %s never went out", key)
 		}
 	}
@@ -232,7 +241,7 @@ func (v *verdict) judgeDelivery(l *life, e notify.Delivery, d deeds, planned map
 	name, done := e.VendorID, d.ids[e.VendorID]
 	switch e.Kind {
 	case notify.EffectMail:
-		name, done = messageIDOf(e.Key), d.mails[messageIDOf(e.Key)] > 0
+		name, done = messageIDOf(e.Key), len(d.mails[messageIDOf(e.Key)]) > 0
 	case notify.EffectIsolate, notify.EffectRelease:
 		name, done = e.Key, true // the device may have been in that state already
 	}

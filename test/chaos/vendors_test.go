@@ -7,30 +7,35 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // deeds are what the vendors really did, by the simulators' own records.
 type deeds struct {
-	mails   map[string]int    // by the first part of the Message-ID, which names the planned mail
-	calls   map[string]int    // by the token in the address of the call, which names the planned call
-	texts   map[string]int    // by number and text, which holds a code of its own
-	actions map[string]int    // taken by the EDR, by the planned effect's key in their comment
+	mails   record            // by the first part of the Message-ID, which names the planned mail
+	calls   record            // by the token in the address of the call, which names the planned call
+	texts   record            // by number and text, which holds a code of its own
+	actions record            // taken by the EDR, by the planned effect's key in their comment
 	ids     map[string]bool   // the carrier's ids of calls and texts
 	pressed map[string]bool   // the carrier's ids of calls in which somebody pressed 1
 	devices map[string]string // the state of a device by host name: isolated, normal or on its way
 }
 
+// record holds the times at which a vendor did a thing that was to be done once.
+type record map[string][]time.Time
+
 // readDeeds reads the records of all vendors.
 func (w *world) readDeeds(ctx context.Context) (deeds, error) {
 	d := deeds{
-		mails: map[string]int{}, calls: map[string]int{}, texts: map[string]int{}, actions: map[string]int{},
+		mails: record{}, calls: record{}, texts: record{}, actions: record{},
 		ids: map[string]bool{}, pressed: map[string]bool{}, devices: map[string]string{},
 	}
 	for _, mailer := range []string{"sendgrid", "smtp"} {
 		var e struct {
 			Mails map[string][]struct {
 				Headers   map[string]string
-				MessageID string `json:"message_id"`
+				MessageID string    `json:"message_id"`
+				Accepted  time.Time `json:"accepted_at"`
 			}
 		}
 		if err := w.stack.Dev.Effects(ctx, mailer, &e); err != nil {
@@ -39,7 +44,7 @@ func (w *world) readDeeds(ctx context.Context) (deeds, error) {
 		for _, list := range e.Mails {
 			for _, m := range list {
 				name, _, _ := strings.Cut(strings.Trim(m.Headers["Message-ID"]+m.MessageID, "<>"), "@")
-				d.mails[name]++
+				d.mails[name] = append(d.mails[name], m.Accepted)
 			}
 		}
 	}
@@ -53,10 +58,12 @@ func (w *world) readCarrier(ctx context.Context, d deeds) error {
 	var e struct {
 		Calls map[string][]struct {
 			Sid, URL string
+			Placed   time.Time `json:"in_flight_from"`
 			Keys     []struct{ Key string }
 		}
 		Texts map[string][]struct {
 			Sid, Body string
+			Placed    time.Time
 			ReplyOf   string `json:"reply_of"`
 		}
 	}
@@ -65,7 +72,8 @@ func (w *world) readCarrier(ctx context.Context, d deeds) error {
 	}
 	for _, list := range e.Calls {
 		for _, c := range list {
-			d.calls[c.URL[strings.LastIndex(c.URL, "/")+1:]]++
+			token := c.URL[strings.LastIndex(c.URL, "/")+1:]
+			d.calls[token] = append(d.calls[token], c.Placed)
 			d.ids[c.Sid] = true
 			for _, k := range c.Keys {
 				d.pressed[c.Sid] = d.pressed[c.Sid] || k.Key == "1"
@@ -75,7 +83,7 @@ func (w *world) readCarrier(ctx context.Context, d deeds) error {
 	for to, list := range e.Texts {
 		for _, m := range list {
 			if m.ReplyOf == "" {
-				d.texts[to+" "+m.Body]++
+				d.texts[to+" "+m.Body] = append(d.texts[to+" "+m.Body], m.Placed)
 				d.ids[m.Sid] = true
 			}
 		}
@@ -106,7 +114,8 @@ func (w *world) readEDR(ctx context.Context, d deeds) error {
 			continue
 		}
 		for _, p := range body.Parameters {
-			d.actions[strings.TrimPrefix(p.Value, "Watchfire ")]++
+			key := strings.TrimPrefix(p.Value, "Watchfire ")
+			d.actions[key] = append(d.actions[key], entry.At)
 		}
 	}
 	return err

@@ -35,6 +35,8 @@ type world struct {
 	store  *store.Store
 	parts  []*part
 	lives  []*life
+	dir    string
+	calm   chan struct{} // closed when nothing breaks any more
 
 	supervised sync.WaitGroup
 	starting   sync.Mutex // the stack starts one process at a time
@@ -43,12 +45,12 @@ type world struct {
 // newWorld builds the product, starts the stack and steers the vendors.
 func newWorld(t *testing.T, p plan) *world {
 	t.Helper()
-	w := &world{t: t, plan: p, began: time.Now()}
 	dir, err := os.MkdirTemp("", "watchfire-chaos-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.cleanUp(dir) })
+	w := &world{t: t, plan: p, began: time.Now(), dir: dir, calm: make(chan struct{})}
+	t.Cleanup(w.cleanUp)
 	binary := filepath.Join(dir, "watchfire")
 	w.say("seed %d: %d incidents, %s, without %v", p.seed, p.incidents, p.window, p.without)
 	if err := build(t.Context(), dir, binary, p.mutation); err != nil {
@@ -98,13 +100,29 @@ func (w *world) steer(vendor, what string, body any) {
 	}
 }
 
+// keepJournals writes the requests that the vendors received beside the logs.
+func (w *world) keepJournals(ctx context.Context) {
+	for vendor := range w.plan.faults() {
+		entries, err := w.stack.Dev.Journal(ctx, vendor)
+		if err == nil {
+			var raw []byte
+			if raw, err = json.MarshalIndent(entries, "", " "); err == nil {
+				err = os.WriteFile(filepath.Join(w.dir, "logs", vendor+".json"), raw, 0o600)
+			}
+		}
+		if err != nil {
+			w.say("the journal of %s is not kept: %v", vendor, err)
+		}
+	}
+}
+
 // cleanUp removes all data, or, after a failure, tells where the logs are.
-func (w *world) cleanUp(dir string) {
+func (w *world) cleanUp() {
 	if w.t.Failed() {
-		w.say("logs are kept in %s", filepath.Join(dir, "logs"))
+		w.say("logs and journals are kept in %s", filepath.Join(w.dir, "logs"))
 		return
 	}
-	if err := errors.Join(devstack.RemovePostgres(filepath.Join(dir, "postgres")), os.RemoveAll(dir)); err != nil {
+	if err := errors.Join(devstack.RemovePostgres(filepath.Join(w.dir, "postgres")), os.RemoveAll(w.dir)); err != nil {
 		w.say("%v", err)
 	}
 }
