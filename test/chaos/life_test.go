@@ -128,21 +128,31 @@ func (l *life) step(ctx context.Context) {
 	case what < 4:
 		l.send(ctx, who, tag, &incident.Comment{Text: tag})
 	case l.wants[host] != "isolated":
-		if l.send(ctx, l.analyst, tag, &incident.Isolate{Hostname: host, Reason: tag}) {
-			l.want(host, "isolated")
-		}
+		l.want(host, "isolated", tag, l.send(ctx, l.analyst, tag, &incident.Isolate{Hostname: host, Reason: tag}))
 	default:
-		if id := l.endpointOf(ctx, host); id != "" && l.send(ctx, who, tag, &incident.Release{Endpoint: id, Reason: tag}) {
-			l.want(host, "normal")
+		if id := l.endpointOf(ctx, host); id != "" {
+			l.want(host, "normal", tag, l.send(ctx, who, tag, &incident.Release{Endpoint: id, Reason: tag}))
 		}
 	}
 }
 
-// want notes the state that the incident's people wanted last of a device.
-func (l *life) want(host, state string) {
+// want notes the state that the incident's people wanted last of a device: a refused request changes nothing, and after
+// one that was never answered nobody knows.
+func (l *life) want(host, state, tag string, done bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.wants[host] = state
+	switch {
+	case done:
+		l.wants[host] = state
+	case !isRefusal(l.answers[tag]):
+		l.wants[host] = "unknown"
+	}
+}
+
+// isRefusal reports whether a status says that a request will never be carried out. Right after its opening an incident
+// may not be found.
+func isRefusal(status int) bool {
+	return status >= 400 && status < 500 && status != http.StatusNotFound && status != http.StatusTooManyRequests
 }
 
 // tag names the life's next request. It stands in the request's text, so that its event can be told.
@@ -187,7 +197,7 @@ func (l *life) ask(ctx context.Context, p stack.Person, tag, path string, body, 
 		switch {
 		case err == nil && status != http.StatusAccepted:
 			return true
-		case errors.As(err, &refused) && status < 500 && status != http.StatusNotFound && status != http.StatusTooManyRequests:
+		case errors.As(err, &refused) && isRefusal(status):
 			l.w.say("%s was refused with %d: %s", tag, status, refused.Detail)
 			return false
 		}

@@ -28,9 +28,10 @@ const (
 	device     = "device"     // a device is not in the state last wanted
 	differs    = "differs"    // store, engine and vendors do not tell the same
 	unanswered = "unanswered" // a request is never answered
+	dead       = "dead"       // an incident that is not over has no running workflow
 )
 
-func problemKinds() []string { return []string{lost, twice, silent, device, differs, unanswered} }
+func problemKinds() []string { return []string{lost, twice, silent, device, differs, unanswered, dead} }
 
 // verdict is what the oracle found and counted.
 type verdict struct {
@@ -195,7 +196,7 @@ func (v *verdict) judgeRequests(l *life, events []incident.Event) {
 		if tag == l.tagOf(1) && l.promised[tag] {
 			continue // see judgeOpenings
 		}
-		refused := status >= 400 && status < 500 && status != 404 && status != 429
+		refused := isRefusal(status)
 		switch n := found[tag]; {
 		case n > 1:
 			v.add(twice, "%s: request %s stands there %d times", l.ref, tag, n)
@@ -218,7 +219,7 @@ func (v *verdict) judgeEngine(ctx context.Context, w *world, l *life, read incid
 		return
 	}
 	if s := described.GetWorkflowExecutionInfo().GetStatus(); s != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING && !read.IsOver() {
-		v.add(differs, "%s is %s, and its workflow %s", read.Reference, read.Phase, s)
+		v.add(dead, "%s is %s, and its workflow is %s", read.Reference, read.Phase, s)
 		return
 	}
 	var decided incident.Incident
@@ -264,7 +265,7 @@ func (v *verdict) judgeDevices(w *world, d deeds) {
 	for _, l := range w.lives {
 		l.mu.Lock()
 		for host, state := range l.wants {
-			if wanted[host] != "isolated" {
+			if wanted[host] != "isolated" && wanted[host] != "unknown" || state == "isolated" {
 				wanted[host] = state
 			}
 		}
@@ -272,7 +273,7 @@ func (v *verdict) judgeDevices(w *world, d deeds) {
 	}
 	for host, state := range wanted {
 		v.counts["devices"]++
-		if d.devices[host] != state {
+		if state != "unknown" && d.devices[host] != state {
 			v.add(device, "%s is %s at the EDR, and %s was wanted last", host, d.devices[host], state)
 		}
 	}
