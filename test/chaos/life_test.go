@@ -35,7 +35,8 @@ type life struct {
 	notes     []string          // what the nemesis did to its workflow
 }
 
-// newLives draws the incidents. Those of one client share its devices, but for the one whose workflow is reset.
+// newLives draws the incidents. Two of three share their client's devices, those
+// whose workflows are reset and terminated do not.
 func (w *world) newLives() {
 	clients := w.stack.Dev.Clients
 	for n := range w.plan.incidents {
@@ -50,7 +51,7 @@ func (w *world) newLives() {
 		}
 		for d := range 2 {
 			l.devices = append(l.devices, fmt.Sprintf("WS-%d-%d", c.Number, d+1))
-			if !w.plan.has("sharing") || n == 0 {
+			if !w.plan.has("sharing") || n/len(clients)%3 == 0 {
 				l.devices[d] = fmt.Sprintf("PC-%d-%d", n+1, d+1)
 			}
 		}

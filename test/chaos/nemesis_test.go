@@ -80,12 +80,13 @@ func (w *world) keepUp(ctx context.Context, p *part) {
 		}
 		process, err := p.start(ctx)
 		if err != nil {
-			w.say("%s does not start yet: %.100s", p.name, err.Error())
+			w.say("%s does not start yet: %.60q", p.name, err.Error())
 			continue
 		}
 		p.mu.Lock()
 		p.process = process
 		p.mu.Unlock()
+		w.say("%s runs again", p.name)
 	}
 }
 

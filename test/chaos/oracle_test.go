@@ -48,7 +48,7 @@ func (v *verdict) isGood() bool { return len(v.problems) == 0 }
 
 // judge looks at everything once. A problem may be one that time heals, but for things done twice.
 func (w *world) judge(ctx context.Context) *verdict {
-	v := &verdict{problems: map[string][]string{}, counts: map[string]int{"incidents": len(w.lives)}}
+	v := &verdict{problems: map[string][]string{}, counts: w.countBlows()}
 	d, err := w.readDeeds(ctx)
 	if err != nil {
 		v.add(differs, "the vendors' records cannot be read: %v", err)
@@ -79,7 +79,19 @@ func (w *world) judge(ctx context.Context) *verdict {
 		}
 	}
 	v.judgeDevices(w, d)
+	v.counts["answers spoiled"] = d.spoiled
 	return v
+}
+
+// countBlows counts the incidents and what was done to the processes.
+func (w *world) countBlows() map[string]int {
+	counts := map[string]int{"incidents": len(w.lives)}
+	for _, p := range w.parts {
+		for _, h := range w.plan.hits(p.name, p.pace) {
+			counts[h.kind+"s of processes"]++
+		}
+	}
+	return counts
 }
 
 // since writes times as seconds since the run began.
@@ -136,6 +148,7 @@ func (v *verdict) judgeLife(ctx context.Context, w *world, l *life, d deeds, pla
 	}
 	v.judgeRequests(l, events)
 	v.judgeEngine(ctx, w, l, read)
+	v.judgeEndpoints(l, read)
 	acknowledged := false
 	for _, e := range deliveries {
 		acknowledged = acknowledged || d.pressed[e.VendorID]
@@ -234,6 +247,17 @@ func (v *verdict) judgeEngine(ctx context.Context, w *world, l *life, read incid
 		v.add(differs, "%s: its workflow does not answer: %v", read.Reference, err)
 	case string(a) != string(b):
 		v.add(differs, "%s: the store is at event %d in phase %s, the engine at %d in %s\n%s\n%s", read.Reference, read.Seq, read.Phase, decided.Seq, decided.Phase, a, b)
+	}
+}
+
+// judgeEndpoints checks that the incident itself shows each device isolated that it wants so. judgeDevices asks the EDR.
+func (v *verdict) judgeEndpoints(l *life, read incident.Incident) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range read.Endpoints {
+		if l.wants[e.Hostname] == "isolated" && e.Observed != models.HostIsolated {
+			v.add(differs, "%s wants %s isolated and shows it %s", l.ref, e.Hostname, e.Observed)
+		}
 	}
 }
 

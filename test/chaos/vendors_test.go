@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/watchfire-mdr/watchfire/simulators/stage"
 )
 
 // deeds are what the vendors really did, by the simulators' own records.
@@ -18,6 +20,7 @@ type deeds struct {
 	actions record            // taken by the EDR, by the planned effect's key in their comment
 	ids     map[string]bool   // the carrier's ids of calls and texts
 	pressed map[string]bool   // the carrier's ids of calls in which somebody pressed 1
+	spoiled int               // requests whose answer was lost, late, cut or an error
 	devices map[string]string // the state of a device by host name: isolated, normal or on its way
 }
 
@@ -51,7 +54,7 @@ func (w *world) readDeeds(ctx context.Context) (deeds, error) {
 	if err := w.readCarrier(ctx, d); err != nil {
 		return d, err
 	}
-	return d, w.readEDR(ctx, d)
+	return d, w.readJournals(ctx, &d)
 }
 
 func (w *world) readCarrier(ctx context.Context, d deeds) error {
@@ -91,8 +94,9 @@ func (w *world) readCarrier(ctx context.Context, d deeds) error {
 	return nil
 }
 
-// readEDR reads the fleet's states and, in the journal, the actions that the EDR took: their comments name the effects.
-func (w *world) readEDR(ctx context.Context, d deeds) error {
+// readJournals reads the fleet's states and, in the journals, the actions that the EDR took, whose comments name the
+// effects, and the answers that were spoiled.
+func (w *world) readJournals(ctx context.Context, d *deeds) error {
 	var e struct {
 		Hosts []struct{ Hostname, Status string }
 	}
@@ -105,20 +109,32 @@ func (w *world) readEDR(ctx context.Context, d deeds) error {
 			d.devices[h.Hostname] = "isolated"
 		}
 	}
-	entries, err := w.stack.Dev.Journal(ctx, "crowdstrike")
-	for _, entry := range entries {
-		var body struct {
-			Parameters []struct{ Name, Value string } `json:"action_parameters"`
+	for _, vendor := range []string{"twilio", "sendgrid", "crowdstrike"} {
+		entries, err := w.stack.Dev.Journal(ctx, vendor)
+		if err != nil {
+			return err
 		}
-		if !strings.Contains(entry.Path, "devices-actions") || entry.Status != http.StatusAccepted || json.Unmarshal([]byte(entry.Body), &body) != nil {
-			continue
-		}
-		for _, p := range body.Parameters {
-			key := strings.TrimPrefix(p.Value, "Watchfire ")
-			d.actions[key] = append(d.actions[key], entry.At)
+		for _, entry := range entries {
+			if entry.Fault != "" {
+				d.spoiled++
+			}
+			if key := actionKey(entry); key != "" && entry.Status == http.StatusAccepted {
+				d.actions[key] = append(d.actions[key], entry.At)
+			}
 		}
 	}
-	return err
+	return nil
+}
+
+// actionKey returns the key of the effect that an EDR's request is about, "" for another request.
+func actionKey(e stage.Entry) string {
+	var body struct {
+		Parameters []struct{ Name, Value string } `json:"action_parameters"`
+	}
+	if !strings.Contains(e.Path, "devices-actions") || json.Unmarshal([]byte(e.Body), &body) != nil || len(body.Parameters) != 1 {
+		return ""
+	}
+	return strings.TrimPrefix(body.Parameters[0].Value, "Watchfire ")
 }
 
 // messageIDOf returns the first part of the Message-ID that the mail of a delivery must have.
