@@ -33,10 +33,11 @@ type life struct {
 	promised  map[string]bool   // tags of requests that were answered 2xx once
 	wants     map[string]string // host name to "isolated" or "normal"
 	notes     []string          // what the nemesis did to its workflow
+	lastWord  string            // the tag of the last request, when nothing broke any more
 }
 
-// newLives draws the incidents. Two of three share their client's devices, those
-// whose workflows are reset and terminated do not.
+// newLives draws the incidents. Two of three share their client's devices; those whose workflows are reset and terminated
+// do not.
 func (w *world) newLives() {
 	clients := w.stack.Dev.Clients
 	for n := range w.plan.incidents {
@@ -78,11 +79,20 @@ func (l *life) note(what string) {
 	l.notes = append(l.notes, what)
 }
 
-// was reports whether the nemesis did something to the life's workflow.
-func (l *life) was(what string) bool {
+// wasReset reports whether the incident's workflow was reset. From then on it may take no requests: its new run tells
+// another story than the one that is recorded, and a person has to look.
+func (l *life) wasReset() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Contains(l.notes, what)
+	return slices.Contains(l.notes, "reset")
+}
+
+// isStopped reports whether the incident takes no requests since its reset.
+func (l *life) isStopped() bool {
+	stopped := l.wasReset()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return stopped && !l.promised[l.lastWord]
 }
 
 // live opens, publishes and then comments, isolates and releases at random until nothing breaks any more, and once more
@@ -113,7 +123,15 @@ func (l *life) live(ctx context.Context) {
 		l.step(ctx)
 		wait(ctx, between(l.draw, 50*time.Millisecond, 800*time.Millisecond))
 	}
-	last := l.tag() // the incident takes it, or is dead
+	l.sayLastWord(ctx)
+}
+
+// sayLastWord asks for one thing more when nothing breaks any more: the incident takes it, is stopped or is dead.
+func (l *life) sayLastWord(ctx context.Context) {
+	last := l.tag()
+	l.mu.Lock()
+	l.lastWord = last
+	l.mu.Unlock()
 	l.send(ctx, l.responder, last, &incident.Comment{Text: last})
 }
 
@@ -186,10 +204,13 @@ func (l *life) send(ctx context.Context, p stack.Person, tag string, c incident.
 	return l.ask(ctx, p, tag, "/incidents/"+string(l.reference())+"/"+c.Name(), c, nil)
 }
 
+// resetPatience is how long a request to an incident is repeated whose workflow was reset.
+const resetPatience = 20 * time.Second
+
 // ask sends a request under one idempotency key until it is answered with 200 or 201, which is true, or refused. 202
 // promises that it will be carried out or refused, so ask goes on until it knows.
 func (l *life) ask(ctx context.Context, p stack.Person, tag, path string, body, out any) bool {
-	for ctx.Err() == nil {
+	for begin := time.Now(); ctx.Err() == nil && (time.Since(begin) < resetPatience || !l.wasReset()); {
 		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
 		status, err := p.PostAs(attempt, tag, path, body, out)
 		cancel()

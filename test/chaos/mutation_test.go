@@ -37,9 +37,13 @@ func TestOracle(t *testing.T) {
 		{"ledger", twice, "terminate"}, {"look-up", twice, "terminate"}, {"settle wait", twice, "terminate"}, {"reconciler", dead, "faults"},
 	} {
 		t.Run(off.mutation, func(t *testing.T) {
-			p.mutation, p.without = off.mutation, []string{"reset", "sharing", off.without}
-			if v := newWorld(t, p).run(off.finds); len(v.problems[off.finds]) == 0 {
+			p.mutation, p.without, p.spoil = off.mutation, []string{"reset", "sharing", off.without}, 2
+			v := newWorld(t, p).run(off.finds)
+			if len(v.problems[off.finds]) == 0 {
 				t.Errorf("the product ran without the %s, and nothing was found %s", off.mutation, off.finds)
+			}
+			for _, problem := range v.problems[off.finds] {
+				t.Logf("%s: %s", off.finds, problem)
 			}
 		})
 	}

@@ -147,7 +147,11 @@ func (v *verdict) judgeLife(ctx context.Context, w *world, l *life, d deeds, pla
 		return
 	}
 	v.judgeRequests(l, events)
-	v.judgeEngine(ctx, w, l, read)
+	if l.isStopped() {
+		v.counts["stopped by a reset"]++
+	} else {
+		v.judgeEngine(ctx, w, l, read)
+	}
 	v.judgeEndpoints(l, read)
 	acknowledged := false
 	for _, e := range deliveries {
@@ -193,6 +197,7 @@ func (w *world) readStore(ctx context.Context, client uuid.UUID, ref models.Refe
 
 // judgeRequests looks for each request's tag in what people did to the incident.
 func (v *verdict) judgeRequests(l *life, events []incident.Event) {
+	reset := l.wasReset()
 	found := map[string]int{}
 	for _, e := range events {
 		raw, _ := json.Marshal(e.Data) // it was read from JSON
@@ -217,7 +222,7 @@ func (v *verdict) judgeRequests(l *life, events []incident.Event) {
 			v.add(differs, "%s: request %s was refused with %d and stands there", l.ref, tag, status)
 		case n == 0 && l.promised[tag] && !refused && tag != l.tagOf(publishes):
 			v.add(lost, "%s: request %s was answered %d and stands nowhere", l.ref, tag, status)
-		case !refused && status != 200 && status != 201 && n == 0:
+		case !refused && status != 200 && status != 201 && n == 0 && !reset:
 			v.add(unanswered, "%s: request %s was answered %d last", l.ref, tag, status)
 		}
 	}

@@ -39,13 +39,14 @@ type plan struct {
 	incidents int
 	window    time.Duration // how long things are broken
 	without   []string
-	mutation  string // the name of what is switched off in the product, "" for nothing
+	mutation  string  // the name of what is switched off in the product, "" for nothing
+	spoil     float64 // how likely answers are spoiled; 1 is usual
 }
 
 // planOf reads the flags.
 func planOf() (plan, error) {
 	p := plan{
-		seed: cmp.Or(*seedFlag, uint64(time.Now().UnixNano())%1_000_000), incidents: max(*incidentsFlag, 2),
+		spoil: 1, seed: cmp.Or(*seedFlag, uint64(time.Now().UnixNano())%1_000_000), incidents: max(*incidentsFlag, 2),
 		window: time.Duration(*minutesFlag * float64(time.Minute)), without: strings.FieldsFunc(*withoutFlag, func(r rune) bool { return r == ',' }),
 	}
 	for _, name := range p.without {
@@ -65,7 +66,7 @@ func (p plan) draw(part string) *rand.Rand {
 	for _, b := range []byte(part) {
 		n = n*131 + uint64(b)
 	}
-	return rand.New(rand.NewPCG(p.seed, n)) //nolint:gosec // G404: a draw that can be repeated is the purpose
+	return rand.New(rand.NewPCG(p.seed, n))
 }
 
 // hit is one blow to a process.
@@ -114,6 +115,7 @@ func (p plan) faults() map[string][]stage.Rule {
 	}
 	draw := p.draw("faults")
 	add := func(vendor, op, kind string, probability float64, delay time.Duration) {
+		probability *= p.spoil
 		all[vendor] = append(all[vendor], stage.Rule{
 			Op: op, Kind: kind, Probability: &probability, DelayMS: int(delay.Milliseconds()), Seed: draw.Uint64(),
 		})

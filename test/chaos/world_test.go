@@ -155,7 +155,7 @@ func build(ctx context.Context, dir, binary, mutation string) error {
 		}
 		args = append(args, "-overlay", overlay)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/watchfire")...) //nolint:gosec // G204: paths of our own
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/watchfire")...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
