@@ -245,14 +245,37 @@ func (v *verdict) judgeEngine(ctx context.Context, w *world, l *life, read incid
 	if err == nil {
 		err = answer.Get(&decided)
 	}
-	a, _ := json.Marshal(read) // both were read from JSON
-	b, _ := json.Marshal(decided)
-	switch {
-	case err != nil:
+	if err != nil {
 		v.add(differs, "%s: its workflow does not answer: %v", read.Reference, err)
-	case string(a) != string(b):
-		v.add(differs, "%s: the store is at event %d in phase %s, the engine at %d in %s\n%s\n%s", read.Reference, read.Seq, read.Phase, decided.Seq, decided.Phase, a, b)
+	} else if fields := differences(read, decided); len(fields) > 0 {
+		v.add(differs, "%s: the store is at event %d in phase %s, the engine at %d in %s; not the same: %v", read.Reference, read.Seq, read.Phase, decided.Seq, decided.Phase, fields)
 	}
+}
+
+// differences names the fields in which two incidents differ, as JSON.
+func differences(a, b incident.Incident) (names []string) {
+	fields := func(i incident.Incident) (all map[string]json.RawMessage) {
+		raw, err := json.Marshal(i)
+		if err == nil {
+			err = json.Unmarshal(raw, &all)
+		}
+		if err != nil {
+			return map[string]json.RawMessage{"unreadable": json.RawMessage(err.Error())}
+		}
+		return all
+	}
+	ours, theirs := fields(a), fields(b)
+	for _, name := range slices.Sorted(maps.Keys(ours)) {
+		if string(ours[name]) != string(theirs[name]) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(theirs)) {
+		if _, known := ours[name]; !known {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // judgeEndpoints checks that the incident itself shows each device isolated that it wants so. judgeDevices asks the EDR.
