@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// patience bounds the time from the last blow until everything is right. An attempt that died with its worker is made
-// again only after half a minute.
+// patience bounds the time from the last blow until every request is answered, and from then until everything is right.
+// An attempt that died with its worker is made again only after half a minute.
 const patience = 90 * time.Second
 
 // TestChaos is the run itself; the package's documentation says what it does.
@@ -50,7 +50,7 @@ func (w *world) run(enough string) *verdict {
 	go func() { lives.Wait(); close(ended) }()
 	select {
 	case <-ended:
-	case <-time.After(patience / 2):
+	case <-time.After(patience):
 		w.say("some requests are not answered")
 		giveUp()
 		<-ended

@@ -69,11 +69,16 @@ func (w *world) judge(ctx context.Context) *verdict {
 			v.judgeLife(ctx, w, l, d, planned)
 		}
 	}
+	ambiguous := v.counts[leftAmbiguous]
 	for what, ids := range map[string][]string{
 		"mail": slices.Collect(maps.Keys(d.mails)), "call or text": slices.Collect(maps.Keys(d.ids)), "EDR action": slices.Collect(maps.Keys(d.actions)),
 	} {
 		for _, id := range ids {
-			if !planned[id] {
+			switch {
+			case planned[id]:
+			case what == "call or text" && ambiguous > 0:
+				ambiguous-- // the ledger says that it may have been made
+			default:
 				v.add(differs, "the ledger does not know of %s %s", what, id)
 			}
 		}
@@ -289,6 +294,10 @@ func (v *verdict) judgeEndpoints(l *life, read incident.Incident) {
 	}
 }
 
+// leftAmbiguous counts calls and texts of which the ledger says to the end that they may have been made: the product had
+// no more time for them when it was all over, because somebody was reached otherwise or the vendor was away too long.
+const leftAmbiguous = "left ambiguous"
+
 // judgeDelivery compares a row of the ledger with what the vendors did.
 func (v *verdict) judgeDelivery(l *life, e notify.Delivery, d deeds, planned map[string]bool) {
 	name, done := e.VendorID, d.ids[e.VendorID]
@@ -301,6 +310,8 @@ func (v *verdict) judgeDelivery(l *life, e notify.Delivery, d deeds, planned map
 	planned[name] = true
 	v.counts["rows of the ledger"]++
 	switch {
+	case e.State == notify.EffectIntended && e.Attempts > 0 && (e.Kind == notify.EffectCall || e.Kind == notify.EffectText):
+		v.counts[leftAmbiguous]++
 	case e.State == notify.EffectIntended && e.Attempts > 0:
 		v.add(differs, "%s is intended still, after %d attempts", e.Key, e.Attempts)
 	case e.State == notify.EffectAccepted && !done:
