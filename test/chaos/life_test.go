@@ -123,6 +123,12 @@ func (l *life) live(ctx context.Context) {
 		l.step(ctx)
 		wait(ctx, between(l.draw, 50*time.Millisecond, 800*time.Millisecond))
 	}
+	if host := l.devices[0]; l.draw.IntN(2) == 0 { // somebody changes their mind at once
+		l.turn(ctx, l.analyst, host)
+		if l.wants[host] == "isolated" {
+			l.turn(ctx, l.analyst, host)
+		}
+	}
 	l.sayLastWord(ctx)
 }
 
@@ -142,10 +148,18 @@ func (l *life) step(ctx context.Context) {
 	if l.draw.IntN(2) == 0 {
 		who = l.responder
 	}
+	if what >= 4 {
+		l.turn(ctx, who, host)
+		return
+	}
+	text := l.tag()
+	l.send(ctx, who, text, &incident.Comment{Text: text})
+}
+
+// turn asks for the other state of a device.
+func (l *life) turn(ctx context.Context, who stack.Person, host string) {
 	tag := l.tag()
 	switch {
-	case what < 4:
-		l.send(ctx, who, tag, &incident.Comment{Text: tag})
 	case l.wants[host] != "isolated":
 		l.want(host, "isolated", tag, l.send(ctx, l.analyst, tag, &incident.Isolate{Hostname: host, Reason: tag}))
 	default:

@@ -37,6 +37,7 @@ func problemKinds() []string { return []string{lost, twice, silent, device, diff
 type verdict struct {
 	problems map[string][]string // by kind
 	counts   map[string]int
+	drifted  map[string]bool // host names of devices about whose drift a task is open
 }
 
 func (v *verdict) add(kind, format string, args ...any) {
@@ -48,7 +49,7 @@ func (v *verdict) isGood() bool { return len(v.problems) == 0 }
 
 // judge looks at everything once. A problem may be one that time heals, but for things done twice.
 func (w *world) judge(ctx context.Context) *verdict {
-	v := &verdict{problems: map[string][]string{}, counts: w.countBlows()}
+	v := &verdict{problems: map[string][]string{}, counts: w.countBlows(), drifted: map[string]bool{}}
 	d, err := w.readDeeds(ctx)
 	if err != nil {
 		v.add(differs, "the vendors' records cannot be read: %v", err)
@@ -288,6 +289,9 @@ func (v *verdict) judgeEndpoints(l *life, read incident.Incident) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range read.Endpoints {
+		v.drifted[e.Hostname] = v.drifted[e.Hostname] || slices.ContainsFunc(read.Tasks, func(t incident.Task) bool {
+			return t.Kind == incident.TaskDrift && t.Effect == e.ID && !t.Done
+		})
 		if l.wants[e.Hostname] == "isolated" && e.Observed != models.HostIsolated {
 			v.add(differs, "%s wants %s isolated and shows it %s", l.ref, e.Hostname, e.Observed)
 		}
@@ -322,7 +326,7 @@ func (v *verdict) judgeDelivery(l *life, e notify.Delivery, d deeds, planned map
 }
 
 // judgeDevices compares the fleet with the last word of all incidents on each device: it is isolated while any of them
-// wants it so.
+// wants it so. A device that somebody has been told of as drift is not silently wrong.
 func (v *verdict) judgeDevices(w *world, d deeds) {
 	wanted := map[string]string{}
 	for _, l := range w.lives {
@@ -336,7 +340,11 @@ func (v *verdict) judgeDevices(w *world, d deeds) {
 	}
 	for host, state := range wanted {
 		v.counts["devices"]++
-		if state != "unknown" && d.devices[host] != state {
+		switch {
+		case state == "unknown" || d.devices[host] == state:
+		case v.drifted[host]:
+			v.counts["devices told as drift"]++
+		default:
 			v.add(device, "%s is %s at the EDR, and %s was wanted last", host, d.devices[host], state)
 		}
 	}

@@ -25,7 +25,7 @@ var (
 var breakages = []string{"kills", "stops", "faults", "sharing", "reset", "terminate"}
 
 const (
-	// vendorTimeout and settle are those of the processes. A late deed of a vendor lands between the two.
+	// vendorTimeout and settle are those of the processes. A late mail, call or text lands between the two.
 	vendorTimeout = time.Second
 	settle        = 4 * time.Second
 	// longestStop is shorter than an attempt at an activity may take: a worker that wakes up later than that may act
@@ -128,6 +128,8 @@ func (p plan) faults() map[string][]stage.Rule {
 		add(deed[0], deed[1], stage.FaultLate, 0.10, between(draw, vendorTimeout+200*time.Millisecond, vendorTimeout+time.Second))
 		add(deed[0], deed[1], stage.FaultLate, 0.10, between(draw, vendorTimeout+time.Second, settle-500*time.Millisecond))
 	}
+	// An EDR may be slower than the settle window: a device's own state tells, and an opposite action has to wait.
+	add("crowdstrike", "device_action", stage.FaultLate, 0.10, between(draw, settle+time.Second, settle+3*time.Second))
 	for _, look := range [][2]string{
 		{"twilio", "list_calls"}, {"twilio", "list_messages"}, {"sendgrid", "logs"}, {"crowdstrike", "host_details"},
 	} {
