@@ -15,7 +15,7 @@ export GOFLAGS += -buildvcs=false
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: setup build ## start the whole stack with its simulators and keep it up until Ctrl-C
@@ -55,9 +55,25 @@ test: setup ## run all tests
 upgrade: setup ## drill: upgrade live incidents from an earlier commit, and take it back
 	$(GO) run ./test/upgrade
 
-.PHONY: nightly
-nightly: setup ## the long drills
+# How long `make chaos` breaks things, and how many incidents live meanwhile. SEED repeats the plan of an earlier run.
+MINUTES ?= 5
+INCIDENTS ?= 24
+SEED ?= 0
+
+.PHONY: chaos
+chaos: setup ## kill, stop and confuse everything for MINUTES, then count; make test runs a short form
+	$(GO) test ./test/chaos -v -count=1 -timeout 60m -run TestChaos -args -seed $(SEED) -incidents $(INCIDENTS) -minutes $(MINUTES)
+
+.PHONY: chaos-oracle
+chaos-oracle: setup ## show that chaos is seen: it must find things wrong with a part of the product switched off
+	$(GO) test ./test/chaos -v -count=1 -timeout 60m -run TestOracle -args -oracle -seed $(SEED)
+
+.PHONY: upgrade-proof
+upgrade-proof: setup ## the drill, and that it fails where it should
 	$(GO) run ./test/upgrade -prove
+
+.PHONY: nightly
+nightly: chaos chaos-oracle upgrade-proof ## what takes too long for every change
 
 .PHONY: check
 check: format names vet generated modules lint workflows vuln ## everything short of the tests: format, retired names, vet, generated code, modules, lint, workflowcheck, vulnerabilities
