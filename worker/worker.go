@@ -61,6 +61,7 @@ func queues() []queue {
 			r.RegisterWorkflowWithOptions(workflows.ChannelCheck, workflow.RegisterOptions{Name: models.ChannelCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.EDRCheck, workflow.RegisterOptions{Name: models.EDRCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
+			r.RegisterWorkflowWithOptions(workflows.Canary, workflow.RegisterOptions{Name: models.CanaryWorkflow})
 			r.RegisterActivity(&activities.Records{Store: p.Store, Now: p.Now})
 		}},
 		{models.QueueMail, 500, 50, func(r worker.Registry, p Parts) {

@@ -149,27 +149,14 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 		return err
 	}
 	w.recording.pending = append(w.recording.pending, e)
+	for _, n := range w.state.Incident.NotificationsAfter(e) {
+		w.queueNotification(n)
+	}
 	switch d := e.Data.(type) {
-	case *incident.Published:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposePublished, Occurrence: 1})
-	case *incident.Revised:
-		if d.Material {
-			w.queueNotification(notify.Notification{Purpose: notify.PurposeRevised, Occurrence: 1})
-		}
-	case *incident.Verified:
-		if !d.Gone && w.state.Incident.Phase == incident.PhaseClosureRequested {
-			w.queueNotification(notify.Notification{Purpose: notify.PurposeStillPresent, Occurrence: e.Seq})
-		}
 	case *incident.AcknowledgedBy:
 		w.endTask(ctx, incident.TaskNobodyReached, "")
 	case *incident.TaskDone:
 		w.noteRetry(e)
-	case *incident.Closed:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposeClosed, Occurrence: 1})
-	case *incident.QuestionAsked:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposeQuestion, Occurrence: e.Seq, Question: d.ID})
-	case *incident.QuestionReminded:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposeQuestionReminder, Occurrence: e.Seq, Question: d.Question})
 	case *incident.QuestionAnswered:
 		w.endTask(ctx, incident.TaskQuestionUnanswered, d.Question)
 	}
@@ -192,7 +179,6 @@ func (w *incidentWorkflow) closeIfReady(ctx workflow.Context) error {
 
 // queueNotification plans a message to every contact whose rule matches.
 func (w *incidentWorkflow) queueNotification(n notify.Notification) {
-	n.Revision, n.Severity = w.state.Incident.Revision, w.state.Incident.PublishedSeverity
 	if slices.Contains(w.state.Notifications, n) {
 		return
 	}

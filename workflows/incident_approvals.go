@@ -69,7 +69,7 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 		case p.IsPermitted():
 			w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
 		case p.Approval.IsAnswerable():
-			w.askApproval(ctx, e.Seq, d.Approval)
+			w.approving.toCall = append(w.approving.toCall, d.Approval)
 		case p.Approval.IsOpen():
 			w.openTask(ctx, incident.TaskApprovalWaiting, d.Approval, "the client must approve, and cannot be asked before the incident is published")
 		}
@@ -77,7 +77,7 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 		for n := range w.state.Incident.Endpoints {
 			if a := w.state.Incident.Endpoints[n].Approval; a.IsAnswerable() {
 				w.endTask(ctx, incident.TaskApprovalWaiting, a.ID)
-				w.askApproval(ctx, e.Seq, a.ID)
+				w.approving.toCall = append(w.approving.toCall, a.ID)
 			}
 		}
 	case *incident.ApprovalExpired:
@@ -90,8 +90,6 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 	case *incident.ApprovalDenied:
 		w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
 		w.openTask(ctx, incident.TaskDenied, d.Approval, "approval "+d.Approval+" was denied by the client")
-	case *incident.LeaseDue:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposeLease, Occurrence: e.Seq})
 	}
 }
 
@@ -103,12 +101,6 @@ func (w *incidentWorkflow) endWithdrawnTasks(ctx workflow.Context) {
 			w.endTask(ctx, t.Kind, t.Effect)
 		}
 	}
-}
-
-// askApproval asks the client's contacts for an approval: by message, in the portal and by phone.
-func (w *incidentWorkflow) askApproval(ctx workflow.Context, seq int, approval string) {
-	w.queueNotification(notify.Notification{Purpose: notify.PurposeApproval, Occurrence: seq})
-	w.approving.toCall = append(w.approving.toCall, approval)
 }
 
 // openApproval returns the endpoint whose approval people are being asked for, or nil.
