@@ -39,10 +39,16 @@ const (
 	inFlight = 10 * time.Second
 )
 
+// Temporal lists the calls of the engine that the reconciler needs; client.Client satisfies it.
+type Temporal interface {
+	desk.Temporal
+	TerminateWorkflow(ctx context.Context, workflowID, runID, reason string, details ...any) error
+}
+
 // Reconciler compares store and engine. All fields but Notices are needed.
 type Reconciler struct {
 	Store    *store.Store
-	Temporal desk.Temporal
+	Temporal Temporal
 	Log      *slog.Logger
 	Notices  []Notice // how the operator is told of alarms
 
@@ -238,7 +244,7 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
 			if state.isLost() {
 				p.raise(ctx, models.AlarmNotRunning, id, "the workflow of a device "+state.fate()+"; it is started again")
 			}
-			problems = append(problems, p.startEndpoint(ctx, i, e))
+			problems = append(problems, p.restartEndpoint(ctx, i, e.ID))
 		}
 	}
 	return errors.Join(problems...)

@@ -37,7 +37,7 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 	if w.Running || time.Since(w.Incident.OpenedAt) > time.Minute {
 		p.raise(ctx, models.AlarmNotRunning, string(r), "the incident's workflow "+s.fate()+"; it is started again from the database")
 	}
-	if err := p.lookAtChildren(ctx, &lost); err != nil {
+	if err := p.prepareChildren(ctx, &lost); err != nil {
 		return err
 	}
 	starting, cancel := context.WithTimeout(ctx, startWithin)
@@ -49,7 +49,13 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 		return err
 	}
 	p.Log.WarnContext(ctx, "an incident's workflow was started again", "incident", string(r))
-	return p.repeatFacts(ctx, lost)
+	var problems []error
+	for _, e := range lost.Incident.Endpoints {
+		if !e.IsAtRest(false) {
+			problems = append(problems, p.startEndpoint(ctx, lost, e))
+		}
+	}
+	return errors.Join(append(problems, p.repeatFacts(ctx, lost))...)
 }
 
 // readLost reads all that is kept of an incident.
@@ -91,16 +97,19 @@ func (p *pass) readLost(ctx context.Context, i incident.Incident) (incident.Lost
 	return l, err
 }
 
-// lookAtChildren asks the engine which workflows of an incident run, and which rounds of calls came to their end.
-func (p *pass) lookAtChildren(ctx context.Context, l *incident.Lost) error {
-	l.Runs = map[string]bool{}
+// prepareChildren ends the workflows of an incident's endpoints, which have reported in vain, and asks the engine which
+// rounds of calls about approvals run, or came to their end.
+func (p *pass) prepareChildren(ctx context.Context, l *incident.Lost) error {
+	l.AskedRounds = map[string]bool{}
 	for _, e := range l.Incident.Endpoints {
 		id := l.Incident.Reference.EndpointWorkflowID(e.ID)
 		s, err := p.look(ctx, id)
+		if err == nil && s.running {
+			err = p.Temporal.TerminateWorkflow(ctx, id, "", "its incident is started again, and it with the incident")
+		}
 		if err != nil {
 			return err
 		}
-		l.Runs[id] = s.running
 		if !e.Approval.IsAnswerable() {
 			continue
 		}
@@ -108,7 +117,7 @@ func (p *pass) lookAtChildren(ctx context.Context, l *incident.Lost) error {
 		if s, err = p.look(ctx, id); err != nil {
 			return err
 		}
-		l.Runs[id] = s.found && !s.isLost()
+		l.AskedRounds[id] = s.found && !s.isLost()
 	}
 	return nil
 }
@@ -166,22 +175,32 @@ func (p *pass) signal(ctx context.Context, r models.Reference, name string, fact
 }
 
 // startEndpoint starts the workflow of a device that is not at rest.
-func (p *pass) startEndpoint(ctx context.Context, i incident.Incident, e incident.Endpoint) error {
-	c, err := store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), (*store.Tx).Client)
+func (p *pass) startEndpoint(ctx context.Context, l incident.Lost, e incident.Endpoint) error {
+	r := l.Incident.Reference
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	_, err := p.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: r.EndpointWorkflowID(e.ID), TaskQueue: models.QueueIncidents, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		StaticSummary:            string(r) + " · endpoint " + e.ID,
+	}, models.EndpointWorkflow, l.EndpointState(e))
+	if err != nil {
+		return fmt.Errorf("start the workflow of endpoint %s of %s: %w", e.ID, r, err)
+	}
+	p.Log.WarnContext(ctx, "an endpoint's workflow was started again", "incident", string(r), "endpoint", e.ID)
+	return nil
+}
+
+// restartEndpoint starts the workflow of a device of an incident whose own workflow needs no start.
+func (p *pass) restartEndpoint(ctx context.Context, i incident.Incident, id string) error {
+	l, err := p.readLost(ctx, i)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startWithin)
-	defer cancel()
-	_, err = p.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: i.Reference.EndpointWorkflowID(e.ID), TaskQueue: models.QueueIncidents, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
-		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            string(i.Reference) + " · endpoint " + e.ID,
-	}, models.EndpointWorkflow, i.StartState(e, c.Policy))
-	if err != nil {
-		return errors.Join(fmt.Errorf("start the workflow of endpoint %s of %s", e.ID, i.Reference), err)
+	e := l.Incident.Endpoint(id)
+	if e == nil || e.IsAtRest(l.Incident.IsOver()) { // it came to rest since it was listed
+		return nil
 	}
-	p.Log.WarnContext(ctx, "an endpoint's workflow was started again", "incident", string(i.Reference), "endpoint", e.ID)
-	return nil
+	return p.startEndpoint(ctx, l, *e)
 }

@@ -38,6 +38,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 		state:     state,
 		recording: recording{recorded: state.Incident.Seq},
 		messaging: messaging{sending: map[notify.Notification]bool{}},
+		approving: approving{endsItself: map[string]bool{}},
 		shown:     presentationOf(state.Incident),
 	}
 	if err := w.setup(ctx); err != nil {

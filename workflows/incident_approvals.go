@@ -15,7 +15,8 @@ import (
 
 // approving is the transient state of callAboutApprovals.
 type approving struct {
-	toCall []string // approvals that contacts are to be called about
+	toCall     []string        // approvals that contacts are to be called about
+	endsItself map[string]bool // approvals whose round of calls is over, or ends by itself
 }
 
 // nextWithoutRuling returns an endpoint whose desired state needs a ruling of the response authority now, or nil. The
@@ -138,6 +139,9 @@ func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval stri
 		return
 	}
 	if workflow.Await(ctx, func() bool { return w.openApproval(approval) == nil }) == nil {
+		if w.approving.endsItself[approval] && hasChange(ctx, changeRoundsEndThemselves) {
+			return
+		}
 		// The signal fails when the round is over, which needs no stop.
 		id := i.Reference.ApprovalWorkflowID(approval, round)
 		_ = workflow.SignalExternalWorkflow(ctx, id, "", models.SignalStopCalls, nil).Get(ctx, nil)
@@ -154,6 +158,7 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 		return false
 	}
 	w.state.ApprovalRounds[approval] = round
+	w.approving.endsItself[approval] = false
 	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow, notify.CallRoundInput{
 		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.state.Policy, Calls: p.Calls,
 		Approval: &notify.ApprovalCall{ID: approval, Endpoint: e.ID, Persons: max(e.Approval.Ruling.Persons-len(e.Approval.Given), 1)},
@@ -164,6 +169,9 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 // handlePhoneConsent takes a contact's key press about an approval, or the report that the calls have ended.
 func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.PhoneConsent) {
 	e := w.openApproval(c.Approval)
+	defer func() {
+		w.approving.endsItself[c.Approval] = c.Ended || e != nil && w.openApproval(c.Approval) == nil || w.approving.endsItself[c.Approval]
+	}()
 	switch {
 	case e == nil:
 	case c.Ended:

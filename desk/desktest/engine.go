@@ -77,6 +77,14 @@ func (e *Engine) End(ref models.Reference) {
 	e.ended[ref.WorkflowID()] = true
 }
 
+// TerminateWorkflow ends a workflow.
+func (e *Engine) TerminateWorkflow(_ context.Context, workflowID, _, _ string, _ ...any) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended[workflowID] = true
+	return nil
+}
+
 // Started returns the options and the argument an incident's workflow was started with, and whether it was.
 func (e *Engine) Started(ref models.Reference) (client.StartWorkflowOptions, incident.State, bool) {
 	e.mu.Lock()

@@ -62,15 +62,6 @@ func (p Endpoint) IsAtRest(over bool) bool {
 	return p.Desired == models.DesiredReleased && !p.IsHeld() || over && p.Kept != nil
 }
 
-// StartState returns the state with which the workflow of an endpoint starts, when none runs that knows it better.
-func (i Incident) StartState(p Endpoint, policy models.Policy) EndpointState {
-	return EndpointState{
-		Reference: i.Reference, ClientID: i.ClientID, Endpoint: p.ID, Hostname: p.Hostname, AgentID: p.AgentID, Policy: policy,
-		Wanted:     DesiredState{Desired: p.Desired, Generation: p.Generation, Permitted: p.IsPermitted()},
-		ActionSent: p.Permitted != "",
-	}
-}
-
 // Lost is what is known of an incident whose workflow is gone.
 type Lost struct {
 	Incident  Incident
@@ -78,27 +69,46 @@ type Lost struct {
 	Events    []Event           // all of them, in order
 	Ledger    []notify.Delivery // all effects of the incident
 	Directory notify.Directory
-	// Runs are the ids of the workflows of the incident that run, and of its rounds of calls that came to their end.
-	Runs map[string]bool
+	// AskedRounds are the ids of the rounds of calls about approvals that run, or came to their end.
+	AskedRounds map[string]bool
+}
+
+// EndpointState returns the state from which a new workflow of an endpoint goes on.
+func (l Lost) EndpointState(p Endpoint) EndpointState {
+	s := EndpointState{
+		Reference: l.Incident.Reference, ClientID: l.Incident.ClientID, Endpoint: p.ID, Hostname: p.Hostname, AgentID: p.AgentID, Policy: l.Policy,
+		Wanted:     DesiredState{Desired: p.Desired, Generation: p.Generation, Permitted: p.IsPermitted()},
+		ActionSent: p.Permitted != "",
+	}
+	for _, d := range l.Ledger { // the last action of this generation is gone on with, and none before it
+		if d.Endpoint == p.ID && d.Revision == p.Generation && (d.Kind == notify.EffectIsolate || d.Kind == notify.EffectRelease) {
+			s.FailedActions = max(s.FailedActions, d.Occurrence-1)
+		}
+	}
+	return s
 }
 
 // State returns the state from which a new run of an incident's workflow goes on. What the lost run had not handed over
-// yet follows from the events; the ledger keeps what was handed over from being done twice.
+// yet follows from the events; the ledger keeps what was handed over from being done twice. The workflows of the
+// endpoints are started beside it, because their reports to the lost run were in vain.
 func (l Lost) State() State {
 	s := State{Incident: l.Incident, Policy: l.Policy, EndpointVersions: map[string]int{}, ApprovalRounds: map[string]int{}}
 	for _, p := range l.Incident.Endpoints {
-		switch {
-		case p.IsAtRest(l.Incident.IsOver()):
-			s.EndpointVersions[p.ID] = 2*p.Generation + 1 // its workflow need not be told anything
-		case l.Runs[l.Incident.Reference.EndpointWorkflowID(p.ID)]:
-			s.EndpointVersions[p.ID] = 1 // its workflow runs, and is told again
-		}
-		if a := p.Approval; a.IsAnswerable() && l.Runs[l.Incident.Reference.ApprovalWorkflowID(a.ID, a.Asked)] {
+		s.EndpointVersions[p.ID] = p.Version()
+		if a := p.Approval; a.IsAnswerable() && l.AskedRounds[l.Incident.Reference.ApprovalWorkflowID(a.ID, a.Asked)] {
 			s.ApprovalRounds[a.ID] = a.Asked
 		}
 	}
 	s.Notifications, s.FallbacksSent, s.PendingCalls = l.unsent()
 	return s
+}
+
+// Version returns a number that grows with every desired state of an endpoint, and once more when that is permitted.
+func (p Endpoint) Version() int {
+	if p.IsPermitted() {
+		return 2*p.Generation + 1
+	}
+	return 2 * p.Generation
 }
 
 // unsent returns the messages that were not handed over, the messages that got a fallback, and the contacts who are to
@@ -109,7 +119,7 @@ func (l Lost) unsent() (unsent []notify.Notification, fallbacks []string, calls 
 	settled := map[string]bool{}              // effect keys of messages that need no attempt
 	called := map[uuid.UUID]int{}             // contact -> Seq of the last report of a call
 	key := func(n notify.Notification) string { return notify.MessageEffect(i.Reference, i.ClientID, n).Key }
-	var due []notify.Notification
+	var due, instead []notify.Notification
 	var failed []Event
 	for _, e := range l.Events {
 		if i.Apply(e) != nil {
@@ -147,19 +157,21 @@ func (l Lost) unsent() (unsent []notify.Notification, fallbacks []string, calls 
 		n, isKnown := known[d.Effect]
 		switch {
 		case d.Fallback == models.ChannelSMS && isKnown:
-			due = append(due, n.AddressedTo(notify.Recipient{Contact: d.Contact, Channel: models.ChannelSMS, At: e.At}))
+			instead = append(instead, n.AddressedTo(notify.Recipient{Contact: d.Contact, Channel: models.ChannelSMS, At: e.At}))
 		case d.Fallback == models.ChannelVoice && called[d.Contact] < e.Seq && l.Incident.Acknowledged == nil && !l.Incident.NeedsCalls():
 			calls = append(calls, notify.Recipient{Contact: d.Contact, Channel: models.ChannelVoice, At: e.At})
 		}
 	}
-	for _, n := range due {
-		other := n
-		other.Channel = otherMessageChannel(n.Channel)
-		if settled[key(n)] || settled[key(other)] && !slices.Contains(fallbacks, key(other)) || l.Incident.HasOutdated(n) || slices.Contains(unsent, n) ||
-			slices.ContainsFunc(due, func(newer notify.Notification) bool { return newer.Replaces(n) }) {
-			continue
+	due = slices.DeleteFunc(due, func(n notify.Notification) bool { // it went out while the contact had another channel
+		n.Channel = otherMessageChannel(n.Channel)
+		return settled[key(n)]
+	})
+	all := slices.Concat(due, instead)
+	for _, n := range all {
+		isReplaced := slices.ContainsFunc(all, func(newer notify.Notification) bool { return newer.Replaces(n) })
+		if !settled[key(n)] && !isReplaced && !l.Incident.HasOutdated(n) && !slices.Contains(unsent, n) {
+			unsent = append(unsent, n)
 		}
-		unsent = append(unsent, n)
 	}
 	return unsent, fallbacks, calls
 }

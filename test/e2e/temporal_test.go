@@ -80,6 +80,7 @@ func (s *scene) wantFinished() {
 		})
 		h := readHistory(s.t, c, id)
 		s.wantReadable(id, h)
+		s.wantNoFailedSignal(id, h)
 		s.wantImpersonal(id, h)
 		recordHistory(s.t, name, h)
 	}
@@ -152,6 +153,20 @@ func readHistory(t *testing.T, c client.Client, id string) *historypb.History {
 	return h
 }
 
+// wantNoFailedSignal checks that no red line in a good story says that a signal failed.
+func (s *scene) wantNoFailedSignal(id string, h *historypb.History) {
+	s.t.Helper()
+	signals := map[int64]string{}
+	for _, e := range h.GetEvents() {
+		if a := e.GetSignalExternalWorkflowExecutionInitiatedEventAttributes(); a != nil {
+			signals[e.GetEventId()] = a.GetSignalName() + " to " + a.GetWorkflowExecution().GetWorkflowId()
+		}
+		if a := e.GetSignalExternalWorkflowExecutionFailedEventAttributes(); a != nil {
+			s.t.Errorf("%s: event %d: the signal %s failed", id, e.GetEventId(), signals[a.GetInitiatedEventId()])
+		}
+	}
+}
+
 // wantReadable checks that every step that an operator sees in the history has a summary.
 func (s *scene) wantReadable(id string, h *historypb.History) {
 	s.t.Helper()
@@ -160,6 +175,9 @@ func (s *scene) wantReadable(id string, h *historypb.History) {
 		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_TIMER_STARTED, enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
 			enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED, enumspb.EVENT_TYPE_MARKER_RECORDED:
 		default:
+			continue
+		}
+		if e.GetMarkerRecordedEventAttributes().GetMarkerName() == "Version" { // the SDK writes it, without a summary
 			continue
 		}
 		var summary string
