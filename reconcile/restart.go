@@ -37,6 +37,12 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 	if w.Running || time.Since(w.Incident.OpenedAt) > time.Minute {
 		p.raise(ctx, models.AlarmNotRunning, string(r), "the incident's workflow "+s.fate()+"; it is started again from the database")
 	}
+	return p.startAgain(ctx, lost)
+}
+
+// startAgain starts the workflow of an incident, and those of its devices that are not at rest, from the stored state.
+func (p *pass) startAgain(ctx context.Context, lost incident.Lost) error {
+	r := lost.Incident.Reference
 	if err := p.prepareChildren(ctx, &lost); err != nil {
 		return err
 	}
@@ -45,7 +51,7 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 	if err := desk.StartIncident(starting, p.Temporal, lost.State(), true); err != nil {
 		return err
 	}
-	if err := p.Store.ForClient(ctx, store.SOC, w.Incident.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(r) }); err != nil {
+	if err := p.Store.ForClient(ctx, store.SOC, lost.Incident.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(r) }); err != nil {
 		return err
 	}
 	p.Log.WarnContext(ctx, "an incident's workflow was started again", "incident", string(r))
