@@ -24,14 +24,14 @@ const (
 
 // Alarm is something that is wrong with the system, for its operator. It holds no data of a client but a reference.
 type Alarm struct {
-	ID       uuid.UUID `json:"id"`
-	Kind     AlarmKind `json:"kind"`
-	Subject  string    `json:"subject"`
-	Detail   string    `json:"detail"`
-	Since    time.Time `json:"since"`
-	LastSeen time.Time `json:"last_seen"`
-	EndedAt  time.Time `json:"ended_at,omitzero"`
-	Told     []string  `json:"-"` // the notices that went out about it
+	ID        uuid.UUID `json:"id"`
+	Kind      AlarmKind `json:"kind"`
+	Subject   string    `json:"subject"`
+	Detail    string    `json:"detail"`
+	Since     time.Time `json:"since"`
+	LastSeen  time.Time `json:"last_seen"`
+	EndedAt   time.Time `json:"ended_at,omitzero"`
+	Announced []string  `json:"-"` // the bulletins that went out about it
 }
 
 // Process is a process of the product that runs, or stopped without saying so. Ages are by the database's clock.

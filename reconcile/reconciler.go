@@ -45,12 +45,12 @@ type Temporal interface {
 	TerminateWorkflow(ctx context.Context, workflowID, runID, reason string, details ...any) error
 }
 
-// Reconciler compares store and engine. All fields but Notices are needed.
+// Reconciler compares store and engine. All fields but Bulletins are needed.
 type Reconciler struct {
-	Store    *store.Store
-	Temporal Temporal
-	Log      *slog.Logger
-	Notices  []Notice // how the operator is told of alarms
+	Store     *store.Store
+	Temporal  Temporal
+	Log       *slog.Logger
+	Bulletins []Bulletin // how the operator is told of alarms
 
 	began       time.Time
 	engineFails int // passes in a row in which the engine did not answer
@@ -129,14 +129,14 @@ func (r *Reconciler) repeat(ctx context.Context) {
 	}
 }
 
-// Pass compares store and engine once, and sends the notices that are due. It may run in several processes at once.
+// Pass compares store and engine once, and sends the bulletins that are due. It may run in several processes at once.
 func (r *Reconciler) Pass(ctx context.Context) error {
 	p := &pass{Reconciler: r, raised: map[alarmKey]bool{}, unjudged: map[string]bool{}}
 	err := p.checkWorkers(ctx)
 	if p.checkEngine(ctx) {
 		err = errors.Join(err, p.checkIncidents(ctx))
 	}
-	return errors.Join(err, p.endAlarms(ctx), r.sendNotices(ctx))
+	return errors.Join(err, p.endAlarms(ctx), r.sendBulletins(ctx))
 }
 
 // checkEngine reports whether the engine answers about this namespace. It raises the alarm when the engine failed twice
@@ -290,8 +290,8 @@ func (p *pass) hasJudged(a models.Alarm) bool {
 		return p.workersKnown
 	case models.AlarmEngineDown:
 		return p.engineAnswers
-	case models.AlarmReferenceSkipped: // a fact, which nothing undoes: it is shown for a day
-		return time.Since(a.LastSeen) > 24*time.Hour
+	case models.AlarmReferenceSkipped: // it is over as soon as the operator was told
+		return true
 	}
 	return p.complete && !p.unjudged[referenceOf(a.Subject)]
 }

@@ -11,14 +11,14 @@ import (
 )
 
 type alarmRow struct {
-	ID       uuid.UUID
-	Kind     models.AlarmKind
-	Subject  string
-	Detail   string
-	Since    time.Time
-	LastSeen time.Time
-	EndedAt  *time.Time
-	Told     document[[]string]
+	ID        uuid.UUID
+	Kind      models.AlarmKind
+	Subject   string
+	Detail    string
+	Since     time.Time
+	LastSeen  time.Time
+	EndedAt   *time.Time
+	Announced document[[]string]
 }
 
 // TableName names the table.
@@ -27,7 +27,7 @@ func (alarmRow) TableName() string { return "operator_alarms" }
 func (r alarmRow) model() models.Alarm {
 	return models.Alarm{
 		ID: r.ID, Kind: r.Kind, Subject: r.Subject, Detail: r.Detail, Since: r.Since.UTC(), LastSeen: r.LastSeen.UTC(),
-		EndedAt: orZero(r.EndedAt).UTC(), Told: r.Told.V,
+		EndedAt: orZero(r.EndedAt).UTC(), Announced: r.Announced.V,
 	}
 }
 
@@ -60,7 +60,7 @@ func (s *Store) operate(ctx context.Context, op string, fn func(*gorm.DB) error)
 // RaiseAlarm opens an alarm unless one of its kind about its subject is open, and otherwise says that it still stands.
 func (s *Store) RaiseAlarm(ctx context.Context, a models.Alarm) error {
 	return s.operate(ctx, "raise alarm", func(db *gorm.DB) error {
-		return db.Exec(`insert into operator_alarms (id, kind, subject, detail, since, last_seen, told)
+		return db.Exec(`insert into operator_alarms (id, kind, subject, detail, since, last_seen, announced)
 			values (?, ?, ?, ?, now(), now(), '[]') on conflict (kind, subject) where ended_at is null
 			do update set last_seen = excluded.last_seen, detail = excluded.detail`, uuid.New(), a.Kind, a.Subject, a.Detail).Error
 	})
@@ -73,10 +73,10 @@ func (s *Store) EndAlarm(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
-// NoteTold remembers that a notice about alarms went out.
-func (s *Store) NoteTold(ctx context.Context, alarms []uuid.UUID, notice string) error {
-	return s.operate(ctx, "note a notice", func(db *gorm.DB) error {
-		return db.Exec("update operator_alarms set told = told || to_jsonb(?::text) where id in ?", notice, alarms).Error
+// NoteAnnounced remembers that a bulletin about alarms went out.
+func (s *Store) NoteAnnounced(ctx context.Context, alarms []uuid.UUID, bulletin string) error {
+	return s.operate(ctx, "note a bulletin", func(db *gorm.DB) error {
+		return db.Exec("update operator_alarms set announced = announced || to_jsonb(?::text) where id in ?", bulletin, alarms).Error
 	})
 }
 
@@ -85,9 +85,9 @@ func (s *Store) OpenAlarms(ctx context.Context) ([]models.Alarm, error) {
 	return s.alarms(ctx, "ended_at is null")
 }
 
-// UntoldAlarms lists the alarms about whose beginning or end a notice may still have to go out: those that are open or
+// UnannouncedAlarms lists the alarms about whose beginning or end a bulletin may still have to go out: those that are open or
 // ended within a day, the oldest first. At most 1,000.
-func (s *Store) UntoldAlarms(ctx context.Context) ([]models.Alarm, error) {
+func (s *Store) UnannouncedAlarms(ctx context.Context) ([]models.Alarm, error) {
 	return s.alarms(ctx, "ended_at is null or ended_at > now() - interval '1 day'")
 }
 

@@ -23,12 +23,12 @@ func TestAnAlarmIsOpenOnceUntilItEnds(t *testing.T) {
 	if len(open) != 1 || open[0].Detail != "second" || !open[0].LastSeen.After(open[0].Since) {
 		t.Fatalf("the open alarms are %+v", open)
 	}
-	h.ok(h.NoteTold(t.Context(), []uuid.UUID{open[0].ID}, "mail"))
+	h.ok(h.NoteAnnounced(t.Context(), []uuid.UUID{open[0].ID}, "mail"))
 	h.ok(h.EndAlarm(t.Context(), open[0].ID))
 	raise("again")
 	all, err := h.Alarms(t.Context(), false, store.Cursor{}, 10)
 	h.ok(err)
-	if len(all) != 2 || all[1].EndedAt.IsZero() || len(all[1].Told) != 1 || all[0].Detail != "again" || len(all[0].Told) != 0 {
+	if len(all) != 2 || all[1].EndedAt.IsZero() || len(all[1].Announced) != 1 || all[0].Detail != "again" || len(all[0].Announced) != 0 {
 		t.Errorf("all alarms are %+v", all)
 	}
 	rest, err := h.Alarms(t.Context(), false, store.Cursor{At: all[0].Since, ID: all[0].ID.String()}, 10)

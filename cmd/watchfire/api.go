@@ -51,11 +51,11 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 		return err
 	}
 	p.metrics.CountAlarms(p.countAlarms)
-	notices, err := p.notices()
+	bulletins, err := p.bulletins()
 	if err != nil {
 		return err
 	}
-	watch := &reconcile.Reconciler{Store: p.store, Temporal: p.temporal, Log: p.log, Notices: notices}
+	watch := &reconcile.Reconciler{Store: p.store, Temporal: p.temporal, Log: p.log, Bulletins: bulletins}
 	var watching sync.WaitGroup
 	watching.Go(func() { watch.Run(ctx) })
 	defer watching.Wait()

@@ -10,7 +10,7 @@ create table operator_alarms (
     since     timestamptz not null,
     last_seen timestamptz not null,
     ended_at  timestamptz,          -- null while it is open
-    told      jsonb       not null  -- the notices that went out, such as "mail" and "mail ended"
+    announced jsonb       not null  -- the bulletins that went out, such as "mail" and "mail ended"
 );
 create unique index operator_alarms_open on operator_alarms (kind, subject) where ended_at is null;
 create index operator_alarms_since on operator_alarms (since, id);
@@ -40,7 +40,7 @@ alter table leases force row level security;
 create policy operation on operator_alarms to watchfire_soc using (true) with check (true);
 create policy operation on processes to watchfire_soc, watchfire_worker using (true) with check (true);
 create policy operation on leases to watchfire_soc using (true) with check (true);
-grant select, insert, update (detail, last_seen, ended_at, told) on operator_alarms to watchfire_soc;
+grant select, insert, update (detail, last_seen, ended_at, announced) on operator_alarms to watchfire_soc;
 grant select, insert, update (seen_at, canary_at, stopped_at) on processes to watchfire_soc, watchfire_worker;
 grant select, insert, update (holder, until) on leases to watchfire_soc;
 

@@ -12,31 +12,31 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Notice tells the operator of alarms over one channel.
-type Notice struct {
+// Bulletin tells the operator of alarms over one channel.
+type Bulletin struct {
 	Name string // "mail", "text" or "webhook"
 	Send func(ctx context.Context, alarms []models.Alarm) error
 }
 
-// shown bounds the alarms that one notice lists; it counts the others.
+// shown bounds the alarms that one bulletin lists; it counts the others.
 const shown = 20
 
-// sendNotices tells the operator, over every channel, of the alarms that began and of those that ended: each once, all
-// that are due in one notice. A channel that fails is tried again in the next pass.
-func (r *Reconciler) sendNotices(ctx context.Context) error {
-	if len(r.Notices) == 0 {
+// sendBulletins tells the operator, over every channel, of the alarms that began and of those that ended: each once, all
+// that are due in one bulletin. A channel that fails is tried again in the next pass.
+func (r *Reconciler) sendBulletins(ctx context.Context) error {
+	if len(r.Bulletins) == 0 {
 		return nil
 	}
-	recent, err := r.Store.UntoldAlarms(ctx)
+	recent, err := r.Store.UnannouncedAlarms(ctx)
 	if err != nil {
 		return fmt.Errorf("find alarms to tell of: %w", err)
 	}
 	var problems []error
-	for _, n := range r.Notices {
+	for _, n := range r.Bulletins {
 		var due []models.Alarm
 		var begun, ended []uuid.UUID
 		for _, a := range recent {
-			told, toldEnd := slices.Contains(a.Told, n.Name), slices.Contains(a.Told, n.Name+" ended")
+			told, toldEnd := slices.Contains(a.Announced, n.Name), slices.Contains(a.Announced, n.Name+" ended")
 			if !told {
 				begun = append(begun, a.ID)
 			}
@@ -54,12 +54,12 @@ func (r *Reconciler) sendNotices(ctx context.Context) error {
 			problems = append(problems, fmt.Errorf("tell the operator by %s: %w", n.Name, err))
 			continue
 		}
-		problems = append(problems, r.Store.NoteTold(ctx, begun, n.Name), r.Store.NoteTold(ctx, ended, n.Name+" ended"))
+		problems = append(problems, r.Store.NoteAnnounced(ctx, begun, n.Name), r.Store.NoteAnnounced(ctx, ended, n.Name+" ended"))
 	}
 	return errors.Join(problems...)
 }
 
-// Subject returns the subject line of a notice about alarms.
+// Subject returns the subject line of a bulletin about alarms.
 func Subject(alarms []models.Alarm) string {
 	open := countOpen(alarms)
 	switch {
@@ -71,7 +71,7 @@ func Subject(alarms []models.Alarm) string {
 	return fmt.Sprintf("Watchfire: %s, %d of them open", count(len(alarms)), open)
 }
 
-// Text returns a notice about alarms as plain text: no client's data but references.
+// Text returns a bulletin about alarms as plain text: no client's data but references.
 func Text(alarms []models.Alarm) string {
 	var b strings.Builder
 	for _, a := range alarms[:min(len(alarms), shown)] {

@@ -18,19 +18,19 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
 
-// noticeWithin bounds one notice over one channel.
-const noticeWithin = 30 * time.Second
+// bulletinWithin bounds one bulletin over one channel.
+const bulletinWithin = 30 * time.Second
 
-// longestNotice bounds a notice as a text message, in runes.
-const longestNotice = 300
+// longestBulletin bounds a bulletin as a text message, in runes.
+const longestBulletin = 300
 
-// notices makes the configured channels to the operator. They use nothing of the engine.
-func (p *process) notices() ([]reconcile.Notice, error) {
+// bulletins makes the configured channels to the operator. They use nothing of the engine.
+func (p *process) bulletins() ([]reconcile.Bulletin, error) {
 	c := p.config
-	var all []reconcile.Notice
+	var all []reconcile.Bulletin
 	add := func(name string, send func(context.Context, []models.Alarm) error) {
-		all = append(all, reconcile.Notice{Name: name, Send: func(ctx context.Context, alarms []models.Alarm) error {
-			ctx, cancel := context.WithTimeout(ctx, noticeWithin)
+		all = append(all, reconcile.Bulletin{Name: name, Send: func(ctx context.Context, alarms []models.Alarm) error {
+			ctx, cancel := context.WithTimeout(ctx, bulletinWithin)
 			defer cancel()
 			return send(ctx, alarms)
 		}})
@@ -41,7 +41,7 @@ func (p *process) notices() ([]reconcile.Notice, error) {
 			return nil, err
 		}
 		add("mail", func(ctx context.Context, alarms []models.Alarm) error {
-			return mailNotice(ctx, routes, c.OperatorMail, alarms)
+			return mailBulletin(ctx, routes, c.OperatorMail, alarms)
 		})
 	}
 	if c.OperatorText != "" {
@@ -51,20 +51,20 @@ func (p *process) notices() ([]reconcile.Notice, error) {
 		}
 		add("text", func(ctx context.Context, alarms []models.Alarm) error {
 			words := []rune(reconcile.Subject(alarms) + "\n" + reconcile.Text(alarms))
-			_, err := carrier.Text(ctx, models.OutboundText{To: c.OperatorText, Body: string(words[:min(len(words), longestNotice)])})
+			_, err := carrier.Text(ctx, models.OutboundText{To: c.OperatorText, Body: string(words[:min(len(words), longestBulletin)])})
 			return err
 		})
 	}
 	if c.OperatorWebhook != nil {
 		add("webhook", func(ctx context.Context, alarms []models.Alarm) error {
-			return postNotice(ctx, c.OperatorWebhook.String(), alarms)
+			return postBulletin(ctx, c.OperatorWebhook.String(), alarms)
 		})
 	}
 	return all, nil
 }
 
-// mailNotice sends a notice over the first mailer that takes it.
-func mailNotice(ctx context.Context, routes []activities.Route, to string, alarms []models.Alarm) error {
+// mailBulletin sends a bulletin over the first mailer that takes it.
+func mailBulletin(ctx context.Context, routes []activities.Route, to string, alarms []models.Alarm) error {
 	text := reconcile.Text(alarms)
 	m := models.OutboundMail{
 		To: to, Subject: reconcile.Subject(alarms), Text: text, HTML: "<pre>" + html.EscapeString(text) + "</pre>",
@@ -81,8 +81,8 @@ func mailNotice(ctx context.Context, routes []activities.Route, to string, alarm
 	return errors.Join(problems...)
 }
 
-// postNotice posts a notice as JSON. Redirects are not followed.
-func postNotice(ctx context.Context, to string, alarms []models.Alarm) error {
+// postBulletin posts a bulletin as JSON. Redirects are not followed.
+func postBulletin(ctx context.Context, to string, alarms []models.Alarm) error {
 	body, err := json.Marshal(map[string]any{"subject": reconcile.Subject(alarms), "alarms": alarms})
 	if err != nil {
 		return err
