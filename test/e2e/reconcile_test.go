@@ -213,7 +213,7 @@ func TestATerminatedEndpointIsStartedAgain(t *testing.T) {
 }
 
 func TestATerminatedRoundOfCallsIsFollowedByTheNext(t *testing.T) {
-	s := newScene(t, 1)
+	s := newScene(t, 2)
 	s.ringFor(10 * time.Minute) // of simulated time: half a minute
 	s.setPhonePersonas("no_answer", "acknowledges")
 	s.open(models.SeverityCritical)
