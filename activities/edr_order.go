@@ -65,10 +65,15 @@ func (c *Containment) orderAction(tx *store.Tx, in EndpointInput, sent *ActionSe
 	return nil
 }
 
-// isHeld reports whether a release was not sent because another incident wants the device isolated.
+// isHeld reports whether a release was not sent because another incident wants the device isolated: now, or when its
+// answer was lost.
 func isHeld(err error) bool {
 	var app *temporal.ApplicationError
-	return errors.As(err, &app) && app.Type() == errHeld
+	if !errors.As(err, &app) || app.Type() == errHeld {
+		return err != nil && app != nil
+	}
+	var code string
+	return app.Type() == string(models.Rejected) && app.HasDetails() && app.Details(&code) == nil && code == notify.ReasonHeld
 }
 
 // settleOpposites settles the opposite actions on the device whose answers were lost. Such an action may still come

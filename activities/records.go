@@ -288,3 +288,8 @@ func (r *Records) SetOutcome(ctx context.Context, in OutcomeInput) error {
 	}
 	return err
 }
+
+// NoteCanary says that a worker's canary workflow came to its end.
+func (r *Records) NoteCanary(ctx context.Context, process uuid.UUID) error {
+	return r.Store.NoteCanary(ctx, process)
+}

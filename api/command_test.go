@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,9 +12,11 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/reconcile"
 )
 
 func TestTheSameKeyGivesTheSameAnswerAndOneEffect(t *testing.T) {
@@ -243,23 +246,28 @@ func TestAnIncidentOpenedWithoutAnEngineStartsLater(t *testing.T) {
 	var i incident.Incident
 	w.must(http.StatusAccepted, w.post("analyst", "/api/v1/incidents",
 		map[string]any{"client": w.acme.Number, "title": "T", "severity": "low"})).into(t, &i)
-	if _, err := w.desk.Sweep(t.Context()); err != nil {
-		t.Fatalf("it is too young to be swept: %v", err)
+	older, running, err := w.deskAt(time.Now().Add(-10*time.Second)).OpenIncident(t.Context(), w.users["analyst"],
+		desk.OpenIncidentRequest{Client: w.acme.Number, Title: "T", Severity: "low"}, "key")
+	if err != nil || running {
+		t.Fatalf("opened without an engine: running %t, %v", running, err)
 	}
-	later := w.deskAt(time.Now().Add(time.Minute))
-	if n, err := later.Sweep(t.Context()); err == nil || n != 0 {
-		t.Errorf("swept without an engine: %d %v", n, err)
-	}
+	w.reconcile()
 	w.engine.Become(desktest.Healthy)
-	if n, err := later.Sweep(t.Context()); err != nil || n != 1 {
-		t.Errorf("swept: %d %v", n, err)
+	w.reconcile()
+	if _, _, started := w.engine.Started(i.Reference); started {
+		t.Error("the younger one was started though its opener may do so still")
 	}
-	if _, _, started := w.engine.Started(i.Reference); !started {
-		t.Error("its workflow was not started")
+	if _, run, started := w.engine.Started(older.Reference); !started || run.Incident.Reference != older.Reference {
+		t.Error("the workflow of the older one was not started")
 	}
-	if n, err := later.Sweep(t.Context()); err != nil || n != 0 {
-		t.Errorf("swept again: %d %v", n, err)
-	}
+	w.reconcile()
+}
+
+// reconcile compares store and engine once.
+func (w *world) reconcile() {
+	w.Helper()
+	r := &reconcile.Reconciler{Store: w.store, Temporal: w.engine, Log: slog.New(slog.DiscardHandler)}
+	w.ok(r.Pass(w.Context()))
 }
 
 func TestARefusalIsShownToTheSideThatAsked(t *testing.T) {

@@ -84,7 +84,7 @@ func newWorld(t testing.TB) *world {
 		}}})
 	w.handler, err = api.New(api.Options{
 		Desk: w.desk, Auth: auth.New(s, time.Now), Log: log, Metrics: observability.NewMetrics(),
-		Ready: observability.NewReadiness(observability.DatabaseParts(s)...),
+		Ready: observability.NewReadiness(observability.DatabaseParts(func(ctx context.Context) error { return s.Beat(ctx, uuid.Nil, "api") }, s.SchemaCurrent)...),
 	})
 	w.ok(err)
 	w.readDocument()

@@ -54,6 +54,8 @@ var permissions = addCommands(map[string][]models.Role{
 	"resume-isolation":           mayPauseIsolation,
 	"list-audit-log":             auditReaders,
 
+	"list-alarms": {models.RoleOperator},
+
 	"list-alerts":   staff,
 	"receive-alert": staff,
 	"receive-ocsf":  staff,

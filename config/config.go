@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/mail"
 	"net/url"
 	"os"
 	"regexp"
@@ -47,6 +48,10 @@ type Config struct {
 	SecretsKeyset, SecretsKMSURI, VaultToken string
 	// EDRExtraHosts are the domains at which EDRs are accepted besides their vendors' own.
 	EDRExtraHosts []string
+
+	// OperatorMail, OperatorText and OperatorWebhook are where the operator is told of alarms; "" and nil for nowhere.
+	OperatorMail, OperatorText string
+	OperatorWebhook            *url.URL
 
 	// VendorTimeout bounds one request to a vendor. Settle is how long the outcome of an unanswered request may stay
 	// unknown; it is longer than VendorTimeout.
@@ -121,6 +126,18 @@ func phone(p func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		if !phoneNumber.MatchString(v) {
 			return errors.New("is not a phone number in E.164 form: set it to a plus, the country code and the number, without spaces")
+		}
+		*p(c) = v
+		return nil
+	}
+}
+
+// mailAddress reads a mail address without a name.
+func mailAddress(p func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		a, err := mail.ParseAddress(v)
+		if err != nil || a.Name != "" || a.Address != v {
+			return errors.New("is not a mail address: set it to one such as operator@example.com")
 		}
 		*p(c) = v
 		return nil
@@ -214,6 +231,9 @@ func settings() []setting {
 		{"VAULT_TOKEN", "", "a token of Vault, when SECRETS_KMS_URI names a key in Vault", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
 		{"SECRETS_KMS_URI", "", "the key of a KMS that encrypts the keyset, if one does: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
 		{"EDR_EXTRA_HOSTS", "", "domains, with commas between them, at which EDRs are accepted besides their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
+		{"WATCHFIRE_OPERATOR_MAIL", "", "the mail address that is told of operator alarms; the API then needs the mailers' settings, too", false, nil, mailAddress(func(c *Config) *string { return &c.OperatorMail })},
+		{"WATCHFIRE_OPERATOR_TEXT", "", "the phone number, in E.164 form, that is told of operator alarms by text message", false, nil, phone(func(c *Config) *string { return &c.OperatorText })},
+		{"WATCHFIRE_OPERATOR_WEBHOOK", "", "the address to which operator alarms are posted as JSON", true, nil, webAddress(func(c *Config) **url.URL { return &c.OperatorWebhook })},
 		{"VENDOR_TIMEOUT", "10s", "how long one request to a vendor may take, at most 12s", false, nil, duration(func(c *Config) *time.Duration { return &c.VendorTimeout })},
 		{"VENDOR_SETTLE", "30s", "how long the outcome of an unanswered request may stay unknown; longer than VENDOR_TIMEOUT", false, nil, duration(func(c *Config) *time.Duration { return &c.Settle })},
 		{"EDR_POLL_EVERY", "2s", "the first pause between two looks at an endpoint that the EDR has not confirmed yet", false, nil, duration(func(c *Config) *time.Duration { return &c.EDRPollEvery })},
@@ -266,7 +286,7 @@ func (c Config) check(part Part) error {
 		for _, vendor := range []struct {
 			name string
 			url  *url.URL
-		}{{"TWILIO_BASE_URL", c.TwilioURL}, {"SENDGRID_BASE_URL", c.SendGridURL}, {"CROWDSTRIKE_BASE_URL", c.CrowdStrikeURL}} {
+		}{{"TWILIO_BASE_URL", c.TwilioURL}, {"SENDGRID_BASE_URL", c.SendGridURL}, {"CROWDSTRIKE_BASE_URL", c.CrowdStrikeURL}, {"WATCHFIRE_OPERATOR_WEBHOOK", c.OperatorWebhook}} {
 			if vendor.url != nil && vendor.url.Scheme != "https" {
 				problems = append(problems, fmt.Errorf("%s is not https: in production, set it to an https address or leave it unset", vendor.name))
 			}
@@ -288,13 +308,14 @@ func (c Config) check(part Part) error {
 // checkMail rejects a mailer that is not set up.
 func (c Config) checkMail(part Part) error {
 	wanted := map[string]string{}
-	if slices.Contains(c.Mailers, "sendgrid") && part == Worker {
+	sends := part == Worker || part == API && c.OperatorMail != ""
+	if slices.Contains(c.Mailers, "sendgrid") && sends {
 		wanted["SENDGRID_API_KEY"], wanted["SENDGRID_FROM"] = c.SendGridAPIKey, c.SendGridFrom
 	}
 	if slices.Contains(c.Mailers, "sendgrid") && part == API {
 		wanted["SENDGRID_WEBHOOK_PUBLIC_KEY"] = c.SendGridWebhookKey
 	}
-	if slices.Contains(c.Mailers, "smtp") && part == Worker {
+	if slices.Contains(c.Mailers, "smtp") && sends {
 		wanted["SMTP_ADDRESS"], wanted["SMTP_FROM"] = c.SMTPAddress, c.SMTPFrom
 	}
 	var problems []error

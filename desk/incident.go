@@ -8,12 +8,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/auth"
@@ -21,9 +22,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
-
-// sweepAfter is how old an incident without a running workflow must be before Sweep starts it.
-const sweepAfter = 30 * time.Second
 
 // OpenIncidentRequest is an analyst's request to open an incident.
 type OpenIncidentRequest struct {
@@ -35,7 +33,7 @@ type OpenIncidentRequest struct {
 }
 
 // OpenIncident opens an incident and starts its workflow. running is false when the incident is recorded but the engine
-// did not answer: Sweep starts the workflow later. The same key again returns the same incident. Invalid: a field is
+// did not answer: the reconciler starts the workflow later. The same key again returns the same incident. Invalid: a field is
 // wrong, or the key was used for another request. NotFound: the client does not exist, or an alert is not the client's.
 // Conflict: an alert belongs to an incident already.
 func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentRequest, key string) (i incident.Incident, running bool, err error) {
@@ -63,6 +61,9 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 		if err != nil {
 			return run, err
 		}
+		if err := d.skipForeignReferences(ctx, tx, number); err != nil {
+			return run, err
+		}
 		run.Policy = c.Policy
 		run.Incident, err = tx.OpenIncident(o, u.Actor(), d.moment(), request, fingerprint)
 		return run, err
@@ -70,11 +71,33 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 	if err != nil {
 		return i, false, err
 	}
-	if err := d.startIncident(ctx, run); err != nil {
+	starting, cancel := context.WithTimeout(ctx, d.wait)
+	defer cancel()
+	if err := StartIncident(starting, d.temporal, run, false); err != nil {
 		d.log.WarnContext(ctx, "an incident waits for the engine", "incident", run.Incident.Reference, "error", err.Error())
 		return run.Incident, false, nil
 	}
 	return run.Incident, true, nil
+}
+
+// skipForeignReferences leaves out the references that the engine knows and this database does not: they were given
+// before the database was restored from an older copy, and a reference is never given twice. An engine that does not
+// answer keeps nobody from opening an incident.
+func (d *Desk) skipForeignReferences(ctx context.Context, tx *store.Tx, number int) error {
+	ctx, cancel := context.WithTimeout(ctx, d.wait)
+	defer cancel()
+	skipped, err := tx.SkipReferences(func(r models.Reference) bool {
+		_, err := d.temporal.DescribeWorkflowExecution(ctx, r.WorkflowID(), "")
+		return err == nil
+	})
+	if skipped > 0 {
+		d.log.WarnContext(ctx, "references were left out that the engine knows and the database does not", "client", number, "count", skipped)
+		return errors.Join(err, d.store.RaiseAlarm(ctx, models.Alarm{
+			Kind: models.AlarmReferenceSkipped, Subject: "client " + strconv.Itoa(number),
+			Detail: strconv.Itoa(skipped) + " references were left out: the engine knows incidents that this database does not",
+		}))
+	}
+	return err
 }
 
 // completeOpening takes the title and the severity that the request leaves open from its alerts.
@@ -127,17 +150,28 @@ func worseSeverity(a, b models.Severity) models.Severity {
 	return a
 }
 
-// startIncident starts an incident's workflow. It succeeds when the workflow runs, or ran, already.
-func (d *Desk) startIncident(ctx context.Context, run incident.State) error {
-	ctx, cancel := context.WithTimeout(ctx, d.wait)
-	defer cancel()
+// memoIncident names the memo of an incident's workflow that holds the incident's id: a reference alone may belong to
+// another incident, of a database that was lost.
+const memoIncident = "incident"
+
+// StartIncident starts an incident's workflow. With again it does so also when an earlier workflow of the incident is
+// over. It succeeds when the incident's workflow runs, or ran, already. Conflict: a workflow with the incident's
+// reference runs, or ran, and is another incident's.
+func StartIncident(ctx context.Context, t Temporal, run incident.State, again bool) error {
 	i := run.Incident
 	run.Policy = withPolicyDefaults(run.Policy) // a client may be older than a field of the policy
-	_, err := d.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+	if again {
+		reuse = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+	}
+	_, err := t.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: i.Reference.WorkflowID(), TaskQueue: models.QueueIncidents,
-		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            fmt.Sprintf("%s · %s", i.Reference, i.Severity),
+		WorkflowIDReusePolicy:                    reuse,
+		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		WorkflowTaskTimeout:                      models.WorkflowTaskTimeout,
+		StaticSummary:                            fmt.Sprintf("%s · %s", i.Reference, i.Severity),
+		Memo:                                     map[string]any{memoIncident: i.ID()},
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			keywordAttribute(models.AttributeClient, strconv.Itoa(i.Reference.ClientNumber())),
 			keywordAttribute(models.AttributePhase, string(i.Phase)),
@@ -148,35 +182,30 @@ func (d *Desk) startIncident(ctx context.Context, run incident.State) error {
 		),
 	}, models.IncidentWorkflow, run)
 	var exists *serviceerror.WorkflowExecutionAlreadyStarted
-	if err != nil && !errors.As(err, &exists) {
-		return fmt.Errorf("start %s: %w", i.Reference, err)
+	if !errors.As(err, &exists) {
+		if err != nil {
+			return fmt.Errorf("start %s: %w", i.Reference, err)
+		}
+		return nil
+	}
+	known, err := t.DescribeWorkflowExecution(ctx, i.Reference.WorkflowID(), "")
+	if err != nil {
+		return fmt.Errorf("look whose workflow runs as %s: %w", i.Reference, err)
+	}
+	if !IsWorkflowOf(known, i.ID()) {
+		return models.Errorf(models.Conflict, "%s is another incident in the workflow engine", i.Reference)
 	}
 	return nil
 }
 
-func keywordAttribute(name, value string) temporal.SearchAttributeUpdate {
-	return temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value)
+// IsWorkflowOf reports whether a workflow is that of the incident with an id. A workflow that was started before ids
+// were kept is.
+func IsWorkflowOf(w *workflowservice.DescribeWorkflowExecutionResponse, incident uuid.UUID) bool {
+	p, kept := w.GetWorkflowExecutionInfo().GetMemo().GetFields()[memoIncident]
+	var id uuid.UUID
+	return !kept || converter.GetDefaultDataConverter().FromPayload(p, &id) == nil && id == incident
 }
 
-// Sweep starts the workflows of incidents that were recorded but never ran, because a process ended in between or the
-// engine was down. A workflow that runs already, but has recorded nothing yet, is only marked as running. Sweep returns
-// how many incidents it took care of, and may run in several processes at once.
-func (d *Desk) Sweep(ctx context.Context) (int, error) {
-	waiting, err := d.store.IncidentsNotRunning(ctx, d.moment().Add(-sweepAfter))
-	if err != nil {
-		return 0, fmt.Errorf("find incidents without a workflow: %w", err)
-	}
-	started := 0
-	for _, run := range waiting {
-		if failed := d.startIncident(ctx, run); failed != nil {
-			err = errors.Join(err, failed)
-			continue
-		}
-		failed := d.store.ForClient(ctx, store.SOC, run.Incident.ClientID, func(tx *store.Tx) error {
-			return tx.MarkRunning(run.Incident.Reference)
-		})
-		err = errors.Join(err, failed)
-		started++
-	}
-	return started, err
+func keywordAttribute(name, value string) temporal.SearchAttributeUpdate {
+	return temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value)
 }

@@ -1,5 +1,7 @@
 package models
 
+import "time"
+
 // The types of workflows.
 const (
 	IncidentWorkflow     = "Incident"
@@ -7,7 +9,12 @@ const (
 	EndpointWorkflow     = "Endpoint"
 	ChannelCheckWorkflow = "ChannelCheck"
 	EDRCheckWorkflow     = "EDRCheck"
+	CanaryWorkflow       = "Canary"
 )
+
+// WorkflowTaskTimeout is how long a worker may take over one task of an incident's workflow or of its children before
+// the task goes to another worker. A worker that is stopped, but not dead, holds a task for so long.
+const WorkflowTaskTimeout = 5 * time.Second
 
 // The task queues.
 const (

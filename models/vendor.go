@@ -116,7 +116,7 @@ const (
 type OutboundText struct {
 	To        string // E.164
 	Body      string
-	StatusURL string // where the carrier reports progress
+	StatusURL string // where the carrier reports progress; "" for nowhere
 }
 
 // SentText is a short message as the carrier knows it.

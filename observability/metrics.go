@@ -1,6 +1,7 @@
 package observability
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -44,6 +45,40 @@ func NewMetrics() *Metrics {
 func (m *Metrics) Request(operation string, status int, took time.Duration) {
 	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	m.durations.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// alarmsWithin bounds how long a scrape waits for the count of alarms.
+const alarmsWithin = time.Second
+
+// CountAlarms shows the number of open operator alarms of each kind as the gauge watchfire_operator_alarms. count is
+// asked at every scrape; while it fails the gauge is missing.
+func (m *Metrics) CountAlarms(count func(context.Context) (map[string]int, error)) {
+	m.registry.MustRegister(alarmCollector{count})
+}
+
+type alarmCollector struct {
+	count func(context.Context) (map[string]int, error)
+}
+
+var openAlarms = prometheus.NewDesc("watchfire_operator_alarms", "Open alarms of the operator, by kind; none at all is kind none.", []string{"kind"}, nil)
+
+// Describe names the gauge.
+func (alarmCollector) Describe(all chan<- *prometheus.Desc) { all <- openAlarms }
+
+// Collect counts the alarms.
+func (c alarmCollector) Collect(all chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), alarmsWithin)
+	defer cancel()
+	byKind, err := c.count(ctx)
+	if err != nil {
+		return
+	}
+	if len(byKind) == 0 {
+		byKind = map[string]int{"none": 0}
+	}
+	for kind, n := range byKind {
+		all <- prometheus.MustNewConstMetric(openAlarms, prometheus.GaugeValue, float64(n), kind)
+	}
 }
 
 // Handler returns a handler for /metrics, in the format of Prometheus.

@@ -105,15 +105,10 @@ func (r *Readiness) Handler() http.Handler {
 	})
 }
 
-// Database is a database that can be pinged and knows whether its schema is this version's; store.Store is one.
-type Database interface {
-	Ping(ctx context.Context) error
-	SchemaCurrent(ctx context.Context) error
-}
-
-// DatabaseParts returns the parts "database", which answers, and "schema", which is this version's.
-func DatabaseParts(db Database) []Part {
-	return []Part{{Name: "database", Check: db.Ping}, {Name: "schema", Check: db.SchemaCurrent}}
+// DatabaseParts returns the parts "database", which takes a heartbeat of this process, and "schema", which is this
+// version's. A database that can read and not write, as with a full disk, is not ok.
+func DatabaseParts(beat, schemaCurrent func(context.Context) error) []Part {
+	return []Part{{Name: "database", Check: beat}, {Name: "schema", Check: schemaCurrent}}
 }
 
 // Temporal is the part of a Temporal client that readiness needs; client.Client implements it.

@@ -13,8 +13,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// maxNotRunning bounds the incidents that one IncidentsNotRunning returns.
-const maxNotRunning = 1000
+// maxWatched bounds the incidents that one WatchedIncidents returns.
+const maxWatched = 500
 
 type incidentRow struct {
 	ClientID    uuid.UUID        `gorm:"primaryKey"`
@@ -151,6 +151,26 @@ func (tx *Tx) nextIncident() (incidentNumber, error) {
 		return n, models.Errorf(models.NotFound, "client not found")
 	}
 	return n, problem("count incidents", q.Error)
+}
+
+// SkipReferences counts on while the client's next reference is taken outside of this database, and returns how many
+// references are left out. The client's row stays locked until the transaction ends.
+func (tx *Tx) SkipReferences(isTaken func(models.Reference) bool) (skipped int, err error) {
+	if err := tx.needsClient(); err != nil {
+		return 0, err
+	}
+	var last incidentNumber
+	q := tx.db.Raw("select number, last_incident from clients where id = ? for no key update", tx.client).Scan(&last)
+	if q.Error != nil {
+		return 0, problem("find the next reference", q.Error)
+	}
+	for isTaken(models.NewReference(last.Number, last.LastIncident+skipped+1)) {
+		skipped++
+	}
+	if skipped > 0 {
+		err = tx.db.Exec("update clients set last_incident = last_incident + ? where id = ?", skipped, tx.client).Error
+	}
+	return skipped, problem("leave references out", err)
 }
 
 // openedBefore gives back a number that was not needed and returns the incident a request opened.
@@ -300,21 +320,39 @@ func (tx *Tx) MarkRunning(r models.Reference) error {
 	return problem("mark incident running", q.Error)
 }
 
-// IncidentsNotRunning returns the states to start workflows with, of incidents opened before a moment whose workflows
-// never reported that they run: the oldest first, at most 1,000.
-func (s *Store) IncidentsNotRunning(ctx context.Context, openedBefore time.Time) ([]incident.State, error) {
+// Watched is what the reconciler needs to know of an incident that is not over, or has devices that are not at rest.
+type Watched struct {
+	Incident incident.Incident // with reference, client, phase, times, endpoints and call round, and nothing else
+	Running  bool              // its workflow has recorded something, or was found running
+}
+
+// WatchedIncidents lists the incidents that are not over or have devices that may not be at rest, and those whose
+// workflow never ran: the oldest first, from after an incident (the zero value: the beginning). At most 500.
+func (s *Store) WatchedIncidents(ctx context.Context, after incident.Incident) ([]Watched, error) {
 	var rows []struct {
-		State  document[incident.Incident]
-		Policy document[models.Policy]
+		ClientID            uuid.UUID
+		Reference           models.Reference
+		Phase               incident.Phase
+		Running             bool
+		OpenedAt, UpdatedAt time.Time
+		Endpoints           document[[]incident.Endpoint]
+		CallRound           int
+		CallRoundEnded      *time.Time
 	}
 	err := s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, _ time.Time) error {
-		return problem("find incidents not running", db.Table("incidents").Select("incidents.state, clients.policy").
-			Joins("join clients on clients.id = incidents.client_id").Where("not running and opened_at < ?", openedBefore).
-			Order("opened_at").Limit(maxNotRunning).Find(&rows).Error)
+		return problem("list watched incidents", db.Table("incidents").
+			Select(`client_id, reference, phase, running, opened_at, updated_at, coalesce(nullif(state->'endpoints', 'null'), '[]') as endpoints,
+				coalesce((state->>'call_round')::int, 0) as call_round, (state->>'call_round_ended')::timestamptz as call_round_ended`).
+			Where("(phase not in ('closed', 'dismissed') or containment not in ('none', 'released') or not running)").
+			Where("(opened_at, reference) > (?, ?)", after.OpenedAt, after.Reference).
+			Order("opened_at, reference").Limit(maxWatched).Scan(&rows).Error)
 	})
-	runs := make([]incident.State, 0, len(rows))
+	list := make([]Watched, 0, len(rows))
 	for _, r := range rows {
-		runs = append(runs, incident.State{Incident: r.State.V, Policy: r.Policy.V})
+		list = append(list, Watched{Running: r.Running, Incident: incident.Incident{
+			ClientID: r.ClientID, Reference: r.Reference, Phase: r.Phase, OpenedAt: r.OpenedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+			Endpoints: r.Endpoints.V, CallRound: r.CallRound, CallRoundEnded: orZero(r.CallRoundEnded),
+		}})
 	}
-	return runs, err
+	return list, err
 }

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -181,21 +181,55 @@ func listIncidents(h *house, f store.IncidentFilter) []store.IncidentRow {
 	}
 }
 
-func TestNotRunning(t *testing.T) {
+func TestWatchedIncidents(t *testing.T) {
 	h := newHouse(t)
-	marked, recorded, idle := h.open(h.acme, "1"), h.open(h.other, "2"), h.open(h.other, "3")
+	marked, recorded, idle, over := h.open(h.acme, "1"), h.open(h.other, "2"), h.open(h.other, "3"), h.open(h.other, "4")
 	h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.MarkRunning(marked.Reference) })
 	h.record(h.other, &recorded, h.analyst.Actor(), &incident.Published{Expedited: true})
-	runs, err := h.IncidentsNotRunning(t.Context(), noon.Add(time.Second))
-	h.ok(err)
-	equal(t, "runs", len(runs), 1)
-	equal(t, "incident", runs[0].Incident.Reference, idle.Reference)
-	equal(t, "policy", runs[0].Policy.Rounds, models.DefaultPolicy().Rounds)
-	runs, err = h.IncidentsNotRunning(t.Context(), noon)
-	h.ok(err)
-	equal(t, "runs of incidents just opened", len(runs), 0)
-	err = h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.MarkRunning(idle.Reference) })
+	h.record(h.other, &recorded, models.System(), &incident.CallRoundStarted{Round: 1})
+	h.record(h.other, &over, h.analyst.Actor(), &incident.Dismissed{Reason: "r"})
+	var found []string
+	var after incident.Incident
+	for {
+		page, err := h.WatchedIncidents(t.Context(), after)
+		h.ok(err)
+		if len(page) == 0 {
+			break
+		}
+		for _, w := range page {
+			i := w.Incident
+			found = append(found, fmt.Sprintf("%s %s %t round %d %t", i.Reference, i.Phase, w.Running, i.CallRound, i.CallRoundEnded.IsZero()))
+			if i.Reference == recorded.Reference && i.ID() != recorded.ID() {
+				t.Error("the watched incident has another id")
+			}
+		}
+		after = page[len(page)-1].Incident
+	}
+	slices.Sort(found)
+	want := []string{
+		string(marked.Reference) + " investigating true round 0 true", string(recorded.Reference) + " published true round 1 true",
+		string(idle.Reference) + " investigating false round 0 true",
+	}
+	same(t, "watched incidents", found, want)
+	err := h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.MarkRunning(idle.Reference) })
 	h.fails(err, models.NotFound)
+}
+
+func TestReferencesThatAreTakenElsewhereAreSkipped(t *testing.T) {
+	h := newHouse(t)
+	var asked []models.Reference
+	h.as(store.SOC, h.acme, func(tx *store.Tx) error {
+		skipped, err := tx.SkipReferences(func(r models.Reference) bool {
+			asked = append(asked, r)
+			return len(asked) < 3
+		})
+		equal(t, "skipped", skipped, 2)
+		return err
+	})
+	i := h.open(h.acme, "1")
+	equal(t, "the reference given", i.Reference, models.NewReference(h.acme.Number, 3))
+	same(t, "references asked about", asked, []models.Reference{
+		models.NewReference(h.acme.Number, 1), models.NewReference(h.acme.Number, 2), models.NewReference(h.acme.Number, 3)})
 }
 
 func TestStatementCounts(t *testing.T) {

@@ -64,6 +64,7 @@ func queues() []queue {
 			r.RegisterWorkflowWithOptions(workflows.EDRCheck, workflow.RegisterOptions{Name: models.EDRCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
 			r.RegisterActivity(&activities.Records{Store: p.Store})
+			r.RegisterWorkflowWithOptions(workflows.Canary, workflow.RegisterOptions{Name: models.CanaryWorkflow})
 		}},
 		{models.QueueMail, 500, 50, func(r worker.Registry, p Parts) {
 			r.RegisterActivity(&activities.Mail{

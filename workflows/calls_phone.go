@@ -19,6 +19,10 @@ type (
 // errEngaged is the type of the error that says that another call of ours to the number is under way.
 const errEngaged = activities.ErrEngaged
 
+// callAttemptWithin bounds one attempt to place a call: one request to the carrier, and the ledger before and after it.
+// A worker that is stopped, but not dead, holds a call for so long.
+const callAttemptWithin = 15 * time.Second
+
 // phone is nil: it only gives the activities their names.
 var phone *activities.Phone
 
@@ -41,6 +45,7 @@ func placeCheckCall(ctx workflow.Context, summary string, patience time.Duration
 // attempt under way is waited for and may succeed. A number that another call of ours uses is not waited for here.
 func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (id string, err error) {
 	o := workflow.GetActivityOptions(queueContext(ctx, models.QueuePhone, summary, patience))
+	o.StartToCloseTimeout = callAttemptWithin
 	o.WaitForCancellation = true
 	o.RetryPolicy.NonRetryableErrorTypes = []string{errEngaged}
 	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), phone.PlaceCall, in).Get(ctx, &id)

@@ -35,6 +35,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 		state:     state,
 		recording: recordingOf(state),
 		messaging: messaging{sending: map[notify.Notification]bool{}, probing: map[models.Channel]bool{}, probes: map[models.Channel]int{}},
+		approving: approving{endsItself: map[string]bool{}},
 		shown:     presentationOf(state.Incident),
 		bounded:   hasChange(ctx, changeBounded),
 		room:      incident.NewRoom(state.Incident),
@@ -192,32 +193,18 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 		return err
 	}
 	w.addPending(e)
+	for _, n := range w.state.Incident.NotificationsAfter(e) {
+		w.queueNotification(n)
+	}
 	switch d := e.Data.(type) {
-	case *incident.Published:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposePublished, Occurrence: 1})
-	case *incident.Revised:
-		if d.Material {
-			w.queueNotification(notify.Notification{Purpose: notify.PurposeRevised, Occurrence: 1})
-		}
-	case *incident.Verified:
-		if !d.Gone && w.state.Incident.Phase == incident.PhaseClosureRequested {
-			w.queueNotification(notify.Notification{Purpose: notify.PurposeStillPresent, Occurrence: e.Seq})
-		}
 	case *incident.AcknowledgedBy:
 		w.endTask(ctx, incident.TaskNobodyReached, "")
 	case *incident.TaskDone:
 		w.noteRetry(e)
-	case *incident.Dismissed:
+	case *incident.Dismissed, *incident.Closed:
 		w.startManaging(ctx)
 	case *incident.ClosureRequested:
 		w.state.Looks = nil
-	case *incident.Closed:
-		w.startManaging(ctx)
-		w.queueNotification(notify.Notification{Purpose: notify.PurposeClosed, Occurrence: 1})
-	case *incident.QuestionAsked:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposeQuestion, Occurrence: e.Seq, Question: d.ID})
-	case *incident.QuestionReminded:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposeQuestionReminder, Occurrence: e.Seq, Question: d.Question})
 	case *incident.QuestionAnswered:
 		w.endTask(ctx, incident.TaskQuestionUnanswered, d.Question)
 	}
@@ -240,7 +227,6 @@ func (w *incidentWorkflow) closeIfReady(ctx workflow.Context) error {
 
 // queueNotification plans a message to every contact whose rule matches.
 func (w *incidentWorkflow) queueNotification(n notify.Notification) {
-	n.Revision, n.Severity = w.state.Incident.Revision, w.state.Incident.PublishedSeverity
 	if slices.Contains(w.state.Notifications, n) {
 		return
 	}

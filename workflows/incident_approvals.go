@@ -15,7 +15,8 @@ import (
 
 // approving is the transient state of callAboutApprovals.
 type approving struct {
-	toCall []string // approvals that contacts are to be called about
+	toCall     []string        // approvals that contacts are to be called about
+	endsItself map[string]bool // approvals whose round of calls is over, or ends by itself
 }
 
 // nextWithoutRuling returns an endpoint whose desired state needs a ruling of the response authority now, or nil. The
@@ -69,7 +70,7 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 		case p.IsPermitted():
 			w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
 		case p.Approval.IsAnswerable():
-			w.askApproval(ctx, e.Seq, d.Approval)
+			w.approving.toCall = append(w.approving.toCall, d.Approval)
 		case p.Approval.IsOpen():
 			w.openTask(ctx, incident.TaskApprovalWaiting, d.Approval, "the client must approve, and cannot be asked before the incident is published")
 		}
@@ -77,7 +78,7 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 		for n := range w.state.Incident.Endpoints {
 			if a := w.state.Incident.Endpoints[n].Approval; a.IsAnswerable() {
 				w.endTask(ctx, incident.TaskApprovalWaiting, a.ID)
-				w.askApproval(ctx, e.Seq, a.ID)
+				w.approving.toCall = append(w.approving.toCall, a.ID)
 			}
 		}
 	case *incident.ApprovalExpired:
@@ -90,8 +91,6 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 	case *incident.ApprovalDenied:
 		w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
 		w.openTask(ctx, incident.TaskDenied, d.Approval, "approval "+d.Approval+" was denied by the client")
-	case *incident.LeaseDue:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposeLease, Occurrence: e.Seq})
 	}
 }
 
@@ -103,12 +102,6 @@ func (w *incidentWorkflow) endWithdrawnTasks(ctx workflow.Context) {
 			w.endTask(ctx, t.Kind, t.Effect)
 		}
 	}
-}
-
-// askApproval asks the client's contacts for an approval: by message, in the portal and by phone.
-func (w *incidentWorkflow) askApproval(ctx workflow.Context, seq int, approval string) {
-	w.queueNotification(notify.Notification{Purpose: notify.PurposeApproval, Occurrence: seq})
-	w.approving.toCall = append(w.approving.toCall, approval)
 }
 
 // openApproval returns the endpoint whose approval people are being asked for, or nil.
@@ -146,6 +139,9 @@ func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval stri
 		return
 	}
 	if workflow.Await(ctx, func() bool { return w.openApproval(approval) == nil }) == nil {
+		if w.approving.endsItself[approval] && hasChange(ctx, changeRoundsEndThemselves) {
+			return
+		}
 		// The signal fails when the round is over, which needs no stop.
 		id := i.Reference.ApprovalWorkflowID(approval, round)
 		_ = workflow.SignalExternalWorkflow(ctx, id, "", models.SignalStopCalls, nil).Get(ctx, nil)
@@ -162,6 +158,7 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 		return false
 	}
 	w.state.ApprovalRounds[approval] = round
+	w.approving.endsItself[approval] = false
 	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow, notify.CallRoundInput{
 		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.state.Policy, Calls: p.Calls,
 		Approval: &notify.ApprovalCall{ID: approval, Endpoint: e.ID, Persons: max(e.Approval.Ruling.Persons-len(e.Approval.Given), 1)},
@@ -172,6 +169,9 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 // handlePhoneConsent takes a contact's key press about an approval, or the report that the calls have ended.
 func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.PhoneConsent) {
 	e := w.openApproval(c.Approval)
+	defer func() {
+		w.approving.endsItself[c.Approval] = c.Ended || e != nil && w.openApproval(c.Approval) == nil || w.approving.endsItself[c.Approval]
+	}()
 	switch {
 	case e == nil:
 	case c.Ended:

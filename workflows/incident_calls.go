@@ -18,6 +18,7 @@ import (
 // calling is the transient state of callContacts.
 type calling struct {
 	lastReport time.Time // of the present call round
+	endsItself int       // the round that reported an acknowledgement, and calls nobody any more
 }
 
 // callContacts keeps call rounds going for a critical incident until a human acknowledges. It never gives up: after the
@@ -94,7 +95,7 @@ func (w *incidentWorkflow) nextRoundAt() time.Time {
 // startChild starts a child workflow that outlives this run. A child that runs already is fine.
 func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind string, arg any) {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID: id, StaticSummary: summary,
+		WorkflowID: id, StaticSummary: summary, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 	})
@@ -119,10 +120,15 @@ func (w *incidentWorkflow) awaitRound(ctx workflow.Context) error {
 			return err
 		}
 	}
+	if !ended() && w.calling.endsItself == round && hasChange(ctx, changeRoundsEndThemselves) {
+		if _, err := awaitFor(ctx, stopWithin, "call round ends", ended); err != nil {
+			return err
+		}
+	}
 	if !ended() {
 		stop := workflow.SignalExternalWorkflow(ctx, w.state.Incident.Reference.CallRoundWorkflowID(round), "", models.SignalStopCalls, nil)
 		if stop.Get(ctx, nil) == nil {
-			if _, err := awaitFor(ctx, 2*time.Minute, "call round stops", ended); err != nil {
+			if _, err := awaitFor(ctx, stopWithin, "call round stops", ended); err != nil {
 				return err
 			}
 		}
@@ -132,6 +138,9 @@ func (w *incidentWorkflow) awaitRound(ctx workflow.Context) error {
 	}
 	return nil
 }
+
+// stopWithin is how long a round that calls nobody any more may take to report its end.
+const stopWithin = 2 * time.Minute
 
 // longestSilence returns more time than a round can take from one report to the next, which is one call.
 func longestSilence(p models.Policy) time.Duration {
@@ -156,6 +165,7 @@ func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.Ca
 	}
 	switch {
 	case r.Outcome == notify.OutcomeAcknowledged:
+		w.calling.endsItself = r.Round
 		w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
 	case r.IsMissed(w.state.Policy):
 		w.textMissedContact(ctx, r)

@@ -56,20 +56,11 @@ func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 
 // nextUnsignalled returns an endpoint whose workflow does not know the desired state yet, or nil.
 func (w *incidentWorkflow) nextUnsignalled() *incident.Endpoint {
-	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool { return w.state.EndpointVersions[e.ID] < endpointVersion(e) })
+	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool { return w.state.EndpointVersions[e.ID] < e.Version() })
 	if n < 0 {
 		return nil
 	}
 	return &w.state.Incident.Endpoints[n]
-}
-
-// endpointVersion returns a number that grows with every desired state of an endpoint, and once more when that is
-// permitted.
-func endpointVersion(e incident.Endpoint) int {
-	if e.IsPermitted() {
-		return 2*e.Generation + 1
-	}
-	return 2 * e.Generation
 }
 
 // signalEndpoint passes the desired state on: to the endpoint's workflow if it runs, else by starting it. retry is
@@ -81,7 +72,7 @@ func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpo
 	}
 	id := i.Reference.EndpointWorkflowID(e.ID)
 	runs := w.state.EndpointVersions[e.ID] > 0
-	w.state.EndpointVersions[e.ID] = endpointVersion(e)
+	w.state.EndpointVersions[e.ID] = e.Version()
 	if runs && workflow.SignalExternalWorkflow(ctx, id, "", models.SignalDesiredState, desired).Get(ctx, nil) == nil {
 		return
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
-	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // reminder is the next reminder to the client or, with overdue, the deadline of a question.
@@ -95,7 +94,7 @@ func (w *incidentWorkflow) remind(ctx workflow.Context, r reminder) {
 		w.openTask(ctx, incident.TaskQuestionUnanswered, r.question, "question "+r.question+" was not answered in time")
 	case r.question != "":
 		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.QuestionReminded{Question: r.question, Number: r.number}))
-	case w.emit(ctx, models.System(), &incident.ReminderSent{Number: r.number}) == nil:
-		w.queueNotification(notify.Notification{Purpose: notify.PurposeReminder, Occurrence: r.number})
+	default:
+		_ = w.emit(ctx, models.System(), &incident.ReminderSent{Number: r.number}) // refused when their turn is over
 	}
 }

@@ -66,6 +66,17 @@ type Acknowledgement struct {
 // Actor The user, contact or system that did something; `people` in the answer names the person.
 type Actor = models.Actor
 
+// Alarm defines model for Alarm.
+type Alarm = models.Alarm
+
+// AlarmList defines model for AlarmList.
+type AlarmList struct {
+	Items []Alarm `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
+
 // Alert defines model for Alert.
 type Alert = models.Alert
 
@@ -1187,6 +1198,18 @@ type VerifyParams struct {
 type WithdrawClosureParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListAlarmsParams defines parameters for ListAlarms.
+type ListAlarmsParams struct {
+	// All Also the alarms that ended.
+	All *bool `form:"all,omitempty" json:"all,omitempty"`
+
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ReceiveAlertJSONRequestBody defines body for ReceiveAlert for application/json ContentType.
@@ -2325,6 +2348,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/withdraw-closure (the `WithdrawClosure` operationId).
 	WithdrawClosure(ctx context.Context, reference Reference, params *WithdrawClosureParams, body WithdrawClosureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAlarms List the operator's alarms
+	//
+	// For operators, the newest first: what is wrong with the system itself, such as an incident whose workflow does not
+	// run. An alarm ends by itself when its reason is gone.
+	//
+	// Corresponds with GET /api/v1/operator/alarms (the `ListAlarms` operationId).
+	ListAlarms(ctx context.Context, params *ListAlarmsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListAlerts List alerts, the latest first
@@ -4320,6 +4351,24 @@ func (c *API) WithdrawClosureWithBody(ctx context.Context, reference Reference, 
 // Corresponds with POST /api/v1/incidents/{reference}/withdraw-closure (the `WithdrawClosure` operationId).
 func (c *API) WithdrawClosure(ctx context.Context, reference Reference, params *WithdrawClosureParams, body WithdrawClosureJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewWithdrawClosureRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAlarms List the operator's alarms
+//
+// For operators, the newest first: what is wrong with the system itself, such as an incident whose workflow does not
+// run. An alarm ends by itself when its reason is gone.
+//
+// Corresponds with GET /api/v1/operator/alarms (the `ListAlarms` operationId).
+func (c *API) ListAlarms(ctx context.Context, params *ListAlarmsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAlarmsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -8025,6 +8074,84 @@ func NewWithdrawClosureRequestWithBody(server string, reference Reference, param
 	return req, nil
 }
 
+// NewListAlarmsRequest constructs an http.Request for the ListAlarms method
+func NewListAlarmsRequest(server string, params *ListAlarmsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/operator/alarms")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.All != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "all", *params.All, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *API) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -9063,6 +9190,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/withdraw-closure (the `WithdrawClosure` operationId).
 	WithdrawClosureWithResponse(ctx context.Context, reference Reference, params *WithdrawClosureParams, body WithdrawClosureJSONRequestBody, reqEditors ...RequestEditorFn) (*WithdrawClosureResponse, error)
+
+	// ListAlarmsWithResponse List the operator's alarms
+	//
+	// For operators, the newest first: what is wrong with the system itself, such as an incident whose workflow does not
+	// run. An alarm ends by itself when its reason is gone.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/operator/alarms (the `ListAlarms` operationId).
+	ListAlarmsWithResponse(ctx context.Context, params *ListAlarmsParams, reqEditors ...RequestEditorFn) (*ListAlarmsResponse, error)
 }
 
 // ListAlertsResponseDefaultHeaders the declared response headers of an HTTP default response for ListAlerts
@@ -12912,6 +13049,61 @@ func (r WithdrawClosureResponse) ContentType() string {
 	return ""
 }
 
+// ListAlarmsResponseDefaultHeaders the declared response headers of an HTTP default response for ListAlarms
+type ListAlarmsResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListAlarmsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AlarmList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListAlarmsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAlarmsResponse) GetJSON200() *AlarmList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAlarmsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAlarmsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAlarmsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAlarmsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAlarmsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListAlertsWithResponse List alerts, the latest first
 //
 // For the SOC. The list also has alerts that could not be normalised; `problem` says why.
@@ -14541,6 +14733,22 @@ func (c *ClientWithResponses) WithdrawClosureWithResponse(ctx context.Context, r
 		return nil, err
 	}
 	return ParseWithdrawClosureResponse(rsp)
+}
+
+// ListAlarmsWithResponse List the operator's alarms
+//
+// For operators, the newest first: what is wrong with the system itself, such as an incident whose workflow does not
+// run. An alarm ends by itself when its reason is gone.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/operator/alarms (the `ListAlarms` operationId).
+func (c *ClientWithResponses) ListAlarmsWithResponse(ctx context.Context, params *ListAlarmsParams, reqEditors ...RequestEditorFn) (*ListAlarmsResponse, error) {
+	rsp, err := c.ListAlarms(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAlarmsResponse(rsp)
 }
 
 // ParseListAlertsResponse parses an HTTP response from a ListAlertsWithResponse call
@@ -17804,6 +18012,52 @@ func ParseWithdrawClosureResponse(rsp *http.Response) (*WithdrawClosureResponse,
 	switch {
 	case true:
 		var headers WithdrawClosureResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAlarmsResponse parses an HTTP response from a ListAlarmsWithResponse call
+func ParseListAlarmsResponse(rsp *http.Response) (*ListAlarmsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAlarmsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AlarmList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListAlarmsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

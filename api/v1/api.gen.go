@@ -47,6 +47,17 @@ type Acknowledgement = desk.Acknowledgement
 // Actor The user, contact or system that did something; `people` in the answer names the person.
 type Actor = models.Actor
 
+// Alarm defines model for Alarm.
+type Alarm = models.Alarm
+
+// AlarmList defines model for AlarmList.
+type AlarmList struct {
+	Items []Alarm `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
 // Alert defines model for Alert.
 type Alert = models.Alert
 
@@ -864,6 +875,18 @@ type ListEventsParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
+// ListAlarmsParams defines parameters for ListAlarms.
+type ListAlarmsParams struct {
+	// All Also the alarms that ended.
+	All bool `form:"all,omitempty" json:"all,omitempty,omitzero"`
+
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // ReceiveAlertJSONRequestBody defines body for ReceiveAlert for application/json ContentType.
 type ReceiveAlertJSONRequestBody = NewAlert
 
@@ -1040,6 +1063,9 @@ type ServerInterface interface {
 	// GetRevision Read one published revision
 	// (GET /api/v1/incidents/{reference}/revisions/{n})
 	GetRevision(c *gin.Context, reference Reference, n int)
+	// ListAlarms List the operator's alarms
+	// (GET /api/v1/operator/alarms)
+	ListAlarms(c *gin.Context, params ListAlarmsParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -2608,6 +2634,49 @@ func (siw *ServerInterfaceWrapper) GetRevision(c *gin.Context) {
 	siw.Handler.GetRevision(c, reference, n)
 }
 
+// ListAlarms operation middleware
+func (siw *ServerInterfaceWrapper) ListAlarms(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAlarmsParams
+
+	// ------------- Optional query parameter "all" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "all", c.Request.URL.Query(), &params.All, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter all: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListAlarms(c, params)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -2664,6 +2733,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/clients/:number/resume-isolation", wrapper.ResumeIsolation)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/audit-log", wrapper.ListAuditLog)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
+	router.GET(options.BaseURL+"/api/v1/operator/alarms", wrapper.ListAlarms)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
 	router.POST(options.BaseURL+"/api/v1/alerts", wrapper.ReceiveAlert)
 	router.POST(options.BaseURL+"/api/v1/alerts/ocsf", wrapper.ReceiveOcsf)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -16,13 +18,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/reconcile"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
 	"github.com/watchfire-mdr/watchfire/worker"
 )
-
-// sweepEvery is the pause between two searches for incidents without a workflow.
-const sweepEvery = 30 * time.Second
 
 // runAPI serves people, programs and vendors until ctx ends.
 func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
@@ -44,20 +44,53 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	}
 	handler, err := api.New(api.Options{
 		Desk: d, Auth: auth.New(p.store, time.Now), Log: p.log, Metrics: p.metrics,
-		Ready:  observability.NewReadiness(append(observability.DatabaseParts(p.store), observability.TemporalParts(p.temporal, requiredQueues())...)...),
+		Ready:  observability.NewReadiness(p.readyParts()...),
 		Routes: []func(gin.IRouter){vendors.Register},
 	})
 	if err != nil {
 		return err
 	}
-	defer runEvery(ctx, sweepEvery, func(ctx context.Context) {
-		if n, err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
-			p.log.WarnContext(ctx, "sweep incomplete", "error", err)
-		} else if n > 0 {
-			p.log.InfoContext(ctx, "workflows of incidents started late", "count", n)
-		}
-	})()
+	p.metrics.CountAlarms(p.countAlarms)
+	bulletins, err := p.bulletins()
+	if err != nil {
+		return err
+	}
+	watch := &reconcile.Reconciler{Store: p.store, Temporal: p.temporal, Log: p.log, Bulletins: bulletins}
+	var watching sync.WaitGroup
+	watching.Go(func() { watch.Run(ctx) })
+	defer watching.Wait()
 	return p.serve(ctx, p.config.HTTPAddress, handler)
+}
+
+// readyParts returns what the API needs to be ready: the database, the engine, workers, and no open alarm.
+func (p *process) readyParts() []observability.Part {
+	parts := append(observability.DatabaseParts(p.beat, p.store.SchemaCurrent), observability.TemporalParts(p.temporal, requiredQueues())...)
+	return append(parts,
+		observability.Part{Name: "workers", Check: func(ctx context.Context) error {
+			workers, err := p.store.Workers(ctx)
+			if err == nil && !slices.ContainsFunc(workers, models.Process.IsAlive) {
+				err = errors.New("no worker runs: start one")
+			}
+			return err
+		}},
+		observability.Part{Name: "alarms", Check: func(ctx context.Context) error {
+			open, err := p.store.OpenAlarms(ctx)
+			if err == nil && len(open) > 0 {
+				err = errors.New("operator alarms are open: see GET /api/v1/operator/alarms")
+			}
+			return err
+		}},
+	)
+}
+
+// countAlarms counts the open alarms by their kind.
+func (p *process) countAlarms(ctx context.Context) (map[string]int, error) {
+	open, err := p.store.OpenAlarms(ctx)
+	byKind := map[string]int{}
+	for _, a := range open {
+		byKind[string(a.Kind)]++
+	}
+	return byKind, err
 }
 
 // requiredQueues returns the task queues that a worker must poll for the system to do its job, with the kind of their

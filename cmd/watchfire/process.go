@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 
 	"github.com/watchfire-mdr/watchfire/config"
@@ -20,6 +21,8 @@ import (
 
 // process holds the parts that the API and the worker have in common.
 type process struct {
+	id       uuid.UUID
+	part     config.Part
 	config   config.Config
 	log      *slog.Logger
 	store    *store.Store
@@ -38,7 +41,7 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return nil, errors.New("LOG_LEVEL is none of debug, info, warn and error: set it to one of them")
 	}
-	p := &process{config: c, log: observability.Logger(level, os.Stdout).With("part", string(part)), metrics: observability.NewMetrics()}
+	p := &process{id: uuid.New(), part: part, config: c, log: observability.Logger(level, os.Stdout).With("part", string(part)), metrics: observability.NewMetrics()}
 	for _, warning := range config.Warnings(os.LookupEnv) {
 		p.log.WarnContext(ctx, warning)
 	}
@@ -58,8 +61,16 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	return p, nil
 }
 
-// close ends the connections.
+// beat writes the heartbeat of this process.
+func (p *process) beat(ctx context.Context) error { return p.store.Beat(ctx, p.id, string(p.part)) }
+
+// close says that the process stops, and ends the connections.
 func (p *process) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := p.store.NoteStopped(ctx, p.id); err != nil {
+		p.log.WarnContext(ctx, "the stop was not noted", "error", err.Error())
+	}
 	p.temporal.Close()
 	p.store.Close()
 }

@@ -34,12 +34,40 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 	}
 	defer workers.Stop()
 	go worker.Promote(ctx, p.temporal, p.log)
+	defer p.proveWorking(ctx)()
 	mux := http.NewServeMux()
-	ready := observability.NewReadiness(append(observability.DatabaseParts(p.store), observability.TemporalParts(p.temporal, nil)...)...)
+	ready := observability.NewReadiness(append(observability.DatabaseParts(p.beat, p.store.SchemaCurrent), observability.TemporalParts(p.temporal, nil)...)...)
 	mux.Handle("GET /readyz", ready.Handler())
 	mux.Handle("GET /metrics", p.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	return p.serve(ctx, p.config.WorkerHTTPAddress, mux)
+}
+
+// beatEvery is the pause between two heartbeats of a worker.
+const beatEvery = 2 * time.Second
+
+// proveWorking writes the worker's heartbeats and starts its canary workflows until ctx ends, and returns a function
+// that waits for the last one.
+func (p *process) proveWorking(ctx context.Context) (wait func()) {
+	bounded := func(within time.Duration, do func(context.Context) error) func(context.Context) {
+		return func(ctx context.Context) {
+			doing, cancel := context.WithTimeout(ctx, within)
+			defer cancel()
+			if err := do(doing); err != nil && ctx.Err() == nil {
+				p.log.WarnContext(ctx, "the worker cannot prove that it works", "error", err.Error())
+			}
+		}
+	}
+	beats := runEvery(ctx, beatEvery, bounded(beatEvery, p.beat))
+	canary := ""
+	canaries := runEvery(ctx, worker.CanaryEvery, bounded(10*time.Second, func(ctx context.Context) (err error) {
+		canary, err = worker.StartCanary(ctx, p.temporal, p.config.TemporalNamespace, p.id, canary)
+		return err
+	}))
+	return func() {
+		beats()
+		canaries()
+	}
 }
 
 // parts makes the parts of the worker: the store, the connections to the vendors, the letterhead and the pace.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -81,24 +82,29 @@ func (e *Engine) Carry(ctx context.Context, contact uuid.UUID, ch models.Channel
 	})
 }
 
-// DescribeWorkflowExecution describes a check's workflow by its memo.
+// DescribeWorkflowExecution describes a workflow by its memo and, of an incident, by whether it runs.
 func (e *Engine) DescribeWorkflowExecution(ctx context.Context, workflowID, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	if err := e.answersAt(ctx); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c, known := e.checks[workflowID]
-	if !known {
+	options, status := e.checks[workflowID].options, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	if started, known := e.started[workflowID]; known {
+		options = started
+	} else if _, known := e.checks[workflowID]; !known {
 		return nil, serviceerror.NewNotFound("no such workflow")
 	}
+	if e.ended[workflowID] {
+		status = enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED
+	}
 	memo := &commonpb.Memo{Fields: map[string]*commonpb.Payload{}}
-	for name, value := range c.options.Memo {
+	for name, value := range options.Memo {
 		p, err := converter.GetDefaultDataConverter().ToPayload(value)
 		if err != nil {
 			return nil, err
 		}
 		memo.Fields[name] = p
 	}
-	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Memo: memo}}, nil
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Memo: memo, Status: status}}, nil
 }

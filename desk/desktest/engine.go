@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -76,6 +77,14 @@ func (e *Engine) End(ref models.Reference) {
 	e.ended[ref.WorkflowID()] = true
 }
 
+// TerminateWorkflow ends a workflow.
+func (e *Engine) TerminateWorkflow(_ context.Context, workflowID, _, _ string, _ ...any) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended[workflowID] = true
+	return nil
+}
+
 // Started returns the options and the argument an incident's workflow was started with, and whether it was.
 func (e *Engine) Started(ref models.Reference) (client.StartWorkflowOptions, incident.State, bool) {
 	e.mu.Lock()
@@ -117,10 +126,9 @@ func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOpti
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, known := e.started[o.ID]; known {
-		if e.ended[o.ID] {
-			return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it ran before", "", "")
+		if !e.ended[o.ID] || o.WorkflowIDReusePolicy == enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE {
+			return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it runs, or ran", "", "")
 		}
-		return nil, nil
 	}
 	e.started[o.ID], e.runs[o.ID] = o, run
 	return nil, nil

@@ -38,6 +38,7 @@ type Options struct {
 	Settle, VendorTimeout time.Duration
 	EDRPollEvery          time.Duration
 	EDRWorstDelay         time.Duration
+	Settings              []string          // more settings of the product's processes, as NAME=value
 	MaxConns              int               // connections of each of Temporal's stores; 0 means the default
 	PostgresSettings      map[string]string // added to the server's settings
 	Progress              func(line string) // gets the name of each step as it begins; nil drops it
@@ -244,7 +245,7 @@ func (s *Stack) Env() []string {
 			env = append(env, setting.name+"="+setting.value.String())
 		}
 	}
-	return env
+	return append(env, s.options.Settings...)
 }
 
 // StartAPI starts the API process, for the first time or after it has ended.

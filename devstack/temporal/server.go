@@ -103,6 +103,10 @@ func dynamicSettings(o options) dynamicconfig.StaticClient {
 		dynamicconfig.NamespaceCacheRefreshInterval.Key():                o.namespaceRefresh,
 		dynamicconfig.HistoryCacheHostLevelMaxSize.Key():                 8096,
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): 1000,
+		// A worker that is stopped, but not dead, keeps its long polls, to which tasks are handed, until its connection is
+		// found dead: with the defaults after 70 seconds.
+		dynamicconfig.KeepAliveTime.Key():    5 * time.Second,
+		dynamicconfig.KeepAliveTimeout.Key(): 5 * time.Second,
 		// The default of 20 polls a second and shard is a hidden pause of up to
 		// 50 ms in every step of every workflow.
 		dynamicconfig.TransferProcessorMaxPollRPS.Key(): 2000,

@@ -85,6 +85,7 @@ func startSystem(ctx context.Context, dir string) error {
 	var err error
 	system, err = stack.Start(ctx, stack.Options{
 		Dir: dir, Binary: binary, Pace: 0.05, Policy: fastPolicy(),
+		Settings:      []string{"WATCHFIRE_OPERATOR_WEBHOOK=" + operator.address()},
 		VendorTimeout: 2 * time.Second, Settle: 3 * time.Second, EDRPollEvery: 200 * time.Millisecond, EDRWorstDelay: 3 * time.Second,
 		Progress: func(line string) { printProgress("starting: %s", line) },
 	})

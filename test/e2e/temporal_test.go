@@ -80,6 +80,7 @@ func (s *scene) wantFinished() {
 		})
 		h := readHistory(s.t, c, id)
 		s.wantReadable(id, h)
+		s.wantNoFailedSignal(id, h)
 		s.wantImpersonal(id, h)
 		recordHistory(s.t, name, h)
 	}
@@ -152,6 +153,20 @@ func readHistory(t *testing.T, c client.Client, id string) *historypb.History {
 	return h
 }
 
+// wantNoFailedSignal checks that no red line in a good story says that a signal failed.
+func (s *scene) wantNoFailedSignal(id string, h *historypb.History) {
+	s.t.Helper()
+	signals := map[int64]string{}
+	for _, e := range h.GetEvents() {
+		if a := e.GetSignalExternalWorkflowExecutionInitiatedEventAttributes(); a != nil {
+			signals[e.GetEventId()] = a.GetSignalName() + " to " + a.GetWorkflowExecution().GetWorkflowId()
+		}
+		if a := e.GetSignalExternalWorkflowExecutionFailedEventAttributes(); a != nil {
+			s.t.Errorf("%s: event %d: the signal %s failed", id, e.GetEventId(), signals[a.GetInitiatedEventId()])
+		}
+	}
+}
+
 // wantReadable checks that every step that an operator sees in the history has a summary.
 func (s *scene) wantReadable(id string, h *historypb.History) {
 	s.t.Helper()
@@ -162,7 +177,7 @@ func (s *scene) wantReadable(id string, h *historypb.History) {
 		default:
 			continue
 		}
-		if e.GetMarkerRecordedEventAttributes().GetMarkerName() == "Version" { // of the workflow's own code; it takes no summary
+		if e.GetMarkerRecordedEventAttributes().GetMarkerName() == "Version" { // the SDK writes it, without a summary
 			continue
 		}
 		var summary string

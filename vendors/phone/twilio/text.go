@@ -18,7 +18,7 @@ const (
 )
 
 // Text asks Twilio to send out.Body to out.To now. The answer says the message was accepted, not
-// that it arrived; progress comes to out.StatusURL. Twilio drops it if it is not sent within
+// that it arrived; progress comes to out.StatusURL, if there is one. Twilio drops it if it is not sent within
 // four hours.
 //
 // Ambiguous: the message may be under way, ask RecentTexts. Rejected: this number will never
@@ -32,13 +32,15 @@ func (c *Caller) Text(ctx context.Context, out models.OutboundText) (models.Sent
 		return models.SentText{}, op.Failed(models.Rejected, "no_content")
 	case !utf8.ValidString(out.Body) || utf8.RuneCountInString(out.Body) > maxText:
 		return models.SentText{}, op.Failed(models.Rejected, "invalid_content")
-	case !webURL(out.StatusURL):
+	case out.StatusURL != "" && !webURL(out.StatusURL):
 		return models.SentText{}, op.Failed(models.Config, "invalid_url")
 	}
 	service, ex := c.service(ctx)
-	text, err := service.CreateMessage((&api.CreateMessageParams{}).
-		SetTo(out.To).SetFrom(c.from).SetBody(out.Body).
-		SetStatusCallback(out.StatusURL).SetValidityPeriod(textExpiry))
+	p := (&api.CreateMessageParams{}).SetTo(out.To).SetFrom(c.from).SetBody(out.Body).SetValidityPeriod(textExpiry)
+	if out.StatusURL != "" {
+		p.SetStatusCallback(out.StatusURL)
+	}
+	text, err := service.CreateMessage(p)
 	if err != nil || !ex.OK() {
 		return models.SentText{}, failure(ex, op)
 	}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/watchfire-mdr/watchfire/config"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/reconcile"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// runReconcile lists the differences between store and engine, or settles one of them.
+func runReconcile(ctx context.Context, args []string, out io.Writer) error {
+	f := flag.NewFlagSet("reconcile", flag.ContinueOnError)
+	restart := f.String("restart", "", "reference of an incident, to end its workflow and start it again from the database")
+	end := f.String("end", "", "reference of an incident that the database does not know, to end its workflows")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	c, err := config.FromEnvironment(config.Keys)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: 2})
+	if err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	defer db.Close()
+	log := observability.Logger(slog.LevelError, out)
+	engine, err := client.DialContext(ctx, client.Options{
+		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: observability.TemporalLogger(log),
+	})
+	if err != nil {
+		return fmt.Errorf("temporal: %w", err)
+	}
+	defer engine.Close()
+	o := &reconcile.Operator{Reconciler: reconcile.Reconciler{Store: db, Temporal: engine, Log: log}, Engine: engine}
+	for _, settle := range []struct {
+		reference string
+		do        func(context.Context, models.Reference) error
+		done      string
+	}{{*restart, o.Restart, "started again"}, {*end, o.End, "ended"}} {
+		if settle.reference == "" {
+			continue
+		}
+		r, err := models.ParseReference(settle.reference)
+		if err == nil {
+			err = settle.do(ctx, r)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s %s\n", r, settle.done)
+		return nil
+	}
+	return listDifferences(ctx, o, out)
+}
+
+// listDifferences prints one difference a line, with the command that settles it.
+func listDifferences(ctx context.Context, o *reconcile.Operator, out io.Writer) error {
+	all, err := o.Differences(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		command := "-restart"
+		if d.Ghost {
+			command = "-end"
+		}
+		fmt.Fprintf(out, "%s: %s\n    watchfire reconcile %s %s\n", d.Reference, d.What, command, d.Reference)
+	}
+	fmt.Fprintf(out, "%d differences\n", len(all))
+	return nil
+}

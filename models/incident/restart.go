@@ -1,0 +1,191 @@
+package incident
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// ID returns what tells this incident from every other one, also from one that had the same reference in a database
+// that was lost. It follows from the client, the reference and the moment of opening.
+func (i Incident) ID() uuid.UUID {
+	return uuid.NewSHA1(i.ClientID, fmt.Appendf(nil, "%s %d", i.Reference, i.OpenedAt.UnixMicro()))
+}
+
+// NotificationsAfter returns the messages to everyone that follow from an event, which was applied last.
+func (i Incident) NotificationsAfter(e Event) (all []notify.Notification) {
+	add := func(n notify.Notification) {
+		n.Revision, n.Severity = i.Revision, i.PublishedSeverity
+		all = append(all, n)
+	}
+	approval := notify.Notification{Purpose: notify.PurposeApproval, Occurrence: e.Seq}
+	switch d := e.Data.(type) {
+	case *Published:
+		add(notify.Notification{Purpose: notify.PurposePublished, Occurrence: 1})
+		if slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return p.Approval.IsAnswerable() }) {
+			add(approval)
+		}
+	case *Revised:
+		if d.Material {
+			add(notify.Notification{Purpose: notify.PurposeRevised, Occurrence: 1})
+		}
+	case *Verified:
+		if !d.Gone && i.Phase == PhaseClosureRequested {
+			add(notify.Notification{Purpose: notify.PurposeStillPresent, Occurrence: e.Seq})
+		}
+	case *Closed:
+		add(notify.Notification{Purpose: notify.PurposeClosed, Occurrence: 1})
+	case *QuestionAsked:
+		add(notify.Notification{Purpose: notify.PurposeQuestion, Occurrence: e.Seq, Question: d.ID})
+	case *QuestionReminded:
+		add(notify.Notification{Purpose: notify.PurposeQuestionReminder, Occurrence: e.Seq, Question: d.Question})
+	case *ReminderSent:
+		add(notify.Notification{Purpose: notify.PurposeReminder, Occurrence: d.Number})
+	case *ContainmentRuled:
+		p := i.Endpoint(d.Endpoint)
+		if p.Approval.Denied == nil && !p.IsPermitted() && p.Approval.IsAnswerable() {
+			add(approval)
+		}
+	case *LeaseDue:
+		add(notify.Notification{Purpose: notify.PurposeLease, Occurrence: e.Seq})
+	}
+	return all
+}
+
+// IsAtRest reports whether nothing is to be done about an endpoint any more: the EDR confirmed its release, or it was
+// never held, or other incidents hold it. A device that is kept isolated after closure is not at rest.
+func (p Endpoint) IsAtRest(over bool) bool {
+	return (over || p.Desired == models.DesiredReleased) && !p.IsHeld()
+}
+
+// NeedsWorkflow reports whether the incident's workflow has something to do: the incident is not over, or a device of it
+// is isolated.
+func (i Incident) NeedsWorkflow() bool {
+	return !i.IsOver() || slices.ContainsFunc(i.Endpoints, Endpoint.IsHeld)
+}
+
+// Lost is what is known of an incident whose workflow is gone.
+type Lost struct {
+	Incident  Incident
+	Policy    models.Policy
+	Events    []Event           // all of them, in order
+	Ledger    []notify.Delivery // all effects of the incident
+	Directory notify.Directory
+	// AskedRounds are the ids of the rounds of calls about approvals that run, or came to their end.
+	AskedRounds map[string]bool
+}
+
+// EndpointState returns the state from which a new workflow of an endpoint goes on.
+func (l Lost) EndpointState(p Endpoint) EndpointState {
+	s := EndpointState{
+		Reference: l.Incident.Reference, ClientID: l.Incident.ClientID, Endpoint: p.ID, Hostname: p.Hostname, AgentID: p.AgentID, Policy: l.Policy,
+		Wanted:     DesiredState{Desired: p.Desired, Generation: p.Generation, Permitted: p.IsPermitted(), ForAll: p.ForAll},
+		ActionSent: p.Permitted != "",
+	}
+	for _, d := range l.Ledger { // the last action of this generation is gone on with, and none before it
+		if d.Endpoint == p.ID && d.Revision == p.Generation && (d.Kind == notify.EffectIsolate || d.Kind == notify.EffectRelease) {
+			s.FailedActions = max(s.FailedActions, d.Occurrence-1)
+		}
+	}
+	return s
+}
+
+// State returns the state from which a new run of an incident's workflow goes on. What the lost run had not handed over
+// yet follows from the events; the ledger keeps what was handed over from being done twice. The workflows of the
+// endpoints are started beside it, because their reports to the lost run were in vain.
+func (l Lost) State() State {
+	s := State{Incident: l.Incident, Policy: l.Policy, EndpointVersions: map[string]int{}, ApprovalRounds: map[string]int{}}
+	for _, p := range l.Incident.Endpoints {
+		s.EndpointVersions[p.ID] = p.Version()
+		if a := p.Approval; a.IsAnswerable() && l.AskedRounds[l.Incident.Reference.ApprovalWorkflowID(a.ID, a.Asked)] {
+			s.ApprovalRounds[a.ID] = a.Asked
+		}
+	}
+	s.Notifications, s.FallbacksSent, s.PendingCalls = l.unsent()
+	return s
+}
+
+// Version returns a number that grows with every desired state of an endpoint, and once more when that is permitted.
+func (p Endpoint) Version() int {
+	if p.IsPermitted() {
+		return 2*p.Generation + 1
+	}
+	return 2 * p.Generation
+}
+
+// unsent returns the messages that were not handed over, the messages that got a fallback, and the contacts who are to
+// be called because a message did not reach them.
+func (l Lost) unsent() (unsent []notify.Notification, fallbacks []string, calls []notify.Recipient) {
+	var i Incident
+	known := map[string]notify.Notification{} // effect key -> the notification it is about
+	settled := map[string]bool{}              // effect keys of messages that need no attempt
+	called := map[uuid.UUID]int{}             // contact -> Seq of the last report of a call
+	key := func(n notify.Notification) string { return notify.MessageEffect(i.Reference, i.ClientID, n).Key }
+	var due, instead []notify.Notification
+	var failed []Event
+	for _, e := range l.Events {
+		if i.Apply(e) != nil {
+			break // the events were legal when they were recorded
+		}
+		for _, n := range i.NotificationsAfter(e) {
+			for _, c := range l.Directory.Contacts {
+				for _, ch := range []models.Channel{models.ChannelEmail, models.ChannelSMS} {
+					one := n.AddressedTo(notify.Recipient{Contact: c.ID, Channel: ch})
+					known[key(one)] = one
+				}
+			}
+			for _, r := range l.Directory.Plan(n.Severity, e.At).Messages {
+				due = append(due, n.AddressedTo(r))
+			}
+		}
+		switch d := e.Data.(type) {
+		case *ContactMessaged:
+			settled[d.Effect] = true
+		case *ContactCalled:
+			missed := notify.Notification{Purpose: notify.PurposePublished, Revision: i.Revision, Occurrence: 1, Contact: d.Contact, Channel: models.ChannelVoice}
+			known[key(missed)] = missed
+			called[d.Contact] = e.Seq
+		case *NotDelivered:
+			settled[d.Effect] = true
+			failed = append(failed, e)
+		}
+	}
+	for _, d := range l.Ledger {
+		settled[d.Key] = settled[d.Key] || d.State == notify.EffectCanceled
+	}
+	for _, e := range failed {
+		d, _ := e.Data.(*NotDelivered)
+		fallbacks = append(fallbacks, d.Effect)
+		n, isKnown := known[d.Effect]
+		switch {
+		case d.Fallback == models.ChannelSMS && isKnown:
+			instead = append(instead, n.AddressedTo(notify.Recipient{Contact: d.Contact, Channel: models.ChannelSMS, At: e.At}))
+		case d.Fallback == models.ChannelVoice && called[d.Contact] < e.Seq && l.Incident.Acknowledged == nil && !l.Incident.NeedsCalls():
+			calls = append(calls, notify.Recipient{Contact: d.Contact, Channel: models.ChannelVoice, At: e.At})
+		}
+	}
+	due = slices.DeleteFunc(due, func(n notify.Notification) bool { // it went out while the contact had another channel
+		n.Channel = otherMessageChannel(n.Channel)
+		return settled[key(n)]
+	})
+	all := slices.Concat(due, instead)
+	for _, n := range all {
+		isReplaced := slices.ContainsFunc(all, func(newer notify.Notification) bool { return newer.Replaces(n) })
+		if !settled[key(n)] && !isReplaced && !l.Incident.HasOutdated(n) && !slices.Contains(unsent, n) {
+			unsent = append(unsent, n)
+		}
+	}
+	return unsent, fallbacks, calls
+}
+
+// otherMessageChannel returns the other of the two channels for messages.
+func otherMessageChannel(ch models.Channel) models.Channel {
+	if ch == models.ChannelEmail {
+		return models.ChannelSMS
+	}
+	return models.ChannelEmail
+}

@@ -1,0 +1,225 @@
+package incident_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/modelstest"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// lostStory is an incident whose workflow is gone, with two contacts who have mail, texts and a phone.
+type lostStory struct {
+	*testing.T
+	incident.Lost
+	at time.Time
+}
+
+func newLostStory(t *testing.T, severity models.Severity) *lostStory {
+	s := &lostStory{T: t, at: modelstest.T0}
+	s.AskedRounds = map[string]bool{}
+	s.Directory = notify.Directory{Zone: time.UTC, Contacts: []models.Contact{}}
+	for n := range 2 {
+		s.Directory.Contacts = append(s.Directory.Contacts, models.Contact{
+			ID: modelstest.ContactID(n + 1), Order: n, Severities: models.Severities(),
+			Channels: []models.Channel{models.ChannelEmail, models.ChannelSMS, models.ChannelVoice},
+		})
+	}
+	s.by(ask(models.RoleAnalyst).Actor, &incident.Opened{Reference: "SI-1042-0007", ClientID: modelstest.ClientID, Title: "T", Severity: severity})
+	s.by(ask(models.RoleAnalyst).Actor, &incident.Published{Expedited: true})
+	return s
+}
+
+// by lets an actor cause events, a minute apart.
+func (s *lostStory) by(who models.Actor, data ...incident.EventData) {
+	s.Helper()
+	for _, d := range data {
+		e := incident.NewEvent(s.Incident, s.at, who, d)
+		if err := s.Incident.Apply(e); err != nil {
+			s.Fatal(err)
+		}
+		s.Events, s.at = append(s.Events, e), s.at.Add(time.Minute)
+	}
+}
+
+func (s *lostStory) system(data ...incident.EventData) { s.Helper(); s.by(models.System(), data...) }
+
+// key returns the key of a message to the n-th contact.
+func (s *lostStory) key(n notify.Notification, contact int, ch models.Channel) string {
+	return notify.MessageEffect(s.Incident.Reference, s.Incident.ClientID, n.AddressedTo(notify.Recipient{Contact: modelstest.ContactID(contact), Channel: ch})).Key
+}
+
+func (s *lostStory) messaged(n notify.Notification, contact int) *incident.ContactMessaged {
+	return &incident.ContactMessaged{
+		Contact: modelstest.ContactID(contact), Channel: models.ChannelEmail, Purpose: n.Purpose, Revision: n.Revision, Effect: s.key(n, contact, models.ChannelEmail),
+	}
+}
+
+// want checks the keys of the messages with which a new run would go on.
+func (s *lostStory) want(keys ...string) {
+	s.Helper()
+	var have []string
+	for _, n := range s.State().Notifications {
+		have = append(have, notify.MessageEffect(s.Incident.Reference, s.Incident.ClientID, n).Key)
+	}
+	slices.Sort(have)
+	slices.Sort(keys)
+	if !slices.Equal(have, keys) {
+		s.Errorf("a new run would send %q, want %q", have, keys)
+	}
+}
+
+var (
+	publishedFirst = notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1}
+	mail, sms      = models.ChannelEmail, models.ChannelSMS
+)
+
+func TestALostRunsMessagesAreSentByTheNext(t *testing.T) {
+	client := ask(models.RoleResponder).Actor
+	for name, test := range map[string]func(s *lostStory) []string{
+		"nobody was told": func(s *lostStory) []string {
+			return []string{s.key(publishedFirst, 1, mail), s.key(publishedFirst, 2, mail)}
+		},
+		"one was told": func(s *lostStory) []string {
+			s.system(s.messaged(publishedFirst, 1))
+			return []string{s.key(publishedFirst, 2, mail)}
+		},
+		"a mail that was handed over and not recorded is asked about": func(s *lostStory) []string {
+			s.system(s.messaged(publishedFirst, 1))
+			s.Ledger = []notify.Delivery{{Key: s.key(publishedFirst, 2, mail), Kind: notify.EffectMail, State: notify.EffectAccepted}}
+			return []string{s.key(publishedFirst, 2, mail)}
+		},
+		"a message that was taken back is not sent": func(s *lostStory) []string {
+			s.Ledger = []notify.Delivery{{Key: s.key(publishedFirst, 2, mail), Kind: notify.EffectMail, State: notify.EffectCanceled}}
+			return []string{s.key(publishedFirst, 1, mail)}
+		},
+		"a contact who has no mail address any more was told by mail": func(s *lostStory) []string {
+			s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2))
+			s.Directory.Contacts[0].Channels = []models.Channel{models.ChannelSMS}
+			return nil
+		},
+		"a revision replaces the first report": func(s *lostStory) []string {
+			s.by(ask(models.RoleAnalyst).Actor, &incident.Revised{Material: true})
+			revised := notify.Notification{Purpose: notify.PurposeRevised, Revision: 2, Occurrence: 1}
+			return []string{s.key(revised, 1, mail), s.key(revised, 2, mail)}
+		},
+		"the last reminder, while it is their turn": func(s *lostStory) []string {
+			s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2), &incident.ReminderSent{Number: 1}, &incident.ReminderSent{Number: 2})
+			reminder := notify.Notification{Purpose: notify.PurposeReminder, Revision: 1, Occurrence: 2}
+			return []string{s.key(reminder, 1, mail), s.key(reminder, 2, mail)}
+		},
+		"no reminder when it is not their turn": func(s *lostStory) []string {
+			s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2), &incident.ReminderSent{Number: 1})
+			s.by(client, &incident.ClosureRequested{Decision: "d", Outcome: incident.OutcomeResolved})
+			return nil
+		},
+		"an open question": func(s *lostStory) []string {
+			s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2))
+			s.by(ask(models.RoleAnalyst).Actor, &incident.QuestionAsked{ID: "q1", Text: "?", Answers: []string{"a", "b"}, Deadline: s.at.Add(time.Hour)})
+			question := notify.Notification{Purpose: notify.PurposeQuestion, Revision: 1, Occurrence: s.Incident.Seq, Question: "q1"}
+			return []string{s.key(question, 1, mail), s.key(question, 2, mail)}
+		},
+		"no question that was answered": func(s *lostStory) []string {
+			s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2))
+			s.by(ask(models.RoleAnalyst).Actor, &incident.QuestionAsked{ID: "q1", Text: "?", Answers: []string{"a", "b"}, Deadline: s.at.Add(time.Hour)})
+			s.by(client, &incident.QuestionAnswered{Question: "q1", Answer: "a"})
+			return nil
+		},
+		"the fallback of a mail that did not arrive": func(s *lostStory) []string {
+			s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2),
+				&incident.NotDelivered{Contact: modelstest.ContactID(1), Channel: mail, Effect: s.key(publishedFirst, 1, mail), Reason: "bounce", Fallback: sms})
+			return []string{s.key(publishedFirst, 1, sms)}
+		},
+		"no fallback that was sent": func(s *lostStory) []string {
+			s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2),
+				&incident.NotDelivered{Contact: modelstest.ContactID(1), Channel: mail, Effect: s.key(publishedFirst, 1, mail), Reason: "bounce", Fallback: sms},
+				&incident.ContactMessaged{Contact: modelstest.ContactID(1), Channel: sms, Purpose: notify.PurposePublished, Revision: 1, Effect: s.key(publishedFirst, 1, sms)})
+			return nil
+		},
+		"the text to a contact who missed a call": func(s *lostStory) []string {
+			missed := publishedFirst
+			s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2), &incident.CallRoundStarted{Round: 1},
+				&incident.ContactCalled{CallResult: notify.CallResult{Round: 1, Try: 1, Contact: modelstest.ContactID(2), Outcome: notify.OutcomeNoAnswer}},
+				&incident.NotDelivered{Contact: modelstest.ContactID(2), Channel: models.ChannelVoice, Effect: s.key(missed, 2, models.ChannelVoice), Reason: "no_answer", Fallback: sms})
+			return []string{s.key(publishedFirst, 2, sms)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newLostStory(t, models.SeverityHigh)
+			s.want(test(s)...)
+		})
+	}
+}
+
+func TestALostRunsCallsAreMadeByTheNext(t *testing.T) {
+	failed := func(s *lostStory) string {
+		key := s.key(publishedFirst, 1, mail)
+		s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2),
+			&incident.NotDelivered{Contact: modelstest.ContactID(1), Channel: mail, Effect: key, Reason: "bounce", Fallback: models.ChannelVoice})
+		return key
+	}
+	called := &incident.ContactCalled{CallResult: notify.CallResult{Round: 1, Try: 1, Contact: modelstest.ContactID(1), Outcome: notify.OutcomeNoAnswer}}
+	s := newLostStory(t, models.SeverityHigh)
+	key := failed(s)
+	if state := s.State(); len(state.PendingCalls) != 1 || state.PendingCalls[0].Contact != modelstest.ContactID(1) || !slices.Equal(state.FallbacksSent, []string{key}) {
+		t.Errorf("a mail that did not arrive: %+v %q", state.PendingCalls, state.FallbacksSent)
+	}
+	s.system(&incident.CallRoundStarted{Round: 1}, called)
+	if state := s.State(); len(state.PendingCalls) != 0 {
+		t.Errorf("called meanwhile: %+v", state.PendingCalls)
+	}
+	s = newLostStory(t, models.SeverityCritical)
+	failed(s)
+	if state := s.State(); len(state.PendingCalls) != 0 || !state.Incident.NeedsCalls() {
+		t.Errorf("a critical incident calls everybody anyway: %+v", state.PendingCalls)
+	}
+}
+
+func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
+	s := newLostStory(t, models.SeverityHigh)
+	s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2))
+	s.by(ask(models.RoleAnalyst).Actor, &incident.IsolationRequested{Endpoint: "e1", Hostname: "ws-1", Reason: "r"})
+	ruled := &incident.ContainmentRuled{
+		Endpoint: "e1", Generation: 1, Approval: "a1", AgentID: "agent", Asset: authority.Asset{Hostname: "ws-1", DeviceName: "ws-1"},
+		Ruling: authority.Ruling{Decision: authority.DecideAsk, Persons: 1}, ApproveFor: models.Duration(time.Hour), Lease: models.Duration(time.Hour),
+	}
+	s.system(&incident.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent", DeviceName: "ws-1", State: models.HostNormal}, ruled)
+	asked := notify.Notification{Purpose: notify.PurposeApproval, Revision: 1, Occurrence: s.Incident.Seq}
+	s.want(s.key(asked, 1, mail), s.key(asked, 2, mail))
+	if state := s.State(); state.ApprovalRounds["a1"] != 0 || state.EndpointVersions["e1"] != 2 {
+		t.Errorf("no round of calls was started: %+v %+v", state.ApprovalRounds, state.EndpointVersions)
+	}
+	s.AskedRounds[s.Incident.Reference.ApprovalWorkflowID("a1", 1)] = true
+	if state := s.State(); state.ApprovalRounds["a1"] != 1 {
+		t.Errorf("a round of calls runs: %+v", state.ApprovalRounds)
+	}
+	s.by(ask(models.RoleResponder).Actor, &incident.ApprovalGiven{Approval: "a1", Via: "api"})
+	s.system(ruled)
+	s.Ledger = []notify.Delivery{
+		{Kind: notify.EffectIsolate, Endpoint: "e1", Revision: 1, Occurrence: 1}, {Kind: notify.EffectIsolate, Endpoint: "e1", Revision: 1, Occurrence: 2},
+		{Kind: notify.EffectIsolate, Endpoint: "e2", Revision: 1, Occurrence: 5},
+	}
+	state := s.State()
+	e := s.EndpointState(state.Incident.Endpoints[0])
+	if !e.Wanted.Permitted || !e.ActionSent || e.FailedActions != 1 || e.AgentID != "agent" || state.EndpointVersions["e1"] != 3 {
+		t.Errorf("the endpoint goes on with %+v, version %d", e, state.EndpointVersions["e1"])
+	}
+	s.want() // the approval was given
+}
+
+func TestIncidentsWithOneReferenceHaveDifferentIDs(t *testing.T) {
+	first := newLostStory(t, models.SeverityHigh).Incident
+	second := first
+	second.OpenedAt = first.OpenedAt.Add(time.Microsecond)
+	other := first
+	other.ClientID = uuid.New()
+	if first.ID() == second.ID() || first.ID() == other.ID() || first.ID() != newLostStory(t, models.SeverityLow).Incident.ID() {
+		t.Error("ids do not tell incidents apart")
+	}
+}

@@ -1,0 +1,297 @@
+// Package reconcile keeps store and engine in agreement. One process of all compares, again and again, the incidents
+// that are not over and the devices that are not at rest with the workflows that run. It starts what is missing from the
+// stored state, and tells the operator by an alarm.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+const (
+	leaseName = "reconciler"
+	// leaseFor is how long a reconciler that died, or stands still, keeps the others from taking over.
+	leaseFor = 10 * time.Second
+	// renewEvery is the pause between two requests for the lease.
+	renewEvery = 2 * time.Second
+	// passEvery is the pause between two comparisons.
+	passEvery = 5 * time.Second
+	// sideBySide is how many workflows are looked at, or started, at a time.
+	sideBySide = 16
+	// startWithin bounds the start of one workflow.
+	startWithin = 10 * time.Second
+	// settleIn is how long after its start a reconciler waits for the rest of the system to start, too.
+	settleIn = 15 * time.Second
+	// youngest is how long an incident has for its first start, by the process that opened it.
+	youngest = 5 * time.Second
+	// inFlight is how long after the last event of an incident its children and their reports may be on their way.
+	inFlight = 10 * time.Second
+)
+
+// Temporal lists the calls of the engine that the reconciler needs; client.Client satisfies it.
+type Temporal interface {
+	desk.Temporal
+	TerminateWorkflow(ctx context.Context, workflowID, runID, reason string, details ...any) error
+}
+
+// Reconciler compares store and engine. All fields but Bulletins are needed.
+type Reconciler struct {
+	Store     *store.Store
+	Temporal  Temporal
+	Log       *slog.Logger
+	Bulletins []Bulletin // how the operator is told of alarms
+
+	began       time.Time
+	engineFails int // passes in a row in which the engine did not answer
+}
+
+// Run compares store and engine while this process holds the lease, until ctx ends. Several processes may run it: one
+// of them holds the lease, and another takes over within seconds when that one dies or stands still.
+func (r *Reconciler) Run(ctx context.Context) {
+	holder := uuid.New()
+	r.began = time.Now()
+	stop := func() {} // ends the passes of the present lease, and waits for it
+	holds := false
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		held, err := r.askForLease(ctx, holder)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil: // the lease may still be held, and runs out by itself
+			r.Log.WarnContext(ctx, "the reconciler's lease cannot be asked for", "error", err.Error())
+		case held && !holds:
+			stop, holds = r.begin(ctx), true
+		case !held && holds:
+			stop()
+			holds = false
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	if !holds {
+		return
+	}
+	stop()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := r.Store.DropLease(last, leaseName, holder); err != nil {
+		r.Log.WarnContext(last, "the reconciler's lease was not given up", "error", err.Error())
+	}
+}
+
+func (r *Reconciler) askForLease(ctx context.Context, holder uuid.UUID) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	defer cancel()
+	return r.Store.HoldLease(ctx, leaseName, holder, leaseFor)
+}
+
+// begin makes passes until the returned function is called, which waits for the last one.
+func (r *Reconciler) begin(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.repeat(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// repeat makes one pass after the other until ctx ends.
+func (r *Reconciler) repeat(ctx context.Context) {
+	tick := time.NewTicker(passEvery)
+	defer tick.Stop()
+	for {
+		if err := r.Pass(ctx); err != nil && ctx.Err() == nil {
+			r.Log.WarnContext(ctx, "store and engine were not compared in full", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Pass compares store and engine once, and sends the bulletins that are due. It may run in several processes at once.
+func (r *Reconciler) Pass(ctx context.Context) error {
+	p := &pass{Reconciler: r, raised: map[alarmKey]bool{}, unjudged: map[string]bool{}}
+	err := p.checkWorkers(ctx)
+	if p.checkEngine(ctx) {
+		err = errors.Join(err, p.checkIncidents(ctx))
+	}
+	return errors.Join(err, p.endAlarms(ctx), r.sendBulletins(ctx))
+}
+
+// checkEngine reports whether the engine answers about this namespace. It raises the alarm when the engine failed twice
+// in a row.
+func (p *pass) checkEngine(ctx context.Context) bool {
+	state, err := p.look(ctx, "no such workflow")
+	if err == nil && state.found {
+		err = errors.New("there is a workflow of that name")
+	}
+	if err == nil {
+		p.engineFails, p.engineAnswers = 0, true
+		return true
+	}
+	if p.engineFails++; p.engineFails >= 2 {
+		p.raise(ctx, models.AlarmEngineDown, "temporal", "Temporal does not answer, or does not know the namespace")
+	}
+	return false
+}
+
+// checkIncidents looks at every watched incident, the oldest first, many at a time. The error names those that could
+// not be looked at or started.
+func (p *pass) checkIncidents(ctx context.Context) error {
+	var problems []error
+	var last incident.Incident
+	for {
+		page, err := p.Store.WatchedIncidents(ctx, last)
+		if err != nil || len(page) == 0 {
+			p.complete = err == nil
+			return errors.Join(append(problems, err)...)
+		}
+		failures := make([]error, len(page))
+		var group errgroup.Group
+		group.SetLimit(sideBySide)
+		for n, w := range page {
+			group.Go(func() error {
+				if failures[n] = p.checkIncident(ctx, w); failures[n] != nil {
+					p.skip(w.Incident.Reference)
+				}
+				return nil
+			})
+		}
+		_ = group.Wait() // the failures are in the list
+		problems = append(problems, errors.Join(failures...))
+		last = page[len(page)-1].Incident
+	}
+}
+
+// checkIncident looks at an incident's workflow, its round of calls and its endpoints.
+func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
+	i := w.Incident
+	if !i.NeedsWorkflow() {
+		return nil
+	}
+	state, err := p.look(ctx, i.Reference.WorkflowID())
+	switch {
+	case err != nil:
+		return err
+	case state.found && !desk.IsWorkflowOf(state.description, i.ID()):
+		p.raise(ctx, models.AlarmConflict, string(i.Reference), "the engine's workflow of this reference is another incident's")
+		return nil
+	case !state.running:
+		return p.restart(ctx, w, state)
+	case !w.Running && time.Since(i.OpenedAt) > youngest:
+		err = p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(i.Reference) })
+	}
+	if p.checkTask(ctx, string(i.Reference), state) || err != nil {
+		return err
+	}
+	return errors.Join(p.checkCalls(ctx, i), p.checkEndpoints(ctx, i))
+}
+
+// checkCalls ends a round of calls for its incident when the round's workflow does not run any more and its last report
+// was lost: the next round begins by the client's policy.
+func (p *pass) checkCalls(ctx context.Context, i incident.Incident) error {
+	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() || time.Since(i.UpdatedAt) < inFlight {
+		return nil
+	}
+	id := i.Reference.CallRoundWorkflowID(i.CallRound)
+	state, err := p.look(ctx, id)
+	if err != nil || state.running {
+		p.checkTask(ctx, id, state)
+		return err
+	}
+	if state.isLost() {
+		p.raise(ctx, models.AlarmNotRunning, id, "the round of calls "+state.fate()+"; the next one begins by the client's policy")
+	}
+	return p.reportLostRound(ctx, i)
+}
+
+// checkEndpoints starts the workflows of devices that are not at rest and have none.
+func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
+	var problems []error
+	for _, e := range i.Endpoints {
+		if e.IsAtRest(i.IsOver()) {
+			continue
+		}
+		id := i.Reference.EndpointWorkflowID(e.ID)
+		state, err := p.look(ctx, id)
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+		case state.running:
+			p.checkTask(ctx, id, state)
+		case time.Since(i.UpdatedAt) > inFlight:
+			if state.isLost() {
+				p.raise(ctx, models.AlarmNotRunning, id, "the workflow of a device "+state.fate()+"; it is started again")
+			}
+			problems = append(problems, p.restartEndpoint(ctx, i, e.ID))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// raise opens an alarm, or says that it still stands.
+func (p *pass) raise(ctx context.Context, kind models.AlarmKind, subject, detail string) {
+	p.mu.Lock()
+	p.raised[alarmKey{kind, subject}] = true
+	p.mu.Unlock()
+	p.Log.WarnContext(ctx, "operator alarm", "kind", string(kind), "subject", subject, "detail", detail)
+	if err := p.Store.RaiseAlarm(ctx, models.Alarm{Kind: kind, Subject: subject, Detail: detail}); err != nil {
+		p.Log.ErrorContext(ctx, "an alarm was not kept", "kind", string(kind), "subject", subject, "error", err.Error())
+	}
+}
+
+// skip notes that this pass says nothing about an incident and its children.
+func (p *pass) skip(r models.Reference) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unjudged[string(r)] = true
+}
+
+// endAlarms ends the alarms whose reason this pass did not find any more.
+func (p *pass) endAlarms(ctx context.Context) error {
+	open, err := p.Store.OpenAlarms(ctx)
+	if err != nil {
+		return fmt.Errorf("end alarms: %w", err)
+	}
+	var problems []error
+	for _, a := range open {
+		if !p.raised[alarmKey{a.Kind, a.Subject}] && p.hasJudged(a) {
+			problems = append(problems, p.Store.EndAlarm(ctx, a.ID))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// hasJudged reports whether this pass looked at what an alarm is about.
+func (p *pass) hasJudged(a models.Alarm) bool {
+	switch a.Kind {
+	case models.AlarmNoWorker, models.AlarmWorkerLost, models.AlarmCanary:
+		return p.workersKnown
+	case models.AlarmEngineDown:
+		return p.engineAnswers
+	case models.AlarmReferenceSkipped: // it is over as soon as the operator was told
+		return true
+	}
+	return p.complete && !p.unjudged[referenceOf(a.Subject)]
+}

@@ -1,0 +1,212 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// ledgerPage is how many effects or events are read at a time.
+const ledgerPage = 1000
+
+// restart starts the workflow of an incident that has none, from the stored state.
+func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) error {
+	r := w.Incident.Reference
+	if !w.Running && !s.found && time.Since(w.Incident.OpenedAt) < youngest {
+		return nil
+	}
+	lost, err := p.readLost(ctx, w.Incident)
+	if err != nil || !lost.Incident.NeedsWorkflow() { // it may have come to its end since it was listed
+		return err
+	}
+	if s.found && !s.isLost() && !lost.Incident.IsOver() {
+		p.raise(ctx, models.AlarmConflict, string(r), "the engine says that this incident is over, the database does not")
+		return nil
+	}
+	if w.Running || time.Since(w.Incident.OpenedAt) > time.Minute {
+		p.raise(ctx, models.AlarmNotRunning, string(r), "the incident's workflow "+s.fate()+"; it is started again from the database")
+	}
+	return p.startAgain(ctx, lost)
+}
+
+// startAgain starts the workflow of an incident, and those of its devices that are not at rest, from the stored state.
+func (p *pass) startAgain(ctx context.Context, lost incident.Lost) error {
+	r := lost.Incident.Reference
+	if err := p.prepareChildren(ctx, &lost); err != nil {
+		return err
+	}
+	starting, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	if err := desk.StartIncident(starting, p.Temporal, lost.State(), true); err != nil {
+		return err
+	}
+	if err := p.Store.ForClient(ctx, store.SOC, lost.Incident.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(r) }); err != nil {
+		return err
+	}
+	p.Log.WarnContext(ctx, "an incident's workflow was started again", "incident", string(r))
+	var problems []error
+	for _, e := range lost.Incident.Endpoints {
+		if !e.IsAtRest(lost.Incident.IsOver()) {
+			problems = append(problems, p.startEndpoint(ctx, lost, e))
+		}
+	}
+	return errors.Join(append(problems, p.repeatFacts(ctx, lost))...)
+}
+
+// readLost reads all that is kept of an incident.
+func (p *pass) readLost(ctx context.Context, i incident.Incident) (incident.Lost, error) {
+	var l incident.Lost
+	err := p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) (err error) {
+		if l.Incident, err = tx.Incident(i.Reference); err != nil {
+			return err
+		}
+		c, err := tx.Client()
+		if err != nil {
+			return err
+		}
+		l.Policy = c.Policy
+		if l.Directory, err = tx.Directory(); err != nil {
+			return err
+		}
+		for {
+			events, err := tx.Events(i.Reference, len(l.Events), ledgerPage)
+			if err != nil {
+				return err
+			}
+			if l.Events = append(l.Events, events...); len(events) < ledgerPage {
+				break
+			}
+		}
+		for at := (store.Cursor{}); ; {
+			effects, err := tx.Deliveries(i.Reference, at, ledgerPage)
+			if err != nil {
+				return err
+			}
+			if l.Ledger = append(l.Ledger, effects...); len(effects) < ledgerPage {
+				return nil
+			}
+			last := effects[len(effects)-1]
+			at = store.Cursor{At: last.PlannedAt, ID: last.ID.String()}
+		}
+	})
+	return l, err
+}
+
+// prepareChildren ends the workflows of an incident's endpoints, which have reported in vain, and asks the engine which
+// rounds of calls about approvals run, or came to their end.
+func (p *pass) prepareChildren(ctx context.Context, l *incident.Lost) error {
+	l.AskedRounds = map[string]bool{}
+	for _, e := range l.Incident.Endpoints {
+		id := l.Incident.Reference.EndpointWorkflowID(e.ID)
+		s, err := p.look(ctx, id)
+		if err == nil && s.running {
+			err = p.Temporal.TerminateWorkflow(ctx, id, "", "its incident is started again, and it with the incident")
+		}
+		if err != nil {
+			return err
+		}
+		if !e.Approval.IsAnswerable() {
+			continue
+		}
+		id = l.Incident.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
+		if s, err = p.look(ctx, id); err != nil {
+			return err
+		}
+		l.AskedRounds[id] = s.found && !s.isLost()
+	}
+	return nil
+}
+
+// repeatFacts tells a new run of an incident's workflow what the lost one did not hear or record: who acknowledged, and
+// that its round of calls is over.
+func (p *pass) repeatFacts(ctx context.Context, l incident.Lost) error {
+	i := l.Incident
+	if i.Acknowledged == nil {
+		for _, d := range l.Ledger {
+			if err := p.repeatAcknowledgement(ctx, i.Reference, d); err != nil {
+				return err
+			}
+		}
+	}
+	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() {
+		return nil
+	}
+	round, err := p.look(ctx, i.Reference.CallRoundWorkflowID(i.CallRound))
+	if err != nil || round.running {
+		return err
+	}
+	return p.signal(ctx, i.Reference, models.SignalCallRoundEnded, notify.CallRoundResult{Round: i.CallRound})
+}
+
+// reportLostRound tells an incident what a round of calls, which is over, could not report.
+func (p *pass) reportLostRound(ctx context.Context, i incident.Incident) error {
+	l, err := p.readLost(ctx, i)
+	if err != nil || l.Incident.CallRound != i.CallRound || !l.Incident.CallRoundEnded.IsZero() {
+		return err
+	}
+	return p.repeatFacts(ctx, l)
+}
+
+// repeatAcknowledgement signals the acknowledgement that the ledger has of a call or a text.
+func (p *pass) repeatAcknowledgement(ctx context.Context, r models.Reference, d notify.Delivery) error {
+	switch {
+	case d.AcknowledgedBy == uuid.Nil || d.Purpose == notify.PurposeApproval:
+		return nil
+	case d.Kind == notify.EffectCall:
+		return p.signal(ctx, r, models.SignalKeyPress, notify.KeyPress{Effect: d.Key, Contact: d.AcknowledgedBy, Digit: notify.KeyAcknowledge})
+	case d.Kind == notify.EffectText:
+		return p.signal(ctx, r, models.SignalTextReply, notify.TextReply{Effect: d.Key, Contact: d.AcknowledgedBy})
+	}
+	return nil
+}
+
+func (p *pass) signal(ctx context.Context, r models.Reference, name string, fact any) error {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	if err := p.Temporal.SignalWorkflow(ctx, r.WorkflowID(), "", name, fact); err != nil {
+		return fmt.Errorf("tell %s of %s: %w", r, name, err)
+	}
+	return nil
+}
+
+// startEndpoint starts the workflow of a device that is not at rest.
+func (p *pass) startEndpoint(ctx context.Context, l incident.Lost, e incident.Endpoint) error {
+	r := l.Incident.Reference
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	_, err := p.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: r.EndpointWorkflowID(e.ID), TaskQueue: models.QueueIncidents, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		StaticSummary:            string(r) + " · endpoint " + e.ID,
+	}, models.EndpointWorkflow, l.EndpointState(e))
+	if err != nil {
+		return fmt.Errorf("start the workflow of endpoint %s of %s: %w", e.ID, r, err)
+	}
+	p.Log.WarnContext(ctx, "an endpoint's workflow was started again", "incident", string(r), "endpoint", e.ID)
+	return nil
+}
+
+// restartEndpoint starts the workflow of a device of an incident whose own workflow needs no start.
+func (p *pass) restartEndpoint(ctx context.Context, i incident.Incident, id string) error {
+	l, err := p.readLost(ctx, i)
+	if err != nil {
+		return err
+	}
+	e := l.Incident.Endpoint(id)
+	if e == nil || e.IsAtRest(l.Incident.IsOver()) { // it came to rest since it was listed
+		return nil
+	}
+	return p.startEndpoint(ctx, l, *e)
+}

@@ -1,0 +1,328 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// operator is the operator's own address, to which alarms are posted.
+var operator = &mailbox{}
+
+// mailbox keeps what is posted to it.
+type mailbox struct {
+	once   sync.Once
+	server *httptest.Server
+	mu     sync.Mutex
+	alarms []models.Alarm
+}
+
+func (m *mailbox) address() string {
+	m.once.Do(func() {
+		m.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var bulletin struct{ Alarms []models.Alarm }
+			body, err := io.ReadAll(r.Body)
+			if err != nil || json.Unmarshal(body, &bulletin) != nil {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.alarms = append(m.alarms, bulletin.Alarms...)
+		}))
+	})
+	return m.server.URL
+}
+
+// about returns the bulletins about an alarm: those of its beginning and those of its end.
+func (m *mailbox) about(kind models.AlarmKind, subject string) (begun, ended int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.alarms {
+		switch {
+		case a.Kind != kind || a.Subject != subject:
+		case a.EndedAt.IsZero():
+			begun++
+		default:
+			ended++
+		}
+	}
+	return begun, ended
+}
+
+// alarm returns the newest alarm of a kind about a subject since the scene began, as the operator sees it, or nil.
+func (s *scene) alarm(kind models.AlarmKind, subject string) (*models.Alarm, error) {
+	var page struct{ Items []models.Alarm }
+	if err := s.operator.Get(s.t.Context(), "/operator/alarms?all=true&limit=200", &page); err != nil {
+		return nil, err
+	}
+	n := slices.IndexFunc(page.Items, func(a models.Alarm) bool { return a.Kind == kind && a.Subject == subject && a.LastSeen.After(s.began) })
+	if n < 0 {
+		return nil, nil
+	}
+	return &page.Items[n], nil
+}
+
+func (s *scene) awaitAlarm(kind models.AlarmKind, subject string) {
+	s.t.Helper()
+	s.await("the alarm "+string(kind)+" about "+subject, func() (bool, error) {
+		a, err := s.alarm(kind, subject)
+		return a != nil, err
+	})
+}
+
+// awaitAlarmEnded waits until an alarm has ended and the operator was told so, and checks that they were told once of
+// its beginning and of its end.
+func (s *scene) awaitAlarmEnded(kind models.AlarmKind, subject string) {
+	s.t.Helper()
+	s.await("the end of the alarm "+string(kind)+" about "+subject, func() (bool, error) {
+		a, err := s.alarm(kind, subject)
+		_, ended := operator.about(kind, subject)
+		return a != nil && !a.EndedAt.IsZero() && ended > 0, err
+	})
+	if begun, ended := operator.about(kind, subject); begun > 1 || ended != 1 {
+		s.t.Errorf("the operator was told %d times of the alarm %s about %s and %d times of its end, want once each", begun, kind, subject, ended)
+	}
+}
+
+// terminate ends a workflow as an operator can.
+func (s *scene) terminate(id string) {
+	s.t.Helper()
+	printProgress("  terminate %s", id)
+	if err := temporal(s.t).TerminateWorkflow(s.t.Context(), id, "", "a test"); err != nil {
+		s.t.Fatalf("terminate %s: %v", id, err)
+	}
+}
+
+// wipe removes workflows from the engine with everything it knows of them.
+func (s *scene) wipe(ids ...string) {
+	s.t.Helper()
+	c := temporal(s.t)
+	for _, id := range ids {
+		printProgress("  wipe %s", id)
+		_, err := c.WorkflowService().DeleteWorkflowExecution(s.t.Context(), &workflowservice.DeleteWorkflowExecutionRequest{
+			Namespace: system.Temporal.Namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id},
+		})
+		if err != nil {
+			s.t.Fatalf("wipe %s: %v", id, err)
+		}
+	}
+}
+
+// The round of calls goes on while its incident's workflow is gone. What it reports in vain is told again.
+func TestATerminatedCriticalIncidentIsStartedAgain(t *testing.T) {
+	s := newScene(t, 0)
+	s.setPhonePersonas("no_answer", "acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.isolate()
+	s.publish()
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+	s.terminate(s.ref.WorkflowID())
+	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
+	s.awaitAcknowledgement()
+	s.awaitContainment(incident.ContainmentContained)
+	s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
+	s.wantCalls(1, 1, 0)
+	s.wantMails(notify.PurposePublished)
+	s.wantActions("contain")
+	s.wantAgreement()
+	s.settleAndRelease()
+	s.closeIncident()
+	s.wantMails(notify.PurposePublished, notify.PurposeClosed)
+	s.wantActions("contain", "lift_containment")
+}
+
+// A terminated incident is published, and nobody was told or called yet, because all vendors were down.
+func TestAnIncidentTerminatedBeforeAnybodyWasToldTellsEverybodyOnce(t *testing.T) {
+	s := newScene(t, 1)
+	s.setPhonePersonas("no_answer", "acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.faults("sendgrid", rule{Op: "send_mail", Kind: "refuse"})
+	s.faults("smtp", rule{Op: "connect", Kind: "refuse"})
+	s.faults("twilio", rule{Op: "place_call", Kind: "refuse"})
+	s.publish()
+	s.until("the first round of calls", func(i incident.Incident) bool { return i.CallRound == 1 })
+	s.wipe(s.ref.CallRoundWorkflowID(1), s.ref.WorkflowID())
+	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
+	s.clearFaults("sendgrid", "smtp", "twilio")
+	s.awaitAcknowledgement()
+	s.await("every mail", func() (bool, error) { return len(s.mails()) >= 3, nil })
+	s.wantMails(notify.PurposePublished)
+	s.wantOrderlyCalls()
+	s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
+	s.wantAgreement()
+}
+
+// Everything that the engine knew of an incident is gone.
+func TestAWipedIncidentAndItsDeviceAreStartedAgain(t *testing.T) {
+	s := newScene(t, 2)
+	s.setPhonePersonas("acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.isolate()
+	s.publish()
+	s.awaitAcknowledgement()
+	s.awaitContainment(incident.ContainmentContained)
+	s.wipe(s.ref.CallRoundWorkflowID(1), s.ref.EndpointWorkflowID("e1"), s.ref.WorkflowID())
+	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
+	s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
+	s.wantAgreement()
+	s.wantCalls(1, 0, 0)
+	s.wantActions("contain")
+	s.settleAndRelease()
+	s.closeIncident()
+	s.wantActions("contain", "lift_containment")
+	s.wantMails(notify.PurposePublished, notify.PurposeClosed)
+}
+
+func TestATerminatedEndpointIsStartedAgain(t *testing.T) {
+	s := newScene(t, 0)
+	s.setPhonePersonas("acknowledges")
+	s.open(models.SeverityHigh)
+	s.assess()
+	s.isolate()
+	s.publish()
+	s.awaitContainment(incident.ContainmentContained)
+	id := s.ref.EndpointWorkflowID("e1")
+	s.terminate(id)
+	s.awaitAlarm(models.AlarmNotRunning, id)
+	s.awaitAlarmEnded(models.AlarmNotRunning, id)
+	s.settleAndRelease()
+	s.wantActions("contain", "lift_containment")
+}
+
+func TestATerminatedRoundOfCallsIsFollowedByTheNext(t *testing.T) {
+	s := newScene(t, 2)
+	s.ringFor(10 * time.Minute) // of simulated time: half a minute
+	s.setPhonePersonas("no_answer", "acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+	id := s.ref.CallRoundWorkflowID(1)
+	s.terminate(id)
+	s.awaitAlarm(models.AlarmNotRunning, id)
+	s.until("the second round", func(i incident.Incident) bool { return i.CallRound == 2 })
+	s.awaitAlarmEnded(models.AlarmNotRunning, id)
+	s.send(s.responder, &incident.Acknowledge{Revision: 1})
+}
+
+// A workflow of a type that no worker knows stands for one that no worker can replay.
+func TestAWorkflowWhoseTaskFailsAgainAndAgainIsAnAlarm(t *testing.T) {
+	s := newScene(t, 2)
+	s.open(models.SeverityLow)
+	c := temporal(t)
+	s.await("a broken workflow in the incident's place", func() (bool, error) {
+		_ = c.TerminateWorkflow(t.Context(), s.ref.WorkflowID(), "", "a test") // it may be gone already
+		_, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+			ID: s.ref.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionErrorWhenAlreadyStarted: true,
+			WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		}, "Broken")
+		var exists *serviceerror.WorkflowExecutionAlreadyStarted
+		if errors.As(err, &exists) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	s.awaitAlarm(models.AlarmStuck, string(s.ref))
+	if answer := readiness(t); !strings.Contains(answer, "503") || !strings.Contains(answer, `"alarms":"failing"`) {
+		t.Errorf("/readyz answers %s while an alarm is open", answer)
+	}
+	s.terminate(s.ref.WorkflowID())
+	s.awaitAlarmEnded(models.AlarmStuck, string(s.ref))
+	s.send(s.analyst, &incident.Dismiss{Reason: "a test"})
+}
+
+// A workflow under the reference of an incident is another incident's.
+func TestAForeignWorkflowIsNotTakenForTheIncidents(t *testing.T) {
+	s := newScene(t, 1)
+	s.open(models.SeverityLow)
+	c := temporal(t)
+	next := models.NewReference(s.number, 1+numberOf(t, s.ref))
+	ghost, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: next.WorkflowID(), TaskQueue: "nobody's"}, "Ghost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.TerminateWorkflow(t.Context(), ghost.GetID(), ghost.GetRunID(), "the test is over") })
+	s.open(models.SeverityLow)
+	if s.ref == next {
+		t.Errorf("the reference %s was given though the engine knows it", next)
+	}
+	s.awaitAlarm(models.AlarmReferenceSkipped, fmt.Sprintf("client %d", s.number))
+	s.assess()
+	s.awaitAlarmEnded(models.AlarmReferenceSkipped, fmt.Sprintf("client %d", s.number))
+}
+
+// numberOf returns the running number in a reference.
+func numberOf(t *testing.T, r models.Reference) (n int) {
+	t.Helper()
+	var client int
+	if _, err := fmt.Sscanf(string(r), "SI-%d-%d", &client, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestADeadWorkerShowsWithinSeconds(t *testing.T) {
+	s := newScene(t, 0)
+	s.await("the system to be ready", func() (bool, error) { return strings.HasPrefix(readiness(t), "200"), nil })
+	s.killWorker()
+	took := elapsed(func() {
+		s.await("/readyz to say that no worker runs", func() (bool, error) { return strings.Contains(readiness(t), `"workers":"failing"`), nil })
+	})
+	printProgress("  /readyz said so after %s", took.Round(100*time.Millisecond))
+	s.awaitAlarm(models.AlarmNoWorker, "worker")
+	s.startWorker()
+	s.awaitAlarmEnded(models.AlarmNoWorker, "worker")
+	s.await("the system to be ready again", func() (bool, error) { return strings.HasPrefix(readiness(t), "200"), nil })
+}
+
+// A worker that is stopped, and not dead, keeps its long polls and the tasks that were handed to it. The test prints how
+// long a critical call waits when one of two workers is stopped just before the publication.
+func TestAStoppedWorkerHoldsNoCriticalCallForLong(t *testing.T) {
+	newScene(t, 1).startWorker()
+	stopped := system.Workers[len(system.Workers)-2]
+	for range 3 {
+		s := newScene(t, 1)
+		s.setPhonePersonas("acknowledges")
+		s.open(models.SeverityCritical)
+		s.assess()
+		signalWorker(t, stopped.PID(), syscall.SIGSTOP)
+		took := elapsed(func() {
+			s.post(s.analyst, "/incidents/"+string(s.ref)+"/publish", &incident.Publish{}, nil)
+			s.await("the first call", func() (bool, error) { return len(s.calls()) > 0, nil })
+		})
+		printProgress("  one of two workers stopped: the first call after %s", took.Round(100*time.Millisecond))
+		signalWorker(t, stopped.PID(), syscall.SIGCONT)
+		s.awaitAcknowledgement()
+		s.wantCalls(1, 0, 0)
+	}
+}
+
+func signalWorker(t *testing.T, pid int, what syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, what); err != nil {
+		t.Fatalf("signal a worker: %v", err)
+	}
+}

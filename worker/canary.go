@@ -1,0 +1,43 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// CanaryEvery is the pause between two canary workflows of a worker, and the longest that one of them may take.
+const CanaryEvery = time.Minute
+
+// StartCanary starts the canary workflow of a worker process and removes the history of the one before, so that no more
+// than two are kept. before is what the last call returned, "" at first.
+func StartCanary(ctx context.Context, c client.Client, namespace string, process uuid.UUID, before string) (string, error) {
+	id := "canary/" + process.String()
+	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: CanaryEvery, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING,
+		StaticSummary:            "a worker's canary",
+	}, models.CanaryWorkflow, process)
+	if err != nil {
+		return before, fmt.Errorf("start the canary: %w", err)
+	}
+	if before == "" {
+		return run.GetRunID(), nil
+	}
+	_, err = c.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
+		Namespace: namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: before},
+	})
+	if err != nil {
+		return run.GetRunID(), fmt.Errorf("remove the last canary: %w", err)
+	}
+	return run.GetRunID(), nil
+}
