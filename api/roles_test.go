@@ -90,7 +90,7 @@ var matrix = map[string]string{
 	"keep-isolated":           "401 409 409 409 403 2 2 404",
 	"approve":                 "401 409 409 409 403 2 2 404",
 	"deny":                    "401 409 409 409 403 2 2 404",
-	"extend-isolation":        "401 409 409 409 403 2 2 404",
+	"extend-isolation":        "401 409 409 403 403 2 2 404",
 	"acknowledge":             "401 409 409 409 2 2 2 404",
 	"complete-task":           "401 2 2 2 403 403 403 404",
 	"verify":                  "401 2 2 403 403 403 403 404",

@@ -233,8 +233,8 @@ func TestTheTenantStaysWithTheVendor(t *testing.T) {
 	}
 }
 
-// isolated makes one device of the client be isolated.
-func (d *edrDesk) isolated() {
+// openIncident opens an incident, whose one device the test then sets by device.
+func (d *edrDesk) openIncident() {
 	d.Helper()
 	err := d.store.ForClient(d.Context(), store.SOC, d.client.ID, func(tx *store.Tx) error {
 		_, err := tx.OpenIncident(incident.Opened{Title: "T", Severity: models.SeverityHigh}, analyst.Actor(), time.Now(), "open", "f")
@@ -243,7 +243,17 @@ func (d *edrDesk) isolated() {
 	if err != nil {
 		d.Fatal(err)
 	}
-	d.owner("update incidents set containment = 'contained'")
+}
+
+// device sets the incident's one device as it was permitted last and as the EDR sees it.
+func (d *edrDesk) device(permitted models.Desired, observed models.HostState) {
+	d.Helper()
+	i := incident.Incident{Endpoints: []incident.Endpoint{{ID: "e1", Desired: permitted, Permitted: permitted, Observed: observed}}}
+	endpoints, err := json.Marshal(i.Endpoints)
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.owner(fmt.Sprintf("update incidents set containment = '%s', state = jsonb_set(state, '{endpoints}', '%s')", i.Containment(), endpoints))
 }
 
 func (d *edrDesk) owner(sql string) {
@@ -277,14 +287,15 @@ func TestWhileDevicesAreIsolatedTheEDRStaysTheSame(t *testing.T) {
 	}
 	same := func(*models.EDRCredentials) {}
 	own := func(c *models.EDRCredentials) { c.Vendor = "crowdstrike" }
-	d.isolated() // through the provider's own Falcon
+	d.openIncident()
+	d.device(models.DesiredIsolated, models.HostIsolated) // through the provider's own Falcon
 	d.wantConflict(set(own), "/values", "the first credentials of the same product")
 	d.wantConflict(set(same), "/vendor", "another product")
-	d.owner("update incidents set containment = 'released'")
+	d.device(models.DesiredReleased, models.HostNormal)
 	if err := set(same); err != nil {
 		t.Fatal(err)
 	}
-	d.owner("update incidents set containment = 'releasing'")
+	d.device(models.DesiredReleased, models.HostReleasing)
 	for field, change := range map[string]func(*models.EDRCredentials){
 		"/vendor":           own,
 		"/base_url":         func(c *models.EDRCredentials) { c.BaseURL = "" },

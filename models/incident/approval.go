@@ -327,11 +327,10 @@ type LeaseExtended struct {
 func (*LeaseExtended) Type() EventType { return "lease_extended" }
 
 func (d *LeaseExtended) apply(i *Incident, e Event) error {
-	by := models.SideClient
-	if i.Phase == PhaseClosed {
-		by = ""
+	if e.Actor.Side == models.SideSOC && i.Phase != PhaseClosed {
+		return models.Errorf(models.Conflict, "only the client may extend the isolation while the incident is open")
 	}
-	if err := i.require(e, by, PhasePublished, PhaseClosureRequested, PhaseClosed); err != nil {
+	if err := i.require(e, "", PhasePublished, PhaseClosureRequested, PhaseClosed); err != nil {
 		return err
 	}
 	p, err := i.knownEndpoint(d.Endpoint)

@@ -74,7 +74,6 @@ func TestTextRejectsWithoutAsking(t *testing.T) {
 		"empty":            {func(o *models.OutboundText) { o.Body = "" }, models.Rejected},
 		"too long":         {func(o *models.OutboundText) { o.Body = strings.Repeat("ü", 1601) }, models.Rejected},
 		"broken UTF-8":     {func(o *models.OutboundText) { o.Body = "a\xff" }, models.Rejected},
-		"no report URL":    {func(o *models.OutboundText) { o.StatusURL = "" }, models.Config},
 		"relative report":  {func(o *models.OutboundText) { o.StatusURL = "/text" }, models.Config},
 		"other URL scheme": {func(o *models.OutboundText) { o.StatusURL = "ftp://mdr.example/x" }, models.Config},
 	} {
