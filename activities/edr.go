@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -93,9 +94,42 @@ func (c *Containment) ReadState(ctx context.Context, in EndpointInput) (Endpoint
 	}
 	host, err := conn.State(ctx, in.AgentID)
 	if err != nil {
-		return EndpointReport{}, applicationError(asNothingSent(err), c.Effects.Settle)
+		return EndpointReport{}, c.nameSuccessor(ctx, conn, in, applicationError(asNothingSent(err), c.Effects.Settle))
 	}
 	return conn.reportOf(host), nil
+}
+
+// codeSuccessor is the code of a rejection that names the successor of a device.
+const codeSuccessor = "successor"
+
+// nameSuccessor returns err, or, when the device is gone from the EDR and another one has its name now, an error that
+// names that one, as its second detail too.
+func (c *Containment) nameSuccessor(ctx context.Context, conn ClientEDR, in EndpointInput, err error) error {
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) || app.Type() != string(models.Rejected) {
+		return err
+	}
+	if _, gone := conn.State(ctx, in.AgentID); models.ClassOf(gone) != models.Rejected {
+		return err
+	}
+	host, problem, failed := edr.Resolve(ctx, conn, in.Hostname)
+	if failed != nil || problem != "" || host.ID == in.AgentID {
+		return err
+	}
+	text := fmt.Sprintf("%s: the device is gone, and agent %s has its name now: complete the task if that one is meant", conn.Vendor, host.ID)
+	return temporal.NewApplicationErrorWithOptions(text, string(models.Rejected), temporal.ApplicationErrorOptions{
+		NonRetryable: true, Details: []any{codeSuccessor, host.ID},
+	})
+}
+
+// SuccessorIn returns the successor of a device that an error names, or "".
+func SuccessorIn(err error) string {
+	var app *temporal.ApplicationError
+	var code, agent string
+	if errors.As(err, &app) && app.Type() == string(models.Rejected) && app.HasDetails() && app.Details(&code, &agent) == nil && code == codeSuccessor {
+		return agent
+	}
+	return ""
 }
 
 // SendAction asks the EDR to isolate or release the endpoint, once. It waits until opposite actions on the device are
@@ -138,7 +172,7 @@ func (c *Containment) SendAction(ctx context.Context, in EndpointInput) (sent Ac
 	if isHeld(err) {
 		sent.Held, err = true, nil
 	}
-	return sent, err
+	return sent, c.nameSuccessor(ctx, conn, in, err)
 }
 
 // checkNotPaused rejects an isolation while the client's isolations are paused: a ruling or an approval may be older.
@@ -197,7 +231,7 @@ func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (Endpo
 	}
 	host, err := conn.State(ctx, in.AgentID)
 	if err != nil {
-		return EndpointReport{}, applicationError(asNothingSent(err), c.Effects.Settle)
+		return EndpointReport{}, c.nameSuccessor(ctx, conn, in, applicationError(asNothingSent(err), c.Effects.Settle))
 	}
 	seen := conn.reportOf(host)
 	row, err := c.effectRow(ctx, in.Effect)

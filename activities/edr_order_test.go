@@ -218,3 +218,31 @@ func TestAProcessThatWasStoppedDoesNotActLate(t *testing.T) {
 type unaware struct{ context.Context }
 
 func (unaware) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
+
+// reimaged is an EDR that has another device of the name, and the one that was known no more.
+type reimaged struct{ edr.Connection }
+
+func (reimaged) Capabilities() models.Capabilities { return models.Capabilities{Underway: true} }
+
+func (reimaged) State(_ context.Context, id string) (models.Host, error) {
+	if id == "new" {
+		return models.Host{ID: "new", Hostname: "pc-1", State: models.HostNormal}, nil
+	}
+	return models.Host{}, &models.VendorError{Class: models.Rejected, Vendor: "mde", Op: "read host", Code: "not_found"}
+}
+
+func (reimaged) Find(context.Context, string) ([]models.Host, error) {
+	return []models.Host{{ID: "new", Hostname: "pc-1", State: models.HostNormal}}, nil
+}
+
+func TestADeviceSetUpAnewUnderItsOldNameIsNamedAndNotTouched(t *testing.T) {
+	b := newBench(t)
+	env, work := b.containment(reimaged{}) // it panics when it is told to isolate
+	in := order(b.effect.Incident, b.effect.ClientID, models.DesiredIsolated, 1)
+	for name, activity := range map[string]any{"isolate": work.SendAction, "read": work.ReadState} {
+		_, err := env.ExecuteActivity(activity, in)
+		if got := activities.SuccessorIn(err); got != "new" {
+			t.Errorf("%s: successor %q of %v, want the device that has the name now", name, got, err)
+		}
+	}
+}

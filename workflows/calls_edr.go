@@ -15,6 +15,9 @@ type (
 	endpointReport = activities.EndpointReport
 )
 
+// successorIn returns the device that has the name of one that is gone from the EDR, as a failed activity says, or "".
+func successorIn(err error) string { return activities.SuccessorIn(err) }
+
 // errActionFailed is the type of the error that says that an action came to nothing.
 const errActionFailed = activities.ErrActionFailed
 

@@ -92,6 +92,10 @@ func (w *endpointWorkflow) adoptState(next incident.DesiredState) {
 			w.state.ConfirmedGeneration, w.state.FailedActions, w.state.Looks = 0, w.state.FailedActions+1, 0
 		}
 	}
+	if next.Successions > w.state.Wanted.Successions { // nothing is known of the device that is meant now
+		w.state.AgentID, w.state.ActionSent, w.state.Permitted, w.state.ConfirmedGeneration = "", false, incident.DesiredState{}, 0
+		w.state.LastReport = incident.EndpointObserved{}
+	}
 	w.state.Wanted = next
 	if next.Permitted {
 		if next.Generation != w.state.Permitted.Generation {
@@ -323,7 +327,7 @@ func (w *endpointWorkflow) actionInput(d incident.DesiredState) endpointInput {
 
 // unknownReport returns the report of a device whose state the EDR does not tell.
 func unknownReport(err error) incident.EndpointObserved {
-	return incident.EndpointObserved{State: models.HostUnknown, Problem: failureText(err)}
+	return incident.EndpointObserved{State: models.HostUnknown, Problem: failureText(err), Successor: successorIn(err)}
 }
 
 // observationOf returns the report of a device whose state was read.

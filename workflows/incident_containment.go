@@ -69,6 +69,7 @@ func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpo
 	i := w.state.Incident
 	desired := incident.DesiredState{
 		Desired: e.Desired, Generation: e.Generation, Permitted: e.IsPermitted(), RetryNumber: retry, ForAll: e.ForAll, Look: w.state.Looks[e.ID].Number,
+		Successions: e.Successions,
 	}
 	id := i.Reference.EndpointWorkflowID(e.ID)
 	runs := w.state.EndpointVersions[e.ID] > 0

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
@@ -107,6 +109,35 @@ func TestAReleaseForAllIsSeenAtOnceByTheOtherIncident(t *testing.T) {
 	}
 	if len(s.edr) != 2 { // it is normal already, and the EDR leaves it at that
 		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+}
+
+func TestADeviceSetUpAnewUnderItsOldNameIsIsolatedOnAPersonsWord(t *testing.T) {
+	s := newStory(t)
+	s.agent = "old"
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.changeFails = func() error {
+		if s.agent == "new" {
+			return nil
+		}
+		return temporal.NewApplicationErrorWithOptions("mde: the device is gone, and agent new has its name now", string(models.Rejected),
+			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{"successor", "new"}})
+	}
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.env.RegisterDelayedCallback(func() { s.agent = "new" }, 5*time.Minute)
+	before := s.at(30 * time.Minute)
+	s.after(31*time.Minute, models.RoleAnalyst, &incident.CompleteTask{Task: "t1"})
+	after := s.at(time.Hour)
+	s.containedBy(2 * time.Hour)
+	s.run(models.SeverityMedium)
+	if e := before.Endpoints[0]; e.Successor != "new" || before.OpenTask(incident.TaskUnconfirmed, "e1") == nil {
+		t.Errorf("before anybody said so: %+v, tasks %+v", e, before.Tasks)
+	}
+	if e := after.Endpoints[0]; e.AgentID != "new" || e.Approval == nil || after.Containment() != incident.ContainmentContained {
+		t.Errorf("then: %+v, containment %s", e, after.Containment())
+	}
+	if want := []string{"isolated new", "released new"}; !slices.Equal(s.edr, want) {
+		t.Errorf("asked of the EDR: %v, want %v", s.edr, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"slices"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -26,7 +27,8 @@ func (c *Acknowledge) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&AcknowledgedBy{Channel: ask.Via, How: "acknowledged", Revision: c.Revision}}
 }
 
-// CompleteTask completes a task of the SOC. Completing a task about a vendor makes Watchfire try again.
+// CompleteTask completes a task of the SOC. Completing a task about a vendor makes Watchfire try again. Completing one
+// about a device that is gone from the EDR takes the device that has its name now, if there is one.
 type CompleteTask struct {
 	Task string `json:"task"`
 }
@@ -37,6 +39,14 @@ func (*CompleteTask) roles() []models.Role {
 	return []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator}
 }
 func (c *CompleteTask) validate(time.Time) error { return models.CheckText("/task", c.Task, 16, true) }
-func (c *CompleteTask) events(Incident, CommandContext) []EventData {
-	return []EventData{&TaskDone{ID: c.Task}}
+func (c *CompleteTask) events(i Incident, _ CommandContext) []EventData {
+	all := []EventData{&TaskDone{ID: c.Task}}
+	n := slices.IndexFunc(i.Tasks, func(t Task) bool { return t.ID == c.Task && t.Kind == TaskUnconfirmed })
+	if n < 0 {
+		return all
+	}
+	if p := i.Endpoint(i.Tasks[n].Effect); p != nil && p.Successor != "" {
+		all = append(all, &DeviceSucceeded{Endpoint: p.ID, AgentID: p.Successor})
+	}
+	return all
 }

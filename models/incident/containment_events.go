@@ -76,7 +76,32 @@ func (d *ReleaseRequested) isOfHeld(p Endpoint) bool {
 func (p *Endpoint) setDesired(desired models.Desired, reason, person string, e Event) {
 	p.Desired, p.Generation, p.Reason, p.Since = desired, p.Generation+1, reason, e.At
 	p.RequestedBy, p.RequestedAs, p.Approval = e.Actor, person, nil
-	p.Problem, p.Drifted, p.HeldBy, p.ForAll = "", false, nil, false
+	p.Problem, p.Drifted, p.HeldBy, p.ForAll, p.Successor = "", false, nil, false, ""
+}
+
+// DeviceSucceeded is a person's word that the device which has an endpoint's name now is meant, in place of the one that
+// is gone from the EDR. Nothing is known of it and nothing permitted on it yet: it is ruled on anew.
+type DeviceSucceeded struct {
+	Endpoint string `json:"endpoint"`
+	AgentID  string `json:"agent_id"` // the successor's, as the person saw it
+}
+
+// Type returns "device_succeeded".
+func (*DeviceSucceeded) Type() EventType { return "device_succeeded" }
+
+func (d *DeviceSucceeded) apply(i *Incident, e Event) error {
+	if e.Actor.Side != models.SideSOC {
+		return models.Errorf(models.Forbidden, "only the SOC may do this")
+	}
+	p := i.Endpoint(d.Endpoint)
+	if p == nil || d.AgentID == "" || p.Successor != d.AgentID {
+		return models.Errorf(models.Conflict, "endpoint %s has no such successor", d.Endpoint)
+	}
+	*p = Endpoint{
+		ID: p.ID, Hostname: p.Hostname, Desired: p.Desired, Generation: p.Generation + 1, Observed: models.HostUnknown, Reason: p.Reason,
+		RequestedBy: p.RequestedBy, RequestedAs: p.RequestedAs, Since: p.Since, Successions: p.Successions + 1,
+	}
+	return nil
 }
 
 // EndpointKept is the client's explicit word that an endpoint stays isolated after closure.
@@ -117,7 +142,8 @@ type EndpointObserved struct {
 	HeldBy []models.Reference `json:"held_by,omitempty"`
 	// ReleasedBy is the other incident that released the device for all incidents.
 	ReleasedBy models.Reference  `json:"released_by,omitempty"`
-	Look       int               `json:"look,omitempty"` // the number of the look at the device that was asked for
+	Successor  string            `json:"successor,omitempty"` // see Endpoint; the device is gone from the EDR
+	Look       int               `json:"look,omitempty"`      // the number of the look at the device that was asked for
 	Class      models.AssetClass `json:"class,omitempty"`
 	Tags       []string          `json:"tags,omitempty"`
 	// MayBeController and TagsUnknown as in Asset.
@@ -153,7 +179,7 @@ func (d *EndpointObserved) apply(i *Incident, e Event) error {
 		p.Class, p.Tags, p.MayBeController, p.TagsUnknown = d.Class, d.Tags, d.MayBeController, d.TagsUnknown
 	}
 	if d.Generation == p.Generation {
-		p.Problem, p.Drifted, p.HeldBy = d.Problem, d.Drift, d.HeldBy
+		p.Problem, p.Drifted, p.HeldBy, p.Successor = d.Problem, d.Drift, d.HeldBy, d.Successor
 	}
 	if p.Permitted == models.DesiredIsolated && p.Observed == models.HostIsolated && p.ReviewAt.IsZero() {
 		p.ReviewAt = e.At.Add(time.Duration(p.Lease)) // the lease begins

@@ -38,10 +38,14 @@ type Endpoint struct {
 	Drifted         bool            `json:"drifted,omitzero"`       // somebody changed it behind our back
 	// HeldBy are the other incidents that want the device isolated: it stays isolated for them although this incident has
 	// let it go.
-	HeldBy     []models.Reference `json:"held_by,omitempty"`
-	ForAll     bool               `json:"for_all,omitzero"`     // the release is one for every incident of the client
-	Since      time.Time          `json:"since"`                // when Desired was set
-	ObservedAt time.Time          `json:"observed_at,omitzero"` // when the EDR last said something
+	HeldBy []models.Reference `json:"held_by,omitempty"`
+	ForAll bool               `json:"for_all,omitzero"` // the release is one for every incident of the client
+	// Successor is the EDR's id of another device that has the name now, while the device itself is gone from the EDR: it
+	// was set up anew under its old name, or is a different one.
+	Successor   string    `json:"successor,omitempty"`
+	Successions int       `json:"successions,omitzero"` // how often a person took the successor for the device
+	Since       time.Time `json:"since"`                // when Desired was set
+	ObservedAt  time.Time `json:"observed_at,omitzero"` // when the EDR last said something
 }
 
 // EndpointID names an endpoint of any incident.

@@ -14,6 +14,7 @@ type DesiredState struct {
 	Detach      bool           `json:"detach,omitempty"`       // the incident is over: the workflow ends
 	RetryNumber int            `json:"retry_number,omitempty"` // grows when a person wants it tried again at once
 	ForAll      bool           `json:"for_all,omitempty"`      // the release is one for every incident of the client
+	Successions int            `json:"successions,omitempty"`  // grows when another device takes the place of the one that is gone
 	Look        int            `json:"look,omitempty"`         // grows when the device is to be looked at once more
 }
 

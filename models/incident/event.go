@@ -101,7 +101,7 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 func EventTypes() []EventData {
 	return []EventData{
 		&Opened{}, &Assessed{}, &Published{}, &Revised{}, &Dismissed{}, &Commented{}, &Recommended{}, &RecommendationSettled{},
-		&ResponseTeamRecommended{}, &IsolationRequested{}, &ReleaseRequested{}, &EndpointKept{}, &EndpointObserved{},
+		&ResponseTeamRecommended{}, &IsolationRequested{}, &ReleaseRequested{}, &EndpointKept{}, &EndpointObserved{}, &DeviceSucceeded{},
 		&ContactMessaged{}, &CallRoundStarted{}, &ContactCalled{}, &CallRoundEnded{}, &AcknowledgedBy{},
 		&TaskOpened{}, &TaskDone{}, &ReminderSent{}, &Verified{}, &ClosureRequested{}, &ClosureConfirmed{},
 		&ClosureWithdrawn{}, &Closed{}, &FeedbackGiven{}, &CommandRejected{},

@@ -83,7 +83,7 @@ type Lost struct {
 func (l Lost) EndpointState(p Endpoint) EndpointState {
 	s := EndpointState{
 		Reference: l.Incident.Reference, ClientID: l.Incident.ClientID, Endpoint: p.ID, Hostname: p.Hostname, AgentID: p.AgentID, Policy: l.Policy,
-		Wanted:     DesiredState{Desired: p.Desired, Generation: p.Generation, Permitted: p.IsPermitted(), ForAll: p.ForAll},
+		Wanted:     DesiredState{Desired: p.Desired, Generation: p.Generation, Permitted: p.IsPermitted(), ForAll: p.ForAll, Successions: p.Successions},
 		ActionSent: p.Permitted != "",
 	}
 	for _, d := range l.Ledger { // the last action of this generation is gone on with, and none before it
