@@ -190,8 +190,8 @@ func (c *Containment) checkNotPaused(ctx context.Context, conn ClientEDR, in End
 	return nil
 }
 
-// oppositeMayBePending reports whether the EDR may hide an action against this one: the last action on the device before
-// was an opposite one, and the state the EDR tells does not show actions under way.
+// oppositeMayBePending reports whether the EDR may hide an action against this one: the last action on the device
+// before was an opposite one, and the state the EDR tells does not show actions under way.
 func (c *Containment) oppositeMayBePending(ctx context.Context, conn ClientEDR, row store.LedgerRow, device string) (bool, error) {
 	if conn.Capabilities().Underway {
 		return false, nil

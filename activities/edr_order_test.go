@@ -22,8 +22,8 @@ import (
 
 const worstDelay = 2 * time.Minute
 
-// device is an EDR of one device that does what it is told at once, and keeps a journal. While its answers are lost, what
-// it is told waits until it lands.
+// device is an EDR of one device that does what it is told at once, and keeps a journal. While its answers are lost,
+// what it is told waits until it lands.
 type device struct {
 	edr.Connection
 	state   models.HostState
@@ -213,8 +213,8 @@ func TestAProcessThatWasStoppedDoesNotActLate(t *testing.T) {
 	b.happened(v, 1)
 }
 
-// unaware is a context whose deadline has passed and that does not know it yet, as in a process that goes on after it was
-// stopped.
+// unaware is a context whose deadline has passed and that does not know it yet, as in a process that goes on after it
+// was stopped.
 type unaware struct{ context.Context }
 
 func (unaware) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }

@@ -53,8 +53,8 @@ func (m *Mail) SendCheckMail(ctx context.Context, e notify.Effect) error {
 	})
 }
 
-// lookBack is how long before a mail was planned it is looked for, because the vendor's clock is another one. Its opaque
-// ids tell it from all others.
+// lookBack is how long before a mail was planned it is looked for, because the vendor's clock is another one. Its
+// opaque ids tell it from all others.
 const lookBack = 12 * time.Hour
 
 func (m *Mail) deliver(ctx context.Context, e notify.Effect, write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error)) error {

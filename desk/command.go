@@ -23,9 +23,9 @@ import (
 //
 // via is the entrance: "api" or "portal". key is the caller's own name for the request: the same command under it again
 // has no second effect and gets the same answer. Invalid: the command itself is wrong, or the key was used for another
-// request. NotFound: the user may not see the incident. Forbidden: the user's role may not send the command. TooMany: the
-// user sends this incident too many. Conflict: the incident rejects the command. Unavailable: the engine does not answer,
-// and nothing is recorded.
+// request. NotFound: the user may not see the incident. Forbidden: the user's role may not send the command. TooMany:
+// the user sends this incident too many. Conflict: the incident rejects the command. Unavailable: the engine does not
+// answer, and nothing is recorded.
 func (d *Desk) Command(ctx context.Context, u models.User, via string, ref models.Reference, c incident.Command, key string,
 ) (result incident.CommandResult, queued bool, err error) {
 	body, err := canonicalJSON(c)
@@ -84,8 +84,8 @@ func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Refe
 	}
 }
 
-// recordedCommand returns the number of the incident's last event in the store, and the result of a request whose events
-// the store has, nil for none. NotFound: the user may not see the incident.
+// recordedCommand returns the number of the incident's last event in the store, and the result of a request whose
+// events the store has, nil for none. NotFound: the user may not see the incident.
 func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Reference, request string,
 ) (seq int, known *incident.CommandResult, err error) {
 	if u.Role.Side() == models.SideSOC {
@@ -94,9 +94,9 @@ func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Re
 	return d.store.RecordedCommand(ctx, store.Portal, u.ClientID, ref, request)
 }
 
-// admitCommand checks that the user may see the incident and send this command, and not too often. It records a decision
-// of the client before anybody acts on it. It returns the number of the incident's last event in the store, and the
-// result of a request that was carried out before.
+// admitCommand checks that the user may see the incident and send this command, and not too often. It records a
+// decision of the client before anybody acts on it. It returns the number of the incident's last event in the store,
+// and the result of a request that was carried out before.
 func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest,
 ) (seq int, known *incident.CommandResult, err error) {
 	at := d.moment()

@@ -33,9 +33,9 @@ type OpenIncidentRequest struct {
 }
 
 // OpenIncident opens an incident and starts its workflow. running is false when the incident is recorded but the engine
-// did not answer: the reconciler starts the workflow later. The same key again returns the same incident. Invalid: a field is
-// wrong, or the key was used for another request. NotFound: the client does not exist, or an alert is not the client's.
-// Conflict: an alert belongs to an incident already.
+// did not answer: the reconciler starts the workflow later. The same key again returns the same incident. Invalid: a
+// field is wrong, or the key was used for another request. NotFound: the client does not exist, or an alert is not the
+// client's. Conflict: an alert belongs to an incident already.
 func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentRequest, key string) (i incident.Incident, running bool, err error) {
 	if err := auth.Allow("open-incident", u.Role); err != nil {
 		return i, false, err

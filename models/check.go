@@ -22,8 +22,8 @@ const bytesPerCharacter = 3
 // maxItems bounds the lists of a request.
 const maxItems = 100
 
-// CheckText checks that a text is there, if it is required, and has at most limit characters and, as JSON, three times as
-// many bytes. pointer is the JSON pointer of the field. The error is Invalid.
+// CheckText checks that a text is there, if it is required, and has at most limit characters and, as JSON, three times
+// as many bytes. pointer is the JSON pointer of the field. The error is Invalid.
 func CheckText(pointer, s string, limit int, required bool) error {
 	switch {
 	case required && strings.TrimSpace(s) == "":

@@ -21,8 +21,8 @@ type Bulletin struct {
 // shown bounds the alarms that one bulletin lists; it counts the others.
 const shown = 20
 
-// sendBulletins tells the operator, over every channel, of the alarms that began and of those that ended: each once, all
-// that are due in one bulletin. A channel that fails is tried again in the next pass.
+// sendBulletins tells the operator, over every channel, of the alarms that began and of those that ended: each once,
+// all that are due in one bulletin. A channel that fails is tried again in the next pass.
 func (r *Reconciler) sendBulletins(ctx context.Context) error {
 	if len(r.Bulletins) == 0 {
 		return nil

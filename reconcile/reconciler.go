@@ -1,6 +1,6 @@
 // Package reconcile keeps store and engine in agreement. One process of all compares, again and again, the incidents
-// that are not over and the devices that are not at rest with the workflows that run. It starts what is missing from the
-// stored state, and tells the operator by an alarm.
+// that are not over and the devices that are not at rest with the workflows that run. It starts what is missing from
+// the stored state, and tells the operator by an alarm.
 package reconcile
 
 import (

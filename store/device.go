@@ -19,8 +19,8 @@ func (tx *Tx) LockDevice(device string) error {
 	return problem("wait for device", tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", key).Error)
 }
 
-// ofDevice starts a query on the isolations and releases of the device of an effect, of every incident of the client. An
-// older row that names no device counts when it is about the same endpoint.
+// ofDevice starts a query on the isolations and releases of the device of an effect, of every incident of the client.
+// An older row that names no device counts when it is about the same endpoint.
 func (tx *Tx) ofDevice(e notify.Effect) *gorm.DB {
 	return tx.of("effects").Where("kind in ?", []notify.EffectKind{notify.EffectIsolate, notify.EffectRelease}).
 		Where("(device = ? or device = '' and incident = ? and endpoint = ?)", e.Device, e.Incident, e.Endpoint)

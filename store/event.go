@@ -74,8 +74,8 @@ func (r commandRow) result() incident.CommandResult {
 
 // Record appends events to an incident and brings its read tables up to them, and keeps which commands made them.
 // Events it has already, byte for byte, are skipped, so a repeat changes nothing. ErrDiverged: it has another event
-// under a number, or a command under its request id already. Conflict: an event is missing before the first, an event is
-// not legal in the present state, or the incident would close without a decision of the client.
+// under a number, or a command under its request id already. Conflict: an event is missing before the first, an event
+// is not legal in the present state, or the incident would close without a decision of the client.
 func (tx *Tx) Record(r models.Reference, events []incident.Event, commands ...incident.CommandResult) error {
 	if err := tx.needsClient(); err != nil {
 		return err
@@ -135,8 +135,8 @@ func (tx *Tx) requireSame(r models.Reference, events []incident.Event) error {
 	return nil
 }
 
-// saveCommands keeps the commands whose events follow those that the store has. ErrDiverged: one of them was carried out
-// before.
+// saveCommands keeps the commands whose events follow those that the store has. ErrDiverged: one of them was carried
+// out before.
 func (tx *Tx) saveCommands(r models.Reference, recorded int, commands []incident.CommandResult) error {
 	var rows []commandRow
 	for _, c := range commands {

@@ -85,8 +85,8 @@ func (s *Store) OpenAlarms(ctx context.Context) ([]models.Alarm, error) {
 	return s.alarms(ctx, "ended_at is null")
 }
 
-// UnannouncedAlarms lists the alarms about whose beginning or end a bulletin may still have to go out: those that are open or
-// ended within a day, the oldest first. At most 1,000.
+// UnannouncedAlarms lists the alarms about whose beginning or end a bulletin may still have to go out: those that are
+// open or ended within a day, the oldest first. At most 1,000.
 func (s *Store) UnannouncedAlarms(ctx context.Context) ([]models.Alarm, error) {
 	return s.alarms(ctx, "ended_at is null or ended_at > now() - interval '1 day'")
 }

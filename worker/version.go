@@ -36,8 +36,8 @@ const (
 )
 
 // Promote makes this version the current one, as soon as Temporal knows its workers on every queue, and does so again
-// should Temporal forget it. It leaves everything alone when a version as new or newer is current, when this version was
-// routed to before (somebody has taken it back), and when the deployment has a manager. It returns when ctx ends.
+// should Temporal forget it. It leaves everything alone when a version as new or newer is current, when this version
+// was routed to before (somebody has taken it back), and when the deployment has a manager. It returns when ctx ends.
 func Promote(ctx context.Context, c client.Client, log *slog.Logger) {
 	deployment := c.WorkerDeploymentClient().GetHandle(Deployment)
 	said := ""

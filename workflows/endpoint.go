@@ -41,8 +41,9 @@ type endpointWorkflow struct {
 }
 
 // Endpoint brings one endpoint to the state that its incident desires and may have, and reports the EDR's own word. It
-// pursues the state that was permitted last until another one is. A released device is watched for a while. The workflow
-// ends when the incident detaches it. Opposite actions never overlap: only the newest permitted state is pursued.
+// pursues the state that was permitted last until another one is. A released device is watched for a while. The
+// workflow ends when the incident detaches it. Opposite actions never overlap: only the newest permitted state is
+// pursued.
 func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 	w := &endpointWorkflow{state: state, desired: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
 	w.adoptState(state.Wanted)

@@ -19,8 +19,8 @@ const (
 	// accepted however much the incident held, a repeat of a forgotten command was judged anew, and the run went on in a
 	// new one only when every event was in the store.
 	changeBounded = "bounded"
-	// changeRoundsEndThemselves: a round of calls whose own report ended the matter is not told to stop, because it ends by
-	// itself and the signal would fail. Before, it was.
+	// changeRoundsEndThemselves: a round of calls whose own report ended the matter is not told to stop, because it ends
+	// by itself and the signal would fail. Before, it was.
 	changeRoundsEndThemselves = "rounds-end-themselves"
 )
 

@@ -117,8 +117,8 @@ type Request struct {
 // Evaluate rules on a request. The strictest rule that matches decides; the do-not-isolate list is stricter than all. A
 // request that no rule matches is asked, and so is every request while no version is signed, or when two persons must
 // agree on the asset. A rule that says never or ask for some class or tag also holds for an asset that may be of it or
-// have it, because the EDR does not say; a rule that permits does not. A rule that permits isolations and names no class
-// leaves out domain controllers, and servers that may be some. A drill never reaches a real device.
+// have it, because the EDR does not say; a rule that permits does not. A rule that permits isolations and names no
+// class leaves out domain controllers, and servers that may be some. A drill never reaches a real device.
 func (a Authority) Evaluate(r Request, zone *time.Location, business models.Hours) Ruling {
 	ruling := Ruling{Decision: DecideAsk, Rule: "no rule matches", Version: a.Version, Persons: 1}
 	if a.SignedAt.IsZero() {

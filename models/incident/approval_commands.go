@@ -41,8 +41,8 @@ func (c *Deny) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&ApprovalDenied{Approval: c.Approval, Person: ask.Person, Via: ask.Via, Reason: c.Reason}}
 }
 
-// ExtendIsolation keeps an endpoint isolated for another lease, on the client's word. The SOC may send it about a device
-// that is kept at closure.
+// ExtendIsolation keeps an endpoint isolated for another lease, on the client's word. The SOC may send it about a
+// device that is kept at closure.
 type ExtendIsolation struct {
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`

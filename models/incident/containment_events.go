@@ -79,8 +79,8 @@ func (p *Endpoint) setDesired(desired models.Desired, reason, person string, e E
 	p.Problem, p.Drifted, p.HeldBy, p.ForAll, p.Successor = "", false, nil, false, ""
 }
 
-// DeviceSucceeded is a person's word that the device which has an endpoint's name now is meant, in place of the one that
-// is gone from the EDR. Nothing is known of it and nothing permitted on it yet: it is ruled on anew.
+// DeviceSucceeded is a person's word that the device which has an endpoint's name now is meant, in place of the one
+// that is gone from the EDR. Nothing is known of it and nothing permitted on it yet: it is ruled on anew.
 type DeviceSucceeded struct {
 	Endpoint string `json:"endpoint"`
 	AgentID  string `json:"agent_id"` // the successor's, as the person saw it

@@ -62,8 +62,8 @@ func (p Endpoint) IsAtRest(over bool) bool {
 	return (over || p.Desired == models.DesiredReleased) && !p.IsHeld()
 }
 
-// NeedsWorkflow reports whether the incident's workflow has something to do: the incident is not over, or a device of it
-// is isolated.
+// NeedsWorkflow reports whether the incident's workflow has something to do: the incident is not over, or a device of
+// it is isolated.
 func (i Incident) NeedsWorkflow() bool {
 	return !i.IsOver() || slices.ContainsFunc(i.Endpoints, Endpoint.IsHeld)
 }

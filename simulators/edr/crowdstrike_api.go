@@ -88,8 +88,8 @@ func fqlWords(text string) []string {
 	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 }
 
-// parseFQL reads terms joined by + or by a comma, not by both. A * may stand at the end of a host name; lists in brackets
-// are not simulated.
+// parseFQL reads terms joined by + or by a comma, not by both. A * may stand at the end of a host name; lists in
+// brackets are not simulated.
 func parseFQL(filter string) (f fqlFilter, err error) {
 	joined := ""
 	for rest := filter; rest != ""; {

@@ -20,8 +20,8 @@ const (
 	maxAgentsAsked   = 50
 )
 
-// listHosts answers the search for hosts, by name or all of them, page by page. Pages count from 0. Agents that are gone
-// stay on the list.
+// listHosts answers the search for hosts, by name or all of them, page by page. Pages count from 0. Agents that are
+// gone stay on the list.
 func (e *elastic) listHosts(r *stage.Request, space string) stage.Answer {
 	q := r.URL.Query()
 	if bad := checkQuery(q, "kuery", "page", "pageSize"); bad != "" {
@@ -81,8 +81,8 @@ func (n kueryName) matches(name string) bool {
 
 var unquotedKuery = regexp.MustCompile(`^[A-Za-z0-9._*-]+`)
 
-// parseKuery reads the one query that is simulated: the host name field with a value, in quotes or without any character
-// that has a meaning but *, or several in parentheses joined by or.
+// parseKuery reads the one query that is simulated: the host name field with a value, in quotes or without any
+// character that has a meaning but *, or several in parentheses joined by or.
 func parseKuery(kuery string) ([]kueryName, error) {
 	bad := errors.New("only host names can be asked for")
 	values, found := strings.CutPrefix(kuery, "united.endpoint.host.hostname:")

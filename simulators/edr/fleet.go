@@ -141,8 +141,8 @@ func (h *fleetHost) settledState() string {
 
 // bringUp brings the devices of a host name into being when somebody asks for it: none for "missing"; two for
 // "duplicate"; with a domain for "fqdn", in two domains for "domains"; many before the one for "crowd" and "throng",
-// whose agents are gone or, where the vendor does not list those, whose names are longer. A name with another domain, or
-// in other letters, is the device that was asked for first.
+// whose agents are gone or, where the vendor does not list those, whose names are longer. A name with another domain,
+// or in other letters, is the device that was asked for first.
 func (f *fleet) bringUp(tenant, hostname string) {
 	label, _, _ := strings.Cut(hostname, ".")
 	if label == "" {

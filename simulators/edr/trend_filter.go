@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// trendFilter is a filter of Vision One: field eq 'value', joined by and, or, not and parentheses. A value is matched to
-// the letter: the reference does not say so, nor otherwise.
+// trendFilter is a filter of Vision One: field eq 'value', joined by and, or, not and parentheses. A value is matched
+// to the letter: the reference does not say so, nor otherwise.
 type trendFilter struct {
 	matches func(value func(field string) string) bool
 	asked   map[string][]string // the values in its comparisons, by field

@@ -36,8 +36,8 @@ type life struct {
 	lastWord  string            // the tag of the last request, when nothing broke any more
 }
 
-// newLives draws the incidents. Two of three share their client's devices; those whose workflows are reset and terminated
-// do not.
+// newLives draws the incidents. Two of three share their client's devices; those whose workflows are reset and
+// terminated do not.
 func (w *world) newLives() {
 	clients := w.stack.Dev.Clients
 	for n := range w.plan.incidents {

@@ -284,7 +284,8 @@ func differences(a, b incident.Incident) (names []string) {
 	return names
 }
 
-// judgeEndpoints checks that the incident itself shows each device isolated that it wants so. judgeDevices asks the EDR.
+// judgeEndpoints checks that the incident itself shows each device isolated that it wants so. judgeDevices asks the
+// EDR.
 func (v *verdict) judgeEndpoints(l *life, read incident.Incident) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -298,8 +299,9 @@ func (v *verdict) judgeEndpoints(l *life, read incident.Incident) {
 	}
 }
 
-// leftAmbiguous counts calls and texts of which the ledger says to the end that they may have been made: the product had
-// no more time for them when it was all over, because somebody was reached otherwise or the vendor was away too long.
+// leftAmbiguous counts calls and texts of which the ledger says to the end that they may have been made: the product
+// had no more time for them when it was all over, because somebody was reached otherwise or the vendor was away too
+// long.
 const leftAmbiguous = "left ambiguous"
 
 // judgeDelivery compares a row of the ledger with what the vendors did.

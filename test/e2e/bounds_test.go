@@ -299,8 +299,8 @@ func TestALoopOfCommandsIsSlowedDown(t *testing.T) {
 	printProgress("  %d comments taken, %d slowed down", taken.Load(), slowed.Load())
 }
 
-// After an operator's reset of the workflow the incident goes on from what the store has: whatever was answered with 200
-// stands there, once, and so does what comes next.
+// After an operator's reset of the workflow the incident goes on from what the store has: whatever was answered with
+// 200 stands there, once, and so does what comes next.
 func TestAResetWorkflowGoesOnFromTheStore(t *testing.T) {
 	for name, excluded := range map[string][]enumspb.ResetReapplyExcludeType{
 		"with what came since":    nil,

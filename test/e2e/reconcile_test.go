@@ -298,8 +298,8 @@ func TestADeadWorkerShowsWithinSeconds(t *testing.T) {
 	s.await("the system to be ready again", func() (bool, error) { return strings.HasPrefix(readiness(t), "200"), nil })
 }
 
-// A worker that is stopped, and not dead, keeps its long polls and the tasks that were handed to it. The test prints how
-// long a critical call waits when one of two workers is stopped just before the publication.
+// A worker that is stopped, and not dead, keeps its long polls and the tasks that were handed to it. The test prints
+// how long a critical call waits when one of two workers is stopped just before the publication.
 func TestAStoppedWorkerHoldsNoCriticalCallForLong(t *testing.T) {
 	newScene(t, 1).startWorker()
 	stopped := system.Workers[len(system.Workers)-2]

@@ -53,8 +53,8 @@ func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, erro
 	return hosts, nil
 }
 
-// listed returns the ids of the living endpoints of a name from the list of all endpoints, and whether the list has any,
-// living or not.
+// listed returns the ids of the living endpoints of a name from the list of all endpoints, and whether the list has
+// any, living or not.
 func (t *Tenant) listed(ctx context.Context, op exchange.Op, hostname string) (ids []string, known bool, err error) {
 	ex := t.sendFor(ctx, "/endpoints/get_endpoints", struct{}{}, maxList)
 	var list struct {

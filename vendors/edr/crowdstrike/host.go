@@ -203,8 +203,8 @@ func state(status string) models.HostState {
 	return models.HostUnknown
 }
 
-// filter is the query in Falcon's filter language for the names with the words of a name, whatever the case, and for those
-// that begin with it, which may mind the case, as given and in the cases it is usually stored in.
+// filter is the query in Falcon's filter language for the names with the words of a name, whatever the case, and for
+// those that begin with it, which may mind the case, as given and in the cases it is usually stored in.
 func filter(hostname string) string {
 	quoted := func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) }
 	terms := []string{"hostname:~" + quoted(hostname) + "'"}

@@ -15,8 +15,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/letterhead"
 )
 
-// maxCandidates bounds how many messages of the same recipient and subject are opened. SendGrid lists no more than it is
-// asked for, the newest first, and has no next page.
+// maxCandidates bounds how many messages of the same recipient and subject are opened. SendGrid lists no more than it
+// is asked for, the newest first, and has no next page.
 const maxCandidates = 100
 
 // Lookup finds msg in SendGrid's logs among what was accepted since a moment (SendGrid's clock;

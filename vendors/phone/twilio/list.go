@@ -36,8 +36,8 @@ func readList[T any](ctx context.Context, c *Caller, op exchange.Op, name string
 	return nil, nil, op.Failed(op.Uncertain(), "list_too_long")
 }
 
-// pageOf reads one page of a list, and how the next one is asked for; nil after the last. The SDK reads an answer without
-// the list as an empty one, which would mean that there is nothing.
+// pageOf reads one page of a list, and how the next one is asked for; nil after the last. The SDK reads an answer
+// without the list as an empty one, which would mean that there is nothing.
 func pageOf[T any](ex *exchange.Exchange, name string) (rows []T, next url.Values, ok bool) {
 	var body map[string]json.RawMessage
 	if !ex.OK() || ex.Decode(&body) != nil || json.Unmarshal(body[name], &rows) != nil || rows == nil {

@@ -54,11 +54,11 @@ func (c *Caller) Text(ctx context.Context, out models.OutboundText) (models.Sent
 	return got, nil
 }
 
-// RecentTexts returns all our messages to a number: the question to ask after an ambiguous Text. A message may take some
-// seconds to be listed: a message that is missing proves nothing before that.
+// RecentTexts returns all our messages to a number: the question to ask after an ambiguous Text. A message may take
+// some seconds to be listed: a message that is missing proves nothing before that.
 //
-// Twilio is not asked to filter by date: it can only filter by the day of sending, and a message
-// that still waits has no such day.
+// Twilio is not asked to filter by date: it can only filter by the day of sending, and a message that still waits has
+// no such day.
 func (c *Caller) RecentTexts(ctx context.Context, to string) ([]models.SentText, error) {
 	op := exchange.Op{Vendor: vendor, Name: "list texts"}
 	if !e164.MatchString(to) {
