@@ -11,15 +11,15 @@ import (
 // Approval is the permission that the desired state of an endpoint needs before the EDR is sent an action: the ruling
 // of the response authority and, if the ruling says so, the consent of one or two persons of the client.
 //
-// 	state     recognised by                entered by
-// 	waiting   IsOpen and Asked is 0        ContainmentRuled before the incident is published
-// 	asked     IsAnswerable                 ContainmentRuled with "ask" or "ask_then_auto", Published, a new ruling after
-// 	                                       it had expired
-// 	expired   Expired                      ApprovalExpired; ContainmentRuled at NextAskAt asks again
-// 	granted   Granted                      ContainmentRuled with "auto", a release that the client itself requested, enough
-// 	                                       ApprovalGiven, ApprovalExpired where the client's rule allows it; after people
-// 	                                       granted it the next ContainmentRuled permits the state
-// 	denied    Denied                       ApprovalDenied, ContainmentRuled with "never" or in a drill; final
+//	state     recognised by                entered by
+//	waiting   IsOpen and Asked is 0        ContainmentRuled before the incident is published
+//	asked     IsAnswerable                 ContainmentRuled with "ask" or "ask_then_auto", Published, a new ruling after
+//	                                       it had expired
+//	expired   Expired                      ApprovalExpired; ContainmentRuled at NextAskAt asks again
+//	granted   Granted                      ContainmentRuled with "auto", a release that the client itself requested, enough
+//	                                       ApprovalGiven, ApprovalExpired where the client's rule allows it; after people
+//	                                       granted it the next ContainmentRuled permits the state
+//	denied    Denied                       ApprovalDenied, ContainmentRuled with "never" or in a drill; final
 //
 // A new desired state of the endpoint (IsolationRequested, ReleaseRequested) starts over with an approval of its own.
 type Approval struct {
