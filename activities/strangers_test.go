@@ -119,7 +119,7 @@ func TestAStrangersCallIsNeverTakenForOurs(t *testing.T) {
 
 func steer(t *testing.T, base, what, body string) {
 	t.Helper()
-	answer, err := http.Post(base+"/_sim/"+what, "application/json", bytes.NewBufferString(body)) //nolint:gosec // a simulator of this test
+	answer, err := http.Post(base+"/_sim/"+what, "application/json", bytes.NewBufferString(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func steer(t *testing.T, base, what, body string) {
 
 func steerInto(t *testing.T, base, what string, out any) {
 	t.Helper()
-	answer, err := http.Get(base + "/_sim/" + what) //nolint:gosec // a simulator of this test
+	answer, err := http.Get(base + "/_sim/" + what)
 	if err != nil {
 		t.Fatal(err)
 	}

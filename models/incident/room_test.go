@@ -69,10 +69,10 @@ func (c *crowd) carried() int {
 }
 
 // fill sends a command until it is refused, and returns how often it was taken.
-func (c *crowd) fill(make func(n int) incident.Command) int {
+func (c *crowd) fill(next func(n int) incident.Command) int {
 	c.t.Helper()
 	for n := 0; ; n++ {
-		switch err := c.send(models.RoleAnalyst, make(n)); {
+		switch err := c.send(models.RoleAnalyst, next(n)); {
 		case models.KindOf(err) == models.Conflict:
 			return n
 		case err != nil:
@@ -85,7 +85,7 @@ func (c *crowd) fill(make func(n int) incident.Command) int {
 
 func TestNoCommandMakesAnIncidentTooLargeToCarry(t *testing.T) {
 	deadline := modelstest.T0.Add(time.Hour)
-	for name, make := range map[string]func(int) incident.Command{
+	for name, next := range map[string]func(int) incident.Command{
 		"recommendations": func(int) incident.Command { return &incident.Recommend{Text: longText} },
 		"questions":       func(int) incident.Command { return &incident.AskQuestion{Text: longText, Deadline: deadline} },
 		"short ones":      func(int) incident.Command { return &incident.Recommend{Text: "r"} },
@@ -95,8 +95,8 @@ func TestNoCommandMakesAnIncidentTooLargeToCarry(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCrowd(t)
-			taken := c.fill(make)
-			if before := c.i.Seq; c.send(models.RoleAnalyst, make(taken)) == nil || c.i.Seq != before {
+			taken := c.fill(next)
+			if before := c.i.Seq; c.send(models.RoleAnalyst, next(taken)) == nil || c.i.Seq != before {
 				t.Error("a refused command changed something")
 			}
 			t.Logf("%d taken, %d bytes", taken, c.carried())
