@@ -13,7 +13,7 @@ import (
 // containing is the transient state of containEndpoints.
 type containing struct {
 	retries  []string // endpoints that a person wants tried again
-	letGo    bool     // the incident is over and its devices are at rest
+	atRest   bool     // the incident is over and its devices are at rest
 	detached bool     // the workflows of its endpoints were told so
 }
 
@@ -22,7 +22,7 @@ type containing struct {
 func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 	for workflow.Await(ctx, func() bool {
 		return w.nextUnsignalled() != nil || w.nextUnlooked() != nil || w.nextWithoutRuling() != nil || len(w.containing.retries) > 0 ||
-			w.state.Incident.IsOver() && (!w.state.Managing || w.containing.letGo)
+			w.state.Incident.IsOver() && (!w.state.Managing || w.containing.atRest)
 	}) == nil {
 		if e := w.nextWithoutRuling(); e != nil {
 			if w.evaluateAuthority(ctx, *e) != nil {
@@ -210,6 +210,6 @@ func (w *incidentWorkflow) awaitRest(ctx workflow.Context, mayRenew func() bool)
 			return err
 		}
 	}
-	w.containing.letGo = !w.isManaging(workflow.Now(ctx))
+	w.containing.atRest = !w.isManaging(workflow.Now(ctx))
 	return nil
 }
