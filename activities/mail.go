@@ -209,14 +209,23 @@ func mayTryNextMailer(err error) bool {
 // lookup asks every mailer for the message: the ledger does not say which one an earlier attempt went to.
 func (r Routes) lookup(ctx context.Context, msg models.OutboundMail, since time.Time) (Acceptance, bool, error) {
 	var unknown error
-	for _, to := range r.routes {
+	for n, to := range r.routes {
 		id, found, err := to.Mailer.Lookup(ctx, msg, since)
 		if found {
 			return Acceptance{Vendor: to.Vendor, ID: id}, true, nil
 		}
 		if err != nil {
 			unknown = err
+			r.noteFailure(n, err)
 		}
 	}
 	return Acceptance{}, false, unknown
+}
+
+// noteFailure counts a failed look-up against its mailer: then the next attempt goes to another one at once. One that
+// succeeds says nothing, because the mailer may take no mail all the same.
+func (r Routes) noteFailure(n int, err error) {
+	if done, down := r.breakers[n].Allow(); down == nil {
+		done(mailerFailure(err))
+	}
 }

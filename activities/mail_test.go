@@ -105,6 +105,23 @@ func TestAMailerThatAsksForPatienceIsLeftAlone(t *testing.T) {
 	}
 }
 
+// A mailer that answers neither whether it took a mail nor anything else is down: the next attempt goes elsewhere.
+func TestAMailerThatCannotBeAskedIsPassedOver(t *testing.T) {
+	first, second := &postman{fails: models.Ambiguous, deaf: true}, &postman{}
+	routes := NewRoutes(Route{"first", first}, Route{"second", second})
+	if _, err := routes.send(t.Context(), models.OutboundMail{}); models.ClassOf(err) != models.Ambiguous {
+		t.Fatal(err)
+	}
+	for range failuresToTrip - 1 {
+		if _, _, err := routes.lookup(t.Context(), models.OutboundMail{}, time.Time{}); err == nil {
+			t.Fatal("the look-up succeeded")
+		}
+	}
+	if got, err := routes.send(t.Context(), models.OutboundMail{}); err != nil || got.Vendor != "second" || first.asked != 1 {
+		t.Errorf("%+v, %v; the first mailer was asked %d times", got, err, first.asked)
+	}
+}
+
 func TestARejectedAddressSaysNothingAgainstTheMailer(t *testing.T) {
 	only := &postman{fails: models.Rejected}
 	second := &postman{}

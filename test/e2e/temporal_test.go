@@ -308,6 +308,7 @@ func TestALongConversationContinuesInANewRun(t *testing.T) {
 		}
 		return before.GetWorkflowExecutionInfo().GetExecution().GetRunId() != after.GetWorkflowExecutionInfo().GetExecution().GetRunId(), nil
 	})
+	s.until("every comment", func(incident.Incident) bool { return len(eventsOf[*incident.Commented](s)) >= comments }) // an answer may be 202
 	s.wantAgreement()
 	found := map[string]int{}
 	for _, c := range eventsOf[*incident.Commented](s) {
