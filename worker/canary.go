@@ -18,13 +18,15 @@ import (
 const CanaryEvery = time.Minute
 
 // StartCanary starts the canary workflow of a worker process and removes the history of the one before, so that no more
-// than two are kept. before is what the last call returned, "" at first.
+// than two are kept. before is what the last call returned, "" at first. The canary is for workers of this version,
+// current or not: one of an earlier version may not know it.
 func StartCanary(ctx context.Context, c client.Client, namespace string, process uuid.UUID, before string) (string, error) {
 	id := "canary/" + process.String()
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: CanaryEvery, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING,
+		VersioningOverride:       &client.PinnedVersioningOverride{Version: version()},
 		StaticSummary:            "a worker's canary",
 	}, models.CanaryWorkflow, process)
 	if err != nil {

@@ -22,9 +22,13 @@ const Deployment = "watchfire"
 func deploymentOptions() worker.DeploymentOptions {
 	return worker.DeploymentOptions{
 		UseVersioning:             true,
-		Version:                   worker.WorkerDeploymentVersion{DeploymentName: Deployment, BuildID: buildID()},
+		Version:                   version(),
 		DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 	}
+}
+
+func version() worker.WorkerDeploymentVersion {
+	return worker.WorkerDeploymentVersion{DeploymentName: Deployment, BuildID: buildID()}
 }
 
 func buildID() string { return strconv.Itoa(workflows.Version) }

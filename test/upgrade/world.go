@@ -94,6 +94,7 @@ func (w *world) addUser(ctx context.Context, role models.Role, number int) error
 // isolations by a decision. It returns the client's number and its contacts.
 func (w *world) addClient(ctx context.Context, decision string) (int, []models.Contact, error) {
 	p := models.DefaultPolicy()
+	p.WatchReleases = 0 // the earlier API does not know it
 	p.RingFor = models.Duration(8 * time.Second)
 	p.BusyAgainAfter, p.BusyTries = models.Duration(time.Second), 1
 	p.Rounds, p.RoundEvery, p.SlowRoundEvery = 2, models.Duration(time.Second), models.Duration(3*time.Second)
