@@ -155,7 +155,7 @@ func (c *Containment) SendAction(ctx context.Context, in EndpointInput) (sent Ac
 		return Acceptance{Vendor: conn.Vendor, ID: host.ID}, err == nil && there, err
 	}
 	_, err = c.Effects.Once(ctx, in.Effect, EffectSteps{
-		Prepare: func(tx *store.Tx, _ store.LedgerRow) error { return c.orderAction(tx, in, &sent) },
+		Prepare: func(tx *store.Tx, _ store.LedgerRow) error { return c.orderAction(tx, in) },
 		Lookup:  underway,
 		Send: func(ctx context.Context, row store.LedgerRow) (Acceptance, error) {
 			accepted, there, err := underway(ctx, row)
@@ -169,8 +169,8 @@ func (c *Containment) SendAction(ctx context.Context, in EndpointInput) (sent Ac
 			return Acceptance{Vendor: conn.Vendor, ID: cmp.Or(action, in.AgentID)}, err
 		},
 	})
-	if isHeld(err) {
-		sent.Held, err = true, nil
+	if held := isHeld(err); held || err == nil && in.ForAll {
+		return c.nameOthers(ctx, in, held)
 	}
 	return sent, c.nameSuccessor(ctx, conn, in, err)
 }

@@ -31,7 +31,7 @@ const errHeld = "held"
 
 // orderAction decides whether an action may be sent now, in the transaction that records its intent. Rejected: a later
 // desired state of the endpoint has been acted on. ErrSettling: an opposite action on the device is not settled.
-func (c *Containment) orderAction(tx *store.Tx, in EndpointInput, sent *ActionSent) error {
+func (c *Containment) orderAction(tx *store.Tx, in EndpointInput) error {
 	if err := tx.LockDevice(in.AgentID); err != nil {
 		return err
 	}
@@ -42,13 +42,12 @@ func (c *Containment) orderAction(tx *store.Tx, in EndpointInput, sent *ActionSe
 	if later {
 		return ClientEDR{Vendor: "edr"}.reject(string(in.Effect.Purpose), "a later desired state was acted on")
 	}
-	if in.Desired == models.DesiredReleased {
+	if in.Desired == models.DesiredReleased && !in.ForAll {
 		others, err := tx.IsolatedBy(in.Effect)
 		if err != nil {
 			return err
 		}
-		sent.Others = others
-		if len(others) > 0 && !in.ForAll {
+		if len(others) > 0 {
 			if err := tx.Cancel(in.Effect.Key, notify.ReasonHeld, tx.Now()); err != nil {
 				return err
 			}
@@ -74,6 +73,15 @@ func isHeld(err error) bool {
 	}
 	var code string
 	return app.Type() == string(models.Rejected) && app.HasDetails() && app.Details(&code) == nil && code == notify.ReasonHeld
+}
+
+// nameOthers returns what became of a release that concerns other incidents: it is held by them, or was for all. It reads
+// them anew, because this may be a repeat whose first answer was lost.
+func (c *Containment) nameOthers(ctx context.Context, in EndpointInput, held bool) (ActionSent, error) {
+	others, err := store.Run(c.Effects.Store.InClient(ctx, store.Worker, in.Effect.ClientID), func(tx *store.Tx) ([]incident.EndpointID, error) {
+		return tx.IsolatedBy(in.Effect)
+	})
+	return ActionSent{Held: held && len(others) > 0, Others: others}, err
 }
 
 // settleOpposites settles the opposite actions on the device whose answers were lost. Such an action may still come

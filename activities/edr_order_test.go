@@ -167,6 +167,10 @@ func TestADeviceIsReleasedWhenTheLastIncidentLetsGo(t *testing.T) {
 	if want := []incident.EndpointID{{Incident: second, Endpoint: "e1"}}; !sent.Held || !slices.Equal(sent.Others, want) {
 		t.Errorf("the first release: %+v, want it held by %v", sent, want)
 	}
+	again := o.want(order(first, client, models.DesiredReleased, 2), "", "isolate") // its first answer was lost
+	if !again.Held || !slices.Equal(again.Others, sent.Others) {
+		t.Errorf("the same release again: %+v, want %+v", again, sent)
+	}
 	if sent := o.want(order(second, client, models.DesiredReleased, 2), "", "isolate", "release"); sent.Held {
 		t.Errorf("the last release: %+v", sent)
 	}
@@ -179,7 +183,8 @@ func TestAReleaseForAllTellsWhomItConcerns(t *testing.T) {
 	o.want(order(second, client, models.DesiredIsolated, 1), "", "isolate")
 	release := order(first, client, models.DesiredReleased, 2)
 	release.ForAll = true
-	sent := o.want(release, "", "isolate", "release")
+	o.want(release, "", "isolate", "release")
+	sent := o.want(release, "", "isolate", "release") // the first answer was lost
 	if want := []incident.EndpointID{{Incident: second, Endpoint: "e1"}}; sent.Held || !slices.Equal(sent.Others, want) {
 		t.Errorf("the release: %+v, want it sent and %v told", sent, want)
 	}

@@ -170,7 +170,9 @@ func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, every time.Durat
 			o.ReleasedBy = by
 		}
 		w.reportToIncident(ctx, o)
-	case !w.isReleased(): // of a released device the last word stands
+	case w.isReleased(): // the last word stands, and this was no look
+		w.state.Looks = max(w.state.Looks-1, 0)
+	default:
 		w.reportToIncident(ctx, unknownReport(err)) // read again in an hour
 	}
 	return nil

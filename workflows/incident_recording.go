@@ -179,6 +179,9 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	for _, e := range stored.Incident.Endpoints { // its workflow may run: it is signalled before one is started
 		w.state.EndpointVersions[e.ID] = max(w.state.EndpointVersions[e.ID], 1)
 	}
+	if w.state.Incident.IsOver() {
+		w.startManaging(ctx)
+	}
 	for len(events) > 0 {
 		own := slices.IndexFunc(commands, func(c incident.CommandResult) bool { return c.FirstSeq <= events[0].Seq && events[0].Seq <= c.LastSeq })
 		if own < 0 {

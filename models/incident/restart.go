@@ -86,12 +86,29 @@ func (l Lost) EndpointState(p Endpoint) EndpointState {
 		Wanted:     DesiredState{Desired: p.Desired, Generation: p.Generation, Permitted: p.IsPermitted(), ForAll: p.ForAll, Successions: p.Successions},
 		ActionSent: p.Permitted != "",
 	}
-	for _, d := range l.Ledger { // the last action of this generation is gone on with, and none before it
-		if d.Endpoint == p.ID && d.Revision == p.Generation && (d.Kind == notify.EffectIsolate || d.Kind == notify.EffectRelease) {
+	if s.Permitted = s.Wanted; !s.Wanted.Permitted {
+		s.Permitted = l.lastPermitted(p.ID)
+	}
+	for _, d := range l.Ledger { // the last action of that state is gone on with, and none before it
+		if d.Endpoint == p.ID && d.Revision == s.Permitted.Generation && (d.Kind == notify.EffectIsolate || d.Kind == notify.EffectRelease) {
 			s.FailedActions = max(s.FailedActions, d.Occurrence-1)
 		}
 	}
 	return s
+}
+
+// lastPermitted returns the state of an endpoint that was permitted last, while another one waits for that.
+func (l Lost) lastPermitted(endpoint string) (last DesiredState) {
+	var i Incident
+	for _, e := range l.Events {
+		if i.Apply(e) != nil {
+			break // the events were legal when they were recorded
+		}
+		if p := i.Endpoint(endpoint); p != nil && p.IsPermitted() && p.Permitted != "" {
+			last = DesiredState{Desired: p.Desired, Generation: p.Generation, Permitted: true, ForAll: p.ForAll}
+		}
+	}
+	return last
 }
 
 // State returns the state from which a new run of an incident's workflow goes on. What the lost run had not handed over
