@@ -18,7 +18,7 @@ const (
 )
 
 // askAgainAfter is how long the workflow waits before it hands the store again what the store refused.
-const askAgainAfter = 5 * time.Minute
+const askAgainAfter = time.Minute
 
 // recording is the transient state of recordEvents.
 type recording struct {
@@ -151,8 +151,9 @@ func (w *incidentWorkflow) catchUp(ctx workflow.Context, r incident.CommandReque
 	return w.rebase(ctx)
 }
 
-// rebase lets the incident go on from what the store has, because the store knows a later history. What was decided since and is not in the store yet is put behind it. A command that the store knows, because
-// Temporal handed it over once more, is not carried out again; one that is no longer legal becomes command_rejected.
+// rebase lets the incident go on from what the store has, because the store knows a later history. What was decided since and is
+// not in the store yet is put behind it. A command that the store knows, because Temporal handed it over once more, is not
+// carried out again; one that is no longer legal becomes command_rejected.
 // The consequences of the events are not repeated: they were drawn when the events were first applied.
 func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	in := recordedInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference}
