@@ -135,11 +135,11 @@ func lostEvents(runs []runRecord, i incident.Incident, stored []incident.Event) 
 	for _, e := range stored {
 		known[e.Seq] = e
 	}
+	runs = slices.DeleteFunc(slices.Clone(runs), func(r runRecord) bool {
+		return r.discarded || r.state.Incident.ID() != i.ID() || contradicts(r, known)
+	})
 	last := len(stored)
 	for _, r := range runs {
-		if r.discarded || r.state.Incident.ID() != i.ID() || contradicts(r, known) {
-			continue
-		}
 		for _, b := range r.taken {
 			for _, e := range b.Events {
 				before, is := known[e.Seq]

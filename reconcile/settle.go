@@ -30,6 +30,7 @@ type Settlement string
 const (
 	SettleRecover Settlement = "recover" // append the events that the database lost from the engine's histories
 	SettleRestart Settlement = "restart" // end what runs and start it again from the database
+	SettleDiscard Settlement = "discard" // restart, and drop what the engine has and the database lost
 	SettleEnd     Settlement = "end"     // end what runs, of which the database knows nothing
 )
 
@@ -131,13 +132,13 @@ func (o *Operator) compare(ctx context.Context, r models.Reference) (d Differenc
 	case err != nil:
 		return d, err
 	case s.found && !desk.IsWorkflowOf(s.description, i.ID()):
-		d.What, d.Settle = "the engine's workflow is another incident's", SettleRestart
+		d.What, d.Settle = "the engine's workflow is another incident's", SettleDiscard
 		return d, nil
 	}
 	lost, _, err := o.lost(ctx, i)
 	switch {
 	case models.KindOf(err) == models.Conflict:
-		d.What, d.Settle = err.Error(), SettleRestart
+		d.What, d.Settle = err.Error(), SettleDiscard
 		return d, nil
 	case err != nil:
 		return d, err
@@ -302,25 +303,41 @@ func (o *Operator) recoverEvent(ctx context.Context, client uuid.UUID, r models.
 }
 
 // Restart ends what runs in the engine under an incident's reference and starts its workflow from the stored state.
-// NotFound: the store does not know the incident. Conflict: the engine has events that the store lost, and discard does
-// not say that they may be dropped.
-func (o *Operator) Restart(ctx context.Context, r models.Reference, discard bool) error {
+// NotFound: the store does not know the incident. Conflict: what runs is another incident's, or the engine has events that
+// the store lost.
+func (o *Operator) Restart(ctx context.Context, r models.Reference) error {
 	i, err := o.incident(ctx, r)
 	if err != nil {
 		return err
 	}
-	reason := reasonDiscarded
-	if !discard {
-		lost, _, err := o.lost(ctx, i)
-		switch {
-		case err != nil:
-			return err
-		case len(lost) > 0:
-			return models.Errorf(models.Conflict, "the engine has %d events that the database lost: recover them, or discard them", len(lost))
-		}
-		reason = reasonSettled
+	s, err := o.pass().look(ctx, r.WorkflowID())
+	if err != nil {
+		return err
 	}
-	if err := o.terminate(ctx, r, reason); err != nil {
+	if s.found && !desk.IsWorkflowOf(s.description, i.ID()) {
+		return models.Errorf(models.Conflict, "what runs as %s is another incident, which the database does not know: discard it", r)
+	}
+	lost, _, err := o.lost(ctx, i)
+	switch {
+	case err != nil:
+		return err
+	case len(lost) > 0:
+		return models.Errorf(models.Conflict, "the engine has %d events that the database lost: recover them, or discard them", len(lost))
+	}
+	if err := o.terminate(ctx, r, reasonSettled); err != nil {
+		return err
+	}
+	return o.start(ctx, i)
+}
+
+// Discard is Restart, whatever the engine has: events that the store lost are dropped for good, and an incident of the same
+// reference that the store does not know.
+func (o *Operator) Discard(ctx context.Context, r models.Reference) error {
+	i, err := o.incident(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := o.terminate(ctx, r, reasonDiscarded); err != nil {
 		return err
 	}
 	return o.start(ctx, i)

@@ -21,7 +21,7 @@ func runReconcile(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("reconcile", flag.ContinueOnError)
 	recoverIt := f.String("recover", "", "reference of an incident, to bring back from the engine what an older database lost of it")
 	restart := f.String("restart", "", "reference of an incident, to end its workflow and start it again from the database")
-	discard := f.Bool("discard", false, "with -restart: drop the events that the engine has and the database lost")
+	discard := f.String("discard", "", "reference of an incident, to start it again and drop what the engine has and the database lost")
 	end := f.String("end", "", "reference of an incident that the database does not know, to end its workflows")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -52,7 +52,10 @@ func runReconcile(ctx context.Context, args []string, out io.Writer) error {
 			n, err := o.Recover(ctx, r)
 			return fmt.Sprintf("recovered, %d events", n), err
 		}},
-		{*restart, func(r models.Reference) (string, error) { return "started again", o.Restart(ctx, r, *discard) }},
+		{*restart, func(r models.Reference) (string, error) { return "started again", o.Restart(ctx, r) }},
+		{*discard, func(r models.Reference) (string, error) {
+			return "started again; what the database lost of it is dropped", o.Discard(ctx, r)
+		}},
 		{*end, func(r models.Reference) (string, error) { return "ended", o.End(ctx, r) }},
 	} {
 		if settle.reference == "" {

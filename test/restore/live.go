@@ -22,6 +22,15 @@ func (d disaster) live(ctx context.Context, w *world) error {
 	if err != nil {
 		return fmt.Errorf("before the backup: %w", err)
 	}
+	var dropped, unwanted *story
+	if d.drops() {
+		if dropped, err = w.open(ctx, models.SeverityHigh); err == nil {
+			err = dropped.publish(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := w.backUp(ctx, databases(d.store)); err != nil {
 		return err
 	}
@@ -30,6 +39,14 @@ func (d disaster) live(ctx context.Context, w *world) error {
 		return fmt.Errorf("after the backup: %w", err)
 	}
 	say("since then one incident was released, one closed, one published and isolated, %d were opened, %d of them are over", 2+d.batch, 1+d.batch)
+	if d.drops() {
+		if unwanted, err = w.open(ctx, models.SeverityLow); err == nil {
+			err = dropped.comment(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	known, err := w.references(ctx)
 	if err != nil {
 		return err
@@ -47,6 +64,11 @@ func (d disaster) live(ctx context.Context, w *world) error {
 		}
 	}
 	say("stopped API and worker, restored the backup")
+	if d.drops() {
+		if err := w.drop(ctx, dropped, unwanted); err != nil {
+			return err
+		}
+	}
 	fresh, err := d.goOn(ctx, w, talked)
 	if err != nil {
 		return err
@@ -62,6 +84,24 @@ func (d disaster) live(ctx context.Context, w *world) error {
 		return fmt.Errorf("after the restore: %w", err)
 	}
 	return w.judge(ctx)
+}
+
+// drops reports whether the operator drops something of what the database lost, in this disaster.
+func (d disaster) drops() bool { return d.store && !d.hurry }
+
+// drop lets the operator drop what they could recover: an event of one incident, and all of another one.
+func (w *world) drop(ctx context.Context, s, unwanted *story) error {
+	for _, refused := range []struct{ flag, because string }{{"-restart", "1 events that the database lost"}, {"-end", "the database knows"}} {
+		if _, err := w.reconcile(ctx, refused.flag, string(s.ref)); err == nil || !strings.Contains(err.Error(), refused.because) {
+			return fmt.Errorf("watchfire reconcile %s %s was not refused because %s: %w", refused.flag, s.ref, refused.because, err)
+		}
+	}
+	_, restarted := w.reconcile(ctx, "-discard", string(s.ref))
+	_, ended := w.reconcile(ctx, "-end", string(unwanted.ref))
+	s.said = nil
+	w.stories = slices.DeleteFunc(w.stories, func(other *story) bool { return other == unwanted })
+	say("  %s was started again without its last event, %s ended, because the operator said so; neither without a word", s.ref, unwanted.ref)
+	return errors.Join(restarted, ended)
 }
 
 // beforeBackup opens incidents that the backup knows.
