@@ -80,6 +80,9 @@ func run(ctx context.Context, prove bool, only string) error {
 			continue
 		}
 		say("— %s —", d.name)
+		if d.off != "" {
+			patience = 90 * time.Second
+		}
 		err := d.run(ctx, dir)
 		switch {
 		case d.off == "" && err != nil:

@@ -22,8 +22,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// patience bounds every wait.
-const patience = 3 * time.Minute
+// patience bounds every wait. A product that is broken on purpose gets less, because there the end of it is what is
+// waited for.
+var patience = 3 * time.Minute
 
 // world is a stack with the incidents that live on it.
 type world struct {
