@@ -24,14 +24,18 @@ func (d disaster) live(ctx context.Context, w *world) error {
 	}
 	var dropped, unwanted *story
 	if d.drops() {
-		if dropped, err = w.open(ctx, models.SeverityHigh); err == nil {
-			err = dropped.publish(ctx)
-		}
-		if err != nil {
+		if dropped, err = w.open(ctx, models.SeverityLow); err != nil {
 			return err
 		}
 	}
+	rushed, err := w.rush(ctx)
+	if err != nil {
+		return fmt.Errorf("an incident with mails under way: %w", err)
+	}
 	if err := w.backUp(ctx, databases(d.store)); err != nil {
+		return err
+	}
+	if err := rushed.awaitMails(ctx); err != nil {
 		return err
 	}
 	say("backed up %s, with %d incidents open", strings.Join(databases(d.store), " and "), len(w.stories))
@@ -41,7 +45,7 @@ func (d disaster) live(ctx context.Context, w *world) error {
 	say("since then one incident was released, one closed, one published and isolated, %d were opened, %d of them are over", 2+d.batch, 1+d.batch)
 	if d.drops() {
 		if unwanted, err = w.open(ctx, models.SeverityLow); err == nil {
-			err = dropped.comment(ctx)
+			err = dropped.send(ctx, models.RoleAnalyst, &incident.Recommend{Text: "To be dropped."})
 		}
 		if err != nil {
 			return err
@@ -86,6 +90,42 @@ func (d disaster) live(ctx context.Context, w *world) error {
 	return w.judge(ctx)
 }
 
+// rush publishes an incident whose mails wait, because both mailers are down.
+func (w *world) rush(ctx context.Context) (s *story, err error) {
+	down := func(vendor, op string) func() error {
+		return func() error {
+			return w.Dev.Steer(ctx, vendor, "faults", map[string]any{"rules": []any{map[string]string{"op": op, "kind": "refuse"}}})
+		}
+	}
+	if s, err = w.open(ctx, models.SeverityCritical); err != nil {
+		return nil, err
+	}
+	return s, steps(down("sendgrid", "send_mail"), down("smtp", "connect"), func() error { return s.publish(ctx) })
+}
+
+// awaitMails lets the mailers work again, and waits until every contact was mailed.
+func (s *story) awaitMails(ctx context.Context) error {
+	for _, vendor := range []string{"sendgrid", "smtp"} {
+		if err := s.w.Dev.Steer(ctx, vendor, "faults", map[string]any{"clear": true, "rules": []any{}}); err != nil {
+			return err
+		}
+	}
+	return await(ctx, string(s.ref)+": the mails", func() error {
+		var page struct{ Items []incident.Event }
+		err := s.w.Dev.Person(models.RoleAnalyst, 0).Get(ctx, "/incidents/"+string(s.ref)+"/events?limit=200", &page)
+		mailed := map[string]bool{}
+		for _, e := range page.Items {
+			if d, ok := e.Data.(*incident.ContactMessaged); ok && strings.HasSuffix(d.Effect, "/email/1") {
+				mailed[d.Effect] = true
+			}
+		}
+		if err == nil && len(mailed) < 3 {
+			err = fmt.Errorf("%d of 3 contacts were mailed", len(mailed))
+		}
+		return err
+	})
+}
+
 // drops reports whether the operator drops something of what the database lost, in this disaster.
 func (d disaster) drops() bool { return d.store && !d.hurry }
 
@@ -98,7 +138,6 @@ func (w *world) drop(ctx context.Context, s, unwanted *story) error {
 	}
 	_, restarted := w.reconcile(ctx, "-discard", string(s.ref))
 	_, ended := w.reconcile(ctx, "-end", string(unwanted.ref))
-	s.said = nil
 	w.stories = slices.DeleteFunc(w.stories, func(other *story) bool { return other == unwanted })
 	say("  %s was started again without its last event, %s ended, because the operator said so; neither without a word", s.ref, unwanted.ref)
 	return errors.Join(restarted, ended)
