@@ -19,11 +19,8 @@ func mutations() map[string]mutation {
 		"references": {"desk/incident.go", "return err == nil\n\t})", "return err == nil && false\n\t})"},
 		"alarm":      {"activities/records.go", "if failed := r.Store.RaiseAlarm(ctx, alarm); failed != nil {", "if failed := err; alarm.Kind == \"\" {"},
 		"decisions":  {"reconcile/settle.go", "if c.FirstSeq != e.Seq ||", "if c.FirstSeq > 0 ||"},
-		"ledger": {
-			"activities/effects.go", "case row.State == notify.EffectAccepted:\n\t\treturn row, nil", "case row.State == notify.EffectAccepted:\n\t\treturn l.attempt(ctx, e, a, row)",
-		},
-		"behind": {"reconcile/settle.go", "run.seq() < i.Seq", "run.seq() < 0"},
-		"ghosts": {"reconcile/settle.go", "d.Settle = SettleRecover\n\treturn d, nil\n}", "d.Settle = SettleEnd\n\treturn d, nil\n}"},
+		"behind":     {"reconcile/settle.go", "run.seq() < i.Seq", "run.seq() < 0"},
+		"ghosts":     {"reconcile/settle.go", "d.Settle = SettleRecover\n\treturn d, nil\n}", "d.Settle = SettleEnd\n\treturn d, nil\n}"},
 	}
 }
 
@@ -32,7 +29,6 @@ func broken() []disaster {
 	return []disaster{
 		{name: "broken: references are given twice", store: true, hurry: true, off: "references", wants: "existed before"},
 		{name: "broken: nobody is told of refused events", store: true, hurry: true, off: "alarm", wants: "the alarm not_recorded"},
-		{name: "broken: the ledger repeats what was accepted", hurry: true, off: "ledger", wants: "times"},
 		{name: "broken: decisions are not recovered", store: true, batch: 1, off: "decisions", wants: "recover event"},
 		{name: "broken: ghosts are ended", store: true, batch: 1, off: "ghosts", wants: "the differences do not end"},
 		{name: "broken: workflows that are behind are not listed", batch: 1, off: "behind", wants: "the engine has"},
