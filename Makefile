@@ -72,8 +72,16 @@ chaos-oracle: setup ## show that chaos is seen: it must find things wrong with a
 upgrade-proof: setup ## the drill, and that it fails where it should
 	$(GO) run ./test/upgrade -prove
 
+.PHONY: restore
+restore: setup ## drill: restore either database from an older backup while incidents are open
+	$(GO) run ./test/restore
+
+.PHONY: restore-proof
+restore-proof: setup ## the drill, and that it fails where it should
+	$(GO) run ./test/restore -prove
+
 .PHONY: nightly
-nightly: chaos chaos-oracle upgrade-proof ## what takes too long for every change
+nightly: chaos chaos-oracle upgrade-proof restore-proof ## what takes too long for every change
 
 .PHONY: check
 check: format names vet generated modules lint workflows vuln ## everything short of the tests: format, retired names, vet, generated code, modules, lint, workflowcheck, vulnerabilities

@@ -38,7 +38,8 @@ const (
 )
 
 // Record appends events and updates the read tables in one transaction. Events the store has already are skipped. An
-// error of type ErrDiverged or ErrRefused is not retried.
+// error of type ErrDiverged or ErrRefused is not retried. The operator is told of the latter: the reconciler, which looks at
+// pending activities, does not see it.
 func (r *Records) Record(ctx context.Context, in RecordInput) error {
 	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		return tx.Record(in.Reference, in.Events, in.Commands...)
@@ -48,6 +49,11 @@ func (r *Records) Record(ctx context.Context, in RecordInput) error {
 	}
 	switch models.KindOf(err) {
 	case models.Conflict, models.Forbidden, models.NotFound, models.Invalid:
+		alarm := models.Alarm{Kind: models.AlarmNotRecorded, Subject: string(in.Reference),
+			Detail: "the database refuses the incident's events, and its commands are stopped: see watchfire reconcile"}
+		if failed := r.Store.RaiseAlarm(ctx, alarm); failed != nil {
+			return failed // asked again
+		}
 		return temporal.NewNonRetryableApplicationError("the store refuses the events", ErrRefused, err)
 	}
 	return err

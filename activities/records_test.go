@@ -2,11 +2,13 @@ package activities_test
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -259,5 +261,22 @@ func TestAContactIsNotReachedTheSameWayTwice(t *testing.T) {
 	b.attempt(&vendor{}, "")
 	if got := after(); got != "" {
 		t.Errorf("after a missed call, when the text was sent before: %q", got)
+	}
+}
+
+// A batch that the database refuses for good ends its activity, so nobody who looks at pending ones sees it.
+func TestTheOperatorIsToldOfEventsThatTheDatabaseRefuses(t *testing.T) {
+	o := newOffice(t)
+	by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
+	gap := activities.RecordInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident,
+		Events: []incident.Event{{Seq: 9, At: o.now, Type: "commented", Actor: by, Data: &incident.Commented{Text: "after a gap"}}}}
+	var refused *temporal.ApplicationError
+	if err := o.records.Record(t.Context(), gap); !errors.As(err, &refused) || refused.Type() != activities.ErrRefused || !refused.NonRetryable() {
+		t.Errorf("a gap is answered with %v, want a refusal for good", err)
+	}
+	open, err := o.ledger.Store.OpenAlarms(t.Context())
+	o.ok(err)
+	if len(open) != 1 || open[0].Kind != models.AlarmNotRecorded || open[0].Subject != string(o.effect.Incident) {
+		t.Errorf("open alarms are %+v, want one about the incident", open)
 	}
 }

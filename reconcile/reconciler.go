@@ -42,6 +42,7 @@ const (
 // Temporal lists the calls of the engine that the reconciler needs; client.Client satisfies it.
 type Temporal interface {
 	desk.Temporal
+	Histories
 	TerminateWorkflow(ctx context.Context, workflowID, runID, reason string, details ...any) error
 }
 
@@ -136,7 +137,7 @@ func (r *Reconciler) Pass(ctx context.Context) error {
 	if p.checkEngine(ctx) {
 		err = errors.Join(err, p.checkIncidents(ctx))
 	}
-	return errors.Join(err, p.endAlarms(ctx), r.sendBulletins(ctx))
+	return errors.Join(err, p.checkRefused(ctx), p.endAlarms(ctx), r.sendBulletins(ctx))
 }
 
 // checkEngine reports whether the engine answers about this namespace. It raises the alarm when the engine failed twice
@@ -206,6 +207,38 @@ func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 		return err
 	}
 	return errors.Join(p.checkCalls(ctx, i), p.checkEndpoints(ctx, i))
+}
+
+// checkRefused keeps the alarms about events that the database refused for good, which their activity raised, until it
+// takes them, or the workflow does not run any more.
+func (p *pass) checkRefused(ctx context.Context) error {
+	if !p.engineAnswers {
+		return nil
+	}
+	open, err := p.Store.OpenAlarms(ctx)
+	if err != nil {
+		return fmt.Errorf("check what was refused: %w", err)
+	}
+	var problems []error
+	for _, a := range open {
+		r, err := models.ParseReference(a.Subject)
+		if a.Kind != models.AlarmNotRecorded || err != nil || p.raised[alarmKey{a.Kind, a.Subject}] {
+			continue
+		}
+		s, err := p.look(ctx, r.WorkflowID())
+		var run runRecord
+		if err == nil && s.running {
+			run, err = readRun(ctx, p.Temporal, r.WorkflowID(), "")
+		}
+		switch {
+		case err != nil:
+			p.skip(r)
+			problems = append(problems, err)
+		case run.refused:
+			p.raise(ctx, a.Kind, a.Subject, a.Detail)
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // checkCalls ends a round of calls for its incident when the round's workflow does not run any more and its last report

@@ -112,6 +112,13 @@ func (tx *Tx) Record(r models.Reference, events []incident.Event, commands ...in
 	return tx.save(row, added, revisions)
 }
 
+// SameEvent reports whether two events are the same to the store, byte for byte.
+func SameEvent(a, b incident.Event) bool {
+	one, err := encode(a)
+	other, problem := encode(b)
+	return err == nil && problem == nil && one == other
+}
+
 // requireSame returns ErrDiverged when the store has other events under the numbers of these.
 func (tx *Tx) requireSame(r models.Reference, events []incident.Event) error {
 	if len(events) == 0 {

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -122,6 +124,41 @@ func (tx *Tx) OpenIncident(o incident.Opened, by models.Actor, at time.Time, req
 		return incident.Incident{}, problem("record opening", err)
 	}
 	return i, tx.link(i.Reference, o.Alerts)
+}
+
+// RestoreIncident puts an incident back of which the database, an older copy, has nothing: with its first event, under
+// the reference that it had. Its client's later references follow it. The alerts that the database has are its again.
+// The request that opened it is not known any more. NotFound: the database does not have the client either. Conflict:
+// there is an incident of that reference.
+func (tx *Tx) RestoreIncident(opening incident.Event) error {
+	var i incident.Incident
+	if err := i.Apply(opening); err != nil {
+		return err
+	}
+	var client, number int
+	if _, err := fmt.Sscanf(string(i.Reference), "SI-%d-%d", &client, &number); err != nil {
+		return models.Errorf(models.Invalid, "%s is no reference", i.Reference)
+	}
+	q := tx.db.Exec("update clients set last_incident = greatest(last_incident, ?) where id = ? and number = ?", number, tx.client, client)
+	if q.Error != nil || q.RowsAffected == 0 {
+		return cmp.Or(problem("count incidents", q.Error), error(models.Errorf(models.NotFound, "client not found")))
+	}
+	opened, err := tx.chain(i.Reference, nil, []incident.Event{opening})
+	if err != nil {
+		return err
+	}
+	row := incidentRow{RequestID: "restored " + string(i.Reference), LastHash: opened[0].Hash, Running: true}
+	row.fill(tx.client, i)
+	if err := tx.db.Create(&row).Error; err != nil {
+		return problem("restore incident", err)
+	}
+	if err := tx.db.Create(&opened).Error; err != nil {
+		return problem("restore the opening", err)
+	}
+	if len(i.Alerts) == 0 {
+		return nil
+	}
+	return problem("link alerts", tx.of("alerts").Where("id in ? and incident is null", i.Alerts).UpdateColumn("incident", i.Reference).Error)
 }
 
 // checkOpening checks the input of OpenIncident.

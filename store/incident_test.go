@@ -325,3 +325,21 @@ func TestRareIncidentsAreFoundByAnIndex(t *testing.T) {
 		}))
 	}
 }
+
+// An incident that the database, an older copy, does not know comes back under its reference, and later ones follow it.
+func TestARestoredIncidentKeepsItsReference(t *testing.T) {
+	h := newHouse(t)
+	h.open(h.acme, "first")
+	ref := models.NewReference(h.acme.Number, 5)
+	opening := incident.NewEvent(incident.Incident{}, noon, models.System(), &incident.Opened{
+		ClientID: h.acme.ID, Reference: ref, Title: "Ransom note", Severity: models.SeverityHigh, Alerts: []uuid.UUID{uuid.New()},
+	})
+	restore := func(te tenant) error {
+		return h.ForClient(t.Context(), store.SOC, te.ID, func(tx *store.Tx) error { return tx.RestoreIncident(opening) })
+	}
+	h.fails(restore(h.other), models.NotFound)
+	h.ok(restore(h.acme))
+	h.fails(restore(h.acme), models.Conflict)
+	h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.VerifyEvents(ref) })
+	equal(t, "the next reference", h.open(h.acme, "second").Reference, models.NewReference(h.acme.Number, 6))
+}

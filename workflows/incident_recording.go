@@ -18,7 +18,7 @@ const (
 )
 
 // askAgainAfter is how long the workflow waits before it hands the store again what the store refused.
-const askAgainAfter = 5 * time.Minute
+const askAgainAfter = time.Minute
 
 // recording is the transient state of recordEvents.
 type recording struct {

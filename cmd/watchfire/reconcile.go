@@ -19,7 +19,9 @@ import (
 // runReconcile lists the differences between store and engine, or settles one of them.
 func runReconcile(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("reconcile", flag.ContinueOnError)
+	recoverIt := f.String("recover", "", "reference of an incident, to bring back from the engine what an older database lost of it")
 	restart := f.String("restart", "", "reference of an incident, to end its workflow and start it again from the database")
+	discard := f.String("discard", "", "reference of an incident, to start it again and drop what the engine has and the database lost")
 	end := f.String("end", "", "reference of an incident that the database does not know, to end its workflows")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -41,24 +43,33 @@ func runReconcile(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("temporal: %w", err)
 	}
 	defer engine.Close()
-	o := &reconcile.Operator{Reconciler: reconcile.Reconciler{Store: db, Temporal: engine, Log: log}, Engine: engine}
+	o := &reconcile.Operator{Reconciler: reconcile.Reconciler{Store: db, Temporal: engine, Log: log}}
 	for _, settle := range []struct {
 		reference string
-		do        func(context.Context, models.Reference) error
-		done      string
-	}{{*restart, o.Restart, "started again"}, {*end, o.End, "ended"}} {
+		do        func(models.Reference) (done string, err error)
+	}{
+		{*recoverIt, func(r models.Reference) (string, error) {
+			n, err := o.Recover(ctx, r)
+			return fmt.Sprintf("recovered, %d events", n), err
+		}},
+		{*restart, func(r models.Reference) (string, error) { return "started again", o.Restart(ctx, r) }},
+		{*discard, func(r models.Reference) (string, error) {
+			return "started again; what the database lost of it is dropped", o.Discard(ctx, r)
+		}},
+		{*end, func(r models.Reference) (string, error) { return "ended", o.End(ctx, r) }},
+	} {
 		if settle.reference == "" {
 			continue
 		}
 		r, err := models.ParseReference(settle.reference)
-		if err == nil {
-			err = settle.do(ctx, r)
-		}
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s %s\n", r, settle.done)
-		return nil
+		done, err := settle.do(r)
+		if err == nil {
+			fmt.Fprintf(out, "%s %s\n", r, done)
+		}
+		return err
 	}
 	return listDifferences(ctx, o, out)
 }
@@ -70,11 +81,10 @@ func listDifferences(ctx context.Context, o *reconcile.Operator, out io.Writer) 
 		return err
 	}
 	for _, d := range all {
-		command := "-restart"
-		if d.Ghost {
-			command = "-end"
+		fmt.Fprintf(out, "%s: %s\n", d.Reference, d.What)
+		if d.Settle != "" {
+			fmt.Fprintf(out, "    watchfire reconcile -%s %s\n", d.Settle, d.Reference)
 		}
-		fmt.Fprintf(out, "%s: %s\n    watchfire reconcile %s %s\n", d.Reference, d.What, command, d.Reference)
 	}
 	fmt.Fprintf(out, "%d differences\n", len(all))
 	return nil
