@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -174,7 +175,7 @@ func (v *verdict) judgeLife(ctx context.Context, w *world, l *life, d deeds, pla
 	acknowledged := false
 	for _, e := range ledger {
 		acknowledged = acknowledged || d.pressed[e.Token]
-		v.judgeEffect(e, d, planned)
+		v.judgeEffect(e, ledger, d, planned)
 	}
 	if !l.isPublished() {
 		return
@@ -363,8 +364,21 @@ func (v *verdict) judgeEndpoints(l *life, read incident.Incident) {
 // long after a call which one was ours; the round does not wait for that, it calls the next contact.
 const leftAmbiguous = "calls left ambiguous"
 
-// judgeEffect compares a row of the ledger with what the vendors did.
-func (v *verdict) judgeEffect(e store.LedgerRow, d deeds, planned map[string]bool) {
+// isSuperseded reports whether the endpoint's last action is another one of the same kind, which the EDR took: then it
+// does not matter any more what became of an earlier one. An opposite action must have settled it.
+func isSuperseded(e store.LedgerRow, ledger []store.LedgerRow) bool {
+	last := e
+	for _, a := range ledger {
+		action := a.Kind == notify.EffectIsolate || a.Kind == notify.EffectRelease
+		if action && a.Endpoint == e.Endpoint && cmp.Or(cmp.Compare(a.Revision, last.Revision), cmp.Compare(a.Occurrence, last.Occurrence)) > 0 {
+			last = a
+		}
+	}
+	return last.Key != e.Key && last.Kind == e.Kind && last.State == notify.EffectAccepted
+}
+
+// judgeEffect compares a row of an incident's ledger with what the vendors did.
+func (v *verdict) judgeEffect(e store.LedgerRow, ledger []store.LedgerRow, d deeds, planned map[string]bool) {
 	name, done := e.Key, true // a device may have been in that state already
 	switch e.Kind {
 	case notify.EffectMail:
@@ -382,6 +396,8 @@ func (v *verdict) judgeEffect(e store.LedgerRow, d deeds, planned map[string]boo
 	switch {
 	case e.State == notify.EffectIntended && e.Attempts > 0 && e.Kind == notify.EffectCall && e.Outcome != "":
 		v.counts[leftAmbiguous]++
+	case e.State == notify.EffectIntended && e.Attempts > 0 && isSuperseded(e, ledger):
+		v.counts["actions superseded"]++
 	case e.State == notify.EffectIntended && e.Attempts > 0:
 		v.add(differs, "%s is intended still, after %d attempts", e.Key, e.Attempts)
 	case e.State == notify.EffectAccepted && !done:

@@ -15,7 +15,7 @@ import (
 
 // scenes are the cases that chance may leave out, played in every run while everything breaks.
 type scenes struct {
-	late          *life // its isolation's answer is lost, the isolation comes late, and it is released meanwhile
+	late          *life // its isolation's answer is lost, the isolation comes late each time, and it is released meanwhile
 	first, second *life // both isolate the same two devices; the first one releases both, the second one the latter
 }
 
@@ -48,7 +48,7 @@ func (w *world) openScenes() {
 			w.t.Fatal("an incident cannot be opened, though nothing breaks yet")
 		}
 		faults["crowdstrike"] = append([]stage.Rule{{
-			Op: "device_action", Kind: stage.FaultLate, DelayMS: int(latest.Milliseconds()), Times: 1, Holds: l.isolations(),
+			Op: "device_action", Kind: stage.FaultLate, DelayMS: int(latest.Milliseconds()), Holds: l.isolations() + "1/",
 		}}, faults["crowdstrike"]...)
 	}
 	for _, vendor := range slices.Sorted(maps.Keys(faults)) {
