@@ -422,8 +422,9 @@ func (v *verdict) judgeDevices(w *world, d deeds) {
 	}
 	for host, state := range wanted {
 		v.counts["devices"]++
-		if state != "unknown" && d.devices[host] != state {
-			v.add(device, "%s is %s at the EDR, and %s was wanted last", host, d.devices[host], state)
+		is := cmp.Or(d.devices[host], "normal") // nobody has asked the EDR about one that is not there
+		if state != "unknown" && is != state {
+			v.add(device, "%s is %s at the EDR, and %s was wanted last", host, is, state)
 		}
 	}
 }
