@@ -108,24 +108,35 @@ func (p *pass) readLost(ctx context.Context, i incident.Incident) (incident.Lost
 func (p *pass) prepareChildren(ctx context.Context, l *incident.Lost) error {
 	l.AskedRounds = map[string]bool{}
 	for _, e := range l.Incident.Endpoints {
-		id := l.Incident.Reference.EndpointWorkflowID(e.ID)
-		s, err := p.look(ctx, id)
-		if err == nil && s.running {
-			err = p.Temporal.TerminateWorkflow(ctx, id, "", "its incident is started again, and it with the incident")
-		}
-		if err != nil {
+		if _, err := p.endEndpoint(ctx, l.Incident.Reference, e.ID); err != nil {
 			return err
 		}
 		if !e.Approval.IsAnswerable() {
 			continue
 		}
-		id = l.Incident.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
-		if s, err = p.look(ctx, id); err != nil {
+		id := l.Incident.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
+		s, err := p.look(ctx, id)
+		if err != nil {
 			return err
 		}
 		l.AskedRounds[id] = s.found && !s.isLost()
 	}
-	return nil
+	// The lost run may have had more endpoints, which it did not come to record. The next ones get their ids.
+	for n := len(l.Incident.Endpoints) + 1; ; n++ {
+		if found, err := p.endEndpoint(ctx, l.Incident.Reference, fmt.Sprintf("e%d", n)); err != nil || !found {
+			return err
+		}
+	}
+}
+
+// endEndpoint ends the workflow of an endpoint, and reports whether the engine knows one.
+func (p *pass) endEndpoint(ctx context.Context, r models.Reference, endpoint string) (found bool, err error) {
+	id := r.EndpointWorkflowID(endpoint)
+	s, err := p.look(ctx, id)
+	if err != nil || !s.running {
+		return s.found, err
+	}
+	return true, p.Temporal.TerminateWorkflow(ctx, id, "", "its incident is started again, and it with the incident")
 }
 
 // repeatFacts tells a new run of an incident's workflow what the lost one did not hear or record: who acknowledged, and
