@@ -206,7 +206,7 @@ func TestAnEndpointThatWasNeverRecordedStandsInNobodysWay(t *testing.T) {
 	_, err := temporal(t).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
 		ID: s.ref.EndpointWorkflowID("e1"), TaskQueue: models.QueueIncidents,
 	}, models.EndpointWorkflow, incident.EndpointState{
-		Reference: s.ref, ClientID: s.current().ClientID, Endpoint: "e1", Hostname: s.host + "-other", Policy: models.DefaultPolicy(),
+		Reference: s.ref, ClientID: s.current().ClientID, Endpoint: "e1", Hostname: "OTHER-" + s.host, Policy: models.DefaultPolicy(),
 		Wanted: incident.DesiredState{Desired: models.DesiredIsolated, Generation: 1},
 	})
 	if err != nil {
