@@ -128,7 +128,8 @@ func (p plan) faults() map[string][]stage.Rule {
 		add(deed[0], deed[1], stage.FaultResetAfter, 0.10*p.spoil, 0)
 		add(deed[0], deed[1], stage.FaultTruncate, 0.05*p.spoil, 0)
 		add(deed[0], deed[1], stage.FaultLate, 0.10*p.spoil, between(draw, vendorTimeout+200*time.Millisecond, vendorTimeout+time.Second))
-		add(deed[0], deed[1], stage.FaultLate, 0.10*p.spoil, between(draw, vendorTimeout+time.Second, settle-500*time.Millisecond))
+		// Later than the product would ask again if it did not wait.
+		add(deed[0], deed[1], stage.FaultLate, 0.10*p.spoil, between(draw, settle-time.Second, settle-500*time.Millisecond))
 	}
 	// An EDR may be slower than the settle window: a device's own state tells, and an opposite action has to wait.
 	add("crowdstrike", "device_action", stage.FaultLate, 0.10*p.spoil, between(draw, settle+time.Second, latest))

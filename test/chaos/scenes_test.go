@@ -30,9 +30,9 @@ func (w *world) newScenes() {
 		one, two := w.newLife(clients[0]), w.newLife(clients[0])
 		one.devices, two.devices = []string{"SHARED-1", "SHARED-2"}, []string{"SHARED-1", "SHARED-2"}
 		isolated := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
-		letGo := make(chan struct{})
-		one.play = func(ctx context.Context) { one.share(ctx, isolated[0], isolated[1], letGo, nil, 2) }
-		two.play = func(ctx context.Context) { two.share(ctx, isolated[1], isolated[0], nil, letGo, 1) }
+		released := make(chan struct{})
+		one.play = func(ctx context.Context) { one.share(ctx, isolated[0], isolated[1], released, nil, 2) }
+		two.play = func(ctx context.Context) { two.share(ctx, isolated[1], isolated[0], nil, released, 1) }
 		w.scenes.first, w.scenes.second = one, two
 	}
 }
@@ -78,7 +78,7 @@ func (l *life) releaseTooEarly(ctx context.Context) {
 
 // share isolates both devices, waits for the other incident to have done so, and releases the last n of them when it is
 // its turn: after is closed by the other incident, nil to be first.
-func (l *life) share(ctx context.Context, done, other, letGo, after chan struct{}, n int) {
+func (l *life) share(ctx context.Context, done, other, released, after chan struct{}, n int) {
 	if !l.begin(ctx) {
 		return
 	}
@@ -104,8 +104,8 @@ func (l *life) share(ctx context.Context, done, other, letGo, after chan struct{
 	for _, host := range l.devices[len(l.devices)-n:] {
 		l.turn(ctx, l.responder, host)
 	}
-	if letGo != nil {
-		close(letGo)
+	if released != nil {
+		close(released)
 	}
 	l.untilCalm(ctx)
 	l.sayLastWord(ctx)
