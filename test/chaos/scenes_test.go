@@ -180,15 +180,17 @@ func (w *world) completeDrift(ctx context.Context) {
 			continue
 		}
 		for _, t := range i.Tasks {
-			tag := fmt.Sprint(l.reference(), " ", t.ID)
+			tag := fmt.Sprintf("%s-%s", l.reference(), t.ID)
 			if t.Kind != incident.TaskDrift || t.Done || w.told[tag] {
 				continue
 			}
 			path := "/incidents/" + string(l.reference()) + "/complete-task"
-			if status, err := l.analyst.PostAs(ctx, tag, path, &incident.CompleteTask{Task: t.ID}, nil); err == nil && status < 300 {
-				w.say("%s: %s; the SOC completes the task", l.reference(), t.Detail)
-				w.told[tag] = true
+			if _, err := l.analyst.PostAs(ctx, tag, path, &incident.CompleteTask{Task: t.ID}, nil); err != nil {
+				w.say("%s: the task %s is not completed yet: %v", l.reference(), t.ID, err)
+				continue
 			}
+			w.say("%s: %s; the SOC completes the task", l.reference(), t.Detail)
+			w.told[tag] = true
 		}
 	}
 }
