@@ -53,6 +53,7 @@ type Reconciler struct {
 	Log       *slog.Logger
 	Bulletins []Bulletin // how the operator is told of alarms
 
+	holder      uuid.UUID // of the lease; the zero UUID asks for none
 	began       time.Time
 	engineFails int // passes in a row in which the engine did not answer
 }
@@ -61,6 +62,7 @@ type Reconciler struct {
 // of them holds the lease, and another takes over within seconds when that one dies or stands still.
 func (r *Reconciler) Run(ctx context.Context) {
 	holder := uuid.New()
+	r.holder = holder
 	r.began = time.Now()
 	stop := func() {} // ends the passes of the present lease, and waits for it
 	holds := false
@@ -98,6 +100,19 @@ func (r *Reconciler) askForLease(ctx context.Context, holder uuid.UUID) (bool, e
 	ctx, cancel := context.WithTimeout(ctx, renewEvery)
 	defer cancel()
 	return r.Store.HoldLease(ctx, leaseName, holder, leaseFor)
+}
+
+// requireLease returns an error when another process holds the lease by now: this one stood still, and what it read may
+// be old.
+func (r *Reconciler) requireLease(ctx context.Context) error {
+	if r.holder == uuid.Nil {
+		return nil
+	}
+	held, err := r.askForLease(ctx, r.holder)
+	if err == nil && !held {
+		err = errors.New("another process holds the reconciler's lease")
+	}
+	return err
 }
 
 // begin makes passes until the returned function is called, which waits for the last one.

@@ -40,15 +40,19 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 	return p.startAgain(ctx, lost)
 }
 
-// startAgain starts the workflow of an incident, and those of its devices that are not at rest, from the stored state.
+// startAgain starts the workflow of an incident, and those of its devices that are not at rest or were released, from
+// the stored state.
 func (p *pass) startAgain(ctx context.Context, lost incident.Lost) error {
 	r := lost.Incident.Reference
+	if err := p.requireLease(ctx); err != nil {
+		return err
+	}
 	if err := p.prepareChildren(ctx, &lost); err != nil {
 		return err
 	}
 	starting, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	if err := desk.StartIncident(starting, p.Temporal, lost.State(), true); err != nil {
+	if err := desk.StartIncident(starting, p.Temporal, lost.State().Carried(), true); err != nil {
 		return err
 	}
 	if err := p.Store.ForClient(ctx, store.SOC, lost.Incident.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(r) }); err != nil {
@@ -57,7 +61,7 @@ func (p *pass) startAgain(ctx context.Context, lost incident.Lost) error {
 	p.Log.WarnContext(ctx, "an incident's workflow was started again", "incident", string(r))
 	var problems []error
 	for _, e := range lost.Incident.Endpoints {
-		if !e.IsAtRest(lost.Incident.IsOver()) {
+		if !e.IsAtRest(lost.Incident.IsOver()) || e.Permitted == models.DesiredReleased { // a released one is watched again
 			problems = append(problems, p.startEndpoint(ctx, lost, e))
 		}
 	}
@@ -108,24 +112,35 @@ func (p *pass) readLost(ctx context.Context, i incident.Incident) (incident.Lost
 func (p *pass) prepareChildren(ctx context.Context, l *incident.Lost) error {
 	l.AskedRounds = map[string]bool{}
 	for _, e := range l.Incident.Endpoints {
-		id := l.Incident.Reference.EndpointWorkflowID(e.ID)
-		s, err := p.look(ctx, id)
-		if err == nil && s.running {
-			err = p.Temporal.TerminateWorkflow(ctx, id, "", "its incident is started again, and it with the incident")
-		}
-		if err != nil {
+		if _, err := p.endEndpoint(ctx, l.Incident.Reference, e.ID); err != nil {
 			return err
 		}
 		if !e.Approval.IsAnswerable() {
 			continue
 		}
-		id = l.Incident.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
-		if s, err = p.look(ctx, id); err != nil {
+		id := l.Incident.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
+		s, err := p.look(ctx, id)
+		if err != nil {
 			return err
 		}
 		l.AskedRounds[id] = s.found && !s.isLost()
 	}
-	return nil
+	// The lost run may have had more endpoints, which it did not come to record. The next ones get their ids.
+	for n := len(l.Incident.Endpoints) + 1; ; n++ {
+		if found, err := p.endEndpoint(ctx, l.Incident.Reference, fmt.Sprintf("e%d", n)); err != nil || !found {
+			return err
+		}
+	}
+}
+
+// endEndpoint ends the workflow of an endpoint, and reports whether the engine knows one.
+func (p *pass) endEndpoint(ctx context.Context, r models.Reference, endpoint string) (found bool, err error) {
+	id := r.EndpointWorkflowID(endpoint)
+	s, err := p.look(ctx, id)
+	if err != nil || !s.running {
+		return s.found, err
+	}
+	return true, p.Temporal.TerminateWorkflow(ctx, id, "", "its incident is started again, and it with the incident")
 }
 
 // repeatFacts tells a new run of an incident's workflow what the lost one did not hear or record: who acknowledged, and
@@ -202,6 +217,9 @@ func (p *pass) startEndpoint(ctx context.Context, l incident.Lost, e incident.En
 func (p *pass) restartEndpoint(ctx context.Context, i incident.Incident, id string) error {
 	l, err := p.readLost(ctx, i)
 	if err != nil {
+		return err
+	}
+	if err := p.requireLease(ctx); err != nil {
 		return err
 	}
 	e := l.Incident.Endpoint(id)

@@ -27,7 +27,7 @@ const (
 	OutcomeUnknown       CallOutcome = "unknown"       // the carrier reported no end: we gave it up and hung up
 	OutcomeCanceled      CallOutcome = "canceled"      // somebody acknowledged elsewhere
 	OutcomeEngaged       CallOutcome = "engaged"       // another call of ours to the number is under way
-	OutcomeUnplaced      CallOutcome = "unplaced"      // the carrier does not take calls now
+	OutcomeUnplaced      CallOutcome = "unplaced"      // the carrier does not take calls now, or does not tell whether it took this one
 	OutcomeMisconfigured CallOutcome = "misconfigured" // our credentials or settings at the carrier are wrong
 	OutcomeRejected      CallOutcome = "rejected"      // the carrier will never call this number
 )

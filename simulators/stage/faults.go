@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -18,6 +19,7 @@ type Rule struct {
 	Body        string            `json:"body,omitempty"`        // "" answers in the vendor's own error shape
 	DelayMS     int               `json:"delay_ms,omitempty"`    // real milliseconds, not scaled by the pace
 	Times       int               `json:"times,omitempty"`       // 0 is unlimited
+	Holds       string            `json:"holds,omitempty"`       // only for requests whose body holds this text; "" is every one
 	Probability *float64          `json:"probability,omitempty"` // absent is 1
 	Seed        uint64            `json:"seed,omitempty"`        // of the draw, so that a run can be repeated
 }
@@ -96,6 +98,8 @@ func (r Rule) check(v Vendor) error {
 		return fmt.Errorf("unknown kind %q for op %q, there are %v", r.Kind, r.Op, kinds)
 	case r.Status != 0 && (r.Status < 200 || r.Status > 599):
 		return fmt.Errorf("status %d is not an answer, use one from 200 to 599", r.Status)
+	case r.Holds != "" && isOutbound(r.Op):
+		return fmt.Errorf("holds is about the body of a request to the vendor, and op %q is none", r.Op)
 	case r.DelayMS < 0 || r.Times < 0:
 		return fmt.Errorf("delay_ms or times is negative, use 0 or more")
 	case r.Probability != nil && (*r.Probability < 0 || *r.Probability > 1):
@@ -150,12 +154,14 @@ func (f *Faults) list() []Rule {
 	return out
 }
 
-// UseRule uses up one turn of the first rule that applies to op; false when none does.
-func (f *Faults) UseRule(op string) (Rule, bool) {
+// UseRule uses up one turn of the first rule that applies to op, which has no body; false when none does.
+func (f *Faults) UseRule(op string) (Rule, bool) { return f.useRule(op, nil) }
+
+func (f *Faults) useRule(op string, body []byte) (Rule, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range f.rules {
-		if a.left == 0 || (a.Op != op && (a.Op != "*" || isOutbound(op))) {
+		if a.left == 0 || (a.Op != op && (a.Op != "*" || isOutbound(op))) || !bytes.Contains(body, []byte(a.Holds)) {
 			continue
 		}
 		if a.Probability != nil && a.draw.Float64() >= *a.Probability {

@@ -23,3 +23,19 @@ func TestProbabilityIsRepeatable(t *testing.T) {
 		t.Errorf("draws: %s %s %s", first, again, other)
 	}
 }
+
+func TestRuleIsForRequestsThatHoldAText(t *testing.T) {
+	var f Faults
+	f.add([]Rule{{Op: "act", Kind: FaultLate, Times: 1, Holds: "SI-1042-0007/isolate/"}})
+	for _, step := range []struct {
+		op, body string
+		want     bool
+	}{
+		{"act", `{"comment": "SI-1042-0007/release/2"}`, false}, {"look", "SI-1042-0007/isolate/1", false},
+		{"act", `{"comment": "SI-1042-0007/isolate/1"}`, true}, {"act", `{"comment": "SI-1042-0007/isolate/1"}`, false},
+	} {
+		if _, hit := f.useRule(step.op, []byte(step.body)); hit != step.want {
+			t.Errorf("%s %s: the rule applied: %t, want %t", step.op, step.body, hit, step.want)
+		}
+	}
+}

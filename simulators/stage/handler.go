@@ -45,7 +45,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if tooLarge != nil {
 		deed = func() Answer { return h.v.Refusal(http.StatusRequestEntityTooLarge) }
 	}
-	rule, faulty := h.v.FaultRules().UseRule(op)
+	rule, faulty := h.v.FaultRules().useRule(op, body)
 	if !faulty {
 		a := deed()
 		h.journal.finish(entry, a.Status, "")

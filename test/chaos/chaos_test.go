@@ -21,7 +21,12 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := newWorld(t, p).run("")
+	newWorld(t, p).run("").report(t)
+}
+
+// report fails the test for each problem.
+func (v *verdict) report(t *testing.T) {
+	t.Helper()
 	for kind, all := range v.problems {
 		for _, problem := range all {
 			t.Errorf("%s: %s", kind, problem)
@@ -36,12 +41,13 @@ func (w *world) run(enough string) *verdict {
 	defer func() { endSupervision(); w.supervised.Wait() }()
 	w.supervise(supervisors)
 	w.newLives()
+	w.openScenes()
 	w.began = time.Now()
 	living, giveUp := context.WithCancel(w.t.Context())
 	defer giveUp()
 	var lives sync.WaitGroup
 	for _, l := range w.lives {
-		lives.Go(func() { l.live(living) })
+		lives.Go(func() { l.play(living) })
 	}
 	w.breakThings(w.t.Context())
 	w.say("nothing breaks any more")

@@ -25,6 +25,7 @@ type life struct {
 	analyst, responder stack.Person
 	draw               *rand.Rand
 	asked              int
+	play               func(ctx context.Context) // what its people do, until ctx ends
 
 	mu        sync.Mutex
 	ref       models.Reference
@@ -33,31 +34,39 @@ type life struct {
 	promised  map[string]bool   // tags of requests that were answered 2xx once
 	wants     map[string]string // host name to "isolated" or "normal"
 	notes     []string          // what the nemesis did to its workflow
-	lastWord  string            // the tag of the last request, when nothing broke any more
 }
 
-// newLives draws the incidents. Two of three share their client's devices; those whose workflows are reset and
-// terminated do not.
+// newLives draws the incidents. Those of one client share its devices, but for the two whose workflows are reset and
+// terminated. The incidents of the scenes come last.
 func (w *world) newLives() {
 	clients := w.stack.Dev.Clients
 	for n := range w.plan.incidents {
 		c := clients[n%len(clients)]
-		l := &life{
-			w: w, number: n, client: c, severity: models.SeverityCritical, draw: w.plan.draw(fmt.Sprint("life", n)),
-			analyst: w.stack.Dev.Person(models.RoleAnalyst, 0), responder: w.stack.Dev.Person(models.RoleResponder, c.Number),
-			answers: map[string]int{}, promised: map[string]bool{}, wants: map[string]string{},
-		}
+		l := w.newLife(c)
 		if n > 1 && l.draw.IntN(3) == 0 {
 			l.severity = models.SeverityHigh
 		}
 		for d := range 2 {
 			l.devices = append(l.devices, fmt.Sprintf("WS-%d-%d", c.Number, d+1))
-			if !w.plan.has("sharing") || n/len(clients)%3 == 0 {
+			if !w.plan.has("sharing") || n < 2 {
 				l.devices[d] = fmt.Sprintf("PC-%d-%d", n+1, d+1)
 			}
 		}
-		w.lives = append(w.lives, l)
 	}
+	w.newScenes()
+}
+
+// newLife adds an incident of a client to the world.
+func (w *world) newLife(c stack.DevClient) *life {
+	n := len(w.lives)
+	l := &life{
+		w: w, number: n, client: c, severity: models.SeverityCritical, draw: w.plan.draw(fmt.Sprint("life", n)),
+		analyst: w.stack.Dev.Person(models.RoleAnalyst, 0), responder: w.stack.Dev.Person(models.RoleResponder, c.Number),
+		answers: map[string]int{}, promised: map[string]bool{}, wants: map[string]string{},
+	}
+	l.play = l.live
+	w.lives = append(w.lives, l)
+	return l
 }
 
 func (l *life) reference() models.Reference {
@@ -79,41 +88,40 @@ func (l *life) note(what string) {
 	l.notes = append(l.notes, what)
 }
 
-// wasReset reports whether the incident's workflow was reset. From then on it may take no requests: its new run tells
-// another story than the one that is recorded, and a person has to look.
-func (l *life) wasReset() bool {
+// was reports whether the nemesis did something to the life's workflow.
+func (l *life) was(what string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Contains(l.notes, "reset")
+	return slices.Contains(l.notes, what)
 }
 
-// isStopped reports whether the incident takes no requests since its reset.
-func (l *life) isStopped() bool {
-	stopped := l.wasReset()
+// begin opens the incident, unless that was done, and publishes it.
+func (l *life) begin(ctx context.Context) bool {
+	if l.reference() == "" && !l.open(ctx) {
+		return false
+	}
+	summary := l.tag()
+	if !l.send(ctx, l.analyst, summary, &incident.Assess{Summary: &summary}) {
+		return false
+	}
+	if text := l.tag(); !l.send(ctx, l.analyst, text, &incident.Recommend{Text: text}) {
+		return false
+	}
+	if !l.send(ctx, l.analyst, l.tag(), &incident.Publish{}) {
+		return false
+	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return stopped && !l.promised[l.lastWord]
+	l.published = true
+	l.mu.Unlock()
+	return true
 }
 
 // live opens, publishes and then comments, isolates and releases at random until nothing breaks any more, and once more
 // after that. It ends when ctx does, which bounds how long a request is repeated.
 func (l *life) live(ctx context.Context) {
-	if !l.open(ctx) {
+	if !l.begin(ctx) {
 		return
 	}
-	summary := l.tag()
-	if !l.send(ctx, l.analyst, summary, &incident.Assess{Summary: &summary}) {
-		return
-	}
-	if text := l.tag(); !l.send(ctx, l.analyst, text, &incident.Recommend{Text: text}) {
-		return
-	}
-	if !l.send(ctx, l.analyst, l.tag(), &incident.Publish{}) {
-		return
-	}
-	l.mu.Lock()
-	l.published = true
-	l.mu.Unlock()
 	for breaking := true; breaking && ctx.Err() == nil; {
 		select {
 		case <-l.w.calm:
@@ -132,12 +140,9 @@ func (l *life) live(ctx context.Context) {
 	l.sayLastWord(ctx)
 }
 
-// sayLastWord asks for one thing more when nothing breaks any more: the incident takes it, is stopped or is dead.
+// sayLastWord asks for one thing more when nothing breaks any more: the incident must take it.
 func (l *life) sayLastWord(ctx context.Context) {
 	last := l.tag()
-	l.mu.Lock()
-	l.lastWord = last
-	l.mu.Unlock()
 	l.send(ctx, l.responder, last, &incident.Comment{Text: last})
 }
 
@@ -218,13 +223,10 @@ func (l *life) send(ctx context.Context, p stack.Person, tag string, c incident.
 	return l.ask(ctx, p, tag, "/incidents/"+string(l.reference())+"/"+c.Name(), c, nil)
 }
 
-// resetPatience is how long a request to an incident is repeated whose workflow was reset.
-const resetPatience = 20 * time.Second
-
 // ask sends a request under one idempotency key until it is answered with 200 or 201, which is true, or refused. 202
 // promises that it will be carried out or refused, so ask goes on until it knows.
 func (l *life) ask(ctx context.Context, p stack.Person, tag, path string, body, out any) bool {
-	for begin := time.Now(); ctx.Err() == nil && (time.Since(begin) < resetPatience || !l.wasReset()); {
+	for ctx.Err() == nil {
 		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
 		status, err := p.PostAs(attempt, tag, path, body, out)
 		cancel()

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,19 +30,40 @@ const (
 	differs    = "differs"    // store, engine and vendors do not tell the same
 	unanswered = "unanswered" // a request is never answered
 	dead       = "dead"       // an incident that is not over has no running workflow
+	uncovered  = "uncovered"  // a scene did not come to what it is there for
 )
 
-func problemKinds() []string { return []string{lost, twice, silent, device, differs, unanswered, dead} }
+func problemKinds() []string {
+	return []string{lost, twice, silent, device, differs, unanswered, dead, uncovered}
+}
 
 // verdict is what the oracle found and counted.
 type verdict struct {
 	problems map[string][]string // by kind
 	counts   map[string]int
-	drifted  map[string]bool // host names of devices about whose drift a task is open
+	alarms   []models.Alarm // of the operator, also those that ended
 }
 
 func (v *verdict) add(kind, format string, args ...any) {
 	v.problems[kind] = append(v.problems[kind], fmt.Sprintf(format, args...))
+}
+
+// count returns the number of problems.
+func (v *verdict) count() (n int) {
+	for _, all := range v.problems {
+		n += len(all)
+	}
+	return n
+}
+
+// first returns one problem, to be told.
+func (v *verdict) first() string {
+	for _, kind := range problemKinds() {
+		if all := v.problems[kind]; len(all) > 0 {
+			return ": " + kind + ": " + all[0]
+		}
+	}
+	return ""
 }
 
 // isGood reports whether nothing was found.
@@ -49,7 +71,7 @@ func (v *verdict) isGood() bool { return len(v.problems) == 0 }
 
 // judge looks at everything once. A problem may be one that time heals, but for things done twice.
 func (w *world) judge(ctx context.Context) *verdict {
-	v := &verdict{problems: map[string][]string{}, counts: w.countBlows(), drifted: map[string]bool{}}
+	v := &verdict{problems: map[string][]string{}, counts: w.countBlows()}
 	d, err := w.readDeeds(ctx)
 	if err != nil {
 		v.add(differs, "the vendors' records cannot be read: %v", err)
@@ -64,27 +86,22 @@ func (w *world) judge(ctx context.Context) *verdict {
 		}
 	}
 	v.judgeOpenings(ctx, w)
+	v.judgeAlarms(ctx, w)
 	planned := map[string]bool{}
 	for _, l := range w.lives {
 		if l.reference() != "" {
 			v.judgeLife(ctx, w, l, d, planned)
 		}
 	}
-	ambiguous := v.counts[leftAmbiguous]
-	for what, ids := range map[string][]string{
-		"mail": slices.Collect(maps.Keys(d.mails)), "call or text": slices.Collect(maps.Keys(d.ids)), "EDR action": slices.Collect(maps.Keys(d.actions)),
-	} {
-		for _, id := range ids {
-			switch {
-			case planned[id]:
-			case what == "call or text" && ambiguous > 0:
-				ambiguous-- // the ledger says that it may have been made
-			default:
+	for what, done := range map[string]record{"mail": d.mails, "call": d.calls, "text": d.texts, "EDR action": d.actions} {
+		for id := range done {
+			if !planned[id] {
 				v.add(differs, "the ledger does not know of %s %s", what, id)
 			}
 		}
 	}
 	v.judgeDevices(w, d)
+	v.judgeScenes(ctx, w, d)
 	v.counts["answers spoiled"] = d.spoiled
 	return v
 }
@@ -147,22 +164,18 @@ func (v *verdict) judgeLife(ctx context.Context, w *world, l *life, d deeds, pla
 		v.add(lost, "%s cannot be read: %v", ref, err)
 		return
 	}
-	events, deliveries, err := w.readStore(ctx, read.ClientID, ref)
+	events, ledger, err := w.readStore(ctx, read.ClientID, ref)
 	if err != nil {
 		v.add(differs, "%s: %v", ref, err)
 		return
 	}
 	v.judgeRequests(l, events)
-	if l.isStopped() {
-		v.counts["stopped by a reset"]++
-	} else {
-		v.judgeEngine(ctx, w, l, read)
-	}
+	v.judgeEngine(ctx, w, l, read)
 	v.judgeEndpoints(l, read)
 	acknowledged := false
-	for _, e := range deliveries {
-		acknowledged = acknowledged || d.pressed[e.VendorID]
-		v.judgeDelivery(l, e, d, planned)
+	for _, e := range ledger {
+		acknowledged = acknowledged || d.pressed[e.Token]
+		v.judgeEffect(e, ledger, d, planned)
 	}
 	if !l.isPublished() {
 		return
@@ -177,33 +190,82 @@ func (v *verdict) judgeLife(ctx context.Context, w *world, l *life, d deeds, pla
 		return
 	}
 	v.counts["critical incidents"]++
-	alarmed := slices.ContainsFunc(read.Tasks, func(t incident.Task) bool { return t.Kind == incident.TaskNobodyReached })
+	alarmed := slices.ContainsFunc(read.Tasks, func(t incident.Task) bool { return t.Kind == incident.TaskNobodyReached }) ||
+		slices.ContainsFunc(v.alarms, func(a models.Alarm) bool { return a.EndedAt.IsZero() && isAbout(a, ref) })
 	switch {
 	case acknowledged && read.Acknowledged == nil:
 		v.add(lost, "%s: somebody pressed 1, and the incident is not acknowledged", ref)
 	case !acknowledged && !alarmed:
-		v.add(silent, "%s is critical; nobody pressed 1, and no task says so", ref)
+		v.add(silent, "%s is critical; nobody pressed 1, and no task or alarm says so", ref)
 	}
 }
 
+// judgeAlarms reads the operator's alarms. One about an incident must have ended by now, because everything runs; and
+// somebody must have been told of a workflow that was terminated.
+func (v *verdict) judgeAlarms(ctx context.Context, w *world) {
+	const list = "/operator/alarms?all=true&limit=100"
+	for path := list; path != ""; {
+		var page struct {
+			Items []models.Alarm
+			Next  string
+		}
+		if err := w.stack.Dev.Person(models.RoleOperator, 0).Get(ctx, path, &page); err != nil {
+			v.add(differs, "the alarms cannot be listed: %v", err)
+			return
+		}
+		v.alarms = append(v.alarms, page.Items...)
+		if path = ""; page.Next != "" {
+			path = list + "&cursor=" + url.QueryEscape(page.Next)
+		}
+	}
+	v.counts["operator's alarms"] = len(v.alarms)
+	for _, l := range w.lives {
+		told := false
+		for _, a := range v.alarms {
+			if !isAbout(a, l.reference()) {
+				continue
+			}
+			told = told || a.Kind == models.AlarmNotRunning
+			if a.EndedAt.IsZero() {
+				v.add(differs, "the alarm %s about %s is open still: %s", a.Kind, a.Subject, a.Detail)
+			}
+		}
+		if l.was("terminate") && !told {
+			v.add(silent, "the workflow of %s was terminated, and no alarm said so", l.reference())
+		}
+	}
+}
+
+// isAbout reports whether an alarm is about an incident or one of its workflows.
+func isAbout(a models.Alarm, r models.Reference) bool {
+	return r != "" && (a.Subject == string(r) || strings.HasPrefix(a.Subject+"/", r.WorkflowID()+"/"))
+}
+
 // readStore verifies the incident's chain of events and reads it with its ledger.
-func (w *world) readStore(ctx context.Context, client uuid.UUID, ref models.Reference) (events []incident.Event, deliveries []notify.Delivery, err error) {
+func (w *world) readStore(ctx context.Context, client uuid.UUID, ref models.Reference) (events []incident.Event, ledger []store.LedgerRow, err error) {
 	err = w.store.ForClient(ctx, store.SOC, client, func(tx *store.Tx) error {
 		if err := tx.VerifyEvents(ref); err != nil {
 			return err
 		}
-		if deliveries, err = tx.Deliveries(ref, store.Cursor{}, 1000); err != nil {
+		deliveries, err := tx.Deliveries(ref, store.Cursor{}, 1000)
+		if err != nil {
 			return err
+		}
+		for _, d := range deliveries {
+			row, err := tx.Effect(d.Key)
+			if err != nil {
+				return err
+			}
+			ledger = append(ledger, row)
 		}
 		events, err = tx.Events(ref, 0, 1000)
 		return err
 	})
-	return events, deliveries, err
+	return events, ledger, err
 }
 
 // judgeRequests looks for each request's tag in what people did to the incident.
 func (v *verdict) judgeRequests(l *life, events []incident.Event) {
-	reset := l.wasReset()
 	found := map[string]int{}
 	for _, e := range events {
 		raw, _ := json.Marshal(e.Data) // it was read from JSON
@@ -228,7 +290,7 @@ func (v *verdict) judgeRequests(l *life, events []incident.Event) {
 			v.add(differs, "%s: request %s was refused with %d and stands there", l.ref, tag, status)
 		case n == 0 && l.promised[tag] && !refused && tag != l.tagOf(publishes):
 			v.add(lost, "%s: request %s was answered %d and stands nowhere", l.ref, tag, status)
-		case !refused && status != 200 && status != 201 && n == 0 && !reset:
+		case !refused && status != 200 && status != 201 && n == 0:
 			v.add(unanswered, "%s: request %s was answered %d last", l.ref, tag, status)
 		}
 	}
@@ -289,35 +351,54 @@ func differences(a, b incident.Incident) (names []string) {
 func (v *verdict) judgeEndpoints(l *life, read incident.Incident) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if t := read.OpenTask(incident.TaskDrift, ""); t != nil {
+		v.add(device, "%s: %s", l.ref, t.Detail)
+	}
 	for _, e := range read.Endpoints {
-		v.drifted[e.Hostname] = v.drifted[e.Hostname] || slices.ContainsFunc(read.Tasks, func(t incident.Task) bool {
-			return t.Kind == incident.TaskDrift && t.Effect == e.ID && !t.Done
-		})
 		if l.wants[e.Hostname] == "isolated" && e.Observed != models.HostIsolated {
 			v.add(differs, "%s wants %s isolated and shows it %s", l.ref, e.Hostname, e.Observed)
 		}
 	}
 }
 
-// leftAmbiguous counts calls and texts of which the ledger says to the end that they may have been made: the product
-// had no more time for them when it was all over, because somebody was reached otherwise or the vendor was away too
-// long.
-const leftAmbiguous = "left ambiguous"
+// leftAmbiguous counts calls of which the ledger says to the end that they may have been made. The carrier says only
+// long after a call which one was ours; the round does not wait for that, it calls the next contact.
+const leftAmbiguous = "calls left ambiguous"
 
-// judgeDelivery compares a row of the ledger with what the vendors did.
-func (v *verdict) judgeDelivery(l *life, e notify.Delivery, d deeds, planned map[string]bool) {
-	name, done := e.VendorID, d.ids[e.VendorID]
+// isSuperseded reports whether the endpoint's last action is another one of the same kind, which the EDR took: then it
+// does not matter any more what became of an earlier one. An opposite action must have settled it.
+func isSuperseded(e store.LedgerRow, ledger []store.LedgerRow) bool {
+	last := e
+	for _, a := range ledger {
+		action := a.Kind == notify.EffectIsolate || a.Kind == notify.EffectRelease
+		if action && a.Endpoint == e.Endpoint && cmp.Or(cmp.Compare(a.Revision, last.Revision), cmp.Compare(a.Occurrence, last.Occurrence)) > 0 {
+			last = a
+		}
+	}
+	return last.Key != e.Key && last.Kind == e.Kind && last.State == notify.EffectAccepted
+}
+
+// judgeEffect compares a row of an incident's ledger with what the vendors did.
+func (v *verdict) judgeEffect(e store.LedgerRow, ledger []store.LedgerRow, d deeds, planned map[string]bool) {
+	name, done := e.Key, true // a device may have been in that state already
 	switch e.Kind {
 	case notify.EffectMail:
-		name, done = messageIDOf(e.Key), len(d.mails[messageIDOf(e.Key)]) > 0
-	case notify.EffectIsolate, notify.EffectRelease:
-		name, done = e.Key, true // the device may have been in that state already
+		name = messageIDOf(e.Key)
+		done = len(d.mails[name]) > 0
+	case notify.EffectCall:
+		name = e.Token
+		done = len(d.calls[name]) > 0 && d.ids[e.VendorID]
+	case notify.EffectText:
+		name = d.textWith(e.Code())
+		done = name != "" && d.ids[e.VendorID]
 	}
 	planned[name] = true
 	v.counts["rows of the ledger"]++
 	switch {
-	case e.State == notify.EffectIntended && e.Attempts > 0 && (e.Kind == notify.EffectCall || e.Kind == notify.EffectText):
+	case e.State == notify.EffectIntended && e.Attempts > 0 && e.Kind == notify.EffectCall && e.Outcome != "":
 		v.counts[leftAmbiguous]++
+	case e.State == notify.EffectIntended && e.Attempts > 0 && isSuperseded(e, ledger):
+		v.counts["actions superseded"]++
 	case e.State == notify.EffectIntended && e.Attempts > 0:
 		v.add(differs, "%s is intended still, after %d attempts", e.Key, e.Attempts)
 	case e.State == notify.EffectAccepted && !done:
@@ -328,7 +409,7 @@ func (v *verdict) judgeDelivery(l *life, e notify.Delivery, d deeds, planned map
 }
 
 // judgeDevices compares the fleet with the last word of all incidents on each device: it is isolated while any of them
-// wants it so. A device that somebody has been told of as drift is not silently wrong.
+// wants it so.
 func (v *verdict) judgeDevices(w *world, d deeds) {
 	wanted := map[string]string{}
 	for _, l := range w.lives {
@@ -342,26 +423,28 @@ func (v *verdict) judgeDevices(w *world, d deeds) {
 	}
 	for host, state := range wanted {
 		v.counts["devices"]++
-		switch {
-		case state == "unknown" || d.devices[host] == state:
-		case v.drifted[host]:
-			v.counts["devices told as drift"]++
-		default:
-			v.add(device, "%s is %s at the EDR, and %s was wanted last", host, d.devices[host], state)
+		is := cmp.Or(d.devices[host], "normal") // nobody has asked the EDR about one that is not there
+		if state != "unknown" && is != state {
+			v.add(device, "%s is %s at the EDR, and %s was wanted last", host, is, state)
 		}
 	}
 }
 
 // awaitVerdict judges again and again until all is good, twice in a row with time for a late deed in between, or until
-// patience is over. Things done twice end it at once when that is enough.
+// patience is over. A problem of the kind enough ends it at once. Meanwhile the SOC completes its tasks about devices.
 func (w *world) awaitVerdict(ctx context.Context, patience time.Duration, enough string) *verdict {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	good := false
+	good, last := false, -1
 	for {
 		look, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		w.completeDrift(look)
 		v := w.judge(look)
 		stop()
+		if n := v.count(); n != last {
+			last = n
+			w.say("%d problems so far%s", n, v.first())
+		}
 		if v.isGood() && good || enough != "" && len(v.problems[enough]) > 0 || ctx.Err() != nil {
 			return v
 		}

@@ -15,19 +15,23 @@ import (
 
 var (
 	seedFlag      = flag.Uint64("seed", 0, "repeats the plan of an earlier run; 0 draws a new one")
-	incidentsFlag = flag.Int("incidents", 8, "how many incidents live side by side, at least 2")
+	incidentsFlag = flag.Int("incidents", 6, "how many incidents live at random side by side, at least 2; the scenes bring their own")
 	minutesFlag   = flag.Float64("minutes", 0.4, "how long processes are broken and vendors fail")
 	withoutFlag   = flag.String("without", "", "what to leave out, with commas between: "+strings.Join(breakages, ", "))
 	oracleFlag    = flag.Bool("oracle", false, "run TestOracle, which takes minutes")
 )
 
 // breakages are the things that a plan can leave out.
-var breakages = []string{"kills", "stops", "faults", "sharing", "reset", "terminate"}
+var breakages = []string{"kills", "stops", "faults", "sharing", "late isolation", "reset", "terminate"}
 
 const (
 	// vendorTimeout and settle are those of the processes. A late mail, call or text lands between the two.
 	vendorTimeout = time.Second
 	settle        = 4 * time.Second
+	// worstDelay is how long after settle the product believes that an EDR may still act. The EDR is as slow as almost
+	// that.
+	worstDelay = 4 * time.Second
+	latest     = settle + worstDelay - time.Second
 	// longestStop is shorter than an attempt at an activity may take: a worker that wakes up later than that may act
 	// beside the one that took its place.
 	longestStop = 8 * time.Second
@@ -36,7 +40,7 @@ const (
 // plan is everything that a seed decides.
 type plan struct {
 	seed      uint64
-	incidents int
+	incidents int           // that live at random
 	window    time.Duration // how long things are broken
 	without   []string
 	mutation  string  // the name of what is switched off in the product, "" for nothing
@@ -115,7 +119,6 @@ func (p plan) faults() map[string][]stage.Rule {
 	}
 	draw := p.draw("faults")
 	add := func(vendor, op, kind string, probability float64, delay time.Duration) {
-		probability *= p.spoil
 		all[vendor] = append(all[vendor], stage.Rule{
 			Op: op, Kind: kind, Probability: &probability, DelayMS: int(delay.Milliseconds()), Seed: draw.Uint64(),
 		})
@@ -123,18 +126,20 @@ func (p plan) faults() map[string][]stage.Rule {
 	for _, deed := range [][2]string{
 		{"twilio", "place_call"}, {"twilio", "create_message"}, {"sendgrid", "send_mail"}, {"crowdstrike", "device_action"},
 	} {
-		add(deed[0], deed[1], stage.FaultResetAfter, 0.10, 0)
-		add(deed[0], deed[1], stage.FaultTruncate, 0.05, 0)
-		add(deed[0], deed[1], stage.FaultLate, 0.10, between(draw, vendorTimeout+200*time.Millisecond, vendorTimeout+time.Second))
-		add(deed[0], deed[1], stage.FaultLate, 0.10, between(draw, vendorTimeout+time.Second, settle-500*time.Millisecond))
+		add(deed[0], deed[1], stage.FaultResetAfter, 0.10*p.spoil, 0)
+		add(deed[0], deed[1], stage.FaultTruncate, 0.05*p.spoil, 0)
+		add(deed[0], deed[1], stage.FaultLate, 0.10*p.spoil, between(draw, vendorTimeout+200*time.Millisecond, vendorTimeout+time.Second))
+		// Later than the product would ask again if it did not wait.
+		add(deed[0], deed[1], stage.FaultLate, 0.10*p.spoil, between(draw, settle-time.Second, settle-500*time.Millisecond))
 	}
 	// An EDR may be slower than the settle window: a device's own state tells, and an opposite action has to wait.
-	add("crowdstrike", "device_action", stage.FaultLate, 0.10, between(draw, settle+time.Second, settle+3*time.Second))
+	add("crowdstrike", "device_action", stage.FaultLate, 0.10*p.spoil, between(draw, settle+time.Second, latest))
+	// Three look-ups in a row that fail let a mail be sent again, which is a duplicate on purpose: few fail.
 	for _, look := range [][2]string{
 		{"twilio", "list_calls"}, {"twilio", "list_messages"}, {"sendgrid", "logs"}, {"crowdstrike", "host_details"},
 	} {
-		add(look[0], look[1], stage.FaultStatus, 0.05, 0)
-		add(look[0], look[1], stage.FaultResetBefore, 0.05, 0)
+		add(look[0], look[1], stage.FaultStatus, 0.03, 0)
+		add(look[0], look[1], stage.FaultResetBefore, 0.03, 0)
 	}
 	for _, vendor := range []string{"twilio", "sendgrid"} {
 		add(vendor, stage.OpCallback, stage.FaultDrop, 0.30, 0)

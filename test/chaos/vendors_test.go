@@ -18,8 +18,9 @@ type deeds struct {
 	calls   record            // by the token in the address of the call, which names the planned call
 	texts   record            // by number and text, which holds a code of its own
 	actions record            // taken by the EDR, by the planned effect's key in their comment
+	late    []string          // the keys of those that came late
 	ids     map[string]bool   // the carrier's ids of calls and texts
-	pressed map[string]bool   // the carrier's ids of calls in which somebody pressed 1
+	pressed map[string]bool   // the tokens of calls in which somebody pressed 1
 	spoiled int               // requests whose answer was lost, late, cut or an error
 	devices map[string]string // the state of a device by host name: isolated, normal or on its way
 }
@@ -79,7 +80,7 @@ func (w *world) readCarrier(ctx context.Context, d deeds) error {
 			d.calls[token] = append(d.calls[token], c.Placed)
 			d.ids[c.Sid] = true
 			for _, k := range c.Keys {
-				d.pressed[c.Sid] = d.pressed[c.Sid] || k.Key == "1"
+				d.pressed[token] = d.pressed[token] || k.Key == "1"
 			}
 		}
 	}
@@ -120,10 +121,23 @@ func (w *world) readJournals(ctx context.Context, d *deeds) error {
 			}
 			if key := actionKey(entry); key != "" && entry.Status == http.StatusAccepted {
 				d.actions[key] = append(d.actions[key], entry.At)
+				if entry.Fault == stage.FaultLate {
+					d.late = append(d.late, key)
+				}
 			}
 		}
 	}
 	return nil
+}
+
+// textWith returns the text that holds a code, "" when there is none.
+func (d deeds) textWith(code string) string {
+	for text := range d.texts {
+		if strings.Contains(text, code) {
+			return text
+		}
+	}
+	return ""
 }
 
 // actionKey returns the key of the effect that an EDR's request is about, "" for another request.

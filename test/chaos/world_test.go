@@ -35,6 +35,8 @@ type world struct {
 	store  *store.Store
 	parts  []*part
 	lives  []*life
+	scenes scenes
+	told   map[string]bool // drift tasks that the SOC completed, by reference and task
 	dir    string
 	calm   chan struct{} // closed when nothing breaks any more
 
@@ -49,7 +51,7 @@ func newWorld(t *testing.T, p plan) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, plan: p, began: time.Now(), dir: dir, calm: make(chan struct{})}
+	w := &world{t: t, plan: p, began: time.Now(), dir: dir, calm: make(chan struct{}), told: map[string]bool{}}
 	t.Cleanup(w.cleanUp)
 	binary := filepath.Join(dir, "watchfire")
 	w.say("seed %d: %d incidents, %s, without %v", p.seed, p.incidents, p.window, p.without)
@@ -58,7 +60,7 @@ func newWorld(t *testing.T, p plan) *world {
 	}
 	w.stack, err = stack.Start(t.Context(), stack.Options{
 		Dir: dir, Binary: binary, Pace: 0.05, Policy: fastPolicy(), Workers: 2,
-		VendorTimeout: vendorTimeout, Settle: settle, EDRPollEvery: 200 * time.Millisecond,
+		VendorTimeout: vendorTimeout, Settle: settle, EDRWorstDelay: worstDelay, EDRPollEvery: 200 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatalf("the stack did not start: %v", err)
@@ -81,9 +83,6 @@ func newWorld(t *testing.T, p plan) *world {
 		contacts = append(contacts, c.Contacts...)
 	}
 	w.steer("twilio", "personas", map[string]any{"sequence": p.personas(contacts)})
-	for vendor, rules := range p.faults() {
-		w.steer(vendor, "faults", map[string]any{"rules": rules})
-	}
 	return w
 }
 
@@ -133,7 +132,8 @@ func fastPolicy() models.Policy {
 	p.RingFor = models.Duration(8 * time.Second) // of simulated time: less than half a second
 	p.BusyAgainAfter, p.BusyTries = models.Duration(time.Second), 1
 	p.Rounds, p.RoundEvery, p.SlowRoundEvery = 2, models.Duration(time.Second), models.Duration(3*time.Second)
-	p.TryAgainEvery = models.Duration(time.Second)
+	p.TellAfter, p.TryAgainEvery = models.Duration(10*time.Second), models.Duration(time.Second)
+	p.WatchReleases = models.Duration(30 * time.Second) // looks after half a second, 2.5, 7.5 and 30
 	p.IsolationsPer10Min = 1000
 	return p
 }

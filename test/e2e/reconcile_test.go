@@ -196,6 +196,34 @@ func TestAWipedIncidentAndItsDeviceAreStartedAgain(t *testing.T) {
 	s.wantMails(notify.PurposePublished, notify.PurposeClosed)
 }
 
+// A run that is lost may have begun with a device and not have recorded it. Its workflow must not pass for the one of
+// the next device, which gets the same id.
+func TestAnEndpointThatWasNeverRecordedStandsInNobodysWay(t *testing.T) {
+	s := newScene(t, 0)
+	s.open(models.SeverityMedium)
+	s.assess()
+	s.publish()
+	_, err := temporal(t).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID: s.ref.EndpointWorkflowID("e1"), TaskQueue: models.QueueIncidents,
+	}, models.EndpointWorkflow, incident.EndpointState{
+		Reference: s.ref, ClientID: s.current().ClientID, Endpoint: "e1", Hostname: "OTHER-" + s.host, Policy: models.DefaultPolicy(),
+		Wanted: incident.DesiredState{Desired: models.DesiredIsolated, Generation: 1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.terminate(s.ref.WorkflowID())
+	s.await("the incident's workflow to run again", func() (bool, error) {
+		d, err := temporal(t).DescribeWorkflowExecution(t.Context(), s.ref.WorkflowID(), "")
+		return err == nil && d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, err
+	})
+	s.isolate()
+	s.awaitContainment(incident.ContainmentContained)
+	s.wantActions("contain")
+	s.settleAndRelease()
+	s.closeIncident()
+}
+
 func TestATerminatedEndpointIsStartedAgain(t *testing.T) {
 	s := newScene(t, 0)
 	s.setPhonePersonas("acknowledges")
