@@ -41,7 +41,8 @@ type pass struct {
 	workersKnown  bool // the list of workers was read
 	workersRun    bool // at least one of them
 	engineAnswers bool
-	complete      bool // every watched incident was listed
+	complete      bool      // every watched incident was listed
+	now           time.Time // when the incidents at hand were listed, by the database's clock
 
 	mu       sync.Mutex
 	raised   map[alarmKey]bool
@@ -108,7 +109,7 @@ func (s workflowState) fate() string {
 // checkTask raises the alarm about a workflow that runs and makes no progress, and reports whether it did.
 func (p *pass) checkTask(ctx context.Context, subject string, s workflowState) (stuck bool) {
 	if t := s.description.GetPendingWorkflowTask(); t != nil {
-		waits := t.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED && time.Since(t.GetOriginalScheduledTime().AsTime()) > takenWithin
+		waits := t.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED && p.now.Sub(t.GetOriginalScheduledTime().AsTime()) > takenWithin
 		switch {
 		case t.GetAttempt() >= taskAttempts:
 			p.raise(ctx, models.AlarmStuck, subject, "a task of the workflow fails again and again: see its page in the Temporal UI")

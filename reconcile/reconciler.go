@@ -178,7 +178,8 @@ func (p *pass) checkIncidents(ctx context.Context) error {
 	var problems []error
 	var last incident.Incident
 	for {
-		page, err := p.Store.WatchedIncidents(ctx, last)
+		page, at, err := p.Store.WatchedIncidents(ctx, last)
+		p.now = at
 		if err != nil || len(page) == 0 {
 			p.complete = err == nil
 			return errors.Join(append(problems, err)...)
@@ -215,7 +216,7 @@ func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 		return nil
 	case !state.running:
 		return p.restart(ctx, w, state)
-	case !w.Running && time.Since(i.OpenedAt) > youngest:
+	case !w.Running && p.now.Sub(i.OpenedAt) > youngest:
 		err = p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(i.Reference) })
 	}
 	if p.checkTask(ctx, string(i.Reference), state) || err != nil {
@@ -259,7 +260,7 @@ func (p *pass) checkRefused(ctx context.Context) error {
 // checkCalls ends a round of calls for its incident when the round's workflow does not run any more and its last report
 // was lost: the next round begins by the client's policy.
 func (p *pass) checkCalls(ctx context.Context, i incident.Incident) error {
-	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() || time.Since(i.UpdatedAt) < inFlight {
+	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() || p.now.Sub(i.UpdatedAt) < inFlight {
 		return nil
 	}
 	id := i.Reference.CallRoundWorkflowID(i.CallRound)
@@ -288,7 +289,7 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
 			problems = append(problems, err)
 		case state.running:
 			p.checkTask(ctx, id, state)
-		case time.Since(i.UpdatedAt) > inFlight:
+		case p.now.Sub(i.UpdatedAt) > inFlight:
 			if state.isLost() {
 				p.raise(ctx, models.AlarmNotRunning, id, "the workflow of a device "+state.fate()+"; it is started again")
 			}

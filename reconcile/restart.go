@@ -23,7 +23,7 @@ const ledgerPage = 1000
 // restart starts the workflow of an incident that has none, from the stored state.
 func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) error {
 	r := w.Incident.Reference
-	if !w.Running && !s.found && time.Since(w.Incident.OpenedAt) < youngest {
+	if !w.Running && !s.found && p.now.Sub(w.Incident.OpenedAt) < youngest {
 		return nil
 	}
 	lost, err := p.readLost(ctx, w.Incident)
@@ -34,7 +34,7 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 		p.raise(ctx, models.AlarmConflict, string(r), "the engine says that this incident is over, the database does not")
 		return nil
 	}
-	if w.Running || time.Since(w.Incident.OpenedAt) > time.Minute {
+	if w.Running || p.now.Sub(w.Incident.OpenedAt) > time.Minute {
 		p.raise(ctx, models.AlarmNotRunning, string(r), "the incident's workflow "+s.fate()+"; it is started again from the database")
 	}
 	return p.startAgain(ctx, lost)

@@ -87,7 +87,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // references lists the incidents that the store has at work, and those that the engine knows, each once.
 func (o *Operator) references(ctx context.Context) (all []models.Reference, err error) {
 	for last := (incident.Incident{}); ; {
-		page, err := o.Store.WatchedIncidents(ctx, last)
+		page, _, err := o.Store.WatchedIncidents(ctx, last)
 		if err != nil {
 			return nil, err
 		}

@@ -364,8 +364,9 @@ type Watched struct {
 }
 
 // WatchedIncidents lists the incidents that are not over or have devices that may not be at rest, and those whose
-// workflow never ran: the oldest first, from after an incident (the zero value: the beginning). At most 500.
-func (s *Store) WatchedIncidents(ctx context.Context, after incident.Incident) ([]Watched, error) {
+// workflow never ran: the oldest first, from after an incident (the zero value: the beginning). At most 500. at is the
+// moment of the list by the database's clock.
+func (s *Store) WatchedIncidents(ctx context.Context, after incident.Incident) (list []Watched, at time.Time, err error) {
 	var rows []struct {
 		ClientID            uuid.UUID
 		Reference           models.Reference
@@ -376,7 +377,8 @@ func (s *Store) WatchedIncidents(ctx context.Context, after incident.Incident) (
 		CallRound           int
 		CallRoundEnded      *time.Time
 	}
-	err := s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, _ time.Time) error {
+	err = s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
+		at = now
 		return problem("list watched incidents", db.Table("incidents").
 			Select(`client_id, reference, phase, running, opened_at, updated_at, coalesce(nullif(state->'endpoints', 'null'), '[]') as endpoints,
 				coalesce((state->>'call_round')::int, 0) as call_round, (state->>'call_round_ended')::timestamptz as call_round_ended`).
@@ -384,12 +386,12 @@ func (s *Store) WatchedIncidents(ctx context.Context, after incident.Incident) (
 			Where("(opened_at, reference) > (?, ?)", after.OpenedAt, after.Reference).
 			Order("opened_at, reference").Limit(maxWatched).Scan(&rows).Error)
 	})
-	list := make([]Watched, 0, len(rows))
+	list = make([]Watched, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, Watched{Running: r.Running, Incident: incident.Incident{
 			ClientID: r.ClientID, Reference: r.Reference, Phase: r.Phase, OpenedAt: r.OpenedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 			Endpoints: r.Endpoints.V, CallRound: r.CallRound, CallRoundEnded: orZero(r.CallRoundEnded),
 		}})
 	}
-	return list, err
+	return list, at, err
 }

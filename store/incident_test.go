@@ -191,7 +191,7 @@ func TestWatchedIncidents(t *testing.T) {
 	var found []string
 	var after incident.Incident
 	for {
-		page, err := h.WatchedIncidents(t.Context(), after)
+		page, _, err := h.WatchedIncidents(t.Context(), after)
 		h.ok(err)
 		if len(page) == 0 {
 			break
