@@ -80,7 +80,10 @@ func (w *world) judge(ctx context.Context) *verdict {
 	for what, done := range map[string]record{"mail": d.mails, "call": d.calls, "text": d.texts, "EDR action": d.actions} {
 		v.counts[what+"s"] = len(done)
 		for id, times := range done {
-			if len(times) > 1 {
+			switch {
+			case len(times) > 1 && what == "EDR action" && d.wasTooLate(id):
+				v.counts["EDR actions made again, later than the settle window"]++
+			case len(times) > 1:
 				v.add(twice, "%s %s was made %d times:%s", what, id, len(times), w.since(times))
 			}
 		}

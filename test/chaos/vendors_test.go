@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,6 +129,18 @@ func (w *world) readJournals(ctx context.Context, d *deeds) error {
 		}
 	}
 	return nil
+}
+
+// wasTooLate reports whether an action came late, and was asked for again only when the settle window was over. The state
+// of the device was all that the product could know, and isolating it again does no harm.
+func (d deeds) wasTooLate(key string) bool {
+	times := slices.SortedFunc(slices.Values(d.actions[key]), time.Time.Compare)
+	for n := 1; n < len(times); n++ {
+		if times[n].Sub(times[n-1]) < settle {
+			return false
+		}
+	}
+	return slices.Contains(d.late, key)
 }
 
 // textWith returns the text that holds a code, "" when there is none.
