@@ -223,7 +223,7 @@ func sendAction(ctx context.Context, conn edr.Connection, in EndpointInput, row 
 // ConfirmState returns once the EDR itself says that the endpoint is in the desired state; where the EDR may hide an
 // action against it, once the device has checked in since as well. Until then it fails with ErrPending, whose details
 // hold what was seen, and Temporal runs it again: waiting leaves no trace in the history. ErrActionFailed: the EDR gave
-// up.
+// up. ErrOvertaken: an opposite action came after it.
 func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (EndpointReport, error) {
 	conn, err := c.clientEDR(ctx, in)
 	if err != nil {
@@ -249,6 +249,9 @@ func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (Endpo
 	case action == models.ActionFailed && host.State != confirmedState(in.Desired):
 		return seen, temporal.NewApplicationErrorWithOptions(conn.Vendor+": "+string(in.Effect.Purpose)+": the EDR says that it failed", ErrActionFailed,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
+	case c.isOvertaken(conn, in, host, row):
+		return seen, temporal.NewApplicationErrorWithOptions(conn.Vendor+": "+string(in.Effect.Purpose)+": the device is "+string(host.State)+" all the same",
+			ErrOvertaken, temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{seen}})
 	case action == models.ActionPending || host.State != confirmedState(in.Desired):
 	case oppositePending && !conn.Capabilities().Actions && !checkedInSince(host, row.AcceptedAt):
 		seen.State = pendingState(in.Desired) // it may look so from before, with both actions yet to come
@@ -259,8 +262,23 @@ func (c *Containment) ConfirmState(ctx context.Context, in EndpointInput) (Endpo
 	return seen, retryAfter(ErrPending, "the EDR has not confirmed yet", pause, seen)
 }
 
+// isOvertaken reports whether an action that the EDR took long ago is neither done nor under way: an earlier opposite
+// one came through after it.
+func (c *Containment) isOvertaken(conn ClientEDR, in EndpointInput, host models.Host, row store.LedgerRow) bool {
+	opposite := models.DesiredIsolated
+	if in.Desired == models.DesiredIsolated {
+		opposite = models.DesiredReleased
+	}
+	since := row.ReadAt.Sub(row.AcceptedAt)
+	return conn.Capabilities().Underway && host.State == confirmedState(opposite) && !row.AcceptedAt.IsZero() && since > c.Effects.Settle+c.WorstDelay
+}
+
 func (c *Containment) effectRow(ctx context.Context, e notify.Effect) (store.LedgerRow, error) {
-	return store.Run(c.Effects.Store.InClient(ctx, store.Worker, e.ClientID), func(tx *store.Tx) (store.LedgerRow, error) { return tx.Effect(e.Key) })
+	return store.Run(c.Effects.Store.InClient(ctx, store.Worker, e.ClientID), func(tx *store.Tx) (store.LedgerRow, error) {
+		row, err := tx.Effect(e.Key)
+		row.ReadAt = tx.Now()
+		return row, err
+	})
 }
 
 // actionState returns the state of the action that was sent for an effect. Succeeded stands in for an EDR that gives no
@@ -285,7 +303,7 @@ func checkedInSince(h models.Host, since time.Time) bool {
 func ReportIn(err error) (EndpointReport, bool) {
 	var app *temporal.ApplicationError
 	var seen EndpointReport
-	if errors.As(err, &app) && (app.Type() == ErrPending || app.Type() == ErrActionFailed) && app.HasDetails() && app.Details(&seen) == nil {
+	if errors.As(err, &app) && (app.Type() == ErrPending || app.Type() == ErrActionFailed || app.Type() == ErrOvertaken) && app.HasDetails() && app.Details(&seen) == nil {
 		return seen, true
 	}
 	return seen, false

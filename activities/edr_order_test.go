@@ -147,6 +147,29 @@ func TestAReleaseWaitsUntilAnIsolationWhoseAnswerWasLostCanComeThroughNoMore(t *
 	o.want(isolate, "", "isolate", "release") // a late repeat finds it done
 }
 
+func TestAReleaseThatALateIsolationOvertookIsKnownToBeUndone(t *testing.T) {
+	o := newOrders(t)
+	o.want(order(o.effect.Incident, o.effect.ClientID, models.DesiredIsolated, 1), "", "isolate")
+	release := order(o.effect.Incident, o.effect.ClientID, models.DesiredReleased, 2)
+	o.want(release, "", "isolate", "release")
+	o.conn.state = models.HostIsolated // an earlier attempt at the isolation has landed
+	confirm := func() string {
+		_, err := o.env.ExecuteActivity(o.work.ConfirmState, release)
+		var app *temporal.ApplicationError
+		if !errors.As(err, &app) {
+			t.Fatalf("confirmed: %v", err)
+		}
+		return app.Type()
+	}
+	if got := confirm(); got != activities.ErrPending {
+		t.Errorf("at once: %q, want that it may still be under way", got)
+	}
+	o.later(settle + worstDelay + time.Second)
+	if got := confirm(); got != activities.ErrOvertaken {
+		t.Errorf("later: %q, want that it was overtaken", got)
+	}
+}
+
 func TestAnIsolationThatNeverCameThroughIsNeverTriedAgainAfterItsRelease(t *testing.T) {
 	o := newOrders(t)
 	isolate := order(o.effect.Incident, o.effect.ClientID, models.DesiredIsolated, 1)

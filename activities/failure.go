@@ -11,10 +11,11 @@ import (
 
 // Types of application errors that workflows match on, besides the models.VendorClass values.
 const (
-	ErrSettling     = "settling" // an earlier attempt is ambiguous; its settle window is not over
-	ErrEngaged      = "engaged"  // another call of ours to the number is under way
-	ErrPending      = "pending"  // the EDR has not confirmed yet
-	ErrActionFailed = "failed"   // the EDR took the action, and says that it came to nothing
+	ErrSettling     = "settling"  // an earlier attempt is ambiguous; its settle window is not over
+	ErrEngaged      = "engaged"   // another call of ours to the number is under way
+	ErrPending      = "pending"   // the EDR has not confirmed yet
+	ErrActionFailed = "failed"    // the EDR took the action, and says that it came to nothing
+	ErrOvertaken    = "overtaken" // an opposite action undid the action, or came after it
 )
 
 // applicationError turns a vendor's error into one that Temporal understands: Rejected and Config end the activity,

@@ -21,6 +21,9 @@ func successorIn(err error) string { return activities.SuccessorIn(err) }
 // errActionFailed is the type of the error that says that an action came to nothing.
 const errActionFailed = activities.ErrActionFailed
 
+// errOvertaken is the type of the error that says that an opposite action came after an action.
+const errOvertaken = activities.ErrOvertaken
+
 // containment is nil: it only gives the activities their names.
 var containment *activities.Containment
 

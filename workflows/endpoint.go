@@ -309,6 +309,9 @@ func (w *endpointWorkflow) awaitConfirmation(ctx workflow.Context, permitted inc
 		w.state.ConfirmedGeneration = permitted.Generation
 	case actionFailed(err):
 		o.Problem, pause = failureText(err), w.countFailedAction()
+	case isOvertaken(err): // another action puts it right
+		w.state.FailedActions++
+		o.Problem, pause = failureText(err), pause*time.Duration(min(w.state.FailedActions, 60))
 	case seen.State != "":
 		o.Late = true
 	default:

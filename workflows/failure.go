@@ -79,6 +79,9 @@ func isEngaged(err error) bool { return typeOf(err) == errEngaged }
 // actionFailed reports whether an EDR said that an action it had accepted came to nothing.
 func actionFailed(err error) bool { return typeOf(err) == errActionFailed }
 
+// isOvertaken reports whether an opposite action came after an action that the EDR had accepted.
+func isOvertaken(err error) bool { return typeOf(err) == errOvertaken }
+
 // typeOf returns the type of the application error in err, or "".
 func typeOf(err error) string {
 	var app *temporal.ApplicationError
