@@ -46,7 +46,7 @@ func openArena(ctx context.Context, o Options) (a *arena, err error) {
 		}
 	}()
 	a.stack, err = stack.Start(ctx, stack.Options{
-		Dir: o.Dir, Binary: o.Binary, Pace: 0.01, PostgresSettings: statisticsSettings(), Progress: func(line string) { o.Progress("starting: " + line) },
+		Dir: o.Dir, Binary: o.Binary, Pace: 0.01, Policy: policy(), PostgresSettings: statisticsSettings(), Progress: func(line string) { o.Progress("starting: " + line) },
 	})
 	if err != nil {
 		return a, err
@@ -211,3 +211,11 @@ func (silentLogger) Warn(string, ...any) {}
 
 // Error does nothing.
 func (silentLogger) Error(string, ...any) {}
+
+// policy returns the policy of the clients: the default, but released devices are not watched for an hour, because a
+// life is measured to the end of its workflow.
+func policy() models.Policy {
+	p := models.DefaultPolicy()
+	p.WatchReleases = models.Duration(time.Second)
+	return p
+}
