@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -81,7 +82,7 @@ func (s *scene) mailsTellNoMoreThanTheyShould() {
 	s.t.Helper()
 	ids := map[string]bool{}
 	for _, m := range s.mails() {
-		id := m.Headers["Message-ID"]
+		id := cmp.Or(m.Headers["Message-ID"], m.MessageID)
 		if ids[id] || id == "" || strings.Contains(id, string(s.ref)) {
 			s.t.Errorf("Message-ID %q is missing, not unique or names the incident", id)
 		}
