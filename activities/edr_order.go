@@ -68,10 +68,13 @@ func (c *Containment) orderAction(tx *store.Tx, in EndpointInput) error {
 // answer was lost.
 func isHeld(err error) bool {
 	var app *temporal.ApplicationError
-	if !errors.As(err, &app) || app.Type() == errHeld {
-		return err != nil && app != nil
-	}
 	var code string
+	switch {
+	case !errors.As(err, &app):
+		return false
+	case app.Type() == errHeld:
+		return true
+	}
 	return app.Type() == string(models.Rejected) && app.HasDetails() && app.Details(&code) == nil && code == notify.ReasonHeld
 }
 

@@ -52,6 +52,7 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentR
 // openIncident opens an incident of the client with a number with the event that fill makes, and starts its workflow.
 func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (incident.Opened, error),
 ) (i incident.Incident, running bool, err error) {
+	skipped := 0
 	run, err := store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (run incident.State, err error) {
 		c, err := tx.Client()
 		if err != nil {
@@ -61,7 +62,7 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 		if err != nil {
 			return run, err
 		}
-		if err := d.skipForeignReferences(ctx, tx, number); err != nil {
+		if skipped, err = d.skipForeignReferences(ctx, tx); err != nil {
 			return run, err
 		}
 		run.Policy = c.Policy
@@ -70,6 +71,9 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 	})
 	if err != nil {
 		return i, false, err
+	}
+	if skipped > 0 {
+		d.tellOfSkipped(ctx, number, skipped)
 	}
 	starting, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
@@ -82,22 +86,26 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 
 // skipForeignReferences leaves out the references that the engine knows and this database does not: they were given
 // before the database was restored from an older copy, and a reference is never given twice. An engine that does not
-// answer keeps nobody from opening an incident.
-func (d *Desk) skipForeignReferences(ctx context.Context, tx *store.Tx, number int) error {
+// answer keeps nobody from opening an incident. It returns how many it left out.
+func (d *Desk) skipForeignReferences(ctx context.Context, tx *store.Tx) (skipped int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
-	skipped, err := tx.SkipReferences(func(r models.Reference) bool {
+	return tx.SkipReferences(func(r models.Reference) bool {
 		_, err := d.temporal.DescribeWorkflowExecution(ctx, r.WorkflowID(), "")
 		return err == nil
 	})
-	if skipped > 0 {
-		d.log.WarnContext(ctx, "references were left out that the engine knows and the database does not", "client", number, "count", skipped)
-		return errors.Join(err, d.store.RaiseAlarm(ctx, models.Alarm{
-			Kind: models.AlarmReferenceSkipped, Subject: "client " + strconv.Itoa(number),
-			Detail: strconv.Itoa(skipped) + " references were left out: the engine knows incidents that this database does not",
-		}))
+}
+
+// tellOfSkipped raises the alarm about references of a client that were left out.
+func (d *Desk) tellOfSkipped(ctx context.Context, number, skipped int) {
+	d.log.WarnContext(ctx, "references were left out that the engine knows and the database does not", "client", number, "count", skipped)
+	err := d.store.RaiseAlarm(ctx, models.Alarm{
+		Kind: models.AlarmReferenceSkipped, Subject: "client " + strconv.Itoa(number),
+		Detail: strconv.Itoa(skipped) + " references were left out: the engine knows incidents that this database does not",
+	})
+	if err != nil {
+		d.log.ErrorContext(ctx, "an alarm was not kept", "kind", string(models.AlarmReferenceSkipped), "client", number, "error", err.Error())
 	}
-	return err
 }
 
 // completeOpening takes the title and the severity that the request leaves open from its alerts.
