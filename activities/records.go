@@ -84,21 +84,22 @@ type RecordedInput struct {
 	Requests  []string
 }
 
-// Recorded is an incident as the store has it, as a workflow carries it, and those of the requests asked for that are
-// in its log.
+// Recorded is an incident as the store has it, as a workflow carries it, what is left to do about its messages, and those
+// of the requests asked for that are in its log.
 type Recorded struct {
 	Incident incident.Incident
 	Commands []incident.CommandResult
+	Unsent   incident.Unsent
 }
 
 // ReadRecorded returns an incident as the store has it.
 func (r *Records) ReadRecorded(ctx context.Context, in RecordedInput) (Recorded, error) {
 	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (out Recorded, err error) {
-		i, err := tx.Incident(in.Reference)
+		l, err := tx.Lost(in.Reference)
 		if err != nil {
 			return out, err
 		}
-		out.Incident = i.Carried()
+		out.Incident, out.Unsent = l.Incident.Carried(), l.Unsent()
 		out.Commands, err = tx.Commands(in.Reference, in.Requests...)
 		return out, err
 	})

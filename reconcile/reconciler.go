@@ -204,9 +204,6 @@ func (p *pass) checkIncidents(ctx context.Context) error {
 // checkIncident looks at an incident's workflow, its round of calls and its endpoints.
 func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 	i := w.Incident
-	if !i.NeedsWorkflow() {
-		return nil
-	}
 	state, err := p.look(ctx, i.Reference.WorkflowID())
 	switch {
 	case err != nil:
@@ -219,10 +216,8 @@ func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 	case !w.Running && p.now.Sub(i.OpenedAt) > youngest:
 		err = p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(i.Reference) })
 	}
-	if p.checkTask(ctx, string(i.Reference), state) || err != nil {
-		return err
-	}
-	return errors.Join(p.checkCalls(ctx, i), p.checkEndpoints(ctx, i))
+	hears := !p.checkTask(ctx, string(i.Reference), state)
+	return errors.Join(err, p.checkCalls(ctx, i, hears), p.checkEndpoints(ctx, i))
 }
 
 // checkRefused keeps the alarms about events that the database refused for good, which their activity raised, until it
@@ -258,8 +253,8 @@ func (p *pass) checkRefused(ctx context.Context) error {
 }
 
 // checkCalls ends a round of calls for its incident when the round's workflow does not run any more and its last report
-// was lost: the next round begins by the client's policy.
-func (p *pass) checkCalls(ctx context.Context, i incident.Incident) error {
+// was lost: the next round begins by the client's policy. hears: the incident's own workflow makes progress.
+func (p *pass) checkCalls(ctx context.Context, i incident.Incident, hears bool) error {
 	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() || p.now.Sub(i.UpdatedAt) < inFlight {
 		return nil
 	}
@@ -271,6 +266,9 @@ func (p *pass) checkCalls(ctx context.Context, i incident.Incident) error {
 	}
 	if state.isLost() {
 		p.raise(ctx, models.AlarmNotRunning, id, "the round of calls "+state.fate()+"; the next one begins by the client's policy")
+	}
+	if !hears {
+		return nil
 	}
 	return p.reportLostRound(ctx, i)
 }

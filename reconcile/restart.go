@@ -17,9 +17,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// ledgerPage is how many effects or events are read at a time.
-const ledgerPage = 1000
-
 // restart starts the workflow of an incident that has none, from the stored state.
 func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) error {
 	r := w.Incident.Reference
@@ -27,8 +24,11 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 		return nil
 	}
 	lost, err := p.readLost(ctx, w.Incident)
-	if err != nil || !lost.Incident.NeedsWorkflow() { // it may have come to its end since it was listed
+	if err != nil {
 		return err
+	}
+	if !isMissing(lost, s) {
+		return p.Store.ForClient(ctx, store.SOC, lost.Incident.ClientID, func(tx *store.Tx) error { return tx.MarkEnded(r) })
 	}
 	if s.found && !s.isLost() && !lost.Incident.IsOver() {
 		p.raise(ctx, models.AlarmConflict, string(r), "the engine says that this incident is over, the database does not")
@@ -38,6 +38,14 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 		p.raise(ctx, models.AlarmNotRunning, string(r), "the incident's workflow "+s.fate()+"; it is started again from the database")
 	}
 	return p.startAgain(ctx, lost)
+}
+
+// isMissing reports whether an incident whose workflow does not run should have one.
+func isMissing(l incident.Lost, s workflowState) bool {
+	if s.found && !s.isLost() { // it came to its end by itself
+		return l.Incident.NeedsWorkflow()
+	}
+	return l.NeedsWorkflow()
 }
 
 // startAgain starts the workflow of an incident, and those of its devices that are not at rest or were released, from
@@ -70,41 +78,7 @@ func (p *pass) startAgain(ctx context.Context, lost incident.Lost) error {
 
 // readLost reads all that is kept of an incident.
 func (p *pass) readLost(ctx context.Context, i incident.Incident) (incident.Lost, error) {
-	var l incident.Lost
-	err := p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) (err error) {
-		if l.Incident, err = tx.Incident(i.Reference); err != nil {
-			return err
-		}
-		c, err := tx.Client()
-		if err != nil {
-			return err
-		}
-		l.Policy = c.Policy
-		if l.Directory, err = tx.Directory(); err != nil {
-			return err
-		}
-		for {
-			events, err := tx.Events(i.Reference, len(l.Events), ledgerPage)
-			if err != nil {
-				return err
-			}
-			if l.Events = append(l.Events, events...); len(events) < ledgerPage {
-				break
-			}
-		}
-		for at := (store.Cursor{}); ; {
-			effects, err := tx.Deliveries(i.Reference, at, ledgerPage)
-			if err != nil {
-				return err
-			}
-			if l.Ledger = append(l.Ledger, effects...); len(effects) < ledgerPage {
-				return nil
-			}
-			last := effects[len(effects)-1]
-			at = store.Cursor{At: last.PlannedAt, ID: last.ID.String()}
-		}
-	})
-	return l, err
+	return store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), func(tx *store.Tx) (incident.Lost, error) { return tx.Lost(i.Reference) })
 }
 
 // prepareChildren ends the workflows of an incident's endpoints, which have reported in vain, and asks the engine which

@@ -153,10 +153,12 @@ func (o *Operator) compare(ctx context.Context, r models.Reference) (d Differenc
 			d.Settle = SettleRestart
 		}
 		return d, err
-	case i.NeedsWorkflow():
+	}
+	l, err := o.pass().readLost(ctx, i)
+	if err == nil && isMissing(l, s) {
 		d.What, d.Settle = "the incident needs its workflow, which "+s.fate(), SettleRestart
 	}
-	return d, nil
+	return d, err
 }
 
 // compareGhost says what is to be done about an incident that the store does not know.
@@ -264,11 +266,16 @@ func (o *Operator) Recover(ctx context.Context, r models.Reference) (n int, err 
 	if i, err = o.incident(ctx, r); err != nil {
 		return n, err
 	}
-	s, err := o.pass().look(ctx, r.WorkflowID())
-	if err != nil || s.running || !i.NeedsWorkflow() {
+	p := o.pass()
+	s, err := p.look(ctx, r.WorkflowID())
+	if err != nil || s.running {
 		return n, err
 	}
-	return n, o.start(ctx, i)
+	l, err := p.readLost(ctx, i)
+	if err != nil || !isMissing(l, s) {
+		return n, err
+	}
+	return n, p.startAgain(ctx, l)
 }
 
 // recoverEvent appends an event that was lost. Before the first event of a decision of the client it puts the client's

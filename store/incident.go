@@ -18,6 +18,9 @@ import (
 // maxWatched bounds the incidents that one WatchedIncidents returns.
 const maxWatched = 500
 
+// lostPage is how many events or effects Lost reads at a time.
+const lostPage = 1000
+
 type incidentRow struct {
 	ClientID    uuid.UUID        `gorm:"primaryKey"`
 	Reference   models.Reference `gorm:"primaryKey"`
@@ -36,6 +39,7 @@ type incidentRow struct {
 	RequestID   string
 	Fingerprint string
 	Running     bool
+	Ended       bool
 	OpenedAt    time.Time
 	UpdatedAt   time.Time `gorm:"autoUpdateTime:false"`
 }
@@ -357,15 +361,57 @@ func (tx *Tx) MarkRunning(r models.Reference) error {
 	return problem("mark incident running", q.Error)
 }
 
-// Watched is what the reconciler needs to know of an incident that is not over, or has devices that are not at rest.
+// MarkEnded remembers that an incident that is over needs no workflow any more. Idempotent.
+func (tx *Tx) MarkEnded(r models.Reference) error {
+	q := tx.about("incidents", "reference", r).Where("phase in ?", []incident.Phase{incident.PhaseClosed, incident.PhaseDismissed}).UpdateColumn("ended", true)
+	return problem("mark incident ended", q.Error)
+}
+
+// Lost reads all that is kept of an incident, for a workflow that goes on from it. AskedRounds is not set.
+func (tx *Tx) Lost(r models.Reference) (l incident.Lost, err error) {
+	l.ReadAt = tx.Now()
+	if l.Incident, err = tx.Incident(r); err != nil {
+		return l, err
+	}
+	c, err := tx.Client()
+	if err != nil {
+		return l, err
+	}
+	l.Policy = c.Policy
+	if l.Directory, err = tx.Directory(); err != nil {
+		return l, err
+	}
+	for {
+		events, err := tx.Events(r, len(l.Events), lostPage)
+		if err != nil {
+			return l, err
+		}
+		if l.Events = append(l.Events, events...); len(events) < lostPage {
+			break
+		}
+	}
+	for at := (Cursor{}); ; {
+		effects, err := tx.Deliveries(r, at, lostPage)
+		if err != nil {
+			return l, err
+		}
+		if l.Ledger = append(l.Ledger, effects...); len(effects) < lostPage {
+			return l, nil
+		}
+		last := effects[len(effects)-1]
+		at = Cursor{At: last.PlannedAt, ID: last.ID.String()}
+	}
+}
+
+// Watched is what the reconciler needs to know of an incident that may need its workflow.
 type Watched struct {
 	Incident incident.Incident // with reference, client, phase, times, endpoints and call round, and nothing else
 	Running  bool              // its workflow has recorded something, or was found running
 }
 
-// WatchedIncidents lists the incidents that are not over or have devices that may not be at rest, and those whose
-// workflow never ran: the oldest first, from after an incident (the zero value: the beginning). At most 500. at is the
-// moment of the list by the database's clock.
+// WatchedIncidents lists the incidents that may need their workflow, which are all but those marked as ended: the oldest
+// first, from after an incident (the zero value: the beginning). At most 500. at is the moment of the list by the
+// database's clock.
 func (s *Store) WatchedIncidents(ctx context.Context, after incident.Incident) (list []Watched, at time.Time, err error) {
 	var rows []struct {
 		ClientID            uuid.UUID
@@ -382,7 +428,7 @@ func (s *Store) WatchedIncidents(ctx context.Context, after incident.Incident) (
 		return problem("list watched incidents", db.Table("incidents").
 			Select(`client_id, reference, phase, running, opened_at, updated_at, coalesce(nullif(state->'endpoints', 'null'), '[]') as endpoints,
 				coalesce((state->>'call_round')::int, 0) as call_round, (state->>'call_round_ended')::timestamptz as call_round_ended`).
-			Where("(phase not in ('closed', 'dismissed') or containment not in ('none', 'released') or not running)").
+			Where("not ended").
 			Where("(opened_at, reference) > (?, ?)", after.OpenedAt, after.Reference).
 			Order("opened_at, reference").Limit(maxWatched).Scan(&rows).Error)
 	})

@@ -187,7 +187,11 @@ func TestWatchedIncidents(t *testing.T) {
 	h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.MarkRunning(marked.Reference) })
 	h.record(h.other, &recorded, h.analyst.Actor(), &incident.Published{Expedited: true})
 	h.record(h.other, &recorded, models.System(), &incident.CallRoundStarted{Round: 1})
+	h.as(store.SOC, h.other, func(tx *store.Tx) error { return tx.MarkEnded(over.Reference) }) // not yet
 	h.record(h.other, &over, h.analyst.Actor(), &incident.Dismissed{Reason: "r"})
+	ended := h.open(h.other, "5")
+	h.record(h.other, &ended, h.analyst.Actor(), &incident.Dismissed{Reason: "r"})
+	h.as(store.SOC, h.other, func(tx *store.Tx) error { return tx.MarkEnded(ended.Reference) })
 	var found []string
 	var after incident.Incident
 	for {
@@ -208,7 +212,7 @@ func TestWatchedIncidents(t *testing.T) {
 	slices.Sort(found)
 	want := []string{
 		string(marked.Reference) + " investigating true round 0 true", string(recorded.Reference) + " published true round 1 true",
-		string(idle.Reference) + " investigating false round 0 true",
+		string(idle.Reference) + " investigating false round 0 true", string(over.Reference) + " dismissed true round 0 true",
 	}
 	same(t, "watched incidents", found, want)
 	err := h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.MarkRunning(idle.Reference) })

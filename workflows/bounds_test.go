@@ -14,6 +14,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // longText has as many characters as a text may have, of three bytes each.
@@ -209,6 +210,28 @@ func TestACommandTellsAResetWorkflowThatItIsBehind(t *testing.T) {
 	i := after.runFrom(start)
 	if !i.IsPublished() || after.count("commented") != 2 || after.count("command_rejected") != 0 {
 		t.Errorf("revision %d, %d comments, %d rejections", i.Revision, after.count("commented"), after.count("command_rejected"))
+	}
+}
+
+// The run that was reset had published the incident, and died before it handed the mails over.
+func TestAResetRunSendsWhatTheOneBeforeDidNot(t *testing.T) {
+	s := newStory(t)
+	start := s.opening(models.SeverityHigh)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.goesOnAfter(time.Hour)
+	s.runFrom(start)
+
+	after := newStory(t)
+	published := slices.IndexFunc(s.events, func(e incident.Event) bool { return e.Type == "published" })
+	after.events, after.commands, after.requests, after.opened = s.events[:published+1], s.commands, 1000, start.Incident
+	after.env.SetStartTime(s.env.Now())
+	r := after.request(models.RoleResponder, &incident.Comment{Text: "one"})
+	r.Recorded = published + 2
+	after.env.RegisterDelayedCallback(func() { after.give(r, "comment", nil) }, time.Minute)
+	after.goesOnAfter(2 * time.Hour)
+	after.runFrom(start)
+	if n := after.mailsFor(notify.PurposePublished); n != 2 {
+		t.Errorf("%d mails about the publication, want one for each contact", n)
 	}
 }
 

@@ -177,17 +177,8 @@ func (w *incidentWorkflow) startManaging(ctx workflow.Context) {
 // isolated, or was released so lately that it is still watched.
 func (w *incidentWorkflow) isManaging(now time.Time) bool {
 	return slices.ContainsFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {
-		return e.IsHeld() || now.Before(w.watchedUntil(e))
+		return e.IsHeld() || now.Before(e.WatchedUntil(w.state.Policy))
 	})
-}
-
-// watchedUntil returns until when a released device is watched, with a little more for the looks themselves; the zero
-// time for any other.
-func (w *incidentWorkflow) watchedUntil(e incident.Endpoint) time.Time {
-	if e.Permitted != models.DesiredReleased || len(e.HeldBy) > 0 {
-		return time.Time{}
-	}
-	return e.ObservedAt.Add(w.state.Policy.ReleaseWatch() * 11 / 10)
 }
 
 // awaitRest waits until no device needs the workflow of an incident that is over, or until the run may be renewed.
@@ -195,7 +186,7 @@ func (w *incidentWorkflow) awaitRest(ctx workflow.Context, mayRenew func() bool)
 	for w.isManaging(workflow.Now(ctx)) && !mayRenew() {
 		var until time.Time // of the last one that is watched
 		for _, e := range w.state.Incident.Endpoints {
-			if at := w.watchedUntil(e); at.After(until) {
+			if at := e.WatchedUntil(w.state.Policy); at.After(until) {
 				until = at
 			}
 		}

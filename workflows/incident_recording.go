@@ -154,7 +154,8 @@ func (w *incidentWorkflow) catchUp(ctx workflow.Context, r incident.CommandReque
 // rebase lets the incident go on from what the store has, because the store knows a later history. What was decided
 // since and is not in the store yet is put behind it. A command that the store knows, because Temporal handed it over
 // once more, is not carried out again; one that is no longer legal becomes command_rejected. The consequences of the
-// events are not repeated: they were drawn when the events were first applied.
+// store's events are not repeated, but for the messages that were never handed over; those of the events that were
+// decided since were drawn when they were first applied.
 func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	in := recordedInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference}
 	for _, c := range w.recording.commands {
@@ -176,6 +177,11 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	events, commands := w.recording.events(), w.recording.commands
 	w.state.Incident, w.room = stored.Incident, incident.NewRoom(stored.Incident)
 	w.recording = recording{recorded: stored.Incident.Seq, rebases: w.recording.rebases + 1}
+	for _, n := range stored.Unsent.Notifications {
+		w.queueNotification(n)
+	}
+	w.state.FallbacksSent = union(w.state.FallbacksSent, stored.Unsent.FallbacksSent)
+	w.state.PendingCalls = union(w.state.PendingCalls, stored.Unsent.PendingCalls)
 	for _, e := range stored.Incident.Endpoints { // its workflow may run: it is signalled before one is started
 		w.state.EndpointVersions[e.ID] = max(w.state.EndpointVersions[e.ID], 1)
 	}
@@ -240,4 +246,14 @@ func (w *incidentWorkflow) appendRebased(ctx workflow.Context, e incident.Event)
 // forgetResult drops the remembered result of a command.
 func (w *incidentWorkflow) forgetResult(request string) {
 	w.state.Results = slices.DeleteFunc(w.state.Results, func(r incident.RememberedResult) bool { return r.RequestID == request && !r.Rejected })
+}
+
+// union returns the elements of a, and those of b that a has not.
+func union[T comparable](a, b []T) []T {
+	for _, v := range b {
+		if !slices.Contains(a, v) {
+			a = append(a, v)
+		}
+	}
+	return a
 }

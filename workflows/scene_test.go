@@ -161,7 +161,8 @@ func (s *story) world() {
 	s.env.OnActivity(records.ReadRecorded, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RecordedInput) (activities.Recorded, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		out := activities.Recorded{Incident: s.replay(s.opened).Carried()}
+		lost := incident.Lost{Incident: s.replay(s.opened), Directory: s.directory, Events: append([]incident.Event{s.openedEvent()}, s.events...)}
+		out := activities.Recorded{Incident: lost.Incident.Carried(), Unsent: lost.Unsent()}
 		for _, c := range s.commands {
 			if slices.Contains(in.Requests, c.RequestID) {
 				out.Commands = append(out.Commands, c)
@@ -420,6 +421,13 @@ func (s *story) opening(severity models.Severity) incident.State {
 		s.t.Fatal(err)
 	}
 	return incident.State{Incident: i, Policy: models.DefaultPolicy()}
+}
+
+// openedEvent returns the first event of the incident, which is in the store before its workflow begins.
+func (s *story) openedEvent() incident.Event {
+	return incident.NewEvent(incident.Incident{}, s.opened.OpenedAt, models.System(), &incident.Opened{
+		Reference: s.opened.Reference, ClientID: s.opened.ClientID, Title: s.opened.Assessment.Title, Severity: s.opened.Severity,
+	})
 }
 
 func (s *story) run(severity models.Severity) incident.Incident {

@@ -3,6 +3,7 @@ package incident
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -62,14 +63,24 @@ func (p Endpoint) IsAtRest(over bool) bool {
 	return (over || p.Desired == models.DesiredReleased) && !p.IsHeld()
 }
 
-// NeedsWorkflow reports whether the incident's workflow has something to do: the incident is not over, or a device of
-// it is isolated.
+// WatchedUntil returns until when a released device is looked at, with a little more for the looks themselves; the zero
+// time for any other.
+func (p Endpoint) WatchedUntil(policy models.Policy) time.Time {
+	if p.Permitted != models.DesiredReleased || len(p.HeldBy) > 0 {
+		return time.Time{}
+	}
+	return p.ObservedAt.Add(policy.ReleaseWatch() * 11 / 10)
+}
+
+// NeedsWorkflow reports whether the incident cannot be without its workflow: the incident is not over, or a device of it
+// is isolated.
 func (i Incident) NeedsWorkflow() bool {
 	return !i.IsOver() || slices.ContainsFunc(i.Endpoints, Endpoint.IsHeld)
 }
 
 // Lost is what is known of an incident whose workflow is gone.
 type Lost struct {
+	ReadAt    time.Time // by the store's clock
 	Incident  Incident
 	Policy    models.Policy
 	Events    []Event           // all of them, in order
@@ -77,6 +88,15 @@ type Lost struct {
 	Directory notify.Directory
 	// AskedRounds are the ids of the rounds of calls about approvals that run, or came to their end.
 	AskedRounds map[string]bool
+}
+
+// NeedsWorkflow reports whether the lost workflow had something left to do: the incident needs one, takes feedback of
+// the client, has a device that was released lately, or messages that were not handed over.
+func (l Lost) NeedsWorkflow() bool {
+	i := l.Incident
+	takesFeedback := i.Phase == PhaseClosed && i.Feedback == nil && l.ReadAt.Before(i.ClosedAt.Add(time.Duration(l.Policy.FeedbackWindow)))
+	isWatched := slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return l.ReadAt.Before(p.WatchedUntil(l.Policy)) })
+	return i.NeedsWorkflow() || takesFeedback || isWatched || len(l.Unsent().Notifications) > 0
 }
 
 // EndpointState returns the state from which a new workflow of an endpoint goes on.
@@ -122,7 +142,8 @@ func (l Lost) State() State {
 			s.ApprovalRounds[a.ID] = a.Asked
 		}
 	}
-	s.Notifications, s.FallbacksSent, s.PendingCalls = l.unsent()
+	unsent := l.Unsent()
+	s.Notifications, s.FallbacksSent, s.PendingCalls = unsent.Notifications, unsent.FallbacksSent, unsent.PendingCalls
 	return s
 }
 
@@ -134,9 +155,16 @@ func (p Endpoint) Version() int {
 	return 2 * p.Generation
 }
 
-// unsent returns the messages that were not handed over, the messages that got a fallback, and the contacts who are to
+// Unsent is what was left to do about messages, as State has it.
+type Unsent struct {
+	Notifications []notify.Notification `json:"notifications,omitempty"`
+	FallbacksSent []string              `json:"fallbacks_sent,omitempty"`
+	PendingCalls  []notify.Recipient    `json:"pending_calls,omitempty"`
+}
+
+// Unsent returns the messages that were not handed over, the messages that got a fallback, and the contacts who are to
 // be called because a message did not reach them.
-func (l Lost) unsent() (unsent []notify.Notification, fallbacks []string, calls []notify.Recipient) {
+func (l Lost) Unsent() (unsent Unsent) {
 	var i Incident
 	known := map[string]notify.Notification{} // effect key -> the notification it is about
 	settled := map[string]bool{}              // effect keys of messages that need no attempt
@@ -176,13 +204,13 @@ func (l Lost) unsent() (unsent []notify.Notification, fallbacks []string, calls 
 	}
 	for _, e := range failed {
 		d, _ := e.Data.(*NotDelivered)
-		fallbacks = append(fallbacks, d.Effect)
+		unsent.FallbacksSent = append(unsent.FallbacksSent, d.Effect)
 		n, isKnown := known[d.Effect]
 		switch {
 		case d.Fallback == models.ChannelSMS && isKnown:
 			instead = append(instead, n.AddressedTo(notify.Recipient{Contact: d.Contact, Channel: models.ChannelSMS, At: e.At}))
 		case d.Fallback == models.ChannelVoice && called[d.Contact] < e.Seq && l.Incident.Acknowledged == nil && !l.Incident.NeedsCalls():
-			calls = append(calls, notify.Recipient{Contact: d.Contact, Channel: models.ChannelVoice, At: e.At})
+			unsent.PendingCalls = append(unsent.PendingCalls, notify.Recipient{Contact: d.Contact, Channel: models.ChannelVoice, At: e.At})
 		}
 	}
 	due = slices.DeleteFunc(due, func(n notify.Notification) bool { // it went out while the contact had another channel
@@ -192,11 +220,11 @@ func (l Lost) unsent() (unsent []notify.Notification, fallbacks []string, calls 
 	all := slices.Concat(due, instead)
 	for _, n := range all {
 		isReplaced := slices.ContainsFunc(all, func(newer notify.Notification) bool { return newer.Replaces(n) })
-		if !settled[key(n)] && !isReplaced && !l.Incident.HasOutdated(n) && !slices.Contains(unsent, n) {
-			unsent = append(unsent, n)
+		if !settled[key(n)] && !isReplaced && !l.Incident.HasOutdated(n) && !slices.Contains(unsent.Notifications, n) {
+			unsent.Notifications = append(unsent.Notifications, n)
 		}
 	}
-	return unsent, fallbacks, calls
+	return unsent
 }
 
 // otherMessageChannel returns the other of the two channels for messages.
