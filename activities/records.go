@@ -82,14 +82,17 @@ type RecordedInput struct {
 	ClientID  uuid.UUID
 	Reference models.Reference
 	Requests  []string
+	After     int              // Seq of the last event that the workflow knows to be in the store
+	Facts     []incident.Event // that the workflow decided since, and no command did
 }
 
-// Recorded is an incident as the store has it, as a workflow carries it, what is left to do about its messages, and those
-// of the requests asked for that are in its log.
+// Recorded is an incident as the store has it, as a workflow carries it, what is left to do about its messages, those of
+// the requests asked for that are in its log, and the numbers of the facts that the store has already.
 type Recorded struct {
 	Incident incident.Incident
 	Commands []incident.CommandResult
 	Unsent   incident.Unsent
+	Repeated []int
 }
 
 // ReadRecorded returns an incident as the store has it.
@@ -99,7 +102,7 @@ func (r *Records) ReadRecorded(ctx context.Context, in RecordedInput) (Recorded,
 		if err != nil {
 			return out, err
 		}
-		out.Incident, out.Unsent = l.Incident.Carried(), l.Unsent()
+		out.Incident, out.Unsent, out.Repeated = l.Incident.Carried(), l.Unsent(), l.Repeated(in.Facts, in.After)
 		out.Commands, err = tx.Commands(in.Reference, in.Requests...)
 		return out, err
 	})

@@ -1,12 +1,14 @@
 package workflows_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -232,6 +234,65 @@ func TestAResetRunSendsWhatTheOneBeforeDidNot(t *testing.T) {
 	after.runFrom(start)
 	if n := after.mailsFor(notify.PurposePublished); n != 2 {
 		t.Errorf("%d mails about the publication, want one for each contact", n)
+	}
+}
+
+// Temporal hands a reset run the commands and reports once more that came since. What follows from them must not reach
+// the devices: the store knows them, and the incident takes them back.
+func TestAResetRunTellsNoDeviceWhatItMustTakeBack(t *testing.T) {
+	release := &incident.Release{Endpoint: "e1", Reason: "reinstalled"}
+	s := newStory(t)
+	start := s.opening(models.SeverityHigh)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	released := s.request(models.RoleAnalyst, release)
+	s.signalAfter(time.Hour, released, "release")
+	s.after(2*time.Hour, models.RoleAnalyst, isolate)
+	s.after(4*time.Hour, models.RoleAnalyst, release)
+	s.closes(5 * time.Hour)
+	s.runFrom(start)
+	observed := func(generation int) func(e incident.Event) bool {
+		return func(e incident.Event) bool {
+			o, ok := e.Data.(*incident.EndpointObserved)
+			return ok && o.Generation == generation
+		}
+	}
+	recorded := 1 + slices.IndexFunc(s.events, observed(3))
+	report := s.events[slices.IndexFunc(s.events, observed(2))].Data
+
+	after := newStory(t)
+	after.events, after.requests, after.opened = s.events[:recorded:recorded], 1000, start.Incident
+	after.commands = slices.DeleteFunc(s.commands, func(c incident.CommandResult) bool { return c.LastSeq > after.seq() })
+	after.env.SetStartTime(s.events[recorded-1].At)
+	after.env.OnSignalExternalWorkflow(mock.Anything, ref.EndpointWorkflowID("e1"), "", models.SignalDesiredState, mock.Anything).
+		Return(errors.New("it does not run")) // so that it is started
+	r := after.request(models.RoleResponder, &incident.Comment{Text: "one"})
+	r.Recorded = after.seq()
+	after.env.RegisterDelayedCallback(func() { after.give(r, "comment", nil) }, time.Minute)
+	after.env.RegisterDelayedCallback(func() { after.env.SignalWorkflow(models.SignalEndpointObserved, report) }, 0)
+	after.signalAfter(5*time.Minute, released, "release")
+	later := after.at(time.Hour)
+	after.after(2*time.Hour, models.RoleAnalyst, release)
+	after.closes(3 * time.Hour)
+	reset := start // to when the device was isolated for the first time
+	for _, e := range s.events[:1+slices.IndexFunc(s.events, observed(1))] {
+		if err := reset.Incident.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reset.EndpointVersions = map[string]int{"e1": reset.Incident.Endpoints[0].Version()}
+	after.runFrom(reset)
+	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(after.edr, want) {
+		t.Errorf("asked of the EDR: %v, want %v", after.edr, want)
+	}
+	if e := later.Endpoints[0]; e.Desired != models.DesiredIsolated || e.Generation != 3 || e.Observed != models.HostIsolated {
+		t.Errorf("the device is %+v", e)
+	}
+	if releases := after.count("release_requested"); releases != 2 {
+		t.Errorf("%d releases, want the one of before and the last", releases)
+	}
+	if n := len(slices.DeleteFunc(slices.Clone(after.events), func(e incident.Event) bool { return !observed(2)(e) })); n != 1 {
+		t.Errorf("the report of the first release stands there %d times", n)
 	}
 }
 

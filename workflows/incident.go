@@ -25,6 +25,7 @@ type incidentWorkflow struct {
 	unfinished int           // signals being handled and messages being taken back
 	heard      time.Time     // when the last signal was handled
 	bounded    bool          // see changeBounded
+	gated      bool          // see recordedFirst
 	room       incident.Room // that the incident takes
 }
 
@@ -34,12 +35,17 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w := &incidentWorkflow{
 		state:     state,
 		recording: recordingOf(state),
-		messaging: messaging{sending: map[notify.Notification]bool{}, probing: map[models.Channel]bool{}, probes: map[models.Channel]int{}},
+		messaging: messaging{
+			sending: map[notify.Notification]bool{}, waited: map[notify.Notification][]notify.Notification{},
+			probing: map[models.Channel]bool{}, probes: map[models.Channel]int{},
+		},
 		approving: approving{endsItself: map[string]bool{}},
 		shown:     presentationOf(state.Incident),
-		bounded:   hasChange(ctx, changeBounded),
 		room:      incident.NewRoom(state.Incident),
 	}
+	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, recordedFirst)
+	w.bounded, w.gated = version >= 1, version >= recordedFirst
+	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {
 		return err
@@ -127,6 +133,9 @@ func (w *incidentWorkflow) nextState() incident.State {
 	next := w.state
 	next.Incident = next.Incident.Carried()
 	next.Unrecorded, next.UnrecordedBy = w.recording.events(), w.recording.commands
+	for _, e := range w.recording.pending {
+		next.Notifications = append(slices.Clip(next.Notifications), e.notifications...)
+	}
 	return next
 }
 
@@ -140,7 +149,7 @@ func (w *incidentWorkflow) awaitFeedback(ctx workflow.Context, mayRenew func() b
 // isFinished reports whether the incident is over and nothing is left to do or to wait for.
 func (w *incidentWorkflow) isFinished(ctx workflow.Context) bool {
 	i := w.state.Incident
-	if !i.IsOver() || len(w.state.Notifications) > 0 || w.isRoundUnderway() || w.state.Managing && !w.containing.detached {
+	if !i.IsOver() || w.isMessaging() || w.isRoundUnderway() || w.state.Managing && !w.containing.detached {
 		return false
 	}
 	window := i.ClosedAt.Add(time.Duration(w.state.Policy.FeedbackWindow))
@@ -193,9 +202,6 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 		return err
 	}
 	w.addPending(e)
-	for _, n := range w.state.Incident.NotificationsAfter(e) {
-		w.queueNotification(n)
-	}
 	switch d := e.Data.(type) {
 	case *incident.AcknowledgedBy:
 		w.endTask(ctx, incident.TaskNobodyReached, "")

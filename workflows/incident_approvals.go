@@ -130,6 +130,9 @@ func (w *incidentWorkflow) callAboutApprovals(ctx workflow.Context) {
 // callAboutApproval has contacts called about an approval, in their order, until people have answered or time is up.
 func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval string) {
 	i := w.state.Incident
+	if workflow.Await(ctx, func() bool { return w.mayFollow(i.Seq) }) != nil {
+		return
+	}
 	e := w.openApproval(approval)
 	if e == nil {
 		return

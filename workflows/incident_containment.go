@@ -12,9 +12,26 @@ import (
 
 // containing is the transient state of containEndpoints.
 type containing struct {
-	retries  []string // endpoints that a person wants tried again
-	atRest   bool     // the incident is over and its devices are at rest
-	detached bool     // the workflows of its endpoints were told so
+	retries  []string             // endpoints that a person wants tried again
+	atRest   bool                 // the incident is over and its devices are at rest
+	detached bool                 // the workflows of its endpoints were told so
+	versions map[string]versionAt // endpoint -> its version
+}
+
+// versionAt is the version of an endpoint's desired state, and the Seq of the event that made it.
+type versionAt struct{ version, seq int }
+
+// noteVersions notes which versions the event that was applied last has made.
+func (c *containing) noteVersions(i incident.Incident) {
+	if c.versions == nil {
+		c.versions = map[string]versionAt{}
+	}
+	for n := range i.Endpoints {
+		p := &i.Endpoints[n]
+		if v := p.Version(); c.versions[p.ID].version != v {
+			c.versions[p.ID] = versionAt{v, i.Seq}
+		}
+	}
 }
 
 // containEndpoints asks the response authority about every desired state and signals it to the endpoint's workflow each
@@ -56,7 +73,9 @@ func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 
 // nextUnsignalled returns an endpoint whose workflow does not know the desired state yet, or nil.
 func (w *incidentWorkflow) nextUnsignalled() *incident.Endpoint {
-	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool { return w.state.EndpointVersions[e.ID] < e.Version() })
+	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {
+		return w.state.EndpointVersions[e.ID] < e.Version() && w.mayFollow(w.containing.versions[e.ID].seq)
+	})
 	if n < 0 {
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 func (w *incidentWorkflow) endDrill(ctx workflow.Context) {
 	over := func() bool { return w.state.Incident.IsOver() }
 	called := func() bool {
-		return w.state.Incident.CallRound > 0 && !w.isRoundUnderway() && len(w.state.Notifications) == 0
+		return w.state.Incident.CallRound > 0 && !w.isRoundUnderway() && !w.isMessaging()
 	}
 	if workflow.Await(ctx, func() bool { return over() || called() }) != nil {
 		return

@@ -21,16 +21,21 @@ const sendingAtOnce = 100
 
 // messaging is the transient state of messageContacts.
 type messaging struct {
-	sending map[notify.Notification]bool // notifications that a coroutine is delivering
-	turns   workflow.Semaphore           // of messages being handed over
-	probing map[models.Channel]bool      // channels whose settings a message waits to try again, on behalf of the others
-	probes  map[models.Channel]int       // how often it did since a message of the channel was handed over
+	sending map[notify.Notification]bool                  // notifications that a coroutine is delivering
+	waited  map[notify.Notification][]notify.Notification // reminders that waited for a contact when a newer one fell due
+	turns   workflow.Semaphore                            // of messages being handed over
+	probing map[models.Channel]bool                       // channels whose settings a message waits to try again, on behalf of the others
+	probes  map[models.Channel]int                        // how often it did since a message of the channel was handed over
 }
 
 // messageContacts starts a delivery for every notification, after it has turned a notification to everyone into one per
 // contact.
 func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
 	w.messaging.turns = workflow.NewSemaphore(ctx, sendingAtOnce)
+	inherited := w.state.Incident.Seq // messages may follow from events that the run before did not see in the store
+	if workflow.Await(ctx, func() bool { return w.mayFollow(inherited) }) != nil {
+		return
+	}
 	for workflow.Await(ctx, func() bool { return w.nextNotification() >= 0 }) == nil {
 		n := w.state.Notifications[w.nextNotification()]
 		if n.Contact == uuid.Nil {
@@ -44,6 +49,11 @@ func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
 	}
 }
 
+// isMessaging reports whether messages are to be handed over, or wait for their reason to be in the store.
+func (w *incidentWorkflow) isMessaging() bool {
+	return len(w.state.Notifications) > 0 || slices.ContainsFunc(w.recording.pending, func(e pendingEvent) bool { return len(e.notifications) > 0 })
+}
+
 // nextNotification returns the index of the first notification that nobody delivers, or -1.
 func (w *incidentWorkflow) nextNotification() int {
 	return slices.IndexFunc(w.state.Notifications, func(n notify.Notification) bool { return !w.messaging.sending[n] })
@@ -53,7 +63,8 @@ func (w *incidentWorkflow) nextNotification() int {
 // reminder still waits gets no second one.
 func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all notify.Notification) error {
 	i := w.state.Incident
-	waiting := w.waitingReminders(all)
+	waiting := union(w.messaging.waited[all], w.waitingReminders(all))
+	delete(w.messaging.waited, all)
 	to, err := planRecipients(ctx, planInput{
 		ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Notification: all, Waiting: waiting,
 	})
@@ -97,6 +108,9 @@ type delivery struct {
 func (w *incidentWorkflow) deliver(ctx workflow.Context, n notify.Notification) {
 	i := w.state.Incident
 	d := delivery{notification: n, input: messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: i.Seq, Exercise: i.Exercise}}
+	if w.gated {
+		d.input.After = w.recording.recorded
+	}
 	d.key = d.input.Effect().Key
 	if w.waitUntilDue(ctx, d) != nil {
 		return

@@ -8,6 +8,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // The bounds of a batch for the store. Temporal refuses a payload above two mebibytes, and then no step of the workflow
@@ -30,16 +31,17 @@ type recording struct {
 	rebasing bool
 }
 
-// pendingEvent is an event and its bytes as JSON.
+// pendingEvent is an event that is not known to be in the store.
 type pendingEvent struct {
 	incident.Event
-	size int
+	size          int                   // of its JSON in bytes
+	notifications []notify.Notification // which wait for it to be there
 }
 
 func recordingOf(s incident.State) recording {
 	r := recording{commands: s.UnrecordedBy, recorded: s.Incident.Seq - len(s.Unrecorded)}
 	for _, e := range s.Unrecorded {
-		r.pending = append(r.pending, pendingEvent{e, e.Size()})
+		r.pending = append(r.pending, pendingEvent{Event: e, size: e.Size()})
 	}
 	return r
 }
@@ -60,11 +62,33 @@ func (r *recording) bytes() (sum int) {
 	return sum
 }
 
-// addPending queues an applied event for the store.
+// addPending queues the event that was applied last for the store, and the messages that follow from it until it is
+// there: a reset workflow repeats commands and signals, and may have to take back what it makes of them.
 func (w *incidentWorkflow) addPending(e incident.Event) {
-	size := e.Size()
-	w.recording.pending = append(w.recording.pending, pendingEvent{e, size})
-	w.room.Add(size)
+	p := pendingEvent{Event: e, size: e.Size(), notifications: w.state.Incident.NotificationsAfter(e)}
+	w.room.Add(p.size)
+	w.containing.noteVersions(w.state.Incident)
+	for _, n := range p.notifications {
+		w.messaging.waited[n] = w.waitingReminders(n)
+	}
+	if !w.gated {
+		w.release(&p)
+	}
+	w.recording.pending = append(w.recording.pending, p)
+}
+
+// release lets the messages out that wait for an event.
+func (w *incidentWorkflow) release(p *pendingEvent) {
+	for _, n := range p.notifications {
+		w.queueNotification(n)
+	}
+	p.notifications = nil
+}
+
+// mayFollow reports whether what follows from an event may leave the incident: the store has it, or refuses it, which the
+// operator is told of.
+func (w *incidentWorkflow) mayFollow(seq int) bool {
+	return !w.gated || seq <= w.recording.recorded || w.recording.refused
 }
 
 // nextBatch returns the pending events that go to the store together, and the commands that are complete with them.
@@ -121,6 +145,9 @@ func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
 func (w *incidentWorkflow) noteRecorded(in recordInput) {
 	r := &w.recording
 	r.recorded, r.refused = in.Events[len(in.Events)-1].Seq, false
+	for n := range in.Events {
+		w.release(&r.pending[n])
+	}
 	r.pending = slices.Delete(r.pending, 0, len(in.Events))
 	r.commands = slices.DeleteFunc(r.commands, func(c incident.CommandResult) bool { return c.LastSeq <= r.recorded })
 }
@@ -129,6 +156,9 @@ func (w *incidentWorkflow) noteRecorded(in recordInput) {
 // watchfire_events_refused counts every time the store was asked in vain.
 func (w *incidentWorkflow) noteRefused(ctx workflow.Context, err error) {
 	w.recording.refused = true
+	for n := range w.recording.pending {
+		w.release(&w.recording.pending[n])
+	}
 	workflow.GetMetricsHandler(ctx).Counter("watchfire_events_refused").Inc(1)
 	workflow.GetLogger(ctx).Error("the store refuses the events of an incident; its commands are stopped",
 		"incident", w.state.Incident.Reference, "seq", w.recording.pending[0].Seq, "type", typeOf(err))
@@ -155,12 +185,9 @@ func (w *incidentWorkflow) catchUp(ctx workflow.Context, r incident.CommandReque
 // since and is not in the store yet is put behind it. A command that the store knows, because Temporal handed it over
 // once more, is not carried out again; one that is no longer legal becomes command_rejected. The consequences of the
 // store's events are not repeated, but for the messages that were never handed over; those of the events that were
-// decided since were drawn when they were first applied.
+// decided since were drawn when they were first applied. A fact that the store has since is not written once more.
 func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
-	in := recordedInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference}
-	for _, c := range w.recording.commands {
-		in.Requests = append(in.Requests, c.RequestID)
-	}
+	in := w.recording.question(w.state.Incident)
 	w.recording.rebasing = true
 	defer func() { w.recording.rebasing = false }()
 	stored, err := readRecorded(ctx, in)
@@ -174,9 +201,13 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	for _, c := range stored.Commands {
 		known[c.RequestID] = c
 	}
-	events, commands := w.recording.events(), w.recording.commands
+	events := slices.DeleteFunc(w.recording.events(), func(e incident.Event) bool { return slices.Contains(stored.Repeated, e.Seq) })
+	commands := w.recording.commands
 	w.state.Incident, w.room = stored.Incident, incident.NewRoom(stored.Incident)
 	w.recording = recording{recorded: stored.Incident.Seq, rebases: w.recording.rebases + 1}
+	clear(w.messaging.waited)
+	w.containing.versions = nil
+	w.containing.noteVersions(w.state.Incident)
 	for _, n := range stored.Unsent.Notifications {
 		w.queueNotification(n)
 	}
@@ -189,7 +220,7 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 		w.startManaging(ctx)
 	}
 	for len(events) > 0 {
-		own := slices.IndexFunc(commands, func(c incident.CommandResult) bool { return c.FirstSeq <= events[0].Seq && events[0].Seq <= c.LastSeq })
+		own := slices.IndexFunc(commands, func(c incident.CommandResult) bool { return c.Made(events[0]) })
 		if own < 0 {
 			w.appendRebased(ctx, events[0])
 			events = events[1:]
@@ -210,6 +241,25 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	w.logIfRefused(ctx, w.closeIfReady(ctx))
 	w.updatePresentation(ctx)
 	return nil
+}
+
+// question asks the store about an incident of which it knows more than the workflow.
+func (r *recording) question(i incident.Incident) recordedInput {
+	in := recordedInput{ClientID: i.ClientID, Reference: i.Reference, After: r.recorded}
+	for _, c := range r.commands {
+		in.Requests = append(in.Requests, c.RequestID)
+	}
+	size := 0
+	for _, e := range r.pending {
+		if slices.ContainsFunc(r.commands, func(c incident.CommandResult) bool { return c.Made(e.Event) }) {
+			continue
+		}
+		if size += e.size; size > batchBytes { // the rest is written once more
+			break
+		}
+		in.Facts = append(in.Facts, e.Event)
+	}
+	return in
 }
 
 // redo puts the events of a command behind those of the store.

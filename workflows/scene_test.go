@@ -162,7 +162,7 @@ func (s *story) world() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		lost := incident.Lost{Incident: s.replay(s.opened), Directory: s.directory, Events: append([]incident.Event{s.openedEvent()}, s.events...)}
-		out := activities.Recorded{Incident: lost.Incident.Carried(), Unsent: lost.Unsent()}
+		out := activities.Recorded{Incident: lost.Incident.Carried(), Unsent: lost.Unsent(), Repeated: lost.Repeated(in.Facts, in.After)}
 		for _, c := range s.commands {
 			if slices.Contains(in.Requests, c.RequestID) {
 				out.Commands = append(out.Commands, c)

@@ -17,12 +17,16 @@ const (
 	changeSettingsRetried = "messages-settings-retried"
 	// changeBounded bounds an incident's run. Before, events went to the store in batches of any size, a command was
 	// accepted however much the incident held, a repeat of a forgotten command was judged anew, and the run went on in a
-	// new one only when every event was in the store.
+	// new one only when every event was in the store. From its version recordedFirst on, no message and no desired state
+	// leaves the incident before the store has the event that it follows from.
 	changeBounded = "bounded"
 	// changeRoundsEndThemselves: a round of calls whose own report ended the matter is not told to stop, because it ends
 	// by itself and the signal would fail. Before, it was.
 	changeRoundsEndThemselves = "rounds-end-themselves"
 )
+
+// recordedFirst is a version of changeBounded.
+const recordedFirst = 2
 
 // hasChange reports whether this run is to go the new way of a change.
 func hasChange(ctx workflow.Context, change string) bool {

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -15,6 +16,19 @@ import (
 // that was lost. It follows from the client, the reference and the moment of opening.
 func (i Incident) ID() uuid.UUID {
 	return uuid.NewSHA1(i.ClientID, fmt.Appendf(nil, "%s %d", i.Reference, i.OpenedAt.UnixMicro()))
+}
+
+// Repeated returns the numbers of those events that say the same as one of the incident's after a number, each of those
+// once: Temporal hands a workflow that was reset the signals once more that came since.
+func (l Lost) Repeated(events []Event, after int) (repeated []int) {
+	rest := slices.DeleteFunc(slices.Clone(l.Events), func(e Event) bool { return e.Seq <= after })
+	for _, e := range events {
+		same := func(known Event) bool { return known.Actor == e.Actor && reflect.DeepEqual(known.Data, e.Data) }
+		if n := slices.IndexFunc(rest, same); n >= 0 {
+			rest, repeated = slices.Delete(rest, n, n+1), append(repeated, e.Seq)
+		}
+	}
+	return repeated
 }
 
 // NotificationsAfter returns the messages to everyone that follow from an event, which was applied last.

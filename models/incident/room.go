@@ -199,5 +199,8 @@ func (i Incident) Rebased(e Event) Event {
 
 // Of returns the events among a batch that a command made.
 func (r CommandResult) Of(events []Event) []Event {
-	return slices.DeleteFunc(slices.Clone(events), func(e Event) bool { return e.Seq < r.FirstSeq || e.Seq > r.LastSeq })
+	return slices.DeleteFunc(slices.Clone(events), func(e Event) bool { return !r.Made(e) })
 }
+
+// Made reports whether the command made an event.
+func (r CommandResult) Made(e Event) bool { return r.FirstSeq <= e.Seq && e.Seq <= r.LastSeq }
