@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
@@ -55,6 +56,8 @@ type EndpointReport struct {
 	Tags     []string
 	// MayBeController and TagsUnknown as in models.Asset.
 	MayBeController, TagsUnknown bool
+	// Others are the endpoints of other incidents that want the device isolated, when it is and is not to be.
+	Others []incident.EndpointID `json:",omitempty"`
 }
 
 // IsAs reports whether the endpoint is in the desired state.
@@ -96,7 +99,11 @@ func (c *Containment) ReadState(ctx context.Context, in EndpointInput) (Endpoint
 	if err != nil {
 		return EndpointReport{}, c.nameSuccessor(ctx, conn, in, applicationError(asNothingSent(err), c.Effects.Settle))
 	}
-	return conn.reportOf(host), nil
+	seen := conn.reportOf(host)
+	if in.Desired == models.DesiredReleased && host.State != models.HostNormal {
+		seen.Others, err = c.isolatedBy(ctx, in)
+	}
+	return seen, err
 }
 
 // codeSuccessor is the code of a rejection that names the successor of a device.

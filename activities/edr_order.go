@@ -81,10 +81,16 @@ func isHeld(err error) bool {
 // nameOthers returns what became of a release that concerns other incidents: it is held by them, or was for all. It reads
 // them anew, because this may be a repeat whose first answer was lost.
 func (c *Containment) nameOthers(ctx context.Context, in EndpointInput, held bool) (ActionSent, error) {
-	others, err := store.Run(c.Effects.Store.InClient(ctx, store.Worker, in.Effect.ClientID), func(tx *store.Tx) ([]incident.EndpointID, error) {
+	others, err := c.isolatedBy(ctx, in)
+	return ActionSent{Held: held && len(others) > 0, Others: others}, err
+}
+
+// isolatedBy returns the endpoints of other incidents that want the device isolated.
+func (c *Containment) isolatedBy(ctx context.Context, in EndpointInput) ([]incident.EndpointID, error) {
+	in.Effect.Device = in.AgentID
+	return store.Run(c.Effects.Store.InClient(ctx, store.Worker, in.Effect.ClientID), func(tx *store.Tx) ([]incident.EndpointID, error) {
 		return tx.IsolatedBy(in.Effect)
 	})
-	return ActionSent{Held: held && len(others) > 0, Others: others}, err
 }
 
 // settleOpposites settles the opposite actions on the device whose answers were lost. Such an action may still come

@@ -199,6 +199,33 @@ func TestADeviceIsReleasedWhenTheLastIncidentLetsGo(t *testing.T) {
 	}
 }
 
+func TestALookAtAReleasedDeviceNamesTheIncidentThatIsolatedItSince(t *testing.T) {
+	o := newOrders(t)
+	client, first, second := o.effect.ClientID, o.effect.Incident, o.openAnother()
+	o.want(order(first, client, models.DesiredIsolated, 1), "", "isolate")
+	released := order(first, client, models.DesiredReleased, 2)
+	o.want(released, "", "isolate", "release")
+	look := func() (seen activities.EndpointReport) {
+		value, err := o.env.ExecuteActivity(o.work.ReadState, released)
+		if err == nil {
+			err = value.Get(&seen)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seen
+	}
+	o.conn.state = models.HostIsolated // in the vendor's console
+	if seen := look(); seen.State != models.HostIsolated || len(seen.Others) > 0 {
+		t.Errorf("isolated by nobody of ours: %+v", seen)
+	}
+	o.conn.state = models.HostNormal
+	o.want(order(second, client, models.DesiredIsolated, 1), "", "isolate", "release", "isolate")
+	if seen, want := look(), []incident.EndpointID{{Incident: second, Endpoint: "e1"}}; !slices.Equal(seen.Others, want) {
+		t.Errorf("isolated for %s: %+v", second, seen)
+	}
+}
+
 func TestAReleaseForAllTellsWhomItConcerns(t *testing.T) {
 	o := newOrders(t)
 	client, first, second := o.effect.ClientID, o.effect.Incident, o.openAnother()

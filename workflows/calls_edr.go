@@ -24,6 +24,9 @@ const errActionFailed = activities.ErrActionFailed
 // errOvertaken is the type of the error that says that an opposite action came after an action.
 const errOvertaken = activities.ErrOvertaken
 
+// errSettling is the type of the error that says that an earlier action is not settled.
+const errSettling = activities.ErrSettling
+
 // containment is nil: it only gives the activities their names.
 var containment *activities.Containment
 

@@ -85,13 +85,14 @@ func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 }
 
 // adoptState takes a newer desired state. When a person wants it tried again, everything is reported anew, and a device
-// that was confirmed once and has drifted since gets another action.
+// that was confirmed once and has drifted since gets another action, and so does one whose EDR took the action and never
+// confirmed it.
 func (w *endpointWorkflow) adoptState(next incident.DesiredState) {
 	if next.RetryNumber > w.state.Wanted.RetryNumber {
-		w.state.LastReport = incident.EndpointObserved{}
-		if w.isConfirmed() {
+		if w.isConfirmed() || w.state.LastReport.Late {
 			w.state.ConfirmedGeneration, w.state.FailedActions, w.state.Looks = 0, w.state.FailedActions+1, 0
 		}
+		w.state.LastReport = incident.EndpointObserved{}
 	}
 	if next.Successions > w.state.Wanted.Successions { // nothing is known of the device that is meant now
 		w.state.AgentID, w.state.ActionSent, w.state.Permitted, w.state.ConfirmedGeneration = "", false, incident.DesiredState{}, 0
@@ -165,8 +166,8 @@ func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, every time.Durat
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err == nil:
-		o := observationOf(seen)
-		if o.Drift = !seen.IsAs(permitted.Desired); o.Drift {
+		o := w.compared(seen)
+		if o.Drift {
 			o.ReleasedBy = by
 		}
 		w.reportToIncident(ctx, o)
@@ -187,10 +188,32 @@ func (w *endpointWorkflow) look(ctx workflow.Context, wanted incident.DesiredSta
 		return w.pauseAfter(err)
 	}
 	w.state.Looked = wanted.Look
-	o := observationOf(seen)
-	o.Look, o.Drift = wanted.Look, err == nil && !seen.IsAs(w.state.Permitted.Desired)
+	o := incident.EndpointObserved{}
+	if err == nil {
+		o = w.compared(seen)
+	}
+	o.Look = wanted.Look
 	w.reportToIncident(ctx, o)
 	return 0
+}
+
+// compared returns the report of a device that was in the permitted state: somebody else may have changed it since, and
+// a released device may be isolated for another incident by now.
+func (w *endpointWorkflow) compared(seen endpointReport) incident.EndpointObserved {
+	o := observationOf(seen)
+	o.Drift = !seen.IsAs(w.state.Permitted.Desired)
+	if o.Drift && len(seen.Others) > 0 {
+		o.Drift, o.HeldBy, w.state.HeldBy = false, incidentsOf(seen.Others), seen.Others
+	}
+	return o
+}
+
+// incidentsOf returns the incidents of endpoints.
+func incidentsOf(endpoints []incident.EndpointID) (all []models.Reference) {
+	for _, e := range endpoints {
+		all = append(all, e.Incident)
+	}
+	return all
 }
 
 // pursue finds the device, makes one attempt at the permitted state and reports the result. It returns how long to wait
@@ -223,6 +246,9 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredS
 	}
 	w.state.ActionSent = true
 	sent, err := sendAction(ctx, patience, in)
+	if isSettling(err) && hasChange(ctx, changeSettlingIsNoProblem) {
+		return w.pauseAfter(err)
+	}
 	if err != nil {
 		o := unknownReport(err)
 		if !mayHaveChanged(err) {
@@ -249,11 +275,7 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredS
 // letOthersHold ends the release of a device that stays isolated for other incidents.
 func (w *endpointWorkflow) letOthersHold(ctx workflow.Context, permitted incident.DesiredState, others []incident.EndpointID) {
 	w.state.ConfirmedGeneration, w.state.HeldBy = permitted.Generation, others
-	held := incident.EndpointObserved{AgentID: w.state.AgentID}
-	for _, o := range others {
-		held.HeldBy = append(held.HeldBy, o.Incident)
-	}
-	w.reportToIncident(ctx, held)
+	w.reportToIncident(ctx, incident.EndpointObserved{AgentID: w.state.AgentID, HeldBy: incidentsOf(others)})
 }
 
 // tellOthers lets the endpoints of other incidents look at the device that was released for all of them.

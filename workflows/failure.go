@@ -82,6 +82,9 @@ func actionFailed(err error) bool { return typeOf(err) == errActionFailed }
 // isOvertaken reports whether an opposite action came after an action that the EDR had accepted.
 func isOvertaken(err error) bool { return typeOf(err) == errOvertaken }
 
+// isSettling reports whether an action waits until another one on the device, whose answer was lost, is settled.
+func isSettling(err error) bool { return typeOf(err) == errSettling }
+
 // typeOf returns the type of the application error in err, or "".
 func typeOf(err error) string {
 	var app *temporal.ApplicationError

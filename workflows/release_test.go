@@ -1,13 +1,16 @@
 package workflows_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
@@ -72,6 +75,90 @@ func TestADeviceThatAnotherIncidentHoldsIsLetGo(t *testing.T) {
 	}
 	if len(s.edr) != 1 || i.Phase != incident.PhaseClosed {
 		t.Errorf("asked of the EDR: %v, phase %s", s.edr, i.Phase)
+	}
+}
+
+func TestADeviceIsolatedLaterForAnotherIncidentIsNoDrift(t *testing.T) {
+	s := isolatedStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	s.env.RegisterDelayedCallback(func() {
+		s.isolated, s.holders = true, []incident.EndpointID{{Incident: "SI-1042-0008", Endpoint: "e2"}}
+	}, time.Hour+2*time.Minute)
+	during := s.at(time.Hour + 10*time.Minute)
+	s.closes(3 * time.Hour)
+	i := s.run(models.SeverityMedium)
+	if e := during.Endpoints[0]; !slices.Equal(e.HeldBy, []models.Reference{"SI-1042-0008"}) || e.Drifted || len(during.Tasks) > 0 {
+		t.Errorf("ten minutes after the release: %+v, tasks %+v", e, during.Tasks)
+	}
+	if i.Phase != incident.PhaseClosed || len(s.edr) != 2 {
+		t.Errorf("phase %s, asked of the EDR: %v", i.Phase, s.edr)
+	}
+}
+
+func TestAReleaseThatWaitsForALostIsolationIsNoProblem(t *testing.T) {
+	s := isolatedStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	begin := s.env.Now()
+	s.changeFails = func() error {
+		if at := s.env.Now().Sub(begin); at < time.Hour || at > time.Hour+150*time.Second {
+			return nil
+		}
+		return temporal.NewApplicationErrorWithOptions("an opposite action on the device may still come through", activities.ErrSettling,
+			temporal.ApplicationErrorOptions{NextRetryDelay: 150 * time.Second})
+	}
+	during, later := s.at(time.Hour+2*time.Minute), s.at(time.Hour+10*time.Minute)
+	s.closes(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	if during.Containment() != incident.ContainmentReleasing || len(during.Tasks) > 0 {
+		t.Errorf("while it waits: containment %s, tasks %+v", during.Containment(), during.Tasks)
+	}
+	if later.Containment() != incident.ContainmentReleased || len(s.edr) != 2 {
+		t.Errorf("then: containment %s, asked of the EDR %v", later.Containment(), s.edr)
+	}
+}
+
+func TestCompletingTheTaskAboutAnActionThatIsNeverConfirmedSendsAnother(t *testing.T) {
+	s := isolatedStory(t)
+	s.confirm = func(in activities.EndpointInput) (*activities.EndpointReport, error) {
+		if in.Effect.Key != "SI-1042-0007/isolate/1/e1/edr/1" {
+			return nil, nil
+		}
+		seen := activities.EndpointReport{AgentID: in.AgentID, State: models.HostNormal}
+		return nil, temporal.NewApplicationErrorWithOptions("the EDR has not confirmed yet", activities.ErrPending,
+			temporal.ApplicationErrorOptions{NextRetryDelay: time.Minute, Details: []any{seen}})
+	}
+	during := s.at(30 * time.Minute)
+	s.after(31*time.Minute, models.RoleAnalyst, &incident.CompleteTask{Task: "t1"})
+	later := s.at(40 * time.Minute)
+	s.containedBy(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	if during.OpenTask(incident.TaskUnconfirmed, "e1") == nil || later.Containment() != incident.ContainmentContained {
+		t.Errorf("tasks %+v, then containment %s", during.Tasks, later.Containment())
+	}
+	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/isolate/1/e1/edr/2", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(slices.Compact(s.actions), want) {
+		t.Errorf("actions %v", s.actions)
+	}
+}
+
+// The lost run waited for the look at a released device, which the client's closure needs.
+func TestARunStartedAnewClosesAnIncidentThatWaitedForALook(t *testing.T) {
+	s := isolatedStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	s.closes(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	verified := slices.IndexFunc(s.events, func(e incident.Event) bool { return e.Type == "verified" })
+
+	after := newStory(t)
+	after.events, after.opened = s.events[:verified+1], s.opened
+	after.env.SetStartTime(s.events[verified].At)
+	after.env.OnSignalExternalWorkflow(mock.Anything, ref.EndpointWorkflowID("e1"), "", models.SignalDesiredState, mock.Anything).
+		Return(errors.New("it does not run")) // so that it is started
+	lost := incident.Lost{
+		Incident: after.replay(s.opened), Policy: models.DefaultPolicy(), Directory: after.directory,
+		Events: append([]incident.Event{after.openedEvent()}, after.events...),
+	}
+	if i := after.runFrom(lost.State()); i.Phase != incident.PhaseClosed {
+		t.Errorf("phase %s", i.Phase)
 	}
 }
 

@@ -228,7 +228,11 @@ func (s *story) world() {
 		case s.isolated:
 			state = models.HostIsolated
 		}
-		return activities.EndpointReport{AgentID: in.AgentID, State: state, Online: true}, nil
+		seen := activities.EndpointReport{AgentID: in.AgentID, State: state, Online: true}
+		if !seen.IsAs(in.Desired) && in.Desired == models.DesiredReleased {
+			seen.Others = s.holders
+		}
+		return seen, nil
 	})
 	s.env.OnActivity(records.CancelEffect, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CancelInput) error {
 		s.mu.Lock()

@@ -23,6 +23,9 @@ const (
 	// changeRoundsEndThemselves: a round of calls whose own report ended the matter is not told to stop, because it ends
 	// by itself and the signal would fail. Before, it was.
 	changeRoundsEndThemselves = "rounds-end-themselves"
+	// changeSettlingIsNoProblem: an action that waits until an opposite one is settled, because its answer was lost, waits
+	// in silence. Before, it opened a task.
+	changeSettlingIsNoProblem = "settling-is-no-problem"
 )
 
 // recordedFirst is a version of changeBounded.

@@ -213,6 +213,47 @@ func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
 	s.want() // the approval was given
 }
 
+func TestAnIncidentThatIsOverNeedsItsWorkflowForAWhile(t *testing.T) {
+	for name, test := range map[string]struct {
+		does func(s *lostStory)
+		want bool
+	}{
+		"its last mails were not handed over": {func(s *lostStory) { s.ReadAt = s.at.Add(60 * 24 * time.Hour) }, true},
+		"the client may rate it": {func(s *lostStory) {
+			s.ReadAt = s.at.Add(29 * 24 * time.Hour)
+			s.toldOfClosure()
+		}, true},
+		"the client has rated it": {func(s *lostStory) {
+			s.ReadAt = s.at.Add(29 * 24 * time.Hour)
+			s.toldOfClosure()
+			s.by(ask(models.RoleResponder).Actor, &incident.FeedbackGiven{Rating: 5})
+		}, false},
+		"nothing is left": {func(s *lostStory) {
+			s.ReadAt = s.at.Add(31 * 24 * time.Hour)
+			s.toldOfClosure()
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newLostStory(t, models.SeverityHigh)
+			s.Policy = models.DefaultPolicy()
+			s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2))
+			s.by(ask(models.RoleResponder).Actor, &incident.ClosureRequested{Decision: "d", Outcome: incident.OutcomeResolved})
+			s.by(ask(models.RoleAnalyst).Actor, &incident.Verified{Gone: true})
+			s.by(ask(models.RoleResponder).Actor, &incident.Closed{Decision: "d"})
+			test.does(s)
+			if got := s.NeedsWorkflow(); got != test.want {
+				t.Errorf("needs its workflow: %t, want %t", got, test.want)
+			}
+		})
+	}
+}
+
+// toldOfClosure lets everybody have the mail about the closure.
+func (s *lostStory) toldOfClosure() {
+	closed := notify.Notification{Purpose: notify.PurposeClosed, Revision: 1, Occurrence: 1}
+	s.system(s.messaged(closed, 1), s.messaged(closed, 2))
+}
+
 func TestIncidentsWithOneReferenceHaveDifferentIDs(t *testing.T) {
 	first := newLostStory(t, models.SeverityHigh).Incident
 	second := first
