@@ -158,8 +158,8 @@ func TestAnIncidentTerminatedBeforeAnybodyWasToldTellsEverybodyOnce(t *testing.T
 	s.setPhonePersonas("no_answer", "acknowledges")
 	s.open(models.SeverityCritical)
 	s.assess()
-	s.faults("sendgrid", rule{Op: "send_mail", Kind: "refuse"})
-	s.faults("smtp", rule{Op: "connect", Kind: "refuse"})
+	s.faults("sendgrid", outage("refuse"))
+	s.faults("smtp", outage("refuse"))
 	s.faults("twilio", rule{Op: "place_call", Kind: "refuse"})
 	s.publish()
 	s.until("the first round of calls", func(i incident.Incident) bool { return i.CallRound == 1 })
@@ -194,6 +194,32 @@ func TestAWipedIncidentAndItsDeviceAreStartedAgain(t *testing.T) {
 	s.closeIncident()
 	s.wantActions("contain", "lift_containment")
 	s.wantMails(notify.PurposePublished, notify.PurposeClosed)
+}
+
+func TestAClosedIncidentIsStartedAgainForItsLastMailsAndItsRating(t *testing.T) {
+	s := newScene(t, 1)
+	s.setPhonePersonas("acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.awaitAcknowledgement()
+	s.await("every mail", func() (bool, error) { return len(s.mails()) >= 3, nil })
+	s.send(s.responder, &incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "Reset."})
+	s.faults("sendgrid", outage("refuse"))
+	s.faults("smtp", outage("refuse"))
+	s.send(s.admin, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "Server restored."})
+	s.send(s.analyst, &incident.Verify{Gone: true, Note: "Quiet for an hour."})
+	s.until("the closure", func(i incident.Incident) bool { return i.Phase == incident.PhaseClosed })
+	s.terminate(s.ref.WorkflowID())
+	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
+	if n := len(s.mails()); n != 3 {
+		t.Errorf("%d mails went out while both mailers refused, want none but the first three", n-3)
+	}
+	s.clearFaults("sendgrid", "smtp")
+	s.await("every mail", func() (bool, error) { return len(s.mails()) >= 6, nil })
+	s.wantMails(notify.PurposePublished, notify.PurposeClosed)
+	s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
+	s.rate()
 }
 
 // A run that is lost may have begun with a device and not have recorded it. Its workflow must not pass for the one of
