@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,7 +54,8 @@ type Desk struct {
 	log      *slog.Logger
 	edr      EDROptions
 	pace     *pace
-	clients  sync.Map // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
+	clients  sync.Map     // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
+	askAfter atomic.Int64 // nanoseconds of Unix time: when the engine may be asked about references again
 }
 
 // New makes a Desk over the database and the engine.
