@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -120,14 +119,11 @@ func (d *Desk) recordOpening(in store.Scope, open func(*store.Tx) (incident.Stat
 	}
 }
 
-// engineRests is how long after it did not answer the engine is not asked about references again.
-const engineRests = 10 * time.Second
-
 // isTaken asks whether the engine knows a reference that this database has not given. Then it was given before the
 // database was restored from an older copy, and a reference is never given twice. An engine that does not answer keeps
 // nobody from opening an incident.
 func (d *Desk) isTaken(ctx context.Context, r models.Reference) (taken, answered bool) {
-	if now := time.Now(); now.UnixNano() < d.askAfter.Load() {
+	if d.engineRests() {
 		return false, false
 	}
 	asking, cancel := context.WithTimeout(ctx, d.wait)
@@ -137,9 +133,7 @@ func (d *Desk) isTaken(ctx context.Context, r models.Reference) (taken, answered
 	if err == nil || errors.As(err, &none) {
 		return err == nil, true
 	}
-	if ctx.Err() == nil {
-		d.askAfter.Store(time.Now().Add(engineRests).UnixNano())
-	}
+	d.noteFailure(ctx)
 	return false, false
 }
 

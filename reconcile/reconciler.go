@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -115,27 +116,25 @@ func (r *Reconciler) requireLease(ctx context.Context) error {
 	return err
 }
 
-// begin makes passes until the returned function is called, which waits for the last one.
+// begin makes passes and tells kept facts until the returned function is called, which waits for the last ones.
 func (r *Reconciler) begin(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.repeat(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { r.repeat(ctx, passEvery, r.Pass, "store and engine were not compared in full") })
+	running.Go(func() { r.repeat(ctx, tellEvery, r.TellKept, "facts wait for the engine") })
 	return func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 }
 
-// repeat makes one pass after the other until ctx ends.
-func (r *Reconciler) repeat(ctx context.Context) {
-	tick := time.NewTicker(passEvery)
+// repeat does something again and again, with a pause, until ctx ends. failed says what it means when it fails.
+func (r *Reconciler) repeat(ctx context.Context, pause time.Duration, do func(context.Context) error, failed string) {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		if err := r.Pass(ctx); err != nil && ctx.Err() == nil {
-			r.Log.WarnContext(ctx, "store and engine were not compared in full", "error", err.Error())
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			r.Log.WarnContext(ctx, failed, "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
