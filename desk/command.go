@@ -174,7 +174,7 @@ func (d *Desk) sendUpdate(ctx context.Context, ref models.Reference, name string
 }
 
 func (d *Desk) sendSignal(ctx context.Context, ref models.Reference, name string, request incident.CommandRequest) error {
-	ctx, cancel := context.WithTimeout(ctx, signalPatience*d.wait)
+	ctx, cancel := context.WithTimeout(ctx, forOne*signalPatience*d.wait)
 	defer cancel()
 	if err := d.temporal.SignalWorkflow(ctx, ref.WorkflowID(), "", name, request); err != nil {
 		return fmt.Errorf("signal %s: %w", name, err)

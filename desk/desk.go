@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,8 +25,14 @@ import (
 const defaultUpdateWait = 2 * time.Second
 
 // signalPatience is how many times longer a busy engine may take to record a signal: a refusal would make the person
-// ask again, and the engine busier.
-const signalPatience = 3
+// ask again, and the engine busier. At night somebody would rather wait ten seconds.
+const signalPatience = 5
+
+// forOne is how many times the time for one request Temporal's client wants to have: it leaves the rest for others.
+const forOne = 2
+
+// restFor is how long an engine that did not answer is left alone with what can wait.
+const restFor = 10 * time.Second
 
 // Temporal lists the calls of the engine that the desk needs; client.Client satisfies it.
 type Temporal interface {
@@ -46,14 +53,15 @@ type Options struct {
 // Desk takes the requests of people. Its methods may be used from several goroutines. Errors for people are
 // models.Error. A thing that the user may not see is NotFound, like one that does not exist.
 type Desk struct {
-	store    *store.Store
-	temporal Temporal
-	wait     time.Duration
-	now      func() time.Time
-	log      *slog.Logger
-	edr      EDROptions
-	pace     *pace
-	clients  sync.Map // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
+	store      *store.Store
+	temporal   Temporal
+	wait       time.Duration
+	now        func() time.Time
+	log        *slog.Logger
+	edr        EDROptions
+	pace       *pace
+	clients    sync.Map     // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
+	restsUntil atomic.Int64 // nanoseconds of Unix time; see engineRests
 }
 
 // New makes a Desk over the database and the engine.
@@ -69,6 +77,16 @@ func New(s *store.Store, t Temporal, o Options) *Desk {
 		d.log = slog.Default()
 	}
 	return d
+}
+
+// engineRests reports whether the engine did not answer lately, so that what can wait for it, or do without, should.
+func (d *Desk) engineRests() bool { return time.Now().UnixNano() < d.restsUntil.Load() }
+
+// noteFailure remembers that the engine did not answer a request, unless the person, or the vendor, has gone away.
+func (d *Desk) noteFailure(ctx context.Context) {
+	if ctx.Err() == nil {
+		d.restsUntil.Store(time.Now().Add(restFor).UnixNano())
+	}
 }
 
 // moment returns the present time as the database can keep it.

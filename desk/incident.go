@@ -52,8 +52,7 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentR
 // openIncident opens an incident of the client with a number with the event that fill makes, and starts its workflow.
 func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (incident.Opened, error),
 ) (i incident.Incident, running bool, err error) {
-	skipped := 0
-	run, err := store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (run incident.State, err error) {
+	run, skipped, err := d.recordOpening(d.inClient(ctx, u, number), func(tx *store.Tx) (run incident.State, err error) {
 		c, err := tx.Client()
 		if err != nil {
 			return run, err
@@ -62,13 +61,10 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 		if err != nil {
 			return run, err
 		}
-		if skipped, err = d.skipForeignReferences(ctx, tx); err != nil {
-			return run, err
-		}
 		run.Policy = c.Policy
 		run.Incident, err = tx.OpenIncident(o, u.Actor(), d.moment(), request, fingerprint)
 		return run, err
-	})
+	}, func(r models.Reference) (taken, answered bool) { return d.isTaken(ctx, r) })
 	if err != nil {
 		return i, false, err
 	}
@@ -84,16 +80,61 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 	return run.Incident, true, nil
 }
 
-// skipForeignReferences leaves out the references that the engine knows and this database does not: they were given
-// before the database was restored from an older copy, and a reference is never given twice. An engine that does not
-// answer keeps nobody from opening an incident. It returns how many it left out.
-func (d *Desk) skipForeignReferences(ctx context.Context, tx *store.Tx) (skipped int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, d.wait)
+// errUnknownReference gives up a transaction in which nobody knows whether the engine has the next reference.
+var errUnknownReference = errors.New("the engine was not asked about the next reference")
+
+// recordOpening opens an incident in one transaction. It leaves out the references that isTaken reports, and returns
+// how many. The engine is asked between transactions, never in one, because openings of one client wait for each other.
+// When others take the references that it was asked about, it is asked about twice as many the next time.
+func (d *Desk) recordOpening(in store.Scope, open func(*store.Tx) (incident.State, error), isTaken func(models.Reference) (taken, answered bool),
+) (run incident.State, skipped int, err error) {
+	known := map[models.Reference]bool{}
+	for width := 1; ; width *= 2 {
+		var next models.Reference
+		run, err = store.Run(in, func(tx *store.Tx) (run incident.State, err error) {
+			if known != nil {
+				if skipped, next, err = tx.SkipReferences(known); err != nil {
+					return run, err
+				}
+			}
+			if next != "" {
+				return run, errUnknownReference
+			}
+			return open(tx)
+		})
+		if !errors.Is(err, errUnknownReference) {
+			return run, skipped, err
+		}
+		for n := range width {
+			r := models.NewReference(next.ClientNumber(), next.Number()+n)
+			taken, answered := isTaken(r)
+			if !answered && n == 0 {
+				known, skipped = nil, 0
+			}
+			if !answered {
+				break
+			}
+			known[r] = taken
+		}
+	}
+}
+
+// isTaken asks whether the engine knows a reference that this database has not given. Then it was given before the
+// database was restored from an older copy, and a reference is never given twice. An engine that does not answer keeps
+// nobody from opening an incident.
+func (d *Desk) isTaken(ctx context.Context, r models.Reference) (taken, answered bool) {
+	if d.engineRests() {
+		return false, false
+	}
+	asking, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
-	return tx.SkipReferences(func(r models.Reference) bool {
-		_, err := d.temporal.DescribeWorkflowExecution(ctx, r.WorkflowID(), "")
-		return err == nil
-	})
+	_, err := d.temporal.DescribeWorkflowExecution(asking, r.WorkflowID(), "")
+	var none *serviceerror.NotFound
+	if err == nil || errors.As(err, &none) {
+		return err == nil, true
+	}
+	d.noteFailure(ctx)
+	return false, false
 }
 
 // tellOfSkipped raises the alarm about references of a client that were left out.

@@ -35,6 +35,16 @@ func (r Reference) ClientNumber() int {
 	return n
 }
 
+// Number returns the incident's number among its client's, or 0 for a malformed reference.
+func (r Reference) Number() int {
+	m := referenceForm.FindStringSubmatch(string(r))
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[2])
+	return n
+}
+
 // WorkflowID is the id of the incident's workflow.
 func (r Reference) WorkflowID() string { return "incident/" + string(r) }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -39,11 +40,11 @@ type alarmKey struct {
 type pass struct {
 	*Reconciler
 	workersKnown  bool // the list of workers was read
-	workersRun    bool // at least one of them
 	engineAnswers bool
 	complete      bool      // every watched incident was listed
 	now           time.Time // when the incidents at hand were listed, by the database's clock
 
+	looked   atomic.Int64
 	mu       sync.Mutex
 	raised   map[alarmKey]bool
 	unjudged map[string]bool // references about which this pass says nothing
@@ -67,6 +68,12 @@ type workflowState struct {
 
 // look asks the engine about a workflow. It is no error that there is none.
 func (p *pass) look(ctx context.Context, id string) (workflowState, error) {
+	p.looked.Add(1)
+	if p.looks != nil {
+		if err := p.looks.Wait(ctx); err != nil {
+			return workflowState{}, fmt.Errorf("look at %s: %w", id, err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	d, err := p.Temporal.DescribeWorkflowExecution(ctx, id, "")
@@ -114,7 +121,7 @@ func (p *pass) checkTask(ctx context.Context, subject string, s workflowState) (
 		case t.GetAttempt() >= taskAttempts:
 			p.raise(ctx, models.AlarmStuck, subject, "a task of the workflow fails again and again: see its page in the Temporal UI")
 			stuck = true
-		case waits && p.workersRun:
+		case waits && p.workersRun.Load():
 			p.raise(ctx, models.AlarmStuck, subject, "no worker takes a task of the workflow, though one runs")
 			stuck = true
 		}
@@ -141,13 +148,14 @@ func (p *pass) checkWorkers(ctx context.Context) error {
 			youngestAge = w.Age
 		}
 	}
-	p.workersRun = youngestAge >= 0
-	if !p.workersRun && time.Since(p.began) > settleIn {
+	run := youngestAge >= 0
+	p.workersRun.Store(run)
+	if !run && time.Since(p.began) > settleIn {
 		p.raise(ctx, models.AlarmNoWorker, "worker", "no worker runs: nothing is called, sent, isolated or recorded")
 	}
 	var problems []error
 	for _, w := range workers {
-		switch replaced := p.workersRun && (youngestAge < w.Silence || w.Silence > forgottenAfter); {
+		switch replaced := run && (youngestAge < w.Silence || w.Silence > forgottenAfter); {
 		case w.IsAlive() && w.CanaryAge > canaryWithin:
 			p.raise(ctx, models.AlarmCanary, w.ID.String(), "a worker runs and does not bring its canary workflow to an end")
 		case w.IsAlive():

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -29,6 +32,13 @@ const (
 	passEvery = 5 * time.Second
 	// sideBySide is how many workflows are looked at, or started, at a time.
 	sideBySide = 16
+	// mostLooks bounds the looks at workflows in a second, each of which costs Temporal, its database and this process
+	// some milliseconds of CPU. 6,000 workflows are looked at within a minute.
+	mostLooks = 120
+	// fewestLooks is the bound for a few workflows, which are soon looked at, and looksWithin how long a pass may take
+	// before the bound is raised from there.
+	fewestLooks = 40
+	looksWithin = 30 * time.Second
 	// startWithin bounds the start of one workflow.
 	startWithin = 10 * time.Second
 	// settleIn is how long after its start a reconciler waits for the rest of the system to start, too.
@@ -55,7 +65,9 @@ type Reconciler struct {
 
 	holder      uuid.UUID // of the lease; the zero UUID asks for none
 	began       time.Time
-	engineFails int // passes in a row in which the engine did not answer
+	engineFails int // checks in a row in which the engine did not answer
+	workersRun  atomic.Bool
+	looks       *rate.Limiter // nil, as for an operator who waits: looks have no bound
 }
 
 // Run compares store and engine while this process holds the lease, until ctx ends. Several processes may run it: one
@@ -115,27 +127,28 @@ func (r *Reconciler) requireLease(ctx context.Context) error {
 	return err
 }
 
-// begin makes passes until the returned function is called, which waits for the last one.
+// begin makes passes and tells kept facts until the returned function is called, which waits for the last ones. What is
+// wrong with the whole system is looked for beside, because the comparison of many incidents takes a minute.
 func (r *Reconciler) begin(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.repeat(ctx)
-	}()
+	r.looks = newLooks()
+	var running sync.WaitGroup
+	running.Go(func() { r.repeat(ctx, passEvery, r.checkSystem, "workers and engine were not checked in full") })
+	running.Go(func() { r.repeat(ctx, passEvery, r.compare, "store and engine were not compared in full") })
+	running.Go(func() { r.repeat(ctx, tellEvery, r.TellKept, "facts wait for the engine") })
 	return func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 }
 
-// repeat makes one pass after the other until ctx ends.
-func (r *Reconciler) repeat(ctx context.Context) {
-	tick := time.NewTicker(passEvery)
+// repeat does something again and again, with a pause, until ctx ends. failed says what it means when it fails.
+func (r *Reconciler) repeat(ctx context.Context, pause time.Duration, do func(context.Context) error, failed string) {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		if err := r.Pass(ctx); err != nil && ctx.Err() == nil {
-			r.Log.WarnContext(ctx, "store and engine were not compared in full", "error", err.Error())
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			r.Log.WarnContext(ctx, failed, "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -145,31 +158,61 @@ func (r *Reconciler) repeat(ctx context.Context) {
 	}
 }
 
-// Pass compares store and engine once, and sends the bulletins that are due. It may run in several processes at once.
+// Pass does once what Run does again and again: it looks for what is wrong with the whole system, sends the bulletins that
+// are due, and compares store and engine. It may run in several processes at once.
 func (r *Reconciler) Pass(ctx context.Context) error {
-	p := &pass{Reconciler: r, raised: map[alarmKey]bool{}, unjudged: map[string]bool{}}
-	err := p.checkWorkers(ctx)
-	if p.checkEngine(ctx) {
-		err = errors.Join(err, p.checkIncidents(ctx))
-	}
-	return errors.Join(err, p.checkRefused(ctx), p.endAlarms(ctx), r.sendBulletins(ctx))
+	r.looks = newLooks()
+	return errors.Join(r.checkSystem(ctx), r.compare(ctx))
 }
 
-// checkEngine reports whether the engine answers about this namespace. It raises the alarm when the engine failed twice
-// in a row.
-func (p *pass) checkEngine(ctx context.Context) bool {
-	state, err := p.look(ctx, "no such workflow")
-	if err == nil && state.found {
-		err = errors.New("there is a workflow of that name")
+func newLooks() *rate.Limiter { return rate.NewLimiter(mostLooks, sideBySide) }
+
+// paceFor returns the bound for the looks in a second when a pass takes so many.
+func paceFor(looks int64) rate.Limit {
+	return rate.Limit(min(max(float64(looks)/looksWithin.Seconds(), fewestLooks), mostLooks))
+}
+
+func (r *Reconciler) newPass() *pass {
+	return &pass{Reconciler: r, raised: map[alarmKey]bool{}, unjudged: map[string]bool{}}
+}
+
+// checkSystem looks for what is wrong with the whole system, and sends the bulletins that are due.
+func (r *Reconciler) checkSystem(ctx context.Context) error {
+	p := r.newPass()
+	err := p.checkWorkers(ctx)
+	p.checkEngine(ctx)
+	return errors.Join(err, p.endAlarms(ctx), r.sendBulletins(ctx))
+}
+
+// compare compares every watched incident with its workflows.
+func (r *Reconciler) compare(ctx context.Context) error {
+	p := r.newPass()
+	if !p.asksEngine(ctx) {
+		return nil // checkSystem says so
 	}
-	if err == nil {
-		p.engineFails, p.engineAnswers = 0, true
-		return true
+	err := errors.Join(p.checkIncidents(ctx), p.checkRefused(ctx), p.endAlarms(ctx))
+	if p.looks != nil {
+		p.looks.SetLimit(paceFor(p.looked.Load()))
+	}
+	return err
+}
+
+// asksEngine reports whether the engine answers about this namespace.
+func (p *pass) asksEngine(ctx context.Context) bool {
+	state, err := p.look(ctx, "no such workflow")
+	p.engineAnswers = err == nil && !state.found
+	return p.engineAnswers
+}
+
+// checkEngine raises the alarm when the engine failed twice in a row.
+func (p *pass) checkEngine(ctx context.Context) {
+	if p.asksEngine(ctx) {
+		p.engineFails = 0
+		return
 	}
 	if p.engineFails++; p.engineFails >= 2 {
 		p.raise(ctx, models.AlarmEngineDown, "temporal", "Temporal does not answer, or does not know the namespace")
 	}
-	return false
 }
 
 // checkIncidents looks at every watched incident, the oldest first, many at a time. The error names those that could
@@ -223,9 +266,6 @@ func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 // checkRefused keeps the alarms about events that the database refused for good, which their activity raised, until it
 // takes them, or the workflow does not run any more.
 func (p *pass) checkRefused(ctx context.Context) error {
-	if !p.engineAnswers {
-		return nil
-	}
 	open, err := p.Store.OpenAlarms(ctx)
 	if err != nil {
 		return fmt.Errorf("check what was refused: %w", err)

@@ -47,7 +47,7 @@ type Operator struct {
 }
 
 func (o *Operator) pass() *pass {
-	return &pass{Reconciler: &o.Reconciler, raised: map[alarmKey]bool{}, unjudged: map[string]bool{}}
+	return o.newPass()
 }
 
 // Differences lists the points in which store and engine disagree, by reference: of the incidents that are not over, and

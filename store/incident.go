@@ -195,23 +195,32 @@ func (tx *Tx) nextIncident() (incidentNumber, error) {
 }
 
 // SkipReferences counts on while the client's next reference is taken outside of this database, and returns how many
-// references are left out. The client's row stays locked until the transaction ends.
-func (tx *Tx) SkipReferences(isTaken func(models.Reference) bool) (skipped int, err error) {
+// references are left out. isTaken holds what the caller found out beforehand, because the client's row stays locked
+// until the transaction ends. unknown is the next reference when isTaken does not say, "" otherwise: the caller gives
+// up the transaction, finds out, and tries again.
+func (tx *Tx) SkipReferences(isTaken map[models.Reference]bool) (skipped int, unknown models.Reference, err error) {
 	if err := tx.needsClient(); err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	var last incidentNumber
 	q := tx.db.Raw("select number, last_incident from clients where id = ? for no key update", tx.client).Scan(&last)
 	if q.Error != nil {
-		return 0, problem("find the next reference", q.Error)
+		return 0, "", problem("find the next reference", q.Error)
 	}
-	for isTaken(models.NewReference(last.Number, last.LastIncident+skipped+1)) {
-		skipped++
+	for {
+		next := models.NewReference(last.Number, last.LastIncident+skipped+1)
+		taken, known := isTaken[next]
+		switch {
+		case !known:
+			return 0, next, nil
+		case taken:
+			skipped++
+			continue
+		case skipped > 0:
+			err = tx.db.Exec("update clients set last_incident = last_incident + ? where id = ?", skipped, tx.client).Error
+		}
+		return skipped, "", problem("leave references out", err)
 	}
-	if skipped > 0 {
-		err = tx.db.Exec("update clients set last_incident = last_incident + ? where id = ?", skipped, tx.client).Error
-	}
-	return skipped, problem("leave references out", err)
 }
 
 // openedBefore gives back a number that was not needed and returns the incident a request opened.

@@ -108,14 +108,15 @@ func (h *Hooks) key(c *gin.Context, k call) {
 	}
 }
 
-// answer passes a key on that ends the matter. "Recorded" is said only after a workflow has it for good.
+// answer passes a key on that ends the matter. "Recorded" is said only when it is certain that a workflow learns of it.
 func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning) {
 	ctx := c.Request.Context()
 	press := notify.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: key.Key}
-	told, err := h.signal(ctx, k.row.Workflow, models.SignalKeyPress, press)
-	if err == nil && !told && q.script.IncidentListens {
-		told, err = h.signal(ctx, k.row.Incident.WorkflowID(), models.SignalKeyPress, press)
+	listeners := []string{k.row.Workflow}
+	if q.script.IncidentListens {
+		listeners = append(listeners, k.row.Incident.WorkflowID())
 	}
+	told, err := h.signal(ctx, models.SignalKeyPress, press, listeners...)
 	switch {
 	case err != nil && q.asked < notify.MaxAsked:
 		h.Log.ErrorContext(ctx, "key press not recorded yet", "error", err)

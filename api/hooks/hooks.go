@@ -1,7 +1,7 @@
 // Package hooks takes the vendors' reports: the progress of a call, the key a human pressed, the delivery of a mail.
 //
 // It checks the signature before it reads anything into a request. Each fact moves the ledger forward and is signalled
-// to the workflow that waits for it before the vendor gets its answer. The documents a carrier asks for are written
+// to the workflow that waits for it, or kept for it, before the vendor gets its answer. The documents a carrier asks for are written
 // here too, because they are the answer on the wire; their words are in report.
 package hooks
 
@@ -24,9 +24,10 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
 
-// FactSignaller tells workflows facts; a desk.Desk is one. NotFound means that the workflow is over.
+// FactSignaller tells facts to the first of some workflows that has not ended; a desk.Desk is one. NotFound means that
+// all of them have.
 type FactSignaller interface {
-	SignalFact(ctx context.Context, workflow, fact string, arg any) error
+	SignalFact(ctx context.Context, fact string, arg any, workflows ...string) error
 }
 
 // Hooks answers the vendors.
@@ -77,9 +78,9 @@ func readBody(c *gin.Context, limit int64) ([]byte, bool) {
 	return b, true
 }
 
-// signal tells a workflow a fact. told is false, without an error, for a workflow that is over.
-func (h *Hooks) signal(ctx context.Context, workflow, name string, arg any) (told bool, err error) {
-	err = h.Desk.SignalFact(ctx, workflow, name, arg)
+// signal tells a fact to the first of some workflows that is not over. told is false, without an error, when all are.
+func (h *Hooks) signal(ctx context.Context, fact string, arg any, workflows ...string) (told bool, err error) {
+	err = h.Desk.SignalFact(ctx, fact, arg, workflows...)
 	if models.KindOf(err) == models.NotFound {
 		return false, nil
 	}

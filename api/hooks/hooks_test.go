@@ -57,7 +57,8 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 // told is one fact that a workflow was told.
 type told struct{ workflow, fact, arg string }
 
-// engine notes what is told. Workflows in gone do not exist; down makes every fact fail.
+// engine notes what is told. Workflows in gone do not exist; down makes every fact fail: neither the engine nor the
+// database takes it.
 type engine struct {
 	mu   sync.Mutex
 	told []told
@@ -65,17 +66,18 @@ type engine struct {
 	down bool
 }
 
-func (e *engine) SignalFact(_ context.Context, workflow, name string, arg any) error {
+func (e *engine) SignalFact(_ context.Context, name string, arg any, workflows ...string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case e.down:
+	if e.down {
 		return errors.New("no connection")
-	case e.gone[workflow]:
+	}
+	n := slices.IndexFunc(workflows, func(id string) bool { return !e.gone[id] })
+	if n < 0 {
 		return models.Errorf(models.NotFound, "over")
 	}
 	b, err := json.Marshal(arg)
-	e.told = append(e.told, told{workflow, name, string(b)})
+	e.told = append(e.told, told{workflows[n], name, string(b)})
 	return err
 }
 

@@ -113,7 +113,7 @@ func (h *Hooks) advance(ctx context.Context, client uuid.UUID, vendor string, re
 			if row.Incident == "" || !isLost(row.VendorState) {
 				continue
 			}
-			if _, err := h.signal(ctx, row.Workflow, models.SignalUndelivered, undelivered(row)); err != nil {
+			if _, err := h.signal(ctx, models.SignalUndelivered, undelivered(row), row.Workflow); err != nil {
 				return err
 			}
 		}

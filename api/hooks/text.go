@@ -74,7 +74,7 @@ func (h *Hooks) textStatus(c *gin.Context) {
 }
 
 // textReply takes a text message that a person sent us. Only the code of a message of ours, from the number that got
-// it, means anything: it acknowledges the incident. The answer says "recorded" only after the workflow has it for good.
+// it, means anything: it acknowledges the incident. The answer says "recorded" only when it is certain that the workflow learns of it.
 func (h *Hooks) textReply(c *gin.Context) {
 	form, _ := c.MustGet(formKey).(url.Values)
 	in, err := twilio.ParseIncoming(form)
@@ -110,7 +110,7 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 
 // acknowledge tells the incident that a contact answered.
 func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (string, error) {
-	told, err := h.signal(ctx, row.Incident.WorkflowID(), models.SignalTextReply, notify.TextReply{Effect: row.Key, Contact: row.Contact})
+	told, err := h.signal(ctx, models.SignalTextReply, notify.TextReply{Effect: row.Key, Contact: row.Contact}, row.Incident.WorkflowID())
 	if err != nil {
 		return "", err
 	}

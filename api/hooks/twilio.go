@@ -110,7 +110,7 @@ func (h *Hooks) machine(c *gin.Context) {
 	}
 	if k.carries && m.Machine() {
 		fact := notify.CallProgress{Effect: k.row.Key, CallID: m.CallID, Machine: true}
-		if _, err := h.signal(c.Request.Context(), k.row.Workflow, models.SignalCallProgress, fact); err != nil {
+		if _, err := h.signal(c.Request.Context(), models.SignalCallProgress, fact, k.row.Workflow); err != nil {
 			h.failTemporarily(c, "machine", err)
 			return
 		}
@@ -131,7 +131,7 @@ func (h *Hooks) status(c *gin.Context) {
 	}
 	if k.report.Status.IsFinal() {
 		fact := notify.CallProgress{Effect: k.row.Key, CallID: k.report.CallID, Status: k.report.Status, Sequence: k.report.Sequence}
-		if _, err := h.signal(ctx, k.row.Workflow, models.SignalCallProgress, fact); err != nil {
+		if _, err := h.signal(ctx, models.SignalCallProgress, fact, k.row.Workflow); err != nil {
 			h.failTemporarily(c, "status", err)
 			return
 		}

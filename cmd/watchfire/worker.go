@@ -60,7 +60,7 @@ func (p *process) proveWorking(ctx context.Context) (wait func()) {
 	}
 	beats := runEvery(ctx, beatEvery, bounded(beatEvery, p.beat))
 	canary := ""
-	canaries := runEvery(ctx, worker.CanaryEvery, bounded(10*time.Second, func(ctx context.Context) (err error) {
+	canaries := runEvery(ctx, worker.CanaryEvery, bounded(30*time.Second, func(ctx context.Context) (err error) {
 		canary, err = worker.StartCanary(ctx, p.temporal, p.config.TemporalNamespace, p.id, canary)
 		return err
 	}))

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -180,4 +182,42 @@ func (s *scene) refusedMails() (n int) {
 		}
 	}
 	return n
+}
+
+// While Temporal stands still for eight seconds a contact presses 1 and an analyst sends a command. Neither is turned
+// away, and nobody has to do it again.
+func TestAPauseOfTheEngineTurnsNobodyAway(t *testing.T) {
+	s := newScene(t, 0)
+	s.setPhonePersonas("acknowledges", "acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+	temporal := system.Temporal.Process().PID()
+	signalProcess(t, temporal, syscall.SIGSTOP)
+	goesOn := time.AfterFunc(8*time.Second, func() { signalProcess(t, temporal, syscall.SIGCONT) })
+	t.Cleanup(func() {
+		if goesOn.Stop() {
+			signalProcess(t, temporal, syscall.SIGCONT)
+		}
+	})
+	status := s.post(s.analyst, "/incidents/"+string(s.ref)+"/comment", &incident.Comment{Text: "We look into it."}, nil)
+	if status != http.StatusOK && status != http.StatusAccepted {
+		t.Errorf("the API answered a comment with %d", status)
+	}
+	s.awaitAcknowledgement()
+	s.until("the comment", func(incident.Incident) bool { return len(eventsOf[*incident.Commented](s)) == 1 })
+	s.wantCalls(1, 0)
+	if c := s.callsTo(0)[0]; len(c.Keys) != 1 {
+		t.Errorf("the contact pressed %d keys, and heard %+v", len(c.Keys), c.Said)
+	}
+	for _, c := range s.callsTo(0)[0].Callbacks {
+		if c.HTTP >= http.StatusInternalServerError {
+			t.Errorf("the carrier's report %s was answered with %d", c.Status, c.HTTP)
+		}
+	}
+	if n := len(eventsOf[*incident.AcknowledgedBy](s)); n != 1 {
+		t.Errorf("%d acknowledgements are recorded", n)
+	}
+	s.wantAgreement()
 }

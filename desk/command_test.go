@@ -1,0 +1,78 @@
+package desk_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/client"
+
+	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/desk/desktest"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/store/storetest"
+)
+
+// pausing is an engine that stands still until a moment: requests wait. As Temporal's client does, it gives a request no
+// more than half of the time that the caller has.
+type pausing struct {
+	*desktest.Engine
+	until time.Time
+}
+
+func (e *pausing) wait(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
+	select {
+	case <-time.After(time.Until(deadline) / 2):
+		return context.DeadlineExceeded
+	case <-time.After(time.Until(e.until)):
+		return nil
+	}
+}
+
+func (e *pausing) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	if err := e.wait(ctx); err != nil {
+		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(err)
+	}
+	return e.Engine.UpdateWorkflow(ctx, o)
+}
+
+func (e *pausing) SignalWorkflow(ctx context.Context, id, run, name string, arg any) error {
+	if err := e.wait(ctx); err != nil {
+		return err
+	}
+	return e.Engine.SignalWorkflow(ctx, id, run, name, arg)
+}
+
+// A command outlasts a pause of the engine of four times as long as an answer may take: eight seconds in life.
+func TestACommandWaitsForAnEngineThatPauses(t *testing.T) {
+	const wait = 500 * time.Millisecond
+	s, _ := storetest.New(t)
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &pausing{Engine: desktest.New(s, time.Now)}
+	d := desk.New(s, e, desk.Options{UpdateWait: wait, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	i, _, err := d.OpenIncident(t.Context(), analyst, desk.OpenIncidentRequest{Client: c.Number, Title: "T", Severity: models.SeverityLow}, "open")
+	if err != nil {
+		t.Fatal(err)
+	}
+	comment := func() (bool, error) {
+		_, queued, err := d.Command(t.Context(), analyst, "api", i.Reference, &incident.Comment{Text: "We look into it."}, uuid.NewString())
+		return queued, err
+	}
+	e.until = time.Now().Add(4 * wait)
+	if queued, err := comment(); err != nil || !queued || len(e.Signals()) != 1 {
+		t.Errorf("during a pause: queued %t, %v, %d left for a worker", queued, err, len(e.Signals()))
+	}
+	began := time.Now()
+	e.until = began.Add(time.Hour)
+	if _, err := comment(); models.KindOf(err) != models.Unavailable || time.Since(began) > 10*wait {
+		t.Errorf("after %s of an outage: %v", time.Since(began), err)
+	}
+}

@@ -1,0 +1,187 @@
+package desk_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/store/storetest"
+)
+
+// references is an engine that knows incidents which the database does not, because it was restored from an older copy.
+// look fails while a client's row is locked.
+type references struct {
+	desk.Temporal
+	foreign map[models.Reference]bool
+	down    atomic.Bool // it takes connections and does not answer
+	asked   atomic.Int64
+	locked  atomic.Int64 // requests during which a client's row was locked
+	look    func(context.Context) error
+
+	mu      sync.Mutex
+	started map[string]bool
+}
+
+func (e *references) answer(ctx context.Context) error {
+	if e.look != nil && e.look(ctx) != nil {
+		e.locked.Add(1)
+	}
+	if e.down.Load() {
+		<-ctx.Done()
+	}
+	return ctx.Err()
+}
+
+func (e *references) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+	if err := e.answer(ctx); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.started[o.ID] || e.foreign[models.Reference(o.ID[len("incident/"):])] {
+		return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it runs", "", "")
+	}
+	e.started[o.ID] = true
+	return nil, nil
+}
+
+func (e *references) DescribeWorkflowExecution(ctx context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	e.asked.Add(1)
+	if err := e.answer(ctx); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.started[id] && !e.foreign[models.Reference(id[len("incident/"):])] {
+		return nil, serviceerror.NewNotFound("no such workflow")
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{}, nil
+}
+
+// counter is a desk at which incidents of one client are opened.
+type counter struct {
+	*testing.T
+	*desk.Desk
+	client models.Client
+	store  *store.Store
+	engine *references
+}
+
+func newCounter(t *testing.T, wait time.Duration, foreign ...int) *counter {
+	t.Helper()
+	s, ownerURL := storetest.New(t)
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, err := pgx.Connect(t.Context(), ownerURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = owner.Close(context.WithoutCancel(t.Context())) })
+	e := &references{foreign: map[models.Reference]bool{}, started: map[string]bool{}}
+	for _, n := range foreign {
+		e.foreign[models.NewReference(c.Number, n)] = true
+	}
+	var one sync.Mutex // of the connection
+	e.look = func(context.Context) error {
+		one.Lock()
+		defer one.Unlock()
+		_, err := owner.Exec(t.Context(), "select 1 from clients for no key update nowait")
+		return err
+	}
+	d := desk.New(s, e, desk.Options{UpdateWait: wait, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	return &counter{T: t, Desk: d, client: c, store: s, engine: e}
+}
+
+// open opens so many incidents at once and returns their references and how long that took.
+func (c *counter) open(at int) (given []models.Reference, took time.Duration) {
+	c.Helper()
+	given = make([]models.Reference, at)
+	began := time.Now()
+	var all sync.WaitGroup
+	for n := range given {
+		all.Go(func() {
+			i, _, err := c.OpenIncident(c.Context(), analyst, desk.OpenIncidentRequest{Client: c.client.Number, Title: "T", Severity: models.SeverityLow}, uuid.NewString())
+			if err != nil {
+				c.Errorf("open: %v", err)
+			}
+			given[n] = i.Reference
+		})
+	}
+	all.Wait()
+	return given, time.Since(began)
+}
+
+func (c *counter) wantDistinct(given []models.Reference) {
+	c.Helper()
+	seen := map[models.Reference]bool{}
+	for _, r := range given {
+		if seen[r] || c.engine.foreign[r] {
+			c.Errorf("%s was given twice, or is another incident's", r)
+		}
+		seen[r] = true
+	}
+}
+
+// No reference that the engine knows is given, however many incidents are opened at once, and nobody waits for the
+// engine's answer to another opening.
+func TestTheEngineIsAskedAboutReferencesOutsideOfTransactions(t *testing.T) {
+	c := newCounter(t, time.Minute, 1, 2, 5, 11)
+	given, _ := c.open(1)
+	if want := models.NewReference(c.client.Number, 3); given[0] != want {
+		t.Errorf("the first incident is %s, want %s", given[0], want)
+	}
+	if n := c.engine.locked.Load(); n != 0 {
+		t.Errorf("%d requests were sent while the client's row was locked", n)
+	}
+	alarms, err := c.store.OpenAlarms(t.Context())
+	if err != nil || len(alarms) != 1 || alarms[0].Kind != models.AlarmReferenceSkipped || alarms[0].Subject != "client "+strconv.Itoa(c.client.Number) {
+		t.Errorf("the alarms are %+v, %v", alarms, err)
+	}
+	c.engine.look = nil // from here on another opening may hold the lock at that moment
+	more, _ := c.open(24)
+	given = append(given, more...)
+	c.wantDistinct(given)
+	last := models.NewReference(c.client.Number, len(given)+len(c.engine.foreign))
+	if next, _ := c.open(1); next[0].Number() != last.Number()+1 {
+		t.Errorf("%s follows %s", next[0], last)
+	}
+}
+
+func TestOpeningsOfOneClientDoNotWaitForEachOtherWhileTheEngineIsDown(t *testing.T) {
+	const wait = time.Second
+	c := newCounter(t, wait, 1)
+	c.engine.down.Store(true)
+	c.engine.look = nil
+	given, took := c.open(6)
+	if took > 3*wait { // each waits for the look and for the start, side by side
+		t.Errorf("six openings took %s", took)
+	}
+	asked := c.engine.asked.Load()
+	more, took := c.open(6)
+	if took > 2*wait || c.engine.asked.Load() != asked {
+		t.Errorf("six more took %s and asked %d times about references", took, c.engine.asked.Load()-asked)
+	}
+	seen := map[models.Reference]bool{}
+	for _, r := range append(given, more...) {
+		seen[r] = true
+	}
+	if len(seen) != 12 {
+		t.Errorf("twelve openings gave %d references", len(seen))
+	}
+}
