@@ -66,7 +66,7 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 			return run, err
 		}
 		run.Policy = c.Policy
-		run.Incident, err = tx.OpenIncident(o, u.Actor(), d.moment(), request, fingerprint)
+		run.Incident, err = tx.OpenIncident(o, u.Actor(), tx.Now(), request, fingerprint)
 		return run, err
 	})
 	if err != nil {
