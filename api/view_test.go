@@ -15,17 +15,11 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/api"
 	"github.com/watchfire-mdr/watchfire/auth"
-	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/observability"
 	"github.com/watchfire-mdr/watchfire/store"
 )
-
-func (w *world) deskAt(now time.Time) *desk.Desk {
-	return desk.New(w.store, w.engine, desk.Options{
-		UpdateWait: time.Minute, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
-}
 
 func TestTheClientSeesWhatIsPublishedAndNoMore(t *testing.T) {
 	w := newWorld(t)

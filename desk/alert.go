@@ -34,12 +34,13 @@ func (d *Desk) receiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	if err != nil {
 		return models.Alert{}, "", withPointer("/client", err)
 	}
-	a.ClientID, a.ReceivedAt = id, d.moment()
-	if a.OccurredAt.IsZero() {
-		a.OccurredAt = a.ReceivedAt
-	}
+	a.ClientID = id
 	var outcome store.AlertOutcome
 	err = d.store.ForClient(ctx, store.SOC, id, func(tx *store.Tx) (err error) {
+		a.ReceivedAt = tx.Now()
+		if a.OccurredAt.IsZero() {
+			a.OccurredAt = a.ReceivedAt
+		}
 		a, outcome, err = tx.ReceiveAlert(a, raw, requestID(u, "receive-alert", key))
 		return err
 	})

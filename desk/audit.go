@@ -44,7 +44,7 @@ func (d *Desk) changeSettings(ctx context.Context, u models.User, number int, op
 
 func (d *Desk) appendAudit(tx *store.Tx, u models.User, operation, subject string, fields []string) error {
 	return tx.AppendAudit(models.AuditEntry{
-		At: d.moment(), By: u.ID, Side: u.Role.Side(), Operation: operation, Subject: subject, Fields: fields,
+		At: tx.Now(), By: u.ID, Side: u.Role.Side(), Operation: operation, Subject: subject, Fields: fields,
 	})
 }
 

@@ -44,7 +44,7 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 		return made, err
 	}
 	draft := authorityContent(a)
-	draft.DraftedBy, draft.DraftedAt = u.ID, d.moment()
+	draft.DraftedBy = u.ID
 	err = d.changeSettings(ctx, u, number, "draft-response-authority", func(tx *store.Tx) (_ string, fields []string, err error) {
 		list, err := tx.Authorities()
 		if err != nil {
@@ -54,6 +54,7 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 		if len(list) > 0 {
 			latest = list[0]
 		}
+		draft.DraftedAt = tx.Now()
 		if made.Authority, err = tx.DraftAuthority(draft, requestID(u, "draft-response-authority", key)); err != nil {
 			return "", nil, err
 		}
@@ -98,7 +99,7 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 		if err != nil {
 			return "", nil, err
 		}
-		if signed.Authority, err = tx.SignAuthority(version, u.ID, d.moment()); err != nil {
+		if signed.Authority, err = tx.SignAuthority(version, u.ID, tx.Now()); err != nil {
 			return "", nil, err
 		}
 		if signed.People, err = readPeople(tx, signed.Actors()); err != nil {
@@ -126,10 +127,10 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 		if err != nil {
 			return authority.Ruling{}, err
 		}
-		if r.At, err = d.momentIn(directory.Zone, at); err != nil {
+		if r.At, err = momentIn(directory.Zone, at, tx.Now()); err != nil {
 			return authority.Ruling{}, err
 		}
-		a, err := d.versionToTry(tx, version)
+		a, err := versionToTry(tx, version)
 		if err != nil {
 			return authority.Ruling{}, err
 		}
@@ -138,7 +139,7 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 }
 
 // versionToTry returns a version as if it were signed, or with 0 the one that holds.
-func (d *Desk) versionToTry(tx *store.Tx, version int) (authority.Authority, error) {
+func versionToTry(tx *store.Tx, version int) (authority.Authority, error) {
 	if version == 0 {
 		return tx.Authority()
 	}
@@ -150,6 +151,6 @@ func (d *Desk) versionToTry(tx *store.Tx, version int) (authority.Authority, err
 	if n < 0 {
 		return authority.Authority{}, &models.Error{Kind: models.NotFound, Field: "/version", Message: "version not found"}
 	}
-	list[n].SignedAt = d.moment()
+	list[n].SignedAt = tx.Now()
 	return list[n], nil
 }

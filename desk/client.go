@@ -191,7 +191,7 @@ func (d *Desk) switchIsolation(ctx context.Context, u models.User, number int, o
 	if err := auth.Allow(operation, u.Role); err != nil {
 		return now, err
 	}
-	s.Side, s.By, s.At = u.Role.Side(), u.ID, d.moment()
+	s.Side, s.By = u.Role.Side(), u.ID
 	if err := s.Check(); err != nil {
 		return now, err
 	}
@@ -200,6 +200,7 @@ func (d *Desk) switchIsolation(ctx context.Context, u models.User, number int, o
 		if err != nil {
 			return "", nil, err
 		}
+		s.At = tx.Now()
 		if now, err = tx.SwitchIsolation(s); now.Paused != before.Paused {
 			fields = []string{"isolation_paused"}
 		}

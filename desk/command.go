@@ -77,7 +77,7 @@ func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Refe
 			return nil
 		case <-time.After(pause):
 		}
-		_, recorded, err := d.recordedCommand(ctx, u, ref, request)
+		_, recorded, _, err := d.recordedCommand(ctx, u, ref, request)
 		if recorded != nil || err != nil && models.KindOf(err) != models.NotFound {
 			return recorded
 		}
@@ -85,9 +85,9 @@ func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Refe
 }
 
 // recordedCommand returns the number of the incident's last event in the store, and the result of a request whose
-// events the store has, nil for none. NotFound: the user may not see the incident.
+// events the store has, nil for none, and the database's time. NotFound: the user may not see the incident.
 func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Reference, request string,
-) (seq int, known *incident.CommandResult, err error) {
+) (seq int, known *incident.CommandResult, now time.Time, err error) {
 	if u.Role.Side() == models.SideSOC {
 		return d.store.RecordedCommand(ctx, store.SOC, uuid.Nil, ref, request)
 	}
@@ -99,8 +99,7 @@ func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Re
 // and the result of a request that was carried out before.
 func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest,
 ) (seq int, known *incident.CommandResult, err error) {
-	at := d.moment()
-	seq, known, err = d.recordedCommand(ctx, u, ref, request.RequestID)
+	seq, known, at, err := d.recordedCommand(ctx, u, ref, request.RequestID)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -70,7 +70,7 @@ func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id 
 	if err := auth.Allow("remove-contact", u.Role); err != nil {
 		return err
 	}
-	return d.changeContact(ctx, u, number, "remove-contact", id, func(tx *store.Tx) error { return tx.RemoveContact(id, d.moment()) })
+	return d.changeContact(ctx, u, number, "remove-contact", id, func(tx *store.Tx) error { return tx.RemoveContact(id, tx.Now()) })
 }
 
 // changeContact runs fn, which changes one contact of the client with a number, and adds the changed fields to the

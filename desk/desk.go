@@ -44,9 +44,8 @@ type Temporal interface {
 
 // Options tune a Desk.
 type Options struct {
-	UpdateWait time.Duration    // how long to wait for a command's answer before queueing the command; 0 means 2 s
-	Now        func() time.Time // the clock; nil means the machine's
-	Log        *slog.Logger     // nil means the default one
+	UpdateWait time.Duration // how long to wait for a command's answer before queueing the command; 0 means 2 s
+	Log        *slog.Logger  // nil means the default one
 	EDR        EDROptions
 }
 
@@ -56,7 +55,6 @@ type Desk struct {
 	store      *store.Store
 	temporal   Temporal
 	wait       time.Duration
-	now        func() time.Time
 	log        *slog.Logger
 	edr        EDROptions
 	pace       *pace
@@ -66,12 +64,9 @@ type Desk struct {
 
 // New makes a Desk over the database and the engine.
 func New(s *store.Store, t Temporal, o Options) *Desk {
-	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, now: o.Now, log: o.Log, edr: o.EDR, pace: newPace()}
+	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR, pace: newPace()}
 	if d.wait <= 0 {
 		d.wait = defaultUpdateWait
-	}
-	if d.now == nil {
-		d.now = time.Now
 	}
 	if d.log == nil {
 		d.log = slog.Default()
@@ -88,9 +83,6 @@ func (d *Desk) noteFailure(ctx context.Context) {
 		d.restsUntil.Store(time.Now().Add(restFor).UnixNano())
 	}
 }
-
-// moment returns the present time as the database can keep it.
-func (d *Desk) moment() time.Time { return d.now().UTC().Truncate(time.Microsecond) }
 
 // clientID returns the id of the client with a number. NotFound: the client does not exist.
 func (d *Desk) clientID(ctx context.Context, number int) (uuid.UUID, error) {

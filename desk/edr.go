@@ -79,7 +79,7 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	if err != nil {
 		return models.EDR{}, err
 	}
-	sealed.UpdatedAt, sealed.UpdatedBy, sealed.Open = d.moment(), u.ID, d.openValues(c)
+	sealed.UpdatedBy, sealed.Open = u.ID, d.openValues(c)
 	var now models.EDR
 	err = d.changeSettings(ctx, u, number, "set-edr-credentials", func(tx *store.Tx) (_ string, fields []string, err error) {
 		before, err := tx.EDRStatus()
@@ -95,6 +95,7 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 		if before.Vendor == c.Vendor {
 			now.Tenant = before.Tenant
 		}
+		sealed.UpdatedAt = tx.Now()
 		if err := tx.SetEDRCredentials(sealed, now); err != nil {
 			return "", nil, err
 		}
@@ -227,8 +228,12 @@ func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int
 	if err != nil {
 		return models.EDRCheck{}, err
 	}
-	check.Vendor, check.At = now.Vendor, d.moment()
-	return check, d.inClient(ctx, u, number)(func(tx *store.Tx) error { return tx.SaveEDRCheck(check) })
+	check.Vendor = now.Vendor
+	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
+		check.At = tx.Now()
+		return tx.SaveEDRCheck(check)
+	})
+	return check, err
 }
 
 // tryEDR waits for a check of a client's EDR with the credentials that were set at a moment, or with later ones.

@@ -62,7 +62,7 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 			return run, err
 		}
 		run.Policy = c.Policy
-		run.Incident, err = tx.OpenIncident(o, u.Actor(), d.moment(), request, fingerprint)
+		run.Incident, err = tx.OpenIncident(o, u.Actor(), tx.Now(), request, fingerprint)
 		return run, err
 	}, func(r models.Reference) (taken, answered bool) { return d.isTaken(ctx, r) })
 	if err != nil {

@@ -60,21 +60,20 @@ func (d *Desk) Plan(ctx context.Context, u models.User, number int, s models.Sev
 	if !s.IsValid() {
 		return Preview{}, models.InvalidField("/severity", "is not a severity")
 	}
-	directory, err := store.Run(d.inClient(ctx, u, number), (*store.Tx).Directory)
-	if err != nil {
-		return Preview{}, err
-	}
-	moment, err := d.momentIn(directory.Zone, at)
-	if err != nil {
-		return Preview{}, err
-	}
-	return previewPlan(directory, s, moment), nil
+	return store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (Preview, error) {
+		directory, err := tx.Directory()
+		if err != nil {
+			return Preview{}, err
+		}
+		moment, err := momentIn(directory.Zone, at, tx.Now())
+		return previewPlan(directory, s, moment), err
+	})
 }
 
 // momentIn reads a moment as readMoment does; "" is now.
-func (d *Desk) momentIn(zone *time.Location, text string) (time.Time, error) {
+func momentIn(zone *time.Location, text string, now time.Time) (time.Time, error) {
 	if text == "" {
-		return d.moment(), nil
+		return now, nil
 	}
 	return readMoment(text, zone)
 }
@@ -170,17 +169,17 @@ func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (Calle
 	if err := auth.Allow("get-caller-code", u.Role); err != nil {
 		return CallerCode{}, err
 	}
-	secret, err := store.Run(d.inClient(ctx, u, number), (*store.Tx).CallerSecret)
-	if err != nil {
-		return CallerCode{}, err
-	}
-	var c CallerCode
-	now := d.moment()
-	if c.Previous, _, err = auth.CallerCode(secret, now.Add(-auth.CallerCodeFor)); err != nil {
-		return CallerCode{}, err
-	}
-	c.Code, c.ValidUntil, err = auth.CallerCode(secret, now)
-	return c, err
+	return store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (c CallerCode, err error) {
+		secret, err := tx.CallerSecret()
+		if err != nil {
+			return c, err
+		}
+		if c.Previous, _, err = auth.CallerCode(secret, tx.Now().Add(-auth.CallerCodeFor)); err != nil {
+			return c, err
+		}
+		c.Code, c.ValidUntil, err = auth.CallerCode(secret, tx.Now())
+		return c, err
+	})
 }
 
 func namesOf(contacts []models.Contact) map[uuid.UUID]string {

@@ -286,10 +286,10 @@ func (s *Store) Recorded(ctx context.Context, as Audience, client uuid.UUID, r m
 }
 
 // RecordedCommand returns the Seq of an incident's last event in the store and the result of the command that was
-// carried out under a request id, nil while its events are not in the store, in one round trip. The zero client means
-// every client, for the SOC. NotFound: the audience may not see the incident.
+// carried out under a request id, nil while its events are not in the store, and the database's time, in one round trip.
+// The zero client means every client, for the SOC. NotFound: the audience may not see the incident.
 func (s *Store) RecordedCommand(ctx context.Context, as Audience, client uuid.UUID, r models.Reference, request string,
-) (seq int, found *incident.CommandResult, err error) {
+) (seq int, found *incident.CommandResult, now time.Time, err error) {
 	of, id := "$2", any(client)
 	if client == uuid.Nil {
 		of, id = "(select id from clients where number = $2)", r.ClientNumber()
@@ -298,15 +298,15 @@ func (s *Store) RecordedCommand(ctx context.Context, as Audience, client uuid.UU
 	var first, last *int
 	err = s.send(ctx, func(b *pgx.Batch) {
 		b.Queue(takeRole, roleSettings(as.role(), client, client == uuid.Nil)...)
-		b.Queue(`select i.seq, c.command, c.fingerprint, c.first_seq, c.last_seq from incidents i left join incident_commands c
+		b.Queue(`select i.seq, now(), c.command, c.fingerprint, c.first_seq, c.last_seq from incidents i left join incident_commands c
 			on c.client_id = i.client_id and c.incident = i.reference and c.request_id = $3
 			where i.reference = $1 and i.client_id = `+of, r, id, request).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&seq, &command, &asked, &first, &last) })
+			QueryRow(func(row pgx.Row) error { return row.Scan(&seq, &now, &command, &asked, &first, &last) })
 	})
 	if err != nil || command == nil {
-		return seq, nil, notFound(problem("find command", err), "incident")
+		return seq, nil, now.UTC(), notFound(problem("find command", err), "incident")
 	}
-	return seq, &incident.CommandResult{RequestID: request, Command: *command, Fingerprint: *asked, FirstSeq: *first, LastSeq: *last}, nil
+	return seq, &incident.CommandResult{RequestID: request, Command: *command, Fingerprint: *asked, FirstSeq: *first, LastSeq: *last}, now.UTC(), nil
 }
 
 // asPublished reads title and severity from the latest published revision: the portal must not see the SOC's knowledge

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -72,7 +73,7 @@ func (h *Hooks) ask(c *gin.Context, k call, q question, before string) {
 		}
 		a := p.announcement(q.current())
 		a.Before = before
-		if a.Code, _, err = auth.CallerCode(p.secret, h.Now()); err != nil {
+		if a.Code, _, err = auth.CallerCode(p.secret, p.at); err != nil {
 			return nil, err
 		}
 		s, err := h.Words.Menu(a)
@@ -137,11 +138,12 @@ type conversation struct {
 	endpoint *incident.Endpoint // of an approval; nil: the incident has it no more
 	contact  models.Contact
 	secret   uuid.UUID // of the client, for the caller code
+	at       time.Time // the database's
 }
 
 func (h *Hooks) readConversation(c *gin.Context, k call) (conversation, error) {
 	return store.Run(h.Store.InClient(c.Request.Context(), store.Worker, k.client), func(tx *store.Tx) (p conversation, err error) {
-		p.purpose = k.row.Purpose
+		p.purpose, p.at = k.row.Purpose, tx.Now()
 		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
 			return p, err
 		}

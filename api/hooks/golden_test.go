@@ -82,7 +82,6 @@ func (d *door) script(te, drill tenant) map[string]string {
 		secret, err = tx.CallerSecret()
 		return err
 	})
-	caller := strings.Join(strings.Split(callerCode(secret, d.now), ""), " ")
 	docs, round := map[string]string{}, 100
 	add := func(name string, row store.LedgerRow, w *httptest.ResponseRecorder) {
 		d.Helper()
@@ -91,7 +90,7 @@ func (d *door) script(te, drill tenant) map[string]string {
 			d.Errorf("%s is %s", name, kind)
 		}
 		spelled := strings.Join(strings.Split(row.Code(), ""), ", ")
-		docs[name] = strings.NewReplacer(": "+caller, ": CALLER CODE", spelled, "CODE", row.ClientID.String(), "CLIENT", row.Token, "TOKEN").Replace(normal(d, w.Body.Bytes()))
+		docs[name] = strings.NewReplacer(": "+spokenCode(secret, 0), ": CALLER CODE", ": "+spokenCode(secret, 1), ": CALLER CODE", spelled, "CODE", row.ClientID.String(), "CLIENT", row.Token, "TOKEN").Replace(normal(d, w.Body.Bytes()))
 	}
 	call := func(name, what, query, digit string) {
 		d.Helper()
@@ -180,14 +179,18 @@ func golden(t *testing.T, file, got string) {
 
 func TestTheCallerCodeIsOfTheMoment(t *testing.T) {
 	d := newDoor(t)
-	for range 3 {
-		d.now = d.now.Add(2 * time.Minute)
-		var secret uuid.UUID
-		d.ledger(d.client.ID, func(tx *store.Tx) (err error) {
-			secret, err = tx.CallerSecret()
-			return err
-		})
-		digits := strings.Join(strings.Split(callerCode(secret, d.now), ""), " ")
-		d.says(d.speaks("voice", d.call, "", ""), http.StatusOK, digits)
+	var secret uuid.UUID
+	d.ledger(d.client.ID, func(tx *store.Tx) (err error) {
+		secret, err = tx.CallerSecret()
+		return err
+	})
+	said := d.speaks("voice", d.call, "", "").Body.String()
+	if !strings.Contains(said, spokenCode(secret, 0)) && !strings.Contains(said, spokenCode(secret, 1)) {
+		t.Errorf("the call says neither %s nor %s: %s", spokenCode(secret, 0), spokenCode(secret, 1), said)
 	}
+}
+
+// spokenCode returns the code of now, or of a number of codes before, as a call says it.
+func spokenCode(secret uuid.UUID, before int) string {
+	return strings.Join(strings.Split(callerCode(secret, time.Now().Add(-time.Duration(before)*2*time.Minute)), ""), " ")
 }

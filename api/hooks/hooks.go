@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -38,7 +37,6 @@ type Hooks struct {
 	SendGrid  *sendgrid.Events // nil when mails go out another way
 	Words     report.Languages
 	PublicURL *url.URL // the address vendors were given; signatures cover it
-	Now       func() time.Time
 	Log       *slog.Logger
 }
 

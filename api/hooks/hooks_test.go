@@ -131,7 +131,7 @@ func newDoor(t *testing.T) *door {
 	d.ok(err)
 	h := &hooks.Hooks{
 		Store: d.store, Desk: d.engine, Twilio: calls, SendGrid: events, Words: words, PublicURL: address,
-		Now: func() time.Time { return d.now }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	r := gin.New()
 	h.Register(r)

@@ -121,6 +121,6 @@ func (p *process) hooks(d *desk.Desk) (*hooks.Hooks, error) {
 		return nil, err
 	}
 	return &hooks.Hooks{
-		Store: p.store, Desk: d, Twilio: calls, SendGrid: mails, Words: words, PublicURL: p.config.PublicURL, Now: time.Now, Log: p.log,
+		Store: p.store, Desk: d, Twilio: calls, SendGrid: mails, Words: words, PublicURL: p.config.PublicURL, Log: p.log,
 	}, nil
 }

@@ -13,10 +13,12 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
 
 	"github.com/watchfire-mdr/watchfire/config"
 	"github.com/watchfire-mdr/watchfire/observability"
 	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/worker"
 )
 
 // process holds the parts that the API and the worker have in common.
@@ -54,6 +56,7 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	}
 	p.temporal, err = client.NewLazyClient(client.Options{
 		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: observability.TemporalLogger(p.log), MetricsHandler: handler,
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(worker.OwnClock)}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("temporal: %w", err)

@@ -26,6 +26,9 @@ import (
 // and journals concern all of them.
 var system *stack.Stack
 
+// product is the product's binary.
+var product string
+
 var began = time.Now()
 
 // printProgress prints a line of progress, because these tests take minutes.
@@ -76,15 +79,15 @@ var statSources = sync.OnceValue(func() error {
 
 // startSystem builds the product and starts the stack.
 func startSystem(ctx context.Context, dir string) error {
-	binary := filepath.Join(dir, "watchfire")
+	product = filepath.Join(dir, "watchfire")
 	printProgress("building the product")
-	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", binary, "../../cmd/watchfire")
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", product, "../../cmd/watchfire")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
 	var err error
 	system, err = stack.Start(ctx, stack.Options{
-		Dir: dir, Binary: binary, Pace: 0.05, Policy: fastPolicy(),
+		Dir: dir, Binary: product, Pace: 0.05, Policy: fastPolicy(),
 		Settings:      []string{"WATCHFIRE_OPERATOR_WEBHOOK=" + operator.address()},
 		VendorTimeout: 2 * time.Second, Settle: 3 * time.Second, EDRPollEvery: 200 * time.Millisecond, EDRWorstDelay: 3 * time.Second,
 		Progress: func(line string) { printProgress("starting: %s", line) },
