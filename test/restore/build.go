@@ -16,7 +16,7 @@ type mutation struct{ file, text, with string }
 // mutations switch something off that a restore relies on, by name.
 func mutations() map[string]mutation {
 	return map[string]mutation{
-		"references": {"desk/incident.go", "return err == nil\n\t})", "return err == nil && false\n\t})"},
+		"references": {"desk/incident.go", "known[r] = taken", "known[r] = taken && false"},
 		"alarm":      {"activities/records.go", "if failed := r.Store.RaiseAlarm(ctx, alarm); failed != nil {", "if failed := err; alarm.Kind == \"\" {"},
 		"decisions":  {"reconcile/settle.go", "if c.FirstSeq != e.Seq ||", "if c.FirstSeq > 0 ||"},
 		"behind":     {"reconcile/settle.go", "run.seq() < i.Seq", "run.seq() < 0"},
