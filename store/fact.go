@@ -21,6 +21,18 @@ type KeptFact struct {
 	Age       time.Duration // since it was kept
 }
 
+type factRow struct {
+	ID        uuid.UUID
+	Name      string
+	Workflows document[[]string]
+	Arg       document[json.RawMessage]
+	KeptAt    time.Time
+	ToldAt    *time.Time
+}
+
+// TableName names the table.
+func (factRow) TableName() string { return "kept_facts" }
+
 // KeepFact keeps a fact until it was told to one of some workflows. The engine not answering must not lose it.
 func (s *Store) KeepFact(ctx context.Context, name string, arg any, workflows ...string) error {
 	return s.operate(ctx, "keep fact", func(db *gorm.DB) error {
@@ -31,22 +43,15 @@ func (s *Store) KeepFact(ctx context.Context, name string, arg any, workflows ..
 
 // KeptFacts lists facts that were kept and not told yet, the oldest first. At most 200.
 func (s *Store) KeptFacts(ctx context.Context) ([]KeptFact, error) {
-	var rows []struct {
-		ID        uuid.UUID
-		Name      string
-		Arg       document[json.RawMessage]
-		Workflows document[[]string]
-		Age       float64 // seconds
-	}
-	err := s.operate(ctx, "list kept facts", func(db *gorm.DB) error {
-		return db.Raw(`select id, name, arg, workflows, extract(epoch from now() - kept_at)::float8 as age
-			from kept_facts where told_at is null order by kept_at limit ?`, factsAtOnce).Scan(&rows).Error
+	var rows []factRow
+	var now time.Time
+	err := s.within(ctx, SOC.role(), uuid.Nil, false, func(db *gorm.DB, at time.Time) error {
+		now = at
+		return problem("list kept facts", db.Where("told_at is null").Order("kept_at").Limit(factsAtOnce).Find(&rows).Error)
 	})
-	list := make([]KeptFact, 0, len(rows))
-	for _, r := range rows {
-		list = append(list, KeptFact{ID: r.ID, Name: r.Name, Arg: r.Arg.V, Workflows: r.Workflows.V, Age: seconds(r.Age)})
-	}
-	return list, err
+	return each(rows, func(r factRow) KeptFact {
+		return KeptFact{ID: r.ID, Name: r.Name, Arg: r.Arg.V, Workflows: r.Workflows.V, Age: now.Sub(r.KeptAt)}
+	}), err
 }
 
 // NoteTold says that a kept fact was told, or that no workflow can take it any more.
