@@ -122,7 +122,11 @@ func (p *pass) endEndpoint(ctx context.Context, r models.Reference, endpoint str
 func (p *pass) repeatFacts(ctx context.Context, l incident.Lost) error {
 	i := l.Incident
 	if i.Acknowledged == nil {
+		since := l.UnacknowledgedSince()
 		for _, d := range l.Ledger {
+			if d.Revision < since {
+				continue
+			}
 			if err := p.repeatAcknowledgement(ctx, i.Reference, d); err != nil {
 				return err
 			}

@@ -113,6 +113,22 @@ func (l Lost) NeedsWorkflow() bool {
 	return i.NeedsWorkflow() || takesFeedback || isWatched || len(l.Unsent().Notifications) > 0
 }
 
+// UnacknowledgedSince returns the revision from which on an acknowledgement counts: an earlier one was of something less
+// severe.
+func (l Lost) UnacknowledgedSince() (revision int) {
+	var i Incident
+	for _, e := range l.Events {
+		before := i.Acknowledged
+		if i.Apply(e) != nil {
+			break // the events were legal when they were recorded
+		}
+		if before != nil && i.Acknowledged == nil {
+			revision = i.Revision
+		}
+	}
+	return revision
+}
+
 // EndpointState returns the state from which a new workflow of an endpoint goes on.
 func (l Lost) EndpointState(p Endpoint) EndpointState {
 	s := EndpointState{

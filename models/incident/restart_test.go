@@ -213,6 +213,19 @@ func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
 	s.want() // the approval was given
 }
 
+func TestAnAcknowledgementOfSomethingLessSevereDoesNotCountAfterARestart(t *testing.T) {
+	s := newLostStory(t, models.SeverityHigh)
+	s.by(models.ContactActor(modelstest.ContactID(1)), &incident.AcknowledgedBy{Channel: "sms", How: "reply to text message"})
+	if got := s.UnacknowledgedSince(); got != 0 {
+		t.Errorf("before it was raised: since revision %d", got)
+	}
+	critical := models.SeverityCritical
+	s.by(ask(models.RoleAnalyst).Actor, &incident.Assessed{Severity: critical, Assessment: s.Incident.Assessment}, &incident.Revised{Material: true})
+	if got := s.UnacknowledgedSince(); got != 2 || s.Incident.Acknowledged != nil {
+		t.Errorf("after it was raised: since revision %d, acknowledged %+v", got, s.Incident.Acknowledged)
+	}
+}
+
 func TestAnIncidentThatIsOverNeedsItsWorkflowForAWhile(t *testing.T) {
 	for name, test := range map[string]struct {
 		does func(s *lostStory)
