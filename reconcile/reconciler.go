@@ -158,11 +158,11 @@ func (r *Reconciler) repeat(ctx context.Context, pause time.Duration, do func(co
 	}
 }
 
-// Pass does once what Run does again and again: it looks for what is wrong with the whole system, sends the bulletins that
-// are due, and compares store and engine. It may run in several processes at once.
+// Pass does once what Run does again and again: it compares store and engine, looks for what is wrong with the whole
+// system, and sends the bulletins that are due. It may run in several processes at once.
 func (r *Reconciler) Pass(ctx context.Context) error {
 	r.looks = newLooks()
-	return errors.Join(r.checkSystem(ctx), r.compare(ctx))
+	return errors.Join(r.compare(ctx), r.checkSystem(ctx))
 }
 
 func newLooks() *rate.Limiter { return rate.NewLimiter(mostLooks, sideBySide) }
