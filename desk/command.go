@@ -155,9 +155,36 @@ func (d *Desk) sendCommand(ctx context.Context, u models.User, ref models.Refere
 	return incident.CommandResult{RequestID: request.RequestID, Command: c.Name(), Fingerprint: request.Fingerprint}, true, nil
 }
 
+// busyPause is how long a command that the workflow cannot take at the moment waits before it is sent again, at first;
+// then twice as long each time.
+const busyPause = 100 * time.Millisecond
+
+// sendUpdate sends an Update, and again while the workflow is busy. A command that the workflow would not take and then
+// did not answer about is not left as a Signal, which would keep it busy: its sender repeats it under the same key.
 func (d *Desk) sendUpdate(ctx context.Context, ref models.Reference, name string, request incident.CommandRequest) (incident.CommandResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
+	var busy error
+	for pause := busyPause; ; pause *= 2 {
+		result, err := d.tryUpdate(ctx, ref, name, request)
+		var rejection *temporal.ApplicationError
+		switch {
+		case errors.As(err, &rejection) && models.Kind(rejection.Type()) == models.TooMany:
+			busy = err
+		case err != nil && busy != nil && ctx.Err() != nil:
+			return result, busy
+		default:
+			return result, err
+		}
+		select {
+		case <-ctx.Done():
+			return result, busy
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (d *Desk) tryUpdate(ctx context.Context, ref models.Reference, name string, request incident.CommandRequest) (incident.CommandResult, error) {
 	var result incident.CommandResult
 	h, err := d.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		UpdateID: request.RequestID, WorkflowID: ref.WorkflowID(), UpdateName: name, Args: []any{request},
@@ -184,7 +211,7 @@ func (d *Desk) sendSignal(ctx context.Context, ref models.Reference, name string
 // rejectionOf reads the error of a workflow that rejected a command: its type is a kind, its first detail the field.
 func rejectionOf(command string, e *temporal.ApplicationError) error {
 	switch k := models.Kind(e.Type()); k {
-	case models.Invalid, models.NotFound, models.Forbidden, models.Conflict, models.Unauthorized, models.Unavailable:
+	case models.Invalid, models.NotFound, models.Forbidden, models.Conflict, models.Unauthorized, models.Unavailable, models.TooMany:
 		var field string
 		if e.HasDetails() {
 			_ = e.Details(&field) // without a readable field the message stands alone

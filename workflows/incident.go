@@ -22,7 +22,7 @@ type incidentWorkflow struct {
 	approving  approving
 	inboxes    []inbox
 	shown      presentation
-	unfinished int           // signals being handled and messages being taken back
+	unfinished int           // signals being handled, messages being taken back, child workflows being told or started
 	heard      time.Time     // when the last signal was handled
 	bounded    bool          // see changeBounded
 	gated      bool          // see recordedFirst
@@ -186,7 +186,7 @@ func (w *incidentWorkflow) mayLeave(ctx workflow.Context) bool {
 
 // isAtRest reports whether no handler is at work and no signal is unread.
 func (w *incidentWorkflow) isAtRest(ctx workflow.Context) bool {
-	unread := slices.ContainsFunc(w.inboxes, func(b inbox) bool { return b.messages.Len() > 0 })
+	unread := slices.ContainsFunc(w.inboxes, inbox.hasMessage)
 	return len(w.containing.retries) == 0 && w.unfinished == 0 && !unread && workflow.AllHandlersFinished(ctx)
 }
 

@@ -92,8 +92,11 @@ func (w *incidentWorkflow) nextRoundAt() time.Time {
 	return slices.MinFunc(w.state.PendingCalls, func(a, b notify.Recipient) int { return a.At.Compare(b.At) }).At
 }
 
-// startChild starts a child workflow that outlives this run. A child that runs already is fine.
+// startChild starts a child workflow that outlives this run. A child that runs already is fine. The run stays until the
+// child was started: Temporal forgets a start when the run ends in the same task.
 func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind string, arg any) {
+	w.unfinished++
+	defer func() { w.unfinished-- }()
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID: id, StaticSummary: summary, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,

@@ -56,7 +56,9 @@ func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r 
 		&incident.CommandRejected{Command: name, Reason: reason, RequestID: r.RequestID, By: r.Actor}))
 }
 
-// validateCommand returns why a command would be rejected, or nil. It changes nothing.
+// validateCommand returns why a command would be rejected, or nil. It changes nothing. When the history is long and the
+// store is behind, comments wait outside, so that the run can leave: steady talk would let the history grow until
+// Temporal ends the workflow.
 func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r incident.CommandRequest) error {
 	if w.resultOf(r.RequestID) != nil {
 		return nil
@@ -67,6 +69,9 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 	c, err := parseCommand(name, r)
 	if err != nil || w.isBehind(r) {
 		return err
+	}
+	if _, is := c.(*incident.Comment); is && w.bounded && w.isLong(ctx) && w.recording.bytes() > batchBytes {
+		return models.Errorf(models.TooMany, "the incident gets more than it can record; try again in a moment")
 	}
 	_, err = w.decideEvents(ctx, c, r)
 	return err

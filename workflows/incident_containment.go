@@ -92,6 +92,8 @@ func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpo
 	}
 	id := i.Reference.EndpointWorkflowID(e.ID)
 	runs := w.state.EndpointVersions[e.ID] > 0
+	w.unfinished++ // the run stays until the endpoint's workflow knows
+	defer func() { w.unfinished-- }()
 	w.state.EndpointVersions[e.ID] = e.Version()
 	if runs && workflow.SignalExternalWorkflow(ctx, id, "", models.SignalDesiredState, desired).Get(ctx, nil) == nil {
 		return

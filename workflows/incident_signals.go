@@ -36,6 +36,10 @@ type inbox struct {
 	handleNext func(workflow.Context, workflow.ReceiveChannel)
 }
 
+// hasMessage reports whether a message is unread. Whoever waits in Receive instead is handed the next message at once,
+// and until they run it counts as read: the run could end meanwhile, and lose it.
+func (b inbox) hasMessage() bool { return b.messages.Len() > 0 }
+
 // addInbox opens the inbox of a signal.
 func (w *incidentWorkflow) addInbox(ctx workflow.Context, name string, handleNext func(workflow.Context, workflow.ReceiveChannel)) {
 	w.inboxes = append(w.inboxes, inbox{workflow.GetSignalChannel(ctx, name), handleNext})
@@ -55,7 +59,7 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 		b := asleep[woken]
 		asleep = slices.Delete(asleep, woken, woken+1)
 		workflow.Go(ctx, func(ctx workflow.Context) {
-			for ctx.Err() == nil {
+			for workflow.Await(ctx, b.hasMessage) == nil {
 				b.handleNext(ctx, b.messages)
 				w.heard = workflow.Now(ctx)
 				if w.bounded && yield(ctx) != nil {

@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -221,6 +223,132 @@ func TestSteadyTalkStarvesNoIncident(t *testing.T) {
 	s.wantWholeLog()
 	s.wantActions("contain")
 	printProgress("  %d comments in %s", total, s.ref)
+}
+
+// People of both sides comment over 24 connections, with texts as long as they may be. The incident does not freeze.
+func TestLongTalkOverManyConnectionsStarvesNoIncident(t *testing.T) {
+	const talkFor, connections = 15 * time.Second, 24
+	s := newScene(t, 2)
+	s.retry = true // a busy machine may answer 202 or 503
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	c := temporal(t)
+	first := s.runID(c)
+	people := []stack.Person{s.lead, s.responder, s.admin}
+	var sent, taken, slowed, unanswered atomic.Int64
+	var answered sync.Map // the first words of the comments that were answered with success
+	talking, stop := context.WithTimeout(t.Context(), talkFor)
+	defer stop()
+	var group errgroup.Group
+	for n := range connections {
+		group.Go(func() error {
+			tick := time.NewTicker(400 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-talking.Done():
+					return nil
+				case <-tick.C:
+				}
+				word := fmt.Sprintf("l%d", sent.Add(1))
+				status, err := people[n%len(people)].PostAs(t.Context(), uuid.NewString(), "/incidents/"+string(s.ref)+"/comment",
+					&incident.Comment{Text: word + " " + longText}, nil)
+				var rejected *stack.APIError
+				switch {
+				case err == nil:
+					taken.Add(1)
+					answered.Store(word, status)
+				case errors.As(err, &rejected) && rejected.Status == http.StatusTooManyRequests:
+					slowed.Add(1)
+				case isTemporary(err):
+					unanswered.Add(1)
+				default:
+					return err
+				}
+			}
+		})
+	}
+	s.await("some talk", func() (bool, error) { return taken.Load() > 2*connections, nil })
+	took := elapsed(func() {
+		s.post(s.analyst, "/incidents/"+string(s.ref)+"/isolate", &incident.Isolate{Hostname: s.host, Reason: "Files are being encrypted."}, nil)
+		s.awaitContainment(incident.ContainmentContained)
+	})
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	count := func() map[string]int {
+		found := map[string]int{}
+		for _, e := range eventsOf[*incident.Commented](s) {
+			word, _, _ := strings.Cut(e.Text, " ")
+			found[word]++
+		}
+		return found
+	}
+	s.await("every comment that was answered with success", func() (bool, error) {
+		found, missing := count(), []string{}
+		answered.Range(func(word, status any) bool {
+			if found[fmt.Sprint(word)] == 0 {
+				missing = append(missing, fmt.Sprint(word, ", answered with ", status))
+			}
+			return true
+		})
+		if len(missing) > 0 {
+			return false, fmt.Errorf("missing: %v", missing)
+		}
+		return true, nil
+	})
+	for word, times := range byName(count()) {
+		if times != 1 {
+			t.Errorf("comment %s is there %d times", word, times)
+		}
+	}
+	s.send(s.analyst, &incident.Revise{Change: "It goes on."})
+	s.until("the next step", func(i incident.Incident) bool { return i.Revision == 2 })
+	s.awaitAcknowledgement()
+	s.wantActions("contain")
+	s.wantAgreement()
+	s.wantWholeLog()
+	runs, longest := s.wantHealthyRuns(c, first)
+	printProgress("  %d comments taken, %d slowed down, %d not answered; contained after %s; %d runs, the longest history has %d kB",
+		taken.Load(), slowed.Load(), unanswered.Load(), took.Round(100*time.Millisecond), runs, longest>>10)
+}
+
+// longestRun is how many bytes the history of one run may have: Temporal ends what has 50 MiB.
+const longestRun = 40 << 20
+
+// wantHealthyRuns reads the histories of all runs of the incident's workflow from the first one on. It checks that no
+// task of them failed, and that none is too long, and returns how many there are and the bytes of the longest.
+func (s *scene) wantHealthyRuns(c client.Client, first string) (runs int, longest int64) {
+	s.t.Helper()
+	for id := first; id != ""; runs++ {
+		d, err := c.DescribeWorkflowExecution(s.t.Context(), s.ref.WorkflowID(), id)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		size := d.GetWorkflowExecutionInfo().GetHistorySizeBytes()
+		if longest = max(longest, size); size > longestRun {
+			s.t.Errorf("the history of run %d has %d bytes, want %d at most", runs+1, size, longestRun)
+		}
+		next := ""
+		for it := c.GetWorkflowHistory(s.t.Context(), s.ref.WorkflowID(), id, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); {
+			e, err := it.Next()
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			switch e.GetEventType() {
+			case enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+				a := e.GetWorkflowTaskFailedEventAttributes()
+				if a.GetCause() != enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND { // something came meanwhile
+					s.t.Errorf("event %d of run %d: a task failed: %s: %s", e.GetEventId(), runs+1, a.GetCause(), a.GetFailure().GetMessage())
+				}
+			case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+				next = e.GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
+			}
+		}
+		id = next
+	}
+	return runs, longest
 }
 
 // A request that comes a second time after the workflow has forgotten it is not carried out again.

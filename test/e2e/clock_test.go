@@ -80,29 +80,34 @@ func (s *scene) setClocks(binary string, worker, api time.Duration) {
 		}
 		system.Use(binary)
 		before("worker")
-		err := system.StartWorker(ctx)
-		if err == nil {
-			before("api")
-			err = system.StartAPI(ctx)
-		}
-		if err != nil {
+		if err := system.StartWorker(ctx); err != nil {
 			s.t.Fatal(err)
 		}
-		tick := time.NewTicker(25 * time.Millisecond)
-		defer tick.Stop()
-		for !answers(ctx) {
-			select {
-			case <-system.API.Done():
-				s.t.Fatal(system.API.Err())
-			case <-tick.C:
-			}
-		}
+		before("api")
+		s.startAPI(ctx)
 	}
 	s.t.Cleanup(func() { replace(product, func(string) {}) }) // the variable is unset by then
 	printProgress("  worker %s off, API %s off", worker, api)
 	replace(binary, func(part string) {
 		s.t.Setenv(clockOff, map[string]time.Duration{"worker": worker, "api": api}[part].String())
 	})
+}
+
+// startAPI starts the API after it was killed, and waits until it answers.
+func (s *scene) startAPI(ctx context.Context) {
+	s.t.Helper()
+	if err := system.StartAPI(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for !answers(ctx) {
+		select {
+		case <-system.API.Done():
+			s.t.Fatal(system.API.Err())
+		case <-tick.C:
+		}
+	}
 }
 
 // answers reports whether the API answers requests.

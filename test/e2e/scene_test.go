@@ -193,7 +193,7 @@ func (s *scene) eventList() string {
 	}
 	var b strings.Builder
 	for _, e := range events {
-		fmt.Fprintf(&b, "\n  %3d %s %s %+v", e.Seq, e.At.Format("15:04:05.000"), e.Type, e.Data)
+		fmt.Fprintf(&b, "\n  %3d %s %s %.500s", e.Seq, e.At.Format("15:04:05.000"), e.Type, fmt.Sprintf("%+v", e.Data))
 	}
 	return b.String()
 }
