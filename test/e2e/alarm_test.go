@@ -56,8 +56,8 @@ func TestTheOperatorIsToldOfEachAlarmOnceOverEveryChannel(t *testing.T) {
 	s.faults("sendgrid", rule{Op: "*", Kind: "refuse"})
 	s.faults("smtp", rule{Op: "*", Kind: "refuse"})
 	printProgress("  one of two workers is stopped, Temporal and the mailers are down")
-	signalWorker(t, stopped.PID(), syscall.SIGSTOP)
-	t.Cleanup(func() { signalWorker(t, stopped.PID(), syscall.SIGCONT) })
+	signalProcess(t, stopped.PID(), syscall.SIGSTOP)
+	t.Cleanup(func() { signalProcess(t, stopped.PID(), syscall.SIGCONT) })
 	system.Temporal.Kill()
 	s.awaitAlarm(models.AlarmEngineDown, "temporal")
 	var lost string
@@ -91,7 +91,7 @@ func TestTheOperatorIsToldOfEachAlarmOnceOverEveryChannel(t *testing.T) {
 	if err := system.Temporal.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	signalWorker(t, stopped.PID(), syscall.SIGCONT)
+	signalProcess(t, stopped.PID(), syscall.SIGCONT)
 	for kind, subject := range alarms {
 		s.awaitAlarmEnded(kind, subject)
 		for channel := range s.bulletins() {
