@@ -167,6 +167,10 @@ func (w *incidentWorkflow) isQuiet(ctx workflow.Context) bool {
 // forgotten the incident reads all of it.
 const longHistory = 1 << 20
 
+// mostCarried bounds the events in bytes that the next run is given because the store does not have them yet. With the
+// largest state they stay below what Temporal takes.
+const mostCarried = 768 << 10
+
 // isLong reports whether the history has grown so long that the incident should go on in a new run.
 func (w *incidentWorkflow) isLong(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
@@ -181,7 +185,11 @@ func (w *incidentWorkflow) mayLeave(ctx workflow.Context) bool {
 	if !w.bounded {
 		return w.isQuiet(ctx)
 	}
-	return w.recording.bytes() <= batchBytes && w.isAtRest(ctx) && !w.heard.Equal(workflow.Now(ctx))
+	carried := batchBytes
+	if w.gated {
+		carried = mostCarried
+	}
+	return w.recording.bytes() <= carried && w.isAtRest(ctx) && !w.heard.Equal(workflow.Now(ctx))
 }
 
 // isAtRest reports whether no handler is at work and no signal is unread.
