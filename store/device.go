@@ -1,6 +1,8 @@
 package store
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -56,16 +58,42 @@ func (tx *Tx) HasLaterAction(e notify.Effect) (bool, error) {
 }
 
 // IsolatedBy returns the endpoints of other incidents that want the effect's device isolated: their last action is an
-// isolation that was accepted, or is on its way.
+// isolation that was accepted, or is on its way, or one is permitted and about to be sent.
 func (tx *Tx) IsolatedBy(e notify.Effect) ([]incident.EndpointID, error) {
 	var rows []effectRow
 	last := tx.ofDevice(e).Select("distinct on (incident, endpoint) incident, endpoint, kind, state").
 		Where("incident <> ?", e.Incident).Order("incident, endpoint, revision desc, occurrence desc")
 	err := tx.db.Table("(?) as last", last).Select("incident", "endpoint").Where("kind = ? and state in ?", notify.EffectIsolate, []notify.EffectState{notify.EffectAccepted, notify.EffectIntended}).
-		Order("incident, endpoint").Find(&rows).Error
-	return each(rows, func(r effectRow) incident.EndpointID {
+		Find(&rows).Error
+	if err != nil {
+		return nil, problem("find other isolations", err)
+	}
+	all := each(rows, func(r effectRow) incident.EndpointID {
 		return incident.EndpointID{Incident: orEmpty(r.Incident), Endpoint: r.Endpoint}
-	}), problem("find other isolations", err)
+	})
+	permitted, err := tx.permittedIsolations(e)
+	all = append(all, permitted...)
+	slices.SortFunc(all, func(a, b incident.EndpointID) int {
+		return cmp.Or(cmp.Compare(a.Incident, b.Incident), cmp.Compare(a.Endpoint, b.Endpoint))
+	})
+	return slices.Compact(all), err
+}
+
+// permittedIsolations returns the endpoints of other incidents that are the effect's device and may be isolated.
+func (tx *Tx) permittedIsolations(e notify.Effect) (all []incident.EndpointID, err error) {
+	var rows []incidentRow
+	err = tx.of("incidents").Select("reference", "state").
+		Where("reference <> ? and containment not in ?", e.Incident, []incident.Containment{incident.ContainmentNone, incident.ContainmentReleased}).
+		Where("state->'endpoints' @> ?", document[[]map[string]string]{[]map[string]string{{"agent_id": e.Device, "permitted": string(models.DesiredIsolated)}}}).
+		Find(&rows).Error
+	for _, r := range rows {
+		for _, p := range r.State.V.Endpoints {
+			if p.AgentID == e.Device && p.Permitted == models.DesiredIsolated {
+				all = append(all, incident.EndpointID{Incident: r.Reference, Endpoint: p.ID})
+			}
+		}
+	}
+	return all, problem("find permitted isolations", err)
 }
 
 // OppositeActionSent reports whether the last action on the device before this one, of any incident, would undo it and

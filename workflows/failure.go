@@ -60,11 +60,12 @@ func failureText(err error) string {
 	return app.Message()
 }
 
-// mayHaveChanged reports whether a failed activity may have changed something at the vendor.
+// mayHaveChanged reports whether a failed activity may have changed something at the vendor. One that ran out of time may
+// have been under way: Temporal does not say.
 func mayHaveChanged(err error) bool {
 	var app *temporal.ApplicationError
 	if !errors.As(err, &app) {
-		return !waitedInQueue(err)
+		return true
 	}
 	switch models.VendorClass(app.Type()) {
 	case models.Rejected, models.Config, models.Transient, models.Throttled:

@@ -36,8 +36,8 @@ type inbox struct {
 	handleNext func(workflow.Context, workflow.ReceiveChannel)
 }
 
-// hasMessage reports whether a message is unread. Whoever waits in Receive instead is handed the next message at once,
-// and until they run it counts as read: the run could end meanwhile, and lose it.
+// hasMessage reports whether a message is unread. Whoever waits in Receive, or in a selector, is handed the next message
+// at once, and until they run it counts as read: the run could end meanwhile, and lose it.
 func (b inbox) hasMessage() bool { return b.messages.Len() > 0 }
 
 // addInbox opens the inbox of a signal.
@@ -50,12 +50,10 @@ func (w *incidentWorkflow) addInbox(ctx workflow.Context, name string, handleNex
 func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 	asleep := slices.Clone(w.inboxes)
 	for len(asleep) > 0 && ctx.Err() == nil {
-		first := workflow.NewSelector(ctx)
-		woken := 0
-		for n, b := range asleep {
-			first.AddReceive(b.messages, func(workflow.ReceiveChannel, bool) { woken = n })
+		woken, err := w.awaitMessage(ctx, asleep)
+		if err != nil {
+			return
 		}
-		first.Select(ctx)
 		b := asleep[woken]
 		asleep = slices.Delete(asleep, woken, woken+1)
 		workflow.Go(ctx, func(ctx workflow.Context) {
@@ -68,6 +66,20 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 			}
 		})
 	}
+}
+
+// awaitMessage waits for a message in one of some inboxes, and returns which.
+func (w *incidentWorkflow) awaitMessage(ctx workflow.Context, in []inbox) (n int, err error) {
+	if w.gated {
+		err = workflow.Await(ctx, func() bool { return slices.ContainsFunc(in, inbox.hasMessage) })
+		return slices.IndexFunc(in, inbox.hasMessage), err
+	}
+	first := workflow.NewSelector(ctx)
+	for i, b := range in {
+		first.AddReceive(b.messages, func(workflow.ReceiveChannel, bool) { n = i })
+	}
+	first.Select(ctx)
+	return n, nil
 }
 
 // handleKeyPress takes the key press of a human on the phone. It comes here when the round that placed the call is

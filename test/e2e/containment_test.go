@@ -179,6 +179,7 @@ func TestADeviceOfTwoIncidentsIsReleasedWhenTheLastLetsGo(t *testing.T) {
 		s.publish()
 		s.isolate()
 		s.awaitContainment(incident.ContainmentContained)
+		s.until("the ruling", func(i incident.Incident) bool { return i.Endpoints[0].IsPermitted() })
 	}
 	first.settleAndRelease()
 	if e := first.current().Endpoints[0]; !slices.Equal(e.HeldBy, []models.Reference{second.ref}) {
