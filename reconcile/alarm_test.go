@@ -228,16 +228,27 @@ func TestAnEngineThatDoesNotAnswerTwiceIsAnAlarm(t *testing.T) {
 	w.wantTold(models.AlarmEngineDown, "temporal")
 }
 
-// openRunning opens an incident whose workflow runs.
-func (w *watch) openRunning() models.Reference {
-	w.Helper()
-	c, err := w.Store.CreateClient(w.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
-	w.ok(err)
-	i, err := store.Run(w.Store.InClient(w.Context(), store.SOC, c.ID), func(tx *store.Tx) (incident.Incident, error) {
+// openIncident opens an incident of a new client.
+func openIncident(t *testing.T, s *store.Store) incident.Incident {
+	t.Helper()
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := store.Run(s.InClient(t.Context(), store.SOC, c.ID), func(tx *store.Tx) (incident.Incident, error) {
 		by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
 		return tx.OpenIncident(incident.Opened{ClientID: c.ID, Title: "t", Severity: models.SeverityLow}, by, tx.Now(), "open", "f")
 	})
-	w.ok(err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// openRunning opens an incident whose workflow runs.
+func (w *watch) openRunning() models.Reference {
+	w.Helper()
+	i := openIncident(w.T, w.Store)
 	w.engine.workflow = &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
 		Execution: &commonpb.WorkflowExecution{WorkflowId: i.Reference.WorkflowID()}, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
 	}}

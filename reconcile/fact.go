@@ -35,7 +35,8 @@ func (r *Reconciler) TellKept(ctx context.Context) error {
 		switch {
 		case telling.Err() != nil:
 			return errors.Join(append(problems, err)...)
-		case models.KindOf(err) == models.NotFound && f.Age < awaitedFor:
+		case models.KindOf(err) == models.NotFound && f.Missed < awaitedFor:
+			problems = append(problems, r.Store.NoteMissed(ctx, f.ID))
 			continue
 		case models.KindOf(err) == models.NotFound:
 			r.Log.InfoContext(ctx, "no workflow waits for a fact any more", "fact", f.Name, "workflow", f.Workflows[0])

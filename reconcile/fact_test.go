@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/converter"
 
@@ -120,4 +121,54 @@ func sameJSON(t *testing.T, a, b string) bool {
 		t.Fatal(err)
 	}
 	return fmt.Sprint(x) == fmt.Sprint(y)
+}
+
+// Temporal was restored: away for five minutes, and its copy lacks the workflow until the reconciler starts it.
+func TestAFactOfALongOutageWaitsForTheRestart(t *testing.T) {
+	s, owner := storetest.New(t)
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	e := &listener{stands: true, runs: map[string]bool{}}
+	d := desk.New(s, e, desk.Options{UpdateWait: 50 * time.Millisecond, Log: log})
+	r := &reconcile.Reconciler{Store: s, Temporal: e, Log: log}
+	w := models.NewReference(1001, 1).WorkflowID()
+	if err := d.SignalFact(t.Context(), models.SignalUndelivered, notify.Undelivered{Effect: "mail"}, w); err != nil {
+		t.Fatal(err)
+	}
+	c, err := pgx.Connect(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	if _, err := c.Exec(t.Context(), "update kept_facts set kept_at = kept_at - interval '5 minutes'"); err != nil {
+		t.Fatal(err)
+	}
+	e.stands = false
+	if err := r.TellKept(t.Context()); err != nil { // two seconds after Temporal is back
+		t.Fatal(err)
+	}
+	e.runs[w] = true // the reconciler started the incident again, some seconds later
+	if err := r.TellKept(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.heard) != 1 {
+		t.Errorf("heard %q, want the reply once", e.heard)
+	}
+}
+
+// The incident's workflow was terminated; the reconciler starts it again some seconds later.
+func TestAFactForAWorkflowThatIsStartedAgainIsKept(t *testing.T) {
+	s, _ := storetest.New(t)
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	e := &listener{runs: map[string]bool{}}
+	d := desk.New(s, e, desk.Options{UpdateWait: 50 * time.Millisecond, Log: log})
+	r := &reconcile.Reconciler{Store: s, Temporal: e, Log: log}
+	w := openIncident(t, s).Reference.WorkflowID()
+	err := d.SignalFact(t.Context(), models.SignalUndelivered, notify.Undelivered{Effect: "mail"}, w)
+	e.runs[w] = true
+	if err := r.TellKept(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.heard) != 1 {
+		t.Errorf("SignalFact: %v; heard %q, want the reply once", err, e.heard)
+	}
 }

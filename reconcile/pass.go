@@ -84,7 +84,11 @@ func (p *pass) look(ctx context.Context, id string) (workflowState, error) {
 	case err != nil:
 		return workflowState{}, fmt.Errorf("look at %s: %w", id, err)
 	}
-	return workflowState{found: true, running: d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, description: d}, nil
+	running := d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	if running {
+		p.gone.Delete(id)
+	}
+	return workflowState{found: true, running: running, description: d}, nil
 }
 
 // isLost reports whether a workflow is gone though it had not come to its end.

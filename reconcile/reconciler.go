@@ -47,6 +47,8 @@ const (
 	youngest = 5 * time.Second
 	// inFlight is how long after the last event of an incident its children and their reports may be on their way.
 	inFlight = 10 * time.Second
+	// longestWatch is longer than any client's released devices are watched.
+	longestWatch = 8 * 24 * time.Hour
 )
 
 // Temporal lists the calls of the engine that the reconciler needs; client.Client satisfies it.
@@ -67,6 +69,7 @@ type Reconciler struct {
 	began       time.Time
 	engineFails int // checks in a row in which the engine did not answer
 	workersRun  atomic.Bool
+	gone        sync.Map // workflow id -> when it was first found not to run, by the database's clock
 	looks       *rate.Limiter // nil, as for an operator who waits: looks have no bound
 }
 
@@ -295,7 +298,7 @@ func (p *pass) checkRefused(ctx context.Context) error {
 // checkCalls ends a round of calls for its incident when the round's workflow does not run any more and its last report
 // was lost: the next round begins by the client's policy. hears: the incident's own workflow makes progress.
 func (p *pass) checkCalls(ctx context.Context, i incident.Incident, hears bool) error {
-	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() || p.now.Sub(i.UpdatedAt) < inFlight {
+	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() {
 		return nil
 	}
 	id := i.Reference.CallRoundWorkflowID(i.CallRound)
@@ -303,6 +306,9 @@ func (p *pass) checkCalls(ctx context.Context, i incident.Incident, hears bool) 
 	if err != nil || state.running {
 		p.checkTask(ctx, id, state)
 		return err
+	}
+	if !p.isGone(id, i) {
+		return nil
 	}
 	if state.isLost() {
 		p.raise(ctx, models.AlarmNotRunning, id, "the round of calls "+state.fate()+"; the next one begins by the client's policy")
@@ -317,8 +323,12 @@ func (p *pass) checkCalls(ctx context.Context, i incident.Incident, hears bool) 
 func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
 	var problems []error
 	for _, e := range i.Endpoints {
-		if e.IsAtRest(i.IsOver()) {
-			continue
+		if e.Approval.IsAnswerable() {
+			problems = append(problems, p.checkApprovalCalls(ctx, i.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)))
+		}
+		atRest := e.IsAtRest(i.IsOver())
+		if atRest && (e.Permitted != models.DesiredReleased || p.now.Sub(e.ObservedAt) > longestWatch) {
+			continue // it is not watched
 		}
 		id := i.Reference.EndpointWorkflowID(e.ID)
 		state, err := p.look(ctx, id)
@@ -327,14 +337,34 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
 			problems = append(problems, err)
 		case state.running:
 			p.checkTask(ctx, id, state)
-		case p.now.Sub(i.UpdatedAt) > inFlight:
-			if state.isLost() {
-				p.raise(ctx, models.AlarmNotRunning, id, "the workflow of a device "+state.fate()+"; it is started again")
-			}
-			problems = append(problems, p.restartEndpoint(ctx, i, e.ID))
+		case atRest && state.found && !state.isLost(): // it came to its end by itself
+		case p.isGone(id, i):
+			problems = append(problems, p.restartEndpoint(ctx, i, e.ID, state))
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// checkApprovalCalls raises the alarm about calls for an open approval that were lost. They are not made again before the
+// approval is asked for anew.
+func (p *pass) checkApprovalCalls(ctx context.Context, id string) error {
+	state, err := p.look(ctx, id)
+	switch {
+	case err != nil || !state.found: // perhaps nobody is to be called
+	case state.running:
+		p.checkTask(ctx, id, state)
+	case state.isLost():
+		p.raise(ctx, models.AlarmNotRunning, id, "the calls about an approval: their workflow "+state.fate()+"; nobody is called until the client is asked again")
+	}
+	return err
+}
+
+// isGone reports whether a workflow of an incident, which does not run, is not just on its way: nothing has happened to the
+// incident for a while, or it was not running for as long.
+func (p *pass) isGone(id string, i incident.Incident) bool {
+	since, _ := p.gone.LoadOrStore(id, p.now)
+	first, isTime := since.(time.Time)
+	return p.now.Sub(i.UpdatedAt) > inFlight || isTime && p.now.Sub(first) > inFlight
 }
 
 // raise opens an alarm, or says that it still stands.

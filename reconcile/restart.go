@@ -192,7 +192,7 @@ func (p *pass) startEndpoint(ctx context.Context, l incident.Lost, e incident.En
 }
 
 // restartEndpoint starts the workflow of a device of an incident whose own workflow needs no start.
-func (p *pass) restartEndpoint(ctx context.Context, i incident.Incident, id string) error {
+func (p *pass) restartEndpoint(ctx context.Context, i incident.Incident, id string, s workflowState) error {
 	l, err := p.readLost(ctx, i)
 	if err != nil {
 		return err
@@ -201,8 +201,11 @@ func (p *pass) restartEndpoint(ctx context.Context, i incident.Incident, id stri
 		return err
 	}
 	e := l.Incident.Endpoint(id)
-	if e == nil || e.IsAtRest(l.Incident.IsOver()) { // it came to rest since it was listed
-		return nil
+	if e == nil || e.IsAtRest(l.Incident.IsOver()) && !l.ReadAt.Before(e.WatchedUntil(l.Policy)) {
+		return nil // it came to rest since it was listed, or needs no watch any more
+	}
+	if s.isLost() {
+		p.raise(ctx, models.AlarmNotRunning, i.Reference.EndpointWorkflowID(id), "the workflow of a device "+s.fate()+"; it is started again")
 	}
 	return p.startEndpoint(ctx, l, *e)
 }

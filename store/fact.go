@@ -18,7 +18,7 @@ type KeptFact struct {
 	Name      string
 	Arg       json.RawMessage
 	Workflows []string      // the first one that has not ended takes it
-	Age       time.Duration // since it was kept
+	Missed    time.Duration // since the engine first said that it knows none of the workflows; 0: it never did
 }
 
 type factRow struct {
@@ -27,6 +27,7 @@ type factRow struct {
 	Workflows document[[]string]
 	Arg       document[json.RawMessage]
 	KeptAt    time.Time
+	MissedAt  *time.Time
 	ToldAt    *time.Time
 }
 
@@ -41,17 +42,29 @@ func (s *Store) KeepFact(ctx context.Context, name string, arg any, workflows ..
 	})
 }
 
-// KeptFacts lists facts that were kept and not told yet, the oldest first. At most 200.
+// KeptFacts lists facts that were kept and not told yet: those first whose workflow was not missed, the oldest first. At
+// most 200.
 func (s *Store) KeptFacts(ctx context.Context) ([]KeptFact, error) {
 	var rows []factRow
 	var now time.Time
 	err := s.within(ctx, SOC.role(), uuid.Nil, false, func(db *gorm.DB, at time.Time) error {
 		now = at
-		return problem("list kept facts", db.Where("told_at is null").Order("kept_at").Limit(factsAtOnce).Find(&rows).Error)
+		return problem("list kept facts", db.Where("told_at is null").Order("missed_at nulls first, kept_at").Limit(factsAtOnce).Find(&rows).Error)
 	})
 	return each(rows, func(r factRow) KeptFact {
-		return KeptFact{ID: r.ID, Name: r.Name, Arg: r.Arg.V, Workflows: r.Workflows.V, Age: now.Sub(r.KeptAt)}
+		f := KeptFact{ID: r.ID, Name: r.Name, Arg: r.Arg.V, Workflows: r.Workflows.V}
+		if r.MissedAt != nil {
+			f.Missed = now.Sub(*r.MissedAt)
+		}
+		return f
 	}), err
+}
+
+// NoteMissed says that the engine knows no workflow for a kept fact.
+func (s *Store) NoteMissed(ctx context.Context, id uuid.UUID) error {
+	return s.operate(ctx, "note a missed fact", func(db *gorm.DB) error {
+		return db.Exec("update kept_facts set missed_at = now() where id = ? and missed_at is null", id).Error
+	})
 }
 
 // NoteTold says that a kept fact was told, or that no workflow can take it any more.

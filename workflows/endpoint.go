@@ -137,7 +137,10 @@ func (w *endpointWorkflow) waitForNext(ctx workflow.Context, pause time.Duration
 	case w.state.Wanted.Look > w.state.Looked && pause > 0: // it could not be looked at
 	case w.isReleased() && w.isWatched():
 		every := personRetryInterval
-		if w.state.Looks < looksAfterRelease {
+		switch {
+		case w.state.LastReport.Problem != "": // it could not be looked at
+			every = pauseBeforeLook(w.state.Policy, 0)
+		case w.state.Looks < looksAfterRelease:
 			every = pauseBeforeLook(w.state.Policy, w.state.Looks)
 		}
 		w.state.Looks++
@@ -171,8 +174,12 @@ func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, every time.Durat
 			o.ReleasedBy = by
 		}
 		w.reportToIncident(ctx, o)
-	case w.isReleased(): // the last word stands, and this was no look
+	case w.isReleased() && classOf(err) == models.Rejected: // it is gone from the EDR: the last word stands
+	case w.isReleased(): // this was no look
 		w.state.Looks = max(w.state.Looks-1, 0)
+		if hasChange(ctx, changeFailedLookIsShown) {
+			w.reportToIncident(ctx, incident.EndpointObserved{Problem: failureText(err)})
+		}
 	default:
 		w.reportToIncident(ctx, unknownReport(err)) // read again in an hour
 	}

@@ -133,9 +133,6 @@ func (w *incidentWorkflow) nextState() incident.State {
 	next := w.state
 	next.Incident = next.Incident.Carried()
 	next.Unrecorded, next.UnrecordedBy = w.recording.events(), w.recording.commands
-	for _, e := range w.recording.pending {
-		next.Notifications = append(slices.Clip(next.Notifications), e.notifications...)
-	}
 	return next
 }
 

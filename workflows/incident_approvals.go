@@ -129,8 +129,8 @@ func (w *incidentWorkflow) callAboutApprovals(ctx workflow.Context) {
 
 // callAboutApproval has contacts called about an approval, in their order, until people have answered or time is up.
 func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval string) {
-	i := w.state.Incident
-	if workflow.Await(ctx, func() bool { return w.mayFollow(i.Seq) }) != nil {
+	i, rebases := w.state.Incident, w.recording.rebases
+	if workflow.Await(ctx, func() bool { return w.mayFollow(i.Seq) || w.recording.rebases > rebases }) != nil {
 		return
 	}
 	e := w.openApproval(approval)

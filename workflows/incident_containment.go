@@ -38,7 +38,7 @@ func (c *containing) noteVersions(i incident.Incident) {
 // time it changes.
 func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 	for workflow.Await(ctx, func() bool {
-		return w.nextUnsignalled() != nil || w.nextUnlooked() != nil || w.nextWithoutRuling() != nil || len(w.containing.retries) > 0 ||
+		return w.nextUnsignalled() != nil || w.nextUnlooked() != nil || w.nextWithoutRuling() != nil || w.nextRetry() >= 0 ||
 			w.state.Incident.IsOver() && (!w.state.Managing || w.containing.atRest)
 	}) == nil {
 		if e := w.nextWithoutRuling(); e != nil {
@@ -52,15 +52,15 @@ func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 			continue
 		}
 		if e := w.nextUnlooked(); e != nil {
-			w.state.Looks[e.ID] = incident.Look{Number: w.state.Incident.Seq}
+			w.state.Looks[e.ID] = incident.Look{Number: w.serialNumber(ctx)}
 			w.signalEndpoint(ctx, *e, 0)
 			continue
 		}
-		if len(w.containing.retries) > 0 {
-			if e := w.state.Incident.Endpoint(w.containing.retries[0]); e != nil {
-				w.signalEndpoint(ctx, *e, w.state.Incident.Seq)
+		if n := w.nextRetry(); n >= 0 {
+			if e := w.state.Incident.Endpoint(w.containing.retries[n]); e != nil {
+				w.signalEndpoint(ctx, *e, w.serialNumber(ctx))
 			}
-			w.containing.retries = w.containing.retries[1:]
+			w.containing.retries = slices.Delete(w.containing.retries, n, n+1)
 			continue
 		}
 		for _, e := range w.state.Incident.Endpoints {
@@ -71,10 +71,28 @@ func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 	}
 }
 
+// serialNumber returns a number that grows with time, also over a reset of the workflow.
+func (w *incidentWorkflow) serialNumber(ctx workflow.Context) int {
+	if !w.gated {
+		return w.state.Incident.Seq
+	}
+	return int(workflow.Now(ctx).UnixMilli())
+}
+
+// mayBeTold reports whether the workflow of an endpoint may be told the present desired state.
+func (w *incidentWorkflow) mayBeTold(endpoint string) bool {
+	return w.mayFollow(w.containing.versions[endpoint].seq)
+}
+
+// nextRetry returns the index of the first endpoint that a person wants tried again and that may be told, or -1.
+func (w *incidentWorkflow) nextRetry() int {
+	return slices.IndexFunc(w.containing.retries, w.mayBeTold)
+}
+
 // nextUnsignalled returns an endpoint whose workflow does not know the desired state yet, or nil.
 func (w *incidentWorkflow) nextUnsignalled() *incident.Endpoint {
 	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {
-		return w.state.EndpointVersions[e.ID] < e.Version() && w.mayFollow(w.containing.versions[e.ID].seq)
+		return w.state.EndpointVersions[e.ID] < e.Version() && w.mayBeTold(e.ID)
 	})
 	if n < 0 {
 		return nil
@@ -160,7 +178,7 @@ func (w *incidentWorkflow) handleEndpointObserved(ctx workflow.Context, o incide
 func (w *incidentWorkflow) nextUnlooked() *incident.Endpoint {
 	n := slices.IndexFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {
 		look, wanted := w.state.Looks[e.ID]
-		return wanted && look.Number == 0
+		return wanted && look.Number == 0 && w.mayBeTold(e.ID)
 	})
 	if n < 0 {
 		return nil
@@ -195,10 +213,10 @@ func (w *incidentWorkflow) startManaging(ctx workflow.Context) {
 }
 
 // isManaging reports whether a device of the incident still needs its workflow, though the incident is over: it is
-// isolated, or was released so lately that it is still watched.
+// isolated, or was released so lately that it is still watched, or cannot be looked at.
 func (w *incidentWorkflow) isManaging(now time.Time) bool {
 	return slices.ContainsFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {
-		return e.IsHeld() || now.Before(e.WatchedUntil(w.state.Policy))
+		return e.IsHeld() || e.IsUnseen() || now.Before(e.WatchedUntil(w.state.Policy))
 	})
 }
 
@@ -211,7 +229,9 @@ func (w *incidentWorkflow) awaitRest(ctx workflow.Context, mayRenew func() bool)
 				until = at
 			}
 		}
-		held := func() bool { return slices.ContainsFunc(w.state.Incident.Endpoints, incident.Endpoint.IsHeld) }
+		held := func() bool {
+			return slices.ContainsFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool { return e.IsHeld() || e.IsUnseen() })
+		}
 		if held() {
 			if err := workflow.Await(ctx, func() bool { return !held() || mayRenew() }); err != nil {
 				return err

@@ -32,10 +32,6 @@ type messaging struct {
 // contact.
 func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
 	w.messaging.turns = workflow.NewSemaphore(ctx, sendingAtOnce)
-	inherited := w.state.Incident.Seq // messages may follow from events that the run before did not see in the store
-	if workflow.Await(ctx, func() bool { return w.mayFollow(inherited) }) != nil {
-		return
-	}
 	for workflow.Await(ctx, func() bool { return w.nextNotification() >= 0 }) == nil {
 		n := w.state.Notifications[w.nextNotification()]
 		if n.Contact == uuid.Nil {

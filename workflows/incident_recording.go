@@ -41,7 +41,7 @@ type pendingEvent struct {
 func recordingOf(s incident.State) recording {
 	r := recording{commands: s.UnrecordedBy, recorded: s.Incident.Seq - len(s.Unrecorded)}
 	for _, e := range s.Unrecorded {
-		r.pending = append(r.pending, pendingEvent{Event: e, size: e.Size()})
+		r.pending = append(r.pending, pendingEvent{Event: e, size: e.Size(), notifications: s.Incident.NotificationsAfter(e)})
 	}
 	return r
 }
@@ -71,7 +71,11 @@ func (w *incidentWorkflow) addPending(e incident.Event) {
 	for _, n := range p.notifications {
 		w.messaging.waited[n] = w.waitingReminders(n)
 	}
-	if !w.gated {
+	switch {
+	case w.gated:
+	case w.recording.rebasing: // they went out when the event was first applied
+		p.notifications = nil
+	default:
 		w.release(&p)
 	}
 	w.recording.pending = append(w.recording.pending, p)
@@ -204,7 +208,7 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	events := slices.DeleteFunc(w.recording.events(), func(e incident.Event) bool { return slices.Contains(stored.Repeated, e.Seq) })
 	commands := w.recording.commands
 	w.state.Incident, w.room = stored.Incident, incident.NewRoom(stored.Incident)
-	w.recording = recording{recorded: stored.Incident.Seq, rebases: w.recording.rebases + 1}
+	w.recording = recording{recorded: stored.Incident.Seq, rebases: w.recording.rebases + 1, rebasing: true}
 	clear(w.messaging.waited)
 	w.containing.versions = nil
 	w.containing.noteVersions(w.state.Incident)
@@ -213,8 +217,9 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	}
 	w.state.FallbacksSent = union(w.state.FallbacksSent, stored.Unsent.FallbacksSent)
 	w.state.PendingCalls = union(w.state.PendingCalls, stored.Unsent.PendingCalls)
+	w.state.Looks = nil
 	for _, e := range stored.Incident.Endpoints { // its workflow may run: it is signalled before one is started
-		w.state.EndpointVersions[e.ID] = max(w.state.EndpointVersions[e.ID], 1)
+		w.state.EndpointVersions[e.ID] = 1
 	}
 	if w.state.Incident.IsOver() {
 		w.startManaging(ctx)

@@ -26,6 +26,9 @@ const (
 	// changeSettlingIsNoProblem: an action that waits until an opposite one is settled, because its answer was lost, waits
 	// in silence. Before, it opened a task.
 	changeSettlingIsNoProblem = "settling-is-no-problem"
+	// changeFailedLookIsShown: a look at a released device that fails is a problem of the incident, which stays at work for
+	// it. Before, nobody was told.
+	changeFailedLookIsShown = "failed-look-is-shown"
 )
 
 // recordedFirst is a version of changeBounded.

@@ -86,10 +86,15 @@ func (p Endpoint) WatchedUntil(policy models.Policy) time.Time {
 	return p.ObservedAt.Add(policy.ReleaseWatch() * 11 / 10)
 }
 
+// IsUnseen reports whether a released device could not be looked at, so that nobody knows whether it is isolated.
+func (p Endpoint) IsUnseen() bool {
+	return p.Permitted == models.DesiredReleased && p.Problem != "" && len(p.HeldBy) == 0
+}
+
 // NeedsWorkflow reports whether the incident cannot be without its workflow: the incident is not over, or a device of it
-// is isolated.
+// is isolated, or may be.
 func (i Incident) NeedsWorkflow() bool {
-	return !i.IsOver() || slices.ContainsFunc(i.Endpoints, Endpoint.IsHeld)
+	return !i.IsOver() || slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return p.IsHeld() || p.IsUnseen() })
 }
 
 // Lost is what is known of an incident whose workflow is gone.

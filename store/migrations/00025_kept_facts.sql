@@ -8,6 +8,7 @@ create table kept_facts (
     workflows jsonb       not null, -- ids: the first one that has not ended takes it
     arg       jsonb       not null,
     kept_at   timestamptz not null,
+    missed_at timestamptz,          -- when the engine first said that it knows none of the workflows
     told_at   timestamptz           -- null: not yet
 );
 create index kept_facts_untold on kept_facts (kept_at) where told_at is null;
@@ -15,4 +16,4 @@ create index kept_facts_untold on kept_facts (kept_at) where told_at is null;
 alter table kept_facts enable row level security;
 alter table kept_facts force row level security;
 create policy operation on kept_facts to watchfire_soc using (true) with check (true);
-grant select, insert, update (told_at) on kept_facts to watchfire_soc;
+grant select, insert, update (missed_at, told_at) on kept_facts to watchfire_soc;
