@@ -69,7 +69,7 @@ type Reconciler struct {
 	began       time.Time
 	engineFails int // checks in a row in which the engine did not answer
 	workersRun  atomic.Bool
-	gone        sync.Map // workflow id -> when it was first found not to run, by the database's clock
+	gone        sync.Map      // workflow id -> when it was first found not to run, by the database's clock
 	looks       *rate.Limiter // nil, as for an operator who waits: looks have no bound
 }
 
