@@ -78,8 +78,8 @@ func isHeld(err error) bool {
 	return app.Type() == string(models.Rejected) && app.HasDetails() && app.Details(&code) == nil && code == notify.ReasonHeld
 }
 
-// nameOthers returns what became of a release that concerns other incidents: it is held by them, or was for all. It reads
-// them anew, because this may be a repeat whose first answer was lost.
+// nameOthers returns what became of a release that concerns other incidents: it is held by them, or was for all. It
+// reads them anew, because this may be a repeat whose first answer was lost.
 func (c *Containment) nameOthers(ctx context.Context, in EndpointInput, held bool) (ActionSent, error) {
 	others, err := c.isolatedBy(ctx, in)
 	return ActionSent{Held: held && len(others) > 0, Others: others}, err

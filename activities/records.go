@@ -38,8 +38,8 @@ const (
 )
 
 // Record appends events and updates the read tables in one transaction. Events the store has already are skipped. An
-// error of type ErrDiverged or ErrRefused is not retried. The operator is told of the latter: the reconciler, which looks at
-// pending activities, does not see it.
+// error of type ErrDiverged or ErrRefused is not retried. The operator is told of the latter: the reconciler, which
+// looks at pending activities, does not see it.
 func (r *Records) Record(ctx context.Context, in RecordInput) error {
 	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		return tx.Record(in.Reference, in.Events, in.Commands...)

@@ -15,8 +15,8 @@ import (
 )
 
 // SignalFact tells a fact that a machine reports to the first of some workflows that has not ended. It returns once the
-// fact is durable: in the workflow's history or, while the engine does not answer or has lost the incident's own workflow,
-// in the database, from where the reconciler tells it. NotFound: all of the workflows have ended.
+// fact is durable: in the workflow's history or, while the engine does not answer or has lost the incident's own
+// workflow, in the database, from where the reconciler tells it. NotFound: all of the workflows have ended.
 func (d *Desk) SignalFact(ctx context.Context, fact string, arg any, workflows ...string) error {
 	if !d.engineRests() {
 		telling, cancel := context.WithTimeout(ctx, forOne*d.wait) // a person on the phone hears nothing meanwhile

@@ -345,8 +345,8 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
 	return errors.Join(problems...)
 }
 
-// checkApprovalCalls raises the alarm about calls for an open approval that were lost. They are not made again before the
-// approval is asked for anew.
+// checkApprovalCalls raises the alarm about calls for an open approval that were lost. They are not made again before
+// the approval is asked for anew.
 func (p *pass) checkApprovalCalls(ctx context.Context, id string) error {
 	state, err := p.look(ctx, id)
 	switch {
@@ -359,8 +359,8 @@ func (p *pass) checkApprovalCalls(ctx context.Context, id string) error {
 	return err
 }
 
-// isGone reports whether a workflow of an incident, which does not run, is not just on its way: nothing has happened to the
-// incident for a while, or it was not running for as long.
+// isGone reports whether a workflow of an incident, which does not run, is not just on its way: nothing has happened to
+// the incident for a while, or it was not running for as long.
 func (p *pass) isGone(id string, i incident.Incident) bool {
 	since, _ := p.gone.LoadOrStore(id, p.now)
 	first, isTime := since.(time.Time)

@@ -310,8 +310,8 @@ func (o *Operator) recoverEvent(ctx context.Context, client uuid.UUID, r models.
 }
 
 // Restart ends what runs in the engine under an incident's reference and starts its workflow from the stored state.
-// NotFound: the store does not know the incident. Conflict: what runs is another incident's, or the engine has events that
-// the store lost.
+// NotFound: the store does not know the incident. Conflict: what runs is another incident's, or the engine has events
+// that the store lost.
 func (o *Operator) Restart(ctx context.Context, r models.Reference) error {
 	i, err := o.incident(ctx, r)
 	if err != nil {
@@ -337,8 +337,8 @@ func (o *Operator) Restart(ctx context.Context, r models.Reference) error {
 	return o.start(ctx, i)
 }
 
-// Discard is Restart, whatever the engine has: events that the store lost are dropped for good, and an incident of the same
-// reference that the store does not know.
+// Discard is Restart, whatever the engine has: events that the store lost are dropped for good, and an incident of the
+// same reference that the store does not know.
 func (o *Operator) Discard(ctx context.Context, r models.Reference) error {
 	i, err := o.incident(ctx, r)
 	if err != nil {

@@ -60,8 +60,8 @@ func failureText(err error) string {
 	return app.Message()
 }
 
-// mayHaveChanged reports whether a failed activity may have changed something at the vendor. One that ran out of time may
-// have been under way: Temporal does not say.
+// mayHaveChanged reports whether a failed activity may have changed something at the vendor. One that ran out of time
+// may have been under way: Temporal does not say.
 func mayHaveChanged(err error) bool {
 	var app *temporal.ApplicationError
 	if !errors.As(err, &app) {

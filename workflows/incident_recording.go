@@ -89,8 +89,8 @@ func (w *incidentWorkflow) release(p *pendingEvent) {
 	p.notifications = nil
 }
 
-// mayFollow reports whether what follows from an event may leave the incident: the store has it, or refuses it, which the
-// operator is told of.
+// mayFollow reports whether what follows from an event may leave the incident: the store has it, or refuses it, which
+// the operator is told of.
 func (w *incidentWorkflow) mayFollow(seq int) bool {
 	return !w.gated || seq <= w.recording.recorded || w.recording.refused
 }

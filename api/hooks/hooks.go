@@ -1,8 +1,8 @@
 // Package hooks takes the vendors' reports: the progress of a call, the key a human pressed, the delivery of a mail.
 //
 // It checks the signature before it reads anything into a request. Each fact moves the ledger forward and is signalled
-// to the workflow that waits for it, or kept for it, before the vendor gets its answer. The documents a carrier asks for are written
-// here too, because they are the answer on the wire; their words are in report.
+// to the workflow that waits for it, or kept for it, before the vendor gets its answer. The documents a carrier asks
+// for are written here too, because they are the answer on the wire; their words are in report.
 package hooks
 
 import (

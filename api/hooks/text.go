@@ -74,7 +74,8 @@ func (h *Hooks) textStatus(c *gin.Context) {
 }
 
 // textReply takes a text message that a person sent us. Only the code of a message of ours, from the number that got
-// it, means anything: it acknowledges the incident. The answer says "recorded" only when it is certain that the workflow learns of it.
+// it, means anything: it acknowledges the incident. The answer says "recorded" only when it is certain that the
+// workflow learns of it.
 func (h *Hooks) textReply(c *gin.Context) {
 	form, _ := c.MustGet(formKey).(url.Values)
 	in, err := twilio.ParseIncoming(form)
