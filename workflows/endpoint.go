@@ -230,12 +230,14 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredS
 	if wanted.Look > w.state.Looked && w.isConfirmed() {
 		return w.look(ctx, wanted)
 	}
-	if wanted.Detach || w.isConfirmed() {
+	if wanted.Detach {
 		return 0
 	}
-	if permitted.Desired == models.DesiredReleased && !w.state.ActionSent { // nothing was ever done to it
+	if w.isConfirmed() || permitted.Desired == models.DesiredReleased && !w.state.ActionSent { // nothing was ever done to it
 		w.state.ConfirmedGeneration = permitted.Generation
-		return 0
+		if w.state.AgentID != "" || wanted.Permitted || !hasChange(ctx, changeDeviceFoundForRuling) {
+			return 0
+		}
 	}
 	in := w.actionInput(permitted)
 	patience := time.Duration(w.state.Policy.TellAfter)
@@ -248,7 +250,7 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredS
 		in.AgentID, w.state.AgentID = seen.AgentID, seen.AgentID
 		w.reportToIncident(ctx, observationOf(seen))
 	}
-	if permitted.Generation == 0 || w.isSuperseded(permitted) {
+	if permitted.Generation == 0 || w.isConfirmed() || w.isSuperseded(permitted) {
 		return 0
 	}
 	w.state.ActionSent = true

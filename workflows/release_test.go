@@ -140,6 +140,28 @@ func TestCompletingTheTaskAboutAnActionThatIsNeverConfirmedSendsAnother(t *testi
 	}
 }
 
+// The store was away while the device was asked for and let go, so that its workflow began with the release.
+func TestADeviceLetGoBeforeAnythingWasDoneIsIsolatedLater(t *testing.T) {
+	s := isolatedStory(t)
+	down := false
+	s.recordFails = func(activities.RecordInput) error {
+		if down {
+			return errors.New("no answer")
+		}
+		return nil
+	}
+	s.env.RegisterDelayedCallback(func() { down = true }, 90*time.Second)
+	s.after(2*time.Minute+500*time.Millisecond, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "the wrong one"})
+	s.env.RegisterDelayedCallback(func() { down = false }, 2*time.Minute+time.Second)
+	s.after(time.Hour, models.RoleAnalyst, isolate)
+	later := s.at(2 * time.Hour)
+	s.containedBy(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	if later.Containment() != incident.ContainmentContained || len(s.edr) != 2 {
+		t.Errorf("an hour after it was asked for again: %s, asked of the EDR %v", later.Containment(), s.edr)
+	}
+}
+
 // The lost run waited for the look at a released device, which the client's closure needs.
 func TestARunStartedAnewClosesAnIncidentThatWaitedForALook(t *testing.T) {
 	s := isolatedStory(t)

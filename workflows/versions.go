@@ -29,6 +29,9 @@ const (
 	// changeFailedLookIsShown: a look at a released device that fails is a problem of the incident, which stays at work for
 	// it. Before, nobody was told.
 	changeFailedLookIsShown = "failed-look-is-shown"
+	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
+	// isolated again. Before, the response authority waited for it for ever.
+	changeDeviceFoundForRuling = "device-found-for-ruling"
 )
 
 // recordedFirst is a version of changeBounded.
