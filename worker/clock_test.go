@@ -21,8 +21,9 @@ func TestAnActivityIsAsOldAsTheEngineSaysWhateverTheClock(t *testing.T) {
 			}
 		}
 		polled, eager := task(), &workflowservice.RespondWorkflowTaskCompletedResponse{ActivityTasks: []*workflowservice.PollActivityTaskQueueResponse{task()}}
+		clock := worker.OwnClock()
 		for _, answer := range []any{polled, eager, &workflowservice.PollActivityTaskQueueResponse{}} {
-			err := worker.OwnClock(t.Context(), "", nil, answer, nil, func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { return nil })
+			err := clock(t.Context(), "", nil, answer, nil, func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { return nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,6 +32,22 @@ func TestAnActivityIsAsOldAsTheEngineSaysWhateverTheClock(t *testing.T) {
 			if age := time.Since(got.GetScheduledTime().AsTime()); age < 20*time.Second || age > 30*time.Second {
 				t.Errorf("the engine's clock is %s off: an activity of 20 seconds ago is %s old", off, age)
 			}
+		}
+	}
+}
+
+// The process stood still for a minute while a task was on its way to it.
+func TestATaskThatLayInAStoppedProcessIsLate(t *testing.T) {
+	clock := worker.OwnClock()
+	for _, lay := range []time.Duration{0, time.Minute} {
+		started := time.Now().Add(time.Hour - lay) // the engine's clock is an hour ahead
+		task := &workflowservice.PollActivityTaskQueueResponse{ScheduledTime: timestamppb.New(started), StartedTime: timestamppb.New(started)}
+		err := clock(t.Context(), "", nil, task, nil, func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if age := time.Since(task.GetScheduledTime().AsTime()); age < lay-time.Second || age > lay+10*time.Second {
+			t.Errorf("a task that lay for %s is %s old", lay, age)
 		}
 	}
 }

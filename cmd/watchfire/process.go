@@ -56,7 +56,7 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	}
 	p.temporal, err = client.NewLazyClient(client.Options{
 		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: observability.TemporalLogger(p.log), MetricsHandler: handler,
-		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(worker.OwnClock)}},
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(worker.OwnClock())}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("temporal: %w", err)

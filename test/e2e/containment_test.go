@@ -179,7 +179,7 @@ func TestADeviceOfTwoIncidentsIsReleasedWhenTheLastLetsGo(t *testing.T) {
 		s.publish()
 		s.isolate()
 		s.awaitContainment(incident.ContainmentContained)
-		s.until("the ruling", func(i incident.Incident) bool { return i.Endpoints[0].IsPermitted() })
+		s.awaitTaken()
 	}
 	first.settleAndRelease()
 	if e := first.current().Endpoints[0]; !slices.Equal(e.HeldBy, []models.Reference{second.ref}) {
@@ -207,6 +207,7 @@ func TestAReleaseForAllIsSeenByTheOtherIncident(t *testing.T) {
 		s.publish()
 		s.isolate()
 		s.awaitContainment(incident.ContainmentContained)
+		s.awaitTaken()
 	}
 	name := first.current().Endpoints[0].Name()
 	first.send(first.responder, &incident.Release{Endpoint: "e1", Reason: "All clear.", ForAll: name})
@@ -245,6 +246,16 @@ func TestADeviceKeptAtClosureIsReleasedAfterIt(t *testing.T) {
 }
 
 // wantIsolations checks the list of the scene's devices that are isolated now, by their incidents.
+// awaitTaken waits until the EDR has taken the incident's own isolation: a device may be isolated for another incident.
+func (s *scene) awaitTaken() {
+	s.t.Helper()
+	s.await("the EDR to take the isolation", func() (bool, error) {
+		var list struct{ Items []incident.Isolation }
+		err := s.responder.Get(s.t.Context(), s.clientPath("/isolations"), &list)
+		return slices.ContainsFunc(list.Items, func(i incident.Isolation) bool { return i.Incident == s.ref && !i.Since.IsZero() }), err
+	})
+}
+
 func (s *scene) wantIsolations(want ...models.Reference) {
 	s.t.Helper()
 	var list struct{ Items []incident.Isolation }
