@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	seedFlag      = flag.Uint64("seed", 0, "repeats the plan of an earlier run; 0 draws a new one")
+	seedFlag      = flag.Uint64("seed", 7, "decides the plan, and repeats that of an earlier run; 0 draws a new one")
 	incidentsFlag = flag.Int("incidents", 6, "how many incidents live at random side by side, at least 2; the scenes bring their own")
 	minutesFlag   = flag.Float64("minutes", 0.4, "how long processes are broken and vendors fail")
 	withoutFlag   = flag.String("without", "", "what to leave out, with commas between: "+strings.Join(breakages, ", "))
