@@ -42,6 +42,9 @@ func (c *Containment) orderAction(tx *store.Tx, in EndpointInput) error {
 	if later {
 		return ClientEDR{Vendor: "edr"}.reject(string(in.Effect.Purpose), "a later desired state was acted on")
 	}
+	if err := tx.CancelEarlierActions(in.Effect); err != nil {
+		return err
+	}
 	if in.Desired == models.DesiredReleased && !in.ForAll {
 		others, err := tx.IsolatedBy(in.Effect)
 		if err != nil {
