@@ -28,6 +28,7 @@ type device struct {
 	edr.Connection
 	state   models.HostState
 	lost    bool
+	mute    bool // its state cannot be read
 	waiting []models.HostState
 	journal []string
 }
@@ -35,6 +36,9 @@ type device struct {
 func (*device) Capabilities() models.Capabilities { return models.Capabilities{Underway: true} }
 
 func (d *device) State(_ context.Context, id string) (models.Host, error) {
+	if d.mute {
+		return models.Host{}, &models.VendorError{Class: models.Transient, Vendor: "crowdstrike", Op: "read host"}
+	}
 	return models.Host{ID: id, Hostname: "pc-1", State: d.state, Online: true}, nil
 }
 
@@ -197,6 +201,24 @@ func TestADeviceIsReleasedWhenTheLastIncidentLetsGo(t *testing.T) {
 	if sent := o.want(order(second, client, models.DesiredReleased, 2), "", "isolate", "release"); sent.Held {
 		t.Errorf("the last release: %+v", sent)
 	}
+}
+
+// Nothing was sent, and nothing is to be: the ledger does not show the isolation as planned for ever.
+func TestAnIsolationThatFailedIsTakenBackByItsRelease(t *testing.T) {
+	o := newOrders(t)
+	client, ref := o.effect.ClientID, o.effect.Incident
+	isolate := order(ref, client, models.DesiredIsolated, 1)
+	o.conn.mute = true
+	o.want(isolate, string(models.Transient))
+	o.conn.mute = false
+	o.want(order(ref, client, models.DesiredReleased, 2), "")
+	o.in(store.Worker, func(tx *store.Tx) error {
+		row, err := tx.Effect(isolate.Effect.Key)
+		if err == nil && row.State != notify.EffectCanceled {
+			t.Errorf("the isolation is %s", row.State)
+		}
+		return err
+	})
 }
 
 func TestALookAtAReleasedDeviceNamesTheIncidentThatIsolatedItSince(t *testing.T) {

@@ -274,12 +274,7 @@ func TestAResetRunTellsNoDeviceWhatItMustTakeBack(t *testing.T) {
 	later := after.at(time.Hour)
 	after.after(2*time.Hour, models.RoleAnalyst, release)
 	after.closes(3 * time.Hour)
-	reset := start // to when the device was isolated for the first time
-	for _, e := range s.events[:1+slices.IndexFunc(s.events, observed(1))] {
-		if err := reset.Incident.Apply(e); err != nil {
-			t.Fatal(err)
-		}
-	}
+	reset := s.stateAt(start, observed(1)) // when the device was found
 	reset.EndpointVersions = map[string]int{"e1": reset.Incident.Endpoints[0].Version()}
 	after.runFrom(reset)
 	if want := []string{"isolated aid-FILESRV-01", "released aid-FILESRV-01"}; !slices.Equal(after.edr, want) {

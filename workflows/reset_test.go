@@ -154,15 +154,7 @@ func mailsAboutAQuestion(t *testing.T, version workflow.Version) int {
 		after.env.SignalWorkflow("ask-question", after.request(models.RoleAnalyst, &incident.AskQuestion{Text: "who?", Deadline: after.env.Now().Add(10 * day)}))
 	}, time.Minute)
 	after.goesOnAfter(2 * time.Hour)
-	reset := start
-	for _, e := range s.events {
-		if err := reset.Incident.Apply(e); err != nil {
-			t.Fatal(err)
-		}
-		if e.Type == "published" {
-			break
-		}
-	}
+	reset := s.stateAt(start, func(e incident.Event) bool { return e.Type == "published" })
 	after.runFrom(reset)
 	if after.count("question_asked") != 1 {
 		t.Errorf("%d questions", after.count("question_asked"))
@@ -191,15 +183,7 @@ func TestARenewedRunThatIsRebasedMailsOnce(t *testing.T) {
 	after.events, after.commands, after.requests, after.opened = slices.Clone(s.events), s.commands, 1000, start.Incident
 	after.env.SetStartTime(s.env.Now())
 	after.goesOnAfter(2 * time.Hour)
-	reset := start
-	for _, e := range s.events {
-		if err := reset.Incident.Apply(e); err != nil {
-			t.Fatal(err)
-		}
-		if e.Type == "published" {
-			break
-		}
-	}
+	reset := s.stateAt(start, func(e incident.Event) bool { return e.Type == "published" })
 	c := &incident.AskQuestion{Text: "who?", Deadline: after.env.Now().Add(10 * day)}
 	r := after.request(models.RoleAnalyst, c)
 	events, err := reset.Incident.Decide(c, r.CommandContext, after.env.Now())
@@ -248,4 +232,15 @@ func TestARetryLetsNoUnrecordedStateOut(t *testing.T) {
 	if n > 1 && requested == 0 {
 		t.Errorf("asked of the EDR %v while the store had no request for a release", s.edr[:n])
 	}
+}
+
+// stateAt returns the state of a run that is reset to the first event of a kind.
+func (s *story) stateAt(start incident.State, isLast func(incident.Event) bool) incident.State {
+	s.t.Helper()
+	for _, e := range s.events[:1+slices.IndexFunc(s.events, isLast)] {
+		if err := start.Incident.Apply(e); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return start
 }
