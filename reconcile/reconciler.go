@@ -324,7 +324,7 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
 	var problems []error
 	for _, e := range i.Endpoints {
 		if e.Approval.IsAnswerable() {
-			problems = append(problems, p.checkApprovalCalls(ctx, i.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)))
+			problems = append(problems, p.checkApprovalCalls(ctx, i, e))
 		}
 		atRest := e.IsAtRest(i.IsOver())
 		if atRest && (e.Permitted != models.DesiredReleased || p.now.Sub(e.ObservedAt) > longestWatch) {
@@ -345,16 +345,17 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
 	return errors.Join(problems...)
 }
 
-// checkApprovalCalls raises the alarm about calls for an open approval that were lost. They are not made again before
-// the approval is asked for anew.
-func (p *pass) checkApprovalCalls(ctx context.Context, id string) error {
+// checkApprovalCalls starts calls about an open approval again that were lost.
+func (p *pass) checkApprovalCalls(ctx context.Context, i incident.Incident, e incident.Endpoint) error {
+	id := i.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
 	state, err := p.look(ctx, id)
 	switch {
 	case err != nil || !state.found: // perhaps nobody is to be called
 	case state.running:
 		p.checkTask(ctx, id, state)
 	case state.isLost():
-		p.raise(ctx, models.AlarmNotRunning, id, "the calls about an approval: their workflow "+state.fate()+"; nobody is called until the client is asked again")
+		p.raise(ctx, models.AlarmNotRunning, id, "the calls about an approval: their workflow "+state.fate()+"; it is started again")
+		return p.restartApprovalCalls(ctx, i, e)
 	}
 	return err
 }

@@ -176,19 +176,47 @@ func (p *pass) signal(ctx context.Context, r models.Reference, name string, fact
 // startEndpoint starts the workflow of a device that is not at rest.
 func (p *pass) startEndpoint(ctx context.Context, l incident.Lost, e incident.Endpoint) error {
 	r := l.Incident.Reference
+	return p.startChild(ctx, r.EndpointWorkflowID(e.ID), string(r)+" · endpoint "+e.ID, models.EndpointWorkflow, l.EndpointState(e))
+}
+
+// startChild starts a workflow that belongs to an incident. One that runs already is fine.
+func (p *pass) startChild(ctx context.Context, id, summary, kind string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	_, err := p.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: r.EndpointWorkflowID(e.ID), TaskQueue: models.QueueIncidents, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
+		ID: id, TaskQueue: models.QueueIncidents, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            string(r) + " · endpoint " + e.ID,
-	}, models.EndpointWorkflow, l.EndpointState(e))
+		StaticSummary:            summary,
+	}, kind, arg)
 	if err != nil {
-		return fmt.Errorf("start the workflow of endpoint %s of %s: %w", e.ID, r, err)
+		return fmt.Errorf("start %s: %w", id, err)
 	}
-	p.Log.WarnContext(ctx, "an endpoint's workflow was started again", "incident", string(r), "endpoint", e.ID)
+	p.Log.WarnContext(ctx, "a workflow was started again", "id", id)
 	return nil
+}
+
+// restartApprovalCalls starts the calls about the approval of an endpoint of an incident, which were lost. The ledger
+// keeps those who were called already from being called again.
+func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e incident.Endpoint) error {
+	l, err := p.readLost(ctx, i)
+	if err != nil {
+		return err
+	}
+	now := l.Incident.EndpointOfApproval(e.Approval.ID)
+	if now == nil || !now.Approval.IsAnswerable() || now.Approval.Asked != e.Approval.Asked {
+		return nil
+	}
+	calls := l.Directory.Callable(l.Incident.PublishedSeverity, l.ReadAt)
+	if len(calls) == 0 {
+		return nil
+	}
+	if err := p.requireLease(ctx); err != nil {
+		return err
+	}
+	a := now.Approval
+	return p.startChild(ctx, i.Reference.ApprovalWorkflowID(a.ID, a.Asked), string(i.Reference)+" · calls about approval "+a.ID, models.CallRoundWorkflow,
+		l.Incident.CallsAbout(*now, l.Policy, calls))
 }
 
 // restartEndpoint starts the workflow of a device of an incident whose own workflow needs no start.

@@ -1,11 +1,14 @@
 package workflows_test
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -336,6 +339,47 @@ func TestAVersionSignedWhileAnApprovalWaitsDecides(t *testing.T) {
 	}
 	if i.Phase != incident.PhaseClosed {
 		t.Errorf("phase %s", i.Phase)
+	}
+}
+
+// The device's workflow is lost while a release waits for the client's word: the isolation goes on.
+func TestADeviceWhoseReleaseWaitsIsStartedAgainWithItsIsolation(t *testing.T) {
+	s := newStory(t)
+	start := s.opening(models.SeverityMedium)
+	s.opened = start.Incident
+	apply := func(by models.Actor, data incident.EventData) {
+		t.Helper()
+		e := incident.NewEvent(start.Incident, s.opened.OpenedAt, by, data)
+		if err := start.Incident.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+		s.events = append(s.events, e)
+	}
+	rule := func(d authority.Decision) {
+		t.Helper()
+		e := start.Incident.Endpoints[0]
+		apply(models.System(), &incident.ContainmentRuled{
+			Endpoint: "e1", Generation: e.Generation, Approval: fmt.Sprint("a", e.Generation), AgentID: e.AgentID, Asset: e.Asset(),
+			Ruling: authority.Ruling{Decision: d, Persons: 1}, ApproveFor: start.Policy.ApproveFor, Lease: start.Policy.Lease,
+		})
+	}
+	apply(user(models.RoleAnalyst), &incident.Published{Expedited: true})
+	apply(user(models.RoleAnalyst), &incident.IsolationRequested{Endpoint: "e1", Hostname: "FILESRV-01", Reason: "encrypting"})
+	apply(models.System(), &incident.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "aid-1", DeviceName: "FILESRV-01", State: models.HostNormal})
+	rule(authority.DecideAuto)
+	start.EndpointVersions = map[string]int{"e1": start.Incident.Endpoints[0].Version()} // its workflow knows that much
+	apply(user(models.RoleAnalyst), &incident.ReleaseRequested{Endpoint: "e1", Reason: "reinstalled"})
+	rule(authority.DecideAsk)
+
+	s.env.OnSignalExternalWorkflow(mock.Anything, ref.EndpointWorkflowID("e1"), "", models.SignalDesiredState, mock.Anything).
+		Return(errors.New("it does not run")).Once() // so that it is started
+	var waiting []string
+	s.env.RegisterDelayedCallback(func() { waiting = slices.Clone(s.edr) }, 10*time.Minute)
+	s.after(10*time.Minute, models.RoleAdmin, &incident.Approve{Approval: start.Incident.Endpoints[0].Approval.ID})
+	s.closes(2 * time.Hour)
+	s.runFrom(start)
+	if want := []string{"isolated aid-1"}; !slices.Equal(waiting, want) || len(s.edr) != 2 {
+		t.Errorf("asked of the EDR %v while the release waits, want %v; then %v", waiting, want, s.edr)
 	}
 }
 

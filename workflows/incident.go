@@ -26,6 +26,7 @@ type incidentWorkflow struct {
 	heard      time.Time     // when the last signal was handled
 	bounded    bool          // see changeBounded
 	gated      bool          // see recordedFirst
+	counted    bool          // see messagesCounted
 	room       incident.Room // that the incident takes
 }
 
@@ -43,8 +44,8 @@ func Incident(ctx workflow.Context, state incident.State) error {
 		shown:     presentationOf(state.Incident),
 		room:      incident.NewRoom(state.Incident),
 	}
-	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, recordedFirst)
-	w.bounded, w.gated = version >= 1, version >= recordedFirst
+	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, messagesCounted)
+	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {

@@ -162,10 +162,8 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 	}
 	w.state.ApprovalRounds[approval] = round
 	w.approving.endsItself[approval] = false
-	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow, notify.CallRoundInput{
-		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.state.Policy, Calls: p.Calls,
-		Approval: &notify.ApprovalCall{ID: approval, Endpoint: e.ID, Persons: max(e.Approval.Ruling.Persons-len(e.Approval.Given), 1)},
-	})
+	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow,
+		i.CallsAbout(*e, w.state.Policy, p.Calls))
 	return true
 }
 

@@ -82,6 +82,11 @@ func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command
 	if !w.bounded {
 		return w.state.Incident.Decide(c, r.CommandContext, workflow.Now(ctx))
 	}
+	if w.counted {
+		if err := incident.CheckWaiting(w.waitingMessages(), c); err != nil {
+			return nil, err
+		}
+	}
 	return w.room.Decide(w.state.Incident, c, r.CommandContext, workflow.Now(ctx))
 }
 

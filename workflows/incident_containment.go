@@ -118,6 +118,7 @@ func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpo
 	}
 	w.startChild(ctx, id, string(i.Reference)+" · endpoint "+e.ID, models.EndpointWorkflow, incident.EndpointState{
 		Reference: i.Reference, ClientID: i.ClientID, Endpoint: e.ID, Hostname: e.Hostname, AgentID: e.AgentID, Policy: w.state.Policy, Wanted: desired,
+		Permitted:  e.PermittedBefore(),
 		ActionSent: e.Permitted != "",
 	})
 }

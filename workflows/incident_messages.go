@@ -24,7 +24,7 @@ type messaging struct {
 	sending map[notify.Notification]bool                  // notifications that a coroutine is delivering
 	waited  map[notify.Notification][]notify.Notification // reminders that waited for a contact when a newer one fell due
 	turns   workflow.Semaphore                            // of messages being handed over
-	probing map[models.Channel]bool                       // channels whose settings a message waits to try again, on behalf of the others
+	probing map[models.Channel]bool                       // channels that a message waits to try again, on behalf of the others
 	probes  map[models.Channel]int                        // how often it did since a message of the channel was handed over
 }
 
@@ -47,7 +47,17 @@ func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
 
 // isMessaging reports whether messages are to be handed over, or wait for their reason to be in the store.
 func (w *incidentWorkflow) isMessaging() bool {
-	return len(w.state.Notifications) > 0 || slices.ContainsFunc(w.recording.pending, func(e pendingEvent) bool { return len(e.notifications) > 0 })
+	return len(w.waitingMessages()) > 0
+}
+
+// waitingMessages returns the messages that are to be handed over, and those that wait for their reason to be in the
+// store.
+func (w *incidentWorkflow) waitingMessages() []notify.Notification {
+	all := slices.Clone(w.state.Notifications)
+	for _, e := range w.recording.pending {
+		all = append(all, e.notifications...)
+	}
+	return all
 }
 
 // nextNotification returns the index of the first notification that nobody delivers, or -1.
@@ -174,13 +184,15 @@ func (w *incidentWorkflow) afterFailure(ctx workflow.Context, d delivery, failur
 	case class == models.Rejected:
 		w.openTask(ctx, incident.TaskRejected, d.key, channel+" to a contact: "+failureText(failure))
 		w.sendFallback(ctx, d.notification, d.key, "rejected")
-		w.dropNotification(d.notification)
+		w.dropNotification(ctx, d.notification)
 		return false
 	case class == models.Config && hasChange(ctx, changeSettingsRetried):
-		err = w.awaitSettings(ctx, d, failure)
+		err = w.awaitChannel(ctx, d, incident.TaskConfig, failure)
 	case class == models.Config:
 		w.openTask(ctx, incident.TaskConfig, d.key, channel+": "+failureText(failure))
 		err = workflow.Await(ctx, func() bool { return unwanted() || w.state.Incident.OpenTask(incident.TaskConfig, d.key) == nil })
+	case w.counted:
+		err = w.awaitChannel(ctx, d, incident.TaskVendorDown, failure)
 	default:
 		w.openTask(ctx, incident.TaskVendorDown, d.key, channel+": "+failureText(failure))
 		_, err = awaitFor(ctx, againAfter(w.state.Policy, failure), "the vendor is down; try again", unwanted)
@@ -191,23 +203,26 @@ func (w *incidentWorkflow) afterFailure(ctx workflow.Context, d delivery, failur
 // maxProbeEvery bounds the pause between attempts while our settings are refused, in pauses of the policy.
 const maxProbeEvery = 10
 
-// awaitSettings waits after a vendor refused our credentials or settings. Of all messages of a channel one is tried
-// again, in growing pauses; as soon as one gets through, the one task about it ends and the others follow.
-func (w *incidentWorkflow) awaitSettings(ctx workflow.Context, d delivery, failure error) error {
-	channel := d.notification.Channel
-	w.openTask(ctx, incident.TaskConfig, string(channel), string(channel)+": "+failureText(failure))
-	freed := func() bool {
-		return w.isUnwanted(d) || w.state.Incident.OpenTask(incident.TaskConfig, string(channel)) == nil
-	}
-	err := workflow.Await(ctx, func() bool { return freed() || !w.messaging.probing[channel] })
+// awaitChannel waits after a message failed for a reason that holds for its whole channel: the vendor is down, or
+// refuses our credentials or settings. Of all messages that wait, one at a time is tried again, in turn; while our
+// settings are refused, in growing pauses. As soon as one gets through, the one task about it ends and the others
+// follow.
+func (w *incidentWorkflow) awaitChannel(ctx workflow.Context, d delivery, kind incident.TaskKind, failure error) error {
+	m, channel := &w.messaging, d.notification.Channel
+	w.openTask(ctx, kind, string(channel), string(channel)+": "+failureText(failure))
+	freed := func() bool { return w.isUnwanted(d) || w.state.Incident.OpenTask(kind, string(channel)) == nil }
+	err := workflow.Await(ctx, func() bool { return freed() || !m.probing[channel] }) // the next coroutine in turn comes first
 	if err != nil || freed() {
 		return err
 	}
-	w.messaging.probing[channel] = true
-	defer func() { w.messaging.probing[channel] = false }()
-	pause := againAfter(w.state.Policy, failure) * time.Duration(min(1<<w.messaging.probes[channel], maxProbeEvery))
-	w.messaging.probes[channel] = min(w.messaging.probes[channel]+1, maxProbeEvery)
-	_, err = awaitFor(ctx, pause, "our settings are refused; try one message again", freed)
+	m.probing[channel] = true
+	defer func() { m.probing[channel] = false }()
+	pause, why := againAfter(w.state.Policy, failure), "the vendor is down; try one message again"
+	if kind == incident.TaskConfig {
+		pause, why = pause*time.Duration(min(1<<m.probes[channel], maxProbeEvery)), "our settings are refused; try one message again"
+		m.probes[channel] = min(m.probes[channel]+1, maxProbeEvery)
+	}
+	_, err = awaitFor(ctx, pause, why, freed)
 	return err
 }
 
@@ -221,16 +236,25 @@ func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to notify.Notifi
 		}
 	}
 	for _, old := range due {
-		if w.messaging.sending[old] && slices.ContainsFunc(due, func(n notify.Notification) bool { return n.Replaces(old) }) {
+		if w.messaging.sending[old] && slices.ContainsFunc(due, func(n notify.Notification) bool { return w.replaces(n, old) }) {
 			w.takeBack(ctx, old, notify.ReasonSuperseded)
 		}
 	}
 }
 
+// replaces reports whether a newer message replaces an older one.
+func (w *incidentWorkflow) replaces(n, old notify.Notification) bool {
+	switch n.Purpose {
+	case notify.PurposeApproval, notify.PurposeLease, notify.PurposeStillPresent:
+		return w.counted && n.Replaces(old)
+	}
+	return n.Replaces(old)
+}
+
 // takeBack drops a message that is no longer wanted and ends its tasks. The ledger keeps it from being tried.
 func (w *incidentWorkflow) takeBack(ctx workflow.Context, n notify.Notification, reason string) {
 	e := notify.MessageEffect(w.state.Incident.Reference, w.state.Incident.ClientID, n)
-	w.dropNotification(n)
+	w.dropNotification(ctx, n)
 	w.unfinished++
 	w.logIfRefused(ctx, cancelEffect(ctx, cancelInput{Effect: e, Reason: reason}))
 	w.unfinished--
@@ -244,15 +268,22 @@ func (w *incidentWorkflow) recordHandedOver(ctx workflow.Context, d delivery) {
 	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContactMessaged{
 		Contact: n.Contact, Channel: n.Channel, Purpose: n.Purpose, Revision: n.Revision, Effect: d.key,
 	}))
-	w.dropNotification(n)
+	w.dropNotification(ctx, n)
 	delete(w.messaging.probes, n.Channel)
 	w.endTask(ctx, incident.TaskVendorDown, d.key)
+	w.endTask(ctx, incident.TaskVendorDown, string(n.Channel))
 	w.endTask(ctx, incident.TaskConfig, string(n.Channel))
 }
 
-func (w *incidentWorkflow) dropNotification(n notify.Notification) {
+// dropNotification forgets a message that is not to be handed over any more. When it was the last one of its channel,
+// the tasks about the channel end.
+func (w *incidentWorkflow) dropNotification(ctx workflow.Context, n notify.Notification) {
 	w.state.Notifications = slices.DeleteFunc(w.state.Notifications, func(x notify.Notification) bool { return x == n })
 	delete(w.messaging.sending, n)
+	if w.counted && !slices.ContainsFunc(w.state.Notifications, func(x notify.Notification) bool { return x.Channel == n.Channel }) {
+		w.endTask(ctx, incident.TaskVendorDown, string(n.Channel))
+		w.endTask(ctx, incident.TaskConfig, string(n.Channel))
+	}
 }
 
 // handleUndelivered takes a vendor's report that a message it had accepted never reached its contact.

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
@@ -227,5 +229,70 @@ func TestAfterAnOutageOnlyTheNewestGoesOut(t *testing.T) {
 		if !task.Done {
 			t.Errorf("after the outage the SOC still has %+v", task)
 		}
+	}
+}
+
+// While the mailer is down, one of all mails is tried at a time, each in its turn, and when one gets through all do.
+func TestWhileAVendorIsDownOneMessageIsTriedForAll(t *testing.T) {
+	s := newStory(t)
+	s.directory.Contacts = nil
+	for n := range 10 {
+		c := contact(uuid.New(), n+1)
+		c.Channels = []models.Channel{models.ChannelEmail}
+		s.directory.Contacts = append(s.directory.Contacts, c)
+	}
+	tried := map[uuid.UUID]int{}
+	s.mailFails = func() error {
+		if s.since() < 2*time.Hour {
+			return temporal.NewApplicationErrorWithOptions("sendgrid: send mail: transient", string(models.Transient),
+				temporal.ApplicationErrorOptions{NextRetryDelay: 10 * time.Minute}) // no attempt but ours
+		}
+		return nil
+	}
+	s.mailTried = func(n notify.Notification) { tried[n.Contact]++ }
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
+	during := s.at(90 * time.Minute)
+	s.goesOnAfter(4 * time.Hour)
+	i := s.run(models.SeverityLow)
+	for _, c := range s.directory.Contacts {
+		if n := tried[c.ID]; n < 5 || n > 10 {
+			t.Errorf("contact %d was mailed with %d attempts in an hour", c.Order, n)
+		}
+	}
+	if down := during.OpenTask(incident.TaskVendorDown, "email"); down == nil || len(during.Tasks) != 1 || i.OpenTask(incident.TaskVendorDown, "email") != nil {
+		t.Errorf("tasks while the mailer is down: %+v, and later: %+v", during.Tasks, i.Tasks)
+	}
+	if n := s.mailsFor(notify.PurposePublished); n != 10 || s.mails[9].at.Sub(s.mails[0].at) > time.Minute {
+		t.Errorf("%d mails, want 10 within a minute: %+v", n, s.mails)
+	}
+}
+
+// A client's contacts are not to be asked more than can be carried until the store takes the questions.
+func TestQuestionsThatWaitAreBounded(t *testing.T) {
+	s := newStory(t)
+	deadline := s.env.Now().Add(30 * day)
+	ask := func(n int) *incident.AskQuestion {
+		return &incident.AskQuestion{Text: fmt.Sprint("question ", n), Deadline: deadline}
+	}
+	down := false
+	s.recordFails = func(activities.RecordInput) error {
+		if down {
+			return errors.New("no answer")
+		}
+		return nil
+	}
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.env.RegisterDelayedCallback(func() { down = true }, time.Hour)
+	for n := range 15 {
+		s.after(time.Hour+time.Millisecond, models.RoleAnalyst, ask(n))
+	}
+	s.rejectedAfter(time.Hour+2*time.Millisecond, models.RoleAnalyst, ask(15), models.Conflict)
+	s.after(time.Hour+3*time.Millisecond, models.RoleResponder, &incident.Comment{Text: "we cannot answer yet"})
+	s.env.RegisterDelayedCallback(func() { down = false }, time.Hour+time.Second)
+	s.after(2*time.Hour, models.RoleAnalyst, ask(15))
+	s.goesOnAfter(3 * time.Hour)
+	s.run(models.SeverityLow)
+	if n := s.count("question_asked"); n != 16 || s.mailsFor(notify.PurposeQuestion) != 2*16 {
+		t.Errorf("%d questions are asked, and %d mails sent about them", n, s.mailsFor(notify.PurposeQuestion))
 	}
 }

@@ -146,7 +146,7 @@ func mailsAboutAQuestion(t *testing.T, version workflow.Version) int {
 	s.runFrom(start)
 
 	after := newStory(t)
-	after.env.OnGetVersion("bounded", workflow.DefaultVersion, workflow.Version(2)).Return(version)
+	after.env.OnGetVersion("bounded", workflow.DefaultVersion, workflow.Version(3)).Return(version)
 	after.events, after.commands, after.requests, after.opened = slices.Clone(s.events), s.commands, 1000, start.Incident
 	after.env.SetStartTime(s.env.Now())
 	after.env.RegisterDelayedCallback(func() {

@@ -62,6 +62,7 @@ type story struct {
 	recorded    func()                             // after events were recorded
 	recordFails func(activities.RecordInput) error // the store's answer to a batch
 	mailFails   func() error
+	mailTried   func(notify.Notification)
 	textFails   func() error
 	changeFails func() error
 	answers     func(e notify.Effect)             // the act of the person called
@@ -272,6 +273,9 @@ func (s *story) world() {
 		defer s.mu.Unlock()
 		if s.refuses(in) {
 			return temporal.NewNonRetryableApplicationError("mail: rejected", string(models.Rejected), nil)
+		}
+		if s.mailTried != nil {
+			s.mailTried(in.Notification)
 		}
 		if s.mailFails != nil {
 			if err := s.mailFails(); err != nil {

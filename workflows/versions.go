@@ -18,7 +18,8 @@ const (
 	// changeBounded bounds an incident's run. Before, events went to the store in batches of any size, a command was
 	// accepted however much the incident held, a repeat of a forgotten command was judged anew, and the run went on in a
 	// new one only when every event was in the store. From its version recordedFirst on, no message and no desired state
-	// leaves the incident before the store has the event that it follows from.
+	// leaves the incident before the store has the event that it follows from. From messagesCounted on, the messages that
+	// wait are bounded. While a vendor is down, one of all that wait for it is tried at a time, and one task stands for all.
 	changeBounded = "bounded"
 	// changeRoundsEndThemselves: a round of calls whose own report ended the matter is not told to stop, because it ends
 	// by itself and the signal would fail. Before, it was.
@@ -34,8 +35,11 @@ const (
 	changeDeviceFoundForRuling = "device-found-for-ruling"
 )
 
-// recordedFirst is a version of changeBounded.
-const recordedFirst = 2
+// Versions of changeBounded.
+const (
+	recordedFirst   = 2
+	messagesCounted = 3
+)
 
 // hasChange reports whether this run is to go the new way of a change.
 func hasChange(ctx workflow.Context, change string) bool {

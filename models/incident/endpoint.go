@@ -89,6 +89,15 @@ const (
 // IsPermitted reports whether the EDR may be sent an action towards the desired state.
 func (p Endpoint) IsPermitted() bool { return p.Desired == p.permittedState() }
 
+// PermittedBefore returns the state that was permitted last, while the opposite one waits for that; the zero value when
+// none ever was.
+func (p Endpoint) PermittedBefore() DesiredState {
+	if p.IsPermitted() || p.Permitted == "" {
+		return DesiredState{}
+	}
+	return DesiredState{Desired: p.Permitted, Generation: p.Generation - 1, Permitted: true}
+}
+
 // permittedState returns the state that was permitted last: released, when none ever was.
 func (p Endpoint) permittedState() models.Desired {
 	if p.Permitted == models.DesiredIsolated {

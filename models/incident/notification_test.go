@@ -89,6 +89,13 @@ func TestNewerNotificationsReplaceOlderOnes(t *testing.T) {
 		{"a question's reminder one before", about("q1", notification(notify.PurposeQuestionReminder, 1, 12, low)), about("q1", notification(notify.PurposeQuestionReminder, 1, 9, low)), true},
 		{"a question's reminder another question's", about("q1", notification(notify.PurposeQuestionReminder, 1, 12, low)), about("q2", notification(notify.PurposeQuestionReminder, 1, 9, low)), false},
 		{"a question's reminder the question", about("q1", notification(notify.PurposeQuestionReminder, 1, 12, low)), about("q1", notification(notify.PurposeQuestion, 1, 9, low)), false},
+		{"an approval one before", notification(notify.PurposeApproval, 1, 9, low), notification(notify.PurposeApproval, 1, 4, critical), true},
+		{"an approval one after", notification(notify.PurposeApproval, 1, 4, low), notification(notify.PurposeApproval, 1, 9, low), false},
+		{"an approval a lease", notification(notify.PurposeApproval, 1, 9, low), notification(notify.PurposeLease, 1, 4, low), false},
+		{"a lease one before", notification(notify.PurposeLease, 1, 9, low), notification(notify.PurposeLease, 1, 4, low), true},
+		{"still present one before", notification(notify.PurposeStillPresent, 1, 9, low), notification(notify.PurposeStillPresent, 1, 4, low), true},
+		{"still present a report", notification(notify.PurposeStillPresent, 1, 9, low), published, false},
+		{"a question one before", about("q2", notification(notify.PurposeQuestion, 1, 9, low)), about("q1", notification(notify.PurposeQuestion, 1, 4, low)), false},
 		{"a report anything", worst, published, false},
 	} {
 		if got := c.newer.Replaces(c.old); got != c.replaces {

@@ -142,7 +142,7 @@ func (l Lost) EndpointState(p Endpoint) EndpointState {
 		ActionSent: p.Permitted != "",
 	}
 	if s.Permitted = s.Wanted; !s.Wanted.Permitted {
-		s.Permitted = l.lastPermitted(p.ID)
+		s.Permitted = p.PermittedBefore()
 	}
 	for _, d := range l.Ledger { // the last action of that state is gone on with, and none before it
 		if d.Endpoint == p.ID && d.Revision == s.Permitted.Generation && (d.Kind == notify.EffectIsolate || d.Kind == notify.EffectRelease) {
@@ -152,18 +152,12 @@ func (l Lost) EndpointState(p Endpoint) EndpointState {
 	return s
 }
 
-// lastPermitted returns the state of an endpoint that was permitted last, while another one waits for that.
-func (l Lost) lastPermitted(endpoint string) (last DesiredState) {
-	var i Incident
-	for _, e := range l.Events {
-		if i.Apply(e) != nil {
-			break // the events were legal when they were recorded
-		}
-		if p := i.Endpoint(endpoint); p != nil && p.IsPermitted() && p.Permitted != "" {
-			last = DesiredState{Desired: p.Desired, Generation: p.Generation, Permitted: true, ForAll: p.ForAll}
-		}
+// CallsAbout returns the calls about the open approval of an endpoint.
+func (i Incident) CallsAbout(p Endpoint, policy models.Policy, calls []notify.Recipient) notify.CallRoundInput {
+	return notify.CallRoundInput{
+		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: p.Approval.Asked, Policy: policy, Calls: calls,
+		Approval: &notify.ApprovalCall{ID: p.Approval.ID, Endpoint: p.ID, Persons: max(p.Approval.Ruling.Persons-len(p.Approval.Given), 1)},
 	}
-	return last
 }
 
 // State returns the state from which a new run of an incident's workflow goes on. What the lost run had not handed over

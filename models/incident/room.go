@@ -6,7 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // The room that an incident has. Temporal takes no payload above two mebibytes, and a workflow that hands it one stands
@@ -23,6 +26,13 @@ const maxOfAKind = 300
 
 // maxAssessment bounds an assessment as JSON, so that an event fits into one batch for the store.
 const maxAssessment = 200 << 10
+
+// maxWaiting bounds the messages that wait to be handed over before an incident takes no more questions. A message to
+// everyone is taken to have toEveryone contacts.
+const (
+	maxWaiting = 300
+	toEveryone = 20
+)
 
 // longText is from how many bytes on Carried leaves a text out.
 const longText = 256
@@ -142,6 +152,27 @@ func (r *Room) Decide(i Incident, c Command, ask CommandContext, at time.Time) (
 		return nil, models.Errorf(models.Conflict, "the incident is full: its open texts would be longer than %d KiB; settle or shorten some, or open another incident", bound>>10)
 	}
 	return events, nil
+}
+
+// CheckWaiting returns Conflict when so many messages wait to be handed over that no question may be asked, which causes
+// others. The workflow carries each, and a vendor may be down for days. Of all other messages a newer one replaces an
+// older one.
+func CheckWaiting(waiting []notify.Notification, c Command) error {
+	if _, is := c.(*AskQuestion); !is {
+		return nil
+	}
+	count := 0
+	for _, n := range waiting {
+		if n.Contact == uuid.Nil {
+			count += toEveryone
+		} else {
+			count++
+		}
+	}
+	if count < maxWaiting {
+		return nil
+	}
+	return models.Errorf(models.Conflict, "about %d messages to contacts of this incident wait to be handed over; ask again when fewer do", count)
 }
 
 // checkCounts returns Conflict when there are more parts of a kind than an incident may have, and more than before.

@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
@@ -280,6 +281,30 @@ func TestATerminatedRoundOfCallsIsFollowedByTheNext(t *testing.T) {
 	s.until("the second round", func(i incident.Incident) bool { return i.CallRound == 2 })
 	s.awaitAlarmEnded(models.AlarmNotRunning, id)
 	s.send(s.responder, &incident.Acknowledge{Revision: 1})
+}
+
+// The calls about an approval are lost while the first contact's phone rings. They go on with the same call.
+func TestTerminatedCallsAboutAnApprovalGoOn(t *testing.T) {
+	s := newScene(t, 2)
+	defer s.signAuthority(authority.DecideAuto)
+	s.signAuthority(authority.DecideAsk)
+	s.ringFor(10 * time.Minute) // of simulated time: half a minute
+	s.setPhonePersonas("no_answer", "approves")
+	s.open(models.SeverityHigh)
+	s.assess()
+	s.publish()
+	s.isolate()
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+	id := s.ref.ApprovalWorkflowID("a1", 1)
+	s.terminate(id)
+	s.awaitAlarm(models.AlarmNotRunning, id)
+	s.awaitAlarmEnded(models.AlarmNotRunning, id)
+	s.awaitContainment(incident.ContainmentContained)
+	if n := len(s.callsTo(0)); n != 1 {
+		t.Errorf("the first contact was called %d times, want 1", n)
+	}
+	s.settleAndRelease()
+	s.wantActions("contain", "lift_containment")
 }
 
 // A workflow of a type that no worker knows stands for one that no worker can replay.
