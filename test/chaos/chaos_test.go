@@ -65,7 +65,7 @@ func (w *world) run(enough string) *verdict {
 	v := w.awaitVerdict(w.t.Context(), patience, enough)
 	w.say("judged: %s", v)
 	if !v.isGood() {
-		w.keepJournals(w.t.Context())
+		w.keepRecords(w.t.Context())
 	}
 	return v
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/devstack"
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -99,29 +100,46 @@ func (w *world) steer(vendor, what string, body any) {
 	}
 }
 
-// keepJournals writes the requests that the vendors received beside the logs.
-func (w *world) keepJournals(ctx context.Context) {
+// keepRecords writes beside the logs what the vendors received, and the events and the ledger of each incident.
+func (w *world) keepRecords(ctx context.Context) {
 	for vendor := range w.plan.faults() {
 		entries, err := w.stack.Dev.Journal(ctx, vendor)
-		if err == nil {
-			var raw []byte
-			if raw, err = json.MarshalIndent(entries, "", " "); err == nil {
-				err = os.WriteFile(filepath.Join(w.dir, "logs", vendor+".json"), raw, 0o600)
-			}
+		w.keep(vendor, entries, err)
+	}
+	for _, l := range w.lives {
+		ref := l.reference()
+		if ref == "" {
+			continue
 		}
-		if err != nil {
-			w.say("the journal of %s is not kept: %v", vendor, err)
-		}
+		var read incident.Incident
+		err := l.analyst.Get(ctx, "/incidents/"+string(ref), &read)
+		events, ledger, broken := w.readStore(ctx, read.ClientID, ref)
+		w.keep(string(ref), map[string]any{"events": events, "ledger": ledger}, errors.Join(err, broken))
 	}
 }
 
-// cleanUp removes all data, or, after a failure, tells where the logs are.
-func (w *world) cleanUp() {
-	if w.t.Failed() {
-		w.say("logs and journals are kept in %s", filepath.Join(w.dir, "logs"))
-		return
+// keep writes a record beside the logs, unless it could not be read.
+func (w *world) keep(name string, record any, err error) {
+	if err == nil {
+		var raw []byte
+		if raw, err = json.MarshalIndent(record, "", " "); err == nil {
+			err = os.WriteFile(filepath.Join(w.dir, "logs", name+".json"), raw, 0o600)
+		}
 	}
-	if err := errors.Join(devstack.RemovePostgres(filepath.Join(w.dir, "postgres")), os.RemoveAll(w.dir)); err != nil {
+	if err != nil {
+		w.say("the record of %s is not kept: %v", name, err)
+	}
+}
+
+// cleanUp removes all data, or, after a failure, all but the logs, and tells where they are.
+func (w *world) cleanUp() {
+	err := devstack.RemovePostgres(filepath.Join(w.dir, "postgres"))
+	if w.t.Failed() {
+		w.say("logs and records are kept in %s", filepath.Join(w.dir, "logs"))
+	} else {
+		err = errors.Join(err, os.RemoveAll(w.dir))
+	}
+	if err != nil {
 		w.say("%v", err)
 	}
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,9 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
@@ -41,24 +38,6 @@ func (s *scene) wantWholeLog() {
 	}
 }
 
-// wantEveryCommentOnce checks that the store has each of so many comments, told apart by their first word, once.
-func (s *scene) wantEveryCommentOnce(want int) {
-	s.t.Helper()
-	found := map[string]int{}
-	for _, c := range eventsOf[*incident.Commented](s) {
-		word, _, _ := strings.Cut(c.Text, " ")
-		found[word]++
-	}
-	for word, times := range byName(found) {
-		if times != 1 {
-			s.t.Errorf("comment %s is there %d times", word, times)
-		}
-	}
-	if len(found) != want {
-		s.t.Errorf("%d comments are there, want %d", len(found), want)
-	}
-}
-
 // runID returns the id of the incident's present run.
 func (s *scene) runID(c client.Client) string {
 	s.t.Helper()
@@ -67,33 +46,6 @@ func (s *scene) runID(c client.Client) string {
 		s.t.Fatal(err)
 	}
 	return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-}
-
-// commentRequest is a comment as the desk would send it, from somebody who commented before.
-func (s *scene) commentRequest(by models.Actor, text string) incident.CommandRequest {
-	s.t.Helper()
-	body, err := json.Marshal(&incident.Comment{Text: text})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: uuid.NewString(), Actor: by, Via: "api"}, Fingerprint: "f", Body: body}
-}
-
-// commenter lets the responder comment, and returns how the incident names them.
-func (s *scene) commenter() models.Actor {
-	s.t.Helper()
-	s.send(s.responder, &incident.Comment{Text: "first"})
-	events, err := s.events()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, e := range events {
-		if e.Type == "commented" {
-			return e.Actor
-		}
-	}
-	s.t.Fatal("there is no comment")
-	return models.Actor{}
 }
 
 // Seventy comments of 45 kB that wait for a worker are more than Temporal takes at once.
@@ -349,169 +301,4 @@ func (s *scene) wantHealthyRuns(c client.Client, first string) (runs int, longes
 		id = next
 	}
 	return runs, longest
-}
-
-// A request that comes a second time after the workflow has forgotten it is not carried out again.
-func TestALateRepeatOfACommandIsNotCarriedOutAgain(t *testing.T) {
-	s := newScene(t, 2)
-	s.retry = true // a busy machine may answer 202 or 503
-	s.open(models.SeverityLow)
-	s.assess()
-	s.publish()
-	by := s.commenter()
-	c := temporal(t)
-	signal := func(r incident.CommandRequest) {
-		t.Helper()
-		if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", "comment", r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	late := s.commentRequest(by, "late")
-	signal(late)
-	for n := range 220 {
-		signal(s.commentRequest(by, fmt.Sprintf("c%d", n)))
-	}
-	s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= 222, nil })
-	signal(late)
-	h, err := c.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
-		UpdateID: "late-" + late.RequestID, WorkflowID: s.ref.WorkflowID(), UpdateName: "comment", Args: []any{late},
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
-	var again incident.CommandResult
-	if err == nil {
-		err = h.Get(t.Context(), &again)
-	}
-	if err != nil || again.RequestID != late.RequestID || again.FirstSeq == 0 {
-		t.Errorf("the repeat was answered with %+v, %v", again, err)
-	}
-	s.send(s.analyst, &incident.Comment{Text: "last"})
-	s.wantEveryCommentOnce(223)
-	s.wantAgreement()
-}
-
-// One user cannot flood an incident, and keeps nobody else from acting on it.
-func TestALoopOfCommandsIsSlowedDown(t *testing.T) {
-	s := newScene(t, 2)
-	s.retry = true // a busy machine may answer 202 or 503
-	s.open(models.SeverityLow)
-	s.assess()
-	s.publish()
-	var group errgroup.Group
-	var slowed, taken atomic.Int64
-	for n := range 24 {
-		group.Go(func() error {
-			for k := range 10 {
-				_, err := s.responder.Command(t.Context(), s.ref, &incident.Comment{Text: fmt.Sprintf("c%d.%d", n, k)})
-				var rejected *stack.APIError
-				switch {
-				case err == nil:
-					taken.Add(1)
-				case errors.As(err, &rejected) && rejected.Status == http.StatusTooManyRequests:
-					slowed.Add(1)
-				default:
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	if slowed.Load() == 0 {
-		t.Errorf("all of %d comments were taken at once", taken.Load())
-	}
-	s.send(s.analyst, &incident.Recommend{Text: "Somebody else is not slowed down."})
-	s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= int(taken.Load()), nil })
-	s.wantEveryCommentOnce(int(taken.Load()))
-	printProgress("  %d comments taken, %d slowed down", taken.Load(), slowed.Load())
-}
-
-// After an operator's reset of the workflow the incident goes on from what the store has: whatever was answered with
-// 200 stands there, once, and so does what comes next.
-func TestAResetWorkflowGoesOnFromTheStore(t *testing.T) {
-	for name, excluded := range map[string][]enumspb.ResetReapplyExcludeType{
-		"with what came since":    nil,
-		"without what came since": {enumspb.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, enumspb.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newScene(t, 0)
-			s.retry = true // a busy machine may answer 202 or 503
-			s.open(models.SeverityHigh)
-			s.assess()
-			c := temporal(t)
-			point := lastWorkflowTask(t, c, s.ref.WorkflowID())
-			s.isolate()
-			s.awaitContainment(incident.ContainmentContained)
-			s.publish()
-			s.send(s.responder, &incident.Comment{Text: "c1 before"})
-			s.send(s.analyst, &incident.Comment{Text: "c2 before"}, &incident.Recommend{Text: "Before the reset."})
-			kept, err := s.events()
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = c.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
-				Namespace: system.Temporal.Namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: s.ref.WorkflowID()},
-				Reason: "a test", WorkflowTaskFinishEventId: point, RequestId: uuid.NewString(), ResetReapplyExcludeTypes: excluded,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			comments := 2
-			for n := range 4 {
-				person := []stack.Person{s.responder, s.analyst}[n%2]
-				status, err := person.PostAs(t.Context(), uuid.NewString(), "/incidents/"+string(s.ref)+"/comment",
-					&incident.Comment{Text: fmt.Sprintf("c%d after", comments+1)}, nil)
-				var rejected *stack.APIError
-				switch {
-				case err == nil:
-					comments++
-				case errors.As(err, &rejected) && rejected.Status == http.StatusServiceUnavailable:
-					t.Logf("answered with %d: %s", rejected.Status, rejected.Detail)
-				default:
-					t.Fatal(err)
-				}
-				if status == http.StatusOK {
-					if n := len(eventsOf[*incident.Commented](s)); n < comments {
-						t.Errorf("comment %d was answered with 200 and does not stand among %d", comments, n)
-					}
-				}
-			}
-			s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= comments, nil })
-			s.wantEveryCommentOnce(comments)
-			now, err := s.events()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for n, e := range kept {
-				if fmt.Sprint(e.Type, e.At, e.Actor) != fmt.Sprint(now[n].Type, now[n].At, now[n].Actor) {
-					t.Errorf("event %d was %s and is %s", e.Seq, e.Type, now[n].Type)
-				}
-			}
-			s.wantAgreement()
-			s.send(s.responder,
-				&incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "Reset."},
-				&incident.SettleRecommendation{Recommendation: "r2", Outcome: incident.Mitigated, Evidence: "Done."},
-				&incident.Release{Endpoint: "e1", Reason: "Reinstalled."})
-			s.awaitContainment(incident.ContainmentReleased)
-			s.closeIncident()
-			s.wantWholeLog()
-			s.wantActions("contain", "lift_containment")
-			s.wantMails("published", "closed")
-			if n := len(s.current().Recommendations); n != 2 {
-				t.Errorf("%d recommendations, want 2", n)
-			}
-		})
-	}
-}
-
-// lastWorkflowTask returns the id of the last completed workflow task of a workflow.
-func lastWorkflowTask(t *testing.T, c client.Client, id string) (point int64) {
-	t.Helper()
-	for _, e := range readHistory(t, c, id).GetEvents() {
-		if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
-			point = e.GetEventId()
-		}
-	}
-	return point
 }
