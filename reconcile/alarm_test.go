@@ -311,3 +311,19 @@ func TestAChannelThatFailsHoldsUpNoOther(t *testing.T) {
 	w.wantOpen("the engine answers")
 	w.wantTold(models.AlarmEngineDown, "temporal")
 }
+
+// A thousand incidents had an alarm today. The operator is told of what happens next all the same.
+func TestManyAlarmsHideNoNewOne(t *testing.T) {
+	w := newWatch(t)
+	w.owner(`insert into operator_alarms (id, kind, subject, detail, since, last_seen, ended_at, announced)
+		select gen_random_uuid(), 'not_running', 'SI-1042-' || n, 'was terminated', now() - interval '2 hours', now() - interval '1 hour',
+			now() - interval '1 hour', '["mail", "mail ended", "webhook", "webhook ended"]' from generate_series(1, 1500) n`)
+	w.mailFails, w.engine.down = true, true
+	w.pass()
+	w.pass()
+	w.mailFails, w.engine.down = false, false
+	w.pass()
+	if len(w.webhook) != 2 || len(w.mails) != 1 {
+		t.Errorf("by webhook %+v, by mail %+v, want that the engine is down and answers again", w.webhook, w.mails)
+	}
+}

@@ -24,39 +24,34 @@ const shown = 20
 // sendBulletins tells the operator, over every channel, of the alarms that began and of those that ended: each once,
 // all that are due in one bulletin. A channel that fails is tried again in the next pass.
 func (r *Reconciler) sendBulletins(ctx context.Context) error {
-	if len(r.Bulletins) == 0 {
-		return nil
-	}
-	recent, err := r.Store.UnannouncedAlarms(ctx)
-	if err != nil {
-		return fmt.Errorf("find alarms to tell of: %w", err)
-	}
 	var problems []error
 	for _, n := range r.Bulletins {
-		var due []models.Alarm
-		var begun, ended []uuid.UUID
-		for _, a := range recent {
-			told, toldEnd := slices.Contains(a.Announced, n.Name), slices.Contains(a.Announced, n.Name+" ended")
-			if !told {
-				begun = append(begun, a.ID)
-			}
-			if !a.EndedAt.IsZero() && !toldEnd {
-				ended = append(ended, a.ID)
-			}
-			if !told || !a.EndedAt.IsZero() && !toldEnd {
-				due = append(due, a)
-			}
-		}
-		if len(due) == 0 {
-			continue
-		}
-		if err := n.Send(ctx, due); err != nil {
+		if err := r.sendBulletin(ctx, n); err != nil {
 			problems = append(problems, fmt.Errorf("tell the operator by %s: %w", n.Name, err))
-			continue
 		}
-		problems = append(problems, r.Store.NoteAnnounced(ctx, begun, n.Name), r.Store.NoteAnnounced(ctx, ended, n.Name+" ended"))
 	}
 	return errors.Join(problems...)
+}
+
+func (r *Reconciler) sendBulletin(ctx context.Context, n Bulletin) error {
+	end := n.Name + " ended"
+	due, err := r.Store.UnannouncedAlarms(ctx, n.Name, end)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	if err := n.Send(ctx, due); err != nil {
+		return err
+	}
+	var begun, ended []uuid.UUID
+	for _, a := range due {
+		if !slices.Contains(a.Announced, n.Name) {
+			begun = append(begun, a.ID)
+		}
+		if !a.EndedAt.IsZero() {
+			ended = append(ended, a.ID)
+		}
+	}
+	return errors.Join(r.Store.NoteAnnounced(ctx, begun, n.Name), r.Store.NoteAnnounced(ctx, ended, end))
 }
 
 // Subject returns the subject line of a bulletin about alarms.

@@ -85,16 +85,17 @@ func (s *Store) OpenAlarms(ctx context.Context) ([]models.Alarm, error) {
 	return s.alarms(ctx, "ended_at is null")
 }
 
-// UnannouncedAlarms lists the alarms about whose beginning or end a bulletin may still have to go out: those that are
-// open or ended within a day, the oldest first. At most 1,000.
-func (s *Store) UnannouncedAlarms(ctx context.Context) ([]models.Alarm, error) {
-	return s.alarms(ctx, "ended_at is null or ended_at > now() - interval '1 day'")
+// UnannouncedAlarms lists the alarms that lack a bulletin: of those that are open or ended within a day, those without
+// begun, and those that ended without ended, the oldest first. At most 1,000.
+func (s *Store) UnannouncedAlarms(ctx context.Context, begun, ended string) ([]models.Alarm, error) {
+	return s.alarms(ctx, `(ended_at is null or ended_at > now() - interval '1 day')
+		and not (announced @> to_jsonb(?::text) and (ended_at is null or announced @> to_jsonb(?::text)))`, begun, ended)
 }
 
-func (s *Store) alarms(ctx context.Context, which string) ([]models.Alarm, error) {
+func (s *Store) alarms(ctx context.Context, which string, args ...any) ([]models.Alarm, error) {
 	var rows []alarmRow
 	err := s.operate(ctx, "list alarms", func(db *gorm.DB) error {
-		return db.Where(which).Order("since, id").Limit(maxPage).Find(&rows).Error
+		return db.Where(which, args...).Order("since, id").Limit(maxPage).Find(&rows).Error
 	})
 	return each(rows, alarmRow.model), err
 }
