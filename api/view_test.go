@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -228,7 +227,7 @@ func TestEveryAnswerCarriesItsHeadersAndAPanicTellsNothing(t *testing.T) {
 	w := newWorld(t)
 	log := observability.Logger(slog.LevelInfo, w.logs)
 	handler, err := api.New(api.Options{
-		Desk: w.desk, Auth: auth.New(w.store, time.Now), Log: log, Metrics: observability.NewMetrics(), Ready: observability.NewReadiness(),
+		Desk: w.desk, Auth: auth.New(w.store), Log: log, Metrics: observability.NewMetrics(), Ready: observability.NewReadiness(),
 		Routes: []func(gin.IRouter){func(r gin.IRouter) { r.GET("/hooks/boom", func(*gin.Context) { panic("secret inside") }) }},
 	})
 	w.ok(err)

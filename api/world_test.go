@@ -83,7 +83,7 @@ func newWorld(t testing.TB) *world {
 			return nil
 		}}})
 	w.handler, err = api.New(api.Options{
-		Desk: w.desk, Auth: auth.New(s, time.Now), Log: log, Metrics: observability.NewMetrics(),
+		Desk: w.desk, Auth: auth.New(s), Log: log, Metrics: observability.NewMetrics(),
 		Ready: observability.NewReadiness(observability.DatabaseParts(func(ctx context.Context) error { return s.Beat(ctx, uuid.Nil, "api") }, s.SchemaCurrent)...),
 	})
 	w.ok(err)

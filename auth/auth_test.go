@@ -31,7 +31,7 @@ func TestATokenIsLongRandomAndStoredHashed(t *testing.T) {
 
 type users map[string]models.User
 
-func (u users) Authenticate(_ context.Context, hash []byte, _ time.Time) (models.User, error) {
+func (u users) Authenticate(_ context.Context, hash []byte) (models.User, error) {
 	if found, ok := u[string(hash)]; ok {
 		return found, nil
 	}
@@ -42,7 +42,7 @@ func TestOnlyAKnownTokenNamesItsUser(t *testing.T) {
 	secret, hash := auth.NewToken()
 	stranger, _ := auth.NewToken()
 	known := models.User{ID: uuid.New(), Role: models.RoleAnalyst}
-	a := auth.New(users{string(hash): known}, time.Now)
+	a := auth.New(users{string(hash): known})
 
 	if u, err := a.User(t.Context(), secret); err != nil || u.ID != known.ID {
 		t.Errorf("the known token was refused: %v", err)
@@ -65,7 +65,7 @@ func TestOnlyAKnownTokenNamesItsUser(t *testing.T) {
 
 func TestAFailingDatabaseIsNotAWrongToken(t *testing.T) {
 	secret, _ := auth.NewToken()
-	_, err := auth.New(down{}, time.Now).User(t.Context(), secret)
+	_, err := auth.New(down{}).User(t.Context(), secret)
 	if err == nil || models.KindOf(err) == models.Unauthorized {
 		t.Errorf("got %v", err)
 	}
@@ -73,7 +73,7 @@ func TestAFailingDatabaseIsNotAWrongToken(t *testing.T) {
 
 type down struct{}
 
-func (down) Authenticate(context.Context, []byte, time.Time) (models.User, error) {
+func (down) Authenticate(context.Context, []byte) (models.User, error) {
 	return models.User{}, errors.New("connection refused")
 }
 

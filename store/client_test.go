@@ -53,23 +53,23 @@ func TestAuthenticate(t *testing.T) {
 	h := newHouse(t)
 	for name, token := range map[string]models.Token{
 		"lasting": {UserID: h.acme.user.ID, Hash: hash("lasting")},
-		"timely":  {UserID: h.analyst.ID, Hash: hash("timely"), ExpiresAt: noon.Add(time.Second)},
-		"expired": {UserID: h.analyst.ID, Hash: hash("expired"), ExpiresAt: noon},
+		"timely":  {UserID: h.analyst.ID, Hash: hash("timely"), ExpiresAt: time.Now().Add(time.Hour)},
+		"expired": {UserID: h.analyst.ID, Hash: hash("expired"), ExpiresAt: time.Now().Add(-time.Hour)},
 	} {
 		if err := h.CreateToken(t.Context(), token); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
 	before := h.Statements()
-	u, err := h.Authenticate(t.Context(), hash("lasting"), noon)
+	u, err := h.Authenticate(t.Context(), hash("lasting"))
 	h.ok(err)
 	equal(t, "statements", h.Statements()-before, 2)
 	equal(t, "user", u, h.acme.user)
-	u, err = h.Authenticate(t.Context(), hash("timely"), noon)
+	u, err = h.Authenticate(t.Context(), hash("timely"))
 	h.ok(err)
 	equal(t, "user of the SOC", u, h.analyst)
 	for _, secret := range []string{"expired", "unknown", ""} {
-		_, err = h.Authenticate(t.Context(), hash(secret), noon)
+		_, err = h.Authenticate(t.Context(), hash(secret))
 		h.fails(err, models.Unauthorized)
 	}
 	h.fails(h.CreateToken(t.Context(), models.Token{UserID: uuid.New(), Hash: hash("x")}), models.NotFound)
@@ -153,7 +153,7 @@ func TestTokensAreRevokedAtOnce(t *testing.T) {
 		t.Errorf("another client's user was found: %v", err)
 	}
 	h.ok(h.RevokeTokens(h.Context(), known.ID))
-	if _, err := h.Authenticate(h.Context(), hash[:], noon); models.KindOf(err) != models.Unauthorized {
+	if _, err := h.Authenticate(h.Context(), hash[:]); models.KindOf(err) != models.Unauthorized {
 		t.Errorf("a revoked token is still good: %v", err)
 	}
 }

@@ -383,7 +383,7 @@ func TestBrokenConnectionsAreReplaced(t *testing.T) {
 	h.ok(h.CreateToken(t.Context(), models.Token{UserID: h.analyst.ID, Hash: hash("token")}))
 	for range 3 {
 		h.owner("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
-		_, err := h.Authenticate(t.Context(), hash("token"), noon)
+		_, err := h.Authenticate(t.Context(), hash("token"))
 		h.ok(err)
 		h.owner("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
 		h.as(store.SOC, h.acme, func(tx *store.Tx) error {
@@ -461,7 +461,7 @@ func disturb(t *testing.T, s *store.Store, te tenant, random *rand.Rand) bool {
 		}
 		return nil
 	})
-	if _, unknown := s.Authenticate(t.Context(), hash("nobody"), noon); models.KindOf(unknown) != models.Unauthorized {
+	if _, unknown := s.Authenticate(t.Context(), hash("nobody")); models.KindOf(unknown) != models.Unauthorized {
 		t.Errorf("authenticate between transactions: %v", unknown)
 	}
 	if end == 4 && err != nil {

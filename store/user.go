@@ -80,14 +80,15 @@ func (s *Store) CreateToken(ctx context.Context, t models.Token) error {
 	})
 }
 
-// Authenticate returns the user whose token has this SHA-256. Unauthorized when there is none or it has expired.
-func (s *Store) Authenticate(ctx context.Context, tokenHash []byte, now time.Time) (models.User, error) {
+// Authenticate returns the user whose token has this SHA-256. Unauthorized when there is none, or it has
+// expired by the database's clock.
+func (s *Store) Authenticate(ctx context.Context, tokenHash []byte) (models.User, error) {
 	var u models.User
 	var client uuid.NullUUID
 	err := problem("authenticate", s.send(ctx, func(b *pgx.Batch) {
 		b.Queue(takeRole, roleSettings(roleAuth, uuid.Nil, false)...)
 		b.Queue(`select u.id, u.client_id, u.name, u.email, u.role from tokens t join users u on u.id = t.user_id
-			where t.hash = $1 and (t.expires_at is null or t.expires_at > $2)`, tokenHash, now).
+			where t.hash = $1 and (t.expires_at is null or t.expires_at > now())`, tokenHash).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID, &client, &u.Name, &u.Email, &u.Role) })
 	}))
 	u.ClientID = client.UUID

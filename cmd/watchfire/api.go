@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -43,7 +42,7 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 		return err
 	}
 	handler, err := api.New(api.Options{
-		Desk: d, Auth: auth.New(p.store, time.Now), Log: p.log, Metrics: p.metrics,
+		Desk: d, Auth: auth.New(p.store), Log: p.log, Metrics: p.metrics,
 		Ready:  observability.NewReadiness(p.readyParts()...),
 		Routes: []func(gin.IRouter){vendors.Register},
 	})

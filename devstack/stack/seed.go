@@ -198,7 +198,7 @@ func seedContact(c seedClient, n int, role string) models.Contact {
 func (s *Stack) seedUser(ctx context.Context, db *store.Store, u models.User, client int) error {
 	token := s.keys.Tokens[u.Email]
 	if hash, ok := auth.Hash(token); ok {
-		if _, err := db.Authenticate(ctx, hash, time.Now()); err != nil {
+		if _, err := db.Authenticate(ctx, hash); err != nil {
 			token = "" // of an earlier database
 		}
 	}
