@@ -354,7 +354,7 @@ func (p *pass) checkApprovalCalls(ctx context.Context, i incident.Incident, e in
 	case state.running:
 		p.checkTask(ctx, id, state)
 	case state.isLost():
-		p.raise(ctx, models.AlarmNotRunning, id, "the calls about an approval: their workflow "+state.fate()+"; it is started again")
+		p.raise(ctx, models.AlarmNotRunning, id, "the calls about an approval: their workflow "+state.fate()+"; it is started again if somebody can be called")
 		return p.restartApprovalCalls(ctx, i, e)
 	}
 	return err

@@ -117,8 +117,8 @@ func (p *pass) endEndpoint(ctx context.Context, r models.Reference, endpoint str
 	return true, p.Temporal.TerminateWorkflow(ctx, id, "", "its incident is started again, and it with the incident")
 }
 
-// repeatFacts tells a new run of an incident's workflow what the lost one did not hear or record: who acknowledged, and
-// that its round of calls is over.
+// repeatFacts tells a new run of an incident's workflow what the lost one did not hear or record: who acknowledged or
+// answered about an approval, and that its round of calls is over.
 func (p *pass) repeatFacts(ctx context.Context, l incident.Lost) error {
 	i := l.Incident
 	if i.Acknowledged == nil {
@@ -130,6 +130,11 @@ func (p *pass) repeatFacts(ctx context.Context, l incident.Lost) error {
 			if err := p.repeatAcknowledgement(ctx, i.Reference, d); err != nil {
 				return err
 			}
+		}
+	}
+	for _, c := range l.Consents() {
+		if err := p.signal(ctx, i.Reference, models.SignalPhoneConsent, c); err != nil {
+			return err
 		}
 	}
 	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() {
@@ -215,8 +220,18 @@ func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e 
 		return err
 	}
 	a := now.Approval
-	return p.startChild(ctx, i.Reference.ApprovalWorkflowID(a.ID, a.Asked), string(i.Reference)+" · calls about approval "+a.ID, models.CallRoundWorkflow,
-		l.Incident.CallsAbout(*now, l.Policy, calls))
+	id := i.Reference.ApprovalWorkflowID(a.ID, a.Asked)
+	err = p.startChild(ctx, id, string(i.Reference)+" · calls about approval "+a.ID, models.CallRoundWorkflow, l.Incident.CallsAbout(*now, l.Policy, calls))
+	if err != nil {
+		return err
+	}
+	if l, err = p.readLost(ctx, i); err != nil { // it may have been answered since
+		return err
+	}
+	if now = l.Incident.EndpointOfApproval(a.ID); now != nil && now.Approval.IsAnswerable() {
+		return nil
+	}
+	return p.Temporal.SignalWorkflow(ctx, id, "", models.SignalStopCalls, nil)
 }
 
 // restartEndpoint starts the workflow of a device of an incident whose own workflow needs no start.

@@ -235,10 +235,11 @@ func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bo
 	return row, err == nil && row.Vendor == vendor && row.VendorID == vendorID, err
 }
 
-// SetOutcome records the end of an effect in our words. It never overwrites "acknowledged". NotFound: there is no such
-// effect.
+// SetOutcome records the end of an effect in our words. It never overwrites "acknowledged" or "denied", which a person
+// said. NotFound: there is no such effect.
 func (tx *Tx) SetOutcome(key, outcome string, at time.Time) error {
-	q := tx.of("effects").Where("key = ? and outcome <> ?", key, string(notify.OutcomeAcknowledged)).
+	said := []notify.CallOutcome{notify.OutcomeAcknowledged, notify.OutcomeDenied}
+	q := tx.of("effects").Where("key = ? and outcome not in ?", key, said).
 		UpdateColumns(map[string]any{"outcome": outcome, "updated_at": at})
 	_, err := tx.hasMoved("record outcome", key, q)
 	return err

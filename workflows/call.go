@@ -104,9 +104,14 @@ func (w *callRoundWorkflow) registerSignals(ctx workflow.Context) {
 	})
 }
 
-// handleKeyPress takes a key press. It counts also when the call was given up before.
+// handleKeyPress takes a key press. It counts also when the call was given up before, or was placed by a lost run of
+// this round, which this one has not come to yet.
 func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
 	c := w.calls[k.Effect]
+	if c == nil && hasChange(ctx, changeKeysOfLostRounds) {
+		c = &phoneCall{}
+		w.calls[k.Effect] = c
+	}
 	if c == nil || c.digit == k.Digit {
 		return
 	}
@@ -219,8 +224,16 @@ func (w *callRoundWorkflow) call(ctx workflow.Context, r notify.Recipient, try i
 		e = notify.ApprovalCallEffect(w.Reference, w.ClientID, *w.Approval, w.Round, try, r.Contact)
 	}
 	e.Simulated = w.Exercise.IsSimulated()
-	c := &phoneCall{try: try}
-	w.calls[e.Key] = c
+	c := w.calls[e.Key]
+	if c == nil {
+		c = &phoneCall{}
+		w.calls[e.Key] = c
+	}
+	c.try = try
+	if c.isEnded() { // before this run came to it
+		w.reportCall(ctx, e.Key, r.Contact, c.outcome())
+		return c.outcome(), nil
+	}
 	summary := fmt.Sprintf("call contact %d of %d, try %d", slices.Index(w.Calls, r)+1, len(w.Calls), try)
 	id, err := w.place(ctx, c, summary, callInput{Effect: e, RingFor: time.Duration(w.Policy.RingFor)})
 	if ctx.Err() != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/mock"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -519,5 +520,34 @@ func TestACallInsteadOfAMailStopsWithAnAcknowledgement(t *testing.T) {
 	s.run(models.SeverityMedium)
 	if len(s.calls) != 1 || len(s.hungUp) != 1 || s.count("call_round_started") != 1 {
 		t.Errorf("%d calls, %d hung up, %d rounds", len(s.calls), len(s.hungUp), s.count("call_round_started"))
+	}
+}
+
+// The round was lost while the second contact's phone rang, and goes on in a new run, which has not come to that call.
+func TestAKeyInACallOfALostRoundCounts(t *testing.T) {
+	for _, digit := range []notify.Key{notify.KeyAcknowledge, notify.KeyDeny} {
+		s := newStory(t)
+		s.callStands = func(string) models.CallStatus { return models.CallCompleted } // the carrier knows of no key
+		s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.ApprovalWorkflowID("a1", 1), TaskQueue: models.QueueIncidents})
+		var consents []notify.PhoneConsent
+		s.env.OnSignalExternalWorkflow(mock.Anything, ref.WorkflowID(), "", models.SignalPhoneConsent, mock.Anything).
+			Return(func(_, _, _, _ string, c any) error {
+				consent, _ := c.(notify.PhoneConsent)
+				consents = append(consents, consent)
+				return nil
+			})
+		in := notify.CallRoundInput{
+			Reference: ref, ClientID: acme, Revision: 1, Round: 1, Policy: models.DefaultPolicy(), Approval: &notify.ApprovalCall{ID: "a1", Endpoint: "e1", Persons: 1},
+			Calls: []notify.Recipient{{Contact: first, Channel: models.ChannelVoice}, {Contact: ciso, Channel: models.ChannelVoice, Person: "ciso"}},
+		}
+		e := notify.ApprovalCallEffect(ref, acme, *in.Approval, 1, 1, ciso)
+		s.env.RegisterDelayedCallback(func() {
+			s.env.SignalWorkflow(models.SignalKeyPress, notify.KeyPress{Effect: e.Key, Contact: ciso, Digit: digit})
+		}, 5*time.Second)
+		s.env.ExecuteWorkflow(models.CallRoundWorkflow, in)
+		want := notify.PhoneConsent{Approval: "a1", Contact: ciso, Person: "ciso", Granted: digit == notify.KeyAcknowledge}
+		if len(consents) != 2 || consents[0] != want || !consents[1].Ended || consents[1].AllCalled {
+			t.Errorf("after key %s the incident hears %+v, want %+v and the end", digit, consents, want)
+		}
 	}
 }

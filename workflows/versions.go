@@ -30,6 +30,8 @@ const (
 	// changeFailedLookIsShown: a look at a released device that fails is a problem of the incident, which stays at work for
 	// it. Before, nobody was told.
 	changeFailedLookIsShown = "failed-look-is-shown"
+	// changeKeysOfLostRounds: a key that is pressed in a call of a lost run of a round counts. Before, it was dropped.
+	changeKeysOfLostRounds = "keys-of-lost-rounds"
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"

@@ -71,7 +71,22 @@ func TestAnAnswerAboutAnApprovalIsRecordedOnlyWhenItIs(t *testing.T) {
 	d.says(d.speaks("key", row, "?n=1&stage=2", "1"), http.StatusOK, "could not be recorded", "<Gather", "stage=2")
 	d.says(d.speaks("key", row, "?n=3&stage=2", "1"), http.StatusServiceUnavailable)
 	d.engine.down = false
-	d.engine.gone[row.Workflow] = true
+	d.engine.gone[row.Workflow], d.engine.gone[row.Incident.WorkflowID()] = true, true
+	d.record(&d.incident, models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}, &incident.ApprovalDenied{Approval: "a1", Via: "portal"})
 	d.says(d.speaks("key", row, "?n=1&stage=2", "1"), http.StatusOK, "settled already")
 	d.tells()
+}
+
+// The round of calls was lost while the phone rang.
+func TestAnAnswerAboutAnApprovalWhoseRoundIsGoneReachesTheIncident(t *testing.T) {
+	for digit, words := range map[string]string{"1": "approval is recorded", "9": "denial is recorded"} {
+		d := newDoor(t)
+		row := d.asks()
+		d.engine.gone[row.Workflow] = true
+		d.says(d.speaks("key", row, "?n=1&stage=2", digit), http.StatusOK, words)
+		d.tells(fact(row.Incident.WorkflowID(), models.SignalPhoneConsent, notify.PhoneConsent{
+			Approval: "a1", Contact: d.contact.ID, Person: models.PersonOf(d.contact.Email), Granted: digit == "1",
+		}))
+		d.says(d.speaks("key", row, "?n=1&stage=2", "3"), http.StatusOK, "settled already")
+	}
 }

@@ -118,6 +118,9 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 		listeners = append(listeners, k.row.Incident.WorkflowID())
 	}
 	told, err := h.signal(ctx, models.SignalKeyPress, press, listeners...)
+	if err == nil && !told && k.row.Purpose == notify.PurposeApproval {
+		told, err = h.passOnConsent(c, k, key.Key)
+	}
 	switch {
 	case err != nil && q.asked < notify.MaxAsked:
 		h.Log.ErrorContext(ctx, "key press not recorded yet", "error", err)
@@ -129,6 +132,18 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 	default:
 		h.say(c, k, key.Thanks)
 	}
+}
+
+// passOnConsent tells the incident itself of an answer about an approval whose round of calls is gone.
+func (h *Hooks) passOnConsent(c *gin.Context, k call, key notify.Key) (told bool, err error) {
+	p, err := h.readConversation(c, k)
+	if err != nil || p.isSettled() || key == notify.KeyNextContact || !notify.IsCallAbout(k.row.Key, p.incident.Reference, p.endpoint.Approval.ID) {
+		return false, err
+	}
+	consent := notify.PhoneConsent{
+		Approval: p.endpoint.Approval.ID, Contact: k.row.Contact, Person: models.PersonOf(p.contact.Email), Granted: key == notify.KeyAcknowledge,
+	}
+	return h.signal(c.Request.Context(), models.SignalPhoneConsent, consent, p.incident.Reference.WorkflowID())
 }
 
 // conversation is the matter of a call and the contact it reaches.

@@ -46,6 +46,11 @@ type Consent struct {
 	At     time.Time    `json:"at"`
 }
 
+// hasAgreed reports whether somebody, or the same human under another name, has approved.
+func (a *Approval) hasAgreed(by models.Actor, person string) bool {
+	return slices.ContainsFunc(a.Given, func(c Consent) bool { return c.By.ID == by.ID || person != "" && c.Person == person })
+}
+
 // clone returns a copy that shares no list with a.
 func (a *Approval) clone() *Approval {
 	if a == nil {
@@ -65,8 +70,7 @@ func (a *Approval) IsAnswerable() bool { return a.IsOpen() && a.Asked > 0 && !a.
 // addConsent adds one person's consent. A person counts once. Where two persons must agree, it must be possible to tell
 // them apart.
 func (a *Approval) addConsent(c Consent) error {
-	same := func(x Consent) bool { return x.By.ID == c.By.ID || x.Person != "" && x.Person == c.Person }
-	if slices.ContainsFunc(a.Given, same) {
+	if a.hasAgreed(c.By, c.Person) {
 		return models.Errorf(models.Conflict, "you have already approved; a second person must approve, too")
 	}
 	if a.Ruling.Persons > 1 && c.Person == "" {

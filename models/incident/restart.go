@@ -152,8 +152,31 @@ func (l Lost) EndpointState(p Endpoint) EndpointState {
 	return s
 }
 
-// CallsAbout returns the calls about the open approval of an endpoint.
+// Consents returns the answers to open approvals that the ledger has of calls and the incident has not.
+func (l Lost) Consents() (all []notify.PhoneConsent) {
+	for _, p := range l.Incident.Endpoints {
+		if !p.Approval.IsAnswerable() {
+			continue
+		}
+		for _, d := range l.Ledger {
+			granted := d.Outcome == string(notify.OutcomeAcknowledged)
+			isAnswer := granted || d.Outcome == string(notify.OutcomeDenied)
+			n := slices.IndexFunc(l.Directory.Contacts, func(c models.Contact) bool { return c.ID == d.Contact })
+			if !isAnswer || n < 0 || !notify.IsCallAbout(d.Key, l.Incident.Reference, p.Approval.ID) {
+				continue
+			}
+			person := models.PersonOf(l.Directory.Contacts[n].Email)
+			if !p.Approval.hasAgreed(models.ContactActor(d.Contact), person) {
+				all = append(all, notify.PhoneConsent{Approval: p.Approval.ID, Contact: d.Contact, Person: person, Granted: granted})
+			}
+		}
+	}
+	return all
+}
+
+// CallsAbout returns the calls about the open approval of an endpoint. Who has agreed is not called.
 func (i Incident) CallsAbout(p Endpoint, policy models.Policy, calls []notify.Recipient) notify.CallRoundInput {
+	calls = slices.DeleteFunc(slices.Clone(calls), func(r notify.Recipient) bool { return p.Approval.hasAgreed(models.ContactActor(r.Contact), r.Person) })
 	return notify.CallRoundInput{
 		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: p.Approval.Asked, Policy: policy, Calls: calls,
 		Approval: &notify.ApprovalCall{ID: p.Approval.ID, Endpoint: p.ID, Persons: max(p.Approval.Ruling.Persons-len(p.Approval.Given), 1)},

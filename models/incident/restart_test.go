@@ -199,8 +199,19 @@ func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
 	if state := s.State(); state.ApprovalRounds["a1"] != 1 {
 		t.Errorf("a round of calls runs: %+v", state.ApprovalRounds)
 	}
+	call := func(approval string, contact int, outcome notify.CallOutcome) notify.Delivery {
+		e := notify.ApprovalCallEffect(s.Incident.Reference, s.Incident.ClientID, notify.ApprovalCall{ID: approval}, 1, 1, modelstest.ContactID(contact))
+		return notify.Delivery{Key: e.Key, Contact: e.Contact, Outcome: string(outcome)}
+	}
+	s.Ledger = []notify.Delivery{call("a1", 1, notify.OutcomeNoKey), call("a1", 2, notify.OutcomeDenied), call("a2", 1, notify.OutcomeAcknowledged)}
+	if got := s.Consents(); len(got) != 1 || got[0].Contact != modelstest.ContactID(2) || got[0].Granted || got[0].Approval != "a1" {
+		t.Errorf("the ledger has the answers %+v, want the second contact's denial", got)
+	}
 	s.by(ask(models.RoleResponder).Actor, &incident.ApprovalGiven{Approval: "a1", Via: "api"})
 	s.system(ruled)
+	if got := s.Consents(); len(got) != 0 {
+		t.Errorf("an approval that was given has the answers %+v", got)
+	}
 	s.Ledger = []notify.Delivery{
 		{Kind: notify.EffectIsolate, Endpoint: "e1", Revision: 1, Occurrence: 1}, {Kind: notify.EffectIsolate, Endpoint: "e1", Revision: 1, Occurrence: 2},
 		{Kind: notify.EffectIsolate, Endpoint: "e2", Revision: 1, Occurrence: 5},
@@ -211,6 +222,20 @@ func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
 		t.Errorf("the endpoint goes on with %+v, version %d", e, state.EndpointVersions["e1"])
 	}
 	s.want() // the approval was given
+}
+
+func TestWhoHasApprovedIsNotCalledAboutIt(t *testing.T) {
+	s := newLostStory(t, models.SeverityHigh)
+	person := models.PersonOf("two@acme.example")
+	s.Incident.Endpoints = []incident.Endpoint{{ID: "e1", Approval: &incident.Approval{ID: "a1", Asked: 1, Ruling: authority.Ruling{Persons: 3}, Given: []incident.Consent{
+		{By: models.ContactActor(modelstest.ContactID(1)), Via: "voice"}, {By: models.Actor{Side: models.SideClient, ID: "user"}, Person: person, Via: "portal"},
+	}}}}
+	in := s.Incident.CallsAbout(s.Incident.Endpoints[0], s.Policy, []notify.Recipient{
+		{Contact: modelstest.ContactID(1)}, {Contact: modelstest.ContactID(2), Person: person}, {Contact: modelstest.ContactID(3), Person: "another"},
+	})
+	if len(in.Calls) != 1 || in.Calls[0].Contact != modelstest.ContactID(3) || in.Approval.Persons != 1 {
+		t.Errorf("called are %+v until %d agree, want the third until one does", in.Calls, in.Approval.Persons)
+	}
 }
 
 func TestAnAcknowledgementOfSomethingLessSevereDoesNotCountAfterARestart(t *testing.T) {

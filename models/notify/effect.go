@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -88,6 +89,11 @@ func ApprovalCallEffect(r models.Reference, client uuid.UUID, a ApprovalCall, ro
 		Kind: EffectCall, ClientID: client, Incident: r, Purpose: PurposeApproval, Occurrence: round, Contact: contact,
 		Endpoint: a.Endpoint, Workflow: r.ApprovalWorkflowID(a.ID, round),
 	}
+}
+
+// IsCallAbout reports whether a key in the ledger is that of a call about an approval.
+func IsCallAbout(key string, r models.Reference, approval string) bool {
+	return strings.HasPrefix(key, fmt.Sprintf("%s/%s/%s/", r, PurposeApproval, approval))
 }
 
 // EndpointEffect returns the effect of isolating or releasing an endpoint. The generation grows with every change of
