@@ -37,7 +37,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 		state:     state,
 		recording: recordingOf(state),
 		messaging: messaging{
-			sending: map[notify.Notification]bool{}, waited: map[notify.Notification][]notify.Notification{},
+			sending: map[notify.Notification]bool{}, carried: map[notify.Notification]bool{}, waited: map[notify.Notification][]notify.Notification{},
 			probing: map[models.Channel]bool{}, probes: map[models.Channel]int{},
 		},
 		approving: approving{endsItself: map[string]bool{}},

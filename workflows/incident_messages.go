@@ -22,6 +22,7 @@ const sendingAtOnce = 100
 // messaging is the transient state of messageContacts.
 type messaging struct {
 	sending map[notify.Notification]bool                  // notifications that a coroutine is delivering
+	carried map[notify.Notification]bool                  // messages that the run before has left
 	waited  map[notify.Notification][]notify.Notification // reminders that waited for a contact when a newer one fell due
 	turns   workflow.Semaphore                            // of messages being handed over
 	probing map[models.Channel]bool                       // channels that a message waits to try again, on behalf of the others
@@ -32,6 +33,9 @@ type messaging struct {
 // contact.
 func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
 	w.messaging.turns = workflow.NewSemaphore(ctx, sendingAtOnce)
+	for _, n := range w.state.Notifications {
+		w.messaging.carried[n] = w.counted
+	}
 	for workflow.Await(ctx, func() bool { return w.nextNotification() >= 0 }) == nil {
 		n := w.state.Notifications[w.nextNotification()]
 		if n.Contact == uuid.Nil {
@@ -121,6 +125,9 @@ func (w *incidentWorkflow) deliver(ctx workflow.Context, n notify.Notification) 
 	if w.waitUntilDue(ctx, d) != nil {
 		return
 	}
+	if w.awaitCarriedChannel(ctx, d) != nil {
+		return
+	}
 	for !w.isUnwanted(d) {
 		err := w.attempt(ctx, d)
 		switch {
@@ -149,6 +156,9 @@ func (w *incidentWorkflow) isUnwanted(d delivery) bool {
 
 // waitUntilDue waits for the hours of the contact, and takes back older messages to them that newer ones replace.
 func (w *incidentWorkflow) waitUntilDue(ctx workflow.Context, d delivery) error {
+	if w.counted {
+		w.dropSuperseded(ctx, d.notification)
+	}
 	unwanted := func() bool { return w.isUnwanted(d) }
 	if _, err := awaitUntil(ctx, d.notification.At, "wait for the contact's hours", unwanted); err != nil {
 		return err
@@ -187,12 +197,14 @@ func (w *incidentWorkflow) afterFailure(ctx workflow.Context, d delivery, failur
 		w.dropNotification(ctx, d.notification)
 		return false
 	case class == models.Config && hasChange(ctx, changeSettingsRetried):
-		err = w.awaitChannel(ctx, d, incident.TaskConfig, failure)
+		w.openTask(ctx, incident.TaskConfig, channel, channel+": "+failureText(failure))
+		err = w.awaitChannel(ctx, d, incident.TaskConfig, againAfter(w.state.Policy, failure))
 	case class == models.Config:
 		w.openTask(ctx, incident.TaskConfig, d.key, channel+": "+failureText(failure))
 		err = workflow.Await(ctx, func() bool { return unwanted() || w.state.Incident.OpenTask(incident.TaskConfig, d.key) == nil })
 	case w.counted:
-		err = w.awaitChannel(ctx, d, incident.TaskVendorDown, failure)
+		w.openTask(ctx, incident.TaskVendorDown, channel, channel+": "+failureText(failure))
+		err = w.awaitChannel(ctx, d, incident.TaskVendorDown, againAfter(w.state.Policy, failure))
 	default:
 		w.openTask(ctx, incident.TaskVendorDown, d.key, channel+": "+failureText(failure))
 		_, err = awaitFor(ctx, againAfter(w.state.Policy, failure), "the vendor is down; try again", unwanted)
@@ -203,13 +215,22 @@ func (w *incidentWorkflow) afterFailure(ctx workflow.Context, d delivery, failur
 // maxProbeEvery bounds the pause between attempts while our settings are refused, in pauses of the policy.
 const maxProbeEvery = 10
 
-// awaitChannel waits after a message failed for a reason that holds for its whole channel: the vendor is down, or
-// refuses our credentials or settings. Of all messages that wait, one at a time is tried again, in turn; while our
-// settings are refused, in growing pauses. As soon as one gets through, the one task about it ends and the others
-// follow.
-func (w *incidentWorkflow) awaitChannel(ctx workflow.Context, d delivery, kind incident.TaskKind, failure error) error {
+// awaitCarriedChannel lets a message that the run before has left wait with the others of its channel, if that run left
+// its channel in trouble.
+func (w *incidentWorkflow) awaitCarriedChannel(ctx workflow.Context, d delivery) error {
+	for _, kind := range []incident.TaskKind{incident.TaskConfig, incident.TaskVendorDown} {
+		if w.messaging.carried[d.notification] && w.state.Incident.OpenTask(kind, string(d.notification.Channel)) != nil {
+			return w.awaitChannel(ctx, d, kind, againAfter(w.state.Policy, nil))
+		}
+	}
+	return nil
+}
+
+// awaitChannel waits while a task is open about what is wrong with a message's whole channel: the vendor is down, or
+// refuses our credentials or settings. Of all messages that wait, one at a time is tried again after a pause, in turn;
+// while our settings are refused, the pauses grow. As soon as one gets through, the task ends and the others follow.
+func (w *incidentWorkflow) awaitChannel(ctx workflow.Context, d delivery, kind incident.TaskKind, pause time.Duration) error {
 	m, channel := &w.messaging, d.notification.Channel
-	w.openTask(ctx, kind, string(channel), string(channel)+": "+failureText(failure))
 	freed := func() bool { return w.isUnwanted(d) || w.state.Incident.OpenTask(kind, string(channel)) == nil }
 	err := workflow.Await(ctx, func() bool { return freed() || !m.probing[channel] }) // the next coroutine in turn comes first
 	if err != nil || freed() {
@@ -217,7 +238,7 @@ func (w *incidentWorkflow) awaitChannel(ctx workflow.Context, d delivery, kind i
 	}
 	m.probing[channel] = true
 	defer func() { m.probing[channel] = false }()
-	pause, why := againAfter(w.state.Policy, failure), "the vendor is down; try one message again"
+	why := "the vendor is down; try one message again"
 	if kind == incident.TaskConfig {
 		pause, why = pause*time.Duration(min(1<<m.probes[channel], maxProbeEvery)), "our settings are refused; try one message again"
 		m.probes[channel] = min(m.probes[channel]+1, maxProbeEvery)
@@ -226,29 +247,29 @@ func (w *incidentWorkflow) awaitChannel(ctx workflow.Context, d delivery, kind i
 	return err
 }
 
-// dropSuperseded takes back those messages, of all that are due to the contact of a notification, which a newer message
-// replaces.
+// dropSuperseded takes back those messages to the contact of a notification which a newer message replaces that goes out
+// no later.
 func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to notify.Notification) {
-	var due []notify.Notification
+	var all []notify.Notification
 	for _, n := range w.state.Notifications {
-		if n.Contact == to.Contact && !n.At.After(workflow.Now(ctx)) {
-			due = append(due, n)
+		if n.Contact == to.Contact && (w.counted || !n.At.After(workflow.Now(ctx))) {
+			all = append(all, n)
 		}
 	}
-	for _, old := range due {
-		if w.messaging.sending[old] && slices.ContainsFunc(due, func(n notify.Notification) bool { return w.replaces(n, old) }) {
+	for _, old := range all {
+		if w.messaging.sending[old] && slices.ContainsFunc(all, func(n notify.Notification) bool { return w.replaces(ctx, n, old) }) {
 			w.takeBack(ctx, old, notify.ReasonSuperseded)
 		}
 	}
 }
 
-// replaces reports whether a newer message replaces an older one.
-func (w *incidentWorkflow) replaces(n, old notify.Notification) bool {
-	switch n.Purpose {
-	case notify.PurposeApproval, notify.PurposeLease, notify.PurposeStillPresent:
-		return w.counted && n.Replaces(old)
+// replaces reports whether a newer message replaces an older one that does not go out before it.
+func (w *incidentWorkflow) replaces(ctx workflow.Context, n, old notify.Notification) bool {
+	if !w.counted && slices.Contains([]notify.Purpose{notify.PurposeApproval, notify.PurposeLease, notify.PurposeStillPresent}, n.Purpose) {
+		return false
 	}
-	return n.Replaces(old)
+	isLater := n.At.After(workflow.Now(ctx)) && n.At.After(old.At)
+	return n.Replaces(old) && !isLater
 }
 
 // takeBack drops a message that is no longer wanted and ends its tasks. The ledger keeps it from being tried.

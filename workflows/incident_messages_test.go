@@ -267,6 +267,49 @@ func TestWhileAVendorIsDownOneMessageIsTriedForAll(t *testing.T) {
 	}
 }
 
+// The run is renewed while the mailer is down.
+func TestARenewedRunDoesNotTryAllMessagesAtOnce(t *testing.T) {
+	s := newStory(t)
+	s.mailFails = func() error {
+		return temporal.NewApplicationErrorWithOptions("sendgrid: send mail: transient", string(models.Transient),
+			temporal.ApplicationErrorOptions{NextRetryDelay: 10 * time.Minute})
+	}
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
+	s.goesOnAfter(90 * time.Minute)
+	start := s.opening(models.SeverityLow)
+	s.runFrom(start)
+	carried := nextRun(t, s)
+
+	after := newStory(t)
+	after.events, after.commands, after.requests, after.opened = s.events, s.commands, 1000, start.Incident
+	after.env.SetStartTime(s.env.Now())
+	tried := 0
+	after.mailTried = func(notify.Notification) { tried++ }
+	after.goesOnAfter(50 * time.Second)
+	after.runFrom(carried)
+	if len(carried.Notifications) != 2 || tried != 0 {
+		t.Errorf("of %d mails that wait %d were tried within a minute", len(carried.Notifications), tried)
+	}
+}
+
+// While nobody is in the office one message waits for each contact, however often the incident is revised.
+func TestNewsThatWaitsForTheContactsHoursIsBounded(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartTime(friday.Add(day))
+	s.directory.Zone = berlin(t)
+	for n := range s.directory.Contacts {
+		s.directory.Contacts[n].Hours = models.OfficeHours()
+	}
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
+	s.revises(2*time.Hour, 3*time.Hour, 4*time.Hour, 5*time.Hour)
+	s.goesOnAfter(6 * time.Hour)
+	s.run(models.SeverityMedium)
+	waiting := nextRun(t, s).Notifications
+	if len(waiting) != 2 || waiting[0].Revision != 5 || waiting[1].Revision != 5 {
+		t.Errorf("the next run begins with the messages %+v, want the last revision to each contact", waiting)
+	}
+}
+
 // A client's contacts are not to be asked more than can be carried until the store takes the questions.
 func TestQuestionsThatWaitAreBounded(t *testing.T) {
 	s := newStory(t)
@@ -283,16 +326,16 @@ func TestQuestionsThatWaitAreBounded(t *testing.T) {
 	}
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.env.RegisterDelayedCallback(func() { down = true }, time.Hour)
-	for n := range 15 {
+	for n := range 50 {
 		s.after(time.Hour+time.Millisecond, models.RoleAnalyst, ask(n))
 	}
-	s.rejectedAfter(time.Hour+2*time.Millisecond, models.RoleAnalyst, ask(15), models.Conflict)
+	s.rejectedAfter(time.Hour+2*time.Millisecond, models.RoleAnalyst, ask(50), models.Conflict)
 	s.after(time.Hour+3*time.Millisecond, models.RoleResponder, &incident.Comment{Text: "we cannot answer yet"})
 	s.env.RegisterDelayedCallback(func() { down = false }, time.Hour+time.Second)
-	s.after(2*time.Hour, models.RoleAnalyst, ask(15))
+	s.after(2*time.Hour, models.RoleAnalyst, ask(50))
 	s.goesOnAfter(3 * time.Hour)
 	s.run(models.SeverityLow)
-	if n := s.count("question_asked"); n != 16 || s.mailsFor(notify.PurposeQuestion) != 2*16 {
+	if n := s.count("question_asked"); n != 51 || s.mailsFor(notify.PurposeQuestion) != 2*51 {
 		t.Errorf("%d questions are asked, and %d mails sent about them", n, s.mailsFor(notify.PurposeQuestion))
 	}
 }

@@ -30,7 +30,7 @@ const maxAssessment = 200 << 10
 // maxWaiting bounds the messages that wait to be handed over before an incident takes no more questions. A message to
 // everyone is taken to have toEveryone contacts.
 const (
-	maxWaiting = 300
+	maxWaiting = 1000
 	toEveryone = 20
 )
 
