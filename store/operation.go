@@ -80,22 +80,22 @@ func (s *Store) NoteAnnounced(ctx context.Context, alarms []uuid.UUID, bulletin 
 	})
 }
 
-// OpenAlarms lists the alarms that are open, the oldest first. At most 1,000.
+// OpenAlarms lists all alarms that are open, the oldest first: at most a few for each incident.
 func (s *Store) OpenAlarms(ctx context.Context) ([]models.Alarm, error) {
-	return s.alarms(ctx, "ended_at is null")
+	return s.alarms(ctx, -1, "ended_at is null")
 }
 
 // UnannouncedAlarms lists the alarms that lack a bulletin: of those that are open or ended within a day, those without
 // begun, and those that ended without ended, the oldest first. At most 1,000.
 func (s *Store) UnannouncedAlarms(ctx context.Context, begun, ended string) ([]models.Alarm, error) {
-	return s.alarms(ctx, `(ended_at is null or ended_at > now() - interval '1 day')
+	return s.alarms(ctx, maxPage, `(ended_at is null or ended_at > now() - interval '1 day')
 		and not (announced @> to_jsonb(?::text) and (ended_at is null or announced @> to_jsonb(?::text)))`, begun, ended)
 }
 
-func (s *Store) alarms(ctx context.Context, which string, args ...any) ([]models.Alarm, error) {
+func (s *Store) alarms(ctx context.Context, limit int, which string, args ...any) ([]models.Alarm, error) {
 	var rows []alarmRow
 	err := s.operate(ctx, "list alarms", func(db *gorm.DB) error {
-		return db.Where(which, args...).Order("since, id").Limit(maxPage).Find(&rows).Error
+		return db.Where(which, args...).Order("since, id").Limit(limit).Find(&rows).Error
 	})
 	return each(rows, alarmRow.model), err
 }

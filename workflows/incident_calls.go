@@ -92,9 +92,9 @@ func (w *incidentWorkflow) nextRoundAt() time.Time {
 	return slices.MinFunc(w.state.PendingCalls, func(a, b notify.Recipient) int { return a.At.Compare(b.At) }).At
 }
 
-// startChild starts a child workflow that outlives this run. A child that runs already is fine. The run stays until the
-// child was started: Temporal forgets a start when the run ends in the same task.
-func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind string, arg any) {
+// startChild starts a child workflow that outlives this run, and reports whether it did: a child that runs already is
+// fine. The run stays until the child was started: Temporal forgets a start when the run ends in the same task.
+func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind string, arg any) bool {
 	w.unfinished++
 	defer func() { w.unfinished-- }()
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
@@ -102,9 +102,11 @@ func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind st
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 	})
-	if err := workflow.ExecuteChildWorkflow(ctx, kind, arg).GetChildWorkflowExecution().Get(ctx, nil); err != nil {
+	err := workflow.ExecuteChildWorkflow(ctx, kind, arg).GetChildWorkflowExecution().Get(ctx, nil)
+	if err != nil {
 		workflow.GetLogger(ctx).Info("child workflow not started", "id", id, "error", err)
 	}
+	return err == nil
 }
 
 // awaitRound waits for the round to end. It stops the round as soon as anyone acknowledged anywhere or no calls are

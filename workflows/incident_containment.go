@@ -116,11 +116,16 @@ func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpo
 	if runs && workflow.SignalExternalWorkflow(ctx, id, "", models.SignalDesiredState, desired).Get(ctx, nil) == nil {
 		return
 	}
-	w.startChild(ctx, id, string(i.Reference)+" · endpoint "+e.ID, models.EndpointWorkflow, incident.EndpointState{
+	started := w.startChild(ctx, id, string(i.Reference)+" · endpoint "+e.ID, models.EndpointWorkflow, incident.EndpointState{
 		Reference: i.Reference, ClientID: i.ClientID, Endpoint: e.ID, Hostname: e.Hostname, AgentID: e.AgentID, Policy: w.state.Policy, Wanted: desired,
 		Permitted:  e.PermittedBefore(),
 		ActionSent: e.Permitted != "",
 	})
+	if !started && runs && w.counted { // somebody else has started it since, from an older state
+		if err := workflow.SignalExternalWorkflow(ctx, id, "", models.SignalDesiredState, desired).Get(ctx, nil); err != nil {
+			workflow.GetLogger(ctx).Warn("endpoint workflow does not hear", "id", id, "error", err)
+		}
+	}
 }
 
 // noteRetry notes that a person ended the task about an endpoint: they have put the obstacle right.

@@ -163,7 +163,7 @@ func mailsAboutAQuestion(t *testing.T, version workflow.Version) int {
 }
 
 func TestAQuestionIsMailedOnceAfterAReset(t *testing.T) {
-	for version := workflow.Version(1); version <= 2; version++ {
+	for version := workflow.Version(1); version <= 3; version++ {
 		if n := mailsAboutAQuestion(t, version); n != 2 {
 			t.Errorf("version %d: %d mails about the question to two contacts", version, n)
 		}
