@@ -75,13 +75,14 @@ func TestTheSettingInForceDecidesARejection(t *testing.T) {
 		isolate, release  models.VendorClass
 	}{
 		{"in force", 400, "isolated", on, "", models.Rejected},
-		{"on its way", 400, "free", on, "", models.Rejected},
+		{"on its way", 400, "free", on, "", models.Throttled},
+		{"on its way back", 400, "isolated", off, models.Throttled, ""},
 		{"not in force: never", 400, "free", off, models.Rejected, ""},
 		{"released a moment ago", 400, "free", justOff, models.Throttled, ""},
 		{"isolated a moment ago", 400, "isolated", justOn, "", models.Throttled},
 		{"conflict, in force", 409, "isolated", on, "", models.Ambiguous},
-		{"conflict, being isolated", 409, "free", on, "", models.Rejected},
-		{"conflict, being released", 409, "isolated", off, models.Rejected, ""},
+		{"conflict, being isolated", 409, "free", on, "", models.Throttled},
+		{"conflict, being released", 409, "isolated", off, models.Throttled, ""},
 		{"conflict, for no reason", 409, "free", off, models.Ambiguous, ""},
 		{"gone", 400, "", "", models.Rejected, models.Rejected},
 		{"the setting cannot be read", 400, "free", "{}", models.Ambiguous, models.Ambiguous},
@@ -96,7 +97,8 @@ func TestTheSettingInForceDecidesARejection(t *testing.T) {
 			_, released := tenant.Release(t.Context(), host, "")
 			vendortest.WantClass(t, released, c.release)
 			if c.isolate == models.Throttled {
-				if v := vendortest.ErrorOf(t, err); v.RetryAfter <= 0 || v.Code != "changed_recently" {
+				code := map[bool]string{true: "changed_recently", false: "opposite_pending"}[c.endpoint == "free"]
+				if v := vendortest.ErrorOf(t, err); v.RetryAfter <= 0 || v.Code != code {
 					t.Errorf("%+v", v)
 				}
 			}

@@ -11,6 +11,12 @@ import (
 // maxRetryAfter bounds what a vendor's header may make us wait.
 const maxRetryAfter = time.Hour
 
+// CodeOpposite is our word for an action that waits for its opposite, which is under way.
+const CodeOpposite = "opposite_pending"
+
+// afterOpposite is how long after such an action the next try is worth it: a sensor that is online needs seconds.
+const afterOpposite = 15 * time.Second
+
 // Op names what was tried at a vendor.
 type Op struct {
 	Vendor string // "twilio"
@@ -30,6 +36,16 @@ func (o Op) Uncertain() models.VendorClass {
 // Failed makes the error of an operation that was never sent.
 func (o Op) Failed(class models.VendorClass, code string) *models.VendorError {
 	return &models.VendorError{Class: class, Vendor: o.Vendor, Op: o.Name, Code: code}
+}
+
+// Opposed makes the error of an action that was never sent, because its opposite is under way.
+func (o Op) Opposed() *models.VendorError { return Opposed(o.Failed(models.Throttled, CodeOpposite)) }
+
+// Opposed turns a failure into that of an action which the vendor did not take, because its opposite is under way. That
+// is no rejection: the same action is taken once the opposite is through, so it is Throttled, to be tried again soon.
+func Opposed(failed *models.VendorError) *models.VendorError {
+	failed.Class, failed.Code, failed.RetryAfter = models.Throttled, CodeOpposite, afterOpposite
+	return failed
 }
 
 // Failure says what the exchange means when it did not bring what the adapter wanted. An
