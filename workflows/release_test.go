@@ -117,6 +117,39 @@ func TestAReleaseThatWaitsForALostIsolationIsNoProblem(t *testing.T) {
 	}
 }
 
+// The device is offline, so that its isolation stays under way, and the EDR takes no release until it is through.
+func TestAReleaseThatTheEDRTakesLaterStaysTheSameAction(t *testing.T) {
+	s := isolatedStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	begin, tried := s.env.Now(), []time.Duration{}
+	s.changeFails = func() error {
+		at := s.env.Now().Sub(begin)
+		if at < time.Hour || at > 4*time.Hour {
+			return nil
+		}
+		tried = append(tried, at)
+		return temporal.NewApplicationErrorWithOptions("cortex: release: throttled code opposite_pending", string(models.Throttled),
+			temporal.ApplicationErrorOptions{NextRetryDelay: 15 * time.Second})
+	}
+	during, later := s.at(time.Hour+3*time.Minute), s.at(4*time.Hour+3*time.Minute)
+	s.closes(6 * time.Hour)
+	s.run(models.SeverityMedium)
+	if during.OpenTask(incident.TaskUnconfirmed, "e1") == nil || later.OpenTask(incident.TaskUnconfirmed, "e1") != nil {
+		t.Errorf("while it waits: tasks %+v, then %+v", during.Tasks, later.Tasks)
+	}
+	if later.Containment() != incident.ContainmentReleased {
+		t.Errorf("once it is taken: containment %s", later.Containment())
+	}
+	for i := range tried[1:] {
+		if pause := tried[i+1] - tried[i]; pause > 2*time.Minute {
+			t.Errorf("after %s it is tried again after %s", tried[i], pause)
+		}
+	}
+	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(slices.Compact(s.actions), want) {
+		t.Errorf("actions %v", s.actions)
+	}
+}
+
 func TestCompletingTheTaskAboutAnActionThatIsNeverConfirmedSendsAnother(t *testing.T) {
 	s := isolatedStory(t)
 	s.confirm = func(in activities.EndpointInput) (*activities.EndpointReport, error) {
