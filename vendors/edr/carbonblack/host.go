@@ -69,10 +69,10 @@ func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 		return models.Host{}, f
 	}
 	var d device
-	if !ex.OK() || ex.Decode(&d) != nil || !d.whole() || d.host(t.clock(ex)).ID != id {
+	if !ex.OK() || ex.Decode(&d) != nil || !d.whole() || d.host(ex.Date(t.now)).ID != id {
 		return models.Host{}, failure(ex, op)
 	}
-	return d.host(t.clock(ex)), nil
+	return d.host(ex.Date(t.now)), nil
 }
 
 // search is the body of a search. Start counts from 0.
@@ -103,15 +103,7 @@ func (t *Tenant) search(ctx context.Context, op exchange.Op, s search) (page, er
 			return page{}, failure(ex, op)
 		}
 	}
-	return page{*a.Results, a.Found, t.clock(ex)}, nil
-}
-
-// clock is the vendor's time of an answer, ours if it did not say.
-func (t *Tenant) clock(ex *exchange.Exchange) time.Time {
-	if at, err := http.ParseTime(ex.Header().Get("Date")); err == nil {
-		return at
-	}
-	return t.now()
+	return page{*a.Results, a.Found, ex.Date(t.now)}, nil
 }
 
 // device holds the fields that are read of a device.

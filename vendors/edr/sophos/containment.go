@@ -61,15 +61,16 @@ func (t *Tenant) setIsolation(ctx context.Context, op exchange.Op, id string, en
 	}
 	f := unknownHost(failure(ex, op))
 	if f.HTTPStatus == http.StatusBadRequest || f.HTTPStatus == http.StatusConflict {
-		return t.decide(ctx, op, id, enabled, f)
+		return t.decide(ctx, op, id, enabled, f, ex.Date(t.now))
 	}
 	return f
 }
 
 // decide lets the setting in force say what a rejection means. Central answers 400 to a setting that is
 // in force already, to one that comes too soon after the last change, and to one it will never take. A
-// setting against one that the endpoint has not followed yet comes too soon as well.
-func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, enabled bool, failed *models.VendorError) error {
+// setting against one that the endpoint has not followed yet comes too soon as well. at is Central's time of the
+// rejection.
+func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, enabled bool, failed *models.VendorError, at time.Time) error {
 	op.Effect = false
 	host, inForce, err := t.look(ctx, op, id)
 	opposite := models.HostReleasing
@@ -85,7 +86,7 @@ func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, enabled 
 		return nil
 	case host.State == opposite:
 		return exchange.Opposed(failed)
-	case failed.HTTPStatus == http.StatusBadRequest && t.now().Sub(inForce.changed()).Abs() < recently:
+	case failed.HTTPStatus == http.StatusBadRequest && at.Sub(inForce.changed()).Abs() < recently:
 		failed.Class, failed.Code, failed.RetryAfter = models.Throttled, "changed_recently", askAgain
 	case failed.HTTPStatus == http.StatusConflict:
 		failed.Class = models.Ambiguous

@@ -89,9 +89,8 @@ func TestTheSettingInForceDecidesARejection(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := region{endpoint: reported[c.endpoint], setting: c.setting,
-				patch: func(w http.ResponseWriter, _ string) { vendortest.Answer(w, c.status, `{"error":"BadRequest"}`) }}
+				patch: rejectingAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), c.status)}
 			tenant := newCentral(t, g.ServeHTTP).tenant(t)
-			tenant.now = func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 			_, err := tenant.Isolate(t.Context(), host, "")
 			vendortest.WantClass(t, err, c.isolate)
 			_, released := tenant.Release(t.Context(), host, "")
@@ -103,6 +102,32 @@ func TestTheSettingInForceDecidesARejection(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// rejectingAt rejects a setting at a moment of Central's clock.
+func rejectingAt(at time.Time, status int) func(http.ResponseWriter, string) {
+	return func(w http.ResponseWriter, _ string) {
+		w.Header().Set("Date", at.Format(http.TimeFormat))
+		vendortest.Answer(w, status, `{"error":"BadRequest"}`)
+	}
+}
+
+// A worker whose clock is wrong neither takes a change of a moment ago for an old one, nor an old one for one of a
+// moment ago.
+func TestAChangeIsJudgedByCentralsClock(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, wrong := range []time.Duration{-time.Hour, 0, time.Hour} {
+		for ago, want := range map[time.Duration]models.VendorClass{2 * time.Minute: models.Throttled, time.Hour: models.Rejected, -time.Hour: models.Rejected} {
+			g := region{endpoint: endpointJSON(host, "PC-1", "computer", isolated), patch: rejectingAt(at, 400),
+				setting: `{"enabled":true,"lastEnabledAt":"` + at.Add(-ago).Format(time.RFC3339) + `"}`}
+			tenant := newCentral(t, g.ServeHTTP).tenant(t)
+			tenant.now = func() time.Time { return at.Add(wrong) }
+			_, err := tenant.Release(t.Context(), host, "")
+			if got := models.ClassOf(err); got != want {
+				t.Errorf("our clock %s off, changed %s ago: %v, want %s", wrong, ago, err, want)
+			}
+		}
 	}
 }
 

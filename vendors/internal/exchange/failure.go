@@ -91,15 +91,21 @@ func ClassOfStatus(status int, op Op) models.VendorClass {
 	return op.Uncertain()
 }
 
+// Date returns the vendor's time of the answer, that of our own clock when it did not say. Times that the vendor tells
+// are judged by it alone: clocks differ.
+func (e *Exchange) Date(ours func() time.Time) time.Time {
+	if at, err := http.ParseTime(e.header.Get("Date")); err == nil {
+		return at
+	}
+	return ours()
+}
+
 // RetryAfter reads how long the vendor asks to wait from the first of the named headers that
 // makes sense, whichever form it has: seconds from now, an HTTP date, or a moment in seconds
 // or milliseconds since 1970. The vendor's own Date is the clock where it is sent. The result
 // is 0 (unknown) to one hour.
 func (e *Exchange) RetryAfter(names ...string) time.Duration {
-	now, err := http.ParseTime(e.header.Get("Date"))
-	if err != nil {
-		now = time.Now()
-	}
+	now := e.Date(time.Now)
 	for _, name := range names {
 		if wait, ok := waitOf(e.header.Get(name), now); ok {
 			return min(max(wait, 0), maxRetryAfter)
