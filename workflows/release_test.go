@@ -63,6 +63,28 @@ func TestAReleasedDeviceIsLookedAtBeforeClosure(t *testing.T) {
 	}
 }
 
+func TestALookThatTheEDRThrottlesIsRepeatedWhenItSaid(t *testing.T) {
+	s := isolatedStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	begin, looked := s.env.Now(), []time.Duration{}
+	s.looks = func() error {
+		if looked = append(looked, s.env.Now().Sub(begin).Truncate(time.Minute)); len(looked) > 2 {
+			return nil
+		}
+		return temporal.NewApplicationErrorWithOptions("sentinelone: read host: throttled (HTTP 429)", string(models.Throttled),
+			temporal.ApplicationErrorOptions{NextRetryDelay: 25 * time.Minute})
+	}
+	during, later := s.at(time.Hour+30*time.Minute), s.at(2*time.Hour)
+	s.closes(5 * time.Hour)
+	s.run(models.SeverityMedium)
+	if want := []time.Duration{time.Hour + time.Minute, time.Hour + 26*time.Minute, time.Hour + 51*time.Minute}; !slices.Equal(looked[:3], want) {
+		t.Errorf("looked at %s, want %s", looked, want)
+	}
+	if during.OpenTask(incident.TaskUnconfirmed, "e1") == nil || later.OpenTask(incident.TaskUnconfirmed, "e1") != nil {
+		t.Errorf("while it cannot be looked at: tasks %+v, then %+v", during.Tasks, later.Tasks)
+	}
+}
+
 func TestADeviceThatAnotherIncidentHoldsIsLetGo(t *testing.T) {
 	s := isolatedStory(t)
 	s.holders = []incident.EndpointID{{Incident: "SI-1042-0003", Endpoint: "e4"}}
