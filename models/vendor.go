@@ -13,7 +13,7 @@ type VendorClass string
 // The classes of vendor failure.
 const (
 	Transient VendorClass = "transient" // nothing was sent: dial refused, DNS, TLS before the first byte
-	Throttled VendorClass = "throttled" // rejected for its rate (429); RetryAfter says how long to wait
+	Throttled VendorClass = "throttled" // not taken now: too many requests (429), the opposite is under way; wait for RetryAfter
 	Ambiguous VendorClass = "ambiguous" // it may have happened: timeout after write, 5xx, unreadable 2xx; look it up before acting again
 	Rejected  VendorClass = "rejected"  // the vendor will never do this one: bad number, suppressed address, unknown host
 	Config    VendorClass = "config"    // our credentials or settings are wrong (401, 403); an operator must act

@@ -139,7 +139,7 @@ func (w *endpointWorkflow) waitForNext(ctx workflow.Context, pause time.Duration
 		every := personRetryInterval
 		switch {
 		case w.state.LastReport.Problem != "": // it could not be looked at
-			every = pauseBeforeLook(w.state.Policy, 0)
+			every = max(pauseBeforeLook(w.state.Policy, 0), time.Duration(w.state.LookAfter))
 		case w.state.Looks < looksAfterRelease:
 			every = pauseBeforeLook(w.state.Policy, w.state.Looks)
 		}
@@ -163,7 +163,7 @@ func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, every time.Durat
 		return err
 	}
 	by := w.releasedBy
-	w.releasedBy = ""
+	w.releasedBy, w.state.LookAfter = "", 0
 	seen, err := readState(ctx, confirmWithin, w.actionInput(permitted))
 	switch {
 	case ctx.Err() != nil:
@@ -176,7 +176,7 @@ func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, every time.Durat
 		w.reportToIncident(ctx, o)
 	case w.isReleased() && classOf(err) == models.Rejected: // it is gone from the EDR: the last word stands
 	case w.isReleased(): // this was no look
-		w.state.Looks = max(w.state.Looks-1, 0)
+		w.state.Looks, w.state.LookAfter = max(w.state.Looks-1, 0), models.Duration(againAfter(w.state.Policy, err))
 		if hasChange(ctx, changeFailedLookIsShown) {
 			w.reportToIncident(ctx, incident.EndpointObserved{Problem: failureText(err)})
 		}

@@ -63,6 +63,28 @@ func TestAReleasedDeviceIsLookedAtBeforeClosure(t *testing.T) {
 	}
 }
 
+func TestALookThatTheEDRThrottlesIsRepeatedWhenItSaid(t *testing.T) {
+	s := isolatedStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	begin, looked := s.env.Now(), []time.Duration{}
+	s.looks = func() error {
+		if looked = append(looked, s.env.Now().Sub(begin).Truncate(time.Minute)); len(looked) > 2 {
+			return nil
+		}
+		return temporal.NewApplicationErrorWithOptions("sentinelone: read host: throttled (HTTP 429)", string(models.Throttled),
+			temporal.ApplicationErrorOptions{NextRetryDelay: 25 * time.Minute})
+	}
+	during, later := s.at(time.Hour+30*time.Minute), s.at(2*time.Hour)
+	s.closes(5 * time.Hour)
+	s.run(models.SeverityMedium)
+	if want := []time.Duration{time.Hour + time.Minute, time.Hour + 26*time.Minute, time.Hour + 51*time.Minute}; !slices.Equal(looked[:3], want) {
+		t.Errorf("looked at %s, want %s", looked, want)
+	}
+	if during.OpenTask(incident.TaskUnconfirmed, "e1") == nil || later.OpenTask(incident.TaskUnconfirmed, "e1") != nil {
+		t.Errorf("while it cannot be looked at: tasks %+v, then %+v", during.Tasks, later.Tasks)
+	}
+}
+
 func TestADeviceThatAnotherIncidentHoldsIsLetGo(t *testing.T) {
 	s := isolatedStory(t)
 	s.holders = []incident.EndpointID{{Incident: "SI-1042-0003", Endpoint: "e4"}}
@@ -114,6 +136,39 @@ func TestAReleaseThatWaitsForALostIsolationIsNoProblem(t *testing.T) {
 	}
 	if later.Containment() != incident.ContainmentReleased || len(s.edr) != 2 {
 		t.Errorf("then: containment %s, asked of the EDR %v", later.Containment(), s.edr)
+	}
+}
+
+// The device is offline, so that its isolation stays under way, and the EDR takes no release until it is through.
+func TestAReleaseThatTheEDRTakesLaterStaysTheSameAction(t *testing.T) {
+	s := isolatedStory(t)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	begin, tried := s.env.Now(), []time.Duration{}
+	s.changeFails = func() error {
+		at := s.env.Now().Sub(begin)
+		if at < time.Hour || at > 4*time.Hour {
+			return nil
+		}
+		tried = append(tried, at)
+		return temporal.NewApplicationErrorWithOptions("cortex: release: throttled code opposite_pending", string(models.Throttled),
+			temporal.ApplicationErrorOptions{NextRetryDelay: 15 * time.Second})
+	}
+	during, later := s.at(time.Hour+3*time.Minute), s.at(4*time.Hour+3*time.Minute)
+	s.closes(6 * time.Hour)
+	s.run(models.SeverityMedium)
+	if during.OpenTask(incident.TaskUnconfirmed, "e1") == nil || later.OpenTask(incident.TaskUnconfirmed, "e1") != nil {
+		t.Errorf("while it waits: tasks %+v, then %+v", during.Tasks, later.Tasks)
+	}
+	if later.Containment() != incident.ContainmentReleased {
+		t.Errorf("once it is taken: containment %s", later.Containment())
+	}
+	for i := range tried[1:] {
+		if pause := tried[i+1] - tried[i]; pause > 2*time.Minute {
+			t.Errorf("after %s it is tried again after %s", tried[i], pause)
+		}
+	}
+	if want := []string{"SI-1042-0007/isolate/1/e1/edr/1", "SI-1042-0007/release/2/e1/edr/1"}; !slices.Equal(slices.Compact(s.actions), want) {
+		t.Errorf("actions %v", s.actions)
 	}
 }
 

@@ -117,7 +117,7 @@ func TestWhatIsDoneAlreadyIsNotDoneAgain(t *testing.T) {
 	})
 }
 
-// The opposite of what is under way is rejected, or it wins: it is never mixed with it.
+// The opposite of what is under way is taken later, or it wins: it is never mixed with it.
 func TestOppositeActionsDoNotMix(t *testing.T) {
 	overProducts(t, func(b *bench) {
 		for _, persona := range []string{"offline", "slow"} {
@@ -130,7 +130,7 @@ func TestOppositeActionsDoNotMix(t *testing.T) {
 			}
 			want := models.HostNormal
 			if _, err := b.conn.Release(b.Context(), host.ID, ""); err != nil {
-				b.wantClass(err, models.Rejected)
+				b.wantClass(err, models.Throttled)
 				want = models.HostIsolated
 			}
 			b.persona(host.Hostname, "online")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"maps"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/watchfire-mdr/watchfire/activities"
@@ -143,6 +145,53 @@ func TestNothingIsConfirmedThatIsStillToChange(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An action whose opposite is under way is no failure: it stays the same effect, with no attempt on record, until the
+// opposite is there.
+func TestAReleaseWhileTheIsolationIsUnderWayIsNotRejected(t *testing.T) {
+	overProducts(t, func(b *bench) {
+		c := newContainment(b)
+		for _, persona := range []string{"slow", "offline"} {
+			if persona == "offline" && !b.conn.Capabilities().Queues {
+				continue
+			}
+			host := b.newDevice(persona)
+			for n, d := range []models.Desired{models.DesiredIsolated, models.DesiredReleased, models.DesiredIsolated} {
+				in := c.input(n+1, host, d)
+				if err := c.change(in); err != nil {
+					c.wantWaiting(in, err)
+					b.persona(host.Hostname, "online")
+					b.eventually("the EDR takes it", func() bool { return c.change(in) == nil })
+				}
+			}
+			b.persona(host.Hostname, "online")
+			in := c.input(3, host, models.DesiredIsolated)
+			b.eventually("confirmed", func() bool { _, err := c.confirm(in); return err == nil })
+			if got := c.ends(host.Hostname); got != models.HostIsolated {
+				b.Errorf("%s: it ends %s", persona, got)
+			}
+		}
+	})
+}
+
+// wantWaiting checks that the effect of an action that was not taken is as it was planned, to be tried again soon.
+func (c *containment) wantWaiting(in activities.EndpointInput, err error) {
+	c.Helper()
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) || app.Type() != string(models.Throttled) || app.NextRetryDelay() <= 0 || app.NextRetryDelay() > time.Minute {
+		c.Errorf("%s: %v, want it tried again within a minute", in.Effect.Key, err)
+	}
+	err = c.work.Effects.Store.ForClient(c.Context(), store.Worker, c.id, func(tx *store.Tx) error {
+		row, err := tx.Effect(in.Effect.Key)
+		if err == nil && (row.State != notify.EffectIntended || !row.AttemptAt.IsZero()) {
+			c.Errorf("%s: it is %s, attempted %v, want it as planned", in.Effect.Key, row.State, row.AttemptAt)
+		}
+		return err
+	})
+	if err != nil {
+		c.Fatal(err)
+	}
 }
 
 // forgetful hides from the adapter the machine actions that were known when it was told to forget, as Defender does

@@ -38,8 +38,8 @@ func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, erro
 		return nil, op.Failed(models.Rejected, "invalid_hostname")
 	}
 	var named []models.Host
-	for start := 0; start < maxFound; start += pageSize {
-		page, err := t.search(ctx, op, search{Query: "name:" + escape(hostname), Start: start, Rows: pageSize})
+	for read := 0; read < maxFound; {
+		page, err := t.search(ctx, op, search{Query: "name:" + escape(hostname), Start: read, Rows: pageSize})
 		if err != nil {
 			return nil, err
 		}
@@ -48,12 +48,18 @@ func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, erro
 				named = append(named, h)
 			}
 		}
-		if start+len(page.devices) >= page.total {
+		read += len(page.devices) // which may be fewer than were asked for
+		switch {
+		case read >= page.total:
 			return named, nil
+		case len(page.devices) == 0: // there are more, which it does not show
+			return nil, op.Failed(models.Rejected, codeTooMany)
 		}
 	}
-	return nil, op.Failed(models.Rejected, "too_many_hosts")
+	return nil, op.Failed(models.Rejected, codeTooMany)
 }
+
+const codeTooMany = "too_many_hosts"
 
 // State returns the device with the given id as Carbon Black sees it now: normal or isolated, never
 // on the way, whatever it was asked for. Rejected: no_such_host.
@@ -69,10 +75,10 @@ func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 		return models.Host{}, f
 	}
 	var d device
-	if !ex.OK() || ex.Decode(&d) != nil || !d.whole() || d.host(t.clock(ex)).ID != id {
+	if !ex.OK() || ex.Decode(&d) != nil || !d.whole() || d.host(ex.Date(t.now)).ID != id {
 		return models.Host{}, failure(ex, op)
 	}
-	return d.host(t.clock(ex)), nil
+	return d.host(ex.Date(t.now)), nil
 }
 
 // search is the body of a search. Start counts from 0.
@@ -103,15 +109,7 @@ func (t *Tenant) search(ctx context.Context, op exchange.Op, s search) (page, er
 			return page{}, failure(ex, op)
 		}
 	}
-	return page{*a.Results, a.Found, t.clock(ex)}, nil
-}
-
-// clock is the vendor's time of an answer, ours if it did not say.
-func (t *Tenant) clock(ex *exchange.Exchange) time.Time {
-	if at, err := http.ParseTime(ex.Header().Get("Date")); err == nil {
-		return at
-	}
-	return t.now()
+	return page{*a.Results, a.Found, ex.Date(t.now)}, nil
 }
 
 // device holds the fields that are read of a device.

@@ -84,7 +84,7 @@ func TestFindReadsAllPages(t *testing.T) {
 			for i := range list {
 				list[i] = deviceJSON(body.Start+i+1, "PC-10", false)
 			}
-			if body.Start == 200 {
+			if body.Start == 200 && total == 201 {
 				list = []string{deviceJSON(98765, "PC-1", false)}
 			}
 			vendortest.Answer(w, 200, fmt.Sprintf(`{"results":[%s],"num_found":%d}`, strings.Join(list, ","), total))
@@ -98,6 +98,36 @@ func TestFindReadsAllPages(t *testing.T) {
 	vendortest.WantClass(t, err, models.Rejected)
 	if len(starts) != 10 {
 		t.Errorf("%d pages were read", len(starts))
+	}
+}
+
+// Carbon Black may give fewer devices than were asked for: none of them is passed over for that.
+func TestFindReadsShortPages(t *testing.T) {
+	var starts []int
+	pages := func(shown, total int) *Tenant {
+		starts = nil
+		return cloud(t, func(w http.ResponseWriter, r *http.Request) {
+			var body struct{ Start int }
+			_ = json.NewDecoder(r.Body).Decode(&body)
+			starts = append(starts, body.Start)
+			var list []string
+			for n := body.Start; n < min(body.Start+50, shown); n++ {
+				list = append(list, deviceJSON(n+1, map[bool]string{true: "PC-1", false: "PC-10"}[n == 70], false))
+			}
+			vendortest.Answer(w, 200, fmt.Sprintf(`{"results":[%s],"num_found":%d}`, strings.Join(list, ","), total))
+		})
+	}
+	got, err := pages(120, 120).Find(t.Context(), "PC-1")
+	if err != nil || len(got) != 1 || got[0].ID != "71" || !reflect.DeepEqual(starts, []int{0, 50, 100}) {
+		t.Errorf("got %+v, %v after %v", got, err, starts)
+	}
+	_, err = pages(60, 120).Find(t.Context(), "PC-1") // it does not show the rest
+	if v := vendortest.ErrorOf(t, err); v.Code != "too_many_hosts" || !reflect.DeepEqual(starts, []int{0, 50, 60}) {
+		t.Errorf("%+v after %v", v, starts)
+	}
+	_, err = pages(10_000, 10_000).Find(t.Context(), "PC-1")
+	if v := vendortest.ErrorOf(t, err); v.Code != "too_many_hosts" || len(starts) != 40 {
+		t.Errorf("%+v after %d pages", v, len(starts))
 	}
 }
 

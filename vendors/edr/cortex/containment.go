@@ -11,11 +11,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
 )
 
-// Our words for rejections that have no code of Cortex's.
-const (
-	codeNoAction = "no_action"        // see madeNoAction
-	codeOpposite = "opposite_pending" // an action for the opposite is under way
-)
+// codeNoAction is our word for a rejection that has no code of Cortex's, see madeNoAction.
+const codeNoAction = "no_action"
 
 // target is the state an endpoint shall have, and its meaning for the state it has.
 type target struct {
@@ -30,8 +27,8 @@ type target struct {
 //
 // The endpoint is looked at first: an isolated one is left alone and one that is about to be is
 // waited for; the id is then "", because Cortex does not tell it. Ambiguous: read the state
-// before anything else. Rejected: no such host, a release is under way, the agent was uninstalled
-// or Cortex makes no action for it. Config: the key's role may not isolate.
+// before anything else. Throttled: a release is under way. Rejected: no such host, the agent was
+// uninstalled or Cortex makes no action for it. Config: the key's role may not isolate.
 func (t *Tenant) Isolate(ctx context.Context, id, _ string) (string, error) {
 	return t.pursue(ctx, id, target{
 		op:   exchange.Op{Vendor: vendor, Name: "isolate", Effect: true},
@@ -77,7 +74,7 @@ func (t *Tenant) pursue(ctx context.Context, id string, w target) (string, error
 // opposed reports whether the endpoint was seen on its way to the opposite.
 func opposed(err error) bool {
 	var failed *models.VendorError
-	return errors.As(err, &failed) && failed.Code == codeOpposite
+	return errors.As(err, &failed) && failed.Code == exchange.CodeOpposite
 }
 
 // fulfilled looks whether the endpoint is where it shall be, or on its way. An error means that
@@ -92,7 +89,7 @@ func (t *Tenant) fulfilled(ctx context.Context, id string, w target) (bool, erro
 	case e.uninstalled():
 		return false, w.op.Failed(models.Rejected, "uninstalled")
 	case e.state() == w.away:
-		return false, w.op.Failed(models.Rejected, codeOpposite)
+		return false, w.op.Opposed()
 	}
 	return e.state() == w.done || e.state() == w.on, nil
 }

@@ -41,7 +41,7 @@ func TestActionsNameExactlyOneHost(t *testing.T) {
 func TestTheStateDecidesWhetherToSendAnAction(t *testing.T) {
 	for _, c := range []struct {
 		status, isolation string
-		isolate, release  string // code of the rejection, "-" for an action, "" for none
+		isolate, release  string // code of the failure, "-" for an action, "" for none
 	}{
 		{"CONNECTED", "AGENT_UNISOLATED", "-", ""},
 		{"CONNECTED", "AGENT_PENDING_ISOLATION", "", "opposite_pending"},
@@ -68,7 +68,7 @@ func TestTheStateDecidesWhetherToSendAnAction(t *testing.T) {
 			}
 			if tried.code == "-" || tried.code == "" {
 				vendortest.WantClass(t, err, "")
-			} else if v := vendortest.ErrorOf(t, err); v.Class != models.Rejected || v.Code != tried.code {
+			} else if v := vendortest.ErrorOf(t, err); v.Code != tried.code || (v.Class == models.Throttled) != (v.Code == "opposite_pending") {
 				t.Errorf("%+v: %+v", c, v)
 			}
 		}
@@ -115,7 +115,7 @@ func TestIsolateFailures(t *testing.T) {
 func TestSomeoneElseWasQuicker(t *testing.T) {
 	for _, rejection := range []http.HandlerFunc{vendortest.Answering(500, rejected(500, madeNoAction)), vendortest.Answering(409, "")} {
 		for isolation, want := range map[string]models.VendorClass{
-			"AGENT_ISOLATED": "", "AGENT_PENDING_ISOLATION": "", "AGENT_PENDING_ISOLATION_CANCELLATION": models.Rejected,
+			"AGENT_ISOLATED": "", "AGENT_PENDING_ISOLATION": "", "AGENT_PENDING_ISOLATION_CANCELLATION": models.Throttled,
 		} {
 			c := newCloud(t)
 			c.answers["/endpoints/isolate"] = func(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,7 @@ import (
 
 const (
 	pageSize = 100      // endpoints, Cortex's own limit
-	maxPages = 10       // of endpoints that are asked for by name
+	maxPages = 10       // of endpoints that are asked for by name or id
 	maxList  = 16 << 20 // bytes of the list of all endpoints, some 40,000
 )
 
@@ -35,11 +35,11 @@ func (t *Tenant) Find(ctx context.Context, hostname string) ([]models.Host, erro
 	var found []endpoint
 	switch {
 	case !known: // the list may be behind
-		found, err = t.named(ctx, op, hostname)
+		found, err = t.search(ctx, op, where("hostname", spellings(hostname)...))
 	case len(ids) > pageSize:
 		return nil, op.Failed(models.Rejected, "too_many_hosts")
 	case len(ids) > 0:
-		found, _, err = t.endpoints(ctx, op, where("endpoint_id_list", ids...))
+		found, err = t.search(ctx, op, where("endpoint_id_list", ids...))
 	}
 	if err != nil {
 		return nil, err
@@ -85,10 +85,8 @@ func (t *Tenant) listed(ctx context.Context, op exchange.Op, hostname string) (i
 	return ids, known, nil
 }
 
-// named returns all endpoints that Cortex's own filter finds by a name.
-func (t *Tenant) named(ctx context.Context, op exchange.Op, hostname string) ([]endpoint, error) {
-	s := where("hostname", spellings(hostname)...)
-	var found []endpoint
+// search returns all endpoints that Cortex's own filter finds. A page may have fewer than were asked for.
+func (t *Tenant) search(ctx context.Context, op exchange.Op, s search) (found []endpoint, err error) {
 	for range maxPages {
 		some, total, err := t.endpoints(ctx, op, s)
 		if err != nil {
@@ -97,7 +95,10 @@ func (t *Tenant) named(ctx context.Context, op exchange.Op, hostname string) ([]
 		if found = append(found, some...); len(found) >= total {
 			return found, nil
 		}
-		s.From, s.To = s.From+pageSize, s.To+pageSize
+		if len(some) == 0 { // there are more, which it does not show
+			break
+		}
+		s.From, s.To = len(found), len(found)+pageSize
 	}
 	return nil, op.Failed(models.Rejected, "too_many_hosts")
 }

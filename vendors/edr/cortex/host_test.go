@@ -71,6 +71,27 @@ func TestFind(t *testing.T) {
 
 func TestFindReadsToTheEndOrFails(t *testing.T) {
 	const page = `{"reply":{"total_count":%d,"result_count":1,"endpoints":[%s]}}`
+	for name, listed := range map[string]string{"by name": "", "by id": listedJSON(otherID, "PC-1", "") + "," + listedJSON(hostID, "PC-1", "")} {
+		t.Run("short pages "+name, func(t *testing.T) {
+			cl, asked := newCloud(t), [][2]int{}
+			cl.listed = listed
+			cl.answers["/endpoints/get_endpoint"] = func(w http.ResponseWriter, _ *http.Request) {
+				var s search
+				seen := cl.askedSoFar()
+				requestData(t, seen[len(seen)-1], &s)
+				asked = append(asked, [2]int{s.From, s.To})
+				one := endpointJSON("AGENT_UNISOLATED")
+				if s.From == 0 {
+					one = strings.Replace(one, hostID, otherID, 1)
+				}
+				vendortest.Answer(w, 200, fmt.Sprintf(page, 2, one))
+			}
+			got, err := cl.tenant(t).Find(t.Context(), "PC-1")
+			if err != nil || len(got) != 2 || !reflect.DeepEqual(asked, [][2]int{{0, 100}, {1, 101}}) {
+				t.Errorf("got %+v, %v, asked for %v", got, err, asked)
+			}
+		})
+	}
 	t.Run("a second page", func(t *testing.T) {
 		cl, pages := newCloud(t), 0
 		cl.answers["/endpoints/get_endpoint"] = func(w http.ResponseWriter, _ *http.Request) {

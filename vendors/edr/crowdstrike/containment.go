@@ -18,8 +18,8 @@ const maxComment = 500 // runes
 // later. The comment is kept by Falcon beside the action, one line.
 //
 // Ambiguous: read the state before anything else. That includes a conflict Falcon reports while
-// the host is not on its way anywhere. Rejected: unknown or protected host, or a release is under
-// way. Config: missing scope. The action is always "": Falcon has no ids for actions.
+// the host is not on its way anywhere. Throttled: a release is under way. Rejected: unknown or
+// protected host. Config: missing scope. The action is always "": Falcon has no ids for actions.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (action string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "contain", Effect: true}
 	return "", t.contain(ctx, op, "contain", id, comment, models.HostReleasing, models.HostIsolating, models.HostIsolated)
@@ -37,7 +37,7 @@ func (t *Tenant) Action(context.Context, string, string) (models.ActionState, er
 }
 
 // contain sends the action for exactly one host. A conflict is success when the host is already
-// in one of the states the action leads to, and a rejection when it is on its way back.
+// in one of the states the action leads to, and comes too early when it is on its way back.
 func (t *Tenant) contain(ctx context.Context, op exchange.Op, action, id, comment string, opposite models.HostState, done ...models.HostState) error {
 	if !agentID.MatchString(id) {
 		return op.Failed(models.Rejected, "invalid_host_id")
@@ -52,10 +52,9 @@ func (t *Tenant) contain(ctx context.Context, op exchange.Op, action, id, commen
 	case unread == nil && slices.Contains(done, host.State):
 		return nil
 	case unread == nil && host.State == opposite:
-		failed.Class = models.Rejected
-	default:
-		failed.Class = models.Ambiguous
+		return exchange.Opposed(failed)
 	}
+	failed.Class = models.Ambiguous
 	return failed
 }
 

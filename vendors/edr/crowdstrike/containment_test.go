@@ -76,9 +76,9 @@ func TestConflictIsDecidedByTheState(t *testing.T) {
 		isolate, release models.VendorClass
 	}{
 		{"contained", "", models.Ambiguous},
-		{"containment_pending", "", models.Rejected},
+		{"containment_pending", "", models.Throttled},
 		{"normal", models.Ambiguous, ""},
-		{"lift_containment_pending", models.Rejected, ""},
+		{"lift_containment_pending", models.Throttled, ""},
 		{"strange", models.Ambiguous, models.Ambiguous},
 	} {
 		for _, conflict := range []http.HandlerFunc{conflictHTTP, conflictInside} {

@@ -10,10 +10,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const (
-	maxComment   = 500                // runes
-	codeOpposite = "opposite_pending" // our word: an action for the opposite is under way
-)
+const maxComment = 500 // runes
 
 // target is the state a host shall have, and its meaning for the state it has.
 type target struct {
@@ -28,8 +25,8 @@ type target struct {
 //
 // Kibana takes a second action too, so the host is looked at first: an isolated host is left alone
 // and an action under way is adopted; the id is "" when Kibana no longer knows it. Ambiguous: read
-// the state before anything else. Rejected: no such host, a release is under way, the agent is
-// unenrolled or its sensor cannot isolate. Config: a privilege or the licence is missing.
+// the state before anything else. Throttled: a release is under way. Rejected: no such host, the
+// agent is unenrolled or its sensor cannot isolate. Config: a privilege or the licence is missing.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (string, error) {
 	return t.pursue(ctx, id, comment, target{
 		op:      exchange.Op{Vendor: vendor, Name: "isolate", Effect: true},
@@ -71,7 +68,7 @@ func (t *Tenant) pursue(ctx context.Context, id, comment string, w target) (stri
 // opposed reports whether the host was seen on its way to the opposite.
 func opposed(err error) bool {
 	var failed *models.VendorError
-	return errors.As(err, &failed) && failed.Code == codeOpposite
+	return errors.As(err, &failed) && failed.Code == exchange.CodeOpposite
 }
 
 // fulfilled looks whether the host is where it shall be, or on its way: then no action is to
@@ -85,7 +82,7 @@ func (t *Tenant) fulfilled(ctx context.Context, id string, w target) (action str
 	case v.doc.gone():
 		return "", false, w.op.Failed(models.Rejected, "unenrolled")
 	case v.host.State == w.away:
-		return "", false, w.op.Failed(models.Rejected, codeOpposite)
+		return "", false, w.op.Opposed()
 	case v.host.State == w.done || v.host.State == w.on:
 		return v.newest(w.command), true, nil
 	case w.command == commandIsolate && v.doc.unable():

@@ -58,10 +58,10 @@ func TestNothingIsSentTwice(t *testing.T) {
 			actionJSON("o2", "isolate", "2026-03-01T11:58:30Z", failed) + "," + actionJSON(actionID, "isolate", at, succeeded), actionID, "", ""},
 		{"isolated in another way", (*Tenant).Isolate, true, "", "", "", ""},
 		{"isolation under way", (*Tenant).Isolate, false, actionJSON(actionID, "isolate", at, pending), actionID, "", ""},
-		{"release under way", (*Tenant).Isolate, true, actionJSON(actionID, "unisolate", at, pending), "", models.Rejected, "opposite_pending"},
+		{"release under way", (*Tenant).Isolate, true, actionJSON(actionID, "unisolate", at, pending), "", models.Throttled, "opposite_pending"},
 		{"released", (*Tenant).Release, false, actionJSON(actionID, "unisolate", at, succeeded), actionID, "", ""},
 		{"to be released", (*Tenant).Release, true, actionJSON(actionID, "unisolate", at, pending), actionID, "", ""},
-		{"to be isolated", (*Tenant).Release, false, actionJSON(actionID, "isolate", at, pending), "", models.Rejected, "opposite_pending"},
+		{"to be isolated", (*Tenant).Release, false, actionJSON(actionID, "isolate", at, pending), "", models.Throttled, "opposite_pending"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newKibana(t)
@@ -138,7 +138,7 @@ func TestConflictIsDecidedByTheState(t *testing.T) {
 	}{
 		{"someone else isolated it", actionJSON(actionID, "isolate", "2026-03-01T11:58:00Z", pending), actionID, ""},
 		{"someone else released it", actionJSON("o1", "unisolate", "2026-03-01T11:58:00Z", pending) + "," +
-			actionJSON("o2", "isolate", "2026-03-01T11:57:00Z", pending), "", models.Rejected},
+			actionJSON("o2", "isolate", "2026-03-01T11:57:00Z", pending), "", models.Throttled},
 	} {
 		k := newKibana(t)
 		k.answers["POST /api/endpoint/action/isolate"] = func(w http.ResponseWriter, _ *http.Request) {

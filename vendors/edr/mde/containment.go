@@ -11,15 +11,18 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
-const maxComment = 500 // runes
+const (
+	maxComment = 500                          // runes
+	codeBusy   = "ActiveRequestAlreadyExists" // Defender's word: an action on the device is not finished
+)
 
 // Isolate asks Defender to cut one device off the network and returns the machine action. nil
 // means Defender accepted the action or already had it: the device is isolated when State says so.
 // An earlier isolation that is pending or done is adopted instead of sent again. A release
 // that has not begun is cancelled first; where that is all there was to do, the action is "".
 //
-// Ambiguous: read the state before anything else. Rejected: unknown device, unsupported system, or
-// a release that can no longer be stopped. Config: missing permission.
+// Ambiguous: read the state before anything else. Throttled: a release can no longer be stopped.
+// Rejected: unknown device or unsupported system. Config: missing permission.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (action string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "isolate", Effect: true}
 	return t.change(ctx, op, id, newChange(isolate, comment))
@@ -72,7 +75,7 @@ func (t *Tenant) change(ctx context.Context, op exchange.Op, id string, w change
 	}
 	placed, err := t.place(ctx, op, id, w)
 	var failed *models.VendorError
-	if !errors.As(err, &failed) || (failed.Class != models.Ambiguous && failed.Code != "ActiveRequestAlreadyExists") {
+	if !errors.As(err, &failed) || (failed.Class != models.Ambiguous && failed.Code != codeBusy) {
 		return placed, err
 	}
 	return t.lookAgain(ctx, op, id, w, left, failed)
@@ -87,7 +90,7 @@ func (t *Tenant) clear(ctx context.Context, op exchange.Op, all actions, w chang
 			continue
 		}
 		if a.Status != "Pending" { // the sensor is at it
-			return nil, op.Failed(models.Rejected, "opposite_in_progress")
+			return nil, op.Opposed()
 		}
 		if err := t.cancel(ctx, op, a.ID, w.Comment); err != nil {
 			return nil, err
@@ -106,7 +109,7 @@ func (t *Tenant) cancel(ctx context.Context, op exchange.Op, id, comment string)
 	var a action
 	switch {
 	case ex.Status() == http.StatusBadRequest: // too late
-		return op.Failed(models.Rejected, "opposite_in_progress")
+		return op.Opposed()
 	case !ex.OK() || ex.Decode(&a) != nil || !strings.EqualFold(a.ID, id):
 		return failure(ex, op)
 	}
@@ -154,9 +157,8 @@ func (t *Tenant) lookAgain(ctx context.Context, op exchange.Op, id string, w cha
 		if known, done := after.adopt(w); done {
 			return known, nil
 		}
-		if len(after.pending(w.opposite)) > len(before.pending(w.opposite)) {
-			failed.Class = models.Rejected // somebody else was quicker
-			return "", failed
+		if failed.Code == codeBusy && len(after.pending(w.opposite)) > len(before.pending(w.opposite)) {
+			return "", exchange.Opposed(failed) // somebody else was quicker
 		}
 	}
 	failed.Class = models.Ambiguous

@@ -60,10 +60,10 @@ func TestWhatIsSent(t *testing.T) {
 
 func TestAnActionUnderWayIsNotOverlapped(t *testing.T) {
 	c := newCloud(t, newAction(1, isolate, "InProgress", 1, 1))
-	vendortest.WantClass(t, only(c.tenant().Release(t.Context(), id, "")), models.Rejected)
+	vendortest.WantClass(t, only(c.tenant().Release(t.Context(), id, "")), models.Throttled)
 	late := newCloud(t, newAction(1, isolate, "Pending", 1, 1))
 	late.instead["POST /api/machineactions/"+nth(1)+"/cancel"] = vendortest.Answering(400, `{"error":{"code":"BadRequest","message":"x"}}`)
-	vendortest.WantClass(t, only(late.tenant().Release(t.Context(), id, "")), models.Rejected)
+	vendortest.WantClass(t, only(late.tenant().Release(t.Context(), id, "")), models.Throttled)
 	unsure := newCloud(t, newAction(1, isolate, "Pending", 1, 1))
 	unsure.instead["POST /api/machineactions/"+nth(1)+"/cancel"] = vendortest.Cut
 	vendortest.WantClass(t, only(unsure.tenant().Release(t.Context(), id, "")), models.Ambiguous)
@@ -115,25 +115,30 @@ func TestIsolateFailures(t *testing.T) {
 // An action whose answer was lost is looked up, not sent again.
 func TestLostAnswersAreLookedUp(t *testing.T) {
 	for name, after := range map[string]struct {
-		action action
-		want   models.VendorClass
-		id     string
+		action     action
+		want, busy models.VendorClass // busy: when Defender says that an action is not finished
+		id         string
 	}{
-		"it happened":               {newAction(5, isolate, "Pending", 5, 5), "", nth(5)},
-		"it happened and is done":   {newAction(5, isolate, "Succeeded", 5, 6), "", nth(5)},
-		"it did not":                {newAction(5, "RunAntiVirusScan", "Pending", 5, 5), models.Ambiguous, ""},
-		"it failed":                 {newAction(5, isolate, "Failed", 5, 6), models.Ambiguous, ""},
-		"somebody released instead": {newAction(5, unisolate, "Pending", 5, 5), models.Rejected, ""},
+		"it happened":               {newAction(5, isolate, "Pending", 5, 5), "", "", nth(5)},
+		"it happened and is done":   {newAction(5, isolate, "Succeeded", 5, 6), "", "", nth(5)},
+		"it did not":                {newAction(5, "RunAntiVirusScan", "Pending", 5, 5), models.Ambiguous, models.Ambiguous, ""},
+		"it failed":                 {newAction(5, isolate, "Failed", 5, 6), models.Ambiguous, models.Ambiguous, ""},
+		"somebody released instead": {newAction(5, unisolate, "Pending", 5, 5), models.Ambiguous, models.Throttled, ""},
 	} {
-		for _, lost := range []http.HandlerFunc{vendortest.Cut, vendortest.Answering(500, ""), vendortest.Answering(201, ""),
-			vendortest.Answering(400, `{"error":{"code":"ActiveRequestAlreadyExists","message":"Action is already in progress"}}`)} {
+		for _, lost := range []struct {
+			answer http.HandlerFunc
+			want   models.VendorClass
+		}{
+			{vendortest.Cut, after.want}, {vendortest.Answering(500, ""), after.want}, {vendortest.Answering(201, ""), after.want},
+			{vendortest.Answering(400, `{"error":{"code":"ActiveRequestAlreadyExists","message":"Action is already in progress"}}`), after.busy},
+		} {
 			c := newCloud(t)
 			c.instead[isolatePath] = func(w http.ResponseWriter, r *http.Request) {
 				c.actions = append(c.actions, after.action)
-				lost(w, r)
+				lost.answer(w, r)
 			}
 			got, err := c.tenant().Isolate(t.Context(), id, "")
-			vendortest.WantClass(t, err, after.want)
+			vendortest.WantClass(t, err, lost.want)
 			if got != after.id || len(c.changes()) != 1 {
 				t.Errorf("%s: %q, sent %v", name, got, c.changes())
 			}

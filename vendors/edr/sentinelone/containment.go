@@ -21,8 +21,8 @@ type way struct {
 // the agent was there already: the host is isolated when State says so. The action id is always "",
 // and the comment is dropped, because SentinelOne has neither.
 //
-// Ambiguous: read the state before anything else. Rejected: unknown agent, an agent that is not
-// eligible, or one that is being released. Config: the token may not.
+// Ambiguous: read the state before anything else. Throttled: the agent is being released. Rejected:
+// unknown agent, or one that is not eligible. Config: the token may not.
 func (t *Tenant) Isolate(ctx context.Context, id, _ string) (string, error) {
 	op := exchange.Op{Vendor: vendor, Name: "disconnect host", Effect: true}
 	return "", t.sendAction(ctx, op, id, way{"disconnect",
@@ -78,7 +78,7 @@ func (t *Tenant) sendAction(ctx context.Context, op exchange.Op, id string, w wa
 }
 
 // decide lets the state of the agent say what a rejection means: success when the agent is where the
-// action leads, Rejected when it is on its way back, Ambiguous when nobody can tell.
+// action leads, Throttled when it is on its way back, Ambiguous when nobody can tell.
 func (t *Tenant) decide(ctx context.Context, id string, w way, failed *models.VendorError) error {
 	host, err := t.State(ctx, id)
 	switch {
@@ -89,7 +89,7 @@ func (t *Tenant) decide(ctx context.Context, id string, w way, failed *models.Ve
 	case slices.Contains(w.done, host.State):
 		return nil
 	case host.State == w.back:
-		failed.Class = models.Rejected
+		return exchange.Opposed(failed)
 	}
 	return failed
 }

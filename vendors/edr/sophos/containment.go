@@ -22,8 +22,9 @@ const (
 // already had it: the host is isolated when State says so, which for an offline host may be days
 // later. The action id is always "". Central keeps the comment, one line.
 //
-// Ambiguous: read the state before anything else. Throttled: the setting was changed a moment ago.
-// Rejected: unknown host, or one that cannot be isolated. Config: the credentials may not.
+// Ambiguous: read the state before anything else. Throttled: a release is under way, or the setting was
+// changed a moment ago. Rejected: unknown host, or one that cannot be isolated. Config: the credentials
+// may not.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (string, error) {
 	return "", t.setIsolation(ctx, exchange.Op{Vendor: vendor, Name: "isolate host", Effect: true}, id, true, comment)
 }
@@ -60,14 +61,16 @@ func (t *Tenant) setIsolation(ctx context.Context, op exchange.Op, id string, en
 	}
 	f := unknownHost(failure(ex, op))
 	if f.HTTPStatus == http.StatusBadRequest || f.HTTPStatus == http.StatusConflict {
-		return t.decide(ctx, op, id, enabled, f)
+		return t.decide(ctx, op, id, enabled, f, ex.Date(t.now))
 	}
 	return f
 }
 
 // decide lets the setting in force say what a rejection means. Central answers 400 to a setting that is
-// in force already, to one that comes too soon after the last change, and to one it will never take.
-func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, enabled bool, failed *models.VendorError) error {
+// in force already, to one that comes too soon after the last change, and to one it will never take. A
+// setting against one that the endpoint has not followed yet comes too soon as well. at is Central's time of the
+// rejection.
+func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, enabled bool, failed *models.VendorError, at time.Time) error {
 	op.Effect = false
 	host, inForce, err := t.look(ctx, op, id)
 	opposite := models.HostReleasing
@@ -81,9 +84,11 @@ func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, enabled 
 		failed.Class = models.Ambiguous
 	case *inForce.Enabled == enabled:
 		return nil
-	case failed.HTTPStatus == http.StatusBadRequest && t.now().Sub(inForce.changed()).Abs() < recently:
+	case host.State == opposite:
+		return exchange.Opposed(failed)
+	case failed.HTTPStatus == http.StatusBadRequest && at.Sub(inForce.changed()).Abs() < recently:
 		failed.Class, failed.Code, failed.RetryAfter = models.Throttled, "changed_recently", askAgain
-	case failed.HTTPStatus == http.StatusConflict && host.State != opposite:
+	case failed.HTTPStatus == http.StatusConflict:
 		failed.Class = models.Ambiguous
 	}
 	return failed

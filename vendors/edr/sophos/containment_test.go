@@ -75,32 +75,59 @@ func TestTheSettingInForceDecidesARejection(t *testing.T) {
 		isolate, release  models.VendorClass
 	}{
 		{"in force", 400, "isolated", on, "", models.Rejected},
-		{"on its way", 400, "free", on, "", models.Rejected},
+		{"on its way", 400, "free", on, "", models.Throttled},
+		{"on its way back", 400, "isolated", off, models.Throttled, ""},
 		{"not in force: never", 400, "free", off, models.Rejected, ""},
 		{"released a moment ago", 400, "free", justOff, models.Throttled, ""},
 		{"isolated a moment ago", 400, "isolated", justOn, "", models.Throttled},
 		{"conflict, in force", 409, "isolated", on, "", models.Ambiguous},
-		{"conflict, being isolated", 409, "free", on, "", models.Rejected},
-		{"conflict, being released", 409, "isolated", off, models.Rejected, ""},
+		{"conflict, being isolated", 409, "free", on, "", models.Throttled},
+		{"conflict, being released", 409, "isolated", off, models.Throttled, ""},
 		{"conflict, for no reason", 409, "free", off, models.Ambiguous, ""},
 		{"gone", 400, "", "", models.Rejected, models.Rejected},
 		{"the setting cannot be read", 400, "free", "{}", models.Ambiguous, models.Ambiguous},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := region{endpoint: reported[c.endpoint], setting: c.setting,
-				patch: func(w http.ResponseWriter, _ string) { vendortest.Answer(w, c.status, `{"error":"BadRequest"}`) }}
+				patch: rejectingAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), c.status)}
 			tenant := newCentral(t, g.ServeHTTP).tenant(t)
-			tenant.now = func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 			_, err := tenant.Isolate(t.Context(), host, "")
 			vendortest.WantClass(t, err, c.isolate)
 			_, released := tenant.Release(t.Context(), host, "")
 			vendortest.WantClass(t, released, c.release)
 			if c.isolate == models.Throttled {
-				if v := vendortest.ErrorOf(t, err); v.RetryAfter <= 0 || v.Code != "changed_recently" {
+				code := map[bool]string{true: "changed_recently", false: "opposite_pending"}[c.endpoint == "free"]
+				if v := vendortest.ErrorOf(t, err); v.RetryAfter <= 0 || v.Code != code {
 					t.Errorf("%+v", v)
 				}
 			}
 		})
+	}
+}
+
+// rejectingAt rejects a setting at a moment of Central's clock.
+func rejectingAt(at time.Time, status int) func(http.ResponseWriter, string) {
+	return func(w http.ResponseWriter, _ string) {
+		w.Header().Set("Date", at.Format(http.TimeFormat))
+		vendortest.Answer(w, status, `{"error":"BadRequest"}`)
+	}
+}
+
+// A worker whose clock is wrong neither takes a change of a moment ago for an old one, nor an old one for one of a
+// moment ago.
+func TestAChangeIsJudgedByCentralsClock(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, wrong := range []time.Duration{-time.Hour, 0, time.Hour} {
+		for ago, want := range map[time.Duration]models.VendorClass{2 * time.Minute: models.Throttled, time.Hour: models.Rejected, -time.Hour: models.Rejected} {
+			g := region{endpoint: endpointJSON(host, "PC-1", "computer", isolated), patch: rejectingAt(at, 400),
+				setting: `{"enabled":true,"lastEnabledAt":"` + at.Add(-ago).Format(time.RFC3339) + `"}`}
+			tenant := newCentral(t, g.ServeHTTP).tenant(t)
+			tenant.now = func() time.Time { return at.Add(wrong) }
+			_, err := tenant.Release(t.Context(), host, "")
+			if got := models.ClassOf(err); got != want {
+				t.Errorf("our clock %s off, changed %s ago: %v, want %s", wrong, ago, err, want)
+			}
+		}
 	}
 }
 

@@ -28,8 +28,8 @@ type way struct {
 // document a second task for an endpoint, so none is sent. The comment is kept as the task's
 // description, one line.
 //
-// Ambiguous: read the state before anything else. Rejected: unknown host, one that is excluded from
-// response actions, or one that is being released. Config: the token may not.
+// Ambiguous: read the state before anything else. Throttled: the endpoint is being released.
+// Rejected: unknown host, or one that is excluded from response actions. Config: the token may not.
 func (t *Tenant) Isolate(ctx context.Context, id, comment string) (string, error) {
 	op := exchange.Op{Vendor: vendor, Name: "isolate host", Effect: true}
 	return t.sendAction(ctx, op, id, comment, way{"isolate",
@@ -69,7 +69,7 @@ func (t *Tenant) sendAction(ctx context.Context, op exchange.Op, id, comment str
 	case slices.Contains(w.done, host.State):
 		return under.id(), nil
 	case host.State == w.back:
-		return "", op.Failed(models.Rejected, "opposite_under_way")
+		return "", op.Opposed()
 	}
 	list := []target{{AgentGUID: id, Description: plain.Line(comment, maxComment)}}
 	ex := t.send(ctx, http.MethodPost, "/response/endpoints/"+w.verb, "", list)
@@ -131,14 +131,14 @@ func (k *task) id() string {
 }
 
 // decide lets the state of the endpoint say what a conflict means: success when it is where the
-// action leads, Rejected when it is on its way back, Ambiguous when nobody can tell.
+// action leads, Throttled when it is on its way back, Ambiguous when nobody can tell.
 func (t *Tenant) decide(ctx context.Context, op exchange.Op, id string, w way, failed *models.VendorError) (string, error) {
 	host, under, err := t.look(ctx, op, id)
 	switch {
 	case err == nil && slices.Contains(w.done, host.State):
 		return under.id(), nil
 	case err == nil && host.State == w.back:
-		failed.Class = models.Rejected
+		return "", exchange.Opposed(failed)
 	default:
 		failed.Class = models.Ambiguous
 	}

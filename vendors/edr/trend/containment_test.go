@@ -56,10 +56,10 @@ func TestNoActionIsSentToAnEndpointThatIsThereOrOnItsWay(t *testing.T) {
 	}{
 		{"isolated", "on", "", (*Tenant).Isolate, "", ""},
 		{"being isolated", "off", taskJSON("7", "isolate", "queued", host, at), (*Tenant).Isolate, "", "7"},
-		{"being released", "on", taskJSON("7", "restoreIsolate", "running", host, at), (*Tenant).Isolate, models.Rejected, ""},
+		{"being released", "on", taskJSON("7", "restoreIsolate", "running", host, at), (*Tenant).Isolate, models.Throttled, ""},
 		{"free", "off", "", (*Tenant).Release, "", ""},
 		{"being released already", "on", taskJSON("7", "restoreIsolate", "running", host, at), (*Tenant).Release, "", "7"},
-		{"being isolated now", "off", taskJSON("7", "isolate", "waitForApproval", host, at), (*Tenant).Release, models.Rejected, ""},
+		{"being isolated now", "off", taskJSON("7", "isolate", "waitForApproval", host, at), (*Tenant).Release, models.Throttled, ""},
 	} {
 		v := inState(c.isolation, c.tasks, func(w http.ResponseWriter, _ *http.Request) { vendortest.Answer(w, 207, accepted("8")) })
 		action, err := c.act(newTenant(t, v.ServeHTTP), t.Context(), host, "")
@@ -120,7 +120,7 @@ func TestAConflictIsDecidedByTheState(t *testing.T) {
 	}{
 		{"isolated meanwhile", "on", "", "", ""},
 		{"being isolated meanwhile", "off", taskJSON("9", "isolate", "queued", host, at), "", "9"},
-		{"being released", "on", taskJSON("9", "restoreIsolate", "queued", host, at), models.Rejected, ""},
+		{"being released", "on", taskJSON("9", "restoreIsolate", "queued", host, at), models.Throttled, ""},
 		{"for no reason", "off", "", models.Ambiguous, ""},
 	} {
 		for _, conflict := range []http.HandlerFunc{vendortest.Answering(409, ""), vendortest.Answering(207, `[{"status":409}]`)} {

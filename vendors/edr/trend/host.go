@@ -72,10 +72,15 @@ func (t *Tenant) State(ctx context.Context, id string) (models.Host, error) {
 	return host, err
 }
 
-// look reads the endpoint and the newest unfinished task on it, nil when there is none.
+// look reads the endpoint and the newest unfinished task on it, nil when there is none. The task is read first: one that
+// ends between the two requests still shows as under way, where otherwise the endpoint would look as it was before.
 func (t *Tenant) look(ctx context.Context, op exchange.Op, id string) (models.Host, *task, error) {
 	if !agentGUID.MatchString(id) {
 		return models.Host{}, nil, op.Failed(models.Rejected, "invalid_host_id")
+	}
+	under, err := t.unfinished(ctx, op, id)
+	if err != nil {
+		return models.Host{}, nil, err
 	}
 	ex := t.send(ctx, http.MethodGet, "/endpointSecurity/endpoints/"+id, "", nil)
 	var e endpoint
@@ -86,10 +91,6 @@ func (t *Tenant) look(ctx context.Context, op exchange.Op, id string) (models.Ho
 		return models.Host{}, nil, f
 	case !ex.OK(), ex.Decode(&e) != nil, !strings.EqualFold(e.AgentGUID, id):
 		return models.Host{}, nil, failure(ex, op)
-	}
-	under, err := t.unfinished(ctx, op, id)
-	if err != nil {
-		return models.Host{}, nil, err
 	}
 	host := e.host()
 	if under != nil {

@@ -118,6 +118,18 @@ func (v *vision) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// A release ends between the two requests: the endpoint must not look isolated, or an isolation would not be sent.
+func TestATaskThatEndsMeanwhileDoesNotLookUndone(t *testing.T) {
+	v := inState("on", taskJSON("1", "restoreIsolate", "running", host, "2026-03-01T10:00:00Z"), nil)
+	got, err := newTenant(t, func(w http.ResponseWriter, r *http.Request) {
+		v.ServeHTTP(w, r)
+		v.endpoint, v.tasks = endpointJSON(host, "PC-1", "desktop", "off", "connected"), ""
+	}).State(t.Context(), host)
+	if err != nil || got.State != models.HostReleasing {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestStateIsTheInventorysUnlessATaskIsUnderWay(t *testing.T) {
 	const early, late = "2026-03-01T10:00:00Z", "2026-03-01T11:00:00Z"
 	for _, c := range []struct {

@@ -11,6 +11,12 @@ import (
 // maxRetryAfter bounds what a vendor's header may make us wait.
 const maxRetryAfter = time.Hour
 
+// CodeOpposite is our word for an action that waits for its opposite, which is under way.
+const CodeOpposite = "opposite_pending"
+
+// afterOpposite is how long after such an action the next try is worth it: a sensor that is online needs seconds.
+const afterOpposite = 15 * time.Second
+
 // Op names what was tried at a vendor.
 type Op struct {
 	Vendor string // "twilio"
@@ -30,6 +36,16 @@ func (o Op) Uncertain() models.VendorClass {
 // Failed makes the error of an operation that was never sent.
 func (o Op) Failed(class models.VendorClass, code string) *models.VendorError {
 	return &models.VendorError{Class: class, Vendor: o.Vendor, Op: o.Name, Code: code}
+}
+
+// Opposed makes the error of an action that was never sent, because its opposite is under way.
+func (o Op) Opposed() *models.VendorError { return Opposed(o.Failed(models.Throttled, CodeOpposite)) }
+
+// Opposed turns a failure into that of an action which the vendor did not take, because its opposite is under way. That
+// is no rejection: the same action is taken once the opposite is through, so it is Throttled, to be tried again soon.
+func Opposed(failed *models.VendorError) *models.VendorError {
+	failed.Class, failed.Code, failed.RetryAfter = models.Throttled, CodeOpposite, afterOpposite
+	return failed
 }
 
 // Failure says what the exchange means when it did not bring what the adapter wanted. An
@@ -75,15 +91,21 @@ func ClassOfStatus(status int, op Op) models.VendorClass {
 	return op.Uncertain()
 }
 
+// Date returns the vendor's time of the answer, that of our own clock when it did not say. Times that the vendor tells
+// are judged by it alone: clocks differ.
+func (e *Exchange) Date(ours func() time.Time) time.Time {
+	if at, err := http.ParseTime(e.header.Get("Date")); err == nil {
+		return at
+	}
+	return ours()
+}
+
 // RetryAfter reads how long the vendor asks to wait from the first of the named headers that
 // makes sense, whichever form it has: seconds from now, an HTTP date, or a moment in seconds
 // or milliseconds since 1970. The vendor's own Date is the clock where it is sent. The result
 // is 0 (unknown) to one hour.
 func (e *Exchange) RetryAfter(names ...string) time.Duration {
-	now, err := http.ParseTime(e.header.Get("Date"))
-	if err != nil {
-		now = time.Now()
-	}
+	now := e.Date(time.Now)
 	for _, name := range names {
 		if wait, ok := waitOf(e.header.Get(name), now); ok {
 			return min(max(wait, 0), maxRetryAfter)
