@@ -36,6 +36,19 @@ func TestAnAlarmIsOpenOnceUntilItEnds(t *testing.T) {
 	equal(t, "alarms after the first", len(rest), 1)
 }
 
+// Many incidents have an alarm that stays. One that opens later is seen, too, and can be ended.
+func TestManyOpenAlarmsHideNoLaterOne(t *testing.T) {
+	h := newHouse(t)
+	h.owner(`insert into operator_alarms (id, kind, subject, detail, since, last_seen, announced)
+		select gen_random_uuid(), 'conflict', 'SI-1042-' || n, 'd', now() - interval '1 hour', now(), '[]' from generate_series(1, 1100) n`)
+	h.ok(h.RaiseAlarm(t.Context(), models.Alarm{Kind: models.AlarmEngineDown, Subject: "temporal"}))
+	open, err := h.OpenAlarms(t.Context())
+	h.ok(err)
+	if len(open) != 1101 || open[1100].Kind != models.AlarmEngineDown {
+		t.Errorf("%d alarms are open, want 1101", len(open))
+	}
+}
+
 func TestALeaseHasOneHolder(t *testing.T) {
 	h := newHouse(t)
 	first, second := uuid.New(), uuid.New()
