@@ -118,3 +118,34 @@ func TestALongComparisonDoesNotDelayTheAlarmsAboutTheSystem(t *testing.T) {
 		}
 	}
 }
+
+// A comparison may find the engine back while the check before is still about to say that it is down.
+func TestAComparisonDoesNotEndTheAlarmAboutTheEngine(t *testing.T) {
+	s, _ := storetest.New(t)
+	r := &Reconciler{Store: s, Temporal: &slow{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	if err := s.RaiseAlarm(t.Context(), models.Alarm{Kind: models.AlarmEngineDown, Subject: "temporal"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+		open int
+	}{{"a comparison", r.compare, 1}, {"a check", r.checkSystem, 0}} {
+		if err := step.do(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.OpenAlarms(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine := 0
+		for _, a := range all {
+			if a.Kind == models.AlarmEngineDown {
+				engine++
+			}
+		}
+		if engine != step.open {
+			t.Errorf("after %s %d alarms about the engine are open, want %d", step.name, engine, step.open)
+		}
+	}
+}

@@ -40,7 +40,7 @@ type alarmKey struct {
 type pass struct {
 	*Reconciler
 	workersKnown  bool // the list of workers was read
-	engineAnswers bool
+	engineAnswers bool // checkEngine found so
 	complete      bool      // every watched incident was listed
 	now           time.Time // when the incidents at hand were listed, by the database's clock
 

@@ -203,13 +203,13 @@ func (r *Reconciler) compare(ctx context.Context) error {
 // asksEngine reports whether the engine answers about this namespace.
 func (p *pass) asksEngine(ctx context.Context) bool {
 	state, err := p.look(ctx, "no such workflow")
-	p.engineAnswers = err == nil && !state.found
-	return p.engineAnswers
+	return err == nil && !state.found
 }
 
-// checkEngine raises the alarm when the engine failed twice in a row.
+// checkEngine raises the alarm when the engine failed twice in a row. It alone ends it: a comparison that finds the
+// engine back would end the alarm while the check before is still about to raise it.
 func (p *pass) checkEngine(ctx context.Context) {
-	if p.asksEngine(ctx) {
+	if p.engineAnswers = p.asksEngine(ctx); p.engineAnswers {
 		p.engineFails = 0
 		return
 	}

@@ -2,13 +2,10 @@ package e2e
 
 import (
 	"context"
-	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -31,23 +28,21 @@ func (s *scene) bulletins() map[string][]string {
 	return all
 }
 
-// told counts the bulletins over a channel that hold some words.
-func (s *scene) told(channel, words string) (n int) {
+// told returns how often an alarm stands in the bulletins over a channel: as one that began, and as one that ended.
+func (s *scene) told(channel string, a models.Alarm) (begun, ended int) {
 	s.t.Helper()
-	line := regexp.MustCompile(regexp.QuoteMeta(words) + `(\S+ \S+ UTC)`)
+	named := strings.ReplaceAll(string(a.Kind), "_", " ") + " " + a.Subject
 	for _, text := range s.bulletins()[channel] {
-		for _, found := range line.FindAllStringSubmatch(text, -1) {
-			at, err := time.Parse("2006-01-02 15:04:05 MST", found[1])
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			if at.After(s.began) { // else it is about an alarm of an earlier test
-				n++
-			}
+		begun += strings.Count(text, named+", since "+a.Since.UTC().Format(stamp))
+		if !a.EndedAt.IsZero() {
+			ended += strings.Count(text, named+", ended "+a.EndedAt.UTC().Format(stamp))
 		}
 	}
-	return n
+	return begun, ended
 }
+
+// stamp is how bulletins write a moment.
+const stamp = "2006-01-02 15:04:05 UTC"
 
 // Temporal is down, one of two workers stands still, and no mailer answers: the operator is told over every channel that
 // works at once, over the others when they work again, and once of each beginning and end.
@@ -85,21 +80,27 @@ func TestTheOperatorIsToldOfEachAlarmOnceOverEveryChannel(t *testing.T) {
 		t.Errorf("/readyz answers %s while alarms are open", answer)
 	}
 	alarms := map[models.AlarmKind]string{models.AlarmEngineDown: "temporal", models.AlarmWorkerLost: lost}
+	first := map[models.AlarmKind]models.Alarm{}
 	for kind, subject := range alarms {
-		words := line(kind, subject) + ", since "
 		s.await("the bulletins about "+subject, func() (bool, error) {
-			begun, _ := operator.about(kind, subject, s.began)
-			return begun > 0 && s.told("text", words) > 0, nil
+			all, err := s.alarms(kind, subject)
+			if err != nil || len(all) == 0 {
+				return false, err
+			}
+			first[kind] = all[len(all)-1]
+			begun, _ := operator.about(first[kind].ID)
+			texted, _ := s.told("text", first[kind])
+			return begun > 0 && texted > 0, nil
 		})
 	}
-	for kind, subject := range alarms {
-		if n := s.told("mail", line(kind, subject)+", since "); n != 0 {
-			t.Errorf("%d mails about %s went out while no mailer answered", n, subject)
+	for _, a := range first {
+		if n, _ := s.told("mail", a); n != 0 {
+			t.Errorf("%d mails about %s went out while no mailer answered", n, a.Subject)
 		}
 	}
 	s.clearFaults("sendgrid", "smtp")
-	for kind, subject := range alarms {
-		s.await("the mail about "+subject, func() (bool, error) { return s.told("mail", line(kind, subject)+", since ") > 0, nil })
+	for _, a := range first {
+		s.await("the mail about "+a.Subject, func() (bool, error) { n, _ := s.told("mail", a); return n > 0, nil })
 	}
 	if err := system.Temporal.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -107,23 +108,19 @@ func TestTheOperatorIsToldOfEachAlarmOnceOverEveryChannel(t *testing.T) {
 	signalProcess(t, stopped.PID(), syscall.SIGCONT)
 	for kind, subject := range alarms {
 		s.awaitAlarmEnded(kind, subject)
-		for channel := range s.bulletins() {
-			ended := line(kind, subject) + ", ended "
-			s.await("the "+channel+" about the end of "+subject, func() (bool, error) { return s.told(channel, ended) > 0, nil })
+		all, err := s.alarms(kind, subject)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	for kind, subject := range alarms {
-		for channel, all := range s.bulletins() {
-			begun, ended := s.told(channel, line(kind, subject)+", since "), s.told(channel, line(kind, subject)+", ended ")
-			if begun != 1 || ended != 1 {
-				t.Errorf("the operator was told by %s %d times of the alarm %s and %d times of its end, want once each: %q", channel, begun, kind, ended, all)
+		for channel, texts := range s.bulletins() {
+			oldest := all[len(all)-1]
+			s.await("the "+channel+" about the end of "+subject, func() (bool, error) { _, n := s.told(channel, oldest); return n > 0, nil })
+			for _, a := range all {
+				if begun, ended := s.told(channel, a); begun > 1 || ended > 1 {
+					t.Errorf("the operator was told by %s %d times of the alarm %s and %d times of its end, want once each: %q", channel, begun, kind, ended, texts)
+				}
 			}
 		}
 	}
 	s.await("the system to be ready again", func() (bool, error) { return strings.HasPrefix(readiness(t), "200"), nil })
-}
-
-// line is how a bulletin names an alarm.
-func line(kind models.AlarmKind, subject string) string {
-	return fmt.Sprintf("%s %s", strings.ReplaceAll(string(kind), "_", " "), subject)
 }

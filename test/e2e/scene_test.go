@@ -127,7 +127,8 @@ func authorize(t *testing.T, client uuid.UUID) {
 	}
 }
 
-// restoreSystem brings the stack back to the state in which every test begins: without faults, every part running.
+// restoreSystem brings the stack back to the state in which every test begins: without faults, every part running,
+// and one worker.
 func restoreSystem(t *testing.T) {
 	ctx := context.WithoutCancel(t.Context())
 	for vendor := range byName(system.Dev.Simulators) {
@@ -149,6 +150,9 @@ func restoreSystem(t *testing.T) {
 			}
 		default:
 		}
+	}
+	for _, surplus := range system.Workers[:len(system.Workers)-1] {
+		surplus.Stop()
 	}
 }
 
