@@ -39,8 +39,8 @@ type alarmKey struct {
 // pass is one comparison of store and engine.
 type pass struct {
 	*Reconciler
-	workersKnown  bool // the list of workers was read
-	engineAnswers bool // checkEngine found so
+	workersKnown  bool      // the list of workers was read
+	engineAnswers bool      // checkEngine found so
 	complete      bool      // every watched incident was listed
 	now           time.Time // when the incidents at hand were listed, by the database's clock
 
