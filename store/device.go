@@ -57,8 +57,8 @@ func (tx *Tx) HasLaterAction(e notify.Effect) (bool, error) {
 	return len(rows) > 0, problem("find later action", err)
 }
 
-// CancelEarlierActions cancels the actions of earlier desired states of the effect's endpoint that are planned and have no
-// attempt under way: they are never tried again.
+// CancelEarlierActions cancels the actions of earlier desired states of the effect's endpoint that are planned and have
+// no attempt under way: they are never tried again.
 func (tx *Tx) CancelEarlierActions(e notify.Effect) error {
 	q := tx.ofDevice(e).Where("incident = ? and endpoint = ? and revision < ? and state = ? and attempt_at is null", e.Incident, e.Endpoint, e.Revision, notify.EffectIntended).
 		UpdateColumns(map[string]any{"state": notify.EffectCanceled, "reason": notify.ReasonSuperseded, "updated_at": tx.Now()})

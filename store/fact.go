@@ -42,8 +42,8 @@ func (s *Store) KeepFact(ctx context.Context, name string, arg any, workflows ..
 	})
 }
 
-// KeptFacts lists facts that were kept and not told yet: those first whose workflow was not missed, the oldest first. At
-// most 200.
+// KeptFacts lists facts that were kept and not told yet: those first whose workflow was not missed, the oldest first.
+// At most 200.
 func (s *Store) KeptFacts(ctx context.Context) ([]KeptFact, error) {
 	var rows []factRow
 	var now time.Time

@@ -91,8 +91,8 @@ func (p Endpoint) IsUnseen() bool {
 	return p.Permitted == models.DesiredReleased && p.Problem != "" && len(p.HeldBy) == 0
 }
 
-// NeedsWorkflow reports whether the incident cannot be without its workflow: the incident is not over, or a device of it
-// is isolated, or may be.
+// NeedsWorkflow reports whether the incident cannot be without its workflow: the incident is not over, or a device of
+// it is isolated, or may be.
 func (i Incident) NeedsWorkflow() bool {
 	return !i.IsOver() || slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return p.IsHeld() || p.IsUnseen() })
 }
@@ -118,8 +118,8 @@ func (l Lost) NeedsWorkflow() bool {
 	return i.NeedsWorkflow() || takesFeedback || isWatched || len(l.Unsent().Notifications) > 0
 }
 
-// UnacknowledgedSince returns the revision from which on an acknowledgement counts: an earlier one was of something less
-// severe.
+// UnacknowledgedSince returns the revision from which on an acknowledgement counts: an earlier one was of something
+// less severe.
 func (l Lost) UnacknowledgedSince() (revision int) {
 	var i Incident
 	for _, e := range l.Events {

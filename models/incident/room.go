@@ -154,9 +154,9 @@ func (r *Room) Decide(i Incident, c Command, ask CommandContext, at time.Time) (
 	return events, nil
 }
 
-// CheckWaiting returns Conflict when so many messages wait to be handed over that no question may be asked, which causes
-// others. The workflow carries each, and a vendor may be down for days. Of all other messages a newer one replaces an
-// older one.
+// CheckWaiting returns Conflict when so many messages wait to be handed over that no question may be asked, which
+// causes others. The workflow carries each, and a vendor may be down for days. Of all other messages a newer one
+// replaces an older one.
 func CheckWaiting(waiting []notify.Notification, c Command) error {
 	if _, is := c.(*AskQuestion); !is {
 		return nil
