@@ -1,15 +1,20 @@
 package workflows_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // at keeps the incident as it is known some time after it was opened.
@@ -98,6 +103,46 @@ func TestADeviceWhoseStateNobodyTellsIsUnknown(t *testing.T) {
 			t.Errorf("then: containment %s, tasks %+v", later.Containment(), later.Tasks)
 		}
 	})
+}
+
+// The answers of the store are lost while the device is asked for. The workflow of the device is started meanwhile by
+// somebody else, as the reconciler does, from what is in the store.
+func TestADeviceWhoseWorkflowSomebodyElseStartedIsIsolated(t *testing.T) {
+	s := newStory(t)
+	lost := false
+	s.recordFails = func(in activities.RecordInput) error {
+		if !lost {
+			return nil
+		}
+		s.events = append(s.events, slices.DeleteFunc(slices.Clone(in.Events), func(e incident.Event) bool { return e.Seq <= s.seq() })...)
+		return errors.New("no answer")
+	}
+	id := ref.EndpointWorkflowID("e1")
+	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Once().Return(func(ctx workflow.Context, in notify.CallRoundInput) error {
+		lost = true
+		if err := workflow.Sleep(ctx, time.Second); err != nil { // the device is asked for
+			return err
+		}
+		ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON})
+		state := incident.EndpointState{
+			Reference: in.Reference, ClientID: in.ClientID, Endpoint: "e1", Hostname: isolate.Hostname, Policy: in.Policy,
+			Wanted: incident.DesiredState{Desired: models.DesiredIsolated, Generation: 1},
+		}
+		if err := workflow.ExecuteChildWorkflow(ctx, models.EndpointWorkflow, state).GetChildWorkflowExecution().Get(ctx, nil); err != nil {
+			t.Errorf("it cannot be started: %v", err)
+		}
+		return workflow.Sleep(ctx, time.Hour)
+	})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(time.Minute+500*time.Millisecond, models.RoleAnalyst, isolate)
+	s.env.RegisterDelayedCallback(func() { lost = false }, 70*time.Second)
+	s.after(2*time.Minute, models.RoleViewer, &incident.Acknowledge{})
+	during := s.at(5 * time.Minute)
+	s.containedBy(30 * time.Minute)
+	s.run(models.SeverityCritical)
+	if e := during.Endpoints[0]; during.Containment() != incident.ContainmentContained || len(s.edr) == 0 {
+		t.Errorf("minutes after it was permitted: containment %s, %+v, asked of the EDR %v", during.Containment(), e, s.edr)
+	}
 }
 
 func TestEndingADriftTaskIsolatesAgain(t *testing.T) {

@@ -121,7 +121,7 @@ func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpo
 		Permitted:  e.PermittedBefore(),
 		ActionSent: e.Permitted != "",
 	})
-	if !started && runs && w.counted { // somebody else has started it since, from an older state
+	if !started && w.counted { // somebody else has started it, from an older state
 		if err := workflow.SignalExternalWorkflow(ctx, id, "", models.SignalDesiredState, desired).Get(ctx, nil); err != nil {
 			workflow.GetLogger(ctx).Warn("endpoint workflow does not hear", "id", id, "error", err)
 		}
