@@ -25,6 +25,7 @@ type rule = simstage.Rule
 type call struct {
 	Sid      string
 	To       string
+	URL      string // of its document
 	Status   string
 	Placed   time.Time  `json:"in_flight_from"`
 	Ended    *time.Time `json:"in_flight_until"`
@@ -117,14 +118,14 @@ func (s *scene) effects(vendor string, out any) {
 	}
 }
 
-// calls returns the calls to the client's contacts since the scene began, the oldest first.
+// calls returns the product's calls to the client's contacts since the scene began, the oldest first.
 func (s *scene) calls() (all []call) {
 	s.t.Helper()
 	var e struct{ Calls map[string][]call }
 	s.effects("twilio", &e)
 	for _, c := range s.contacts {
 		for _, k := range e.Calls[c.Phone] {
-			if k.Placed.After(s.began) {
+			if k.Placed.After(s.began) && strings.HasPrefix(k.URL, system.Dev.App+"/") {
 				all = append(all, k)
 			}
 		}
