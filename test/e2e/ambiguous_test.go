@@ -44,6 +44,60 @@ func TestALostAnswerOfAVendorDoesNothingTwice(t *testing.T) {
 	}
 }
 
+// The answer about a mail is lost, and then nobody works for longer than look-ups may take. The first look-up after
+// that fails. The mail is looked up again, and not sent again.
+func TestOneFailedLookUpAfterAnOutageRepeatsNoMail(t *testing.T) {
+	s := newScene(t, 0)
+	lastWorker().Stop()
+	s.startWorker() // which has not turned away from SendGrid because of what failed before
+	s.retry = true
+	s.open(models.SeverityHigh)
+	s.assess()
+	silent := rule{Op: "callback", Kind: "drop"} // a report would tell of the mail
+	failing := rule{Op: "logs", Kind: "status", Status: http.StatusServiceUnavailable, Holds: string(s.ref)}
+	s.faults("sendgrid", rule{Op: "send_mail", Kind: "reset_after", Holds: string(s.ref), Times: 1}, silent, failing)
+	s.publish()
+	c := temporal(t)
+	s.await("the lost answer about a mail, and those about the others", func() (bool, error) {
+		d, err := c.DescribeWorkflowExecution(t.Context(), s.ref.WorkflowID(), "")
+		pending := d.GetPendingActivities()
+		return len(pending) == 1 && pending[0].GetLastFailure() != nil && s.mailsAccepted() == len(s.contacts)-1, err
+	})
+	s.killWorker()
+	printProgress("  an hour passes")
+	began := time.Now()
+	runSQL(t, system.OwnerURL(), "update effects set planned_at = planned_at - interval '1 hour', attempt_at = attempt_at - interval '1 hour' where incident = $1", s.ref)
+	failing.Times = 1
+	s.steer("sendgrid", "faults", map[string]any{"clear": true, "rules": []rule{silent, failing}})
+	s.startWorker()
+	s.await("every mail to be accepted", func() (bool, error) { return s.mailsAccepted() == len(s.contacts), nil })
+	s.wantMails(notify.PurposePublished)
+	entries, err := system.Dev.Journal(t.Context(), "sendgrid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lookups []int
+	for _, e := range entries {
+		if e.Path == "/v3/logs" && e.At.After(began) && strings.Contains(e.Body, string(s.ref)) {
+			lookups = append(lookups, e.Status)
+		}
+	}
+	if !slices.Equal(lookups, []int{http.StatusServiceUnavailable, http.StatusOK}) {
+		t.Errorf("the look-ups after the outage were answered with %v, want one failure and one success", lookups)
+	}
+}
+
+// mailsAccepted counts the mails about the incident that a mailer accepted, as far as the ledger knows.
+func (s *scene) mailsAccepted() (n int) {
+	s.t.Helper()
+	for _, d := range s.deliveries() {
+		if d.Kind == notify.EffectMail && d.State == notify.EffectAccepted {
+			n++
+		}
+	}
+	return n
+}
+
 // Somebody else who shares our account at the carrier calls a contact 250 times, around a call of ours whose answer is
 // lost. Of two such calls the carrier never got one, which is placed again, and did get the other, which is found. No
 // call of the stranger is taken for either.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -153,6 +154,20 @@ func restoreSystem(t *testing.T) {
 	}
 	for _, surplus := range system.Workers[:len(system.Workers)-1] {
 		surplus.Stop()
+	}
+}
+
+// runSQL runs a statement as the superuser of PostgreSQL, in the database of a URL.
+func runSQL(t *testing.T, database, statement string, args ...any) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	db, err := pgx.Connect(ctx, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(ctx)
+	if _, err := db.Exec(ctx, statement, args...); err != nil {
+		t.Fatal(err)
 	}
 }
 
