@@ -2,10 +2,14 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,7 +66,13 @@ func TestACommandWithoutAWorkerIsAcceptedAndCarriedOutOnce(t *testing.T) {
 // readiness returns the API's answer about its readiness.
 func readiness(t *testing.T) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, system.Dev.App+"/readyz", nil)
+	return readinessAt(t, system.Dev.App)
+}
+
+// readinessAt returns the answer of the process at an address about its readiness.
+func readinessAt(t *testing.T, address string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/readyz", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +83,66 @@ func readiness(t *testing.T) string {
 	defer res.Body.Close()
 	body, _ := io.ReadAll(res.Body)
 	return res.Status + " " + string(body)
+}
+
+// workerAddress returns where the last worker answers health, as its log says.
+func workerAddress(t *testing.T) string {
+	t.Helper()
+	log, err := os.ReadFile(filepath.Join(filepath.Dir(product), "logs", fmt.Sprintf("worker-%d.log", len(system.Workers))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(log)) {
+		var entry struct{ Msg, Address string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
+			return "http://" + entry.Address
+		}
+	}
+	t.Fatal("the worker does not say where it listens")
+	return ""
+}
+
+// The product's connections are cut, and the new ones can read and not write, as on a standby.
+func TestADatabaseThatOnlyReadsShowsWithinSeconds(t *testing.T) {
+	s := newScene(t, 1)
+	s.retry = true // a connection that was cut may fail once
+	s.open(models.SeverityLow)
+	processes := map[string]string{"API": system.Dev.App, "worker": workerAddress(t)}
+	awaitAnswers := func(what string, is func(answer string) bool) {
+		t.Helper()
+		took := elapsed(func() {
+			for name, address := range byName(processes) {
+				s.await("/readyz of the "+name+" to say "+what, func() (bool, error) { return is(readinessAt(t, address)), nil })
+			}
+		})
+		printProgress("  /readyz says %s after %s", what, took.Round(100*time.Millisecond))
+	}
+	isReady := func(answer string) bool { return strings.HasPrefix(answer, "200") }
+	awaitAnswers("that all is well", isReady)
+	t.Cleanup(func() {
+		if t.Failed() {
+			reconnect(t, "off")
+		}
+	})
+	reconnect(t, "on")
+	cut := time.Now()
+	isFailing := func(answer string) bool {
+		return strings.HasPrefix(answer, "503") && strings.Contains(answer, `"database":"failing"`) && strings.Contains(answer, `"schema":"ok"`)
+	}
+	awaitAnswers("that the database fails", isFailing)
+	s.until("the incident, which can be read", func(i incident.Incident) bool { return i.Phase == incident.PhaseInvestigating })
+	awaitAnswers("so still, long after the cut", func(answer string) bool { return time.Since(cut) > 3*time.Second && isFailing(answer) })
+	reconnect(t, "off")
+	awaitAnswers("that all is well again", isReady)
+	s.assess()
+}
+
+// reconnect cuts all connections to the product's database and sets whether new ones can only read, "on" or "off".
+func reconnect(t *testing.T, readOnly string) {
+	t.Helper()
+	server := system.Postgres.URL("postgres")
+	runSQL(t, server, "alter database watchfire set default_transaction_read_only = "+readOnly)
+	runSQL(t, server, "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'watchfire'")
 }
 
 func TestTemporalKilledInTheMiddleLosesNoAnsweredCommand(t *testing.T) {
