@@ -13,7 +13,7 @@ import (
 func TestADomainIsNotGuessed(t *testing.T) {
 	s := newClientScene(t, func(*models.Policy) {})
 	s.host = strings.TrimSuffix(s.host, ".corp")
-	s.steer("crowdstrike", "personas", map[string]any{"personas": map[string]string{s.host: "domains"}})
+	s.setDevicePersona("domains")
 	s.open(models.SeverityLow)
 	s.assess()
 	s.publish()
@@ -39,7 +39,7 @@ func TestADomainIsNotGuessed(t *testing.T) {
 // The client's rule for everything does not let a domain controller be isolated unasked.
 func TestADomainControllerIsAskedAbout(t *testing.T) {
 	s := newScene(t, 2)
-	s.steer("crowdstrike", "personas", map[string]any{"personas": map[string]string{s.host: "domain_controller"}})
+	s.setDevicePersona("domain_controller")
 	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
 	s.open(models.SeverityMedium)
 	s.assess()
