@@ -62,7 +62,7 @@ func TestAnApprovalIsGivenOrDeniedInThePortal(t *testing.T) {
 	s.assess()
 	s.publish()
 	s.isolate()
-	s.until("the question to the client", func(i incident.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
+	s.awaitQuestion("a1")
 	s.wantRejected(s.viewer, http.StatusForbidden, &incident.Approve{Approval: "a1"})
 	s.wantRejected(s.lead, http.StatusConflict, &incident.Approve{Approval: "a1"})
 	if got := s.actions(); len(got) != 0 {
@@ -76,7 +76,7 @@ func TestAnApprovalIsGivenOrDeniedInThePortal(t *testing.T) {
 	s.assess()
 	s.publish()
 	s.isolate()
-	s.until("the question to the client", func(i incident.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
+	s.awaitQuestion("a1")
 	s.send(s.admin, &incident.Deny{Approval: "a1", Reason: "It is the payment server."})
 	s.until("a task for the SOC", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskDenied)) == 1 })
 	s.wantActions("contain", "lift_containment")

@@ -29,6 +29,7 @@ const (
 // fleetEffects is a simulated EDR's record of the actions it carried out and of its devices' states.
 type fleetEffects struct {
 	Hosts []struct {
+		DeviceID                string `json:"device_id"`
 		Hostname, State, Status string // Status is CrowdStrike's name for the state
 	}
 	Commands []edrAction
