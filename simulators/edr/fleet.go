@@ -40,7 +40,7 @@ const (
 	domain      = ".corp.example" // of the personas "fqdn" and "domains"
 	otherDomain = ".lab.example"  // of the second device of "domains"
 
-	crowdSize  = 150    // devices before the one of the persona "crowd"
+	crowdSize  = 600    // devices before the one of the persona "crowd": more than a page of most products
 	throngSize = 12_000 // and before that of "throng"
 )
 
@@ -71,6 +71,7 @@ type fleetHost struct {
 	id, tenant, hostname, persona string // the personas go by the hostname
 	suffix                        string // of the name that the vendor shows: a domain
 	gone                          bool   // its agent will never answer again
+	crowd                         bool   // one of those before the device of the persona "crowd" or "throng"
 	state                         string
 	class                         string // workstation, server, domain_controller
 	tags                          []string
@@ -166,7 +167,8 @@ func (f *fleet) bringUp(tenant, hostname string) {
 	crowd := map[string]int{"crowd": crowdSize, "throng": throngSize}[persona]
 	for n := 0; n < crowd && f.names[first] == ""; n++ {
 		h := f.addHost(tenant, hostname, fmt.Sprintf("#crowd-%d", n), persona)
-		if h.gone = !f.forgets; f.forgets {
+		h.crowd, h.gone = true, !f.forgets
+		if f.forgets {
 			h.suffix = fmt.Sprintf("-%d", n)
 		}
 	}
@@ -237,7 +239,10 @@ func (f *fleet) hostsOf(tenant string) []*fleetHost {
 	defer f.mu.Unlock()
 	var out []*fleetHost
 	for _, h := range f.hosts {
-		if p := f.copyHost(h); h.tenant == tenant && p.persona != "missing" {
+		if h.tenant != tenant {
+			continue
+		}
+		if p := f.copyHost(h); p.persona != "missing" {
 			out = append(out, p)
 		}
 	}
