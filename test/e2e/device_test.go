@@ -150,3 +150,35 @@ func (s *scene) agent() string {
 	}
 	return ids[0]
 }
+
+// Hundreds of devices, more than a page of the product's look-up, come before the one of the name, which is found. Where
+// there are more than the product reads, it says so and isolates none.
+func TestADeviceIsFoundBehindACrowdAndNotGuessedBehindAThrong(t *testing.T) {
+	s := newClientScene(t, func(*models.Policy) {})
+	s.vendor = "crowdstrike"
+	s.host = strings.TrimSuffix(s.host, ".corp")
+	s.setDevicePersona("crowd")
+	s.open(models.SeverityLow)
+	s.assess()
+	s.publish()
+	s.isolate()
+	s.awaitContainment(incident.ContainmentContained)
+	if e, agent := s.current().Endpoints[0], s.agent(); e.AgentID != agent || e.DeviceName != s.host {
+		t.Errorf("the endpoint is %s, agent %s, want %s, agent %s", e.DeviceName, e.AgentID, s.host, agent)
+	}
+	s.wantState(s.host, "isolated")
+	s.settleAndRelease()
+	s.wantActions("contain", "lift_containment")
+
+	s.host = "SRV" + s.host
+	s.setDevicePersona("throng")
+	s.send(s.analyst, &incident.Isolate{Hostname: s.host, Reason: "Files are being encrypted."})
+	s.until("a task about the device", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskUnconfirmed)) == 1 })
+	if detail := openTasks(s.current(), incident.TaskUnconfirmed)[0].Detail; !strings.Contains(detail, "too_many_hosts") {
+		t.Errorf("the task says %q, want it to say that there are too many devices", detail)
+	}
+	if e := s.current().Endpoints[1]; e.AgentID != "" {
+		t.Errorf("the endpoint is agent %s, want none", e.AgentID)
+	}
+	s.wantActions()
+}
