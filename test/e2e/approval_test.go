@@ -15,13 +15,14 @@ import (
 // clientPath returns a path below the scene's client in the API.
 func (s *scene) clientPath(path string) string { return fmt.Sprintf("/clients/%d%s", s.number, path) }
 
-// signAuthority lets the client's admin sign a response authority with the same decision about every isolation.
-func (s *scene) signAuthority(decision authority.Decision) {
+// signAuthority lets the client's admin sign a response authority with the same decision about every isolation. Two
+// persons must agree about the assets of twoPersons.
+func (s *scene) signAuthority(decision authority.Decision, twoPersons ...authority.AssetSelector) {
 	s.t.Helper()
 	var drafted authority.Authority
 	s.post(s.lead, s.clientPath("/response-authority"), map[string]any{"rules": []map[string]any{
 		{"name": "as the test wants it", "action": "isolated", "decision": decision}, {"name": "release", "action": "released", "decision": "auto"},
-	}, "never": []string{}, "two_persons": []any{}}, &drafted)
+	}, "never": []string{}, "two_persons": append([]authority.AssetSelector{}, twoPersons...)}, &drafted)
 	s.post(s.admin, s.clientPath("/response-authority/"+strconv.Itoa(drafted.Version)+"/sign"), nil, nil)
 }
 
