@@ -92,7 +92,7 @@ func (s *Stack) seed(ctx context.Context) error {
 		{Name: "Tomás Ruiz", Email: "lead@watchfire.example", Role: models.RoleLead},
 		{Name: "Mina Okafor", Email: "operator@watchfire.example", Role: models.RoleOperator},
 	} {
-		if err := s.seedUser(ctx, db, u, 0); err != nil {
+		if err := s.AddUser(ctx, db, u, 0); err != nil {
 			return err
 		}
 	}
@@ -130,7 +130,7 @@ func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) e
 	s.Dev.Clients = append(s.Dev.Clients, dev)
 	for _, role := range []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin} {
 		u := models.User{ClientID: client.ID, Name: "The " + string(role) + " of " + c.name, Email: string(role) + "@" + c.domain, Role: role}
-		if err := s.seedUser(ctx, db, u, c.number); err != nil {
+		if err := s.AddUser(ctx, db, u, c.number); err != nil {
 			return err
 		}
 	}
@@ -194,8 +194,9 @@ func seedContact(c seedClient, n int, role string) models.Contact {
 	return contact
 }
 
-// seedUser makes a user with a token, unless an earlier start did.
-func (s *Stack) seedUser(ctx context.Context, db *store.Store, u models.User, client int) error {
+// AddUser makes a user with a token, unless an earlier start did, and tells Dev of them. client is the client's number,
+// or 0 for the SOC.
+func (s *Stack) AddUser(ctx context.Context, db *store.Store, u models.User, client int) error {
 	token := s.keys.Tokens[u.Email]
 	if hash, ok := auth.Hash(token); ok {
 		if _, err := db.Authenticate(ctx, hash); err != nil {

@@ -53,7 +53,7 @@ func NewCrowdStrike(s *stage.Stage, clientID, secret string) (stage.Vendor, erro
 		return nil, errors.New("crowdstrike simulator: the client secret is empty and would let everyone in, set one")
 	}
 	f := &crowdStrike{Stage: s, clientID: clientID, secret: secret, tokens: map[string]grant{}}
-	f.Personas = newFleetPersonas("already_contained", "errors_in_202")
+	f.Personas = newFleetPersonas("already_contained", "errors_in_202", reinstalled)
 	f.fleet = newFleet(s, f.Personas)
 	f.fleet.forgets = true
 	return f, nil

@@ -129,6 +129,28 @@ func TestPersonasOfHosts(t *testing.T) {
 	}
 }
 
+// A device that is set up anew has another agent, and the old one is gone.
+func TestAReinstalledHostHasAnotherAgent(t *testing.T) {
+	w := newWorld(t)
+	w.login()
+	old := w.agent("PC-1")
+	for _, persona := range []string{"reinstalled", "reinstalled", "online"} {
+		w.Steer(w.CrowdStrikeURL, "personas", `{"personas":{"pc-1":"`+persona+`"}}`)
+		id := w.agent("PC-1")
+		if id == old || w.hostState(id) == nil || w.hostState(old) != nil {
+			t.Errorf("%s: the agents are %s and %s", persona, id, old)
+		}
+		if a := w.commandHost("contain", old); a.Status != 202 || a.Get("errors", "code") != 404.0 {
+			t.Errorf("%s: contain the old agent: %d %s", persona, a.Status, a.Body)
+		}
+		w.commandHost("contain", id) // which a second persona does not undo
+		w.Until("the new agent is contained", func() bool { return w.hostState(id) == "contained" })
+	}
+	if hosts, commands := w.hostEffects(); len(hosts) != 1 || len(commands) != 1 {
+		t.Errorf("hosts %+v, commands %+v", hosts, commands)
+	}
+}
+
 func TestAnOfflineHostWaitsUntilItChecksIn(t *testing.T) {
 	w := newWorld(t)
 	w.login()

@@ -220,10 +220,10 @@ func TestKibanaListsHosts(t *testing.T) {
 		shown             int
 		last              string
 	}{
-		{`"PC-1"`, "", "", 151, 10, "unenrolled"},
-		{`"PC-1"`, "", "100", 151, 100, "unenrolled"},
-		{`(pc-1 or PC-1*)`, "1", "100", 151, 51, "healthy"},
-		{`P*1`, "2", "100", 151, 0, ""},
+		{`"PC-1"`, "", "", 601, 10, "unenrolled"},
+		{`"PC-1"`, "", "100", 601, 100, "unenrolled"},
+		{`(pc-1 or PC-1*)`, "6", "100", 601, 1, "healthy"},
+		{`P*1`, "7", "100", 601, 0, ""},
 		{`pc-1*`, "", "", 0, 0, ""},
 		{`PC-1.*`, "", "", 0, 0, ""},
 	} {

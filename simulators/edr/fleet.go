@@ -35,10 +35,12 @@ const (
 	slowSensorTime   = 30 * time.Second // the reaction of the persona "slow"
 	maxHostnameBytes = 255
 
+	reinstalled = "reinstalled" // the persona of a device that is set up anew now, with another agent
+
 	domain      = ".corp.example" // of the personas "fqdn" and "domains"
 	otherDomain = ".lab.example"  // of the second device of "domains"
 
-	crowdSize  = 150    // devices before the one of the persona "crowd"
+	crowdSize  = 600    // devices before the one of the persona "crowd": more than a page of most products
 	throngSize = 12_000 // and before that of "throng"
 )
 
@@ -54,6 +56,7 @@ type fleet struct {
 	forgets    bool                      // the vendor does not list agents that are gone
 
 	mu       sync.Mutex
+	anew     map[string]bool    // names, in small letters, whose devices were set up anew
 	names    map[hostKey]string // the name a first label was first asked for by, by tenant and label in small letters
 	hosts    []*fleetHost       // in the sequence in which they became known
 	byKey    map[hostKey]*fleetHost
@@ -68,6 +71,7 @@ type fleetHost struct {
 	id, tenant, hostname, persona string // the personas go by the hostname
 	suffix                        string // of the name that the vendor shows: a domain
 	gone                          bool   // its agent will never answer again
+	crowd                         bool   // one of those before the device of the persona "crowd" or "throng"
 	state                         string
 	class                         string // workstation, server, domain_controller
 	tags                          []string
@@ -120,7 +124,7 @@ func newFleetPersonas(own ...string) *stage.Personas {
 }
 
 func newFleet(s *stage.Stage, p *stage.Personas) *fleet {
-	return &fleet{stage: s, personas: p, byKey: map[hostKey]*fleetHost{}, names: map[hostKey]string{}}
+	return &fleet{stage: s, personas: p, byKey: map[hostKey]*fleetHost{}, anew: map[string]bool{}, names: map[hostKey]string{}}
 }
 
 // name is the device's name as the vendor shows it.
@@ -163,7 +167,8 @@ func (f *fleet) bringUp(tenant, hostname string) {
 	crowd := map[string]int{"crowd": crowdSize, "throng": throngSize}[persona]
 	for n := 0; n < crowd && f.names[first] == ""; n++ {
 		h := f.addHost(tenant, hostname, fmt.Sprintf("#crowd-%d", n), persona)
-		if h.gone = !f.forgets; f.forgets {
+		h.crowd, h.gone = true, !f.forgets
+		if f.forgets {
 			h.suffix = fmt.Sprintf("-%d", n)
 		}
 	}
@@ -178,8 +183,29 @@ func (f *fleet) bringUp(tenant, hostname string) {
 		f.addHost(tenant, hostname, "", persona)
 		f.addHost(tenant, hostname, "#2", persona)
 	default:
-		f.addHost(tenant, hostname, "", persona)
+		distinction := ""
+		if f.anew[strings.ToLower(hostname)] {
+			distinction = "#anew"
+		}
+		f.addHost(tenant, hostname, distinction, persona)
 	}
+}
+
+// reinstall takes away the agents of a name, once: the vendor knows them no more, and the device gets another one. The
+// caller holds f.mu.
+func (f *fleet) reinstall(hostname string) {
+	name := strings.ToLower(hostname)
+	if f.anew[name] {
+		return
+	}
+	f.anew[name] = true
+	f.hosts = slices.DeleteFunc(f.hosts, func(h *fleetHost) bool {
+		if !strings.EqualFold(h.hostname, name) {
+			return false
+		}
+		delete(f.byKey, hostKey{h.tenant, h.id})
+		return true
+	})
 }
 
 // addHost returns the device of a name and a distinction, which it makes if there is none. The caller holds f.mu.
@@ -213,7 +239,10 @@ func (f *fleet) hostsOf(tenant string) []*fleetHost {
 	defer f.mu.Unlock()
 	var out []*fleetHost
 	for _, h := range f.hosts {
-		if p := f.copyHost(h); h.tenant == tenant && p.persona != "missing" {
+		if h.tenant != tenant {
+			continue
+		}
+		if p := f.copyHost(h); p.persona != "missing" {
 			out = append(out, p)
 		}
 	}
@@ -277,10 +306,15 @@ func (h *fleetHost) setState(state string, at time.Time) {
 	h.changes = append(h.changes, fleetChange{State: state, At: at.UTC()})
 }
 
-// personasChanged lets hosts that came online carry out the actions they have missed.
+// personasChanged lets hosts that came online carry out the actions they have missed, and sets devices up anew.
 func (f *fleet) personasChanged(names []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, name := range names {
+		if f.personas.Current(name) == reinstalled {
+			f.reinstall(name)
+		}
+	}
 	for _, h := range f.hosts {
 		if !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(h.hostname, name) }) {
 			continue

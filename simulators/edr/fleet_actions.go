@@ -180,14 +180,14 @@ func (f *fleet) effects() map[string]any {
 	return map[string]any{"hosts": hosts, "commands": commands}
 }
 
-// listEffects lists the devices with their changes of state and the actions asked of them, and the
-// actions that took effect.
+// listEffects lists the devices with their changes of state and the actions asked of them, without those of a crowd that
+// nobody asked anything of, and the actions that took effect.
 func (f *fleet) listEffects() (hosts []fleetEffect, commands []fleetCommand) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	hosts = []fleetEffect{}
 	for _, h := range f.hosts {
-		if h.gone {
+		if h.crowd && len(h.attempts) == 0 {
 			continue
 		}
 		hosts = append(hosts, fleetEffect{

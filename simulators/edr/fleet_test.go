@@ -108,8 +108,16 @@ func TestFleetOfOneName(t *testing.T) {
 	f = newTestFleet(t)
 	f.forgets = true
 	f.setPersona(t, "CROWD", "crowd")
-	if crowd := f.hostsNamed("t", "CROWD"); len(crowd) != crowdSize+1 || crowd[0].gone || crowd[0].name() != "CROWD-0" || crowd[crowdSize].name() != "CROWD" {
+	crowd = f.hostsNamed("t", "CROWD")
+	if len(crowd) != crowdSize+1 || crowd[0].gone || crowd[0].name() != "CROWD-0" || crowd[crowdSize].name() != "CROWD" {
 		t.Errorf("%d devices of a crowd with longer names", len(crowd))
+	}
+	if shown, _ := f.listEffects(); len(shown) != 1 || shown[0].DeviceID != crowd[crowdSize].id {
+		t.Errorf("a crowd that nobody touched is shown as %d devices, want the last one", len(shown))
+	}
+	f.wantAction(t, crowd[0].id, kindIsolate, "")
+	if shown, _ := f.listEffects(); len(shown) != 2 || shown[0].DeviceID != crowd[0].id {
+		t.Errorf("a crowd of which one was isolated is shown as %d devices, want that one and the last", len(shown))
 	}
 }
 

@@ -15,13 +15,14 @@ import (
 // clientPath returns a path below the scene's client in the API.
 func (s *scene) clientPath(path string) string { return fmt.Sprintf("/clients/%d%s", s.number, path) }
 
-// signAuthority lets the client's admin sign a response authority with the same decision about every isolation.
-func (s *scene) signAuthority(decision authority.Decision) {
+// signAuthority lets the client's admin sign a response authority with the same decision about every isolation. Two
+// persons must agree about the assets of twoPersons.
+func (s *scene) signAuthority(decision authority.Decision, twoPersons ...authority.AssetSelector) {
 	s.t.Helper()
 	var drafted authority.Authority
 	s.post(s.lead, s.clientPath("/response-authority"), map[string]any{"rules": []map[string]any{
 		{"name": "as the test wants it", "action": "isolated", "decision": decision}, {"name": "release", "action": "released", "decision": "auto"},
-	}, "never": []string{}, "two_persons": []any{}}, &drafted)
+	}, "never": []string{}, "two_persons": append([]authority.AssetSelector{}, twoPersons...)}, &drafted)
 	s.post(s.admin, s.clientPath("/response-authority/"+strconv.Itoa(drafted.Version)+"/sign"), nil, nil)
 }
 
@@ -62,7 +63,7 @@ func TestAnApprovalIsGivenOrDeniedInThePortal(t *testing.T) {
 	s.assess()
 	s.publish()
 	s.isolate()
-	s.until("the question to the client", func(i incident.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
+	s.awaitQuestion("a1")
 	s.wantRejected(s.viewer, http.StatusForbidden, &incident.Approve{Approval: "a1"})
 	s.wantRejected(s.lead, http.StatusConflict, &incident.Approve{Approval: "a1"})
 	if got := s.actions(); len(got) != 0 {
@@ -76,7 +77,7 @@ func TestAnApprovalIsGivenOrDeniedInThePortal(t *testing.T) {
 	s.assess()
 	s.publish()
 	s.isolate()
-	s.until("the question to the client", func(i incident.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
+	s.awaitQuestion("a1")
 	s.send(s.admin, &incident.Deny{Approval: "a1", Reason: "It is the payment server."})
 	s.until("a task for the SOC", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskDenied)) == 1 })
 	s.wantActions("contain", "lift_containment")

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
@@ -27,6 +29,7 @@ const (
 // fleetEffects is a simulated EDR's record of the actions it carried out and of its devices' states.
 type fleetEffects struct {
 	Hosts []struct {
+		DeviceID                string `json:"device_id"`
 		Hostname, State, Status string // Status is CrowdStrike's name for the state
 	}
 	Commands []edrAction
@@ -220,8 +223,8 @@ func TestAReleaseForAllIsSeenByTheOtherIncident(t *testing.T) {
 	second.settleAndRelease()
 }
 
-// A device that the client keeps isolated at closure stays in everybody's sight, guards the EDR's credentials, and is
-// released on the client's word long after.
+// A device that the client keeps isolated at closure stays in everybody's sight, and is released on the client's word
+// long after.
 func TestADeviceKeptAtClosureIsReleasedAfterIt(t *testing.T) {
 	s := newScene(t, 2)
 	s.vendor = "crowdstrike"
@@ -234,10 +237,6 @@ func TestADeviceKeptAtClosureIsReleasedAfterIt(t *testing.T) {
 	s.send(s.responder, &incident.KeepIsolated{Endpoint: "e1", Reason: "It is evidence."})
 	s.closeIncident()
 	s.wantIsolations(s.ref)
-	var refused *stack.APIError
-	if err := s.operator.Delete(t.Context(), s.clientPath("/edr")); !errors.As(err, &refused) || refused.Status != http.StatusConflict {
-		t.Errorf("the EDR's credentials were removed from under an isolated device: %v", err)
-	}
 	s.send(s.analyst, &incident.ExtendIsolation{Endpoint: "e1", Reason: "The police has not come yet."})
 	s.send(s.responder, &incident.Release{Endpoint: "e1", Reason: "Handed over."})
 	s.awaitContainment(incident.ContainmentReleased)
@@ -245,7 +244,81 @@ func TestADeviceKeptAtClosureIsReleasedAfterIt(t *testing.T) {
 	s.wantIsolations()
 }
 
-// wantIsolations checks the list of the scene's devices that are isolated now, by their incidents.
+// While a device of the client is isolated, on its way there or back, or kept at closure, nobody turns the client's EDR
+// to another account or removes it: the device could not be released any more. The credentials as they are, whose secret
+// may be a new one, are taken.
+func TestTheEDRStaysTheSameWhileADeviceIsIsolated(t *testing.T) {
+	s := newClientScene(t, func(*models.Policy) {})
+	s.vendor = "crowdstrike"
+	connectEDR(t, s, s.vendor, system.Simulators.CrowdStrikeURL)
+	s.setDevicePersona("offline")
+	s.open(models.SeverityLow)
+	s.assess()
+	s.publish()
+	s.isolate()
+	s.awaitTaken()
+	s.wantSameEDR("the isolation is under way")
+	s.setDevicePersona("online")
+	s.awaitContainment(incident.ContainmentContained)
+	s.wantSameEDR("it is isolated")
+	s.send(s.responder, &incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "Done."})
+	s.send(s.responder, &incident.KeepIsolated{Endpoint: "e1", Reason: "It is evidence."})
+	s.closeIncident()
+	s.wantSameEDR("it is kept at closure")
+	s.setDevicePersona("offline")
+	s.send(s.responder, &incident.Release{Endpoint: "e1", Reason: "Handed over."})
+	s.awaitContainment(incident.ContainmentReleasing)
+	s.await("the EDR to take the release", func() (bool, error) { return len(s.actions()) == 2, nil })
+	s.wantSameEDR("the release is under way")
+	s.setDevicePersona("online")
+	s.awaitContainment(incident.ContainmentReleased)
+	s.wantState(s.host, "normal")
+	s.wantIsolations()
+	if err := s.putEDR(toAnotherTenant); err != nil {
+		t.Errorf("after the release the EDR's tenant is not changed: %v", err)
+	}
+	if err := s.operator.Delete(t.Context(), s.clientPath("/edr")); err != nil {
+		t.Errorf("after the release the EDR is not removed: %v", err)
+	}
+}
+
+func toAnotherTenant(c *models.EDRCredentials) {
+	c.Values["member_cid"] = strings.ReplaceAll(uuid.NewString(), "-", "")
+}
+
+// putEDR lets the lead set the credentials of connectEDR with a change.
+func (s *scene) putEDR(change func(*models.EDRCredentials)) error {
+	c := models.EDRCredentials{Vendor: "crowdstrike", BaseURL: system.Simulators.CrowdStrikeURL, Values: withLogin("crowdstrike", "")}
+	change(&c)
+	return s.lead.Put(s.t.Context(), s.clientPath("/edr"), c, nil)
+}
+
+// wantSameEDR checks that the client's EDR cannot be removed or changed for another one while the scene's device is
+// listed as isolated.
+func (s *scene) wantSameEDR(when string) {
+	s.t.Helper()
+	s.wantIsolations(s.ref)
+	wantRefused := func(what string, err error) {
+		var refused *stack.APIError
+		if !errors.As(err, &refused) || refused.Status != http.StatusConflict || !strings.Contains(refused.Detail, "isolated through crowdstrike") {
+			s.t.Errorf("%s, %s: %v, want a conflict that says why", when, what, err)
+		}
+	}
+	wantRefused("removal", s.operator.Delete(s.t.Context(), s.clientPath("/edr")))
+	mde := system.Simulators.EDR["mde"]
+	for what, change := range byName(map[string]func(*models.EDRCredentials){
+		"another tenant":  toAnotherTenant,
+		"another account": func(c *models.EDRCredentials) { c.Values["client_id"] = "of-another-account" },
+		"another address": func(c *models.EDRCredentials) { c.BaseURL = mde },
+		"another vendor":  func(c *models.EDRCredentials) { c.Vendor, c.BaseURL, c.Values = "mde", mde, withLogin("mde", mde) },
+	}) {
+		wantRefused(what, s.putEDR(change))
+	}
+	if err := s.putEDR(func(*models.EDRCredentials) {}); err != nil {
+		s.t.Errorf("%s, the same account: %v", when, err)
+	}
+}
+
 // awaitTaken waits until the EDR has taken the incident's own isolation: a device may be isolated for another incident.
 func (s *scene) awaitTaken() {
 	s.t.Helper()
@@ -256,6 +329,7 @@ func (s *scene) awaitTaken() {
 	})
 }
 
+// wantIsolations checks the list of the scene's devices that are isolated now, by their incidents.
 func (s *scene) wantIsolations(want ...models.Reference) {
 	s.t.Helper()
 	var list struct{ Items []incident.Isolation }

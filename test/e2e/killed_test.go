@@ -65,7 +65,7 @@ func TestAWorkerKilledBeforeTheVendorsAnswersArriveDoesNothingTwice(t *testing.T
 
 func TestAWorkerKilledDuringIsolationIsolatesOnce(t *testing.T) {
 	s := newScene(t, 2)
-	s.steer("crowdstrike", "personas", map[string]any{"personas": map[string]string{s.host: "offline"}})
+	s.setDevicePersona("offline")
 	s.open(models.SeverityHigh)
 	s.assess()
 	s.isolate()
@@ -81,7 +81,7 @@ func TestAWorkerKilledDuringIsolationIsolatesOnce(t *testing.T) {
 		t.Errorf("before the EDR has confirmed, containment is %s, want requested", c)
 	}
 	s.killWorker()
-	s.steer("crowdstrike", "personas", map[string]any{"personas": map[string]string{s.host: "online"}})
+	s.setDevicePersona("online")
 	s.startWorker()
 	s.awaitContainment(incident.ContainmentContained)
 	s.wantActions("contain")

@@ -315,6 +315,47 @@ func TestTerminatedCallsAboutAnApprovalGoOn(t *testing.T) {
 	s.wantActions("contain", "lift_containment")
 }
 
+// Two persons must agree. One has, and the third contact's phone is off the hook, when the calls are lost. The calls that
+// follow begin with the second contact, who did not answer, so that the key of the third comes before their turn.
+func TestAKeyInACallOfALostRoundAboutAnApprovalCounts(t *testing.T) {
+	s := newScene(t, 2)
+	defer s.signAuthority(authority.DecideAuto)
+	s.signAuthority(authority.DecideAsk, authority.AssetSelector{Class: models.ClassWorkstation})
+	s.setPhonePersonas("approves", "no_answer", "approves")
+	s.faults("twilio", rule{Op: "voice", Kind: "delay", Times: 3}, // the first call goes on without delay
+		rule{Op: "voice", Kind: "delay", DelayMS: 12_000, Times: 1})
+	s.open(models.SeverityHigh)
+	s.assess()
+	s.publish()
+	s.isolate()
+	s.await("the third contact to pick up", func() (bool, error) {
+		return slices.ContainsFunc(s.callsTo(2), func(c call) bool { return c.Answered != nil }), nil
+	})
+	if a := s.current().Endpoints[0].Approval; len(a.Given) != 1 || a.Granted {
+		t.Errorf("the approval is %+v, want one consent, which is not enough", a)
+	}
+	id := s.ref.ApprovalWorkflowID("a1", 1)
+	s.terminate(id)
+	s.awaitAlarm(models.AlarmNotRunning, id)
+	s.awaitAlarmEnded(models.AlarmNotRunning, id)
+	s.awaitContainment(incident.ContainmentContained)
+	var by []string
+	for _, c := range s.current().Endpoints[0].Approval.Given {
+		by = append(by, c.By.ID+" by "+c.Via)
+	}
+	if want := []string{"contact:" + s.contacts[0].ID.String() + " by voice", "contact:" + s.contacts[2].ID.String() + " by voice"}; !slices.Equal(by, want) {
+		t.Errorf("consents are of %v, want %v", by, want)
+	}
+	s.signAuthority(authority.DecideAuto)
+	s.settleAndRelease()
+	s.wantActions("contain", "lift_containment")
+	for n := range s.contacts {
+		if calls := s.callsTo(n); len(calls) != 1 || n != 1 && len(calls[0].Keys) != 2 {
+			t.Errorf("the calls to contact %d are %+v, want one, with two keys if they answered", n+1, calls)
+		}
+	}
+}
+
 // A workflow of a type that no worker knows stands for one that no worker can replay.
 func TestAWorkflowWhoseTaskFailsAgainAndAgainIsAnAlarm(t *testing.T) {
 	s := newScene(t, 2)

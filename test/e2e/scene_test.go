@@ -35,8 +35,9 @@ type scene struct {
 	vendor   string           // of the client's EDR, where it matters
 	began    time.Time
 
-	analyst, lead, operator  stack.Person
-	viewer, responder, admin stack.Person // of seeded clients only
+	analyst, lead, operator stack.Person
+	responder, admin        stack.Person
+	viewer                  stack.Person // of seeded clients only
 
 	ref   models.Reference
 	retry bool // parts are being killed: post sends a failed request again, under the same key
@@ -49,11 +50,7 @@ var hosts atomic.Int64
 func newScene(t *testing.T, client int) *scene {
 	t.Helper()
 	c := system.Dev.Clients[client]
-	s := setScene(t, c.Number, c.Contacts)
-	s.viewer = system.Dev.Person(models.RoleViewer, c.Number)
-	s.responder = system.Dev.Person(models.RoleResponder, c.Number)
-	s.admin = system.Dev.Person(models.RoleAdmin, c.Number)
-	return s
+	return setScene(t, c.Number, c.Contacts)
 }
 
 // setScene resets the personas of the contacts and restores the system at the end of the test.
@@ -66,6 +63,8 @@ func setScene(t *testing.T, number int, contacts []models.Contact) *scene {
 	s := &scene{
 		t: t, number: number, contacts: contacts, host: fmt.Sprintf("WS-%03d.corp", hosts.Add(1)), began: time.Now(),
 		analyst: system.Dev.Person(models.RoleAnalyst, 0), lead: system.Dev.Person(models.RoleLead, 0), operator: system.Dev.Person(models.RoleOperator, 0),
+		viewer: system.Dev.Person(models.RoleViewer, number), responder: system.Dev.Person(models.RoleResponder, number),
+		admin: system.Dev.Person(models.RoleAdmin, number),
 	}
 	phones, mailboxes := map[string]string{}, map[string]string{}
 	for _, c := range contacts {
@@ -94,7 +93,7 @@ func newClientScene(t *testing.T, adjust func(*models.Policy)) *scene {
 	if err != nil {
 		t.Fatalf("add a client: %v", err)
 	}
-	authorize(t, added.ID)
+	authorize(t, added)
 	var contacts []models.Contact
 	for n := range 2 {
 		var c models.Contact
@@ -111,17 +110,25 @@ func newClientScene(t *testing.T, adjust func(*models.Policy)) *scene {
 	return setScene(t, added.Number, contacts)
 }
 
-// authorize adds a user to the client, who signs a response authority that permits isolations and releases at once.
-func authorize(t *testing.T, client uuid.UUID) {
+// authorize adds a responder and an admin to the client. The admin signs a response authority that permits isolations
+// and releases at once.
+func authorize(t *testing.T, c models.Client) {
 	t.Helper()
 	db, err := store.Open(t.Context(), system.AppURL(), store.Options{MaxConns: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	signer, err := db.CreateUser(t.Context(), models.User{ClientID: client, Name: "Signer", Email: "signer@client.example", Role: models.RoleAdmin})
+	email := func(role models.Role) string { return fmt.Sprintf("%s@client%d.example", role, c.Number) }
+	for _, role := range []models.Role{models.RoleResponder, models.RoleAdmin} {
+		u := models.User{ClientID: c.ID, Name: "The " + string(role), Email: email(role), Role: role}
+		if err := system.AddUser(t.Context(), db, u, c.Number); err != nil {
+			t.Fatalf("add a user: %v", err)
+		}
+	}
+	signer, err := db.UserByEmail(t.Context(), c.ID, email(models.RoleAdmin))
 	if err == nil {
-		err = stack.SignAuthority(t.Context(), db, client, signer.ID, stack.ImmediateAuthority())
+		err = stack.SignAuthority(t.Context(), db, c.ID, signer.ID, stack.ImmediateAuthority())
 	}
 	if err != nil {
 		t.Fatalf("sign a response authority: %v", err)

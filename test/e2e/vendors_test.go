@@ -110,6 +110,12 @@ func (s *scene) setPhonePersonas(names ...string) {
 	s.steer("twilio", "personas", map[string]any{"personas": people})
 }
 
+// setDevicePersona sets how the scene's device behaves in CrowdStrike.
+func (s *scene) setDevicePersona(name string) {
+	s.t.Helper()
+	s.steer("crowdstrike", "personas", map[string]any{"personas": map[string]string{s.host: name}})
+}
+
 // effects reads into out what the requests to a vendor really did.
 func (s *scene) effects(vendor string, out any) {
 	s.t.Helper()
