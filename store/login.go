@@ -18,7 +18,7 @@ import (
 const loginLock = 7215403291
 
 // EnsureLogin makes or updates the application's login, as the owner of the migrated database: the login has no rights
-// of its own, is bound by row level security, and may become each of the four roles. The password must be printable
+// of its own, is bound by row level security, and may become each of the five roles. The password must be printable
 // ASCII; the server gets a SCRAM verifier of it, never the clear text.
 func EnsureLogin(ctx context.Context, ownerURL, user, password string) error {
 	verifier, err := scramVerifier(password)
@@ -73,7 +73,7 @@ func loginStatements(user, verifier string, exists, unbound bool) []string {
 	}
 	return append(all,
 		"alter role "+user+" login password '"+verifier+"'", // base64 and punctuation without quotes
-		"grant watchfire_soc, watchfire_portal, watchfire_worker, watchfire_auth to "+user)
+		"grant watchfire_soc, watchfire_portal, watchfire_worker, watchfire_auth, watchfire_hooks to "+user)
 }
 
 // scramVerifier returns the form in which PostgreSQL stores a password (RFC 5803).

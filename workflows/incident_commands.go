@@ -150,21 +150,24 @@ func deref(r *incident.CommandResult) incident.CommandResult {
 	return *r
 }
 
-// requireDecision checks that the client's own row in the database backs a decision.
+// requireDecision checks that the client's own row in the database backs what a user of the client sends: this very
+// command with these fields, and not from before what it answers.
 func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) error {
-	if !incident.IsDecision(c, r.Actor.Side) {
+	if !incident.IsDecision(r.Actor.Side) || !w.backed && !incident.ClosesRisk(c) {
 		return nil
 	}
+	answers := incident.Answers(c, w.state.Incident)
 	ok, err := hasDecision(ctx, decisionInput{
-		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID, Command: c.Name(), UserID: r.Actor.ID,
+		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID,
+		Command: c.Name(), UserID: r.Actor.ID, Role: r.Actor.Role, Person: r.Person, Fingerprint: incident.Fingerprint(c.Name(), r.Body), Answers: answers,
 	})
-	if err != nil {
+	switch {
+	case err != nil || ok:
 		return err
+	case r.Recorded > 0 && r.Recorded < answers:
+		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
 	}
-	if !ok {
-		return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
-	}
-	return nil
+	return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
 }
 
 // resultOf returns the result of the command that was accepted under a request id, or nil.
