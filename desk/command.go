@@ -217,6 +217,9 @@ func rejectionOf(command string, e *temporal.ApplicationError) error {
 		if e.HasDetails() {
 			_ = e.Details(&field) // without a readable field the message stands alone
 		}
+		if field == "/request_id" { // the caller knows it by another name
+			return keyReused()
+		}
 		return &models.Error{Kind: k, Field: field, Message: e.Message()}
 	}
 	return fmt.Errorf("%s failed in the workflow: %w", command, e)

@@ -3,6 +3,7 @@ package store_test
 import (
 	"crypto/sha256"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -137,6 +139,29 @@ func TestDecisions(t *testing.T) {
 		_, err = tx.Decision("d-1", "SI-1001-0099")
 		h.fails(err, models.NotFound)
 		return nil
+	})
+}
+
+func TestWords(t *testing.T) {
+	h := newHouse(t)
+	i := h.published(h.acme, "open")
+	save := func(change func(*store.Word)) error {
+		w := word(h.acme, i.Reference)
+		change(&w)
+		return h.ForClient(t.Context(), store.Hooks, h.acme.ID, func(tx *store.Tx) error { return tx.SaveWord(w) })
+	}
+	h.ok(save(func(*store.Word) {}))
+	h.ok(save(func(w *store.Word) { w.Seq, w.At = 9, noon.Add(time.Hour) })) // the same call again: the first word stands
+	h.ok(save(func(w *store.Word) { w.Key, w.At = notify.KeyDeny, noon.Add(time.Minute) }))
+	h.fails(save(func(w *store.Word) { w.Effect, w.Contact = "elsewhere", h.other.contact.ID }), models.NotFound)
+	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
+		words, err := tx.Words(i.Reference, h.acme.contact.ID)
+		denied := word(h.acme, i.Reference)
+		denied.Key, denied.At = notify.KeyDeny, noon.Add(time.Minute)
+		if want := []store.Word{word(h.acme, i.Reference), denied}; !slices.Equal(words, want) {
+			t.Errorf("words %+v, want %+v", words, want)
+		}
+		return err
 	})
 }
 

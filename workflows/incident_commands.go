@@ -60,8 +60,8 @@ func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r 
 // store is behind, comments wait outside, so that the run can leave: steady talk would let the history grow until
 // Temporal ends the workflow.
 func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r incident.CommandRequest) error {
-	if w.resultOf(r.RequestID) != nil {
-		return nil
+	if known := w.resultOf(r.RequestID); known != nil {
+		return w.checkRepeat(name, r, *known)
 	}
 	if w.recording.refused {
 		return models.Errorf(models.Unavailable, "the incident's record does not agree with its workflow; an operator has to settle it")
@@ -93,8 +93,11 @@ func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command
 // executeCommand makes the change that a command asks for. The workflow task that makes the change also gives the
 // result, so the result is as durable as the change; the store has it a moment later. A repeat gets the first result.
 func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
+	if w.backed {
+		r.Fingerprint = incident.Fingerprint(name, r.Body)
+	}
 	if known := w.resultOf(r.RequestID); known != nil {
-		return *known, nil
+		return *known, rejection(w.checkRepeat(name, r, *known))
 	}
 	c, err := parseCommand(name, r)
 	if err != nil {
@@ -168,6 +171,14 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
 	}
 	return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
+}
+
+// checkRepeat returns why a command is no repeat of the one that was accepted under its request id.
+func (w *incidentWorkflow) checkRepeat(name string, r incident.CommandRequest, known incident.CommandResult) error {
+	if w.backed && known.Fingerprint != "" && known.Fingerprint != incident.Fingerprint(name, r.Body) {
+		return models.InvalidField("/request_id", "was already used for another request")
+	}
+	return nil
 }
 
 // resultOf returns the result of the command that was accepted under a request id, or nil.
