@@ -47,6 +47,7 @@ func (w *incidentWorkflow) registerCommand(ctx workflow.Context, name string) er
 // recordRejection records the rejection of a command that came as a signal, because nobody can answer the sender of a
 // signal. A repeat under the same request id is recorded once.
 func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r incident.CommandRequest, reason string) {
+	r = w.fingerprinted(name, r)
 	result := incident.RememberedResult{CommandResult: incident.CommandResult{RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint}, Rejected: true}
 	if r.RequestID != "" && slices.Contains(w.state.Results, result) {
 		return
@@ -93,9 +94,7 @@ func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command
 // executeCommand makes the change that a command asks for. The workflow task that makes the change also gives the
 // result, so the result is as durable as the change; the store has it a moment later. A repeat gets the first result.
 func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
-	if w.backed {
-		r.Fingerprint = incident.Fingerprint(name, r.Body)
-	}
+	r = w.fingerprinted(name, r)
 	if known := w.resultOf(r.RequestID); known != nil {
 		return *known, rejection(w.checkRepeat(name, r, *known))
 	}
@@ -171,6 +170,14 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
 	}
 	return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
+}
+
+// fingerprinted returns a command with its own fingerprint, whatever its sender says it is.
+func (w *incidentWorkflow) fingerprinted(name string, r incident.CommandRequest) incident.CommandRequest {
+	if w.backed {
+		r.Fingerprint = incident.Fingerprint(name, r.Body)
+	}
+	return r
 }
 
 // checkRepeat returns why a command is no repeat of the one that was accepted under its request id.

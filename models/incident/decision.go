@@ -35,9 +35,10 @@ func Answers(c Command, i Incident) int {
 }
 
 func (c *Acknowledge) answers(i Incident) int     { return i.AlarmSeq }
-func (c *RequestClosure) answers(i Incident) int  { return i.ToldSeq }
-func (c *ConfirmClosure) answers(i Incident) int  { return max(i.ToldSeq, closureSeq(i)) }
+func (c *RequestClosure) answers(i Incident) int  { return i.ClosableSeq }
+func (c *ConfirmClosure) answers(i Incident) int  { return max(i.ClosableSeq, closureSeq(i)) }
 func (c *WithdrawClosure) answers(i Incident) int { return closureSeq(i) }
+func (c *GiveFeedback) answers(i Incident) int    { return closureSeq(i) }
 func (c *Approve) answers(i Incident) int         { return approvalSeq(i, c.Approval) }
 func (c *Deny) answers(i Incident) int            { return approvalSeq(i, c.Approval) }
 func (c *ExtendIsolation) answers(i Incident) int { return leaseSeq(i, c.Endpoint) }

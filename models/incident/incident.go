@@ -64,9 +64,9 @@ type Incident struct {
 	Reminders       int              `json:"reminders"`
 	LastReminder    time.Time        `json:"last_reminder,omitzero"`
 	Verification    *Verification    `json:"verification,omitempty"`
-	ToldSeq         int              `json:"told_seq,omitzero"`  // Seq of the event that the client's request to close answers: the SOC's last word, or the withdrawal of the request before
-	AlarmSeq        int              `json:"alarm_seq,omitzero"` // Seq of the event that asks for an acknowledgement
-	SettledSeq      int              `json:"settled_seq"`        // Seq of the event that settled a recommendation last
+	ClosableSeq     int              `json:"closable_seq,omitzero"` // Seq of the event since which the client may request closure of what they know
+	AlarmSeq        int              `json:"alarm_seq,omitzero"`    // Seq of the event that asks for an acknowledgement
+	SettledSeq      int              `json:"settled_seq"`           // Seq of the event that settled a recommendation last
 	Closure         *Closure         `json:"closure,omitempty"`
 	Feedback        *Feedback        `json:"feedback,omitempty"`
 
@@ -262,6 +262,11 @@ func (i Incident) ReadyToClose() error {
 		return models.Errorf(models.Conflict, "verification found the threat still present; the client must confirm closure, accepting the risk")
 	}
 	return nil
+}
+
+// mayRequestClosure reports whether nothing keeps the client from requesting closure.
+func (i Incident) mayRequestClosure() bool {
+	return i.Phase == PhasePublished && i.closureGuards() == nil
 }
 
 // closureGuards returns the first guard that keeps the client from requesting closure, or nil.

@@ -79,7 +79,7 @@ func (d *Published) apply(i *Incident, e Event) error {
 	i.Phase, i.Revision, i.Expedited, i.PublishedAt = PhasePublished, 1, d.Expedited, e.At
 	i.PublishedSeverity = i.Severity
 	i.askWaitingApprovals(e)
-	i.ToldSeq, i.AlarmSeq = e.Seq, e.Seq
+	i.AlarmSeq = e.Seq
 	i.setTurn(TurnClient, e.At)
 	return nil
 }
@@ -102,7 +102,7 @@ func (d *Revised) apply(i *Incident, e Event) error {
 	if i.Severity == models.SeverityCritical && i.Acknowledged != nil && i.Acknowledged.Severity != models.SeverityCritical {
 		i.Acknowledged, i.AlarmSeq = nil, e.Seq // it was of something less severe: somebody must acknowledge again
 	}
-	i.ToldSeq = e.Seq
+	i.ClosableSeq = e.Seq
 	if i.Phase == PhasePublished && d.Material {
 		i.setTurn(TurnClient, e.At)
 	}
@@ -250,7 +250,7 @@ func (d *Verified) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Verification = &Verification{Gone: d.Gone, Note: d.Note, By: e.Actor, At: e.At, Seq: e.Seq}
-	i.ToldSeq = e.Seq
+	i.ClosableSeq = e.Seq
 	i.setTurn(TurnClient, e.At)
 	return nil
 }
@@ -310,7 +310,7 @@ func (d *ClosureWithdrawn) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Phase, i.Closure, i.ToldSeq = PhasePublished, nil, e.Seq
+	i.Phase, i.Closure = PhasePublished, nil
 	i.setTurn(TurnSOC, e.At)
 	return nil
 }
