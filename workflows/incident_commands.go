@@ -109,7 +109,11 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 		return deref(known), err
 	}
 	if err := w.requireDecision(ctx, c, r); err != nil {
-		return incident.CommandResult{}, rejection(err)
+		err = rejection(err)
+		if w.backed && models.Kind(typeOf(err)) == models.Forbidden { // its sender learns of it, and nobody knows who that is
+			w.recordRejection(ctx, name, r, failureText(err))
+		}
+		return incident.CommandResult{}, err
 	}
 	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
 		return *known, nil

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	_ "github.com/jackc/pgx/v5/stdlib" // the database as its owner sees it
+	"go.temporal.io/sdk/client"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
@@ -163,9 +165,29 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 	s.send(s.responder, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
 	s.settleAndRelease()
 	s.wantActions("contain", "lift_containment")
+	// It was refused, and what it was refused for is gone now.
+	left := own[2]
 	refusals = len(eventsOf[*incident.CommandRejected](s))
-	play(own[2].command, own[2].as(own[2].body)) // it was refused, and what it was refused for is gone now
-	s.await("the refusal", func() (bool, error) { return len(eventsOf[*incident.CommandRejected](s)) >= refusals, nil })
+	update, err := c.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+		UpdateID: left.request, WorkflowID: s.ref.WorkflowID(), UpdateName: left.command, Args: []any{left.as(left.body)},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = update.Get(t.Context(), nil)
+	}
+	if err == nil || !strings.Contains(err.Error(), "no decision of the client") {
+		t.Errorf("the decision that was left was answered with %v", err)
+	}
+	invented := left
+	invented.request = uuid.NewString()
+	_, err = c.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+		UpdateID: invented.request, WorkflowID: s.ref.WorkflowID(), UpdateName: left.command, Args: []any{invented.as(left.body)},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.await("the refusal of an update", func() (bool, error) { return len(eventsOf[*incident.CommandRejected](s)) > refusals, nil })
 	if i := s.current(); i.Phase != incident.PhasePublished {
 		t.Errorf("phase %s", i.Phase)
 	}
