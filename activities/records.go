@@ -86,8 +86,8 @@ type RecordedInput struct {
 	Facts     []incident.Event // that the workflow decided since, and no command did
 }
 
-// Recorded is an incident as the store has it, as a workflow carries it, what is left to do about its messages, those of
-// the requests asked for that are in its log, and the numbers of the facts that the store has already.
+// Recorded is an incident as the store has it, as a workflow carries it, what is left to do about its messages, those
+// of the requests asked for that are in its log, and the numbers of the facts that the store has already.
 type Recorded struct {
 	Incident incident.Incident
 	Commands []incident.CommandResult
@@ -284,8 +284,8 @@ func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (bool, erro
 	})
 }
 
-// WordInput names what a contact is said to have said.
-type WordInput struct {
+// StatementInput names what a contact is said to have said.
+type StatementInput struct {
 	ClientID  uuid.UUID
 	Reference models.Reference
 	Contact   uuid.UUID
@@ -293,23 +293,23 @@ type WordInput struct {
 	Approval  string // "" for an acknowledgement
 }
 
-// Word is what the store knows of a contact's word.
-type Word struct {
+// Statement is what the store knows of a contact's statement.
+type Statement struct {
 	Known  bool   // the contact's own row says the same
 	Seq    int    // of the last event that the store had then; of the last such row
 	Person string // see models.PersonOf
 }
 
-// FindWord looks for the contact's own row behind a word: of the same contact, key and matter.
-func (r *Records) FindWord(ctx context.Context, in WordInput) (found Word, err error) {
+// FindStatement looks for the contact's own row behind a statement: of the same contact, key and matter.
+func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found Statement, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
-		words, err := tx.Words(in.Reference, in.Contact)
+		said, err := tx.Statements(in.Reference, in.Contact)
 		if err != nil {
 			return err
 		}
-		for _, w := range words {
-			if in.isSaidIn(w) {
-				found.Known, found.Seq = true, max(found.Seq, w.Seq)
+		for _, s := range said {
+			if in.isSaidIn(s) {
+				found.Known, found.Seq = true, max(found.Seq, s.Seq)
 			}
 		}
 		if !found.Known {
@@ -322,12 +322,12 @@ func (r *Records) FindWord(ctx context.Context, in WordInput) (found Word, err e
 	return found, err
 }
 
-func (in WordInput) isSaidIn(w store.Word) bool {
+func (in StatementInput) isSaidIn(s store.Statement) bool {
 	approval := "" // of a text: whoever sends its code back acknowledges
-	if w.Key != notify.KeyReply {
-		approval, _ = notify.ApprovalOf(w.Effect, in.Reference)
+	if s.Key != notify.KeyReply {
+		approval, _ = notify.ApprovalOf(s.Effect, in.Reference)
 	}
-	return w.Key == in.Key && approval == in.Approval
+	return s.Key == in.Key && approval == in.Approval
 }
 
 // OutcomeInput is our own word on the end of an effect.

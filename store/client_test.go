@@ -142,24 +142,24 @@ func TestDecisions(t *testing.T) {
 	})
 }
 
-func TestWords(t *testing.T) {
+func TestStatements(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
-	save := func(change func(*store.Word)) error {
-		w := word(h.acme, i.Reference)
+	save := func(change func(*store.Statement)) error {
+		w := statement(h.acme, i.Reference)
 		change(&w)
-		return h.ForClient(t.Context(), store.Hooks, h.acme.ID, func(tx *store.Tx) error { return tx.SaveWord(w) })
+		return h.ForClient(t.Context(), store.Hooks, h.acme.ID, func(tx *store.Tx) error { return tx.SaveStatement(w) })
 	}
-	h.ok(save(func(*store.Word) {}))
-	h.ok(save(func(w *store.Word) { w.Seq, w.At = 9, noon.Add(time.Hour) })) // the same call again: the first word stands
-	h.ok(save(func(w *store.Word) { w.Key, w.At = notify.KeyDeny, noon.Add(time.Minute) }))
-	h.fails(save(func(w *store.Word) { w.Effect, w.Contact = "elsewhere", h.other.contact.ID }), models.NotFound)
+	h.ok(save(func(*store.Statement) {}))
+	h.ok(save(func(w *store.Statement) { w.Seq, w.At = 9, noon.Add(time.Hour) })) // the same call again: the first one stands
+	h.ok(save(func(w *store.Statement) { w.Key, w.At = notify.KeyDeny, noon.Add(time.Minute) }))
+	h.fails(save(func(w *store.Statement) { w.Effect, w.Contact = "elsewhere", h.other.contact.ID }), models.NotFound)
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
-		words, err := tx.Words(i.Reference, h.acme.contact.ID)
-		denied := word(h.acme, i.Reference)
+		said, err := tx.Statements(i.Reference, h.acme.contact.ID)
+		denied := statement(h.acme, i.Reference)
 		denied.Key, denied.At = notify.KeyDeny, noon.Add(time.Minute)
-		if want := []store.Word{word(h.acme, i.Reference), denied}; !slices.Equal(words, want) {
-			t.Errorf("words %+v, want %+v", words, want)
+		if want := []store.Statement{statement(h.acme, i.Reference), denied}; !slices.Equal(said, want) {
+			t.Errorf("statements %+v, want %+v", said, want)
 		}
 		return err
 	})

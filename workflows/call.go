@@ -36,7 +36,7 @@ type callRoundWorkflow struct {
 	acknowledgedBy     *uuid.UUID                       // nobody yet: nil
 	approvers          map[uuid.UUID]bool               // contacts who approved
 	denied             bool                             // one contact denied the approval
-	backed             bool                             // see changeWordsBacked
+	backed             bool                             // see changeStatementsBacked
 }
 
 // phoneCall is the state of one call.
@@ -56,7 +56,7 @@ type phoneCall struct {
 // workflow.
 func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
 	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
-	w.backed = hasChange(ctx, changeWordsBacked)
+	w.backed = hasChange(ctx, changeStatementsBacked)
 	w.registerSignals(ctx)
 	left := in.Calls
 	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
@@ -132,13 +132,13 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 
 // hears reports whether the contact's own row backs a key press. One without is the incident's to record.
 func (w *callRoundWorkflow) hears(ctx workflow.Context, c *phoneCall, k notify.KeyPress) bool {
-	said := wordInput{ClientID: w.ClientID, Reference: w.Reference, Contact: k.Contact, Key: k.Digit}
+	said := statementInput{ClientID: w.ClientID, Reference: w.Reference, Contact: k.Contact, Key: k.Digit}
 	if w.Approval != nil {
 		said.Approval = w.Approval.ID
 	}
 	c.hearing = true
 	defer func() { c.hearing = false }()
-	found, err := findWord(ctx, said)
+	found, err := findStatement(ctx, said)
 	if err == nil && !found.Known {
 		w.signalIncident(ctx, models.SignalKeyPress, k)
 	}

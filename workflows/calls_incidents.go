@@ -20,7 +20,7 @@ type (
 	reminderInput          = activities.ReminderInput
 	cancelInput            = activities.CancelInput
 	decisionInput          = activities.DecisionInput
-	wordInput              = activities.WordInput
+	statementInput         = activities.StatementInput
 	evaluateAuthorityInput = activities.EvaluateAuthorityInput
 	outcomeInput           = activities.OutcomeInput
 	commandInput           = activities.CommandInput
@@ -63,9 +63,9 @@ func hasDecision(ctx workflow.Context, in activities.DecisionInput) (ok bool, er
 	return ok, err
 }
 
-// findWord looks up the row behind what a contact is said to have said.
-func findWord(ctx workflow.Context, in activities.WordInput) (out activities.Word, err error) {
-	err = workflow.ExecuteLocalActivity(localContext(ctx, "look up what the contact said"), records.FindWord, in).Get(ctx, &out)
+// findStatement looks up the row behind what a contact is said to have said.
+func findStatement(ctx workflow.Context, in activities.StatementInput) (out activities.Statement, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "look up what the contact said"), records.FindStatement, in).Get(ctx, &out)
 	return out, err
 }
 

@@ -175,7 +175,7 @@ func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.Pho
 		if c.Granted {
 			key = notify.KeyAcknowledge
 		}
-		behind, person := w.findBacking(ctx, word{c.Contact, key, c.Approval})
+		behind, person := w.findBacking(ctx, statement{c.Contact, key, c.Approval})
 		if behind != backed {
 			return
 		}

@@ -157,7 +157,7 @@ func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.Ca
 	w.calling.lastReport = workflow.Now(ctx)
 	behind := backed
 	if r.Outcome == notify.OutcomeAcknowledged {
-		if behind, _ = w.findBacking(ctx, word{r.Contact, notify.KeyAcknowledge, ""}); behind == unbacked {
+		if behind, _ = w.findBacking(ctx, statement{r.Contact, notify.KeyAcknowledge, ""}); behind == unbacked {
 			return
 		}
 	}
@@ -207,7 +207,7 @@ func (w *incidentWorkflow) handleRoundEnded(ctx workflow.Context, r notify.CallR
 	}
 	known := w.state.Incident.Acknowledged != nil && w.state.Incident.Acknowledged.By == models.ContactActor(r.Contact)
 	if r.Acknowledged && !(w.backed && known) { // also when we had given the round up for lost
-		switch behind, _ := w.findBacking(ctx, word{r.Contact, notify.KeyAcknowledge, ""}); behind {
+		switch behind, _ := w.findBacking(ctx, statement{r.Contact, notify.KeyAcknowledge, ""}); behind {
 		case backed:
 			w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
 		case unbacked:

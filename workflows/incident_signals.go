@@ -89,7 +89,7 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 	if !w.backed && k.Digit != notify.KeyAcknowledge {
 		return
 	}
-	behind, _ := w.findBacking(ctx, word{k.Contact, k.Digit, approval})
+	behind, _ := w.findBacking(ctx, statement{k.Contact, k.Digit, approval})
 	if behind != backed || k.Digit != notify.KeyAcknowledge || w.backed && approval != "" {
 		return
 	}
@@ -102,7 +102,7 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 
 // handleTextReply takes a human's answer to a text, proven by the code that was in it.
 func (w *incidentWorkflow) handleTextReply(ctx workflow.Context, r notify.TextReply) {
-	if behind, _ := w.findBacking(ctx, word{r.Contact, notify.KeyReply, ""}); behind == backed {
+	if behind, _ := w.findBacking(ctx, statement{r.Contact, notify.KeyReply, ""}); behind == backed {
 		w.recordAcknowledgement(ctx, r.Contact, "sms", "reply to text message")
 	}
 }

@@ -54,7 +54,6 @@ type story struct {
 	decided  map[string]bool
 	unsaid   bool       // what contacts are said to have said has no row
 	saidAt   func() int // Seq of the last event that the store had when a contact spoke; nil: all of them
-	words    []activities.WordInput
 	requests int
 
 	batches  []activities.RecordInput
@@ -249,10 +248,9 @@ func (s *story) world() {
 		defer s.mu.Unlock()
 		return s.decided[in.RequestID], nil
 	})
-	s.env.OnActivity(records.FindWord, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.WordInput) (activities.Word, error) {
+	s.env.OnActivity(records.FindStatement, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.StatementInput) (activities.Statement, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.words = append(s.words, in)
 		person := ""
 		for _, c := range s.directory.Contacts {
 			if c.ID == in.Contact {
@@ -263,7 +261,7 @@ func (s *story) world() {
 		if s.saidAt != nil {
 			seq = s.saidAt()
 		}
-		return activities.Word{Known: !s.unsaid, Seq: seq, Person: person}, nil
+		return activities.Statement{Known: !s.unsaid, Seq: seq, Person: person}, nil
 	})
 	s.env.OnActivity(records.SetOutcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
 		s.mu.Lock()

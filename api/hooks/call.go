@@ -118,7 +118,7 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 	if q.script.IncidentListens {
 		listeners = append(listeners, k.row.Incident.WorkflowID())
 	}
-	err := h.keepWord(ctx, k.row, key.Key)
+	err := h.keepStatement(ctx, k.row, key.Key)
 	told := false
 	if err == nil {
 		told, err = h.signal(ctx, models.SignalKeyPress, press, listeners...)
@@ -139,14 +139,15 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 	}
 }
 
-// keepWord writes what a contact said before any workflow is told: without that row nobody takes it for the contact's.
-func (h *Hooks) keepWord(ctx context.Context, row store.LedgerRow, key notify.Key) error {
+// keepStatement writes what a contact said before any workflow is told: without that row nobody takes it for the
+// contact's.
+func (h *Hooks) keepStatement(ctx context.Context, row store.LedgerRow, key notify.Key) error {
 	seq, _, now, err := h.Store.RecordedCommand(ctx, store.Worker, row.ClientID, row.Incident, "")
 	if err != nil {
 		return err
 	}
 	return h.Store.ForClient(ctx, store.Hooks, row.ClientID, func(tx *store.Tx) error {
-		return tx.SaveWord(store.Word{Effect: row.Key, Key: key, Incident: row.Incident, Contact: row.Contact, Seq: seq, At: now})
+		return tx.SaveStatement(store.Statement{Effect: row.Key, Key: key, Incident: row.Incident, Contact: row.Contact, Seq: seq, At: now})
 	})
 }
 

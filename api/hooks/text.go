@@ -111,7 +111,7 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 
 // acknowledge tells the incident that a contact answered.
 func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (string, error) {
-	if err := h.keepWord(ctx, row, notify.KeyReply); err != nil {
+	if err := h.keepStatement(ctx, row, notify.KeyReply); err != nil {
 		return "", err
 	}
 	told, err := h.signal(ctx, models.SignalTextReply, notify.TextReply{Effect: row.Key, Contact: row.Contact}, row.Incident.WorkflowID())

@@ -19,9 +19,10 @@ func Fingerprint(name string, body []byte) string {
 // must back it.
 func IsDecision(by models.Side) bool { return by == models.SideClient }
 
-// ClosesRisk reports whether a command closes a risk when the client sends it.
+// ClosesRisk reports whether a command closes a risk when the client sends it. In runs from before every word of the
+// client was backed, these were.
 func ClosesRisk(c Command) bool {
-	_, is := c.(interface{ isDecision() })
+	_, is := c.(interface{ closesRisk() })
 	return is
 }
 

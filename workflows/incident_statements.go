@@ -9,14 +9,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// word is what a contact is said to have said.
-type word struct {
+// statement is what a contact is said to have said.
+type statement struct {
 	contact  uuid.UUID
 	key      notify.Key
 	approval string // "" for an acknowledgement
 }
 
-// backing is what stands behind a word.
+// backing is what stands behind a statement.
 type backing int
 
 const (
@@ -25,9 +25,10 @@ const (
 	backed                  // the contact's own row
 )
 
-// findBacking looks for the contact's own row behind a word, and returns who the contact is (see PersonOf). A word
-// without one is recorded as rejected: somebody else sent it. A run from before words were kept takes every word.
-func (w *incidentWorkflow) findBacking(ctx workflow.Context, said word) (backing, string) {
+// findBacking looks for the contact's own row behind a statement, and returns who the contact is (see PersonOf). A
+// statement without one is recorded as rejected: somebody else sent it. A run from before statements were kept takes
+// every one.
+func (w *incidentWorkflow) findBacking(ctx workflow.Context, said statement) (backing, string) {
 	if !w.backed {
 		return backed, ""
 	}
@@ -38,16 +39,16 @@ func (w *incidentWorkflow) findBacking(ctx workflow.Context, said word) (backing
 	if e := w.openApproval(said.approval); e != nil {
 		answers = e.Approval.AskedSeq
 	}
-	found, err := findWord(ctx, wordInput{
+	found, err := findStatement(ctx, statementInput{
 		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Contact: said.contact, Key: said.key, Approval: said.approval,
 	})
 	switch {
 	case err != nil:
-		workflow.GetLogger(ctx).Error("a contact's word cannot be looked up", "error", err)
+		workflow.GetLogger(ctx).Error("a contact's statement cannot be looked up", "error", err)
 		return unbacked, ""
 	case !found.Known:
 		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{
-			Command: said.command(), Reason: "no word of the contact stands behind this", By: models.ContactActor(said.contact),
+			Command: said.command(), Reason: "nothing that the contact said stands behind this", By: models.ContactActor(said.contact),
 		}))
 		return unbacked, ""
 	case found.Seq < answers:
@@ -56,8 +57,8 @@ func (w *incidentWorkflow) findBacking(ctx workflow.Context, said word) (backing
 	return backed, found.Person
 }
 
-// command names what the word would do, as the commands of users are named.
-func (s word) command() string {
+// command names what the statement would do, as the commands of users are named.
+func (s statement) command() string {
 	switch {
 	case s.key == notify.KeyDeny:
 		return (*incident.Deny)(nil).Name()

@@ -62,7 +62,7 @@ func TestAWordIsBackedByTheContactsOwnRowOnly(t *testing.T) {
 	ref, client := o.effect.Incident, o.effect.ClientID
 	said := func(e notify.Effect, key notify.Key, seq int) {
 		o.as(store.Hooks, func(tx *store.Tx) error {
-			return tx.SaveWord(store.Word{Effect: e.Key, Key: key, Incident: ref, Contact: e.Contact, Seq: seq, At: o.now})
+			return tx.SaveStatement(store.Statement{Effect: e.Key, Key: key, Incident: ref, Contact: e.Contact, Seq: seq, At: o.now})
 		})
 	}
 	said(notify.CallEffect(ref, client, 1, 1, 1, first.ID), notify.KeyAcknowledge, 4)
@@ -85,12 +85,12 @@ func TestAWordIsBackedByTheContactsOwnRowOnly(t *testing.T) {
 		"a reply":                          {second, notify.KeyReply, "", 8},
 		"another's reply":                  {first, notify.KeyReply, "", 0},
 	} {
-		in := activities.WordInput{ClientID: client, Reference: ref, Contact: c.contact.ID, Key: c.key, Approval: c.approval}
-		got, err := o.records.FindWord(t.Context(), in)
+		in := activities.StatementInput{ClientID: client, Reference: ref, Contact: c.contact.ID, Key: c.key, Approval: c.approval}
+		got, err := o.records.FindStatement(t.Context(), in)
 		o.ok(err)
-		want := activities.Word{}
+		want := activities.Statement{}
 		if c.seq > 0 {
-			want = activities.Word{Known: true, Seq: c.seq, Person: models.PersonOf(c.contact.Email)}
+			want = activities.Statement{Known: true, Seq: c.seq, Person: models.PersonOf(c.contact.Email)}
 		}
 		if got != want {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)

@@ -58,7 +58,7 @@ $$;
 -- +goose StatementEnd
 grant usage on schema public to watchfire_hooks;
 
-create table contact_words (
+create table contact_statements (
     client_id  uuid        not null,
     effect     text        not null, -- key of the call or text
     key        text        not null check (key in ('1', '3', '9', 'reply')),
@@ -70,8 +70,8 @@ create table contact_words (
     foreign key (client_id, incident) references incidents (client_id, reference),
     foreign key (client_id, contact_id) references contacts (client_id, id)
 );
-create index contact_words_incident on contact_words (client_id, incident);
-call guard_client_rows('contact_words');
-call keep_rows('contact_words');
-grant select, insert on contact_words to watchfire_hooks;
-grant select on contact_words to watchfire_soc, watchfire_worker;
+create index contact_statements_incident on contact_statements (client_id, incident);
+call guard_client_rows('contact_statements');
+call keep_rows('contact_statements');
+grant select, insert on contact_statements to watchfire_hooks;
+grant select on contact_statements to watchfire_soc, watchfire_worker;

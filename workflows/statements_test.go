@@ -47,8 +47,8 @@ func TestNobodyAcknowledgesInAContactsName(t *testing.T) {
 			called := 0
 			s.env.RegisterDelayedCallback(func() {
 				called = len(s.calls)
-				for effect, word := range s.said {
-					if word.By != uuid.Nil {
+				for effect, outcome := range s.said {
+					if outcome.By != uuid.Nil {
 						t.Errorf("the ledger says that a contact acknowledged in %s", effect)
 					}
 				}
