@@ -86,8 +86,8 @@ type RecordedInput struct {
 	Facts     []incident.Event // that the workflow decided since, and no command did
 }
 
-// Recorded is an incident as the store has it, as a workflow carries it, what is left to do about its messages, those of
-// the requests asked for that are in its log, and the numbers of the facts that the store has already.
+// Recorded is an incident as the store has it, as a workflow carries it, what is left to do about its messages, those
+// of the requests asked for that are in its log, and the numbers of the facts that the store has already.
 type Recorded struct {
 	Incident incident.Incident
 	Commands []incident.CommandResult
@@ -255,24 +255,79 @@ func (r *Records) CancelEffect(ctx context.Context, in CancelInput) error {
 	})
 }
 
-// DecisionInput names a client's decision.
+// DecisionInput names a decision of the client as a workflow got it.
 type DecisionInput struct {
-	ClientID  uuid.UUID
-	Reference models.Reference
-	RequestID string
-	Command   string
-	UserID    string
+	ClientID    uuid.UUID
+	Reference   models.Reference
+	RequestID   string
+	Command     string
+	UserID      string
+	Role        models.Role
+	Person      string
+	Fingerprint string // see incident.Fingerprint
+	Answers     int    // Seq of the event that it answers
 }
 
-// HasDecision reports whether the client's own row backs a decision: same request, same command, same person.
+// HasDecision reports whether the client's own row backs a command: the same request, command, body and person, and not
+// from before the event that it answers.
 func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (bool, error) {
 	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (bool, error) {
 		d, err := tx.Decision(in.RequestID, in.Reference)
 		if models.KindOf(err) == models.NotFound {
 			return false, nil
 		}
-		return err == nil && d.Command == in.Command && d.UserID.String() == in.UserID, err
+		isSame := d.Command == in.Command && d.UserID.String() == in.UserID && d.Fingerprint == in.Fingerprint
+		if d.Said != (store.Said{}) {
+			isSame = isSame && d.Said.Role == in.Role && d.Said.Person == in.Person && d.Said.Seq >= in.Answers
+		}
+		return err == nil && isSame, err
 	})
+}
+
+// StatementInput names what a contact is said to have said.
+type StatementInput struct {
+	ClientID  uuid.UUID
+	Reference models.Reference
+	Contact   uuid.UUID
+	Key       notify.Key
+	Approval  string // "" for an acknowledgement
+}
+
+// Statement is what the store knows of a contact's statement.
+type Statement struct {
+	Known  bool   // the contact's own row says the same
+	Seq    int    // of the last event that the store had then; of the last such row
+	Person string // see models.PersonOf
+}
+
+// FindStatement looks for the contact's own row behind a statement: of the same contact, key and matter.
+func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found Statement, err error) {
+	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+		said, err := tx.Statements(in.Reference, in.Contact)
+		if err != nil {
+			return err
+		}
+		for _, s := range said {
+			if in.isSaidIn(s) {
+				found.Known, found.Seq = true, max(found.Seq, s.Seq)
+			}
+		}
+		if !found.Known {
+			return nil
+		}
+		c, err := tx.Contact(in.Contact)
+		found.Person = models.PersonOf(c.Email)
+		return err
+	})
+	return found, err
+}
+
+func (in StatementInput) isSaidIn(s store.Statement) bool {
+	approval := "" // of a text: whoever sends its code back acknowledges
+	if s.Key != notify.KeyReply {
+		approval, _ = notify.ApprovalOf(s.Effect, in.Reference)
+	}
+	return s.Key == in.Key && approval == in.Approval
 }
 
 // OutcomeInput is our own word on the end of an effect.

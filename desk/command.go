@@ -34,7 +34,7 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 	}
 	request := incident.CommandRequest{
 		CommandContext: incident.CommandContext{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
-		Fingerprint:    fingerprint(c.Name(), body), Body: body,
+		Fingerprint:    incident.Fingerprint(c.Name(), body), Body: body,
 	}
 	seq, known, err := d.admitCommand(ctx, u, ref, c, request)
 	switch {
@@ -120,12 +120,13 @@ func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Refer
 	if !d.pace.allows(u.ID, ref, at) {
 		return 0, nil, models.Errorf(models.TooMany, "you send this incident more commands than it can take; try again in a moment")
 	}
-	if !incident.IsDecision(c, u.Role.Side()) {
+	if !incident.IsDecision(u.Role.Side()) {
 		return seq, nil, nil
 	}
 	return seq, nil, d.inSight(ctx, u)(func(tx *store.Tx) error {
 		return tx.SaveDecision(store.Decision{
 			RequestID: request.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: request.Fingerprint, At: at,
+			Said: store.Said{Role: u.Role, Person: request.Person, Body: string(request.Body), Seq: seq},
 		})
 	})
 }
@@ -215,6 +216,9 @@ func rejectionOf(command string, e *temporal.ApplicationError) error {
 		var field string
 		if e.HasDetails() {
 			_ = e.Details(&field) // without a readable field the message stands alone
+		}
+		if field == "/request_id" { // the caller knows it by another name
+			return keyReused()
 		}
 		return &models.Error{Kind: k, Field: field, Message: e.Message()}
 	}

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -113,16 +114,10 @@ func requestID(u models.User, scope, key string) string {
 	return hashParts(u.ID.String(), scope, key)[:32]
 }
 
-// fingerprint tells a repeat of a request from another request under the same key.
-func fingerprint(name string, body []byte) string {
-	h := sha256.Sum256(append([]byte(name), body...))
-	return hex.EncodeToString(h[:])
-}
-
-// requestFingerprint is fingerprint for a body that is not JSON yet.
+// requestFingerprint is incident.Fingerprint for a body that is not JSON yet.
 func requestFingerprint(name string, asked any) (string, error) {
 	body, err := canonicalJSON(asked)
-	return fingerprint(name, body), err
+	return incident.Fingerprint(name, body), err
 }
 
 // canonicalJSON writes v as JSON, with the fields in the order of its type, so that equal values give equal bytes.

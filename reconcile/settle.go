@@ -286,15 +286,11 @@ func (o *Operator) recoverEvent(ctx context.Context, client uuid.UUID, r models.
 		if c.LastSeq == e.Seq {
 			done = append(done, c)
 		}
-		if c.FirstSeq != e.Seq || e.Actor.Side != models.SideClient {
+		if c.FirstSeq != e.Seq || !incident.IsDecision(e.Actor.Side) {
 			continue
 		}
-		command, err := incident.ParseCommand(c.Command, []byte("{}"))
-		if err != nil {
-			return err
-		}
 		user, err := uuid.Parse(e.Actor.ID)
-		if err != nil || !incident.IsDecision(command, e.Actor.Side) {
+		if err != nil { // a contact's word is no user's decision
 			continue
 		}
 		err = o.Store.ForClient(ctx, store.Portal, client, func(tx *store.Tx) error {

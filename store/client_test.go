@@ -3,6 +3,7 @@ package store_test
 import (
 	"crypto/sha256"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -137,6 +139,29 @@ func TestDecisions(t *testing.T) {
 		_, err = tx.Decision("d-1", "SI-1001-0099")
 		h.fails(err, models.NotFound)
 		return nil
+	})
+}
+
+func TestStatements(t *testing.T) {
+	h := newHouse(t)
+	i := h.published(h.acme, "open")
+	save := func(change func(*store.Statement)) error {
+		w := statement(h.acme, i.Reference)
+		change(&w)
+		return h.ForClient(t.Context(), store.Hooks, h.acme.ID, func(tx *store.Tx) error { return tx.SaveStatement(w) })
+	}
+	h.ok(save(func(*store.Statement) {}))
+	h.ok(save(func(w *store.Statement) { w.Seq, w.At = 9, noon.Add(time.Hour) })) // the same call again: the first one stands
+	h.ok(save(func(w *store.Statement) { w.Key, w.At = notify.KeyDeny, noon.Add(time.Minute) }))
+	h.fails(save(func(w *store.Statement) { w.Effect, w.Contact = "elsewhere", h.other.contact.ID }), models.NotFound)
+	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
+		said, err := tx.Statements(i.Reference, h.acme.contact.ID)
+		denied := statement(h.acme, i.Reference)
+		denied.Key, denied.At = notify.KeyDeny, noon.Add(time.Minute)
+		if want := []store.Statement{statement(h.acme, i.Reference), denied}; !slices.Equal(said, want) {
+			t.Errorf("statements %+v, want %+v", said, want)
+		}
+		return err
 	})
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -8,15 +9,24 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Decision is a client's own word on a risk, kept apart from the event log: written before the workflow is asked,
-// by the portal's role alone, and never changed. Nothing closes without it.
+// Decision is what a user of the client asked of an incident, kept apart from the event log: written before the
+// workflow is asked, by the portal's role alone, and never changed. Nobody speaks for the client without it.
 type Decision struct {
 	RequestID   string
 	Incident    models.Reference
 	Command     string // the command's name, such as "request-closure"
 	UserID      uuid.UUID
-	Fingerprint string // of the command's body
+	Fingerprint string // see incident.Fingerprint
 	At          time.Time
+	Said        Said // empty in a row of before it was kept, or of an event that a restore recovered
+}
+
+// Said is what a decision says, and who says it.
+type Said struct {
+	Role   models.Role
+	Person string // see models.PersonOf
+	Body   string // of the command, canonical JSON
+	Seq    int    // of the last event that the store had
 }
 
 type decisionRow struct {
@@ -26,6 +36,10 @@ type decisionRow struct {
 	Command     string
 	UserID      uuid.UUID
 	Fingerprint string
+	Role        *models.Role
+	Person      *string
+	Body        *verbatim
+	Seq         *int
 	At          time.Time
 }
 
@@ -33,10 +47,13 @@ type decisionRow struct {
 func (decisionRow) TableName() string { return "client_decisions" }
 
 func (r decisionRow) model() Decision {
-	return Decision{
-		RequestID: r.RequestID, Incident: r.Incident, Command: r.Command, UserID: r.UserID,
-		Fingerprint: r.Fingerprint, At: r.At.UTC(),
+	d := Decision{
+		RequestID: r.RequestID, Incident: r.Incident, Command: r.Command, UserID: r.UserID, Fingerprint: r.Fingerprint, At: r.At.UTC(),
 	}
+	if r.Role != nil && r.Person != nil && r.Body != nil && r.Seq != nil {
+		d.Said = Said{Role: *r.Role, Person: *r.Person, Body: string(*r.Body), Seq: *r.Seq}
+	}
+	return d
 }
 
 // SaveDecision keeps a decision of the transaction's client. The same request id again changes nothing; with
@@ -49,6 +66,14 @@ func (tx *Tx) SaveDecision(d Decision) error {
 	row := decisionRow{
 		ClientID: tx.client, RequestID: d.RequestID, Incident: d.Incident, Command: d.Command, UserID: d.UserID,
 		Fingerprint: d.Fingerprint, At: d.At,
+	}
+	if said := d.Said; said != (Said{}) {
+		body, err := encode(json.RawMessage(said.Body))
+		if err != nil {
+			return err
+		}
+		kept := verbatim(body)
+		row.Role, row.Person, row.Body, row.Seq = &said.Role, &said.Person, &kept, &said.Seq
 	}
 	insert := tx.db.Clauses(onceByRequest()).Create(&row)
 	if insert.Error != nil || insert.RowsAffected == 1 {

@@ -137,7 +137,7 @@ func tamper(t *testing.T, ownerURL, sql string, r models.Reference) {
 func TestEvenTheOwnerCannotChangeRecordsByAccident(t *testing.T) {
 	h := newHouse(t)
 	h.everything(h.acme)
-	for _, table := range []string{"events", "report_revisions", "client_decisions", "alert_payloads", "alert_receipts", "effect_states", "incident_commands"} {
+	for _, table := range []string{"events", "report_revisions", "client_decisions", "contact_statements", "alert_payloads", "alert_receipts", "effect_states", "incident_commands"} {
 		for _, sql := range []string{"update " + table + " set client_id = client_id", "delete from " + table, "truncate " + table + " cascade"} {
 			if err := ownerExec(t.Context(), h.ownerURL, sql); err == nil || !strings.Contains(err.Error(), "WF002") {
 				t.Errorf("%s: got %v, want the trigger's error", sql, err)
@@ -167,6 +167,21 @@ func TestClosingNeedsTheClientsDecision(t *testing.T) {
 	h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { // straight at the table
 		return tx.Exec("update incidents set phase = 'closed' where reference = ?", i.Reference)
 	}), models.Conflict)
+	for name, said := range map[string]struct{ requested, confirmed string }{
+		"another outcome": {`{"outcome":"risk_accepted","note":"done"}`, `{"reason":"gone"}`},
+		"another note":    {`{"outcome":"resolved","note":"not yet"}`, `{"reason":"gone"}`},
+		"another reason":  {`{"outcome":"resolved","note":"done"}`, `{"reason":"never"}`},
+	} {
+		again := h.published(h.acme, name)
+		h.record(h.acme, &again, h.analyst.Actor(), &incident.Verified{Gone: false, Note: "still there"})
+		h.record(h.acme, &again, user, &incident.ClosureRequested{Decision: name, Outcome: incident.OutcomeResolved, Note: "done"})
+		h.record(h.acme, &again, user, &incident.ClosureConfirmed{Decision: name + " confirmed", Reason: "gone"})
+		requested, confirmed := decision(h.acme, again.Reference, name), decision(h.acme, again.Reference, name+" confirmed")
+		confirmed.Command, requested.Said.Body, confirmed.Said.Body = "confirm-closure", said.requested, said.confirmed
+		h.as(store.Portal, h.acme, func(tx *store.Tx) error { return errors.Join(tx.SaveDecision(requested), tx.SaveDecision(confirmed)) })
+		e := h.events(&again, user, &incident.Closed{Decision: name + " confirmed"})
+		h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(again.Reference, e) }), models.Conflict)
+	}
 	h.decide(h.acme, i.Reference, "d-1")
 	h.ok(record())
 	h.record(h.acme, &i, user, &incident.FeedbackGiven{Rating: 5})

@@ -187,7 +187,13 @@ func (h *house) decide(te tenant, r models.Reference, requestID string) {
 func decision(te tenant, r models.Reference, requestID string) store.Decision {
 	return store.Decision{
 		RequestID: requestID, Incident: r, Command: "request-closure", UserID: te.user.ID, Fingerprint: "f", At: noon,
+		Said: store.Said{Role: te.user.Role, Person: models.PersonOf(te.user.Email), Body: `{"outcome":"resolved","note":"done"}`, Seq: 1},
 	}
+}
+
+// statement is a key that the client's contact pressed.
+func statement(te tenant, r models.Reference) store.Statement {
+	return store.Statement{Effect: string(r) + "/published/1/c/voice/1.1", Key: notify.KeyAcknowledge, Incident: r, Contact: te.contact.ID, Seq: 2, At: noon}
 }
 
 // everything gives a client at least one row in every table, and returns its incident.
@@ -202,6 +208,7 @@ func (h *house) everything(te tenant) incident.Incident {
 		_, _, err := tx.Adopt(row.Token, "sendgrid", "m-1", noon)
 		return err
 	})
+	h.as(store.Hooks, te, func(tx *store.Tx) error { return tx.SaveStatement(statement(te, i.Reference)) })
 	h.advance(te, "sendgrid", store.VendorReport{EventID: "ev-1", Effect: row.ID, State: "delivered", Rank: 4, Sequence: -1})
 	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.SetCode(te.contact.ID, models.ChannelSMS, "key", noon) })
 	h.as(store.SOC, te, func(tx *store.Tx) error {

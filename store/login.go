@@ -18,8 +18,8 @@ import (
 const loginLock = 7215403291
 
 // EnsureLogin makes or updates the application's login, as the owner of the migrated database: the login has no rights
-// of its own, is bound by row level security, and may become each of the four roles. The password must be printable
-// ASCII; the server gets a SCRAM verifier of it, never the clear text.
+// of its own, is bound by row level security, and may become each of the audiences that the schema has. The password must
+// be printable ASCII; the server gets a SCRAM verifier of it, never the clear text.
 func EnsureLogin(ctx context.Context, ownerURL, user, password string) error {
 	verifier, err := scramVerifier(password)
 	if err != nil {
@@ -46,16 +46,19 @@ func makeLogin(ctx context.Context, tx *sql.Tx, user, verifier string) error {
 		return problem("make login", err)
 	}
 	var owner, exists, unbound bool
+	var audiences string
 	err := tx.QueryRowContext(ctx, `select $1 = current_user, count(*) > 0,
-		coalesce(bool_or(rolsuper or rolbypassrls or rolinherit or rolcreaterole or rolcreatedb or rolreplication), false)
-		from pg_roles where rolname = $1`, user).Scan(&owner, &exists, &unbound)
+		coalesce(bool_or(rolsuper or rolbypassrls or rolinherit or rolcreaterole or rolcreatedb or rolreplication), false),
+		(select string_agg(quote_ident(rolname), ', ') from pg_roles where rolname in
+			('watchfire_soc', 'watchfire_portal', 'watchfire_worker', 'watchfire_auth', 'watchfire_hooks'))
+		from pg_roles where rolname = $1`, user).Scan(&owner, &exists, &unbound, &audiences)
 	if err != nil {
 		return problem("make login", err)
 	}
 	if owner {
 		return errors.New("make login: the owner of the database cannot be the application's login too: choose another name")
 	}
-	for _, statement := range loginStatements(pgx.Identifier{user}.Sanitize(), verifier, exists, unbound) {
+	for _, statement := range loginStatements(pgx.Identifier{user}.Sanitize(), verifier, audiences, exists, unbound) {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return problem("make login", err)
 		}
@@ -63,7 +66,7 @@ func makeLogin(ctx context.Context, tx *sql.Tx, user, verifier string) error {
 	return nil
 }
 
-func loginStatements(user, verifier string, exists, unbound bool) []string {
+func loginStatements(user, verifier, audiences string, exists, unbound bool) []string {
 	const bound = " nosuperuser nobypassrls noinherit nocreaterole nocreatedb noreplication"
 	var all []string
 	if !exists {
@@ -73,7 +76,7 @@ func loginStatements(user, verifier string, exists, unbound bool) []string {
 	}
 	return append(all,
 		"alter role "+user+" login password '"+verifier+"'", // base64 and punctuation without quotes
-		"grant watchfire_soc, watchfire_portal, watchfire_worker, watchfire_auth to "+user)
+		"grant "+audiences+" to "+user)
 }
 
 // scramVerifier returns the form in which PostgreSQL stores a password (RFC 5803).

@@ -51,7 +51,7 @@ func TestCatalogue(t *testing.T) {
 	nothing(t, ownerURL, "a role is too strong", `select rolname::text from pg_roles where rolname like 'watchfire\_%'
 		and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication or rolinherit)`)
 	nothing(t, ownerURL, "an audience may log in", `select rolname::text from pg_roles
-		where rolname in ('watchfire_soc', 'watchfire_portal', 'watchfire_worker', 'watchfire_auth') and rolcanlogin`)
+		where rolname in ('watchfire_soc', 'watchfire_portal', 'watchfire_worker', 'watchfire_auth', 'watchfire_hooks') and rolcanlogin`)
 	nothing(t, ownerURL, "a unique key does not begin with the client", `select i.relname::text from pg_index x
 		join pg_class i on i.oid = x.indexrelid join pg_class r on r.oid = x.indrelid
 		join pg_attribute a on a.attrelid = r.oid and a.attnum = x.indkey[0]
@@ -78,7 +78,7 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
-		and table_name in ('events', 'report_revisions', 'client_decisions', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states', 'isolation_switches', 'isolation_passes', 'audit_log',
+		and table_name in ('events', 'report_revisions', 'client_decisions', 'contact_statements', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states', 'isolation_switches', 'isolation_passes', 'audit_log',
 		'incident_commands')`)
 	nothing(t, ownerURL, "a response authority may be changed, or signed by others than the client", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
@@ -98,10 +98,10 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "others than the SOC may change EDR credentials", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type in ('INSERT', 'UPDATE') and grantee like 'watchfire\_%'
 		and table_name = 'edr_credentials' and grantee <> 'watchfire_soc'`)
-	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth') order by 1`)
-	want := []string{"audit_log insert watchfire_portal", "client_decisions insert watchfire_portal", "isolation_switches insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
+	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth', 'watchfire_hooks') order by 1`)
+	want := []string{"audit_log insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_statements insert watchfire_hooks", "isolation_switches insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
 	if !slices.Equal(inserts, want) {
-		t.Errorf("inserts of portal and auth: got %v, want %v", inserts, want)
+		t.Errorf("inserts of portal, auth and hooks: got %v, want %v", inserts, want)
 	}
 }
 
@@ -234,6 +234,11 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"the portal reads tokens of effects": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select token from effects") }},
 		"the SOC decides":                    {store.SOC, func(tx *store.Tx) error { return tx.SaveDecision(decision(h.acme, i.Reference, "x")) }},
 		"a worker decides":                   {store.Worker, func(tx *store.Tx) error { return tx.SaveDecision(decision(h.acme, i.Reference, "x")) }},
+		"the SOC speaks for a contact":       {store.SOC, func(tx *store.Tx) error { return tx.SaveStatement(statement(h.acme, i.Reference)) }},
+		"a worker speaks for a contact":      {store.Worker, func(tx *store.Tx) error { return tx.SaveStatement(statement(h.acme, i.Reference)) }},
+		"the portal speaks for a contact":    {store.Portal, func(tx *store.Tx) error { return tx.SaveStatement(statement(h.acme, i.Reference)) }},
+		"the hooks decide":                   {store.Hooks, func(tx *store.Tx) error { return tx.SaveDecision(decision(h.acme, i.Reference, "x")) }},
+		"the hooks read incidents":           {store.Hooks, func(tx *store.Tx) error { return tx.Exec("select seq from incidents") }},
 		"the SOC records events":             {store.SOC, func(tx *store.Tx) error { return tx.Record(i.Reference, []incident.Event{e}) }},
 		"the SOC intends an effect": {store.SOC, func(tx *store.Tx) error {
 			_, err := tx.Intend(effect, noon)

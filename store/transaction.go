@@ -19,11 +19,12 @@ import (
 type Audience string
 
 // The audiences. The SOC opens incidents and takes alerts, the portal shows published incidents and takes the
-// client's decisions, workers record events and effects.
+// client's decisions, workers record events and effects, hooks keep what contacts said on the phone.
 const (
 	SOC    Audience = "soc"
 	Portal Audience = "portal"
 	Worker Audience = "worker"
+	Hooks  Audience = "hooks"
 )
 
 const (

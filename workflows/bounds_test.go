@@ -159,7 +159,7 @@ func TestAfterAResetTheIncidentGoesOnFromWhatTheStoreHas(t *testing.T) {
 	recorded := slices.Clone(s.events)
 
 	after := newStory(t)
-	after.events, after.commands, after.requests, after.opened = s.events, s.commands, 1000, start.Incident
+	after.events, after.commands, after.requests, after.opened, after.decided = s.events, s.commands, 1000, start.Incident, s.decided
 	after.env.SetStartTime(s.env.Now())
 	after.after(time.Minute, models.RoleAnalyst, &incident.Expedite{}) // another publication, which is illegal now
 	after.env.RegisterDelayedCallback(func() {

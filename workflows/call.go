@@ -36,6 +36,7 @@ type callRoundWorkflow struct {
 	acknowledgedBy     *uuid.UUID                       // nobody yet: nil
 	approvers          map[uuid.UUID]bool               // contacts who approved
 	denied             bool                             // one contact denied the approval
+	backed             bool                             // see changeStatementsBacked
 }
 
 // phoneCall is the state of one call.
@@ -46,6 +47,7 @@ type phoneCall struct {
 	status   models.CallStatus // the carrier's last word
 	sequence int               // of that word
 	machine  bool              // a machine picked up
+	hearing  bool              // a key was pressed, and the contact's own row behind it is being looked up
 	alive    time.Time         // the last sign of life
 	over     bool              // its outcome is reported
 }
@@ -54,6 +56,7 @@ type phoneCall struct {
 // workflow.
 func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
 	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
+	w.backed = hasChange(ctx, changeStatementsBacked)
 	w.registerSignals(ctx)
 	left := in.Calls
 	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
@@ -112,7 +115,7 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 		c = &phoneCall{}
 		w.calls[k.Effect] = c
 	}
-	if c == nil || c.digit == k.Digit {
+	if c == nil || c.digit == k.Digit || w.backed && !w.hears(ctx, c, k) {
 		return
 	}
 	switch {
@@ -127,6 +130,21 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 	}
 }
 
+// hears reports whether the contact's own row backs a key press. One without is the incident's to record.
+func (w *callRoundWorkflow) hears(ctx workflow.Context, c *phoneCall, k notify.KeyPress) bool {
+	said := statementInput{ClientID: w.ClientID, Reference: w.Reference, Contact: k.Contact, Key: k.Digit}
+	if w.Approval != nil {
+		said.Approval = w.Approval.ID
+	}
+	c.hearing = true
+	defer func() { c.hearing = false }()
+	found, err := findStatement(ctx, said)
+	if err == nil && !found.Known {
+		w.signalIncident(ctx, models.SignalKeyPress, k)
+	}
+	return err == nil && found.Known
+}
+
 // applyProgress applies the carrier's word if it is newer than the last and the call is not over already.
 func (c *phoneCall) applyProgress(at time.Time, s models.CallStatus, sequence int) {
 	if s == "" || c.status.IsFinal() || sequence < c.sequence {
@@ -138,8 +156,8 @@ func (c *phoneCall) applyProgress(at time.Time, s models.CallStatus, sequence in
 	}
 }
 
-// isEnded reports whether a key or the carrier ended the call.
-func (c *phoneCall) isEnded() bool { return c.digit != "" || c.status.IsFinal() }
+// isEnded reports whether a key or the carrier ended the call. A key that is being looked up may still count.
+func (c *phoneCall) isEnded() bool { return !c.hearing && (c.digit != "" || c.status.IsFinal()) }
 
 // isOver reports whether nobody needs to be called any more.
 func (w *callRoundWorkflow) isOver() bool {

@@ -20,6 +20,7 @@ type (
 	reminderInput          = activities.ReminderInput
 	cancelInput            = activities.CancelInput
 	decisionInput          = activities.DecisionInput
+	statementInput         = activities.StatementInput
 	evaluateAuthorityInput = activities.EvaluateAuthorityInput
 	outcomeInput           = activities.OutcomeInput
 	commandInput           = activities.CommandInput
@@ -60,6 +61,12 @@ func readRecorded(ctx workflow.Context, in activities.RecordedInput) (out activi
 func hasDecision(ctx workflow.Context, in activities.DecisionInput) (ok bool, err error) {
 	err = workflow.ExecuteLocalActivity(localContext(ctx, "look up the client's decision"), records.HasDecision, in).Get(ctx, &ok)
 	return ok, err
+}
+
+// findStatement looks up the row behind what a contact is said to have said.
+func findStatement(ctx workflow.Context, in activities.StatementInput) (out activities.Statement, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "look up what the contact said"), records.FindStatement, in).Get(ctx, &out)
+	return out, err
 }
 
 // planRecipients returns who is reached, how and when.

@@ -28,6 +28,8 @@ type incidentWorkflow struct {
 	gated      bool          // see recordedFirst
 	counted    bool          // see messagesCounted
 	room       incident.Room // that the incident takes
+	backed     bool          // see changeStatementsBacked
+	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
 // Incident runs the life of one incident, from its opening to the client's closure and feedback.
@@ -45,6 +47,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 		room:      incident.NewRoom(state.Incident),
 	}
 	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, messagesCounted)
+	w.backed = hasChange(ctx, changeStatementsBacked)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil

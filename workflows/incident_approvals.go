@@ -170,6 +170,17 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 // handlePhoneConsent takes a contact's key press about an approval, or the report that the calls have ended.
 func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.PhoneConsent) {
 	e := w.openApproval(c.Approval)
+	if e != nil && !c.Ended && w.backed {
+		key := notify.KeyDeny
+		if c.Granted {
+			key = notify.KeyAcknowledge
+		}
+		behind, person := w.findBacking(ctx, statement{c.Contact, key, c.Approval})
+		if behind != backed {
+			return
+		}
+		c.Person, e = person, w.openApproval(c.Approval)
+	}
 	defer func() {
 		w.approving.endsItself[c.Approval] = c.Ended || e != nil && w.openApproval(c.Approval) == nil || w.approving.endsItself[c.Approval]
 	}()

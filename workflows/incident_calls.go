@@ -155,6 +155,12 @@ func longestSilence(p models.Policy) time.Duration {
 // handleContactCalled takes a round's report of one call.
 func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.CallResult) {
 	w.calling.lastReport = workflow.Now(ctx)
+	behind := backed
+	if r.Outcome == notify.OutcomeAcknowledged {
+		if behind, _ = w.findBacking(ctx, statement{r.Contact, notify.KeyAcknowledge, ""}); behind == unbacked {
+			return
+		}
+	}
 	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ContactCalled{CallResult: r}))
 	switch r.Outcome {
 	case notify.OutcomeUnplaced:
@@ -171,7 +177,9 @@ func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.Ca
 	switch {
 	case r.Outcome == notify.OutcomeAcknowledged:
 		w.calling.endsItself = r.Round
-		w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
+		if behind == backed {
+			w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
+		}
 	case r.IsMissed(w.state.Policy):
 		w.textMissedContact(ctx, r)
 	}
@@ -194,8 +202,17 @@ func (w *incidentWorkflow) recordAcknowledgement(ctx workflow.Context, contact u
 
 // handleRoundEnded takes a round's report of its end.
 func (w *incidentWorkflow) handleRoundEnded(ctx workflow.Context, r notify.CallRoundResult) {
-	if r.Acknowledged { // also when we had given the round up for lost
-		w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
+	if workflow.Await(ctx, func() bool { return w.lookingUp == 0 }) != nil { // its calls are told of first
+		return
+	}
+	known := w.state.Incident.Acknowledged != nil && w.state.Incident.Acknowledged.By == models.ContactActor(r.Contact)
+	if r.Acknowledged && !(w.backed && known) { // also when we had given the round up for lost
+		switch behind, _ := w.findBacking(ctx, statement{r.Contact, notify.KeyAcknowledge, ""}); behind {
+		case backed:
+			w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
+		case unbacked:
+			r.Acknowledged, r.Contact = false, uuid.Nil
+		}
 	}
 	if r.Round != w.state.Incident.CallRound || !w.isRoundUnderway() {
 		return

@@ -47,6 +47,7 @@ func (w *incidentWorkflow) registerCommand(ctx workflow.Context, name string) er
 // recordRejection records the rejection of a command that came as a signal, because nobody can answer the sender of a
 // signal. A repeat under the same request id is recorded once.
 func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r incident.CommandRequest, reason string) {
+	r = w.fingerprinted(name, r)
 	result := incident.RememberedResult{CommandResult: incident.CommandResult{RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint}, Rejected: true}
 	if r.RequestID != "" && slices.Contains(w.state.Results, result) {
 		return
@@ -60,8 +61,8 @@ func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r 
 // store is behind, comments wait outside, so that the run can leave: steady talk would let the history grow until
 // Temporal ends the workflow.
 func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r incident.CommandRequest) error {
-	if w.resultOf(r.RequestID) != nil {
-		return nil
+	if known := w.resultOf(r.RequestID); known != nil {
+		return w.checkRepeat(name, r, *known)
 	}
 	if w.recording.refused {
 		return models.Errorf(models.Unavailable, "the incident's record does not agree with its workflow; an operator has to settle it")
@@ -93,8 +94,9 @@ func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command
 // executeCommand makes the change that a command asks for. The workflow task that makes the change also gives the
 // result, so the result is as durable as the change; the store has it a moment later. A repeat gets the first result.
 func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
+	r = w.fingerprinted(name, r)
 	if known := w.resultOf(r.RequestID); known != nil {
-		return *known, nil
+		return *known, rejection(w.checkRepeat(name, r, *known))
 	}
 	c, err := parseCommand(name, r)
 	if err != nil {
@@ -107,7 +109,11 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 		return deref(known), err
 	}
 	if err := w.requireDecision(ctx, c, r); err != nil {
-		return incident.CommandResult{}, rejection(err)
+		err = rejection(err)
+		if w.backed && models.Kind(typeOf(err)) == models.Forbidden { // its sender learns of it, and nobody knows who that is
+			w.recordRejection(ctx, name, r, failureText(err))
+		}
+		return incident.CommandResult{}, err
 	}
 	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
 		return *known, nil
@@ -150,19 +156,38 @@ func deref(r *incident.CommandResult) incident.CommandResult {
 	return *r
 }
 
-// requireDecision checks that the client's own row in the database backs a decision.
+// requireDecision checks that the client's own row in the database backs what a user of the client sends: this very
+// command with these fields, and not from before what it answers.
 func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) error {
-	if !incident.IsDecision(c, r.Actor.Side) {
+	if !incident.IsDecision(r.Actor.Side) || !w.backed && !incident.ClosesRisk(c) {
 		return nil
 	}
+	answers := incident.Answers(c, w.state.Incident)
 	ok, err := hasDecision(ctx, decisionInput{
-		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID, Command: c.Name(), UserID: r.Actor.ID,
+		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID,
+		Command: c.Name(), UserID: r.Actor.ID, Role: r.Actor.Role, Person: r.Person, Fingerprint: incident.Fingerprint(c.Name(), r.Body), Answers: answers,
 	})
-	if err != nil {
+	switch {
+	case err != nil || ok:
 		return err
+	case r.Recorded > 0 && r.Recorded < answers:
+		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
 	}
-	if !ok {
-		return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
+	return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
+}
+
+// fingerprinted returns a command with its own fingerprint, whatever its sender says it is.
+func (w *incidentWorkflow) fingerprinted(name string, r incident.CommandRequest) incident.CommandRequest {
+	if w.backed {
+		r.Fingerprint = incident.Fingerprint(name, r.Body)
+	}
+	return r
+}
+
+// checkRepeat returns why a command is no repeat of the one that was accepted under its request id.
+func (w *incidentWorkflow) checkRepeat(name string, r incident.CommandRequest, known incident.CommandResult) error {
+	if w.backed && known.Fingerprint != "" && known.Fingerprint != incident.Fingerprint(name, r.Body) {
+		return models.InvalidField("/request_id", "was already used for another request")
 	}
 	return nil
 }

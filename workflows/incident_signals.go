@@ -83,9 +83,14 @@ func (w *incidentWorkflow) awaitMessage(ctx workflow.Context, in []inbox) (n int
 }
 
 // handleKeyPress takes the key press of a human on the phone. It comes here when the round that placed the call is
-// over.
+// over, or did not find the contact's own row behind it.
 func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
-	if k.Digit != notify.KeyAcknowledge {
+	approval, _ := notify.ApprovalOf(k.Effect, w.state.Incident.Reference)
+	if !w.backed && k.Digit != notify.KeyAcknowledge {
+		return
+	}
+	behind, _ := w.findBacking(ctx, statement{k.Contact, k.Digit, approval})
+	if behind != backed || k.Digit != notify.KeyAcknowledge || w.backed && approval != "" {
 		return
 	}
 	w.recordAcknowledgement(ctx, k.Contact, "voice", keyPress1)
@@ -97,5 +102,7 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 
 // handleTextReply takes a human's answer to a text, proven by the code that was in it.
 func (w *incidentWorkflow) handleTextReply(ctx workflow.Context, r notify.TextReply) {
-	w.recordAcknowledgement(ctx, r.Contact, "sms", "reply to text message")
+	if behind, _ := w.findBacking(ctx, statement{r.Contact, notify.KeyReply, ""}); behind == backed {
+		w.recordAcknowledgement(ctx, r.Contact, "sms", "reply to text message")
+	}
 }

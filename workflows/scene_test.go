@@ -52,6 +52,8 @@ type story struct {
 	edr      []string
 	actions  []string // the keys of the actions sent to the EDR
 	decided  map[string]bool
+	unsaid   bool       // what contacts are said to have said has no row
+	saidAt   func() int // Seq of the last event that the store had when a contact spoke; nil: all of them
 	requests int
 
 	batches  []activities.RecordInput
@@ -245,6 +247,21 @@ func (s *story) world() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.decided[in.RequestID], nil
+	})
+	s.env.OnActivity(records.FindStatement, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.StatementInput) (activities.Statement, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		person := ""
+		for _, c := range s.directory.Contacts {
+			if c.ID == in.Contact {
+				person = models.PersonOf(c.Email)
+			}
+		}
+		seq := s.seq()
+		if s.saidAt != nil {
+			seq = s.saidAt()
+		}
+		return activities.Statement{Known: !s.unsaid, Seq: seq, Person: person}, nil
 	})
 	s.env.OnActivity(records.SetOutcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
 		s.mu.Lock()

@@ -32,6 +32,9 @@ const (
 	changeFailedLookIsShown = "failed-look-is-shown"
 	// changeKeysOfLostRounds: a key that is pressed in a call of a lost run of a round counts. Before, it was dropped.
 	changeKeysOfLostRounds = "keys-of-lost-rounds"
+	// changeStatementsBacked: whatever is said in the client's name, by a user or by a contact on the phone, needs its row in the
+	// database. Before, only commands that close a risk did.
+	changeStatementsBacked = "statements-backed"
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -117,7 +118,11 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 	if q.script.IncidentListens {
 		listeners = append(listeners, k.row.Incident.WorkflowID())
 	}
-	told, err := h.signal(ctx, models.SignalKeyPress, press, listeners...)
+	err := h.keepStatement(ctx, k.row, key.Key)
+	told := false
+	if err == nil {
+		told, err = h.signal(ctx, models.SignalKeyPress, press, listeners...)
+	}
 	if err == nil && !told && k.row.Purpose == notify.PurposeApproval {
 		told, err = h.passOnConsent(c, k, key.Key)
 	}
@@ -132,6 +137,18 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 	default:
 		h.say(c, k, key.Thanks)
 	}
+}
+
+// keepStatement writes what a contact said before any workflow is told: without that row nobody takes it for the
+// contact's.
+func (h *Hooks) keepStatement(ctx context.Context, row store.LedgerRow, key notify.Key) error {
+	seq, _, now, err := h.Store.RecordedCommand(ctx, store.Worker, row.ClientID, row.Incident, "")
+	if err != nil {
+		return err
+	}
+	return h.Store.ForClient(ctx, store.Hooks, row.ClientID, func(tx *store.Tx) error {
+		return tx.SaveStatement(store.Statement{Effect: row.Key, Key: key, Incident: row.Incident, Contact: row.Contact, Seq: seq, At: now})
+	})
 }
 
 // passOnConsent tells the incident itself of an answer about an approval whose round of calls is gone.

@@ -60,15 +60,19 @@ type told struct{ workflow, fact, arg string }
 // engine notes what is told. Workflows in gone do not exist; down makes every fact fail: neither the engine nor the
 // database takes it.
 type engine struct {
-	mu   sync.Mutex
-	told []told
-	gone map[string]bool
-	down bool
+	mu     sync.Mutex
+	told   []told
+	gone   map[string]bool
+	down   bool
+	before func() // anything is told
 }
 
 func (e *engine) SignalFact(_ context.Context, name string, arg any, workflows ...string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.before != nil {
+		e.before()
+	}
 	if e.down {
 		return errors.New("no connection")
 	}
@@ -104,11 +108,27 @@ type tenant struct {
 // ages lets the texts that were planned become older.
 func (d *door) ages(by time.Duration) {
 	d.Helper()
+	d.asOwner("update effects set planned_at = planned_at - $1::interval", by)
+}
+
+// asOwner runs a statement as the owner of the database.
+func (d *door) asOwner(sql string, args ...any) {
+	d.Helper()
 	conn, err := pgx.Connect(d.Context(), d.ownerURL)
 	d.ok(err)
 	defer conn.Close(context.WithoutCancel(d.Context()))
-	_, err = conn.Exec(d.Context(), "update effects set planned_at = planned_at - $1::interval", by)
+	_, err = conn.Exec(d.Context(), sql, args...)
 	d.ok(err)
+}
+
+// statements returns what the contact is known to have said about the incident.
+func (d *door) statements() (all []store.Statement) {
+	d.Helper()
+	d.ok(d.store.ForClient(d.Context(), store.Worker, d.client.ID, func(tx *store.Tx) (err error) {
+		all, err = tx.Statements(d.incident.Reference, d.contact.ID)
+		return err
+	}))
+	return all
 }
 
 func newDoor(t *testing.T) *door {

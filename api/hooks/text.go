@@ -111,6 +111,9 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 
 // acknowledge tells the incident that a contact answered.
 func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (string, error) {
+	if err := h.keepStatement(ctx, row, notify.KeyReply); err != nil {
+		return "", err
+	}
 	told, err := h.signal(ctx, models.SignalTextReply, notify.TextReply{Effect: row.Key, Contact: row.Contact}, row.Incident.WorkflowID())
 	if err != nil {
 		return "", err

@@ -27,6 +27,7 @@ type Approval struct {
 	Ruling     authority.Ruling `json:"ruling"`
 	Asked      int              `json:"asked,omitzero"` // how often people were asked
 	AskedAt    time.Time        `json:"asked_at,omitzero"`
+	AskedSeq   int              `json:"asked_seq,omitzero"`   // Seq of the event that asked last
 	ExpiresAt  time.Time        `json:"expires_at,omitzero"`  // nobody may answer from then on, until it is asked for again
 	Expired    bool             `json:"expired,omitzero"`     // nobody answered in time
 	NextAskAt  time.Time        `json:"next_ask_at,omitzero"` // when it is asked for again, after it expired
@@ -138,10 +139,10 @@ func (d *ContainmentRuled) apply(i *Incident, e Event) error {
 		p.deny(&Consent{By: e.Actor, Reason: d.Ruling.Rule, At: e.At})
 	case a.isSatisfied():
 		a.Granted = true
-		p.permit(d.Lease)
+		p.permit(d.Lease, e.Seq)
 	default: // also when the consents do not suffice any more
 		a.Granted, a.How = false, ""
-		a.askWhenPublished(i.IsPublished(), e.At)
+		a.askWhenPublished(i.IsPublished(), e)
 	}
 	return nil
 }
@@ -171,22 +172,23 @@ const viaRequest = "request"
 const nobodyAnswered = "nobody answered, as the rule allows"
 
 // askWhenPublished asks people now if the client can see the incident; otherwise they are asked when it is published.
-func (a *Approval) askWhenPublished(published bool, at time.Time) {
+func (a *Approval) askWhenPublished(published bool, by Event) {
 	if published {
-		a.ask(at)
+		a.ask(by)
 	}
 }
 
-func (a *Approval) ask(at time.Time) {
+func (a *Approval) ask(by Event) {
 	a.Asked++
-	a.AskedAt, a.ExpiresAt, a.Expired, a.NextAskAt = at, at.Add(time.Duration(a.ApproveFor)), false, time.Time{}
+	a.AskedAt, a.AskedSeq = by.At, by.Seq
+	a.ExpiresAt, a.Expired, a.NextAskAt = by.At.Add(time.Duration(a.ApproveFor)), false, time.Time{}
 }
 
 // askWaitingApprovals asks for the approvals that waited until the client could see the incident.
-func (i *Incident) askWaitingApprovals(at time.Time) {
+func (i *Incident) askWaitingApprovals(by Event) {
 	for _, p := range i.Endpoints {
 		if p.Approval.IsOpen() && p.Approval.Asked == 0 {
-			p.Approval.ask(at)
+			p.Approval.ask(by)
 		}
 	}
 }
@@ -344,7 +346,7 @@ func (d *LeaseExtended) apply(i *Incident, e Event) error {
 	if p.ReviewAt.IsZero() || i.Phase == PhaseClosed && p.Kept == nil {
 		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
 	}
-	p.ReviewDue, p.ReviewAt = time.Time{}, e.At.Add(time.Duration(p.Lease))
+	p.ReviewDue, p.ReviewAt, p.LeaseSeq = time.Time{}, e.At.Add(time.Duration(p.Lease)), e.Seq
 	return nil
 }
 

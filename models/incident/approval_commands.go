@@ -14,7 +14,7 @@ type Approve struct {
 // Name returns "approve".
 func (*Approve) Name() string         { return "approve" }
 func (*Approve) roles() []models.Role { return deciderRoles }
-func (*Approve) isDecision()          {}
+func (*Approve) closesRisk()          {}
 func (c *Approve) validate(time.Time) error {
 	return models.CheckText("/approval", c.Approval, 16, true)
 }
@@ -31,7 +31,7 @@ type Deny struct {
 // Name returns "deny".
 func (*Deny) Name() string         { return "deny" }
 func (*Deny) roles() []models.Role { return deciderRoles }
-func (*Deny) isDecision()          {}
+func (*Deny) closesRisk()          {}
 
 func (c *Deny) validate(time.Time) error {
 	return models.FirstError([]error{models.CheckText("/approval", c.Approval, 16, true), models.CheckText("/reason", c.Reason, models.MaxText, true)})
@@ -51,7 +51,7 @@ type ExtendIsolation struct {
 // Name returns "extend-isolation".
 func (*ExtendIsolation) Name() string         { return "extend-isolation" }
 func (*ExtendIsolation) roles() []models.Role { return handlerRoles }
-func (*ExtendIsolation) isDecision()          {}
+func (*ExtendIsolation) closesRisk()          {}
 
 func (c *ExtendIsolation) validate(time.Time) error {
 	return models.FirstError([]error{models.CheckText("/endpoint", c.Endpoint, 16, true), models.CheckText("/reason", c.Reason, models.MaxText, true)})

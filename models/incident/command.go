@@ -81,17 +81,6 @@ func (i Incident) Can(c Command, ask CommandContext, at time.Time) error {
 	return err
 }
 
-// decision marks a command that closes a risk on the client's behalf: the client's own row in the database must back
-// it.
-type decision interface{ isDecision() }
-
-// IsDecision reports whether a command of a side closes a risk on the client's behalf, so that the client's own row in
-// the database must back it. The SOC, where it may send such a command, decides on its own behalf.
-func IsDecision(c Command, by models.Side) bool {
-	_, ok := c.(decision)
-	return ok && by != models.SideSOC
-}
-
 // RolesOf returns the roles that may send a command. The permissions of the API follow from it.
 func RolesOf(c Command) []models.Role { return c.roles() }
 

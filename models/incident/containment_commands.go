@@ -63,7 +63,7 @@ type KeepIsolated struct {
 // Name returns "keep-isolated".
 func (*KeepIsolated) Name() string         { return "keep-isolated" }
 func (*KeepIsolated) roles() []models.Role { return deciderRoles }
-func (*KeepIsolated) isDecision()          {}
+func (*KeepIsolated) closesRisk()          {}
 
 func (c *KeepIsolated) validate(time.Time) error {
 	return models.FirstError([]error{models.CheckText("/endpoint", c.Endpoint, 16, true), models.CheckText("/reason", c.Reason, models.MaxText, true)})

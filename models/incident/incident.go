@@ -64,7 +64,9 @@ type Incident struct {
 	Reminders       int              `json:"reminders"`
 	LastReminder    time.Time        `json:"last_reminder,omitzero"`
 	Verification    *Verification    `json:"verification,omitempty"`
-	SettledSeq      int              `json:"settled_seq"` // Seq of the event that settled a recommendation last
+	ClosableSeq     int              `json:"closable_seq,omitzero"` // Seq of the event since which the client may request closure of what they know
+	AlarmSeq        int              `json:"alarm_seq,omitzero"`    // Seq of the event that asks for an acknowledgement
+	SettledSeq      int              `json:"settled_seq"`           // Seq of the event that settled a recommendation last
 	Closure         *Closure         `json:"closure,omitempty"`
 	Feedback        *Feedback        `json:"feedback,omitempty"`
 
@@ -160,7 +162,8 @@ type Closure struct {
 	Outcome     Outcome       `json:"outcome"`
 	Note        string        `json:"note"`
 	At          time.Time     `json:"at"`
-	Confirmed   bool          `json:"confirmed"` // again, accepting the risk by name
+	Seq         int           `json:"seq,omitzero"` // of the request
+	Confirmed   bool          `json:"confirmed"`    // again, accepting the risk by name
 	ConfirmedBy *models.Actor `json:"confirmed_by,omitempty"`
 	Reason      string        `json:"reason,omitempty"` // why the risk is accepted
 }
@@ -259,6 +262,11 @@ func (i Incident) ReadyToClose() error {
 		return models.Errorf(models.Conflict, "verification found the threat still present; the client must confirm closure, accepting the risk")
 	}
 	return nil
+}
+
+// mayRequestClosure reports whether nothing keeps the client from requesting closure.
+func (i Incident) mayRequestClosure() bool {
+	return i.Phase == PhasePublished && i.closureGuards() == nil
 }
 
 // closureGuards returns the first guard that keeps the client from requesting closure, or nil.

@@ -180,7 +180,7 @@ type SettleRecommendation struct {
 // Name returns "settle-recommendation".
 func (*SettleRecommendation) Name() string         { return "settle-recommendation" }
 func (*SettleRecommendation) roles() []models.Role { return deciderRoles }
-func (*SettleRecommendation) isDecision()          {}
+func (*SettleRecommendation) closesRisk()          {}
 
 func (c *SettleRecommendation) validate(at time.Time) error {
 	return models.FirstError([]error{
@@ -249,7 +249,7 @@ type RequestClosure struct {
 // Name returns "request-closure".
 func (*RequestClosure) Name() string         { return "request-closure" }
 func (*RequestClosure) roles() []models.Role { return deciderRoles }
-func (*RequestClosure) isDecision()          {}
+func (*RequestClosure) closesRisk()          {}
 
 func (c *RequestClosure) validate(time.Time) error {
 	return models.FirstError([]error{
@@ -270,7 +270,7 @@ type ConfirmClosure struct {
 // Name returns "confirm-closure".
 func (*ConfirmClosure) Name() string         { return "confirm-closure" }
 func (*ConfirmClosure) roles() []models.Role { return deciderRoles }
-func (*ConfirmClosure) isDecision()          {}
+func (*ConfirmClosure) closesRisk()          {}
 func (c *ConfirmClosure) validate(time.Time) error {
 	return models.CheckText("/reason", c.Reason, models.MaxText, true)
 }

@@ -78,7 +78,8 @@ func (d *Published) apply(i *Incident, e Event) error {
 	}
 	i.Phase, i.Revision, i.Expedited, i.PublishedAt = PhasePublished, 1, d.Expedited, e.At
 	i.PublishedSeverity = i.Severity
-	i.askWaitingApprovals(e.At)
+	i.askWaitingApprovals(e)
+	i.AlarmSeq = e.Seq
 	i.setTurn(TurnClient, e.At)
 	return nil
 }
@@ -99,8 +100,9 @@ func (d *Revised) apply(i *Incident, e Event) error {
 	i.Revision++
 	i.PublishedSeverity = i.Severity
 	if i.Severity == models.SeverityCritical && i.Acknowledged != nil && i.Acknowledged.Severity != models.SeverityCritical {
-		i.Acknowledged = nil // it was of something less severe: somebody must acknowledge again
+		i.Acknowledged, i.AlarmSeq = nil, e.Seq // it was of something less severe: somebody must acknowledge again
 	}
+	i.ClosableSeq = e.Seq
 	if i.Phase == PhasePublished && d.Material {
 		i.setTurn(TurnClient, e.At)
 	}
@@ -180,7 +182,7 @@ func (d *Recommended) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideSOC, PhaseInvestigating, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Recommendations = append(i.Recommendations, Recommendation{ID: d.ID, Text: d.Text, At: e.At})
+	i.Recommendations = append(i.Recommendations, Recommendation{ID: d.ID, Text: d.Text, At: e.At, Seq: e.Seq})
 	if i.Phase != PhaseInvestigating {
 		i.setTurn(TurnClient, e.At)
 	}
@@ -248,6 +250,7 @@ func (d *Verified) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Verification = &Verification{Gone: d.Gone, Note: d.Note, By: e.Actor, At: e.At, Seq: e.Seq}
+	i.ClosableSeq = e.Seq
 	i.setTurn(TurnClient, e.At)
 	return nil
 }
@@ -270,7 +273,7 @@ func (d *ClosureRequested) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Phase = PhaseClosureRequested
-	i.Closure = &Closure{By: e.Actor, Decision: d.Decision, Outcome: d.Outcome, Note: d.Note, At: e.At}
+	i.Closure = &Closure{By: e.Actor, Decision: d.Decision, Outcome: d.Outcome, Note: d.Note, At: e.At, Seq: e.Seq}
 	i.setTurn(TurnSOC, e.At)
 	if v := i.CurrentVerification(); v != nil && !v.Gone {
 		i.setTurn(TurnClient, e.At)

@@ -13,6 +13,7 @@ type Question struct {
 	Text       string        `json:"text"`
 	Answers    []string      `json:"answers"` // the allowed ones; none allows any text
 	AskedAt    time.Time     `json:"asked_at"`
+	Seq        int           `json:"seq,omitzero"` // of the event that asked
 	Deadline   time.Time     `json:"deadline"`
 	Reminders  int           `json:"reminders"`
 	RemindedAt time.Time     `json:"reminded_at,omitzero"`
@@ -60,7 +61,7 @@ func (d *QuestionAsked) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideSOC, PhasePublished, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Questions = append(i.Questions, Question{ID: d.ID, Text: d.Text, Answers: d.Answers, AskedAt: e.At, Deadline: d.Deadline})
+	i.Questions = append(i.Questions, Question{ID: d.ID, Text: d.Text, Answers: d.Answers, AskedAt: e.At, Seq: e.Seq, Deadline: d.Deadline})
 	i.setTurn(TurnClient, e.At)
 	return nil
 }

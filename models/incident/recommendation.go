@@ -24,6 +24,7 @@ type Recommendation struct {
 	ID        string        `json:"id"` // "r1", "r2", … within the incident
 	Text      string        `json:"text"`
 	At        time.Time     `json:"at"`
+	Seq       int           `json:"seq,omitzero"`      // of the event
 	Outcome   Settlement    `json:"outcome,omitempty"` // "" until settled
 	Evidence  string        `json:"evidence,omitempty"`
 	Reason    string        `json:"reason,omitempty"`

@@ -11,6 +11,8 @@ const (
 	KeyRepeat      Key = "2"
 	KeyNextContact Key = "3"
 	KeyDeny        Key = "9" // denies an approval
+	// KeyReply stands for the code of a text message that its reader sent back.
+	KeyReply Key = "reply"
 )
 
 // MaxAsked is how often one call asks for a key before it says goodbye.

@@ -91,9 +91,20 @@ func ApprovalCallEffect(r models.Reference, client uuid.UUID, a ApprovalCall, ro
 	}
 }
 
+// ApprovalOf returns the approval of an incident that a key in the ledger is about, and false when it is about none.
+func ApprovalOf(key string, r models.Reference) (approval string, ok bool) {
+	rest, ok := strings.CutPrefix(key, fmt.Sprintf("%s/%s/", r, PurposeApproval))
+	if !ok {
+		return "", false
+	}
+	approval, _, ok = strings.Cut(rest, "/")
+	return approval, ok
+}
+
 // IsCallAbout reports whether a key in the ledger is that of a call about an approval.
 func IsCallAbout(key string, r models.Reference, approval string) bool {
-	return strings.HasPrefix(key, fmt.Sprintf("%s/%s/%s/", r, PurposeApproval, approval))
+	about, ok := ApprovalOf(key, r)
+	return ok && about == approval
 }
 
 // EndpointEffect returns the effect of isolating or releasing an endpoint. The generation grows with every change of

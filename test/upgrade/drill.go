@@ -102,9 +102,18 @@ func advanceEach(ctx context.Context, all []*life) error {
 	return nil
 }
 
-// switchOver starts a worker of the present version beside the earlier one, opens more incidents, and restarts each
-// worker. It returns all incidents.
+// switchOver replaces the API, whose rows the present workers ask for, starts a worker of the present version beside the
+// earlier one, opens more incidents, and restarts each worker. It returns all incidents.
 func (w *world) switchOver(ctx context.Context, all []*life) ([]*life, error) {
+	w.API.Stop()
+	w.Use(w.present)
+	if err := w.StartAPI(ctx); err != nil {
+		return nil, err
+	}
+	if err := advanceEach(ctx, all); err != nil {
+		return nil, fmt.Errorf("the present API with the earlier worker: %w", err)
+	}
+	say("the API is replaced; one more step of every incident with the earlier worker")
 	old := w.lastWorker()
 	fresh, err := w.startWorker(ctx, w.present)
 	if err != nil {
@@ -165,13 +174,8 @@ func (w *world) switchOver(ctx context.Context, all []*life) ([]*life, error) {
 	}
 	say("the present worker was killed; %d commands became signals; it was started again and carried them out", asked)
 
-	w.API.Stop()
-	w.Use(w.present)
-	if err := w.StartAPI(ctx); err != nil {
-		return nil, err
-	}
 	old.Stop()
-	say("the API is replaced, the earlier worker stopped")
+	say("the earlier worker is stopped")
 	return all, nil
 }
 

@@ -1,0 +1,99 @@
+package activities_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+func TestADecisionIsBackedByItsOwnRowOnly(t *testing.T) {
+	o := newOffice(t)
+	user, err := o.ledger.Store.CreateUser(t.Context(), models.User{ClientID: o.effect.ClientID, Name: "R", Email: "r@acme.example", Role: models.RoleResponder})
+	o.ok(err)
+	body := `{"approval":"a1"}`
+	row := store.Decision{
+		RequestID: "d-1", Incident: o.effect.Incident, Command: "approve", UserID: user.ID, Fingerprint: incident.Fingerprint("approve", []byte(body)), At: o.now,
+		Said: store.Said{Role: models.RoleResponder, Person: "p", Body: body, Seq: 5},
+	}
+	old := row
+	old.RequestID, old.Said = "d-0", store.Said{}
+	o.as(store.Portal, func(tx *store.Tx) error { return tx.SaveDecision(row) })
+	o.as(store.Portal, func(tx *store.Tx) error { return tx.SaveDecision(old) })
+	good := activities.DecisionInput{
+		ClientID: o.effect.ClientID, Reference: o.effect.Incident, RequestID: "d-1", Command: "approve", UserID: user.ID.String(),
+		Role: models.RoleResponder, Person: "p", Fingerprint: row.Fingerprint, Answers: 5,
+	}
+	for name, change := range map[string]func(*activities.DecisionInput) (backed bool){
+		"as it was made":                 func(*activities.DecisionInput) bool { return true },
+		"an earlier question":            func(in *activities.DecisionInput) bool { in.Answers = 3; return true },
+		"a row from before it said more": func(in *activities.DecisionInput) bool { in.RequestID, in.Answers = "d-0", 9; return true },
+		"no row":                         func(in *activities.DecisionInput) bool { in.RequestID = "d-2"; return false },
+		"a later question":               func(in *activities.DecisionInput) bool { in.Answers = 6; return false },
+		"another command":                func(in *activities.DecisionInput) bool { in.Command = "deny"; return false },
+		"another incident":               func(in *activities.DecisionInput) bool { in.Reference = "SI-1001-0099"; return false },
+		"another user":                   func(in *activities.DecisionInput) bool { in.UserID = uuid.NewString(); return false },
+		"another role":                   func(in *activities.DecisionInput) bool { in.Role = models.RoleAdmin; return false },
+		"another person":                 func(in *activities.DecisionInput) bool { in.Person = "q"; return false },
+		"another body": func(in *activities.DecisionInput) bool {
+			in.Fingerprint = incident.Fingerprint("approve", []byte(`{"approval":"a2"}`))
+			return false
+		},
+		"another body, and an old row": func(in *activities.DecisionInput) bool { in.RequestID, in.Fingerprint = "d-0", "f"; return false },
+	} {
+		in := good
+		want := change(&in)
+		got, err := o.records.HasDecision(t.Context(), in)
+		o.ok(err)
+		if got != want {
+			t.Errorf("%s: backed %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestAWordIsBackedByTheContactsOwnRowOnly(t *testing.T) {
+	o := newOffice(t)
+	first, second := o.hires("first", models.Hours{}), o.hires("second", models.Hours{})
+	ref, client := o.effect.Incident, o.effect.ClientID
+	said := func(e notify.Effect, key notify.Key, seq int) {
+		o.as(store.Hooks, func(tx *store.Tx) error {
+			return tx.SaveStatement(store.Statement{Effect: e.Key, Key: key, Incident: ref, Contact: e.Contact, Seq: seq, At: o.now})
+		})
+	}
+	said(notify.CallEffect(ref, client, 1, 1, 1, first.ID), notify.KeyAcknowledge, 4)
+	said(notify.CallEffect(ref, client, 1, 2, 1, first.ID), notify.KeyAcknowledge, 7)
+	said(notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, second.ID), notify.KeyAcknowledge, 6)
+	said(notify.MessageEffect(ref, client, notify.Notification{Purpose: notify.PurposeApproval, Revision: 1, Occurrence: 1, Contact: second.ID, Channel: models.ChannelSMS}), notify.KeyReply, 8)
+	for name, c := range map[string]struct {
+		contact  models.Contact
+		key      notify.Key
+		approval string
+		seq      int // 0: nothing backs it
+	}{
+		"the last of two acknowledgements": {first, notify.KeyAcknowledge, "", 7},
+		"a denial that was none":           {first, notify.KeyDeny, "", 0},
+		"an acknowledgement as approval":   {first, notify.KeyAcknowledge, "a1", 0},
+		"an approval":                      {second, notify.KeyAcknowledge, "a1", 6},
+		"of another device":                {second, notify.KeyAcknowledge, "a2", 0},
+		"an approval as denial":            {second, notify.KeyDeny, "a1", 0},
+		"an approval as acknowledgement":   {second, notify.KeyAcknowledge, "", 0},
+		"a reply":                          {second, notify.KeyReply, "", 8},
+		"another's reply":                  {first, notify.KeyReply, "", 0},
+	} {
+		in := activities.StatementInput{ClientID: client, Reference: ref, Contact: c.contact.ID, Key: c.key, Approval: c.approval}
+		got, err := o.records.FindStatement(t.Context(), in)
+		o.ok(err)
+		want := activities.Statement{}
+		if c.seq > 0 {
+			want = activities.Statement{Known: true, Seq: c.seq, Person: models.PersonOf(c.contact.Email)}
+		}
+		if got != want {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
+	}
+}

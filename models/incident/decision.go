@@ -1,0 +1,86 @@
+package incident
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+
+	"github.com/watchfire-mdr/watchfire/models"
+)
+
+// Fingerprint returns a hash of a command's name and canonical body, to tell a repeat from another request.
+func Fingerprint(name string, body []byte) string {
+	h := sha256.New()
+	h.Write([]byte(name)) // never fails
+	h.Write(body)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// IsDecision reports whether a command of a side speaks for the client, so that the client's own row in the database
+// must back it.
+func IsDecision(by models.Side) bool { return by == models.SideClient }
+
+// ClosesRisk reports whether a command closes a risk when the client sends it. In runs from before every word of the
+// client was backed, these were.
+func ClosesRisk(c Command) bool {
+	_, is := c.(interface{ closesRisk() })
+	return is
+}
+
+// Answers returns the Seq of the event that a command of the client answers, 0 for none in particular. A decision that
+// was made before that event was made about something else.
+func Answers(c Command, i Incident) int {
+	if a, is := c.(interface{ answers(Incident) int }); is {
+		return a.answers(i)
+	}
+	return 0
+}
+
+func (c *Acknowledge) answers(i Incident) int     { return i.AlarmSeq }
+func (c *RequestClosure) answers(i Incident) int  { return i.ClosableSeq }
+func (c *ConfirmClosure) answers(i Incident) int  { return max(i.ClosableSeq, closureSeq(i)) }
+func (c *WithdrawClosure) answers(i Incident) int { return closureSeq(i) }
+func (c *GiveFeedback) answers(i Incident) int    { return closureSeq(i) }
+func (c *Approve) answers(i Incident) int         { return approvalSeq(i, c.Approval) }
+func (c *Deny) answers(i Incident) int            { return approvalSeq(i, c.Approval) }
+func (c *ExtendIsolation) answers(i Incident) int { return leaseSeq(i, c.Endpoint) }
+func (c *KeepIsolated) answers(i Incident) int    { return leaseSeq(i, c.Endpoint) }
+func (c *Release) answers(i Incident) int         { return leaseSeq(i, c.Endpoint) }
+
+func (c *AnswerQuestion) answers(i Incident) int {
+	for _, q := range i.Questions {
+		if q.ID == c.Question {
+			return q.Seq
+		}
+	}
+	return 0
+}
+
+func (c *SettleRecommendation) answers(i Incident) int {
+	for _, r := range i.Recommendations {
+		if r.ID == c.Recommendation {
+			return r.Seq
+		}
+	}
+	return 0
+}
+
+func closureSeq(i Incident) int {
+	if i.Closure == nil {
+		return 0
+	}
+	return i.Closure.Seq
+}
+
+func approvalSeq(i Incident, approval string) int {
+	if p := i.EndpointOfApproval(approval); p != nil {
+		return p.Approval.AskedSeq
+	}
+	return 0
+}
+
+func leaseSeq(i Incident, endpoint string) int {
+	if p := i.Endpoint(endpoint); p != nil {
+		return p.LeaseSeq
+	}
+	return 0
+}

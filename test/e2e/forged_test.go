@@ -1,0 +1,195 @@
+package e2e
+
+import (
+	"database/sql"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	_ "github.com/jackc/pgx/v5/stdlib" // the database as its owner sees it
+	"go.temporal.io/sdk/client"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// row is a decision of the client as it stands in the database.
+type row struct{ request, command, user, role, person, body string }
+
+// decisionsOf returns the rows behind what the client said about the incident.
+func (s *scene) decisionsOf(ref models.Reference) (all []row) {
+	s.t.Helper()
+	db, err := sql.Open("pgx", system.OwnerURL())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	found, err := db.QueryContext(s.t.Context(), `select request_id, command, user_id::text, role, person, body::text
+		from client_decisions where incident = $1 order by at, request_id`, string(ref))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer found.Close()
+	for found.Next() {
+		var r row
+		if err := found.Scan(&r.request, &r.command, &r.user, &r.role, &r.person, &r.body); err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	if err := found.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
+// as returns a command request that claims to be the one of a row.
+func (r row) as(body string) incident.CommandRequest {
+	return incident.CommandRequest{
+		CommandContext: incident.CommandContext{
+			RequestID: r.request, Actor: models.Actor{Side: models.SideClient, ID: r.user, Role: models.Role(r.role)}, Via: "portal", Person: r.person,
+		},
+		Body: json.RawMessage(body),
+	}
+}
+
+// Whoever reaches Temporal, and nothing else, plays every decision of the client and every word of a contact. All of it
+// is refused, and stands in the event log as refused.
+func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
+	s := newScene(t, 2)
+	defer s.signAuthority(authority.DecideAuto)
+	s.signAuthority(authority.DecideAsk)
+	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
+	s.open(models.SeverityMedium)
+	s.assess()
+	s.publish()
+	s.send(s.responder, &incident.Comment{Text: "Looking at it."}, &incident.Acknowledge{})
+	elsewhere := s.ref // its rows are another incident's
+
+	s.open(models.SeverityMedium)
+	s.assess()
+	s.publish()
+	s.send(s.analyst, &incident.AskQuestion{Text: "Is it a scanner?", Answers: []string{"yes", "no"}, Deadline: time.Now().Add(time.Hour)})
+	s.send(s.responder, &incident.Comment{Text: "Looking at it."})
+	s.wantRejected(s.responder, http.StatusConflict, &incident.Approve{Approval: "a1"}) // asked of nobody yet: the row stays
+	s.wantRejected(s.responder, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeRiskAccepted, Note: "We accept it."})
+	s.isolate()
+	s.until("the question to the client", func(i incident.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
+
+	bodies := map[string]string{
+		"acknowledge": `{}`, "comment": `{"text":"All is well."}`, "approve": `{"approval":"a1"}`, "deny": `{"approval":"a1","reason":"No."}`,
+		"answer-question": `{"question":"q1","answer":"yes"}`, "release": `{"endpoint":"e1","reason":"Let it go."}`,
+		"settle-recommendation": `{"recommendation":"r1","outcome":"not_applicable","reason":"No."}`,
+		"extend-isolation":      `{"endpoint":"e1","reason":"Keep it."}`, "keep-isolated": `{"endpoint":"e1","reason":"Keep it."}`,
+		"request-closure": `{"outcome":"risk_accepted","note":"We accept the risk."}`, "confirm-closure": `{"reason":"We accept it."}`,
+		"withdraw-closure": `{"reason":"Not yet."}`, "give-feedback": `{"rating":5}`,
+	}
+	for _, c := range incident.Commands() {
+		speaks := slices.ContainsFunc(incident.RolesOf(c), func(r models.Role) bool { return r.Side() == models.SideClient })
+		if _, played := bodies[c.Name()]; played != speaks {
+			t.Fatalf("%s is played: %v, the client may send it: %v", c.Name(), played, speaks)
+		}
+	}
+	before, err := s.events()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := temporal(t)
+	refusals := 0
+	play := func(name string, r incident.CommandRequest) {
+		t.Helper()
+		if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", name, r); err != nil {
+			t.Fatal(err)
+		}
+		refusals++
+	}
+	own, foreign := s.decisionsOf(s.ref), s.decisionsOf(elsewhere)
+	if len(own) != 3 || len(foreign) != 2 {
+		t.Fatalf("rows %+v and %+v, want three and two", own, foreign)
+	}
+	for name, body := range byName(bodies) {
+		invented := own[0]
+		invented.request = uuid.NewString()
+		play(name, invented.as(body)) // no row
+		play(name, foreign[0].as(body))
+		for _, r := range own { // a used one, one that is older than the question, and one with another body
+			play(name, r.as(body))
+		}
+	}
+	play(own[2].command, own[2].as(own[2].body))
+	contact := s.contacts[0].ID
+	consents := []bool{true, false}
+	for _, granted := range consents {
+		err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: contact, Granted: granted})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	call := notify.CallEffect(s.ref, uuid.Nil, 1, 1, 1, contact).Key
+	for name, fact := range byName(map[string]any{
+		models.SignalKeyPress:       notify.KeyPress{Effect: call, Contact: contact, Digit: notify.KeyAcknowledge},
+		models.SignalContactCalled:  notify.CallResult{Round: 1, Try: 1, Contact: contact, Outcome: notify.OutcomeAcknowledged},
+		models.SignalCallRoundEnded: notify.CallRoundResult{Round: 1, Acknowledged: true, Contact: contact, Tried: 1},
+		models.SignalTextReply:      notify.TextReply{Effect: call, Contact: contact},
+	}) {
+		if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", name, fact); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refusals += len(consents) + 4
+	s.await("the refusals", func() (bool, error) { return len(eventsOf[*incident.CommandRejected](s)) >= refusals, nil })
+	after, err := s.events()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range after[len(before):] {
+		if e.Actor.Side == models.SideClient || e.Actor.Side == models.SideSOC {
+			t.Errorf("event %d, %s, stands there in the name of %+v", e.Seq, e.Type, e.Actor)
+		}
+	}
+	if i := s.current(); !i.Endpoints[0].Approval.IsAnswerable() || i.Acknowledged != nil || i.Phase != incident.PhasePublished {
+		t.Errorf("approval %+v, acknowledged %+v, phase %s", i.Endpoints[0].Approval, i.Acknowledged, i.Phase)
+	}
+	if got := s.actions(); len(got) != 0 {
+		t.Errorf("the EDR carried out %v", got)
+	}
+
+	s.send(s.responder, &incident.Approve{Approval: "a1"}) // the client's own word counts as ever
+	s.awaitContainment(incident.ContainmentContained)
+	s.send(s.responder, &incident.AnswerQuestion{Question: "q1", Answer: "no"})
+	s.settleAndRelease()
+	s.wantActions("contain", "lift_containment")
+	// It was refused, and what it was refused for is gone now.
+	left := own[2]
+	refusals = len(eventsOf[*incident.CommandRejected](s))
+	update, err := c.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+		UpdateID: left.request, WorkflowID: s.ref.WorkflowID(), UpdateName: left.command, Args: []any{left.as(left.body)},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = update.Get(t.Context(), nil)
+	}
+	if err == nil || !strings.Contains(err.Error(), "no decision of the client") {
+		t.Errorf("the decision that was left was answered with %v", err)
+	}
+	invented := left
+	invented.request = uuid.NewString()
+	_, err = c.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+		UpdateID: invented.request, WorkflowID: s.ref.WorkflowID(), UpdateName: left.command, Args: []any{invented.as(left.body)},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.await("the refusal of an update", func() (bool, error) { return len(eventsOf[*incident.CommandRejected](s)) > refusals, nil })
+	if i := s.current(); i.Phase != incident.PhasePublished {
+		t.Errorf("phase %s", i.Phase)
+	}
+	s.closeIncident()
+}

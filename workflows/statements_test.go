@@ -1,0 +1,115 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// Somebody with Temporal's address can send all of this about a critical incident.
+func TestNobodyAcknowledgesInAContactsName(t *testing.T) {
+	key := notify.CallEffect(ref, acme, 1, 1, 1, first).Key
+	for name, forge := range map[string]func(*story){
+		"a key press to the round": func(s *story) {
+			s.answers = func(e notify.Effect) { s.presses("1")(e); s.hears(models.CallNoAnswer)(e) }
+		},
+		"a key press to the incident": func(s *story) {
+			s.env.SignalWorkflow(models.SignalKeyPress, notify.KeyPress{Effect: key, Contact: first, Digit: notify.KeyAcknowledge})
+		},
+		"a call's outcome": func(s *story) {
+			s.env.SignalWorkflow(models.SignalContactCalled, notify.CallResult{Round: 1, Try: 1, Contact: first, Outcome: notify.OutcomeAcknowledged})
+		},
+		"a round's end": func(s *story) {
+			s.env.SignalWorkflow(models.SignalCallRoundEnded, notify.CallRoundResult{Round: 1, Acknowledged: true, Contact: first, Tried: 1})
+		},
+		"a reply to a text": func(s *story) {
+			s.env.SignalWorkflow(models.SignalTextReply, notify.TextReply{Effect: key, Contact: first})
+		},
+		"a user's command": func(s *story) {
+			forged := s.request(models.RoleResponder, &incident.Acknowledge{})
+			s.decided[forged.RequestID] = false
+			s.env.SignalWorkflow("acknowledge", forged)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.unsaid = true
+			s.answers = s.hears(models.CallNoAnswer)
+			s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+			s.env.RegisterDelayedCallback(func() { forge(s) }, time.Minute+time.Second)
+			during := s.at(30 * time.Minute)
+			called := 0
+			s.env.RegisterDelayedCallback(func() {
+				called = len(s.calls)
+				for effect, outcome := range s.said {
+					if outcome.By != uuid.Nil {
+						t.Errorf("the ledger says that a contact acknowledged in %s", effect)
+					}
+				}
+			}, 30*time.Minute)
+			s.env.RegisterDelayedCallback(func() { s.unsaid, s.answers = false, s.presses("1") }, 40*time.Minute)
+			s.closes(3 * time.Hour)
+			i := s.run(models.SeverityCritical)
+			if during.Acknowledged != nil || s.count("command_rejected") == 0 {
+				t.Errorf("after the forgery: acknowledged %+v, %d rejections", during.Acknowledged, s.count("command_rejected"))
+			}
+			if called < 4 || i.Acknowledged == nil || i.Acknowledged.Channel != "voice" {
+				t.Errorf("%d calls in half an hour, in the end acknowledged %+v", called, i.Acknowledged)
+			}
+		})
+	}
+}
+
+func TestNobodyAnswersAnApprovalInAContactsName(t *testing.T) {
+	for name, granted := range map[string]bool{"approves": true, "denies": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.unsaid = true
+			s.authority = rules(authority.DecideAsk)
+			s.answers = s.hears(models.CallNoAnswer)
+			s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+			s.after(2*time.Minute, models.RoleAnalyst, isolate)
+			s.env.RegisterDelayedCallback(func() {
+				s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: granted})
+			}, 3*time.Minute)
+			during := s.at(20 * time.Minute)
+			s.after(21*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"})
+			s.containedBy(3 * time.Hour)
+			s.run(models.SeverityMedium)
+			if !during.Endpoints[0].Approval.IsAnswerable() || s.count("command_rejected") != 1 {
+				t.Errorf("after the forgery: %+v, %d rejections", during.Endpoints[0].Approval, s.count("command_rejected"))
+			}
+			if len(s.edr) != 2 {
+				t.Errorf("asked of the EDR: %v", s.edr)
+			}
+		})
+	}
+}
+
+// A key that was pressed while the incident was less severe says nothing about what it has become.
+func TestAWordFromBeforeTheAlarmIsNoAcknowledgement(t *testing.T) {
+	s := newStory(t)
+	s.answers = s.hears(models.CallNoAnswer)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(time.Hour, models.RoleResponder, &incident.Acknowledge{})
+	severity := models.SeverityCritical
+	s.after(2*time.Hour, models.RoleAnalyst, &incident.Assess{Severity: &severity})
+	s.after(2*time.Hour+time.Minute, models.RoleAnalyst, &incident.Revise{Change: "it spreads"})
+	s.saidAt = func() int { return 3 }
+	s.env.RegisterDelayedCallback(func() {
+		s.env.SignalWorkflow(models.SignalTextReply, notify.TextReply{Contact: first})
+	}, 2*time.Hour+2*time.Minute)
+	during := s.at(3 * time.Hour)
+	s.env.RegisterDelayedCallback(func() { s.saidAt, s.answers = nil, s.presses("1") }, 4*time.Hour)
+	s.closes(8 * time.Hour)
+	i := s.run(models.SeverityMedium)
+	if during.Acknowledged != nil || i.Acknowledged == nil {
+		t.Errorf("acknowledged %+v, then %+v", during.Acknowledged, i.Acknowledged)
+	}
+}
