@@ -65,7 +65,7 @@ func (l Languages) SpokenCode(language, code string) (Speech, error) {
 	return d.speech(d.write("spoken-code"))
 }
 
-// Answer is the short message that answers a reply: "recorded", "not-recognised" or "over".
+// Answer is the short message that answers a reply: "recorded", "already", "not-recognised" or "over".
 func (l Languages) Answer(language, name string) (string, error) {
 	d := &draft{vocabulary: l.in(language)}
 	text := d.write("answer/" + name)

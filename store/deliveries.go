@@ -10,9 +10,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
-// maxReplies bounds the texts a reply is compared with.
-const maxReplies = 50
-
 // Deliveries lists the effects of an incident with the contacts' names and the vendors' words, in the order they were
 // planned, from after the cursor {PlannedAt, ID}. At most 1,000.
 func (tx *Tx) Deliveries(r models.Reference, c Cursor, limit int) ([]notify.Delivery, error) {
@@ -71,20 +68,6 @@ func (tx *Tx) vendorReports(client uuid.UUID, keys []string) (map[string][]notif
 		reports[row.Key] = append(reports[row.Key], notify.DeliveryState{State: row.State, At: row.At.UTC(), Detail: row.Detail})
 	}
 	return reports, problem("list reports of vendors", err)
-}
-
-// AwaitedReplies lists the texts about incidents that a phone number may be answering: accepted ones that were planned
-// after a moment for contacts who have the number and are not removed, the newest first, at most 50. In a transaction
-// of the SOC over all clients it finds those of every client.
-func (tx *Tx) AwaitedReplies(phone string, since time.Time) ([]LedgerRow, error) {
-	var rows []effectRow
-	err := tx.of("effects").
-		Joins("join contacts c on c.client_id = effects.client_id and c.id = effects.contact_id").
-		Where("c.phone = ? and c.removed_at is null", phone).
-		Where("effects.kind = ? and effects.state = ?", notify.EffectText, notify.EffectAccepted).
-		Where("effects.incident is not null and effects.planned_at > ?", since).
-		Order("effects.planned_at desc, effects.key").Limit(maxReplies).Find(&rows).Error
-	return each(rows, effectRow.model), problem("list texts", err)
 }
 
 // UnclaimedVendorIDs returns those of a vendor's ids that belong to no effect of any client.

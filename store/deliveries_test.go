@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -241,57 +240,4 @@ func TestWordsAreListedAsTheyCame(t *testing.T) {
 		states = append(states, s.State)
 	}
 	same(t, "words", states, []string{"accepted", "deferred", "delivered", "a late one"})
-}
-
-func TestAwaitedReplies(t *testing.T) {
-	h := newHouse(t)
-	i, foreign := h.published(h.acme, "open"), h.published(h.other, "open")
-	phone := h.acme.contact.Phone // both tenants' contacts have it
-	var removed, another models.Contact
-	h.soc(func(tx *store.Tx) (err error) {
-		removed, err = tx.CreateContact(models.Contact{Name: "Removed", Phone: phone}, "contact-2", "")
-		h.ok(err)
-		h.ok(tx.RemoveContact(removed.ID, noon))
-		another, err = tx.CreateContact(models.Contact{Name: "Another", Phone: "+15005550001"}, "contact-3", "")
-		return err
-	})
-	text := func(te tenant, i incident.Incident, n int, at time.Time, change func(*notify.Effect)) string {
-		e := message(te, i, models.ChannelSMS, n)
-		change(&e)
-		h.as(store.Worker, te, func(tx *store.Tx) error {
-			_, err := tx.Intend(e, at)
-			h.ok(err)
-			return tx.Accept(e.Key, "twilio", e.Key, at)
-		})
-		return e.Key
-	}
-	as := func(contact uuid.UUID) func(*notify.Effect) { return func(e *notify.Effect) { e.Contact = contact } }
-	plain := func(*notify.Effect) {}
-	first := text(h.acme, i, 1, noon.Add(time.Minute), plain)
-	newest := text(h.other, foreign, 1, noon.Add(2*time.Minute), plain)
-	text(h.acme, i, 2, noon, plain)
-	text(h.acme, i, 3, noon.Add(time.Minute), as(removed.ID))
-	text(h.acme, i, 4, noon.Add(time.Minute), as(another.ID))
-	text(h.acme, i, 5, noon.Add(time.Minute), func(e *notify.Effect) { e.Incident = "" })
-	text(h.acme, i, 6, noon.Add(time.Minute), func(e *notify.Effect) { e.Kind = notify.EffectMail })
-	h.ledger(func(tx *store.Tx) error {
-		_, err := tx.Intend(message(h.acme, i, models.ChannelSMS, 7), noon.Add(time.Minute))
-		return err
-	})
-	replies := func(phone string) (keys []string) {
-		h.ok(h.ForSOC(t.Context(), func(tx *store.Tx) error {
-			rows, err := tx.AwaitedReplies(phone, noon)
-			for _, row := range rows {
-				keys = append(keys, row.Key)
-			}
-			return err
-		}))
-		return keys
-	}
-	same(t, "texts", replies(phone), []string{newest, first})
-	equal(t, "texts to an unknown number", len(replies("+15005559999")), 0)
-	for n := range 60 {
-		text(h.acme, i, 100+n, noon.Add(time.Hour), plain)
-	}
-	equal(t, "texts at most", len(replies(phone)), 50)
 }

@@ -47,6 +47,7 @@ type effectRow struct {
 	AcceptedAt     *time.Time
 	FailedLookups  int
 	LookupFailedAt *time.Time
+	WrongReplies   int
 	UpdatedAt      time.Time `gorm:"autoUpdateTime:false"`
 }
 

@@ -2,13 +2,15 @@ package hooks
 
 import (
 	"context"
-	"crypto/subtle"
 	"net/http"
 	"net/url"
-	"regexp"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/notify"
@@ -17,9 +19,10 @@ import (
 )
 
 // repliesFor is how long the code in a text message acknowledges.
-const repliesFor = 30 * 24 * time.Hour
+const repliesFor = 7 * 24 * time.Hour
 
-var sixDigits = regexp.MustCompile(`\b\d{6}\b`)
+// maxCandidates bounds the codes that one reply is taken to hold.
+const maxCandidates = 5
 
 // textRank orders what the carrier says of a text: it never goes back.
 func textRank(s models.TextStatus) int {
@@ -93,20 +96,102 @@ func (h *Hooks) textReply(c *gin.Context) {
 
 // reply acts on a text message and returns the answer, "" for none. Strangers get none.
 func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, error) {
-	rows, err := store.Run(h.Store.InEveryClient(ctx), func(tx *store.Tx) ([]store.LedgerRow, error) {
+	awaited, err := store.Run(h.Store.InEveryClient(ctx), func(tx *store.Tx) ([]store.AwaitedReply, error) {
 		return tx.AwaitedReplies(in.From, tx.Now().Add(-repliesFor))
 	})
-	if err != nil || len(rows) == 0 {
+	if err != nil || len(awaited) == 0 {
 		return "", err
 	}
-	for _, code := range sixDigits.FindAllString(in.Body, 5) {
-		for _, row := range rows {
-			if subtle.ConstantTimeCompare([]byte(row.Code()), []byte(code)) == 1 {
-				return h.acknowledge(ctx, row)
+	open := map[uuid.UUID][]string{} // client -> keys of the texts whose codes still count
+	candidates := candidatesIn(in.Body)
+	for _, a := range awaited {
+		switch {
+		case !a.IsSettled:
+			open[a.ClientID] = append(open[a.ClientID], a.Key)
+		case slices.Contains(candidates, a.Code()): // it changes nothing, so it may be guessed
+			return h.answerText(ctx, a.LedgerRow, settledAnswer(a.LedgerRow))
+		}
+	}
+	for client, texts := range open {
+		key, err := store.Run(h.Store.InClient(ctx, store.Worker, client), func(tx *store.Tx) (string, error) {
+			return tx.TakeReply(texts, candidates)
+		})
+		if err != nil {
+			return "", err
+		}
+		if n := slices.IndexFunc(awaited, func(a store.AwaitedReply) bool { return a.ClientID == client && a.Key == key }); n >= 0 {
+			return h.acknowledge(ctx, awaited[n].LedgerRow)
+		}
+	}
+	newest := slices.IndexFunc(awaited, func(a store.AwaitedReply) bool { return !a.IsSettled })
+	if newest < 0 {
+		return "", nil // thanks, and nothing is left to help with
+	}
+	return h.explainCode(ctx, awaited[newest].LedgerRow)
+}
+
+// settledAnswer names the answer to the code of an incident that somebody has acknowledged: perhaps with this very code.
+func settledAnswer(row store.LedgerRow) string {
+	if row.AcknowledgedBy != uuid.Nil {
+		return "recorded"
+	}
+	return "already"
+}
+
+// codeLength is the number of digits of a code.
+const codeLength = 6
+
+// candidatesIn returns the codes that a message may hold, in any script and whatever stands around them. A code may be
+// written in groups. A longer number holds none.
+func candidatesIn(body string) (codes []string) {
+	plain := strings.Map(func(r rune) rune {
+		switch digit, is := digitOf(r); {
+		case is:
+			return digit
+		case isSeparator(r):
+			return ' '
+		}
+		return '\n'
+	}, body)
+	for line := range strings.SplitSeq(plain, "\n") {
+		groups := strings.Fields(line)
+		for n := range groups {
+			code := ""
+			for _, g := range groups[n:] {
+				if code += g; len(code) >= codeLength {
+					break
+				}
+			}
+			if len(code) == codeLength && len(codes) < maxCandidates && !slices.Contains(codes, code) {
+				codes = append(codes, code)
 			}
 		}
 	}
-	return h.explainCode(ctx, rows[0])
+	return codes
+}
+
+// digitOf returns the ASCII form of a decimal digit of any script. Unicode keeps the ten digits of each together, from
+// zero on (The Unicode Standard, section 4.6).
+func digitOf(r rune) (digit rune, is bool) {
+	if !unicode.Is(unicode.Nd, r) {
+		return 0, false
+	}
+	for _, x := range unicode.Nd.R16 {
+		if lo := rune(x.Lo); lo <= r && r <= rune(x.Hi) {
+			return '0' + (r-lo)%10, true
+		}
+	}
+	for _, x := range unicode.Nd.R32 {
+		if lo := rune(x.Lo); lo <= r && r <= rune(x.Hi) {
+			return '0' + (r-lo)%10, true
+		}
+	}
+	return 0, false
+}
+
+// isSeparator reports whether people put a rune between groups of digits.
+func isSeparator(r rune) bool {
+	return unicode.Is(unicode.Pd, r) || unicode.Is(unicode.Zs, r) || r == '.'
 }
 
 // acknowledge tells the incident that a contact answered.
@@ -115,39 +200,40 @@ func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (string, e
 		return "", err
 	}
 	told, err := h.signal(ctx, models.SignalTextReply, notify.TextReply{Effect: row.Key, Contact: row.Contact}, row.Incident.WorkflowID())
+	switch {
+	case err != nil:
+		return "", err
+	case !told:
+		return h.answerText(ctx, row, "over")
+	}
+	err = h.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
+		return tx.Acknowledge(row.Key, row.Contact, "reply to text message", tx.Now())
+	})
 	if err != nil {
 		return "", err
 	}
-	return store.Run(h.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) (string, error) {
-		contact, err := tx.Contact(row.Contact)
-		if err != nil {
-			return "", err
-		}
-		if !told {
-			return h.Words.Answer(contact.Language, "over")
-		}
-		if err := tx.Acknowledge(row.Key, row.Contact, "reply to text message", tx.Now()); err != nil {
-			return "", err
-		}
-		return h.Words.Answer(contact.Language, "recorded")
-	})
+	return h.answerText(ctx, row, "recorded")
 }
 
-// explainCode answers a message that holds no code of ours, once for each message of ours: an answering machine must
-// not talk to us for ever.
+// explainCode answers a message that holds no code of ours. After ten of them there is no answer any more: an answering
+// machine must not talk to us for ever.
 func (h *Hooks) explainCode(ctx context.Context, row store.LedgerRow) (string, error) {
-	if row.Outcome != "" {
-		return "", nil
-	}
-	return store.Run(h.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) (string, error) {
-		contact, err := tx.Contact(row.Contact)
-		if err != nil {
-			return "", err
-		}
-		answer, err := h.Words.Answer(contact.Language, "not-recognised")
-		if err != nil {
-			return "", err
-		}
-		return answer, tx.SetOutcome(row.Key, "answered without the code", tx.Now())
+	err := h.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
+		return tx.SetOutcome(row.Key, "answered without the code", tx.Now())
 	})
+	if err != nil {
+		return "", err
+	}
+	return h.answerText(ctx, row, "not-recognised")
+}
+
+// answerText returns an answer in the language of the contact.
+func (h *Hooks) answerText(ctx context.Context, row store.LedgerRow, name string) (string, error) {
+	contact, err := store.Run(h.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) (models.Contact, error) {
+		return tx.Contact(row.Contact)
+	})
+	if err != nil {
+		return "", err
+	}
+	return h.Words.Answer(contact.Language, name)
 }

@@ -140,15 +140,24 @@ func (d *door) silent(w *httptest.ResponseRecorder) {
 func TestTheCodeAcknowledges(t *testing.T) {
 	for name, body := range map[string]string{
 		"alone": "%s", "with words": "Yes, code %s. Thanks!", "with others": "482913 000000 %s", "on its own line": "ok\r\n%s\r\n-- \r\nsent from my phone",
+		"without a space": "ok%sthanks", "after a number": "24 %s", "in groups": "%.3[1]s %.3[2]s", "with a hyphen": "%.3[1]s-%.3[2]s",
+		"in six groups": "%[3]s", "full width": "%[4]s", "Arabic": "%[5]s", "Devanagari": "%[6]s", "mathematical": "%[7]s",
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDoor(t)
-			d.says(d.replies(phone, fmt.Sprintf(body, d.text.Code())), http.StatusOK, "is recorded")
+			code := d.text.Code()
+			in := func(zero rune) string {
+				return strings.Map(func(r rune) rune { return zero + r - '0' }, code)
+			}
+			body := fmt.Sprintf(body+"%.0[1]s%.0[2]s%.0[3]s%.0[4]s%.0[5]s%.0[6]s%.0[7]s", code, code[3:], strings.Join(strings.Split(code, ""), " "), in('０'), in('٠'), in('०'), in('𝟎'))
+			d.says(d.replies(phone, body), http.StatusOK, "is recorded")
 			d.tells(replied(d.tenant, d.text))
 			d.acknowledged(d.text, true)
+			by := models.Actor{Side: models.SideClient, ID: "contact:" + d.contact.ID.String()}
+			d.record(&d.incident, by, &incident.AcknowledgedBy{Channel: "sms", How: "reply to text message"})
 			d.silent(d.replies(phone, "thanks")) // there is nothing to help with
 			d.tells()
-			d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded")
+			d.says(d.replies(phone, code), http.StatusOK, "is recorded")
 			d.acknowledged(d.text, true)
 		})
 	}
@@ -158,17 +167,16 @@ func TestTheCodeIsWorthNothing(t *testing.T) {
 	d := newDoor(t)
 	call, check := d.calls(d.tenant, 2), d.intend(notify.ChannelCheckEffect(d.client.ID, notify.PurposeCode, d.contact.ID, models.ChannelSMS, "1"))
 	d.silent(d.replies(another, d.text.Code()))
-	d.says(d.replies(phone, d.text.Code()+"7"), http.StatusOK, "not recognise")
 	for name, body := range map[string]string{
-		"inside a number": "1" + d.text.Code(), "with a gap": d.text.Code()[:3] + " " + d.text.Code()[3:], "of a call": call.Code(),
-		"of a check": check.Code(), "after many guesses": "000000 000001 000002 000003 000004 " + d.text.Code(),
+		"before a number": d.text.Code() + "7", "inside a number": "1" + d.text.Code(), "of a call": call.Code(), "of a check": check.Code(),
+		"around a word": d.text.Code()[:3] + " and " + d.text.Code()[3:],
 	} {
-		d.silent(d.replies(phone, body))
+		d.says(d.replies(phone, body), http.StatusOK, "not recognise") // never silence after a try
 		if d.acknowledged(d.text, false); t.Failed() {
 			t.Fatal(name)
 		}
 	}
-	d.ages(30*24*time.Hour + time.Second)
+	d.ages(7*24*time.Hour + time.Second)
 	d.silent(d.replies(phone, d.text.Code()))
 	d.acknowledged(d.text, false)
 	d.tells()
@@ -180,7 +188,7 @@ func TestTheClockOfAProcessDoesNotMatter(t *testing.T) {
 		d := newDoor(t)
 		d.now = d.now.Add(skew)
 		d.says(d.speaks("voice", d.call, "", ""), http.StatusOK)
-		d.ages(30*24*time.Hour - 30*time.Minute) // a reply is taken for thirty days
+		d.ages(7*24*time.Hour - 30*time.Minute) // a reply is taken for seven days
 		d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded")
 		d.ledger(d.client.ID, func(tx *store.Tx) error {
 			row, err := tx.Effect(d.call.Key)
@@ -196,21 +204,35 @@ func TestTheClockOfAProcessDoesNotMatter(t *testing.T) {
 	}
 }
 
-func TestHelpIsGivenOnceForEachMessageOfOurs(t *testing.T) {
+func TestACodeDiesAfterTenWrongReplies(t *testing.T) {
 	d := newDoor(t)
 	for range 2 {
-		d.says(d.replies(phone, "what is this?"), http.StatusOK, "not recognise")
-		for range 3 {
-			d.silent(d.replies(phone, "what is this?"))
-			d.silent(d.replies(phone, "123456"))
-			d.silent(d.replies(another, "123456"))
-		}
-		d.now = d.now.Add(time.Minute)
-		d.sends(d.tenant, models.ChannelSMS, 2)
+		d.says(d.replies(phone, "000001 000002 000003"), http.StatusOK, "not recognise") // three guesses
 	}
+	for range 4 {
+		d.says(d.replies(phone, "what is this?"), http.StatusOK, "not recognise")
+		d.silent(d.replies(another, "000001"))
+	}
+	for range 3 { // an answering machine must not talk to us for ever
+		d.silent(d.replies(phone, "what is this?"))
+	}
+	d.silent(d.replies(phone, d.text.Code()))
 	d.tells()
-	d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded") // whatever was said before
-	d.acknowledged(d.text, true)
+	d.acknowledged(d.text, false)
+
+	d.now = d.now.Add(time.Minute)
+	later := d.sends(d.tenant, models.ChannelSMS, 2) // the next text has a code of its own
+	d.says(d.replies(phone, later.Code()), http.StatusOK, "is recorded")
+	d.acknowledged(later, true)
+}
+
+func TestTheCodeOfAnAcknowledgedIncidentChangesNothing(t *testing.T) {
+	d := newDoor(t)
+	d.record(&d.incident, models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}, &incident.AcknowledgedBy{Channel: "portal", How: "acknowledged"})
+	d.says(d.replies(phone, d.text.Code()), http.StatusOK, "already been acknowledged")
+	d.silent(d.replies(phone, "thanks"))
+	d.tells()
+	d.acknowledged(d.text, false)
 }
 
 func TestTheCodePicksTheIncident(t *testing.T) {
