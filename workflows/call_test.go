@@ -222,7 +222,7 @@ func (s *story) instead() (channels []models.Channel) {
 func TestNoCallIsPromisedThatNobodyMakes(t *testing.T) {
 	s := newStory(t)
 	s.expedites()
-	s.after(2*time.Hour, models.RoleViewer, &incident.Acknowledge{Revision: 1})
+	s.after(2*time.Hour, models.RoleResponder, &incident.Acknowledge{Revision: 1})
 	s.lostAfter(3*time.Hour, "bounce", published(contact(first, 1), models.ChannelEmail))
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityMedium)
@@ -238,7 +238,7 @@ func TestATextIsNotRecordedTwice(t *testing.T) {
 	s.directory.Contacts = []models.Contact{c}
 	s.answers = s.hears(models.CallNoAnswer)
 	s.expedites()
-	s.after(90*time.Minute, models.RoleViewer, &incident.Acknowledge{Revision: 1})
+	s.after(90*time.Minute, models.RoleResponder, &incident.Acknowledge{Revision: 1})
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityCritical)
 	of := func(ns []sent) (n int) {
@@ -288,7 +288,7 @@ func TestNobodyIsCalledAfterAnAcknowledgementElsewhere(t *testing.T) {
 		return temporal.NewApplicationError("twilio: place call: transient", string(models.Transient))
 	}
 	s.expedites()
-	s.after(time.Hour+5*time.Second, models.RoleViewer, &incident.Acknowledge{Revision: 1})
+	s.after(time.Hour+5*time.Second, models.RoleResponder, &incident.Acknowledge{Revision: 1})
 	s.closes(8 * time.Hour)
 	i := s.run(models.SeverityCritical)
 	if want := []string{"PlaceCall"}; !slices.Equal(canceled, want) {
@@ -307,7 +307,7 @@ func TestNobodyIsCalledAfterAnAcknowledgementElsewhere(t *testing.T) {
 func TestACallUnderWayIsHungUpAfterAnAcknowledgementElsewhere(t *testing.T) {
 	s := newStory(t)
 	s.expedites()
-	s.after(time.Hour+20*time.Second, models.RoleViewer, &incident.Acknowledge{Revision: 1})
+	s.after(time.Hour+20*time.Second, models.RoleResponder, &incident.Acknowledge{Revision: 1})
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityCritical)
 	if len(s.calls) != 1 || !slices.Equal(s.hungUp, []string{"CA" + s.calls[0].Key}) {
@@ -439,7 +439,7 @@ func TestRoundsThatCallTheSameNumberTakeTurns(t *testing.T) {
 	s.env.RegisterDelayedCallback(func() {
 		during, calls = s.replay(s.opening(models.SeverityCritical).Incident), slices.Clone(s.calls)
 	}, time.Hour+6*time.Minute)
-	s.after(time.Hour+7*time.Minute, models.RoleViewer, &incident.Acknowledge{Revision: 1})
+	s.after(time.Hour+7*time.Minute, models.RoleResponder, &incident.Acknowledge{Revision: 1})
 	for n := range 3 {
 		s.after(time.Hour+time.Duration(n+8)*time.Minute, models.RoleAdmin, &incident.Deny{Approval: fmt.Sprintf("a%d", n+1), Reason: "later"})
 	}
@@ -465,7 +465,7 @@ func TestRaisedToCriticalNeedsANewAcknowledgement(t *testing.T) {
 	s := newStory(t)
 	s.answers = s.presses("1")
 	s.expedites()
-	s.after(2*time.Hour, models.RoleViewer, &incident.Acknowledge{Revision: 1})
+	s.after(2*time.Hour, models.RoleResponder, &incident.Acknowledge{Revision: 1})
 	s.raises(3*time.Hour, models.SeverityCritical) // the client reads it a minute later
 	s.raises(4*time.Hour, models.SeverityHigh)
 	s.raises(5*time.Hour, models.SeverityCritical)
@@ -515,7 +515,7 @@ func TestACallInsteadOfAMailStopsWithAnAcknowledgement(t *testing.T) {
 	s.expedites()
 	s.lostAfter(2*time.Hour, "bounce", published(s.directory.Contacts[0], models.ChannelEmail))
 	s.lostAfter(2*time.Hour+time.Second, "bounce", published(s.directory.Contacts[1], models.ChannelEmail))
-	s.after(2*time.Hour+5*time.Second, models.RoleViewer, &incident.Acknowledge{Revision: 1})
+	s.after(2*time.Hour+5*time.Second, models.RoleResponder, &incident.Acknowledge{Revision: 1})
 	s.closes(8 * time.Hour)
 	s.run(models.SeverityMedium)
 	if len(s.calls) != 1 || len(s.hungUp) != 1 || s.count("call_round_started") != 1 {

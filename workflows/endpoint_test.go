@@ -136,7 +136,7 @@ func TestADeviceWhoseWorkflowSomebodyElseStartedIsIsolated(t *testing.T) {
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(time.Minute+500*time.Millisecond, models.RoleAnalyst, isolate)
 	s.env.RegisterDelayedCallback(func() { lost = false }, 70*time.Second)
-	s.after(2*time.Minute, models.RoleViewer, &incident.Acknowledge{})
+	s.after(2*time.Minute, models.RoleResponder, &incident.Acknowledge{})
 	during := s.at(5 * time.Minute)
 	s.containedBy(30 * time.Minute)
 	s.run(models.SeverityCritical)

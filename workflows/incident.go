@@ -29,6 +29,7 @@ type incidentWorkflow struct {
 	counted    bool          // see messagesCounted
 	room       incident.Room // that the incident takes
 	backed     bool          // see changeStatementsBacked
+	acts       bool          // see changeActsAcknowledge
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -47,7 +48,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 		room:      incident.NewRoom(state.Incident),
 	}
 	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, messagesCounted)
-	w.backed = hasChange(ctx, changeStatementsBacked)
+	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil

@@ -195,6 +195,9 @@ func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.Pho
 	default:
 		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(c.Contact), &incident.ApprovalDenied{Approval: c.Approval, Person: c.Person, Via: "voice"}))
 	}
+	if w.acts && e != nil && !c.Ended { // whoever answers has heard of the incident
+		w.recordAcknowledgement(ctx, c.Contact, "voice", "answer about approval "+c.Approval)
+	}
 }
 
 // deadline is the end of an approval or a lease, or the moment at which an expired approval is asked for again.

@@ -122,11 +122,20 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	if err != nil {
 		return incident.CommandResult{}, rejection(err)
 	}
+	for _, e := range events {
+		if d, is := e.Data.(*incident.AcknowledgedBy); is && w.acts {
+			d.ReadOnly = r.Actor.Role == models.RoleViewer
+		}
+	}
 	result := incident.CommandResult{RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint, FirstSeq: w.state.Incident.Seq + 1}
 	for _, e := range events {
 		if err := w.applyEvent(ctx, e); err != nil {
 			return incident.CommandResult{}, rejection(err)
 		}
+	}
+	isCurrent := r.Recorded == 0 || r.Recorded >= w.state.Incident.AlarmSeq // its sender knew what is to be acknowledged
+	if d := w.state.Incident.AcknowledgedWith(c, r.CommandContext); d != nil && isCurrent && w.acts {
+		w.logIfRefused(ctx, w.emit(ctx, r.Actor, d))
 	}
 	result.LastSeq = w.state.Incident.Seq
 	w.rememberResult(incident.RememberedResult{CommandResult: result})

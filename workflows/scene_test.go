@@ -482,7 +482,7 @@ func (s *story) texted(n notify.Notification) bool {
 func (s *story) goesOnAfter(d time.Duration) {
 	s.env.RegisterDelayedCallback(func() {
 		s.env.SetContinueAsNewSuggested(true)
-		s.give(s.request(models.RoleViewer, &incident.Acknowledge{}), "acknowledge", nil) // it sees that when it is woken
+		s.give(s.request(models.RoleResponder, &incident.Acknowledge{}), "acknowledge", nil) // it sees that when it is woken
 	}, d)
 }
 

@@ -122,7 +122,7 @@ func TestEscalationNeverGivesUp(t *testing.T) {
 	s := newStory(t)
 	s.answers = s.hears(models.CallNoAnswer)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
-	s.after(6*time.Hour, models.RoleViewer, &incident.Acknowledge{Revision: 1})
+	s.after(6*time.Hour, models.RoleResponder, &incident.Acknowledge{Revision: 1})
 	s.after(7*time.Hour, models.RoleAdmin, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "n"})
 	s.after(8*time.Hour, models.RoleAnalyst, &incident.Verify{Gone: true, Note: "quiet"})
 	var rounds int
@@ -251,7 +251,7 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 			s.env.RegisterDelayedCallback(func() { s.env.SetContinueAsNewSuggested(true) }, 0)
 		}
 	}
-	s.after(3*time.Hour, models.RoleViewer, &incident.Acknowledge{}) // a task without signals may be the last one
+	s.after(3*time.Hour, models.RoleResponder, &incident.Acknowledge{}) // a task without signals may be the last one
 	start := s.opening(models.SeverityMedium)
 	s.runFrom(start)
 	var next *workflow.ContinueAsNewError

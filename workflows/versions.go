@@ -35,6 +35,9 @@ const (
 	// changeStatementsBacked: whatever is said in the client's name, by a user or by a contact on the phone, needs its row in the
 	// database. Before, only commands that close a risk did.
 	changeStatementsBacked = "statements-backed"
+	// changeActsAcknowledge: whatever a responder or admin sends, and a contact's answer about an approval, acknowledges;
+	// what a viewer sends does not. Before, only the command and the keys for it did, whoever sent them.
+	changeActsAcknowledge = "acts-acknowledge"
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"

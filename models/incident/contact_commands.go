@@ -2,12 +2,14 @@ package incident
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Acknowledge says that a person of the client has taken the incident in hand, and which revision they have read.
+// Acknowledge says that a person of the client has taken the incident in hand, and which revision they have read. A
+// viewer only says the latter.
 type Acknowledge struct {
 	Revision int `json:"revision,omitempty"`
 }
@@ -25,6 +27,17 @@ func (c *Acknowledge) validate(time.Time) error {
 
 func (c *Acknowledge) events(_ Incident, ask CommandContext) []EventData {
 	return []EventData{&AcknowledgedBy{Channel: ask.Via, How: "acknowledged", Revision: c.Revision}}
+}
+
+// AcknowledgedWith returns the acknowledgement that a command is besides what it asks for, or nil: whatever a responder or
+// admin sends shows that a human has the incident in hand.
+func (i Incident) AcknowledgedWith(c Command, ask CommandContext) *AcknowledgedBy {
+	_, is := c.(*Acknowledge)
+	isDecider := slices.Contains(deciderRoles, ask.Actor.Role)
+	if is || !isDecider || i.Acknowledged != nil || !i.IsPublished() || i.IsOver() {
+		return nil
+	}
+	return &AcknowledgedBy{Channel: ask.Via, How: strings.ReplaceAll(c.Name(), "-", " ")}
 }
 
 // CompleteTask completes a task of the SOC. Completing a task about a vendor makes Watchfire try again. Completing one

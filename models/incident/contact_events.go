@@ -83,11 +83,13 @@ func (d *CallRoundEnded) apply(i *Incident, e Event) error {
 }
 
 // AcknowledgedBy records that a human of the client acknowledged: by a key press, a text or their own command. With
-// Revision it is also their read receipt for that revision of the report.
+// Revision it is also their read receipt for that revision of the report, and with ReadOnly nothing but that: a viewer
+// has nothing in hand.
 type AcknowledgedBy struct {
 	Channel  string `json:"channel"`
 	How      string `json:"how"`
 	Revision int    `json:"revision,omitempty"`
+	ReadOnly bool   `json:"read_only,omitempty"`
 }
 
 // Type returns "acknowledged".
@@ -100,7 +102,7 @@ func (d *AcknowledgedBy) apply(i *Incident, e Event) error {
 	if d.Revision > i.Revision {
 		return models.Errorf(models.Conflict, "revision %d not found", d.Revision)
 	}
-	if i.Acknowledged == nil {
+	if i.Acknowledged == nil && !d.ReadOnly {
 		i.Acknowledged = &Acknowledgement{Severity: i.PublishedSeverity, By: e.Actor, Channel: d.Channel, How: d.How, At: e.At}
 	}
 	isKnown := func(s ReadReceipt) bool { return s.By == e.Actor && s.Revision == d.Revision }

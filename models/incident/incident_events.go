@@ -98,9 +98,12 @@ func (d *Revised) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Revision++
+	if i.Severity == models.SeverityCritical && i.PublishedSeverity != models.SeverityCritical {
+		i.AlarmSeq = e.Seq
+	}
 	i.PublishedSeverity = i.Severity
 	if i.Severity == models.SeverityCritical && i.Acknowledged != nil && i.Acknowledged.Severity != models.SeverityCritical {
-		i.Acknowledged, i.AlarmSeq = nil, e.Seq // it was of something less severe: somebody must acknowledge again
+		i.Acknowledged = nil // it was of something less severe: somebody must acknowledge again
 	}
 	i.ClosableSeq = e.Seq
 	if i.Phase == PhasePublished && d.Material {

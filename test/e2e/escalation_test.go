@@ -22,10 +22,14 @@ func TestCallsGoOnWhileNobodyAnswers(t *testing.T) {
 	}
 	s.until("a slow round after it", func(i incident.Incident) bool { return i.CallRound == 3 && !i.CallRoundEnded.IsZero() })
 	s.wantCalls(3, 3, 3)
+	s.send(s.viewer, &incident.Acknowledge{Revision: 1}) // they have read it, and have nothing in hand
 	s.await("the fourth round", func() (bool, error) { return s.isBeingCalled(0), nil })
-	s.send(s.responder, &incident.Acknowledge{Revision: 1})
+	s.send(s.responder, &incident.Comment{Text: "We are on it."})
 	s.until("the calls to stop", func(i incident.Incident) bool { return !i.CallRoundEnded.IsZero() })
 	calls := len(s.calls())
+	if i := s.current(); i.Acknowledged.How != "comment" || len(i.ReadReceipts) != 1 {
+		t.Errorf("acknowledged %+v, read receipts %+v, want the comment to acknowledge and the viewer's receipt", i.Acknowledged, i.ReadReceipts)
+	}
 	s.until("the lead's task to end", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskNobodyReached)) == 0 })
 	s.wantOrderlyCalls()
 	if last := s.calls()[calls-1]; last.Status != "canceled" {
@@ -36,6 +40,7 @@ func TestCallsGoOnWhileNobodyAnswers(t *testing.T) {
 	if n := len(s.calls()); n != calls {
 		t.Errorf("%d calls were placed after the acknowledgement", n-calls)
 	}
+	recordHistory(t, "incident-comment", readHistory(t, temporal(t), s.ref.WorkflowID()))
 	for _, c := range s.calls() {
 		if len(c.Keys) != 0 {
 			t.Errorf("a contact pressed a key: %v", c.Keys)
