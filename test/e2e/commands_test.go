@@ -46,10 +46,10 @@ func (s *scene) commentRequest(by models.Actor, text string) incident.CommandReq
 	return incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: uuid.NewString(), Actor: by, Via: "api"}, Fingerprint: "f", Body: body}
 }
 
-// commenter lets the responder comment, and returns how the incident names them.
+// commenter lets the analyst comment, and returns how the incident names them.
 func (s *scene) commenter() models.Actor {
 	s.t.Helper()
-	s.send(s.responder, &incident.Comment{Text: "first"})
+	s.send(s.analyst, &incident.Comment{Text: "first"})
 	events, err := s.events()
 	if err != nil {
 		s.t.Fatal(err)
