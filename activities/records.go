@@ -264,24 +264,38 @@ type DecisionInput struct {
 	UserID      string
 	Role        models.Role
 	Person      string
+	Via         string
 	Fingerprint string // see incident.Fingerprint
-	Answers     int    // Seq of the event that it answers
 }
 
-// HasDecision reports whether the client's own row backs a command: the same request, command, body and person, and not
-// from before the event that it answers.
+// HasDecision reports whether the client's own row backs a decision: same request, same command with the same body, same
+// person. It is what runs ask from before FindDecision.
 func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (bool, error) {
-	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (bool, error) {
-		d, err := tx.Decision(in.RequestID, in.Reference)
+	found, err := r.FindDecision(ctx, in)
+	return found.Backed, err
+}
+
+// Decision is what the store knows of a decision.
+type Decision struct {
+	Backed bool // the client's own row says the same, and was not refused
+	Old    bool // the row is from before rows said more: nobody knows what it answers
+	Seq    int  // of the last event that the store had when it was said last
+}
+
+// FindDecision looks for the client's own row behind a command: the same request, command and body, of the same person in
+// the same role through the same entrance.
+func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Decision, err error) {
+	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+		d, stands, err := tx.Decision(in.RequestID, in.Reference)
 		if models.KindOf(err) == models.NotFound {
-			return false, nil
+			return nil
 		}
-		isSame := d.Command == in.Command && d.UserID.String() == in.UserID && d.Fingerprint == in.Fingerprint
-		if d.Said != (store.Said{}) {
-			isSame = isSame && d.Said.Role == in.Role && d.Said.Person == in.Person && d.Said.Seq >= in.Answers
-		}
-		return err == nil && isSame, err
+		found.Old, found.Seq = d.Said == (store.Said{}), d.Said.Seq
+		found.Backed = stands && d.Command == in.Command && d.UserID.String() == in.UserID && d.Fingerprint == in.Fingerprint &&
+			(found.Old || d.Said.Role == in.Role && d.Said.Person == in.Person && d.Said.Via == in.Via)
+		return err
 	})
+	return found, err
 }
 
 // StatementInput names what a contact is said to have said.

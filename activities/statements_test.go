@@ -19,7 +19,7 @@ func TestADecisionIsBackedByItsOwnRowOnly(t *testing.T) {
 	body := `{"approval":"a1"}`
 	row := store.Decision{
 		RequestID: "d-1", Incident: o.effect.Incident, Command: "approve", UserID: user.ID, Fingerprint: incident.Fingerprint("approve", []byte(body)), At: o.now,
-		Said: store.Said{Role: models.RoleResponder, Person: "p", Body: body, Seq: 5},
+		Said: store.Said{Role: models.RoleResponder, Person: "p", Via: "api", Body: body, Seq: 5},
 	}
 	old := row
 	old.RequestID, old.Said = "d-0", store.Said{}
@@ -27,14 +27,13 @@ func TestADecisionIsBackedByItsOwnRowOnly(t *testing.T) {
 	o.as(store.Portal, func(tx *store.Tx) error { return tx.SaveDecision(old) })
 	good := activities.DecisionInput{
 		ClientID: o.effect.ClientID, Reference: o.effect.Incident, RequestID: "d-1", Command: "approve", UserID: user.ID.String(),
-		Role: models.RoleResponder, Person: "p", Fingerprint: row.Fingerprint, Answers: 5,
+		Role: models.RoleResponder, Person: "p", Via: "api", Fingerprint: row.Fingerprint,
 	}
 	for name, change := range map[string]func(*activities.DecisionInput) (backed bool){
 		"as it was made":                 func(*activities.DecisionInput) bool { return true },
-		"an earlier question":            func(in *activities.DecisionInput) bool { in.Answers = 3; return true },
-		"a row from before it said more": func(in *activities.DecisionInput) bool { in.RequestID, in.Answers = "d-0", 9; return true },
+		"a row from before it said more": func(in *activities.DecisionInput) bool { in.RequestID, in.Person = "d-0", "q"; return true },
 		"no row":                         func(in *activities.DecisionInput) bool { in.RequestID = "d-2"; return false },
-		"a later question":               func(in *activities.DecisionInput) bool { in.Answers = 6; return false },
+		"another entrance":               func(in *activities.DecisionInput) bool { in.Via = "request"; return false },
 		"another command":                func(in *activities.DecisionInput) bool { in.Command = "deny"; return false },
 		"another incident":               func(in *activities.DecisionInput) bool { in.Reference = "SI-1001-0099"; return false },
 		"another user":                   func(in *activities.DecisionInput) bool { in.UserID = uuid.NewString(); return false },
@@ -47,16 +46,31 @@ func TestADecisionIsBackedByItsOwnRowOnly(t *testing.T) {
 		"another body, and an old row": func(in *activities.DecisionInput) bool { in.RequestID, in.Fingerprint = "d-0", "f"; return false },
 	} {
 		in := good
-		want := change(&in)
-		got, err := o.records.HasDecision(t.Context(), in)
-		o.ok(err)
-		if got != want {
-			t.Errorf("%s: backed %v, want %v", name, got, want)
+		want := activities.Decision{Backed: change(&in)}
+		switch in.RequestID {
+		case "d-0":
+			want.Old = true
+		case "d-1":
+			want.Seq = 5
 		}
+		got, err := o.records.FindDecision(t.Context(), in)
+		o.ok(err)
+		if in.Reference != good.Reference {
+			want.Seq = 0
+		}
+		if got != want {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
+	}
+	o.as(store.Portal, func(tx *store.Tx) error { return tx.RefuseDecision("d-1", 6) })
+	refused, err := o.records.FindDecision(t.Context(), good)
+	o.ok(err)
+	if refused.Backed {
+		t.Error("a refused decision counts")
 	}
 }
 
-func TestAWordIsBackedByTheContactsOwnRowOnly(t *testing.T) {
+func TestAStatementIsBackedByTheContactsOwnRowOnly(t *testing.T) {
 	o := newOffice(t)
 	first, second := o.hires("first", models.Hours{}), o.hires("second", models.Hours{})
 	ref, client := o.effect.Incident, o.effect.ClientID

@@ -224,7 +224,7 @@ func TestOnePersonApprovesAndTheClientsOwnRowBacksIt(t *testing.T) {
 		t.Errorf("approved: %+v", given)
 	}
 	w.ok(w.store.ForClient(t.Context(), store.Worker, w.acme.ID, func(tx *store.Tx) error {
-		d, err := tx.Decision(a.RequestID, ref)
+		d, _, err := tx.Decision(a.RequestID, ref)
 		if err == nil && (d.UserID != w.users["responder"].ID || d.Command != "approve") {
 			t.Errorf("the decision: %+v", d)
 		}

@@ -47,7 +47,7 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 	result, queued, err = d.sendCommand(ctx, u, ref, c, request)
 	switch {
 	case err != nil:
-		return incident.CommandResult{}, false, err
+		return incident.CommandResult{}, false, d.refused(ctx, u, request, err)
 	case result.Fingerprint != request.Fingerprint:
 		return incident.CommandResult{}, false, keyReused()
 	case queued:
@@ -57,6 +57,24 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 		return *recorded, false, nil
 	}
 	return incident.CommandResult{RequestID: request.RequestID, Command: c.Name(), Fingerprint: request.Fingerprint}, true, nil
+}
+
+// refused notes that a decision of the client was refused, so that nobody else can make something of it later, and returns
+// why it was. Where the incident could not judge it, it stands.
+func (d *Desk) refused(ctx context.Context, u models.User, request incident.CommandRequest, why error) error {
+	switch models.KindOf(why) {
+	case models.Invalid, models.NotFound, models.Forbidden, models.Conflict:
+	default:
+		return why
+	}
+	if !incident.IsDecision(u.Role.Side()) {
+		return why
+	}
+	err := d.inSight(ctx, u)(func(tx *store.Tx) error { return tx.RefuseDecision(request.RequestID, request.Recorded) })
+	if err != nil {
+		return fmt.Errorf("note a refusal: %w", err)
+	}
+	return why
 }
 
 // awaitRecorded looks into the store after the first pause, which then doubles, and gives up after the second.
@@ -126,7 +144,7 @@ func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Refer
 	return seq, nil, d.inSight(ctx, u)(func(tx *store.Tx) error {
 		return tx.SaveDecision(store.Decision{
 			RequestID: request.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: request.Fingerprint, At: at,
-			Said: store.Said{Role: u.Role, Person: request.Person, Body: string(request.Body), Seq: seq},
+			Said: store.Said{Role: u.Role, Person: request.Person, Via: request.Via, Body: string(request.Body), Seq: seq},
 		})
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -133,13 +134,56 @@ func TestDecisions(t *testing.T) {
 	h.fails(save(func(d *store.Decision) { d.Fingerprint = "another" }), models.Invalid)
 	h.fails(save(func(d *store.Decision) { d.RequestID, d.UserID = "d-2", h.other.user.ID }), models.NotFound)
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
-		d, err := tx.Decision("d-1", i.Reference)
+		d, stands, err := tx.Decision("d-1", i.Reference)
 		h.ok(err)
+		equal(t, "stands", stands, true)
 		equal(t, "decision", d, decision(h.acme, i.Reference, "d-1"))
-		_, err = tx.Decision("d-1", "SI-1001-0099")
+		_, _, err = tx.Decision("d-1", "SI-1001-0099")
 		h.fails(err, models.NotFound)
 		return nil
 	})
+}
+
+func TestARefusedDecisionIsWorthNothingUntilItIsSaidAgain(t *testing.T) {
+	h := newHouse(t)
+	i := h.published(h.acme, "open")
+	said := func(seq int) error {
+		d := decision(h.acme, i.Reference, "d-1")
+		d.Said.Seq = seq
+		return h.ForClient(t.Context(), store.Portal, h.acme.ID, func(tx *store.Tx) error { return tx.SaveDecision(d) })
+	}
+	check := func(what string, stands bool, seq int) {
+		t.Helper()
+		h.as(store.Worker, h.acme, func(tx *store.Tx) error {
+			d, is, err := tx.Decision("d-1", i.Reference)
+			if is != stands || d.Said.Seq != seq {
+				t.Errorf("%s: stands %t, of event %d, want %t, %d", what, is, d.Said.Seq, stands, seq)
+			}
+			return err
+		})
+	}
+	refuse := func(as store.Audience) {
+		h.as(as, h.acme, func(tx *store.Tx) error { return tx.RefuseDecision("d-1", 3) })
+	}
+	h.ok(said(1))
+	h.ok(said(1))
+	check("said", true, 1)
+	h.ok(said(2)) // by a program that got no answer
+	check("said later", true, 2)
+	refuse(store.Portal)
+	check("refused", false, 1)
+	h.ok(said(2))
+	check("said again", true, 2)
+	reject := h.events(&i, models.System(), &incident.CommandRejected{Command: "request-closure", Reason: "r", RequestID: "d-1", By: h.acme.user.Actor()})
+	h.as(store.Worker, h.acme, func(tx *store.Tx) error { return tx.Record(i.Reference, reject) })
+	check("rejected as a signal", false, 1)
+	h.as(store.Worker, h.acme, func(tx *store.Tx) error { return tx.RefuseDecision("none", 3) })
+	h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+		return tx.Exec("insert into decision_marks (client_id, request_id, said, seq, at) values (?, 'd-1', true, 9, now())", h.acme.ID)
+	}), models.Forbidden)
+	d := decision(h.acme, i.Reference, "d-1")
+	d.Said.Role = models.RoleAdmin
+	h.fails(h.ForClient(t.Context(), store.Portal, h.acme.ID, func(tx *store.Tx) error { return tx.SaveDecision(d) }), models.Invalid)
 }
 
 func TestStatements(t *testing.T) {
@@ -151,14 +195,17 @@ func TestStatements(t *testing.T) {
 		return h.ForClient(t.Context(), store.Hooks, h.acme.ID, func(tx *store.Tx) error { return tx.SaveStatement(w) })
 	}
 	h.ok(save(func(*store.Statement) {}))
-	h.ok(save(func(w *store.Statement) { w.Seq, w.At = 9, noon.Add(time.Hour) })) // the same call again: the first one stands
+	h.ok(save(func(*store.Statement) {}))
+	h.ok(save(func(w *store.Statement) { w.Seq, w.At = 9, noon.Add(time.Hour) })) // the same key, when things have changed
 	h.ok(save(func(w *store.Statement) { w.Key, w.At = notify.KeyDeny, noon.Add(time.Minute) }))
 	h.fails(save(func(w *store.Statement) { w.Effect, w.Contact = "elsewhere", h.other.contact.ID }), models.NotFound)
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
 		said, err := tx.Statements(i.Reference, h.acme.contact.ID)
 		denied := statement(h.acme, i.Reference)
 		denied.Key, denied.At = notify.KeyDeny, noon.Add(time.Minute)
-		if want := []store.Statement{statement(h.acme, i.Reference), denied}; !slices.Equal(said, want) {
+		later := statement(h.acme, i.Reference)
+		later.Seq, later.At = 9, noon.Add(time.Hour)
+		if want := []store.Statement{statement(h.acme, i.Reference), denied, later}; !slices.Equal(said, want) {
 			t.Errorf("statements %+v, want %+v", said, want)
 		}
 		return err

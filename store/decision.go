@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -25,8 +26,9 @@ type Decision struct {
 type Said struct {
 	Role   models.Role
 	Person string // see models.PersonOf
+	Via    string // the entrance
 	Body   string // of the command, canonical JSON
-	Seq    int    // of the last event that the store had
+	Seq    int    // of the last event that the store had when it was said last
 }
 
 type decisionRow struct {
@@ -38,6 +40,7 @@ type decisionRow struct {
 	Fingerprint string
 	Role        *models.Role
 	Person      *string
+	Via         *string
 	Body        *verbatim
 	Seq         *int
 	At          time.Time
@@ -50,14 +53,25 @@ func (r decisionRow) model() Decision {
 	d := Decision{
 		RequestID: r.RequestID, Incident: r.Incident, Command: r.Command, UserID: r.UserID, Fingerprint: r.Fingerprint, At: r.At.UTC(),
 	}
-	if r.Role != nil && r.Person != nil && r.Body != nil && r.Seq != nil {
-		d.Said = Said{Role: *r.Role, Person: *r.Person, Body: string(*r.Body), Seq: *r.Seq}
+	if r.Role != nil && r.Person != nil && r.Via != nil && r.Body != nil && r.Seq != nil {
+		d.Said = Said{Role: *r.Role, Person: *r.Person, Via: *r.Via, Body: string(*r.Body), Seq: *r.Seq}
 	}
 	return d
 }
 
-// SaveDecision keeps a decision of the transaction's client. The same request id again changes nothing; with
-// another fingerprint, incident, command or user it is Invalid. Forbidden for every audience but Portal, and for
+type markRow struct {
+	ClientID  uuid.UUID
+	RequestID string
+	Said      bool
+	Seq       int
+	At        time.Time
+}
+
+// TableName names the table.
+func (markRow) TableName() string { return "decision_marks" }
+
+// SaveDecision keeps a decision of the transaction's client. The same request id again means that it is said again; with
+// another fingerprint, incident, command, user or role it is Invalid. Forbidden for every audience but Portal, and for
 // an incident the portal does not see. NotFound: the user is not the client's.
 func (tx *Tx) SaveDecision(d Decision) error {
 	if err := tx.needsClient(); err != nil {
@@ -73,25 +87,64 @@ func (tx *Tx) SaveDecision(d Decision) error {
 			return err
 		}
 		kept := verbatim(body)
-		row.Role, row.Person, row.Body, row.Seq = &said.Role, &said.Person, &kept, &said.Seq
+		row.Role, row.Person, row.Via, row.Body, row.Seq = &said.Role, &said.Person, &said.Via, &kept, &said.Seq
 	}
 	insert := tx.db.Clauses(onceByRequest()).Create(&row)
 	if insert.Error != nil || insert.RowsAffected == 1 {
 		return problem("save decision", insert.Error)
 	}
-	row = decisionRow{}
-	if err := tx.of("client_decisions").Where("request_id = ?", d.RequestID).Take(&row).Error; err != nil {
-		return problem("find decision", err)
-	}
-	if row.Fingerprint != d.Fingerprint || row.Incident != d.Incident || row.Command != d.Command || row.UserID != d.UserID {
+	known, stands, err := tx.Decision(d.RequestID, d.Incident)
+	said, isRepeat := known.Said, known.Fingerprint == d.Fingerprint && known.Command == d.Command && known.UserID == d.UserID
+	switch {
+	case models.KindOf(err) == models.NotFound: // it is about another incident
 		return reused()
+	case err != nil:
+		return err
+	case isRepeat && d.Said == (Said{}): // an event that a restore recovers
+		return nil
+	case !isRepeat || said != (Said{}) && (said.Role != d.Said.Role || said.Person != d.Said.Person || said.Via != d.Said.Via):
+		return reused()
+	case stands && said.Seq >= d.Said.Seq:
+		return nil
 	}
-	return nil
+	return tx.markDecision(d.RequestID, true, d.Said.Seq)
 }
 
-// Decision returns the decision of a request about an incident. NotFound when there is none.
-func (tx *Tx) Decision(requestID string, r models.Reference) (Decision, error) {
+// RefuseDecision notes that a decision was refused. It is worth nothing until its sender says it again. A request that is
+// no decision is left alone.
+func (tx *Tx) RefuseDecision(requestID string, seq int) error {
+	if err := tx.needsClient(); err != nil {
+		return err
+	}
+	var known int64
+	if err := tx.of("client_decisions").Where("request_id = ?", requestID).Count(&known).Error; err != nil || known == 0 {
+		return problem("find decision", err)
+	}
+	return tx.markDecision(requestID, false, seq)
+}
+
+func (tx *Tx) markDecision(requestID string, said bool, seq int) error {
+	row := markRow{ClientID: tx.client, RequestID: requestID, Said: said, Seq: seq, At: tx.now}
+	return problem("mark decision", tx.db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error)
+}
+
+// Decision returns the decision of a request about an incident, and whether it stands: it does not while its last word is
+// a refusal. NotFound when there is none.
+func (tx *Tx) Decision(requestID string, r models.Reference) (d Decision, stands bool, err error) {
 	var row decisionRow
-	err := tx.about("client_decisions", "incident", r).Where("request_id = ?", requestID).Take(&row).Error
-	return row.model(), notFound(problem("read decision", err), "decision")
+	if err := tx.about("client_decisions", "incident", r).Where("request_id = ?", requestID).Take(&row).Error; err != nil {
+		return Decision{}, false, notFound(problem("read decision", err), "decision")
+	}
+	d = row.model()
+	var marks []markRow
+	if err := tx.of("decision_marks").Where("request_id = ?", requestID).Order("at desc").Limit(1).Find(&marks).Error; err != nil {
+		return d, false, problem("read decision", err)
+	}
+	if len(marks) == 0 {
+		return d, true, nil
+	}
+	if marks[0].Said && d.Said != (Said{}) {
+		d.Said.Seq = marks[0].Seq
+	}
+	return d, marks[0].Said, nil
 }

@@ -99,6 +99,9 @@ func (tx *Tx) Record(r models.Reference, events []incident.Event, commands ...in
 	if err := tx.saveCommands(r, row.Seq, commands); err != nil {
 		return err
 	}
+	if err := tx.refuseDecisions(events); err != nil {
+		return err
+	}
 	incident, revisions, err := advance(row.State.V, events)
 	if err != nil {
 		return err
@@ -110,6 +113,20 @@ func (tx *Tx) Record(r models.Reference, events []incident.Event, commands ...in
 	row.LastHash, row.Running = added[len(added)-1].Hash, true
 	row.fill(tx.client, incident)
 	return tx.save(row, added, revisions)
+}
+
+// refuseDecisions notes which decisions of the client were refused in events.
+func (tx *Tx) refuseDecisions(events []incident.Event) error {
+	for _, e := range events {
+		d, is := e.Data.(*incident.CommandRejected)
+		if !is || !incident.IsDecision(d.By.Side) || d.RequestID == "" {
+			continue
+		}
+		if err := tx.RefuseDecision(d.RequestID, e.Seq); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SameEvent reports whether two events are the same to the store, byte for byte.

@@ -137,7 +137,7 @@ func tamper(t *testing.T, ownerURL, sql string, r models.Reference) {
 func TestEvenTheOwnerCannotChangeRecordsByAccident(t *testing.T) {
 	h := newHouse(t)
 	h.everything(h.acme)
-	for _, table := range []string{"events", "report_revisions", "client_decisions", "contact_statements", "alert_payloads", "alert_receipts", "effect_states", "incident_commands"} {
+	for _, table := range []string{"events", "report_revisions", "client_decisions", "decision_marks", "contact_statements", "alert_payloads", "alert_receipts", "effect_states", "incident_commands"} {
 		for _, sql := range []string{"update " + table + " set client_id = client_id", "delete from " + table, "truncate " + table + " cascade"} {
 			if err := ownerExec(t.Context(), h.ownerURL, sql); err == nil || !strings.Contains(err.Error(), "WF002") {
 				t.Errorf("%s: got %v, want the trigger's error", sql, err)

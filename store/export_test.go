@@ -62,7 +62,7 @@ func (s *Store) Pooled(ctx context.Context) (role, client string, err error) {
 func Rows() []any {
 	return []any{
 		&clientRow{}, &contactRow{}, &userRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
-		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &statementRow{}, &effectRow{}, &effectStateRow{}, &codeRow{}, &checkRow{}, &authorityRow{},
+		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &markRow{}, &statementRow{}, &effectRow{}, &effectStateRow{}, &codeRow{}, &checkRow{}, &authorityRow{},
 		&edrCredentialsRow{}, &switchRow{}, &passRow{}, &auditRow{}, &commandRow{}, &alarmRow{}, &processRow{}, &leaseRow{}, &factRow{},
 	}
 }

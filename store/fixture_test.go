@@ -187,7 +187,7 @@ func (h *house) decide(te tenant, r models.Reference, requestID string) {
 func decision(te tenant, r models.Reference, requestID string) store.Decision {
 	return store.Decision{
 		RequestID: requestID, Incident: r, Command: "request-closure", UserID: te.user.ID, Fingerprint: "f", At: noon,
-		Said: store.Said{Role: te.user.Role, Person: models.PersonOf(te.user.Email), Body: `{"outcome":"resolved","note":"done"}`, Seq: 1},
+		Said: store.Said{Role: te.user.Role, Person: models.PersonOf(te.user.Email), Via: "api", Body: `{"outcome":"resolved","note":"done"}`, Seq: 1},
 	}
 }
 
@@ -203,6 +203,7 @@ func (h *house) everything(te tenant) incident.Incident {
 	i := h.open(te, "open-1", a.ID)
 	h.recordCommand(te, &i, "request-1", h.analyst.Actor(), &incident.Published{Expedited: true})
 	h.decide(te, i.Reference, "decision-1")
+	h.as(store.Portal, te, func(tx *store.Tx) error { return tx.RefuseDecision("decision-1", 2) })
 	row := h.intend(te, i, 1)
 	h.as(store.Worker, te, func(tx *store.Tx) error {
 		_, _, err := tx.Adopt(row.Token, "sendgrid", "m-1", noon)

@@ -34,7 +34,8 @@ type statementRow struct {
 // TableName names the table.
 func (statementRow) TableName() string { return "contact_statements" }
 
-// SaveStatement keeps a contact's statement. The same key in the same call again changes nothing. Forbidden for every
+// SaveStatement keeps a contact's statement. The same key in the same call again counts once for each state of
+// the incident. Forbidden for every
 // audience but Hooks. NotFound: the incident or the contact is not this client's.
 func (tx *Tx) SaveStatement(w Statement) error {
 	if err := tx.needsClient(); err != nil {

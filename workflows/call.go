@@ -139,10 +139,11 @@ func (w *callRoundWorkflow) hears(ctx workflow.Context, c *phoneCall, k notify.K
 	c.hearing = true
 	defer func() { c.hearing = false }()
 	found, err := findStatement(ctx, said)
-	if err == nil && !found.Known {
+	isTheirs := found.Known && found.Seq >= w.Answers && notify.IsCallTo(k.Effect, k.Contact)
+	if err == nil && !isTheirs {
 		w.signalIncident(ctx, models.SignalKeyPress, k)
 	}
-	return err == nil && found.Known
+	return err == nil && isTheirs
 }
 
 // applyProgress applies the carrier's word if it is newer than the last and the call is not over already.

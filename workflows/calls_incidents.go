@@ -57,10 +57,16 @@ func readRecorded(ctx workflow.Context, in activities.RecordedInput) (out activi
 	return out, err
 }
 
-// hasDecision looks up whether the client's own row backs a decision.
-func hasDecision(ctx workflow.Context, in activities.DecisionInput) (ok bool, err error) {
-	err = workflow.ExecuteLocalActivity(localContext(ctx, "look up the client's decision"), records.HasDecision, in).Get(ctx, &ok)
-	return ok, err
+// findDecision looks up the client's own row behind a decision. A run from before rows said more (see
+// changeStatementsBacked) asks as it did then.
+func findDecision(ctx workflow.Context, in activities.DecisionInput, backed bool) (out activities.Decision, err error) {
+	ctx = localContext(ctx, "look up the client's decision")
+	if !backed {
+		err = workflow.ExecuteLocalActivity(ctx, records.HasDecision, in).Get(ctx, &out.Backed)
+		return out, err
+	}
+	err = workflow.ExecuteLocalActivity(ctx, records.FindDecision, in).Get(ctx, &out)
+	return out, err
 }
 
 // findStatement looks up the row behind what a contact is said to have said.

@@ -175,8 +175,8 @@ func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.Pho
 		if c.Granted {
 			key = notify.KeyAcknowledge
 		}
-		behind, person := w.findBacking(ctx, statement{c.Contact, key, c.Approval})
-		if behind != backed {
+		ok, person := w.isBacked(ctx, statement{c.Contact, key, c.Approval})
+		if !ok {
 			return
 		}
 		c.Person, e = person, w.openApproval(c.Approval)

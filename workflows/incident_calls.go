@@ -79,7 +79,7 @@ func (w *incidentWorkflow) startRound(ctx workflow.Context) bool {
 	}
 	w.startChild(ctx, i.Reference.CallRoundWorkflowID(round), fmt.Sprintf("%s · call round %d", i.Reference, round), models.CallRoundWorkflow,
 		notify.CallRoundInput{Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: round, Policy: w.state.Policy, Calls: to,
-			Exercise: i.Exercise})
+			Exercise: i.Exercise, Answers: i.AlarmSeq})
 	return true
 }
 
@@ -155,9 +155,8 @@ func longestSilence(p models.Policy) time.Duration {
 // handleContactCalled takes a round's report of one call.
 func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.CallResult) {
 	w.calling.lastReport = workflow.Now(ctx)
-	behind := backed
-	if r.Outcome == notify.OutcomeAcknowledged {
-		if behind, _ = w.findBacking(ctx, statement{r.Contact, notify.KeyAcknowledge, ""}); behind == unbacked {
+	if key := r.Outcome.Key(); key != "" {
+		if ok, _ := w.isBacked(ctx, statement{r.Contact, key, ""}); !ok {
 			return
 		}
 	}
@@ -177,9 +176,7 @@ func (w *incidentWorkflow) handleContactCalled(ctx workflow.Context, r notify.Ca
 	switch {
 	case r.Outcome == notify.OutcomeAcknowledged:
 		w.calling.endsItself = r.Round
-		if behind == backed {
-			w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
-		}
+		w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
 	case r.IsMissed(w.state.Policy):
 		w.textMissedContact(ctx, r)
 	}
@@ -207,10 +204,9 @@ func (w *incidentWorkflow) handleRoundEnded(ctx workflow.Context, r notify.CallR
 	}
 	known := w.state.Incident.Acknowledged != nil && w.state.Incident.Acknowledged.By == models.ContactActor(r.Contact)
 	if r.Acknowledged && !(w.backed && known) { // also when we had given the round up for lost
-		switch behind, _ := w.findBacking(ctx, statement{r.Contact, notify.KeyAcknowledge, ""}); behind {
-		case backed:
+		if ok, _ := w.isBacked(ctx, statement{r.Contact, notify.KeyAcknowledge, ""}); ok {
 			w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
-		case unbacked:
+		} else {
 			r.Acknowledged, r.Contact = false, uuid.Nil
 		}
 	}

@@ -61,8 +61,8 @@ func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r 
 // store is behind, comments wait outside, so that the run can leave: steady talk would let the history grow until
 // Temporal ends the workflow.
 func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r incident.CommandRequest) error {
-	if known := w.resultOf(r.RequestID); known != nil {
-		return w.checkRepeat(name, r, *known)
+	if w.resultOf(r.RequestID) != nil {
+		return nil
 	}
 	if w.recording.refused {
 		return models.Errorf(models.Unavailable, "the incident's record does not agree with its workflow; an operator has to settle it")
@@ -96,7 +96,10 @@ func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command
 func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
 	r = w.fingerprinted(name, r)
 	if known := w.resultOf(r.RequestID); known != nil {
-		return *known, rejection(w.checkRepeat(name, r, *known))
+		if err := w.checkRepeat(name, r, *known); err != nil {
+			return incident.CommandResult{}, w.rejectUnbacked(ctx, name, r, err)
+		}
+		return *known, nil
 	}
 	c, err := parseCommand(name, r)
 	if err != nil {
@@ -109,11 +112,7 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 		return deref(known), err
 	}
 	if err := w.requireDecision(ctx, c, r); err != nil {
-		err = rejection(err)
-		if w.backed && models.Kind(typeOf(err)) == models.Forbidden { // its sender learns of it, and nobody knows who that is
-			w.recordRejection(ctx, name, r, failureText(err))
-		}
-		return incident.CommandResult{}, err
+		return incident.CommandResult{}, w.rejectUnbacked(ctx, name, r, err)
 	}
 	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
 		return *known, nil
@@ -166,23 +165,33 @@ func deref(r *incident.CommandResult) incident.CommandResult {
 }
 
 // requireDecision checks that the client's own row in the database backs what a user of the client sends: this very
-// command with these fields, and not from before what it answers.
+// command with these fields, not refused since, and not from before what it answers when the look-up is done.
 func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) error {
 	if !incident.IsDecision(r.Actor.Side) || !w.backed && !incident.ClosesRisk(c) {
 		return nil
 	}
-	answers := incident.Answers(c, w.state.Incident)
-	ok, err := hasDecision(ctx, decisionInput{
-		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID,
-		Command: c.Name(), UserID: r.Actor.ID, Role: r.Actor.Role, Person: r.Person, Fingerprint: incident.Fingerprint(c.Name(), r.Body), Answers: answers,
-	})
+	found, err := findDecision(ctx, decisionInput{
+		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID, Command: c.Name(), UserID: r.Actor.ID,
+		Role: r.Actor.Role, Person: r.Person, Via: r.Via, Fingerprint: incident.Fingerprint(c.Name(), r.Body),
+	}, w.backed)
 	switch {
-	case err != nil || ok:
+	case err != nil:
 		return err
-	case r.Recorded > 0 && r.Recorded < answers:
+	case !found.Backed:
+		return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
+	case w.backed && !found.Old && found.Seq < incident.Answers(c, w.state.Incident):
 		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
 	}
-	return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
+	return nil
+}
+
+// rejectUnbacked records a command that nothing of the client stands behind, however it came: its sender may be anybody.
+func (w *incidentWorkflow) rejectUnbacked(ctx workflow.Context, name string, r incident.CommandRequest, why error) error {
+	err := rejection(why)
+	if w.backed && incident.IsDecision(r.Actor.Side) && typeOf(err) != "" {
+		w.recordRejection(ctx, name, r, failureText(err))
+	}
+	return err
 }
 
 // fingerprinted returns a command with its own fingerprint, whatever its sender says it is.

@@ -89,8 +89,7 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 	if !w.backed && k.Digit != notify.KeyAcknowledge {
 		return
 	}
-	behind, _ := w.findBacking(ctx, statement{k.Contact, k.Digit, approval})
-	if behind != backed || k.Digit != notify.KeyAcknowledge || w.backed && approval != "" {
+	if ok, _ := w.isBacked(ctx, statement{k.Contact, k.Digit, approval}); !ok || k.Digit != notify.KeyAcknowledge || w.backed && approval != "" {
 		return
 	}
 	w.recordAcknowledgement(ctx, k.Contact, "voice", keyPress1)
@@ -102,7 +101,7 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 
 // handleTextReply takes a human's answer to a text, proven by the code that was in it.
 func (w *incidentWorkflow) handleTextReply(ctx workflow.Context, r notify.TextReply) {
-	if behind, _ := w.findBacking(ctx, statement{r.Contact, notify.KeyReply, ""}); behind == backed {
+	if ok, _ := w.isBacked(ctx, statement{r.Contact, notify.KeyReply, ""}); ok {
 		w.recordAcknowledgement(ctx, r.Contact, "sms", "reply to text message")
 	}
 }

@@ -16,45 +16,37 @@ type statement struct {
 	approval string // "" for an acknowledgement
 }
 
-// backing is what stands behind a statement.
-type backing int
-
-const (
-	unbacked backing = iota // nothing, or nothing that the store could find out
-	outdated                // the contact said it before the question that it answers was put
-	backed                  // the contact's own row
-)
-
-// findBacking looks for the contact's own row behind a statement, and returns who the contact is (see PersonOf). A
-// statement without one is recorded as rejected: somebody else sent it. A run from before statements were kept takes
-// every one.
-func (w *incidentWorkflow) findBacking(ctx workflow.Context, said statement) (backing, string) {
+// isBacked reports whether the contact's own row stands behind a statement, and who the contact is (see PersonOf). A
+// statement without one is recorded as rejected: somebody else sent it. So is one from before the question that it
+// answers was put. A run from before statements were kept takes every one.
+func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bool, person string) {
 	if !w.backed {
-		return backed, ""
+		return true, ""
 	}
 	w.unfinished++
 	w.lookingUp++
 	defer func() { w.unfinished--; w.lookingUp-- }()
+	found, err := findStatement(ctx, statementInput{
+		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Contact: said.contact, Key: said.key, Approval: said.approval,
+	})
 	answers := w.state.Incident.AlarmSeq
 	if e := w.openApproval(said.approval); e != nil {
 		answers = e.Approval.AskedSeq
 	}
-	found, err := findStatement(ctx, statementInput{
-		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Contact: said.contact, Key: said.key, Approval: said.approval,
-	})
+	reason := "nothing that the contact said stands behind this"
 	switch {
 	case err != nil:
 		workflow.GetLogger(ctx).Error("a contact's statement cannot be looked up", "error", err)
-		return unbacked, ""
-	case !found.Known:
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{
-			Command: said.command(), Reason: "nothing that the contact said stands behind this", By: models.ContactActor(said.contact),
-		}))
-		return unbacked, ""
-	case found.Seq < answers:
-		return outdated, found.Person
+		return false, ""
+	case found.Known && found.Seq >= answers:
+		return true, found.Person
+	case found.Known:
+		reason = "the contact said this before it was asked anew"
 	}
-	return backed, found.Person
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{
+		Command: said.command(), Reason: reason, By: models.ContactActor(said.contact),
+	}))
+	return false, ""
 }
 
 // command names what the statement would do, as the commands of users are named.

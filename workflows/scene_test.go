@@ -248,6 +248,15 @@ func (s *story) world() {
 		defer s.mu.Unlock()
 		return s.decided[in.RequestID], nil
 	})
+	s.env.OnActivity(records.FindDecision, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecisionInput) (activities.Decision, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		seq := s.seq()
+		if s.saidAt != nil {
+			seq = s.saidAt()
+		}
+		return activities.Decision{Backed: s.decided[in.RequestID], Seq: seq}, nil
+	})
 	s.env.OnActivity(records.FindStatement, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.StatementInput) (activities.Statement, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -36,6 +36,7 @@ func (d *IsolationRequested) apply(i *Incident, e Event) error {
 		return models.Errorf(models.Conflict, "isolation of %s is already requested; complete its task to retry", p.ID)
 	}
 	p.setDesired(models.DesiredIsolated, d.Reason, "", e)
+	p.IsolateSeq = e.Seq
 	return nil
 }
 

@@ -36,8 +36,8 @@ func Answers(c Command, i Incident) int {
 }
 
 func (c *Acknowledge) answers(i Incident) int     { return i.AlarmSeq }
-func (c *RequestClosure) answers(i Incident) int  { return i.ClosableSeq }
-func (c *ConfirmClosure) answers(i Incident) int  { return max(i.ClosableSeq, closureSeq(i)) }
+func (c *RequestClosure) answers(i Incident) int  { return i.ReportSeq }
+func (c *ConfirmClosure) answers(i Incident) int  { return closureSeq(i) }
 func (c *WithdrawClosure) answers(i Incident) int { return closureSeq(i) }
 func (c *GiveFeedback) answers(i Incident) int    { return closureSeq(i) }
 func (c *Approve) answers(i Incident) int         { return approvalSeq(i, c.Approval) }
@@ -80,7 +80,7 @@ func approvalSeq(i Incident, approval string) int {
 
 func leaseSeq(i Incident, endpoint string) int {
 	if p := i.Endpoint(endpoint); p != nil {
-		return p.LeaseSeq
+		return max(p.LeaseSeq, p.IsolateSeq)
 	}
 	return 0
 }

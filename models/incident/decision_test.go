@@ -34,8 +34,8 @@ func TestADecisionAnswersWhatWasBefore(t *testing.T) {
 	request := &incident.RequestClosure{}
 	happens(soc, &incident.Opened{Reference: "SI-1042-0001", Title: "t", Severity: models.SeverityHigh}) // 1
 	happens(soc, &incident.Published{Expedited: true})                                                   // 2
-	check(request, 2)
-	check(&incident.Acknowledge{}, 2)
+	check(request, 0)
+	check(&incident.Acknowledge{}, 0)
 	happens(soc, &incident.Recommended{ID: "r1", Text: "t"})       // 3
 	happens(soc, &incident.QuestionAsked{ID: "q1", Text: "t"})     // 4
 	happens(client, &incident.Commented{Text: "t"})                // 5
@@ -43,7 +43,6 @@ func TestADecisionAnswersWhatWasBefore(t *testing.T) {
 	check(&incident.SettleRecommendation{Recommendation: "r2"}, 0)
 	check(&incident.AnswerQuestion{Question: "q1"}, 4)
 	happens(client, &incident.RecommendationSettled{Recommendation: "r1", Outcome: incident.NotApplicable, Reason: "t"}) // 6
-	check(request, 6)                                                                                                    // it was refused before
 	happens(soc, &incident.IsolationRequested{Endpoint: "e1", Hostname: "PC-1", Reason: "t"})                            // 7
 	happens(system, &incident.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "a", State: models.HostNormal})   // 8
 	ask := &incident.ContainmentRuled{Endpoint: "e1", Generation: 1, Approval: "a1", AgentID: "a", ApproveFor: models.Duration(time.Hour), Lease: models.Duration(time.Hour), Ruling: authority.Ruling{Decision: authority.DecideAsk, Persons: 1}}
@@ -60,15 +59,18 @@ func TestADecisionAnswersWhatWasBefore(t *testing.T) {
 	happens(client, &incident.LeaseExtended{Endpoint: "e1", Reason: "t"})                                                // 15
 	check(&incident.ExtendIsolation{Endpoint: "e1"}, 15)
 	happens(client, &incident.EndpointKept{Endpoint: "e1", Reason: "t"}) // 16
-	check(request, 16)
-	happens(soc, &incident.Revised{Change: "t"}) // 17
-	check(request, 17)
-	check(&incident.Acknowledge{}, 2)
+	happens(soc, &incident.Revised{Change: "a comma"})                   // 17
+	check(request, 0)
+	check(&incident.Acknowledge{}, 0)
 	happens(client, &incident.ClosureRequested{Decision: "d", Outcome: incident.OutcomeResolved, Note: "t"}) // 18
 	check(&incident.WithdrawClosure{}, 18)
 	happens(soc, &incident.Verified{Gone: false, Note: "t"}) // 19
-	check(&incident.ConfirmClosure{}, 19)
+	check(&incident.ConfirmClosure{}, 18)
 	happens(client, &incident.ClosureWithdrawn{Reason: "t"}) // 20
 	check(request, 20)
+	happens(soc, &incident.Assessed{Severity: models.SeverityCritical, Assessment: incident.Assessment{Title: "t"}}) // 21
+	happens(soc, &incident.Revised{Change: "it spreads", Material: true})                                            // 22
+	check(request, 22)
+	check(&incident.Acknowledge{}, 22)
 	check(&incident.Comment{}, 0)
 }

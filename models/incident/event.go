@@ -58,9 +58,6 @@ func (i *Incident) Apply(e Event) error {
 	if err := e.Data.apply(&next, e); err != nil {
 		return err
 	}
-	if next.mayRequestClosure() && !i.mayRequestClosure() {
-		next.ClosableSeq = e.Seq
-	}
 	next.Seq, next.UpdatedAt = e.Seq, e.At
 	*i = next
 	return nil

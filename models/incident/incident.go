@@ -64,9 +64,9 @@ type Incident struct {
 	Reminders       int              `json:"reminders"`
 	LastReminder    time.Time        `json:"last_reminder,omitzero"`
 	Verification    *Verification    `json:"verification,omitempty"`
-	ClosableSeq     int              `json:"closable_seq,omitzero"` // Seq of the event since which the client may request closure of what they know
-	AlarmSeq        int              `json:"alarm_seq,omitzero"`    // Seq of the event that asks for an acknowledgement
-	SettledSeq      int              `json:"settled_seq"`           // Seq of the event that settled a recommendation last
+	ReportSeq       int              `json:"report_seq,omitzero"` // Seq of the event that the client's request to close answers: the last material revision, or the withdrawal of the request before
+	AlarmSeq        int              `json:"alarm_seq,omitzero"`  // Seq of the event that raised the published severity to critical
+	SettledSeq      int              `json:"settled_seq"`         // Seq of the event that settled a recommendation last
 	Closure         *Closure         `json:"closure,omitempty"`
 	Feedback        *Feedback        `json:"feedback,omitempty"`
 

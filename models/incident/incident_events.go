@@ -79,7 +79,6 @@ func (d *Published) apply(i *Incident, e Event) error {
 	i.Phase, i.Revision, i.Expedited, i.PublishedAt = PhasePublished, 1, d.Expedited, e.At
 	i.PublishedSeverity = i.Severity
 	i.askWaitingApprovals(e)
-	i.AlarmSeq = e.Seq
 	i.setTurn(TurnClient, e.At)
 	return nil
 }
@@ -105,7 +104,9 @@ func (d *Revised) apply(i *Incident, e Event) error {
 	if i.Severity == models.SeverityCritical && i.Acknowledged != nil && i.Acknowledged.Severity != models.SeverityCritical {
 		i.Acknowledged = nil // it was of something less severe: somebody must acknowledge again
 	}
-	i.ClosableSeq = e.Seq
+	if d.Material {
+		i.ReportSeq = e.Seq
+	}
 	if i.Phase == PhasePublished && d.Material {
 		i.setTurn(TurnClient, e.At)
 	}
@@ -253,7 +254,6 @@ func (d *Verified) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Verification = &Verification{Gone: d.Gone, Note: d.Note, By: e.Actor, At: e.At, Seq: e.Seq}
-	i.ClosableSeq = e.Seq
 	i.setTurn(TurnClient, e.At)
 	return nil
 }
@@ -313,7 +313,7 @@ func (d *ClosureWithdrawn) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Phase, i.Closure = PhasePublished, nil
+	i.Phase, i.Closure, i.ReportSeq = PhasePublished, nil, e.Seq
 	i.setTurn(TurnSOC, e.At)
 	return nil
 }

@@ -178,7 +178,7 @@ func (l Lost) Consents() (all []notify.PhoneConsent) {
 func (i Incident) CallsAbout(p Endpoint, policy models.Policy, calls []notify.Recipient) notify.CallRoundInput {
 	calls = slices.DeleteFunc(slices.Clone(calls), func(r notify.Recipient) bool { return p.Approval.hasAgreed(models.ContactActor(r.Contact), r.Person) })
 	return notify.CallRoundInput{
-		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: p.Approval.Asked, Policy: policy, Calls: calls,
+		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: p.Approval.Asked, Policy: policy, Calls: calls, Answers: p.Approval.AskedSeq,
 		Approval: &notify.ApprovalCall{ID: p.Approval.ID, Endpoint: p.ID, Persons: max(p.Approval.Ruling.Persons-len(p.Approval.Given), 1)},
 	}
 }

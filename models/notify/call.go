@@ -35,6 +35,20 @@ const (
 // IsBusy reports whether the line was in use, by us or by others.
 func (o CallOutcome) IsBusy() bool { return o == OutcomeBusy || o == OutcomeEngaged }
 
+// Key returns the key that ended a call this way, "" when none did.
+func (o CallOutcome) Key() Key {
+	switch o {
+	case OutcomeAcknowledged:
+		return KeyAcknowledge
+	case OutcomeDenied:
+		return KeyDeny
+	case OutcomePassedOn:
+		return KeyNextContact
+	default:
+		return ""
+	}
+}
+
 // OutcomeOfStatus translates the final status of a call that no key ended.
 func OutcomeOfStatus(s models.CallStatus) CallOutcome {
 	switch s {
@@ -103,6 +117,7 @@ type CallRoundInput struct {
 	Calls     []Recipient      `json:"calls"`
 	Exercise  models.Exercise  `json:"exercise"`           // in a fire drill the calls go on after somebody acknowledged
 	Approval  *ApprovalCall    `json:"approval,omitempty"` // the calls ask for an approval
+	Answers   int              `json:"answers,omitzero"`   // Seq of the event that a key must not be older than
 }
 
 // ApprovalCall is the approval that a round of calls asks for.

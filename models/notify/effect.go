@@ -101,6 +101,11 @@ func ApprovalOf(key string, r models.Reference) (approval string, ok bool) {
 	return approval, ok
 }
 
+// IsCallTo reports whether a key in the ledger is that of a call to a contact.
+func IsCallTo(key string, contact uuid.UUID) bool {
+	return strings.Contains(key, fmt.Sprintf("/%s/voice/", contact))
+}
+
 // IsCallAbout reports whether a key in the ledger is that of a call about an approval.
 func IsCallAbout(key string, r models.Reference, approval string) bool {
 	about, ok := ApprovalOf(key, r)

@@ -5,9 +5,27 @@
 alter table client_decisions
     add column role   text,
     add column person text, -- a hash of the mail address
+    add column via    text,
     add column body   json,
     add column seq    integer,
-    add constraint whole check (num_nulls(role, person, body, seq) in (0, 4));
+    add constraint whole check (num_nulls(role, person, via, body, seq) in (0, 5));
+
+-- What became of a decision before it was carried out: its sender said it again, or it was refused. The last one counts:
+-- a decision that was refused is worth nothing until its sender says it again.
+create table decision_marks (
+    client_id  uuid        not null,
+    request_id text        not null,
+    said       boolean     not null, -- again; false: refused
+    seq        integer     not null, -- of the last event that the store had
+    at         timestamptz not null,
+    primary key (client_id, request_id, at),
+    foreign key (client_id, request_id) references client_decisions (client_id, request_id)
+);
+call guard_client_rows('decision_marks');
+call keep_rows('decision_marks');
+create policy worker_refuses on decision_marks as restrictive for insert to watchfire_worker with check (not said);
+grant select, insert on decision_marks to watchfire_portal, watchfire_worker;
+grant select on decision_marks to watchfire_soc;
 
 -- A closure is the closure that the client's row speaks of: its outcome and note, and, where the risk was accepted on
 -- top, the reason for that.
@@ -50,7 +68,7 @@ begin
     exception when duplicate_object or unique_violation then
         null; -- roles belong to the whole server: the migration of another database has created this one
     end;
-    for login in select m.member from pg_auth_members m where m.roleid = 'watchfire_worker'::regrole and m.member <> current_user::regrole loop
+    for login in select m.member from pg_auth_members m where m.roleid = 'watchfire_worker'::regrole and m.member <> (select oid from pg_roles where rolname = current_user) loop
         execute format('grant watchfire_hooks to %s', login); -- whoever may become the others
     end loop;
 end
@@ -66,7 +84,7 @@ create table contact_statements (
     contact_id uuid        not null,
     seq        integer     not null, -- of the last event that the store had
     at         timestamptz not null,
-    primary key (client_id, effect, key),
+    primary key (client_id, effect, key, seq),
     foreign key (client_id, incident) references incidents (client_id, reference),
     foreign key (client_id, contact_id) references contacts (client_id, id)
 );

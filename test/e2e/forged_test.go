@@ -20,7 +20,7 @@ import (
 )
 
 // row is a decision of the client as it stands in the database.
-type row struct{ request, command, user, role, person, body string }
+type row struct{ request, command, user, role, person, via, body string }
 
 // decisionsOf returns the rows behind what the client said about the incident.
 func (s *scene) decisionsOf(ref models.Reference) (all []row) {
@@ -30,7 +30,7 @@ func (s *scene) decisionsOf(ref models.Reference) (all []row) {
 		s.t.Fatal(err)
 	}
 	defer db.Close()
-	found, err := db.QueryContext(s.t.Context(), `select request_id, command, user_id::text, role, person, body::text
+	found, err := db.QueryContext(s.t.Context(), `select request_id, command, user_id::text, role, person, via, body::text
 		from client_decisions where incident = $1 order by at, request_id`, string(ref))
 	if err != nil {
 		s.t.Fatal(err)
@@ -38,7 +38,7 @@ func (s *scene) decisionsOf(ref models.Reference) (all []row) {
 	defer found.Close()
 	for found.Next() {
 		var r row
-		if err := found.Scan(&r.request, &r.command, &r.user, &r.role, &r.person, &r.body); err != nil {
+		if err := found.Scan(&r.request, &r.command, &r.user, &r.role, &r.person, &r.via, &r.body); err != nil {
 			s.t.Fatal(err)
 		}
 		all = append(all, r)
@@ -53,7 +53,7 @@ func (s *scene) decisionsOf(ref models.Reference) (all []row) {
 func (r row) as(body string) incident.CommandRequest {
 	return incident.CommandRequest{
 		CommandContext: incident.CommandContext{
-			RequestID: r.request, Actor: models.Actor{Side: models.SideClient, ID: r.user, Role: models.Role(r.role)}, Via: "portal", Person: r.person,
+			RequestID: r.request, Actor: models.Actor{Side: models.SideClient, ID: r.user, Role: models.Role(r.role)}, Via: r.via, Person: r.person,
 		},
 		Body: json.RawMessage(body),
 	}
