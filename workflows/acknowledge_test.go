@@ -79,7 +79,7 @@ func TestAnAnswerAboutAnApprovalStopsThePhones(t *testing.T) {
 }
 
 // A comment that was sent before the incident was raised says nothing about what it has become.
-func TestAWordFromBeforeTheRaiseStopsNoPhones(t *testing.T) {
+func TestACommentFromBeforeTheRaiseStopsNoPhones(t *testing.T) {
 	s := newStory(t)
 	s.answers = s.hears(models.CallNoAnswer)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})

@@ -93,7 +93,7 @@ func TestNobodyAnswersAnApprovalInAContactsName(t *testing.T) {
 }
 
 // A key that was pressed while the incident was less severe says nothing about what it has become.
-func TestAWordFromBeforeTheAlarmIsNoAcknowledgement(t *testing.T) {
+func TestAStatementFromBeforeTheAlarmIsNoAcknowledgement(t *testing.T) {
 	s := newStory(t)
 	s.answers = s.hears(models.CallNoAnswer)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
@@ -111,5 +111,30 @@ func TestAWordFromBeforeTheAlarmIsNoAcknowledgement(t *testing.T) {
 	i := s.run(models.SeverityMedium)
 	if during.Acknowledged != nil || i.Acknowledged == nil {
 		t.Errorf("acknowledged %+v, then %+v", during.Acknowledged, i.Acknowledged)
+	}
+}
+
+// A row that was left before the approval was asked for, or asked for again, says nothing about it.
+func TestADecisionFromBeforeTheQuestionIsRefused(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(authority.DecideAsk)
+	s.answers = s.hears(models.CallNoAnswer)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.env.RegisterDelayedCallback(func() { s.saidAt = func() int { return 3 } }, 3*time.Minute)
+	s.rejectedAfter(4*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"}, models.Conflict)
+	s.env.RegisterDelayedCallback(func() {
+		s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: true})
+	}, 5*time.Minute)
+	during := s.at(20 * time.Minute)
+	s.env.RegisterDelayedCallback(func() { s.saidAt = nil }, 21*time.Minute)
+	s.after(22*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})
+	s.containedBy(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	if !during.Endpoints[0].Approval.IsAnswerable() || s.count("command_rejected") != 2 {
+		t.Errorf("with rows from before: %+v, %d rejections", during.Endpoints[0].Approval, s.count("command_rejected"))
+	}
+	if len(s.edr) != 2 {
+		t.Errorf("asked of the EDR: %v", s.edr)
 	}
 }

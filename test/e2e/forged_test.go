@@ -153,7 +153,7 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 			t.Errorf("event %d, %s, stands there in the name of %+v", e.Seq, e.Type, e.Actor)
 		}
 	}
-	if i := s.current(); !i.Endpoints[0].Approval.IsAnswerable() || i.Acknowledged != nil || i.Phase != incident.PhasePublished {
+	if i := s.current(); !i.Endpoints[0].Approval.IsAnswerable() || i.Acknowledged.How != "comment" || i.Phase != incident.PhasePublished {
 		t.Errorf("approval %+v, acknowledged %+v, phase %s", i.Endpoints[0].Approval, i.Acknowledged, i.Phase)
 	}
 	if got := s.actions(); len(got) != 0 {
