@@ -1885,7 +1885,8 @@ type ClientInterface interface {
 
 	// AcknowledgeWithBody Say that a person of the client has the incident in hand
 	//
-	// For the client. Watchfire makes no further calls.
+	// For the client. Watchfire makes no further calls. Whatever else a responder or admin sends acknowledges, too. From a
+	// viewer it is a read receipt: the calls go on.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1894,7 +1895,8 @@ type ClientInterface interface {
 
 	// Acknowledge Say that a person of the client has the incident in hand
 	//
-	// For the client. Watchfire makes no further calls.
+	// For the client. Watchfire makes no further calls. Whatever else a responder or admin sends acknowledges, too. From a
+	// viewer it is a read receipt: the calls go on.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3367,7 +3369,8 @@ func (c *API) GetIncident(ctx context.Context, reference Reference, reqEditors .
 
 // AcknowledgeWithBody Say that a person of the client has the incident in hand
 //
-// For the client. Watchfire makes no further calls.
+// For the client. Watchfire makes no further calls. Whatever else a responder or admin sends acknowledges, too. From a
+// viewer it is a read receipt: the calls go on.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3386,7 +3389,8 @@ func (c *API) AcknowledgeWithBody(ctx context.Context, reference Reference, para
 
 // Acknowledge Say that a person of the client has the incident in hand
 //
-// For the client. Watchfire makes no further calls.
+// For the client. Watchfire makes no further calls. Whatever else a responder or admin sends acknowledges, too. From a
+// viewer it is a read receipt: the calls go on.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -8717,7 +8721,8 @@ type ClientWithResponsesInterface interface {
 
 	// AcknowledgeWithBodyWithResponse Say that a person of the client has the incident in hand
 	//
-	// For the client. Watchfire makes no further calls.
+	// For the client. Watchfire makes no further calls. Whatever else a responder or admin sends acknowledges, too. From a
+	// viewer it is a read receipt: the calls go on.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8726,7 +8731,8 @@ type ClientWithResponsesInterface interface {
 
 	// AcknowledgeWithResponse Say that a person of the client has the incident in hand
 	//
-	// For the client. Watchfire makes no further calls.
+	// For the client. Watchfire makes no further calls. Whatever else a responder or admin sends acknowledges, too. From a
+	// viewer it is a read receipt: the calls go on.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -13943,7 +13949,8 @@ func (c *ClientWithResponses) GetIncidentWithResponse(ctx context.Context, refer
 
 // AcknowledgeWithBodyWithResponse Say that a person of the client has the incident in hand
 //
-// For the client. Watchfire makes no further calls.
+// For the client. Watchfire makes no further calls. Whatever else a responder or admin sends acknowledges, too. From a
+// viewer it is a read receipt: the calls go on.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13958,7 +13965,8 @@ func (c *ClientWithResponses) AcknowledgeWithBodyWithResponse(ctx context.Contex
 
 // AcknowledgeWithResponse Say that a person of the client has the incident in hand
 //
-// For the client. Watchfire makes no further calls.
+// For the client. Watchfire makes no further calls. Whatever else a responder or admin sends acknowledges, too. From a
+// viewer it is a read receipt: the calls go on.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

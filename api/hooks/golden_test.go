@@ -119,7 +119,7 @@ func (d *door) script(te, drill tenant) map[string]string {
 	d.now = d.now.Add(time.Second) // the newest text is the one that is answered
 	text := d.sends(te, models.ChannelSMS, 1)
 	add("text-not-recognised", text, d.replies(phone, "hello"))
-	add("text-silence", text, d.replies(phone, "hello"))
+	add("text-silence", text, d.replies(another, "hello"))
 	add("text-recorded", text, d.replies(phone, text.Code()))
 
 	d.engine.gone[te.incident.Reference.WorkflowID()] = true
@@ -131,6 +131,8 @@ func (d *door) script(te, drill tenant) map[string]string {
 	clear(d.engine.gone)
 	person := models.Actor{Side: models.SideClient, ID: te.contact.ID.String(), Role: models.RoleResponder}
 	d.record(&te.incident, person, &incident.AcknowledgedBy{Channel: "phone", How: "key press 1", Revision: 1})
+	late := d.sends(te, models.ChannelSMS, 2)
+	add("text-already", late, d.replies(phone, late.Code()))
 	call("already", "voice", "", "")
 	return docs
 }

@@ -77,10 +77,11 @@ func TestHostileTextsToUsAreNeverSentBack(t *testing.T) {
 		n++
 		d.now = d.now.Add(time.Second)
 		text := d.sends(d.tenant, models.ChannelSMS, n)
-		if got := normal(t, d.replies(phone, body).Body.Bytes()); got != help {
-			t.Errorf("%s is answered %s", name, got)
+		for range 2 {
+			if got := normal(t, d.replies(phone, body).Body.Bytes()); got != help {
+				t.Errorf("%s is answered %s", name, got)
+			}
 		}
-		d.silent(d.replies(phone, body))
 		d.silent(d.replies(another, body))
 		d.tells()
 		d.acknowledged(text, false)

@@ -171,22 +171,16 @@ func candidatesIn(body string) (codes []string) {
 }
 
 // digitOf returns the ASCII form of a decimal digit of any script. Unicode keeps the ten digits of each together, from
-// zero on (The Unicode Standard, section 4.6).
+// zero on, and puts no digit right before a zero but another nine (The Unicode Standard, section 4.6).
 func digitOf(r rune) (digit rune, is bool) {
 	if !unicode.Is(unicode.Nd, r) {
 		return 0, false
 	}
-	for _, x := range unicode.Nd.R16 {
-		if lo := rune(x.Lo); lo <= r && r <= rune(x.Hi) {
-			return '0' + (r-lo)%10, true
-		}
+	var above rune // zero, or the zero of the first of several sets in a row
+	for unicode.Is(unicode.Nd, r-above-1) {
+		above++
 	}
-	for _, x := range unicode.Nd.R32 {
-		if lo := rune(x.Lo); lo <= r && r <= rune(x.Hi) {
-			return '0' + (r-lo)%10, true
-		}
-	}
-	return 0, false
+	return '0' + above%10, true
 }
 
 // isSeparator reports whether people put a rune between groups of digits.

@@ -264,11 +264,6 @@ func (i Incident) ReadyToClose() error {
 	return nil
 }
 
-// mayRequestClosure reports whether nothing keeps the client from requesting closure.
-func (i Incident) mayRequestClosure() bool {
-	return i.Phase == PhasePublished && i.closureGuards() == nil
-}
-
 // closureGuards returns the first guard that keeps the client from requesting closure, or nil.
 func (i Incident) closureGuards() error {
 	if u := i.Unsettled(); len(u) > 0 {
