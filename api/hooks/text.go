@@ -104,15 +104,23 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 	}
 	open := map[uuid.UUID][]string{} // client -> keys of the texts whose codes still count
 	candidates := candidatesIn(in.Body)
+	meant := uuid.Nil // the client whose text it seems to answer: it is no wrong reply to those of others
 	for _, a := range awaited {
+		isCode := slices.Contains(candidates, a.Code())
 		switch {
 		case !a.IsSettled:
 			open[a.ClientID] = append(open[a.ClientID], a.Key)
-		case slices.Contains(candidates, a.Code()): // it changes nothing, so it may be guessed
+			if isCode {
+				meant = a.ClientID
+			}
+		case isCode: // it changes nothing, so it may be guessed
 			return h.answerText(ctx, a.LedgerRow, settledAnswer(a.LedgerRow))
 		}
 	}
 	for client, texts := range open {
+		if meant != uuid.Nil && meant != client {
+			continue
+		}
 		key, err := store.Run(h.Store.InClient(ctx, store.Worker, client), func(tx *store.Tx) (string, error) {
 			return tx.TakeReply(texts, candidates)
 		})

@@ -226,6 +226,18 @@ func TestACodeDiesAfterTenWrongReplies(t *testing.T) {
 	d.acknowledged(later, true)
 }
 
+// One phone may be a contact's of several clients.
+func TestTheCodeOfOneClientIsNoWrongReplyToAnother(t *testing.T) {
+	d := newDoor(t)
+	other := d.newTenant("Other", models.Contact{Language: "en"}, incident.Opened{Title: title})
+	foreign := d.sends(other, models.ChannelSMS, 1)
+	for range 11 {
+		d.says(d.replies(phone, foreign.Code()), http.StatusOK, "is recorded")
+	}
+	d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded")
+	d.acknowledged(d.text, true)
+}
+
 func TestTheCodeOfAnAcknowledgedIncidentChangesNothing(t *testing.T) {
 	d := newDoor(t)
 	d.record(&d.incident, models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}, &incident.AcknowledgedBy{Channel: "portal", How: "acknowledged"})
