@@ -231,7 +231,7 @@ func TestTheCodeOfOneClientIsNoWrongReplyToAnother(t *testing.T) {
 	d := newDoor(t)
 	other := d.newTenant("Other", models.Contact{Language: "en"}, incident.Opened{Title: title})
 	foreign := d.sends(other, models.ChannelSMS, 1)
-	for range 11 {
+	for range 40 {
 		d.says(d.replies(phone, foreign.Code()), http.StatusOK, "is recorded")
 	}
 	d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded")
