@@ -206,7 +206,7 @@ func (d *Desk) sendUpdate(ctx context.Context, ref models.Reference, name string
 func (d *Desk) tryUpdate(ctx context.Context, ref models.Reference, name string, request incident.CommandRequest) (incident.CommandResult, error) {
 	var result incident.CommandResult
 	h, err := d.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		UpdateID: request.RequestID, WorkflowID: ref.WorkflowID(), UpdateName: name, Args: []any{request},
+		UpdateID: fmt.Sprintf("%s-%d", request.RequestID, request.Recorded), WorkflowID: ref.WorkflowID(), UpdateName: name, Args: []any{request},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {

@@ -50,31 +50,30 @@ func (tx *Tx) AwaitedReplies(phone string, since time.Time) ([]AwaitedReply, err
 	return replies, problem("list texts", err)
 }
 
-// TakeReply compares what came back with the codes of texts of the transaction's client, and returns the key of the text
-// whose code is among it. Otherwise every candidate, and a reply without one, counts as a wrong reply to each of the
-// texts. The texts are locked meanwhile, so that guesses which come at once count, too.
-func (tx *Tx) TakeReply(texts, candidates []string) (key string, err error) {
+// TakeReply compares what came back with the codes of texts of the transaction's client, and returns the keys of those
+// whose code is among it. With none of them it counts as some wrong replies to each of the texts. The texts are locked
+// meanwhile, so that guesses which come at once count, too.
+func (tx *Tx) TakeReply(texts, candidates []string, tries int) (meant []string, err error) {
 	if err := tx.needsClient(); err != nil {
-		return "", err
+		return nil, err
 	}
 	var rows []effectRow
 	err = tx.of("effects").Select("key", "token").Where("key in ? and wrong_replies < ?", texts, wrongReplies).
 		Order("key").Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Find(&rows).Error
-	if err != nil {
-		return "", problem("lock texts", err)
+	if err != nil || len(rows) == 0 {
+		return nil, problem("lock texts", err)
 	}
 	var keys []string
 	for _, row := range rows {
 		code := []byte(row.model().Code())
 		if slices.ContainsFunc(candidates, func(c string) bool { return subtle.ConstantTimeCompare([]byte(c), code) == 1 }) {
-			return row.Key, nil
+			meant = append(meant, row.Key)
 		}
 		keys = append(keys, row.Key)
 	}
-	if len(keys) == 0 {
-		return "", nil
+	if len(meant) > 0 {
+		return meant, nil
 	}
-	wrong := gorm.Expr("wrong_replies + ?", max(len(candidates), 1))
-	err = tx.of("effects").Where("key in ?", keys).UpdateColumns(map[string]any{"wrong_replies": wrong}).Error
-	return "", problem("count wrong replies", err)
+	wrong := map[string]any{"wrong_replies": gorm.Expr("wrong_replies + ?", tries)}
+	return nil, problem("count wrong replies", tx.of("effects").Where("key in ?", keys).UpdateColumns(wrong).Error)
 }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,14 +90,16 @@ func TestACodeDiesAfterTenWrongReplies(t *testing.T) {
 			return errors.Join(err, tx.Accept(e.Key, "twilio", e.Key, noon))
 		})
 	}
-	take := func(texts []string, candidates ...string) (key string) {
+	take := func(texts []string, candidates ...string) string {
+		var meant []string
 		h.as(store.Worker, h.acme, func(tx *store.Tx) (err error) {
-			key, err = tx.TakeReply(texts, candidates)
+			meant, err = tx.TakeReply(texts, candidates, max(len(candidates), 1))
 			return err
 		})
-		return key
+		return strings.Join(meant, " ")
 	}
 	equal(t, "the right one", take(texts, "000000", codes[1]), texts[1])
+	equal(t, "both", take(texts, codes...), texts[0]+" "+texts[1])
 	equal(t, "nine wrong ones", take(texts, "1", "2", "3", "4", "5")+take(texts, "6", "7", "8")+take(texts), "")
 	equal(t, "the right one, after nine", take(texts, codes[0]), texts[0])
 	var all sync.WaitGroup
@@ -126,7 +129,7 @@ func TestGuessesThatComeAtOnceCount(t *testing.T) {
 		all.Go(func() {
 			h.as(store.Worker, h.acme, func(tx *store.Tx) error {
 				ran, err := tx.Watched(func(tx *store.Tx) error {
-					_, err := tx.TakeReply([]string{e.Key}, []string{"wrong"})
+					_, err := tx.TakeReply([]string{e.Key}, []string{"wrong"}, 1)
 					return err
 				})
 				if ran[0].Rows > 0 {

@@ -65,6 +65,11 @@ func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
 			return err
 		}
 	}
+	if w.backed {
+		if err := workflow.Await(ctx, func() bool { return !w.isHearing(ctx) }); err != nil {
+			return err
+		}
+	}
 	w.reportEnd(ctx)
 	return workflow.Await(ctx, func() bool { return w.unrecordedOutcomes == 0 })
 }
@@ -115,7 +120,7 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 		c = &phoneCall{}
 		w.calls[k.Effect] = c
 	}
-	if c == nil || c.digit == k.Digit || w.backed && !w.hears(ctx, c, k) {
+	if c == nil || c.digit == k.Digit || w.backed && !w.isTheirs(ctx, c, k) {
 		return
 	}
 	switch {
@@ -130,8 +135,9 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 	}
 }
 
-// hears reports whether the contact's own row backs a key press. One without is the incident's to record.
-func (w *callRoundWorkflow) hears(ctx workflow.Context, c *phoneCall, k notify.KeyPress) bool {
+// isTheirs reports whether the contact's own row backs a key press. One without is the incident's to record. One that
+// seems to be from before the calls is the incident's to judge: the store may have been behind.
+func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notify.KeyPress) bool {
 	said := statementInput{ClientID: w.ClientID, Reference: w.Reference, Contact: k.Contact, Key: k.Digit}
 	if w.Approval != nil {
 		said.Approval = w.Approval.ID
@@ -139,11 +145,28 @@ func (w *callRoundWorkflow) hears(ctx workflow.Context, c *phoneCall, k notify.K
 	c.hearing = true
 	defer func() { c.hearing = false }()
 	found, err := findStatement(ctx, said)
-	isTheirs := found.Known && found.Seq >= w.Answers && notify.IsCallTo(k.Effect, k.Contact)
-	if err == nil && !isTheirs {
+	known := found.Known && notify.IsCallTo(k.Effect, k.Contact)
+	switch {
+	case err != nil:
+		return false
+	case known && found.Seq >= w.Answers:
+		return true
+	case known && w.Approval != nil:
+		w.signalIncident(ctx, models.SignalPhoneConsent, w.consent(k))
+	default:
 		w.signalIncident(ctx, models.SignalKeyPress, k)
 	}
-	return err == nil && isTheirs
+	return false
+}
+
+// isHearing reports whether a key that was pressed may still count.
+func (w *callRoundWorkflow) isHearing(ctx workflow.Context) bool {
+	for _, c := range w.calls {
+		if c.hearing {
+			return true
+		}
+	}
+	return workflow.GetSignalChannel(ctx, models.SignalKeyPress).Len() > 0
 }
 
 // applyProgress applies the carrier's word if it is newer than the last and the call is not over already.
@@ -170,18 +193,24 @@ func (w *callRoundWorkflow) isOver() bool {
 
 // passOnConsent signals a contact's answer about an approval to the incident.
 func (w *callRoundWorkflow) passOnConsent(ctx workflow.Context, k notify.KeyPress) {
-	consent := notify.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == notify.KeyAcknowledge}
-	for _, r := range w.Calls {
-		if r.Contact == k.Contact {
-			consent.Person = r.Person
-		}
-	}
+	consent := w.consent(k)
 	w.signalIncident(ctx, models.SignalPhoneConsent, consent)
 	if consent.Granted {
 		w.approvers[k.Contact] = true
 	} else {
 		w.denied = true
 	}
+}
+
+// consent returns a contact's answer about the approval.
+func (w *callRoundWorkflow) consent(k notify.KeyPress) notify.PhoneConsent {
+	consent := notify.PhoneConsent{Approval: w.Approval.ID, Contact: k.Contact, Granted: k.Digit == notify.KeyAcknowledge}
+	for _, r := range w.Calls {
+		if r.Contact == k.Contact {
+			consent.Person = r.Person
+		}
+	}
+	return consent
 }
 
 // hasCalledEverybody reports whether the carrier accepted a call to every contact who was to be called. Numbers that it
@@ -360,7 +389,7 @@ func (w *callRoundWorkflow) follow(ctx workflow.Context, c *phoneCall, id string
 			c.applyProgress(workflow.Now(ctx), s, c.sequence)
 		}
 		now := workflow.Now(ctx)
-		if !settled() && (now.Sub(c.alive) > limit || now.Sub(placed) > longestCall) {
+		if !settled() && !c.hearing && (now.Sub(c.alive) > limit || now.Sub(placed) > longestCall) {
 			return notify.OutcomeUnknown, nil
 		}
 	}

@@ -18,7 +18,7 @@ type statement struct {
 
 // isBacked reports whether the contact's own row stands behind a statement, and who the contact is (see PersonOf). A
 // statement without one is recorded as rejected: somebody else sent it. So is one from before the question that it
-// answers was put. A run from before statements were kept takes every one.
+// answers was put, as far as the store had that. A run from before statements were kept takes every one.
 func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bool, person string) {
 	if !w.backed {
 		return true, ""
@@ -38,7 +38,7 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 	case err != nil:
 		workflow.GetLogger(ctx).Error("a contact's statement cannot be looked up", "error", err)
 		return false, ""
-	case found.Known && found.Seq >= answers:
+	case found.Known && (found.Seq >= answers || w.gated && answers > w.recording.recorded): // the store was behind
 		return true, found.Person
 	case found.Known:
 		reason = "the contact said this before it was asked anew"

@@ -21,8 +21,11 @@ import (
 // repliesFor is how long the code in a text message acknowledges.
 const repliesFor = 7 * 24 * time.Hour
 
-// maxCandidates bounds the codes that one reply is taken to hold.
-const maxCandidates = 5
+// The most codes that one reply is taken to hold: as they are, and written in groups.
+const (
+	maxCandidates = 5
+	maxJoined     = 2
+)
 
 // textRank orders what the carrier says of a text: it never goes back.
 func textRank(s models.TextStatus) int {
@@ -102,40 +105,54 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 	if err != nil || len(awaited) == 0 {
 		return "", err
 	}
+	candidates, tries := candidatesIn(in.Body)
 	open := map[uuid.UUID][]string{} // client -> keys of the texts whose codes still count
-	candidates := candidatesIn(in.Body)
-	meant := uuid.Nil // the client whose text it seems to answer: it is no wrong reply to those of others
-	for _, a := range awaited {
-		isCode := slices.Contains(candidates, a.Code())
+	meant := uuid.Nil                // the client whose text it seems to answer: it is no wrong reply to those of others
+	var settled *store.LedgerRow     // whose code changes nothing, so that it may be guessed
+	var newest *store.LedgerRow      // that is not settled
+	for n := range awaited {
+		row, isCode := &awaited[n].LedgerRow, slices.Contains(candidates, awaited[n].Code())
 		switch {
-		case !a.IsSettled:
-			open[a.ClientID] = append(open[a.ClientID], a.Key)
+		case awaited[n].IsSettled && isCode:
+			settled = row
+		case awaited[n].IsSettled:
+		default:
+			open[row.ClientID] = append(open[row.ClientID], row.Key)
 			if isCode {
-				meant = a.ClientID
+				meant = row.ClientID
 			}
-		case isCode: // it changes nothing, so it may be guessed
-			return h.answerText(ctx, a.LedgerRow, settledAnswer(a.LedgerRow))
+			if newest == nil {
+				newest = row
+			}
 		}
 	}
+	if meant == uuid.Nil && settled != nil {
+		return h.answerText(ctx, *settled, settledAnswer(*settled))
+	}
+	answer := ""
 	for client, texts := range open {
 		if meant != uuid.Nil && meant != client {
 			continue
 		}
-		key, err := store.Run(h.Store.InClient(ctx, store.Worker, client), func(tx *store.Tx) (string, error) {
-			return tx.TakeReply(texts, candidates)
+		keys, err := store.Run(h.Store.InClient(ctx, store.Worker, client), func(tx *store.Tx) ([]string, error) {
+			return tx.TakeReply(texts, candidates, tries)
 		})
 		if err != nil {
 			return "", err
 		}
-		if n := slices.IndexFunc(awaited, func(a store.AwaitedReply) bool { return a.ClientID == client && a.Key == key }); n >= 0 {
-			return h.acknowledge(ctx, awaited[n].LedgerRow)
+		for _, a := range awaited {
+			if a.ClientID != client || !slices.Contains(keys, a.Key) {
+				continue
+			}
+			if answer, err = h.acknowledge(ctx, a.LedgerRow); err != nil {
+				return "", err
+			}
 		}
 	}
-	newest := slices.IndexFunc(awaited, func(a store.AwaitedReply) bool { return !a.IsSettled })
-	if newest < 0 {
-		return "", nil // thanks, and nothing is left to help with
+	if answer != "" || newest == nil { // "thanks", and nothing is left to help with
+		return answer, nil
 	}
-	return h.explainCode(ctx, awaited[newest].LedgerRow)
+	return h.explainCode(ctx, *newest)
 }
 
 // settledAnswer names the answer to the code of an incident that somebody has acknowledged: perhaps with this very code.
@@ -149,9 +166,10 @@ func settledAnswer(row store.LedgerRow) string {
 // codeLength is the number of digits of a code.
 const codeLength = 6
 
-// candidatesIn returns the codes that a message may hold, in any script and whatever stands around them. A code may be
-// written in groups. A longer number holds none.
-func candidatesIn(body string) (codes []string) {
+// candidatesIn returns the codes that a message may hold, in any script and whatever stands around them, and how many
+// tries it is. A longer number holds none. When there is no number of six digits, two or more that stand together may be
+// one: people write codes in groups, and also dates, which are no guesses.
+func candidatesIn(body string) (codes []string, tries int) {
 	plain := strings.Map(func(r rune) rune {
 		switch digit, is := digitOf(r); {
 		case is:
@@ -161,21 +179,39 @@ func candidatesIn(body string) (codes []string) {
 		}
 		return '\n'
 	}, body)
+	var joined []string
 	for line := range strings.SplitSeq(plain, "\n") {
 		groups := strings.Fields(line)
-		for n := range groups {
+		for n, group := range groups {
+			if len(group) == codeLength {
+				codes = append(codes, group)
+				continue
+			}
 			code := ""
 			for _, g := range groups[n:] {
 				if code += g; len(code) >= codeLength {
 					break
 				}
 			}
-			if len(code) == codeLength && len(codes) < maxCandidates && !slices.Contains(codes, code) {
-				codes = append(codes, code)
+			if len(code) == codeLength {
+				joined = append(joined, code)
 			}
 		}
 	}
-	return codes
+	if codes = firstOf(codes, maxCandidates); len(codes) > 0 {
+		return codes, len(codes)
+	}
+	return firstOf(joined, maxJoined), 1
+}
+
+// firstOf returns the first n different ones.
+func firstOf(all []string, n int) (some []string) {
+	for _, one := range all {
+		if len(some) < n && !slices.Contains(some, one) {
+			some = append(some, one)
+		}
+	}
+	return some
 }
 
 // digitOf returns the ASCII form of a decimal digit of any script. Unicode keeps the ten digits of each together, from

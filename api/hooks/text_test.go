@@ -226,6 +226,24 @@ func TestACodeDiesAfterTenWrongReplies(t *testing.T) {
 	d.acknowledged(later, true)
 }
 
+func TestADateIsOneTry(t *testing.T) {
+	d := newDoor(t)
+	for range 9 {
+		d.says(d.replies(phone, "Since 2026-11-30 02:15 from 10.20.30.40 and 10.20.30.41?"), http.StatusOK, "not recognise")
+	}
+	d.says(d.replies(phone, d.text.Code()), http.StatusOK, "is recorded")
+}
+
+func TestTwoCodesInOneTextAcknowledgeTwoIncidents(t *testing.T) {
+	d := newDoor(t)
+	second := d.tenant
+	second.incident = d.publish(d.client.ID, incident.Opened{Title: "another one"})
+	later := d.sends(second, models.ChannelSMS, 1)
+	d.says(d.replies(phone, d.text.Code()+" and "+later.Code()), http.StatusOK, "is recorded")
+	d.acknowledged(d.text, true)
+	d.acknowledged(later, true)
+}
+
 // One phone may be a contact's of several clients.
 func TestTheCodeOfOneClientIsNoWrongReplyToAnother(t *testing.T) {
 	d := newDoor(t)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -167,7 +168,7 @@ func (e *Engine) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOpti
 		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(context.DeadlineExceeded)
 	}
 	r, ok := o.Args[0].(incident.CommandRequest)
-	if !ok || r.RequestID != o.UpdateID {
+	if !ok || o.UpdateID != fmt.Sprintf("%s-%d", r.RequestID, r.Recorded) {
 		return nil, serviceerror.NewInvalidArgument("not a command request")
 	}
 	e.sequence.Lock()

@@ -346,7 +346,7 @@ func (d *LeaseExtended) apply(i *Incident, e Event) error {
 	if p.ReviewAt.IsZero() || i.Phase == PhaseClosed && p.Kept == nil {
 		return models.Errorf(models.Conflict, "endpoint %s is not isolated", d.Endpoint)
 	}
-	p.ReviewDue, p.ReviewAt, p.LeaseSeq = time.Time{}, e.At.Add(time.Duration(p.Lease)), e.Seq
+	p.ReviewDue, p.ReviewAt = time.Time{}, e.At.Add(time.Duration(p.Lease))
 	return nil
 }
 

@@ -27,7 +27,8 @@ func ClosesRisk(c Command) bool {
 }
 
 // Answers returns the Seq of the event that a command of the client answers, 0 for none in particular. A decision that
-// was made before that event was made about something else.
+// was made before that event was made about something else. Only what the SOC or the system did is answered: the store
+// may not have yet what the client itself did a moment ago.
 func Answers(c Command, i Incident) int {
 	if a, is := c.(interface{ answers(Incident) int }); is {
 		return a.answers(i)
@@ -35,16 +36,19 @@ func Answers(c Command, i Incident) int {
 	return 0
 }
 
-func (c *Acknowledge) answers(i Incident) int     { return i.AlarmSeq }
-func (c *RequestClosure) answers(i Incident) int  { return i.ReportSeq }
-func (c *ConfirmClosure) answers(i Incident) int  { return closureSeq(i) }
-func (c *WithdrawClosure) answers(i Incident) int { return closureSeq(i) }
-func (c *GiveFeedback) answers(i Incident) int    { return closureSeq(i) }
-func (c *Approve) answers(i Incident) int         { return approvalSeq(i, c.Approval) }
-func (c *Deny) answers(i Incident) int            { return approvalSeq(i, c.Approval) }
-func (c *ExtendIsolation) answers(i Incident) int { return leaseSeq(i, c.Endpoint) }
-func (c *KeepIsolated) answers(i Incident) int    { return leaseSeq(i, c.Endpoint) }
-func (c *Release) answers(i Incident) int         { return leaseSeq(i, c.Endpoint) }
+func (c *Acknowledge) answers(i Incident) int    { return i.AlarmSeq }
+func (c *RequestClosure) answers(i Incident) int { return i.ReportSeq }
+func (c *Approve) answers(i Incident) int        { return approvalSeq(i, c.Approval) }
+func (c *Deny) answers(i Incident) int           { return approvalSeq(i, c.Approval) }
+func (c *KeepIsolated) answers(i Incident) int   { return isolateSeq(i, c.Endpoint) }
+func (c *Release) answers(i Incident) int        { return isolateSeq(i, c.Endpoint) }
+
+func (c *ExtendIsolation) answers(i Incident) int {
+	if p := i.Endpoint(c.Endpoint); p != nil {
+		return p.LeaseSeq
+	}
+	return 0
+}
 
 func (c *AnswerQuestion) answers(i Incident) int {
 	for _, q := range i.Questions {
@@ -64,13 +68,6 @@ func (c *SettleRecommendation) answers(i Incident) int {
 	return 0
 }
 
-func closureSeq(i Incident) int {
-	if i.Closure == nil {
-		return 0
-	}
-	return i.Closure.Seq
-}
-
 func approvalSeq(i Incident, approval string) int {
 	if p := i.EndpointOfApproval(approval); p != nil {
 		return p.Approval.AskedSeq
@@ -78,9 +75,9 @@ func approvalSeq(i Incident, approval string) int {
 	return 0
 }
 
-func leaseSeq(i Incident, endpoint string) int {
+func isolateSeq(i Incident, endpoint string) int {
 	if p := i.Endpoint(endpoint); p != nil {
-		return max(p.LeaseSeq, p.IsolateSeq)
+		return p.IsolateSeq
 	}
 	return 0
 }

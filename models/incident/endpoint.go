@@ -36,7 +36,7 @@ type Endpoint struct {
 	ReviewDue       time.Time       `json:"review_due,omitzero"`    // when the client was asked, until they answer
 	Lease           models.Duration `json:"lease,omitzero"`         // how long an isolation lasts before it is reviewed
 	IsolateSeq      int             `json:"isolate_seq,omitzero"`   // Seq of the event that asked for the last isolation
-	LeaseSeq        int             `json:"lease_seq,omitzero"`     // Seq of the event that began the present lease
+	LeaseSeq        int             `json:"lease_seq,omitzero"`     // Seq of the event that permitted the present state
 	Drifted         bool            `json:"drifted,omitzero"`       // somebody changed it behind our back
 	// HeldBy are the other incidents that want the device isolated: it stays isolated for them although this incident has
 	// let it go.

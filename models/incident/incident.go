@@ -64,7 +64,7 @@ type Incident struct {
 	Reminders       int              `json:"reminders"`
 	LastReminder    time.Time        `json:"last_reminder,omitzero"`
 	Verification    *Verification    `json:"verification,omitempty"`
-	ReportSeq       int              `json:"report_seq,omitzero"` // Seq of the event that the client's request to close answers: the last material revision, or the withdrawal of the request before
+	ReportSeq       int              `json:"report_seq,omitzero"` // Seq of the last material revision, which the client's request to close answers
 	AlarmSeq        int              `json:"alarm_seq,omitzero"`  // Seq of the event that raised the published severity to critical
 	SettledSeq      int              `json:"settled_seq"`         // Seq of the event that settled a recommendation last
 	Closure         *Closure         `json:"closure,omitempty"`
@@ -162,8 +162,7 @@ type Closure struct {
 	Outcome     Outcome       `json:"outcome"`
 	Note        string        `json:"note"`
 	At          time.Time     `json:"at"`
-	Seq         int           `json:"seq,omitzero"` // of the request
-	Confirmed   bool          `json:"confirmed"`    // again, accepting the risk by name
+	Confirmed   bool          `json:"confirmed"` // again, accepting the risk by name
 	ConfirmedBy *models.Actor `json:"confirmed_by,omitempty"`
 	Reason      string        `json:"reason,omitempty"` // why the risk is accepted
 }

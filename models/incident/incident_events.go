@@ -276,7 +276,7 @@ func (d *ClosureRequested) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Phase = PhaseClosureRequested
-	i.Closure = &Closure{By: e.Actor, Decision: d.Decision, Outcome: d.Outcome, Note: d.Note, At: e.At, Seq: e.Seq}
+	i.Closure = &Closure{By: e.Actor, Decision: d.Decision, Outcome: d.Outcome, Note: d.Note, At: e.At}
 	i.setTurn(TurnSOC, e.At)
 	if v := i.CurrentVerification(); v != nil && !v.Gone {
 		i.setTurn(TurnClient, e.At)
@@ -313,7 +313,7 @@ func (d *ClosureWithdrawn) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhaseClosureRequested); err != nil {
 		return err
 	}
-	i.Phase, i.Closure, i.ReportSeq = PhasePublished, nil, e.Seq
+	i.Phase, i.Closure = PhasePublished, nil
 	i.setTurn(TurnSOC, e.At)
 	return nil
 }

@@ -30,6 +30,7 @@ type life struct {
 	mu        sync.Mutex
 	ref       models.Reference
 	published bool
+	acted     bool              // the client's responder did something, which acknowledges
 	answers   map[string]int    // the last status by the tag of the request; 0: never answered
 	promised  map[string]bool   // tags of requests that were answered 2xx once
 	wants     map[string]string // host name to "isolated" or "normal"
@@ -79,6 +80,13 @@ func (l *life) isPublished() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.published
+}
+
+// hasActed reports whether the client's responder did something that was carried out.
+func (l *life) hasActed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acted
 }
 
 // note keeps what the nemesis did to the life's workflow.
@@ -140,17 +148,23 @@ func (l *life) live(ctx context.Context) {
 	l.sayLastWord(ctx)
 }
 
+// talks reports whether the client's responder comments and releases. Every other one leaves it to the phones.
+func (l *life) talks() bool { return l.number%2 == 1 }
+
 // sayLastWord asks for one thing more when nothing breaks any more: the incident must take it.
 func (l *life) sayLastWord(ctx context.Context) {
-	last := l.tag()
-	l.send(ctx, l.responder, last, &incident.Comment{Text: last})
+	last, who := l.tag(), l.analyst
+	if l.talks() {
+		who = l.responder
+	}
+	l.send(ctx, who, last, &incident.Comment{Text: last})
 }
 
 // step asks for one thing at random.
 func (l *life) step(ctx context.Context) {
 	what, host := l.draw.IntN(10), l.devices[l.draw.IntN(len(l.devices))]
 	who := l.analyst
-	if l.draw.IntN(2) == 0 {
+	if l.draw.IntN(2) == 0 && l.talks() {
 		who = l.responder
 	}
 	if what >= 4 {
@@ -220,7 +234,13 @@ func (l *life) open(ctx context.Context) bool {
 
 // send sends a command and reports whether it was carried out.
 func (l *life) send(ctx context.Context, p stack.Person, tag string, c incident.Command) bool {
-	return l.ask(ctx, p, tag, "/incidents/"+string(l.reference())+"/"+c.Name(), c, nil)
+	done := l.ask(ctx, p, tag, "/incidents/"+string(l.reference())+"/"+c.Name(), c, nil)
+	if done && p == l.responder {
+		l.mu.Lock()
+		l.acted = true
+		l.mu.Unlock()
+	}
+	return done
 }
 
 // ask sends a request under one idempotency key until it is answered with 200 or 201, which is true, or refused. 202

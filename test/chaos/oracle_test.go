@@ -175,7 +175,7 @@ func (v *verdict) judgeLife(ctx context.Context, w *world, l *life, d deeds, pla
 	v.judgeRequests(l, events)
 	v.judgeEngine(ctx, w, l, read)
 	v.judgeEndpoints(l, read)
-	acknowledged := false
+	acknowledged := l.hasActed()
 	for _, e := range ledger {
 		acknowledged = acknowledged || d.pressed[e.Token]
 		v.judgeEffect(e, ledger, d, planned)
@@ -197,9 +197,9 @@ func (v *verdict) judgeLife(ctx context.Context, w *world, l *life, d deeds, pla
 		slices.ContainsFunc(v.alarms, func(a models.Alarm) bool { return a.EndedAt.IsZero() && isAbout(a, ref) })
 	switch {
 	case acknowledged && read.Acknowledged == nil:
-		v.add(lost, "%s: somebody pressed 1, and the incident is not acknowledged", ref)
+		v.add(lost, "%s: somebody pressed 1 or acted, and the incident is not acknowledged", ref)
 	case !acknowledged && !alarmed:
-		v.add(silent, "%s is critical; nobody pressed 1, and no task or alarm says so", ref)
+		v.add(silent, "%s is critical; nobody pressed 1 or acted, and no task or alarm says so", ref)
 	}
 }
 
