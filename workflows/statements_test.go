@@ -1,11 +1,13 @@
 package workflows_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
 	"github.com/watchfire-mdr/watchfire/models/incident"
@@ -136,5 +138,30 @@ func TestADecisionFromBeforeTheQuestionIsRefused(t *testing.T) {
 	}
 	if len(s.edr) != 2 {
 		t.Errorf("asked of the EDR: %v", s.edr)
+	}
+}
+
+// The store does not have the raise to critical yet when a contact presses a key about it.
+func TestAKeyCountsWhileTheStoreIsBehind(t *testing.T) {
+	s := newStory(t)
+	s.answers = s.presses("1")
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	severity := models.SeverityCritical
+	s.after(2*time.Hour, models.RoleAnalyst, &incident.Assess{Severity: &severity})
+	down := false
+	s.recordFails = func(activities.RecordInput) error {
+		if down {
+			return errors.New("no answer")
+		}
+		return nil
+	}
+	s.env.RegisterDelayedCallback(func() { down = true }, 2*time.Hour+30*time.Second)
+	s.after(2*time.Hour+time.Minute, models.RoleAnalyst, &incident.Revise{Change: "it spreads"})
+	called := 0
+	s.env.RegisterDelayedCallback(func() { called, down = len(s.calls), false }, 3*time.Hour)
+	s.closes(8 * time.Hour)
+	i := s.run(models.SeverityMedium)
+	if called != 1 || len(s.calls) != 1 || i.Acknowledged == nil {
+		t.Errorf("%d calls in the hour after the raise, %d in all, acknowledged %+v", called, len(s.calls), i.Acknowledged)
 	}
 }
