@@ -51,17 +51,17 @@ func TestAPersonRepliesWithAWrongCode(t *testing.T) {
 	}
 }
 
-func TestAnAutoResponderGivesUpAfterFiveTexts(t *testing.T) {
+func TestAnAutoResponderGivesUpAfterTwentyTexts(t *testing.T) {
 	w := newWorld(t)
 	w.answerTexts(200, "text/xml", `<?xml version="1.0"?><Response><Message>Please reply with the code &amp; nothing else.</Message></Response>`)
 	w.setTextPersona("text-chatty")
 	w.sendText(nil)
 	w.Until("the last answer has arrived", func() bool {
 		texts := w.texts()
-		return len(texts) == 6 && texts[5].Ended != nil
+		return len(texts) == 21 && texts[20].Ended != nil
 	})
 	texts, inbound := w.texts(), w.inbound()
-	if len(inbound) != 5 || texts[1].ReplyOf != inbound[0].Sid || inbound[1].ReplyOf != texts[1].Sid ||
+	if len(inbound) != 20 || texts[1].ReplyOf != inbound[0].Sid || inbound[1].ReplyOf != texts[1].Sid ||
 		texts[1].Body != "Please reply with the code & nothing else." || strings.ContainsAny(inbound[0].Body, "0123456789") {
 		t.Errorf("texts %+v, inbound %+v", texts, inbound)
 	}
@@ -71,12 +71,12 @@ func TestAnAutoResponderGivesUpAfterFiveTexts(t *testing.T) {
 		all := w.Product.Requests("/texts")
 		return all[len(all)-1].Form.Get("From") == "+4930999999"
 	})
-	if n := len(w.inbound()); n != 5 {
+	if n := len(w.inbound()); n != 20 {
 		t.Errorf("%d texts of the auto-responder", n)
 	}
 	w.setTextPersona("text-chatty")
 	w.sendText(nil)
-	w.Until("it has started over", func() bool { return len(w.inbound()) > 5 })
+	w.Until("it has started over", func() bool { return len(w.inbound()) > 20 })
 }
 
 func TestAPersonWritesFirst(t *testing.T) {

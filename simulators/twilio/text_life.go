@@ -36,7 +36,7 @@ const (
 	sendingTime   = 500 * time.Millisecond
 	deliveryTime  = 2 * time.Second
 	humanPause    = 8 * time.Second // from the sound of the phone to the answer typed
-	mostAutoTexts = 5
+	mostAutoTexts = 20
 )
 
 type textStep struct {

@@ -198,7 +198,7 @@ func (s *scene) playThroughKill(part string, kill func(), restart func(context.C
 // answer.
 func (s *scene) commentUntil(stop <-chan struct{}) map[string]int {
 	statuses := map[string]int{}
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(250 * time.Millisecond) // as often as one person may, for as long as it takes
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		text := fmt.Sprintf("comment %d", n)
