@@ -37,6 +37,7 @@ type callRoundWorkflow struct {
 	approvers          map[uuid.UUID]bool               // contacts who approved
 	denied             bool                             // one contact denied the approval
 	backed             bool                             // see changeStatementsBacked
+	hearing            int                              // keys that are being looked up
 }
 
 // phoneCall is the state of one call.
@@ -142,8 +143,8 @@ func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notif
 	if w.Approval != nil {
 		said.Approval = w.Approval.ID
 	}
-	c.hearing = true
-	defer func() { c.hearing = false }()
+	c.hearing, w.hearing = true, w.hearing+1
+	defer func() { c.hearing, w.hearing = false, w.hearing-1 }()
 	found, err := findStatement(ctx, said)
 	known := found.Known && notify.IsCallTo(k.Effect, k.Contact)
 	switch {
@@ -161,12 +162,7 @@ func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notif
 
 // isHearing reports whether a key that was pressed may still count.
 func (w *callRoundWorkflow) isHearing(ctx workflow.Context) bool {
-	for _, c := range w.calls {
-		if c.hearing {
-			return true
-		}
-	}
-	return workflow.GetSignalChannel(ctx, models.SignalKeyPress).Len() > 0
+	return w.hearing > 0 || workflow.GetSignalChannel(ctx, models.SignalKeyPress).Len() > 0
 }
 
 // applyProgress applies the carrier's word if it is newer than the last and the call is not over already.
