@@ -34,14 +34,13 @@ type statementRow struct {
 // TableName names the table.
 func (statementRow) TableName() string { return "contact_statements" }
 
-// SaveStatement keeps a contact's statement. The same key in the same call again counts once for each state of
-// the incident. Forbidden for every
-// audience but Hooks. NotFound: the incident or the contact is not this client's.
-func (tx *Tx) SaveStatement(w Statement) error {
+// SaveStatement keeps a contact's statement. The same key in the same call again counts once for each state of the
+// incident. Forbidden for every audience but Hooks. NotFound: the incident or the contact is not this client's.
+func (tx *Tx) SaveStatement(s Statement) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
-	row := statementRow{ClientID: tx.client, Effect: w.Effect, Key: w.Key, Incident: w.Incident, ContactID: w.Contact, Seq: w.Seq, At: w.At}
+	row := statementRow{ClientID: tx.client, Effect: s.Effect, Key: s.Key, Incident: s.Incident, ContactID: s.Contact, Seq: s.Seq, At: s.At}
 	return problem("keep a contact's statement", tx.db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error)
 }
 
@@ -50,8 +49,10 @@ func (tx *Tx) Statements(r models.Reference, contact uuid.UUID) ([]Statement, er
 	var rows []statementRow
 	err := tx.about("contact_statements", "incident", r).Where("contact_id = ?", contact).Order("at, effect, key").Find(&rows).Error
 	found := make([]Statement, 0, len(rows))
-	for _, w := range rows {
-		found = append(found, Statement{Effect: w.Effect, Key: w.Key, Incident: w.Incident, Contact: w.ContactID, Seq: w.Seq, At: w.At.UTC()})
+	for _, row := range rows {
+		found = append(found, Statement{
+			Effect: row.Effect, Key: row.Key, Incident: row.Incident, Contact: row.ContactID, Seq: row.Seq, At: row.At.UTC(),
+		})
 	}
 	return found, problem("read statements", err)
 }

@@ -83,9 +83,7 @@ func TestACommentFromBeforeTheRaiseStopsNoPhones(t *testing.T) {
 	s := newStory(t)
 	s.answers = s.hears(models.CallNoAnswer)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
-	severity := models.SeverityCritical
-	s.after(2*time.Hour, models.RoleAnalyst, &incident.Assess{Severity: &severity})
-	s.after(2*time.Hour+time.Minute, models.RoleAnalyst, &incident.Revise{Change: "it spreads"})
+	s.raises(2*time.Hour, models.SeverityCritical)
 	late := s.request(models.RoleResponder, &incident.Comment{Text: "we will look on Monday"})
 	late.Recorded = 2
 	s.signalAfter(2*time.Hour+2*time.Minute, late, "comment")

@@ -100,9 +100,7 @@ func TestAStatementFromBeforeTheAlarmIsNoAcknowledgement(t *testing.T) {
 	s.answers = s.hears(models.CallNoAnswer)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(time.Hour, models.RoleResponder, &incident.Acknowledge{})
-	severity := models.SeverityCritical
-	s.after(2*time.Hour, models.RoleAnalyst, &incident.Assess{Severity: &severity})
-	s.after(2*time.Hour+time.Minute, models.RoleAnalyst, &incident.Revise{Change: "it spreads"})
+	s.raises(2*time.Hour, models.SeverityCritical)
 	s.saidAt = func() int { return 3 }
 	s.env.RegisterDelayedCallback(func() {
 		s.env.SignalWorkflow(models.SignalTextReply, notify.TextReply{Contact: first})
@@ -146,8 +144,7 @@ func TestAKeyCountsWhileTheStoreIsBehind(t *testing.T) {
 	s := newStory(t)
 	s.answers = s.presses("1")
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
-	severity := models.SeverityCritical
-	s.after(2*time.Hour, models.RoleAnalyst, &incident.Assess{Severity: &severity})
+	s.raises(2*time.Hour, models.SeverityCritical)
 	down := false
 	s.recordFails = func(activities.RecordInput) error {
 		if down {
@@ -156,7 +153,6 @@ func TestAKeyCountsWhileTheStoreIsBehind(t *testing.T) {
 		return nil
 	}
 	s.env.RegisterDelayedCallback(func() { down = true }, 2*time.Hour+30*time.Second)
-	s.after(2*time.Hour+time.Minute, models.RoleAnalyst, &incident.Revise{Change: "it spreads"})
 	called := 0
 	s.env.RegisterDelayedCallback(func() { called, down = len(s.calls), false }, 3*time.Hour)
 	s.closes(8 * time.Hour)

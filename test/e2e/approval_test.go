@@ -26,6 +26,16 @@ func (s *scene) signAuthority(decision authority.Decision, twoPersons ...authori
 	s.post(s.admin, s.clientPath("/response-authority/"+strconv.Itoa(drafted.Version)+"/sign"), nil, nil)
 }
 
+// askAboutIsolation opens an incident and waits until the client is asked about the isolation of its device.
+func (s *scene) askAboutIsolation() {
+	s.t.Helper()
+	s.open(models.SeverityMedium)
+	s.assess()
+	s.publish()
+	s.isolate()
+	s.awaitQuestion("a1")
+}
+
 func TestAnApprovalIsGivenByPhone(t *testing.T) {
 	s := newScene(t, 2)
 	defer s.signAuthority(authority.DecideAuto)
@@ -59,11 +69,7 @@ func TestAnApprovalIsGivenOrDeniedInThePortal(t *testing.T) {
 	defer s.signAuthority(authority.DecideAuto)
 	s.signAuthority(authority.DecideAsk)
 	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
-	s.open(models.SeverityMedium)
-	s.assess()
-	s.publish()
-	s.isolate()
-	s.awaitQuestion("a1")
+	s.askAboutIsolation()
 	s.wantRejected(s.viewer, http.StatusForbidden, &incident.Approve{Approval: "a1"})
 	s.wantRejected(s.lead, http.StatusConflict, &incident.Approve{Approval: "a1"})
 	if got := s.actions(); len(got) != 0 {
@@ -73,11 +79,7 @@ func TestAnApprovalIsGivenOrDeniedInThePortal(t *testing.T) {
 	s.awaitContainment(incident.ContainmentContained)
 	s.settleAndRelease()
 
-	s.open(models.SeverityMedium)
-	s.assess()
-	s.publish()
-	s.isolate()
-	s.awaitQuestion("a1")
+	s.askAboutIsolation()
 	s.send(s.admin, &incident.Deny{Approval: "a1", Reason: "It is the payment server."})
 	s.until("a task for the SOC", func(i incident.Incident) bool { return len(openTasks(i, incident.TaskDenied)) == 1 })
 	s.wantActions("contain", "lift_containment")

@@ -80,7 +80,7 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 	s.wantRejected(s.responder, http.StatusConflict, &incident.Approve{Approval: "a1"}) // asked of nobody yet: the row stays
 	s.wantRejected(s.responder, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeRiskAccepted, Note: "We accept it."})
 	s.isolate()
-	s.until("the question to the client", func(i incident.Incident) bool { return i.Endpoints[0].Approval.IsAnswerable() })
+	s.awaitQuestion("a1")
 
 	bodies := map[string]string{
 		"acknowledge": `{}`, "comment": `{"text":"All is well."}`, "approve": `{"approval":"a1"}`, "deny": `{"approval":"a1","reason":"No."}`,
