@@ -67,6 +67,13 @@ func (s *Store) ForSOC(ctx context.Context, fn func(*Tx) error) error {
 	})
 }
 
+type readOnlyKey struct{}
+
+// ReadOnly returns a context whose transactions only read: the database refuses whatever would change a row.
+func ReadOnly(ctx context.Context) context.Context {
+	return context.WithValue(ctx, readOnlyKey{}, true)
+}
+
 // Scope runs a function in one transaction, as ForClient and ForSOC do, for an audience and clients that are settled.
 // Each call is a transaction of its own.
 type Scope func(func(*Tx) error) error
@@ -167,7 +174,11 @@ func (s *Store) send(ctx context.Context, fill func(*pgx.Batch)) error {
 func begin(ctx context.Context, conn *sql.Conn, settings []any) (now time.Time, err error) {
 	err = onWire(conn, func(c *pgx.Conn) error {
 		var batch pgx.Batch
-		batch.Queue("begin")
+		if ctx.Value(readOnlyKey{}) != nil {
+			batch.Queue("begin read only")
+		} else {
+			batch.Queue("begin")
+		}
 		batch.Queue(takeRole, settings...).QueryRow(func(row pgx.Row) error { return row.Scan(nil, nil, nil, &now) })
 		return c.SendBatch(ctx, &batch).Close()
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
 )
 
 const (
@@ -25,7 +26,8 @@ const (
 	defaultLimit = 50 // entries of a page
 )
 
-// identify finds the sender of the request by the bearer token.
+// identify finds the sender of the request by the bearer token. A request that only asks can change nothing: browsers,
+// proxies and programs repeat it as they like.
 func (s *server) identify(c *gin.Context) {
 	scheme, secret, _ := strings.Cut(c.GetHeader("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -35,6 +37,9 @@ func (s *server) identify(c *gin.Context) {
 	if err != nil {
 		s.answerError(c, err)
 		return
+	}
+	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
+		c.Request = c.Request.WithContext(store.ReadOnly(c.Request.Context()))
 	}
 	setCaller(c, caller{user: u})
 }

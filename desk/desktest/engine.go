@@ -108,6 +108,13 @@ func (e *Engine) Executed() int {
 	return e.handled
 }
 
+// Workflows returns how many workflows were started.
+func (e *Engine) Workflows() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.started) + len(e.checks)
+}
+
 // ExecuteWorkflow starts an incident's workflow, once, a channel's check, or the check of an EDR, which finds nothing
 // wrong.
 func (e *Engine) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
