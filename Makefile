@@ -81,10 +81,10 @@ restore-proof: setup ## the drill, and that it fails where it should
 	$(GO) run ./test/restore -prove
 
 .PHONY: nightly
-nightly: chaos chaos-oracle upgrade-proof restore-proof ## what takes too long for every change
+nightly: chaos chaos-oracle upgrade-proof restore-proof gates-proof ## what takes too long for every change
 
 .PHONY: check
-check: format names vet generated modules lint workflows vuln ## everything short of the tests: format, retired names, vet, generated code, modules, lint, workflowcheck, vulnerabilities
+check: format names leaks vet generated modules lint workflows vuln ## everything short of the tests: format, retired names, secrets, vet, generated code, modules, lint, workflowcheck, vulnerabilities
 
 .PHONY: generate
 generate: ## write the generated code again
@@ -97,6 +97,14 @@ format: ## fail on files that gofmt would change
 .PHONY: names
 names: ## fail on retired names; tools/names.sh --help says more
 	tools/names.sh
+
+.PHONY: leaks
+leaks: ## look for secrets in the files
+	tools/leaks.sh
+
+.PHONY: gates-proof
+gates-proof: setup ## show that the gates close: seed one fault after the other
+	tools/gates-proof.sh
 
 .PHONY: vet
 vet: ## go vet of both modules
