@@ -68,7 +68,7 @@ func newOffice(t *testing.T) *office {
 	b := newBench(t)
 	address, err := url.Parse("https://soc.example")
 	b.ok(err)
-	head, err := report.NewLetterhead(address)
+	head, err := report.NewLetterhead("Nordlicht SOC", address)
 	b.ok(err)
 	o := &office{bench: b, vendor: &outside{}, pretend: &outside{}}
 	o.records = activities.Records{Store: b.ledger.Store}

@@ -33,14 +33,15 @@ type Config struct {
 	HTTPAddress       string
 	WorkerHTTPAddress string
 	PublicURL         *url.URL
+	Provider          string // by whose name every mail, text and call introduces itself
 	LogLevel          string
 
 	TwilioAccountSID, TwilioAuthToken, TwilioSecondAuthToken, TwilioFrom string
 	TwilioURL                                                            *url.URL
-	SendGridAPIKey, SendGridFrom, SendGridFromName, SendGridWebhookKey   string
+	SendGridAPIKey, SendGridFrom, SendGridWebhookKey                     string
 	SendGridURL                                                          *url.URL
 	Mailers                                                              []string // "sendgrid", "smtp", in the order they are tried
-	SMTPAddress, SMTPUser, SMTPPassword, SMTPFrom, SMTPFromName, SMTPTLS string
+	SMTPAddress, SMTPUser, SMTPPassword, SMTPFrom, SMTPTLS               string
 	CrowdStrikeClientID, CrowdStrikeClientSecret                         string
 	CrowdStrikeURL                                                       *url.URL
 
@@ -132,6 +133,18 @@ func phone(p func(*Config) *string) func(*Config, string) error {
 	}
 }
 
+// spoken are characters that a text message holds without growing (3GPP TS 23.038) and that a voice reads.
+var spoken = regexp.MustCompile(`^[A-Za-z0-9ÄÖÜäöüßÉéèùìòàÇØøÅåÆæÑñ .,'&+()/-]{1,20}$`)
+
+// providerName reads a name that fits a text message beside what it says.
+func providerName(c *Config, v string) error {
+	if v = strings.TrimSpace(v); !spoken.MatchString(v) {
+		return errors.New("is not a name that texts and calls can say: set it to at most 20 letters, digits, spaces and simple signs")
+	}
+	c.Provider = v
+	return nil
+}
+
 // mailAddress reads a mail address without a name.
 func mailAddress(p func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {
@@ -198,6 +211,7 @@ func settings() []setting {
 		{"HTTP_ADDRESS", ":8080", "host and port at which the API listens", false, nil, text(func(c *Config) *string { return &c.HTTPAddress })},
 		{"WORKER_HTTP_ADDRESS", ":8081", "host and port at which the worker answers /healthz, /readyz and /metrics", false, nil, text(func(c *Config) *string { return &c.WorkerHTTPAddress })},
 		{"PUBLIC_BASE_URL", "", "the address at which clients and vendors reach the API: scheme and host", false, both, origin(func(c *Config) **url.URL { return &c.PublicURL })},
+		{"PROVIDER_NAME", "", "the name by which mails, texts and calls introduce themselves, such as Nordlicht SOC", false, both, providerName},
 		{"LOG_LEVEL", "info", "debug, info, warn or error", false, nil, text(func(c *Config) *string { return &c.LogLevel })},
 		{"TWILIO_ACCOUNT_SID", "", "the SID of the Twilio account", false, both, text(func(c *Config) *string { return &c.TwilioAccountSID })},
 		{"TWILIO_AUTH_TOKEN", "", "the auth token of the Twilio account; it also proves that a callback is Twilio's", true, both, text(func(c *Config) *string { return &c.TwilioAuthToken })},
@@ -215,14 +229,12 @@ func settings() []setting {
 		}},
 		{"SENDGRID_API_KEY", "", "a SendGrid API key with the scope mail.send", true, nil, text(func(c *Config) *string { return &c.SendGridAPIKey })},
 		{"SENDGRID_FROM", "", "a sender address that SendGrid has verified", false, nil, text(func(c *Config) *string { return &c.SendGridFrom })},
-		{"SENDGRID_FROM_NAME", "Watchfire", "the sender's name", false, nil, text(func(c *Config) *string { return &c.SendGridFromName })},
 		{"SENDGRID_WEBHOOK_PUBLIC_KEY", "", "the public key of SendGrid's signed event webhook", false, nil, text(func(c *Config) *string { return &c.SendGridWebhookKey })},
 		{"SENDGRID_BASE_URL", "", "the address of a simulator, or https://api.eu.sendgrid.com for SendGrid in the EU", false, nil, webAddress(func(c *Config) **url.URL { return &c.SendGridURL })},
 		{"SMTP_ADDRESS", "", "host and port of a mail server", false, nil, text(func(c *Config) *string { return &c.SMTPAddress })},
 		{"SMTP_USER", "", "the login at the mail server, if it wants one", false, nil, text(func(c *Config) *string { return &c.SMTPUser })},
 		{"SMTP_PASSWORD", "", "the password of that login", true, nil, text(func(c *Config) *string { return &c.SMTPPassword })},
 		{"SMTP_FROM", "", "the sender address for the mail server", false, nil, text(func(c *Config) *string { return &c.SMTPFrom })},
-		{"SMTP_FROM_NAME", "Watchfire", "the sender's name for the mail server", false, nil, text(func(c *Config) *string { return &c.SMTPFromName })},
 		{"SMTP_TLS", "starttls", "starttls, implicit, or none, which is for a mail server on this machine only", false, nil, text(func(c *Config) *string { return &c.SMTPTLS })},
 		{"CROWDSTRIKE_CLIENT_ID", "", "the id of a Falcon API client with devices:read and devices:write", false, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientID })},
 		{"CROWDSTRIKE_CLIENT_SECRET", "", "the secret of that API client", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},

@@ -11,7 +11,7 @@ import (
 
 func good() map[string]string {
 	return map[string]string{
-		"DATABASE_URL": "postgres://app:s3cret@db/watchfire", "PUBLIC_BASE_URL": "https://soc.example",
+		"DATABASE_URL": "postgres://app:s3cret@db/watchfire", "PUBLIC_BASE_URL": "https://soc.example", "PROVIDER_NAME": "Nordlicht SOC",
 		"TWILIO_ACCOUNT_SID": "AC0123456789abcdef0123456789abcdef", "TWILIO_AUTH_TOKEN": "s3cret", "TWILIO_FROM": "+12025550100",
 		"SENDGRID_API_KEY": "SG.s3cret", "SENDGRID_FROM": "soc@mdr.example", "SENDGRID_WEBHOOK_PUBLIC_KEY": "key",
 	}
@@ -40,6 +40,7 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.API, "PUBLIC_BASE_URL", "https://soc.example/watchfire"}, {config.Worker, "PUBLIC_BASE_URL", "https://soc.example/?s3cret=1"},
 		{config.API, "PUBLIC_BASE_URL", "https://soc.example?"}, {config.API, "PUBLIC_BASE_URL", "https://soc.example/#"},
 		{config.API, "PUBLIC_BASE_URL", "https://u:s3cret@soc.example"}, {config.API, "PUBLIC_BASE_URL", "https://:443"},
+		{config.API, "PROVIDER_NAME", "S3cret Operations Centre"}, {config.Worker, "PROVIDER_NAME", "s3cret\u202e"}, {config.Worker, "PROVIDER_NAME", "s3cret 你好"},
 		{config.API, "TWILIO_FROM", "s3cret"}, {config.Worker, "TWILIO_FROM", "0301234567"}, {config.Worker, "TWILIO_FROM", "+1 202 555 0100"},
 		{config.Worker, "VENDOR_TIMEOUT", "13s"}, {config.Worker, "VENDOR_SETTLE", "10s"},
 		{config.Migrate, "DATABASE_OWNER_URL", ""}, {config.Worker, "MAILERS", "pigeon"}, {config.Worker, "MAILERS", "smtp,smtp"},

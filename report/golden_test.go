@@ -25,7 +25,7 @@ func letterhead(t testing.TB) report.Letterhead {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, err := report.NewLetterhead(address)
+	head, err := report.NewLetterhead("Nordlicht SOC", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func letterhead(t testing.TB) report.Letterhead {
 
 func languages(t testing.TB) report.Languages {
 	t.Helper()
-	l, err := report.LoadLanguages()
+	l, err := report.LoadLanguages("Nordlicht SOC")
 	if err != nil {
 		t.Fatal(err)
 	}

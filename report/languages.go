@@ -25,12 +25,14 @@ type Languages struct {
 
 // vocabulary is one language: named blocks of plain text.
 type vocabulary struct {
-	tag    string // BCP 47, such as "de"
-	blocks *template.Template
+	tag      string // BCP 47, such as "de"
+	provider string // who writes and calls
+	blocks   *template.Template
 }
 
 // words are the values a block may use.
 type words struct {
+	Provider             string // the vocabulary's
 	Reference            string
 	Severity, Incident   string // "high", "high-severity security incident"
 	Title                string // harmless already, and on one line
@@ -42,17 +44,18 @@ type words struct {
 	At                   time.Time
 }
 
-// LoadLanguages reads the language files. Each must have the blocks of en.tmpl, no more and no less, and use only
+// LoadLanguages reads the language files for a provider, by whose name every message and call introduces itself: of at
+// most 20 characters of the GSM alphabet. Each file must have the blocks of en.tmpl, no more and no less, and use only
 // what blocks are given: the error names language and block.
-func LoadLanguages() (Languages, error) {
+func LoadLanguages(provider string) (Languages, error) {
 	dir, err := fs.Sub(languageFiles, "languages")
 	if err != nil {
 		return Languages{}, fmt.Errorf("languages: %w", err)
 	}
-	return readLanguages(dir)
+	return readLanguages(dir, provider)
 }
 
-func readLanguages(dir fs.FS) (Languages, error) {
+func readLanguages(dir fs.FS, provider string) (Languages, error) {
 	files, err := fs.Glob(dir, "*.tmpl")
 	if err != nil {
 		return Languages{}, fmt.Errorf("languages: %w", err)
@@ -61,7 +64,7 @@ func readLanguages(dir fs.FS) (Languages, error) {
 	var l Languages
 	var tags []language.Tag
 	for _, file := range append([]string{"en.tmpl"}, files...) {
-		v, err := readVocabulary(dir, file)
+		v, err := readVocabulary(dir, file, provider)
 		if err != nil {
 			return Languages{}, fmt.Errorf("languages: %w", err)
 		}
@@ -78,7 +81,7 @@ func readLanguages(dir fs.FS) (Languages, error) {
 	return l, nil
 }
 
-func readVocabulary(dir fs.FS, file string) (vocabulary, error) {
+func readVocabulary(dir fs.FS, file, provider string) (vocabulary, error) {
 	text, err := fs.ReadFile(dir, file)
 	if err != nil {
 		return vocabulary{}, err
@@ -87,7 +90,7 @@ func readVocabulary(dir fs.FS, file string) (vocabulary, error) {
 	if err != nil {
 		return vocabulary{}, err
 	}
-	return vocabulary{tag: strings.TrimSuffix(file, ".tmpl"), blocks: blocks}, nil
+	return vocabulary{tag: strings.TrimSuffix(file, ".tmpl"), provider: provider, blocks: blocks}, nil
 }
 
 // check compares the blocks with those of English and writes each once.
@@ -127,6 +130,7 @@ func (v vocabulary) write(block string, w words) (string, error) {
 	if t == nil {
 		return "", fmt.Errorf("%s has no block %q", v.tag, block)
 	}
+	w.Provider = v.provider
 	var b bytes.Buffer
 	if err := t.Execute(&b, w); err != nil {
 		return "", err // names file, line and block

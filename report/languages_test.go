@@ -48,7 +48,7 @@ func TestLanguageFilesAreChecked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := files(t)
 			c.change(f)
-			_, err := readLanguages(f)
+			_, err := readLanguages(f, "Nordlicht SOC")
 			if (err != nil) != (c.want != nil) {
 				t.Fatalf("got error %v", err)
 			}
@@ -76,7 +76,7 @@ func TestFurtherLanguageIsChosen(t *testing.T) {
 	replace("de.tmpl", "de-DE", "nl-NL")(f)
 	f["nl.tmpl"] = f["de.tmpl"]
 	f["de.tmpl"] = files(t)["de.tmpl"]
-	l, err := readLanguages(f)
+	l, err := readLanguages(f, "Nordlicht SOC")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +87,11 @@ func TestFurtherLanguageIsChosen(t *testing.T) {
 	}
 }
 
-// Blocks that may be the same in another language: they hold no word of their own but the name of the application.
+// Blocks that may be the same in another language: they hold no word of their own.
 var sameInAll = []string{"subject", "sms/published"}
 
 func TestEverythingIsTranslated(t *testing.T) {
-	l, err := LoadLanguages()
+	l, err := LoadLanguages("Nordlicht SOC")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestEverythingIsTranslated(t *testing.T) {
 }
 
 func TestVoicesSpeakTheirLanguage(t *testing.T) {
-	l, err := LoadLanguages()
+	l, err := LoadLanguages("Nordlicht SOC")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,13 +30,14 @@ type page struct {
 	Language, Subject, Opening string
 	Rows                       []row
 	Link                       string // "" for none
+	From                       string // the provider
 }
 
 type row struct{ Label, Value string }
 
-// NewLetterhead reads the layouts of mails and the language files. portal is the public address of the portal. An error
-// names the file that is wrong.
-func NewLetterhead(portal *url.URL) (Letterhead, error) {
+// NewLetterhead reads the layouts of mails and the language files, for a provider as LoadLanguages takes it. portal is
+// the public address of the portal. An error names the file that is wrong.
+func NewLetterhead(provider string, portal *url.URL) (Letterhead, error) {
 	text, err := texttemplate.ParseFS(mailFiles, "mails/*.txt")
 	if err != nil {
 		return Letterhead{}, fmt.Errorf("mail layouts: %w", err)
@@ -45,20 +46,20 @@ func NewLetterhead(portal *url.URL) (Letterhead, error) {
 	if err != nil {
 		return Letterhead{}, fmt.Errorf("mail layouts: %w", err)
 	}
-	languages, err := LoadLanguages()
+	languages, err := LoadLanguages(provider)
 	if err != nil {
 		return Letterhead{}, err
 	}
 	return Letterhead{portal: portal, languages: languages, text: text, html: html}, nil
 }
 
-// Compose writes the mail, without its addressee. About an incident it holds its reason, severity, title, reference and
-// the direct link, nothing else. A malformed reference, a severity or purpose without words, a missing code or
+// Compose writes the mail, without its addressee. About an incident it holds its reason, severity, title, reference, the
+// direct link and the provider's name, nothing else. A malformed reference, a severity or purpose without words, a missing code or
 // time is an error.
 func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
 	d := h.languages.draft(l)
 	p := page{
-		Language: d.tag, Subject: d.marked(subject(l)), Opening: d.marked("mail/" + string(l.Purpose)), Link: h.link(l),
+		Language: d.tag, Subject: d.marked(subject(l)), Opening: d.marked("mail/" + string(l.Purpose)), Link: h.link(l), From: d.provider,
 	}
 	if aboutIncident(l.Purpose) {
 		p.Rows = []row{

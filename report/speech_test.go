@@ -27,13 +27,13 @@ func TestMenuIsSpelled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"Watchfire", "S I, 1 0 4 2, 0 0 0 7.", ": 4 7 1 1."} {
+		for _, want := range []string{"Nordlicht SOC", "S I, 1 0 4 2, 0 0 0 7.", ": 4 7 1 1."} {
 			if !strings.Contains(s.Text, want) {
 				t.Errorf("%s: nobody hears %q in: %s", tag, want, s.Text)
 			}
 		}
 		code, err := l.SpokenCode(tag, "482913")
-		if err != nil || strings.Count(code.Text, ": 4, 8, 2, 9, 1, 3.") != 2 || !strings.Contains(code.Text, "Watchfire.") {
+		if err != nil || strings.Count(code.Text, ": 4, 8, 2, 9, 1, 3.") != 2 || !strings.Contains(code.Text, "Nordlicht SOC.") {
 			t.Errorf("%s: the code is not said clearly: %s, %v", tag, code.Text, err)
 		}
 	}

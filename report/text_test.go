@@ -2,11 +2,13 @@ package report_test
 
 import (
 	"math"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/notify"
+	"github.com/watchfire-mdr/watchfire/report"
 )
 
 // The alphabet of short messages by 3GPP TS 23.038, section 6.2.1, and its extension, whose characters count twice.
@@ -35,7 +37,15 @@ func septets(t *testing.T, text string) int {
 }
 
 func TestShortMessagesFitOne(t *testing.T) {
-	head, l := letterhead(t), languages(t)
+	provider := strings.Repeat("W", 20)
+	head, err := report.NewLetterhead(provider, &url.URL{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := report.LoadLanguages(provider)
+	if err != nil {
+		t.Fatal(err)
+	}
 	longest := models.NewReference(999999999, 999999999) // 22 characters
 	for _, tag := range tags(t) {
 		for _, p := range texts() {
@@ -72,7 +82,7 @@ func TestShortMessagesTellNoMoreThanTheyShould(t *testing.T) {
 			if strings.Contains(text, "Ransomware") || strings.Contains(text, "://") || strings.Contains(text, "mdr.example") {
 				t.Errorf("%s, %s: title or link on a lock screen: %s", tag, p, text)
 			}
-			if !strings.HasPrefix(text, "Watchfire") {
+			if !strings.HasPrefix(text, "Nordlicht SOC") {
 				t.Errorf("%s, %s: nobody knows who writes: %s", tag, p, text)
 			}
 			about.Code = "000000"

@@ -147,7 +147,7 @@ func newDoor(t *testing.T) *door {
 	d.ok(err)
 	address, err := url.Parse(public)
 	d.ok(err)
-	words, err := report.LoadLanguages()
+	words, err := report.LoadLanguages("Nordlicht SOC")
 	d.ok(err)
 	h := &hooks.Hooks{
 		Store: d.store, Desk: d.engine, Twilio: calls, SendGrid: events, Words: words, PublicURL: address,

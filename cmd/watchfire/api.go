@@ -115,7 +115,7 @@ func (p *process) hooks(d *desk.Desk) (*hooks.Hooks, error) {
 			return nil, err
 		}
 	}
-	words, err := report.LoadLanguages()
+	words, err := report.LoadLanguages(p.config.Provider)
 	if err != nil {
 		return nil, err
 	}

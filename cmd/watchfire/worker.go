@@ -85,7 +85,7 @@ func (p *process) parts(ctx context.Context) (worker.Parts, error) {
 	if err != nil {
 		return worker.Parts{}, err
 	}
-	letter, err := report.NewLetterhead(c.PublicURL.JoinPath("portal"))
+	letter, err := report.NewLetterhead(c.Provider, c.PublicURL.JoinPath("portal"))
 	if err != nil {
 		return worker.Parts{}, err
 	}
@@ -101,11 +101,11 @@ func mailers(c config.Config) (routes []activities.Route, err error) {
 		route := activities.Route{Vendor: name}
 		if name == "smtp" {
 			route.Mailer, err = smtp.New(smtp.Settings{
-				Addr: c.SMTPAddress, User: c.SMTPUser, Password: c.SMTPPassword, From: c.SMTPFrom, FromName: c.SMTPFromName, TLS: c.SMTPTLS, Timeout: c.VendorTimeout,
+				Addr: c.SMTPAddress, User: c.SMTPUser, Password: c.SMTPPassword, From: c.SMTPFrom, FromName: c.Provider, TLS: c.SMTPTLS, Timeout: c.VendorTimeout,
 			})
 		} else {
 			route.Mailer, err = sendgrid.New(sendgrid.Settings{
-				APIKey: c.SendGridAPIKey, From: c.SendGridFrom, FromName: c.SendGridFromName, BaseURL: c.SendGridURL, Timeout: c.VendorTimeout,
+				APIKey: c.SendGridAPIKey, From: c.SendGridFrom, FromName: c.Provider, BaseURL: c.SendGridURL, Timeout: c.VendorTimeout,
 			})
 		}
 		if err != nil {

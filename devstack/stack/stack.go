@@ -228,7 +228,7 @@ func (s *Stack) Env() []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "WATCHFIRE_PROFILE=dev",
 		"DATABASE_URL=" + s.AppURL(), "TEMPORAL_ADDRESS=" + s.Temporal.Address, "TEMPORAL_NAMESPACE=" + s.Temporal.Namespace,
-		fmt.Sprintf("HTTP_ADDRESS=127.0.0.1:%d", s.options.Ports.App), "PUBLIC_BASE_URL=" + s.appURL(),
+		fmt.Sprintf("HTTP_ADDRESS=127.0.0.1:%d", s.options.Ports.App), "PUBLIC_BASE_URL=" + s.appURL(), "PROVIDER_NAME=Nordlicht SOC",
 		"TWILIO_ACCOUNT_SID=" + s.keys.TwilioSID, "TWILIO_AUTH_TOKEN=" + s.keys.TwilioToken, "TWILIO_FROM=" + twilioFrom,
 		"TWILIO_BASE_URL=" + s.Simulators.TwilioURL,
 		"SENDGRID_API_KEY=" + s.keys.SendGridKey, "SENDGRID_FROM=" + sendGridFrom, "SENDGRID_BASE_URL=" + s.Simulators.SendGridURL,
