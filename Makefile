@@ -18,12 +18,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: setup build ## start the whole stack with its simulators and keep it up until Ctrl-C
-	bin/watchfire dev
+run: setup build ## start the whole stack with its simulators and keep it up until Ctrl-C; ARGS="--port 9080" takes another port, see bin/watchfire dev -h
+	bin/watchfire dev $(ARGS)
 
 .PHONY: fresh
 fresh: setup build ## like run, but remove all data first
-	bin/watchfire dev --fresh
+	bin/watchfire dev --fresh $(ARGS)
 
 .PHONY: demo
 demo: setup build ## drive one critical incident from alert to closure; ALERT=file.json takes another alert

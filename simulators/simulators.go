@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -29,6 +30,11 @@ import (
 type Options struct {
 	// Loopback addresses to listen on; "127.0.0.1:0" (also the default) picks a free port.
 	TwilioAddr, SendGridAddr, CrowdStrikeAddr, SMTPAddr string
+	// SMTPSteeringAddr is where the SMTP server is told what to do.
+	SMTPSteeringAddr string
+	// EDRPort is the first of the ports of the other EDRs on 127.0.0.1, which follow each other in the order of
+	// edr.Products; 0 picks free ones.
+	EDRPort int
 
 	TwilioAccountSID string // "AC" and 32 hex digits
 	TwilioAuthToken  string // authenticates requests and signs callbacks; must not be empty
@@ -114,13 +120,13 @@ func (r *Running) start(o Options) error {
 		{phone, o.TwilioAddr, &r.TwilioURL, stage.NewJournal(o.secrets())},
 		{mails, o.SendGridAddr, &r.SendGridURL, stage.NewJournal(o.secrets())},
 		{falcon, o.CrowdStrikeAddr, &r.CrowdStrikeURL, stage.NewJournal(append(o.secrets(), edr.Secrets("crowdstrike")...))},
-		{mailServer, "", &r.SMTPURL, mailJournal},
+		{mailServer, o.SMTPSteeringAddr, &r.SMTPURL, mailJournal},
 	} {
 		if *s.url, err = r.stage.Serve(s.v, s.addr, s.journal); err != nil {
 			return err
 		}
 	}
-	if err := r.serveEDR(); err != nil {
+	if err := r.serveEDR(o.EDRPort); err != nil {
 		return err
 	}
 	l, err := r.stage.Listen(mailServer, o.SMTPAddr)
@@ -132,11 +138,15 @@ func (r *Running) start(o Options) error {
 	return nil
 }
 
-// serveEDR starts the EDRs that need no options, each on a free port.
-func (r *Running) serveEDR() error {
+// serveEDR starts the EDRs that need no options, from a port on, or each on a free one for 0.
+func (r *Running) serveEDR(first int) error {
 	r.EDR = map[string]string{"crowdstrike": r.CrowdStrikeURL}
-	for _, name := range edr.Products() {
-		base, err := r.stage.Serve(edr.New(r.stage, name), "", stage.NewJournal(edr.Secrets(name)))
+	for i, name := range edr.Products() {
+		addr := ""
+		if first != 0 {
+			addr = fmt.Sprintf("127.0.0.1:%d", first+i)
+		}
+		base, err := r.stage.Serve(edr.New(r.stage, name), addr, stage.NewJournal(edr.Secrets(name)))
 		if err != nil {
 			return err
 		}

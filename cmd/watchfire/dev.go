@@ -29,6 +29,8 @@ func runDev(ctx context.Context, args []string, out io.Writer) error {
 	f.IntVar(&p.SendGrid, "sendgrid-port", 4011, "the SendGrid simulator")
 	f.IntVar(&p.SMTP, "smtp-port", 4025, "the SMTP simulator")
 	f.IntVar(&p.CrowdStrike, "crowdstrike-port", 4012, "the CrowdStrike simulator")
+	f.IntVar(&p.SMTPSteering, "smtp-steering-port", 4026, "the SMTP simulator's steering")
+	f.IntVar(&p.EDR, "edr-port", 4030, "the first of the other simulated EDRs, which follow each other")
 	if err := f.Parse(args); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +16,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/simulators/edr"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -27,8 +29,12 @@ type Dev struct {
 	TemporalUI string            `json:"temporal_ui"`
 	Namespace  string            `json:"namespace"`
 	Simulators map[string]string `json:"simulators"`
-	Clients    []DevClient       `json:"clients"`
-	Users      []DevUser         `json:"users"`
+	// EDR holds the simulated EDRs by product, as set-edr-credentials takes them.
+	EDR map[string]DevEDR `json:"edr"`
+	// Settings are those of the product's processes, for its other subcommands.
+	Settings map[string]string `json:"settings"`
+	Clients  []DevClient       `json:"clients"`
+	Users    []DevUser         `json:"users"`
 }
 
 // DevClient is a seeded client with its contacts, in calling order.
@@ -45,6 +51,12 @@ type DevUser struct {
 	Role   models.Role `json:"role"`
 	Client int         `json:"client,omitempty"`
 	Token  string      `json:"token"`
+}
+
+// DevEDR opens a simulated EDR.
+type DevEDR struct {
+	BaseURL string            `json:"base_url"`
+	Values  map[string]string `json:"values"`
 }
 
 // Token returns the token of the seeded user with a role at a client, or ""; client is 0 for the SOC.
@@ -77,8 +89,17 @@ func seedClients() []seedClient {
 func (s *Stack) seed(ctx context.Context) error {
 	s.Dev = Dev{App: s.appURL(), Worker: fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Worker),
 		Temporal: s.Temporal.Address, TemporalUI: s.Temporal.UIURL, Namespace: s.Temporal.Namespace,
-		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "smtp": s.Simulators.SMTPURL, "crowdstrike": s.Simulators.CrowdStrikeURL}}
+		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "smtp": s.Simulators.SMTPURL, "crowdstrike": s.Simulators.CrowdStrikeURL},
+		EDR:        map[string]DevEDR{}, Settings: map[string]string{}}
 	maps.Copy(s.Dev.Simulators, s.Simulators.EDR)
+	for product, base := range s.Simulators.EDR {
+		s.Dev.EDR[product] = DevEDR{BaseURL: base, Values: edr.Credentials(product)}
+	}
+	for _, setting := range s.Env() {
+		if name, value, _ := strings.Cut(setting, "="); name != "PATH" && name != "HOME" {
+			s.Dev.Settings[name] = value
+		}
+	}
 	if s.options.Migrate != nil {
 		return s.keys.save()
 	}

@@ -23,7 +23,8 @@ import (
 
 // Ports are the TCP ports of the parts on 127.0.0.1; 0 takes a free one.
 type Ports struct {
-	App, Worker, Temporal, TemporalUI, Postgres, Twilio, SendGrid, SMTP, CrowdStrike int
+	App, Worker, Temporal, TemporalUI, Postgres, Twilio, SendGrid, SMTP, SMTPSteering, CrowdStrike int
+	EDR                                                                                            int // the first of the other EDRs', which follow each other
 }
 
 // Options say how to run a stack.
@@ -109,6 +110,7 @@ func (s *Stack) prepare() (err error) {
 		{s.options.Ports.App, "--port"}, {s.options.Ports.Worker, "--worker-port"}, {s.options.Ports.Temporal, "--temporal-port"},
 		{s.options.Ports.TemporalUI, "--temporal-ui-port"}, {s.options.Ports.Postgres, "--postgres-port"}, {s.options.Ports.Twilio, "--twilio-port"},
 		{s.options.Ports.SendGrid, "--sendgrid-port"}, {s.options.Ports.SMTP, "--smtp-port"}, {s.options.Ports.CrowdStrike, "--crowdstrike-port"},
+		{s.options.Ports.SMTPSteering, "--smtp-steering-port"}, {s.options.Ports.EDR, "--edr-port"},
 	} {
 		if p.port == 0 {
 			continue
@@ -212,7 +214,7 @@ func (s *Stack) startSimulators(ctx context.Context) (err error) {
 		TwilioAccountSID: s.keys.TwilioSID, TwilioAuthToken: s.keys.TwilioToken, TwilioFrom: twilioFrom,
 		SendGridAPIKey: s.keys.SendGridKey, SendGridFrom: sendGridFrom,
 		SendGridWebhookURL: s.appURL() + "/hooks/sendgrid/events", SendGridWebhookKey: s.keys.webhook,
-		TwilioInboundTextURL: s.appURL() + "/hooks/twilio/text", SMTPAddr: at(p.SMTP), SMTPUser: smtpUser, SMTPPassword: s.keys.SMTPPassword,
+		TwilioInboundTextURL: s.appURL() + "/hooks/twilio/text", SMTPAddr: at(p.SMTP), SMTPSteeringAddr: at(p.SMTPSteering), EDRPort: p.EDR, SMTPUser: smtpUser, SMTPPassword: s.keys.SMTPPassword,
 		CrowdStrikeClientID: s.keys.FalconID, CrowdStrikeClientSecret: s.keys.FalconSecret,
 	})
 	return err
