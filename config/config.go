@@ -29,6 +29,9 @@ type Config struct {
 
 	TemporalAddress   string
 	TemporalNamespace string
+	// TemporalTLS is "on", "off-on-private-network", or "" for on towards another machine only.
+	TemporalTLS                                                                           string
+	TemporalCAFile, TemporalCertFile, TemporalKeyFile, TemporalServerName, TemporalAPIKey string
 
 	HTTPAddress       string
 	WorkerHTTPAddress string
@@ -47,6 +50,10 @@ type Config struct {
 
 	// SecretsKeyset seals the credentials of clients' EDRs; SecretsKMSURI names the key it is itself encrypted with.
 	SecretsKeyset, SecretsKMSURI, VaultToken string
+	// PayloadKeyset seals what Temporal keeps of workflows; Payloads says whether plain payloads are read, too.
+	PayloadKeyset, Payloads string
+	// CodecOrigin is the address of a Temporal UI whose pages may ask the API to open payloads; nil for none.
+	CodecOrigin *url.URL
 	// EDRExtraHosts are the domains at which EDRs are accepted besides their vendors' own.
 	EDRExtraHosts []string
 
@@ -72,7 +79,8 @@ const (
 	API     Part = "api"
 	Worker  Part = "worker"
 	Migrate Part = "migrate"
-	Keys    Part = "keys" // makes and changes the keyset of the secrets; each subcommand checks the settings it needs
+	Keys    Part = "keys"    // makes and changes the keyset of the secrets; each subcommand checks the settings it needs
+	Command Part = "command" // speaks to Temporal on an operator's behalf
 )
 
 // setting is one environment variable. help completes "set it to …". set reads a value into the configuration; its
@@ -87,6 +95,17 @@ type setting struct {
 // text takes any value.
 func text(p func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error { *p(c) = v; return nil }
+}
+
+// oneOf takes one of some words.
+func oneOf(p func(*Config) *string, words ...string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if !slices.Contains(words, v) {
+			return fmt.Errorf("is none of %s: set it to one of them", strings.Join(words, ", "))
+		}
+		*p(c) = v
+		return nil
+	}
 }
 
 // webAddress reads an http or https URL with a host.
@@ -208,6 +227,12 @@ func settings() []setting {
 		{"DATABASE_MAX_CONNS", "20", "how many database connections this process opens at most", false, nil, number(func(c *Config) *int { return &c.DatabaseMax }, 1, 1000)},
 		{"TEMPORAL_ADDRESS", "127.0.0.1:7233", "host and port of Temporal's frontend", false, nil, text(func(c *Config) *string { return &c.TemporalAddress })},
 		{"TEMPORAL_NAMESPACE", "default", "the namespace in Temporal", false, nil, text(func(c *Config) *string { return &c.TemporalNamespace })},
+		{"TEMPORAL_TLS", "", "on, or off-on-private-network where nobody else can reach the network between; empty: on, unless Temporal is on this machine", false, nil, oneOf(func(c *Config) *string { return &c.TemporalTLS }, "on", "off-on-private-network")},
+		{"TEMPORAL_TLS_CA_FILE", "", "a PEM file with the authority that signs the certificate of Temporal's frontend, if this machine does not trust it", false, nil, text(func(c *Config) *string { return &c.TemporalCAFile })},
+		{"TEMPORAL_TLS_CERT_FILE", "", "a PEM file with this client's certificate, if Temporal wants one", false, nil, text(func(c *Config) *string { return &c.TemporalCertFile })},
+		{"TEMPORAL_TLS_KEY_FILE", "", "a PEM file with the key of that certificate", false, nil, text(func(c *Config) *string { return &c.TemporalKeyFile })},
+		{"TEMPORAL_TLS_SERVER_NAME", "", "the name in the certificate of Temporal's frontend, if it is not the host of TEMPORAL_ADDRESS", false, nil, text(func(c *Config) *string { return &c.TemporalServerName })},
+		{"TEMPORAL_API_KEY", "", "an API key of Temporal, if it wants one; needs TLS", true, nil, text(func(c *Config) *string { return &c.TemporalAPIKey })},
 		{"HTTP_ADDRESS", ":8080", "host and port at which the API listens", false, nil, text(func(c *Config) *string { return &c.HTTPAddress })},
 		{"WORKER_HTTP_ADDRESS", ":8081", "host and port at which the worker answers /healthz, /readyz and /metrics", false, nil, text(func(c *Config) *string { return &c.WorkerHTTPAddress })},
 		{"PUBLIC_BASE_URL", "", "the address at which clients and vendors reach the API: scheme and host", false, both, origin(func(c *Config) **url.URL { return &c.PublicURL })},
@@ -240,6 +265,9 @@ func settings() []setting {
 		{"CROWDSTRIKE_CLIENT_SECRET", "", "the secret of that API client", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},
 		{"CROWDSTRIKE_BASE_URL", "", "the address of the Falcon cloud, such as https://api.eu-1.crowdstrike.com", false, nil, webAddress(func(c *Config) **url.URL { return &c.CrowdStrikeURL })},
 		{"SECRETS_KEYSET", "", "the keyset that seals the credentials of clients' EDRs; watchfire secrets keygen prints one", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
+		{"PAYLOAD_KEYSET", "", "the keyset that seals what Temporal keeps; watchfire secrets -for payloads keygen prints one", true, []Part{API, Worker, Command}, text(func(c *Config) *string { return &c.PayloadKeyset })},
+		{"PAYLOADS", "sealed", "sealed; accept-plain or write-plain while a version that did not seal is being replaced", false, nil, oneOf(func(c *Config) *string { return &c.Payloads }, "sealed", "accept-plain", "write-plain")},
+		{"TEMPORAL_UI_ORIGIN", "", "the address of a Temporal UI, scheme and host, whose pages may have payloads opened by the API for a signed-in operator", false, nil, origin(func(c *Config) **url.URL { return &c.CodecOrigin })},
 		{"VAULT_TOKEN", "", "a token of Vault, when SECRETS_KMS_URI names a key in Vault", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
 		{"SECRETS_KMS_URI", "", "the key of a KMS that encrypts the keyset, if one does: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
 		{"EDR_EXTRA_HOSTS", "", "domains, with commas between them, at which EDRs are accepted besides their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
@@ -291,6 +319,10 @@ func (c Config) check(part Part) error {
 	if c.Profile != "dev" && c.Profile != "production" {
 		problems = append(problems, errors.New("WATCHFIRE_PROFILE is neither production nor dev: set it to one of them"))
 	}
+	problems = append(problems, c.checkTemporal())
+	if part == Command {
+		return errors.Join(problems...)
+	}
 	if c.Profile == "production" {
 		if c.PublicURL != nil && c.PublicURL.Scheme != "https" {
 			problems = append(problems, errors.New("PUBLIC_BASE_URL is not https: in production, set it to an https address"))
@@ -313,6 +345,38 @@ func (c Config) check(part Part) error {
 	}
 	if c.Settle <= c.VendorTimeout {
 		problems = append(problems, errors.New("VENDOR_SETTLE is not longer than VENDOR_TIMEOUT: set it to a longer time"))
+	}
+	return errors.Join(problems...)
+}
+
+// UsesTemporalTLS reports whether the connection to Temporal is a TLS one: always, unless Temporal is on this machine or
+// TEMPORAL_TLS says otherwise.
+func (c Config) UsesTemporalTLS() bool {
+	return c.TemporalTLS == "on" || c.TemporalTLS == "" && !c.isTemporalHere()
+}
+
+// isTemporalHere reports whether Temporal's address is one of this machine's own.
+func (c Config) isTemporalHere() bool {
+	host, _, err := net.SplitHostPort(c.TemporalAddress)
+	return err == nil && isHere(host)
+}
+
+// checkTemporal rejects what would send a key or a certificate over a plain connection.
+func (c Config) checkTemporal() error {
+	var problems []error
+	if _, _, err := net.SplitHostPort(c.TemporalAddress); err != nil {
+		problems = append(problems, errors.New("TEMPORAL_ADDRESS is not a host and a port: set it to one such as temporal.example.com:7233"))
+	}
+	if (c.TemporalCertFile == "") != (c.TemporalKeyFile == "") {
+		problems = append(problems, errors.New("TEMPORAL_TLS_CERT_FILE and TEMPORAL_TLS_KEY_FILE belong together: set both or neither"))
+	}
+	for _, needs := range []struct{ name, value string }{
+		{"TEMPORAL_TLS_CA_FILE", c.TemporalCAFile}, {"TEMPORAL_TLS_CERT_FILE", c.TemporalCertFile},
+		{"TEMPORAL_TLS_SERVER_NAME", c.TemporalServerName}, {"TEMPORAL_API_KEY", c.TemporalAPIKey},
+	} {
+		if needs.value != "" && !c.UsesTemporalTLS() {
+			problems = append(problems, fmt.Errorf("%s is set, but the connection to this TEMPORAL_ADDRESS is a plain one: set TEMPORAL_TLS to on", needs.name))
+		}
 	}
 	return errors.Join(problems...)
 }
@@ -348,6 +412,9 @@ func Warnings(lookup func(string) (string, bool)) []string {
 				"add sslmode=verify-full, unless the network between them is yours alone")
 		}
 	}
+	if mode, _ := lookup("PAYLOADS"); mode == "accept-plain" || mode == "write-plain" {
+		all = append(all, "PAYLOADS is "+mode+": whoever reaches Temporal can forge payloads; finish the upgrade and unset it")
+	}
 	return all
 }
 
@@ -359,10 +426,15 @@ func mayGoUnencrypted(database string) bool {
 	}
 	ways := append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
 	return slices.ContainsFunc(ways, func(way *pgconn.FallbackConfig) bool {
-		ip := net.ParseIP(way.Host)
-		here := way.Host == "localhost" || ip != nil && ip.IsLoopback() || strings.HasPrefix(way.Host, "/") || strings.HasPrefix(way.Host, "@")
+		here := isHere(way.Host) || strings.HasPrefix(way.Host, "/") || strings.HasPrefix(way.Host, "@")
 		return way.TLSConfig == nil && !here
 	})
+}
+
+// isHere reports whether a host is this machine itself.
+func isHere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // List writes every setting to w with its value or default and its meaning, one a line, then the warnings. It never

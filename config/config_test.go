@@ -14,6 +14,7 @@ func good() map[string]string {
 		"DATABASE_URL": "postgres://app:s3cret@db/watchfire", "PUBLIC_BASE_URL": "https://soc.example", "PROVIDER_NAME": "Nordlicht SOC",
 		"TWILIO_ACCOUNT_SID": "AC0123456789abcdef0123456789abcdef", "TWILIO_AUTH_TOKEN": "s3cret", "TWILIO_FROM": "+12025550100",
 		"SENDGRID_API_KEY": "SG.s3cret", "SENDGRID_FROM": "soc@mdr.example", "SENDGRID_WEBHOOK_PUBLIC_KEY": "key",
+		"PAYLOAD_KEYSET": "s3cret",
 	}
 }
 
@@ -45,6 +46,10 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.Worker, "VENDOR_TIMEOUT", "13s"}, {config.Worker, "VENDOR_SETTLE", "10s"},
 		{config.Migrate, "DATABASE_OWNER_URL", ""}, {config.Worker, "MAILERS", "pigeon"}, {config.Worker, "MAILERS", "smtp,smtp"},
 		{config.API, "EDR_EXTRA_HOSTS", "com"}, {config.API, "EDR_EXTRA_HOSTS", "a.example,"}, {config.Worker, "EDR_EXTRA_HOSTS", "10.0.0.1"},
+		{config.API, "PAYLOAD_KEYSET", ""}, {config.Worker, "PAYLOAD_KEYSET", ""}, {config.Command, "PAYLOAD_KEYSET", ""},
+		{config.Worker, "PAYLOADS", "plain"}, {config.API, "TEMPORAL_TLS", "off"}, {config.Command, "TEMPORAL_ADDRESS", "temporal.example"},
+		{config.Worker, "TEMPORAL_TLS_CERT_FILE", "client.pem"}, {config.Worker, "TEMPORAL_TLS_KEY_FILE", "client.key"},
+		{config.API, "TEMPORAL_API_KEY", "s3cret"}, {config.Command, "TEMPORAL_TLS_CA_FILE", "ca.pem"}, // Temporal is on this machine
 		{config.Worker, "EDR_EXTRA_HOSTS", "https://a.example"}, {config.Worker, "EDR_EXTRA_HOSTS", "*.a.example"},
 	} {
 		env := maps.Clone(good())
@@ -147,5 +152,23 @@ func TestExtraHostsForEDRs(t *testing.T) {
 	c, err := config.Read(config.API, lookup(env))
 	if err != nil || strings.Join(c.EDRExtraHosts, " ") != "kibana.example b.example.com" {
 		t.Errorf("got %q, %v", c.EDRExtraHosts, err)
+	}
+}
+
+func TestOnlyThisMachinesTemporalIsSpokenToInClear(t *testing.T) {
+	for _, c := range []struct {
+		address, tls string
+		want         bool
+	}{
+		{"127.0.0.1:7233", "", false}, {"localhost:7233", "", false}, {"[::1]:7233", "", false}, {"127.0.0.1:7233", "on", true},
+		{"temporal:7233", "", true}, {"10.0.0.5:7233", "", true}, {"localhost.example.com:7233", "", true}, {"0.0.0.0:7233", "", true},
+		{"temporal:7233", "on", true}, {"temporal:7233", "off-on-private-network", false},
+	} {
+		env := maps.Clone(good())
+		env["TEMPORAL_ADDRESS"], env["TEMPORAL_TLS"] = c.address, c.tls
+		got, err := config.Read(config.Command, lookup(env))
+		if err != nil || got.UsesTemporalTLS() != c.want {
+			t.Errorf("%s with %q: TLS %v, want %v: %v", c.address, c.tls, got.UsesTemporalTLS(), c.want, err)
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"iter"
 	"maps"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,12 +16,14 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/watchfire-mdr/watchfire/config"
+	"github.com/watchfire-mdr/watchfire/devstack"
 )
 
 // composeFile is the part of docker-compose.yml that the tests check.
 type composeFile struct {
-	Services map[string]composeService `yaml:"services"`
-	Volumes  map[string]any            `yaml:"volumes"`
+	Services map[string]composeService  `yaml:"services"`
+	Volumes  map[string]any             `yaml:"volumes"`
+	Networks map[string]map[string]bool `yaml:"networks"`
 }
 
 type composeService struct {
@@ -31,6 +35,8 @@ type composeService struct {
 	DependsOn   map[string]map[string]string `yaml:"depends_on"`
 	Restart     string                       `yaml:"restart"`
 	Healthcheck map[string]any               `yaml:"healthcheck"`
+	Networks    []string                     `yaml:"networks"`
+	Profiles    []string                     `yaml:"profiles"`
 }
 
 func readCompose(t *testing.T) composeFile {
@@ -65,7 +71,7 @@ func byName[V any](m map[string]V) iter.Seq2[string, V] {
 func TestComposeRunsTheWholeStack(t *testing.T) {
 	file := readCompose(t)
 	got := slices.Sorted(maps.Keys(file.Services))
-	want := []string{"api", "migrate", "postgres", "temporal", "temporal-namespace", "temporal-schema", "temporal-ui", "worker"}
+	want := []string{"api", "migrate", "postgres", "temporal", "temporal-login", "temporal-namespace", "temporal-schema", "temporal-ui", "worker"}
 	if !slices.Equal(got, want) {
 		t.Errorf("services are %v, want %v", got, want)
 	}
@@ -171,6 +177,92 @@ func TestComposeSettingsAreInTheExample(t *testing.T) {
 	for _, match := range regexp.MustCompile(`(?m)^([A-Z_]+)=`).FindAllStringSubmatch(example, -1) {
 		if !used[match[1]] {
 			t.Errorf("%s of .env.example is used nowhere", match[1])
+		}
+	}
+}
+
+// Temporal has a login of its own, reaches nothing outside, and shows its UI only to who asks for it.
+func TestComposeKeepsTemporalApart(t *testing.T) {
+	file := readCompose(t)
+	for _, name := range []string{"temporal", "temporal-schema"} {
+		if user := file.Services[name].Environment["POSTGRES_USER"]; user != "temporal" {
+			t.Errorf("%s logs in as %q", name, user)
+		}
+	}
+	for name, service := range byName(file.Services) {
+		published := slices.Contains([]string{"api", "temporal-ui"}, name)
+		if (len(service.Ports) > 0) != published {
+			t.Errorf("%s publishes %v", name, service.Ports)
+		}
+		outside := slices.ContainsFunc(service.Networks, func(n string) bool { return !file.Networks[n]["internal"] })
+		if want := published || name == "worker"; outside != want || len(service.Networks) == 0 {
+			t.Errorf("%s is in the networks %v", name, service.Networks)
+		}
+	}
+	if !slices.Equal(file.Services["temporal-ui"].Profiles, []string{"temporal-ui"}) {
+		t.Error("Temporal's UI starts without being asked for")
+	}
+	if slices.Contains(file.Services["temporal-ui"].Networks, "database") || slices.Contains(file.Services["postgres"].Networks, "temporal") {
+		t.Error("Temporal's UI and the database are in one network")
+	}
+}
+
+// The login script makes a login that owns Temporal's databases and is nobody else's, also over databases that the
+// superuser owned.
+func TestTemporalsLoginReadsItsOwnDatabasesOnly(t *testing.T) {
+	pg, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pg.Stop)
+	ask := func(login, database, query string) (string, error) {
+		u, err := url.Parse(pg.URL(database))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if login != "" {
+			u.User = url.UserPassword(login, "the-password")
+		}
+		out, err := exec.CommandContext(t.Context(), "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--command", query, u.String()).CombinedOutput()
+		return strings.TrimSpace(string(out)), err
+	}
+	must := func(login, database, query string) string {
+		t.Helper()
+		out, err := ask(login, database, query)
+		if err != nil {
+			t.Fatalf("%s: %v: %s", query, err, out)
+		}
+		return out
+	}
+	must("", "postgres", "create database watchfire")
+	must("", "watchfire", "create table incidents (title text)")
+	must("", "postgres", "create database temporal") // from before Temporal had a login
+	must("", "temporal", "create table executions (id int)")
+	must("", "postgres", "create role watchfire_app login password 'the-password'")
+	super, err := url.Parse(pg.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := super.User.Password()
+	for range 2 {
+		script := exec.CommandContext(t.Context(), "/bin/sh", filepath.Join("compose", "temporal-login.sh"))
+		script.Env = append(os.Environ(), "PGHOST="+super.Hostname(), "PGPORT="+super.Port(), "PGUSER="+super.User.Username(), "PGPASSWORD="+password,
+			"TEMPORAL_DATABASE_PASSWORD=the-password")
+		if out, err := script.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	must("temporal", "temporal", "alter table executions add column at int")
+	must("temporal", "temporal_visibility", "create extension btree_gin")
+	must("temporal", "temporal_visibility", "create table visible (id int)")
+	if out := must("", "postgres", "select rolsuper or rolcreatedb or rolcreaterole or rolbypassrls from pg_roles where rolname = 'temporal'"); out != "f" {
+		t.Errorf("Temporal's login may do more than it needs: %s", out)
+	}
+	for _, refused := range [][3]string{
+		{"temporal", "watchfire", "select * from incidents"}, {"watchfire_app", "temporal", "select 1"}, {"watchfire_app", "temporal_visibility", "select 1"},
+	} {
+		if out, err := ask(refused[0], refused[1], refused[2]); err == nil {
+			t.Errorf("%s in %s: %s gives %q", refused[0], refused[1], refused[2], out)
 		}
 	}
 }

@@ -47,9 +47,23 @@ const (
 	SignalDeviceReleased   = "device-released"   // Reference of the incident that released the device for all, to an endpoint of another
 	SignalUndelivered      = "undelivered"       // Undelivered, from a hook to an incident
 	SignalTextReply        = "text-reply"        // TextReply, from the text hook to an incident
+	SignalRefused          = "refused"           // RefusedSignal, from a call round or an endpoint to its incident
+	SignalRenew            = "renew"             // no argument, from the operator to an incident or an endpoint: go on in a new run
 )
 
 // The queries of an incident's workflow.
 const (
 	QueryIncident = "incident" // answers Incident
+)
+
+// RefusedSignal reports a signal that was not believed.
+type RefusedSignal struct {
+	Workflow string `json:"workflow"` // the id of the one that got it
+	Signal   string `json:"signal"`
+}
+
+// How the workers hand payloads that were not sealed by this provider to a workflow.
+const (
+	PayloadRefused = "watchfire/refused" // the encoding of a payload that is not to be believed
+	PayloadPlain   = "watchfire-plain"   // in the metadata of a payload that came unsealed: the encoding it had
 )

@@ -37,6 +37,7 @@ type callRoundWorkflow struct {
 	approvers          map[uuid.UUID]bool               // contacts who approved
 	denied             bool                             // one contact denied the approval
 	backed             bool                             // see changeStatementsBacked
+	sees               bool                             // see changeRefusalsSeen
 	hearing            int                              // keys that are being looked up
 }
 
@@ -57,7 +58,7 @@ type phoneCall struct {
 // workflow.
 func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
 	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
-	w.backed = hasChange(ctx, changeStatementsBacked)
+	w.backed, w.sees = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeRefusalsSeen)
 	w.registerSignals(ctx)
 	left := in.Calls
 	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
@@ -93,14 +94,17 @@ func (w *callRoundWorkflow) registerSignals(ctx workflow.Context) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			var k notify.KeyPress
-			workflow.GetSignalChannel(ctx, models.SignalKeyPress).Receive(ctx, &k)
-			w.handleKeyPress(ctx, k)
+			if w.receive(ctx, models.SignalKeyPress, &k) {
+				w.handleKeyPress(ctx, k)
+			}
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			var p notify.CallProgress
-			workflow.GetSignalChannel(ctx, models.SignalCallProgress).Receive(ctx, &p)
+			if !w.receive(ctx, models.SignalCallProgress, &p) {
+				continue
+			}
 			if c := w.calls[p.Effect]; c != nil {
 				c.machine = c.machine || p.Machine
 				c.applyProgress(workflow.Now(ctx), p.Status, p.Sequence)
@@ -108,9 +112,25 @@ func (w *callRoundWorkflow) registerSignals(ctx workflow.Context) {
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		workflow.GetSignalChannel(ctx, models.SignalStopCalls).Receive(ctx, nil)
+		for !w.receive(ctx, models.SignalStopCalls, nil) && ctx.Err() == nil {
+		}
 		w.stopped = true
 	})
+}
+
+// receive takes the next message of a signal, and reports whether it is to be believed. One that is not is the incident's
+// to record.
+func (w *callRoundWorkflow) receive(ctx workflow.Context, name string, to any) bool {
+	c := workflow.GetSignalChannel(ctx, name)
+	if !w.sees {
+		c.Receive(ctx, to)
+		return true
+	}
+	if receive(ctx, c, to) != nil {
+		w.signalIncident(ctx, models.SignalRefused, refusedBy(ctx, name))
+		return false
+	}
+	return true
 }
 
 // handleKeyPress takes a key press. It counts also when the call was given up before, or was placed by a lost run of

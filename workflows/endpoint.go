@@ -37,6 +37,8 @@ func pauseBeforeLook(p models.Policy, look int) time.Duration {
 type endpointWorkflow struct {
 	state      incident.EndpointState
 	desired    workflow.ReceiveChannel // signals with a newer desired state
+	sees       bool                    // see changeRefusalsSeen
+	renewing   bool                    // an operator asks to go on in a new run
 	releasedBy models.Reference        // another incident that has released the device for all, until the device is looked at
 }
 
@@ -46,25 +48,36 @@ type endpointWorkflow struct {
 // pursued.
 func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 	w := &endpointWorkflow{state: state, desired: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
+	w.sees = hasChange(ctx, changeRefusalsSeen)
 	w.adoptState(state.Wanted)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			var next incident.DesiredState
-			w.desired.Receive(ctx, &next)
-			if next.Generation >= w.state.Wanted.Generation {
+			if w.receive(ctx, models.SignalDesiredState, &next) && next.Generation >= w.state.Wanted.Generation {
 				w.adoptState(next)
 			}
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
-			workflow.GetSignalChannel(ctx, models.SignalDeviceReleased).Receive(ctx, &w.releasedBy)
+			var by models.Reference
+			if w.receive(ctx, models.SignalDeviceReleased, &by) {
+				w.releasedBy = by
+			}
+		}
+	})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for ctx.Err() == nil {
+			if w.receive(ctx, models.SignalRenew, nil) {
+				w.renewing = true
+			}
 		}
 	})
 	for ctx.Err() == nil {
 		wanted := w.state.Wanted
 		pause := w.pursue(ctx, wanted)
 		changed := func() bool { return w.state.Wanted != wanted }
+		renews := func() bool { return w.renewing && w.releasedBy == "" }
 		if w.desired.Len() > 0 || changed() {
 			if err := workflow.Await(ctx, func() bool { return w.desired.Len() == 0 }); err != nil {
 				return err
@@ -74,14 +87,36 @@ func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 		if w.hasEnded(ctx, wanted) {
 			return nil
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() || renews() {
 			return workflow.NewContinueAsNewError(ctx, Endpoint, w.state)
 		}
-		if err := w.waitForNext(ctx, pause, changed); err != nil {
+		if err := w.waitForNext(ctx, pause, func() bool { return changed() || renews() }); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
+}
+
+// receive takes the next message of a signal, and reports whether it is to be believed. One that is not is the incident's
+// to record.
+func (w *endpointWorkflow) receive(ctx workflow.Context, name string, to any) bool {
+	c := workflow.GetSignalChannel(ctx, name)
+	if !w.sees {
+		c.Receive(ctx, to)
+		return true
+	}
+	if receive(ctx, c, to) != nil {
+		w.signalIncident(ctx, models.SignalRefused, refusedBy(ctx, name))
+		return false
+	}
+	return true
+}
+
+// signalIncident signals a report to the incident.
+func (w *endpointWorkflow) signalIncident(ctx workflow.Context, signal string, arg any) {
+	if err := workflow.SignalExternalWorkflow(ctx, w.state.Reference.WorkflowID(), "", signal, arg).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Warn("the incident did not take a report", "endpoint", w.state.Endpoint, "signal", signal, "error", err)
+	}
 }
 
 // adoptState takes a newer desired state. When a person wants it tried again, everything is reported anew, and a device
@@ -144,7 +179,11 @@ func (w *endpointWorkflow) waitForNext(ctx workflow.Context, pause time.Duration
 			every = pauseBeforeLook(w.state.Policy, w.state.Looks)
 		}
 		w.state.Looks++
-		return w.watchConfirmed(ctx, every, changed)
+		err := w.watchConfirmed(ctx, every, changed)
+		if w.renewing {
+			w.state.Looks = max(w.state.Looks-1, 0) // the next run looks
+		}
+		return err
 	case w.isConfirmed() && !w.isReleased():
 		return w.watchConfirmed(ctx, reconcileEvery, changed)
 	case pause == 0: // nothing is permitted yet, or nothing is left to do
@@ -380,7 +419,5 @@ func (w *endpointWorkflow) reportToIncident(ctx workflow.Context, o incident.End
 	}
 	w.state.LastReport = o
 	w.state.LastReport.Look = 0
-	if err := workflow.SignalExternalWorkflow(ctx, w.state.Reference.WorkflowID(), "", models.SignalEndpointObserved, o).Get(ctx, nil); err != nil {
-		workflow.GetLogger(ctx).Warn("the incident did not take a report", "endpoint", w.state.Endpoint, "error", err)
-	}
+	w.signalIncident(ctx, models.SignalEndpointObserved, o)
 }

@@ -30,6 +30,8 @@ type incidentWorkflow struct {
 	room       incident.Room // that the incident takes
 	backed     bool          // see changeStatementsBacked
 	acts       bool          // see changeActsAcknowledge
+	sees       bool          // see changeRefusalsSeen
+	renewing   bool          // an operator asks to go on in a new run
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -49,6 +51,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	}
 	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, messagesCounted)
 	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
+	w.sees = hasChange(ctx, changeRefusalsSeen)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
@@ -176,7 +179,7 @@ const mostCarried = 768 << 10
 // isLong reports whether the history has grown so long that the incident should go on in a new run.
 func (w *incidentWorkflow) isLong(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
-	return info.GetContinueAsNewSuggested() || w.bounded && info.GetCurrentHistorySize() > longHistory
+	return w.renewing || info.GetContinueAsNewSuggested() || w.bounded && info.GetCurrentHistorySize() > longHistory
 }
 
 // mayLeave reports whether the incident could go on in a new run here. Events that are not in the store yet go along,

@@ -34,7 +34,9 @@ func (w *incidentWorkflow) registerCommand(ctx workflow.Context, name string) er
 			return
 		}
 		var r incident.CommandRequest
-		c.Receive(ctx, &r)
+		if !w.receive(ctx, c, name, &r) {
+			return
+		}
 		w.unfinished++
 		defer func() { w.unfinished-- }()
 		if _, err := w.executeCommand(ctx, name, r); err != nil {

@@ -2,10 +2,12 @@ package workflows
 
 import (
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
@@ -18,6 +20,13 @@ func (w *incidentWorkflow) registerSignals(ctx workflow.Context) {
 	receiveFacts(ctx, w, models.SignalUndelivered, w.handleUndelivered)
 	receiveFacts(ctx, w, models.SignalTextReply, w.handleTextReply)
 	receiveFacts(ctx, w, models.SignalPhoneConsent, w.handlePhoneConsent)
+	receiveFacts(ctx, w, models.SignalRefused, w.handleRefused)
+	w.addInbox(ctx, models.SignalRenew, func(ctx workflow.Context, c workflow.ReceiveChannel) {
+		if w.receive(ctx, c, models.SignalRenew, nil) {
+			w.renewing = true
+			workflow.Go(ctx, func(ctx workflow.Context) { _ = pause(ctx, time.Second, "go on in a new run") }) // see mayLeave
+		}
+	})
 	workflow.Go(ctx, w.attendInboxes)
 }
 
@@ -25,9 +34,29 @@ func (w *incidentWorkflow) registerSignals(ctx workflow.Context) {
 func receiveFacts[T any](ctx workflow.Context, w *incidentWorkflow, name string, handle func(workflow.Context, T)) {
 	w.addInbox(ctx, name, func(ctx workflow.Context, c workflow.ReceiveChannel) {
 		var fact T
-		c.Receive(ctx, &fact)
-		handle(ctx, fact)
+		if w.receive(ctx, c, name, &fact) {
+			handle(ctx, fact)
+		}
 	})
+}
+
+// receive takes the next message of a signal, and reports whether it is to be believed. One that is not is recorded as
+// rejected: somebody else sent it.
+func (w *incidentWorkflow) receive(ctx workflow.Context, c workflow.ReceiveChannel, name string, to any) bool {
+	if !w.sees {
+		c.Receive(ctx, to)
+		return true
+	}
+	if receive(ctx, c, to) != nil {
+		w.handleRefused(ctx, models.RefusedSignal{Signal: name})
+		return false
+	}
+	return true
+}
+
+// handleRefused records a message that nobody believes, whoever it pretends to be from.
+func (w *incidentWorkflow) handleRefused(ctx workflow.Context, r models.RefusedSignal) {
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{Command: r.Signal, Reason: errUnsealed.Error()}))
 }
 
 // inbox holds the messages of one signal. They are handled one after the other, in the order they came.

@@ -41,6 +41,9 @@ const (
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"
+	// changeRefusalsSeen: a signal that this provider did not seal, or that cannot be read, becomes an event of the
+	// incident. Before, it was dropped.
+	changeRefusalsSeen = "refusals-seen"
 )
 
 // Versions of changeBounded.

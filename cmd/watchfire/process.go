@@ -17,6 +17,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/config"
 	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/worker"
 )
@@ -28,7 +29,7 @@ type process struct {
 	config   config.Config
 	log      *slog.Logger
 	store    *store.Store
-	temporal client.Client
+	temporal *observability.Engine
 	metrics  *observability.Metrics
 }
 
@@ -54,14 +55,45 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	p.temporal, err = client.NewLazyClient(client.Options{
-		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: observability.TemporalLogger(p.log), MetricsHandler: handler,
-		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(worker.OwnClock())}},
-	})
+	if p.temporal, err = connectEngine(c, p.log, handler); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// connectEngine prepares the connection to Temporal, as every process and command of the product speaks to it. It fails
+// later, with the first call, when Temporal does not answer. metrics may be nil.
+func connectEngine(c config.Config, log *slog.Logger, metrics client.MetricsHandler) (*observability.Engine, error) {
+	payloads, err := openPayloads(c)
+	if err != nil {
+		return nil, err
+	}
+	o, err := observability.Connection{
+		Address: c.TemporalAddress, Namespace: c.TemporalNamespace, TLS: c.UsesTemporalTLS(), CAFile: c.TemporalCAFile,
+		CertFile: c.TemporalCertFile, KeyFile: c.TemporalKeyFile, ServerName: c.TemporalServerName, APIKey: c.TemporalAPIKey,
+	}.Options(payloads)
+	if err != nil {
+		return nil, err
+	}
+	o.Logger, o.MetricsHandler = observability.TemporalLogger(log), metrics
+	o.ConnectionOptions.DialOptions = []grpc.DialOption{grpc.WithChainUnaryInterceptor(worker.OwnClock())}
+	engine, err := client.NewLazyClient(o)
 	if err != nil {
 		return nil, fmt.Errorf("temporal: %w", err)
 	}
-	return p, nil
+	return observability.NewEngine(engine, payloads, c.TemporalNamespace), nil
+}
+
+// openPayloads makes the codec of payloads.
+func openPayloads(c config.Config) (*observability.Payloads, error) {
+	if err := useKMS(c); err != nil {
+		return nil, fmt.Errorf("SECRETS_KMS_URI: %w", err)
+	}
+	keys, err := secrets.OpenPayloadKeys(c.PayloadKeyset, c.SecretsKMSURI)
+	if err != nil {
+		return nil, fmt.Errorf("PAYLOAD_KEYSET: %w", err)
+	}
+	return observability.NewPayloads(keys, observability.PayloadMode(c.Payloads)), nil
 }
 
 // beat writes the heartbeat of this process.

@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 
-	"go.temporal.io/sdk/client"
-
 	"github.com/watchfire-mdr/watchfire/config"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/observability"
@@ -26,7 +24,7 @@ func runReconcile(ctx context.Context, args []string, out io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	c, err := config.FromEnvironment(config.Keys)
+	c, err := config.FromEnvironment(config.Command)
 	if err != nil {
 		return err
 	}
@@ -36,11 +34,9 @@ func runReconcile(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer db.Close()
 	log := observability.Logger(slog.LevelError, out)
-	engine, err := client.DialContext(ctx, client.Options{
-		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: observability.TemporalLogger(log),
-	})
+	engine, err := connectEngine(c, log, nil)
 	if err != nil {
-		return fmt.Errorf("temporal: %w", err)
+		return err
 	}
 	defer engine.Close()
 	o := &reconcile.Operator{Reconciler: reconcile.Reconciler{Store: db, Temporal: engine, Log: log}}

@@ -17,6 +17,7 @@ import (
 // the keyset, give every process the longer one, rotate.
 func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("secrets", flag.ContinueOnError)
+	purpose := f.String("for", "credentials", "credentials: the keyset SECRETS_KEYSET; payloads: the keyset PAYLOAD_KEYSET")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -26,6 +27,9 @@ func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if err != nil {
 		return err
+	}
+	if *purpose == "payloads" {
+		return runPayloadKeys(c, f.Arg(0), out)
 	}
 	var keyset string
 	switch f.Arg(0) {

@@ -28,7 +28,7 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	workers, err := worker.Start(p.temporal, parts)
+	workers, err := worker.Start(p.temporal.Client, parts)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Creates Temporal's two databases and brings their schemas to the version of
-# this image. Runs in temporalio/admin-tools; may run repeatedly.
+# Brings the schemas of Temporal's two databases, which temporal-login.sh has made,
+# to the version of this image. Runs in temporalio/admin-tools; may run repeatedly.
 # Environment: POSTGRES_SEEDS, DB_PORT, POSTGRES_USER, SQL_PASSWORD.
 set -eu
 
@@ -9,13 +9,12 @@ sql_tool() {
     --user "$POSTGRES_USER" "$@"
 }
 
-# prepare DATABASE SCHEMA: creates the database unless it has a schema, and updates the schema
+# prepare DATABASE SCHEMA: sets the schema up unless there is one, and updates it
 prepare() {
   if sql_tool --database "$1" update-schema --schema-name "$2"; then
     return
   fi
   echo "database $1 has no schema yet, creating it"
-  sql_tool --database "$1" create
   sql_tool --database "$1" setup-schema --version 0.0
   sql_tool --database "$1" update-schema --schema-name "$2"
 }

@@ -26,6 +26,7 @@ const (
 type keys struct {
 	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, SMTPPassword, FalconID, FalconSecret string
 	Keyset                                                                                      string            // seals clients' credentials
+	PayloadKeyset                                                                               string            // seals what Temporal keeps
 	Webhook                                                                                     []byte            // PKCS #8
 	Tokens                                                                                      map[string]string // by e-mail of the seeded user
 
@@ -59,10 +60,15 @@ func readKeys(path string) (k keys, err error) {
 			return k, fmt.Errorf("keys of the stack: %w", err)
 		}
 	}
+	if k.PayloadKeyset == "" {
+		if k.PayloadKeyset, err = secrets.Generate(""); err != nil {
+			return k, fmt.Errorf("keys of the stack: %w", err)
+		}
+	}
 	return k, k.save()
 }
 
-// newKeys makes every credential but the keyset and the users' tokens.
+// newKeys makes every credential but the keysets and the users' tokens.
 func newKeys() (keys, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

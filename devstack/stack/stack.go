@@ -9,14 +9,20 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"go.temporal.io/sdk/client"
 
 	"github.com/watchfire-mdr/watchfire/devstack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/simulators"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -238,6 +244,7 @@ func (s *Stack) Env() []string {
 		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + s.keys.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
 		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
 		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.Keyset,
+		"PAYLOAD_KEYSET=" + s.keys.PayloadKeyset,
 	}
 	for _, setting := range []struct {
 		name  string
@@ -249,6 +256,39 @@ func (s *Stack) Env() []string {
 	}
 	return append(env, s.options.Settings...)
 }
+
+// Engine connects to Temporal as the product's processes do, with payloads sealed and opened. The caller closes it.
+func (s *Stack) Engine() (*observability.Engine, error) {
+	keys, err := secrets.OpenPayloadKeys(s.keys.PayloadKeyset, "")
+	if err != nil {
+		return nil, err
+	}
+	p := observability.NewPayloads(keys, s.payloadMode())
+	o, err := observability.Connection{Address: s.Temporal.Address, Namespace: s.Temporal.Namespace}.Options(p)
+	if err != nil {
+		return nil, err
+	}
+	o.Logger = observability.TemporalLogger(slog.New(slog.DiscardHandler))
+	engine, err := client.Dial(o)
+	if err != nil {
+		return nil, err
+	}
+	return observability.NewEngine(engine, p, s.Temporal.Namespace), nil
+}
+
+// payloadMode returns the mode of the product's processes.
+func (s *Stack) payloadMode() observability.PayloadMode {
+	mode := observability.SealedPayloads
+	for _, setting := range s.options.Settings {
+		if value, is := strings.CutPrefix(setting, "PAYLOADS="); is {
+			mode = observability.PayloadMode(value)
+		}
+	}
+	return mode
+}
+
+// Set changes a setting, NAME=value, of the processes that are started from now on.
+func (s *Stack) Set(setting string) { s.options.Settings = append(s.options.Settings, setting) }
 
 // StartAPI starts the API process, for the first time or after it has ended.
 func (s *Stack) StartAPI(ctx context.Context) (err error) {

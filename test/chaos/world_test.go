@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,13 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
-
 	"github.com/watchfire-mdr/watchfire/devstack"
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/observability"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -32,7 +28,7 @@ type world struct {
 	plan   plan
 	began  time.Time
 	stack  *stack.Stack
-	engine client.Client
+	engine *observability.Engine
 	store  *store.Store
 	parts  []*part
 	lives  []*life
@@ -71,10 +67,7 @@ func newWorld(t *testing.T, p plan) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.store.Close() })
-	w.engine, err = client.Dial(client.Options{
-		HostPort: w.stack.Temporal.Address, Namespace: w.stack.Temporal.Namespace,
-		Logger: sdklog.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))),
-	})
+	w.engine, err = w.stack.Engine()
 	if err != nil {
 		t.Fatal(err)
 	}

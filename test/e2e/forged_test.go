@@ -3,6 +3,7 @@ package e2e
 import (
 	"database/sql"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -113,7 +114,16 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 	if len(own) != 3 || len(foreign) != 2 {
 		t.Fatalf("rows %+v and %+v, want three and two", own, foreign)
 	}
+	forger := plainTemporal(t)
+	playPlain := func(name string, arg any) {
+		t.Helper()
+		if err := forger.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", name, arg); err != nil {
+			t.Fatal(err)
+		}
+		refusals++
+	}
 	for name, body := range byName(bodies) {
+		playPlain(name, own[0].as(body)) // as whoever does not have the provider's keys must
 		invented := own[0]
 		invented.request = uuid.NewString()
 		play(name, invented.as(body)) // no row
@@ -141,12 +151,26 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 		if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", name, fact); err != nil {
 			t.Fatal(err)
 		}
+		playPlain(name, fact)
 	}
+	playPlain(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: contact, Granted: true})
 	refusals += len(consents) + 4
 	s.await("the refusals", func() (bool, error) { return len(eventsOf[*incident.CommandRejected](s)) >= refusals, nil })
 	after, err := s.events()
 	if err != nil {
 		t.Fatal(err)
+	}
+	unsealed := map[string]int{}
+	for _, r := range eventsOf[*incident.CommandRejected](s) {
+		if strings.Contains(r.Reason, "not sealed by this provider") {
+			unsealed[r.Command]++
+		}
+	}
+	for _, name := range append(slices.Collect(maps.Keys(bodies)), models.SignalKeyPress, models.SignalContactCalled, models.SignalCallRoundEnded,
+		models.SignalTextReply, models.SignalPhoneConsent) {
+		if unsealed[name] != 1 {
+			t.Errorf("%s as a plain payload was refused %d times, want once", name, unsealed[name])
+		}
 	}
 	for _, e := range after[len(before):] {
 		if e.Actor.Side == models.SideClient || e.Actor.Side == models.SideSOC {

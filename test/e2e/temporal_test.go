@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,14 +22,25 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/observability"
 )
 
-// temporal connects as an operator would.
-func temporal(t *testing.T) client.Client {
+// temporal connects as an operator would who has the provider's keys.
+func temporal(t *testing.T) *observability.Engine {
+	t.Helper()
+	c, err := system.Engine()
+	if err != nil {
+		t.Fatalf("connect to Temporal: %v", err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// plainTemporal connects as somebody who reaches Temporal and nothing else.
+func plainTemporal(t *testing.T) client.Client {
 	t.Helper()
 	c, err := client.Dial(client.Options{
-		HostPort: system.Temporal.Address, Namespace: system.Temporal.Namespace,
-		Logger: sdklog.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))),
+		HostPort: system.Temporal.Address, Namespace: system.Temporal.Namespace, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal: %v", err)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,12 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
-
 	"github.com/watchfire-mdr/watchfire/devstack"
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/observability"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -29,7 +25,7 @@ var patience = 3 * time.Minute
 // world is a stack with the incidents that live on it.
 type world struct {
 	*stack.Stack
-	engine  client.Client
+	engine  *observability.Engine
 	db      *store.Store
 	dir     string
 	binary  string
@@ -59,10 +55,7 @@ func startWorld(ctx context.Context, dir, binary string) (*world, error) {
 		return nil, err
 	}
 	if w.db, err = store.Open(ctx, w.AppURL(), store.Options{MaxConns: 4}); err == nil {
-		w.engine, err = client.Dial(client.Options{
-			HostPort: w.Temporal.Address, Namespace: w.Temporal.Namespace,
-			Logger: sdklog.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))),
-		})
+		w.engine, err = w.Engine()
 	}
 	phones := map[string]string{}
 	for _, c := range w.Dev.Clients {

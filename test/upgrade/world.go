@@ -7,18 +7,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
 	"time"
 
-	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
-
 	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/observability"
 )
 
 // patience bounds every wait.
@@ -27,7 +23,7 @@ const patience = 2 * time.Minute
 // world is a stack on which both versions run.
 type world struct {
 	*stack.Stack
-	engine           client.Client
+	engine           *observability.Engine
 	earlier, present string // binaries
 	before           string // the build id that was current under the earlier version; "" is none
 	takesOver        bool   // the present version becomes the current one
@@ -39,15 +35,13 @@ func startWorld(ctx context.Context, dir, earlier, present string) (*world, erro
 	var err error
 	w.Stack, err = stack.Start(ctx, stack.Options{
 		Dir: dir, Binary: earlier, Pace: 0.05, VendorTimeout: 2 * time.Second, Settle: 3 * time.Second, EDRPollEvery: 200 * time.Millisecond,
-		Migrate: func(ctx context.Context, ownerURL string) error { return migrate(ctx, earlier, ownerURL) },
+		Settings: []string{"PAYLOADS=write-plain"}, // the earlier version reads nothing else
+		Migrate:  func(ctx context.Context, ownerURL string) error { return migrate(ctx, earlier, ownerURL) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	w.engine, err = client.Dial(client.Options{
-		HostPort: w.Temporal.Address, Namespace: w.Temporal.Namespace,
-		Logger: sdklog.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))),
-	})
+	w.engine, err = w.Engine()
 	if err == nil {
 		err = errors.Join(w.addUser(ctx, models.RoleAnalyst, 0), w.addUser(ctx, models.RoleLead, 0))
 	}
