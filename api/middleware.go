@@ -93,3 +93,24 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 func boundBody(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
 }
+
+// decodePath is the one address that pages of another origin may use.
+const decodePath = "/api/v1/operator/payloads/decode"
+
+// admitUI lets the pages of a Temporal UI have payloads opened. They send the operator's token themselves: no cookie and
+// no other sign of the browser's own counts.
+func admitUI(origin string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if c.Request.URL.Path != decodePath || origin == "" || c.GetHeader("Origin") != origin {
+			return
+		}
+		c.Header("Access-Control-Allow-Origin", origin)
+		c.Header("Vary", "Origin")
+		c.Header("Cross-Origin-Resource-Policy", "cross-origin")
+		if c.Request.Method == http.MethodOptions {
+			c.Header("Access-Control-Allow-Methods", http.MethodPost)
+			c.Header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Namespace")
+			c.AbortWithStatus(http.StatusNoContent)
+		}
+	}
+}

@@ -57,7 +57,8 @@ var matrix = map[string]string{
 	"resume-isolation":           "401 403 2 2 403 403 2 404",
 	"list-audit-log":             "401 2 2 2 403 403 2 404",
 
-	"list-alarms": "401 403 403 2 403 403 403 403",
+	"list-alarms":     "401 403 403 2 403 403 403 403",
+	"decode-payloads": "401 403 403 2 403 403 403 403",
 
 	"list-alerts":   "401 2 2 2 403 403 403 403",
 	"receive-alert": "401 2 2 2 403 403 403 403",

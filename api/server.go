@@ -21,7 +21,7 @@ var document []byte
 // maxBody bounds every body. A route may have a lower bound of its own.
 const maxBody = 16 << 20
 
-// Options are the parts of a server. All but Routes are needed.
+// Options are the parts of a server. All but Routes and UI are needed.
 type Options struct {
 	Desk    *desk.Desk
 	Auth    *auth.Authenticator
@@ -29,6 +29,7 @@ type Options struct {
 	Metrics *observability.Metrics
 	Ready   *observability.Readiness
 	Routes  []func(gin.IRouter) // of other rooms, such as the vendors' hooks
+	UI      string              // origin of the Temporal UI whose pages may have payloads opened; "" for none
 }
 
 // New returns the handler of all routes. The caller listens and sets the timeouts.
@@ -40,7 +41,7 @@ func New(o Options) (http.Handler, error) {
 	if err := r.SetTrustedProxies(nil); err != nil {
 		return nil, fmt.Errorf("trust no proxy: %w", err)
 	}
-	r.Use(nameRequest, setSecurityHeaders, logAccess(o.Log, o.Metrics), recoverPanic(o.Log), boundBody)
+	r.Use(nameRequest, setSecurityHeaders, logAccess(o.Log, o.Metrics), recoverPanic(o.Log), boundBody, admitUI(o.UI))
 	r.NoRoute(func(c *gin.Context) {
 		problem.Write(c.Writer, problem.New(http.StatusNotFound, "It does not exist, or you may not see it."))
 	})

@@ -36,18 +36,19 @@ import (
 // world is a provider with two clients behind the real handler, store and database; only the engine is played.
 type world struct {
 	testing.TB
-	handler http.Handler
-	store   *store.Store
-	desk    *desk.Desk
-	engine  *desktest.Engine
-	logs    *bytes.Buffer
-	doc     *openapi3.T
-	router  routers.Router
-	acme    models.Client
-	other   models.Client
-	users   map[string]models.User // by role; "stranger" is an admin of the other client
-	tokens  map[string]string
-	keys    atomic.Int64
+	payloads *observability.Payloads
+	handler  http.Handler
+	store    *store.Store
+	desk     *desk.Desk
+	engine   *desktest.Engine
+	logs     *bytes.Buffer
+	doc      *openapi3.T
+	router   routers.Router
+	acme     models.Client
+	other    models.Client
+	users    map[string]models.User // by role; "stranger" is an admin of the other client
+	tokens   map[string]string
+	keys     atomic.Int64
 
 	ownerURL string
 }
@@ -71,6 +72,9 @@ func newWorld(t testing.TB) *world {
 	w.ok(err)
 	box, err := secrets.Open(keyset, "")
 	w.ok(err)
+	keys, err := secrets.OpenPayloadKeys(keyset, "")
+	w.ok(err)
+	w.payloads = observability.NewPayloads(keys, observability.SealedPayloads)
 	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, EDR: desk.EDROptions{
 		Products: []models.EDRProduct{{
 			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
@@ -81,10 +85,11 @@ func newWorld(t testing.TB) *world {
 				return models.InvalidField("/vendor", "is not a known product")
 			}
 			return nil
-		}}})
+		}}, Payloads: w.payloads})
 	w.handler, err = api.New(api.Options{
 		Desk: w.desk, Auth: auth.New(s), Log: log, Metrics: observability.NewMetrics(),
 		Ready: observability.NewReadiness(observability.DatabaseParts(func(ctx context.Context) error { return s.Beat(ctx, uuid.Nil, "api") }, s.SchemaCurrent)...),
+		UI:    "https://temporal.soc.example",
 	})
 	w.ok(err)
 	w.readDocument()

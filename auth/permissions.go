@@ -54,7 +54,8 @@ var permissions = addCommands(map[string][]models.Role{
 	"resume-isolation":           mayPauseIsolation,
 	"list-audit-log":             auditReaders,
 
-	"list-alarms": {models.RoleOperator},
+	"list-alarms":     {models.RoleOperator},
+	"decode-payloads": {models.RoleOperator},
 
 	"list-alerts":   staff,
 	"receive-alert": staff,

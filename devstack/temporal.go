@@ -31,6 +31,7 @@ type TemporalOptions struct {
 	Retention time.Duration // of a new namespace; default 30 days
 	MaxConns  int           // PostgreSQL connections per service and store; default 20
 	Shards    int           // of a new database; default 4
+	Codec     string        // address that opens payloads for the UI's pages; "" for none
 	// Log receives the server's output and must be safe for concurrent use; nil drops it.
 	Log io.Writer
 }
@@ -162,5 +163,6 @@ func (o TemporalOptions) arguments() []string {
 		"-retention", o.Retention.String(),
 		"-max-conns", strconv.Itoa(o.MaxConns),
 		"-shards", strconv.Itoa(o.Shards),
+		"-codec", o.Codec,
 	}
 }

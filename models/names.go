@@ -61,9 +61,3 @@ type RefusedSignal struct {
 	Workflow string `json:"workflow"` // the id of the one that got it
 	Signal   string `json:"signal"`
 }
-
-// How the workers hand payloads that were not sealed by this provider to a workflow.
-const (
-	PayloadRefused = "watchfire/refused" // the encoding of a payload that is not to be believed
-	PayloadPlain   = "watchfire-plain"   // in the metadata of a payload that came unsealed: the encoding it had
-)

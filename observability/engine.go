@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -78,6 +79,9 @@ func NewEngine(c client.Client, p *Payloads, namespace string) *Engine {
 	return &Engine{Client: c, payloads: p, namespace: namespace}
 }
 
+// Payloads returns the codec of all workflows.
+func (e *Engine) Payloads() *Payloads { return e.payloads }
+
 // of returns the codec of a workflow.
 func (e *Engine) of(workflow string) *Payloads {
 	return e.payloads.WithSerializationContext(converter.WorkflowSerializationContext{Namespace: e.namespace, WorkflowID: workflow}).(*Payloads)
@@ -122,6 +126,15 @@ func (h *openHistory) Next() (*historypb.HistoryEvent, error) {
 	case enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED, enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED,
 		enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED, enumspb.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED:
 		p = h.any
+	}
+	if m := event.GetUserMetadata(); m != nil && event.GetWorkflowExecutionStartedEventAttributes() != nil {
+		for _, text := range []**commonpb.Payload{&m.Summary, &m.Details} { // a child's are sealed by its parent
+			if opened, err := h.any.open(*text); err == nil {
+				*text = opened
+			}
+		}
+		event.UserMetadata = nil
+		defer func() { event.UserMetadata = m }()
 	}
 	return event, p.openAll(h.ctx, event)
 }

@@ -131,8 +131,16 @@ func (p *Payloads) judgePlain(plain *common.Payload) *common.Payload {
 	return &common.Payload{Metadata: meta, Data: plain.GetData()}
 }
 
-// Open returns what is sealed in a payload, or ErrPayload.
-func (p *Payloads) Open(sealed *common.Payload) (*common.Payload, error) { return p.open(sealed) }
+// Open returns what is sealed in a payload, the id of the workflow that it was sealed for, and the number of that one's
+// client, 0 for none; or ErrPayload.
+func (p *Payloads) Open(sealed models.Payload) (plain models.Payload, workflow string, client int, err error) {
+	opened, err := p.open(&common.Payload{Metadata: sealed.Metadata, Data: sealed.Data})
+	if err != nil {
+		return models.Payload{}, "", 0, err
+	}
+	workflow = string(sealed.Metadata[metaWorkflow])
+	return models.Payload{Metadata: opened.GetMetadata(), Data: opened.GetData()}, workflow, payloadClient(workflow), nil
+}
 
 func (p *Payloads) open(sealed *common.Payload) (*common.Payload, error) {
 	if !IsSealedPayload(sealed) {
@@ -165,19 +173,24 @@ func IsSealedPayload(p *common.Payload) bool {
 // payloadOwner names whose key seals the payloads of a workflow: the client's, or the provider's for a workflow that is
 // no single client's.
 func payloadOwner(workflow string) string {
+	if number := payloadClient(workflow); number > 0 {
+		return "client/" + strconv.Itoa(number)
+	}
+	return "provider"
+}
+
+// payloadClient returns the number of a workflow's client, or 0.
+func payloadClient(workflow string) int {
 	kind, rest, _ := strings.Cut(workflow, "/")
 	first, _, _ := strings.Cut(rest, "/")
-	number := 0
 	switch kind {
 	case "incident":
-		number = models.Reference(first).ClientNumber()
+		return models.Reference(first).ClientNumber()
 	case "edr":
-		number, _ = strconv.Atoi(first)
+		number, _ := strconv.Atoi(first)
+		return max(number, 0)
 	}
-	if number <= 0 {
-		return "provider"
-	}
-	return "client/" + strconv.Itoa(number)
+	return 0
 }
 
 // payloadContext binds a payload to its workflow.

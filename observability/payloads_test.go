@@ -93,11 +93,11 @@ func TestAPayloadOpensInItsWorkflowOnly(t *testing.T) {
 			t.Errorf("%s: %q, %v", c.name, got, err)
 		}
 	}
-	opened, err := p.Open(sealed) // without a workflow, by what stands on it
-	if err != nil || string(opened.GetData()) != `"the report"` {
-		t.Errorf("opened %v, %v", opened, err)
+	opened, id, client, err := p.Open(models.Payload{Metadata: sealed.GetMetadata(), Data: sealed.GetData()}) // by what stands on it
+	if err != nil || string(opened.Data) != `"the report"` || id != acme || client != 1042 {
+		t.Errorf("opened %v of %s, %d, %v", opened, id, client, err)
 	}
-	if _, err := p.Open(moved); !errors.Is(err, observability.ErrPayload) {
+	if _, _, _, err := p.Open(models.Payload{Metadata: moved.GetMetadata(), Data: moved.GetData()}); !errors.Is(err, observability.ErrPayload) {
 		t.Errorf("with another workflow's name on it: %v", err)
 	}
 }
@@ -108,7 +108,7 @@ func TestClientsHaveKeysOfTheirOwn(t *testing.T) {
 		for _, to := range moves {
 			sealed := seal(t, p, workflow(of), "x")
 			sealed.Metadata["watchfire-workflow"] = []byte(to)
-			if _, err := p.Open(sealed); err == nil {
+			if _, _, _, err := p.Open(models.Payload{Metadata: sealed.GetMetadata(), Data: sealed.GetData()}); err == nil {
 				t.Errorf("what %s sealed opens as %s", of, to)
 			}
 		}

@@ -622,6 +622,14 @@ type Number = int
 // Example: {"class_uid":2004,"finding_info":{"title":"Suspicious sign-in","uid":"f-1"},"severity_id":4,"time":1695135922487}
 type OCSFEvent map[string]interface{}
 
+// Payload defines model for Payload.
+type Payload = models.Payload
+
+// PayloadList Example: {"payloads":[{"data":"IkhlbGxvIg==","metadata":{"encoding":"anNvbi9wbGFpbg=="}}]}
+type PayloadList struct {
+	Payloads []Payload `json:"payloads"`
+}
+
 // People The people in this answer, by the ids they have in it.
 //
 // Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
@@ -1331,6 +1339,9 @@ type VerifyJSONRequestBody = Verify
 
 // WithdrawClosureJSONRequestBody defines body for WithdrawClosure for application/json ContentType.
 type WithdrawClosureJSONRequestBody = WithdrawClosure
+
+// DecodePayloadsJSONRequestBody defines body for DecodePayloads for application/json ContentType.
+type DecodePayloadsJSONRequestBody = PayloadList
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -2358,6 +2369,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/operator/alarms (the `ListAlarms` operationId).
 	ListAlarms(ctx context.Context, params *ListAlarmsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecodePayloadsWithBody Open payloads that Temporal keeps
+	//
+	// For operators. Temporal's UI and command line send a page's payloads here when `/api/v1/operator/payloads` is their
+	// codec endpoint. What this provider did not seal comes back as it is. The audit log of each client whose payloads are
+	// opened gets one entry, with the ids of their workflows.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
+	DecodePayloadsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecodePayloads Open payloads that Temporal keeps
+	//
+	// For operators. Temporal's UI and command line send a page's payloads here when `/api/v1/operator/payloads` is their
+	// codec endpoint. What this provider did not seal comes back as it is. The audit log of each client whose payloads are
+	// opened gets one entry, with the ids of their workflows.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
+	DecodePayloads(ctx context.Context, body DecodePayloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListAlerts List alerts, the latest first
@@ -4373,6 +4406,48 @@ func (c *API) WithdrawClosure(ctx context.Context, reference Reference, params *
 // Corresponds with GET /api/v1/operator/alarms (the `ListAlarms` operationId).
 func (c *API) ListAlarms(ctx context.Context, params *ListAlarmsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAlarmsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecodePayloadsWithBody Open payloads that Temporal keeps
+//
+// For operators. Temporal's UI and command line send a page's payloads here when `/api/v1/operator/payloads` is their
+// codec endpoint. What this provider did not seal comes back as it is. The audit log of each client whose payloads are
+// opened gets one entry, with the ids of their workflows.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
+func (c *API) DecodePayloadsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecodePayloadsRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecodePayloads Open payloads that Temporal keeps
+//
+// For operators. Temporal's UI and command line send a page's payloads here when `/api/v1/operator/payloads` is their
+// codec endpoint. What this provider did not seal comes back as it is. The audit log of each client whose payloads are
+// opened gets one entry, with the ids of their workflows.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
+func (c *API) DecodePayloads(ctx context.Context, body DecodePayloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecodePayloadsRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8156,6 +8231,46 @@ func NewListAlarmsRequest(server string, params *ListAlarmsParams) (*http.Reques
 	return req, nil
 }
 
+// NewDecodePayloadsRequest calls the generic DecodePayloads builder with application/json body
+func NewDecodePayloadsRequest(server string, body DecodePayloadsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDecodePayloadsRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewDecodePayloadsRequestWithBody constructs an http.Request for the DecodePayloads method, with any body, and a specified content type
+func NewDecodePayloadsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/operator/payloads/decode")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 func (c *API) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -9206,6 +9321,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/operator/alarms (the `ListAlarms` operationId).
 	ListAlarmsWithResponse(ctx context.Context, params *ListAlarmsParams, reqEditors ...RequestEditorFn) (*ListAlarmsResponse, error)
+
+	// DecodePayloadsWithBodyWithResponse Open payloads that Temporal keeps
+	//
+	// For operators. Temporal's UI and command line send a page's payloads here when `/api/v1/operator/payloads` is their
+	// codec endpoint. What this provider did not seal comes back as it is. The audit log of each client whose payloads are
+	// opened gets one entry, with the ids of their workflows.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
+	DecodePayloadsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecodePayloadsResponse, error)
+
+	// DecodePayloadsWithResponse Open payloads that Temporal keeps
+	//
+	// For operators. Temporal's UI and command line send a page's payloads here when `/api/v1/operator/payloads` is their
+	// codec endpoint. What this provider did not seal comes back as it is. The audit log of each client whose payloads are
+	// opened gets one entry, with the ids of their workflows.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
+	DecodePayloadsWithResponse(ctx context.Context, body DecodePayloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*DecodePayloadsResponse, error)
 }
 
 // ListAlertsResponseDefaultHeaders the declared response headers of an HTTP default response for ListAlerts
@@ -13110,6 +13247,61 @@ func (r ListAlarmsResponse) ContentType() string {
 	return ""
 }
 
+// DecodePayloadsResponseDefaultHeaders the declared response headers of an HTTP default response for DecodePayloads
+type DecodePayloadsResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type DecodePayloadsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PayloadList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DecodePayloadsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DecodePayloadsResponse) GetJSON200() *PayloadList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DecodePayloadsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DecodePayloadsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DecodePayloadsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DecodePayloadsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DecodePayloadsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListAlertsWithResponse List alerts, the latest first
 //
 // For the SOC. The list also has alerts that could not be normalised; `problem` says why.
@@ -14757,6 +14949,40 @@ func (c *ClientWithResponses) ListAlarmsWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseListAlarmsResponse(rsp)
+}
+
+// DecodePayloadsWithBodyWithResponse Open payloads that Temporal keeps
+//
+// For operators. Temporal's UI and command line send a page's payloads here when `/api/v1/operator/payloads` is their
+// codec endpoint. What this provider did not seal comes back as it is. The audit log of each client whose payloads are
+// opened gets one entry, with the ids of their workflows.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
+func (c *ClientWithResponses) DecodePayloadsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecodePayloadsResponse, error) {
+	rsp, err := c.DecodePayloadsWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecodePayloadsResponse(rsp)
+}
+
+// DecodePayloadsWithResponse Open payloads that Temporal keeps
+//
+// For operators. Temporal's UI and command line send a page's payloads here when `/api/v1/operator/payloads` is their
+// codec endpoint. What this provider did not seal comes back as it is. The audit log of each client whose payloads are
+// opened gets one entry, with the ids of their workflows.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
+func (c *ClientWithResponses) DecodePayloadsWithResponse(ctx context.Context, body DecodePayloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*DecodePayloadsResponse, error) {
+	rsp, err := c.DecodePayloads(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecodePayloadsResponse(rsp)
 }
 
 // ParseListAlertsResponse parses an HTTP response from a ListAlertsWithResponse call
@@ -18066,6 +18292,52 @@ func ParseListAlarmsResponse(rsp *http.Response) (*ListAlarmsResponse, error) {
 	switch {
 	case true:
 		var headers ListAlarmsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDecodePayloadsResponse parses an HTTP response from a DecodePayloadsWithResponse call
+func ParseDecodePayloadsResponse(rsp *http.Response) (*DecodePayloadsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DecodePayloadsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PayloadList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DecodePayloadsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

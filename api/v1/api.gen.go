@@ -518,6 +518,14 @@ type Number = int
 // Example: {"class_uid":2004,"finding_info":{"title":"Suspicious sign-in","uid":"f-1"},"severity_id":4,"time":1695135922487}
 type OCSFEvent map[string]interface{}
 
+// Payload defines model for Payload.
+type Payload = models.Payload
+
+// PayloadList Example: {"payloads":[{"data":"IkhlbGxvIg==","metadata":{"encoding":"anNvbi9wbGFpbg=="}}]}
+type PayloadList struct {
+	Payloads []Payload `json:"payloads"`
+}
+
 // People The people in this answer, by the ids they have in it.
 //
 // Example: {"018f6a5e-0000-7000-8000-000000000001":{"name":"Ada Admin","role":"admin","side":"client"}}
@@ -935,6 +943,9 @@ type ResumeIsolationJSONRequestBody = SwitchReason
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
 
+// DecodePayloadsJSONRequestBody defines body for DecodePayloads for application/json ContentType.
+type DecodePayloadsJSONRequestBody = PayloadList
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// ListAlerts List alerts, the latest first
@@ -1066,6 +1077,9 @@ type ServerInterface interface {
 	// ListAlarms List the operator's alarms
 	// (GET /api/v1/operator/alarms)
 	ListAlarms(c *gin.Context, params ListAlarmsParams)
+	// DecodePayloads Open payloads that Temporal keeps
+	// (POST /api/v1/operator/payloads/decode)
+	DecodePayloads(c *gin.Context)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -2677,6 +2691,19 @@ func (siw *ServerInterfaceWrapper) ListAlarms(c *gin.Context) {
 	siw.Handler.ListAlarms(c, params)
 }
 
+// DecodePayloads operation middleware
+func (siw *ServerInterfaceWrapper) DecodePayloads(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DecodePayloads(c)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -2734,6 +2761,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/clients/:number/audit-log", wrapper.ListAuditLog)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
 	router.GET(options.BaseURL+"/api/v1/operator/alarms", wrapper.ListAlarms)
+	router.POST(options.BaseURL+"/api/v1/operator/payloads/decode", wrapper.DecodePayloads)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
 	router.POST(options.BaseURL+"/api/v1/alerts", wrapper.ReceiveAlert)
 	router.POST(options.BaseURL+"/api/v1/alerts/ocsf", wrapper.ReceiveOcsf)

@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	maxBody      = 64 << 10
-	maxAlertBody = 16 << 20
-	defaultLimit = 50 // entries of a page
+	maxBody        = 64 << 10
+	maxAlertBody   = 16 << 20
+	maxPayloadBody = 8 << 20
+	defaultLimit   = 50 // entries of a page
 )
 
 // identify finds the sender of the request by the bearer token. A request that only asks can change nothing: browsers,
@@ -76,8 +77,11 @@ func (s *server) readBody(c *gin.Context) {
 		return
 	}
 	limit := int64(maxBody)
-	if strings.HasPrefix(c.FullPath(), "/api/v1/alerts") {
+	switch {
+	case strings.HasPrefix(c.FullPath(), "/api/v1/alerts"):
 		limit = maxAlertBody
+	case strings.HasPrefix(c.FullPath(), "/api/v1/operator/payloads"):
+		limit = maxPayloadBody
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
 	var tooLong *http.MaxBytesError

@@ -36,15 +36,19 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	}
 	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, EDR: desk.EDROptions{
 		Products: edrProducts(), Check: checkEDR(guard(p.config)), Box: box,
-	}})
+	}, Payloads: p.temporal.Payloads()})
 	vendors, err := p.hooks(d)
 	if err != nil {
 		return err
 	}
+	ui := ""
+	if p.config.CodecOrigin != nil {
+		ui = p.config.CodecOrigin.String()
+	}
 	handler, err := api.New(api.Options{
 		Desk: d, Auth: auth.New(p.store), Log: p.log, Metrics: p.metrics,
 		Ready:  observability.NewReadiness(p.readyParts()...),
-		Routes: []func(gin.IRouter){vendors.Register},
+		Routes: []func(gin.IRouter){vendors.Register}, UI: ui,
 	})
 	if err != nil {
 		return err

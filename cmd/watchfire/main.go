@@ -29,6 +29,7 @@ func commands() []command {
 		{"user", "add a user and print a new token; see watchfire user -h", runUser},
 		{"secrets", "keygen prints a keyset, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
 		{"reconcile", "list the differences between the database and the workflow engine, or settle one; see watchfire reconcile -h", runReconcile},
+		{"order", "give an incident a command by hand, for when the API cannot be used; see watchfire order -h", runOrder},
 		{"config", "list every setting, without secrets", func(_ context.Context, _ []string, out io.Writer) error {
 			config.List(out, os.LookupEnv)
 			return nil

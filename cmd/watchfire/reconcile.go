@@ -21,12 +21,16 @@ func runReconcile(ctx context.Context, args []string, out io.Writer) error {
 	restart := f.String("restart", "", "reference of an incident, to end its workflow and start it again from the database")
 	discard := f.String("discard", "", "reference of an incident, to start it again and drop what the engine has and the database lost")
 	end := f.String("end", "", "reference of an incident that the database does not know, to end its workflows")
+	plain := f.Bool("plain", false, "list the running workflows that have payloads which are not sealed, and ask them to go on in new runs")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	c, err := config.FromEnvironment(config.Command)
 	if err != nil {
 		return err
+	}
+	if *plain {
+		return renewPlain(ctx, c, out)
 	}
 	db, err := store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: 2})
 	if err != nil {

@@ -65,6 +65,7 @@ type Stack struct {
 
 	options Options
 	keys    keys
+	codec   *codec
 	logs    []io.Closer
 }
 
@@ -169,9 +170,22 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	payloads, err := s.payloads()
+	if err != nil {
+		return err
+	}
+	if s.codec, err = startCodec(payloads); err != nil {
+		return err
+	}
 	s.Temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{
 		Binary: binary, PG: s.Postgres, Port: s.options.Ports.Temporal, UIPort: s.options.Ports.TemporalUI, Log: log, MaxConns: s.options.MaxConns,
+		Codec: s.codec.address,
 	})
+	if err != nil {
+		return err
+	}
+	ui, err := url.Parse(s.Temporal.UIURL)
+	s.codec.ui.Store(ui)
 	return err
 }
 
@@ -259,11 +273,10 @@ func (s *Stack) Env() []string {
 
 // Engine connects to Temporal as the product's processes do, with payloads sealed and opened. The caller closes it.
 func (s *Stack) Engine() (*observability.Engine, error) {
-	keys, err := secrets.OpenPayloadKeys(s.keys.PayloadKeyset, "")
+	p, err := s.payloads()
 	if err != nil {
 		return nil, err
 	}
-	p := observability.NewPayloads(keys, s.payloadMode())
 	o, err := observability.Connection{Address: s.Temporal.Address, Namespace: s.Temporal.Namespace}.Options(p)
 	if err != nil {
 		return nil, err
@@ -274,6 +287,15 @@ func (s *Stack) Engine() (*observability.Engine, error) {
 		return nil, err
 	}
 	return observability.NewEngine(engine, p, s.Temporal.Namespace), nil
+}
+
+// payloads makes the codec of the product's processes.
+func (s *Stack) payloads() (*observability.Payloads, error) {
+	keys, err := secrets.OpenPayloadKeys(s.keys.PayloadKeyset, "")
+	if err != nil {
+		return nil, err
+	}
+	return observability.NewPayloads(keys, s.payloadMode()), nil
 }
 
 // payloadMode returns the mode of the product's processes.
@@ -379,6 +401,9 @@ func (s *Stack) Stop() {
 	}
 	if s.Temporal != nil {
 		s.Temporal.Stop()
+	}
+	if s.codec != nil {
+		_ = s.codec.server.Close() // it keeps nothing
 	}
 	if s.Postgres != nil {
 		s.Postgres.Stop()

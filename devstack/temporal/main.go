@@ -36,6 +36,7 @@ const passwordVariable = "TEMPORAL_POSTGRES_PASSWORD"
 // options are the values of the command line and the environment.
 type options struct {
 	port, uiPort     int
+	codec            string
 	pgHost           string
 	pgPort           int
 	pgUser           string
@@ -72,6 +73,7 @@ func parseOptions(args []string) (options, error) {
 	flags := flag.NewFlagSet("temporal", flag.ContinueOnError)
 	flags.IntVar(&o.port, "port", 7233, "port of the frontend (gRPC)")
 	flags.IntVar(&o.uiPort, "ui-port", 8233, "port of the web UI")
+	flags.StringVar(&o.codec, "codec", "", "address that opens payloads for the UI's pages")
 	flags.StringVar(&o.pgHost, "pg-host", "127.0.0.1", "PostgreSQL host")
 	flags.IntVar(&o.pgPort, "pg-port", 5432, "PostgreSQL port")
 	flags.StringVar(&o.pgUser, "pg-user", "postgres", "PostgreSQL user; may create databases; password in "+passwordVariable)

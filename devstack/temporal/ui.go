@@ -24,6 +24,7 @@ func startUI(ctx context.Context, o options) (stop func(), err error) {
 		NotifyOnNewVersion:  false,
 		HideLogs:            true,
 		CORS:                uiconfig.CORS{CookieInsecure: true},
+		Codec:               uiconfig.Codec{Endpoint: o.codec},
 	}))
 	// Start ends the process itself when it cannot listen, so its error says nothing.
 	go func() { _ = ui.Start() }()

@@ -28,7 +28,7 @@ type Command interface {
 type CommandContext struct {
 	RequestID string       `json:"request_id"` // the same for every repeat of the same request
 	Actor     models.Actor `json:"actor"`
-	Via       string       `json:"via"`              // "api", "portal", "temporal"
+	Via       string       `json:"via"`              // "api", "portal", "order"
 	Person    string       `json:"person,omitempty"` // see PersonOf
 }
 
