@@ -3,6 +3,7 @@ package observability_test
 import (
 	"bytes"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -103,13 +104,28 @@ func TestAPayloadOpensInItsWorkflowOnly(t *testing.T) {
 }
 
 func TestClientsHaveKeysOfTheirOwn(t *testing.T) {
-	p := payloads(t, observability.SealedPayloads)
-	for of, moves := range map[string][]string{acme: {"incident/SI-1043-0007", "contact/1042/sms"}, "edr/1042/check": {"edr/1043/check", "canary/1042"}} {
-		for _, to := range moves {
-			sealed := seal(t, p, workflow(of), "x")
-			sealed.Metadata["watchfire-workflow"] = []byte(to)
-			if _, _, _, err := p.Open(models.Payload{Metadata: sealed.GetMetadata(), Data: sealed.GetData()}); err == nil {
-				t.Errorf("what %s sealed opens as %s", of, to)
+	encoded, err := secrets.Generate("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := secrets.OpenPayloadKeys(encoded, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := observability.NewPayloads(keys, observability.SealedPayloads)
+	for id, owner := range map[string]string{
+		acme: "client/1042", acme + "/call/1": "client/1042", "edr/1043/check": "client/1043", "contact/1042/sms": "provider", "canary/1042": "provider",
+		"incident/1042": "provider", "": "provider",
+	} {
+		sealed := seal(t, p, workflow(id), "x")
+		key, err := strconv.ParseUint(string(sealed.GetMetadata()["watchfire-key"]), 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		context := "watchfire payload\x00\x07default" + id
+		for _, of := range []string{"client/1042", "client/1043", "provider"} {
+			if _, err := keys.Unseal(uint32(key), of, sealed.GetData(), []byte(context)); (err == nil) != (of == owner) {
+				t.Errorf("what is sealed for %q opens with the key of %s: %v", id, of, err)
 			}
 		}
 	}
