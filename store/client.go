@@ -33,6 +33,9 @@ type clientRow struct {
 // TableName names the table.
 func (clientRow) TableName() string { return "clients" }
 
+// clientColumns are the columns of a client's model.
+const clientColumns = "id, number, legal_name, time_zone, language, business, contract, edr, policy, created_at"
+
 func (r clientRow) model() models.Client {
 	return models.Client{
 		ID: r.ID, Number: r.Number, LegalName: r.LegalName, TimeZone: r.TimeZone, Language: r.Language,
@@ -109,7 +112,7 @@ func (tx *Tx) Client() (models.Client, error) {
 		return models.Client{}, err
 	}
 	var row clientRow
-	err := tx.db.Where("id = ?", tx.client).Take(&row).Error
+	err := tx.db.Select(clientColumns).Where("id = ?", tx.client).Take(&row).Error
 	return row.model(), notFound(problem("read client", err), "client")
 }
 

@@ -131,7 +131,7 @@ func (tx *Tx) Isolations() ([]incident.Isolation, error) {
 		return nil, err
 	}
 	var rows []incidentRow
-	err := tx.of("incidents").Select("reference", "state").
+	err := tx.of("incidents").Select("reference", tx.state()).
 		Where("containment not in ?", []incident.Containment{incident.ContainmentNone, incident.ContainmentReleased}).
 		Order("reference").Find(&rows).Error
 	if err != nil {

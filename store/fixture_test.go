@@ -201,8 +201,9 @@ func (h *house) everything(te tenant) incident.Incident {
 	h.Helper()
 	a, _ := h.receive(te, "finding", "{}", "alert-1")
 	i := h.open(te, "open-1", a.ID)
-	h.recordCommand(te, &i, "request-1", h.analyst.Actor(), &incident.Published{Expedited: true})
+	h.record(te, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
 	h.decide(te, i.Reference, "decision-1")
+	h.recordCommand(te, &i, "decision-1", te.user.Actor(), &incident.Commented{Text: "t"})
 	h.as(store.Portal, te, func(tx *store.Tx) error { return tx.RefuseDecision("decision-1", 2) })
 	row := h.intend(te, i, 1)
 	h.as(store.Worker, te, func(tx *store.Tx) error {
