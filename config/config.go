@@ -203,7 +203,7 @@ func settings() []setting {
 	both := []Part{API, Worker}
 	return []setting{
 		{"WATCHFIRE_PROFILE", "production", "production, or dev, which allows simulators on this machine", false, nil, text(func(c *Config) *string { return &c.Profile })},
-		{"DATABASE_URL", "", "the URL of the PostgreSQL database, with the application's login", true, both, text(func(c *Config) *string { return &c.DatabaseURL })},
+		{"DATABASE_URL", "", "the URL of the PostgreSQL database, with the login of this process", true, both, text(func(c *Config) *string { return &c.DatabaseURL })},
 		{"DATABASE_OWNER_URL", "", "the URL of the PostgreSQL database, with its owner's login; for migrations only", true, []Part{Migrate}, text(func(c *Config) *string { return &c.OwnerURL })},
 		{"DATABASE_MAX_CONNS", "20", "how many database connections this process opens at most", false, nil, number(func(c *Config) *int { return &c.DatabaseMax }, 1, 1000)},
 		{"TEMPORAL_ADDRESS", "127.0.0.1:7233", "host and port of Temporal's frontend", false, nil, text(func(c *Config) *string { return &c.TemporalAddress })},

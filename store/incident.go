@@ -278,6 +278,13 @@ func (tx *Tx) state() string {
 	return "state"
 }
 
+// Recorded returns the Seq of an incident's last event in the store. NotFound: the audience may not see the incident.
+func (tx *Tx) Recorded(r models.Reference) (int, error) {
+	var row incidentRow
+	err := tx.about("incidents", "reference", r).Select("seq").Take(&row).Error
+	return row.Seq, notFound(problem("read incident", err), "incident")
+}
+
 // Recorded returns the Seq of an incident's last event in the store, in one round trip; the zero client means every
 // client, for the SOC. NotFound: the audience may not see the incident.
 func (s *Store) Recorded(ctx context.Context, as Audience, client uuid.UUID, r models.Reference) (int, error) {

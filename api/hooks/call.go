@@ -142,12 +142,12 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 // keepStatement writes what a contact said before any workflow is told: without that row nobody takes it for the
 // contact's.
 func (h *Hooks) keepStatement(ctx context.Context, row store.LedgerRow, key notify.Key) error {
-	seq, _, now, err := h.Store.RecordedCommand(ctx, store.Worker, row.ClientID, row.Incident, "")
-	if err != nil {
-		return err
-	}
 	return h.Store.ForClient(ctx, store.Hooks, row.ClientID, func(tx *store.Tx) error {
-		return tx.SaveStatement(store.Statement{Effect: row.Key, Key: key, Incident: row.Incident, Contact: row.Contact, Seq: seq, At: now})
+		seq, err := tx.Recorded(row.Incident)
+		if err != nil {
+			return err
+		}
+		return tx.SaveStatement(store.Statement{Effect: row.Key, Key: key, Incident: row.Incident, Contact: row.Contact, Seq: seq, At: tx.Now()})
 	})
 }
 
@@ -174,7 +174,7 @@ type conversation struct {
 }
 
 func (h *Hooks) readConversation(c *gin.Context, k call) (conversation, error) {
-	return store.Run(h.Store.InClient(c.Request.Context(), store.Worker, k.client), func(tx *store.Tx) (p conversation, err error) {
+	return store.Run(h.Store.InClient(c.Request.Context(), store.Hooks, k.client), func(tx *store.Tx) (p conversation, err error) {
 		p.purpose, p.at = k.row.Purpose, tx.Now()
 		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
 			return p, err

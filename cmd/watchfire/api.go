@@ -63,7 +63,7 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 
 // readyParts returns what the API needs to be ready: the database, the engine, workers, and no open alarm.
 func (p *process) readyParts() []observability.Part {
-	parts := append(observability.DatabaseParts(p.beat, p.store.SchemaCurrent), observability.TemporalParts(p.temporal, requiredQueues())...)
+	parts := append(p.databaseParts(), observability.TemporalParts(p.temporal, requiredQueues())...)
 	return append(parts,
 		observability.Part{Name: "workers", Check: func(ctx context.Context) error {
 			workers, err := p.store.Workers(ctx)

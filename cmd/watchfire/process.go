@@ -47,7 +47,7 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	for _, warning := range config.Warnings(os.LookupEnv) {
 		p.log.WarnContext(ctx, warning)
 	}
-	if p.store, err = store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: c.DatabaseMax}); err != nil {
+	if p.store, err = store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: c.DatabaseMax, Login: store.Login(part)}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	handler, err := p.metrics.Temporal()
@@ -62,6 +62,11 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 		return nil, fmt.Errorf("temporal: %w", err)
 	}
 	return p, nil
+}
+
+// databaseParts returns what a process needs of the database to be ready.
+func (p *process) databaseParts() []observability.Part {
+	return append(observability.DatabaseParts(p.beat, p.store.SchemaCurrent), observability.Part{Name: "login", Check: p.store.CheckLogin})
 }
 
 // beat writes the heartbeat of this process.

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -25,6 +26,7 @@ const (
 // keys are a stack's credentials. Its first start makes them, and keys.json keeps them for the next.
 type keys struct {
 	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, SMTPPassword, FalconID, FalconSecret string
+	APIPassword, WorkerPassword                                                                 string            // of their logins
 	Keyset                                                                                      string            // seals clients' credentials
 	Webhook                                                                                     []byte            // PKCS #8
 	Tokens                                                                                      map[string]string // by e-mail of the seeded user
@@ -54,6 +56,7 @@ func readKeys(path string) (k keys, err error) {
 		return k, errors.New("keys of the stack: the webhook key is not ECDSA: remove keys.json and the data beside it")
 	}
 	k.webhook, k.path = key, path
+	k.APIPassword, k.WorkerPassword = cmp.Or(k.APIPassword, randomHex()), cmp.Or(k.WorkerPassword, randomHex())
 	if k.Keyset == "" {
 		if k.Keyset, err = secrets.Generate(""); err != nil {
 			return k, fmt.Errorf("keys of the stack: %w", err)

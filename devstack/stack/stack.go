@@ -7,6 +7,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -58,13 +59,16 @@ type Stack struct {
 	Dev        Dev
 
 	options Options
+	earlier string // the binary of a version whose processes have no logins of their own; "" when there is none
 	keys    keys
 	logs    []io.Closer
 }
 
 const (
-	database = "watchfire"
-	appLogin = "watchfire_app"
+	database      = "watchfire"
+	operatorLogin = "watchfire_operator"
+	apiLogin      = "watchfire_api"
+	workerLogin   = "watchfire_worker_login"
 )
 
 // Start starts all parts and returns when the API says that it is ready. On an error it stops the parts that it
@@ -77,6 +81,9 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 		o.Policy = models.DefaultPolicy()
 	}
 	s = &Stack{options: o}
+	if o.Migrate != nil {
+		s.earlier = o.Binary
+	}
 	defer func() {
 		if err != nil {
 			s.Stop()
@@ -190,19 +197,37 @@ func (s *Stack) migrate(ctx context.Context) error {
 	if err := migrate(ctx, s.OwnerURL()); err != nil {
 		return err
 	}
-	return store.EnsureLogin(ctx, s.OwnerURL(), appLogin, s.keys.DatabasePassword)
+	return s.EnsureLogins(ctx)
+}
+
+// EnsureLogins makes the logins, with the audiences that the schema has.
+func (s *Stack) EnsureLogins(ctx context.Context) error {
+	return errors.Join(
+		store.EnsureLogin(ctx, s.OwnerURL(), store.LoginOperator, operatorLogin, s.keys.DatabasePassword),
+		store.EnsureLogin(ctx, s.OwnerURL(), store.LoginAPI, apiLogin, s.keys.APIPassword),
+		store.EnsureLogin(ctx, s.OwnerURL(), store.LoginWorker, workerLogin, s.keys.WorkerPassword))
 }
 
 // OwnerURL returns the URL of the database with the owner's login, password included.
 func (s *Stack) OwnerURL() string { return s.Postgres.URL(database) }
 
-// AppURL returns the URL of the database with the application's login, password included.
-func (s *Stack) AppURL() string {
+// AppURL returns the URL of the database with the operator's login, which may become every audience, password included.
+func (s *Stack) AppURL() string { return s.urlOf(operatorLogin, s.keys.DatabasePassword) }
+
+// setLogin is the setting by which a process gets its own login.
+func (s *Stack) setLogin(user, password string) string {
+	if s.options.Binary == s.earlier {
+		return "DATABASE_URL=" + s.AppURL()
+	}
+	return "DATABASE_URL=" + s.urlOf(user, password)
+}
+
+func (s *Stack) urlOf(user, password string) string {
 	u, err := url.Parse(s.OwnerURL())
 	if err != nil {
 		return ""
 	}
-	u.User = url.UserPassword(appLogin, s.keys.DatabasePassword)
+	u.User = url.UserPassword(user, password)
 	return u.String()
 }
 
@@ -225,7 +250,8 @@ func (s *Stack) appURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.op
 // Use makes another binary the one whose processes are started from now on.
 func (s *Stack) Use(binary string) { s.options.Binary = binary }
 
-// Env returns the environment of the product's processes. It holds secrets.
+// Env returns the environment of the product's commands by hand. The processes have it, too, but for their logins. It
+// holds secrets.
 func (s *Stack) Env() []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "WATCHFIRE_PROFILE=dev",
@@ -256,7 +282,8 @@ func (s *Stack) StartAPI(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.API, err = devstack.StartProcess(ctx, "api", s.options.Binary, []string{"api"}, s.Env(), log)
+	env := append(s.Env(), s.setLogin(apiLogin, s.keys.APIPassword))
+	s.API, err = devstack.StartProcess(ctx, "api", s.options.Binary, []string{"api"}, env, log)
 	return err
 }
 
@@ -279,7 +306,7 @@ func (s *Stack) StartWorker(ctx context.Context) error {
 	if len(s.Workers) == 0 {
 		port = s.options.Ports.Worker
 	}
-	env := append(s.Env(), fmt.Sprintf("WORKER_HTTP_ADDRESS=127.0.0.1:%d", port))
+	env := append(s.Env(), s.setLogin(workerLogin, s.keys.WorkerPassword), fmt.Sprintf("WORKER_HTTP_ADDRESS=127.0.0.1:%d", port))
 	p, err := devstack.StartProcess(ctx, "worker", s.options.Binary, []string{"worker"}, env, log)
 	if err == nil {
 		s.Workers = append(s.Workers, p)

@@ -224,7 +224,7 @@ func (s *server) prepare(ctx context.Context) error {
 	if err := store.Migrate(ctx, freshURL); err != nil {
 		return err
 	}
-	if err := store.EnsureLogin(ctx, freshURL, appLogin, appPassword); err != nil {
+	if err := store.EnsureLogin(ctx, freshURL, store.LoginOperator, appLogin, appPassword); err != nil {
 		return err
 	}
 	s.template = fresh
