@@ -45,8 +45,9 @@ type Config struct {
 	CrowdStrikeClientID, CrowdStrikeClientSecret                         string
 	CrowdStrikeURL                                                       *url.URL
 
-	// SecretsKeyset seals the credentials of clients' EDRs; SecretsKMSURI names the key it is itself encrypted with.
-	SecretsKeyset, SecretsKMSURI, VaultToken string
+	// SecretsPublicKeyset seals the credentials of clients' EDRs, SecretsKeyset opens them, SecretsOldKeyset those that a
+	// version of before has sealed. SecretsKMSURI names the key that the last two are themselves encrypted with.
+	SecretsPublicKeyset, SecretsKeyset, SecretsOldKeyset, SecretsKMSURI, VaultToken string
 	// EDRExtraHosts are the domains at which EDRs are accepted besides their vendors' own.
 	EDRExtraHosts []string
 
@@ -239,7 +240,9 @@ func settings() []setting {
 		{"CROWDSTRIKE_CLIENT_ID", "", "the id of a Falcon API client with devices:read and devices:write", false, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientID })},
 		{"CROWDSTRIKE_CLIENT_SECRET", "", "the secret of that API client", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},
 		{"CROWDSTRIKE_BASE_URL", "", "the address of the Falcon cloud, such as https://api.eu-1.crowdstrike.com", false, nil, webAddress(func(c *Config) **url.URL { return &c.CrowdStrikeURL })},
-		{"SECRETS_KEYSET", "", "the keyset that seals the credentials of clients' EDRs; watchfire secrets keygen prints one", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
+		{"SECRETS_KEYSET", "", "the keyset that opens the credentials of clients' EDRs; watchfire secrets keygen prints one; for workers only", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
+		{"SECRETS_PUBLIC_KEYSET", "", "the keyset that seals those credentials; watchfire secrets public prints it; for the API", false, nil, text(func(c *Config) *string { return &c.SecretsPublicKeyset })},
+		{"SECRETS_OLD_KEYSET", "", "the keyset that sealed and opened them before there was a public one, until watchfire secrets rotate has run; for workers only", true, nil, text(func(c *Config) *string { return &c.SecretsOldKeyset })},
 		{"VAULT_TOKEN", "", "a token of Vault, when SECRETS_KMS_URI names a key in Vault", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
 		{"SECRETS_KMS_URI", "", "the key of a KMS that encrypts the keyset, if one does: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
 		{"EDR_EXTRA_HOSTS", "", "domains, with commas between them, at which EDRs are accepted besides their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
@@ -290,6 +293,10 @@ func (c Config) check(part Part) error {
 	var problems []error
 	if c.Profile != "dev" && c.Profile != "production" {
 		problems = append(problems, errors.New("WATCHFIRE_PROFILE is neither production nor dev: set it to one of them"))
+	}
+	if part == API && (c.SecretsKeyset != "" || c.SecretsOldKeyset != "") {
+		problems = append(problems, errors.New("SECRETS_KEYSET and SECRETS_OLD_KEYSET open credentials, which only workers do: "+
+			"unset them for the API, and set SECRETS_PUBLIC_KEYSET"))
 	}
 	if c.Profile == "production" {
 		if c.PublicURL != nil && c.PublicURL.Scheme != "https" {

@@ -45,6 +45,7 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.Worker, "VENDOR_TIMEOUT", "13s"}, {config.Worker, "VENDOR_SETTLE", "10s"},
 		{config.Migrate, "DATABASE_OWNER_URL", ""}, {config.Worker, "MAILERS", "pigeon"}, {config.Worker, "MAILERS", "smtp,smtp"},
 		{config.API, "EDR_EXTRA_HOSTS", "com"}, {config.API, "EDR_EXTRA_HOSTS", "a.example,"}, {config.Worker, "EDR_EXTRA_HOSTS", "10.0.0.1"},
+		{config.API, "SECRETS_KEYSET", "s3cret"}, {config.API, "SECRETS_OLD_KEYSET", "s3cret"},
 		{config.Worker, "EDR_EXTRA_HOSTS", "https://a.example"}, {config.Worker, "EDR_EXTRA_HOSTS", "*.a.example"},
 	} {
 		env := maps.Clone(good())

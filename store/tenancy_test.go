@@ -249,7 +249,7 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 			return err
 		}},
 		"the hooks change an incident": {store.Hooks, func(tx *store.Tx) error { return tx.Exec("update incidents set phase = 'closed'") }},
-		"the SOC records events":             {store.SOC, func(tx *store.Tx) error { return tx.Record(i.Reference, []incident.Event{e}) }},
+		"the SOC records events":       {store.SOC, func(tx *store.Tx) error { return tx.Record(i.Reference, []incident.Event{e}) }},
 		"the SOC intends an effect": {store.SOC, func(tx *store.Tx) error {
 			_, err := tx.Intend(effect, noon)
 			return err

@@ -30,12 +30,12 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 		return err
 	}
 	defer p.close()
-	box, err := p.box(ctx)
+	sealer, err := p.sealer()
 	if err != nil {
 		return err
 	}
 	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, EDR: desk.EDROptions{
-		Products: edrProducts(), Check: checkEDR(guard(p.config)), Box: box,
+		Products: edrProducts(), Check: checkEDR(guard(p.config)), Sealer: sealer,
 	}})
 	vendors, err := p.hooks(d)
 	if err != nil {

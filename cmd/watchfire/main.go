@@ -27,7 +27,7 @@ func commands() []command {
 		{"worker", "run workflows and activities", runWorker},
 		{"migrate", "bring the database to this version's schema, and make its logins; see watchfire migrate -h", runMigrate},
 		{"user", "add a user and print a new token; see watchfire user -h", runUser},
-		{"secrets", "keygen prints a keyset, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
+		{"secrets", "keygen prints a keyset, public its public part, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
 		{"reconcile", "list the differences between the database and the workflow engine, or settle one; see watchfire reconcile -h", runReconcile},
 		{"config", "list every setting, without secrets", func(_ context.Context, _ []string, out io.Writer) error {
 			config.List(out, os.LookupEnv)

@@ -14,7 +14,7 @@ import (
 )
 
 // runSecrets makes and changes the keys that seal clients' credentials. An operator changes keys in three steps: extend
-// the keyset, give every process the longer one, rotate.
+// the keyset, give workers the longer one and then the API its public part, rotate.
 func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("secrets", flag.ContinueOnError)
 	if err := f.Parse(args); err != nil {
@@ -30,13 +30,15 @@ func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	var keyset string
 	switch f.Arg(0) {
 	case "keygen":
-		keyset, err = secrets.Generate(c.SecretsKMSURI)
+		keyset, err = secrets.GenerateBox(c.SecretsKMSURI)
 	case "extend":
-		keyset, err = secrets.Extend(c.SecretsKeyset, c.SecretsKMSURI)
+		keyset, err = secrets.ExtendBox(c.SecretsKeyset, c.SecretsKMSURI)
+	case "public":
+		keyset, err = secrets.PublicKeyset(c.SecretsKeyset, c.SecretsKMSURI)
 	case "rotate":
 		return rotate(ctx, c, out)
 	default:
-		return errors.New("secrets got no subcommand that it knows: give keygen, extend or rotate")
+		return errors.New("secrets got no subcommand that it knows: give keygen, public, extend or rotate")
 	}
 	if err == nil {
 		fmt.Fprintln(out, keyset)
@@ -55,7 +57,7 @@ func useKMS(c config.Config) error {
 // rotate seals the data keys of all stored credentials with the keyset's newest key. It may run repeatedly, and while
 // all other processes run. It returns an error after the last client when some credentials could not be unsealed.
 func rotate(ctx context.Context, c config.Config, out io.Writer) error {
-	box, err := secrets.Open(c.SecretsKeyset, c.SecretsKMSURI)
+	box, err := secrets.OpenBox(c.SecretsKeyset, c.SecretsOldKeyset, c.SecretsKMSURI)
 	if err != nil {
 		return err
 	}

@@ -27,12 +27,14 @@ const (
 type keys struct {
 	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, SMTPPassword, FalconID, FalconSecret string
 	APIPassword, WorkerPassword                                                                 string            // of their logins
-	Keyset                                                                                      string            // seals clients' credentials
+	BoxKeyset                                                                                   string            // opens clients' credentials
+	Keyset                                                                                      string            // the same of a version of before
 	Webhook                                                                                     []byte            // PKCS #8
 	Tokens                                                                                      map[string]string // by e-mail of the seeded user
 
-	webhook *ecdsa.PrivateKey
-	path    string
+	webhook      *ecdsa.PrivateKey
+	publicKeyset string // of BoxKeyset
+	path         string
 }
 
 // readKeys reads the keys of an earlier start, or makes and writes new ones.
@@ -62,10 +64,18 @@ func readKeys(path string) (k keys, err error) {
 			return k, fmt.Errorf("keys of the stack: %w", err)
 		}
 	}
+	if k.BoxKeyset == "" {
+		if k.BoxKeyset, err = secrets.GenerateBox(""); err != nil {
+			return k, fmt.Errorf("keys of the stack: %w", err)
+		}
+	}
+	if k.publicKeyset, err = secrets.PublicKeyset(k.BoxKeyset, ""); err != nil {
+		return k, fmt.Errorf("keys of the stack: %w", err)
+	}
 	return k, k.save()
 }
 
-// newKeys makes every credential but the keyset and the users' tokens.
+// newKeys makes every credential but the keysets and the users' tokens.
 func newKeys() (keys, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

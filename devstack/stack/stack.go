@@ -214,12 +214,16 @@ func (s *Stack) OwnerURL() string { return s.Postgres.URL(database) }
 // AppURL returns the URL of the database with the operator's login, which may become every audience, password included.
 func (s *Stack) AppURL() string { return s.urlOf(operatorLogin, s.keys.DatabasePassword) }
 
-// setLogin is the setting by which a process gets its own login.
-func (s *Stack) setLogin(user, password string) string {
+// envOf returns the environment of a process: with its own login, and without the settings that are kept from it.
+func (s *Stack) envOf(user, password string, without ...string) []string {
+	env := s.Env()
 	if s.options.Binary == s.earlier {
-		return "DATABASE_URL=" + s.AppURL()
+		return append(env, "SECRETS_KEYSET="+s.keys.Keyset)
 	}
-	return "DATABASE_URL=" + s.urlOf(user, password)
+	for _, name := range without {
+		env = append(env, name+"=")
+	}
+	return append(env, "DATABASE_URL="+s.urlOf(user, password))
 }
 
 func (s *Stack) urlOf(user, password string) string {
@@ -250,8 +254,8 @@ func (s *Stack) appURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.op
 // Use makes another binary the one whose processes are started from now on.
 func (s *Stack) Use(binary string) { s.options.Binary = binary }
 
-// Env returns the environment of the product's commands by hand. The processes have it, too, but for their logins. It
-// holds secrets.
+// Env returns the environment of the product's commands by hand. The processes have it, too, but for what is not
+// theirs. It holds secrets.
 func (s *Stack) Env() []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "WATCHFIRE_PROFILE=dev",
@@ -263,7 +267,8 @@ func (s *Stack) Env() []string {
 		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + s.keys.webhookPublicKey(), "MAILERS=sendgrid,smtp", "SMTP_ADDRESS=" + s.Simulators.SMTPAddr,
 		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + s.keys.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
 		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
-		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.Keyset,
+		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.BoxKeyset,
+		"SECRETS_OLD_KEYSET=" + s.keys.Keyset, "SECRETS_PUBLIC_KEYSET=" + s.keys.publicKeyset,
 	}
 	for _, setting := range []struct {
 		name  string
@@ -282,7 +287,7 @@ func (s *Stack) StartAPI(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	env := append(s.Env(), s.setLogin(apiLogin, s.keys.APIPassword))
+	env := s.envOf(apiLogin, s.keys.APIPassword, "SECRETS_KEYSET", "SECRETS_OLD_KEYSET")
 	s.API, err = devstack.StartProcess(ctx, "api", s.options.Binary, []string{"api"}, env, log)
 	return err
 }
@@ -306,7 +311,7 @@ func (s *Stack) StartWorker(ctx context.Context) error {
 	if len(s.Workers) == 0 {
 		port = s.options.Ports.Worker
 	}
-	env := append(s.Env(), s.setLogin(workerLogin, s.keys.WorkerPassword), fmt.Sprintf("WORKER_HTTP_ADDRESS=127.0.0.1:%d", port))
+	env := append(s.envOf(workerLogin, s.keys.WorkerPassword), fmt.Sprintf("WORKER_HTTP_ADDRESS=127.0.0.1:%d", port))
 	p, err := devstack.StartProcess(ctx, "worker", s.options.Binary, []string{"worker"}, env, log)
 	if err == nil {
 		s.Workers = append(s.Workers, p)
