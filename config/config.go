@@ -48,6 +48,8 @@ type Config struct {
 	// SecretsPublicKeyset seals the credentials of clients' EDRs, SecretsKeyset opens them, SecretsOldKeyset those that a
 	// version of before has sealed. SecretsKMSURI names the key that the last two are themselves encrypted with.
 	SecretsPublicKeyset, SecretsKeyset, SecretsOldKeyset, SecretsKMSURI, VaultToken string
+	// CodesKeyset derives what proves a reply, a channel or a call.
+	CodesKeyset string
 	// EDRExtraHosts are the domains at which EDRs are accepted besides their vendors' own.
 	EDRExtraHosts []string
 
@@ -243,6 +245,7 @@ func settings() []setting {
 		{"SECRETS_KEYSET", "", "the keyset that opens the credentials of clients' EDRs; watchfire secrets keygen prints one; for workers only", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
 		{"SECRETS_PUBLIC_KEYSET", "", "the keyset that seals those credentials; watchfire secrets public prints it; for the API", false, nil, text(func(c *Config) *string { return &c.SecretsPublicKeyset })},
 		{"SECRETS_OLD_KEYSET", "", "the keyset that sealed and opened them before there was a public one, until watchfire secrets rotate has run; for workers only", true, nil, text(func(c *Config) *string { return &c.SecretsOldKeyset })},
+		{"CODES_KEYSET", "", "the keyset from which codes in messages and calls follow; watchfire secrets -for codes keygen prints one", true, both, text(func(c *Config) *string { return &c.CodesKeyset })},
 		{"VAULT_TOKEN", "", "a token of Vault, when SECRETS_KMS_URI names a key in Vault", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
 		{"SECRETS_KMS_URI", "", "the key of a KMS that encrypts the keyset, if one does: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
 		{"EDR_EXTRA_HOSTS", "", "domains, with commas between them, at which EDRs are accepted besides their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},

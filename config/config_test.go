@@ -14,6 +14,7 @@ func good() map[string]string {
 		"DATABASE_URL": "postgres://app:s3cret@db/watchfire", "PUBLIC_BASE_URL": "https://soc.example", "PROVIDER_NAME": "Nordlicht SOC",
 		"TWILIO_ACCOUNT_SID": "AC0123456789abcdef0123456789abcdef", "TWILIO_AUTH_TOKEN": "s3cret", "TWILIO_FROM": "+12025550100",
 		"SENDGRID_API_KEY": "SG.s3cret", "SENDGRID_FROM": "soc@mdr.example", "SENDGRID_WEBHOOK_PUBLIC_KEY": "key",
+		"CODES_KEYSET": "s3cret",
 	}
 }
 
@@ -45,7 +46,7 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.Worker, "VENDOR_TIMEOUT", "13s"}, {config.Worker, "VENDOR_SETTLE", "10s"},
 		{config.Migrate, "DATABASE_OWNER_URL", ""}, {config.Worker, "MAILERS", "pigeon"}, {config.Worker, "MAILERS", "smtp,smtp"},
 		{config.API, "EDR_EXTRA_HOSTS", "com"}, {config.API, "EDR_EXTRA_HOSTS", "a.example,"}, {config.Worker, "EDR_EXTRA_HOSTS", "10.0.0.1"},
-		{config.API, "SECRETS_KEYSET", "s3cret"}, {config.API, "SECRETS_OLD_KEYSET", "s3cret"},
+		{config.API, "CODES_KEYSET", ""}, {config.Worker, "CODES_KEYSET", ""}, {config.API, "SECRETS_KEYSET", "s3cret"}, {config.API, "SECRETS_OLD_KEYSET", "s3cret"},
 		{config.Worker, "EDR_EXTRA_HOSTS", "https://a.example"}, {config.Worker, "EDR_EXTRA_HOSTS", "*.a.example"},
 	} {
 		env := maps.Clone(good())

@@ -54,18 +54,7 @@ func ExtendBox(encoded, kmsURI string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	manager := keyset.NewManagerFromHandle(handle)
-	id, err := manager.Add(boxKey())
-	if err == nil {
-		err = manager.SetPrimary(id)
-	}
-	if err == nil {
-		handle, err = manager.Handle()
-	}
-	if err != nil {
-		return "", errors.New("secrets: no key could be added")
-	}
-	return encodeKeyset(handle, kmsURI)
+	return extendKeyset(handle, boxKey(), kmsURI)
 }
 
 // PublicKeyset returns the public keys of a keyset of GenerateBox, encoded as OpenSealer takes them. They are no secret.

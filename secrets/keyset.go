@@ -29,6 +29,22 @@ func Generate(kmsURI string) (string, error) {
 	return encodeKeyset(handle, kmsURI)
 }
 
+// extendKeyset adds a new key to a keyset and makes it the primary one. It returns the longer keyset, encoded.
+func extendKeyset(handle *keyset.Handle, template *tinkpb.KeyTemplate, kmsURI string) (string, error) {
+	manager := keyset.NewManagerFromHandle(handle)
+	id, err := manager.Add(template)
+	if err == nil {
+		err = manager.SetPrimary(id)
+	}
+	if err == nil {
+		handle, err = manager.Handle()
+	}
+	if err != nil {
+		return "", errors.New("secrets: no key could be added")
+	}
+	return encodeKeyset(handle, kmsURI)
+}
+
 // encodeKeyset writes a keyset as base64 of Tink's JSON form, encrypted with the key kmsURI names unless that is "".
 func encodeKeyset(handle *keyset.Handle, kmsURI string) (string, error) {
 	var out bytes.Buffer

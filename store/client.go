@@ -19,7 +19,7 @@ type clientRow struct {
 	TimeZone     string
 	Language     string
 	Business     document[models.Hours]
-	CallerSecret uuid.UUID
+	CallerSecret uuid.UUID // of API processes of before
 	Contract     document[models.Contract]
 	EDR          document[models.EDR]       `gorm:"column:edr"`
 	EDRCheck     *document[models.EDRCheck] `gorm:"column:edr_check"`
@@ -131,17 +131,6 @@ func (tx *Tx) UpdateClient(c models.Client) (models.Client, error) {
 		return models.Client{}, problem("update client", err)
 	}
 	return tx.Client()
-}
-
-// CallerSecret returns the secret of the transaction's client, from which the caller code follows. NotFound: there is
-// no such client.
-func (tx *Tx) CallerSecret() (uuid.UUID, error) {
-	if err := tx.needsClient(); err != nil {
-		return uuid.Nil, err
-	}
-	var row clientRow
-	err := tx.db.Select("caller_secret").Where("id = ?", tx.client).Take(&row).Error
-	return row.CallerSecret, notFound(problem("read caller's secret", err), "client")
 }
 
 // Clients lists the clients whose number is greater than after, in the order of their numbers.

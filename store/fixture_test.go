@@ -42,7 +42,7 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 123456000, time.UTC)
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	ownerURL, appURL := storetest.URLs(t)
-	s, err := store.Open(t.Context(), appURL, store.Options{})
+	s, err := store.Open(t.Context(), appURL, store.Options{Codes: storetest.Codes{}})
 	h := &house{T: t, Store: s, ownerURL: ownerURL, appURL: appURL}
 	h.ok(err)
 	t.Cleanup(func() { closeStore(t, s) })

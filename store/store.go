@@ -34,6 +34,7 @@ const (
 type Options struct {
 	MaxConns int   // connections to the database at most; 0 means 20
 	Login    Login // the one that the address must hold; "" means the operator's
+	Codes    Codes // nil: codes follow from the database alone, and there is no caller code
 }
 
 // Store is a connection pool to Watchfire's database under the application's login. Its methods may be used
@@ -42,6 +43,7 @@ type Store struct {
 	db         *gorm.DB
 	pool       *sql.DB
 	login      Login
+	codes      Codes
 	statements *statements
 }
 
@@ -53,7 +55,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{login: cmp.Or(o.Login, LoginOperator), statements: &statements{}}
+	s := &Store{login: cmp.Or(o.Login, LoginOperator), codes: o.Codes, statements: &statements{}}
 	config.Tracer = s.statements
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(abandoned.Milliseconds())
 	s.pool = stdlib.OpenDB(*config)

@@ -42,6 +42,7 @@ type Tx struct {
 	audience Audience
 	client   uuid.UUID // the zero UUID: every client
 	now      time.Time
+	codes    Codes
 }
 
 // Now is the moment at which the transaction began, by the database's clock: the one clock of everything that several
@@ -56,14 +57,14 @@ func (s *Store) ForClient(ctx context.Context, as Audience, client uuid.UUID, fn
 		return errors.New("transaction for a client without its id")
 	}
 	return s.within(ctx, as.role(), client, false, func(db *gorm.DB, now time.Time) error {
-		return fn(&Tx{db: db, audience: as, client: client, now: now})
+		return fn(&Tx{db: db, audience: as, client: client, now: now, codes: s.codes})
 	})
 }
 
 // ForSOC runs fn in one transaction of the SOC that sees the rows of every client and writes none.
 func (s *Store) ForSOC(ctx context.Context, fn func(*Tx) error) error {
 	return s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
-		return fn(&Tx{db: db, audience: SOC, now: now})
+		return fn(&Tx{db: db, audience: SOC, now: now, codes: s.codes})
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -169,7 +168,7 @@ type conversation struct {
 	incident incident.Incident
 	endpoint *incident.Endpoint // of an approval; nil: the incident has it no more
 	contact  models.Contact
-	secret   uuid.UUID // of the client, for the caller code
+	secret   []byte    // of the client, for the caller code
 	at       time.Time // the database's
 }
 

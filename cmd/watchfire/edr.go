@@ -32,9 +32,6 @@ func (p *process) sealer() (*secrets.Sealer, error) {
 // box opens the box of clients' credentials. Without a keyset it returns nil, and an error once credentials are stored.
 func (p *process) box(ctx context.Context) (*secrets.Box, error) {
 	if p.config.SecretsKeyset != "" {
-		if err := useKMS(p.config); err != nil {
-			return nil, fmt.Errorf("SECRETS_KMS_URI: %w", err)
-		}
 		box, err := secrets.OpenBox(p.config.SecretsKeyset, p.config.SecretsOldKeyset, p.config.SecretsKMSURI)
 		if err != nil {
 			return nil, fmt.Errorf("SECRETS_KEYSET: %w", err)

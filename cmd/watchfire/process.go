@@ -17,6 +17,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/config"
 	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/worker"
 )
@@ -47,7 +48,11 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	for _, warning := range config.Warnings(os.LookupEnv) {
 		p.log.WarnContext(ctx, warning)
 	}
-	if p.store, err = store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: c.DatabaseMax, Login: store.Login(part)}); err != nil {
+	codes, err := openCodes(c)
+	if err != nil {
+		return nil, err
+	}
+	if p.store, err = store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: c.DatabaseMax, Login: store.Login(part), Codes: codes}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	handler, err := p.metrics.Temporal()
@@ -62,6 +67,18 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 		return nil, fmt.Errorf("temporal: %w", err)
 	}
 	return p, nil
+}
+
+// openCodes makes the deriver of codes.
+func openCodes(c config.Config) (*secrets.Deriver, error) {
+	if err := useKMS(c); err != nil {
+		return nil, fmt.Errorf("SECRETS_KMS_URI: %w", err)
+	}
+	codes, err := secrets.OpenDeriver(c.CodesKeyset, c.SecretsKMSURI)
+	if err != nil {
+		return nil, fmt.Errorf("CODES_KEYSET: %w", err)
+	}
+	return codes, nil
 }
 
 // databaseParts returns what a process needs of the database to be ready.

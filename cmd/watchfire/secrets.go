@@ -13,10 +13,12 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// runSecrets makes and changes the keys that seal clients' credentials. An operator changes keys in three steps: extend
-// the keyset, give workers the longer one and then the API its public part, rotate.
+// runSecrets makes and changes the keys that seal clients' credentials, and those from which codes follow. An operator
+// changes the former in three steps: extend the keyset, give workers the longer one and then the API its public part,
+// rotate.
 func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("secrets", flag.ContinueOnError)
+	purpose := f.String("for", "credentials", "credentials: the keyset SECRETS_KEYSET; codes: the keyset CODES_KEYSET, which has keygen and extend only")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -28,14 +30,20 @@ func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	var keyset string
-	switch f.Arg(0) {
-	case "keygen":
+	switch subcommand := f.Arg(0); {
+	case *purpose == "codes" && subcommand == "keygen":
+		keyset, err = secrets.GenerateDeriver(c.SecretsKMSURI)
+	case *purpose == "codes" && subcommand == "extend":
+		keyset, err = secrets.ExtendDeriver(c.CodesKeyset, c.SecretsKMSURI)
+	case *purpose != "credentials":
+		return errors.New("secrets -for is none of credentials and codes, or does not have this subcommand: see watchfire secrets -h")
+	case subcommand == "keygen":
 		keyset, err = secrets.GenerateBox(c.SecretsKMSURI)
-	case "extend":
+	case subcommand == "extend":
 		keyset, err = secrets.ExtendBox(c.SecretsKeyset, c.SecretsKMSURI)
-	case "public":
+	case subcommand == "public":
 		keyset, err = secrets.PublicKeyset(c.SecretsKeyset, c.SecretsKMSURI)
-	case "rotate":
+	case subcommand == "rotate":
 		return rotate(ctx, c, out)
 	default:
 		return errors.New("secrets got no subcommand that it knows: give keygen, public, extend or rotate")

@@ -204,7 +204,20 @@ func TestKeygenAndExtend(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := runSecrets(t.Context(), []string{"explode"}, io.Discard); err == nil {
-		t.Error("an unknown subcommand is accepted")
+	for _, wrong := range [][]string{{"explode"}, {"-for", "codes", "rotate"}, {"-for", "nothing", "keygen"}} {
+		if err := runSecrets(t.Context(), wrong, io.Discard); err == nil {
+			t.Errorf("%q is accepted", wrong)
+		}
+	}
+	var codes, longer strings.Builder
+	if err := runSecrets(t.Context(), []string{"-for", "codes", "keygen"}, &codes); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CODES_KEYSET", strings.TrimSpace(codes.String()))
+	if err := runSecrets(t.Context(), []string{"-for", "codes", "extend"}, &longer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secrets.OpenDeriver(strings.TrimSpace(longer.String()), ""); err != nil {
+		t.Error(err)
 	}
 }

@@ -27,6 +27,7 @@ const (
 type keys struct {
 	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, SMTPPassword, FalconID, FalconSecret string
 	APIPassword, WorkerPassword                                                                 string            // of their logins
+	CodesKeyset                                                                                 string            // derives codes
 	BoxKeyset                                                                                   string            // opens clients' credentials
 	Keyset                                                                                      string            // the same of a version of before
 	Webhook                                                                                     []byte            // PKCS #8
@@ -66,6 +67,11 @@ func readKeys(path string) (k keys, err error) {
 	}
 	if k.BoxKeyset == "" {
 		if k.BoxKeyset, err = secrets.GenerateBox(""); err != nil {
+			return k, fmt.Errorf("keys of the stack: %w", err)
+		}
+	}
+	if k.CodesKeyset == "" {
+		if k.CodesKeyset, err = secrets.GenerateDeriver(""); err != nil {
 			return k, fmt.Errorf("keys of the stack: %w", err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/devstack"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/simulators"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -226,6 +227,9 @@ func (s *Stack) envOf(user, password string, without ...string) []string {
 	return append(env, "DATABASE_URL="+s.urlOf(user, password))
 }
 
+// Codes returns the keys from which codes follow.
+func (s *Stack) Codes() (store.Codes, error) { return secrets.OpenDeriver(s.keys.CodesKeyset, "") }
+
 func (s *Stack) urlOf(user, password string) string {
 	u, err := url.Parse(s.OwnerURL())
 	if err != nil {
@@ -268,7 +272,7 @@ func (s *Stack) Env() []string {
 		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + s.keys.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
 		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
 		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.BoxKeyset,
-		"SECRETS_OLD_KEYSET=" + s.keys.Keyset, "SECRETS_PUBLIC_KEYSET=" + s.keys.publicKeyset,
+		"SECRETS_OLD_KEYSET=" + s.keys.Keyset, "SECRETS_PUBLIC_KEYSET=" + s.keys.publicKeyset, "CODES_KEYSET=" + s.keys.CodesKeyset,
 	}
 	for _, setting := range []struct {
 		name  string

@@ -11,7 +11,7 @@ grant select, insert on effect_states to watchfire_hooks;
 grant select (client_id, id, name, role, email, phone, language, call_order, severities, channels, hours, hours_for_critical,
     verified, removed_at) on contacts to watchfire_hooks;
 grant select (client_id, reference, seq, state) on incidents to watchfire_hooks;
-grant select (id, caller_secret) on clients to watchfire_hooks;
+grant select (id) on clients to watchfire_hooks;
 
 -- Workers: alarms that an activity raises, and look-ups over every client, in a transaction that writes nothing then.
 alter policy operation on operator_alarms to watchfire_soc, watchfire_worker;
@@ -19,3 +19,10 @@ grant select, insert, update (detail, last_seen) on operator_alarms to watchfire
 create policy every_lookup on effects for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
 create policy every_lookup on contacts for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
 create policy every_lookup on edr_credentials for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
+
+-- Codes follow from a key that is not in the database, too. Rows of before, and of workers of before, name none: their
+-- codes follow from the token, until they are worth nothing after seven days.
+alter table effects add column code_key text not null default '';
+
+-- The caller code follows from such a key as well. The secret of before stays for API processes of before.
+revoke select (caller_secret) on clients from watchfire_portal;
